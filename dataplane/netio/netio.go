@@ -1,0 +1,57 @@
+// Package netio is the outer side of the packet path: raw protocol 50 and UDP 500/4500 sockets, their offloads and
+// batching, and the demultiplexing of what shares UDP 4500 (RFC 3948, Section 2.2).
+package netio
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// Errors that a worker must tell apart. Anything else that Send returns lost one packet and is counted by its caller.
+var (
+	ErrWouldBlock = errors.New("netio: would block")
+	ErrTooBig     = errors.New("netio: larger than the path MTU") // EMSGSIZE: ask PathMTU anew
+)
+
+// Kind says what a received datagram is.
+type Kind uint8
+
+// The kinds of datagram.
+const (
+	ESP       Kind = iota // ESP: Data begins with the ESP header, whichever way it came
+	IKE                   // IKE, the non-ESP marker already taken off
+	Keepalive             // a NAT-keepalive (one octet 0xFF), or too short to be anything: nothing to do but count
+)
+
+// Received is one datagram, or several of one sender and one size that the kernel coalesced (UDP_GRO): then Data is
+// cut every SegSize octets. Data is borrowed: valid until the next Recv on the same Port.
+type Received struct {
+	Kind          Kind
+	Data          []byte
+	SegSize       int            // 0: a single datagram
+	Local, Remote netip.AddrPort // outer destination and source; port 0 for raw ESP
+	Encap         bool           // came in UDP; for IKE: came to the NAT port with the marker
+	TOS           uint8          // the outer TOS or traffic class octet, for ECN (RFC 6040)
+}
+
+// Outgoing is one ESP datagram, or several of equal size (the last may be shorter) laid end to end and cut every
+// SegSize octets (UDP_SEGMENT where the kernel has it). Send does not keep Data.
+type Outgoing struct {
+	Data          []byte
+	SegSize       int // 0: a single datagram
+	Local, Remote netip.AddrPort
+	Encap         bool
+	TOS           uint8
+}
+
+// Port is one worker's sockets. It is not for concurrent use, and never blocks.
+type Port interface {
+	// Recv receives one datagram (or coalesced run) into buf. ErrWouldBlock: none waits.
+	Recv(buf []byte, in *Received) error
+	// Send sends. The order of calls is the order on the wire, for one remote. It may hold datagrams back until Flush.
+	Send(out *Outgoing) error
+	// Flush sends what Send held back (protocol 50 goes in batches).
+	Flush() error
+	// FDs are the descriptors to poll for reading.
+	FDs() []int
+}
