@@ -1,0 +1,29 @@
+package esp
+
+import (
+	"net/netip"
+
+	"culvert/selector"
+)
+
+// EventKind says what the dataplane has to tell the control plane.
+type EventKind uint8
+
+// The kinds of Event.
+const (
+	EventAcquire      EventKind = iota // Policy, Flow: a packet matched a policy that has no outbound SA
+	EventExpire                        // ID, Hard: a byte or packet limit was reached
+	EventFirstInbound                  // ID: the first authentic packet came on a new inbound SA
+	EventPeerMoved                     // ID, Remote: an authentic packet with a new highest sequence number came from another outer address
+)
+
+// Event is one thing that the dataplane tells the control plane. Events are kept bounded, one of a kind for each SA or policy,
+// and drained after a wake-up.
+type Event struct {
+	Kind   EventKind
+	ID     ChildID
+	Hard   bool
+	Policy Policy
+	Flow   selector.Flow
+	Remote netip.AddrPort
+}
