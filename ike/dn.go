@@ -1,0 +1,201 @@
+package ike
+
+import (
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"culvert/ike/wire"
+)
+
+// dnAttribute is a naming attribute by the short name that people write (RFC 4514, Section 3; RFC 4519).
+type dnAttribute struct {
+	name string
+	oid  asn1.ObjectIdentifier
+	ia5  bool // its syntax is IA5String, not DirectoryString
+}
+
+// dnAttributes: the first name of an OID is the one that is printed.
+var dnAttributes = []dnAttribute{
+	{name: "CN", oid: asn1.ObjectIdentifier{2, 5, 4, 3}},
+	{name: "SN", oid: asn1.ObjectIdentifier{2, 5, 4, 4}},
+	{name: "serialNumber", oid: asn1.ObjectIdentifier{2, 5, 4, 5}},
+	{name: "C", oid: asn1.ObjectIdentifier{2, 5, 4, 6}},
+	{name: "L", oid: asn1.ObjectIdentifier{2, 5, 4, 7}},
+	{name: "ST", oid: asn1.ObjectIdentifier{2, 5, 4, 8}},
+	{name: "S", oid: asn1.ObjectIdentifier{2, 5, 4, 8}},
+	{name: "STREET", oid: asn1.ObjectIdentifier{2, 5, 4, 9}},
+	{name: "O", oid: asn1.ObjectIdentifier{2, 5, 4, 10}},
+	{name: "OU", oid: asn1.ObjectIdentifier{2, 5, 4, 11}},
+	{name: "T", oid: asn1.ObjectIdentifier{2, 5, 4, 12}},
+	{name: "postalCode", oid: asn1.ObjectIdentifier{2, 5, 4, 17}},
+	{name: "G", oid: asn1.ObjectIdentifier{2, 5, 4, 42}},
+	{name: "GN", oid: asn1.ObjectIdentifier{2, 5, 4, 42}},
+	{name: "UID", oid: asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 1}},
+	{name: "DC", oid: asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 25}, ia5: true},
+	{name: "E", oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, ia5: true},
+	{name: "emailAddress", oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, ia5: true},
+}
+
+func attributeNamed(name string) (dnAttribute, bool) {
+	for _, a := range dnAttributes {
+		if strings.EqualFold(a.name, name) {
+			return a, true
+		}
+	}
+	return dnAttribute{}, false
+}
+
+// looksLikeDN says whether s begins like "CN=".
+func looksLikeDN(s string) bool {
+	name, _, found := strings.Cut(s, "=")
+	return found && name != "" && strings.IndexFunc(strings.TrimSpace(name), func(r rune) bool {
+		return r > 0x7f || !isLetter(byte(r)) && !isDigit(byte(r))
+	}) < 0
+}
+
+// parseDN reads "CN=left, O=Example" into DER, in the order written, as IPsec daemons do (and not in the reverse, as RFC 4514 does).
+func parseDN(s string) (Identity, error) {
+	var rdns pkix.RDNSequence
+	for rest := s; rest != ""; {
+		var part string
+		part, rest = cutRDN(rest)
+		rdn, err := parseRDN(part)
+		if err != nil {
+			return Identity{}, fmt.Errorf("identity %s: %w", quoted(s), err)
+		}
+		rdns = append(rdns, rdn)
+	}
+	der, err := asn1.Marshal(rdns)
+	if err != nil {
+		return Identity{}, fmt.Errorf("identity %s cannot be encoded: %w", quoted(s), err)
+	}
+	if len(der) > maxIdentity {
+		return Identity{}, fmt.Errorf("identity %s is too long: %d octets at most", quoted(s), maxIdentity)
+	}
+	return Identity{wire.IDDERDN, string(der)}, nil
+}
+
+// cutRDN takes the first name=value from s, up to a comma that no backslash and no quotation marks protect.
+func cutRDN(s string) (part, rest string) {
+	quotes := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quotes = !quotes
+		case s[i] == ',' && !quotes:
+			return s[:i], s[i+1:]
+		}
+	}
+	return s, ""
+}
+
+func parseRDN(s string) (pkix.RelativeDistinguishedNameSET, error) {
+	name, value, found := strings.Cut(s, "=")
+	name, value = strings.TrimSpace(name), unescapeDN(strings.TrimSpace(value))
+	if !found || value == "" {
+		return nil, fmt.Errorf("%s is no attribute and value: write for example CN=left, O=Example", quoted(strings.TrimSpace(s)))
+	}
+	attr, ok := attributeNamed(name)
+	if !ok {
+		return nil, fmt.Errorf("unknown attribute %s: use CN, O, OU, C, L, ST, DC, UID or E", quoted(name))
+	}
+	if !utf8.ValidString(value) || !isText(value) {
+		return nil, fmt.Errorf("the value of %s is not plain text", name)
+	}
+	set := pkix.RelativeDistinguishedNameSET{{Type: attr.oid, Value: value}}
+	if attr.ia5 && isASCII(value) {
+		set[0].Value = asn1.RawValue{Tag: asn1.TagIA5String, Bytes: []byte(value)}
+	}
+	return set, nil
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > 0x7f }) < 0
+}
+
+// unescapeDN takes away the quotation marks around a value, or its backslashes.
+func unescapeDN(s string) string {
+	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
+		s = s[1 : len(s)-1]
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// decodeDN reads a DER Name, whole.
+func decodeDN(der string) (pkix.RDNSequence, bool) {
+	var rdns pkix.RDNSequence
+	rest, err := asn1.Unmarshal([]byte(der), &rdns)
+	return rdns, err == nil && len(rest) == 0
+}
+
+// equalDN compares two Names as RFC 5280, Section 7.1: string types do not matter, nor does the case of letters, nor how much white space there is.
+func equalDN(a, b string) bool {
+	as, aok := decodeDN(a)
+	bs, bok := decodeDN(b)
+	if !aok || !bok || len(as) != len(bs) {
+		return false
+	}
+	for i := range as {
+		if len(as[i]) != len(bs[i]) {
+			return false
+		}
+		for j := range as[i] {
+			if !equalAttribute(as[i][j], bs[i][j]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func equalAttribute(a, b pkix.AttributeTypeAndValue) bool {
+	av, aok := a.Value.(string)
+	bv, bok := b.Value.(string)
+	return aok && bok && a.Type.Equal(b.Type) && foldDN(av) == foldDN(bv)
+}
+
+func foldDN(s string) string { return lowerASCII(strings.Join(strings.Fields(s), " ")) }
+
+// textOfDN writes a DER Name as parseDN reads it.
+func textOfDN(der string) (string, bool) {
+	rdns, ok := decodeDN(der)
+	if !ok {
+		return "", false
+	}
+	var parts []string
+	for _, rdn := range rdns {
+		for _, a := range rdn {
+			parts = append(parts, textOfAttribute(a))
+		}
+	}
+	return strings.Join(parts, ", "), true
+}
+
+func textOfAttribute(a pkix.AttributeTypeAndValue) string {
+	name := a.Type.String()
+	for _, known := range dnAttributes {
+		if known.oid.Equal(a.Type) {
+			name = known.name
+			break
+		}
+	}
+	value, ok := a.Value.(string)
+	if !ok {
+		value = fmt.Sprintf("%v", a.Value)
+	}
+	return name + "=" + escapeDN.Replace(value)
+}
+
+var escapeDN = strings.NewReplacer(`\`, `\\`, `,`, `\,`, `"`, `\"`)

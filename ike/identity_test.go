@@ -1,0 +1,200 @@
+package ike
+
+import (
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"culvert/ike/wire"
+)
+
+func mustIdentity(t testing.TB, s string) Identity {
+	t.Helper()
+	id, err := ParseIdentity(s)
+	if err != nil {
+		t.Fatalf("ParseIdentity(%q): %v", s, err)
+	}
+	return id
+}
+
+func TestParseIdentityTypeByForm(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		typ  wire.IDType
+		hex  string
+		text string // what String gives; empty: the same as in
+	}{
+		{"192.0.2.1", wire.IDIPv4Addr, "c0000201", ""},
+		{"::ffff:192.0.2.1", wire.IDIPv4Addr, "c0000201", "192.0.2.1"},
+		{"2001:DB8::1", wire.IDIPv6Addr, "20010db8000000000000000000000001", "2001:db8::1"},
+		{" left.example.com. ", wire.IDFQDN, hex.EncodeToString([]byte("left.example.com")), "left.example.com"},
+		{"left", wire.IDFQDN, hex.EncodeToString([]byte("left")), ""},
+		{"*.example.com", wire.IDFQDN, hex.EncodeToString([]byte("*.example.com")), ""},
+		{"user@example.com", wire.IDRFC822, hex.EncodeToString([]byte("user@example.com")), ""},
+		{"*@example.com", wire.IDRFC822, hex.EncodeToString([]byte("*@example.com")), ""},
+		{"keyid:C0ffee", wire.IDKeyID, "c0ffee", "keyid:c0ffee"},
+		{"CN=left, O=Example", wire.IDDERDN, "3021310d300b060355040313046c6566743110300e060355040a13074578616d706c65", ""},
+		{`cn = Müller\, Söhne , O="A, B"`, wire.IDDERDN, "", `CN=Müller\, Söhne, O=A\, B`},
+		{"DC=com, DC=example, E=a@example.com", wire.IDDERDN, "", ""},
+	} {
+		id := mustIdentity(t, c.in)
+		if c.text == "" {
+			c.text = c.in
+		}
+		if id.Type != c.typ || id.String() != c.text || c.hex != "" && hex.EncodeToString([]byte(id.Data)) != c.hex {
+			t.Errorf("ParseIdentity(%q) = type %d, %x, %q; want %d, %s, %q", c.in, id.Type, id.Data, id, c.typ, c.hex, c.text)
+		}
+		if again := mustIdentity(t, id.String()); again != id {
+			t.Errorf("%q read again gives %+v, want %+v", id, again, id)
+		}
+	}
+}
+
+func TestParseIdentityErrorsNameTheRemedy(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                      "write an address",
+		"192.0.2.1/24":                          "without a prefix length",
+		"300.1.1.1":                             "looks like an address",
+		"2001:db8::1%eth0":                      "leave",
+		"keyid:xyz":                             "such as keyid:c0ffee",
+		"keyid:":                                "hexadecimal",
+		"@left.example.com":                     `write "left.example.com"`,
+		"a*.example.com":                        "whole first part",
+		"*":                                     "whole first part",
+		"*.*.example.com":                       "whole first part",
+		"a b.example.com":                       "is no name",
+		"left..example.com":                     "is no name",
+		"user@":                                 "after the @",
+		"us*er@example.com":                     "* alone",
+		"CN=":                                   "write for example",
+		"CN=left, banana=1":                     "unknown attribute",
+		"CN=left, O":                            "write for example",
+		"left\x1b[31m.example":                  `\x1b`,
+		strings.Repeat("a", 300):                "255 at most",
+		"keyid:" + strings.Repeat("00", 3000):   "too long",
+		"CN=" + strings.Repeat("a", 3000):       "too long",
+		strings.Repeat("u", 400) + "@a.example": "too long",
+	} {
+		_, err := ParseIdentity(in)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.ContainsAny(err.Error(), "\x1b\n") {
+			t.Errorf("ParseIdentity(%.40q): got %v, want an error with %q", in, err, want)
+		}
+	}
+}
+
+func TestIdentityMatches(t *testing.T) {
+	for _, c := range []struct {
+		id, pattern string
+		want        bool
+	}{
+		{"LEFT.example.com", "left.Example.COM", true},
+		{"left.example.com", "right.example.com", false},
+		{"left.example.com", "*.example.com", true},
+		{"a.b.EXAMPLE.com", "*.example.com", true},
+		{"example.com", "*.example.com", false},
+		{"leftexample.com", "*.example.com", false},
+		{"*.example.com", "*.example.com", false},
+		{"user@Example.com", "user@example.com", true},
+		{"User@example.com", "user@example.com", false},
+		{"user@example.com", "*@example.com", true},
+		{"user@a.example.com", "*@example.com", false},
+		{"user@a.example.com", "*@*.example.com", true},
+		{"left.example.com", "*@left.example.com", false},
+		{"192.0.2.1", "192.0.2.1", true},
+		{"192.0.2.1", "192.0.2.2", false},
+		{"192.0.2.1", "2001:db8::1", false},
+		{"keyid:00ff", "keyid:00ff", true},
+		{"keyid:00ff", "keyid:00fe", false},
+		{"cn=Left  Side, O=Example", "CN=left side, O=EXAMPLE", true},
+		{"CN=left, O=Example", "O=Example, CN=left", false},
+		{"CN=left", "CN=left, O=Example", false},
+		{"CN=left", "O=left", false},
+	} {
+		if got := mustIdentity(t, c.id).Matches(mustIdentity(t, c.pattern)); got != c.want {
+			t.Errorf("%q matches %q: got %v, want %v", c.id, c.pattern, got, c.want)
+		}
+	}
+}
+
+func TestIdentityFoldsOnlyASCII(t *testing.T) {
+	kelvin := Identity{wire.IDFQDN, "\u212a.example.com"} // folds to 'k' in Unicode
+	if kelvin.Matches(mustIdentity(t, "k.example.com")) {
+		t.Error("the Kelvin sign passed for a k")
+	}
+	if (Identity{}).Matches(Identity{}) {
+		t.Error("nothing matched nothing")
+	}
+}
+
+// The DN's string type may differ from ours: OpenSSL writes UTF8String where Go writes PrintableString.
+func TestIdentityDNStringTypes(t *testing.T) {
+	utf8DN := Identity{wire.IDDERDN, string(unhex(t, "300f 310d 300b 0603 550403 0c04 6c656674"))}
+	if !utf8DN.Matches(mustIdentity(t, "CN=left")) {
+		t.Errorf("%q does not match CN=left", utf8DN)
+	}
+}
+
+func TestIdentityOfBounds(t *testing.T) {
+	types := []wire.IDType{0, wire.IDIPv4Addr, wire.IDFQDN, wire.IDRFC822, wire.IDIPv6Addr, wire.IDDERDN, wire.IDDERGN, wire.IDKeyID, 99}
+	ok := map[wire.IDType][]int{
+		wire.IDIPv4Addr: {4}, wire.IDIPv6Addr: {16}, wire.IDFQDN: {1, 4, 16}, wire.IDRFC822: {1, 4, 16},
+		wire.IDDERDN: {1, 4, 16, 520}, wire.IDDERGN: {1, 4, 16, 520}, wire.IDKeyID: {1, 4, 16, 520},
+	}
+	for _, typ := range types {
+		for _, n := range []int{0, 1, 4, 16, 520, 65000} {
+			id, err := identityOf(&wire.ID{IDType: typ, Data: []byte(strings.Repeat("x", n))})
+			want := false
+			for _, good := range ok[typ] {
+				want = want || good == n
+			}
+			if (err == nil) != want {
+				t.Errorf("type %d, %d octets: err %v, want ok %v", typ, n, err, want)
+			}
+			if len(id.String()) > maxPrintedText+20 {
+				t.Errorf("type %d, %d octets: printed as %d characters", typ, n, len(id.String()))
+			}
+		}
+	}
+}
+
+func TestIdentityOfRefusesTerminators(t *testing.T) {
+	for _, data := range []string{"left\x00.example.com", "left\r\n", "\x1b[31mleft", "a\x7f@b"} {
+		for _, typ := range []wire.IDType{wire.IDFQDN, wire.IDRFC822} {
+			if _, err := identityOf(&wire.ID{IDType: typ, Data: []byte(data)}); err == nil || !isText(err.Error()) {
+				t.Errorf("type %d, %q: got %v, want an error without control characters", typ, data, err)
+			}
+		}
+	}
+}
+
+func TestIdentityStringIsHarmless(t *testing.T) {
+	for _, data := range []string{"a\x1b[2Jb", "a\nb", "\u202eevil", "%s%n", "$(reboot);`id`", "\xff\xfe", strings.Repeat("\x00", 5000)} {
+		for _, typ := range []wire.IDType{wire.IDIPv4Addr, wire.IDFQDN, wire.IDRFC822, wire.IDIPv6Addr, wire.IDDERDN, wire.IDKeyID, 77} {
+			s := Identity{typ, data}.String()
+			if !isText(s) || strings.Contains(s, "\u202e") || len(s) > maxPrintedText+20 {
+				t.Errorf("type %d, %q printed as %q", typ, data, s)
+			}
+		}
+	}
+}
+
+func TestIdentityPayloadRoundTrip(t *testing.T) {
+	for _, s := range []string{"192.0.2.1", "2001:db8::1", "left.example.com", "u@example.com", "CN=left", "keyid:00"} {
+		id := mustIdentity(t, s)
+		p := id.payload(true)
+		got, err := identityOf(p)
+		if err != nil || got != id || !p.Responder {
+			t.Errorf("%q: payload %+v read as %+v, %v", s, p, got, err)
+		}
+	}
+}
+
+// unhex reads hexadecimal digits with any white space between them.
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
