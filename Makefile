@@ -1,0 +1,51 @@
+# culvert: `make demo` shows it, `make test` tests it, `make help` lists the rest.
+GO      ?= go
+VERSION ?= $(shell cat VERSION 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 20s
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+export CGO_ENABLED := 0
+
+.PHONY: help build demo test peers check race fuzz bench cover clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+build: ## build the static binary bin/culvert
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/culvert ./cmd/culvert
+
+demo: build ## two gateways in namespaces: tunnel, traffic, a rekey under load, status (root)
+	./bin/culvert demo
+
+peers: ## install what the end-to-end tests need: strongSwan, nft (Debian, root)
+	.ci/peers
+
+test: peers build ## every test, real peers included (root)
+	CULVERT_BIN=$(CURDIR)/bin/culvert $(GO) test -timeout 20m ./...
+
+check: ## gofmt, vet for every platform, staticcheck, govulncheck, the import rules
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	for p in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./... || exit 1; done
+	$(GO) run $(STATICCHECK) ./...
+	@out=$$($(GO) run $(GOVULNCHECK) ./... 2>&1); s=$$?; echo "$$out" | tail -20; \
+	  test $$s -eq 0 || case "$$out" in *"fetching vulnerabilities"*) echo "govulncheck: its database cannot be reached, not checked";; *) exit $$s;; esac
+	$(GO) test -count=1 ./internal/house
+
+race: ## the tests of everything but the real peers, with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $$($(GO) list ./... | grep -v internal/e2e)
+
+fuzz: ## each fuzz target for FUZZTIME
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -h '^func Fuzz' $$p/*_test.go | sed 's/func \(Fuzz[A-Za-z0-9_]*\).*/\1/'); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+bench: build ## engine benchmarks, then culvert against wireguard-go, side by side (root)
+	$(GO) test -run '^$$' -bench . -benchmem ./esp ./selector
+	$(GO) run ./bench/cmd/culvert-bench -culvert bin/culvert
+
+cover: ## statement coverage of the packages that carry the protocol
+	$(GO) test -short -cover ./ike ./ike/wire ./ike/suite ./esp ./selector
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,48 @@
+package netlab
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ethtoolValue is struct ethtool_value of <linux/ethtool.h>.
+type ethtoolValue struct{ cmd, data uint32 }
+
+// NoOffloads turns off checksum and segmentation offloads of a device, so that what goes over it is what a real wire would carry:
+// whole checksums and packets no larger than the MTU.
+func (h *Host) NoOffloads(dev string) error {
+	return h.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		for _, cmd := range []uint32{unix.ETHTOOL_STSO, unix.ETHTOOL_SGSO, unix.ETHTOOL_SGRO, unix.ETHTOOL_STXCSUM} {
+			if err := ethtoolSet(fd, dev, &ethtoolValue{cmd: cmd}); err != nil {
+				return fmt.Errorf("%s: ethtool %#x on %s: %w", h.Name, cmd, dev, err)
+			}
+		}
+		return nil
+	})
+}
+
+func ethtoolSet(fd int, dev string, v *ethtoolValue) error {
+	ifr, err := unix.NewIfreq(dev)
+	if err != nil {
+		return err
+	}
+	// struct ifreq is a name of 16 octets and a union that holds the pointer.
+	type ifreqData struct {
+		name [unix.IFNAMSIZ]byte
+		data unsafe.Pointer
+		_    [16]byte
+	}
+	r := ifreqData{data: unsafe.Pointer(v)}
+	copy(r.name[:], ifr.Name())
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&r))); errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+// Package netlab builds small networks of namespaces on one machine: hosts, veth links, NATs, impaired links, real peers
+// and the traffic to try them with. Nothing but the kernel is needed, save for the peers and the NAT, which run Debian's
+// packages. All namespaces are anonymous: they vanish with the process, however it ends.
+package netlab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Lab is a network. Close takes all of it away.
+type Lab struct {
+	mu      sync.Mutex
+	closers []func()
+}
+
+// New makes an empty lab, or says what the machine or the caller's rights lack.
+func New() (*Lab, error) {
+	if err := Available(); err != nil {
+		return nil, err
+	}
+	return &Lab{}, nil
+}
+
+// Available says whether this process may make namespaces and TUN devices; the error names the remedy.
+func Available() error {
+	if os.Geteuid() != 0 {
+		return errors.New("network namespaces need root: run it with sudo")
+	}
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		return errors.New("/dev/net/tun is missing: load the tun module (modprobe tun), or give the container the device (--device /dev/net/tun)")
+	}
+	done := make(chan error)
+	go func() { // the thread keeps the new namespace and must end with the goroutine: it is never unlocked
+		runtime.LockOSThread()
+		done <- unix.Unshare(unix.CLONE_NEWNET)
+	}()
+	if err := <-done; err != nil {
+		return fmt.Errorf("making a network namespace: %w: the container needs CAP_SYS_ADMIN and CAP_NET_ADMIN", err)
+	}
+	return nil
+}
+
+// Close stops every process of the lab and removes its links and namespaces, the last made first.
+func (l *Lab) Close() {
+	l.mu.Lock()
+	closers := l.closers
+	l.closers = nil
+	l.mu.Unlock()
+	for _, c := range slices.Backward(closers) {
+		c()
+	}
+}
+
+func (l *Lab) onClose(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closers = append(l.closers, f)
+}
+
+// Host is one network namespace.
+type Host struct {
+	Name string
+	lab  *Lab
+	ns   netns.NsHandle
+	nl   *netlink.Handle
+	run  chan func() // runs on the host's own thread, which lives as long as the host
+}
+
+// Host makes a namespace with its loopback up and forwarding on.
+func (l *Lab) Host(name string) (*Host, error) {
+	h := &Host{Name: name, lab: l, run: make(chan func())}
+	ready := make(chan error)
+	go h.thread(ready)
+	if err := <-ready; err != nil {
+		return nil, fmt.Errorf("host %s: %w", name, err)
+	}
+	l.onClose(func() { close(h.run); h.nl.Close(); h.ns.Close() })
+	for _, s := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+		if err := h.Sysctl(s, "1"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	for _, s := range []string{"ipv6/conf/default/accept_dad", "ipv6/conf/all/accept_dad"} {
+		if err := h.Sysctl(s, "0"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	lo, err := h.nl.LinkByName("lo")
+	if err != nil {
+		return nil, err
+	}
+	return h, h.nl.LinkSetUp(lo)
+}
+
+// thread is the host's own thread. Processes are started from it, so that their parent-death signal (which is tied to the thread
+// that forked) fires when this process dies and not before.
+func (h *Host) thread(ready chan<- error) {
+	runtime.LockOSThread()
+	var err error
+	if h.ns, err = netns.New(); err == nil {
+		h.nl, err = netlink.NewHandleAt(h.ns)
+	}
+	ready <- err
+	for f := range h.run {
+		f()
+	}
+}
+
+// Do runs f on a thread of the host's namespace and returns its error. Sockets that f opens stay in the namespace; f may block.
+func (h *Host) Do(f func() error) error {
+	done := make(chan error)
+	go func() { // never unlocked: the thread dies with the goroutine, and with it the foreign namespace
+		runtime.LockOSThread()
+		if err := netns.Set(h.ns); err != nil {
+			done <- fmt.Errorf("entering namespace of %s: %w", h.Name, err)
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+// onThread runs f on the host's own thread; f must not block for long.
+func (h *Host) onThread(f func() error) error {
+	done := make(chan error)
+	h.run <- func() { done <- f() }
+	return <-done
+}
+
+// Sysctl writes one value under /proc/sys/net of the namespace.
+func (h *Host) Sysctl(name, value string) error {
+	return h.Do(func() error { return os.WriteFile("/proc/sys/net/"+name, []byte(value), 0o644) })
+}
+
+// Netlink is the host's netlink handle, for tests that look at devices, routes and rules.
+func (h *Host) Netlink() *netlink.Handle { return h.nl }

@@ -1,0 +1,55 @@
+package netlab
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Masquerade makes the host a NAT for what leaves through the interface, IPv4 and IPv6, with source ports drawn anew (as home NATs do under
+// contention), so that the peer never sees 500 or 4500. It needs nft.
+func (h *Host) Masquerade(out string) error {
+	return h.nft(
+		"add table inet nat",
+		"add chain inet nat post { type nat hook postrouting priority 100; }",
+		fmt.Sprintf(`add rule inet nat post oifname "%s" meta l4proto { tcp, udp } masquerade fully-random`, out),
+		fmt.Sprintf(`add rule inet nat post oifname "%s" masquerade`, out))
+}
+
+// ForgetMappings empties the NAT's connection tracking table: the next packet from inside gets a new mapping.
+func (h *Host) ForgetMappings() error {
+	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
+		if _, err := h.nl.ConntrackDeleteFilters(netlink.ConntrackTable, family, everyFlow{}); err != nil {
+			return fmt.Errorf("%s: conntrack: %w", h.Name, err)
+		}
+	}
+	return nil
+}
+
+type everyFlow struct{}
+
+func (everyFlow) MatchConntrackFlow(*netlink.ConntrackFlow) bool { return true }
+
+// Block makes the host drop what matches an nft expression, be it the host's own or forwarded; Unblock ends it.
+func (h *Host) Block(expr string) error {
+	return h.nft(
+		"add table inet block",
+		"add chain inet block out { type filter hook output priority 0; }",
+		"add chain inet block fwd { type filter hook forward priority 0; }",
+		"add rule inet block out "+expr+" drop",
+		"add rule inet block fwd "+expr+" drop")
+}
+
+// Unblock takes back every Block.
+func (h *Host) Unblock() error { return h.nft("delete table inet block") }
+
+func (h *Host) nft(commands ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, err := h.Run(ctx, nil, "nft", strings.Join(commands, "\n"))
+	return err
+}

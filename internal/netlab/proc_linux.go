@@ -1,0 +1,146 @@
+package netlab
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Process is a program that runs in a host.
+type Process struct {
+	cmd  *exec.Cmd
+	out  *buffer
+	done chan struct{}
+	err  error
+}
+
+// Start starts a program in the host's namespace. Its output is kept (see Output) and copied to each of tee. It is killed with the lab, and
+// with this process.
+func (h *Host) Start(env []string, tee io.Writer, name string, args ...string) (*Process, error) {
+	p := &Process{cmd: exec.Command(name, args...), out: &buffer{tee: tee}, done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := h.onThread(p.cmd.Start); err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", h.Name, name, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	h.lab.onClose(func() { p.Stop(3 * time.Second) })
+	return p, nil
+}
+
+// Run runs a program in the host's namespace to its end and returns what it printed.
+func (h *Host) Run(ctx context.Context, env []string, name string, args ...string) (string, error) {
+	p, err := h.Start(env, nil, name, args...)
+	if err != nil {
+		return "", err
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		p.Kill()
+		return p.Output(), fmt.Errorf("%s: %s %s: %w", h.Name, name, strings.Join(args, " "), ctx.Err())
+	}
+	if p.err != nil {
+		return p.Output(), fmt.Errorf("%s: %s %s: %w: %s", h.Name, name, strings.Join(args, " "), p.err, strings.TrimSpace(p.Output()))
+	}
+	return p.Output(), nil
+}
+
+// PID is the process's ID.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Output is everything the process has printed so far.
+func (p *Process) Output() string { return p.out.String() }
+
+// Signal sends a signal.
+func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
+// Done is closed when the process has ended; ExitCode and CPU are valid then.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// ExitCode is the exit status; -1 if a signal ended the process.
+func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
+
+// Kill kills the process as kill -9 does, and waits for its end.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// Stop asks the process to end (SIGTERM), kills it if it has not after grace, and says whether it ended by itself.
+func (p *Process) Stop(grace time.Duration) bool {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+		return true
+	case <-time.After(grace):
+		p.Kill()
+		return false
+	}
+}
+
+// CPU is the user and system time that a running process has used so far, its reaped children left out.
+func (p *Process) CPU() (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat has only %d fields", p.PID(), len(f))
+	}
+	var user, system int64
+	if _, err := fmt.Sscan(f[11]+" "+f[12], &user, &system); err != nil {
+		return 0, err
+	}
+	const tick = time.Second / 100 // USER_HZ, the same on every Linux that Go runs on
+	return time.Duration(user+system) * tick, nil
+}
+
+// buffer is a process's output, safe to read while it grows.
+type buffer struct {
+	mu  sync.Mutex
+	b   strings.Builder
+	tee io.Writer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tee != nil {
+		_, _ = b.tee.Write(p)
+	}
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// Until polls cond every 20 ms until it holds, or returns the context's error with what was waited for. It is for conditions that another
+// process brings about and that can only be looked at.
+func Until(ctx context.Context, what string, cond func() bool) error {
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for !cond() {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package netlab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Swan is a strongSwan in a host, with its userspace ESP (kernel-libipsec, always in UDP): Debian's packages charon-systemd and strongswan-swanctl.
+type Swan struct {
+	host *Host
+	dir  string
+	proc *Process
+}
+
+// SwanConfig is one connection ("culvert") with one PSK. Empty fields take strongSwan's defaults.
+type SwanConfig struct {
+	LocalAddr, RemoteAddr string // default %any
+	LocalID, RemoteID     string
+	PSK                   string
+	IKE, ESP              string               // proposals
+	Children              map[string][2]string // name -> local_ts, remote_ts
+	IKERekey, ChildRekey  string               // like "4h", "1h"; exact (no jitter) when set
+	DPD                   string
+	Extra                 string // charon settings, one "name = value" a line
+	Connection            string // connection settings, likewise
+	Debug                 int
+}
+
+// SwanAvailable says whether strongSwan's programs are here.
+func SwanAvailable() error {
+	for _, p := range []string{"charon-systemd", "swanctl"} {
+		if _, err := exec.LookPath(p); err != nil {
+			return fmt.Errorf("%s is not installed (make test installs it; or: apt-get install charon-systemd strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins)", p)
+		}
+	}
+	return nil
+}
+
+// Swan starts strongSwan in the host, with everything that it reads and writes in a directory of its own.
+func (h *Host) Swan(dir string, cfg SwanConfig) (*Swan, error) {
+	s := &Swan{host: h, dir: dir}
+	for _, d := range []string{"x509", "x509ca", "x509ocsp", "x509aa", "x509ac", "x509crl", "pubkey", "private", "rsa", "ecdsa", "pkcs8", "pkcs12", "conf.d"} {
+		if err := os.MkdirAll(filepath.Join(dir, "swanctl", d), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.write(cfg); err != nil {
+		return nil, err
+	}
+	var err error
+	// charon-systemd rather than charon: the latter has one pid file for the whole machine.
+	s.proc, err = h.Start(s.env(), nil, "charon-systemd")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	if err := Until(ctx, "strongSwan's control socket", s.listening); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, s.proc.Output())
+	}
+	if _, err := s.Ctl(ctx, "--load-all"); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Swan) listening() bool {
+	_, err := os.Stat(filepath.Join(s.dir, "vici.sock"))
+	return err == nil
+}
+
+func (s *Swan) env() []string {
+	return []string{"STRONGSWAN_CONF=" + filepath.Join(s.dir, "strongswan.conf"), "SWANCTL_DIR=" + filepath.Join(s.dir, "swanctl")}
+}
+
+// Ctl runs swanctl: Ctl(ctx, "--list-sas"), Ctl(ctx, "--initiate", "--child", "net").
+func (s *Swan) Ctl(ctx context.Context, args ...string) (string, error) {
+	return s.host.Run(ctx, s.env(), "swanctl", append(args, "--uri", "unix://"+filepath.Join(s.dir, "vici.sock"))...)
+}
+
+// Log is what strongSwan has logged.
+func (s *Swan) Log() string {
+	b, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+	return string(b)
+}
+
+// Kill ends strongSwan as kill -9 does; Stop lets it delete its SAs.
+func (s *Swan) Kill() { s.proc.Kill() }
+
+// Stop ends strongSwan in order.
+func (s *Swan) Stop() bool { return s.proc.Stop(10 * time.Second) }
+
+func (s *Swan) write(cfg SwanConfig) error {
+	return errors.Join(
+		os.WriteFile(filepath.Join(s.dir, "strongswan.conf"), []byte(s.daemonConf(cfg)), 0o600),
+		os.WriteFile(filepath.Join(s.dir, "swanctl", "swanctl.conf"), []byte(cfg.connections()), 0o600))
+}
+
+// daemonConf is strongswan.conf. kernel-libipsec comes before kernel-netlink; the marks let the encapsulated packets bypass the tunnel's own
+// routes, which matters when a selector holds the peer's address.
+func (s *Swan) daemonConf(cfg SwanConfig) string {
+	return fmt.Sprintf(`charon {
+  load = random nonce aes sha1 sha2 hmac kdf drbg gmp curve25519 chapoly gcm ccm ctr openssl pem pkcs1 pkcs8 x509 revocation constraints pubkey kernel-libipsec kernel-netlink socket-default updown vici counters
+  plugins {
+    vici { socket = unix://%[1]s/vici.sock
+    }
+    kernel-netlink { fwmark = !0x42
+    }
+    socket-default { fwmark = 0x42
+    }
+    kernel-libipsec { allow_peer_ts = yes
+    }
+  }
+  filelog { log { path = %[1]s/log
+      default = %[2]d
+      time_format = %%H:%%M:%%S
+      flush_line = yes
+      append = no
+    } }
+  syslog { daemon { default = -1
+    } }
+  retransmit_tries = 3
+  retransmit_timeout = 2.0
+%[3]s
+}
+swanctl { load = random nonce openssl pem pkcs1 pkcs8 x509 pubkey sha1 sha2 aes hmac
+}
+`, s.dir, max(cfg.Debug, 1), cfg.Extra)
+}
+
+func (c SwanConfig) connections() string {
+	var b strings.Builder
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "    %s = %s\n", name, value)
+		}
+	}
+	b.WriteString("connections {\n  culvert {\n    version = 2\n    mobike = no\n    fragmentation = yes\n    encap = yes\n")
+	line("local_addrs", c.LocalAddr)
+	line("remote_addrs", c.RemoteAddr)
+	line("proposals", c.IKE)
+	line("dpd_delay", c.DPD)
+	if c.IKERekey != "" {
+		line("rekey_time", c.IKERekey)
+		line("rand_time", "0s")
+	}
+	b.WriteString(c.Connection)
+	fmt.Fprintf(&b, "    local { auth = psk\n      id = %s\n    }\n    remote { auth = psk\n      id = %s\n    }\n    children {\n", c.LocalID, c.RemoteID)
+	for name, ts := range c.Children {
+		fmt.Fprintf(&b, "      %s { local_ts = %s\n        remote_ts = %s\n        start_action = none\n", name, ts[0], ts[1])
+		line("esp_proposals", c.ESP)
+		if c.ChildRekey != "" {
+			line("rekey_time", c.ChildRekey)
+			line("rand_time", "0s")
+		}
+		b.WriteString("      }\n")
+	}
+	fmt.Fprintf(&b, "    }\n  }\n}\nsecrets {\n  ike-culvert { id-1 = %s\n    id-2 = %s\n    secret = %q\n  }\n}\n", c.LocalID, c.RemoteID, c.PSK)
+	return b.String()
+}

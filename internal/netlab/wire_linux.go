@@ -1,0 +1,138 @@
+package netlab
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Impairment is what a bad wire does to each frame that passes, in either direction. Probabilities are from 0 to 1.
+type Impairment struct {
+	Drop, Double, Delay float64
+	MaxDelay            time.Duration // a delayed frame is late by up to this: later ones overtake it
+}
+
+// Wire is a link between two hosts through this process, which can impair it and look at it.
+type Wire struct {
+	Frames, Dropped, Doubled, Delayed atomic.Uint64
+
+	impairment atomic.Pointer[Impairment]
+	tap        atomic.Pointer[func(frame []byte)]
+	mu         sync.Mutex
+	rng        *rand.Rand
+}
+
+// Wire joins a and b as Link does, but frame by frame through this process. The seed fixes the draws (their order is the traffic's).
+func (l *Lab) Wire(a, b Iface, mtu int, seed uint64) (*Wire, error) {
+	mid, err := l.Host("wire-" + a.Name + "-" + b.Name)
+	if err != nil {
+		return nil, err
+	}
+	w := &Wire{rng: rand.New(rand.NewPCG(seed, 0))}
+	w.Impair(Impairment{})
+	var fds [2]int
+	for i, end := range []Iface{a, b} {
+		port := fmt.Sprintf("port%d", i)
+		if err := l.Link(end, Iface{mid, port, nil}, mtu); err != nil {
+			return nil, err
+		}
+		if err := end.Host.NoOffloads(end.Name); err != nil {
+			return nil, err
+		}
+		if fds[i], err = mid.packetSocket(port); err != nil {
+			return nil, fmt.Errorf("wire: %w", err)
+		}
+	}
+	var running sync.WaitGroup
+	running.Go(func() { w.carry(fds[0], fds[1]) })
+	running.Go(func() { w.carry(fds[1], fds[0]) })
+	l.onClose(func() {
+		// A shutdown does not wake a packet socket's reader; the receive time-out does, and then EBADF-free closing is safe.
+		w.impairment.Store(nil)
+		running.Wait()
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+	})
+	return w, nil
+}
+
+// Impair changes what the wire does from now on.
+func (w *Wire) Impair(i Impairment) { w.impairment.Store(&i) }
+
+// Tap has f look at every frame that enters the wire; nil ends it. f runs on the wire's goroutines and must not keep the frame.
+func (w *Wire) Tap(f func(frame []byte)) {
+	if f == nil {
+		w.tap.Store(nil)
+		return
+	}
+	w.tap.Store(&f)
+}
+
+func (h *Host) packetSocket(dev string) (fd int, err error) {
+	err = h.Do(func() error {
+		link, err := h.nl.LinkByName(dev)
+		if err != nil {
+			return err
+		}
+		const allProtocols = unix.ETH_P_ALL>>8 | unix.ETH_P_ALL<<8&0xff00 // in network order
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, allProtocols)
+		if err != nil {
+			return err
+		}
+		// What this socket sends must not come back to it as received.
+		_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20)
+		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000})
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: allProtocols, Ifindex: link.Attrs().Index})
+	})
+	return fd, err
+}
+
+// carry copies frames one way until the wire is closed.
+func (w *Wire) carry(from, to int) {
+	buf := make([]byte, 65536)
+	for {
+		n, err := unix.Read(from, buf)
+		how := w.impairment.Load()
+		if how == nil {
+			return
+		}
+		if err != nil || n == 0 {
+			continue
+		}
+		w.Frames.Add(1)
+		if tap := w.tap.Load(); tap != nil {
+			(*tap)(buf[:n])
+		}
+		w.forward(to, buf[:n], how)
+	}
+}
+
+func (w *Wire) forward(to int, frame []byte, how *Impairment) {
+	w.mu.Lock()
+	drop, double, delay := w.rng.Float64() < how.Drop, w.rng.Float64() < how.Double, w.rng.Float64() < how.Delay
+	late := time.Duration(w.rng.Float64() * float64(how.MaxDelay))
+	w.mu.Unlock()
+	switch {
+	case drop:
+		w.Dropped.Add(1)
+		return
+	case delay:
+		w.Delayed.Add(1)
+		kept := append([]byte(nil), frame...)
+		time.AfterFunc(late, func() {
+			if w.impairment.Load() != nil {
+				_, _ = unix.Write(to, kept)
+			}
+		})
+		return
+	case double:
+		w.Doubled.Add(1)
+		_, _ = unix.Write(to, frame)
+	}
+	_, _ = unix.Write(to, frame)
+}
