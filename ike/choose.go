@@ -1,0 +1,215 @@
+package ike
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"culvert/ike/wire"
+)
+
+// transformRules says which transform types a protocol's proposal must and may have (RFC 7296, Section 3.3.3). INTEG is decided apart,
+// by the cipher.
+var transformRules = map[wire.ProtocolID]struct{ must, may []wire.TransformType }{
+	wire.ProtoIKE: {
+		must: []wire.TransformType{wire.TransformENCR, wire.TransformPRF, wire.TransformKE},
+		may:  []wire.TransformType{wire.TransformINTEG},
+	},
+	wire.ProtoESP: {
+		must: []wire.TransformType{wire.TransformENCR, wire.TransformESN},
+		may:  []wire.TransformType{wire.TransformINTEG, wire.TransformKE},
+	},
+}
+
+// isAEAD says whether a cipher authenticates by itself, so that it has no integrity algorithm (RFC 5282, Section 8; RFC 4543).
+func isAEAD(encr wire.TransformID) bool {
+	switch encr {
+	case 14, 15, 16, wire.EncrAESGCM8, wire.EncrAESGCM12, wire.EncrAESGCM16, wire.EncrNULLAuthAESGMAC, wire.EncrChaCha20Poly1305:
+		return true
+	}
+	return false
+}
+
+// chooseProposal is the responder's choice: by its own order of preference, first of proposals, then of transforms in a proposal. The result has the number and
+// the SPI of the peer's proposal, and exactly one transform of each type that the peer's has (RFC 7296, Sections 2.7 and 3.3.6).
+// To require the 8-octet SPI of an IKE SA's rekeying, filter theirs with withSPISize.
+func chooseProposal(ours, theirs []wire.Proposal) (wire.Proposal, bool) {
+	for _, our := range ours {
+		for _, their := range theirs {
+			if chosen, err := match(our, their); err == nil {
+				return wire.Proposal{Number: their.Number, Protocol: their.Protocol, SPI: their.SPI, Transforms: chosen}, true
+			}
+		}
+	}
+	return wire.Proposal{}, false
+}
+
+// withSPISize is the proposals that carry an SPI of n octets: 0 in IKE_SA_INIT, 8 for an IKE SA's rekeying, 4 for ESP (RFC 7296, Section 3.3.1).
+func withSPISize(ps []wire.Proposal, n int) []wire.Proposal {
+	return slices.DeleteFunc(slices.Clone(ps), func(p wire.Proposal) bool { return len(p.SPI) != n })
+}
+
+// withoutKE is the proposals without key exchange, as IKE_AUTH must have them: "the SA payloads in the IKE_AUTH exchange cannot contain
+// Transform Type 4 with any value other than NONE" (RFC 7296, Section 1.2).
+func withoutKE(ps []wire.Proposal) []wire.Proposal {
+	ps = slices.Clone(ps)
+	for i := range ps {
+		ps[i].Transforms = slices.DeleteFunc(slices.Clone(ps[i].Transforms), func(t wire.Transform) bool { return t.Type == wire.TransformKE })
+	}
+	return ps
+}
+
+// mismatch is why two proposals do not meet: the first transform type in which they differ.
+// It is put into words only when somebody reads it: a hostile SA payload has thousands of proposals.
+type mismatch struct {
+	rank       int // how far the comparison came, to find the nearest pair
+	our, their wire.Proposal
+	typ        wire.TransformType // that they differ in; zero: see text
+	text       string
+}
+
+func (m *mismatch) Error() string {
+	if m.typ == 0 {
+		return m.text
+	}
+	return fmt.Sprintf("%s: we have %s, they have %s", typeName(m.typ), namesOfType(m.our, m.typ), namesOfType(m.their, m.typ))
+}
+
+// match picks one transform of each type that their proposal has, or says what is missing.
+func match(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
+	rules, known := transformRules[our.Protocol]
+	if !known || our.Protocol != their.Protocol {
+		return nil, &mismatch{text: "the protocols: we want " + protocolName(our.Protocol) + ", they want " + protocolName(their.Protocol)}
+	}
+	if err := checkSPI(their); err != nil {
+		return nil, &mismatch{rank: 1, text: err.Error()}
+	}
+	// "if the responder receives a proposal that contains a Transform Type it does not understand [...] it MUST consider this proposal unacceptable".
+	for _, t := range their.Transforms {
+		if !slices.Contains(rules.must, t.Type) && !slices.Contains(rules.may, t.Type) {
+			return nil, &mismatch{rank: 1, text: "their proposal has " + typeName(t.Type) + ", which means nothing to us"}
+		}
+	}
+	chosen, err := matchCipher(our, their)
+	if err != nil {
+		return nil, err
+	}
+	for i, typ := range []wire.TransformType{wire.TransformPRF, wire.TransformKE, wire.TransformESN} {
+		must := slices.Contains(rules.must, typ)
+		if !must && !slices.Contains(rules.may, typ) {
+			continue
+		}
+		t, present, err := matchType(our, their, typ, must)
+		if err != nil {
+			err.rank += i
+			return nil, err
+		}
+		if present {
+			chosen = append(chosen, t)
+		}
+	}
+	return chosen, nil
+}
+
+// matchCipher picks ENCR and, by it, INTEG: "combined-mode ciphers are not allowed to have any integrity algorithm other than NONE".
+func matchCipher(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
+	err := &mismatch{rank: 2, our: our, their: their, typ: wire.TransformENCR}
+	for _, encr := range ofType(our, wire.TransformENCR) {
+		if !slices.Contains(their.Transforms, encr) || encr.UnknownAttribute {
+			continue
+		}
+		integ, present, integErr := matchInteg(our, their, isAEAD(encr.ID))
+		if integErr != nil {
+			err = integErr
+			continue
+		}
+		if present {
+			return []wire.Transform{encr, integ}, nil
+		}
+		return []wire.Transform{encr}, nil
+	}
+	return nil, err
+}
+
+func matchInteg(our, their wire.Proposal, aead bool) (t wire.Transform, present bool, err *mismatch) {
+	if !aead {
+		return matchType(our, their, wire.TransformINTEG, true)
+	}
+	none := wire.Transform{Type: wire.TransformINTEG, ID: wire.IntegNone}
+	offered := ofType(their, wire.TransformINTEG)
+	if len(offered) > 0 && !slices.Contains(offered, none) {
+		return t, false, &mismatch{rank: 3, text: "they offer an integrity algorithm to a cipher that has its own"}
+	}
+	return none, len(offered) > 0, nil
+}
+
+// matchType picks a transform of one type by our preference. Absence stands for NONE where the type is optional; where it is not, NONE is no choice:
+// no IKE SA without key exchange, no cipher without integrity.
+func matchType(our, their wire.Proposal, typ wire.TransformType, must bool) (t wire.Transform, present bool, err *mismatch) {
+	ourTs, theirTs := ofType(our, typ), ofType(their, typ)
+	none := wire.Transform{Type: typ}
+	noneMeansNothing := typ == wire.TransformKE || typ == wire.TransformINTEG
+	if !must && len(ourTs) == 0 {
+		ourTs = []wire.Transform{none}
+	}
+	for _, t := range ourTs {
+		switch {
+		case t.UnknownAttribute || must && noneMeansNothing && t.ID == none.ID:
+			continue
+		case slices.Contains(theirTs, t):
+			return t, true, nil
+		case !must && t == none && len(theirTs) == 0:
+			return t, false, nil
+		}
+	}
+	return none, false, &mismatch{rank: 3, our: our, their: their, typ: typ}
+}
+
+func ofType(p wire.Proposal, typ wire.TransformType) []wire.Transform {
+	var ts []wire.Transform
+	for _, t := range p.Transforms {
+		if t.Type == typ {
+			ts = append(ts, t)
+		}
+	}
+	return ts
+}
+
+// checkSPI checks the SPI of a proposal of the peer: 4 octets and none of the reserved values for ESP (RFC 4303, Section 2.1), none or 8 for IKE.
+func checkSPI(p wire.Proposal) error {
+	switch {
+	case p.Protocol == wire.ProtoESP && len(p.SPI) != 4, p.Protocol == wire.ProtoIKE && len(p.SPI) != 0 && len(p.SPI) != 8:
+		return fmt.Errorf("their proposal has an SPI of %d octets", len(p.SPI))
+	case p.Protocol == wire.ProtoESP && binary.BigEndian.Uint32(p.SPI) < 256:
+		return fmt.Errorf("their proposal has the reserved SPI %d", binary.BigEndian.Uint32(p.SPI))
+	case len(p.SPI) == 8 && binary.BigEndian.Uint64(p.SPI) == 0:
+		return errors.New("their proposal has the SPI zero")
+	}
+	return nil
+}
+
+// acceptedBy is the initiator's check that the answer is one of its proposals, by number, with exactly one transform of each of its types:
+// "The initiator of an exchange MUST check that the accepted offer is consistent with one of its proposals" (RFC 7296, Section 3.3.6).
+func acceptedBy(offer []wire.Proposal, answer wire.Proposal) error {
+	i := slices.IndexFunc(offer, func(p wire.Proposal) bool { return p.Number == answer.Number && p.Protocol == answer.Protocol })
+	if i < 0 {
+		return fmt.Errorf("the peer chose proposal %d for %s, which we did not offer", answer.Number, protocolName(answer.Protocol))
+	}
+	// As an offer that leaves no choice, the answer has to be what we would choose from it ourselves.
+	seen := map[wire.TransformType]bool{}
+	for _, t := range answer.Transforms {
+		if seen[t.Type] {
+			return fmt.Errorf("the peer chose two of %s", typeName(t.Type))
+		}
+		seen[t.Type] = true
+	}
+	chosen, err := match(offer[i], answer)
+	if err != nil {
+		return fmt.Errorf("the peer chose what we did not offer: %w", err)
+	}
+	if len(chosen) != len(answer.Transforms) {
+		return errors.New("the peer chose transforms that we did not offer")
+	}
+	return nil
+}
