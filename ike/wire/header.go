@@ -1,0 +1,70 @@
+package wire
+
+import "encoding/binary"
+
+// The flags of the IKE header (RFC 7296, Section 3.1).
+const (
+	flagInitiator = 1 << 3
+	flagVersion   = 1 << 4
+	flagResponse  = 1 << 5
+)
+
+// MajorVersion is the version of IKE that this package parses.
+const MajorVersion = 2
+
+// ParseHeader parses the IKE header of a whole datagram. A major version other than 2 is no error here, so that it can be
+// answered with INVALID_MAJOR_VERSION; all versions so far share the header's layout. On error the header is zero.
+func ParseHeader(b []byte) (Header, error) {
+	r := newReader(b, 0, NoNextPayload)
+	if len(b) < HeaderLen {
+		r.fail("%d octets are too few for the header of %d", len(b), HeaderLen)
+		return Header{}, r.err()
+	}
+	h := Header{
+		InitiatorSPI: SPI(binary.BigEndian.Uint64(b)),
+		ResponderSPI: SPI(binary.BigEndian.Uint64(b[8:])),
+		NextPayload:  PayloadType(b[16]),
+		MajorVersion: b[17] >> 4,
+		MinorVersion: b[17] & 0xf,
+		Exchange:     ExchangeType(b[18]),
+		Initiator:    b[19]&flagInitiator != 0,
+		Response:     b[19]&flagResponse != 0,
+		HigherVer:    b[19]&flagVersion != 0,
+		MessageID:    binary.BigEndian.Uint32(b[20:]),
+		Length:       binary.BigEndian.Uint32(b[24:]),
+	}
+	switch {
+	case uint64(h.Length) != uint64(len(b)):
+		r.fail("the length field says %d octets, the datagram has %d", h.Length, len(b))
+	case h.InitiatorSPI == 0: // "This value MUST NOT be zero." (RFC 7296, Section 3.1)
+		r.fail("the initiator's SPI is zero")
+	}
+	if r.failed() {
+		return Header{}, r.err()
+	}
+	return h, nil
+}
+
+// AppendTo appends the header as it is, with its NextPayload and Length: Message.AppendTo is what fills those in.
+// A zero MajorVersion is sent as 2.
+func (h Header) AppendTo(b []byte) []byte {
+	major := h.MajorVersion
+	if major == 0 {
+		major = MajorVersion
+	}
+	var flags byte
+	if h.Initiator {
+		flags |= flagInitiator
+	}
+	if h.HigherVer {
+		flags |= flagVersion
+	}
+	if h.Response {
+		flags |= flagResponse
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(h.InitiatorSPI))
+	b = binary.BigEndian.AppendUint64(b, uint64(h.ResponderSPI))
+	b = append(b, byte(h.NextPayload), major<<4|h.MinorVersion&0xf, byte(h.Exchange), flags)
+	b = binary.BigEndian.AppendUint32(b, h.MessageID)
+	return binary.BigEndian.AppendUint32(b, h.Length)
+}
