@@ -1,0 +1,52 @@
+package ike
+
+import (
+	"crypto/sha1"
+	"crypto/subtle"
+	"encoding/binary"
+	"net/netip"
+
+	"culvert/ike/wire"
+)
+
+// natHash is the data of NAT_DETECTION_SOURCE_IP and NAT_DETECTION_DESTINATION_IP: SHA-1(SPIi | SPIr | address | port), "in the order they appear
+// in the header" (RFC 7296, Section 2.23). In a first IKE_SA_INIT request the SPIr is zero.
+func natHash(spiI, spiR wire.SPI, addr netip.AddrPort) []byte {
+	b := make([]byte, 0, 8+8+16+2)
+	b = binary.BigEndian.AppendUint64(b, uint64(spiI))
+	b = binary.BigEndian.AppendUint64(b, uint64(spiR))
+	b = append(b, addr.Addr().Unmap().AsSlice()...)
+	b = binary.BigEndian.AppendUint16(b, addr.Port())
+	sum := sha1.Sum(b)
+	return sum[:]
+}
+
+// falseNATHash is a hash that no address has, for a side that wants UDP encapsulation without a NAT (encap = "always"): the peer concludes that we are behind one.
+func falseNATHash(spiI, spiR wire.SPI) []byte {
+	return natHash(spiI, spiR, netip.AddrPort{})
+}
+
+// detectNAT reads the NAT detection notifies of a message that came from remote to local. "If none of the NAT_DETECTION_SOURCE_IP payload(s) received matches
+// [...] the system sending those payloads is behind a NAT"; if the destination does not match, we are. Supported says that the
+// peer sent both kinds; without, there is no NAT traversal and no NAT is assumed.
+func detectNAT(ps []wire.Payload, spiI, spiR wire.SPI, local, remote netip.AddrPort) (state NATState, supported bool) {
+	var sources, destinations, sourceMatches, destinationMatches int
+	for _, p := range ps {
+		n, ok := p.(*wire.Notify)
+		if !ok {
+			continue
+		}
+		switch n.Kind {
+		case wire.NATDetectionSourceIP:
+			sources++
+			sourceMatches += subtle.ConstantTimeCompare(n.Data, natHash(spiI, spiR, remote))
+		case wire.NATDetectionDestinationIP:
+			destinations++
+			destinationMatches += subtle.ConstantTimeCompare(n.Data, natHash(spiI, spiR, local))
+		}
+	}
+	if sources == 0 || destinations == 0 {
+		return NATState{}, false
+	}
+	return NATState{Local: destinationMatches == 0, Remote: sourceMatches == 0}, true
+}
