@@ -1,0 +1,7 @@
+// Package demo shows culvert's main job on one machine: two gateways in network namespaces, a tunnel, traffic, a rekey under load, status.
+package demo
+
+import "errors"
+
+// ErrUnsupported is returned by Run where the operating system has no network namespaces.
+var ErrUnsupported = errors.New("the demonstration builds network namespaces, which only Linux has")

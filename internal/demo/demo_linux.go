@@ -1,0 +1,203 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"culvert/internal/netlab"
+)
+
+const topology = `
+  10.1.0.1 [left] 192.0.2.1 ------------ 192.0.2.2 [right] 10.2.0.1
+`
+
+var leftLAN, rightLAN = netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.2.0.1")
+
+// demo is one run.
+type demo struct {
+	out         io.Writer
+	exe, dir    string
+	left, right *netlab.Host
+}
+
+// Run runs the demonstration with this very program as both gateways and tells its progress on out. It takes under 30 seconds and leaves nothing
+// behind, also when ctx ends early. Without root, namespaces or TUN it returns an error that names the remedy.
+func Run(ctx context.Context, out io.Writer) (err error) {
+	lab, err := netlab.New()
+	if err != nil {
+		return fmt.Errorf("the demonstration cannot run here: %w", err)
+	}
+	defer lab.Close()
+	d := &demo{out: out}
+	if d.exe, err = os.Executable(); err != nil {
+		return err
+	}
+	if d.dir, err = os.MkdirTemp("", "culvert-demo-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(d.dir)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for _, step := range []func(context.Context) error{
+		func(context.Context) error { return d.build(lab) }, d.start, d.ping, d.throughput, d.rekey, d.status, d.stop,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
+
+func (d *demo) build(lab *netlab.Lab) (err error) {
+	d.say("Two gateways in namespaces of their own, each with a network behind it:\n%s\n", topology)
+	if d.left, err = lab.Host("left"); err != nil {
+		return err
+	}
+	if d.right, err = lab.Host("right"); err != nil {
+		return err
+	}
+	return errors.Join(
+		lab.Link(netlab.Iface{Host: d.left, Name: "wan", Addrs: []string{"192.0.2.1/24"}}, netlab.Iface{Host: d.right, Name: "wan", Addrs: []string{"192.0.2.2/24"}}, 1500),
+		d.left.LAN("lan", "10.1.0.1/24"), d.right.LAN("lan", "10.2.0.1/24"))
+}
+
+func (d *demo) start(ctx context.Context) error {
+	began := time.Now()
+	for _, g := range []struct {
+		host            *netlab.Host
+		me, peer, extra string
+		lan, peerLAN    string
+		start           string
+	}{
+		{d.right, "right", "left", "", "10.2.0.0/16", "10.1.0.0/16", "traffic"},
+		{d.left, "left", "right", "remote    = \"192.0.2.2\"\n", "10.1.0.0/16", "10.2.0.0/16", "boot"},
+	} {
+		text := fmt.Sprintf("[[peer]]\nname      = %q\n%slocal_id  = \"%s.example.com\"\nremote_id = \"%s.example.com\"\npsk       = \"correct horse battery staple\"\n\n"+
+			"  [[peer.child]]\n  name   = \"lan\"\n  local  = [%q]\n  remote = [%q]\n  start  = %q\n", g.peer, g.extra, g.me, g.peer, g.lan, g.peerLAN, g.start)
+		if err := d.run(g.host, text); err != nil {
+			return err
+		}
+		if g.me == "left" {
+			d.say("left.toml:\n\n    %s\n\nculvert run --config left.toml; the same at right ...\n", strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    "))
+		}
+	}
+	d.say("waiting for the tunnel ... ")
+	if _, err := d.left.PingUntil(ctx, leftLAN, rightLAN, 100*time.Millisecond); err != nil {
+		return fmt.Errorf("%w\n%s", err, d.explain(ctx))
+	}
+	d.say("up; the first packet was through %.0f ms after the start of the two daemons\n\n", time.Since(began).Seconds()*1000)
+	return nil
+}
+
+func (d *demo) run(h *netlab.Host, text string) error {
+	file := filepath.Join(d.dir, h.Name+".toml")
+	text = fmt.Sprintf("[daemon]\ncontrol = %q\nlog = \"warn\"\n\n%s", d.socket(h), text)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	_, err := h.Start(nil, d.out, d.exe, "run", "--config", file)
+	return err
+}
+
+func (d *demo) socket(h *netlab.Host) string { return filepath.Join(d.dir, h.Name+".sock") }
+
+func (d *demo) culvert(ctx context.Context, h *netlab.Host, args ...string) (string, error) {
+	return h.Run(ctx, nil, d.exe, append(args, "--control", d.socket(h))...)
+}
+
+// explain is what both sides say about a tunnel that did not come up.
+func (d *demo) explain(context.Context) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var b strings.Builder
+	for _, h := range []*netlab.Host{d.left, d.right} {
+		out, _ := d.culvert(ctx, h, "status")
+		fmt.Fprintf(&b, "status at %s:\n%s\n", h.Name, out)
+	}
+	return b.String()
+}
+
+func (d *demo) ping(ctx context.Context) error {
+	d.say("ping %s -> %s:", leftLAN, rightLAN)
+	for range 5 {
+		rtt, err := d.left.Ping(ctx, leftLAN, rightLAN, 56)
+		if err != nil {
+			return err
+		}
+		d.say("  %.2f ms", rtt.Seconds()*1000)
+	}
+	d.say("\n\n")
+	return nil
+}
+
+func (d *demo) throughput(ctx context.Context) error {
+	const octets = 512 << 20
+	for _, way := range []struct {
+		from, to *netlab.Host
+		src, dst netip.Addr
+	}{{d.left, d.right, leftLAN, rightLAN}, {d.right, d.left, rightLAN, leftLAN}} {
+		d.say("TCP, %d MB with a checksum, %s -> %s ... ", octets>>20, way.from.Name, way.to.Name)
+		took, err := netlab.Transfer(ctx, way.from, way.src, way.to, way.dst, octets)
+		if err != nil {
+			return err
+		}
+		d.say("%.2f Gbit/s\n", float64(octets)*8/took.Seconds()/1e9)
+	}
+	d.say("(sender, receiver and both gateways share this machine's cores)\n\n")
+	return nil
+}
+
+func (d *demo) rekey(ctx context.Context) error {
+	d.say("a stream of 1,000 packets/s, rekeyed under way:")
+	s, err := netlab.StartStream(d.left, leftLAN, d.right, rightLAN, 1000, 500)
+	if err != nil {
+		return err
+	}
+	for i := range 6 {
+		h, peer := d.left, "right"
+		if i%2 == 1 {
+			h, peer = d.right, "left"
+		}
+		what, arg := "child", peer+"/lan"
+		if i >= 4 {
+			what, arg = "IKE", peer
+		}
+		if out, err := d.culvert(ctx, h, "rekey", arg); err != nil {
+			s.Stop(0)
+			return fmt.Errorf("rekey by %s: %w: %s", h.Name, err, out)
+		}
+		d.say("  %s by %s", what, h.Name)
+		if err := netlab.Until(ctx, "traffic", func() bool { return s.Sent.Load() >= uint64(i+1)*300 }); err != nil {
+			return err
+		}
+	}
+	lost := s.Stop(2 * time.Second)
+	d.say("\nsent %d packets, lost %d\n\n", s.Sent.Load(), lost)
+	if lost > 0 {
+		return fmt.Errorf("%d packets were lost during rekeys", lost)
+	}
+	return nil
+}
+
+func (d *demo) status(ctx context.Context) error {
+	out, err := d.culvert(ctx, d.left, "status")
+	d.say("culvert status, at left:\n%s\n", out)
+	return err
+}
+
+func (d *demo) stop(ctx context.Context) error {
+	if out, err := d.culvert(ctx, d.left, "down", "right"); err != nil {
+		return fmt.Errorf("culvert down: %w: %s", err, out)
+	}
+	d.say("tunnel closed; daemons, devices and namespaces go away now\n")
+	return nil
+}
