@@ -20,6 +20,12 @@ type Config struct {
 	SPIs   SPIAllocator   // inbound ESP SPIs: the dataplane chooses them, so that their low bits are a slot
 	Limits EngineLimits   // zero fields take their defaults
 	Retry  RetransmitPlan // zero fields take their defaults
+
+	IKEPort, NATPort uint16 // our own UDP ports: 500 and 4500 where zero
+	// LocalAddr is the address that the system would send from to remote, or the zero Addr. NAT detection needs it for a peer without a Local
+	// of its own: with a nil LocalAddr such a peer takes us to be behind a NAT. It is called in Handle and must be quick.
+	LocalAddr func(remote netip.Addr) netip.Addr
+	Peers     []Peer // as SetPeers would give them
 }
 
 // SPIAllocator hands out inbound ESP SPIs. Free returns one that no RemoveSA effect will ever name.
