@@ -25,7 +25,6 @@ type Config struct {
 	// LocalAddr is the address that the system would send from to remote, or the zero Addr. NAT detection needs it for a peer without a Local
 	// of its own: with a nil LocalAddr such a peer takes us to be behind a NAT. It is called in Handle and must be quick.
 	LocalAddr func(remote netip.Addr) netip.Addr
-	Peers     []Peer // as SetPeers would give them
 }
 
 // SPIAllocator hands out inbound ESP SPIs. Free returns one that no RemoveSA effect will ever name.
