@@ -69,18 +69,11 @@ type mismatch struct {
 	text       string
 }
 
-func (m *mismatch) Error() string {
-	if m.typ == 0 {
-		return m.text
-	}
-	return fmt.Sprintf("%s: we have %s, they have %s", typeName(m.typ), namesOfType(m.our, m.typ), namesOfType(m.their, m.typ))
-}
-
 // match picks one transform of each type that their proposal has, or says what is missing.
 func match(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 	rules, known := transformRules[our.Protocol]
 	if !known || our.Protocol != their.Protocol {
-		return nil, &mismatch{text: "the protocols: we want " + protocolName(our.Protocol) + ", they want " + protocolName(their.Protocol)}
+		return nil, &mismatch{text: fmt.Sprintf("we want %v, they want %v", our.Protocol, their.Protocol)}
 	}
 	if err := checkSPI(their); err != nil {
 		return nil, &mismatch{rank: 1, text: err.Error()}
@@ -88,7 +81,7 @@ func match(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 	// "if the responder receives a proposal that contains a Transform Type it does not understand [...] it MUST consider this proposal unacceptable".
 	for _, t := range their.Transforms {
 		if !slices.Contains(rules.must, t.Type) && !slices.Contains(rules.may, t.Type) {
-			return nil, &mismatch{rank: 1, text: "their proposal has " + typeName(t.Type) + ", which means nothing to us"}
+			return nil, &mismatch{rank: 1, text: fmt.Sprintf("their proposal has a transform of %v, which has no meaning here", t.Type)}
 		}
 	}
 	chosen, err := matchCipher(our, their)
@@ -194,13 +187,13 @@ func checkSPI(p wire.Proposal) error {
 func acceptedBy(offer []wire.Proposal, answer wire.Proposal) error {
 	i := slices.IndexFunc(offer, func(p wire.Proposal) bool { return p.Number == answer.Number && p.Protocol == answer.Protocol })
 	if i < 0 {
-		return fmt.Errorf("the peer chose proposal %d for %s, which we did not offer", answer.Number, protocolName(answer.Protocol))
+		return fmt.Errorf("the peer chose proposal %d for %v, which we did not offer", answer.Number, answer.Protocol)
 	}
 	// As an offer that leaves no choice, the answer has to be what we would choose from it ourselves.
 	seen := map[wire.TransformType]bool{}
 	for _, t := range answer.Transforms {
 		if seen[t.Type] {
-			return fmt.Errorf("the peer chose two of %s", typeName(t.Type))
+			return fmt.Errorf("the peer chose two transforms of %v", t.Type)
 		}
 		seen[t.Type] = true
 	}

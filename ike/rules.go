@@ -1,7 +1,6 @@
 package ike
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -76,12 +75,12 @@ func proposesIKE(ps []wire.Payload) bool {
 }
 
 // checkPayloads holds the payloads of a message, those within SK{} where there is one, against the rules of its exchange, before any handler sees them. An error means
-// INVALID_SYNTAX. Unknown payloads that are not critical are skipped (Section 2.5); for the others see unknownCritical. A response that carries
+// INVALID_SYNTAX. Unknown payloads that are not critical are skipped (Section 2.5); for the others see wire.UnsupportedCritical. A response that carries
 // an error, or asks for a cookie, need not carry anything else.
 func checkPayloads(ex wire.ExchangeType, response bool, ps []wire.Payload) error {
 	rule, ok := ruleFor(ex, response, ps)
 	if !ok {
-		return fmt.Errorf("exchange type %d is not known", ex)
+		return fmt.Errorf("%v is no exchange that we know", ex)
 	}
 	var count [256]int
 	for _, p := range ps {
@@ -95,12 +94,12 @@ func checkPayloads(ex wire.ExchangeType, response bool, ps []wire.Payload) error
 	}
 	for _, typ := range rule.must {
 		if count[typ] == 0 {
-			return fmt.Errorf("payload type %d is missing", typ)
+			return fmt.Errorf("the %v payload is missing", typ)
 		}
 	}
 	for _, typ := range rule.together {
 		if (count[typ] == 0) != (count[rule.together[0]] == 0) {
-			return fmt.Errorf("payload type %d without its fellows", typ)
+			return fmt.Errorf("the %v payload is there or missing without its fellows", typ)
 		}
 	}
 	return nil
@@ -113,10 +112,10 @@ func (r payloadRule) allow(p wire.Payload, n int) error {
 		return nil
 	}
 	if !slices.Contains(r.must, typ) && !slices.Contains(r.may, typ) && !slices.Contains(r.together, typ) {
-		return fmt.Errorf("payload type %d has no place in this message", typ)
+		return fmt.Errorf("the %v payload has no place in this message", typ)
 	}
 	if n > 1 && !slices.Contains(repeatable, typ) {
-		return fmt.Errorf("payload type %d comes twice", typ)
+		return fmt.Errorf("the %v payload comes twice", typ)
 	}
 	return nil
 }
@@ -125,22 +124,6 @@ func (r payloadRule) allow(p wire.Payload, n int) error {
 func refuses(ex wire.ExchangeType, ps []wire.Payload) bool {
 	return slices.ContainsFunc(ps, func(p wire.Payload) bool {
 		n, ok := p.(*wire.Notify)
-		return ok && (isError(n.Kind) || ex == wire.IKESAInit && n.Kind == wire.Cookie)
+		return ok && (n.Kind.IsError() || ex == wire.IKESAInit && n.Kind == wire.Cookie)
 	})
-}
-
-// isError says whether a notify type is an error: "Types in the range 0 - 16383 are intended for reporting errors" (RFC 7296, Section 3.10.1).
-func isError(kind wire.NotifyType) bool { return kind < 16384 }
-
-// errCriticalPayload is answered with UNSUPPORTED_CRITICAL_PAYLOAD, whose data is the type (RFC 7296, Section 2.5).
-var errCriticalPayload = errors.New("a critical payload of an unknown type")
-
-// unknownCritical finds the first payload that we do not know and may not skip.
-func unknownCritical(ps []wire.Payload) (wire.PayloadType, error) {
-	for _, p := range ps {
-		if u, ok := p.(*wire.Unknown); ok && u.Critical {
-			return u.PayloadType, errCriticalPayload
-		}
-	}
-	return 0, nil
 }

@@ -1,0 +1,66 @@
+package ike
+
+import (
+	"fmt"
+	"strings"
+
+	"culvert/ike/wire"
+)
+
+// maxExplained bounds how many of a peer's proposals are listed.
+const maxExplained = 10
+
+// explainProposals says why no proposal was chosen: what both sides have, and the first difference of the pair that came nearest.
+func explainProposals(ours, theirs []wire.Proposal) []string {
+	lines := []string{"ours: " + listProposals(ours), "theirs: " + listProposals(theirs)}
+	if len(theirs) == 0 {
+		return append(lines, "first difference: they offer nothing that we could read")
+	}
+	nearest := &mismatch{rank: -1}
+	for _, our := range ours {
+		for _, their := range theirs {
+			if _, m := match(our, their); m != nil && m.rank > nearest.rank {
+				nearest = m
+			}
+		}
+	}
+	if nearest.rank < 0 {
+		return lines
+	}
+	return append(lines, "first difference: "+nearest.Error())
+}
+
+func listProposals(ps []wire.Proposal) string {
+	var names []string
+	for i, p := range ps {
+		if i == maxExplained {
+			names = append(names, fmt.Sprintf("and %d more", len(ps)-i))
+			break
+		}
+		names = append(names, printable(p.String()))
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// Error puts the difference into words.
+func (m *mismatch) Error() string {
+	if m.typ == 0 {
+		return m.text
+	}
+	return fmt.Sprintf("%v: we have %s, they have %s", m.typ, namesOfType(m.our, m.typ), namesOfType(m.their, m.typ))
+}
+
+// namesOfType is what a proposal has of one transform type, in words.
+func namesOfType(p wire.Proposal, typ wire.TransformType) string {
+	var names []string
+	for _, t := range ofType(p, typ) {
+		names = append(names, t.String())
+	}
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return printable(strings.Join(names, " or "))
+}
