@@ -17,7 +17,14 @@ type Flow struct {
 	Src, Dst         netip.Addr
 	Protocol         uint8  // the upper-layer protocol, after all IPv6 extension headers
 	SrcPort, DstPort uint16 // ICMP: SrcPort and DstPort both hold type<<8 | code
-	// PortsUnknown is set for a non-initial fragment, or where the packet ends before the ports:
-	// it matches only selectors whose ports are ANY or OPAQUE.
+	// PortsUnknown is set for a non-initial fragment, for a protocol that has no ports, or where the packet ends
+	// before the ports: it matches only selectors whose ports are ANY or OPAQUE.
 	PortsUnknown bool
+}
+
+// Reverse is the flow of the answer: source and destination exchanged.
+func (f Flow) Reverse() Flow {
+	f.Src, f.Dst = f.Dst, f.Src
+	f.SrcPort, f.DstPort = f.DstPort, f.SrcPort
+	return f
 }

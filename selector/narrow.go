@@ -1,0 +1,231 @@
+package selector
+
+import "net/netip"
+
+// MaxSelectors is the most selectors that Narrow returns: a TS payload counts them in one octet (RFC 7296, Section 3.13).
+const MaxSelectors = 255
+
+// maxIntersections bounds Narrow's work on what an authenticated but hostile peer proposes.
+const maxIntersections = 4096
+
+// Narrow is what a responder whose policy is policy accepts of proposed: the intersection of both, in the order of proposed and within that of policy,
+// without those that another one covers. As nothing that both contain is left out, the initiator's first choice (the selector of the packet that asked for
+// the SA) is within the result whenever policy allows it, as RFC 7296, Section 2.9 demands; and as it comes first, no bound cuts it off. Invalid selectors
+// are ignored. nil means TS_UNACCEPTABLE. Each of TSi and TSr is narrowed alone: a packet must match both.
+func Narrow(proposed, policy []Selector) []Selector {
+	var list []Selector
+	found := 0
+	for _, p := range proposed {
+		for _, q := range policy {
+			both, ok := p.Intersect(q)
+			if !ok || !both.Valid() {
+				continue
+			}
+			if list = insertMaximal(list, both); len(list) == MaxSelectors {
+				return list
+			}
+			if found++; found == maxIntersections {
+				return list
+			}
+		}
+	}
+	return list
+}
+
+// insertMaximal appends s unless list covers it, and drops what s covers. The one that covers others takes the place of the first of them, so that the part of
+// list that holds the initiator's first choice stays first.
+func insertMaximal(list []Selector, s Selector) []Selector {
+	for _, have := range list {
+		if have.Covers(s) {
+			return list
+		}
+	}
+	placed := false
+	kept := list[:0]
+	for _, have := range list {
+		if !s.Covers(have) {
+			kept = append(kept, have)
+			continue
+		}
+		if !placed {
+			kept, placed = append(kept, s), true
+		}
+	}
+	if !placed {
+		kept = append(kept, s)
+	}
+	return kept
+}
+
+// Normalize is the same set of packets in fewer selectors: covered ones left out, those that touch or overlap in addresses (or in ports) and are otherwise
+// equal joined. The order is that of the first of each. list is not changed.
+func Normalize(list []Selector) []Selector {
+	var out []Selector
+	for _, s := range list {
+		out = insertMaximal(out, s)
+	}
+	for joinOne(&out) {
+	}
+	return out
+}
+
+// joinOne joins the first two selectors that can be, and says whether it did.
+func joinOne(list *[]Selector) bool {
+	l := *list
+	for i := range l {
+		for j := i + 1; j < len(l); j++ {
+			if s, ok := join(l[i], l[j]); ok {
+				l[i] = s
+				*list = append(l[:j], l[j+1:]...)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// join is the one selector of the packets of both, if the two differ only in addresses or only in ports, and leave no gap.
+func join(a, b Selector) (Selector, bool) {
+	if a.Protocol != b.Protocol || a.Is6() != b.Is6() {
+		return Selector{}, false
+	}
+	sameAddrs := a.Start == b.Start && a.End == b.End
+	samePorts := a.StartPort == b.StartPort && a.EndPort == b.EndPort
+	switch {
+	case samePorts && addrsTouch(a, b):
+		if b.Start.Less(a.Start) {
+			a.Start = b.Start
+		}
+		if a.End.Less(b.End) {
+			a.End = b.End
+		}
+		return a, true
+	case sameAddrs && portsTouch(a, b):
+		a.StartPort, a.EndPort = min(a.StartPort, b.StartPort), max(a.EndPort, b.EndPort)
+		return a, true
+	}
+	return Selector{}, false
+}
+
+func addrsTouch(a, b Selector) bool {
+	if b.Start.Less(a.Start) {
+		a, b = b, a
+	}
+	next := a.End.Next() // invalid, and so less than any, behind the last address
+	return a.Contains(b.Start) || next == b.Start
+}
+
+// portsTouch leaves OPAQUE alone, and never makes 0-65535 of two parts: that would be ANY, which also means the packets without visible ports.
+func portsTouch(a, b Selector) bool {
+	if a.OpaquePorts() || b.OpaquePorts() || a.AnyPorts() || b.AnyPorts() {
+		return false
+	}
+	if b.StartPort < a.StartPort {
+		a, b = b, a
+	}
+	whole := a.StartPort == 0 && max(a.EndPort, b.EndPort) == MaxPort
+	return !whole && int(b.StartPort) <= int(a.EndPort)+1
+}
+
+// Subset says whether every packet that a selects is selected by b as a whole: one selector of a may need several of b. It is what an
+// initiator checks of a responder's answer, and both check at a rekey (RFC 7296, Section 2.9.2).
+func Subset(a, b []Selector) bool {
+	for _, s := range a {
+		if !coveredBy(s, b) {
+			return false
+		}
+	}
+	return true
+}
+
+// Equal says whether a and b select the same packets.
+func Equal(a, b []Selector) bool { return Subset(a, b) && Subset(b, a) }
+
+// maxPieces bounds the work of coveredBy; beyond it the answer is no.
+const maxPieces = 4096
+
+// coveredBy takes each of list away from s, and asks whether nothing is left.
+func coveredBy(s Selector, list []Selector) bool {
+	left := []box{boxOf(s)}
+	for _, t := range list {
+		if !s.Overlaps(t) {
+			continue
+		}
+		cut := boxOf(t)
+		var rest []box
+		for _, b := range left {
+			rest = b.minus(cut, rest)
+		}
+		if len(rest) == 0 {
+			return true
+		}
+		if len(rest) > maxPieces {
+			return false
+		}
+		left = rest
+	}
+	return false
+}
+
+// box is a selector as a set: addresses by protocols by ports, all inclusive ranges.
+type box struct {
+	start, end           netip.Addr
+	protoStart, protoEnd int
+	portStart, portEnd   int
+}
+
+// opaquePort stands for "the ports cannot be seen", beyond all ports: so ANY includes it and no range does.
+const opaquePort = MaxPort + 1
+
+func boxOf(s Selector) box {
+	b := box{s.Start, s.End, int(s.Protocol), int(s.Protocol), int(s.StartPort), int(s.EndPort)}
+	if s.Protocol == ProtoAny {
+		b.protoEnd = 255
+	}
+	if s.AnyPorts() {
+		b.portEnd = opaquePort
+	}
+	if s.OpaquePorts() {
+		b.portStart, b.portEnd = opaquePort, opaquePort
+	}
+	return b
+}
+
+// minus appends to rest the parts of b that are outside cut: what lies below and above it in one dimension after the other.
+func (b box) minus(cut box, rest []box) []box {
+	if b.end.Less(cut.start) || cut.end.Less(b.start) || b.protoEnd < cut.protoStart || cut.protoEnd < b.protoStart ||
+		b.portEnd < cut.portStart || cut.portEnd < b.portStart {
+		return append(rest, b)
+	}
+	if b.start.Less(cut.start) {
+		part := b
+		part.end, b.start = cut.start.Prev(), cut.start
+		rest = append(rest, part)
+	}
+	if cut.end.Less(b.end) {
+		part := b
+		part.start, b.end = cut.end.Next(), cut.end
+		rest = append(rest, part)
+	}
+	if b.protoStart < cut.protoStart {
+		part := b
+		part.protoEnd, b.protoStart = cut.protoStart-1, cut.protoStart
+		rest = append(rest, part)
+	}
+	if cut.protoEnd < b.protoEnd {
+		part := b
+		part.protoStart, b.protoEnd = cut.protoEnd+1, cut.protoEnd
+		rest = append(rest, part)
+	}
+	if b.portStart < cut.portStart {
+		part := b
+		part.portEnd, b.portStart = cut.portStart-1, cut.portStart
+		rest = append(rest, part)
+	}
+	if cut.portEnd < b.portEnd {
+		part := b
+		part.portStart = cut.portEnd + 1
+		rest = append(rest, part)
+	}
+	return rest
+}

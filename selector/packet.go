@@ -1,0 +1,210 @@
+package selector
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+)
+
+// Why a packet cannot be parsed. Every error of ParsePacket and ParseFlow is one of these.
+var (
+	ErrVersion   = errors.New("selector: not an IPv4 or IPv6 packet")
+	ErrTruncated = errors.New("selector: packet ends before its header or its total length says")
+	ErrHeader    = errors.New("selector: impossible header field")
+	ErrFragment  = errors.New("selector: impossible or overlapping fragment")
+	ErrAddress   = errors.New("selector: address that no packet may carry")
+)
+
+// Fragment says whether a packet is a fragment, and which.
+type Fragment uint8
+
+// Values of Fragment.
+const (
+	NotFragment   Fragment = iota
+	FirstFragment          // offset 0, more to come: the upper-layer header is in it
+	LaterFragment          // its ports are elsewhere
+)
+
+// Packet is what the packet path needs to know of an IP packet, so that no one parses headers twice.
+type Packet struct {
+	Flow
+	Version   uint8 // 4 or 6
+	TOS       uint8 // the DSCP and ECN bits: the TOS octet, or the traffic class
+	HeaderLen int   // the IPv4 header with its options; 40 for IPv6, without extension headers
+	Upper     int   // offset of the upper-layer header (of a later fragment: of its data); may equal TotalLen
+	TotalLen  int   // as the header says, never more than there is; what follows is padding (RFC 4303, Section 2.7)
+	DF        bool  // must not be fragmented on its way; always so for IPv6
+	Fragment  Fragment
+}
+
+// The fixed parts of the two headers.
+const (
+	ipv4MinHeader = 20
+	ipv6Header    = 40
+
+	ipv4FlagDF     = 0x4000
+	ipv4FlagMF     = 0x2000
+	ipv4OffsetMask = 0x1fff // in units of 8 octets
+
+	ipv6OffsetMask = 0xfff8 // in octets, as the field is shifted by three
+	ipv6FlagM      = 0x0001
+
+	maxDatagram = 65535
+	// maxExtensions bounds the work on one packet; RFC 8200, Section 4.1 orders seven, of which five can come.
+	maxExtensions = 8
+)
+
+// ParseFlow is the flow of a packet; see ParsePacket.
+func ParseFlow(pkt []byte) (Flow, error) {
+	var p Packet
+	if err := ParsePacket(pkt, &p); err != nil {
+		return Flow{}, err
+	}
+	return p.Flow, nil
+}
+
+// ParsePacket parses the headers of the IP packet at the front of pkt into p, every field of which it sets; on an error p is undefined. pkt may be
+// anything from anywhere: nothing is trusted. It allocates nothing and keeps nothing of pkt. This is the one place that tells IP versions apart.
+func ParsePacket(pkt []byte, p *Packet) error {
+	if len(pkt) == 0 {
+		return ErrTruncated
+	}
+	switch pkt[0] >> 4 {
+	case 4:
+		return parseIPv4(pkt, p)
+	case 6:
+		return parseIPv6(pkt, p)
+	}
+	return ErrVersion
+}
+
+// parseIPv4 follows RFC 791, Section 3.1.
+func parseIPv4(pkt []byte, p *Packet) error {
+	if len(pkt) < ipv4MinHeader {
+		return ErrTruncated
+	}
+	header := int(pkt[0]&0x0f) * 4
+	total := int(binary.BigEndian.Uint16(pkt[2:]))
+	if header < ipv4MinHeader || total < header {
+		return ErrHeader
+	}
+	if total > len(pkt) {
+		return ErrTruncated
+	}
+	*p = Packet{Version: 4, TOS: pkt[1], HeaderLen: header, Upper: header, TotalLen: total}
+	p.Src = netip.AddrFrom4([4]byte(pkt[12:16]))
+	p.Dst = netip.AddrFrom4([4]byte(pkt[16:20]))
+	p.Protocol = pkt[9]
+	flags := binary.BigEndian.Uint16(pkt[6:])
+	p.DF = flags&ipv4FlagDF != 0
+	offset := int(flags&ipv4OffsetMask) * 8
+	if err := p.setFragment(offset, flags&ipv4FlagMF != 0); err != nil {
+		return err
+	}
+	// RFC 4301, Section 7.2 asks for "a minimum offset check on IPv4 (non-initial) fragments to protect against overlapping
+	// fragment attacks"; RFC 1858, Section 3.2.2 gives it: a TCP fragment of offset 1 could rewrite the flags.
+	if offset == 8 && p.Protocol == ProtoTCP {
+		return ErrFragment
+	}
+	p.parseUpper(pkt[:total])
+	return nil
+}
+
+// parseIPv6 follows RFC 8200, Sections 3 and 4. Jumbograms (RFC 2675) are not for tunnels: their length of 0 reads as no payload.
+func parseIPv6(pkt []byte, p *Packet) error {
+	if len(pkt) < ipv6Header {
+		return ErrTruncated
+	}
+	total := ipv6Header + int(binary.BigEndian.Uint16(pkt[4:]))
+	if total > len(pkt) {
+		return ErrTruncated
+	}
+	*p = Packet{Version: 6, TOS: pkt[0]<<4 | pkt[1]>>4, HeaderLen: ipv6Header, Upper: ipv6Header, TotalLen: total, DF: true}
+	p.Src = netip.AddrFrom16([16]byte(pkt[8:24]))
+	p.Dst = netip.AddrFrom16([16]byte(pkt[24:40]))
+	if p.Src.Is4In6() || p.Dst.Is4In6() {
+		return ErrAddress
+	}
+	p.Protocol = pkt[6]
+	if err := p.skipExtensions(pkt[:total]); err != nil {
+		return err
+	}
+	p.parseUpper(pkt[:total])
+	return nil
+}
+
+// skipExtensions moves Protocol and Upper behind the extension headers. What follows a later fragment's header is data, whatever its next header field says.
+func (p *Packet) skipExtensions(pkt []byte) error {
+	for range maxExtensions {
+		length := 8
+		switch p.Protocol {
+		case extHopByHop, extRouting, extDestination:
+			if len(pkt) < p.Upper+8 {
+				return ErrTruncated
+			}
+			length = 8 * (1 + int(pkt[p.Upper+1]))
+		case extFragment:
+			if len(pkt) < p.Upper+8 {
+				return ErrTruncated
+			}
+		default:
+			return nil
+		}
+		if len(pkt) < p.Upper+length {
+			return ErrTruncated
+		}
+		header := pkt[p.Upper : p.Upper+length]
+		fragment := p.Protocol == extFragment
+		p.Protocol = header[0]
+		p.Upper += length
+		if !fragment {
+			continue
+		}
+		if p.Fragment != NotFragment {
+			return ErrFragment // a fragment of a fragment
+		}
+		field := binary.BigEndian.Uint16(header[2:])
+		if err := p.setFragment(int(field&ipv6OffsetMask), field&ipv6FlagM != 0); err != nil {
+			return err
+		}
+		if p.Fragment == LaterFragment {
+			return nil
+		}
+	}
+	return ErrHeader
+}
+
+// setFragment notes which fragment the packet is, its data being Upper to TotalLen, and refuses one that would end beyond any datagram.
+func (p *Packet) setFragment(offset int, more bool) error {
+	switch {
+	case offset != 0:
+		p.Fragment = LaterFragment
+	case more:
+		p.Fragment = FirstFragment
+	}
+	if offset+p.TotalLen-p.Upper > maxDatagram {
+		return ErrFragment
+	}
+	return nil
+}
+
+// parseUpper reads the ports, or type and code, of the upper-layer header.
+func (p *Packet) parseUpper(pkt []byte) {
+	upper := pkt[p.Upper:]
+	if p.Fragment == LaterFragment || len(upper) < 4 {
+		p.PortsUnknown = true
+		return
+	}
+	switch portKinds[p.Protocol] {
+	case portsTwo:
+		p.SrcPort, p.DstPort = binary.BigEndian.Uint16(upper), binary.BigEndian.Uint16(upper[2:])
+	case portsICMP:
+		p.SrcPort = binary.BigEndian.Uint16(upper)
+		p.DstPort = p.SrcPort
+	case portsMobility:
+		p.SrcPort = uint16(upper[2]) << 8 // RFC 6275, Section 6.1.1
+		p.DstPort = p.SrcPort
+	default:
+		p.PortsUnknown = true
+	}
+}
