@@ -40,13 +40,16 @@ func (r *reader) fail(format string, args ...any) {
 // more says whether there is something left to read, and no fault.
 func (r *reader) more() bool { return !r.failed() && len(r.b) > 0 }
 
-// take returns the next n octets; what names them in the error.
+// take returns the next n octets, nil if n is zero; what names them in the error.
 func (r *reader) take(n int, what string) []byte {
 	if r.failed() {
 		return nil
 	}
 	if n < 0 || n > len(r.b) {
 		r.fail("%s needs %d octets where %d are left", what, n, len(r.b))
+		return nil
+	}
+	if n == 0 {
 		return nil
 	}
 	out := r.b[:n:n]

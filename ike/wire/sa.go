@@ -81,9 +81,7 @@ func parseProposal(parent *reader) Proposal {
 	p := Proposal{Number: r.u8("Proposal Num"), Protocol: ProtocolID(r.u8("Protocol ID"))}
 	spiSize := int(r.u8("SPI Size"))
 	count := int(r.u8("Num Transforms"))
-	if spi := r.take(spiSize, "SPI"); len(spi) > 0 {
-		p.SPI = spi
-	}
+	p.SPI = r.take(spiSize, "SPI")
 	for r.more() {
 		if len(p.Transforms) == count {
 			r.fail("more transforms than the %d announced", count)

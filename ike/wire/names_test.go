@@ -1,0 +1,105 @@
+package wire
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestNames(t *testing.T) {
+	for _, tt := range []struct {
+		got  fmt.Stringer
+		want string
+	}{
+		{PayloadSKF, "SKF"}, {PayloadType(99), "payload(99)"}, {IKEIntermediate, "IKE_INTERMEDIATE"}, {ExchangeType(1), "exchange(1)"},
+		{ProtoESP, "ESP"}, {ProtocolID(77), "protocol(77)"}, {TransformADDKE7, "ADDKE7"}, {TransformType(99), "transform type(99)"},
+		{IDKeyID, "ID_KEY_ID"}, {IDType(99), "ID type(99)"}, {AuthSharedKey, "Shared Key Message Integrity Code"}, {AuthMethod(99), "authentication method(99)"},
+		{CertX509Signature, "X.509 Certificate - Signature"}, {CertEncoding(99), "certificate encoding(99)"}, {CFGReply, "CFG_REPLY"}, {CFGType(9), "CFG type(9)"},
+		{InternalDNSDomain, "INTERNAL_DNS_DOMAIN"}, {ConfigAttributeType(999), "attribute(999)"}, {ChildSANotFound, "CHILD_SA_NOT_FOUND"},
+		{NotifyType(16383), "error(16383)"}, {NotifyType(16384), "INITIAL_CONTACT"}, {NotifyType(50000), "status(50000)"}, {SPI(0xabc), "0000000000000abc"},
+	} {
+		if tt.got.String() != tt.want {
+			t.Errorf("got %s, want %s", tt.got, tt.want)
+		}
+	}
+}
+
+// The numbers that names stand for, against the IANA registry's.
+func TestNotifyNumbers(t *testing.T) {
+	for n, want := range map[NotifyType]string{
+		1: "UNSUPPORTED_CRITICAL_PAYLOAD", 34: "SINGLE_PAIR_REQUIRED", 38: "TS_UNACCEPTABLE", 47: "STATE_NOT_FOUND", 48: "TS_MAX_QUEUE",
+		16396: "MOBIKE_SUPPORTED", 16404: "MULTIPLE_AUTH_SUPPORTED", 16407: "REDIRECT", 16413: "TICKET_OPAQUE", 16417: "EAP_ONLY_AUTHENTICATION",
+		16418: "CHILDLESS_IKEV2_SUPPORTED", 16420: "IKEV2_MESSAGE_ID_SYNC_SUPPORTED", 16430: "IKEV2_FRAGMENTATION_SUPPORTED", 16431: "SIGNATURE_HASH_ALGORITHMS",
+		16434: "PUZZLE", 16437: "NO_PPK_AUTH", 16438: "INTERMEDIATE_EXCHANGE_SUPPORTED", 16440: "IP6_ALLOWED", 16442: "USE_AGGFRAG", 16444: "SA_RESOURCE_INFO",
+	} {
+		if got := n.String(); got != want {
+			t.Errorf("%d: got %s, want %s", n, got, want)
+		}
+	}
+	if NotifyType(16384).IsError() || !NotifyType(16383).IsError() {
+		t.Error("errors are the types up to 16383")
+	}
+}
+
+func TestTransformNames(t *testing.T) {
+	for _, tt := range []struct {
+		t             Transform
+		keyword, iana string
+	}{
+		{Transform{Type: TransformENCR, ID: EncrAESGCM16, KeyLength: 256}, "aes256gcm16", "ENCR_AES_GCM_16 256"},
+		{Transform{Type: TransformENCR, ID: EncrAESCBC, KeyLength: 128}, "aes128", "ENCR_AES_CBC 128"},
+		{Transform{Type: TransformENCR, ID: EncrAESCBC}, "aes", "ENCR_AES_CBC"},
+		{Transform{Type: TransformENCR, ID: EncrChaCha20Poly1305}, "chacha20poly1305", "ENCR_CHACHA20_POLY1305"},
+		{Transform{Type: TransformENCR, ID: EncrChaCha20Poly1305, KeyLength: 256}, "ENCR_CHACHA20_POLY1305 256", "ENCR_CHACHA20_POLY1305 256"},
+		{Transform{Type: TransformENCR, ID: 31}, "ENCR_CHACHA20_POLY1305_IIV", "ENCR_CHACHA20_POLY1305_IIV"},
+		{Transform{Type: TransformPRF, ID: PRFHMACSHA2384}, "prfsha384", "PRF_HMAC_SHA2_384"},
+		{Transform{Type: TransformINTEG, ID: IntegHMACSHA2256, UnknownAttribute: true}, "sha256+?", "AUTH_HMAC_SHA2_256_128"},
+		{Transform{Type: TransformKE, ID: GroupX25519}, "x25519", "Curve25519"},
+		{Transform{Type: TransformADDKE1, ID: GroupMLKEM768}, "ke1_mlkem768", "ml-kem-768"},
+		{Transform{Type: TransformKE, ID: 1025}, "KE(1025)", "KE(1025)"},
+	} {
+		if got := tt.t.String(); got != tt.keyword {
+			t.Errorf("got %s, want %s", got, tt.keyword)
+		}
+		if got := tt.t.IANAName(); got != tt.iana {
+			t.Errorf("got %s, want %s", got, tt.iana)
+		}
+	}
+}
+
+func TestProposalString(t *testing.T) {
+	gcm, x25519 := Transform{Type: TransformENCR, ID: EncrAESGCM16, KeyLength: 128}, Transform{Type: TransformKE, ID: GroupX25519}
+	esn, noESN := Transform{Type: TransformESN, ID: ESNYes}, Transform{Type: TransformESN, ID: ESNNo}
+	none := Transform{Type: TransformINTEG, ID: IntegNone}
+	for _, tt := range []struct {
+		transforms []Transform
+		want       string
+	}{
+		{[]Transform{gcm, none, x25519, noESN}, "aes128gcm16-x25519"},
+		{[]Transform{gcm, esn}, "aes128gcm16-esn"},
+		{[]Transform{gcm, esn, noESN}, "aes128gcm16-esn-noesn"},
+		{nil, "empty"},
+	} {
+		if got := (Proposal{Transforms: tt.transforms}).String(); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}
+
+// What the caller asks for beyond the fields' widths is the caller's fault, loudly.
+func TestAppendPanicsOnItsOwnBugs(t *testing.T) {
+	for name, p := range map[string]Payload{
+		"payload":    &VendorID{Data: make([]byte, MaxPayloadLen)},
+		"SPI":        &Notify{SPI: make([]byte, 256)},
+		"transforms": &SA{Proposals: []Proposal{{Transforms: make([]Transform, 256)}}},
+		"attribute":  &Configuration{Attributes: []ConfigAttribute{{Value: make([]byte, MaxPayloadLen+1)}}},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: too much was appended without a panic", name)
+				}
+			}()
+			AppendPayloads(nil, []Payload{p})
+		}()
+	}
+}
