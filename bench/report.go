@@ -92,7 +92,12 @@ func Table(w io.Writer, sums []Summary, baseline string) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
 	fmt.Fprintf(tw, "| test\t| subject\t| Gbit/s\t| ratio to %s\t| VPN CPU s/GB\t| ratio\t| machine CPU s/GB\t| ratio\t|\n", baseline)
 	fmt.Fprintln(tw, "| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t|")
-	f := func(s Stat) string { return fmt.Sprintf("%.2f (%.2f-%.2f)", s.Median, s.Min, s.Max) }
+	f := func(s Stat) string {
+		if s.Max == 0 {
+			return "-"
+		}
+		return fmt.Sprintf("%.2f (%.2f-%.2f)", s.Median, s.Min, s.Max)
+	}
 	for _, s := range sums {
 		fmt.Fprintf(tw, "| %s\t| %s\t| %s\t| %s\t| %s\t| %s\t| %s\t| %s\t|\n", s.Test, s.Subject, f(s.Gbit), f(s.GbitRatio), f(s.CPU), f(s.CPURatio), f(s.Machine), f(s.MachRatio))
 	}

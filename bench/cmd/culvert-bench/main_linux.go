@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"culvert/bench"
@@ -27,6 +29,7 @@ func run() error {
 	rounds := flag.Int("rounds", 5, "interleaved rounds")
 	duration := flag.Duration("time", 4*time.Second, "the length of each measurement")
 	cipher := flag.String("cipher", "aes128gcm16", "culvert's ESP proposal")
+	only := flag.String("only", "", "measure only the subjects whose names contain this")
 	jsonFile := flag.String("json", "", "write every measurement to this file")
 	flag.Parse()
 
@@ -48,10 +51,9 @@ func run() error {
 		return err
 	}
 	rival := bench.WireGuardGo{Binary: wg}
-	ms, err := bench.Run(ctx, bench.Options{
-		Rounds: *rounds, Duration: *duration, Progress: os.Stdout,
-		Subjects: []bench.Subject{rival, bench.Culvert{Binary: bin, UDP: true, Cipher: *cipher}, bench.Culvert{Binary: bin, Cipher: *cipher}, bench.Plain{}},
-	})
+	subjects := []bench.Subject{rival, bench.Culvert{Binary: bin, UDP: true, Cipher: *cipher}, bench.Culvert{Binary: bin, Cipher: *cipher}, bench.Plain{}}
+	subjects = slices.DeleteFunc(subjects, func(s bench.Subject) bool { return !strings.Contains(s.Name(), *only) })
+	ms, err := bench.Run(ctx, bench.Options{Rounds: *rounds, Duration: *duration, Progress: os.Stdout, Subjects: subjects})
 	if err != nil {
 		return err
 	}
