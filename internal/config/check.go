@@ -1,0 +1,169 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"culvert/ike"
+	"culvert/selector"
+)
+
+// checkAll makes the checks across all files and peers.
+func (l *loader) checkAll() {
+	l.checkPeers()
+	l.checkSPIs()
+	l.checkOverlaps()
+}
+
+// place is a file and line as errors about something else name it.
+func (s section) place(name string) string {
+	return fmt.Sprintf("%s:%d", s.file.name, s.line(name))
+}
+
+// caller is what tells one peer from another when it calls.
+type caller struct {
+	remote, local     string
+	localID, remoteID ike.Identity
+}
+
+// checkPeers refuses two peers of one name, and two that no packet can tell apart.
+func (l *loader) checkPeers() {
+	byName, byCaller := map[string]rawPeer{}, map[caller]rawPeer{}
+	for i, raw := range l.peers {
+		p := &l.config.Peers[i]
+		if first, ok := byName[p.Name]; ok && p.Name != "" {
+			raw.fail("name", "there is another peer of this name at %s", first.place("name"))
+		} else {
+			byName[p.Name] = raw
+		}
+		if p.Local.IsValid() && !l.config.Daemon.listensOn(p.Local) {
+			raw.fail("local", "local = %s is not among the addresses of listen in [daemon]", p.Local)
+		}
+		if len(p.Children) == 0 || p.RemoteID == (ike.Identity{}) {
+			continue
+		}
+		c := caller{remoteDefault(p), localDefault(p), p.LocalID, p.RemoteID}
+		if first, ok := byCaller[c]; ok {
+			raw.fail("remote_id", "%shas the same remote, local_id and remote_id: they cannot be told apart; make them one peer with several children", first.where)
+			continue
+		}
+		byCaller[c] = raw
+	}
+}
+
+// checkSPIs refuses two manual children that receive on one SPI.
+func (l *loader) checkSPIs() {
+	seen := map[uint32]string{}
+	for i := range l.config.Peers {
+		p := &l.config.Peers[i]
+		for _, m := range p.Manual {
+			at := slices.Index(p.Order, m.Name)
+			if m.SPIIn == 0 || at < 0 || at >= len(l.peers[i].children) {
+				continue
+			}
+			child := l.peers[i].children[at]
+			if first, ok := seen[m.SPIIn]; ok {
+				child.fail("manual", "spi_in 0x%x is taken by the child at %s", m.SPIIn, first)
+				continue
+			}
+			seen[m.SPIIn] = child.place("manual")
+		}
+	}
+}
+
+// claim is one remote selector of a child, and so its claim to packets for that range.
+type claim struct {
+	child  int // index into claimants
+	remote selector.Selector
+}
+
+// claimant is one child in the search for overlaps.
+type claimant struct {
+	section
+	local []selector.Selector
+}
+
+// checkOverlaps refuses two children that both claim a packet, unless the remote network of one lies within the other's, and is smaller: the longest
+// prefix wins then. It sweeps over all remote ranges in the order of their starts.
+func (l *loader) checkOverlaps() {
+	children, claims := l.claims()
+	slices.SortStableFunc(claims, func(a, b claim) int {
+		if c := a.remote.Start.Compare(b.remote.Start); c != 0 {
+			return c
+		}
+		return b.remote.End.Compare(a.remote.End)
+	})
+	reported := map[[2]int]bool{}
+	var around []claim // those that began before and have not ended
+	for _, c := range claims {
+		around = slices.DeleteFunc(around, func(a claim) bool { return a.remote.End.Less(c.remote.Start) })
+		for _, a := range around {
+			pair := [2]int{min(a.child, c.child), max(a.child, c.child)}
+			if a.child == c.child || reported[pair] || strictlyWithin(c.remote, a.remote) || !contend(children, a, c) {
+				continue
+			}
+			reported[pair] = true
+			reportOverlap(children, a, c)
+		}
+		around = append(around, c)
+	}
+}
+
+func (l *loader) claims() ([]claimant, []claim) {
+	var children []claimant
+	var claims []claim
+	add := func(raw rawPeer, index int, local, remote []selector.Selector) {
+		if index < 0 || index >= len(raw.children) {
+			return
+		}
+		for _, sel := range remote {
+			claims = append(claims, claim{len(children), sel})
+		}
+		children = append(children, claimant{raw.children[index], local})
+	}
+	for i := range l.config.Peers {
+		p := &l.config.Peers[i]
+		for _, c := range p.Children {
+			add(l.peers[i], slices.Index(p.Order, c.Name), c.Local, c.Remote)
+		}
+		for _, m := range p.Manual {
+			if m.SPIOut != 0 { // one that only receives claims no packet
+				add(l.peers[i], slices.Index(p.Order, m.Name), m.Local, m.Remote)
+			}
+		}
+	}
+	return children, claims
+}
+
+// strictlyWithin says whether inner's addresses are some of outer's, and not all, and no network that a range is made of is in both.
+func strictlyWithin(inner, outer selector.Selector) bool {
+	if !outer.Contains(inner.Start) || !outer.Contains(inner.End) || inner.Start == outer.Start && inner.End == outer.End {
+		return false
+	}
+	around := outer.Prefixes()
+	return !slices.ContainsFunc(inner.Prefixes(), func(p netip.Prefix) bool { return slices.Contains(around, p) })
+}
+
+// contend says whether a packet exists that both claims are about.
+func contend(children []claimant, a, b claim) bool {
+	if !a.remote.Overlaps(b.remote) {
+		return false
+	}
+	for _, la := range children[a.child].local {
+		if slices.ContainsFunc(children[b.child].local, la.Overlaps) {
+			return true
+		}
+	}
+	return false
+}
+
+// reportOverlap reports at the child that was read later.
+func reportOverlap(children []claimant, a, b claim) {
+	if a.child > b.child {
+		a, b = b, a
+	}
+	first, second := children[a.child], children[b.child]
+	second.fail("remote", "remote %s overlaps %s of the child at %s, and so do their local networks: a packet for both would have two ways; make them disjoint, or one a smaller network within the other, which then wins",
+		b.remote, a.remote, first.place("remote"))
+}

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// twoChildren are two peers with a child each.
+func twoChildren(localA, remoteA, localB, remoteB string) string {
+	peer := func(name, local, remote string) string {
+		return fmt.Sprintf("[[peer]]\nname = %q\nremote = %q\nlocal_id = \"me\"\npsk = \"0123456789abcdef\"\n[[peer.child]]\nlocal = [%s]\nremote = [%s]\n",
+			name, name+".example.com", local, remote)
+	}
+	return peer("a", localA, remoteA) + peer("b", localB, remoteB)
+}
+
+func TestOverlaps(t *testing.T) {
+	for _, tt := range []struct {
+		localA, remoteA, localB, remoteB string
+		bad                              bool
+	}{
+		{`"10.1.0.0/16"`, `"10.2.0.0/16"`, `"10.1.0.0/16"`, `"10.3.0.0/16"`, false},
+		{`"10.1.0.0/16"`, `"10.2.0.0/16"`, `"10.1.0.0/16"`, `"10.2.0.0/16"`, true},
+		{`"10.1.0.0/16"`, `"10.2.0.0/16"`, `"10.9.0.0/16"`, `"10.2.0.0/16"`, false}, // disjoint local networks
+		{`"10.1.0.0/16"`, `"10.2.0.0/16"`, `"10.1.7.0/24"`, `"10.2.0.0/16"`, true},
+		{`"10.1.0.0/16"`, `"10.2.0.0/16"`, `"10.1.0.0/16"`, `"10.2.3.0/24"`, false}, // the longest prefix wins
+		{`"10.1.0.0/16"`, `"10.2.3.0/24"`, `"10.1.0.0/16"`, `"0.0.0.0/0"`, false},
+		{`"10.1.0.0/16"`, `"0.0.0.0/0"`, `"10.1.0.0/16"`, `"0.0.0.0/0"`, true},
+		{`"10.1.0.0/16"`, `"10.2.0.0/16 tcp/443"`, `"10.1.0.0/16"`, `"10.2.0.0/16 tcp/80"`, false},
+		{`"10.1.0.0/16"`, `"10.2.0.0/16 tcp/443"`, `"10.1.0.0/16"`, `"10.2.0.0/16 udp/443"`, false},
+		{`"10.1.0.0/16"`, `"10.2.0.0/16 tcp/443"`, `"10.1.0.0/16"`, `"10.2.0.0/16"`, true},
+		{`"10.1.0.0/16"`, `"10.2.0.0-10.2.0.9"`, `"10.1.0.0/16"`, `"10.2.0.5-10.2.0.20"`, true},
+		{`"10.1.0.0/16"`, `"10.2.0.0-10.2.0.9"`, `"10.1.0.0/16"`, `"10.2.0.10-10.2.0.20"`, false},
+		{`"10.1.0.0/16"`, `"10.2.0.0/16"`, `"10.1.0.0/16"`, `"10.2.0.5-10.2.0.20"`, false},
+		{`"10.1.0.0/16"`, `"10.2.0.1-10.2.0.6"`, `"10.1.0.0/16"`, `"10.2.0.2-10.2.0.5"`, true}, // both have 10.2.0.2/31
+		{`"10.1.0.0/16"`, `"10.5.0.0/16", "10.2.0.0/16"`, `"10.1.0.0/16"`, `"10.7.0.0/16", "10.2.0.0/16"`, true},
+		{`"10.1.0.0/16", "::/0"`, `"10.2.0.0/16", "2001:db8::/32"`, `"::/0"`, `"2001:db8::/32"`, true},
+		{`"10.1.0.0/16"`, `"10.2.0.0/16"`, `"2001:db8:1::/64"`, `"2001:db8:2::/64"`, false},
+	} {
+		doc := twoChildren(tt.localA, tt.remoteA, tt.localB, tt.remoteB)
+		for _, turned := range []bool{false, true} {
+			if turned {
+				doc = twoChildren(tt.localB, tt.remoteB, tt.localA, tt.remoteA)
+			}
+			_, err := loadText(t, doc)
+			got := texts(err)
+			switch {
+			case !tt.bad && err != nil:
+				t.Errorf("%v: got %v, want no error", tt, err)
+			case tt.bad && (len(got) != 1 || !strings.HasPrefix(got[0], `a.toml:16: peer "b": child "child1": remote `) || !strings.Contains(got[0], "a.toml:8")):
+				t.Errorf("%v: got %q, want one overlap at line 16 with line 8", tt, got)
+			}
+		}
+	}
+}
+
+func TestOverlapWithinAPeerIsFoundToo(t *testing.T) {
+	_, err := loadText(t, good+"[[peer.child]]\nname = \"x\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\n \"10.2.0.0/16\"]\n")
+	if got := texts(err); len(got) != 1 || !strings.HasPrefix(got[0], `a.toml:13: peer "right": child "x": remote 10.2.0.0/16 overlaps 10.2.0.0/16`) {
+		t.Errorf("got %q, want an overlap", got)
+	}
+}
+
+func TestManyPeersAreCheckedFast(t *testing.T) {
+	var b strings.Builder
+	for i := range 20000 {
+		fmt.Fprintf(&b, "[[peer]]\nname = \"p%d\"\nremote = \"p%d.example.com\"\nlocal_id = \"me\"\npsk = \"0123456789abcdef\"\n[[peer.child]]\nlocal = [\"0.0.0.0/0\"]\nremote = [\"10.%d.%d.0/24\"]\n",
+			i, i, i>>8, i&255)
+	}
+	c := mustLoad(t, b.String())
+	if len(c.Peers) != 20000 {
+		t.Errorf("got %d peers", len(c.Peers))
+	}
+}
+
+func TestDuplicates(t *testing.T) {
+	for name, tt := range map[string]struct{ doc, want string }{
+		"name":     {good + peerFile("right", "3"), `a.toml:11: peer "right": there is another peer of this name at `},
+		"identity": {good + strings.Replace(peerFile("right", "2"), `"right"`, `"b"`, 1), `a.toml:14: peer "b": peer "right": has the same remote, local_id and remote_id`},
+		"manual SPI": {`[[peer]]
+name = "a"
+remote = "192.0.2.2"
+[[peer.child]]
+local = ["10.1.0.0/16"]
+remote = ["10.2.0.0/16"]
+manual = { spi_in = "0x1001", key_in = "0x0000000000000000000000000000000000000000", cipher = "aes128gcm16" }
+[[peer.child]]
+local = ["10.1.0.0/16"]
+remote = ["10.2.0.0/16"]
+manual = { spi_in = "4097", key_in = "0x0000000000000000000000000000000000000000", cipher = "aes128gcm16" }
+`, `a.toml:11: peer "a": child "child2": spi_in 0x1001 is taken by the child at `},
+	} {
+		_, err := loadText(t, tt.doc)
+		if got := texts(err); len(got) == 0 || !strings.HasPrefix(got[0], tt.want) {
+			t.Errorf("%s: got %q, want %q", name, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"culvert/esp"
+	"culvert/ike"
+	"culvert/ike/suite"
+	"culvert/ike/wire"
+	"culvert/selector"
+)
+
+// Bounds and defaults of numbers in [[peer.child]].
+const (
+	defaultLifetime = time.Hour
+	defaultReplay   = 4096
+	maxReplay       = 1 << 16
+	maxSelectors    = 255 // RFC 7296, Section 3.13: their number is one octet
+)
+
+// esnMode is [[peer.child]] esn.
+type esnMode int
+
+const (
+	esnAuto esnMode = iota
+	esnAlways
+	esnNever
+)
+
+// readChild reads one child into p, as one of IKE's or a manual one.
+func (l *loader) readChild(p *Peer, peer section, index int, values map[string]any) section {
+	label := fmt.Sprintf("child%d", index+1)
+	if name, ok := values["name"].(string); ok && name != "" {
+		label = name
+	}
+	s := open(peer.file, fmt.Sprintf("%s.child[%d]", peer.path, index), fmt.Sprintf("%schild %q: ", peer.where, label), values, childKeys)
+	c := ike.Child{Name: label}
+	if _, ok := values["name"]; ok {
+		c.Name = s.name("name", "child")
+	}
+	if c.Name != "" && slices.Contains(p.Order, c.Name) {
+		s.fail("name", "name = %q: the peer has another child of this name", c.Name)
+	}
+	p.Order = append(p.Order, c.Name)
+	c.Local, c.Remote = s.selectors("local"), s.selectors("remote")
+	s.checkFamilies(&c)
+	c.Start = []ike.StartMode{ike.StartTraffic, ike.StartBoot, ike.StartNever}[s.word("start", "traffic", "boot", "never")]
+	if c.Start == ike.StartBoot && !peer.has("remote") {
+		s.fail("start", "start = \"boot\", but the peer has no remote: who only answers starts nothing")
+	}
+	s.lifetime(&c)
+	c.ReplayWindow = int(s.number("replay_window", defaultReplay, 0, maxReplay))
+	esn := esnMode(s.word("esn", "auto", "always", "never"))
+	if s.has("manual") {
+		s.readManual(p, peer, c, esn)
+		return s
+	}
+	c.Proposals = s.espProposals(esn, c.ReplayWindow)
+	p.Children = append(p.Children, c)
+	return s
+}
+
+func (s section) selectors(name string) []selector.Selector {
+	var out []selector.Selector
+	for _, e := range s.list(name) {
+		sel, err := selector.ParseSelector(e.text)
+		if err != nil {
+			s.fail(e.at, "%s: %v", name, err)
+			continue
+		}
+		if slices.Contains(out, sel) {
+			s.fail(e.at, "%s: %s is there twice", name, sel)
+		}
+		out = append(out, sel)
+	}
+	switch n := len(s.list(name)); {
+	case n == 0:
+		if s.has(name) || !s.file.failedAt(join(s.path, name)) {
+			s.fail(name, "no %s: write %s = the networks on %s side, such as [\"10.1.0.0/16\"]", name, name, map[string]string{"local": "this", "remote": "the peer's"}[name])
+		}
+	case n > maxSelectors:
+		s.fail(name, "%s has %d selectors: %d at most", name, n, maxSelectors)
+	}
+	return out
+}
+
+// failedAt says whether the line of a path has an error already.
+func (f *file) failedAt(path string) bool {
+	line, ok := f.lines[path]
+	return ok && slices.ContainsFunc(f.errs, func(e *Error) bool { return e.File == f.name && e.Line == line })
+}
+
+// checkFamilies refuses selectors of one address family on one side only: no packet could match them.
+func (s section) checkFamilies(c *ike.Child) {
+	if len(c.Local) == 0 || len(c.Remote) == 0 {
+		return
+	}
+	for _, v6 := range []bool{false, true} {
+		family := func(sel selector.Selector) bool { return sel.Is6() == v6 }
+		local, remote := slices.ContainsFunc(c.Local, family), slices.ContainsFunc(c.Remote, family)
+		if local == remote {
+			continue
+		}
+		side, other := "local", "remote"
+		if remote {
+			side, other = other, side
+		}
+		s.fail(side, "%s has %s networks and %s has none: no packet can match them", side, map[bool]string{false: "IPv4", true: "IPv6"}[v6], other)
+	}
+}
+
+// lifetime reads the soft limits; the hard ones come a tenth later.
+func (s section) lifetime(c *ike.Child) {
+	t := s.subtable("lifetime", lifetimeKeys)
+	c.Lifetime = t.duration("time", defaultLifetime, minLifetime, false)
+	bytes := t.size("bytes")
+	packets := uint64(t.number("packets", 0, 0, math.MaxInt64/2))
+	c.Limits = esp.Limits{SoftBytes: bytes, HardBytes: bytes + bytes/10, SoftPackets: packets, HardPackets: packets + packets/10}
+}
+
+// espProposals are the child's proposals with the sequence numbers that esn asks for. Without a replay window a receiver cannot follow the high half of
+// extended sequence numbers (RFC 4303, Section 2.2.1), so that auto then means never.
+func (s section) espProposals(esn esnMode, window int) []wire.Proposal {
+	ps := suite.DefaultESPProposals()
+	if s.has("proposals") {
+		ps = s.proposals("proposals", suite.ParseESPProposal)
+	}
+	if window == 0 && esn == esnAlways {
+		s.fail("esn", "esn = \"always\" needs a replay window: give replay_window a size")
+	}
+	yes := wire.Transform{Type: wire.TransformESN, ID: wire.ESNYes}
+	no := wire.Transform{Type: wire.TransformESN, ID: wire.ESNNo}
+	wanted := []wire.Transform{yes, no}
+	switch {
+	case esn == esnAlways:
+		wanted = []wire.Transform{yes}
+	case esn == esnNever || window == 0:
+		wanted = []wire.Transform{no}
+	}
+	for i := range ps {
+		ts := slices.DeleteFunc(slices.Clone(ps[i].Transforms), func(t wire.Transform) bool { return t.Type == wire.TransformESN })
+		ps[i].Transforms = append(ts, wanted...)
+	}
+	return ps
+}
+
+// manualCiphers are the ciphers for manual keys.
+var manualCiphers = map[string]esp.Cipher{
+	"aes128gcm16":      {ID: uint16(wire.EncrAESGCM16), KeyBits: 128},
+	"aes192gcm16":      {ID: uint16(wire.EncrAESGCM16), KeyBits: 192},
+	"aes256gcm16":      {ID: uint16(wire.EncrAESGCM16), KeyBits: 256},
+	"chacha20poly1305": {ID: uint16(wire.EncrChaCha20Poly1305), KeyBits: 256},
+}
+
+const saltLen = 4 // RFC 4106, Section 8.1; RFC 7634, Section 2
+
+// readManual reads a child without IKE.
+func (s section) readManual(p *Peer, peer section, c ike.Child, esn esnMode) {
+	s.checkPrivate("manual")
+	if !peer.has("remote") {
+		s.fail("manual", "manual keys need an address to send to: give the peer a remote")
+	}
+	for _, name := range []string{"proposals", "start", "lifetime"} {
+		if s.has(name) {
+			s.fail(name, "%s means nothing to a child with manual keys", name)
+		}
+	}
+	t := s.subtable("manual", manualKeys)
+	m := Manual{Name: c.Name, Local: c.Local, Remote: c.Remote, CipherName: t.text("cipher", ""), ESN: esn == esnAlways}
+	// RFC 4303, Section 3.4.3: no replay protection with manual keys unless it is asked for, for a peer that restarts begins anew.
+	if s.has("replay_window") || m.ESN {
+		m.ReplayWindow = c.ReplayWindow
+	}
+	cipher, ok := manualCiphers[m.CipherName]
+	if !ok {
+		t.fail("cipher", "cipher = %q: write aes128gcm16, aes192gcm16, aes256gcm16 or chacha20poly1305", m.CipherName)
+	}
+	m.Cipher = cipher
+	m.SPIOut, m.KeyOut = t.direction("spi_out", "key_out", cipher)
+	m.SPIIn, m.KeyIn = t.direction("spi_in", "key_in", cipher)
+	if !t.has("spi_out") && !t.has("spi_in") && ok {
+		t.fail("", "neither spi_out nor spi_in: one direction is needed at least")
+	}
+	s.file.warn(s.line("manual"), "%smanual keys repeat their initialization vectors after every restart, which breaks the cipher: for tests only", s.where)
+	p.Manual = append(p.Manual, m)
+}
+
+// direction is one direction's SPI and key, both or neither.
+func (s section) direction(spiName, keyName string, cipher esp.Cipher) (uint32, []byte) {
+	if !s.has(spiName) && !s.has(keyName) {
+		return 0, nil
+	}
+	if !s.has(spiName) || !s.has(keyName) {
+		s.fail("", "%s and %s belong together: write both, or neither", spiName, keyName)
+		return 0, nil
+	}
+	spi, err := strconv.ParseUint(s.text(spiName, ""), 0, 32)
+	if err != nil || spi < 256 {
+		// RFC 4303, Section 2.1: 1 to 255 are reserved, 0 is for local use.
+		s.fail(spiName, "%s = %q: write a number from 0x100 to 0xffffffff", spiName, s.text(spiName, ""))
+	}
+	if cipher.KeyBits == 0 {
+		return uint32(spi), nil
+	}
+	key, err := parseHexKey(s.text(keyName, ""), int(cipher.KeyBits)/8+saltLen)
+	if err != nil {
+		s.fail(keyName, "%s: %v", keyName, err)
+	}
+	return uint32(spi), key
+}

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func defaultDaemon() Daemon {
+	return Daemon{
+		TUN:     "culvert0",
+		Control: DefaultControl,
+		Listen:  []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()},
+		IKEPort: 500,
+		NATPort: 4500,
+		Log:     slog.LevelInfo,
+	}
+}
+
+// Bounds of numbers in [daemon].
+const (
+	maxWorkers   = 256
+	minMTU       = 576   // RFC 791: what every IPv4 host must accept
+	maxMTU       = 65535 // the largest packet
+	maxInterface = 15    // IFNAMSIZ - 1
+	maxSocket    = 103   // sun_path of macOS, the shortest, less its end
+)
+
+// readDaemon reads [daemon]. There is one in a configuration, and not in an included file.
+func (l *loader) readDaemon(root section, top bool) {
+	s := root.subtable("daemon", daemonKeys)
+	s.where = "daemon: "
+	if l.daemon != "" || !top {
+		at := l.daemon
+		if at == "" {
+			at = "the file that includes this one"
+		}
+		s.fail("", "a second [daemon]: there is one already in %s, put everything there", at)
+		return
+	}
+	l.daemon = s.file.name
+	d := &l.config.Daemon
+	d.TUN = s.deviceName()
+	d.Control = s.control(d.Control)
+	d.Listen = s.listen(d.Listen)
+	d.IKEPort = uint16(s.number("ike_port", 500, 1, 65535))
+	d.NATPort = uint16(s.number("nat_port", 4500, 1, 65535))
+	if d.IKEPort == d.NATPort {
+		s.fail("nat_port", "ike_port and nat_port are both %d: they must differ", d.NATPort)
+	}
+	d.Workers = int(s.number("workers", 0, 0, maxWorkers))
+	if d.MTU = int(s.number("mtu", 0, 0, maxMTU)); d.MTU != 0 && d.MTU < minMTU {
+		s.fail("mtu", "mtu = %d is too small: %d at least, or 0 to have it computed", d.MTU, minMTU)
+	}
+	d.Log = []slog.Level{slog.LevelInfo, slog.LevelError, slog.LevelWarn, slog.LevelDebug}[s.word("log", "info", "error", "warn", "debug")]
+	d.JSONLog = s.word("log_format", "text", "json") == 1
+	d.Metrics = s.metrics()
+	l.include(s)
+}
+
+func (s section) deviceName() string {
+	name := s.text("tun", "culvert0")
+	switch {
+	case name == "userspace":
+		s.fail("tun", "tun = \"userspace\", the mode without a device, is not supported by this version of culvert")
+	case name == "" || name == "." || name == ".." || len(name) > maxInterface || strings.ContainsAny(name, "/:% \t\n\r\x00"):
+		s.fail("tun", "tun = %q is no device name: 1 to %d characters, no blanks, no '/', ':' or '%%'", name, maxInterface)
+	}
+	return name
+}
+
+func (s section) control(def string) string {
+	path := s.text("control", def)
+	switch {
+	case path == "":
+		s.fail("control", "control is empty: write the path of a socket, such as %q", DefaultControl)
+	case len(path) > maxSocket:
+		s.fail("control", "control: the path is too long for a Unix socket: %d octets at most", maxSocket)
+	case strings.ContainsRune(path, 0):
+		s.fail("control", "control = %q is no path", path)
+	}
+	return path
+}
+
+func (s section) listen(def []netip.Addr) []netip.Addr {
+	if !s.has("listen") {
+		return def
+	}
+	var out []netip.Addr
+	for _, e := range s.list("listen") {
+		a, err := netip.ParseAddr(e.text)
+		switch {
+		case err != nil:
+			s.fail(e.at, "listen: %q is no address: write such as \"192.0.2.1\", or \"0.0.0.0\" and \"::\" for all", e.text)
+		case a.Is4In6() || a.Zone() != "" || a.IsMulticast():
+			s.fail(e.at, "listen: %s cannot be listened on: write a plain IPv4 or IPv6 address", a)
+		case slices.Contains(out, a):
+			s.fail(e.at, "listen: %s is there twice", a)
+		default:
+			out = append(out, a)
+		}
+	}
+	if len(s.list("listen")) == 0 {
+		s.fail("listen", "listen is empty: leave it away for all addresses")
+	}
+	return out
+}
+
+func (s section) metrics() string {
+	at := s.text("metrics", "")
+	if at == "" {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(at)
+	if n, errPort := strconv.ParseUint(port, 10, 16); err != nil || errPort != nil || n == 0 {
+		s.fail("metrics", "metrics = %q is no address and port: write such as \"127.0.0.1:9155\"", at)
+	}
+	return at
+}
+
+// listensOn says whether packets to our address a arrive.
+func (d *Daemon) listensOn(a netip.Addr) bool {
+	return slices.ContainsFunc(d.Listen, func(l netip.Addr) bool { return l == a || l.IsUnspecified() && l.BitLen() == a.BitLen() })
+}

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Error is one thing wrong with a configuration, and where.
+type Error struct {
+	File string // as the operator named it
+	Line int    // 0: the file as a whole
+	Text string
+}
+
+// Error is "file:line: text".
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.File + ": " + e.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text)
+}
+
+// Errors is everything wrong with a configuration.
+type Errors []*Error
+
+// Error is one error a line.
+func (es Errors) Error() string {
+	lines := make([]string, len(es))
+	for i, e := range es {
+		lines[i] = e.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// sorted orders the errors of each file by line; files stay in the order in which they were read.
+func (es Errors) sorted(files []string) Errors {
+	slices.SortStableFunc(es, func(a, b *Error) int {
+		if a.File != b.File {
+			return slices.Index(files, a.File) - slices.Index(files, b.File)
+		}
+		return a.Line - b.Line
+	})
+	return es
+}
+
+// nearest is the one of known that a typing error may have turned into word, or "".
+func nearest(word string, known []string) string {
+	if len(word) > maxName {
+		return ""
+	}
+	best, bestCost := "", 1+len(word)/3
+	for _, k := range known {
+		if cost := editDistance(word, k); cost <= bestCost && (best == "" || cost < bestCost) {
+			best, bestCost = k, cost
+		}
+	}
+	return best
+}
+
+// editDistance is the number of insertions, deletions, substitutions and swaps of neighbours that turn a into b.
+func editDistance(a, b string) int {
+	two, one, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		two, one, row = one, row, two
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(one[j]+1, row[j-1]+1, one[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], two[j-2]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,190 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxFile bounds the size of one file.
+const maxFile = 64 << 20
+
+// Load reads the file, or all *.toml files of the folder, at path, and what they include. The error is an Errors: everything that is wrong.
+func Load(path string) (*Config, error) {
+	l := &loader{config: &Config{Daemon: defaultDaemon()}, seen: map[string]bool{}}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		l.fail(path, 0, "%s", reason(err))
+	case info.IsDir():
+		l.folder(path)
+	default:
+		l.read(path, true)
+	}
+	l.checkAll()
+	if len(l.errs) > 0 {
+		return nil, l.errs.sorted(l.config.Files)
+	}
+	return l.config, nil
+}
+
+// loader gathers the files of one configuration and what is wrong with them.
+type loader struct {
+	config *Config
+	errs   Errors
+	seen   map[string]bool // files read, by their real path
+	daemon string          // where the [daemon] table stands
+	peers  []rawPeer       // in step with config.Peers
+}
+
+// rawPeer remembers where a peer and its children stand, for the checks across all of them.
+type rawPeer struct {
+	section
+	children []section
+}
+
+// file is one file of the configuration.
+type file struct {
+	*loader
+	name    string // as the operator named it
+	path    string
+	mode    fs.FileMode
+	lines   lineIndex
+	exposed bool // its being readable by others has been reported
+}
+
+func (l *loader) fail(name string, line int, format string, args ...any) {
+	l.errs = append(l.errs, &Error{File: name, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+func (f *file) fail(line int, format string, args ...any) {
+	f.loader.fail(f.name, line, format, args...)
+}
+
+func (f *file) warn(line int, format string, args ...any) {
+	f.config.Warnings = append(f.config.Warnings, &Error{File: f.name, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+// folder reads every *.toml file of a folder; one of them may hold [daemon].
+func (l *loader) folder(path string) {
+	matches, _ := filepath.Glob(filepath.Join(escapeGlob(path), "*.toml"))
+	if len(matches) == 0 {
+		l.fail(path, 0, "the folder has no *.toml file")
+	}
+	for _, m := range matches {
+		l.read(m, true)
+	}
+}
+
+// escapeGlob makes a folder's name stand for itself in a glob.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// read reads one file. The top ones may hold [daemon] and include others.
+func (l *loader) read(path string, top bool) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		if l.seen[real] {
+			return
+		}
+		l.seen[real] = true
+	}
+	l.config.Files = append(l.config.Files, path)
+	doc, mode, err := readFile(path, maxFile)
+	if err != nil {
+		l.fail(path, 0, "%s", reason(err))
+		return
+	}
+	l.parse(&file{loader: l, name: path, path: path, mode: mode}, doc, top)
+}
+
+// readFile reads a regular file (or a pipe), and the permissions of the very file that it read.
+func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if info.IsDir() {
+		return nil, 0, errors.New("is a folder")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("is larger than %d octets", limit)
+	}
+	return data, info.Mode(), err
+}
+
+// reason is a file error without the path, which stands before it anyway.
+func reason(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return "no such file"
+	}
+	return err.Error()
+}
+
+// parse reads one document into the configuration.
+func (l *loader) parse(f *file, doc []byte, top bool) {
+	var root map[string]any
+	if _, err := toml.Decode(string(doc), &root); err != nil {
+		l.syntax(f, err)
+		return
+	}
+	f.lines = indexLines(string(doc))
+	s := open(f, "", "", root, fileKeys)
+	if s.has("daemon") {
+		l.readDaemon(s, top)
+	}
+	for i, values := range s.subtables("peer") {
+		l.readPeer(f, fmt.Sprintf("peer[%d]", i), i, values)
+	}
+}
+
+// syntax reports what the TOML library found.
+func (l *loader) syntax(f *file, err error) {
+	var pe toml.ParseError
+	if !errors.As(err, &pe) {
+		f.fail(0, "%s", err)
+		return
+	}
+	f.fail(pe.Position.Line, "%s", strings.TrimSpace(pe.Message))
+}
+
+// include reads the files of an include glob, in the order of their names.
+func (l *loader) include(s section) {
+	pattern := s.text("include", "")
+	if pattern == "" {
+		return
+	}
+	full := pattern
+	if !filepath.IsAbs(pattern) {
+		full = filepath.Join(escapeGlob(filepath.Dir(s.file.path)), pattern)
+	}
+	matches, err := filepath.Glob(full)
+	if err != nil {
+		s.fail("include", "include = %q is no pattern of file names: %v", pattern, err)
+		return
+	}
+	if len(matches) == 0 && !strings.ContainsAny(pattern, "*?[") {
+		s.fail("include", "include: %s: no such file", pattern)
+	}
+	slices.Sort(matches)
+	for _, m := range matches {
+		l.read(m, false)
+	}
+}

@@ -1,0 +1,221 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"culvert/ike"
+	"culvert/ike/suite"
+	"culvert/ike/wire"
+)
+
+// Bounds and defaults of numbers in [[peer]].
+const (
+	defaultIKELifetime = 8 * time.Hour
+	defaultDPD         = 30 * time.Second
+	minLifetime        = time.Second
+	defaultFragment    = 1280
+	minFragment        = 576 // RFC 7383, Section 2.5.1: for IPv4; 1280 for IPv6
+	maxFragment        = 9000
+	maxName            = 64
+)
+
+// goodName leaves out '/', which parts PEER/CHILD in commands, and blanks.
+var goodName = regexp.MustCompile(`^[\pL\pN_][\pL\pN._@:+-]*$`)
+
+func (l *loader) readPeer(f *file, path string, index int, values map[string]any) {
+	s := open(f, path, peerLabel(values, index), values, peerKeys)
+	p := Peer{Peer: ike.Peer{Name: s.name("name", "peer")}}
+	s.version()
+	s.addresses(&p)
+	p.Encap = []ike.EncapMode{ike.EncapAuto, ike.EncapAlways, ike.EncapNever}[s.word("encap", "auto", "always", "never")]
+	p.DPD = s.duration("dpd", defaultDPD, minLifetime, true)
+	p.DPDAction = []ike.DPDAction{ike.DPDRestart, ike.DPDTrap, ike.DPDClear}[s.word("dpd_action", "restart", "trap", "clear")]
+	p.Lifetime = s.duration("ike_lifetime", defaultIKELifetime, minLifetime, false)
+	if p.Fragment = int(s.number("fragment", defaultFragment, 0, maxFragment)); p.Fragment != 0 && p.Fragment < minFragment {
+		s.fail("fragment", "fragment = %d is too small: %d at least, or 0 for no fragmentation", p.Fragment, minFragment)
+	}
+	p.Proposals = s.ikeProposals()
+	p.PSK = s.psk()
+	raw := rawPeer{section: s}
+	for i, child := range s.subtables("child") {
+		raw.children = append(raw.children, l.readChild(&p, s, i, child))
+	}
+	if len(raw.children) == 0 && !s.brokenChild(values) {
+		s.fail("", "no [[peer.child]]: without one there is nothing to protect")
+	}
+	s.identities(&p)
+	l.config.Peers = append(l.config.Peers, p)
+	l.peers = append(l.peers, raw)
+}
+
+// brokenChild says whether there are children of a wrong type, which has been reported.
+func (s section) brokenChild(values map[string]any) bool {
+	_, ok := values["child"]
+	return ok && !s.has("child")
+}
+
+func peerLabel(values map[string]any, index int) string {
+	if name, ok := values["name"].(string); ok && name != "" {
+		return fmt.Sprintf("peer %q: ", name)
+	}
+	return fmt.Sprintf("peer %d: ", index+1)
+}
+
+// name is a peer's or child's name; "" if there is none or it is bad.
+func (s section) name(key, what string) string {
+	name := s.text(key, "")
+	switch {
+	case !s.has(key):
+		s.fail(key, "no name: every %s needs one", what)
+	case len(name) > maxName || !goodName.MatchString(name):
+		s.fail(key, "name = %q: a name begins with a letter or digit and goes on with these and . _ - @ : +, %d octets at most", name, maxName)
+	default:
+		return name
+	}
+	return ""
+}
+
+func (s section) version() {
+	switch v := s.number("ike", 2, 0, 255); v {
+	case 2:
+	case 1:
+		s.fail("ike", "ike = 1 is not supported by this version of culvert: only 2 is")
+	default:
+		s.fail("ike", "ike = %d: there are versions 1 and 2", v)
+	}
+}
+
+// addresses reads remote and local.
+func (s section) addresses(p *Peer) {
+	if s.has("remote") {
+		s.remote(p)
+	}
+	text := s.text("local", "")
+	if text == "" {
+		return
+	}
+	a, err := netip.ParseAddr(text)
+	switch {
+	case err != nil:
+		s.fail("local", "local = %q is no address: write such as \"192.0.2.1\" or \"2001:db8::1\"", text)
+	case !hostAddr(a):
+		s.fail("local", "local = %s cannot be the address of a host", a)
+	case len(p.Remote) > 0 && p.Remote[0].BitLen() != a.BitLen():
+		s.fail("local", "local = %s and remote = %s: one is IPv4, the other IPv6", a, p.Remote[0])
+	default:
+		p.Local = a
+	}
+}
+
+func (s section) remote(p *Peer) {
+	text := s.text("remote", "")
+	a, err := netip.ParseAddr(text)
+	switch {
+	case err == nil && hostAddr(a):
+		p.Remote = []netip.Addr{a}
+	case err == nil:
+		s.fail("remote", "remote = %s cannot be the address of a host", a)
+	case text == "":
+		s.fail("remote", "remote is empty: write an address or a name, or leave it away for a peer that calls us")
+	case isHostname(text):
+		p.RemoteName = text
+	default:
+		s.fail("remote", "remote = %q is neither an address nor a name: write such as \"192.0.2.2\", \"2001:db8::2\" or \"hq.example.com\"", text)
+	}
+}
+
+// hostAddr says whether a host may have the address.
+func hostAddr(a netip.Addr) bool {
+	return !a.IsUnspecified() && !a.IsMulticast() && !a.Is4In6() && a.Zone() == "" && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+var hostLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+
+// isHostname says whether text is a DNS name, and no mistyped IPv4 address.
+func isHostname(text string) bool {
+	labels := strings.Split(strings.TrimSuffix(text, "."), ".")
+	last := labels[len(labels)-1]
+	return len(text) <= 254 && strings.Trim(last, "0123456789") != "" &&
+		!slices.ContainsFunc(labels, func(label string) bool { return !hostLabel.MatchString(label) })
+}
+
+func (s section) ikeProposals() []wire.Proposal {
+	if !s.has("ike_proposals") {
+		return suite.DefaultIKEProposals()
+	}
+	return s.proposals("ike_proposals", suite.ParseIKEProposal)
+}
+
+func (s section) proposals(name string, parse func(string) (wire.Proposal, error)) []wire.Proposal {
+	var out []wire.Proposal
+	for _, e := range s.list(name) {
+		p, err := parse(e.text)
+		if err != nil {
+			s.fail(e.at, "%s: %v", name, err)
+			continue
+		}
+		p.Number = uint8(len(out) + 1)
+		out = append(out, p)
+	}
+	switch n := len(s.list(name)); {
+	case n == 0:
+		s.fail(name, "%s is empty: leave it away for the default", name)
+	case n > 255:
+		s.fail(name, "%s has %d proposals: 255 at most", name, n) // RFC 7296, Section 3.3.1: the number is one octet
+	}
+	return out
+}
+
+// identities reads the identities and asks for what IKE needs. A peer whose children are all manual needs none of it.
+func (s section) identities(p *Peer) {
+	p.LocalID = s.identity("local_id", localDefault(p))
+	p.RemoteID = s.identity("remote_id", remoteDefault(p))
+	if s.has("local_id") && p.LocalID.IsPattern() {
+		s.fail("local_id", "local_id = %q is a pattern: say who this side is", s.text("local_id", ""))
+	}
+	if len(p.Children) == 0 {
+		return
+	}
+	if p.LocalID == (ike.Identity{}) && !s.has("local_id") {
+		s.fail("", "no local_id: write how this side calls itself, such as local_id = \"left.example.com\"")
+	}
+	if p.RemoteID == (ike.Identity{}) && !s.has("remote_id") {
+		s.fail("", "no remote_id: write how the peer calls itself, such as remote_id = \"right.example.com\"")
+	}
+	if !s.has("psk") && !s.has("psk_file") {
+		s.fail("", "no psk: write psk = \"...\", or psk_file = the name of a file that holds it")
+	}
+}
+
+// localDefault is our address, where the operator gave it.
+func localDefault(p *Peer) string {
+	if p.Local.IsValid() {
+		return p.Local.String()
+	}
+	return ""
+}
+
+// remoteDefault is the peer's address or name.
+func remoteDefault(p *Peer) string {
+	if len(p.Remote) > 0 {
+		return p.Remote[0].String()
+	}
+	return p.RemoteName
+}
+
+func (s section) identity(name, def string) ike.Identity {
+	text := s.text(name, def)
+	if text == "" && !s.has(name) {
+		return ike.Identity{}
+	}
+	id, err := ike.ParseIdentity(text)
+	if err != nil {
+		s.fail(name, "%s: %v", name, err)
+	}
+	return id
+}

@@ -1,0 +1,109 @@
+package config
+
+// kind is the TOML type of a key's value.
+type kind uint8
+
+const (
+	text   kind = iota
+	number      // an integer
+	list        // an array of text
+	table
+	tables // an array of tables
+)
+
+func (k kind) String() string {
+	return [...]string{`text in quotes`, `a number`, `a list of text, such as ["a", "b"]`, `a table`, `an array of tables`}[k]
+}
+
+// key is one key that a table may hold.
+type key struct {
+	name string
+	kind kind
+	def  string // the default as the reference shows it; empty: none
+	// later marks a key of the contract whose feature this version has not: it is refused rather than ignored.
+	later bool
+}
+
+// The tables of a file. docs/configuration.md is tested against them.
+var (
+	fileKeys = []key{
+		{name: "daemon", kind: table},
+		{name: "peer", kind: tables},
+	}
+	daemonKeys = []key{
+		{name: "tun", kind: text, def: "culvert0"},
+		{name: "control", kind: text, def: DefaultControl},
+		{name: "listen", kind: list, def: `["0.0.0.0", "::"]`},
+		{name: "ike_port", kind: number, def: "500"},
+		{name: "nat_port", kind: number, def: "4500"},
+		{name: "workers", kind: number, def: "0"},
+		{name: "mtu", kind: number, def: "0"},
+		{name: "log", kind: text, def: "info"},
+		{name: "log_format", kind: text, def: "text"},
+		{name: "metrics", kind: text},
+		{name: "include", kind: text},
+	}
+	peerKeys = []key{
+		{name: "name", kind: text},
+		{name: "remote", kind: text},
+		{name: "local", kind: text},
+		{name: "ike", kind: number, def: "2"},
+		{name: "local_id", kind: text},
+		{name: "remote_id", kind: text},
+		{name: "psk", kind: text},
+		{name: "psk_file", kind: text},
+		{name: "cert", kind: text, later: true},
+		{name: "key", kind: text, later: true},
+		{name: "ca", kind: list, later: true},
+		{name: "ike_proposals", kind: list},
+		{name: "ike_lifetime", kind: text, def: "8h"},
+		{name: "encap", kind: text, def: "auto"},
+		{name: "dpd", kind: text, def: "30s"},
+		{name: "dpd_action", kind: text, def: "restart"},
+		{name: "fragment", kind: number, def: "1280"},
+		{name: "child", kind: tables},
+	}
+	childKeys = []key{
+		{name: "name", kind: text},
+		{name: "local", kind: list},
+		{name: "remote", kind: list},
+		{name: "proposals", kind: list},
+		{name: "start", kind: text, def: "traffic"},
+		{name: "lifetime", kind: table},
+		{name: "replay_window", kind: number, def: "4096"},
+		{name: "esn", kind: text, def: "auto"},
+		{name: "manual", kind: table},
+	}
+	lifetimeKeys = []key{
+		{name: "time", kind: text, def: "1h"},
+		{name: "bytes", kind: text},
+		{name: "packets", kind: number, def: "0"},
+	}
+	manualKeys = []key{
+		{name: "spi_out", kind: text},
+		{name: "key_out", kind: text},
+		{name: "spi_in", kind: text},
+		{name: "key_in", kind: text},
+		{name: "cipher", kind: text},
+	}
+)
+
+// DefaultControl is where the control socket is unless the file says otherwise.
+const DefaultControl = "/run/culvert/control.sock"
+
+func names(keys []key) []string {
+	out := make([]string, len(keys))
+	for i, k := range keys {
+		out[i] = k.name
+	}
+	return out
+}
+
+func find(keys []key, name string) (key, bool) {
+	for _, k := range keys {
+		if k.name == name {
+			return k, true
+		}
+	}
+	return key{}, false
+}

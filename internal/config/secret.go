@@ -1,0 +1,109 @@
+package config
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// maxSecret bounds a psk_file.
+const maxSecret = 64 << 10
+
+// weakSecret is the length in octets below which a secret can be guessed: whoever sees one IKE_AUTH as a man in the middle may try all of them at leisure.
+const weakSecret = 12
+
+// psk is the peer's secret, from the file itself or from one of its own.
+func (s section) psk() []byte {
+	inline, inFile := s.has("psk"), s.has("psk_file")
+	if inline && inFile {
+		s.fail("psk_file", "psk and psk_file: one of them is enough")
+	}
+	name, value := "psk", s.text("psk", "")
+	switch {
+	case inline:
+		s.checkPrivate(name)
+	case inFile:
+		var ok bool
+		if name, value, ok = s.pskFile(); !ok {
+			return nil
+		}
+	default:
+		return nil
+	}
+	secret, err := parseSecret(value)
+	if err != nil {
+		s.fail(name, "%s: %v", name, err)
+		return nil
+	}
+	if len(secret) < weakSecret {
+		s.file.warn(s.line(name), "%s%s is short: who can pretend to be the peer once may then find it by trying; take %d characters or more", s.where, name, weakSecret)
+	}
+	return secret
+}
+
+func (s section) pskFile() (name, value string, ok bool) {
+	name = "psk_file"
+	path := s.text(name, "")
+	if path == "" {
+		s.fail(name, "psk_file is empty: write the name of a file")
+		return name, "", false
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(s.file.path), path)
+	}
+	data, mode, err := readFile(path, maxSecret)
+	if err != nil {
+		s.fail(name, "psk_file %s: %s", path, reason(err))
+		return name, "", false
+	}
+	if mode.Perm()&0o077 != 0 {
+		s.fail(name, "psk_file %s can be read by others (mode %04o): chmod 600 %s", path, mode.Perm(), path)
+	}
+	return name, string(bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))), true
+}
+
+// checkPrivate refuses secrets in a file that others than its owner may read; once for each file.
+func (s section) checkPrivate(name string) {
+	f := s.file
+	if f.mode.Perm()&0o077 == 0 || f.exposed {
+		return
+	}
+	f.exposed = true
+	s.fail(name, "there are secrets in this file, and others than its owner can read it (mode %04o): chmod 600 %s", f.mode.Perm(), f.path)
+}
+
+// parseSecret reads a secret: hexadecimal after 0x, base64 after 0s, else the text itself. Errors do not show it.
+func parseSecret(value string) ([]byte, error) {
+	secret, err := []byte(value), error(nil)
+	if digits, ok := strings.CutPrefix(value, "0x"); ok {
+		if secret, err = hex.DecodeString(digits); err != nil {
+			return nil, errors.New("what follows 0x is not an even number of hexadecimal digits")
+		}
+	}
+	if digits, ok := strings.CutPrefix(value, "0s"); ok {
+		if secret, err = base64.StdEncoding.DecodeString(digits); err != nil {
+			return nil, errors.New("what follows 0s is not base64")
+		}
+	}
+	if len(secret) == 0 {
+		return nil, errors.New("the secret is empty")
+	}
+	return secret, nil
+}
+
+// parseHexKey reads a manual key of so many octets.
+func parseHexKey(value string, octets int) ([]byte, error) {
+	digits, ok := strings.CutPrefix(value, "0x")
+	key, err := hex.DecodeString(digits)
+	if !ok || err != nil {
+		return nil, errors.New("write 0x and hexadecimal digits")
+	}
+	if len(key) != octets {
+		return nil, fmt.Errorf("%d octets, want %d: the cipher's key, then its salt of 4", len(key), octets)
+	}
+	return key, nil
+}

@@ -1,0 +1,198 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// section is one table of a file, with typed access to its keys. Wrong types are reported once, when the section is opened, and then read as absent.
+type section struct {
+	file   *file
+	path   string // in the file's lineIndex
+	where  string // `peer "right": `, for errors
+	values map[string]any
+}
+
+// open checks the table's keys and the types of their values against the schema.
+func open(f *file, path, where string, values map[string]any, keys []key) section {
+	s := section{file: f, path: path, where: where, values: map[string]any{}}
+	for name, value := range values {
+		k, ok := find(keys, name)
+		switch {
+		case !ok:
+			s.fail(name, "%s", unknownKey(name, keys))
+		case k.later:
+			s.fail(name, "%s is not supported by this version of culvert", name)
+		case !hasKind(value, k.kind):
+			s.fail(name, "%s must be %s", name, k.kind)
+		default:
+			s.values[name] = value
+		}
+	}
+	return s
+}
+
+func unknownKey(name string, keys []key) string {
+	if near := nearest(name, names(keys)); near != "" {
+		return fmt.Sprintf("unknown key %q: did you mean %q?", name, near)
+	}
+	return fmt.Sprintf("unknown key %q: known here are %s", name, strings.Join(names(keys), ", "))
+}
+
+func hasKind(value any, k kind) bool {
+	switch v := value.(type) {
+	case string:
+		return k == text
+	case int64:
+		return k == number
+	case map[string]any:
+		return k == table
+	case []map[string]any:
+		return k == tables || k == list && len(v) == 0
+	case []any:
+		return k == tables && !slices.ContainsFunc(v, func(e any) bool { _, ok := e.(map[string]any); return !ok }) ||
+			k == list && !slices.ContainsFunc(v, func(e any) bool { _, ok := e.(string); return !ok })
+	}
+	return false
+}
+
+// fail reports an error at the line of the key, or, where the key is absent, of its table.
+func (s section) fail(name, format string, args ...any) {
+	s.file.fail(s.line(name), "%s%s", s.where, fmt.Sprintf(format, args...))
+}
+
+func (s section) line(name string) int {
+	if line, ok := s.file.lines[join(s.path, name)]; ok {
+		return line
+	}
+	return s.file.lines[s.path]
+}
+
+func (s section) has(name string) bool { _, ok := s.values[name]; return ok }
+
+// text is the key's value, or def.
+func (s section) text(name, def string) string {
+	if v, ok := s.values[name].(string); ok {
+		return v
+	}
+	return def
+}
+
+// number is the key's value, or def; it must lie within lo and hi.
+func (s section) number(name string, def, lo, hi int64) int64 {
+	v, ok := s.values[name].(int64)
+	if !ok {
+		return def
+	}
+	if v < lo || v > hi {
+		s.fail(name, "%s = %d is out of range: %d to %d", name, v, lo, hi)
+		return def
+	}
+	return v
+}
+
+// element is one element of a list, and the name by which its line is found.
+type element struct{ text, at string }
+
+func (s section) list(name string) []element {
+	values, _ := s.values[name].([]any)
+	out := make([]element, len(values))
+	for i, v := range values {
+		out[i] = element{v.(string), fmt.Sprintf("%s[%d]", name, i)}
+	}
+	return out
+}
+
+// subtable is a table within this one, opened; absent ones are empty.
+func (s section) subtable(name string, keys []key) section {
+	values, _ := s.values[name].(map[string]any)
+	return open(s.file, join(s.path, name), s.where+name+": ", values, keys)
+}
+
+// subtables are the raw tables of an array of tables.
+func (s section) subtables(name string) []map[string]any {
+	switch v := s.values[name].(type) {
+	case []map[string]any:
+		return v
+	case []any:
+		out := make([]map[string]any, len(v))
+		for i := range v {
+			out[i] = v[i].(map[string]any)
+		}
+		return out
+	}
+	return nil
+}
+
+// word is the index in words of the key's value; the first is the default.
+func (s section) word(name string, words ...string) int {
+	v, ok := s.values[name].(string)
+	if !ok {
+		return 0
+	}
+	i := slices.Index(words, v)
+	if i < 0 {
+		s.fail(name, "%s = %q is none of %s", name, v, strings.Join(words, ", "))
+		return 0
+	}
+	return i
+}
+
+// duration is the key's value, or def; it must be lo at least, or zero where zero means something.
+func (s section) duration(name string, def, lo time.Duration, zero bool) time.Duration {
+	v, ok := s.values[name].(string)
+	if !ok {
+		return def
+	}
+	d, err := time.ParseDuration(strings.ReplaceAll(v, " ", ""))
+	switch {
+	case err != nil:
+		s.fail(name, "%s = %q is no duration: write hours, minutes and seconds, such as \"8h\", \"1h30m\" or \"30s\"", name, v)
+	case d == 0 && zero:
+		return 0
+	case d < lo:
+		s.fail(name, "%s = %q is too short: %s at least", name, v, lo)
+	case d > maxDuration:
+		s.fail(name, "%s = %q is too long: %s at most", name, v, maxDuration)
+	default:
+		return d
+	}
+	return def
+}
+
+const maxDuration = 10 * 365 * 24 * time.Hour
+
+// sizeUnits are the units of amounts of data: powers of ten, and of two.
+var sizeUnits = []struct {
+	suffix string
+	factor uint64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
+}
+
+// size is the key's value in octets; absent or empty is zero.
+func (s section) size(name string) uint64 {
+	v := s.text(name, "")
+	if v == "" {
+		return 0
+	}
+	for _, unit := range sizeUnits {
+		digits, ok := strings.CutSuffix(v, unit.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n > maxSize/unit.factor {
+			break
+		}
+		return n * unit.factor
+	}
+	s.fail(name, "%s = %q is no amount of data: write such as \"500MB\", \"10GB\" or \"1GiB\"", name, v)
+	return 0
+}
+
+const maxSize = 1 << 62
