@@ -1,0 +1,133 @@
+package ike
+
+import (
+	"container/heap"
+	"net/netip"
+	"time"
+)
+
+// testSchedule is what is to happen on the virtual clock, in order; of two things at one moment the one planned first comes first.
+type testSchedule struct {
+	list []testEvent
+	seq  uint64
+}
+
+type testEvent struct {
+	at  time.Time
+	seq uint64
+	run func()
+}
+
+func (s *testSchedule) add(at time.Time, run func()) {
+	s.seq++
+	heap.Push(s, testEvent{at, s.seq, run})
+}
+
+// pop takes the first event if it is due by the given time.
+func (s *testSchedule) pop(by time.Time) (testEvent, bool) {
+	if len(s.list) == 0 || s.list[0].at.After(by) {
+		return testEvent{}, false
+	}
+	return heap.Pop(s).(testEvent), true
+}
+
+func (s *testSchedule) next() (time.Time, bool) {
+	if len(s.list) == 0 {
+		return time.Time{}, false
+	}
+	return s.list[0].at, true
+}
+
+func (s *testSchedule) Len() int { return len(s.list) }
+func (s *testSchedule) Less(i, j int) bool {
+	if !s.list[i].at.Equal(s.list[j].at) {
+		return s.list[i].at.Before(s.list[j].at)
+	}
+	return s.list[i].seq < s.list[j].seq
+}
+func (s *testSchedule) Swap(i, j int) { s.list[i], s.list[j] = s.list[j], s.list[i] }
+func (s *testSchedule) Push(x any)    { s.list = append(s.list, x.(testEvent)) }
+func (s *testSchedule) Pop() any {
+	last := s.list[len(s.list)-1]
+	s.list[len(s.list)-1] = testEvent{}
+	s.list = s.list[:len(s.list)-1]
+	return last
+}
+
+// testPacket is something on the wire: an IKE message, a keepalive, or an ESP packet of the model.
+type testPacket struct {
+	from     *testSide
+	src, dst netip.AddrPort
+	nat      bool // to the NAT port
+	msg      *testMessage
+	data     []byte // of msg, as it goes: the link may change it
+	esp      *espPacket
+}
+
+// linkFate is what the link does with a packet: one delivery after each of the delays; none, and it is lost.
+type linkFate func(pk *testPacket) []time.Duration
+
+// steadyLink delivers everything after the delay.
+func steadyLink(delay time.Duration) linkFate {
+	return func(*testPacket) []time.Duration { return []time.Duration{delay} }
+}
+
+// natBox is a NAT with endpoint-independent mapping and filtering in front of one side. It knows UDP only.
+type natBox struct {
+	public   netip.Addr
+	out, in  map[netip.AddrPort]netip.AddrPort
+	nextPort uint16
+}
+
+func newNAT(public netip.Addr) *natBox {
+	n := &natBox{public: public, nextPort: 20000}
+	n.forget()
+	return n
+}
+
+// forget drops all mappings: the next packet gets a new port.
+func (n *natBox) forget() {
+	n.out, n.in = map[netip.AddrPort]netip.AddrPort{}, map[netip.AddrPort]netip.AddrPort{}
+}
+
+func (n *natBox) outbound(src netip.AddrPort) netip.AddrPort {
+	if mapped, ok := n.out[src]; ok {
+		return mapped
+	}
+	n.nextPort++
+	mapped := netip.AddrPortFrom(n.public, n.nextPort)
+	n.out[src], n.in[mapped] = mapped, src
+	return mapped
+}
+
+// send puts a packet on the link, through the sender's NAT.
+func (p *testPair) send(pk *testPacket) {
+	if box := pk.from.nat; box != nil {
+		if pk.src.Port() == 0 {
+			return // protocol 50 does not pass
+		}
+		pk.src = box.outbound(pk.src)
+	}
+	for _, delay := range p.link(pk) {
+		p.events.add(p.now.Add(delay), func() { p.arrive(pk) })
+	}
+}
+
+// arrive brings a packet to the side that has its destination address, through that side's NAT.
+func (p *testPair) arrive(pk *testPacket) {
+	dst := pk.dst
+	for _, s := range []*testSide{p.left, p.right} {
+		if s.nat != nil && s.nat.public == dst.Addr() {
+			inside, ok := s.nat.in[dst]
+			if !ok {
+				return
+			}
+			s.receive(pk, inside)
+			return
+		}
+		if s.nat == nil && s.hasAddr(dst.Addr()) {
+			s.receive(pk, dst)
+			return
+		}
+	}
+}

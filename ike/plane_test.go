@@ -1,0 +1,177 @@
+package ike
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"culvert/esp"
+	"culvert/selector"
+)
+
+// testPlane is the model of one side's dataplane: what is installed, which SA each policy sends on, and who uses which SPI.
+type testPlane struct {
+	s         *testSide
+	rand      *rand.Rand
+	allocated map[uint32]bool // not yet installed
+	inbound   map[uint32]*planeSA
+	sas       map[esp.ChildID]*planeSA
+	active    map[esp.Policy]*planeSA
+	asked     map[esp.Policy]time.Time // of the last Acquire
+}
+
+type planeSA struct {
+	sa              esp.ChildSA
+	remote          netip.AddrPort
+	lastIn, lastOut time.Time
+	seqOut, seqIn   uint64
+}
+
+// espPacket is a packet that was really sent on an SA: the other side can open it if it has the SPI and the key.
+type espPacket struct {
+	from   *testSide
+	policy esp.Policy
+	spi    uint32
+	key    []byte
+	seq    uint64
+	at     time.Time
+}
+
+func newPlane(s *testSide, seed uint64) *testPlane {
+	return &testPlane{
+		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
+		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[esp.ChildID]*planeSA{},
+		active: map[esp.Policy]*planeSA{}, asked: map[esp.Policy]time.Time{},
+	}
+}
+
+// AllocSPI and FreeSPI are the engine's SPIAllocator.
+func (pl *testPlane) AllocSPI() (uint32, error) {
+	for {
+		spi := pl.rand.Uint32()
+		if spi >= 256 && !pl.allocated[spi] && pl.inbound[spi] == nil {
+			pl.allocated[spi] = true
+			return spi, nil
+		}
+	}
+}
+
+func (pl *testPlane) FreeSPI(spi uint32) {
+	if !pl.allocated[spi] {
+		pl.s.p.violated("%s: FreeSPI(%08x) of an SPI that is not allocated, or installed", pl.s.name, spi)
+	}
+	delete(pl.allocated, spi)
+}
+
+func (pl *testPlane) install(sa esp.ChildSA) {
+	if !pl.allocated[sa.SPIIn] {
+		pl.s.p.violated("%s: InstallInbound of SPI %08x, which AllocSPI did not give", pl.s.name, sa.SPIIn)
+	}
+	if pl.sas[sa.ID] != nil {
+		pl.s.p.violated("%s: InstallInbound of child %d for the second time", pl.s.name, sa.ID)
+	}
+	pl.s.p.freshKey(sa.SPIIn, sa.KeyIn)
+	delete(pl.allocated, sa.SPIIn)
+	psa := &planeSA{sa: sa, remote: sa.Endpoint.Remote}
+	pl.sas[sa.ID], pl.inbound[sa.SPIIn] = psa, psa
+}
+
+func (pl *testPlane) activate(id esp.ChildID) {
+	psa := pl.sas[id]
+	if psa == nil {
+		pl.s.p.violated("%s: ActivateOutbound of child %d, which is not installed", pl.s.name, id)
+		return
+	}
+	if cur := pl.active[psa.sa.Policy]; cur != nil && cur.sa.ID > id {
+		return
+	}
+	pl.active[psa.sa.Policy] = psa
+	delete(pl.asked, psa.sa.Policy)
+}
+
+func (pl *testPlane) remove(id esp.ChildID) {
+	psa := pl.sas[id]
+	if psa == nil {
+		pl.s.p.violated("%s: RemoveSA of child %d, which is not installed", pl.s.name, id)
+		return
+	}
+	delete(pl.sas, id)
+	delete(pl.inbound, psa.sa.SPIIn)
+	if pl.active[psa.sa.Policy] == psa {
+		delete(pl.active, psa.sa.Policy)
+	}
+}
+
+// send sends one packet of a policy, or asks for an SA.
+func (pl *testPlane) send(policy esp.Policy) {
+	psa := pl.active[policy]
+	if psa == nil {
+		if last, ok := pl.asked[policy]; ok && pl.s.p.now.Sub(last) < time.Second {
+			return
+		}
+		pl.asked[policy] = pl.s.p.now
+		pl.s.later(Acquire{Policy: policy, Flow: pl.s.flow(policy)})
+		return
+	}
+	psa.seqOut++
+	psa.lastOut = pl.s.p.now
+	ep := psa.sa.Endpoint
+	local := ep.Local
+	if !local.Addr().IsValid() || local.Addr().IsUnspecified() {
+		local = netip.AddrPortFrom(pl.s.addrFor(psa.remote.Addr()), local.Port())
+	}
+	pl.s.p.sentData++
+	pl.s.p.send(&testPacket{from: pl.s, src: local, dst: psa.remote, nat: ep.Encap, esp: &espPacket{pl.s, policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now}})
+}
+
+// receive opens a packet if it can.
+func (pl *testPlane) receive(pk *testPacket) {
+	e := pk.esp
+	psa := pl.inbound[e.spi]
+	if psa == nil || !bytes.Equal(psa.sa.KeyIn, e.key) {
+		pl.s.p.lose(e, fmt.Sprintf("%s has no inbound SA %08x for it", pl.s.name, e.spi))
+		return
+	}
+	first := psa.lastIn.IsZero()
+	psa.lastIn = pl.s.p.now
+	if e.seq > psa.seqIn {
+		psa.seqIn = e.seq
+		if psa.sa.Endpoint.Encap && pk.src != psa.remote {
+			pl.s.later(PeerMoved{ID: psa.sa.ID, Remote: pk.src})
+		}
+	}
+	if first {
+		pl.s.later(psa.traffic())
+	}
+}
+
+func (psa *planeSA) traffic() Traffic {
+	return Traffic{ID: psa.sa.ID, LastIn: psa.lastIn, LastOut: psa.lastOut}
+}
+
+// ofPolicy is the policy's SAs, the oldest first.
+func (pl *testPlane) ofPolicy(policy esp.Policy) []*planeSA {
+	var list []*planeSA
+	for _, psa := range pl.sas {
+		if psa.sa.Policy == policy {
+			list = append(list, psa)
+		}
+	}
+	slices.SortFunc(list, func(a, b *planeSA) int { return int(a.sa.ID) - int(b.sa.ID) })
+	return list
+}
+
+// flow is a packet of the policy, as Acquire tells it.
+func (s *testSide) flow(policy esp.Policy) selector.Flow {
+	for _, peer := range s.peers {
+		for _, c := range peer.Children {
+			if peer.Name == policy.Peer && c.Name == policy.Child {
+				return selector.Flow{Src: c.Local[0].Start, Dst: c.Remote[0].Start, Protocol: 17, SrcPort: 1000, DstPort: 2000}
+			}
+		}
+	}
+	return selector.Flow{}
+}
