@@ -1,0 +1,148 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"culvert/ike"
+)
+
+// maxWaiters bounds the commands that wait for their outcome.
+const maxWaiters = 1024
+
+// Do gives the engine an ike.Connect, ike.Disconnect or ike.Rekey and waits for its outcome, whose error says in words why it failed. The
+// input's Ref is the driver's to choose. When ctx ends first, its error is returned and the engine goes on with the command. ErrStopped: Run has ended.
+func (d *Driver) Do(ctx context.Context, in ike.Input) error {
+	answer := make(chan error, 1)
+	var ref uint64
+	err := d.call(ctx, func() { ref = d.begin(in, answer) })
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-d.done:
+		return d.lastWord(answer)
+	case <-ctx.Done():
+		d.call(context.Background(), func() { delete(d.loop.waiters, ref) })
+		return ctx.Err()
+	}
+}
+
+// lastWord prefers an answer that came with the end to the end.
+func (d *Driver) lastWord(answer <-chan error) error {
+	select {
+	case err := <-answer:
+		return err
+	default:
+		return ErrStopped
+	}
+}
+
+// begin runs on the control goroutine. The waiter is there before the engine hears of the command, which it may answer at once.
+func (d *Driver) begin(in ike.Input, answer chan error) uint64 {
+	l := &d.loop
+	if len(l.waiters) >= maxWaiters {
+		answer <- errors.New("too many commands are waiting for their outcome")
+		return 0
+	}
+	l.lastRef++
+	ref := l.lastRef
+	switch c := in.(type) {
+	case ike.Connect:
+		c.Ref = ref
+		in = c
+	case ike.Disconnect:
+		c.Ref = ref
+		in = c
+	case ike.Rekey:
+		c.Ref = ref
+		in = c
+	default:
+		answer <- fmt.Errorf("driver: %T is not a command", in)
+		return 0
+	}
+	l.waiters[ref] = answer
+	d.handle(in, classEstablished)
+	return ref
+}
+
+// finish passes a command's outcome on. Each answer channel has room for its one answer.
+func (d *Driver) finish(f ike.Done) {
+	if answer, ok := d.loop.waiters[f.Ref]; ok {
+		delete(d.loop.waiters, f.Ref)
+		answer <- f.Err
+	}
+}
+
+// SetPeers replaces the configured peers and returns when the engine knows them; what becomes of their SAs takes its time.
+// The engine keeps the slice.
+func (d *Driver) SetPeers(ctx context.Context, peers []ike.Peer) error {
+	return d.call(ctx, func() {
+		d.history.keepOnly(peers)
+		d.handle(ike.SetPeers{Peers: peers}, classEstablished)
+	})
+}
+
+// Status is a snapshot of every configured peer, and the counters of engine and driver together, by names that begin with "ike_".
+func (d *Driver) Status(ctx context.Context) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
+	err = d.call(ctx, func() {
+		peers, counters = d.cfg.Engine.Status(), d.cfg.Engine.Counters()
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if counters == nil {
+		counters = map[string]uint64{}
+	}
+	d.counts.addTo(counters)
+	counters["ike_dropped_queue_established"] += d.queues[classEstablished].dropped.Load()
+	counters["ike_dropped_queue_auth"] += d.queues[classAuth].dropped.Load()
+	counters["ike_dropped_queue_init"] += d.queues[classInit].dropped.Load()
+	return peers, counters, nil
+}
+
+func (c *counts) addTo(m map[string]uint64) {
+	m["ike_panic"] += c.panics.Load()
+	m["ike_compute_panic"] += c.computePanics.Load()
+	m["ike_send_error"] += c.sendErrors.Load()
+	m["ike_read_error"] += c.readErrors.Load()
+	m["ike_install_error"] += c.installErrors.Load()
+}
+
+// Shutdown has the engine delete every SA and waits until Run has ended, which takes at most three seconds, or until ctx ends.
+// Ending Run's context does the same.
+func (d *Driver) Shutdown(ctx context.Context) error {
+	d.stopOnce.Do(func() { close(d.stop) })
+	select {
+	case <-d.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// call runs f on the control goroutine and waits for it. On error, f did not run and will not.
+func (d *Driver) call(ctx context.Context, f func()) error {
+	ran := make(chan struct{})
+	command := func() {
+		defer close(ran)
+		f()
+	}
+	select {
+	case <-ctx.Done(): // a context that is over never gets a turn by chance
+		return ctx.Err()
+	default:
+	}
+	select {
+	case d.commands <- command:
+		<-ran
+		return nil
+	case <-d.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

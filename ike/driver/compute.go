@@ -1,0 +1,114 @@
+package driver
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"culvert/ike"
+)
+
+// maxNewcomerJobs is how many computations for half-open SAs may wait: above it, the messages of new peers stay in their queues, where they
+// are dropped when those are full. A flood of strangers so costs a bounded backlog, and never a rekey of a tunnel that is up.
+const maxNewcomerJobs = 64
+
+// job is a computation; class is that of the input which asked for it.
+type job struct {
+	id    uint64
+	run   func() any
+	class class
+}
+
+// result is what a job gave. Panicked holds the text and stack of a Run that panicked; its value then is an error.
+type result struct {
+	id       uint64
+	value    any
+	class    class
+	panicked string
+}
+
+// pool is the backlog of computations, kept by the control goroutine, and the channels to the goroutines that run them. The jobs of SAs
+// that exist go first. The backlogs are bounded by the engine's own limits: an SA waits for one computation at a time.
+type pool struct {
+	first, newcomers []job
+	jobs             chan job
+	results          chan result
+}
+
+func newPool() pool { return pool{jobs: make(chan job), results: make(chan result)} }
+
+func (p *pool) add(j job) {
+	if j.class == classEstablished {
+		p.first = append(p.first, j)
+		return
+	}
+	p.newcomers = append(p.newcomers, j)
+}
+
+// next is the channel to offer the next job on and that job; a nil channel if there is none.
+func (p *pool) next() (chan<- job, job) {
+	switch {
+	case len(p.first) > 0:
+		return p.jobs, p.first[0]
+	case len(p.newcomers) > 0:
+		return p.jobs, p.newcomers[0]
+	}
+	return nil, job{}
+}
+
+// taken removes the job that next gave and a worker took.
+func (p *pool) taken() {
+	if len(p.first) > 0 {
+		p.first = shift(p.first)
+		return
+	}
+	p.newcomers = shift(p.newcomers)
+}
+
+// shift drops the first job, and with the last one the backing array, which may have grown large in a flood.
+func shift(jobs []job) []job {
+	jobs[0] = job{}
+	if len(jobs) == 1 {
+		return nil
+	}
+	return jobs[1:]
+}
+
+func (p *pool) newcomersFull() bool { return len(p.newcomers) >= maxNewcomerJobs }
+
+// work runs jobs until done is closed.
+func (p *pool) work(done <-chan struct{}) {
+	for {
+		select {
+		case j := <-p.jobs:
+			r := runJob(j)
+			select {
+			case p.results <- r:
+			case <-done:
+				return
+			}
+		case <-done:
+			return
+		}
+	}
+}
+
+func runJob(j job) (r result) {
+	r = result{id: j.id, class: j.class}
+	defer func() {
+		if why := recover(); why != nil {
+			r.value = fmt.Errorf("internal error in a computation: %v", why)
+			r.panicked = fmt.Sprintf("%v\n%s", why, debug.Stack())
+		}
+	}()
+	r.value = j.run()
+	return r
+}
+
+// computed feeds a result to the engine.
+func (d *Driver) computed(r result) {
+	if r.panicked != "" {
+		d.counts.computePanics.Add(1)
+		d.logPanic("a computation panicked", r.panicked)
+	}
+	d.handle(ike.Computed{ID: r.id, Value: r.value}, r.class)
+}

@@ -1,0 +1,147 @@
+package driver
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"culvert/esp"
+	"culvert/ike"
+)
+
+// handle feeds one input, and then those that its effects gave rise to, and carries out the effects in their order. Computations that the
+// input asks for are as urgent as the input.
+func (d *Driver) handle(in ike.Input, c class) {
+	d.handleOne(in, c)
+	l := &d.loop
+	for len(l.pending) > 0 {
+		in := l.pending[0]
+		l.pending = l.pending[1:]
+		d.handleOne(in, classEstablished)
+	}
+	l.pending = nil
+}
+
+func (d *Driver) handleOne(in ike.Input, c class) {
+	d.guarded(in)
+	fx := &d.loop.fx
+	for _, f := range fx.List {
+		d.apply(f, c)
+	}
+	clear(fx.List) // keys are in there
+	fx.List = fx.List[:0]
+}
+
+// guarded lets the engine handle an input. A panic, which is a bug of ours, ends that input's handling and not the tunnels: it is counted and
+// logged, and what the engine had asked for until then is done, for its state already says so.
+func (d *Driver) guarded(in ike.Input) {
+	now := d.cfg.Now()
+	defer func() {
+		if why := recover(); why != nil {
+			d.counts.panics.Add(1)
+			d.logPanic(fmt.Sprintf("the engine panicked on %T", in), fmt.Sprintf("%v\n%s", why, debug.Stack()))
+			d.loop.wakeFrom = now.Add(panicPause)
+		}
+	}()
+	d.cfg.Engine.Handle(now, in, &d.loop.fx)
+}
+
+// panicPause keeps a Wake that panics from being repeated without a pause.
+const panicPause = 100 * time.Millisecond
+
+// apply carries out one effect.
+func (d *Driver) apply(f ike.Effect, c class) {
+	switch f := f.(type) {
+	case ike.Send:
+		d.send(f)
+	case ike.Compute:
+		d.loop.pool.add(job{id: f.ID, run: f.Run, class: c})
+	case ike.InstallInbound:
+		d.install(f.SA)
+	case ike.ActivateOutbound:
+		d.cfg.Plane.ActivateOutbound(f.ID)
+	case ike.RemoveSA:
+		d.cfg.Plane.RemoveSA(f.ID)
+	case ike.SetEndpoint:
+		d.cfg.Plane.SetEndpoint(f.ID, f.Endpoint)
+	case ike.NeedTraffic:
+		d.needTraffic(f.ID)
+	case ike.AcquireFailed:
+		d.cfg.Plane.AcquireFailed(f.Policy)
+	case ike.Resolve:
+		if d.cfg.Resolve != nil {
+			d.cfg.Resolve(f.Peer)
+		}
+	case ike.Notice:
+		d.notice(f)
+	case ike.Done:
+		d.finish(f)
+	case ike.Stopped:
+		d.loop.stopped = d.loop.stopping
+	default:
+		d.cfg.Log.Error("unknown effect of the IKE engine", "event", "internal-error", "effect", fmt.Sprintf("%T", f))
+	}
+}
+
+// send sends; a failure is like a loss on the way: the engine retransmits. It is logged seldom, because strangers can cause it.
+func (d *Driver) send(f ike.Send) {
+	var err error
+	if f.Keepalive {
+		err = d.cfg.Transport.SendKeepalive(f.Local, f.Remote)
+	} else {
+		err = d.cfg.Transport.SendIKE(f.Local, f.Remote, f.NATPort, f.Data)
+	}
+	if err == nil {
+		return
+	}
+	d.counts.sendErrors.Add(1)
+	if more, ok := d.loop.sendLog.allow(d.cfg.Now()); ok {
+		d.cfg.Log.Warn("cannot send to the peer: "+err.Error(), "event", "send-failed", "remote", f.Remote.String(), "not_logged", more)
+	}
+}
+
+// install makes an inbound SA live. One that the dataplane refuses is closed as if it had reached its hard lifetime, for the peer was told of it, or is about to be.
+func (d *Driver) install(sa esp.ChildSA) {
+	err := d.cfg.Plane.InstallInbound(sa)
+	if err == nil {
+		return
+	}
+	d.counts.installErrors.Add(1)
+	d.notice(ike.Notice{Level: ike.Error, Peer: sa.Policy.Peer, Child: sa.Policy.Child, Event: "install-failed", Text: "the dataplane refused the SA: " + err.Error(), SPIIn: sa.SPIIn})
+	d.loop.pending = append(d.loop.pending, ike.Expire{ID: sa.ID, Hard: true})
+}
+
+// needTraffic answers NeedTraffic. Of a pair that is gone nothing was ever seen.
+func (d *Driver) needTraffic(id esp.ChildID) {
+	in, out, _ := d.cfg.Plane.LastTraffic(id)
+	d.loop.pending = append(d.loop.pending, ike.Traffic{ID: id, LastIn: in, LastOut: out})
+}
+
+// drain feeds what the dataplane has to tell.
+func (d *Driver) drain() {
+	for _, e := range d.cfg.Plane.Drain() {
+		switch e.Kind {
+		case esp.EventAcquire:
+			d.handle(ike.Acquire{Policy: e.Policy, Flow: e.Flow}, classEstablished)
+		case esp.EventExpire:
+			d.handle(ike.Expire{ID: e.ID, Hard: e.Hard}, classEstablished)
+		case esp.EventFirstInbound:
+			d.firstInbound(e.ID)
+		case esp.EventPeerMoved:
+			d.handle(ike.PeerMoved{ID: e.ID, Remote: e.Remote}, classEstablished)
+		}
+	}
+}
+
+// firstInbound reports the first packet on a new SA, which lets the responder of a rekey switch to it (RFC 7296, Section 2.8). The
+// event itself says that there was one, should the time not be known any more.
+func (d *Driver) firstInbound(id esp.ChildID) {
+	in, out, ok := d.cfg.Plane.LastTraffic(id)
+	if !ok {
+		return
+	}
+	if in.IsZero() {
+		in = d.cfg.Now()
+	}
+	d.handle(ike.Traffic{ID: id, LastIn: in, LastOut: out}, classEstablished)
+}

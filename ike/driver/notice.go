@@ -1,0 +1,141 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"culvert/ike"
+)
+
+// Bounds of the history.
+const (
+	historyLen   = 64    // events of one peer
+	historyPeers = 10000 // peers
+)
+
+// Event is a notice of the engine and when it came.
+type Event struct {
+	At time.Time
+	ike.Notice
+}
+
+// history is the last events of each peer, and of the engine itself under the empty name.
+type history struct {
+	mu    sync.Mutex
+	peers map[string]*ring
+}
+
+type ring struct {
+	events []Event
+	next   int
+}
+
+func (h *history) add(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.peers[e.Peer]
+	if r == nil {
+		if len(h.peers) >= historyPeers {
+			return
+		}
+		r = &ring{}
+		h.peers[e.Peer] = r
+	}
+	if len(r.events) < historyLen {
+		r.events = append(r.events, e)
+		return
+	}
+	r.events[r.next] = e
+	r.next = (r.next + 1) % historyLen
+}
+
+// keepOnly forgets the peers that are configured no more.
+func (h *history) keepOnly(peers []ike.Peer) {
+	keep := map[string]bool{"": true}
+	for i := range peers {
+		keep[peers[i].Name] = true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name := range h.peers {
+		if !keep[name] {
+			delete(h.peers, name)
+		}
+	}
+}
+
+// History is the last 64 events of a peer, oldest first; the empty name stands for what concerns no configured peer. It also
+// works after Run has ended.
+func (d *Driver) History(peer string) []Event {
+	d.history.mu.Lock()
+	defer d.history.mu.Unlock()
+	r := d.history.peers[peer]
+	if r == nil {
+		return nil
+	}
+	return append(append([]Event(nil), r.events[r.next:]...), r.events[:r.next]...)
+}
+
+// notice logs a notice with the fixed keys event, peer, child, ike_spi and child_spi, and keeps it for History unless it is for debugging.
+func (d *Driver) notice(n ike.Notice) {
+	if n.Level > ike.Debug {
+		d.history.add(Event{At: d.cfg.Now(), Notice: n})
+	}
+	level := slogLevel(n.Level)
+	if !d.cfg.Log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("event", n.Event)}
+	if n.Peer != "" {
+		attrs = append(attrs, slog.String("peer", n.Peer))
+	}
+	if n.Child != "" {
+		attrs = append(attrs, slog.String("child", n.Child))
+	}
+	if n.IKESPI != 0 {
+		attrs = append(attrs, slog.String("ike_spi", n.IKESPI.String()))
+	}
+	if n.SPIIn != 0 {
+		attrs = append(attrs, slog.String("child_spi", fmt.Sprintf("%08x", n.SPIIn)))
+	}
+	d.cfg.Log.LogAttrs(context.Background(), level, n.Text, attrs...)
+}
+
+func slogLevel(l ike.Level) slog.Level {
+	switch l {
+	case ike.Debug:
+		return slog.LevelDebug
+	case ike.Info:
+		return slog.LevelInfo
+	case ike.Warn:
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}
+
+// logPanic logs a bug of ours, at most once a second, because a stranger may have found how to cause it.
+func (d *Driver) logPanic(what, stack string) {
+	if more, ok := d.loop.panicLog.allow(d.cfg.Now()); ok {
+		d.cfg.Log.Error("internal error: "+what+"; please report this", "event", "panic", "stack", stack, "not_logged", more)
+	}
+}
+
+// throttle lets one of a kind of log line through in each interval, and counts the others.
+type throttle struct {
+	every time.Duration
+	last  time.Time
+	more  int
+}
+
+// allow says whether to log now, and how many lines were left out before.
+func (t *throttle) allow(now time.Time) (more int, ok bool) {
+	if !t.last.IsZero() && now.Sub(t.last) < t.every {
+		t.more++
+		return 0, false
+	}
+	more, t.more, t.last = t.more, 0, now
+	return more, true
+}

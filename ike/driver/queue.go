@@ -1,0 +1,130 @@
+package driver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"culvert/ike"
+	"culvert/ike/wire"
+)
+
+// class is how urgent a datagram, and what follows from it, is.
+type class uint8
+
+// Classes of datagrams. A flood of one fills its own queue only.
+const (
+	classEstablished class = iota // anything but the two below: of SAs that exist, or answers to our own requests
+	classAuth                     // IKE_AUTH requests: of SAs half open
+	classInit                     // IKE_SA_INIT requests, and what is too short to be anything: of nobody yet
+	numClasses
+)
+
+// Bounds of each queue.
+const (
+	queueLen   = 512
+	queueBytes = 2 << 20
+)
+
+// queue is the datagrams of one class that wait for the control goroutine.
+type queue struct {
+	datagrams chan datagram
+	bytes     atomic.Int64
+	dropped   atomic.Uint64
+}
+
+type datagram struct {
+	local, remote netip.AddrPort
+	natPort       bool
+	class         class
+	data          []byte
+}
+
+// classify looks at the header's Exchange Type and Response flag. Both can be forged: they choose a queue, nothing else.
+func classify(data []byte) class {
+	if len(data) < wire.HeaderLen {
+		return classInit
+	}
+	const exchangeOffset, flagsOffset, responseFlag = 18, 19, 1 << 5
+	if data[flagsOffset]&responseFlag != 0 {
+		return classEstablished
+	}
+	switch wire.ExchangeType(data[exchangeOffset]) {
+	case wire.IKESAInit:
+		return classInit
+	case wire.IKEAuth:
+		return classAuth
+	}
+	if binary.BigEndian.Uint64(data[8:]) == 0 { // no responder's SPI: nobody's
+		return classInit
+	}
+	return classEstablished
+}
+
+// Deliver hands in an IKE datagram, the non-ESP marker taken off; natPort says that it came to the NAT port. It copies data and never
+// blocks: false means that the queue is full, or the driver has ended, and that the datagram was dropped and counted.
+func (d *Driver) Deliver(local, remote netip.AddrPort, natPort bool, data []byte) bool {
+	c := classify(data)
+	q := &d.queues[c]
+	size := int64(len(data))
+	if q.bytes.Add(size) <= queueBytes && !d.ended() {
+		select {
+		case q.datagrams <- datagram{local: local, remote: remote, natPort: natPort, class: c, data: bytes.Clone(data)}:
+			return true
+		default:
+		}
+	}
+	q.bytes.Add(-size)
+	q.dropped.Add(1)
+	return false
+}
+
+func (d *Driver) ended() bool {
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// datagram feeds one datagram to the engine.
+func (d *Driver) datagram(dg datagram) {
+	d.queues[dg.class].bytes.Add(-int64(len(dg.data)))
+	d.handle(ike.Datagram{Local: dg.local, Remote: dg.remote, NATPort: dg.natPort, Data: dg.data}, dg.class)
+}
+
+// Bounds of the pause after a read that failed.
+const (
+	minReadPause = 10 * time.Millisecond
+	maxReadPause = time.Second
+)
+
+// read delivers what comes to the IKE port, until the transport is closed.
+func (d *Driver) read() {
+	buf := make([]byte, 1<<16)
+	pause := minReadPause
+	for {
+		n, local, remote, err := d.cfg.Transport.ReadIKE(buf)
+		switch {
+		case err == nil:
+			pause = minReadPause
+			d.Deliver(local, remote, false, buf[:n])
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			// The kernel reports errors of earlier sends here, too: count, pause and go on.
+			d.counts.readErrors.Add(1)
+			select {
+			case <-time.After(pause):
+			case <-d.done:
+				return
+			}
+			pause = min(2*pause, maxReadPause)
+		}
+	}
+}
