@@ -1,0 +1,96 @@
+// Package esp is one direction of one ESP SA (RFC 4303) in tunnel mode: sealing with sequence numbers that never repeat, opening with a replay window,
+// and the rules for what is copied between the inner and the outer header (RFC 4301, RFC 6040). It does no I/O and, once an SA is made, allocates nothing.
+//
+// A sealed packet, with all but the outer IP and UDP headers:
+//
+//	 0                8               16                        n               n+16
+//	+-------+--------+----------------+------------------------+----------------+
+//	|  SPI  | Seq lo |  IV (64 bits)  | payload, padding,      |  ICV           |
+//	|       |        |                | pad length, next header|                |
+//	+-------+--------+----------------+------------------------+----------------+
+//	 \___ authenticated __/            \_______ encrypted _____/
+package esp
+
+import "encoding/binary"
+
+// Sizes of the parts of a packet. They are the same for every cipher of the package.
+const (
+	HeaderLen = 8  // SPI and the low half of the sequence number (RFC 4303, Section 2)
+	IVLen     = 8  // RFC 4106, Section 3.1; RFC 7634, Section 2
+	ICVLen    = 16 // RFC 4106, Section 6; RFC 7634, Section 2
+
+	// Headroom is what Seal writes in front of the payload.
+	Headroom = HeaderLen + IVLen
+	// MaxTrailer is the most that is encrypted behind the payload: three octets of padding, the pad length and the next header.
+	MaxTrailer = 5
+	// MaxOverhead is the most by which a sealed packet is longer than its payload.
+	MaxOverhead = Headroom + MaxTrailer + ICVLen
+
+	trailerLen = 2 // pad length and next header
+	padAlign   = 4 // RFC 4303, Section 2.4: "right aligned within a 4-byte word"
+	nonceLen   = saltLen + IVLen
+	minSealed  = Headroom + trailerLen + ICVLen
+)
+
+// Next header values (RFC 4303, Section 2.6).
+const (
+	NextIPv4  uint8 = 4
+	NextIPv6  uint8 = 41
+	NextDummy uint8 = 59 // "MUST be discarded without indication"
+)
+
+// The outer headers, for InnerMTU.
+const (
+	outerIPv4 = 20
+	outerIPv6 = 40
+	outerUDP  = 8 // RFC 3948, Section 2.1
+)
+
+// SealedLen is the length of a sealed packet for a payload of n octets, without outer headers.
+func SealedLen(n int) int { return Headroom + padded(n) + ICVLen }
+
+// padded is the encrypted length for a payload of n octets: with its trailer a multiple of four.
+func padded(n int) int { return (n + trailerLen + padAlign - 1) &^ (padAlign - 1) }
+
+// InnerMTU is the largest inner packet that fits a path MTU when sealed, for an outer IPv6 or IPv4 header and with or without UDP
+// encapsulation. It is 0 where nothing fits.
+func InnerMTU(pathMTU int, outerV6, encap bool) int {
+	room := pathMTU - Headroom - ICVLen - outerIPv4
+	if outerV6 {
+		room -= outerIPv6 - outerIPv4
+	}
+	if encap {
+		room -= outerUDP
+	}
+	return max(room&^(padAlign-1)-trailerLen, 0)
+}
+
+// SPI is the SPI of a packet that begins with its ESP header; ok is false if it is too short for any ESP packet.
+func SPI(pkt []byte) (spi uint32, ok bool) {
+	if len(pkt) < minSealed {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(pkt), true
+}
+
+// Scratch is a goroutine's own working space for Seal and Open: what is handed through an interface would otherwise be allocated for each packet. The
+// zero value is ready; it serves any SA, one call at a time.
+type Scratch struct {
+	nonce [nonceLen]byte
+	aad   [HeaderLen + 4]byte
+	spare [8]byte
+}
+
+// prepare makes the nonce and the additional data of one packet.
+func (s *Scratch) prepare(k *keyed, seq uint64, iv []byte) (nonce, aad []byte) {
+	*(*[saltLen]byte)(s.nonce[:]) = k.salt
+	*(*[IVLen]byte)(s.nonce[saltLen:]) = [IVLen]byte(iv)
+	binary.BigEndian.PutUint32(s.aad[:], k.spi)
+	if k.esn {
+		// RFC 4106, Section 5: SPI, then all 64 bits of the sequence number, of which the high half is not sent.
+		binary.BigEndian.PutUint64(s.aad[4:], seq)
+		return s.nonce[:], s.aad[:12]
+	}
+	binary.BigEndian.PutUint32(s.aad[4:], uint32(seq))
+	return s.nonce[:], s.aad[:8]
+}

@@ -1,0 +1,120 @@
+package esp
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"sync/atomic"
+)
+
+// ErrExhausted says that an SA has come to its end: its sequence numbers, or one of its hard limits. Nothing more can be sent with it.
+var ErrExhausted = errors.New("esp: sequence numbers or hard lifetime used up")
+
+// Outbound is an SA that we send with. All of it is safe for concurrent use, with a Scratch for each goroutine; save Clear.
+//
+// Sequence numbers are reserved in runs and then used by Seal, each once. They make the IV too: it is the 64-bit sequence number, whether or not the peer
+// sees all of it. RFC 4106, Section 3.1: "For a given key, the IV MUST NOT repeat. The most natural way to implement this is with a counter"; RFC 8750 does
+// the very same without sending it. As Reserve hands out no number twice, is never set back, and ends before it would wrap, no nonce repeats under a
+// key; and as every SA has fresh keys, none does after a rekey or a restart.
+type Outbound struct {
+	keyed
+	limits thresholds
+
+	_   [cacheLine]byte
+	seq atomic.Uint64 // the last one reserved; at most limits.hardPackets
+	octetMeter
+	_ [cacheLine]byte
+}
+
+// lastSequence is the last usable sequence number (RFC 4303, Section 3.3.3: "the counter [must not] cycle").
+func lastSequence(esn bool) uint64 {
+	if esn {
+		return math.MaxUint64
+	}
+	return math.MaxUint32
+}
+
+// NewOutbound makes the sending direction of sa, of which it keeps nothing but what it needs. SPIOut, KeyOut and Cipher must fit: see ErrSPI, ErrKey, ErrCipher.
+func NewOutbound(sa *ChildSA) (*Outbound, error) {
+	k, err := newKeyed(sa.SPIOut, sa.Cipher, sa.KeyOut, sa.ESN)
+	if err != nil {
+		return nil, err
+	}
+	return &Outbound{keyed: k, limits: newThresholds(sa.Limits, lastSequence(sa.ESN))}, nil
+}
+
+// SPI is the SPI that goes into the packets.
+func (o *Outbound) SPI() uint32 { return o.spi }
+
+// Used is what was reserved so far.
+func (o *Outbound) Used() Usage { return Usage{Packets: o.seq.Load(), Octets: o.octets.Load()} }
+
+// Reserve takes the next n sequence numbers, first to first+n-1, for packets with octets in all. soft is true for the reservation that reaches a soft
+// limit, and for no other (once for packets, once for octets). ErrExhausted: they do not all fit before the end; nothing is reserved, and as the count
+// never moves past the end, no race of callers can wrap it.
+func (o *Outbound) Reserve(n, octets int) (first uint64, soft bool, err error) {
+	count, size := uint64(n), uint64(octets)
+	total, ok := o.octetMeter.add(size, o.limits.hardOctets)
+	if !ok {
+		return 0, false, ErrExhausted
+	}
+	for {
+		last := o.seq.Load()
+		if count > o.limits.hardPackets-last {
+			o.octets.Add(-size)
+			return 0, false, ErrExhausted
+		}
+		if o.seq.CompareAndSwap(last, last+count) {
+			soft = reached(last+count, count, o.limits.softPackets) || reached(total, size, o.limits.softOctets)
+			return last + 1, soft, nil
+		}
+	}
+}
+
+// Seal makes the packet of payload with the reserved sequence number seq into dst, and returns it: dst[:SealedLen(len(payload))]. next says what payload
+// is. dst must have that capacity; to have it too small is the caller's bug and panics. payload may be
+//
+//   - in place: at dst[Headroom:];
+//   - elsewhere, not overlapping dst. With at least MaxTrailer octets of capacity behind it, it is encrypted straight across: these octets are
+//     used for the trailer and then put back as they were. With less, it is first copied into dst.
+//
+// So the segments of a super-packet are sealed one after the other, each into its place in the send buffer, out of one read buffer.
+func (o *Outbound) Seal(s *Scratch, dst []byte, seq uint64, payload []byte, next uint8) []byte {
+	n := len(payload)
+	dst = dst[:SealedLen(n)]
+	binary.BigEndian.PutUint32(dst, o.spi)
+	binary.BigEndian.PutUint32(dst[4:], uint32(seq))
+	binary.BigEndian.PutUint64(dst[HeaderLen:], seq)
+	nonce, aad := s.prepare(&o.keyed, seq, dst[HeaderLen:Headroom])
+
+	size := padded(n)
+	inPlace := n == 0 || &dst[Headroom] == &payload[0]
+	if !inPlace && cap(payload)-n >= MaxTrailer {
+		text := payload[:size]
+		saved := s.spare[:copy(s.spare[:MaxTrailer], text[n:])]
+		writeTrailer(text, n, next)
+		o.aead.Seal(dst[Headroom:Headroom], nonce, text, aad)
+		copy(text[n:], saved)
+		return dst
+	}
+	text := dst[Headroom : Headroom+size]
+	if !inPlace {
+		copy(text, payload)
+	}
+	writeTrailer(text, n, next)
+	o.aead.Seal(text[:0], nonce, text, aad)
+	return dst
+}
+
+// writeTrailer puts padding, pad length and next header behind the n octets of payload in text. RFC 4303, Section 2.4: "The first padding byte appended to the plaintext is
+// numbered 1, with subsequent padding bytes making up a monotonically increasing sequence".
+func writeTrailer(text []byte, n int, next uint8) {
+	pad := len(text) - trailerLen - n
+	for i := range pad {
+		text[n+i] = byte(i + 1)
+	}
+	text[len(text)-2], text[len(text)-1] = byte(pad), next
+}
+
+// Clear forgets the key. It is for when no goroutine can be using the SA any more: one that still did would panic. The keys in the ChildSA are its owner's to clear.
+func (o *Outbound) Clear() { o.clear() }

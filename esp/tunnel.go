@@ -1,0 +1,70 @@
+package esp
+
+import "encoding/binary"
+
+// The ECN field: the low two bits of the TOS octet or traffic class (RFC 3168, Section 5).
+const (
+	ecnMask = 0x03
+	notECT  = 0
+	ect1    = 1
+	ect0    = 2
+	ce      = 3
+)
+
+// OuterTOS is the TOS octet or traffic class of the outer header for an inner one: DSCP copied (RFC 4301, Section 5.1.2.1) and ECN too, which is
+// the normal mode of RFC 6040, Section 4.1. For now that is the same octet, whichever the two IP versions are.
+func OuterTOS(inner uint8) uint8 { return inner }
+
+// decapECN is Figure 4 of RFC 6040: the outgoing ECN field by [inner][outer]. alarm marks those combinations that no sender makes ('(!!!)' and '(!)').
+var decapECN = [4][4]struct{ ecn, flags uint8 }{
+	notECT: {notECT: {notECT, 0}, ect0: {notECT, ecnAlarm}, ect1: {notECT, ecnAlarm}, ce: {notECT, ecnAlarm | ecnDrop}},
+	ect0:   {notECT: {ect0, 0}, ect0: {ect0, 0}, ect1: {ect1, 0}, ce: {ce, 0}},
+	ect1:   {notECT: {ect1, 0}, ect0: {ect1, ecnAlarm}, ect1: {ect1, 0}, ce: {ce, 0}},
+	ce:     {notECT: {ce, 0}, ect0: {ce, 0}, ect1: {ce, ecnAlarm}, ce: {ce, 0}},
+}
+
+const (
+	ecnDrop  = 1
+	ecnAlarm = 2
+)
+
+// DecapTOS is the inner TOS octet after decapsulation: its DSCP as it was (RFC 4301, Section 5.1.2.1), its ECN field by RFC 6040, Section 4.2. drop: the packet
+// must be dropped, as its sender would not understand the congestion mark. alarm: no correct tunnel makes this pair; to be counted.
+func DecapTOS(inner, outer uint8) (tos uint8, drop, alarm bool) {
+	entry := decapECN[inner&ecnMask][outer&ecnMask]
+	return inner&^ecnMask | entry.ecn, entry.flags&ecnDrop != 0, entry.flags&ecnAlarm != 0
+}
+
+// ApplyECN does to the decapsulated packet pkt what DecapTOS says, given the outer header's TOS octet. pkt must have been parsed: it begins with
+// a whole IPv4 or IPv6 header. The IPv4 header checksum is kept right.
+func ApplyECN(pkt []byte, outer uint8) (drop, alarm bool) {
+	// Either way the octet lies in the first 16 bits: version, IHL and TOS; or version and traffic class, whose low four bits start the third nibble.
+	word := binary.BigEndian.Uint16(pkt)
+	v6 := word>>12 == 6
+	shift := 0
+	if v6 {
+		shift = 4
+	}
+	inner := uint8(word >> shift)
+	tos, drop, alarm := DecapTOS(inner, outer)
+	if drop || tos == inner {
+		return drop, alarm
+	}
+	changed := word&^(0xff<<shift) | uint16(tos)<<shift
+	binary.BigEndian.PutUint16(pkt, changed)
+	if !v6 {
+		sum := binary.BigEndian.Uint16(pkt[ipv4Checksum:])
+		binary.BigEndian.PutUint16(pkt[ipv4Checksum:], updateChecksum(sum, word, changed))
+	}
+	return false, alarm
+}
+
+const ipv4Checksum = 10 // offset of the header checksum (RFC 791, Section 3.1)
+
+// updateChecksum is the checksum after one 16-bit word changed from old to now (RFC 1624, Section 3, equation 3: HC' = ~(~HC + ~m + m')).
+func updateChecksum(sum, old, now uint16) uint16 {
+	s := uint32(^sum) + uint32(^old) + uint32(now)
+	s = s&0xffff + s>>16
+	s = s&0xffff + s>>16
+	return ^uint16(s)
+}
