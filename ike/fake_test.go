@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"time"
 
 	"culvert/ike/suite"
 	"culvert/ike/wire"
@@ -68,3 +69,6 @@ func fakeShared(a, b []byte) []byte {
 	sum := sha256.Sum256(append(bytes.Clone(a), b...))
 	return sum[:]
 }
+
+// epoch is when virtual clocks begin.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -68,8 +68,6 @@ type testSide struct {
 	keepalive int // keepalives sent
 }
 
-var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
 // newPair makes two sides that know one peer each; edit may change everything before the engines are made.
 func newPair(t testing.TB, seed uint64, edit func(p *testPair)) *testPair {
 	p := &testPair{
