@@ -1,0 +1,125 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"culvert/ike"
+)
+
+// commandRef has the engine keep the Refs of commands.
+func commandRef(in ike.Input) uint64 {
+	switch c := in.(type) {
+	case ike.Connect:
+		return c.Ref
+	case ike.Disconnect:
+		return c.Ref
+	case ike.Rekey:
+		return c.Ref
+	}
+	return 0
+}
+
+func TestDo(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		failed := errors.New("no proposal chosen")
+		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+			switch in.(type) {
+			case ike.Connect: // later, by Wake
+				ref := commandRef(in)
+				r.engine.deadline = time.Now().Add(time.Second)
+				previous := r.engine.script
+				r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+					r.engine.deadline, r.engine.script = time.Time{}, previous
+					fx.List = append(fx.List, ike.Done{Ref: ref + 99}, ike.Done{Ref: ref, Err: failed})
+				}
+			case ike.Disconnect, ike.Rekey: // at once
+				fx.List = append(fx.List, ike.Done{Ref: commandRef(in)})
+			case ike.Shutdown:
+				fx.List = append(fx.List, ike.Stopped{})
+			}
+		}
+		ctx := context.Background()
+		start := time.Now()
+		if err := r.Do(ctx, ike.Connect{Peer: "right", Child: "lan"}); err != failed || time.Since(start) != time.Second {
+			t.Errorf("Connect: got %v after %v", err, time.Since(start))
+		}
+		if err := r.Do(ctx, ike.Disconnect{Peer: "right"}); err != nil {
+			t.Errorf("Disconnect: %v", err)
+		}
+		if err := r.Do(ctx, ike.Rekey{Peer: "right", Child: "lan", Ref: 12345}); err != nil {
+			t.Errorf("Rekey: %v", err)
+		}
+		if err := r.Do(ctx, ike.Wake{}); err == nil {
+			t.Error("Wake is no command")
+		}
+		r.want("inputs", "connect right/lan", "wake", "disconnect right/", "rekey right/lan")
+	})
+}
+
+// Who stops waiting leaves nothing behind.
+func TestDoCancelled(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := r.Do(ctx, ike.Connect{}); err != context.DeadlineExceeded {
+			t.Errorf("got %v", err)
+		}
+		r.call(context.Background(), func() {
+			if n := len(r.loop.waiters); n != 0 {
+				t.Errorf("%d waiters", n)
+			}
+		})
+		if err := r.Do(ctx, ike.Connect{}); err != context.DeadlineExceeded {
+			t.Errorf("with a context that is over: got %v", err)
+		}
+		r.want("the second never reached the engine", "connect /")
+	})
+}
+
+func TestTooManyCommands(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		ctx, cancel := context.WithCancel(context.Background())
+		for range maxWaiters {
+			go r.Do(ctx, ike.Connect{})
+		}
+		synctest.Wait()
+		if err := r.Do(ctx, ike.Connect{}); err == nil {
+			t.Error("no bound")
+		}
+		cancel()
+		synctest.Wait()
+		answer[ike.Connect](r, ike.Done{Ref: maxWaiters + 1})
+		if err := r.Do(context.Background(), ike.Connect{}); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+func TestStatusAndPeers(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		ctx := context.Background()
+		if err := r.SetPeers(ctx, make([]ike.Peer, 2)); err != nil {
+			t.Error(err)
+		}
+		r.want("peers", "peers 2")
+		peers, counters, err := r.Status(ctx)
+		if err != nil || len(peers) != 1 || peers[0].Name != "right" || counters == nil {
+			t.Errorf("got %v, %v, %v", peers, counters, err)
+		}
+	})
+}
+
+// A command before Run waits for it, or for its context.
+func TestCommandBeforeRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := newRig(t).SetPeers(ctx, nil); err != context.DeadlineExceeded {
+			t.Errorf("got %v", err)
+		}
+	})
+}

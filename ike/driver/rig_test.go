@@ -1,0 +1,261 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"culvert/esp"
+	"culvert/ike"
+)
+
+// journal is what happened, in order, in words.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) add(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, fmt.Sprintf(format, args...))
+}
+
+// take returns the lines since the last take.
+func (j *journal) take() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	lines := j.lines
+	j.lines = nil
+	return lines
+}
+
+// fakeEngine writes its inputs down and answers as its script says.
+type fakeEngine struct {
+	journal  *journal
+	script   func(now time.Time, in ike.Input, fx *ike.Effects)
+	deadline time.Time
+	counters map[string]uint64
+}
+
+func (e *fakeEngine) Handle(now time.Time, in ike.Input, fx *ike.Effects) {
+	switch in := in.(type) {
+	case ike.Datagram:
+		e.journal.add("datagram %v>%v nat=%v %s", in.Remote, in.Local, in.NATPort, in.Data[min(len(in.Data), 28):])
+	case ike.Connect:
+		e.journal.add("connect %s/%s", in.Peer, in.Child)
+	case ike.Disconnect:
+		e.journal.add("disconnect %s/%s", in.Peer, in.Child)
+	case ike.Rekey:
+		e.journal.add("rekey %s/%s", in.Peer, in.Child)
+	case ike.Computed:
+		e.journal.add("computed %d: %v", in.ID, in.Value)
+	case ike.Traffic:
+		e.journal.add("traffic %d in=%v", in.ID, !in.LastIn.IsZero())
+	case ike.SetPeers:
+		e.journal.add("peers %d", len(in.Peers))
+	case ike.Wake, ike.Shutdown:
+		e.journal.add("%s", strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", in), "ike.")))
+	default:
+		e.journal.add("%s %+v", strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", in), "ike.")), in)
+	}
+	if e.script != nil {
+		e.script(now, in, fx)
+		return
+	}
+	if _, ok := in.(ike.Shutdown); ok {
+		fx.List = append(fx.List, ike.Stopped{})
+	}
+}
+
+func (e *fakeEngine) Deadline() time.Time { return e.deadline }
+
+func (e *fakeEngine) Status() []ike.PeerStatus { return []ike.PeerStatus{{Name: "right"}} }
+
+func (e *fakeEngine) Counters() map[string]uint64 { return e.counters }
+
+// fakePlane knows the pairs 1 to 9; traffic came in on odd ones.
+type fakePlane struct {
+	journal *journal
+	refuse  error // InstallInbound's answer
+	wake    chan struct{}
+	events  []esp.Event
+}
+
+func (p *fakePlane) InstallInbound(sa esp.ChildSA) error {
+	p.journal.add("install %d", sa.ID)
+	return p.refuse
+}
+func (p *fakePlane) ActivateOutbound(id esp.ChildID) { p.journal.add("activate %d", id) }
+func (p *fakePlane) RemoveSA(id esp.ChildID)         { p.journal.add("remove %d", id) }
+func (p *fakePlane) SetEndpoint(id esp.ChildID, ep esp.Endpoint) {
+	p.journal.add("endpoint %d %v", id, ep.Remote)
+}
+func (p *fakePlane) AcquireFailed(policy esp.Policy) {
+	p.journal.add("acquire failed %s/%s", policy.Peer, policy.Child)
+}
+func (p *fakePlane) LastTraffic(id esp.ChildID) (in, out time.Time, ok bool) {
+	if id == 0 || id > 9 {
+		return in, out, false
+	}
+	if id%2 == 1 {
+		in = time.Now()
+	}
+	return in, out, true
+}
+func (p *fakePlane) Wake() <-chan struct{} { return p.wake }
+func (p *fakePlane) Drain() []esp.Event {
+	events := p.events
+	p.events = nil
+	return events
+}
+
+// tell is the dataplane with something to say.
+func (p *fakePlane) tell(events ...esp.Event) {
+	p.events = events
+	p.wake <- struct{}{}
+}
+
+// fakeTransport writes down what is sent; arrive is what is read.
+type fakeTransport struct {
+	journal *journal
+	refuse  error
+	arrive  chan arrival
+	closed  chan struct{}
+}
+
+type arrival struct {
+	data []byte
+	err  error
+}
+
+func (f *fakeTransport) SendIKE(_, remote netip.AddrPort, natPort bool, data []byte) error {
+	f.journal.add("send %v nat=%v %s", remote, natPort, data)
+	return f.refuse
+}
+
+func (f *fakeTransport) SendKeepalive(_, remote netip.AddrPort) error {
+	f.journal.add("keepalive %v", remote)
+	return f.refuse
+}
+
+func (f *fakeTransport) ReadIKE(buf []byte) (int, netip.AddrPort, netip.AddrPort, error) {
+	select {
+	case a := <-f.arrive:
+		return copy(buf, a.data), here, there, a.err
+	case <-f.closed:
+		return 0, here, there, net.ErrClosed
+	}
+}
+
+var (
+	here  = netip.MustParseAddrPort("192.0.2.1:500")
+	there = netip.MustParseAddrPort("192.0.2.2:500")
+)
+
+// rig is a running driver among fakes.
+type rig struct {
+	*Driver
+	t         *testing.T
+	journal   *journal
+	engine    *fakeEngine
+	plane     *fakePlane
+	transport *fakeTransport
+	logged    *bytes.Buffer
+	cancel    context.CancelFunc
+	ended     chan error
+}
+
+// drive runs test within a bubble of virtual time, with a driver that runs.
+func drive(t *testing.T, test func(t *testing.T, r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.run()
+		test(t, r)
+		r.cancel()
+		if err := <-r.ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		close(r.transport.closed)
+	})
+}
+
+func newRig(t *testing.T) *rig {
+	j := &journal{}
+	r := &rig{
+		t: t, journal: j, logged: &bytes.Buffer{}, ended: make(chan error, 1),
+		engine:    &fakeEngine{journal: j},
+		plane:     &fakePlane{journal: j, wake: make(chan struct{}, 1)},
+		transport: &fakeTransport{journal: j, arrive: make(chan arrival), closed: make(chan struct{})},
+	}
+	r.Driver = New(Config{
+		Engine: r.engine, Plane: r.plane, Transport: r.transport, Workers: 2,
+		Log:     slog.New(slog.NewTextHandler(r.logged, nil)),
+		Resolve: func(peer string) { j.add("resolve %s", peer) },
+	})
+	return r
+}
+
+func (r *rig) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	go func() { r.ended <- r.Run(ctx) }()
+	synctest.Wait()
+}
+
+// answer has the engine answer every input of type I with effects.
+func answer[I ike.Input](r *rig, effects ...ike.Effect) {
+	r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+		if _, ok := in.(I); ok {
+			fx.List = append(fx.List, effects...)
+		}
+		if _, ok := in.(ike.Shutdown); ok {
+			fx.List = append(fx.List, ike.Stopped{})
+		}
+	}
+}
+
+// want waits until the driver has nothing more to do and compares what happened meanwhile.
+func (r *rig) want(what string, lines ...string) {
+	r.t.Helper()
+	synctest.Wait()
+	if got := r.journal.take(); !slices.Equal(got, lines) {
+		r.t.Errorf("%s:\ngot  %q\nwant %q", what, got, lines)
+	}
+}
+
+func (r *rig) counter(name string) uint64 {
+	r.t.Helper()
+	_, counters, err := r.Status(context.Background())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return counters[name]
+}
+
+// message is an IKE header of an exchange with a text behind it.
+func message(exchange byte, response bool, text string) []byte {
+	b := make([]byte, 28, 28+len(text))
+	b[0], b[8], b[18] = 1, 1, exchange
+	if response {
+		b[19] = 1 << 5
+	}
+	return append(b, text...)
+}
+
+// Exchange types of messages.
+const (
+	initExchange = 34
+	authExchange = 35
+	infoExchange = 37
+)
