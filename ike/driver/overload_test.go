@@ -237,6 +237,7 @@ func TestClassify(t *testing.T) {
 		{"IKE_SA_INIT response", message(initExchange, true, ""), classEstablished},
 		{"IKE_AUTH request", message(authExchange, false, ""), classAuth},
 		{"IKE_AUTH response", message(authExchange, true, ""), classEstablished},
+		{"IKE_INTERMEDIATE request", message(43, false, ""), classAuth},
 		{"INFORMATIONAL", message(infoExchange, false, ""), classEstablished},
 		{"INFORMATIONAL without a responder's SPI", noResponder, classInit},
 	} {

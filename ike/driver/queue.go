@@ -19,7 +19,7 @@ type class uint8
 // Classes of datagrams. A flood of one fills its own queue only.
 const (
 	classEstablished class = iota // anything but the two below: of SAs that exist, or answers to our own requests
-	classAuth                     // IKE_AUTH requests: of SAs half open
+	classAuth                     // IKE_AUTH and IKE_INTERMEDIATE requests: of SAs half open
 	classInit                     // IKE_SA_INIT requests, and what is too short to be anything: of nobody yet
 	numClasses
 )
@@ -56,7 +56,7 @@ func classify(data []byte) class {
 	switch wire.ExchangeType(data[exchangeOffset]) {
 	case wire.IKESAInit:
 		return classInit
-	case wire.IKEAuth:
+	case wire.IKEAuth, wire.IKEIntermediate:
 		return classAuth
 	}
 	if binary.BigEndian.Uint64(data[8:]) == 0 { // no responder's SPI: nobody's
