@@ -1,0 +1,60 @@
+package suite
+
+import (
+	"crypto/cipher"
+	"encoding/binary"
+	"math"
+)
+
+// ivLen is the length of the explicit IV of the AEADs (RFC 5282, Section 4; RFC 7634, Section 2).
+const ivLen = 8
+
+// aeadBox is AES-GCM-16 or ChaCha20-Poly1305.
+type aeadBox struct {
+	aead cipher.AEAD
+	salt [saltLen]byte
+	next uint64 // the next IV: a counter, which cannot repeat, where random ones could (RFC 5282, Section 3.1)
+}
+
+func newAEADBox(e encryption, key []byte) (*aeadBox, error) {
+	n := len(key) - e.salt
+	aead, err := e.aead(key[:n])
+	if err != nil {
+		return nil, err
+	}
+	b := &aeadBox{aead: aead}
+	copy(b.salt[:], key[n:])
+	return b, nil
+}
+
+// sealedLen counts no padding but the octet for its length: AEADs need no alignment (RFC 5282, Section 3).
+func (b *aeadBox) sealedLen(n int) int { return ivLen + n + 1 + b.aead.Overhead() }
+
+func (b *aeadBox) maxPlain(room int) int { return room - b.sealedLen(0) }
+
+// nonce is the salt followed by the IV (RFC 5282, Section 4).
+func (b *aeadBox) nonce(iv []byte) []byte { return append(b.salt[:len(b.salt):len(b.salt)], iv...) }
+
+func (b *aeadBox) seal(dst, plain []byte) ([]byte, error) {
+	if b.next == math.MaxUint64 {
+		return nil, ErrExhausted
+	}
+	head := dst
+	dst = binary.BigEndian.AppendUint64(dst, b.next)
+	b.next++
+	nonce := b.nonce(dst[len(head):])
+	start := len(dst)
+	dst = append(append(dst, plain...), 0)
+	return b.aead.Seal(dst[:start], nonce, dst[start:], head), nil
+}
+
+func (b *aeadBox) open(head, body []byte) ([]byte, bool, error) {
+	if len(body) < ivLen+b.aead.Overhead() {
+		return nil, false, ErrAuth
+	}
+	padded, err := b.aead.Open(nil, b.nonce(body[:ivLen]), body[ivLen:], head)
+	if err != nil {
+		return nil, false, ErrAuth
+	}
+	return padded, true, nil
+}

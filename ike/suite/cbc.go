@@ -1,0 +1,78 @@
+package suite
+
+import (
+	"crypto/cipher"
+	"crypto/hmac"
+	"fmt"
+	"hash"
+	"io"
+)
+
+// cbcBox is AES-CBC with an HMAC over the encrypted message (RFC 7296, Section 3.14; RFC 3602; RFC 4868).
+type cbcBox struct {
+	block  cipher.Block
+	mac    hash.Hash // an HMAC with its key, reset before use
+	icvLen int
+	rand   io.Reader
+}
+
+func newCBCBox(e encryption, i integrity, ske, ska []byte, rand io.Reader) (*cbcBox, error) {
+	block, err := e.block(ske)
+	if err != nil {
+		return nil, err
+	}
+	return &cbcBox{block, hmac.New(i.hash, ska), i.icvLen, rand}, nil
+}
+
+func (b *cbcBox) sealedLen(n int) int {
+	size := b.block.BlockSize()
+	blocks := (n + 1 + size - 1) / size // one octet more, for the pad length
+	return size + blocks*size + b.icvLen
+}
+
+func (b *cbcBox) maxPlain(room int) int {
+	size := b.block.BlockSize()
+	return (room-b.icvLen-size)/size*size - 1
+}
+
+// seal uses a random IV: "Senders MUST select a new unpredictable IV for every message".
+func (b *cbcBox) seal(dst, plain []byte) ([]byte, error) {
+	size := b.block.BlockSize()
+	ivAt := len(dst)
+	dst = append(dst, make([]byte, size)...)
+	iv := dst[ivAt:]
+	if _, err := io.ReadFull(b.rand, iv); err != nil {
+		return nil, fmt.Errorf("no random octets for an IV: %w", err)
+	}
+	padding := size - 1 - len(plain)%size
+	dst = append(dst, plain...)
+	dst = append(dst, make([]byte, padding)...)
+	dst = append(dst, byte(padding))
+	encrypted := dst[ivAt+size:]
+	cipher.NewCBCEncrypter(b.block, iv).CryptBlocks(encrypted, encrypted)
+	return append(dst, b.icv(dst)...), nil
+}
+
+// icv is "the cryptographic checksum of the entire message starting with the Fixed IKE header through the Pad Length".
+func (b *cbcBox) icv(parts ...[]byte) []byte {
+	b.mac.Reset()
+	for _, p := range parts {
+		b.mac.Write(p)
+	}
+	return b.mac.Sum(nil)[:b.icvLen]
+}
+
+// open decrypts nothing whose ICV is not right, and compares it in constant time.
+func (b *cbcBox) open(head, body []byte) ([]byte, bool, error) {
+	size, icvAt := b.block.BlockSize(), len(body)-b.icvLen
+	if icvAt < size || !hmac.Equal(b.icv(head, body[:icvAt]), body[icvAt:]) {
+		return nil, false, ErrAuth
+	}
+	encrypted := body[size:icvAt]
+	if len(encrypted)%size != 0 {
+		return nil, false, nil
+	}
+	padded := make([]byte, len(encrypted))
+	cipher.NewCBCDecrypter(b.block, body[:size]).CryptBlocks(padded, encrypted)
+	return padded, true, nil
+}

@@ -1,0 +1,100 @@
+package suite
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"fmt"
+	"hash"
+	"slices"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"culvert/ike/wire"
+)
+
+// encryption is an encryption algorithm. "Not in the table" is "not supported and never negotiated".
+type encryption struct {
+	keyBits []uint16                           // the Key Length attributes that it takes; nil: none, the key is of 256 bits
+	salt    int                                // octets of salt that follow the key (RFC 5282, Section 7.1; RFC 7634, Section 2)
+	aead    func([]byte) (cipher.AEAD, error)  // nil: needs an integrity algorithm
+	block   func([]byte) (cipher.Block, error) // for CBC
+}
+
+var aesKeyBits = []uint16{128, 192, 256}
+
+const saltLen = 4
+
+var encryptions = map[wire.TransformID]encryption{
+	wire.EncrAESGCM16:         {keyBits: aesKeyBits, salt: saltLen, aead: newGCM},
+	wire.EncrChaCha20Poly1305: {salt: saltLen, aead: chacha20poly1305.New},
+	wire.EncrAESCBC:           {keyBits: aesKeyBits, block: aes.NewCipher},
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// encryptionOf looks a transform up and checks its key length: "The Key Length attribute MUST NOT be used with transforms that use a fixed-length key" and
+// must be there with the others (RFC 7296, Section 3.3.5).
+func encryptionOf(t wire.Transform) (encryption, error) {
+	e, ok := encryptions[t.ID]
+	switch {
+	case t.Type != wire.TransformENCR || !ok || t.UnknownAttribute:
+		return e, fmt.Errorf("encryption algorithm %v is not supported", t)
+	case e.keyBits == nil && t.KeyLength != 0:
+		return e, fmt.Errorf("%v has no key length to choose, but one of %d bits was", wire.Transform{Type: t.Type, ID: t.ID}, t.KeyLength)
+	case e.keyBits != nil && !slices.Contains(e.keyBits, t.KeyLength):
+		return e, fmt.Errorf("encryption algorithm %v does not exist with a key of %d bits", t.IANAName(), t.KeyLength)
+	}
+	return e, nil
+}
+
+// bits is the length of the key without salt.
+func (e encryption) bits(t wire.Transform) uint16 {
+	if e.keyBits == nil {
+		return 8 * chacha20poly1305.KeySize
+	}
+	return t.KeyLength
+}
+
+// keyLen is how much of the keying material it takes, in octets: the key, then the salt.
+func (e encryption) keyLen(t wire.Transform) int { return int(e.bits(t))/8 + e.salt }
+
+// integrity is an integrity algorithm (RFC 4868, Section 2.3; RFC 2404): HMAC with a key as long as the hash, its output cut short.
+type integrity struct {
+	keyLen int
+	icvLen int
+	hash   func() hash.Hash
+}
+
+var integrities = map[wire.TransformID]integrity{
+	wire.IntegHMACSHA196:  {sha1.Size, 12, sha1.New},
+	wire.IntegHMACSHA2256: {sha256.Size, 16, sha256.New},
+	wire.IntegHMACSHA2384: {sha512.Size384, 24, sha512.New384},
+	wire.IntegHMACSHA2512: {sha512.Size, 32, sha512.New},
+}
+
+// integrityFor is the integrity algorithm that goes with e; the zero one where e needs none. An AEAD takes no other than NONE (RFC 5282, Section 8),
+// and no cipher without an AEAD's protection goes without.
+func (e encryption) integrityFor(t wire.Transform) (integrity, error) {
+	none := t == wire.Transform{} || t == wire.Transform{Type: wire.TransformINTEG, ID: wire.IntegNone}
+	i, ok := integrities[t.ID]
+	switch {
+	case e.aead != nil && none:
+		return integrity{}, nil
+	case e.aead != nil:
+		return integrity{}, fmt.Errorf("integrity algorithm %v goes with a cipher that has its own", t)
+	case none:
+		return integrity{}, fmt.Errorf("a cipher without integrity protection is not acceptable")
+	case t.Type != wire.TransformINTEG || !ok || t.KeyLength != 0 || t.UnknownAttribute:
+		return integrity{}, fmt.Errorf("integrity algorithm %v is not supported", t)
+	}
+	return i, nil
+}

@@ -1,0 +1,54 @@
+package suite
+
+import (
+	"fmt"
+
+	"culvert/ike/wire"
+)
+
+// ESPSuite is the algorithms of a Child SA pair.
+type ESPSuite struct {
+	Cipher  wire.TransformID // an AEAD
+	KeyBits uint16           // of the key, without salt
+	ESN     bool
+	KE      wire.TransformID // GroupNone: keys without a key exchange of their own
+
+	keyLen int
+}
+
+// NewESPSuite takes the algorithms of a chosen ESP proposal, which has at most one transform of each type, and refuses what the dataplane cannot do or what
+// does not protect.
+func NewESPSuite(p wire.Proposal) (*ESPSuite, error) {
+	var encr, integ, ke, esn wire.Transform
+	slots := map[wire.TransformType]*wire.Transform{
+		wire.TransformENCR: &encr, wire.TransformINTEG: &integ, wire.TransformKE: &ke, wire.TransformESN: &esn,
+	}
+	if err := takeTransforms(p, wire.ProtoESP, slots, wire.TransformENCR, wire.TransformESN); err != nil {
+		return nil, err
+	}
+	e, err := encryptionOf(encr)
+	if err != nil {
+		return nil, err
+	}
+	if e.aead == nil {
+		return nil, fmt.Errorf("encryption algorithm %v is not supported for ESP", encr)
+	}
+	if _, err := e.integrityFor(integ); err != nil {
+		return nil, err
+	}
+	switch {
+	case esn.ID > wire.ESNYes || !bare(esn):
+		return nil, fmt.Errorf("sequence numbers of kind %v are not supported", esn)
+	case ke.ID != wire.GroupNone && !GroupKnown(ke.ID) || !bare(ke):
+		return nil, fmt.Errorf("key exchange method %v is not supported", ke)
+	}
+	return &ESPSuite{Cipher: encr.ID, KeyBits: e.bits(encr), ESN: esn.ID == wire.ESNYes, KE: ke.ID, keyLen: e.keyLen(encr)}, nil
+}
+
+// ChildKeys derives the keys of the pair from the IKE SA's PRF and SK_d: KEYMAT = prf+(SK_d, [g^ir (new)] | Ni | Nr), the key for what the exchange's
+// initiator sends first (RFC 7296, Section 2.17). shared is empty where there was no key exchange. Each key is followed by its salt
+// (RFC 4106, Section 8.1; RFC 7634, Section 2). The initiator here is that of the exchange that made the Child SA.
+func (s *ESPSuite) ChildKeys(prf *PRF, skd, shared, ni, nr []byte) (initiatorKey, responderKey []byte) {
+	keymat := prf.Plus(skd, concat(shared, ni, nr), 2*s.keyLen)
+	return keymat[:s.keyLen:s.keyLen], keymat[s.keyLen:]
+}

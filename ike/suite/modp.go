@@ -1,0 +1,85 @@
+package suite
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"culvert/ike/wire"
+)
+
+// modpGroup is a MODP group of RFC 3526; the generator of all of them is 2.
+type modpGroup struct {
+	bits     int
+	exponent int    // length of the private exponent in bits: the larger of the two in RFC 3526, Section 8
+	prime    string // hexadecimal
+}
+
+// modpGroups holds the groups; their primes are in modpprimes.go.
+var modpGroups = map[wire.TransformID]*modpGroup{
+	wire.GroupMODP2048: {2048, 320, prime2048},
+	wire.GroupMODP3072: {3072, 420, prime3072},
+	wire.GroupMODP4096: {4096, 480, prime4096},
+	wire.GroupMODP6144: {6144, 540, prime6144},
+	wire.GroupMODP8192: {8192, 620, prime8192},
+}
+
+// modpKE is a MODP key exchange.
+//
+// math/big promises no constant time. What it leaks is bounded here: an exponent serves one key exchange and no other, its length is fixed,
+// and with an odd modulus and an exponent of several words big.Int.Exp makes the same sequence of Montgomery multiplications for every exponent
+// of that length. What remains is the cache lines that its table of powers touches, seen once, by somebody on the same machine. Where that matters, use a
+// curve: crypto/ecdh is constant-time.
+type modpKE struct {
+	prime    *big.Int
+	exponent *big.Int // nil once used
+	public   []byte
+}
+
+func (g *modpGroup) generate() (KeyExchange, error) {
+	exponent, err := g.randomExponent()
+	if err != nil {
+		return nil, fmt.Errorf("key exchange: %w", err)
+	}
+	return g.begin(exponent), nil
+}
+
+// randomExponent has its top bit set, so that all have one length.
+func (g *modpGroup) randomExponent() (*big.Int, error) {
+	b := make([]byte, (g.exponent+7)/8)
+	if _, err := rand.Read(b); err != nil {
+		return nil, err
+	}
+	x := new(big.Int).SetBytes(b)
+	clear(b)
+	x.Rsh(x, uint(8*len(b)-g.exponent))
+	return x.SetBit(x, g.exponent-1, 1), nil
+}
+
+func (g *modpGroup) begin(exponent *big.Int) *modpKE {
+	prime, _ := new(big.Int).SetString(g.prime, 16)
+	public := new(big.Int).Exp(big.NewInt(2), exponent, prime)
+	return &modpKE{prime, exponent, public.FillBytes(make([]byte, g.bits/8))}
+}
+
+func (k *modpKE) Public() []byte { return k.public }
+
+// Shared demands the whole length, "prepending zero bits if necessary" (RFC 7296, Section 3.4), and 1 < r < p-1 (RFC 6989, Section 2.1).
+func (k *modpKE) Shared(peer []byte) ([]byte, error) {
+	exponent := k.exponent
+	if exponent == nil {
+		return nil, errSpent
+	}
+	k.exponent = nil
+	if len(peer) != len(k.public) {
+		return nil, errKELength(len(peer), len(k.public))
+	}
+	y, one := new(big.Int).SetBytes(peer), big.NewInt(1)
+	if y.Cmp(one) <= 0 || y.Cmp(new(big.Int).Sub(k.prime, one)) >= 0 {
+		return nil, errors.New("the peer's key exchange data is not a value of the group")
+	}
+	shared := new(big.Int).Exp(y, exponent, k.prime)
+	clear(exponent.Bits())
+	return shared.FillBytes(make([]byte, len(k.public))), nil
+}

@@ -1,0 +1,262 @@
+package suite
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"culvert/ike/wire"
+)
+
+// words are what a proposal in a configuration file is made of: the names that strongSwan gave them, of which wire.Transform.String
+// prints one each.
+var words = map[string]wire.Transform{
+	"aes128gcm16":      encrWord(wire.EncrAESGCM16, 128),
+	"aes192gcm16":      encrWord(wire.EncrAESGCM16, 192),
+	"aes256gcm16":      encrWord(wire.EncrAESGCM16, 256),
+	"aes128gcm128":     encrWord(wire.EncrAESGCM16, 128),
+	"aes192gcm128":     encrWord(wire.EncrAESGCM16, 192),
+	"aes256gcm128":     encrWord(wire.EncrAESGCM16, 256),
+	"chacha20poly1305": encrWord(wire.EncrChaCha20Poly1305, 0),
+	"aes128":           encrWord(wire.EncrAESCBC, 128),
+	"aes192":           encrWord(wire.EncrAESCBC, 192),
+	"aes256":           encrWord(wire.EncrAESCBC, 256),
+	"aes128cbc":        encrWord(wire.EncrAESCBC, 128),
+	"aes192cbc":        encrWord(wire.EncrAESCBC, 192),
+	"aes256cbc":        encrWord(wire.EncrAESCBC, 256),
+
+	"sha1":     {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA196},
+	"sha256":   {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2256},
+	"sha384":   {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2384},
+	"sha512":   {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2512},
+	"sha2_256": {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2256},
+	"sha2_384": {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2384},
+	"sha2_512": {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2512},
+
+	"prfsha1":   {Type: wire.TransformPRF, ID: wire.PRFHMACSHA1},
+	"prfsha256": {Type: wire.TransformPRF, ID: wire.PRFHMACSHA2256},
+	"prfsha384": {Type: wire.TransformPRF, ID: wire.PRFHMACSHA2384},
+	"prfsha512": {Type: wire.TransformPRF, ID: wire.PRFHMACSHA2512},
+
+	"x25519":     {Type: wire.TransformKE, ID: wire.GroupX25519},
+	"curve25519": {Type: wire.TransformKE, ID: wire.GroupX25519},
+	"ecp256":     {Type: wire.TransformKE, ID: wire.GroupECP256},
+	"ecp384":     {Type: wire.TransformKE, ID: wire.GroupECP384},
+	"ecp521":     {Type: wire.TransformKE, ID: wire.GroupECP521},
+	"modp2048":   {Type: wire.TransformKE, ID: wire.GroupMODP2048},
+	"modp3072":   {Type: wire.TransformKE, ID: wire.GroupMODP3072},
+	"modp4096":   {Type: wire.TransformKE, ID: wire.GroupMODP4096},
+	"modp6144":   {Type: wire.TransformKE, ID: wire.GroupMODP6144},
+	"modp8192":   {Type: wire.TransformKE, ID: wire.GroupMODP8192},
+
+	"esn":   {Type: wire.TransformESN, ID: wire.ESNYes},
+	"noesn": {Type: wire.TransformESN, ID: wire.ESNNo},
+}
+
+func encrWord(id wire.TransformID, bits uint16) wire.Transform {
+	return wire.Transform{Type: wire.TransformENCR, ID: id, KeyLength: bits}
+}
+
+// prfOfInteg is the PRF that a proposal without one gets from its integrity algorithm, as strongSwan does it.
+var prfOfInteg = map[wire.TransformID]wire.TransformID{
+	wire.IntegHMACSHA196:  wire.PRFHMACSHA1,
+	wire.IntegHMACSHA2256: wire.PRFHMACSHA2256,
+	wire.IntegHMACSHA2384: wire.PRFHMACSHA2384,
+	wire.IntegHMACSHA2512: wire.PRFHMACSHA2512,
+}
+
+// ParseIKEProposal reads a proposal such as "aes256gcm16-prfsha384-x25519" or "aes256-sha256-modp2048-ecp256". Several words of one kind are alternatives, in order of preference.
+// Without a PRF the integrity algorithms name it too; with an AEAD that is all they do. The error names the word and the remedy. The proposal's number is 1.
+func ParseIKEProposal(text string) (wire.Proposal, error) {
+	p, err := parseProposal(text, wire.ProtoIKE, completeIKE)
+	if err != nil {
+		return wire.Proposal{}, fmt.Errorf("proposal %q: %w", text, err)
+	}
+	return p, nil
+}
+
+// ParseESPProposal reads a proposal such as "aes128gcm16-x25519-esn": ciphers, optionally groups for a key exchange of the Child SA's own, optionally "esn", "noesn" or both.
+// Without either of the two it is "noesn", as strongSwan has it. The error names the word and the remedy. The proposal's number is 1.
+func ParseESPProposal(text string) (wire.Proposal, error) {
+	p, err := parseProposal(text, wire.ProtoESP, completeESP)
+	if err != nil {
+		return wire.Proposal{}, fmt.Errorf("proposal %q: %w", text, err)
+	}
+	return p, nil
+}
+
+func parseProposal(text string, protocol wire.ProtocolID, complete func(*wire.Proposal) error) (wire.Proposal, error) {
+	p := wire.Proposal{Number: 1, Protocol: protocol}
+	if text == "" {
+		return p, errors.New("it is empty")
+	}
+	for word := range strings.SplitSeq(text, "-") {
+		t, ok := words[strings.ToLower(word)]
+		switch {
+		case !ok:
+			return p, unknownWord(word, protocol)
+		case !fits(t, protocol):
+			return p, misplaced(word, t, protocol)
+		case slices.Contains(p.Transforms, t):
+			return p, fmt.Errorf("%q is there twice", word)
+		}
+		p.Transforms = append(p.Transforms, t)
+	}
+	if err := complete(&p); err != nil {
+		return p, err
+	}
+	sortTransforms(p.Transforms)
+	return p, nil
+}
+
+// fits says whether a transform may stand in a proposal of the protocol: what the dataplane cannot do is no ESP proposal.
+func fits(t wire.Transform, protocol wire.ProtocolID) bool {
+	switch t.Type {
+	case wire.TransformPRF, wire.TransformINTEG:
+		return protocol == wire.ProtoIKE
+	case wire.TransformESN:
+		return protocol == wire.ProtoESP
+	case wire.TransformENCR:
+		return protocol == wire.ProtoIKE || encryptions[t.ID].aead != nil
+	}
+	return true
+}
+
+func misplaced(word string, t wire.Transform, protocol wire.ProtocolID) error {
+	switch {
+	case t.Type == wire.TransformINTEG:
+		return fmt.Errorf("%q: the ciphers for ESP have an integrity check of their own; leave it away", word)
+	case t.Type == wire.TransformENCR:
+		return fmt.Errorf("%q (AES-CBC) is not supported for ESP; write \"aes%dgcm16\"", word, t.KeyLength)
+	}
+	return fmt.Errorf("%q has no meaning in a proposal for %v; leave it away", word, protocol)
+}
+
+// unknownWord names the nearest word that would do.
+func unknownWord(word string, protocol wire.ProtocolID) error {
+	best, distance := "", len(word)/2+1
+	for _, w := range slices.Sorted(maps.Keys(words)) {
+		if d := editDistance(strings.ToLower(word), w); fits(words[w], protocol) && d < distance {
+			best, distance = w, d
+		}
+	}
+	if best == "" {
+		return fmt.Errorf("%q is not known; write such as %s", word, example(protocol))
+	}
+	return fmt.Errorf("%q is not known; did you mean %q?", word, best)
+}
+
+func example(protocol wire.ProtocolID) string {
+	if protocol == wire.ProtoESP {
+		return `"aes128gcm16" or "aes256gcm16-x25519"`
+	}
+	return `"aes256gcm16-prfsha384-x25519"`
+}
+
+// editDistance is how many letters must be put in, left out or replaced to turn a into b.
+func editDistance(a, b string) int {
+	if len(a) > 64 {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// completeIKE adds the PRF that the words imply and asks for what is missing.
+func completeIKE(p *wire.Proposal) error {
+	aead, err := onlyAEAD(p)
+	if err != nil {
+		return err
+	}
+	integ := ofType(p, wire.TransformINTEG)
+	if len(ofType(p, wire.TransformPRF)) == 0 {
+		for _, t := range integ {
+			p.Transforms = append(p.Transforms, wire.Transform{Type: wire.TransformPRF, ID: prfOfInteg[t.ID]})
+		}
+	} else if aead && len(integ) > 0 {
+		return fmt.Errorf("%q: the cipher has an integrity check of its own; leave it away", integ[0])
+	}
+	if aead {
+		p.Transforms = slices.DeleteFunc(p.Transforms, func(t wire.Transform) bool { return t.Type == wire.TransformINTEG })
+	}
+	switch {
+	case !aead && len(integ) == 0:
+		return errors.New(`the cipher needs an integrity algorithm; add "sha256"`)
+	case len(ofType(p, wire.TransformPRF)) == 0:
+		return errors.New(`it has no PRF; add "prfsha256"`)
+	case len(ofType(p, wire.TransformKE)) == 0:
+		return errors.New(`it has no key exchange; add "x25519"`)
+	}
+	return nil
+}
+
+func completeESP(p *wire.Proposal) error {
+	if _, err := onlyAEAD(p); err != nil {
+		return err
+	}
+	if len(ofType(p, wire.TransformESN)) == 0 {
+		p.Transforms = append(p.Transforms, words["noesn"])
+	}
+	return nil
+}
+
+// onlyAEAD says whether the ciphers are AEADs. Both kinds in one proposal cannot be: the one needs an integrity algorithm, the other must not have one
+// (RFC 7296, Section 3.3).
+func onlyAEAD(p *wire.Proposal) (bool, error) {
+	ciphers := ofType(p, wire.TransformENCR)
+	if len(ciphers) == 0 {
+		return false, errors.New(`it has no cipher; add "aes256gcm16"`)
+	}
+	aead := encryptions[ciphers[0].ID].aead != nil
+	for _, t := range ciphers {
+		if (encryptions[t.ID].aead != nil) != aead {
+			return false, fmt.Errorf("%q and %q cannot be in one proposal; write two", ciphers[0], t)
+		}
+	}
+	return aead, nil
+}
+
+func ofType(p *wire.Proposal, typ wire.TransformType) []wire.Transform {
+	return slices.DeleteFunc(slices.Clone(p.Transforms), func(t wire.Transform) bool { return t.Type != typ })
+}
+
+// sortTransforms puts the types in the order in which proposals are written; the order in a type is preference, and stays.
+func sortTransforms(ts []wire.Transform) {
+	order := []wire.TransformType{wire.TransformENCR, wire.TransformINTEG, wire.TransformPRF, wire.TransformKE, wire.TransformESN}
+	slices.SortStableFunc(ts, func(a, b wire.Transform) int {
+		return cmp.Compare(slices.Index(order, a.Type), slices.Index(order, b.Type))
+	})
+}
+
+// IKEProposalName is the proposal in the words of ParseIKEProposal, in their usual order, such as "aes256gcm16-prfsha384-x25519".
+func IKEProposalName(p wire.Proposal) string { return proposalName(p) }
+
+// ESPProposalName is the proposal in the words of ParseESPProposal, in their usual order, such as "aes128gcm16-esn"; "noesn" and a group of "none" go without saying.
+func ESPProposalName(p wire.Proposal) string { return proposalName(p) }
+
+func proposalName(p wire.Proposal) string {
+	none := wire.Transform{Type: wire.TransformKE, ID: wire.GroupNone}
+	p.Transforms = slices.Clone(p.Transforms)
+	if groups := ofType(&p, wire.TransformKE); len(groups) == 1 && groups[0] == none {
+		p.Transforms = slices.DeleteFunc(p.Transforms, func(t wire.Transform) bool { return t == none })
+	}
+	sortTransforms(p.Transforms)
+	return p.String()
+}
