@@ -1,0 +1,150 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPieces bounds the pieces of one Write: IOV_MAX less the header.
+const maxPieces = 1023
+
+var errPieces = errors.New("tun: too many pieces in one packet")
+
+// queue is one queue of the device. Its calls are RawSyscalls: they never block, and telling the scheduler of each costs more
+// than it gains (docs/design.md, section 4). Whoever loops over them must sleep in an ordinary system call.
+type queue struct {
+	fd   int
+	vnet bool // a virtio-net header precedes each packet
+	uso  bool // UDP super-packets may be written
+
+	hdr   [vnetLen]byte
+	iov   []unix.Iovec
+	plain splitter // for packets that the kernel must get one by one
+}
+
+func (q *queue) FD() int { return q.fd }
+
+// Read implements Queue. The virtio-net header lands in the last octets of the headroom; a headroom below its 10 octets counts as 10.
+func (q *queue) Read(buf []byte, headroom int, p *Packet) error {
+	if !q.vnet {
+		n, err := q.read(buf[headroom:])
+		if err == nil {
+			*p = Packet{Data: buf[headroom : headroom+n]}
+		}
+		return err
+	}
+	headroom = max(headroom, vnetLen)
+	frame := buf[headroom-vnetLen:]
+	for {
+		n, err := q.read(frame)
+		if err != nil {
+			return err
+		}
+		if n <= vnetLen {
+			continue
+		}
+		p.Data = frame[vnetLen:n]
+		if parseVnet(frame[:vnetLen], p) == nil {
+			return nil
+		}
+		// Only a program with the right to inject raw frames can cause this; its packet is worth nothing more than the loss.
+	}
+}
+
+func (q *queue) read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, unix.EINVAL
+	}
+	for {
+		n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(q.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		switch e {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return 0, ErrWouldBlock
+		default:
+			return 0, queueError("reading", e)
+		}
+	}
+}
+
+// Write implements Queue.
+func (q *queue) Write(p *Packet, pieces [][]byte) error {
+	if !q.vnet || p.GSO == GSOUDP && !q.uso {
+		return q.plain.write(p, pieces, q.writeWhole)
+	}
+	if err := putVnet(q.hdr[:], p); err != nil {
+		return err
+	}
+	return q.writev(q.hdr[:], pieces)
+}
+
+// writeWhole writes an ordinary packet, complete in every respect.
+func (q *queue) writeWhole(b []byte) error {
+	var one = [1][]byte{b}
+	if !q.vnet {
+		return q.writev(nil, one[:])
+	}
+	clear(q.hdr[:])
+	return q.writev(q.hdr[:], one[:])
+}
+
+func (q *queue) writev(hdr []byte, pieces [][]byte) error {
+	if len(pieces) > maxPieces {
+		return errPieces
+	}
+	q.iov = q.iov[:0]
+	q.gather(hdr)
+	for _, b := range pieces {
+		q.gather(b)
+	}
+	if len(q.iov) == 0 {
+		return unix.EINVAL
+	}
+	for {
+		_, _, e := unix.RawSyscall(unix.SYS_WRITEV, uintptr(q.fd), uintptr(unsafe.Pointer(&q.iov[0])), uintptr(len(q.iov)))
+		switch e {
+		case 0:
+			return nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return ErrWouldBlock
+		default:
+			return queueError("writing", e)
+		}
+	}
+}
+
+func (q *queue) gather(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	v := unix.Iovec{Base: &b[0]}
+	v.SetLen(len(b))
+	q.iov = append(q.iov, v)
+}
+
+// queueError names what the kernel says in its own way: a device that was deleted answers EFAULT once and EBADFD from then on.
+func queueError(doing string, e unix.Errno) error {
+	switch e {
+	case unix.EBADFD, unix.EFAULT, unix.EBADF:
+		return fmt.Errorf("tun: %s: the device is gone: %w", doing, os.ErrClosed)
+	case unix.EIO:
+		return fmt.Errorf("tun: %s: the device is down: %w", doing, e)
+	}
+	return fmt.Errorf("tun: %s: %w", doing, e)
+}
+
+func (q *queue) Close() error {
+	if q.fd < 0 {
+		return nil
+	}
+	err := unix.Close(q.fd)
+	q.fd = -1
+	return err
+}

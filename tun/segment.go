@@ -1,0 +1,177 @@
+package tun
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// maxHeader bounds the IP and upper-layer headers of a super-packet: 40 + 60 octets of TCP leave 156 for IPv6 extension headers.
+const maxHeader = 256
+
+// TCP flag octet (RFC 9293, Section 3.1; CWR: RFC 3168).
+const (
+	tcpFlagsOffset = 13
+	tcpSeqOffset   = 4
+	tcpFIN         = 0x01
+	tcpPSH         = 0x08
+	tcpCWR         = 0x80
+)
+
+var errSegment = errors.New("tun: not a super-packet that can be cut")
+
+// Segmenter cuts a super-packet into ordinary packets, in place and without copying payload:
+//
+//	| header | payload 0 | payload 1 | payload 2 |    the packet, as read
+//	|<------ segment 0 ----->|
+//	              | header |<--- payload 1           the header of segment 1 goes over the end of payload 0,
+//	              |<-- segment 1 ->|                  which whoever took segment 0 has used up by then
+//
+// An ordinary packet is a super-packet of one, so a caller needs no second path. The zero value is ready; it allocates nothing and is
+// not for concurrent use.
+type Segmenter struct {
+	data    []byte
+	l       layout
+	gso     bool
+	done    bool
+	size    int // payload octets in each segment but the last
+	next    int // offset in data of the next segment's payload
+	index   int
+	pseudo  uint16 // sum of the pseudo-header without its length
+	noCsum  bool   // IPv4 UDP without a checksum stays without
+	ipID    uint16
+	seq     uint32
+	flags   uint8
+	hdrLen  int
+	hdrCopy [maxHeader]byte
+}
+
+// Reset starts on p, which it may complete the checksum of. p.Data belongs to the Segmenter until the last segment is used up.
+// After an error the packet cannot be sent.
+func (s *Segmenter) Reset(p *Packet) error {
+	s.data, s.index, s.done, s.gso = p.Data, 0, false, p.GSO != GSONone
+	if !s.gso {
+		CompleteChecksum(p)
+		return nil
+	}
+	s.done = true // until all is well
+	if err := s.l.parse(p.Data); err != nil {
+		return err
+	}
+	s.hdrLen, s.size = s.l.payload, int(p.SegSize)
+	if s.hdrLen > maxHeader || s.size == 0 || s.hdrLen+s.size > MaxPacket || (p.GSO == GSOUDP) != (s.l.proto == protoUDP) {
+		return errSegment
+	}
+	s.done = false
+	s.next = s.hdrLen
+	copy(s.hdrCopy[:], p.Data[:s.hdrLen])
+	src, dst := s.l.addresses(p.Data)
+	s.pseudo = PseudoSum(src, dst, s.l.proto, 0)
+	l4 := p.Data[s.l.start:]
+	s.noCsum = !p.NeedsChecksum && s.l.proto == protoUDP && !s.l.v6 && binary.BigEndian.Uint16(l4[udpCsumOffset:]) == 0
+	s.ipID = binary.BigEndian.Uint16(p.Data[4:])
+	if s.l.proto == protoTCP {
+		s.seq, s.flags = binary.BigEndian.Uint32(l4[tcpSeqOffset:]), l4[tcpFlagsOffset]
+	}
+	return nil
+}
+
+// Len is the number of segments in all.
+func (s *Segmenter) Len() int {
+	if !s.gso {
+		return 1
+	}
+	return max(1, (len(s.data)-s.hdrLen+s.size-1)/s.size)
+}
+
+// Next is the next whole packet, or nil after the last. It lies in the super-packet's own octets and overwrites up to
+// a header's length of the segment before, which must be used up. The octets after it are still to come: they must not be written.
+func (s *Segmenter) Next() []byte {
+	if s.done {
+		return nil
+	}
+	if !s.gso {
+		s.done = true
+		return s.data
+	}
+	start, end := s.next-s.hdrLen, min(s.next+s.size, len(s.data))
+	s.done = end == len(s.data)
+	pkt := s.data[start:end:end]
+	if s.index > 0 {
+		copy(pkt, s.hdrCopy[:s.hdrLen])
+	}
+	s.putHeader(pkt)
+	s.next = end
+	s.index++
+	return pkt
+}
+
+// putHeader turns the super-packet's header at the front of pkt into that of the present segment.
+func (s *Segmenter) putHeader(pkt []byte) {
+	if s.l.v6 {
+		binary.BigEndian.PutUint16(pkt[4:], uint16(len(pkt)-ipv6HeaderLen))
+	} else {
+		binary.BigEndian.PutUint16(pkt[2:], uint16(len(pkt)))
+		binary.BigEndian.PutUint16(pkt[4:], s.ipID+uint16(s.index)) // each packet its own, as if it had been sent alone
+		putIPv4Checksum(pkt[:s.l.start])
+	}
+	l4 := pkt[s.l.start:]
+	if s.l.proto == protoTCP {
+		s.putTCP(l4)
+	} else {
+		binary.BigEndian.PutUint16(l4[4:], uint16(len(l4)))
+	}
+	if s.noCsum {
+		return
+	}
+	field := l4[s.l.csumOffset():]
+	binary.BigEndian.PutUint16(field, 0)
+	sum := fold(uint64(s.pseudo) + uint64(len(l4)))
+	binary.BigEndian.PutUint16(field, finish(Sum(sum, l4)))
+}
+
+// putTCP sets what differs between segments: FIN and PSH belong to the last octet, so to the last segment; CWR is said once, in the
+// first (RFC 3168, Section 6.1.2).
+func (s *Segmenter) putTCP(l4 []byte) {
+	binary.BigEndian.PutUint32(l4[tcpSeqOffset:], s.seq+uint32(s.index*s.size))
+	flags := s.flags
+	if !s.done {
+		flags &^= tcpFIN | tcpPSH
+	}
+	if s.index > 0 {
+		flags &^= tcpCWR
+	}
+	l4[tcpFlagsOffset] = flags
+}
+
+func putIPv4Checksum(hdr []byte) {
+	binary.BigEndian.PutUint16(hdr[10:], 0)
+	binary.BigEndian.PutUint16(hdr[10:], ^Sum(0, hdr))
+}
+
+// splitter does in software what a device without offloads cannot: it makes ordinary, complete packets of what it is given.
+type splitter struct {
+	buf []byte
+	seg Segmenter
+}
+
+// write gathers p's pieces, and gives each packet in them to out. The first error ends it: the rest of the packet is lost.
+func (s *splitter) write(p *Packet, pieces [][]byte, out func([]byte) error) error {
+	if len(pieces) == 1 && p.GSO == GSONone && !p.NeedsChecksum {
+		return out(pieces[0]) // nothing to change: no copy
+	}
+	s.buf = s.buf[:0]
+	for _, b := range pieces {
+		s.buf = append(s.buf, b...)
+	}
+	q := *p
+	q.Data = s.buf
+	if err := s.seg.Reset(&q); err != nil {
+		return err
+	}
+	for pkt := s.seg.Next(); pkt != nil; pkt = s.seg.Next() {
+		if err := out(pkt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
