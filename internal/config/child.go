@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"culvert/esp"
@@ -134,18 +135,27 @@ func (s section) espProposals(esn esnMode, window int) []wire.Proposal {
 	}
 	yes := wire.Transform{Type: wire.TransformESN, ID: wire.ESNYes}
 	no := wire.Transform{Type: wire.TransformESN, ID: wire.ESNNo}
-	wanted := []wire.Transform{yes, no}
-	switch {
-	case esn == esnAlways:
-		wanted = []wire.Transform{yes}
-	case esn == esnNever || window == 0:
-		wanted = []wire.Transform{no}
-	}
 	for i := range ps {
+		var wanted []wire.Transform
+		switch {
+		case esn == esnAlways:
+			wanted = []wire.Transform{yes}
+		case esn == esnNever || window == 0:
+			wanted = []wire.Transform{no}
+		case saysESN(s.list("proposals"), i):
+			continue
+		default:
+			wanted = []wire.Transform{yes, no}
+		}
 		ts := slices.DeleteFunc(slices.Clone(ps[i].Transforms), func(t wire.Transform) bool { return t.Type == wire.TransformESN })
 		ps[i].Transforms = append(ts, wanted...)
 	}
 	return ps
+}
+
+// saysESN says whether the operator wrote esn or noesn into the proposal: with "auto" that is what counts.
+func saysESN(written []element, i int) bool {
+	return i < len(written) && strings.Contains(strings.ToLower(written[i].text), "esn")
 }
 
 // manualCiphers are the ciphers for manual keys.

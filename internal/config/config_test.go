@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -169,6 +170,10 @@ fragment = 0
 }
 
 func TestESNChoosesTransforms(t *testing.T) {
+	explicit := loadProposals(t, left+`proposals = ["aes128gcm16-noesn", "aes128gcm16-esn", "aes256gcm16"]`)
+	if got, want := explicit, "[[0] [1] [1 0]]"; fmt.Sprint(got) != want {
+		t.Errorf("explicit: got ESN %v, want %v", got, want)
+	}
 	for _, tt := range []struct {
 		keys string
 		want []wire.TransformID
@@ -180,20 +185,29 @@ func TestESNChoosesTransforms(t *testing.T) {
 		{`replay_window = 0`, []wire.TransformID{wire.ESNNo}},
 	} {
 		for _, proposals := range []string{"", "\nproposals = [\"aes128gcm16\"]"} {
-			c := mustLoad(t, left+tt.keys+proposals)
-			for _, p := range c.Peers[0].Children[0].Proposals {
-				var got []wire.TransformID
-				for _, tr := range p.Transforms {
-					if tr.Type == wire.TransformESN {
-						got = append(got, tr.ID)
-					}
-				}
+			for _, got := range loadProposals(t, left+tt.keys+proposals) {
 				if !slices.Equal(got, tt.want) {
 					t.Errorf("%q%q: got ESN %v, want %v", tt.keys, proposals, got, tt.want)
 				}
 			}
 		}
 	}
+}
+
+// loadProposals is the ESN transforms of each proposal of the first child.
+func loadProposals(t *testing.T, doc string) [][]wire.TransformID {
+	t.Helper()
+	var out [][]wire.TransformID
+	for _, p := range mustLoad(t, doc).Peers[0].Children[0].Proposals {
+		var ids []wire.TransformID
+		for _, tr := range p.Transforms {
+			if tr.Type == wire.TransformESN {
+				ids = append(ids, tr.ID)
+			}
+		}
+		out = append(out, ids)
+	}
+	return out
 }
 
 func TestManualChild(t *testing.T) {

@@ -1,0 +1,113 @@
+// Package control is how commands and other programs speak to a running daemon: HTTP with JSON over a Unix socket. docs/control.md describes it for users.
+package control
+
+import "context"
+
+// SchemaVersion is the version of Status. It grows when a field changes its name or meaning; new fields do not change it.
+const SchemaVersion = 1
+
+// Status is the answer to GET /v1/status. Durations are in seconds; null where there is none.
+type Status struct {
+	Version  int               `json:"version"`
+	Uptime   float64           `json:"uptime_s"`
+	Peers    []Peer            `json:"peers"`
+	Counters map[string]uint64 `json:"counters"`
+}
+
+// Peer is one configured peer.
+type Peer struct {
+	Name        string   `json:"name"`
+	State       string   `json:"state"`  // down, connecting, established, rekeying, closing; manual
+	Remote      string   `json:"remote"` // address and port; before they are known, what is configured
+	Local       string   `json:"local"`
+	RemoteID    string   `json:"remote_id"`
+	SPIi        string   `json:"ike_spi_i"`
+	SPIr        string   `json:"ike_spi_r"`
+	Proposal    string   `json:"proposal"`
+	NAT         string   `json:"nat"` // none, local, remote, both
+	Established *float64 `json:"established_s"`
+	RekeyIn     *float64 `json:"rekey_in_s"`
+	Reason      string   `json:"reason"`
+	Children    []Child  `json:"children"`
+}
+
+// Child is one configured child.
+type Child struct {
+	Name       string            `json:"name"`
+	State      string            `json:"state"` // down, waiting, negotiating, installed, rekeying
+	Encap      string            `json:"encap"` // esp, udp
+	SPIIn      string            `json:"spi_in"`
+	SPIOut     string            `json:"spi_out"`
+	Proposal   string            `json:"proposal"`
+	LocalTS    []string          `json:"local_ts"`
+	RemoteTS   []string          `json:"remote_ts"`
+	MTU        int               `json:"mtu"`
+	BytesIn    uint64            `json:"bytes_in"`
+	BytesOut   uint64            `json:"bytes_out"`
+	PacketsIn  uint64            `json:"packets_in"`
+	PacketsOut uint64            `json:"packets_out"`
+	LastIn     *float64          `json:"last_in_s"`
+	LastOut    *float64          `json:"last_out_s"`
+	RekeyIn    *float64          `json:"rekey_in_s"`
+	Rekeys     int               `json:"rekeys"`
+	Drops      map[string]uint64 `json:"drops"`
+	Reason     string            `json:"reason"`
+}
+
+// Action is what a command asks to be done to a peer or child.
+type Action string
+
+// The actions.
+const (
+	Up    Action = "up"
+	Down  Action = "down"
+	Rekey Action = "rekey"
+)
+
+// Target is the body of POST /v1/up, down and rekey. An empty Child is the whole peer.
+type Target struct {
+	Peer  string `json:"peer"`
+	Child string `json:"child,omitempty"`
+}
+
+// Outcome is their answer: what was done, in words.
+type Outcome struct {
+	Text string `json:"text"`
+}
+
+// Changes is the answer to POST /v1/reload: what it does, a line for each peer, and what is unwise in the new files.
+type Changes struct {
+	Changes  []string `json:"changes"`
+	Warnings []string `json:"warnings"`
+}
+
+// Explanation is the answer to GET /v1/explain.
+type Explanation struct {
+	Peer  string   `json:"peer"`
+	Lines []string `json:"lines"`
+}
+
+// Version is the answer to GET /v1/version.
+type Version struct {
+	Version string `json:"version"`
+}
+
+// Error is a failure as the API tells it.
+type Error struct {
+	Code   int      `json:"-"` // the HTTP status
+	Text   string   `json:"error"`
+	Errors []string `json:"errors,omitempty"` // the single errors of a refused configuration
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// Backend is the daemon as the server needs it. Its methods may be called by any goroutine; they return an *Error where the status is to be other than 500, and
+// when ctx ends.
+type Backend interface {
+	Status(ctx context.Context) (*Status, error)
+	// Act waits for the outcome.
+	Act(ctx context.Context, a Action, t Target) (string, error)
+	Reload(ctx context.Context) (*Changes, error)
+	Explain(ctx context.Context, peer string) ([]string, error)
+	Version() string
+}

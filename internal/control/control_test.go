@@ -1,0 +1,263 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// fake is a daemon with the peer "right".
+type fake struct {
+	status Status
+	act    func(ctx context.Context, a Action, t Target) (string, error)
+}
+
+func (f *fake) Status(context.Context) (*Status, error) { st := f.status; return &st, nil }
+func (f *fake) Act(ctx context.Context, a Action, t Target) (string, error) {
+	return f.act(ctx, a, t)
+}
+func (f *fake) Reload(context.Context) (*Changes, error) {
+	return nil, &Error{Code: http.StatusUnprocessableEntity, Text: "2 errors", Errors: []string{"one", "two"}}
+}
+func (f *fake) Explain(_ context.Context, peer string) ([]string, error) {
+	if peer != "right" {
+		return nil, NoPeer(peer)
+	}
+	return []string{"ours: a", "theirs: b"}, nil
+}
+func (f *fake) Version() string { return "v1.2.3" }
+
+// serveFake serves f on a socket of its own.
+func serveFake(t *testing.T, f *fake) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run", "c.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(f, slog.New(slog.DiscardHandler))
+	done := make(chan error)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		s.Close(ctx)
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Error("the socket is still there")
+		}
+	})
+	return path
+}
+
+func TestClientAndServer(t *testing.T) {
+	f := &fake{status: Status{Version: 1, Peers: []Peer{{Name: "left"}, {Name: "right"}}}}
+	f.act = func(_ context.Context, a Action, t Target) (string, error) {
+		if t.Peer != "right" {
+			return "", NoPeer(t.Peer)
+		}
+		return fmt.Sprintf("%s %s/%s", a, t.Peer, t.Child), nil
+	}
+	c := NewClient(serveFake(t, f))
+	ctx := context.Background()
+	if st, err := c.Status(ctx, ""); err != nil || len(st.Peers) != 2 {
+		t.Errorf("status: got %v, %v, want two peers", st, err)
+	}
+	if st, err := c.Status(ctx, "right"); err != nil || len(st.Peers) != 1 || st.Peers[0].Name != "right" {
+		t.Errorf("status of right: got %v, %v", st, err)
+	}
+	if _, err := c.Status(ctx, "x y"); err == nil || err.Error() != `there is no peer "x y"` {
+		t.Errorf("status of a stranger: got %v", err)
+	}
+	if text, err := c.Act(ctx, Rekey, Target{"right", "lan"}); err != nil || text != "rekey right/lan" {
+		t.Errorf("rekey: got %q, %v", text, err)
+	}
+	if _, err := c.Act(ctx, Up, Target{Peer: "nobody"}); err == nil || err.Error() != `there is no peer "nobody"` {
+		t.Errorf("up: got %v", err)
+	}
+	if lines, err := c.Explain(ctx, "right"); err != nil || len(lines) != 2 {
+		t.Errorf("explain: got %q, %v", lines, err)
+	}
+	var e *Error
+	if _, err := c.Reload(ctx); !errors.As(err, &e) || len(e.Errors) != 2 || e.Code != http.StatusUnprocessableEntity {
+		t.Errorf("reload: got %v, want two errors", err)
+	}
+}
+
+func request1(t *testing.T, path, method, url, body string) (int, string) {
+	t.Helper()
+	c := NewClient(path)
+	req, err := http.NewRequest(method, "http://x"+url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, strings.TrimSpace(string(data))
+}
+
+func TestBadRequests(t *testing.T) {
+	f := &fake{act: func(context.Context, Action, Target) (string, error) { return "", errors.New("broken") }}
+	path := serveFake(t, f)
+	for _, tt := range []struct {
+		method, url, body string
+		code              int
+		text              string
+	}{
+		{"GET", "/", "", 404, "there is no GET /"},
+		{"GET", "/v1/up", "", 404, "there is no GET /v1/up"},
+		{"POST", "/v1/status", "", 404, "there is no POST /v1/status"},
+		{"POST", "/v1/up", "", 400, "the body must be"},
+		{"POST", "/v1/up", "{}", 400, "the body must be"},
+		{"POST", "/v1/up", `{"peer": 3}`, 400, "the body must be"},
+		{"POST", "/v1/up", `{"peer": "a", "chidl": "b"}`, 400, "chidl"},
+		{"POST", "/v1/up", `{"peer": "a"} {}`, 400, "more than one value"},
+		{"POST", "/v1/up", `{"peer": "` + strings.Repeat("x", 1<<20) + `"}`, 413, "65536 octets at most"},
+		{"POST", "/v1/up", `{"peer": "a"}`, 500, "broken"},
+		{"GET", "/v1/explain", "", 400, "which peer?"},
+		{"GET", "/v1/explain?peer=%00%1b", "", 404, "there is no peer"},
+		{"GET", "/v1/version", "", 200, `{"version":"v1.2.3"}`},
+	} {
+		code, text := request1(t, path, tt.method, tt.url, tt.body)
+		if code != tt.code || !strings.Contains(text, tt.text) || code != 200 && !strings.HasPrefix(text, `{"error":"`) {
+			t.Errorf("%s %s %.40q: got %d %s, want %d %s", tt.method, tt.url, tt.body, code, text, tt.code, tt.text)
+		}
+	}
+}
+
+// A client that sends a request and never reads the answer, however large, does not keep others from theirs.
+func TestSlowReadersHoldNothingUp(t *testing.T) {
+	f := &fake{status: Status{Peers: []Peer{{Name: strings.Repeat("x", 4<<20)}}}}
+	path := serveFake(t, f)
+	for range 20 {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	idle, err := net.Dial("unix", path) // says nothing at all
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	if st, err := NewClient(path).Status(context.Background(), ""); err != nil || len(st.Peers) != 1 {
+		t.Errorf("got %v, want a status", err)
+	}
+}
+
+func TestACommandThatWaitsIsNotCutOff(t *testing.T) {
+	asked, goOn := make(chan bool), make(chan bool)
+	f := &fake{act: func(ctx context.Context, _ Action, _ Target) (string, error) {
+		close(asked)
+		<-goOn
+		return "done", ctx.Err()
+	}}
+	path := serveFake(t, f)
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := `{"peer": "right"}`
+	fmt.Fprintf(conn, "POST /v1/up HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	<-asked
+	close(goOn)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != 200 {
+		t.Errorf("got %v, %v", resp, err)
+	}
+}
+
+func TestACommandEndsWithItsClient(t *testing.T) {
+	ended := make(chan error, 1)
+	f := &fake{act: func(ctx context.Context, _ Action, _ Target) (string, error) {
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return "", ctx.Err()
+	}}
+	c := NewClient(serveFake(t, f))
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Act(ctx, Up, Target{Peer: "right"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the client's own deadline", err)
+	}
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("in the daemon: got %v", err)
+	}
+}
+
+func TestListen(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a", "b", "c.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got mode %v, %v, want 0600", info.Mode(), err)
+	}
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "a culvert daemon listens on "+path+" already") {
+		t.Errorf("second daemon: got %v", err)
+	}
+	// A daemon that was killed leaves its socket behind.
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	l, err = Listen(path)
+	if err != nil {
+		t.Fatalf("stale socket: %v", err)
+	}
+	l.Close()
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the socket is still there after Close")
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(file); err == nil || !strings.Contains(err.Error(), "exists and is no socket") {
+		t.Errorf("ordinary file: got %v", err)
+	}
+	if data, _ := os.ReadFile(file); string(data) != "precious" {
+		t.Error("an ordinary file was removed")
+	}
+	if _, err := Listen(filepath.Join(file, "c.sock")); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("below a file: got %v", err)
+	}
+}
+
+func TestNoDaemon(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.sock")
+	want := "no culvert daemon at " + path + " (is it running? --control names another socket)"
+	if _, err := NewClient(path).Status(context.Background(), ""); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	if _, err := NewClient(path).Status(context.Background(), ""); err == nil || err.Error() != want {
+		t.Errorf("stale socket: got %v, want %s", err, want)
+	}
+}

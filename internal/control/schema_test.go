@@ -1,0 +1,92 @@
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func seconds(s float64) *float64 { return &s }
+
+// example is the status of docs/control.md.
+func example() Status {
+	return Status{Version: SchemaVersion, Uptime: 12.3, Counters: map[string]uint64{"ike_malformed": 0, "esp_unknown_spi": 0},
+		Peers: []Peer{{Name: "right", State: "established", Remote: "192.0.2.2:500", Local: "192.0.2.1:500", RemoteID: "right.example.com",
+			SPIi: "0123456789abcdef", SPIr: "fedcba9876543210", Proposal: "aes256gcm16-prfsha384-x25519", NAT: "none",
+			Established: seconds(10.1), RekeyIn: seconds(28000), Children: []Child{{
+				Name: "lan", State: "installed", Encap: "esp", SPIIn: "c0ffee01", SPIOut: "deadbeef", Proposal: "aes128gcm16-esn",
+				LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.2.0.0/16"}, MTU: 1446, RekeyIn: seconds(3200),
+				Drops: map[string]uint64{"replay": 0, "icv": 0}}}}}}
+}
+
+// TestSchema holds the names, the order and the types of the JSON: scripts rely on them.
+func TestSchema(t *testing.T) {
+	got, err := json.MarshalIndent(example(), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	const golden = "testdata/status.json"
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the JSON has changed; if that is meant, and docs/control.md says so, run with -update\ngot  %s\nwant %s", got, want)
+	}
+}
+
+// TestDocumentedExample compares the example of docs/control.md with the same status made here.
+func TestDocumentedExample(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/control.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(doc), "```json\n")
+	text, _, _ = strings.Cut(text, "```")
+	var got Status
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	if want := example(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestEveryFieldIsDocumented looks for each JSON key in docs/control.md.
+func TestEveryFieldIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/control.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(example())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(data, &tree); err != nil {
+		t.Fatal(err)
+	}
+	peer := tree["peers"].([]any)[0].(map[string]any)
+	child := peer["children"].([]any)[0].(map[string]any)
+	for _, object := range []map[string]any{tree, peer, child} {
+		for name := range object {
+			if !strings.Contains(string(doc), "`"+name+"`") {
+				t.Errorf("%s is not documented", name)
+			}
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+// Bounds on what clients may cost. Each answer is made in memory before it is written, so that a slow reader holds nothing but its own buffer.
+const (
+	maxConnections = 64
+	maxBody        = 64 << 10
+	maxHeader      = 16 << 10
+	readTimeout    = 5 * time.Second
+	writeTimeout   = 10 * time.Second
+	idleTimeout    = 30 * time.Second
+	actTimeout     = 2 * time.Minute // longer than an IKE SA's retransmissions
+)
+
+// Server answers the API.
+type Server struct {
+	backend Backend
+	http    http.Server
+}
+
+// NewServer makes a server of backend; Serve runs it.
+func NewServer(backend Backend, log *slog.Logger) *Server {
+	s := &Server{backend: backend}
+	s.http = http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Serve answers on l until Close.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(netutil.LimitListener(l, maxConnections))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Close lets running requests end within ctx, then closes the connections and the listener, and removes the socket.
+func (s *Server) Close(ctx context.Context) {
+	if s.http.Shutdown(ctx) != nil {
+		s.http.Close()
+	}
+}
+
+// request is an HTTP request whose body has been read.
+type request struct {
+	*http.Request
+	body []byte
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, h func(request) (any, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { serve(w, r, h) })
+	}
+	handle("GET /v1/status", s.status)
+	handle("GET /v1/explain", s.explain)
+	handle("GET /v1/version", func(request) (any, error) { return Version{s.backend.Version()}, nil })
+	handle("POST /v1/reload", func(r request) (any, error) { return s.backend.Reload(r.Context()) })
+	for _, a := range []Action{Up, Down, Rekey} {
+		handle("POST /v1/"+string(a), func(r request) (any, error) { return s.act(r, a) })
+	}
+	handle("/", func(r request) (any, error) {
+		return nil, &Error{Code: http.StatusNotFound, Text: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path)}
+	})
+	return mux
+}
+
+// serve reads the body, runs h and writes what it returns.
+func serve(w http.ResponseWriter, r *http.Request, h func(request) (any, error)) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		answer(w, nil, &Error{Code: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("the body could not be read: %d octets at most, within %s", maxBody, readTimeout)})
+		return
+	}
+	// The deadline was for the request. If it stayed, it would end what waits for an outcome.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	value, err := h(request{r, body})
+	answer(w, value, err)
+}
+
+func (s *Server) status(r request) (any, error) {
+	st, err := s.backend.Status(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	name := r.URL.Query().Get("peer")
+	if name == "" {
+		return st, nil
+	}
+	for _, p := range st.Peers {
+		if p.Name == name {
+			st.Peers = []Peer{p}
+			return st, nil
+		}
+	}
+	return nil, NoPeer(name)
+}
+
+// NoPeer is the error for a peer that is not configured.
+func NoPeer(name string) *Error {
+	return &Error{Code: http.StatusNotFound, Text: fmt.Sprintf("there is no peer %q", name)}
+}
+
+func (s *Server) explain(r request) (any, error) {
+	name := r.URL.Query().Get("peer")
+	if name == "" {
+		return nil, &Error{Code: http.StatusBadRequest, Text: "which peer? ask for /v1/explain?peer=NAME"}
+	}
+	lines, err := s.backend.Explain(r.Context(), name)
+	if err != nil {
+		return nil, err
+	}
+	return Explanation{name, append([]string{}, lines...)}, nil
+}
+
+func (s *Server) act(r request, a Action) (any, error) {
+	t, err := parseTarget(r.body)
+	if err != nil {
+		return nil, &Error{Code: http.StatusBadRequest, Text: `the body must be {"peer": "NAME"} or {"peer": "NAME", "child": "NAME"}: ` + err.Error()}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), actTimeout)
+	defer cancel()
+	text, err := s.backend.Act(ctx, a, t)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, &Error{Code: http.StatusGatewayTimeout, Text: fmt.Sprintf("no outcome within %s; it goes on: see culvert status", actTimeout)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Outcome{text}, nil
+}
+
+func parseTarget(body []byte) (Target, error) {
+	var t Target
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&t); err != nil {
+		return t, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return t, errors.New("more than one value")
+	}
+	if t.Peer == "" {
+		return t, errors.New("no peer")
+	}
+	return t, nil
+}
+
+// answer writes a value or an error, with a deadline for slow readers.
+func answer(w http.ResponseWriter, value any, err error) {
+	code := http.StatusOK
+	if err != nil {
+		var e *Error
+		if !errors.As(err, &e) {
+			e = &Error{Code: http.StatusInternalServerError, Text: err.Error()}
+		}
+		code, value = e.Code, e
+	}
+	body, err := json.Marshal(value)
+	if err != nil {
+		code, body = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be put into JSON"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", fmt.Sprint(len(body)+1))
+	// The connection is closed at the deadline; other connections do not notice.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	w.WriteHeader(code)
+	w.Write(append(body, '\n'))
+}
