@@ -80,11 +80,16 @@ func (o *Outbound) Reserve(n, octets int) (first uint64, soft bool, err error) {
 //
 // So the segments of a super-packet are sealed one after the other, each into its place in the send buffer, out of one read buffer.
 func (o *Outbound) Seal(s *Scratch, dst []byte, seq uint64, payload []byte, next uint8) []byte {
+	return o.seal(s, dst, seq, seq, payload, next)
+}
+
+// seal is Seal with an IV of its own, which the published vectors have.
+func (o *Outbound) seal(s *Scratch, dst []byte, seq, iv uint64, payload []byte, next uint8) []byte {
 	n := len(payload)
 	dst = dst[:SealedLen(n)]
 	binary.BigEndian.PutUint32(dst, o.spi)
 	binary.BigEndian.PutUint32(dst[4:], uint32(seq))
-	binary.BigEndian.PutUint64(dst[HeaderLen:], seq)
+	binary.BigEndian.PutUint64(dst[HeaderLen:], iv)
 	nonce, aad := s.prepare(&o.keyed, seq, dst[HeaderLen:Headroom])
 
 	size := padded(n)

@@ -51,11 +51,11 @@ func (w *window) slot(seq uint64) (word *atomic.Uint64, value uint64) {
 	return &w.ring[i], block<<32 | 1<<(seq&blockMask)
 }
 
-// seen says whether word, as it is or was, refuses the sequence number of value: its bit is set, or its block is a newer one.
-// Block numbers are compared as in serial number arithmetic: the window is far smaller than their range.
+// seen says whether word, as it is or was, refuses the sequence number of value: its bit is set, or its block is a newer one. A word without bits was never
+// used. Block numbers are compared as in serial number arithmetic, which is right up to 2^36 packets apart; a word left behind further than that would refuse too much, never too little.
 func seen(word, value uint64) bool {
 	age := int32(uint32(word>>32) - uint32(value>>32))
-	return age > 0 || age == 0 && word&value&0xffffffff != 0
+	return age == 0 && uint32(word&value) != 0 || age > 0 && uint32(word) != 0
 }
 
 // stale says whether seq is below the window that ends with top.

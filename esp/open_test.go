@@ -1,0 +1,270 @@
+package esp
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// sealText seals whatever text is, trailer included, so that a peer's mistakes can be made.
+func sealText(k *keyed, seq uint64, text []byte) []byte {
+	var s Scratch
+	pkt := make([]byte, Headroom, Headroom+len(text)+ICVLen)
+	pkt[0], pkt[1], pkt[2], pkt[3] = byte(k.spi>>24), byte(k.spi>>16), byte(k.spi>>8), byte(k.spi)
+	pkt[4], pkt[5], pkt[6], pkt[7] = byte(seq>>24), byte(seq>>16), byte(seq>>8), byte(seq)
+	nonce, aad := s.prepare(k, seq, pkt[HeaderLen:Headroom])
+	return k.aead.Seal(pkt, nonce, text, aad)
+}
+
+func TestOpenTrailers(t *testing.T) {
+	in := mustIn(t, pair(aes128, false, 0))
+	long := make([]byte, 257)
+	for i := range 255 {
+		long[i] = byte(i + 1)
+	}
+	long[255], long[256] = 255, NextIPv4
+	for _, c := range []struct {
+		name string
+		text []byte
+		want error
+		rest int // octets of payload
+	}{
+		{"empty", []byte{0, NextIPv4}, nil, 0},
+		{"empty, padded", []byte{1, 2, 2, NextIPv4}, nil, 0},
+		{"payload, not aligned", []byte{0x45, 0, NextIPv4}, nil, 1},
+		{"all of 255 octets of padding", long, nil, 0},
+		{"pad length beyond the payload", []byte{1, 2, 3, NextIPv4}, ErrPadding, 0},
+		{"pad length 255", []byte{0x45, 0, 0xff, NextIPv4}, ErrPadding, 0},
+		{"padding of zeros", []byte{0x45, 0, 0, 0, 3, NextIPv4}, ErrPadding, 0},
+		{"padding that falls", []byte{0x45, 2, 1, 2, NextIPv4}, ErrPadding, 0},
+		{"padding from zero", []byte{0x45, 0, 1, 2, NextIPv4}, ErrPadding, 0},
+		{"dummy", []byte{0x45, 1, 1, NextDummy}, ErrDummy, 0},
+		{"dummy with bad padding", []byte{0x45, 9, 1, NextDummy}, ErrPadding, 0},
+		{"one octet", []byte{0}, ErrShort, 0},
+		{"nothing", nil, ErrShort, 0},
+	} {
+		p, err := in.Open(new(Scratch), sealText(&in.keyed, 1, c.text))
+		if !errors.Is(err, c.want) || len(p.Payload) != c.rest {
+			t.Errorf("%s: %d octets, %v; want %d, %v", c.name, len(p.Payload), err, c.rest, c.want)
+		}
+		if err != nil && p.Payload != nil {
+			t.Errorf("%s: a payload beside an error", c.name)
+		}
+	}
+}
+
+func TestOpenRefusesEveryBitFlip(t *testing.T) {
+	for c := range ciphers {
+		for _, esn := range []bool{false, true} {
+			sa := pair(c, esn, 64)
+			o, in := mustOut(t, sa), mustIn(t, sa)
+			var s Scratch
+			pkt := bytes.Clone(o.Seal(&s, make([]byte, 200), 1, text(50), NextIPv4))
+			for i := range len(pkt) * 8 {
+				if i/8 < 4 {
+					continue // the SPI is the caller's to compare; that it is authenticated is below
+				}
+				bad := bytes.Clone(pkt)
+				bad[i/8] ^= 1 << (i % 8)
+				if _, err := in.Open(&s, bad); !errors.Is(err, ErrICV) && !errors.Is(err, ErrReplay) {
+					t.Fatalf("%s: bit %d: %v", c, i, err)
+				}
+			}
+			if top := in.window.top.Load(); top != 0 {
+				t.Fatalf("%s: forgeries moved the window to %d", c, top)
+			}
+			if _, err := in.Open(&s, bytes.Clone(pkt)); err != nil {
+				t.Fatalf("%s: after the forgeries: %v", c, err)
+			}
+			sa.SPIIn++
+			if _, err := mustIn(t, sa).Open(&s, bytes.Clone(pkt)); !errors.Is(err, ErrICV) {
+				t.Fatalf("%s: with another SPI: %v", c, err)
+			}
+		}
+	}
+}
+
+func TestOpenReplay(t *testing.T) {
+	sa := pair(aes128, false, 32)
+	o, in := mustOut(t, sa), mustIn(t, sa)
+	var s Scratch
+	open := func(seq uint64, want error, newest bool) {
+		t.Helper()
+		p, err := in.Open(&s, o.Seal(&s, make([]byte, 100), seq, text(9), NextIPv4))
+		if !errors.Is(err, want) || p.Newest != newest {
+			t.Errorf("number %d: %v, newest %v; want %v, %v", seq, err, p.Newest, want, newest)
+		}
+	}
+	open(0, ErrReplay, false)
+	open(5, nil, true)
+	open(5, ErrReplay, false)
+	open(3, nil, false)
+	open(3, ErrReplay, false)
+	open(100, nil, true)
+	open(69, nil, false)        // the last one within a window of 32
+	open(68, ErrReplay, false)  // behind it
+	open(5, ErrReplay, false)   // accepted long ago
+	open(101, nil, true)        // the window moves by one
+	open(69, ErrReplay, false)  // and is behind now
+	open(70, nil, false)        // never seen
+	open(1<<32-1, nil, true)    // the last number there is
+	open(1<<32-31, nil, false)  // within the window at the end
+	open(102, ErrReplay, false) // never seen, but far behind
+}
+
+func TestOpenWithoutWindow(t *testing.T) {
+	for _, esn := range []bool{false, true} {
+		sa := pair(aes128, esn, 0)
+		o, in := mustOut(t, sa), mustIn(t, sa)
+		var s Scratch
+		for _, seq := range []uint64{1, 1, 70000, 1, 1<<32 - 1, 70000} {
+			if !esn || seq != 1<<32-1 {
+				if _, err := in.Open(&s, o.Seal(&s, make([]byte, 100), seq, text(9), NextIPv4)); err != nil {
+					t.Errorf("esn %v: number %d: %v", esn, seq, err)
+				}
+			}
+		}
+	}
+}
+
+// A sender with extended sequence numbers crosses 2^32 twice, out of order and with losses.
+func TestOpenExtendedSequence(t *testing.T) {
+	sa := pair(aes128, true, 128)
+	o, in := mustOut(t, sa), mustIn(t, sa)
+	var s Scratch
+	open := func(seq uint64, want error) {
+		t.Helper()
+		p, err := in.Open(&s, o.Seal(&s, make([]byte, 100), seq, text(9), NextIPv4))
+		if !errors.Is(err, want) || err == nil && p.Seq != seq {
+			t.Errorf("number %#x: got %#x, %v; want %v", seq, p.Seq, err, want)
+		}
+	}
+	const turn = 1 << 32
+	open(1, nil)
+	open(turn-100, nil) // a jump of nearly all of the first subspace
+	open(turn-1, nil)
+	open(turn, nil)
+	open(turn, ErrReplay)
+	open(turn-1, ErrReplay)
+	open(turn-2, nil) // of the last subspace, out of order
+	open(turn+5, nil)
+	open(turn-50, nil)
+	open(turn-50, ErrReplay)
+	open(turn+200, nil)
+	open(turn-60, ErrICV) // behind the window: taken for one of the next subspace, and so not authentic
+	open(2*turn-3, nil)
+	open(2*turn+40, nil)
+	open(2*turn-2, nil)
+	open(2*turn-2, ErrReplay)
+}
+
+func TestOpenByManyGoroutines(t *testing.T) {
+	sa := pair(aes128, false, 1024)
+	o, in := mustOut(t, sa), mustIn(t, sa)
+	const packets, workers = 3000, 4
+	var s Scratch
+	var sealed [][]byte
+	for seq := uint64(1); seq <= packets; seq++ {
+		sealed = append(sealed, bytes.Clone(o.Seal(&s, make([]byte, 100), seq, text(20), NextIPv4)))
+	}
+	var opened [packets + 1]atomic.Int32
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			var s Scratch
+			for _, pkt := range sealed {
+				switch p, err := in.Open(&s, bytes.Clone(pkt)); {
+				case err == nil:
+					opened[p.Seq].Add(1)
+				case !errors.Is(err, ErrReplay):
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	missing := 0
+	for seq := 1; seq <= packets; seq++ {
+		switch n := opened[seq].Load(); {
+		case n > 1:
+			t.Fatalf("number %d was opened %d times", seq, n)
+		case n == 0:
+			missing++
+		}
+	}
+	// Every goroutine reads in order, so that each number is first tried by the one in front.
+	if missing != 0 {
+		t.Errorf("%d packets were never opened", missing)
+	}
+}
+
+func TestInboundCount(t *testing.T) {
+	sa := pair(aes128, false, 64)
+	sa.Limits = Limits{SoftBytes: 100, HardBytes: 200, SoftPackets: 1000, HardPackets: 2000}
+	in := mustIn(t, sa)
+	for _, c := range []struct {
+		octets     int
+		soft, hard bool
+	}{{60, false, false}, {60, true, false}, {60, false, false}, {20, false, false}, {1, false, true}, {0, false, true}} {
+		if soft, hard := in.Count(1, c.octets); soft != c.soft || hard != c.hard {
+			t.Errorf("at %+v: soft %v, hard %v; want %v, %v", in.Used(), soft, hard, c.soft, c.hard)
+		}
+	}
+	if got := in.Used(); got != (Usage{6, 201}) {
+		t.Errorf("Used() = %+v", got)
+	}
+}
+
+func TestSPI(t *testing.T) {
+	o := mustOut(t, pair(aes128, false, 64))
+	pkt := o.Seal(new(Scratch), make([]byte, 100), 1, nil, NextDummy)
+	if spi, ok := SPI(pkt); !ok || spi != o.SPI() || spi != mustIn(t, pair(aes128, false, 64)).SPI() {
+		t.Errorf("SPI = %#x, %v", spi, ok)
+	}
+	for n := range minSealed {
+		if _, ok := SPI(pkt[:n]); ok {
+			t.Errorf("%d octets have an SPI", n)
+		}
+	}
+}
+
+func TestClear(t *testing.T) {
+	sa := pair(aes128, false, 64)
+	o, in := mustOut(t, sa), mustIn(t, sa)
+	o.Clear()
+	in.Clear()
+	if o.aead != nil || in.aead != nil || o.salt != [saltLen]byte{} || in.salt != [saltLen]byte{} {
+		t.Error("a cleared SA still has its key")
+	}
+}
+
+// FuzzOpen opens anything. Nothing that was not sealed opens, nothing panics, and what fails leaves no trace.
+func FuzzOpen(f *testing.F) {
+	sa := pair(aes128, true, 64)
+	o := mustOut(f, sa)
+	good := o.Seal(new(Scratch), make([]byte, 200), 1, text(40), NextIPv4)
+	f.Add(good, []byte{0x45, 1, 1, 4})
+	f.Add([]byte{0xff}, []byte{})
+	f.Add(good[:minSealed], []byte{1, 2, 3, 4, 4, 41})
+	f.Fuzz(func(t *testing.T, pkt, text []byte) {
+		var s Scratch
+		in := mustIn(t, sa)
+		isGood := bytes.Equal(pkt, good)
+		switch p, err := in.Open(&s, bytes.Clone(pkt)); {
+		case err == nil && !isGood:
+			t.Fatalf("opened %+v", p)
+		case err != nil && in.window.top.Load() != 0:
+			t.Fatalf("a forgery moved the window: %v", err)
+		}
+		// An authentic packet may hold anything.
+		p, err := in.Open(&s, sealText(&in.keyed, 7, text))
+		if err == nil && len(p.Payload) > len(text)-trailerLen {
+			t.Fatalf("%d octets out of %d", len(p.Payload), len(text))
+		}
+		if errors.Is(err, ErrICV) || errors.Is(err, ErrReplay) {
+			t.Fatal(err)
+		}
+	})
+}

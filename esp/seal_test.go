@@ -1,0 +1,350 @@
+package esp
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"sync"
+	"testing"
+)
+
+// pair is a ChildSA whose two directions are the same: what its Outbound seals its Inbound opens.
+func pair(c Cipher, esn bool, window int) *ChildSA {
+	key := make([]byte, c.KeyLen())
+	for i := range key {
+		key[i] = byte(i*7 + 1)
+	}
+	return &ChildSA{SPIIn: 0xc0ffee01, SPIOut: 0xc0ffee01, KeyIn: key, KeyOut: key, Cipher: c, ESN: esn, ReplayWindow: window}
+}
+
+var aes128 = Cipher{AESGCM16, 128}
+
+func mustOut(t testing.TB, sa *ChildSA) *Outbound {
+	t.Helper()
+	o, err := NewOutbound(sa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func mustIn(t testing.TB, sa *ChildSA) *Inbound {
+	t.Helper()
+	in, err := NewInbound(sa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// text is a payload of n octets, no two alike nearby.
+func text(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i*13 + i>>8)
+	}
+	return b
+}
+
+func TestSealOpenEveryLength(t *testing.T) {
+	for c := range ciphers {
+		for _, esn := range []bool{false, true} {
+			sa := pair(c, esn, 64)
+			o, in := mustOut(t, sa), mustIn(t, sa)
+			var s Scratch
+			for n := range 300 {
+				seq, _, err := o.Reserve(1, n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pkt := o.Seal(&s, make([]byte, n+MaxOverhead), seq, text(n), NextIPv4)
+				if len(pkt) != SealedLen(n) || (len(pkt)-Headroom-ICVLen)%4 != 0 || len(pkt) > n+MaxOverhead {
+					t.Fatalf("%s: %d octets sealed to %d, SealedLen %d", c, n, len(pkt), SealedLen(n))
+				}
+				p, err := in.Open(&s, pkt)
+				if err != nil || !bytes.Equal(p.Payload, text(n)) || p.Next != NextIPv4 || p.Seq != seq || !p.Newest {
+					t.Fatalf("%s: opened %+v, %v", c, p, err)
+				}
+			}
+		}
+	}
+}
+
+// The three ways to hand over a payload give the same packet, and what is borrowed behind a payload is given back.
+func TestSealPlaces(t *testing.T) {
+	o := mustOut(t, pair(aes128, false, 64))
+	var s Scratch
+	for n := range 70 {
+		for _, spare := range []int{0, 1, 4, 5, 6, 30} {
+			buf := make([]byte, n+spare)
+			copy(buf, text(n+spare))
+			dst := make([]byte, SealedLen(n)+3)
+			out := bytes.Clone(o.Seal(&s, dst, 9, buf[:n:n+spare], NextIPv6))
+			if !bytes.Equal(buf, text(n+spare)) {
+				t.Fatalf("%d octets with %d to spare: the payload's buffer changed", n, spare)
+			}
+			if !bytes.Equal(dst[SealedLen(n):], []byte{0, 0, 0}) {
+				t.Fatalf("%d octets: written beyond the packet", n)
+			}
+			inPlace := make([]byte, n+MaxOverhead)
+			copy(inPlace[Headroom:], text(n))
+			if got := o.Seal(&s, inPlace, 9, inPlace[Headroom:Headroom+n], NextIPv6); !bytes.Equal(got, out) {
+				t.Fatalf("%d octets: in place\n%x, else\n%x", n, got, out)
+			}
+		}
+	}
+}
+
+// The segments of a super-packet: one read buffer, each header over the sealed end of the segment before.
+func TestSealSegments(t *testing.T) {
+	sa := pair(aes128, true, 64)
+	o, in := mustOut(t, sa), mustIn(t, sa)
+	const header, size, segments = 40, 100, 5
+	read := text(header + size*segments)
+	original := bytes.Clone(read)
+	send := make([]byte, 0, segments*SealedLen(header+size))
+	var s Scratch
+	first, _, err := o.Reserve(segments, segments*(header+size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range segments {
+		at := i * size
+		copy(read[at:], original[:header])
+		place := send[len(send):cap(send)]
+		send = send[:len(send)+len(o.Seal(&s, place, first+uint64(i), read[at:at+header+size], NextIPv4))]
+	}
+	for i := range segments {
+		n := SealedLen(header + size)
+		p, err := in.Open(&s, send[i*n:(i+1)*n])
+		want := append(bytes.Clone(original[:header]), original[header+i*size:header+(i+1)*size]...)
+		if err != nil || !bytes.Equal(p.Payload, want) {
+			t.Errorf("segment %d: %v, got\n%x, want\n%x", i, err, p.Payload, want)
+		}
+	}
+}
+
+func TestSealPanicsWithoutRoom(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("sealed into a buffer that is too small")
+		}
+	}()
+	mustOut(t, pair(aes128, false, 64)).Seal(new(Scratch), make([]byte, SealedLen(10)-1), 1, text(10), NextIPv4)
+}
+
+func TestNothingIsAllocated(t *testing.T) {
+	for c := range ciphers {
+		for _, esn := range []bool{false, true} {
+			sa := pair(c, esn, 4096)
+			o, in := mustOut(t, sa), mustIn(t, sa)
+			var s Scratch
+			buf, payload := make([]byte, 2000), text(1400)
+			if n := testing.AllocsPerRun(100, func() {
+				seq, _, err := o.Reserve(1, len(payload))
+				if err != nil {
+					t.Error(err)
+				}
+				p, err := in.Open(&s, o.Seal(&s, buf, seq, payload, NextIPv4))
+				if err != nil {
+					t.Error(err)
+				}
+				in.Count(1, len(p.Payload))
+				buf[30] ^= 1
+				if _, err := in.Open(&s, buf[:SealedLen(len(payload))]); err == nil {
+					t.Error("opened a replay")
+				}
+			}); n != 0 {
+				t.Errorf("%s: %v allocations for each packet, want 0", c, n)
+			}
+		}
+	}
+}
+
+func TestNewErrors(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*ChildSA)
+		want   error
+	}{
+		{"no SPI", func(sa *ChildSA) { sa.SPIIn, sa.SPIOut = 0, 0 }, ErrSPI},
+		{"reserved SPI", func(sa *ChildSA) { sa.SPIIn, sa.SPIOut = 255, 255 }, ErrSPI},
+		{"key too short", func(sa *ChildSA) { sa.KeyIn, sa.KeyOut = sa.KeyIn[1:], sa.KeyOut[1:] }, ErrKey},
+		{"key too long", func(sa *ChildSA) { sa.KeyIn, sa.KeyOut = append(sa.KeyIn, 0), append(sa.KeyOut, 0) }, ErrKey},
+		{"no key", func(sa *ChildSA) { sa.KeyIn, sa.KeyOut = nil, nil }, ErrKey},
+		{"key without salt", func(sa *ChildSA) { sa.KeyIn, sa.KeyOut = sa.KeyIn[:16], sa.KeyOut[:16] }, ErrKey},
+		{"unknown cipher", func(sa *ChildSA) { sa.Cipher.ID = 3 }, ErrCipher},
+		{"key length 0", func(sa *ChildSA) { sa.Cipher.KeyBits = 0 }, ErrCipher},
+		{"key length 65535", func(sa *ChildSA) { sa.Cipher.KeyBits = 65535 }, ErrCipher},
+		{"ChaCha20 with 128 bits", func(sa *ChildSA) { sa.Cipher = Cipher{ChaCha20Poly1305, 128} }, ErrCipher},
+	} {
+		sa := pair(aes128, false, 64)
+		c.change(sa)
+		if _, err := NewOutbound(sa); !errors.Is(err, c.want) {
+			t.Errorf("%s: NewOutbound: %v, want %v", c.name, err, c.want)
+		}
+		if _, err := NewInbound(sa); !errors.Is(err, c.want) {
+			t.Errorf("%s: NewInbound: %v, want %v", c.name, err, c.want)
+		}
+	}
+	for _, w := range []int{-1, 1, 31, 65537} {
+		if _, err := NewInbound(pair(aes128, false, w)); !errors.Is(err, ErrWindow) {
+			t.Errorf("window of %d: %v", w, err)
+		}
+	}
+}
+
+func TestCipher(t *testing.T) {
+	for _, c := range []struct {
+		c    Cipher
+		name string
+		key  int
+	}{
+		{Cipher{AESGCM16, 128}, "aes128gcm16", 20}, {Cipher{AESGCM16, 192}, "aes192gcm16", 28}, {Cipher{AESGCM16, 256}, "aes256gcm16", 36},
+		{Cipher{ChaCha20Poly1305, 256}, "chacha20poly1305", 36}, {Cipher{12, 128}, "encryption 12 with 128 bits", 0},
+	} {
+		if c.c.String() != c.name || c.c.KeyLen() != c.key {
+			t.Errorf("%v: %d octets, want %s and %d", c.c, c.c.KeyLen(), c.name, c.key)
+		}
+	}
+}
+
+func TestInnerMTU(t *testing.T) {
+	for _, c := range []struct {
+		path      int
+		v6, encap bool
+		want      int
+	}{
+		{1500, false, false, 1446}, {1500, false, true, 1438}, {1500, true, false, 1426}, {1500, true, true, 1418},
+		{1501, false, false, 1446}, {1503, false, false, 1446}, {1504, false, false, 1450}, {1280, true, false, 1206}, {40, false, false, 0}, {0, true, true, 0},
+	} {
+		got := InnerMTU(c.path, c.v6, c.encap)
+		if got != c.want {
+			t.Errorf("InnerMTU(%d, %v, %v) = %d, want %d", c.path, c.v6, c.encap, got, c.want)
+		}
+		outer := map[bool]int{false: 20, true: 40}[c.v6] + map[bool]int{false: 0, true: 8}[c.encap]
+		if got > 0 && (outer+SealedLen(got) > c.path || outer+SealedLen(got+1) <= c.path) {
+			t.Errorf("InnerMTU(%d, %v, %v) = %d is not the largest that fits", c.path, c.v6, c.encap, got)
+		}
+	}
+}
+
+func TestReserveRuns(t *testing.T) {
+	o := mustOut(t, pair(aes128, false, 64))
+	for _, c := range []struct{ n, want int }{{1, 1}, {44, 2}, {1, 46}, {0, 47}, {1, 47}} {
+		first, _, err := o.Reserve(c.n, 100)
+		if err != nil || first != uint64(c.want) {
+			t.Errorf("Reserve(%d) = %d, %v, want %d", c.n, first, err, c.want)
+		}
+	}
+	if got := o.Used(); got != (Usage{47, 500}) {
+		t.Errorf("Used() = %+v", got)
+	}
+}
+
+func TestReserveIsPinned(t *testing.T) {
+	for _, esn := range []bool{false, true} {
+		o := mustOut(t, pair(aes128, esn, 64))
+		last := uint64(math.MaxUint32)
+		if esn {
+			last = math.MaxUint64
+		}
+		o.seq.Store(last - 3)
+		if _, _, err := o.Reserve(4, 1); !errors.Is(err, ErrExhausted) {
+			t.Errorf("esn %v: a run over the end: %v", esn, err)
+		}
+		if first, _, err := o.Reserve(3, 1); err != nil || first != last-2 {
+			t.Errorf("esn %v: the last run: %d, %v", esn, first, err)
+		}
+		for range 3 {
+			if _, _, err := o.Reserve(1, 1); !errors.Is(err, ErrExhausted) {
+				t.Errorf("esn %v: after the end: %v", esn, err)
+			}
+		}
+		if got := o.Used(); got != (Usage{last, 3 - 2}) {
+			t.Errorf("esn %v: Used() = %+v", esn, got)
+		}
+	}
+}
+
+// Whatever callers race for the last numbers, none is handed out twice and none beyond the end.
+func TestReserveRaces(t *testing.T) {
+	o := mustOut(t, pair(aes128, false, 64))
+	const start = math.MaxUint32 - 5000
+	o.seq.Store(start)
+	var wg sync.WaitGroup
+	runs := make([][]uint64, 4)
+	for w := range runs {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				n := 1 + (i*7+w)%9
+				first, _, err := o.Reserve(n, n)
+				if err != nil && n == 1 {
+					return
+				}
+				for k := range n {
+					if err == nil {
+						runs[w] = append(runs[w], first+uint64(k))
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[uint64]bool{}
+	for _, run := range runs {
+		for _, seq := range run {
+			if seen[seq] || seq <= start || seq > math.MaxUint32 {
+				t.Fatalf("number %d handed out twice or out of range", seq)
+			}
+			seen[seq] = true
+		}
+	}
+	if len(seen) != 5000 {
+		t.Errorf("%d numbers handed out, want all 5000", len(seen))
+	}
+	if got := o.Used(); got.Octets != 5000 {
+		t.Errorf("%d octets counted, want 5000", got.Octets)
+	}
+}
+
+func TestOutboundLimits(t *testing.T) {
+	sa := pair(aes128, false, 64)
+	sa.Limits = Limits{SoftBytes: 1000, HardBytes: 2000, SoftPackets: 50, HardPackets: 60}
+	o := mustOut(t, sa)
+	softs := 0
+	var err error
+	for err == nil {
+		var soft bool
+		if _, soft, err = o.Reserve(3, 90); soft {
+			softs++
+			if u := o.Used(); u.Octets/90 != 1000/90+1 && u.Packets/3 != 50/3+1 {
+				t.Errorf("soft at %+v", u)
+			}
+		}
+	}
+	if u := o.Used(); !errors.Is(err, ErrExhausted) || u.Packets != 60 || u.Octets != 20*90 || softs != 2 {
+		t.Errorf("ended at %+v after %d soft signals: %v", u, softs, err)
+	}
+	if _, _, err := o.Reserve(0, 201); !errors.Is(err, ErrExhausted) {
+		t.Errorf("over the hard limit on octets: %v", err)
+	}
+}
+
+func TestDefaultSoftLimits(t *testing.T) {
+	for _, c := range []struct {
+		limits Limits
+		last   uint64
+		want   thresholds
+	}{
+		{Limits{}, math.MaxUint32, thresholds{math.MaxUint64 - math.MaxUint64/16, math.MaxUint64, math.MaxUint32 - math.MaxUint32/16, math.MaxUint32}},
+		{Limits{HardBytes: 1600, HardPackets: 160}, math.MaxUint32, thresholds{1500, 1600, 150, 160}},
+		{Limits{SoftBytes: 9000, HardBytes: 1600, SoftPackets: 900, HardPackets: 160}, math.MaxUint32, thresholds{1600, 1600, 160, 160}},
+		{Limits{SoftPackets: 1 << 40, HardPackets: 1 << 41}, math.MaxUint32, thresholds{math.MaxUint64 - math.MaxUint64/16, math.MaxUint64,
+			math.MaxUint32 - math.MaxUint32/16, math.MaxUint32}},
+	} {
+		if got := newThresholds(c.limits, c.last); got != c.want {
+			t.Errorf("newThresholds(%+v) = %+v, want %+v", c.limits, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package esp
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+)
+
+// oracle is a window that remembers everything.
+type oracle struct {
+	size, top uint64
+	accepted  map[uint64]bool
+}
+
+func (o *oracle) accept(seq uint64) bool {
+	if seq == 0 || o.accepted[seq] || seq < o.top && o.top-seq >= o.size {
+		return false
+	}
+	o.accepted[seq] = true
+	o.top = max(o.top, seq)
+	return true
+}
+
+func newWindow(size int, top uint64) *window {
+	w := new(window)
+	w.init(size)
+	w.top.Store(top)
+	return w
+}
+
+func TestWindowAgainstOracle(t *testing.T) {
+	for _, size := range []int{32, 33, 63, 64, 100, 128, 1000, 4096, 65536} {
+		for seed := range uint64(8) {
+			r := rand.New(rand.NewPCG(seed, uint64(size)))
+			w, o := newWindow(size, 0), &oracle{size: uint64(size), accepted: map[uint64]bool{}}
+			for range 3000 {
+				seq := nextNumber(r, o.top, uint64(size))
+				checked := w.check(seq)
+				got, highest := w.accept(seq)
+				wasTop := o.top
+				want := o.accept(seq)
+				if got != want || checked != want || highest != (want && seq > wasTop) {
+					t.Fatalf("size %d, top %d: number %d checked %v, accepted %v, highest %v; want %v", size, wasTop, seq, checked, got, highest, want)
+				}
+			}
+		}
+	}
+}
+
+// nextNumber is near the ends of the window, anywhere in it, or some way ahead.
+func nextNumber(r *rand.Rand, top, size uint64) uint64 {
+	switch r.IntN(8) {
+	case 0:
+		return top + r.Uint64N(3*size)
+	case 1:
+		return top + 1 + r.Uint64N(3)
+	case 2, 3:
+		return top + 1
+	case 4:
+		return sub(top, size) + r.Uint64N(4)
+	case 5:
+		return sub(top, 2*size) + r.Uint64N(2*size)
+	}
+	return sub(top, r.Uint64N(size+2))
+}
+
+func sub(a, b uint64) uint64 {
+	if a < b {
+		return 0
+	}
+	return a - b
+}
+
+func TestWindowOff(t *testing.T) {
+	w := newWindow(0, 0)
+	for _, seq := range []uint64{0, 1, 1, 5, 1 << 40, 2} {
+		if first, _ := w.accept(seq); !first || !w.check(seq) {
+			t.Errorf("number %d refused without a window", seq)
+		}
+	}
+}
+
+// Goroutines that race through the same numbers, some of them far behind, accept each once at most.
+func TestWindowConcurrently(t *testing.T) {
+	for _, size := range []int{32, 64, 512} {
+		w := newWindow(size, 0)
+		const workers, numbers = 4, 20000
+		accepted := make([][]uint64, workers)
+		var wg sync.WaitGroup
+		for i := range workers {
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(uint64(i), 5))
+				for k := uint64(1); k <= numbers; k++ {
+					seq := sub(k, r.Uint64N(uint64(size)))
+					if r.IntN(100) == 0 {
+						seq = r.Uint64N(numbers) // far off
+					}
+					if w.check(seq) {
+						if first, _ := w.accept(seq); first {
+							accepted[i] = append(accepted[i], seq)
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
+		seen := map[uint64]bool{}
+		for _, list := range accepted {
+			for _, seq := range list {
+				if seen[seq] {
+					t.Fatalf("size %d: number %d accepted twice", size, seq)
+				}
+				seen[seq] = true
+			}
+		}
+		if len(seen) == 0 || seen[0] {
+			t.Errorf("size %d: %d numbers accepted, 0 among them: %v", size, len(seen), seen[0])
+		}
+	}
+}
+
+// slowSequence is RFC 4303, Appendix A2.2 as a search: the number with these low bits that is within the window or the nearest above it.
+func slowSequence(top, size uint64, low uint32) uint64 {
+	bottom := sub(top+1, size)
+	seq := bottom>>32<<32 | uint64(low)
+	if seq < bottom {
+		seq += 1 << 32
+	}
+	return seq
+}
+
+func TestSequence(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	tops := []uint64{0, 1, 31, 62, 63, 64, 1<<32 - 64, 1<<32 - 1, 1 << 32, 1<<32 + 1, 1<<32 + 62, 1<<32 + 63, 1<<32 + 64, 1 << 40, 1<<63 + 5}
+	for range 2000 {
+		tops = append(tops, r.Uint64N(1<<r.UintN(63)+1))
+	}
+	for _, top := range tops {
+		for _, size := range []int{32, 64, 4096, 65536} {
+			w := newWindow(size, top)
+			lows := []uint32{0, 1, uint32(top), uint32(top) + 1, uint32(top) - 1, uint32(top) - uint32(size), uint32(top) - uint32(size) + 1, 1<<32 - 1, r.Uint32()}
+			for _, low := range lows {
+				if got, want := w.sequence(low), slowSequence(top, uint64(size), low); got != want {
+					t.Fatalf("top %#x, window %d, low %#x: got %#x, want %#x", top, size, low, got, want)
+				}
+			}
+		}
+	}
+}
+
+func FuzzWindow(f *testing.F) {
+	f.Add(uint64(1), 64)
+	f.Fuzz(func(t *testing.T, seed uint64, size int) {
+		size = MinWindow + int(uint(size)%4096)
+		r := rand.New(rand.NewPCG(seed, 1))
+		w, o := newWindow(size, 0), &oracle{size: uint64(size), accepted: map[uint64]bool{}}
+		for range 300 {
+			seq := nextNumber(r, o.top, uint64(size))
+			if got, _ := w.accept(seq); got != o.accept(seq) {
+				t.Fatalf("size %d: number %d: %v", size, seq, got)
+			}
+		}
+	})
+}
