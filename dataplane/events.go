@@ -1,0 +1,54 @@
+package dataplane
+
+import (
+	"sync"
+
+	"culvert/esp"
+)
+
+// events is what the packet path has to tell the control plane. It needs no bound of its own: whoever posts does so once for each SA or policy
+// (marks on the pair, the slot's unanswered Acquire), and a second PeerMoved of an SA replaces the first.
+type events struct {
+	wake chan struct{} // one slot
+
+	mu    sync.Mutex
+	list  []esp.Event
+	moved map[esp.ChildID]int // where an SA's PeerMoved stands in list
+}
+
+func newEvents() *events {
+	return &events{wake: make(chan struct{}, 1), moved: make(map[esp.ChildID]int)}
+}
+
+// post queues e and wakes the control plane. It never blocks for longer than another post.
+func (q *events) post(e esp.Event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e.Kind == esp.EventPeerMoved {
+		if i, ok := q.moved[e.ID]; ok {
+			q.list[i] = e
+			return
+		}
+		q.moved[e.ID] = len(q.list)
+	}
+	q.list = append(q.list, e)
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *events) drain() []esp.Event {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := q.list
+	q.list = nil
+	clear(q.moved)
+	return list
+}
+
+// Wake tells that Drain has something. One slot: several events, one wake-up.
+func (p *Plane) Wake() <-chan struct{} { return p.events.wake }
+
+// Drain takes all events, oldest first. Any goroutine.
+func (p *Plane) Drain() []esp.Event { return p.events.drain() }

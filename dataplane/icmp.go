@@ -1,0 +1,121 @@
+package dataplane
+
+import (
+	"encoding/binary"
+
+	"culvert/selector"
+	"culvert/tun"
+)
+
+// The ICMP errors that the inner sender gets (RFC 792, RFC 1191, RFC 4443).
+const (
+	icmpUnreachable = 3 // RFC 792
+	icmpFragNeeded  = 4 // RFC 1191, Section 4
+	icmpProhibited  = 13
+	icmp6Prohibited = 1 // of type 1 (RFC 4443, Section 3.1)
+	icmp6Unreach    = 1
+	icmp6TooBig     = 2
+	icmpHeader      = 8
+	icmpTTL         = 64
+	icmpQuote4      = 576  // RFC 1812, Section 4.3.2.3: as much as fits into 576 octets
+	icmpQuote6      = 1280 // RFC 4443, Section 2.4 (c): "not exceed the minimum IPv6 MTU"
+	icmpPerSecond   = 100  // of one worker; RFC 4443, Section 2.4 (f) asks for a limit
+
+	// minIPv6MTU: RFC 8200, Section 5. A smaller one in a Packet Too Big is ignored, so none is sent.
+	minIPv6MTU = 1280
+)
+
+// icmpError is what is to be told: to IPv4 and to IPv6 senders.
+type icmpError struct {
+	type4, code4 uint8
+	type6, code6 uint8
+	mtu          int // 0: none
+}
+
+var prohibited = icmpError{type4: icmpUnreachable, code4: icmpProhibited, type6: icmp6Unreach, code6: icmp6Prohibited}
+
+func tooBig(mtu int) icmpError {
+	return icmpError{type4: icmpUnreachable, code4: icmpFragNeeded, type6: icmp6TooBig, mtu: mtu}
+}
+
+// appendICMP appends the error about pkt to b, or nothing where none may be sent. It comes from the address that the packet was for: the TUN need not
+// have one of its own, and that address is one that the sender's own routes accept on the TUN.
+func appendICMP(b []byte, e icmpError, pkt []byte, hdr *selector.Packet) []byte {
+	if !mayAnswer(pkt, hdr) {
+		return b
+	}
+	quote := pkt[:hdr.TotalLen]
+	if hdr.Version == 4 {
+		return appendICMPv4(b, e, quote[:min(len(quote), icmpQuote4-ipv4MinHeader-icmpHeader)], hdr)
+	}
+	return appendICMPv6(b, e, quote[:min(len(quote), icmpQuote6-ipv6Header-icmpHeader)], hdr)
+}
+
+// mayAnswer follows RFC 1122, Section 3.2.2 and RFC 4443, Section 2.4 (e): no error about an ICMP error, a later fragment, or a packet without one sender
+// or one receiver.
+func mayAnswer(pkt []byte, hdr *selector.Packet) bool {
+	if hdr.Fragment == selector.LaterFragment || !isUnicast(hdr.Src) || !isUnicast(hdr.Dst) {
+		return false
+	}
+	upper := pkt[hdr.Upper:hdr.TotalLen]
+	switch hdr.Protocol {
+	case selector.ProtoICMP:
+		return len(upper) > 0 && (upper[0] == 0 || upper[0] == 8 || upper[0] >= 13) // echo, and queries later than the errors
+	case selector.ProtoICMPv6:
+		return len(upper) > 0 && upper[0] >= 128 // RFC 4443, Section 2.1: errors are below
+	}
+	return true
+}
+
+func appendICMPv4(b []byte, e icmpError, quote []byte, hdr *selector.Packet) []byte {
+	total := ipv4MinHeader + icmpHeader + len(quote)
+	src, dst := hdr.Dst.As4(), hdr.Src.As4()
+	ip := len(b)
+	b = append(b, 0x45, 0xc0) // RFC 1812, Section 4.3.2.5: precedence 6
+	b = binary.BigEndian.AppendUint16(b, uint16(total))
+	b = append(b, 0, 0, 0x40, 0, icmpTTL, selector.ProtoICMP, 0, 0)
+	b = append(append(b, src[:]...), dst[:]...)
+	binary.BigEndian.PutUint16(b[ip+10:], ^tun.Sum(0, b[ip:]))
+	icmp := len(b)
+	b = append(b, e.type4, e.code4, 0, 0, 0, 0)
+	b = binary.BigEndian.AppendUint16(b, uint16(min(e.mtu, 0xffff)))
+	b = append(b, quote...)
+	binary.BigEndian.PutUint16(b[icmp+2:], ^tun.Sum(0, b[icmp:]))
+	return b
+}
+
+func appendICMPv6(b []byte, e icmpError, quote []byte, hdr *selector.Packet) []byte {
+	src, dst := hdr.Dst.As16(), hdr.Src.As16()
+	length := icmpHeader + len(quote)
+	b = append(b, 0x60, 0, 0, 0)
+	b = binary.BigEndian.AppendUint16(b, uint16(length))
+	b = append(b, selector.ProtoICMPv6, icmpTTL)
+	b = append(append(b, src[:]...), dst[:]...)
+	icmp := len(b)
+	b = append(b, e.type6, e.code6, 0, 0)
+	b = binary.BigEndian.AppendUint32(b, uint32(e.mtu))
+	b = append(b, quote...)
+	pseudo := tun.PseudoSum(src[:], dst[:], selector.ProtoICMPv6, length)
+	binary.BigEndian.PutUint16(b[icmp+2:], ^tun.Sum(pseudo, b[icmp:]))
+	return b
+}
+
+// answer writes the error about pkt into the TUN, not too often.
+func (w *worker) answer(e icmpError, pkt []byte, hdr *selector.Packet) {
+	if second := w.now.Unix(); second != w.icmpSecond {
+		w.icmpSecond, w.icmpLeft = second, icmpPerSecond
+	}
+	if w.icmpLeft == 0 {
+		return
+	}
+	w.icmpBuf = appendICMP(w.icmpBuf[:0], e, pkt, hdr)
+	if len(w.icmpBuf) == 0 {
+		return
+	}
+	w.icmpLeft--
+	w.pieces[0] = w.icmpBuf
+	w.write = tun.Packet{}
+	if w.queue.Write(&w.write, w.pieces[:]) == nil {
+		w.tally.add(countICMP, 1)
+	}
+}

@@ -1,0 +1,123 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"culvert/esp"
+)
+
+// errEmptySA is a pair with neither direction.
+var errEmptySA = errors.New("dataplane: SA pair without an SPI")
+
+// InstallInbound makes the pair known and its inbound SA, if it has one, live. Nothing is sent on it before ActivateOutbound. The SPI came from AllocSPI, or is
+// an operator's own. On an error nothing has changed. Any goroutine.
+func (p *Plane) InstallInbound(sa esp.ChildSA) error {
+	c, err := newPair(sa)
+	if err != nil {
+		return err
+	}
+	path := p.pathMTU(c.endpoint.Load())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.pairs[sa.ID]; ok {
+		return fmt.Errorf("dataplane: Child SA %d is installed already", sa.ID)
+	}
+	if c.in != nil {
+		if err := p.sad.install(c); err != nil {
+			return err
+		}
+	}
+	p.pairs[sa.ID] = c
+	p.slotOf(sa.Policy).pairs++
+	p.setInnerMTU(c, path)
+	p.nudge()
+	return nil
+}
+
+// newPair makes the pair's ciphers. The keys stay in them.
+func newPair(sa esp.ChildSA) (*pair, error) {
+	if sa.SPIIn == 0 && sa.SPIOut == 0 {
+		return nil, errEmptySA
+	}
+	c := &pair{}
+	if sa.SPIIn != 0 {
+		in, err := esp.NewInbound(&sa)
+		if err != nil {
+			return nil, err
+		}
+		c.in = in
+	}
+	if sa.SPIOut != 0 {
+		out, err := esp.NewOutbound(&sa)
+		if err != nil {
+			return nil, err
+		}
+		c.out = out
+	}
+	sa.KeyIn, sa.KeyOut = nil, nil
+	sa.LocalTS, sa.RemoteTS = slices.Clone(sa.LocalTS), slices.Clone(sa.RemoteTS)
+	c.sa = sa
+	c.turn.next.Store(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
+	c.endpoint.Store(&sa.Endpoint)
+	return c, nil
+}
+
+// ActivateOutbound makes the pair's outbound SA the one that its policy sends on, and sends the packets that were kept for it. A pair with a smaller ID than
+// that of the SA in use, one that has no outbound SA, and one that is not installed change nothing that is sent. Any goroutine.
+func (p *Plane) ActivateOutbound(id esp.ChildID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.pairs[id]
+	if c == nil || c.out == nil {
+		return
+	}
+	s := p.slotOf(c.sa.Policy)
+	s.activate(c)
+	p.keeper.answered(s)
+}
+
+// RemoveSA removes both SAs of the pair and frees its SPI. An older SA of its policy that is still active is sent on again. Any goroutine.
+func (p *Plane) RemoveSA(id esp.ChildID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.pairs[id]
+	if c == nil {
+		return
+	}
+	delete(p.pairs, id)
+	if c.in != nil {
+		p.sad.remove(c)
+	}
+	p.countMTU(int(c.mtu.Load()), -1)
+	s := p.slotOf(c.sa.Policy)
+	s.deactivate(c)
+	s.pairs--
+	p.dropUnused(s)
+	p.nudge()
+}
+
+// SetEndpoint changes where the pair's packets go, at once. Any goroutine.
+func (p *Plane) SetEndpoint(id esp.ChildID, ep esp.Endpoint) {
+	path := p.pathMTU(&ep)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.pairs[id]
+	if c == nil {
+		return
+	}
+	c.endpoint.Store(&ep)
+	p.setInnerMTU(c, path)
+	p.nudge()
+}
+
+// AcquireFailed says that no SA will come for the policy: its kept packets are dropped, and the next one asks again. Any goroutine.
+func (p *Plane) AcquireFailed(policy esp.Policy) {
+	p.mu.Lock()
+	s := p.slots[policy]
+	p.mu.Unlock()
+	if s != nil {
+		p.keeper.failed(s, p.cfg.Now())
+	}
+}

@@ -1,0 +1,134 @@
+package dataplane
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"culvert/esp"
+)
+
+const (
+	// defaultPathMTU is taken where nobody knows better: an Ethernet.
+	defaultPathMTU = 1500
+	// refreshMTU is how often the kernel is asked again for the path MTU. It forgets what it learnt after ten minutes by itself.
+	refreshMTU = time.Minute
+	tickEvery  = time.Second
+)
+
+// control is the goroutine that does what takes time and must not be done by a worker: asking for path MTUs, setting the TUN's, dropping packets that
+// were kept too long.
+func (p *Plane) control(ctx context.Context) {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	refreshed := p.cfg.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.kick:
+			p.refreshPaths(true)
+		case <-tick.C:
+			now := p.cfg.Now()
+			p.keeper.tick(now)
+			if now.Sub(refreshed) >= refreshMTU {
+				refreshed = now
+				p.refreshPaths(false)
+			}
+		}
+		p.setTUNMTU()
+	}
+}
+
+// nudge makes the control goroutine look. It never blocks.
+func (p *Plane) nudge() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+// refreshPaths asks anew for the path MTU of all SAs, or of those alone that were told that theirs is too large.
+func (p *Plane) refreshPaths(staleOnly bool) {
+	p.mu.Lock()
+	var list []*pair
+	for _, c := range p.pairs {
+		if c.stale.Swap(false) || !staleOnly {
+			list = append(list, c)
+		}
+	}
+	p.mu.Unlock()
+	type path struct{ local, remote netip.Addr }
+	known := make(map[path]int)
+	for _, c := range list {
+		ep := c.endpoint.Load()
+		k := path{ep.Local.Addr(), ep.Remote.Addr()}
+		mtu, ok := known[k]
+		if !ok {
+			mtu = p.pathMTU(ep)
+			known[k] = mtu
+		}
+		p.mu.Lock()
+		if p.pairs[c.sa.ID] == c && c.endpoint.Load() == ep {
+			p.setInnerMTU(c, mtu)
+		}
+		p.mu.Unlock()
+	}
+}
+
+// pathMTU is the path MTU to the endpoint, within what IP can carry.
+func (p *Plane) pathMTU(ep *esp.Endpoint) int {
+	mtu := 0
+	if p.cfg.PathMTU != nil && ep.Remote.IsValid() {
+		mtu = p.cfg.PathMTU(ep.Local.Addr(), ep.Remote.Addr())
+	}
+	if mtu <= 0 {
+		mtu = defaultPathMTU
+	}
+	return min(mtu, maxDatagram)
+}
+
+// setInnerMTU computes c's inner MTU for a path MTU. Plane.mu is held.
+func (p *Plane) setInnerMTU(c *pair, path int) {
+	old, mtu := int(c.mtu.Load()), c.innerMTU(path)
+	c.mtu.Store(int32(mtu))
+	p.countMTU(old, -1)
+	p.countMTU(mtu, 1)
+}
+
+// countMTU notes how many SAs have an inner MTU; 0 is none. Plane.mu is held.
+func (p *Plane) countMTU(mtu, n int) {
+	if mtu == 0 {
+		return
+	}
+	p.mtus[mtu] += n
+	if p.mtus[mtu] <= 0 {
+		delete(p.mtus, mtu)
+	}
+}
+
+// setTUNMTU gives the TUN the largest inner MTU of all SAs: what is too big for another SA gets its ICMP answer from us, and what the device refused nobody
+// could send. Without an SA it stays as it is.
+func (p *Plane) setTUNMTU() {
+	if p.cfg.MTU != 0 || p.cfg.SetMTU == nil {
+		return
+	}
+	p.mu.Lock()
+	largest := 0
+	for mtu := range p.mtus {
+		largest = max(largest, mtu)
+	}
+	p.mu.Unlock()
+	if largest == 0 {
+		return
+	}
+	largest = max(largest, minIPv6MTU) // with less, IPv6 ends on the device (RFC 8200, Section 5)
+	if largest == p.tunMTU {
+		return
+	}
+	if err := p.cfg.SetMTU(largest); err != nil {
+		p.cfg.Log.Warn("cannot set the MTU of the TUN device", "mtu", largest, "error", err)
+		return
+	}
+	p.tunMTU = largest
+}

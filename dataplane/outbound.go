@@ -1,0 +1,171 @@
+package dataplane
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
+	"culvert/selector"
+	"culvert/tun"
+)
+
+// One send is at most what the kernel takes as one UDP_SEGMENT: 64 segments, and one UDP datagram over IPv4 in all.
+const (
+	maxSegments  = 64
+	maxSendBytes = maxDatagram - ipv4MinHeader - 8
+	sendSpace    = maxSendBytes + esp.MaxOverhead
+)
+
+// outbound carries what came in one read from the TUN, a packet or a super-packet, to its SA (RFC 4301, Section 5.1). A super-packet is classified
+// once, as all its segments are of one flow. pkt's data lies in tunBuf. since is when it was first read.
+func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
+	hdr := &w.hdr
+	if selector.ParsePacket(pkt.Data, hdr) != nil {
+		w.tally.add(dropBadPacket, 1)
+		return
+	}
+	pkt.Data = pkt.Data[:hdr.TotalLen]
+	if isNoise(hdr) {
+		w.tally.add(dropNoise, 1)
+		return
+	}
+	s, ok := w.plane.spd.Load().Lookup(&hdr.Flow)
+	if !ok {
+		// RFC 4301, Section 6: the sender should learn "that the requested traffic is administratively prohibited".
+		w.tally.add(dropNoPolicy, 1)
+		w.answer(prohibited, pkt.Data, hdr)
+		return
+	}
+	for {
+		c := s.pick(&hdr.Flow)
+		if c == nil {
+			switch w.plane.keeper.keep(s, &hdr.Flow, pkt, since, w) {
+			case saExists:
+				continue
+			case refused:
+				w.tally.add(dropNoSA, 1)
+			}
+			return
+		}
+		if w.carry(c, pkt) {
+			return
+		}
+		// The SA has just come to its end, and pick will not choose it again.
+	}
+}
+
+// isNoise says whether a packet is what hosts say to their link: no tunnel carries it, and no tunnel is to come up for it. Link-local IPv4 addresses
+// are not among it: some gateways number tunnels with them.
+func isNoise(hdr *selector.Packet) bool {
+	return !isUnicast(hdr.Dst) || !isUnicast(hdr.Src) || hdr.Version == 6 && (hdr.Dst.IsLinkLocalUnicast() || hdr.Src.IsLinkLocalUnicast())
+}
+
+var broadcast4 = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+func isUnicast(a netip.Addr) bool { return !a.IsMulticast() && !a.IsUnspecified() && a != broadcast4 }
+
+// carry sends a packet through an SA, in the way that its size asks for. It reports false if the SA is at its end: then nothing was sent.
+func (w *worker) carry(c *pair, pkt *tun.Packet) bool {
+	hdr := &w.hdr
+	mtu := c.mtuFor(hdr.Version)
+	w.tos, w.next = esp.OuterTOS(hdr.TOS), nextHeader(hdr.Version)
+	if pkt.GSO != tun.GSONone {
+		return w.carrySuper(c, pkt, mtu)
+	}
+	clampMSS(pkt.Data, hdr, mtu, !pkt.NeedsChecksum)
+	tun.CompleteChecksum(pkt)
+	if len(pkt.Data) <= mtu {
+		return w.sealOne(c, pkt.Data)
+	}
+	if hdr.DF {
+		w.tooBig(c, pkt.Data, mtu)
+		return true
+	}
+	return w.sealFragments(c, pkt.Data, hdr.HeaderLen, mtu)
+}
+
+// tooBig answers a packet that must not be fragmented (RFC 4301, Section 8.2.1, cases 1 and 3).
+func (w *worker) tooBig(c *pair, pkt []byte, mtu int) {
+	w.drop(c, dropTooBig)
+	w.answer(tooBig(mtu), pkt, &w.hdr)
+}
+
+// carrySuper sends a super-packet. One of TCP whose segments are too large gets smaller ones, since its boundaries mean nothing; of UDP each segment is a packet
+// of its own and fares as such.
+func (w *worker) carrySuper(c *pair, pkt *tun.Packet, mtu int) bool {
+	room := mtu - int(pkt.HdrLen)
+	if int(pkt.SegSize) <= room {
+		return w.sealSuper(c, pkt)
+	}
+	switch {
+	case pkt.GSO != tun.GSOUDP && room > 0:
+		pkt.SegSize = uint16(room)
+		return w.sealSuper(c, pkt)
+	case w.hdr.DF:
+		w.tooBig(c, pkt.Data, mtu)
+		return true
+	}
+	return w.sealSuperFragments(c, pkt, mtu)
+}
+
+// reserve takes n sequence numbers for octets of inner packets. false: the SA is at its end, and the control plane has been told.
+func (w *worker) reserve(c *pair, n, octets int) (first uint64, ok bool) {
+	first, soft, err := c.out.Reserve(n, octets)
+	if err != nil {
+		w.plane.expireHard(c)
+		w.drop(c, dropExpired)
+		return 0, false
+	}
+	if soft {
+		w.plane.expireSoft(c)
+	}
+	w.takeTicket(c, first, n)
+	return first, true
+}
+
+// sealOne seals one packet and sends it.
+func (w *worker) sealOne(c *pair, inner []byte) bool {
+	seq, ok := w.reserve(c, 1, len(inner))
+	if !ok {
+		return false
+	}
+	w.sendSealed(c, c.out.Seal(&w.scratch, w.sendBuf, seq, inner, w.next), 0)
+	w.useTicket()
+	return true
+}
+
+// sealFragments cuts an IPv4 packet into fragments, and seals and sends each.
+func (w *worker) sealFragments(c *pair, pkt []byte, header, mtu int) bool {
+	f := fragmenter{pkt: pkt, header: header, mtu: mtu}
+	for {
+		frag := f.next(w.fragBuf[:0])
+		if len(frag) == 0 {
+			return true
+		}
+		if !w.sealOne(c, frag) {
+			return false
+		}
+	}
+}
+
+// sendSealed gives sealed packets, cut every segSize octets, to the port. An error loses them.
+func (w *worker) sendSealed(c *pair, sealed []byte, segSize int) {
+	w.awaitTurn()
+	ep := c.endpoint.Load()
+	w.send = netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: w.tos}
+	err := w.port.Send(&w.send)
+	w.unflushed = true
+	w.heldBytes += len(sealed)
+	c.lastOut.set(w.nowNano)
+	switch {
+	case err == nil:
+	case errors.Is(err, netio.ErrTooBig):
+		w.drop(c, dropTooBig)
+		c.stale.Store(true)
+		w.plane.nudge()
+	default:
+		w.drop(c, dropSend)
+	}
+}

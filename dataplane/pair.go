@@ -1,0 +1,150 @@
+package dataplane
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"culvert/esp"
+)
+
+// pair is one Child SA pair: what an inbound SPI and a policy's slot point to. Published, it does not change, save the sequence numbers, the replay window and
+// what is atomic below. Keys are in the esp SAs alone.
+type pair struct {
+	sa       esp.ChildSA
+	in       *esp.Inbound  // nil: no such direction
+	out      *esp.Outbound // nil: no such direction
+	endpoint atomic.Pointer[esp.Endpoint]
+	mtu      atomic.Int32 // the largest inner packet that needs no outer fragments
+
+	turn  turnstile
+	spent atomic.Bool // sends no more: hard limit, or out of sequence numbers
+	stale atomic.Bool // a send was larger than the path's MTU: ask for it anew
+
+	lastIn   stamp
+	lastOut  stamp
+	drops    drops
+	toldIn   atomic.Bool // EventFirstInbound
+	toldSoft atomic.Bool // EventExpire, soft
+	toldHard atomic.Bool // EventExpire, hard
+	moved    atomic.Pointer[moved]
+}
+
+// stamp is when an SA last carried a packet: UnixNano of a worker's coarse clock; 0 is never.
+type stamp struct{ atomic.Int64 }
+
+// set writes only what is news, so that the workers' caches may share the line.
+func (s *stamp) set(now int64) {
+	if s.Load() != now {
+		s.Store(now)
+	}
+}
+
+func (s *stamp) time() time.Time {
+	if n := s.Load(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
+}
+
+// moved is the last EventPeerMoved of an SA.
+type moved struct {
+	remote netip.AddrPort
+	at     time.Time
+}
+
+// movedRepeat is how soon the same new address is told again, where the control plane did not follow.
+const movedRepeat = time.Second
+
+// innerMTU is the largest inner packet for a path MTU to where the pair's packets go.
+func (c *pair) innerMTU(path int) int {
+	ep := c.endpoint.Load()
+	return esp.InnerMTU(path, ep.Remote.Addr().Is6(), ep.Encap)
+}
+
+// mtuFor is the largest inner packet of an IP version that is sealed as it is. RFC 8200, Section 5: a link that cannot carry 1280 octets must fragment "at a layer below IPv6",
+// which is left to the outer IP.
+func (c *pair) mtuFor(version uint8) int {
+	mtu := int(c.mtu.Load())
+	if version == 6 {
+		return max(mtu, minIPv6MTU)
+	}
+	return mtu
+}
+
+// expireSoft says once that a soft limit is reached, in whichever direction comes to it first (RFC 4301, Section 4.4.2.1).
+func (p *Plane) expireSoft(c *pair) {
+	if !c.toldSoft.Swap(true) {
+		p.events.post(esp.Event{Kind: esp.EventExpire, ID: c.sa.ID, Policy: c.sa.Policy})
+	}
+}
+
+// expireHard ends the sending on a pair and says so.
+func (p *Plane) expireHard(c *pair) {
+	c.spent.Store(true)
+	if !c.toldHard.Swap(true) {
+		p.events.post(esp.Event{Kind: esp.EventExpire, ID: c.sa.ID, Policy: c.sa.Policy, Hard: true})
+	}
+}
+
+// authentic notes a packet that an SA's key has vouched for; newest says that its sequence number is the highest so far, so that a replayed or overtaken packet
+// moves nobody (RFC 7296, Section 2.23).
+func (p *Plane) authentic(c *pair, remote netip.AddrPort, encap, newest bool, now time.Time) {
+	if !c.toldIn.Load() && !c.toldIn.Swap(true) {
+		p.events.post(esp.Event{Kind: esp.EventFirstInbound, ID: c.sa.ID, Policy: c.sa.Policy})
+	}
+	if !newest || !encap {
+		return
+	}
+	ep := c.endpoint.Load()
+	if !ep.Encap || ep.Remote == remote {
+		return
+	}
+	if m := c.moved.Load(); m != nil && m.remote == remote && now.Sub(m.at) < movedRepeat {
+		return
+	}
+	c.moved.Store(&moved{remote, now})
+	p.events.post(esp.Event{Kind: esp.EventPeerMoved, ID: c.sa.ID, Policy: c.sa.Policy, Remote: remote})
+}
+
+// ChildStats is what a Child SA pair has done since it was installed.
+type ChildStats struct {
+	PacketsIn, PacketsOut uint64
+	BytesIn, BytesOut     uint64    // of inner packets
+	LastIn, LastOut       time.Time // zero: never
+	Drops                 map[string]uint64
+	MTU                   int // the largest inner packet that is sent unfragmented
+}
+
+// ChildStats are the counts of a pair that is installed. Any goroutine.
+func (p *Plane) ChildStats(id esp.ChildID) (ChildStats, bool) {
+	c := p.pairByID(id)
+	if c == nil {
+		return ChildStats{}, false
+	}
+	st := ChildStats{LastIn: c.lastIn.time(), LastOut: c.lastOut.time(), Drops: c.drops.snapshot(), MTU: int(c.mtu.Load())}
+	if c.in != nil {
+		used := c.in.Used()
+		st.PacketsIn, st.BytesIn = used.Packets, used.Octets
+	}
+	if c.out != nil {
+		used := c.out.Used()
+		st.PacketsOut, st.BytesOut = used.Packets, used.Octets
+	}
+	return st, true
+}
+
+// LastTraffic is when the pair's SAs last carried an authentic packet, to about a turn of a worker's loop; zero is never. Any goroutine.
+func (p *Plane) LastTraffic(id esp.ChildID) (in, out time.Time, ok bool) {
+	c := p.pairByID(id)
+	if c == nil {
+		return time.Time{}, time.Time{}, false
+	}
+	return c.lastIn.time(), c.lastOut.time(), true
+}
+
+func (p *Plane) pairByID(id esp.ChildID) *pair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pairs[id]
+}

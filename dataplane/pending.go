@@ -1,0 +1,193 @@
+package dataplane
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"culvert/esp"
+	"culvert/selector"
+	"culvert/tun"
+)
+
+// Bounds of the packets that are kept while a tunnel comes up. The first ones matter: a SYN, an echo request, a DNS query.
+const (
+	keepPackets    = 32 // of one policy
+	keepBytes      = 48 << 10
+	keepAllBytes   = 8 << 20 // of all policies
+	keepFor        = 30 * time.Second
+	acquireRepeat  = 60 * time.Second // an Acquire that nobody answers may be asked again
+	acquireBackoff = time.Second      // after a failure; the control plane has its own, longer ones
+)
+
+// kept is a packet that waits for an SA: a copy, of the worker that read it and will send it.
+type kept struct {
+	pkt    tun.Packet
+	flow   selector.Flow
+	since  time.Time
+	worker *worker
+}
+
+// waiting is a slot's share of the keeper.
+type waiting struct {
+	packets   []kept
+	bytes     int
+	gone      bool // the policy is no more: keep nothing
+	acquiring bool // an Acquire is posted and neither answered nor too old
+	flow      selector.Flow
+	asked     time.Time
+	notBefore time.Time // no new Acquire until then
+}
+
+// keeper keeps the first packets of policies that have no SA, and asks the control plane for one: one Acquire for each policy until it is answered.
+// Its lock is never taken while packets flow through SAs that exist.
+type keeper struct {
+	mu    sync.Mutex
+	bytes int
+	busy  map[*slot]struct{} // slots that have packets or an Acquire
+	post  func(esp.Event)
+}
+
+// verdict is what became of a packet for which there was no SA.
+type verdict uint8
+
+const (
+	keptIt   verdict = iota
+	refused          // full, or too soon after a failure
+	saExists         // one came between the look-up and the lock: try again
+)
+
+// keep takes a copy of a packet that no SA of s covers, and posts the Acquire if none is out.
+func (k *keeper) keep(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s.pick(flow) != nil { // activated before we had the lock: whoever did it will not look for us again
+		return saExists
+	}
+	wait := &s.wait
+	if wait.gone || w.now.Before(wait.notBefore) {
+		return refused
+	}
+	k.acquire(s, flow, w.now)
+	size := len(pkt.Data)
+	if len(wait.packets) >= keepPackets || wait.bytes+size > keepBytes || k.bytes+size > keepAllBytes {
+		return refused
+	}
+	c := kept{pkt: *pkt, flow: *flow, since: since, worker: w}
+	c.pkt.Data = append([]byte(nil), pkt.Data...)
+	wait.packets = append(wait.packets, c)
+	wait.bytes += size
+	k.bytes += size
+	return keptIt
+}
+
+// acquire posts an Acquire unless one is out.
+func (k *keeper) acquire(s *slot, flow *selector.Flow, now time.Time) {
+	wait := &s.wait
+	if wait.acquiring {
+		return
+	}
+	wait.acquiring, wait.flow, wait.asked = true, *flow, now
+	k.busy[s] = struct{}{}
+	k.post(esp.Event{Kind: esp.EventAcquire, Policy: s.policy, Flow: *flow})
+}
+
+// answered hands the kept packets of s to their workers if an SA that carries what was asked for is active by now. Those that it does not cover come
+// back and are asked for in their turn. An SA of the policy that is something else (a rekey of another flow's) is no answer.
+func (k *keeper) answered(s *slot) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s.wait.acquiring && s.pick(&s.wait.flow) == nil {
+		return
+	}
+	s.wait.acquiring = false
+	s.wait.notBefore = time.Time{}
+	for _, c := range k.take(s) {
+		c.worker.mail.put(c)
+	}
+}
+
+// failed drops the kept packets of s: what they wait for will not come.
+func (k *keeper) failed(s *slot, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.wait.acquiring = false
+	s.wait.notBefore = now.Add(acquireBackoff)
+	dropKept(k.take(s))
+}
+
+// forget drops what s has and takes no more, its policy being gone.
+func (k *keeper) forget(s *slot) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.wait.gone, s.wait.acquiring = true, false
+	dropKept(k.take(s))
+}
+
+// admit makes s one that packets are kept for, again.
+func (k *keeper) admit(s *slot) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.wait.gone = false
+}
+
+// take empties s.
+func (k *keeper) take(s *slot) []kept {
+	packets := s.wait.packets
+	k.bytes -= s.wait.bytes
+	s.wait.packets, s.wait.bytes = nil, 0
+	if !s.wait.acquiring {
+		delete(k.busy, s)
+	}
+	return packets
+}
+
+// tick drops what has been kept too long and gives up Acquires that nobody answered. The control goroutine calls it about once a second.
+func (k *keeper) tick(now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for s := range k.busy {
+		wait := &s.wait
+		if wait.acquiring && now.Sub(wait.asked) >= acquireRepeat {
+			wait.acquiring = false
+		}
+		if len(wait.packets) == 0 || now.Sub(wait.packets[0].since) >= keepFor {
+			dropKept(k.take(s))
+		}
+	}
+}
+
+// dropKept counts packets that were kept in vain.
+func dropKept(packets []kept) {
+	for _, c := range packets {
+		c.worker.tally.add(dropNoSA, 1)
+	}
+}
+
+// mailbox is where other goroutines leave packets for a worker to send.
+type mailbox struct {
+	wake func()
+	full atomic.Bool // something is in it: all that the worker looks at, once a turn
+
+	mu   sync.Mutex
+	list []kept
+}
+
+// put adds a packet, and wakes the worker if it may not know yet that there is something.
+func (m *mailbox) put(c kept) {
+	m.mu.Lock()
+	m.list = append(m.list, c)
+	m.mu.Unlock()
+	if !m.full.Swap(true) {
+		m.wake()
+	}
+}
+
+func (m *mailbox) take() []kept {
+	m.full.Store(false)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := m.list
+	m.list = nil
+	return list
+}

@@ -1,0 +1,135 @@
+// Package dataplane is the packet path: it classifies what comes from the TUN, seals it, sends it, and does the reverse for what comes from the peers.
+//
+//	          Plane: SPD (policies), SAD (inbound SPIs), pairs, events         control plane: InstallInbound, ActivateOutbound, ...
+//	                 |              |                                           daemon: SetPolicies, ChildStats, Counters
+//	worker 0:  TUN queue 0  <-->  classify, seal / open, check  <-->  port 0
+//	worker 1:  TUN queue 1  <-->            ...                 <-->  port 1
+//
+// A worker is one OS thread that owns a queue and a port and carries each packet from its read to its write itself, in both directions. What
+// the workers share they read through atomic pointers: they take no lock, allocate nothing and log nothing for a packet that an SA carries.
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
+	"culvert/selector"
+	"culvert/tun"
+)
+
+// Config is what a Plane is made of.
+type Config struct {
+	// Queues and Ports belong to the workers from Run on, one of each for one worker. Their owner closes them after Run has returned; a queue without a
+	// descriptor (FD() == -1), whose Read blocks, is closed by Run as it ends, since nothing else ends such a Read.
+	Queues []tun.Queue
+	Ports  []netio.Port
+
+	// PathMTU is the path MTU between two outer addresses as far as the system knows it; 0 is unknown. Nil: 1500. It may take its time: no worker calls it.
+	PathMTU func(local, remote netip.Addr) int
+	// OnIKE gets the IKE datagrams that came to the ports. It is called by any worker, must copy what it keeps, and must not block. Nil: dropped.
+	OnIKE func(r *netio.Received)
+	// MTU is the TUN's configured MTU; 0: computed from the SAs and set by SetMTU, which is then called by one goroutine of Run.
+	MTU    int
+	SetMTU func(int) error
+	Now    func() time.Time // nil: time.Now
+	Log    *slog.Logger     // nil: none
+}
+
+// Plane is the dataplane. Its methods may be called by any goroutine, before, during and after Run.
+type Plane struct {
+	cfg     Config
+	sad     *sad
+	spd     atomic.Pointer[selector.Table[*slot]]
+	events  *events
+	keeper  keeper
+	workers []*worker
+	tally   tally
+	kick    chan struct{} // one slot: the control goroutine has something to look at
+	tunMTU  int           // as last set; the control goroutine's
+	started atomic.Bool
+
+	mu        sync.Mutex
+	pairs     map[esp.ChildID]*pair
+	slots     map[esp.Policy]*slot
+	lastOrder uint64
+	mtus      map[int]int // how many SAs have which inner MTU
+}
+
+// errRun is what a second Run gets.
+var errRun = errors.New("dataplane: already run")
+
+// New makes a Plane with an empty SPD: it drops everything. It opens nothing but what it needs to wake its workers; that is closed when Run ends.
+func New(cfg Config) (*Plane, error) {
+	if len(cfg.Queues) == 0 || len(cfg.Queues) != len(cfg.Ports) {
+		return nil, fmt.Errorf("dataplane: %d TUN queues and %d ports: each worker needs one of each", len(cfg.Queues), len(cfg.Ports))
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Plane{
+		cfg:    cfg,
+		sad:    newSAD(),
+		events: newEvents(),
+		kick:   make(chan struct{}, 1),
+		pairs:  make(map[esp.ChildID]*pair),
+		slots:  make(map[esp.Policy]*slot),
+		mtus:   make(map[int]int),
+	}
+	p.keeper.busy, p.keeper.post = make(map[*slot]struct{}), p.events.post
+	p.spd.Store(selector.NewTable[*slot](nil))
+	for i := range cfg.Queues {
+		p.workers = append(p.workers, newWorker(p, cfg.Queues[i], cfg.Ports[i]))
+	}
+	return p, nil
+}
+
+// Run carries packets until ctx ends, or a queue or port does, which is the error it returns. It returns after every goroutine that it started has ended.
+// It can be called once.
+func (p *Plane) Run(ctx context.Context) error {
+	if !p.started.CompareAndSwap(false, true) {
+		return errRun
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failures := make(chan error, len(p.workers)) // one each at most
+	var wg sync.WaitGroup
+	for _, w := range p.workers {
+		if err := w.setUp(); err != nil {
+			failures <- err
+			cancel()
+			break
+		}
+		wg.Go(func() {
+			if err := w.run(); err != nil {
+				failures <- err
+				cancel()
+			}
+		})
+	}
+	wg.Go(func() { p.control(ctx) })
+	<-ctx.Done()
+	for _, w := range p.workers {
+		w.stop()
+	}
+	wg.Wait()
+	for _, w := range p.workers {
+		w.tearDown()
+	}
+	select {
+	case err := <-failures:
+		return err
+	default:
+		return nil
+	}
+}

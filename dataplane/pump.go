@@ -1,0 +1,89 @@
+package dataplane
+
+import (
+	"sync/atomic"
+
+	"culvert/tun"
+)
+
+// pump makes a queue whose Read blocks (utun by its library has no descriptor to poll) look like one that does not: a goroutine reads ahead. It costs a
+// copy and a change of threads for each packet, on systems where there is no better.
+type pump struct {
+	tun.Queue // writes go straight through
+	full      chan pumped
+	free      chan []byte
+	wake      func()
+	asleep    atomic.Bool // the worker is about to sleep or does
+	ended     atomic.Bool // the queue's end, which Read will tell when full is empty
+	done      chan struct{}
+	err       error // why; set before ended
+}
+
+type pumped struct {
+	buf []byte
+	pkt tun.Packet
+}
+
+// pumpDepth is how many packets are read ahead.
+const pumpDepth = 16
+
+// newPump starts the goroutine. It ends when the queue's Read fails, or by stop.
+func newPump(q tun.Queue, wake func()) *pump {
+	p := &pump{Queue: q, full: make(chan pumped, pumpDepth), free: make(chan []byte, pumpDepth), wake: wake, done: make(chan struct{})}
+	for range pumpDepth {
+		p.free <- make([]byte, tunHeadroom+tun.MaxPacket+tunTailroom)
+	}
+	go p.run()
+	return p
+}
+
+func (p *pump) run() {
+	defer close(p.done)
+	defer p.wakeUp()
+	for buf := range p.free {
+		item := pumped{buf: buf}
+		if p.err = p.Queue.Read(buf, tunHeadroom, &item.pkt); p.err != nil {
+			p.ended.Store(true)
+			return
+		}
+		p.full <- item // there are no more items than places
+		p.wakeUp()
+	}
+}
+
+func (p *pump) wakeUp() {
+	if p.asleep.Load() {
+		p.wake()
+	}
+}
+
+// Read implements tun.Queue without blocking.
+func (p *pump) Read(buf []byte, headroom int, pkt *tun.Packet) error {
+	select {
+	case item := <-p.full:
+		*pkt = item.pkt
+		pkt.Data = buf[headroom : headroom+copy(buf[headroom:], item.pkt.Data)]
+		p.free <- item.buf
+		return nil
+	default:
+		if p.ended.Load() && len(p.full) == 0 {
+			return p.err
+		}
+		return tun.ErrWouldBlock
+	}
+}
+
+// mayWait is asked before the worker sleeps: from here on the goroutine wakes it, if there is nothing yet.
+func (p *pump) mayWait() bool {
+	p.asleep.Store(true)
+	return len(p.full) == 0 && !p.ended.Load()
+}
+
+func (p *pump) awake() { p.asleep.Store(false) }
+
+// stop closes the queue and waits for the goroutine. The worker has ended.
+func (p *pump) stop() {
+	p.Queue.Close()
+	close(p.free)
+	<-p.done
+}

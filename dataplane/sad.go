@@ -1,0 +1,205 @@
+package dataplane
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// The SAD (RFC 4301, Section 4.4.2) finds an inbound SA by its SPI alone. We choose the SPIs, so the low bits of one are its place in the table: a
+// look-up is one load and one compare, at any number of SAs. The other bits are random, so that an SPI is not guessed and is not soon used again.
+//
+//	SPI   rrrrrrrrrrrrrrrrrrrr ssssssssssss    table.slots[s] -> pair, whose SPI must be the whole one
+//
+// When the table doubles, one more of the random bits becomes part of the place. Two SPIs that differed in the old places differ in the new ones, so
+// nobody has to move aside.
+const (
+	sadMinSlots = 1 << 8
+	sadMaxSlots = 1 << 20
+	// minSPI: RFC 4303, Section 2.1: "the values in the range 1 through 255 are reserved by the IANA"; 0 is for local use.
+	minSPI = 256
+)
+
+// errSADFull is AllocSPI's when every slot is taken.
+var errSADFull = errors.New("dataplane: no free SPI: too many security associations")
+
+// sad is the table and its bookkeeping. find may be called by any worker at any time; the rest takes the lock.
+type sad struct {
+	table   atomic.Pointer[sadTable]
+	foreign atomic.Pointer[map[uint32]*pair] // SPIs that we did not choose and whose slot was taken; nil: none
+
+	mu     sync.Mutex
+	random io.Reader
+	taken  []uint32 // by slot: the SPI that was handed out or claimed, 0 if free
+	count  int      // of taken slots
+}
+
+type sadTable struct {
+	mask  uint32
+	slots []atomic.Pointer[pair]
+}
+
+func newSAD() *sad {
+	s := &sad{random: rand.Reader, taken: make([]uint32, sadMinSlots)}
+	s.table.Store(newSADTable(sadMinSlots))
+	return s
+}
+
+func newSADTable(slots int) *sadTable {
+	return &sadTable{mask: uint32(slots - 1), slots: make([]atomic.Pointer[pair], slots)}
+}
+
+// find is the pair whose inbound SA has the SPI, or nil.
+func (s *sad) find(spi uint32) *pair {
+	t := s.table.Load()
+	if p := t.slots[spi&t.mask].Load(); p != nil && p.sa.SPIIn == spi {
+		return p
+	}
+	if m := s.foreign.Load(); m != nil {
+		return (*m)[spi]
+	}
+	return nil
+}
+
+// alloc hands out an SPI whose slot is free.
+func (s *sad) alloc() (uint32, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count*2 >= len(s.taken) && len(s.taken) < sadMaxSlots {
+		s.grow()
+	}
+	if s.count >= len(s.taken) {
+		return 0, errSADFull
+	}
+	for {
+		var b [4]byte
+		if _, err := io.ReadFull(s.random, b[:]); err != nil {
+			return 0, fmt.Errorf("dataplane: choosing an SPI: %w", err)
+		}
+		spi := s.nearestFree(binary.BigEndian.Uint32(b[:]))
+		if spi < minSPI || s.isForeign(spi) {
+			continue
+		}
+		s.taken[spi&s.mask()] = spi
+		s.count++
+		return spi, nil
+	}
+}
+
+// nearestFree is spi with its slot moved on to the first free one. There is one.
+func (s *sad) nearestFree(spi uint32) uint32 {
+	mask := s.mask()
+	slot := spi & mask
+	for s.taken[slot] != 0 {
+		slot = (slot + 1) & mask
+	}
+	return spi&^mask | slot
+}
+
+func (s *sad) mask() uint32 { return uint32(len(s.taken) - 1) }
+
+func (s *sad) isForeign(spi uint32) bool {
+	m := s.foreign.Load()
+	if m == nil {
+		return false
+	}
+	_, ok := (*m)[spi]
+	return ok
+}
+
+// grow doubles the table. Look-ups go on in the old one until the new one is whole.
+func (s *sad) grow() {
+	old := s.table.Load()
+	taken := make([]uint32, 2*len(s.taken))
+	table := newSADTable(len(taken))
+	for slot, spi := range s.taken {
+		if spi == 0 {
+			continue
+		}
+		taken[spi&table.mask] = spi
+		table.slots[spi&table.mask].Store(old.slots[slot].Load())
+	}
+	s.taken = taken
+	s.table.Store(table)
+}
+
+// free gives back an SPI that was handed out and never installed.
+func (s *sad) free(spi uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slot := spi & s.mask()
+	if spi == 0 || s.taken[slot] != spi || s.table.Load().slots[slot].Load() != nil {
+		return
+	}
+	s.taken[slot] = 0
+	s.count--
+}
+
+// install makes p's inbound SA live. Its SPI was handed out by alloc, or is an operator's own (manual keys), which claims its slot if that is free
+// and else stands in a map beside the table.
+func (s *sad) install(p *pair) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	spi := p.sa.SPIIn
+	if spi < minSPI {
+		return fmt.Errorf("dataplane: inbound SPI %#x is reserved (RFC 4303, Section 2.1)", spi)
+	}
+	if s.find(spi) != nil {
+		return fmt.Errorf("dataplane: inbound SPI %#x is in use", spi)
+	}
+	slot := spi & s.mask()
+	if s.taken[slot] == 0 {
+		s.taken[slot] = spi
+		s.count++
+	}
+	if s.taken[slot] == spi {
+		s.table.Load().slots[slot].Store(p)
+		return nil
+	}
+	s.changeForeign(func(m map[uint32]*pair) { m[spi] = p })
+	return nil
+}
+
+// remove ends p's inbound SA and frees its SPI.
+func (s *sad) remove(p *pair) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	spi := p.sa.SPIIn
+	slot := spi & s.mask()
+	if s.table.Load().slots[slot].Load() == p {
+		s.table.Load().slots[slot].Store(nil)
+		s.taken[slot] = 0
+		s.count--
+		return
+	}
+	if m := s.foreign.Load(); m != nil && (*m)[spi] == p {
+		s.changeForeign(func(m map[uint32]*pair) { delete(m, spi) })
+	}
+}
+
+// changeForeign publishes a changed copy of the side map. Only manual keys ever come here, so it is small.
+func (s *sad) changeForeign(change func(map[uint32]*pair)) {
+	m := make(map[uint32]*pair)
+	if old := s.foreign.Load(); old != nil {
+		for spi, p := range *old {
+			m[spi] = p
+		}
+	}
+	change(m)
+	if len(m) == 0 {
+		s.foreign.Store(nil)
+		return
+	}
+	s.foreign.Store(&m)
+}
+
+// AllocSPI chooses an inbound SPI: unpredictable, free, never 0 to 255. It is the caller's until FreeSPI, or RemoveSA of the pair it was installed with.
+// Any goroutine.
+func (p *Plane) AllocSPI() (uint32, error) { return p.sad.alloc() }
+
+// FreeSPI gives back an SPI that was never installed; any other is left alone. Any goroutine.
+func (p *Plane) FreeSPI(spi uint32) { p.sad.free(spi) }

@@ -1,0 +1,83 @@
+package dataplane
+
+import (
+	"culvert/esp"
+	"culvert/tun"
+)
+
+// sealSuper seals the segments of a super-packet one behind the other into the send buffer, each out of the read buffer, and sends them in as few calls as there can
+// be: the sequence numbers are reserved at once, the payload is not copied.
+//
+//	tunBuf:   | hdr | payload 0 | hdr over its end | payload 1 | ...         made by tun.Segmenter, segment by segment
+//	sendBuf:  | ESP | sealed 0       | ICV | ESP | sealed 1       | ICV |    all of one size but the last
+func (w *worker) sealSuper(c *pair, pkt *tun.Packet) bool {
+	if w.segments.Reset(pkt) != nil {
+		w.tally.add(dropBadPacket, 1)
+		return true
+	}
+	n := w.segments.Len()
+	seq, ok := w.reserve(c, n, len(pkt.Data)+(n-1)*int(pkt.HdrLen))
+	if !ok {
+		return false
+	}
+	used, count, size := 0, 0, 0 // of the send buffer
+	end := int(pkt.HdrLen)       // of the segment in hand, in the super-packet
+	for inner := w.segments.Next(); inner != nil; inner = w.segments.Next() {
+		if count == maxSegments || used+esp.SealedLen(len(inner)) > maxSendBytes {
+			w.sendRun(c, used, count, size)
+			used, count = 0, 0
+		}
+		end += len(inner) - int(pkt.HdrLen)
+		sealed := c.out.Seal(&w.scratch, w.sendBuf[used:], seq, withTailroom(inner, pkt.Data, end), w.next)
+		if count == 0 {
+			size = len(sealed)
+		}
+		seq++
+		used += len(sealed)
+		count++
+	}
+	w.sendRun(c, used, count, size)
+	w.useTicket()
+	return true
+}
+
+// withTailroom is inner, which ends at data[:end], with what lies behind it in reach: Seal borrows these octets for the trailer, where it would otherwise have to copy the
+// payload.
+func withTailroom(inner, data []byte, end int) []byte {
+	if end < len(inner) || end > len(data) {
+		return inner
+	}
+	if same := data[end-len(inner) : end]; &same[0] == &inner[0] {
+		return same
+	}
+	return inner
+}
+
+// sendRun sends count sealed packets of size octets, of which the last may be shorter.
+func (w *worker) sendRun(c *pair, used, count, size int) {
+	if count <= 1 {
+		size = 0
+	}
+	w.sendSealed(c, w.sendBuf[:used], size)
+}
+
+// sealSuperFragments sends a super-packet whose segments are too large and may be fragmented: as if each had come alone. It always reports true: what
+// was sent before an SA's end cannot be sent again.
+func (w *worker) sealSuperFragments(c *pair, pkt *tun.Packet, mtu int) bool {
+	if w.segments.Reset(pkt) != nil {
+		w.tally.add(dropBadPacket, 1)
+		return true
+	}
+	for inner := w.segments.Next(); inner != nil; inner = w.segments.Next() {
+		ok := true
+		if len(inner) <= mtu {
+			ok = w.sealOne(c, inner)
+		} else {
+			ok = w.sealFragments(c, inner, w.hdr.HeaderLen, mtu)
+		}
+		if !ok {
+			return true
+		}
+	}
+	return true
+}

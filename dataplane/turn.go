@@ -1,0 +1,119 @@
+package dataplane
+
+import (
+	"runtime"
+	"sync/atomic"
+)
+
+// turnstile keeps one SA's packets in the order of their sequence numbers when several workers send on it: a peer's replay window may be as small as 32
+// packets (RFC 4303, Section 3.4.3). The sequence numbers are the tickets. Workers reserve, and seal at the same time, each at its own pace; then each
+// waits until what was reserved before its own has been sent. With one worker nobody looks at it.
+//
+// The alternative, one worker that owns an SA and sends for all, would copy packets between cores and make that core the limit.
+type turnstile struct {
+	_    [cacheLine]byte
+	next atomic.Uint64 // the sequence number whose turn it is to be sent
+	_    [cacheLine]byte
+}
+
+// held is a turn that a worker has used and not yet passed on: its port may hold the datagrams back until Flush.
+type held struct {
+	turn *turnstile
+	next uint64
+}
+
+// A worker keeps the turns of so many SAs, and through so many octets, until it flushes: small packets leave in batches, while another worker does not wait for longer than
+// a super-packet takes.
+const (
+	maxHeld      = 16
+	maxHeldBytes = 64 << 10
+)
+
+// spins is how often a waiting worker looks before it lets other threads run. What it waits for is the sealing of a super-packet at most.
+const spins = 64
+
+// ticket is a worker's reserved and not yet sent sequence numbers.
+type ticket struct {
+	turn        *turnstile // nil: none
+	first, next uint64
+	called      bool // it is our turn
+}
+
+// takeTicket notes the reservation of n sequence numbers.
+func (w *worker) takeTicket(c *pair, first uint64, n int) {
+	if w.shared {
+		w.ticket = ticket{turn: &c.turn, first: first, next: first + uint64(n)}
+	}
+}
+
+// awaitTurn returns when it is the ticket's turn to send.
+func (w *worker) awaitTurn() {
+	if t := &w.ticket; t.turn != nil && !t.called {
+		w.await(t.turn, t.first)
+		t.called = true
+	}
+}
+
+// useTicket is called when all that the ticket is for has been given to the port.
+func (w *worker) useTicket() {
+	t := &w.ticket
+	if t.turn == nil {
+		return
+	}
+	w.hold(t.turn, t.next)
+	*t = ticket{}
+	if w.heldBytes >= maxHeldBytes {
+		w.flush()
+	}
+}
+
+// giveUpTicket lets the others go on when what the ticket was for will never be sent.
+func (w *worker) giveUpTicket() {
+	w.awaitTurn()
+	w.useTicket()
+}
+
+// await returns when it is first's turn. A worker never waits while it holds turns of its own: two workers could wait for each other.
+func (w *worker) await(t *turnstile, first uint64) {
+	for i := range w.held[:w.holds] {
+		if w.held[i].turn == t && w.held[i].next == first {
+			return
+		}
+	}
+	if t.next.Load() == first && w.holds < maxHeld {
+		return
+	}
+	w.flush()
+	for n := 0; t.next.Load() != first; n++ {
+		if n >= spins {
+			runtime.Gosched()
+		}
+	}
+}
+
+// hold notes that all up to next has been given to the port. The turn is passed on by flush.
+func (w *worker) hold(t *turnstile, next uint64) {
+	for i := range w.held[:w.holds] {
+		if w.held[i].turn == t {
+			w.held[i].next = next
+			return
+		}
+	}
+	w.held[w.holds] = held{t, next}
+	w.holds++
+}
+
+// flush sends what the port holds back and passes on all turns.
+func (w *worker) flush() {
+	if w.unflushed {
+		w.unflushed = false
+		if err := w.port.Flush(); err != nil {
+			w.tally.add(dropSend, 1)
+		}
+	}
+	for i := range w.held[:w.holds] {
+		w.held[i].turn.next.Store(w.held[i].next)
+		w.held[i] = held{}
+	}
+	w.holds, w.heldBytes = 0, 0
+}

@@ -1,0 +1,255 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
+	"culvert/selector"
+	"culvert/tun"
+)
+
+// Room around a packet that was read from the TUN: in front for the device's own header (virtio-net; the ESP header is written in the send buffer, not here), behind for the
+// ESP trailer.
+const (
+	tunHeadroom = 16
+	tunTailroom = 64
+	maxDatagram = 65535
+
+	// batch is how much one direction may do before it is the other's turn: reads, and octets of super-packets.
+	batch      = 64
+	batchBytes = 512 << 10
+
+	// futileTurns is how often in a row a worker may be woken by a descriptor that gives nothing (an error that reading does not clear, a device that is
+	// down) before it pauses between looks, so that it never spins.
+	futileTurns = 8
+	futilePause = 20 * time.Millisecond
+)
+
+// worker is one locked OS thread with the queue and the port that are its own. Everything in it belongs to that thread, save what is atomic or has a lock.
+type worker struct {
+	plane    *Plane
+	queue    tun.Queue
+	pump     *pump // around a queue without a descriptor
+	port     netio.Port
+	sleeper  sleeper
+	mail     mailbox
+	stopping atomic.Bool
+	tally    tally
+	shared   bool // other workers may send on the same SAs
+
+	now     time.Time // the coarse clock: of this turn of the loop
+	nowNano int64
+
+	read    tun.Packet      // as read from the queue
+	hdr     selector.Packet // the packet in hand
+	recv    netio.Received
+	send    netio.Outgoing
+	write   tun.Packet
+	pieces  [1][]byte
+	tunBuf  []byte
+	recvBuf []byte
+	sendBuf []byte
+	fragBuf []byte
+	icmpBuf []byte
+
+	scratch  esp.Scratch
+	segments tun.Segmenter
+	tos      uint8 // outer, of the packet in hand
+	next     uint8 // its ESP next header
+
+	ticket    ticket
+	held      [maxHeld]held
+	holds     int
+	heldBytes int
+	unflushed bool // the port may hold datagrams back
+
+	icmpSecond int64
+	icmpLeft   int
+
+	woken  bool // the last sleep ended because there was something to read, it was said
+	futile int  // how often in a row there was nothing
+}
+
+func newWorker(p *Plane, q tun.Queue, port netio.Port) *worker {
+	w := &worker{
+		plane:   p,
+		queue:   q,
+		port:    port,
+		shared:  len(p.cfg.Queues) > 1,
+		tunBuf:  make([]byte, tunHeadroom+tun.MaxPacket+tunTailroom),
+		recvBuf: make([]byte, maxDatagram+tunTailroom),
+		sendBuf: make([]byte, sendSpace),
+		fragBuf: make([]byte, 0, maxDatagram+tunTailroom),
+		icmpBuf: make([]byte, 0, icmpQuote6),
+	}
+	w.mail.wake = w.sleeper.wake
+	return w
+}
+
+// setUp makes what run needs.
+func (w *worker) setUp() error {
+	fds := w.port.FDs()
+	fd := w.queue.FD()
+	if fd >= 0 {
+		fds = append([]int{fd}, fds...)
+	}
+	if err := w.sleeper.open(fds); err != nil {
+		return err
+	}
+	if fd < 0 {
+		w.pump = newPump(w.queue, w.sleeper.wake)
+		w.queue = w.pump
+	}
+	return nil
+}
+
+// tearDown frees what setUp made. run has ended.
+func (w *worker) tearDown() {
+	if w.pump != nil {
+		w.pump.stop()
+	}
+	w.sleeper.close()
+}
+
+// stop makes run end soon. Any goroutine.
+func (w *worker) stop() {
+	w.stopping.Store(true)
+	w.sleeper.wake()
+}
+
+// run is the loop: both directions in turn, a batch of each, and sleep when both are dry. It returns why it cannot go on, or nil after stop.
+func (w *worker) run() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for !w.stopping.Load() {
+		busy, err := w.turnAround()
+		if busy {
+			w.futile, w.woken = 0, false
+		}
+		if err == nil && !busy {
+			err = w.sleep()
+		}
+		if err != nil && !w.stopping.Load() {
+			return err
+		}
+	}
+	return nil
+}
+
+// turnAround is one turn of the loop. A panic over a packet loses that packet and no more.
+func (w *worker) turnAround() (busy bool, err error) {
+	defer w.recoverPacket()
+	w.now = w.plane.cfg.Now()
+	w.nowNano = w.now.UnixNano()
+	if w.mail.full.Load() {
+		w.sendMail()
+	}
+	out, err := w.drainTUN()
+	w.flush()
+	if err != nil {
+		return false, err
+	}
+	in, err := w.drainPort()
+	return out || in, err
+}
+
+// recoverPacket keeps the process alive after a bug, and other workers from waiting for a turn that would never be passed on.
+func (w *worker) recoverPacket() {
+	r := recover()
+	if r == nil {
+		return
+	}
+	w.tally.add(countPanic, 1)
+	w.plane.cfg.Log.Error("panic over a packet", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	w.giveUpTicket()
+	w.flush()
+}
+
+// drainTUN carries what the TUN has, up to a batch, to the port.
+func (w *worker) drainTUN() (busy bool, err error) {
+	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
+		err := w.queue.Read(w.tunBuf, tunHeadroom, &w.read)
+		if errors.Is(err, tun.ErrWouldBlock) {
+			return n > 0, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("dataplane: the TUN device is gone: %w", err)
+		}
+		octets += len(w.read.Data)
+		w.outbound(&w.read, w.now)
+	}
+	return true, nil
+}
+
+// drainPort carries what the port has, up to a batch, to the TUN.
+func (w *worker) drainPort() (busy bool, err error) {
+	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
+		err := w.port.Recv(w.recvBuf, &w.recv)
+		if errors.Is(err, netio.ErrWouldBlock) {
+			return n > 0, nil
+		}
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
+			return false, fmt.Errorf("dataplane: the port is closed: %w", err)
+		}
+		if err != nil { // an ICMP error of an earlier send, an interface that is down
+			w.tally.add(countRecvError, 1)
+			return n > 0, nil
+		}
+		octets += len(w.recv.Data)
+		w.received(&w.recv)
+	}
+	return true, nil
+}
+
+// received sorts what came.
+func (w *worker) received(r *netio.Received) {
+	switch r.Kind {
+	case netio.ESP:
+		w.inbound(r)
+	case netio.IKE:
+		w.tally.add(countIKE, 1)
+		if w.plane.cfg.OnIKE != nil {
+			w.plane.cfg.OnIKE(r)
+		}
+	default:
+		w.tally.add(countKeepalive, 1)
+	}
+}
+
+// sendMail sends packets that were kept until their SA came.
+func (w *worker) sendMail() {
+	for _, c := range w.mail.take() {
+		pkt := c.pkt
+		pkt.Data = w.tunBuf[tunHeadroom : tunHeadroom+copy(w.tunBuf[tunHeadroom:], c.pkt.Data)]
+		w.outbound(&pkt, c.since)
+	}
+}
+
+// sleep waits for something to do. Mail that was put and a stop that was called before it end it at once.
+func (w *worker) sleep() error {
+	if w.pump != nil {
+		defer w.pump.awake()
+		if !w.pump.mayWait() {
+			return nil
+		}
+	}
+	if w.woken {
+		w.futile++
+	}
+	w.woken = false
+	if w.futile >= futileTurns {
+		w.futile = 0
+		return w.sleeper.pause(futilePause)
+	}
+	woken, err := w.sleeper.sleep()
+	w.woken = woken
+	return err
+}
