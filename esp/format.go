@@ -81,11 +81,12 @@ type Scratch struct {
 	spare [8]byte
 }
 
-// prepare makes the nonce and the additional data of one packet.
-func (s *Scratch) prepare(k *keyed, seq uint64, iv []byte) (nonce, aad []byte) {
+// prepare makes the nonce and the additional data of the packet with this header, all of which it authenticates.
+func (s *Scratch) prepare(k *keyed, seq uint64, header []byte) (nonce, aad []byte) {
+	h := (*[Headroom]byte)(header)
 	*(*[saltLen]byte)(s.nonce[:]) = k.salt
-	*(*[IVLen]byte)(s.nonce[saltLen:]) = [IVLen]byte(iv)
-	binary.BigEndian.PutUint32(s.aad[:], k.spi)
+	*(*[IVLen]byte)(s.nonce[saltLen:]) = [IVLen]byte(h[HeaderLen:])
+	*(*[4]byte)(s.aad[:]) = [4]byte(h[:])
 	if k.esn {
 		// RFC 4106, Section 5: SPI, then all 64 bits of the sequence number, of which the high half is not sent.
 		binary.BigEndian.PutUint64(s.aad[4:], seq)

@@ -73,7 +73,7 @@ func (in *Inbound) Count(packets, octets int) (soft, hard bool) {
 	return soft, p > in.limits.hardPackets || o > in.limits.hardOctets
 }
 
-// Open opens pkt, which begins with the ESP header and whose SPI the caller has compared, in place. On an error the octets of pkt behind
+// Open opens pkt, which begins with the ESP header and is of this SA by its SPI, in place. On an error the octets of pkt behind
 // the IV are undefined, and unless the packet was authentic (ErrPadding, ErrDummy, and ErrReplay for the loser of a race) nothing of the SA has changed.
 func (in *Inbound) Open(s *Scratch, pkt []byte) (Plain, error) {
 	if len(pkt) < minSealed {
@@ -84,16 +84,17 @@ func (in *Inbound) Open(s *Scratch, pkt []byte) (Plain, error) {
 	if in.esn {
 		seq = in.window.sequence(uint32(seq))
 	}
-	if !in.window.check(seq) {
+	place, ok := in.window.check(seq)
+	if !ok {
 		return Plain{}, ErrReplay
 	}
-	nonce, aad := s.prepare(&in.keyed, seq, pkt[HeaderLen:Headroom])
+	nonce, aad := s.prepare(&in.keyed, seq, pkt)
 	text := pkt[Headroom:]
 	text, err := in.aead.Open(text[:0], nonce, text, aad)
 	if err != nil {
 		return Plain{}, ErrICV
 	}
-	first, highest := in.window.accept(seq)
+	first, highest := in.window.accept(place)
 	if !first {
 		return Plain{}, ErrReplay // another goroutine has just opened the same packet
 	}

@@ -90,7 +90,7 @@ func (o *Outbound) seal(s *Scratch, dst []byte, seq, iv uint64, payload []byte, 
 	binary.BigEndian.PutUint32(dst, o.spi)
 	binary.BigEndian.PutUint32(dst[4:], uint32(seq))
 	binary.BigEndian.PutUint64(dst[HeaderLen:], iv)
-	nonce, aad := s.prepare(&o.keyed, seq, dst[HeaderLen:Headroom])
+	nonce, aad := s.prepare(&o.keyed, seq, dst)
 
 	size := padded(n)
 	inPlace := n == 0 || &dst[Headroom] == &payload[0]

@@ -61,51 +61,54 @@ func seen(word, value uint64) bool {
 // stale says whether seq is below the window that ends with top.
 func (w *window) stale(seq, top uint64) bool { return seq < top && top-seq >= w.size }
 
+// place is where a sequence number's bit is: found by check, used by accept.
+type place struct {
+	seq   uint64
+	word  *atomic.Uint64 // nil without a window
+	value uint64         // of word, if seq's bit alone were set
+}
+
 // check says whether seq may be accepted, as far as can be told before the packet is authentic. It changes nothing.
-func (w *window) check(seq uint64) bool {
+func (w *window) check(seq uint64) (p place, ok bool) {
+	p.seq = seq
 	if w.size == 0 {
-		return true
+		return p, true
 	}
 	// RFC 4303, Section 3.3.3: the first packet has number 1, so that 0 is never sent.
 	if seq == 0 || w.stale(seq, w.top.Load()) {
-		return false
+		return p, false
 	}
-	word, value := w.slot(seq)
-	return !seen(word.Load(), value)
+	p.word, p.value = w.slot(seq)
+	return p, !seen(p.word.Load(), p.value)
 }
 
-// accept takes the sequence number of an authentic packet, and says whether it was the first to do so, and whether it is the highest so far.
-func (w *window) accept(seq uint64) (first, highest bool) {
-	if w.size != 0 && !w.mark(seq) {
+// accept takes the checked sequence number of an authentic packet, and says whether it was the first to do so, and whether it is the highest so far.
+func (w *window) accept(p place) (first, highest bool) {
+	top := w.top.Load()
+	if p.word != nil && (w.stale(p.seq, top) || !p.mark()) {
 		return false, false
 	}
-	for {
-		top := w.top.Load()
-		if seq <= top {
-			return true, false
-		}
-		if w.top.CompareAndSwap(top, seq) {
+	for p.seq > top {
+		if w.top.CompareAndSwap(top, p.seq) {
 			return true, true
 		}
+		top = w.top.Load()
 	}
+	return true, false
 }
 
-// mark sets the bit of seq, and says whether it did.
-func (w *window) mark(seq uint64) bool {
-	if seq == 0 || w.stale(seq, w.top.Load()) {
-		return false
-	}
-	word, value := w.slot(seq)
+// mark sets the bit, and says whether it was this call that did.
+func (p *place) mark() bool {
 	for {
-		old := word.Load()
-		if seen(old, value) {
+		old := p.word.Load()
+		if seen(old, p.value) {
 			return false
 		}
-		now := value
-		if old>>32 == value>>32 {
+		now := p.value
+		if old>>32 == p.value>>32 {
 			now |= old
 		}
-		if word.CompareAndSwap(old, now) {
+		if p.word.CompareAndSwap(old, now) {
 			return true
 		}
 	}
