@@ -268,3 +268,26 @@ func BenchmarkChange(b *testing.B) {
 		})
 	}
 }
+
+// One entry may have several selectors for one network; an invalid one is no rule.
+func TestTableEntryWithOneNetworkTwice(t *testing.T) {
+	e := Entry[int]{Order: 5, Local: []Selector{All(false)}, Remote: append(mustParseAll(t, "10.2.0.0/16 tcp/80", "10.2.0.0/16 udp/53"), Selector{}), Value: 1}
+	other := Entry[int]{Order: 6, Local: e.Local, Remote: mustParseAll(t, "10.2.0.0/16"), Value: 2}
+	for _, table := range []*Table[int]{NewTable([]Entry[int]{other, e}), NewTable[int](nil).With(other).With(e), NewTable[int](nil).With(e).With(other)} {
+		for _, step := range []struct {
+			table          *Table[int]
+			web, name, ssh int
+		}{{table, 1, 1, 2}, {table.Without(e), 2, 2, 2}, {table.Without(other), 1, 1, 0}} {
+			for _, c := range []struct {
+				proto uint8
+				port  uint16
+				want  int
+			}{{ProtoTCP, 80, step.web}, {ProtoUDP, 53, step.name}, {ProtoTCP, 22, step.ssh}} {
+				f := Flow{Src: netip.MustParseAddr("10.1.0.1"), Dst: netip.MustParseAddr("10.2.0.1"), Protocol: c.proto, DstPort: c.port}
+				if got, ok := step.table.Lookup(&f); got != c.want || ok != (c.want != 0) {
+					t.Errorf("%d/%d: %d, %v, want %d", c.proto, c.port, got, ok, c.want)
+				}
+			}
+		}
+	}
+}
