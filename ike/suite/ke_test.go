@@ -1,0 +1,169 @@
+package suite
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"encoding/json"
+	"os"
+	"slices"
+	"testing"
+
+	"culvert/ike/wire"
+)
+
+var allGroups = []wire.TransformID{
+	wire.GroupX25519, wire.GroupECP256, wire.GroupECP384, wire.GroupECP521,
+	wire.GroupMODP2048, wire.GroupMODP3072, wire.GroupMODP4096, wire.GroupMODP6144, wire.GroupMODP8192,
+}
+
+// TestECPVectors has the exchanges of RFC 5903, Section 8, from the private values to the shared secret.
+func TestECPVectors(t *testing.T) {
+	curves := map[string]ecdh.Curve{"ecp256": ecdh.P256(), "ecp384": ecdh.P384(), "ecp521": ecdh.P521()}
+	var vectors []struct{ Group, I, GI, R, GR, Shared string }
+	readJSON(t, "testdata/rfc5903.json", &vectors)
+	for _, v := range vectors {
+		i, r := ecdhFrom(t, curves[v.Group], unhex(t, v.I), true), ecdhFrom(t, curves[v.Group], unhex(t, v.R), true)
+		checkExchange(t, v.Group, i, r, unhex(t, v.GI), unhex(t, v.GR), unhex(t, v.Shared))
+	}
+}
+
+// TestX25519Vector is RFC 7748, Section 6.1.
+func TestX25519Vector(t *testing.T) {
+	a := ecdhFrom(t, ecdh.X25519(), unhex(t, "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"), false)
+	b := ecdhFrom(t, ecdh.X25519(), unhex(t, "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"), false)
+	checkExchange(t, "x25519", a, b,
+		unhex(t, "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"),
+		unhex(t, "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"),
+		unhex(t, "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"))
+}
+
+func readJSON(t testing.TB, name string, to any) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, to); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+func ecdhFrom(t *testing.T, curve ecdh.Curve, private []byte, point bool) *ecdhKE {
+	t.Helper()
+	key, err := curve.NewPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newECDH(key, point)
+}
+
+func checkExchange(t *testing.T, name string, i, r KeyExchange, wantI, wantR, wantShared []byte) {
+	t.Helper()
+	if got := i.Public(); !bytes.Equal(got, wantI) {
+		t.Errorf("%s: the initiator's public value is %x, want %x", name, got, wantI)
+	}
+	if got := r.Public(); !bytes.Equal(got, wantR) {
+		t.Errorf("%s: the responder's public value is %x, want %x", name, got, wantR)
+	}
+	for _, pair := range [][2]KeyExchange{{i, r}, {r, i}} {
+		got, err := pair[0].Shared(pair[1].Public())
+		if err != nil || !bytes.Equal(got, wantShared) {
+			t.Errorf("%s: the shared secret is %x, %v; want %x", name, got, err, wantShared)
+		}
+	}
+}
+
+func TestGroupsAgree(t *testing.T) {
+	var maker KEMaker = NewKE
+	for _, group := range allGroups {
+		a, b := make2(t, maker, group)
+		if n := PublicSize(group); len(a.Public()) != n || len(b.Public()) != n || n == 0 {
+			t.Errorf("%v: public values of %d and %d octets, PublicSize says %d", wire.GroupName(group), len(a.Public()), len(b.Public()), n)
+		}
+		if bytes.Equal(a.Public(), b.Public()) {
+			t.Errorf("%v: two exchanges with the same public value", wire.GroupName(group))
+		}
+		sa, errA := a.Shared(b.Public())
+		sb, errB := b.Shared(a.Public())
+		if errA != nil || errB != nil || !bytes.Equal(sa, sb) || len(sa) == 0 {
+			t.Errorf("%v: %v, %v, secrets equal: %v", wire.GroupName(group), errA, errB, bytes.Equal(sa, sb))
+		}
+		if _, err := a.Shared(b.Public()); err == nil {
+			t.Errorf("%v: a key exchange served twice", wire.GroupName(group))
+		}
+	}
+}
+
+func make2(t *testing.T, maker KEMaker, group wire.TransformID) (a, b KeyExchange) {
+	t.Helper()
+	a, errA := maker(group)
+	b, errB := maker(group)
+	if errA != nil || errB != nil {
+		t.Fatal(errA, errB)
+	}
+	return a, b
+}
+
+// TestUnknownGroups has NONE, the weak groups, and every number that is not assigned or private.
+func TestUnknownGroups(t *testing.T) {
+	for id := range 0x10000 {
+		group := wire.TransformID(id)
+		if slices.Contains(allGroups, group) {
+			continue
+		}
+		if GroupKnown(group) || PublicSize(group) != 0 {
+			t.Fatalf("group %d is known", group)
+		}
+		if id < 2000 {
+			if _, err := NewKE(group); err == nil {
+				t.Fatalf("a key exchange with group %d", group)
+			}
+		}
+	}
+}
+
+// TestHostilePublicValues sends what has crashed or weakened other implementations: zero, one, p-1, p, all ones, values too short and too long,
+// points off the curve and, to Curve25519, those of small order.
+func TestHostilePublicValues(t *testing.T) {
+	for _, group := range []wire.TransformID{wire.GroupX25519, wire.GroupECP256, wire.GroupECP384, wire.GroupECP521, wire.GroupMODP2048} {
+		good, _ := make2(t, NewKE, group)
+		for name, value := range hostileValues(t, group, good.Public()) {
+			k, err := NewKE(group)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if shared, err := k.Shared(value); err == nil || shared != nil {
+				t.Errorf("%s accepts %s", wire.GroupName(group), name)
+			}
+		}
+	}
+}
+
+func hostileValues(t *testing.T, group wire.TransformID, good []byte) map[string][]byte {
+	n := len(good)
+	number := func(last byte) []byte { b := make([]byte, n); b[n-1] = last; return b }
+	values := map[string][]byte{
+		"nothing": nil, "one octet": {1}, "a value too short": good[1:], "a value cut": good[:n-1], "a value too long": append([]byte{0}, good...),
+		"a value with an octet more": append(slices.Clone(good), 0), "65 kB": make([]byte, 0xffff), "zero": make([]byte, n),
+	}
+	switch group {
+	case wire.GroupX25519:
+		values["one, of small order"] = append([]byte{1}, make([]byte, 31)...)
+		values["a point of order 8"] = unhex(t, "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800")
+		values["p"] = unhex(t, "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f")
+	case wire.GroupMODP2048:
+		prime := unhex(t, prime2048)
+		values["one"], values["p"] = number(1), prime
+		less := slices.Clone(prime)
+		less[n-1]--
+		values["p-1"] = less
+		values["all ones"] = bytes.Repeat([]byte{0xff}, n)
+	default:
+		off := slices.Clone(good)
+		off[n-1] ^= 1
+		values["a point off the curve"], values["all ones"] = off, bytes.Repeat([]byte{0xff}, n)
+		values["a compressed point"] = append([]byte{2}, good[:n/2]...)
+		values["SEC 1 encoding"] = append([]byte{4}, good...)
+	}
+	return values
+}
