@@ -1,0 +1,42 @@
+package netio
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	errNoRaw    = errors.New("netio: no socket for IP protocol 50 of this family")
+	errNoSocket = errors.New("netio: no socket of this family")
+)
+
+// bindError says what is in the way of a socket and what mends it.
+func bindError(what string, a netip.AddrPort, key string, err error) error {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return fmt.Errorf("netio: UDP port %d on %s is in use: another IKE daemon (strongSwan, Libreswan) or another culvert runs here; `ss -ulpn 'sport = :%d'` names it; stop it or set [daemon] %s",
+			a.Port(), a.Addr(), a.Port(), key)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return fmt.Errorf("netio: listen address %s is not an address of this host", a.Addr())
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return fmt.Errorf("netio: %s on %s: %w: run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE", what, a, err)
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		return fmt.Errorf("netio: %s on %s: this host has no IPv%d: %w", what, a, version(a.Addr()), err)
+	}
+	return fmt.Errorf("netio: %s on %s: %w", what, a, err)
+}
+
+func version(a netip.Addr) int {
+	if a.Is4() {
+		return 4
+	}
+	return 6
+}
+
+// absent says whether err means that the host lacks the whole address family, which an unspecified listen address forgives.
+func absent(a netip.Addr, err error) bool {
+	return a.IsUnspecified() && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EPROTONOSUPPORT))
+}

@@ -1,0 +1,51 @@
+package netio
+
+import (
+	"fmt"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Which worker gets a packet: the SPI modulo the number of workers, on every kind of socket, so that all packets of one SA come to one
+// worker, in order. IKE on the NAT port (SPI zero) and what is too short comes to the first.
+
+// steerUDP makes the kernel choose among the sockets bound to fd's address and port, in the order they were bound. The program
+// sees the UDP payload. It never chooses a socket beyond the workers', so that one bound later can send and never receives.
+func steerUDP(fd, workers int) error {
+	return attach(fd, unix.SO_ATTACH_REUSEPORT_CBPF, []bpf.Instruction{
+		bpf.LoadAbsolute{Off: 0, Size: 4}, // too short: the program ends with 0
+		bpf.ALUOpConstant{Op: bpf.ALUOpMod, Val: uint32(workers)},
+		bpf.RetA{},
+	})
+}
+
+// shareRaw lets into the raw socket fd only the given worker's packets: each raw socket gets a copy of every packet.
+// The filter sees IPv4 packets from the IP header on and IPv6 ones from the ESP header on.
+func shareRaw(fd int, v6 bool, worker, workers int) error {
+	load := []bpf.Instruction{bpf.LoadMemShift{Off: 0}, bpf.LoadIndirect{Off: 0, Size: 4}}
+	if v6 {
+		load = []bpf.Instruction{bpf.LoadAbsolute{Off: 0, Size: 4}}
+	}
+	return attach(fd, unix.SO_ATTACH_FILTER, append(load,
+		bpf.ALUOpConstant{Op: bpf.ALUOpMod, Val: uint32(workers)},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(worker), SkipFalse: 1},
+		bpf.RetConstant{Val: 0xffffffff},
+		bpf.RetConstant{Val: 0},
+	))
+}
+
+func attach(fd, option int, prog []bpf.Instruction) error {
+	raw, err := bpf.Assemble(prog)
+	if err != nil {
+		return fmt.Errorf("netio: assembling a socket filter: %w", err)
+	}
+	ins := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		ins[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, option, &unix.SockFprog{Len: uint16(len(ins)), Filter: &ins[0]}); err != nil {
+		return fmt.Errorf("netio: attaching a socket filter (Linux 4.5 or later has it): %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package netio
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+)
+
+// Net is all of the daemon's sockets. Open makes it.
+type Net struct {
+	*ikeSide
+	ports            []*port
+	ikePort, natPort uint16
+	mark             uint32
+	rawESP           bool
+	log              *slog.Logger
+	once             sync.Once
+}
+
+// Open opens every socket. The error says what is in the way and what mends it; nothing stays open then.
+func Open(cfg Config) (*Net, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	n := &Net{ikeSide: newIKESide(), ikePort: cfg.IKEPort, natPort: cfg.NATPort, mark: cfg.Mark, log: cfg.Log}
+	for range cfg.Workers {
+		n.ports = append(n.ports, newPort(cfg.Log))
+	}
+	for _, a := range cfg.Listen {
+		if err := n.listen(a, &cfg); err != nil {
+			n.Close()
+			return nil, err
+		}
+	}
+	if len(n.conns) == 0 {
+		n.Close()
+		return nil, fmt.Errorf("netio: none of the listen addresses %v can be used on this host", cfg.Listen)
+	}
+	if cfg.RawESP {
+		if err := n.openRaw(&cfg); err != nil {
+			n.Close()
+			return nil, err
+		}
+	}
+	n.start()
+	return n, nil
+}
+
+// Ports is one for each worker. They end with Close, which must wait until no worker uses them any more.
+func (n *Net) Ports() []Port {
+	out := make([]Port, len(n.ports))
+	for i, p := range n.ports {
+		out[i] = p
+	}
+	return out
+}
+
+// IKEPort and NATPort are the ports in use, also if the system chose them.
+func (n *Net) IKEPort() uint16 { return n.ikePort }
+
+// NATPort is the port of UDP encapsulation.
+func (n *Net) NATPort() uint16 { return n.natPort }
+
+// RawESP says whether IP protocol 50 can be spoken.
+func (n *Net) RawESP() bool { return n.rawESP }
+
+// Counters are the sockets' counters by the names that status and metrics show.
+func (n *Net) Counters() map[string]uint64 {
+	m := make(map[string]uint64)
+	for _, p := range n.ports {
+		p.count.addTo(m)
+	}
+	m["net_truncated"] += n.truncated.Load()
+	m["net_send_errors"] += n.sendErrors.Load()
+	return m
+}
+
+// Close closes every socket; a waiting ReadIKE returns net.ErrClosed. It may be called more than once.
+func (n *Net) Close() error {
+	n.once.Do(func() {
+		n.close()
+		for _, p := range n.ports {
+			p.close()
+		}
+	})
+	return nil
+}
+
+// at is a listen address with a port.
+func at(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }

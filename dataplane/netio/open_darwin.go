@@ -1,0 +1,170 @@
+package netio
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
+)
+
+// listen opens the UDP sockets of one listen address. macOS spreads no packets over sockets that share a port: the first worker
+// receives, all send by the same socket, and so does the control plane.
+func (n *Net) listen(a netip.Addr, cfg *Config) error {
+	ike, err := openUDP(at(a, n.ikePort), false)
+	if err != nil {
+		if absent(a, err) {
+			logAbsent(n.log, "UDP", a, err)
+			return nil
+		}
+		return bindError("the IKE port", at(a, n.ikePort), "ike_port", err)
+	}
+	n.ikePort = ike.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	n.conns = append(n.conns, &ikeConn{ike, at(a, n.ikePort)})
+	nat, err := openUDP(at(a, n.natPort), true)
+	if err != nil {
+		return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
+	}
+	n.natPort = nat.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	n.nat = append(n.nat, &ikeConn{nat, at(a, n.natPort)})
+	s := &socket{v6: a.Is6(), bound: at(a, n.natPort)}
+	raw, err := nat.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if err := raw.Control(func(fd uintptr) { s.fd = int(fd) }); err != nil {
+		return err
+	}
+	for i, p := range n.ports {
+		p.socks, p.receives = append(p.socks, s), i == 0
+	}
+	return nil
+}
+
+// openRaw says that there is none: macOS keeps IP protocol 50 for its own IPsec.
+func (n *Net) openRaw(*Config) error {
+	n.log.Info("IP protocol 50 is not to be had on macOS: ESP goes in UDP only")
+	return nil
+}
+
+// openUDP opens a socket; dontFragment for ESP, where large packets are an error, and not for IKE, which may be fragmented.
+func openUDP(a netip.AddrPort, dontFragment bool) (*net.UDPConn, error) {
+	v6 := a.Addr().Is6()
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if cerr := c.Control(func(fd uintptr) { err = options(int(fd), v6, dontFragment) }); cerr != nil {
+			return cerr
+		}
+		return err
+	}}
+	c, err := lc.ListenPacket(context.Background(), family(a.Addr()), a.String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.UDPConn), nil
+}
+
+// socketBuffer is what each socket asks for; kern.ipc.maxsockbuf may allow less.
+const socketBuffer = 2 << 20
+
+func options(fd int, v6, dontFragment bool) error {
+	type option struct{ level, opt, value int }
+	df := 0
+	if dontFragment {
+		df = 1
+	}
+	opts := []option{{unix.IPPROTO_IP, unix.IP_RECVPKTINFO, 1}, {unix.IPPROTO_IP, unix.IP_RECVTOS, 1}, {unix.IPPROTO_IP, unix.IP_DONTFRAG, df}}
+	if v6 {
+		opts = []option{{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1}, {unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1},
+			{unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1}, {unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, df}}
+	}
+	for _, o := range opts {
+		if err := unix.SetsockoptInt(fd, o.level, o.opt, o.value); err != nil {
+			return fmt.Errorf("setting socket option %d/%d: %w", o.level, o.opt, err)
+		}
+	}
+	for _, b := range []int{unix.SO_RCVBUF, unix.SO_SNDBUF} {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, b, socketBuffer)
+	}
+	return nil
+}
+
+// PathMTU is the MTU of the interface that packets to remote leave by, or 0 if there is no route: macOS does not tell more.
+func (n *Net) PathMTU(local, remote netip.Addr) int {
+	if !local.IsValid() || local.IsUnspecified() {
+		var err error
+		if local, err = n.LocalAddr(remote); err != nil {
+			return 0
+		}
+	}
+	ifis, err := net.Interfaces()
+	if err != nil {
+		return 0
+	}
+	for _, i := range ifis {
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			if p, ok := a.(*net.IPNet); ok && p.IP.Equal(local.Unmap().AsSlice()) {
+				return i.MTU
+			}
+		}
+	}
+	return 0
+}
+
+// LocalAddr is the source address that the system would choose for packets to remote.
+func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at(remote.Unmap(), n.natPort)))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("netio: no route to %s: %w", remote, err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+}
+
+// Dialer makes ordinary connections: macOS has no firewall marks.
+func Dialer(uint32) *net.Dialer { return new(net.Dialer) }
+
+// localAddr reads the address that a datagram came to from its control messages; bound is the answer if they do not say.
+func localAddr(oob []byte, bound netip.Addr) netip.Addr {
+	if bound.Is4() {
+		var m ipv4.ControlMessage
+		if m.Parse(oob) == nil {
+			if a, ok := netip.AddrFromSlice(m.Dst); ok {
+				return a.Unmap()
+			}
+		}
+		return bound
+	}
+	var m ipv6.ControlMessage
+	if m.Parse(oob) == nil {
+		if a, ok := netip.AddrFromSlice(m.Dst); ok {
+			return a
+		}
+	}
+	return bound
+}
+
+// sourceControl makes the control message that chooses the source address, or none.
+func sourceControl(src, remote netip.Addr) []byte {
+	switch {
+	case !src.IsValid() || src.IsUnspecified() || src.Is4() != remote.Is4():
+		return nil
+	case src.Is4():
+		return (&ipv4.ControlMessage{Src: src.AsSlice()}).Marshal()
+	}
+	return (&ipv6.ControlMessage{Src: src.AsSlice()}).Marshal()
+}
+
+// logAbsent notes that a family is left out.
+func logAbsent(log *slog.Logger, what string, a netip.Addr, err error) {
+	log.Info("this host lacks an address family: going on without", "socket", what, "listen", a.String(), "error", err)
+}

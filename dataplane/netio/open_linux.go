@@ -1,0 +1,106 @@
+package netio
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
+)
+
+// listen opens the UDP sockets of one listen address.
+func (n *Net) listen(a netip.Addr, cfg *Config) error {
+	ike, err := openIKE(at(a, n.ikePort), false, cfg.Mark)
+	if err != nil {
+		if absent(a, err) {
+			logAbsent(n.log, "UDP", a, err)
+			return nil
+		}
+		return bindError("the IKE port", at(a, n.ikePort), "ike_port", err)
+	}
+	n.ikePort = ike.LocalAddr().(interface{ AddrPort() netip.AddrPort }).AddrPort().Port()
+	n.conns = append(n.conns, &ikeConn{ike, at(a, n.ikePort)})
+	return n.listenNAT(a, cfg)
+}
+
+// listenNAT opens each worker's socket on the NAT port, steers among them, and last the control plane's sending socket, which
+// steering never chooses.
+func (n *Net) listenNAT(a netip.Addr, cfg *Config) error {
+	// SO_REUSEPORT would let a second daemon of the same user in, and each would get half of the packets.
+	if n.natPort != 0 {
+		probe, err := openIKE(at(a, n.natPort), false, cfg.Mark)
+		if err != nil {
+			return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
+		}
+		probe.Close()
+	}
+	var first *socket
+	for _, p := range n.ports {
+		s, err := openSocket(at(a, n.natPort), false, cfg)
+		if err != nil {
+			return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
+		}
+		p.socks = append(p.socks, s)
+		n.natPort = s.bound.Port()
+		if first == nil {
+			first = s
+		}
+	}
+	if err := steerUDP(first.fd, cfg.Workers); err != nil {
+		return err
+	}
+	c, err := openIKE(at(a, n.natPort), true, cfg.Mark)
+	if err != nil {
+		return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
+	}
+	n.nat = append(n.nat, &ikeConn{c, at(a, n.natPort)})
+	return nil
+}
+
+// openRaw opens each worker's raw sockets of IP protocol 50.
+func (n *Net) openRaw(cfg *Config) error {
+	for i, p := range n.ports {
+		for _, c := range n.conns {
+			a := c.bound.Addr()
+			s, err := openSocket(at(a, 0), true, cfg)
+			switch {
+			case err == nil:
+			case absent(a, err):
+				logAbsent(n.log, "ESP", a, err)
+				continue
+			case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+				return fmt.Errorf("netio: a raw socket for IP protocol 50: %w: run as root or with CAP_NET_RAW and CAP_NET_ADMIN", err)
+			default:
+				return fmt.Errorf("netio: a raw socket for IP protocol 50 on %s: %w", a, err)
+			}
+			p.socks = append(p.socks, s)
+			if err := shareRaw(s.fd, s.v6, i, cfg.Workers); err != nil {
+				return err
+			}
+			n.rawESP = true
+		}
+	}
+	return nil
+}
+
+// localAddr reads the address that a datagram came to from its control messages; bound is the answer if they do not say.
+func localAddr(oob []byte, bound netip.Addr) netip.Addr {
+	var m message
+	m.hdr.SetControllen(copy(m.ctl[:], oob))
+	r := received{local: bound}
+	m.control(&r)
+	return r.local
+}
+
+// sourceControl makes the control message that chooses the source address, or none.
+func sourceControl(src, remote netip.Addr) []byte {
+	switch {
+	case !src.IsValid() || src.IsUnspecified() || src.Is4() != remote.Is4():
+		return nil
+	case src.Is4():
+		return (&ipv4.ControlMessage{Src: src.AsSlice()}).Marshal()
+	}
+	return (&ipv6.ControlMessage{Src: src.AsSlice(), IfIndex: int(zoneID(remote))}).Marshal()
+}

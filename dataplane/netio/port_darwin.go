@@ -1,0 +1,207 @@
+package netio
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// socket is a UDP socket on the NAT port, owned by the control plane's connection.
+type socket struct {
+	fd    int
+	v6    bool
+	bound netip.AddrPort
+	tos   uint8 // set on the socket now
+}
+
+// port implements Port on macOS: one datagram in each call.
+type port struct {
+	socks    []*socket
+	receives bool
+	at       int
+	oob      []byte
+	count    counters
+}
+
+func newPort(*slog.Logger) *port { return &port{oob: make([]byte, maxControl)} }
+
+// Recv implements Port.
+func (p *port) Recv(buf []byte, in *Received) error {
+	if !p.receives {
+		return ErrWouldBlock
+	}
+	for range p.socks {
+		err := p.recvFrom(p.socks[p.at], buf, in)
+		if !errors.Is(err, ErrWouldBlock) {
+			return err
+		}
+		p.at = (p.at + 1) % len(p.socks)
+	}
+	return ErrWouldBlock
+}
+
+func (p *port) recvFrom(s *socket, buf []byte, in *Received) error {
+	for {
+		n, oobn, flags, from, err := unix.Recvmsg(s.fd, buf, p.oob, unix.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return ErrWouldBlock
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EBADF):
+			return fmt.Errorf("netio: receiving: %w", net.ErrClosed)
+		case err != nil:
+			return fmt.Errorf("netio: receiving: %w", err)
+		case flags&unix.MSG_TRUNC != 0:
+			p.count.truncated.Add(1)
+			continue
+		}
+		r := run{data: buf[:n], from: Received{
+			Local:  netip.AddrPortFrom(localAddr(p.oob[:oobn], s.bound.Addr()), s.bound.Port()),
+			Remote: remoteAddr(from), Encap: true, TOS: receivedTOS(p.oob[:oobn]),
+		}}
+		r.next(in)
+		if in.Kind == Keepalive {
+			p.count.keepalives.Add(1)
+		}
+		return nil
+	}
+}
+
+func remoteAddr(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		a := netip.AddrFrom16(sa.Addr)
+		if sa.ZoneId != 0 {
+			a = a.WithZone(fmt.Sprint(sa.ZoneId))
+		}
+		return netip.AddrPortFrom(a, uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// receivedTOS reads the TOS or traffic class from the control messages: one octet for IPv4, an int for IPv6, little-endian here.
+func receivedTOS(oob []byte) uint8 {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return 0
+	}
+	for _, m := range msgs {
+		v4 := m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVTOS
+		v6 := m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_TCLASS
+		if (v4 || v6) && len(m.Data) > 0 {
+			return m.Data[0]
+		}
+	}
+	return 0
+}
+
+// Send implements Port.
+func (p *port) Send(out *Outgoing) error {
+	if !out.Encap {
+		p.count.sendErrors.Add(1)
+		return errNoRaw
+	}
+	size := out.SegSize
+	if size <= 0 {
+		size = len(out.Data)
+	}
+	for rest := out.Data; len(rest) > 0; {
+		d := rest[:min(size, len(rest))]
+		rest = rest[len(d):]
+		if err := p.sendOne(out, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *port) sendOne(out *Outgoing, data []byte) error {
+	s := p.socketFor(out)
+	if s == nil {
+		p.count.sendErrors.Add(1)
+		return errNoSocket
+	}
+	s.setTOS(out.TOS)
+	_, err := unix.SendmsgN(s.fd, data, sourceControl(out.Local.Addr(), out.Remote.Addr()), sockaddr(out.Remote), unix.MSG_DONTWAIT)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EMSGSIZE):
+		p.count.tooBig.Add(1)
+		return ErrTooBig
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOBUFS):
+		p.count.wouldBlock.Add(1)
+		return ErrWouldBlock
+	}
+	p.count.sendErrors.Add(1)
+	return fmt.Errorf("netio: sending: %w", err)
+}
+
+// setTOS sets the TOS of what is sent next: macOS takes it from the socket, not from the message.
+func (s *socket) setTOS(tos uint8) {
+	if s.tos == tos {
+		return
+	}
+	s.tos = tos
+	if s.v6 {
+		_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, int(tos))
+		return
+	}
+	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_TOS, int(tos))
+}
+
+func (p *port) socketFor(out *Outgoing) *socket {
+	var found *socket
+	for _, s := range p.socks {
+		if s.v6 != out.Remote.Addr().Is6() {
+			continue
+		}
+		if s.bound.Addr() == out.Local.Addr() {
+			return s
+		}
+		if found == nil || s.bound.Addr().IsUnspecified() {
+			found = s
+		}
+	}
+	return found
+}
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	sa := &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+	if z := a.Addr().Zone(); z != "" {
+		if ifi, err := net.InterfaceByName(z); err == nil {
+			sa.ZoneId = uint32(ifi.Index)
+		} else {
+			_, _ = fmt.Sscan(z, &sa.ZoneId)
+		}
+	}
+	return sa
+}
+
+// Flush implements Port: Send holds nothing back.
+func (p *port) Flush() error { return nil }
+
+// FDs implements Port.
+func (p *port) FDs() []int {
+	if !p.receives {
+		return nil
+	}
+	fds := make([]int, len(p.socks))
+	for i, s := range p.socks {
+		fds[i] = s.fd
+	}
+	return fds
+}
+
+// close leaves the sockets to the control plane's connections, which own them.
+func (p *port) close() {}

@@ -1,0 +1,191 @@
+package netio
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socketBuffer is what each socket asks for, in both directions: some milliseconds of a fast link.
+const socketBuffer = 4 << 20
+
+// socket is a worker's non-blocking socket.
+type socket struct {
+	fd    int
+	v6    bool
+	raw   bool           // IP protocol 50 rather than UDP
+	bound netip.AddrPort // the address may be unspecified
+	drops uint32         // the kernel's count of drops when last told
+}
+
+// openSocket opens a worker's socket of the given kind, bound and with every option set but the filters.
+func openSocket(a netip.AddrPort, raw bool, cfg *Config) (*socket, error) {
+	s := &socket{v6: a.Addr().Is6(), raw: raw, bound: a}
+	domain, typ, proto := unix.AF_INET, unix.SOCK_DGRAM, 0
+	if s.v6 {
+		domain = unix.AF_INET6
+	}
+	if raw {
+		typ, proto = unix.SOCK_RAW, unix.IPPROTO_ESP
+	}
+	var err error
+	if s.fd, err = unix.Socket(domain, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, proto); err != nil {
+		return nil, err
+	}
+	if err := s.setup(cfg); err != nil {
+		unix.Close(s.fd)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *socket) setup(cfg *Config) error {
+	if err := commonOptions(s.fd, s.v6, cfg.Mark); err != nil {
+		return err
+	}
+	if err := pathOptions(s.fd, s.v6); err != nil {
+		return err
+	}
+	if !s.raw {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return err
+		}
+		// A kernel before 5.0 has no UDP_GRO: then datagrams come one by one.
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_UDP, unix.UDP_GRO, 1); err != nil {
+			cfg.Log.Debug("UDP_GRO is not to be had: datagrams come one by one", "error", err)
+		}
+	}
+	if err := unix.Bind(s.fd, sockaddr(s.bound)); err != nil {
+		return err
+	}
+	if s.raw || s.bound.Port() != 0 {
+		return nil
+	}
+	sa, err := unix.Getsockname(s.fd)
+	if err != nil {
+		return err
+	}
+	s.bound = netip.AddrPortFrom(s.bound.Addr(), portOf(sa))
+	return nil
+}
+
+// commonOptions are for every socket: what tells the local address and TOS of received packets, the mark, buffers.
+func commonOptions(fd int, v6 bool, mark uint32) error {
+	ints := []struct{ level, opt, value int }{
+		{unix.SOL_IP, unix.IP_PKTINFO, 1},
+		{unix.SOL_IP, unix.IP_RECVTOS, 1},
+	}
+	if v6 {
+		ints = []struct{ level, opt, value int }{
+			{unix.SOL_IPV6, unix.IPV6_V6ONLY, 1},
+			{unix.SOL_IPV6, unix.IPV6_RECVPKTINFO, 1},
+			{unix.SOL_IPV6, unix.IPV6_RECVTCLASS, 1},
+		}
+	}
+	ints = append(ints, struct{ level, opt, value int }{unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1})
+	for _, o := range ints {
+		if err := unix.SetsockoptInt(fd, o.level, o.opt, o.value); err != nil {
+			return fmt.Errorf("setting socket option %d/%d: %w", o.level, o.opt, err)
+		}
+	}
+	if mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(mark)); err != nil {
+			return fmt.Errorf("setting the firewall mark: %w", err)
+		}
+	}
+	// Beyond net.core.rmem_max only with CAP_NET_ADMIN; within it for anyone. What the system allows is enough to work.
+	for force, plain := range map[int]int{unix.SO_RCVBUFFORCE: unix.SO_RCVBUF, unix.SO_SNDBUFFORCE: unix.SO_SNDBUF} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, socketBuffer) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, socketBuffer)
+		}
+	}
+	return nil
+}
+
+// pathOptions make every packet carry DF, and packets above the path MTU that the kernel has learnt an error: tunnel mode makes its
+// inner packets fit instead of fragmenting outer ones (RFC 4301, Section 8.2).
+func pathOptions(fd int, v6 bool) error {
+	if !v6 {
+		return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO); err != nil {
+		return err
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_DONTFRAG, 1)
+}
+
+// fragmentOptions let large packets be fragmented, for IKE: its messages have no other way when IKE fragmentation is off.
+func fragmentOptions(fd int, v6 bool) error {
+	if v6 {
+		return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
+}
+
+// openIKE opens a socket of the control plane: it may block, may fragment, and is shared only if reuse says so.
+func openIKE(a netip.AddrPort, reuse bool, mark uint32) (*net.UDPConn, error) {
+	v6 := a.Addr().Is6()
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if cerr := c.Control(func(fd uintptr) {
+			if err = commonOptions(int(fd), v6, mark); err != nil {
+				return
+			}
+			if err = fragmentOptions(int(fd), v6); err == nil && reuse {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+			}
+		}); cerr != nil {
+			return cerr
+		}
+		return err
+	}}
+	c, err := lc.ListenPacket(context.Background(), family(a.Addr()), a.String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.UDPConn), nil
+}
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: zoneID(a.Addr())}
+}
+
+func portOf(sa unix.Sockaddr) uint16 {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return uint16(sa.Port)
+	case *unix.SockaddrInet6:
+		return uint16(sa.Port)
+	}
+	return 0
+}
+
+// zoneID is the interface index that a link-local address names by number or name, or 0.
+func zoneID(a netip.Addr) uint32 {
+	z := a.Zone()
+	if z == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(z, 10, 32); err == nil {
+		return uint32(n)
+	}
+	ifi, err := net.InterfaceByName(z)
+	if err != nil {
+		return 0
+	}
+	return uint32(ifi.Index)
+}
+
+// logAbsent notes that a family is left out.
+func logAbsent(log *slog.Logger, what string, a netip.Addr, err error) {
+	log.Info("this host lacks an address family: going on without", "socket", what, "listen", a.String(), "error", err)
+}
