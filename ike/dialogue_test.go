@@ -271,3 +271,12 @@ func TestPairUp(t *testing.T) {
 	p.drive(time.Second)
 	p.wantNoLoss()
 }
+
+// testNetworks is the selectors of networks.
+func testNetworks(prefixes ...string) []selector.Selector {
+	var list []selector.Selector
+	for _, p := range prefixes {
+		list = append(list, selector.FromPrefix(netip.MustParsePrefix(p)))
+	}
+	return list
+}

@@ -1,0 +1,291 @@
+package ike
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	simSeeds = flag.Int("ike.seeds", 2000, "how many seeds the simulation runs")
+	simSeed  = flag.Uint64("ike.seed", 0, "the one seed that the simulation runs; 0: see -ike.seeds")
+	simFirst = flag.Uint64("ike.first", 1, "the first seed")
+	simLines = flag.Int("ike.lines", 120, "how many lines of the transcript a failing seed prints")
+)
+
+// TestSimulation lives whole tunnels' lives, one for each seed. A seed that fails prints itself and the end of its transcript, and fails again when it
+// is run alone: go test ./ike -run TestSimulation -ike.seed=S
+func TestSimulation(t *testing.T) {
+	first, count := *simFirst, *simSeeds
+	if *simSeed != 0 {
+		first, count = *simSeed, 1
+	}
+	if testing.Short() && *simSeed == 0 {
+		count = min(count, 200)
+	}
+	var hours float64
+	failed := 0
+	for seed := first; seed < first+uint64(count); seed++ {
+		s := newSimulation(t, seed)
+		err := s.run()
+		hours += s.p.now.Sub(epoch).Hours()
+		if err != nil {
+			failed++
+			t.Errorf("seed %d (%s): %v\n%s", seed, s.what, err, s.p.transcript(*simLines))
+		}
+		if failed == 3 {
+			t.Fatalf("stopped after %d seeds: too many fail", seed-first+1)
+		}
+	}
+	t.Logf("%d seeds, %.0f simulated tunnel-hours", count, hours)
+}
+
+// simulation is one random life of a tunnel.
+type simulation struct {
+	p    *testPair
+	rand *rand.Rand
+	what string
+	// calm: the link may delay, reorder and duplicate, but loses nothing, and nobody crashes: not one packet may be lost.
+	calm     bool
+	children int
+	link     simLink
+	bursting bool
+	upOnce   map[*testPlane]map[string]bool // the children that were up, for each life of each side
+}
+
+// simLink is what the link does at random.
+type simLink struct {
+	delay, jitter      time.Duration
+	drop, dup, corrupt float64
+	partition          time.Time // all is lost until then
+}
+
+func newSimulation(t testing.TB, seed uint64) *simulation {
+	s := &simulation{rand: rand.New(seededRand(seed, "simulation")), upOnce: map[*testPlane]map[string]bool{}}
+	s.calm = seed%3 == 0
+	s.p = newPair(t, seed, s.configure)
+	s.p.after = s.watch
+	return s
+}
+
+func (s *simulation) chance(p float64) bool { return s.rand.Float64() < p }
+
+// between is a random duration.
+func (s *simulation) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(s.rand.Int64N(int64(most-least)+1))
+}
+
+// run is the life: times of trouble, each followed by a time in which all must become well again.
+func (s *simulation) run() error {
+	phases := 1
+	if !s.calm {
+		phases = 2
+	}
+	for range phases {
+		s.trouble()
+		if err := s.heal(); err != nil {
+			return err
+		}
+	}
+	return s.farewell()
+}
+
+// watch is called after each Handle: bounds that hold at all times, and traffic at the very moments that matter.
+func (s *simulation) watch(of *testSide) {
+	p := s.p
+	if n := len(of.plane.sas); n > 6*s.children+20 {
+		p.violated("%s has %d Child SAs installed", of.name, n)
+	}
+	if n := len(of.plane.allocated); n > 2*s.children+10 {
+		p.violated("%s holds %d SPIs that are not installed", of.name, n)
+	}
+	if n := len(of.e.sas.bySPI); n > 40 {
+		p.violated("%s has %d IKE SAs", of.name, n)
+	}
+	if s.bursting {
+		return
+	}
+	// Not in the middle of what is going on, but at the same moment.
+	s.bursting = true
+	p.events.add(p.now, func() {
+		s.bursting = false
+		s.burst()
+	})
+}
+
+// burst sends a packet each way on every policy that is up.
+func (s *simulation) burst() {
+	for _, side := range []*testSide{s.p.left, s.p.right} {
+		for _, c := range side.peers[0].Children {
+			if side.e != nil && side.plane.active[side.policy(c.Name)] != nil {
+				side.traffic(c.Name)
+				s.note(side, c.Name)
+			} else if side.e != nil && s.calm && s.upOnce[side.plane][c.Name] {
+				s.p.violated("%s has no SA for %s, which was up", side.name, c.Name)
+			}
+		}
+	}
+}
+
+func (s *simulation) note(side *testSide, child string) {
+	if s.upOnce[side.plane] == nil {
+		s.upOnce[side.plane] = map[string]bool{}
+	}
+	s.upOnce[side.plane][child] = true
+}
+
+// heal ends all trouble, and waits until both sides agree and everything is up.
+func (s *simulation) heal() error {
+	p := s.p
+	s.link.drop, s.link.corrupt, s.link.dup, s.link.partition = 0, 0, 0, time.Time{}
+	for _, side := range []*testSide{p.left, p.right} {
+		if side.e == nil {
+			side.start()
+		}
+	}
+	p.note("--- the trouble is over")
+	var why string
+	calmFor := 0
+	for i := range 8 * 60 {
+		if i%45 == 0 {
+			p.left.connect("")
+		}
+		for _, side := range []*testSide{p.left, p.right} {
+			for _, c := range side.peers[0].Children {
+				side.traffic(c.Name)
+			}
+		}
+		p.drive(time.Second)
+		if err := s.sound(); err != nil {
+			return err
+		}
+		if why = s.unrest(); why != "" {
+			calmFor = 0
+		} else if calmFor++; calmFor == 3 {
+			return s.flows()
+		}
+	}
+	return fmt.Errorf("8 minutes after the trouble: %s", why)
+}
+
+// flows checks that packets of every child go through, both ways.
+func (s *simulation) flows() error {
+	before := len(s.p.lost)
+	sent := s.p.sentData
+	s.burst()
+	want := 2 * s.children
+	if got := s.p.sentData - sent; got != want {
+		return fmt.Errorf("%d of %d policies can send", got, want)
+	}
+	s.p.drive(2 * time.Second)
+	if n := len(s.p.lost) - before; n > 0 {
+		return fmt.Errorf("at rest, %d packets are lost, the last: %s", n, s.p.lost[len(s.p.lost)-1].why)
+	}
+	return s.sound()
+}
+
+// farewell shuts one side down, and then the other: nothing may stay.
+func (s *simulation) farewell() error {
+	first := s.p.left
+	if s.chance(0.5) {
+		first = s.p.right
+	}
+	for _, side := range []*testSide{first, first.other()} {
+		s.calm = false // packets to one that left may be lost
+		side.handle(Shutdown{})
+		s.p.drive(3 * time.Minute)
+		if !side.stopped {
+			return fmt.Errorf("%s does not end after Shutdown", side.name)
+		}
+		if left := side.leftovers(); left != "" {
+			return fmt.Errorf("after Shutdown %s", left)
+		}
+	}
+	return s.sound()
+}
+
+// leftovers says what an engine holds that it should not when all is over.
+func (s *testSide) leftovers() string {
+	for _, n := range []struct {
+		count int
+		what  string
+	}{
+		{len(s.plane.sas), "Child SAs"}, {len(s.plane.allocated), "SPIs"}, {len(s.e.sas.bySPI), "IKE SAs"},
+		{len(s.e.sas.inits), "IKE_SA_INIT records"}, {s.e.sas.halfOpen, "half-open IKE SAs"},
+		{len(s.e.pairs), "pairs in the engine"}, {len(s.e.jobs.waiting), "computations"},
+	} {
+		if n.count != 0 {
+			return fmt.Sprintf("%s has %d %s left", s.name, n.count, n.what)
+		}
+	}
+	return ""
+}
+
+// sound says what rule was broken, if any.
+func (s *simulation) sound() error {
+	p := s.p
+	if len(p.broken) > 0 {
+		return fmt.Errorf("%d invariants do not hold:\n%s", len(p.broken), strings.Join(p.broken[:min(5, len(p.broken))], "\n"))
+	}
+	if s.calm && len(p.lost) > 0 {
+		return fmt.Errorf("%d of %d packets lost, the first: %s", len(p.lost), p.sentData, p.lost[0].why)
+	}
+	for _, side := range []*testSide{p.left, p.right} {
+		if side.e != nil && side.e.Counters()["ike_panic"] > 0 {
+			return fmt.Errorf("%s panicked: %s", side.name, p.wantNotice(side, "panic").Text)
+		}
+	}
+	return nil
+}
+
+// unrest says what is not as it should be when nothing is going on.
+func (s *simulation) unrest() string {
+	for _, side := range []*testSide{s.p.left, s.p.right} {
+		for ref := uint64(1); ref <= side.nextRef; ref++ {
+			if !side.answered[ref] {
+				return fmt.Sprintf("%s has not answered command %d", side.name, ref)
+			}
+		}
+		for _, c := range side.peers[0].Children {
+			if why := side.childUnrest(c.Name); why != "" {
+				return why
+			}
+		}
+		if n := len(side.plane.sas); n != s.children {
+			return fmt.Sprintf("%s has %d Child SAs for %d children", side.name, n, s.children)
+		}
+		if n := len(side.plane.allocated); n != 0 {
+			return fmt.Sprintf("%s holds %d SPIs", side.name, n)
+		}
+		if n := len(side.e.sas.bySPI); n != 1 {
+			return fmt.Sprintf("%s has %d IKE SAs", side.name, n)
+		}
+		if n := side.e.sas.halfOpen + len(side.e.jobs.waiting); n != 0 {
+			return fmt.Sprintf("%s has %d half-open IKE SAs and computations", side.name, n)
+		}
+	}
+	return ""
+}
+
+// childUnrest says what is wrong with a child's SAs.
+func (s *testSide) childUnrest(child string) string {
+	mine, theirs := s.plane.ofPolicy(s.policy(child)), s.other().plane.ofPolicy(s.other().policy(child))
+	switch {
+	case len(mine) != 1 || len(theirs) != 1:
+		return fmt.Sprintf("child %s: %s has %d SAs, %s has %d", child, s.name, len(mine), s.other().name, len(theirs))
+	case mine[0].sa.SPIOut != theirs[0].sa.SPIIn:
+		return fmt.Sprintf("child %s: %s sends to SPI %08x, %s receives on %08x", child, s.name, mine[0].sa.SPIOut, s.other().name, theirs[0].sa.SPIIn)
+	case s.plane.active[s.policy(child)] != mine[0]:
+		return fmt.Sprintf("child %s: %s does not send", child, s.name)
+	case string(mine[0].sa.KeyOut) != string(theirs[0].sa.KeyIn):
+		return fmt.Sprintf("child %s: the keys differ", child)
+	case fmt.Sprint(mine[0].sa.LocalTS) != fmt.Sprint(theirs[0].sa.RemoteTS):
+		return fmt.Sprintf("child %s: selectors differ: %v and %v", child, mine[0].sa.LocalTS, theirs[0].sa.RemoteTS)
+	case mine[0].sa.Endpoint.Encap != theirs[0].sa.Endpoint.Encap:
+		return fmt.Sprintf("child %s: one side encapsulates", child)
+	}
+	return ""
+}

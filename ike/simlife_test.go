@@ -1,0 +1,256 @@
+package ike
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"culvert/esp"
+	"culvert/ike/wire"
+)
+
+// This file makes up the random configurations and troubles of a simulation.
+
+// configure draws both sides' configurations.
+func (s *simulation) configure(p *testPair) {
+	p.link = s.fate
+	p.compute = func() time.Duration { return s.between(0, 20*time.Millisecond) }
+	s.link.delay, s.link.jitter = s.between(time.Millisecond, 80*time.Millisecond), s.between(0, 200*time.Millisecond)
+	s.children = 1 + s.rand.IntN(3)
+	left, right := &p.left.peers[0], &p.right.peers[0]
+	s.configureIKE(left, right)
+	left.Children, right.Children = nil, nil
+	for n := range s.children {
+		s.addChild(p, n)
+	}
+	s.what = "rough"
+	if s.calm {
+		s.what = "calm"
+		s.link.dup = 0.05
+	}
+	if s.chance(0.3) {
+		p.left.nat = newNAT(netip.MustParseAddr("198.51.100.1"))
+		right.Remote = nil
+		left.Encap, right.Encap = EncapAuto, EncapAuto
+		s.what += ", NAT"
+	}
+	if s.chance(0.2) {
+		p.right.config.Limits.CookieThreshold = 1
+	}
+}
+
+func (s *simulation) configureIKE(left, right *Peer) {
+	life := s.between(4*time.Minute, 15*time.Minute)
+	encap := EncapMode(s.rand.IntN(2)) // auto or always
+	fragment := []int{0, 300, 1280}[s.rand.IntN(3)]
+	for _, peer := range []*Peer{left, right} {
+		peer.Lifetime = life
+		if s.chance(0.4) {
+			peer.Lifetime = s.between(4*time.Minute, 15*time.Minute)
+		}
+		peer.Encap, peer.Fragment = encap, fragment
+		peer.DPD = []time.Duration{0, 10 * time.Second, 30 * time.Second}[s.rand.IntN(3)]
+		peer.DPDAction = DPDAction(s.rand.IntN(3))
+	}
+	if !s.calm {
+		// Without it a side that cannot connect by itself would wait for hours for the lifetime's end.
+		left.DPD, right.DPD = max(left.DPD, 10*time.Second), max(right.DPD, 10*time.Second)
+	}
+	other := withGroup(testIKEProposal, wire.GroupECP256)
+	switch s.rand.IntN(4) {
+	case 0: // INVALID_KE_PAYLOAD from the right
+		left.Proposals, right.Proposals = []wire.Proposal{testIKEProposal, other}, []wire.Proposal{other}
+	case 1: // and from both
+		left.Proposals, right.Proposals = []wire.Proposal{testIKEProposal, other}, []wire.Proposal{other, testIKEProposal}
+	}
+	if s.chance(0.3) {
+		right.Remote = nil
+	}
+	if s.chance(0.1) {
+		left.Remote = append([]netip.Addr{netip.MustParseAddr("192.0.2.99")}, left.Remote...) // nobody there
+	}
+}
+
+func (s *simulation) addChild(p *testPair, n int) {
+	name := string(rune('a' + n))
+	proposal := testESPProposal
+	if s.chance(0.4) {
+		proposal = withGroup(testESPProposal, wire.GroupX25519)
+	}
+	life := s.between(2*time.Minute, 8*time.Minute)
+	for _, side := range []*testSide{p.left, p.right} {
+		c := testChild(side, name, n)
+		c.Proposals = []wire.Proposal{proposal}
+		c.Lifetime = life
+		if s.chance(0.3) {
+			c.Lifetime = s.between(2*time.Minute, 8*time.Minute)
+		}
+		c.Start = StartMode(s.rand.IntN(3))
+		if side == p.left && s.chance(0.7) {
+			c.Start = StartBoot
+		}
+		side.peers[0].Children = append(side.peers[0].Children, c)
+	}
+}
+
+// fate is what the link does with one packet.
+func (s *simulation) fate(pk *testPacket) []time.Duration {
+	l := &s.link
+	if s.p.now.Before(l.partition) || s.chance(l.drop) {
+		return nil
+	}
+	if pk.msg != nil && pk.msg.protected && s.chance(l.corrupt) {
+		i := s.rand.IntN(len(pk.data))
+		pk.data = slices.Clone(pk.data)
+		pk.data[i] ^= 1 << s.rand.IntN(8)
+	}
+	delays := []time.Duration{l.delay + s.between(0, l.jitter)}
+	if pk.msg != nil && s.chance(l.dup) {
+		delays = append(delays, l.delay+s.between(0, 3*time.Second))
+	}
+	return delays
+}
+
+// trouble lives through a random time: traffic always, and what the kind of life allows.
+func (s *simulation) trouble() {
+	p := s.p
+	length := 30 * time.Minute
+	if !s.calm {
+		length = s.between(5*time.Minute, 12*time.Minute)
+		s.link.drop = []float64{0, 0.05, 0.2, 0.4}[s.rand.IntN(4)]
+		s.link.dup = []float64{0, 0.1, 0.3}[s.rand.IntN(3)]
+		s.link.corrupt = []float64{0, 0, 0.05}[s.rand.IntN(3)]
+	}
+	end := p.now.Add(length)
+	p.left.connect("")
+	for p.now.Before(end) && len(p.broken) == 0 {
+		p.drive(s.between(100*time.Millisecond, 20*time.Second))
+		s.someTraffic()
+		if s.chance(0.1) {
+			s.command()
+		}
+		if !s.calm && s.chance(0.06) {
+			s.mishap()
+		}
+	}
+	p.link = s.fate
+}
+
+func (s *simulation) someTraffic() {
+	for _, side := range []*testSide{s.p.left, s.p.right} {
+		for _, c := range side.peers[0].Children {
+			if side.e != nil && s.chance(0.5) {
+				side.traffic(c.Name)
+			}
+		}
+	}
+}
+
+// anySide is one of the sides that live.
+func (s *simulation) anySide() *testSide {
+	side := s.p.left
+	if s.chance(0.5) {
+		side = s.p.right
+	}
+	if side.e == nil {
+		side = side.other()
+	}
+	return side
+}
+
+func (s *simulation) anyChild() string { return string(rune('a' + s.rand.IntN(s.children))) }
+
+// command is something that operators or limits do. Several at about the same time make collisions.
+func (s *simulation) command() {
+	sides := []*testSide{s.anySide()}
+	if s.chance(0.5) {
+		sides = append(sides, sides[0].other())
+	}
+	child := s.anyChild()
+	kind := s.rand.IntN(8)
+	for _, side := range sides {
+		side, child, kind := side, child, kind
+		if s.chance(0.3) {
+			child, kind = s.anyChild(), s.rand.IntN(8)
+		}
+		life := side.life
+		s.p.events.add(s.p.now.Add(s.between(0, 2*s.link.delay)), func() {
+			if side.e != nil && side.life == life {
+				s.obey(side, child, kind)
+			}
+		})
+	}
+}
+
+func (s *simulation) obey(side *testSide, child string, kind int) {
+	switch {
+	case kind <= 2:
+		side.rekey(child)
+	case kind == 3:
+		side.rekey("")
+	case kind == 4:
+		side.handle(SetPeers{Peers: slices.Clone(side.peers)}) // nothing changed
+	case kind == 5:
+		s.expire(side, child, false)
+	case kind == 6 && !s.calm:
+		s.roughCommand(side, child)
+	default:
+		side.connect(child)
+	}
+}
+
+func (s *simulation) expire(side *testSide, child string, hard bool) {
+	for _, psa := range side.plane.ofPolicy(side.policy(child)) {
+		side.handle(Expire{ID: psa.sa.ID, Hard: hard})
+	}
+}
+
+// roughCommand takes something down, at least for a while.
+func (s *simulation) roughCommand(side *testSide, child string) {
+	switch s.rand.IntN(5) {
+	case 0:
+		side.disconnect(child)
+	case 1:
+		side.disconnect("")
+	case 2:
+		s.expire(side, child, true)
+	case 3:
+		side.handle(acquireOf(side, child))
+	case 4:
+		side.peers[0].DPD += time.Millisecond // another configuration: the peer is closed and begins anew
+		side.handle(SetPeers{Peers: slices.Clone(side.peers)})
+	}
+}
+
+// acquireOf is a packet of the child, whatever is installed.
+func acquireOf(s *testSide, child string) Acquire {
+	policy := esp.Policy{Peer: s.peers[0].Name, Child: child}
+	return Acquire{Policy: policy, Flow: s.flow(policy)}
+}
+
+// mishap is what happens to networks and machines.
+func (s *simulation) mishap() {
+	p := s.p
+	switch s.rand.IntN(4) {
+	case 0:
+		s.link.partition = p.now.Add(s.between(time.Second, 3*time.Minute))
+		p.note("--- the link is cut until %v", s.link.partition.Sub(epoch))
+	case 1:
+		if p.left.nat != nil {
+			p.note("--- the NAT forgets")
+			p.left.nat.forget()
+		}
+	default:
+		side := s.anySide()
+		if side.other().e == nil {
+			return
+		}
+		side.kill()
+		p.events.add(p.now.Add(s.between(0, time.Minute)), func() {
+			if side.e == nil {
+				p.note("--- %s starts again", side.name)
+				side.start()
+			}
+		})
+	}
+}
