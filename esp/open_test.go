@@ -95,16 +95,16 @@ func TestOpenReplay(t *testing.T) {
 	open(5, ErrReplay, false)
 	open(3, nil, false)
 	open(3, ErrReplay, false)
-	open(100, nil, true)
-	open(69, nil, false)        // the last one within a window of 32
-	open(68, ErrReplay, false)  // behind it
+	open(127, nil, true)
+	open(96, nil, false)        // the last one within a window of 32
+	open(63, ErrReplay, false)  // behind it
 	open(5, ErrReplay, false)   // accepted long ago
-	open(101, nil, true)        // the window moves by one
-	open(69, ErrReplay, false)  // and is behind now
-	open(70, nil, false)        // never seen
+	open(128, nil, true)        // the window moves
+	open(96, ErrReplay, false)  // seen, and still within
+	open(97, nil, false)        // never seen
 	open(1<<32-1, nil, true)    // the last number there is
-	open(1<<32-31, nil, false)  // within the window at the end
-	open(102, ErrReplay, false) // never seen, but far behind
+	open(1<<32-32, nil, false)  // within the window at the end
+	open(129, ErrReplay, false) // never seen, but far behind
 }
 
 func TestOpenWithoutWindow(t *testing.T) {

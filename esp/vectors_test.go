@@ -57,7 +57,7 @@ func (v *vector) outbound(t testing.TB) *Outbound {
 func (v *vector) inbound(t testing.TB) *Inbound {
 	in := &Inbound{keyed: v.keyed(t), limits: newThresholds(Limits{}, lastSequence(v.esn))}
 	in.window.init(64)
-	in.window.top.Store(v.seq - 1)
+	in.window.top.Store(v.seq >> blockShift)
 	return in
 }
 
