@@ -1,0 +1,192 @@
+package dataplane
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+	"time"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
+)
+
+func TestFirstInbound(t *testing.T) {
+	a, b, _ := tunnel(t, 1)
+	for range 3 {
+		a.queues[0].inject(udpPacket(src4, dst4, true, nil))
+		b.queues[0].want(t)
+	}
+	if e := b.wantEvent(t, esp.EventFirstInbound); e.ID != 1 {
+		t.Errorf("event %+v", e)
+	}
+	if e := b.Drain(); len(e) != 0 {
+		t.Errorf("more events: %+v", e)
+	}
+	if e := a.Drain(); len(e) != 0 {
+		t.Errorf("events at the sender: %+v", e)
+	}
+	in, out, ok := b.LastTraffic(1)
+	if !ok || in.IsZero() || !out.IsZero() || time.Since(in) > patience {
+		t.Errorf("LastTraffic = %v, %v, %v", in, out, ok)
+	}
+	if _, _, ok := b.LastTraffic(2); ok {
+		t.Error("LastTraffic of no SA")
+	}
+	if _, ok := b.ChildStats(2); ok {
+		t.Error("ChildStats of no SA")
+	}
+}
+
+// recorder is a port whose sends go nowhere but into a list.
+func recorded(g *gateway, n int, send func()) [][]byte {
+	list := make(chan []byte, n)
+	g.ports[0].wiretap(func(o *netio.Outgoing) { list <- o.Data })
+	peer := g.ports[0].peer
+	g.ports[0].peer = nil
+	send()
+	var got [][]byte
+	for range n {
+		got = append(got, <-list)
+	}
+	g.ports[0].peer = peer
+	return got
+}
+
+// come makes a datagram arrive at g.
+func (g *gateway) come(from netip.AddrPort, encap bool, data []byte) {
+	g.ports[0].in.put(nil, netio.Received{Data: bytes.Clone(data), Local: outerB, Remote: from, Encap: encap})
+}
+
+func TestPeerMoved(t *testing.T) {
+	a, b, sa := tunnel(t, 1)
+	b.clock.Store(int64(1000 * time.Second))
+	d := recorded(a, 5, func() {
+		for range 5 {
+			a.queues[0].inject(udpPacket(src4, dst4, true, nil))
+		}
+	})
+	moved := netip.MustParseAddrPort("198.51.100.7:1024")
+	b.come(outerA, true, d[1])
+	b.queues[0].want(t)
+	b.come(moved, true, d[0]) // authentic, but overtaken
+	b.queues[0].want(t)
+	b.come(moved, true, d[1]) // a replay
+	forged := bytes.Clone(d[4])
+	forged[20] ^= 1
+	b.come(moved, true, forged)
+	b.wantCounter(t, "esp_replay", 1)
+	b.wantCounter(t, "esp_icv", 1)
+	b.wantNoEvent(t)
+	b.come(moved, true, d[2])
+	b.queues[0].want(t)
+	if e := b.wantEvent(t, esp.EventPeerMoved); e.Remote != moved || e.ID != 1 {
+		t.Errorf("event %+v", e)
+	}
+	b.come(moved, true, d[3]) // said already
+	b.queues[0].want(t)
+	b.wantNoEvent(t)
+	b.SetEndpoint(1, esp.Endpoint{Local: outerB, Remote: moved, Encap: true})
+	b.come(moved, true, d[4])
+	b.queues[0].want(t)
+	b.wantNoEvent(t)
+	sent := recorded(b, 1, func() { b.queues[0].inject(udpPacket(dst4, src4, true, nil)) })
+	if len(sent) != 1 || sa.SPIIn == 0 {
+		t.Error("nothing was sent to the new endpoint")
+	}
+}
+
+func TestRawESPPeersDoNotMove(t *testing.T) {
+	a, b, _ := tunnel(t, 1)
+	b.SetEndpoint(1, esp.Endpoint{Local: netip.AddrPortFrom(outerB.Addr(), 0), Remote: netip.AddrPortFrom(outerA.Addr(), 0)})
+	d := recorded(a, 1, func() { a.queues[0].inject(udpPacket(src4, dst4, true, nil)) })
+	b.come(netip.MustParseAddrPort("198.51.100.7:0"), false, d[0])
+	b.queues[0].want(t)
+	b.wantNoEvent(t)
+}
+
+func TestPeerMovedReplacesItself(t *testing.T) {
+	q := newEvents()
+	first, second := netip.MustParseAddrPort("192.0.2.8:1"), netip.MustParseAddrPort("192.0.2.9:1")
+	q.post(esp.Event{Kind: esp.EventPeerMoved, ID: 1, Remote: first})
+	q.post(esp.Event{Kind: esp.EventPeerMoved, ID: 2, Remote: first})
+	q.post(esp.Event{Kind: esp.EventPeerMoved, ID: 1, Remote: second})
+	got := q.drain()
+	if len(got) != 2 || got[0].Remote != second || got[1].ID != 2 {
+		t.Errorf("events %+v", got)
+	}
+	q.post(esp.Event{Kind: esp.EventPeerMoved, ID: 1, Remote: first})
+	if got := q.drain(); len(got) != 1 {
+		t.Errorf("events after a drain %+v", got)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	a, b := twoGateways(t, 1, nil)
+	sa := childSA(t, a, b, 1)
+	sa.Limits = esp.Limits{SoftPackets: 3, HardPackets: 5}
+	theirs := mirror(sa)
+	theirs.Limits = esp.Limits{}
+	if err := a.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.InstallInbound(theirs); err != nil {
+		t.Fatal(err)
+	}
+	a.ActivateOutbound(1)
+	pkt := udpPacket(src4, dst4, true, nil)
+	a.queues[0].inject(pkt, pkt)
+	b.queues[0].want(t)
+	b.queues[0].want(t)
+	a.wantNoEvent(t)
+	a.queues[0].inject(pkt)
+	if e := a.wantEvent(t, esp.EventExpire); e.Hard || e.ID != 1 {
+		t.Errorf("event %+v", e)
+	}
+	a.queues[0].inject(pkt, pkt)
+	for range 3 {
+		b.queues[0].want(t)
+	}
+	a.wantNoEvent(t)
+	a.queues[0].inject(pkt) // over the hard limit: kept for the next SA
+	eventually(t, "two events", func() bool {
+		a.events.mu.Lock()
+		defer a.events.mu.Unlock()
+		return len(a.events.list) == 2
+	})
+	e := a.Drain()
+	if e[0].Kind != esp.EventExpire || !e[0].Hard || e[1].Kind != esp.EventAcquire {
+		t.Errorf("events %+v", e)
+	}
+	install(t, a, b, childSA(t, a, b, 2))
+	b.queues[0].want(t)
+	if st, _ := a.ChildStats(1); st.PacketsOut != 5 || st.Drops["expired"] != 1 {
+		t.Errorf("the old SA: %+v", st)
+	}
+}
+
+func TestInboundLimits(t *testing.T) {
+	a, b := twoGateways(t, 1, nil)
+	sa := childSA(t, a, b, 1)
+	if err := a.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	a.ActivateOutbound(1)
+	theirs := mirror(sa)
+	pkt := udpPacket(src4, dst4, true, nil)
+	theirs.Limits = esp.Limits{SoftBytes: uint64(len(pkt)), HardBytes: 2 * uint64(len(pkt))}
+	if err := b.InstallInbound(theirs); err != nil {
+		t.Fatal(err)
+	}
+	a.queues[0].inject(pkt)
+	if e := b.wantEvent(t, esp.EventExpire); e.Hard {
+		t.Errorf("event %+v", e)
+	}
+	a.queues[0].inject(pkt, pkt)
+	if e := b.wantEvent(t, esp.EventExpire); !e.Hard {
+		t.Errorf("event %+v", e)
+	}
+	b.wantCounter(t, "sa_expired", 1)
+	if len(b.queues[0].out) != 2 {
+		t.Errorf("%d packets came through, want 2", len(b.queues[0].out))
+	}
+}

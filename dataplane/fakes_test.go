@@ -1,0 +1,258 @@
+package dataplane
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"culvert/dataplane/netio"
+	"culvert/tun"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 10 * time.Second
+
+// inbox is a queue that a worker can poll: a list, and a descriptor that is readable while there is something in it.
+type inbox[T any] struct {
+	mu          sync.Mutex
+	list        []T
+	err         error
+	read, write int
+}
+
+func (b *inbox[T]) open(t testing.TB) {
+	t.Helper()
+	var err error
+	if b.read, b.write, err = openWake(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		unix.Close(b.read)
+		if b.write != b.read {
+			unix.Close(b.write)
+		}
+	})
+}
+
+// put adds items, or the inbox's end.
+func (b *inbox[T]) put(err error, items ...T) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.list) == 0 {
+		_, _ = unix.Write(b.write, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	}
+	b.list = append(b.list, items...)
+	b.err = err
+}
+
+var errEmpty = errors.New("empty")
+
+func (b *inbox[T]) take() (item T, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.list) == 0 {
+		if b.err != nil {
+			return item, b.err
+		}
+		return item, errEmpty
+	}
+	item = b.list[0]
+	b.list = b.list[1:]
+	if len(b.list) == 0 && b.err == nil {
+		var sink [8]byte
+		_, _ = unix.Read(b.read, sink[:])
+	}
+	return item, nil
+}
+
+func (b *inbox[T]) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.list)
+}
+
+// fakeQueue is a TUN queue in memory.
+type fakeQueue struct {
+	in       inbox[tun.Packet]
+	out      chan []byte
+	writeErr error
+	blocking chan tun.Packet // not nil: no descriptor, Read blocks
+	closed   bool
+}
+
+func newFakeQueue(t testing.TB) *fakeQueue {
+	q := &fakeQueue{out: make(chan []byte, 1<<16)}
+	q.in.open(t)
+	return q
+}
+
+func (q *fakeQueue) Read(buf []byte, headroom int, p *tun.Packet) error {
+	if q.blocking != nil {
+		pkt, ok := <-q.blocking
+		if !ok {
+			return errors.New("closed")
+		}
+		*p = pkt
+		p.Data = buf[headroom : headroom+copy(buf[headroom:], pkt.Data)]
+		return nil
+	}
+	pkt, err := q.in.take()
+	if errors.Is(err, errEmpty) {
+		return tun.ErrWouldBlock
+	}
+	if err != nil {
+		return err
+	}
+	*p = pkt
+	p.Data = buf[headroom : headroom+copy(buf[headroom:], pkt.Data)]
+	return nil
+}
+
+func (q *fakeQueue) Write(p *tun.Packet, pieces [][]byte) error {
+	if q.writeErr != nil {
+		return q.writeErr
+	}
+	select {
+	case q.out <- bytes.Join(pieces, nil):
+		return nil
+	default:
+		return tun.ErrWouldBlock
+	}
+}
+
+func (q *fakeQueue) FD() int {
+	if q.blocking != nil {
+		return -1
+	}
+	return q.in.read
+}
+
+func (q *fakeQueue) Close() error {
+	if q.blocking != nil && !q.closed {
+		close(q.blocking)
+	}
+	return nil
+}
+
+// inject makes the worker read packets.
+func (q *fakeQueue) inject(pkts ...[]byte) {
+	for _, b := range pkts {
+		q.in.put(nil, tun.Packet{Data: bytes.Clone(b)})
+	}
+}
+
+// want is the next packet that was written.
+func (q *fakeQueue) want(t *testing.T) []byte {
+	t.Helper()
+	select {
+	case b := <-q.out:
+		return b
+	case <-time.After(patience):
+		t.Fatal("nothing was written to the TUN")
+		return nil
+	}
+}
+
+// wantIdle fails if anything was written.
+func (q *fakeQueue) wantIdle(t *testing.T) {
+	t.Helper()
+	select {
+	case b := <-q.out:
+		t.Errorf("this was written to the TUN: %x", b)
+	default:
+	}
+}
+
+// fakePort is a port whose sends arrive at the peer's ports, spread over them flow by flow as SO_REUSEPORT does: here, worker by worker.
+type fakePort struct {
+	in   inbox[netio.Received]
+	peer *fakePort
+
+	mu      sync.Mutex
+	onSend  func(out *netio.Outgoing) error // may change what is sent; an error loses it
+	onWire  func(out *netio.Outgoing)
+	waiting []netio.Outgoing // with hold: until Flush
+	hold    bool
+}
+
+func newFakePort(t testing.TB) *fakePort {
+	p := &fakePort{}
+	p.in.open(t)
+	return p
+}
+
+// sending makes f see, change or refuse what is sent.
+func (p *fakePort) sending(f func(out *netio.Outgoing) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onSend = f
+}
+
+// wiretap shows f what leaves, in its order.
+func (p *fakePort) wiretap(f func(out *netio.Outgoing)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onWire = f
+}
+
+func (p *fakePort) Recv(buf []byte, in *netio.Received) error {
+	r, err := p.in.take()
+	if errors.Is(err, errEmpty) {
+		return netio.ErrWouldBlock
+	}
+	if err != nil {
+		return err
+	}
+	*in = r
+	in.Data = buf[:copy(buf, r.Data)]
+	return nil
+}
+
+func (p *fakePort) Send(out *netio.Outgoing) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := *out
+	o.Data = bytes.Clone(o.Data)
+	if p.onSend != nil {
+		if err := p.onSend(&o); err != nil {
+			return err
+		}
+	}
+	if p.hold {
+		p.waiting = append(p.waiting, o)
+		return nil
+	}
+	p.deliver(o)
+	return nil
+}
+
+func (p *fakePort) deliver(o netio.Outgoing) {
+	if p.onWire != nil {
+		p.onWire(&o)
+	}
+	if p.peer != nil {
+		p.peer.in.put(nil, netio.Received{Data: o.Data, SegSize: o.SegSize, Local: o.Remote, Remote: o.Local, Encap: o.Encap, TOS: o.TOS})
+	}
+}
+
+func (p *fakePort) Flush() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.waiting {
+		p.deliver(o)
+	}
+	p.waiting = nil
+	return nil
+}
+
+func (p *fakePort) FDs() []int { return []int{p.in.read} }
+
+var (
+	outerA = netip.MustParseAddrPort("192.0.2.1:4500")
+	outerB = netip.MustParseAddrPort("192.0.2.2:4500")
+)

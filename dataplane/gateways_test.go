@@ -1,0 +1,241 @@
+package dataplane
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"culvert/esp"
+	"culvert/selector"
+	"culvert/tun"
+)
+
+// TestMain fails if a test left a goroutine behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for deadline := time.Now().Add(patience); code == 0; runtime.Gosched() {
+		buf := make([]byte, 1<<20)
+		stacks := string(buf[:runtime.Stack(buf, true)])
+		if !strings.Contains(stacks, "dataplane.(*") {
+			break
+		}
+		if time.Now().After(deadline) {
+			fmt.Fprintln(os.Stderr, "goroutines are left:\n"+stacks)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// gateway is a plane on queues and ports in memory.
+type gateway struct {
+	*Plane
+	queues []*fakeQueue
+	ports  []*fakePort
+	stop   func() error // ends Run and gives its error
+	clock  atomic.Int64 // what Now says; 0: the real time
+}
+
+// newGateway makes a plane. change may alter its configuration.
+func newGateway(t testing.TB, workers int, change func(*Config)) *gateway {
+	t.Helper()
+	g := &gateway{}
+	cfg := Config{Log: slog.New(slog.DiscardHandler), Now: func() time.Time {
+		if n := g.clock.Load(); n != 0 {
+			return time.Unix(0, n)
+		}
+		return time.Now()
+	}}
+	for range workers {
+		q, p := newFakeQueue(t), newFakePort(t)
+		g.queues, g.ports = append(g.queues, q), append(g.ports, p)
+		cfg.Queues, cfg.Ports = append(cfg.Queues, q), append(cfg.Ports, p)
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	p, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Plane = p
+	return g
+}
+
+// start runs the plane until the test ends or stop is called.
+func (g *gateway) start(t testing.TB) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	g.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	t.Cleanup(func() { _ = g.stop() })
+}
+
+// connect joins the gateways' ports.
+func connect(a, b *gateway) {
+	for i := range a.ports {
+		a.ports[i].peer, b.ports[i].peer = b.ports[i], a.ports[i]
+	}
+}
+
+// twoGateways are running, joined, and have the policy lan: 10.1/16 and 2001:db8:1::/48 at a, 10.2/16 and 2001:db8:2::/48 at b.
+func twoGateways(t testing.TB, workers int, change func(*Config)) (a, b *gateway) {
+	t.Helper()
+	a, b = newGateway(t, workers, change), newGateway(t, workers, change)
+	connect(a, b)
+	for _, g := range []*gateway{a, b} {
+		local, remote := lanA(), lanB()
+		if g == b {
+			local, remote = remote, local
+		}
+		if err := g.SetPolicies([]PolicyConfig{{lan, local, remote}}); err != nil {
+			t.Fatal(err)
+		}
+		g.start(t)
+	}
+	return a, b
+}
+
+var (
+	lan  = esp.Policy{Peer: "peer", Child: "lan"}
+	gcm  = esp.Cipher{ID: esp.AESGCM16, KeyBits: 128}
+	nets = func(s ...string) (list []selector.Selector) {
+		for _, p := range s {
+			list = append(list, selector.FromPrefix(netip.MustParsePrefix(p)))
+		}
+		return list
+	}
+	lanA = func() []selector.Selector { return nets("10.1.0.0/16", "2001:db8:1::/48") }
+	lanB = func() []selector.Selector { return nets("10.2.0.0/16", "2001:db8:2::/48") }
+)
+
+func key(seed byte) []byte { return bytes.Repeat([]byte{seed}, 20) }
+
+// childSA is a's half of an SA pair with generation id; mirror makes b's.
+func childSA(t testing.TB, a, b *gateway, id esp.ChildID) esp.ChildSA {
+	t.Helper()
+	in, err := a.AllocSPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := b.AllocSPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return esp.ChildSA{
+		ID: id, Policy: lan, SPIIn: in, SPIOut: out, KeyIn: key(byte(2 * id)), KeyOut: key(byte(2*id + 1)), Cipher: gcm, ESN: true, ReplayWindow: 4096,
+		Endpoint: esp.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB(),
+	}
+}
+
+func mirror(sa esp.ChildSA) esp.ChildSA {
+	sa.SPIIn, sa.SPIOut = sa.SPIOut, sa.SPIIn
+	sa.KeyIn, sa.KeyOut = sa.KeyOut, sa.KeyIn
+	sa.LocalTS, sa.RemoteTS = sa.RemoteTS, sa.LocalTS
+	sa.Endpoint.Local, sa.Endpoint.Remote = sa.Endpoint.Remote, sa.Endpoint.Local
+	return sa
+}
+
+// install brings an SA pair up at both.
+func install(t testing.TB, a, b *gateway, sa esp.ChildSA) {
+	t.Helper()
+	if err := a.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.InstallInbound(mirror(sa)); err != nil {
+		t.Fatal(err)
+	}
+	a.ActivateOutbound(sa.ID)
+	b.ActivateOutbound(sa.ID)
+}
+
+// tunnel is two running gateways with SA pair 1 up.
+func tunnel(t testing.TB, workers int) (a, b *gateway, sa esp.ChildSA) {
+	t.Helper()
+	a, b = twoGateways(t, workers, nil)
+	sa = childSA(t, a, b, 1)
+	install(t, a, b, sa)
+	return a, b, sa
+}
+
+// eventually waits until cond holds.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !cond(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// wantCounter waits until a counter has a value.
+func (g *gateway) wantCounter(t testing.TB, name string, want uint64) {
+	t.Helper()
+	if _, ok := g.Counters()[name]; !ok {
+		t.Fatalf("there is no counter %q", name)
+	}
+	eventually(t, fmt.Sprintf("%s = %d", name, want), func() bool { return g.Counters()[name] >= want })
+	if got := g.Counters()[name]; got != want {
+		t.Errorf("%s = %d, want %d", name, got, want)
+	}
+}
+
+// wantEvent waits for the next event, which must be of a kind. First inbound packets are passed over unless they are asked for.
+func (g *gateway) wantEvent(t testing.TB, kind esp.EventKind) esp.Event {
+	t.Helper()
+	for {
+		select {
+		case <-g.Wake():
+		case <-time.After(patience):
+			t.Fatalf("no event of kind %d", kind)
+		}
+		got := g.events.drain()
+		if kind != esp.EventFirstInbound {
+			got = slices.DeleteFunc(got, func(e esp.Event) bool { return e.Kind == esp.EventFirstInbound })
+		}
+		if len(got) > 1 || len(got) == 1 && got[0].Kind != kind {
+			t.Fatalf("events %+v, want one of kind %d", got, kind)
+		}
+		if len(got) == 1 {
+			return got[0]
+		}
+	}
+}
+
+// wantNoEvent fails if there is an event, but for first inbound packets.
+func (g *gateway) wantNoEvent(t testing.TB) {
+	t.Helper()
+	for _, e := range g.Drain() {
+		if e.Kind != esp.EventFirstInbound {
+			t.Errorf("event %+v", e)
+		}
+	}
+}
+
+// superPacket is a TCP super-packet as a TUN gives it: only the pseudo-header's sum in the checksum field.
+func superPacket(src, dst netip.AddrPort, seq uint32, payload []byte, segment int) tun.Packet {
+	pkt := tcpPacket(src, dst, seq, 0x18, nil, payload)
+	hdr := 40
+	p := tun.Packet{Data: pkt, GSO: tun.GSOTCPv4, SegSize: uint16(segment), NeedsChecksum: true, CsumStart: 20, CsumOffset: 16}
+	if src.Addr().Is6() {
+		hdr, p.GSO, p.CsumStart = 60, tun.GSOTCPv6, 40
+	}
+	p.HdrLen = uint16(hdr)
+	at := int(p.CsumStart) + 16
+	sum := fold(pseudoSum(src.Addr(), dst.Addr(), 6, len(pkt)-int(p.CsumStart)))
+	pkt[at], pkt[at+1] = byte(sum>>8), byte(sum)
+	return p
+}

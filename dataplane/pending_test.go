@@ -1,0 +1,171 @@
+package dataplane
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"culvert/esp"
+	"culvert/selector"
+	"culvert/tun"
+)
+
+func TestFirstPacketsAreKeptAndSent(t *testing.T) {
+	a, b := twoGateways(t, 1, nil)
+	var pkts [][]byte
+	for i := range keepPackets {
+		pkts = append(pkts, udpPacket(src4, dst4, true, fmt.Append(nil, i)))
+	}
+	a.queues[0].inject(pkts...)
+	e := a.wantEvent(t, esp.EventAcquire)
+	if want := parse(t, pkts[0]).Flow; e.Policy != lan || e.Flow != want {
+		t.Errorf("acquire for %v %+v, want %v %+v", e.Policy, e.Flow, lan, want)
+	}
+	a.queues[0].inject(udpPacket(src4, dst4, true, []byte("one too many")))
+	a.wantCounter(t, "out_no_sa", 1)
+	a.wantNoEvent(t)
+	install(t, a, b, childSA(t, a, b, 1))
+	for i, want := range pkts {
+		if got := b.queues[0].want(t); !bytes.Equal(got, want) {
+			t.Errorf("packet %d: %x", i, got)
+		}
+	}
+	if a.keeper.bytes != 0 || len(a.keeper.busy) != 0 {
+		t.Errorf("left in the keeper: %d octets, %v", a.keeper.bytes, a.keeper.busy)
+	}
+}
+
+func TestKeptSuperPacket(t *testing.T) {
+	a, b := twoGateways(t, 1, nil)
+	payload := random(30000)
+	a.queues[0].in.put(nil, superPacket(src4, dst4, 3, payload, 1300))
+	a.wantEvent(t, esp.EventAcquire)
+	a.queues[0].in.put(nil, superPacket(src4, dst4, 4, payload, 1300)) // 60 KB: more than may be kept
+	a.wantCounter(t, "out_no_sa", 1)
+	install(t, a, b, childSA(t, a, b, 1))
+	segmentsAt(t, b.queues[0], 3, payload, 1300)
+}
+
+func TestAcquireFailed(t *testing.T) {
+	a, b := twoGateways(t, 1, nil)
+	a.clock.Store(int64(1000 * time.Second))
+	pkt := udpPacket(src4, dst4, true, nil)
+	a.queues[0].inject(pkt)
+	a.wantEvent(t, esp.EventAcquire)
+	a.AcquireFailed(esp.Policy{Peer: "nobody"})
+	a.AcquireFailed(lan)
+	a.wantCounter(t, "out_no_sa", 1)
+	a.queues[0].inject(pkt) // too soon
+	a.wantCounter(t, "out_no_sa", 2)
+	a.wantNoEvent(t)
+	a.clock.Add(int64(acquireBackoff))
+	a.queues[0].inject(pkt)
+	a.wantEvent(t, esp.EventAcquire)
+	install(t, a, b, childSA(t, a, b, 1))
+	b.queues[0].want(t)
+}
+
+func TestKeptPacketsExpire(t *testing.T) {
+	a := newGateway(t, 1, nil)
+	if err := a.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+		t.Fatal(err)
+	}
+	w, start := a.workers[0], time.Unix(1000, 0)
+	w.now = start
+	pkt := tun.Packet{Data: udpPacket(src4, dst4, true, nil)}
+	w.outbound(&pkt, w.now)
+	if len(a.Drain()) != 1 {
+		t.Fatal("no acquire")
+	}
+	a.keeper.tick(start.Add(keepFor - 1))
+	if a.keeper.bytes == 0 {
+		t.Error("dropped too early")
+	}
+	a.keeper.tick(start.Add(keepFor))
+	if a.keeper.bytes != 0 || a.Counters()["out_no_sa"] != 1 {
+		t.Error("not dropped in time")
+	}
+	w.now = start.Add(acquireRepeat - 1)
+	w.outbound(&pkt, w.now)
+	a.keeper.tick(w.now)
+	if e := a.Drain(); len(e) != 0 {
+		t.Errorf("asked again: %v", e)
+	}
+	w.now = start.Add(acquireRepeat)
+	a.keeper.tick(w.now)
+	w.outbound(&pkt, w.now)
+	if len(a.Drain()) != 1 {
+		t.Error("an Acquire that was never answered is never asked again")
+	}
+}
+
+func TestAllThatIsKeptIsBounded(t *testing.T) {
+	a := newGateway(t, 1, nil)
+	var ps []PolicyConfig
+	for i := range 400 {
+		ps = append(ps, PolicyConfig{esp.Policy{Peer: fmt.Sprint(i)}, lanA(), []selector.Selector{selector.FromAddr(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}))}})
+	}
+	if err := a.SetPolicies(ps); err != nil {
+		t.Fatal(err)
+	}
+	w := a.workers[0]
+	for i := range 400 {
+		dst := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}), 1)
+		for range 40 {
+			pkt := tun.Packet{Data: udpPacket(src4, dst, true, make([]byte, 1400))}
+			w.outbound(&pkt, w.now)
+		}
+	}
+	if a.keeper.bytes > keepAllBytes || a.keeper.bytes < keepAllBytes-1500 {
+		t.Errorf("%d octets are kept", a.keeper.bytes)
+	}
+	if n := len(a.Drain()); n != 400 {
+		t.Errorf("%d acquires for 400 policies", n)
+	}
+	for _, p := range ps {
+		a.AcquireFailed(p.Policy)
+	}
+	if a.keeper.bytes != 0 || len(a.keeper.busy) != 0 {
+		t.Error("something is left")
+	}
+}
+
+// TestNarrowedByThePeer: each SA carries only the flow that asked for it, so each flow gets its own.
+func TestNarrowedByThePeer(t *testing.T) {
+	a, b := twoGateways(t, 1, nil)
+	flow := func(i byte) netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 2, 0, i}), 9) }
+	narrow := func(id esp.ChildID, i byte) esp.ChildSA {
+		sa := childSA(t, a, b, id)
+		sa.RemoteTS = []selector.Selector{selector.FromAddr(flow(i).Addr())}
+		return sa
+	}
+	for i := byte(1); i <= 3; i++ {
+		a.queues[0].inject(udpPacket(src4, flow(i), true, []byte{i}))
+	}
+	for i := byte(1); i <= 3; i++ {
+		e := a.wantEvent(t, esp.EventAcquire)
+		if e.Flow.Dst != flow(i).Addr() {
+			t.Errorf("acquire %d is for %v", i, e.Flow.Dst)
+		}
+		install(t, a, b, narrow(esp.ChildID(i), i))
+		if got := b.queues[0].want(t); got[len(got)-1] != i {
+			t.Errorf("packet of flow %d, want %d", got[len(got)-1], i)
+		}
+	}
+	for i := byte(1); i <= 3; i++ { // each goes through its own now
+		a.queues[0].inject(udpPacket(src4, flow(i), true, []byte{i}))
+		b.queues[0].want(t)
+		if st, _ := a.ChildStats(esp.ChildID(i)); st.PacketsOut != 2 {
+			t.Errorf("SA %d sent %d packets, want 2", i, st.PacketsOut)
+		}
+	}
+	// An SA of another flow is no answer to an Acquire: it stays the only one.
+	a.queues[0].inject(udpPacket(src4, flow(4), true, nil))
+	a.wantEvent(t, esp.EventAcquire)
+	install(t, a, b, narrow(5, 1))
+	a.queues[0].inject(udpPacket(src4, flow(4), true, nil), udpPacket(src4, flow(1), true, nil))
+	b.queues[0].want(t)
+	a.wantNoEvent(t)
+}
