@@ -45,7 +45,10 @@ type ChildSA struct {
 	KeyIn, KeyOut []byte
 	Cipher        Cipher
 	ESN           bool
-	ReplayWindow  int // packets; zero: no replay protection
+	// IVStart is added to the sequence number (modulo 2^64) to make the IV. Zero for negotiated keys. With manual keys the numbers begin anew at each start
+	// while the key stays, so that whoever installs such an SA must draw it at random: else IVs repeat under one key (RFC 4106, Section 3.1).
+	IVStart      uint64
+	ReplayWindow int // packets; zero: no replay protection
 
 	Endpoint Endpoint
 	// LocalTS and RemoteTS are the negotiated selectors: inner source and destination of outbound packets (RFC 4301, Section 4.4.2).

@@ -12,13 +12,14 @@ var ErrExhausted = errors.New("esp: sequence numbers or hard lifetime used up")
 
 // Outbound is an SA that we send with. All of it is safe for concurrent use, with a Scratch for each goroutine; save Clear.
 //
-// Sequence numbers are reserved in runs and then used by Seal, each once. They make the IV too: it is the 64-bit sequence number, whether or not the peer
-// sees all of it. RFC 4106, Section 3.1: "For a given key, the IV MUST NOT repeat. The most natural way to implement this is with a counter"; RFC 8750 does
+// Sequence numbers are reserved in runs and then used by Seal, each once. They make the IV too: it is the 64-bit sequence number (from ChildSA.IVStart on),
+// whether or not the peer sees all of it. RFC 4106, Section 3.1: "For a given key, the IV MUST NOT repeat. The most natural way to implement this is with a counter"; RFC 8750 does
 // the very same without sending it. As Reserve hands out no number twice, is never set back, and ends before it would wrap, no nonce repeats under a
 // key; and as every SA has fresh keys, none does after a rekey or a restart.
 type Outbound struct {
 	keyed
-	limits thresholds
+	ivStart uint64
+	limits  thresholds
 
 	_   [cacheLine]byte
 	seq atomic.Uint64 // the last one reserved; at most limits.hardPackets
@@ -40,7 +41,7 @@ func NewOutbound(sa *ChildSA) (*Outbound, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Outbound{keyed: k, limits: newThresholds(sa.Limits, lastSequence(sa.ESN))}, nil
+	return &Outbound{keyed: k, ivStart: sa.IVStart, limits: newThresholds(sa.Limits, lastSequence(sa.ESN))}, nil
 }
 
 // SPI is the SPI that goes into the packets.
@@ -80,7 +81,7 @@ func (o *Outbound) Reserve(n, octets int) (first uint64, soft bool, err error) {
 //
 // So the segments of a super-packet are sealed one after the other, each into its place in the send buffer, out of one read buffer.
 func (o *Outbound) Seal(s *Scratch, dst []byte, seq uint64, payload []byte, next uint8) []byte {
-	return o.seal(s, dst, seq, seq, payload, next)
+	return o.seal(s, dst, seq, o.ivStart+seq, payload, next)
 }
 
 // seal is Seal with an IV of its own, which the published vectors have.
