@@ -1,0 +1,87 @@
+package suite
+
+import (
+	"bytes"
+	"testing"
+
+	"culvert/ike/wire"
+)
+
+func TestEveryOfferedESPSuite(t *testing.T) {
+	seen := 0
+	for _, offer := range DefaultESPProposals() {
+		for choice := range choices(offer) {
+			s, err := NewESPSuite(choice)
+			if err != nil {
+				t.Fatalf("%v: %v", choice, err)
+			}
+			i, r := s.ChildKeys(prfs[wire.PRFHMACSHA2256], []byte("SK_d"), nil, []byte("ni"), []byte("nr"))
+			if want := int(s.KeyBits)/8 + 4; len(i) != want || len(r) != want || bytes.Equal(i, r) {
+				t.Errorf("%v: keys %x and %x, want %d octets each", choice, i, r, want)
+			}
+			seen++
+		}
+	}
+	if seen != 8 {
+		t.Errorf("%d combinations, want 8", seen)
+	}
+}
+
+func TestNewESPSuite(t *testing.T) {
+	for text, want := range map[string]ESPSuite{
+		"aes128gcm16":                 {Cipher: wire.EncrAESGCM16, KeyBits: 128},
+		"aes192gcm16-esn":             {Cipher: wire.EncrAESGCM16, KeyBits: 192, ESN: true},
+		"aes256gcm16-x25519-esn":      {Cipher: wire.EncrAESGCM16, KeyBits: 256, ESN: true, KE: wire.GroupX25519},
+		"chacha20poly1305-ecp384":     {Cipher: wire.EncrChaCha20Poly1305, KeyBits: 256, KE: wire.GroupECP384},
+		"aes128gcm128-modp2048-noesn": {Cipher: wire.EncrAESGCM16, KeyBits: 128, KE: wire.GroupMODP2048},
+	} {
+		got, err := NewESPSuite(mustESP(t, text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if got.keyLen != int(want.KeyBits)/8+4 {
+			t.Errorf("%s: %d octets of key", text, got.keyLen)
+		}
+		if want.keyLen = got.keyLen; *got != want {
+			t.Errorf("%s: got %+v, want %+v", text, *got, want)
+		}
+	}
+}
+
+func TestNewESPSuiteRefuses(t *testing.T) {
+	gcm, none, esn := words["aes128gcm16"], wire.Transform{Type: wire.TransformINTEG}, words["esn"]
+	unknown := gcm
+	unknown.UnknownAttribute = true
+	for name, ts := range map[string][]wire.Transform{
+		"nothing": nil, "no ENCR": {esn}, "no ESN": {gcm}, "two ENCR": {gcm, words["aes256gcm16"], esn}, "two ESN": {gcm, esn, words["noesn"]},
+		"an AEAD and INTEG": {gcm, words["sha256"], esn}, "AES-CBC": {words["aes128"], words["sha256"], esn}, "AES-CBC alone": {words["aes128"], esn},
+		"NULL alone": {{Type: wire.TransformENCR, ID: wire.EncrNULL}, none, esn}, "NULL and HMAC": {{Type: wire.TransformENCR, ID: wire.EncrNULL}, words["sha256"], esn},
+		"GMAC": {{Type: wire.TransformENCR, ID: wire.EncrNULLAuthAESGMAC, KeyLength: 128}, esn}, "a key of no length": {encrWord(wire.EncrAESGCM16, 0), esn},
+		"a key of 1 bit": {encrWord(wire.EncrAESGCM16, 1), esn}, "ESN 2": {gcm, {Type: wire.TransformESN, ID: 2}}, "an attribute of ESN": {gcm, {Type: wire.TransformESN, KeyLength: 1}},
+		"a PRF": {gcm, words["prfsha256"], esn}, "MODP-1024": {gcm, {Type: wire.TransformKE, ID: wire.GroupMODP1024}, esn},
+		"a key length of the group": {gcm, {Type: wire.TransformKE, ID: wire.GroupX25519, KeyLength: 256}, esn}, "an unknown attribute": {unknown, esn},
+	} {
+		if s, err := NewESPSuite(wire.Proposal{Protocol: wire.ProtoESP, Transforms: ts}); err == nil || s != nil {
+			t.Errorf("%s was accepted: %+v", name, s)
+		}
+	}
+	if _, err := NewESPSuite(wire.Proposal{Protocol: wire.ProtoAH, Transforms: []wire.Transform{gcm, esn}}); err == nil {
+		t.Error("a proposal for AH was accepted")
+	}
+	if _, err := NewESPSuite(wire.Proposal{Protocol: wire.ProtoESP, Transforms: []wire.Transform{gcm, none, {Type: wire.TransformKE}, esn}}); err != nil {
+		t.Errorf("INTEG NONE and KE NONE with an AEAD: %v", err)
+	}
+}
+
+// TestChildKeys: with a key exchange of its own, g^ir comes before the nonces (RFC 7296, Section 2.17).
+func TestChildKeys(t *testing.T) {
+	s, err := NewESPSuite(mustESP(t, "aes128gcm16"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	prf := prfs[wire.PRFHMACSHA2384]
+	i, r := s.ChildKeys(prf, []byte("SK_d"), []byte("g^ir"), []byte("Ni"), []byte("Nr"))
+	if want := slowPlus(prf, []byte("SK_d"), []byte("g^irNiNr"), 40); !bytes.Equal(append(i, r...), want) {
+		t.Errorf("got %x and %x, want %x", i, r, want)
+	}
+}

@@ -1,0 +1,185 @@
+package suite
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"culvert/ike/wire"
+)
+
+func TestParseIKEProposal(t *testing.T) {
+	for text, name := range map[string]string{
+		"aes256gcm16-prfsha384-x25519":                                "aes256gcm16-prfsha384-x25519",
+		"aes128gcm16-prfsha256-ecp256":                                "aes128gcm16-prfsha256-ecp256",
+		"aes256gcm16-sha384-ecp384":                                   "aes256gcm16-prfsha384-ecp384",
+		"aes256-sha256-modp2048":                                      "aes256-sha256-prfsha256-modp2048",
+		"aes128cbc-sha2_512-curve25519":                               "aes128-sha512-prfsha512-x25519",
+		"x25519-prfsha256-aes256gcm16":                                "aes256gcm16-prfsha256-x25519",
+		"AES256GCM16-PRFSHA384-X25519":                                "aes256gcm16-prfsha384-x25519",
+		"aes192-sha1-prfsha256-ecp521":                                "aes192-sha1-prfsha256-ecp521",
+		"chacha20poly1305-prfsha1-ecp256":                             "chacha20poly1305-prfsha1-ecp256",
+		"aes256-aes128-sha384-sha256-x25519-ecp256-modp3072-modp4096": "aes256-aes128-sha384-sha256-prfsha384-prfsha256-x25519-ecp256-modp3072-modp4096",
+	} {
+		p := mustIKE(t, text)
+		if got := IKEProposalName(p); got != name {
+			t.Errorf("%s is called %s, want %s", text, got, name)
+		}
+		if p.Number != 1 || p.Protocol != wire.ProtoIKE || len(p.SPI) != 0 {
+			t.Errorf("%s: %+v", text, p)
+		}
+		if again := mustIKE(t, name); !slices.Equal(again.Transforms, p.Transforms) {
+			t.Errorf("%s: %v becomes %v when its name is read", text, p.Transforms, again.Transforms)
+		}
+	}
+}
+
+func TestParseESPProposal(t *testing.T) {
+	for text, name := range map[string]string{
+		"aes128gcm16":            "aes128gcm16",
+		"aes128gcm16-noesn":      "aes128gcm16",
+		"aes128gcm16-esn":        "aes128gcm16-esn",
+		"aes256gcm16-x25519":     "aes256gcm16-x25519",
+		"aes128gcm16-x25519-esn": "aes128gcm16-x25519-esn",
+		"esn-ecp384-chacha20poly1305-noesn-aes192gcm128": "chacha20poly1305-aes192gcm16-ecp384-esn-noesn",
+	} {
+		p := mustESP(t, text)
+		if got := ESPProposalName(p); got != name {
+			t.Errorf("%s is called %s, want %s", text, got, name)
+		}
+		if p.Number != 1 || p.Protocol != wire.ProtoESP {
+			t.Errorf("%s: %+v", text, p)
+		}
+		if again := mustESP(t, name); !slices.Equal(again.Transforms, p.Transforms) {
+			t.Errorf("%s: %v becomes %v when its name is read", text, p.Transforms, again.Transforms)
+		}
+	}
+	p := mustESP(t, "aes128gcm16")
+	p.Transforms = append(p.Transforms, wire.Transform{Type: wire.TransformKE, ID: wire.GroupNone})
+	if got := ESPProposalName(p); got != "aes128gcm16" || len(p.Transforms) != 3 {
+		t.Errorf("with a group of NONE it is called %s; it has %d transforms", got, len(p.Transforms))
+	}
+}
+
+// TestProposalErrors: the error quotes the proposal, names the word, and says what to write instead.
+func TestProposalErrors(t *testing.T) {
+	for _, c := range []struct {
+		parse func(string) (wire.Proposal, error)
+		text  string
+		want  []string
+	}{
+		{ParseIKEProposal, "", []string{"empty"}},
+		{ParseIKEProposal, "aes256gcm61-prfsha384-x25519", []string{`"aes256gcm61"`, `"aes256gcm16"`}},
+		{ParseIKEProposal, "aes256gcm16-prfsha384-x25591", []string{`"x25591"`, `"x25519"`}},
+		{ParseIKEProposal, "aes256gcm16-prfsha384-modp1024", []string{`"modp1024"`, `"modp`}},
+		{ParseIKEProposal, "aes256gcm16--x25519", []string{`"" is not known`, "aes256gcm16-prfsha384-x25519"}},
+		{ParseIKEProposal, "rot13", []string{`"rot13"`, "aes256gcm16-prfsha384-x25519"}},
+		{ParseIKEProposal, strings.Repeat("a", 70000), []string{"not known"}},
+		{ParseIKEProposal, "aes256gcm16-prfsha384-x25519-x25519", []string{`"x25519"`, "twice"}},
+		{ParseIKEProposal, "aes256gcm16-aes256gcm128-prfsha384-x25519", []string{`"aes256gcm128"`, "twice"}},
+		{ParseIKEProposal, "aes256gcm16-prfsha384-x25519-esn", []string{`"esn"`, "leave it away"}},
+		{ParseIKEProposal, "prfsha384-x25519", []string{"no cipher"}},
+		{ParseIKEProposal, "aes256gcm16-x25519", []string{"no PRF", `"prfsha256"`}},
+		{ParseIKEProposal, "aes256gcm16-prfsha384", []string{"no key exchange", `"x25519"`}},
+		{ParseIKEProposal, "aes256-prfsha384-x25519", []string{"integrity", `"sha256"`}},
+		{ParseIKEProposal, "aes256gcm16-sha256-prfsha384-x25519", []string{`"sha256"`, "leave it away"}},
+		{ParseIKEProposal, "aes256gcm16-aes256-sha256-x25519", []string{`"aes256gcm16"`, `"aes256"`, "write two"}},
+		{ParseESPProposal, "", []string{"empty"}},
+		{ParseESPProposal, "x25519", []string{"no cipher"}},
+		{ParseESPProposal, "aes256-sha256", []string{`"aes256"`, "AES-CBC", `"aes256gcm16"`}},
+		{ParseESPProposal, "aes128gcm16-sha256", []string{`"sha256"`, "leave it away"}},
+		{ParseESPProposal, "aes128gcm16-prfsha256", []string{`"prfsha256"`, "ESP", "leave it away"}},
+		{ParseESPProposal, "aes128gmc16", []string{`"aes128gmc16"`, `"aes128gcm16"`}},
+		{ParseESPProposal, "?", []string{`"?"`, "aes128gcm16"}},
+	} {
+		p, err := c.parse(c.text)
+		if err == nil {
+			t.Errorf("%q was read as %v", c.text, p)
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%.60q: the error %q does not hold %q", c.text, err, want)
+			}
+		}
+		if len(c.text) < 1000 && !strings.Contains(err.Error(), `"`+c.text+`"`) {
+			t.Errorf("%q: the error %q does not quote it", c.text, err)
+		}
+	}
+}
+
+// TestWordsAreNames: every transform's name is a word that means it, and every word means something that can be done.
+func TestWordsAreNames(t *testing.T) {
+	for word, tr := range words {
+		if got, ok := words[tr.String()]; !ok || got != tr {
+			t.Errorf("%q is printed as %q, which means %v", word, tr, got)
+		}
+		switch tr.Type {
+		case wire.TransformENCR:
+			if _, err := encryptionOf(tr); err != nil {
+				t.Errorf("%q: %v", word, err)
+			}
+		case wire.TransformINTEG:
+			if _, ok := integrities[tr.ID]; !ok || prfOfInteg[tr.ID] == 0 {
+				t.Errorf("%q has no algorithm, or no PRF", word)
+			}
+		case wire.TransformPRF:
+			if _, ok := PRFByID(tr.ID); !ok {
+				t.Errorf("%q has no PRF", word)
+			}
+		case wire.TransformKE:
+			if !GroupKnown(tr.ID) {
+				t.Errorf("%q has no key exchange", word)
+			}
+		}
+	}
+}
+
+// TestDefaults: the first choice of two culverts, and what a peer with other tastes finds.
+func TestDefaults(t *testing.T) {
+	ike, esp := DefaultIKEProposals(), DefaultESPProposals()
+	first := func(p wire.Proposal) string {
+		for choice := range choices(p) {
+			return proposalName(choice)
+		}
+		return ""
+	}
+	if got, want := first(ike[0]), "aes256gcm16-prfsha384-x25519"; got != want {
+		t.Errorf("two culverts would choose %s for IKE, want %s", got, want)
+	}
+	if got, want := first(esp[0]), "aes128gcm16-esn"; got != want {
+		t.Errorf("two culverts would choose %s for ESP, want %s", got, want)
+	}
+	for _, text := range []string{"aes128-sha256-x25519", "aes256-sha512-modp2048", "aes128gcm16-prfsha256-ecp256", "chacha20poly1305-prfsha512-ecp521"} {
+		if !slices.ContainsFunc(ike, func(p wire.Proposal) bool { return contains(p, mustIKE(t, text)) }) {
+			t.Errorf("the defaults do not hold %s", text)
+		}
+	}
+	for _, text := range []string{"aes128gcm16-noesn", "aes192gcm16-esn", "aes256gcm16-noesn", "chacha20poly1305-noesn"} {
+		if !slices.ContainsFunc(esp, func(p wire.Proposal) bool { return contains(p, mustESP(t, text)) }) {
+			t.Errorf("the defaults do not hold %s", text)
+		}
+	}
+	for _, p := range slices.Concat(ike, esp) {
+		if strings.Contains(p.String(), "sha1") {
+			t.Errorf("SHA-1 is offered by default: %v", p)
+		}
+	}
+	ike[0].Transforms[0].ID, esp[0].Number = 0, 9
+	if DefaultIKEProposals()[0].Transforms[0].ID == 0 || DefaultESPProposals()[0].Number != 1 {
+		t.Error("the defaults are not the caller's own")
+	}
+}
+
+func contains(p, part wire.Proposal) bool {
+	return !slices.ContainsFunc(part.Transforms, func(t wire.Transform) bool { return !slices.Contains(p.Transforms, t) })
+}
+
+func TestParsedPanics(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a default proposal that cannot be read went unnoticed")
+		}
+	}()
+	parsed(ParseESPProposal, "nonsense")
+}
