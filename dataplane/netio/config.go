@@ -13,7 +13,7 @@ type Config struct {
 	Listen  []netip.Addr
 	IKEPort uint16 // 0: any free one (tests)
 	NATPort uint16 // likewise
-	Workers int    // number of Ports; less than 1 counts as 1
+	Workers int    // number of Ports; less than 1 counts as 1, and macOS has no more
 	// Mark is the firewall mark of every packet sent, by which routing tells them from those to be tunnelled. 0: none. Linux only.
 	Mark   uint32
 	RawESP bool // also IP protocol 50, where the system can
@@ -39,7 +39,7 @@ func (c *Config) validate() error {
 	if c.IKEPort != 0 && c.IKEPort == c.NATPort {
 		return fmt.Errorf("netio: ike_port and nat_port are both %d: they must differ, for only the second tells IKE from ESP (RFC 3948)", c.IKEPort)
 	}
-	c.Workers = max(1, c.Workers)
+	c.Workers = min(max(1, c.Workers), maxWorkers)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

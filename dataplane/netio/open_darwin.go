@@ -13,8 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listen opens the UDP sockets of one listen address. macOS spreads no packets over sockets that share a port: the first worker
-// receives, all send by the same socket, and so does the control plane.
+// maxWorkers is one: macOS spreads no packets over sockets that share a port.
+const maxWorkers = 1
+
+// listen opens the UDP sockets of one listen address. The worker and the control plane share that of the NAT port.
 func (n *Net) listen(a netip.Addr, cfg *Config) error {
 	ike, err := openUDP(at(a, n.ikePort), false)
 	if err != nil {
@@ -40,9 +42,7 @@ func (n *Net) listen(a netip.Addr, cfg *Config) error {
 	if err := raw.Control(func(fd uintptr) { s.fd = int(fd) }); err != nil {
 		return err
 	}
-	for i, p := range n.ports {
-		p.socks, p.receives = append(p.socks, s), i == 0
-	}
+	n.ports[0].socks = append(n.ports[0].socks, s)
 	return nil
 }
 

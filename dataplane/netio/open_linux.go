@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxWorkers is more than any machine has cores.
+const maxWorkers = 4096
+
 // listen opens the UDP sockets of one listen address.
 func (n *Net) listen(a netip.Addr, cfg *Config) error {
 	ike, err := openIKE(at(a, n.ikePort), false, cfg.Mark)

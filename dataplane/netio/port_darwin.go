@@ -20,20 +20,16 @@ type socket struct {
 
 // port implements Port on macOS: one datagram in each call.
 type port struct {
-	socks    []*socket
-	receives bool
-	at       int
-	oob      []byte
-	count    counters
+	socks []*socket
+	at    int
+	oob   []byte
+	count counters
 }
 
 func newPort(*slog.Logger) *port { return &port{oob: make([]byte, maxControl)} }
 
 // Recv implements Port.
 func (p *port) Recv(buf []byte, in *Received) error {
-	if !p.receives {
-		return ErrWouldBlock
-	}
 	for range p.socks {
 		err := p.recvFrom(p.socks[p.at], buf, in)
 		if !errors.Is(err, ErrWouldBlock) {
@@ -193,9 +189,6 @@ func (p *port) Flush() error { return nil }
 
 // FDs implements Port.
 func (p *port) FDs() []int {
-	if !p.receives {
-		return nil
-	}
 	fds := make([]int, len(p.socks))
 	for i, s := range p.socks {
 		fds[i] = s.fd

@@ -53,6 +53,11 @@ func (s *socket) setup(cfg *Config) error {
 		return err
 	}
 	if !s.raw {
+		if s.v6 {
+			if err := unix.SetsockoptInt(s.fd, unix.SOL_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+				return err
+			}
+		}
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 			return err
 		}
@@ -83,7 +88,6 @@ func commonOptions(fd int, v6 bool, mark uint32) error {
 	}
 	if v6 {
 		ints = []struct{ level, opt, value int }{
-			{unix.SOL_IPV6, unix.IPV6_V6ONLY, 1},
 			{unix.SOL_IPV6, unix.IPV6_RECVPKTINFO, 1},
 			{unix.SOL_IPV6, unix.IPV6_RECVTCLASS, 1},
 		}

@@ -1,0 +1,254 @@
+package netio
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+)
+
+func TestAddressesAndTOS(t *testing.T) {
+	p := newPair(t, 1)
+	buf := make([]byte, 65535)
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		data := espPacket(0xc0ffee01, 300)
+		out := Outgoing{Data: data, Local: at(addrA2[v6], port), Remote: at(addrB2[v6], port), Encap: encap, TOS: 0xb9}
+		if err := p.netA.Ports()[0].Send(&out); err != nil {
+			t.Fatal(err)
+		}
+		in := recv(t, p.netB.Ports()[0], buf)
+		want := Received{Kind: ESP, Data: data, Local: at(addrB2[v6], port), Remote: at(addrA2[v6], port), Encap: encap, TOS: 0xb9}
+		if !bytes.Equal(in.Data, want.Data) || in.Kind != ESP || in.Local != want.Local || in.Remote != want.Remote || in.Encap != encap || in.TOS != want.TOS {
+			t.Errorf("got %+v, want %+v", in, want)
+		}
+		// Without a source the system chooses it.
+		out.Local, out.TOS = netip.AddrPort{}, 0
+		if err := p.netA.Ports()[0].Send(&out); err != nil {
+			t.Fatal(err)
+		}
+		if in := recv(t, p.netB.Ports()[0], buf); in.TOS != 0 || in.Local != want.Local {
+			t.Errorf("got %+v, want TOS 0 to %v", in, want.Local)
+		}
+	})
+}
+
+func TestRunsArriveWhole(t *testing.T) {
+	p := newPair(t, 1)
+	buf := make([]byte, 65535)
+	for _, refuse := range []bool{false, true} { // as on a kernel or device that refuses UDP_SEGMENT
+		p.netA.ports[0].noGSO = refuse
+		each(t, func(t *testing.T, v6, encap bool, port uint16) {
+			const size, count, last = 1400, 70, 33 // more than one UDP_SEGMENT send, and an end that is shorter
+			want := bytes.Repeat(espPacket(0xc0ffee01, size), count)
+			want = append(want, espPacket(0xc0ffee01, last)...)
+			out := Outgoing{Data: want, SegSize: size, Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+			if err := p.netA.Ports()[0].Send(&out); err != nil {
+				t.Fatal(err)
+			}
+			var got []byte
+			for len(got) < len(want) {
+				in := recv(t, p.netB.Ports()[0], buf)
+				if in.Kind != ESP || in.SegSize != 0 && in.SegSize != size || in.SegSize == 0 && len(in.Data) > size {
+					t.Fatalf("kind %d, %d octets cut every %d", in.Kind, len(in.Data), in.SegSize)
+				}
+				got = append(got, in.Data...)
+			}
+			if !bytes.Equal(got, want) {
+				t.Error("the run did not arrive as it was sent")
+			}
+		})
+	}
+	if n := p.netA.Counters()["net_gso_refused"]; n != 0 {
+		t.Errorf("UDP_SEGMENT was refused %d times over a veth", n)
+	}
+}
+
+func TestTooBigAndPathMTU(t *testing.T) {
+	p := newPair(t, 1)
+	for v6, dst := range map[bool]string{false: "192.0.2.2/32", true: "2001:db8::2/128"} {
+		if got := pathMTU(t, p, v6); got != 1500 {
+			t.Errorf("v6=%t: PathMTU = %d before, want 1500", v6, got)
+		}
+		if err := p.a.Route(dst, addrB2[v6].String(), 1300); err != nil { // as if ICMP had told
+			t.Fatal(err)
+		}
+		if got := pathMTU(t, p, v6); got != 1300 {
+			t.Errorf("v6=%t: PathMTU = %d after, want 1300", v6, got)
+		}
+	}
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		tx := p.netA.Ports()[0]
+		out := Outgoing{Data: espPacket(0xc0ffee01, 1301), Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		if err := tx.Send(&out); !errors.Is(err, ErrTooBig) {
+			t.Errorf("one datagram of %d: %v, want ErrTooBig", len(out.Data), err)
+		}
+		out.Data, out.SegSize = bytes.Repeat(espPacket(0xc0ffee01, 1400), 5), 1400
+		if err := tx.Send(&out); !errors.Is(err, ErrTooBig) {
+			t.Errorf("a run of 1400: %v, want ErrTooBig", err)
+		}
+		out.Data, out.SegSize = bytes.Repeat(espPacket(0xc0ffee01, 1200), 5), 1200
+		if err := tx.Send(&out); err != nil {
+			t.Errorf("a run of 1200: %v", err)
+		}
+	})
+	if p.netA.ports[0].noGSO {
+		t.Error("a segment above the path MTU was taken for a kernel without UDP_SEGMENT")
+	}
+	if c := p.netA.Counters(); c["net_send_too_big"] != 8 {
+		t.Errorf("net_send_too_big = %d, want 8", c["net_send_too_big"])
+	}
+}
+
+func pathMTU(t *testing.T, p *pair, v6 bool) (mtu int) {
+	t.Helper()
+	if err := p.a.Do(func() error { mtu = p.netA.PathMTU(addrA[v6], addrB[v6]); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return mtu
+}
+
+func TestLocalAddr(t *testing.T) {
+	p := newPair(t, 1)
+	err := p.a.Do(func() error {
+		for v6 := range addrA {
+			got, err := p.netA.LocalAddr(addrB[v6])
+			if err != nil || got != addrA[v6] && got != addrA2[v6] {
+				t.Errorf("LocalAddr(%s) = %s, %v", addrB[v6], got, err)
+			}
+		}
+		if got, err := p.netA.LocalAddr(netip.MustParseAddr("198.51.100.1")); err == nil {
+			t.Errorf("a local address for an unreachable peer: %s", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestIKE(t *testing.T) {
+	p := newPair(t, 2)
+	buf := make([]byte, 65535)
+	for v6 := range addrA {
+		for _, size := range []int{28, 1472, 9000} { // the last in IP fragments
+			msg := espPacket(0x11223344, size)
+			if err := p.netA.SendIKE(at(addrA2[v6], 500), at(addrB2[v6], 500), false, msg); err != nil {
+				t.Fatal(err)
+			}
+			n, local, remote, err := p.netB.ReadIKE(buf)
+			if err != nil || !bytes.Equal(buf[:n], msg) || local != at(addrB2[v6], 500) || remote != at(addrA2[v6], 500) {
+				t.Errorf("port 500, v6=%t: %d octets to %s from %s, %v", v6, n, local, remote, err)
+			}
+			if err := p.netA.SendIKE(netip.AddrPort{}, at(addrB[v6], 4500), true, msg); err != nil {
+				t.Fatal(err)
+			}
+			in := recv(t, p.netB.Ports()[0], buf)
+			if in.Kind != IKE || !bytes.Equal(in.Data, msg) || !in.Encap || in.Remote.Port() != 4500 || in.Local != at(addrB[v6], 4500) {
+				t.Errorf("port 4500, v6=%t, %d octets: got kind %d, %d octets to %s from %s", v6, size, in.Kind, len(in.Data), in.Local, in.Remote)
+			}
+		}
+		if err := p.netA.SendKeepalive(at(addrA[v6], 4500), at(addrB[v6], 4500)); err != nil {
+			t.Fatal(err)
+		}
+		if in := recv(t, p.netB.Ports()[0], buf); in.Kind != Keepalive || len(in.Data) != 1 || in.Data[0] != 0xff {
+			t.Errorf("v6=%t: got kind %d, %x, want a keepalive", v6, in.Kind, in.Data)
+		}
+	}
+	if got := p.netB.Counters()["net_keepalives_in"]; got != 2 {
+		t.Errorf("net_keepalives_in = %d, want 2", got)
+	}
+}
+
+// Every worker gets the packets of its SPIs, once, and nobody else does.
+func TestWorkersShareBySPI(t *testing.T) {
+	const workers = 3
+	p := newPair(t, workers)
+	buf := make([]byte, 65535)
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		for spi := uint32(1000); spi < 1012; spi++ {
+			out := Outgoing{Data: espPacket(spi, 64), Remote: at(addrB[v6], port), Encap: encap}
+			if err := p.netA.Ports()[int(spi)%2].Send(&out); err != nil { // whoever sends
+				t.Fatal(err)
+			}
+			in := recv(t, p.netB.Ports()[spi%workers], buf)
+			if !bytes.Equal(in.Data, out.Data) {
+				t.Fatalf("SPI %d: got %x", spi, in.Data)
+			}
+			for _, other := range p.netB.Ports() {
+				mustBeDry(t, other, buf)
+			}
+		}
+	})
+}
+
+func TestMixedRunIsDeliveredInOrder(t *testing.T) {
+	p := newPair(t, 1)
+	buf := make([]byte, 65535)
+	esp, ike := espPacket(0xc0ffee01, 100), append([]byte{0, 0, 0, 0}, espPacket(0x1234, 96)...)
+	out := Outgoing{Data: bytes.Join([][]byte{esp, ike, esp, {0xff}}, nil), SegSize: 100, Remote: at(addrB[false], 4500), Encap: true}
+	if err := p.netA.Ports()[0].Send(&out); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		kind Kind
+		data []byte
+	}{{ESP, esp}, {IKE, ike[4:]}, {ESP, esp}, {Keepalive, []byte{0xff}}} {
+		in := recv(t, p.netB.Ports()[0], buf)
+		if in.Kind != want.kind || !bytes.Equal(in.Data, want.data) || in.SegSize != 0 || in.Remote.Addr() != addrA[false] && in.Remote.Addr() != addrA2[false] {
+			t.Fatalf("datagram %d: kind %d, %x from %s", i, in.Kind, in.Data, in.Remote)
+		}
+		clear(buf) // the rest of the run must not depend on the caller's buffer
+	}
+	mustBeDry(t, p.netB.Ports()[0], buf)
+}
+
+func TestTruncatedIsCounted(t *testing.T) {
+	p := newPair(t, 1)
+	out := Outgoing{Data: espPacket(0xc0ffee01, 500), Remote: at(addrB[false], 4500), Encap: true}
+	if err := p.netA.Ports()[0].Send(&out); err != nil {
+		t.Fatal(err)
+	}
+	rx := p.netB.Ports()[0]
+	for !poll(rx, 0) {
+	}
+	mustBeDry(t, rx, make([]byte, 100))
+	if got := p.netB.Counters()["net_truncated"]; got != 1 {
+		t.Errorf("net_truncated = %d, want 1", got)
+	}
+}
+
+func TestNoAllocations(t *testing.T) {
+	p := newPair(t, 1)
+	buf := make([]byte, 65535)
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		out := Outgoing{Data: espPacket(0xc0ffee01, 1200), SegSize: 600, Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		tx, rx := p.netA.Ports()[0], p.netB.Ports()[0]
+		var in Received
+		if n := testing.AllocsPerRun(100, func() {
+			if err := tx.Send(&out); err != nil {
+				t.Fatal(err)
+			}
+			for rx.Recv(buf, &in) == nil {
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations for each run", n)
+		}
+	})
+}
+
+func TestCloseEndsReadIKE(t *testing.T) {
+	p := newPair(t, 1)
+	done := make(chan error)
+	go func() {
+		_, _, _, err := p.netA.ReadIKE(make([]byte, 100))
+		done <- err
+	}()
+	p.netA.Close()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("ReadIKE after Close: %v, want net.ErrClosed", err)
+	}
+	if err := p.netA.Close(); err != nil {
+		t.Errorf("the second Close: %v", err)
+	}
+}
