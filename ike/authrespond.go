@@ -1,0 +1,113 @@
+package ike
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"culvert/ike/wire"
+)
+
+// authRequest is the responder's side of IKE_AUTH.
+func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
+	p, id, err := s.identify(ps)
+	if err != nil {
+		s.e.count("ike_authentication_failed")
+		s.notice(Warn, "auth-failed", fmt.Sprintf("%s: %s", s.net.remote, err))
+		return nil, fatal(wire.AuthenticationFailed, err.Error())
+	}
+	idr := p.cfg.LocalID.payload(true)
+	answer := []wire.Payload{idr, &wire.Auth{Method: wire.AuthSharedKey, Data: s.ourAuth(p.cfg.PSK, idr)}}
+	s.established(p, id)
+	s.delayOwnChildren()
+	made, child, err := s.answerChild(ps, childTerms{nonces: s.keys.nonces})
+	var refusal *notifyError
+	if errors.As(err, &refusal) {
+		child = []wire.Payload{refusal.notify}
+	}
+	s.answer(append(answer, child...))
+	if made != nil {
+		s.inUse(made)
+	}
+	if _, ok := findNotify(ps, wire.InitialContact); ok {
+		s.onlyOne()
+	}
+	return nil, errPending
+}
+
+// identify finds the configured peer that the initiator says it is, and verifies that it is. It must also be one that may use the proposal that was
+// chosen before anybody knew who was calling.
+func (s *ikeSA) identify(ps []wire.Payload) (*peer, Identity, error) {
+	idi, _ := findID(ps, false)
+	auth, _ := find[*wire.Auth](ps)
+	id, err := identityOf(idi)
+	if err != nil {
+		return nil, id, err
+	}
+	p := s.choosePeer(ps, id)
+	if p == nil {
+		err := fmt.Errorf("no configured peer is %s and has this address", id)
+		if len(s.setup.peers) == 1 {
+			only := s.setup.peers[0]
+			only.refusedCall(fmt.Sprintf("%s called as %s, and remote_id is %s", s.net.remote, id, only.cfg.RemoteID),
+				append(only.explainIdentities(), "theirs: "+id.String()))
+		}
+		return nil, id, err
+	}
+	psk, err := p.pskOf()
+	if err != nil {
+		p.refusedCall(err.Error(), nil)
+		return nil, id, err
+	}
+	if auth.Method != wire.AuthSharedKey {
+		err := fmt.Errorf("%s authenticates with %v, not with a pre-shared key", id, auth.Method)
+		p.refusedCall(err.Error(), p.explainIdentities())
+		return nil, id, err
+	}
+	if !s.theirAuthOK(psk, auth.Data, idi) {
+		err := fmt.Errorf("%s called, and its authentication is wrong: the pre-shared keys differ", id)
+		p.refusedCall(err.Error(), append(p.explainIdentities(), "theirs: "+id.String()))
+		return nil, id, err
+	}
+	return p, id, nil
+}
+
+// choosePeer is the best of those that may be calling and are called so: one whose local identity was asked for before others, an exact identity before a
+// pattern, then by the order of the addresses and of the configuration.
+func (s *ikeSA) choosePeer(ps []wire.Payload, id Identity) *peer {
+	var best *peer
+	bestRank := -1
+	for _, p := range s.setup.peers {
+		if p.removed || !id.Matches(p.cfg.RemoteID) {
+			continue
+		}
+		if _, ok := chooseProposal(p.cfg.Proposals, withSPISize([]wire.Proposal{s.keys.proposal}, 0)); !ok {
+			continue
+		}
+		rank := 0
+		if !p.cfg.RemoteID.IsPattern() {
+			rank++
+		}
+		if idr, ok := findID(ps, true); ok && idr.IDType == p.cfg.LocalID.Type && string(idr.Data) == p.cfg.LocalID.Data {
+			rank += 2
+		}
+		if rank > bestRank {
+			best, bestRank = p, rank
+		}
+	}
+	return best
+}
+
+// onlyOne ends every older IKE SA with the same authenticated identity, because the peer says that it has no other: it may "delete any other IKE
+// SAs it has to the same authenticated identity without waiting for a timeout" (RFC 7296, Section 2.4). An IKE SA of ours that came up while
+// this one was on its way is not what the peer speaks of: both sides started at once, and settleDuplicates decides.
+func (s *ikeSA) onlyOne() {
+	for _, o := range slices.Clone(s.peer.sas) {
+		if o == s || o.remoteID != s.remoteID || o.state < saEstablished || o.state >= saDead {
+			continue
+		}
+		if o.life.established.Before(s.life.born) {
+			o.end(endReplaced, "the peer started anew")
+		}
+	}
+}

@@ -1,0 +1,299 @@
+package ike
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"culvert/ike/suite"
+	"culvert/ike/wire"
+)
+
+// childExchange is our CREATE_CHILD_SA exchange for a Child SA (RFC 7296, Sections 1.3.1 and 1.3.3):
+//
+//	HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr}  -->
+//	                                                  <--  HDR, SK {SA, Nr, [KEr,] TSi, TSr}
+type childExchange struct {
+	childOffer
+	onto     *ikeSA // a pair on this IKE SA is wanted, whatever others have one
+	nonce    []byte
+	group    wire.TransformID
+	ke       suite.KeyExchange
+	regroups int
+}
+
+// newChildExchange asks for a Child SA of the policy, to replace old if that is not nil.
+func newChildExchange(pol *policy, old *pair) *childExchange {
+	return &childExchange{childOffer: childOffer{policy: pol, old: old}}
+}
+
+func (x *childExchange) activity() ikeActivity { return ikeChildren }
+
+func (x *childExchange) start(s *ikeSA) {
+	if x.needless(s) {
+		x.finish(s)
+		return
+	}
+	err := x.prepare(s, false)
+	if err == nil {
+		x.nonce, err = s.e.nonce()
+	}
+	if err == nil && len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
+		err = errors.New("the IKE SA has as many Child SAs as it may")
+	}
+	if err != nil {
+		x.fail(s, err.Error(), nil)
+		x.postpone(s)
+		x.finish(s)
+		return
+	}
+	x.group = groupOf(x.policy.cfg.Proposals[0])
+	x.begin(s)
+}
+
+// needless says that what was asked for is there, or its reason gone, by the time the exchange's turn comes.
+func (x *childExchange) needless(s *ikeSA) bool {
+	if x.old != nil {
+		return x.old.state != pairLive || x.old.owner != s
+	}
+	for _, p := range x.policy.pairs {
+		if p.state == pairLive && (x.onto == nil || p.owner == x.onto) {
+			return true
+		}
+	}
+	return !x.policy.want
+}
+
+// begin makes our half of the key exchange, if there is to be one, and sends the request.
+func (x *childExchange) begin(s *ikeSA) {
+	if x.group == wire.GroupNone {
+		x.send(s)
+		return
+	}
+	s.e.newKey(x.group, func(k keyPair) {
+		if !s.holds(x) {
+			return
+		}
+		if k.err != nil {
+			x.failed(s, "the key exchange could not be begun: "+k.err.Error(), nil)
+			return
+		}
+		x.ke = k.ke
+		x.send(s)
+	})
+}
+
+func (x *childExchange) send(s *ikeSA) {
+	var ps []wire.Payload
+	if x.old != nil {
+		ps = append(ps, &wire.Notify{Protocol: wire.ProtoESP, SPI: spiOctets(x.old.sa.SPIIn), Kind: wire.RekeySA})
+	}
+	ps = append(ps, x.sa(), &wire.Nonce{Data: x.nonce})
+	if x.ke != nil {
+		ps = append(ps, &wire.KE{Group: x.group, Data: x.ke.Public()})
+	}
+	s.ask(wire.CreateChildSA, append(ps, x.selectors()...))
+}
+
+func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
+	if n, ok := findError(ps); ok {
+		if n.Kind == wire.InvalidKEPayload && x.regroup(s, n.Data) {
+			return
+		}
+		x.refused(s, n.Kind)
+		return
+	}
+	sa, _ := find[*wire.SA](ps)
+	nonce, _ := find[*wire.Nonce](ps)
+	n := noncePair{Ni: x.nonce, Nr: nonce.Data}
+	if len(sa.Proposals) != 1 || groupOf(sa.Proposals[0]) == wire.GroupNone {
+		x.accept(s, ps, n, nil)
+		return
+	}
+	ke, ok := find[*wire.KE](ps)
+	if !ok || x.ke == nil || ke.Group != x.group || groupOf(sa.Proposals[0]) != x.group {
+		x.unacceptable(s, "its key exchange is not the one that we began")
+		return
+	}
+	s.e.sharedKey(x.ke, ke.Data, func(k keyPair) {
+		switch {
+		case !s.holds(x):
+		case k.err != nil:
+			x.unacceptable(s, k.err.Error())
+		default:
+			x.accept(s, ps, n, k.shared)
+		}
+	})
+}
+
+// regroup begins again with the group that the peer wants, if we offered it.
+func (x *childExchange) regroup(s *ikeSA, data []byte) bool {
+	if len(data) != 2 || x.regroups == maxRegroups {
+		return false
+	}
+	group := wire.TransformID(binary.BigEndian.Uint16(data))
+	if group == x.group || !offersGroup(x.offers, group) {
+		return false
+	}
+	x.regroups++
+	x.group, x.ke = group, nil
+	x.begin(s)
+	return true
+}
+
+// accept installs the pair and, at a rekeying, decides what becomes of the old one and of one that the peer made meanwhile.
+func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) {
+	p := x.conclude(s, ps, n, shared)
+	if p == nil {
+		x.postpone(s)
+		x.finish(s)
+		return
+	}
+	if x.old == nil {
+		s.useNow(p)
+		p.notice(Info, "child-up", fmt.Sprintf("%s: %s with %s", p, listSelectors(p.sa.LocalTS), listSelectors(p.sa.RemoteTS)))
+		x.finish(s)
+		return
+	}
+	x.policy.rekeys++
+	p.refs, x.old.refs = x.old.refs, nil
+	p.notice(Info, "child-rekeyed", fmt.Sprintf("%s replaces %s", p, x.old))
+	s.e.answerRefs(&p.refs, nil)
+	x.settle(p)
+	x.finish(s)
+}
+
+// settle ends a rekeying of ours (RFC 7296, Section 2.8.1).
+func (x *childExchange) settle(p *pair) {
+	old := x.old
+	if old.owner == nil { // the peer deleted it meanwhile
+		p.owner.useNow(p)
+		return
+	}
+	c := old.crossing
+	if c == nil || c.over() || compareRekeys(p.nonces, c.nonces) == keepOurs {
+		p.activate()
+		old.replaced(p)
+		if c != nil {
+			c.lost = p
+			if c.pair != nil {
+				c.pair.replaced(p)
+			}
+		}
+		old.delete(endReplaced, "rekeyed")
+		return
+	}
+	// "the SA created with the lowest of the four nonces used in the two exchanges SHOULD be closed by the endpoint that created it."
+	p.replaced(c.pair)
+	old.replaced(c.pair)
+	p.delete(endReplaced, "redundant, as the peer rekeyed at the same time")
+}
+
+// refused reacts to an error in the response.
+func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
+	overtaken, tries := false, &x.policy.refusals
+	if x.old != nil {
+		overtaken = x.old.state != pairLive || x.old.crossing != nil
+		tries = &x.old.dates.refusals
+	}
+	*tries++
+	switch reactTo(kind, overtaken, *tries) {
+	case reactForget:
+		x.release(s)
+		x.concede()
+	case reactWait:
+		x.release(s)
+		x.wait(s, kind)
+	case reactRecreate:
+		x.release(s)
+		if x.old != nil {
+			x.old.lost(endFailed, "the peer has no such Child SA")
+			x.policy.want = true
+		}
+	case reactCloseIKE:
+		x.fail(s, refusalText(kind)+" for minutes", nil)
+		x.finish(s)
+		s.close("the peer goes on refusing: both sides disagree on what exists")
+		return
+	default:
+		x.fail(s, refusalText(kind), x.explain(kind))
+		x.postpone(s)
+	}
+	x.finish(s)
+}
+
+// concede leaves the rekeying to the peer's exchange that crossed ours.
+func (x *childExchange) concede() {
+	x.policy.peer.e.answerRefs(&x.old.refs, nil)
+	if x.crossed() && x.old.state == pairLive {
+		x.old.replaced(x.old.crossing.pair)
+	}
+}
+
+// crossed says that the peer's own rekeying of the same pair goes on.
+func (x *childExchange) crossed() bool {
+	return x.old != nil && x.old.owner != nil && x.old.crossing != nil && !x.old.crossing.over()
+}
+
+// wait tries again after a pause: "it MUST wait so that the sender may complete whatever operation caused the temporary condition".
+func (x *childExchange) wait(s *ikeSA, kind wire.NotifyType) {
+	pause := longer(temporaryPause, s.e.cfg.Rand)
+	if x.old != nil {
+		s.e.after(&x.old.dates.soft, pause)
+		return
+	}
+	x.policy.reason = refusalText(kind)
+	x.policy.retry.at = s.e.turn.now.Add(pause)
+	s.e.timers.set(&x.policy.retry.timer, x.policy.retry.at)
+}
+
+// rekeyPause is how long a rekeying that failed waits for the next try.
+const rekeyPause = 10 * temporaryPause
+
+// postpone sets the next try of a rekeying that failed.
+func (x *childExchange) postpone(s *ikeSA) {
+	if x.old == nil {
+		return
+	}
+	if x.crossed() {
+		x.concede()
+		return
+	}
+	s.e.answerRefs(&x.old.refs, errors.New(x.policy.reason))
+	if x.old.state == pairLive && x.old.owner != nil {
+		s.e.after(&x.old.dates.soft, longer(rekeyPause, s.e.cfg.Rand))
+	}
+}
+
+// unacceptable ends the exchange because of an answer that cannot be used; the peer has a pair by now, and must be told.
+func (x *childExchange) unacceptable(s *ikeSA, why string) {
+	s.e.count("ike_child_unacceptable")
+	spi := x.spi
+	x.fail(s, "the peer's answer is not acceptable: "+why, nil)
+	x.postpone(s)
+	s.enqueue(&informational{kind: askDelete, spis: []uint32{spi}})
+	x.finish(s)
+}
+
+func (x *childExchange) failed(s *ikeSA, why string, explain []string) {
+	x.fail(s, why, explain)
+	x.postpone(s)
+	x.finish(s)
+}
+
+// finish ends the exchange, however it went.
+func (x *childExchange) finish(s *ikeSA) {
+	x.policy.busy = false
+	if x.old != nil && x.old.rekeying == exchange(x) {
+		x.old.rekeying = nil
+	}
+	s.done(x)
+}
+
+func (x *childExchange) abandon(s *ikeSA, why string) {
+	x.childOffer.abandon(s, why)
+	if x.old != nil {
+		x.old.rekeying = nil
+		s.e.answerRefs(&x.old.refs, errors.New(why))
+	}
+}

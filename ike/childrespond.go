@@ -1,0 +1,291 @@
+package ike
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"culvert/ike/wire"
+	"culvert/selector"
+)
+
+// childTerms is what a Child SA that the peer asks for is made with.
+type childTerms struct {
+	nonces noncePair
+	shared []byte
+	old    *pair // that it is to replace
+	create bool  // in CREATE_CHILD_SA
+}
+
+// childPick is what we agree to: the policy, one proposal, and the selectors that both sides allow.
+type childPick struct {
+	policy        *policy
+	chosen        wire.Proposal
+	local, remote []selector.Selector
+}
+
+// crossing is the peer's rekeying of a pair that we are rekeying too (RFC 7296, Section 2.8.1).
+type crossing struct {
+	nonces noncePair
+	pair   *pair // nil until it is installed
+	lost   *pair // our pair, once it is known to stay
+	failed bool
+}
+
+// over says that the peer's rekeying came to nothing, or that the peer has already deleted what it made.
+func (c *crossing) over() bool {
+	return c.failed || c.pair != nil && (c.pair.owner == nil || c.pair.state == pairDeleting)
+}
+
+// childRequest is a CREATE_CHILD_SA request for a Child SA.
+func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
+	terms := childTerms{create: true}
+	ask, crosses := askCreateChild, false
+	n, rekeys := findNotify(ps, wire.RekeySA)
+	if rekeys {
+		ask = askRekeyChild
+		if n.Protocol != wire.ProtoESP {
+			return nil, s.notFound(n)
+		}
+		terms.old = s.byOutSPI(n.SPI)
+	}
+	switch answerTo(ask, s.doing(), terms.old.doing()) {
+	case answerTemporary:
+		return nil, refuse(wire.TemporaryFailure, "the IKE SA or Child SA is being rekeyed or closed")
+	case answerNotFound:
+		return nil, s.notFound(n)
+	case answerAndCompare:
+		crosses = true
+	}
+	pick, err := s.pickChild(ps, terms)
+	if err != nil {
+		return nil, err
+	}
+	nr, err := s.e.nonce()
+	if err != nil {
+		return nil, refuse(wire.TemporaryFailure, "no randomness")
+	}
+	nonce, _ := find[*wire.Nonce](ps)
+	terms.nonces = noncePair{Ni: nonce.Data, Nr: nr}
+	if crosses {
+		terms.old.crossing = &crossing{nonces: terms.nonces}
+	}
+	group := groupOf(pick.chosen)
+	if group == wire.GroupNone {
+		return nil, s.createChild(pick, terms, nil)
+	}
+	ke, ok := find[*wire.KE](ps)
+	if !ok || ke.Group != group {
+		terms.cancel()
+		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange is wanted"}
+	}
+	s.e.answerKey(group, ke.Data, func(k keyPair) { s.childComputed(pick, terms, k) })
+	return nil, errPending
+}
+
+func (s *ikeSA) notFound(n *wire.Notify) error {
+	return &notifyError{&wire.Notify{Protocol: n.Protocol, SPI: n.SPI, Kind: wire.ChildSANotFound}, "there is no such Child SA"}
+}
+
+// cancel takes back that the peer rekeys the pair.
+func (t childTerms) cancel() {
+	if t.old != nil && t.old.crossing != nil {
+		t.old.crossing.failed = true
+		if t.old.state == pairReplaced && t.old.next == nil {
+			t.old.revive()
+		}
+		t.old.crossing = nil
+	}
+}
+
+func (s *ikeSA) childComputed(pick childPick, terms childTerms, k keyPair) {
+	if s.state >= saDead {
+		return
+	}
+	if k.err != nil || s.state == saClosing || pick.policy.peer.removed {
+		terms.cancel()
+		kind, why := wire.TemporaryFailure, "the IKE SA is being closed"
+		if k.err != nil {
+			s.e.count("ike_bad_key_exchange")
+			kind, why = wire.InvalidSyntax, "the key exchange value is bad: "+k.err.Error()
+			s.conclude(nil, fatal(kind, why))
+			return
+		}
+		s.conclude(nil, refuse(kind, why))
+		return
+	}
+	terms.shared = k.shared
+	s.conclude(nil, s.createChild(pick, terms, &wire.KE{Group: groupOf(pick.chosen), Data: k.public}))
+}
+
+// createChild installs the pair that was agreed on, answers, and decides who sends on what.
+func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error {
+	p, err := s.makeChild(pick, terms)
+	if err != nil {
+		terms.cancel()
+		return err
+	}
+	answer := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{p.proposal}}, &wire.Nonce{Data: terms.nonces.Nr}}
+	if ke != nil {
+		answer = append(answer, ke)
+	}
+	s.answer(append(answer, wireTS(false, pick.remote), wireTS(true, pick.local)))
+	if terms.old != nil {
+		s.rekeyedByPeer(terms.old, p)
+	}
+	s.inUse(p)
+	if terms.old == nil {
+		p.notice(Info, "child-up", fmt.Sprintf("%s: %s with %s", p, listSelectors(p.sa.LocalTS), listSelectors(p.sa.RemoteTS)))
+	}
+	return errPending
+}
+
+// rekeyedByPeer notes what the peer's new pair replaces. The peer deletes the old one, unless our own rekeying crossed its.
+func (s *ikeSA) rekeyedByPeer(old, p *pair) {
+	p.policy.rekeys++
+	p.notice(Info, "child-rekeyed", fmt.Sprintf("%s replaces %s", p, old))
+	c := old.crossing
+	switch {
+	case c == nil:
+		s.e.answerRefs(&old.refs, nil)
+		old.replaced(p)
+	case c.lost != nil:
+		p.replaced(c.lost)
+	default:
+		c.pair = p
+		if old.state == pairReplaced && old.next == nil {
+			old.next = p
+		}
+	}
+}
+
+// answerChild is the responder's side of a Child SA in IKE_AUTH: the pair and what to answer.
+func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*pair, []wire.Payload, error) {
+	pick, err := s.pickChild(ps, terms)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := s.makeChild(pick, terms)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, []wire.Payload{&wire.SA{Proposals: []wire.Proposal{p.proposal}}, wireTS(false, pick.remote), wireTS(true, pick.local)}, nil
+}
+
+// makeChild installs the pair.
+func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
+	spi, err := s.e.cfg.SPIs.AllocSPI()
+	if err != nil {
+		return nil, refuse(wire.TemporaryFailure, "no SPI: "+err.Error())
+	}
+	p := &pair{policy: pick.policy, nonces: terms.nonces}
+	if p.sa, err = s.childSA(pick.chosen, terms.shared, terms.nonces, false); err != nil {
+		s.e.cfg.SPIs.FreeSPI(spi)
+		return nil, refuse(wire.NoProposalChosen, err.Error())
+	}
+	p.describe(spi, binary.BigEndian.Uint32(pick.chosen.SPI), pick.local, pick.remote)
+	p.proposal = pick.chosen
+	p.proposal.SPI = spiOctets(spi)
+	s.e.install(s, p)
+	pick.policy.came()
+	return p, nil
+}
+
+// pickChild finds the policy, the proposal and the selectors for what the peer asks for.
+func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error) {
+	if len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
+		return childPick{}, refuse(wire.NoAdditionalSAs, "the IKE SA has as many Child SAs as it may")
+	}
+	sa, _ := find[*wire.SA](ps)
+	tsi, _ := findTS(ps, false)
+	tsr, _ := findTS(ps, true)
+	theirs, remote, local := sa.Proposals, selectorsOf(tsi), selectorsOf(tsr)
+	if terms.old != nil {
+		return pickRekey(terms.old, theirs, local, remote)
+	}
+	var best childPick
+	var unlucky *policy // the selectors meet, the proposals do not
+	bestRank := -1
+	for _, pol := range s.peer.policies {
+		l, r := selector.Narrow(local, pol.cfg.Local), selector.Narrow(remote, pol.cfg.Remote)
+		if len(l) == 0 || len(r) == 0 {
+			continue
+		}
+		chosen, ok := pol.choose(theirs, terms.create)
+		if !ok {
+			unlucky = pol
+			continue
+		}
+		if rank := rankSelectors(pol, local, remote, l, r); rank > bestRank {
+			best, bestRank = childPick{pol, chosen, l, r}, rank
+		}
+	}
+	if bestRank >= 0 {
+		return best, nil
+	}
+	return childPick{}, s.noChild(unlucky, theirs, local, remote)
+}
+
+// choose is the responder's choice of an ESP proposal.
+func (pol *policy) choose(theirs []wire.Proposal, create bool) (wire.Proposal, bool) {
+	ours := pol.cfg.Proposals
+	if !create {
+		ours = withoutKE(ours)
+	}
+	return chooseProposal(ours, theirs)
+}
+
+// pickRekey agrees to the replacement of a pair, with the pair's very selectors: "The responder MUST NOT narrow down the Traffic
+// Selectors narrower than the scope currently in use", and wider ones were never agreed on (RFC 7296, Section 2.9.2).
+func pickRekey(old *pair, theirs []wire.Proposal, local, remote []selector.Selector) (childPick, error) {
+	if !selector.Subset(old.sa.LocalTS, local) || !selector.Subset(old.sa.RemoteTS, remote) {
+		return childPick{}, refuse(wire.TSUnacceptable, "the selectors are not those of the Child SA that is replaced")
+	}
+	chosen, ok := old.policy.choose(theirs, true)
+	if !ok {
+		return childPick{}, refuse(wire.NoProposalChosen, "no ESP proposal is acceptable")
+	}
+	return childPick{old.policy, chosen, old.sa.LocalTS, old.sa.RemoteTS}, nil
+}
+
+// rankSelectors says how well a policy suits what the peer asks for: best if it takes all of it, then if it takes the first selectors, which are those of the packet that
+// made the peer ask (RFC 7296, Section 2.9); of equals one that is not up yet.
+func rankSelectors(pol *policy, local, remote, l, r []selector.Selector) int {
+	rank := 0
+	if selector.Subset(local, l) && selector.Subset(remote, r) {
+		rank += 4
+	}
+	if selector.Subset(local[:1], l) && selector.Subset(remote[:1], r) {
+		rank += 2
+	}
+	if !pol.up() {
+		rank++
+	}
+	return rank
+}
+
+// noChild refuses, and leaves word with the policies that it is about.
+func (s *ikeSA) noChild(unlucky *policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
+	if unlucky != nil {
+		s.e.count("ike_no_proposal_chosen")
+		const why = "none of the ESP proposals of the peer is acceptable"
+		unlucky.refusedCall(why, explainProposals(unlucky.cfg.Proposals, theirs))
+		return refuse(wire.NoProposalChosen, why)
+	}
+	s.e.count("ike_ts_unacceptable")
+	const why = "the selectors of the peer do not meet ours"
+	for _, pol := range s.peer.policies {
+		pol.refusedCall(why, explainSelectors(pol.cfg.Local, pol.cfg.Remote, remote, local))
+	}
+	return refuse(wire.TSUnacceptable, why)
+}
+
+// refusedCall leaves word of a request of the peer that was refused.
+func (pol *policy) refusedCall(why string, explain []string) {
+	if pol.up() {
+		return
+	}
+	if pol.reason != why {
+		pol.peer.notice(Warn, "child-refused", pol.cfg.Name, why)
+	}
+	pol.trouble = trouble{reason: why, explain: explain}
+}

@@ -1,0 +1,216 @@
+package ike
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"culvert/selector"
+)
+
+// waiters is the commands that wait for their outcome.
+type waiters struct{ list []*waiter }
+
+// waiter is one Connect or Disconnect command.
+type waiter struct {
+	ref      uint64
+	policies []*policy
+	e        *Engine
+	met      func() bool
+}
+
+func (w *waiters) add(n *waiter) { w.list = append(w.list, n) }
+
+// check answers the commands that have what they wait for.
+func (w *waiters) check() {
+	w.list = slices.DeleteFunc(w.list, func(n *waiter) bool {
+		if !n.met() {
+			return false
+		}
+		n.e.emit(Done{Ref: n.ref})
+		return true
+	})
+}
+
+// failed answers the commands that wait for the policy.
+func (w *waiters) failed(pol *policy, err error) {
+	w.list = slices.DeleteFunc(w.list, func(n *waiter) bool {
+		if !slices.Contains(n.policies, pol) {
+			return false
+		}
+		n.e.emit(Done{Ref: n.ref, Err: err})
+		return true
+	})
+}
+
+func (w *waiters) waitFor(pol *policy) bool {
+	return slices.ContainsFunc(w.list, func(n *waiter) bool { return slices.Contains(n.policies, pol) })
+}
+
+// abandon answers all of them.
+func (w *waiters) abandon(err error) {
+	for _, n := range w.list {
+		n.e.emit(Done{Ref: n.ref, Err: err})
+	}
+	w.list = nil
+}
+
+// target is the peer and the policies that a command names.
+func (e *Engine) target(name, child string) (*peer, []*policy, error) {
+	p := e.peers.byName[name]
+	if p == nil {
+		return nil, nil, fmt.Errorf("there is no peer %s", quoted(name))
+	}
+	if child == "" {
+		return p, p.policies, nil
+	}
+	pol := p.policyNamed(child)
+	if pol == nil {
+		return nil, nil, fmt.Errorf("peer %s has no child %s", quoted(name), quoted(child))
+	}
+	return p, []*policy{pol}, nil
+}
+
+var errStopping = errors.New("the daemon is stopping")
+
+func (e *Engine) connect(in Connect) {
+	p, pols, err := e.target(in.Peer, in.Child)
+	switch {
+	case err == nil && e.stopping:
+		err = errStopping
+	case err == nil && len(pols) == 0:
+		err = fmt.Errorf("peer %s has no children to bring up", quoted(in.Peer))
+	}
+	if err != nil {
+		e.emit(Done{Ref: in.Ref, Err: err})
+		return
+	}
+	for _, pol := range pols {
+		pol.base, pol.want = intentOf(pol.cfg.Start), true
+		pol.retry.at = time.Time{}
+	}
+	p.try.at = time.Time{}
+	p.waiters.add(&waiter{ref: in.Ref, policies: pols, e: e, met: func() bool {
+		return !slices.ContainsFunc(pols, func(pol *policy) bool { return !pol.up() })
+	}})
+	e.touch(p)
+}
+
+func (e *Engine) disconnect(in Disconnect) {
+	p, pols, err := e.target(in.Peer, in.Child)
+	if err != nil {
+		e.emit(Done{Ref: in.Ref, Err: err})
+		return
+	}
+	down := errors.New("it was taken down meanwhile")
+	for _, pol := range pols {
+		pol.base, pol.want = max(intentTraffic, intentOf(pol.cfg.Start)), false
+		pol.retry.at = time.Time{}
+		p.waiters.failed(pol, down)
+	}
+	if in.Child == "" {
+		p.closeAll("taken down by command")
+	} else {
+		p.closePolicy(pols[0])
+	}
+	p.waiters.add(&waiter{ref: in.Ref, e: e, met: func() bool {
+		if in.Child == "" {
+			return !slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.state < saDead })
+		}
+		return !pols[0].up() && !pols[0].deleting()
+	}})
+	e.touch(p)
+}
+
+// closeAll ends every IKE SA of the peer: those that are established by a Delete, the others at once.
+func (p *peer) closeAll(why string) {
+	for _, s := range slices.Clone(p.sas) {
+		s.close(why)
+	}
+}
+
+// closePolicy deletes the Child SAs of one policy.
+func (p *peer) closePolicy(pol *policy) {
+	for _, q := range slices.Clone(pol.pairs) {
+		q.delete(endLocal, "taken down by command")
+	}
+}
+
+// deleting says whether a pair of the policy is still being deleted.
+func (pol *policy) deleting() bool {
+	return slices.ContainsFunc(pol.pairs, func(p *pair) bool { return p.state == pairDeleting })
+}
+
+func (e *Engine) rekey(in Rekey) {
+	p, pols, err := e.target(in.Peer, in.Child)
+	if err != nil {
+		e.emit(Done{Ref: in.Ref, Err: err})
+		return
+	}
+	if in.Child == "" {
+		s := p.main()
+		if s == nil {
+			e.emit(Done{Ref: in.Ref, Err: fmt.Errorf("peer %s is not connected", quoted(in.Peer))})
+			return
+		}
+		s.life.refs = append(s.life.refs, in.Ref)
+		s.rekeyDue()
+		return
+	}
+	q := pols[0].best()
+	if q == nil || q.owner == nil {
+		e.emit(Done{Ref: in.Ref, Err: fmt.Errorf("child %s is not up", quoted(in.Child))})
+		return
+	}
+	q.refs = append(q.refs, in.Ref)
+	q.softEnd()
+}
+
+// answerRefs answers Rekey commands.
+func (e *Engine) answerRefs(refs *[]uint64, err error) {
+	for _, ref := range *refs {
+		e.emit(Done{Ref: ref, Err: err})
+	}
+	*refs = nil
+}
+
+// acquire is a packet that has no SA. It is answered by a Child SA or by AcquireFailed.
+func (e *Engine) acquire(in Acquire) {
+	pol := e.policyFor(in.Policy)
+	switch {
+	case pol == nil || e.stopping || pol.base == intentDown && !pol.want:
+		e.emit(AcquireFailed{Policy: in.Policy})
+	case pol.up():
+		// The SA came while the packet's report was on its way.
+		pol.best().activate()
+	case pol.want || pol.busy:
+		pol.remember(in.Flow)
+		e.touch(pol.peer)
+	case e.turn.now.Before(pol.retry.at) || pol.peer.main() == nil && e.turn.now.Before(pol.peer.try.at):
+		e.emit(AcquireFailed{Policy: in.Policy})
+	default:
+		pol.want = true
+		pol.remember(in.Flow)
+		e.touch(pol.peer)
+	}
+}
+
+func (pol *policy) remember(f selector.Flow) {
+	if pol.flow == nil {
+		pol.flow = &f
+	}
+}
+
+// expire is a byte or packet limit.
+func (e *Engine) expire(in Expire) {
+	p := e.pairs[in.ID]
+	if p == nil || p.owner == nil {
+		return
+	}
+	if in.Hard {
+		p.hardEnd()
+		return
+	}
+	p.softEnd()
+}

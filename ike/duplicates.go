@@ -1,0 +1,103 @@
+package ike
+
+import "slices"
+
+// When both sides start at once, both IKE SAs come up, each with its Child SAs. RFC 7296 leaves it at that; we end with one, by a rule that both sides come to alike, and
+// that is the one of Section 2.8.2 for simultaneous rekeying: the IKE SA with the lowest of the four nonces is deleted by its creator.
+//
+// The creator of the loser was the responder of the winner, and cannot know whether the peer has got its IKE_AUTH response. So it first asks on the winner
+// whether the peer is there; by the answer it is, and the Child SAs of the winner are good on both sides. What the winner lacks is made on it before the loser goes.
+//
+// Before IKE_AUTH was sent a try of ours can simply be dropped when the peer's succeeds: not both sides can be so early.
+
+// settleDuplicates looks for IKE SAs with the same peer that each side made one of.
+func (p *peer) settleDuplicates() {
+	p.dropEarlyTries()
+	for _, a := range p.sas {
+		for _, b := range p.sas {
+			if a.initiator && !b.initiator && a.usable() && b.usable() && a.remoteID == b.remoteID {
+				p.settle(a, b)
+			}
+		}
+	}
+}
+
+// dropEarlyTries ends our tries that have not come to IKE_AUTH, now that the peer has come to us.
+func (p *peer) dropEarlyTries() {
+	if p.main() == nil {
+		return
+	}
+	for _, s := range slices.Clone(p.sas) {
+		if s.state == saConnecting {
+			s.abandonWork("the peer connected first")
+			s.remove()
+		}
+	}
+}
+
+// settle decides between an IKE SA that we made and one that the peer made.
+func (p *peer) settle(ours, theirs *ikeSA) {
+	if compareRekeys(ours.keys.nonces, theirs.keys.nonces) == keepOurs {
+		theirs.eclipse(ours)
+		return
+	}
+	ours.eclipse(theirs)
+	if ours.live.settling {
+		return
+	}
+	ours.live.settling = true
+	for _, q := range ours.pairs {
+		if theirs.pairOf(q.policy) == nil {
+			x := newChildExchange(q.policy, nil)
+			x.onto = theirs
+			theirs.enqueue(x)
+		}
+	}
+	theirs.enqueue(&informational{
+		then: func() {
+			theirs.takeOver(ours)
+			ours.closeAs(endReplaced, "redundant, as the peer connected at the same time")
+		},
+		otherwise: func() { ours.live.settling = false },
+	})
+}
+
+// eclipse marks the pairs of the loser as replaced by those of the winner, so that nothing switches back to them.
+func (s *ikeSA) eclipse(winner *ikeSA) {
+	for _, q := range s.pairs {
+		if heir := winner.pairOf(q.policy); heir != nil && q.state == pairLive {
+			q.replaced(heir)
+		}
+	}
+}
+
+// takeOver sends on the pairs of the winner.
+func (s *ikeSA) takeOver(loser *ikeSA) {
+	loser.eclipse(s)
+	for _, q := range slices.Clone(loser.pairs) {
+		if heir := s.pairOf(q.policy); heir != nil && q.active {
+			q.giveWay(s.e, heir)
+		}
+	}
+}
+
+// pairOf is the IKE SA's live pair of a policy.
+func (s *ikeSA) pairOf(pol *policy) *pair {
+	for _, p := range slices.Backward(s.pairs) {
+		if p.policy == pol && p.state == pairLive {
+			return p
+		}
+	}
+	return nil
+}
+
+// delayOwnChildren leaves it to a peer that has just connected to make the Child SAs that it wants, before we ask for ours.
+func (s *ikeSA) delayOwnChildren() {
+	e := s.e
+	for _, pol := range s.peer.policies {
+		if pol.want && !pol.up() && !pol.busy && pol.retry.at.Before(e.turn.now.Add(reconnectFirst)) {
+			pol.retry.at = e.turn.now.Add(reconnectFirst)
+			e.timers.set(&pol.retry.timer, pol.retry.at)
+		}
+	}
+}

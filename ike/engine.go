@@ -1,0 +1,160 @@
+package ike
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"culvert/esp"
+	"culvert/ike/wire"
+)
+
+// Engine is the IKEv2 state machine of one daemon. It is not safe for concurrent use: one goroutine owns it.
+type Engine struct {
+	cfg      Config
+	turn     turn
+	timers   timerHeap
+	jobs     jobs
+	sas      saTable
+	peers    peerTable
+	pairs    map[esp.ChildID]*pair
+	lastPair esp.ChildID
+	outside  outside
+	counts   map[string]uint64
+	stopping bool
+	stopped  timer
+}
+
+// turn is what belongs to the Handle call that is under way.
+type turn struct {
+	now time.Time
+	fx  *Effects
+}
+
+// peerTable is the configured peers, by name and in the order of the configuration, and those to be looked at before Handle returns.
+type peerTable struct {
+	byName map[string]*peer
+	order  []*peer
+	dirty  []*peer
+}
+
+// New is an engine without peers (SetPeers brings them).
+func New(cfg Config, now time.Time) *Engine {
+	cfg.Limits = cfg.Limits.withDefaults()
+	cfg.Retry = cfg.Retry.withDefaults()
+	if cfg.IKEPort == 0 {
+		cfg.IKEPort = defaultIKEPort
+	}
+	if cfg.NATPort == 0 {
+		cfg.NATPort = defaultNATPort
+	}
+	e := &Engine{
+		cfg:    cfg,
+		turn:   turn{now: now, fx: &Effects{}},
+		jobs:   jobs{waiting: map[uint64]func(any){}},
+		sas:    saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}},
+		peers:  peerTable{byName: map[string]*peer{}},
+		pairs:  map[esp.ChildID]*pair{},
+		counts: map[string]uint64{},
+	}
+	e.outside.cookies.rand = cfg.Rand
+	e.stopped.fire = e.endShutdown
+	return e
+}
+
+// The ports of IKE (RFC 7296, Section 2).
+const (
+	defaultIKEPort = 500
+	defaultNATPort = 4500
+)
+
+func (l EngineLimits) withDefaults() EngineLimits {
+	for _, f := range []struct {
+		value *int
+		def   int
+	}{{&l.CookieThreshold, 64}, {&l.MaxHalfOpen, 4096}, {&l.MaxIKESAs, 100000}, {&l.MaxChildren, 256}} {
+		if *f.value <= 0 {
+			*f.value = f.def
+		}
+	}
+	return l
+}
+
+// Handle applies in at time now and appends, in order, what must be done to fx. It reads no clock, opens no socket, starts no goroutine
+// and never blocks.
+func (e *Engine) Handle(now time.Time, in Input, fx *Effects) {
+	e.turn = turn{now: now, fx: fx}
+	e.apply(in)
+	e.reconcileDirty()
+}
+
+func (e *Engine) apply(in Input) {
+	switch in := in.(type) {
+	case Datagram:
+		e.datagram(in)
+	case Wake:
+		e.timers.fireDue(e.turn.now)
+	case Computed:
+		e.jobs.finish(in)
+	case Connect:
+		e.connect(in)
+	case Disconnect:
+		e.disconnect(in)
+	case Rekey:
+		e.rekey(in)
+	case Acquire:
+		e.acquire(in)
+	case Expire:
+		e.expire(in)
+	case Traffic:
+		e.traffic(in)
+	case PeerMoved:
+		e.peerMoved(in)
+	case SetPeers:
+		e.setPeers(in.Peers)
+	case Shutdown:
+		e.shutdown()
+	}
+}
+
+// Deadline is when Handle must next be called with Wake; zero means never.
+func (e *Engine) Deadline() time.Time { return e.timers.next() }
+
+// Counters is a copy of the engine's counters: datagrams and events by what became of them. The names are fixed words of this package,
+// so that the map is bounded.
+func (e *Engine) Counters() map[string]uint64 { return maps.Clone(e.counts) }
+
+func (e *Engine) count(name string) { e.counts[name]++ }
+
+func (e *Engine) emit(f Effect) { e.turn.fx.List = append(e.turn.fx.List, f) }
+
+// after sets a timer to a moment from now.
+func (e *Engine) after(t *timer, d time.Duration) { e.timers.set(t, e.turn.now.Add(d)) }
+
+// recovered ends the handling of a datagram that made the engine panic: a bug of ours must not let one datagram end every tunnel.
+func (e *Engine) recovered(why any) {
+	e.count("ike_panic")
+	e.emit(Notice{Level: Error, Event: "panic", Text: printable(fmt.Sprintf("internal error while handling a datagram: %v", why))})
+}
+
+// jobs is the slow computations under way.
+type jobs struct {
+	last    uint64
+	waiting map[uint64]func(any)
+}
+
+// compute runs run elsewhere; then is called with its value by a later Handle, if ever: it has to look whether what it works for is still there.
+func (e *Engine) compute(run func() any, then func(any)) {
+	e.jobs.last++
+	e.jobs.waiting[e.jobs.last] = then
+	e.emit(Compute{ID: e.jobs.last, Run: run})
+}
+
+func (j *jobs) finish(in Computed) {
+	then := j.waiting[in.ID]
+	if then == nil {
+		return
+	}
+	delete(j.waiting, in.ID)
+	then(in.Value)
+}

@@ -1,0 +1,188 @@
+package ike
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"culvert/ike/wire"
+)
+
+// askKind is what an INFORMATIONAL request of ours is for.
+type askKind uint8
+
+const (
+	askAlive  askKind = iota // an empty request: is the peer there?
+	askDelete                // delete Child SAs
+	askClose                 // delete the IKE SA, or tell that it cannot be
+)
+
+// informational is an INFORMATIONAL exchange of ours (RFC 7296, Section 1.4).
+type informational struct {
+	kind      askKind
+	pairs     []*pair
+	spis      []uint32 // inbound SPIs of Child SAs that never became pairs here
+	payloads  []wire.Payload
+	cause     endCause
+	why       string
+	then      func() // called when the peer answered askAlive
+	otherwise func() // called when it never will
+}
+
+func (x *informational) activity() ikeActivity {
+	switch x.kind {
+	case askDelete:
+		return ikeChildren
+	case askClose:
+		return ikeClosing
+	}
+	return ikeQuiet
+}
+
+func (x *informational) start(s *ikeSA) {
+	if x.kind != askDelete {
+		s.ask(wire.Informational, x.payloads)
+		return
+	}
+	x.pairs = slices.DeleteFunc(x.pairs, func(p *pair) bool { return p.owner != s || p.state != pairDeleting })
+	d := &wire.Delete{Protocol: wire.ProtoESP, SPISize: 4}
+	for _, p := range x.pairs {
+		d.SPIs = append(d.SPIs, spiOctets(p.sa.SPIIn))
+	}
+	for _, spi := range x.spis {
+		d.SPIs = append(d.SPIs, spiOctets(spi))
+	}
+	if len(d.SPIs) == 0 {
+		s.done(x)
+		return
+	}
+	s.ask(wire.Informational, []wire.Payload{d})
+}
+
+func (x *informational) response(s *ikeSA, _ []wire.Payload) {
+	switch x.kind {
+	case askAlive:
+		if x.then != nil {
+			x.then()
+		}
+	case askDelete:
+		for _, p := range x.pairs {
+			if p.owner != nil {
+				p.lost(x.cause, x.why)
+			}
+		}
+	case askClose:
+		s.end(x.cause, x.why)
+		return
+	}
+	s.done(x)
+}
+
+func (x *informational) abandon(*ikeSA, string) {
+	if x.otherwise != nil {
+		x.otherwise()
+	}
+}
+
+// close asks the peer to delete the IKE SA. One that is not established goes at once: there is nothing to delete, or no key to say so with.
+func (s *ikeSA) close(why string) { s.closeAs(endLocal, why) }
+
+func (s *ikeSA) closeAs(cause endCause, why string) {
+	switch {
+	case s.state < saEstablished:
+		s.abandonWork(why)
+		s.remove()
+	case s.state == saEstablished || s.state == saRekeyed:
+		queue := s.work.queue
+		s.work.queue = nil
+		s.moveTo(saClosing)
+		for _, x := range queue {
+			x.abandon(s, why)
+		}
+		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: cause, why: why})
+	}
+}
+
+// fail ends the IKE SA because it cannot go on.
+func (s *ikeSA) fail(why string) {
+	if s.state < saEstablished {
+		if s.initiator {
+			s.setupFailed(why, nil, false)
+		} else {
+			s.end(endFailed, why)
+		}
+		return
+	}
+	s.notice(Warn, "ike-error", why)
+	s.closeAs(endFailed, why)
+}
+
+// informationalRequest is an INFORMATIONAL request of the peer: deletions, or nothing, "the expected way an endpoint can ask the other endpoint to verify that
+// it is alive". What we do not know is ignored; all is answered.
+func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) {
+	if kind, ok := s.rejection(ps); ok {
+		s.answer(nil)
+		s.end(endFailed, fmt.Sprintf("the peer rejected our authentication with %v", kind))
+		return nil, errPending
+	}
+	var answer []wire.Payload
+	for _, p := range ps {
+		d, ok := p.(*wire.Delete)
+		switch {
+		case ok && d.Protocol == wire.ProtoIKE:
+			s.deletedByPeer()
+			return nil, errPending
+		case ok && d.Protocol == wire.ProtoESP:
+			if spis := s.childrenDeleted(d.SPIs); len(spis) > 0 {
+				answer = append(answer, &wire.Delete{Protocol: wire.ProtoESP, SPISize: 4, SPIs: spis})
+			}
+		}
+	}
+	return answer, nil
+}
+
+// rejection finds the initiator's word that it could not authenticate us. It counts only in "the INFORMATIONAL exchange immediately following" IKE_AUTH
+// (RFC 7296, Section 2.21.2), that is, as the peer's third request.
+func (s *ikeSA) rejection(ps []wire.Payload) (wire.NotifyType, bool) {
+	if s.initiator || s.win.expected != 3 {
+		return 0, false
+	}
+	for _, kind := range []wire.NotifyType{wire.AuthenticationFailed, wire.InvalidSyntax, wire.UnsupportedCriticalPayload} {
+		if _, ok := findNotify(ps, kind); ok {
+			return kind, true
+		}
+	}
+	return 0, false
+}
+
+// deletedByPeer ends the IKE SA as the peer wants it; "The response to a request that deletes the IKE SA is an empty INFORMATIONAL response". If our own
+// rekeying was under way and the peer's was done, the peer knows nothing of ours, and its successor inherits (Section 2.8.2).
+func (s *ikeSA) deletedByPeer() {
+	cause, why := endPeer, "the peer deleted it"
+	if s.concede() || s.state == saRekeyed {
+		cause, why = endReplaced, "rekeyed"
+	}
+	if s.state == saClosing {
+		cause, why = endLocal, "both sides deleted it"
+	}
+	s.answer(nil)
+	s.end(cause, why)
+}
+
+// childrenDeleted ends the Child SAs that the peer names by its own inbound SPIs, and returns ours of the same pairs.
+func (s *ikeSA) childrenDeleted(spis [][]byte) [][]byte {
+	var ours [][]byte
+	s.adoptIfUndecided()
+	for _, spi := range spis {
+		p := s.byOutSPI(spi)
+		if p == nil && s.state == saRekeyed && s.succ.heir != nil {
+			p = s.succ.heir.byOutSPI(spi)
+		}
+		if answerTo(askDeleteChild, s.doing(), p.doing()) == answerWithoutDelete {
+			continue
+		}
+		ours = append(ours, binary.BigEndian.AppendUint32(nil, p.sa.SPIIn))
+		p.lost(endPeer, "the peer deleted it")
+	}
+	return ours
+}

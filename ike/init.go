@@ -1,0 +1,274 @@
+package ike
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// The initiator's IKE_SA_INIT (RFC 7296, Sections 1.2, 2.6, 2.6.1 and 2.21.1):
+//
+//	HDR(A,0), SAi1, KEi, Ni, N(NAT-D) x 2  -->
+//	                                       <--  HDR(A,0), N(COOKIE)               then again, the cookie first
+//	                                       <--  HDR(A,0), N(INVALID_KE_PAYLOAD)   then again with the other group
+//	                                       <--  HDR(A,0), N(any other error)      remembered: anybody may have sent it
+//	                                       <--  HDR(A,B), SAr1, KEr, Nr, N(NAT-D) x 2
+
+const (
+	// maxCookies and maxRegroups bound the retries that unprotected answers can cause.
+	maxCookies  = 4
+	maxRegroups = 3
+	// refusalGrace is how long we go on trying after an unprotected refusal: "the recipient should continue trying for some time before giving up".
+	refusalGrace = 4 * time.Second
+)
+
+// initExchange is the IKE_SA_INIT exchange of an initiator.
+type initExchange struct{}
+
+// startInit begins a try to connect to remote.
+func (s *ikeSA) startInit(remote netip.AddrPort) error {
+	ni, err := s.e.nonce()
+	if err != nil {
+		return err
+	}
+	s.setup = &setup{nonces: noncePair{Ni: ni}, fragment: s.peer.cfg.Fragment}
+	s.setup.init.offers = numbered(s.peer.cfg.Proposals, nil)
+	s.setup.init.group = groupOf(s.peer.cfg.Proposals[0])
+	s.setup.init.grace.fire = s.graceOver
+	s.net.remote = remote
+	s.net.local = netip.AddrPortFrom(s.e.localAddr(s.peer, remote.Addr()), s.e.cfg.IKEPort)
+	s.run(&initExchange{})
+	return nil
+}
+
+func (x *initExchange) activity() ikeActivity { return ikeQuiet }
+
+func (x *initExchange) start(s *ikeSA) {
+	s.e.newKey(s.setup.init.group, func(k keyPair) {
+		if !s.holds(x) {
+			return
+		}
+		if k.err != nil {
+			s.setupFailed("the key exchange could not be begun: "+k.err.Error(), nil, false)
+			return
+		}
+		s.setup.init.ke = k.ke
+		s.setup.init.computing = false
+		x.send(s)
+	})
+	s.setup.init.computing = true
+}
+
+// send sends the request as it is now: a retry is a new message of the same ID.
+func (x *initExchange) send(s *ikeSA) {
+	su := s.setup
+	var ps []wire.Payload
+	if su.init.cookie != nil {
+		ps = append(ps, &wire.Notify{Kind: wire.Cookie, Data: su.init.cookie})
+	}
+	ps = append(ps, &wire.SA{Proposals: su.init.offers}, &wire.KE{Group: su.init.group, Data: su.init.ke.Public()}, &wire.Nonce{Data: su.nonces.Ni})
+	ps = append(ps, s.initNotifies(s.peer)...)
+	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, Exchange: wire.IKESAInit, Initiator: true}, Payloads: ps}
+	su.request = m.AppendTo(nil)
+	s.askRaw(wire.IKESAInit, [][]byte{su.request})
+}
+
+// initNotifies is what both sides tell in IKE_SA_INIT: what NAT detection needs, and that we can take fragments. A peer with encap = "never" has no
+// NAT traversal; with "always" the source hash is false, so that the other side sees a NAT.
+func (s *ikeSA) initNotifies(p *peer) []wire.Payload {
+	var ps []wire.Payload
+	if p.cfg.Encap != EncapNever {
+		source := natHash(s.spi.I, s.spi.R, s.net.local)
+		if p.cfg.Encap == EncapAlways {
+			source = falseNATHash(s.spi.I, s.spi.R)
+		}
+		ps = append(ps, &wire.Notify{Kind: wire.NATDetectionSourceIP, Data: source},
+			&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(s.spi.I, s.spi.R, s.net.remote)})
+	}
+	if p.cfg.Fragment > 0 {
+		ps = append(ps, &wire.Notify{Kind: wire.FragmentationSupported})
+	}
+	return ps
+}
+
+// initResponse takes an answer to our IKE_SA_INIT. Nothing in it is authenticated.
+func (s *ikeSA) initResponse(d Datagram, m *wire.Message) {
+	x, ok := s.work.current.(*initExchange)
+	if !ok || s.setup.init.computing {
+		s.e.count("ike_stale_response")
+		return
+	}
+	if _, critical := wire.UnsupportedCritical(m.Payloads); critical || checkPayloads(wire.IKESAInit, true, m.Payloads) != nil {
+		s.e.count("ike_malformed")
+		return
+	}
+	if n, ok := findNotify(m.Payloads, wire.Cookie); ok {
+		x.cookieWanted(s, n.Data)
+		return
+	}
+	if n, ok := findNotify(m.Payloads, wire.InvalidKEPayload); ok {
+		x.groupWanted(s, n.Data)
+		return
+	}
+	if n, ok := findError(m.Payloads); ok {
+		s.refused(n.Kind)
+		return
+	}
+	if err := x.accept(s, d, m); err != nil {
+		s.e.count("ike_init_unacceptable")
+		s.suspect("the answer to IKE_SA_INIT is not acceptable: "+err.Error(), nil)
+	}
+}
+
+func (x *initExchange) cookieWanted(s *ikeSA, cookie []byte) {
+	su := s.setup
+	if len(cookie) == 0 || len(cookie) > 64 || su.init.cookies == maxCookies {
+		s.e.count("ike_cookie_ignored")
+		return
+	}
+	su.init.cookies++
+	su.init.cookie = cookie
+	x.send(s)
+}
+
+// groupWanted begins again with the group that the peer wants, if we offered it: "the initiator MUST retry the IKE_SA_INIT with the
+// corrected Diffie-Hellman group. The initiator MUST again propose its full set of acceptable cryptographic suites because the rejection message was unauthenticated".
+func (x *initExchange) groupWanted(s *ikeSA, data []byte) {
+	su := s.setup
+	if len(data) != 2 || su.init.regroups == maxRegroups {
+		s.e.count("ike_group_ignored")
+		return
+	}
+	group := wire.TransformID(binary.BigEndian.Uint16(data))
+	if group == su.init.group || !offersGroup(su.init.offers, group) {
+		s.e.count("ike_group_ignored")
+		s.suspect(fmt.Sprintf("the peer wants key exchange %s, which we do not offer", wire.GroupName(group)), nil)
+		return
+	}
+	su.init.regroups++
+	su.init.group = group
+	s.win.out = nil
+	s.e.timers.stop(&s.win.retransmit)
+	x.start(s)
+}
+
+// refused remembers an unprotected error.
+func (s *ikeSA) refused(kind wire.NotifyType) {
+	var explain []string
+	why := fmt.Sprintf("the peer answered %v to IKE_SA_INIT", kind)
+	switch kind {
+	case wire.NoProposalChosen:
+		why += ": it accepts none of our IKE proposals, or does not know our address"
+		explain = []string{"ours: " + listProposals(s.peer.cfg.Proposals), "theirs: not told; see the peer's log"}
+	case wire.InvalidMajorVersion:
+		why += ": it does not speak IKEv2"
+	}
+	s.suspect(why, explain)
+}
+
+// suspect notes why this may fail, and lets the try end soon, but not at once.
+func (s *ikeSA) suspect(why string, explain []string) {
+	first := s.setup.refusal.reason == ""
+	s.setup.refusal = trouble{why, explain}
+	s.e.touch(s.peer)
+	if first {
+		s.e.after(&s.setup.init.grace, refusalGrace)
+	}
+}
+
+func (s *ikeSA) graceOver() {
+	if s.state == saConnecting && !s.setup.init.computing {
+		s.setupFailed(s.setup.refusal.reason, s.setup.refusal.explain, false)
+	}
+}
+
+// accept checks what the peer chose, and has the shared secret computed. Should that fail, the message was not the peer's, or the peer is broken: we
+// go on waiting for a better one.
+func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
+	su := s.setup
+	sa, _ := find[*wire.SA](m.Payloads)
+	ke, _ := find[*wire.KE](m.Payloads)
+	nonce, _ := find[*wire.Nonce](m.Payloads)
+	if m.ResponderSPI == 0 {
+		return fmt.Errorf("its SPI is zero")
+	}
+	if len(sa.Proposals) != 1 || len(sa.Proposals[0].SPI) != 0 {
+		return fmt.Errorf("it chose %d proposals", len(sa.Proposals))
+	}
+	chosen := sa.Proposals[0]
+	if err := acceptedBy(su.init.offers, chosen); err != nil {
+		return err
+	}
+	if groupOf(chosen) != su.init.group || ke.Group != su.init.group {
+		return fmt.Errorf("it answers our key exchange %s with %s", wire.GroupName(su.init.group), wire.GroupName(ke.Group))
+	}
+	response := append([]byte(nil), d.Data...)
+	su.init.computing = true
+	s.e.sharedKey(su.init.ke, ke.Data, func(k keyPair) {
+		if !s.holds(x) {
+			return
+		}
+		su.init.computing = false
+		if k.err != nil {
+			s.e.count("ike_bad_key_exchange")
+			s.suspect("the peer's key exchange value is bad: "+k.err.Error(), nil)
+			return
+		}
+		su.nonces.Nr, su.response = nonce.Data, response
+		s.spi.R = m.ResponderSPI
+		x.finish(s, pathOf(d), chosen, m.Payloads, k.shared)
+	})
+	return nil
+}
+
+// finish derives the keys and goes on to IKE_AUTH.
+func (x *initExchange) finish(s *ikeSA, from path, chosen wire.Proposal, ps []wire.Payload, shared []byte) {
+	keys, err := s.initKeys(chosen, shared)
+	if err != nil {
+		s.setupFailed("the keys could not be derived: "+err.Error(), nil, false)
+		return
+	}
+	s.keys = keys
+	s.e.timers.stop(&s.setup.init.grace)
+	s.answered()
+	s.detect(s.peer, from, ps)
+	if _, ok := findNotify(ps, wire.FragmentationSupported); !ok {
+		s.setup.fragment = 0
+	}
+	s.keys.fragment = s.setup.fragment
+	s.moveTo(saAuthenticating)
+	s.run(newAuthExchange(s))
+}
+
+// detect reads NAT detection and floats to the NAT ports: "The IKE initiator MUST check the NAT_DETECTION_SOURCE_IP or
+// NAT_DETECTION_DESTINATION_IP payloads if present, and if they do not match the addresses in the outer packet, MUST tunnel all future IKE and ESP packets associated with this IKE SA
+// over UDP port 4500" (RFC 7296, Section 2.23). The responder floats by answering to where the next request comes from.
+func (s *ikeSA) detect(p *peer, from path, ps []wire.Payload) {
+	s.net.local = from.local
+	if p.cfg.Encap == EncapNever {
+		return
+	}
+	nat, supported := detectNAT(ps, s.spi.I, s.natSPIr(), from.local, from.remote)
+	s.net.nat = nat
+	s.net.encap = supported && (nat.Local || nat.Remote || p.cfg.Encap == EncapAlways)
+	if s.net.encap && s.initiator && !s.net.natPort {
+		s.net.natPort = true
+		s.net.local = netip.AddrPortFrom(s.net.local.Addr(), s.e.cfg.NATPort)
+		s.net.remote = netip.AddrPortFrom(s.net.remote.Addr(), p.cfg.RemoteNATPort)
+	}
+}
+
+// natSPIr is the responder's SPI as it stood in the header of the message with the hashes: zero in the first request.
+func (s *ikeSA) natSPIr() wire.SPI {
+	if s.initiator {
+		return s.spi.R
+	}
+	return 0
+}
+
+func (x *initExchange) response(*ikeSA, []wire.Payload) {} // see initResponse
+
+func (x *initExchange) abandon(*ikeSA, string) {}

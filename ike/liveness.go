@@ -1,0 +1,176 @@
+package ike
+
+import (
+	"time"
+
+	"culvert/esp"
+)
+
+// liveness is what an IKE SA knows of the peer's being there (RFC 7296, Section 2.4), and of the NAT's remembering us (Section 2.23).
+//
+// Both need to know when packets were last seen on the Child SAs, which only the dataplane does. So a check is done in two steps: the timer
+// asks for the Traffic of every pair, and the last of the answers lets it decide.
+type liveness struct {
+	lastIn   time.Time // a fresh authenticated IKE message came
+	lastOut  time.Time // an IKE message was sent
+	check    timer
+	waiting  map[esp.ChildID]bool // asked for, and not yet told
+	hint     time.Time            // when an unprotected message last made us check
+	settling bool                 // it is redundant, and is deleted as soon as the other one is known to be good
+}
+
+const (
+	// keepaliveInterval is the default of RFC 3948, Section 4.
+	keepaliveInterval = 20 * time.Second
+	// hintInterval limits the checks made because of unprotected messages (RFC 7296, Section 2.21.4).
+	hintInterval = 10 * time.Second
+)
+
+func (s *ikeSA) sentNow() { s.live.lastOut = s.e.turn.now }
+
+func (s *ikeSA) heardNow() { s.live.lastIn = s.e.turn.now }
+
+// startLiveness sets the first check, once the IKE SA is established.
+func (s *ikeSA) startLiveness() {
+	s.heardNow()
+	s.nextCheck()
+}
+
+// nextCheck sets the timer to the next moment at which there may be something to do.
+func (s *ikeSA) nextCheck() {
+	at := s.lastHeard().Add(s.peer.cfg.DPD)
+	if now := s.e.turn.now; !at.After(now) {
+		at = now.Add(s.peer.cfg.DPD)
+	}
+	if s.peer.cfg.DPD <= 0 {
+		at = time.Time{}
+	}
+	if s.keepsNATOpen() {
+		if k := s.lastSent().Add(keepaliveInterval); at.IsZero() || k.Before(at) {
+			at = k
+		}
+	}
+	if !at.IsZero() {
+		s.e.timers.set(&s.live.check, at)
+	}
+}
+
+// keepsNATOpen says whether keepalives are ours to send: only the side behind the NAT does (RFC 3948, Section 4).
+func (s *ikeSA) keepsNATOpen() bool {
+	return s.net.nat.Local && s.net.natPort && s.state == saEstablished
+}
+
+// lastSent is when anything was last sent to the peer, as far as we know.
+func (s *ikeSA) lastSent() time.Time {
+	last := s.live.lastOut
+	for _, p := range s.pairs {
+		if p.traffic.out.After(last) {
+			last = p.traffic.out
+		}
+	}
+	return last
+}
+
+// lastHeard is when anything authentic last came.
+func (s *ikeSA) lastHeard() time.Time {
+	last := s.live.lastIn
+	for _, p := range s.pairs {
+		if p.traffic.in.After(last) {
+			last = p.traffic.in
+		}
+	}
+	return last
+}
+
+// liveCheck asks the dataplane for news.
+func (s *ikeSA) liveCheck() {
+	if s.state != saEstablished {
+		return
+	}
+	s.live.waiting = map[esp.ChildID]bool{}
+	for _, p := range s.pairs {
+		s.live.waiting[p.sa.ID] = true
+		s.e.emit(NeedTraffic{ID: p.sa.ID})
+	}
+	// Should the dataplane not answer, the next check asks again.
+	s.e.after(&s.live.check, keepaliveInterval)
+	if len(s.pairs) == 0 {
+		s.decideLiveness()
+	}
+}
+
+// traffic is an answer to NeedTraffic, or the report of a first packet.
+func (e *Engine) traffic(in Traffic) {
+	p := e.pairs[in.ID]
+	if p == nil || p.owner == nil {
+		return
+	}
+	s := p.owner
+	first := p.traffic.in.IsZero() && !in.LastIn.IsZero()
+	p.traffic = trafficSeen{in: in.LastIn, out: in.LastOut}
+	if first {
+		p.firstInbound()
+	}
+	if s.live.waiting[in.ID] {
+		delete(s.live.waiting, in.ID)
+		if len(s.live.waiting) == 0 && s.state == saEstablished {
+			s.decideLiveness()
+		}
+	}
+}
+
+// firstInbound says that the peer sends on the pair, and so can receive on it: "The responder can be assured that the initiator is prepared to receive messages
+// on an SA if [...] it has received a cryptographically valid message on the other half of the SA pair" (RFC 7296, Section 2.8).
+func (p *pair) firstInbound() {
+	if p.state == pairLive && p.policy.best() == p {
+		p.activate()
+	}
+}
+
+// decideLiveness sends what is due: a keepalive to the NAT, or a probe to a peer that we send to and hear nothing of.
+func (s *ikeSA) decideLiveness() {
+	now := s.e.turn.now
+	if s.keepsNATOpen() && now.Sub(s.lastSent()) >= keepaliveInterval {
+		s.e.emit(Send{Local: s.net.local, Remote: s.net.remote, NATPort: true, Keepalive: true})
+		s.sentNow()
+	}
+	if s.silent(now) {
+		s.probe()
+	}
+	s.nextCheck()
+}
+
+// silent says whether only outgoing traffic was seen for the interval: "If there has only been outgoing traffic on all of the SAs associated with an IKE SA, it is
+// essential to confirm liveness of the other endpoint to avoid black holes."
+func (s *ikeSA) silent(now time.Time) bool {
+	heard := s.lastHeard()
+	if s.peer.cfg.DPD <= 0 || now.Sub(heard) < s.peer.cfg.DPD {
+		return false
+	}
+	for _, p := range s.pairs {
+		if p.traffic.out.After(heard) {
+			return true
+		}
+	}
+	return false
+}
+
+// probe asks the peer whether it is there, unless a request already does.
+func (s *ikeSA) probe() {
+	if s.state != saEstablished || s.work.current != nil || len(s.work.queue) > 0 {
+		return
+	}
+	s.enqueue(&informational{})
+}
+
+// hinted probes because something unprotected says that the peer may have lost the SA. "A node should treat such a message [...] as a hint that
+// there might be problems with SAs to that IP address and should initiate a liveness check [...]. An implementation SHOULD limit the
+// frequency of such tests" (RFC 7296, Section 2.21.4).
+func (s *ikeSA) hinted() {
+	now := s.e.turn.now
+	if s.state != saEstablished || now.Sub(s.live.hint) < hintInterval {
+		return
+	}
+	s.live.hint = now
+	s.probe()
+}

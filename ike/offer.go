@@ -1,0 +1,176 @@
+package ike
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"culvert/ike/wire"
+	"culvert/selector"
+)
+
+// childOffer is a Child SA that we ask for, in IKE_AUTH or in CREATE_CHILD_SA.
+type childOffer struct {
+	policy        *policy
+	old           *pair // that it is to replace; nil: a new one
+	spi           uint32
+	offers        []wire.Proposal
+	local, remote []selector.Selector
+}
+
+// prepare allocates our SPI and decides what to offer. What replaces a pair has the pair's very selectors: "the proposed Traffic Selectors SHOULD be either the same
+// as, or a superset of, the Traffic Selectors used in the old Child SA" (RFC 7296, Section 2.9.2).
+func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
+	spi, err := s.e.cfg.SPIs.AllocSPI()
+	if err != nil {
+		return fmt.Errorf("no SPI for a Child SA: %w", err)
+	}
+	o.spi = spi
+	proposals := o.policy.cfg.Proposals
+	if inAuth {
+		proposals = distinct(withoutKE(proposals))
+	}
+	o.offers = numbered(proposals, spiOctets(spi))
+	if o.old != nil {
+		o.local, o.remote = o.old.sa.LocalTS, o.old.sa.RemoteTS
+	} else {
+		o.local, o.remote = o.policy.selectorsToOffer()
+	}
+	return nil
+}
+
+// distinct leaves out proposals that another one before is equal to.
+func distinct(ps []wire.Proposal) []wire.Proposal {
+	var out []wire.Proposal
+	for _, p := range ps {
+		if !slices.ContainsFunc(out, func(q wire.Proposal) bool { return slices.Equal(p.Transforms, q.Transforms) }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (o *childOffer) sa() wire.Payload { return &wire.SA{Proposals: o.offers} }
+
+func (o *childOffer) selectors() []wire.Payload {
+	return []wire.Payload{wireTS(false, o.local), wireTS(true, o.remote)}
+}
+
+func (o *childOffer) payloads() []wire.Payload {
+	return append([]wire.Payload{o.sa()}, o.selectors()...)
+}
+
+// release gives the SPI back, unless a pair has it.
+func (o *childOffer) release(s *ikeSA) {
+	if o.spi != 0 {
+		s.e.cfg.SPIs.FreeSPI(o.spi)
+		o.spi = 0
+	}
+}
+
+// abandon ends the offer without an answer.
+func (o *childOffer) abandon(s *ikeSA, why string) {
+	o.release(s)
+	o.policy.busy = false
+	s.e.touch(o.policy.peer)
+}
+
+// conclude takes the answer: it installs the pair and sends on it at once, or says why there is none.
+func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) *pair {
+	if e, ok := findError(ps); ok {
+		o.fail(s, refusalText(e.Kind), o.explain(e.Kind))
+		return nil
+	}
+	p, err := o.agree(s, ps, n, shared)
+	if err != nil {
+		s.e.count("ike_child_unacceptable")
+		spi := o.spi
+		o.fail(s, "the peer's answer is not acceptable: "+err.Error(), nil)
+		// The peer has the pair by now, and must be told.
+		s.enqueue(&informational{kind: askDelete, spis: []uint32{spi}})
+		return nil
+	}
+	o.spi = 0
+	o.policy.busy = false
+	s.e.install(s, p)
+	o.policy.came()
+	return p
+}
+
+// fail tells the policy, unless the old pair is still there to be rekeyed another time.
+func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
+	o.release(s)
+	if o.old == nil {
+		o.policy.failed(why, explain)
+		return
+	}
+	o.policy.busy = false
+	o.policy.reason, o.policy.explain = "rekeying failed: "+why, explain
+}
+
+func refusalText(kind wire.NotifyType) string {
+	text := fmt.Sprintf("the peer answered %v", kind)
+	switch kind {
+	case wire.TSUnacceptable:
+		text += ": its selectors do not meet ours"
+	case wire.NoProposalChosen:
+		text += ": it accepts none of our ESP proposals"
+	}
+	return text
+}
+
+func (o *childOffer) explain(kind wire.NotifyType) []string {
+	switch kind {
+	case wire.TSUnacceptable:
+		return []string{"ours: local " + listSelectors(o.local) + ", remote " + listSelectors(o.remote), "theirs: not told; see the peer's log"}
+	case wire.NoProposalChosen:
+		return []string{"ours: " + listProposals(o.offers), "theirs: not told; see the peer's log"}
+	}
+	return nil
+}
+
+var (
+	errNoChild  = errors.New("it has no Child SA")
+	errWidened  = errors.New("it widened the traffic selectors")
+	errNarrowed = errors.New("it narrowed the traffic selectors of the Child SA that is replaced")
+)
+
+// agree checks the answer against the offer: one of our proposals, selectors within ours and, at a rekeying, no narrower than before.
+func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) (*pair, error) {
+	sa, ok := find[*wire.SA](ps)
+	tsi, ok2 := findTS(ps, false)
+	tsr, ok3 := findTS(ps, true)
+	if !ok || !ok2 || !ok3 || len(sa.Proposals) != 1 {
+		return nil, errNoChild
+	}
+	chosen := sa.Proposals[0]
+	if err := acceptedBy(o.offers, chosen); err != nil {
+		return nil, err
+	}
+	local, remote := selectorsOf(tsi), selectorsOf(tsr)
+	if len(local) == 0 || len(remote) == 0 {
+		return nil, errNoChild
+	}
+	if !selector.Subset(local, o.local) || !selector.Subset(remote, o.remote) {
+		return nil, errWidened
+	}
+	if o.old != nil && (!selector.Subset(o.local, local) || !selector.Subset(o.remote, remote)) {
+		return nil, errNarrowed
+	}
+	p := &pair{policy: o.policy, creator: true, proposal: chosen, nonces: n}
+	esp, err := s.childSA(chosen, shared, n, true)
+	if err != nil {
+		return nil, err
+	}
+	p.sa = esp
+	p.describe(o.spi, binary.BigEndian.Uint32(chosen.SPI), local, remote)
+	return p, nil
+}
+
+// describe fills in what the policy and the negotiation say of the pair.
+func (p *pair) describe(in, out uint32, local, remote []selector.Selector) {
+	p.sa.Policy, p.sa.Limits, p.sa.ReplayWindow = p.policy.name(), p.policy.cfg.Limits, p.policy.cfg.ReplayWindow
+	p.sa.SPIIn, p.sa.SPIOut = in, out
+	p.sa.LocalTS, p.sa.RemoteTS = selector.Normalize(local), selector.Normalize(remote)
+}

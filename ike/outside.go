@@ -1,0 +1,63 @@
+package ike
+
+import (
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// outside is what concerns messages outside of every IKE SA (RFC 7296, Sections 1.5 and 2.21.4).
+type outside struct {
+	cookies cookieJar
+	second  time.Time // in which errors were counted
+	errors  int
+}
+
+// maxErrors bounds the unprotected errors that we send in a second: "A node needs to limit the rate at which it will send messages in response to
+// unprotected messages."
+const maxErrors = 10
+
+// mayComplain counts an error against the limit.
+func (o *outside) mayComplain(now time.Time) bool {
+	if now.Sub(o.second) >= time.Second || now.Before(o.second) {
+		o.second, o.errors = now, 0
+	}
+	o.errors++
+	return o.errors <= maxErrors
+}
+
+// unknownSPI is a message to an IKE SA that is not. Only a request may be answered: "If the message is marked as a response, the node can audit the
+// suspicious event but MUST NOT respond." An answer of this kind to us is a request or response without state, too, and only a hint.
+func (e *Engine) unknownSPI(d Datagram, h wire.Header) {
+	e.count("ike_unknown_spi")
+	if h.Response || h.Exchange == wire.IKESAInit {
+		return
+	}
+	if !e.outside.mayComplain(e.turn.now) {
+		e.count("ike_errors_limited")
+		return
+	}
+	e.complain(d, h, wire.InvalidIKESPI)
+}
+
+// refuseVersion answers a request of a higher major version (RFC 7296, Section 2.5); a lower one, such as IKEv1, is dropped.
+func (e *Engine) refuseVersion(d Datagram, h wire.Header) {
+	e.count("ike_version")
+	if h.MajorVersion < wire.MajorVersion || h.Response || !e.outside.mayComplain(e.turn.now) {
+		return
+	}
+	e.complain(d, h, wire.InvalidMajorVersion)
+}
+
+// complain sends an unprotected error: "a response message, and thus it is sent to the IP address and port from whence it came with the same IKE SPIs and the
+// Message ID and Exchange Type are copied from the request. The Response flag is set to 1" (RFC 7296, Section 1.5).
+func (e *Engine) complain(d Datagram, h wire.Header, kind wire.NotifyType) {
+	m := wire.Message{
+		Header: wire.Header{
+			InitiatorSPI: h.InitiatorSPI, ResponderSPI: h.ResponderSPI, Exchange: h.Exchange,
+			Initiator: !h.Initiator, Response: true, MessageID: h.MessageID,
+		},
+		Payloads: []wire.Payload{&wire.Notify{Kind: kind}},
+	}
+	e.transmit(pathOf(d), [][]byte{m.AppendTo(nil)})
+}

@@ -1,0 +1,80 @@
+package ike
+
+import (
+	"net/netip"
+
+	"culvert/esp"
+)
+
+// path is where an IKE SA's messages go and come from.
+type path struct {
+	local, remote netip.AddrPort // local's address may be invalid: the system chooses
+	natPort       bool           // by our NAT port, with the non-ESP marker
+}
+
+// network is an IKE SA's path and what NAT detection found on it (RFC 7296, Section 2.23).
+type network struct {
+	path
+	nat   NATState
+	encap bool // Child SAs are encapsulated in UDP
+}
+
+// pathOf is the way back of a datagram.
+func pathOf(d Datagram) path { return path{local: d.Local, remote: d.Remote, natPort: d.NATPort} }
+
+// endpoint is the way of the Child SAs' packets.
+func (n network) endpoint(e *Engine) esp.Endpoint {
+	if n.encap {
+		return esp.Endpoint{Local: netip.AddrPortFrom(n.local.Addr(), e.cfg.NATPort), Remote: n.remote, Encap: true}
+	}
+	return esp.Endpoint{Local: netip.AddrPortFrom(n.local.Addr(), 0), Remote: netip.AddrPortFrom(n.remote.Addr(), 0)}
+}
+
+// transmit sends the datagrams of one message along a path.
+func (e *Engine) transmit(p path, datagrams [][]byte) {
+	for _, data := range datagrams {
+		e.emit(Send{Local: p.local, Remote: p.remote, NATPort: p.natPort, Data: data})
+	}
+}
+
+// follow takes note of where a fresh authenticated message came from. "a host [...] that is not behind a NAT, SHOULD send all packets [...] to
+// the IP address and port in the validated packet [...]. A host behind a NAT SHOULD NOT do this" (RFC 7296, Section 2.23). A peer that is not
+// behind a NAT does not move without a word, and so is not followed either.
+func (s *ikeSA) follow(d Datagram) {
+	if !s.net.local.Addr().IsValid() {
+		s.net.local = d.Local
+	}
+	if d.Remote == s.net.remote || s.net.nat.Local || !s.net.nat.Remote {
+		return
+	}
+	s.e.count("ike_peer_moved")
+	s.net.path = pathOf(d)
+	s.movePairs()
+}
+
+// movePairs tells the dataplane where the Child SAs' packets go from now on.
+func (s *ikeSA) movePairs() {
+	ep := s.net.endpoint(s.e)
+	for _, p := range s.pairs {
+		if p.sa.Endpoint != ep {
+			p.sa.Endpoint = ep
+			s.e.emit(SetEndpoint{ID: p.sa.ID, Endpoint: ep})
+		}
+	}
+}
+
+// peerMoved is the same for an authenticated ESP packet. Only encapsulated packets tell of a NAT's new mapping.
+func (e *Engine) peerMoved(in PeerMoved) {
+	p := e.pairs[in.ID]
+	if p == nil || p.owner == nil {
+		return
+	}
+	s := p.owner
+	if !s.net.encap || in.Remote == s.net.remote || s.net.nat.Local || !s.net.nat.Remote {
+		return
+	}
+	e.count("ike_peer_moved")
+	s.net.remote = in.Remote
+	s.movePairs()
+	e.touch(s.peer)
+}

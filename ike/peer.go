@@ -1,0 +1,244 @@
+package ike
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"culvert/esp"
+)
+
+// peer is one configured peer, its policies and its IKE SAs.
+type peer struct {
+	e        *Engine
+	given    Peer // as the configuration has it
+	cfg      Peer // with its defaults filled in
+	policies []*policy
+	sas      []*ikeSA // by birth
+	try      try
+	trouble
+	waiters waiters
+	dirty   bool
+	removed bool // no longer in the configuration: its SAs are being closed
+}
+
+// try is the tries to bring the peer up.
+type try struct {
+	retry
+	addr   int // index into Remote of the next address
+	missed int // addresses that did not answer, in this round
+}
+
+func (e *Engine) newPeer(cfg Peer) *peer {
+	p := &peer{e: e, given: cfg, cfg: cfg}
+	if p.cfg.RemotePort == 0 {
+		p.cfg.RemotePort = defaultIKEPort
+	}
+	if p.cfg.RemoteNATPort == 0 {
+		p.cfg.RemoteNATPort = defaultNATPort
+	}
+	p.try.timer.fire = func() { e.touch(p) }
+	for _, c := range cfg.Children {
+		p.policies = append(p.policies, newPolicy(p, c))
+	}
+	return p
+}
+
+// touch has the peer looked at before Handle returns.
+func (e *Engine) touch(p *peer) {
+	if p != nil && !p.dirty {
+		p.dirty = true
+		e.peers.dirty = append(e.peers.dirty, p)
+	}
+}
+
+// maxReconciles bounds the loop of reconcileDirty: a peer that makes itself dirty again and again waits for the next Handle.
+const maxReconciles = 1 << 16
+
+// reconcileDirty brings what is nearer to what is wanted.
+func (e *Engine) reconcileDirty() {
+	for n := 0; len(e.peers.dirty) > 0 && n < maxReconciles; n++ {
+		p := e.peers.dirty[0]
+		e.peers.dirty = e.peers.dirty[1:]
+		p.dirty = false
+		p.reconcile()
+	}
+	if len(e.peers.dirty) == 0 {
+		e.peers.dirty = nil
+	}
+	e.checkStopped()
+}
+
+// reconcile starts what is wanted, missing and due.
+func (p *peer) reconcile() {
+	if p.removed || p.e.stopping {
+		return
+	}
+	p.settleDuplicates()
+	p.waiters.check()
+	var due []*policy
+	for _, pol := range p.policies {
+		if pol.due(p.e.turn.now) {
+			due = append(due, pol)
+		}
+	}
+	if len(due) == 0 {
+		return
+	}
+	if s := p.main(); s != nil {
+		for _, pol := range due {
+			pol.busy = true
+			s.enqueue(newChildExchange(pol, nil))
+		}
+		return
+	}
+	if p.trying() || p.e.turn.now.Before(p.try.at) {
+		return
+	}
+	p.connect(due)
+}
+
+// main is the IKE SA for new exchanges: the newest established one.
+func (p *peer) main() *ikeSA {
+	for _, s := range slices.Backward(p.sas) {
+		if s.usable() {
+			return s
+		}
+	}
+	return nil
+}
+
+// trying says whether a try of ours is under way, or an IKE SA on its way between two states.
+func (p *peer) trying() bool {
+	return slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.connecting() })
+}
+
+// connect starts a try at the next address.
+func (p *peer) connect(due []*policy) {
+	if len(p.cfg.Remote) == 0 {
+		p.cannotConnect()
+		return
+	}
+	remote := p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]
+	s, err := p.e.newSA(true, saConnecting)
+	if err == nil {
+		s.peer = p
+		p.sas = append(p.sas, s)
+		err = s.startInit(netip.AddrPortFrom(remote, p.cfg.RemotePort))
+	}
+	if err != nil {
+		p.tryFailed("no randomness: "+err.Error(), nil, false)
+		return
+	}
+	for _, pol := range due {
+		pol.reason, pol.explain = "", nil
+	}
+}
+
+// cannotConnect fails what waits for a peer that has no remote address. A policy that is always to be up waits for the peer.
+func (p *peer) cannotConnect() {
+	const why = "the peer is not connected, and has no remote address here to connect to"
+	for _, pol := range p.policies {
+		if pol.want && (pol.base != intentUp || pol.flow != nil || p.waiters.waitFor(pol)) {
+			pol.reason = why
+			pol.giveUp(errors.New(why))
+		}
+	}
+}
+
+// ended is told that one of its IKE SAs is over.
+func (p *peer) ended(s *ikeSA, cause endCause, why string) {
+	p.e.touch(p)
+	if cause == endFailed || p.main() != nil || p.removed {
+		return
+	}
+	p.trouble = trouble{reason: why}
+}
+
+// tryFailed ends a try of ours. Unanswered says that the address did not answer, so that the next one is tried at once.
+func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
+	if p.removed || p.e.stopping {
+		return
+	}
+	p.trouble = trouble{reason: why, explain: explain}
+	p.e.touch(p)
+	if n := len(p.cfg.Remote); n > 0 {
+		p.try.addr = (p.try.addr + 1) % n
+		if p.try.missed++; unanswered && p.try.missed < n {
+			p.notice(Warn, "connect-failed", "", why+"; the next address is tried")
+			return
+		}
+	}
+	p.try.missed = 0
+	p.try.fails++
+	pause := reconnectPause(p.try.fails, p.e.cfg.Rand)
+	p.try.at = p.e.turn.now.Add(pause)
+	p.e.timers.set(&p.try.timer, p.try.at)
+	p.notice(Warn, "connect-failed", "", why)
+	if unanswered {
+		p.e.emit(Resolve{Peer: p.cfg.Name})
+	}
+	for _, pol := range p.policies {
+		pol.busy = false
+		if pol.want && !pol.up() {
+			pol.reason, pol.explain = "", nil
+			pol.giveUp(errors.New(why))
+		}
+	}
+}
+
+// came says that an IKE SA with the peer is established.
+func (p *peer) came() {
+	p.try.fails, p.try.missed, p.try.at = 0, 0, time.Time{}
+	p.e.timers.stop(&p.try.timer)
+	p.trouble = trouble{}
+	p.e.touch(p)
+}
+
+func (p *peer) policyNamed(name string) *policy {
+	for _, pol := range p.policies {
+		if pol.cfg.Name == name {
+			return pol
+		}
+	}
+	return nil
+}
+
+// policyFor finds a configured policy by its name.
+func (e *Engine) policyFor(name esp.Policy) *policy {
+	if p := e.peers.byName[name.Peer]; p != nil {
+		return p.policyNamed(name.Child)
+	}
+	return nil
+}
+
+func (p *peer) notice(level Level, event, child, text string) {
+	p.e.emit(Notice{Level: level, Peer: p.cfg.Name, Child: child, Event: event, Text: printable(text)})
+}
+
+// notice is an event of the IKE SA.
+func (s *ikeSA) notice(level Level, event, text string) {
+	n := Notice{Level: level, Event: event, Text: printable(text), IKESPI: s.ours()}
+	if s.peer != nil {
+		n.Peer = s.peer.cfg.Name
+	}
+	s.e.emit(n)
+}
+
+func (p *pair) notice(level Level, event, text string) {
+	n := Notice{Level: level, Peer: p.policy.peer.cfg.Name, Child: p.policy.cfg.Name, Event: event, Text: printable(text), SPIIn: p.sa.SPIIn}
+	if p.owner != nil {
+		n.IKESPI = p.owner.ours()
+	}
+	p.policy.peer.e.emit(n)
+}
+
+// pskOf is what a peer authenticates with; empty means that the configuration holds no secret, and no IKE SA can be.
+func (p *peer) pskOf() ([]byte, error) {
+	if len(p.cfg.PSK) == 0 {
+		return nil, fmt.Errorf("peer %q has no pre-shared key", p.cfg.Name)
+	}
+	return p.cfg.PSK, nil
+}

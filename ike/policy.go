@@ -1,0 +1,224 @@
+package ike
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"culvert/esp"
+	"culvert/ike/wire"
+	"culvert/selector"
+)
+
+// policy is one configured child, and how it is doing.
+type policy struct {
+	peer  *peer
+	cfg   Child
+	base  intent
+	want  bool           // it is to be up, now
+	flow  *selector.Flow // of the packet that asked for it
+	busy  bool           // a negotiation of ours for it is queued or under way
+	pairs []*pair        // by birth
+	retry retry
+	trouble
+	rekeys   int
+	refusals int // with TEMPORARY_FAILURE, in a row
+}
+
+// intent is what is to be done with a policy that is not up and not being brought up.
+type intent uint8
+
+const (
+	intentUp      intent = iota // bring it up
+	intentTraffic               // wait for traffic
+	intentDown                  // leave it down
+)
+
+// retry is the back-off of what failed.
+type retry struct {
+	fails int
+	at    time.Time // not before; zero: at once
+	timer timer
+}
+
+// trouble is why something is not up.
+type trouble struct {
+	reason  string
+	explain []string
+}
+
+func newPolicy(p *peer, c Child) *policy {
+	pol := &policy{peer: p, cfg: c, base: intentOf(c.Start)}
+	pol.want = pol.base == intentUp
+	pol.retry.timer.fire = func() { p.e.touch(p) }
+	return pol
+}
+
+func intentOf(m StartMode) intent {
+	switch m {
+	case StartBoot:
+		return intentUp
+	case StartNever:
+		return intentDown
+	}
+	return intentTraffic
+}
+
+func (pol *policy) name() esp.Policy { return esp.Policy{Peer: pol.peer.cfg.Name, Child: pol.cfg.Name} }
+
+// best is the pair to send on: the newest that is live, or else the newest that was replaced.
+func (pol *policy) best() *pair {
+	var replaced *pair
+	for _, p := range slices.Backward(pol.pairs) {
+		switch {
+		case p.state == pairLive:
+			return p
+		case p.state == pairReplaced && replaced == nil:
+			replaced = p
+		}
+	}
+	return replaced
+}
+
+// up says whether packets of the policy have a way.
+func (pol *policy) up() bool { return pol.best() != nil }
+
+// due says whether a negotiation for it may be started.
+func (pol *policy) due(now time.Time) bool {
+	return pol.want && !pol.busy && !pol.up() && !now.Before(pol.retry.at)
+}
+
+// came says that a pair is installed for it.
+func (pol *policy) came() {
+	pol.retry.fails, pol.refusals, pol.retry.at = 0, 0, time.Time{}
+	pol.trouble = trouble{}
+	pol.flow = nil
+	pol.want = true
+	pol.peer.e.timers.stop(&pol.retry.timer)
+}
+
+// lost says that its last pair is gone.
+func (pol *policy) lost(cause endCause, why string) {
+	pol.reason = why
+	pol.peer.notice(Info, "child-down", pol.cfg.Name, "Child SA ended: "+why)
+	if cause == endDead {
+		switch pol.peer.cfg.DPDAction {
+		case DPDTrap:
+			pol.base = max(intentTraffic, pol.base)
+		case DPDClear:
+			pol.base = intentDown
+		}
+	}
+	pol.want = pol.base == intentUp || cause == endDead && pol.peer.cfg.DPDAction == DPDRestart
+	if pol.base == intentUp && cause == endPeer {
+		// The peer had its reason; whoever it was is not to be answered with an endless to and fro.
+		pol.retry.at = pol.peer.e.turn.now.Add(reconnectPause(1, pol.peer.e.cfg.Rand))
+		pol.peer.e.timers.set(&pol.retry.timer, pol.retry.at)
+	}
+	pol.peer.e.touch(pol.peer)
+}
+
+// failed says that a negotiation of ours for it failed. What traffic asked for waits for new traffic.
+func (pol *policy) failed(why string, explain []string) {
+	e := pol.peer.e
+	pol.busy = false
+	pol.reason, pol.explain = why, explain
+	pol.retry.fails++
+	pause := reconnectPause(pol.retry.fails, e.cfg.Rand)
+	pol.retry.at = e.turn.now.Add(pause)
+	e.timers.set(&pol.retry.timer, pol.retry.at)
+	pol.peer.notice(Warn, "child-failed", pol.cfg.Name, why)
+	pol.giveUp(fmt.Errorf("child %q: %s", pol.cfg.Name, why))
+	e.touch(pol.peer)
+}
+
+// giveUp ends what waits for the policy, once. A policy that is always to be up is tried again.
+func (pol *policy) giveUp(err error) {
+	pol.flow = nil
+	pol.want = pol.base == intentUp
+	pol.peer.e.emit(AcquireFailed{Policy: pol.name()})
+	pol.peer.waiters.failed(pol, err)
+}
+
+// whatNext says what happens next to a policy that is not up.
+func (pol *policy) whatNext(now time.Time) string {
+	at := pol.retry.at
+	if pol.peer.try.at.After(at) {
+		at = pol.peer.try.at
+	}
+	switch {
+	case pol.busy:
+		return ""
+	case pol.want && len(pol.peer.cfg.Remote) == 0 && pol.peer.main() == nil:
+		return "waiting for the peer to connect, as it has no remote address here"
+	case pol.want && at.After(now):
+		return "next try in " + seconds(at.Sub(now))
+	case !pol.want && pol.base == intentTraffic && at.After(now):
+		return "waiting for traffic, and not before " + seconds(at.Sub(now)) + " have passed"
+	case !pol.want && pol.base == intentTraffic:
+		return "waiting for traffic"
+	case !pol.want && pol.base == intentDown:
+		return "down until it is asked for"
+	}
+	return ""
+}
+
+func seconds(d time.Duration) string {
+	return fmt.Sprintf("%d s", (d+time.Second-1)/time.Second)
+}
+
+// selectorsToOffer is TSi and TSr of a new Child SA: first the very packet's that asked for it, then all (RFC 7296, Section 2.9).
+func (pol *policy) selectorsToOffer() (local, remote []selector.Selector) {
+	local, remote = slices.Clone(pol.cfg.Local), slices.Clone(pol.cfg.Remote)
+	if pol.flow == nil || !selector.MatchOutbound(pol.flow, pol.cfg.Local, pol.cfg.Remote) {
+		return local, remote
+	}
+	l, r := selector.Specific(pol.flow)
+	return append([]selector.Selector{l}, local...), append([]selector.Selector{r}, remote...)
+}
+
+// wireTS is selectors as a TS payload carries them.
+func wireTS(responder bool, list []selector.Selector) *wire.TS {
+	ts := &wire.TS{Responder: responder}
+	for _, s := range list {
+		ts.Selectors = append(ts.Selectors, wire.TrafficSelector{Protocol: s.Protocol, StartPort: s.StartPort, EndPort: s.EndPort, Start: s.Start, End: s.End})
+	}
+	return ts
+}
+
+// selectorsOf reads a TS payload, without selectors that mean nothing.
+func selectorsOf(ts *wire.TS) []selector.Selector {
+	var list []selector.Selector
+	for _, w := range ts.Selectors {
+		s := selector.Selector{Start: w.Start, End: w.End, Protocol: w.Protocol, StartPort: w.StartPort, EndPort: w.EndPort}
+		if s.Valid() {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// explainSelectors is both sides' selectors for people.
+func explainSelectors(ourLocal, ourRemote, theirLocal, theirRemote []selector.Selector) []string {
+	return []string{
+		"ours: local " + listSelectors(ourLocal) + ", remote " + listSelectors(ourRemote),
+		"theirs: local " + listSelectors(theirLocal) + ", remote " + listSelectors(theirRemote),
+	}
+}
+
+func listSelectors(list []selector.Selector) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	var text string
+	for i, s := range list {
+		if i == maxExplained {
+			return text + fmt.Sprintf(" and %d more", len(list)-i)
+		}
+		if i > 0 {
+			text += " "
+		}
+		text += s.String()
+	}
+	return text
+}

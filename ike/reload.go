@@ -1,0 +1,151 @@
+package ike
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// setPeers makes the engine's peers those of the configuration. A peer that did not change keeps its IKE SAs, and one whose addresses alone changed does too: they
+// change whenever its name is looked up.
+func (e *Engine) setPeers(list []Peer) {
+	if e.stopping {
+		return
+	}
+	old := e.peers.byName
+	e.peers.byName, e.peers.order = map[string]*peer{}, nil
+	for _, cfg := range list {
+		if e.peers.byName[cfg.Name] != nil || len(cfg.Proposals) == 0 {
+			continue // the configuration refuses both
+		}
+		p := old[cfg.Name]
+		if p != nil && p.sameBut(cfg) {
+			p.setAddresses(cfg)
+		} else {
+			p = e.newPeer(cfg)
+		}
+		e.peers.byName[cfg.Name] = p
+		e.peers.order = append(e.peers.order, p)
+		e.touch(p)
+	}
+	for _, p := range sortedByName(old) {
+		if e.peers.byName[p.cfg.Name] != p {
+			p.removeFrom("its configuration was changed or removed")
+		}
+	}
+}
+
+// sortedByName is peers in an order that is the same in every run.
+func sortedByName(m map[string]*peer) []*peer {
+	var list []*peer
+	for _, p := range m {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b *peer) int {
+		if a.cfg.Name < b.cfg.Name {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// sameBut compares all of the configuration but the addresses.
+func (p *peer) sameBut(cfg Peer) bool {
+	was := p.given
+	was.Remote, cfg.Remote = nil, nil
+	return reflect.DeepEqual(was, cfg)
+}
+
+// setAddresses takes the addresses of a peer that is otherwise the same, and lets a try that waits begin.
+func (p *peer) setAddresses(cfg Peer) {
+	if slices.Equal(p.given.Remote, cfg.Remote) {
+		return
+	}
+	p.given.Remote = cfg.Remote
+	p.cfg.Remote = cfg.Remote
+	p.try.addr, p.try.missed, p.try.at = 0, 0, time.Time{}
+}
+
+// removeFrom closes a peer that is no longer in the configuration.
+func (p *peer) removeFrom(why string) {
+	p.removed = true
+	p.waiters.abandon(errors.New(why))
+	p.e.timers.stop(&p.try.timer)
+	for _, pol := range p.policies {
+		pol.want = false
+		p.e.timers.stop(&pol.retry.timer)
+		if pol.flow != nil {
+			p.e.emit(AcquireFailed{Policy: pol.name()})
+		}
+	}
+	p.closeAll(why)
+}
+
+// shutdownLimit is how long Shutdown waits for the peers' answers.
+const shutdownLimit = 3 * time.Second
+
+// shutdown deletes every IKE SA.
+func (e *Engine) shutdown() {
+	if e.stopping {
+		return
+	}
+	e.stopping = true
+	for _, p := range e.peers.order {
+		p.waiters.abandon(errStopping)
+		p.closeAll("the daemon stops")
+	}
+	e.after(&e.stopped, shutdownLimit)
+}
+
+// checkStopped ends Shutdown when nothing waits for an answer any more.
+func (e *Engine) checkStopped() {
+	if !e.stopping || e.stopped.pos == 0 {
+		return
+	}
+	for _, s := range e.sas.bySPI {
+		if s.state == saClosing || s.state == saRekeyed {
+			return
+		}
+	}
+	e.timers.stop(&e.stopped)
+	e.endShutdown()
+}
+
+// endShutdown removes what is left in the dataplane.
+func (e *Engine) endShutdown() {
+	for _, s := range e.sortedSAs() {
+		if s.state < saDead {
+			s.end(endLocal, "the daemon stops")
+		}
+	}
+	for _, p := range e.sortedPairs() {
+		p.gone(e)
+	}
+	e.emit(Stopped{})
+}
+
+// sortedSAs and sortedPairs are in an order that is the same in every run.
+func (e *Engine) sortedSAs() []*ikeSA {
+	var list []*ikeSA
+	for _, s := range e.sas.bySPI {
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b *ikeSA) int {
+		if a.ours() < b.ours() {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+func (e *Engine) sortedPairs() []*pair {
+	var list []*pair
+	for _, p := range e.pairs {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b *pair) int { return int(a.sa.ID) - int(b.sa.ID) })
+	return list
+}

@@ -1,0 +1,220 @@
+package ike
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// The responder's IKE_SA_INIT (RFC 7296, Sections 1.2, 2.1, 2.6 and 2.21.1). Nothing is kept of a request that is refused, and every request has at
+// most one answer, not much longer than itself.
+
+// halfOpenLife is how long a responder waits for IKE_AUTH.
+const halfOpenLife = 30 * time.Second
+
+// initRequest answers an IKE_SA_INIT request, without keeping anything unless all of it is acceptable.
+func (e *Engine) initRequest(d Datagram, h wire.Header) {
+	if h.MessageID != 0 || !h.Initiator {
+		e.count("ike_malformed")
+		return
+	}
+	key := keyOf(d)
+	if s := e.sas.inits[key]; s != nil {
+		s.initAgain(d)
+		return
+	}
+	m, err := wire.Parse(d.Data)
+	if err != nil {
+		e.count("ike_malformed")
+		e.refuseInit(d, h, wire.InvalidSyntax, nil)
+		return
+	}
+	if typ, critical := wire.UnsupportedCritical(m.Payloads); critical {
+		e.count("ike_critical_payload")
+		e.refuseInit(d, h, wire.UnsupportedCriticalPayload, []byte{byte(typ)})
+		return
+	}
+	if err := checkPayloads(wire.IKESAInit, false, m.Payloads); err != nil {
+		e.count("ike_malformed")
+		e.refuseInit(d, h, wire.InvalidSyntax, nil)
+		return
+	}
+	if !e.admit(d, h, m) {
+		return
+	}
+	e.halfOpen(d, m, key)
+}
+
+// initAgain is a copy of a request that was answered, or is being.
+func (s *ikeSA) initAgain(d Datagram) {
+	s.e.count("ike_duplicate_request")
+	if s.state == saHalfOpen && s.setup.response != nil && s.win.expected == 1 {
+		s.e.transmit(pathOf(d), [][]byte{s.setup.response})
+	}
+}
+
+// admit holds a request against the limits, and asks for a cookie when many are half-open: "a responder [...] commits no state to an SA until it
+// knows the initiator can receive packets at the address from which it claims to be sending them" (RFC 7296, Section 2.6).
+func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
+	limits := e.cfg.Limits
+	if e.stopping {
+		return false
+	}
+	if e.sas.halfOpen >= limits.MaxHalfOpen || len(e.sas.bySPI)-e.sas.halfOpen >= limits.MaxIKESAs {
+		e.count("ike_half_open_limit")
+		return false
+	}
+	if e.sas.halfOpen < limits.CookieThreshold {
+		return true
+	}
+	nonce, _ := find[*wire.Nonce](m.Payloads)
+	if n, ok := findNotify(m.Payloads, wire.Cookie); ok && e.outside.cookies.valid(e.turn.now, n.Data, nonce.Data, d.Remote, h.InitiatorSPI) {
+		return true
+	}
+	cookie, err := e.outside.cookies.make(e.turn.now, nonce.Data, d.Remote, h.InitiatorSPI)
+	if err != nil {
+		e.count("ike_no_randomness")
+		return false
+	}
+	e.count("ike_cookie_sent")
+	e.refuseInit(d, h, wire.Cookie, cookie)
+	return false
+}
+
+// refuseInit answers an IKE_SA_INIT request with one notify: "the responder's SPI will be zero also in the response message".
+func (e *Engine) refuseInit(d Datagram, h wire.Header, kind wire.NotifyType, data []byte) {
+	m := wire.Message{
+		Header:   wire.Header{InitiatorSPI: h.InitiatorSPI, Exchange: wire.IKESAInit, Response: true, MessageID: h.MessageID},
+		Payloads: []wire.Payload{&wire.Notify{Kind: kind, Data: data}},
+	}
+	e.transmit(pathOf(d), [][]byte{m.AppendTo(nil)})
+}
+
+// callers is the configured peers that may be calling from an address: those with that address first, then those that may call from anywhere.
+func (e *Engine) callers(d Datagram) []*peer {
+	var known, anywhere []*peer
+	for _, p := range e.peers.order {
+		switch {
+		case p.cfg.Local.IsValid() && p.cfg.Local != d.Local.Addr():
+		case slices.Contains(p.cfg.Remote, d.Remote.Addr()):
+			known = append(known, p)
+		case len(p.cfg.Remote) == 0:
+			anywhere = append(anywhere, p)
+		}
+	}
+	return append(known, anywhere...)
+}
+
+// halfOpen chooses a proposal and makes a half-open IKE SA, if the request is one that some peer may send.
+func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
+	peers := e.callers(d)
+	var ours []wire.Proposal
+	for _, p := range peers {
+		ours = append(ours, p.cfg.Proposals...)
+	}
+	sa, _ := find[*wire.SA](m.Payloads)
+	ke, _ := find[*wire.KE](m.Payloads)
+	theirs := withSPISize(sa.Proposals, 0)
+	chosen, ok := chooseProposal(ours, theirs)
+	if !ok {
+		e.noProposal(d, m.Header, peers, ours, theirs)
+		return
+	}
+	if group := groupOf(chosen); ke.Group != group {
+		e.count("ike_invalid_ke")
+		e.refuseInit(d, m.Header, wire.InvalidKEPayload, binary.BigEndian.AppendUint16(nil, uint16(group)))
+		return
+	}
+	s, err := e.newSA(false, saHalfOpen)
+	if err != nil {
+		e.count("ike_no_randomness")
+		return
+	}
+	s.spi.I = m.InitiatorSPI
+	s.init = key
+	e.sas.inits[key] = s
+	s.net.path = pathOf(d)
+	s.detect(peers[0], s.net.path, m.Payloads)
+	e.after(&s.life.hard, halfOpenLife)
+	s.answerInit(d, m, peers, chosen)
+}
+
+// noProposal refuses, and leaves word with the peers whose address it came from.
+func (e *Engine) noProposal(d Datagram, h wire.Header, peers []*peer, ours, theirs []wire.Proposal) {
+	if len(peers) == 0 {
+		e.count("ike_unknown_peer")
+	} else {
+		e.count("ike_no_proposal_chosen")
+	}
+	for _, p := range peers {
+		if slices.Contains(p.cfg.Remote, d.Remote.Addr()) || len(peers) == 1 {
+			p.refusedCall("none of the IKE proposals of "+addrText(d.Remote)+" is acceptable", explainProposals(ours, theirs))
+		}
+	}
+	e.refuseInit(d, h, wire.NoProposalChosen, nil)
+}
+
+// refusedCall leaves word of a call that came to nothing, without disturbing what is up. Anybody may have sent it.
+func (p *peer) refusedCall(why string, explain []string) {
+	if p.main() != nil {
+		return
+	}
+	if p.reason != why {
+		p.notice(Warn, "call-refused", "", why)
+	}
+	p.trouble = trouble{reason: why, explain: explain}
+}
+
+// answerInit computes and sends the response.
+func (s *ikeSA) answerInit(d Datagram, m *wire.Message, peers []*peer, chosen wire.Proposal) {
+	e := s.e
+	nr, err := e.nonce()
+	if err != nil {
+		s.remove()
+		e.count("ike_no_randomness")
+		return
+	}
+	ke, _ := find[*wire.KE](m.Payloads)
+	nonce, _ := find[*wire.Nonce](m.Payloads)
+	s.setup = &setup{nonces: noncePair{Ni: nonce.Data, Nr: nr}, request: slices.Clone(d.Data), peers: peers}
+	if _, ok := findNotify(m.Payloads, wire.FragmentationSupported); ok {
+		s.setup.fragment = peers[0].cfg.Fragment
+	}
+	header := m.Header
+	e.answerKey(ke.Group, ke.Data, func(k keyPair) {
+		if s.state != saHalfOpen {
+			return
+		}
+		if k.err == nil {
+			s.keys, k.err = s.initKeys(chosen, k.shared)
+		}
+		if k.err != nil {
+			e.count("ike_bad_key_exchange")
+			e.refuseInit(d, header, wire.InvalidSyntax, nil)
+			s.remove()
+			return
+		}
+		s.keys.fragment = s.setup.fragment
+		s.sendInitResponse(peers[0], chosen, k.public)
+	})
+}
+
+func (s *ikeSA) sendInitResponse(p *peer, chosen wire.Proposal, public []byte) {
+	ps := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: groupOf(chosen), Data: public}, &wire.Nonce{Data: s.setup.nonces.Nr}}
+	ps = append(ps, s.initNotifies(p)...)
+	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: wire.IKESAInit, Response: true}, Payloads: ps}
+	s.setup.response = m.AppendTo(nil)
+	s.win.expected = 1
+	s.win.last = reply{exchange: wire.IKESAInit}
+	s.e.transmit(s.net.path, [][]byte{s.setup.response})
+	s.sentNow()
+}
+
+// digestOf is what a request is recognised by when it comes again.
+func digestOf(data []byte) [32]byte { return sha256.Sum256(data) }
+
+func addrText(a netip.AddrPort) string { return a.String() }

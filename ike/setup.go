@@ -1,0 +1,114 @@
+package ike
+
+import (
+	"culvert/ike/suite"
+	"culvert/ike/wire"
+	"errors"
+)
+
+// setup is what an IKE SA needs only until it is established.
+type setup struct {
+	nonces            noncePair
+	request, response []byte // the IKE_SA_INIT messages as they went, which AUTH covers (RFC 7296, Section 2.15)
+	init              initTry
+	peers             []*peer // responder: who it may be, the likeliest first
+	fragment          int     // size to fragment to, when both sides can
+	refusal           trouble // what an unprotected message says; anybody may have sent it
+	early             []Datagram
+}
+
+// initTry is the initiator's IKE_SA_INIT.
+type initTry struct {
+	offers    []wire.Proposal
+	group     wire.TransformID
+	ke        suite.KeyExchange
+	cookie    []byte
+	cookies   int // times that a cookie was asked for
+	regroups  int // times that another group was asked for
+	computing bool
+	grace     timer // after an unprotected refusal
+}
+
+// keyPair is the result of a key exchange computation: our half, and the shared secret where it was asked for.
+type keyPair struct {
+	ke     suite.KeyExchange
+	public []byte
+	shared []byte
+	err    error
+}
+
+// newKey makes our half of a key exchange elsewhere.
+func (e *Engine) newKey(group wire.TransformID, then func(keyPair)) {
+	maker := e.cfg.KE
+	e.compute(func() any {
+		ke, err := maker(group)
+		if err != nil {
+			return keyPair{err: err}
+		}
+		return keyPair{ke: ke, public: ke.Public()}
+	}, keyResult(then))
+}
+
+// answerKey makes our half and the shared secret elsewhere.
+func (e *Engine) answerKey(group wire.TransformID, theirs []byte, then func(keyPair)) {
+	maker := e.cfg.KE
+	e.compute(func() any {
+		ke, err := maker(group)
+		if err != nil {
+			return keyPair{err: err}
+		}
+		shared, err := ke.Shared(theirs)
+		return keyPair{ke: ke, public: ke.Public(), shared: shared, err: err}
+	}, keyResult(then))
+}
+
+// sharedKey computes the shared secret elsewhere.
+func (e *Engine) sharedKey(ke suite.KeyExchange, theirs []byte, then func(keyPair)) {
+	e.compute(func() any {
+		shared, err := ke.Shared(theirs)
+		return keyPair{shared: shared, err: err}
+	}, keyResult(then))
+}
+
+var errComputation = errors.New("the computation failed")
+
+// keyResult takes a computation's value. Any other than a keyPair means that it failed where it ran.
+func keyResult(then func(keyPair)) func(any) {
+	return func(v any) {
+		k, ok := v.(keyPair)
+		if !ok {
+			k.err = errComputation
+		}
+		then(k)
+	}
+}
+
+// groupOf is the key exchange method of a proposal; of one with several, the first.
+func groupOf(p wire.Proposal) wire.TransformID {
+	if ts := ofType(p, wire.TransformKE); len(ts) > 0 {
+		return ts[0].ID
+	}
+	return wire.GroupNone
+}
+
+// offersGroup says whether a method is one of those offered.
+func offersGroup(offers []wire.Proposal, group wire.TransformID) bool {
+	for _, p := range offers {
+		for _, t := range ofType(p, wire.TransformKE) {
+			if t.ID == group && group != wire.GroupNone {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// numbered is proposals as an SA payload lists them, each with the SPI.
+func numbered(ps []wire.Proposal, spi []byte) []wire.Proposal {
+	out := make([]wire.Proposal, 0, len(ps))
+	for i, p := range ps {
+		p.Number, p.SPI = uint8(i+1), spi
+		out = append(out, p)
+	}
+	return out
+}

@@ -1,0 +1,72 @@
+package ike
+
+import "fmt"
+
+// saState is where an IKE SA stands in its life.
+type saState uint8
+
+const (
+	saEmbryo         saState = iota // to replace another: it has our SPI, and no keys yet
+	saConnecting                    // initiator: IKE_SA_INIT under way
+	saAuthenticating                // initiator: IKE_AUTH under way
+	saHalfOpen                      // responder: until IKE_AUTH succeeded
+	saEstablished
+	saRekeyed // its successor has the Child SAs; one side is to delete it
+	saClosing // we are deleting it
+	saDead    // ended, but the peer may still ask for the last answer again
+	saGone
+)
+
+var saStateNames = [...]string{"embryo", "connecting", "authenticating", "half-open", "established", "rekeyed", "closing", "dead", "gone"}
+
+func (s saState) String() string { return saStateNames[s] }
+
+// saMoves is every legal move of an IKE SA.
+var saMoves = [...][]saState{
+	saEmbryo:         {saEstablished, saGone},
+	saConnecting:     {saAuthenticating, saGone},
+	saAuthenticating: {saEstablished, saClosing, saDead, saGone},
+	saHalfOpen:       {saEstablished, saDead, saGone},
+	saEstablished:    {saRekeyed, saClosing, saDead, saGone},
+	saRekeyed:        {saClosing, saDead, saGone},
+	saClosing:        {saDead, saGone},
+	saDead:           {saGone},
+	saGone:           nil,
+}
+
+// pairState is where a Child SA pair stands in its life.
+type pairState uint8
+
+const (
+	pairLive      pairState = iota // in use
+	pairReplaced                   // rekeyed or redundant: receives, and sends until its successor does; one side is to delete it
+	pairDeleting                   // our Delete is queued or outstanding
+	pairLingering                  // deleted on both sides; packets still on their way are let in
+	pairGone
+)
+
+var pairStateNames = [...]string{"live", "replaced", "deleting", "lingering", "gone"}
+
+func (p pairState) String() string { return pairStateNames[p] }
+
+// pairMoves is every legal move of a Child SA pair. A replaced pair comes back to life when its successor is deleted first.
+var pairMoves = [...][]pairState{
+	pairLive:      {pairReplaced, pairDeleting, pairLingering, pairGone},
+	pairReplaced:  {pairLive, pairDeleting, pairLingering, pairGone},
+	pairDeleting:  {pairLingering, pairGone},
+	pairLingering: {pairGone},
+	pairGone:      nil,
+}
+
+// mustMove panics where a move is not in the table: a bug of ours, never a peer's doing.
+func mustMove[S interface {
+	comparable
+	fmt.Stringer
+}](what string, from, to S, legal []S) {
+	for _, s := range legal {
+		if s == to {
+			return
+		}
+	}
+	panic(fmt.Sprintf("ike: internal error: %s moves from %v to %v", what, from, to))
+}

@@ -1,0 +1,131 @@
+package ike
+
+import (
+	"net/netip"
+	"slices"
+
+	"culvert/ike/suite"
+)
+
+// Status is a snapshot of every configured peer and child, in the order of the configuration.
+func (e *Engine) Status() []PeerStatus {
+	list := make([]PeerStatus, 0, len(e.peers.order))
+	for _, p := range e.peers.order {
+		list = append(list, p.status())
+	}
+	return list
+}
+
+// shown is the IKE SA that status is about: the one for new exchanges, or else the newest of the others.
+func (p *peer) shown() *ikeSA {
+	if s := p.main(); s != nil {
+		return s
+	}
+	for _, s := range slices.Backward(p.sas) {
+		if s.state < saDead && s.state != saEmbryo {
+			return s
+		}
+	}
+	return nil
+}
+
+func (p *peer) status() PeerStatus {
+	st := PeerStatus{Name: p.cfg.Name, RemoteID: p.cfg.RemoteID.String(), Reason: p.reason, Explain: slices.Clone(p.explain)}
+	s := p.shown()
+	if s != nil {
+		s.describe(&st)
+	} else if len(p.cfg.Remote) > 0 {
+		st.Remote = netip.AddrPortFrom(p.cfg.Remote[p.try.addr%len(p.cfg.Remote)], p.cfg.RemotePort)
+	}
+	if st.State == PeerEstablished || st.State == PeerRekeying {
+		st.Reason = ""
+	} else {
+		st.Reason = join(st.Reason, p.whatNext())
+	}
+	for _, pol := range p.policies {
+		st.Children = append(st.Children, pol.status(st.State))
+	}
+	return st
+}
+
+// describe fills in what an IKE SA says.
+func (s *ikeSA) describe(st *PeerStatus) {
+	st.Local, st.Remote = s.net.local, s.net.remote
+	st.SPIi, st.SPIr = s.spi.I, s.spi.R
+	st.NAT = s.net.nat
+	st.Established, st.RekeyAt = s.life.established, s.life.rekeyAt
+	if s.keys.suite != nil {
+		st.Proposal = suite.IKEProposalName(s.keys.proposal)
+	}
+	if s.remoteID.Data != "" {
+		st.RemoteID = s.remoteID.String()
+	}
+	switch {
+	case s.state == saConnecting || s.state == saAuthenticating:
+		st.State = PeerConnecting
+		if s.setup.refusal.reason != "" {
+			st.Reason, st.Explain = s.setup.refusal.reason, slices.Clone(s.setup.refusal.explain)
+		}
+	case s.state == saClosing:
+		st.State = PeerClosing
+	case s.state == saRekeyed || s.succ.ours != nil || s.succ.theirs != nil:
+		st.State = PeerRekeying
+	case s.state == saEstablished:
+		st.State = PeerEstablished
+	}
+}
+
+// whatNext says what happens next to a peer that is not up.
+func (p *peer) whatNext() string {
+	now := p.e.turn.now
+	switch {
+	case p.e.stopping:
+		return "the daemon stops"
+	case p.trying():
+		return "connecting"
+	case !slices.ContainsFunc(p.policies, func(pol *policy) bool { return pol.want }):
+		if slices.ContainsFunc(p.policies, func(pol *policy) bool { return pol.base == intentTraffic }) {
+			return "waiting for traffic"
+		}
+		return "down until it is asked for"
+	case len(p.cfg.Remote) == 0:
+		return "waiting for the peer to connect, as it has no remote address here"
+	case p.try.at.After(now):
+		return "next try in " + seconds(p.try.at.Sub(now))
+	}
+	return ""
+}
+
+func (pol *policy) status(peer PeerState) ChildStatus {
+	st := ChildStatus{Name: pol.cfg.Name, Rekeys: pol.rekeys, Reason: pol.reason}
+	p := pol.best()
+	if p == nil {
+		st.State = ChildDown
+		switch {
+		case pol.busy || pol.want && peer == PeerConnecting:
+			st.State = ChildNegotiating
+		case !pol.want && pol.base == intentTraffic:
+			st.State = ChildWaiting
+		}
+		st.Reason = join(pol.reason, pol.whatNext(pol.peer.e.turn.now))
+		return st
+	}
+	st.State = ChildInstalled
+	if p.rekeying != nil {
+		st.State = ChildRekeying
+	}
+	st.ID, st.Encap = p.sa.ID, p.sa.Endpoint.Encap
+	st.SPIIn, st.SPIOut = p.sa.SPIIn, p.sa.SPIOut
+	st.Proposal = suite.ESPProposalName(p.proposal)
+	st.LocalTS, st.RemoteTS = slices.Clone(p.sa.LocalTS), slices.Clone(p.sa.RemoteTS)
+	st.RekeyAt = p.dates.rekeyAt
+	return st
+}
+
+// join is what happened and what happens next.
+func join(reason, next string) string {
+	if reason == "" || next == "" {
+		return reason + next
+	}
+	return reason + "; " + next
+}

@@ -1,0 +1,162 @@
+package ike
+
+import (
+	"crypto/sha256"
+
+	"culvert/ike/wire"
+)
+
+// window keeps the message IDs of one IKE SA, the request that waits for its response, and the last response given. Its size is one in both
+// directions (RFC 7296, Sections 2.1 to 2.3). No exchange sees it.
+type window struct {
+	next       uint32 // the ID of our next request
+	out        *request
+	retransmit timer
+	expected   uint32 // the ID of the peer's next request
+	last       reply  // to its request expected-1
+	requests   reassembly
+	responses  reassembly
+}
+
+// request is a request of ours that waits for its response.
+type request struct {
+	id        uint32
+	exchange  wire.ExchangeType
+	datagrams [][]byte
+	sent      int // times it was sent again
+}
+
+// reply is what became of the peer's last request.
+type reply struct {
+	from      path     // where the request came from, and the response goes to
+	digest    [32]byte // of its datagram, or of its first fragment
+	exchange  wire.ExchangeType
+	pending   bool     // the response waits for a computation
+	datagrams [][]byte // the response; nil: none yet
+	strays    int      // copies answered to other addresses
+}
+
+// maxStrays bounds how often a copied request is answered to an address that is not the request's own: a NAT may have changed
+// the port, but nobody is to have a stranger flooded with our answers (RFC 7296, Sections 2.11 and 2.23).
+const maxStrays = 8
+
+func (w *window) hasAnswer() bool { return w.last.datagrams != nil }
+
+// ask sends a request of the SA's current exchange.
+func (s *ikeSA) ask(ex wire.ExchangeType, ps []wire.Payload) {
+	datagrams, err := s.seal(ex, false, s.win.next, ps)
+	if err != nil {
+		s.fail("a request could not be protected: " + err.Error())
+		return
+	}
+	s.askRaw(ex, datagrams)
+}
+
+// askRaw sends the datagrams of a request, first or again, and starts to wait for its response.
+func (s *ikeSA) askRaw(ex wire.ExchangeType, datagrams [][]byte) {
+	s.win.out = &request{id: s.win.next, exchange: ex, datagrams: datagrams}
+	s.e.transmit(s.net.path, datagrams)
+	s.sentNow()
+	s.e.after(&s.win.retransmit, s.e.cfg.Retry.pause(0, s.e.cfg.Rand))
+}
+
+// retransmit sends the outstanding request again, bit by bit the same, or gives the SA up: "the initiator MUST retransmit a request until it
+// either receives a corresponding response or deems the IKE SA to have failed" (RFC 7296, Section 2.1).
+func (s *ikeSA) retransmit() {
+	r := s.win.out
+	if r == nil {
+		return
+	}
+	if r.sent == s.e.cfg.Retry.Tries {
+		s.win.out = nil
+		s.unanswered(r)
+		return
+	}
+	r.sent++
+	s.e.count("ike_retransmitted")
+	s.e.transmit(s.net.path, r.datagrams)
+	s.sentNow()
+	s.e.after(&s.win.retransmit, s.e.cfg.Retry.pause(r.sent, s.e.cfg.Rand))
+}
+
+// answered takes the outstanding request out of the window: its response came.
+func (s *ikeSA) answered() {
+	s.win.out = nil
+	s.win.responses.reset()
+	s.e.timers.stop(&s.win.retransmit)
+	s.win.next++
+}
+
+// inWindow says whether a message may be opened: a response to the outstanding request, or the peer's next request. The copy of the request before is answered as that
+// one was, byte by byte.
+func (s *ikeSA) inWindow(d Datagram, h wire.Header) bool {
+	if h.Response {
+		r := s.win.out
+		if r == nil || h.MessageID != r.id || h.Exchange != r.exchange {
+			s.e.count("ike_stale_response")
+			return false
+		}
+		return true
+	}
+	switch h.MessageID {
+	case s.win.expected:
+		return s.state < saDead
+	case s.win.expected - 1:
+		return s.copyOfLast(d, h)
+	}
+	s.e.count("ike_message_id")
+	return false
+}
+
+// copyOfLast answers a copy of the peer's last request. One with another digest may be the same request in other fragments (RFC 7383, Section 2.5.2);
+// only its opening can tell (true).
+func (s *ikeSA) copyOfLast(d Datagram, h wire.Header) bool {
+	last := &s.win.last
+	if h.MessageID != s.win.expected-1 || h.Exchange != last.exchange {
+		s.e.count("ike_message_id")
+		return false
+	}
+	if sha256.Sum256(d.Data) != last.digest {
+		return h.NextPayload == wire.PayloadSKF
+	}
+	s.e.count("ike_duplicate_request")
+	s.repeatAnswer(pathOf(d))
+	return false
+}
+
+// repeatAnswer sends the cached response again.
+func (s *ikeSA) repeatAnswer(to path) {
+	last := &s.win.last
+	if to != last.from && to != s.net.path {
+		if last.strays == maxStrays {
+			return
+		}
+		last.strays++
+	}
+	s.e.transmit(to, last.datagrams)
+}
+
+// accept notes that the peer's next request, just opened, is being answered.
+func (s *ikeSA) accept(d Datagram, digest [32]byte, ex wire.ExchangeType) {
+	s.win.expected++
+	s.win.requests.reset()
+	s.win.last = reply{from: pathOf(d), digest: digest, exchange: ex, pending: true}
+}
+
+// answer sends and caches the response to the peer's last request.
+func (s *ikeSA) answer(ps []wire.Payload) {
+	last := &s.win.last
+	datagrams, err := s.seal(last.exchange, true, s.win.expected-1, ps)
+	if err != nil {
+		s.fail("a response could not be protected: " + err.Error())
+		return
+	}
+	s.answerRaw(datagrams)
+}
+
+func (s *ikeSA) answerRaw(datagrams [][]byte) {
+	s.win.last.pending = false
+	s.win.last.datagrams = datagrams
+	s.e.transmit(s.win.last.from, datagrams)
+	s.sentNow()
+}
