@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -37,18 +38,19 @@ func TestFirstInbound(t *testing.T) {
 	}
 }
 
-// recorder is a port whose sends go nowhere but into a list.
+// recorded are the n datagrams that send makes g send; they do not arrive.
 func recorded(g *gateway, n int, send func()) [][]byte {
 	list := make(chan []byte, n)
-	g.ports[0].wiretap(func(o *netio.Outgoing) { list <- o.Data })
-	peer := g.ports[0].peer
-	g.ports[0].peer = nil
+	g.ports[0].sending(func(o *netio.Outgoing) error {
+		list <- o.Data
+		return errors.New("on purpose")
+	})
+	defer g.ports[0].sending(nil)
 	send()
 	var got [][]byte
 	for range n {
 		got = append(got, <-list)
 	}
-	g.ports[0].peer = peer
 	return got
 }
 

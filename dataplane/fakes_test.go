@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ func (b *inbox[T]) len() int {
 type fakeQueue struct {
 	in       inbox[tun.Packet]
 	out      chan []byte
-	writeErr error
+	writeErr atomic.Pointer[error]
 	blocking chan tun.Packet // not nil: no descriptor, Read blocks
 	closed   bool
 }
@@ -114,8 +115,8 @@ func (q *fakeQueue) Read(buf []byte, headroom int, p *tun.Packet) error {
 }
 
 func (q *fakeQueue) Write(p *tun.Packet, pieces [][]byte) error {
-	if q.writeErr != nil {
-		return q.writeErr
+	if err := q.writeErr.Load(); err != nil {
+		return *err
 	}
 	select {
 	case q.out <- bytes.Join(pieces, nil):
@@ -191,6 +192,13 @@ func (p *fakePort) sending(f func(out *netio.Outgoing) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.onSend = f
+}
+
+// holdBack makes sends wait for Flush.
+func (p *fakePort) holdBack(hold bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hold = hold
 }
 
 // wiretap shows f what leaves, in its order.

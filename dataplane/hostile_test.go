@@ -3,10 +3,12 @@ package dataplane
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"testing"
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/tun"
 )
 
 // peer seals what no gateway of ours would send.
@@ -194,10 +196,11 @@ func TestManualOneWaySAs(t *testing.T) {
 
 func TestTUNRefuses(t *testing.T) {
 	g, p := oneGateway(t)
-	g.queues[0].out = nil // full
+	full, broken := error(tun.ErrWouldBlock), errors.New("broken")
+	g.queues[0].writeErr.Store(&full)
 	g.come(outerA, true, p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, nil)))
 	g.wantCounter(t, "tun_full", 1)
-	g.queues[0].writeErr = bytes.ErrTooLarge
+	g.queues[0].writeErr.Store(&broken)
 	g.come(outerA, true, p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, nil)))
 	g.wantCounter(t, "tun_write_errors", 1)
 }

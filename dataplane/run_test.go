@@ -142,8 +142,8 @@ func TestBlockingQueueGone(t *testing.T) {
 	for range 2 * pumpDepth {
 		a.queues[0].blocking <- tun.Packet{Data: udpPacket(src4, dst4, true, nil)}
 	}
-	close(a.queues[0].blocking)
 	a.queues[0].closed = true
+	close(a.queues[0].blocking)
 	if err := <-done; err == nil {
 		t.Error("Run ended without an error")
 	}
