@@ -8,7 +8,8 @@ const groupWords = "-x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048"
 
 const prfWords = "-prfsha384-prfsha256-prfsha512"
 
-// DefaultIKEProposals are the proposals of a peer without ike_proposals: every AEAD, then AES-CBC with HMAC-SHA2. They meet the defaults of strongSwan, libreswan and the cloud gateways.
+// DefaultIKEProposals are the proposals of a peer without ike_proposals: every AEAD, then AES-CBC with HMAC-SHA2. Both meet strongSwan's own defaults. Two culverts
+// choose aes256gcm16-prfsha384-x25519.
 func DefaultIKEProposals() []wire.Proposal {
 	return parsed(ParseIKEProposal,
 		"aes256gcm16-aes128gcm16-aes192gcm16-chacha20poly1305"+prfWords+groupWords,
@@ -17,8 +18,8 @@ func DefaultIKEProposals() []wire.Proposal {
 
 // DefaultESPProposals are the proposals of a child without proposals: every AEAD, with and without ESN, and no key exchange of its own.
 //
-// Both kinds of sequence numbers are in one proposal, ESN first. Two culverts agree on ESN; a peer that cannot do it, such as strongSwan without
-// a configuration, picks the other from the same proposal. A peer that accepts ESN without being able to do it has to be told so, by "noesn" alone.
+// Both kinds of sequence numbers are in one proposal, ESN first. Two culverts agree on ESN; a peer that is not configured for it, as strongSwan is not unless
+// told to, picks the other from the same proposal. A peer that accepts ESN and then fails for want of it has to be offered "noesn" alone.
 func DefaultESPProposals() []wire.Proposal {
 	return parsed(ParseESPProposal, "aes128gcm16-aes256gcm16-aes192gcm16-chacha20poly1305-esn-noesn")
 }

@@ -29,8 +29,8 @@ var modpGroups = map[wire.TransformID]*modpGroup{
 //
 // math/big promises no constant time. What it leaks is bounded here: an exponent serves one key exchange and no other, its length is fixed,
 // and with an odd modulus and an exponent of several words big.Int.Exp makes the same sequence of Montgomery multiplications for every exponent
-// of that length. What remains is the cache lines that its table of powers touches, seen once, by somebody on the same machine. Where that matters, use a
-// curve: crypto/ecdh is constant-time.
+// of that length. What remains, seen once and by somebody close by, is the cache lines that its table of powers touches and the multiplications' last,
+// conditional subtraction. Where that matters, use a curve: crypto/ecdh is constant-time.
 type modpKE struct {
 	prime    *big.Int
 	exponent *big.Int // nil once used
