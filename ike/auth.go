@@ -100,7 +100,10 @@ func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {
 		return
 	}
 	s.established(s.peer, id)
-	x.child.conclude(s, ps, s.keys.nonces, nil)
+	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {
+		s.useNow(p)
+		p.cameUp()
+	}
 	s.done(x)
 }
 

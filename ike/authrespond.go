@@ -28,6 +28,7 @@ func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	s.answer(append(answer, child...))
 	if made != nil {
 		s.inUse(made)
+		made.cameUp()
 	}
 	if _, ok := findNotify(ps, wire.InitialContact); ok {
 		s.onlyOne()
@@ -46,7 +47,7 @@ func (s *ikeSA) identify(ps []wire.Payload) (*peer, Identity, error) {
 	}
 	p := s.choosePeer(ps, id)
 	if p == nil {
-		err := fmt.Errorf("no configured peer is %s and has this address", id)
+		err := fmt.Errorf("no configured peer is called %s", id)
 		if len(s.setup.peers) == 1 {
 			only := s.setup.peers[0]
 			only.refusedCall(fmt.Sprintf("%s called as %s, and remote_id is %s", s.net.remote, id, only.cfg.RemoteID),

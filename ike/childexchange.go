@@ -151,7 +151,7 @@ func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared 
 	}
 	if x.old == nil {
 		s.useNow(p)
-		p.notice(Info, "child-up", fmt.Sprintf("%s: %s with %s", p, listSelectors(p.sa.LocalTS), listSelectors(p.sa.RemoteTS)))
+		p.cameUp()
 		x.finish(s)
 		return
 	}

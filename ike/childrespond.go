@@ -134,7 +134,7 @@ func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error
 	}
 	s.inUse(p)
 	if terms.old == nil {
-		p.notice(Info, "child-up", fmt.Sprintf("%s: %s with %s", p, listSelectors(p.sa.LocalTS), listSelectors(p.sa.RemoteTS)))
+		p.cameUp()
 	}
 	return errPending
 }

@@ -235,6 +235,10 @@ func (p *pair) notice(level Level, event, text string) {
 	p.policy.peer.e.emit(n)
 }
 
+func (p *pair) cameUp() {
+	p.notice(Info, "child-up", fmt.Sprintf("%s: %s with %s", p, listSelectors(p.sa.LocalTS), listSelectors(p.sa.RemoteTS)))
+}
+
 // pskOf is what a peer authenticates with; empty means that the configuration holds no secret, and no IKE SA can be.
 func (p *peer) pskOf() ([]byte, error) {
 	if len(p.cfg.PSK) == 0 {

@@ -94,19 +94,23 @@ func (e *Engine) refuseInit(d Datagram, h wire.Header, kind wire.NotifyType, dat
 	e.transmit(pathOf(d), [][]byte{m.AppendTo(nil)})
 }
 
-// callers is the configured peers that may be calling from an address: those with that address first, then those that may call from anywhere.
+// callers is the configured peers that may be calling from an address, the likeliest first: those with that address, those without any, then the others. An address is
+// where we look for a peer, not what we know it by: it may have moved, or be behind a NAT, before its name says so.
 func (e *Engine) callers(d Datagram) []*peer {
-	var known, anywhere []*peer
+	var ranks [3][]*peer
 	for _, p := range e.peers.order {
+		rank := 2
 		switch {
 		case p.cfg.Local.IsValid() && p.cfg.Local != d.Local.Addr():
+			continue
 		case slices.Contains(p.cfg.Remote, d.Remote.Addr()):
-			known = append(known, p)
+			rank = 0
 		case len(p.cfg.Remote) == 0:
-			anywhere = append(anywhere, p)
+			rank = 1
 		}
+		ranks[rank] = append(ranks[rank], p)
 	}
-	return append(known, anywhere...)
+	return slices.Concat(ranks[:]...)
 }
 
 // halfOpen chooses a proposal and makes a half-open IKE SA, if the request is one that some peer may send.
