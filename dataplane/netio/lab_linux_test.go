@@ -10,6 +10,7 @@ import (
 
 	"culvert/internal/netlab"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,9 +54,22 @@ func newPair(t *testing.T, workers int) *pair {
 		netlab.Iface{Host: p.b, Name: "nn0", Addrs: []string{"192.0.2.2/24", "192.0.2.22/24", "2001:db8::2/64", "2001:db8::22/64"}}, 1500); err != nil {
 		t.Fatal(err)
 	}
+	waitUp(t, p.a)
+	waitUp(t, p.b)
 	cfg := Config{IKEPort: 500, NATPort: 4500, Workers: workers, Mark: testMark, RawESP: true}
 	p.netA, p.netB = openIn(t, p.a, cfg), openIn(t, p.b, cfg)
 	return p
+}
+
+// waitUp waits for the kernel to notice that the link is up: before that it drops what is sent, and asks again for neighbours a second later.
+func waitUp(t *testing.T, h *netlab.Host) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		if link, err := h.Netlink().LinkByName("nn0"); err == nil && link.Attrs().OperState == netlink.OperUp {
+			return
+		}
+	}
+	t.Fatal("the link does not come up")
 }
 
 func newHost(t *testing.T, lab *netlab.Lab, name string) *netlab.Host {
