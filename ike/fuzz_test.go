@@ -17,7 +17,7 @@ func FuzzPair(f *testing.F) {
 	f.Add(uint64(3), []byte{0, 1, 0, 1, 10, 7, 0, 1, 3, 0x13, 13, 0x35, 0, 1, 14, 0x1e})
 	f.Add(uint64(4), []byte{0, 1, 13, 0x1d, 0x75, 0, 1, 0, 1, 8, 6, 11, 0, 1, 0, 1})
 	f.Fuzz(func(t *testing.T, seed uint64, ops []byte) {
-		s := &simulation{rand: rand.New(seededRand(seed, "simulation")), upOnce: map[*testPlane]map[string]bool{}, children: 2}
+		s := &simulation{rand: rand.New(seededRand(seed, "simulation")), children: 2}
 		s.p = newPair(t, seed%1000, twoChildren)
 		p := s.p
 		for _, side := range []*testSide{p.left, p.right} {

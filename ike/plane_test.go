@@ -21,6 +21,7 @@ type testPlane struct {
 	sas       map[esp.ChildID]*planeSA
 	active    map[esp.Policy]*planeSA
 	asked     map[esp.Policy]time.Time // of the last Acquire
+	everUp    map[string]bool          // the children that could once send
 }
 
 type planeSA struct {
@@ -44,7 +45,7 @@ func newPlane(s *testSide, seed uint64) *testPlane {
 	return &testPlane{
 		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
 		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[esp.ChildID]*planeSA{},
-		active: map[esp.Policy]*planeSA{}, asked: map[esp.Policy]time.Time{},
+		active: map[esp.Policy]*planeSA{}, asked: map[esp.Policy]time.Time{}, everUp: map[string]bool{},
 	}
 }
 
@@ -89,6 +90,7 @@ func (pl *testPlane) activate(id esp.ChildID) {
 		return
 	}
 	pl.active[psa.sa.Policy] = psa
+	pl.everUp[psa.sa.Policy.Child] = true
 	delete(pl.asked, psa.sa.Policy)
 }
 
@@ -131,6 +133,9 @@ func (pl *testPlane) send(policy esp.Policy) {
 func (pl *testPlane) receive(pk *testPacket) {
 	e := pk.esp
 	psa := pl.inbound[e.spi]
+	if psa == nil && !pl.everUp[e.policy.Child] {
+		return // "the responder MAY begin sending on an SA as soon as it sends its response" (RFC 7296, Section 2.8): the first packets may overtake it
+	}
 	if psa == nil || !bytes.Equal(psa.sa.KeyIn, e.key) {
 		pl.s.p.lose(e, fmt.Sprintf("%s has no inbound SA %08x for it", pl.s.name, e.spi))
 		return

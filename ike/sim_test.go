@@ -53,7 +53,6 @@ type simulation struct {
 	children int
 	link     simLink
 	bursting bool
-	upOnce   map[*testPlane]map[string]bool // the children that were up, for each life of each side
 }
 
 // simLink is what the link does at random.
@@ -64,7 +63,7 @@ type simLink struct {
 }
 
 func newSimulation(t testing.TB, seed uint64) *simulation {
-	s := &simulation{rand: rand.New(seededRand(seed, "simulation")), upOnce: map[*testPlane]map[string]bool{}}
+	s := &simulation{rand: rand.New(seededRand(seed, "simulation"))}
 	s.calm = seed%3 == 0
 	s.p = newPair(t, seed, s.configure)
 	s.p.after = s.watch
@@ -122,19 +121,11 @@ func (s *simulation) burst() {
 		for _, c := range side.peers[0].Children {
 			if side.e != nil && side.plane.active[side.policy(c.Name)] != nil {
 				side.traffic(c.Name)
-				s.note(side, c.Name)
-			} else if side.e != nil && s.calm && s.upOnce[side.plane][c.Name] {
+			} else if side.e != nil && s.calm && side.plane.everUp[c.Name] {
 				s.p.violated("%s has no SA for %s, which was up", side.name, c.Name)
 			}
 		}
 	}
-}
-
-func (s *simulation) note(side *testSide, child string) {
-	if s.upOnce[side.plane] == nil {
-		s.upOnce[side.plane] = map[string]bool{}
-	}
-	s.upOnce[side.plane][child] = true
 }
 
 // heal ends all trouble, and waits until both sides agree and everything is up.
