@@ -126,9 +126,8 @@ func (p *Plane) setTUNMTU() {
 	if largest == p.tunMTU {
 		return
 	}
+	p.tunMTU = largest // also if it fails: nobody wants to read of it every second
 	if err := p.cfg.SetMTU(largest); err != nil {
 		p.cfg.Log.Warn("cannot set the MTU of the TUN device", "mtu", largest, "error", err)
-		return
 	}
-	p.tunMTU = largest
 }

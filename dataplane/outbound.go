@@ -158,9 +158,9 @@ func (w *worker) sendSealed(c *pair, sealed []byte, segSize int) {
 	err := w.port.Send(&w.send)
 	w.unflushed = true
 	w.heldBytes += len(sealed)
-	c.lastOut.set(w.nowNano)
 	switch {
 	case err == nil:
+		c.lastOut.set(w.nowNano)
 	case errors.Is(err, netio.ErrTooBig):
 		w.drop(c, dropTooBig)
 		c.stale.Store(true)

@@ -160,7 +160,7 @@ func (k *keeper) tick(now time.Time) {
 // dropKept counts packets that were kept in vain.
 func dropKept(packets []kept) {
 	for _, c := range packets {
-		c.worker.tally.add(dropNoSA, 1)
+		c.worker.plane.tally.add(dropNoSA, 1)
 	}
 }
 

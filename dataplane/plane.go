@@ -51,9 +51,9 @@ type Plane struct {
 	events  *events
 	keeper  keeper
 	workers []*worker
-	tally   tally
+	tally   tally         // of what no worker counts
 	kick    chan struct{} // one slot: the control goroutine has something to look at
-	tunMTU  int           // as last set; the control goroutine's
+	tunMTU  int           // as last set or tried; the control goroutine's
 	started atomic.Bool
 
 	mu        sync.Mutex

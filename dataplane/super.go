@@ -23,7 +23,7 @@ func (w *worker) sealSuper(c *pair, pkt *tun.Packet) bool {
 	used, count, size := 0, 0, 0 // of the send buffer
 	end := int(pkt.HdrLen)       // of the segment in hand, in the super-packet
 	for inner := w.segments.Next(); inner != nil; inner = w.segments.Next() {
-		if count == maxSegments || used+esp.SealedLen(len(inner)) > maxSendBytes {
+		if count == maxSegments || count > 0 && used+esp.SealedLen(len(inner)) > maxSendBytes {
 			w.sendRun(c, used, count, size)
 			used, count = 0, 0
 		}

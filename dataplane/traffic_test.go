@@ -135,6 +135,37 @@ func TestSuperPacket(t *testing.T) {
 	}
 }
 
+// TestHugePath is one whose MTU is the largest: one segment may be more than a UDP_SEGMENT send takes.
+func TestHugePath(t *testing.T) {
+	a, b := twoGateways(t, 1, func(c *Config) { c.PathMTU = func(_, _ netip.Addr) int { return 65536 } })
+	sa := childSA(t, a, b, 1)
+	sa.Endpoint = esp.Endpoint{Local: netip.AddrPortFrom(outerA.Addr(), 0), Remote: netip.AddrPortFrom(outerB.Addr(), 0)}
+	install(t, a, b, sa)
+	st, _ := a.ChildStats(1)
+	a.ports[0].wiretap(func(o *netio.Outgoing) {
+		if len(o.Data) == 0 || len(o.Data) > maxDatagram-20 {
+			t.Errorf("a send of %d octets", len(o.Data))
+		}
+	})
+	for i, n := range []int{st.MTU - 40, maxDatagram - 40} {
+		payload := random(n)
+		a.queues[0].in.put(nil, superPacket(src4, dst4, uint32(i), payload, st.MTU-40))
+		segmentsAt(t, b.queues[0], uint32(i), payload, st.MTU-40)
+	}
+}
+
+func TestSegmentsAreSealedWithoutACopy(t *testing.T) {
+	data := make([]byte, 100, 110)
+	if got := withTailroom(data[20:60:60], data, 60); cap(got) != 90 || len(got) != 40 || &got[0] != &data[20] {
+		t.Errorf("a segment has room for %d octets", cap(got))
+	}
+	for _, end := range []int{59, 61, 10, 111} { // not where it is thought to be: left as it is
+		if got := withTailroom(data[20:60:60], data, end); cap(got) != 40 || &got[0] != &data[20] {
+			t.Errorf("end %d: another slice", end)
+		}
+	}
+}
+
 // usoPacket is a UDP super-packet.
 func usoPacket(src, dst netip.AddrPort, df bool, payload []byte, segment int) tun.Packet {
 	pkt := udpPacket(src, dst, df, payload)
