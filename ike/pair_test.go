@@ -115,6 +115,9 @@ func (s *testSide) kill() {
 	s.e = nil
 	s.plane = newPlane(s, 0)
 	s.out = nil
+	for ref := uint64(1); ref <= s.nextRef; ref++ {
+		s.answered[ref] = true // nobody waits any more
+	}
 }
 
 func (s *testSide) addrFor(remote netip.Addr) netip.Addr {
