@@ -59,6 +59,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countKeepalive: {"nat_keepalives", ""},
 	countIKE:       {"ike_datagrams", ""},
 	countICMP:      {"icmp_sent", ""},
+	countECNAlarm:  {"ecn_alarms", "ecn_alarms"},
 	countPanic:     {"panics", ""},
 }
 
