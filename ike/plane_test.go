@@ -21,7 +21,8 @@ type testPlane struct {
 	sas       map[esp.ChildID]*planeSA
 	active    map[esp.Policy]*planeSA
 	asked     map[esp.Policy]time.Time // of the last Acquire
-	everUp    map[string]bool          // the children that could once send
+	pairs     map[string]int           // how many pairs each child has sent on so far
+	known     map[uint32]bool          // every SPI that was ever installed
 }
 
 type planeSA struct {
@@ -39,13 +40,14 @@ type espPacket struct {
 	key    []byte
 	seq    uint64
 	at     time.Time
+	first  bool // of the first pair that the child ever sent on
 }
 
 func newPlane(s *testSide, seed uint64) *testPlane {
 	return &testPlane{
 		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
 		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[esp.ChildID]*planeSA{},
-		active: map[esp.Policy]*planeSA{}, asked: map[esp.Policy]time.Time{}, everUp: map[string]bool{},
+		active: map[esp.Policy]*planeSA{}, asked: map[esp.Policy]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{},
 	}
 }
 
@@ -76,6 +78,7 @@ func (pl *testPlane) install(sa esp.ChildSA) {
 	}
 	pl.s.p.freshKey(sa.SPIIn, sa.KeyIn)
 	delete(pl.allocated, sa.SPIIn)
+	pl.known[sa.SPIIn] = true
 	psa := &planeSA{sa: sa, remote: sa.Endpoint.Remote}
 	pl.sas[sa.ID], pl.inbound[sa.SPIIn] = psa, psa
 }
@@ -89,8 +92,10 @@ func (pl *testPlane) activate(id esp.ChildID) {
 	if cur := pl.active[psa.sa.Policy]; cur != nil && cur.sa.ID > id {
 		return
 	}
+	if pl.active[psa.sa.Policy] != psa {
+		pl.pairs[psa.sa.Policy.Child]++
+	}
 	pl.active[psa.sa.Policy] = psa
-	pl.everUp[psa.sa.Policy.Child] = true
 	delete(pl.asked, psa.sa.Policy)
 }
 
@@ -126,15 +131,16 @@ func (pl *testPlane) send(policy esp.Policy) {
 		local = netip.AddrPortFrom(pl.s.addrFor(psa.remote.Addr()), local.Port())
 	}
 	pl.s.p.sentData++
-	pl.s.p.send(&testPacket{from: pl.s, src: local, dst: psa.remote, nat: ep.Encap, esp: &espPacket{pl.s, policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now}})
+	pl.s.p.send(&testPacket{from: pl.s, src: local, dst: psa.remote, nat: ep.Encap, esp: &espPacket{pl.s, policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now, pl.pairs[policy.Child] == 1}})
 }
 
 // receive opens a packet if it can.
 func (pl *testPlane) receive(pk *testPacket) {
 	e := pk.esp
 	psa := pl.inbound[e.spi]
-	if psa == nil && !pl.everUp[e.policy.Child] {
-		return // "the responder MAY begin sending on an SA as soon as it sends its response" (RFC 7296, Section 2.8): the first packets may overtake it
+	// "the responder MAY begin sending on an SA as soon as it sends its response" (RFC 7296, Section 2.8). A child's very first packets may overtake it.
+	if psa == nil && e.first && !pl.known[e.spi] {
+		return
 	}
 	if psa == nil || !bytes.Equal(psa.sa.KeyIn, e.key) {
 		pl.s.p.lose(e, fmt.Sprintf("%s has no inbound SA %08x for it", pl.s.name, e.spi))

@@ -121,7 +121,7 @@ func (s *simulation) burst() {
 		for _, c := range side.peers[0].Children {
 			if side.e != nil && side.plane.active[side.policy(c.Name)] != nil {
 				side.traffic(c.Name)
-			} else if side.e != nil && s.calm && side.plane.everUp[c.Name] {
+			} else if side.e != nil && s.calm && side.plane.pairs[c.Name] > 0 {
 				s.p.violated("%s has no SA for %s, which was up", side.name, c.Name)
 			}
 		}
