@@ -263,3 +263,34 @@ func TestPathThatNarrows(t *testing.T) {
 	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
 	a.wantCounter(t, "out_send_errors", 1)
 }
+
+func TestPathsAreAskedAnew(t *testing.T) {
+	path := 1500
+	asked := 0
+	a := newGateway(t, 1, func(c *Config) {
+		c.PathMTU = func(_, _ netip.Addr) int { asked++; return path }
+	})
+	for id := esp.ChildID(1); id <= 10; id++ {
+		if err := a.InstallInbound(childSA(t, a, a, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, asked = 1400, 0
+	a.refreshPaths(true)
+	if asked != 0 {
+		t.Error("paths that nobody complained of were asked for")
+	}
+	a.refreshPaths(false)
+	if asked != 1 { // one path, ten SAs
+		t.Errorf("asked %d times", asked)
+	}
+	want := esp.InnerMTU(1400, false, true)
+	for id := esp.ChildID(1); id <= 10; id++ {
+		if st, _ := a.ChildStats(id); st.MTU != want {
+			t.Errorf("SA %d: MTU %d, want %d", id, st.MTU, want)
+		}
+	}
+	if len(a.mtus) != 1 || a.mtus[want] != 10 {
+		t.Errorf("MTUs of the SAs: %v", a.mtus)
+	}
+}

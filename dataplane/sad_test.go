@@ -164,3 +164,15 @@ func TestSADFull(t *testing.T) {
 		t.Error("one more than there are slots")
 	}
 }
+
+func TestFreeSPI(t *testing.T) {
+	g := newGateway(t, 1, nil)
+	spi, err := g.AllocSPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.FreeSPI(spi)
+	if g.sad.count != 0 {
+		t.Error("the SPI was not freed")
+	}
+}
