@@ -52,6 +52,9 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	case answerTemporary:
 		return nil, refuse(wire.TemporaryFailure, "the IKE SA or Child SA is being rekeyed or closed")
 	case answerNotFound:
+		if s.awaitsChild() {
+			return nil, refuse(wire.TemporaryFailure, "it may be the Child SA that the answer to our own request will tell of")
+		}
 		return nil, s.notFound(n)
 	case answerAndCompare:
 		crosses = true
@@ -80,6 +83,12 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	}
 	s.e.answerKey(group, ke.Data, func(k keyPair) { s.childComputed(pick, terms, k) })
 	return nil, errPending
+}
+
+// awaitsChild says whether a request of ours for a Child SA is outstanding: the peer may have made that one, and rekey it already, before its response is here.
+func (s *ikeSA) awaitsChild() bool {
+	_, ok := s.work.current.(*childExchange)
+	return ok
 }
 
 func (s *ikeSA) notFound(n *wire.Notify) error {
@@ -186,6 +195,9 @@ func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
 	p.proposal = pick.chosen
 	p.proposal.SPI = spiOctets(spi)
 	s.e.install(s, p)
+	if terms.create {
+		p.via = origin{s, s.win.expected}
+	}
 	pick.policy.came()
 	return p, nil
 }

@@ -31,6 +31,9 @@ func upWithLan(t *testing.T, seed uint64) *testPair {
 	p.wantDone(p.left, ref, "")
 	p.wantChild(p.left, "lan")
 	p.wantChild(p.right, "lan")
+	p.left.traffic("lan")
+	p.right.traffic("lan")
+	p.drive(time.Second)
 	p.script(true)
 	return p
 }

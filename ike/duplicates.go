@@ -46,20 +46,38 @@ func (p *peer) settle(ours, theirs *ikeSA) {
 		return
 	}
 	ours.live.settling = true
-	for _, q := range ours.pairs {
-		if theirs.pairOf(q.policy) == nil {
+	p.migrate(ours, theirs, maxMigrations)
+}
+
+// maxMigrations bounds how often migrate looks again: the peer may refuse on the winner what it had accepted on the loser.
+const maxMigrations = 4
+
+// migrate makes on the winner what only the loser has, and then ends the loser. What was under way on the loser when it lost comes up there
+// all the same; so it looks again before it ends.
+func (p *peer) migrate(loser, winner *ikeSA, tries int) {
+	for _, q := range loser.pairs {
+		if q.state == pairLive && winner.pairOf(q.policy) == nil {
 			x := newChildExchange(q.policy, nil)
-			x.onto = theirs
-			theirs.enqueue(x)
+			x.onto = winner
+			winner.enqueue(x)
 		}
 	}
-	theirs.enqueue(&informational{
+	winner.enqueue(&informational{
 		then: func() {
-			theirs.takeOver(ours)
-			ours.closeAs(endReplaced, "redundant, as the peer connected at the same time")
+			winner.takeOver(loser)
+			if tries > 0 && (loser.work.current != nil || winner.lacks(loser)) {
+				p.migrate(loser, winner, tries-1)
+				return
+			}
+			loser.closeAs(endReplaced, "redundant, as the peer connected at the same time")
 		},
-		otherwise: func() { ours.live.settling = false },
+		otherwise: func() { loser.live.settling = false },
 	})
+}
+
+// lacks says whether a policy has a pair on the loser only.
+func (s *ikeSA) lacks(loser *ikeSA) bool {
+	return slices.ContainsFunc(loser.pairs, func(q *pair) bool { return q.state == pairLive && s.pairOf(q.policy) == nil })
 }
 
 // eclipse marks the pairs of the loser as replaced by those of the winner, so that nothing switches back to them.

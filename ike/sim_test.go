@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestSimulation(t *testing.T) {
 	failed := 0
 	for seed := first; seed < first+uint64(count); seed++ {
 		s := newSimulation(t, seed)
-		err := s.run()
+		err := s.survive()
 		hours += s.p.now.Sub(epoch).Hours()
 		if err != nil {
 			failed++
@@ -75,6 +76,16 @@ func (s *simulation) chance(p float64) bool { return s.rand.Float64() < p }
 // between is a random duration.
 func (s *simulation) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(s.rand.Int64N(int64(most-least)+1))
+}
+
+// survive is run, with a panic as an error.
+func (s *simulation) survive() (err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			err = fmt.Errorf("panic: %v\n%s", why, debug.Stack())
+		}
+	}()
+	return s.run()
 }
 
 // run is the life: times of trouble, each followed by a time in which all must become well again.
