@@ -29,13 +29,21 @@ type pair struct {
 	dates    pairDates
 	traffic  trafficSeen
 	refs     []uint64 // Rekey commands that wait
-	active   bool     // it is the one its policy sends on, as far as we told the dataplane
+	via      origin
+	active   bool // it is the one its policy sends on, as far as we told the dataplane
 }
 
 type pairDates struct {
 	born, rekeyAt time.Time
 	soft, hard    timer // hard also ends the lingering
+	use           timer // until a pair that the peer asked for is sent on
 	refusals      int   // of its rekeying, in a row
+}
+
+// origin is where a pair that the peer asked for came up: its IKE SA, and the ID of the peer's next request there.
+type origin struct {
+	sa   *ikeSA
+	next uint32
 }
 
 // trafficSeen is what the dataplane last told.
@@ -51,6 +59,7 @@ func (e *Engine) install(s *ikeSA, p *pair) {
 	p.dates.born = e.turn.now
 	p.dates.soft.fire = p.softEnd
 	p.dates.hard.fire = p.hardEnd
+	p.dates.use.fire = func() { p.useAlone() }
 	e.pairs[p.sa.ID] = p
 	s.pairs = append(s.pairs, p)
 	p.policy.pairs = append(p.policy.pairs, p)
@@ -104,6 +113,7 @@ func (p *pair) activate() {
 // lost ends the pair on our side. If its policy has another pair that one takes over, and this one lingers; otherwise it goes at once.
 func (p *pair) lost(cause endCause, why string) {
 	e, pol := p.owner.e, p.policy
+	e.answerRefs(&p.refs, fmt.Errorf("the Child SA ended: %s", why))
 	p.detach()
 	heir := pol.best()
 	if heir == nil {
@@ -114,7 +124,7 @@ func (p *pair) lost(cause endCause, why string) {
 	if p.active {
 		p.giveWay(e, heir)
 	}
-	if cause == endDead {
+	if cause == endDead || cause == endRestarted {
 		p.gone(e)
 	}
 	if p.state != pairGone {
@@ -158,6 +168,7 @@ func (p *pair) detach() {
 	p.policy.pairs = slices.DeleteFunc(p.policy.pairs, func(q *pair) bool { return q == p })
 	s.e.timers.stop(&p.dates.soft)
 	s.e.timers.stop(&p.dates.hard)
+	s.e.timers.stop(&p.dates.use)
 	s.e.touch(s.peer)
 	p.owner = nil
 }
@@ -226,16 +237,34 @@ func (s *ikeSA) useNow(p *pair) {
 	}
 }
 
-// inUse lets the policy send on a pair that the peer asked for, unless there is another one to send on until the peer is known to have this one.
+// useDelay is how long a new pair that the peer asked for is not sent on, unless the peer is known to have it sooner: "the responder MAY defer sending messages on a
+// new SA until either it receives one or a timeout has occurred" (RFC 7296, Section 2.8). The dataplane keeps the first packets meanwhile.
+const useDelay = 800 * time.Millisecond
+
+// inUse lets the policy send on a pair that the peer asked for, as soon as the peer has it.
 func (s *ikeSA) inUse(p *pair) {
 	s.peer.settleDuplicates()
 	p.settleRedundant()
+	s.e.after(&p.dates.use, useDelay)
+}
+
+// useAlone lets the policy send on the pair if it has nothing else to send on.
+func (p *pair) useAlone() {
+	if p.state != pairLive || p.policy.best() != p {
+		return
+	}
 	for _, q := range p.policy.pairs {
 		if q.active {
 			return
 		}
 	}
 	p.activate()
+}
+
+// proven says whether the peer surely has the pair when it handles a request about it: we asked for it; or it is of IKE_AUTH, before whose end nothing else is
+// handled; or packets came on it; or the peer, which has but one request at a time outstanding, sent another one since.
+func (p *pair) proven() bool {
+	return p.creator || p.via.sa == nil || !p.traffic.in.IsZero() || p.via.sa.win.expected != p.via.next || p.via.sa.state >= saRekeyed
 }
 
 // settleRedundant decides between a new pair and one that the other side asked for at the same time, with no rekeying meant: as after a simultaneous rekeying, the one
@@ -264,6 +293,10 @@ func (p *pair) softEnd() {
 	if p.owner == nil || p.state != pairLive || p.rekeying != nil || p.owner.state != saEstablished {
 		return
 	}
+	if !p.proven() {
+		p.owner.e.after(&p.dates.soft, temporaryPause)
+		return
+	}
 	p.rekeying = newChildExchange(p.policy, p)
 	p.policy.busy = true
 	p.owner.enqueue(p.rekeying)
@@ -278,13 +311,26 @@ func (p *pair) hardEnd() {
 	p.delete(endExpired, "its lifetime is over")
 }
 
+// A pair that the peer may not have yet is not deleted for so long, and looked at so often.
+const (
+	provenLimit = 10 * time.Second
+	deletePause = 500 * time.Millisecond
+)
+
 // delete asks the peer to delete the pair, which goes when the peer has answered.
 func (p *pair) delete(cause endCause, why string) {
 	if p.owner == nil || p.state == pairDeleting || p.owner.state >= saClosing {
 		return
 	}
-	p.moveTo(pairDeleting)
 	s := p.owner
+	if !p.proven() && s.e.turn.now.Sub(p.dates.born) < provenLimit {
+		// The peer would know nothing of it, and install it when our answer arrives.
+		p.dates.use.fire = func() { p.delete(cause, why) }
+		s.e.after(&p.dates.use, deletePause)
+		return
+	}
+	p.moveTo(pairDeleting)
+	s.e.timers.stop(&p.dates.use)
 	s.e.timers.stop(&p.dates.soft)
 	s.e.timers.stop(&p.dates.hard)
 	s.e.answerRefs(&p.refs, fmt.Errorf("the Child SA ended: %s", why))

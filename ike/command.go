@@ -22,14 +22,20 @@ type waiter struct {
 
 func (w *waiters) add(n *waiter) { w.list = append(w.list, n) }
 
-// check answers the commands that have what they wait for.
+// check answers the commands that have what they wait for, or wait for what nobody is doing any more.
 func (w *waiters) check() {
 	w.list = slices.DeleteFunc(w.list, func(n *waiter) bool {
-		if !n.met() {
-			return false
+		if n.met() {
+			n.e.emit(Done{Ref: n.ref})
+			return true
 		}
-		n.e.emit(Done{Ref: n.ref})
-		return true
+		for _, pol := range n.policies {
+			if !pol.up() && !pol.want && !pol.busy {
+				n.e.emit(Done{Ref: n.ref, Err: fmt.Errorf("child %s: %s", quoted(pol.cfg.Name), pol.reason)})
+				return true
+			}
+		}
+		return false
 	})
 }
 
@@ -109,37 +115,34 @@ func (e *Engine) disconnect(in Disconnect) {
 		pol.retry.at = time.Time{}
 		p.waiters.failed(pol, down)
 	}
-	if in.Child == "" {
-		p.closeAll("taken down by command")
-	} else {
-		p.closePolicy(pols[0])
+	met := p.closeAll("taken down by command")
+	if in.Child != "" {
+		met = pols[0].deleteAll("taken down by command")
 	}
-	p.waiters.add(&waiter{ref: in.Ref, e: e, met: func() bool {
-		if in.Child == "" {
-			return !slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.state < saDead })
-		}
-		return !pols[0].up() && !pols[0].deleting()
-	}})
+	p.waiters.add(&waiter{ref: in.Ref, e: e, met: met})
 	e.touch(p)
 }
 
-// closeAll ends every IKE SA of the peer: those that are established by a Delete, the others at once.
-func (p *peer) closeAll(why string) {
-	for _, s := range slices.Clone(p.sas) {
+// closeAll ends every IKE SA of the peer: those that are established by a Delete, the others at once. It returns whether they have ended, to be asked later.
+func (p *peer) closeAll(why string) (ended func() bool) {
+	list := slices.Clone(p.sas)
+	for _, s := range list {
 		s.close(why)
 	}
-}
-
-// closePolicy deletes the Child SAs of one policy.
-func (p *peer) closePolicy(pol *policy) {
-	for _, q := range slices.Clone(pol.pairs) {
-		q.delete(endLocal, "taken down by command")
+	return func() bool {
+		return !slices.ContainsFunc(list, func(s *ikeSA) bool { return s.state < saDead })
 	}
 }
 
-// deleting says whether a pair of the policy is still being deleted.
-func (pol *policy) deleting() bool {
-	return slices.ContainsFunc(pol.pairs, func(p *pair) bool { return p.state == pairDeleting })
+// deleteAll deletes the Child SAs of the policy.
+func (pol *policy) deleteAll(why string) (ended func() bool) {
+	list := slices.Clone(pol.pairs)
+	for _, p := range list {
+		p.delete(endLocal, why)
+	}
+	return func() bool {
+		return !slices.ContainsFunc(list, func(p *pair) bool { return p.state < pairLingering })
+	}
 }
 
 func (e *Engine) rekey(in Rekey) {
@@ -182,8 +185,10 @@ func (e *Engine) acquire(in Acquire) {
 	case pol == nil || e.stopping || pol.base == intentDown && !pol.want:
 		e.emit(AcquireFailed{Policy: in.Policy})
 	case pol.up():
-		// The SA came while the packet's report was on its way.
-		pol.best().activate()
+		// The SA came while the packet's report was on its way. If the peer may not have it yet, the packet waits.
+		if p := pol.best(); p.creator || e.turn.now.Sub(p.dates.born) >= useDelay {
+			p.activate()
+		}
 	case pol.want || pol.busy:
 		pol.remember(in.Flow)
 		e.touch(pol.peer)

@@ -42,12 +42,13 @@ func fatal(kind wire.NotifyType, text string) error {
 type endCause uint8
 
 const (
-	endLocal    endCause = iota // we wanted it: Disconnect, reload, shutdown
-	endPeer                     // the peer deleted it
-	endDead                     // the peer does not answer
-	endExpired                  // its hard lifetime is over
-	endReplaced                 // another one does its work
-	endFailed                   // it never came up, or an error ended it
+	endLocal     endCause = iota // we wanted it: Disconnect, reload, shutdown
+	endPeer                      // the peer deleted it
+	endDead                      // the peer does not answer
+	endExpired                   // its hard lifetime is over
+	endReplaced                  // another one does its work
+	endRestarted                 // the peer has lost it
+	endFailed                    // it never came up, or an error ended it
 )
 
 // find is the first payload of a type.

@@ -96,6 +96,9 @@ func (s *ikeSA) closeAs(cause endCause, why string) {
 		queue := s.work.queue
 		s.work.queue = nil
 		s.moveTo(saClosing)
+		if s.succ.theirs != nil {
+			s.succ.theirs.closeAs(cause, why)
+		}
 		for _, x := range queue {
 			x.abandon(s, why)
 		}

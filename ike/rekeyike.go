@@ -33,10 +33,16 @@ type succession struct {
 	nonces noncePair      // of the peer's exchange
 	parent *ikeSA         // of a peer's successor: what it is to replace, until that is decided
 	ours   *rekeyExchange // queued or under way
+
+	yielded bool // of a peer's successor: ours stays in its place
 }
 
 // rekeyDue begins to rekey the IKE SA.
 func (s *ikeSA) rekeyDue() {
+	if s.state == saRekeyed && s.succ.yielded {
+		s.end(endReplaced, "redundant, as we rekeyed at the same time")
+		return
+	}
 	if s.state == saRekeyed {
 		s.closeAs(endReplaced, "rekeyed; the peer did not delete it")
 		return
@@ -60,14 +66,11 @@ func (x *rekeyExchange) start(s *ikeSA) {
 		return
 	}
 	next, err := s.e.newSA(true, saEmbryo)
-	if err == nil {
-		x.next = next
-		x.nonce, err = s.e.nonce()
-	}
 	if err != nil {
 		x.failed(s, "no randomness: "+err.Error())
 		return
 	}
+	x.next = next
 	x.offers = numbered(s.peer.cfg.Proposals, binary.BigEndian.AppendUint64(nil, uint64(next.spi.I)))
 	x.group = groupOf(s.keys.proposal)
 	if !offersGroup(x.offers, x.group) {
@@ -77,6 +80,11 @@ func (x *rekeyExchange) start(s *ikeSA) {
 }
 
 func (x *rekeyExchange) begin(s *ikeSA) {
+	var err error
+	if x.nonce, err = s.e.nonce(); err != nil {
+		x.failed(s, "no randomness: "+err.Error())
+		return
+	}
 	s.e.newKey(x.group, func(k keyPair) {
 		if !s.holds(x) {
 			return
@@ -230,13 +238,15 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	s.nextCheck()
 }
 
-// yield marks a successor that the peer is to delete, because ours stays. Should it not, we do.
+// yield marks a successor that the peer is to delete, because ours stays. A peer that heard of our Delete of the old IKE SA before our response to its own rekeying has
+// forgotten that, and so the successor is forgotten here too, in a while and without a word.
 func (s *ikeSA) yield() {
 	s.succ.parent = nil
 	if s.state == saEstablished {
+		s.succ.yielded = true
 		s.moveTo(saRekeyed)
 		s.e.timers.stop(&s.live.check)
-		s.e.after(&s.life.rekey, rekeyedLife)
+		s.e.after(&s.life.rekey, lingerDead)
 	}
 }
 
@@ -267,7 +277,7 @@ func (s *ikeSA) bequeath(heir *ikeSA) {
 // concede lets the peer's successor inherit, and says whether there was one to decide about.
 func (s *ikeSA) concede() bool {
 	theirs := s.succ.theirs
-	if theirs == nil || theirs.state != saEstablished {
+	if theirs == nil || theirs.state != saEstablished || s.state != saEstablished {
 		return false
 	}
 	s.bequeath(theirs)
