@@ -128,10 +128,12 @@ func portsTouch(a, b Selector) bool {
 }
 
 // Subset says whether every packet that a selects is selected by b as a whole: one selector of a may need several of b. It is what an
-// initiator checks of a responder's answer, and both check at a rekey (RFC 7296, Section 2.9.2).
+// initiator checks of a responder's answer, and both check at a rekey (RFC 7296, Section 2.9.2). No packet at all is a subset of everything: whoever may
+// not accept an empty a checks that apart. Lists made to be laborious, which no policy needs, are answered with false.
 func Subset(a, b []Selector) bool {
+	work := maxWork
 	for _, s := range a {
-		if !coveredBy(s, b) {
+		if !coveredBy(s, b, &work) {
 			return false
 		}
 	}
@@ -141,15 +143,22 @@ func Subset(a, b []Selector) bool {
 // Equal says whether a and b select the same packets.
 func Equal(a, b []Selector) bool { return Subset(a, b) && Subset(b, a) }
 
-// maxPieces bounds the work of coveredBy; beyond it the answer is no.
-const maxPieces = 4096
+// Bounds of Subset against lists of an authenticated but hostile peer, for which its work would be cubic: maxPieces for the pieces that one selector is cut
+// into, maxWork for the cuts of all of them. 255 selectors, each cut by 255 others, take a quarter of that.
+const (
+	maxPieces = 4096
+	maxWork   = 1 << 18
+)
 
-// coveredBy takes each of list away from s, and asks whether nothing is left.
-func coveredBy(s Selector, list []Selector) bool {
+// coveredBy takes each of list away from s, and asks whether nothing is left. It takes the cuts off work, and gives up when that is used up.
+func coveredBy(s Selector, list []Selector, work *int) bool {
 	left := []box{boxOf(s)}
 	for _, t := range list {
 		if !s.Overlaps(t) {
 			continue
+		}
+		if *work -= len(left); *work < 0 {
+			return false
 		}
 		cut := boxOf(t)
 		var rest []box
