@@ -24,7 +24,7 @@ type pair struct {
 	proposal wire.Proposal
 	nonces   noncePair // of the exchange that made it
 	rekeying exchange  // our exchange that replaces it, queued or under way
-	crossing *crossing // the peer's exchange that replaces it, while ours is under way too
+	crossing *crossing // the peer's exchange that replaces it, which may cross ours
 	next     *pair     // what replaced it
 	dates    pairDates
 	traffic  trafficSeen

@@ -35,9 +35,6 @@ func (x *childExchange) start(s *ikeSA) {
 		return
 	}
 	err := x.prepare(s, false)
-	if err == nil {
-		x.nonce, err = s.e.nonce()
-	}
 	if err == nil && len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
 		err = errors.New("the IKE SA has as many Child SAs as it may")
 	}
@@ -54,7 +51,7 @@ func (x *childExchange) start(s *ikeSA) {
 // needless says that what was asked for is there, or its reason gone, by the time the exchange's turn comes.
 func (x *childExchange) needless(s *ikeSA) bool {
 	if x.old != nil {
-		return x.old.state != pairLive || x.old.owner != s
+		return x.old.state != pairLive || x.old.owner != s || x.crossed()
 	}
 	for _, p := range x.policy.pairs {
 		if p.state == pairLive && (x.onto == nil || p.owner == x.onto) {
@@ -64,8 +61,13 @@ func (x *childExchange) needless(s *ikeSA) bool {
 	return !x.policy.want
 }
 
-// begin makes our half of the key exchange, if there is to be one, and sends the request.
+// begin takes a new nonce, makes our half of the key exchange, if there is to be one, and sends the request.
 func (x *childExchange) begin(s *ikeSA) {
+	var err error
+	if x.nonce, err = s.e.nonce(); err != nil {
+		x.failed(s, "no randomness: "+err.Error(), nil)
+		return
+	}
 	if x.group == wire.GroupNone {
 		x.send(s)
 		return
@@ -176,7 +178,7 @@ func (x *childExchange) settle(p *pair) {
 		old.replaced(p)
 		if c != nil {
 			c.lost = p
-			if c.pair != nil {
+			if c.pair != nil && !c.over() {
 				c.pair.replaced(p)
 			}
 		}

@@ -23,7 +23,7 @@ type childPick struct {
 	local, remote []selector.Selector
 }
 
-// crossing is the peer's rekeying of a pair that we are rekeying too (RFC 7296, Section 2.8.1).
+// crossing is the peer's rekeying of a pair, which may cross our own (RFC 7296, Section 2.8.1).
 type crossing struct {
 	nonces noncePair
 	pair   *pair // nil until it is installed
@@ -39,7 +39,7 @@ func (c *crossing) over() bool {
 // childRequest is a CREATE_CHILD_SA request for a Child SA.
 func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	terms := childTerms{create: true}
-	ask, crosses := askCreateChild, false
+	ask := askCreateChild
 	n, rekeys := findNotify(ps, wire.RekeySA)
 	if rekeys {
 		ask = askRekeyChild
@@ -56,8 +56,6 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 			return nil, refuse(wire.TemporaryFailure, "it may be the Child SA that the answer to our own request will tell of")
 		}
 		return nil, s.notFound(n)
-	case answerAndCompare:
-		crosses = true
 	}
 	pick, err := s.pickChild(ps, terms)
 	if err != nil {
@@ -69,7 +67,7 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	}
 	nonce, _ := find[*wire.Nonce](ps)
 	terms.nonces = noncePair{Ni: nonce.Data, Nr: nr}
-	if crosses {
+	if terms.old != nil {
 		terms.old.crossing = &crossing{nonces: terms.nonces}
 	}
 	group := groupOf(pick.chosen)
@@ -154,16 +152,14 @@ func (s *ikeSA) rekeyedByPeer(old, p *pair) {
 	p.notice(Info, "child-rekeyed", fmt.Sprintf("%s replaces %s", p, old))
 	c := old.crossing
 	switch {
-	case c == nil:
-		s.e.answerRefs(&old.refs, nil)
-		old.replaced(p)
 	case c.lost != nil:
 		p.replaced(c.lost)
-	default:
+	case old.doing() == childRekeying:
+		c.pair = p // the nonces decide when our own exchange ends
+	case old.owner != nil:
 		c.pair = p
-		if old.state == pairReplaced && old.next == nil {
-			old.next = p
-		}
+		old.replaced(p)
+		s.e.answerRefs(&old.refs, nil)
 	}
 }
 
