@@ -124,12 +124,21 @@ func (d *Driver) Shutdown(ctx context.Context) error {
 	}
 }
 
-// call runs f on the control goroutine and waits for it. On error, f did not run and will not.
+// errPanicked is the answer to a command that panicked, of which the log tells.
+var errPanicked = errors.New("internal error: see the log")
+
+// call runs f on the control goroutine and waits for it. On error, f did not run and will not, unless it was f that panicked.
 func (d *Driver) call(ctx context.Context, f func()) error {
-	ran := make(chan struct{})
+	ran := make(chan error, 1)
 	command := func() {
-		defer close(ran)
+		defer func() {
+			if why := recover(); why != nil {
+				d.panicked("a command panicked", why)
+				ran <- errPanicked
+			}
+		}()
 		f()
+		ran <- nil
 	}
 	select {
 	case <-ctx.Done(): // a context that is over never gets a turn by chance
@@ -138,8 +147,7 @@ func (d *Driver) call(ctx context.Context, f func()) error {
 	}
 	select {
 	case d.commands <- command:
-		<-ran
-		return nil
+		return <-ran
 	case <-d.done:
 		return ErrStopped
 	case <-ctx.Done():

@@ -225,8 +225,7 @@ const minWake = time.Millisecond
 // wakeIfDue feeds Wake if the engine's deadline has come, and sets the timer to the next one.
 func (d *Driver) wakeIfDue() {
 	l := &d.loop
-	now := d.cfg.Now()
-	if at := d.wakeAt(); !at.IsZero() && !at.After(now) {
+	if at, now := d.wakeAt(), d.cfg.Now(); !at.IsZero() && !at.After(now) {
 		l.wakeFrom = now.Add(minWake)
 		d.handle(ike.Wake{}, classEstablished)
 	}
@@ -239,7 +238,7 @@ func (d *Driver) wakeIfDue() {
 		l.timer.Stop()
 		return
 	}
-	l.timer.Reset(at.Sub(now))
+	l.timer.Reset(at.Sub(d.cfg.Now())) // the Wake may have taken its time
 }
 
 // wakeAt is when Wake is due; zero: never.

@@ -123,6 +123,31 @@ func TestWakes(t *testing.T) {
 	})
 }
 
+// The time that the engine takes for one Wake does not make the next one late.
+func TestSlowWakeDoesNotDelayTheNext(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		var first time.Time
+		r.engine.script = func(now time.Time, in ike.Input, fx *ike.Effects) {
+			switch in.(type) {
+			case ike.Wake:
+				if first.IsZero() {
+					first = now
+					r.engine.deadline = now.Add(time.Second)
+					time.Sleep(400 * time.Millisecond)
+					return
+				}
+				r.journal.add("%v later", now.Sub(first))
+				r.engine.deadline = time.Time{}
+			case ike.Shutdown:
+				fx.List = append(fx.List, ike.Stopped{})
+			}
+		}
+		r.wakeAt(0)
+		time.Sleep(2 * time.Second)
+		r.want("the second on time", "wake", "wake", "1s later")
+	})
+}
+
 // A deadline that stays in the past, which would be a bug of the engine, does not take a core.
 func TestStuckDeadline(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {

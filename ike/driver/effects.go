@@ -2,7 +2,6 @@ package driver
 
 import (
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"culvert/esp"
@@ -37,20 +36,29 @@ func (d *Driver) handleOne(in ike.Input, c class) {
 func (d *Driver) guarded(in ike.Input) {
 	now := d.cfg.Now()
 	defer func() {
-		if why := recover(); why != nil {
-			d.counts.panics.Add(1)
-			d.logPanic(fmt.Sprintf("the engine panicked on %T", in), fmt.Sprintf("%v\n%s", why, debug.Stack()))
+		why := recover()
+		if why == nil {
+			return
+		}
+		d.panicked(fmt.Sprintf("the engine panicked on %T", in), why)
+		if _, ok := in.(ike.Wake); ok {
 			d.loop.wakeFrom = now.Add(panicPause)
 		}
 	}()
 	d.cfg.Engine.Handle(now, in, &d.loop.fx)
 }
 
-// panicPause keeps a Wake that panics from being repeated without a pause.
+// panicPause keeps a Wake that panics from being repeated without a pause. No other input delays Wake: a stranger who found how to make one panic would
+// stop the clock of every tunnel.
 const panicPause = 100 * time.Millisecond
 
-// apply carries out one effect.
+// apply carries out one effect. A panic of the dataplane or the transport is as one of the engine: the other effects are still done.
 func (d *Driver) apply(f ike.Effect, c class) {
+	defer func() {
+		if why := recover(); why != nil {
+			d.panicked(fmt.Sprintf("carrying out %T panicked", f), why)
+		}
+	}()
 	switch f := f.(type) {
 	case ike.Send:
 		d.send(f)

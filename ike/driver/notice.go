@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -114,6 +115,12 @@ func slogLevel(l ike.Level) slog.Level {
 		return slog.LevelWarn
 	}
 	return slog.LevelError
+}
+
+// panicked counts and logs a panic of the control goroutine; it is called where it was recovered, while the stack is still there.
+func (d *Driver) panicked(what string, why any) {
+	d.counts.panics.Add(1)
+	d.logPanic(what, fmt.Sprintf("%v\n%s", why, debug.Stack()))
 }
 
 // logPanic logs a bug of ours, at most once a second, because a stranger may have found how to cause it.

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"culvert/esp"
 	"culvert/ike"
 )
 
@@ -64,6 +65,54 @@ func TestPanicInWake(t *testing.T) {
 		r.call(context.Background(), func() { r.engine.deadline = time.Time{} })
 	})
 }
+
+// Whoever can make the engine panic does not stop its clock with that.
+func TestPanicsDoNotDelayWake(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+			switch in.(type) {
+			case ike.Datagram:
+				panic("index out of range")
+			case ike.Wake:
+				r.engine.deadline = time.Time{}
+			case ike.Shutdown:
+				fx.List = append(fx.List, ike.Stopped{})
+			}
+		}
+		r.wakeAt(panicPause)
+		for range 10 {
+			r.Deliver(here, there, false, message(infoExchange, false, ""))
+			time.Sleep(panicPause / 10)
+		}
+		synctest.Wait()
+		if got := r.journal.take(); got[len(got)-1] != "wake" {
+			t.Errorf("got %q, want a wake at the end", got)
+		}
+	})
+}
+
+// A bug of the dataplane or of the engine's snapshot ends neither the daemon nor the rest of what is to be done.
+func TestPanicElsewhere(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.Driver.cfg.Plane = brokenPlane{r.plane}
+		answer[ike.Datagram](r, ike.RemoveSA{ID: 1}, ike.Send{Remote: there, Data: []byte("after")})
+		r.Deliver(here, there, false, message(infoExchange, false, "x"))
+		r.want("the next effect", "datagram 192.0.2.2:500>192.0.2.1:500 nat=false x", "send 192.0.2.2:500 nat=false after")
+		if err := r.call(context.Background(), func() { panic("bad snapshot") }); err == nil {
+			t.Error("a command that panicked succeeded")
+		}
+		if got := r.counter("ike_panic"); got != 2 {
+			t.Errorf("got %d panics, want 2", got)
+		}
+		if !strings.Contains(r.logged.String(), "RemoveSA") {
+			t.Errorf("the log does not name the effect:\n%s", r.logged)
+		}
+	})
+}
+
+type brokenPlane struct{ *fakePlane }
+
+func (brokenPlane) RemoveSA(esp.ChildID) { panic("nil map") }
 
 // compute has the engine ask for a computation for each datagram; it waits for gate and gives the datagram's text.
 func (r *rig) compute(gate <-chan struct{}) {

@@ -71,7 +71,8 @@ func (d *Driver) Deliver(local, remote netip.AddrPort, natPort bool, data []byte
 	c := classify(data)
 	q := &d.queues[c]
 	size := int64(len(data))
-	if q.bytes.Add(size) <= queueBytes && !d.ended() {
+	// The test of the length only saves a flood's datagrams from being copied and then dropped.
+	if q.bytes.Add(size) <= queueBytes && len(q.datagrams) < queueLen && !d.ended() {
 		select {
 		case q.datagrams <- datagram{local: local, remote: remote, natPort: natPort, class: c, data: bytes.Clone(data)}:
 			return true
