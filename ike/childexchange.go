@@ -294,8 +294,12 @@ func (x *childExchange) finish(s *ikeSA) {
 
 func (x *childExchange) abandon(s *ikeSA, why string) {
 	x.childOffer.abandon(s, why)
-	if x.old != nil {
-		x.old.rekeying = nil
-		s.e.answerRefs(&x.old.refs, errors.New(why))
+	if x.old == nil {
+		return
+	}
+	x.old.rekeying = nil
+	s.e.answerRefs(&x.old.refs, errors.New(why))
+	if x.old.owner != nil && x.old.state == pairLive { // it may have been inherited
+		s.e.after(&x.old.dates.soft, longer(temporaryPause, s.e.cfg.Rand))
 	}
 }

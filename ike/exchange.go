@@ -31,7 +31,7 @@ func (s *ikeSA) enqueue(x exchange) {
 
 // pump starts the next exchange if none is under way. While an IKE SA is set up, only its own exchanges may be.
 func (s *ikeSA) pump() {
-	for s.work.current == nil && len(s.work.queue) > 0 && s.state >= saEstablished && s.state < saDead {
+	for s.work.current == nil && len(s.work.queue) > 0 && !s.succ.asked && s.state >= saEstablished && s.state < saDead {
 		x := s.work.queue[0]
 		s.work.queue = s.work.queue[1:]
 		s.run(x)

@@ -78,7 +78,12 @@ func (x *informational) response(s *ikeSA, _ []wire.Payload) {
 	s.done(x)
 }
 
-func (x *informational) abandon(*ikeSA, string) {
+func (x *informational) abandon(s *ikeSA, _ string) {
+	for _, p := range x.pairs {
+		if p.owner != nil && p.owner != s { // inherited meanwhile, and still to be deleted
+			p.owner.enqueue(&informational{kind: askDelete, pairs: []*pair{p}, cause: x.cause, why: x.why})
+		}
+	}
 	if x.otherwise != nil {
 		x.otherwise()
 	}

@@ -35,6 +35,7 @@ type succession struct {
 	ours   *rekeyExchange // queued or under way
 
 	yielded bool // of a peer's successor: ours stays in its place
+	asked   bool // the peer's request is being answered: "it SHOULD NOT start any new CREATE_CHILD_SA exchanges" (Section 1.3.2)
 }
 
 // rekeyDue begins to rekey the IKE SA.
@@ -209,6 +210,11 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 	}
 	x.next, s.succ.ours = nil, nil
 	next.succeed(s, keys)
+	if s.state != saEstablished { // closed meanwhile; but the peer has made the successor and given it the Child SAs
+		s.done(x)
+		next.closeAs(endLocal, "its predecessor was closed")
+		return
+	}
 	theirs := s.succ.theirs
 	if theirs == nil || theirs.state >= saClosing || compareRekeys(n, s.succ.nonces) == keepOurs {
 		s.succ.theirs = nil
@@ -333,7 +339,12 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 		return nil, refuse(wire.TemporaryFailure, "no randomness")
 	}
 	n := noncePair{Ni: nonce.Data, Nr: nr}
-	s.e.answerKey(group, ke.Data, func(k keyPair) { s.rekeyComputed(chosen, n, k) })
+	s.succ.asked = true
+	s.e.answerKey(group, ke.Data, func(k keyPair) {
+		s.succ.asked = false
+		s.rekeyComputed(chosen, n, k)
+		s.pump()
+	})
 	return nil, errPending
 }
 
