@@ -11,7 +11,9 @@ type Config struct {
 	Name   string // at most 15 octets; "culvert%d" lets the kernel choose the number; macOS: "utun" or "utunN"
 	Queues int    // one for each worker; less than 1 counts as 1
 	MTU    int    // 0: the system's default
-	Log    *slog.Logger
+	// Disable names offloads to do without, for drivers and tests that need it. Without Checksum there are none of the others.
+	Disable Offloads
+	Log     *slog.Logger
 }
 
 // Offloads is what a device does in hardware's stead: without one, the queues do the same work packet by packet, so

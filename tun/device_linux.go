@@ -47,15 +47,15 @@ func (d *Device) open(cfg Config) error {
 		return nameTaken(cfg.Name)
 	}
 	d.name = cfg.Name
-	for i := range cfg.Queues {
-		q, name, err := openQueue(d.name, i > 0 || cfg.Queues > 1)
+	for range cfg.Queues {
+		q, name, err := openQueue(d.name, cfg.Queues > 1, !cfg.Disable.Checksum)
 		if err != nil {
 			return err
 		}
 		d.queues = append(d.queues, q)
 		d.name = name // later queues join the device that the first one made
 	}
-	d.setOffloads()
+	d.setOffloads(cfg.Disable)
 	link, err := d.nl.LinkByName(d.name)
 	if err != nil {
 		return fmt.Errorf("tun: looking up %s: %w", d.name, err)
@@ -78,7 +78,7 @@ func nameTaken(name string) error {
 }
 
 // openQueue opens one queue of the device called name, making the device if this is the first.
-func openQueue(name string, multi bool) (*queue, string, error) {
+func openQueue(name string, multi, vnet bool) (*queue, string, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
@@ -88,7 +88,10 @@ func openQueue(name string, multi bool) (*queue, string, error) {
 	case err != nil:
 		return nil, "", fmt.Errorf("tun: /dev/net/tun: %w", err)
 	}
-	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	if vnet {
+		flags |= unix.IFF_VNET_HDR
+	}
 	if multi {
 		flags |= unix.IFF_MULTI_QUEUE
 	}
@@ -108,7 +111,8 @@ func setIff(fd int, name string, flags uint16) (got string, vnet bool, err error
 	}
 	ifr.SetUint16(flags)
 	err = unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr)
-	if vnet = true; errors.Is(err, unix.EINVAL) {
+	vnet = flags&unix.IFF_VNET_HDR != 0
+	if vnet && errors.Is(err, unix.EINVAL) {
 		vnet = false
 		ifr.SetUint16(flags &^ unix.IFF_VNET_HDR)
 		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr)
@@ -146,26 +150,30 @@ var offloadSteps = []struct {
 }{
 	{tunCsum | tunTSO4 | tunTSO6 | tunTSOECN | tunUSO4 | tunUSO6, Offloads{Checksum: true, TSO: true, USO: true}},
 	{tunCsum | tunTSO4 | tunTSO6 | tunTSOECN, Offloads{Checksum: true, TSO: true}},
+	{tunCsum | tunUSO4 | tunUSO6, Offloads{Checksum: true, USO: true}},
 	{tunCsum, Offloads{Checksum: true}},
 	{0, Offloads{}},
 }
 
-// setOffloads turns on what the kernel has. Offloads belong to the device: one queue's descriptor sets them for all.
-func (d *Device) setOffloads() {
+// setOffloads turns on what the kernel has and the configuration allows. Offloads belong to the device: one queue's descriptor sets
+// them for all.
+func (d *Device) setOffloads(disable Offloads) {
 	for _, q := range d.queues {
 		if !q.vnet {
 			return
 		}
 	}
 	for _, s := range offloadSteps {
+		if s.o.TSO && disable.TSO || s.o.USO && disable.USO {
+			continue
+		}
 		if err := unix.IoctlSetInt(d.queues[0].fd, unix.TUNSETOFFLOAD, s.bits); err == nil {
 			d.offloads = s.o
 			break
 		}
 	}
 	for _, q := range d.queues {
-		// Writing TCP super-packets needs no offload bit, only the header; UDP ones came with the kernel that has USO.
-		q.uso = d.offloads.USO
+		q.can = d.offloads
 	}
 }
 

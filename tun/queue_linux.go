@@ -19,7 +19,7 @@ var errPieces = errors.New("tun: too many pieces in one packet")
 type queue struct {
 	fd   int
 	vnet bool // a virtio-net header precedes each packet
-	uso  bool // UDP super-packets may be written
+	can  Offloads
 
 	hdr   [vnetLen]byte
 	iov   []unix.Iovec
@@ -75,13 +75,27 @@ func (q *queue) read(b []byte) (int, error) {
 
 // Write implements Queue.
 func (q *queue) Write(p *Packet, pieces [][]byte) error {
-	if !q.vnet || p.GSO == GSOUDP && !q.uso {
+	if !q.takes(p) {
 		return q.plain.write(p, pieces, q.writeWhole)
+	}
+	if !q.vnet {
+		return q.writev(nil, pieces)
 	}
 	if err := putVnet(q.hdr[:], p); err != nil {
 		return err
 	}
 	return q.writev(q.hdr[:], pieces)
+}
+
+// takes says whether the kernel takes p as it is.
+func (q *queue) takes(p *Packet) bool {
+	switch p.GSO {
+	case GSONone:
+		return q.vnet || !p.NeedsChecksum
+	case GSOUDP:
+		return q.can.USO
+	}
+	return q.can.TSO
 }
 
 // writeWhole writes an ordinary packet, complete in every respect.

@@ -1,0 +1,144 @@
+package tun
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"culvert/internal/netlab"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+func TestDeviceComesAndGoes(t *testing.T) {
+	h := newHost(t)
+	d := openIn(t, h, Config{Name: "tn0", Queues: 2, MTU: 1390})
+	link, err := h.Netlink().LinkByName("tn0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := link.Attrs(); a.MTU != 1390 || a.Flags&unix.IFF_UP == 0 || a.Index != d.Index() {
+		t.Errorf("MTU %d, flags %v, index %d; want 1390, up, %d", a.MTU, a.Flags, a.Index, d.Index())
+	}
+	if len(d.Queues()) != 2 || d.Name() != "tn0" {
+		t.Errorf("%d queues on %s", len(d.Queues()), d.Name())
+	}
+	addrs, err := h.Netlink().AddrList(link, netlink.FAMILY_ALL)
+	if err != nil || len(addrs) != 0 {
+		t.Errorf("a fresh device has addresses %v, %v", addrs, err)
+	}
+	if err := d.SetMTU(1300); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.SetGSOMaxSize(60000); err != nil {
+		t.Fatal(err)
+	}
+	if link, err = h.Netlink().LinkByName("tn0"); err != nil || link.Attrs().MTU != 1300 || link.Attrs().GSOMaxSize != 60000 {
+		t.Errorf("MTU %d, gso_max_size %d, %v", link.Attrs().MTU, link.Attrs().GSOMaxSize, err)
+	}
+	var p Packet
+	if err := d.Queues()[0].Read(make([]byte, MaxPacket+64), 64, &p); !errors.Is(err, ErrWouldBlock) {
+		t.Errorf("a fresh device is not quiet: %v, %x", err, p.Data)
+	}
+	for range 2 {
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.HasLink("tn0") {
+		t.Error("Close left the device")
+	}
+}
+
+func TestOpenErrorsNameTheRemedy(t *testing.T) {
+	h := newHost(t)
+	openIn(t, h, Config{Name: "tn0", Queues: 2})
+	if err := h.LAN("tlan"); err != nil {
+		t.Fatal(err)
+	}
+	persistent := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tnp"}, Mode: netlink.TUNTAP_MODE_TUN, Flags: netlink.TUNTAP_MULTI_QUEUE_DEFAULTS}
+	if err := h.Do(func() error { return netlink.LinkAdd(persistent) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, want string }{
+		{"tn0", "exists already"},
+		{"tlan", "exists already"},
+		{"tnp", "exists already"}, // joining it would take some of another's packets
+		{"", "empty"},
+		{"a-name-that-is-too-long", "longer than 15"},
+		{"a/b", "no device name"},
+	} {
+		d, err := tryOpen(h, Config{Name: c.name, Queues: 2})
+		if err == nil {
+			d.Close()
+			t.Errorf("%q: opened", c.name)
+		} else if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.name, err, c.want)
+		}
+	}
+	if d := openIn(t, h, Config{Name: "tn%d"}); !strings.HasPrefix(d.Name(), "tn") || strings.Contains(d.Name(), "%") {
+		t.Errorf("the kernel's number: %q", d.Name())
+	}
+}
+
+// A device that somebody deletes ends its queues instead of leaving them to spin.
+func TestDeletedDevice(t *testing.T) {
+	h := newHost(t)
+	d := openIn(t, h, Config{Name: "tn0"})
+	link, err := h.Netlink().LinkByName("tn0")
+	if err == nil {
+		err = h.Netlink().LinkDel(link)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p Packet
+	if err := d.Queues()[0].Read(make([]byte, MaxPacket+64), 64, &p); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Read: %v, want os.ErrClosed", err)
+	}
+	if err := d.Queues()[0].Write(&p, [][]byte{sample{}.build()}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Write: %v, want os.ErrClosed", err)
+	}
+}
+
+// Two hosts whose devices the test joins, as the tunnel does:
+//
+//	host a, 10.1.0.1 fd00:1::1  tn0 == the test == tn0  host b, 10.2.0.1 fd00:2::1
+type joined struct {
+	a, b   *netlab.Host
+	da, db *Device
+}
+
+func newJoined(t *testing.T, disable Offloads) *joined {
+	t.Helper()
+	lab := needLab(t)
+	j := &joined{}
+	for _, side := range []struct {
+		h    **netlab.Host
+		d    **Device
+		addr []string
+	}{{&j.a, &j.da, []string{"10.1.0.1/8", "fd00::1/64"}}, {&j.b, &j.db, []string{"10.2.0.1/8", "fd00::2/64"}}} {
+		h, err := lab.Host("tn")
+		if err != nil {
+			t.Fatal(err)
+		}
+		*side.h, *side.d = h, openIn(t, h, Config{Name: "tn0", MTU: 1400, Disable: disable})
+		link, err := h.Netlink().LinkByName("tn0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range side.addr {
+			addr, err := netlink.ParseAddr(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			addr.Flags = unix.IFA_F_NODAD
+			if err := h.Netlink().AddrAdd(link, addr); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return j
+}
