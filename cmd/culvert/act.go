@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"culvert/internal/control"
+)
+
+// act is up, down or rekey: it waits for the outcome and prints it.
+func act(a control.Action) func(*call) error {
+	return func(c *call) error {
+		client := c.control()
+		args, err := c.parse(1, 1)
+		if err != nil {
+			return err
+		}
+		peer, child, isChild := strings.Cut(args[0], "/")
+		if peer == "" || isChild && child == "" {
+			return &usageError{fmt.Sprintf("%q: write PEER or PEER/CHILD", args[0])}
+		}
+		ctx, stop := interruptible(c.ctx)
+		defer stop()
+		text, err := client().Act(ctx, a, control.Target{Peer: peer, Child: child})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(c.stdout, clean(text))
+		return nil
+	}
+}

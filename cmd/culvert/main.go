@@ -1,0 +1,170 @@
+// Command culvert is a userspace IPsec VPN: the daemon, and the commands that speak to it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"culvert/internal/config"
+	"culvert/internal/control"
+)
+
+// Exit statuses.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// command is one subcommand.
+type command struct {
+	name, args, help string
+	run              func(c *call) error
+}
+
+// commands in the order of the help.
+func commands() []command {
+	return []command{
+		{"run", "--config FILE", "the daemon, in the foreground", run},
+		{"check", "--config FILE", "validate a configuration: every error at once", check},
+		{"status", "[PEER] [--json] [--watch]", "every peer and child, up or down, and why", status},
+		{"up", "PEER[/CHILD]", "bring it up", act(control.Up)},
+		{"down", "PEER[/CHILD]", "take it down, until up or traffic asks for it", act(control.Down)},
+		{"rekey", "PEER[/CHILD]", "rekey its IKE SA, or the child's SA", act(control.Rekey)},
+		{"reload", "", "read the configuration again; only what changed is touched", reload},
+		{"explain", "PEER", "why its last negotiation failed, at length", explain},
+		{"demo", "", "two gateways in namespaces of this machine", runDemo},
+		{"version", "", "", printVersion},
+	}
+}
+
+// call is one call of a subcommand.
+type call struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+	flags          *flag.FlagSet
+	args           []string // as given; parse takes the flags out
+}
+
+// usageError is a command used wrongly.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func main() { os.Exit(Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+
+// Main runs one subcommand and returns the exit status: 0 done, 1 failed, 2 used wrongly. It ends early, as failed, with ctx.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		help(stderr)
+		return exitUsage
+	}
+	if slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+		help(stdout)
+		return exitDone
+	}
+	i := slices.IndexFunc(commands(), func(c command) bool { return c.name == args[0] || "--"+c.name == args[0] && c.name == "version" })
+	if i < 0 {
+		fmt.Fprintf(stderr, "culvert: there is no command %q\n\n", args[0])
+		help(stderr)
+		return exitUsage
+	}
+	cmd := commands()[i]
+	c := &call{ctx: ctx, stdout: stdout, stderr: stderr, flags: flag.NewFlagSet(cmd.name, flag.ContinueOnError), args: args[1:]}
+	c.flags.SetOutput(io.Discard)
+	return exit(cmd, c, cmd.run(c))
+}
+
+// exit prints an error and chooses the status.
+func exit(cmd command, c *call, err error) int {
+	usage := fmt.Sprintf("usage: %s\n", strings.TrimRight("culvert "+cmd.name+" "+cmd.args, " "))
+	var wrong *usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(c.stdout, usage)
+		c.flags.SetOutput(c.stdout)
+		c.flags.PrintDefaults()
+		return exitDone
+	case errors.As(err, &wrong):
+		fmt.Fprintf(c.stderr, "culvert %s: %s\n%s", cmd.name, wrong.text, usage)
+		return exitUsage
+	}
+	printError(c.stderr, cmd.name, err)
+	return exitFailed
+}
+
+// printError prints each error of a configuration as it is, and any other after the command's name.
+func printError(w io.Writer, name string, err error) {
+	var many config.Errors
+	var refused *control.Error
+	switch {
+	case errors.As(err, &many):
+		for _, e := range many {
+			fmt.Fprintln(w, clean(e.Error()))
+		}
+	case errors.As(err, &refused) && len(refused.Errors) > 0:
+		for _, line := range append(refused.Errors, refused.Text) {
+			fmt.Fprintln(w, clean(line))
+		}
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintf(w, "culvert %s: interrupted\n", name)
+	default:
+		fmt.Fprintf(w, "culvert %s: %s\n", name, clean(err.Error()))
+	}
+}
+
+// parse takes the flags, which may stand after arguments too, and returns from lo to hi arguments.
+func (c *call) parse(lo, hi int) ([]string, error) {
+	var args []string
+	for rest := c.args; ; {
+		if err := c.flags.Parse(rest); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, &usageError{err.Error()}
+		}
+		before := rest
+		rest = c.flags.Args()
+		if len(rest) < len(before) && before[len(before)-len(rest)-1] == "--" {
+			args, rest = append(args, rest...), nil
+		}
+		if len(rest) == 0 {
+			break
+		}
+		args, rest = append(args, rest[0]), rest[1:]
+	}
+	switch {
+	case len(args) < lo:
+		return nil, &usageError{"an argument is missing"}
+	case len(args) > hi:
+		return nil, &usageError{fmt.Sprintf("unexpected %q", args[hi])}
+	}
+	return args, nil
+}
+
+// control adds --control. The client is for after parse.
+func (c *call) control() func() *control.Client {
+	path := c.flags.String("control", config.DefaultControl, "the daemon's control `SOCKET`")
+	return func() *control.Client { return control.NewClient(*path) }
+}
+
+// config adds --config.
+func (c *call) config() *string {
+	return c.flags.String("config", "", "the configuration: a `FILE`, or a folder of *.toml files")
+}
+
+func help(w io.Writer) {
+	fmt.Fprint(w, "culvert is a userspace IPsec VPN.\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-34s %s\n", strings.TrimRight("culvert "+c.name+" "+c.args, " "), c.help)
+	}
+	fmt.Fprint(w, "\nThose that speak to the daemon take --control SOCKET. Exit status: 0 done, 1 failed, 2 used wrongly.\n")
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/internal/control"
+)
+
+// fakeDaemon answers the commands.
+type fakeDaemon struct{ peers []control.Peer }
+
+func (f *fakeDaemon) Version() string { return "test" }
+func (f *fakeDaemon) Status(context.Context) (*control.Status, error) {
+	return &control.Status{Version: 1, Peers: f.peers, Counters: map[string]uint64{"esp_unknown_spi": 3, "ike_malformed": 0}}, nil
+}
+func (f *fakeDaemon) Act(_ context.Context, a control.Action, t control.Target) (string, error) {
+	if t.Peer != "right" {
+		return "", control.NoPeer(t.Peer)
+	}
+	if a == control.Rekey {
+		return "", &control.Error{Code: http.StatusConflict, Text: "the peer refused: NO_PROPOSAL_CHOSEN \x1b[2J"}
+	}
+	return t.Peer + "/" + t.Child + " is " + string(a), nil
+}
+func (f *fakeDaemon) Reload(context.Context) (*control.Changes, error) {
+	return &control.Changes{Changes: []string{`peer "b" is added`}, Warnings: []string{"psk is short"}}, nil
+}
+func (f *fakeDaemon) Explain(_ context.Context, peer string) ([]string, error) {
+	if peer != "right" {
+		return nil, control.NoPeer(peer)
+	}
+	return []string{"ours: a", "theirs: b"}, nil
+}
+
+// serve runs a fake daemon and returns its socket.
+func serve(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.sock")
+	l, err := control.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := control.NewServer(&fakeDaemon{peers: []control.Peer{{Name: "right", State: "down", NAT: "none", Reason: "no answer"}}}, slog.New(slog.DiscardHandler))
+	go s.Serve(l)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		s.Close(ctx)
+	})
+	return path
+}
+
+// culvert runs one command.
+func culvert(args ...string) (status int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	status = Main(context.Background(), args, &out, &err)
+	return status, out.String(), err.String()
+}
+
+func TestCommands(t *testing.T) {
+	socket := serve(t)
+	for _, tt := range []struct {
+		args           string
+		status         int
+		stdout, stderr string // what they contain; "" is nothing at all
+	}{
+		{"", 2, "", "culvert status [PEER]"},
+		{"help", 0, "culvert up PEER[/CHILD]", ""},
+		{"--help", 0, "culvert run --config FILE", ""},
+		{"frobnicate", 2, "", `there is no command "frobnicate"`},
+		{"version", 0, "culvert ", ""},
+		{"--version", 0, "culvert ", ""},
+		{"version 1.2", 2, "", `unexpected "1.2"`},
+		{"status -h", 0, "usage: culvert status [PEER] [--json] [--watch]", ""},
+		{"status --control SOCKET", 0, "right  down  no answer\n\ncounters: esp_unknown_spi 3\n", ""},
+		{"status right --control SOCKET", 0, "right  down  no answer\n", ""},
+		{"status --control=SOCKET left", 1, "", `culvert status: there is no peer "left"`},
+		{"status --frob", 2, "", "flag provided but not defined: -frob"},
+		{"status a b --control SOCKET", 2, "", `unexpected "b"`},
+		{"up right --control SOCKET", 0, "right/ is up\n", ""},
+		{"--control SOCKET up right", 2, "", "there is no command"},
+		{"down right/lan --control SOCKET", 0, "right/lan is down\n", ""},
+		{"rekey right/lan --control SOCKET", 1, "", "culvert rekey: the peer refused: NO_PROPOSAL_CHOSEN \\x1b[2J\n"},
+		{"up nobody --control SOCKET", 1, "", `there is no peer "nobody"`},
+		{"up --control SOCKET", 2, "", "an argument is missing"},
+		{"up right/ --control SOCKET", 2, "", "write PEER or PEER/CHILD"},
+		{"up --control SOCKET -- right", 0, "right/ is up\n", ""},
+		{"up --control SOCKET -- -x", 1, "", `there is no peer "-x"`},
+		{"reload --control SOCKET", 0, "peer \"b\" is added\n", "warning: psk is short\n"},
+		{"reload x", 2, "", `unexpected "x"`},
+		{"explain right --control SOCKET", 0, "ours: a\ntheirs: b\n", ""},
+		{"explain left --control SOCKET", 1, "", `there is no peer "left"`},
+		{"explain", 2, "", "an argument is missing"},
+		{"run", 2, "", "write --config FILE"},
+		{"check", 2, "", "write --config FILE"},
+		{"check --config /none.toml", 1, "", "/none.toml: no such file\n"},
+		{"run --config /none.toml", 1, "", "/none.toml: no such file\n"},
+		{"status --control /none.sock", 1, "", "culvert status: no culvert daemon at /none.sock (is it running? --control names another socket)\n"},
+	} {
+		args := strings.Fields(strings.ReplaceAll(tt.args, "SOCKET", socket))
+		status, stdout, stderr := culvert(args...)
+		if status != tt.status {
+			t.Errorf("%s: got exit status %d, want %d", tt.args, status, tt.status)
+		}
+		for name, s := range map[string][2]string{"stdout": {stdout, tt.stdout}, "stderr": {stderr, tt.stderr}} {
+			if got, want := s[0], s[1]; want == "" && got != "" || !strings.Contains(got, want) {
+				t.Errorf("%s: %s: got %q, want %q", tt.args, name, got, want)
+			}
+		}
+	}
+}
+
+func TestStatusJSON(t *testing.T) {
+	status, stdout, stderr := culvert("status", "--json", "--control", serve(t))
+	var st control.Status
+	if err := json.Unmarshal([]byte(stdout), &st); err != nil || status != 0 || stderr != "" {
+		t.Fatalf("got %d, %q, %q: %v", status, stdout, stderr, err)
+	}
+	if st.Version != 1 || len(st.Peers) != 1 || st.Counters["esp_unknown_spi"] != 3 {
+		t.Errorf("got %+v", st)
+	}
+}
+
+// signalled ends a context as soon as something is written.
+type signalled struct {
+	text   bytes.Buffer
+	cancel context.CancelFunc
+}
+
+func (s *signalled) Write(b []byte) (int, error) {
+	defer s.cancel()
+	return s.text.Write(b)
+}
+
+func TestWatchEndsWhenInterrupted(t *testing.T) {
+	for _, args := range [][]string{{"status", "--watch"}, {"status", "--watch", "--json"}} {
+		ctx, cancel := context.WithCancel(context.Background())
+		out, stderr := &signalled{cancel: cancel}, &bytes.Buffer{}
+		if status := Main(ctx, append(args, "--control", serve(t)), out, stderr); status != 0 || stderr.Len() > 0 {
+			t.Errorf("%v: got %d, %q, want 0", args, status, stderr)
+		}
+		if !strings.Contains(out.text.String(), "right") || strings.Contains(out.text.String(), "\x1b") {
+			t.Errorf("%v: got %q", args, out.text.String())
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "left.toml")
+	doc := "[[peer]]\nname = \"right\"\nremote = \"192.0.2.2\"\nlocal_id = \"left\"\npsk = \"short\"\n[[peer.child]]\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.2.0.0/16\"]\n"
+	if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := culvert("check", "--config", path)
+	if status != 0 || stdout != "ok: 1 peer, 1 child\n" || !strings.HasPrefix(stderr, "warning: "+path+`:5: peer "right": psk is short`) {
+		t.Errorf("got %d, %q, %q", status, stdout, stderr)
+	}
+	doc = strings.Replace(doc, "remote =", "remotee =", 1) + "start = \"now\"\n"
+	if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr = culvert("check", "--config", path)
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if status != 1 || stdout != "" || len(lines) != 3 || lines[1] != path+`:3: peer "right": unknown key "remotee": did you mean "remote"?` {
+		t.Errorf("got %d, %q, %q", status, stdout, stderr)
+	}
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"culvert/internal/control"
+)
+
+// ANSI colours of states.
+const (
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	red    = "\x1b[31m"
+	plain  = "\x1b[0m"
+)
+
+// colours tells good states, those that pass, and bad ones.
+var colours = map[string]string{
+	"established": green, "installed": green, "manual": green,
+	"connecting": yellow, "rekeying": yellow, "closing": yellow, "negotiating": yellow, "waiting": yellow,
+	"down": red,
+}
+
+// row is one line of the status.
+type row struct{ name, state, details string }
+
+// render is the status for people: a line for each peer and child, aligned, then the counters that are not zero.
+func render(st *control.Status, counters, colour bool) string {
+	var rows []row
+	for i := range st.Peers {
+		p := &st.Peers[i]
+		rows = append(rows, row{clean(p.Name), clean(p.State), clean(peerDetails(p))})
+		for j := range p.Children {
+			c := &p.Children[j]
+			rows = append(rows, row{"  " + clean(c.Name), clean(c.State), clean(childDetails(c))})
+		}
+	}
+	var b strings.Builder
+	writeRows(&b, rows, colour)
+	if len(rows) == 0 {
+		b.WriteString("no peers are configured\n")
+	}
+	if line := nonZero(st.Counters); counters && line != "" {
+		fmt.Fprintf(&b, "\ncounters: %s\n", clean(line))
+	}
+	return b.String()
+}
+
+func writeRows(b *strings.Builder, rows []row, colour bool) {
+	nameWidth, stateWidth := 0, 0
+	for _, r := range rows {
+		nameWidth, stateWidth = max(nameWidth, utf8.RuneCountInString(r.name)), max(stateWidth, utf8.RuneCountInString(r.state))
+	}
+	for _, r := range rows {
+		state := r.state + pad(r.state, stateWidth)
+		if c := colours[r.state]; colour && c != "" {
+			state = c + r.state + plain + pad(r.state, stateWidth)
+		}
+		b.WriteString(strings.TrimRight(r.name+pad(r.name, nameWidth)+"  "+state+"  "+r.details, " ") + "\n")
+	}
+}
+
+func pad(s string, width int) string {
+	return strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
+}
+
+// peerDetails is all that is known of a peer, and what is wrong with it.
+func peerDetails(p *control.Peer) string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	who := p.RemoteID
+	switch {
+	case p.Local != "" && p.Remote != "":
+		who = fmt.Sprintf("%s <-> %s (%s)", p.Local, p.Remote, p.RemoteID)
+	case p.Remote != "":
+		who = fmt.Sprintf("%s (%s)", p.Remote, p.RemoteID)
+	}
+	add("%s", strings.TrimSuffix(who, " ()"))
+	if p.Proposal != "" {
+		add("%s", p.Proposal)
+	}
+	if p.NAT != "none" && p.NAT != "" {
+		add("NAT: %s", p.NAT)
+	}
+	if p.Established != nil {
+		add("up %s", span(p.Established))
+	}
+	if p.RekeyIn != nil {
+		add("rekey in %s", span(p.RekeyIn))
+	}
+	return join(parts, p.Reason)
+}
+
+func childDetails(c *control.Child) string {
+	parts := []string{strings.Join(c.LocalTS, " ") + " <-> " + strings.Join(c.RemoteTS, " ")}
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	if c.SPIIn != "" || c.SPIOut != "" {
+		add("%s in %s out %s", c.Encap, orNone(c.SPIIn), orNone(c.SPIOut))
+		add("%s", c.Proposal)
+		add("mtu %d", c.MTU)
+		add("received %s, sent %s", traffic(c.BytesIn, c.PacketsIn, c.LastIn), traffic(c.BytesOut, c.PacketsOut, c.LastOut))
+	}
+	if c.RekeyIn != nil {
+		add("rekey in %s", span(c.RekeyIn))
+	}
+	if c.Rekeys > 0 {
+		add("rekeyed %d times", c.Rekeys)
+	}
+	if drops := nonZero(c.Drops); drops != "" {
+		add("dropped: %s", drops)
+	}
+	return join(parts, c.Reason)
+}
+
+func join(parts []string, reason string) string {
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+	text := strings.Join(parts, ", ")
+	if reason != "" && text != "" {
+		return text + ": " + reason
+	}
+	return text + reason
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func traffic(octets, packets uint64, last *float64) string {
+	text := fmt.Sprintf("%s in %d packets", amount(octets), packets)
+	if last != nil {
+		text += fmt.Sprintf(" (%s ago)", span(last))
+	}
+	return text
+}
+
+// amount is a number of octets, such as 1.5 MB.
+func amount(n uint64) string {
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n), ""
+	for _, unit = range []string{"kB", "MB", "GB", "TB", "PB", "EB"} {
+		if value /= 1000; value < 999.95 {
+			break
+		}
+	}
+	return fmt.Sprintf("%.1f %s", value, unit)
+}
+
+// span is a duration with its two largest units.
+func span(seconds *float64) string {
+	d := time.Duration(max(0, *seconds) * float64(time.Second)).Round(time.Second)
+	days, hours, minutes := int(d.Hours())/24, int(d.Hours())%24, int(d.Minutes())%60
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%dd%dh", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%dh%dm", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%dm%ds", minutes, int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%ds", int(d.Seconds()))
+}
+
+// nonZero is the counters that are not zero, by name.
+func nonZero(counters map[string]uint64) string {
+	var parts []string
+	for name, n := range counters {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", name, n))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// clean escapes what could steer a terminal: texts may hold what peers sent.
+func clean(s string) string {
+	if !strings.ContainsFunc(s, unprintable) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unprintable(r) {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func unprintable(r rune) bool { return !strconv.IsPrint(r) }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"culvert/internal/control"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func secs(s float64) *float64 { return &s }
+
+func statusExample() *control.Status {
+	return &control.Status{Version: 1, Uptime: 12.3, Counters: map[string]uint64{"ike_malformed": 2, "esp_unknown_spi": 0, "esp_icv": 1},
+		Peers: []control.Peer{
+			{Name: "right", State: "established", Remote: "192.0.2.2:500", Local: "192.0.2.1:500", RemoteID: "right.example.com",
+				Proposal: "aes256gcm16-prfsha384-x25519", NAT: "remote", Established: secs(3700), RekeyIn: secs(28000), Children: []control.Child{
+					{Name: "lan", State: "installed", Encap: "udp", SPIIn: "c0ffee01", SPIOut: "deadbeef", Proposal: "aes128gcm16-esn",
+						LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.2.0.0/16", "10.3.0.7/32 tcp/443"}, MTU: 1446, BytesIn: 1234567, PacketsIn: 1000,
+						BytesOut: 12, PacketsOut: 1, LastIn: secs(0.2), LastOut: secs(75), RekeyIn: secs(3200), Rekeys: 2, Drops: map[string]uint64{"replay": 7, "icv": 0}},
+					{Name: "mgmt", State: "waiting", LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.9.0.0/24"}, Reason: "waits for traffic"},
+				}},
+			{Name: "headquarters", State: "down", Remote: "hq.example.com", RemoteID: "hq.example.com", NAT: "none", Reason: "hq.example.com cannot be resolved: no such host; it is asked for again",
+				Children: []control.Child{{Name: "child1", State: "down", LocalTS: []string{"::/0"}, RemoteTS: []string{"2001:db8::/32"}}}},
+			{Name: "evil", State: "connecting", RemoteID: "*.example.com", NAT: "none", Reason: "they said \x1b[2J\nright  established"},
+			{Name: "bench", State: "manual", Remote: "192.0.2.9", NAT: "none",
+				Children: []control.Child{{Name: "in", State: "installed", Encap: "esp", SPIIn: "00001001", Proposal: "aes128gcm16", MTU: 1446,
+					LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.8.0.0/16"}}}},
+		}}
+}
+
+func TestRender(t *testing.T) {
+	for name, colour := range map[string]bool{"testdata/status.txt": false, "testdata/status-colour.txt": true} {
+		got := render(statusExample(), true, colour)
+		if *update {
+			if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+		}
+		if !colour && strings.Contains(got, "\x1b") {
+			t.Error("plain output has escapes")
+		}
+	}
+	if got := render(&control.Status{}, true, false); got != "no peers are configured\n" {
+		t.Errorf("no peers: got %q", got)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 999949: "999.9 kB", 999950: "1.0 MB", 1234567: "1.2 MB", 5e9: "5.0 GB", 18446744073709551615: "18.4 EB"} {
+		if got := amount(n); got != want {
+			t.Errorf("amount(%d): got %s, want %s", n, got, want)
+		}
+	}
+	for s, want := range map[float64]string{-1: "0s", 0.4: "0s", 59.6: "1m0s", 61: "1m1s", 3599.9: "1h0m", 3700: "1h1m", 90000: "1d1h"} {
+		if got := span(&s); got != want {
+			t.Errorf("span(%v): got %s, want %s", s, got, want)
+		}
+	}
+}

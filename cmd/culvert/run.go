@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"culvert/internal/daemon"
+)
+
+// run is the daemon. SIGHUP reloads; SIGTERM and SIGINT end it in good order, a second one at once.
+func run(c *call) error {
+	path := c.config()
+	if _, err := c.parse(0, 0); err != nil {
+		return err
+	}
+	if *path == "" {
+		return &usageError{"which file? write --config FILE"}
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	hup, end := make(chan os.Signal, 1), make(chan os.Signal, 2)
+	signal.Notify(hup, syscall.SIGHUP)
+	signal.Notify(end, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(hup)
+	defer signal.Stop(end)
+	go func() {
+		select {
+		case <-end:
+			cancel()
+		case <-ctx.Done():
+			return
+		}
+		<-end
+		fmt.Fprintln(c.stderr, "culvert run: a second signal: ended at once")
+		os.Exit(exitFailed)
+	}()
+	return daemon.Run(ctx, daemon.Options{Config: *path, Version: versionText(), Stderr: c.stderr, Reload: hup})
+}
+
+// interruptible is a context that an interrupt from the keyboard ends.
+func interruptible(parent context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+}

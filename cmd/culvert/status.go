@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"culvert/internal/control"
+)
+
+// redraw is how often --watch looks.
+const redraw = time.Second
+
+// status prints every peer and child, once or until it is interrupted.
+func status(c *call) error {
+	client := c.control()
+	asJSON := c.flags.Bool("json", false, "print JSON: docs/control.md describes it")
+	watch := c.flags.Bool("watch", false, "redraw every second until interrupted")
+	args, err := c.parse(0, 1)
+	if err != nil {
+		return err
+	}
+	v := view{client: client(), out: c.stdout, json: *asJSON, terminal: isTerminal(c.stdout)}
+	v.colour = v.terminal && os.Getenv("NO_COLOR") == ""
+	if len(args) == 1 {
+		v.peer = args[0]
+	}
+	ctx, stop := interruptible(c.ctx)
+	defer stop()
+	if !*watch {
+		return v.print(ctx, false)
+	}
+	return v.watch(ctx)
+}
+
+// view is how the status is to be shown.
+type view struct {
+	client   *control.Client
+	peer     string
+	out      io.Writer
+	json     bool
+	terminal bool
+	colour   bool
+}
+
+// watch prints again and again. Being interrupted is its ordinary end.
+func (v *view) watch(ctx context.Context) error {
+	tick := time.NewTicker(redraw)
+	defer tick.Stop()
+	for {
+		if err := v.print(ctx, true); err != nil {
+			if errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+const clearScreen = "\x1b[H\x1b[2J\x1b[3J"
+
+func (v *view) print(ctx context.Context, again bool) error {
+	st, err := v.client.Status(ctx, v.peer)
+	if err != nil {
+		return err
+	}
+	if v.json {
+		return v.printJSON(st, again)
+	}
+	text := render(st, v.peer == "", v.colour)
+	switch {
+	case again && v.terminal:
+		text = clearScreen + text
+	case again:
+		text += "\n"
+	}
+	_, err = io.WriteString(v.out, text)
+	return err
+}
+
+// printJSON prints indented JSON once, or one line each time.
+func (v *view) printJSON(st *control.Status, line bool) error {
+	data, err := json.MarshalIndent(st, "", "  ")
+	if line {
+		data, err = json.Marshal(st)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(v.out, "%s\n", data)
+	return err
+}
+
+// isTerminal says whether people look at w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,150 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"culvert/ike"
+	"culvert/ike/driver"
+	"culvert/internal/config"
+	"culvert/internal/control"
+)
+
+// stopping turns the driver's end into an answer of the API.
+func stopping(err error) error {
+	if errors.Is(err, driver.ErrStopped) {
+		return &control.Error{Code: http.StatusServiceUnavailable, Text: "the daemon is stopping"}
+	}
+	return err
+}
+
+// Act brings a peer or child up or down, or rekeys it, and waits for the outcome.
+func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (string, error) {
+	p := peerNamed(d.config(), t.Peer)
+	if p == nil {
+		return "", control.NoPeer(t.Peer)
+	}
+	if err := actable(p, a, t.Child); err != nil {
+		return "", err
+	}
+	if a == control.Up {
+		if err := d.findPeer(ctx, p); err != nil {
+			return "", failed(err)
+		}
+	}
+	if err := d.ike.Do(ctx, command(a, t)); err != nil {
+		return "", failed(err)
+	}
+	what := t.Peer
+	if t.Child != "" {
+		what += "/" + t.Child
+	}
+	return what + map[control.Action]string{control.Up: " is up", control.Down: " is down", control.Rekey: " is rekeyed"}[a], nil
+}
+
+// actable says why nothing can be done to a peer or child.
+func actable(p *config.Peer, a control.Action, child string) error {
+	switch {
+	case child == "" && len(p.Children) > 0, child != "" && childNamed(p, child) != nil:
+		return nil
+	case child != "" && manualNamed(p, child) == nil:
+		return &control.Error{Code: http.StatusNotFound, Text: fmt.Sprintf("peer %q has no child %q", p.Name, child)}
+	}
+	return &control.Error{Code: http.StatusConflict, Text: fmt.Sprintf("manual keys are in force for as long as they are configured: there is nothing to %s", a)}
+}
+
+func command(a control.Action, t control.Target) ike.Input {
+	switch a {
+	case control.Up:
+		return ike.Connect{Peer: t.Peer, Child: t.Child}
+	case control.Down:
+		return ike.Disconnect{Peer: t.Peer, Child: t.Child}
+	}
+	return ike.Rekey{Peer: t.Peer, Child: t.Child}
+}
+
+// findPeer waits until a peer's name was looked up, if that was not yet. A peer that we do not find may have found us.
+func (d *Daemon) findPeer(ctx context.Context, p *config.Peer) error {
+	known := func() lookup {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.found[p.Name]
+	}
+	if p.RemoteName == "" || len(known().addrs) > 0 {
+		return nil
+	}
+	select {
+	case <-d.resolver.want(p.Name, p.RemoteName):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// failed is the answer to what was tried and failed.
+func failed(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if errors.Is(err, driver.ErrStopped) {
+		return stopping(err)
+	}
+	return &control.Error{Code: http.StatusConflict, Text: err.Error()}
+}
+
+// Explain is the last failure of a peer at length, and its last events.
+func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
+	p := peerNamed(d.config(), name)
+	if p == nil {
+		return nil, control.NoPeer(name)
+	}
+	peers, _, err := d.ike.Status(ctx)
+	if err != nil {
+		return nil, stopping(err)
+	}
+	var s *ike.PeerStatus
+	for i := range peers {
+		if peers[i].Name == name {
+			s = &peers[i]
+		}
+	}
+	return d.explain(p, s), nil
+}
+
+func (d *Daemon) explain(p *config.Peer, s *ike.PeerStatus) []string {
+	st := d.peer(d.now(), p, s)
+	lines := []string{because(p.Name, st.State, st.Reason)}
+	for _, c := range st.Children {
+		lines = append(lines, because(p.Name+"/"+c.Name, c.State, c.Reason))
+	}
+	if s != nil && len(s.Explain) > 0 {
+		lines = append(lines, "", "the last failure:")
+		for _, line := range s.Explain {
+			lines = append(lines, "  "+line)
+		}
+	}
+	if events := d.ike.History(p.Name); len(events) > 0 {
+		lines = append(lines, "", "the last events:")
+		for _, e := range events {
+			lines = append(lines, "  "+eventLine(e))
+		}
+	}
+	return lines
+}
+
+func because(what, state, reason string) string {
+	if reason == "" {
+		return fmt.Sprintf("%s is %s", what, state)
+	}
+	return fmt.Sprintf("%s is %s: %s", what, state, reason)
+}
+
+func eventLine(e driver.Event) string {
+	what := e.Event
+	if e.Child != "" {
+		what = e.Child + " " + what
+	}
+	return fmt.Sprintf("%s %s: %s", e.At.Local().Format("2006-01-02 15:04:05"), what, e.Text)
+}

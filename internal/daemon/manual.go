@@ -1,0 +1,103 @@
+package daemon
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"reflect"
+
+	"culvert/esp"
+	"culvert/ike"
+	"culvert/internal/config"
+)
+
+// firstManualID is above every Child SA ID that IKE gives: no policy has SAs of both.
+const firstManualID = esp.ChildID(1) << 62
+
+// manualSA is a manual child that is installed, or the reason why not.
+type manualSA struct {
+	id     esp.ChildID // 0: not installed
+	sa     esp.ChildSA // without ID
+	reason string
+}
+
+// setManual installs, replaces and removes manual children until they are as configured. d.applying is held.
+func (d *Daemon) setManual(c *config.Config) {
+	d.mu.Lock()
+	old := d.manual
+	d.mu.Unlock()
+	next := map[esp.Policy]manualSA{}
+	for i := range c.Peers {
+		for j := range c.Peers[i].Manual {
+			m := d.manualFor(c, &c.Peers[i], &c.Peers[i].Manual[j])
+			if was := old[m.sa.Policy]; was.id != 0 && reflect.DeepEqual(was.sa, m.sa) {
+				m = was
+			}
+			next[m.sa.Policy] = m
+		}
+	}
+	for policy, was := range old { // first, for a new one may have the SPI of an old one
+		if was.id != 0 && next[policy].id != was.id {
+			d.plane.RemoveSA(was.id)
+			d.log.Info("manual SA removed", "event", "child-down", "peer", policy.Peer, "child", policy.Child)
+		}
+	}
+	for policy, m := range next {
+		if m.id == 0 && m.reason == "" {
+			next[policy] = d.installManual(m)
+		}
+	}
+	d.mu.Lock()
+	d.manual = next
+	d.mu.Unlock()
+}
+
+func (d *Daemon) installManual(m manualSA) manualSA {
+	log := d.log.With("peer", m.sa.Policy.Peer, "child", m.sa.Policy.Child)
+	d.lastID = max(d.lastID+1, firstManualID)
+	sa := m.sa
+	sa.ID = d.lastID
+	var start [8]byte
+	_, _ = rand.Read(start[:]) // never fails (crypto/rand)
+	sa.IVStart = binary.BigEndian.Uint64(start[:])
+	if err := d.plane.InstallInbound(sa); err != nil {
+		m.reason = err.Error()
+		log.Error("manual SA not installed", "event", "child-failed", "error", err)
+		return m
+	}
+	m.id = sa.ID
+	d.plane.ActivateOutbound(m.id)
+	log.Info("manual SA installed", "event", "child-up")
+	return m
+}
+
+// manualFor is what a manual child is to be, or why it cannot be yet.
+func (d *Daemon) manualFor(c *config.Config, p *config.Peer, m *config.Manual) manualSA {
+	d.mu.Lock()
+	l := d.found[p.Name]
+	addrs := remotes(c, p, d.found)
+	d.mu.Unlock()
+	if len(addrs) == 0 {
+		reason := p.RemoteName + " is being looked up"
+		if l.err != nil {
+			reason = l.err.Error()
+		}
+		return manualSA{reason: reason, sa: esp.ChildSA{Policy: esp.Policy{Peer: p.Name, Child: m.Name}}}
+	}
+	local := p.Local
+	if !local.IsValid() {
+		// Without a route to the peer yet the system chooses with each packet.
+		local, _ = d.net.LocalAddr(addrs[0])
+	}
+	ep := esp.Endpoint{Encap: p.Encap == ike.EncapAlways || p.Encap == ike.EncapAuto && !d.net.RawESP(), Local: netip.AddrPortFrom(local, 0), Remote: netip.AddrPortFrom(addrs[0], 0)}
+	if ep.Encap {
+		const natPort = 4500 // RFC 3948: the peer's
+		ep.Local, ep.Remote = netip.AddrPortFrom(local, c.Daemon.NATPort), netip.AddrPortFrom(addrs[0], natPort)
+	}
+	return manualSA{sa: esp.ChildSA{
+		Policy: esp.Policy{Peer: p.Name, Child: m.Name},
+		SPIIn:  m.SPIIn, SPIOut: m.SPIOut, KeyIn: m.KeyIn, KeyOut: m.KeyOut,
+		Cipher: m.Cipher, ESN: m.ESN, ReplayWindow: m.ReplayWindow, Endpoint: ep,
+		LocalTS: m.Local, RemoteTS: m.Remote,
+	}}
+}

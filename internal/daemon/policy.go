@@ -1,0 +1,230 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"culvert/dataplane"
+	"culvert/esp"
+	"culvert/ike"
+	"culvert/internal/config"
+	"culvert/selector"
+	"culvert/tun"
+)
+
+// enginePeers are the peers that speak IKE, with the addresses that their names stand for. A name that is not resolved yet is a peer without an address: it
+// can call us, and is called as soon as there is one. Where the system has no protocol 50, "auto" is "always".
+func enginePeers(c *config.Config, found map[string]lookup, rawESP bool) []ike.Peer {
+	var out []ike.Peer
+	for i := range c.Peers {
+		p := &c.Peers[i]
+		if len(p.Children) == 0 {
+			continue
+		}
+		e := p.Peer
+		e.Remote = remotes(c, p, found)
+		if e.Encap == ike.EncapAuto && !rawESP {
+			e.Encap = ike.EncapAlways
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// remotes are a peer's addresses, as far as they are known and can be reached from ours.
+func remotes(c *config.Config, p *config.Peer, found map[string]lookup) []netip.Addr {
+	l, ok := found[p.Name]
+	if p.RemoteName == "" || !ok || l.name != p.RemoteName {
+		return p.Remote
+	}
+	return usable(c, p, l.addrs)
+}
+
+// usable leaves out the addresses of a family that we cannot send from.
+func usable(c *config.Config, p *config.Peer, addrs []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool {
+		if p.Local.IsValid() {
+			return p.Local.BitLen() != a.BitLen()
+		}
+		return !slices.ContainsFunc(c.Daemon.Listen, func(l netip.Addr) bool { return l.BitLen() == a.BitLen() })
+	})
+}
+
+// each calls f for every child of every peer, IKE's and manual, in the order of the files.
+func each(c *config.Config, f func(p *config.Peer, name string, local, remote []selector.Selector)) {
+	for i := range c.Peers {
+		p := &c.Peers[i]
+		for _, name := range p.Order {
+			if ch := childNamed(p, name); ch != nil {
+				f(p, name, ch.Local, ch.Remote)
+			}
+			if m := manualNamed(p, name); m != nil {
+				f(p, name, m.Local, m.Remote)
+			}
+		}
+	}
+}
+
+func childNamed(p *config.Peer, name string) *ike.Child {
+	if i := slices.IndexFunc(p.Children, func(c ike.Child) bool { return c.Name == name }); i >= 0 {
+		return &p.Children[i]
+	}
+	return nil
+}
+
+func manualNamed(p *config.Peer, name string) *config.Manual {
+	if i := slices.IndexFunc(p.Manual, func(m config.Manual) bool { return m.Name == name }); i >= 0 {
+		return &p.Manual[i]
+	}
+	return nil
+}
+
+func peerNamed(c *config.Config, name string) *config.Peer {
+	if i := slices.IndexFunc(c.Peers, func(p config.Peer) bool { return p.Name == name }); i >= 0 {
+		return &c.Peers[i]
+	}
+	return nil
+}
+
+// policies is the SPD.
+func policies(c *config.Config) []dataplane.PolicyConfig {
+	var out []dataplane.PolicyConfig
+	each(c, func(p *config.Peer, name string, local, remote []selector.Selector) {
+		out = append(out, dataplane.PolicyConfig{Policy: esp.Policy{Peer: p.Name, Child: name}, Local: local, Remote: remote})
+	})
+	return out
+}
+
+// routesOf are the remote networks, each with the local ones that speak with it.
+func routesOf(c *config.Config) []tun.Net {
+	var out []tun.Net
+	index := map[netip.Prefix]int{}
+	each(c, func(_ *config.Peer, _ string, local, remote []selector.Selector) {
+		for _, r := range remote {
+			for _, prefix := range r.Prefixes() {
+				i, ok := index[prefix]
+				if !ok {
+					i = len(out)
+					index[prefix] = i
+					out = append(out, tun.Net{Remote: prefix})
+				}
+				out[i].Local = addPrefixes(out[i].Local, local, r.Is6())
+			}
+		}
+	})
+	return out
+}
+
+func addPrefixes(list []netip.Prefix, sels []selector.Selector, v6 bool) []netip.Prefix {
+	for _, s := range sels {
+		if s.Is6() != v6 {
+			continue
+		}
+		for _, p := range s.Prefixes() {
+			if !slices.Contains(list, p) {
+				list = append(list, p)
+			}
+		}
+	}
+	return list
+}
+
+// checkEncap refuses peers that the sockets which are open cannot reach.
+func (d *Daemon) checkEncap(c *config.Config) error {
+	for i := range c.Peers {
+		if c.Peers[i].Encap == ike.EncapNever && !d.net.RawESP() {
+			return fmt.Errorf("peer %q has encap = \"never\", but IP protocol 50 is not open here: where the system has it, start the daemon again, else write encap = \"always\"", c.Peers[i].Name)
+		}
+	}
+	return nil
+}
+
+// apply makes a configuration the one in force: what is protected and routed first, so that nothing of a new peer can leave in the clear, then the peers.
+// d.applying is held.
+func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
+	if err := d.checkEncap(c); err != nil {
+		return err
+	}
+	if err := d.plane.SetPolicies(policies(c)); err != nil {
+		return err
+	}
+	if err := d.routes.Set(routesOf(c)); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.cfg = c
+	for name, l := range d.found {
+		if p := peerNamed(c, name); p == nil || p.RemoteName != l.name {
+			delete(d.found, name)
+		}
+	}
+	d.mu.Unlock()
+	d.resolver.forget(func(peer, name string) bool {
+		p := peerNamed(c, peer)
+		return p != nil && p.RemoteName == name
+	})
+	for i := range c.Peers {
+		d.lookUp(&c.Peers[i], false)
+	}
+	d.setManual(c)
+	return d.ike.SetPeers(ctx, d.enginePeers())
+}
+
+func (d *Daemon) enginePeers() []ike.Peer {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return enginePeers(d.cfg, d.found, d.net.RawESP())
+}
+
+// lookUp has a peer's name looked up if it was not yet, or, with again, anyhow.
+func (d *Daemon) lookUp(p *config.Peer, again bool) <-chan struct{} {
+	d.mu.Lock()
+	_, known := d.found[p.Name]
+	d.mu.Unlock()
+	if p.RemoteName == "" || known && !again {
+		return nil
+	}
+	return d.resolver.want(p.Name, p.RemoteName)
+}
+
+// resolveAgain is the engine's wish: no address of the peer answered. It does not block.
+func (d *Daemon) resolveAgain(peer string) {
+	if p := peerNamed(d.config(), peer); p != nil {
+		d.lookUp(p, true)
+	}
+}
+
+// resolved takes what a name stands for into force, if that is news.
+func (d *Daemon) resolved(peer string, l lookup) {
+	d.applying.Lock()
+	defer d.applying.Unlock()
+	d.mu.Lock()
+	c := d.cfg
+	p := peerNamed(c, peer)
+	if p == nil || p.RemoteName != l.name {
+		d.mu.Unlock()
+		return
+	}
+	old := d.found[peer]
+	if l.err != nil {
+		l.addrs = old.addrs // better than none
+	}
+	d.found[peer] = l
+	d.mu.Unlock()
+	if l.err != nil {
+		d.log.Warn("name not resolved", "event", "resolve-failed", "peer", peer, "name", l.name, "error", l.err)
+		return
+	}
+	if slices.Equal(usable(c, p, old.addrs), usable(c, p, l.addrs)) {
+		return
+	}
+	d.log.Info("name resolved", "event", "resolved", "peer", peer, "name", l.name, "addresses", l.addrs)
+	d.setManual(c)
+	ctx, cancel := context.WithTimeout(d.resolver.ctx, lookupTimeout)
+	defer cancel()
+	if err := d.ike.SetPeers(ctx, d.enginePeers()); err != nil {
+		d.log.Warn("new address not taken into force", "event", "resolve-failed", "peer", peer, "error", err)
+	}
+}

@@ -1,0 +1,139 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"culvert/ike"
+	"culvert/internal/config"
+	"culvert/internal/control"
+)
+
+// Reload reads the files again. What is wrong with them changes nothing; otherwise what differs is said, logged and applied, peer by peer.
+func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
+	d.applying.Lock()
+	defer d.applying.Unlock()
+	next, err := config.Load(d.opts.Config)
+	if err != nil {
+		return nil, d.refused(err)
+	}
+	before := d.config()
+	out := &control.Changes{Changes: changes(before, next), Warnings: []string{}}
+	for _, w := range next.Warnings {
+		out.Warnings = append(out.Warnings, w.Error())
+	}
+	for _, line := range out.Changes {
+		d.log.Info("reload: "+line, "event", "reload")
+	}
+	d.level.Set(next.Daemon.Log)
+	if err := d.apply(ctx, next); err != nil {
+		d.log.Error("reload: not applied in full", "event", "reload-failed", "error", err)
+		return nil, stopping(err)
+	}
+	d.log.Info("configuration reloaded", "event", "reloaded", "changes", len(out.Changes))
+	return out, nil
+}
+
+// refused logs and answers that a configuration is wrong.
+func (d *Daemon) refused(err error) error {
+	e := &control.Error{Code: http.StatusUnprocessableEntity, Text: "the configuration is refused, the old one stays in force"}
+	var errs config.Errors
+	if errors.As(err, &errs) {
+		for _, one := range errs {
+			e.Errors = append(e.Errors, one.Error())
+			d.log.Error("reload: "+one.Error(), "event", "reload-failed")
+		}
+	}
+	d.log.Error(e.Text, "event", "reload-failed")
+	return e
+}
+
+// changes says what a new configuration does to each peer, and which of its keys have no effect before a restart.
+func changes(before, next *config.Config) []string {
+	out := []string{}
+	for i := range before.Peers {
+		if p := &before.Peers[i]; peerNamed(next, p.Name) == nil {
+			out = append(out, fmt.Sprintf("peer %q is removed: its SAs are deleted", p.Name))
+		}
+	}
+	for i := range next.Peers {
+		p := &next.Peers[i]
+		old := peerNamed(before, p.Name)
+		if old == nil {
+			out = append(out, fmt.Sprintf("peer %q is added", p.Name))
+			continue
+		}
+		if line := peerChange(old, p); line != "" {
+			out = append(out, line)
+		}
+	}
+	if keys := restartKeys(&before.Daemon, &next.Daemon); len(keys) > 0 {
+		out = append(out, fmt.Sprintf("[daemon] %s: takes effect when the daemon is started again", strings.Join(keys, ", ")))
+	}
+	if before.Daemon.Log != next.Daemon.Log {
+		out = append(out, fmt.Sprintf("[daemon] log is %s now", strings.ToLower(next.Daemon.Log.String())))
+	}
+	return out
+}
+
+// peerChange says what changes for a peer, or "" if nothing does. What IKE negotiated is closed and negotiated again when anything of it changes.
+func peerChange(old, p *config.Peer) string {
+	var keys []string
+	note := func(name string, a, b any) {
+		if !reflect.DeepEqual(a, b) {
+			keys = append(keys, name)
+		}
+	}
+	note("remote", []any{old.Remote, old.RemoteName}, []any{p.Remote, p.RemoteName})
+	note("local", old.Local, p.Local)
+	note("identities", []ike.Identity{old.LocalID, old.RemoteID}, []ike.Identity{p.LocalID, p.RemoteID})
+	note("secret", old.PSK, p.PSK)
+	note("ike_proposals", old.Proposals, p.Proposals)
+	note("ike_lifetime", old.Lifetime, p.Lifetime)
+	note("encap", old.Encap, p.Encap)
+	note("dpd", []any{old.DPD, old.DPDAction}, []any{p.DPD, p.DPDAction})
+	note("fragment", old.Fragment, p.Fragment)
+	for _, name := range childNames(old, p) {
+		note("child "+name, []any{childNamed(old, name), manualNamed(old, name)}, []any{childNamed(p, name), manualNamed(p, name)})
+	}
+	if len(keys) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("peer %q changes (%s): its SAs are closed and come up anew", p.Name, strings.Join(keys, ", "))
+}
+
+// childNames are the names of the children of either.
+func childNames(old, p *config.Peer) []string {
+	names := slices.Clone(old.Order)
+	for _, name := range p.Order {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// restartKeys are the keys of [daemon] that changed and are read at the start alone.
+func restartKeys(a, b *config.Daemon) []string {
+	var keys []string
+	note := func(name string, same bool) {
+		if !same {
+			keys = append(keys, name)
+		}
+	}
+	note("tun", a.TUN == b.TUN)
+	note("control", a.Control == b.Control)
+	note("listen", slices.Equal(a.Listen, b.Listen))
+	note("ike_port", a.IKEPort == b.IKEPort)
+	note("nat_port", a.NATPort == b.NATPort)
+	note("workers", a.Workers == b.Workers)
+	note("mtu", a.MTU == b.MTU)
+	note("log_format", a.JSONLog == b.JSONLog)
+	note("metrics", a.Metrics == b.Metrics)
+	return keys
+}

@@ -1,0 +1,168 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Bounds on looking names up.
+const (
+	lookupTimeout  = 10 * time.Second
+	maxLookups     = 8 // at a time
+	firstLookupGap = 2 * time.Second
+	lastLookupGap  = time.Minute
+)
+
+// lookup is what is known of a peer's DNS name.
+type lookup struct {
+	name  string
+	addrs []netip.Addr // of the last lookup that succeeded
+	err   error        // of the last one, if it failed
+}
+
+// resolver looks DNS names up, beside everything else: nobody waits for it. A name that is not found is asked for again after a growing pause.
+type resolver struct {
+	ask  func(ctx context.Context, name string) ([]netip.Addr, error)
+	tell func(peer string, l lookup) // called by a goroutine of the resolver
+
+	slots chan struct{}
+	wg    sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	ctx    context.Context
+	cancel context.CancelFunc
+	busy   map[string]*query // by peer
+}
+
+// query is a name that is being looked up, until it is found or no longer wanted.
+type query struct {
+	name   string
+	cancel context.CancelFunc
+	done   chan struct{} // closed after the first answer was told
+}
+
+func newResolver(ask func(context.Context, string) ([]netip.Addr, error), tell func(string, lookup)) *resolver {
+	r := &resolver{ask: ask, tell: tell, slots: make(chan struct{}, maxLookups), busy: map[string]*query{}}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+// want has a peer's name looked up, unless that is under way, and returns a channel that is closed when there is a first answer.
+func (r *resolver) want(peer, name string) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if q := r.busy[peer]; q != nil {
+		if q.name == name {
+			return q.done
+		}
+		q.cancel()
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	q := &query{name: name, cancel: cancel, done: make(chan struct{})}
+	if r.closed {
+		cancel()
+		close(q.done)
+		return q.done
+	}
+	r.busy[peer] = q
+	r.wg.Go(func() { r.run(ctx, peer, q) })
+	return q.done
+}
+
+// forget ends the lookups of peers that are not wanted any more.
+func (r *resolver) forget(wanted func(peer, name string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for peer, q := range r.busy {
+		if !wanted(peer, q.name) {
+			q.cancel()
+		}
+	}
+}
+
+// close ends everything and waits for it.
+func (r *resolver) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	r.wg.Wait()
+}
+
+func (r *resolver) run(ctx context.Context, peer string, q *query) {
+	var told sync.Once
+	answered := func() { told.Do(func() { close(q.done) }) }
+	defer answered()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.busy[peer] == q {
+			delete(r.busy, peer)
+		}
+	}()
+	for gap := firstLookupGap; ; gap = min(2*gap, lastLookupGap) {
+		addrs, err := r.once(ctx, q.name)
+		if ctx.Err() != nil {
+			return
+		}
+		r.tell(peer, lookup{q.name, addrs, err})
+		answered()
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(gap):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// once looks a name up, within a time and in a number that are bounded.
+func (r *resolver) once(ctx context.Context, name string) ([]netip.Addr, error) {
+	select {
+	case r.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-r.slots }()
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	addrs, err := r.ask(ctx, name)
+	if err == nil && len(addrs) == 0 {
+		err = errors.New("the name has no addresses")
+	}
+	return addrs, err
+}
+
+// maxAddrs bounds how many addresses of a name are tried.
+const maxAddrs = 16
+
+// systemLookup asks the resolver that the system is configured for, in the order of preference of RFC 6724, from sockets that dial makes.
+func systemLookup(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(context.Context, string) ([]netip.Addr, error) {
+	res := &net.Resolver{PreferGo: true, Dial: dial}
+	return func(ctx context.Context, name string) ([]netip.Addr, error) {
+		addrs, err := res.LookupNetIP(ctx, "ip", name)
+		if err != nil {
+			var dns *net.DNSError
+			if errors.As(err, &dns) {
+				err = fmt.Errorf("%s cannot be resolved: %s", name, dns.Err)
+			}
+			return nil, err
+		}
+		var out []netip.Addr
+		for _, a := range addrs {
+			if a = a.Unmap().WithZone(""); !slices.Contains(out, a) && len(out) < maxAddrs {
+				out = append(out, a)
+			}
+		}
+		return out, nil
+	}
+}

@@ -1,0 +1,234 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"culvert/dataplane"
+	"culvert/dataplane/netio"
+	"culvert/esp"
+	"culvert/ike"
+	"culvert/ike/driver"
+	"culvert/ike/suite"
+	"culvert/internal/config"
+	"culvert/internal/control"
+	"culvert/tun"
+)
+
+// Run is the daemon: it starts everything, works until ctx ends or a part of it fails, deletes its SAs (for which the peers have three seconds), and removes
+// what it made: routes, device, sockets. What goes wrong at the start is an error, and leaves nothing behind.
+func Run(ctx context.Context, opts Options) error {
+	cfg, err := config.Load(opts.Config)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	log := newLogger(opts.Stderr, &cfg.Daemon, level)
+	for _, w := range cfg.Warnings {
+		log.Warn(w.Error(), "event", "config-warning")
+	}
+	p, err := openParts(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, net: p.net,
+		cfg: cfg, found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
+	return d.run(ctx, cfg, p)
+}
+
+// parts are what a daemon is made of that must be closed.
+type parts struct {
+	log     *slog.Logger
+	control net.Listener
+	metrics net.Listener
+	device  *tun.Device
+	net     *netio.Net
+	routes  *tun.Router
+	plane   *dataplane.Plane
+	driver  *driver.Driver
+}
+
+// openParts opens everything, or nothing.
+func openParts(cfg *config.Config, log *slog.Logger) (*parts, error) {
+	p := &parts{log: log}
+	if err := p.open(cfg); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// open begins with the control socket: it tells whether another daemon runs.
+func (p *parts) open(cfg *config.Config) (err error) {
+	c := &cfg.Daemon
+	if p.control, err = control.Listen(c.Control); err != nil {
+		return err
+	}
+	if c.Metrics != "" {
+		if p.metrics, err = net.Listen("tcp", c.Metrics); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
+	workers := c.Workers
+	if workers == 0 {
+		workers = runtime.NumCPU()
+	}
+	// Workers keep a processor of Go's scheduler each; everything else needs some, too.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcs))
+	if p.net, err = netio.Open(netio.Config{
+		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: outerMark, RawESP: needsRawESP(cfg), Log: p.log,
+	}); err != nil {
+		return err
+	}
+	if p.device, err = tun.Open(tun.Config{Name: c.TUN, Queues: workers, MTU: c.MTU, Log: p.log}); err != nil {
+		return err
+	}
+	if p.routes, err = tun.NewRouter(tun.RouteConfig{Device: p.device, Mark: outerMark, Table: routeTable, Log: p.log}); err != nil {
+		return err
+	}
+	return p.join(c)
+}
+
+// What keeps the daemon's own packets out of its tunnels: they carry a mark, and the routes into the device are in a table that marked packets do not look at.
+const (
+	outerMark  = 0xc117
+	routeTable = 0xc117
+	spareProcs = 2
+)
+
+// needsRawESP says whether any peer may be sent ESP without UDP.
+func needsRawESP(cfg *config.Config) bool {
+	for i := range cfg.Peers {
+		if cfg.Peers[i].Encap != ike.EncapAlways {
+			return true
+		}
+	}
+	return false
+}
+
+// join makes the packet path and the control plane on what was opened.
+func (p *parts) join(c *config.Daemon) error {
+	plane, err := dataplane.New(dataplane.Config{
+		Queues: p.device.Queues(), Ports: p.net.Ports(), PathMTU: p.net.PathMTU, MTU: c.MTU, SetMTU: p.device.SetMTU, Log: p.log,
+		OnIKE: func(r *netio.Received) { p.driver.Deliver(r.Local, r.Remote, r.Encap, r.Data) },
+	})
+	if err != nil {
+		return err
+	}
+	p.plane = plane
+	return nil
+}
+
+// close closes what is open, the last first. The packet path must have ended.
+func (p *parts) close() {
+	if p.routes != nil {
+		if err := p.routes.Close(); err != nil {
+			p.log.Error("routes not removed", "error", err)
+		}
+	}
+	if p.device != nil {
+		p.device.Close()
+	}
+	if p.net != nil {
+		p.net.Close()
+	}
+	if p.metrics != nil {
+		p.metrics.Close()
+	}
+	if p.control != nil {
+		p.control.Close()
+	}
+}
+
+// run works until the end.
+func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
+	d.resolver = newResolver(systemLookup(netio.Dialer(outerMark).DialContext), d.resolved)
+	engine := ike.New(ike.Config{
+		Rand: rand.Reader, KE: suite.NewKE, SPIs: p.plane, IKEPort: cfg.Daemon.IKEPort, NATPort: cfg.Daemon.NATPort,
+		LocalAddr: func(remote netip.Addr) netip.Addr { a, _ := p.net.LocalAddr(remote); return a },
+	}, time.Now())
+	p.driver = driver.New(driver.Config{Engine: engine, Plane: p.plane, Transport: p.net, Log: d.log, Resolve: d.resolveAgain})
+	d.ike = p.driver
+
+	ended := make(chan error, 4) // a part that ends before its time; one slot for each
+	planeCtx, stopPlane := context.WithCancel(context.Background())
+	defer stopPlane()
+	planeDone, driverDone := make(chan struct{}), make(chan struct{})
+	go func() { defer close(planeDone); ended <- p.plane.Run(planeCtx) }()
+	go func() { defer close(driverDone); ended <- p.driver.Run(context.Background()) }()
+	api := control.NewServer(d, d.log)
+	scrape := metricsServer(d.Status, d.log)
+
+	err := d.begin(ctx, cfg)
+	if err == nil {
+		go func() { ended <- api.Serve(p.control) }()
+		if p.metrics != nil {
+			go func() {
+				if err := scrape.Serve(p.metrics); !errors.Is(err, http.ErrServerClosed) {
+					ended <- err
+				}
+			}()
+		}
+		err = d.wait(ctx, ended)
+	}
+	d.log.Info("ending", "event", "daemon-stop")
+	d.resolver.close()
+	p.driver.Shutdown(context.Background()) // bounded by itself
+	<-driverDone
+	closing, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	api.Close(closing)
+	scrape.Close()
+	stopPlane()
+	<-planeDone
+	return err
+}
+
+// closeGrace is how long answers may take that are on their way to clients at the end.
+const closeGrace = time.Second
+
+// begin takes the first configuration into force.
+func (d *Daemon) begin(ctx context.Context, cfg *config.Config) error {
+	d.applying.Lock()
+	defer d.applying.Unlock()
+	if err := d.apply(ctx, cfg); err != nil {
+		return err
+	}
+	d.log.Info("culvert is running", "event", "daemon-start", "version", d.opts.Version, "peers", len(cfg.Peers), "children", cfg.Children(), "control", cfg.Daemon.Control)
+	return nil
+}
+
+// errEnded is a part of the daemon that ended without an error and without being told to.
+var errEnded = errors.New("internal error: a part of the daemon has ended")
+
+// wait reloads when it is told to, until ctx ends, which is no error, or a part does, which is one.
+func (d *Daemon) wait(ctx context.Context, ended <-chan error) error {
+	reload := d.opts.Reload
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-ended:
+			if err == nil {
+				err = errEnded
+			}
+			return err
+		case _, ok := <-reload:
+			if !ok {
+				reload = nil
+				continue
+			}
+			// Its outcome is in the log.
+			_, _ = d.Reload(ctx)
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"culvert/dataplane"
+	"culvert/esp"
+	"culvert/ike"
+	"culvert/ike/wire"
+	"culvert/internal/config"
+	"culvert/internal/control"
+	"culvert/selector"
+)
+
+// The states' names in status. An unknown value would be a bug of ours, and shows as "".
+var (
+	peerStates = map[ike.PeerState]string{
+		ike.PeerDown: "down", ike.PeerConnecting: "connecting", ike.PeerEstablished: "established", ike.PeerRekeying: "rekeying", ike.PeerClosing: "closing",
+	}
+	childStates = map[ike.ChildState]string{
+		ike.ChildDown: "down", ike.ChildWaiting: "waiting", ike.ChildNegotiating: "negotiating", ike.ChildInstalled: "installed", ike.ChildRekeying: "rekeying",
+	}
+	natNames = map[ike.NATState]string{
+		{}: "none", {Local: true}: "local", {Remote: true}: "remote", {Local: true, Remote: true}: "both",
+	}
+)
+
+// Status is a snapshot of every configured peer and child.
+func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
+	peers, counters, err := d.ike.Status(ctx)
+	if err != nil {
+		return nil, stopping(err)
+	}
+	now := d.now()
+	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Peers: []control.Peer{}, Counters: counters}
+	for _, more := range []map[string]uint64{d.plane.Counters(), d.net.Counters()} {
+		for name, n := range more {
+			st.Counters[name] += n
+		}
+	}
+	byName := map[string]*ike.PeerStatus{}
+	for i := range peers {
+		byName[peers[i].Name] = &peers[i]
+	}
+	c := d.config()
+	for i := range c.Peers {
+		st.Peers = append(st.Peers, d.peer(now, &c.Peers[i], byName[c.Peers[i].Name]))
+	}
+	return st, nil
+}
+
+// peer is one configured peer. s is what IKE knows of it, nil for a peer without IKE, or one that IKE is about to be told of.
+func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus) control.Peer {
+	out := control.Peer{Name: p.Name, State: "down", Remote: configuredRemote(p), RemoteID: p.RemoteID.String(), NAT: "none", Children: []control.Child{}}
+	if p.Local.IsValid() {
+		out.Local = p.Local.String()
+	}
+	if len(p.Children) == 0 {
+		out.State, out.RemoteID = "manual", ""
+	}
+	if s != nil {
+		d.ikePeer(now, p, s, &out)
+	}
+	for _, name := range p.Order {
+		if m := manualNamed(p, name); m != nil {
+			out.Children = append(out.Children, d.manualChild(now, p, m))
+			continue
+		}
+		child := childNamed(p, name)
+		if child == nil {
+			continue
+		}
+		out.Children = append(out.Children, d.child(now, child, childStatus(s, name)))
+	}
+	return out
+}
+
+func configuredRemote(p *config.Peer) string {
+	if len(p.Remote) > 0 {
+		return p.Remote[0].String()
+	}
+	return p.RemoteName
+}
+
+// ikePeer fills in what IKE knows.
+func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *control.Peer) {
+	out.State, out.Proposal, out.NAT, out.Reason = peerStates[s.State], s.Proposal, natNames[s.NAT], s.Reason
+	out.SPIi, out.SPIr = ikeSPI(s.SPIi), ikeSPI(s.SPIr)
+	if s.Remote.IsValid() {
+		out.Remote = s.Remote.String()
+	}
+	if s.Local.Addr().IsValid() {
+		out.Local = s.Local.String()
+	}
+	if s.RemoteID != "" {
+		out.RemoteID = s.RemoteID
+	}
+	if !s.Established.IsZero() {
+		out.Established = ptr(seconds(now.Sub(s.Established)))
+	}
+	out.RekeyIn = until(now, s.RekeyAt)
+	d.mu.Lock()
+	l, looked := d.found[p.Name]
+	d.mu.Unlock()
+	if p.RemoteName == "" || len(l.addrs) > 0 || s.State != ike.PeerDown {
+		return
+	}
+	switch {
+	case !looked:
+		out.Reason = p.RemoteName + " is being looked up"
+	case l.err != nil:
+		out.Reason = l.err.Error() + "; it is asked for again"
+	}
+}
+
+func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
+	if s == nil {
+		return nil
+	}
+	for i := range s.Children {
+		if s.Children[i].Name == name {
+			return &s.Children[i]
+		}
+	}
+	return nil
+}
+
+// child is one of IKE's children; s is nil if IKE is about to be told of it.
+func (d *Daemon) child(now time.Time, c *ike.Child, s *ike.ChildStatus) control.Child {
+	out := control.Child{Name: c.Name, State: "down", Encap: "esp", LocalTS: selectors(c.Local), RemoteTS: selectors(c.Remote), Drops: map[string]uint64{}}
+	if s == nil {
+		return out
+	}
+	out.State, out.Proposal, out.Rekeys, out.Reason = childStates[s.State], s.Proposal, s.Rekeys, s.Reason
+	out.SPIIn, out.SPIOut = espSPI(s.SPIIn), espSPI(s.SPIOut)
+	out.RekeyIn = until(now, s.RekeyAt)
+	if s.Encap {
+		out.Encap = "udp"
+	}
+	if len(s.LocalTS) > 0 {
+		out.LocalTS, out.RemoteTS = selectors(s.LocalTS), selectors(s.RemoteTS)
+	}
+	if st, ok := d.plane.ChildStats(s.ID); ok && s.SPIIn != 0 {
+		addStats(now, st, &out)
+	}
+	return out
+}
+
+// manualChild is a child without IKE.
+func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) control.Child {
+	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote), Drops: map[string]uint64{}}
+	out.SPIIn, out.SPIOut, out.Proposal = espSPI(m.SPIIn), espSPI(m.SPIOut), m.CipherName
+	if m.ESN {
+		out.Proposal += "-esn"
+	}
+	d.mu.Lock()
+	sa := d.manual[esp.Policy{Peer: p.Name, Child: m.Name}]
+	d.mu.Unlock()
+	out.Reason = sa.reason
+	if sa.sa.Endpoint.Encap {
+		out.Encap = "udp"
+	}
+	if st, ok := d.plane.ChildStats(sa.id); ok && sa.id != 0 {
+		out.State = "installed"
+		addStats(now, st, &out)
+	}
+	return out
+}
+
+func addStats(now time.Time, st dataplane.ChildStats, out *control.Child) {
+	out.MTU, out.Drops = st.MTU, st.Drops
+	out.BytesIn, out.BytesOut, out.PacketsIn, out.PacketsOut = st.BytesIn, st.BytesOut, st.PacketsIn, st.PacketsOut
+	out.LastIn, out.LastOut = since(now, st.LastIn), since(now, st.LastOut)
+}
+
+func selectors(list []selector.Selector) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = s.String()
+	}
+	return out
+}
+
+func ikeSPI(spi wire.SPI) string {
+	if spi == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%016x", uint64(spi))
+}
+
+func espSPI(spi uint32) string {
+	if spi == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%08x", spi)
+}
+
+// seconds is d to a millisecond.
+func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }
+
+// since is how long ago t was; nil for never.
+func since(now, t time.Time) *float64 {
+	if t.IsZero() {
+		return nil
+	}
+	return ptr(max(0, seconds(now.Sub(t))))
+}
+
+// until is how long it is to t; nil for never.
+func until(now, t time.Time) *float64 {
+	if t.IsZero() {
+		return nil
+	}
+	return ptr(max(0, seconds(t.Sub(now))))
+}
+
+func ptr(f float64) *float64 { return &f }
