@@ -106,10 +106,16 @@ var hostilePeer = []hostileRow{
 	{"deletes of what is not there", func(a *attack) {
 		a.asPeer(a.right, wire.Informational, &wire.Delete{Protocol: wire.ProtoESP, SPISize: 4, SPIs: [][]byte{{0, 0, 0, 0}, {1, 2, 3, 4}}})
 		a.asPeer(a.right, wire.Informational, &wire.Delete{Protocol: wire.ProtoAH, SPISize: 4, SPIs: [][]byte{{1, 2, 3, 4}}})
-		a.asPeer(a.right, wire.Informational, &wire.Delete{Protocol: 99, SPISize: 200})
-		a.asPeer(a.right, wire.Informational, &wire.Delete{Protocol: wire.ProtoESP, SPISize: 0})
 		a.right.e.count("looked") // answered as usual
 	}, false},
+	{"deletes with odd protocols and sizes", func(a *attack) {
+		for _, d := range []*wire.Delete{{Protocol: 99, SPISize: 200}, {Protocol: wire.ProtoESP}, {Protocol: wire.ProtoESP, SPISize: 8, SPIs: [][]byte{make([]byte, 8)}}, {Protocol: wire.ProtoIKE, SPISize: 8, SPIs: [][]byte{make([]byte, 8)}}} {
+			if !a.alive() {
+				a.again()
+			}
+			a.asPeer(a.right, wire.Informational, d)
+		}
+	}, true},
 	{"notifies of every type and size", func(a *attack) {
 		for kind := wire.NotifyType(0); kind < 60; kind++ {
 			a.asPeer(a.right, wire.Informational, &wire.Notify{Kind: kind, Data: []byte("\x1b[31m%s")}, &wire.Notify{Kind: 16384 + kind, SPI: []byte{1, 2, 3, 4}})

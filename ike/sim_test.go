@@ -265,6 +265,11 @@ func (s *simulation) unrest() string {
 		if n := len(side.e.sas.bySPI); n != 1 {
 			return fmt.Sprintf("%s has %d IKE SAs", side.name, n)
 		}
+		for _, sa := range side.e.sas.bySPI {
+			if sa.win.out != nil {
+				return fmt.Sprintf("%s waits for the answer to %v", side.name, sa.win.out.exchange)
+			}
+		}
 		if n := side.e.sas.halfOpen + len(side.e.jobs.waiting); n != 0 {
 			return fmt.Sprintf("%s has %d half-open IKE SAs and computations", side.name, n)
 		}
