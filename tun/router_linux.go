@@ -19,6 +19,8 @@ const (
 	routeProtocol = 143
 	// defaultTable is the number of the RFC that defines ESP.
 	defaultTable = 4303
+	// mainRule is the priority of the rule that leads to the main table.
+	mainRule = 32766
 	// tableStep is the distance between the table numbers, and priorities, of two daemons in one network namespace.
 	tableStep = 10
 	// maxDaemons bounds the search for free tables.
@@ -45,6 +47,9 @@ type Router struct {
 func NewRouter(cfg RouteConfig) (*Router, error) {
 	if cfg.Mark == 0 {
 		return nil, errors.New("tun: routing needs a firewall mark, or the tunnels' own packets would go into the tunnels")
+	}
+	if cfg.Table < 0 || cfg.Table+ruleEnd >= mainRule {
+		return nil, fmt.Errorf("tun: table %d: its rules must come before the main table's (%d), or its routes take nothing", cfg.Table, mainRule)
 	}
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
