@@ -63,23 +63,22 @@ func (x *authExchange) start(s *ikeSA) {
 	s.ask(wire.IKEAuth, append(ps, x.child.payloads()...))
 }
 
-// ourAuth and theirAuth are the Authentication Data of both sides: each covers its own first message and the other's nonce (RFC 7296, Section 2.15).
-func (s *ikeSA) ourAuth(psk []byte, id *wire.ID) []byte {
-	message, nonce, skp := s.signed(s.initiator)
-	return suite.PSKAuth(s.keys.suite.Prf(), psk, message, nonce, skp, suite.IDBody(id))
-}
+// ourAuth and theirAuthOK make and check the Authentication Data of the two sides.
+func (s *ikeSA) ourAuth(psk []byte, id *wire.ID) []byte { return s.signed(s.initiator, id).PSKAuth(psk) }
 
 func (s *ikeSA) theirAuthOK(psk, data []byte, id *wire.ID) bool {
-	message, nonce, skp := s.signed(!s.initiator)
-	return suite.VerifyPSKAuth(data, s.keys.suite.Prf(), psk, message, nonce, skp, suite.IDBody(id))
+	return s.signed(!s.initiator, id).VerifyPSKAuth(data, psk)
 }
 
-// signed is what one side's AUTH covers.
-func (s *ikeSA) signed(initiator bool) (message, nonce, skp []byte) {
+// signed is what one side's AUTH covers: its own first message and the other's nonce, among others (RFC 7296, Section 2.15).
+func (s *ikeSA) signed(initiator bool, id *wire.ID) *suite.SignedOctets {
+	o := &suite.SignedOctets{PRF: s.keys.suite.Prf(), ID: id}
 	if initiator {
-		return s.setup.request, s.setup.nonces.Nr, s.keys.keys.Pi
+		o.FirstMessage, o.PeerNonce, o.SKp = s.setup.request, s.setup.nonces.Nr, s.keys.keys.Pi
+	} else {
+		o.FirstMessage, o.PeerNonce, o.SKp = s.setup.response, s.setup.nonces.Ni, s.keys.keys.Pr
 	}
-	return s.setup.response, s.setup.nonces.Ni, s.keys.keys.Pr
+	return o
 }
 
 // hasOther says whether another IKE SA with the peer is established, so that INITIAL_CONTACT would be untrue.

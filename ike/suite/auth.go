@@ -9,29 +9,44 @@ import (
 // keyPad makes the stored form of a shared secret useless to other protocols: "17 ASCII characters without null termination" (RFC 7296, Section 2.15).
 const keyPad = "Key Pad for IKEv2"
 
-// IDBody is an ID payload without its generic header: RestOfInitIDPayload and RestOfRespIDPayload of RFC 7296, Section 2.15.
-func IDBody(id *wire.ID) []byte {
-	return append([]byte{byte(id.IDType), 0, 0, 0}, id.Data...)
+// SignedOctets is what the AUTH payload of one side covers: InitiatorSignedOctets or ResponderSignedOctets (RFC 7296, Section 2.15).
+type SignedOctets struct {
+	PRF *PRF
+	// FirstMessage begins with the IKE header, without the non-ESP marker; of a message sent several times, with a cookie or another group, it is the last.
+	FirstMessage []byte
+	PeerNonce    []byte // the nonce of the other side
+	SKp          []byte // SK_pi or SK_pr, of this side
+	ID           *wire.ID
 }
 
-// SignedOctets is what the AUTH payload of one side covers: that side's first message, the other side's nonce, and its own ID payload by way of its own SK_p
-// (RFC 7296, Section 2.15). firstMessage begins with the IKE header, without the non-ESP marker; of a message sent several times, with a cookie or another
-// group, it is the last.
-func SignedOctets(prf *PRF, firstMessage, peerNonce, skp, idBody []byte) []byte {
-	return concat(firstMessage, peerNonce, prf.Sum(skp, idBody))
+// parts are what is put together, in that order.
+func (o *SignedOctets) parts() [][]byte {
+	return [][]byte{o.FirstMessage, o.PeerNonce, o.PRF.Sum(o.SKp, idBody(o.ID))}
 }
 
-// PSKAuth is the Authentication Data of one side with a pre-shared key (RFC 7296, Section 2.15). The other arguments are those of SignedOctets.
-func PSKAuth(prf *PRF, psk, firstMessage, peerNonce, skp, idBody []byte) []byte {
-	padded := prf.Sum(psk, []byte(keyPad))
+// idBody is an ID payload without its generic header, as it was or is sent: RestOfInitIDPayload and RestOfRespIDPayload.
+func idBody(id *wire.ID) []byte {
+	b := append([]byte{byte(id.IDType)}, id.Reserved[:]...)
+	return append(b, id.Data...)
+}
+
+// Bytes is what a signature is made of.
+func (o *SignedOctets) Bytes() []byte { return concat(o.parts()...) }
+
+// PSKAuth is the side's Authentication Data with a pre-shared key: prf(prf(Shared Secret, "Key Pad for IKEv2"), <SignedOctets>).
+func (o *SignedOctets) PSKAuth(psk []byte) []byte {
+	padded := o.PRF.Sum(psk, []byte(keyPad))
 	defer clear(padded)
-	return prf.Sum(padded, firstMessage, peerNonce, prf.Sum(skp, idBody))
+	return o.PRF.Sum(padded, o.parts()...)
 }
 
-// VerifyPSKAuth compares the peer's Authentication Data with what it has to be, in constant time: firstMessage, skp and idBody are the peer's,
-// peerNonce is ours.
-func VerifyPSKAuth(got []byte, prf *PRF, psk, firstMessage, peerNonce, skp, idBody []byte) bool {
-	want := PSKAuth(prf, psk, firstMessage, peerNonce, skp, idBody)
+// VerifyPSKAuth compares the peer's Authentication Data with what it has to be, in constant time. Without a key nothing is right: to have none is not
+// to have the empty one, which everybody knows.
+func (o *SignedOctets) VerifyPSKAuth(got, psk []byte) bool {
+	if len(psk) == 0 {
+		return false
+	}
+	want := o.PSKAuth(psk)
 	defer clear(want)
 	return hmac.Equal(got, want)
 }

@@ -251,11 +251,15 @@ func (r *replay) auth(sa *replaySA, m *wire.Message, ps []wire.Payload) {
 	if !bytes.Equal(got.Data, want) || got.Method != wire.AuthSharedKey {
 		r.Errorf("AUTH on the wire is %x, strongSwan logged %x", got.Data, want)
 	}
-	if mine := PSKAuth(prf, r.PSK, first, peerNonce, skp, IDBody(id)); !bytes.Equal(mine, want) {
+	octets := SignedOctets{prf, first, peerNonce, skp, id}
+	if mine := octets.PSKAuth(r.PSK); !bytes.Equal(mine, want) {
 		r.Errorf("AUTH is %x, want %x", mine, want)
 	}
-	ingredients := [][]byte{got.Data, r.PSK, first, peerNonce, skp, IDBody(id)}
-	verify := func(x [][]byte) bool { return VerifyPSKAuth(x[0], prf, x[1], x[2], x[3], x[4], x[5]) }
+	ingredients := [][]byte{got.Data, r.PSK, first, peerNonce, skp, id.Data}
+	verify := func(x [][]byte) bool {
+		o := SignedOctets{prf, x[2], x[3], x[4], &wire.ID{IDType: id.IDType, Data: x[5]}}
+		return o.VerifyPSKAuth(x[0], x[1])
+	}
 	if !verify(ingredients) {
 		r.Error("AUTH does not verify")
 	}

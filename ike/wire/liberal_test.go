@@ -134,6 +134,22 @@ func TestReservedIgnored(t *testing.T) {
 	}
 }
 
+// Those of an identity are kept, because the peer's AUTH covers them as they came (RFC 7296, Section 2.15).
+func TestReservedOfIdentity(t *testing.T) {
+	b := unhex(t, "00 00 000c 0b aabbcc 01020304")
+	ps, err := ParsePayloads(PayloadIDi, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &ID{IDType: IDKeyID, Reserved: [3]byte{0xaa, 0xbb, 0xcc}, Data: []byte{1, 2, 3, 4}}
+	if !reflect.DeepEqual(ps, []Payload{want}) {
+		t.Errorf("got %+v, want %+v", ps[0], want)
+	}
+	if got := AppendPayloads(nil, ps); string(got) != string(b) {
+		t.Errorf("got %x, want %x", got, b)
+	}
+}
+
 func TestUnknownPayloads(t *testing.T) {
 	b := unhex(t, "c8 00 0006 aabb 2b 80 0004 00 00 0005 01")
 	ps, err := ParsePayloads(199, b)

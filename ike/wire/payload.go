@@ -75,7 +75,7 @@ func parseKE(r *reader) *KE {
 // parseID checks the length of addresses, so that whoever prints or compares the identity need not.
 func parseID(r *reader, responder bool) *ID {
 	id := &ID{Responder: responder, IDType: IDType(r.u8("ID Type"))}
-	r.reserved(3)
+	copy(id.Reserved[:], r.take(3, "reserved field"))
 	id.Data = r.rest()
 	if id.IDType == IDIPv4Addr && len(id.Data) != 4 || id.IDType == IDIPv6Addr && len(id.Data) != 16 {
 		r.fail("%v of %d octets", id.IDType, len(id.Data))
@@ -201,7 +201,8 @@ func (p *KE) appendBody(b []byte) []byte {
 }
 
 func (p *ID) appendBody(b []byte) []byte {
-	return append(append(b, byte(p.IDType), 0, 0, 0), p.Data...)
+	b = append(append(b, byte(p.IDType)), p.Reserved[:]...)
+	return append(b, p.Data...)
 }
 
 func (p *Cert) appendBody(b []byte) []byte { return append(append(b, byte(p.Encoding)), p.Data...) }
