@@ -64,7 +64,9 @@ func (x *authExchange) start(s *ikeSA) {
 }
 
 // ourAuth and theirAuthOK make and check the Authentication Data of the two sides.
-func (s *ikeSA) ourAuth(psk []byte, id *wire.ID) []byte { return s.signed(s.initiator, id).PSKAuth(psk) }
+func (s *ikeSA) ourAuth(psk []byte, id *wire.ID) []byte {
+	return s.signed(s.initiator, id).PSKAuth(psk)
+}
 
 func (s *ikeSA) theirAuthOK(psk, data []byte, id *wire.ID) bool {
 	return s.signed(!s.initiator, id).VerifyPSKAuth(data, psk)
