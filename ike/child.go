@@ -267,24 +267,22 @@ func (p *pair) proven() bool {
 	return p.creator || p.via.sa == nil || !p.traffic.in.IsZero() || p.via.sa.win.expected != p.via.next || p.via.sa.state >= saRekeyed
 }
 
-// settleRedundant decides between a new pair and one that the other side asked for at the same time, with no rekeying meant: as after a simultaneous rekeying, the one
-// with the lowest nonce is closed by its creator, but only when the peer surely has the other.
+// settleRedundant decides between a new pair and other ones of its policy, with no rekeying meant: both sides asked at the same time. As after a simultaneous
+// rekeying, the one with the lowest nonce is closed by its creator, but only when the peer surely has the other. Of two that we asked for the older one goes.
 func (p *pair) settleRedundant() {
-	for _, q := range p.policy.pairs {
-		if q == p || q.state != pairLive || q.owner != p.owner || q.creator == p.creator || q.rekeying != nil || q.crossing != nil {
+	for _, q := range slices.Clone(p.policy.pairs) {
+		if q == p || q.state != pairLive || p.state != pairLive || q.owner != p.owner || q.crossing != nil || !p.creator && !q.creator {
 			continue
 		}
-		loser, winner := p, q
-		if compareRekeys(p.nonces, q.nonces) == keepOurs {
-			loser, winner = q, p
+		loser, winner := q, p
+		if q.creator != p.creator && compareRekeys(p.nonces, q.nonces) == keepTheirs {
+			loser, winner = p, q
 		}
 		loser.replaced(winner)
 		if loser.creator {
-			e := p.owner.e
 			loser.dates.soft.fire = func() { loser.delete(endReplaced, "redundant") }
-			e.after(&loser.dates.soft, lingerPair)
+			p.owner.e.after(&loser.dates.soft, lingerPair)
 		}
-		return
 	}
 }
 

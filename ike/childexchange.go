@@ -183,6 +183,7 @@ func (x *childExchange) settle(p *pair) {
 			}
 		}
 		old.delete(endReplaced, "rekeyed")
+		p.settleRedundant()
 		return
 	}
 	// "the SA created with the lowest of the four nonces used in the two exchanges SHOULD be closed by the endpoint that created it."
