@@ -42,7 +42,13 @@ func v6(t testing.TB, next, payload string) []byte {
 	return b
 }
 
-func TestParsePacket(t *testing.T) {
+type packetCase struct {
+	name string
+	pkt  []byte
+	want Packet // without the addresses and the version
+}
+
+func packetCases(t *testing.T) []packetCase {
 	const (
 		tcp  = "c00001bb 00000001 00000002 50100100 00000000"
 		udp  = "c0000035 0008 0000"
@@ -50,11 +56,7 @@ func TestParsePacket(t *testing.T) {
 		opts = "2b01 010c 0000 0000 0000 0000 0000 0000" // 16 octets of destination options, then routing
 		rt   = "0600 0400 0000 0000"                     // routing, then TCP
 	)
-	for _, c := range []struct {
-		name string
-		pkt  []byte
-		want Packet // without the addresses and the version
-	}{
+	return []packetCase{
 		{"v4 tcp", v4(t, "b8", "4000", "06", tcp), Packet{TOS: 0xb8, HeaderLen: 20, Upper: 20, TotalLen: 40, DF: true,
 			Flow: Flow{Protocol: 6, SrcPort: 49152, DstPort: 443}}},
 		{"v4 udp", v4(t, "03", "0000", "11", udp), Packet{TOS: 3, HeaderLen: 20, Upper: 20, TotalLen: 28,
@@ -99,7 +101,11 @@ func TestParsePacket(t *testing.T) {
 			DF: true, Fragment: LaterFragment, Flow: Flow{Protocol: 60, PortsUnknown: true}}},
 		{"v6 no next header", v6(t, "3b", ""), Packet{TOS: 0xb8, HeaderLen: 40, Upper: 40, TotalLen: 40, DF: true,
 			Flow: Flow{Protocol: 59, PortsUnknown: true}}},
-	} {
+	}
+}
+
+func TestParsePacket(t *testing.T) {
+	for _, c := range packetCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			want := c.want
 			want.Version, want.Src, want.Dst = 4, netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.2.0.2")
