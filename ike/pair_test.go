@@ -153,7 +153,7 @@ func (s *testSide) handle(in Input) {
 		return
 	}
 	if _, ok := in.(Wake); !ok {
-		s.p.note("%s: %s", s.name, describeInput(in))
+		s.p.noteLazy(func() string { return s.name + ": " + describeInput(in) })
 	}
 	var fx Effects
 	s.handled++
