@@ -127,17 +127,17 @@ func (r *Router) netlinkRule(k rule) *netlink.Rule {
 	if k.v6 {
 		out.Family = unix.AF_INET6
 	}
-	out.Priority, out.Protocol = r.table+k.at, routeProtocol
+	out.Priority, out.Protocol = r.prio+k.at, routeProtocol
 	if k.src.IsValid() {
 		out.Src = ipNet(k.src)
 	}
 	switch k.at {
 	case ruleMark:
-		out.Mark, out.Goto = r.mark, r.table+ruleEnd
+		out.Mark, out.Goto = r.mark, r.prio+ruleEnd
 	case ruleFrom:
 		out.Table = r.table
 	case ruleBound:
-		out.Goto = r.table + ruleEnd
+		out.Goto = r.prio + ruleEnd
 	case ruleUnbound:
 		out.Table = r.table + 1
 	case ruleEnd:
@@ -146,25 +146,18 @@ func (r *Router) netlinkRule(k rule) *netlink.Rule {
 	return out
 }
 
-// haveRules are the rules of ours that the kernel holds, and those of ours that no plan has: a predecessor's with another mark.
+// haveRules are the rules of ours that the kernel holds, and those of ours that no plan has, because somebody changed them.
 func (r *Router) haveRules() (ours map[rule]bool, strange []netlink.Rule, err error) {
 	ours = make(map[rule]bool)
 	for _, family := range families {
-		list, err := r.nl.RuleList(family)
-		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
-			continue
-		}
+		list, err := r.rules(family)
 		if err != nil {
-			return nil, nil, fmt.Errorf("tun: listing routing rules: %w", err)
+			return nil, nil, err
 		}
 		for _, have := range list {
-			at := have.Priority - r.table
-			if have.Protocol != routeProtocol || at < 0 || at > ruleEnd {
-				continue
-			}
-			k := rule{v6: family == unix.AF_INET6, at: at, src: prefix(have.Src)}
+			k := rule{v6: family == unix.AF_INET6, at: have.Priority - r.prio, src: prefix(have.Src)}
 			want := r.netlinkRule(k)
-			if have.Mark != want.Mark || have.Table != max(0, want.Table) || have.Goto != want.Goto {
+			if have.Mark != want.Mark || have.Table != want.Table || have.Goto != want.Goto {
 				strange = append(strange, have)
 				continue
 			}

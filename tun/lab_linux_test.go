@@ -128,10 +128,3 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 	t.Fatalf("never: %s", what)
 }
-
-func prefixes(s ...string) (out []netip.Prefix) {
-	for _, p := range s {
-		out = append(out, netip.MustParsePrefix(p))
-	}
-	return out
-}

@@ -12,8 +12,7 @@ type RouteConfig struct {
 	Device *Device
 	// Mark is the firewall mark of the tunnels' own packets, which are never routed to the device. Linux needs one.
 	Mark uint32
-	// Table is the first of two routing tables, and the first of the rule priorities, that the router uses.
-	// 0: 4303 and up, the first that no other program uses. Linux only.
+	// Table is the first of the two routing tables that the router uses. 0: 4303, or higher if another daemon uses that. Linux only.
 	Table int
 	Log   *slog.Logger
 }
@@ -25,7 +24,7 @@ type Net struct {
 	MTU    int            // of the route; 0: the device's
 }
 
-// The rules, as offsets from the first priority. They stand before the main table's (32766), so that no route that somebody adds
+// The rules, as offsets from a daemon's first priority, 4303 for the first. They stand before the main table's (32766), so that no route that somebody adds
 // there takes protected traffic away, whatever its prefix (TunnelCrack); and after the local table's (0), so that packets to this
 // host stay here.
 //
@@ -79,6 +78,10 @@ var linkScope = []netip.Prefix{
 	netip.MustParsePrefix("ff02::/16"),
 }
 
+// claimed is a destination that no packet has. The router routes it to the device even without any network, so that another daemon sees
+// that the table is in use.
+var claimed = routeKey{dst: netip.MustParsePrefix("0.0.0.0/32")}
+
 var (
 	unboundIPv4 = netip.MustParsePrefix("0.0.0.0/32")
 	boundIPv6   = []netip.Prefix{netip.MustParsePrefix("::/1"), netip.MustParsePrefix("8000::/1")}
@@ -86,7 +89,7 @@ var (
 
 // makePlan works out the rules and routes for nets on a host with the given addresses.
 func makePlan(nets []Net, addrs []netip.Addr) plan {
-	p := plan{rules: make(map[rule]bool), routes: make(map[routeKey]routeTo)}
+	p := plan{rules: make(map[rule]bool), routes: map[routeKey]routeTo{claimed: {}}}
 	for _, v6 := range []bool{false, true} {
 		p.addFamily(ofFamily(nets, v6), v6, addrs)
 	}

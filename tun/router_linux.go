@@ -17,13 +17,11 @@ import (
 const (
 	// routeProtocol marks rules and routes as ours (rtm_protocol; the registered ones lie elsewhere).
 	routeProtocol = 143
-	// defaultTable is the number of the RFC that defines ESP.
-	defaultTable = 4303
-	// mainRule is the priority of the rule that leads to the main table.
-	mainRule = 32766
-	// tableStep is the distance between the table numbers, and priorities, of two daemons in one network namespace.
-	tableStep = 10
-	// maxDaemons bounds the search for free tables.
+	// first is the first daemon's first table and first rule's priority: the number of the RFC that defines ESP.
+	first = 4303
+	// step is the distance between those numbers of two daemons in one network namespace.
+	step = 10
+	// maxDaemons bounds the search for free ones.
 	maxDaemons = 64
 )
 
@@ -34,7 +32,8 @@ type Router struct {
 	device string
 	index  int
 	mark   uint32
-	table  int
+	table  int // and table+1
+	prio   int // the priority of the first rule
 	nets   []Net
 	nl     *netlink.Handle
 	watch  *watcher
@@ -47,9 +46,6 @@ type Router struct {
 func NewRouter(cfg RouteConfig) (*Router, error) {
 	if cfg.Mark == 0 {
 		return nil, errors.New("tun: routing needs a firewall mark, or the tunnels' own packets would go into the tunnels")
-	}
-	if cfg.Table < 0 || cfg.Table+ruleEnd >= mainRule {
-		return nil, fmt.Errorf("tun: table %d: its rules must come before the main table's (%d), or its routes take nothing", cfg.Table, mainRule)
 	}
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -67,56 +63,15 @@ func NewRouter(cfg RouteConfig) (*Router, error) {
 }
 
 func (r *Router) start(table int) error {
-	var err error
-	if r.table, err = r.chooseTable(table); err != nil {
+	if err := r.claim(table); err != nil {
 		return err
 	}
-	if err := r.apply(plan{}); err != nil {
+	err := r.apply(makePlan(nil, nil))
+	if err != nil {
 		return err
 	}
 	r.watch, err = newWatcher(r.Refresh)
 	return err
-}
-
-// chooseTable finds a pair of tables that no other program uses. What a killed predecessor left there names no device that lives.
-func (r *Router) chooseTable(table int) (int, error) {
-	first, tries := table, 1
-	if table == 0 {
-		first, tries = defaultTable, maxDaemons
-	}
-	var user string
-	for i := range tries {
-		t := first + i*tableStep
-		var err error
-		if user, err = r.userOf(t); err != nil {
-			return 0, err
-		}
-		if user == "" {
-			return t, nil
-		}
-	}
-	return 0, fmt.Errorf("tun: routing table %d is in use (%s): choose another", first, user)
-}
-
-// userOf says who else uses the tables t and t+1, or nothing.
-func (r *Router) userOf(t int) (string, error) {
-	for _, family := range families {
-		for _, table := range []int{t, t + 1} {
-			routes, err := r.list(family, table)
-			if err != nil {
-				return "", err
-			}
-			for _, have := range routes {
-				if have.Protocol != routeProtocol {
-					return fmt.Sprintf("a route of protocol %d", have.Protocol), nil
-				}
-				if have.Type == unix.RTN_UNICAST && have.LinkIndex != r.index {
-					return fmt.Sprintf("another culvert, device number %d", have.LinkIndex), nil
-				}
-			}
-		}
-	}
-	return "", nil
 }
 
 // Set makes nets the networks that are routed to the device, changing only what differs. After an error as much as possible is

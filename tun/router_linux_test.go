@@ -1,7 +1,6 @@
 package tun
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +10,7 @@ import (
 
 const (
 	testMark  = 0x4303
-	testTable = 5000
+	testTable = 50000 // above the priority of the main table: priorities are another matter
 )
 
 // A gateway between its LAN (10.1.0.0/16, 2001:db8:1::/64) and the outside (192.0.2.0/24, 2001:db8:f::/64), with default routes.
@@ -39,10 +38,6 @@ func set(t *testing.T, r *Router, nets ...Net) {
 	if err := r.Set(nets); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func net4(remote string, mtu int, local ...string) Net {
-	return Net{Remote: netip.MustParsePrefix(remote), Local: prefixes(local...), MTU: mtu}
 }
 
 type routeCase struct {
@@ -196,7 +191,7 @@ func TestStaleStateIsRemoved(t *testing.T) {
 		t.Fatal("the test leaves nothing to remove")
 	}
 	d = openIn(t, h, Config{Name: "tn0"})
-	r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark, Table: testTable})
+	r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark}) // in other tables
 	if got := rulesAndRoutes(t, h, testTable); len(got) != 0 {
 		t.Errorf("stale: %v", got)
 	}
@@ -210,8 +205,8 @@ func TestTwoDaemonsInOneNamespace(t *testing.T) {
 	h, d := newGateway(t)
 	d2 := openIn(t, h, Config{Name: "tn1"})
 	a := routerIn(t, h, RouteConfig{Device: d, Mark: testMark})
+	b := routerIn(t, h, RouteConfig{Device: d2, Mark: testMark}) // before the first has any network
 	set(t, a, net4("10.2.0.0/16", 0, "10.1.0.0/16"))
-	b := routerIn(t, h, RouteConfig{Device: d2, Mark: testMark})
 	set(t, b, net4("10.3.0.0/16", 0, "10.1.0.0/16"))
 	if a.Table() == b.Table() {
 		t.Errorf("both use table %d", a.Table())
@@ -220,13 +215,24 @@ func TestTwoDaemonsInOneNamespace(t *testing.T) {
 		{"the first's", lookup{to: "10.2.0.9"}, "tn0", ""},
 		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
 	})
-	err := h.Do(func() error {
-		_, err := NewRouter(RouteConfig{Device: d2, Mark: testMark, Table: a.Table()})
-		return err
-	})
-	if err == nil || !strings.Contains(err.Error(), "in use") {
-		t.Errorf("a table in use: %v", err)
+	for table, want := range map[int]string{a.Table(): "in use", 254: "choose one", 252: "choose one", -1: "choose one"} {
+		err := h.Do(func() error {
+			_, err := NewRouter(RouteConfig{Device: d2, Mark: testMark, Table: table})
+			return err
+		})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("table %d: %v, want %q", table, err, want)
+		}
 	}
+	// One that ends leaves the other alone.
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkRoutes(t, h, []routeCase{
+		{"the first's", lookup{to: "10.2.0.9"}, "tout", ""},
+		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
+		{"the second's marked", lookup{to: "10.3.0.9", mark: testMark}, "tout", ""},
+	})
 }
 
 func TestRouterNeedsAMark(t *testing.T) {
