@@ -109,7 +109,7 @@ func childDetails(c *control.Child) string {
 		add("rekey in %s", span(c.RekeyIn))
 	}
 	if c.Rekeys > 0 {
-		add("rekeyed %d times", c.Rekeys)
+		add("rekeyed %s", count(c.Rekeys, "time", "times"))
 	}
 	if drops := nonZero(c.Drops); drops != "" {
 		add("dropped: %s", drops)

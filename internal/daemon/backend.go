@@ -35,6 +35,9 @@ func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (s
 		}
 	}
 	if err := d.ike.Do(ctx, command(a, t)); err != nil {
+		if why := d.unresolved(p); why != "" && a == control.Up && ctx.Err() == nil {
+			err = errors.New(why)
+		}
 		return "", failed(err)
 	}
 	what := t.Peer
@@ -67,12 +70,7 @@ func command(a control.Action, t control.Target) ike.Input {
 
 // findPeer waits until a peer's name was looked up, if that was not yet. A peer that we do not find may have found us.
 func (d *Daemon) findPeer(ctx context.Context, p *config.Peer) error {
-	known := func() lookup {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return d.found[p.Name]
-	}
-	if p.RemoteName == "" || len(known().addrs) > 0 {
+	if d.unresolved(p) == "" {
 		return nil
 	}
 	select {

@@ -74,13 +74,12 @@ func (d *Daemon) installManual(m manualSA) manualSA {
 // manualFor is what a manual child is to be, or why it cannot be yet.
 func (d *Daemon) manualFor(c *config.Config, p *config.Peer, m *config.Manual) manualSA {
 	d.mu.Lock()
-	l := d.found[p.Name]
 	addrs := remotes(c, p, d.found)
 	d.mu.Unlock()
 	if len(addrs) == 0 {
-		reason := p.RemoteName + " is being looked up"
-		if l.err != nil {
-			reason = l.err.Error()
+		reason := d.unresolved(p)
+		if reason == "" {
+			reason = p.RemoteName + " has no address of a family that is spoken here"
 		}
 		return manualSA{reason: reason, sa: esp.ChildSA{Policy: esp.Policy{Peer: p.Name, Child: m.Name}}}
 	}

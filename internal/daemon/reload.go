@@ -101,8 +101,11 @@ func peerChange(old, p *config.Peer) string {
 	for _, name := range childNames(old, p) {
 		note("child "+name, []any{childNamed(old, name), manualNamed(old, name)}, []any{childNamed(p, name), manualNamed(p, name)})
 	}
-	if len(keys) == 0 {
+	switch {
+	case len(keys) == 0:
 		return ""
+	case len(keys) == 1 && keys[0] == "remote" && len(p.Manual) == 0:
+		return fmt.Sprintf("peer %q changes (remote): its SAs stay, new ones go to the new address", p.Name)
 	}
 	return fmt.Sprintf("peer %q changes (%s): its SAs are closed and come up anew", p.Name, strings.Join(keys, ", "))
 }

@@ -20,6 +20,7 @@ import (
 	"culvert/ike/suite"
 	"culvert/internal/config"
 	"culvert/internal/control"
+	"culvert/selector"
 	"culvert/tun"
 )
 
@@ -42,7 +43,28 @@ func Run(ctx context.Context, opts Options) error {
 	defer p.close()
 	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, net: p.net,
 		cfg: cfg, found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
+	warnForwarding(cfg, log)
 	return d.run(ctx, cfg, p)
+}
+
+// warnForwarding says that hosts behind this one cannot use the tunnels, where the configuration speaks of networks and the system does not forward.
+func warnForwarding(cfg *config.Config, log *slog.Logger) {
+	v4, v6 := tun.Forwarding()
+	var need4, need6 bool
+	each(cfg, func(_ *config.Peer, _ string, local, _ []selector.Selector) {
+		for _, s := range local {
+			need4 = need4 || !s.Is6() && s.Start != s.End
+			need6 = need6 || s.Is6() && s.Start != s.End
+		}
+	})
+	for _, f := range []struct {
+		lacks         bool
+		family, linux string
+	}{{need4 && !v4, "IPv4", "net.ipv4.ip_forward=1"}, {need6 && !v6, "IPv6", "net.ipv6.conf.all.forwarding=1"}} {
+		if f.lacks {
+			log.Info("this host does not forward "+f.family+": other hosts of the local networks cannot use the tunnels (Linux: sysctl -w "+f.linux+")", "event", "no-forwarding")
+		}
+	}
 }
 
 // parts are what a daemon is made of that must be closed.
@@ -92,16 +114,15 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	if p.device, err = tun.Open(tun.Config{Name: c.TUN, Queues: workers, MTU: c.MTU, Log: p.log}); err != nil {
 		return err
 	}
-	if p.routes, err = tun.NewRouter(tun.RouteConfig{Device: p.device, Mark: outerMark, Table: routeTable, Log: p.log}); err != nil {
+	if p.routes, err = tun.NewRouter(tun.RouteConfig{Device: p.device, Mark: outerMark, Log: p.log}); err != nil {
 		return err
 	}
 	return p.join(c)
 }
 
-// What keeps the daemon's own packets out of its tunnels: they carry a mark, and the routes into the device are in a table that marked packets do not look at.
 const (
+	// outerMark keeps the daemon's own packets out of its tunnels: the routes into the device are in tables that marked packets do not look at.
 	outerMark  = 0xc117
-	routeTable = 0xc117
 	spareProcs = 2
 )
 

@@ -73,7 +73,11 @@ func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus) control.
 		if child == nil {
 			continue
 		}
-		out.Children = append(out.Children, d.child(now, child, childStatus(s, name)))
+		c := d.child(now, child, childStatus(s, name))
+		if s != nil && s.State == ike.PeerDown && d.unresolved(p) != "" {
+			c.Reason = "the peer's name is not resolved"
+		}
+		out.Children = append(out.Children, c)
 	}
 	return out
 }
@@ -102,18 +106,25 @@ func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *
 		out.Established = ptr(seconds(now.Sub(s.Established)))
 	}
 	out.RekeyIn = until(now, s.RekeyAt)
+	if s.State == ike.PeerDown {
+		if why := d.unresolved(p); why != "" {
+			out.Reason = why
+		}
+	}
+}
+
+// unresolved says why a peer's name has no addresses yet, or "" if it has, or needs none.
+func (d *Daemon) unresolved(p *config.Peer) string {
 	d.mu.Lock()
-	l, looked := d.found[p.Name]
+	l := d.found[p.Name]
 	d.mu.Unlock()
-	if p.RemoteName == "" || len(l.addrs) > 0 || s.State != ike.PeerDown {
-		return
-	}
 	switch {
-	case !looked:
-		out.Reason = p.RemoteName + " is being looked up"
-	case l.err != nil:
-		out.Reason = l.err.Error() + "; it is asked for again"
+	case p.RemoteName == "" || l.name == p.RemoteName && len(l.addrs) > 0:
+		return ""
+	case l.name == p.RemoteName && l.err != nil:
+		return l.err.Error() + "; it is asked for again and again"
 	}
+	return p.RemoteName + " is being looked up"
 }
 
 func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
@@ -152,19 +163,21 @@ func (d *Daemon) child(now time.Time, c *ike.Child, s *ike.ChildStatus) control.
 // manualChild is a child without IKE.
 func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) control.Child {
 	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote), Drops: map[string]uint64{}}
-	out.SPIIn, out.SPIOut, out.Proposal = espSPI(m.SPIIn), espSPI(m.SPIOut), m.CipherName
-	if m.ESN {
-		out.Proposal += "-esn"
-	}
 	d.mu.Lock()
 	sa := d.manual[esp.Policy{Peer: p.Name, Child: m.Name}]
 	d.mu.Unlock()
 	out.Reason = sa.reason
+	if why := d.unresolved(p); why != "" && sa.id == 0 {
+		out.Reason = why
+	}
 	if sa.sa.Endpoint.Encap {
 		out.Encap = "udp"
 	}
 	if st, ok := d.plane.ChildStats(sa.id); ok && sa.id != 0 {
-		out.State = "installed"
+		out.State, out.SPIIn, out.SPIOut, out.Proposal = "installed", espSPI(m.SPIIn), espSPI(m.SPIOut), m.CipherName
+		if m.ESN {
+			out.Proposal += "-esn"
+		}
 		addStats(now, st, &out)
 	}
 	return out

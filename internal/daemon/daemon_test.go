@@ -1,0 +1,186 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"culvert/esp"
+	"culvert/ike"
+	"culvert/internal/control"
+)
+
+func TestProtectionComesBeforePeers(t *testing.T) {
+	_, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+manualText("192.0.2.9", "01"), nil)
+	wantCalls(t, f, "policies", "routes", "install man", "activate", "peers")
+	if len(f.policies) != 2 || f.policies[0].Policy != (esp.Policy{Peer: "a", Child: "lan"}) || f.policies[1].Policy != (esp.Policy{Peer: "bench", Child: "man"}) {
+		t.Errorf("got policies %v", f.policies)
+	}
+	if len(f.peers) != 1 || f.peers[0].Name != "a" {
+		t.Errorf("got peers %v: the manual one is not IKE's", f.peers)
+	}
+	if len(f.routes) != 2 || f.routes[0].Remote != netip.MustParsePrefix("10.2.0.0/16") || !slices.Equal(f.routes[0].Local, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}) {
+		t.Errorf("got routes %v", f.routes)
+	}
+	for id, sa := range f.sas {
+		if id < firstManualID || sa.Endpoint.Encap || sa.Endpoint.Local.String() != "192.0.2.1:0" || sa.Endpoint.Remote.String() != "192.0.2.9:0" || sa.SPIIn != 0x2001 {
+			t.Errorf("got manual SA %d: %+v", id, sa)
+		}
+	}
+}
+
+func TestRoutesOfSharedNetworks(t *testing.T) {
+	doc := peerText("a", "192.0.2.2", "2") + strings.Replace(peerText("b", "192.0.2.3", "2"), "10.1.0.0/16", "10.5.0.0/16\", \"fd00::/64", 1)
+	doc = strings.Replace(doc, "[\"10.2.0.0/16\"]", "[\"10.2.0.0/16\", \"10.3.0.1-10.3.0.2\"]", 1)
+	doc = doc[:len(doc)-2] + ", \"fd01::/64\"]\n"
+	_, f, _ := testDaemon(t, doc, nil)
+	var got []string
+	for _, n := range f.routes {
+		var local []string
+		for _, l := range n.Local {
+			local = append(local, l.String())
+		}
+		got = append(got, n.Remote.String()+" from "+strings.Join(local, " "))
+	}
+	want := []string{"10.2.0.0/16 from 10.1.0.0/16 10.5.0.0/16", "10.3.0.1/32 from 10.1.0.0/16", "10.3.0.2/32 from 10.1.0.0/16", "fd01::/64 from fd00::/64"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestWithoutProtocol50AutoMeansUDP(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	f.rawESP = false
+	writeConfig(t, d, peerText("a", "192.0.2.2", "2")+manualText("192.0.2.9", "01"))
+	if _, err := d.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if f.peers[0].Encap != ike.EncapAlways {
+		t.Errorf("got encap %v, want always", f.peers[0].Encap)
+	}
+	for _, sa := range f.sas {
+		if !sa.Endpoint.Encap || sa.Endpoint.Local.Port() != 4500 || sa.Endpoint.Remote.Port() != 4500 {
+			t.Errorf("got endpoint %+v, want UDP 4500", sa.Endpoint)
+		}
+	}
+	writeConfig(t, d, strings.Replace(peerText("a", "192.0.2.2", "2"), "psk =", "encap = \"never\"\npsk =", 1))
+	if _, err := d.Reload(context.Background()); err == nil || !strings.Contains(err.Error(), `encap = "never"`) {
+		t.Errorf("got %v, want a refusal of encap = never", err)
+	}
+}
+
+func TestReloadAppliesTheDifference(t *testing.T) {
+	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2")+peerText("b", "192.0.2.3", "3")+peerText("c", "192.0.2.4", "4")+manualText("192.0.2.9", "01"), nil)
+	f.took()
+	changes := func(doc string) []string {
+		t.Helper()
+		writeConfig(t, d, doc)
+		out, err := d.Reload(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Changes
+	}
+	b := strings.Replace(peerText("b", "192.0.2.3", "3"), "psk =", "dpd = \"5s\"\npsk =", 1) + "start = \"never\"\n"
+	got := changes("[daemon]\nlog = \"debug\"\nmtu = 1300\n" + peerText("a", "192.0.2.5", "2") + b + peerText("d", "192.0.2.6", "6") + manualText("192.0.2.9", "02"))
+	want := []string{
+		`peer "c" is removed: its SAs are deleted`,
+		`peer "a" changes (remote): its SAs stay, new ones go to the new address`,
+		`peer "b" changes (dpd, child lan): its SAs are closed and come up anew`,
+		`peer "d" is added`,
+		`peer "bench" changes (child man): its SAs are closed and come up anew`,
+		`[daemon] mtu: takes effect when the daemon is started again`,
+		`[daemon] log is debug now`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	wantCalls(t, f, "policies", "routes", "remove man", "install man", "activate", "peers")
+	for _, line := range want {
+		if !strings.Contains(log.String(), strings.ReplaceAll(line, `"`, `\"`)) {
+			t.Errorf("the log does not say %s", line)
+		}
+	}
+	if got := changes("[daemon]\nlog = \"debug\"\nmtu = 1300\n" + peerText("a", "192.0.2.5", "2") + b + peerText("d", "192.0.2.6", "6") + manualText("192.0.2.9", "02")); len(got) != 0 {
+		t.Errorf("the same again: got %q", got)
+	}
+	wantCalls(t, f, "policies", "routes", "peers")
+	if len(f.sas) != 1 {
+		t.Errorf("got %d manual SAs, want the one", len(f.sas))
+	}
+}
+
+func TestBadReloadChangesNothing(t *testing.T) {
+	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	f.took()
+	before := d.config()
+	writeConfig(t, d, strings.Replace(peerText("a", "192.0.2.2", "2"), "remote =", "remotee =", 1)+"esn = 3\n")
+	_, err := d.Reload(context.Background())
+	var e *control.Error
+	if !errors.As(err, &e) || e.Code != 422 || len(e.Errors) != 2 || !strings.Contains(e.Errors[0], `did you mean "remote"`) {
+		t.Errorf("got %#v", err)
+	}
+	wantCalls(t, f)
+	if d.config() != before || !strings.Contains(log.String(), "the old one stays in force") {
+		t.Errorf("the old configuration is not in force; log: %s", log)
+	}
+}
+
+func TestManualSAThatCannotBeInstalled(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	f.refuse = errors.New("SPI 0x2001 is taken")
+	writeConfig(t, d, peerText("a", "192.0.2.2", "2")+manualText("192.0.2.9", "01"))
+	if _, err := d.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	st, err := d.Status(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := st.Peers[1].Children[0]; c.State != "down" || c.Reason != "SPI 0x2001 is taken" {
+		t.Errorf("got %+v, want the reason", c)
+	}
+	f.refuse = nil
+	if _, err := d.Reload(context.Background()); err != nil || len(f.sas) != 1 {
+		t.Errorf("it is not tried again: %v", err)
+	}
+}
+
+func TestActions(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+manualText("192.0.2.9", "01"), nil)
+	var asked ike.Input
+	f.do = func(in ike.Input) error { asked = in; return nil }
+	for _, tt := range []struct {
+		action control.Action
+		target control.Target
+		text   string
+		input  ike.Input
+		code   int
+	}{
+		{control.Up, control.Target{Peer: "a"}, "a is up", ike.Connect{Peer: "a"}, 0},
+		{control.Down, control.Target{Peer: "a", Child: "lan"}, "a/lan is down", ike.Disconnect{Peer: "a", Child: "lan"}, 0},
+		{control.Rekey, control.Target{Peer: "a", Child: "lan"}, "a/lan is rekeyed", ike.Rekey{Peer: "a", Child: "lan"}, 0},
+		{control.Up, control.Target{Peer: "x"}, `there is no peer "x"`, nil, 404},
+		{control.Up, control.Target{Peer: "a", Child: "x"}, `peer "a" has no child "x"`, nil, 404},
+		{control.Rekey, control.Target{Peer: "bench"}, "there is nothing to rekey", nil, 409},
+		{control.Rekey, control.Target{Peer: "bench", Child: "man"}, "there is nothing to rekey", nil, 409},
+	} {
+		asked = nil
+		text, err := d.Act(context.Background(), tt.action, tt.target)
+		var e *control.Error
+		if errors.As(err, &e) {
+			text = e.Text
+		}
+		if !strings.Contains(text, tt.text) || asked != tt.input || (e != nil) != (tt.code != 0) || e != nil && e.Code != tt.code {
+			t.Errorf("%s %v: got %q, %v, asked %v", tt.action, tt.target, text, err, asked)
+		}
+	}
+	f.do = func(ike.Input) error { return errors.New("no answer from 192.0.2.2") }
+	var e *control.Error
+	if _, err := d.Act(context.Background(), control.Up, control.Target{Peer: "a"}); !errors.As(err, &e) || e.Code != 409 || e.Text != "no answer from 192.0.2.2" {
+		t.Errorf("got %v, want a conflict with the reason", err)
+	}
+}

@@ -1,0 +1,175 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"culvert/dataplane"
+	"culvert/esp"
+	"culvert/ike"
+	"culvert/ike/driver"
+	"culvert/internal/config"
+	"culvert/tun"
+)
+
+// fakeParts stands for the packet path, IKE, the routes and the sockets, and remembers what it was asked, in order.
+type fakeParts struct {
+	mu       sync.Mutex
+	calls    []string
+	policies []dataplane.PolicyConfig
+	routes   []tun.Net
+	peers    []ike.Peer
+	sas      map[esp.ChildID]esp.ChildSA
+	status   []ike.PeerStatus
+	stats    map[esp.ChildID]dataplane.ChildStats
+	events   []driver.Event
+	do       func(in ike.Input) error
+	rawESP   bool
+	refuse   error // InstallInbound's
+}
+
+func (f *fakeParts) note(call string) func() {
+	f.mu.Lock()
+	f.calls = append(f.calls, call)
+	return f.mu.Unlock
+}
+
+// took is the calls since the last time.
+func (f *fakeParts) took() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := f.calls
+	f.calls = nil
+	return calls
+}
+
+func (f *fakeParts) SetPolicies(ps []dataplane.PolicyConfig) error {
+	defer f.note("policies")()
+	f.policies = ps
+	return nil
+}
+
+func (f *fakeParts) InstallInbound(sa esp.ChildSA) error {
+	defer f.note("install " + sa.Policy.Child)()
+	if f.refuse != nil {
+		return f.refuse
+	}
+	f.sas[sa.ID] = sa
+	return nil
+}
+
+func (f *fakeParts) ActivateOutbound(id esp.ChildID) { defer f.note("activate")() }
+
+func (f *fakeParts) RemoveSA(id esp.ChildID) {
+	defer f.note("remove " + f.sas[id].Policy.Child)()
+	delete(f.sas, id)
+}
+
+func (f *fakeParts) ChildStats(id esp.ChildID) (dataplane.ChildStats, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.sas[id]; ok {
+		return dataplane.ChildStats{MTU: 1446}, true
+	}
+	st, ok := f.stats[id]
+	return st, ok
+}
+
+func (f *fakeParts) Do(_ context.Context, in ike.Input) error { return f.do(in) }
+
+func (f *fakeParts) SetPeers(_ context.Context, peers []ike.Peer) error {
+	defer f.note("peers")()
+	f.peers = peers
+	return nil
+}
+
+func (f *fakeParts) Status(context.Context) ([]ike.PeerStatus, map[string]uint64, error) {
+	return f.status, map[string]uint64{"ike_malformed": 1}, nil
+}
+
+func (f *fakeParts) History(string) []driver.Event { return f.events }
+
+func (f *fakeParts) LocalAddr(netip.Addr) (netip.Addr, error) {
+	return netip.MustParseAddr("192.0.2.1"), nil
+}
+func (f *fakeParts) RawESP() bool { return f.rawESP }
+
+// plane is the part of the packet path.
+type plane struct{ *fakeParts }
+
+func (plane) Counters() map[string]uint64 { return map[string]uint64{"esp_icv": 2, "both": 1} }
+
+// sockets is the network's part.
+type sockets struct{ *fakeParts }
+
+func (sockets) Counters() map[string]uint64 { return map[string]uint64{"both": 2} }
+
+// routes is the router's part.
+type routes struct{ *fakeParts }
+
+func (r routes) Set(nets []tun.Net) error {
+	defer r.note("routes")()
+	r.routes = nets
+	return nil
+}
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// testDaemon is a daemon of fake parts that has taken a configuration into force; names are looked up with ask.
+func testDaemon(t *testing.T, doc string, ask func(ctx context.Context, name string) ([]netip.Addr, error)) (*Daemon, *fakeParts, *bytes.Buffer) {
+	t.Helper()
+	f := &fakeParts{sas: map[esp.ChildID]esp.ChildSA{}, stats: map[esp.ChildID]dataplane.ChildStats{}, rawESP: true}
+	out := &bytes.Buffer{}
+	d := &Daemon{log: slog.New(slog.NewTextHandler(out, nil)), level: new(slog.LevelVar), started: epoch, now: func() time.Time { return epoch.Add(10 * time.Second) },
+		plane: plane{f}, ike: f, routes: routes{f}, net: sockets{f}, found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
+	d.opts.Config = filepath.Join(t.TempDir(), "a.toml")
+	if ask == nil {
+		ask = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no look-ups here") }
+	}
+	d.resolver = newResolver(ask, d.resolved)
+	t.Cleanup(d.resolver.close)
+	writeConfig(t, d, doc)
+	cfg, err := config.Load(d.opts.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.begin(context.Background(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	return d, f, out
+}
+
+func writeConfig(t *testing.T, d *Daemon, doc string) {
+	t.Helper()
+	if err := os.WriteFile(d.opts.Config, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantCalls(t *testing.T, f *fakeParts, want ...string) {
+	t.Helper()
+	if got := f.took(); !slices.Equal(got, want) {
+		t.Errorf("got calls %q, want %q", got, want)
+	}
+}
+
+// peerText is a peer named name with the child lan, whose networks have the second octet n.
+func peerText(name, remote, n string) string {
+	return "[[peer]]\nname = \"" + name + "\"\nremote = \"" + remote + "\"\nlocal_id = \"me\"\nremote_id = \"" + name + "\"\npsk = \"0123456789abcdef\"\n" +
+		"[[peer.child]]\nname = \"lan\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10." + n + ".0.0/16\"]\n"
+}
+
+// manualText is a peer with one manual child.
+func manualText(remote, key string) string {
+	return "[[peer]]\nname = \"bench\"\nremote = \"" + remote + "\"\n[[peer.child]]\nname = \"man\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.77.0.0/16\"]\n" +
+		"manual = { spi_out = \"0x1001\", key_out = \"0x" + key + "00000000000000000000000000000000000000\", spi_in = \"0x2001\", key_in = \"0x0000000000000000000000000000000000000000\", cipher = \"aes128gcm16\" }\n"
+}

@@ -1,0 +1,111 @@
+package daemon
+
+import (
+	"context"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/dataplane"
+	"culvert/ike"
+	"culvert/ike/driver"
+	"culvert/internal/control"
+	"culvert/selector"
+)
+
+func sel(t *testing.T, text string) selector.Selector {
+	t.Helper()
+	s, err := selector.ParseSelector(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// established is the status of peer "a" with its child up.
+func established(t *testing.T, f *fakeParts) {
+	f.status = []ike.PeerStatus{{Name: "a", State: ike.PeerEstablished, Local: netip.MustParseAddrPort("192.0.2.1:500"), Remote: netip.MustParseAddrPort("192.0.2.2:500"),
+		RemoteID: "a.example.com", SPIi: 0x123456789abcdef, SPIr: 0xfedcba9876543210, Proposal: "aes256gcm16-prfsha384-x25519", NAT: ike.NATState{Remote: true},
+		Established: epoch, RekeyAt: epoch.Add(time.Hour), Explain: []string{"ours: x", "theirs: y"}, Children: []ike.ChildStatus{{
+			Name: "lan", State: ike.ChildInstalled, ID: 7, Encap: true, SPIIn: 0xc0ffee01, SPIOut: 0xbeef, Proposal: "aes128gcm16-esn",
+			LocalTS: []selector.Selector{sel(t, "10.1.0.0/24")}, RemoteTS: []selector.Selector{sel(t, "10.2.0.0/24")}, RekeyAt: epoch.Add(20 * time.Second), Rekeys: 2}}}}
+	f.stats[7] = dataplane.ChildStats{BytesIn: 1, BytesOut: 2, PacketsIn: 3, PacketsOut: 4, LastIn: epoch.Add(9 * time.Second), MTU: 1400, Drops: map[string]uint64{"icv": 5}}
+}
+
+func TestStatusOfAnEstablishedPeer(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	established(t, f)
+	st, err := d.Status(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Version != 1 || st.Uptime != 10 || st.Counters["ike_malformed"] != 1 || st.Counters["esp_icv"] != 2 || st.Counters["both"] != 3 {
+		t.Errorf("got %+v", st)
+	}
+	p := st.Peers[0]
+	if p.State != "established" || p.Remote != "192.0.2.2:500" || p.Local != "192.0.2.1:500" || p.RemoteID != "a.example.com" || p.SPIi != "0123456789abcdef" ||
+		p.SPIr != "fedcba9876543210" || p.NAT != "remote" || *p.Established != 10 || *p.RekeyIn != 3590 || p.Reason != "" {
+		t.Errorf("got %+v", p)
+	}
+	c := p.Children[0]
+	if c.State != "installed" || c.Encap != "udp" || c.SPIIn != "c0ffee01" || c.SPIOut != "0000beef" || c.LocalTS[0] != "10.1.0.0/24" || c.RemoteTS[0] != "10.2.0.0/24" ||
+		c.MTU != 1400 || c.BytesIn != 1 || c.BytesOut != 2 || c.PacketsIn != 3 || c.PacketsOut != 4 || *c.LastIn != 1 || c.LastOut != nil || *c.RekeyIn != 10 || c.Rekeys != 2 || c.Drops["icv"] != 5 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestStatusOfWhatIsDown(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+manualText("2001:db8::9", "01"), nil)
+	f.status = []ike.PeerStatus{{Name: "a", State: ike.PeerDown, Reason: "no answer", Children: []ike.ChildStatus{{Name: "lan", State: ike.ChildWaiting, Reason: "waits for traffic"}}}}
+	st, err := d.Status(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, bench := st.Peers[0], st.Peers[1]
+	if a.State != "down" || a.Remote != "192.0.2.2" || a.RemoteID != "a" || a.SPIi != "" || a.NAT != "none" || a.Established != nil || a.RekeyIn != nil || a.Reason != "no answer" {
+		t.Errorf("got %+v", a)
+	}
+	if c := a.Children[0]; c.State != "waiting" || c.SPIIn != "" || c.LocalTS[0] != "10.1.0.0/16" || c.MTU != 0 || c.Drops == nil || c.Reason != "waits for traffic" {
+		t.Errorf("got %+v", c)
+	}
+	if c := bench.Children[0]; bench.State != "manual" || c.State != "installed" || c.SPIIn != "00002001" || c.SPIOut != "00001001" || c.Proposal != "aes128gcm16" || c.MTU != 1446 {
+		t.Errorf("got %+v", bench)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	established(t, f)
+	f.events = []driver.Event{{At: epoch, Notice: ike.Notice{Child: "lan", Event: "child-up", Text: "it is up"}}}
+	lines, err := d.Explain(context.Background(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a is established", "a/lan is installed", "", "the last failure:", "  ours: x", "  theirs: y", "", "the last events:",
+		"  " + epoch.Local().Format("2006-01-02 15:04:05") + " lan child-up: it is up"}
+	if !slices.Equal(lines, want) {
+		t.Errorf("got  %q\nwant %q", lines, want)
+	}
+	if _, err := d.Explain(context.Background(), "x"); err == nil || err.(*control.Error).Code != 404 {
+		t.Errorf("got %v, want no such peer", err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	established(t, f)
+	w := httptest.NewRecorder()
+	metricsServer(d.Status, d.log).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{
+		"culvert_uptime_seconds 10\n", `culvert_peer_up{peer="a"} 1`, `culvert_peer_state{peer="a",state="established"} 1`, `culvert_child_up{child="lan",peer="a"} 1`,
+		`culvert_child_sent_packets{child="lan",peer="a"} 4`, `culvert_child_drops{child="lan",peer="a",reason="icv"} 5`, `culvert_child_rekeys_total{child="lan",peer="a"} 2`,
+		`culvert_events_total{event="both"} 3`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %s in:\n%s", want, w.Body)
+		}
+	}
+}
