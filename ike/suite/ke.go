@@ -96,24 +96,23 @@ func (k *ecdhKE) Public() []byte { return k.public }
 // Shared refuses a point that is not on the curve (RFC 6989, Section 2.3) and, with Curve25519, a result of zeros (RFC 8031, Section 2).
 // The secret of a point is its x coordinate alone (RFC 5903, Section 7).
 func (k *ecdhKE) Shared(peer []byte) ([]byte, error) {
-	private := k.private
-	if private == nil {
+	if k.private == nil {
 		return nil, errSpent
 	}
-	k.private = nil
 	if len(peer) != len(k.public) {
 		return nil, errKELength(len(peer), len(k.public))
 	}
 	if k.point {
 		peer = append([]byte{uncompressed}, peer...)
 	}
-	public, err := private.Curve().NewPublicKey(peer)
+	public, err := k.private.Curve().NewPublicKey(peer)
 	if err != nil {
 		return nil, fmt.Errorf("the peer's key exchange data: %w", err)
 	}
-	shared, err := private.ECDH(public)
+	shared, err := k.private.ECDH(public)
 	if err != nil {
 		return nil, fmt.Errorf("the peer's key exchange data: %w", err)
 	}
+	k.private = nil
 	return shared, nil
 }

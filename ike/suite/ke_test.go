@@ -123,7 +123,7 @@ func TestUnknownGroups(t *testing.T) {
 }
 
 // TestHostilePublicValues sends what has crashed or weakened other implementations: zero, one, p-1, p, all ones, values too short and too long,
-// points off the curve and, to Curve25519, those of small order.
+// points off the curve and, to Curve25519, those of small order. As anybody on the path can send such a value, the true one must still be of use behind it.
 func TestHostilePublicValues(t *testing.T) {
 	for _, group := range []wire.TransformID{wire.GroupX25519, wire.GroupECP256, wire.GroupECP384, wire.GroupECP521, wire.GroupMODP2048} {
 		good, _ := make2(t, NewKE, group)
@@ -134,6 +134,9 @@ func TestHostilePublicValues(t *testing.T) {
 			}
 			if shared, err := k.Shared(value); err == nil || shared != nil {
 				t.Errorf("%s accepts %s", wire.GroupName(group), name)
+			}
+			if _, err := k.Shared(good.Public()); err != nil {
+				t.Errorf("%s: after %s the peer's true value is refused: %v", wire.GroupName(group), name, err)
 			}
 		}
 	}

@@ -67,11 +67,9 @@ func (k *modpKE) Public() []byte { return k.public }
 
 // Shared demands the whole length, "prepending zero bits if necessary" (RFC 7296, Section 3.4), and 1 < r < p-1 (RFC 6989, Section 2.1).
 func (k *modpKE) Shared(peer []byte) ([]byte, error) {
-	exponent := k.exponent
-	if exponent == nil {
+	if k.exponent == nil {
 		return nil, errSpent
 	}
-	k.exponent = nil
 	if len(peer) != len(k.public) {
 		return nil, errKELength(len(peer), len(k.public))
 	}
@@ -79,7 +77,8 @@ func (k *modpKE) Shared(peer []byte) ([]byte, error) {
 	if y.Cmp(one) <= 0 || y.Cmp(new(big.Int).Sub(k.prime, one)) >= 0 {
 		return nil, errors.New("the peer's key exchange data is not a value of the group")
 	}
-	shared := new(big.Int).Exp(y, exponent, k.prime)
-	clear(exponent.Bits())
+	shared := new(big.Int).Exp(y, k.exponent, k.prime)
+	clear(k.exponent.Bits())
+	k.exponent = nil
 	return shared.FillBytes(make([]byte, len(k.public))), nil
 }

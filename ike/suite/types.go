@@ -9,7 +9,8 @@ type KeyExchange interface {
 	// Public is the Key Exchange Data to send (RFC 7296, Section 3.4).
 	Public() []byte
 	// Shared computes the shared secret with the peer's Key Exchange Data, which it checks (RFC 6989). It is slow, may run on
-	// any goroutine, and is to be called once.
+	// any goroutine, one call at a time, and there is one secret at most. A value that is refused uses up nothing: it
+	// may be a stranger's, with the peer's still to come.
 	Shared(peer []byte) ([]byte, error)
 }
 
