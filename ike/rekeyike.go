@@ -72,12 +72,21 @@ func (x *rekeyExchange) start(s *ikeSA) {
 		return
 	}
 	x.next = next
-	x.offers = numbered(s.peer.cfg.Proposals, binary.BigEndian.AppendUint64(nil, uint64(next.spi.I)))
-	x.group = groupOf(s.keys.proposal)
-	if !offersGroup(x.offers, x.group) {
-		x.group = groupOf(x.offers[0])
-	}
+	x.offers = numbered(s.rekeyProposals(), binary.BigEndian.AppendUint64(nil, uint64(next.spi.I)))
+	x.group = groupOf(x.offers[0])
 	x.begin(s)
+}
+
+// rekeyProposals is the peer's proposals, the one in use first: a rekeying is no time to change algorithms (RFC 7296, Section 2.8). Least of all the PRF: peers
+// do not agree on which of the two to derive the keys with (strongSwan 5.9 takes the old one throughout, Section 2.18 the new one for prf+).
+func (s *ikeSA) rekeyProposals() []wire.Proposal {
+	ps := s.peer.cfg.Proposals
+	if _, ok := chooseProposal(ps, []wire.Proposal{{Protocol: wire.ProtoIKE, Transforms: s.keys.proposal.Transforms}}); !ok {
+		return ps
+	}
+	current := s.keys.proposal
+	current.SPI = nil
+	return distinct(append([]wire.Proposal{current}, ps...))
 }
 
 func (x *rekeyExchange) begin(s *ikeSA) {
@@ -325,7 +334,7 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	sa, _ := find[*wire.SA](ps)
 	ke, _ := find[*wire.KE](ps)
 	nonce, _ := find[*wire.Nonce](ps)
-	chosen, ok := chooseProposal(s.peer.cfg.Proposals, withSPISize(sa.Proposals, 8))
+	chosen, ok := chooseProposal(s.rekeyProposals(), withSPISize(sa.Proposals, 8))
 	if !ok {
 		s.e.count("ike_no_proposal_chosen")
 		return nil, refuse(wire.NoProposalChosen, "no IKE proposal is acceptable")
