@@ -108,7 +108,7 @@ func (s *ikeSA) onlyOne() {
 			continue
 		}
 		if o.life.established.Before(s.life.born) {
-			o.end(endReplaced, "the peer started anew")
+			o.end(endRestarted, "the peer started anew")
 		}
 	}
 }

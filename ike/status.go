@@ -44,6 +44,9 @@ func (p *peer) status() PeerStatus {
 	}
 	for _, pol := range p.policies {
 		st.Children = append(st.Children, pol.status(st.State))
+		for _, line := range pol.explain {
+			st.Explain = append(st.Explain, "child "+printable(pol.cfg.Name)+": "+line)
+		}
 	}
 	return st
 }
