@@ -29,20 +29,24 @@ var errSegment = errors.New("tun: not a super-packet that can be cut")
 // An ordinary packet is a super-packet of one, so a caller needs no second path. The zero value is ready; it allocates nothing and is
 // not for concurrent use.
 type Segmenter struct {
-	data    []byte
-	l       layout
-	gso     bool
-	done    bool
-	size    int // payload octets in each segment but the last
-	next    int // offset in data of the next segment's payload
-	index   int
-	pseudo  uint16 // sum of the pseudo-header without its length
-	noCsum  bool   // IPv4 UDP without a checksum stays without
-	ipID    uint16
-	seq     uint32
-	flags   uint8
-	hdrLen  int
-	hdrCopy [maxHeader]byte
+	data  []byte
+	gso   bool
+	done  bool
+	size  int // payload octets in each segment but the last
+	next  int // offset in data of the next segment's payload
+	index int
+	head  template
+}
+
+// template is the super-packet's header, from which each segment's is made.
+type template struct {
+	layout
+	octets [maxHeader]byte
+	pseudo uint16 // sum of the pseudo-header without its length
+	noCsum bool   // IPv4 UDP without a checksum stays without
+	ipID   uint16
+	seq    uint32
+	flags  uint8
 }
 
 // Reset starts on p, which it may complete the checksum of. p.Data belongs to the Segmenter until the last segment is used up.
@@ -54,25 +58,30 @@ func (s *Segmenter) Reset(p *Packet) error {
 		return nil
 	}
 	s.done = true // until all is well
-	if err := s.l.parse(p.Data); err != nil {
+	if err := s.head.parse(p.Data); err != nil {
 		return err
 	}
-	s.hdrLen, s.size = s.l.payload, int(p.SegSize)
-	if s.hdrLen > maxHeader || s.size == 0 || s.hdrLen+s.size > MaxPacket || (p.GSO == GSOUDP) != (s.l.proto == protoUDP) {
+	hdr := s.head.payload
+	s.size = int(p.SegSize)
+	if hdr > maxHeader || s.size == 0 || hdr+s.size > MaxPacket || (p.GSO == GSOUDP) != (s.head.proto == protoUDP) {
 		return errSegment
 	}
-	s.done = false
-	s.next = s.hdrLen
-	copy(s.hdrCopy[:], p.Data[:s.hdrLen])
-	src, dst := s.l.addresses(p.Data)
-	s.pseudo = PseudoSum(src, dst, s.l.proto, 0)
-	l4 := p.Data[s.l.start:]
-	s.noCsum = !p.NeedsChecksum && s.l.proto == protoUDP && !s.l.v6 && binary.BigEndian.Uint16(l4[udpCsumOffset:]) == 0
-	s.ipID = binary.BigEndian.Uint16(p.Data[4:])
-	if s.l.proto == protoTCP {
-		s.seq, s.flags = binary.BigEndian.Uint32(l4[tcpSeqOffset:]), l4[tcpFlagsOffset]
-	}
+	s.done, s.next = false, hdr
+	s.head.take(p)
 	return nil
+}
+
+// take reads the header of p, whose layout is known.
+func (h *template) take(p *Packet) {
+	copy(h.octets[:], p.Data[:h.payload])
+	src, dst := h.addresses(p.Data)
+	h.pseudo = PseudoSum(src, dst, h.proto, 0)
+	l4 := p.Data[h.start:]
+	h.noCsum = !p.NeedsChecksum && h.proto == protoUDP && !h.v6 && binary.BigEndian.Uint16(l4[udpCsumOffset:]) == 0
+	h.ipID = binary.BigEndian.Uint16(p.Data[4:])
+	if h.proto == protoTCP {
+		h.seq, h.flags = binary.BigEndian.Uint32(l4[tcpSeqOffset:]), l4[tcpFlagsOffset]
+	}
 }
 
 // Len is the number of segments in all.
@@ -80,7 +89,7 @@ func (s *Segmenter) Len() int {
 	if !s.gso {
 		return 1
 	}
-	return max(1, (len(s.data)-s.hdrLen+s.size-1)/s.size)
+	return max(1, (len(s.data)-s.head.payload+s.size-1)/s.size)
 }
 
 // Next is the next whole packet, or nil after the last. It lies in the super-packet's own octets and overwrites up to
@@ -93,11 +102,11 @@ func (s *Segmenter) Next() []byte {
 		s.done = true
 		return s.data
 	}
-	start, end := s.next-s.hdrLen, min(s.next+s.size, len(s.data))
+	start, end := s.next-s.head.payload, min(s.next+s.size, len(s.data))
 	s.done = end == len(s.data)
 	pkt := s.data[start:end:end]
 	if s.index > 0 {
-		copy(pkt, s.hdrCopy[:s.hdrLen])
+		copy(pkt, s.head.octets[:s.head.payload])
 	}
 	s.putHeader(pkt)
 	s.next = end
@@ -107,33 +116,33 @@ func (s *Segmenter) Next() []byte {
 
 // putHeader turns the super-packet's header at the front of pkt into that of the present segment.
 func (s *Segmenter) putHeader(pkt []byte) {
-	if s.l.v6 {
+	if s.head.v6 {
 		binary.BigEndian.PutUint16(pkt[4:], uint16(len(pkt)-ipv6HeaderLen))
 	} else {
 		binary.BigEndian.PutUint16(pkt[2:], uint16(len(pkt)))
-		binary.BigEndian.PutUint16(pkt[4:], s.ipID+uint16(s.index)) // each packet its own, as if it had been sent alone
-		putIPv4Checksum(pkt[:s.l.start])
+		binary.BigEndian.PutUint16(pkt[4:], s.head.ipID+uint16(s.index)) // each packet its own, as if it had been sent alone
+		putIPv4Checksum(pkt[:s.head.start])
 	}
-	l4 := pkt[s.l.start:]
-	if s.l.proto == protoTCP {
+	l4 := pkt[s.head.start:]
+	if s.head.proto == protoTCP {
 		s.putTCP(l4)
 	} else {
 		binary.BigEndian.PutUint16(l4[4:], uint16(len(l4)))
 	}
-	if s.noCsum {
+	if s.head.noCsum {
 		return
 	}
-	field := l4[s.l.csumOffset():]
+	field := l4[s.head.csumOffset():]
 	binary.BigEndian.PutUint16(field, 0)
-	sum := fold(uint64(s.pseudo) + uint64(len(l4)))
+	sum := fold(uint64(s.head.pseudo) + uint64(len(l4)))
 	binary.BigEndian.PutUint16(field, finish(Sum(sum, l4)))
 }
 
 // putTCP sets what differs between segments: FIN and PSH belong to the last octet, so to the last segment; CWR is said once, in the
 // first (RFC 3168, Section 6.1.2).
 func (s *Segmenter) putTCP(l4 []byte) {
-	binary.BigEndian.PutUint32(l4[tcpSeqOffset:], s.seq+uint32(s.index*s.size))
-	flags := s.flags
+	binary.BigEndian.PutUint32(l4[tcpSeqOffset:], s.head.seq+uint32(s.index*s.size))
+	flags := s.head.flags
 	if !s.done {
 		flags &^= tcpFIN | tcpPSH
 	}

@@ -298,15 +298,15 @@ func FuzzSegmenter(f *testing.F) {
 		for pkt := seg.Next(); pkt != nil; pkt = seg.Next() {
 			n--
 			if seg.gso {
-				payload += len(pkt) - seg.hdrLen
-				got = append(got, pkt[seg.hdrLen:]...)
+				payload += len(pkt) - seg.head.payload
+				got = append(got, pkt[seg.head.payload:]...)
 			}
 		}
 		if n != 0 {
 			t.Fatalf("Len and the number of segments differ by %d", n)
 		}
-		if seg.gso && (payload != len(data)-seg.hdrLen || !bytes.Equal(got, data[seg.hdrLen:])) {
-			t.Fatalf("the payload changed: %d octets of %d", payload, len(data)-seg.hdrLen)
+		if seg.gso && (payload != len(data)-seg.head.payload || !bytes.Equal(got, data[seg.head.payload:])) {
+			t.Fatalf("the payload changed: %d octets of %d", payload, len(data)-seg.head.payload)
 		}
 	})
 }

@@ -75,7 +75,7 @@ func (p *port) turn() {
 
 // recvFrom receives from one socket. ErrWouldBlock: it is dry.
 func (p *port) recvFrom(s *socket, buf []byte, in *Received) error {
-	for {
+	for told := false; ; {
 		p.in.prepareRecv(buf)
 		n, _, e := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&p.in.hdr)), unix.MSG_DONTWAIT)
 		switch e {
@@ -84,10 +84,15 @@ func (p *port) recvFrom(s *socket, buf []byte, in *Received) error {
 			return ErrWouldBlock
 		case unix.EBADF, unix.ENOTSOCK:
 			return fmt.Errorf("netio: receiving: %w", net.ErrClosed)
-		case unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE:
-			continue // reports of earlier sends, taken off the socket by being read
+		case unix.EINTR:
+			continue
 		default:
-			return fmt.Errorf("netio: receiving: %w", e)
+			if told || !s.tellsErrors() {
+				return fmt.Errorf("netio: receiving: %w", e)
+			}
+			told = true // once is enough: it empties the queue
+			s.drainErrors(p.in)
+			continue
 		}
 		if p.take(s, buf[:n], in) {
 			return nil

@@ -93,12 +93,27 @@ func (p *port) sendRun(s *socket, out *Outgoing, chunk []byte) error {
 // sendOne sends p.out with data.
 func (p *port) sendOne(s *socket, data []byte) error {
 	p.out.setData(data)
-	for {
+	for told := false; ; {
 		_, _, e := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&p.out.hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		if e != unix.EINTR {
+		if !p.again(s, e, &told) {
 			return sendError(e)
 		}
 	}
+}
+
+// again says whether a send that ended with e is worth trying again: when it was interrupted, and once when it may have told of an earlier
+// packet's ICMP error and not of itself. An error of its own is queued as well.
+func (p *port) again(s *socket, e unix.Errno, told *bool) bool {
+	switch {
+	case e == unix.EINTR:
+		return true
+	case e == 0 || e == unix.EAGAIN || !s.tellsErrors():
+		return false
+	}
+	s.drainErrors(p.in)
+	first := !*told
+	*told = true
+	return first
 }
 
 // sendEach sends each datagram of a run by itself, many in one call. An error ends the run.
@@ -123,14 +138,13 @@ func (p *port) sendEach(s *socket, out *Outgoing, data []byte) error {
 
 // sendBatch sends the first n messages of the batch. The kernel stops at the first that fails and tells why when that is tried again.
 func (p *port) sendBatch(s *socket, n int) error {
+	told := false
 	for done := 0; done < n; {
 		sent, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&p.batch.hdr[done])), uintptr(n-done),
 			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
-		switch e {
-		case 0:
+		if e == 0 {
 			done += int(sent)
-		case unix.EINTR:
-		default:
+		} else if !p.again(s, e, &told) {
 			return sendError(e)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,12 +46,33 @@ func openSocket(a netip.AddrPort, raw bool, cfg *Config) (*socket, error) {
 	return s, nil
 }
 
+// tellsErrors says whether ICMP errors are queued on the socket, to be taken off by drainErrors. Of all sockets only an unconnected raw
+// one of IPv6 needs that: without IPV6_RECVERR the kernel (rawv6_err) ignores Packet Too Big for it, and the path MTU is never learnt.
+func (s *socket) tellsErrors() bool { return s.raw && s.v6 }
+
+// drainErrors empties the queue of ICMP errors: the kernel has learnt from them already. While one waits, poll returns at once.
+func (s *socket) drainErrors(m *message) {
+	var none [1]byte
+	for {
+		m.prepareRecv(none[:])
+		_, _, e := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&m.hdr)), unix.MSG_DONTWAIT|unix.MSG_ERRQUEUE)
+		if e != 0 && e != unix.EINTR {
+			return
+		}
+	}
+}
+
 func (s *socket) setup(cfg *Config) error {
 	if err := commonOptions(s.fd, s.v6, cfg.Mark); err != nil {
 		return err
 	}
 	if err := pathOptions(s.fd, s.v6); err != nil {
 		return err
+	}
+	if s.tellsErrors() {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_IPV6, unix.IPV6_RECVERR, 1); err != nil {
+			return err
+		}
 	}
 	if !s.raw {
 		if s.v6 {

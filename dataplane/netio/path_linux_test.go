@@ -1,0 +1,117 @@
+package netio
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"culvert/internal/netlab"
+
+	"github.com/vishvananda/netlink"
+)
+
+// A path whose second link is narrow:
+//
+//	a 192.0.2.1 -- 1500 -- 192.0.2.254 r 198.51.100.254 -- 1300 -- 198.51.100.1 b
+//	  2001:db8::1                                                 2001:db8:b::1
+func newPath(t *testing.T) (a *netlab.Host, n *Net) {
+	t.Helper()
+	lab := needLab(t)
+	a, r, b := newHost(t, lab, "nn-a"), newHost(t, lab, "nn-r"), newHost(t, lab, "nn-b")
+	for _, err := range []error{
+		lab.Link(netlab.Iface{Host: a, Name: "nn0", Addrs: []string{"192.0.2.1/24", "2001:db8::1/64"}},
+			netlab.Iface{Host: r, Name: "nn1", Addrs: []string{"192.0.2.254/24", "2001:db8::fe/64"}}, 1500),
+		lab.Link(netlab.Iface{Host: b, Name: "nn0", Addrs: []string{"198.51.100.1/24", "2001:db8:b::1/64"}},
+			netlab.Iface{Host: r, Name: "nn2", Addrs: []string{"198.51.100.254/24", "2001:db8:b::fe/64"}}, 1300),
+		a.Route("default", "192.0.2.254", 0), a.Route("default", "2001:db8::fe", 0),
+		b.Route("default", "198.51.100.254", 0), b.Route("default", "2001:db8:b::fe", 0),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitUp(t, a)
+	waitUp(t, b)
+	return a, openIn(t, a, Config{IKEPort: 500, NATPort: 4500, Mark: testMark, RawESP: true})
+}
+
+// What a router on the way tells by ICMP is learnt, whatever sent the packet that was too big.
+func TestPathMTUFromICMP(t *testing.T) {
+	remote := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.1"), true: netip.MustParseAddr("2001:db8:b::1")}
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		a, n := newPath(t)
+		mtu := func() (m int) {
+			_ = a.Do(func() error { m = n.PathMTU(addrA[v6], remote[v6]); return nil })
+			return m
+		}
+		if got := mtu(); got != 1500 {
+			t.Fatalf("PathMTU = %d at first, want 1500", got)
+		}
+		out := Outgoing{Data: espPacket(0xc0ffee01, 1400), Local: at(addrA[v6], port), Remote: at(remote[v6], port), Encap: encap}
+		tx := n.Ports()[0]
+		if err := tx.Send(&out); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(5 * time.Second); mtu() != 1300; {
+			if time.Now().After(deadline) {
+				t.Fatalf("PathMTU = %d after the ICMP error, want 1300", mtu())
+			}
+		}
+		if err := tx.Send(&out); !errors.Is(err, ErrTooBig) {
+			t.Errorf("Send = %v, want ErrTooBig", err)
+		}
+		mustBeDry(t, tx, make([]byte, 2000)) // the error is no datagram
+		if poll(tx, 0) {
+			t.Error("the error is still there to be polled: a worker would spin")
+		}
+	})
+}
+
+// Every packet carries the mark, or it would go into the tunnel that it carries.
+func TestEverythingIsMarked(t *testing.T) {
+	p := newPair(t, 1)
+	nl := p.a.Netlink()
+	rule := netlink.NewRule()
+	rule.Mark, rule.Table, rule.Family = testMark, 77, netlink.FAMILY_V4
+	link, err := nl.LinkByName("nn0")
+	if err == nil {
+		err = nl.RuleAdd(rule)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := netlink.ParseIPNet("203.0.113.0/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nl.RouteAdd(&netlink.Route{Dst: far, LinkIndex: link.Attrs().Index, Table: 77}); err != nil {
+		t.Fatal(err)
+	}
+	to := netip.MustParseAddr("203.0.113.1") // only a marked packet has a route
+	for name, send := range map[string]func() error{
+		"UDP": func() error {
+			return p.netA.Ports()[0].Send(&Outgoing{Data: espPacket(1000, 99), Remote: at(to, 4500), Encap: true})
+		},
+		"raw":       func() error { return p.netA.Ports()[0].Send(&Outgoing{Data: espPacket(1000, 99), Remote: at(to, 0)}) },
+		"IKE":       func() error { return p.netA.SendIKE(netip.AddrPort{}, at(to, 500), false, []byte("x")) },
+		"IKE 4500":  func() error { return p.netA.SendIKE(netip.AddrPort{}, at(to, 4500), true, []byte("x")) },
+		"keepalive": func() error { return p.netA.SendKeepalive(netip.AddrPort{}, at(to, 4500)) },
+		"probe":     func() error { _, err := p.netA.LocalAddr(to); return err },
+		"dialer": func() error {
+			c, err := Dialer(testMark).DialContext(context.Background(), "udp", at(to, 53).String())
+			if err == nil {
+				c.Close()
+			}
+			return err
+		},
+	} {
+		if err := p.a.Do(send); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := p.a.Do(func() error { _, err := Dialer(0).Dial("udp", at(to, 53).String()); return err }); err == nil {
+		t.Error("an unmarked packet has a route too: the test shows nothing")
+	}
+}
