@@ -75,6 +75,7 @@ func (in *Inbound) Count(packets, octets int) (soft, hard bool) {
 
 // Open opens pkt, which begins with the ESP header and is of this SA by its SPI, in place. On an error the octets of pkt behind
 // the IV are undefined, and unless the packet was authentic (ErrPadding, ErrDummy, and ErrReplay for the loser of a race) nothing of the SA has changed.
+// With extended sequence numbers a packet from behind the window is ErrICV: its number is taken for the one 2^32 higher (RFC 4303, Appendix A2.2).
 func (in *Inbound) Open(s *Scratch, pkt []byte) (Plain, error) {
 	if len(pkt) < minSealed {
 		return Plain{}, ErrShort

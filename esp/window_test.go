@@ -52,23 +52,36 @@ func tryNumber(w *window, seq uint64) bool {
 	return first
 }
 
+// TestWindowAgainstOracle also goes over the two edges of numbers: that of their low half, and that of the block numbers' in the words of the ring (2^37 packets).
 func TestWindowAgainstOracle(t *testing.T) {
 	for _, size := range []int{32, 33, 63, 64, 100, 128, 1000, 4096, 65536} {
-		for seed := range uint64(8) {
-			r := rand.New(rand.NewPCG(seed, uint64(size)))
-			w, o := newWindow(size, 0), &oracle{size: uint64(size), accepted: map[uint64]bool{}}
-			for range 3000 {
-				seq, top := nextNumber(r, o.top, uint64(size)), o.top
-				place, checked := w.check(seq)
-				got, highest := false, false
-				if place.word != nil {
-					got, highest = w.accept(place) // even if check refused
-				}
-				o.judge(t, seq, got)
-				if checked != got || highest != (got && seq > top) {
-					t.Fatalf("size %d, top %d: number %d checked %v, accepted %v, highest %v", size, top, seq, checked, got, highest)
-				}
+		for _, start := range []uint64{0, 1<<32 - 500, 1<<37 - 500} {
+			for seed := range uint64(4) {
+				compareWithOracle(t, rand.New(rand.NewPCG(seed, uint64(size))), size, start)
 			}
+		}
+	}
+}
+
+func compareWithOracle(t *testing.T, r *rand.Rand, size int, start uint64) {
+	t.Helper()
+	w, o := newWindow(size, start), &oracle{size: uint64(size), top: start, accepted: map[uint64]bool{}}
+	if start != 0 {
+		o.judge(t, start, tryNumber(w, start))
+	}
+	for range 3000 {
+		seq, top := nextNumber(r, o.top, uint64(size)), o.top
+		if start != 0 && o.inside(seq) && w.sequence(uint32(seq)) != seq {
+			t.Fatalf("size %d, top %#x: %#x is completed as %#x", size, top, seq, w.sequence(uint32(seq)))
+		}
+		place, checked := w.check(seq)
+		got, highest := false, false
+		if place.word != nil {
+			got, highest = w.accept(place) // even if check refused
+		}
+		o.judge(t, seq, got)
+		if checked != got || highest != (got && seq > top) {
+			t.Fatalf("size %d, top %d: number %d checked %v, accepted %v, highest %v", size, top, seq, checked, got, highest)
 		}
 	}
 }
