@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/ike/wire"
 )
 
 // testPair is two engines on a virtual link with a virtual clock. Everything in it is a function of the seed.
@@ -66,6 +67,8 @@ type testSide struct {
 	nextRef   uint64
 	handled   int
 	keepalive int // keepalives sent
+
+	sentRequests map[wire.ExchangeType]int // without those sent again
 }
 
 // newPair makes two sides that know one peer each; edit may change everything before the engines are made.
@@ -88,7 +91,7 @@ func newPair(t testing.TB, seed uint64, edit func(p *testPair)) *testPair {
 }
 
 func newSide(p *testPair, name string, addrs ...string) *testSide {
-	s := &testSide{p: p, name: name, done: map[uint64]error{}, answered: map[uint64]bool{}, failed: map[esp.Policy]int{}}
+	s := &testSide{p: p, name: name, done: map[uint64]error{}, answered: map[uint64]bool{}, failed: map[esp.Policy]int{}, sentRequests: map[wire.ExchangeType]int{}}
 	for _, a := range addrs {
 		s.addrs = append(s.addrs, netip.MustParseAddr(a))
 	}
@@ -233,6 +236,9 @@ func (s *testSide) send(f Send) {
 		return
 	}
 	m := s.p.tap.see(s.p, s, f)
+	if !m.hdr.Response && !m.repeat {
+		s.sentRequests[m.hdr.Exchange]++
+	}
 	m.pk = &testPacket{from: s, src: local, dst: f.Remote, nat: f.NATPort, msg: m, data: slices.Clone(f.Data)}
 	s.p.noteLazy(func() string { return s.name + " > " + m.String() })
 	if s.p.scripted {

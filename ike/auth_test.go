@@ -1,0 +1,148 @@
+package ike
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// What can be wrong with a configuration: the command fails with words that name it, status keeps them, nothing stays, and the tries are bounded.
+
+// failing is one such mistake. Words are in the left's error, in the left's and in the right's explanation or notices.
+type failing struct {
+	name              string
+	edit              func(left, right *Peer)
+	leftErr, rightSay string
+	explain           []string // in left's PeerStatus.Explain or ChildStatus' reason
+	ikeStays          bool     // only the child fails
+}
+
+var failings = []failing{
+	{name: "wrong secret", edit: func(l, r *Peer) { r.PSK = []byte("wrong") }, leftErr: "AUTHENTICATION_FAILED", rightSay: "pre-shared keys differ", explain: []string{"ours: left.example.com", "expected of the peer: right.example.com"}},
+	{name: "left is called otherwise", edit: func(l, r *Peer) { l.LocalID = Identity{wire.IDFQDN, "other.example.com"} }, leftErr: "AUTHENTICATION_FAILED", rightSay: "other.example.com"},
+	{name: "right is called otherwise", edit: func(l, r *Peer) { r.LocalID = Identity{wire.IDFQDN, "other.example.com"} }, leftErr: "the peer is other.example.com, and remote_id is right.example.com", rightSay: "rejected"},
+	{name: "no IKE proposal", edit: func(l, r *Peer) { r.Proposals = []wire.Proposal{otherCipher(testIKEProposal)} }, leftErr: "NO_PROPOSAL_CHOSEN", rightSay: "aes256gcm16", explain: []string{"ours: aes256gcm16-prfsha256-x25519"}},
+	{name: "no ESP proposal", edit: func(l, r *Peer) { r.Children[0].Proposals = []wire.Proposal{otherCipher(testESPProposal)} }, leftErr: "accepts none of our ESP proposals", rightSay: "chacha20poly1305", ikeStays: true},
+	{name: "selectors do not meet", edit: func(l, r *Peer) { r.Children[0].Local = testNetworks("10.9.0.0/16") }, leftErr: "selectors do not meet", rightSay: "10.9.0.0/16", ikeStays: true},
+	{name: "no secret on the left", edit: func(l, r *Peer) { l.PSK = nil }, leftErr: "no pre-shared key"},
+}
+
+// otherCipher is the proposal with ChaCha20-Poly1305 instead.
+func otherCipher(p wire.Proposal) wire.Proposal {
+	p.Transforms = slices.Clone(p.Transforms)
+	p.Transforms[0] = wire.Transform{Type: wire.TransformENCR, ID: wire.EncrChaCha20Poly1305}
+	return p
+}
+
+func TestFailuresAreExplained(t *testing.T) {
+	for _, c := range failings {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPair(t, 1, func(p *testPair) {
+				p.left.peers[0].Children[0].Start = StartBoot
+				c.edit(&p.left.peers[0], &p.right.peers[0])
+			})
+			ref := p.left.connect("")
+			p.drive(30 * time.Second)
+			p.wantDone(p.left, ref, c.leftErr)
+			st := p.left.e.Status()[0]
+			said := st.Reason + strings.Join(st.Explain, "\n") + st.Children[0].Reason
+			for _, want := range append(c.explain, c.leftErr) {
+				if !strings.Contains(said, want) {
+					p.fatalf("left's status does not say %q: %+v", want, st)
+				}
+			}
+			if !strings.Contains(p.right.saidAll(), c.rightSay) {
+				p.fatalf("right does not say %q: %s", c.rightSay, p.right.saidAll())
+			}
+			p.wantNoChild("lan")
+			p.wantBoundedTries(c)
+		})
+	}
+}
+
+// saidAll is all that a side tells people.
+func (s *testSide) saidAll() string {
+	var b strings.Builder
+	for _, n := range s.notices {
+		b.WriteString(n.Text + "\n")
+	}
+	for _, st := range s.e.Status() {
+		b.WriteString(st.Reason + "\n" + strings.Join(st.Explain, "\n") + "\n")
+		for _, c := range st.Children {
+			b.WriteString(c.Reason + "\n")
+		}
+	}
+	return b.String()
+}
+
+// wantBoundedTries checks that a child that is always to be up is tried again, but not all the time, and that the tries leave nothing behind.
+func (p *testPair) wantBoundedTries(c failing) {
+	p.t.Helper()
+	before := p.left.requests(wire.IKESAInit) + p.left.requests(wire.CreateChildSA) + len(p.left.notices)
+	p.drive(30 * time.Minute)
+	tries := p.left.requests(wire.IKESAInit) + p.left.requests(wire.CreateChildSA) + len(p.left.notices) - before
+	if tries < 20 || tries > 150 {
+		p.fatalf("%d tries and notices in half an hour", tries)
+	}
+	want := 0
+	if c.ikeStays {
+		want = 1
+	}
+	p.left.handle(SetPeers{})
+	p.drive(5 * time.Minute)
+	if c.ikeStays && len(p.right.e.sas.bySPI) == want {
+		p.fatalf("right keeps the IKE SA of a peer that was removed")
+	}
+	for _, s := range []*testSide{p.left, p.right} {
+		if left := s.leftovers(); left != "" {
+			p.fatalf("%s", left)
+		}
+	}
+}
+
+// requests counts the requests of an exchange that a side ever sent, by the transcript of the tap.
+func (s *testSide) requests(ex wire.ExchangeType) int { return s.sentRequests[ex] }
+
+// The initiator finds the responder wanting: it says so, and the responder ends its half (RFC 7296, Section 2.21.2).
+func TestInitiatorRejects(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].LocalID = Identity{wire.IDFQDN, "other.example.com"} })
+	p.script(true)
+	p.left.connect("")
+	p.deliver(p.wantSend("left asks", p.left, wire.IKESAInit, false, "..."))
+	p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, "..."))
+	p.deliver(p.wantSend("left proves itself", p.left, wire.IKEAuth, false, "..."))
+	p.deliver(p.wantSend("right proves itself", p.right, wire.IKEAuth, true, "..."))
+	p.deliver(p.wantSend("left rejects it", p.left, wire.Informational, false, "N(AUTHENTICATION_FAILED)"))
+	p.deliver(p.wantSend("right takes note", p.right, wire.Informational, true, ""))
+	p.wantIdle("that is all")
+	p.drive(2 * time.Minute)
+	for _, s := range []*testSide{p.left, p.right} {
+		if left := s.leftovers(); left != "" {
+			p.fatalf("%s", left)
+		}
+	}
+}
+
+// The patterns of remote_id, and the choice between several peers that a caller may be.
+func TestResponderChoosesPeer(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		any, exact := p.right.peers[0], p.right.peers[0]
+		any.Name, any.RemoteID, any.Remote = "any", Identity{wire.IDFQDN, "*.example.com"}, nil
+		exact.Name, exact.Remote = "left", nil
+		stranger := any
+		stranger.Name, stranger.RemoteID = "stranger", Identity{wire.IDFQDN, "stranger.example.net"}
+		p.right.peers = []Peer{stranger, any, exact}
+	})
+	ref := p.left.connect("")
+	p.drive(10 * time.Second)
+	p.wantDone(p.left, ref, "")
+	for _, st := range p.right.e.Status() {
+		want := map[string]PeerState{"left": PeerEstablished}[st.Name]
+		if st.State != want {
+			t.Errorf("right's peer %s is in state %d, want %d", st.Name, st.State, want)
+		}
+	}
+}
