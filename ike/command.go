@@ -115,11 +115,11 @@ func (e *Engine) disconnect(in Disconnect) {
 		pol.retry.at = time.Time{}
 		p.waiters.failed(pol, down)
 	}
-	met := p.closeAll("taken down by command")
+	closing := p.closeAll
 	if in.Child != "" {
-		met = pols[0].deleteAll("taken down by command")
+		closing = pols[0].deleteAll
 	}
-	p.waiters.add(&waiter{ref: in.Ref, e: e, met: met})
+	p.waiters.add(&waiter{ref: in.Ref, e: e, met: closing("taken down by command")})
 	e.touch(p)
 }
 

@@ -1,0 +1,30 @@
+package ike
+
+import (
+	"testing"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// A Disconnect of one child deletes its SAs and leaves the IKE SA and the other children alone.
+func TestDisconnectOfOneChild(t *testing.T) {
+	p := newPair(t, 1, twoChildren)
+	p.up()
+	p.script(true)
+	ref := p.left.disconnect("lan")
+	p.deliver(p.wantSend("left deletes the child alone", p.left, wire.Informational, false, "D(ESP x1)"))
+	p.deliver(p.wantSend("right deletes its half", p.right, wire.Informational, true, "D(ESP x1)"))
+	p.wantDone(p.left, ref, "")
+	p.wantNoChild("lan")
+	p.wantChild(p.left, p.left.peers[0].Children[1].Name)
+	if st := p.left.e.Status()[0]; st.State != PeerEstablished {
+		t.Errorf("got peer state %v, want established", st.State)
+	}
+	p.wantIdle("nothing else is closed")
+
+	p.script(false)
+	p.left.traffic("lan")
+	p.drive(2 * time.Second)
+	p.wantChild(p.left, "lan")
+}
