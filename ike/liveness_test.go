@@ -1,0 +1,141 @@
+package ike
+
+import (
+	"testing"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// An idle tunnel is left alone: liveness is asked for only when we send and hear nothing (RFC 7296, Section 2.4).
+func TestNoProbesWithoutNeed(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	p.drive(20 * time.Minute)
+	for range 20 {
+		p.left.traffic("lan")
+		p.right.traffic("lan")
+		p.drive(10 * time.Second)
+	}
+	for _, s := range []*testSide{p.left, p.right} {
+		if n := s.requests(wire.Informational); n > 0 {
+			p.fatalf("%s sends %d INFORMATIONAL requests", s.name, n)
+		}
+	}
+}
+
+// One-way traffic is checked at most once in each interval, and goes on.
+func TestProbesOneWayTraffic(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	for range 600 {
+		p.left.traffic("lan")
+		p.drive(time.Second)
+	}
+	if n := p.left.requests(wire.Informational); n < 15 || n > 20 {
+		p.fatalf("%d probes in 10 minutes with an interval of 30 s", n)
+	}
+	if n := p.right.requests(wire.Informational); n > 0 {
+		p.fatalf("the side that hears everything sends %d", n)
+	}
+	p.wantTunnel()
+}
+
+// A dead peer, and what dpd_action makes of its children.
+func TestDeadPeer(t *testing.T) {
+	for _, c := range []struct {
+		action DPDAction
+		start  StartMode
+		after  ChildState // with the peer still dead, and traffic
+		back   bool       // up again by itself once the peer is back
+	}{
+		{DPDRestart, StartTraffic, ChildNegotiating, true},
+		{DPDRestart, StartBoot, ChildNegotiating, true},
+		{DPDTrap, StartBoot, ChildNegotiating, true},
+		{DPDClear, StartTraffic, ChildDown, false},
+	} {
+		p := newPair(t, 1, func(p *testPair) {
+			p.left.peers[0].DPDAction = c.action
+			p.left.peers[0].Children[0].Start = c.start
+		})
+		p.up()
+		p.right.kill()
+		detected := p.waitFor(3*time.Minute, func() bool {
+			p.left.traffic("lan")
+			return len(p.left.plane.sas) == 0
+		})
+		if detected > 30*time.Second+2*80*time.Second {
+			p.fatalf("dead only after %v", detected)
+		}
+		p.wantNotice(p.left, "peer-dead")
+		for range 3 {
+			p.left.traffic("lan")
+			p.drive(time.Second)
+		}
+		if st := p.left.e.Status()[0].Children[0]; st.State != c.after {
+			t.Errorf("action %d, start %d: the child is in state %d, want %d: %s", c.action, c.start, st.State, c.after, st.Reason)
+		}
+		p.right.start()
+		took := p.waitFor(5*time.Minute, func() bool {
+			p.left.traffic("lan")
+			return len(p.left.plane.active) == 1
+		})
+		if up := took < 5*time.Minute; up != c.back {
+			t.Errorf("action %d, start %d: up again %v, want %v", c.action, c.start, up, c.back)
+		}
+	}
+}
+
+// waitFor drives the clock until the condition holds, and says how long that took.
+func (p *testPair) waitFor(most time.Duration, met func() bool) time.Duration {
+	start := p.now
+	for p.now.Sub(start) < most && !met() {
+		p.drive(time.Second)
+	}
+	return p.now.Sub(start)
+}
+
+// After kill -9 the restarted side's INITIAL_CONTACT replaces what the other one still has, at once.
+func TestInitialContact(t *testing.T) {
+	for _, left := range []bool{true, false} {
+		p := newPair(t, 1, nil)
+		p.up()
+		s := p.right
+		if left {
+			s = p.left
+		}
+		s.kill()
+		p.drive(time.Second)
+		s.start()
+		ref := s.connect("")
+		p.drive(2 * time.Second)
+		p.wantDone(s, ref, "")
+		s.traffic("lan")
+		p.drive(time.Second)
+		p.wantTunnel()
+		p.drive(lingerDead + time.Second)
+		if n := len(s.other().e.sas.bySPI); n != 1 {
+			p.fatalf("%s has %d IKE SAs", s.other().name, n)
+		}
+	}
+}
+
+// A peer that restarted answers what it does not know with INVALID_IKE_SPI: a hint to look whether it lives, and no more, as anybody can send it.
+func TestInvalidSPIHint(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
+	p.up()
+	a := newAttack(p)
+	main, _ := a.established(p.left)
+	hint := wire.Message{
+		Header:   wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Response: true},
+		Payloads: []wire.Payload{&wire.Notify{Kind: wire.InvalidIKESPI}},
+	}
+	for range 1000 {
+		a.inject(p.left, p.right.home(), hint.AppendTo(nil))
+		p.drive(10 * time.Millisecond)
+	}
+	p.wantTunnel()
+	if n := p.left.requests(wire.Informational); n > 3 {
+		p.fatalf("%d probes in 10 s because of forged hints", n)
+	}
+}
