@@ -18,6 +18,9 @@ func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	}
 	idr := p.cfg.LocalID.payload(true)
 	answer := []wire.Payload{idr, &wire.Auth{Method: wire.AuthSharedKey, Data: s.ourAuth(p.cfg.PSK, idr)}}
+	if p.cfg.Encap == EncapNever {
+		s.net.encap = false
+	}
 	s.established(p, id)
 	s.delayOwnChildren()
 	made, child, err := s.answerChild(ps, childTerms{nonces: s.keys.nonces})

@@ -158,6 +158,7 @@ func (p *pair) revive() {
 	}
 	p.moveTo(pairLive)
 	p.next, p.crossing = nil, nil
+	p.dates.soft.fire = p.softEnd
 	p.owner.e.after(&p.dates.soft, temporaryPause)
 }
 

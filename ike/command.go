@@ -113,6 +113,10 @@ func (e *Engine) disconnect(in Disconnect) {
 	for _, pol := range pols {
 		pol.base, pol.want = max(intentTraffic, intentOf(pol.cfg.Start)), false
 		pol.retry.at = time.Time{}
+		if pol.flow != nil {
+			pol.flow = nil
+			e.emit(AcquireFailed{Policy: pol.name()})
+		}
 		p.waiters.failed(pol, down)
 	}
 	closing := p.closeAll

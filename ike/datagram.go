@@ -17,6 +17,7 @@ func (e *Engine) datagram(d Datagram) {
 			e.recovered(why)
 		}
 	}()
+	d.Local, d.Remote = unmapped(d.Local), unmapped(d.Remote)
 	h, err := wire.ParseHeader(d.Data)
 	if err != nil {
 		e.count("ike_malformed")
@@ -199,6 +200,11 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 	_, critical := wire.UnsupportedCritical(ps)
 	if err == nil {
 		err = checkPayloads(h.Exchange, true, ps)
+	}
+	if _, fatal := findNotify(ps, wire.InvalidSyntax); fatal && h.Exchange != wire.IKEAuth {
+		// "considered fatal in both peers, meaning that the IKE SA is deleted without needing an explicit Delete payload" (Section 2.21.3).
+		s.end(endPeer, "the peer answered INVALID_SYNTAX")
+		return
 	}
 	x := s.work.current
 	if err != nil || critical || x == nil {

@@ -22,6 +22,9 @@ type network struct {
 // pathOf is the way back of a datagram.
 func pathOf(d Datagram) path { return path{local: d.Local, remote: d.Remote, natPort: d.NATPort} }
 
+// unmapped is the address in the one form that is compared: a socket for both families gives IPv4 addresses as IPv6 ones.
+func unmapped(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
 // endpoint is the way of the Child SAs' packets.
 func (n network) endpoint(e *Engine) esp.Endpoint {
 	if n.encap {
@@ -70,6 +73,7 @@ func (e *Engine) peerMoved(in PeerMoved) {
 		return
 	}
 	s := p.owner
+	in.Remote = unmapped(in.Remote)
 	if !s.net.encap || in.Remote == s.net.remote || s.net.nat.Local || !s.net.nat.Remote {
 		return
 	}

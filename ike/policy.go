@@ -110,7 +110,7 @@ func (pol *policy) lost(cause endCause, why string) {
 		}
 	}
 	pol.want = pol.base == intentUp || cause == endDead && pol.peer.cfg.DPDAction == DPDRestart
-	if pol.base == intentUp && cause == endPeer {
+	if pol.base == intentUp && (cause == endPeer || cause == endFailed) {
 		// The peer had its reason; whoever it was is not to be answered with an endless to and fro.
 		pol.retry.at = pol.peer.e.turn.now.Add(reconnectPause(1, pol.peer.e.cfg.Rand))
 		pol.peer.e.timers.set(&pol.retry.timer, pol.retry.at)

@@ -29,24 +29,31 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 	}
 	m, err := wire.Parse(d.Data)
 	if err != nil {
-		e.count("ike_malformed")
-		e.refuseInit(d, h, wire.InvalidSyntax, nil)
+		e.malformedInit(d, h, wire.InvalidSyntax, nil)
 		return
 	}
 	if typ, critical := wire.UnsupportedCritical(m.Payloads); critical {
-		e.count("ike_critical_payload")
-		e.refuseInit(d, h, wire.UnsupportedCriticalPayload, []byte{byte(typ)})
+		e.malformedInit(d, h, wire.UnsupportedCriticalPayload, []byte{byte(typ)})
 		return
 	}
 	if err := checkPayloads(wire.IKESAInit, false, m.Payloads); err != nil {
-		e.count("ike_malformed")
-		e.refuseInit(d, h, wire.InvalidSyntax, nil)
+		e.malformedInit(d, h, wire.InvalidSyntax, nil)
 		return
 	}
 	if !e.admit(d, h, m) {
 		return
 	}
 	e.halfOpen(d, m, key)
+}
+
+// malformedInit refuses what no proper peer sends, if not too often.
+func (e *Engine) malformedInit(d Datagram, h wire.Header, kind wire.NotifyType, data []byte) {
+	e.count("ike_malformed")
+	if !e.outside.mayComplain(e.turn.now) {
+		e.count("ike_errors_limited")
+		return
+	}
+	e.refuseInit(d, h, kind, data)
 }
 
 // initAgain is a copy of a request that was answered, or is being.

@@ -67,7 +67,7 @@ func (s *ikeSA) retransmit() {
 	if r == nil {
 		return
 	}
-	if r.sent == s.e.cfg.Retry.Tries {
+	if r.sent >= s.tries() {
 		s.win.out = nil
 		s.unanswered(r)
 		return
@@ -77,6 +77,17 @@ func (s *ikeSA) retransmit() {
 	s.e.transmit(s.net.path, r.datagrams)
 	s.sentNow()
 	s.e.after(&s.win.retransmit, s.e.cfg.Retry.pause(r.sent, s.e.cfg.Rand))
+}
+
+// manyAddressTries is how often IKE_SA_INIT is sent again to a peer that has other addresses to be tried.
+const manyAddressTries = 3
+
+// tries is how often a request may be sent again.
+func (s *ikeSA) tries() int {
+	if s.state == saConnecting && len(s.peer.cfg.Remote) > 1 {
+		return min(manyAddressTries, s.e.cfg.Retry.Tries)
+	}
+	return s.e.cfg.Retry.Tries
 }
 
 // answered takes the outstanding request out of the window: its response came.
