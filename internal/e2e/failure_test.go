@@ -24,7 +24,7 @@ func TestNegotiationFailures(t *testing.T) {
 		ikeStaysEstablish bool
 	}{
 		{name: "wrong PSK", rightKeys: strings.Replace(identities("right", "left"), psk, "something else", 1), leftKeys: identities("left", "right"),
-			leftSays: "AUTHENTICATION_FAILED", rightSays: "PSK"},
+			leftSays: "AUTHENTICATION_FAILED", rightSays: "pre-shared key"},
 		{name: "no common IKE proposal", leftKeys: identities("left", "right") + "ike_proposals = [\"aes256gcm16-prfsha384-x25519\"]\n",
 			rightKeys: identities("right", "left") + "ike_proposals = [\"aes128gcm16-prfsha256-ecp256\"]\n",
 			leftSays:  "NO_PROPOSAL_CHOSEN", rightSays: "proposal", explain: []string{"aes256gcm16-prfsha384-x25519"}},
