@@ -154,7 +154,8 @@ func (w *worker) sealFragments(c *pair, pkt []byte, header, mtu int) bool {
 func (w *worker) sendSealed(c *pair, sealed []byte, segSize int) {
 	w.awaitTurn()
 	ep := c.endpoint.Load()
-	w.send = netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: w.tos}
+	w.send = netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: w.tos,
+		Fragment: w.next == esp.NextIPv6 && c.mtu.Load() < minIPv6MTU} // see mtuFor
 	err := w.port.Send(&w.send)
 	w.unflushed = true
 	w.heldBytes += len(sealed)

@@ -11,6 +11,7 @@ import (
 type Net struct {
 	*ikeSide
 	ports            []*port
+	frag             []*socket // for Outgoing.Fragment, of all ports
 	ikePort, natPort uint16
 	mark             uint32
 	rawESP           bool
@@ -42,6 +43,9 @@ func Open(cfg Config) (*Net, error) {
 			n.Close()
 			return nil, err
 		}
+	}
+	for _, p := range n.ports {
+		p.frag = n.frag
 	}
 	n.start()
 	return n, nil
@@ -81,8 +85,9 @@ func (n *Net) Close() error {
 	n.once.Do(func() {
 		n.close()
 		for _, p := range n.ports {
-			p.close()
+			closeAll(p.socks)
 		}
+		closeAll(n.frag)
 	})
 	return nil
 }

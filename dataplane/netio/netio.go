@@ -42,6 +42,9 @@ type Outgoing struct {
 	Local, Remote netip.AddrPort
 	Encap         bool
 	TOS           uint8
+	// Fragment lets IP fragment what is larger than the path MTU, instead of refusing it with ErrTooBig: for IPv6 inside a path that does not
+	// carry its minimum of 1280 octets whole (RFC 8200, Section 5).
+	Fragment bool
 }
 
 // Port is one worker's sockets. It is not for concurrent use, and never blocks.

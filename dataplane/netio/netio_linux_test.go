@@ -100,6 +100,33 @@ func TestTooBigAndPathMTU(t *testing.T) {
 	}
 }
 
+// What may be fragmented goes over any path, whole to whoever receives it.
+func TestFragment(t *testing.T) {
+	p := newPair(t, 2)
+	buf := make([]byte, 65535)
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		want := espPacket(1000, 4000)
+		out := Outgoing{Data: want, Local: at(addrA2[v6], port), Remote: at(addrB[v6], port), Encap: encap, TOS: 4, Fragment: true}
+		if err := p.netA.Ports()[1].Send(&out); err != nil {
+			t.Fatal(err)
+		}
+		in := recv(t, p.netB.Ports()[0], buf)
+		if !bytes.Equal(in.Data, want) || in.Remote != at(addrA2[v6], port) || in.TOS != 4 {
+			t.Errorf("%d octets from %s, TOS %d", len(in.Data), in.Remote, in.TOS)
+		}
+		out.Data, out.SegSize = bytes.Repeat(espPacket(1000, 2000), 3), 2000
+		if err := p.netA.Ports()[0].Send(&out); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if in := recv(t, p.netB.Ports()[0], buf); len(in.Data) != 2000 {
+				t.Errorf("%d octets of a run", len(in.Data))
+			}
+		}
+		mustBeDry(t, p.netB.Ports()[1], buf)
+	})
+}
+
 func pathMTU(t *testing.T, p *pair, v6 bool) (mtu int) {
 	t.Helper()
 	if err := p.a.Do(func() error { mtu = p.netA.PathMTU(addrA[v6], addrB[v6]); return nil }); err != nil {

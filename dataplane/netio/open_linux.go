@@ -28,8 +28,8 @@ func (n *Net) listen(a netip.Addr, cfg *Config) error {
 	return n.listenNAT(a, cfg)
 }
 
-// listenNAT opens each worker's socket on the NAT port, steers among them, and last the control plane's sending socket, which
-// steering never chooses.
+// listenNAT opens each worker's socket on the NAT port, steers among them, and last the sockets that only send: the control plane's
+// and the one for fragments, which steering never chooses.
 func (n *Net) listenNAT(a netip.Addr, cfg *Config) error {
 	// SO_REUSEPORT would let a second daemon of the same user in, and each would get half of the packets.
 	if n.natPort != 0 {
@@ -41,7 +41,7 @@ func (n *Net) listenNAT(a netip.Addr, cfg *Config) error {
 	}
 	var first *socket
 	for _, p := range n.ports {
-		s, err := openSocket(at(a, n.natPort), false, cfg)
+		s, err := (&socket{v6: a.Is6(), bound: at(a, n.natPort)}).open(cfg)
 		if err != nil {
 			return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
 		}
@@ -59,32 +59,47 @@ func (n *Net) listenNAT(a netip.Addr, cfg *Config) error {
 		return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
 	}
 	n.nat = append(n.nat, &ikeConn{c, at(a, n.natPort)})
+	frag, err := (&socket{v6: a.Is6(), frag: true, bound: at(a, n.natPort)}).open(cfg)
+	if err != nil {
+		return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
+	}
+	n.frag = append(n.frag, frag)
 	return nil
 }
 
-// openRaw opens each worker's raw sockets of IP protocol 50.
+// openRaw opens the raw sockets of IP protocol 50: each worker's, and one that only sends.
 func (n *Net) openRaw(cfg *Config) error {
-	for i, p := range n.ports {
-		for _, c := range n.conns {
-			a := c.bound.Addr()
-			s, err := openSocket(at(a, 0), true, cfg)
-			switch {
-			case err == nil:
-			case absent(a, err):
-				logAbsent(n.log, "ESP", a, err)
-				continue
-			case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-				return fmt.Errorf("netio: a raw socket for IP protocol 50: %w: run as root or with CAP_NET_RAW and CAP_NET_ADMIN", err)
-			default:
-				return fmt.Errorf("netio: a raw socket for IP protocol 50 on %s: %w", a, err)
-			}
-			p.socks = append(p.socks, s)
-			if err := shareRaw(s.fd, s.v6, i, cfg.Workers); err != nil {
-				return err
-			}
-			n.rawESP = true
+	for _, c := range n.conns {
+		if err := n.listenRaw(c.bound.Addr(), cfg); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+func (n *Net) listenRaw(a netip.Addr, cfg *Config) error {
+	for i := range cfg.Workers + 1 {
+		s, err := (&socket{v6: a.Is6(), raw: true, frag: i == cfg.Workers, bound: at(a, 0)}).open(cfg)
+		switch {
+		case err == nil:
+		case absent(a, err):
+			logAbsent(n.log, "ESP", a, err)
+			return nil
+		case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+			return fmt.Errorf("netio: a raw socket for IP protocol 50: %w: run as root or with CAP_NET_RAW and CAP_NET_ADMIN", err)
+		default:
+			return fmt.Errorf("netio: a raw socket for IP protocol 50 on %s: %w", a, err)
+		}
+		if s.frag {
+			n.frag = append(n.frag, s)
+		} else {
+			n.ports[i].socks = append(n.ports[i].socks, s)
+		}
+		if err := shareRaw(s.fd, s.v6, i, cfg.Workers); err != nil { // the last worker's number and one: nothing
+			return err
+		}
+	}
+	n.rawESP = true
 	return nil
 }
 

@@ -16,11 +16,13 @@ type socket struct {
 	v6    bool
 	bound netip.AddrPort
 	tos   uint8 // set on the socket now
+	frag  bool  // likewise: IP may fragment
 }
 
 // port implements Port on macOS: one datagram in each call.
 type port struct {
 	socks []*socket
+	frag  []*socket // none here
 	at    int
 	oob   []byte
 	count counters
@@ -125,6 +127,7 @@ func (p *port) sendOne(out *Outgoing, data []byte) error {
 		return errNoSocket
 	}
 	s.setTOS(out.TOS)
+	s.setFragment(out.Fragment)
 	_, err := unix.SendmsgN(s.fd, data, sourceControl(out.Local.Addr(), out.Remote.Addr()), sockaddr(out.Remote), unix.MSG_DONTWAIT)
 	switch {
 	case err == nil:
@@ -151,6 +154,23 @@ func (s *socket) setTOS(tos uint8) {
 		return
 	}
 	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_TOS, int(tos))
+}
+
+// setFragment lets IP fragment what is sent next, or not.
+func (s *socket) setFragment(on bool) {
+	if s.frag == on {
+		return
+	}
+	s.frag = on
+	df := 1
+	if on {
+		df = 0
+	}
+	if s.v6 {
+		_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, df)
+		return
+	}
+	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_DONTFRAG, df)
 }
 
 func (p *port) socketFor(out *Outgoing) *socket {
@@ -196,5 +216,5 @@ func (p *port) FDs() []int {
 	return fds
 }
 
-// close leaves the sockets to the control plane's connections, which own them.
-func (p *port) close() {}
+// closeAll leaves the sockets to the control plane's connections, which own them.
+func closeAll([]*socket) {}

@@ -15,9 +15,10 @@ import (
 // gains (docs/design.md, section 4). Whoever loops over them must sleep in an ordinary system call.
 type port struct {
 	socks []*socket
-	at    int // the socket that is read from until it is dry
-	turns int // datagrams read from it in a row
-	rest  run // of a coalesced run, still to be delivered; its data lies in keep
+	frag  []*socket // shared with the other ports: sending on them is all that is done
+	at    int       // the socket that is read from until it is dry
+	turns int       // datagrams read from it in a row
+	rest  run       // of a coalesced run, still to be delivered; its data lies in keep
 	keep  []byte
 
 	in    *message
@@ -170,8 +171,12 @@ func (p *port) FDs() []int {
 // socketFor is the socket that out leaves by: of its kind and family, and the one bound to its source if there are several.
 func (p *port) socketFor(out *Outgoing) (*socket, error) {
 	v6, local := out.Remote.Addr().Is6(), out.Local.Addr()
+	socks := p.socks
+	if out.Fragment {
+		socks = p.frag
+	}
 	var found *socket
-	for _, s := range p.socks {
+	for _, s := range socks {
 		if s.v6 != v6 || s.raw == out.Encap {
 			continue
 		}
@@ -188,8 +193,8 @@ func (p *port) socketFor(out *Outgoing) (*socket, error) {
 	return nil, errNoRaw
 }
 
-func (p *port) close() {
-	for _, s := range p.socks {
+func closeAll(socks []*socket) {
+	for _, s := range socks {
 		unix.Close(s.fd)
 		s.fd = -1
 	}

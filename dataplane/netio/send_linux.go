@@ -57,7 +57,7 @@ func (p *port) send(s *socket, out *Outgoing) error {
 		return p.sendOne(s, out.Data)
 	}
 	n := min(maxSegments, maxRun/size)
-	if p.noGSO || s.raw || n < 2 {
+	if p.noGSO || s.raw || s.frag || n < 2 {
 		return p.sendEach(s, out, out.Data)
 	}
 	for rest := out.Data; len(rest) > 0; {

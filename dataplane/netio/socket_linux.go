@@ -21,18 +21,18 @@ type socket struct {
 	fd    int
 	v6    bool
 	raw   bool           // IP protocol 50 rather than UDP
+	frag  bool           // only sends, and what is too big in fragments
 	bound netip.AddrPort // the address may be unspecified
 	drops uint32         // the kernel's count of drops when last told
 }
 
-// openSocket opens a worker's socket of the given kind, bound and with every option set but the filters.
-func openSocket(a netip.AddrPort, raw bool, cfg *Config) (*socket, error) {
-	s := &socket{v6: a.Addr().Is6(), raw: raw, bound: a}
+// open opens s, whose kind and address are set, with every option but the filters.
+func (s *socket) open(cfg *Config) (*socket, error) {
 	domain, typ, proto := unix.AF_INET, unix.SOCK_DGRAM, 0
 	if s.v6 {
 		domain = unix.AF_INET6
 	}
-	if raw {
+	if s.raw {
 		typ, proto = unix.SOCK_RAW, unix.IPPROTO_ESP
 	}
 	var err error
@@ -48,7 +48,7 @@ func openSocket(a netip.AddrPort, raw bool, cfg *Config) (*socket, error) {
 
 // tellsErrors says whether ICMP errors are queued on the socket, to be taken off by drainErrors. Of all sockets only an unconnected raw
 // one of IPv6 needs that: without IPV6_RECVERR the kernel (rawv6_err) ignores Packet Too Big for it, and the path MTU is never learnt.
-func (s *socket) tellsErrors() bool { return s.raw && s.v6 }
+func (s *socket) tellsErrors() bool { return s.raw && s.v6 && !s.frag }
 
 // drainErrors empties the queue of ICMP errors: the kernel has learnt from them already. While one waits, poll returns at once.
 func (s *socket) drainErrors(m *message) {
@@ -66,7 +66,11 @@ func (s *socket) setup(cfg *Config) error {
 	if err := commonOptions(s.fd, s.v6, cfg.Mark); err != nil {
 		return err
 	}
-	if err := pathOptions(s.fd, s.v6); err != nil {
+	path := pathOptions
+	if s.frag {
+		path = fragmentOptions
+	}
+	if err := path(s.fd, s.v6); err != nil {
 		return err
 	}
 	if s.tellsErrors() {

@@ -129,7 +129,7 @@ func (p *Port) Send(out *netio.Outgoing) error {
 		p.mu.Unlock()
 		return net.ErrClosed
 	}
-	if p.mtu > 0 && size+overhead(out) > p.mtu {
+	if p.mtu > 0 && !out.Fragment && size+overhead(out) > p.mtu {
 		p.mu.Unlock()
 		return netio.ErrTooBig
 	}
