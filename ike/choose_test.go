@@ -11,6 +11,7 @@ import (
 // Short words for transforms, as a table of proposals is long.
 var testTransforms = map[string]wire.Transform{
 	"gcm128":  {Type: wire.TransformENCR, ID: wire.EncrAESGCM16, KeyLength: 128},
+	"gcm192":  {Type: wire.TransformENCR, ID: wire.EncrAESGCM16, KeyLength: 192},
 	"gcm256":  {Type: wire.TransformENCR, ID: wire.EncrAESGCM16, KeyLength: 256},
 	"gcm0":    {Type: wire.TransformENCR, ID: wire.EncrAESGCM16},
 	"gcm1":    {Type: wire.TransformENCR, ID: wire.EncrAESGCM16, KeyLength: 1},

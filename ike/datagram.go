@@ -209,10 +209,26 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 	x := s.work.current
 	if err != nil || critical || x == nil {
 		s.e.count("ike_malformed")
-		s.fail("the peer's response is malformed")
+		s.malformedResponse(x)
 		return
 	}
 	x.response(s, ps)
+}
+
+// malformedResponse ends the IKE SA by a Delete, which has to get its turn; unless it is the Delete that was answered so.
+func (s *ikeSA) malformedResponse(x exchange) {
+	const why = "the peer's response is malformed"
+	if x != nil && s.state >= saEstablished {
+		s.work.current = nil
+		x.abandon(s, why)
+	}
+	if s.state != saClosing {
+		s.fail(why)
+		return
+	}
+	if s.pump(); s.work.current == nil {
+		s.end(endLocal, why)
+	}
 }
 
 // takeRequest hands a request to its handler, and answers it unless the answer has to wait.

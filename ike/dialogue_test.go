@@ -260,7 +260,7 @@ func (p *testPair) wantCounter(s *testSide, name string, least uint64) {
 
 func (p *testPair) fatalf(format string, args ...any) {
 	p.t.Helper()
-	p.t.Fatalf("seed %d: %s\n%s", p.seed, fmt.Sprintf(format, args...), p.transcript(60))
+	p.t.Fatalf("seed %d: %s\n%s", p.seed, fmt.Sprintf(format, args...), p.transcript(*simLines))
 }
 
 func TestPairUp(t *testing.T) {
