@@ -1,0 +1,134 @@
+package ike
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// bootPair is two sides whose left brings everything up at once.
+func bootPair(t *testing.T) *testPair {
+	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
+	p.drive(2 * time.Second)
+	p.wantTunnel()
+	return p
+}
+
+// A reload leaves alone what did not change, also where only an address did.
+func TestReloadKeeps(t *testing.T) {
+	p := bootPair(t)
+	spi := p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.SPIIn
+	p.left.handle(SetPeers{Peers: slices.Clone(p.left.peers)})
+	moved := slices.Clone(p.left.peers)
+	moved[0].Remote = []netip.Addr{netip.MustParseAddr("192.0.2.99")}
+	p.left.handle(SetPeers{Peers: moved})
+	p.drive(time.Minute)
+	p.wantTunnel()
+	if got := p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.SPIIn; got != spi {
+		t.Errorf("SPI %08x, want %08x as before", got, spi)
+	}
+	if n := p.left.requests(wire.IKESAInit); n != 1 {
+		t.Errorf("%d IKE_SA_INIT requests, want 1", n)
+	}
+}
+
+// A changed peer is closed and comes up anew; a removed one is closed on both sides.
+func TestReloadChanges(t *testing.T) {
+	p := bootPair(t)
+	changed := slices.Clone(p.left.peers)
+	changed[0].DPD = time.Hour
+	p.left.handle(SetPeers{Peers: changed})
+	p.drive(20 * time.Second)
+	p.wantTunnel()
+	if n := p.left.requests(wire.IKESAInit); n != 2 {
+		t.Errorf("%d IKE_SA_INIT requests, want 2", n)
+	}
+	p.left.handle(SetPeers{})
+	p.drive(20 * time.Second)
+	p.wantNoChild("lan")
+	if len(p.left.e.Status()) != 0 || p.left.e.Counters()["ike_panic"] != 0 {
+		t.Errorf("status %v, counters %v", p.left.e.Status(), p.left.e.Counters())
+	}
+	ref := p.left.connect("")
+	p.wantDone(p.left, ref, "there is no peer")
+}
+
+// Shutdown deletes everything at the peers, and ends at once when they answer.
+func TestShutdown(t *testing.T) {
+	p := bootPair(t)
+	p.left.handle(Shutdown{})
+	p.drive(100 * time.Millisecond)
+	if !p.left.stopped {
+		t.Fatal("not stopped, though the peer has answered")
+	}
+	p.wantNoChild("lan")
+	if s := p.right.e.peers.order[0].main(); s != nil {
+		t.Error("the peer still has the IKE SA")
+	}
+	for _, in := range []Input{Connect{Peer: "right", Ref: 77}, Acquire{Policy: p.left.policy("lan")}, Rekey{Peer: "right", Ref: 78}, SetPeers{}, Shutdown{}} {
+		p.left.handle(in)
+	}
+	if p.left.done[77] == nil || p.left.done[78] == nil {
+		t.Error("commands succeed after Shutdown")
+	}
+}
+
+// A peer that does not answer holds Shutdown up for a short time only; nothing stays in the dataplane.
+func TestShutdownUnanswered(t *testing.T) {
+	p := bootPair(t)
+	p.right.kill()
+	p.left.handle(Shutdown{})
+	p.drive(shutdownLimit / 2)
+	if p.left.stopped {
+		t.Fatal("stopped without waiting for the peer")
+	}
+	p.drive(shutdownLimit)
+	if !p.left.stopped || len(p.left.plane.sas) != 0 {
+		t.Errorf("stopped %v with %d SAs left", p.left.stopped, len(p.left.plane.sas))
+	}
+}
+
+// Commands that make no sense are answered.
+func TestCommandsRefused(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Remote = nil })
+	for _, c := range []struct {
+		in   func(ref uint64) Input
+		want string
+	}{
+		{func(ref uint64) Input { return Connect{Peer: "nobody", Ref: ref} }, `there is no peer "nobody"`},
+		{func(ref uint64) Input { return Connect{Peer: "right", Child: "none", Ref: ref} }, `has no child "none"`},
+		{func(ref uint64) Input { return Connect{Peer: "right", Ref: ref} }, "no remote address"},
+		{func(ref uint64) Input { return Rekey{Peer: "right", Ref: ref} }, "is not connected"},
+		{func(ref uint64) Input { return Rekey{Peer: "right", Child: "lan", Ref: ref} }, "is not up"},
+		{func(ref uint64) Input { return Disconnect{Peer: "nobody", Ref: ref} }, "there is no peer"},
+	} {
+		ref := p.left.ref()
+		p.left.handle(c.in(ref))
+		p.wantDone(p.left, ref, c.want)
+	}
+	ref := p.left.disconnect("")
+	p.wantDone(p.left, ref, "")
+	if st := p.left.e.Status()[0]; !strings.Contains(st.Reason, "waiting for traffic") {
+		t.Errorf("reason %q", st.Reason)
+	}
+}
+
+// A peer without an address here waits, and says so; it is up when the other side calls.
+func TestAnswersOnly(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		p.right.peers[0].Remote = nil
+		p.right.peers[0].Children[0].Start = StartBoot
+	})
+	p.drive(time.Minute)
+	if st := p.right.e.Status()[0]; !strings.Contains(st.Reason, "waiting for the peer to connect") {
+		t.Errorf("reason %q", st.Reason)
+	}
+	p.up()
+	p.right.traffic("lan")
+	p.drive(time.Second)
+	p.wantNoLoss()
+}
