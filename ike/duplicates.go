@@ -10,12 +10,13 @@ import "slices"
 //
 // Before IKE_AUTH was sent a try of ours can simply be dropped when the peer's succeeds: not both sides can be so early.
 
-// settleDuplicates looks for IKE SAs with the same peer that each side made one of.
+// settleDuplicates looks for IKE SAs with the same peer of which we made at least one: by a rekeying that crossed, we may have become the maker of both. Two that the
+// peer made are its own affair, such as a reauthentication.
 func (p *peer) settleDuplicates() {
 	p.dropEarlyTries()
-	for _, a := range p.sas {
-		for _, b := range p.sas {
-			if a.initiator && !b.initiator && a.usable() && b.usable() && a.remoteID == b.remoteID {
+	for i, a := range p.sas {
+		for _, b := range p.sas[i+1:] {
+			if a.usable() && b.usable() && a.remoteID == b.remoteID && (a.initiator || b.initiator) {
 				p.settle(a, b)
 			}
 		}
@@ -35,18 +36,18 @@ func (p *peer) dropEarlyTries() {
 	}
 }
 
-// settle decides between an IKE SA that we made and one that the peer made.
-func (p *peer) settle(ours, theirs *ikeSA) {
-	if compareRekeys(ours.keys.nonces, theirs.keys.nonces) == keepOurs {
-		theirs.eclipse(ours)
+// settle decides between two IKE SAs. The loser's maker acts.
+func (p *peer) settle(a, b *ikeSA) {
+	loser, winner := a, b
+	if compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs {
+		loser, winner = b, a
+	}
+	loser.eclipse(winner)
+	if !loser.initiator || loser.live.settling {
 		return
 	}
-	ours.eclipse(theirs)
-	if ours.live.settling {
-		return
-	}
-	ours.live.settling = true
-	p.migrate(ours, theirs, maxMigrations)
+	loser.live.settling = true
+	p.migrate(loser, winner, maxMigrations)
 }
 
 // maxMigrations bounds how often migrate looks again: the peer may refuse on the winner what it had accepted on the loser.
@@ -64,6 +65,12 @@ func (p *peer) migrate(loser, winner *ikeSA, tries int) {
 	}
 	winner.enqueue(&informational{
 		then: func() {
+			winner = winner.latest()
+			if !winner.usable() || !loser.usable() { // one was rekeyed or ended meanwhile: look anew at what there is
+				loser.live.settling = false
+				p.e.touch(p)
+				return
+			}
 			winner.takeOver(loser)
 			if tries > 0 && (loser.work.current != nil || winner.lacks(loser)) {
 				p.migrate(loser, winner, tries-1)
@@ -73,6 +80,14 @@ func (p *peer) migrate(loser, winner *ikeSA, tries int) {
 		},
 		otherwise: func() { loser.live.settling = false },
 	})
+}
+
+// latest is what has become of the IKE SA by rekeying.
+func (s *ikeSA) latest() *ikeSA {
+	for s.succ.heir != nil {
+		s = s.succ.heir
+	}
+	return s
 }
 
 // lacks says whether a policy has a pair on the loser only.
@@ -109,7 +124,7 @@ func (s *ikeSA) pairOf(pol *policy) *pair {
 	return nil
 }
 
-// delayOwnChildren leaves it to a peer that has just connected to make the Child SAs that it wants, before we ask for ours.
+// delayOwnChildren leaves it to a peer that has just connected to make the Child SAs that it wants, before we ask for loser.
 func (s *ikeSA) delayOwnChildren() {
 	e := s.e
 	for _, pol := range s.peer.policies {

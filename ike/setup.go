@@ -14,7 +14,6 @@ type setup struct {
 	peers             []*peer // responder: who it may be, the likeliest first
 	fragment          int     // size to fragment to, when both sides can
 	refusal           trouble // what an unprotected message says; anybody may have sent it
-	early             []Datagram
 }
 
 // initTry is the initiator's IKE_SA_INIT.
