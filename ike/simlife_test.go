@@ -7,6 +7,7 @@ import (
 
 	"culvert/esp"
 	"culvert/ike/wire"
+	"culvert/selector"
 )
 
 // This file makes up the random configurations and troubles of a simulation.
@@ -37,6 +38,37 @@ func (s *simulation) configure(p *testPair) {
 	if s.chance(0.2) {
 		p.right.config.Limits.CookieThreshold = 1
 	}
+	if s.chance(0.2) && p.left.nat == nil {
+		s.overIPv6(p)
+	}
+}
+
+// overIPv6 gives both sides' IPv6 addresses to the peers, and lets the system choose the local ones.
+func (s *simulation) overIPv6(p *testPair) {
+	s.what += ", IPv6"
+	for _, side := range []*testSide{p.left, p.right} {
+		peer := &side.peers[0]
+		peer.Local = netip.Addr{}
+		if len(peer.Remote) > 0 {
+			peer.Remote = side.other().addrs[1:]
+		}
+	}
+}
+
+// simIKEProposals are the ciphers and PRFs that IKE SAs of simulations use.
+var simIKEProposals = []wire.Proposal{
+	testIKEProposal,
+	{Protocol: wire.ProtoIKE, Transforms: []wire.Transform{
+		{Type: wire.TransformENCR, ID: wire.EncrAESCBC, KeyLength: 256},
+		{Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2256},
+		{Type: wire.TransformPRF, ID: wire.PRFHMACSHA2512},
+		{Type: wire.TransformKE, ID: wire.GroupX25519},
+	}},
+	{Protocol: wire.ProtoIKE, Transforms: []wire.Transform{
+		{Type: wire.TransformENCR, ID: wire.EncrChaCha20Poly1305},
+		{Type: wire.TransformPRF, ID: wire.PRFHMACSHA2384},
+		{Type: wire.TransformKE, ID: wire.GroupX25519},
+	}},
 }
 
 func (s *simulation) configureIKE(left, right *Peer) {
@@ -56,12 +88,14 @@ func (s *simulation) configureIKE(left, right *Peer) {
 		// Without it a side that cannot connect by itself would wait for hours for the lifetime's end.
 		left.DPD, right.DPD = max(left.DPD, 10*time.Second), max(right.DPD, 10*time.Second)
 	}
-	other := withGroup(testIKEProposal, wire.GroupECP256)
+	first := simIKEProposals[s.rand.IntN(len(simIKEProposals))]
+	other := withGroup(first, wire.GroupECP256)
+	left.Proposals, right.Proposals = []wire.Proposal{first}, []wire.Proposal{first}
 	switch s.rand.IntN(4) {
 	case 0: // INVALID_KE_PAYLOAD from the right
-		left.Proposals, right.Proposals = []wire.Proposal{testIKEProposal, other}, []wire.Proposal{other}
+		left.Proposals, right.Proposals = []wire.Proposal{first, other}, []wire.Proposal{other}
 	case 1: // and from both
-		left.Proposals, right.Proposals = []wire.Proposal{testIKEProposal, other}, []wire.Proposal{other, testIKEProposal}
+		left.Proposals, right.Proposals = []wire.Proposal{first, other}, []wire.Proposal{other, first}
 	}
 	if s.chance(0.3) {
 		right.Remote = nil
@@ -74,12 +108,26 @@ func (s *simulation) configureIKE(left, right *Peer) {
 func (s *simulation) addChild(p *testPair, n int) {
 	name := string(rune('a' + n))
 	proposal := testESPProposal
+	if s.chance(0.3) {
+		proposal = wire.Proposal{Protocol: wire.ProtoESP, Transforms: []wire.Transform{
+			{Type: wire.TransformENCR, ID: wire.EncrChaCha20Poly1305},
+			{Type: wire.TransformESN, ID: wire.ESNYes},
+			{Type: wire.TransformESN, ID: wire.ESNNo},
+		}}
+	}
 	if s.chance(0.4) {
-		proposal = withGroup(testESPProposal, wire.GroupX25519)
+		proposal = withGroup(proposal, wire.GroupX25519)
+	}
+	narrow := -1
+	if s.chance(0.3) {
+		narrow = s.rand.IntN(2) // one side's policy has only half of the other's
 	}
 	life := s.between(2*time.Minute, 8*time.Minute)
-	for _, side := range []*testSide{p.left, p.right} {
+	for i, side := range []*testSide{p.left, p.right} {
 		c := testChild(side, name, n)
+		if i == narrow {
+			c.Remote = []selector.Selector{half(c.Remote[0]), selector.FromAddr(c.Remote[0].End)}
+		}
 		c.Proposals = []wire.Proposal{proposal}
 		c.Lifetime = life
 		if s.chance(0.3) {
@@ -91,6 +139,11 @@ func (s *simulation) addChild(p *testPair, n int) {
 		}
 		side.peers[0].Children = append(side.peers[0].Children, c)
 	}
+}
+
+// half is the lower half of a /24.
+func half(s selector.Selector) selector.Selector {
+	return selector.FromPrefix(netip.PrefixFrom(s.Start, 25))
 }
 
 // fate is what the link does with one packet.
