@@ -124,7 +124,7 @@ func (s *ikeSA) pairOf(pol *policy) *pair {
 	return nil
 }
 
-// delayOwnChildren leaves it to a peer that has just connected to make the Child SAs that it wants, before we ask for loser.
+// delayOwnChildren leaves it to a peer that has just connected to make the Child SAs that it wants, before we ask for ours.
 func (s *ikeSA) delayOwnChildren() {
 	e := s.e
 	for _, pol := range s.peer.policies {

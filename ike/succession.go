@@ -1,0 +1,202 @@
+package ike
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// succession is what is to become of an IKE SA that is rekeyed, by us, by the peer, or by both.
+type succession struct {
+	heir   *ikeSA         // has inherited
+	theirs *ikeSA         // the peer's successor, while ours is under way and nothing is decided
+	nonces noncePair      // of the peer's exchange
+	parent *ikeSA         // of a peer's successor: what it is to replace, until that is decided
+	ours   *rekeyExchange // queued or under way
+
+	yielded bool // of a peer's successor: ours stays in its place
+	asked   bool // the peer's request is being answered: "it SHOULD NOT start any new CREATE_CHILD_SA exchanges" (Section 1.3.2)
+}
+
+// succeed establishes the successor of old with its keys, on the same path and with the same peer.
+func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
+	e := s.e
+	s.keys, s.net, s.remoteID, s.peer = keys, old.net, old.remoteID, old.peer
+	s.keys.fragment = old.keys.fragment
+	s.peer.sas = append(s.peer.sas, s)
+	s.moveTo(saEstablished)
+	s.life.established = e.turn.now
+	s.live.lastIn, s.live.lastOut = old.live.lastIn, old.live.lastOut
+	s.scheduleRekey()
+	s.nextCheck()
+}
+
+// yield marks a successor that the peer is to delete, because ours stays. A peer that heard of our Delete of the old IKE SA before our response to its own rekeying has
+// forgotten that, and so the successor is forgotten here too, in a while and without a word.
+func (s *ikeSA) yield() {
+	s.succ.parent = nil
+	if s.state == saEstablished {
+		s.succ.yielded = true
+		s.moveTo(saRekeyed)
+		s.e.timers.stop(&s.live.check)
+		s.e.after(&s.life.rekey, lingerDead)
+	}
+}
+
+// rekeyedLife is how long a rekeyed IKE SA waits for the peer's Delete.
+const rekeyedLife = 90 * time.Second
+
+// bequeath gives the Child SAs, and what was to be done about them, to the successor. What is under way on the old IKE SA ends there.
+func (s *ikeSA) bequeath(heir *ikeSA) {
+	heir.succ.parent = nil
+	s.succ.heir, s.succ.theirs = heir, nil
+	s.moveTo(saRekeyed)
+	for _, p := range s.pairs {
+		p.owner = heir
+	}
+	heir.pairs, s.pairs = append(heir.pairs, s.pairs...), nil
+	queue := slices.DeleteFunc(s.work.queue, func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
+	s.work.queue = nil
+	heir.net.path = s.net.path
+	s.e.timers.stop(&s.live.check)
+	s.e.timers.stop(&s.life.hard)
+	s.e.after(&s.life.rekey, rekeyedLife)
+	s.e.answerRefs(&s.life.refs, nil)
+	heir.notice(Info, "ike-rekeyed", fmt.Sprintf("IKE SA %v/%v replaces %v/%v", heir.spi.I, heir.spi.R, s.spi.I, s.spi.R))
+	heir.work.queue = append(heir.work.queue, queue...)
+	heir.pump()
+}
+
+// concede lets the peer's successor inherit, and says whether there was one to decide about.
+func (s *ikeSA) concede() bool {
+	theirs := s.succ.theirs
+	if theirs == nil || theirs.state != saEstablished || s.state != saEstablished {
+		return false
+	}
+	s.bequeath(theirs)
+	return true
+}
+
+// adoptIfUndecided is for a request on the peer's successor while our own rekeying of its parent is under way: the peer would not use it if it were not to stay.
+func (s *ikeSA) adoptIfUndecided() {
+	if s.succ.parent != nil && s.succ.parent.succ.theirs == s {
+		s.succ.parent.concede()
+	}
+}
+
+// cancelSuccession ends what was undecided when the IKE SA ends.
+func (s *ikeSA) cancelSuccession() {
+	if parent := s.succ.parent; parent != nil && parent.succ.theirs == s {
+		parent.succ.theirs = nil
+	}
+	if theirs := s.succ.theirs; theirs != nil && theirs.state == saEstablished {
+		theirs.succ.parent = nil
+	}
+	s.succ.parent, s.succ.theirs = nil, nil
+	s.e.answerRefs(&s.life.refs, errors.New("the IKE SA ended"))
+}
+
+// rekeyRequest is the peer's request to rekey the IKE SA.
+func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
+	s.adoptIfUndecided()
+	crosses := false
+	switch answerTo(askRekeyIKE, s.doing(), childQuiet) {
+	case answerTemporary:
+		return nil, refuse(wire.TemporaryFailure, "the IKE SA is busy or being closed")
+	case answerAndCompare:
+		crosses = true
+	}
+	if crosses && s.succ.theirs != nil {
+		return nil, refuse(wire.TemporaryFailure, "the IKE SA is being rekeyed")
+	}
+	sa, _ := find[*wire.SA](ps)
+	ke, _ := find[*wire.KE](ps)
+	nonce, _ := find[*wire.Nonce](ps)
+	chosen, ok := chooseProposal(s.rekeyProposals(), withSPISize(sa.Proposals, 8))
+	if !ok {
+		s.e.count("ike_no_proposal_chosen")
+		return nil, refuse(wire.NoProposalChosen, "no IKE proposal is acceptable")
+	}
+	group := groupOf(chosen)
+	if ke.Group != group {
+		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange is wanted"}
+	}
+	nr, err := s.e.nonce()
+	if err != nil {
+		return nil, refuse(wire.TemporaryFailure, "no randomness")
+	}
+	n := noncePair{Ni: nonce.Data, Nr: nr}
+	s.succ.asked = true
+	s.e.answerKey(group, ke.Data, func(k keyPair) {
+		s.succ.asked = false
+		s.rekeyComputed(chosen, n, k)
+		s.pump()
+	})
+	return nil, errPending
+}
+
+// rekeyComputed makes the peer's successor, answers, and lets it inherit unless our own rekeying is under way.
+func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
+	if s.state >= saDead {
+		return
+	}
+	if k.err != nil {
+		s.e.count("ike_bad_key_exchange")
+		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is bad: "+k.err.Error()))
+		return
+	}
+	if s.state != saEstablished {
+		s.conclude(nil, refuse(wire.TemporaryFailure, "the IKE SA is being closed"))
+		return
+	}
+	next, err := s.e.newSA(false, saEmbryo)
+	if err != nil {
+		s.conclude(nil, refuse(wire.TemporaryFailure, "no randomness"))
+		return
+	}
+	next.spi.I = wire.SPI(binary.BigEndian.Uint64(chosen.SPI))
+	keys, err := next.rekeyKeys(s, chosen, k.shared, n)
+	if err != nil {
+		next.remove()
+		s.conclude(nil, refuse(wire.NoProposalChosen, err.Error()))
+		return
+	}
+	next.succeed(s, keys)
+	answer := chosen
+	answer.SPI = binary.BigEndian.AppendUint64(nil, uint64(next.spi.R))
+	s.answer([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: n.Nr}, &wire.KE{Group: groupOf(chosen), Data: k.public}})
+	next.succ.parent = s
+	s.succ.theirs, s.succ.nonces = next, n
+	if _, ours := s.work.current.(*rekeyExchange); !ours {
+		s.concede()
+	}
+}
+
+// scheduleRekey sets the IKE SA's dates, as pair.schedule does.
+func (s *ikeSA) scheduleRekey() {
+	life := s.peer.cfg.Lifetime
+	if life <= 0 {
+		return
+	}
+	soft := rekeyMargin(s.e, life, s.initiator)
+	s.life.rekeyAt = s.e.turn.now.Add(soft)
+	s.e.after(&s.life.rekey, soft)
+	s.e.after(&s.life.hard, life+life/10)
+}
+
+// hardEnd is the end of a half-open IKE SA that was never authenticated, of one whose lifetime is over, and of the memory of a dead one.
+func (s *ikeSA) hardEnd() {
+	switch s.state {
+	case saHalfOpen:
+		s.e.count("ike_half_open_expired")
+		s.remove()
+	case saDead:
+		s.remove()
+	case saEstablished:
+		s.closeAs(endExpired, "its lifetime is over")
+	}
+}
