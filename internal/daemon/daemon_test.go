@@ -113,6 +113,16 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	}
 }
 
+func TestAClientThatGoesAwayLeavesNoHalfReload(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	writeConfig(t, d, peerText("b", "192.0.2.3", "3"))
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := d.Reload(ctx); err != nil || f.peers[0].Name != "b" {
+		t.Errorf("got %v and peers %v", err, f.peers)
+	}
+}
+
 func TestBadReloadChangesNothing(t *testing.T) {
 	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	f.took()

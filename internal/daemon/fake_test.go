@@ -86,10 +86,10 @@ func (f *fakeParts) ChildStats(id esp.ChildID) (dataplane.ChildStats, bool) {
 
 func (f *fakeParts) Do(_ context.Context, in ike.Input) error { return f.do(in) }
 
-func (f *fakeParts) SetPeers(_ context.Context, peers []ike.Peer) error {
+func (f *fakeParts) SetPeers(ctx context.Context, peers []ike.Peer) error {
 	defer f.note("peers")()
 	f.peers = peers
-	return nil
+	return ctx.Err()
 }
 
 func (f *fakeParts) Status(context.Context) ([]ike.PeerStatus, map[string]uint64, error) {

@@ -8,11 +8,15 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"culvert/ike"
 	"culvert/internal/config"
 	"culvert/internal/control"
 )
+
+// applyTimeout bounds how long the engine may take to hear of new peers.
+const applyTimeout = 30 * time.Second
 
 // Reload reads the files again. What is wrong with them changes nothing; otherwise what differs is said, logged and applied, peer by peer.
 func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
@@ -31,6 +35,9 @@ func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
 		d.log.Info("reload: "+line, "event", "reload")
 	}
 	d.level.Set(next.Daemon.Log)
+	// A client that goes away must not leave it half done.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+	defer cancel()
 	if err := d.apply(ctx, next); err != nil {
 		d.log.Error("reload: not applied in full", "event", "reload-failed", "error", err)
 		return nil, stopping(err)

@@ -200,6 +200,8 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 			}()
 		}
 		err = d.wait(ctx, ended)
+	} else if ctx.Err() != nil {
+		err = nil // told to end before it had begun
 	}
 	d.log.Info("ending", "event", "daemon-stop")
 	d.resolver.close()
