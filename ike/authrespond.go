@@ -51,10 +51,8 @@ func (s *ikeSA) identify(ps []wire.Payload) (*peer, Identity, error) {
 	p := s.choosePeer(ps, id)
 	if p == nil {
 		err := fmt.Errorf("no configured peer is called %s", id)
-		if len(s.setup.peers) == 1 {
-			only := s.setup.peers[0]
-			only.refusedCall(fmt.Sprintf("%s called as %s, and remote_id is %s", s.net.remote, id, only.cfg.RemoteID),
-				append(only.explainIdentities(), "theirs: "+id.String()))
+		for _, p := range s.e.peers.suspects(s.net.path) {
+			p.refusedCall(fmt.Sprintf("%s called as %s, and remote_id is %s", s.net.remote, id, p.cfg.RemoteID), append(p.explainIdentities(), "theirs: "+id.String()))
 		}
 		return nil, id, err
 	}
@@ -76,24 +74,27 @@ func (s *ikeSA) identify(ps []wire.Payload) (*peer, Identity, error) {
 	return p, id, nil
 }
 
-// choosePeer is the best of those that may be calling and are called so: one whose local identity was asked for before others, an exact identity before a
-// pattern, then by the order of the addresses and of the configuration.
+// choosePeer is the best of those that are called so: one whose local identity was asked for before others, an exact identity before a pattern, one that is
+// looked for at this address before one that may call from anywhere, and that before one that is looked for elsewhere; then by the order of the configuration.
 func (s *ikeSA) choosePeer(ps []wire.Payload, id Identity) *peer {
 	var best *peer
 	bestRank := -1
-	for _, p := range s.setup.peers {
-		if p.removed || !id.Matches(p.cfg.RemoteID) {
-			continue
-		}
-		if _, ok := chooseProposal(p.cfg.Proposals, withSPISize([]wire.Proposal{s.keys.proposal}, 0)); !ok {
+	for _, p := range s.e.peers.called(id, s.net.local.Addr()) {
+		if _, ok := chooseProposal(p.cfg.Proposals, []wire.Proposal{s.keys.proposal}); !ok {
 			continue
 		}
 		rank := 0
-		if !p.cfg.RemoteID.IsPattern() {
-			rank++
-		}
 		if idr, ok := findID(ps, true); ok && idr.IDType == p.cfg.LocalID.Type && string(idr.Data) == p.cfg.LocalID.Data {
+			rank += 8
+		}
+		if !p.cfg.RemoteID.IsPattern() {
+			rank += 4
+		}
+		switch {
+		case slices.Contains(p.cfg.Remote, s.net.remote.Addr()):
 			rank += 2
+		case len(p.cfg.Remote) == 0:
+			rank++
 		}
 		if rank > bestRank {
 			best, bestRank = p, rank

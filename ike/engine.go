@@ -31,13 +31,6 @@ type turn struct {
 	fx  *Effects
 }
 
-// peerTable is the configured peers, by name and in the order of the configuration, and those to be looked at before Handle returns.
-type peerTable struct {
-	byName map[string]*peer
-	order  []*peer
-	dirty  []*peer
-}
-
 // New is an engine without peers (SetPeers brings them).
 func New(cfg Config, now time.Time) *Engine {
 	cfg.Limits = cfg.Limits.withDefaults()

@@ -29,6 +29,7 @@ func (e *Engine) setPeers(list []Peer) {
 		e.peers.order = append(e.peers.order, p)
 		e.touch(p)
 	}
+	e.peers.index()
 	for _, p := range sortedByName(old) {
 		if e.peers.byName[p.cfg.Name] != p {
 			p.removeFrom("its configuration was changed or removed")

@@ -3,7 +3,6 @@ package ike
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -101,38 +100,20 @@ func (e *Engine) refuseInit(d Datagram, h wire.Header, kind wire.NotifyType, dat
 	e.transmit(pathOf(d), [][]byte{m.AppendTo(nil)})
 }
 
-// callers is the configured peers that may be calling from an address, the likeliest first: those with that address, those without any, then the others. An address is
-// where we look for a peer, not what we know it by: it may have moved, or be behind a NAT, before its name says so.
-func (e *Engine) callers(d Datagram) []*peer {
-	var ranks [3][]*peer
-	for _, p := range e.peers.order {
-		rank := 2
-		switch {
-		case p.cfg.Local.IsValid() && p.cfg.Local != d.Local.Addr():
-			continue
-		case slices.Contains(p.cfg.Remote, d.Remote.Addr()):
-			rank = 0
-		case len(p.cfg.Remote) == 0:
-			rank = 1
-		}
-		ranks[rank] = append(ranks[rank], p)
-	}
-	return slices.Concat(ranks[:]...)
-}
-
 // halfOpen chooses a proposal and makes a half-open IKE SA, if the request is one that some peer may send.
 func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
-	peers := e.callers(d)
+	known := e.peers.at(pathOf(d))
 	var ours []wire.Proposal
-	for _, p := range peers {
+	for _, p := range known {
 		ours = append(ours, p.cfg.Proposals...)
 	}
+	ours = append(ours, e.peers.proposals...)
 	sa, _ := find[*wire.SA](m.Payloads)
 	ke, _ := find[*wire.KE](m.Payloads)
 	theirs := withSPISize(sa.Proposals, 0)
 	chosen, ok := chooseProposal(ours, theirs)
 	if !ok {
-		e.noProposal(d, m.Header, peers, ours, theirs)
+		e.noProposal(d, m.Header, distinct(ours), theirs)
 		return
 	}
 	if group := groupOf(chosen); ke.Group != group {
@@ -149,22 +130,17 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	s.init = key
 	e.sas.inits[key] = s
 	s.net.path = pathOf(d)
-	s.detect(peers[0], s.net.path, m.Payloads)
+	likely := e.peers.likeliest(known)
+	s.detect(likely, s.net.path, m.Payloads)
 	e.after(&s.life.hard, halfOpenLife)
-	s.answerInit(d, m, peers, chosen)
+	s.answerInit(d, m, likely, chosen)
 }
 
 // noProposal refuses, and leaves word with the peers whose address it came from.
-func (e *Engine) noProposal(d Datagram, h wire.Header, peers []*peer, ours, theirs []wire.Proposal) {
-	if len(peers) == 0 {
-		e.count("ike_unknown_peer")
-	} else {
-		e.count("ike_no_proposal_chosen")
-	}
-	for _, p := range peers {
-		if slices.Contains(p.cfg.Remote, d.Remote.Addr()) || len(peers) == 1 {
-			p.refusedCall("none of the IKE proposals of "+addrText(d.Remote)+" is acceptable", explainProposals(ours, theirs))
-		}
+func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Proposal) {
+	e.count("ike_no_proposal_chosen")
+	for _, p := range e.peers.suspects(pathOf(d)) {
+		p.refusedCall("none of the IKE proposals of "+d.Remote.String()+" is acceptable", explainProposals(ours, theirs))
 	}
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
 }
@@ -181,7 +157,7 @@ func (p *peer) refusedCall(why string, explain []string) {
 }
 
 // answerInit computes and sends the response.
-func (s *ikeSA) answerInit(d Datagram, m *wire.Message, peers []*peer, chosen wire.Proposal) {
+func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *peer, chosen wire.Proposal) {
 	e := s.e
 	nr, err := e.nonce()
 	if err != nil {
@@ -191,9 +167,9 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, peers []*peer, chosen wi
 	}
 	ke, _ := find[*wire.KE](m.Payloads)
 	nonce, _ := find[*wire.Nonce](m.Payloads)
-	s.setup = &setup{nonces: noncePair{Ni: nonce.Data, Nr: nr}, request: slices.Clone(d.Data), peers: peers}
+	s.setup = &setup{nonces: noncePair{Ni: nonce.Data, Nr: nr}, request: slices.Clone(d.Data)}
 	if _, ok := findNotify(m.Payloads, wire.FragmentationSupported); ok {
-		s.setup.fragment = peers[0].cfg.Fragment
+		s.setup.fragment = likely.cfg.Fragment
 	}
 	header := m.Header
 	e.answerKey(ke.Group, ke.Data, func(k keyPair) {
@@ -210,7 +186,7 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, peers []*peer, chosen wi
 			return
 		}
 		s.keys.fragment = s.setup.fragment
-		s.sendInitResponse(peers[0], chosen, k.public)
+		s.sendInitResponse(likely, chosen, k.public)
 	})
 }
 
@@ -227,5 +203,3 @@ func (s *ikeSA) sendInitResponse(p *peer, chosen wire.Proposal, public []byte) {
 
 // digestOf is what a request is recognised by when it comes again.
 func digestOf(data []byte) [32]byte { return sha256.Sum256(data) }
-
-func addrText(a netip.AddrPort) string { return a.String() }

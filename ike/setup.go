@@ -11,7 +11,6 @@ type setup struct {
 	nonces            noncePair
 	request, response []byte // the IKE_SA_INIT messages as they went, which AUTH covers (RFC 7296, Section 2.15)
 	init              initTry
-	peers             []*peer // responder: who it may be, the likeliest first
 	fragment          int     // size to fragment to, when both sides can
 	refusal           trouble // what an unprotected message says; anybody may have sent it
 }
