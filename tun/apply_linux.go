@@ -16,8 +16,10 @@ var families = []int{unix.AF_INET, unix.AF_INET6}
 // actionNop is FR_ACT_NOP of <linux/fib_rules.h>.
 const actionNop = 3
 
-// routeMetric is IPv6's default, said for both families.
-const routeMetric = 1024
+const (
+	routeMetric = 1024    // IPv6's default, said for both families
+	fenceMetric = 1 << 30 // worse than any other
+)
 
 // apply makes the kernel hold p, and of ours nothing else. New routes come before the rules that use them, and old rules go before
 // their routes, so that at no moment protected traffic goes elsewhere; the mark's rule comes first of the rules and goes last.
@@ -108,7 +110,11 @@ func (r *Router) tableOf(key routeKey) int {
 
 func (r *Router) netlinkRoute(key routeKey, to routeTo) *netlink.Route {
 	out := &netlink.Route{Table: r.tableOf(key), Dst: ipNet(key.dst), Protocol: routeProtocol, Priority: routeMetric, MTU: to.mtu}
-	if to.throw {
+	switch {
+	case key.fence:
+		out.Type, out.Priority = unix.RTN_UNREACHABLE, fenceMetric
+		return out
+	case to.throw:
 		out.Type = unix.RTN_THROW
 		return out
 	}
@@ -184,11 +190,12 @@ func (r *Router) haveRoutes() (map[routeKey]routeTo, error) {
 						dst = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 					}
 				}
+				key := routeKey{unbound: unbound, fence: have.Type == unix.RTN_UNREACHABLE, dst: dst}
 				to := routeTo{throw: have.Type == unix.RTN_THROW, mtu: have.MTU}
 				if src, ok := netip.AddrFromSlice(have.Src); ok {
 					to.src = src.Unmap()
 				}
-				out[routeKey{unbound: unbound, dst: dst}] = to
+				out[key] = to
 			}
 		}
 	}

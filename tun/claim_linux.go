@@ -42,8 +42,8 @@ func usable(table int) bool {
 	return table > 255 || table > 0 && table+1 < 253
 }
 
-// sweep looks at the rules of the priorities that r.prio begins. If they are a living daemon's it says so, and else removes them and
-// the routes of the tables that they name.
+// sweep looks at the rules of the priorities that r.prio begins. If they are a living daemon's it says so. If they name other tables
+// than this router's it removes them and the routes in those.
 func (r *Router) sweep() (alive bool, err error) {
 	tables := make(map[int]bool)
 	var rules []netlink.Rule
@@ -63,6 +63,11 @@ func (r *Router) sweep() (alive bool, err error) {
 		if user, err := r.userOf(t); err != nil || user != "" {
 			return user != "", err
 		}
+	}
+	delete(tables, r.table)
+	delete(tables, r.table+1)
+	if len(tables) == 0 {
+		return false, nil // Set knows better what to keep
 	}
 	var errs []error
 	for _, k := range rules {

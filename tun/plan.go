@@ -49,8 +49,13 @@ type rule struct {
 }
 
 // routeKey is what the kernel tells routes of the plan apart by.
+//
+// Behind each route to the device stands a fence, a route of the same prefix with a worse metric that makes it unreachable. When the
+// device goes down, or vanishes because the daemon was killed, protected traffic meets the fence and not the main table: it never
+// goes out in the clear. The next start, or Close, takes the fences away.
 type routeKey struct {
 	unbound bool // in Table+1, whose routes carry a source; else in Table
+	fence   bool
 	dst     netip.Prefix
 }
 
@@ -160,6 +165,7 @@ func (p *plan) addRoute(unbound bool, n Net, src netip.Addr) {
 		to.mtu = n.MTU
 	}
 	p.routes[key] = to
+	p.routes[routeKey{unbound: unbound, fence: true, dst: n.Remote}] = routeTo{}
 }
 
 // addThrows keeps within, as far as it lies inside a remote network, out of the tunnel: LAN-to-LAN traffic goes on as if there were
@@ -167,7 +173,7 @@ func (p *plan) addRoute(unbound bool, n Net, src netip.Addr) {
 func (p *plan) addThrows(within []netip.Prefix) {
 	remotes := make([]routeKey, 0, len(p.routes))
 	for k, to := range p.routes {
-		if !to.throw {
+		if !to.throw && !k.fence {
 			remotes = append(remotes, k)
 		}
 	}

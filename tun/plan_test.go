@@ -24,7 +24,7 @@ func (p plan) leads(t *testing.T, from, to string) string {
 	best := -1
 	out := "main"
 	for k, to := range p.routes {
-		if k.unbound == key.unbound && k.dst.Contains(dst) && k.dst.Bits() > best {
+		if k.unbound == key.unbound && !k.fence && k.dst.Contains(dst) && k.dst.Bits() > best {
 			best, out = k.dst.Bits(), "tun "+to.src.String()
 			if !to.src.IsValid() {
 				out = "tun"

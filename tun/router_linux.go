@@ -41,8 +41,8 @@ type Router struct {
 	log    *slog.Logger
 }
 
-// NewRouter makes a router without networks, in the calling thread's network namespace, and removes what a predecessor that was
-// killed left. It follows changes of the host's addresses and of the device's state from then on.
+// NewRouter makes a router without networks, in the calling thread's network namespace. What a predecessor that was killed left is
+// removed, by the first Set if it stands where this router's rules will. It follows changes of the host's addresses and of the device's state from then on.
 func NewRouter(cfg RouteConfig) (*Router, error) {
 	if cfg.Mark == 0 {
 		return nil, errors.New("tun: routing needs a firewall mark, or the tunnels' own packets would go into the tunnels")
@@ -66,7 +66,9 @@ func (r *Router) start(table int) error {
 	if err := r.claim(table); err != nil {
 		return err
 	}
-	err := r.apply(makePlan(nil, nil))
+	// A killed predecessor's rules and routes of the same tables stay until Set, so that its fences stand until there is something
+	// better.
+	err := r.setRoute(claimed, routeTo{})
 	if err != nil {
 		return err
 	}

@@ -180,25 +180,52 @@ func TestSetAppliesTheDifference(t *testing.T) {
 	}
 }
 
-// A killed daemon leaves its rules; its device and the routes to it vanish with it.
-func TestStaleStateIsRemoved(t *testing.T) {
-	h, d := newGateway(t)
-	old := routerIn(t, h, RouteConfig{Device: d, Mark: 0x99, Table: testTable})
+// A killed daemon's device vanishes, and with it the routes to it. Its rules and fences stay: nothing goes out in the clear.
+func TestKilledDaemonFailsClosed(t *testing.T) {
+	for name, table := range map[string]int{"in the same tables": testTable, "in others": 0} {
+		t.Run(name, func(t *testing.T) {
+			h, d := newGateway(t)
+			kill(t, h, d, table)
+			protected := []lookup{{to: "198.51.100.1"}, {to: "198.51.100.1", from: "10.1.0.1"}, {to: "198.51.100.1", from: "10.1.0.50", iif: "tlan"},
+				{to: "2001:db8:77::1"}, {to: "2001:db8:77::1", from: "2001:db8:1::1"}}
+			for _, l := range protected {
+				if dev, _, _ := route(t, h, l); dev != "none" && dev != "lo" { // IPv6 gives its unreachable routes the loopback device
+					t.Errorf("%+v leaves by %s", l, dev)
+				}
+			}
+			checkRoutes(t, h, []routeCase{
+				{"LAN to LAN", lookup{to: "10.1.3.3", from: "10.1.0.50", iif: "tlan"}, "tlan", ""},
+				{"ssh replies", lookup{to: "198.51.100.1", from: "192.0.2.1"}, "tout", ""},
+			})
+			// The next start takes it away, whatever its own networks are.
+			d = openIn(t, h, Config{Name: "tn0"})
+			r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark, Table: testTable})
+			set(t, r, net4("10.2.0.0/16", 0, "10.1.0.0/16"))
+			checkRoutes(t, h, []routeCase{
+				{"works", lookup{to: "10.2.0.9"}, "tn0", ""},
+				{"free again", lookup{to: "198.51.100.1"}, "tout", ""},
+				{"IPv6 free again", lookup{to: "2001:db8:77::1"}, "tout", ""},
+			})
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, tab := range []int{testTable, first} {
+				if got := rulesAndRoutes(t, h, tab); len(got) != 0 {
+					t.Errorf("left: %v", got)
+				}
+			}
+		})
+	}
+}
+
+// kill leaves behind what a daemon with the whole Internet behind its tunnel does when it is killed.
+func kill(t *testing.T, h *netlab.Host, d *Device, table int) {
+	t.Helper()
+	old := routerIn(t, h, RouteConfig{Device: d, Mark: 0x99, Table: table})
 	set(t, old, net4("0.0.0.0/0", 0, "10.1.0.0/16"), net4("::/0", 0, "2001:db8:1::/64"))
-	old.watch.close() // the killed process does nothing more
-	d.Close()
-	if got := rulesAndRoutes(t, h, testTable); len(got) == 0 {
-		t.Fatal("the test leaves nothing to remove")
-	}
-	d = openIn(t, h, Config{Name: "tn0"})
-	r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark}) // in other tables
-	if got := rulesAndRoutes(t, h, testTable); len(got) != 0 {
-		t.Errorf("stale: %v", got)
-	}
-	set(t, r, net4("10.2.0.0/16", 0, "10.1.0.0/16"))
-	checkRoutes(t, h, []routeCase{{"works", lookup{to: "10.2.0.9"}, "tn0", ""}})
-	old.watch = nil
+	old.watch.close()
 	old.closed = true
+	d.Close()
 }
 
 func TestTwoDaemonsInOneNamespace(t *testing.T) {
