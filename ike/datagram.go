@@ -251,6 +251,9 @@ func (s *ikeSA) takeRequest(d Datagram, h wire.Header, ps []wire.Payload, err er
 
 // handle is the table of the requests' handlers.
 func (s *ikeSA) handle(ex wire.ExchangeType, ps []wire.Payload) ([]wire.Payload, error) {
+	if ex == wire.CreateChildSA {
+		s.adoptIfUndecided()
+	}
 	switch {
 	case ex == wire.IKEAuth && s.state == saHalfOpen:
 		return s.authRequest(ps)

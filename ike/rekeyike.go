@@ -210,6 +210,11 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 		return
 	}
 	theirs := s.succ.theirs
+	if s.succ.heir != nil { // the peer already uses its own
+		s.done(x)
+		next.closeAs(endReplaced, "redundant, as the peer rekeyed at the same time")
+		return
+	}
 	if theirs == nil || theirs.state >= saClosing || compareRekeys(n, s.succ.nonces) == keepOurs {
 		s.succ.theirs = nil
 		if theirs != nil {

@@ -102,7 +102,6 @@ func (s *ikeSA) cancelSuccession() {
 
 // rekeyRequest is the peer's request to rekey the IKE SA.
 func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
-	s.adoptIfUndecided()
 	crosses := false
 	switch answerTo(askRekeyIKE, s.doing(), childQuiet) {
 	case answerTemporary:
