@@ -57,8 +57,7 @@ func Run(ctx context.Context, o Options) ([]Measurement, error) {
 				return all, fmt.Errorf("%s, round %d: %w", s.Name(), round+1, err)
 			}
 			for _, x := range m {
-				fmt.Fprintf(o.Progress, "round %d/%d  %-22s %-15s %6.2f Gbit/s  %5.2f s/GB VPN  %5.2f s/GB machine\n",
-					round+1, o.Rounds, x.Subject, x.Test, x.GbitPerSecond, x.CPUPerGB, x.MachineCPUPerGB)
+				fmt.Fprintf(o.Progress, "round %d/%d  %-22s %s\n", round+1, o.Rounds, x.Subject, x)
 			}
 			all = append(all, m...)
 		}
@@ -83,10 +82,11 @@ func measure(ctx context.Context, s Subject, round int, d time.Duration) ([]Meas
 	if err != nil {
 		return nil, err
 	}
-	if _, err := site.Left.PingUntil(ctx, leftLAN, rightLAN, 200*time.Millisecond); err != nil {
+	first, err := firstPacket(ctx, site, procs)
+	if err != nil {
 		return nil, withOutput(err, procs)
 	}
-	var out []Measurement
+	out := []Measurement{{Subject: s.Name(), Round: round, Test: FirstPacket, Milliseconds: first.Seconds() * 1000}}
 	for _, t := range tests {
 		// A short run first: routes, MTU and congestion window settle.
 		if _, _, err := netlab.Flood(ctx, site.Left, leftLAN, site.Right, rightLAN, t.streams, d/10); err != nil {
@@ -100,6 +100,16 @@ func measure(ctx context.Context, s Subject, round int, d time.Duration) ([]Meas
 		out = append(out, m)
 	}
 	return out, nil
+}
+
+// firstPacket is the time from the start of the last process (for the plain link: from now) to the first echo reply through the tunnel.
+func firstPacket(ctx context.Context, s Site, procs []*netlab.Process) (time.Duration, error) {
+	start := time.Now()
+	if n := len(procs); n > 0 {
+		start = procs[n-1].Started()
+	}
+	_, err := s.Left.PingUntil(ctx, leftLAN, rightLAN, 5*time.Millisecond)
+	return time.Since(start), err
 }
 
 func withOutput(err error, procs []*netlab.Process) error {

@@ -20,6 +20,19 @@ type Measurement struct {
 	CPUPerGB float64 `json:"vpn_cpu_s_per_gb"`
 	// MachineCPUPerGB counts all of the machine: VPN, kernel, sender, receiver.
 	MachineCPUPerGB float64 `json:"machine_cpu_s_per_gb"`
+	// Milliseconds is the result of FirstPacket, which has no throughput.
+	Milliseconds float64 `json:"ms,omitempty"`
+}
+
+// FirstPacket is the test that measures the time from a gateway's start to the first packet through the tunnel.
+const FirstPacket = "start to first packet"
+
+// String is the measurement in a line of progress.
+func (m Measurement) String() string {
+	if m.Test == FirstPacket {
+		return fmt.Sprintf("%-22s %6.0f ms", m.Test, m.Milliseconds)
+	}
+	return fmt.Sprintf("%-22s %6.2f Gbit/s  %5.2f s/GB VPN  %5.2f s/GB machine", m.Test, m.GbitPerSecond, m.CPUPerGB, m.MachineCPUPerGB)
 }
 
 // Stat is the median of some rounds and their spread.
@@ -40,7 +53,7 @@ func stat(v []float64) Stat {
 // Summary is one subject's figures in one test over all rounds, and as ratios to the baseline's in the same round.
 type Summary struct {
 	Subject, Test                  string
-	Gbit, CPU, Machine             Stat
+	Gbit, CPU, Machine, First      Stat
 	GbitRatio, CPURatio, MachRatio Stat
 }
 
@@ -73,8 +86,12 @@ func Summarize(ms []Measurement, baseline string) []Summary {
 }
 
 func summarize(subject, test string, ms []Measurement, base func(int) (Measurement, bool)) Summary {
-	var gbit, cpu, machine, rGbit, rCPU, rMachine []float64
+	var first, gbit, cpu, machine, rGbit, rCPU, rMachine []float64
 	for _, m := range ms {
+		if m.Test == FirstPacket {
+			first = append(first, m.Milliseconds)
+			continue
+		}
 		gbit, cpu, machine = append(gbit, m.GbitPerSecond), append(cpu, m.CPUPerGB), append(machine, m.MachineCPUPerGB)
 		if b, ok := base(m.Round); ok {
 			rGbit = append(rGbit, m.GbitPerSecond/b.GbitPerSecond)
@@ -84,7 +101,7 @@ func summarize(subject, test string, ms []Measurement, base func(int) (Measureme
 			}
 		}
 	}
-	return Summary{Subject: subject, Test: test, Gbit: stat(gbit), CPU: stat(cpu), Machine: stat(machine), GbitRatio: stat(rGbit), CPURatio: stat(rCPU), MachRatio: stat(rMachine)}
+	return Summary{Subject: subject, Test: test, Gbit: stat(gbit), CPU: stat(cpu), Machine: stat(machine), First: stat(first), GbitRatio: stat(rGbit), CPURatio: stat(rCPU), MachRatio: stat(rMachine)}
 }
 
 // Table writes the summaries as a Markdown table, medians with the spread in brackets.
@@ -99,7 +116,19 @@ func Table(w io.Writer, sums []Summary, baseline string) error {
 		return fmt.Sprintf("%.2f (%.2f-%.2f)", s.Median, s.Min, s.Max)
 	}
 	for _, s := range sums {
+		if s.Test == FirstPacket {
+			continue
+		}
 		fmt.Fprintf(tw, "| %s\t| %s\t| %s\t| %s\t| %s\t| %s\t| %s\t| %s\t|\n", s.Test, s.Subject, f(s.Gbit), f(s.GbitRatio), f(s.CPU), f(s.CPURatio), f(s.Machine), f(s.MachRatio))
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, s := range sums {
+		if s.Test == FirstPacket {
+			fmt.Fprintf(w, "%s: %s: %.0f ms (%.0f-%.0f)\n", s.Test, s.Subject, s.First.Median, s.First.Min, s.First.Max)
+		}
+	}
+	return nil
 }

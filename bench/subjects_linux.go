@@ -45,8 +45,8 @@ func (c Culvert) Name() string {
 	return "culvert, protocol 50"
 }
 
-// Start starts both gateways, the right one first.
-func (c Culvert) Start(_ context.Context, s Site) ([]*netlab.Process, error) {
+// Start starts both gateways, the right one first: the left one finds it listening.
+func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 	encap := "auto"
 	if c.UDP {
 		encap = "always"
@@ -72,6 +72,11 @@ func (c Culvert) Start(_ context.Context, s Site) ([]*netlab.Process, error) {
 			return nil, err
 		}
 		procs = append(procs, p)
+		if g.me == "right" {
+			if err := netlab.Until(ctx, "culvert's control socket", func() bool { _, err := os.Stat(filepath.Join(s.Dir, "right.sock")); return err == nil }); err != nil {
+				return nil, withOutput(err, procs)
+			}
+		}
 	}
 	return procs, nil
 }

@@ -16,6 +16,7 @@ import (
 type Process struct {
 	cmd  *exec.Cmd
 	out  *buffer
+	born time.Time
 	done chan struct{}
 	err  error
 }
@@ -27,6 +28,7 @@ func (h *Host) Start(env []string, tee io.Writer, name string, args ...string) (
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.born = time.Now()
 	if err := h.onThread(p.cmd.Start); err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", h.Name, name, err)
 	}
@@ -55,6 +57,9 @@ func (h *Host) Run(ctx context.Context, env []string, name string, args ...strin
 	}
 	return p.Output(), nil
 }
+
+// Started is when the process was started.
+func (p *Process) Started() time.Time { return p.born }
 
 // PID is the process's ID.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
