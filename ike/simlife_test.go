@@ -219,20 +219,23 @@ func (s *simulation) command() {
 	if s.chance(0.5) {
 		sides = append(sides, sides[0].other())
 	}
-	child := s.anyChild()
-	kind := s.rand.IntN(8)
+	child, kind := s.anyChild(), s.rand.IntN(8)
 	for _, side := range sides {
-		side, child, kind := side, child, kind
-		if s.chance(0.3) {
-			child, kind = s.anyChild(), s.rand.IntN(8)
+		s.give(side, child, kind)
+		for s.chance(0.3) {
+			s.give(side, s.anyChild(), s.rand.IntN(8))
 		}
-		life := side.life
-		s.p.events.add(s.p.now.Add(s.between(0, 2*s.link.delay)), func() {
-			if side.e != nil && side.life == life {
-				s.obey(side, child, kind)
-			}
-		})
 	}
+}
+
+// give lets a side be told something within a few round trips.
+func (s *simulation) give(side *testSide, child string, kind int) {
+	life := side.life
+	s.p.events.add(s.p.now.Add(s.between(0, 2*s.link.delay+s.link.jitter)), func() {
+		if side.e != nil && side.life == life {
+			s.obey(side, child, kind)
+		}
+	})
 }
 
 func (s *simulation) obey(side *testSide, child string, kind int) {
