@@ -7,7 +7,7 @@ import (
 	"culvert/ike/suite"
 )
 
-// Status is a snapshot of every configured peer and child, in the order of the configuration.
+// Status is a snapshot of every configured peer and child, in the order of the configuration, as of the last Handle: its sentences count from then.
 func (e *Engine) Status() []PeerStatus {
 	list := make([]PeerStatus, 0, len(e.peers.order))
 	for _, p := range e.peers.order {

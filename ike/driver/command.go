@@ -89,6 +89,7 @@ func (d *Driver) SetPeers(ctx context.Context, peers []ike.Peer) error {
 // Status is a snapshot of every configured peer, and the counters of engine and driver together, by names that begin with "ike_".
 func (d *Driver) Status(ctx context.Context) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
 	err = d.call(ctx, func() {
+		d.handle(ike.Wake{}, classEstablished) // tells the engine what time it is, for "next try in 12 s"
 		peers, counters = d.cfg.Engine.Status(), d.cfg.Engine.Counters()
 	})
 	if err != nil {
