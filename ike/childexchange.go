@@ -240,7 +240,7 @@ func (x *childExchange) crossed() bool {
 
 // wait tries again after a pause: "it MUST wait so that the sender may complete whatever operation caused the temporary condition".
 func (x *childExchange) wait(s *ikeSA, kind wire.NotifyType) {
-	pause := longer(temporaryPause, s.e.cfg.Rand)
+	pause := temporaryWait(s.e.cfg.Rand)
 	if x.old != nil {
 		s.e.after(&x.old.dates.soft, pause)
 		return
@@ -301,6 +301,6 @@ func (x *childExchange) abandon(s *ikeSA, why string) {
 	x.old.rekeying = nil
 	s.e.answerRefs(&x.old.refs, errors.New(why))
 	if x.old.owner != nil && x.old.state == pairLive { // it may have been inherited
-		s.e.after(&x.old.dates.soft, longer(temporaryPause, s.e.cfg.Rand))
+		s.e.after(&x.old.dates.soft, temporaryWait(s.e.cfg.Rand))
 	}
 }

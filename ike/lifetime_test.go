@@ -98,7 +98,7 @@ func TestTemporaryFailureForEver(t *testing.T) {
 	q := p.right.e.peers.order[0].policies[0].pairs[0]
 	q.replaced(nil) // the right's idea of things is wrong
 	ref := p.left.rekey("lan")
-	p.drive(3 * time.Minute)
+	p.drive(5 * time.Minute)
 	p.wantNotice(p.left, "ike-down")
 	p.wantTunnel()
 	if !p.left.answered[ref] {

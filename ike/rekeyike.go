@@ -158,7 +158,7 @@ func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType) {
 		s.concede()
 		x.leave(s, nil)
 	case reactTo(kind, false, s.life.tries) == reactWait:
-		s.e.after(&s.life.rekey, longer(temporaryPause, s.e.cfg.Rand))
+		s.e.after(&s.life.rekey, temporaryWait(s.e.cfg.Rand))
 		x.leave(s, nil)
 	case reactTo(kind, false, s.life.tries) == reactCloseIKE:
 		x.leave(s, errors.New("the peer goes on refusing"))

@@ -60,8 +60,14 @@ func reconnectPause(failures int, rand io.Reader) time.Duration {
 // the request one or more times over a period of several minutes" (RFC 7296, Section 2.25).
 const (
 	temporaryPause = 2 * time.Second
-	temporaryTries = 20
+	temporaryTries = 40 // about three minutes
 )
+
+// temporaryWait is temporaryPause and up to twice as much again. The spread is wide, because refusals often come in pairs: each side is busy with what the other one
+// refuses, and with equal pauses both would meet again and again.
+func temporaryWait(rand io.Reader) time.Duration {
+	return temporaryPause + fraction(2*temporaryPause, rand)
+}
 
 // longer is d and up to a tenth of it.
 func longer(d time.Duration, rand io.Reader) time.Duration { return d + fraction(d/10, rand) }

@@ -57,6 +57,11 @@ func TestShorterAndLonger(t *testing.T) {
 			t.Fatalf("longer(1h) = %v", d)
 		}
 	}
+	for range 1000 {
+		if d := temporaryWait(r); d < temporaryPause || d > 3*temporaryPause {
+			t.Fatalf("temporaryWait() = %v", d)
+		}
+	}
 	if shorter(0, r) != 0 || longer(-5, r) != -5 {
 		t.Error("nothing is jittered")
 	}
