@@ -36,26 +36,32 @@ func (c *crossing) over() bool {
 	return c.failed || c.pair != nil && (c.pair.owner == nil || c.pair.state == pairDeleting)
 }
 
-// childRequest is a CREATE_CHILD_SA request for a Child SA.
-func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
+// termsOf reads what a CREATE_CHILD_SA request is for, and refuses what crosses something of ours (RFC 7296, Section 2.25).
+func (s *ikeSA) termsOf(ps []wire.Payload) (childTerms, error) {
 	terms := childTerms{create: true}
 	ask := askCreateChild
 	n, rekeys := findNotify(ps, wire.RekeySA)
 	if rekeys {
 		ask = askRekeyChild
 		if n.Protocol != wire.ProtoESP {
-			return nil, s.notFound(n)
+			return terms, s.notFound(n)
 		}
 		terms.old = s.byOutSPI(n.SPI)
 	}
 	switch answerTo(ask, s.doing(), terms.old.doing()) {
 	case answerTemporary:
-		return nil, refuse(wire.TemporaryFailure, "the IKE SA or Child SA is being rekeyed or closed")
+		return terms, refuse(wire.TemporaryFailure, "the IKE SA or Child SA is being rekeyed or closed")
 	case answerNotFound:
-		if s.awaitsChild() {
-			return nil, refuse(wire.TemporaryFailure, "it may be the Child SA that the answer to our own request will tell of")
-		}
-		return nil, s.notFound(n)
+		return terms, s.notFound(n)
+	}
+	return terms, nil
+}
+
+// childRequest is a CREATE_CHILD_SA request for a Child SA.
+func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
+	terms, err := s.termsOf(ps)
+	if err != nil {
+		return nil, err
 	}
 	pick, err := s.pickChild(ps, terms)
 	if err != nil {
