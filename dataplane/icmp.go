@@ -23,6 +23,8 @@ const (
 
 	// minIPv6MTU: RFC 8200, Section 5. A smaller one in a Packet Too Big is ignored, so none is sent.
 	minIPv6MTU = 1280
+	// minIPv4MTU: RFC 791, Section 3.2: 68 octets pass "without further fragmentation".
+	minIPv4MTU = 68
 )
 
 // icmpError is what is to be told: to IPv4 and to IPv6 senders.

@@ -90,7 +90,8 @@ func (w *worker) deliver(c *pair, plain *esp.Plain, outerTOS uint8) {
 		w.drop(c, dropECN)
 		return
 	}
-	clampMSS(pkt, hdr, c.mtuFor(hdr.Version), true)
+	mtu, _ := c.mtuFor(hdr.Version)
+	clampMSS(pkt, hdr, mtu, true)
 	w.pieces[0] = pkt
 	w.write = tun.Packet{}
 	err := w.queue.Write(&w.write, w.pieces[:])
@@ -110,8 +111,11 @@ func nextHeader(version uint8) uint8 {
 	return esp.NextIPv6
 }
 
-// drop counts for an SA and for the plane.
-func (w *worker) drop(c *pair, r reason) {
-	c.drops[r].Add(1)
-	w.tally.add(r, 1)
+// drop counts a packet for an SA and for the plane.
+func (w *worker) drop(c *pair, r reason) { w.dropAll(c, r, 1) }
+
+// dropAll counts n packets.
+func (w *worker) dropAll(c *pair, r reason, n int) {
+	c.drops[r].Add(uint64(n))
+	w.tally.add(r, n)
 }

@@ -39,9 +39,9 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 		return
 	}
 	for {
-		c := s.pick(&hdr.Flow)
+		c := s.pick(&hdr.Flow, s.order)
 		if c == nil {
-			switch w.plane.keeper.keep(s, &hdr.Flow, pkt, since, w) {
+			switch w.plane.keeper.keep(s.slot, &hdr.Flow, pkt, since, w) {
 			case saExists:
 				continue
 			case refused:
@@ -69,8 +69,8 @@ func isUnicast(a netip.Addr) bool { return !a.IsMulticast() && !a.IsUnspecified(
 // carry sends a packet through an SA, in the way that its size asks for. It reports false if the SA is at its end: then nothing was sent.
 func (w *worker) carry(c *pair, pkt *tun.Packet) bool {
 	hdr := &w.hdr
-	mtu := c.mtuFor(hdr.Version)
-	w.tos, w.next = esp.OuterTOS(hdr.TOS), nextHeader(hdr.Version)
+	mtu, fragment := c.mtuFor(hdr.Version)
+	w.tos, w.next, w.fragment = esp.OuterTOS(hdr.TOS), nextHeader(hdr.Version), fragment
 	if pkt.GSO != tun.GSONone {
 		return w.carrySuper(c, pkt, mtu)
 	}
@@ -115,7 +115,6 @@ func (w *worker) reserve(c *pair, n, octets int) (first uint64, ok bool) {
 	first, soft, err := c.out.Reserve(n, octets)
 	if err != nil {
 		w.plane.expireHard(c)
-		w.drop(c, dropExpired)
 		return 0, false
 	}
 	if soft {
@@ -150,12 +149,11 @@ func (w *worker) sealFragments(c *pair, pkt []byte, header, mtu int) bool {
 	}
 }
 
-// sendSealed gives sealed packets, cut every segSize octets, to the port. An error loses them.
+// sendSealed gives sealed packets, cut every segSize octets, to the port. An error loses them; of a run perhaps only the rest of it, but nobody knows where it began.
 func (w *worker) sendSealed(c *pair, sealed []byte, segSize int) {
 	w.awaitTurn()
 	ep := c.endpoint.Load()
-	w.send = netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: w.tos,
-		Fragment: w.next == esp.NextIPv6 && c.mtu.Load() < minIPv6MTU} // see mtuFor
+	w.send = netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: w.tos, Fragment: w.fragment}
 	err := w.port.Send(&w.send)
 	w.unflushed = true
 	w.heldBytes += len(sealed)
@@ -163,10 +161,18 @@ func (w *worker) sendSealed(c *pair, sealed []byte, segSize int) {
 	case err == nil:
 		c.lastOut.set(w.nowNano)
 	case errors.Is(err, netio.ErrTooBig):
-		w.drop(c, dropTooBig)
+		w.dropAll(c, dropTooBig, packets(sealed, segSize))
 		c.stale.Store(true)
 		w.plane.nudge()
 	default:
-		w.drop(c, dropSend)
+		w.dropAll(c, dropSend, packets(sealed, segSize))
 	}
+}
+
+// packets is how many packets a send is.
+func packets(sealed []byte, segSize int) int {
+	if segSize <= 0 {
+		return 1
+	}
+	return (len(sealed) + segSize - 1) / segSize
 }

@@ -62,14 +62,22 @@ func (c *pair) innerMTU(path int) int {
 	return esp.InnerMTU(path, ep.Remote.Addr().Is6(), ep.Encap)
 }
 
-// mtuFor is the largest inner packet of an IP version that is sealed as it is. RFC 8200, Section 5: a link that cannot carry 1280 octets must fragment "at a layer below IPv6",
-// which is left to the outer IP.
-func (c *pair) mtuFor(version uint8) int {
-	mtu := int(c.mtu.Load())
-	if version == 6 {
-		return max(mtu, minIPv6MTU)
+// mtuFor is the largest inner packet of an IP version that is sealed as it is, whatever the path. fragment says that the outer IP may have to fragment what it
+// becomes. RFC 8200, Section 5: a link that cannot carry 1280 octets must fragment "at a layer below IPv6".
+func (c *pair) mtuFor(version uint8) (mtu int, fragment bool) {
+	mtu = int(c.mtu.Load())
+	if least := minMTU(version); mtu < least {
+		return least, true
 	}
-	return mtu
+	return mtu, false
+}
+
+// minMTU is what every link must carry of an IP version.
+func minMTU(version uint8) int {
+	if version == 4 {
+		return minIPv4MTU
+	}
+	return minIPv6MTU
 }
 
 // expireSoft says once that a soft limit is reached, in whichever direction comes to it first (RFC 4301, Section 4.4.2.1).

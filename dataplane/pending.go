@@ -61,7 +61,7 @@ const (
 func (k *keeper) keep(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if s.pick(flow) != nil { // activated before we had the lock: whoever did it will not look for us again
+	if s.pick(flow, 0) != nil { // activated before we had the lock: whoever did it will not look for us again
 		return saExists
 	}
 	wait := &s.wait
@@ -97,7 +97,7 @@ func (k *keeper) acquire(s *slot, flow *selector.Flow, now time.Time) {
 func (k *keeper) answered(s *slot) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if s.wait.acquiring && s.pick(&s.wait.flow) == nil {
+	if s.wait.acquiring && s.pick(&s.wait.flow, 0) == nil {
 		return
 	}
 	s.wait.acquiring = false
@@ -151,10 +151,26 @@ func (k *keeper) tick(now time.Time) {
 		if wait.acquiring && now.Sub(wait.asked) >= acquireRepeat {
 			wait.acquiring = false
 		}
-		if len(wait.packets) == 0 || now.Sub(wait.packets[0].since) >= keepFor {
-			dropKept(k.take(s))
+		k.expire(s, now)
+		if len(wait.packets) == 0 && !wait.acquiring {
+			delete(k.busy, s)
 		}
 	}
+}
+
+// expire drops those packets of s that were kept too long.
+func (k *keeper) expire(s *slot, now time.Time) {
+	young := s.wait.packets[:0:0]
+	for _, c := range s.wait.packets {
+		if now.Sub(c.since) < keepFor {
+			young = append(young, c)
+			continue
+		}
+		s.wait.bytes -= len(c.pkt.Data)
+		k.bytes -= len(c.pkt.Data)
+		c.worker.plane.tally.add(dropNoSA, 1)
+	}
+	s.wait.packets = young
 }
 
 // dropKept counts packets that were kept in vain.

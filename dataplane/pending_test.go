@@ -101,6 +101,26 @@ func TestKeptPacketsExpire(t *testing.T) {
 	}
 }
 
+func TestKeptPacketsExpireOneByOne(t *testing.T) {
+	a := newGateway(t, 1, nil)
+	if err := a.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+		t.Fatal(err)
+	}
+	w, start := a.workers[0], time.Unix(1000, 0)
+	pkt := tun.Packet{Data: udpPacket(src4, dst4, true, nil)}
+	for i := range 3 {
+		w.now = start.Add(time.Duration(i) * 10 * time.Second)
+		w.outbound(&pkt, w.now)
+	}
+	for i := range 3 {
+		a.keeper.tick(start.Add(keepFor + time.Duration(i)*10*time.Second))
+		if want := 2 - i; a.keeper.bytes != want*len(pkt.Data) || len(a.slots[lan].wait.packets) != want {
+			t.Errorf("%d octets in %d packets are kept, want %d packets", a.keeper.bytes, len(a.slots[lan].wait.packets), want)
+		}
+	}
+	a.wantCounter(t, "out_no_sa", 3)
+}
+
 func TestAllThatIsKeptIsBounded(t *testing.T) {
 	a := newGateway(t, 1, nil)
 	var ps []PolicyConfig

@@ -47,7 +47,7 @@ type Config struct {
 type Plane struct {
 	cfg     Config
 	sad     *sad
-	spd     atomic.Pointer[selector.Table[*slot]]
+	spd     atomic.Pointer[selector.Table[target]]
 	events  *events
 	keeper  keeper
 	workers []*worker
@@ -87,7 +87,7 @@ func New(cfg Config) (*Plane, error) {
 		mtus:   make(map[int]int),
 	}
 	p.keeper.busy, p.keeper.post = make(map[*slot]struct{}), p.events.post
-	p.spd.Store(selector.NewTable[*slot](nil))
+	p.spd.Store(selector.NewTable[target](nil))
 	for i := range cfg.Queues {
 		p.workers = append(p.workers, newWorker(p, cfg.Queues[i], cfg.Ports[i]))
 	}

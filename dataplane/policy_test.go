@@ -57,10 +57,23 @@ func TestMTUEdge(t *testing.T) {
 func TestIPv6OverANarrowPath(t *testing.T) {
 	a, b := twoGateways(t, 1, func(c *Config) { c.PathMTU = func(_, _ netip.Addr) int { return 1280 } })
 	install(t, a, b, childSA(t, a, b, 1))
+	fragment := make(chan bool, 100)
+	a.ports[0].wiretap(func(o *netio.Outgoing) { fragment <- o.Fragment })
 	pkt := udpPacket(src6, dst6, true, make([]byte, 1280-48))
 	a.queues[0].inject(pkt) // RFC 8200, Section 5: 1280 octets must pass, if need be in outer fragments
 	if got := b.queues[0].want(t); !bytes.Equal(got, pkt) {
 		t.Error("1280 octets of IPv6 did not pass")
+	}
+	payload := random(2440)
+	a.queues[0].in.put(nil, superPacket(src6, dst6, 7, payload, 1220))
+	segmentsAt(t, b.queues[0], 7, payload, 1220)
+	small := udpPacket(src4, dst4, true, nil) // IPv4 fits, or is fragmented before it is sealed
+	a.queues[0].inject(small)
+	b.queues[0].want(t)
+	for i, want := range []bool{true, true, false} {
+		if <-fragment != want {
+			t.Errorf("send %d: may be fragmented: %t, want %t", i, !want, want)
+		}
 	}
 	over := udpPacket(src6, dst6, true, make([]byte, 1281-48))
 	a.queues[0].inject(over)
@@ -148,6 +161,35 @@ func TestSelectorsOfTheSA(t *testing.T) {
 	st, _ := b.ChildStats(1)
 	if st.Drops["selector_mismatch"] != 2 {
 		t.Errorf("drops of the SA: %v", st.Drops)
+	}
+}
+
+// TestPolicyThatShrinks: a worker may hold the old table while the policy's slot knows the new entry already. What only the old one matched must not
+// slip into an SA that covers but the new one.
+func TestPolicyThatShrinks(t *testing.T) {
+	g := newGateway(t, 1, nil)
+	sa := childSA(t, g, g, 1)
+	sa.RemoteTS = nets("10.2.0.0/24")
+	outside := udpPacket(src4, netip.MustParseAddrPort("10.2.9.9:1"), true, nil)
+	flow := parse(t, outside).Flow
+	if err := g.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	g.ActivateOutbound(1)
+	old, _ := g.spd.Load().Lookup(&flow)
+	if err := g.SetPolicies([]PolicyConfig{{lan, nets("10.1.0.0/16"), nets("10.2.0.0/24")}}); err != nil {
+		t.Fatal(err)
+	}
+	if c := old.pick(&flow, old.order); c != nil {
+		t.Error("a packet outside the SA's selectors would be sent on it")
+	}
+	inside := parse(t, udpPacket(src4, netip.MustParseAddrPort("10.2.0.9:1"), true, nil)).Flow
+	now, ok := g.spd.Load().Lookup(&inside)
+	if !ok || now.slot != old.slot || now.order == old.order || now.covers(g.pairs[1]) != now.order || now.pick(&inside, now.order) == nil {
+		t.Errorf("the new entry: %+v, found %t", now, ok)
 	}
 }
 

@@ -28,7 +28,7 @@ type slot struct {
 	wait waiting // guarded by keeper.mu
 
 	// The rest is guarded by Plane.mu.
-	entry      selector.Entry[*slot] // as it stands in the table
+	entry      selector.Entry[target] // as it stands in the table
 	configured bool
 	pairs      int // installed pairs, active or not
 }
@@ -36,22 +36,30 @@ type slot struct {
 // outboundSA is one active SA of a slot.
 type outboundSA struct {
 	pair *pair
-	all  bool // its selectors cover the policy's, so that they need not be asked for each packet
+	// covers is the entry's Order under which its selectors cover the policy's, so that they need not be asked for each packet; 0: none. A worker that found the
+	// policy in the SPD before last asks.
+	covers uint64
+}
+
+// target is what the SPD gives for a packet: the slot of its policy, and the Order of the entry that matched.
+type target struct {
+	*slot
+	order uint64
 }
 
 func newSlot(policy esp.Policy) *slot {
 	s := &slot{policy: policy}
 	s.sas.Store(new([]outboundSA))
-	s.entry.Value = s
 	return s
 }
 
-// pick is the newest active SA that may carry the flow, or nil. An SA that may send no more (hard limit, sequence numbers) carries nothing. Workers.
-func (s *slot) pick(f *selector.Flow) *pair {
+// pick is the newest active SA that may carry the flow, which matched the policy's entry of the given Order (0: unknown), or nil. An SA that may send no more
+// (hard limit, sequence numbers) carries nothing. Workers.
+func (s *slot) pick(f *selector.Flow, order uint64) *pair {
 	list := *s.sas.Load()
 	for i := range list {
 		sa := &list[i]
-		if !sa.all && !selector.MatchOutbound(f, sa.pair.sa.LocalTS, sa.pair.sa.RemoteTS) {
+		if (order == 0 || sa.covers != order) && !selector.MatchOutbound(f, sa.pair.sa.LocalTS, sa.pair.sa.RemoteTS) {
 			continue
 		}
 		if !sa.pair.spent.Load() {
@@ -69,7 +77,7 @@ func (s *slot) activate(p *pair) {
 	if found {
 		return
 	}
-	list = slices.Insert(slices.Clone(list), at, outboundSA{p, s.coveredBy(p)})
+	list = slices.Insert(slices.Clone(list), at, outboundSA{p, s.covers(p)})
 	s.sas.Store(&list)
 }
 
@@ -80,18 +88,21 @@ func (s *slot) deactivate(p *pair) {
 }
 
 // setEntry gives the slot its policy's selectors. Plane.mu is held.
-func (s *slot) setEntry(e selector.Entry[*slot]) {
+func (s *slot) setEntry(e selector.Entry[target]) {
 	s.entry, s.configured = e, true
 	list := slices.Clone(*s.sas.Load())
 	for i := range list {
-		list[i].all = s.coveredBy(list[i].pair)
+		list[i].covers = s.covers(list[i].pair)
 	}
 	s.sas.Store(&list)
 }
 
-// coveredBy says whether every packet of the policy may go through p.
-func (s *slot) coveredBy(p *pair) bool {
-	return s.configured && covered(s.entry.Local, p.sa.LocalTS) && covered(s.entry.Remote, p.sa.RemoteTS)
+// covers is the Order of the slot's entry if every packet of the policy may go through p, or 0. Plane.mu is held.
+func (s *slot) covers(p *pair) uint64 {
+	if s.configured && covered(s.entry.Local, p.sa.LocalTS) && covered(s.entry.Remote, p.sa.RemoteTS) {
+		return s.entry.Order
+	}
+	return 0
 }
 
 // covered says whether each of list lies within one of by. A list that only several of by cover together is not found; it costs a look at each packet.
@@ -144,9 +155,9 @@ func checkPolicy(c *PolicyConfig) error {
 }
 
 // addPolicies puts what is new or changed into the table, at once if that is all of it.
-func (p *Plane) addPolicies(table *selector.Table[*slot], ps []PolicyConfig) *selector.Table[*slot] {
+func (p *Plane) addPolicies(table *selector.Table[target], ps []PolicyConfig) *selector.Table[target] {
 	fresh := table.Len() == 0
-	var entries []selector.Entry[*slot]
+	var entries []selector.Entry[target]
 	for _, c := range ps {
 		s := p.slotOf(c.Policy)
 		if s.configured && slices.Equal(s.entry.Local, c.Local) && slices.Equal(s.entry.Remote, c.Remote) {
@@ -157,7 +168,7 @@ func (p *Plane) addPolicies(table *selector.Table[*slot], ps []PolicyConfig) *se
 		}
 		p.lastOrder++
 		p.keeper.admit(s)
-		s.setEntry(selector.Entry[*slot]{Order: p.lastOrder, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote), Value: s})
+		s.setEntry(selector.Entry[target]{Order: p.lastOrder, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote), Value: target{s, p.lastOrder}})
 		if fresh {
 			entries = append(entries, s.entry)
 			continue

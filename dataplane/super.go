@@ -76,7 +76,7 @@ func (w *worker) sealSuperFragments(c *pair, pkt *tun.Packet, mtu int) bool {
 			ok = w.sealFragments(c, inner, w.hdr.HeaderLen, mtu)
 		}
 		if !ok {
-			return true
+			w.drop(c, dropExpired)
 		}
 	}
 	return true

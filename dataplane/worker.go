@@ -28,9 +28,10 @@ const (
 	batchBytes = 512 << 10
 
 	// futileTurns is how often in a row a worker may be woken by a descriptor that gives nothing (an error that reading does not clear, a device that is
-	// down) before it pauses between looks, so that it never spins.
+	// down) before it pauses between looks, so that it never spins. The pause is short, as anyone can wake a worker for nothing: a datagram whose UDP checksum is wrong
+	// does.
 	futileTurns = 8
-	futilePause = 20 * time.Millisecond
+	futilePause = time.Millisecond
 )
 
 // worker is one locked OS thread with the queue and the port that are its own. Everything in it belongs to that thread, save what is atomic or has a lock.
@@ -64,6 +65,7 @@ type worker struct {
 	segments tun.Segmenter
 	tos      uint8 // outer, of the packet in hand
 	next     uint8 // its ESP next header
+	fragment bool  // the outer IP may fragment it
 
 	ticket    ticket
 	held      [maxHeld]held
