@@ -104,14 +104,15 @@ func (s *ikeSA) choosePeer(ps []wire.Payload, id Identity) *peer {
 }
 
 // onlyOne ends every older IKE SA with the same authenticated identity, because the peer says that it has no other: it may "delete any other IKE
-// SAs it has to the same authenticated identity without waiting for a timeout" (RFC 7296, Section 2.4). An IKE SA of ours that came up while
-// this one was on its way is not what the peer speaks of: both sides started at once, and settleDuplicates decides.
+// SAs it has to the same authenticated identity without waiting for a timeout" (RFC 7296, Section 2.4). An IKE SA that we made while
+// this one was on its way is not what the peer speaks of: both sides started at once, and settleDuplicates decides. One that the peer made is: it has given up a
+// try that came to IKE_AUTH.
 func (s *ikeSA) onlyOne() {
 	for _, o := range slices.Clone(s.peer.sas) {
 		if o == s || o.remoteID != s.remoteID || o.state < saEstablished || o.state >= saDead {
 			continue
 		}
-		if o.life.established.Before(s.life.born) {
+		if !o.initiator || o.life.established.Before(s.life.born) {
 			o.end(endRestarted, "the peer started anew")
 		}
 	}

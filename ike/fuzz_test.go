@@ -18,6 +18,8 @@ func FuzzPair(f *testing.F) {
 	f.Add(uint64(4), []byte{0, 1, 13, 0x1d, 0x75, 0, 1, 0, 1, 8, 6, 11, 0, 1, 0, 1})
 	// A child is rekeyed on the peer's successor of an IKE SA while our own rekeying of it is being computed.
 	f.Add(uint64(2), []byte("010189&00"))
+	// A try is given up when its IKE_AUTH is on the wire, and another one begun.
+	f.Add(uint64(106), []byte("011z,000"))
 	f.Fuzz(func(t *testing.T, seed uint64, ops []byte) {
 		s := &simulation{rand: rand.New(seededRand(seed, "simulation")), children: 2}
 		s.p = newPair(t, seed%1000, twoChildren)
