@@ -117,6 +117,7 @@ func (p *pair) lost(cause endCause, why string) {
 	p.detach()
 	heir := pol.best()
 	if heir == nil {
+		pol.silence(e)
 		p.gone(e)
 		pol.lost(cause, why)
 		return
@@ -178,8 +179,16 @@ func (p *pair) detach() {
 func (p *pair) linger(e *Engine) {
 	p.moveTo(pairLingering)
 	p.active = false
+	p.policy.lingering = append(p.policy.lingering, p)
 	p.dates.hard.fire = func() { p.gone(e) }
 	e.after(&p.dates.hard, lingerPair)
+}
+
+// silence removes the pairs that linger. With the last pair that the peer knows, too, the dataplane would take them for the ones to send on.
+func (p *policy) silence(e *Engine) {
+	for _, q := range slices.Clone(p.lingering) {
+		q.gone(e)
+	}
 }
 
 // gone removes the pair from the dataplane.
@@ -189,6 +198,7 @@ func (p *pair) gone(e *Engine) {
 	}
 	p.moveTo(pairGone)
 	p.active = false
+	p.policy.lingering = slices.DeleteFunc(p.policy.lingering, func(q *pair) bool { return q == p })
 	e.timers.stop(&p.dates.hard)
 	delete(e.pairs, p.sa.ID)
 	e.emit(RemoveSA{ID: p.sa.ID})

@@ -152,3 +152,28 @@ func TestChildLimit(t *testing.T) {
 	p.wantDone(p.left, ref, "NO_ADDITIONAL_SAS")
 	p.wantChild(p.left, "lan")
 }
+
+// A pair that lingers after a rekeying is not sent on once its successor is deleted: the peer would not know the SPI.
+func TestDownRightAfterRekey(t *testing.T) {
+	for _, child := range []string{"", "lan"} {
+		p := newPair(t, 1, nil)
+		p.up()
+		ref := p.left.rekey("lan")
+		p.drive(time.Second)
+		p.wantDone(p.left, ref, "")
+		if n := len(p.left.plane.ofPolicy(p.left.policy("lan"))); n != 2 {
+			t.Fatalf("%d pairs after the rekeying, want the new one and the one that lingers", n)
+		}
+		ref = p.left.disconnect(child)
+		p.drive(time.Second)
+		p.wantDone(p.left, ref, "")
+		for _, s := range []*testSide{p.left, p.right} {
+			if n := len(s.plane.ofPolicy(s.policy("lan"))); n != 0 {
+				t.Errorf("down %q: %s has %d pairs, want none", child, s.name, n)
+			}
+		}
+		p.left.traffic("lan")
+		p.drive(time.Second)
+		p.wantTunnel()
+	}
+}

@@ -19,7 +19,9 @@ type policy struct {
 	flow  *selector.Flow // of the packet that asked for it
 	busy  bool           // a negotiation of ours for it is queued or under way
 	pairs []*pair        // by birth
-	retry retry
+	// lingering are those that were deleted, of which the inbound half still lets packets in.
+	lingering []*pair
+	retry     retry
 	trouble
 	rekeys   int
 	refusals int // with TEMPORARY_FAILURE, in a row
