@@ -89,11 +89,19 @@ func (p *peer) hasOther(s *ikeSA) bool {
 }
 
 func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {
-	if n, ok := findError(ps); ok {
-		if _, authentic := find[*wire.Auth](ps); !authentic {
-			x.refused(s, n.Kind)
-			return
-		}
+	n, failed := findError(ps)
+	_, authentic := find[*wire.Auth](ps)
+	refused := failed && !authentic
+	switch {
+	case s.state == saClosing && refused:
+		s.end(endLocal, "withdrawn, and refused")
+		return
+	case s.state == saClosing:
+		s.done(x) // the Delete comes next
+		return
+	case refused:
+		x.refused(s, n.Kind)
+		return
 	}
 	id, why := s.verifyResponder(ps)
 	if why != "" {
@@ -160,6 +168,12 @@ func (x *authExchange) reject(s *ikeSA, why string) {
 	s.moveTo(saClosing)
 	s.work.current = nil
 	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, why: why})
+}
+
+// withdraw forgets what was asked for, but waits for the answer.
+func (x *authExchange) withdraw(s *ikeSA, why string) {
+	x.abandon(s, why)
+	x.child = nil
 }
 
 func (x *authExchange) abandon(s *ikeSA, why string) {

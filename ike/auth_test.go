@@ -146,3 +146,35 @@ func TestResponderChoosesPeer(t *testing.T) {
 		}
 	}
 }
+
+// A try that is taken back when IKE_AUTH is on its way: the peer may have the IKE SA by now, and is told to delete it when its answer comes.
+func TestWithdrawnWhileAuthenticating(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		p := newPair(t, 1, func(p *testPair) {
+			if refused {
+				p.right.peers[0].PSK = []byte("wrong")
+			}
+		})
+		p.script(true)
+		up := p.left.connect("")
+		p.deliver(p.wantSend("left asks", p.left, wire.IKESAInit, false, "..."))
+		p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, "..."))
+		auth := p.wantSend("left proves itself", p.left, wire.IKEAuth, false, "...")
+		down := p.left.disconnect("")
+		p.deliver(auth)
+		p.deliver(p.wantSend("right answers", p.right, wire.IKEAuth, true, "..."))
+		if !refused {
+			p.deliver(p.wantSend("left deletes it", p.left, wire.Informational, false, "D(IKE)"))
+			p.deliver(p.wantSend("right does, too", p.right, wire.Informational, true, ""))
+		}
+		p.wantIdle("that is all")
+		p.wantDone(p.left, up, "taken down")
+		p.wantDone(p.left, down, "")
+		p.drive(2 * time.Minute)
+		for _, s := range []*testSide{p.left, p.right} {
+			if left := s.leftovers(); left != "" {
+				p.fatalf("%s", left)
+			}
+		}
+	}
+}

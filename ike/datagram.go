@@ -76,8 +76,11 @@ func (s *ikeSA) expects(h wire.Header) bool {
 	case saHalfOpen:
 		return h.Exchange == wire.IKEAuth && !h.Response && s.keys.in != nil
 	}
+	if h.Exchange == wire.IKEAuth && h.Response { // to a request that was withdrawn meanwhile
+		return s.state == saClosing && s.initiator
+	}
 	if h.Exchange == wire.IKEAuth { // a copy of the one that was answered
-		return !h.Response && h.MessageID == s.win.expected-1
+		return h.MessageID == s.win.expected-1
 	}
 	return h.Exchange == wire.CreateChildSA || h.Exchange == wire.Informational
 }

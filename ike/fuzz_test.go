@@ -20,6 +20,7 @@ func FuzzPair(f *testing.F) {
 	f.Add(uint64(2), []byte("010189&00"))
 	// A try is given up when its IKE_AUTH is on the wire, and another one begun.
 	f.Add(uint64(106), []byte("011z,000"))
+	f.Add(uint64(244), []byte("011z\xbc100"))
 	f.Fuzz(func(t *testing.T, seed uint64, ops []byte) {
 		s := &simulation{rand: rand.New(seededRand(seed, "simulation")), children: 2}
 		s.p = newPair(t, seed%1000, twoChildren)

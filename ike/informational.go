@@ -89,11 +89,17 @@ func (x *informational) abandon(s *ikeSA, _ string) {
 	}
 }
 
-// close asks the peer to delete the IKE SA. One that is not established goes at once: there is nothing to delete, or no key to say so with.
+// close asks the peer to delete the IKE SA. One that has not come to IKE_AUTH goes at once: there is nothing to delete, or no key to say so with. Once IKE_AUTH was sent the
+// peer may have the SA; it can be deleted when the answer is there.
 func (s *ikeSA) close(why string) { s.closeAs(endLocal, why) }
 
 func (s *ikeSA) closeAs(cause endCause, why string) {
+	auth, authenticating := s.work.current.(*authExchange)
 	switch {
+	case s.state == saAuthenticating && authenticating && s.win.out != nil:
+		auth.withdraw(s, why)
+		s.moveTo(saClosing)
+		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: cause, why: why})
 	case s.state < saEstablished:
 		s.abandonWork(why)
 		s.remove()

@@ -140,7 +140,7 @@ func (s *ikeSA) end(cause endCause, why string) {
 	if s.state == saDead || s.state == saGone {
 		return
 	}
-	established := s.state == saEstablished || s.state == saClosing
+	established := (s.state == saEstablished || s.state == saClosing) && !s.life.established.IsZero()
 	if cause == endDead {
 		s.concede()
 	}
