@@ -27,6 +27,24 @@ func TestSmallPathMTU(t *testing.T) {
 	}
 }
 
+// TestSmallestIPv6Path: over IPv6 with its least MTU, IPv6 inside still has 1280 octets, in outer fragments.
+func TestSmallestIPv6Path(t *testing.T) {
+	for _, keys := range []string{"", "encap = \"always\"\n"} {
+		t.Run("keys "+keys, func(t *testing.T) {
+			n := build(t, topology{mtu: 1280})
+			left, _ := pair(t, n, "2001:db8::2", keys)
+			n.wantTraffic(t, 1<<20)
+			for _, size := range []int{1280 - 48, 1400} { // whole in 1280 octets; in fragments of the sender's
+				_, err := n.left.Ping(t.Context(), leftLAN6, rightLAN6, size)
+				ok(t, err)
+			}
+			if m := left.child("right", "v6").MTU; m < 1180 || m > 1280-40-34 {
+				t.Errorf("inner MTU %d over a path of 1280", m)
+			}
+		})
+	}
+}
+
 // TestPathMTUShrinks makes the path smaller while the tunnel is up.
 func TestPathMTUShrinks(t *testing.T) {
 	n := build(t, topology{nat: true})
