@@ -30,7 +30,7 @@ func (p *Plane) InstallInbound(sa esp.ChildSA) error {
 		}
 	}
 	p.pairs[sa.ID] = c
-	p.slotOf(sa.Policy).pairs++
+	p.slotOf(sa.Policy).join(c)
 	p.setInnerMTU(c, path)
 	p.nudge()
 	return nil
@@ -93,7 +93,7 @@ func (p *Plane) RemoveSA(id esp.ChildID) {
 	p.countMTU(int(c.mtu.Load()), -1)
 	s := p.slotOf(c.sa.Policy)
 	s.deactivate(c)
-	s.pairs--
+	s.leave(c)
 	p.dropUnused(s)
 	p.nudge()
 }

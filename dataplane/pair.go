@@ -115,33 +115,6 @@ func (p *Plane) authentic(c *pair, remote netip.AddrPort, encap, newest bool, no
 	p.events.post(esp.Event{Kind: esp.EventPeerMoved, ID: c.sa.ID, Policy: c.sa.Policy, Remote: remote})
 }
 
-// ChildStats is what a Child SA pair has done since it was installed.
-type ChildStats struct {
-	PacketsIn, PacketsOut uint64
-	BytesIn, BytesOut     uint64    // of inner packets
-	LastIn, LastOut       time.Time // zero: never
-	Drops                 map[string]uint64
-	MTU                   int // the largest inner packet that is sent unfragmented
-}
-
-// ChildStats are the counts of a pair that is installed. Any goroutine.
-func (p *Plane) ChildStats(id esp.ChildID) (ChildStats, bool) {
-	c := p.pairByID(id)
-	if c == nil {
-		return ChildStats{}, false
-	}
-	st := ChildStats{LastIn: c.lastIn.time(), LastOut: c.lastOut.time(), Drops: c.drops.snapshot(), MTU: int(c.mtu.Load())}
-	if c.in != nil {
-		used := c.in.Used()
-		st.PacketsIn, st.BytesIn = used.Packets, used.Octets
-	}
-	if c.out != nil {
-		used := c.out.Used()
-		st.PacketsOut, st.BytesOut = used.Packets, used.Octets
-	}
-	return st, true
-}
-
 // LastTraffic is when the pair's SAs last carried an authentic packet, to about a turn of a worker's loop; zero is never. Any goroutine.
 func (p *Plane) LastTraffic(id esp.ChildID) (in, out time.Time, ok bool) {
 	c := p.pairByID(id)

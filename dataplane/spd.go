@@ -30,7 +30,8 @@ type slot struct {
 	// The rest is guarded by Plane.mu.
 	entry      selector.Entry[target] // as it stands in the table
 	configured bool
-	pairs      int // installed pairs, active or not
+	pairs      []*pair    // installed ones, active or not, by age
+	past       ChildStats // of pairs that were removed
 }
 
 // outboundSA is one active SA of a slot.
@@ -200,7 +201,7 @@ func (p *Plane) unconfigure(s *slot) {
 
 // dropUnused forgets a slot that neither a policy nor an SA names. Plane.mu is held.
 func (p *Plane) dropUnused(s *slot) {
-	if !s.configured && s.pairs == 0 {
+	if !s.configured && len(s.pairs) == 0 {
 		delete(p.slots, s.policy)
 	}
 }

@@ -35,7 +35,7 @@ type (
 		InstallInbound(sa esp.ChildSA) error
 		ActivateOutbound(id esp.ChildID)
 		RemoveSA(id esp.ChildID)
-		ChildStats(id esp.ChildID) (dataplane.ChildStats, bool)
+		PolicyStats(policy esp.Policy) (dataplane.ChildStats, bool)
 		Counters() map[string]uint64
 	}
 	keyExchange interface {

@@ -30,7 +30,7 @@ type fakeParts struct {
 	peers    []ike.Peer
 	sas      map[esp.ChildID]esp.ChildSA
 	status   []ike.PeerStatus
-	stats    map[esp.ChildID]dataplane.ChildStats
+	stats    map[esp.Policy]dataplane.ChildStats
 	events   []driver.Event
 	do       func(in ike.Input) error
 	rawESP   bool
@@ -74,13 +74,15 @@ func (f *fakeParts) RemoveSA(id esp.ChildID) {
 	delete(f.sas, id)
 }
 
-func (f *fakeParts) ChildStats(id esp.ChildID) (dataplane.ChildStats, bool) {
+func (f *fakeParts) PolicyStats(policy esp.Policy) (dataplane.ChildStats, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, ok := f.sas[id]; ok {
-		return dataplane.ChildStats{MTU: 1446}, true
+	for _, sa := range f.sas {
+		if sa.Policy == policy {
+			return dataplane.ChildStats{MTU: 1446, Drops: map[string]uint64{}}, true
+		}
 	}
-	st, ok := f.stats[id]
+	st, ok := f.stats[policy]
 	return st, ok
 }
 
@@ -127,7 +129,7 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // testDaemon is a daemon of fake parts that has taken a configuration into force; names are looked up with ask.
 func testDaemon(t *testing.T, doc string, ask func(ctx context.Context, name string) ([]netip.Addr, error)) (*Daemon, *fakeParts, *bytes.Buffer) {
 	t.Helper()
-	f := &fakeParts{sas: map[esp.ChildID]esp.ChildSA{}, stats: map[esp.ChildID]dataplane.ChildStats{}, rawESP: true}
+	f := &fakeParts{sas: map[esp.ChildID]esp.ChildSA{}, stats: map[esp.Policy]dataplane.ChildStats{}, rawESP: true}
 	out := &bytes.Buffer{}
 	d := &Daemon{log: slog.New(slog.NewTextHandler(out, nil)), level: new(slog.LevelVar), started: epoch, now: func() time.Time { return epoch.Add(10 * time.Second) },
 		plane: plane{f}, ike: f, routes: routes{f}, net: sockets{f}, found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}

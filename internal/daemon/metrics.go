@@ -34,11 +34,11 @@ var (
 	descChildUp    = prometheus.NewDesc("culvert_child_up", "1 if the child has an SA.", childLabels, nil)
 	descChildMTU   = prometheus.NewDesc("culvert_child_mtu_bytes", "The largest packet that fits through.", childLabels, nil)
 	descRekeys     = prometheus.NewDesc("culvert_child_rekeys_total", "How often the child's SA was rekeyed.", childLabels, nil)
-	descBytesIn    = prometheus.NewDesc("culvert_child_received_bytes", "Bytes received on the present SA.", childLabels, nil)
-	descBytesOut   = prometheus.NewDesc("culvert_child_sent_bytes", "Bytes sent on the present SA.", childLabels, nil)
-	descPacketsIn  = prometheus.NewDesc("culvert_child_received_packets", "Packets received on the present SA.", childLabels, nil)
-	descPacketsOut = prometheus.NewDesc("culvert_child_sent_packets", "Packets sent on the present SA.", childLabels, nil)
-	descDrops      = prometheus.NewDesc("culvert_child_drops", "Packets of the present SA that were dropped, by reason.", []string{"peer", "child", "reason"}, nil)
+	descBytesIn    = prometheus.NewDesc("culvert_child_received_bytes_total", "Bytes of inner packets received.", childLabels, nil)
+	descBytesOut   = prometheus.NewDesc("culvert_child_sent_bytes_total", "Bytes of inner packets sent.", childLabels, nil)
+	descPacketsIn  = prometheus.NewDesc("culvert_child_received_packets_total", "Inner packets received.", childLabels, nil)
+	descPacketsOut = prometheus.NewDesc("culvert_child_sent_packets_total", "Inner packets sent.", childLabels, nil)
+	descDrops      = prometheus.NewDesc("culvert_child_drops_total", "Packets that were dropped, by reason.", []string{"peer", "child", "reason"}, nil)
 	descEvents     = prometheus.NewDesc("culvert_events_total", "What was dropped or noticed since the start, by name.", []string{"event"}, nil)
 )
 
@@ -61,30 +61,33 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	count := func(d *prometheus.Desc, n uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
 	gauge(descUptime, st.Uptime)
 	for name, n := range st.Counters {
-		out <- prometheus.MustNewConstMetric(descEvents, prometheus.CounterValue, float64(n), name)
+		count(descEvents, n, name)
 	}
 	for i := range st.Peers {
 		p := &st.Peers[i]
 		gauge(descPeerUp, truth(p.State == "established" || p.State == "rekeying" || p.State == "manual"), p.Name)
 		gauge(descPeerState, 1, p.Name, p.State)
 		for j := range p.Children {
-			collectChild(gauge, out, p.Name, &p.Children[j])
+			collectChild(gauge, count, p.Name, &p.Children[j])
 		}
 	}
 }
 
-func collectChild(gauge func(*prometheus.Desc, float64, ...string), out chan<- prometheus.Metric, peer string, c *control.Child) {
+func collectChild(gauge func(*prometheus.Desc, float64, ...string), count func(*prometheus.Desc, uint64, ...string), peer string, c *control.Child) {
 	gauge(descChildUp, truth(c.State == "installed" || c.State == "rekeying"), peer, c.Name)
 	gauge(descChildMTU, float64(c.MTU), peer, c.Name)
-	out <- prometheus.MustNewConstMetric(descRekeys, prometheus.CounterValue, float64(c.Rekeys), peer, c.Name)
-	gauge(descBytesIn, float64(c.BytesIn), peer, c.Name)
-	gauge(descBytesOut, float64(c.BytesOut), peer, c.Name)
-	gauge(descPacketsIn, float64(c.PacketsIn), peer, c.Name)
-	gauge(descPacketsOut, float64(c.PacketsOut), peer, c.Name)
+	count(descRekeys, uint64(c.Rekeys), peer, c.Name)
+	count(descBytesIn, c.BytesIn, peer, c.Name)
+	count(descBytesOut, c.BytesOut, peer, c.Name)
+	count(descPacketsIn, c.PacketsIn, peer, c.Name)
+	count(descPacketsOut, c.PacketsOut, peer, c.Name)
 	for reason, n := range c.Drops {
-		gauge(descDrops, float64(n), peer, c.Name, reason)
+		count(descDrops, n, peer, c.Name, reason)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"math"
 	"time"
 
-	"culvert/dataplane"
 	"culvert/esp"
 	"culvert/ike"
 	"culvert/ike/wire"
@@ -73,7 +72,7 @@ func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus) control.
 		if child == nil {
 			continue
 		}
-		c := d.child(now, child, childStatus(s, name))
+		c := d.child(now, p, child, childStatus(s, name))
 		if s != nil && s.State == ike.PeerDown && d.unresolved(p) != "" {
 			c.Reason = "the peer's name is not resolved"
 		}
@@ -140,8 +139,9 @@ func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
 }
 
 // child is one of IKE's children; s is nil if IKE is about to be told of it.
-func (d *Daemon) child(now time.Time, c *ike.Child, s *ike.ChildStatus) control.Child {
-	out := control.Child{Name: c.Name, State: "down", Encap: "esp", LocalTS: selectors(c.Local), RemoteTS: selectors(c.Remote), Drops: map[string]uint64{}}
+func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.ChildStatus) control.Child {
+	out := control.Child{Name: c.Name, State: "down", Encap: "esp", LocalTS: selectors(c.Local), RemoteTS: selectors(c.Remote)}
+	d.addStats(now, esp.Policy{Peer: p.Name, Child: c.Name}, &out)
 	if s == nil {
 		return out
 	}
@@ -154,17 +154,19 @@ func (d *Daemon) child(now time.Time, c *ike.Child, s *ike.ChildStatus) control.
 	if len(s.LocalTS) > 0 {
 		out.LocalTS, out.RemoteTS = selectors(s.LocalTS), selectors(s.RemoteTS)
 	}
-	if st, ok := d.plane.ChildStats(s.ID); ok && s.SPIIn != 0 {
-		addStats(now, st, &out)
+	if s.SPIIn == 0 {
+		out.MTU = 0 // an old pair, on its way out
 	}
 	return out
 }
 
 // manualChild is a child without IKE.
 func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) control.Child {
-	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote), Drops: map[string]uint64{}}
+	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote)}
+	policy := esp.Policy{Peer: p.Name, Child: m.Name}
+	d.addStats(now, policy, &out)
 	d.mu.Lock()
-	sa := d.manual[esp.Policy{Peer: p.Name, Child: m.Name}]
+	sa := d.manual[policy]
 	d.mu.Unlock()
 	out.Reason = sa.reason
 	if why := d.unresolved(p); why != "" && sa.id == 0 {
@@ -173,17 +175,21 @@ func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) co
 	if sa.sa.Endpoint.Encap {
 		out.Encap = "udp"
 	}
-	if st, ok := d.plane.ChildStats(sa.id); ok && sa.id != 0 {
+	if sa.id != 0 {
 		out.State, out.SPIIn, out.SPIOut, out.Proposal = "installed", espSPI(m.SPIIn), espSPI(m.SPIOut), m.CipherName
 		if m.ESN {
 			out.Proposal += "-esn"
 		}
-		addStats(now, st, &out)
 	}
 	return out
 }
 
-func addStats(now time.Time, st dataplane.ChildStats, out *control.Child) {
+// addStats fills in what the packet path has counted for a child, over all its SAs.
+func (d *Daemon) addStats(now time.Time, policy esp.Policy, out *control.Child) {
+	st, ok := d.plane.PolicyStats(policy)
+	if !ok {
+		st.Drops = map[string]uint64{}
+	}
 	out.MTU, out.Drops = st.MTU, st.Drops
 	out.BytesIn, out.BytesOut, out.PacketsIn, out.PacketsOut = st.BytesIn, st.BytesOut, st.PacketsIn, st.PacketsOut
 	out.LastIn, out.LastOut = since(now, st.LastIn), since(now, st.LastOut)

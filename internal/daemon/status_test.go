@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"culvert/dataplane"
+	"culvert/esp"
 	"culvert/ike"
 	"culvert/ike/driver"
 	"culvert/internal/control"
@@ -32,7 +33,7 @@ func established(t *testing.T, f *fakeParts) {
 		Established: epoch, RekeyAt: epoch.Add(time.Hour), Explain: []string{"ours: x", "theirs: y"}, Children: []ike.ChildStatus{{
 			Name: "lan", State: ike.ChildInstalled, ID: 7, Encap: true, SPIIn: 0xc0ffee01, SPIOut: 0xbeef, Proposal: "aes128gcm16-esn",
 			LocalTS: []selector.Selector{sel(t, "10.1.0.0/24")}, RemoteTS: []selector.Selector{sel(t, "10.2.0.0/24")}, RekeyAt: epoch.Add(20 * time.Second), Rekeys: 2}}}}
-	f.stats[7] = dataplane.ChildStats{BytesIn: 1, BytesOut: 2, PacketsIn: 3, PacketsOut: 4, LastIn: epoch.Add(9 * time.Second), MTU: 1400, Drops: map[string]uint64{"icv": 5}}
+	f.stats[esp.Policy{Peer: "a", Child: "lan"}] = dataplane.ChildStats{BytesIn: 1, BytesOut: 2, PacketsIn: 3, PacketsOut: 4, LastIn: epoch.Add(9 * time.Second), MTU: 1400, Drops: map[string]uint64{"icv": 5}}
 }
 
 func TestStatusOfAnEstablishedPeer(t *testing.T) {
@@ -53,6 +54,20 @@ func TestStatusOfAnEstablishedPeer(t *testing.T) {
 	c := p.Children[0]
 	if c.State != "installed" || c.Encap != "udp" || c.SPIIn != "c0ffee01" || c.SPIOut != "0000beef" || c.LocalTS[0] != "10.1.0.0/24" || c.RemoteTS[0] != "10.2.0.0/24" ||
 		c.MTU != 1400 || c.BytesIn != 1 || c.BytesOut != 2 || c.PacketsIn != 3 || c.PacketsOut != 4 || *c.LastIn != 1 || c.LastOut != nil || *c.RekeyIn != 10 || c.Rekeys != 2 || c.Drops["icv"] != 5 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// TestCountsOutliveSAs: what was carried is still told when the child is down.
+func TestCountsOutliveSAs(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	established(t, f)
+	f.status[0].Children[0] = ike.ChildStatus{Name: "lan", State: ike.ChildWaiting, Reason: "waits for traffic", Rekeys: 2}
+	st, err := d.Status(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := st.Peers[0].Children[0]; c.State != "waiting" || c.SPIIn != "" || c.MTU != 0 || c.PacketsIn != 3 || c.PacketsOut != 4 || c.Drops["icv"] != 5 || *c.LastIn != 1 {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -101,7 +116,7 @@ func TestMetrics(t *testing.T) {
 	metricsServer(d.Status, d.log).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		"culvert_uptime_seconds 10\n", `culvert_peer_up{peer="a"} 1`, `culvert_peer_state{peer="a",state="established"} 1`, `culvert_child_up{child="lan",peer="a"} 1`,
-		`culvert_child_sent_packets{child="lan",peer="a"} 4`, `culvert_child_drops{child="lan",peer="a",reason="icv"} 5`, `culvert_child_rekeys_total{child="lan",peer="a"} 2`,
+		`culvert_child_sent_packets_total{child="lan",peer="a"} 4`, `culvert_child_drops_total{child="lan",peer="a",reason="icv"} 5`, `culvert_child_rekeys_total{child="lan",peer="a"} 2`,
 		`culvert_events_total{event="both"} 3`,
 	} {
 		if !strings.Contains(w.Body.String(), want) {
