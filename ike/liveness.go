@@ -16,6 +16,7 @@ type liveness struct {
 	check    timer
 	waiting  map[esp.ChildID]bool // asked for, and not yet told
 	hint     time.Time            // when an unprotected message last made us check
+	doubt    bool                 // since the last authentic message something unprotected said that the peer has lost the IKE SA
 	settling bool                 // it is redundant, and is deleted as soon as the other one is known to be good
 }
 
@@ -28,7 +29,7 @@ const (
 
 func (s *ikeSA) sentNow() { s.live.lastOut = s.e.turn.now }
 
-func (s *ikeSA) heardNow() { s.live.lastIn = s.e.turn.now }
+func (s *ikeSA) heardNow() { s.live.lastIn, s.live.doubt = s.e.turn.now, false }
 
 // startLiveness sets the first check, once the IKE SA is established.
 func (s *ikeSA) startLiveness() {
@@ -171,6 +172,6 @@ func (s *ikeSA) hinted() {
 	if s.state != saEstablished || now.Sub(s.live.hint) < hintInterval {
 		return
 	}
-	s.live.hint = now
+	s.live.hint, s.live.doubt = now, true
 	s.probe()
 }

@@ -79,13 +79,20 @@ func (s *ikeSA) retransmit() {
 	s.e.after(&s.win.retransmit, s.e.cfg.Retry.pause(r.sent, s.e.cfg.Rand))
 }
 
-// manyAddressTries is how often IKE_SA_INIT is sent again to a peer that has other addresses to be tried.
-const manyAddressTries = 3
+// How often a request is sent again at most, where something else depends on it than the request alone.
+const (
+	manyAddressTries = 3 // IKE_SA_INIT to a peer that has other addresses to be tried
+	doubtTries       = 4 // a probe of a peer that was silent, or anything to a peer that seems to have lost the IKE SA: about 22 s
+)
 
 // tries is how often a request may be sent again.
 func (s *ikeSA) tries() int {
 	if s.state == saConnecting && len(s.peer.cfg.Remote) > 1 {
 		return min(manyAddressTries, s.e.cfg.Retry.Tries)
+	}
+	probe, ok := s.work.current.(*informational)
+	if s.live.doubt || ok && probe.kind == askAlive {
+		return min(doubtTries, s.e.cfg.Retry.Tries)
 	}
 	return s.e.cfg.Retry.Tries
 }
