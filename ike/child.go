@@ -148,8 +148,24 @@ func (p *pair) replaced(next *pair) {
 	if p.state == pairLive {
 		p.moveTo(pairReplaced)
 	}
-	p.owner.e.timers.stop(&p.dates.soft)
 	p.dates.rekeyAt = time.Time{}
+	p.dates.soft.fire = p.replacedEnd
+	p.owner.e.after(&p.dates.soft, replacedLife)
+}
+
+// replacedLife is how long a replaced pair waits for the side that is to delete it.
+const replacedLife = 90 * time.Second
+
+// replacedEnd deletes a replaced pair that nobody has deleted, or goes on with it if what was to replace it is not there.
+func (p *pair) replacedEnd() {
+	if p.owner == nil || p.state != pairReplaced {
+		return
+	}
+	if heir := p.policy.best(); heir == p || heir.state != pairLive {
+		p.revive()
+		return
+	}
+	p.delete(endReplaced, "replaced, and not deleted by the peer")
 }
 
 // revive makes a replaced pair live again, because its successor went first.

@@ -42,6 +42,9 @@ func (p *peer) settle(a, b *ikeSA) {
 	if compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs {
 		loser, winner = b, a
 	}
+	if winner.live.settling { // decided otherwise before one of them was rekeyed: so it stays
+		return
+	}
 	loser.eclipse(winner)
 	if !loser.initiator || loser.live.settling {
 		return

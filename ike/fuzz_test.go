@@ -21,6 +21,8 @@ func FuzzPair(f *testing.F) {
 	// A try is given up when its IKE_AUTH is on the wire, and another one begun.
 	f.Add(uint64(106), []byte("011z,000"))
 	f.Add(uint64(244), []byte("011z\xbc100"))
+	// Both start at once, and one IKE SA is rekeyed before it is decided which of them stays.
+	f.Add(uint64(11), []byte("00\xdc10A18"))
 	f.Fuzz(func(t *testing.T, seed uint64, ops []byte) {
 		s := &simulation{rand: rand.New(seededRand(seed, "simulation")), children: 2}
 		s.p = newPair(t, seed%1000, twoChildren)
