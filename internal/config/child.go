@@ -195,7 +195,7 @@ func (s section) readManual(p *Peer, peer section, c ike.Child, esn esnMode) {
 	if !t.has("spi_out") && !t.has("spi_in") && ok {
 		t.fail("", "neither spi_out nor spi_in: one direction is needed at least")
 	}
-	s.file.warn(s.line("manual"), "%smanual keys repeat their initialization vectors after every restart, which breaks the cipher: for tests only", s.where)
+	s.file.warn(s.line("manual"), "%smanual keys are never renewed, and whoever learns them reads all that was ever sent: for tests and old peers only", s.where)
 	p.Manual = append(p.Manual, m)
 }
 
