@@ -40,7 +40,7 @@ func commands() []command {
 		{"reload", "", "read the configuration again; only what changed is touched", reload},
 		{"explain", "PEER", "why its last negotiation failed, at length", explain},
 		{"demo", "", "two gateways in namespaces of this machine", runDemo},
-		{"version", "", "", printVersion},
+		{"version", "", "which version this is", printVersion},
 	}
 }
 
@@ -49,6 +49,7 @@ type call struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
 	flags          *flag.FlagSet
+	usage          string   // the arguments, for people
 	args           []string // as given; parse takes the flags out
 }
 
@@ -66,8 +67,11 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	if slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
-		help(stdout)
-		return exitDone
+		if len(args) == 1 {
+			help(stdout)
+			return exitDone
+		}
+		args = []string{args[1], "--help"}
 	}
 	i := slices.IndexFunc(commands(), func(c command) bool { return c.name == args[0] || "--"+c.name == args[0] && c.name == "version" })
 	if i < 0 {
@@ -76,7 +80,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	cmd := commands()[i]
-	c := &call{ctx: ctx, stdout: stdout, stderr: stderr, flags: flag.NewFlagSet(cmd.name, flag.ContinueOnError), args: args[1:]}
+	c := &call{ctx: ctx, stdout: stdout, stderr: stderr, usage: cmd.args, flags: flag.NewFlagSet(cmd.name, flag.ContinueOnError), args: args[1:]}
 	c.flags.SetOutput(io.Discard)
 	return exit(cmd, c, cmd.run(c))
 }
@@ -89,9 +93,8 @@ func exit(cmd command, c *call, err error) int {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(c.stdout, usage)
-		c.flags.SetOutput(c.stdout)
-		c.flags.PrintDefaults()
+		fmt.Fprintf(c.stdout, "%s\n%s\n", usage, cmd.help)
+		printFlags(c.stdout, c.flags)
 		return exitDone
 	case errors.As(err, &wrong):
 		fmt.Fprintf(c.stderr, "culvert %s: %s\n%s", cmd.name, wrong.text, usage)
@@ -99,6 +102,32 @@ func exit(cmd command, c *call, err error) int {
 	}
 	printError(c.stderr, cmd.name, err)
 	return exitFailed
+}
+
+// printFlags lists the flags of a command.
+func printFlags(w io.Writer, flags *flag.FlagSet) {
+	flags.VisitAll(func(f *flag.Flag) {
+		value, help := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" {
+			help += " (default " + f.DefValue + ")"
+		}
+		fmt.Fprintf(w, "  %-18s %s\n", strings.TrimRight("--"+f.Name+" "+value, " "), help)
+	})
+}
+
+// flagError is an error of the flag package in our words.
+func flagError(err error) error {
+	text := err.Error()
+	for from, to := range map[string]string{"flag provided but not defined: -": "there is no flag --", "flag needs an argument: -": "--"} {
+		if rest, ok := strings.CutPrefix(text, from); ok {
+			text = to + rest
+			if to == "--" {
+				text += " needs a value"
+			}
+			return &usageError{text}
+		}
+	}
+	return &usageError{strings.Replace(text, " -", " --", 1)}
 }
 
 // printError prints each error of a configuration as it is, and any other after the command's name.
@@ -129,7 +158,7 @@ func (c *call) parse(lo, hi int) ([]string, error) {
 			if errors.Is(err, flag.ErrHelp) {
 				return nil, err
 			}
-			return nil, &usageError{err.Error()}
+			return nil, flagError(err)
 		}
 		before := rest
 		rest = c.flags.Args()
@@ -143,7 +172,7 @@ func (c *call) parse(lo, hi int) ([]string, error) {
 	}
 	switch {
 	case len(args) < lo:
-		return nil, &usageError{"an argument is missing"}
+		return nil, &usageError{"which one? write " + c.usage}
 	case len(args) > hi:
 		return nil, &usageError{fmt.Sprintf("unexpected %q", args[hi])}
 	}
@@ -164,7 +193,7 @@ func (c *call) config() *string {
 func help(w io.Writer) {
 	fmt.Fprint(w, "culvert is a userspace IPsec VPN.\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-34s %s\n", strings.TrimRight("culvert "+c.name+" "+c.args, " "), c.help)
+		fmt.Fprintf(w, "  %-40s %s\n", strings.TrimRight("culvert "+c.name+" "+c.args, " "), c.help)
 	}
-	fmt.Fprint(w, "\nThose that speak to the daemon take --control SOCKET. Exit status: 0 done, 1 failed, 2 used wrongly.\n")
+	fmt.Fprint(w, "\nculvert help COMMAND shows its flags. Those that speak to the daemon take --control SOCKET. Exit status: 0 done, 1 failed, 2 used wrongly.\n")
 }

@@ -24,7 +24,7 @@ func (f *fakeDaemon) Status(context.Context) (*control.Status, error) {
 }
 func (f *fakeDaemon) Act(_ context.Context, a control.Action, t control.Target) (string, error) {
 	if t.Peer != "right" {
-		return "", control.NoPeer(t.Peer)
+		return "", control.NoPeer(t.Peer, []string{"right"})
 	}
 	if a == control.Rekey {
 		return "", &control.Error{Code: http.StatusConflict, Text: "the peer refused: NO_PROPOSAL_CHOSEN \x1b[2J"}
@@ -36,7 +36,7 @@ func (f *fakeDaemon) Reload(context.Context) (*control.Changes, error) {
 }
 func (f *fakeDaemon) Explain(_ context.Context, peer string) ([]string, error) {
 	if peer != "right" {
-		return nil, control.NoPeer(peer)
+		return nil, control.NoPeer(peer, []string{"right"})
 	}
 	return []string{"ours: a", "theirs: b"}, nil
 }
@@ -76,6 +76,9 @@ func TestCommands(t *testing.T) {
 		{"", 2, "", "culvert status [PEER]"},
 		{"help", 0, "culvert up PEER[/CHILD]", ""},
 		{"--help", 0, "culvert run --config FILE", ""},
+		{"help up", 0, "--control SOCKET", ""},
+		{"help frobnicate", 2, "", `there is no command "frobnicate"`},
+		{"check -h", 0, "--config FILE", ""},
 		{"frobnicate", 2, "", `there is no command "frobnicate"`},
 		{"version", 0, "culvert ", ""},
 		{"--version", 0, "culvert ", ""},
@@ -83,15 +86,17 @@ func TestCommands(t *testing.T) {
 		{"status -h", 0, "usage: culvert status [PEER] [--json] [--watch]", ""},
 		{"status --control SOCKET", 0, "right  down  no answer\n\ncounters: esp_unknown_spi 3\n", ""},
 		{"status right --control SOCKET", 0, "right  down  no answer\n", ""},
-		{"status --control=SOCKET left", 1, "", `culvert status: there is no peer "left"`},
-		{"status --frob", 2, "", "flag provided but not defined: -frob"},
+		{"status --control=SOCKET left", 1, "", `culvert status: there is no peer "left": the only one is right`},
+		{"status --frob", 2, "", "there is no flag --frob"},
 		{"status a b --control SOCKET", 2, "", `unexpected "b"`},
 		{"up right --control SOCKET", 0, "right/ is up\n", ""},
 		{"--control SOCKET up right", 2, "", "there is no command"},
 		{"down right/lan --control SOCKET", 0, "right/lan is down\n", ""},
 		{"rekey right/lan --control SOCKET", 1, "", "culvert rekey: the peer refused: NO_PROPOSAL_CHOSEN \\x1b[2J\n"},
 		{"up nobody --control SOCKET", 1, "", `there is no peer "nobody"`},
-		{"up --control SOCKET", 2, "", "an argument is missing"},
+		{"up --control SOCKET", 2, "", "which one? write PEER[/CHILD]"},
+		{"up right --control", 2, "", "--control needs a value"},
+		{"status --json=maybe", 2, "", "for --json"},
 		{"up right/ --control SOCKET", 2, "", "write PEER or PEER/CHILD"},
 		{"up --control SOCKET -- right", 0, "right/ is up\n", ""},
 		{"up --control SOCKET -- -x", 1, "", `there is no peer "-x"`},
@@ -99,7 +104,7 @@ func TestCommands(t *testing.T) {
 		{"reload x", 2, "", `unexpected "x"`},
 		{"explain right --control SOCKET", 0, "ours: a\ntheirs: b\n", ""},
 		{"explain left --control SOCKET", 1, "", `there is no peer "left"`},
-		{"explain", 2, "", "an argument is missing"},
+		{"explain", 2, "", "which one? write PEER"},
 		{"run", 2, "", "write --config FILE"},
 		{"check", 2, "", "write --config FILE"},
 		{"check --config /none.toml", 1, "", "/none.toml: no such file\n"},

@@ -6,9 +6,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"culvert/internal/daemon"
 )
+
+// secondWish is how long after the first signal a second one is meant as such.
+const secondWish = 500 * time.Millisecond
 
 // run is the daemon. SIGHUP reloads; SIGTERM and SIGINT end it in good order, a second one at once.
 func run(c *call) error {
@@ -33,7 +37,10 @@ func run(c *call) error {
 		case <-ctx.Done():
 			return
 		}
-		<-end
+		// One and the same wish may come twice: timeout, and a terminal with sudo, signal the process and its group.
+		for first := time.Now(); time.Since(first) < secondWish; {
+			<-end
+		}
 		fmt.Fprintln(c.stderr, "culvert run: a second signal: ended at once")
 		os.Exit(exitFailed)
 	}()

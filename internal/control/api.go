@@ -1,7 +1,12 @@
 // Package control is how commands and other programs speak to a running daemon: HTTP with JSON over a Unix socket. docs/control.md describes it for users.
 package control
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+)
 
 // SchemaVersion is the version of Status. It grows when a field changes its name or meaning; new fields do not change it.
 const SchemaVersion = 1
@@ -100,6 +105,30 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Text }
+
+// NoPeer is the error for a peer that is not configured; known are those that are.
+func NoPeer(name string, known []string) *Error {
+	return &Error{Code: http.StatusNotFound, Text: fmt.Sprintf("there is no peer %q: %s", name, configured(known))}
+}
+
+// NoChild is the error for a child that is not configured.
+func NoChild(peer, child string, known []string) *Error {
+	return &Error{Code: http.StatusNotFound, Text: fmt.Sprintf("peer %q has no child %q: %s", peer, child, configured(known))}
+}
+
+// configured names what is there instead, as far as a line has room for it.
+func configured(names []string) string {
+	const most = 8
+	switch {
+	case len(names) == 0:
+		return "none is configured"
+	case len(names) > most:
+		return fmt.Sprintf("configured are %s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	case len(names) == 1:
+		return "the only one is " + names[0]
+	}
+	return "configured are " + strings.Join(names, ", ")
+}
 
 // Backend is the daemon as the server needs it. Its methods may be called by any goroutine; they return an *Error where the status is to be other than 500, and
 // when ctx ends.

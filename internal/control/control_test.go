@@ -32,7 +32,7 @@ func (f *fake) Reload(context.Context) (*Changes, error) {
 }
 func (f *fake) Explain(_ context.Context, peer string) ([]string, error) {
 	if peer != "right" {
-		return nil, NoPeer(peer)
+		return nil, NoPeer(peer, nil)
 	}
 	return []string{"ours: a", "theirs: b"}, nil
 }
@@ -67,7 +67,7 @@ func TestClientAndServer(t *testing.T) {
 	f := &fake{status: Status{Version: 1, Peers: []Peer{{Name: "left"}, {Name: "right"}}}}
 	f.act = func(_ context.Context, a Action, t Target) (string, error) {
 		if t.Peer != "right" {
-			return "", NoPeer(t.Peer)
+			return "", NoPeer(t.Peer, nil)
 		}
 		return fmt.Sprintf("%s %s/%s", a, t.Peer, t.Child), nil
 	}
@@ -79,13 +79,13 @@ func TestClientAndServer(t *testing.T) {
 	if st, err := c.Status(ctx, "right"); err != nil || len(st.Peers) != 1 || st.Peers[0].Name != "right" {
 		t.Errorf("status of right: got %v, %v", st, err)
 	}
-	if _, err := c.Status(ctx, "x y"); err == nil || err.Error() != `there is no peer "x y"` {
+	if _, err := c.Status(ctx, "x y"); err == nil || err.Error() != `there is no peer "x y": configured are left, right` {
 		t.Errorf("status of a stranger: got %v", err)
 	}
 	if text, err := c.Act(ctx, Rekey, Target{"right", "lan"}); err != nil || text != "rekey right/lan" {
 		t.Errorf("rekey: got %q, %v", text, err)
 	}
-	if _, err := c.Act(ctx, Up, Target{Peer: "nobody"}); err == nil || err.Error() != `there is no peer "nobody"` {
+	if _, err := c.Act(ctx, Up, Target{Peer: "nobody"}); err == nil || err.Error() != `there is no peer "nobody": none is configured` {
 		t.Errorf("up: got %v", err)
 	}
 	if lines, err := c.Explain(ctx, "right"); err != nil || len(lines) != 2 {
@@ -94,6 +94,18 @@ func TestClientAndServer(t *testing.T) {
 	var e *Error
 	if _, err := c.Reload(ctx); !errors.As(err, &e) || len(e.Errors) != 2 || e.Code != http.StatusUnprocessableEntity {
 		t.Errorf("reload: got %v, want two errors", err)
+	}
+}
+
+func TestConfigured(t *testing.T) {
+	for want, known := range map[string][]string{
+		`peer "a" has no child "x": none is configured`:                               nil,
+		`peer "a" has no child "x": the only one is b`:                                {"b"},
+		`peer "a" has no child "x": configured are 1, 2, 3, 4, 5, 6, 7, 8 and 2 more`: {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"},
+	} {
+		if got := NoChild("a", "x", known).Text; got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
 	}
 }
 

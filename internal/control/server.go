@@ -108,18 +108,15 @@ func (s *Server) status(r request) (any, error) {
 	if name == "" {
 		return st, nil
 	}
+	var known []string
 	for _, p := range st.Peers {
 		if p.Name == name {
 			st.Peers = []Peer{p}
 			return st, nil
 		}
+		known = append(known, p.Name)
 	}
-	return nil, NoPeer(name)
-}
-
-// NoPeer is the error for a peer that is not configured.
-func NoPeer(name string) *Error {
-	return &Error{Code: http.StatusNotFound, Text: fmt.Sprintf("there is no peer %q", name)}
+	return nil, NoPeer(name, known)
 }
 
 func (s *Server) explain(r request) (any, error) {

@@ -22,9 +22,10 @@ func stopping(err error) error {
 
 // Act brings a peer or child up or down, or rekeys it, and waits for the outcome.
 func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (string, error) {
-	p := peerNamed(d.config(), t.Peer)
+	c := d.config()
+	p := peerNamed(c, t.Peer)
 	if p == nil {
-		return "", control.NoPeer(t.Peer)
+		return "", control.NoPeer(t.Peer, peerNames(c))
 	}
 	if err := actable(p, a, t.Child); err != nil {
 		return "", err
@@ -53,7 +54,7 @@ func actable(p *config.Peer, a control.Action, child string) error {
 	case child == "" && len(p.Children) > 0, child != "" && childNamed(p, child) != nil:
 		return nil
 	case child != "" && manualNamed(p, child) == nil:
-		return &control.Error{Code: http.StatusNotFound, Text: fmt.Sprintf("peer %q has no child %q", p.Name, child)}
+		return control.NoChild(p.Name, child, p.Order)
 	}
 	return &control.Error{Code: http.StatusConflict, Text: fmt.Sprintf("manual keys are in force for as long as they are configured: there is nothing to %s", a)}
 }
@@ -94,9 +95,10 @@ func failed(err error) error {
 
 // Explain is the last failure of a peer at length, and its last events.
 func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
-	p := peerNamed(d.config(), name)
+	c := d.config()
+	p := peerNamed(c, name)
 	if p == nil {
-		return nil, control.NoPeer(name)
+		return nil, control.NoPeer(name, peerNames(c))
 	}
 	peers, _, err := d.ike.Status(ctx)
 	if err != nil {

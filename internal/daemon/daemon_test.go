@@ -173,8 +173,8 @@ func TestActions(t *testing.T) {
 		{control.Up, control.Target{Peer: "a"}, "a is up", ike.Connect{Peer: "a"}, 0},
 		{control.Down, control.Target{Peer: "a", Child: "lan"}, "a/lan is down", ike.Disconnect{Peer: "a", Child: "lan"}, 0},
 		{control.Rekey, control.Target{Peer: "a", Child: "lan"}, "a/lan is rekeyed", ike.Rekey{Peer: "a", Child: "lan"}, 0},
-		{control.Up, control.Target{Peer: "x"}, `there is no peer "x"`, nil, 404},
-		{control.Up, control.Target{Peer: "a", Child: "x"}, `peer "a" has no child "x"`, nil, 404},
+		{control.Up, control.Target{Peer: "x"}, `there is no peer "x": configured are a, bench`, nil, 404},
+		{control.Up, control.Target{Peer: "a", Child: "x"}, `peer "a" has no child "x": the only one is lan`, nil, 404},
 		{control.Rekey, control.Target{Peer: "bench"}, "there is nothing to rekey", nil, 409},
 		{control.Rekey, control.Target{Peer: "bench", Child: "man"}, "there is nothing to rekey", nil, 409},
 	} {

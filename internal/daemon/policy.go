@@ -88,6 +88,14 @@ func peerNamed(c *config.Config, name string) *config.Peer {
 	return nil
 }
 
+func peerNames(c *config.Config) []string {
+	var names []string
+	for i := range c.Peers {
+		names = append(names, c.Peers[i].Name)
+	}
+	return names
+}
+
 // policies is the SPD.
 func policies(c *config.Config) []dataplane.PolicyConfig {
 	var out []dataplane.PolicyConfig
