@@ -101,9 +101,13 @@ func groSize(data []byte) int {
 
 // prepareSend sets the destination and the control messages; segSize 0 leaves segmentation out. The data is set by the caller.
 func (m *message) prepareSend(s *socket, out *Outgoing, segSize int) {
-	m.setName(s.v6, out.Remote)
+	to := out.Remote
+	if s.raw { // IPv6 takes a port there for a protocol
+		to = at(to.Addr(), 0)
+	}
+	m.setName(s.v6, to)
 	n := 0
-	if local := out.Local.Addr(); local.IsValid() && !local.IsUnspecified() {
+	if local := out.Local.Addr(); local.Is6() == s.v6 && local.IsValid() && !local.IsUnspecified() {
 		n = m.putPacketInfo(s.v6, local, zoneID(out.Remote.Addr()))
 	}
 	if s.v6 {

@@ -49,7 +49,7 @@ type Outgoing struct {
 
 // Port is one worker's sockets. It is not for concurrent use, and never blocks.
 type Port interface {
-	// Recv receives one datagram (or coalesced run) into buf. ErrWouldBlock: none waits.
+	// Recv receives one datagram (or coalesced run), into buf or memory of its own. ErrWouldBlock: none waits.
 	Recv(buf []byte, in *Received) error
 	// Send sends. The order of calls is the order on the wire, for one remote. It may hold datagrams back until Flush.
 	Send(out *Outgoing) error

@@ -94,6 +94,9 @@ func (n *Net) listenRaw(a netip.Addr, cfg *Config) error {
 			n.frag = append(n.frag, s)
 		} else {
 			n.ports[i].socks = append(n.ports[i].socks, s)
+			if n.ports[i].burst == nil {
+				n.ports[i].burst = newBurst()
+			}
 		}
 		if err := shareRaw(s.fd, s.v6, i, cfg.Workers); err != nil { // the last worker's number and one: nothing
 			return err

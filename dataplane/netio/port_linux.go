@@ -21,6 +21,7 @@ type port struct {
 	rest  run       // of a coalesced run, still to be delivered; its data lies in keep
 	keep  []byte
 
+	burst *burst // nil without raw sockets
 	in    *message
 	out   *message
 	batch batch
@@ -48,6 +49,10 @@ func (p *port) Recv(buf []byte, in *Received) error {
 	if len(buf) == 0 {
 		return unix.EINVAL
 	}
+	if p.burst != nil && p.fromBurst(in) {
+		p.turns++
+		return nil
+	}
 	if p.turns >= maxTurns {
 		p.turn()
 	}
@@ -74,13 +79,41 @@ func (p *port) turn() {
 	}
 }
 
+// receive receives a datagram from s into in, or a burst of which the first goes there. false without an error: there was nothing in it to deliver.
+func (p *port) receive(s *socket, buf []byte, in *Received) (bool, unix.Errno) {
+	if s.raw {
+		if e := p.burst.receive(s); e != 0 {
+			return false, e
+		}
+		return p.fromBurst(in), 0
+	}
+	p.in.prepareRecv(buf)
+	n, _, e := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&p.in.hdr)), unix.MSG_DONTWAIT)
+	if e != 0 {
+		return false, e
+	}
+	return p.take(s, p.in, buf[:n], in), 0
+}
+
+// fromBurst delivers the next packet of a burst, if there is one.
+func (p *port) fromBurst(in *Received) bool {
+	for m, data := p.burst.next(); m != nil; m, data = p.burst.next() {
+		if p.take(p.burst.from, m, data, in) {
+			return true
+		}
+	}
+	return false
+}
+
 // recvFrom receives from one socket. ErrWouldBlock: it is dry.
 func (p *port) recvFrom(s *socket, buf []byte, in *Received) error {
 	for told := false; ; {
-		p.in.prepareRecv(buf)
-		n, _, e := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&p.in.hdr)), unix.MSG_DONTWAIT)
+		got, e := p.receive(s, buf, in)
 		switch e {
 		case 0:
+			if got {
+				return nil
+			}
 		case unix.EAGAIN:
 			return ErrWouldBlock
 		case unix.EBADF, unix.ENOTSOCK:
@@ -93,31 +126,27 @@ func (p *port) recvFrom(s *socket, buf []byte, in *Received) error {
 			}
 			told = true // once is enough: it empties the queue
 			s.drainErrors(p.in)
-			continue
-		}
-		if p.take(s, buf[:n], in) {
-			return nil
 		}
 	}
 }
 
 // take makes in of a received message. False: there was nothing in it to deliver.
-func (p *port) take(s *socket, data []byte, in *Received) bool {
+func (p *port) take(s *socket, m *message, data []byte, in *Received) bool {
 	r := received{drops: s.drops}
-	p.in.control(&r)
+	m.control(&r)
 	if d := r.drops - s.drops; d > 0 {
 		p.count.kernelDrops.Add(uint64(d))
 		s.drops = r.drops
 	}
-	if p.in.hdr.Flags&unix.MSG_TRUNC != 0 {
+	if m.hdr.Flags&unix.MSG_TRUNC != 0 {
 		p.count.truncated.Add(1)
 		return false
 	}
 	if s.raw {
-		return p.takeRaw(s, data, &r, in)
+		return p.takeRaw(s, m.remote(s.v6).Addr(), data, &r, in)
 	}
 	got := run{data: data, from: Received{
-		Local: netip.AddrPortFrom(r.local, s.bound.Port()), Remote: p.in.remote(s.v6), Encap: true, TOS: r.tos,
+		Local: netip.AddrPortFrom(r.local, s.bound.Port()), Remote: m.remote(s.v6), Encap: true, TOS: r.tos,
 	}}
 	if r.segSize > 0 && r.segSize < len(data) {
 		got.size = r.segSize
@@ -139,9 +168,9 @@ func (p *port) deliver(r *run, in *Received) {
 }
 
 // takeRaw makes in of a packet of IP protocol 50: with its IP header over IPv4, without over IPv6 (RFC 3542, Section 3).
-func (p *port) takeRaw(s *socket, data []byte, r *received, in *Received) bool {
+func (p *port) takeRaw(s *socket, remote netip.Addr, data []byte, r *received, in *Received) bool {
 	*in = Received{Kind: ESP, Data: data, TOS: r.tos,
-		Local: netip.AddrPortFrom(r.local, 0), Remote: netip.AddrPortFrom(p.in.remote(s.v6).Addr(), 0)}
+		Local: netip.AddrPortFrom(r.local, 0), Remote: netip.AddrPortFrom(remote, 0)}
 	if s.v6 {
 		return true
 	}
@@ -171,6 +200,9 @@ func (p *port) FDs() []int {
 // socketFor is the socket that out leaves by: of its kind and family, and the one bound to its source if there are several.
 func (p *port) socketFor(out *Outgoing) (*socket, error) {
 	v6, local := out.Remote.Addr().Is6(), out.Local.Addr()
+	if !out.Remote.Addr().IsValid() {
+		return nil, errNoSocket
+	}
 	socks := p.socks
 	if out.Fragment {
 		socks = p.frag
