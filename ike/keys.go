@@ -18,8 +18,9 @@ type saKeys struct {
 	fragment int       // greatest IP datagram that is not fragmented (RFC 7383); 0: the peers do not both do it
 }
 
-// initKeys derives the keys of IKE_SA_INIT (RFC 7296, Section 2.14).
+// initKeys derives the keys of IKE_SA_INIT (RFC 7296, Section 2.14), and forgets the shared secret, as all that derives keys here does.
 func (s *ikeSA) initKeys(chosen wire.Proposal, shared []byte) (saKeys, error) {
+	defer clear(shared)
 	su, err := suite.NewIKESuite(chosen)
 	if err != nil {
 		return saKeys{}, err
@@ -30,9 +31,13 @@ func (s *ikeSA) initKeys(chosen wire.Proposal, shared []byte) (saKeys, error) {
 
 // rekeyKeys derives the keys of the IKE SA s, which replaces old (RFC 7296, Section 2.18).
 func (s *ikeSA) rekeyKeys(old *ikeSA, chosen wire.Proposal, shared []byte, n noncePair) (saKeys, error) {
+	defer clear(shared)
 	su, err := suite.NewIKESuite(chosen)
 	if err != nil {
 		return saKeys{}, err
+	}
+	if old.keys.keys == nil {
+		return saKeys{}, errNoSA
 	}
 	seed := suite.RekeySKEYSEED(old.keys.suite.Prf(), old.keys.keys.D, shared, n.Ni, n.Nr)
 	return newKeys(s, chosen, su, seed, n)
@@ -40,16 +45,26 @@ func (s *ikeSA) rekeyKeys(old *ikeSA, chosen wire.Proposal, shared []byte, n non
 
 func newKeys(s *ikeSA, chosen wire.Proposal, su *suite.IKESuite, skeyseed []byte, n noncePair) (saKeys, error) {
 	k := saKeys{proposal: chosen, suite: su, nonces: n}
+	defer clear(skeyseed)
 	k.keys = su.Keys(skeyseed, n.Ni, n.Nr, s.spi.I, s.spi.R)
 	var err error
 	k.out, k.in, err = su.Protectors(k.keys, s.initiator, s.e.cfg.Rand)
 	return k, err
 }
 
+// forget clears the keys of an IKE SA that is no more. What was under way on it finds none.
+func (k *saKeys) forget() {
+	if k.keys != nil {
+		k.keys.Clear()
+	}
+	*k = saKeys{}
+}
+
 var errNoSA = errors.New("the IKE SA has no keys")
 
 // childSA is the pair that an exchange agreed on, with its keys (RFC 7296, Section 2.17). Creator says that we initiated the exchange.
 func (s *ikeSA) childSA(chosen wire.Proposal, shared []byte, n noncePair, creator bool) (esp.ChildSA, error) {
+	defer clear(shared)
 	if s.keys.suite == nil {
 		return esp.ChildSA{}, errNoSA
 	}

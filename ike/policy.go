@@ -169,14 +169,14 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%d s", (d+time.Second-1)/time.Second)
 }
 
-// selectorsToOffer is TSi and TSr of a new Child SA: first the very packet's that asked for it, then all (RFC 7296, Section 2.9).
+// selectorsToOffer is TSi and TSr of a new Child SA: first the very packet's that asked for it, then all (RFC 7296, Section 2.9), as many as a payload holds.
 func (pol *policy) selectorsToOffer() (local, remote []selector.Selector) {
-	local, remote = slices.Clone(pol.cfg.Local), slices.Clone(pol.cfg.Remote)
-	if pol.flow == nil || !selector.MatchOutbound(pol.flow, pol.cfg.Local, pol.cfg.Remote) {
-		return local, remote
+	if pol.flow != nil && selector.MatchOutbound(pol.flow, pol.cfg.Local, pol.cfg.Remote) {
+		l, r := selector.Specific(pol.flow)
+		local, remote = append(local, l), append(remote, r)
 	}
-	l, r := selector.Specific(pol.flow)
-	return append([]selector.Selector{l}, local...), append([]selector.Selector{r}, remote...)
+	local, remote = append(local, pol.cfg.Local...), append(remote, pol.cfg.Remote...)
+	return local[:min(len(local), selector.MaxSelectors)], remote[:min(len(remote), selector.MaxSelectors)]
 }
 
 // wireTS is selectors as a TS payload carries them.

@@ -176,6 +176,7 @@ func (s *ikeSA) remove() {
 		delete(s.e.sas.inits, s.init)
 	}
 	s.setup = nil
+	s.keys.forget()
 	if s.peer != nil {
 		s.peer.sas = slices.DeleteFunc(s.peer.sas, func(o *ikeSA) bool { return o == s })
 	}
