@@ -27,7 +27,7 @@ func check(c *call) error {
 }
 
 // count is "1 peer" or "2 peers".
-func count(n int, one, many string) string {
+func count[N int | uint64](n N, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}

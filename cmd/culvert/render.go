@@ -29,8 +29,8 @@ var colours = map[string]string{
 // row is one line of the status.
 type row struct{ name, state, details string }
 
-// render is the status for people: a line for each peer and child, aligned, then the counters that are not zero.
-func render(st *control.Status, counters, colour bool) string {
+// render is the status for people: a line for each peer and child, aligned, then the counters that are not zero. Lines longer than width are folded; 0: none.
+func render(st *control.Status, counters, colour bool, width int) string {
 	var rows []row
 	for i := range st.Peers {
 		p := &st.Peers[i]
@@ -41,17 +41,17 @@ func render(st *control.Status, counters, colour bool) string {
 		}
 	}
 	var b strings.Builder
-	writeRows(&b, rows, colour)
+	writeRows(&b, rows, colour, width)
 	if len(rows) == 0 {
 		b.WriteString("no peers are configured\n")
 	}
 	if line := nonZero(st.Counters); counters && line != "" {
-		fmt.Fprintf(&b, "\ncounters: %s\n", clean(line))
+		fmt.Fprintf(&b, "\ncounters: %s\n", fold(clean(line), len("counters: "), width))
 	}
 	return b.String()
 }
 
-func writeRows(b *strings.Builder, rows []row, colour bool) {
+func writeRows(b *strings.Builder, rows []row, colour bool, width int) {
 	nameWidth, stateWidth := 0, 0
 	for _, r := range rows {
 		nameWidth, stateWidth = max(nameWidth, utf8.RuneCountInString(r.name)), max(stateWidth, utf8.RuneCountInString(r.state))
@@ -61,8 +61,36 @@ func writeRows(b *strings.Builder, rows []row, colour bool) {
 		if c := colours[r.state]; colour && c != "" {
 			state = c + r.state + plain + pad(r.state, stateWidth)
 		}
-		b.WriteString(strings.TrimRight(r.name+pad(r.name, nameWidth)+"  "+state+"  "+r.details, " ") + "\n")
+		b.WriteString(strings.TrimRight(r.name+pad(r.name, nameWidth)+"  "+state+"  "+fold(r.details, nameWidth+stateWidth+4, width), " ") + "\n")
 	}
+}
+
+// minColumn is the least room in which folding makes anything clearer.
+const minColumn = 30
+
+// fold breaks text between words so that it fits into the columns from indent to width, with the next lines below its first.
+func fold(text string, indent, width int) string {
+	room := width - indent
+	if room < minColumn {
+		return text
+	}
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Split(text, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case column+1+n > room:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String()
 }
 
 func pad(s string, width int) string {
@@ -103,6 +131,8 @@ func childDetails(c *control.Child) string {
 		add("%s in %s out %s", c.Encap, orNone(c.SPIIn), orNone(c.SPIOut))
 		add("%s", c.Proposal)
 		add("mtu %d", c.MTU)
+	}
+	if c.SPIIn != "" || c.SPIOut != "" || c.PacketsIn+c.PacketsOut > 0 {
 		add("received %s, sent %s", traffic(c.BytesIn, c.PacketsIn, c.LastIn), traffic(c.BytesOut, c.PacketsOut, c.LastOut))
 	}
 	if c.RekeyIn != nil {
@@ -134,7 +164,7 @@ func orNone(s string) string {
 }
 
 func traffic(octets, packets uint64, last *float64) string {
-	text := fmt.Sprintf("%s in %d packets", amount(octets), packets)
+	text := fmt.Sprintf("%s in %s", amount(octets), count(packets, "packet", "packets"))
 	if last != nil {
 		text += fmt.Sprintf(" (%s ago)", span(last))
 	}

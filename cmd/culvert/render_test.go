@@ -33,8 +33,11 @@ func statusExample() *control.Status {
 }
 
 func TestRender(t *testing.T) {
-	for name, colour := range map[string]bool{"testdata/status.txt": false, "testdata/status-colour.txt": true} {
-		got := render(statusExample(), true, colour)
+	for name, how := range map[string]struct {
+		colour bool
+		width  int
+	}{"testdata/status.txt": {false, 0}, "testdata/status-colour.txt": {true, 0}, "testdata/status-100.txt": {false, 100}} {
+		got := render(statusExample(), true, how.colour, how.width)
 		if *update {
 			if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
 				t.Fatal(err)
@@ -47,12 +50,31 @@ func TestRender(t *testing.T) {
 		if got != string(want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
 		}
-		if !colour && strings.Contains(got, "\x1b") {
+		if !how.colour && strings.Contains(got, "\x1b") {
 			t.Error("plain output has escapes")
 		}
 	}
-	if got := render(&control.Status{}, true, false); got != "no peers are configured\n" {
+	if got := render(&control.Status{}, true, false, 80); got != "no peers are configured\n" {
 		t.Errorf("no peers: got %q", got)
+	}
+}
+
+func TestFold(t *testing.T) {
+	for _, tt := range []struct {
+		text   string
+		indent int
+		width  int
+		want   string
+	}{
+		{"one two", 4, 0, "one two"},
+		{"one two", 60, 80, "one two"}, // too narrow to help
+		{"", 4, 80, ""},
+		{strings.Repeat("a", 50) + " b", 4, 40, strings.Repeat("a", 50) + "\n    b"},
+		{strings.Repeat("abcd ", 7) + "x", 2, 36, strings.Repeat("abcd ", 6) + "abcd\n  x"},
+	} {
+		if got := fold(tt.text, tt.indent, tt.width); got != tt.want {
+			t.Errorf("fold(%q, %d, %d): got %q, want %q", tt.text, tt.indent, tt.width, got, tt.want)
+		}
 	}
 }
 

@@ -78,7 +78,7 @@ func (v *view) print(ctx context.Context, again bool) error {
 	if v.json {
 		return v.printJSON(st, again)
 	}
-	text := render(st, v.peer == "", v.colour)
+	text := render(st, v.peer == "", v.colour, v.width())
 	switch {
 	case again && v.terminal:
 		text = clearScreen + text
@@ -100,6 +100,19 @@ func (v *view) printJSON(st *control.Status, line bool) error {
 	}
 	_, err = fmt.Fprintf(v.out, "%s\n", data)
 	return err
+}
+
+// width is that of the terminal, which may change; 0: it is none.
+func (v *view) width() int {
+	f, ok := v.out.(*os.File)
+	if !ok || !v.terminal {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // isTerminal says whether people look at w.
