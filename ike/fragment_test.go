@@ -1,0 +1,113 @@
+package ike
+
+import (
+	"testing"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// fragmenting is a pair whose IKE_AUTH messages need fragments.
+func fragmenting(size int) func(p *testPair) {
+	return func(p *testPair) {
+		p.left.peers[0].Fragment, p.right.peers[0].Fragment = size, size
+	}
+}
+
+// nextFragments is all fragments of the message that a side sends next.
+func (p *testPair) nextFragments(s *testSide) []*testMessage {
+	p.t.Helper()
+	first := p.nextSent(s)
+	if first == nil || first.fragment == "" {
+		p.fatalf("%s sends %v, want fragments", s.name, first)
+	}
+	list := append([]*testMessage{first}, s.out...)
+	s.out = nil
+	return list
+}
+
+// RFC 7383: both sides' messages go in pieces of the configured size, arrive in any order, and a lost one comes again with the others.
+func TestFragments(t *testing.T) {
+	const size = 200
+	p := newPair(t, 1, fragmenting(size))
+	p.script(true)
+	ref := p.left.connect("")
+	init := p.wantSend("left asks, in one piece", p.left, wire.IKESAInit, false, initPayloads)
+	p.deliver(init)
+	p.deliver(p.wantSend("right answers, in one piece", p.right, wire.IKESAInit, true, initPayloads))
+	for round := range 2 {
+		pieces := p.nextFragments(p.left)
+		for i := len(pieces) - 1; i >= 0; i-- {
+			if n := len(pieces[i].pk.data) + 28; n > size {
+				p.fatalf("a fragment makes a datagram of %d octets, want %d at most", n, size)
+			}
+			if round == 0 && i == 1 {
+				continue // lost
+			}
+			p.deliver(pieces[i])
+		}
+		if round == 0 {
+			p.wantIdle("right waits for the lost one")
+			p.drive(time.Second)
+		}
+	}
+	answer := p.nextFragments(p.right)
+	for _, m := range answer {
+		p.deliver(m)
+	}
+	p.wantIdle("that is all")
+	p.wantDone(p.left, ref, "")
+	if p.left.e.Counters()["ike_retransmitted"] != 1 {
+		p.fatalf("counters %v", p.left.e.Counters())
+	}
+	p.script(false)
+	p.left.traffic("lan")
+	p.drive(time.Second)
+	p.wantTunnel()
+}
+
+// A copy of the first fragment of an answered request gets the whole answer again, the others nothing (RFC 7383, Section 2.6.1).
+func TestFragmentsAnsweredOnce(t *testing.T) {
+	p := newPair(t, 1, fragmenting(200))
+	p.script(true)
+	p.left.connect("")
+	p.deliver(p.wantSend("left asks", p.left, wire.IKESAInit, false, "..."))
+	p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, "..."))
+	pieces := p.nextFragments(p.left)
+	for _, m := range pieces {
+		p.deliver(m)
+	}
+	answer := p.nextFragments(p.right)
+	for _, m := range pieces[1:] {
+		p.deliver(m)
+	}
+	p.wantIdle("later fragments are not answered")
+	p.deliver(pieces[0])
+	if again := p.nextFragments(p.right); len(again) != len(answer) {
+		p.fatalf("%d fragments of the answer come again, want %d", len(again), len(answer))
+	}
+}
+
+// A peer that does not fragment gets everything in one piece, whichever side that is.
+func TestNoFragmentsUnlessBoth(t *testing.T) {
+	for _, left := range []bool{false, true} {
+		p := newPair(t, 1, func(p *testPair) {
+			fragmenting(200)(p)
+			s := p.right
+			if left {
+				s = p.left
+			}
+			s.peers[0].Fragment = 0
+		})
+		link := p.link
+		p.link = func(pk *testPacket) []time.Duration {
+			if pk.msg != nil && pk.msg.fragment != "" {
+				t.Errorf("left without %v: %v", left, pk.msg)
+			}
+			return link(pk)
+		}
+		p.up()
+		p.left.rekey("")
+		p.drive(2 * time.Second)
+	}
+}
