@@ -14,6 +14,11 @@ import (
 // swan starts strongSwan at right, answering or initiating for the two LANs.
 func (n *network) swan(t *testing.T, change func(*netlab.SwanConfig)) *netlab.Swan {
 	t.Helper()
+	return startSwan(t, n.right, change)
+}
+
+func startSwan(t *testing.T, h *netlab.Host, change func(*netlab.SwanConfig)) *netlab.Swan {
+	t.Helper()
 	skip(t, netlab.SwanAvailable())
 	cfg := netlab.SwanConfig{
 		LocalID: "right.example.com", RemoteID: "left.example.com", PSK: psk,
@@ -22,7 +27,7 @@ func (n *network) swan(t *testing.T, change func(*netlab.SwanConfig)) *netlab.Sw
 	if change != nil {
 		change(&cfg)
 	}
-	s, err := n.right.Swan(t.TempDir(), cfg)
+	s, err := h.Swan(t.TempDir(), cfg)
 	ok(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -94,12 +99,38 @@ func TestStrongSwan(t *testing.T) {
 	}
 }
 
-// checkSwan wants traffic, the SAs at strongSwan gone after culvert's SIGTERM, and nothing left on culvert's host.
+// checkSwan wants traffic both ways, in UDP.
 func checkSwan(t *testing.T, n *network, left *gateway) {
 	t.Helper()
 	n.wantTrafficOf(t, 1<<20, leftLAN4, rightLAN4)
 	if c := left.child("right", "v4"); c.Encap != "udp" {
 		t.Errorf("encap %q with strongSwan's userspace ESP, want udp", c.Encap)
+	}
+}
+
+// TestStrongSwanInitiatesThroughNAT has strongSwan behind the NAT and culvert outside.
+func TestStrongSwanInitiatesThroughNAT(t *testing.T) {
+	n := build(t, topology{nat: true})
+	s := startSwan(t, n.left, func(c *netlab.SwanConfig) {
+		c.LocalID, c.RemoteID, c.RemoteAddr = "left.example.com", "right.example.com", "192.0.2.2"
+		c.Children = map[string][2]string{"v4": {"10.1.0.0/24", "10.2.0.0/24"}}
+	})
+	right := newGateway(t, n.right)
+	right.start(peerText("left", identities("right", "left"), childText("v4", "10.2.0.0/24", "10.1.0.0/24", "")))
+	ctl(t, s, "--initiate", "--child", "v4", "--timeout", "15")
+	right.waitUp("left")
+	n.wantTrafficOf(t, 1<<20, leftLAN4, rightLAN4)
+	wantNoneLost := n.streams(t)
+	for range 3 {
+		rekeys := right.child("left", "v4").Rekeys
+		ctl(t, s, "--rekey", "--child", "v4")
+		right.wait(10*time.Second, "strongSwan's rekey of the child", "left", func(p peerStatus) bool { return p.Children[0].Rekeys > rekeys })
+		right.do("rekey", "left/v4")
+		right.do("rekey", "left")
+	}
+	wantNoneLost()
+	if p := right.peer("left"); p.NAT != "remote" && p.NAT != "both" { // strongSwan's userspace ESP always claims a NAT on its own side, too
+		t.Errorf("right says NAT %q", p.NAT)
 	}
 }
 
