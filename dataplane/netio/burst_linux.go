@@ -20,8 +20,9 @@ type burst struct {
 	msg  [maxBurst]message
 	data []byte
 	from *socket
-	at   int // the next to be delivered
-	n    int // how many came
+	at   int  // the next to be delivered
+	n    int  // how many came
+	dry  bool // there were no more: the next look would be in vain, and is left to poll
 }
 
 func newBurst() *burst {
@@ -30,14 +31,18 @@ func newBurst() *burst {
 
 // receive takes what waits on s. All of the burst before must have been delivered.
 func (b *burst) receive(s *socket) unix.Errno {
+	if b.dry && b.from == s {
+		b.dry = false
+		return unix.EAGAIN
+	}
 	for i := range b.n { // the kernel has written into these alone
 		b.msg[i].prepareRecv(b.packet(i))
 		b.hdr[i].hdr = b.msg[i].hdr
 	}
 	n, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&b.hdr[0])), maxBurst, unix.MSG_DONTWAIT, 0, 0)
-	b.from, b.at, b.n = s, 0, 0
+	b.from, b.at, b.n, b.dry = s, 0, 0, false
 	if e == 0 {
-		b.n = int(n)
+		b.n, b.dry = int(n), n < maxBurst
 	}
 	return e
 }
