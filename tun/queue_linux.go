@@ -67,6 +67,8 @@ func (q *queue) read(b []byte) (int, error) {
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return 0, ErrWouldBlock
+		case unix.EINVAL: // a super-packet of a kind that virtio-net has no name for: the kernel has dropped it, and poll tells of the next
+			return 0, ErrWouldBlock
 		default:
 			return 0, queueError("reading", e)
 		}
