@@ -52,6 +52,9 @@ func (s *ikeSA) termsOf(ps []wire.Payload) (childTerms, error) {
 	case answerTemporary:
 		return terms, refuse(wire.TemporaryFailure, "the IKE SA or Child SA is being rekeyed or closed")
 	case answerNotFound:
+		if s.awaitsChild() {
+			return terms, refuse(wire.TemporaryFailure, "it may be the Child SA that the answer to our own request will tell of")
+		}
 		return terms, s.notFound(n)
 	}
 	return terms, nil

@@ -167,6 +167,17 @@ func TestChildRekeyOvertaken(t *testing.T) {
 	p.wantChild(p.left, "lan")
 }
 
+// Right rekeys the pair that left's own rekeying has just made there, before left has the answer: left cannot know the SPI yet, and must not say that there is no such SA.
+func TestRekeyOfUnknownPair(t *testing.T) {
+	p := upWithLan(t, 1)
+	a := newAttack(p)
+	p.left.rekey("lan")
+	p.deliver(p.wantSend("left asks to rekey", p.left, wire.CreateChildSA, false, "SA, Nonce, TSi, TSr, N(REKEY_SA)"))
+	p.wantSend("right answers, and that is on its way", p.right, wire.CreateChildSA, true, "SA, Nonce, TSi, TSr")
+	a.asPeer(p.left, wire.CreateChildSA, a.childRequest(&wire.Notify{Protocol: wire.ProtoESP, Kind: wire.RekeySA, SPI: []byte{1, 2, 3, 4}})...)
+	p.wantSend("left cannot say", p.left, wire.CreateChildSA, true, "N(TEMPORARY_FAILURE)")
+}
+
 // Section 2.8.2: as with Child SAs, and the surviving IKE SA inherits all of them.
 func TestSimultaneousIKERekey(t *testing.T) {
 	lowest := map[int]int{}

@@ -251,13 +251,6 @@ func (p *testPair) wantNotice(s *testSide, event string) Notice {
 	return Notice{}
 }
 
-func (p *testPair) wantCounter(s *testSide, name string, least uint64) {
-	p.t.Helper()
-	if got := s.e.Counters()[name]; got < least {
-		p.fatalf("%s: counter %s is %d, want at least %d; all: %v", s.name, name, got, least, s.e.Counters())
-	}
-}
-
 func (p *testPair) fatalf(format string, args ...any) {
 	p.t.Helper()
 	p.t.Fatalf("seed %d: %s\n%s", p.seed, fmt.Sprintf(format, args...), p.transcript(*simLines))
