@@ -3,6 +3,7 @@ package ike
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"culvert/ike/suite"
 	"culvert/ike/wire"
@@ -63,15 +64,28 @@ func (x *rekeyExchange) start(s *ikeSA) {
 }
 
 // rekeyProposals is the peer's proposals, the one in use first: a rekeying is no time to change algorithms (RFC 7296, Section 2.8). Least of all the PRF: peers
-// do not agree on which of the two to derive the keys with (strongSwan 5.9 takes the old one throughout, Section 2.18 the new one for prf+).
+// do not agree on which of the two to derive the keys with (strongSwan 5.9 takes the old one throughout, Section 2.18 the new one for prf+), so that no other
+// is offered, even to a peer that would rather have it. A PRF that is no longer configured is given up all the same.
 func (s *ikeSA) rekeyProposals() []wire.Proposal {
 	ps := s.peer.cfg.Proposals
-	if _, ok := chooseProposal(ps, []wire.Proposal{{Protocol: wire.ProtoIKE, Transforms: s.keys.proposal.Transforms}}); !ok {
-		return ps
-	}
 	current := s.keys.proposal
 	current.SPI = nil
-	return distinct(append([]wire.Proposal{current}, ps...))
+	if _, ok := chooseProposal(ps, []wire.Proposal{current}); !ok {
+		return ps
+	}
+	offers := []wire.Proposal{current}
+	for _, p := range ps {
+		if p, ok := withPRF(p, s.keys.suite.PRF); ok {
+			offers = append(offers, p)
+		}
+	}
+	return distinct(offers)
+}
+
+// withPRF is the proposal without any other PRF; not ok if it lacks this one.
+func withPRF(p wire.Proposal, prf wire.Transform) (wire.Proposal, bool) {
+	p.Transforms = slices.DeleteFunc(slices.Clone(p.Transforms), func(t wire.Transform) bool { return t.Type == wire.TransformPRF && t != prf })
+	return p, slices.Contains(p.Transforms, prf)
 }
 
 func (x *rekeyExchange) begin(s *ikeSA) {
