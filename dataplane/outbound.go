@@ -166,6 +166,8 @@ func (w *worker) sendSealed(c *pair, sealed []byte, segSize int) {
 		w.plane.nudge()
 	default:
 		w.dropAll(c, dropSend, packets(sealed, segSize))
+		// It was meant to go: a path that does not even take packets, as when our address is gone, is one more reason to ask whether the peer can be reached.
+		c.lastOut.set(w.nowNano)
 	}
 }
 

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -125,6 +126,16 @@ func TestRekeyStorm(t *testing.T) {
 			t.Errorf("over all SAs: got %+v, want %d packets each way", st, workers*packets)
 		}
 	}
+}
+
+// TestAFailedSendIsATry: a path that takes no packets makes the control plane ask whether the peer lives, as one on which they vanish does.
+func TestAFailedSendIsATry(t *testing.T) {
+	a, b := twoGateways(t, 1, nil)
+	install(t, a, b, childSA(t, a, b, 1))
+	a.ports[0].sending(func(*netio.Outgoing) error { return errors.New("cannot assign requested address") })
+	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
+	eventually(t, "the try is noted", func() bool { _, out, _ := a.LastTraffic(1); return !out.IsZero() })
+	a.wantCounter(t, "out_send_errors", 1)
 }
 
 // TestStatsOutliveSAs: what a policy counts stays when its last SA goes, and goes with the policy.
