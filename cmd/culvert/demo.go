@@ -1,13 +1,20 @@
 package main
 
-import "culvert/internal/demo"
+import (
+	"os/signal"
+	"syscall"
 
-// runDemo shows two gateways in namespaces of this machine.
+	"culvert/internal/demo"
+)
+
+// runDemo shows two gateways in namespaces of this machine. It cleans up also when its reader goes away (culvert demo | head).
 func runDemo(c *call) error {
 	if _, err := c.parse(0, 0); err != nil {
 		return err
 	}
 	ctx, stop := interruptible(c.ctx)
 	defer stop()
+	ctx, stopPipe := signal.NotifyContext(ctx, syscall.SIGPIPE)
+	defer stopPipe()
 	return demo.Run(ctx, c.stdout)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/term"
@@ -102,13 +103,14 @@ func (v *view) printJSON(st *control.Status, line bool) error {
 	return err
 }
 
-// width is that of the terminal, which may change; 0: it is none.
+// width is that of the terminal, which may change, or else what the environment says; 0: it says nothing.
 func (v *view) width() int {
-	f, ok := v.out.(*os.File)
-	if !ok || !v.terminal {
-		return 0
+	if f, ok := v.out.(*os.File); ok && v.terminal {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return width
+		}
 	}
-	width, _, err := term.GetSize(int(f.Fd()))
+	width, err := strconv.Atoi(os.Getenv("COLUMNS"))
 	if err != nil {
 		return 0
 	}

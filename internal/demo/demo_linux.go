@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"culvert/internal/control"
 	"culvert/internal/netlab"
 )
 
@@ -43,6 +44,14 @@ func Run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer os.RemoveAll(d.dir)
+	if err = d.show(ctx, lab); ctx.Err() != nil {
+		d.say("\n")
+		return ctx.Err() // whatever it was that broke off
+	}
+	return err
+}
+
+func (d *demo) show(ctx context.Context, lab *netlab.Lab) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
@@ -71,47 +80,78 @@ func (d *demo) build(lab *netlab.Lab) (err error) {
 }
 
 func (d *demo) start(ctx context.Context) error {
+	right := gatewayText("right", "left", "", "10.2.0.0/16", "10.1.0.0/16", "traffic")
+	left := gatewayText("left", "right", "remote    = \"192.0.2.2\"\n", "10.1.0.0/16", "10.2.0.0/16", "boot")
+	d.say("left.toml (right.toml is its mirror image, and waits to be called):\n\n%s\nright: culvert run --config right.toml\n", indented(left))
+	if err := d.run(ctx, d.right, right); err != nil {
+		return err
+	}
+	d.say("left:  culvert run --config left.toml\n")
 	began := time.Now()
-	for _, g := range []struct {
-		host            *netlab.Host
-		me, peer, extra string
-		lan, peerLAN    string
-		start           string
-	}{
-		{d.right, "right", "left", "", "10.2.0.0/16", "10.1.0.0/16", "traffic"},
-		{d.left, "left", "right", "remote    = \"192.0.2.2\"\n", "10.1.0.0/16", "10.2.0.0/16", "boot"},
-	} {
-		text := fmt.Sprintf("[[peer]]\nname      = %q\n%slocal_id  = \"%s.example.com\"\nremote_id = \"%s.example.com\"\npsk       = \"correct horse battery staple\"\n\n"+
-			"  [[peer.child]]\n  name   = \"lan\"\n  local  = [%q]\n  remote = [%q]\n  start  = %q\n", g.peer, g.extra, g.me, g.peer, g.lan, g.peerLAN, g.start)
-		if err := d.run(g.host, text); err != nil {
-			return err
-		}
-		if g.me == "left" {
-			d.say("left.toml:\n\n    %s\n\nculvert run --config left.toml; the same at right ...\n", strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    "))
-		}
+	if err := d.run(ctx, d.left, left); err != nil {
+		return err
 	}
 	d.say("waiting for the tunnel ... ")
 	if _, err := d.left.PingUntil(ctx, leftLAN, rightLAN, 100*time.Millisecond); err != nil {
 		return fmt.Errorf("%w\n%s", err, d.explain(ctx))
 	}
-	d.say("up; the first packet was through %.0f ms after the start of the two daemons\n\n", time.Since(began).Seconds()*1000)
+	d.say("up; the first packet was through %.0f ms after the start of left's daemon\n\n", time.Since(began).Seconds()*1000)
 	return nil
 }
 
-func (d *demo) run(h *netlab.Host, text string) error {
+// gatewayText is the configuration of the gateway me.
+func gatewayText(me, peer, extra, local, remote, start string) string {
+	return fmt.Sprintf("[[peer]]\nname      = %q\n%slocal_id  = \"%s.example.com\"\nremote_id = \"%s.example.com\"\npsk       = \"correct horse battery staple\"\n\n"+
+		"  [[peer.child]]\n  name   = \"lan\"\n  local  = [%q]\n  remote = [%q]\n  start  = %q\n", peer, extra, me, peer, local, remote, start)
+}
+
+// indented is a text with four blanks before each line that has something in it.
+func indented(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.TrimSpace(line) != "" {
+			b.WriteString("    ")
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// run starts a gateway and waits until it answers, so that it is there for what the other one sends first.
+func (d *demo) run(ctx context.Context, h *netlab.Host, text string) error {
 	file := filepath.Join(d.dir, h.Name+".toml")
 	text = fmt.Sprintf("[daemon]\ncontrol = %q\nlog = \"warn\"\n\n%s", d.socket(h), text)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	_, err := h.Start(nil, d.out, d.exe, "run", "--config", file)
-	return err
+	p, err := h.Start(nil, d.out, d.exe, "run", "--config", file)
+	if err != nil {
+		return err
+	}
+	client := control.NewClient(d.socket(h))
+	answers := func() bool {
+		_, err := client.Status(ctx, "")
+		return err == nil || ended(p)
+	}
+	if err := netlab.Until(ctx, "the daemon at "+h.Name, answers); err != nil || ended(p) {
+		return errors.Join(fmt.Errorf("the daemon at %s did not start", h.Name), err)
+	}
+	return nil
 }
 
 func (d *demo) socket(h *netlab.Host) string { return filepath.Join(d.dir, h.Name+".sock") }
 
 func (d *demo) culvert(ctx context.Context, h *netlab.Host, args ...string) (string, error) {
-	return h.Run(ctx, nil, d.exe, append(args, "--control", d.socket(h))...)
+	return h.Run(ctx, []string{"COLUMNS=100"}, d.exe, append(args, "--control", d.socket(h))...)
+}
+
+func ended(p *netlab.Process) bool {
+	select {
+	case <-p.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // explain is what both sides say about a tunnel that did not come up.
