@@ -116,10 +116,14 @@ func (s *ikeSA) inWindow(d Datagram, h wire.Header) bool {
 		}
 		return true
 	}
-	switch h.MessageID {
-	case s.win.expected:
+	switch {
+	case h.MessageID == s.win.expected && s.win.last.pending:
+		// "An IKE endpoint MUST NOT exceed the peer's stated window size for transmitted IKE requests" (Section 2.3): it has no answer to the last one yet, so this one waits.
+		s.e.count("ike_outside_window")
+		return false
+	case h.MessageID == s.win.expected:
 		return s.state < saDead
-	case s.win.expected - 1:
+	case h.MessageID == s.win.expected-1:
 		return s.copyOfLast(d, h)
 	}
 	s.e.count("ike_message_id")

@@ -1,0 +1,83 @@
+package ike
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// An authenticated peer may send its next request only when it has the response to the last (RFC 7296, Section 2.3: our window is one). One that does not
+// wait gets the answer to the first alone, and makes one computation at a time.
+func TestRequestsThatDoNotWait(t *testing.T) {
+	p := newPair(t, 3, func(p *testPair) { p.left.peers[0].DPD, p.right.peers[0].DPD = 0, 0 })
+	p.up()
+	a := newAttack(p)
+	p.compute = func() time.Duration { return time.Second }
+	main, _ := a.established(p.right)
+	next := main.win.expected + 1
+	for range 20 {
+		r := a.newRogue(p.right)
+		offer := testIKEProposal
+		offer.Number, offer.SPI = 1, binary.BigEndian.AppendUint64(nil, uint64(r.spi))
+		a.asPeer(p.right, wire.CreateChildSA, &wire.SA{Proposals: []wire.Proposal{offer}}, &wire.Nonce{Data: r.nonce}, &wire.KE{Group: wire.GroupX25519, Data: r.ke.public})
+	}
+	if n := len(p.right.e.jobs.waiting); n != 1 {
+		t.Errorf("%d computations, want 1", n)
+	}
+	if main.win.expected != next {
+		t.Errorf("the window moved on to %d without an answer, want %d", main.win.expected, next)
+	}
+	p.drive(5 * time.Second)
+	p.wantSound()
+}
+
+// flood is spoofed IKE_SA_INIT requests: all of them from other addresses, with other SPIs and nonces.
+type flood struct {
+	a *attack
+	n uint32
+}
+
+func (f *flood) send(count int) {
+	r := f.a.newRogue(f.a.right)
+	data := r.message(r.payloads())
+	nonce := len(data) - 16
+	var fx Effects
+	for range count {
+		f.n++
+		binary.BigEndian.PutUint32(data, f.n)
+		binary.BigEndian.PutUint32(data[nonce:], f.n)
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{100, byte(f.n >> 16), byte(f.n >> 8), byte(f.n)}), uint16(1024+f.n%50000))
+		fx.List = fx.List[:0]
+		f.a.right.e.Handle(f.a.now, Datagram{Local: f.a.right.home(), Remote: from, Data: data}, &fx)
+	}
+}
+
+// Row 47: a flood of spoofed IKE_SA_INIT requests leaves no more behind than the first few, and tunnels live on.
+func TestSpoofedFlood(t *testing.T) {
+	p := newPair(t, 3, nil)
+	p.up()
+	f := &flood{a: newAttack(p)}
+	e := p.right.e
+	f.send(20000)
+	if limit := e.cfg.Limits.CookieThreshold; len(e.sas.bySPI) > limit+1 || len(e.sas.inits) > limit+1 || len(e.jobs.waiting) > limit || len(e.timers.list) > 2*limit {
+		t.Errorf("%d IKE SAs, %d requests, %d computations, %d timers for a limit of %d", len(e.sas.bySPI), len(e.sas.inits), len(e.jobs.waiting), len(e.timers.list), limit)
+	}
+	ref := p.left.rekey("")
+	p.drive(2 * time.Second)
+	p.wantDone(p.left, ref, "")
+	ref = p.right.rekey("lan")
+	p.drive(2 * time.Second)
+	p.wantDone(p.right, ref, "")
+	p.wantTunnel()
+}
+
+// BenchmarkSpoofedInit is what one such request costs.
+func BenchmarkSpoofedInit(b *testing.B) {
+	p := newPair(b, 3, nil)
+	f := &flood{a: newAttack(p)}
+	b.ReportAllocs()
+	f.send(b.N)
+}
