@@ -69,7 +69,7 @@ func TestSpoofedFlood(t *testing.T) {
 	p.drive(2 * time.Second)
 	p.wantDone(p.left, ref, "")
 	ref = p.right.rekey("lan")
-	p.drive(2 * time.Second)
+	p.drive(10 * time.Second)
 	p.wantDone(p.right, ref, "")
 	p.wantTunnel()
 }
