@@ -167,7 +167,7 @@ func (x *authExchange) reject(s *ikeSA, why string) {
 	s.peer.tryFailed(why, s.peer.explainIdentities(), false)
 	s.moveTo(saClosing)
 	s.work.current = nil
-	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, why: why})
+	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, cause: endFailed, why: why})
 }
 
 // withdraw forgets what was asked for, but waits for the answer.

@@ -145,6 +145,9 @@ func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error
 		answer = append(answer, ke)
 	}
 	s.answer(append(answer, wireTS(false, pick.remote), wireTS(true, pick.local)))
+	if p.owner == nil { // the answer could not be protected, and all is over
+		return errPending
+	}
 	if terms.old != nil {
 		s.rekeyedByPeer(terms.old, p)
 	}

@@ -148,10 +148,11 @@ func (p *peer) cannotConnect() {
 	}
 }
 
-// ended is told that one of its IKE SAs is over.
+// ended is told that one of its IKE SAs is over. Of a try of ours tryFailed has told already, and told more.
 func (p *peer) ended(s *ikeSA, cause endCause, why string) {
 	p.e.touch(p)
-	if cause == endFailed || p.main() != nil || p.removed {
+	triedInVain := cause == endFailed && s.life.established.IsZero()
+	if triedInVain || p.main() != nil || p.removed {
 		return
 	}
 	p.trouble = trouble{reason: why}

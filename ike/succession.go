@@ -165,10 +165,14 @@ func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
 		return
 	}
 	next.succeed(s, keys)
+	next.succ.parent = s
 	answer := chosen
 	answer.SPI = binary.BigEndian.AppendUint64(nil, uint64(next.spi.R))
 	s.answer([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: n.Nr}, &wire.KE{Group: groupOf(chosen), Data: k.public}})
-	next.succ.parent = s
+	if s.state != saEstablished { // the answer could not be protected, and all is over
+		next.remove()
+		return
+	}
 	s.succ.theirs, s.succ.nonces = next, n
 	if _, ours := s.work.current.(*rekeyExchange); !ours {
 		s.concede()

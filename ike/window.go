@@ -46,10 +46,20 @@ func (w *window) hasAnswer() bool { return w.last.datagrams != nil }
 func (s *ikeSA) ask(ex wire.ExchangeType, ps []wire.Payload) {
 	datagrams, err := s.seal(ex, false, s.win.next, ps)
 	if err != nil {
-		s.fail("a request could not be protected: " + err.Error())
+		s.speechless("a request could not be protected: " + err.Error())
 		return
 	}
 	s.askRaw(ex, datagrams)
+}
+
+// speechless ends an IKE SA on which nothing can be said any more, not even that it ends: the keys are used up, or there is no randomness.
+func (s *ikeSA) speechless(why string) {
+	if s.state < saEstablished {
+		s.fail(why)
+		return
+	}
+	s.notice(Warn, "ike-error", why)
+	s.end(endFailed, why)
 }
 
 // askRaw sends the datagrams of a request, first or again, and starts to wait for its response.
@@ -170,7 +180,7 @@ func (s *ikeSA) answer(ps []wire.Payload) {
 	last := &s.win.last
 	datagrams, err := s.seal(last.exchange, true, s.win.expected-1, ps)
 	if err != nil {
-		s.fail("a response could not be protected: " + err.Error())
+		s.speechless("a response could not be protected: " + err.Error())
 		return
 	}
 	s.answerRaw(datagrams)

@@ -1,0 +1,73 @@
+package ike
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// wantReason checks that the side's peer is not up, and why.
+func (p *testPair) wantReason(s *testSide, text string) {
+	p.t.Helper()
+	st := s.e.Status()[0]
+	if st.State == PeerEstablished || !strings.Contains(st.Reason, text) {
+		p.fatalf("%s: state %d, reason %q, want one with %q", s.name, st.State, st.Reason, text)
+	}
+}
+
+func TestReasonAfterMalformedRequest(t *testing.T) {
+	p := newPair(t, 3, nil)
+	p.up()
+	a := newAttack(p)
+	a.asPeer(p.right, wire.CreateChildSA, &wire.Nonce{Data: make([]byte, 32)})
+	p.wantReason(p.right, "malformed")
+}
+
+func TestReasonAfterRejectionByInitiator(t *testing.T) {
+	p := newPair(t, 3, func(p *testPair) {
+		p.left.peers[0].RemoteID.Data = "other.example.com"
+		p.right.peers[0].LocalID.Data = "right.example.com"
+	})
+	p.left.connect("")
+	p.drive(time.Second)
+	p.wantReason(p.left, "other.example.com")
+	if st := p.left.e.Status()[0]; len(st.Explain) == 0 {
+		t.Errorf("nothing explains %q", st.Reason)
+	}
+	p.wantReason(p.right, "AUTHENTICATION_FAILED")
+}
+
+// A request that cannot be protected, because the keys are used up for one, ends the IKE SA at once: nothing else could be said on it either.
+func TestRequestThatCannotBeProtected(t *testing.T) {
+	p := newPair(t, 3, nil)
+	p.up()
+	main := p.left.e.peers.order[0].main()
+	main.keys.fragment = 60 // too small for any fragment
+	ref := p.left.rekey("")
+	p.drive(time.Second)
+	p.wantDone(p.left, ref, "protected")
+	if main.state < saDead {
+		t.Errorf("the IKE SA is %v", main.state)
+	}
+	p.drive(3 * time.Minute)
+	p.wantSound()
+}
+
+func TestResponseThatCannotBeProtected(t *testing.T) {
+	for _, child := range []string{"lan", ""} {
+		p := newPair(t, 3, nil)
+		p.up()
+		main := p.right.e.peers.order[0].main()
+		main.keys.fragment = 60
+		p.left.rekey(child)
+		p.drive(time.Second)
+		if main.state < saDead || p.right.e.peers.order[0].main() != nil || len(p.right.plane.sas) > 0 {
+			t.Errorf("rekeying %q: the IKE SA is %v, with %d Child SAs", child, main.state, len(p.right.plane.sas))
+		}
+		p.wantReason(p.right, "protected")
+		p.drive(3 * time.Minute)
+		p.wantSound()
+	}
+}
