@@ -132,6 +132,8 @@ metrics = "127.0.0.1:9155"
 [[peer]]
 name = "a"
 remote = "hq.example.com"
+remote_ike_port = 2500
+remote_nat_port = 24500
 local = "192.0.2.1"
 ike = 2
 psk = "0s`+"c2VjcmV0IHNlY3JldCBzZWNyZXQ="+`"
@@ -159,7 +161,7 @@ fragment = 0
 	p := c.Peers[0]
 	if p.RemoteName != "hq.example.com" || p.Remote != nil || p.Local != netip.MustParseAddr("192.0.2.1") || p.LocalID.String() != "192.0.2.1" ||
 		p.RemoteID.String() != "hq.example.com" || string(p.PSK) != "secret secret secret" || len(p.Proposals) != 1 || p.Lifetime != 90*time.Minute ||
-		p.Encap != ike.EncapAlways || p.DPD != 0 || p.DPDAction != ike.DPDTrap || p.Fragment != 0 {
+		p.Encap != ike.EncapAlways || p.RemotePort != 2500 || p.RemoteNATPort != 24500 || p.DPD != 0 || p.DPDAction != ike.DPDTrap || p.Fragment != 0 {
 		t.Errorf("peer: got %+v", p)
 	}
 	ch := p.Children[0]

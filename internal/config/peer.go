@@ -95,6 +95,13 @@ func (s section) addresses(p *Peer) {
 	if s.has("remote") {
 		s.remote(p)
 	}
+	p.RemotePort = uint16(s.number("remote_ike_port", 500, 1, 65535))
+	p.RemoteNATPort = uint16(s.number("remote_nat_port", 4500, 1, 65535))
+	for _, key := range []string{"remote_ike_port", "remote_nat_port"} {
+		if s.has(key) && !s.has("remote") {
+			s.fail(key, "%s is of no use without remote: a peer that calls us tells its port", key)
+		}
+	}
 	text := s.text("local", "")
 	if text == "" {
 		return

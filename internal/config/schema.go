@@ -46,6 +46,8 @@ var (
 	peerKeys = []key{
 		{name: "name", kind: text},
 		{name: "remote", kind: text},
+		{name: "remote_ike_port", kind: number, def: "500"},
+		{name: "remote_nat_port", kind: number, def: "4500"},
 		{name: "local", kind: text},
 		{name: "ike", kind: number, def: "2"},
 		{name: "local_id", kind: text},

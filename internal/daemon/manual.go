@@ -90,8 +90,7 @@ func (d *Daemon) manualFor(c *config.Config, p *config.Peer, m *config.Manual) m
 	}
 	ep := esp.Endpoint{Encap: p.Encap == ike.EncapAlways || p.Encap == ike.EncapAuto && !d.net.RawESP(), Local: netip.AddrPortFrom(local, 0), Remote: netip.AddrPortFrom(addrs[0], 0)}
 	if ep.Encap {
-		const natPort = 4500 // RFC 3948: the peer's
-		ep.Local, ep.Remote = netip.AddrPortFrom(local, c.Daemon.NATPort), netip.AddrPortFrom(addrs[0], natPort)
+		ep.Local, ep.Remote = netip.AddrPortFrom(local, c.Daemon.NATPort), netip.AddrPortFrom(addrs[0], p.RemoteNATPort)
 	}
 	return manualSA{sa: esp.ChildSA{
 		Policy: esp.Policy{Peer: p.Name, Child: m.Name},

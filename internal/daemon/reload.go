@@ -97,6 +97,7 @@ func peerChange(old, p *config.Peer) string {
 		}
 	}
 	note("remote", []any{old.Remote, old.RemoteName}, []any{p.Remote, p.RemoteName})
+	note("ports", []uint16{old.RemotePort, old.RemoteNATPort}, []uint16{p.RemotePort, p.RemoteNATPort})
 	note("local", old.Local, p.Local)
 	note("identities", []ike.Identity{old.LocalID, old.RemoteID}, []ike.Identity{p.LocalID, p.RemoteID})
 	note("secret", old.PSK, p.PSK)
