@@ -36,7 +36,7 @@ type SPIAllocator interface {
 // EngineLimits bound the engine's state against hostile peers.
 type EngineLimits struct {
 	CookieThreshold int // half-open SAs above which cookies are demanded (RFC 7296, Section 2.6); default 64
-	MaxHalfOpen     int // half-open SAs above which new ones are dropped; default 4096
+	MaxHalfOpen     int // half-open SAs above which new ones are dropped; default 4096, and a sixteenth from one address
 	MaxIKESAs       int // all IKE SAs; default 100000
 	MaxChildren     int // Child SAs of one IKE SA; default 256
 }

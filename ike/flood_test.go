@@ -81,3 +81,42 @@ func BenchmarkSpoofedInit(b *testing.B) {
 	b.ReportAllocs()
 	f.send(b.N)
 }
+
+// Cookies are no help against a caller that can receive them: from one address it gets a sixteenth of what may be half-open, whether it stops
+// before IKE_AUTH or is refused there, and others still get through.
+func TestOneCallerCannotFillTheTable(t *testing.T) {
+	p := newPair(t, 3, func(p *testPair) {
+		p.right.config.Limits = EngineLimits{MaxHalfOpen: 64, CookieThreshold: 64}
+	})
+	a := newAttack(p)
+	var last *rogue
+	for range 100 {
+		r := a.newRogue(p.right)
+		r.sendInit(r.payloads())
+		if r.keys != nil {
+			last = r
+		}
+	}
+	if n := p.right.e.sas.callers.count; n != 4 {
+		t.Errorf("%d half-open IKE SAs, want 4", n)
+	}
+	last.send(wire.IKEAuth, 1, last.authPayloads(&wire.ID{IDType: wire.IDFQDN, Data: []byte("left.example.com")}))
+	if n := p.right.e.sas.callers.count; n != 4 {
+		t.Errorf("%d IKE SAs that are not authenticated after a refusal, want 4", n)
+	}
+	p.up()
+	p.drive(time.Minute)
+	if c := p.right.e.sas.callers; c.count != 0 || len(c.from) != 0 {
+		t.Errorf("%d callers of %d addresses stay", c.count, len(c.from))
+	}
+}
+
+func TestLongInit(t *testing.T) {
+	p := newPair(t, 3, nil)
+	a := newAttack(p)
+	r := a.newRogue(p.right)
+	r.sendInit(append(r.payloads(), &wire.Notify{Kind: 40000, Data: make([]byte, maxInit)}))
+	if len(a.replies) != 0 || p.right.e.sas.callers.count != 0 {
+		t.Errorf("%d replies, %d half-open", len(a.replies), p.right.e.sas.callers.count)
+	}
+}

@@ -15,9 +15,13 @@ import (
 // halfOpenLife is how long a responder waits for IKE_AUTH.
 const halfOpenLife = 30 * time.Second
 
+// maxInit bounds the request, which is kept until IKE_AUTH, for AUTH covers it. "All IKEv2 implementations MUST be able to send, receive, and process IKE messages
+// that are up to 1280 octets long, and they SHOULD be able [...] up to 3000 octets long" (Section 2).
+const maxInit = 8 << 10
+
 // initRequest answers an IKE_SA_INIT request, without keeping anything unless all of it is acceptable.
 func (e *Engine) initRequest(d Datagram, h wire.Header) {
-	if h.MessageID != 0 || !h.Initiator {
+	if h.MessageID != 0 || !h.Initiator || len(d.Data) > maxInit {
 		e.count("ike_malformed")
 		return
 	}
@@ -70,11 +74,11 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	if e.stopping {
 		return false
 	}
-	if e.sas.halfOpen >= limits.MaxHalfOpen || len(e.sas.bySPI)-e.sas.halfOpen >= limits.MaxIKESAs {
+	if !e.sas.callers.room(d.Remote.Addr(), limits.MaxHalfOpen) || len(e.sas.bySPI)-e.sas.callers.count >= limits.MaxIKESAs {
 		e.count("ike_half_open_limit")
 		return false
 	}
-	if e.sas.halfOpen < limits.CookieThreshold {
+	if e.sas.callers.count < limits.CookieThreshold {
 		return true
 	}
 	nonce, _ := find[*wire.Nonce](m.Payloads)
@@ -129,6 +133,7 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	s.spi.I = m.InitiatorSPI
 	s.init = key
 	e.sas.inits[key] = s
+	e.sas.callers.came(s, d.Remote.Addr())
 	s.net.path = pathOf(d)
 	likely := e.peers.likeliest(known)
 	s.detect(likely, s.net.path, m.Payloads)

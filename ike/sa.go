@@ -28,7 +28,8 @@ type ikeSA struct {
 	live      liveness
 	succ      succession
 	remoteID  Identity
-	init      initKey // the IKE_SA_INIT request that made it, where we responded
+	init      initKey      // the IKE_SA_INIT request that made it, where we responded
+	caller    netip.Prefix // where that came from, until it is authenticated
 }
 
 // spiPair is the two SPIs of an IKE SA.
@@ -53,9 +54,9 @@ func (s *ikeSA) ours() wire.SPI {
 
 // saTable is all IKE SAs.
 type saTable struct {
-	bySPI    map[wire.SPI]*ikeSA
-	inits    map[initKey]*ikeSA // those that answered, by the whole request
-	halfOpen int
+	bySPI   map[wire.SPI]*ikeSA
+	inits   map[initKey]*ikeSA // those that answered, by the whole request
+	callers callers
 }
 
 // initKey tells IKE_SA_INIT requests apart: "a robust responder will do the IKE SA lookup using the whole packet, its hash, or the Ni payload" (RFC 7296,
@@ -89,9 +90,6 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	s.win.retransmit.fire = s.retransmit
 	s.live.check.fire = s.liveCheck
 	e.sas.bySPI[spi] = s
-	if state == saHalfOpen {
-		e.sas.halfOpen++
-	}
 	return s, nil
 }
 
@@ -124,8 +122,8 @@ func (e *Engine) nonce() ([]byte, error) { return e.random(nonceLen) }
 // moveTo is the one setter of the state.
 func (s *ikeSA) moveTo(to saState) {
 	mustMove("an IKE SA", s.state, to, saMoves[s.state])
-	if s.state == saHalfOpen {
-		s.e.sas.halfOpen--
+	if to == saEstablished || to == saGone {
+		s.e.sas.callers.went(s)
 	}
 	s.state = to
 	s.e.touch(s.peer)
