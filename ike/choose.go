@@ -65,23 +65,25 @@ func withoutKE(ps []wire.Proposal) []wire.Proposal {
 type mismatch struct {
 	rank       int // how far the comparison came, to find the nearest pair
 	our, their wire.Proposal
-	typ        wire.TransformType // that they differ in; zero: see text
-	text       string
+	typ        wire.TransformType // that they differ in; zero: see words
+	words      func() string
 }
 
 // match picks one transform of each type that their proposal has, or says what is missing.
 func match(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 	rules, known := transformRules[our.Protocol]
 	if !known || our.Protocol != their.Protocol {
-		return nil, &mismatch{text: fmt.Sprintf("we want %v, they want %v", our.Protocol, their.Protocol)}
+		return nil, &mismatch{words: func() string { return fmt.Sprintf("we want %v, they want %v", our.Protocol, their.Protocol) }}
 	}
 	if err := checkSPI(their); err != nil {
-		return nil, &mismatch{rank: 1, text: err.Error()}
+		return nil, &mismatch{rank: 1, words: err.Error}
 	}
 	// "if the responder receives a proposal that contains a Transform Type it does not understand [...] it MUST consider this proposal unacceptable".
 	for _, t := range their.Transforms {
 		if !slices.Contains(rules.must, t.Type) && !slices.Contains(rules.may, t.Type) {
-			return nil, &mismatch{rank: 1, text: fmt.Sprintf("their proposal has a transform of %v, which has no meaning here", t.Type)}
+			return nil, &mismatch{rank: 1, words: func() string {
+				return fmt.Sprintf("their proposal has a transform of %v, which has no meaning here", t.Type)
+			}}
 		}
 	}
 	chosen, err := matchCipher(our, their)
@@ -132,7 +134,7 @@ func matchInteg(our, their wire.Proposal, aead bool) (t wire.Transform, present 
 	none := wire.Transform{Type: wire.TransformINTEG, ID: wire.IntegNone}
 	offered := ofType(their, wire.TransformINTEG)
 	if len(offered) > 0 && !slices.Contains(offered, none) {
-		return t, false, &mismatch{rank: 3, text: "they offer an integrity algorithm to a cipher that has its own"}
+		return t, false, &mismatch{rank: 3, words: func() string { return "they offer an integrity algorithm to a cipher that has its own" }}
 	}
 	return none, len(offered) > 0, nil
 }

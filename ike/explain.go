@@ -48,7 +48,7 @@ func listProposals(ps []wire.Proposal) string {
 // Error puts the difference into words.
 func (m *mismatch) Error() string {
 	if m.typ == 0 {
-		return m.text
+		return m.words()
 	}
 	return fmt.Sprintf("%v: we have %s, they have %s", m.typ, namesOfType(m.our, m.typ), namesOfType(m.their, m.typ))
 }

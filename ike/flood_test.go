@@ -120,3 +120,45 @@ func TestLongInit(t *testing.T) {
 		t.Errorf("%d replies, %d half-open", len(a.replies), p.right.e.sas.callers.count)
 	}
 }
+
+// A request full of proposals that nobody wants costs its refusal and little more: what people read of it is bounded.
+func TestFloodOfProposals(t *testing.T) {
+	p := newPair(t, 3, nil)
+	a := newAttack(p)
+	for range 50 {
+		r := a.newRogue(p.right)
+		r.sendRefused(255)
+		p.now = p.now.Add(time.Millisecond)
+	}
+	if n := len(p.right.notices); n > maxWords {
+		t.Errorf("%d notices", n)
+	}
+	if len(a.replies) != 50 {
+		t.Errorf("%d replies, want one each", len(a.replies))
+	}
+}
+
+// sendRefused sends so many proposals of ESP, from a port of its own.
+func (r *rogue) sendRefused(proposals int) {
+	ps := r.payloads()
+	ps[0] = &wire.SA{Proposals: make([]wire.Proposal, proposals)}
+	for i := range proposals {
+		ps[0].(*wire.SA).Proposals[i] = wire.Proposal{Number: uint8(i + 1), Protocol: wire.ProtoESP}
+	}
+	from := netip.AddrPortFrom(attacker.Addr(), 1000+uint16(r.a.forged))
+	var fx Effects
+	r.victim.e.Handle(r.a.now, Datagram{Local: r.victim.home(), Remote: from, Data: r.message(ps)}, &fx)
+	for _, f := range fx.List {
+		r.victim.do(f)
+	}
+}
+
+// BenchmarkRefusedProposals is what the worst of such requests costs.
+func BenchmarkRefusedProposals(b *testing.B) {
+	p := newPair(b, 3, nil)
+	r := newAttack(p).newRogue(p.right)
+	b.ReportAllocs()
+	for range b.N {
+		r.sendRefused(255)
+	}
+}

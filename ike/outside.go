@@ -9,22 +9,38 @@ import (
 // outside is what concerns messages outside of every IKE SA (RFC 7296, Sections 1.5 and 2.21.4).
 type outside struct {
 	cookies cookieJar
-	second  time.Time // in which errors were counted
-	errors  int
+	errors  rate
+	words   rate
 }
 
-// maxErrors bounds the unprotected errors that we send in a second: "A node needs to limit the rate at which it will send messages in response to
-// unprotected messages."
-const maxErrors = 10
+const (
+	// maxErrors bounds the unprotected errors that we send in a second: "A node needs to limit the rate at which it will send messages in response to
+	// unprotected messages."
+	maxErrors = 10
+	// maxWords bounds how often in a second strangers are looked into for people to read: finding the first difference to thousands of proposals costs
+	// more than refusing them, and each may become a line in a log.
+	maxWords = 10
+)
+
+// rate counts what happens in a second.
+type rate struct {
+	second time.Time
+	count  int
+}
+
+func (r *rate) allow(now time.Time, most int) bool {
+	if now.Sub(r.second) >= time.Second || now.Before(r.second) {
+		r.second, r.count = now, 0
+	}
+	r.count++
+	return r.count <= most
+}
 
 // mayComplain counts an error against the limit.
-func (o *outside) mayComplain(now time.Time) bool {
-	if now.Sub(o.second) >= time.Second || now.Before(o.second) {
-		o.second, o.errors = now, 0
-	}
-	o.errors++
-	return o.errors <= maxErrors
-}
+func (o *outside) mayComplain(now time.Time) bool { return o.errors.allow(now, maxErrors) }
+
+// mayTell counts a word to people about a stranger against the limit.
+func (o *outside) mayTell(now time.Time) bool { return o.words.allow(now, maxWords) }
 
 // unknownSPI is a message to an IKE SA that is not. Only a request may be answered: "If the message is marked as a response, the node can audit the
 // suspicious event but MUST NOT respond." An answer of this kind to us is a request or response without state, too, and only a hint.

@@ -144,8 +144,10 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 // noProposal refuses, and leaves word with the peers whose address it came from.
 func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Proposal) {
 	e.count("ike_no_proposal_chosen")
-	for _, p := range e.peers.suspects(pathOf(d)) {
-		p.refusedCall("none of the IKE proposals of "+d.Remote.String()+" is acceptable", explainProposals(ours, theirs))
+	if e.outside.mayTell(e.turn.now) {
+		for _, p := range e.peers.suspects(pathOf(d)) {
+			p.refusedCall("none of the IKE proposals of "+d.Remote.String()+" is acceptable", explainProposals(ours, theirs))
+		}
 	}
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
 }
