@@ -36,6 +36,7 @@ func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if _, ok := findNotify(ps, wire.InitialContact); ok {
 		s.onlyOne()
 	}
+	s.notTooMany()
 	return nil, errPending
 }
 
@@ -116,4 +117,37 @@ func (s *ikeSA) onlyOne() {
 			o.end(endRestarted, "the peer started anew")
 		}
 	}
+}
+
+// maxTwins bounds the IKE SAs that one identity makes with us, and those that it rekeyed and has not deleted. An honest peer has two at most, while it
+// authenticates anew.
+const maxTwins = 16
+
+// notTooMany ends the oldest IKE SA of the identity when it has made too many.
+func (s *ikeSA) notTooMany() {
+	var oldest *ikeSA
+	count := 0
+	for _, o := range s.peer.sas {
+		if o.remoteID != s.remoteID || o.initiator || !o.usable() {
+			continue
+		}
+		if oldest == nil {
+			oldest = o
+		}
+		count++
+	}
+	if count > maxTwins {
+		s.e.count("ike_too_many_twins")
+		oldest.closeAs(endReplaced, "the peer has made too many others")
+	}
+}
+
+// superseded counts the IKE SAs of the identity that wait for their deletion.
+func (s *ikeSA) superseded() (count int) {
+	for _, o := range s.peer.sas {
+		if o.remoteID == s.remoteID && (o.state == saRekeyed || o.state == saClosing) {
+			count++
+		}
+	}
+	return count
 }

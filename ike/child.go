@@ -191,8 +191,14 @@ func (p *pair) detach() {
 	p.owner = nil
 }
 
+// maxLingering bounds the deleted pairs of a policy that linger, should the peer make and delete them without end.
+const maxLingering = 16
+
 // linger removes the pair from the dataplane in a while.
 func (p *pair) linger(e *Engine) {
+	if len(p.policy.lingering) >= maxLingering {
+		p.policy.lingering[0].gone(e)
+	}
 	p.moveTo(pairLingering)
 	p.active = false
 	p.policy.lingering = append(p.policy.lingering, p)

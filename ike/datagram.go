@@ -190,10 +190,11 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 	}
 	if h.Response {
 		s.takeResponse(h, ps, err)
-		return
+	} else {
+		s.accept(d, digest, h.Exchange)
+		s.takeRequest(d, h, ps, err)
 	}
-	s.accept(d, digest, h.Exchange)
-	s.takeRequest(d, h, ps, err)
+	s.spareIDs()
 }
 
 // takeResponse hands a response to the exchange that waits for it. "If there is an error parsing or processing a response packet, the general rule is to not

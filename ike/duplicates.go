@@ -14,6 +14,9 @@ import "slices"
 // peer made are its own affair, such as a reauthentication.
 func (p *peer) settleDuplicates() {
 	p.dropEarlyTries()
+	if !slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.initiator && s.usable() }) {
+		return // however many the peer has made
+	}
 	for i, a := range p.sas {
 		for _, b := range p.sas[i+1:] {
 			if a.usable() && b.usable() && a.remoteID == b.remoteID && (a.initiator || b.initiator) {

@@ -34,6 +34,55 @@ func TestRequestsThatDoNotWait(t *testing.T) {
 	p.wantSound()
 }
 
+// The peer may make Child SAs and delete them, and rekey the IKE SA without deleting the old ones: what stays of it is bounded.
+func TestPeerThatMakesWithoutEnd(t *testing.T) {
+	p := newPair(t, 3, func(p *testPair) { p.left.peers[0].DPD, p.right.peers[0].DPD = 0, 0 })
+	p.up()
+	a := newAttack(p)
+	for range 100 {
+		offers := a.childRequest(nil)
+		a.asPeer(p.right, wire.CreateChildSA, offers...)
+		spi := firstOf[*wire.SA](offers).Proposals[0].SPI
+		a.asPeer(p.right, wire.Informational, &wire.Delete{Protocol: wire.ProtoESP, SPISize: 4, SPIs: [][]byte{spi}})
+	}
+	if n := len(p.right.plane.sas); n > maxLingering+1 {
+		t.Errorf("%d Child SAs in the dataplane", n)
+	}
+	for range 40 {
+		r := a.newRogue(p.right)
+		offer := testIKEProposal
+		offer.Number, offer.SPI = 1, binary.BigEndian.AppendUint64(nil, uint64(r.spi))
+		main, keys := a.established(p.right)
+		keys.requests[reqKey{!main.initiator, main.win.expected}] = &tapRequest{ni: r.nonce, spi: offer.SPI, ke: r.ke.public, group: wire.GroupX25519}
+		a.asPeer(p.right, wire.CreateChildSA, &wire.SA{Proposals: []wire.Proposal{offer}}, &wire.Nonce{Data: r.nonce}, &wire.KE{Group: wire.GroupX25519, Data: r.ke.public})
+		p.drive(10 * time.Millisecond)
+	}
+	if n := len(p.right.e.sas.bySPI); n > maxTwins+1 {
+		t.Errorf("%d IKE SAs", n)
+	}
+}
+
+// Message IDs do not wrap (RFC 7296, Section 2.2).
+func TestMessageIDsUsedUp(t *testing.T) {
+	p := newPair(t, 3, nil)
+	p.up()
+	left, right := p.left.e.peers.order[0].main(), p.right.e.peers.order[0].main()
+	_, keys := newAttack(p).established(p.left)
+	left.win.next, right.win.expected, keys.lastID[true], keys.answeredID[true] = rekeyID, rekeyID, rekeyID, rekeyID
+	p.left.rekey("lan")
+	p.drive(10 * time.Second)
+	if left.state < saRekeyed || right.state < saRekeyed {
+		t.Errorf("the IKE SA is not rekeyed: %v and %v", left.state, right.state)
+	}
+	p.wantTunnel()
+
+	left = p.left.e.peers.order[0].main()
+	left.win.next = lastID
+	ref := p.left.rekey("lan")
+	p.drive(time.Second)
+	p.wantDone(p.left, ref, "used up")
+}
+
 // flood is spoofed IKE_SA_INIT requests: all of them from other addresses, with other SPIs and nonces.
 type flood struct {
 	a *attack
@@ -160,5 +209,26 @@ func BenchmarkRefusedProposals(b *testing.B) {
 	b.ReportAllocs()
 	for range b.N {
 		r.sendRefused(255)
+	}
+}
+
+// Who has the secret may connect as often as it likes, but keeps the newest few of its IKE SAs only.
+func TestTooManyTwins(t *testing.T) {
+	p := newPair(t, 3, nil)
+	e := p.right.e
+	e.turn = turn{now: p.now, fx: &Effects{}}
+	peer := e.peers.order[0]
+	var newest *ikeSA
+	for range 3 * maxTwins {
+		s, err := e.newSA(false, saHalfOpen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.established(peer, peer.cfg.RemoteID)
+		s.notTooMany()
+		newest = s
+	}
+	if len(peer.sas) != maxTwins || peer.main() != newest {
+		t.Errorf("%d IKE SAs, the newest is %v", len(peer.sas), newest.state)
 	}
 }

@@ -112,6 +112,9 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if crosses && s.succ.theirs != nil {
 		return nil, refuse(wire.TemporaryFailure, "the IKE SA is being rekeyed")
 	}
+	if s.superseded() >= maxTwins {
+		return nil, refuse(wire.TemporaryFailure, "the peer is yet to delete those that it rekeyed before")
+	}
 	sa, _ := find[*wire.SA](ps)
 	ke, _ := find[*wire.KE](ps)
 	nonce, _ := find[*wire.Nonce](ps)

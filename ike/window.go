@@ -2,6 +2,7 @@ package ike
 
 import (
 	"crypto/sha256"
+	"math"
 
 	"culvert/ike/wire"
 )
@@ -42,8 +43,26 @@ const maxStrays = 8
 
 func (w *window) hasAnswer() bool { return w.last.datagrams != nil }
 
+// Message IDs do not wrap: "In the unlikely event that Message IDs grow too large to fit in 32 bits, the IKE SA MUST be closed or rekeyed" (RFC 7296, Section 2.2). It is
+// rekeyed halfway, and the last ID is never used.
+const (
+	rekeyID = 1 << 31
+	lastID  = math.MaxUint32
+)
+
+// spareIDs rekeys the IKE SA when many IDs are used up.
+func (s *ikeSA) spareIDs() {
+	if s.state == saEstablished && max(s.win.next, s.win.expected) >= rekeyID {
+		s.rekeyDue()
+	}
+}
+
 // ask sends a request of the SA's current exchange.
 func (s *ikeSA) ask(ex wire.ExchangeType, ps []wire.Payload) {
+	if s.win.next == lastID {
+		s.speechless("the message IDs are used up")
+		return
+	}
 	datagrams, err := s.seal(ex, false, s.win.next, ps)
 	if err != nil {
 		s.speechless("a request could not be protected: " + err.Error())
@@ -127,6 +146,7 @@ func (s *ikeSA) inWindow(d Datagram, h wire.Header) bool {
 		return true
 	}
 	switch {
+	case h.MessageID == lastID:
 	case h.MessageID == s.win.expected && s.win.last.pending:
 		// "An IKE endpoint MUST NOT exceed the peer's stated window size for transmitted IKE requests" (Section 2.3): it has no answer to the last one yet, so this one waits.
 		s.e.count("ike_outside_window")
