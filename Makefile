@@ -22,7 +22,7 @@ peers: ## install what the end-to-end tests need: strongSwan, nft (Debian, root)
 	.ci/peers
 
 test: peers build ## every test, real peers included (root)
-	CULVERT_BIN=$(CURDIR)/bin/culvert $(GO) test -timeout 20m ./...
+	CULVERT_BIN=$(CURDIR)/bin/culvert $(GO) test -count=1 -timeout 20m ./...
 
 check: ## gofmt, vet for every platform, staticcheck, govulncheck, the import rules
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
