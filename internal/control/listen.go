@@ -15,7 +15,7 @@ import (
 // listens on is an error. It must be called while nothing else in the process makes files, for it sets the process's umask for a moment.
 func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("control socket: %w: [daemon] control names another place", err)
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func Listen(path string) (net.Listener, error) {
 	l, err := net.Listen("unix", path)
 	syscall.Umask(old)
 	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", reason(path, err))
+		return nil, fmt.Errorf("control socket: %w: [daemon] control names another place", reason(path, err))
 	}
 	return l, nil
 }

@@ -97,7 +97,7 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	}
 	if c.Metrics != "" {
 		if p.metrics, err = net.Listen("tcp", c.Metrics); err != nil {
-			return fmt.Errorf("metrics: %w", err)
+			return fmt.Errorf("metrics: %w: stop what has the port, or write another address and port in [daemon] metrics", err)
 		}
 	}
 	workers := c.Workers
