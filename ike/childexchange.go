@@ -54,7 +54,7 @@ func (x *childExchange) needless(s *ikeSA) bool {
 		return x.old.state != pairLive || x.old.owner != s || x.crossed()
 	}
 	for _, p := range x.policy.pairs {
-		if p.state == pairLive && (x.onto == nil || p.owner == x.onto) {
+		if p.state == pairLive && p.owner.state < saClosing && (x.onto == nil || p.owner == x.onto) {
 			return true
 		}
 	}

@@ -28,3 +28,19 @@ func TestDisconnectOfOneChild(t *testing.T) {
 	p.drive(2 * time.Second)
 	p.wantChild(p.left, "lan")
 }
+
+// Up right after down, while the Delete is under way: the new tunnel is no part of what goes.
+func TestConnectWhileDisconnecting(t *testing.T) {
+	for _, child := range []string{"", "lan"} {
+		p := newPair(t, 3, nil)
+		p.up()
+		down, up := p.left.disconnect(child), p.left.connect(child)
+		if p.left.answered[up] {
+			t.Errorf("%q: up before the old one is down: %v", child, p.left.done[up])
+		}
+		p.drive(20 * time.Second)
+		p.wantDone(p.left, down, "")
+		p.wantDone(p.left, up, "")
+		p.wantTunnel()
+	}
+}

@@ -82,8 +82,10 @@ func (pol *policy) best() *pair {
 	return replaced
 }
 
-// up says whether packets of the policy have a way.
-func (pol *policy) up() bool { return pol.best() != nil }
+// up says whether packets of the policy have a way, and will have it: not on an IKE SA that is being closed.
+func (pol *policy) up() bool {
+	return slices.ContainsFunc(pol.pairs, func(p *pair) bool { return p.state <= pairReplaced && p.owner.state < saClosing })
+}
 
 // due says whether a negotiation for it may be started.
 func (pol *policy) due(now time.Time) bool {
@@ -111,7 +113,9 @@ func (pol *policy) lost(cause endCause, why string) {
 			pol.base = intentDown
 		}
 	}
-	pol.want = pol.base == intentUp || cause == endDead && pol.peer.cfg.DPDAction == DPDRestart
+	// A command or a packet may have asked for it again while it was being taken down.
+	again := pol.flow != nil || pol.peer.waiters.waitFor(pol)
+	pol.want = pol.base == intentUp || cause == endDead && pol.peer.cfg.DPDAction == DPDRestart || pol.want && again
 	if pol.base == intentUp && (cause == endPeer || cause == endFailed) {
 		// The peer had its reason; whoever it was is not to be answered with an endless to and fro.
 		pol.retry.at = pol.peer.e.turn.now.Add(reconnectPause(1, pol.peer.e.cfg.Rand))

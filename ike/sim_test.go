@@ -112,6 +112,11 @@ func (s *simulation) watch(of *testSide) {
 	if n := len(of.plane.allocated); n > 2*s.children+10 {
 		p.violated("%s holds %d SPIs that are not installed", of.name, n)
 	}
+	if of.handled%8 == 0 { // each time takes long
+		if what := of.unexplained(); what != "" {
+			p.violated("%s is not up, and no reason says why", what)
+		}
+	}
 	if n := len(of.e.sas.bySPI); n > 40 {
 		p.violated("%s has %d IKE SAs", of.name, n)
 	}

@@ -40,10 +40,14 @@ func (p *peer) status() PeerStatus {
 	if st.State == PeerEstablished || st.State == PeerRekeying {
 		st.Reason = ""
 	} else {
-		st.Reason = join(st.Reason, p.whatNext())
+		st.Reason = join(st.Reason, p.whatNext(s))
 	}
 	for _, pol := range p.policies {
-		st.Children = append(st.Children, pol.status(st.State))
+		c := pol.status(st.State)
+		if c.State == ChildDown && c.Reason == "" {
+			c.Reason = st.Reason
+		}
+		st.Children = append(st.Children, c)
 		for _, line := range pol.explain {
 			st.Explain = append(st.Explain, "child "+printable(pol.cfg.Name)+": "+line)
 		}
@@ -78,14 +82,16 @@ func (s *ikeSA) describe(st *PeerStatus) {
 	}
 }
 
-// whatNext says what happens next to a peer that is not up.
-func (p *peer) whatNext() string {
+// whatNext says what happens next to a peer that is not up, and whose IKE SA, if there is one, is s.
+func (p *peer) whatNext(s *ikeSA) string {
 	now := p.e.turn.now
 	switch {
 	case p.e.stopping:
 		return "the daemon stops"
 	case p.trying():
 		return "connecting"
+	case s != nil && s.state == saClosing:
+		return "being closed"
 	case !slices.ContainsFunc(p.policies, func(pol *policy) bool { return pol.want }):
 		if slices.ContainsFunc(p.policies, func(pol *policy) bool { return pol.base == intentTraffic }) {
 			return "waiting for traffic"

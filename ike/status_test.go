@@ -71,3 +71,18 @@ func TestResponseThatCannotBeProtected(t *testing.T) {
 		p.wantSound()
 	}
 }
+
+// unexplained names what is not up without a reason.
+func (s *testSide) unexplained() string {
+	for _, st := range s.e.Status() {
+		if st.State != PeerEstablished && st.State != PeerRekeying && st.Reason == "" {
+			return st.Name
+		}
+		for _, c := range st.Children {
+			if (c.State == ChildDown || c.State == ChildWaiting) && c.Reason == "" {
+				return st.Name + "/" + c.Name
+			}
+		}
+	}
+	return ""
+}
