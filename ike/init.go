@@ -40,6 +40,9 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	s.setup.init.grace.fire = s.graceOver
 	s.net.remote = remote
 	s.net.local = netip.AddrPortFrom(s.e.localAddr(s.peer, remote.Addr()), s.e.cfg.IKEPort)
+	if !s.peer.cfg.Local.IsValid() {
+		s.net.system = s.net.local.Addr()
+	}
 	s.run(&initExchange{})
 	return nil
 }

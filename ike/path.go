@@ -15,8 +15,9 @@ type path struct {
 // network is an IKE SA's path and what NAT detection found on it (RFC 7296, Section 2.23).
 type network struct {
 	path
-	nat   NATState
-	encap bool // Child SAs are encapsulated in UDP
+	system netip.Addr // our address where the system chose it, as it was then
+	nat    NATState
+	encap  bool // Child SAs are encapsulated in UDP
 }
 
 // pathOf is the way back of a datagram.
@@ -81,4 +82,14 @@ func (e *Engine) peerMoved(in PeerMoved) {
 	s.net.remote = in.Remote
 	s.movePairs()
 	e.touch(s.peer)
+}
+
+// uprooted says whether the system would by now send from another address than it chose for the IKE SA: a lease ended, or another link took over. The SA
+// cannot follow without MOBIKE (RFC 4555), and the peer cannot be asked from an address that is no longer ours.
+func (s *ikeSA) uprooted() (now netip.Addr, gone bool) {
+	if !s.net.system.IsValid() || s.net.local.Addr() != s.net.system || len(s.peer.cfg.Remote) == 0 {
+		return now, false
+	}
+	now = s.e.cfg.LocalAddr(s.net.remote.Addr())
+	return now, now.IsValid() && now != s.net.system
 }

@@ -190,3 +190,32 @@ func TestIPv6Outside(t *testing.T) {
 		p.fatalf("status %+v", st)
 	}
 }
+
+// A new lease: the old address is no longer ours, so the IKE SA is given up at the second sign, and the tunnel comes up anew from the new one.
+func TestOurAddressChanges(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Local = netip.Addr{} })
+	p.up()
+	p.left.addrs[0] = netip.MustParseAddr("192.0.2.77")
+	p.left.rekey("lan")
+	p.drive(10 * time.Second)
+	p.wantNotice(p.left, "address-changed")
+	if st := p.left.e.Status()[0]; st.Local.Addr() != p.left.addrs[0] {
+		p.fatalf("left sends from %v: %s", st.Local, st.Reason)
+	}
+	p.wantTunnel()
+}
+
+// An address that was configured, or that the peer called us at, is not the system's to change.
+func TestOurAddressIsConfigured(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	p.left.config.LocalAddr = nil
+	p.left.e.cfg.LocalAddr = func(netip.Addr) netip.Addr { return netip.MustParseAddr("192.0.2.77") }
+	main := p.left.e.peers.order[0].main()
+	p.script(true)
+	p.left.rekey("lan")
+	p.drive(4 * time.Second)
+	if main.state != saEstablished {
+		t.Errorf("the IKE SA is %v", main.state)
+	}
+}

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"math"
 
 	"culvert/ike/wire"
@@ -96,7 +97,11 @@ func (s *ikeSA) retransmit() {
 	if r == nil {
 		return
 	}
-	if r.sent >= s.tries() {
+	now, uprooted := s.uprooted()
+	if uprooted = uprooted && r.sent > 0; uprooted {
+		s.notice(Warn, "address-changed", fmt.Sprintf("our address towards the peer was %s and is %s", s.net.system, now))
+	}
+	if uprooted || r.sent >= s.tries() {
 		s.win.out = nil
 		s.unanswered(r)
 		return
