@@ -97,6 +97,7 @@ func (d *Driver) send(f ike.Send) {
 	if f.Keepalive {
 		err = d.cfg.Transport.SendKeepalive(f.Local, f.Remote)
 	} else {
+		d.trace("ike-sent", f.Local, f.Remote, f.Data)
 		err = d.cfg.Transport.SendIKE(f.Local, f.Remote, f.NATPort, f.Data)
 	}
 	if err == nil {

@@ -96,6 +96,7 @@ func (d *Driver) ended() bool {
 // datagram feeds one datagram to the engine.
 func (d *Driver) datagram(dg datagram) {
 	d.queues[dg.class].bytes.Add(-int64(len(dg.data)))
+	d.trace("ike-received", dg.local, dg.remote, dg.data)
 	d.handle(ike.Datagram{Local: dg.local, Remote: dg.remote, NATPort: dg.natPort, Data: dg.data}, dg.class)
 }
 

@@ -1,0 +1,40 @@
+package driver
+
+import (
+	"bytes"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"culvert/ike/wire"
+)
+
+// Messages are traced at debug only, whatever their octets are, and never with what a stranger wrote into them.
+func TestTrace(t *testing.T) {
+	var out bytes.Buffer
+	level := new(slog.LevelVar)
+	d := &Driver{cfg: Config{Log: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level}))}}
+	local, remote := netip.MustParseAddrPort("192.0.2.1:500"), netip.MustParseAddrPort("192.0.2.2:500")
+	m := wire.Message{Header: wire.Header{InitiatorSPI: 1, ResponderSPI: 2, MajorVersion: 2, Exchange: wire.IKEAuth, MessageID: 7, Response: true}}
+	raw := m.AppendTo(nil)
+	d.trace("ike-received", local, remote, raw)
+	if out.Len() != 0 {
+		t.Errorf("at info: %s", &out)
+	}
+	level.Set(slog.LevelDebug)
+	d.trace("ike-received", local, remote, raw)
+	for _, want := range []string{`msg="IKE_AUTH response"`, "event=ike-received", "msgid=7", "remote=192.0.2.2:500", "ike_spi_i=0000000000000001"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s lacks %s", &out, want)
+		}
+	}
+	for n := range raw {
+		d.trace("ike-received", local, remote, raw[:n])
+	}
+	out.Reset()
+	d.trace("ike-received", local, remote, []byte("\x1b[31m$(reboot)\nlevel=ERROR"))
+	if strings.Contains(out.String(), "reboot") || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("a stranger's words are logged: %s", &out)
+	}
+}
