@@ -114,23 +114,19 @@ func (t childTerms) cancel() {
 }
 
 func (s *ikeSA) childComputed(pick childPick, terms childTerms, k keyPair) {
-	if s.state >= saDead {
-		return
-	}
-	if k.err != nil || s.state == saClosing || pick.policy.peer.removed {
+	switch {
+	case s.state >= saDead:
+	case k.err != nil:
 		terms.cancel()
-		kind, why := wire.TemporaryFailure, "the IKE SA is being closed"
-		if k.err != nil {
-			s.e.count("ike_bad_key_exchange")
-			kind, why = wire.InvalidSyntax, "the key exchange value is bad: "+k.err.Error()
-			s.conclude(nil, fatal(kind, why))
-			return
-		}
-		s.conclude(nil, refuse(kind, why))
-		return
+		s.e.count("ike_bad_key_exchange")
+		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is bad: "+k.err.Error()))
+	case s.state == saClosing || pick.policy.peer.removed:
+		terms.cancel()
+		s.conclude(nil, refuse(wire.TemporaryFailure, "the IKE SA is being closed"))
+	default:
+		terms.shared = k.shared
+		s.conclude(nil, s.createChild(pick, terms, &wire.KE{Group: groupOf(pick.chosen), Data: k.public}))
 	}
-	terms.shared = k.shared
-	s.conclude(nil, s.createChild(pick, terms, &wire.KE{Group: groupOf(pick.chosen), Data: k.public}))
 }
 
 // createChild installs the pair that was agreed on, answers, and decides who sends on what.

@@ -19,12 +19,13 @@ type peerTable struct {
 	byAddr    map[netip.Addr][]*peer
 	byID      map[Identity][]*peer // by remote identity, where that is one that can be compared as it is
 	scanned   []*peer              // the others: patterns and distinguished names
+	anywhere  *peer                // the first that may call from any address
 	proposals []wire.Proposal      // all IKE proposals of all peers, once each; first of those without an address
 }
 
 // index fills in everything that follows from order.
 func (t *peerTable) index() {
-	t.byAddr, t.byID, t.scanned, t.proposals = map[netip.Addr][]*peer{}, map[Identity][]*peer{}, nil, nil
+	t.byAddr, t.byID, t.scanned, t.anywhere = map[netip.Addr][]*peer{}, map[Identity][]*peer{}, nil, nil
 	var anywhere, others []wire.Proposal
 	for _, p := range t.order {
 		for _, a := range p.cfg.Remote {
@@ -32,6 +33,9 @@ func (t *peerTable) index() {
 		}
 		if len(p.cfg.Remote) == 0 {
 			anywhere = distinct(append(anywhere, p.cfg.Proposals...))
+			if t.anywhere == nil {
+				t.anywhere = p
+			}
 		} else {
 			others = distinct(append(others, p.cfg.Proposals...))
 		}
@@ -72,10 +76,8 @@ func (t *peerTable) likeliest(known []*peer) *peer {
 	if len(known) > 0 {
 		return known[0]
 	}
-	for _, p := range t.order[:min(len(t.order), maxExplained)] {
-		if len(p.cfg.Remote) == 0 {
-			return p
-		}
+	if t.anywhere != nil {
+		return t.anywhere
 	}
 	return t.order[0]
 }
