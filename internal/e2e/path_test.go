@@ -61,7 +61,7 @@ func TestHostileDatagrams(t *testing.T) {
 	n := build(t, topology{})
 	left, right := pair(t, n, "192.0.2.2", "")
 	spi := right.peer("left").SPIi
-	wantNoneLost := n.streams(t)
+	_, wantNoneLost := n.streams(t)
 	var c net.PacketConn
 	ok(t, n.left.Do(func() (err error) { c, err = net.ListenPacket("udp", "192.0.2.1:0"); return err }))
 	defer c.Close()

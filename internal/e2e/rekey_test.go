@@ -10,14 +10,22 @@ import (
 	"culvert/internal/netlab"
 )
 
-// streams starts a stream of 1,000 packets/s each way and returns the function that stops them and wants none lost.
-func (n *network) streams(t *testing.T) (wantNoneLost func()) {
+// streams starts a stream of 1,000 packets/s each way. pace waits until a fifth of a second's packets more were sent, so that what follows happens amid
+// traffic and not all at once; wantNoneLost stops the streams.
+func (n *network) streams(t *testing.T) (pace, wantNoneLost func()) {
 	t.Helper()
 	right, err := netlab.StartStream(n.left, leftLAN4, n.right, rightLAN4, 1000, 200)
 	ok(t, err)
 	left, err := netlab.StartStream(n.right, rightLAN4, n.left, leftLAN4, 1000, 200)
 	ok(t, err)
-	return func() {
+	pace = func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		until := right.Sent.Load() + 200
+		ok(t, netlab.Until(ctx, "more datagrams", func() bool { return right.Sent.Load() >= until }))
+	}
+	return pace, func() {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -45,17 +53,20 @@ func TestRekeyUnderTraffic(t *testing.T) {
 			n := build(t, tt.top)
 			left, right := pair(t, n, "192.0.2.2", tt.keys)
 			n.wantTrafficOf(t, 1<<20, leftLAN4, rightLAN4)
-			wantNoneLost := n.streams(t)
+			pace, wantNoneLost := n.streams(t)
 			for i := range 12 {
+				pace()
 				before := left.child("right", "v4").SPIIn
 				left.do("rekey", "right/v4")
 				if after := left.child("right", "v4").SPIIn; after == before {
 					t.Errorf("rekey %d by left left SPI %s in place", i, before)
 				}
+				pace()
 				right.do("rekey", "left/v4")
 				if i%3 == 0 {
 					spi := left.peer("right").SPIi
 					left.do("rekey", "right")
+					pace()
 					right.do("rekey", "left")
 					if left.peer("right").SPIi == spi {
 						t.Errorf("the IKE SA %s was not rekeyed", spi)
@@ -78,7 +89,7 @@ func TestRekeyCollisions(t *testing.T) {
 	right.start(peerText("left", identities("right", "left")+ike, rightChildren(short)...))
 	left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right")+ike, leftChildren(boot+"\n"+short)...))
 	left.waitUp("right")
-	wantNoneLost := n.streams(t)
+	_, wantNoneLost := n.streams(t)
 	left.wait(60*time.Second, "six rekeys by lifetime", "right", func(p peerStatus) bool { return p.Children[0].Rekeys >= 6 && p.Children[1].Rekeys >= 6 })
 	wantNoneLost()
 	n.wantTraffic(t, 1<<18)

@@ -120,8 +120,9 @@ func TestStrongSwanInitiatesThroughNAT(t *testing.T) {
 	ctl(t, s, "--initiate", "--child", "v4", "--timeout", "15")
 	right.waitUp("left")
 	n.wantTrafficOf(t, 1<<20, leftLAN4, rightLAN4)
-	wantNoneLost := n.streams(t)
+	pace, wantNoneLost := n.streams(t)
 	for range 3 {
+		pace()
 		rekeys := right.child("left", "v4").Rekeys
 		ctl(t, s, "--rekey", "--child", "v4")
 		right.wait(10*time.Second, "strongSwan's rekey of the child", "left", func(p peerStatus) bool { return p.Children[0].Rekeys > rekeys })
@@ -163,8 +164,9 @@ func TestStrongSwanRekeysUnderTraffic(t *testing.T) {
 			left := leftOf(t, n, "", boot)
 			left.waitUp("right")
 			n.wantTrafficOf(t, 1<<18, leftLAN4, rightLAN4)
-			wantNoneLost := n.streams(t)
+			pace, wantNoneLost := n.streams(t)
 			for i := range 20 {
+				pace()
 				rekeys := left.child("right", "v4").Rekeys
 				ctl(t, s, "--rekey", "--child", "v4")
 				left.wait(10*time.Second, "strongSwan's rekey of the child", "right", func(p peerStatus) bool { return p.Children[0].Rekeys > rekeys && p.Children[0].State == "installed" })
