@@ -12,7 +12,7 @@ const (
 )
 
 // OuterTOS is the TOS octet or traffic class of the outer header for an inner one: DSCP copied (RFC 4301, Section 5.1.2.1) and ECN too, which is
-// the normal mode of RFC 6040, Section 4.1. For now that is the same octet, whichever the two IP versions are.
+// the normal mode of RFC 6040, Section 4.1. That is the same octet, whichever the two IP versions are.
 func OuterTOS(inner uint8) uint8 { return inner }
 
 // decapECN is Figure 4 of RFC 6040: the outgoing ECN field by [inner][outer]. alarm marks those combinations that no sender makes ('(!!!)' and '(!)').

@@ -248,7 +248,7 @@ type PeerStatus struct {
 	SPIi, SPIr    wire.SPI
 	Proposal      string
 	NAT           NATState
-	Established   time.Time
+	Established   time.Time // of the first IKE SA of the line: rekeyings do not count
 	RekeyAt       time.Time // zero: none planned
 	Reason        string    // why it is not up, and what happens next
 	Explain       []string  // the last failure at length: both proposals, selectors or identities, and the first difference

@@ -201,7 +201,7 @@ func (s *ikeSA) established(p *peer, id Identity) {
 	s.remoteID = id
 	s.moveTo(saEstablished)
 	s.setup = nil
-	s.life.established = e.turn.now
+	s.life.established, s.life.since = e.turn.now, e.turn.now
 	e.timers.stop(&s.life.hard)
 	s.peer = p
 	if !slices.Contains(p.sas, s) {

@@ -29,6 +29,9 @@ func TestLifetimes(t *testing.T) {
 	if st.State != PeerEstablished || st.Children[0].Rekeys < 24*6 {
 		t.Errorf("state %d with %d rekeyings, want established with at least %d", st.State, st.Children[0].Rekeys, 24*6)
 	}
+	if up := p.now.Sub(st.Established); up < 24*time.Hour {
+		t.Errorf("status says up for %v: rekeyings are no new beginning", up)
+	}
 	if p.left.requests(wire.IKESAInit)+p.right.requests(wire.IKESAInit) != 1 {
 		t.Error("the IKE SA was made anew, not rekeyed")
 	}

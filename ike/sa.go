@@ -38,6 +38,7 @@ type spiPair struct{ I, R wire.SPI }
 // life is an IKE SA's dates.
 type life struct {
 	born, established time.Time
+	since             time.Time // when the first of the line was established: what is shown to people, who see no rekeying
 	rekeyAt           time.Time
 	rekey, hard       timer // hard is also the end of a half-open SA and of a dead one
 	tries             int   // refusals of our rekeying in a row

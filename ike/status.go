@@ -60,7 +60,7 @@ func (s *ikeSA) describe(st *PeerStatus) {
 	st.Local, st.Remote = s.net.local, s.net.remote
 	st.SPIi, st.SPIr = s.spi.I, s.spi.R
 	st.NAT = s.net.nat
-	st.Established, st.RekeyAt = s.life.established, s.life.rekeyAt
+	st.Established, st.RekeyAt = s.life.since, s.life.rekeyAt
 	if s.keys.suite != nil {
 		st.Proposal = suite.IKEProposalName(s.keys.proposal)
 	}

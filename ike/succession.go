@@ -29,7 +29,7 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	s.keys.fragment = old.keys.fragment
 	s.peer.sas = append(s.peer.sas, s)
 	s.moveTo(saEstablished)
-	s.life.established = e.turn.now
+	s.life.established, s.life.since = e.turn.now, old.life.since
 	s.live.lastIn, s.live.lastOut = old.live.lastIn, old.live.lastOut
 	s.scheduleRekey()
 	s.nextCheck()
