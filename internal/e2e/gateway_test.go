@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"culvert/internal/netlab"
+
+	"github.com/vishvananda/netlink"
 )
 
 const psk = "correct horse battery staple"
@@ -199,6 +201,15 @@ func (g *gateway) wantNothingLeft() {
 	for _, r := range rules {
 		if r.Table != 255 && r.Table != 254 && r.Table != 253 {
 			g.t.Errorf("%s: rule left behind: %v", g.host.Name, r)
+		}
+	}
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := g.host.Netlink().RouteListFiltered(family, &netlink.Route{}, netlink.RT_FILTER_TABLE) // of every table
+		ok(g.t, err)
+		for _, r := range routes {
+			if r.Table != 255 && r.Table != 254 && r.Table != 253 {
+				g.t.Errorf("%s: route left behind: %v", g.host.Name, r)
+			}
 		}
 	}
 	if _, err := os.Stat(filepath.Join(g.dir, "control.sock")); err == nil {
