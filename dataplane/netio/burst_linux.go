@@ -50,9 +50,12 @@ func (b *burst) receive(s *socket) unix.Errno {
 // packet is the space of one packet.
 func (b *burst) packet(i int) []byte { return b.data[i*burstStride:][:65535] }
 
+// more says whether packets are still to be delivered.
+func (b *burst) more() bool { return b.at < b.n }
+
 // next is the next packet and its message, or nil.
 func (b *burst) next() (*message, []byte) {
-	if b.at == b.n {
+	if !b.more() {
 		return nil, nil
 	}
 	i := b.at

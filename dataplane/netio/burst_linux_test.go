@@ -26,17 +26,30 @@ func TestBurst(t *testing.T) {
 		if err := tx.Send(&udp); err != nil {
 			t.Fatal(err)
 		}
-		encap := 0
+		encap, held := 0, [][]byte(nil) // held: of the burst in hand
 		for i := 0; i < len(want)+encap; i++ {
 			in := recv(t, rx, buf)
 			if in.Encap {
 				encap++
 				continue
 			}
+			held = append(held, in.Data)
+			first := i - encap - len(held) + 1
+			for k, data := range held {
+				if !bytes.Equal(data, want[first+k].Data) {
+					t.Fatalf("packet %d did not last until packet %d of its burst", first+k, i-encap)
+				}
+			}
+			if !in.More {
+				held = nil
+			}
 			w := want[i-encap]
 			if !bytes.Equal(in.Data, w.Data) || in.SegSize != 0 || in.Remote != w.Local || in.Local != w.Remote || in.TOS != w.TOS || in.Kind != ESP {
 				t.Fatalf("packet %d: %d octets from %s to %s, TOS %#x; sent %d from %s, TOS %#x", i, len(in.Data), in.Remote, in.Local, in.TOS, len(w.Data), w.Local, w.TOS)
 			}
+		}
+		if held != nil {
+			t.Error("a burst without an end")
 		}
 		for encap == 0 {
 			if recv(t, rx, buf).Encap {

@@ -24,7 +24,7 @@ const (
 )
 
 // Received is one datagram, or several of one sender and one size that the kernel coalesced (UDP_GRO): then Data is
-// cut every SegSize octets. Data is borrowed: valid until the next Recv on the same Port.
+// cut every SegSize octets. Data is borrowed: valid until the next Recv on the same Port, with More for longer.
 type Received struct {
 	Kind          Kind
 	Data          []byte
@@ -32,6 +32,7 @@ type Received struct {
 	Local, Remote netip.AddrPort // outer destination and source; port 0 for raw ESP
 	Encap         bool           // came in UDP; for IKE: came to the NAT port with the marker
 	TOS           uint8          // the outer TOS or traffic class octet, for ECN (RFC 6040)
+	More          bool           // the next Recv gives the next of this burst, or ErrWouldBlock; Data is valid through it, and so to the burst's end
 }
 
 // Outgoing is one ESP datagram, or several of equal size (the last may be shorter) laid end to end and cut every

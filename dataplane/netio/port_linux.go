@@ -49,7 +49,10 @@ func (p *port) Recv(buf []byte, in *Received) error {
 	if len(buf) == 0 {
 		return unix.EINVAL
 	}
-	if p.burst != nil && p.fromBurst(in) {
+	if p.burst != nil && p.burst.more() {
+		if !p.fromBurst(in) {
+			return ErrWouldBlock // nothing in the rest of it; the memory must stay until the caller knows
+		}
 		p.turns++
 		return nil
 	}
@@ -99,6 +102,7 @@ func (p *port) receive(s *socket, buf []byte, in *Received) (bool, unix.Errno) {
 func (p *port) fromBurst(in *Received) bool {
 	for m, data := p.burst.next(); m != nil; m, data = p.burst.next() {
 		if p.take(p.burst.from, m, data, in) {
+			in.More = p.burst.more()
 			return true
 		}
 	}
