@@ -77,10 +77,11 @@ func (b *inbox[T]) len() int {
 	return len(b.list)
 }
 
-// fakeQueue is a TUN queue in memory.
+// fakeQueue is a TUN queue in memory. It cuts super-packets that are written.
 type fakeQueue struct {
 	in       inbox[tun.Packet]
 	out      chan []byte
+	writes   atomic.Int64
 	writeErr atomic.Pointer[error]
 	blocking chan tun.Packet // not nil: no descriptor, Read blocks
 	closed   bool
@@ -118,12 +119,21 @@ func (q *fakeQueue) Write(p *tun.Packet, pieces [][]byte) error {
 	if err := q.writeErr.Load(); err != nil {
 		return *err
 	}
-	select {
-	case q.out <- bytes.Join(pieces, nil):
-		return nil
-	default:
-		return tun.ErrWouldBlock
+	q.writes.Add(1)
+	whole := *p
+	whole.Data = bytes.Join(pieces, nil)
+	var cut tun.Segmenter
+	if err := cut.Reset(&whole); err != nil {
+		return err
 	}
+	for pkt := cut.Next(); pkt != nil; pkt = cut.Next() {
+		select {
+		case q.out <- bytes.Clone(pkt):
+		default:
+			return tun.ErrWouldBlock
+		}
+	}
+	return nil
 }
 
 func (q *fakeQueue) FD() int {
@@ -171,8 +181,9 @@ func (q *fakeQueue) wantIdle(t *testing.T) {
 
 // fakePort is a port whose sends arrive at the peer's ports, spread over them flow by flow as SO_REUSEPORT does: here, worker by worker.
 type fakePort struct {
-	in   inbox[netio.Received]
-	peer *fakePort
+	in    inbox[netio.Received]
+	peer  *fakePort
+	burst bool // Recv gave one of a burst, and not the last
 
 	mu      sync.Mutex
 	onSend  func(out *netio.Outgoing) error // may change what is sent; an error loses it
@@ -218,6 +229,10 @@ func (p *fakePort) Recv(buf []byte, in *netio.Received) error {
 	}
 	*in = r
 	in.Data = buf[:copy(buf, r.Data)]
+	if p.burst || r.More {
+		in.Data = bytes.Clone(r.Data) // valid through the whole burst
+	}
+	p.burst = r.More
 	return nil
 }
 

@@ -20,6 +20,9 @@ func (w *worker) inbound(r *netio.Received) {
 		w.open(data[:n:n], r)
 		data = data[n:]
 	}
+	if !r.More {
+		w.gather.flush()
+	}
 }
 
 // open follows RFC 4301, Section 5.2 and RFC 4303, Section 3.4 for one datagram.
@@ -69,7 +72,7 @@ func (w *worker) refused(c *pair, r *netio.Received, err error) {
 	}
 }
 
-// deliver checks an opened packet and writes it into the TUN.
+// deliver checks an opened packet and passes it on to the TUN.
 func (w *worker) deliver(c *pair, plain *esp.Plain, outerTOS uint8) {
 	hdr := &w.hdr
 	if selector.ParsePacket(plain.Payload, hdr) != nil || nextHeader(hdr.Version) != plain.Next {
@@ -92,14 +95,17 @@ func (w *worker) deliver(c *pair, plain *esp.Plain, outerTOS uint8) {
 	}
 	mtu, _ := c.mtuFor(hdr.Version)
 	clampMSS(pkt, hdr, mtu, true)
-	w.pieces[0] = pkt
-	w.write = tun.Packet{}
-	err := w.queue.Write(&w.write, w.pieces[:])
+	w.gather.add(c, pkt, hdr)
+}
+
+// writeTUN writes what the coalescer made of packets that came by c.
+func (w *worker) writeTUN(c *pair, p *tun.Packet, packets [][]byte) {
+	err := w.queue.Write(p, packets)
 	switch {
 	case errors.Is(err, tun.ErrWouldBlock):
-		w.drop(c, dropTUNFull)
+		w.dropAll(c, dropTUNFull, len(packets))
 	case err != nil:
-		w.drop(c, dropTUNError)
+		w.dropAll(c, dropTUNError, len(packets))
 	}
 }
 

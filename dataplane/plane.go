@@ -31,6 +31,8 @@ type Config struct {
 	// descriptor (FD() == -1), whose Read blocks, is closed by Run as it ends, since nothing else ends such a Read.
 	Queues []tun.Queue
 	Ports  []netio.Port
+	// Offloads are what the queues take whole: inbound segments are gathered into super-packets of these kinds. None: they are written one by one.
+	Offloads tun.Offloads
 
 	// PathMTU is the path MTU between two outer addresses as far as the system knows it; 0 is unknown. Nil: 1500. It may take its time: no worker calls it.
 	PathMTU func(local, remote netip.Addr) int

@@ -63,9 +63,10 @@ type worker struct {
 
 	scratch  esp.Scratch
 	segments tun.Segmenter
-	tos      uint8 // outer, of the packet in hand
-	next     uint8 // its ESP next header
-	fragment bool  // the outer IP may fragment it
+	gather   coalescer // of what the receive in hand brought
+	tos      uint8     // outer, of the packet in hand
+	next     uint8     // its ESP next header
+	fragment bool      // the outer IP may fragment it
 
 	ticket    ticket
 	held      [maxHeld]held
@@ -93,6 +94,7 @@ func newWorker(p *Plane, q tun.Queue, port netio.Port) *worker {
 		icmpBuf: make([]byte, 0, icmpQuote6),
 	}
 	w.mail.wake = w.sleeper.wake
+	w.gather.can, w.gather.out = p.cfg.Offloads, w.writeTUN
 	return w
 }
 
@@ -160,6 +162,7 @@ func (w *worker) turnAround() (busy bool, err error) {
 		return false, err
 	}
 	in, err := w.drainPort()
+	w.gather.flush() // where a burst is longer than this turn
 	return out || in, err
 }
 
@@ -172,6 +175,7 @@ func (w *worker) recoverPacket() {
 	w.tally.add(countPanic, 1)
 	w.plane.cfg.Log.Error("panic over a packet", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 	w.giveUpTicket()
+	w.gather.discard() // which may be what the bug is in
 	w.flush()
 }
 

@@ -1,0 +1,195 @@
+package dataplane
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"culvert/selector"
+	"culvert/tun"
+)
+
+const (
+	// maxFlows is how many flows of one batch are gathered side by side; one more puts another out.
+	maxFlows = 8
+	// maxGathered is the most segments of one super-packet: what one UDP_GRO run brings, and where the kernel's own GRO ends one of UDP.
+	maxGathered = 64
+)
+
+// coalescer gathers neighbouring TCP and UDP segments of one flow into super-packets for the TUN, by the rules of Linux's own GRO: whoever cuts a super-packet
+// again gets the packets that went in, octet for octet. (The one liberty, which GRO takes too: packets that must not be fragmented and all bear the same
+// identification come out with ascending ones, which no one may look at; RFC 6864, Section 4.1.)
+//
+//	batch:  | A0 | A1 | B0 | A2 | B1 |        opened where they lie
+//	TUN:    | A0 | payload of A1 | of A2 |    one writev: the header of A0 made that of the whole, no payload copied
+//	        | B0 | payload of B1 |
+//
+// The order within a flow is kept: what cannot join its flow's segments sends them on first. The packets given to add must stay as they are until the next flush.
+// The coalescer allocates nothing; it is its worker's alone.
+type coalescer struct {
+	can   tun.Offloads // what the TUN takes whole; nothing else is gathered
+	out   func(c *pair, p *tun.Packet, packets [][]byte)
+	flows [maxFlows]gathered
+	used  int // flows[used:] are empty
+	next  int // to be put out when all are in use
+	alone [1][]byte
+	super tun.Packet
+}
+
+// gathered is the super-packet in the making of one flow.
+type gathered struct {
+	flow    selector.Flow
+	from    *pair
+	head    segment
+	packets [maxGathered][]byte // the first packet, then payloads
+	n       int                 // how many packets; 0: the place is free
+	total   int                 // octets of the super-packet
+	idStep  uint16              // by which the identification grows from one packet to the next
+}
+
+// add takes the packet pkt, which came by c. It goes out now or at the latest with the next flush.
+func (g *coalescer) add(c *pair, pkt []byte, hdr *selector.Packet) {
+	if hdr.Fragment != selector.NotFragment {
+		g.flush() // it may be of any flow: most fragments do not tell
+		g.single(c, pkt)
+		return
+	}
+	f := g.find(&hdr.Flow)
+	var s segment
+	if !s.parse(pkt, hdr) || !g.takes(&s) {
+		g.emit(f)
+		g.single(c, pkt)
+		return
+	}
+	if f != nil && f.from == c && f.join(&s) {
+		if s.len() < f.head.len() || s.final() || f.n == maxGathered {
+			g.emit(f)
+		}
+		return
+	}
+	g.emit(f)
+	if s.final() { // nothing follows what is last, not even in a super-packet of its own
+		g.single(c, pkt)
+		return
+	}
+	g.place(f).begin(c, &hdr.Flow, &s)
+}
+
+// takes says whether the TUN takes super-packets of the kind of s.
+func (g *coalescer) takes(s *segment) bool {
+	if s.udp {
+		return g.can.USO
+	}
+	return g.can.TSO
+}
+
+// find is where the flow's segments are gathered, or nil.
+func (g *coalescer) find(flow *selector.Flow) *gathered {
+	for i := range g.flows[:g.used] {
+		if f := &g.flows[i]; f.n > 0 && f.flow == *flow {
+			return f
+		}
+	}
+	return nil
+}
+
+// place is a free place: f, which was just sent on, or one that never was used in this batch, or that of the flow whose turn it is.
+func (g *coalescer) place(f *gathered) *gathered {
+	if f != nil {
+		return f
+	}
+	if g.used < maxFlows {
+		g.used++
+		return &g.flows[g.used-1]
+	}
+	f = &g.flows[g.next]
+	g.next = (g.next + 1) % maxFlows
+	g.emit(f)
+	return f
+}
+
+// flush sends on all that is gathered.
+func (g *coalescer) flush() {
+	for i := range g.flows[:g.used] {
+		g.emit(&g.flows[i])
+	}
+	g.used = 0
+}
+
+// discard loses all that is gathered, unseen.
+func (g *coalescer) discard() {
+	for i := range g.flows {
+		g.flows[i].n, g.flows[i].from = 0, nil
+	}
+	g.used = 0
+}
+
+// single sends on a packet as it is.
+func (g *coalescer) single(c *pair, pkt []byte) {
+	g.alone[0], g.super = pkt, tun.Packet{}
+	g.out(c, &g.super, g.alone[:])
+}
+
+// emit sends on what f holds, if f is not nil, and frees its place.
+func (g *coalescer) emit(f *gathered) {
+	if f == nil || f.n == 0 {
+		return
+	}
+	c, n := f.from, f.n
+	f.n, f.from = 0, nil
+	g.super = tun.Packet{}
+	if n > 1 {
+		f.head.describe(&g.super, f.total)
+	}
+	g.out(c, &g.super, f.packets[:n])
+}
+
+// begin makes s the first packet. Its checksum is looked at when a second one comes.
+func (f *gathered) begin(c *pair, flow *selector.Flow, s *segment) {
+	f.flow, f.from, f.head = *flow, c, *s
+	f.packets[0], f.n, f.total = s.pkt, 1, len(s.pkt)
+}
+
+// join puts s behind what f holds, if it may stand there.
+func (f *gathered) join(s *segment) bool {
+	if s.len() > f.head.len() || f.total+s.len() > tun.MaxPacket || !f.head.sameNetwork(s) || !f.nextID(s) {
+		return false
+	}
+	if !s.udp && !f.nextTCP(s) {
+		return false
+	}
+	if f.n == 1 && !f.head.intact() || !s.intact() {
+		return false
+	}
+	if !s.udp {
+		f.head.upper()[tcpFlagsField] |= s.upper()[tcpFlagsField] & tcpFinal
+	}
+	f.packets[f.n] = s.payload()
+	f.n++
+	f.total += s.len()
+	return true
+}
+
+// nextID says whether the IPv4 identification of s follows: one more with each packet, as who cuts a super-packet gives them, or the same in all where nobody may fragment.
+func (f *gathered) nextID(s *segment) bool {
+	if s.v6 {
+		return true
+	}
+	if f.n == 1 {
+		f.idStep = 1
+		if s.id() == f.head.id() && s.pkt[6]&ipv4DF != 0 {
+			f.idStep = 0
+		}
+	}
+	return s.id() == f.head.id()+f.idStep*uint16(f.n)
+}
+
+// nextTCP says whether the TCP header of s is that of the octets which follow, and otherwise the same but for the flags of the last.
+func (f *gathered) nextTCP(s *segment) bool {
+	a, b := f.head.upper()[:f.head.hdrLen()], s.upper()[:s.hdrLen()]
+	seq := binary.BigEndian.Uint32(a[tcpSeqField:]) + uint32(f.total-f.head.data)
+	return len(a) == len(b) && binary.BigEndian.Uint32(b[tcpSeqField:]) == seq &&
+		bytes.Equal(a[tcpAckField:tcpFlagsField], b[tcpAckField:tcpFlagsField]) && // with the reserved bits
+		(a[tcpFlagsField]^b[tcpFlagsField])&^tcpFinal == 0 &&
+		bytes.Equal(a[tcpWindowField:tcpCsumField], b[tcpWindowField:tcpCsumField]) &&
+		bytes.Equal(a[tcpUrgentField:], b[tcpUrgentField:]) // with all options
+}

@@ -1,0 +1,148 @@
+package dataplane
+
+import (
+	"encoding/binary"
+
+	"culvert/selector"
+	"culvert/tun"
+)
+
+// More header fields than clampMSS needs: RFC 9293, Section 3.1; RFC 768; RFC 791, Section 3.1.
+const (
+	tcpSeqField    = 4
+	tcpAckField    = 8
+	tcpWindowField = 14
+	tcpUrgentField = 18
+
+	tcpFinal = 0x01 | 0x08              // FIN and PSH: nothing follows in the same super-packet
+	tcpLone  = tcpFlagSYN | 0x04 | 0xa0 // SYN, RST, URG, CWR: only ever alone
+
+	udpHeader    = 8
+	udpLenField  = 4
+	udpCsumField = 6
+
+	ipv4DF        = 0x40 // in the flags' octet
+	ipv4CsumField = 10
+)
+
+// segment is a TCP or UDP packet with payload that may be a part of a super-packet, as far as its own headers tell.
+type segment struct {
+	pkt     []byte
+	start   int // of the upper-layer header
+	data    int // of the payload
+	udp, v6 bool
+}
+
+// parse makes s of a packet that is no fragment. It is false for what Linux's GRO never gathers: without payload, with IPv4 options or IPv6 extension headers,
+// with flags that matter by themselves, with lengths that contradict each other, UDP without a checksum.
+func (s *segment) parse(pkt []byte, hdr *selector.Packet) bool {
+	*s = segment{pkt: pkt, start: hdr.Upper, v6: hdr.Version == 6}
+	if s.v6 {
+		if s.start != ipv6Header {
+			return false
+		}
+	} else if s.start != ipv4MinHeader || pkt[6]&^ipv4DF != 0 { // the reserved bit (RFC 791, Section 3.1)
+		return false
+	}
+	switch hdr.Protocol {
+	case selector.ProtoTCP:
+		return s.parseTCP()
+	case selector.ProtoUDP:
+		return s.parseUDP()
+	}
+	return false
+}
+
+func (s *segment) parseTCP() bool {
+	tcp := s.upper()
+	if len(tcp) <= tcpMinHeader || tcp[tcpFlagsField]&tcpLone != 0 {
+		return false
+	}
+	n := int(tcp[tcpOffsetField]>>4) * 4
+	s.data = s.start + n
+	return n >= tcpMinHeader && n < len(tcp)
+}
+
+func (s *segment) parseUDP() bool {
+	udp := s.upper()
+	s.udp, s.data = true, s.start+udpHeader
+	return len(udp) > udpHeader && int(binary.BigEndian.Uint16(udp[udpLenField:])) == len(udp) && binary.BigEndian.Uint16(udp[udpCsumField:]) != 0
+}
+
+func (s *segment) upper() []byte   { return s.pkt[s.start:] }
+func (s *segment) payload() []byte { return s.pkt[s.data:] }
+func (s *segment) len() int        { return len(s.pkt) - s.data }
+func (s *segment) hdrLen() int     { return s.data - s.start }
+func (s *segment) id() uint16      { return binary.BigEndian.Uint16(s.pkt[4:]) }
+
+// final says whether no segment may follow s in its super-packet.
+func (s *segment) final() bool { return !s.udp && s.upper()[tcpFlagsField]&tcpFinal != 0 }
+
+// sameNetwork says whether the IP headers of two packets of one flow are equal in what all packets cut from one super-packet have in common: the TOS or traffic class
+// with its ECN bits, the flow label, the time to live or hop limit, and whether they may be fragmented.
+func (s *segment) sameNetwork(t *segment) bool {
+	a, b := s.pkt, t.pkt
+	if s.v6 {
+		return binary.BigEndian.Uint32(a) == binary.BigEndian.Uint32(b) && a[7] == b[7]
+	}
+	return a[1] == b[1] && a[6] == b[6] && a[8] == b[8]
+}
+
+// addresses are the source and destination octets.
+func (s *segment) addresses() (src, dst []byte) {
+	if s.v6 {
+		return s.pkt[8:24], s.pkt[24:40]
+	}
+	return s.pkt[12:16], s.pkt[16:20]
+}
+
+// pseudo is the pseudo-header's sum for length octets of upper layer.
+func (s *segment) pseudo(length int) uint16 {
+	src, dst := s.addresses()
+	proto := uint8(selector.ProtoTCP)
+	if s.udp {
+		proto = selector.ProtoUDP
+	}
+	return tun.PseudoSum(src, dst, proto, length)
+}
+
+// intact says whether the checksums hold. Those of a super-packet are made anew, which would make good ones of bad ones.
+func (s *segment) intact() bool {
+	if !s.v6 && tun.Sum(0, s.pkt[:ipv4MinHeader]) != 0xffff {
+		return false
+	}
+	upper := s.upper()
+	return tun.Sum(s.pseudo(len(upper)), upper) == 0xffff
+}
+
+// describe makes the header of s that of a super-packet of total octets which begins with s, and p say so.
+func (s *segment) describe(p *tun.Packet, total int) {
+	length := total - s.start
+	csum := tcpCsumField
+	if s.udp {
+		csum = udpCsumField
+		binary.BigEndian.PutUint16(s.upper()[udpLenField:], uint16(length))
+	}
+	binary.BigEndian.PutUint16(s.upper()[csum:], s.pseudo(length))
+	*p = tun.Packet{
+		GSO: s.gso(), SegSize: uint16(s.len()), HdrLen: uint16(s.data),
+		NeedsChecksum: true, CsumStart: uint16(s.start), CsumOffset: uint16(csum),
+	}
+	if s.v6 {
+		binary.BigEndian.PutUint16(s.pkt[4:], uint16(length))
+		return
+	}
+	binary.BigEndian.PutUint16(s.pkt[2:], uint16(total))
+	binary.BigEndian.PutUint16(s.pkt[ipv4CsumField:], 0)
+	binary.BigEndian.PutUint16(s.pkt[ipv4CsumField:], ^tun.Sum(0, s.pkt[:ipv4MinHeader]))
+}
+
+func (s *segment) gso() tun.GSOType {
+	switch {
+	case s.udp:
+		return tun.GSOUDP
+	case s.v6:
+		return tun.GSOTCPv6
+	}
+	return tun.GSOTCPv4
+}
