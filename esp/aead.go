@@ -1,8 +1,6 @@
 package esp
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"errors"
 	"fmt"
 
@@ -43,14 +41,6 @@ var ciphers = map[Cipher]struct {
 	{AESGCM16, 192}:         {"aes192gcm16", newAESGCM},
 	{AESGCM16, 256}:         {"aes256gcm16", newAESGCM},
 	{ChaCha20Poly1305, 256}: {"chacha20poly1305", newChaCha20Poly1305},
-}
-
-func newAESGCM(key []byte) (aead, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
 }
 
 func newChaCha20Poly1305(key []byte) (aead, error) { return chacha20poly1305.New(key) }

@@ -4,13 +4,23 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"culvert/esp"
+	"culvert/internal/daemon"
 )
 
 // version is set by the linker (-X main.version=...).
 var version = ""
 
-// versionText is the linker's version, or that of the module, as go install knows it.
+// versionText is the linker's version, or that of the module, as go install knows it; a build that encrypts nothing says so.
 func versionText() string {
+	if esp.Floor {
+		return moduleVersion() + ", " + daemon.FloorWarning
+	}
+	return moduleVersion()
+}
+
+func moduleVersion() string {
 	if version != "" {
 		return version
 	}

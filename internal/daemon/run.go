@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"runtime"
 	"time"
 
@@ -27,6 +28,9 @@ import (
 // Run is the daemon: it starts everything, works until ctx ends or a part of it fails, deletes its SAs (for which the peers have three seconds), and removes
 // what it made: routes, device, sockets. What goes wrong at the start is an error, and leaves nothing behind.
 func Run(ctx context.Context, opts Options) error {
+	if err := checkFloor(esp.Floor, os.Getenv(FloorVariable), opts.Stderr); err != nil {
+		return err
+	}
 	cfg, err := config.Load(opts.Config)
 	if err != nil {
 		return err
