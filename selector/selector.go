@@ -119,42 +119,56 @@ func intersectPorts(s, o Selector) (start, end uint16, ok bool) {
 
 // MatchesSource says whether the source of f is one that s selects.
 func (s *Selector) MatchesSource(f *Flow) bool {
-	return s.Contains(f.Src) && s.matchesSourceUpper(f)
+	u := s.upper()
+	return s.Contains(f.Src) && u.matchesSource(f)
 }
 
 // MatchesDest says whether the destination of f is one that s selects.
 func (s *Selector) MatchesDest(f *Flow) bool {
-	return s.Contains(f.Dst) && s.matchesDestUpper(f)
+	u := s.upper()
+	return s.Contains(f.Dst) && u.matchesDest(f)
 }
 
-// matchesSourceUpper checks all but the address.
-func (s *Selector) matchesSourceUpper(f *Flow) bool {
-	return (s.Protocol == ProtoAny || s.Protocol == f.Protocol) && s.matchesPort(f, f.SrcPort)
+// upper is what a selector says of the upper layers: all but its addresses.
+type upper struct {
+	protocol           uint8
+	startPort, endPort uint16
 }
 
-// matchesDestUpper checks all but the address. An ICMP or mobility message has one type, not a source's and a destination's, and OPAQUE beside a type says
+func (s *Selector) upper() upper { return upper{s.Protocol, s.StartPort, s.EndPort} }
+
+func (u *upper) anyPorts() bool { return u.startPort == 0 && u.endPort == MaxPort }
+
+func (u *upper) opaquePorts() bool { return u.startPort == MaxPort && u.endPort == 0 }
+
+// matchesSource checks the source's.
+func (u *upper) matchesSource(f *Flow) bool {
+	return (u.protocol == ProtoAny || u.protocol == f.Protocol) && u.matchesPort(f, f.SrcPort)
+}
+
+// matchesDest checks the destination's. An ICMP or mobility message has one type, not a source's and a destination's, and OPAQUE beside a type says
 // that this side does not send it (RFC 4301, Section 4.4.1.3, cases B to D): at the destination it is no condition.
-func (s *Selector) matchesDestUpper(f *Flow) bool {
-	if s.Protocol == ProtoAny {
-		return s.matchesPort(f, f.DstPort)
+func (u *upper) matchesDest(f *Flow) bool {
+	if u.protocol == ProtoAny {
+		return u.matchesPort(f, f.DstPort)
 	}
-	if s.Protocol != f.Protocol {
+	if u.protocol != f.Protocol {
 		return false
 	}
-	oneSided := s.OpaquePorts() && portKinds[s.Protocol] >= portsICMP
-	return oneSided || s.matchesPort(f, f.DstPort)
+	oneSided := u.opaquePorts() && portKinds[u.protocol] >= portsICMP
+	return oneSided || u.matchesPort(f, f.DstPort)
 }
 
 // matchesPort applies RFC 4301, Section 4.4.1.1: "If a port selector specifies a value other than ANY or OPAQUE, it cannot match
 // packets that are non-initial fragments."
-func (s *Selector) matchesPort(f *Flow, port uint16) bool {
-	if s.AnyPorts() {
+func (u *upper) matchesPort(f *Flow, port uint16) bool {
+	if u.anyPorts() {
 		return true
 	}
 	if f.PortsUnknown {
-		return s.OpaquePorts()
+		return u.opaquePorts()
 	}
-	return s.StartPort <= port && port <= s.EndPort
+	return u.startPort <= port && port <= u.endPort
 }
 
 // MatchOutbound says whether an outbound flow belongs to the selectors: its source to one of local, its destination to one of remote.

@@ -1,8 +1,10 @@
 package selector
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+	"unique"
 
 	"github.com/gaissmai/bart"
 )
@@ -24,61 +26,114 @@ type Table[V any] struct {
 }
 
 // bucket holds the rules of one remote prefix, in order. It is immutable once it is in a table that others can see.
+//
+// What a look-up costs among many policies is the memory that it has to wait for. So the first rule, ordinarily the only one, lies in the bucket, which is less
+// than a cache line for a value of two words; and lists of local selectors that are equal, as those of one gateway's peers are, are one list.
 type bucket[V any] struct {
-	prefix netip.Prefix
-	rules  []rule[V]
+	first rule[V]
+	more  *[]rule[V] // nil: none
 }
 
-// rule is an entry seen from one of its remote prefixes.
+// rule is an entry seen from one of its remote prefixes. That the destination is in there the table has found out.
 type rule[V any] struct {
-	order  uint64
-	remote Selector // the one of Remote that the prefix is a part of
-	local  []Selector
-	value  V
+	order uint64
+	value V
+	local unique.Handle[sources]
+	upper upper // of the remote selector that the prefix is a part of
+	bits  uint8 // of the prefix
+}
+
+// sources is a list of local selectors: the first, and the others. The zero Handle is the empty list.
+type sources struct {
+	first  Selector
+	others unique.Handle[sources]
+}
+
+func internSources(list []Selector) (all unique.Handle[sources]) {
+	for _, s := range slices.Backward(list) {
+		all = unique.Make(sources{s, all})
+	}
+	return all
+}
+
+// matches says whether the rule, found by the destination address, selects the flow.
+func (r *rule[V]) matches(f *Flow) bool {
+	if !r.upper.matchesDest(f) {
+		return false
+	}
+	for h := r.local; h != (unique.Handle[sources]{}); {
+		s := h.Value()
+		if s.first.MatchesSource(f) {
+			return true
+		}
+		h = s.others
+	}
+	return false
+}
+
+// list is all rules of the bucket, in memory of its own.
+func (b *bucket[V]) list() []rule[V] {
+	if b.more == nil {
+		return []rule[V]{b.first}
+	}
+	return append([]rule[V]{b.first}, *b.more...)
+}
+
+// newBucket makes a bucket of rules in order, of which there is at least one.
+func newBucket[V any](rules []rule[V]) *bucket[V] {
+	b := &bucket[V]{first: rules[0]}
+	if more := rules[1:]; len(more) > 0 {
+		b.more = &more
+	}
+	return b
 }
 
 // NewTable makes a table of entries, which it keeps no slice of. Selectors that are not Valid are left out.
 func NewTable[V any](entries []Entry[V]) *Table[V] {
 	t := &Table[V]{prefixes: new(bart.Table[*bucket[V]]), entries: len(entries)}
+	crowded := map[netip.Prefix][]rule[V]{}
 	for i := range entries {
 		for _, p := range rulesOf(&entries[i]) {
-			if b, ok := t.prefixes.Get(p.prefix); ok {
-				b.rules = append(b.rules, p.rules...) // nobody sees this table yet
+			b, ok := t.prefixes.Get(p.prefix)
+			if !ok {
+				t.prefixes.Insert(p.prefix, &bucket[V]{first: p.rule})
 				continue
 			}
-			t.prefixes.Insert(p.prefix, &p)
+			if crowded[p.prefix] == nil {
+				crowded[p.prefix] = b.list()
+			}
+			crowded[p.prefix] = append(crowded[p.prefix], p.rule)
 		}
 	}
-	for _, b := range t.prefixes.All() {
-		slices.SortStableFunc(b.rules, compareRules)
+	for prefix, rules := range crowded {
+		slices.SortStableFunc(rules, compareRules)
+		t.prefixes.Insert(prefix, newBucket(rules))
 	}
 	return t
 }
 
-// rulesOf is the entry as buckets of one rule each. A range of remote addresses is several prefixes.
-func rulesOf[V any](e *Entry[V]) []bucket[V] {
-	var list []bucket[V]
-	local := slices.Clone(e.Local)
+// placed is a rule and the prefix that it is found by.
+type placed[V any] struct {
+	prefix netip.Prefix
+	rule   rule[V]
+}
+
+// rulesOf is the entry as rules. A range of remote addresses is several prefixes.
+func rulesOf[V any](e *Entry[V]) []placed[V] {
+	var list []placed[V]
+	local := internSources(e.Local)
 	for _, remote := range e.Remote {
 		if !remote.Valid() {
 			continue
 		}
 		for _, p := range remote.Prefixes() {
-			list = append(list, bucket[V]{p, []rule[V]{{e.Order, remote, local, e.Value}}})
+			list = append(list, placed[V]{p, rule[V]{e.Order, e.Value, local, remote.upper(), uint8(p.Bits())}})
 		}
 	}
 	return list
 }
 
-func compareRules[V any](a, b rule[V]) int {
-	switch {
-	case a.order < b.order:
-		return -1
-	case a.order > b.order:
-		return 1
-	}
-	return 0
-}
+func compareRules[V any](a, b rule[V]) int { return cmp.Compare(a.order, b.order) }
 
 // Len is the number of entries.
 func (t *Table[V]) Len() int { return t.entries }
@@ -87,15 +142,16 @@ func (t *Table[V]) Len() int { return t.entries }
 func (t *Table[V]) With(e Entry[V]) *Table[V] {
 	prefixes := t.prefixes
 	for _, add := range rulesOf(&e) {
-		merged := add
+		b := &bucket[V]{first: add.rule}
 		if old, ok := prefixes.Get(add.prefix); ok {
-			at, _ := slices.BinarySearchFunc(old.rules, add.rules[0], compareRules)
-			for at < len(old.rules) && old.rules[at].order == e.Order { // another selector of this entry
+			rules := old.list()
+			at, _ := slices.BinarySearchFunc(rules, add.rule, compareRules)
+			for at < len(rules) && rules[at].order == e.Order { // another selector of this entry
 				at++
 			}
-			merged.rules = slices.Insert(slices.Clone(old.rules), at, add.rules...)
+			b = newBucket(slices.Insert(rules, at, add.rule))
 		}
-		prefixes = prefixes.InsertPersist(merged.prefix, &merged)
+		prefixes = prefixes.InsertPersist(add.prefix, b)
 	}
 	return &Table[V]{prefixes: prefixes, entries: t.entries + 1}
 }
@@ -109,8 +165,9 @@ func (t *Table[V]) Without(e Entry[V]) *Table[V] {
 		if !ok {
 			continue
 		}
-		rules := slices.DeleteFunc(slices.Clone(old.rules), func(r rule[V]) bool { return r.order == e.Order })
-		if len(rules) == len(old.rules) {
+		before := old.list()
+		rules := slices.DeleteFunc(before, func(r rule[V]) bool { return r.order == e.Order })
+		if len(rules) == len(before) {
 			continue // never there, or gone with an earlier selector
 		}
 		found = true
@@ -118,7 +175,7 @@ func (t *Table[V]) Without(e Entry[V]) *Table[V] {
 			prefixes = prefixes.DeletePersist(gone.prefix)
 			continue
 		}
-		prefixes = prefixes.InsertPersist(gone.prefix, &bucket[V]{gone.prefix, rules})
+		prefixes = prefixes.InsertPersist(gone.prefix, newBucket(rules))
 	}
 	if !found {
 		return t
@@ -132,13 +189,17 @@ func (t *Table[V]) Without(e Entry[V]) *Table[V] {
 func (t *Table[V]) Lookup(f *Flow) (value V, ok bool) {
 	b, found := t.prefixes.Lookup(f.Dst)
 	for found {
-		for i := range b.rules {
-			r := &b.rules[i]
-			if r.remote.matchesDestUpper(f) && anySource(f, r.local) {
-				return r.value, true
+		if b.first.matches(f) {
+			return b.first.value, true
+		}
+		if b.more != nil {
+			for i := range *b.more {
+				if r := &(*b.more)[i]; r.matches(f) {
+					return r.value, true
+				}
 			}
 		}
-		bits := b.prefix.Bits()
+		bits := int(b.first.bits)
 		if bits == 0 {
 			break
 		}
