@@ -16,12 +16,12 @@ type pair struct {
 	out      *esp.Outbound // nil: no such direction
 	endpoint atomic.Pointer[esp.Endpoint]
 	mtu      atomic.Int32 // the largest inner packet that needs no outer fragments
+	spent    atomic.Bool  // sends no more: hard limit, or out of sequence numbers
 
-	turn  turnstile
-	spent atomic.Bool // sends no more: hard limit, or out of sequence numbers
+	turn  turnstile   // its cache lines are its own
 	stale atomic.Bool // a send was larger than the path's MTU: ask for it anew
 
-	lastIn   stamp
+	lastIn   stamp // from here on, what workers write while packets flow: not in the cache lines of what they read for each
 	lastOut  stamp
 	drops    drops
 	toldIn   atomic.Bool // EventFirstInbound
@@ -33,9 +33,12 @@ type pair struct {
 // stamp is when an SA last carried a packet: UnixNano of a worker's coarse clock; 0 is never.
 type stamp struct{ atomic.Int64 }
 
+// stampStep is how old a stamp may be. Workers that alternate on an SA, each with its own clock, would otherwise write it for each packet.
+const stampStep = time.Millisecond
+
 // set writes only what is news, so that the workers' caches may share the line.
 func (s *stamp) set(now int64) {
-	if s.Load() != now {
+	if d := now - s.Load(); max(d, -d) >= int64(stampStep) {
 		s.Store(now)
 	}
 }
@@ -115,7 +118,7 @@ func (p *Plane) authentic(c *pair, remote netip.AddrPort, encap, newest bool, no
 	p.events.post(esp.Event{Kind: esp.EventPeerMoved, ID: c.sa.ID, Policy: c.sa.Policy, Remote: remote})
 }
 
-// LastTraffic is when the pair's SAs last carried an authentic packet, to about a turn of a worker's loop; zero is never. Any goroutine.
+// LastTraffic is when the pair's SAs last carried an authentic packet, to about a millisecond; zero is never. Any goroutine.
 func (p *Plane) LastTraffic(id esp.ChildID) (in, out time.Time, ok bool) {
 	c := p.pairByID(id)
 	if c == nil {

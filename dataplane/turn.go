@@ -3,18 +3,45 @@ package dataplane
 import (
 	"runtime"
 	"sync/atomic"
+
+	"culvert/esp"
 )
 
-// turnstile keeps one SA's packets in the order of their sequence numbers when several workers send on it: a peer's replay window may be as small as 32
+// turnstile lets the holders of tickets through in the order of their numbers.
+//
+// Each SA has one, which keeps its packets in the order of their sequence numbers when several workers send on it: a peer's replay window may be as small as 32
 // packets (RFC 4303, Section 3.4.3). The sequence numbers are the tickets. Workers reserve, and seal at the same time, each at its own pace; then each
 // waits until what was reserved before its own has been sent. With one worker nobody looks at it.
 //
 // The alternative, one worker that owns an SA and sends for all, would copy packets between cores and make that core the limit.
 type turnstile struct {
 	_    [cacheLine]byte
-	next atomic.Uint64 // the sequence number whose turn it is to be sent
+	next atomic.Uint64 // the ticket whose turn it is
 	_    [cacheLine]byte
 }
+
+// Whoever waits at a turnstile first looks so often, which takes about 2 us: workers that alternate on an SA are rarely further apart. Then it offers its core to
+// other threads, so often, with a look after each; that costs half a microsecond where nobody wants it, and lets a holder that was put aside go on. After
+// that it is the scheduler's turn: the holder may have its thread and not the right to run Go.
+const (
+	looks  = 1 << 11
+	yields = 1 << 6
+)
+
+// wait returns when it is the ticket's turn. All that was done before by who let it through is then seen.
+func (t *turnstile) wait(ticket uint64) {
+	for n := 0; t.next.Load() != ticket; n++ {
+		switch {
+		case n > looks+yields:
+			runtime.Gosched()
+		case n > looks:
+			yield()
+		}
+	}
+}
+
+// pass lets the holder of the ticket next through. Only who is through may call it.
+func (t *turnstile) pass(next uint64) { t.next.Store(next) }
 
 // held is a turn that a worker has used and not yet passed on: its port may hold the datagrams back until Flush.
 type held struct {
@@ -29,20 +56,22 @@ const (
 	maxHeldBytes = 64 << 10
 )
 
-// spins is how often a waiting worker looks before it lets other threads run. What it waits for is the sealing of a super-packet at most.
-const spins = 64
-
 // ticket is a worker's reserved and not yet sent sequence numbers.
 type ticket struct {
 	turn        *turnstile // nil: none
+	out         *esp.Outbound
 	first, next uint64
 	called      bool // it is our turn
 }
 
 // takeTicket notes the reservation of n sequence numbers.
 func (w *worker) takeTicket(c *pair, first uint64, n int) {
-	if w.shared {
-		w.ticket = ticket{turn: &c.turn, first: first, next: first + uint64(n)}
+	if !w.shared {
+		return
+	}
+	w.ticket = ticket{turn: &c.turn, out: c.out, first: first, next: first + uint64(n)}
+	if h := w.find(&c.turn); h != nil && h.next != first {
+		w.flush() // another worker has reserved what comes in between: it is not to wait while we seal
 	}
 }
 
@@ -61,8 +90,9 @@ func (w *worker) useTicket() {
 		return
 	}
 	w.hold(t.turn, t.next)
+	awaited := t.out.Used().Packets >= t.next
 	*t = ticket{}
-	if w.heldBytes >= maxHeldBytes {
+	if awaited || w.heldBytes >= maxHeldBytes {
 		w.flush()
 	}
 }
@@ -75,29 +105,31 @@ func (w *worker) giveUpTicket() {
 
 // await returns when it is first's turn. A worker never waits while it holds turns of its own: two workers could wait for each other.
 func (w *worker) await(t *turnstile, first uint64) {
-	for i := range w.held[:w.holds] {
-		if w.held[i].turn == t && w.held[i].next == first {
-			return
-		}
+	if h := w.find(t); h != nil && h.next == first {
+		return
 	}
 	if t.next.Load() == first && w.holds < maxHeld {
 		return
 	}
 	w.flush()
-	for n := 0; t.next.Load() != first; n++ {
-		if n >= spins {
-			runtime.Gosched()
+	t.wait(first)
+}
+
+// find is what the worker holds of an SA's turns, or nil.
+func (w *worker) find(t *turnstile) *held {
+	for i := range w.held[:w.holds] {
+		if w.held[i].turn == t {
+			return &w.held[i]
 		}
 	}
+	return nil
 }
 
 // hold notes that all up to next has been given to the port. The turn is passed on by flush.
 func (w *worker) hold(t *turnstile, next uint64) {
-	for i := range w.held[:w.holds] {
-		if w.held[i].turn == t {
-			w.held[i].next = next
-			return
-		}
+	if h := w.find(t); h != nil {
+		h.next = next
+		return
 	}
 	w.held[w.holds] = held{t, next}
 	w.holds++
@@ -112,7 +144,7 @@ func (w *worker) flush() {
 		}
 	}
 	for i := range w.held[:w.holds] {
-		w.held[i].turn.next.Store(w.held[i].next)
+		w.held[i].turn.pass(w.held[i].next)
 		w.held[i] = held{}
 	}
 	w.holds, w.heldBytes = 0, 0

@@ -1,0 +1,119 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
+	"culvert/tun"
+)
+
+// jitter holds a worker up, differently each time: what the scheduler, an interrupt or a slow system call does. The same seed draws the same delays.
+type jitter struct {
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func newJitter(seed uint64) *jitter { return &jitter{rng: rand.New(rand.NewPCG(seed, 0))} }
+
+// delay is mostly short, and sometimes long enough for the others to do many packets.
+func (j *jitter) delay() {
+	j.mu.Lock()
+	n := j.rng.IntN(4)
+	if j.rng.IntN(16) == 0 {
+		n = j.rng.IntN(200)
+	}
+	j.mu.Unlock()
+	for range n {
+		runtime.Gosched()
+	}
+}
+
+// enoughProcs lets all workers run at once, as the daemon does.
+func enoughProcs(t testing.TB, workers int) {
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(max(before, workers+2))
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+}
+
+// TestOneSAOutInOrder: several workers send on one SA, each held up here and there, and a peer with the smallest replay window there may be drops nothing
+// (RFC 4303, Section 3.4.3), since what leaves is in the order of its sequence numbers.
+func TestOneSAOutInOrder(t *testing.T) {
+	for seed := range uint64(3) {
+		for _, hold := range []bool{false, true} {
+			t.Run(fmt.Sprintf("seed=%d,hold=%v", seed, hold), func(t *testing.T) { oneSAOut(t, seed, hold) })
+		}
+	}
+}
+
+func oneSAOut(t *testing.T, seed uint64, hold bool) {
+	const workers, reads = 3, 150
+	enoughProcs(t, workers)
+	a := newGateway(t, workers, nil)
+	if err := a.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+		t.Fatal(err)
+	}
+	sa := childSA(t, a, a, 1)
+	if err := a.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	a.ActivateOutbound(1)
+	peer := mirror(sa)
+	peer.ReplayWindow = esp.MinWindow
+	in, err := esp.NewInbound(&peer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := newJitter(seed)
+	var mu sync.Mutex
+	var scratch esp.Scratch
+	var last uint32
+	arrived := func(pkt []byte) {
+		seq := binary.BigEndian.Uint32(pkt[4:])
+		if seq != last+1 {
+			t.Errorf("packet %d left behind %d", seq, last)
+		}
+		last = seq
+		if _, err := in.Open(&scratch, pkt); err != nil {
+			t.Errorf("packet %d: %v", seq, err)
+		}
+	}
+	for i, p := range a.ports {
+		p.holdBack(hold)
+		p.sending(func(*netio.Outgoing) error { j.delay(); return nil })
+		p.wiretap(func(o *netio.Outgoing) {
+			mu.Lock()
+			defer mu.Unlock()
+			for data := o.Data; len(data) > 0; {
+				n := len(data)
+				if o.SegSize > 0 {
+					n = min(n, o.SegSize)
+				}
+				arrived(data[:n])
+				data = data[n:]
+			}
+		})
+		var list []tun.Packet
+		for n := range reads {
+			if (n+i)%3 == 0 {
+				list = append(list, superPacket(src4, dst4, 1, make([]byte, 30000), 1388))
+				continue
+			}
+			list = append(list, tun.Packet{Data: udpPacket(src6, dst6, true, make([]byte, n))})
+		}
+		a.queues[i].in.put(nil, list...)
+	}
+	a.start(t)
+	const supers = reads / 3 * workers
+	const want = supers*((30000+1387)/1388) + (reads*workers - supers)
+	eventually(t, "all has left", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return last == want
+	})
+}

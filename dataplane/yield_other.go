@@ -1,0 +1,8 @@
+//go:build !linux
+
+package dataplane
+
+import "runtime"
+
+// yield lets others run: see yield_linux.go.
+func yield() { runtime.Gosched() }
