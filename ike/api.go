@@ -37,7 +37,7 @@ type SPIAllocator interface {
 type EngineLimits struct {
 	CookieThreshold int // half-open SAs above which cookies are demanded (RFC 7296, Section 2.6); default 64
 	MaxHalfOpen     int // half-open SAs above which new ones are dropped; default 4096, and a sixteenth from one address
-	MaxIKESAs       int // all IKE SAs; default 100000
+	MaxIKESAs       int // all IKE SAs, those that a rekeying has replaced among them; default 250000
 	MaxChildren     int // Child SAs of one IKE SA; default 256
 }
 
@@ -167,6 +167,12 @@ type (
 	}
 	// SetPeers replaces the configured peers. A peer that did not change keeps its SAs; a removed or changed one is closed.
 	SetPeers struct{ Peers []Peer }
+	// ChangePeers adds or changes the peers Set, removes those with the names Gone, and leaves all others alone. What becomes of each is as with SetPeers, save
+	// that a new one comes behind all others.
+	ChangePeers struct {
+		Set  []Peer
+		Gone []string
+	}
 	// Shutdown deletes every SA; a Stopped effect says that all peers answered or were given up.
 	Shutdown struct{}
 )
@@ -207,7 +213,7 @@ type (
 	NeedTraffic struct{ ID esp.ChildID }
 	// AcquireFailed says that what an Acquire (or a failed Connect) waited for will not come: kept packets of the policy may be dropped.
 	AcquireFailed struct{ Policy esp.Policy }
-	// Resolve asks for the peer's DNS name to be looked up again, because no address answered; SetPeers brings the result.
+	// Resolve asks for the peer's DNS name to be looked up again, because no address answered; SetPeers or ChangePeers brings the result.
 	Resolve struct{ Peer string }
 	// Notice is an event for people, logs and tests.
 	Notice struct {

@@ -46,7 +46,7 @@ func New(cfg Config, now time.Time) *Engine {
 		turn:   turn{now: now, fx: &Effects{}},
 		jobs:   jobs{waiting: map[uint64]func(any){}},
 		sas:    saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}},
-		peers:  peerTable{byName: map[string]*peer{}},
+		peers:  newPeerTable(),
 		pairs:  map[esp.ChildID]*pair{},
 		counts: map[string]uint64{},
 	}
@@ -65,7 +65,7 @@ func (l EngineLimits) withDefaults() EngineLimits {
 	for _, f := range []struct {
 		value *int
 		def   int
-	}{{&l.CookieThreshold, 64}, {&l.MaxHalfOpen, 4096}, {&l.MaxIKESAs, 100000}, {&l.MaxChildren, 256}} {
+	}{{&l.CookieThreshold, 64}, {&l.MaxHalfOpen, 4096}, {&l.MaxIKESAs, 250000}, {&l.MaxChildren, 256}} {
 		if *f.value <= 0 {
 			*f.value = f.def
 		}
@@ -105,6 +105,8 @@ func (e *Engine) apply(in Input) {
 		e.peerMoved(in)
 	case SetPeers:
 		e.setPeers(in.Peers)
+	case ChangePeers:
+		e.changePeers(in)
 	case Shutdown:
 		e.shutdown()
 	}

@@ -114,7 +114,11 @@ func (e *Engine) traffic(in Traffic) {
 	}
 	if s.live.waiting[in.ID] {
 		delete(s.live.waiting, in.ID)
-		if len(s.live.waiting) == 0 && s.state == saEstablished {
+		if len(s.live.waiting) > 0 {
+			return
+		}
+		s.live.waiting = nil
+		if s.state == saEstablished {
 			s.decideLiveness()
 		}
 	}

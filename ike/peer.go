@@ -15,6 +15,7 @@ type peer struct {
 	e        *Engine
 	given    Peer // as the configuration has it
 	cfg      Peer // with its defaults filled in
+	place    int  // in the configuration
 	policies []*policy
 	sas      []*ikeSA // by birth
 	try      try

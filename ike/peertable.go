@@ -1,6 +1,8 @@
 package ike
 
 import (
+	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -8,44 +10,174 @@ import (
 	"culvert/ike/wire"
 )
 
-// peerTable is the configured peers, by what they are looked up by, and those to be looked at before Handle returns.
+// peerTable is the configured peers, by what they are looked up by, and those to be looked at before Handle returns. A change of one peer costs the same
+// however many others there are.
 //
 // An address is where we look for a peer, not what we know it by: it may have moved, or be behind a NAT, before its name says so. So a request from anywhere is
 // answered with any peer's proposals, those of the peers with that address first; who it is, IKE_AUTH tells.
 type peerTable struct {
 	byName    map[string]*peer
-	order     []*peer // as the configuration has them
+	order     []*peer // as the configuration has them; nil where one was taken out
 	dirty     []*peer
 	byAddr    map[netip.Addr][]*peer
 	byID      map[Identity][]*peer // by remote identity, where that is one that can be compared as it is
 	scanned   []*peer              // the others: patterns and distinguished names
-	anywhere  *peer                // the first that may call from any address
-	proposals []wire.Proposal      // all IKE proposals of all peers, once each; first of those without an address
+	anywhere  []*peer              // those that may call from any address
+	offers    [2]offerCounts       // IKE proposals: of the peers that call from anywhere, and of the others
+	proposals []wire.Proposal      // all IKE proposals of all peers, once each; first of those that call from anywhere
 }
 
-// index fills in everything that follows from order.
-func (t *peerTable) index() {
-	t.byAddr, t.byID, t.scanned, t.anywhere = map[netip.Addr][]*peer{}, map[Identity][]*peer{}, nil, nil
-	var anywhere, others []wire.Proposal
-	for _, p := range t.order {
-		for _, a := range p.cfg.Remote {
-			t.byAddr[a] = append(t.byAddr[a], p)
-		}
-		if len(p.cfg.Remote) == 0 {
-			anywhere = distinct(append(anywhere, p.cfg.Proposals...))
-			if t.anywhere == nil {
-				t.anywhere = p
+func newPeerTable() peerTable {
+	return peerTable{byName: map[string]*peer{}, byAddr: map[netip.Addr][]*peer{}, byID: map[Identity][]*peer{}}
+}
+
+// add puts a peer behind all others.
+func (t *peerTable) add(p *peer) {
+	p.place = len(t.order)
+	t.order = append(t.order, p)
+	t.byName[p.cfg.Name] = p
+	t.list(p)
+}
+
+// replace puts a peer in the place of another one of its name.
+func (t *peerTable) replace(old, p *peer) {
+	t.unlist(old)
+	p.place = old.place
+	t.order[p.place] = p
+	t.byName[p.cfg.Name] = p
+	t.list(p)
+}
+
+// remove takes a peer out.
+func (t *peerTable) remove(p *peer) {
+	t.unlist(p)
+	delete(t.byName, p.cfg.Name)
+	t.order[p.place] = nil
+	if len(t.order) < 2*len(t.byName)+minHoles {
+		return
+	}
+	t.order = slices.DeleteFunc(t.order, func(p *peer) bool { return p == nil })
+	for i, p := range t.order {
+		p.place = i
+	}
+}
+
+// all is the peers in the order of the configuration.
+func (t *peerTable) all() iter.Seq[*peer] {
+	return func(yield func(*peer) bool) {
+		for _, p := range t.order {
+			if p != nil && !yield(p) {
+				return
 			}
-		} else {
-			others = distinct(append(others, p.cfg.Proposals...))
-		}
-		if id := p.cfg.RemoteID; id.IsPattern() || id.Type == wire.IDDERDN {
-			t.scanned = append(t.scanned, p)
-		} else {
-			t.byID[id.folded()] = append(t.byID[id.folded()], p)
 		}
 	}
-	t.proposals = distinct(append(anywhere, others...))
+}
+
+// minHoles keeps the order of a few peers from being closed up at each removal.
+const minHoles = 16
+
+// list enters a peer, which has its place, in the indexes.
+func (t *peerTable) list(p *peer) {
+	for _, a := range p.cfg.Remote {
+		t.byAddr[a] = enlist(t.byAddr[a], p)
+	}
+	if len(p.cfg.Remote) == 0 {
+		t.anywhere = enlist(t.anywhere, p)
+	}
+	if p.scanned() {
+		t.scanned = enlist(t.scanned, p)
+	} else {
+		id := p.cfg.RemoteID.folded()
+		t.byID[id] = enlist(t.byID[id], p)
+	}
+	t.count(p, 1)
+}
+
+// unlist takes a peer out of the indexes. What list entered it by must not have changed.
+func (t *peerTable) unlist(p *peer) {
+	for _, a := range p.cfg.Remote {
+		delist(t.byAddr, a, p)
+	}
+	if len(p.cfg.Remote) == 0 {
+		t.anywhere = without(t.anywhere, p)
+	}
+	if p.scanned() {
+		t.scanned = without(t.scanned, p)
+	} else {
+		delist(t.byID, p.cfg.RemoteID.folded(), p)
+	}
+	t.count(p, -1)
+}
+
+func (p *peer) scanned() bool {
+	return p.cfg.RemoteID.IsPattern() || p.cfg.RemoteID.Type == wire.IDDERDN
+}
+
+func comparePlaces(a, b *peer) int { return cmp.Compare(a.place, b.place) }
+
+// enlist puts a peer among others, in the order of the configuration. One address may be there twice.
+func enlist(list []*peer, p *peer) []*peer {
+	at, found := slices.BinarySearchFunc(list, p, comparePlaces)
+	if found {
+		return list
+	}
+	return slices.Insert(list, at, p)
+}
+
+func without(list []*peer, p *peer) []*peer {
+	at, found := slices.BinarySearchFunc(list, p, comparePlaces)
+	if !found {
+		return list
+	}
+	return slices.Delete(list, at, at+1)
+}
+
+func delist[K comparable](m map[K][]*peer, key K, p *peer) {
+	if m[key] = without(m[key], p); len(m[key]) == 0 {
+		delete(m, key)
+	}
+}
+
+// offerCount is a proposal and the number of peers that have it.
+type offerCount struct {
+	proposal wire.Proposal
+	peers    int
+}
+
+// offerCounts are all proposals. There are few: peers have the same ones.
+type offerCounts []offerCount
+
+// count counts the proposals of a peer in or out.
+func (t *peerTable) count(p *peer, n int) {
+	kind := 1
+	if len(p.cfg.Remote) == 0 {
+		kind = 0
+	}
+	if !t.offers[kind].count(p.cfg.Proposals, n) {
+		return
+	}
+	t.proposals = nil
+	for _, offers := range t.offers {
+		for _, o := range offers {
+			t.proposals = append(t.proposals, o.proposal)
+		}
+	}
+	t.proposals = distinct(t.proposals)
+}
+
+// count says whether a proposal has come or gone.
+func (c *offerCounts) count(ps []wire.Proposal, n int) (changed bool) {
+	for _, p := range ps {
+		i := slices.IndexFunc(*c, func(o offerCount) bool { return slices.Equal(o.proposal.Transforms, p.Transforms) })
+		if i < 0 {
+			i, changed = len(*c), true
+			*c = append(*c, offerCount{proposal: p})
+		}
+		if (*c)[i].peers += n; (*c)[i].peers == 0 {
+			*c, changed = slices.Delete(*c, i, i+1), true
+		}
+	}
+	return changed
 }
 
 // folded is the same for all identities that Matches takes for one, save DNs. It may be the same for others too.
@@ -76,10 +208,10 @@ func (t *peerTable) likeliest(known []*peer) *peer {
 	if len(known) > 0 {
 		return known[0]
 	}
-	if t.anywhere != nil {
-		return t.anywhere
+	if len(t.anywhere) > 0 {
+		return t.anywhere[0]
 	}
-	return t.order[0]
+	return t.order[slices.IndexFunc(t.order, func(p *peer) bool { return p != nil })]
 }
 
 // called is the peers that an identity may be, at a local address.
@@ -95,8 +227,8 @@ func (t *peerTable) called(id Identity, local netip.Addr) []*peer {
 
 // suspects is who to leave word with when a call from an address comes to nothing.
 func (t *peerTable) suspects(from path) []*peer {
-	if known := t.at(from); len(known) > 0 || len(t.order) != 1 {
+	if known := t.at(from); len(known) > 0 || len(t.byName) != 1 {
 		return known
 	}
-	return t.order
+	return []*peer{t.likeliest(nil)}
 }

@@ -13,43 +13,67 @@ func (e *Engine) setPeers(list []Peer) {
 	if e.stopping {
 		return
 	}
-	old := e.peers.byName
-	e.peers.byName, e.peers.order = map[string]*peer{}, nil
+	old := e.peers
+	e.peers = newPeerTable()
+	e.peers.dirty = old.dirty
 	for _, cfg := range list {
 		if e.peers.byName[cfg.Name] != nil || len(cfg.Proposals) == 0 {
 			continue // the configuration refuses both
 		}
-		p := old[cfg.Name]
+		p := old.byName[cfg.Name]
 		if p != nil && p.sameBut(cfg) {
 			p.setAddresses(cfg)
 		} else {
 			p = e.newPeer(cfg)
 		}
-		e.peers.byName[cfg.Name] = p
-		e.peers.order = append(e.peers.order, p)
+		e.peers.add(p)
 		e.touch(p)
 	}
-	e.peers.index()
-	for _, p := range sortedByName(old) {
-		if e.peers.byName[p.cfg.Name] != p {
-			p.removeFrom("its configuration was changed or removed")
+	for _, p := range old.order {
+		if p != nil && e.peers.byName[p.cfg.Name] != p {
+			p.removeFrom(whyChanged)
 		}
 	}
 }
 
-// sortedByName is peers in an order that is the same in every run.
-func sortedByName(m map[string]*peer) []*peer {
-	var list []*peer
-	for _, p := range m {
-		list = append(list, p)
+const whyChanged = "its configuration was changed or removed"
+
+// changePeers does for a few peers what setPeers does for all.
+func (e *Engine) changePeers(in ChangePeers) {
+	if e.stopping {
+		return
 	}
-	slices.SortFunc(list, func(a, b *peer) int {
-		if a.cfg.Name < b.cfg.Name {
-			return -1
+	for _, name := range in.Gone {
+		if p := e.peers.byName[name]; p != nil {
+			e.peers.remove(p)
+			p.removeFrom(whyChanged)
 		}
-		return 1
-	})
-	return list
+	}
+	for _, cfg := range in.Set {
+		if len(cfg.Proposals) > 0 {
+			e.setPeer(cfg)
+		}
+	}
+}
+
+// setPeer adds a peer, or changes it.
+func (e *Engine) setPeer(cfg Peer) {
+	p := e.peers.byName[cfg.Name]
+	switch {
+	case p == nil:
+		p = e.newPeer(cfg)
+		e.peers.add(p)
+	case p.sameBut(cfg):
+		e.peers.unlist(p)
+		p.setAddresses(cfg)
+		e.peers.list(p)
+	default:
+		old := p
+		p = e.newPeer(cfg)
+		e.peers.replace(old, p)
+		old.removeFrom(whyChanged)
+	}
+	e.touch(p)
 }
 
 // sameBut compares all of the configuration but the addresses.
@@ -93,7 +117,7 @@ func (e *Engine) shutdown() {
 		return
 	}
 	e.stopping = true
-	for _, p := range e.peers.order {
+	for p := range e.peers.all() {
 		p.waiters.abandon(errStopping)
 		p.closeAll("the daemon stops")
 	}

@@ -1,6 +1,8 @@
 package ike
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -131,4 +133,111 @@ func TestAnswersOnly(t *testing.T) {
 	p.right.traffic("lan")
 	p.drive(time.Second)
 	p.wantNoLoss()
+}
+
+// ChangePeers leaves all other peers alone, and does to those that it names what SetPeers would.
+func TestChangePeers(t *testing.T) {
+	p := bootPair(t)
+	spi := p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.SPIIn
+	other := p.left.peers[0]
+	other.Name, other.Remote, other.RemoteID.Data = "other", nil, "other.example.com"
+	moved := p.left.peers[0]
+	moved.Remote = []netip.Addr{netip.MustParseAddr("192.0.2.99")}
+	for _, in := range []Input{ChangePeers{Set: []Peer{other}}, ChangePeers{Gone: []string{"other", "nobody"}}, ChangePeers{Set: []Peer{moved}}, ChangePeers{Set: []Peer{p.left.peers[0], {Name: "bad"}}}} {
+		p.left.handle(in)
+	}
+	p.drive(time.Minute)
+	p.wantTunnel()
+	if got := p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.SPIIn; got != spi || len(p.left.e.Status()) != 1 {
+		t.Errorf("SPI %08x, want %08x as before; status %v", got, spi, p.left.e.Status())
+	}
+	changed := p.left.peers[0]
+	changed.DPD = time.Hour
+	p.left.handle(ChangePeers{Set: []Peer{changed}})
+	p.drive(20 * time.Second)
+	p.wantTunnel()
+	if n := p.left.requests(wire.IKESAInit); n != 2 {
+		t.Errorf("%d IKE_SA_INIT requests, want 2", n)
+	}
+	p.left.handle(ChangePeers{Gone: []string{changed.Name}})
+	p.drive(20 * time.Second)
+	p.wantNoChild("lan")
+	p.left.handle(Shutdown{})
+	p.left.handle(ChangePeers{Set: []Peer{changed}})
+	if n := len(p.left.e.Status()); n != 0 {
+		t.Errorf("%d peers after Shutdown", n)
+	}
+}
+
+// A table of peers that was changed step by step finds what one finds that was made at once.
+func TestPeerTableChanges(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	e := New(Config{Rand: seededRand(1, "table")}, epoch)
+	random := func() Peer {
+		p := crowdPeer(r.IntN(3) > 0, r.IntN(60))
+		for range r.IntN(2) {
+			p.Remote = append(p.Remote, netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(6))}))
+		}
+		switch r.IntN(4) {
+		case 0:
+			p.RemoteID.Data = "*.example.com"
+		case 1:
+			p.RemoteID.Data = fmt.Sprintf("shared-%d.example.com", r.IntN(3))
+		}
+		for range r.IntN(3) {
+			p.Proposals = append(p.Proposals, withGroup(testIKEProposal, fakeGroups[r.IntN(3)]))
+		}
+		return p
+	}
+	for step := range 600 {
+		switch r.IntN(3) {
+		case 0:
+			e.Handle(epoch, ChangePeers{Gone: []string{random().Name}}, &Effects{})
+		default:
+			e.Handle(epoch, ChangePeers{Set: []Peer{random(), random()}}, &Effects{})
+		}
+		checkPeerTable(t, step, &e.peers)
+	}
+}
+
+func checkPeerTable(t *testing.T, step int, got *peerTable) {
+	t.Helper()
+	want := newPeerTable()
+	for p := range got.all() {
+		twin := *p
+		want.add(&twin)
+	}
+	names := func(list []*peer) (out string) {
+		for _, p := range list {
+			out += " " + p.cfg.Name
+		}
+		return out
+	}
+	if len(got.byAddr) != len(want.byAddr) || len(got.byID) != len(want.byID) || len(got.byName) != len(want.byName) {
+		t.Fatalf("step %d: %d addresses, %d identities, %d names; want %d, %d, %d", step, len(got.byAddr), len(got.byID), len(got.byName), len(want.byAddr), len(want.byID), len(want.byName))
+	}
+	for addr, list := range want.byAddr {
+		if names(got.byAddr[addr]) != names(list) {
+			t.Fatalf("step %d: at %v%s, want%s", step, addr, names(got.byAddr[addr]), names(list))
+		}
+	}
+	for id, list := range want.byID {
+		if names(got.byID[id]) != names(list) {
+			t.Fatalf("step %d: %v is%s, want%s", step, id, names(got.byID[id]), names(list))
+		}
+	}
+	if names(got.scanned) != names(want.scanned) || names(got.anywhere) != names(want.anywhere) {
+		t.Fatalf("step %d: scanned%s, want%s; anywhere%s, want%s", step, names(got.scanned), names(want.scanned), names(got.anywhere), names(want.anywhere))
+	}
+	if len(got.proposals) != len(want.proposals) {
+		t.Fatalf("step %d: proposals %v, want %v", step, got.proposals, want.proposals)
+	}
+	for _, p := range want.proposals {
+		if n := len(distinct(append([]wire.Proposal{p}, got.proposals...))); n != len(got.proposals) {
+			t.Fatalf("step %d: proposal %v is missing", step, p)
+		}
+	}
+	if len(got.order) > 2*len(got.byName)+minHoles {
+		t.Fatalf("step %d: %d places for %d peers", step, len(got.order), len(got.byName))
+	}
 }

@@ -9,8 +9,8 @@ import (
 
 // Status is a snapshot of every configured peer and child, in the order of the configuration, as of the last Handle: its sentences count from then.
 func (e *Engine) Status() []PeerStatus {
-	list := make([]PeerStatus, 0, len(e.peers.order))
-	for _, p := range e.peers.order {
+	list := make([]PeerStatus, 0, len(e.peers.byName))
+	for p := range e.peers.all() {
 		list = append(list, p.status())
 	}
 	return list

@@ -46,11 +46,14 @@ func (h *timerHeap) next() time.Time {
 	return h.list[0].at
 }
 
-// fireDue fires, in order, what is due at now. A timer is stopped before it fires, and may be set again by what it does, but what is
-// set to now or earlier meanwhile waits for the next call: no chain of timers can keep the engine from answering.
+// maxFires bounds the timers of one call of fireDue: when those of very many IKE SAs are due at once, messages are handled in between.
+const maxFires = 64
+
+// fireDue fires, in order, what is due at now, or the first part of it: what is left is due still. A timer is stopped before it fires, and may be set again by
+// what it does, but what is set to now or earlier meanwhile waits for the next call: no chain of timers can keep the engine from answering.
 func (h *timerHeap) fireDue(now time.Time) {
 	last := h.seq
-	for len(h.list) > 0 && !h.list[0].at.After(now) && h.list[0].seq <= last {
+	for n := 0; n < maxFires && len(h.list) > 0 && !h.list[0].at.After(now) && h.list[0].seq <= last; n++ {
 		t := h.list[0]
 		heap.Remove(h, 0)
 		t.fire()

@@ -1,0 +1,278 @@
+package ike
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// crowd is two engines with many peers for each other, with nothing between them: what one sends the other gets at once. It remembers nothing of what it carries,
+// so that what the heap grows by is theirs. The left asks; the right answers calls from anywhere, as a gateway with many clients does.
+type crowd struct {
+	tb          testing.TB
+	now         time.Time
+	left, right *Engine
+	planes      map[*Engine]*crowdPlane
+	wire        []crowdDatagram
+	kept        func(*Engine, Notice)
+}
+
+type crowdDatagram struct {
+	to *Engine
+	in Datagram
+}
+
+// crowdPlane hands out SPIs.
+type crowdPlane struct{ next uint32 }
+
+func (p *crowdPlane) AllocSPI() (uint32, error) { p.next++; return 256 + p.next, nil }
+func (p *crowdPlane) FreeSPI(uint32)            {}
+
+var crowdLeft, crowdRight = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+
+func newCrowd(tb testing.TB) *crowd {
+	c := &crowd{tb: tb, now: epoch, planes: map[*Engine]*crowdPlane{}}
+	c.left, c.right = c.engine(crowdLeft, "left"), c.engine(crowdRight, "right")
+	return c
+}
+
+func (c *crowd) engine(addr netip.Addr, name string) *Engine {
+	plane := &crowdPlane{}
+	e := New(Config{
+		Rand: seededRand(1, name), KE: fakeKEMaker(seededRand(2, name)), SPIs: plane,
+		LocalAddr: func(netip.Addr) netip.Addr { return addr },
+	}, c.now)
+	c.planes[e] = plane
+	return e
+}
+
+// crowdPeer is the n-th peer of either side.
+func crowdPeer(left bool, n int) Peer {
+	id := func(side string) Identity {
+		return Identity{wire.IDFQDN, fmt.Sprintf("%s-%06d.example.com", side, n)}
+	}
+	side := &testSide{name: "left"}
+	p := Peer{
+		Name: fmt.Sprintf("peer-%06d", n), LocalID: id("left"), RemoteID: id("right"), PSK: testPSK(),
+		Proposals: []wire.Proposal{testIKEProposal}, Lifetime: 8 * time.Hour, DPD: 30 * time.Second, Fragment: 1280,
+	}
+	if left {
+		p.Remote = []netip.Addr{crowdRight}
+	} else {
+		p.LocalID, p.RemoteID = p.RemoteID, p.LocalID
+		side.name = "right"
+	}
+	p.Children = []Child{testChild(side, "lan", n&255)}
+	p.Children[0].Start = StartNever
+	return p
+}
+
+func crowdPeers(left bool, n int) []Peer {
+	list := make([]Peer, n)
+	for i := range list {
+		list[i] = crowdPeer(left, i)
+	}
+	return list
+}
+
+// handle gives an engine an input and carries on until nothing is on the wire.
+func (c *crowd) handle(e *Engine, in Input) {
+	c.one(e, in)
+	for len(c.wire) > 0 {
+		d := c.wire[0]
+		c.wire = c.wire[1:]
+		c.one(d.to, d.in)
+	}
+	c.wire = nil
+}
+
+func (c *crowd) one(e *Engine, in Input) {
+	var fx Effects
+	e.Handle(c.now, in, &fx)
+	for _, f := range fx.List {
+		switch f := f.(type) {
+		case Send:
+			to := c.left
+			if e == c.left {
+				to = c.right
+			}
+			local := f.Local
+			if !f.Keepalive {
+				c.wire = append(c.wire, crowdDatagram{to, Datagram{Local: f.Remote, Remote: local, NATPort: f.NATPort, Data: f.Data}})
+			}
+		case Compute:
+			c.one(e, Computed{ID: f.ID, Value: f.Run()})
+		case NeedTraffic:
+			c.one(e, Traffic{ID: f.ID})
+		case Notice:
+			if c.kept != nil {
+				c.kept(e, f)
+			}
+		}
+	}
+}
+
+// connectAll brings all peers up, one after another.
+func (c *crowd) connectAll(n int) {
+	for i := range n {
+		c.handle(c.left, Connect{Peer: fmt.Sprintf("peer-%06d", i)})
+	}
+	for _, e := range []*Engine{c.left, c.right} {
+		if len(e.pairs) != n {
+			c.tb.Fatalf("%d of %d children came up", len(e.pairs), n)
+		}
+	}
+}
+
+// later lets time pass with what the engines have to do in it.
+func (c *crowd) later(d time.Duration) {
+	end := c.now.Add(d)
+	for {
+		next := end
+		for _, e := range []*Engine{c.left, c.right} {
+			if at := e.Deadline(); !at.IsZero() && at.Before(next) {
+				next = at
+			}
+		}
+		if next.Equal(end) {
+			break
+		}
+		c.now = next
+		for _, e := range []*Engine{c.left, c.right} {
+			if at := e.Deadline(); !at.IsZero() && !at.After(next) {
+				c.handle(e, Wake{})
+			}
+		}
+	}
+	c.now = end
+}
+
+// heapInUse is what the heap holds that can be reached.
+func heapInUse() int64 {
+	runtime.GC()
+	runtime.GC() // finishes the sweep of the first
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// Bounds of what one peer costs, in bytes: its configuration as the engine keeps it; and its idle IKE SA with one Child SA.
+const (
+	mostPerPeer  = 4 << 10
+	mostPerIKESA = 8 << 10
+)
+
+func TestMemoryOfIdleIKESAs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of IKE SAs")
+	}
+	const n = 2000
+	c := newCrowd(t)
+	peers := [2][]Peer{crowdPeers(true, n), crowdPeers(false, n)}
+	before := heapInUse()
+	c.handle(c.left, SetPeers{Peers: peers[0]})
+	c.handle(c.right, SetPeers{Peers: peers[1]})
+	configured := heapInUse()
+	c.connectAll(n)
+	up := heapInUse()
+	c.later(2 * time.Hour) // liveness checks and a rekeying of each Child SA at least
+	idle := heapInUse()
+	t.Logf("for each peer %d bytes; for each IKE SA with its Child SA %d when it is up, %d two hours later", (configured-before)/(2*n), (up-configured)/(2*n), (idle-configured)/(2*n))
+	if got := (configured - before) / (2 * n); got > mostPerPeer {
+		t.Errorf("a configured peer takes %d bytes, want at most %d", got, mostPerPeer)
+	}
+	for _, got := range []int64{(up - configured) / (2 * n), (idle - configured) / (2 * n)} {
+		if got > mostPerIKESA {
+			t.Errorf("an idle IKE SA takes %d bytes, want at most %d", got, mostPerIKESA)
+		}
+	}
+	runtime.KeepAlive(peers)
+	runtime.KeepAlive(c)
+}
+
+// The numbers of peers that the benchmarks compare.
+var fewAndMany = []int{10, 100000}
+
+// BenchmarkChangePeers changes the address of one peer of many, or all of it, and back. The peers have addresses of their own; or none, as clients have, so that they
+// are all candidates for a call from anywhere.
+func BenchmarkChangePeers(b *testing.B) {
+	for _, kind := range []string{"address", "anywhere"} {
+		for _, n := range fewAndMany {
+			c := newCrowd(b)
+			peers := crowdPeers(kind == "address", n)
+			for i := range peers {
+				if kind == "address" {
+					peers[i].Remote = []netip.Addr{netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}
+				}
+			}
+			c.handle(c.left, SetPeers{Peers: peers})
+			was := peers[n/2]
+			moved, other := was, was
+			moved.Remote = []netip.Addr{crowdLeft}
+			other.DPD = time.Hour
+			for name, to := range map[string]Peer{"moved": moved, "changed": other} {
+				b.Run(fmt.Sprintf("%s/%s/%d", kind, name, n), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						c.handle(c.left, ChangePeers{Set: []Peer{to}})
+						c.handle(c.left, ChangePeers{Set: []Peer{was}})
+					}
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkTimers moves one of many timers, asks for the deadline, and fires the first one, which sets itself again.
+func BenchmarkTimers(b *testing.B) {
+	for _, n := range fewAndMany {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			const perSA = 4
+			var h timerHeap
+			timers := make([]timer, perSA*n)
+			r := rand.New(rand.NewPCG(1, 1))
+			now := epoch
+			for i := range timers {
+				timers[i].fire = func() { h.set(&timers[i], now.Add(time.Duration(1+r.Int64N(int64(time.Hour))))) }
+				timers[i].fire()
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				timers[r.IntN(len(timers))].fire()
+				now = h.next()
+				h.fireDue(now)
+			}
+		})
+	}
+}
+
+// Very many timers that are due at once do not keep the engine from what comes in between.
+func TestTimersFireInParts(t *testing.T) {
+	var h timerHeap
+	fired := 0
+	timers := make([]timer, 10*maxFires)
+	for i := range timers {
+		timers[i].fire = func() {
+			if i != fired {
+				t.Errorf("timer %d fired as number %d", i, fired)
+			}
+			fired++
+		}
+		h.set(&timers[i], epoch.Add(time.Duration(i)))
+	}
+	now := epoch.Add(time.Second)
+	for calls := 1; fired < len(timers); calls++ {
+		h.fireDue(now)
+		if fired > calls*maxFires || fired == 0 {
+			t.Fatalf("%d fired after %d calls", fired, calls)
+		}
+		if at := h.next(); fired < len(timers) && at.After(now) {
+			t.Fatalf("the next Wake is at %v, with timers due", at)
+		}
+	}
+}
