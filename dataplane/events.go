@@ -7,17 +7,24 @@ import (
 )
 
 // events is what the packet path has to tell the control plane. It needs no bound of its own: whoever posts does so once for each SA or policy
-// (marks on the pair, the slot's unanswered Acquire), and a second PeerMoved of an SA replaces the first.
+// (marks on the pair, the slot's unanswered Acquire), a second PeerMoved of an SA replaces the first, and a worker that asks for an SA of its own for a
+// policy is not heard twice.
 type events struct {
 	wake chan struct{} // one slot
 
-	mu    sync.Mutex
-	list  []esp.Event
-	moved map[esp.ChildID]int // where an SA's PeerMoved stands in list
+	mu     sync.Mutex
+	list   []esp.Event
+	moved  map[esp.ChildID]int // where an SA's PeerMoved stands in list
+	wanted map[wanted]struct{} // by which worker an SA of its own is asked for in list
+}
+
+type wanted struct {
+	policy   esp.Policy
+	resource int
 }
 
 func newEvents() *events {
-	return &events{wake: make(chan struct{}, 1), moved: make(map[esp.ChildID]int)}
+	return &events{wake: make(chan struct{}, 1), moved: make(map[esp.ChildID]int), wanted: make(map[wanted]struct{})}
 }
 
 // post queues e and wakes the control plane. It never blocks for longer than another post.
@@ -30,6 +37,13 @@ func (q *events) post(e esp.Event) {
 			return
 		}
 		q.moved[e.ID] = len(q.list)
+	}
+	if e.Resource > 0 {
+		key := wanted{e.Policy, e.Resource}
+		if _, ok := q.wanted[key]; ok {
+			return
+		}
+		q.wanted[key] = struct{}{}
 	}
 	q.list = append(q.list, e)
 	select {
@@ -44,6 +58,7 @@ func (q *events) drain() []esp.Event {
 	list := q.list
 	q.list = nil
 	clear(q.moved)
+	clear(q.wanted)
 	return list
 }
 

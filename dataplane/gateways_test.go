@@ -127,11 +127,11 @@ func key(seed byte) []byte { return bytes.Repeat([]byte{seed}, 20) }
 // childSA is a's half of an SA pair with generation id; mirror makes b's.
 func childSA(t testing.TB, a, b *gateway, id esp.ChildID) esp.ChildSA {
 	t.Helper()
-	in, err := a.AllocSPI()
+	in, err := a.AllocSPI(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := b.AllocSPI()
+	out, err := b.AllocSPI(0)
 	if err != nil {
 		t.Fatal(err)
 	}

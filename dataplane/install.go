@@ -14,6 +14,9 @@ var errEmptySA = errors.New("dataplane: SA pair without an SPI")
 // InstallInbound makes the pair known and its inbound SA, if it has one, live. Nothing is sent on it before ActivateOutbound. The SPI came from AllocSPI, or is
 // an operator's own. On an error nothing has changed. Any goroutine.
 func (p *Plane) InstallInbound(sa esp.ChildSA) error {
+	if sa.Resource < 0 || sa.Resource > len(p.workers) {
+		return fmt.Errorf("dataplane: Child SA %d is for worker %d of %d", sa.ID, sa.Resource, len(p.workers))
+	}
 	c, err := newPair(sa)
 	if err != nil {
 		return err
@@ -74,8 +77,17 @@ func (p *Plane) ActivateOutbound(id esp.ChildID) {
 		return
 	}
 	s := p.slotOf(c.sa.Policy)
-	s.activate(c)
+	s.activate(c, len(p.workers))
 	p.keeper.answered(s)
+}
+
+// DeactivateOutbound ends the sending on the pair: another SA of its policy is sent on, if there is one. What comes on it is let in as before. Any goroutine.
+func (p *Plane) DeactivateOutbound(id esp.ChildID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.pairs[id]; c != nil {
+		p.slotOf(c.sa.Policy).deactivate(c, len(p.workers))
+	}
 }
 
 // RemoveSA removes both SAs of the pair and frees its SPI. An older SA of its policy that is still active is sent on again. Any goroutine.
@@ -92,7 +104,7 @@ func (p *Plane) RemoveSA(id esp.ChildID) {
 	}
 	p.countMTU(int(c.mtu.Load()), -1)
 	s := p.slotOf(c.sa.Policy)
-	s.deactivate(c)
+	s.deactivate(c, len(p.workers))
 	s.leave(c)
 	p.dropUnused(s)
 	p.nudge()

@@ -39,7 +39,7 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 		return
 	}
 	for {
-		c := s.pick(&hdr.Flow, s.order)
+		c := s.pick(&hdr.Flow, s.order, w.index)
 		if c == nil {
 			switch w.plane.keeper.keep(s.slot, &hdr.Flow, pkt, since, w) {
 			case saExists:
@@ -48,6 +48,9 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 				w.tally.add(dropNoSA, 1)
 			}
 			return
+		}
+		if c.sa.PerResource && c.sa.Resource != w.index+1 {
+			w.noteDemand(s.slot, &hdr.Flow)
 		}
 		if w.carry(c, pkt) {
 			return

@@ -61,7 +61,7 @@ const (
 func (k *keeper) keep(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if s.pick(flow, 0) != nil { // activated before we had the lock: whoever did it will not look for us again
+	if s.pick(flow, 0, noWorker) != nil { // activated before we had the lock: whoever did it will not look for us again
 		return saExists
 	}
 	wait := &s.wait
@@ -97,7 +97,7 @@ func (k *keeper) acquire(s *slot, flow *selector.Flow, now time.Time) {
 func (k *keeper) answered(s *slot) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if s.wait.acquiring && s.pick(&s.wait.flow, 0) == nil {
+	if s.wait.acquiring && s.pick(&s.wait.flow, 0, noWorker) == nil {
 		return
 	}
 	s.wait.acquiring = false

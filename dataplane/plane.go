@@ -91,7 +91,7 @@ func New(cfg Config) (*Plane, error) {
 	p.keeper.busy, p.keeper.post = make(map[*slot]struct{}), p.events.post
 	p.spd.Store(selector.NewTable[target](nil))
 	for i := range cfg.Queues {
-		p.workers = append(p.workers, newWorker(p, cfg.Queues[i], cfg.Ports[i]))
+		p.workers = append(p.workers, newWorker(p, i))
 	}
 	return p, nil
 }

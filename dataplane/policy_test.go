@@ -183,12 +183,12 @@ func TestPolicyThatShrinks(t *testing.T) {
 	if err := g.SetPolicies([]PolicyConfig{{lan, nets("10.1.0.0/16"), nets("10.2.0.0/24")}}); err != nil {
 		t.Fatal(err)
 	}
-	if c := old.pick(&flow, old.order); c != nil {
+	if c := old.pick(&flow, old.order, 0); c != nil {
 		t.Error("a packet outside the SA's selectors would be sent on it")
 	}
 	inside := parse(t, udpPacket(src4, netip.MustParseAddrPort("10.2.0.9:1"), true, nil)).Flow
 	now, ok := g.spd.Load().Lookup(&inside)
-	if !ok || now.slot != old.slot || now.order == old.order || now.covers(g.pairs[1]) != now.order || now.pick(&inside, now.order) == nil {
+	if !ok || now.slot != old.slot || now.order == old.order || now.covers(g.pairs[1]) != now.order || now.pick(&inside, now.order, 0) == nil {
 		t.Errorf("the new entry: %+v, found %t", now, ok)
 	}
 }

@@ -12,14 +12,10 @@ import (
 	"culvert/esp"
 )
 
-// sentBy sends one packet and is the SPI that it left with, or 0 if none did.
+// sentBy is the SPI that the first worker sends its next packet on.
 func sentBy(t *testing.T, a *gateway) uint32 {
 	t.Helper()
-	var spi atomic.Uint32
-	a.ports[0].wiretap(func(o *netio.Outgoing) { spi.Store(binary.BigEndian.Uint32(o.Data)) })
-	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
-	eventually(t, "the packet is sent", func() bool { return spi.Load() != 0 })
-	return spi.Load()
+	return sentByWorker(t, a, 0)
 }
 
 func TestWhichSAIsSentOn(t *testing.T) {

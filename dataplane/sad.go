@@ -65,8 +65,16 @@ func (s *sad) find(spi uint32) *pair {
 	return nil
 }
 
-// alloc hands out an SPI whose slot is free.
-func (s *sad) alloc() (uint32, error) {
+// Bounds of the search for an SPI that names a worker: how many random ones are tried, and how many slots are looked at from each on. Only a table that is nearly
+// full at its largest needs more than a few looks.
+const (
+	sadDraws = 64
+	sadLooks = 1 << 12
+	anyRest  = -1 // of an SPI modulo the number of workers
+)
+
+// alloc hands out an SPI whose slot is free, and which is rest modulo the number of workers; or anyRest.
+func (s *sad) alloc(rest, workers int) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.count*2 >= len(s.taken) && len(s.taken) < sadMaxSlots {
@@ -75,29 +83,36 @@ func (s *sad) alloc() (uint32, error) {
 	if s.count >= len(s.taken) {
 		return 0, errSADFull
 	}
-	for {
+	for range sadDraws {
 		var b [4]byte
 		if _, err := io.ReadFull(s.random, b[:]); err != nil {
 			return 0, fmt.Errorf("dataplane: choosing an SPI: %w", err)
 		}
-		spi := s.nearestFree(binary.BigEndian.Uint32(b[:]))
-		if spi < minSPI || s.isForeign(spi) {
+		spi, ok := s.nearestFree(binary.BigEndian.Uint32(b[:]), rest, workers)
+		if !ok || spi < minSPI || s.isForeign(spi) {
 			continue
 		}
 		s.taken[spi&s.mask()] = spi
 		s.count++
 		return spi, nil
 	}
+	return 0, errSADFull
 }
 
-// nearestFree is spi with its slot moved on to the first free one. There is one.
-func (s *sad) nearestFree(spi uint32) uint32 {
+// nearestFree is spi with its slot moved on to the first that is free and makes it one of the worker's.
+func (s *sad) nearestFree(spi uint32, rest, workers int) (uint32, bool) {
 	mask := s.mask()
-	slot := spi & mask
-	for s.taken[slot] != 0 {
-		slot = (slot + 1) & mask
+	looks := len(s.taken) // there is a free one
+	if rest != anyRest {
+		looks = min(looks, sadLooks)
 	}
-	return spi&^mask | slot
+	for range looks {
+		if s.taken[spi&mask] == 0 && (rest == anyRest || int(spi%uint32(workers)) == rest) {
+			return spi, true
+		}
+		spi = spi&^mask | (spi+1)&mask
+	}
+	return 0, false
 }
 
 func (s *sad) mask() uint32 { return uint32(len(s.taken) - 1) }
@@ -197,9 +212,14 @@ func (s *sad) changeForeign(change func(map[uint32]*pair)) {
 	s.foreign.Store(&m)
 }
 
-// AllocSPI chooses an inbound SPI: unpredictable, free, never 0 to 255. It is the caller's until FreeSPI, or RemoveSA of the pair it was installed with.
-// Any goroutine.
-func (p *Plane) AllocSPI() (uint32, error) { return p.sad.alloc() }
+// AllocSPI chooses an inbound SPI: unpredictable, free, never 0 to 255, and for a resource, which is a worker counted from 1, one whose packets come to that worker; 0:
+// to any. It is the caller's until FreeSPI, or RemoveSA of the pair it was installed with. Any goroutine.
+func (p *Plane) AllocSPI(resource int) (uint32, error) {
+	if resource <= 0 || resource > len(p.workers) {
+		return p.sad.alloc(anyRest, 1)
+	}
+	return p.sad.alloc(resource-1, len(p.workers))
+}
 
 // FreeSPI gives back an SPI that was never installed; any other is left alone. Any goroutine.
 func (p *Plane) FreeSPI(spi uint32) { p.sad.free(spi) }

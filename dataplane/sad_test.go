@@ -13,7 +13,7 @@ func TestSPIsAreNeverReserved(t *testing.T) {
 	s := newSAD()
 	// The first choice is 5, whose slot is free: reserved by RFC 4303, Section 2.1, so another must be drawn.
 	s.random = bytes.NewReader([]byte{0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 1, 5})
-	spi, err := s.alloc()
+	spi, err := s.alloc(anyRest, 1)
 	if err != nil || spi != 0x105 {
 		t.Fatalf("alloc = %#x, %v, want 0x105", spi, err)
 	}
@@ -23,7 +23,7 @@ func TestSADGrowsAndKeepsWhatItHas(t *testing.T) {
 	s := newSAD()
 	pairs := make(map[uint32]*pair)
 	for range 5 * sadMinSlots {
-		spi, err := s.alloc()
+		spi, err := s.alloc(anyRest, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,17 +64,17 @@ func TestSADGrowsAndKeepsWhatItHas(t *testing.T) {
 func TestSADSlotIsReused(t *testing.T) {
 	s := newSAD()
 	s.random = bytes.NewReader([]byte{0xaa, 0, 0, 7, 0xbb, 0, 0, 7, 0xcc, 0, 0, 7})
-	first, _ := s.alloc()
+	first, _ := s.alloc(anyRest, 1)
 	old := testPair(first)
 	if err := s.install(old); err != nil {
 		t.Fatal(err)
 	}
-	second, _ := s.alloc()
+	second, _ := s.alloc(anyRest, 1)
 	if second != 0xbb000008 {
 		t.Errorf("alloc in a taken slot = %#x, want the next slot", second)
 	}
 	s.remove(old)
-	third, _ := s.alloc()
+	third, _ := s.alloc(anyRest, 1)
 	if third != 0xcc000007 {
 		t.Errorf("alloc after remove = %#x, want slot 7 again", third)
 	}
@@ -92,7 +92,7 @@ func TestSADSlotIsReused(t *testing.T) {
 
 func TestSADFree(t *testing.T) {
 	s := newSAD()
-	spi, _ := s.alloc()
+	spi, _ := s.alloc(anyRest, 1)
 	s.free(spi ^ 1<<31) // not one that was handed out
 	if s.count != 1 {
 		t.Error("freed an SPI that nobody has")
@@ -102,7 +102,7 @@ func TestSADFree(t *testing.T) {
 	if s.count != 0 {
 		t.Errorf("count after free = %d", s.count)
 	}
-	spi, _ = s.alloc()
+	spi, _ = s.alloc(anyRest, 1)
 	p := testPair(spi)
 	_ = s.install(p)
 	s.free(spi)
@@ -113,7 +113,7 @@ func TestSADFree(t *testing.T) {
 
 func TestSADTakesForeignSPIs(t *testing.T) {
 	s := newSAD()
-	own, _ := s.alloc()
+	own, _ := s.alloc(anyRest, 1)
 	claimed := own ^ 1 | 1<<30 // a free slot
 	beside := own ^ 1<<31      // a taken one
 	pairs := []*pair{testPair(own), testPair(claimed), testPair(beside)}
@@ -156,23 +156,59 @@ func TestSADFull(t *testing.T) {
 	}
 	s := newSAD()
 	for range sadMaxSlots {
-		if _, err := s.alloc(); err != nil {
+		if _, err := s.alloc(anyRest, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.alloc(); err == nil {
+	if _, err := s.alloc(anyRest, 1); err == nil {
 		t.Error("one more than there are slots")
 	}
 }
 
 func TestFreeSPI(t *testing.T) {
 	g := newGateway(t, 1, nil)
-	spi, err := g.AllocSPI()
+	spi, err := g.AllocSPI(0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.FreeSPI(spi)
 	if g.sad.count != 0 {
 		t.Error("the SPI was not freed")
+	}
+}
+
+// RFC 9611 binds an SA to a resource of the host alone; that its packets come to the worker is the doing of the SPI, which the socket filters reduce modulo the number
+// of workers.
+func TestSPINamesTheWorker(t *testing.T) {
+	for _, workers := range []int{1, 2, 3, 7, 64} {
+		g := newGateway(t, workers, nil)
+		for i := range 4 * sadMinSlots { // the table grows meanwhile
+			resource := 1 + i%workers
+			spi, err := g.AllocSPI(resource)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := int(spi) % workers; got != resource-1 || spi < minSPI {
+				t.Fatalf("of %d workers: SPI %#x goes to worker %d, want %d", workers, spi, got, resource-1)
+			}
+			if err := g.sad.install(testPair(spi)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if g.sad.foreign.Load() != nil {
+			t.Errorf("of %d workers: an SPI that was handed out has no slot", workers)
+		}
+	}
+}
+
+func TestNoSPIForAWorker(t *testing.T) {
+	s := newSAD()
+	s.random = bytes.NewReader(make([]byte, 4*sadDraws)) // always the same one
+	for slot := range s.taken {
+		s.taken[slot] = uint32(slot) // all but the count says that the table is full
+	}
+	s.taken[7] = 0
+	if _, err := s.alloc(2, 4); err == nil {
+		t.Error("an SPI of another worker was handed out")
 	}
 }

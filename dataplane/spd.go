@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -21,9 +20,7 @@ type PolicyConfig struct {
 // that a rekey is one Store and the table of policies is not touched.
 type slot struct {
 	policy esp.Policy
-	// sas are the active outbound SAs, newest first: ordinarily one, two while a rekey's old one awaits its Delete, and more where the peer
-	// narrows every SA to the packet that asked for it (RFC 7296, Section 2.9). Never nil.
-	sas atomic.Pointer[[]outboundSA]
+	sas    atomic.Pointer[senders] // the active outbound SAs. Never nil
 
 	wait waiting // guarded by keeper.mu
 
@@ -34,14 +31,6 @@ type slot struct {
 	past       ChildStats // of pairs that were removed
 }
 
-// outboundSA is one active SA of a slot.
-type outboundSA struct {
-	pair *pair
-	// covers is the entry's Order under which its selectors cover the policy's, so that they need not be asked for each packet; 0: none. A worker that found the
-	// policy in the SPD before last asks.
-	covers uint64
-}
-
 // target is what the SPD gives for a packet: the slot of its policy, and the Order of the entry that matched.
 type target struct {
 	*slot
@@ -50,70 +39,8 @@ type target struct {
 
 func newSlot(policy esp.Policy) *slot {
 	s := &slot{policy: policy}
-	s.sas.Store(new([]outboundSA))
+	s.sas.Store(new(senders))
 	return s
-}
-
-// pick is the newest active SA that may carry the flow, which matched the policy's entry of the given Order (0: unknown), or nil. An SA that may send no more
-// (hard limit, sequence numbers) carries nothing. Workers.
-func (s *slot) pick(f *selector.Flow, order uint64) *pair {
-	list := *s.sas.Load()
-	for i := range list {
-		sa := &list[i]
-		if (order == 0 || sa.covers != order) && !selector.MatchOutbound(f, sa.pair.sa.LocalTS, sa.pair.sa.RemoteTS) {
-			continue
-		}
-		if !sa.pair.spent.Load() {
-			return sa.pair
-		}
-	}
-	return nil
-}
-
-// activate puts p among the slot's active SAs. A late activation of an older pair lands behind the newer ones, which have its traffic already: what a
-// lost rekey collision does too late changes nothing. Plane.mu is held.
-func (s *slot) activate(p *pair) {
-	list := *s.sas.Load()
-	at, found := slices.BinarySearchFunc(list, p.sa.ID, func(sa outboundSA, id esp.ChildID) int { return cmp.Compare(id, sa.pair.sa.ID) })
-	if found {
-		return
-	}
-	list = slices.Insert(slices.Clone(list), at, outboundSA{p, s.covers(p)})
-	s.sas.Store(&list)
-}
-
-// deactivate takes p out. Plane.mu is held.
-func (s *slot) deactivate(p *pair) {
-	list := slices.DeleteFunc(slices.Clone(*s.sas.Load()), func(sa outboundSA) bool { return sa.pair == p })
-	s.sas.Store(&list)
-}
-
-// setEntry gives the slot its policy's selectors. Plane.mu is held.
-func (s *slot) setEntry(e selector.Entry[target]) {
-	s.entry, s.configured = e, true
-	list := slices.Clone(*s.sas.Load())
-	for i := range list {
-		list[i].covers = s.covers(list[i].pair)
-	}
-	s.sas.Store(&list)
-}
-
-// covers is the Order of the slot's entry if every packet of the policy may go through p, or 0. Plane.mu is held.
-func (s *slot) covers(p *pair) uint64 {
-	if s.configured && covered(s.entry.Local, p.sa.LocalTS) && covered(s.entry.Remote, p.sa.RemoteTS) {
-		return s.entry.Order
-	}
-	return 0
-}
-
-// covered says whether each of list lies within one of by. A list that only several of by cover together is not found; it costs a look at each packet.
-func covered(list, by []selector.Selector) bool {
-	for _, s := range list {
-		if !slices.ContainsFunc(by, func(c selector.Selector) bool { return c.Covers(s) }) {
-			return false
-		}
-	}
-	return true
 }
 
 // SetPolicies publishes a new SPD. A policy that is as it was keeps its slot, its SAs and its kept packets; so does one whose selectors changed, save that
@@ -169,7 +96,7 @@ func (p *Plane) addPolicies(table *selector.Table[target], ps []PolicyConfig) *s
 		}
 		p.lastOrder++
 		p.keeper.admit(s)
-		s.setEntry(selector.Entry[target]{Order: p.lastOrder, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote), Value: target{s, p.lastOrder}})
+		s.setEntry(selector.Entry[target]{Order: p.lastOrder, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote), Value: target{s, p.lastOrder}}, len(p.workers))
 		if fresh {
 			entries = append(entries, s.entry)
 			continue

@@ -40,8 +40,8 @@ func (p *Plane) PolicyStats(policy esp.Policy) (ChildStats, bool) {
 		st.add(c.stats())
 		st.MTU = int(c.mtu.Load())
 	}
-	if list := *s.sas.Load(); len(list) > 0 {
-		st.MTU = int(list[0].pair.mtu.Load())
+	if c := s.sas.Load().first(); c != nil {
+		st.MTU = int(c.mtu.Load())
 	}
 	return st, true
 }

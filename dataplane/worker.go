@@ -37,6 +37,7 @@ const (
 // worker is one locked OS thread with the queue and the port that are its own. Everything in it belongs to that thread, save what is atomic or has a lock.
 type worker struct {
 	plane    *Plane
+	index    int // its place among the workers
 	queue    tun.Queue
 	pump     *pump // around a queue without a descriptor
 	port     netio.Port
@@ -81,11 +82,12 @@ type worker struct {
 	futile int  // how often in a row there was nothing
 }
 
-func newWorker(p *Plane, q tun.Queue, port netio.Port) *worker {
+func newWorker(p *Plane, index int) *worker {
 	w := &worker{
 		plane:   p,
-		queue:   q,
-		port:    port,
+		index:   index,
+		queue:   p.cfg.Queues[index],
+		port:    p.cfg.Ports[index],
 		shared:  len(p.cfg.Queues) > 1,
 		tunBuf:  make([]byte, tunHeadroom+tun.MaxPacket+tunTailroom),
 		recvBuf: make([]byte, maxDatagram+tunTailroom),

@@ -54,4 +54,9 @@ type ChildSA struct {
 	// LocalTS and RemoteTS are the negotiated selectors: inner source and destination of outbound packets (RFC 4301, Section 4.4.2).
 	LocalTS, RemoteTS []selector.Selector
 	Limits            Limits
+
+	// Resource is the dataplane's worker that the pair is for, counted from 1 (RFC 9611); 0: none, and any may send on it.
+	Resource int
+	// PerResource says that the peer makes pairs for single workers: one that is busy on a pair not its own asks for one (EventAcquire).
+	PerResource bool
 }

@@ -11,7 +11,7 @@ type EventKind uint8
 
 // The kinds of Event.
 const (
-	EventAcquire      EventKind = iota // Policy, Flow: a packet matched a policy that has no outbound SA
+	EventAcquire      EventKind = iota // Policy, Flow: a packet matched a policy that has no outbound SA; with a Resource, none of its own
 	EventExpire                        // ID, Hard: a byte or packet limit was reached
 	EventFirstInbound                  // ID: the first authentic packet came on a new inbound SA
 	EventPeerMoved                     // ID, Remote: an authentic packet with a new highest sequence number came from another outer address
@@ -26,4 +26,6 @@ type Event struct {
 	Policy Policy
 	Flow   selector.Flow
 	Remote netip.AddrPort
+	// Resource is the worker, counted from 1, that an Acquire asks an SA of its own for: it has others to send on. 0: there is no SA at all.
+	Resource int
 }

@@ -27,9 +27,9 @@ type Config struct {
 	LocalAddr func(remote netip.Addr) netip.Addr
 }
 
-// SPIAllocator hands out inbound ESP SPIs. Free returns one that no RemoveSA effect will ever name.
+// SPIAllocator hands out inbound ESP SPIs, for a resource (esp.ChildSA) one that names it. Free returns one that no RemoveSA effect will ever name.
 type SPIAllocator interface {
-	AllocSPI() (uint32, error)
+	AllocSPI(resource int) (uint32, error)
 	FreeSPI(spi uint32)
 }
 

@@ -186,7 +186,7 @@ func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*pair, []wire.
 
 // makeChild installs the pair.
 func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
-	spi, err := s.e.cfg.SPIs.AllocSPI()
+	spi, err := s.e.cfg.SPIs.AllocSPI(0)
 	if err != nil {
 		return nil, refuse(wire.TemporaryFailure, "no SPI: "+err.Error())
 	}

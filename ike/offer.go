@@ -22,7 +22,7 @@ type childOffer struct {
 // prepare allocates our SPI and decides what to offer. What replaces a pair has the pair's very selectors: "the proposed Traffic Selectors SHOULD be either the same
 // as, or a superset of, the Traffic Selectors used in the old Child SA" (RFC 7296, Section 2.9.2).
 func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
-	spi, err := s.e.cfg.SPIs.AllocSPI()
+	spi, err := s.e.cfg.SPIs.AllocSPI(0)
 	if err != nil {
 		return fmt.Errorf("no SPI for a Child SA: %w", err)
 	}

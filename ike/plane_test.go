@@ -52,7 +52,7 @@ func newPlane(s *testSide, seed uint64) *testPlane {
 }
 
 // AllocSPI and FreeSPI are the engine's SPIAllocator.
-func (pl *testPlane) AllocSPI() (uint32, error) {
+func (pl *testPlane) AllocSPI(_ int) (uint32, error) {
 	for {
 		spi := pl.rand.Uint32()
 		if spi >= 256 && !pl.allocated[spi] && pl.inbound[spi] == nil {

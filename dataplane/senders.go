@@ -1,0 +1,175 @@
+package dataplane
+
+import (
+	"cmp"
+	"slices"
+
+	"culvert/selector"
+)
+
+// senders is the active outbound SAs of a policy. Published, it does not change.
+type senders struct {
+	// shared are bound to no worker, newest first: ordinarily one, two while a rekey's old one awaits its Delete, and more where the peer narrows every
+	// SA to the packet that asked for it (RFC 7296, Section 2.9).
+	shared []outboundSA
+	// workers is nil unless the peer makes SAs for single workers (RFC 9611).
+	workers *workerSenders
+}
+
+// workerSenders is what belongs to single workers.
+type workerSenders struct {
+	own    [][]outboundSA // by worker, each newest first
+	demand []demand       // by worker; the same for as long as there is any
+}
+
+// outboundSA is one active SA of a slot.
+type outboundSA struct {
+	pair *pair
+	// covers is the entry's Order under which its selectors cover the policy's, so that they need not be asked for each packet; 0: none. A worker that found the
+	// policy in the SPD before last asks.
+	covers uint64
+}
+
+// noWorker stands for none in particular.
+const noWorker = -1
+
+// pick is the SA for a worker's flow, which matched the policy's entry of the given Order (0: unknown), or nil: the newest of the worker's own, or else of the
+// shared ones, or else of any, that may carry it. An SA that may send no more (hard limit, sequence numbers) carries nothing. Workers.
+func (s *slot) pick(f *selector.Flow, order uint64, worker int) *pair {
+	set := s.sas.Load()
+	if set.workers == nil {
+		return choose(set.shared, f, order)
+	}
+	own := set.workers.own
+	if worker >= 0 {
+		if p := choose(own[worker], f, order); p != nil {
+			return p
+		}
+	}
+	if p := choose(set.shared, f, order); p != nil {
+		return p
+	}
+	for _, list := range own {
+		if p := choose(list, f, order); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// choose is the first of the list that may carry the flow, or nil.
+func choose(list []outboundSA, f *selector.Flow, order uint64) *pair {
+	for i := range list {
+		sa := &list[i]
+		if (order == 0 || sa.covers != order) && !selector.MatchOutbound(f, sa.pair.sa.LocalTS, sa.pair.sa.RemoteTS) {
+			continue
+		}
+		if !sa.pair.spent.Load() {
+			return sa.pair
+		}
+	}
+	return nil
+}
+
+// first is the SA that stands for the policy: the newest of those that all workers share, or else of the first worker that has one; nil: there is none.
+func (set *senders) first() *pair {
+	if len(set.shared) > 0 {
+		return set.shared[0].pair
+	}
+	if set.workers != nil {
+		for _, list := range set.workers.own {
+			if len(list) > 0 {
+				return list[0].pair
+			}
+		}
+	}
+	return nil
+}
+
+// all is every active SA.
+func (set *senders) all() []outboundSA {
+	list := slices.Clone(set.shared)
+	if set.workers != nil {
+		for _, own := range set.workers.own {
+			list = append(list, own...)
+		}
+	}
+	return list
+}
+
+// publish makes list the slot's active SAs, for so many workers. Plane.mu is held.
+func (s *slot) publish(list []outboundSA, workers int) {
+	slices.SortFunc(list, func(a, b outboundSA) int { return cmp.Compare(b.pair.sa.ID, a.pair.sa.ID) })
+	set := &senders{}
+	if slices.ContainsFunc(list, func(sa outboundSA) bool { return sa.pair.sa.PerResource || sa.pair.sa.Resource > 0 }) {
+		set.workers = s.sas.Load().workers.next(workers)
+	}
+	for _, sa := range list {
+		if at := sa.pair.sa.Resource - 1; at >= 0 {
+			set.workers.own[at] = append(set.workers.own[at], sa)
+			continue
+		}
+		set.shared = append(set.shared, sa)
+	}
+	s.sas.Store(set)
+}
+
+// next is without SAs, and with the demand that ws knows; ws may be nil.
+func (ws *workerSenders) next(workers int) *workerSenders {
+	n := &workerSenders{own: make([][]outboundSA, workers)}
+	if ws != nil {
+		n.demand = ws.demand
+	} else {
+		n.demand = make([]demand, workers)
+	}
+	return n
+}
+
+// activate puts p among the slot's active SAs. A late activation of an older pair lands behind the newer ones, which have its traffic already: what a
+// lost rekey collision does too late changes nothing. Plane.mu is held.
+func (s *slot) activate(p *pair, workers int) {
+	list := s.sas.Load().all()
+	if slices.ContainsFunc(list, func(sa outboundSA) bool { return sa.pair == p }) {
+		return
+	}
+	s.publish(append(list, outboundSA{p, s.covers(p)}), workers)
+}
+
+// deactivate takes p out. Plane.mu is held.
+func (s *slot) deactivate(p *pair, workers int) {
+	list := s.sas.Load().all()
+	if i := slices.IndexFunc(list, func(sa outboundSA) bool { return sa.pair == p }); i >= 0 {
+		s.publish(slices.Delete(list, i, i+1), workers)
+	}
+}
+
+// setEntry gives the slot its policy's selectors. Plane.mu is held.
+func (s *slot) setEntry(e selector.Entry[target], workers int) {
+	s.entry, s.configured = e, true
+	list := s.sas.Load().all()
+	if len(list) == 0 {
+		return
+	}
+	for i := range list {
+		list[i].covers = s.covers(list[i].pair)
+	}
+	s.publish(list, workers)
+}
+
+// covers is the Order of the slot's entry if every packet of the policy may go through p, or 0. Plane.mu is held.
+func (s *slot) covers(p *pair) uint64 {
+	if s.configured && covered(s.entry.Local, p.sa.LocalTS) && covered(s.entry.Remote, p.sa.RemoteTS) {
+		return s.entry.Order
+	}
+	return 0
+}
+
+// covered says whether each of list lies within one of by. A list that only several of by cover together is not found; it costs a look at each packet.
+func covered(list, by []selector.Selector) bool {
+	for _, s := range list {
+		if !slices.ContainsFunc(by, func(c selector.Selector) bool { return c.Covers(s) }) {
+			return false
+		}
+	}
+	return true
+}
