@@ -15,6 +15,7 @@ const (
 	dropSelector                 // RFC 4301, Section 5.2, step 5
 	dropECN                      // RFC 6040, Section 4.2: CE outside, not ECN-capable inside
 	dropExpired                  // the SA reached its hard limit (RFC 4301, Section 4.4.2.1)
+	dropStray                    // came to the control plane's socket, faster than could be
 	dropTUNFull
 	dropTUNError
 
@@ -26,8 +27,7 @@ const (
 	dropSend
 
 	countRecvError
-	countKeepalive
-	countIKE
+	countIKE // came with ESP, or on a system where the two share a socket
 	countICMP
 	countECNAlarm // RFC 6040, Section 4.2: a combination that no correct tunnel makes
 	countPanic
@@ -45,6 +45,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropSelector:   {"esp_selector_mismatch", "selector_mismatch"},
 	dropECN:        {"esp_ecn", "ecn"},
 	dropExpired:    {"sa_expired", "expired"},
+	dropStray:      {"esp_stray", ""},
 	dropTUNFull:    {"tun_full", "tun_full"},
 	dropTUNError:   {"tun_write_errors", "tun_write_errors"},
 
@@ -56,7 +57,6 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropSend:      {"out_send_errors", "send_errors"},
 
 	countRecvError: {"net_receive_errors", ""},
-	countKeepalive: {"nat_keepalives", ""},
 	countIKE:       {"ike_datagrams", ""},
 	countICMP:      {"icmp_sent", ""},
 	countECNAlarm:  {"ecn_alarms", "ecn_alarms"},

@@ -156,7 +156,7 @@ func (w *worker) turnAround() (busy bool, err error) {
 	w.now = w.plane.cfg.Now()
 	w.nowNano = w.now.UnixNano()
 	if w.mail.full.Load() {
-		w.sendMail()
+		w.openMail()
 	}
 	out, err := w.drainTUN()
 	w.flush()
@@ -217,7 +217,7 @@ func (w *worker) drainPort() (busy bool, err error) {
 	return true, nil
 }
 
-// received sorts what came.
+// received sorts what came. A keepalive is for NATs and nobody else (RFC 3948, Section 4).
 func (w *worker) received(r *netio.Received) {
 	switch r.Kind {
 	case netio.ESP:
@@ -227,14 +227,16 @@ func (w *worker) received(r *netio.Received) {
 		if w.plane.cfg.OnIKE != nil {
 			w.plane.cfg.OnIKE(r)
 		}
-	default:
-		w.tally.add(countKeepalive, 1)
 	}
 }
 
-// sendMail sends packets that were kept until their SA came.
-func (w *worker) sendMail() {
-	for _, c := range w.mail.take() {
+// openMail sends packets that were kept until their SA came, and receives ESP that came to another socket.
+func (w *worker) openMail() {
+	list, strays := w.mail.take()
+	for i := range strays {
+		w.inbound(&strays[i])
+	}
+	for _, c := range list {
 		pkt := c.pkt
 		pkt.Data = w.tunBuf[tunHeadroom : tunHeadroom+copy(w.tunBuf[tunHeadroom:], c.pkt.Data)]
 		w.outbound(&pkt, c.since)

@@ -15,7 +15,9 @@ type Config struct {
 	NATPort uint16 // likewise
 	Workers int    // number of Ports; less than 1 counts as 1, and macOS has no more
 	// Mark is the firewall mark of every packet sent, by which routing tells them from those to be tunnelled. 0: none. Linux only.
-	Mark   uint32
+	Mark uint32
+	// IKETOS is the TOS or traffic class octet of IKE: the DSCP in its upper six bits. Linux only.
+	IKETOS uint8
 	RawESP bool // also IP protocol 50, where the system can
 	Log    *slog.Logger
 }

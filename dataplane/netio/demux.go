@@ -1,6 +1,9 @@
 package netio
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 const (
 	// markerLen is the length of the non-ESP marker, four zero octets where ESP has its SPI (RFC 3948, Section 2.2).
@@ -18,6 +21,14 @@ func classify(b []byte) Kind {
 		return IKE
 	}
 	return ESP
+}
+
+// received is what the control messages of one datagram say, as far as the system tells it.
+type received struct {
+	local   netip.Addr
+	tos     uint8
+	segSize int    // of coalesced datagrams
+	drops   uint32 // by the kernel since the socket was opened
 }
 
 // run is what remains of a coalesced run of datagrams: Received tells of its addresses, data is cut every size octets.

@@ -8,15 +8,21 @@ import (
 )
 
 // Which worker gets a packet: the SPI modulo the number of workers, on every kind of socket, so that all packets of one SA come to one
-// worker, in order. IKE on the NAT port (SPI zero) and what is too short comes to the first.
+// worker, in order. On the NAT port what is no ESP goes to the control plane's own socket, and so has a receive buffer that ESP cannot fill.
 
-// steerUDP makes the kernel choose among the sockets bound to fd's address and port, in the order they were bound. The program
-// sees the UDP payload. It never chooses a socket beyond the workers', so that one bound later can send and never receives.
+// steerUDP makes the kernel choose among the sockets bound to fd's address and port, in the order they were bound: the workers', and after them the control
+// plane's. The program sees the UDP payload, and of datagrams that UDP_GRO has coalesced the first one's. It never chooses a socket bound later, which so can
+// send and never receives.
 func steerUDP(fd, workers int) error {
+	control := bpf.RetConstant{Val: uint32(workers)}
 	return attach(fd, unix.SO_ATTACH_REUSEPORT_CBPF, []bpf.Instruction{
-		bpf.LoadAbsolute{Off: 0, Size: 4}, // too short: the program ends with 0
+		bpf.LoadExtension{Num: bpf.ExtLen},
+		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: spiLen, SkipTrue: 4}, // a keepalive
+		bpf.LoadAbsolute{Off: 0, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 2}, // the non-ESP marker
 		bpf.ALUOpConstant{Op: bpf.ALUOpMod, Val: uint32(workers)},
 		bpf.RetA{},
+		control,
 	})
 }
 

@@ -1,38 +1,41 @@
 package netio
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// ikeSide is the control plane's half of a Net: the IKE port's sockets, and on each listen address a socket of the NAT port that only
-// sends. All methods may be called from any goroutine.
+// ikeSide is the control plane's half of a Net: on each listen address a socket of the IKE port and one of the NAT port. What comes to either waits in
+// a buffer of its own, so that ESP, however much of it comes, takes no room from IKE. All methods may be called from any goroutine.
 type ikeSide struct {
 	conns []*ikeConn // IKE port
-	nat   []*ikeConn // NAT port, for sending
-	in    chan datagram
+	nat   []*ikeConn // NAT port
+	in    chan Received
 	done  chan struct{}
 	once  sync.Once
 	wg    sync.WaitGroup
 
-	truncated  atomic.Uint64
-	sendErrors atomic.Uint64
+	truncated   atomic.Uint64
+	sendErrors  atomic.Uint64
+	kernelDrops atomic.Uint64
+	keepalives  atomic.Uint64
+	received    atomic.Uint64 // IKE datagrams
 }
 
 // ikeConn is one socket and the address that it is bound to.
 type ikeConn struct {
 	*net.UDPConn
-	bound netip.AddrPort
-}
-
-type datagram struct {
-	data          []byte
-	local, remote netip.AddrPort
+	bound  netip.AddrPort
+	nat    bool   // of the NAT port
+	shared bool   // a worker reads it
+	drops  uint32 // the kernel's count of drops when last told; the reader's
 }
 
 const (
@@ -43,13 +46,15 @@ const (
 )
 
 func newIKESide() *ikeSide {
-	return &ikeSide{in: make(chan datagram, ikeBacklog), done: make(chan struct{})}
+	return &ikeSide{in: make(chan Received, ikeBacklog), done: make(chan struct{})}
 }
 
-// start begins to read the IKE port.
+// start begins to read.
 func (k *ikeSide) start() {
-	for _, c := range k.conns {
-		k.wg.Go(func() { k.read(c) })
+	for _, c := range slices.Concat(k.conns, k.nat) {
+		if !c.shared {
+			k.wg.Go(func() { k.read(c) })
+		}
 	}
 }
 
@@ -68,13 +73,47 @@ func (k *ikeSide) read(c *ikeConn) {
 			continue
 		}
 		failures = 0
-		local := netip.AddrPortFrom(localAddr(oob[:oobn], c.bound.Addr()), c.bound.Port())
-		d := datagram{data: append([]byte(nil), buf[:n]...), local: local, remote: unmapPort(remote)}
-		select {
-		case k.in <- d:
-		case <-k.done:
+		told := received{local: c.bound.Addr(), drops: c.drops}
+		told.read(oob[:oobn])
+		k.kernelDrops.Add(uint64(told.drops - c.drops))
+		c.drops = told.drops
+		if !k.sort(c, unmapPort(remote), buf[:n], &told) {
 			return
 		}
+	}
+}
+
+// sort passes on the datagrams of one receive: on the NAT port they may be several of any kind (UDP_GRO). False: closed meanwhile.
+func (k *ikeSide) sort(c *ikeConn, remote netip.AddrPort, data []byte, told *received) bool {
+	from := Received{Kind: IKE, Local: netip.AddrPortFrom(told.local, c.bound.Port()), Remote: remote, Encap: c.nat, TOS: told.tos}
+	if !c.nat {
+		return k.put(from, data)
+	}
+	for r := (run{from: from, data: data, size: told.segSize}); ; {
+		var d Received
+		r.next(&d)
+		if d.Kind == Keepalive {
+			k.keepalives.Add(1)
+		} else if !k.put(d, d.Data) {
+			return false
+		}
+		if len(r.data) == 0 {
+			return true
+		}
+	}
+}
+
+// put hands d with a copy of data to ReadIKE. False: closed meanwhile.
+func (k *ikeSide) put(d Received, data []byte) bool {
+	if d.Kind == IKE {
+		k.received.Add(1)
+	}
+	d.Data = bytes.Clone(data)
+	select {
+	case k.in <- d:
+		return true
+	case <-k.done:
+		return false
 	}
 }
 
@@ -90,19 +129,22 @@ func (k *ikeSide) pause() bool {
 	}
 }
 
-// ReadIKE waits for the next datagram on the IKE port and copies it to buf. It ends with net.ErrClosed after Close. (IKE that comes on
-// the NAT port comes through Port.Recv.)
-func (k *ikeSide) ReadIKE(buf []byte) (n int, local, remote netip.AddrPort, err error) {
+// ReadIKE waits for the next datagram that the control plane's sockets receive and copies it to buf: of Kind IKE and, if Encap is set, come to the NAT
+// port, unless it is ESP. That comes where the kernel had coalesced it with an IKE message before it (UDP_GRO), and belongs to the packet path. ReadIKE
+// ends with net.ErrClosed after Close. An IKE message that was coalesced with ESP before it comes through Port.Recv.
+func (k *ikeSide) ReadIKE(buf []byte, in *Received) error {
 	for {
 		select {
 		case <-k.done:
-			return 0, local, remote, net.ErrClosed
+			return net.ErrClosed
 		case d := <-k.in:
-			if len(d.data) > len(buf) {
+			if len(d.Data) > len(buf) {
 				k.truncated.Add(1)
 				continue
 			}
-			return copy(buf, d.data), d.local, d.remote, nil
+			*in = d
+			in.Data = buf[:copy(buf, d.Data)]
+			return nil
 		}
 	}
 }
@@ -165,7 +207,7 @@ func unmapPort(a netip.AddrPort) netip.AddrPort {
 func (k *ikeSide) close() {
 	k.once.Do(func() {
 		close(k.done)
-		for _, c := range append(k.conns, k.nat...) {
+		for _, c := range slices.Concat(k.conns, k.nat) {
 			c.Close()
 		}
 		k.wg.Wait()

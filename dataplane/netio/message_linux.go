@@ -52,14 +52,6 @@ func networkOrder(p uint16) uint16 {
 	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&p))[:])
 }
 
-// received is what the control messages of one datagram say.
-type received struct {
-	local   netip.Addr
-	tos     uint8
-	segSize int
-	drops   uint32
-}
-
 // control reads the control messages. What is missing stays as it is in r.
 func (m *message) control(r *received) {
 	b := m.ctl[:min(int(m.hdr.Controllen), controlSpace)]

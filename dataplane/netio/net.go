@@ -77,6 +77,9 @@ func (n *Net) Counters() map[string]uint64 {
 	}
 	m["net_truncated"] += n.truncated.Load()
 	m["net_send_errors"] += n.sendErrors.Load()
+	m["net_keepalives_in"] += n.keepalives.Load()
+	m["ike_datagrams"] = n.received.Load()
+	m["net_ike_kernel_drops"] = n.kernelDrops.Load()
 	return m
 }
 

@@ -27,13 +27,13 @@ func (n *Net) listen(a netip.Addr, cfg *Config) error {
 		return bindError("the IKE port", at(a, n.ikePort), "ike_port", err)
 	}
 	n.ikePort = ike.LocalAddr().(*net.UDPAddr).AddrPort().Port()
-	n.conns = append(n.conns, &ikeConn{ike, at(a, n.ikePort)})
+	n.conns = append(n.conns, &ikeConn{UDPConn: ike, bound: at(a, n.ikePort)})
 	nat, err := openUDP(at(a, n.natPort), true)
 	if err != nil {
 		return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
 	}
 	n.natPort = nat.LocalAddr().(*net.UDPAddr).AddrPort().Port()
-	n.nat = append(n.nat, &ikeConn{nat, at(a, n.natPort)})
+	n.nat = append(n.nat, &ikeConn{UDPConn: nat, bound: at(a, n.natPort), nat: true, shared: true})
 	s := &socket{v6: a.Is6(), bound: at(a, n.natPort)}
 	raw, err := nat.SyscallConn()
 	if err != nil {
@@ -132,6 +132,9 @@ func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
 
 // Dialer makes ordinary connections: macOS has no firewall marks.
 func Dialer(uint32) *net.Dialer { return new(net.Dialer) }
+
+// read reads the control messages of a datagram. What they do not say stays as it is in r.
+func (r *received) read(oob []byte) { r.local = localAddr(oob, r.local) }
 
 // localAddr reads the address that a datagram came to from its control messages; bound is the answer if they do not say.
 func localAddr(oob []byte, bound netip.Addr) netip.Addr {

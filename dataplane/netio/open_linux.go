@@ -15,7 +15,7 @@ const maxWorkers = 4096
 
 // listen opens the UDP sockets of one listen address.
 func (n *Net) listen(a netip.Addr, cfg *Config) error {
-	ike, err := openIKE(at(a, n.ikePort), false, cfg.Mark)
+	ike, err := openIKE(at(a, n.ikePort), false, cfg)
 	if err != nil {
 		if absent(a, err) {
 			logAbsent(n.log, "UDP", a, err)
@@ -24,16 +24,15 @@ func (n *Net) listen(a netip.Addr, cfg *Config) error {
 		return bindError("the IKE port", at(a, n.ikePort), "ike_port", err)
 	}
 	n.ikePort = ike.LocalAddr().(interface{ AddrPort() netip.AddrPort }).AddrPort().Port()
-	n.conns = append(n.conns, &ikeConn{ike, at(a, n.ikePort)})
+	n.conns = append(n.conns, &ikeConn{UDPConn: ike, bound: at(a, n.ikePort)})
 	return n.listenNAT(a, cfg)
 }
 
-// listenNAT opens each worker's socket on the NAT port, steers among them, and last the sockets that only send: the control plane's
-// and the one for fragments, which steering never chooses.
+// listenNAT opens on the NAT port each worker's socket and the control plane's, steers among them, and opens last the one for fragments, which only sends.
 func (n *Net) listenNAT(a netip.Addr, cfg *Config) error {
 	// SO_REUSEPORT would let a second daemon of the same user in, and each would get half of the packets.
 	if n.natPort != 0 {
-		probe, err := openIKE(at(a, n.natPort), false, cfg.Mark)
+		probe, err := openIKE(at(a, n.natPort), false, cfg)
 		if err != nil {
 			return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
 		}
@@ -51,14 +50,14 @@ func (n *Net) listenNAT(a netip.Addr, cfg *Config) error {
 			first = s
 		}
 	}
-	if err := steerUDP(first.fd, cfg.Workers); err != nil {
-		return err
-	}
-	c, err := openIKE(at(a, n.natPort), true, cfg.Mark)
+	c, err := openIKE(at(a, n.natPort), true, cfg)
 	if err != nil {
 		return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
 	}
-	n.nat = append(n.nat, &ikeConn{c, at(a, n.natPort)})
+	n.nat = append(n.nat, &ikeConn{UDPConn: c, bound: at(a, n.natPort), nat: true})
+	if err := steerUDP(first.fd, cfg.Workers); err != nil {
+		return err
+	}
 	frag, err := (&socket{v6: a.Is6(), frag: true, bound: at(a, n.natPort)}).open(cfg)
 	if err != nil {
 		return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
@@ -106,13 +105,11 @@ func (n *Net) listenRaw(a netip.Addr, cfg *Config) error {
 	return nil
 }
 
-// localAddr reads the address that a datagram came to from its control messages; bound is the answer if they do not say.
-func localAddr(oob []byte, bound netip.Addr) netip.Addr {
+// read reads the control messages of a datagram. What they do not say stays as it is in r.
+func (r *received) read(oob []byte) {
 	var m message
 	m.hdr.SetControllen(copy(m.ctl[:], oob))
-	r := received{local: bound}
-	m.control(&r)
-	return r.local
+	m.control(r)
 }
 
 // sourceControl makes the control message that chooses the source address, or none.

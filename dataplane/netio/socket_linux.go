@@ -84,12 +84,8 @@ func (s *socket) setup(cfg *Config) error {
 				return err
 			}
 		}
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		if err := reuseOptions(s.fd); err != nil {
 			return err
-		}
-		// A kernel before 5.0 has no UDP_GRO: then datagrams come one by one.
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_UDP, unix.UDP_GRO, 1); err != nil {
-			cfg.Log.Debug("UDP_GRO is not to be had: datagrams come one by one", "error", err)
 		}
 	}
 	if err := unix.Bind(s.fd, sockaddr(s.bound)); err != nil {
@@ -158,17 +154,20 @@ func fragmentOptions(fd int, v6 bool) error {
 	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
 }
 
-// openIKE opens a socket of the control plane: it may block, may fragment, and is shared only if reuse says so.
-func openIKE(a netip.AddrPort, reuse bool, mark uint32) (*net.UDPConn, error) {
+// openIKE opens a socket of the control plane: it may block, may fragment, and is shared only if reuse says so, as those of the NAT port are.
+func openIKE(a netip.AddrPort, reuse bool, cfg *Config) (*net.UDPConn, error) {
 	v6 := a.Addr().Is6()
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		if cerr := c.Control(func(fd uintptr) {
-			if err = commonOptions(int(fd), v6, mark); err != nil {
+			if err = commonOptions(int(fd), v6, cfg.Mark); err != nil {
 				return
 			}
-			if err = fragmentOptions(int(fd), v6); err == nil && reuse {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+			if err = fragmentOptions(int(fd), v6); err != nil {
+				return
+			}
+			if err = urgentOptions(int(fd), v6, cfg.IKETOS); err == nil && reuse {
+				err = reuseOptions(int(fd))
 			}
 		}); cerr != nil {
 			return cerr
@@ -180,6 +179,40 @@ func openIKE(a netip.AddrPort, reuse bool, mark uint32) (*net.UDPConn, error) {
 		return nil, err
 	}
 	return c.(*net.UDPConn), nil
+}
+
+// priorityInteractive is TC_PRIO_INTERACTIVE, the highest that needs no rights: queueing disciplines with bands (pfifo_fast, prio) send it first.
+const priorityInteractive = 6
+
+// urgentOptions let IKE pass ESP where it waits: in this host's queue and, by the given TOS or traffic class, wherever the network heeds that. They also
+// keep a receiver's GRO from coalescing an IKE message with the ESP before it, whose fate it would share: over IPv4 it is that IKE has no DF, over
+// IPv6 that it has no flow label. (GRO leaves apart what differs in either, and in TOS.)
+func urgentOptions(fd int, v6 bool, tos uint8) error {
+	level, opt := unix.SOL_IP, unix.IP_TOS
+	if v6 {
+		level, opt = unix.SOL_IPV6, unix.IPV6_TCLASS
+		if err := unix.SetsockoptInt(fd, level, unix.IPV6_AUTOFLOWLABEL, 0); err != nil {
+			return fmt.Errorf("setting no flow label: %w", err)
+		}
+	}
+	if err := unix.SetsockoptInt(fd, level, opt, int(tos)); err != nil {
+		return fmt.Errorf("setting the DSCP of IKE: %w", err)
+	}
+	// After the TOS, which sets a priority of its own.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PRIORITY, priorityInteractive); err != nil {
+		return fmt.Errorf("setting the priority of IKE: %w", err)
+	}
+	return nil
+}
+
+// reuseOptions make a UDP socket one of several on its port. All of them must take what UDP_GRO coalesced: whether the kernel coalesces at all it asks of
+// one that it picks by the flow, before it steers.
+func reuseOptions(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		return fmt.Errorf("sharing the port: %w", err)
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) // a kernel before 5.0 has none: then datagrams come one by one
+	return nil
 }
 
 func sockaddr(a netip.AddrPort) unix.Sockaddr {

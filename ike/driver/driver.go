@@ -59,8 +59,9 @@ type Transport interface {
 	SendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error
 	// SendKeepalive sends a NAT-keepalive (RFC 3948, Section 2.3).
 	SendKeepalive(local, remote netip.AddrPort) error
-	// ReadIKE waits for a datagram on the IKE port. It ends with net.ErrClosed after the transport was closed.
-	ReadIKE(buf []byte) (n int, local, remote netip.AddrPort, err error)
+	// ReadIKE waits for a datagram; natPort says that it came to the NAT port, where the non-ESP marker was taken off. It ends with net.ErrClosed after the
+	// transport was closed.
+	ReadIKE(buf []byte) (n int, local, remote netip.AddrPort, natPort bool, err error)
 }
 
 // Config is what a Driver is made of. Engine, Plane and Transport are required.

@@ -17,6 +17,8 @@ func TestDatagrams(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.transport.arrive <- arrival{data: message(infoExchange, false, "one")}
 		r.want("the IKE port", "datagram 192.0.2.2:500>192.0.2.1:500 nat=false one")
+		r.transport.arrive <- arrival{data: message(infoExchange, false, "nat"), natPort: true}
+		r.want("the NAT port", "datagram 192.0.2.2:500>192.0.2.1:500 nat=true nat")
 		data := message(infoExchange, false, "two")
 		if !r.Deliver(here, there, true, data) {
 			t.Error("not delivered")

@@ -106,16 +106,16 @@ const (
 	maxReadPause = time.Second
 )
 
-// read delivers what comes to the IKE port, until the transport is closed.
+// read delivers what comes to the control plane's sockets, until the transport is closed.
 func (d *Driver) read() {
 	buf := make([]byte, 1<<16)
 	pause := minReadPause
 	for {
-		n, local, remote, err := d.cfg.Transport.ReadIKE(buf)
+		n, local, remote, natPort, err := d.cfg.Transport.ReadIKE(buf)
 		switch {
 		case err == nil:
 			pause = minReadPause
-			d.Deliver(local, remote, false, buf[:n])
+			d.Deliver(local, remote, natPort, buf[:n])
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:

@@ -134,8 +134,9 @@ type fakeTransport struct {
 }
 
 type arrival struct {
-	data []byte
-	err  error
+	data    []byte
+	natPort bool
+	err     error
 }
 
 func (f *fakeTransport) SendIKE(_, remote netip.AddrPort, natPort bool, data []byte) error {
@@ -148,12 +149,12 @@ func (f *fakeTransport) SendKeepalive(_, remote netip.AddrPort) error {
 	return f.refuse
 }
 
-func (f *fakeTransport) ReadIKE(buf []byte) (int, netip.AddrPort, netip.AddrPort, error) {
+func (f *fakeTransport) ReadIKE(buf []byte) (int, netip.AddrPort, netip.AddrPort, bool, error) {
 	select {
 	case a := <-f.arrive:
-		return copy(buf, a.data), here, there, a.err
+		return copy(buf, a.data), here, there, a.natPort, a.err
 	case <-f.closed:
-		return 0, here, there, net.ErrClosed
+		return 0, here, there, false, net.ErrClosed
 	}
 }
 

@@ -61,6 +61,7 @@ func TestBad(t *testing.T) {
 		"negative":            {daemon(`workers = -1`), []string{"a.toml:2: daemon: workers = -1 is out of range: 0 to 256"}},
 		"port 0":              {daemon(`ike_port = 0`), []string{"ike_port = 0 is out of range"}},
 		"equal ports":         {daemon(`ike_port = 4500`), []string{"ike_port and nat_port are both 4500"}},
+		"no DSCP":             {daemon(`ike_dscp = 64`), []string{"ike_dscp = 64 is out of range: 0 to 63"}},
 		"small mtu":           {daemon(`mtu = 100`), []string{"mtu = 100 is too small"}},
 		"userspace":           {daemon(`tun = "userspace"`), []string{"a.toml:2: daemon: tun = \"userspace\", the mode without a device, is not supported by this version"}},
 		"long device name":    {daemon(`tun = "abcdefghijklmnop"`), []string{"is no device name"}},

@@ -26,8 +26,9 @@ type Daemon struct {
 	Listen  []netip.Addr
 	IKEPort uint16
 	NATPort uint16
-	Workers int // 0: one for each core
-	MTU     int // 0: computed
+	DSCP    uint8 // of IKE
+	Workers int   // 0: one for each core
+	MTU     int   // 0: computed
 	Log     slog.Level
 	JSONLog bool
 	Metrics string // host:port; empty: off

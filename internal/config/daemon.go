@@ -16,12 +16,15 @@ func defaultDaemon() Daemon {
 		Listen:  []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()},
 		IKEPort: 500,
 		NATPort: 4500,
+		DSCP:    defaultDSCP,
 		Log:     slog.LevelInfo,
 	}
 }
 
 // Bounds of numbers in [daemon].
 const (
+	defaultDSCP  = 48 // CS6, network control (RFC 4594, Section 3.2)
+	maxDSCP      = 63 // six bits (RFC 2474, Section 3)
 	maxWorkers   = 256
 	minMTU       = 576   // RFC 791: what every IPv4 host must accept
 	maxMTU       = 65535 // the largest packet
@@ -51,6 +54,7 @@ func (l *loader) readDaemon(root section, top bool) {
 	if d.IKEPort == d.NATPort {
 		s.fail("nat_port", "ike_port and nat_port are both %d: they must differ", d.NATPort)
 	}
+	d.DSCP = uint8(s.number("ike_dscp", defaultDSCP, 0, maxDSCP))
 	d.Workers = int(s.number("workers", 0, 0, maxWorkers))
 	if d.MTU = int(s.number("mtu", 0, 0, maxMTU)); d.MTU != 0 && d.MTU < minMTU {
 		s.fail("mtu", "mtu = %d is too small: %d at least, or 0 to have it computed", d.MTU, minMTU)

@@ -36,6 +36,7 @@ var (
 		{name: "listen", kind: list, def: `["0.0.0.0", "::"]`},
 		{name: "ike_port", kind: number, def: "500"},
 		{name: "nat_port", kind: number, def: "4500"},
+		{name: "ike_dscp", kind: number, def: "48"},
 		{name: "workers", kind: number, def: "0"},
 		{name: "mtu", kind: number, def: "0"},
 		{name: "log", kind: text, def: "info"},

@@ -111,7 +111,7 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	// Workers keep a processor of Go's scheduler each; everything else needs some, too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcs))
 	if p.net, err = netio.Open(netio.Config{
-		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: outerMark, RawESP: needsRawESP(cfg), Log: p.log,
+		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: outerMark, IKETOS: c.DSCP << 2, RawESP: needsRawESP(cfg), Log: p.log,
 	}); err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 		Rand: rand.Reader, KE: suite.NewKE, SPIs: p.plane, IKEPort: cfg.Daemon.IKEPort, NATPort: cfg.Daemon.NATPort,
 		LocalAddr: func(remote netip.Addr) netip.Addr { a, _ := p.net.LocalAddr(remote); return a },
 	}, time.Now())
-	p.driver = driver.New(driver.Config{Engine: engine, Plane: p.plane, Transport: p.net, Log: d.log, Resolve: d.resolveAgain})
+	p.driver = driver.New(driver.Config{Engine: engine, Plane: p.plane, Transport: transport{p.net, p.plane}, Log: d.log, Resolve: d.resolveAgain})
 	d.ike = p.driver
 
 	ended := make(chan error, 4) // a part that ends before its time; one slot for each

@@ -1,0 +1,303 @@
+package netio
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"culvert/internal/netlab"
+
+	"golang.org/x/sys/unix"
+)
+
+// readIKE waits for the next datagram of the control plane's sockets.
+func readIKE(t *testing.T, n *Net, buf []byte) (in Received) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- n.ReadIKE(buf, &in) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatalf("ReadIKE: %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		n.Close()
+		<-done
+		t.Fatal("nothing arrived")
+	}
+	return in
+}
+
+// wantCounter waits until a counter has a value.
+func wantCounter(t *testing.T, n *Net, name string, want uint64) {
+	t.Helper()
+	var got uint64
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		if got = n.Counters()[name]; got == want {
+			return
+		}
+	}
+	t.Errorf("%s = %d, want %d", name, got, want)
+}
+
+func TestIKE(t *testing.T) {
+	p := newPair(t, 2)
+	buf := make([]byte, 65535)
+	for v6 := range addrA {
+		for _, size := range []int{28, 1472, 9000} { // the last in IP fragments
+			msg := espPacket(0x11223344, size)
+			if err := p.netA.SendIKE(at(addrA2[v6], 500), at(addrB2[v6], 500), false, msg); err != nil {
+				t.Fatal(err)
+			}
+			in := readIKE(t, p.netB, buf)
+			if in.Kind != IKE || !bytes.Equal(in.Data, msg) || in.Encap || in.Local != at(addrB2[v6], 500) || in.Remote != at(addrA2[v6], 500) {
+				t.Errorf("port 500, v6=%t: %d octets to %s from %s", v6, len(in.Data), in.Local, in.Remote)
+			}
+			if err := p.netA.SendIKE(netip.AddrPort{}, at(addrB[v6], 4500), true, msg); err != nil {
+				t.Fatal(err)
+			}
+			in = readIKE(t, p.netB, buf)
+			if in.Kind != IKE || !bytes.Equal(in.Data, msg) || !in.Encap || in.Remote.Port() != 4500 || in.Local != at(addrB[v6], 4500) {
+				t.Errorf("port 4500, v6=%t, %d octets: got kind %d, %d octets to %s from %s", v6, size, in.Kind, len(in.Data), in.Local, in.Remote)
+			}
+		}
+		if err := p.netA.SendKeepalive(at(addrA[v6], 4500), at(addrB[v6], 4500)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantCounter(t, p.netB, "net_keepalives_in", 2)
+	for _, port := range p.netB.Ports() {
+		mustBeDry(t, port, buf)
+	}
+}
+
+// A coalesced run goes to the socket that its first datagram names, whatever is behind that.
+func TestMixedRuns(t *testing.T) {
+	esp, ike := espPacket(0xc0ffee01, 100), append([]byte{0, 0, 0, 0}, espPacket(0x1234, 96)...)
+	p := newPair(t, 1)
+	buf := make([]byte, 65535)
+	send := func(datagrams ...[]byte) {
+		t.Helper()
+		out := Outgoing{Data: bytes.Join(datagrams, nil), SegSize: 100, Remote: at(addrB[false], 4500), Encap: true}
+		if err := p.netA.Ports()[0].Send(&out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(in *Received, kind Kind, data []byte) {
+		t.Helper()
+		if in.Kind != kind || !bytes.Equal(in.Data, data) || in.SegSize != 0 || !in.Encap || in.Remote.Addr() != addrA[false] && in.Remote.Addr() != addrA2[false] {
+			t.Errorf("kind %d, %x from %s; want kind %d, %x", in.Kind, in.Data, in.Remote, kind, data)
+		}
+	}
+	send(esp, ike, esp, []byte{0xff})
+	for _, want := range []struct {
+		kind Kind
+		data []byte
+	}{{ESP, esp}, {IKE, ike[4:]}, {ESP, esp}, {Keepalive, []byte{0xff}}} {
+		in := recv(t, p.netB.Ports()[0], buf)
+		check(&in, want.kind, want.data)
+		clear(buf) // the rest of the run must not depend on the caller's buffer
+	}
+	send(ike, esp, ike, []byte{0xff})
+	for _, want := range []struct {
+		kind Kind
+		data []byte
+	}{{IKE, ike[4:]}, {ESP, esp}, {IKE, ike[4:]}} {
+		in := readIKE(t, p.netB, buf)
+		check(&in, want.kind, want.data)
+	}
+	wantCounter(t, p.netB, "net_keepalives_in", 2)
+	mustBeDry(t, p.netB.Ports()[0], buf)
+}
+
+// ESP that nobody reads fills its own socket's buffer and no other: IKE comes, and what was lost is counted when the socket is read again.
+func TestESPTakesNoRoomFromIKE(t *testing.T) {
+	const workers = 2
+	p := newPair(t, workers)
+	buf := make([]byte, 65535)
+	for v6 := range addrA {
+		flood := Outgoing{Data: espPacket(workers*1000, 1200), Remote: at(addrB[v6], 4500), Encap: true}
+		for range 3 * socketBuffer / len(flood.Data) {
+			if err := p.netA.Ports()[0].Send(&flood); err != nil {
+				t.Fatal(err)
+			}
+		}
+		msg := espPacket(0x11223344, 300)
+		if err := p.netA.SendIKE(netip.AddrPort{}, at(addrB[v6], 4500), true, msg); err != nil {
+			t.Fatal(err)
+		}
+		if in := readIKE(t, p.netB, buf); in.Kind != IKE || !bytes.Equal(in.Data, msg) {
+			t.Errorf("v6=%t: kind %d, %d octets", v6, in.Kind, len(in.Data))
+		}
+		before := p.netB.Counters()["net_kernel_drops"]
+		received := uint64(0)
+		for in := (Received{}); p.netB.Ports()[0].Recv(buf, &in) == nil; received++ {
+		}
+		// The kernel tells of drops with what it received after them.
+		if err := p.netA.Ports()[0].Send(&flood); err != nil {
+			t.Fatal(err)
+		}
+		recv(t, p.netB.Ports()[0], buf)
+		if dropped := p.netB.Counters()["net_kernel_drops"] - before; dropped == 0 || dropped+received != uint64(3*socketBuffer/len(flood.Data)) {
+			t.Errorf("v6=%t: received %d, counted %d as dropped, of %d", v6, received, dropped, 3*socketBuffer/len(flood.Data))
+		}
+	}
+}
+
+// What the kernel drops of a flood of IKE is counted, too, and is its own affair: ESP comes.
+func TestIKETakesNoRoomFromESP(t *testing.T) {
+	p := newPair(t, 1)
+	buf := make([]byte, 65535)
+	msg := espPacket(0x11223344, 1200)
+	const most = 100_000 // the reader keeps ikeBacklog messages and leaves the others in the kernel
+	for range most {
+		if err := p.netA.SendIKE(netip.AddrPort{}, at(addrB[false], 4500), true, msg); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.netB.in) == cap(p.netB.in) {
+			break
+		}
+	}
+	for range 3 * socketBuffer / len(msg) {
+		if err := p.netA.SendIKE(netip.AddrPort{}, at(addrB[false], 4500), true, msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := Outgoing{Data: espPacket(1000, 1200), Remote: at(addrB[false], 4500), Encap: true}
+	if err := p.netA.Ports()[0].Send(&out); err != nil {
+		t.Fatal(err)
+	}
+	if in := recv(t, p.netB.Ports()[0], buf); in.Kind != ESP {
+		t.Errorf("kind %d, want ESP", in.Kind)
+	}
+	for range most + 3*socketBuffer/len(msg) {
+		readIKE(t, p.netB, buf)
+		if p.netB.Counters()["net_ike_kernel_drops"] > 0 {
+			return
+		}
+		if len(p.netB.in) == 0 { // the kernel tells of drops with what it received after them
+			_ = p.netA.SendIKE(netip.AddrPort{}, at(addrB[false], 4500), true, msg)
+		}
+	}
+	t.Error("net_ike_kernel_drops stays 0")
+}
+
+// GRO coalesces ESP whichever socket of the port the kernel asks whether it may; and it leaves IKE apart from the ESP before it.
+func TestGRO(t *testing.T) {
+	p := newPair(t, 1)
+	buf := make([]byte, 65535)
+	if err := p.a.NoOffloads("nn0"); err != nil { // so that b's device gets single packets
+		t.Fatal(err)
+	}
+	if err := p.b.GRO("nn0"); err != nil {
+		t.Fatal(err)
+	}
+	for v6 := range addrA {
+		for port := uint16(20000); port < 20024; port++ { // flows whose hashes differ
+			if got := runFrom(t, p, v6, port, buf); got == 0 {
+				t.Errorf("v6=%t, from port %d: nothing was coalesced", v6, port)
+			}
+		}
+	}
+}
+
+// runFrom sends a run of ESP from a port of a to b and is how many datagrams of it came coalesced with others.
+func runFrom(t *testing.T, p *pair, v6 bool, port uint16, buf []byte) (coalesced int) {
+	t.Helper()
+	const datagrams, size = 20, 1000
+	var from *socket
+	if err := p.a.Do(func() (err error) {
+		cfg := &Config{}
+		from, err = (&socket{v6: v6, bound: at(addrA[v6], port)}).open(cfg)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(from.fd)
+	tx := newPort(p.netA.log)
+	tx.socks = []*socket{from}
+	if err := tx.Send(&Outgoing{Data: bytes.Repeat(espPacket(1000, size), datagrams), SegSize: size, Remote: at(addrB[v6], 4500), Encap: true}); err != nil {
+		t.Fatal(err)
+	}
+	for got := 0; got < datagrams*size; {
+		in := recv(t, p.netB.Ports()[0], buf)
+		got += len(in.Data)
+		if in.SegSize > 0 {
+			coalesced += len(in.Data) / in.SegSize
+		}
+	}
+	return coalesced
+}
+
+// On the wire IKE differs from ESP in what keeps GRO from coalescing them, and carries its mark.
+func TestIKEIsMarked(t *testing.T) {
+	p := newPair(t, 1)
+	p.netA.Close()
+	a := openIn(t, p.a, Config{IKEPort: 500, NATPort: 4500, IKETOS: 48 << 2})
+	frames := make(chan []byte, 64)
+	if _, err := p.b.Sniff("nn0", func(frame []byte) {
+		if src, _, protocol, ok := netlab.Addresses(frame); ok && protocol == unix.IPPROTO_UDP && (src == addrA[false] || src == addrA[true]) {
+			frames <- bytes.Clone(frame[14:])
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	next := func() []byte {
+		t.Helper()
+		select {
+		case f := <-frames:
+			return f
+		case <-time.After(5 * time.Second):
+			t.Fatal("no frame was seen")
+			return nil
+		}
+	}
+	for v6 := range addrA {
+		local, remote := at(addrA[v6], 4500), at(addrB[v6], 4500)
+		for _, natPort := range []bool{false, true} {
+			if err := a.SendIKE(local, remote, natPort, make([]byte, 100)); err != nil {
+				t.Fatal(err)
+			}
+			ip := next()
+			switch {
+			case !v6 && (ip[1] != 48<<2 || ip[6]&0x40 != 0):
+				t.Errorf("IPv4: TOS %#x, DF %t", ip[1], ip[6]&0x40 != 0)
+			case v6 && (binary.BigEndian.Uint32(ip) != 6<<28|48<<2<<20):
+				t.Errorf("IPv6: version, traffic class, flow label %#x", ip[:4])
+			}
+		}
+		if err := a.Ports()[0].Send(&Outgoing{Data: espPacket(1000, 100), Local: local, Remote: remote, Encap: true}); err != nil {
+			t.Fatal(err)
+		}
+		switch ip := next(); {
+		case !v6 && (ip[1] != 0 || ip[6]&0x40 == 0):
+			t.Errorf("ESP over IPv4: TOS %#x, DF %t", ip[1], ip[6]&0x40 != 0)
+		case v6 && (binary.BigEndian.Uint32(ip) == 6<<28):
+			t.Errorf("ESP over IPv6 has no flow label: %#x", ip[:4])
+		}
+	}
+	for _, c := range slices.Concat(a.conns, a.nat) {
+		if got := option(t, c.UDPConn, unix.SO_PRIORITY); got != priorityInteractive {
+			t.Errorf("priority %d, want %d", got, priorityInteractive)
+		}
+	}
+}
+
+// option reads an option of level SOL_SOCKET.
+func option(t *testing.T, c *net.UDPConn, opt int) (value int) {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err == nil {
+		cerr := raw.Control(func(fd uintptr) { value, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, opt) })
+		err = errors.Join(err, cerr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
