@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"errors"
+	"net/netip"
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
@@ -9,73 +10,108 @@ import (
 	"culvert/tun"
 )
 
+// maxRun is the most packets that are opened together: as many as UDP_GRO brings at once.
+const maxRun = 64
+
+// inboundRun is packets of one SA that came one after the other with the same outer header, in one receive or in several of one burst: what must be done for each packet
+// is then little more than decryption. They lie where they were received.
+type inboundRun struct {
+	pair    *pair // nil: there are none
+	remote  netip.AddrPort
+	encap   bool
+	tos     uint8 // outer
+	n       int
+	packets [maxRun]esp.Packet
+}
+
 // inbound carries what came in one receive, which may be many datagrams of one sender, to the TUN. Each is opened where it lies; they may be of different SAs.
 func (w *worker) inbound(r *netio.Received) {
+	if in := &w.in; in.remote != r.Remote || in.encap != r.Encap || in.tos != r.TOS {
+		w.openRun()
+		in.remote, in.encap, in.tos = r.Remote, r.Encap, r.TOS
+	}
 	data, size := r.Data, r.SegSize
 	if size <= 0 {
 		size = len(data)
 	}
 	for len(data) > 0 {
 		n := min(size, len(data))
-		w.open(data[:n:n], r)
+		w.arrived(data[:n:n])
 		data = data[n:]
 	}
 	if !r.More {
+		w.openRun()
 		w.gather.flush()
 	}
 }
 
-// open follows RFC 4301, Section 5.2 and RFC 4303, Section 3.4 for one datagram.
-func (w *worker) open(pkt []byte, r *netio.Received) {
+// arrived puts one datagram with those of its SA (RFC 4301, Section 5.2, step 3a).
+func (w *worker) arrived(pkt []byte) {
 	spi, ok := esp.SPI(pkt)
 	if !ok {
 		w.tally.add(dropShort, 1)
 		return
 	}
-	c := w.plane.sad.find(spi)
-	if c == nil {
-		w.tally.add(dropUnknownSPI, 1)
-		return
+	in := &w.in
+	if in.n == maxRun || in.pair != nil && in.pair.sa.SPIIn != spi {
+		w.openRun()
 	}
-	plain, err := c.in.Open(&w.scratch, pkt)
-	if err != nil {
-		w.refused(c, r, err)
-		return
+	if in.pair == nil {
+		if in.pair = w.plane.sad.find(spi); in.pair == nil {
+			w.tally.add(dropUnknownSPI, 1)
+			return
+		}
 	}
-	w.plane.authentic(c, r.Remote, r.Encap, plain.Newest, w.now)
-	c.lastIn.set(w.nowNano)
-	soft, hard := c.in.Count(1, len(plain.Payload))
-	if soft {
-		w.plane.expireSoft(c)
-	}
-	if hard {
-		w.plane.expireHard(c)
-		w.drop(c, dropExpired)
-		return
-	}
-	w.deliver(c, &plain, r.TOS)
+	in.packets[in.n] = esp.Packet{Data: pkt}
+	in.n++
 }
 
-// refused counts what Open would not have.
-func (w *worker) refused(c *pair, r *netio.Received, err error) {
+// openRun opens what is together and passes it on (RFC 4301, Section 5.2; RFC 4303, Section 3.4).
+func (w *worker) openRun() {
+	c, packets := w.in.pair, w.in.packets[:w.in.n]
+	if c == nil {
+		return
+	}
+	w.in.pair, w.in.n = nil, 0 // before anything that could panic
+	a := c.in.Open(&w.scratch, packets)
+	if a.Authentic {
+		w.plane.authentic(c, w.in.remote, w.in.encap, a.Newest, w.now)
+		c.lastIn.set(w.nowNano)
+	}
+	if a.Soft {
+		w.plane.expireSoft(c)
+	}
+	if a.Hard {
+		w.plane.expireHard(c)
+	}
+	for i := range packets {
+		if p := &packets[i]; p.Err == nil {
+			w.deliver(c, p, w.in.tos)
+		} else {
+			w.drop(c, refusal(p.Err))
+		}
+	}
+}
+
+// refusal is what a packet that Open refused is counted as.
+func refusal(err error) reason {
 	switch {
 	case errors.Is(err, esp.ErrReplay):
-		w.drop(c, dropReplay)
+		return dropReplay
 	case errors.Is(err, esp.ErrICV):
-		w.drop(c, dropICV)
-	case errors.Is(err, esp.ErrDummy): // authentic: the peer lives
-		w.plane.authentic(c, r.Remote, r.Encap, false, w.now)
-		c.lastIn.set(w.nowNano)
-		w.drop(c, dropDummy)
-	default:
-		w.drop(c, dropShort)
+		return dropICV
+	case errors.Is(err, esp.ErrDummy):
+		return dropDummy
+	case errors.Is(err, esp.ErrExhausted):
+		return dropExpired
 	}
+	return dropShort
 }
 
 // deliver checks an opened packet and passes it on to the TUN.
-func (w *worker) deliver(c *pair, plain *esp.Plain, outerTOS uint8) {
+func (w *worker) deliver(c *pair, plain *esp.Packet, outerTOS uint8) {
 	hdr := &w.hdr
-	if selector.ParsePacket(plain.Payload, hdr) != nil || nextHeader(hdr.Version) != plain.Next {
+	if selector.ParsePacket(plain.Data, hdr) != nil || nextHeader(hdr.Version) != plain.Next {
 		w.drop(c, dropBadInner)
 		return
 	}
@@ -84,7 +120,7 @@ func (w *worker) deliver(c *pair, plain *esp.Plain, outerTOS uint8) {
 		w.drop(c, dropSelector)
 		return
 	}
-	pkt := plain.Payload[:hdr.TotalLen] // without the peer's TFC padding (RFC 4303, Section 2.7)
+	pkt := plain.Data[:hdr.TotalLen] // without the peer's TFC padding (RFC 4303, Section 2.7)
 	drop, alarm := esp.ApplyECN(pkt, outerTOS)
 	if alarm {
 		w.drop(c, countECNAlarm)

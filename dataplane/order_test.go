@@ -79,8 +79,9 @@ func oneSAOut(t *testing.T, seed uint64, hold bool) {
 			t.Errorf("packet %d left behind %d", seq, last)
 		}
 		last = seq
-		if _, err := in.Open(&scratch, pkt); err != nil {
-			t.Errorf("packet %d: %v", seq, err)
+		run := []esp.Packet{{Data: pkt}}
+		if in.Open(&scratch, run); run[0].Err != nil {
+			t.Errorf("packet %d: %v", seq, run[0].Err)
 		}
 	}
 	for i, p := range a.ports {

@@ -62,6 +62,7 @@ type worker struct {
 	fragBuf []byte
 	icmpBuf []byte
 
+	in       inboundRun
 	scratch  esp.Scratch
 	segments tun.Segmenter
 	gather   coalescer // of what the receive in hand brought
@@ -164,7 +165,8 @@ func (w *worker) turnAround() (busy bool, err error) {
 		return false, err
 	}
 	in, err := w.drainPort()
-	w.gather.flush() // where a burst is longer than this turn
+	w.openRun() // where a burst is longer than this turn
+	w.gather.flush()
 	return out || in, err
 }
 
@@ -177,6 +179,7 @@ func (w *worker) recoverPacket() {
 	w.tally.add(countPanic, 1)
 	w.plane.cfg.Log.Error("panic over a packet", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 	w.giveUpTicket()
+	w.in.pair, w.in.n = nil, 0
 	w.gather.discard() // which may be what the bug is in
 	w.flush()
 }

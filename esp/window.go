@@ -42,73 +42,73 @@ func (w *window) init(size int) {
 	}
 }
 
-// seen says whether word, as it is or was, refuses the sequence number of value: its bit is set, or its block is a newer one. A word without bits was never
-// used. Block numbers are compared as in serial number arithmetic, which is right up to 2^36 packets apart; a word left behind further than that would refuse too much, never too little.
-func seen(word, value uint64) bool {
-	age := int32(uint32(word>>32) - uint32(value>>32))
-	return age == 0 && uint32(word&value) != 0 || age > 0 && uint32(word) != 0
-}
-
-// place is where a sequence number's bit is: found by check, used by accept.
-type place struct {
-	block uint64
-	word  *atomic.Uint64 // nil without a window
-	value uint64         // of word, if the number's bit alone were set
+// taken is which sequence numbers of block word refuses, as it is or was: those whose bit is set, or all if its block is a newer one. A word without bits was never used.
+// Block numbers are compared as in serial number arithmetic, which is right up to 2^36 packets apart; a word left behind further than that would refuse too much, never too little.
+func taken(word, block uint64) uint32 {
+	age, bits := int32(uint32(word>>32)-uint32(block)), uint32(word)
+	switch {
+	case age == 0:
+		return bits
+	case age > 0 && bits != 0:
+		return math.MaxUint32
+	}
+	return 0
 }
 
 // check says whether seq may be accepted, as far as can be told before the packet is authentic. It changes nothing.
-func (w *window) check(seq uint64) (p place, ok bool) {
-	p.block = seq >> blockShift
-	p.value = p.block<<32 | 1<<(seq&blockMask)
+func (w *window) check(seq uint64) bool {
 	n := uint64(len(w.ring))
 	if n == 0 {
-		return p, true
+		return true
+	}
+	block, top := seq>>blockShift, w.top.Load()
+	if block > top {
+		return true // none of a block that new, but for those that are being accepted right now
 	}
 	// RFC 4303, Section 3.3.3: the first packet has number 1, so that 0 is never sent.
-	if seq == 0 || p.block+n <= w.top.Load() {
-		return p, false
+	if seq == 0 || block+n <= top {
+		return false
 	}
-	if p.block>>32 == 0 {
-		p.word = &w.ring[uint32(p.block)%uint32(n)] // a 64-bit division takes up to three times as long
-	} else {
-		p.word = &w.ring[p.block%n]
-	}
-	return p, !seen(p.word.Load(), p.value)
+	return taken(w.word(block).Load(), block)>>(seq&blockMask)&1 == 0
 }
 
-// accept takes the checked sequence number of an authentic packet, and says whether it was the first to do so, and whether it is the highest so far. There
-// is no second look at the window's end: a number that has fallen behind it since check is either refused by its word, or was never accepted.
-func (w *window) accept(p place) (first, highest bool) {
-	top := w.top.Load()
-	if p.word != nil { // without, only the first of a new block is known to be
-		before, ok := p.mark()
-		if !ok {
-			return false, false
-		}
-		highest = before>>32 != p.value>>32 || uint32(before) < uint32(p.value)
+// word is where block is in the ring. There is a ring.
+func (w *window) word(block uint64) *atomic.Uint64 {
+	n := uint64(len(w.ring))
+	if block>>32 == 0 {
+		return &w.ring[uint32(block)%uint32(n)] // a 64-bit division takes up to three times as long
 	}
-	for p.block > top {
-		if w.top.CompareAndSwap(top, p.block) {
-			return true, true
+	return &w.ring[block%n]
+}
+
+// accept takes checked sequence numbers of authentic packets, those of one block, each a bit of bits. It says which of them nobody had taken before, and whether the highest so far is
+// one. There is no second look at the window's end: a number that has fallen behind it since check is either refused by its word, or was never accepted.
+func (w *window) accept(block uint64, bits uint32) (fresh uint32, highest bool) {
+	fresh = bits
+	if len(w.ring) != 0 { // without, only the first of a new block is known to be the highest
+		fresh, highest = mark(w.word(block), block, bits)
+		if fresh == 0 {
+			return 0, false
+		}
+	}
+	top := w.top.Load()
+	for block > top {
+		if w.top.CompareAndSwap(top, block) {
+			return fresh, true
 		}
 		top = w.top.Load()
 	}
-	return true, highest && p.block == top
+	return fresh, highest && block == top
 }
 
-// mark sets the bit, and says whether it was this call that did, and what the word was before.
-func (p *place) mark() (before uint64, ok bool) {
+// mark sets bits of the block in word, and says which of them were not set, and whether one of those is the highest of the block.
+func mark(word *atomic.Uint64, block uint64, bits uint32) (fresh uint32, highest bool) {
 	for {
-		old := p.word.Load()
-		if seen(old, p.value) {
-			return 0, false
-		}
-		now := p.value
-		if old>>32 == p.value>>32 {
-			now |= old
-		}
-		if p.word.CompareAndSwap(old, now) {
-			return old, true
+		old := word.Load()
+		before := taken(old, block)
+		fresh = bits &^ before
+		if fresh == 0 || word.CompareAndSwap(old, block<<32|uint64(before|bits)) {
+			return fresh, fresh > before
 		}
 	}
 }

@@ -1,0 +1,172 @@
+package esp
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Why a packet is refused. Each is an auditable event of RFC 4303 and is to be counted; the packet is dropped in silence. ErrExhausted is for one beyond a hard limit.
+var (
+	ErrShort   = errors.New("esp: too short for an ESP packet")
+	ErrReplay  = errors.New("esp: sequence number seen before or behind the replay window")
+	ErrICV     = errors.New("esp: not authentic")
+	ErrPadding = errors.New("esp: bad padding")
+	// ErrDummy is an authentic packet that is there to hide how little traffic there is (RFC 4303, Section 2.6).
+	ErrDummy = errors.New("esp: dummy packet")
+)
+
+// Packet is one packet of a run: those that came together for one SA, and are opened together, since what the window and the counters cost is then paid once for all.
+// The caller sets Data and leaves the rest zero.
+type Packet struct {
+	// Data is the packet from its ESP header on; opened, the inner packet, which lies within the same octets, and may end in padding of the sender's (RFC 4303,
+	// Section 2.7) behind what its own header says.
+	Data []byte
+	Seq  uint64
+	Next uint8
+
+	authentic bool
+	Err       error // why it must be dropped; Data is nil then
+}
+
+func (p *Packet) refuse(err error) { p.Data, p.Err = nil, err }
+
+// Arrival is what a run means for its SA.
+type Arrival struct {
+	Authentic bool // a packet was authentic and new: the peer lives
+	// Newest is set if one of those had a higher sequence number than any accepted before: then its outer source may be where the peer now is (RFC 7296, Section 2.23).
+	Newest bool
+	// Soft is set for the run that reaches a soft limit, and for no other (once for packets, once for octets); Hard from the one on that goes over a hard one: the SA is at its end.
+	Soft, Hard bool
+}
+
+// Open opens the packets of a run, which are of this SA by their SPI, in place: Decrypt for each, then Accept.
+func (in *Inbound) Open(s *Scratch, run []Packet) Arrival {
+	for i := range run {
+		in.Decrypt(s, &run[i])
+	}
+	return in.Accept(run)
+}
+
+// Decrypt is the part of Open that may be done by any goroutine, for any number of packets at the same time and in any order. It changes nothing of the SA, and the packet must
+// not be used before Accept has said that it may be.
+//
+// With extended sequence numbers a packet from behind the window is ErrICV: its number is taken for the one 2^32 higher (RFC 4303, Appendix A2.2).
+func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
+	pkt := p.Data
+	if len(pkt) < minSealed {
+		p.refuse(ErrShort)
+		return
+	}
+	// RFC 4303, Section 3.4.3: the window is asked before the ICV, because that is cheap, and moved after it, because only then the number is true.
+	seq := uint64(binary.BigEndian.Uint32(pkt[4:]))
+	if in.esn {
+		seq = in.window.sequence(uint32(seq))
+	}
+	if !in.window.check(seq) {
+		p.refuse(ErrReplay)
+		return
+	}
+	nonce, aad := s.prepare(&in.keyed, seq, pkt)
+	text := pkt[Headroom:]
+	text, err := in.aead.Open(text[:0], nonce, text, aad)
+	if err != nil {
+		p.refuse(ErrICV)
+		return
+	}
+	p.Seq, p.authentic = seq, true
+	p.cutTrailer(text)
+}
+
+// cutTrailer takes padding, pad length and next header off. RFC 4303, Section 2.4: "the receiver SHOULD inspect the Padding field."
+func (p *Packet) cutTrailer(text []byte) {
+	end := len(text) - trailerLen
+	pad := int(text[end])
+	if pad > end {
+		p.refuse(ErrPadding)
+		return
+	}
+	for i, b := range text[end-pad : end] {
+		if b != byte(i+1) {
+			p.refuse(ErrPadding)
+			return
+		}
+	}
+	p.Data, p.Next = text[:end-pad], text[end+1]
+	if p.Next == NextDummy {
+		p.refuse(ErrDummy)
+	}
+}
+
+// Accept moves the window over a run whose packets were all given to Decrypt, and counts it. Those that are not to go on have an error afterwards: replays, and what is beyond
+// a hard limit. Any goroutine may call it at any time; where runs are accepted in the order in which they came, none is ever behind the window because of who decrypted what.
+func (in *Inbound) Accept(run []Packet) (a Arrival) {
+	for rest := run; len(rest) > 0; {
+		rest = rest[in.acceptBlock(rest, &a):]
+	}
+	var packets, octets uint64
+	for i := range run {
+		if run[i].Err == nil {
+			packets++
+			octets += uint64(len(run[i].Data))
+		}
+	}
+	if packets != 0 {
+		in.count(run, packets, octets, &a)
+	}
+	return a
+}
+
+// acceptBlock takes the packets at the start of run whose numbers are of one block of the window, and says how many it looked at.
+func (in *Inbound) acceptBlock(run []Packet, a *Arrival) (n int) {
+	var block uint64
+	var bits uint32
+	for ; n < len(run); n++ {
+		p := &run[n]
+		if !p.authentic {
+			continue
+		}
+		if bits == 0 {
+			block = p.Seq >> blockShift
+		}
+		bit := uint32(1) << (p.Seq & blockMask)
+		if p.Seq>>blockShift != block || bits&bit != 0 {
+			break // another block, or the same number again: it is for the window to refuse
+		}
+		bits |= bit
+	}
+	if bits == 0 {
+		return n
+	}
+	fresh, highest := in.window.accept(block, bits)
+	a.Authentic = a.Authentic || fresh != 0
+	a.Newest = a.Newest || highest
+	if fresh == bits {
+		return n
+	}
+	for i := range run[:n] { // another goroutine has just accepted the same numbers
+		if p := &run[i]; p.authentic && fresh>>(p.Seq&blockMask)&1 == 0 {
+			p.refuse(ErrReplay)
+		}
+	}
+	return n
+}
+
+// count counts what was accepted of run, and refuses what is beyond a hard limit. RFC 4301, Section 4.4.2.1: at "a hard lifetime [...] the current SA ends".
+func (in *Inbound) count(run []Packet, packets, octets uint64, a *Arrival) {
+	p, o := in.packets.Add(packets), in.octets.Add(octets)
+	a.Soft = reached(p, packets, in.limits.softPackets) || reached(o, octets, in.limits.softOctets)
+	a.Hard = p > in.limits.hardPackets || o > in.limits.hardOctets
+	if !a.Hard {
+		return
+	}
+	p, o = p-packets, o-octets
+	for i := range run {
+		if run[i].Err != nil {
+			continue
+		}
+		p, o = p+1, o+uint64(len(run[i].Data))
+		if p > in.limits.hardPackets || o > in.limits.hardOctets {
+			run[i].refuse(ErrExhausted)
+		}
+	}
+}
