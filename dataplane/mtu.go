@@ -3,6 +3,7 @@ package dataplane
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"time"
 
 	"culvert/esp"
@@ -27,13 +28,13 @@ func (p *Plane) control(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.kick:
-			p.refreshPaths(true)
+			p.refreshPaths(p.doubts.take())
 		case <-tick.C:
 			now := p.cfg.Now()
 			p.keeper.tick(now)
 			if now.Sub(refreshed) >= refreshMTU {
 				refreshed = now
-				p.refreshPaths(false)
+				p.refreshPaths(p.allPairs())
 			}
 		}
 		p.setTUNMTU()
@@ -48,16 +49,46 @@ func (p *Plane) nudge() {
 	}
 }
 
-// refreshPaths asks anew for the path MTU of all SAs, or of those alone that were told that theirs is too large.
-func (p *Plane) refreshPaths(staleOnly bool) {
-	p.mu.Lock()
-	var list []*pair
-	for _, c := range p.pairs {
-		if c.stale.Swap(false) || !staleOnly {
-			list = append(list, c)
-		}
+// doubts is the pairs whose path MTU is to be asked for anew, because a send was larger than it.
+type doubts struct {
+	mu   sync.Mutex
+	list []*pair
+}
+
+// doubt notes that a send by c was too large. Workers.
+func (p *Plane) doubt(c *pair) {
+	if !c.stale.Swap(true) {
+		p.doubts.mu.Lock()
+		p.doubts.list = append(p.doubts.list, c)
+		p.doubts.mu.Unlock()
 	}
-	p.mu.Unlock()
+	p.nudge()
+}
+
+func (d *doubts) take() []*pair {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := d.list
+	d.list = nil
+	for _, c := range list {
+		c.stale.Store(false)
+	}
+	return list
+}
+
+// allPairs is every pair that is installed.
+func (p *Plane) allPairs() []*pair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]*pair, 0, len(p.pairs))
+	for _, c := range p.pairs {
+		list = append(list, c)
+	}
+	return list
+}
+
+// refreshPaths asks anew for the path MTU of the pairs.
+func (p *Plane) refreshPaths(list []*pair) {
 	type path struct{ local, remote netip.Addr }
 	known := make(map[path]int)
 	for _, c := range list {

@@ -165,8 +165,7 @@ func (w *worker) sendSealed(c *pair, sealed []byte, segSize int) {
 		c.lastOut.set(w.nowNano)
 	case errors.Is(err, netio.ErrTooBig):
 		w.dropAll(c, dropTooBig, packets(sealed, segSize))
-		c.stale.Store(true)
-		w.plane.nudge()
+		w.plane.doubt(c)
 	default:
 		w.dropAll(c, dropSend, packets(sealed, segSize))
 		// It was meant to go: a path that does not even take packets, as when our address is gone, is one more reason to ask whether the peer can be reached.

@@ -1,7 +1,7 @@
 // Package dataplane is the packet path: it classifies what comes from the TUN, seals it, sends it, and does the reverse for what comes from the peers.
 //
 //	          Plane: SPD (policies), SAD (inbound SPIs), pairs, events         control plane: InstallInbound, ActivateOutbound, ...
-//	                 |              |                                           daemon: SetPolicies, ChildStats, Counters
+//	                 |              |                                           daemon: SetPolicies, PolicyStats, Counters
 //	worker 0:  TUN queue 0  <-->  classify, seal / open, check  <-->  port 0
 //	worker 1:  TUN queue 1  <-->            ...                 <-->  port 1
 //
@@ -52,6 +52,7 @@ type Plane struct {
 	spd     atomic.Pointer[selector.Table[target]]
 	events  *events
 	keeper  keeper
+	doubts  doubts
 	workers []*worker
 	tally   tally         // of what no worker counts
 	kick    chan struct{} // one slot: the control goroutine has something to look at

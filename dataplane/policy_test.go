@@ -242,6 +242,48 @@ func TestSetPolicies(t *testing.T) {
 	}
 }
 
+// ChangePolicies leaves all others alone, and does to those that it names what SetPolicies would.
+func TestChangePolicies(t *testing.T) {
+	a, b, _ := tunnel(t, 1)
+	other := esp.Policy{Peer: "other", Child: "lan"}
+	toOther := PolicyConfig{other, lanA(), nets("10.3.0.0/16")}
+	for _, c := range []struct {
+		set  []PolicyConfig
+		gone []esp.Policy
+	}{
+		{[]PolicyConfig{toOther, {other, nil, nil}}, nil},
+		{[]PolicyConfig{toOther, toOther}, nil},
+		{[]PolicyConfig{toOther}, []esp.Policy{other}},
+	} {
+		if err := a.ChangePolicies(c.set, c.gone); err == nil || a.spd.Load().Len() != 1 {
+			t.Errorf("set %v, gone %v: no error, or the SPD has changed", c.set, c.gone)
+		}
+	}
+	before := a.slots[lan]
+	change := func(set []PolicyConfig, gone ...esp.Policy) {
+		t.Helper()
+		if err := a.ChangePolicies(set, gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change([]PolicyConfig{toOther})
+	a.queues[0].inject(udpPacket(src4, netip.MustParseAddrPort("10.3.0.1:1"), true, nil))
+	if e := a.wantEvent(t, esp.EventAcquire); e.Policy != other {
+		t.Errorf("acquire for %v", e.Policy)
+	}
+	toOther.Remote = nets("10.4.0.0/16")
+	change([]PolicyConfig{toOther})
+	a.queues[0].inject(udpPacket(src4, netip.MustParseAddrPort("10.3.0.1:1"), true, nil))
+	a.wantCounter(t, "out_no_policy", 1)
+	change(nil, other, esp.Policy{Peer: "nobody"})
+	a.wantCounter(t, "out_no_sa", 1) // the kept packet of the policy that is gone
+	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
+	b.queues[0].want(t)
+	if a.slots[lan] != before || len(a.slots) != 1 || a.spd.Load().Len() != 1 {
+		t.Errorf("left: slots %v, %d policies", a.slots, a.spd.Load().Len())
+	}
+}
+
 func TestTUNGetsTheLargestMTU(t *testing.T) {
 	set := make(chan int, 10)
 	paths := map[netip.Addr]int{outerB.Addr(): 1400, outerA.Addr(): 1500}
@@ -318,11 +360,11 @@ func TestPathsAreAskedAnew(t *testing.T) {
 		}
 	}
 	path, asked = 1400, 0
-	a.refreshPaths(true)
+	a.refreshPaths(a.doubts.take())
 	if asked != 0 {
 		t.Error("paths that nobody complained of were asked for")
 	}
-	a.refreshPaths(false)
+	a.refreshPaths(a.allPairs())
 	if asked != 1 { // one path, ten SAs
 		t.Errorf("asked %d times", asked)
 	}

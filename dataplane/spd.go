@@ -47,27 +47,65 @@ func newSlot(policy esp.Policy) *slot {
 // its SAs go on to carry only what they were negotiated for. SAs of a policy that is gone are sent on no more; the caller removes them. Of policies that
 // match a packet equally well the one that was set first, then the one earlier in ps, wins. On an error nothing has changed. Any goroutine.
 func (p *Plane) SetPolicies(ps []PolicyConfig) error {
-	wanted := make(map[esp.Policy]bool, len(ps))
-	for i := range ps {
-		if err := checkPolicy(&ps[i]); err != nil {
-			return err
-		}
-		if wanted[ps[i].Policy] {
-			return fmt.Errorf("dataplane: policy %s/%s is there twice", ps[i].Policy.Peer, ps[i].Policy.Child)
-		}
-		wanted[ps[i].Policy] = true
+	wanted, err := checkPolicies(ps)
+	if err != nil {
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	table := p.spd.Load()
+	var gone []esp.Policy
 	for policy, s := range p.slots {
 		if s.configured && !wanted[policy] {
+			gone = append(gone, policy)
+		}
+	}
+	p.change(ps, gone)
+	return nil
+}
+
+// ChangePolicies adds the policies set to the SPD, or gives those that are there their new selectors, and takes those of gone out; to each it does what SetPolicies would,
+// and it leaves all others alone: what it costs does not grow with their number. On an error nothing has changed. Any goroutine.
+func (p *Plane) ChangePolicies(set []PolicyConfig, gone []esp.Policy) error {
+	wanted, err := checkPolicies(set)
+	if err != nil {
+		return err
+	}
+	for _, policy := range gone {
+		if wanted[policy] {
+			return fmt.Errorf("dataplane: policy %s/%s is to be set and to be gone", policy.Peer, policy.Child)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.change(set, gone)
+	return nil
+}
+
+// change publishes the SPD without the policies gone and with those of set. Plane.mu is held.
+func (p *Plane) change(set []PolicyConfig, gone []esp.Policy) {
+	table := p.spd.Load()
+	for _, policy := range gone {
+		if s := p.slots[policy]; s != nil && s.configured {
 			table = table.Without(s.entry)
 			p.unconfigure(s)
 		}
 	}
-	p.spd.Store(p.addPolicies(table, ps))
-	return nil
+	p.spd.Store(p.addPolicies(table, set))
+}
+
+// checkPolicies says what is wrong with policies, or which they are.
+func checkPolicies(ps []PolicyConfig) (names map[esp.Policy]bool, err error) {
+	names = make(map[esp.Policy]bool, len(ps))
+	for i := range ps {
+		if err := checkPolicy(&ps[i]); err != nil {
+			return nil, err
+		}
+		if names[ps[i].Policy] {
+			return nil, fmt.Errorf("dataplane: policy %s/%s is there twice", ps[i].Policy.Peer, ps[i].Policy.Child)
+		}
+		names[ps[i].Policy] = true
+	}
+	return names, nil
 }
 
 func checkPolicy(c *PolicyConfig) error {
