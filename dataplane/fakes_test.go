@@ -185,11 +185,10 @@ type fakePort struct {
 	peer  *fakePort
 	burst bool // Recv gave one of a burst, and not the last
 
-	mu      sync.Mutex
-	onSend  func(out *netio.Outgoing) error // may change what is sent; an error loses it
-	onWire  func(out *netio.Outgoing)
-	waiting []netio.Outgoing // with hold: until Flush
-	hold    bool
+	mu     sync.Mutex
+	onSend func(out *netio.Outgoing) error // may change what is sent; an error loses it
+	onWire func(out *netio.Outgoing)
+	calls  int // of Send
 }
 
 func newFakePort(t testing.TB) *fakePort {
@@ -203,13 +202,6 @@ func (p *fakePort) sending(f func(out *netio.Outgoing) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.onSend = f
-}
-
-// holdBack makes sends wait for Flush.
-func (p *fakePort) holdBack(hold bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.hold = hold
 }
 
 // wiretap shows f what leaves, in its order.
@@ -236,22 +228,22 @@ func (p *fakePort) Recv(buf []byte, in *netio.Received) error {
 	return nil
 }
 
-func (p *fakePort) Send(out *netio.Outgoing) error {
+func (p *fakePort) Send(outs []netio.Outgoing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	o := *out
-	o.Data = bytes.Clone(o.Data)
-	if p.onSend != nil {
-		if err := p.onSend(&o); err != nil {
-			return err
+	p.calls++
+	for i := range outs {
+		o := outs[i]
+		o.Data = bytes.Clone(o.Data)
+		outs[i].Lost, outs[i].Err = 0, nil
+		if p.onSend != nil {
+			if err := p.onSend(&o); err != nil {
+				outs[i].Lost, outs[i].Err = o.Datagrams(), err
+				continue
+			}
 		}
+		p.deliver(o)
 	}
-	if p.hold {
-		p.waiting = append(p.waiting, o)
-		return nil
-	}
-	p.deliver(o)
-	return nil
 }
 
 func (p *fakePort) deliver(o netio.Outgoing) {
@@ -261,16 +253,6 @@ func (p *fakePort) deliver(o netio.Outgoing) {
 	if p.peer != nil {
 		p.peer.in.put(nil, netio.Received{Data: o.Data, SegSize: o.SegSize, Local: o.Remote, Remote: o.Local, Encap: o.Encap, TOS: o.TOS})
 	}
-}
-
-func (p *fakePort) Flush() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, o := range p.waiting {
-		p.deliver(o)
-	}
-	p.waiting = nil
-	return nil
 }
 
 func (p *fakePort) FDs() []int { return []int{p.in.read} }

@@ -1,21 +1,12 @@
 package dataplane
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 
-	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/selector"
 	"culvert/tun"
-)
-
-// One send is at most what the kernel takes as one UDP_SEGMENT: 64 segments, and one UDP datagram over IPv4 in all.
-const (
-	maxSegments  = 64
-	maxSendBytes = maxDatagram - ipv4MinHeader - 8
-	sendSpace    = maxSendBytes + esp.MaxOverhead
 )
 
 // outbound carries what came in one read from the TUN, a packet or a super-packet, to its SA (RFC 4301, Section 5.1). A super-packet is classified
@@ -127,13 +118,14 @@ func (w *worker) reserve(c *pair, n, octets int) (first uint64, ok bool) {
 	return first, true
 }
 
-// sealOne seals one packet and sends it.
+// sealOne seals one packet and posts it.
 func (w *worker) sealOne(c *pair, inner []byte) bool {
+	space := w.room(esp.SealedLen(len(inner)))
 	seq, ok := w.reserve(c, 1, len(inner))
 	if !ok {
 		return false
 	}
-	w.sendSealed(c, c.out.Seal(&w.scratch, w.sendBuf, seq, inner, w.next), 0)
+	w.post(c, c.out.Seal(&w.scratch, space, seq, inner, w.next), 0)
 	w.useTicket()
 	return true
 }
@@ -150,33 +142,4 @@ func (w *worker) sealFragments(c *pair, pkt []byte, header, mtu int) bool {
 			return false
 		}
 	}
-}
-
-// sendSealed gives sealed packets, cut every segSize octets, to the port. An error loses them; of a run perhaps only the rest of it, but nobody knows where it began.
-func (w *worker) sendSealed(c *pair, sealed []byte, segSize int) {
-	w.awaitTurn()
-	ep := c.endpoint.Load()
-	w.send = netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: w.tos, Fragment: w.fragment}
-	err := w.port.Send(&w.send)
-	w.unflushed = true
-	w.heldBytes += len(sealed)
-	switch {
-	case err == nil:
-		c.lastOut.set(w.nowNano)
-	case errors.Is(err, netio.ErrTooBig):
-		w.dropAll(c, dropTooBig, packets(sealed, segSize))
-		w.plane.doubt(c)
-	default:
-		w.dropAll(c, dropSend, packets(sealed, segSize))
-		// It was meant to go: a path that does not even take packets, as when our address is gone, is one more reason to ask whether the peer can be reached.
-		c.lastOut.set(w.nowNano)
-	}
-}
-
-// packets is how many packets a send is.
-func packets(sealed []byte, segSize int) int {
-	if segSize <= 0 {
-		return 1
-	}
-	return (len(sealed) + segSize - 1) / segSize
 }

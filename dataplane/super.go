@@ -9,7 +9,7 @@ import (
 // be: the sequence numbers are reserved at once, the payload is not copied.
 //
 //	tunBuf:   | hdr | payload 0 | hdr over its end | payload 1 | ...         made by tun.Segmenter, segment by segment
-//	sendBuf:  | ESP | sealed 0       | ICV | ESP | sealed 1       | ICV |    all of one size but the last
+//	outbox:   | ESP | sealed 0       | ICV | ESP | sealed 1       | ICV |    all of one size but the last
 func (w *worker) sealSuper(c *pair, pkt *tun.Packet) bool {
 	if w.segments.Reset(pkt) != nil {
 		w.tally.add(dropBadPacket, 1)
@@ -20,15 +20,16 @@ func (w *worker) sealSuper(c *pair, pkt *tun.Packet) bool {
 	if !ok {
 		return false
 	}
-	used, count, size := 0, 0, 0 // of the send buffer
+	space := w.room(min(n*esp.SealedLen(int(pkt.HdrLen)+int(pkt.SegSize)), runSpace))
+	used, count, size := 0, 0, 0 // of the space
 	end := int(pkt.HdrLen)       // of the segment in hand, in the super-packet
 	for inner := w.segments.Next(); inner != nil; inner = w.segments.Next() {
-		if count == maxSegments || count > 0 && used+esp.SealedLen(len(inner)) > maxSendBytes {
-			w.sendRun(c, used, count, size)
-			used, count = 0, 0
+		if count == maxSegments || count > 0 && used+esp.SealedLen(len(inner)) > maxRunBytes {
+			w.postRun(c, space[:used], count, size)
+			space, used, count = w.room(runSpace), 0, 0
 		}
 		end += len(inner) - int(pkt.HdrLen)
-		sealed := c.out.Seal(&w.scratch, w.sendBuf[used:], seq, withTailroom(inner, pkt.Data, end), w.next)
+		sealed := c.out.Seal(&w.scratch, space[used:], seq, withTailroom(inner, pkt.Data, end), w.next)
 		if count == 0 {
 			size = len(sealed)
 		}
@@ -36,7 +37,7 @@ func (w *worker) sealSuper(c *pair, pkt *tun.Packet) bool {
 		used += len(sealed)
 		count++
 	}
-	w.sendRun(c, used, count, size)
+	w.postRun(c, space[:used], count, size)
 	w.useTicket()
 	return true
 }
@@ -53,12 +54,12 @@ func withTailroom(inner, data []byte, end int) []byte {
 	return inner
 }
 
-// sendRun sends count sealed packets of size octets, of which the last may be shorter.
-func (w *worker) sendRun(c *pair, used, count, size int) {
+// postRun posts count sealed packets of size octets, of which the last may be shorter.
+func (w *worker) postRun(c *pair, sealed []byte, count, size int) {
 	if count <= 1 {
 		size = 0
 	}
-	w.sendSealed(c, w.sendBuf[:used], size)
+	w.post(c, sealed, size)
 }
 
 // sealSuperFragments sends a super-packet whose segments are too large and may be fragmented: as if each had come alone. It always reports true: what

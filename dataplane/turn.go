@@ -43,18 +43,14 @@ func (t *turnstile) wait(ticket uint64) {
 // pass lets the holder of the ticket next through. Only who is through may call it.
 func (t *turnstile) pass(next uint64) { t.next.Store(next) }
 
-// held is a turn that a worker has used and not yet passed on: its port may hold the datagrams back until Flush.
+// held is a turn that a worker has used and not yet passed on: what was posted is not yet sent.
 type held struct {
 	turn *turnstile
 	next uint64
 }
 
-// A worker keeps the turns of so many SAs, and through so many octets, until it flushes: small packets leave in batches, while another worker does not wait for longer than
-// a super-packet takes.
-const (
-	maxHeld      = 16
-	maxHeldBytes = 64 << 10
-)
+// maxHeld is of how many SAs a worker keeps the turns until it flushes.
+const maxHeld = 16
 
 // ticket is a worker's reserved and not yet sent sequence numbers.
 type ticket struct {
@@ -83,16 +79,15 @@ func (w *worker) awaitTurn() {
 	}
 }
 
-// useTicket is called when all that the ticket is for has been given to the port.
+// useTicket is called when all that the ticket is for has been posted. Another worker does not wait for longer than it takes to fill the outbox or to seal a super-packet.
 func (w *worker) useTicket() {
-	t := &w.ticket
-	if t.turn == nil {
-		return
+	awaited := false
+	if t := &w.ticket; t.turn != nil {
+		w.hold(t.turn, t.next)
+		awaited = t.out.Used().Packets >= t.next
+		*t = ticket{}
 	}
-	w.hold(t.turn, t.next)
-	awaited := t.out.Used().Packets >= t.next
-	*t = ticket{}
-	if awaited || w.heldBytes >= maxHeldBytes {
+	if awaited || w.box.octets >= flushBytes {
 		w.flush()
 	}
 }
@@ -125,7 +120,7 @@ func (w *worker) find(t *turnstile) *held {
 	return nil
 }
 
-// hold notes that all up to next has been given to the port. The turn is passed on by flush.
+// hold notes that all up to next has been posted. The turn is passed on by flush.
 func (w *worker) hold(t *turnstile, next uint64) {
 	if h := w.find(t); h != nil {
 		h.next = next
@@ -135,17 +130,12 @@ func (w *worker) hold(t *turnstile, next uint64) {
 	w.holds++
 }
 
-// flush sends what the port holds back and passes on all turns.
+// flush sends what was posted and passes on all turns.
 func (w *worker) flush() {
-	if w.unflushed {
-		w.unflushed = false
-		if err := w.port.Flush(); err != nil {
-			w.tally.add(dropSend, 1)
-		}
-	}
+	w.sendPosted()
 	for i := range w.held[:w.holds] {
 		w.held[i].turn.pass(w.held[i].next)
 		w.held[i] = held{}
 	}
-	w.holds, w.heldBytes = 0, 0
+	w.holds = 0
 }

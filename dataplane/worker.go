@@ -53,16 +53,15 @@ type worker struct {
 	read    tun.Packet      // as read from the queue
 	hdr     selector.Packet // the packet in hand
 	recv    netio.Received
-	send    netio.Outgoing
 	write   tun.Packet
 	pieces  [1][]byte
 	tunBuf  []byte
 	recvBuf []byte
-	sendBuf []byte
 	fragBuf []byte
 	icmpBuf []byte
 
 	in       inboundRun
+	box      outbox
 	scratch  esp.Scratch
 	segments tun.Segmenter
 	gather   coalescer // of what the receive in hand brought
@@ -70,11 +69,9 @@ type worker struct {
 	next     uint8     // its ESP next header
 	fragment bool      // the outer IP may fragment it
 
-	ticket    ticket
-	held      [maxHeld]held
-	holds     int
-	heldBytes int
-	unflushed bool // the port may hold datagrams back
+	ticket ticket
+	held   [maxHeld]held
+	holds  int
 
 	icmpSecond int64
 	icmpLeft   int
@@ -92,7 +89,7 @@ func newWorker(p *Plane, index int) *worker {
 		shared:  len(p.cfg.Queues) > 1,
 		tunBuf:  make([]byte, tunHeadroom+tun.MaxPacket+tunTailroom),
 		recvBuf: make([]byte, maxDatagram+tunTailroom),
-		sendBuf: make([]byte, sendSpace),
+		box:     outbox{buf: make([]byte, flushBytes+runSpace)},
 		fragBuf: make([]byte, 0, maxDatagram+tunTailroom),
 		icmpBuf: make([]byte, 0, icmpQuote6),
 	}

@@ -17,13 +17,13 @@ func TestBurst(t *testing.T) {
 			if i%2 == 0 {
 				out.Local = at(addrA2[v6], 0)
 			}
-			if err := tx.Send(&out); err != nil {
+			if err := sendOne(tx, &out); err != nil {
 				t.Fatal(err)
 			}
 			want = append(want, out)
 		}
 		udp := Outgoing{Data: espPacket(7000, 100), Local: at(addrA[v6], 4500), Remote: at(addrB[v6], 4500), Encap: true}
-		if err := tx.Send(&udp); err != nil {
+		if err := sendOne(tx, &udp); err != nil {
 			t.Fatal(err)
 		}
 		encap, held := 0, [][]byte(nil) // held: of the burst in hand
@@ -71,7 +71,7 @@ func TestOddAddresses(t *testing.T) {
 			{Remote: netip.AddrPortFrom(netip.MustParseAddr("::ffff:192.0.2.2"), 4500)},
 		} {
 			out.Data, out.Encap = data, encap
-			if err := tx.Send(&out); err == nil {
+			if err := sendOne(tx, &out); err == nil {
 				t.Errorf("%+v was sent", out)
 			}
 		}
@@ -79,7 +79,7 @@ func TestOddAddresses(t *testing.T) {
 		buf := make([]byte, 65535)
 		for _, v6 := range []bool{false, true} {
 			out := Outgoing{Data: data, Encap: encap, Local: at(addrA[!v6], 4500), Remote: at(addrB[v6], 4500)}
-			if err := tx.Send(&out); err != nil {
+			if err := sendOne(tx, &out); err != nil {
 				t.Errorf("%+v: %v", out, err)
 			}
 			if in := recv(t, p.netB.Ports()[0], buf); !bytes.Equal(in.Data, data) {

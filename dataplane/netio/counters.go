@@ -8,9 +8,24 @@ type counters struct {
 	truncated   atomic.Uint64 // received, larger than the buffer, dropped
 	kernelDrops atomic.Uint64 // dropped by the kernel because the socket's buffer was full
 	tooBig      atomic.Uint64 // not sent: larger than the path MTU
-	wouldBlock  atomic.Uint64 // not sent: the socket's buffer was full
+	wouldBlock  atomic.Uint64 // not sent: the UDP socket's buffer was full
+	noBuffers   atomic.Uint64 // not sent: the queue of the device, or the buffer of a raw socket, was full
 	sendErrors  atomic.Uint64 // not sent for any other reason
-	gsoRefused  atomic.Uint64 // runs sent one by one because the kernel or device refused UDP_SEGMENT
+	gsoRefused  atomic.Uint64 // how often the kernel or a device was found to refuse UDP_SEGMENT
+}
+
+// lost counts n datagrams that were not sent.
+func (c *counters) lost(n int, err error) {
+	switch err {
+	case ErrTooBig:
+		c.tooBig.Add(uint64(n))
+	case ErrWouldBlock:
+		c.wouldBlock.Add(uint64(n))
+	case errNoBuffers:
+		c.noBuffers.Add(uint64(n))
+	default:
+		c.sendErrors.Add(uint64(n))
+	}
 }
 
 // addTo adds the counters' values to m under their names in the status and metrics.
@@ -20,6 +35,7 @@ func (c *counters) addTo(m map[string]uint64) {
 	m["net_kernel_drops"] += c.kernelDrops.Load()
 	m["net_send_too_big"] += c.tooBig.Load()
 	m["net_send_would_block"] += c.wouldBlock.Load()
+	m["net_send_no_buffers"] += c.noBuffers.Load()
 	m["net_send_errors"] += c.sendErrors.Load()
 	m["net_gso_refused"] += c.gsoRefused.Load()
 }

@@ -11,7 +11,28 @@ import (
 var (
 	errNoRaw    = errors.New("netio: no socket for IP protocol 50 of this family")
 	errNoSocket = errors.New("netio: no socket of this family")
+	errEmpty    = errors.New("netio: nothing to send")
+	// errNoBuffers is ENOBUFS: the queue of the device is full, or the buffer of a raw socket.
+	errNoBuffers = errors.New("netio: the queue to the device is full")
 )
+
+// sendErrno is why the kernel did not send, where that is none of the above. Making one allocates nothing: a path that is down fails at the rate of its packets.
+type sendErrno unix.Errno
+
+func (e sendErrno) Error() string { return "netio: sending: " + unix.Errno(e).Error() }
+func (e sendErrno) Unwrap() error { return unix.Errno(e) }
+
+func sendError(e unix.Errno) error {
+	switch e {
+	case unix.EAGAIN:
+		return ErrWouldBlock
+	case unix.EMSGSIZE:
+		return ErrTooBig
+	case unix.ENOBUFS:
+		return errNoBuffers
+	}
+	return sendErrno(e)
+}
 
 // bindError says what is in the way of a socket and what mends it.
 func bindError(what string, a netip.AddrPort, key string, err error) error {

@@ -84,7 +84,7 @@ func TestMixedRuns(t *testing.T) {
 	send := func(datagrams ...[]byte) {
 		t.Helper()
 		out := Outgoing{Data: bytes.Join(datagrams, nil), SegSize: 100, Remote: at(addrB[false], 4500), Encap: true}
-		if err := p.netA.Ports()[0].Send(&out); err != nil {
+		if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestESPTakesNoRoomFromIKE(t *testing.T) {
 	for v6 := range addrA {
 		flood := Outgoing{Data: espPacket(workers*1000, 1200), Remote: at(addrB[v6], 4500), Encap: true}
 		for range 3 * socketBuffer / len(flood.Data) {
-			if err := p.netA.Ports()[0].Send(&flood); err != nil {
+			if err := sendOne(p.netA.Ports()[0], &flood); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -139,7 +139,7 @@ func TestESPTakesNoRoomFromIKE(t *testing.T) {
 		for in := (Received{}); p.netB.Ports()[0].Recv(buf, &in) == nil; received++ {
 		}
 		// The kernel tells of drops with what it received after them.
-		if err := p.netA.Ports()[0].Send(&flood); err != nil {
+		if err := sendOne(p.netA.Ports()[0], &flood); err != nil {
 			t.Fatal(err)
 		}
 		recv(t, p.netB.Ports()[0], buf)
@@ -169,7 +169,7 @@ func TestIKETakesNoRoomFromESP(t *testing.T) {
 		}
 	}
 	out := Outgoing{Data: espPacket(1000, 1200), Remote: at(addrB[false], 4500), Encap: true}
-	if err := p.netA.Ports()[0].Send(&out); err != nil {
+	if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 		t.Fatal(err)
 	}
 	if in := recv(t, p.netB.Ports()[0], buf); in.Kind != ESP {
@@ -221,7 +221,7 @@ func runFrom(t *testing.T, p *pair, v6 bool, port uint16, buf []byte) (coalesced
 	defer unix.Close(from.fd)
 	tx := newPort(p.netA.log)
 	tx.socks = []*socket{from}
-	if err := tx.Send(&Outgoing{Data: bytes.Repeat(espPacket(1000, size), datagrams), SegSize: size, Remote: at(addrB[v6], 4500), Encap: true}); err != nil {
+	if err := sendOne(tx, &Outgoing{Data: bytes.Repeat(espPacket(1000, size), datagrams), SegSize: size, Remote: at(addrB[v6], 4500), Encap: true}); err != nil {
 		t.Fatal(err)
 	}
 	for got := 0; got < datagrams*size; {
@@ -271,7 +271,7 @@ func TestIKEIsMarked(t *testing.T) {
 				t.Errorf("IPv6: version, traffic class, flow label %#x", ip[:4])
 			}
 		}
-		if err := a.Ports()[0].Send(&Outgoing{Data: espPacket(1000, 100), Local: local, Remote: remote, Encap: true}); err != nil {
+		if err := sendOne(a.Ports()[0], &Outgoing{Data: espPacket(1000, 100), Local: local, Remote: remote, Encap: true}); err != nil {
 			t.Fatal(err)
 		}
 		switch ip := next(); {

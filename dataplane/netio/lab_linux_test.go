@@ -159,3 +159,10 @@ func each(t *testing.T, f func(t *testing.T, v6, encap bool, port uint16)) {
 		}
 	}
 }
+
+// sendOne sends out alone.
+func sendOne(p Port, out *Outgoing) error {
+	outs := [1]Outgoing{*out}
+	p.Send(outs[:])
+	return outs[0].Err
+}

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 )
 
-// Errors that a worker must tell apart. Anything else that Send returns lost one packet and is counted by its caller.
+// Errors that a worker must tell apart. Anything else in Outgoing.Err lost what it says, and is counted by the caller too.
 var (
 	ErrWouldBlock = errors.New("netio: would block")
 	ErrTooBig     = errors.New("netio: larger than the path MTU") // EMSGSIZE: ask PathMTU anew
@@ -46,16 +46,27 @@ type Outgoing struct {
 	// Fragment lets IP fragment what is larger than the path MTU, instead of refusing it with ErrTooBig: for IPv6 inside a path that does not
 	// carry its minimum of 1280 octets whole (RFC 8200, Section 5).
 	Fragment bool
+
+	// Lost and Err are Send's answer: how many of the datagrams were not sent, and why the first of them was not.
+	Lost int
+	Err  error
+}
+
+// Datagrams is how many datagrams o is.
+func (o *Outgoing) Datagrams() int {
+	if o.SegSize <= 0 {
+		return 1
+	}
+	return (len(o.Data) + o.SegSize - 1) / o.SegSize
 }
 
 // Port is one worker's sockets. It is not for concurrent use, and never blocks.
 type Port interface {
 	// Recv receives one datagram (or coalesced run), into buf or memory of its own. ErrWouldBlock: none waits.
 	Recv(buf []byte, in *Received) error
-	// Send sends. The order of calls is the order on the wire, for one remote. It may hold datagrams back until Flush.
-	Send(out *Outgoing) error
-	// Flush sends what Send held back (protocol 50 goes in batches).
-	Flush() error
+	// Send sends all of outs that can be sent, in as few system calls as there can be, and says in each what became of it. Their order is the order on the wire, for
+	// one remote. It keeps nothing of them.
+	Send(outs []Outgoing)
 	// FDs are the descriptors to poll for reading.
 	FDs() []int
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 func TestAddressesAndTOS(t *testing.T) {
@@ -14,7 +15,7 @@ func TestAddressesAndTOS(t *testing.T) {
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		data := espPacket(0xc0ffee01, 300)
 		out := Outgoing{Data: data, Local: at(addrA2[v6], port), Remote: at(addrB2[v6], port), Encap: encap, TOS: 0xb9}
-		if err := p.netA.Ports()[0].Send(&out); err != nil {
+		if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 			t.Fatal(err)
 		}
 		in := recv(t, p.netB.Ports()[0], buf)
@@ -24,7 +25,7 @@ func TestAddressesAndTOS(t *testing.T) {
 		}
 		// Without a source the system chooses it.
 		out.Local, out.TOS = netip.AddrPort{}, 0
-		if err := p.netA.Ports()[0].Send(&out); err != nil {
+		if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 			t.Fatal(err)
 		}
 		if in := recv(t, p.netB.Ports()[0], buf); in.TOS != 0 || in.Local != want.Local {
@@ -36,14 +37,16 @@ func TestAddressesAndTOS(t *testing.T) {
 func TestRunsArriveWhole(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)
-	for _, refuse := range []bool{false, true} { // as on a kernel or device that refuses UDP_SEGMENT
-		p.netA.ports[0].noGSO = refuse
-		each(t, func(t *testing.T, v6, encap bool, port uint16) {
-			const size, count, last = 1400, 70, 33 // more than one UDP_SEGMENT send, and an end that is shorter
-			want := bytes.Repeat(espPacket(0xc0ffee01, size), count)
-			want = append(want, espPacket(0xc0ffee01, last)...)
-			out := Outgoing{Data: want, SegSize: size, Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
-			if err := p.netA.Ports()[0].Send(&out); err != nil {
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		const size, count, last = 1400, 70, 33 // more than one UDP_SEGMENT send, and an end that is shorter
+		want := bytes.Repeat(espPacket(0xc0ffee01, size), count)
+		want = append(want, espPacket(0xc0ffee01, last)...)
+		out := Outgoing{Data: want, SegSize: size, Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		for _, refuse := range []bool{false, true} { // as on a kernel or device that refuses UDP_SEGMENT
+			if refuse {
+				p.netA.ports[0].refused.add(addrB[v6], time.Now())
+			}
+			if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 				t.Fatal(err)
 			}
 			var got []byte
@@ -57,8 +60,9 @@ func TestRunsArriveWhole(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Error("the run did not arrive as it was sent")
 			}
-		})
-	}
+		}
+		p.netA.ports[0].refused = refusals{}
+	})
 	if n := p.netA.Counters()["net_gso_refused"]; n != 0 {
 		t.Errorf("UDP_SEGMENT was refused %d times over a veth", n)
 	}
@@ -80,23 +84,23 @@ func TestTooBigAndPathMTU(t *testing.T) {
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		tx := p.netA.Ports()[0]
 		out := Outgoing{Data: espPacket(0xc0ffee01, 1301), Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
-		if err := tx.Send(&out); !errors.Is(err, ErrTooBig) {
+		if err := sendOne(tx, &out); !errors.Is(err, ErrTooBig) {
 			t.Errorf("one datagram of %d: %v, want ErrTooBig", len(out.Data), err)
 		}
 		out.Data, out.SegSize = bytes.Repeat(espPacket(0xc0ffee01, 1400), 5), 1400
-		if err := tx.Send(&out); !errors.Is(err, ErrTooBig) {
+		if err := sendOne(tx, &out); !errors.Is(err, ErrTooBig) {
 			t.Errorf("a run of 1400: %v, want ErrTooBig", err)
 		}
 		out.Data, out.SegSize = bytes.Repeat(espPacket(0xc0ffee01, 1200), 5), 1200
-		if err := tx.Send(&out); err != nil {
+		if err := sendOne(tx, &out); err != nil {
 			t.Errorf("a run of 1200: %v", err)
 		}
 	})
-	if p.netA.ports[0].noGSO {
+	if p.netA.ports[0].refused.n != 0 {
 		t.Error("a segment above the path MTU was taken for a kernel without UDP_SEGMENT")
 	}
-	if c := p.netA.Counters(); c["net_send_too_big"] != 8 {
-		t.Errorf("net_send_too_big = %d, want 8", c["net_send_too_big"])
+	if c := p.netA.Counters(); c["net_send_too_big"] != 4*(1+5) {
+		t.Errorf("net_send_too_big = %d, want 24", c["net_send_too_big"])
 	}
 }
 
@@ -107,7 +111,7 @@ func TestFragment(t *testing.T) {
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		want := espPacket(1000, 4000)
 		out := Outgoing{Data: want, Local: at(addrA2[v6], port), Remote: at(addrB[v6], port), Encap: encap, TOS: 4, Fragment: true}
-		if err := p.netA.Ports()[1].Send(&out); err != nil {
+		if err := sendOne(p.netA.Ports()[1], &out); err != nil {
 			t.Fatal(err)
 		}
 		in := recv(t, p.netB.Ports()[0], buf)
@@ -115,7 +119,7 @@ func TestFragment(t *testing.T) {
 			t.Errorf("%d octets from %s, TOS %d", len(in.Data), in.Remote, in.TOS)
 		}
 		out.Data, out.SegSize = bytes.Repeat(espPacket(1000, 2000), 3), 2000
-		if err := p.netA.Ports()[0].Send(&out); err != nil {
+		if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
@@ -162,7 +166,7 @@ func TestWorkersShareBySPI(t *testing.T) {
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		for spi := uint32(1000); spi < 1012; spi++ {
 			out := Outgoing{Data: espPacket(spi, 64), Remote: at(addrB[v6], port), Encap: encap}
-			if err := p.netA.Ports()[int(spi)%2].Send(&out); err != nil { // whoever sends
+			if err := sendOne(p.netA.Ports()[int(spi)%2], &out); err != nil { // whoever sends
 				t.Fatal(err)
 			}
 			in := recv(t, p.netB.Ports()[spi%workers], buf)
@@ -179,7 +183,7 @@ func TestWorkersShareBySPI(t *testing.T) {
 func TestTruncatedIsCounted(t *testing.T) {
 	p := newPair(t, 1)
 	out := Outgoing{Data: espPacket(0xc0ffee01, 500), Remote: at(addrB[false], 4500), Encap: true}
-	if err := p.netA.Ports()[0].Send(&out); err != nil {
+	if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 		t.Fatal(err)
 	}
 	rx := p.netB.Ports()[0]
@@ -196,11 +200,11 @@ func TestNoAllocations(t *testing.T) {
 	buf := make([]byte, 65535)
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		out := Outgoing{Data: espPacket(0xc0ffee01, 1200), SegSize: 600, Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
-		tx, rx := p.netA.Ports()[0], p.netB.Ports()[0]
+		tx, rx, outs := p.netA.Ports()[0], p.netB.Ports()[0], []Outgoing{out, out}
 		var in Received
 		if n := testing.AllocsPerRun(100, func() {
-			if err := tx.Send(&out); err != nil {
-				t.Fatal(err)
+			if tx.Send(outs); outs[0].Err != nil || outs[1].Err != nil {
+				t.Fatal(outs[0].Err, outs[1].Err)
 			}
 			for rx.Recv(buf, &in) == nil {
 			}

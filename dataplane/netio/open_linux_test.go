@@ -57,7 +57,7 @@ func TestListenOnOneAddress(t *testing.T) {
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		data := espPacket(0xc0ffee01, 99)
 		for _, to := range []netip.Addr{addrB[v6], addrB2[v6]} {
-			if err := p.netA.Ports()[0].Send(&Outgoing{Data: data, Remote: at(to, port), Encap: encap}); err != nil {
+			if err := sendOne(p.netA.Ports()[0], &Outgoing{Data: data, Remote: at(to, port), Encap: encap}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -65,7 +65,7 @@ func TestListenOnOneAddress(t *testing.T) {
 			t.Errorf("got %+v", in)
 		}
 		mustBeDry(t, b.Ports()[0], buf)
-		if err := b.Ports()[0].Send(&Outgoing{Data: data, Remote: at(addrA[v6], port), Encap: encap}); err != nil {
+		if err := sendOne(b.Ports()[0], &Outgoing{Data: data, Remote: at(addrA[v6], port), Encap: encap}); err != nil {
 			t.Fatal(err)
 		}
 		if in := recv(t, p.netA.Ports()[0], buf); in.Remote.Addr() != addrB2[v6] {

@@ -51,7 +51,7 @@ func TestPathMTUFromICMP(t *testing.T) {
 		}
 		out := Outgoing{Data: espPacket(0xc0ffee01, 1400), Local: at(addrA[v6], port), Remote: at(remote[v6], port), Encap: encap}
 		tx := n.Ports()[0]
-		if err := tx.Send(&out); err != nil {
+		if err := sendOne(tx, &out); err != nil {
 			t.Fatal(err)
 		}
 		for deadline := time.Now().Add(5 * time.Second); mtu() != 1300; {
@@ -59,7 +59,7 @@ func TestPathMTUFromICMP(t *testing.T) {
 				t.Fatalf("PathMTU = %d after the ICMP error, want 1300", mtu())
 			}
 		}
-		if err := tx.Send(&out); !errors.Is(err, ErrTooBig) {
+		if err := sendOne(tx, &out); !errors.Is(err, ErrTooBig) {
 			t.Errorf("Send = %v, want ErrTooBig", err)
 		}
 		mustBeDry(t, tx, make([]byte, 2000)) // the error is no datagram
@@ -92,9 +92,11 @@ func TestEverythingIsMarked(t *testing.T) {
 	to := netip.MustParseAddr("203.0.113.1") // only a marked packet has a route
 	for name, send := range map[string]func() error{
 		"UDP": func() error {
-			return p.netA.Ports()[0].Send(&Outgoing{Data: espPacket(1000, 99), Remote: at(to, 4500), Encap: true})
+			return sendOne(p.netA.Ports()[0], &Outgoing{Data: espPacket(1000, 99), Remote: at(to, 4500), Encap: true})
 		},
-		"raw":       func() error { return p.netA.Ports()[0].Send(&Outgoing{Data: espPacket(1000, 99), Remote: at(to, 0)}) },
+		"raw": func() error {
+			return sendOne(p.netA.Ports()[0], &Outgoing{Data: espPacket(1000, 99), Remote: at(to, 0)})
+		},
 		"IKE":       func() error { return p.netA.SendIKE(netip.AddrPort{}, at(to, 500), false, []byte("x")) },
 		"IKE 4500":  func() error { return p.netA.SendIKE(netip.AddrPort{}, at(to, 4500), true, []byte("x")) },
 		"keepalive": func() error { return p.netA.SendKeepalive(netip.AddrPort{}, at(to, 4500)) },

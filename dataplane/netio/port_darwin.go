@@ -100,47 +100,57 @@ func receivedTOS(oob []byte) uint8 {
 	return 0
 }
 
-// Send implements Port.
-func (p *port) Send(out *Outgoing) error {
-	if !out.Encap {
-		p.count.sendErrors.Add(1)
-		return errNoRaw
+// Send implements Port. The first error ends a run.
+func (p *port) Send(outs []Outgoing) {
+	for i := range outs {
+		p.sendRun(&outs[i])
 	}
+}
+
+func (p *port) sendRun(out *Outgoing) {
 	size := out.SegSize
 	if size <= 0 {
 		size = len(out.Data)
 	}
-	for rest := out.Data; len(rest) > 0; {
+	out.Lost, out.Err = out.Datagrams(), p.check(out)
+	for rest := out.Data; out.Err == nil && len(rest) > 0; {
 		d := rest[:min(size, len(rest))]
 		rest = rest[len(d):]
-		if err := p.sendOne(out, d); err != nil {
-			return err
+		if out.Err = p.sendOne(out, d); out.Err == nil {
+			out.Lost--
 		}
+	}
+	if out.Err != nil {
+		p.count.lost(out.Lost, out.Err)
+	}
+}
+
+// check says why out cannot be sent by any socket.
+func (p *port) check(out *Outgoing) error {
+	switch {
+	case len(out.Data) == 0:
+		return errEmpty
+	case !out.Encap:
+		return errNoRaw
+	case p.socketFor(out) == nil:
+		return errNoSocket
 	}
 	return nil
 }
 
 func (p *port) sendOne(out *Outgoing, data []byte) error {
 	s := p.socketFor(out)
-	if s == nil {
-		p.count.sendErrors.Add(1)
-		return errNoSocket
-	}
 	s.setTOS(out.TOS)
 	s.setFragment(out.Fragment)
 	_, err := unix.SendmsgN(s.fd, data, sourceControl(out.Local.Addr(), out.Remote.Addr()), sockaddr(out.Remote), unix.MSG_DONTWAIT)
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, unix.EMSGSIZE):
-		p.count.tooBig.Add(1)
-		return ErrTooBig
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOBUFS):
-		p.count.wouldBlock.Add(1)
-		return ErrWouldBlock
 	}
-	p.count.sendErrors.Add(1)
-	return fmt.Errorf("netio: sending: %w", err)
+	var e unix.Errno
+	if errors.As(err, &e) {
+		return sendError(e)
+	}
+	return err
 }
 
 // setTOS sets the TOS of what is sent next: macOS takes it from the socket, not from the message.
@@ -203,9 +213,6 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	}
 	return sa
 }
-
-// Flush implements Port: Send holds nothing back.
-func (p *port) Flush() error { return nil }
 
 // FDs implements Port.
 func (p *port) FDs() []int {

@@ -23,9 +23,10 @@ type port struct {
 
 	burst *burst // nil without raw sockets
 	in    *message
-	out   *message
-	batch batch
-	noGSO bool // the kernel or device refused UDP_SEGMENT once
+
+	out     outbound
+	one     message // of a datagram that is sent by itself
+	refused refusals
 
 	count counters
 	log   *slog.Logger
@@ -35,7 +36,7 @@ type port struct {
 const maxTurns = 64
 
 func newPort(log *slog.Logger) *port {
-	return &port{in: new(message), out: new(message), log: log}
+	return &port{in: new(message), log: log}
 }
 
 // Recv implements Port.
@@ -204,6 +205,9 @@ func (p *port) FDs() []int {
 // socketFor is the socket that out leaves by: of its kind and family, and the one bound to its source if there are several.
 func (p *port) socketFor(out *Outgoing) (*socket, error) {
 	v6, local := out.Remote.Addr().Is6(), out.Local.Addr()
+	if len(out.Data) == 0 {
+		return nil, errEmpty
+	}
 	if !out.Remote.Addr().IsValid() {
 		return nil, errNoSocket
 	}

@@ -1,8 +1,7 @@
 package netio
 
 import (
-	"errors"
-	"fmt"
+	"net/netip"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +12,8 @@ const (
 	maxSegments = 64
 	// maxRun bounds the octets of one UDP_SEGMENT send: the IP length field less the largest headers.
 	maxRun = 65535 - 40 - 8
+	// maxMessages is how many messages go into one sendmmsg.
+	maxMessages = 64
 )
 
 // mmsghdr is struct mmsghdr, laid out as in unix.Mmsghdr, which not every architecture's package has.
@@ -21,84 +22,165 @@ type mmsghdr struct {
 	len uint32
 }
 
-// batch is the memory of one sendmmsg.
-type batch struct {
-	hdr [maxSegments]mmsghdr
-	iov [maxSegments]unix.Iovec
+// outbound is what one sendmmsg is made of: messages for one socket, each a datagram or a run of equal ones that the kernel cuts (UDP_SEGMENT).
+//
+//	outs:      | A A A a | B | B | B | b | C |     runs and datagrams as the caller has them, some laid end to end
+//	messages:  | A A A a | B   B   B   b | C |     what may be one run is
+//
+// The memory does not move while a call runs: it is a part of the port, which lives on the heap.
+type outbound struct {
+	sock *socket
+	n    int
+	hdr  [maxMessages]mmsghdr
+	iov  [maxMessages]unix.Iovec
+	of   [maxMessages]parcel
+	ways [maxMessages + 1]way // a ring; one more than one call can use, so that the one in use from the call before stays
+	way  int                  // the last one used
 }
 
-// Send implements Port. Everything goes out at once: a run in one UDP_SEGMENT send, or in one sendmmsg where there is none, as for
-// IP protocol 50.
-func (p *port) Send(out *Outgoing) error {
-	if len(out.Data) == 0 {
-		return unix.EINVAL
-	}
-	s, err := p.socketFor(out)
-	if err == nil {
-		err = p.send(s, out)
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, ErrTooBig):
-		p.count.tooBig.Add(1)
-	case errors.Is(err, ErrWouldBlock):
-		p.count.wouldBlock.Add(1)
-	default:
-		p.count.sendErrors.Add(1)
-	}
-	return err
+// parcel is what one message holds of what the caller wants to send: outs[first] to outs[last] whole, or, if these are the same, a part of it perhaps.
+type parcel struct {
+	data        []byte
+	first, last int
+	count       int  // datagrams
+	size        int  // octets of each but the last
+	open        bool // more may join: the last is no shorter, and the kernel cuts runs for this remote
 }
 
-func (p *port) send(s *socket, out *Outgoing) error {
+// way is a message header ready for all datagrams that go the same way: most go where the one before them went.
+type way struct {
+	local, remote netip.AddrPort
+	tos           uint8
+	encap         bool
+	segSize       int
+	msg           message
+}
+
+// Send implements Port.
+func (p *port) Send(outs []Outgoing) {
+	for i := range outs {
+		out := &outs[i]
+		out.Lost, out.Err = 0, nil
+		s, err := p.socketFor(out)
+		if err != nil {
+			p.lose(out, out.Datagrams(), err)
+			continue
+		}
+		if s != p.out.sock {
+			p.post(outs)
+			p.out.sock = s
+		}
+		p.add(outs, i)
+	}
+	p.post(outs)
+}
+
+// lose notes that n datagrams of out were not sent.
+func (p *port) lose(out *Outgoing, n int, err error) {
+	out.Lost += n
+	if out.Err == nil {
+		out.Err = err
+	}
+	p.count.lost(n, err)
+}
+
+// add puts outs[i] into messages, the last one of those that there are if it fits there.
+func (p *port) add(outs []Outgoing, i int) {
+	out, b := &outs[i], &p.out
 	size := out.SegSize
-	if size <= 0 || size >= len(out.Data) {
-		p.out.prepareSend(s, out, 0)
-		return p.sendOne(s, out.Data)
+	if size <= 0 || size > len(out.Data) {
+		size = len(out.Data)
 	}
-	n := min(maxSegments, maxRun/size)
-	if p.noGSO || s.raw || s.frag || n < 2 {
-		return p.sendEach(s, out, out.Data)
+	run := 1 // datagrams in a message
+	if out.Encap && !out.Fragment && !p.refused.has(out.Remote.Addr()) {
+		run = max(1, min(maxSegments, maxRun/size))
+	}
+	if run > 1 && b.n > 0 && b.join(outs, i, size) {
+		return
 	}
 	for rest := out.Data; len(rest) > 0; {
-		chunk := rest[:min(n*size, len(rest))]
+		if b.n == maxMessages {
+			p.post(outs)
+		}
+		chunk := rest[:min(run*size, len(rest))]
 		rest = rest[len(chunk):]
-		if err := p.sendRun(s, out, chunk); err != nil {
-			return err
-		}
+		count := (len(chunk) + size - 1) / size
+		b.of[b.n] = parcel{data: chunk, first: i, last: i, count: count, size: size, open: run > 1 && len(chunk) == count*size}
+		b.n++
 	}
-	return nil
 }
 
-// sendRun sends a run that the kernel cuts. The kernel says EIO where the device cannot make checksums, and EINVAL both where it knows no
-// UDP_SEGMENT and where a segment exceeds the path MTU: sending one by one tells these apart.
-func (p *port) sendRun(s *socket, out *Outgoing, chunk []byte) error {
-	if p.noGSO {
-		return p.sendEach(s, out, chunk)
+// join makes outs[i], whose datagrams have size octets, a part of the last message, if it lies right behind that and goes the same way.
+func (b *outbound) join(outs []Outgoing, i, size int) bool {
+	m, out := &b.of[b.n-1], &outs[i]
+	count := out.Datagrams()
+	if !m.open || !sameWay(&outs[m.first], out) || size > m.size || size < m.size && count > 1 {
+		return false
 	}
-	p.out.prepareSend(s, out, out.SegSize)
-	err := p.sendOne(s, chunk)
-	if !errors.Is(err, unix.EIO) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {
-		return err
+	total := len(m.data) + len(out.Data)
+	if m.count+count > maxSegments || total > maxRun || !adjacent(m.data, out.Data) {
+		return false
 	}
-	if err := p.sendEach(s, out, chunk); err != nil {
-		return err
-	}
-	p.noGSO = true
-	p.count.gsoRefused.Add(1)
-	p.log.Warn("UDP_SEGMENT is refused here: sending datagrams one by one, which costs throughput", "remote", out.Remote.String(), "error", err)
-	return nil
+	m.data = unsafe.Slice(&m.data[0], total)
+	m.last, m.count, m.open = i, m.count+count, total == (m.count+count)*m.size
+	return true
 }
 
-// sendOne sends p.out with data.
-func (p *port) sendOne(s *socket, data []byte) error {
-	p.out.setData(data)
-	for told := false; ; {
-		_, _, e := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&p.out.hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		if !p.again(s, e, &told) {
-			return sendError(e)
+// adjacent says whether b begins where a ends.
+func adjacent(a, b []byte) bool {
+	return uintptr(unsafe.Pointer(&a[0]))+uintptr(len(a)) == uintptr(unsafe.Pointer(&b[0]))
+}
+
+// sameWay says whether two datagrams of one socket have the same headers.
+func sameWay(a, b *Outgoing) bool {
+	return a.Remote == b.Remote && a.Local == b.Local && a.TOS == b.TOS && a.Encap == b.Encap
+}
+
+// post sends the messages. The kernel stops at the first that fails, and tells why when that is tried again.
+func (p *port) post(outs []Outgoing) {
+	b := &p.out
+	for i := range b.n {
+		b.address(i, &outs[b.of[i].first])
+	}
+	told := false
+	for done := 0; done < b.n; {
+		sent, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(b.sock.fd), uintptr(unsafe.Pointer(&b.hdr[done])), uintptr(b.n-done),
+			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		switch {
+		case e == 0:
+			done += int(sent)
+			told = false
+		case !p.again(b.sock, e, &told):
+			done = p.failed(outs, done, e)
+			told = false
 		}
 	}
+	b.n = 0
+}
+
+// address makes the header of message i, of which out is the first.
+func (b *outbound) address(i int, out *Outgoing) {
+	m, segSize := &b.of[i], 0
+	if m.count > 1 {
+		segSize = m.size
+	}
+	b.iov[i].Base = &m.data[0]
+	b.iov[i].SetLen(len(m.data))
+	b.hdr[i].hdr = b.to(out, segSize).hdr
+	b.hdr[i].hdr.Iov = &b.iov[i]
+}
+
+// to is the header for out's way.
+func (b *outbound) to(out *Outgoing, segSize int) *message {
+	w := &b.ways[b.way]
+	if w.remote == out.Remote && w.local == out.Local && w.tos == out.TOS && w.encap == out.Encap && w.segSize == segSize {
+		return &w.msg
+	}
+	b.way = (b.way + 1) % len(b.ways)
+	w = &b.ways[b.way]
+	w.local, w.remote, w.tos, w.encap, w.segSize = out.Local, out.Remote, out.TOS, out.Encap, segSize
+	w.msg.prepareSend(b.sock, out, segSize)
+	return &w.msg
 }
 
 // again says whether a send that ended with e is worth trying again: when it was interrupted, and once when it may have told of an earlier
@@ -107,7 +189,7 @@ func (p *port) again(s *socket, e unix.Errno, told *bool) bool {
 	switch {
 	case e == unix.EINTR:
 		return true
-	case e == 0 || e == unix.EAGAIN || !s.tellsErrors():
+	case e == unix.EAGAIN || !s.tellsErrors():
 		return false
 	}
 	s.drainErrors(p.in)
@@ -116,52 +198,77 @@ func (p *port) again(s *socket, e unix.Errno, told *bool) bool {
 	return first
 }
 
-// sendEach sends each datagram of a run by itself, many in one call. An error ends the run.
-func (p *port) sendEach(s *socket, out *Outgoing, data []byte) error {
-	p.out.prepareSend(s, out, 0)
-	for len(data) > 0 {
-		n := 0
-		for ; n < maxSegments && len(data) > 0; n++ {
-			d := data[:min(out.SegSize, len(data))]
-			data = data[len(d):]
-			p.batch.iov[n].Base = &d[0]
-			p.batch.iov[n].SetLen(len(d))
-			p.batch.hdr[n].hdr = p.out.hdr
-			p.batch.hdr[n].hdr.Iov = &p.batch.iov[n]
-		}
-		if err := p.sendBatch(s, n); err != nil {
-			return err
-		}
+// failed notes that message i was not sent, and returns the next one that is worth trying. A full socket takes no more; what fails for one datagram of a run does for
+// those after it.
+func (p *port) failed(outs []Outgoing, i int, e unix.Errno) (next int) {
+	b := &p.out
+	m := &b.of[i]
+	if m.mayGoSingly(e) {
+		p.sendSingly(outs, m)
+		return i + 1
 	}
-	return nil
+	for next = i; next < b.n && (e == unix.EAGAIN || b.of[next].first == m.first || next == i); next++ {
+		p.loseParcel(outs, &b.of[next], sendError(e))
+	}
+	return next
 }
 
-// sendBatch sends the first n messages of the batch. The kernel stops at the first that fails and tells why when that is tried again.
-func (p *port) sendBatch(s *socket, n int) error {
-	told := false
-	for done := 0; done < n; {
-		sent, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&p.batch.hdr[done])), uintptr(n-done),
-			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
-		if e == 0 {
-			done += int(sent)
-		} else if !p.again(s, e, &told) {
-			return sendError(e)
-		}
+// loseParcel notes that a message was not sent.
+func (p *port) loseParcel(outs []Outgoing, m *parcel, err error) {
+	if m.first == m.last {
+		p.lose(&outs[m.first], m.count, err)
+		return
 	}
-	return nil
+	for i := m.first; i <= m.last; i++ {
+		p.lose(&outs[i], outs[i].Datagrams(), err)
+	}
 }
 
-func sendError(e unix.Errno) error {
+// mayGoSingly says whether e is about the whole run and not about each datagram in it. The kernel says EIO where the device cannot make checksums, EINVAL both where it
+// knows no UDP_SEGMENT and where a segment exceeds the path MTU: sending one by one tells these apart. EMSGSIZE may be about others that joined the run.
+func (m *parcel) mayGoSingly(e unix.Errno) bool {
 	switch e {
-	case 0:
-		return nil
-	case unix.EAGAIN:
-		return ErrWouldBlock
+	case unix.EIO, unix.EINVAL, unix.EOPNOTSUPP:
+		return m.count > 1
 	case unix.EMSGSIZE:
-		return ErrTooBig
+		return m.first != m.last
 	}
-	return fmt.Errorf("netio: sending: %w", e)
+	return false
 }
 
-// Flush implements Port: Send holds nothing back.
-func (p *port) Flush() error { return nil }
+// sendSingly sends the datagrams of a run one by one. If that succeeds where the run did not, the kernel would not cut it.
+func (p *port) sendSingly(outs []Outgoing, m *parcel) {
+	all := true
+	i, left := m.first, m.count
+	if m.first != m.last {
+		left = outs[i].Datagrams()
+	}
+	for rest := m.data; len(rest) > 0; left-- {
+		if left == 0 {
+			i++
+			left = outs[i].Datagrams()
+		}
+		d := rest[:min(m.size, len(rest))]
+		rest = rest[len(d):]
+		if e := p.sendOne(&outs[i], d); e != 0 {
+			p.lose(&outs[i], 1, sendError(e))
+			all = false
+		}
+	}
+	if all {
+		p.refuse(outs[i].Remote)
+	}
+}
+
+// sendOne sends one datagram by itself.
+func (p *port) sendOne(out *Outgoing, data []byte) unix.Errno {
+	m := &p.one
+	m.prepareSend(p.out.sock, out, 0)
+	m.setData(data)
+	for told := false; ; {
+		_, _, e := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(p.out.sock.fd), uintptr(unsafe.Pointer(&m.hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if e == 0 || !p.again(p.out.sock, e, &told) {
+			return e
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package netio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// laidOut makes one batch of datagrams of these sizes, end to end in one buffer as a worker lays them.
+func laidOut(v6, encap bool, port uint16, sizes ...int) (outs []Outgoing, all []byte) {
+	for i, n := range sizes {
+		all = append(all, espPacket(uint32(1000+i), n)...)
+	}
+	rest := all
+	for _, n := range sizes {
+		outs = append(outs, Outgoing{Data: rest[:n], Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap})
+		rest = rest[n:]
+	}
+	return outs, all
+}
+
+// collect receives n octets, and says how many datagrams and how many receives they came in.
+func collect(t *testing.T, p Port, n int) (got []byte, datagrams, receives int) {
+	t.Helper()
+	buf := make([]byte, 65535)
+	for len(got) < n {
+		in := recv(t, p, buf)
+		got = append(got, in.Data...)
+		o := Outgoing{Data: in.Data, SegSize: in.SegSize}
+		datagrams += o.Datagrams()
+		receives++
+	}
+	mustBeDry(t, p, buf)
+	return got, datagrams, receives
+}
+
+func times(n, size int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = size
+	}
+	return out
+}
+
+// TestNeighboursShareASend: equal neighbours leave, and over a veth arrive, as one run; whatever the sizes, each datagram is its own again, in order.
+func TestNeighboursShareASend(t *testing.T) {
+	p := newPair(t, 1)
+	tests := []struct {
+		name  string
+		sizes []int
+		runs  int // in UDP
+	}{
+		{"equal", times(64, 92), 1},
+		{"more than the kernel cuts at once", times(65, 92), 2},
+		{"more than one IP packet holds", times(50, 1440), 2},
+		{"the last shorter", append(times(10, 92), 60), 1},
+		{"nothing behind a shorter one", append(append(times(10, 92), 60), 60), 2},
+		{"longer behind shorter", []int{92, 100, 100, 92, 92}, 3},
+		{"alternating", []int{92, 60, 92, 60, 92}, 3},
+		{"more than one system call takes", growing(3*maxMessages/2, 40), 3 * maxMessages / 2},
+	}
+	for _, tt := range tests {
+		each(t, func(t *testing.T, v6, encap bool, port uint16) {
+			outs, want := laidOut(v6, encap, port, tt.sizes...)
+			p.netA.Ports()[0].Send(outs)
+			for i := range outs {
+				if outs[i].Err != nil || outs[i].Lost != 0 {
+					t.Fatalf("%s: %d: lost %d: %v", tt.name, i, outs[i].Lost, outs[i].Err)
+				}
+			}
+			got, datagrams, receives := collect(t, p.netB.Ports()[0], len(want))
+			if !bytes.Equal(got, want) || datagrams != len(outs) {
+				t.Errorf("%s: %d datagrams did not arrive as they were sent: %d", tt.name, len(outs), datagrams)
+			}
+			if runs := tt.runs; encap && receives != runs {
+				t.Errorf("%s: they came in %d runs, want %d", tt.name, receives, runs)
+			}
+		})
+	}
+}
+
+// growing are n sizes of which no two neighbours fit together.
+func growing(n, first int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = first + i
+	}
+	return out
+}
+
+// TestOnlyWhatGoesTheSameWayShares: neither TOS, source, destination nor memory that is elsewhere may be mixed up in a run, and runs may join datagrams.
+func TestOnlyWhatGoesTheSameWayShares(t *testing.T) {
+	p := newPair(t, 1)
+	for _, v6 := range []bool{false, true} {
+		outs, want := laidOut(v6, true, 4500, times(8, 100)...)
+		outs[2].TOS = 0xb8
+		outs[3].Local = at(addrA2[v6], 4500)
+		outs[4].Remote = at(addrB2[v6], 4500)
+		outs[6].Data = bytes.Clone(outs[6].Data)
+		p.netA.Ports()[0].Send(outs)
+		buf := make([]byte, 65535)
+		var got []byte
+		for i, count := range []int{2, 1, 1, 1, 1, 1, 1} {
+			in := recv(t, p.netB.Ports()[0], buf)
+			o := &outs[len(got)/100]
+			got = append(got, in.Data...)
+			if len(in.Data) != 100*count || in.TOS != o.TOS || in.Remote != o.Local || in.Local != o.Remote {
+				t.Errorf("receive %d: %d octets from %s to %s, TOS %#x, want %d from %s to %s, %#x",
+					i, len(in.Data), in.Remote, in.Local, in.TOS, 100*count, o.Local, o.Remote, o.TOS)
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Error("the order is another")
+		}
+		outs, want = laidOut(v6, true, 4500, 100, 500, 100, 340, 100)
+		outs[1].SegSize, outs[3].SegSize = 100, 100 // with those before and behind them: two runs, as the 340 end in a shorter one
+		p.netA.Ports()[0].Send(outs)
+		if got, datagrams, receives := collect(t, p.netB.Ports()[0], len(want)); !bytes.Equal(got, want) || datagrams != 12 || receives != 2 {
+			t.Errorf("%d datagrams in %d receives, want 12 in 2", datagrams, receives)
+		}
+	}
+}
+
+// TestSendSaysWhatWasLost: an error is that of its own datagrams; the others go.
+func TestSendSaysWhatWasLost(t *testing.T) {
+	p := newPair(t, 1)
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		outs, _ := laidOut(v6, encap, port, 100, 100, 1600, 4800, 100, 100, 100)
+		outs[3].SegSize = 1600
+		outs[5].Remote = netip.AddrPort{}
+		p.netA.Ports()[0].Send(outs)
+		for i, want := range []struct {
+			lost int
+			err  error
+		}{{}, {}, {1, ErrTooBig}, {3, ErrTooBig}, {}, {1, errNoSocket}, {}} {
+			if outs[i].Lost != want.lost || !errors.Is(outs[i].Err, want.err) {
+				t.Errorf("datagram %d: lost %d, %v, want %d, %v", i, outs[i].Lost, outs[i].Err, want.lost, want.err)
+			}
+		}
+		if _, datagrams, _ := collect(t, p.netB.Ports()[0], 400); datagrams != 4 {
+			t.Errorf("%d datagrams arrived, want 4", datagrams)
+		}
+	})
+}
+
+// TestFullSocket: what a full socket does not take is lost and counted, and everything goes on when there is room again.
+func TestFullSocket(t *testing.T) {
+	p := newPair(t, 1)
+	for _, encap := range []bool{true, false} {
+		port := uint16(0)
+		if encap {
+			port = 4500
+		}
+		outs, _ := laidOut(false, encap, port, growing(maxMessages, 1300)...)
+		s, err := p.netA.ports[0].socketFor(&outs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		setOption(t, s, unix.SOL_SOCKET, unix.SO_SNDBUF, 4608)
+		// Packets that wait for an answer to ARP take room in the socket's buffer.
+		for i := range outs {
+			outs[i].Remote = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.99"), port)
+		}
+		name, want := "net_send_would_block", ErrWouldBlock
+		if !encap {
+			name, want = "net_send_no_buffers", errNoBuffers // which is how a raw socket says it
+		}
+		before := p.netA.Counters()[name]
+		p.netA.Ports()[0].Send(outs)
+		lost := uint64(0)
+		for i := range outs {
+			if outs[i].Err != nil && !errors.Is(outs[i].Err, want) {
+				t.Errorf("datagram %d: %v", i, outs[i].Err)
+			}
+			lost += uint64(outs[i].Lost)
+		}
+		if lost == 0 || lost == maxMessages || outs[0].Err != nil || p.netA.Counters()[name]-before != lost {
+			t.Errorf("udp=%t: %d of %d were lost, %s = %d", encap, lost, maxMessages, name, p.netA.Counters()[name]-before)
+		}
+	}
+}
+
+// TestRefusedRuns: where the kernel does not cut runs their datagrams go one by one, that is remembered for the remote, said once, and tried again later.
+func TestRefusedRuns(t *testing.T) {
+	p := newPair(t, 1)
+	for _, v6 := range []bool{false, true} {
+		var said bytes.Buffer
+		tx, rx := p.netA.ports[0], p.netB.Ports()[0]
+		tx.log = slog.New(slog.NewTextHandler(&said, nil))
+		outs, want := laidOut(v6, true, 4500, append(times(20, 100), 60)...)
+		s, err := tx.socketFor(&outs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		send := func(wantReceives int) {
+			t.Helper()
+			tx.Send(outs)
+			if got, _, receives := collect(t, rx, len(want)); !bytes.Equal(got, want) || receives != wantReceives {
+				t.Errorf("v6=%t: arrived in %d receives, want %d", v6, receives, wantReceives)
+			}
+		}
+		if v6 { // which wants checksums, or to be told that there are none
+			for _, s := range p.netB.ports[0].socks {
+				if s.v6 && !s.raw {
+					setOption(t, s, unix.SOL_UDP, unix.UDP_NO_CHECK6_RX, 1)
+				}
+			}
+		}
+		before := p.netA.Counters()["net_gso_refused"]
+		checksums(t, s, false) // without them the kernel refuses UDP_SEGMENT
+		send(21)
+		send(21)
+		checksums(t, s, true)
+		send(21) // not yet tried again
+		for i := range tx.refused.list[:tx.refused.n] {
+			tx.refused.list[i].until = time.Now()
+		}
+		send(1)
+		if n := p.netA.Counters()["net_gso_refused"] - before; n != 1 {
+			t.Errorf("net_gso_refused = %d, want 1", n)
+		}
+		if n := bytes.Count(said.Bytes(), []byte("\n")); n != 1 {
+			t.Errorf("%d lines in the log: %s", n, said.String())
+		}
+	}
+}
+
+// checksums turns the UDP checksums of what is sent on or off.
+func checksums(t *testing.T, s *socket, on bool) {
+	t.Helper()
+	level, opt, off := unix.SOL_SOCKET, unix.SO_NO_CHECK, 1
+	if s.v6 {
+		level, opt = unix.SOL_UDP, unix.UDP_NO_CHECK6_TX
+	}
+	if on {
+		off = 0
+	}
+	setOption(t, s, level, opt, off)
+}
+
+func setOption(t *testing.T, s *socket, level, opt, value int) {
+	t.Helper()
+	if err := unix.SetsockoptInt(s.fd, level, opt, value); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRefusalsAreBounded(t *testing.T) {
+	var r refusals
+	now, news := time.Now(), 0
+	remote := func(i int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", i)) }
+	for i := range 3 * maxRefusals {
+		if r.add(remote(i), now) {
+			news++
+		}
+		if r.add(remote(i), now) {
+			t.Errorf("%s is news twice", remote(i))
+		}
+		if !r.has(remote(i)) {
+			t.Errorf("%s is forgotten", remote(i))
+		}
+	}
+	if news != maxRefusals || r.n != maxRefusals || r.has(remote(0)) {
+		t.Errorf("%d refusals are news, %d are remembered", news, r.n)
+	}
+	r.add(remote(99), now.Add(-refusalLasts))
+	if r.has(remote(99)) {
+		t.Error("a refusal is not over when its time is")
+	}
+}

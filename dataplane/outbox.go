@@ -1,0 +1,89 @@
+package dataplane
+
+import (
+	"errors"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
+)
+
+// One run is at most what the kernel takes as one UDP_SEGMENT send: 64 segments, and one UDP datagram over IPv4 in all.
+const (
+	maxSegments = 64
+	maxRunBytes = maxDatagram - ipv4MinHeader - 8
+	runSpace    = maxRunBytes + esp.MaxOverhead
+)
+
+// What is sealed waits for a flush until it is so many sends or octets, or the worker's turn ends: small packets leave many in one call, a super-packet at once.
+const (
+	maxOuts    = 64
+	flushBytes = 32 << 10
+)
+
+// outbox is what is sealed and not yet sent. Packets are sealed one behind the other into its buffer, so that netio finds equal neighbours end to end, and stay there until
+// they are sent: nothing is copied.
+//
+//	buf:   | A0 A1 A2 A3 | B0 | A4 | A5 |    free    |
+//	outs:  |      A      | B  | A  | A  |
+type outbox struct {
+	buf    []byte
+	used   int // buf[used:] is free
+	octets int // of all outs
+	n      int
+	outs   [maxOuts]netio.Outgoing
+	from   [maxOuts]*pair
+}
+
+// room is space for n octets of sealed packets; n is at most runSpace. What is sealed there must be posted before room is asked for again.
+func (w *worker) room(n int) []byte {
+	b := &w.box
+	if b.n > 0 && len(b.buf)-b.used < n {
+		w.flush()
+	}
+	if b.n == 0 {
+		b.used = 0
+	}
+	return b.buf[b.used:]
+}
+
+// post puts sealed packets, cut every segSize octets, in line to be sent. They lie at the beginning of what room gave.
+func (w *worker) post(c *pair, sealed []byte, segSize int) {
+	w.awaitTurn()
+	if w.box.n == maxOuts {
+		w.flush()
+	}
+	b, ep := &w.box, c.endpoint.Load()
+	b.outs[b.n] = netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: w.tos, Fragment: w.fragment}
+	b.from[b.n] = c
+	b.n++
+	b.used += len(sealed)
+	b.octets += len(sealed)
+}
+
+// sendPosted sends what was posted.
+func (w *worker) sendPosted() {
+	b := &w.box
+	outs := b.outs[:b.n]
+	b.n, b.octets = 0, 0 // now: what makes Send panic must not be sent again
+	if len(outs) == 0 {
+		return
+	}
+	w.port.Send(outs)
+	for i := range outs {
+		w.sent(b.from[i], &outs[i])
+	}
+}
+
+// sent notes what became of a send.
+func (w *worker) sent(c *pair, out *netio.Outgoing) {
+	if errors.Is(out.Err, netio.ErrTooBig) {
+		w.dropAll(c, dropTooBig, out.Lost)
+		w.plane.doubt(c)
+		return
+	}
+	// What did not go was meant to: a path that does not even take packets, as when our address is gone, is one more reason to ask whether the peer can be reached.
+	c.lastOut.set(w.nowNano)
+	if out.Lost > 0 {
+		w.dropAll(c, dropSend, out.Lost)
+	}
+}
