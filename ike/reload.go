@@ -108,8 +108,13 @@ func (p *peer) removeFrom(why string) {
 	p.closeAll(why)
 }
 
-// shutdownLimit is how long Shutdown waits for the peers' answers.
-const shutdownLimit = 3 * time.Second
+// shutdownLimit is how long Shutdown waits for the peers' answers. A peer acts on our Delete whether we see its answer or not: the wait is for the Delete that
+// was lost, and for the exchange that it must wait for, the window being one. It is short, for who stops a daemon waits, too; a peer that heard nothing finds out by itself
+// (RFC 7296, Section 2.4).
+const shutdownLimit = 600 * time.Millisecond
+
+// shutdownRetry is how what waits for an answer is sent again meanwhile: twice.
+var shutdownRetry = RetransmitPlan{First: shutdownLimit / 4, Factor: 2}
 
 // shutdown deletes every IKE SA.
 func (e *Engine) shutdown() {
@@ -120,6 +125,11 @@ func (e *Engine) shutdown() {
 	for p := range e.peers.all() {
 		p.waiters.abandon(errStopping)
 		p.closeAll("the daemon stops")
+	}
+	for _, s := range e.sortedSAs() {
+		if s.win.out != nil {
+			e.after(&s.win.retransmit, s.pause(0))
+		}
 	}
 	e.after(&e.stopped, shutdownLimit)
 }

@@ -241,3 +241,29 @@ func checkPeerTable(t *testing.T, step int, got *peerTable) {
 		t.Fatalf("step %d: %d places for %d peers", step, len(got.order), len(got.byName))
 	}
 }
+
+// What is lost on the way out is said again while there is time: the Delete, and the request that it must wait for (the window is one).
+func TestShutdownOverALossyLink(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		p := bootPair(t)
+		link := p.link
+		lost := 0
+		p.link = func(*testPacket) []time.Duration { lost++; return nil }
+		if busy {
+			p.left.rekey("lan")
+		} else {
+			p.left.handle(Shutdown{})
+		}
+		p.link = link
+		if busy {
+			p.left.handle(Shutdown{})
+		}
+		p.drive(shutdownLimit - time.Millisecond)
+		if lost == 0 || !p.left.stopped {
+			t.Fatalf("busy=%t: %d datagrams lost, stopped %t", busy, lost, p.left.stopped)
+		}
+		if s := p.right.e.peers.order[0].main(); s != nil {
+			t.Errorf("busy=%t: the peer still has the IKE SA", busy)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
+	"time"
 
 	"culvert/ike/wire"
 )
@@ -87,7 +88,7 @@ func (s *ikeSA) askRaw(ex wire.ExchangeType, datagrams [][]byte) {
 	s.win.out = &request{id: s.win.next, exchange: ex, datagrams: datagrams}
 	s.e.transmit(s.net.path, datagrams)
 	s.sentNow()
-	s.e.after(&s.win.retransmit, s.e.cfg.Retry.pause(0, s.e.cfg.Rand))
+	s.e.after(&s.win.retransmit, s.pause(0))
 }
 
 // retransmit sends the outstanding request again, bit by bit the same, or gives the SA up: "the initiator MUST retransmit a request until it
@@ -110,7 +111,7 @@ func (s *ikeSA) retransmit() {
 	s.e.count("ike_retransmitted")
 	s.e.transmit(s.net.path, r.datagrams)
 	s.sentNow()
-	s.e.after(&s.win.retransmit, s.e.cfg.Retry.pause(r.sent, s.e.cfg.Rand))
+	s.e.after(&s.win.retransmit, s.pause(r.sent))
 }
 
 // How often a request is sent again at most, where something else depends on it than the request alone.
@@ -118,6 +119,14 @@ const (
 	manyAddressTries = 3 // IKE_SA_INIT to a peer that has other addresses to be tried
 	doubtTries       = 4 // a probe of a peer that was silent, or anything to a peer that seems to have lost the IKE SA: about 22 s
 )
+
+// pause is the time to wait for a response after so many retransmissions. While we stop there is little of it.
+func (s *ikeSA) pause(sent int) time.Duration {
+	if s.e.stopping {
+		return shutdownRetry.pause(sent, s.e.cfg.Rand)
+	}
+	return s.e.cfg.Retry.pause(sent, s.e.cfg.Rand)
+}
 
 // tries is how often a request may be sent again.
 func (s *ikeSA) tries() int {

@@ -113,7 +113,7 @@ func (c *counts) addTo(m map[string]uint64) {
 	m["ike_install_error"] += c.installErrors.Load()
 }
 
-// Shutdown has the engine delete every SA and waits until Run has ended, which takes at most three seconds, or until ctx ends.
+// Shutdown has the engine delete every SA and waits until Run has ended, which takes less than a second, or until ctx ends.
 // Ending Run's context does the same.
 func (d *Driver) Shutdown(ctx context.Context) error {
 	d.stopOnce.Do(func() { close(d.stop) })

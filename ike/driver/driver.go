@@ -78,8 +78,8 @@ type Config struct {
 // ErrStopped is the answer to every command once Run has ended.
 var ErrStopped = errors.New("the IKE daemon is stopping")
 
-// shutdownGrace is how long the peers have to answer our Deletes.
-const shutdownGrace = 3 * time.Second
+// shutdownGrace is how long the engine has to be done with its Deletes: a little longer than it gives the peers to answer them.
+const shutdownGrace = 800 * time.Millisecond
 
 // Driver is the control plane of a daemon. Its methods may be called from any goroutine.
 type Driver struct {
@@ -143,7 +143,7 @@ func New(cfg Config) *Driver {
 	return d
 }
 
-// Run is the control goroutine. When ctx ends, or Shutdown is called, the engine deletes its SAs, for which the peers have three seconds, and then Run
+// Run is the control goroutine. When ctx ends, or Shutdown is called, the engine deletes its SAs, which takes less than a second, and then Run
 // returns nil; the transport and the plane must work until then. It may be called once. The goroutine that it starts to
 // read from Transport.ReadIKE ends when the transport is closed, which is the caller's to do.
 func (d *Driver) Run(ctx context.Context) error {

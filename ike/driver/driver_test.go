@@ -188,7 +188,7 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// Peers that do not answer have three seconds; meanwhile their messages are still handled, and commands that wait end with the daemon.
+// An engine that is not done has 0.8 seconds; meanwhile the peers' messages are still handled, and commands that wait end with the daemon.
 func TestShutdownGrace(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.engine.script = func(time.Time, ike.Input, *ike.Effects) {}

@@ -25,7 +25,7 @@ import (
 	"culvert/tun"
 )
 
-// Run is the daemon: it starts everything, works until ctx ends or a part of it fails, deletes its SAs (for which the peers have three seconds), and removes
+// Run is the daemon: it starts everything, works until ctx ends or a part of it fails, deletes its SAs (whose answers it awaits for 0.6 seconds), and removes
 // what it made: routes, device, sockets. What goes wrong at the start is an error, and leaves nothing behind.
 func Run(ctx context.Context, opts Options) error {
 	if err := checkFloor(esp.Floor, os.Getenv(FloorVariable), opts.Stderr); err != nil {

@@ -1,0 +1,51 @@
+package netlab
+
+import (
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Shape limits what the host sends by a device to a rate, in bits a second: what waits is at most queue octets, and what is more is dropped.
+// With bands, the queue is the kernel's ordinary one (pfifo_fast), which sends urgent packets first and counts packets (as many as the device's
+// transmission queue is long), not octets.
+func (h *Host) Shape(dev string, rate, queue int, bands bool) error {
+	link, err := h.nl.LinkByName(dev)
+	if err != nil {
+		return err
+	}
+	const burst = 32 << 10
+	root := netlink.MakeHandle(1, 0)
+	err = h.nl.QdiscReplace(&netlink.Tbf{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: root, Parent: netlink.HANDLE_ROOT},
+		Rate:       uint64(rate) / 8, Limit: uint32(queue), Buffer: uint32(netlink.Xmittime(uint64(rate)/8, burst)),
+	})
+	if err != nil {
+		return fmt.Errorf("%s: limiting the rate of %s: %w", h.Name, dev, err)
+	}
+	if !bands {
+		return nil
+	}
+	err = h.nl.QdiscReplace(&netlink.GenericQdisc{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(2, 0), Parent: netlink.MakeHandle(1, 1)},
+		QdiscType:  "pfifo_fast",
+	})
+	if err != nil {
+		return fmt.Errorf("%s: giving %s bands: %w", h.Name, dev, err)
+	}
+	return nil
+}
+
+// Unshape ends what Shape began.
+func (h *Host) Unshape(dev string) error {
+	link, err := h.nl.LinkByName(dev)
+	if err != nil {
+		return err
+	}
+	root := &netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT}}
+	if err := h.nl.QdiscDel(root); err != nil && err != unix.ENOENT {
+		return fmt.Errorf("%s: unlimiting the rate of %s: %w", h.Name, dev, err)
+	}
+	return nil
+}
