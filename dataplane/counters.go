@@ -6,31 +6,34 @@ import "sync/atomic"
 type reason uint8
 
 const (
-	dropUnknownSPI reason = iota // RFC 4303, Section 3.4.2: no SA
-	dropShort                    // RFC 4303, Section 2: too short, or padding that cannot be
-	dropReplay                   // RFC 4303, Section 3.4.3
-	dropICV                      // RFC 4303, Section 3.4.4
-	dropDummy                    // RFC 4303, Section 2.6: next header 59
-	dropBadInner                 // not an IP packet, or not the one its next header says
-	dropSelector                 // RFC 4301, Section 5.2, step 5
-	dropECN                      // RFC 6040, Section 4.2: CE outside, not ECN-capable inside
-	dropExpired                  // the SA reached its hard limit (RFC 4301, Section 4.4.2.1)
-	dropStray                    // came to the control plane's socket, faster than could be
+	dropShort    reason = iota // RFC 4303, Section 2: too short, or padding that cannot be
+	dropReplay                 // RFC 4303, Section 3.4.3
+	dropICV                    // RFC 4303, Section 3.4.4
+	dropDummy                  // RFC 4303, Section 2.6: next header 59
+	dropBadInner               // not an IP packet, or not the one its next header says
+	dropSelector               // RFC 4301, Section 5.2, step 5
+	dropECN                    // RFC 6040, Section 4.2: CE outside, not ECN-capable inside
+	dropExpired                // the SA reached its hard limit (RFC 4301, Section 4.4.2.1)
 	dropTUNFull
 	dropTUNError
-
-	dropBadPacket // what the TUN gave is not an IP packet
-	dropNoise     // multicast, broadcast and link-local: nothing that a tunnel carries
-	dropNoPolicy  // RFC 4301, Section 5.1: no SPD entry
-	dropNoSA      // no SA, and it was not kept or not for long enough
-	dropTooBig    // larger than the SA's inner MTU, and must not be fragmented
+	dropTooBig // larger than the SA's inner MTU, and must not be fragmented
 	dropSend
+	countECNAlarm // RFC 6040, Section 4.2: a combination that no correct tunnel makes
+	countPanic
+	numChildReasons // those above can be laid to an SA
+)
+
+const (
+	dropUnknownSPI reason = iota + numChildReasons // RFC 4303, Section 3.4.2: no SA
+	dropStray                                      // came to the control plane's socket, faster than could be
+	dropBadPacket                                  // what the TUN gave is not an IP packet
+	dropNoise                                      // multicast, broadcast and link-local: nothing that a tunnel carries
+	dropNoPolicy                                   // RFC 4301, Section 5.1: no SPD entry
+	dropNoSA                                       // no SA, and it was not kept or not for long enough
 
 	countRecvError
 	countIKE // came with ESP, or on a system where the two share a socket
 	countICMP
-	countECNAlarm // RFC 6040, Section 4.2: a combination that no correct tunnel makes
-	countPanic
 	numReasons
 )
 
@@ -89,14 +92,4 @@ func (p *Plane) Counters() map[string]uint64 {
 }
 
 // drops is a Child SA pair's own count of drops, shared by the workers: drops are rare, or someone else's cost.
-type drops [numReasons]atomic.Uint64
-
-func (d *drops) snapshot() map[string]uint64 {
-	m := make(map[string]uint64, numReasons)
-	for r, names := range reasonNames {
-		if names.child != "" {
-			m[names.child] = d[r].Load()
-		}
-	}
-	return m
-}
+type drops [numChildReasons]atomic.Uint64

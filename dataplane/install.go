@@ -3,7 +3,6 @@ package dataplane
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"culvert/esp"
 )
@@ -59,11 +58,9 @@ func newPair(sa esp.ChildSA) (*pair, error) {
 		}
 		c.out = out
 	}
-	sa.KeyIn, sa.KeyOut = nil, nil
-	sa.LocalTS, sa.RemoteTS = slices.Clone(sa.LocalTS), slices.Clone(sa.RemoteTS)
-	c.sa = sa
+	c.sa = knownSA{sa.ID, sa.SPIIn, sa.PerResource, sa.Resource, sa.Policy, sa.Endpoint, sa.LocalTS, sa.RemoteTS}
 	c.turn.next.Store(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
-	c.endpoint.Store(&sa.Endpoint)
+	c.endpoint.Store(&c.sa.Endpoint)
 	return c, nil
 }
 

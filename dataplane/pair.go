@@ -6,17 +6,18 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/selector"
 )
 
 // pair is one Child SA pair: what an inbound SPI and a policy's slot point to. Published, it does not change, save the sequence numbers, the replay window and
 // what is atomic below. Keys are in the esp SAs alone.
 type pair struct {
-	sa       esp.ChildSA
 	in       *esp.Inbound  // nil: no such direction
 	out      *esp.Outbound // nil: no such direction
 	endpoint atomic.Pointer[esp.Endpoint]
 	mtu      atomic.Int32 // the largest inner packet that needs no outer fragments
 	spent    atomic.Bool  // sends no more: hard limit, or out of sequence numbers
+	sa       knownSA      // its first fields are in the cache line of the above
 
 	turn  turnstile   // its cache lines are its own
 	stale atomic.Bool // a send was larger than the path's MTU: ask for it anew
@@ -28,6 +29,17 @@ type pair struct {
 	toldSoft atomic.Bool // EventExpire, soft
 	toldHard atomic.Bool // EventExpire, hard
 	moved    atomic.Pointer[moved]
+}
+
+// knownSA is what the packet path needs to know of an esp.ChildSA: of very many pairs the rest would be a good part.
+type knownSA struct {
+	ID                esp.ChildID
+	SPIIn             uint32
+	PerResource       bool
+	Resource          int
+	Policy            esp.Policy
+	Endpoint          esp.Endpoint // as it was installed
+	LocalTS, RemoteTS []selector.Selector
 }
 
 // stamp is when an SA last carried a packet: UnixNano of a worker's coarse clock; 0 is never.
@@ -43,11 +55,13 @@ func (s *stamp) set(now int64) {
 	}
 }
 
-func (s *stamp) time() time.Time {
-	if n := s.Load(); n != 0 {
-		return time.Unix(0, n)
+func (s *stamp) time() time.Time { return stampTime(s.Load()) }
+
+func stampTime(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
 	}
-	return time.Time{}
+	return time.Unix(0, n)
 }
 
 // moved is the last EventPeerMoved of an SA.

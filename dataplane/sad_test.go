@@ -3,11 +3,9 @@ package dataplane
 import (
 	"bytes"
 	"testing"
-
-	"culvert/esp"
 )
 
-func testPair(spi uint32) *pair { return &pair{sa: esp.ChildSA{SPIIn: spi}} }
+func testPair(spi uint32) *pair { return &pair{sa: knownSA{SPIIn: spi}} }
 
 func TestSPIsAreNeverReserved(t *testing.T) {
 	s := newSAD()

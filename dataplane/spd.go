@@ -27,8 +27,8 @@ type slot struct {
 	// The rest is guarded by Plane.mu.
 	entry      selector.Entry[target] // as it stands in the table
 	configured bool
-	pairs      []*pair    // installed ones, active or not, by age
-	past       ChildStats // of pairs that were removed
+	pairs      []*pair // installed ones, active or not, by age
+	past       counts  // of pairs that were removed
 }
 
 // target is what the SPD gives for a packet: the slot of its policy, and the Order of the entry that matched.

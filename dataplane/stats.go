@@ -22,7 +22,8 @@ func (p *Plane) ChildStats(id esp.ChildID) (ChildStats, bool) {
 	if c == nil {
 		return ChildStats{}, false
 	}
-	return c.stats(), true
+	n := c.counts()
+	return n.stats(int(c.mtu.Load())), true
 }
 
 // PolicyStats are the counts of a policy since it was set: of all its pairs, those that were removed too, so that a rekeying does not show in them. The MTU is
@@ -34,49 +35,58 @@ func (p *Plane) PolicyStats(policy esp.Policy) (ChildStats, bool) {
 	if s == nil {
 		return ChildStats{}, false
 	}
-	st := ChildStats{Drops: new(drops).snapshot()}
-	st.add(s.past)
+	sum := s.past
+	mtu := 0
 	for _, c := range s.pairs {
-		st.add(c.stats())
-		st.MTU = int(c.mtu.Load())
+		sum.add(c.counts())
+		mtu = int(c.mtu.Load())
 	}
 	if c := s.sas.Load().first(); c != nil {
-		st.MTU = int(c.mtu.Load())
+		mtu = int(c.mtu.Load())
 	}
-	return st, true
+	return sum.stats(mtu), true
 }
 
-func (c *pair) stats() ChildStats {
-	st := ChildStats{LastIn: c.lastIn.time(), LastOut: c.lastOut.time(), Drops: c.drops.snapshot(), MTU: int(c.mtu.Load())}
+// counts is ChildStats in few octets: what a policy keeps of the pairs that are gone.
+type counts struct {
+	in, out         esp.Usage
+	lastIn, lastOut int64 // as in stamp
+	drops           [numChildReasons]uint64
+}
+
+func (c *pair) counts() counts {
+	n := counts{lastIn: c.lastIn.Load(), lastOut: c.lastOut.Load()}
 	if c.in != nil {
-		used := c.in.Used()
-		st.PacketsIn, st.BytesIn = used.Packets, used.Octets
+		n.in = c.in.Used()
 	}
 	if c.out != nil {
-		used := c.out.Used()
-		st.PacketsOut, st.BytesOut = used.Packets, used.Octets
+		n.out = c.out.Used()
+	}
+	for r := range c.drops {
+		n.drops[r] = c.drops[r].Load()
+	}
+	return n
+}
+
+// add adds what another pair has done.
+func (n *counts) add(more counts) {
+	n.in.Packets, n.in.Octets = n.in.Packets+more.in.Packets, n.in.Octets+more.in.Octets
+	n.out.Packets, n.out.Octets = n.out.Packets+more.out.Packets, n.out.Octets+more.out.Octets
+	n.lastIn, n.lastOut = max(n.lastIn, more.lastIn), max(n.lastOut, more.lastOut)
+	for r := range more.drops {
+		n.drops[r] += more.drops[r]
+	}
+}
+
+func (n *counts) stats(mtu int) ChildStats {
+	st := ChildStats{
+		PacketsIn: n.in.Packets, BytesIn: n.in.Octets, PacketsOut: n.out.Packets, BytesOut: n.out.Octets,
+		LastIn: stampTime(n.lastIn), LastOut: stampTime(n.lastOut), Drops: make(map[string]uint64, numChildReasons), MTU: mtu,
+	}
+	for r, count := range n.drops {
+		st.Drops[reasonNames[r].child] = count
 	}
 	return st
-}
-
-// add adds what another pair has done. The MTU stays.
-func (st *ChildStats) add(more ChildStats) {
-	st.PacketsIn, st.PacketsOut = st.PacketsIn+more.PacketsIn, st.PacketsOut+more.PacketsOut
-	st.BytesIn, st.BytesOut = st.BytesIn+more.BytesIn, st.BytesOut+more.BytesOut
-	st.LastIn, st.LastOut = later(st.LastIn, more.LastIn), later(st.LastOut, more.LastOut)
-	if st.Drops == nil {
-		st.Drops = make(map[string]uint64, len(more.Drops))
-	}
-	for name, n := range more.Drops {
-		st.Drops[name] += n
-	}
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // join and leave keep the list of the slot's pairs, and the counts of those that are gone. A worker that has the pair in its hands at this very moment
@@ -85,5 +95,5 @@ func (s *slot) join(c *pair) { s.pairs = append(s.pairs, c) }
 
 func (s *slot) leave(c *pair) {
 	s.pairs = slices.DeleteFunc(s.pairs, func(q *pair) bool { return q == c })
-	s.past.add(c.stats())
+	s.past.add(c.counts())
 }
