@@ -56,7 +56,7 @@ type bench struct {
 
 func newBench(b *testing.B, n int) *bench {
 	sa := pair(aes128, true, 4096)
-	x := &bench{out: mustOut(b, sa), in: mustIn(b, sa), inner: make([]byte, benchRun*n+MaxTrailer)}
+	x := &bench{out: mustOut(b, sa), in: mustIn(b, sa), inner: make([]byte, benchRun*n+Tailroom)}
 	for i := range x.packets {
 		x.packets[i] = make([]byte, SealedLen(n))
 	}
@@ -69,7 +69,7 @@ func (x *bench) fill(n int) {
 	for i, pkt := range x.packets {
 		seq := first + uint64(i)
 		x.out.Seal(&x.s, pkt, seq, x.inner[i*n:][:n], NextIPv4)
-		x.scratch[i].prepare(&x.in.keyed, seq, pkt)
+		x.scratch[i].prepare(&x.in.keyed, x.out.spi, seq, seq)
 		x.run[i] = Packet{Data: pkt}
 	}
 }
@@ -180,10 +180,10 @@ func BenchmarkAccept(b *testing.B) {
 }
 
 func BenchmarkTrailer(b *testing.B) {
-	buf := make([]byte, 1408)
+	buf := make([]byte, 1403+Tailroom)
 	var p Packet
 	for b.Loop() {
-		writeTrailer(buf, 1405, NextIPv4)
-		p.cutTrailer(buf)
+		putTrailer(buf[1403:], 5, NextIPv4)
+		p.cutTrailer(buf[:1408])
 	}
 }

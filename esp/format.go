@@ -23,6 +23,8 @@ const (
 	Headroom = HeaderLen + IVLen
 	// MaxTrailer is the most that is encrypted behind the payload: three octets of padding, the pad length and the next header.
 	MaxTrailer = 5
+	// Tailroom is what Seal uses behind a payload, if it is there: a trailer, in one store.
+	Tailroom = 8
 	// MaxOverhead is the most by which a sealed packet is longer than its payload.
 	MaxOverhead = Headroom + MaxTrailer + ICVLen
 
@@ -78,15 +80,13 @@ func SPI(pkt []byte) (spi uint32, ok bool) {
 type Scratch struct {
 	nonce [nonceLen]byte
 	aad   [HeaderLen + 4]byte
-	spare [8]byte
 }
 
-// prepare makes the nonce and the additional data of the packet with this header, all of which it authenticates.
-func (s *Scratch) prepare(k *keyed, seq uint64, header []byte) (nonce, aad []byte) {
-	h := (*[Headroom]byte)(header)
+// prepare makes the nonce and the additional data of a packet, which are all of its header.
+func (s *Scratch) prepare(k *keyed, spi uint32, seq, iv uint64) (nonce, aad []byte) {
 	*(*[saltLen]byte)(s.nonce[:]) = k.salt
-	*(*[IVLen]byte)(s.nonce[saltLen:]) = [IVLen]byte(h[HeaderLen:])
-	*(*[4]byte)(s.aad[:]) = [4]byte(h[:])
+	binary.BigEndian.PutUint64(s.nonce[saltLen:], iv)
+	binary.BigEndian.PutUint32(s.aad[:], spi)
 	if k.esn {
 		// RFC 4106, Section 5: SPI, then all 64 bits of the sequence number, of which the high half is not sent.
 		binary.BigEndian.PutUint64(s.aad[4:], seq)

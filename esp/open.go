@@ -66,7 +66,7 @@ func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
 		p.refuse(ErrReplay)
 		return
 	}
-	nonce, aad := s.prepare(&in.keyed, seq, pkt)
+	nonce, aad := s.prepare(&in.keyed, binary.BigEndian.Uint32(pkt), seq, binary.BigEndian.Uint64(pkt[HeaderLen:]))
 	text := pkt[Headroom:]
 	text, err := in.aead.Open(text[:0], nonce, text, aad)
 	if err != nil {
@@ -77,7 +77,8 @@ func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
 	p.cutTrailer(text)
 }
 
-// cutTrailer takes padding, pad length and next header off. RFC 4303, Section 2.4: "the receiver SHOULD inspect the Padding field."
+// cutTrailer takes padding, pad length and next header off. RFC 4303, Section 2.4: "the receiver SHOULD inspect the Padding field." Octet by octet: the cipher has just stored
+// them, in pieces that a wider load would have to wait for.
 func (p *Packet) cutTrailer(text []byte) {
 	end := len(text) - trailerLen
 	pad := int(text[end])
@@ -100,25 +101,19 @@ func (p *Packet) cutTrailer(text []byte) {
 // Accept moves the window over a run whose packets were all given to Decrypt, and counts it. Those that are not to go on have an error afterwards: replays, and what is beyond
 // a hard limit. Any goroutine may call it at any time; where runs are accepted in the order in which they came, none is ever behind the window because of who decrypted what.
 func (in *Inbound) Accept(run []Packet) (a Arrival) {
+	var good Usage
 	for rest := run; len(rest) > 0; {
-		rest = rest[in.acceptBlock(rest, &a):]
+		rest = rest[in.acceptBlock(rest, &a, &good):]
 	}
-	var packets, octets uint64
-	for i := range run {
-		if run[i].Err == nil {
-			packets++
-			octets += uint64(len(run[i].Data))
-		}
-	}
-	if packets != 0 {
-		in.count(run, packets, octets, &a)
+	if good.Packets != 0 {
+		in.count(run, good, &a)
 	}
 	return a
 }
 
-// acceptBlock takes the packets at the start of run whose numbers are of one block of the window, and says how many it looked at.
-func (in *Inbound) acceptBlock(run []Packet, a *Arrival) (n int) {
-	var block uint64
+// acceptBlock takes the packets at the start of run whose numbers are of one block of the window, and says how many it looked at. It adds those that are good.
+func (in *Inbound) acceptBlock(run []Packet, a *Arrival, good *Usage) (n int) {
+	var block, packets, octets uint64
 	var bits uint32
 	for ; n < len(run); n++ {
 		p := &run[n]
@@ -133,33 +128,49 @@ func (in *Inbound) acceptBlock(run []Packet, a *Arrival) (n int) {
 			break // another block, or the same number again: it is for the window to refuse
 		}
 		bits |= bit
+		if p.Err == nil {
+			packets++
+			octets += uint64(len(p.Data))
+		}
 	}
+	good.Packets += packets
+	good.Octets += octets
 	if bits == 0 {
 		return n
 	}
 	fresh, highest := in.window.accept(block, bits)
 	a.Authentic = a.Authentic || fresh != 0
 	a.Newest = a.Newest || highest
-	if fresh == bits {
-		return n
-	}
-	for i := range run[:n] { // another goroutine has just accepted the same numbers
-		if p := &run[i]; p.authentic && fresh>>(p.Seq&blockMask)&1 == 0 {
-			p.refuse(ErrReplay)
-		}
+	if fresh != bits {
+		refuseTaken(run[:n], fresh, good)
 	}
 	return n
 }
 
+// refuseTaken refuses the packets of a block whose numbers are not fresh: the run had them already, or another goroutine has just accepted them.
+func refuseTaken(run []Packet, fresh uint32, good *Usage) {
+	for i := range run {
+		p := &run[i]
+		if !p.authentic || fresh>>(p.Seq&blockMask)&1 != 0 {
+			continue
+		}
+		if p.Err == nil {
+			good.Packets--
+			good.Octets -= uint64(len(p.Data))
+		}
+		p.refuse(ErrReplay)
+	}
+}
+
 // count counts what was accepted of run, and refuses what is beyond a hard limit. RFC 4301, Section 4.4.2.1: at "a hard lifetime [...] the current SA ends".
-func (in *Inbound) count(run []Packet, packets, octets uint64, a *Arrival) {
-	p, o := in.packets.Add(packets), in.octets.Add(octets)
-	a.Soft = reached(p, packets, in.limits.softPackets) || reached(o, octets, in.limits.softOctets)
+func (in *Inbound) count(run []Packet, good Usage, a *Arrival) {
+	p, o := in.packets.Add(good.Packets), in.octets.Add(good.Octets)
+	a.Soft = reached(p, good.Packets, in.limits.softPackets) || reached(o, good.Octets, in.limits.softOctets)
 	a.Hard = p > in.limits.hardPackets || o > in.limits.hardOctets
 	if !a.Hard {
 		return
 	}
-	p, o = p-packets, o-octets
+	p, o = p-good.Packets, o-good.Octets
 	for i := range run {
 		if run[i].Err != nil {
 			continue

@@ -76,7 +76,7 @@ func (o *Outbound) Reserve(n, octets int) (first uint64, soft bool, err error) {
 // is. dst must have that capacity; to have it too small is the caller's bug and panics. payload may be
 //
 //   - in place: at dst[Headroom:];
-//   - elsewhere, not overlapping dst. With at least MaxTrailer octets of capacity behind it, it is encrypted straight across: these octets are
+//   - elsewhere, not overlapping dst. With at least Tailroom octets of capacity behind it, it is encrypted straight across: these octets are
 //     used for the trailer and then put back as they were. With less, it is first copied into dst.
 //
 // So the segments of a super-packet are sealed one after the other, each into its place in the send buffer, out of one read buffer.
@@ -87,39 +87,39 @@ func (o *Outbound) Seal(s *Scratch, dst []byte, seq uint64, payload []byte, next
 // seal is Seal with an IV of its own, which the published vectors have.
 func (o *Outbound) seal(s *Scratch, dst []byte, seq, iv uint64, payload []byte, next uint8) []byte {
 	n := len(payload)
-	dst = dst[:SealedLen(n)]
+	size := padded(n)
+	dst = dst[:Headroom+size+ICVLen]
 	binary.BigEndian.PutUint32(dst, o.spi)
 	binary.BigEndian.PutUint32(dst[4:], uint32(seq))
 	binary.BigEndian.PutUint64(dst[HeaderLen:], iv)
-	nonce, aad := s.prepare(&o.keyed, seq, dst)
+	nonce, aad := s.prepare(&o.keyed, o.spi, seq, iv)
 
-	size := padded(n)
 	inPlace := n == 0 || &dst[Headroom] == &payload[0]
-	if !inPlace && cap(payload)-n >= MaxTrailer {
-		text := payload[:size]
-		saved := s.spare[:copy(s.spare[:MaxTrailer], text[n:])]
-		writeTrailer(text, n, next)
-		o.aead.Seal(dst[Headroom:Headroom], nonce, text, aad)
-		copy(text[n:], saved)
+	if !inPlace && cap(payload)-n >= Tailroom {
+		behind := payload[n : n+Tailroom]
+		saved := binary.LittleEndian.Uint64(behind)
+		putTrailer(behind, size-n, next)
+		o.aead.Seal(dst[Headroom:Headroom], nonce, payload[:size], aad)
+		binary.LittleEndian.PutUint64(behind, saved)
 		return dst
 	}
 	text := dst[Headroom : Headroom+size]
 	if !inPlace {
 		copy(text, payload)
 	}
-	writeTrailer(text, n, next)
+	putTrailer(dst[Headroom+n:], size-n, next) // and into the room of the ICV, which is not there yet
 	o.aead.Seal(text[:0], nonce, text, aad)
 	return dst
 }
 
-// writeTrailer puts padding, pad length and next header behind the n octets of payload in text. RFC 4303, Section 2.4: "The first padding byte appended to the plaintext is
+// paddings are the ends of packets up to the next header: padding and the pad length, first octet lowest. RFC 4303, Section 2.4: "The first padding byte appended to the plaintext is
 // numbered 1, with subsequent padding bytes making up a monotonically increasing sequence".
-func writeTrailer(text []byte, n int, next uint8) {
-	pad := len(text) - trailerLen - n
-	for i := range pad {
-		text[n+i] = byte(i + 1)
-	}
-	text[len(text)-2], text[len(text)-1] = byte(pad), next
+var paddings = [padAlign]uint64{0x00, 0x01_01, 0x02_02_01, 0x03_03_02_01}
+
+// putTrailer writes n octets of padding, pad length and next header to the start of the Tailroom octets at b; the others become zero.
+func putTrailer(b []byte, n int, next uint8) {
+	pad := uint(n-trailerLen) % padAlign
+	binary.LittleEndian.PutUint64(b, paddings[pad]|uint64(next)<<(8*pad+8))
 }
 
 // Clear forgets the key. It is for when no goroutine can be using the SA any more: one that still did would panic. The keys in the ChildSA are its owner's to clear.

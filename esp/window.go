@@ -55,18 +55,19 @@ func taken(word, block uint64) uint32 {
 	return 0
 }
 
-// check says whether seq may be accepted, as far as can be told before the packet is authentic. It changes nothing.
-func (w *window) check(seq uint64) bool {
+// check says whether seq may be accepted, as far as can be told before the packet is authentic. It changes nothing. Of a block newer than all that were accepted, no
+// number was, but for those that are being accepted right now.
+func (w *window) check(seq uint64) bool { return seq>>blockShift > w.top.Load() || w.checkWithin(seq) }
+
+// checkWithin is check for a number that is not newer than all.
+func (w *window) checkWithin(seq uint64) bool {
 	n := uint64(len(w.ring))
 	if n == 0 {
 		return true
 	}
-	block, top := seq>>blockShift, w.top.Load()
-	if block > top {
-		return true // none of a block that new, but for those that are being accepted right now
-	}
 	// RFC 4303, Section 3.3.3: the first packet has number 1, so that 0 is never sent.
-	if seq == 0 || block+n <= top {
+	block := seq >> blockShift
+	if seq == 0 || block+n <= w.top.Load() {
 		return false
 	}
 	return taken(w.word(block).Load(), block)>>(seq&blockMask)&1 == 0
