@@ -126,11 +126,11 @@ func (p *port) recvFrom(s *socket, buf []byte, in *Received) error {
 		case unix.EINTR:
 			continue
 		default:
-			if told || !s.tellsErrors() {
+			s.drainErrors(p.in)
+			if told {
 				return fmt.Errorf("netio: receiving: %w", e)
 			}
-			told = true // once is enough: it empties the queue
-			s.drainErrors(p.in)
+			told = true // once is enough: the queue is empty
 		}
 	}
 }

@@ -148,7 +148,9 @@ func (p *port) post(outs []Outgoing) {
 			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		switch {
 		case e == 0:
-			done += int(sent)
+			if done += int(sent); done < b.n { // the error that it stopped at may have been an earlier datagram's, and is not told again
+				b.sock.drainErrors(p.in)
+			}
 			told = false
 		case !p.again(b.sock, e, &told):
 			done = p.failed(outs, done, e)
@@ -189,7 +191,7 @@ func (p *port) again(s *socket, e unix.Errno, told *bool) bool {
 	switch {
 	case e == unix.EINTR:
 		return true
-	case e == unix.EAGAIN || !s.tellsErrors():
+	case e == unix.EAGAIN || e == unix.ENOBUFS:
 		return false
 	}
 	s.drainErrors(p.in)

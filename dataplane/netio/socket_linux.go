@@ -46,9 +46,14 @@ func (s *socket) open(cfg *Config) (*socket, error) {
 	return s, nil
 }
 
-// tellsErrors says whether ICMP errors are queued on the socket, to be taken off by drainErrors. Of all sockets only an unconnected raw
-// one of IPv6 needs that: without IPV6_RECVERR the kernel (rawv6_err) ignores Packet Too Big for it, and the path MTU is never learnt.
-func (s *socket) tellsErrors() bool { return s.raw && s.v6 && !s.frag }
+// tellErrors has the kernel say that the queue to the device is full, which it otherwise keeps to itself, and learn the path MTU for an unconnected raw socket of IPv6
+// (else rawv6_err ignores Packet Too Big). It then also tells of the ICMP errors that earlier datagrams met.
+func tellErrors(fd int, v6 bool) error {
+	if v6 {
+		return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVERR, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 1)
+}
 
 // drainErrors empties the queue of ICMP errors: the kernel has learnt from them already. While one waits, poll returns at once.
 func (s *socket) drainErrors(m *message) {
@@ -73,10 +78,8 @@ func (s *socket) setup(cfg *Config) error {
 	if err := path(s.fd, s.v6); err != nil {
 		return err
 	}
-	if s.tellsErrors() {
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_IPV6, unix.IPV6_RECVERR, 1); err != nil {
-			return err
-		}
+	if err := tellErrors(s.fd, s.v6); err != nil {
+		return err
 	}
 	if !s.raw {
 		if s.v6 {
