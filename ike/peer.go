@@ -13,9 +13,9 @@ import (
 // peer is one configured peer, its policies and its IKE SAs.
 type peer struct {
 	e        *Engine
-	given    Peer // as the configuration has it
-	cfg      Peer // with its defaults filled in
-	place    int  // in the configuration
+	given    Peer   // as the configuration has it
+	cfg      Peer   // with its defaults filled in
+	place    uint64 // in the configuration; grows along it
 	policies []*policy
 	sas      []*ikeSA // by birth
 	try      try

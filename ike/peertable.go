@@ -17,7 +17,8 @@ import (
 // answered with any peer's proposals, those of the peers with that address first; who it is, IKE_AUTH tells.
 type peerTable struct {
 	byName    map[string]*peer
-	order     []*peer // as the configuration has them; nil where one was taken out
+	order     []*peer // as the configuration has them, with those that were taken out since (removed)
+	lastPlace uint64
 	dirty     []*peer
 	byAddr    map[netip.Addr][]*peer
 	byID      map[Identity][]*peer // by remote identity, where that is one that can be compared as it is
@@ -33,7 +34,8 @@ func newPeerTable() peerTable {
 
 // add puts a peer behind all others.
 func (t *peerTable) add(p *peer) {
-	p.place = len(t.order)
+	t.lastPlace++
+	p.place = t.lastPlace
 	t.order = append(t.order, p)
 	t.byName[p.cfg.Name] = p
 	t.list(p)
@@ -42,8 +44,9 @@ func (t *peerTable) add(p *peer) {
 // replace puts a peer in the place of another one of its name.
 func (t *peerTable) replace(old, p *peer) {
 	t.unlist(old)
+	old.removed = true
 	p.place = old.place
-	t.order[p.place] = p
+	t.order[t.index(p.place)] = p
 	t.byName[p.cfg.Name] = p
 	t.list(p)
 }
@@ -52,29 +55,33 @@ func (t *peerTable) replace(old, p *peer) {
 func (t *peerTable) remove(p *peer) {
 	t.unlist(p)
 	delete(t.byName, p.cfg.Name)
-	t.order[p.place] = nil
-	if len(t.order) < 2*len(t.byName)+minHoles {
-		return
-	}
-	t.order = slices.DeleteFunc(t.order, func(p *peer) bool { return p == nil })
-	for i, p := range t.order {
-		p.place = i
+	p.removed = true
+	if len(t.order) > 2*len(t.byName)+maxRemoved {
+		t.order = slices.DeleteFunc(t.order, func(p *peer) bool { return p.removed })
 	}
 }
 
-// all is the peers in the order of the configuration.
-func (t *peerTable) all() iter.Seq[*peer] {
+// maxRemoved keeps the order of a few peers from being closed up at each removal.
+const maxRemoved = 16
+
+// index is where the first peer of a place, or of one behind it, stands in order.
+func (t *peerTable) index(place uint64) int {
+	at, _ := slices.BinarySearchFunc(t.order, place, func(p *peer, place uint64) int { return cmp.Compare(p.place, place) })
+	return at
+}
+
+// from is the peers from a place on, in the order of the configuration.
+func (t *peerTable) from(place uint64) iter.Seq[*peer] {
 	return func(yield func(*peer) bool) {
-		for _, p := range t.order {
-			if p != nil && !yield(p) {
+		for _, p := range t.order[t.index(place):] {
+			if !p.removed && !yield(p) {
 				return
 			}
 		}
 	}
 }
 
-// minHoles keeps the order of a few peers from being closed up at each removal.
-const minHoles = 16
+func (t *peerTable) all() iter.Seq[*peer] { return t.from(0) }
 
 // list enters a peer, which has its place, in the indexes.
 func (t *peerTable) list(p *peer) {
@@ -211,7 +218,7 @@ func (t *peerTable) likeliest(known []*peer) *peer {
 	if len(t.anywhere) > 0 {
 		return t.anywhere[0]
 	}
-	return t.order[slices.IndexFunc(t.order, func(p *peer) bool { return p != nil })]
+	return t.order[slices.IndexFunc(t.order, func(p *peer) bool { return !p.removed })]
 }
 
 // called is the peers that an identity may be, at a local address.

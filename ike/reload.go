@@ -15,7 +15,7 @@ func (e *Engine) setPeers(list []Peer) {
 	}
 	old := e.peers
 	e.peers = newPeerTable()
-	e.peers.dirty = old.dirty
+	e.peers.dirty, e.peers.lastPlace = old.dirty, old.lastPlace
 	for _, cfg := range list {
 		if e.peers.byName[cfg.Name] != nil || len(cfg.Proposals) == 0 {
 			continue // the configuration refuses both
@@ -30,7 +30,7 @@ func (e *Engine) setPeers(list []Peer) {
 		e.touch(p)
 	}
 	for _, p := range old.order {
-		if p != nil && e.peers.byName[p.cfg.Name] != p {
+		if !p.removed && e.peers.byName[p.cfg.Name] != p {
 			p.removeFrom(whyChanged)
 		}
 	}

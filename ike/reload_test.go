@@ -237,7 +237,7 @@ func checkPeerTable(t *testing.T, step int, got *peerTable) {
 			t.Fatalf("step %d: proposal %v is missing", step, p)
 		}
 	}
-	if len(got.order) > 2*len(got.byName)+minHoles {
+	if len(got.order) > 2*len(got.byName)+maxRemoved {
 		t.Fatalf("step %d: %d places for %d peers", step, len(got.order), len(got.byName))
 	}
 }

@@ -31,7 +31,7 @@ type crowdDatagram struct {
 type crowdPlane struct{ next uint32 }
 
 func (p *crowdPlane) AllocSPI(_ int) (uint32, error) { p.next++; return 256 + p.next, nil }
-func (p *crowdPlane) FreeSPI(uint32)            {}
+func (p *crowdPlane) FreeSPI(uint32)                 {}
 
 var crowdLeft, crowdRight = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 
@@ -275,4 +275,20 @@ func TestTimersFireInParts(t *testing.T) {
 			t.Fatalf("the next Wake is at %v, with timers due", at)
 		}
 	}
+}
+
+// BenchmarkStatus is a snapshot of all peers, each with an established IKE SA.
+func BenchmarkStatus(b *testing.B) {
+	const n = 2000
+	c := newCrowd(b)
+	c.handle(c.left, SetPeers{Peers: crowdPeers(true, n)})
+	c.handle(c.right, SetPeers{Peers: crowdPeers(false, n)})
+	c.connectAll(n)
+	b.ReportAllocs()
+	for b.Loop() {
+		if got := len(c.left.Status()); got != n {
+			b.Fatalf("%d peers", got)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/peer")
 }

@@ -9,11 +9,30 @@ import (
 
 // Status is a snapshot of every configured peer and child, in the order of the configuration, as of the last Handle: its sentences count from then.
 func (e *Engine) Status() []PeerStatus {
-	list := make([]PeerStatus, 0, len(e.peers.byName))
-	for p := range e.peers.all() {
+	list, _ := e.StatusPart(0, len(e.peers.byName))
+	return list
+}
+
+// StatusPart is a part of Status, so that a snapshot of very many peers need not hold everything else up: at most n of them from a place on, which is 0 at first and
+// then the next of the part before; 0 after the last. A peer that is there during all of the parts is in one of them; if SetPeers comes between, perhaps in two.
+func (e *Engine) StatusPart(from uint64, n int) (list []PeerStatus, next uint64) {
+	list = make([]PeerStatus, 0, min(n, len(e.peers.byName)))
+	for p := range e.peers.from(from) {
+		if len(list) == n {
+			return list, p.place
+		}
 		list = append(list, p.status())
 	}
-	return list
+	return list, 0
+}
+
+// StatusOf is the part of Status for one peer; ok is false if there is none of that name.
+func (e *Engine) StatusOf(name string) (st PeerStatus, ok bool) {
+	p := e.peers.byName[name]
+	if p == nil {
+		return PeerStatus{}, false
+	}
+	return p.status(), true
 }
 
 // shown is the IKE SA that status is about: the one for new exchanges, or else the newest of the others.

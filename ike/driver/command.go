@@ -86,12 +86,30 @@ func (d *Driver) SetPeers(ctx context.Context, peers []ike.Peer) error {
 	})
 }
 
+// ChangePeers adds, changes and removes single peers, and returns when the engine knows; what becomes of their SAs takes its time. The engine keeps what c holds.
+func (d *Driver) ChangePeers(ctx context.Context, c ike.ChangePeers) error {
+	return d.call(ctx, func() {
+		d.history.change(c)
+		d.handle(c, classEstablished)
+	})
+}
+
+// statusPart is how many peers one turn of the control goroutine tells of: a snapshot of very many is made in parts, with other things in between.
+const statusPart = 256
+
 // Status is a snapshot of every configured peer, and the counters of engine and driver together, by names that begin with "ike_".
 func (d *Driver) Status(ctx context.Context) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
-	err = d.call(ctx, func() {
-		d.handle(ike.Wake{}, classEstablished) // tells the engine what time it is, for "next try in 12 s"
-		peers, counters = d.cfg.Engine.Status(), d.cfg.Engine.Counters()
-	})
+	var part []ike.PeerStatus
+	for next, first := uint64(0), true; err == nil && (first || next != 0); first = false {
+		err = d.call(ctx, func() {
+			if first {
+				d.handle(ike.Wake{}, classEstablished) // tells the engine what time it is, for "next try in 12 s"
+				counters = d.cfg.Engine.Counters()
+			}
+			part, next = d.cfg.Engine.StatusPart(next, statusPart)
+		})
+		peers = append(peers, part...)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -103,6 +121,15 @@ func (d *Driver) Status(ctx context.Context) (peers []ike.PeerStatus, counters m
 	counters["ike_dropped_queue_auth"] += d.queues[classAuth].dropped.Load()
 	counters["ike_dropped_queue_init"] += d.queues[classInit].dropped.Load()
 	return peers, counters, nil
+}
+
+// StatusOf is a snapshot of one peer; ok is false if the engine knows none of that name.
+func (d *Driver) StatusOf(ctx context.Context, peer string) (st ike.PeerStatus, ok bool, err error) {
+	err = d.call(ctx, func() {
+		d.handle(ike.Wake{}, classEstablished)
+		st, ok = d.cfg.Engine.StatusOf(peer)
+	})
+	return st, ok, err
 }
 
 func (c *counts) addTo(m map[string]uint64) {

@@ -107,8 +107,19 @@ func TestStatusAndPeers(t *testing.T) {
 		}
 		r.want("peers", "peers 2")
 		peers, counters, err := r.Status(ctx)
-		if err != nil || len(peers) != 1 || peers[0].Name != "right" || counters == nil {
+		if err != nil || len(peers) != 1001 || peers[0].Name != "right" || peers[1000].Name != "1000" || counters == nil {
 			t.Errorf("got %v, %v, %v", peers, counters, err)
+		}
+		r.want("status", "wake")
+		if err := r.ChangePeers(ctx, ike.ChangePeers{Set: make([]ike.Peer, 1), Gone: []string{"a", "b"}}); err != nil {
+			t.Error(err)
+		}
+		r.want("a change", "peers +1 -2")
+		if st, ok, err := r.StatusOf(ctx, "right"); st.Name != "right" || !ok || err != nil {
+			t.Errorf("got %v, %t, %v", st, ok, err)
+		}
+		if _, ok, err := r.StatusOf(ctx, "nobody"); ok || err != nil {
+			t.Errorf("got %t, %v", ok, err)
 		}
 	})
 }

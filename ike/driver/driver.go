@@ -29,7 +29,8 @@ import (
 type Engine interface {
 	Handle(now time.Time, in ike.Input, fx *ike.Effects)
 	Deadline() time.Time
-	Status() []ike.PeerStatus
+	StatusPart(from uint64, n int) (list []ike.PeerStatus, next uint64)
+	StatusOf(peer string) (ike.PeerStatus, bool)
 	Counters() map[string]uint64
 }
 
@@ -71,7 +72,7 @@ type Config struct {
 	Transport Transport
 	Log       *slog.Logger      // nil: nothing is logged
 	Now       func() time.Time  // nil: time.Now
-	Resolve   func(peer string) // asked to look the peer's DNS name up again and to call SetPeers with what it finds; must not block. May be nil
+	Resolve   func(peer string) // asked to look the peer's DNS name up again and to call ChangePeers with what it finds; must not block. May be nil
 	Workers   int               // goroutines for slow computations; 0: GOMAXPROCS
 }
 
@@ -134,7 +135,7 @@ func New(cfg Config) *Driver {
 		commands: make(chan func()),
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
-		history:  history{peers: map[string]*ring{}},
+		history:  newHistory(),
 		loop:     loop{pool: newPool(), waiters: map[uint64]chan error{}, panicLog: throttle{every: time.Second}, sendLog: throttle{every: 10 * time.Second}},
 	}
 	for c := range d.queues {

@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
 	"culvert/ike"
 )
 
-// Bounds of the history.
+// Bounds of the history: so many events of one peer, or fewer where there are very many peers.
 const (
-	historyLen   = 64    // events of one peer
-	historyPeers = 10000 // peers
+	historyLen   = 64
+	historyLeast = 8
+	historyAll   = 64000 // events of all peers, from which on each has fewer
 )
 
 // Event is a notice of the engine and when it came.
@@ -23,61 +25,57 @@ type Event struct {
 	ike.Notice
 }
 
-// history is the last events of each peer, and of the engine itself under the empty name.
+// history is the last events of each configured peer, oldest first, and of the engine itself under the empty name.
 type history struct {
 	mu    sync.Mutex
-	peers map[string]*ring
+	peers map[string][]Event
 }
 
-type ring struct {
-	events []Event
-	next   int
-}
+func newHistory() history { return history{peers: map[string][]Event{"": nil}} }
 
 func (h *history) add(e Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := h.peers[e.Peer]
-	if r == nil {
-		if len(h.peers) >= historyPeers {
-			return
-		}
-		r = &ring{}
-		h.peers[e.Peer] = r
+	events, ok := h.peers[e.Peer]
+	if !ok {
+		return // it is configured no more
 	}
-	if len(r.events) < historyLen {
-		r.events = append(r.events, e)
-		return
+	if room := min(historyLen, max(historyLeast, historyAll/len(h.peers))); len(events) >= room {
+		events = slices.Delete(events, 0, len(events)-room+1)
 	}
-	r.events[r.next] = e
-	r.next = (r.next + 1) % historyLen
+	h.peers[e.Peer] = append(events, e)
 }
 
-// keepOnly forgets the peers that are configured no more.
+// keepOnly makes peers the ones whose events are kept.
 func (h *history) keepOnly(peers []ike.Peer) {
-	keep := map[string]bool{"": true}
-	for i := range peers {
-		keep[peers[i].Name] = true
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for name := range h.peers {
-		if !keep[name] {
-			delete(h.peers, name)
-		}
+	old := h.peers
+	h.peers = make(map[string][]Event, len(peers)+1)
+	h.peers[""] = old[""]
+	for i := range peers {
+		h.peers[peers[i].Name] = old[peers[i].Name]
 	}
 }
 
-// History is the last 64 events of a peer, oldest first; the empty name stands for what concerns no configured peer. It also
+// change does the same for a few.
+func (h *history) change(c ike.ChangePeers) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range c.Gone {
+		delete(h.peers, name)
+	}
+	for i := range c.Set {
+		h.peers[c.Set[i].Name] = h.peers[c.Set[i].Name]
+	}
+}
+
+// History is the last events of a peer, at most 64, oldest first; the empty name stands for what concerns no configured peer. It also
 // works after Run has ended.
 func (d *Driver) History(peer string) []Event {
 	d.history.mu.Lock()
 	defer d.history.mu.Unlock()
-	r := d.history.peers[peer]
-	if r == nil {
-		return nil
-	}
-	return append(append([]Event(nil), r.events[r.next:]...), r.events[:r.next]...)
+	return slices.Clone(d.history.peers[peer])
 }
 
 // notice logs a notice with the fixed keys event, peer, child, ike_spi and child_spi, and keeps it for History unless it is for debugging.

@@ -47,26 +47,43 @@ func TestNotices(t *testing.T) {
 	})
 }
 
-// The history keeps the last events of the configured peers and no more.
+// The history keeps the last events of the configured peers, the fewer the more they are, and no others'.
 func TestHistoryBounds(t *testing.T) {
-	h := history{peers: map[string]*ring{}}
-	d := &Driver{}
-	for i := range historyLen + 10 {
-		h.add(Event{Notice: ike.Notice{Peer: "right", Text: fmt.Sprint(i)}})
+	d := &Driver{history: newHistory()}
+	h := &d.history
+	add := func(peer string, n int) {
+		for i := range n {
+			h.add(Event{Notice: ike.Notice{Peer: peer, Text: fmt.Sprint(i)}})
+		}
 	}
-	d.history.peers = h.peers
-	got := d.History("right")
-	if len(got) != historyLen || got[0].Text != "10" || got[historyLen-1].Text != fmt.Sprint(historyLen+9) {
-		t.Errorf("got %d from %s to %s", len(got), got[0].Text, got[len(got)-1].Text)
+	want := func(peer string, n int, first string) {
+		t.Helper()
+		if got := d.History(peer); len(got) != n || n > 0 && got[0].Text != first {
+			t.Errorf("%q: got %d events, want %d from %s", peer, len(got), n, first)
+		}
 	}
-	for i := range historyPeers + 10 {
-		h.add(Event{Notice: ike.Notice{Peer: fmt.Sprint(i)}})
+	h.change(ike.ChangePeers{Set: []ike.Peer{{Name: "right"}}})
+	add("right", historyLen+10)
+	add("stranger", 1)
+	want("right", historyLen, "10")
+	want("stranger", 0, "")
+	many := make([]ike.Peer, 2*historyAll/historyLen)
+	for i := range many {
+		many[i].Name = fmt.Sprint(i)
 	}
-	if len(h.peers) != historyPeers {
+	h.keepOnly(append(many, ike.Peer{Name: "right"}))
+	want("right", historyLen, "10")
+	add("right", 1)
+	add("7", 1)
+	n := historyAll / len(h.peers)
+	if got := d.History("right"); len(got) != n || got[n-1].Text != "0" || got[n-2].Text != fmt.Sprint(historyLen+9) {
+		t.Errorf("got %d events, want %d", len(got), n)
+	}
+	want("7", 1, "0")
+	h.change(ike.ChangePeers{Set: many[7:9], Gone: []string{"right"}})
+	want("7", 1, "0")
+	want("right", 0, "")
+	if len(h.peers) != len(many)+1 {
 		t.Errorf("%d peers", len(h.peers))
-	}
-	h.keepOnly([]ike.Peer{{Name: "right"}})
-	if len(h.peers) != 1 || h.peers["right"] == nil {
-		t.Errorf("%d peers are left", len(h.peers))
 	}
 }

@@ -63,6 +63,8 @@ func (e *fakeEngine) Handle(now time.Time, in ike.Input, fx *ike.Effects) {
 		e.journal.add("traffic %d in=%v", in.ID, !in.LastIn.IsZero())
 	case ike.SetPeers:
 		e.journal.add("peers %d", len(in.Peers))
+	case ike.ChangePeers:
+		e.journal.add("peers +%d -%d", len(in.Set), len(in.Gone))
 	case ike.Wake, ike.Shutdown:
 		e.journal.add("%s", strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", in), "ike.")))
 	default:
@@ -79,7 +81,21 @@ func (e *fakeEngine) Handle(now time.Time, in ike.Input, fx *ike.Effects) {
 
 func (e *fakeEngine) Deadline() time.Time { return e.deadline }
 
-func (e *fakeEngine) Status() []ike.PeerStatus { return []ike.PeerStatus{{Name: "right"}} }
+// StatusPart knows 1000 peers besides right.
+func (e *fakeEngine) StatusPart(from uint64, n int) (list []ike.PeerStatus, next uint64) {
+	for place := from; place <= 1000; place++ {
+		if len(list) == n {
+			return list, place
+		}
+		st, _ := e.StatusOf(map[bool]string{true: "right", false: fmt.Sprint(place)}[place == 0])
+		list = append(list, st)
+	}
+	return list, 0
+}
+
+func (e *fakeEngine) StatusOf(peer string) (ike.PeerStatus, bool) {
+	return ike.PeerStatus{Name: peer}, peer != "nobody"
+}
 
 func (e *fakeEngine) Counters() map[string]uint64 { return e.counters }
 
@@ -204,6 +220,7 @@ func newRig(t *testing.T) *rig {
 		Log:     slog.New(slog.NewTextHandler(r.logged, nil)),
 		Resolve: func(peer string) { j.add("resolve %s", peer) },
 	})
+	r.history.change(ike.ChangePeers{Set: []ike.Peer{{Name: "right"}}})
 	return r
 }
 
