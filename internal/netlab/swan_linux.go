@@ -84,6 +84,9 @@ func (s *Swan) Ctl(ctx context.Context, args ...string) (string, error) {
 	return s.host.Run(ctx, s.env(), "swanctl", append(args, "--uri", "unix://"+filepath.Join(s.dir, "vici.sock"))...)
 }
 
+// Process is the daemon.
+func (s *Swan) Process() *Process { return s.proc }
+
 // Log is what strongSwan has logged.
 func (s *Swan) Log() string {
 	b, _ := os.ReadFile(filepath.Join(s.dir, "log"))

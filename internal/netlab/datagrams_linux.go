@@ -1,0 +1,221 @@
+package netlab
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Datagrams is a paced sender of UDP datagrams and a receiver that counts them, between two hosts. Both are made to cost little beside what they
+// measure: sendmmsg and recvmmsg, no wake-up for each datagram, and nothing looked at but a number. Each datagram is one of its own for
+// the sender's kernel (no UDP_SEGMENT). Not for concurrent use.
+type Datagrams struct {
+	tx, rx int
+	run    uint32 // goes into each datagram: what is late from one run is not counted in the next
+}
+
+// DatagramCount is what one run gave.
+type DatagramCount struct {
+	Sent, Received uint64
+	Reordered      uint64 // arrived after one that had been sent later
+	Overflowed     uint64 // of those lost, dropped at the receiver's own socket buffer
+	Took           time.Duration
+}
+
+const (
+	datagramBatch = 64
+	// datagramHeader is the run and the number.
+	datagramHeader = 4 + 8
+	// nap is how long sender and receiver sleep when there is nothing to do.
+	nap = 200 * time.Microsecond
+	// backlog is how much a sender that was kept from running may catch up with; what is older is not sent any more, as a burst would say more
+	// about the queues on the way than about the rate that can be kept up.
+	backlog = time.Millisecond
+	// straggle is how long nothing must arrive, after the last was sent, for the rest to be counted as lost.
+	straggle = 150 * time.Millisecond
+)
+
+// NewDatagrams opens the sockets; Close closes them.
+func NewDatagrams(from *Host, src netip.Addr, to *Host, dst netip.Addr) (*Datagrams, error) {
+	d := &Datagrams{tx: -1, rx: -1}
+	err := to.Do(func() (err error) { d.rx, err = udpSocket(dst); return err })
+	if err == nil {
+		err = from.Do(func() (err error) { d.tx, err = udpSocket(src); return err })
+	}
+	var local unix.Sockaddr
+	if err == nil {
+		local, err = unix.Getsockname(d.rx)
+	}
+	if err == nil {
+		err = unix.Connect(d.tx, local)
+	}
+	if err != nil {
+		d.Close()
+		return nil, fmt.Errorf("UDP from %s to %s: %w", src, dst, err)
+	}
+	return d, nil
+}
+
+// Close closes the sockets.
+func (d *Datagrams) Close() {
+	for _, fd := range []int{d.tx, d.rx} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+func udpSocket(a netip.Addr) (int, error) {
+	family, sa := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Addr: a.Unmap().As4()})
+	if a.Is6() {
+		family, sa = unix.AF_INET6, &unix.SockaddrInet6{Addr: a.As16()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	// The receiver may be kept from running for long on a busy machine: what arrives must have room.
+	for _, opt := range []int{unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE} {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, 32<<20); err != nil {
+			unix.Close(fd)
+			return -1, err
+		}
+	}
+	if err := unix.Bind(fd, sa); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// Run offers rate datagrams of size octets of payload (at least 12) each second for the time, and counts what arrives. What is offered may be less, where the
+// machine keeps the sender from running: see Sent.
+func (d *Datagrams) Run(ctx context.Context, rate float64, size int, length time.Duration) (DatagramCount, error) {
+	d.run++
+	before, err := socketDrops(d.rx)
+	if err != nil {
+		return DatagramCount{}, err
+	}
+	r := receiver{fd: d.rx, run: d.run, stop: make(chan struct{}), ended: make(chan error, 1)}
+	go r.loop()
+	var c DatagramCount
+	sent := make(chan error, 1)
+	go func() { sent <- c.send(ctx, d.tx, d.run, rate, size, length) }()
+	sendErr := <-sent
+	if sendErr == nil {
+		r.settle(c.Sent)
+	}
+	close(r.stop)
+	if err := errors.Join(sendErr, <-r.ended); err != nil {
+		return c, err
+	}
+	after, err := socketDrops(d.rx)
+	c.Received, c.Reordered, c.Overflowed = r.received.Load(), r.reordered, after-before
+	return c, err
+}
+
+// send is the sender, on a thread of its own for as long as it runs.
+func (c *DatagramCount) send(ctx context.Context, fd int, run uint32, rate float64, size int, length time.Duration) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	m := newMsgs(datagramBatch, max(size, datagramHeader), 0)
+	catchUp := rate*backlog.Seconds() + 1
+	begun := time.Now()
+	for given := 0.0; ; {
+		c.Took = min(time.Since(begun), length)
+		due := rate*c.Took.Seconds() - given
+		given += max(due-catchUp, 0) // forgiven
+		for due = min(due, catchUp); due >= 1; {
+			for i := range min(int(due), datagramBatch) {
+				binary.BigEndian.PutUint32(m.bufs[i], run)
+				binary.BigEndian.PutUint64(m.bufs[i][4:], c.Sent+uint64(i))
+			}
+			n, err := m.send(fd, min(int(due), datagramBatch))
+			if err != nil && err != unix.EINTR && err != unix.ENOBUFS {
+				return fmt.Errorf("sending datagrams: %w", err)
+			}
+			c.Sent += uint64(n)
+			given += float64(max(n, 1)) // one that found no buffer is not tried again
+			due -= float64(max(n, 1))
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if c.Took == length {
+			return nil
+		}
+		sleep(nap)
+	}
+}
+
+// sleep blocks the thread: a sleeping goroutine of Go wakes to the millisecond only.
+func sleep(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&ts, nil)
+}
+
+// receiver counts what arrives.
+type receiver struct {
+	fd        int
+	run       uint32
+	received  atomic.Uint64
+	reordered uint64
+	stop      chan struct{}
+	ended     chan error
+}
+
+func (r *receiver) loop() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	m := newMsgs(4*datagramBatch, datagramHeader, 0)
+	var highest uint64
+	for {
+		n, err := m.receive(r.fd)
+		if err != nil {
+			r.ended <- fmt.Errorf("receiving datagrams: %w", err)
+			return
+		}
+		var mine uint64
+		for i := range n {
+			b := m.text(i)
+			if len(b) < datagramHeader || binary.BigEndian.Uint32(b) != r.run {
+				continue
+			}
+			mine++
+			if seq := binary.BigEndian.Uint64(b[4:]); seq < highest {
+				r.reordered++
+			} else {
+				highest = seq
+			}
+		}
+		r.received.Add(mine)
+		if n == len(m.hdrs) {
+			continue
+		}
+		select {
+		case <-r.stop:
+			r.ended <- nil
+			return
+		default:
+			sleep(nap)
+		}
+	}
+}
+
+// settle waits until all that was sent has arrived, or nothing has for a while.
+func (r *receiver) settle(sent uint64) {
+	last, since := r.received.Load(), time.Now()
+	for last < sent && time.Since(since) < straggle {
+		time.Sleep(5 * time.Millisecond)
+		if now := r.received.Load(); now != last {
+			last, since = now, time.Now()
+		}
+	}
+}
