@@ -4,13 +4,16 @@ VERSION ?= $(shell cat VERSION 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 20s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+BENCHOUT ?= bench/out
+COUNT ?= 6
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 export CGO_ENABLED := 0
 
-.PHONY: help build demo test peers check race fuzz bench cover clean
+.PHONY: help build demo test peers check race fuzz bench bench-go cover clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 build: ## build the static binary bin/culvert
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/culvert ./cmd/culvert
@@ -43,12 +46,18 @@ fuzz: ## each fuzz target for FUZZTIME
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p >$$log 2>&1; s=$$?; tail -4 $$log; \
 	    test $$s -eq 0 || { ! grep -q 'Failing input' $$log && grep -q '^ *context deadline exceeded$$' $$log; } || { cat $$log; exit 1; }; done; done
 
-bench: build ## engine benchmarks, then culvert against wireguard-go, side by side (root)
-	$(GO) test -run '^$$' -bench . -benchmem ./esp ./selector
-	$(GO) run ./bench/cmd/culvert-bench -culvert bin/culvert
+bench: build ## culvert beside its rivals, side by side: tables, JSON and a plot into BENCHOUT (root; half an hour; BENCHFLAGS='-rounds 2 -only UDP')
+	$(GO) run ./bench/cmd/culvert-bench -culvert bin/culvert -out $(BENCHOUT) $(BENCHFLAGS)
+	@cat $(BENCHOUT)/bench.md
+
+bench-go: ## the in-memory benchmarks, COUNT times, into BENCHOUT/go.txt; with OLD=FILE, of an earlier run, compared by benchstat
+	@mkdir -p $(BENCHOUT)
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u) | tee $(BENCHOUT)/go.txt
+	@if [ -n "$(OLD)" ]; then $(GO) run $(BENCHSTAT) $(OLD) $(BENCHOUT)/go.txt; else \
+	  echo "to compare: mv $(BENCHOUT)/go.txt old.txt; make bench-go OLD=old.txt (that is: go run $(BENCHSTAT) old.txt $(BENCHOUT)/go.txt)"; fi
 
 cover: ## statement coverage of the packages that carry the protocol
 	$(GO) test -short -cover ./ike ./ike/wire ./ike/suite ./esp ./selector
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin bench/out

@@ -1,42 +1,41 @@
-// Package bench is the benchmark harness: it runs culvert and its rivals in the same namespaces, interleaved in one run, and reports ratios.
-// It is not part of any other package.
 package bench
 
 import (
-	"cmp"
 	"fmt"
-	"io"
+	"math"
 	"slices"
-	"text/tabwriter"
+	"strings"
+	"time"
 )
 
-// Measurement is one subject's figures in one round.
+// Measurement is one subject's figures of one test in one round.
 type Measurement struct {
-	Subject       string  `json:"subject"`
-	Round         int     `json:"round"`
-	Test          string  `json:"test"`
-	GbitPerSecond float64 `json:"gbit_per_s"`
-	// CPUPerGB is the CPU seconds that the VPN's processes, both gateways together, spent for each GB (10^9 octets) of payload.
-	CPUPerGB float64 `json:"vpn_cpu_s_per_gb"`
-	// MachineCPUPerGB counts all of the machine: VPN, kernel, sender, receiver.
-	MachineCPUPerGB float64 `json:"machine_cpu_s_per_gb"`
-	// Milliseconds is the result of FirstPacket, which has no throughput.
-	Milliseconds float64 `json:"ms,omitempty"`
+	Test    string             `json:"test"`
+	Subject string             `json:"subject"`
+	Round   int                `json:"round"`  // from 0
+	Values  map[string]float64 `json:"values"` // by the keys of metrics
 }
-
-// FirstPacket is the test that measures the time from a gateway's start to the first packet through the tunnel.
-const FirstPacket = "start to first packet"
 
 // String is the measurement in a line of progress.
 func (m Measurement) String() string {
-	if m.Test == FirstPacket {
-		return fmt.Sprintf("%-22s %6.0f ms", m.Test, m.Milliseconds)
+	var parts []string
+	for _, g := range groups {
+		for _, c := range g.columns {
+			if v, ok := m.Values[c.metric.Key]; ok && slices.Contains(g.tests, m.Test) {
+				parts = append(parts, fmt.Sprintf(c.metric.Verb, v*c.metric.Scale)+" "+c.metric.Title)
+			}
+		}
 	}
-	return fmt.Sprintf("%-22s %6.2f Gbit/s  %5.2f s/GB VPN  %5.2f s/GB machine", m.Test, m.GbitPerSecond, m.CPUPerGB, m.MachineCPUPerGB)
+	return fmt.Sprintf("%-20s %-27s %s", m.Test, m.Subject, strings.Join(parts, "; "))
 }
 
 // Stat is the median of some rounds and their spread.
-type Stat struct{ Median, Min, Max float64 }
+type Stat struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+	Rounds int     `json:"rounds"`
+}
 
 func stat(v []float64) Stat {
 	if len(v) == 0 {
@@ -47,88 +46,80 @@ func stat(v []float64) Stat {
 	if len(v)%2 == 0 {
 		m = (v[len(v)/2-1] + m) / 2
 	}
-	return Stat{Median: m, Min: v[0], Max: v[len(v)-1]}
+	return Stat{Median: m, Min: v[0], Max: v[len(v)-1], Rounds: len(v)}
 }
 
-// Summary is one subject's figures in one test over all rounds, and as ratios to the baseline's in the same round.
+// percentile is the smallest of the values that at least the fraction p of them does not exceed (nearest rank). The values must be sorted; of none it is 0.
+func percentile(sorted []time.Duration, p float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(max(int(math.Ceil(p*float64(len(sorted))))-1, 0), len(sorted)-1)]
+}
+
+// Summary is one subject's figures of one test over all rounds.
 type Summary struct {
-	Subject, Test                  string
-	Gbit, CPU, Machine, First      Stat
-	GbitRatio, CPURatio, MachRatio Stat
+	Test    string          `json:"test"`
+	Subject string          `json:"subject"`
+	Values  map[string]Stat `json:"values"` // by metric
+	// Ratios are this subject's values over those of another one, the key, in the same round, by metric.
+	Ratios map[string]map[string]Stat `json:"ratios"`
 }
 
-// Summarize gathers the measurements by test and subject, in the order in which they first came. Ratios are taken round by round, so that what
-// disturbs a round disturbs both sides of the ratio.
-func Summarize(ms []Measurement, baseline string) []Summary {
-	type key struct{ test, subject string }
-	base := map[[2]any]Measurement{}
-	groups := map[key][]Measurement{}
-	var order []key
+// cell is where a measurement belongs.
+type cell struct {
+	test, subject string
+	round         int
+}
+
+// Summarize gathers the measurements by test and subject: tests in the order of the tables, subjects in that in which they first came. Ratios to
+// the baselines are taken round by round, so that what disturbs a round disturbs both sides of the ratio.
+func Summarize(ms []Measurement, baselines ...string) []Summary {
+	at := map[cell]Measurement{}
+	var subjects []string
+	rounds := 0
 	for _, m := range ms {
-		k := key{m.Test, m.Subject}
-		if groups[k] == nil {
-			order = append(order, k)
-		}
-		groups[k] = append(groups[k], m)
-		if m.Subject == baseline {
-			base[[2]any{m.Test, m.Round}] = m
+		at[cell{m.Test, m.Subject, m.Round}] = m
+		rounds = max(rounds, m.Round+1)
+		if !slices.Contains(subjects, m.Subject) {
+			subjects = append(subjects, m.Subject)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b key) int { return cmp.Compare(a.test, b.test) })
-	out := make([]Summary, 0, len(order))
-	for _, k := range order {
-		out = append(out, summarize(k.subject, k.test, groups[k], func(round int) (Measurement, bool) {
-			m, ok := base[[2]any{k.test, round}]
-			return m, ok
-		}))
+	var out []Summary
+	for _, g := range groups {
+		for _, test := range g.tests {
+			for _, subject := range subjects {
+				if s := summarize(at, test, subject, rounds, baselines); len(s.Values) > 0 {
+					out = append(out, s)
+				}
+			}
+		}
 	}
 	return out
 }
 
-func summarize(subject, test string, ms []Measurement, base func(int) (Measurement, bool)) Summary {
-	var first, gbit, cpu, machine, rGbit, rCPU, rMachine []float64
-	for _, m := range ms {
-		if m.Test == FirstPacket {
-			first = append(first, m.Milliseconds)
-			continue
-		}
-		gbit, cpu, machine = append(gbit, m.GbitPerSecond), append(cpu, m.CPUPerGB), append(machine, m.MachineCPUPerGB)
-		if b, ok := base(m.Round); ok {
-			rGbit = append(rGbit, m.GbitPerSecond/b.GbitPerSecond)
-			rMachine = append(rMachine, m.MachineCPUPerGB/b.MachineCPUPerGB)
-			if b.CPUPerGB > 0 {
-				rCPU = append(rCPU, m.CPUPerGB/b.CPUPerGB)
+func summarize(at map[cell]Measurement, test, subject string, rounds int, baselines []string) Summary {
+	values, ratios := map[string][]float64{}, map[[2]string][]float64{}
+	for round := range rounds {
+		for key, v := range at[cell{test, subject, round}].Values {
+			values[key] = append(values[key], v)
+			for _, b := range baselines {
+				// A baseline without the value, or with 0 of it (the plain link has no VPN's CPU time), has no ratio.
+				if of := at[cell{test, b, round}].Values[key]; of > 0 {
+					ratios[[2]string{b, key}] = append(ratios[[2]string{b, key}], v/of)
+				}
 			}
 		}
 	}
-	return Summary{Subject: subject, Test: test, Gbit: stat(gbit), CPU: stat(cpu), Machine: stat(machine), First: stat(first), GbitRatio: stat(rGbit), CPURatio: stat(rCPU), MachRatio: stat(rMachine)}
-}
-
-// Table writes the summaries as a Markdown table, medians with the spread in brackets.
-func Table(w io.Writer, sums []Summary, baseline string) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
-	fmt.Fprintf(tw, "| test\t| subject\t| Gbit/s\t| ratio to %s\t| VPN CPU s/GB\t| ratio\t| machine CPU s/GB\t| ratio\t|\n", baseline)
-	fmt.Fprintln(tw, "| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t|")
-	f := func(s Stat) string {
-		if s.Max == 0 {
-			return "-"
+	s := Summary{Test: test, Subject: subject, Values: map[string]Stat{}, Ratios: map[string]map[string]Stat{}}
+	for key, v := range values {
+		s.Values[key] = stat(v)
+	}
+	for k, v := range ratios {
+		if s.Ratios[k[0]] == nil {
+			s.Ratios[k[0]] = map[string]Stat{}
 		}
-		return fmt.Sprintf("%.2f (%.2f-%.2f)", s.Median, s.Min, s.Max)
+		s.Ratios[k[0]][k[1]] = stat(v)
 	}
-	for _, s := range sums {
-		if s.Test == FirstPacket {
-			continue
-		}
-		fmt.Fprintf(tw, "| %s\t| %s\t| %s\t| %s\t| %s\t| %s\t| %s\t| %s\t|\n", s.Test, s.Subject, f(s.Gbit), f(s.GbitRatio), f(s.CPU), f(s.CPURatio), f(s.Machine), f(s.MachRatio))
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	for _, s := range sums {
-		if s.Test == FirstPacket {
-			fmt.Fprintf(w, "%s: %s: %.0f ms (%.0f-%.0f)\n", s.Test, s.Subject, s.First.Median, s.First.Min, s.First.Max)
-		}
-	}
-	return nil
+	return s
 }

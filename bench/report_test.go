@@ -3,36 +3,118 @@ package bench
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
+// sample is a run of two subjects in which the machine slows down from round to round, and the ratios stay what they are.
+func sample() *Document {
+	d := &Document{Schema: SchemaVersion, Date: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC),
+		Machine: Machine{CPU: "a <fast> & small CPU", Flags: []string{"aes"}, Cores: 2, MemoryMiB: 1024, Kernel: "6.1", Arch: "amd64", Go: "go1.26"},
+		Rounds:  3, Seconds: 2, Subjects: []Present{{Rival, "1"}, {"culvert, UDP", "2"}}, Absent: []Absent{{"strongSwan", "not installed"}}, Failures: []Failure{{"OpenVPN", 1, tcp1, "it ended"}}}
+	for round, slow := range []float64{1, 2, 10} {
+		for i, subject := range []string{Rival, "culvert, UDP", "plain link"} {
+			faster := float64(int(1) << i)
+			v := map[string]float64{Throughput.Key: 4 / slow * faster, MachineCPU.Key: 4 * slow / faster}
+			if subject != "plain link" {
+				v[VPNCPU.Key] = 2 * slow / faster
+			}
+			d.Measurements = append(d.Measurements, Measurement{Test: tcp1, Subject: subject, Round: round, Values: v},
+				Measurement{Test: loaded, Subject: subject, Round: round, Values: map[string]float64{P50.Key: 100 * slow, P99.Key: 200 * slow, Loss.Key: 0}})
+		}
+	}
+	d.Summaries = Summarize(d.Measurements, Rival, Floor)
+	return d
+}
+
+func find(t *testing.T, sums []Summary, test, subject string) Summary {
+	t.Helper()
+	for _, s := range sums {
+		if s.Test == test && s.Subject == subject {
+			return s
+		}
+	}
+	t.Fatalf("no summary of %s, %s in %+v", test, subject, sums)
+	return Summary{}
+}
+
 func TestSummarizeTakesRatiosRoundByRound(t *testing.T) {
-	var ms []Measurement
-	for round, slow := range []float64{1, 2, 10} { // the machine slows down; the ratio does not change
-		ms = append(ms,
-			Measurement{Subject: "base", Round: round, Test: "t", GbitPerSecond: 4 / slow, CPUPerGB: 2 * slow, MachineCPUPerGB: 4 * slow},
-			Measurement{Subject: "ours", Round: round, Test: "t", GbitPerSecond: 8 / slow, CPUPerGB: 1 * slow, MachineCPUPerGB: 3 * slow})
-	}
-	s := Summarize(ms, "base")
-	if len(s) != 2 || s[1].Subject != "ours" {
-		t.Fatalf("got %+v", s)
-	}
-	if r := s[1].GbitRatio; r != (Stat{2, 2, 2}) {
-		t.Errorf("throughput ratio %+v, want 2", r)
-	}
-	if r := s[1].CPURatio; r != (Stat{0.5, 0.5, 0.5}) {
-		t.Errorf("CPU ratio %+v, want 0.5", r)
-	}
-	if g := s[1].Gbit; g != (Stat{4, 0.8, 8}) {
+	sums := sample().Summaries
+	ours := find(t, sums, tcp1, "culvert, UDP")
+	if g := ours.Values[Throughput.Key]; g != (Stat{4, 0.8, 8, 3}) {
 		t.Errorf("throughput %+v, want the median 4 of 0.8 to 8", g)
 	}
-	var b strings.Builder
-	if err := Table(&b, s, "base"); err != nil || !strings.Contains(b.String(), "| ours") {
-		t.Errorf("table %q, %v", b.String(), err)
+	for key, want := range map[string]Stat{Throughput.Key: {2, 2, 2, 3}, VPNCPU.Key: {0.5, 0.5, 0.5, 3}} {
+		if got := ours.Ratios[Rival][key]; got != want {
+			t.Errorf("%s: ratio %+v, want %+v", key, got, want)
+		}
+	}
+	if r, ok := ours.Ratios[Floor]; ok {
+		t.Errorf("ratios %+v to what was not measured", r)
+	}
+	if sums[0].Test != tcp1 || sums[len(sums)-1].Test != loaded || len(sums) != 6 {
+		t.Errorf("%d summaries, from %q to %q", len(sums), sums[0].Test, sums[len(sums)-1].Test)
+	}
+}
+
+func TestSummarizeWithMissingRounds(t *testing.T) {
+	m := func(subject string, round int, v float64) Measurement {
+		return Measurement{Test: tcp1, Subject: subject, Round: round, Values: map[string]float64{Throughput.Key: v}}
+	}
+	s := find(t, Summarize([]Measurement{m(Rival, 0, 1), m(Rival, 2, 4), m("x", 1, 5), m("x", 2, 8)}, Rival), tcp1, "x")
+	if v, r := s.Values[Throughput.Key], s.Ratios[Rival][Throughput.Key]; v != (Stat{6.5, 5, 8, 2}) || r != (Stat{2, 2, 2, 1}) {
+		t.Errorf("got %+v and the ratio %+v: only round 2 has both", v, r)
 	}
 }
 
 func TestStatOfAnEvenNumber(t *testing.T) {
-	if s := stat([]float64{4, 1, 3, 2}); s != (Stat{2.5, 1, 4}) {
+	if s := stat([]float64{4, 1, 3, 2}); s != (Stat{2.5, 1, 4, 4}) {
 		t.Errorf("got %+v", s)
+	}
+	if s := stat(nil); s != (Stat{}) {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	hundred := make([]time.Duration, 100)
+	for i := range hundred {
+		hundred[i] = time.Duration(i + 1)
+	}
+	for _, tt := range []struct {
+		v    []time.Duration
+		p    float64
+		want time.Duration
+	}{
+		{hundred, 0.5, 50}, {hundred, 0.99, 99}, {hundred, 0.991, 100}, {hundred, 1, 100}, {hundred, 0, 1},
+		{hundred[:1], 0.99, 1}, {hundred[:2], 0.5, 1}, {hundred[:3], 0.5, 2}, {nil, 0.5, 0},
+	} {
+		if got := percentile(tt.v, tt.p); got != tt.want {
+			t.Errorf("percentile %v of %d: got %d, want %d", tt.p, len(tt.v), got, tt.want)
+		}
+	}
+}
+
+func TestTables(t *testing.T) {
+	var b strings.Builder
+	if err := sample().Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| TCP, 1 stream | culvert, UDP | 4.00 (0.80-8.00)  | 2.00 (2.00-2.00) | 2.00 (1.00-10.00) | 0.50 (0.50-0.50) |",
+		"| latency, under load | ", "strongSwan: not measured: not installed", "FAILED: OpenVPN, round 2 TCP, 1 stream: it ended", "2 cores",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	for _, not := range []string{"to " + Floor, "UDP at the highest rate", "NaN", "Inf"} {
+		if strings.Contains(b.String(), not) {
+			t.Errorf("%q in\n%s", not, b.String())
+		}
+	}
+	for line := range strings.Lines(b.String()) {
+		if strings.HasPrefix(line, "| TCP, 1 stream | plain link") && !strings.Contains(line, "| - ") {
+			t.Errorf("the plain link has no VPN to spend time: %s", line)
+		}
 	}
 }

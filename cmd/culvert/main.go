@@ -40,6 +40,7 @@ func commands() []command {
 		{"reload", "", "read the configuration again; only what changed is touched", reload},
 		{"explain", "PEER", "why its last negotiation failed, at length", explain},
 		{"demo", "", "two gateways in namespaces of this machine", runDemo},
+		{"bench", benchUsage, "how fast it is on this machine, beside its rivals", runBench},
 		{"version", "", "which version this is", printVersion},
 	}
 }

@@ -1,17 +1,16 @@
-// Command culvert-bench compares culvert with wireguard-go and the plain link, side by side in namespaces of this machine: `make bench`.
+// Command culvert-bench compares culvert with its rivals, side by side in namespaces of this machine: `make bench`. docs/benchmark.md describes what it measures.
 package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
+	"syscall"
 	"time"
 
 	"culvert/bench"
@@ -25,47 +24,106 @@ func main() {
 }
 
 func run() error {
-	culvert := flag.String("culvert", "bin/culvert", "the culvert to measure")
-	rounds := flag.Int("rounds", 5, "interleaved rounds")
-	duration := flag.Duration("time", 4*time.Second, "the length of each measurement")
-	cipher := flag.String("cipher", "aes128gcm16", "culvert's ESP proposal")
-	only := flag.String("only", "", "measure only the subjects whose names contain this")
-	jsonFile := flag.String("json", "", "write every measurement to this file")
+	s := bench.Settings{Rounds: 5, Time: 4 * time.Second}
+	s.Register(flag.CommandLine)
+	culvert := flag.String("culvert", "bin/culvert", "the culvert to measure: a `binary`")
+	other := flag.String("other", "", "another culvert to measure beside it: a `binary`")
+	cipher := flag.String("cipher", "aes128gcm16", "the ESP `proposal` of culvert and strongSwan")
+	out := flag.String("out", "", "write bench.md, bench.json and bench.svg into this `folder`")
+	from := flag.String("from", "", "measure nothing: show what -json or -out wrote to this `file`")
 	flag.Parse()
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected %q", flag.Arg(0))
+	}
+	if *from != "" {
+		return show(*from, s)
+	}
+	if err := s.Check(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	return measure(ctx, s, *culvert, *other, *cipher, *out)
+}
+
+func measure(ctx context.Context, s bench.Settings, culvert, other, cipher, out string) error {
+	table := os.Stdout
+	if out != "" {
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			return err
+		}
+		f, err := os.Create(filepath.Join(out, "bench.md"))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		table = f
+		s.JSON, s.SVG = filepath.Join(out, "bench.json"), filepath.Join(out, "bench.svg")
+	}
 	dir, err := os.MkdirTemp("", "culvert-bench-bin-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	wg := filepath.Join(dir, "wireguard-go")
-	build := exec.CommandContext(ctx, "go", "build", "-o", wg, "golang.zx2c4.com/wireguard")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building wireguard-go from its module: %w\n%s", err, out)
-	}
-	bin, err := filepath.Abs(*culvert)
+	subjects, err := subjects(ctx, dir, culvert, other, cipher)
 	if err != nil {
 		return err
 	}
-	rival := bench.WireGuardGo{Binary: wg}
-	subjects := []bench.Subject{rival, bench.Culvert{Binary: bin, UDP: true, Cipher: *cipher}, bench.Culvert{Binary: bin, Cipher: *cipher}, bench.Plain{}}
-	subjects = slices.DeleteFunc(subjects, func(s bench.Subject) bool { return !strings.Contains(s.Name(), *only) })
-	ms, err := bench.Run(ctx, bench.Options{Rounds: *rounds, Duration: *duration, Progress: os.Stdout, Subjects: subjects})
+	err = bench.Main(ctx, s, subjects, table, os.Stdout)
+	if out != "" {
+		fmt.Printf("%s, %s, %s\n", table.Name(), s.JSON, s.SVG)
+	}
+	return err
+}
+
+// subjects builds what has to be built, into the folder.
+func subjects(ctx context.Context, dir, culvert, other, cipher string) ([]bench.Subject, error) {
+	wireguard, floor := filepath.Join(dir, "wireguard-go"), filepath.Join(dir, "culvert-floor")
+	if err := errors.Join(build(ctx, wireguard, "golang.zx2c4.com/wireguard"), build(ctx, floor, "-tags", "floor", "culvert/cmd/culvert")); err != nil {
+		return nil, err
+	}
+	ours, err := filepath.Abs(culvert)
+	if err != nil {
+		return nil, err
+	}
+	list := []bench.Subject{
+		bench.WireGuardGo{Binary: wireguard},
+		bench.Culvert{Binary: ours, UDP: true, Cipher: cipher},
+		bench.Culvert{Binary: ours, Cipher: cipher},
+		bench.Culvert{Binary: floor, UDP: true, Cipher: cipher, Floor: true},
+		bench.OpenVPN{},
+		bench.StrongSwan{Cipher: cipher},
+		bench.Plain{},
+	}
+	if other == "" {
+		return list, nil
+	}
+	if other, err = filepath.Abs(other); err != nil {
+		return nil, err
+	}
+	return append(list, bench.Culvert{Binary: other, UDP: true, Cipher: cipher, Label: "other"}, bench.Culvert{Binary: other, Cipher: cipher, Label: "other"}), nil
+}
+
+// build builds a program from the modules that this one is built from.
+func build(ctx context.Context, binary string, what ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-o", binary}, what...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", filepath.Base(binary), err, out)
+	}
+	return nil
+}
+
+// show writes the results of an earlier run again.
+func show(file string, s bench.Settings) error {
+	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
-	if *jsonFile != "" {
-		b, err := json.MarshalIndent(ms, "", " ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(*jsonFile, b, 0o644); err != nil {
-			return err
-		}
+	defer f.Close()
+	doc, err := bench.Decode(f)
+	if err != nil {
+		return err
 	}
-	fmt.Printf("\nmedians of %d interleaved rounds (and their spread); ratios round by round\n\n", *rounds)
-	return bench.Table(os.Stdout, bench.Summarize(ms, rival.Name()), rival.Name())
+	return errors.Join(doc.Text(os.Stdout), doc.Save(s.JSON, s.SVG))
 }

@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// SchemaVersion is the version of Document. It grows when a field changes its name or meaning; new fields do not change it.
+const SchemaVersion = 1
+
+// Document is a whole run, as JSON.
+type Document struct {
+	Schema       int           `json:"schema"`
+	Date         time.Time     `json:"date"`
+	Machine      Machine       `json:"machine"`
+	Rounds       int           `json:"rounds"`
+	Seconds      float64       `json:"seconds"` // the length of a measurement
+	Interrupted  bool          `json:"interrupted,omitempty"`
+	Subjects     []Present     `json:"subjects"`
+	Absent       []Absent      `json:"absent,omitempty"`
+	Failures     []Failure     `json:"failures,omitempty"`
+	Measurements []Measurement `json:"measurements"`
+	Summaries    []Summary     `json:"summaries"`
+}
+
+// Machine is what a run was measured on.
+type Machine struct {
+	CPU       string   `json:"cpu"`
+	Flags     []string `json:"cpu_flags"` // those that the ciphers use
+	Cores     int      `json:"cores"`
+	MemoryMiB int64    `json:"memory_mib"`
+	Kernel    string   `json:"kernel"`
+	Arch      string   `json:"arch"`
+	Go        string   `json:"go"`
+}
+
+// Present is a subject that was measured.
+type Present struct {
+	Subject string `json:"subject"`
+	Version string `json:"version"`
+}
+
+// Absent is a subject that could not be measured.
+type Absent struct {
+	Subject string `json:"subject"`
+	Reason  string `json:"reason"`
+}
+
+// Failure is a measurement that failed; Test is empty if the subject did not start.
+type Failure struct {
+	Subject string `json:"subject"`
+	Round   int    `json:"round"`
+	Test    string `json:"test,omitempty"`
+	Error   string `json:"error"`
+}
+
+// Encode writes the document as JSON.
+func (d *Document) Encode(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	return e.Encode(d)
+}
+
+// Decode reads what Encode wrote.
+func Decode(r io.Reader) (*Document, error) {
+	d := new(Document)
+	if err := json.NewDecoder(r).Decode(d); err != nil {
+		return nil, fmt.Errorf("benchmark results: %w", err)
+	}
+	if d.Schema != SchemaVersion {
+		return nil, fmt.Errorf("benchmark results of schema %d: this program reads %d", d.Schema, SchemaVersion)
+	}
+	return d, nil
+}
+
+// Text writes what people read: the machine, the subjects, the tables, and what failed.
+func (d *Document) Text(w io.Writer) error {
+	m := d.Machine
+	_, err := fmt.Fprintf(w, "%s, %d cores, %d MiB, %s, Linux %s, %s; %s\n", m.CPU, m.Cores, m.MemoryMiB, m.Arch, m.Kernel, m.Go, d.Date.Format(time.DateOnly))
+	for _, s := range d.Subjects {
+		_, e := fmt.Fprintf(w, "- %s: %s\n", s.Subject, s.Version)
+		err = errors.Join(err, e)
+	}
+	for _, a := range d.Absent {
+		_, e := fmt.Fprintf(w, "- %s: not measured: %s\n", a.Subject, a.Reason)
+		err = errors.Join(err, e)
+	}
+	_, e := fmt.Fprintf(w, "\nMedians of %d interleaved rounds of %g s for each measurement, and their spread; ratios are taken round by round.\n\n", d.Rounds, d.Seconds)
+	err = errors.Join(err, e, Tables(w, d.Summaries))
+	for _, f := range d.Failures {
+		_, e := fmt.Fprintf(w, "FAILED: %s, round %d %s: %s\n", f.Subject, f.Round+1, f.Test, f.Error)
+		err = errors.Join(err, e)
+	}
+	return err
+}

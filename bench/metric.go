@@ -1,0 +1,70 @@
+// Package bench is the benchmark harness: it runs culvert and its rivals side by side in namespaces of one machine, interleaved in one run, and reports
+// medians, spreads and ratios as tables, JSON and a plot. `make bench` and `culvert bench` are its front ends; docs/benchmark.md describes both and the JSON.
+package bench
+
+// Metric is one figure that a test gives: its key in the JSON, and how people read it.
+type Metric struct {
+	Key   string
+	Title string // of a column
+	Unit  string // of a bar
+	Verb  string // how a value is printed
+	Scale float64
+	// Less says that less of it is better.
+	Less bool
+}
+
+// The metrics. All but the counts of both gateways' processes are of one tunnel in one direction, payload only; a GB is 10^9 octets.
+var (
+	Throughput      = Metric{Key: "gbit_per_s", Title: "Gbit/s", Unit: "Gbit/s", Verb: "%.2f", Scale: 1}
+	VPNCPU          = Metric{Key: "vpn_cpu_s_per_gb", Title: "VPN CPU s/GB", Unit: "s/GB", Verb: "%.2f", Scale: 1, Less: true}
+	MachineCPU      = Metric{Key: "machine_cpu_s_per_gb", Title: "machine CPU s/GB", Unit: "s/GB", Verb: "%.2f", Scale: 1, Less: true}
+	PacketRate      = Metric{Key: "packets_per_s", Title: "1000 packets/s", Unit: "1000 packets/s", Verb: "%.1f", Scale: 1e-3}
+	Loss            = Metric{Key: "loss", Title: "loss, %", Unit: "%", Verb: "%.3f", Scale: 100, Less: true}
+	VPNCPUPacket    = Metric{Key: "vpn_cpu_us_per_packet", Title: "VPN CPU µs/packet", Unit: "µs/packet", Verb: "%.2f", Scale: 1, Less: true}
+	MachinePacket   = Metric{Key: "machine_cpu_us_per_packet", Title: "machine CPU µs/packet", Unit: "µs/packet", Verb: "%.2f", Scale: 1, Less: true}
+	Reordered       = Metric{Key: "reordered", Title: "reordered, %", Unit: "%", Verb: "%.3f", Scale: 100, Less: true}
+	ReceiverDropped = Metric{Key: "dropped_by_receiver", Title: "dropped by the receiver, %", Unit: "%", Verb: "%.3f", Scale: 100, Less: true}
+	P50             = Metric{Key: "p50_us", Title: "p50, µs", Unit: "µs", Verb: "%.0f", Scale: 1, Less: true}
+	P99             = Metric{Key: "p99_us", Title: "p99, µs", Unit: "µs", Verb: "%.0f", Scale: 1, Less: true}
+	PeakMemory      = Metric{Key: "peak_rss_mib", Title: "peak memory, MiB", Unit: "MiB", Verb: "%.1f", Scale: 1, Less: true}
+	FirstPacket     = Metric{Key: "first_packet_ms", Title: "start to first packet, ms", Unit: "ms", Verb: "%.0f", Scale: 1, Less: true}
+)
+
+// The tests' names.
+const (
+	tcp1      = "TCP, 1 stream"
+	tcp8      = "TCP, 8 streams"
+	tcpBoth   = "TCP, both directions"
+	udp64     = "UDP, 64 octets"
+	udp512    = "UDP, 512 octets"
+	udp1400   = "UDP, 1400 octets"
+	idle      = "latency, idle"
+	loaded    = "latency, under load"
+	footprint = "start and memory"
+)
+
+// The subjects that others are compared with.
+const (
+	Rival = "wireguard-go"
+	Floor = "null forwarder"
+)
+
+// column is a metric in a table, and the subjects whose ratio to it stands beside.
+type column struct {
+	metric Metric
+	ratios []string
+}
+
+// group is the tests that share a table.
+type group struct {
+	title   string
+	tests   []string
+	columns []column
+}
+
+var groups = []group{
+	{"TCP", []string{tcp1, tcp8, tcpBoth}, []column{{Throughput, []string{Rival}}, {VPNCPU, []string{Rival, Floor}}, {MachineCPU, []string{Rival, Floor}}}},
+	{"UDP at the highest rate with less than 0.1 % loss", []string{udp64, udp512, udp1400}, []column{{PacketRate, []string{Rival}}, {Loss, nil}, {VPNCPUPacket, []string{Rival, Floor}}, {Reordered, nil}}},
+	{"Round trip of an echo", []string{idle, loaded}, []column{{P50, []string{Rival}}, {P99, []string{Rival}}, {Loss, nil}}},
+	{"Both gateways' processes", []string{footprint}, []column{{FirstPacket, []string{Rival}}, {PeakMemory, []string{Rival}}}},
+}

@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"culvert/internal/netlab"
+)
+
+// run is a run under way.
+type run struct {
+	settings Settings
+	subjects []Subject
+	tests    []kind
+	out      io.Writer // progress
+	pace     *pace
+	doc      *Document
+}
+
+// Run measures the subjects that the settings choose: in each round all of them are started, and then each test is made with one after another, the
+// order turned by one each round, so that what is compared was measured within seconds. A subject that is not there, or fails, is recorded as such, and
+// the others go on. Progress is told on out.
+//
+// When ctx ends, Run ends everything it has started and returns what it has so far with the context's error.
+func Run(ctx context.Context, s Settings, candidates []Subject, out io.Writer) (*Document, error) {
+	tests, err := s.chosen()
+	if err != nil {
+		return nil, err
+	}
+	if err := netlab.Available(); err != nil {
+		return nil, err
+	}
+	doc := &Document{Schema: SchemaVersion, Date: time.Now().UTC().Truncate(time.Second), Rounds: s.Rounds, Seconds: s.Time.Seconds()}
+	if doc.Machine, err = thisMachine(); err != nil {
+		return nil, err
+	}
+	r := &run{settings: s, tests: tests, out: out, pace: newPace(), doc: doc}
+	if err := r.choose(ctx, candidates); err != nil {
+		return nil, err
+	}
+	r.plan()
+	for round := range s.Rounds {
+		if r.round(ctx, round); ctx.Err() != nil {
+			break
+		}
+	}
+	doc.Interrupted = ctx.Err() != nil
+	doc.Summaries = Summarize(doc.Measurements, Rival, Floor)
+	return doc, ctx.Err()
+}
+
+// choose finds out who is there.
+func (r *run) choose(ctx context.Context, candidates []Subject) error {
+	for _, s := range candidates {
+		if !r.settings.wants(s.Name()) {
+			continue
+		}
+		version, err := s.Version(ctx)
+		if err != nil {
+			r.doc.Absent = append(r.doc.Absent, Absent{s.Name(), err.Error()})
+			fmt.Fprintf(r.out, "%s is not measured: %v\n", s.Name(), err)
+			continue
+		}
+		r.doc.Subjects = append(r.doc.Subjects, Present{s.Name(), version})
+		r.subjects = append(r.subjects, s)
+	}
+	if len(r.subjects) == 0 {
+		return errors.New("there is nobody to measure")
+	}
+	return nil
+}
+
+const starting = "start"
+
+func (r *run) plan() {
+	n := len(r.subjects) * r.settings.Rounds
+	r.pace.plan(starting, n, time.Second)
+	for _, t := range r.tests {
+		r.pace.plan(t.name, n, t.expect(r.settings.Time))
+	}
+	fmt.Fprintf(r.out, "%d subjects, %d tests, %d rounds: about %s; an interrupt ends it and shows what there is\n",
+		len(r.subjects), len(r.tests), r.settings.Rounds, about(r.pace.left()))
+}
+
+// about is a duration as one says it.
+func about(d time.Duration) string {
+	if d < 2*time.Minute {
+		return fmt.Sprintf("%d s", int(d.Round(time.Second).Seconds()))
+	}
+	return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
+}
+
+// round starts every subject, makes every test with each, and ends them.
+func (r *run) round(ctx context.Context, round int) {
+	var up []*joined
+	defer func() {
+		for _, j := range up {
+			j.close()
+		}
+	}()
+	for i := range r.subjects {
+		s := r.subjects[(i+round)%len(r.subjects)]
+		begun := time.Now()
+		j, err := join(ctx, s)
+		r.pace.did(starting, time.Since(begun))
+		if ctx.Err() != nil {
+			if j != nil {
+				j.close()
+			}
+			return
+		}
+		if err != nil {
+			r.failed(Failure{s.Name(), round, "", err.Error()})
+			continue
+		}
+		up = append(up, j)
+	}
+	for _, t := range r.tests {
+		for _, j := range up {
+			begun := time.Now()
+			values, err := measures[t.name](ctx, j, r.settings.Time)
+			r.pace.did(t.name, time.Since(begun))
+			if ctx.Err() != nil {
+				return
+			}
+			r.record(j, round, t.name, values, err)
+		}
+	}
+	for _, j := range up {
+		peak, err := j.peakMemory()
+		r.record(j, round, footprint, j.values(map[Metric]float64{FirstPacket: j.first.Seconds() * 1000, PeakMemory: peak}), err)
+	}
+}
+
+// record keeps a measurement, or that it failed, and tells it.
+func (r *run) record(j *joined, round int, test string, values map[string]float64, err error) {
+	if err = errors.Join(err, j.alive()); err != nil {
+		r.failed(Failure{j.name, round, test, withOutput(err, j.procs).Error()})
+		return
+	}
+	m := Measurement{Test: test, Subject: j.name, Round: round, Values: values}
+	r.doc.Measurements = append(r.doc.Measurements, m)
+	fmt.Fprintf(r.out, "round %d/%d, %s left: %s\n", round+1, r.settings.Rounds, about(r.pace.left()), m)
+}
+
+func (r *run) failed(f Failure) {
+	r.doc.Failures = append(r.doc.Failures, f)
+	fmt.Fprintf(r.out, "round %d/%d: FAILED: %s: %s\n", f.Round+1, r.settings.Rounds, strings.TrimSpace(f.Subject+" "+f.Test), f.Error)
+}

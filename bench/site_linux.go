@@ -1,0 +1,166 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"culvert/internal/netlab"
+)
+
+// Inner addresses of the two sites, and the networks behind them.
+var leftLAN, rightLAN = netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.2.0.1")
+
+const leftNet, rightNet = "10.1.0.0/16", "10.2.0.0/16"
+
+// Site is the pair of hosts that a Subject joins, with a link of MTU 1500 between them (192.0.2.1 and 192.0.2.2).
+type Site struct {
+	Left, Right *netlab.Host
+	Dir         string // scratch
+}
+
+// Subject is one way to join the two sites.
+type Subject interface {
+	Name() string
+	// Version is what exactly will be measured, or, as an error, why it cannot be here.
+	Version(ctx context.Context) (string, error)
+	// Start joins the sites, so that leftLAN reaches rightLAN, and returns the VPN's processes, the one that calls last (none for the plain link).
+	// Until it has, there must be no way between the two.
+	Start(ctx context.Context, s Site) ([]*netlab.Process, error)
+}
+
+// joined is a subject at work in namespaces of its own.
+type joined struct {
+	Site
+	name  string
+	lab   *netlab.Lab
+	procs []*netlab.Process
+	first time.Duration // from the start of the process that calls to the first echo reply through the tunnel
+}
+
+// join makes two sites and starts the subject between them. The caller must close what it returns.
+func join(ctx context.Context, s Subject) (*joined, error) {
+	lab, err := netlab.New()
+	if err != nil {
+		return nil, err
+	}
+	j := &joined{name: s.Name(), lab: lab}
+	if err := j.start(ctx, s); err != nil {
+		err = withOutput(err, j.procs)
+		j.close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// close ends the subject and takes everything away.
+func (j *joined) close() {
+	j.lab.Close()
+	os.RemoveAll(j.Dir)
+}
+
+func (j *joined) start(ctx context.Context, s Subject) (err error) {
+	if j.Site, err = newSite(j.lab); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if j.procs, err = s.Start(ctx, j.Site); err != nil {
+		return err
+	}
+	begun := time.Now()
+	if n := len(j.procs); n > 0 {
+		begun = j.procs[n-1].Started()
+	}
+	_, err = j.Left.PingUntil(ctx, leftLAN, rightLAN, 5*time.Millisecond)
+	j.first = time.Since(begun)
+	return err
+}
+
+func newSite(lab *netlab.Lab) (s Site, err error) {
+	if s.Left, err = lab.Host("left"); err != nil {
+		return s, err
+	}
+	if s.Right, err = lab.Host("right"); err != nil {
+		return s, err
+	}
+	if s.Dir, err = os.MkdirTemp("", "culvert-bench-"); err != nil {
+		return s, err
+	}
+	return s, errors.Join(
+		lab.Link(netlab.Iface{Host: s.Left, Name: "wan", Addrs: []string{"192.0.2.1/24"}}, netlab.Iface{Host: s.Right, Name: "wan", Addrs: []string{"192.0.2.2/24"}}, 1500),
+		s.Left.LAN("lan", leftLAN.String()+"/24"), s.Right.LAN("lan", rightLAN.String()+"/24"))
+}
+
+// withOutput adds the end of what the processes have printed to an error.
+func withOutput(err error, procs []*netlab.Process) error {
+	var b strings.Builder
+	for _, p := range procs {
+		lines := strings.Split(strings.TrimSpace(p.Output()), "\n")
+		fmt.Fprintf(&b, "\n%s", strings.Join(lines[max(len(lines)-12, 0):], "\n"))
+	}
+	return fmt.Errorf("%w%s", err, b.String())
+}
+
+// cost is the CPU time spent so far by the VPN's processes together, and by the whole machine.
+type cost struct{ vpn, machine time.Duration }
+
+func (j *joined) cost() (c cost, err error) {
+	for _, p := range j.procs {
+		t, err := p.CPU()
+		if err != nil {
+			return c, err
+		}
+		c.vpn += t
+	}
+	c.machine, err = machineCPU()
+	return c, err
+}
+
+func (c cost) since(before cost) cost { return cost{c.vpn - before.vpn, c.machine - before.machine} }
+
+// machineCPU is the CPU time that the whole machine has spent, in steps of a hundredth of a second: proc_stat(5).
+func machineCPU() (time.Duration, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	var user, nice, system, idle, iowait, irq, softirq int64
+	if _, err := fmt.Sscanf(string(b), "cpu %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &iowait, &irq, &softirq); err != nil {
+		return 0, fmt.Errorf("/proc/stat: %w", err)
+	}
+	return time.Duration(user+nice+system+irq+softirq) * (time.Second / 100), nil
+}
+
+// peakMemory is the sum of what each process had at most, in MiB.
+func (j *joined) peakMemory() (float64, error) {
+	var sum int64
+	for _, p := range j.procs {
+		m, err := p.PeakMemory()
+		if err != nil {
+			return 0, err
+		}
+		sum += m
+	}
+	return float64(sum) / (1 << 20), nil
+}
+
+// alive says whether no process of the subject has ended.
+func (j *joined) alive() error {
+	for _, p := range j.procs {
+		select {
+		case <-p.Done():
+			return fmt.Errorf("process %d has ended", p.PID())
+		default:
+		}
+	}
+	return nil
+}
+
+// sortedCopy is for percentiles.
+func sortedCopy(v []time.Duration) []time.Duration { return slices.Sorted(slices.Values(v)) }

@@ -1,0 +1,122 @@
+package bench
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// panel is one chart of the plot: a metric of a test, a bar for each subject.
+type panel struct {
+	test   string
+	metric Metric
+}
+
+// panels are the charts, row by row.
+var panels = []panel{
+	{tcp1, Throughput}, {tcp1, VPNCPU},
+	{tcp8, Throughput}, {tcp8, VPNCPU},
+	{tcpBoth, Throughput}, {tcpBoth, VPNCPU},
+	{udp64, PacketRate}, {udp64, VPNCPUPacket},
+	{udp512, PacketRate}, {udp1400, PacketRate},
+	{idle, P99}, {loaded, P99},
+	{footprint, PeakMemory}, {footprint, FirstPacket},
+}
+
+// Measures of the plot, in its own units.
+const (
+	panelWidth  = 520
+	labelWidth  = 190
+	valueWidth  = 110
+	barWidth    = panelWidth - labelWidth - valueWidth
+	rowHeight   = 22
+	titleHeight = 44
+	margin      = 20
+	textTop     = 15 // of a row's text below the row's top
+)
+
+// style holds for both colour schemes of whoever looks: colours only by class.
+const style = `
+text { font: 12px system-ui, sans-serif; fill: #1f2328 }
+.title { font-weight: 600 }
+.note, .value { fill: #59636e }
+.bar { fill: #8c959f }
+.ours { fill: #0969da }
+.spread { stroke: #1f2328; stroke-width: 1.5; fill: none }
+.back { fill: #ffffff }
+@media (prefers-color-scheme: dark) {
+text { fill: #e6edf3 }
+.note, .value { fill: #9198a1 }
+.bar { fill: #656c76 }
+.ours { fill: #4493f8 }
+.spread { stroke: #e6edf3 }
+.back { fill: #0d1117 }
+}
+`
+
+// Plot writes the medians as bars with their spread, as an SVG of two columns of charts.
+func (d *Document) Plot(w io.Writer) error {
+	var charts []string
+	var heights []int
+	for _, p := range panels {
+		rows := slices.DeleteFunc(slices.Clone(d.Summaries), func(s Summary) bool { return s.Test != p.test || s.Values[p.metric.Key].Rounds == 0 })
+		if len(rows) > 0 {
+			charts, heights = append(charts, p.draw(rows)), append(heights, titleHeight+rowHeight*len(rows))
+		}
+	}
+	var b strings.Builder
+	y := margin + rowHeight
+	for i := 0; i < len(charts); i += 2 {
+		end := min(i+2, len(charts))
+		for k := i; k < end; k++ {
+			fmt.Fprintf(&b, "<g transform=\"translate(%d %d)\">\n%s</g>\n", margin+(k-i)*(panelWidth+margin), y, charts[k])
+		}
+		y += slices.Max(heights[i:end]) + margin
+	}
+	width, height := 2*panelWidth+3*margin, y+margin
+	note := fmt.Sprintf("%s, %d cores, Linux %s, %s; medians of %d rounds, the line is their spread", d.Machine.CPU, d.Machine.Cores, d.Machine.Kernel, d.Date.Format("2006-01-02"), d.Rounds)
+	_, err := fmt.Fprintf(w, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n<title>culvert and its rivals</title>\n<style>%s</style>\n"+
+		"<rect class=\"back\" width=\"100%%\" height=\"100%%\"/>\n%s%s</svg>\n", width, height, width, height, style, text("note", margin, margin+textTop, note), b.String())
+	return err
+}
+
+// draw is a chart with its top left corner at 0, 0.
+func (p panel) draw(rows []Summary) string {
+	better := "more is better"
+	if p.metric.Less {
+		better = "less is better"
+	}
+	most := 0.0
+	for _, s := range rows {
+		most = max(most, s.Values[p.metric.Key].Max)
+	}
+	scale := 0.0
+	if most > 0 {
+		scale = barWidth / most
+	}
+	var b strings.Builder
+	b.WriteString(text("title", 0, textTop, p.test+": "+p.metric.Title))
+	b.WriteString(text("note", 0, 2*textTop, better))
+	for i, s := range rows {
+		v, y := s.Values[p.metric.Key], titleHeight+i*rowHeight
+		class := "bar"
+		if strings.HasPrefix(s.Subject, "culvert") {
+			class = "ours"
+		}
+		b.WriteString(text("", 0, y+textTop, s.Subject))
+		fmt.Fprintf(&b, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n", class, labelWidth, y+3, v.Median*scale, rowHeight-6)
+		lo, hi, mid := labelWidth+v.Min*scale, labelWidth+v.Max*scale, y+rowHeight/2
+		fmt.Fprintf(&b, "<path class=\"spread\" d=\"M%.1f %dH%.1fM%.1f %dv6M%.1f %dv6\"/>\n", lo, mid, hi, lo, mid-3, hi, mid-3)
+		b.WriteString(text("value", labelWidth+barWidth+8, y+textTop, fmt.Sprintf(p.metric.Verb, v.Median*p.metric.Scale)))
+	}
+	return b.String()
+}
+
+// text is a text element.
+func text(class string, x, y int, s string) string {
+	var b strings.Builder
+	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder takes everything
+	return fmt.Sprintf("<text class=\"%s\" x=\"%d\" y=\"%d\">%s</text>\n", class, x, y, b.String())
+}

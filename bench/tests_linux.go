@@ -1,0 +1,154 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"culvert/internal/netlab"
+)
+
+// measures is how each test is made, by its name, with measurements of length d.
+var measures = map[string]func(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error){
+	tcp1:    tcp(func(j *joined) []netlab.Flow { return []netlab.Flow{j.rightwards(1)} }),
+	tcp8:    tcp(func(j *joined) []netlab.Flow { return []netlab.Flow{j.rightwards(8)} }),
+	tcpBoth: tcp(func(j *joined) []netlab.Flow { return []netlab.Flow{j.rightwards(1), j.leftwards(1)} }),
+	udp64:   udp(64),
+	udp512:  udp(512),
+	udp1400: udp(1400),
+	idle:    latency,
+	loaded: func(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error) {
+		load, err := netlab.StartLoad(ctx, j.rightwards(1))
+		if err != nil {
+			return nil, err
+		}
+		defer load.Stop()
+		if err := settle(ctx, load, d); err != nil {
+			return nil, err
+		}
+		return latency(ctx, j, d)
+	},
+}
+
+func (j *joined) rightwards(streams int) netlab.Flow {
+	return netlab.Flow{From: j.Left, To: j.Right, Src: leftLAN, Dst: rightLAN, Streams: streams}
+}
+
+func (j *joined) leftwards(streams int) netlab.Flow {
+	return netlab.Flow{From: j.Right, To: j.Left, Src: rightLAN, Dst: leftLAN, Streams: streams}
+}
+
+// wait lets time pass; it ends early with the context.
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// settle waits until congestion windows, path MTU and receive buffers have found their size.
+func settle(ctx context.Context, load *netlab.Load, d time.Duration) error {
+	err := wait(ctx, d/8)
+	if err == nil && load.Octets() == 0 {
+		return fmt.Errorf("nothing arrived in %v", d/8)
+	}
+	return err
+}
+
+// tcp measures what goes over the flows, all together, and what it costs.
+func tcp(flows func(j *joined) []netlab.Flow) func(context.Context, *joined, time.Duration) (map[string]float64, error) {
+	return func(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error) {
+		load, err := netlab.StartLoad(ctx, flows(j)...)
+		if err != nil {
+			return nil, err
+		}
+		defer load.Stop()
+		if err := settle(ctx, load, d); err != nil {
+			return nil, err
+		}
+		before, err := j.cost()
+		if err != nil {
+			return nil, err
+		}
+		octets, begun := load.Octets(), time.Now()
+		if err := wait(ctx, d); err != nil {
+			return nil, err
+		}
+		gb, took := float64(load.Octets()-octets)/1e9, time.Since(begun)
+		after, err := j.cost()
+		if err != nil {
+			return nil, err
+		}
+		if gb == 0 {
+			return nil, fmt.Errorf("nothing arrived in %v", took)
+		}
+		spent := after.since(before)
+		return j.values(map[Metric]float64{Throughput: gb * 8 / took.Seconds(), VPNCPU: spent.vpn.Seconds() / gb, MachineCPU: spent.machine.Seconds() / gb}), nil
+	}
+}
+
+// values are figures by their keys; the plain link has no VPN whose cost could be told.
+func (j *joined) values(of map[Metric]float64) map[string]float64 {
+	out := map[string]float64{}
+	for m, v := range of {
+		if len(j.procs) > 0 || m != VPNCPU && m != VPNCPUPacket && m != PeakMemory {
+			out[m.Key] = v
+		}
+	}
+	return out
+}
+
+// udp searches for the highest rate of datagrams of the size with under 0.1% loss.
+func udp(size int) func(context.Context, *joined, time.Duration) (map[string]float64, error) {
+	return func(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error) {
+		path, err := netlab.NewDatagrams(j.Left, leftLAN, j.Right, rightLAN)
+		if err != nil {
+			return nil, err
+		}
+		defer path.Close()
+		s := Search{First: 8000, Least: 100, MaxLoss: 0.001, Resolution: 0.04, Trial: trialLength(d), Confirm: d / 2, Trials: 40}
+		t, err := s.Highest(func(rate float64, d time.Duration) (Trial, error) { return j.try(ctx, path, rate, size, d) })
+		if err != nil {
+			return nil, err
+		}
+		if t.Received == 0 {
+			return nil, fmt.Errorf("more than 0.1%% is lost at any rate from %.0f datagrams a second on", s.Least)
+		}
+		us := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(t.Received) }
+		of := func(n uint64) float64 { return float64(n) / float64(t.Sent) }
+		return j.values(map[Metric]float64{PacketRate: t.Delivered(), Loss: t.Loss(), Reordered: of(t.Reordered), ReceiverDropped: of(t.Overflowed),
+			VPNCPUPacket: us(t.VPN), MachinePacket: us(t.Machine)}), nil
+	}
+}
+
+func (j *joined) try(ctx context.Context, path *netlab.Datagrams, rate float64, size int, d time.Duration) (Trial, error) {
+	before, err := j.cost()
+	if err != nil {
+		return Trial{}, err
+	}
+	c, err := path.Run(ctx, rate, size, d)
+	if err != nil {
+		return Trial{}, err
+	}
+	after, err := j.cost()
+	spent := after.since(before)
+	return Trial{Rate: rate, Sent: c.Sent, Received: c.Received, Reordered: c.Reordered, Overflowed: c.Overflowed, Took: c.Took, VPN: spent.vpn, Machine: spent.machine}, err
+}
+
+// pingRate is how many echo requests are sent each second.
+const pingRate = 1000
+
+func latency(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error) {
+	rtts, lost, err := j.Left.Pings(ctx, leftLAN, rightLAN, pingRate, d)
+	if err != nil {
+		return nil, err
+	}
+	if len(rtts) == 0 {
+		return nil, fmt.Errorf("none of %d echo requests was answered", lost)
+	}
+	v := sortedCopy(rtts)
+	us := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
+	return j.values(map[Metric]float64{P50: us(percentile(v, 0.5)), P99: us(percentile(v, 0.99)), Loss: float64(lost) / float64(lost+len(rtts))}), nil
+}

@@ -1,0 +1,15 @@
+//go:build !linux
+
+package main
+
+import "errors"
+
+const benchUsage = ""
+
+// runBench says that the benchmark needs Linux.
+func runBench(c *call) error {
+	if _, err := c.parse(0, 0); err != nil {
+		return err
+	}
+	return errors.New("the benchmark builds network namespaces, which only Linux has")
+}
