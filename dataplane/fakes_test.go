@@ -82,6 +82,7 @@ type fakeQueue struct {
 	in       inbox[tun.Packet]
 	out      chan []byte
 	writes   atomic.Int64
+	reads    atomic.Int64
 	writeErr atomic.Pointer[error]
 	blocking chan tun.Packet // not nil: no descriptor, Read blocks
 	closed   bool
@@ -103,6 +104,7 @@ func (q *fakeQueue) Read(buf []byte, headroom int, p *tun.Packet) error {
 		p.Data = buf[headroom : headroom+copy(buf[headroom:], pkt.Data)]
 		return nil
 	}
+	q.reads.Add(1)
 	pkt, err := q.in.take()
 	if errors.Is(err, errEmpty) {
 		return tun.ErrWouldBlock
@@ -256,6 +258,9 @@ func (p *fakePort) deliver(o netio.Outgoing) {
 }
 
 func (p *fakePort) FDs() []int { return []int{p.in.read} }
+
+// Ready changes nothing: the list says at once whether there is something in it.
+func (p *fakePort) Ready(int) {}
 
 var (
 	outerA = netip.MustParseAddrPort("192.0.2.1:4500")

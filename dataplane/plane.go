@@ -41,8 +41,10 @@ type Config struct {
 	// MTU is the TUN's configured MTU; 0: computed from the SAs and set by SetMTU, which is then called by one goroutine of Run.
 	MTU    int
 	SetMTU func(int) error
-	Now    func() time.Time // nil: time.Now
-	Log    *slog.Logger     // nil: none
+	// Spin is for how long a worker that has nothing to do looks on before it sleeps; 0: not at all.
+	Spin time.Duration
+	Now  func() time.Time // nil: time.Now
+	Log  *slog.Logger     // nil: none
 }
 
 // Plane is the dataplane. Its methods may be called by any goroutine, before, during and after Run.

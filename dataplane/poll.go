@@ -9,33 +9,38 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"culvert/dataplane/netio"
 )
 
-// sleeper is how a worker sleeps until its descriptors have something to read or somebody calls wake. Its sleep is an ordinary, not a raw, system call, so that
-// the scheduler knows: a thread that slept by RawSyscall would hold up the next garbage collection for as long.
+// sleeper is how a worker learns which of its descriptors can be read, and sleeps until one can or somebody calls wake. Its sleep is an ordinary, not a raw,
+// system call, so that the scheduler knows: a thread that slept by RawSyscall would hold up the next garbage collection for as long.
 //
 // What is read and written to wake it is an eventfd on Linux and a pipe elsewhere (openWake).
 type sleeper struct {
-	fds []unix.PollFd // the first is the wake descriptor; the worker's
+	poller netio.Poller
+	ready  func(i int) // told of each descriptor that can be read
+	read   int         // the end of the wake descriptor that the worker waits for
 
 	mu    sync.Mutex // wake may come at any time, also before open and after close
 	write int
 	up    bool
 }
 
-// open makes the sleeper for fds.
-func (s *sleeper) open(fds []int) error {
+// open makes the sleeper for fds. ready is called with the place in fds of what can be read, by look and sleep.
+func (s *sleeper) open(fds []int, ready func(i int)) error {
 	read, write, err := openWake()
 	if err != nil {
 		return fmt.Errorf("dataplane: cannot make the descriptor that wakes a worker: %w", err)
 	}
-	s.fds = append(s.fds[:0], unix.PollFd{Fd: int32(read), Events: unix.POLLIN})
-	for _, fd := range fds {
-		s.fds = append(s.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	if err := s.poller.Open(append([]int{read}, fds...)); err != nil {
+		closeWake(read, write)
+		return err
 	}
+	s.ready = ready
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.write, s.up = write, true
+	s.read, s.write, s.up = read, write, true
 	return nil
 }
 
@@ -46,13 +51,18 @@ func (s *sleeper) close() {
 		return
 	}
 	s.up = false
-	unix.Close(int(s.fds[0].Fd))
-	if s.write != int(s.fds[0].Fd) {
-		unix.Close(s.write)
+	s.poller.Close()
+	closeWake(s.read, s.write)
+}
+
+func closeWake(read, write int) {
+	unix.Close(read)
+	if write != read {
+		unix.Close(write)
 	}
 }
 
-// wake ends a sleep, or the next one. Any goroutine.
+// wake ends a sleep, or the next look or sleep. Any goroutine.
 func (s *sleeper) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,35 +71,42 @@ func (s *sleeper) wake() {
 	}
 }
 
-// sleep returns when there is something to read, which it reports, or somebody has called wake, or a signal came.
-func (s *sleeper) sleep() (readable bool, err error) {
-	if err := poll(s.fds, -1); err != nil {
-		return false, err
+// awakening is why a look or a sleep ended.
+type awakening uint8
+
+const (
+	nothing  awakening = iota // there is nothing to do, or only a signal came
+	called                    // somebody called wake, and there is nothing to read
+	readable                  // something can be read, it is said
+)
+
+// look says what can be read at this moment, without waiting.
+func (s *sleeper) look() (awakening, error) { return s.told(s.poller.Look()) }
+
+// sleep is look that waits until there is something.
+func (s *sleeper) sleep() (awakening, error) { return s.told(s.poller.Wait()) }
+
+// told passes on what the poller named, which is the wake descriptor first and then the worker's.
+func (s *sleeper) told(named []int, err error) (awakening, error) {
+	why := nothing
+	for _, i := range named {
+		if i == 0 {
+			var b [64]byte
+			_, _ = unix.Read(s.read, b[:])
+			why = max(why, called)
+			continue
+		}
+		s.ready(i - 1)
+		why = readable
 	}
-	for i := range s.fds[1:] {
-		readable = readable || s.fds[i+1].Revents != 0
-	}
-	return readable, nil
+	return why, err
 }
 
 // pause is a sleep that only wake and the end of d end: for descriptors that say that they are readable and are not.
-func (s *sleeper) pause(d time.Duration) error { return poll(s.fds[:1], int(d/time.Millisecond)) }
-
-// poll waits and takes the wake-ups that have come.
-func poll(fds []unix.PollFd, ms int) error {
-	_, err := unix.Poll(fds, ms)
-	if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
-		for i := range fds { // the kernel has not written them
-			fds[i].Revents = 0
-		}
-		return nil
-	}
-	if err != nil {
+func (s *sleeper) pause(d time.Duration) error {
+	fds := [1]unix.PollFd{{Fd: int32(s.read), Events: unix.POLLIN}}
+	if _, err := unix.Poll(fds[:], int(d/time.Millisecond)); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("dataplane: poll: %w", err)
-	}
-	if fds[0].Revents != 0 {
-		var b [64]byte
-		_, _ = unix.Read(int(fds[0].Fd), b[:])
 	}
 	return nil
 }

@@ -175,6 +175,7 @@ type still struct{ last netio.Outgoing }
 func (s *still) Recv([]byte, *netio.Received) error         { return netio.ErrWouldBlock }
 func (s *still) Send(outs []netio.Outgoing)                 { s.last = outs[len(outs)-1] }
 func (s *still) FDs() []int                                 { return nil }
+func (s *still) Ready(int)                                  {}
 func (s *still) Read([]byte, int, *tun.Packet) error        { return tun.ErrWouldBlock }
 func (s *still) Write(p *tun.Packet, pieces [][]byte) error { return nil }
 func (s *still) FD() int                                    { return 0 }

@@ -76,8 +76,10 @@ type worker struct {
 	icmpSecond int64
 	icmpLeft   int
 
-	woken  bool // the last sleep ended because there was something to read, it was said
-	futile int  // how often in a row there was nothing
+	tunReady bool // the queue may have something
+	more     bool // the turn ended before both sides were dry
+	named    bool // something can be read, it was said
+	futile   int  // how often in a row there was nothing
 }
 
 func newWorker(p *Plane, index int) *worker {
@@ -105,9 +107,10 @@ func (w *worker) setUp() error {
 	if fd >= 0 {
 		fds = append([]int{fd}, fds...)
 	}
-	if err := w.sleeper.open(fds); err != nil {
+	if err := w.sleeper.open(fds, w.ready); err != nil {
 		return err
 	}
+	w.tunReady = true
 	if fd < 0 {
 		w.pump = newPump(w.queue, w.sleeper.wake)
 		w.queue = w.pump
@@ -129,17 +132,26 @@ func (w *worker) stop() {
 	w.sleeper.wake()
 }
 
+// ready notes that descriptor i of those that setUp gave to the sleeper can be read.
+func (w *worker) ready(i int) {
+	if w.pump == nil {
+		i-- // the first is the queue's
+	}
+	if i < 0 {
+		w.tunReady = true
+		return
+	}
+	w.port.Ready(i)
+}
+
 // run is the loop: both directions in turn, a batch of each, and sleep when both are dry. It returns why it cannot go on, or nil after stop.
 func (w *worker) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for !w.stopping.Load() {
 		busy, err := w.turnAround()
-		if busy {
-			w.futile, w.woken = 0, false
-		}
-		if err == nil && !busy {
-			err = w.sleep()
+		if err == nil {
+			err = w.pace(busy)
 		}
 		if err != nil && !w.stopping.Load() {
 			return err
@@ -148,15 +160,20 @@ func (w *worker) run() error {
 	return nil
 }
 
-// turnAround is one turn of the loop. A panic over a packet loses that packet and no more.
+// turnAround is one turn of the loop. It reads only what is ready: a look in vain at each descriptor would cost more than one that asks for all. A panic over a packet
+// loses that packet and no more.
 func (w *worker) turnAround() (busy bool, err error) {
 	defer w.recoverPacket()
 	w.now = w.plane.cfg.Now()
 	w.nowNano = w.now.UnixNano()
+	w.more = false
 	if w.mail.full.Load() {
 		w.openMail()
 	}
-	out, err := w.drainTUN()
+	out := false
+	if w.tunReady {
+		out, err = w.drainTUN()
+	}
 	w.flush()
 	if err != nil {
 		return false, err
@@ -186,6 +203,7 @@ func (w *worker) drainTUN() (busy bool, err error) {
 	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
 		err := w.queue.Read(w.tunBuf, tunHeadroom, &w.read)
 		if errors.Is(err, tun.ErrWouldBlock) {
+			w.tunReady = w.pump != nil // which tells of nothing by itself
 			return n > 0, nil
 		}
 		if err != nil {
@@ -194,6 +212,7 @@ func (w *worker) drainTUN() (busy bool, err error) {
 		octets += len(w.read.Data)
 		w.outbound(&w.read, w.now)
 	}
+	w.more = true
 	return true, nil
 }
 
@@ -214,6 +233,7 @@ func (w *worker) drainPort() (busy bool, err error) {
 		octets += len(w.recv.Data)
 		w.received(&w.recv)
 	}
+	w.more = true
 	return true, nil
 }
 
@@ -243,23 +263,47 @@ func (w *worker) openMail() {
 	}
 }
 
-// sleep waits for something to do. Mail that was put and a stop that was called before it end it at once.
-func (w *worker) sleep() error {
-	if w.pump != nil {
-		defer w.pump.awake()
-		if !w.pump.mayWait() {
-			return nil
-		}
-	}
-	if w.woken {
+// pace is between two turns: it finds out what can be read, and waits if there is nothing. Mail that was put and a stop that was called before it end the wait at once.
+func (w *worker) pace(busy bool) error {
+	if w.named && !busy {
 		w.futile++
+	} else {
+		w.futile = 0
 	}
-	w.woken = false
+	w.named = false
 	if w.futile >= futileTurns {
 		w.futile = 0
 		return w.sleeper.pause(futilePause)
 	}
-	woken, err := w.sleeper.sleep()
-	w.woken = woken
+	why, err := w.sleeper.look()
+	if why == nothing && err == nil && !w.more {
+		if why, err = w.spin(); why == nothing && err == nil {
+			why, err = w.sleep()
+		}
+	}
+	w.named = why == readable
 	return err
+}
+
+// spin looks on for a while: to be woken takes longer than what is about to come often does.
+func (w *worker) spin() (why awakening, err error) {
+	spin := w.plane.cfg.Spin
+	if spin <= 0 || w.pump != nil {
+		return nothing, nil
+	}
+	for begun := w.plane.cfg.Now(); why == nothing && err == nil && w.plane.cfg.Now().Sub(begun) < spin; {
+		why, err = w.sleeper.look()
+	}
+	return why, err
+}
+
+// sleep waits for something to do.
+func (w *worker) sleep() (awakening, error) {
+	if w.pump != nil {
+		defer w.pump.awake()
+		if !w.pump.mayWait() {
+			return nothing, nil
+		}
+	}
+	return w.sleeper.sleep()
 }

@@ -7,59 +7,70 @@ import (
 )
 
 const (
-	// maxBurst is how many packets of IP protocol 50 one recvmmsg takes. UDP needs none of this: there UDP_GRO brings many in one datagram.
-	maxBurst = 32
-	// burstStride is the space of each: the largest packet, and an odd number of cache lines more, so that the beginnings of all do not fall into the same
+	// maxBurst is how many messages one recvmmsg takes: packets of IP protocol 50, one each. In UDP each may be 64 datagrams (UDP_GRO) and far larger than the caches together,
+	// so there a burst is shorter.
+	maxBurst    = 32
+	maxUDPBurst = 8
+	// largestMessage is that of IP protocol 50 over IPv4, its header included, and more than UDP_GRO makes.
+	largestMessage = 65535
+	// burstStride is the space of each: the largest message, and an odd number of cache lines more, so that the beginnings of all do not fall into the same
 	// places of the caches. Memory that no packet ever reaches is never backed by any.
-	burstStride = 65535 + 1 + 25*64
+	burstStride = largestMessage + 1 + 25*64
 )
 
-// burst is the memory of one recvmmsg, and the packets in it that are still to be delivered.
+// burst is the memory of one recvmmsg, and the messages in it that are still to be delivered. It does not move: it lives on the heap.
 type burst struct {
 	hdr  [maxBurst]mmsghdr
-	msg  [maxBurst]message
+	msg  [maxBurst]message // their memory; the headers in use are those in hdr
 	data []byte
+	room int // for each message
 	from *socket
-	at   int  // the next to be delivered
-	n    int  // how many came
-	dry  bool // there were no more: the next look would be in vain, and is left to poll
+	at   int // the next to be delivered
+	n    int // how many came
 }
 
 func newBurst() *burst {
-	return &burst{data: make([]byte, maxBurst*burstStride), at: maxBurst, n: maxBurst}
+	b := &burst{data: make([]byte, maxBurst*burstStride), room: largestMessage}
+	b.prepare()
+	return b
 }
 
-// receive takes what waits on s. All of the burst before must have been delivered.
-func (b *burst) receive(s *socket) unix.Errno {
-	if b.dry && b.from == s {
-		b.dry = false
-		return unix.EAGAIN
-	}
-	for i := range b.n { // the kernel has written into these alone
-		b.msg[i].prepareRecv(b.packet(i))
+// prepare sets what stays the same from call to call.
+func (b *burst) prepare() {
+	for i := range b.hdr {
+		b.msg[i].prepareRecv(b.data[i*burstStride:][:b.room])
 		b.hdr[i].hdr = b.msg[i].hdr
 	}
-	n, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&b.hdr[0])), maxBurst, unix.MSG_DONTWAIT, 0, 0)
-	b.from, b.at, b.n, b.dry = s, 0, 0, false
-	if e == 0 {
-		b.n, b.dry = int(n), n < maxBurst
-	}
-	return e
 }
 
-// packet is the space of one packet.
-func (b *burst) packet(i int) []byte { return b.data[i*burstStride:][:65535] }
+// receive takes what waits on s. All of the burst before must have been delivered. A burst that is not full says that there is no more.
+func (b *burst) receive(s *socket) unix.Errno {
+	for i := range b.n { // the kernel has written into these alone
+		h := &b.hdr[i].hdr
+		h.Namelen, h.Flags = unix.SizeofSockaddrInet6, 0
+		h.SetControllen(controlSpace)
+	}
+	most := maxUDPBurst
+	if s.raw {
+		most = maxBurst
+	}
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&b.hdr[0])), uintptr(most), unix.MSG_DONTWAIT, 0, 0)
+	b.from, b.at, b.n = s, 0, 0
+	if e != 0 {
+		s.ready = e != unix.EAGAIN
+		return e
+	}
+	b.n = int(n)
+	s.ready = b.n == most
+	return 0
+}
 
-// more says whether packets are still to be delivered.
+// more says whether messages are still to be delivered.
 func (b *burst) more() bool { return b.at < b.n }
 
-// next is the next packet and its message, or nil.
-func (b *burst) next() (*message, []byte) {
-	if !b.more() {
-		return nil, nil
-	}
+// next is the next message: its header, its memory, and its data.
+func (b *burst) next() (*mmsghdr, *message, []byte) {
 	i := b.at
 	b.at++
-	b.msg[i].hdr = b.hdr[i].hdr
-	return &b.msg[i], b.packet(i)[:b.hdr[i].len]
+	return &b.hdr[i], &b.msg[i], b.data[i*burstStride:][:b.hdr[i].len]
 }

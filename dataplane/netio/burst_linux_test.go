@@ -2,62 +2,101 @@ package netio
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"testing"
 )
 
-// TestBurst: packets of IP protocol 50 come many in one system call, and each is still its own: order, size, addresses, TOS, and what is sent by others in between.
+// TestBurst: packets come many in one system call, and each is still its own: order, size, addresses, TOS; and what comes to another socket in between comes, too.
 func TestBurst(t *testing.T) {
 	p := newPair(t, 1)
 	tx, rx, buf := p.netA.Ports()[0], p.netB.Ports()[0], make([]byte, 65535)
-	for _, v6 := range []bool{false, true} {
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		var want []Outgoing
 		for i := range 3*maxBurst + 1 {
-			out := Outgoing{Data: espPacket(uint32(1000+i), 40+i*7%1300), Local: at(addrA[v6], 0), Remote: at(addrB[v6], 0), TOS: uint8(i) &^ 3}
+			out := Outgoing{Data: espPacket(uint32(1000+i), 40+i*7%1300), Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap, TOS: uint8(i) &^ 3}
 			if i%2 == 0 {
-				out.Local = at(addrA2[v6], 0)
+				out.Local = at(addrA2[v6], port)
 			}
 			if err := sendOne(tx, &out); err != nil {
 				t.Fatal(err)
 			}
 			want = append(want, out)
 		}
-		udp := Outgoing{Data: espPacket(7000, 100), Local: at(addrA[v6], 4500), Remote: at(addrB[v6], 4500), Encap: true}
-		if err := sendOne(tx, &udp); err != nil {
+		other := Outgoing{Data: espPacket(7000, 100), Local: at(addrA[v6], 4500-port), Remote: at(addrB[v6], 4500-port), Encap: !encap}
+		if err := sendOne(tx, &other); err != nil {
 			t.Fatal(err)
 		}
-		encap, held := 0, [][]byte(nil) // held: of the burst in hand
-		for i := 0; i < len(want)+encap; i++ {
+		others, bursts, held := 0, 0, [][]byte(nil) // held: of the burst in hand
+		for i := 0; i < len(want)+others; i++ {
 			in := recv(t, rx, buf)
-			if in.Encap {
-				encap++
+			if in.Encap != encap {
+				others++
 				continue
 			}
 			held = append(held, in.Data)
-			first := i - encap - len(held) + 1
+			first := i - others - len(held) + 1
 			for k, data := range held {
 				if !bytes.Equal(data, want[first+k].Data) {
-					t.Fatalf("packet %d did not last until packet %d of its burst", first+k, i-encap)
+					t.Fatalf("packet %d did not last until packet %d of its burst", first+k, i-others)
 				}
 			}
 			if !in.More {
 				held = nil
+				bursts++
 			}
-			w := want[i-encap]
+			w := want[i-others]
 			if !bytes.Equal(in.Data, w.Data) || in.SegSize != 0 || in.Remote != w.Local || in.Local != w.Remote || in.TOS != w.TOS || in.Kind != ESP {
 				t.Fatalf("packet %d: %d octets from %s to %s, TOS %#x; sent %d from %s, TOS %#x", i, len(in.Data), in.Remote, in.Local, in.TOS, len(w.Data), w.Local, w.TOS)
 			}
 		}
-		if held != nil {
-			t.Error("a burst without an end")
+		size := maxBurst
+		if encap {
+			size = maxUDPBurst
 		}
-		for encap == 0 {
-			if recv(t, rx, buf).Encap {
-				encap++
+		if held != nil || bursts != (len(want)+size-1)/size {
+			t.Errorf("%d packets that waited came in %d bursts of at most %d; %d are of one without an end", len(want), bursts, size, len(held))
+		}
+		for others == 0 {
+			if recv(t, rx, buf).Encap != encap {
+				others++
 			}
 		}
 		mustBeDry(t, rx, buf)
-	}
+	})
+}
+
+// TestOnlyReadySocketsAreRead: what nobody said is ready is left alone, and what was found dry is so again.
+func TestOnlyReadySocketsAreRead(t *testing.T) {
+	p := newPair(t, 1)
+	tx, rx := p.netA.Ports()[0], p.netB.ports[0]
+	var in Received
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		mustBeDry(t, rx, nil)
+		out := Outgoing{Data: espPacket(1000, 100), Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		if err := sendOne(tx, &out); err != nil {
+			t.Fatal(err)
+		}
+		if err := rx.Recv(nil, &in); !errors.Is(err, ErrWouldBlock) {
+			t.Errorf("Recv = %v from a socket that it was not told of", err)
+		}
+		for i, s := range rx.socks {
+			if s.v6 != v6 || s.raw == encap {
+				rx.Ready(i)
+			}
+		}
+		if err := rx.Recv(nil, &in); !errors.Is(err, ErrWouldBlock) {
+			t.Errorf("Recv = %v from a socket that it was not told of", err)
+		}
+		if in := recv(t, rx, nil); !bytes.Equal(in.Data, out.Data) {
+			t.Error("something else came")
+		}
+		for _, s := range rx.socks {
+			if s.ready {
+				t.Errorf("socket v6=%t, raw=%t is dry and still looked at", s.v6, s.raw)
+			}
+		}
+	})
 }
 
 // TestOddAddresses: an endpoint that makes no sense is an error, not the end.

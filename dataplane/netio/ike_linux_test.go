@@ -136,6 +136,7 @@ func TestESPTakesNoRoomFromIKE(t *testing.T) {
 		}
 		before := p.netB.Counters()["net_kernel_drops"]
 		received := uint64(0)
+		lookEverywhere(p.netB.Ports()[0])
 		for in := (Received{}); p.netB.Ports()[0].Recv(buf, &in) == nil; received++ {
 		}
 		// The kernel tells of drops with what it received after them.

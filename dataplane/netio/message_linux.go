@@ -52,9 +52,8 @@ func networkOrder(p uint16) uint16 {
 	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&p))[:])
 }
 
-// control reads the control messages. What is missing stays as it is in r.
-func (m *message) control(r *received) {
-	b := m.ctl[:min(int(m.hdr.Controllen), controlSpace)]
+// parse reads the control messages b, which lie where a struct cmsghdr may. What they do not say stays as it is in r.
+func (r *received) parse(b []byte) {
 	for len(b) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
 		n := int(h.Len)

@@ -62,11 +62,13 @@ func (o *Outgoing) Datagrams() int {
 
 // Port is one worker's sockets. It is not for concurrent use, and never blocks.
 type Port interface {
-	// Recv receives one datagram (or coalesced run), into buf or memory of its own. ErrWouldBlock: none waits.
+	// Recv receives one datagram (or coalesced run), into buf or memory of its own, from those descriptors that are ready. ErrWouldBlock: none is any more.
 	Recv(buf []byte, in *Received) error
 	// Send sends all of outs that can be sent, in as few system calls as there can be, and says in each what became of it. Their order is the order on the wire, for
 	// one remote. It keeps nothing of them.
 	Send(outs []Outgoing)
 	// FDs are the descriptors to poll for reading.
 	FDs() []int
+	// Ready says that FDs()[i] can be read. It stays ready until Recv finds it dry, and is left alone from then on until this is said again.
+	Ready(i int)
 }

@@ -93,9 +93,6 @@ func (n *Net) listenRaw(a netip.Addr, cfg *Config) error {
 			n.frag = append(n.frag, s)
 		} else {
 			n.ports[i].socks = append(n.ports[i].socks, s)
-			if n.ports[i].burst == nil {
-				n.ports[i].burst = newBurst()
-			}
 		}
 		if err := shareRaw(s.fd, s.v6, i, cfg.Workers); err != nil { // the last worker's number and one: nothing
 			return err
@@ -107,9 +104,8 @@ func (n *Net) listenRaw(a netip.Addr, cfg *Config) error {
 
 // read reads the control messages of a datagram. What they do not say stays as it is in r.
 func (r *received) read(oob []byte) {
-	var m message
-	m.hdr.SetControllen(copy(m.ctl[:], oob))
-	m.control(r)
+	var aligned message
+	r.parse(aligned.ctl[:copy(aligned.ctl[:], oob)])
 }
 
 // sourceControl makes the control message that chooses the source address, or none.

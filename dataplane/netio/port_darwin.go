@@ -15,6 +15,7 @@ type socket struct {
 	fd    int
 	v6    bool
 	bound netip.AddrPort
+	ready bool  // there may be something to read
 	tos   uint8 // set on the socket now
 	frag  bool  // likewise: IP may fragment
 }
@@ -33,14 +34,20 @@ func newPort(*slog.Logger) *port { return &port{oob: make([]byte, maxControl)} }
 // Recv implements Port.
 func (p *port) Recv(buf []byte, in *Received) error {
 	for range p.socks {
-		err := p.recvFrom(p.socks[p.at], buf, in)
-		if !errors.Is(err, ErrWouldBlock) {
-			return err
+		if s := p.socks[p.at]; s.ready {
+			err := p.recvFrom(s, buf, in)
+			if !errors.Is(err, ErrWouldBlock) {
+				return err
+			}
+			s.ready = false
 		}
 		p.at = (p.at + 1) % len(p.socks)
 	}
 	return ErrWouldBlock
 }
+
+// Ready implements Port.
+func (p *port) Ready(i int) { p.socks[i].ready = true }
 
 func (p *port) recvFrom(s *socket, buf []byte, in *Received) error {
 	for {

@@ -1,12 +1,10 @@
 package netio
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,157 +14,126 @@ import (
 type port struct {
 	socks []*socket
 	frag  []*socket // shared with the other ports: sending on them is all that is done
-	at    int       // the socket that is read from until it is dry
-	turns int       // datagrams read from it in a row
-	rest  run       // of a coalesced run, still to be delivered; its data lies in keep
-	keep  []byte
+	at    int       // the socket that was read from last
 
-	burst *burst // nil without raw sockets
-	in    *message
+	burst *burst
+	rest  run // of a coalesced message of the burst, still to be delivered
 
 	out     outbound
 	one     message // of a datagram that is sent by itself
+	errs    message // of ICMP errors
 	refused refusals
 
 	count counters
 	log   *slog.Logger
 }
 
-// maxTurns bounds how long one busy socket keeps the others waiting.
-const maxTurns = 64
-
 func newPort(log *slog.Logger) *port {
-	return &port{in: new(message), log: log}
+	return &port{burst: newBurst(), log: log}
 }
 
-// Recv implements Port.
-func (p *port) Recv(buf []byte, in *Received) error {
+// Ready implements Port.
+func (p *port) Ready(i int) { p.socks[i].ready = true }
+
+// Recv implements Port. What it delivers lies in the port's own memory.
+func (p *port) Recv(_ []byte, in *Received) error {
 	if len(p.rest.data) > 0 {
-		p.deliver(&p.rest, in)
-		// The caller's buffer holds what Recv returns, as for every other datagram.
-		in.Data = buf[:copy(buf, in.Data)]
+		p.deliver(in)
 		return nil
 	}
-	if len(buf) == 0 {
-		return unix.EINVAL
-	}
-	if p.burst != nil && p.burst.more() {
+	if p.burst.more() {
 		if !p.fromBurst(in) {
 			return ErrWouldBlock // nothing in the rest of it; the memory must stay until the caller knows
 		}
-		p.turns++
 		return nil
 	}
-	if p.turns >= maxTurns {
-		p.turn()
-	}
-	for dry := 0; dry < len(p.socks); {
-		err := p.recvFrom(p.socks[p.at], buf, in)
-		if err == nil {
-			p.turns++
-			return nil
-		}
-		if !errors.Is(err, ErrWouldBlock) {
+	for s := p.next(); s != nil; s = p.next() {
+		got, err := p.recvFrom(s, in)
+		if got || err != nil {
 			return err
 		}
-		p.turn()
-		dry++
 	}
 	return ErrWouldBlock
 }
 
-// turn goes on to the next socket.
-func (p *port) turn() {
-	p.turns = 0
-	if p.at++; p.at >= len(p.socks) {
-		p.at = 0
-	}
-}
-
-// receive receives a datagram from s into in, or a burst of which the first goes there. false without an error: there was nothing in it to deliver.
-func (p *port) receive(s *socket, buf []byte, in *Received) (bool, unix.Errno) {
-	if s.raw {
-		if e := p.burst.receive(s); e != 0 {
-			return false, e
+// next is the next socket that may have something, in turn: one burst of each keeps the others waiting for no longer than that.
+func (p *port) next() *socket {
+	for range p.socks {
+		if p.at++; p.at >= len(p.socks) {
+			p.at = 0
 		}
-		return p.fromBurst(in), 0
-	}
-	p.in.prepareRecv(buf)
-	n, _, e := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&p.in.hdr)), unix.MSG_DONTWAIT)
-	if e != 0 {
-		return false, e
-	}
-	return p.take(s, p.in, buf[:n], in), 0
-}
-
-// fromBurst delivers the next packet of a burst, if there is one.
-func (p *port) fromBurst(in *Received) bool {
-	for m, data := p.burst.next(); m != nil; m, data = p.burst.next() {
-		if p.take(p.burst.from, m, data, in) {
-			in.More = p.burst.more()
-			return true
+		if s := p.socks[p.at]; s.ready {
+			return s
 		}
 	}
-	return false
+	return nil
 }
 
-// recvFrom receives from one socket. ErrWouldBlock: it is dry.
-func (p *port) recvFrom(s *socket, buf []byte, in *Received) error {
+// recvFrom receives a burst from s and delivers the first of it into in. False without an error: there was nothing to deliver.
+func (p *port) recvFrom(s *socket, in *Received) (bool, error) {
 	for told := false; ; {
-		got, e := p.receive(s, buf, in)
-		switch e {
+		switch e := p.burst.receive(s); e {
 		case 0:
-			if got {
-				return nil
-			}
+			return p.fromBurst(in), nil
 		case unix.EAGAIN:
-			return ErrWouldBlock
+			s.drainErrors(&p.errs) // which may be all that poll named it for
+			return false, nil
 		case unix.EBADF, unix.ENOTSOCK:
-			return fmt.Errorf("netio: receiving: %w", net.ErrClosed)
+			return false, fmt.Errorf("netio: receiving: %w", net.ErrClosed)
 		case unix.EINTR:
 			continue
 		default:
-			s.drainErrors(p.in)
+			s.drainErrors(&p.errs)
 			if told {
-				return fmt.Errorf("netio: receiving: %w", e)
+				s.ready = false // poll says when to look again
+				return false, fmt.Errorf("netio: receiving: %w", e)
 			}
 			told = true // once is enough: the queue is empty
 		}
 	}
 }
 
-// take makes in of a received message. False: there was nothing in it to deliver.
-func (p *port) take(s *socket, m *message, data []byte, in *Received) bool {
+// fromBurst delivers the next of a burst, if there is any.
+func (p *port) fromBurst(in *Received) bool {
+	for p.burst.more() {
+		if p.take(in) {
+			return true
+		}
+	}
+	return false
+}
+
+// take delivers the next message of the burst. False: there was nothing in it to deliver.
+func (p *port) take(in *Received) bool {
+	s := p.burst.from
+	h, m, data := p.burst.next()
 	r := received{drops: s.drops}
-	m.control(&r)
+	r.parse(m.ctl[:min(int(h.hdr.Controllen), controlSpace)])
 	if d := r.drops - s.drops; d > 0 {
 		p.count.kernelDrops.Add(uint64(d))
 		s.drops = r.drops
 	}
-	if m.hdr.Flags&unix.MSG_TRUNC != 0 {
+	if h.hdr.Flags&unix.MSG_TRUNC != 0 {
 		p.count.truncated.Add(1)
 		return false
 	}
 	if s.raw {
 		return p.takeRaw(s, m.remote(s.v6).Addr(), data, &r, in)
 	}
-	got := run{data: data, from: Received{
+	p.rest = run{data: data, from: Received{
 		Local: netip.AddrPortFrom(r.local, s.bound.Port()), Remote: m.remote(s.v6), Encap: true, TOS: r.tos,
 	}}
 	if r.segSize > 0 && r.segSize < len(data) {
-		got.size = r.segSize
+		p.rest.size = r.segSize
 	}
-	p.deliver(&got, in)
-	if len(got.data) > 0 { // rare: the next buffer may be another, or this one used again
-		p.keep = append(p.keep[:0], got.data...)
-		p.rest = got
-		p.rest.data = p.keep
-	}
+	p.deliver(in)
 	return true
 }
 
-func (p *port) deliver(r *run, in *Received) {
-	r.next(in)
+// deliver delivers what is of one kind at the beginning of the rest.
+func (p *port) deliver(in *Received) {
+	p.rest.next(in)
+	in.More = len(p.rest.data) > 0 || p.burst.more()
 	if in.Kind == Keepalive {
 		p.count.keepalives.Add(1)
 	}
@@ -174,7 +141,7 @@ func (p *port) deliver(r *run, in *Received) {
 
 // takeRaw makes in of a packet of IP protocol 50: with its IP header over IPv4, without over IPv6 (RFC 3542, Section 3).
 func (p *port) takeRaw(s *socket, remote netip.Addr, data []byte, r *received, in *Received) bool {
-	*in = Received{Kind: ESP, Data: data, TOS: r.tos,
+	*in = Received{Kind: ESP, Data: data, TOS: r.tos, More: p.burst.more(),
 		Local: netip.AddrPortFrom(r.local, 0), Remote: netip.AddrPortFrom(remote, 0)}
 	if s.v6 {
 		return true

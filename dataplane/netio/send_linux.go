@@ -149,7 +149,7 @@ func (p *port) post(outs []Outgoing) {
 		switch {
 		case e == 0:
 			if done += int(sent); done < b.n { // the error that it stopped at may have been an earlier datagram's, and is not told again
-				b.sock.drainErrors(p.in)
+				b.sock.drainErrors(&p.errs)
 			}
 			told = false
 		case !p.again(b.sock, e, &told):
@@ -194,7 +194,7 @@ func (p *port) again(s *socket, e unix.Errno, told *bool) bool {
 	case e == unix.EAGAIN || e == unix.ENOBUFS:
 		return false
 	}
-	s.drainErrors(p.in)
+	s.drainErrors(&p.errs)
 	first := !*told
 	*told = true
 	return first

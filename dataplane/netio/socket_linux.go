@@ -24,6 +24,8 @@ type socket struct {
 	frag  bool           // only sends, and what is too big in fragments
 	bound netip.AddrPort // the address may be unspecified
 	drops uint32         // the kernel's count of drops when last told
+	ready bool           // there may be something to read
+	none  [1]byte        // where the data of ICMP errors goes, which nobody reads
 }
 
 // open opens s, whose kind and address are set, with every option but the filters.
@@ -57,9 +59,8 @@ func tellErrors(fd int, v6 bool) error {
 
 // drainErrors empties the queue of ICMP errors: the kernel has learnt from them already. While one waits, poll returns at once.
 func (s *socket) drainErrors(m *message) {
-	var none [1]byte
 	for {
-		m.prepareRecv(none[:])
+		m.prepareRecv(s.none[:])
 		_, _, e := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&m.hdr)), unix.MSG_DONTWAIT|unix.MSG_ERRQUEUE)
 		if e != 0 && e != unix.EINTR {
 			return

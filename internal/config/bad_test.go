@@ -59,6 +59,8 @@ func TestBad(t *testing.T) {
 		"list of numbers":     {peer(`local = ["10.1.0.0/16"]`, `local = [1]`), []string{`a.toml:8: peer "right": child "child1": local must be a list of text`}},
 		"number as text":      {daemon(`workers = "2"`), []string{"a.toml:2: daemon: workers must be a number"}},
 		"negative":            {daemon(`workers = -1`), []string{"a.toml:2: daemon: workers = -1 is out of range: 0 to 256"}},
+		"negative spin":       {daemon(`spin_us = -1`), []string{"a.toml:2: daemon: spin_us = -1 is out of range: 0 to 10000"}},
+		"long spin":           {daemon(`spin_us = 10001`), []string{"spin_us = 10001 is out of range"}},
 		"port 0":              {daemon(`ike_port = 0`), []string{"ike_port = 0 is out of range"}},
 		"equal ports":         {daemon(`ike_port = 4500`), []string{"ike_port and nat_port are both 4500"}},
 		"no DSCP":             {daemon(`ike_dscp = 64`), []string{"ike_dscp = 64 is out of range: 0 to 63"}},

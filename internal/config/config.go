@@ -5,6 +5,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"culvert/esp"
 	"culvert/ike"
@@ -26,9 +27,10 @@ type Daemon struct {
 	Listen  []netip.Addr
 	IKEPort uint16
 	NATPort uint16
-	DSCP    uint8 // of IKE
-	Workers int   // 0: one for each core
-	MTU     int   // 0: computed
+	DSCP    uint8         // of IKE
+	Workers int           // 0: one for each core
+	Spin    time.Duration // of a worker that has nothing to do, before it sleeps
+	MTU     int           // 0: computed
 	Log     slog.Level
 	JSONLog bool
 	Metrics string // host:port; empty: off

@@ -81,7 +81,7 @@ func TestDefaults(t *testing.T) {
 	want := Daemon{TUN: "culvert0", Control: "/run/culvert/control.sock", IKEPort: 500, NATPort: 4500, DSCP: 48, Log: slog.LevelInfo,
 		Listen: []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}}
 	if got := c.Daemon; !slices.Equal(got.Listen, want.Listen) || got.TUN != want.TUN || got.Control != want.Control || got.IKEPort != want.IKEPort ||
-		got.NATPort != want.NATPort || got.DSCP != want.DSCP || got.Log != want.Log || got.JSONLog || got.Workers != 0 || got.MTU != 0 || got.Metrics != "" {
+		got.NATPort != want.NATPort || got.DSCP != want.DSCP || got.Log != want.Log || got.JSONLog || got.Workers != 0 || got.Spin != 0 || got.MTU != 0 || got.Metrics != "" {
 		t.Errorf("daemon: got %+v, want %+v", got, want)
 	}
 	if len(c.Peers) != 1 || c.Children() != 1 {
@@ -125,6 +125,7 @@ ike_port = 1500
 nat_port = 14500
 ike_dscp = 0
 workers = 3
+spin_us = 50
 mtu = 1400
 log = "debug"
 log_format = "json"
@@ -155,7 +156,7 @@ fragment = 0
   esn = "never"
 `)
 	d := c.Daemon
-	if d.TUN != "vpn7" || d.Control != "/tmp/x.sock" || len(d.Listen) != 2 || d.IKEPort != 1500 || d.NATPort != 14500 || d.DSCP != 0 || d.Workers != 3 || d.MTU != 1400 ||
+	if d.TUN != "vpn7" || d.Control != "/tmp/x.sock" || len(d.Listen) != 2 || d.IKEPort != 1500 || d.NATPort != 14500 || d.DSCP != 0 || d.Workers != 3 || d.Spin != 50*time.Microsecond || d.MTU != 1400 ||
 		d.Log != slog.LevelDebug || !d.JSONLog || d.Metrics != "127.0.0.1:9155" {
 		t.Errorf("daemon: got %+v", d)
 	}

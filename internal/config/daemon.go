@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 func defaultDaemon() Daemon {
@@ -26,10 +27,11 @@ const (
 	defaultDSCP  = 48 // CS6, network control (RFC 4594, Section 3.2)
 	maxDSCP      = 63 // six bits (RFC 2474, Section 3)
 	maxWorkers   = 256
-	minMTU       = 576   // RFC 791: what every IPv4 host must accept
-	maxMTU       = 65535 // the largest packet
-	maxInterface = 15    // IFNAMSIZ - 1
-	maxSocket    = 103   // sun_path of macOS, the shortest, less its end
+	maxSpin      = 10_000 // microseconds: beyond that, a worker that is not to sleep is better told to do something
+	minMTU       = 576    // RFC 791: what every IPv4 host must accept
+	maxMTU       = 65535  // the largest packet
+	maxInterface = 15     // IFNAMSIZ - 1
+	maxSocket    = 103    // sun_path of macOS, the shortest, less its end
 )
 
 // readDaemon reads [daemon]. There is one in a configuration, and not in an included file.
@@ -56,6 +58,7 @@ func (l *loader) readDaemon(root section, top bool) {
 	}
 	d.DSCP = uint8(s.number("ike_dscp", defaultDSCP, 0, maxDSCP))
 	d.Workers = int(s.number("workers", 0, 0, maxWorkers))
+	d.Spin = time.Duration(s.number("spin_us", 0, 0, maxSpin)) * time.Microsecond
 	if d.MTU = int(s.number("mtu", 0, 0, maxMTU)); d.MTU != 0 && d.MTU < minMTU {
 		s.fail("mtu", "mtu = %d is too small: %d at least, or 0 to have it computed", d.MTU, minMTU)
 	}

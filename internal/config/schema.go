@@ -38,6 +38,7 @@ var (
 		{name: "nat_port", kind: number, def: "4500"},
 		{name: "ike_dscp", kind: number, def: "48"},
 		{name: "workers", kind: number, def: "0"},
+		{name: "spin_us", kind: number, def: "0"},
 		{name: "mtu", kind: number, def: "0"},
 		{name: "log", kind: text, def: "info"},
 		{name: "log_format", kind: text, def: "text"},

@@ -143,6 +143,7 @@ func restartKeys(a, b *config.Daemon) []string {
 	note("ike_port", a.IKEPort == b.IKEPort)
 	note("nat_port", a.NATPort == b.NATPort)
 	note("workers", a.Workers == b.Workers)
+	note("spin_us", a.Spin == b.Spin)
 	note("mtu", a.MTU == b.MTU)
 	note("log_format", a.JSONLog == b.JSONLog)
 	note("metrics", a.Metrics == b.Metrics)
