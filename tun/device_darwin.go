@@ -85,6 +85,9 @@ func (d *Device) SetMTU(mtu int) error {
 	return nil
 }
 
+// Counters is empty here.
+func (d *Device) Counters() map[string]uint64 { return nil }
+
 // SetGSOMaxSize does nothing: there are no super-packets here.
 func (d *Device) SetGSOMaxSize(int) error { return nil }
 

@@ -236,6 +236,16 @@ func (d *Device) SetMTU(mtu int) error {
 	return nil
 }
 
+// Counters are what the kernel counts of the device, by the names that status and metrics show: packets for the tunnels that it dropped because the
+// queues were full, which is where a worker drops that cannot keep up. Nil if the device is gone.
+func (d *Device) Counters() map[string]uint64 {
+	link, err := d.nl.LinkByName(d.name)
+	if err != nil || link.Attrs().Statistics == nil {
+		return nil
+	}
+	return map[string]uint64{"tun_kernel_drops": link.Attrs().Statistics.TxDropped}
+}
+
 // SetGSOMaxSize bounds the super-packets that the kernel hands out, in octets, so that one of them is one send.
 func (d *Device) SetGSOMaxSize(n int) error {
 	link, err := d.nl.LinkByName(d.name)

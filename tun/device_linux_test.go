@@ -1,7 +1,9 @@
 package tun
 
 import (
+	"encoding/binary"
 	"errors"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -100,6 +102,45 @@ func TestDeletedDevice(t *testing.T) {
 	}
 	if err := d.Queues()[0].Write(&p, [][]byte{sample{}.build()}); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Write: %v, want os.ErrClosed", err)
+	}
+	if c := d.Counters(); c != nil {
+		t.Errorf("counters of a device that is gone: %v", c)
+	}
+}
+
+// A queue that nobody reads takes so much and no more, the newest packets are dropped, and the device counts them.
+func TestFullQueue(t *testing.T) {
+	h := newHost(t)
+	d := openIn(t, h, Config{Name: "tn0"})
+	_ = h.Sysctl("ipv6/conf/tn0/disable_ipv6", "1") // no packets of the kernel's own
+	addr, err := netlink.ParseAddr("10.9.0.1/24")
+	if err == nil {
+		var link netlink.Link
+		if link, err = h.Netlink().LinkByName("tn0"); err == nil {
+			err = h.Netlink().AddrAdd(link, addr)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c net.Conn
+	if err := h.Do(func() (err error) { c, err = net.Dial("udp", "10.9.0.2:9"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const sent = 3000
+	for i := range uint32(sent) {
+		_, _ = c.Write(binary.BigEndian.AppendUint32(nil, i)) // the kernel says ENOBUFS or nothing
+	}
+	buf := make([]byte, MaxPacket+64)
+	received := uint64(0)
+	for p := (Packet{}); d.Queues()[0].Read(buf, 64, &p) == nil; received++ {
+		if n := binary.BigEndian.Uint32(p.Data[len(p.Data)-4:]); uint64(n) != received {
+			t.Fatalf("packet %d came as the %d-th: an older one was dropped", n, received)
+		}
+	}
+	if got := d.Counters()["tun_kernel_drops"]; got == 0 || got+received != sent {
+		t.Errorf("%d sent, %d received, %d counted as dropped", sent, received, got)
 	}
 }
 

@@ -45,6 +45,7 @@ type (
 		History(peer string) []driver.Event
 	}
 	router interface{ Set(nets []tun.Net) error }
+	device interface{ Counters() map[string]uint64 }
 	// network is the outer sockets.
 	network interface {
 		LocalAddr(remote netip.Addr) (netip.Addr, error)
@@ -63,6 +64,7 @@ type Daemon struct {
 	plane    packetPath
 	ike      keyExchange
 	routes   router
+	device   device
 	net      network
 	resolver *resolver
 

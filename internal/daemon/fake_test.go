@@ -115,6 +115,13 @@ type sockets struct{ *fakeParts }
 
 func (sockets) Counters() map[string]uint64 { return map[string]uint64{"both": 2} }
 
+// counted is the device's part.
+type counted struct{}
+
+func (counted) Counters() map[string]uint64 {
+	return map[string]uint64{"both": 4, "tun_kernel_drops": 7}
+}
+
 // routes is the router's part.
 type routes struct{ *fakeParts }
 
@@ -132,7 +139,7 @@ func testDaemon(t *testing.T, doc string, ask func(ctx context.Context, name str
 	f := &fakeParts{sas: map[esp.ChildID]esp.ChildSA{}, stats: map[esp.Policy]dataplane.ChildStats{}, rawESP: true}
 	out := &bytes.Buffer{}
 	d := &Daemon{log: slog.New(slog.NewTextHandler(out, nil)), level: new(slog.LevelVar), started: epoch, now: func() time.Time { return epoch.Add(10 * time.Second) },
-		plane: plane{f}, ike: f, routes: routes{f}, net: sockets{f}, found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
+		plane: plane{f}, ike: f, routes: routes{f}, device: counted{}, net: sockets{f}, found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
 	d.opts.Config = filepath.Join(t.TempDir(), "a.toml")
 	if ask == nil {
 		ask = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no look-ups here") }

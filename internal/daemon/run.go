@@ -45,7 +45,7 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	defer p.close()
-	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, net: p.net,
+	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, device: p.device, net: p.net,
 		cfg: cfg, found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
 	warnForwarding(cfg, log)
 	return d.run(ctx, cfg, p)

@@ -8,8 +8,7 @@ import (
 )
 
 // Shape limits what the host sends by a device to a rate, in bits a second: what waits is at most queue octets, and what is more is dropped.
-// With bands, the queue is the kernel's ordinary one (pfifo_fast), which sends urgent packets first and counts packets (as many as the device's
-// transmission queue is long), not octets.
+// With bands, the queue is the kernel's ordinary one (pfifo_fast), which sends urgent packets first, and the queue is as many packets of 1280 octets.
 func (h *Host) Shape(dev string, rate, queue int, bands bool) error {
 	link, err := h.nl.LinkByName(dev)
 	if err != nil {
@@ -26,6 +25,9 @@ func (h *Host) Shape(dev string, rate, queue int, bands bool) error {
 	}
 	if !bands {
 		return nil
+	}
+	if err := h.nl.LinkSetTxQLen(link, queue/1280); err != nil { // which is what pfifo_fast goes by
+		return fmt.Errorf("%s: the queue of %s: %w", h.Name, dev, err)
 	}
 	err = h.nl.QdiscReplace(&netlink.GenericQdisc{
 		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(2, 0), Parent: netlink.MakeHandle(1, 1)},

@@ -147,7 +147,7 @@ func (s *Stream) sendAll(ctx context.Context, rate, size int) {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
-			for due := uint64(now.Sub(start).Seconds() * float64(rate)); n < due; n++ {
+			for due := uint64(now.Sub(start).Seconds() * float64(rate)); n < due && ctx.Err() == nil; n++ {
 				binary.BigEndian.PutUint64(b, n)
 				if _, err := s.tx.WriteTo(b, s.dst); err == nil {
 					s.Sent.Add(1)
