@@ -18,6 +18,16 @@ type Config struct {
 	Peers    []Peer
 	Warnings []error  // what is allowed but unwise, each an *Error
 	Files    []string // every file that was read
+
+	place map[string]int // of a peer in Peers, by its name
+}
+
+// Peer is the peer of a name, or nil.
+func (c *Config) Peer(name string) *Peer {
+	if i, ok := c.place[name]; ok {
+		return &c.Peers[i]
+	}
+	return nil
 }
 
 // Daemon is the [daemon] table.

@@ -23,7 +23,7 @@ func stopping(err error) error {
 // Act brings a peer or child up or down, or rekeys it, and waits for the outcome.
 func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (string, error) {
 	c := d.config()
-	p := peerNamed(c, t.Peer)
+	p := c.Peer(t.Peer)
 	if p == nil {
 		return "", control.NoPeer(t.Peer, peerNames(c))
 	}
@@ -96,21 +96,18 @@ func failed(err error) error {
 // Explain is the last failure of a peer at length, and its last events.
 func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
 	c := d.config()
-	p := peerNamed(c, name)
+	p := c.Peer(name)
 	if p == nil {
 		return nil, control.NoPeer(name, peerNames(c))
 	}
-	peers, _, err := d.ike.Status(ctx)
-	if err != nil {
+	s, ok, err := d.ike.StatusOf(ctx, name)
+	switch {
+	case err != nil:
 		return nil, stopping(err)
+	case !ok:
+		return d.explain(p, nil), nil
 	}
-	var s *ike.PeerStatus
-	for i := range peers {
-		if peers[i].Name == name {
-			s = &peers[i]
-		}
-	}
-	return d.explain(p, s), nil
+	return d.explain(p, &s), nil
 }
 
 func (d *Daemon) explain(p *config.Peer, s *ike.PeerStatus) []string {

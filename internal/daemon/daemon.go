@@ -32,6 +32,7 @@ type Options struct {
 type (
 	packetPath interface {
 		SetPolicies(ps []dataplane.PolicyConfig) error
+		ChangePolicies(set []dataplane.PolicyConfig, gone []esp.Policy) error
 		InstallInbound(sa esp.ChildSA) error
 		ActivateOutbound(id esp.ChildID)
 		RemoveSA(id esp.ChildID)
@@ -41,7 +42,9 @@ type (
 	keyExchange interface {
 		Do(ctx context.Context, in ike.Input) error
 		SetPeers(ctx context.Context, peers []ike.Peer) error
+		ChangePeers(ctx context.Context, c ike.ChangePeers) error
 		Status(ctx context.Context) ([]ike.PeerStatus, map[string]uint64, error)
+		StatusOf(ctx context.Context, peer string) (ike.PeerStatus, bool, error)
 		History(peer string) []driver.Event
 	}
 	router interface{ Set(nets []tun.Net) error }
@@ -70,6 +73,8 @@ type Daemon struct {
 
 	applying sync.Mutex  // held while a configuration or addresses are applied, so that they are in turn
 	lastID   esp.ChildID // of manual SAs; guarded by applying
+	// inForce is what the packet path and the engine were told; nil: not all of it. Guarded by applying.
+	inForce *config.Config
 
 	mu     sync.Mutex // guards what follows
 	cfg    *config.Config

@@ -11,6 +11,7 @@ import (
 	"culvert/esp"
 	"culvert/ike"
 	"culvert/internal/control"
+	"culvert/tun"
 )
 
 func TestProtectionComesBeforePeers(t *testing.T) {
@@ -54,7 +55,7 @@ func TestRoutesOfSharedNetworks(t *testing.T) {
 func TestWithoutProtocol50AutoMeansUDP(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	f.rawESP = false
-	writeConfig(t, d, peerText("a", "192.0.2.2", "2")+manualText("192.0.2.9", "01"))
+	writeConfig(t, d, peerText("a", "192.0.2.3", "2")+manualText("192.0.2.9", "01"))
 	if _, err := d.Reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	wantCalls(t, f, "policies", "routes", "remove man", "install man", "activate", "peers")
+	wantCalls(t, f, "policies +4 -1", "routes", "remove man", "install man", "activate", "peers +3 -2") // bench speaks no IKE
 	for _, line := range want {
 		if !strings.Contains(log.String(), strings.ReplaceAll(line, `"`, `\"`)) {
 			t.Errorf("the log does not say %s", line)
@@ -107,7 +108,7 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	if got := changes("[daemon]\nlog = \"debug\"\nmtu = 1300\n" + peerText("a", "192.0.2.5", "2") + b + peerText("d", "192.0.2.6", "6") + manualText("192.0.2.9", "02")); len(got) != 0 {
 		t.Errorf("the same again: got %q", got)
 	}
-	wantCalls(t, f, "policies", "routes", "peers")
+	wantCalls(t, f, "routes")
 	if len(f.sas) != 1 {
 		t.Errorf("got %d manual SAs, want the one", len(f.sas))
 	}
@@ -193,4 +194,46 @@ func TestActions(t *testing.T) {
 	if _, err := d.Act(context.Background(), control.Up, control.Target{Peer: "a"}); !errors.As(err, &e) || e.Code != 409 || e.Text != "no answer from 192.0.2.2" {
 		t.Errorf("got %v, want a conflict with the reason", err)
 	}
+}
+
+// A reload that was not applied in full is made up for by the next, whatever that one changes.
+func TestReloadAfterOneThatFailed(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	f.took()
+	d.routes = noRoutes{}
+	writeConfig(t, d, peerText("a", "192.0.2.2", "2")+peerText("b", "192.0.2.3", "3"))
+	if _, err := d.Reload(context.Background()); err == nil {
+		t.Fatal("no error")
+	}
+	wantCalls(t, f, "policies +1 -0")
+	d.routes = routes{f}
+	if _, err := d.Reload(context.Background()); err != nil || len(f.peers) != 2 || len(f.policies) != 2 {
+		t.Errorf("got %v, peers %v, policies %v", err, f.peers, f.policies)
+	}
+	wantCalls(t, f, "policies", "routes", "peers")
+}
+
+// noRoutes cannot be set.
+type noRoutes struct{}
+
+func (noRoutes) Set([]tun.Net) error { return errors.New("no routes here") }
+
+// A child that goes, or becomes manual, takes its policy or its peer with it.
+func TestCompare(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+"[[peer.child]]\nname = \"dmz\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.3.0.0/16\"]\n"+peerText("bench", "192.0.2.9", "4"), nil)
+	f.took()
+	reload := func(doc string) {
+		t.Helper()
+		writeConfig(t, d, doc)
+		if _, err := d.Reload(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload(peerText("a", "192.0.2.2", "2") + manualText("192.0.2.9", "01"))
+	wantCalls(t, f, "policies +2 -2", "routes", "install man", "activate", "peers +1 -1")
+	if len(f.peers) != 1 || f.peers[0].Name != "a" || len(f.peers[0].Children) != 1 || len(f.policies) != 2 {
+		t.Errorf("got peers %v, policies %v", f.peers, f.policies)
+	}
+	reload("[daemon]\nlisten = [\"192.0.2.1\"]\n" + peerText("a", "192.0.2.2", "2") + manualText("192.0.2.9", "01"))
+	wantCalls(t, f, "policies", "routes", "peers") // other addresses of ours: everything is told anew
 }

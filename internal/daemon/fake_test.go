@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -58,6 +59,20 @@ func (f *fakeParts) SetPolicies(ps []dataplane.PolicyConfig) error {
 	return nil
 }
 
+func (f *fakeParts) ChangePolicies(set []dataplane.PolicyConfig, gone []esp.Policy) error {
+	defer f.note(fmt.Sprintf("policies +%d -%d", len(set), len(gone)))()
+	is := func(policy esp.Policy) func(dataplane.PolicyConfig) bool {
+		return func(c dataplane.PolicyConfig) bool { return c.Policy == policy }
+	}
+	for _, policy := range gone {
+		f.policies = slices.DeleteFunc(f.policies, is(policy))
+	}
+	for _, c := range set {
+		f.policies = append(slices.DeleteFunc(f.policies, is(c.Policy)), c)
+	}
+	return nil
+}
+
 func (f *fakeParts) InstallInbound(sa esp.ChildSA) error {
 	defer f.note("install " + sa.Policy.Child)()
 	if f.refuse != nil {
@@ -92,6 +107,29 @@ func (f *fakeParts) SetPeers(ctx context.Context, peers []ike.Peer) error {
 	defer f.note("peers")()
 	f.peers = peers
 	return ctx.Err()
+}
+
+func (f *fakeParts) ChangePeers(ctx context.Context, c ike.ChangePeers) error {
+	defer f.note(fmt.Sprintf("peers +%d -%d", len(c.Set), len(c.Gone)))()
+	for _, name := range c.Gone {
+		f.peers = slices.DeleteFunc(f.peers, func(p ike.Peer) bool { return p.Name == name })
+	}
+	for _, set := range c.Set {
+		if i := slices.IndexFunc(f.peers, func(p ike.Peer) bool { return p.Name == set.Name }); i >= 0 {
+			f.peers[i] = set
+			continue
+		}
+		f.peers = append(f.peers, set)
+	}
+	return ctx.Err()
+}
+
+func (f *fakeParts) StatusOf(_ context.Context, peer string) (ike.PeerStatus, bool, error) {
+	i := slices.IndexFunc(f.status, func(s ike.PeerStatus) bool { return s.Name == peer })
+	if i < 0 {
+		return ike.PeerStatus{}, false, nil
+	}
+	return f.status[i], true, nil
 }
 
 func (f *fakeParts) Status(context.Context) ([]ike.PeerStatus, map[string]uint64, error) {

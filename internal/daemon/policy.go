@@ -6,31 +6,26 @@ import (
 	"net/netip"
 	"slices"
 
-	"culvert/dataplane"
-	"culvert/esp"
 	"culvert/ike"
 	"culvert/internal/config"
 	"culvert/selector"
 	"culvert/tun"
 )
 
-// enginePeers are the peers that speak IKE, with the addresses that their names stand for. A name that is not resolved yet is a peer without an address: it
-// can call us, and is called as soon as there is one. Where the system has no protocol 50, "auto" is "always".
-func enginePeers(c *config.Config, found map[string]lookup, rawESP bool) []ike.Peer {
-	var out []ike.Peer
-	for i := range c.Peers {
-		p := &c.Peers[i]
-		if len(p.Children) == 0 {
-			continue
-		}
-		e := p.Peer
-		e.Remote = remotes(c, p, found)
-		if e.Encap == ike.EncapAuto && !rawESP {
-			e.Encap = ike.EncapAlways
-		}
-		out = append(out, e)
+// enginePeer is a peer as the engine is told of it, with the addresses that its name stands for; ok is false for a peer that does not speak IKE. A name that is not
+// resolved yet is a peer without an address: it can call us, and is called as soon as there is one. Where the system has no protocol 50, "auto" is "always".
+func (d *Daemon) enginePeer(c *config.Config, p *config.Peer) (e ike.Peer, ok bool) {
+	if len(p.Children) == 0 {
+		return ike.Peer{}, false
 	}
-	return out
+	e = p.Peer
+	d.mu.Lock()
+	e.Remote = remotes(c, p, d.found)
+	d.mu.Unlock()
+	if e.Encap == ike.EncapAuto && !d.net.RawESP() {
+		e.Encap = ike.EncapAlways
+	}
+	return e, true
 }
 
 // remotes are a peer's addresses, as far as they are known and can be reached from ours.
@@ -55,14 +50,17 @@ func usable(c *config.Config, p *config.Peer, addrs []netip.Addr) []netip.Addr {
 // each calls f for every child of every peer, IKE's and manual, in the order of the files.
 func each(c *config.Config, f func(p *config.Peer, name string, local, remote []selector.Selector)) {
 	for i := range c.Peers {
-		p := &c.Peers[i]
-		for _, name := range p.Order {
-			if ch := childNamed(p, name); ch != nil {
-				f(p, name, ch.Local, ch.Remote)
-			}
-			if m := manualNamed(p, name); m != nil {
-				f(p, name, m.Local, m.Remote)
-			}
+		eachChild(&c.Peers[i], f)
+	}
+}
+
+func eachChild(p *config.Peer, f func(p *config.Peer, name string, local, remote []selector.Selector)) {
+	for _, name := range p.Order {
+		if ch := childNamed(p, name); ch != nil {
+			f(p, name, ch.Local, ch.Remote)
+		}
+		if m := manualNamed(p, name); m != nil {
+			f(p, name, m.Local, m.Remote)
 		}
 	}
 }
@@ -81,28 +79,12 @@ func manualNamed(p *config.Peer, name string) *config.Manual {
 	return nil
 }
 
-func peerNamed(c *config.Config, name string) *config.Peer {
-	if i := slices.IndexFunc(c.Peers, func(p config.Peer) bool { return p.Name == name }); i >= 0 {
-		return &c.Peers[i]
-	}
-	return nil
-}
-
 func peerNames(c *config.Config) []string {
 	var names []string
 	for i := range c.Peers {
 		names = append(names, c.Peers[i].Name)
 	}
 	return names
-}
-
-// policies is the SPD.
-func policies(c *config.Config) []dataplane.PolicyConfig {
-	var out []dataplane.PolicyConfig
-	each(c, func(p *config.Peer, name string, local, remote []selector.Selector) {
-		out = append(out, dataplane.PolicyConfig{Policy: esp.Policy{Peer: p.Name, Child: name}, Local: local, Remote: remote})
-	})
-	return out
 }
 
 // routesOf are the remote networks, each with the local ones that speak with it.
@@ -155,7 +137,9 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	if err := d.checkEncap(c); err != nil {
 		return err
 	}
-	if err := d.plane.SetPolicies(policies(c)); err != nil {
+	diff := compare(d.inForce, c)
+	d.inForce = nil // until all of it is
+	if err := diff.applyTo(d.plane); err != nil {
 		return err
 	}
 	if err := d.routes.Set(routesOf(c)); err != nil {
@@ -164,26 +148,24 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	d.mu.Lock()
 	d.cfg = c
 	for name, l := range d.found {
-		if p := peerNamed(c, name); p == nil || p.RemoteName != l.name {
+		if p := c.Peer(name); p == nil || p.RemoteName != l.name {
 			delete(d.found, name)
 		}
 	}
 	d.mu.Unlock()
 	d.resolver.forget(func(peer, name string) bool {
-		p := peerNamed(c, peer)
+		p := c.Peer(peer)
 		return p != nil && p.RemoteName == name
 	})
 	for i := range c.Peers {
 		d.lookUp(&c.Peers[i], false)
 	}
 	d.setManual(c)
-	return d.ike.SetPeers(ctx, d.enginePeers())
-}
-
-func (d *Daemon) enginePeers() []ike.Peer {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return enginePeers(d.cfg, d.found, d.net.RawESP())
+	if err := d.tellEngine(ctx, diff); err != nil {
+		return err
+	}
+	d.inForce = c
+	return nil
 }
 
 // lookUp has a peer's name looked up if it was not yet, or, with again, anyhow.
@@ -199,7 +181,7 @@ func (d *Daemon) lookUp(p *config.Peer, again bool) <-chan struct{} {
 
 // resolveAgain is the engine's wish: no address of the peer answered. It does not block.
 func (d *Daemon) resolveAgain(peer string) {
-	if p := peerNamed(d.config(), peer); p != nil {
+	if p := d.config().Peer(peer); p != nil {
 		d.lookUp(p, true)
 	}
 }
@@ -210,7 +192,7 @@ func (d *Daemon) resolved(peer string, l lookup) {
 	defer d.applying.Unlock()
 	d.mu.Lock()
 	c := d.cfg
-	p := peerNamed(c, peer)
+	p := c.Peer(peer)
 	if p == nil || p.RemoteName != l.name {
 		d.mu.Unlock()
 		return
@@ -229,10 +211,17 @@ func (d *Daemon) resolved(peer string, l lookup) {
 		return
 	}
 	d.log.Info("name resolved", "event", "resolved", "peer", peer, "name", l.name, "addresses", l.addrs)
-	d.setManual(c)
+	if len(p.Manual) > 0 {
+		d.setManual(c)
+	}
+	e, ok := d.enginePeer(c, p)
+	if !ok {
+		return
+	}
 	ctx, cancel := context.WithTimeout(d.resolver.ctx, lookupTimeout)
 	defer cancel()
-	if err := d.ike.SetPeers(ctx, d.enginePeers()); err != nil {
+	if err := d.ike.ChangePeers(ctx, ike.ChangePeers{Set: []ike.Peer{e}}); err != nil {
+		d.inForce = nil // the next reload tells the engine everything
 		d.log.Warn("new address not taken into force", "event", "resolve-failed", "peer", peer, "error", err)
 	}
 }

@@ -64,13 +64,13 @@ func (d *Daemon) refused(err error) error {
 func changes(before, next *config.Config) []string {
 	out := []string{}
 	for i := range before.Peers {
-		if p := &before.Peers[i]; peerNamed(next, p.Name) == nil {
+		if p := &before.Peers[i]; next.Peer(p.Name) == nil {
 			out = append(out, fmt.Sprintf("peer %q is removed: its SAs are deleted", p.Name))
 		}
 	}
 	for i := range next.Peers {
 		p := &next.Peers[i]
-		old := peerNamed(before, p.Name)
+		old := before.Peer(p.Name)
 		if old == nil {
 			out = append(out, fmt.Sprintf("peer %q is added", p.Name))
 			continue

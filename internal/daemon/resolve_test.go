@@ -76,7 +76,7 @@ func TestNameIsAskedForUntilItIsFound(t *testing.T) {
 		n.set("198.51.100.7")
 		d.resolveAgain("a")
 		synctest.Wait()
-		wantCalls(t, f, "peers")
+		wantCalls(t, f, "peers +1 -0")
 		if got := f.peers[0].Remote; len(got) != 1 || got[0] != addrs("198.51.100.7")[0] {
 			t.Errorf("got addresses %v, want the new one", got)
 		}

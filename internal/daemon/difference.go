@@ -1,0 +1,96 @@
+package daemon
+
+import (
+	"context"
+	"reflect"
+	"slices"
+
+	"culvert/dataplane"
+	"culvert/esp"
+	"culvert/ike"
+	"culvert/internal/config"
+	"culvert/selector"
+)
+
+// difference is what a configuration changes of the one before. The packet path and the engine are told of that alone, so that a changed peer costs them the
+// same however many others there are.
+type difference struct {
+	next     *config.Config
+	whole    bool           // there is none before: everything is to be told
+	set      []*config.Peer // of next: new or changed
+	gone     []string       // peers
+	policies []esp.Policy   // that are gone, of whatever peers
+}
+
+// compare finds the difference between two configurations; before may be nil.
+func compare(before, next *config.Config) difference {
+	d := difference{next: next}
+	// What addresses a peer can have hangs on those that we have.
+	d.whole = before == nil || !slices.Equal(before.Daemon.Listen, next.Daemon.Listen)
+	for i := range next.Peers {
+		p := &next.Peers[i]
+		if d.whole || !reflect.DeepEqual(before.Peer(p.Name), p) {
+			d.set = append(d.set, p)
+		}
+	}
+	if d.whole {
+		return d
+	}
+	for _, p := range d.set {
+		if old := before.Peer(p.Name); old != nil {
+			d.lose(old, p.Order)
+		}
+	}
+	for i := range before.Peers {
+		if old := &before.Peers[i]; next.Peer(old.Name) == nil {
+			d.gone = append(d.gone, old.Name)
+			d.lose(old, nil)
+		}
+	}
+	return d
+}
+
+// lose notes the policies of a peer that are not among those that stay.
+func (d *difference) lose(old *config.Peer, stay []string) {
+	for _, name := range old.Order {
+		if !slices.Contains(stay, name) {
+			d.policies = append(d.policies, esp.Policy{Peer: old.Name, Child: name})
+		}
+	}
+}
+
+// applyTo changes the SPD.
+func (d *difference) applyTo(plane packetPath) error {
+	var set []dataplane.PolicyConfig
+	for _, p := range d.set {
+		eachChild(p, func(p *config.Peer, name string, local, remote []selector.Selector) {
+			set = append(set, dataplane.PolicyConfig{Policy: esp.Policy{Peer: p.Name, Child: name}, Local: local, Remote: remote})
+		})
+	}
+	switch {
+	case d.whole:
+		return plane.SetPolicies(set)
+	case len(set) == 0 && len(d.policies) == 0:
+		return nil
+	}
+	return plane.ChangePolicies(set, d.policies)
+}
+
+// tellEngine changes the engine's peers.
+func (d *Daemon) tellEngine(ctx context.Context, diff difference) error {
+	change := ike.ChangePeers{Gone: diff.gone}
+	for _, p := range diff.set {
+		if e, ok := d.enginePeer(diff.next, p); ok {
+			change.Set = append(change.Set, e)
+			continue
+		}
+		change.Gone = append(change.Gone, p.Name) // where it spoke IKE before
+	}
+	switch {
+	case diff.whole:
+		return d.ike.SetPeers(ctx, change.Set)
+	case len(change.Set) == 0 && len(change.Gone) == 0:
+		return nil
+	}
+	return d.ike.ChangePeers(ctx, change)
+}
