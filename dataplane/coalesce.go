@@ -92,10 +92,15 @@ func (g *coalescer) find(flow *selector.Flow) *gathered {
 	return nil
 }
 
-// place is a free place: f, which was just sent on, or one that never was used in this batch, or that of the flow whose turn it is.
+// place is a free place: f, which was just sent on, or one that another flow has left, or one that was not used yet, or that of the flow whose turn it is.
 func (g *coalescer) place(f *gathered) *gathered {
 	if f != nil {
 		return f
+	}
+	for i := range g.flows[:g.used] {
+		if g.flows[i].n == 0 {
+			return &g.flows[i]
+		}
 	}
 	if g.used < maxFlows {
 		g.used++
