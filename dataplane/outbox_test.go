@@ -107,6 +107,7 @@ func TestSmallPacketsLeaveTogether(t *testing.T) {
 			{"a whole turn", repeated(batch, small), []int{batch}},
 			{"by octets", repeated(30, large), []int{26, 4}}, // 1248 octets of packet in 1280
 			{"a super-packet at once, with those before it", append(repeated(3, small), super, small), []int{4, 1}},
+			{"a super-packet that is two runs", repeated(1, superPacket(src4, dst4, 1, make([]byte, 47*1388), 1388)), []int{2}},
 			{"a small super-packet is like others", []tun.Packet{small, short, small}, []int{3}},
 		} {
 			r := &recorder{}

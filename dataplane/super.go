@@ -20,13 +20,15 @@ func (w *worker) sealSuper(c *pair, pkt *tun.Packet) bool {
 	if !ok {
 		return false
 	}
-	space := w.room(min(n*esp.SealedLen(int(pkt.HdrLen)+int(pkt.SegSize)), runSpace))
+	largest := esp.SealedLen(int(pkt.HdrLen) + int(pkt.SegSize))
+	space := w.room(min(n*largest, runSpace))
 	used, count, size := 0, 0, 0 // of the space
 	end := int(pkt.HdrLen)       // of the segment in hand, in the super-packet
 	for inner := w.segments.Next(); inner != nil; inner = w.segments.Next() {
 		if count == maxSegments || count > 0 && used+esp.SealedLen(len(inner)) > maxRunBytes {
 			w.postRun(c, space[:used], count, size)
-			space, used, count = w.room(runSpace), 0, 0
+			n -= count
+			space, used, count = w.room(min(n*largest, runSpace)), 0, 0 // mostly little is left, and goes in the same call
 		}
 		end += len(inner) - int(pkt.HdrLen)
 		sealed := c.out.Seal(&w.scratch, space[used:], seq, withTailroom(inner, pkt.Data, end), w.next)
