@@ -15,11 +15,13 @@ import (
 
 // Config is what an Engine is made of; it does not change afterwards, save the peers (SetPeers).
 type Config struct {
-	Rand   io.Reader      // all randomness but that of key exchanges
-	KE     suite.KEMaker  // key exchanges; tests plug in a fake group
-	SPIs   SPIAllocator   // inbound ESP SPIs: the dataplane chooses them, so that their low bits are a slot
-	Limits EngineLimits   // zero fields take their defaults
-	Retry  RetransmitPlan // zero fields take their defaults
+	Rand   io.Reader     // all randomness but that of key exchanges
+	KE     suite.KEMaker // key exchanges; tests plug in a fake group
+	SPIs   SPIAllocator  // inbound ESP SPIs: the dataplane chooses them, so that their low bits are a slot
+	Limits EngineLimits  // zero fields take their defaults
+	// Resources is the number of the dataplane's workers. With more than one of them a peer with PerResource is asked for a Child SA for each (RFC 9611).
+	Resources int
+	Retry     RetransmitPlan // zero fields take their defaults
 
 	IKEPort, NATPort uint16 // our own UDP ports: 500 and 4500 where zero
 	// LocalAddr is the address that the system would send from to remote, or the zero Addr. NAT detection needs it for a peer without a Local
@@ -66,7 +68,9 @@ type Peer struct {
 	DPD       time.Duration // 0: off
 	DPDAction DPDAction
 	Fragment  int // RFC 7383; 0: off
-	Children  []Child
+	// PerResource lets both sides make Child SAs for single workers beside the one that all share, where the peer does too (RFC 9611).
+	PerResource bool
+	Children    []Child
 }
 
 // Child is one configured [[peer.child]] (with IKE; manual keys never reach the engine).
@@ -138,10 +142,12 @@ type (
 		Peer, Child string
 		Ref         uint64
 	}
-	// Acquire says that a packet matched a policy that has no SA (RFC 4301, Section 4.4.1).
+	// Acquire says that a packet matched a policy that has no SA (RFC 4301, Section 4.4.1). With a Resource, that the policy has SAs, but none for this worker, which
+	// is counted from 1, and busy.
 	Acquire struct {
-		Policy esp.Policy
-		Flow   selector.Flow
+		Policy   esp.Policy
+		Flow     selector.Flow
+		Resource int
 	}
 	// Expire says that a Child SA reached a byte or packet limit.
 	Expire struct {
@@ -200,8 +206,10 @@ type (
 	}
 	// InstallInbound makes the inbound SA of the pair live, and makes the pair known; nothing is sent on it yet.
 	InstallInbound struct{ SA esp.ChildSA }
-	// ActivateOutbound makes the pair's outbound SA the one its policy sends on, unless a newer one is already.
+	// ActivateOutbound makes the pair's outbound SA the one that its policy, or for one with a Resource that worker, sends on, unless a newer one is already.
 	ActivateOutbound struct{ ID esp.ChildID }
+	// DeactivateOutbound ends the sending on the pair. What comes on it is still let in.
+	DeactivateOutbound struct{ ID esp.ChildID }
 	// RemoveSA removes both SAs of the pair and frees their SPI.
 	RemoveSA struct{ ID esp.ChildID }
 	// SetEndpoint changes where the pair's packets go.
@@ -273,6 +281,16 @@ type ChildStatus struct {
 	RekeyAt           time.Time
 	Rekeys            int
 	Reason            string
+	Resources         []ResourceStatus // Child SAs for single workers besides
+}
+
+// ResourceStatus is a snapshot of a Child SA that is for a single worker.
+type ResourceStatus struct {
+	Resource      int // the worker, counted from 1; 0: any, after the one that was for all has ended
+	State         ChildState
+	ID            esp.ChildID // 0: being negotiated
+	SPIIn, SPIOut uint32
+	RekeyAt       time.Time
 }
 
 // PeerState is a peer's state as status shows it.

@@ -60,7 +60,7 @@ func (x *authExchange) start(s *ikeSA) {
 		ps = append(ps, id.payload(true))
 	}
 	ps = append(ps, &wire.Auth{Method: wire.AuthSharedKey, Data: s.ourAuth(psk, idi)})
-	s.ask(wire.IKEAuth, append(ps, x.child.payloads()...))
+	s.ask(wire.IKEAuth, append(ps, x.child.payloads(s)...))
 }
 
 // ourAuth and theirAuthOK make and check the Authentication Data of the two sides.

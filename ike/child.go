@@ -19,8 +19,10 @@ type pair struct {
 	sa       esp.ChildSA // as it was installed, less the keys
 	owner    *ikeSA      // nil once it lingers
 	policy   *policy
+	line     *line
 	state    pairState
 	creator  bool // we asked for it
+	grouped  bool // there may be more beside it, for single resources (RFC 9611)
 	proposal wire.Proposal
 	nonces   noncePair // of the exchange that made it
 	rekeying exchange  // our exchange that replaces it, queued or under way
@@ -30,7 +32,8 @@ type pair struct {
 	traffic  trafficSeen
 	refs     []uint64 // Rekey commands that wait
 	via      origin
-	active   bool // it is the one its policy sends on, as far as we told the dataplane
+	judged   bool // the dataplane is asked whether it is worth a rekeying
+	active   bool // it is the one its line sends on, as far as we told the dataplane
 }
 
 type pairDates struct {
@@ -52,41 +55,23 @@ type trafficSeen struct{ in, out time.Time }
 // lingerPair is how long the inbound half of a deleted pair still lets packets in.
 const lingerPair = 5 * time.Second
 
-// install makes the pair known to the dataplane, its inbound half live.
-func (e *Engine) install(s *ikeSA, p *pair) {
+// install makes the pair, one of the line, known to the dataplane, its inbound half live.
+func (e *Engine) install(s *ikeSA, p *pair, l *line) {
 	e.lastPair++
+	l = l.now()
+	l.add(p)
+	p.sa.Resource, p.sa.PerResource = l.resource, p.grouped && e.cfg.Resources > 1
 	p.sa.ID, p.owner, p.state = e.lastPair, s, pairLive
 	p.dates.born = e.turn.now
-	p.dates.soft.fire = p.softEnd
+	p.dates.soft.fire = p.softDue
 	p.dates.hard.fire = p.hardEnd
 	p.dates.use.fire = func() { p.useAlone() }
 	e.pairs[p.sa.ID] = p
 	s.pairs = append(s.pairs, p)
-	p.policy.pairs = append(p.policy.pairs, p)
 	e.emit(InstallInbound{SA: p.sa})
 	p.sa.KeyIn, p.sa.KeyOut = nil, nil
 	p.schedule()
 	e.touch(s.peer)
-}
-
-// schedule sets the pair's dates. The creator's rekeying comes clearly before the other side's, so that with equal lifetimes the two do not collide each time.
-func (p *pair) schedule() {
-	e, life := p.owner.e, p.policy.cfg.Lifetime
-	if life <= 0 {
-		return
-	}
-	soft := rekeyMargin(e, life, p.creator)
-	p.dates.rekeyAt = e.turn.now.Add(soft)
-	e.after(&p.dates.soft, soft)
-	e.after(&p.dates.hard, life+life/10)
-}
-
-// rekeyMargin is when to rekey something of this lifetime: the side that made it in the last tenth but a little, the other one in that little.
-func rekeyMargin(e *Engine, life time.Duration, creator bool) time.Duration {
-	if creator {
-		return life - life*3/100 - fraction(life*7/100, e.cfg.Rand)
-	}
-	return life - fraction(life*2/100, e.cfg.Rand)
 }
 
 // moveTo is the one setter of the state.
@@ -98,48 +83,57 @@ func (p *pair) moveTo(to pairState) {
 	}
 }
 
-// activate makes the policy send on the pair.
+// activate makes the line send on the pair.
 func (p *pair) activate() {
 	if p.active || p.owner == nil {
 		return
 	}
-	for _, q := range p.policy.pairs {
+	for _, q := range p.line.pairs {
 		q.active = false
 	}
 	p.active = true
 	p.owner.e.emit(ActivateOutbound{ID: p.sa.ID})
 }
 
-// lost ends the pair on our side. If its policy has another pair that one takes over, and this one lingers; otherwise it goes at once.
+// lost ends the pair on our side. If its line has another pair that one takes over, or else one of another line, and this one lingers; if there is none, it goes at
+// once.
 func (p *pair) lost(cause endCause, why string) {
-	e, pol := p.owner.e, p.policy
+	e, pol, l := p.owner.e, p.policy, p.line
 	e.answerRefs(&p.refs, fmt.Errorf("the Child SA ended: %s", why))
 	p.detach()
-	heir := pol.best()
-	if heir == nil {
+	if pol.best() == nil {
+		told := p.state == pairDeleting && len(pol.pairs()) > 0 // by the last that was in use, or by the last of all
 		pol.silence(e)
 		p.gone(e)
-		pol.lost(cause, why)
+		if !told {
+			pol.lost(cause, why)
+		}
 		return
 	}
-	if p.active {
+	if heir := l.best(); heir != nil && p.active {
 		p.giveWay(e, heir)
+	}
+	if len(l.pairs) == 0 {
+		l.ended(why)
 	}
 	if cause == endDead || cause == endRestarted {
 		p.gone(e)
+		return
 	}
-	if p.state != pairGone {
-		p.linger(e)
-	}
+	p.linger(e)
 }
 
-// giveWay lets the heir send. An older heir can do so only when this one is no more: the dataplane keeps to the newest.
+// giveWay lets the heir send, which may be older.
 func (p *pair) giveWay(e *Engine, heir *pair) {
-	if heir.sa.ID < p.sa.ID {
-		p.gone(e)
-	}
+	p.quiet(e)
 	heir.revive()
 	heir.activate()
+}
+
+// quiet ends the sending on the pair.
+func (p *pair) quiet(e *Engine) {
+	p.active = false
+	e.emit(DeactivateOutbound{ID: p.sa.ID})
 }
 
 // replaced notes that another pair does, or will do, this one's work; one side is to delete it.
@@ -161,7 +155,7 @@ func (p *pair) replacedEnd() {
 	if p.owner == nil || p.state != pairReplaced {
 		return
 	}
-	if heir := p.policy.best(); heir == p || heir.state != pairLive {
+	if heir := p.line.best(); heir == p || heir.state != pairLive {
 		p.revive()
 		return
 	}
@@ -175,7 +169,7 @@ func (p *pair) revive() {
 	}
 	p.moveTo(pairLive)
 	p.next, p.crossing = nil, nil
-	p.dates.soft.fire = p.softEnd
+	p.dates.soft.fire = p.softDue
 	p.owner.e.after(&p.dates.soft, temporaryPause)
 }
 
@@ -183,7 +177,7 @@ func (p *pair) revive() {
 func (p *pair) detach() {
 	s := p.owner
 	s.pairs = slices.DeleteFunc(s.pairs, func(q *pair) bool { return q == p })
-	p.policy.pairs = slices.DeleteFunc(p.policy.pairs, func(q *pair) bool { return q == p })
+	p.line.remove(p)
 	s.e.timers.stop(&p.dates.soft)
 	s.e.timers.stop(&p.dates.hard)
 	s.e.timers.stop(&p.dates.use)
@@ -191,22 +185,22 @@ func (p *pair) detach() {
 	p.owner = nil
 }
 
-// maxLingering bounds the deleted pairs of a policy that linger, should the peer make and delete them without end.
+// maxLingering bounds the deleted pairs of a policy that linger, for each of its lines, should the peer make and delete them without end.
 const maxLingering = 16
 
-// linger removes the pair from the dataplane in a while.
+// linger lets the pair receive for a while yet. Nothing must be sent on an SA that the peer has deleted.
 func (p *pair) linger(e *Engine) {
-	if len(p.policy.lingering) >= maxLingering {
+	if len(p.policy.lingering) >= maxLingering*(1+len(p.policy.more)) {
 		p.policy.lingering[0].gone(e)
 	}
 	p.moveTo(pairLingering)
-	p.active = false
+	p.quiet(e)
 	p.policy.lingering = append(p.policy.lingering, p)
 	p.dates.hard.fire = func() { p.gone(e) }
 	e.after(&p.dates.hard, lingerPair)
 }
 
-// silence removes the pairs that linger. With the last pair that the peer knows, too, the dataplane would take them for the ones to send on.
+// silence removes the pairs that linger, with the last one that the peer knew.
 func (p *policy) silence(e *Engine) {
 	for _, q := range slices.Clone(p.lingering) {
 		q.gone(e)
@@ -281,15 +275,19 @@ func (s *ikeSA) inUse(p *pair) {
 	s.e.after(&p.dates.use, useDelay)
 }
 
-// useAlone lets the policy send on the pair if it has nothing else to send on.
+// useAlone lets the line send on the pair if it has nothing else to send on.
 func (p *pair) useAlone() {
-	if p.state != pairLive || p.policy.best() != p {
+	if p.state != pairLive || p.line.best() != p {
 		return
 	}
-	for _, q := range p.policy.pairs {
+	for _, q := range p.line.pairs {
 		if q.active {
 			return
 		}
+	}
+	if !p.line.isMain() && p.unsure() { // there are others to send on
+		p.owner.e.after(&p.dates.use, deletePause)
+		return
 	}
 	p.activate()
 }
@@ -300,10 +298,10 @@ func (p *pair) proven() bool {
 	return p.creator || p.via.sa == nil || !p.traffic.in.IsZero() || p.via.sa.win.expected != p.via.next || p.via.sa.state >= saRekeyed
 }
 
-// settleRedundant decides between a new pair and other ones of its policy, with no rekeying meant: both sides asked at the same time. As after a simultaneous
+// settleRedundant decides between a new pair and other ones of its line, with no rekeying meant: both sides asked at the same time. As after a simultaneous
 // rekeying, the one with the lowest nonce is closed by its creator, but only when the peer surely has the other. Of two that we asked for the older one goes.
 func (p *pair) settleRedundant() {
-	for _, q := range slices.Clone(p.policy.pairs) {
+	for _, q := range slices.Clone(p.line.pairs) {
 		if q == p || q.state != pairLive || p.state != pairLive || q.owner != p.owner || q.crossing != nil || !p.creator && !q.creator {
 			continue
 		}
@@ -317,56 +315,4 @@ func (p *pair) settleRedundant() {
 			p.owner.e.after(&loser.dates.soft, lingerPair)
 		}
 	}
-}
-
-// softEnd rekeys the pair.
-func (p *pair) softEnd() {
-	if p.owner == nil || p.state != pairLive || p.rekeying != nil || p.owner.state != saEstablished {
-		return
-	}
-	if !p.proven() {
-		p.owner.e.after(&p.dates.soft, temporaryPause)
-		return
-	}
-	p.rekeying = newChildExchange(p.policy, p)
-	p.policy.busy = true
-	p.owner.enqueue(p.rekeying)
-}
-
-// hardEnd ends the pair whether or not it was rekeyed: "When the lifetime of a Security Association expires, the Security Association MUST NOT be used."
-func (p *pair) hardEnd() {
-	if p.owner == nil {
-		p.gone(p.policy.peer.e)
-		return
-	}
-	p.delete(endExpired, "its lifetime is over")
-}
-
-// A pair that the peer may not have yet is not deleted for so long, and looked at so often.
-const (
-	provenLimit = 10 * time.Second
-	deletePause = 500 * time.Millisecond
-)
-
-// delete asks the peer to delete the pair, which goes when the peer has answered.
-func (p *pair) delete(cause endCause, why string) {
-	if p.owner == nil || p.state == pairDeleting || p.owner.state >= saClosing {
-		return
-	}
-	s := p.owner
-	if !p.proven() && s.e.turn.now.Sub(p.dates.born) < provenLimit {
-		// The peer would know nothing of it, and install it when our answer arrives.
-		p.dates.use.fire = func() { p.delete(cause, why) }
-		s.e.after(&p.dates.use, deletePause)
-		return
-	}
-	p.moveTo(pairDeleting)
-	s.e.timers.stop(&p.dates.use)
-	s.e.timers.stop(&p.dates.soft)
-	s.e.timers.stop(&p.dates.hard)
-	s.e.answerRefs(&p.refs, fmt.Errorf("the Child SA ended: %s", why))
-	if heir := p.policy.best(); heir != nil && p.active && heir.sa.ID > p.sa.ID {
-		p.giveWay(s.e, heir)
-	}
-	s.enqueue(&informational{kind: askDelete, pairs: []*pair{p}, cause: cause, why: why})
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"culvert/ike/suite"
 	"culvert/ike/wire"
@@ -44,7 +45,10 @@ func (x *childExchange) start(s *ikeSA) {
 		x.finish(s)
 		return
 	}
-	x.group = groupOf(x.policy.cfg.Proposals[0])
+	if x.further() {
+		x.line.wanted, x.line.asking = false, true
+	}
+	x.group = groupOf(x.offers[0])
 	x.begin(s)
 }
 
@@ -53,7 +57,10 @@ func (x *childExchange) needless(s *ikeSA) bool {
 	if x.old != nil {
 		return x.old.state != pairLive || x.old.owner != s || x.crossed()
 	}
-	for _, p := range x.policy.pairs {
+	if x.further() {
+		return x.furtherNeedless(s)
+	}
+	for _, p := range x.policy.pairs() {
 		if p.state == pairLive && p.owner.state < saClosing && (x.onto == nil || p.owner == x.onto) {
 			return true
 		}
@@ -94,7 +101,7 @@ func (x *childExchange) send(s *ikeSA) {
 	if x.ke != nil {
 		ps = append(ps, &wire.KE{Group: x.group, Data: x.ke.Public()})
 	}
-	s.ask(wire.CreateChildSA, append(ps, x.selectors()...))
+	s.ask(wire.CreateChildSA, slices.Concat(ps, x.selectors(), x.info(s)))
 }
 
 func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
@@ -151,7 +158,12 @@ func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared 
 		x.finish(s)
 		return
 	}
-	if x.old == nil {
+	switch {
+	case x.further():
+		x.acceptFurther(s, p, ps)
+		x.finish(s)
+		return
+	case x.old == nil:
 		s.useNow(p)
 		p.cameUp()
 		x.finish(s)
@@ -194,6 +206,11 @@ func (x *childExchange) settle(p *pair) {
 
 // refused reacts to an error in the response.
 func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
+	if x.further() {
+		x.refusedFurther(s, kind)
+		x.finish(s)
+		return
+	}
 	overtaken, tries := false, &x.policy.refusals
 	if x.old != nil {
 		overtaken = x.old.state != pairLive || x.old.crossing != nil
@@ -286,7 +303,7 @@ func (x *childExchange) failed(s *ikeSA, why string, explain []string) {
 
 // finish ends the exchange, however it went.
 func (x *childExchange) finish(s *ikeSA) {
-	x.policy.busy = false
+	x.settled()
 	if x.old != nil && x.old.rekeying == exchange(x) {
 		x.old.rekeying = nil
 	}

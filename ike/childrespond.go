@@ -14,6 +14,7 @@ type childTerms struct {
 	shared []byte
 	old    *pair // that it is to replace
 	create bool  // in CREATE_CHILD_SA
+	info   bool  // the answer is to speak of resources, as the request does (RFC 9611)
 }
 
 // childPick is what we agree to: the policy, one proposal, and the selectors that both sides allow.
@@ -21,6 +22,7 @@ type childPick struct {
 	policy        *policy
 	chosen        wire.Proposal
 	local, remote []selector.Selector
+	further       bool // beside another one, for a single resource
 }
 
 // crossing is the peer's rekeying of a pair, which may cross our own (RFC 7296, Section 2.8.1).
@@ -38,7 +40,7 @@ func (c *crossing) over() bool {
 
 // termsOf reads what a CREATE_CHILD_SA request is for, and refuses what crosses something of ours (RFC 7296, Section 2.25).
 func (s *ikeSA) termsOf(ps []wire.Payload) (childTerms, error) {
-	terms := childTerms{create: true}
+	terms := childTerms{create: true, info: s.infoWanted(ps)}
 	ask := askCreateChild
 	n, rekeys := findNotify(ps, wire.RekeySA)
 	if rekeys {
@@ -140,7 +142,7 @@ func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error
 	if ke != nil {
 		answer = append(answer, ke)
 	}
-	s.answer(append(answer, wireTS(false, pick.remote), wireTS(true, pick.local)))
+	s.answer(append(answer, p.agreed(pick, terms)...))
 	if p.owner == nil { // the answer could not be protected, and all is over
 		return errPending
 	}
@@ -148,7 +150,10 @@ func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error
 		s.rekeyedByPeer(terms.old, p)
 	}
 	s.inUse(p)
-	if terms.old == nil {
+	switch {
+	case !p.line.isMain() && terms.old == nil:
+		p.notice(Info, "resource-up", fmt.Sprintf("%s is worker %d's, as the peer asked for one more", p, p.sa.Resource-1))
+	case terms.old == nil:
 		p.cameUp()
 	}
 	return errPending
@@ -181,16 +186,29 @@ func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*pair, []wire.
 	if err != nil {
 		return nil, nil, err
 	}
-	return p, []wire.Payload{&wire.SA{Proposals: []wire.Proposal{p.proposal}}, wireTS(false, pick.remote), wireTS(true, pick.local)}, nil
+	return p, append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{p.proposal}}}, p.agreed(pick, terms)...), nil
+}
+
+// agreed is the end of the answer: the selectors, and word of resources.
+func (p *pair) agreed(pick childPick, terms childTerms) []wire.Payload {
+	ps := []wire.Payload{wireTS(false, pick.remote), wireTS(true, pick.local)}
+	if terms.info {
+		ps = append(ps, p.line.resourceInfo())
+	}
+	return ps
 }
 
 // makeChild installs the pair.
 func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
-	spi, err := s.e.cfg.SPIs.AllocSPI(0)
+	l := pick.lineFor(terms)
+	spi, err := s.e.cfg.SPIs.AllocSPI(l.resource)
 	if err != nil {
 		return nil, refuse(wire.TemporaryFailure, "no SPI: "+err.Error())
 	}
-	p := &pair{policy: pick.policy, nonces: terms.nonces}
+	p := &pair{policy: pick.policy, nonces: terms.nonces, grouped: terms.info}
+	if terms.old != nil {
+		p.grouped = terms.old.grouped
+	}
 	if p.sa, err = s.childSA(pick.chosen, terms.shared, terms.nonces, false); err != nil {
 		s.e.cfg.SPIs.FreeSPI(spi)
 		return nil, refuse(wire.NoProposalChosen, err.Error())
@@ -198,7 +216,10 @@ func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
 	p.describe(spi, binary.BigEndian.Uint32(pick.chosen.SPI), pick.local, pick.remote)
 	p.proposal = pick.chosen
 	p.proposal.SPI = spiOctets(spi)
-	s.e.install(s, p)
+	if l.isMain() && terms.old == nil {
+		pick.policy.group = group{able: p.grouped}
+	}
+	s.e.install(s, p, l)
 	if terms.create {
 		p.via = origin{s, s.win.expected}
 	}
@@ -208,13 +229,16 @@ func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
 
 // pickChild finds the policy, the proposal and the selectors for what the peer asks for.
 func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error) {
-	if len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
-		return childPick{}, refuse(wire.NoAdditionalSAs, "the IKE SA has as many Child SAs as it may")
-	}
 	sa, _ := find[*wire.SA](ps)
 	tsi, _ := findTS(ps, false)
 	tsr, _ := findTS(ps, true)
 	theirs, remote, local := sa.Proposals, selectorsOf(tsi), selectorsOf(tsr)
+	if f := s.pickFurther(terms, local, remote); f != nil {
+		return s.agreeFurther(f, theirs)
+	}
+	if len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
+		return childPick{}, refuse(wire.NoAdditionalSAs, "the IKE SA has as many Child SAs as it may")
+	}
 	if terms.old != nil {
 		return pickRekey(terms.old, theirs, local, remote)
 	}
@@ -232,7 +256,7 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 			continue
 		}
 		if rank := rankSelectors(pol, local, remote, l, r); rank > bestRank {
-			best, bestRank = childPick{pol, chosen, l, r}, rank
+			best, bestRank = childPick{policy: pol, chosen: chosen, local: l, remote: r}, rank
 		}
 	}
 	if bestRank >= 0 {
@@ -260,7 +284,7 @@ func pickRekey(old *pair, theirs []wire.Proposal, local, remote []selector.Selec
 	if !ok {
 		return childPick{}, refuse(wire.NoProposalChosen, "no ESP proposal is acceptable")
 	}
-	return childPick{old.policy, chosen, old.sa.LocalTS, old.sa.RemoteTS}, nil
+	return childPick{policy: old.policy, chosen: chosen, local: old.sa.LocalTS, remote: old.sa.RemoteTS}, nil
 }
 
 // rankSelectors says how well a policy suits what the peer asks for: best if it takes all of it, then if it takes the first selectors, which are those of the packet that

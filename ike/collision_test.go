@@ -50,7 +50,7 @@ func (p *testPair) settleCollision() {
 	}
 	for range 60 {
 		for _, s := range []*testSide{p.left, p.right} {
-			if s.plane.active[s.policy("lan")] != nil {
+			if s.plane.sender(s.policy("lan"), 1) != nil {
 				s.traffic("lan")
 			}
 		}

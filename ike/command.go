@@ -140,7 +140,7 @@ func (p *peer) closeAll(why string) (ended func() bool) {
 
 // deleteAll deletes the Child SAs of the policy.
 func (pol *policy) deleteAll(why string) (ended func() bool) {
-	list := slices.Clone(pol.pairs)
+	list := pol.pairs()
 	for _, p := range list {
 		p.delete(endLocal, why)
 	}
@@ -165,26 +165,70 @@ func (e *Engine) rekey(in Rekey) {
 		s.rekeyDue()
 		return
 	}
-	q := pols[0].best()
-	if q == nil || q.owner == nil {
-		e.emit(Done{Ref: in.Ref, Err: fmt.Errorf("child %s is not up", quoted(in.Child))})
+	e.rekeyLines(pols[0], in.Ref)
+}
+
+// rekeyLines rekeys every Child SA that the policy sends on.
+func (e *Engine) rekeyLines(pol *policy, ref uint64) {
+	var list []*pair
+	for _, l := range pol.lines() {
+		if q := l.best(); q != nil {
+			q.refs = append(q.refs, ref)
+			list = append(list, q)
+		}
+	}
+	if len(list) == 0 {
+		e.emit(Done{Ref: ref, Err: fmt.Errorf("child %s is not up", quoted(pol.cfg.Name))})
 		return
 	}
-	q.refs = append(q.refs, in.Ref)
-	q.softEnd()
+	if len(list) > 1 {
+		e.parts[ref] = &parts{left: len(list)}
+	}
+	for _, q := range list {
+		q.softEnd()
+	}
 }
 
 // answerRefs answers Rekey commands.
 func (e *Engine) answerRefs(refs *[]uint64, err error) {
 	for _, ref := range *refs {
-		e.emit(Done{Ref: ref, Err: err})
+		e.answerPart(ref, err)
 	}
 	*refs = nil
+}
+
+// parts is a command about several Child SAs, each of which is answered for.
+type parts struct {
+	left int
+	told bool // the first error
+}
+
+// answerPart answers a command when all its parts have ended, or at the first error.
+func (e *Engine) answerPart(ref uint64, err error) {
+	p := e.parts[ref]
+	if p == nil {
+		e.emit(Done{Ref: ref, Err: err})
+		return
+	}
+	p.left--
+	if !p.told && (err != nil || p.left == 0) {
+		p.told = true
+		e.emit(Done{Ref: ref, Err: err})
+	}
+	if p.left == 0 {
+		delete(e.parts, ref)
+	}
 }
 
 // acquire is a packet that has no SA. It is answered by a Child SA or by AcquireFailed.
 func (e *Engine) acquire(in Acquire) {
 	pol := e.policyFor(in.Policy)
+	if in.Resource > 0 {
+		if pol != nil {
+			pol.acquireResource(in.Resource)
+		}
+		return
+	}
 	switch {
 	case pol == nil || e.stopping || pol.base == intentDown && !pol.want:
 		e.emit(AcquireFailed{Policy: in.Policy})

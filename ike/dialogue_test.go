@@ -90,8 +90,11 @@ func (s *testSide) policy(child string) esp.Policy {
 	return esp.Policy{Peer: s.peers[0].Name, Child: child}
 }
 
-// traffic sends a packet of the child.
-func (s *testSide) traffic(child string) { s.plane.send(s.policy(child)) }
+// traffic sends a packet of the child, by the dataplane's first worker.
+func (s *testSide) traffic(child string) { s.trafficBy(1, child) }
+
+// trafficBy sends a packet of the child by a worker, counted from 1.
+func (s *testSide) trafficBy(worker int, child string) { s.plane.send(s.policy(child), worker) }
 
 // wantDone checks that the command has ended, and how: with a nil error if text is empty.
 func (p *testPair) wantDone(s *testSide, ref uint64, text string) {
@@ -207,7 +210,7 @@ func (p *testPair) wantChild(s *testSide, child string) {
 	if len(mine) != 1 || len(theirs) != 1 {
 		p.fatalf("child %s: %s has %d SAs, %s has %d, want one each", child, s.name, len(mine), s.other().name, len(theirs))
 	}
-	if mine[0].sa.SPIOut != theirs[0].sa.SPIIn || s.plane.active[s.policy(child)] != mine[0] {
+	if mine[0].sa.SPIOut != theirs[0].sa.SPIIn || s.plane.sender(s.policy(child), 1) != mine[0] {
 		p.fatalf("child %s: %s does not send on what %s receives", child, s.name, s.other().name)
 	}
 }

@@ -19,7 +19,7 @@ func TestKilledResponderIsReplaced(t *testing.T) {
 		p.right.start()
 		took := p.waitFor(2*time.Minute, func() bool {
 			p.left.traffic("lan")
-			return len(p.right.plane.active) == 1
+			return p.right.plane.senders() == 1
 		})
 		if took > 30*time.Second {
 			p.fatalf("a new tunnel only after %v", took)

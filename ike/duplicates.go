@@ -63,7 +63,7 @@ const maxMigrations = 4
 // all the same; so it looks again before it ends.
 func (p *peer) migrate(loser, winner *ikeSA, tries int) {
 	for _, q := range loser.pairs {
-		if q.state == pairLive && winner.pairOf(q.policy) == nil {
+		if q == loser.pairOf(q.policy) && winner.pairOf(q.policy) == nil {
 			x := newChildExchange(q.policy, nil)
 			x.onto = winner
 			winner.enqueue(x)
@@ -101,10 +101,11 @@ func (s *ikeSA) lacks(loser *ikeSA) bool {
 	return slices.ContainsFunc(loser.pairs, func(q *pair) bool { return q.state == pairLive && s.pairOf(q.policy) == nil })
 }
 
-// eclipse marks the pairs of the loser as replaced by those of the winner, so that nothing switches back to them.
+// eclipse marks the pairs of the loser as replaced by those of the winner, so that nothing switches back to them. Those for single resources go with the loser, and
+// their workers send on the winner's until they ask for others.
 func (s *ikeSA) eclipse(winner *ikeSA) {
 	for _, q := range s.pairs {
-		if heir := winner.pairOf(q.policy); heir != nil && q.state == pairLive {
+		if heir := winner.pairOf(q.policy); heir != nil && q.state == pairLive && q.line.isMain() {
 			q.replaced(heir)
 		}
 	}
@@ -114,20 +115,25 @@ func (s *ikeSA) eclipse(winner *ikeSA) {
 func (s *ikeSA) takeOver(loser *ikeSA) {
 	loser.eclipse(s)
 	for _, q := range slices.Clone(loser.pairs) {
-		if heir := s.pairOf(q.policy); heir != nil && q.active {
+		if heir := s.pairOf(q.policy); heir != nil && q.active && q.line.isMain() {
 			q.giveWay(s.e, heir)
 		}
 	}
 }
 
-// pairOf is the IKE SA's live pair of a policy.
+// pairOf is the IKE SA's live pair of a policy, of the main line if it has one.
 func (s *ikeSA) pairOf(pol *policy) *pair {
+	var other *pair
 	for _, p := range slices.Backward(s.pairs) {
-		if p.policy == pol && p.state == pairLive {
+		if p.policy != pol || p.state != pairLive {
+			continue
+		}
+		if p.line.isMain() {
 			return p
 		}
+		other = p
 	}
-	return nil
+	return other
 }
 
 // delayOwnChildren leaves it to a peer that has just connected to make the Child SAs that it wants, before we ask for ours.

@@ -20,6 +20,7 @@ type Engine struct {
 	pairs    map[esp.ChildID]*pair
 	lastPair esp.ChildID
 	outside  outside
+	parts    map[uint64]*parts // by command
 	counts   map[string]uint64
 	stopping bool
 	stopped  timer
@@ -48,6 +49,7 @@ func New(cfg Config, now time.Time) *Engine {
 		sas:    saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}},
 		peers:  newPeerTable(),
 		pairs:  map[esp.ChildID]*pair{},
+		parts:  map[uint64]*parts{},
 		counts: map[string]uint64{},
 	}
 	e.outside.cookies.rand = cfg.Rand

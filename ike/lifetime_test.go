@@ -98,7 +98,7 @@ func TestHardLifetimes(t *testing.T) {
 func TestTemporaryFailureForEver(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
 	p.up()
-	q := p.right.e.peers.order[0].policies[0].pairs[0]
+	q := p.right.e.peers.order[0].policies[0].main.pairs[0]
 	q.replaced(nil) // the right's idea of things is wrong
 	p.right.e.timers.stop(&q.dates.soft)
 	ref := p.left.rekey("lan")

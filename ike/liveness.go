@@ -112,6 +112,9 @@ func (e *Engine) traffic(in Traffic) {
 	if first {
 		p.firstInbound()
 	}
+	if p.judged {
+		p.judge()
+	}
 	if s.live.waiting[in.ID] {
 		delete(s.live.waiting, in.ID)
 		if len(s.live.waiting) > 0 {
@@ -127,7 +130,7 @@ func (e *Engine) traffic(in Traffic) {
 // firstInbound says that the peer sends on the pair, and so can receive on it: "The responder can be assured that the initiator is prepared to receive messages
 // on an SA if [...] it has received a cryptographically valid message on the other half of the SA pair" (RFC 7296, Section 2.8).
 func (p *pair) firstInbound() {
-	if p.state == pairLive && p.policy.best() == p {
+	if p.state == pairLive && p.line.best() == p {
 		p.activate()
 	}
 }

@@ -78,7 +78,7 @@ func TestDeadPeer(t *testing.T) {
 		p.right.start()
 		took := p.waitFor(5*time.Minute, func() bool {
 			p.left.traffic("lan")
-			return len(p.left.plane.active) == 1
+			return p.left.plane.senders() == 1
 		})
 		if up := took < 5*time.Minute; up != c.back {
 			t.Errorf("action %d, start %d: up again %v, want %v", c.action, c.start, up, c.back)

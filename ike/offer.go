@@ -14,6 +14,7 @@ import (
 type childOffer struct {
 	policy        *policy
 	old           *pair // that it is to replace; nil: a new one
+	line          *line // of a new one that is for a single resource; else nil
 	spi           uint32
 	offers        []wire.Proposal
 	local, remote []selector.Selector
@@ -22,7 +23,7 @@ type childOffer struct {
 // prepare allocates our SPI and decides what to offer. What replaces a pair has the pair's very selectors: "the proposed Traffic Selectors SHOULD be either the same
 // as, or a superset of, the Traffic Selectors used in the old Child SA" (RFC 7296, Section 2.9.2).
 func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
-	spi, err := s.e.cfg.SPIs.AllocSPI(0)
+	spi, err := s.e.cfg.SPIs.AllocSPI(o.target().resource)
 	if err != nil {
 		return fmt.Errorf("no SPI for a Child SA: %w", err)
 	}
@@ -31,13 +32,36 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 	if inAuth {
 		proposals = distinct(withoutKE(proposals))
 	}
-	o.offers = numbered(proposals, spiOctets(spi))
-	if o.old != nil {
+	switch {
+	case o.old != nil:
 		o.local, o.remote = o.old.sa.LocalTS, o.old.sa.RemoteTS
-	} else {
+	case o.further():
+		f := o.policy.main.on(s)
+		proposals, o.local, o.remote = o.policy.like(f), f.sa.LocalTS, f.sa.RemoteTS
+	default:
 		o.local, o.remote = o.policy.selectorsToOffer()
 	}
+	o.offers = numbered(proposals, spiOctets(spi))
 	return nil
+}
+
+// target is the line that the pair will belong to.
+func (o *childOffer) target() *line {
+	switch {
+	case o.old != nil:
+		return o.old.line.now()
+	case o.further():
+		return o.line.now()
+	}
+	return &o.policy.main
+}
+
+// info is the notify that speaks of resources, where there is to be one. At a rekeying it "MAY be included" (RFC 9611, Section 3).
+func (o *childOffer) info(s *ikeSA) []wire.Payload {
+	if !s.peer.announces() || o.old != nil && !o.old.grouped {
+		return nil
+	}
+	return []wire.Payload{o.target().resourceInfo()}
 }
 
 // distinct leaves out proposals that another one before is equal to.
@@ -57,8 +81,8 @@ func (o *childOffer) selectors() []wire.Payload {
 	return []wire.Payload{wireTS(false, o.local), wireTS(true, o.remote)}
 }
 
-func (o *childOffer) payloads() []wire.Payload {
-	return append([]wire.Payload{o.sa()}, o.selectors()...)
+func (o *childOffer) payloads(s *ikeSA) []wire.Payload {
+	return slices.Concat([]wire.Payload{o.sa()}, o.selectors(), o.info(s))
 }
 
 // release gives the SPI back, unless a pair has it.
@@ -72,8 +96,19 @@ func (o *childOffer) release(s *ikeSA) {
 // abandon ends the offer without an answer.
 func (o *childOffer) abandon(s *ikeSA, why string) {
 	o.release(s)
-	o.policy.busy = false
+	o.settled()
 	s.e.touch(o.policy.peer)
+}
+
+// settled says that nothing of ours is under way for it any more.
+func (o *childOffer) settled() {
+	if o.further() {
+		o.line.finished()
+		return
+	}
+	if o.target().isMain() {
+		o.policy.busy = false
+	}
 }
 
 // conclude takes the answer: it installs the pair and sends on it at once, or says why there is none.
@@ -92,8 +127,14 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 		return nil
 	}
 	o.spi = 0
-	o.policy.busy = false
-	s.e.install(s, p)
+	o.settled()
+	if o.old == nil && !o.further() {
+		p.grouped = s.peer.announces() && s.infoWanted(ps)
+		o.policy.group = group{able: p.grouped}
+	} else {
+		p.grouped = o.further() || o.old.grouped
+	}
+	s.e.install(s, p, o.target())
 	o.policy.came()
 	return p
 }
@@ -101,11 +142,15 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 // fail tells the policy, unless the old pair is still there to be rekeyed another time.
 func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
 	o.release(s)
+	if o.further() {
+		o.line.failed(why)
+		return
+	}
 	if o.old == nil {
 		o.policy.failed(why, explain)
 		return
 	}
-	o.policy.busy = false
+	o.settled()
 	o.policy.reason, o.policy.explain = "rekeying failed: "+why, explain
 }
 
@@ -133,10 +178,10 @@ func (o *childOffer) explain(kind wire.NotifyType) []string {
 var (
 	errNoChild  = errors.New("it has no Child SA")
 	errWidened  = errors.New("it widened the traffic selectors")
-	errNarrowed = errors.New("it narrowed the traffic selectors of the Child SA that is replaced")
+	errNarrowed = errors.New("it narrowed the traffic selectors of the Child SA that it is to replace, or to stand beside")
 )
 
-// agree checks the answer against the offer: one of our proposals, selectors within ours and, at a rekeying, no narrower than before.
+// agree checks the answer against the offer: one of our proposals, selectors within ours and, at a rekeying or for a single resource, no narrower than before.
 func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) (*pair, error) {
 	sa, ok := find[*wire.SA](ps)
 	tsi, ok2 := findTS(ps, false)
@@ -155,7 +200,7 @@ func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []by
 	if !selector.Subset(local, o.local) || !selector.Subset(remote, o.remote) {
 		return nil, errWidened
 	}
-	if o.old != nil && (!selector.Subset(o.local, local) || !selector.Subset(o.remote, remote)) {
+	if (o.old != nil || o.further()) && (!selector.Subset(o.local, local) || !selector.Subset(o.remote, remote)) {
 		return nil, errNarrowed
 	}
 	p := &pair{policy: o.policy, creator: true, proposal: chosen, nonces: n}

@@ -186,6 +186,9 @@ func (s *testSide) do(f Effect) {
 	case ActivateOutbound:
 		s.plane.activate(f.ID)
 		s.p.note("%s sends on child %d", s.name, f.ID)
+	case DeactivateOutbound:
+		s.plane.deactivate(f.ID)
+		s.p.note("%s sends no more on child %d", s.name, f.ID)
 	case RemoveSA:
 		s.plane.remove(f.ID)
 		s.p.note("%s removes child %d", s.name, f.ID)
@@ -197,7 +200,7 @@ func (s *testSide) do(f Effect) {
 		}
 	case AcquireFailed:
 		s.failed[f.Policy]++
-		delete(s.plane.asked, f.Policy)
+		delete(s.plane.asked, askedFor{f.Policy, 0})
 	case Resolve:
 		s.resolves = append(s.resolves, f.Peer)
 	case Notice:

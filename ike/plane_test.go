@@ -19,14 +19,20 @@ type testPlane struct {
 	allocated map[uint32]bool // not yet installed
 	inbound   map[uint32]*planeSA
 	sas       map[esp.ChildID]*planeSA
-	active    map[esp.Policy]*planeSA
-	asked     map[esp.Policy]time.Time // of the last Acquire
-	pairs     map[string]int           // how many pairs each child has sent on so far
-	known     map[uint32]bool          // every SPI that was ever installed
+	asked     map[askedFor]time.Time // of the last Acquire
+	pairs     map[string]int         // how many pairs each child has sent on so far
+	known     map[uint32]bool        // every SPI that was ever installed
+}
+
+// askedFor is what an Acquire is for: an SA of a policy, or one of it for a worker.
+type askedFor struct {
+	policy   esp.Policy
+	resource int
 }
 
 type planeSA struct {
 	sa              esp.ChildSA
+	sends           bool
 	remote          netip.AddrPort
 	lastIn, lastOut time.Time
 	seqOut, seqIn   uint64
@@ -47,14 +53,18 @@ func newPlane(s *testSide, seed uint64) *testPlane {
 	return &testPlane{
 		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
 		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[esp.ChildID]*planeSA{},
-		active: map[esp.Policy]*planeSA{}, asked: map[esp.Policy]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{},
+		asked: map[askedFor]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{},
 	}
 }
 
 // AllocSPI and FreeSPI are the engine's SPIAllocator.
-func (pl *testPlane) AllocSPI(_ int) (uint32, error) {
+func (pl *testPlane) AllocSPI(resource int) (uint32, error) {
+	workers := uint32(max(1, pl.s.config.Resources))
 	for {
 		spi := pl.rand.Uint32()
+		if resource > 0 {
+			spi = spi - spi%workers + uint32(resource) - 1
+		}
 		if spi >= 256 && !pl.allocated[spi] && pl.inbound[spi] == nil {
 			pl.allocated[spi] = true
 			return spi, nil
@@ -89,14 +99,54 @@ func (pl *testPlane) activate(id esp.ChildID) {
 		pl.s.p.violated("%s: ActivateOutbound of child %d, which is not installed", pl.s.name, id)
 		return
 	}
-	if cur := pl.active[psa.sa.Policy]; cur != nil && cur.sa.ID > id {
-		return
-	}
-	if pl.active[psa.sa.Policy] != psa {
+	if !psa.sends {
 		pl.pairs[psa.sa.Policy.Child]++
 	}
-	pl.active[psa.sa.Policy] = psa
-	delete(pl.asked, psa.sa.Policy)
+	psa.sends = true
+	delete(pl.asked, askedFor{psa.sa.Policy, 0})
+}
+
+func (pl *testPlane) deactivate(id esp.ChildID) {
+	psa := pl.sas[id]
+	if psa == nil {
+		pl.s.p.violated("%s: DeactivateOutbound of child %d, which is not installed", pl.s.name, id)
+		return
+	}
+	psa.sends = false
+}
+
+// sender is the SA that a worker of the policy sends on, or nil: the newest of its own, or else of those for all, or else of any. Worker 0 has none of its own.
+func (pl *testPlane) sender(policy esp.Policy, worker int) *planeSA {
+	var best *planeSA
+	rank := func(psa *planeSA) int {
+		switch psa.sa.Resource {
+		case worker:
+			return 2
+		case 0:
+			return 1
+		}
+		return 0
+	}
+	for _, psa := range pl.sas {
+		if !psa.sends || psa.sa.Policy != policy {
+			continue
+		}
+		if best == nil || rank(psa) > rank(best) || rank(psa) == rank(best) && psa.sa.ID > best.sa.ID {
+			best = psa
+		}
+	}
+	return best
+}
+
+// senders is how many policies have an SA to send on.
+func (pl *testPlane) senders() int {
+	policies := map[esp.Policy]bool{}
+	for _, psa := range pl.sas {
+		if psa.sends {
+			policies[psa.sa.Policy] = true
+		}
+	}
+	return len(policies)
 }
 
 func (pl *testPlane) remove(id esp.ChildID) {
@@ -107,21 +157,27 @@ func (pl *testPlane) remove(id esp.ChildID) {
 	}
 	delete(pl.sas, id)
 	delete(pl.inbound, psa.sa.SPIIn)
-	if pl.active[psa.sa.Policy] == psa {
-		delete(pl.active, psa.sa.Policy)
-	}
 }
 
-// send sends one packet of a policy, or asks for an SA.
-func (pl *testPlane) send(policy esp.Policy) {
-	psa := pl.active[policy]
-	if psa == nil {
-		if last, ok := pl.asked[policy]; ok && pl.s.p.now.Sub(last) < time.Second {
-			return
-		}
-		pl.asked[policy] = pl.s.p.now
-		pl.s.later(Acquire{Policy: policy, Flow: pl.s.flow(policy)})
+// ask asks for an SA, not too often.
+func (pl *testPlane) ask(policy esp.Policy, resource int) {
+	key := askedFor{policy, resource}
+	if last, ok := pl.asked[key]; ok && pl.s.p.now.Sub(last) < time.Second {
 		return
+	}
+	pl.asked[key] = pl.s.p.now
+	pl.s.later(Acquire{Policy: policy, Flow: pl.s.flow(policy), Resource: resource})
+}
+
+// send sends one packet of a worker, or asks for an SA.
+func (pl *testPlane) send(policy esp.Policy, worker int) {
+	psa := pl.sender(policy, worker)
+	if psa == nil {
+		pl.ask(policy, 0)
+		return
+	}
+	if psa.sa.PerResource && psa.sa.Resource != worker {
+		pl.ask(policy, worker)
 	}
 	psa.seqOut++
 	psa.lastOut = pl.s.p.now

@@ -18,8 +18,10 @@ type policy struct {
 	want  bool           // it is to be up, now
 	flow  *selector.Flow // of the packet that asked for it
 	busy  bool           // a negotiation of ours for it is queued or under way
-	pairs []*pair        // by birth
-	// lingering are those that were deleted, of which the inbound half still lets packets in.
+	main  line
+	more  []*line // besides, for single resources
+	group group
+	// lingering are those pairs that were deleted, of which the inbound half still lets packets in.
 	lingering []*pair
 	retry     retry
 	trouble
@@ -51,6 +53,7 @@ type trouble struct {
 
 func newPolicy(p *peer, c Child) *policy {
 	pol := &policy{peer: p, cfg: c, base: intentOf(c.Start)}
+	pol.main.policy = pol
 	pol.want = pol.base == intentUp
 	pol.retry.timer.fire = func() { p.e.touch(p) }
 	return pol
@@ -68,23 +71,12 @@ func intentOf(m StartMode) intent {
 
 func (pol *policy) name() esp.Policy { return esp.Policy{Peer: pol.peer.cfg.Name, Child: pol.cfg.Name} }
 
-// best is the pair to send on: the newest that is live, or else the newest that was replaced.
-func (pol *policy) best() *pair {
-	var replaced *pair
-	for _, p := range slices.Backward(pol.pairs) {
-		switch {
-		case p.state == pairLive:
-			return p
-		case p.state == pairReplaced && replaced == nil:
-			replaced = p
-		}
-	}
-	return replaced
-}
-
 // up says whether packets of the policy have a way, and will have it: not on an IKE SA that is being closed.
 func (pol *policy) up() bool {
-	return slices.ContainsFunc(pol.pairs, func(p *pair) bool { return p.state <= pairReplaced && p.owner.state < saClosing })
+	has := func(l *line) bool {
+		return slices.ContainsFunc(l.pairs, func(p *pair) bool { return p.state <= pairReplaced && p.owner.state < saClosing })
+	}
+	return has(&pol.main) || slices.ContainsFunc(pol.more, has)
 }
 
 // due says whether a negotiation for it may be started.

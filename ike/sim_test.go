@@ -52,8 +52,10 @@ type simulation struct {
 	// calm: the link may delay, reorder and duplicate, but loses nothing, and nobody crashes: not one packet may be lost.
 	calm     bool
 	children int
-	link     simLink
-	bursting bool
+	// resources is how many workers the dataplanes have; 0: nothing is said of them (RFC 9611).
+	resources int
+	link      simLink
+	bursting  bool
 }
 
 // simLink is what the link does at random.
@@ -106,10 +108,10 @@ func (s *simulation) run() error {
 // watch is called after each Handle: bounds that hold at all times, and traffic at the very moments that matter.
 func (s *simulation) watch(of *testSide) {
 	p := s.p
-	if n := len(of.plane.sas); n > 6*s.children+20 {
+	if n := len(of.plane.sas); n > 6*s.children+20+s.mostResourceSAs() {
 		p.violated("%s has %d Child SAs installed", of.name, n)
 	}
-	if n := len(of.plane.allocated); n > 2*s.children+10 {
+	if n := len(of.plane.allocated); n > 2*s.children*(1+s.resources)+10 {
 		p.violated("%s holds %d SPIs that are not installed", of.name, n)
 	}
 	if of.handled%8 == 0 { // each time takes long
@@ -131,12 +133,28 @@ func (s *simulation) watch(of *testSide) {
 	})
 }
 
+// mostResourceSAs is how many SAs a side may have for single workers, with those that rekeyings replaced.
+func (s *simulation) mostResourceSAs() int {
+	if s.resources == 0 {
+		return 0
+	}
+	return s.children * 3 * max(2*s.resources, leastResourceSAs)
+}
+
+// worker is one of the workers.
+func (s *simulation) worker() int {
+	if s.resources == 0 {
+		return 1
+	}
+	return 1 + s.rand.IntN(s.resources)
+}
+
 // burst sends a packet each way on every policy that is up.
 func (s *simulation) burst() {
 	for _, side := range []*testSide{s.p.left, s.p.right} {
 		for _, c := range side.peers[0].Children {
-			if side.e != nil && side.plane.active[side.policy(c.Name)] != nil {
-				side.traffic(c.Name)
+			if side.e != nil && side.plane.sender(side.policy(c.Name), 1) != nil {
+				side.trafficBy(s.worker(), c.Name)
 			} else if side.e != nil && s.calm && side.plane.pairs[c.Name] > 0 {
 				s.p.violated("%s has no SA for %s, which was up", side.name, c.Name)
 			}
@@ -162,7 +180,7 @@ func (s *simulation) heal() error {
 		}
 		for _, side := range []*testSide{p.left, p.right} {
 			for _, c := range side.peers[0].Children {
-				side.traffic(c.Name)
+				side.trafficBy(s.worker(), c.Name)
 			}
 		}
 		p.drive(time.Second)
@@ -256,12 +274,16 @@ func (s *simulation) unrest() string {
 				return fmt.Sprintf("%s has not answered command %d", side.name, ref)
 			}
 		}
+		most := s.children * (1 + max(2*s.resources, leastResourceSAs))
+		if s.resources == 0 {
+			most = s.children
+		}
 		for _, c := range side.peers[0].Children {
-			if why := side.childUnrest(c.Name); why != "" {
+			if why := side.childUnrest(c.Name, s.resources); why != "" {
 				return why
 			}
 		}
-		if n := len(side.plane.sas); n != s.children {
+		if n := len(side.plane.sas); n > most {
 			return fmt.Sprintf("%s has %d Child SAs for %d children", side.name, n, s.children)
 		}
 		if n := len(side.plane.allocated); n != 0 {
@@ -283,21 +305,44 @@ func (s *simulation) unrest() string {
 }
 
 // childUnrest says what is wrong with a child's SAs.
-func (s *testSide) childUnrest(child string) string {
+func (s *testSide) childUnrest(child string, resources int) string {
 	mine, theirs := s.plane.ofPolicy(s.policy(child)), s.other().plane.ofPolicy(s.other().policy(child))
-	switch {
-	case len(mine) != 1 || len(theirs) != 1:
+	if len(mine) != len(theirs) || len(mine) == 0 || resources == 0 && len(mine) > 1 {
 		return fmt.Sprintf("child %s: %s has %d SAs, %s has %d", child, s.name, len(mine), s.other().name, len(theirs))
-	case mine[0].sa.SPIOut != theirs[0].sa.SPIIn:
-		return fmt.Sprintf("child %s: %s sends to SPI %08x, %s receives on %08x", child, s.name, mine[0].sa.SPIOut, s.other().name, theirs[0].sa.SPIIn)
-	case s.plane.active[s.policy(child)] != mine[0]:
-		return fmt.Sprintf("child %s: %s does not send", child, s.name)
-	case string(mine[0].sa.KeyOut) != string(theirs[0].sa.KeyIn):
-		return fmt.Sprintf("child %s: the keys differ", child)
-	case fmt.Sprint(mine[0].sa.LocalTS) != fmt.Sprint(theirs[0].sa.RemoteTS):
-		return fmt.Sprintf("child %s: selectors differ: %v and %v", child, mine[0].sa.LocalTS, theirs[0].sa.RemoteTS)
-	case mine[0].sa.Endpoint.Encap != theirs[0].sa.Endpoint.Encap:
-		return fmt.Sprintf("child %s: one side encapsulates", child)
+	}
+	for _, psa := range mine {
+		if why := s.unlike(psa, s.other().plane.inbound[psa.sa.SPIOut]); why != "" {
+			return fmt.Sprintf("child %s: %s", child, why)
+		}
+		if !psa.sends {
+			return fmt.Sprintf("child %s: %s does not send on %08x", child, s.name, psa.sa.SPIOut)
+		}
+	}
+	pol := s.e.policyFor(s.policy(child))
+	if len(pol.main.pairs) != 1 {
+		return fmt.Sprintf("child %s: %s has %d that are for all workers", child, s.name, len(pol.main.pairs))
+	}
+	for _, l := range pol.more {
+		if len(l.pairs) != 1 || l.wanted || l.asking {
+			return fmt.Sprintf("child %s: %s has %d for worker %d", child, s.name, len(l.pairs), l.resource)
+		}
+	}
+	return ""
+}
+
+// unlike says in what the two sides of a pair differ.
+func (s *testSide) unlike(mine, theirs *planeSA) string {
+	switch {
+	case theirs == nil:
+		return fmt.Sprintf("%s sends to SPI %08x, where %s has nothing", s.name, mine.sa.SPIOut, s.other().name)
+	case mine.sa.SPIIn != theirs.sa.SPIOut:
+		return fmt.Sprintf("%s receives on SPI %08x, %s sends to %08x", s.name, mine.sa.SPIIn, s.other().name, theirs.sa.SPIOut)
+	case string(mine.sa.KeyOut) != string(theirs.sa.KeyIn):
+		return "the keys differ"
+	case fmt.Sprint(mine.sa.LocalTS) != fmt.Sprint(theirs.sa.RemoteTS):
+		return fmt.Sprintf("selectors differ: %v and %v", mine.sa.LocalTS, theirs.sa.RemoteTS)
+	case mine.sa.Endpoint.Encap != theirs.sa.Endpoint.Encap:
+		return "one side encapsulates"
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -40,6 +41,25 @@ func (s *simulation) configure(p *testPair) {
 	}
 	if s.chance(0.2) && p.left.nat == nil {
 		s.overIPv6(p)
+	}
+	if s.chance(0.3) {
+		s.configureResources(p)
+	}
+}
+
+// configureResources gives the dataplanes several workers. One side may have a single one, and one may not know RFC 9611.
+func (s *simulation) configureResources(p *testPair) {
+	s.resources = 2 + s.rand.IntN(3)
+	s.what += fmt.Sprintf(", %d workers", s.resources)
+	for _, side := range []*testSide{p.left, p.right} {
+		side.config.Resources = s.resources
+		side.peers[0].PerResource = true
+		switch {
+		case s.chance(0.2):
+			side.config.Resources = 1
+		case s.chance(0.1):
+			side.peers[0].PerResource = false
+		}
 	}
 }
 
@@ -193,7 +213,7 @@ func (s *simulation) someTraffic() {
 	for _, side := range []*testSide{s.p.left, s.p.right} {
 		for _, c := range side.peers[0].Children {
 			if side.e != nil && s.chance(0.5) {
-				side.traffic(c.Name)
+				side.trafficBy(s.worker(), c.Name)
 			}
 		}
 	}

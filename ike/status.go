@@ -147,6 +147,24 @@ func (pol *policy) status(peer PeerState) ChildStatus {
 	st.Proposal = suite.ESPProposalName(p.proposal)
 	st.LocalTS, st.RemoteTS = slices.Clone(p.sa.LocalTS), slices.Clone(p.sa.RemoteTS)
 	st.RekeyAt = p.dates.rekeyAt
+	for _, l := range pol.more {
+		st.Resources = append(st.Resources, l.status())
+	}
+	return st
+}
+
+// status is a line that is not the main one.
+func (l *line) status() ResourceStatus {
+	st := ResourceStatus{Resource: l.resource, State: ChildNegotiating}
+	p := l.best()
+	if p == nil {
+		return st
+	}
+	st.State = ChildInstalled
+	if p.rekeying != nil {
+		st.State = ChildRekeying
+	}
+	st.ID, st.SPIIn, st.SPIOut, st.RekeyAt = p.sa.ID, p.sa.SPIIn, p.sa.SPIOut, p.dates.rekeyAt
 	return st
 }
 

@@ -38,8 +38,10 @@ type Engine interface {
 type Plane interface {
 	// InstallInbound makes the inbound SA live and the pair known.
 	InstallInbound(sa esp.ChildSA) error
-	// ActivateOutbound makes the pair's outbound SA the one its policy sends on, unless a pair with a larger ID is already.
+	// ActivateOutbound makes the pair's outbound SA the one that its policy, or for one with a Resource that worker, sends on, unless a pair with a larger ID is already.
 	ActivateOutbound(id esp.ChildID)
+	// DeactivateOutbound ends the sending on the pair; its inbound SA stays live.
+	DeactivateOutbound(id esp.ChildID)
 	// RemoveSA removes both SAs of the pair and frees their SPI.
 	RemoveSA(id esp.ChildID)
 	// SetEndpoint changes where the pair's packets go.

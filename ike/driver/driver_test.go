@@ -37,19 +37,20 @@ func TestEffectsInOrder(t *testing.T) {
 			ike.ActivateOutbound{ID: 3},
 			ike.SetEndpoint{ID: 3, Endpoint: esp.Endpoint{Remote: there}},
 			ike.Send{Remote: there, Keepalive: true},
+			ike.DeactivateOutbound{ID: 2},
 			ike.RemoveSA{ID: 2},
 			ike.AcquireFailed{Policy: esp.Policy{Peer: "right", Child: "lan"}},
 			ike.Resolve{Peer: "right"},
 		)
-		r.plane.tell(esp.Event{Kind: esp.EventAcquire, Policy: esp.Policy{Peer: "right", Child: "lan"}, Flow: selector.Flow{Protocol: 1}})
+		r.plane.tell(esp.Event{Kind: esp.EventAcquire, Policy: esp.Policy{Peer: "right", Child: "lan"}, Flow: selector.Flow{Protocol: 1}, Resource: 2})
 		synctest.Wait()
 		got := r.journal.take()
-		if len(got) == 0 || !strings.HasPrefix(got[0], "acquire {Policy:{Peer:right Child:lan}") {
+		if len(got) == 0 || !strings.HasPrefix(got[0], "acquire {Policy:{Peer:right Child:lan}") || !strings.HasSuffix(got[0], "Resource:2}") {
 			t.Fatalf("got %q", got)
 		}
 		r.journal.lines = got[1:]
 		r.want("in the engine's order", "install 3", "send 192.0.2.2:500 nat=true hello", "activate 3", "endpoint 3 192.0.2.2:500",
-			"keepalive 192.0.2.2:500", "remove 2", "acquire failed right/lan", "resolve right")
+			"keepalive 192.0.2.2:500", "deactivate 2", "remove 2", "acquire failed right/lan", "resolve right")
 	})
 }
 

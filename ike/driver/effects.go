@@ -68,6 +68,8 @@ func (d *Driver) apply(f ike.Effect, c class) {
 		d.install(f.SA)
 	case ike.ActivateOutbound:
 		d.cfg.Plane.ActivateOutbound(f.ID)
+	case ike.DeactivateOutbound:
+		d.cfg.Plane.DeactivateOutbound(f.ID)
 	case ike.RemoveSA:
 		d.cfg.Plane.RemoveSA(f.ID)
 	case ike.SetEndpoint:
@@ -131,7 +133,7 @@ func (d *Driver) drain() {
 	for _, e := range d.cfg.Plane.Drain() {
 		switch e.Kind {
 		case esp.EventAcquire:
-			d.handle(ike.Acquire{Policy: e.Policy, Flow: e.Flow}, classEstablished)
+			d.handle(ike.Acquire{Policy: e.Policy, Flow: e.Flow, Resource: e.Resource}, classEstablished)
 		case esp.EventExpire:
 			d.handle(ike.Expire{ID: e.ID, Hard: e.Hard}, classEstablished)
 		case esp.EventFirstInbound:

@@ -112,7 +112,9 @@ func (p *fakePlane) InstallInbound(sa esp.ChildSA) error {
 	return p.refuse
 }
 func (p *fakePlane) ActivateOutbound(id esp.ChildID) { p.journal.add("activate %d", id) }
-func (p *fakePlane) RemoveSA(id esp.ChildID)         { p.journal.add("remove %d", id) }
+
+func (p *fakePlane) DeactivateOutbound(id esp.ChildID) { p.journal.add("deactivate %d", id) }
+func (p *fakePlane) RemoveSA(id esp.ChildID)           { p.journal.add("remove %d", id) }
 func (p *fakePlane) SetEndpoint(id esp.ChildID, ep esp.Endpoint) {
 	p.journal.add("endpoint %d %v", id, ep.Remote)
 }

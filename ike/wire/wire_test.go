@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -188,5 +189,36 @@ func TestEncryptedOffset(t *testing.T) {
 		if _, ok := (&Message{Payloads: ps}).EncryptedOffset(); ok {
 			t.Errorf("{%s} has an encrypted offset", FormatPayloads(ps))
 		}
+	}
+}
+
+// SA_RESOURCE_INFO and TS_MAX_QUEUE as RFC 9611, Section 5 has them: no protocol, no SPI, and the first with any data or none. Whether a protocol and an SPI that are there
+// all the same are ignored is the reader's affair; they must be readable.
+func TestResourceNotifies(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		want       Notify
+	}{
+		{"of no resource", "00 00 403c", Notify{Kind: SAResourceInfo}},
+		{"of the fourth", "00 00 403c 00000003", Notify{Kind: SAResourceInfo, Data: []byte{0, 0, 0, 3}}},
+		{"with an SPI", "03 04 403c c0ffee01 6370752d33", Notify{Protocol: ProtoESP, SPI: []byte{0xc0, 0xff, 0xee, 1}, Kind: SAResourceInfo, Data: []byte("cpu-3")}},
+		{"no more", "00 00 0030", Notify{Kind: TSMaxQueue}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			body := unhex(t, tt.body)
+			payload := append([]byte{0, 0, 0, byte(4 + len(body))}, body...)
+			ps, err := ParsePayloads(PayloadNotify, payload)
+			if err != nil || len(ps) != 1 || !reflect.DeepEqual(ps[0], &tt.want) {
+				t.Fatalf("got %v, %v, want %+v", ps, err, tt.want)
+			}
+			if got := AppendPayloads(nil, ps); !bytes.Equal(got, payload) {
+				t.Errorf("appended %x, want %x", got, payload)
+			}
+			for n := range len(payload) {
+				if _, err := ParsePayloads(PayloadNotify, payload[:n]); err == nil && n > 0 {
+					t.Errorf("the first %d octets parse", n)
+				}
+			}
+		})
 	}
 }

@@ -1,0 +1,112 @@
+package ike
+
+import (
+	"fmt"
+	"time"
+)
+
+// The dates of a Child SA pair: when it is rekeyed, and how it ends.
+
+// schedule sets the pair's dates. The creator's rekeying comes clearly before the other side's, so that with equal lifetimes the two do not collide each time.
+func (p *pair) schedule() {
+	e, life := p.owner.e, p.policy.cfg.Lifetime
+	if life <= 0 {
+		return
+	}
+	soft := rekeyMargin(e, life, p.creator)
+	p.dates.rekeyAt = e.turn.now.Add(soft)
+	e.after(&p.dates.soft, soft)
+	e.after(&p.dates.hard, life+life/10)
+}
+
+// rekeyMargin is when to rekey something of this lifetime: the side that made it in the last tenth but a little, the other one in that little.
+func rekeyMargin(e *Engine, life time.Duration, creator bool) time.Duration {
+	if creator {
+		return life - life*3/100 - fraction(life*7/100, e.cfg.Rand)
+	}
+	return life - fraction(life*2/100, e.cfg.Rand)
+}
+
+// unsure says that the peer may not have the pair yet, and that it is worth waiting until it surely has.
+func (p *pair) unsure() bool {
+	return !p.proven() && p.owner.e.turn.now.Sub(p.dates.born) < provenLimit
+}
+
+// softDue is the soft end of the pair's time. One that is for a single resource is not rekeyed if it was never used: "Peers may also delete specific per-resource Child SAs
+// if they deem the associated resource to be idle" (RFC 9611, Section 3). The dataplane is asked whether it was; should it not answer, it was.
+func (p *pair) softDue() {
+	if p.judged = !p.judged && !p.line.isMain() && p.state == pairLive; !p.judged {
+		p.softEnd()
+		return
+	}
+	p.owner.e.after(&p.dates.soft, temporaryPause)
+	p.owner.e.emit(NeedTraffic{ID: p.sa.ID})
+}
+
+// judge is the dataplane's answer.
+func (p *pair) judge() {
+	p.judged = false
+	if p.state != pairLive || p.line.isMain() || !p.traffic.in.IsZero() || !p.traffic.out.IsZero() {
+		p.softEnd()
+		return
+	}
+	p.delete(endReplaced, "its worker had nothing to send")
+}
+
+// softEnd rekeys the pair.
+func (p *pair) softEnd() {
+	if p.owner == nil || p.state != pairLive || p.rekeying != nil || p.owner.state != saEstablished {
+		return
+	}
+	if !p.proven() {
+		p.owner.e.after(&p.dates.soft, temporaryPause)
+		return
+	}
+	p.rekeying = newChildExchange(p.policy, p)
+	if p.line.isMain() {
+		p.policy.busy = true
+	}
+	p.owner.enqueue(p.rekeying)
+}
+
+// hardEnd ends the pair whether or not it was rekeyed: "When the lifetime of a Security Association expires, the Security Association MUST NOT be used."
+func (p *pair) hardEnd() {
+	if p.owner == nil {
+		p.gone(p.policy.peer.e)
+		return
+	}
+	p.delete(endExpired, "its lifetime is over")
+}
+
+// A pair that the peer may not have yet is not deleted for so long, and looked at so often.
+const (
+	provenLimit = 10 * time.Second
+	deletePause = 500 * time.Millisecond
+)
+
+// delete asks the peer to delete the pair, which goes when the peer has answered.
+func (p *pair) delete(cause endCause, why string) {
+	if p.owner == nil || p.state == pairDeleting || p.owner.state >= saClosing {
+		return
+	}
+	s := p.owner
+	if p.unsure() {
+		// The peer would know nothing of it, and install it when our answer arrives.
+		p.dates.use.fire = func() { p.delete(cause, why) }
+		s.e.after(&p.dates.use, deletePause)
+		return
+	}
+	p.moveTo(pairDeleting)
+	s.e.timers.stop(&p.dates.use)
+	s.e.timers.stop(&p.dates.soft)
+	s.e.timers.stop(&p.dates.hard)
+	s.e.answerRefs(&p.refs, fmt.Errorf("the Child SA ended: %s", why))
+	switch heir := p.line.best(); {
+	case !p.active:
+	case heir != nil && heir.sa.ID > p.sa.ID:
+		p.giveWay(s.e, heir)
+	case heir == nil && p.policy.best() != nil: // another line's pair carries what this one did
+		p.quiet(s.e)
+	}
+	s.enqueue(&informational{kind: askDelete, pairs: []*pair{p}, cause: cause, why: why})
+}

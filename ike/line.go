@@ -1,0 +1,139 @@
+package ike
+
+import (
+	"fmt"
+	"slices"
+)
+
+// line is the Child SA pairs that do one work one after another: one that was asked for anew, and those that it was rekeyed to. A policy has the main line, whose
+// pair any worker of the dataplane may send on, and with a peer that makes Child SAs for single resources (RFC 9611) others besides. Should the main line lose its
+// last pair, the pairs of another take its place: which of the Child SAs is for all is each side's own affair.
+type line struct {
+	policy   *policy
+	resource int     // the dataplane's worker, counted from 1; 0: any
+	pairs    []*pair // by birth
+	wanted   bool    // our request for its first pair waits for its turn
+	asking   bool    // or is under way
+	merged   bool    // its pairs became those of the main line
+}
+
+// best is the pair to send on: the newest that is live, or else the newest that was replaced.
+func (l *line) best() *pair {
+	var replaced *pair
+	for _, p := range slices.Backward(l.pairs) {
+		switch {
+		case p.state == pairLive:
+			return p
+		case p.state == pairReplaced && replaced == nil:
+			replaced = p
+		}
+	}
+	return replaced
+}
+
+// on is the newest live pair of the line on an IKE SA, or nil.
+func (l *line) on(s *ikeSA) *pair {
+	for _, p := range slices.Backward(l.pairs) {
+		if p.owner == s && p.state == pairLive {
+			return p
+		}
+	}
+	return nil
+}
+
+// now is what has become of the line.
+func (l *line) now() *line {
+	if l.merged {
+		return &l.policy.main
+	}
+	return l
+}
+
+func (l *line) isMain() bool { return l == &l.policy.main }
+
+// name is the line for people, as what follows "the Child SA".
+func (l *line) name() string {
+	if l.resource == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" of worker %d", l.resource-1)
+}
+
+// add puts a new pair into its line.
+func (l *line) add(p *pair) {
+	p.line = l
+	l.pairs = append(l.pairs, p)
+	if pol := l.policy; !l.isMain() && !slices.Contains(pol.more, l) { // it may have been given up meanwhile
+		pol.more = append(pol.more, l)
+	}
+}
+
+// remove takes a pair out.
+func (l *line) remove(p *pair) {
+	l.pairs = slices.DeleteFunc(l.pairs, func(q *pair) bool { return q == p })
+	l.tidy()
+	if pol := l.policy; len(pol.main.pairs) == 0 {
+		pol.promote()
+	}
+}
+
+// tidy gives up a line that has nothing.
+func (l *line) tidy() {
+	if pol := l.policy; !l.isMain() && len(l.pairs) == 0 && !l.wanted && !l.asking {
+		pol.more = slices.DeleteFunc(pol.more, func(m *line) bool { return m == l })
+	}
+}
+
+// lines is all lines of the policy, the main one first.
+func (pol *policy) lines() []*line { return append([]*line{&pol.main}, pol.more...) }
+
+// pairs is all pairs of the policy.
+func (pol *policy) pairs() []*pair {
+	if len(pol.more) == 0 {
+		return slices.Clone(pol.main.pairs)
+	}
+	var list []*pair
+	for _, l := range pol.lines() {
+		list = append(list, l.pairs...)
+	}
+	return list
+}
+
+// best is the pair that stands for the policy.
+func (pol *policy) best() *pair {
+	if p := pol.main.best(); p != nil {
+		return p
+	}
+	for _, l := range pol.more { // all of the main line are being deleted
+		if p := l.best(); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// promote makes the pairs of another line those of the main one, which has none left.
+func (pol *policy) promote() {
+	i := slices.IndexFunc(pol.more, func(l *line) bool { return l.best() != nil })
+	if i < 0 {
+		i = slices.IndexFunc(pol.more, func(l *line) bool { return len(l.pairs) > 0 })
+	}
+	if i < 0 {
+		return
+	}
+	l := pol.more[i]
+	pol.more = slices.Delete(pol.more, i, i+1)
+	pol.main.pairs, l.pairs = l.pairs, nil
+	for _, p := range pol.main.pairs {
+		p.line = &pol.main
+	}
+	l.merged = true
+}
+
+// ended tells people that a line which is not the main one is no more.
+func (l *line) ended(why string) {
+	if l.isMain() {
+		return
+	}
+	l.policy.peer.notice(Info, "resource-down", l.policy.cfg.Name, "Child SA"+l.name()+" ended: "+why)
+}
