@@ -21,7 +21,7 @@ build: ## build the static binary bin/culvert
 demo: build ## two gateways in namespaces: tunnel, traffic, a rekey under load, status (root)
 	./bin/culvert demo
 
-peers: ## install what the end-to-end tests need: strongSwan, nft (Debian, root)
+peers: ## install what the end-to-end tests need: strongSwan, OpenVPN, nft (Debian, root)
 	.ci/peers
 
 test: peers build ## every test, real peers included (root)

@@ -88,6 +88,10 @@ func (d *Document) Text(w io.Writer) error {
 		_, e := fmt.Fprintf(w, "- %s: not measured: %s\n", a.Subject, a.Reason)
 		err = errors.Join(err, e)
 	}
+	if d.Interrupted {
+		_, e := fmt.Fprintln(w, "\nThe run was interrupted: this is what there was until then.")
+		err = errors.Join(err, e)
+	}
 	_, e := fmt.Fprintf(w, "\nMedians of %d interleaved rounds of %g s for each measurement, and their spread; ratios are taken round by round.\n\n", d.Rounds, d.Seconds)
 	err = errors.Join(err, e, Tables(w, d.Summaries))
 	for _, f := range d.Failures {

@@ -38,7 +38,7 @@ func thisMachine() (Machine, error) {
 // cpuInfo takes the first processor's name and flags from /proc/cpuinfo. ARM has no names there, only numbers of implementer and part.
 func cpuInfo(lines *bufio.Scanner) (name string, flags []string) {
 	var part []string
-	for lines.Scan() {
+	for lines.Scan() && lines.Text() != "" {
 		key, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimSpace(value)
 		switch strings.TrimSpace(key) {
@@ -47,17 +47,11 @@ func cpuInfo(lines *bufio.Scanner) (name string, flags []string) {
 		case "CPU implementer", "CPU part":
 			part = append(part, value)
 		case "flags", "Features":
-			for _, f := range strings.Fields(value) {
-				if slices.Contains(flagsOfInterest, f) {
-					flags = append(flags, f)
-				}
-			}
-		case "":
-			if name == "" {
-				name = strings.Join(part, " ")
-			}
-			return name, flags
+			flags = slices.DeleteFunc(strings.Fields(value), func(f string) bool { return !slices.Contains(flagsOfInterest, f) })
 		}
+	}
+	if name == "" {
+		name = strings.Join(part, " ")
 	}
 	return name, flags
 }

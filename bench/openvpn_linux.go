@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"culvert/internal/netlab"
@@ -38,7 +39,7 @@ func (OpenVPN) Version(ctx context.Context) (string, error) {
 }
 
 // Start starts both ends, the one that answers first.
-func (OpenVPN) Start(_ context.Context, s Site) ([]*netlab.Process, error) {
+func (OpenVPN) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 	if err := writePKI(s.Dir, "left", "right"); err != nil {
 		return nil, err
 	}
@@ -61,6 +62,9 @@ func (OpenVPN) Start(_ context.Context, s Site) ([]*netlab.Process, error) {
 			return procs, err
 		}
 		procs = append(procs, p)
+		if err := netlab.Until(ctx, "OpenVPN's socket", func() bool { return strings.Contains(p.Output(), "link local (bound)") }); err != nil {
+			return procs, err
+		}
 	}
 	return procs, nil
 }

@@ -9,8 +9,8 @@ import (
 type Trial struct {
 	Rate                  float64 // asked for, a second
 	Sent, Received        uint64
-	Reordered, Overflowed uint64 // see netlab.DatagramCount
-	Took                  time.Duration
+	Reordered, Overflowed uint64        // see netlab.DatagramCount
+	Took, Span            time.Duration // of sending, and until the last one arrived
 	VPN, Machine          time.Duration // CPU time spent
 }
 
@@ -22,12 +22,12 @@ func (t Trial) Loss() float64 {
 	return 1 - float64(t.Received)/float64(t.Sent)
 }
 
-// Delivered is how many arrived for each second of sending.
+// Delivered is how many arrived for each second, until the last one had: what queues held back and gave out late took its time.
 func (t Trial) Delivered() float64 {
-	if t.Took == 0 {
+	if t.Span == 0 {
 		return 0
 	}
-	return float64(t.Received) / t.Took.Seconds()
+	return float64(t.Received) / t.Span.Seconds()
 }
 
 // enough is the part of the rate asked for that must really have been offered for a higher one to be worth asking for: the machine keeps the sender from running.

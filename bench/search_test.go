@@ -23,7 +23,7 @@ func (l *link) try(rate float64, d time.Duration) (Trial, error) {
 	if l.hiccup != nil && l.hiccup() {
 		received *= 0.99
 	}
-	return Trial{Rate: rate, Sent: uint64(sent), Received: uint64(received), Took: d}, nil
+	return Trial{Rate: rate, Sent: uint64(sent), Received: uint64(received), Took: d, Span: d}, nil
 }
 
 var search = Search{First: 8000, Least: 100, MaxLoss: 0.001, Resolution: 0.04, Trial: 400 * time.Millisecond, Confirm: 2 * time.Second, Trials: 40}

@@ -48,13 +48,14 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// settle waits until congestion windows, path MTU and receive buffers have found their size.
+// settle waits for the first octets, and then until congestion windows, path MTU and receive buffers have found their size.
 func settle(ctx context.Context, load *netlab.Load, d time.Duration) error {
-	err := wait(ctx, d/8)
-	if err == nil && load.Octets() == 0 {
-		return fmt.Errorf("nothing arrived in %v", d/8)
+	first, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := netlab.Until(first, "the first octets", func() bool { return load.Octets() > 0 }); err != nil {
+		return err
 	}
-	return err
+	return wait(ctx, d/8)
 }
 
 // tcp measures what goes over the flows, all together, and what it costs.
@@ -114,7 +115,7 @@ func udp(size int) func(context.Context, *joined, time.Duration) (map[string]flo
 			return nil, err
 		}
 		if t.Received == 0 {
-			return nil, fmt.Errorf("more than 0.1%% is lost at any rate from %.0f datagrams a second on", s.Least)
+			return map[string]float64{PacketRate.Key: 0}, nil // more is lost at any rate
 		}
 		us := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(t.Received) }
 		of := func(n uint64) float64 { return float64(n) / float64(t.Sent) }
@@ -134,7 +135,7 @@ func (j *joined) try(ctx context.Context, path *netlab.Datagrams, rate float64, 
 	}
 	after, err := j.cost()
 	spent := after.since(before)
-	return Trial{Rate: rate, Sent: c.Sent, Received: c.Received, Reordered: c.Reordered, Overflowed: c.Overflowed, Took: c.Took, VPN: spent.vpn, Machine: spent.machine}, err
+	return Trial{Rate: rate, Sent: c.Sent, Received: c.Received, Reordered: c.Reordered, Overflowed: c.Overflowed, Took: c.Took, Span: c.Span, VPN: spent.vpn, Machine: spent.machine}, err
 }
 
 // pingRate is how many echo requests are sent each second.

@@ -24,9 +24,10 @@ type Datagrams struct {
 // DatagramCount is what one run gave.
 type DatagramCount struct {
 	Sent, Received uint64
-	Reordered      uint64 // arrived after one that had been sent later
-	Overflowed     uint64 // of those lost, dropped at the receiver's own socket buffer
-	Took           time.Duration
+	Reordered      uint64        // arrived after one that had been sent later
+	Overflowed     uint64        // of those lost, dropped at the receiver's own socket buffer
+	Took           time.Duration // in which they were sent
+	Span           time.Duration // until the last of them arrived; never less than Took
 }
 
 const (
@@ -38,8 +39,6 @@ const (
 	// backlog is how much a sender that was kept from running may catch up with; what is older is not sent any more, as a burst would say more
 	// about the queues on the way than about the rate that can be kept up.
 	backlog = time.Millisecond
-	// straggle is how long nothing must arrive, after the last was sent, for the rest to be counted as lost.
-	straggle = 150 * time.Millisecond
 )
 
 // NewDatagrams opens the sockets; Close closes them.
@@ -106,11 +105,12 @@ func (d *Datagrams) Run(ctx context.Context, rate float64, size int, length time
 	r := receiver{fd: d.rx, run: d.run, stop: make(chan struct{}), ended: make(chan error, 1)}
 	go r.loop()
 	var c DatagramCount
+	begun := time.Now()
 	sent := make(chan error, 1)
 	go func() { sent <- c.send(ctx, d.tx, d.run, rate, size, length) }()
 	sendErr := <-sent
 	if sendErr == nil {
-		r.settle(c.Sent)
+		r.settle(c.Sent, length)
 	}
 	close(r.stop)
 	if err := errors.Join(sendErr, <-r.ended); err != nil {
@@ -118,6 +118,7 @@ func (d *Datagrams) Run(ctx context.Context, rate float64, size int, length time
 	}
 	after, err := socketDrops(d.rx)
 	c.Received, c.Reordered, c.Overflowed = r.received.Load(), r.reordered, after-before
+	c.Span = max(c.Took, r.last.Sub(begun))
 	return c, err
 }
 
@@ -167,6 +168,7 @@ type receiver struct {
 	run       uint32
 	received  atomic.Uint64
 	reordered uint64
+	last      time.Time // when one arrived
 	stop      chan struct{}
 	ended     chan error
 }
@@ -195,7 +197,10 @@ func (r *receiver) loop() {
 				highest = seq
 			}
 		}
-		r.received.Add(mine)
+		if mine > 0 {
+			r.received.Add(mine)
+			r.last = time.Now()
+		}
 		if n == len(m.hdrs) {
 			continue
 		}
@@ -209,10 +214,10 @@ func (r *receiver) loop() {
 	}
 }
 
-// settle waits until all that was sent has arrived, or nothing has for a while.
-func (r *receiver) settle(sent uint64) {
-	last, since := r.received.Load(), time.Now()
-	for last < sent && time.Since(since) < straggle {
+// settle waits until all that was sent has arrived, or nothing has for a while: half the length of the run, within limits.
+func (r *receiver) settle(sent uint64, length time.Duration) {
+	patience := min(max(length/2, 50*time.Millisecond), 250*time.Millisecond)
+	for last, since := r.received.Load(), time.Now(); last < sent && time.Since(since) < patience; {
 		time.Sleep(5 * time.Millisecond)
 		if now := r.received.Load(); now != last {
 			last, since = now, time.Now()

@@ -1,0 +1,225 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/internal/daemon"
+	"culvert/internal/netlab"
+)
+
+// build builds a program for the test.
+func build(t *testing.T, what ...string) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "program")
+	cmd := exec.Command("go", append([]string{"build", "-o", binary}, what...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building %v: %v\n%s", what, err, out)
+	}
+	return binary
+}
+
+// needNamespaces skips the test where they cannot be made; under CI that is a failure.
+func needNamespaces(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds programs and runs them in namespaces")
+	}
+	if err := netlab.Available(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+}
+
+// children are the processes that this one has started and that have not ended.
+func children(t *testing.T) (out []string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, _ := os.ReadFile(f) // one that has just ended is none
+		_, rest, _ := strings.Cut(string(b), ") ")
+		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == fmt.Sprint(os.Getpid()) {
+			out = append(out, string(b))
+		}
+	}
+	return out
+}
+
+// TestEverySubjectAndTest is a run of everything that is installed, with measurements too short to mean anything.
+func TestEverySubjectAndTest(t *testing.T) {
+	needNamespaces(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	culvert, floor := build(t, "culvert/cmd/culvert"), build(t, "-tags", "floor", "culvert/cmd/culvert")
+	const cipher = "aes128gcm16"
+	subjects := []Subject{WireGuardGo{Binary: build(t, "golang.zx2c4.com/wireguard")}, Culvert{Binary: culvert, UDP: true, Cipher: cipher}, Culvert{Binary: culvert, Cipher: cipher},
+		Culvert{Binary: floor, UDP: true, Cipher: cipher, Floor: true}, OpenVPN{}, StrongSwan{cipher}, Plain{}, missing{}}
+	var progress strings.Builder
+	s := Settings{Rounds: 1, Time: 100 * time.Millisecond, Tests: "tcpboth,udp64,loaded"}
+	doc, err := Run(t.Context(), s, subjects, &progress)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, progress.String())
+	}
+	if len(doc.Failures) > 0 || len(doc.Subjects)+len(doc.Absent) != len(subjects) {
+		t.Errorf("%d present, %d absent, failures %v", len(doc.Subjects), len(doc.Absent), doc.Failures)
+	}
+	for _, a := range doc.Absent {
+		if a.Subject != missingName && os.Getenv("CI") != "" {
+			t.Errorf("%s is not here: %s", a.Subject, a.Reason)
+		}
+	}
+	if !slices.ContainsFunc(doc.Absent, func(a Absent) bool { return a == Absent{missingName, "not here"} }) {
+		t.Errorf("what is not there is not listed: %v", doc.Absent)
+	}
+	wantMeasured(t, doc)
+	if left := children(t); len(left) > 0 {
+		t.Errorf("processes are left: %v", left)
+	}
+	if files, err := os.ReadDir(os.TempDir()); err != nil || len(files) > 0 {
+		t.Errorf("%v are left in the folder for temporary files (%v)", files, err)
+	}
+}
+
+// wantMeasured looks for a sensible figure of every test and every subject that was there.
+func wantMeasured(t *testing.T, doc *Document) {
+	t.Helper()
+	want := map[string][]Metric{tcpBoth: {Throughput, VPNCPU, MachineCPU}, udp64: {PacketRate}, loaded: {P50, P99}, footprint: {FirstPacket, PeakMemory}}
+	for _, subject := range doc.Subjects {
+		for test, metrics := range want {
+			values := find(t, doc.Summaries, test, subject.Subject).Values
+			for _, m := range metrics {
+				v, there := values[m.Key]
+				plain := subject.Subject == (Plain{}).Name() && (m == VPNCPU || m == PeakMemory)
+				// Of a machine that is busy with other things, the counts of the whole machine and of datagrams without loss may be 0.
+				if there == plain || there && (v.Median < 0 || v.Median == 0 && m != MachineCPU && m != PacketRate) {
+					t.Errorf("%s, %s: %s is %+v", subject.Subject, test, m.Key, v)
+				}
+			}
+		}
+	}
+}
+
+const missingName = "nobody's VPN"
+
+// missing is a subject that is not there.
+type missing struct{}
+
+func (missing) Name() string                                           { return missingName }
+func (missing) Version(context.Context) (string, error)                { return "", errors.New("not here") }
+func (missing) Start(context.Context, Site) ([]*netlab.Process, error) { panic("not here") }
+
+// dying is a subject whose process ends while it is measured.
+type dying struct{ Plain }
+
+func (dying) Name() string { return "dying" }
+func (d dying) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
+	if _, err := d.Plain.Start(ctx, s); err != nil {
+		return nil, err
+	}
+	p, err := s.Left.Start(nil, nil, "sh", "-c", "echo the last words; sleep 0.2")
+	return []*netlab.Process{p}, err
+}
+
+// broken is a subject that does not start.
+type broken struct{ missing }
+
+func (broken) Name() string                            { return "broken" }
+func (broken) Version(context.Context) (string, error) { return "0", nil }
+func (broken) Start(context.Context, Site) ([]*netlab.Process, error) {
+	return nil, errors.New("no way")
+}
+
+func TestFailuresAreRecordedAndTheOthersGoOn(t *testing.T) {
+	needNamespaces(t)
+	doc, err := Run(t.Context(), Settings{Rounds: 1, Time: 400 * time.Millisecond, Tests: "tcp1"}, []Subject{broken{}, dying{}, Plain{}}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	for _, f := range doc.Failures {
+		fmt.Fprintln(&told, f.Subject, f.Test, f.Error)
+	}
+	for _, want := range []string{"broken  no way", "dying TCP, 1 stream ", "the last words"} {
+		if !strings.Contains(told.String(), want) {
+			t.Errorf("no %q in the failures:\n%s", want, told.String())
+		}
+	}
+	if find(t, doc.Summaries, tcp1, "plain link").Values[Throughput.Key].Median <= 0 {
+		t.Error("the plain link was not measured")
+	}
+}
+
+// interrupter ends a context as soon as a measurement is told.
+type interrupter struct{ cancel context.CancelFunc }
+
+func (i interrupter) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), " left: ") {
+		i.cancel()
+	}
+	return len(b), nil
+}
+
+func TestAnInterruptKeepsWhatThereIs(t *testing.T) {
+	needNamespaces(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	begun := time.Now()
+	doc, err := Run(ctx, Settings{Rounds: 1000, Time: 200 * time.Millisecond, Tests: "tcp1,idle"}, []Subject{Plain{}}, interrupter{cancel})
+	if !errors.Is(err, context.Canceled) || doc == nil || !doc.Interrupted || len(doc.Measurements) != 1 || len(doc.Failures) != 0 {
+		t.Errorf("got %+v, %v", doc, err)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it ended after %v", took)
+	}
+	var out strings.Builder
+	dir := t.TempDir()
+	if err := errors.Join(doc.Text(&out), doc.Save(filepath.Join(dir, "x.json"), filepath.Join(dir, "x.svg"))); err != nil || !strings.Contains(out.String(), "interrupted") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+func TestFloorBuildIsNotTakenForCulvert(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds programs")
+	}
+	culvert, floor := build(t, "culvert/cmd/culvert"), build(t, "-tags", "floor", "culvert/cmd/culvert")
+	for _, c := range []Culvert{{Binary: floor}, {Binary: culvert, Floor: true}} {
+		if v, err := c.Version(t.Context()); err == nil {
+			t.Errorf("%+v passes for %s", c, v)
+		}
+	}
+	config := filepath.Join(t.TempDir(), "c.toml")
+	if err := os.WriteFile(config, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(floor, "run", "--config", config).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), daemon.FloorWarning) {
+		t.Errorf("it runs without consent: %v, %s", err, out)
+	}
+}
+
+func TestCPUInfo(t *testing.T) {
+	for _, tt := range []struct{ text, name, flags string }{
+		{"processor\t: 0\nmodel name\t: A CPU @ 2 GHz\nflags\t\t: fpu aes avx2 xyz\n\nprocessor\t: 1\nmodel name\t: another\nflags: sha_ni\n", "A CPU @ 2 GHz", "aes avx2"},
+		{"processor\t: 0\nFeatures\t: fp asimd aes pmull\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n", "0x41 0xd0c", "asimd aes pmull"},
+	} {
+		if name, flags := cpuInfo(bufio.NewScanner(strings.NewReader(tt.text))); name != tt.name || strings.Join(flags, " ") != tt.flags {
+			t.Errorf("got %q, %q; want %q, %q", name, flags, tt.name, tt.flags)
+		}
+	}
+}
