@@ -115,7 +115,12 @@ func (e *Engine) apply(in Input) {
 }
 
 // Deadline is when Handle must next be called with Wake; zero means never.
-func (e *Engine) Deadline() time.Time { return e.timers.next() }
+func (e *Engine) Deadline() time.Time {
+	if len(e.peers.dirty) > 0 {
+		return e.turn.now
+	}
+	return e.timers.next()
+}
 
 // Counters is a copy of the engine's counters: datagrams and events by what became of them. The names are fixed words of this package,
 // so that the map is bounded.

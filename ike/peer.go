@@ -55,8 +55,9 @@ func (e *Engine) touch(p *peer) {
 	}
 }
 
-// maxReconciles bounds the loop of reconcileDirty: a peer that makes itself dirty again and again waits for the next Handle.
-const maxReconciles = 1 << 16
+// maxReconciles bounds the loop of reconcileDirty: what is left waits for the next Handle, which Deadline asks for at once. So very many peers that are configured at
+// once, or one that makes itself dirty again and again, do not keep the engine from what comes in between.
+const maxReconciles = 256
 
 // reconcileDirty brings what is nearer to what is wanted.
 func (e *Engine) reconcileDirty() {

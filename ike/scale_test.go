@@ -292,3 +292,30 @@ func BenchmarkStatus(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/peer")
 }
+
+// Very many peers that are to come up at once begin in parts.
+func TestManyPeersBeginInParts(t *testing.T) {
+	const n = 10 * maxReconciles
+	peers := crowdPeers(true, n)
+	for i := range peers {
+		peers[i].Children[0].Start = StartBoot
+	}
+	e := newCrowd(t).left
+	begun := 0
+	in := Input(SetPeers{Peers: peers})
+	for begun < n {
+		var fx Effects
+		e.Handle(epoch, in, &fx)
+		in = Wake{}
+		if len(fx.List) > maxReconciles || len(fx.List) == 0 {
+			t.Fatalf("%d effects of one input, after %d", len(fx.List), begun)
+		}
+		begun += len(fx.List)
+		if at := e.Deadline(); begun < n && at.After(epoch) {
+			t.Fatalf("Deadline is %v with %d of %d begun", at, begun, n)
+		}
+	}
+	if at := e.Deadline(); at.Equal(epoch) {
+		t.Error("Deadline is now, with nothing left to begin")
+	}
+}

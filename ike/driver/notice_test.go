@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -86,4 +87,35 @@ func TestHistoryBounds(t *testing.T) {
 	if len(h.peers) != len(many)+1 {
 		t.Errorf("%d peers", len(h.peers))
 	}
+}
+
+// What the history holds of very many peers is part of what an idle IKE SA takes.
+func TestHistoryMemory(t *testing.T) {
+	const n, most = 20000, 2 << 10
+	inUse := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := inUse()
+	h := newHistory()
+	peers := make([]ike.Peer, n)
+	for i := range peers {
+		peers[i].Name = fmt.Sprintf("peer-%06d", i)
+	}
+	h.keepOnly(peers)
+	for range 3 * historyLeast {
+		for i := range peers {
+			h.add(Event{Notice: ike.Notice{Peer: peers[i].Name, Child: "lan", Event: "child-rekeyed", Text: fmt.Sprintf("Child SA %08x in, %08x out replaces %08x in, %08x out", i, i, i, i)}})
+		}
+	}
+	peers = nil
+	if got := (inUse() - before) / n; got > most {
+		t.Errorf("%d bytes for each peer, want at most %d", got, most)
+	} else {
+		t.Logf("%d bytes for each peer", got)
+	}
+	runtime.KeepAlive(&h)
 }

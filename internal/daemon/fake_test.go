@@ -172,7 +172,7 @@ func (r routes) Set(nets []tun.Net) error {
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // testDaemon is a daemon of fake parts that has taken a configuration into force; names are looked up with ask.
-func testDaemon(t *testing.T, doc string, ask func(ctx context.Context, name string) ([]netip.Addr, error)) (*Daemon, *fakeParts, *bytes.Buffer) {
+func testDaemon(t testing.TB, doc string, ask func(ctx context.Context, name string) ([]netip.Addr, error)) (*Daemon, *fakeParts, *bytes.Buffer) {
 	t.Helper()
 	f := &fakeParts{sas: map[esp.ChildID]esp.ChildSA{}, stats: map[esp.Policy]dataplane.ChildStats{}, rawESP: true}
 	out := &bytes.Buffer{}
@@ -195,7 +195,7 @@ func testDaemon(t *testing.T, doc string, ask func(ctx context.Context, name str
 	return d, f, out
 }
 
-func writeConfig(t *testing.T, d *Daemon, doc string) {
+func writeConfig(t testing.TB, d *Daemon, doc string) {
 	t.Helper()
 	if err := os.WriteFile(d.opts.Config, []byte(doc), 0o600); err != nil {
 		t.Fatal(err)
