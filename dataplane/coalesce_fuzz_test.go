@@ -181,7 +181,7 @@ func checkMix(t testing.TB, script []byte) (packets, writes int) {
 	for _, p := range in {
 		pkts = append(pkts, p.pkt)
 	}
-	checkOrder(t, g, pkts)
+	checkOrder(t, g.packets, pkts)
 	flows := byFlow(t, pkts)
 	if len(flows) > maxFlows {
 		return len(in), len(g.writes)
@@ -197,9 +197,8 @@ func checkMix(t testing.TB, script []byte) (packets, writes int) {
 }
 
 // checkOrder compares what comes out with what went in: each flow by itself, and all of them before and behind each fragment.
-func checkOrder(t testing.TB, g *gathering, in [][]byte) {
+func checkOrder(t testing.TB, out, in [][]byte) {
 	t.Helper()
-	out := g.packets
 	for {
 		i, o := slices.IndexFunc(in, slowFragment), slices.IndexFunc(out, slowFragment)
 		if i < 0 && o < 0 {

@@ -12,7 +12,7 @@ import (
 // What the coalescer is checked against: the slowest code there is, that shares nothing with it. It asks of every packet whether those gathered so far and it, made one
 // super-packet and cut again, come out as they went in. What such a packet says otherwise (checksums, identification, flags, lengths) then needs no rule of its own.
 
-// arrived is a packet and the SA that it came by.
+// arrivedPacket is a packet and the SA that it came by.
 type arrivedPacket struct {
 	by  *pair
 	pkt []byte

@@ -220,6 +220,23 @@ func TestCoalesceEnds(t *testing.T) {
 	}
 }
 
+// TestCoalesceLone: segments that all bear a flag which is for one packet only stay by themselves, however alike they are; ECE is a state, not an event.
+func TestCoalesceLone(t *testing.T) {
+	for flag, want := range map[byte]int{0x02: 5, 0x04: 5, 0x20: 5, 0x80: 5, 0x40: 1} {
+		in := stream(true, false, 80, 5, 500)
+		for _, p := range in {
+			p[53] |= flag
+			fixSums(p)
+		}
+		g := newGathering(t, allOffloads)
+		g.batch(t, nil, in)
+		g.check(t, in)
+		if len(g.writes) != want {
+			t.Errorf("flag %#x: writes %v, want %d", flag, g.writes, want)
+		}
+	}
+}
+
 // TestCoalesceRefuses: a second packet that differs from what would follow the first in one thing goes by itself.
 func TestCoalesceRefuses(t *testing.T) {
 	set := func(at int, v byte) func([]byte) []byte { return func(p []byte) []byte { p[at] ^= v; return p } }
