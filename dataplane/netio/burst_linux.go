@@ -25,6 +25,7 @@ type burst struct {
 	data []byte
 	room int // for each message
 	from *socket
+	mute bool // the kernel is not asked for what the IP header says
 	at   int // the next to be delivered
 	n    int // how many came
 }
@@ -43,12 +44,26 @@ func (b *burst) prepare() {
 	}
 }
 
+// setMute asks the kernel for the senders' addresses, or not.
+func (b *burst) setMute(mute bool) {
+	b.mute = mute
+	for i := range b.hdr {
+		b.hdr[i].hdr.Name = b.msg[i].hdr.Name
+		if mute {
+			b.hdr[i].hdr.Name = nil
+		}
+	}
+}
+
 // receive takes what waits on s. All of the burst before must have been delivered. A burst that is not full says that there is no more.
 func (b *burst) receive(s *socket) unix.Errno {
 	for i := range b.n { // the kernel has written into these alone
 		h := &b.hdr[i].hdr
 		h.Namelen, h.Flags = unix.SizeofSockaddrInet6, 0
 		h.SetControllen(controlSpace)
+	}
+	if s.mute() != b.mute {
+		b.setMute(s.mute())
 	}
 	most := maxUDPBurst
 	if s.raw {

@@ -33,7 +33,7 @@ var (
 const testMark = 0x4303
 
 // needLab makes a lab, or skips; where the tests are meant to be complete, a skip is a failure.
-func needLab(t *testing.T) *netlab.Lab {
+func needLab(t testing.TB) *netlab.Lab {
 	t.Helper()
 	lab, err := netlab.New()
 	if err != nil {
@@ -46,7 +46,7 @@ func needLab(t *testing.T) *netlab.Lab {
 	return lab
 }
 
-func newPair(t *testing.T, workers int) *pair {
+func newPair(t testing.TB, workers int) *pair {
 	t.Helper()
 	lab := needLab(t)
 	p := &pair{a: newHost(t, lab, "nn-a"), b: newHost(t, lab, "nn-b")}
@@ -62,7 +62,7 @@ func newPair(t *testing.T, workers int) *pair {
 }
 
 // waitUp waits for the kernel to notice that the link is up: before that it drops what is sent, and asks again for neighbours a second later.
-func waitUp(t *testing.T, h *netlab.Host) {
+func waitUp(t testing.TB, h *netlab.Host) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
 		if link, err := h.Netlink().LinkByName("nn0"); err == nil && link.Attrs().OperState == netlink.OperUp {
@@ -72,7 +72,7 @@ func waitUp(t *testing.T, h *netlab.Host) {
 	t.Fatal("the link does not come up")
 }
 
-func newHost(t *testing.T, lab *netlab.Lab, name string) *netlab.Host {
+func newHost(t testing.TB, lab *netlab.Lab, name string) *netlab.Host {
 	t.Helper()
 	h, err := lab.Host(name)
 	if err != nil {
@@ -81,7 +81,7 @@ func newHost(t *testing.T, lab *netlab.Lab, name string) *netlab.Host {
 	return h
 }
 
-func openIn(t *testing.T, h *netlab.Host, cfg Config) *Net {
+func openIn(t testing.TB, h *netlab.Host, cfg Config) *Net {
 	t.Helper()
 	n, err := tryOpen(h, cfg)
 	if err != nil {

@@ -118,7 +118,7 @@ func (p *port) take(in *Received) bool {
 		return false
 	}
 	if s.raw {
-		return p.takeRaw(s, m.remote(s.v6).Addr(), data, &r, in)
+		return p.takeRaw(s, m, data, &r, in)
 	}
 	p.rest = run{data: data, from: Received{
 		Local: netip.AddrPortFrom(r.local, s.bound.Port()), Remote: m.remote(s.v6), Encap: true, TOS: r.tos,
@@ -140,10 +140,10 @@ func (p *port) deliver(in *Received) {
 }
 
 // takeRaw makes in of a packet of IP protocol 50: with its IP header over IPv4, without over IPv6 (RFC 3542, Section 3).
-func (p *port) takeRaw(s *socket, remote netip.Addr, data []byte, r *received, in *Received) bool {
-	*in = Received{Kind: ESP, Data: data, TOS: r.tos, More: p.burst.more(),
-		Local: netip.AddrPortFrom(r.local, 0), Remote: netip.AddrPortFrom(remote, 0)}
+func (p *port) takeRaw(s *socket, m *message, data []byte, r *received, in *Received) bool {
 	if s.v6 {
+		*in = Received{Kind: ESP, Data: data, TOS: r.tos, More: p.burst.more(),
+			Local: netip.AddrPortFrom(r.local, 0), Remote: netip.AddrPortFrom(m.remote(true).Addr(), 0)}
 		return true
 	}
 	const headerLen = 20
@@ -154,9 +154,9 @@ func (p *port) takeRaw(s *socket, remote netip.Addr, data []byte, r *received, i
 	if n < headerLen || n > len(data) {
 		return false
 	}
-	in.TOS, in.Data = data[1], data[n:]
-	in.Local = netip.AddrPortFrom(netip.AddrFrom4([4]byte(data[16:20])), 0)
-	in.Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte(data[12:16])), 0)
+	*in = Received{Kind: ESP, Data: data[n:], TOS: data[1], More: p.burst.more(),
+		Local:  netip.AddrPortFrom(netip.AddrFrom4([4]byte(data[16:20])), 0),
+		Remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte(data[12:16])), 0)}
 	return true
 }
 
