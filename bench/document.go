@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -79,7 +80,7 @@ func Decode(r io.Reader) (*Document, error) {
 // Text writes what people read: the machine, the subjects, the tables, and what failed.
 func (d *Document) Text(w io.Writer) error {
 	m := d.Machine
-	_, err := fmt.Fprintf(w, "%s, %d cores, %d MiB, %s, Linux %s, %s; %s\n", m.CPU, m.Cores, m.MemoryMiB, m.Arch, m.Kernel, m.Go, d.Date.Format(time.DateOnly))
+	_, err := fmt.Fprintf(w, "%s (%s), %d cores, %d MiB, %s, Linux %s, %s; %s\n", m.CPU, strings.Join(m.Flags, " "), m.Cores, m.MemoryMiB, m.Arch, m.Kernel, m.Go, d.Date.Format(time.DateOnly))
 	for _, s := range d.Subjects {
 		_, e := fmt.Fprintf(w, "- %s: %s\n", s.Subject, s.Version)
 		err = errors.Join(err, e)

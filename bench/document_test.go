@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -69,6 +70,25 @@ func TestPlotIsWellFormed(t *testing.T) {
 	b.Reset()
 	if err := new(Document).Plot(&b); err != nil || shapes(t, b.String())["svg"] != 1 {
 		t.Errorf("of nothing: %v, %s", err, b.String())
+	}
+}
+
+func TestPlotBreaksTheBarOfAnOutlier(t *testing.T) {
+	d := &Document{}
+	for i, v := range []float64{1, 2, 3, 500, 2, 1} {
+		d.Summaries = append(d.Summaries, Summary{Test: tcp1, Subject: string(rune('a' + i)), Values: map[string]Stat{VPNCPU.Key: {v, v, v, 1}}})
+	}
+	var b strings.Builder
+	if err := d.Plot(&b); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), `class="break"`); n != 1 {
+		t.Errorf("%d broken bars, want 1", n)
+	}
+	for _, want := range []string{fmt.Sprintf(`width="%.1f"`, float64(barWidth)), fmt.Sprintf(`width="%.1f"`, float64(barWidth)/3), "500.00"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in\n%s", want, b.String())
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .ours { fill: #0969da }
 .spread { stroke: #1f2328; stroke-width: 1.5; fill: none }
 .back { fill: #ffffff }
+.break { stroke: #ffffff; stroke-width: 3 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 }
 .note, .value { fill: #9198a1 }
@@ -53,6 +54,7 @@ text { fill: #e6edf3 }
 .ours { fill: #4493f8 }
 .spread { stroke: #e6edf3 }
 .back { fill: #0d1117 }
+.break { stroke: #0d1117 }
 }
 `
 
@@ -76,7 +78,7 @@ func (d *Document) Plot(w io.Writer) error {
 		y += slices.Max(heights[i:end]) + margin
 	}
 	width, height := 2*panelWidth+3*margin, y+margin
-	note := fmt.Sprintf("%s, %d cores, Linux %s, %s; medians of %d rounds, the line is their spread", d.Machine.CPU, d.Machine.Cores, d.Machine.Kernel, d.Date.Format("2006-01-02"), d.Rounds)
+	note := fmt.Sprintf("%s, %d cores, Linux %s, %s; medians of %d rounds, the line is their spread; a broken bar is longer than can be drawn", d.Machine.CPU, d.Machine.Cores, d.Machine.Kernel, d.Date.Format("2006-01-02"), d.Rounds)
 	_, err := fmt.Fprintf(w, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n<title>culvert and its rivals</title>\n<style>%s</style>\n"+
 		"<rect class=\"back\" width=\"100%%\" height=\"100%%\"/>\n%s%s</svg>\n", width, height, width, height, style, text("note", margin, margin+textTop, note), b.String())
 	return err
@@ -88,10 +90,7 @@ func (p panel) draw(rows []Summary) string {
 	if p.metric.Less {
 		better = "less is better"
 	}
-	most := 0.0
-	for _, s := range rows {
-		most = max(most, s.Values[p.metric.Key].Max)
-	}
+	most := p.longest(rows)
 	scale := 0.0
 	if most > 0 {
 		scale = barWidth / most
@@ -106,12 +105,35 @@ func (p panel) draw(rows []Summary) string {
 			class = "ours"
 		}
 		b.WriteString(text("", 0, y+textTop, s.Subject))
-		fmt.Fprintf(&b, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n", class, labelWidth, y+3, v.Median*scale, rowHeight-6)
-		lo, hi, mid := labelWidth+v.Min*scale, labelWidth+v.Max*scale, y+rowHeight/2
-		fmt.Fprintf(&b, "<path class=\"spread\" d=\"M%.1f %dH%.1fM%.1f %dv6M%.1f %dv6\"/>\n", lo, mid, hi, lo, mid-3, hi, mid-3)
+		fmt.Fprintf(&b, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n", class, labelWidth, y+3, min(v.Median, most)*scale, rowHeight-6)
+		if v.Max > most {
+			fmt.Fprintf(&b, "<path class=\"break\" d=\"M%d %dl-6 %dM%d %dl-6 %d\"/>\n", labelWidth+barWidth-14, y, rowHeight, labelWidth+barWidth-8, y, rowHeight)
+		} else {
+			lo, hi, mid := labelWidth+v.Min*scale, labelWidth+v.Max*scale, y+rowHeight/2
+			fmt.Fprintf(&b, "<path class=\"spread\" d=\"M%.1f %dH%.1fM%.1f %dv6M%.1f %dv6\"/>\n", lo, mid, hi, lo, mid-3, hi, mid-3)
+		}
 		b.WriteString(text("value", labelWidth+barWidth+8, y+textTop, fmt.Sprintf(p.metric.Verb, v.Median*p.metric.Scale)))
 	}
 	return b.String()
+}
+
+// outlier is how many times the middle of the values one must be for its bar to be drawn broken, so that the others can still be told apart.
+const outlier = 8
+
+// longest is the value at the end of the chart: the largest that is no outlier.
+func (p panel) longest(rows []Summary) float64 {
+	var all []float64
+	for _, s := range rows {
+		all = append(all, s.Values[p.metric.Key].Max)
+	}
+	slices.Sort(all)
+	most := all[len(all)/2]
+	for _, v := range all {
+		if v <= outlier*all[len(all)/2] {
+			most = max(most, v)
+		}
+	}
+	return most
 }
 
 // text is a text element.
