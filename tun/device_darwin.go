@@ -88,8 +88,5 @@ func (d *Device) SetMTU(mtu int) error {
 // Counters is empty here.
 func (d *Device) Counters() map[string]uint64 { return nil }
 
-// SetGSOMaxSize does nothing: there are no super-packets here.
-func (d *Device) SetGSOMaxSize(int) error { return nil }
-
 // Close removes the device; a blocked Read returns.
 func (d *Device) Close() error { return d.dev.Close() }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -244,18 +243,6 @@ func (d *Device) Counters() map[string]uint64 {
 		return nil
 	}
 	return map[string]uint64{"tun_kernel_drops": link.Attrs().Statistics.TxDropped}
-}
-
-// SetGSOMaxSize bounds the super-packets that the kernel hands out, in octets, so that one of them is one send.
-func (d *Device) SetGSOMaxSize(n int) error {
-	link, err := d.nl.LinkByName(d.name)
-	if err != nil {
-		return fmt.Errorf("tun: looking up %s: %w", d.name, err)
-	}
-	if err := d.nl.LinkSetGSOMaxSize(link, n); err != nil {
-		return fmt.Errorf("tun: setting the largest super-packet of %s to %s: %w", d.name, strconv.Itoa(n), err)
-	}
-	return nil
 }
 
 // Close closes the queues, and with the last one the kernel removes the device, its routes and addresses.
