@@ -89,11 +89,11 @@ func (d *Document) Text(w io.Writer) error {
 		_, e := fmt.Fprintf(w, "- %s: not measured: %s\n", a.Subject, a.Reason)
 		err = errors.Join(err, e)
 	}
+	most := ""
 	if d.Interrupted {
-		_, e := fmt.Fprintln(w, "\nThe run was interrupted: this is what there was until then.")
-		err = errors.Join(err, e)
+		most = "at most (the run was interrupted) "
 	}
-	_, e := fmt.Fprintf(w, "\nMedians of %d interleaved rounds of %g s for each measurement, and their spread; ratios are taken round by round.\n\n", d.Rounds, d.Seconds)
+	_, e := fmt.Fprintf(w, "\nMedians of %s%d interleaved rounds of %g s for each measurement, and their spread; ratios are taken round by round.\n\n", most, d.Rounds, d.Seconds)
 	err = errors.Join(err, e, Tables(w, d.Summaries))
 	for _, f := range d.Failures {
 		_, e := fmt.Fprintf(w, "FAILED: %s, round %d %s: %s\n", f.Subject, f.Round+1, f.Test, f.Error)
