@@ -136,7 +136,7 @@ func (d dying) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 }
 
 // broken is a subject that does not start.
-type broken struct{ missing }
+type broken struct{}
 
 func (broken) Name() string                            { return "broken" }
 func (broken) Version(context.Context) (string, error) { return "0", nil }
