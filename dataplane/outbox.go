@@ -7,12 +7,8 @@ import (
 	"culvert/esp"
 )
 
-// One run is at most what the kernel takes as one UDP_SEGMENT send: 64 segments, and one UDP datagram over IPv4 in all.
-const (
-	maxSegments = 64
-	maxRunBytes = maxDatagram - ipv4MinHeader - 8
-	runSpace    = maxRunBytes + esp.MaxOverhead
-)
+// runSpace is what one packet takes at most, and with it whatever is sent as one run.
+const runSpace = maxDatagram + esp.MaxOverhead
 
 // What is sealed waits for a flush until it is so many sends or octets, or the worker's turn ends: small packets leave many in one call, a super-packet at once.
 const (

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/tun"
 )
@@ -25,7 +26,7 @@ func (w *worker) sealSuper(c *pair, pkt *tun.Packet) bool {
 	used, count, size := 0, 0, 0 // of the space
 	end := int(pkt.HdrLen)       // of the segment in hand, in the super-packet
 	for inner := w.segments.Next(); inner != nil; inner = w.segments.Next() {
-		if count == maxSegments || count > 0 && used+esp.SealedLen(len(inner)) > maxRunBytes {
+		if count == netio.MaxSegments || count > 0 && used+esp.SealedLen(len(inner)) > netio.MaxRun {
 			w.postRun(c, space[:used], count, size)
 			n -= count
 			space, used, count = w.room(min(n*largest, runSpace)), 0, 0 // mostly little is left, and goes in the same call

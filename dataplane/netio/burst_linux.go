@@ -26,8 +26,8 @@ type burst struct {
 	room int // for each message
 	from *socket
 	mute bool // the kernel is not asked for what the IP header says
-	at   int // the next to be delivered
-	n    int // how many came
+	at   int  // the next to be delivered
+	n    int  // how many came
 }
 
 func newBurst() *burst {

@@ -13,6 +13,13 @@ var (
 	ErrTooBig     = errors.New("netio: larger than the path MTU") // EMSGSIZE: ask PathMTU anew
 )
 
+// A run that is sent (Outgoing.SegSize) leaves as one if it is no more than this: the kernel's UDP_MAX_SEGMENTS (later ones allow more), and the 64 KB that devices take whole
+// (gso_max_size), less an Ethernet header with a tag, IPv6 and UDP. More is cut before it reaches the device.
+const (
+	MaxSegments = 64
+	MaxRun      = 65535 - 18 - 40 - 8
+)
+
 // Kind says what a received datagram is.
 type Kind uint8
 

@@ -7,14 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// maxSegments is the kernel's UDP_MAX_SEGMENTS (later kernels allow more).
-	maxSegments = 64
-	// maxRun bounds the octets of one UDP_SEGMENT send: the IP length field less the largest headers.
-	maxRun = 65535 - 40 - 8
-	// maxMessages is how many messages go into one sendmmsg.
-	maxMessages = 64
-)
+// maxMessages is how many messages go into one sendmmsg.
+const maxMessages = 64
 
 // mmsghdr is struct mmsghdr, laid out as in unix.Mmsghdr, which not every architecture's package has.
 type mmsghdr struct {
@@ -44,7 +38,7 @@ type parcel struct {
 	first, last int
 	count       int  // datagrams
 	size        int  // octets of each but the last
-	open        bool // more may join: the last is no shorter, and the kernel cuts runs for this remote
+	open        bool // more may join: it is no part, the last is no shorter, and the kernel cuts runs for this remote
 }
 
 // way is a message header ready for all datagrams that go the same way: most go where the one before them went.
@@ -93,7 +87,7 @@ func (p *port) add(outs []Outgoing, i int) {
 	}
 	run := 1 // datagrams in a message
 	if out.Encap && !out.Fragment && !p.refused.has(out.Remote.Addr()) {
-		run = max(1, min(maxSegments, maxRun/size))
+		run = max(1, min(MaxSegments, MaxRun/size))
 	}
 	if run > 1 && b.n > 0 && b.join(outs, i, size) {
 		return
@@ -105,7 +99,8 @@ func (p *port) add(outs []Outgoing, i int) {
 		chunk := rest[:min(run*size, len(rest))]
 		rest = rest[len(chunk):]
 		count := (len(chunk) + size - 1) / size
-		b.of[b.n] = parcel{data: chunk, first: i, last: i, count: count, size: size, open: run > 1 && len(chunk) == count*size}
+		open := run > 1 && len(chunk) == len(out.Data) && len(chunk) == count*size
+		b.of[b.n] = parcel{data: chunk, first: i, last: i, count: count, size: size, open: open}
 		b.n++
 	}
 }
@@ -118,7 +113,7 @@ func (b *outbound) join(outs []Outgoing, i, size int) bool {
 		return false
 	}
 	total := len(m.data) + len(out.Data)
-	if m.count+count > maxSegments || total > maxRun || !adjacent(m.data, out.Data) {
+	if m.count+count > MaxSegments || total > MaxRun || !adjacent(m.data, out.Data) {
 		return false
 	}
 	m.data = unsafe.Slice(&m.data[0], total)

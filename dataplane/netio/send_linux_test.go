@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"culvert/internal/netlab"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -58,7 +60,8 @@ func TestNeighboursShareASend(t *testing.T) {
 	}{
 		{"equal", times(64, 92), 1},
 		{"more than the kernel cuts at once", times(65, 92), 2},
-		{"more than one IP packet holds", times(50, 1440), 2},
+		{"as much as a device takes", append(times(59, 1109), MaxRun-59*1109), 1},
+		{"more than a device takes", times(50, 1440), 2},
 		{"the last shorter", append(times(10, 92), 60), 1},
 		{"nothing behind a shorter one", append(append(times(10, 92), 60), 60), 2},
 		{"longer behind shorter", []int{92, 100, 100, 92, 92}, 3},
@@ -147,6 +150,46 @@ func TestSendSaysWhatWasLost(t *testing.T) {
 			t.Errorf("%d datagrams arrived, want 4", datagrams)
 		}
 	})
+}
+
+// TestLostRunsAreWhose: a run of more octets than one send takes, with equal neighbours behind it: each is told of its own losses, whether all of it is lost at once or one by one.
+func TestLostRunsAreWhose(t *testing.T) {
+	p := newPair(t, 1)
+	const size, count = 1424, 47
+	for _, v6 := range []bool{false, true} {
+		for name, remote := range map[string]netip.Addr{"no route": netip.MustParseAddr("203.0.113.1"), "too big": addrB[v6]} {
+			if name == "no route" && v6 {
+				remote = netip.MustParseAddr("2001:db8:ffff::1")
+			}
+			outs, _ := laidOut(v6, true, 4500, count*size, size, 3*size, size-100)
+			outs[0].SegSize, outs[2].SegSize = size, size
+			for i := range outs {
+				outs[i].Remote = at(remote, 4500)
+			}
+			setMTU(t, p.a, map[string]int{"no route": 1500, "too big": 1400}[name])
+			p.netA.Ports()[0].Send(outs)
+			for i := range outs {
+				want := outs[i].Datagrams()
+				if i == 3 && name == "too big" {
+					want = 0
+				}
+				if outs[i].Lost != want || (outs[i].Err == nil) != (want == 0) {
+					t.Errorf("v6=%t, %s: %d: lost %d of %d: %v", v6, name, i, outs[i].Lost, outs[i].Datagrams(), outs[i].Err)
+				}
+			}
+		}
+	}
+}
+
+func setMTU(t *testing.T, h *netlab.Host, mtu int) {
+	t.Helper()
+	link, err := h.Netlink().LinkByName("nn0")
+	if err == nil {
+		err = h.Netlink().LinkSetMTU(link, mtu)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestFullSocket: what a full socket does not take is lost and counted, and everything goes on when there is room again.
