@@ -69,6 +69,7 @@ func newKernel(t *testing.T, lab *netlab.Lab, addrs ...string) *kernel {
 		if err := k.Netlink().AddrAdd(link, addr); err != nil {
 			t.Fatal(err)
 		}
+		k.waitLocal(t, addr.IP)
 	}
 	q := k.dev.Queues()[0]
 	k.can = k.dev.Offloads()
@@ -79,6 +80,17 @@ func newKernel(t *testing.T, lab *netlab.Lab, addrs ...string) *kernel {
 		}
 	}
 	return k
+}
+
+// waitLocal waits until packets to the address are for the host itself, which over IPv6 the kernel sees to in its own time.
+func (k *kernel) waitLocal(t *testing.T, ip net.IP) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); runtime.Gosched() {
+		if routes, err := k.Netlink().RouteGet(ip); err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return
+		}
+	}
+	t.Fatalf("%s does not become an address of the host", ip)
 }
 
 func newHost(t *testing.T, lab *netlab.Lab, name string) *netlab.Host {
