@@ -10,7 +10,8 @@ import (
 func Sum(initial uint16, b []byte) uint16 {
 	// RFC 1071, Section 2: the sum may be taken in any byte order and any width. Little-endian 64-bit words are what the
 	// machines that matter load fastest; one swap at the end puts it right.
-	var acc, carry uint64
+	acc, b := sumBlocks(b)
+	var carry uint64
 	for len(b) >= 64 {
 		w := b[:64]
 		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(w), 0)
@@ -29,12 +30,20 @@ func Sum(initial uint16, b []byte) uint16 {
 		acc += carry
 		b = b[8:]
 	}
-	if len(b) > 0 {
-		var tail [8]byte
-		copy(tail[:], b)
-		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(tail[:]), 0)
-		acc += carry
+	var tail uint64
+	if len(b) >= 4 {
+		tail = uint64(binary.LittleEndian.Uint32(b))
+		b = b[4:]
 	}
+	if len(b) >= 2 {
+		tail += uint64(binary.LittleEndian.Uint16(b))
+		b = b[2:]
+	}
+	if len(b) > 0 {
+		tail += uint64(b[0])
+	}
+	acc, carry = bits.Add64(acc, tail, 0)
+	acc += carry
 	return fold(uint64(bits.ReverseBytes16(fold(acc))) + uint64(initial))
 }
 
