@@ -278,3 +278,45 @@ func BenchmarkPolicyStatsScale(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkGCScale is one collection of garbage: how long it takes beside everything else, for how long it stops everything, and the longest that a packet waits meanwhile.
+func BenchmarkGCScale(b *testing.B) {
+	for _, n := range fewAndMany {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c := newCrowd(b, n).withPairs(b)
+			w := c.workers[0]
+			c.cfg.Ports[0].(*sinkPort).away.Store(1 << 62)
+			buf := make([]byte, 256)
+			template := udpPacket(netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("10.0.0.1:1"), true, make([]byte, 36))
+			send := func() time.Duration {
+				start := time.Now()
+				pkt := tun.Packet{Data: buf[tunHeadroom:][:copy(buf[tunHeadroom:], template)]}
+				w.outbound(&pkt, start)
+				return time.Since(start)
+			}
+			var before, after runtime.MemStats
+			var longest time.Duration
+			runtime.ReadMemStats(&before)
+			for b.Loop() {
+				done := make(chan struct{})
+				go func() {
+					runtime.GC()
+					close(done)
+				}()
+				for over := false; !over; {
+					longest = max(longest, send())
+					select {
+					case <-done:
+						over = true
+					default:
+					}
+				}
+			}
+			runtime.ReadMemStats(&after)
+			cycles := float64(after.NumGC - before.NumGC)
+			b.ReportMetric(float64(after.PauseTotalNs-before.PauseTotalNs)/cycles/1e3, "stopped-us/gc")
+			b.ReportMetric(float64(longest.Microseconds()), "longest-send-us")
+			b.ReportMetric(float64(after.HeapAlloc)/1e6, "heap-MB")
+		})
+	}
+}
