@@ -105,6 +105,35 @@ func TestDeletedDevice(t *testing.T) {
 	}
 }
 
+// A device that is set down is not gone: reading finds nothing and does not keep poll awake, writing loses its packet, and both go on when it is up again.
+func TestDeviceFlaps(t *testing.T) {
+	h := newHost(t)
+	q := openIn(t, h, Config{Name: "tn0"}).Queues()[0]
+	pkt := sample{}.build()
+	for range 2 {
+		if err := h.SetLink("tn0", false); err != nil {
+			t.Fatal(err)
+		}
+		var p Packet
+		if err := q.Read(make([]byte, MaxPacket+64), 64, &p); !errors.Is(err, ErrWouldBlock) {
+			t.Errorf("Read while it is down: %v, want ErrWouldBlock", err)
+		}
+		if err := q.Write(&Packet{}, [][]byte{pkt}); err == nil || errors.Is(err, os.ErrClosed) {
+			t.Errorf("Write while it is down: %v, want an error that is not the device's end", err)
+		}
+		fds := []unix.PollFd{{Fd: int32(q.FD()), Events: unix.POLLIN}}
+		if n, err := unix.Poll(fds, 0); err != nil || n != 0 {
+			t.Errorf("poll names a device that is down: %#x, %v", fds[0].Revents, err)
+		}
+		if err := h.SetLink("tn0", true); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Write(&Packet{}, [][]byte{pkt}); err != nil {
+			t.Errorf("Write when it is up again: %v", err)
+		}
+	}
+}
+
 // A queue that nobody reads takes so much and no more, the newest packets are dropped, and the device counts them.
 func TestFullQueue(t *testing.T) {
 	h := newHost(t)
