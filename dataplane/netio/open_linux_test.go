@@ -54,6 +54,16 @@ func TestListenOnOneAddress(t *testing.T) {
 	buf := make([]byte, 65535)
 	p.netB.Close()
 	b := openIn(t, p.b, Config{Listen: []netip.Addr{addrB2[false], addrB2[true]}, IKEPort: 500, NATPort: 4500, RawESP: true})
+	for v6 := range addrB {
+		for _, to := range []netip.Addr{addrB[v6], addrB2[v6]} {
+			if err := p.netA.SendIKE(netip.AddrPort{}, at(to, 4500), true, espPacket(0x11223344, 99)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if in := readIKE(t, b, buf); in.Local != at(addrB2[v6], 4500) || !in.Encap || len(in.Data) != 99 {
+			t.Errorf("IKE: got %+v", in)
+		}
+	}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		data := espPacket(0xc0ffee01, 99)
 		for _, to := range []netip.Addr{addrB[v6], addrB2[v6]} {

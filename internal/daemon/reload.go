@@ -142,6 +142,7 @@ func restartKeys(a, b *config.Daemon) []string {
 	note("listen", slices.Equal(a.Listen, b.Listen))
 	note("ike_port", a.IKEPort == b.IKEPort)
 	note("nat_port", a.NATPort == b.NATPort)
+	note("ike_dscp", a.DSCP == b.DSCP)
 	note("workers", a.Workers == b.Workers)
 	note("spin_us", a.Spin == b.Spin)
 	note("mtu", a.MTU == b.MTU)
