@@ -16,6 +16,9 @@ func BenchmarkOneSA(b *testing.B) {
 	for workers := 1; workers <= 2; workers++ {
 		b.Run(fmt.Sprintf("seal/workers=%d", workers), func(b *testing.B) { benchmarkSeal(b, workers) })
 	}
+	for workers := 1; workers <= 2; workers++ {
+		b.Run(fmt.Sprintf("open/workers=%d", workers), func(b *testing.B) { benchmarkOpen(b, workers) })
+	}
 }
 
 func benchmarkSeal(b *testing.B, workers int) {
@@ -33,11 +36,51 @@ func benchmarkSeal(b *testing.B, workers int) {
 	}
 	p.ActivateOutbound(sa.ID)
 	runPlane(b, p)
-	s.run(100) // until all is warm
+	s.run(100, 1) // until all is warm
 	b.SetBytes(int64(len(super.Data)))
 	b.ResetTimer()
-	s.run(b.N)
+	s.run(b.N, 1)
 	b.StopTimer()
+}
+
+func benchmarkOpen(b *testing.B, workers int) {
+	s, super := newSupply(), superPacket(dst4, src4, 1, make([]byte, 60000), 1388)
+	sa := esp.ChildSA{ID: 1, Policy: lan, SPIIn: 1000, KeyIn: key(1), Cipher: gcm, ESN: true, ReplayWindow: 4096,
+		Endpoint: esp.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB()}
+	other := mirror(sa)
+	peer, err := esp.NewOutbound(&other)
+	if err != nil {
+		b.Fatal(err)
+	}
+	source := newRingPort(s.newTap(b), super, peer)
+	cfg := Config{Offloads: allOffloads}
+	for i := range workers {
+		cfg.Queues = append(cfg.Queues, &sinkQueue{tap: s.newTap(b)})
+		if i == 0 {
+			cfg.Ports = append(cfg.Ports, source)
+		} else {
+			cfg.Ports = append(cfg.Ports, newRingPort(s.newTap(b), super, nil))
+		}
+	}
+	p := benchmarkPlane(b, cfg)
+	if err := p.InstallInbound(sa); err != nil {
+		b.Fatal(err)
+	}
+	runPlane(b, p)
+	run := func(n int) {
+		source.fill(n)
+		b.StartTimer()
+		s.run(n, len(source.plain))
+		b.StopTimer()
+	}
+	run(100) // until all is warm
+	b.SetBytes(int64(len(super.Data)))
+	b.ResetTimer()
+	b.StopTimer()
+	for left := b.N; left > 0; left -= ringRuns {
+		run(min(left, ringRuns))
+	}
+	b.ReportMetric(float64(p.Counters()["batches_helped"])/float64(b.N), "helped/op")
 }
 
 // benchmarkPlane makes a plane with the policy lan, and lets its workers run at once.

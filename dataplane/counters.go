@@ -34,6 +34,7 @@ const (
 	countRecvError
 	countIKE // came with ESP, or on a system where the two share a socket
 	countICMP
+	countHelped // batches that came to another worker
 	numReasons
 )
 
@@ -63,6 +64,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countIKE:       {"ike_datagrams", ""},
 	countICMP:      {"icmp_sent", ""},
 	countECNAlarm:  {"ecn_alarms", "ecn_alarms"},
+	countHelped:    {"batches_helped", ""},
 	countPanic:     {"panics", ""},
 }
 

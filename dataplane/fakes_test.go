@@ -84,6 +84,7 @@ type fakeQueue struct {
 	writes   atomic.Int64
 	reads    atomic.Int64
 	writeErr atomic.Pointer[error]
+	onWrite  func()          // before each
 	blocking chan tun.Packet // not nil: no descriptor, Read blocks
 	closed   bool
 }
@@ -121,6 +122,9 @@ func (q *fakeQueue) Write(p *tun.Packet, pieces [][]byte) error {
 	if err := q.writeErr.Load(); err != nil {
 		return *err
 	}
+	if q.onWrite != nil {
+		q.onWrite()
+	}
 	q.writes.Add(1)
 	whole := *p
 	whole.Data = bytes.Join(pieces, nil)
@@ -136,6 +140,11 @@ func (q *fakeQueue) Write(p *tun.Packet, pieces [][]byte) error {
 		}
 	}
 	return nil
+}
+
+// WriteFor implements tun.Helper.
+func (q *fakeQueue) WriteFor(host tun.Queue, p *tun.Packet, pieces [][]byte) error {
+	return host.(*fakeQueue).Write(p, pieces)
 }
 
 func (q *fakeQueue) FD() int {
@@ -187,6 +196,8 @@ type fakePort struct {
 	peer  *fakePort
 	burst bool // Recv gave one of a burst, and not the last
 
+	onRecv func() // after each that was not in vain
+
 	mu     sync.Mutex
 	onSend func(out *netio.Outgoing) error // may change what is sent; an error loses it
 	onWire func(out *netio.Outgoing)
@@ -213,13 +224,19 @@ func (p *fakePort) wiretap(f func(out *netio.Outgoing)) {
 	p.onWire = f
 }
 
-func (p *fakePort) Recv(buf []byte, in *netio.Received) error {
-	r, err := p.in.take()
+func (p *fakePort) Recv(buf []byte, in *netio.Received) error { return p.RecvFor(p, buf, in) }
+
+// RecvFor implements netio.Helper.
+func (p *fakePort) RecvFor(host netio.Port, buf []byte, in *netio.Received) error {
+	r, err := host.(*fakePort).in.take()
 	if errors.Is(err, errEmpty) {
 		return netio.ErrWouldBlock
 	}
 	if err != nil {
 		return err
+	}
+	if f := host.(*fakePort).onRecv; f != nil {
+		f()
 	}
 	*in = r
 	in.Data = buf[:copy(buf, r.Data)]

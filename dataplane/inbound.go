@@ -10,72 +10,105 @@ import (
 	"culvert/tun"
 )
 
-// maxRun is the most packets that are opened together: as many as UDP_GRO brings at once.
-const maxRun = 64
+// maxBatch is the most packets that are opened together: what netio aims at for a burst (as many as UDP_GRO brings at once), and as much again.
+const maxBatch = 128
 
-// inboundRun is packets of one SA that came one after the other with the same outer header, in one receive or in several of one burst: what must be done for each packet
-// is then little more than decryption. They lie where they were received.
+// inboundBatch is what one receive brought, which may be many datagrams of one sender or a burst of several: ESP of any SAs, opened where it lies, in its place among what came to the
+// same port.
+type inboundBatch struct {
+	place
+	n       int
+	packets [maxBatch]esp.Packet
+	used    int // of runs
+	runs    [maxBatch]inboundRun
+}
+
+// inboundRun is those packets of a batch that came for one SA one after the other with the same outer header: what must be done for each is then little more than
+// decryption.
 type inboundRun struct {
-	pair    *pair // nil: there are none
+	pair    *pair
 	remote  netip.AddrPort
 	encap   bool
 	tos     uint8 // outer
-	n       int
-	packets [maxRun]esp.Packet
+	packets []esp.Packet
 }
 
-// inbound carries what came in one receive, which may be many datagrams of one sender, to the TUN. Each is opened where it lies; they may be of different SAs.
+// inbound puts what was received into the batch.
 func (w *worker) inbound(r *netio.Received) {
-	if in := &w.in; in.remote != r.Remote || in.encap != r.Encap || in.tos != r.TOS {
-		w.openRun()
-		in.remote, in.encap, in.tos = r.Remote, r.Encap, r.TOS
-	}
 	data, size := r.Data, r.SegSize
 	if size <= 0 {
 		size = len(data)
 	}
 	for len(data) > 0 {
 		n := min(size, len(data))
-		w.arrived(data[:n:n])
+		w.arrived(data[:n:n], r)
 		data = data[n:]
-	}
-	if !r.More {
-		w.openRun()
-		w.gather.flush()
 	}
 }
 
 // arrived puts one datagram with those of its SA (RFC 4301, Section 5.2, step 3a).
-func (w *worker) arrived(pkt []byte) {
+func (w *worker) arrived(pkt []byte, r *netio.Received) {
 	spi, ok := esp.SPI(pkt)
 	if !ok {
 		w.tally.add(dropShort, 1)
 		return
 	}
-	in := &w.in
-	if in.n == maxRun || in.pair != nil && in.pair.sa.SPIIn != spi {
-		w.openRun()
+	b := &w.in
+	if b.n == maxBatch {
+		w.openBatch(false)
 	}
-	if in.pair == nil {
-		if in.pair = w.plane.sad.find(spi); in.pair == nil {
+	if b.used == 0 || !b.runs[b.used-1].continues(spi, r) {
+		c := w.plane.sad.find(spi)
+		if c == nil {
 			w.tally.add(dropUnknownSPI, 1)
 			return
 		}
+		b.runs[b.used] = inboundRun{pair: c, remote: r.Remote, encap: r.Encap, tos: r.TOS, packets: b.packets[b.n:b.n]}
+		b.used++
 	}
-	in.packets[in.n] = esp.Packet{Data: pkt}
-	in.n++
+	run := &b.runs[b.used-1]
+	run.packets = append(run.packets, esp.Packet{Data: pkt})
+	b.n++
 }
 
-// openRun opens what is together and passes it on (RFC 4301, Section 5.2; RFC 4303, Section 3.4).
-func (w *worker) openRun() {
-	c, packets := w.in.pair, w.in.packets[:w.in.n]
-	if c == nil {
-		return
+// continues says whether a datagram for the SPI that came as r is one of the run.
+func (i *inboundRun) continues(spi uint32, r *netio.Received) bool {
+	return i.pair.sa.SPIIn == spi && i.remote == r.Remote && i.encap == r.Encap && i.tos == r.TOS
+}
+
+// openBatch opens what the batch holds and passes it on (RFC 4301, Section 5.2; RFC 4303, Section 3.4). last says that the receive brought no more. All but the decryption is done
+// when what came before has got as far, whichever worker does that.
+func (w *worker) openBatch(last bool) {
+	b := &w.in
+	runs := b.runs[:b.used]
+	b.n, b.used = 0, 0 // before anything that could panic
+	for i := range runs {
+		for k := range runs[i].packets {
+			runs[i].pair.in.Decrypt(&w.scratch, &runs[i].packets[k])
+		}
 	}
-	w.in.pair, w.in.n = nil, 0 // before anything that could panic
-	a := c.in.Open(&w.scratch, packets)
+	b.awaitAccept()
+	for i := range runs {
+		w.accept(&runs[i])
+	}
+	if last {
+		b.passAccept()
+	}
+	for i := range runs {
+		w.pass(&runs[i])
+	}
+	if last {
+		w.gather.flush()
+		b.passWrite()
+	}
+}
+
+// accept moves the replay window over a run and notes what that means for its SA.
+func (w *worker) accept(r *inboundRun) {
+	c := r.pair
+	a := c.in.Accept(r.packets)
 	if a.Authentic {
-		w.plane.authentic(c, w.in.remote, w.in.encap, a.Newest, w.now)
+		w.plane.authentic(c, r.remote, r.encap, a.Newest, w.now)
 		c.lastIn.set(w.nowNano)
 	}
 	if a.Soft {
@@ -84,11 +117,15 @@ func (w *worker) openRun() {
 	if a.Hard {
 		w.plane.expireHard(c)
 	}
-	for i := range packets {
-		if p := &packets[i]; p.Err == nil {
-			w.deliver(c, p, w.in.tos)
+}
+
+// pass passes on those packets of a run that were accepted.
+func (w *worker) pass(r *inboundRun) {
+	for i := range r.packets {
+		if p := &r.packets[i]; p.Err == nil {
+			w.deliver(r.pair, p, r.tos)
 		} else {
-			w.drop(c, refusal(p.Err))
+			w.drop(r.pair, refusal(p.Err))
 		}
 	}
 }
@@ -136,7 +173,8 @@ func (w *worker) deliver(c *pair, plain *esp.Packet, outerTOS uint8) {
 
 // writeTUN writes what the coalescer made of packets that came by c.
 func (w *worker) writeTUN(c *pair, p *tun.Packet, packets [][]byte) {
-	err := w.queue.Write(p, packets)
+	w.in.awaitWrite()
+	err := w.writeQueue(p, packets)
 	switch {
 	case errors.Is(err, tun.ErrWouldBlock):
 		w.dropAll(c, dropTUNFull, len(packets))

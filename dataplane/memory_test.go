@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culvert/dataplane/netio"
+	"culvert/esp"
 	"culvert/tun"
 )
 
@@ -18,7 +19,7 @@ type supply struct {
 	away atomic.Int64
 	_    [cacheLine]byte
 	done chan struct{}
-	taps []*tap
+	taps []*tap // of what hands out
 }
 
 // tap is a descriptor that is readable while there is something left.
@@ -41,14 +42,12 @@ func (s *supply) newTap(t testing.TB) *tap {
 			unix.Close(write)
 		}
 	})
-	p := &tap{s, read, write}
-	s.taps = append(s.taps, p)
-	return p
+	return &tap{s, read, write}
 }
 
-// run hands out n items and returns when all have come out again.
-func (s *supply) run(n int) {
-	s.away.Store(int64(n))
+// run hands out n items and returns when the so many that are made of each have come out.
+func (s *supply) run(n, each int) {
+	s.away.Store(int64(n * each))
 	s.left.Store(int64(n))
 	for _, p := range s.taps {
 		_, _ = unix.Write(p.write, []byte{1, 0, 0, 0, 0, 0, 0, 0})
@@ -85,6 +84,7 @@ type sourceQueue struct {
 func newSourceQueue(t *tap, p tun.Packet) *sourceQueue {
 	data := make([]byte, len(p.Data), len(p.Data)+tunTailroom)
 	p.Data = data[:copy(data, p.Data)]
+	t.taps = append(t.taps, t)
 	return &sourceQueue{tap: t, super: p, head: append([]byte(nil), p.Data[:p.HdrLen]...)}
 }
 
@@ -106,3 +106,82 @@ type sinkPort struct {
 }
 
 func (p *sinkPort) Send(outs []netio.Outgoing) { p.came(len(outs)) }
+
+// ringPort hands out sealed runs where they lie, each once. They are sealed anew, with new sequence numbers, by fill.
+type ringPort struct {
+	still
+	*tap
+	peer  *esp.Outbound
+	plain [][]byte // the packets of a run
+	size  int      // octets of a sealed run
+	ring  []byte
+	next  int // octets of ring that were handed out; the receiver's
+}
+
+// ringRuns is how many runs there are: with 64 KB each more than the caches of a core hold, so that reading them costs what it may.
+const ringRuns = 1024
+
+// newRingPort makes one whose runs are the segments of the super-packet p, sealed by the peer. Only one of a plane's ports has a peer.
+func newRingPort(t *tap, p tun.Packet, peer *esp.Outbound) *ringPort {
+	r := &ringPort{tap: t, peer: peer}
+	var cut tun.Segmenter
+	if cut.Reset(&p) != nil {
+		return r
+	}
+	for pkt := cut.Next(); pkt != nil; pkt = cut.Next() {
+		r.plain = append(r.plain, append([]byte(nil), pkt...))
+		r.size += esp.SealedLen(len(pkt))
+	}
+	if peer != nil {
+		t.taps = append(t.taps, t)
+		r.ring = make([]byte, ringRuns*r.size+tunTailroom)
+	}
+	return r
+}
+
+// fill seals n runs.
+func (r *ringPort) fill(n int) {
+	var s esp.Scratch
+	r.next = 0
+	for at := 0; at < n*r.size; {
+		for _, pkt := range r.plain {
+			seq, _, err := r.peer.Reserve(1, len(pkt))
+			if err != nil {
+				panic(err)
+			}
+			at += len(r.peer.Seal(&s, r.ring[at:], seq, pkt, esp.NextIPv4))
+		}
+	}
+}
+
+func (r *ringPort) Recv(buf []byte, in *netio.Received) error { return r.RecvFor(r, buf, in) }
+
+func (r *ringPort) RecvFor(host netio.Port, _ []byte, in *netio.Received) error {
+	h := host.(*ringPort)
+	if h.peer == nil || !h.take() {
+		return netio.ErrWouldBlock
+	}
+	run := h.ring[h.next : h.next+h.size]
+	h.next += h.size
+	*in = netio.Received{Data: run, SegSize: esp.SealedLen(len(h.plain[0])), Local: outerA, Remote: outerB, Encap: true}
+	return nil
+}
+
+func (r *ringPort) FDs() []int { return []int{r.read} }
+
+// sinkQueue takes everything: each packet is an item that came out.
+type sinkQueue struct {
+	still
+	*tap // which nothing is ever taken from
+}
+
+func (q *sinkQueue) Write(_ *tun.Packet, packets [][]byte) error {
+	q.came(len(packets))
+	return nil
+}
+
+func (q *sinkQueue) FD() int { return q.read }
+
+func (q *sinkQueue) WriteFor(_ tun.Queue, p *tun.Packet, packets [][]byte) error {
+	return q.Write(p, packets)
+}

@@ -41,6 +41,21 @@ func enoughProcs(t testing.TB, workers int) {
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
 }
 
+// rarely holds up one in n times.
+func (j *jitter) rarely(n int) func() {
+	return func() {
+		if j.intN(n) == 0 {
+			j.delay()
+		}
+	}
+}
+
+func (j *jitter) intN(n int) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.rng.IntN(n)
+}
+
 // TestOneSAOutInOrder: several workers send on one SA, each held up here and there, and a peer with the smallest replay window there may be drops nothing
 // (RFC 4303, Section 3.4.3), since what leaves is in the order of its sequence numbers.
 func TestOneSAOutInOrder(t *testing.T) {

@@ -96,6 +96,7 @@ func New(cfg Config) (*Plane, error) {
 	for i := range cfg.Queues {
 		p.workers = append(p.workers, newWorker(p, i))
 	}
+	giveLanes(p.workers)
 	return p, nil
 }
 

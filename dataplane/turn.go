@@ -3,6 +3,7 @@ package dataplane
 import (
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"culvert/esp"
 )
@@ -28,16 +29,25 @@ const (
 	yields = 1 << 6
 )
 
-// wait returns when it is the ticket's turn. All that was done before by who let it through is then seen.
-func (t *turnstile) wait(ticket uint64) {
-	for n := 0; t.next.Load() != ticket; n++ {
-		switch {
-		case n > looks+yields:
-			runtime.Gosched()
-		case n > looks:
-			yield()
+// longWait is one that only a thread which does not run can cause: sealing, opening or writing a super-packet takes a tenth of it.
+const longWait = 300 * time.Microsecond
+
+// wait returns when it is the ticket's turn. All that was done before by who let it through is then seen. long says that it took longWait.
+func (t *turnstile) wait(ticket uint64) (long bool) {
+	for range looks {
+		if t.next.Load() == ticket {
+			return false
 		}
 	}
+	begun := time.Now()
+	for n := 0; t.next.Load() != ticket; n++ {
+		if n < yields {
+			yield()
+		} else {
+			runtime.Gosched()
+		}
+	}
+	return time.Since(begun) >= longWait
 }
 
 // pass lets the holder of the ticket next through. Only who is through may call it.

@@ -60,7 +60,10 @@ type worker struct {
 	fragBuf []byte
 	icmpBuf []byte
 
-	in       inboundRun
+	in       inboundBatch
+	lane     *lane // of what comes to the port
+	strain   strain
+	idle     atomic.Bool // asleep, and nothing is wrong
 	box      outbox
 	scratch  esp.Scratch
 	segments tun.Segmenter
@@ -179,8 +182,9 @@ func (w *worker) turnAround() (busy bool, err error) {
 		return false, err
 	}
 	in, err := w.drainPort()
-	w.openRun() // where a burst is longer than this turn
-	w.gather.flush()
+	if !out && !in && err == nil {
+		in = w.help()
+	}
 	return out || in, err
 }
 
@@ -193,8 +197,9 @@ func (w *worker) recoverPacket() {
 	w.tally.add(countPanic, 1)
 	w.plane.cfg.Log.Error("panic over a packet", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 	w.giveUpTicket()
-	w.in.pair, w.in.n = nil, 0
 	w.gather.discard() // which may be what the bug is in
+	w.in.n, w.in.used = 0, 0
+	w.in.giveUp()
 	w.flush()
 }
 
@@ -219,20 +224,24 @@ func (w *worker) drainTUN() (busy bool, err error) {
 // drainPort carries what the port has, up to a batch, to the TUN.
 func (w *worker) drainPort() (busy bool, err error) {
 	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
-		err := w.port.Recv(w.recvBuf, &w.recv)
-		if errors.Is(err, netio.ErrWouldBlock) {
+		size, err := w.carryIn(w.lane)
+		switch {
+		case err == nil:
+			octets += size
+		case errors.Is(err, netio.ErrWouldBlock):
+			w.caughtUp()
 			return n > 0, nil
-		}
-		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
+		case errors.Is(err, errTaken):
+			w.more = true
+			return true, nil
+		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrClosed):
 			return false, fmt.Errorf("dataplane: the port is closed: %w", err)
-		}
-		if err != nil { // an ICMP error of an earlier send, an interface that is down
+		default: // an ICMP error of an earlier send, an interface that is down
 			w.tally.add(countRecvError, 1)
 			return n > 0, nil
 		}
-		octets += len(w.recv.Data)
-		w.received(&w.recv)
 	}
+	w.fallBehind()
 	w.more = true
 	return true, nil
 }
@@ -254,7 +263,9 @@ func (w *worker) received(r *netio.Received) {
 func (w *worker) openMail() {
 	list, strays := w.mail.take()
 	for i := range strays {
+		w.in.place = place{lane: w.lane} // of no order
 		w.inbound(&strays[i])
+		w.openBatch(true)
 	}
 	for _, c := range list {
 		pkt := c.pkt
@@ -305,5 +316,7 @@ func (w *worker) sleep() (awakening, error) {
 			return nothing, nil
 		}
 	}
+	w.idle.Store(true)
+	defer w.idle.Store(false)
 	return w.sleeper.sleep()
 }

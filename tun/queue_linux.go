@@ -12,7 +12,10 @@ import (
 // maxPieces bounds the pieces of one Write: IOV_MAX less the header.
 const maxPieces = 1023
 
-var errPieces = errors.New("tun: too many pieces in one packet")
+var (
+	errPieces   = errors.New("tun: too many pieces in one packet")
+	errStranger = errors.New("tun: a queue of another device")
+)
 
 // queue is one queue of the device. Its calls are RawSyscalls: they never block, and telling the scheduler of each costs more
 // than it gains (docs/design.md, section 4). Whoever loops over them must sleep in an ordinary system call.
@@ -20,6 +23,7 @@ type queue struct {
 	fd   int
 	vnet bool // a virtio-net header precedes each packet
 	can  Offloads
+	to   int // the descriptor that is being written to
 
 	hdr   [vnetLen]byte
 	iov   []unix.Iovec
@@ -76,7 +80,20 @@ func (q *queue) read(b []byte) (int, error) {
 }
 
 // Write implements Queue.
-func (q *queue) Write(p *Packet, pieces [][]byte) error {
+func (q *queue) Write(p *Packet, pieces [][]byte) error { return q.writeTo(q.fd, p, pieces) }
+
+// WriteFor implements Helper: the queues of one device differ in their descriptors alone.
+func (q *queue) WriteFor(host Queue, p *Packet, pieces [][]byte) error {
+	h, ok := host.(*queue)
+	if !ok {
+		return errStranger
+	}
+	return q.writeTo(h.fd, p, pieces)
+}
+
+// writeTo writes to the queue with the descriptor fd.
+func (q *queue) writeTo(fd int, p *Packet, pieces [][]byte) error {
+	q.to = fd
 	if !q.takes(p) {
 		return q.plain.write(p, pieces, q.writeWhole)
 	}
@@ -123,7 +140,7 @@ func (q *queue) writev(hdr []byte, pieces [][]byte) error {
 		return unix.EINVAL
 	}
 	for {
-		_, _, e := unix.RawSyscall(unix.SYS_WRITEV, uintptr(q.fd), uintptr(unsafe.Pointer(&q.iov[0])), uintptr(len(q.iov)))
+		_, _, e := unix.RawSyscall(unix.SYS_WRITEV, uintptr(q.to), uintptr(unsafe.Pointer(&q.iov[0])), uintptr(len(q.iov)))
 		switch e {
 		case 0:
 			return nil

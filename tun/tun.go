@@ -45,5 +45,11 @@ type Queue interface {
 	Close() error
 }
 
+// Helper is what a Queue may be besides: one whose worker can write to another worker's.
+type Helper interface {
+	// WriteFor is the Write of host, another queue of the same device. It needs nothing of host that its own worker changes, so that this one may use it meanwhile.
+	WriteFor(host Queue, p *Packet, pieces [][]byte) error
+}
+
 // MaxPacket is the largest super-packet, and the least space after the headroom in a buffer given to Queue.Read.
 const MaxPacket = 65535

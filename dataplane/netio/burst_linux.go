@@ -11,6 +11,10 @@ const (
 	// so there a burst is shorter.
 	maxBurst    = 32
 	maxUDPBurst = 8
+	// A burst aims at so many octets and datagrams, as the one before had them: what UDP_GRO makes one message of. More would only be worse for the caches, and for
+	// other workers, which open what came next at the same time but pass it on only after all of this.
+	burstOctets    = 64 << 10
+	burstDatagrams = 64
 	// largestMessage is that of IP protocol 50 over IPv4, its header included, and more than UDP_GRO makes.
 	largestMessage = 65535
 	// burstStride is the space of each: the largest message, and an odd number of cache lines more, so that the beginnings of all do not fall into the same
@@ -28,10 +32,13 @@ type burst struct {
 	mute bool // the kernel is not asked for what the IP header says
 	at   int  // the next to be delivered
 	n    int  // how many came
+
+	aim               int // how many may come
+	octets, datagrams int // that came
 }
 
 func newBurst() *burst {
-	b := &burst{data: make([]byte, maxBurst*burstStride), room: largestMessage}
+	b := &burst{data: make([]byte, maxBurst*burstStride), room: largestMessage, aim: maxBurst}
 	b.prepare()
 	return b
 }
@@ -69,14 +76,18 @@ func (b *burst) receive(s *socket) unix.Errno {
 	if s.raw {
 		most = maxBurst
 	}
+	if b.octets > 0 && b.datagrams > 0 {
+		b.aim = max(1, min(burstOctets*b.n/b.octets, burstDatagrams*b.n/b.datagrams))
+	}
+	most = min(most, b.aim)
 	n, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&b.hdr[0])), uintptr(most), unix.MSG_DONTWAIT, 0, 0)
-	b.from, b.at, b.n = s, 0, 0
+	b.from, b.at, b.n, b.octets, b.datagrams = s, 0, 0, 0, 0
 	if e != 0 {
-		s.ready = e != unix.EAGAIN
+		s.ready.Store(e != unix.EAGAIN)
 		return e
 	}
 	b.n = int(n)
-	s.ready = b.n == most
+	s.ready.Store(b.n == most)
 	return 0
 }
 
@@ -87,5 +98,6 @@ func (b *burst) more() bool { return b.at < b.n }
 func (b *burst) next() (*mmsghdr, *message, []byte) {
 	i := b.at
 	b.at++
+	b.octets += int(b.hdr[i].len)
 	return &b.hdr[i], &b.msg[i], b.data[i*burstStride:][:b.hdr[i].len]
 }

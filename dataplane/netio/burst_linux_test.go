@@ -92,7 +92,7 @@ func TestOnlyReadySocketsAreRead(t *testing.T) {
 			t.Error("something else came")
 		}
 		for _, s := range rx.socks {
-			if s.ready {
+			if s.ready.Load() {
 				t.Errorf("socket v6=%t, raw=%t is dry and still looked at", s.v6, s.raw)
 			}
 		}

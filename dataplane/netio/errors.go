@@ -11,6 +11,7 @@ import (
 var (
 	errNoRaw    = errors.New("netio: no socket for IP protocol 50 of this family")
 	errNoSocket = errors.New("netio: no socket of this family")
+	errStranger = errors.New("netio: a port of another Net")
 	errEmpty    = errors.New("netio: nothing to send")
 	// errNoBuffers is ENOBUFS: the queue of the device is full, or the buffer of a raw socket.
 	errNoBuffers = errors.New("netio: the queue to the device is full")

@@ -95,13 +95,22 @@ func TestMixedRuns(t *testing.T) {
 		}
 	}
 	send(esp, ike, esp, []byte{0xff})
+	var came []Received
 	for _, want := range []struct {
 		kind Kind
 		data []byte
 	}{{ESP, esp}, {IKE, ike[4:]}, {ESP, esp}, {Keepalive, []byte{0xff}}} {
 		in := recv(t, p.netB.Ports()[0], buf)
 		check(&in, want.kind, want.data)
-		clear(buf) // the rest of the run must not depend on the caller's buffer
+		if in.More != (want.kind != Keepalive) {
+			t.Errorf("kind %d: more: %v", want.kind, in.More)
+		}
+		came = append(came, in)
+	}
+	for i, want := range [][]byte{esp, ike[4:], esp, {0xff}} {
+		if !bytes.Equal(came[i].Data, want) {
+			t.Errorf("piece %d did not last until the run's end", i)
+		}
 	}
 	send(ike, esp, ike, []byte{0xff})
 	for _, want := range []struct {

@@ -31,7 +31,7 @@ const (
 )
 
 // Received is one datagram, or several of one sender and one size that the kernel coalesced (UDP_GRO): then Data is
-// cut every SegSize octets. Data is borrowed: valid until the next Recv on the same Port, with More for longer.
+// cut every SegSize octets. Data is borrowed: valid until the next Recv by the same Port, with More for longer.
 type Received struct {
 	Kind          Kind
 	Data          []byte
@@ -40,6 +40,13 @@ type Received struct {
 	Encap         bool           // came in UDP; for IKE: came to the NAT port with the marker
 	TOS           uint8          // the outer TOS or traffic class octet, for ECN (RFC 6040)
 	More          bool           // the next Recv gives the next of this burst, or ErrWouldBlock; Data is valid through it, and so to the burst's end
+}
+
+// Helper is what a Port may be besides: one whose worker can receive what came to another worker's.
+type Helper interface {
+	// RecvFor is the Recv of host, another port of the same Net, but that what is received lies in buf or in memory of the helper's. Recv and RecvFor of one host
+	// exclude each other, which is for their callers to see to: from the first call to the last of a burst. Nothing else of host need rest meanwhile.
+	RecvFor(host Port, buf []byte, in *Received) error
 }
 
 // Outgoing is one ESP datagram, or several of equal size (the last may be shorter) laid end to end and cut every
@@ -69,7 +76,8 @@ func (o *Outgoing) Datagrams() int {
 
 // Port is one worker's sockets. It is not for concurrent use, and never blocks.
 type Port interface {
-	// Recv receives one datagram (or coalesced run), into buf or memory of its own, from those descriptors that are ready. ErrWouldBlock: none is any more.
+	// Recv receives one datagram (or coalesced run), into buf or memory of its own, from those descriptors that are ready. ErrWouldBlock: none is any more. Within a
+	// burst (Received.More) buf must be the same, and is not touched.
 	Recv(buf []byte, in *Received) error
 	// Send sends all of outs that can be sent, in as few system calls as there can be, and says in each what became of it. Their order is the order on the wire, for
 	// one remote. It keeps nothing of them.

@@ -14,7 +14,7 @@ import (
 type port struct {
 	socks []*socket
 	frag  []*socket // shared with the other ports: sending on them is all that is done
-	at    int       // the socket that was read from last
+	at    int       // the socket that was read from last, by whomever
 
 	burst *burst
 	rest  run // of a coalesced message of the burst, still to be delivered
@@ -33,10 +33,22 @@ func newPort(log *slog.Logger) *port {
 }
 
 // Ready implements Port.
-func (p *port) Ready(i int) { p.socks[i].ready = true }
+func (p *port) Ready(i int) { p.socks[i].ready.Store(true) }
 
 // Recv implements Port. What it delivers lies in the port's own memory.
-func (p *port) Recv(_ []byte, in *Received) error {
+func (p *port) Recv(_ []byte, in *Received) error { return p.recv(p, in) }
+
+// RecvFor implements Helper: of host are the sockets and which of them comes next, of p is the memory.
+func (p *port) RecvFor(host Port, _ []byte, in *Received) error {
+	h, ok := host.(*port)
+	if !ok {
+		return errStranger
+	}
+	return p.recv(h, in)
+}
+
+// recv receives from the sockets of host, unless something of a burst is still to be delivered.
+func (p *port) recv(host *port, in *Received) error {
 	if len(p.rest.data) > 0 {
 		p.deliver(in)
 		return nil
@@ -47,7 +59,7 @@ func (p *port) Recv(_ []byte, in *Received) error {
 		}
 		return nil
 	}
-	for s := p.next(); s != nil; s = p.next() {
+	for s := host.next(); s != nil; s = host.next() {
 		got, err := p.recvFrom(s, in)
 		if got || err != nil {
 			return err
@@ -62,7 +74,7 @@ func (p *port) next() *socket {
 		if p.at++; p.at >= len(p.socks) {
 			p.at = 0
 		}
-		if s := p.socks[p.at]; s.ready {
+		if s := p.socks[p.at]; s.ready.Load() {
 			return s
 		}
 	}
@@ -85,7 +97,7 @@ func (p *port) recvFrom(s *socket, in *Received) (bool, error) {
 		default:
 			s.drainErrors(&p.errs)
 			if told {
-				s.ready = false // poll says when to look again
+				s.ready.Store(false) // poll says when to look again
 				return false, fmt.Errorf("netio: receiving: %w", e)
 			}
 			told = true // once is enough: the queue is empty
@@ -117,6 +129,7 @@ func (p *port) take(in *Received) bool {
 		p.count.truncated.Add(1)
 		return false
 	}
+	p.burst.datagrams++
 	if s.raw {
 		return p.takeRaw(s, m, data, &r, in)
 	}
@@ -125,6 +138,7 @@ func (p *port) take(in *Received) bool {
 	}}
 	if r.segSize > 0 && r.segSize < len(data) {
 		p.rest.size = r.segSize
+		p.burst.datagrams += len(data) / r.segSize
 	}
 	p.deliver(in)
 	return true

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -24,7 +25,7 @@ type socket struct {
 	frag  bool           // only sends, and what is too big in fragments
 	bound netip.AddrPort // the address may be unspecified
 	drops uint32         // the kernel's count of drops when last told
-	ready bool           // there may be something to read
+	ready atomic.Bool    // there may be something to read: the worker says so, whoever receives that there is not
 	none  [1]byte        // where the data of ICMP errors goes, which nobody reads
 }
 

@@ -1,0 +1,172 @@
+package dataplane
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"culvert/dataplane/netio"
+	"culvert/tun"
+)
+
+// lane is the way of what comes to one worker's port. All packets of an SA come to one port (the SPI says to which), so that one busy SA would keep one worker
+// busy and no other. Therefore a worker with nothing of its own to do helps where there is more than one can do: it receives from the other's port, into its own
+// memory, and what one receive brings, a batch, is its to open. Batches bear tickets in the order in which they were received, and two turnstiles keep that order:
+//
+//	worker 0:  receive 7 | decrypt           | accept 7 | gather | write 7 | receive 9 ...
+//	worker 1:      receive 8 | decrypt             | accept 8 | gather | write 8 | receive 10 ...
+//
+// Accepted in order, the packets of an SA meet its replay window as if one worker had opened them all: the smallest window (RFC 4303, Section 3.4.3) loses none
+// that a larger one would not, and which number is the highest so far stays true. What is done before, the choice of the high half of an extended sequence number, sees a window
+// that lags by the batches under way; that is the choice of RFC 4303, Appendix A2.2 as long as these are less than 2^32 packets. Written in order, and to the owner's queue, no
+// flow is reordered, nor does the kernel, which sends a flow's answers to the queue that its packets came from, spread them.
+//
+// There is no queue between workers, nothing is copied from one to another, and as long as one does all there is no waiting: its turn has always come.
+type lane struct {
+	owner  *worker
+	shared bool // others may help
+
+	_       [cacheLine]byte
+	taken   atomic.Bool // somebody is receiving
+	tickets uint64      // handed out; the receiver's
+	_       [cacheLine]byte
+	wanted  atomic.Bool   // help is: the owner cannot keep up
+	helped  atomic.Uint64 // batches that were not the owner's to open
+	starved atomic.Bool   // there is no core for a helper
+	_       [cacheLine]byte
+
+	accepted, written turnstile
+}
+
+// place is a batch's among those of its lane.
+type place struct {
+	lane                *lane
+	receiving, ticketed bool // the lane is taken; there is a ticket
+	accepting, writing  bool // its turn has come
+	accepted            bool // and was passed on
+	ticket              uint64
+}
+
+// enter makes l the lane that is received from. false: somebody else is receiving.
+func (p *place) enter(l *lane) bool {
+	if l.shared && !l.taken.CompareAndSwap(false, true) {
+		return false
+	}
+	*p = place{lane: l, receiving: true}
+	return true
+}
+
+// number gives the batch its place in the order. It is called while receiving, once there is something.
+func (p *place) number() {
+	if p.lane.shared && !p.ticketed {
+		p.ticket, p.ticketed = p.lane.tickets, true
+		p.lane.tickets++
+	}
+}
+
+// leave ends the receiving.
+func (p *place) leave() {
+	if p.receiving && p.lane.shared {
+		p.lane.taken.Store(false)
+	}
+	p.receiving = false
+}
+
+// awaitAccept returns when all batches before are accepted.
+func (p *place) awaitAccept() {
+	if p.ticketed && !p.accepting {
+		p.lane.waited(p.lane.accepted.wait(p.ticket))
+		p.accepting = true
+	}
+}
+
+func (p *place) passAccept() {
+	if p.ticketed && !p.accepted {
+		p.lane.accepted.pass(p.ticket + 1)
+		p.accepted = true
+	}
+}
+
+// awaitWrite returns when all that is of batches before is written.
+func (p *place) awaitWrite() {
+	if p.ticketed && !p.writing {
+		p.lane.waited(p.lane.written.wait(p.ticket))
+		p.writing = true
+	}
+}
+
+// passWrite ends the batch.
+func (p *place) passWrite() {
+	if p.ticketed {
+		p.awaitWrite()
+		p.lane.written.pass(p.ticket + 1)
+		p.ticketed = false
+	}
+}
+
+// giveUp leaves the lane to the others after a bug, wherever that was.
+func (p *place) giveUp() {
+	p.leave()
+	p.awaitAccept()
+	p.passAccept()
+	p.passWrite()
+}
+
+// giveLanes gives the workers their lanes, which are shared where the queues and the ports can be.
+func giveLanes(workers []*worker) {
+	shared := len(workers) > 1
+	for _, w := range workers {
+		_, port := w.port.(netio.Helper)
+		_, queue := w.queue.(tun.Helper)
+		shared = shared && port && queue && w.queue.FD() >= 0
+	}
+	for _, w := range workers {
+		w.lane = &lane{owner: w, shared: shared}
+	}
+}
+
+// errTaken says that another worker is receiving.
+var errTaken = errors.New("dataplane: another worker receives")
+
+// carryIn carries what one receive from l's port brings to the TUN, and says how many octets that was.
+func (w *worker) carryIn(l *lane) (octets int, err error) {
+	if !w.in.enter(l) {
+		return 0, errTaken
+	}
+	octets, err = w.receive()
+	w.in.leave()
+	if err == nil {
+		w.openBatch(true)
+	}
+	return octets, err
+}
+
+// receive takes one receive's worth from the lane that was entered.
+func (w *worker) receive() (octets int, err error) {
+	for n := 0; ; n++ {
+		if l := w.in.lane; l.owner == w {
+			err = w.port.Recv(w.recvBuf, &w.recv)
+		} else {
+			err = w.port.(netio.Helper).RecvFor(l.owner.port, w.recvBuf, &w.recv)
+		}
+		if err != nil {
+			if n > 0 { // the end of a burst; anything worse comes again
+				err = nil
+			}
+			return octets, err
+		}
+		w.in.number()
+		octets += len(w.recv.Data)
+		w.received(&w.recv)
+		if !w.recv.More {
+			return octets, nil
+		}
+	}
+}
+
+// writeQueue writes to the queue of the lane in hand.
+func (w *worker) writeQueue(p *tun.Packet, packets [][]byte) error {
+	if l := w.in.lane; l.owner != w {
+		return w.queue.(tun.Helper).WriteFor(l.owner.queue, p, packets)
+	}
+	return w.queue.Write(p, packets)
+}

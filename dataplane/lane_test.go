@@ -1,0 +1,343 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
+)
+
+// laneRig is a gateway of three workers, to the second of which everything comes.
+type laneRig struct {
+	*gateway
+	*peer
+	sent []uint32 // the numbers of the packets that must be delivered, in their order
+}
+
+const busy = 1 // the worker
+
+func newLaneRig(t *testing.T, window int, change func(*Config)) *laneRig {
+	const workers = 3
+	enoughProcs(t, workers)
+	g := newGateway(t, workers, change)
+	sa := childSA(t, g, g, 1)
+	sa.ReplayWindow = window
+	if err := g.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	return &laneRig{gateway: g, peer: newPeer(t, sa)}
+}
+
+// packets seals the next n packets, of several flows, all of one size.
+func (r *laneRig) packets(n int) (sealed [][]byte) {
+	for range n {
+		number := uint32(len(r.sent))
+		src := netip.AddrPortFrom(src4.Addr(), uint16(1000+number*7%5))
+		payload := binary.BigEndian.AppendUint32(make([]byte, 200), number)
+		sealed = append(sealed, r.seal(esp.NextIPv4, udpPacket(dst4, src, true, payload)))
+		r.sent = append(r.sent, number)
+	}
+	return sealed
+}
+
+// run is packets as one receive brings them.
+func run(sealed [][]byte) netio.Received {
+	return netio.Received{Data: slices.Concat(sealed...), SegSize: len(sealed[0]), Local: outerA, Remote: outerB, Encap: true}
+}
+
+// asleep waits until all workers have nothing to do.
+func (r *laneRig) asleep(t *testing.T) {
+	eventually(t, "all workers sleep", func() bool {
+		return !slices.ContainsFunc(r.workers, func(w *worker) bool { return !w.idle.Load() })
+	})
+}
+
+// delivered takes n packets off the busy worker's queue and is their numbers. Nothing may have come to another.
+func (r *laneRig) delivered(t *testing.T, n int) (numbers []uint32) {
+	t.Helper()
+	for range n {
+		pkt := r.queues[busy].want(t)
+		numbers = append(numbers, binary.BigEndian.Uint32(pkt[len(pkt)-4:]))
+	}
+	for _, q := range r.queues {
+		q.wantIdle(t)
+	}
+	return numbers
+}
+
+// untilHelped sends waves of traffic until somebody has helped: how soon that is, the machine says.
+func (r *laneRig) untilHelped(wave func()) {
+	wave()
+	for deadline := time.Now().Add(patience); r.Counters()["batches_helped"] == 0 && time.Now().Before(deadline); {
+		wave()
+	}
+}
+
+// flood sends the same again and again until the test ends or it is stopped.
+func (r *laneRig) flood(t *testing.T, load netio.Received) (stop func()) {
+	var ending atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !ending.Load() {
+			if r.ports[busy].in.len() < 1000 {
+				r.ports[busy].in.put(nil, slices.Repeat([]netio.Received{load}, 500)...)
+			}
+			runtime.Gosched()
+		}
+	})
+	stop = func() {
+		ending.Store(true)
+		wg.Wait()
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// TestBatchesInTurn lets three workers receive a batch each and open them in all orders. With the smallest window, of which each batch is twice the size, nothing is lost
+// and all comes out as it came in.
+func TestBatchesInTurn(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		r := newLaneRig(t, esp.MinWindow, nil)
+		l := r.workers[busy].lane
+		for range 3 {
+			r.ports[busy].in.put(nil, run(r.packets(2*esp.MinWindow)))
+		}
+		for i, w := range r.workers {
+			if !w.in.enter(l) {
+				t.Fatal("the lane is taken")
+			}
+			if other := r.workers[(i+1)%3]; other.in.enter(l) {
+				t.Fatal("two workers receive at once")
+			}
+			if n, err := w.receive(); n == 0 || err != nil {
+				t.Fatalf("received %d octets, %v", n, err)
+			}
+			w.in.leave()
+		}
+		done := make(chan struct{}, 3)
+		for _, i := range order {
+			go func() {
+				r.workers[i].openBatch(true)
+				done <- struct{}{}
+			}()
+			time.Sleep(time.Millisecond) // it gets as far as it can, mostly: what must hold does so anyway
+		}
+		for range 3 {
+			<-done
+		}
+		if got := r.delivered(t, len(r.sent)); !slices.Equal(got, r.sent) {
+			t.Errorf("opened in the order %v: delivered %v", order, got)
+		}
+		for name, n := range r.Counters() {
+			if n != 0 {
+				t.Errorf("opened in the order %v: counter %s = %d", order, name, n)
+			}
+		}
+	}
+}
+
+// TestOneSAInInOrder: what comes by one SA faster than a worker can open it is opened by several, each held up here and there. It is delivered in its order, all of it, once, though
+// it is overtaken, repeated and forged on its way, and though the window is the smallest there may be.
+func TestOneSAInInOrder(t *testing.T) {
+	for seed := range uint64(2) {
+		for _, window := range []int{esp.MinWindow, 4096} {
+			t.Run(fmt.Sprintf("seed=%d,window=%d", seed, window), func(t *testing.T) { oneSAIn(t, seed, window) })
+		}
+	}
+}
+
+func oneSAIn(t *testing.T, seed uint64, window int) {
+	var ike atomic.Int64
+	r := newLaneRig(t, window, func(c *Config) { c.OnIKE = func(*netio.Received) { ike.Add(1) } })
+	j := newJitter(seed)
+	for i := range r.queues {
+		r.queues[i].onWrite, r.ports[i].onRecv = j.rarely(40), j.delay
+	}
+	r.start(t)
+	r.asleep(t)
+	c := r.Counters
+	refused, messages := uint64(0), int64(0)
+	r.untilHelped(func() {
+		first := len(r.sent)
+		traffic, bad, ikes := r.mixture(j, 250)
+		refused, messages = refused+bad, messages+ikes
+		r.ports[busy].in.put(nil, traffic...)
+		if got := r.delivered(t, len(r.sent)-first); !slices.Equal(got, r.sent[first:]) {
+			t.Error("delivered in another order")
+		}
+		eventually(t, "what must not be delivered is counted", func() bool { return c()["esp_replay"]+c()["esp_icv"] >= refused && ike.Load() >= messages })
+	})
+	if got := c()["esp_replay"] + c()["esp_icv"]; got != refused || ike.Load() != messages {
+		t.Errorf("%d packets refused and %d IKE messages, want %d and %d", got, ike.Load(), refused, messages)
+	}
+	if c()["batches_helped"] == 0 {
+		t.Error("nobody helped")
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// mixture is what n receives bring: refused packets of it are not to be delivered, and messages are IKE.
+func (r *laneRig) mixture(j *jitter, n int) (traffic []netio.Received, refused uint64, messages int64) {
+	for range n {
+		sealed := r.packets(1 + j.intN(40))
+		switch j.intN(6) {
+		case 0: // once more, all of it, to be opened at the same time by another
+			traffic = append(traffic, run(sealed))
+			refused += uint64(len(sealed))
+		case 1: // one that is not the peer's
+			forged := slices.Clone(sealed[0])
+			forged[len(forged)-1] ^= 1
+			traffic = append(traffic, run([][]byte{forged}))
+			refused++
+		case 2: // a burst, with something else in it
+			for _, s := range sealed {
+				one := run([][]byte{s})
+				one.More = true
+				traffic = append(traffic, one)
+			}
+			traffic = append(traffic, netio.Received{Kind: netio.IKE, Data: make([]byte, 30), Local: outerA, Remote: outerB, Encap: true})
+			messages++
+			continue
+		case 3: // overtaken: within the window, whichever batches it comes in
+			if n := len(sealed); n > 8 {
+				last := len(r.sent) - 1
+				sealed[n-1], sealed[n-8] = sealed[n-8], sealed[n-1]
+				r.sent[last], r.sent[last-7] = r.sent[last-7], r.sent[last]
+			}
+		}
+		traffic = append(traffic, run(sealed))
+	}
+	return traffic, refused, messages
+}
+
+// TestHelpersFlows: with segments gathered, the order is that of each flow.
+func TestHelpersFlows(t *testing.T) {
+	r := newLaneRig(t, 4096, func(c *Config) { c.Offloads = allOffloads })
+	j := newJitter(1)
+	for i := range r.queues {
+		r.queues[i].onWrite = j.rarely(10)
+	}
+	r.start(t)
+	r.asleep(t)
+	last := make(map[uint32]uint32)
+	r.untilHelped(func() {
+		var traffic []netio.Received
+		for range 300 {
+			traffic = append(traffic, run(r.packets(40)))
+		}
+		r.ports[busy].in.put(nil, traffic...)
+		for _, n := range r.delivered(t, 300*40) {
+			if before, ok := last[n*7%5]; ok && n <= before {
+				t.Errorf("packet %d after %d of the same flow", n, before)
+			}
+			last[n*7%5] = n
+		}
+	})
+	if r.Counters()["batches_helped"] == 0 {
+		t.Error("nobody helped")
+	}
+}
+
+// TestNoHelpUnasked: as long as one worker can do it, it does, and the others sleep.
+func TestNoHelpUnasked(t *testing.T) {
+	r := newLaneRig(t, 4096, nil)
+	r.start(t)
+	for range 3 * batch {
+		r.ports[busy].in.put(nil, run(r.packets(3)))
+		r.delivered(t, 3)
+	}
+	if n := r.Counters()["batches_helped"]; n != 0 {
+		t.Errorf("%d batches were helped with", n)
+	}
+}
+
+// TestPanicOfAHelper: a bug over a packet, whoever meets it and wherever, costs the batch it is in and holds nobody up.
+func TestPanicOfAHelper(t *testing.T) {
+	for where, hook := range map[string]func(*laneRig, func()){
+		"receiving": func(r *laneRig, f func()) { r.ports[busy].onRecv = f },
+		"writing":   func(r *laneRig, f func()) { r.queues[busy].onWrite = f },
+	} {
+		t.Run(where, func(t *testing.T) {
+			const batches, size, bugs = 1200, 4, 20
+			r := newLaneRig(t, esp.MinWindow, nil)
+			var traffic []netio.Received
+			for range batches {
+				traffic = append(traffic, run(r.packets(size)))
+			}
+			var calls, panics atomic.Int64
+			hook(r, func() {
+				if calls.Add(1)%50 == 0 && panics.Add(1) <= bugs {
+					panic("a bug")
+				}
+			})
+			r.start(t)
+			r.asleep(t)
+			r.ports[busy].in.put(nil, traffic...)
+			r.wantCounter(t, "panics", bugs)
+			eventually(t, "all is received", func() bool { return r.ports[busy].in.len() == 0 })
+			r.asleep(t)
+			got := r.delivered(t, len(r.queues[busy].out))
+			if !slices.IsSorted(got) || len(slices.Compact(got)) != len(got) || len(got) < (batches-bugs)*size {
+				t.Errorf("delivered %d packets, in order: %v", len(got), slices.IsSorted(got))
+			}
+		})
+	}
+}
+
+// TestStopWhileHelping: a stop under load ends soon, and nobody waits for a turn for ever.
+func TestStopWhileHelping(t *testing.T) {
+	for range 10 {
+		r := newLaneRig(t, 0, nil) // without a window, so that the same packets are taken again and again
+		r.start(t)
+		r.asleep(t)
+		stop := r.flood(t, run(r.packets(40)))
+		eventually(t, "somebody helps", func() bool { return r.Counters()["batches_helped"] > 0 })
+		start := time.Now()
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("it took %v", d)
+		}
+		stop()
+	}
+}
+
+// TestHelpersOwnTraffic: who helps still serves its own queue and port.
+func TestHelpersOwnTraffic(t *testing.T) {
+	r := newLaneRig(t, 0, nil)
+	if err := r.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+		t.Fatal(err)
+	}
+	r.ActivateOutbound(1)
+	var sent atomic.Int64
+	for _, p := range r.ports {
+		p.wiretap(func(*netio.Outgoing) { sent.Add(1) })
+	}
+	r.start(t)
+	r.asleep(t)
+	own := run(r.packets(1))
+	r.flood(t, run(r.packets(40)))
+	for round := range int64(10) {
+		if round < 3 {
+			helped := r.Counters()["batches_helped"]
+			eventually(t, "somebody helps", func() bool { return r.Counters()["batches_helped"] > helped })
+		}
+		for _, i := range []int{0, 2} {
+			r.queues[i].inject(udpPacket(src4, dst4, true, nil))
+			r.ports[i].in.put(nil, own)
+			r.queues[i].want(t)
+		}
+		eventually(t, "their own packets leave", func() bool { return sent.Load() == 2*(round+1) })
+	}
+}

@@ -1,0 +1,72 @@
+package netio
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestRecvFor: what came to one worker's sockets is received by another, in its order, into memory that the first does not touch.
+func TestRecvFor(t *testing.T) {
+	const spi = 1000 // of the first of two workers
+	p := newPair(t, 2)
+	host, helper := p.netB.Ports()[0], p.netB.Ports()[1].(Helper)
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		send := func(first, n int) {
+			for i := range n {
+				if err := sendOne(p.netA.Ports()[0], &Outgoing{Data: espPacket(spi, 100+first+i), Remote: at(addrB[v6], port), Encap: encap}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		// take receives, by the host or for it, a datagram or all of a burst.
+		take := func(buf []byte, by func(buf []byte, in *Received) error) (data [][]byte) {
+			t.Helper()
+			for in := (Received{More: true}); in.More; {
+				err := by(buf, &in)
+				if errors.Is(err, ErrWouldBlock) && len(data) == 0 && poll(host, 5*time.Second) {
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				data = append(data, in.Data)
+			}
+			return data
+		}
+		forHost := func(buf []byte, in *Received) error { return helper.RecvFor(host, buf, in) }
+		bufs := [2][]byte{make([]byte, 65535), make([]byte, 65535)}
+		receive := [2]func([]byte, *Received) error{host.Recv, forHost}
+		var came [][]byte
+		check := func(what string, first, last int) {
+			t.Helper()
+			for i := first; i < last; i++ {
+				if !bytes.Equal(came[i], espPacket(spi, 100+i)) {
+					t.Fatalf("%s: packet %d is another", what, i)
+				}
+			}
+		}
+		for next := 0; next < 60; next += 10 {
+			by := next / 10 % 2
+			send(next, 10)
+			came = append(came, take(bufs[by], receive[by])...)
+			for len(came) < next+10 { // datagrams of different sizes are no run, and the burst may not have waited for all
+				data := take(make([]byte, 65535), receive[by])
+				for i := range data {
+					data[i] = bytes.Clone(data[i])
+				}
+				came = append(came, data...)
+			}
+			check("received", next, next+1)
+			if next > 0 {
+				check("of the other's, received before", next-10, next-9)
+			}
+		}
+		mustBeDry(t, host, bufs[0])
+		mustBeDry(t, p.netB.Ports()[1], bufs[1])
+	})
+	if err := helper.RecvFor(nil, make([]byte, 100), new(Received)); !errors.Is(err, errStranger) {
+		t.Errorf("receiving for a port of something else: %v", err)
+	}
+}
