@@ -128,7 +128,9 @@ func TestBatchesInTurn(t *testing.T) {
 				r.workers[i].openBatch(true)
 				done <- struct{}{}
 			}()
-			time.Sleep(time.Millisecond) // it gets as far as it can, mostly: what must hold does so anyway
+			for range 100 { // it gets as far as it can, mostly: what must hold does so anyway
+				runtime.Gosched()
+			}
 		}
 		for range 3 {
 			<-done
