@@ -66,7 +66,9 @@ func (h *history) change(c ike.ChangePeers) {
 		delete(h.peers, name)
 	}
 	for i := range c.Set {
-		h.peers[c.Set[i].Name] = h.peers[c.Set[i].Name]
+		if name := c.Set[i].Name; h.peers[name] == nil {
+			h.peers[name] = nil // known from now on
+		}
 	}
 }
 
