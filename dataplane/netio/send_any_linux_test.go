@@ -1,0 +1,119 @@
+package netio
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// anyBatch is a batch as no worker would make it: both families, both encapsulations, sources, destinations that cannot be reached, sizes that join and that do not, runs, and what
+// is too big, in any order. wanted says what must arrive of it, by how it goes, and lost how much of each must not.
+func anyBatch(r *rand.Rand) (outs []Outgoing, wanted map[string][][]byte, lost []int) {
+	wanted = map[string][][]byte{}
+	buf := make([]byte, 0, 1<<20)
+	kind, size, nowhere := r.IntN(8), 100, false
+	for i := range 1 + r.IntN(150) {
+		if r.IntN(4) == 0 { // else like the one before
+			kind, size, nowhere = r.IntN(8), []int{40, 100, 100, 700, 1424, 1700}[r.IntN(6)], r.IntN(8) == 0
+		}
+		v6, encap, other := kind&1 != 0, kind&2 == 0, kind&4 != 0
+		n := size
+		if r.IntN(8) == 0 {
+			n = 20 + r.IntN(min(size, 1424)-19)
+		}
+		o := Outgoing{Local: at(addrA[v6], 0), Remote: at(addrB[v6], 0), Encap: encap, TOS: uint8(r.IntN(8) / 7 * 0xb8)}
+		if encap {
+			o.Local, o.Remote = at(addrA[v6], 4500), at(addrB[v6], 4500)
+		}
+		if other {
+			o.Local = netip.AddrPortFrom(addrA2[v6], o.Local.Port())
+		}
+		total := n
+		if r.IntN(5) == 0 {
+			o.SegSize, total = n, n*min(1+r.IntN(70), 60000/n)
+			if rest := 20 + r.IntN(n); rest < n && n <= 1460 { // what fails for one of a run may be taken to fail for a shorter last one, too
+				total += rest
+			}
+		}
+		buf = append(buf, make([]byte, r.IntN(20)/19)...)
+		start := len(buf)
+		if start+total > cap(buf) {
+			break
+		}
+		buf = append(buf, espPacket(uint32(1000+i), total)...)
+		for at := start; at < len(buf); at += n { // each datagram is one of ESP
+			copy(buf[at:min(at+n, len(buf))], []byte{0, 0, byte(1 + i), byte(at), byte(at >> 8), byte(at >> 16)})
+		}
+		o.Data = buf[start:len(buf):len(buf)]
+		gone := 0
+		if nowhere { // nobody has a route there
+			o.Remote = netip.AddrPortFrom(map[bool]netip.Addr{false: netip.MustParseAddr("203.0.113.1"), true: netip.MustParseAddr("2001:db8:ffff::1")}[v6], o.Remote.Port())
+			gone = o.Datagrams()
+		} else {
+			way := fmt.Sprint(o.Local, o.Encap, o.TOS)
+			for data := o.Data; len(data) > 0; data = data[min(n, len(data)):] {
+				if d := data[:min(n, len(data))]; len(d) > 1460 {
+					gone++
+				} else {
+					wanted[way] = append(wanted[way], d)
+				}
+			}
+		}
+		outs, lost = append(outs, o), append(lost, gone)
+	}
+	return outs, wanted, lost
+}
+
+// TestSendAnything: whatever is sent together, each datagram arrives as it was and in the order of those that go the same way, and each loss is told to whom it is of.
+func TestSendAnything(t *testing.T) {
+	p := newPair(t, 1)
+	for seed := range uint64(60) {
+		outs, wanted, lost := anyBatch(rand.New(rand.NewPCG(seed, 1)))
+		p.netA.Ports()[0].Send(outs)
+		for i := range outs {
+			if outs[i].Lost != lost[i] || (outs[i].Err == nil) != (lost[i] == 0) {
+				t.Errorf("seed %d: %d (%d octets by %d to %s): lost %d of %d, want %d: %v", seed, i, len(outs[i].Data), outs[i].SegSize, outs[i].Remote, outs[i].Lost, outs[i].Datagrams(), lost[i], outs[i].Err)
+			}
+		}
+		arrive(t, p.netB.Ports()[0], wanted)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// arrive receives what is wanted, and nothing else.
+func arrive(t *testing.T, port Port, wanted map[string][][]byte) {
+	t.Helper()
+	left := 0
+	for _, list := range wanted {
+		left += len(list)
+	}
+	buf := make([]byte, 65535)
+	var in Received
+	for left > 0 {
+		if err := port.Recv(buf, &in); err != nil {
+			if !poll(port, 5*time.Second) {
+				t.Fatalf("%d datagrams did not arrive: %v", left, err)
+			}
+			continue
+		}
+		size := in.SegSize
+		if size == 0 {
+			size = len(in.Data)
+		}
+		way := fmt.Sprint(in.Remote, in.Encap, in.TOS)
+		for data := in.Data; len(data) > 0; data = data[min(size, len(data)):] {
+			list := wanted[way]
+			if len(list) == 0 || !bytes.Equal(list[0], data[:min(size, len(data))]) {
+				t.Fatalf("%s: a datagram of %d octets that is not the next of %d", way, min(size, len(data)), len(list))
+			}
+			wanted[way] = list[1:]
+			left--
+		}
+	}
+	mustBeDry(t, port, buf)
+}
