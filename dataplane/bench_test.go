@@ -8,36 +8,56 @@ import (
 	"testing"
 
 	"culvert/esp"
+	"culvert/tun"
 )
 
 // BenchmarkOneSA is one SA on one worker and on two: whole planes with their threads, between queues and ports in memory that cost nothing. What it tells is the
 // ratio of the two, on a machine with two idle cores.
 func BenchmarkOneSA(b *testing.B) {
 	for workers := 1; workers <= 2; workers++ {
-		b.Run(fmt.Sprintf("seal/workers=%d", workers), func(b *testing.B) { benchmarkSeal(b, workers) })
+		b.Run(fmt.Sprintf("seal/workers=%d", workers), func(b *testing.B) { benchmarkSeal(b, workers, superSource(), false) })
 	}
 	for workers := 1; workers <= 2; workers++ {
 		b.Run(fmt.Sprintf("open/workers=%d", workers), func(b *testing.B) { benchmarkOpen(b, workers) })
 	}
 }
 
-func benchmarkSeal(b *testing.B, workers int) {
-	s, super := newSupply(), superPacket(src4, dst4, 1, make([]byte, 60000), 1388)
+// BenchmarkOwnSAs is two workers that send on one SA, and on one of their own each (RFC 9611): super-packets, and single small packets, for which what the
+// workers share costs most.
+func BenchmarkOwnSAs(b *testing.B) {
+	small := tun.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 36))}
+	for name, pkt := range map[string]tun.Packet{"super": superSource(), "small": small} {
+		for _, own := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/own=%t", name, own), func(b *testing.B) { benchmarkSeal(b, 2, pkt, own) })
+		}
+	}
+}
+
+func superSource() tun.Packet { return superPacket(src4, dst4, 1, make([]byte, 60000), 1388) }
+
+func benchmarkSeal(b *testing.B, workers int, pkt tun.Packet, own bool) {
+	s := newSupply()
 	cfg := Config{}
 	for range workers {
-		cfg.Queues = append(cfg.Queues, newSourceQueue(s.newTap(b), super))
+		cfg.Queues = append(cfg.Queues, newSourceQueue(s.newTap(b), pkt))
 		cfg.Ports = append(cfg.Ports, &sinkPort{supply: s})
 	}
 	p := benchmarkPlane(b, cfg)
 	sa := esp.ChildSA{ID: 1, Policy: lan, SPIOut: 1000, KeyOut: key(1), Cipher: gcm, ESN: true,
 		Endpoint: esp.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB()}
-	if err := p.InstallInbound(sa); err != nil {
-		b.Fatal(err)
+	for resource := range workers + 1 {
+		if resource > 0 && !own {
+			break
+		}
+		sa.ID, sa.Resource, sa.PerResource = esp.ChildID(1+resource), resource, own
+		if err := p.InstallInbound(sa); err != nil {
+			b.Fatal(err)
+		}
+		p.ActivateOutbound(sa.ID)
 	}
-	p.ActivateOutbound(sa.ID)
 	runPlane(b, p)
 	s.run(100, 1) // until all is warm
-	b.SetBytes(int64(len(super.Data)))
+	b.SetBytes(int64(len(pkt.Data)))
 	b.ResetTimer()
 	s.run(b.N, 1)
 	b.StopTimer()

@@ -28,7 +28,7 @@ func (p *Plane) control(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.kick:
-			p.refreshPaths(p.doubts.take())
+			p.refreshPaths(p.siblings(p.doubts.take()))
 		case <-tick.C:
 			now := p.cfg.Now()
 			p.keeper.tick(now)
@@ -74,6 +74,19 @@ func (d *doubts) take() []*pair {
 		c.stale.Store(false)
 	}
 	return list
+}
+
+// siblings is the pairs and all others of their policies, which take the same path.
+func (p *Plane) siblings(list []*pair) []*pair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []*pair
+	for _, c := range list {
+		if s := p.slots[c.sa.Policy]; s != nil {
+			all = append(all, s.pairs...)
+		}
+	}
+	return all
 }
 
 // allPairs is every pair that is installed.

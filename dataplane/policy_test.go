@@ -360,15 +360,21 @@ func TestPathsAreAskedAnew(t *testing.T) {
 		}
 	}
 	path, asked = 1400, 0
-	a.refreshPaths(a.doubts.take())
+	a.refreshPaths(a.siblings(a.doubts.take()))
 	if asked != 0 {
 		t.Error("paths that nobody complained of were asked for")
 	}
+	a.doubt(a.pairs[3])
+	a.refreshPaths(a.siblings(a.doubts.take()))
+	if asked != 1 { // the others of the policy take the same path
+		t.Errorf("asked %d times", asked)
+	}
+	path, asked = 1390, 0
 	a.refreshPaths(a.allPairs())
 	if asked != 1 { // one path, ten SAs
 		t.Errorf("asked %d times", asked)
 	}
-	want := esp.InnerMTU(1400, false, true)
+	want := esp.InnerMTU(1390, false, true)
 	for id := esp.ChildID(1); id <= 10; id++ {
 		if st, _ := a.ChildStats(id); st.MTU != want {
 			t.Errorf("SA %d: MTU %d, want %d", id, st.MTU, want)

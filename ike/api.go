@@ -286,7 +286,7 @@ type ChildStatus struct {
 
 // ResourceStatus is a snapshot of a Child SA that is for a single worker.
 type ResourceStatus struct {
-	Resource      int // the worker, counted from 1; 0: any, after the one that was for all has ended
+	Resource      int // the worker, counted from 1
 	State         ChildState
 	ID            esp.ChildID // 0: being negotiated
 	SPIIn, SPIOut uint32

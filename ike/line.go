@@ -51,13 +51,8 @@ func (l *line) now() *line {
 
 func (l *line) isMain() bool { return l == &l.policy.main }
 
-// name is the line for people, as what follows "the Child SA".
-func (l *line) name() string {
-	if l.resource == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" of worker %d", l.resource-1)
-}
+// name is a line other than the main one for people.
+func (l *line) name() string { return fmt.Sprintf("Child SA of worker %d", l.resource-1) }
 
 // add puts a new pair into its line.
 func (l *line) add(p *pair) {
@@ -135,5 +130,5 @@ func (l *line) ended(why string) {
 	if l.isMain() {
 		return
 	}
-	l.policy.peer.notice(Info, "resource-down", l.policy.cfg.Name, "Child SA"+l.name()+" ended: "+why)
+	l.policy.peer.notice(Info, "resource-down", l.policy.cfg.Name, l.name()+" ended: "+why)
 }

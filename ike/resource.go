@@ -162,13 +162,11 @@ func (pick childPick) lineFor(terms childTerms) *line {
 func (pol *policy) freeLine() *line {
 	load := make([]int, max(1, pol.peer.e.cfg.Resources))
 	for _, l := range pol.more {
-		switch {
-		case l.resource == 0:
-		case l.wanted:
+		if l.wanted {
 			load[l.resource-1]--
-		default:
-			load[l.resource-1] += 2
+			continue
 		}
+		load[l.resource-1] += 2
 	}
 	return &line{policy: pol, resource: 1 + slices.Index(load, slices.Min(load))}
 }
@@ -199,7 +197,7 @@ func (x *childExchange) refusedFurther(s *ikeSA, kind wire.NotifyType) {
 func (l *line) failed(why string) {
 	e := l.policy.peer.e
 	l.policy.group.notBefore = e.turn.now.Add(longer(resourcePause, e.cfg.Rand))
-	l.policy.peer.notice(Info, "resource-failed", l.policy.cfg.Name, "no Child SA"+l.name()+": "+why)
+	l.policy.peer.notice(Info, "resource-failed", l.policy.cfg.Name, "no "+l.name()+": "+why)
 }
 
 // finished ends the asking for the line's first pair.

@@ -38,6 +38,10 @@ func render(st *control.Status, counters, colour bool, width int) string {
 		for j := range p.Children {
 			c := &p.Children[j]
 			rows = append(rows, row{"  " + clean(c.Name), clean(c.State), clean(childDetails(c))})
+			for k := range c.WorkerSAs {
+				sa := &c.WorkerSAs[k]
+				rows = append(rows, row{fmt.Sprintf("    worker %d", sa.Worker), clean(sa.State), clean(workerDetails(sa))})
+			}
 		}
 	}
 	var b strings.Builder
@@ -145,6 +149,21 @@ func childDetails(c *control.Child) string {
 		add("dropped: %s", drops)
 	}
 	return join(parts, c.Reason)
+}
+
+// workerDetails is a Child SA that is for a single worker.
+func workerDetails(sa *control.WorkerSA) string {
+	if sa.SPIIn == "" {
+		return ""
+	}
+	parts := []string{
+		fmt.Sprintf("in %s out %s", sa.SPIIn, sa.SPIOut),
+		fmt.Sprintf("received %s, sent %s", traffic(sa.BytesIn, sa.PacketsIn, sa.LastIn), traffic(sa.BytesOut, sa.PacketsOut, sa.LastOut)),
+	}
+	if sa.RekeyIn != nil {
+		parts = append(parts, "rekey in "+span(sa.RekeyIn))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func join(parts []string, reason string) string {

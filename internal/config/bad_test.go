@@ -117,6 +117,7 @@ func TestBad(t *testing.T) {
 		"dpd_action":          {peer(`name =`, "dpd_action = \"hold\"\nname ="), []string{`dpd_action = "hold" is none of restart, trap, clear`}},
 		"port of nobody":      {peer(`remote = "192.0.2.2"`, "remote_nat_port = 500"), []string{`a.toml:3: peer "right": remote_nat_port is of no use without remote`}},
 		"no port":             {peer(`name =`, "remote_ike_port = 0\nname ="), []string{`remote_ike_port = 0 is out of range`}},
+		"per_cpu":             {peer(`name =`, "per_cpu = \"always\"\nname ="), []string{`per_cpu = "always" is none of auto, never`}},
 		"fragment":            {peer(`name =`, "fragment = 100\nname ="), []string{`fragment = 100 is too small: 576 at least`}},
 		"no child":            {good[:strings.Index(good, "[[peer.child]]")], []string{`a.toml:1: peer "right": no [[peer.child]]`}},
 		"child of wrong type": {good[:strings.Index(good, "[[peer.child]]")] + "child = 1\n", []string{`a.toml:7: peer "right": child must be an array of tables`}},

@@ -145,6 +145,7 @@ encap = "always"
 dpd = "0s"
 dpd_action = "trap"
 fragment = 0
+per_cpu = "never"
   [[peer.child]]
   name = "lan"
   local = ["10.1.0.0/16"]
@@ -163,7 +164,7 @@ fragment = 0
 	p := c.Peers[0]
 	if p.RemoteName != "hq.example.com" || p.Remote != nil || p.Local != netip.MustParseAddr("192.0.2.1") || p.LocalID.String() != "192.0.2.1" ||
 		p.RemoteID.String() != "hq.example.com" || string(p.PSK) != "secret secret secret" || len(p.Proposals) != 1 || p.Lifetime != 90*time.Minute ||
-		p.Encap != ike.EncapAlways || p.RemotePort != 2500 || p.RemoteNATPort != 24500 || p.DPD != 0 || p.DPDAction != ike.DPDTrap || p.Fragment != 0 {
+		p.Encap != ike.EncapAlways || p.RemotePort != 2500 || p.RemoteNATPort != 24500 || p.DPD != 0 || p.DPDAction != ike.DPDTrap || p.Fragment != 0 || p.PerResource {
 		t.Errorf("peer: got %+v", p)
 	}
 	ch := p.Children[0]

@@ -39,6 +39,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	if p.Fragment = int(s.number("fragment", defaultFragment, 0, maxFragment)); p.Fragment != 0 && p.Fragment < minFragment {
 		s.fail("fragment", "fragment = %d is too small: %d at least, or 0 for no fragmentation", p.Fragment, minFragment)
 	}
+	p.PerResource = s.word("per_cpu", "auto", "never") == 0
 	p.Proposals = s.ikeProposals()
 	p.PSK = s.psk()
 	raw := rawPeer{section: s}

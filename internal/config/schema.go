@@ -65,6 +65,7 @@ var (
 		{name: "dpd", kind: text, def: "30s"},
 		{name: "dpd_action", kind: text, def: "restart"},
 		{name: "fragment", kind: number, def: "1280"},
+		{name: "per_cpu", kind: text, def: "auto"},
 		{name: "child", kind: tables},
 	}
 	childKeys = []key{

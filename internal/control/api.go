@@ -57,6 +57,22 @@ type Child struct {
 	Rekeys     int               `json:"rekeys"`
 	Drops      map[string]uint64 `json:"drops"`
 	Reason     string            `json:"reason"`
+	WorkerSAs  []WorkerSA        `json:"worker_sas"`
+}
+
+// WorkerSA is a Child SA of a child that is for a single worker, beside the one for all (RFC 9611).
+type WorkerSA struct {
+	Worker     int      `json:"worker"` // counted from 0
+	State      string   `json:"state"`  // negotiating, installed, rekeying
+	SPIIn      string   `json:"spi_in"`
+	SPIOut     string   `json:"spi_out"`
+	BytesIn    uint64   `json:"bytes_in"`
+	BytesOut   uint64   `json:"bytes_out"`
+	PacketsIn  uint64   `json:"packets_in"`
+	PacketsOut uint64   `json:"packets_out"`
+	LastIn     *float64 `json:"last_in_s"`
+	LastOut    *float64 `json:"last_out_s"`
+	RekeyIn    *float64 `json:"rekey_in_s"`
 }
 
 // Action is what a command asks to be done to a peer or child.

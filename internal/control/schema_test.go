@@ -22,7 +22,9 @@ func example() Status {
 			Established: seconds(10.1), RekeyIn: seconds(28000), Children: []Child{{
 				Name: "lan", State: "installed", Encap: "esp", SPIIn: "c0ffee01", SPIOut: "deadbeef", Proposal: "aes128gcm16-esn",
 				LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.2.0.0/16"}, MTU: 1446, RekeyIn: seconds(3200),
-				Drops: map[string]uint64{"replay": 0, "icv": 0}}}}}}
+				Drops: map[string]uint64{"replay": 0, "icv": 0},
+				WorkerSAs: []WorkerSA{{Worker: 1, State: "installed", SPIIn: "c0ffee03", SPIOut: "deadbee0", PacketsOut: 1000, BytesOut: 1400000,
+					LastOut: seconds(0.1), RekeyIn: seconds(3300)}}}}}}}
 }
 
 // TestSchema holds the names, the order and the types of the JSON: scripts rely on them.
@@ -82,7 +84,8 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 	peer := tree["peers"].([]any)[0].(map[string]any)
 	child := peer["children"].([]any)[0].(map[string]any)
-	for _, object := range []map[string]any{tree, peer, child} {
+	worker := child["worker_sas"].([]any)[0].(map[string]any)
+	for _, object := range []map[string]any{tree, peer, child, worker} {
 		for name := range object {
 			if !strings.Contains(string(doc), "`"+name+"`") {
 				t.Errorf("%s is not documented", name)

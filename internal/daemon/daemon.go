@@ -37,6 +37,7 @@ type (
 		ActivateOutbound(id esp.ChildID)
 		RemoveSA(id esp.ChildID)
 		PolicyStats(policy esp.Policy) (dataplane.ChildStats, bool)
+		ChildStats(id esp.ChildID) (dataplane.ChildStats, bool)
 		Counters() map[string]uint64
 	}
 	keyExchange interface {

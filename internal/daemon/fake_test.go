@@ -32,6 +32,7 @@ type fakeParts struct {
 	sas      map[esp.ChildID]esp.ChildSA
 	status   []ike.PeerStatus
 	stats    map[esp.Policy]dataplane.ChildStats
+	pairs    map[esp.ChildID]dataplane.ChildStats
 	events   []driver.Event
 	do       func(in ike.Input) error
 	rawESP   bool
@@ -98,6 +99,13 @@ func (f *fakeParts) PolicyStats(policy esp.Policy) (dataplane.ChildStats, bool) 
 		}
 	}
 	st, ok := f.stats[policy]
+	return st, ok
+}
+
+func (f *fakeParts) ChildStats(id esp.ChildID) (dataplane.ChildStats, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	st, ok := f.pairs[id]
 	return st, ok
 }
 

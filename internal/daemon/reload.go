@@ -106,6 +106,7 @@ func peerChange(old, p *config.Peer) string {
 	note("encap", old.Encap, p.Encap)
 	note("dpd", []any{old.DPD, old.DPDAction}, []any{p.DPD, p.DPDAction})
 	note("fragment", old.Fragment, p.Fragment)
+	note("per_cpu", old.PerResource, p.PerResource)
 	for _, name := range childNames(old, p) {
 		note("child "+name, []any{childNamed(old, name), manualNamed(old, name)}, []any{childNamed(p, name), manualNamed(p, name)})
 	}

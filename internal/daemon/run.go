@@ -179,6 +179,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	d.resolver = newResolver(systemLookup(netio.Dialer(outerMark).DialContext), d.resolved)
 	engine := ike.New(ike.Config{
 		Rand: rand.Reader, KE: suite.NewKE, SPIs: p.plane, IKEPort: cfg.Daemon.IKEPort, NATPort: cfg.Daemon.NATPort,
+		Resources: len(p.net.Ports()),
 		LocalAddr: func(remote netip.Addr) netip.Addr { a, _ := p.net.LocalAddr(remote); return a },
 	}, time.Now())
 	p.driver = driver.New(driver.Config{Engine: engine, Plane: p.plane, Transport: transport{p.net, p.plane}, Log: d.log, Resolve: d.resolveAgain})

@@ -140,7 +140,7 @@ func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
 
 // child is one of IKE's children; s is nil if IKE is about to be told of it.
 func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.ChildStatus) control.Child {
-	out := control.Child{Name: c.Name, State: "down", Encap: "esp", LocalTS: selectors(c.Local), RemoteTS: selectors(c.Remote)}
+	out := control.Child{Name: c.Name, State: "down", Encap: "esp", LocalTS: selectors(c.Local), RemoteTS: selectors(c.Remote), WorkerSAs: []control.WorkerSA{}}
 	d.addStats(now, esp.Policy{Peer: p.Name, Child: c.Name}, &out)
 	if s == nil {
 		return out
@@ -157,12 +157,24 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 	if s.SPIIn == 0 {
 		out.MTU = 0 // an old pair, on its way out
 	}
+	for _, r := range s.Resources {
+		out.WorkerSAs = append(out.WorkerSAs, d.workerSA(now, r))
+	}
 	return out
+}
+
+// workerSA is a Child SA for a single worker.
+func (d *Daemon) workerSA(now time.Time, r ike.ResourceStatus) control.WorkerSA {
+	st, _ := d.plane.ChildStats(r.ID)
+	return control.WorkerSA{
+		Worker: r.Resource - 1, State: childStates[r.State], SPIIn: espSPI(r.SPIIn), SPIOut: espSPI(r.SPIOut), RekeyIn: until(now, r.RekeyAt),
+		BytesIn: st.BytesIn, BytesOut: st.BytesOut, PacketsIn: st.PacketsIn, PacketsOut: st.PacketsOut, LastIn: since(now, st.LastIn), LastOut: since(now, st.LastOut),
+	}
 }
 
 // manualChild is a child without IKE.
 func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) control.Child {
-	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote)}
+	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote), WorkerSAs: []control.WorkerSA{}}
 	policy := esp.Policy{Peer: p.Name, Child: m.Name}
 	d.addStats(now, policy, &out)
 	d.mu.Lock()

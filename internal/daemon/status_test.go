@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,29 @@ func TestCountsOutliveSAs(t *testing.T) {
 	}
 	if c := st.Peers[0].Children[0]; c.State != "waiting" || c.SPIIn != "" || c.MTU != 0 || c.PacketsIn != 3 || c.PacketsOut != 4 || c.Drops["icv"] != 5 || *c.LastIn != 1 {
 		t.Errorf("got %+v", c)
+	}
+}
+
+func TestStatusOfWorkers(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	established(t, f)
+	c := &f.status[0].Children[0]
+	c.Resources = []ike.ResourceStatus{
+		{Resource: 2, State: ike.ChildRekeying, ID: 9, SPIIn: 0xc0ffee03, SPIOut: 0xdeadbee0, RekeyAt: d.now().Add(time.Minute)},
+		{Resource: 1, State: ike.ChildNegotiating},
+	}
+	f.pairs = map[esp.ChildID]dataplane.ChildStats{9: {PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, LastOut: d.now().Add(-time.Second)}}
+	st, err := d.Status(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := st.Peers[0].Children[0].WorkerSAs
+	want := []control.WorkerSA{
+		{Worker: 1, State: "rekeying", SPIIn: "c0ffee03", SPIOut: "deadbee0", PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, LastOut: ptr(1), RekeyIn: ptr(60)},
+		{Worker: 0, State: "negotiating"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 

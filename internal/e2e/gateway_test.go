@@ -27,6 +27,8 @@ type gateway struct {
 	host *netlab.Host
 	dir  string
 	proc *netlab.Process
+	// daemon is more keys of [daemon].
+	daemon string
 }
 
 // newGateway prepares a culvert for a host; its log is printed if the test fails.
@@ -45,7 +47,7 @@ func (g *gateway) config() string { return filepath.Join(g.dir, "culvert.toml") 
 // write writes the configuration: the daemon's part and the given peers.
 func (g *gateway) write(peers ...string) {
 	g.t.Helper()
-	text := fmt.Sprintf("[daemon]\ncontrol = %q\nlog = \"debug\"\n\n%s", filepath.Join(g.dir, "control.sock"), strings.Join(peers, "\n"))
+	text := fmt.Sprintf("[daemon]\ncontrol = %q\nlog = \"debug\"\n%s\n%s", filepath.Join(g.dir, "control.sock"), g.daemon, strings.Join(peers, "\n"))
 	ok(g.t, os.WriteFile(g.config(), []byte(text), 0o600))
 }
 
@@ -106,6 +108,17 @@ type childStatus struct {
 	PacketsIn                            uint64 `json:"packets_in"`
 	PacketsOut                           uint64 `json:"packets_out"`
 	Drops                                map[string]uint64
+	WorkerSAs                            []workerStatus `json:"worker_sas"`
+}
+
+// workerStatus is a Child SA for a single worker.
+type workerStatus struct {
+	Worker     int
+	State      string
+	SPIIn      string `json:"spi_in"`
+	SPIOut     string `json:"spi_out"`
+	PacketsIn  uint64 `json:"packets_in"`
+	PacketsOut uint64 `json:"packets_out"`
 }
 
 func (g *gateway) tryStatus(ctx context.Context) (status, error) {
