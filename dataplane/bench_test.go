@@ -14,19 +14,20 @@ import (
 // BenchmarkOneSA is one SA on one worker and on two: whole planes with their threads, between queues and ports in memory that cost nothing. What it tells is the
 // ratio of the two, on a machine with two idle cores.
 func BenchmarkOneSA(b *testing.B) {
-	for workers := 1; workers <= 2; workers++ {
-		b.Run(fmt.Sprintf("seal/workers=%d", workers), func(b *testing.B) { benchmarkSeal(b, workers, superSource(), false) })
+	both := func(name string, bench func(b *testing.B, workers int)) {
+		for workers := 1; workers <= 2; workers++ {
+			b.Run(fmt.Sprintf("%s/workers=%d", name, workers), func(b *testing.B) { bench(b, workers) })
+		}
 	}
-	for workers := 1; workers <= 2; workers++ {
-		b.Run(fmt.Sprintf("open/workers=%d", workers), func(b *testing.B) { benchmarkOpen(b, workers) })
-	}
+	both("seal", func(b *testing.B, workers int) { benchmarkSeal(b, workers, superSource(), false) })
+	both("seal-small", func(b *testing.B, workers int) { benchmarkSeal(b, workers, smallSource(), false) })
+	both("open", benchmarkOpen)
 }
 
 // BenchmarkOwnSAs is two workers that send on one SA, and on one of their own each (RFC 9611): super-packets, and single small packets, for which what the
 // workers share costs most.
 func BenchmarkOwnSAs(b *testing.B) {
-	small := tun.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 36))}
-	for name, pkt := range map[string]tun.Packet{"super": superSource(), "small": small} {
+	for name, pkt := range map[string]tun.Packet{"super": superSource(), "small": smallSource()} {
 		for _, own := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%s/own=%t", name, own), func(b *testing.B) { benchmarkSeal(b, 2, pkt, own) })
 		}
@@ -34,6 +35,8 @@ func BenchmarkOwnSAs(b *testing.B) {
 }
 
 func superSource() tun.Packet { return superPacket(src4, dst4, 1, make([]byte, 60000), 1388) }
+
+func smallSource() tun.Packet { return tun.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 36))} }
 
 func benchmarkSeal(b *testing.B, workers int, pkt tun.Packet, own bool) {
 	s := newSupply()

@@ -72,7 +72,7 @@ func (s *supply) came(n int) {
 	}
 }
 
-// sourceQueue hands out one super-packet again and again, where it lies.
+// sourceQueue hands out one packet again and again, a super-packet where it lies.
 type sourceQueue struct {
 	still
 	*tap
@@ -88,12 +88,15 @@ func newSourceQueue(t *tap, p tun.Packet) *sourceQueue {
 	return &sourceQueue{tap: t, super: p, head: append([]byte(nil), p.Data[:p.HdrLen]...)}
 }
 
-func (q *sourceQueue) Read(_ []byte, _ int, p *tun.Packet) error {
+func (q *sourceQueue) Read(buf []byte, headroom int, p *tun.Packet) error {
 	if !q.take() {
 		return tun.ErrWouldBlock
 	}
 	copy(q.super.Data, q.head) // the sealing of the last has left other headers there
 	*p = q.super
+	if p.GSO == tun.GSONone {
+		p.Data = buf[headroom : headroom+copy(buf[headroom:], q.super.Data)]
+	}
 	return nil
 }
 

@@ -12,6 +12,9 @@ import (
 // outbound carries what came in one read from the TUN, a packet or a super-packet, to its SA (RFC 4301, Section 5.1). A super-packet is classified
 // once, as all its segments are of one flow. pkt's data lies in tunBuf. since is when it was first read.
 func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
+	if pkt.GSO != tun.GSONone {
+		w.sealLine() // the order of a flow is kept
+	}
 	hdr := &w.hdr
 	if selector.ParsePacket(pkt.Data, hdr) != nil {
 		w.tally.add(dropBadPacket, 1)
@@ -60,24 +63,34 @@ var broadcast4 = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 func isUnicast(a netip.Addr) bool { return !a.IsMulticast() && !a.IsUnspecified() && a != broadcast4 }
 
+// wrap is how a packet is sealed and sent.
+type wrap struct {
+	tos      uint8 // outer
+	next     uint8 // ESP next header
+	fragment bool  // the outer IP may fragment it
+}
+
 // carry sends a packet through an SA, in the way that its size asks for. It reports false if the SA is at its end: then nothing was sent.
 func (w *worker) carry(c *pair, pkt *tun.Packet) bool {
 	hdr := &w.hdr
 	mtu, fragment := c.mtuFor(hdr.Version)
-	w.tos, w.next, w.fragment = esp.OuterTOS(hdr.TOS), nextHeader(hdr.Version), fragment
+	w.wrap = wrap{tos: esp.OuterTOS(hdr.TOS), next: nextHeader(hdr.Version), fragment: fragment}
 	if pkt.GSO != tun.GSONone {
 		return w.carrySuper(c, pkt, mtu)
 	}
 	clampMSS(pkt.Data, hdr, mtu, !pkt.NeedsChecksum)
 	tun.CompleteChecksum(pkt)
 	if len(pkt.Data) <= mtu {
-		return w.sealOne(c, pkt.Data)
+		return w.sealSoon(c, pkt.Data)
 	}
 	if hdr.DF {
 		w.tooBig(c, pkt.Data, mtu)
 		return true
 	}
-	return w.sealFragments(c, pkt.Data, hdr.HeaderLen, mtu)
+	header, how := hdr.HeaderLen, w.wrap
+	w.sealLine()
+	w.wrap = how
+	return w.sealFragments(c, pkt.Data, header, mtu)
 }
 
 // tooBig answers a packet that must not be fragmented (RFC 4301, Section 8.2.1, cases 1 and 3).

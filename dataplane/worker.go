@@ -68,9 +68,8 @@ type worker struct {
 	scratch  esp.Scratch
 	segments tun.Segmenter
 	gather   coalescer // of what the receive in hand brought
-	tos      uint8     // outer, of the packet in hand
-	next     uint8     // its ESP next header
-	fragment bool      // the outer IP may fragment it
+	wrap               // of the packet in hand
+	line     line
 
 	ticket ticket
 	held   [maxHeld]held
@@ -92,7 +91,7 @@ func newWorker(p *Plane, index int) *worker {
 		queue:   p.cfg.Queues[index],
 		port:    p.cfg.Ports[index],
 		shared:  len(p.cfg.Queues) > 1,
-		tunBuf:  make([]byte, tunHeadroom+tun.MaxPacket+tunTailroom),
+		tunBuf:  make([]byte, lineSpace+tunHeadroom+tun.MaxPacket+tunTailroom),
 		recvBuf: make([]byte, maxDatagram+tunTailroom),
 		box:     outbox{buf: make([]byte, flushBytes+runSpace)},
 		fragBuf: make([]byte, 0, maxDatagram+tunTailroom),
@@ -177,6 +176,7 @@ func (w *worker) turnAround() (busy bool, err error) {
 	if w.tunReady {
 		out, err = w.drainTUN()
 	}
+	w.sealLine()
 	w.flush()
 	if err != nil {
 		return false, err
@@ -197,6 +197,7 @@ func (w *worker) recoverPacket() {
 	w.tally.add(countPanic, 1)
 	w.plane.cfg.Log.Error("panic over a packet", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 	w.giveUpTicket()
+	w.line.n, w.line.octets, w.line.broken = 0, 0, false
 	w.gather.discard() // which may be what the bug is in
 	w.in.n, w.in.used = 0, 0
 	w.in.giveUp()
@@ -206,7 +207,7 @@ func (w *worker) recoverPacket() {
 // drainTUN carries what the TUN has, up to a batch, to the port.
 func (w *worker) drainTUN() (busy bool, err error) {
 	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
-		err := w.queue.Read(w.tunBuf, tunHeadroom, &w.read)
+		err := w.queue.Read(w.readSpace(), tunHeadroom, &w.read)
 		if errors.Is(err, tun.ErrWouldBlock) {
 			w.tunReady = w.pump != nil // which tells of nothing by itself
 			return n > 0, nil
@@ -269,7 +270,8 @@ func (w *worker) openMail() {
 	}
 	for _, c := range list {
 		pkt := c.pkt
-		pkt.Data = w.tunBuf[tunHeadroom : tunHeadroom+copy(w.tunBuf[tunHeadroom:], c.pkt.Data)]
+		space := w.readSpace()
+		pkt.Data = space[tunHeadroom : tunHeadroom+copy(space[tunHeadroom:], c.pkt.Data)]
 		w.outbound(&pkt, c.since)
 	}
 }
