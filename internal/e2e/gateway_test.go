@@ -31,11 +31,16 @@ type gateway struct {
 	daemon string
 }
 
-// newGateway prepares a culvert for a host; its log is printed if the test fails.
+// newGateway prepares a culvert for a host; its counters and its log are printed if the test fails.
 func newGateway(t *testing.T, h *netlab.Host) *gateway {
 	g := &gateway{t: t, host: h, dir: t.TempDir()}
 	t.Cleanup(func() {
 		if g.proc != nil && t.Failed() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			if s, err := g.tryStatus(ctx); err == nil { // what was lost, and where
+				t.Logf("counters of culvert at %s: %v", h.Name, s.Counters)
+			}
 			t.Logf("log of culvert at %s:\n%s", h.Name, indent(g.proc.Output()))
 		}
 	})
