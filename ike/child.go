@@ -34,6 +34,7 @@ type pair struct {
 	via      origin
 	judged   bool // the dataplane is asked whether it is worth a rekeying
 	active   bool // it is the one its line sends on, as far as we told the dataplane
+	sends    bool // it is one of those, if not the newest: the dataplane was told to send on it, and not yet to stop
 }
 
 type pairDates struct {
@@ -91,7 +92,7 @@ func (p *pair) activate() {
 	for _, q := range p.line.pairs {
 		q.active = false
 	}
-	p.active = true
+	p.active, p.sends = true, true
 	p.owner.e.emit(ActivateOutbound{ID: p.sa.ID})
 }
 
@@ -123,17 +124,20 @@ func (p *pair) lost(cause endCause, why string) {
 	p.linger(e)
 }
 
-// giveWay lets the heir send, which may be older.
+// giveWay lets the heir send, which may be older. There must be no moment without an SA to send on: the heir comes first.
 func (p *pair) giveWay(e *Engine, heir *pair) {
-	p.quiet(e)
 	heir.revive()
 	heir.activate()
+	p.quiet(e)
 }
 
 // quiet ends the sending on the pair.
 func (p *pair) quiet(e *Engine) {
 	p.active = false
-	e.emit(DeactivateOutbound{ID: p.sa.ID})
+	if p.sends {
+		p.sends = false
+		e.emit(DeactivateOutbound{ID: p.sa.ID})
+	}
 }
 
 // replaced notes that another pair does, or will do, this one's work; one side is to delete it.

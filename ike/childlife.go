@@ -105,7 +105,7 @@ func (p *pair) delete(cause endCause, why string) {
 	case !p.active:
 	case heir != nil && heir.sa.ID > p.sa.ID:
 		p.giveWay(s.e, heir)
-	case heir == nil && p.policy.best() != nil: // another line's pair carries what this one did
+	case heir == nil && p.policy.sendsBeside(p): // another line's pair carries what this one did
 		p.quiet(s.e)
 	}
 	s.enqueue(&informational{kind: askDelete, pairs: []*pair{p}, cause: cause, why: why})

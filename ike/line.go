@@ -107,6 +107,11 @@ func (pol *policy) best() *pair {
 	return nil
 }
 
+// sendsBeside says whether another pair than p is sent on, and will be.
+func (pol *policy) sendsBeside(p *pair) bool {
+	return slices.ContainsFunc(pol.pairs(), func(q *pair) bool { return q != p && q.active && q.state <= pairReplaced })
+}
+
 // promote makes the pairs of another line those of the main one, which has none left.
 func (pol *policy) promote() {
 	i := slices.IndexFunc(pol.more, func(l *line) bool { return l.best() != nil })

@@ -21,6 +21,7 @@ type testPlane struct {
 	sas       map[esp.ChildID]*planeSA
 	asked     map[askedFor]time.Time // of the last Acquire
 	pairs     map[string]int         // how many pairs each child has sent on so far
+	silenced  map[esp.Policy]int     // when DeactivateOutbound left a policy nothing to send on: the number of the Handle
 	known     map[uint32]bool        // every SPI that was ever installed
 }
 
@@ -53,7 +54,7 @@ func newPlane(s *testSide, seed uint64) *testPlane {
 	return &testPlane{
 		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
 		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[esp.ChildID]*planeSA{},
-		asked: map[askedFor]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{},
+		asked: map[askedFor]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{}, silenced: map[esp.Policy]int{},
 	}
 }
 
@@ -99,6 +100,9 @@ func (pl *testPlane) activate(id esp.ChildID) {
 		pl.s.p.violated("%s: ActivateOutbound of child %d, which is not installed", pl.s.name, id)
 		return
 	}
+	if pl.silenced[psa.sa.Policy] == pl.s.handled {
+		pl.s.p.violated("%s: ActivateOutbound of child %d only after DeactivateOutbound of the last that was sent on", pl.s.name, id)
+	}
 	if !psa.sends {
 		pl.pairs[psa.sa.Policy.Child]++
 	}
@@ -113,6 +117,9 @@ func (pl *testPlane) deactivate(id esp.ChildID) {
 		return
 	}
 	psa.sends = false
+	if pl.sender(psa.sa.Policy, 1) == nil {
+		pl.silenced[psa.sa.Policy] = pl.s.handled
+	}
 }
 
 // sender is the SA that a worker of the policy sends on, or nil: the newest of its own, or else of those for all, or else of any. Worker 0 has none of its own.
