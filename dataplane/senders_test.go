@@ -22,7 +22,7 @@ func sentByWorker(t *testing.T, g *gateway, worker int) uint32 {
 	return spi.Load()
 }
 
-// RFC 9611, Section 4: "the CPU with no CPU-specific Child SA can still encrypt its packets using the Child SA that is available for all CPUs".
+// A worker without an SA of its own sends on the one for all (RFC 9611, Section 4).
 func TestWhichSAAWorkerSendsOn(t *testing.T) {
 	a, b := twoGateways(t, 3, nil)
 	sas := make(map[esp.ChildID]esp.ChildSA)

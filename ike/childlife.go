@@ -32,8 +32,8 @@ func (p *pair) unsure() bool {
 	return !p.proven() && p.owner.e.turn.now.Sub(p.dates.born) < provenLimit
 }
 
-// softDue is the soft end of the pair's time. One that is for a single resource is not rekeyed if it was never used: "Peers may also delete specific per-resource Child SAs
-// if they deem the associated resource to be idle" (RFC 9611, Section 3). The dataplane is asked whether it was; should it not answer, it was.
+// softDue is the soft end of the pair's time. One that is for a single resource is not rekeyed if it was never used: a peer may
+// delete those of resources that are idle (RFC 9611, Section 3). The dataplane is asked whether it was; should it not answer, it was.
 func (p *pair) softDue() {
 	if p.judged = !p.judged && !p.line.isMain() && p.state == pairLive; !p.judged {
 		p.softEnd()

@@ -56,7 +56,7 @@ func (o *childOffer) target() *line {
 	return &o.policy.main
 }
 
-// info is the notify that speaks of resources, where there is to be one. At a rekeying it "MAY be included" (RFC 9611, Section 3).
+// info is the notify that speaks of resources, where there is to be one. At a rekeying it may be left out (RFC 9611, Section 3).
 func (o *childOffer) info(s *ikeSA) []wire.Payload {
 	if !s.peer.announces() || o.old != nil && !o.old.grouped {
 		return nil

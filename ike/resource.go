@@ -22,7 +22,7 @@ import (
 //	                                                   <--  HDR, SK {N(TS_MAX_QUEUE)}
 //
 // A peer whose answer lacks the notify makes one Child SA, as ever. Which of our workers a Child SA of the peer's is for we decide ourselves: what the notify holds is
-// the other side's own name for a resource of its own, and "the peer MUST only use it for debugging purposes" (Section 4).
+// the other side's own name for a resource of its own, and good for debugging only.
 
 // group is what is known of a policy's Child SAs for single resources.
 type group struct {
@@ -31,13 +31,13 @@ type group struct {
 }
 
 // resourcePause is how long a peer that refused a further Child SA is not asked for one. TS_MAX_QUEUE says that it "is unwilling to create more additional Child SAs
-// for this particular negotiated Traffic Selector combination" (RFC 9611, Section 1), but not for how long; what fills it up may be a rekeying.
+// for this particular negotiated Traffic Selector combination" (RFC 9611), but not for how long; what fills it up may be a rekeying.
 const resourcePause = 10 * time.Minute
 
 // leastResourceSAs is how many further Child SAs of one policy a peer may make at the very least: it may have more processors than we, and an SA costs little.
 const leastResourceSAs = 16
 
-// maxResourceSAs bounds the lines of a policy beside the main one: "allowing at the very least double the number of available CPUs is RECOMMENDED" (RFC 9611, Section 6).
+// maxResourceSAs bounds the lines of a policy beside the main one: twice the number of processors at the very least is what RFC 9611, Section 6 recommends, as both sides may ask at once.
 func (e *Engine) maxResourceSAs() int { return max(2*e.cfg.Resources, leastResourceSAs) }
 
 // announces says whether we tell the peer that we would have more than one Child SA. With one worker we would not, but make them if the peer asks.
@@ -91,8 +91,8 @@ func (x *childExchange) furtherNeedless(s *ikeSA) bool {
 	})
 }
 
-// like is the policy's ESP proposal with what was chosen for the pair, and no choice left but that of the key exchange: "These resource-specific Child SAs MUST be negotiated
-// with identical Child SA properties that were negotiated for the initial Child SA" (RFC 9611, Section 3).
+// like is the policy's ESP proposal with what was chosen for the pair, and no choice left but that of the key exchange: all properties of a Child SA for a single resource
+// must be those of the first one (RFC 9611, Section 3).
 func (pol *policy) like(f *pair) []wire.Proposal {
 	chosen := withoutKE([]wire.Proposal{f.proposal})[0]
 	chosen.SPI = spiOctets(f.sa.SPIIn) // any will do
@@ -133,8 +133,7 @@ func sameSelectors(a, b []selector.Selector) bool {
 func (s *ikeSA) agreeFurther(f *pair, theirs []wire.Proposal) (childPick, error) {
 	pol := f.policy
 	if len(pol.more) >= s.e.maxResourceSAs() || len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
-		// "An implementation [...] MUST NOT return the NO_ADDITIONAL_SAS error because it could be misinterpreted by the peer to mean that no other Child SA with a
-		// different TSi and/or TSr is allowed either. Instead, it MUST return TS_MAX_QUEUE" (RFC 9611, Section 6).
+		// Never NO_ADDITIONAL_SAS, which the peer could take to be about all selectors (RFC 9611, Section 6).
 		s.e.count("ike_ts_max_queue")
 		return childPick{}, refuse(wire.TSMaxQueue, "the Child SA has as many beside it as it may")
 	}
@@ -157,8 +156,8 @@ func (pick childPick) lineFor(terms childTerms) *line {
 	return &pick.policy.main
 }
 
-// freeLine is a new line for a Child SA of the peer's: "Responders should install the additional Child SA on a CPU with the least amount of additional Child SAs for
-// this TSi/TSr pair" (RFC 9611, Section 4). One that we have asked for ourselves counts; a worker for which we were about to ask comes first.
+// freeLine is a new line for a Child SA of the peer's: for the worker that has the least of them (RFC 9611, Section 4). One that we have asked for ourselves counts; a worker for
+// which we were about to ask comes first.
 func (pol *policy) freeLine() *line {
 	load := make([]int, max(1, pol.peer.e.cfg.Resources))
 	for _, l := range pol.more {

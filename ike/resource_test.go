@@ -88,7 +88,7 @@ func (p *testPair) addWorker(s *testSide, worker int) {
 	p.deliver(response)
 }
 
-// "the initiator will add the SA_RESOURCE_INFO notify payload to the Exchange negotiating the Child SA (e.g., IKE_AUTH or CREATE_CHILD_SA)" (Section 3).
+// The exchange that makes the first Child SA, be it IKE_AUTH or CREATE_CHILD_SA, carries the notify already (Section 3).
 func TestIKEAuthSpeaksOfResources(t *testing.T) {
 	for _, tt := range []struct {
 		workers           [2]int
@@ -164,7 +164,7 @@ func TestWorkersAskForTheirOwn(t *testing.T) {
 	p.wantNoLoss()
 }
 
-// "Responders should install the additional Child SA on a CPU with the least amount of additional Child SAs for this TSi/TSr pair" (Section 4): both sides'
+// A responder gives the Child SA to the resource that has least (Section 4): both sides'
 // wishes at the same moment give each worker one, and what was still to be asked for is there.
 func TestSimultaneousFurtherChildren(t *testing.T) {
 	p := upWithWorkers(t, 2, 2, nil)
@@ -194,7 +194,7 @@ func TestSimultaneousFurtherChildren(t *testing.T) {
 	p.wantNoLoss()
 }
 
-// "These resource-specific Child SAs MUST be negotiated with identical Child SA properties that were negotiated for the initial Child SA" (Section 3).
+// The algorithms and selectors are those of the first Child SA (Section 3).
 func TestFurtherChildHasTheSameProperties(t *testing.T) {
 	chacha := wire.Proposal{Protocol: wire.ProtoESP, Transforms: []wire.Transform{
 		{Type: wire.TransformENCR, ID: wire.EncrChaCha20Poly1305}, {Type: wire.TransformESN, ID: wire.ESNNo}, {Type: wire.TransformKE, ID: wire.GroupX25519},
@@ -255,7 +255,7 @@ func TestFurtherChildsSelectors(t *testing.T) {
 	p := upWithWorkers(t, 2, 2, nil)
 	p.script(false)
 	a := newAttack(p)
-	info := &wire.Notify{Protocol: 3, SPI: []byte{1, 2, 3, 4}, Kind: wire.SAResourceInfo, Data: []byte("any name")} // "MUST be ignored if not 0" (Section 5.1)
+	info := &wire.Notify{Protocol: 3, SPI: []byte{1, 2, 3, 4}, Kind: wire.SAResourceInfo, Data: []byte("any name")} // protocol and SPI are to be ignored (Section 5.1)
 	ask := func(local, remote []selector.Selector) int {
 		ps := append(a.childRequest(nil), info)
 		for i, pl := range ps {
@@ -286,8 +286,7 @@ func (p *testPair) countPairs(s *testSide, child string) int {
 	return len(s.plane.ofPolicy(s.policy(child)))
 }
 
-// "An implementation that does not accept any further resource-specific Child SAs MUST NOT return the NO_ADDITIONAL_SAS error [...] Instead, it MUST return TS_MAX_QUEUE"
-// (Section 6). Who gets it stops asking for a while.
+// Who does not make another one answers TS_MAX_QUEUE, and never NO_ADDITIONAL_SAS, which would speak of all selectors (Section 6). Who gets it stops asking for a while.
 func TestTooManyFurtherChildren(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -35,8 +35,7 @@ func (p *testPair) allTraffic() {
 	p.drive(100 * time.Millisecond)
 }
 
-// "During the CREATE_CHILD_SA rekey for the Child SA, the SA_RESOURCE_INFO notification MAY be included, but regardless of whether or not it is included, the rekeyed
-// Child SA should be bound to the same resource(s) as the Child SA that is being rekeyed" (Section 3).
+// A rekeyed Child SA stays with its resource, whether or not the rekeying speaks of it (Section 3).
 func TestRekeyOfAWorkersChild(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		p := upWithOwn(t, nil)
