@@ -91,8 +91,11 @@ func newKeyed(spi uint32, c Cipher, key []byte, esn bool) (keyed, error) {
 	return keyed{aead: a, salt: [saltLen]byte(key[split:]), spi: spi, esn: esn}, nil
 }
 
-// clear drops the only reference to the expanded key. The standard library has no way to wipe it: its memory is the collector's.
+// clear wipes the expanded key, and drops the only reference to it. The standard library has no way to wipe one: its memory is the collector's.
 func (k *keyed) clear() {
+	if w, ok := k.aead.(interface{ Clear() }); ok {
+		w.Clear()
+	}
 	k.aead = nil
 	k.salt = [saltLen]byte{}
 }

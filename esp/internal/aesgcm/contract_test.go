@@ -1,0 +1,145 @@
+package aesgcm
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+func TestKeyLengths(t *testing.T) {
+	for n := range 40 {
+		_, err := New(make([]byte, n))
+		want := n == 16 || n == 24 || n == 32
+		var size aes.KeySizeError
+		if (err == nil) != want || err != nil && (!errors.As(err, &size) || int(size) != n) {
+			t.Errorf("a key of %d octets: %v", n, err)
+		}
+	}
+}
+
+// panics says whether f does.
+func panics(f func()) (yes bool) {
+	defer func() { yes = recover() != nil }()
+	f()
+	return false
+}
+
+// TestOverlaps: output and input may be at the same place or apart, and output and additional data must be apart: all distances, and what crypto/cipher says to each.
+func TestOverlaps(t *testing.T) {
+	const mid = 200
+	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
+		a, std := way(t, sample(1, 16)), must(t, newGeneric, sample(1, 16))
+		nonce := sample(2, nonceLen)
+		for _, n := range []int{0, 1, 40} {
+			for d := -100; d <= 100; d++ {
+				tries := map[string]func(a cipher.AEAD, buf, apart []byte){
+					"seal": func(a cipher.AEAD, buf, apart []byte) {
+						a.Seal(buf[mid:mid], nonce, buf[mid+d:mid+d+n], apart)
+					},
+					"seal, additional data": func(a cipher.AEAD, buf, apart []byte) {
+						a.Seal(buf[mid:mid], nonce, apart[:n], buf[mid+d:mid+d+12])
+					},
+					"open": func(a cipher.AEAD, buf, apart []byte) {
+						_, _ = a.Open(buf[mid:mid], nonce, buf[mid+d:mid+d+n+tagLen], apart)
+					},
+					"open, additional data": func(a cipher.AEAD, buf, apart []byte) {
+						_, _ = a.Open(buf[mid:mid], nonce, apart[:n+tagLen], buf[mid+d:mid+d+12])
+					},
+				}
+				for name, try := range tries {
+					got := panics(func() { try(a, make([]byte, 2*mid), make([]byte, mid)) })
+					want := panics(func() { try(std, make([]byte, 2*mid), make([]byte, mid)) })
+					if got != want {
+						t.Errorf("%s of %d octets, %d apart: panic %v, want %v", name, n, d, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestOutputs: what was in dst stays, in whatever memory the output comes to lie.
+func TestOutputs(t *testing.T) {
+	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
+		a := way(t, sample(1, 24))
+		nonce, plain := sample(2, nonceLen), sample(3, 100)
+		want := a.Seal(nil, nonce, plain, nil)
+		for room := range 130 {
+			dst := make([]byte, 5, 5+room)
+			copy(dst, "begun")
+			sealed := a.Seal(dst, nonce, plain, nil)
+			same(t, "sealed", sealed, append([]byte("begun"), want...))
+			got, err := a.Open(dst, nonce, want, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, "opened", got, append([]byte("begun"), plain...))
+		}
+	})
+}
+
+func TestNonceLengths(t *testing.T) {
+	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
+		a := way(t, sample(1, 16))
+		if a.NonceSize() != nonceLen || a.Overhead() != tagLen {
+			t.Errorf("nonces of %d octets, tags of %d", a.NonceSize(), a.Overhead())
+		}
+		for n := range 20 {
+			nonce, text := make([]byte, n), make([]byte, 40)
+			if got := panics(func() { a.Seal(nil, nonce, text, nil) }); got != (n != nonceLen) {
+				t.Errorf("seal with a nonce of %d octets: panic %v", n, got)
+			}
+			if got := panics(func() { _, _ = a.Open(nil, nonce, text, nil) }); got != (n != nonceLen) {
+				t.Errorf("open with a nonce of %d octets: panic %v", n, got)
+			}
+		}
+	})
+}
+
+func TestNothingIsAllocated(t *testing.T) {
+	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
+		a := way(t, sample(1, 16))
+		nonce, aad, buf := make([]byte, nonceLen), make([]byte, 12), make([]byte, 1400+tagLen)
+		if n := testing.AllocsPerRun(100, func() {
+			a.Seal(buf[:0], nonce, buf[:1400], aad)
+			if _, err := a.Open(buf[:0], nonce, buf, aad); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+	})
+}
+
+// TestChoice starts this test anew, in environments that ask for crypto/cipher and in one that does not.
+func TestChoice(t *testing.T) {
+	const wanted = "AESGCM_TEST_WANT"
+	if want, inner := os.LookupEnv(wanted); inner {
+		a, err := New(make([]byte, 16))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, wipes := a.(interface{ Clear() })
+		if got := map[bool]string{true: "vector", false: "generic"}[Fast()]; got != want || wipes != (want == "vector") {
+			t.Errorf("%s, %T, want %s", got, a, want)
+		}
+		return
+	}
+	best := "generic"
+	if supported() {
+		best = "vector"
+	}
+	for _, c := range []struct{ env, want string }{
+		{Environment + "=", best}, {Environment + "=generic", "generic"}, {"GODEBUG=fips140=on", "generic"}, {"GODEBUG=fips140=off", best},
+	} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestChoice$")
+		cmd.Env = append(os.Environ(), Environment+"=", c.env, wanted+"="+c.want)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("with %s: %v\n%s", c.env, err, bytes.TrimSpace(out))
+		}
+	}
+}
