@@ -348,6 +348,12 @@ below4: \
 	MOVB T3, -1(OUT)(LEFT*1); \
 stored:
 
+// LOAD_12: to = the 12 octets at p, with zeros behind. They are read as esp has just written them, 4 and 8: a load that spans two stores would wait for both.
+#define LOAD_12(p, to) \
+	VMOVQ 4(p), to; \
+	VPSLLDQ $4, to, to; \
+	VPINSRD $0, (p), to, to
+
 // TIMES_H: ACC = BLK * H, of BLK's low lane; the high one is zero.
 #define TIMES_H \
 	CLEAR_PRODUCT; \
@@ -359,21 +365,20 @@ stored:
 	MOVQ schedule_rounds(K), LAST; \
 	SHLQ $4, LAST; \
 	LEAQ schedule_keys(K)(LAST*1), LAST; \
-	VMOVQ (NONCE), CTRX; \
-	VPINSRD $2, 8(NONCE), CTRX, CTRX; \
+	LOAD_12(NONCE, CTRX); \
 	VPSHUFB swap<>(SB), CTRX, CTRX; \
 	VINSERTI128 $1, CTRX, CTR, CTR; \
 	VPADDD start<>(SB), CTR, CTR; \
 	VPXOR ACC, ACC, ACC; \
 	CMPQ AADLEN, $8; \
 	JNE aadNot8; \
-	VMOVQ (AAD), BLKX; \
+	VMOVD (AAD), BLKX; \
+	VPINSRD $1, 4(AAD), BLKX, BLKX; \
 	JMP aadLoaded; \
 aadNot8: \
 	CMPQ AADLEN, $12; \
 	JNE aadOther; \
-	VMOVQ (AAD), BLKX; \
-	VPINSRD $2, 8(AAD), BLKX, BLKX; \
+	LOAD_12(AAD, BLKX); \
 	JMP aadLoaded; \
 aadBlock: \
 	VMOVDQU (AAD), BLKX; \
@@ -420,8 +425,7 @@ aadDone:
 	CLEAR_PRODUCT; \
 	MULTIPLY(S0, S1); \
 	MOVL $0x01000000, T0; \
-	VMOVQ (NONCE), MASKX; \
-	VPINSRD $2, 8(NONCE), MASKX, MASKX; \
+	LOAD_12(NONCE, MASKX); \
 	VPINSRD $3, T0, MASKX, MASKX; \
 	VBROADCASTI128 schedule_keys(K), RK; \
 	VPXOR RKX, MASKX, MASKX; \
