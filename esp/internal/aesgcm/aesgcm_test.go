@@ -20,6 +20,8 @@ func eachWay(t *testing.T, f func(t *testing.T, make func(testing.TB, []byte) ci
 	ways := map[string]func([]byte) (cipher.AEAD, error){"generic": newGeneric}
 	if supported() {
 		ways["vector"] = newVector
+	} else {
+		t.Log("this processor has no VAES and VPCLMULQDQ: crypto/cipher only")
 	}
 	for name, way := range ways {
 		t.Run(name, func(t *testing.T) {

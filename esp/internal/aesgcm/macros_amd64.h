@@ -275,6 +275,7 @@ done:
 good:
 
 // LOAD_PART: BLKX = the n octets at p, 1 to 15, with zeros behind. No other octet is read: where there are 8 or 4, two loads overlap.
+// Branches, addresses and counts of shifts come from n, a length, alone.
 #define LOAD_PART(p, n, below8, below4, loaded) \
 	XORL T2, T2; \
 	CMPQ n, $8; \
@@ -312,7 +313,7 @@ loaded: \
 	VMOVQ T0, BLKX; \
 	VPINSRQ $1, T2, BLKX, BLKX
 
-// STORE_PART: the first LEFT octets of S0X, 1 to 15, to OUT. No other octet is written.
+// STORE_PART: the first LEFT octets of S0X, 1 to 15, to OUT. No other octet is written. Branches, addresses and counts of shifts come from LEFT alone.
 #define STORE_PART(below8, below4, stored) \
 	VMOVQ S0X, T0; \
 	CMPQ LEFT, $8; \
@@ -360,7 +361,7 @@ stored:
 	MULTIPLY(POWER(1)(K), (POWER(1)+FOLDED)(K)); \
 	REDUCE(ACCX)
 
-// BEGIN: the first counters; and ACC becomes the hash of the additional data, but for the last multiplication by H: zero if there is none.
+// BEGIN: the first counters; and ACC becomes the hash of the additional data, but for the last multiplication by H: zero if there is none. The only branches are on AADLEN.
 #define BEGIN \
 	MOVQ schedule_rounds(K), LAST; \
 	SHLQ $4, LAST; \
@@ -411,7 +412,7 @@ aadDone:
 	LEAQ POWER(1)(K)(POW*1), POW
 
 // TAIL_BEGIN: the product of ACC and the power at T0, and of the lengths, T1 and T2 octets, and H (SP 800-38D, Section 7.1: additional data first); then
-// the key stream of the tail in S0 to S7, as much as is needed, and E(K, J0) in MASKX beside it.
+// the key stream of the tail in S0 to S7, as much as is needed, and E(K, J0) in MASKX beside it. The branches are on LEFT.
 #define TAIL_BEGIN \
 	SHLQ $3, T1; \
 	SHLQ $3, T2; \
@@ -451,7 +452,7 @@ upTo16: \
 	STREAM(ROUND8, LAST8, rounds16); \
 streamed:
 
-// STREAM: all rounds, for what round and last work on, and for MASKX.
+// STREAM: all rounds, for what round and last work on, and for MASKX. How many they are is the key's length, not the key.
 #define STREAM(round, last, again) \
 again: \
 	VBROADCASTI128 (KEY), RK; \

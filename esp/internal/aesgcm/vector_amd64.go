@@ -53,7 +53,8 @@ const (
 //go:noescape
 func open(k *schedule, out, nonce, ciphertext, aad []byte) (v verdict)
 
-// vector is AES-GCM in assembly. What is derived from the key is in memory of its own, so that it can be wiped when nothing refers to the vector any more.
+// vector is AES-GCM in assembly. What is derived from the key is in memory of its own, so that it can be wiped when nothing refers to the vector any more: whoever uses k
+// keeps v alive until that is done.
 type vector struct {
 	k *schedule
 }
@@ -101,6 +102,7 @@ func (v *vector) generic() cipher.AEAD {
 	var key [32]byte
 	copy(key[:blockLen], v.k.keys[0][:])
 	copy(key[blockLen:], v.k.keys[1][:])
+	runtime.KeepAlive(v)
 	g, err := newGeneric(key[:4*nk])
 	clear(key[:])
 	if err != nil {
@@ -127,7 +129,9 @@ func (v *vector) Seal(dst, nonce, plaintext, additionalData []byte) []byte {
 		return v.generic().Seal(dst, nonce, plaintext, additionalData)
 	}
 	ret := grow(dst, len(plaintext)+tagLen)
-	if !seal(v.k, ret[len(dst):], nonce, plaintext, additionalData) {
+	ok := seal(v.k, ret[len(dst):], nonce, plaintext, additionalData)
+	runtime.KeepAlive(v) // the key must not be wiped before it was used
+	if !ok {
 		panic("aesgcm: invalid buffer overlap of output and input or additional data")
 	}
 	return ret
@@ -144,7 +148,9 @@ func (v *vector) Open(dst, nonce, ciphertext, additionalData []byte) ([]byte, er
 		return v.generic().Open(dst, nonce, ciphertext, additionalData)
 	}
 	ret := grow(dst, n)
-	switch open(v.k, ret[len(dst):], nonce, ciphertext, additionalData) {
+	says := open(v.k, ret[len(dst):], nonce, ciphertext, additionalData)
+	runtime.KeepAlive(v)
+	switch says {
 	case overlapping:
 		panic("aesgcm: invalid buffer overlap of output and input or additional data")
 	case forged:
