@@ -101,7 +101,7 @@ func heapInUse() int64 {
 // Bounds of what one policy, and one Child SA pair with the replay window that is configured unless another is (4096 packets), take, in bytes.
 const (
 	mostPerPolicy = 2 << 10
-	mostPerPair   = 4<<10 + 256
+	mostPerPair   = 4 << 10
 )
 
 func TestMemoryOfPairs(t *testing.T) {

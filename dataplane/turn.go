@@ -16,10 +16,13 @@ import (
 //
 // The alternative, one worker that owns an SA and sends for all, would copy packets between cores and make that core the limit.
 type turnstile struct {
-	_    [cacheLine]byte
+	_    [turnstilePad]byte
 	next atomic.Uint64 // the ticket whose turn it is
-	_    [cacheLine]byte
+	_    [turnstilePad - 8]byte
 }
+
+// turnstilePad keeps next in a line of its own. It is one line and not two, as elsewhere (cacheLine), because every SA has a turnstile.
+const turnstilePad = 64
 
 // Whoever waits at a turnstile first looks so often, which takes about 2 us: workers that alternate on an SA are rarely further apart. Then it offers its core to
 // other threads, so often, with a look after each; that costs half a microsecond where nobody wants it, and lets a holder that was put aside go on. After

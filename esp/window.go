@@ -24,8 +24,7 @@ const (
 type window struct {
 	ring []atomic.Uint64 // nil: no window
 	_    [cacheLine]byte
-	top  atomic.Uint64 // the highest block of which a number was accepted
-	_    [cacheLine]byte
+	top  atomic.Uint64 // the highest block of which a number was accepted; what lies behind it may be written as often
 }
 
 const (
