@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -58,7 +59,7 @@ func measure(ctx context.Context, s bench.Settings, culvert, other, cipher, out 
 		}
 		defer f.Close()
 		table = f
-		s.JSON, s.SVG = filepath.Join(out, "bench.json"), filepath.Join(out, "bench.svg")
+		s.JSON, s.SVG = cmp.Or(s.JSON, filepath.Join(out, "bench.json")), cmp.Or(s.SVG, filepath.Join(out, "bench.svg"))
 	}
 	dir, err := os.MkdirTemp("", "culvert-bench-bin-")
 	if err != nil {
