@@ -100,7 +100,7 @@ func (p *pair) activate() {
 // once.
 func (p *pair) lost(cause endCause, why string) {
 	e, pol, l := p.owner.e, p.policy, p.line
-	e.answerRefs(&p.refs, fmt.Errorf("the Child SA ended: %s", why))
+	p.answerEnd(why)
 	p.detach()
 	if pol.best() == nil {
 		told := p.state == pairDeleting && len(pol.pairs()) > 0 // by the last that was in use, or by the last of all
@@ -122,6 +122,15 @@ func (p *pair) lost(cause endCause, why string) {
 		return
 	}
 	p.linger(e)
+}
+
+// answerEnd answers Rekey commands for a pair that ends. One that is for a single resource is not missed: what it carried, the main line's carries.
+func (p *pair) answerEnd(why string) {
+	err := fmt.Errorf("the Child SA ended: %s", why)
+	if !p.line.isMain() && p.policy.main.best() != nil {
+		err = nil
+	}
+	p.policy.peer.e.answerRefs(&p.refs, err)
 }
 
 // giveWay lets the heir send, which may be older. There must be no moment without an SA to send on: the heir comes first.

@@ -1,9 +1,6 @@
 package ike
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // The dates of a Child SA pair: when it is rekeyed, and how it ends.
 
@@ -100,7 +97,7 @@ func (p *pair) delete(cause endCause, why string) {
 	s.e.timers.stop(&p.dates.use)
 	s.e.timers.stop(&p.dates.soft)
 	s.e.timers.stop(&p.dates.hard)
-	s.e.answerRefs(&p.refs, fmt.Errorf("the Child SA ended: %s", why))
+	p.answerEnd(why)
 	switch heir := p.line.best(); {
 	case !p.active:
 	case heir != nil && heir.sa.ID > p.sa.ID:

@@ -208,6 +208,19 @@ func TestRekeyCommandWithWorkers(t *testing.T) {
 	}
 }
 
+// A worker's Child SA that ends before it is rekeyed by command is no failure of the command: what it carried, the first one carries.
+func TestRekeyCommandOutlivesAWorkersChild(t *testing.T) {
+	p := upWithOwn(t, nil)
+	p.script(false)
+	ref := p.left.rekey("lan")
+	p.right.handle(Expire{ID: p.wantSender(p.right, 1, 1).sa.ID, Hard: true})
+	p.drive(time.Minute)
+	p.wantDone(p.left, ref, "")
+	p.wantPairs("lan", 1)
+	p.allTraffic()
+	p.wantNoLoss()
+}
+
 // A rekeyed IKE SA keeps them; one that comes to its end takes all along, and the next tunnel begins with one.
 func TestWorkersChildrenAndTheIKESA(t *testing.T) {
 	p := upWithOwn(t, nil)
