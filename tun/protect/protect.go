@@ -1,0 +1,241 @@
+// Package protect is the part of the SPD (RFC 4301, Section 4.4.1) that the kernel is told: which flows
+// between prefixes are protected, and which are exempt. Routes (package tun) bring protected flows to the
+// device; the guard (package tun/guard) drops them everywhere else. Both are given the same Changes,
+// and so they cannot disagree.
+//
+// Policies with the same local networks form a Group. Within a group the longest prefix that holds a
+// destination decides whether it is protected; a destination that no prefix of the group holds is none
+// of its business. A flow is protected if any group whose local networks hold its source protects it.
+//
+// The package does no I/O.
+package protect
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// ID names a policy: a peer and one of its children.
+type ID struct{ Peer, Child string }
+
+// Policy is a child's selectors as the kernel sees them: addresses without ports.
+type Policy struct {
+	ID
+	Local, Remote []netip.Prefix // of either family; one of a family counts only with the other
+	Bypass        []netip.Prefix // stays outside of Remote for these Local, unless Remote has it or a longer one
+}
+
+// linkScope are destinations that never leave a link, so that no remote network means them although
+// 0.0.0.0/0 and ::/0 hold them: RFC 3927, RFC 5771 (224.0.0/24), RFC 919, RFC 4291.
+var linkScope = []netip.Prefix{
+	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("224.0.0.0/24"),
+	netip.MustParsePrefix("255.255.255.255/32"),
+	netip.MustParsePrefix("fe80::/10"),
+	netip.MustParsePrefix("ff01::/16"),
+	netip.MustParsePrefix("ff02::/16"),
+}
+
+// Set is the policies in force. It is not safe for concurrent use.
+type Set struct {
+	policies map[ID][]placed
+	groups   map[string]*Group
+	exempt   []netip.Prefix // for all groups
+	host     []netip.Prefix // for groups with a full tunnel
+	lastID   int
+	free     []int // IDs of groups that are gone, the smallest last
+}
+
+// placed is a policy's share of a group.
+type placed struct {
+	group          *Group
+	remote, bypass []netip.Prefix
+}
+
+// NewSet returns a set without policies.
+func NewSet() *Set {
+	return &Set{policies: make(map[ID][]placed), groups: make(map[string]*Group)}
+}
+
+// Change is what a call changed in the groups; those that it does not name are as they were.
+type Change struct{ Groups []GroupChange }
+
+// GroupChange is what changed in one group. A new group's change holds all that is in it.
+type GroupChange struct {
+	*Group
+	New, Gone bool // the first, the last change of this group
+	// Set and Unset are prefixes whose Kind is another one now, or that are no longer in the group.
+	Set   map[netip.Prefix]Kind
+	Unset []netip.Prefix
+	// Added and Removed are intervals of protected destinations. Remove first, then add.
+	Added, Removed []Range
+}
+
+// Change takes the policies gone out of the set and puts those of set into it, in place of any with the
+// same ID, and returns the difference. What it costs does not grow with the number of other policies.
+func (s *Set) Change(set []Policy, gone []ID) Change {
+	t := newTransaction()
+	for _, id := range gone {
+		s.remove(t, id)
+	}
+	for i := range set {
+		s.remove(t, set[i].ID)
+	}
+	for i := range set {
+		s.add(t, &set[i])
+	}
+	return s.commit(t)
+}
+
+// Exempt sets the prefixes that no group protects unless it has a remote network of the same or a longer
+// prefix: all for every group, and host for those whose remote network is a whole family
+// (a full tunnel), and returns the difference.
+func (s *Set) Exempt(all, host []netip.Prefix) Change {
+	t := newTransaction()
+	all, host = canonical(all), canonical(host)
+	for _, g := range s.groups {
+		s.exemptIn(t, g, s.exempt, all)
+		if g.full > 0 {
+			s.exemptIn(t, g, s.host, host)
+		}
+	}
+	s.exempt, s.host = all, host
+	return s.commit(t)
+}
+
+func (s *Set) exemptIn(t *transaction, g *Group, before, after []netip.Prefix) {
+	for _, p := range before {
+		if p.Addr().Is6() == g.V6 && !slices.Contains(after, p) {
+			t.touch(g, p)
+			g.count(p, 0, -1)
+		}
+	}
+	for _, p := range after {
+		if p.Addr().Is6() == g.V6 && !slices.Contains(before, p) {
+			t.touch(g, p)
+			g.count(p, 0, 1)
+		}
+	}
+}
+
+// Groups returns all groups, in the order of their IDs.
+func (s *Set) Groups() []*Group {
+	var out []*Group
+	for _, g := range s.groups {
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(a, b *Group) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// Whole returns the change that makes an empty kernel hold the set.
+func (s *Set) Whole() Change {
+	var c Change
+	for _, g := range s.Groups() {
+		gc := GroupChange{Group: g, New: true, Set: make(map[netip.Prefix]Kind), Added: slices.Clone(g.Protected)}
+		for p, n := range g.nodes.All() {
+			gc.Set[p] = n.kind()
+		}
+		c.Groups = append(c.Groups, gc)
+	}
+	return c
+}
+
+func (s *Set) remove(t *transaction, id ID) {
+	for _, p := range s.policies[id] {
+		s.place(t, p, -1)
+		p.group.policies--
+	}
+	delete(s.policies, id)
+}
+
+func (s *Set) add(t *transaction, p *Policy) {
+	for _, v6 := range []bool{false, true} {
+		local, remote := family(p.Local, v6), family(p.Remote, v6)
+		if len(local) == 0 || len(remote) == 0 {
+			continue
+		}
+		part := placed{s.group(t, v6, local), remote, family(p.Bypass, v6)}
+		part.group.policies++
+		s.place(t, part, 1)
+		s.policies[p.ID] = append(s.policies[p.ID], part)
+	}
+}
+
+func (s *Set) place(t *transaction, p placed, n int) {
+	for _, r := range p.remote {
+		t.touch(p.group, r)
+		p.group.count(r, n, 0)
+		if r.Bits() == 0 {
+			s.fullTunnel(t, p.group, n)
+		}
+	}
+	for _, b := range p.bypass {
+		t.touch(p.group, b)
+		p.group.count(b, 0, n)
+	}
+}
+
+// fullTunnel counts the remote networks of a group that are a whole family.
+func (s *Set) fullTunnel(t *transaction, g *Group, n int) {
+	before := g.full > 0
+	g.full += n
+	switch after := g.full > 0; {
+	case after && !before:
+		s.exemptIn(t, g, nil, s.host)
+	case before && !after:
+		s.exemptIn(t, g, s.host, nil)
+	}
+}
+
+// group finds or makes the group of some local networks.
+func (s *Set) group(t *transaction, v6 bool, local []netip.Prefix) *Group {
+	var key strings.Builder
+	for _, p := range local {
+		key.WriteString(p.String())
+		key.WriteByte(' ')
+	}
+	if g := s.groups[key.String()]; g != nil {
+		return g
+	}
+	g := &Group{ID: s.newID(), V6: v6, Local: local, key: key.String(), fresh: true}
+	s.groups[g.key] = g
+	for _, exempt := range [][]netip.Prefix{local, family(linkScope, v6), family(s.exempt, v6)} {
+		for _, p := range exempt {
+			t.touch(g, p)
+			g.count(p, 0, 1)
+		}
+	}
+	return g
+}
+
+func (s *Set) newID() int {
+	if n := len(s.free); n > 0 {
+		id := s.free[n-1]
+		s.free = s.free[:n-1]
+		return id
+	}
+	s.lastID++
+	return s.lastID
+}
+
+// canonical returns the valid ones of list, masked, sorted and without repetitions.
+func canonical(list []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range list {
+		if p.IsValid() {
+			out = append(out, p.Masked())
+		}
+	}
+	slices.SortFunc(out, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	return slices.Compact(out)
+}
+
+// family returns those of list that are of one family, in canonical form.
+func family(list []netip.Prefix, v6 bool) []netip.Prefix {
+	return slices.DeleteFunc(canonical(list), func(p netip.Prefix) bool { return p.Addr().Is6() != v6 })
+}

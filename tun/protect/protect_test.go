@@ -1,0 +1,227 @@
+package protect
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+func prefixes(list ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+func policy(child string, local, remote, bypass []netip.Prefix) Policy {
+	return Policy{ID: ID{"peer", child}, Local: local, Remote: remote, Bypass: bypass}
+}
+
+// protects is what the groups of a set say of a flow.
+func (s *Set) protects(src, dst string) bool {
+	a, b := netip.MustParseAddr(src), netip.MustParseAddr(dst)
+	for _, g := range s.Groups() {
+		if slices.ContainsFunc(g.Local, func(l netip.Prefix) bool { return l.Contains(a) }) && g.Protects(b) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestLongestPrefixDecides(t *testing.T) {
+	s := NewSet()
+	s.Change([]Policy{
+		policy("a", prefixes("10.1.0.0/24"), prefixes("10.0.0.0/8", "fd02::/64"), prefixes("10.5.0.0/16")),
+		policy("b", prefixes("10.1.0.0/24"), prefixes("10.5.7.0/24"), nil),
+		policy("c", prefixes("10.9.0.0/24", "fd09::/64"), prefixes("0.0.0.0/0", "::/0"), nil),
+		// Two whose networks are the other's the other way round.
+		policy("d", prefixes("192.168.7.0/24", "172.16.0.0/12"), prefixes("10.2.0.0/16"), nil),
+		policy("e", prefixes("10.2.5.0/24"), prefixes("172.16.0.0/12"), nil),
+	}, nil)
+	s.Exempt(prefixes("10.6.0.0/16"), prefixes("192.0.2.0/24"))
+	for _, tt := range []struct {
+		src, dst string
+		want     bool
+	}{
+		{"10.1.0.1", "10.2.0.1", true},
+		{"10.1.0.1", "10.5.0.1", false}, // bypass
+		{"10.1.0.1", "10.5.7.1", true},  // another policy's longer remote network
+		{"10.1.0.1", "10.1.0.2", false}, // its own local network
+		{"10.1.0.1", "10.6.0.1", false}, // exempt for all
+		{"10.1.0.1", "192.0.2.7", false},
+		{"10.1.0.1", "11.0.0.1", false},
+		{"10.9.0.1", "192.0.2.7", false}, // a full tunnel leaves the host's links outside
+		{"10.9.0.1", "192.0.3.7", true},
+		{"10.9.0.1", "224.0.0.5", false}, // link scope
+		{"10.9.0.1", "169.254.1.1", false},
+		{"fd09::1", "fe80::1", false},
+		{"fd09::1", "2001:db8::1", true},
+		{"10.9.9.1", "192.0.3.7", false}, // no local network
+		{"192.168.7.1", "10.2.5.9", true},
+		{"172.16.0.1", "10.2.5.9", true},
+		{"10.2.5.9", "172.16.0.1", true},
+	} {
+		if got := s.protects(tt.src, tt.dst); got != tt.want {
+			t.Errorf("%s to %s: protected is %v, want %v", tt.src, tt.dst, got, tt.want)
+		}
+	}
+}
+
+// mirror is what a kernel holds that was told every change.
+type mirror map[int]*told
+
+type told struct {
+	kinds  map[netip.Prefix]Kind
+	ranges map[Range]bool
+}
+
+func (m mirror) apply(t *testing.T, c Change) {
+	t.Helper()
+	for _, g := range c.Groups { // what is gone leaves first: its ID may be another's already
+		if g.Gone {
+			if m[g.ID] == nil {
+				t.Fatalf("group %d is gone, but was never there", g.ID)
+			}
+			delete(m, g.ID)
+		}
+	}
+	for _, g := range c.Groups {
+		if g.Gone {
+			continue
+		}
+		if g.New != (m[g.ID] == nil) {
+			t.Fatalf("group %d: new is %v", g.ID, g.New)
+		}
+		if g.New {
+			m[g.ID] = &told{make(map[netip.Prefix]Kind), make(map[Range]bool)}
+		}
+		k := m[g.ID]
+		maps.Copy(k.kinds, g.Set)
+		for _, p := range g.Unset {
+			delete(k.kinds, p)
+		}
+		for _, r := range g.Removed {
+			if !k.ranges[r] {
+				t.Fatalf("%v is removed, but was not there", r)
+			}
+			delete(k.ranges, r)
+		}
+		for _, r := range g.Added {
+			if k.ranges[r] {
+				t.Fatalf("%v is added twice", r)
+			}
+			k.ranges[r] = true
+		}
+	}
+}
+
+// check compares the mirror with a set that got everything at once.
+func (m mirror) check(t *testing.T, s *Set) {
+	t.Helper()
+	if len(m) != len(s.Groups()) {
+		t.Fatalf("the kernel has %d groups, want %d", len(m), len(s.Groups()))
+	}
+	for _, g := range s.Groups() {
+		k := m[g.ID]
+		want := make(map[netip.Prefix]Kind)
+		g.Prefixes(func(p netip.Prefix, kind Kind) bool { want[p] = kind; return true })
+		if !maps.Equal(k.kinds, want) {
+			t.Fatalf("group %v: the kernel has %v, want %v", g.Local, k.kinds, want)
+		}
+		ranges := sorted(k.ranges)
+		if !slices.Equal(ranges, g.Protected) {
+			t.Fatalf("group %v: the kernel has %v, want %v", g.Local, ranges, g.Protected)
+		}
+		for i := 1; i < len(ranges); i++ {
+			if !ranges[i-1].Last.Less(ranges[i].First) {
+				t.Fatalf("%v and %v overlap", ranges[i-1], ranges[i])
+			}
+		}
+		for a := range 256 { // the networks of this test lie in 10.0.0.0/24 and fd00::/120
+			addr := netip.AddrFrom4([4]byte{10, 0, 0, byte(a)})
+			if g.V6 {
+				addr = netip.AddrFrom16([16]byte{0xfd, 15: byte(a)})
+			}
+			in := slices.ContainsFunc(ranges, func(r Range) bool { return !addr.Less(r.First) && !r.Last.Less(addr) })
+			if in != slow(g, addr) {
+				t.Fatalf("group %v: %s is protected: %v by the intervals, %v by the prefixes", g.Local, addr, in, slow(g, addr))
+			}
+		}
+	}
+}
+
+// slow looks at every prefix.
+func slow(g *Group, a netip.Addr) bool {
+	best, protect := -1, false
+	g.Prefixes(func(p netip.Prefix, k Kind) bool {
+		if p.Contains(a) && p.Bits() > best {
+			best, protect = p.Bits(), k == Protect
+		}
+		return true
+	})
+	return protect
+}
+
+func TestChangesAddUpToTheWhole(t *testing.T) {
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 8))
+		s, m := NewSet(), mirror{}
+		some := func(n int) []netip.Prefix {
+			var out []netip.Prefix
+			for range n {
+				a, bits := netip.AddrFrom4([4]byte{10, 0, 0, byte(rng.IntN(256))}), 24+rng.IntN(9)
+				if rng.IntN(2) == 0 {
+					a, bits = netip.AddrFrom16([16]byte{0xfd, 15: byte(rng.IntN(256))}), 120+rng.IntN(9)
+				}
+				if rng.IntN(20) == 0 {
+					bits = 0
+				}
+				p, _ := a.Prefix(bits)
+				out = append(out, p)
+			}
+			return out
+		}
+		local := [][]netip.Prefix{some(2), some(1), some(3)}
+		for range 40 {
+			var set []Policy
+			var gone []ID
+			for range rng.IntN(3) {
+				set = append(set, policy(fmt.Sprint(rng.IntN(8)), local[rng.IntN(3)], some(1+rng.IntN(6)), some(rng.IntN(3))))
+			}
+			for range rng.IntN(3) {
+				gone = append(gone, ID{"peer", fmt.Sprint(rng.IntN(8))})
+			}
+			m.apply(t, s.Change(set, gone))
+			m.check(t, s)
+			if rng.IntN(4) == 0 {
+				m.apply(t, s.Exempt(some(rng.IntN(3)), some(rng.IntN(3))))
+				m.check(t, s)
+			}
+		}
+		all := mirror{}
+		all.apply(t, s.Whole())
+		all.check(t, s)
+	}
+}
+
+// One network among very many costs no more than among few.
+func TestOneChangeAmongMany(t *testing.T) {
+	s := NewSet()
+	many := func(n int) []Policy {
+		var out []Policy
+		for i := range n {
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+			out = append(out, policy(fmt.Sprint(i), prefixes("10.1.0.0/24"), []netip.Prefix{p}, nil))
+		}
+		return out
+	}
+	s.Change(many(100_000), nil)
+	c := s.Change([]Policy{policy("new", prefixes("10.1.0.0/24"), prefixes("172.16.0.0/12"), nil)}, nil)
+	if len(c.Groups) != 1 || len(c.Groups[0].Set) != 1 || len(c.Groups[0].Added) != 1 || len(c.Groups[0].Removed) != 0 {
+		t.Errorf("one network more changes %+v", c)
+	}
+}
