@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -221,5 +222,29 @@ func TestCPUInfo(t *testing.T) {
 		if name, flags := cpuInfo(bufio.NewScanner(strings.NewReader(tt.text))); name != tt.name || strings.Join(flags, " ") != tt.flags {
 			t.Errorf("got %q, %q; want %q, %q", name, flags, tt.name, tt.flags)
 		}
+	}
+}
+
+// Every network is a valid one, none is there twice, and no child has more than IKE can count.
+func TestMoreNetworks(t *testing.T) {
+	const n = 10_000
+	seen := make(map[string]bool)
+	children := strings.Split(moreNetworks(leftNet, n), "[[peer.child]]")[1:]
+	for _, child := range children {
+		list := strings.Split(child, "\"100.")[1:]
+		if len(list) > perChild {
+			t.Errorf("a child has %d networks", len(list))
+		}
+		for _, s := range list {
+			s, _, _ = strings.Cut("100."+s, "\"")
+			p, err := netip.ParsePrefix(s)
+			if err != nil || p != p.Masked() || seen[s] {
+				t.Fatalf("network %q: %v, seen: %v", s, err, seen[s])
+			}
+			seen[s] = true
+		}
+	}
+	if len(seen) != n || len(children) != n/perChild {
+		t.Errorf("%d networks in %d children, want %d in %d", len(seen), len(children), n, n/perChild)
 	}
 }

@@ -34,6 +34,9 @@ type Culvert struct {
 	Cipher string // an ESP proposal
 	Floor  bool   // the binary is one of -tags floor, which encrypts nothing
 	Label  string // in brackets behind the name, to tell several binaries apart
+	// Networks is how many more remote networks each gateway is configured with, none of which has
+	// traffic: for what policies, routes and the guard cost that are only there.
+	Networks int
 }
 
 // Name is the subject's name.
@@ -81,7 +84,8 @@ func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 		file := filepath.Join(s.Dir, g.me+".toml")
 		text := fmt.Sprintf("[daemon]\ncontrol = %q\nlog = \"warn\"\n[[peer]]\nname = %q\n%slocal_id = %q\nremote_id = %q\npsk = \"a benchmark's secret\"\nencap = %q\n"+
 			"[[peer.child]]\nlocal = [%q]\nremote = [%q]\nproposals = [%q]\nstart = %q\n",
-			filepath.Join(s.Dir, g.me+".sock"), g.peer, g.remote, g.me, g.peer, encap, g.lan, g.to, c.Cipher, g.start)
+			filepath.Join(s.Dir, g.me+".sock"), g.peer, g.remote, g.me, g.peer, encap, g.lan, g.to, c.Cipher, g.start) +
+			moreNetworks(g.lan, c.Networks)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return procs, err
 		}
@@ -101,6 +105,24 @@ func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 		}
 	}
 	return procs, nil
+}
+
+// perChild is how many networks moreNetworks gives to a child: IKE counts selectors in one octet.
+const perChild = 250
+
+// moreNetworks returns children that stay down, with n remote networks of 100.64.0.0/10 in all.
+func moreNetworks(local string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i%perChild == 0 {
+			fmt.Fprintf(&b, "[[peer.child]]\nlocal = [%q]\nstart = \"never\"\nremote = [", local)
+		}
+		fmt.Fprintf(&b, "\"100.%d.%d.%d/30\", ", 64+i>>14, i>>6&255, i&63<<2)
+		if i%perChild == perChild-1 || i == n-1 {
+			b.WriteString("]\n")
+		}
+	}
+	return b.String()
 }
 
 // firstLine is the first line that a program prints about itself.

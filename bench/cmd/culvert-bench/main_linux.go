@@ -30,6 +30,7 @@ func run() error {
 	culvert := flag.String("culvert", "bin/culvert", "the culvert to measure: a `binary`")
 	other := flag.String("other", "", "another culvert to measure beside it: a `binary`")
 	cipher := flag.String("cipher", "aes128gcm16", "the ESP `proposal` of culvert and strongSwan")
+	networks := flag.Int("networks", 0, "configure culvert with this `number` of networks more, without traffic")
 	out := flag.String("out", "", "write bench.md, bench.json and bench.svg into this `folder`")
 	from := flag.String("from", "", "measure nothing: show what -json or -out wrote to this `file`")
 	flag.Parse()
@@ -44,10 +45,17 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return measure(ctx, s, *culvert, *other, *cipher, *out)
+	return measure(ctx, s, set{*culvert, *other, *cipher, *networks}, *out)
 }
 
-func measure(ctx context.Context, s bench.Settings, culvert, other, cipher, out string) error {
+// set is which culverts are measured, and how they are configured.
+type set struct {
+	culvert, other string // binaries; other may be empty
+	cipher         string
+	networks       int
+}
+
+func measure(ctx context.Context, s bench.Settings, of set, out string) error {
 	table := os.Stdout
 	if out != "" {
 		if err := os.MkdirAll(out, 0o755); err != nil {
@@ -66,7 +74,7 @@ func measure(ctx context.Context, s bench.Settings, culvert, other, cipher, out 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	subjects, err := subjects(ctx, dir, culvert, other, cipher)
+	subjects, err := subjects(ctx, dir, of)
 	if err != nil {
 		return err
 	}
@@ -78,31 +86,31 @@ func measure(ctx context.Context, s bench.Settings, culvert, other, cipher, out 
 }
 
 // subjects builds what has to be built, into the folder.
-func subjects(ctx context.Context, dir, culvert, other, cipher string) ([]bench.Subject, error) {
+func subjects(ctx context.Context, dir string, of set) ([]bench.Subject, error) {
 	wireguard, floor := filepath.Join(dir, "wireguard-go"), filepath.Join(dir, "culvert-floor")
 	if err := errors.Join(build(ctx, wireguard, "golang.zx2c4.com/wireguard"), build(ctx, floor, "-tags", "floor", "culvert/cmd/culvert")); err != nil {
 		return nil, err
 	}
-	ours, err := filepath.Abs(culvert)
+	ours, err := filepath.Abs(of.culvert)
 	if err != nil {
 		return nil, err
 	}
+	c := bench.Culvert{Binary: ours, Cipher: of.cipher, Networks: of.networks}
+	udp, null := c, c
+	udp.UDP = true
+	null.Binary, null.UDP, null.Floor = floor, true, true
 	list := []bench.Subject{
-		bench.WireGuardGo{Binary: wireguard},
-		bench.Culvert{Binary: ours, UDP: true, Cipher: cipher},
-		bench.Culvert{Binary: ours, Cipher: cipher},
-		bench.Culvert{Binary: floor, UDP: true, Cipher: cipher, Floor: true},
-		bench.OpenVPN{},
-		bench.StrongSwan{Cipher: cipher},
-		bench.Plain{},
+		bench.WireGuardGo{Binary: wireguard}, udp, c, null, bench.OpenVPN{}, bench.StrongSwan{Cipher: of.cipher}, bench.Plain{},
 	}
-	if other == "" {
+	if of.other == "" {
 		return list, nil
 	}
-	if other, err = filepath.Abs(other); err != nil {
+	c.Label, udp.Label = "other", "other"
+	if c.Binary, err = filepath.Abs(of.other); err != nil {
 		return nil, err
 	}
-	return append(list, bench.Culvert{Binary: other, UDP: true, Cipher: cipher, Label: "other"}, bench.Culvert{Binary: other, Cipher: cipher, Label: "other"}), nil
+	udp.Binary = c.Binary
+	return append(list, udp, c), nil
 }
 
 // build builds a program from the modules that this one is built from.
