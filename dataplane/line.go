@@ -43,18 +43,19 @@ func (w *worker) readSpace() []byte {
 	return w.tunBuf[l.begin:]
 }
 
-// sealSoon puts a packet in line, where there is a use for that, and otherwise seals it. inner lies in what readSpace gave, behind the headroom. It reports false if the SA is at its end: then nothing was sent.
-func (w *worker) sealSoon(c *pair, inner []byte) bool {
-	l, how := &w.line, w.wrap
+// sealSoon puts a packet in line, where there is a use for that, and otherwise seals it. It lies in
+// what readSpace gave, behind the headroom. It reports false if the SA is at its end: then nothing
+// was sent.
+func (w *worker) sealSoon(x *txPacket) bool {
+	l, c, inner := &w.line, x.sa, x.pkt.Data
 	wait := w.shared && !l.broken && len(inner) <= maxLined
 	if l.n > 0 && (!wait || l.pair != c || l.n == maxOuts || l.used > lineBytes) {
 		w.sealLine()
-		w.wrap = how
 	}
 	if !wait {
-		return w.sealOne(c, inner)
+		return w.sealOne(x, inner)
 	}
-	l.packets[l.n] = lined{inner, how}
+	l.packets[l.n] = lined{inner, x.wrap}
 	l.pair = c
 	l.n++
 	l.octets += len(inner)
@@ -86,8 +87,7 @@ func (w *worker) sealLine() {
 		p.inner, space = sealed, space[len(sealed):]
 	}
 	for i := range list {
-		w.wrap = list[i].wrap
-		w.post(c, list[i].inner, 0)
+		w.post(c, list[i].wrap, list[i].inner, 0)
 	}
 	w.useTicket()
 }

@@ -9,13 +9,31 @@ import (
 	"culvert/tun"
 )
 
+// txPacket is a packet or super-packet on its way out, with all that is known of it. It is one
+// value that is passed on by pointer, and no part of it is kept in the worker: while it is in hand,
+// packets of the transmit batch before it may have to be classified and sealed again (breakLine).
+type txPacket struct {
+	pkt *tun.Packet
+	hdr selector.Packet
+	sa  *pair // that pick chose last
+	wrap
+}
+
+// wrap is how a packet is sealed and sent.
+type wrap struct {
+	tos      uint8 // outer
+	next     uint8 // ESP next header
+	fragment bool  // the outer IP may fragment it
+}
+
 // outbound carries what came in one read from the TUN, a packet or a super-packet, to its SA (RFC 4301, Section 5.1). A super-packet is classified
 // once, as all its segments are of one flow. pkt's data lies in tunBuf. since is when it was first read.
 func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 	if pkt.GSO != tun.GSONone {
 		w.sealLine() // the order of a flow is kept
 	}
-	hdr := &w.hdr
+	x := txPacket{pkt: pkt}
+	hdr := &x.hdr
 	if selector.ParsePacket(pkt.Data, hdr) != nil {
 		w.tally.add(dropBadPacket, 1)
 		return
@@ -33,8 +51,8 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 		return
 	}
 	for {
-		c := s.pick(&hdr.Flow, s.order, w.index)
-		if c == nil {
+		x.sa = s.pick(&hdr.Flow, s.order, w.index)
+		if x.sa == nil {
 			switch w.plane.keeper.keep(s.slot, &hdr.Flow, pkt, since, w) {
 			case saExists:
 				continue
@@ -43,10 +61,10 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 			}
 			return
 		}
-		if c.sa.PerResource && c.sa.Resource != w.index+1 {
+		if x.sa.sa.PerResource && x.sa.sa.Resource != w.index+1 {
 			w.noteDemand(s.slot, &hdr.Flow)
 		}
-		if w.carry(c, pkt) {
+		if w.carry(&x) {
 			return
 		}
 		// The SA has just come to its end, and pick will not choose it again.
@@ -63,58 +81,50 @@ var broadcast4 = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 func isUnicast(a netip.Addr) bool { return !a.IsMulticast() && !a.IsUnspecified() && a != broadcast4 }
 
-// wrap is how a packet is sealed and sent.
-type wrap struct {
-	tos      uint8 // outer
-	next     uint8 // ESP next header
-	fragment bool  // the outer IP may fragment it
-}
-
-// carry sends a packet through an SA, in the way that its size asks for. It reports false if the SA is at its end: then nothing was sent.
-func (w *worker) carry(c *pair, pkt *tun.Packet) bool {
-	hdr := &w.hdr
-	mtu, fragment := c.mtuFor(hdr.Version)
-	w.wrap = wrap{tos: esp.OuterTOS(hdr.TOS), next: nextHeader(hdr.Version), fragment: fragment}
+// carry sends a packet through its SA, in the way that its size asks for. It reports false if the SA is at its end: then nothing was sent.
+func (w *worker) carry(x *txPacket) bool {
+	hdr, pkt := &x.hdr, x.pkt
+	mtu, fragment := x.sa.mtuFor(hdr.Version)
+	x.wrap = wrap{tos: esp.OuterTOS(hdr.TOS), next: nextHeader(hdr.Version), fragment: fragment}
 	if pkt.GSO != tun.GSONone {
-		return w.carrySuper(c, pkt, mtu)
+		return w.carrySuper(x, mtu)
 	}
 	clampMSS(pkt.Data, hdr, mtu, !pkt.NeedsChecksum)
 	tun.CompleteChecksum(pkt)
 	if len(pkt.Data) <= mtu {
-		return w.sealSoon(c, pkt.Data)
+		return w.sealSoon(x)
 	}
 	if hdr.DF {
-		w.tooBig(c, pkt.Data, mtu)
+		w.tooBig(x, mtu)
 		return true
 	}
-	header, how := hdr.HeaderLen, w.wrap
-	w.sealLine()
-	w.wrap = how
-	return w.sealFragments(c, pkt.Data, header, mtu)
+	w.sealLine() // the order of a flow is kept
+	return w.sealFragments(x, pkt.Data, mtu)
 }
 
 // tooBig answers a packet that must not be fragmented (RFC 4301, Section 8.2.1, cases 1 and 3).
-func (w *worker) tooBig(c *pair, pkt []byte, mtu int) {
-	w.drop(c, dropTooBig)
-	w.answer(tooBig(mtu), pkt, &w.hdr)
+func (w *worker) tooBig(x *txPacket, mtu int) {
+	w.drop(x.sa, dropTooBig)
+	w.answer(tooBig(mtu), x.pkt.Data, &x.hdr)
 }
 
 // carrySuper sends a super-packet. One of TCP whose segments are too large gets smaller ones, since its boundaries mean nothing; of UDP each segment is a packet
 // of its own and fares as such.
-func (w *worker) carrySuper(c *pair, pkt *tun.Packet, mtu int) bool {
+func (w *worker) carrySuper(x *txPacket, mtu int) bool {
+	pkt := x.pkt
 	room := mtu - int(pkt.HdrLen)
 	if int(pkt.SegSize) <= room {
-		return w.sealSuper(c, pkt)
+		return w.sealSuper(x)
 	}
 	switch {
 	case pkt.GSO != tun.GSOUDP && room > 0:
 		pkt.SegSize = uint16(room)
-		return w.sealSuper(c, pkt)
-	case w.hdr.DF:
-		w.tooBig(c, pkt.Data, mtu)
+		return w.sealSuper(x)
+	case x.hdr.DF:
+		w.tooBig(x, mtu)
 		return true
 	}
-	return w.sealSuperFragments(c, pkt, mtu)
+	return w.sealSuperFragments(x, mtu)
 }
 
 // reserve takes n sequence numbers for octets of inner packets. false: the SA is at its end, and the control plane has been told.
@@ -131,27 +141,28 @@ func (w *worker) reserve(c *pair, n, octets int) (first uint64, ok bool) {
 	return first, true
 }
 
-// sealOne seals one packet and posts it.
-func (w *worker) sealOne(c *pair, inner []byte) bool {
+// sealOne seals one packet, which is x or a part of it, and posts it.
+func (w *worker) sealOne(x *txPacket, inner []byte) bool {
+	c := x.sa
 	space := w.room(esp.SealedLen(len(inner)))
 	seq, ok := w.reserve(c, 1, len(inner))
 	if !ok {
 		return false
 	}
-	w.post(c, c.out.Seal(&w.scratch, space, seq, inner, w.next), 0)
+	w.post(c, x.wrap, c.out.Seal(&w.scratch, space, seq, inner, x.next), 0)
 	w.useTicket()
 	return true
 }
 
-// sealFragments cuts an IPv4 packet into fragments, and seals and sends each.
-func (w *worker) sealFragments(c *pair, pkt []byte, header, mtu int) bool {
-	f := fragmenter{pkt: pkt, header: header, mtu: mtu}
+// sealFragments cuts an IPv4 packet, which is x or a segment of it, into fragments, and seals and sends each.
+func (w *worker) sealFragments(x *txPacket, pkt []byte, mtu int) bool {
+	f := fragmenter{pkt: pkt, header: x.hdr.HeaderLen, mtu: mtu}
 	for {
 		frag := f.next(w.fragBuf[:0])
 		if len(frag) == 0 {
 			return true
 		}
-		if !w.sealOne(c, frag) {
+		if !w.sealOne(x, frag) {
 			return false
 		}
 	}

@@ -3,7 +3,6 @@ package dataplane
 import (
 	"culvert/dataplane/netio"
 	"culvert/esp"
-	"culvert/tun"
 )
 
 // sealSuper seals the segments of a super-packet one behind the other into the send buffer, each out of the read buffer, and sends them in as few calls as there can
@@ -11,7 +10,8 @@ import (
 //
 //	tunBuf:   | hdr | payload 0 | hdr over its end | payload 1 | ...         made by tun.Segmenter, segment by segment
 //	outbox:   | ESP | sealed 0       | ICV | ESP | sealed 1       | ICV |    all of one size but the last
-func (w *worker) sealSuper(c *pair, pkt *tun.Packet) bool {
+func (w *worker) sealSuper(x *txPacket) bool {
+	c, pkt := x.sa, x.pkt
 	if w.segments.Reset(pkt) != nil {
 		w.tally.add(dropBadPacket, 1)
 		return true
@@ -27,12 +27,12 @@ func (w *worker) sealSuper(c *pair, pkt *tun.Packet) bool {
 	end := int(pkt.HdrLen)       // of the segment in hand, in the super-packet
 	for inner := w.segments.Next(); inner != nil; inner = w.segments.Next() {
 		if count == netio.MaxSegments || count > 0 && used+esp.SealedLen(len(inner)) > netio.MaxRun {
-			w.postRun(c, space[:used], count, size)
+			w.postRun(x, space[:used], count, size)
 			n -= count
 			space, used, count = w.room(min(n*largest, runSpace)), 0, 0 // mostly little is left, and goes in the same call
 		}
 		end += len(inner) - int(pkt.HdrLen)
-		sealed := c.out.Seal(&w.scratch, space[used:], seq, withTailroom(inner, pkt.Data, end), w.next)
+		sealed := c.out.Seal(&w.scratch, space[used:], seq, withTailroom(inner, pkt.Data, end), x.next)
 		if count == 0 {
 			size = len(sealed)
 		}
@@ -40,7 +40,7 @@ func (w *worker) sealSuper(c *pair, pkt *tun.Packet) bool {
 		used += len(sealed)
 		count++
 	}
-	w.postRun(c, space[:used], count, size)
+	w.postRun(x, space[:used], count, size)
 	w.useTicket()
 	return true
 }
@@ -58,29 +58,29 @@ func withTailroom(inner, data []byte, end int) []byte {
 }
 
 // postRun posts count sealed packets of size octets, of which the last may be shorter.
-func (w *worker) postRun(c *pair, sealed []byte, count, size int) {
+func (w *worker) postRun(x *txPacket, sealed []byte, count, size int) {
 	if count <= 1 {
 		size = 0
 	}
-	w.post(c, sealed, size)
+	w.post(x.sa, x.wrap, sealed, size)
 }
 
 // sealSuperFragments sends a super-packet whose segments are too large and may be fragmented: as if each had come alone. It always reports true: what
 // was sent before an SA's end cannot be sent again.
-func (w *worker) sealSuperFragments(c *pair, pkt *tun.Packet, mtu int) bool {
-	if w.segments.Reset(pkt) != nil {
+func (w *worker) sealSuperFragments(x *txPacket, mtu int) bool {
+	if w.segments.Reset(x.pkt) != nil {
 		w.tally.add(dropBadPacket, 1)
 		return true
 	}
 	for inner := w.segments.Next(); inner != nil; inner = w.segments.Next() {
 		ok := true
 		if len(inner) <= mtu {
-			ok = w.sealOne(c, inner)
+			ok = w.sealOne(x, inner)
 		} else {
-			ok = w.sealFragments(c, inner, w.hdr.HeaderLen, mtu)
+			ok = w.sealFragments(x, inner, mtu)
 		}
 		if !ok {
-			w.drop(c, dropExpired)
+			w.drop(x.sa, dropExpired)
 		}
 	}
 	return true

@@ -12,7 +12,6 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
-	"culvert/selector"
 	"culvert/tun"
 )
 
@@ -50,8 +49,7 @@ type worker struct {
 	now     time.Time // the coarse clock: of this turn of the loop
 	nowNano int64
 
-	read    tun.Packet      // as read from the queue
-	hdr     selector.Packet // the packet in hand
+	read    tun.Packet // as read from the queue
 	recv    netio.Received
 	write   tun.Packet
 	pieces  [1][]byte
@@ -68,7 +66,6 @@ type worker struct {
 	scratch  esp.Scratch
 	segments tun.Segmenter
 	gather   coalescer // of what the receive in hand brought
-	wrap               // of the packet in hand
 	line     line
 
 	ticket ticket
