@@ -221,7 +221,7 @@ type (
 	NeedTraffic struct{ ID esp.ChildID }
 	// AcquireFailed says that what an Acquire (or a failed Connect) waited for will not come: kept packets of the policy may be dropped.
 	AcquireFailed struct{ Policy esp.Policy }
-	// Resolve asks for the peer's DNS name to be looked up again, because no address answered; SetPeers or ChangePeers brings the result.
+	// Resolve asks for the peer's DNS name to be looked up again, because a round of tries failed, whatever the reason; SetPeers or ChangePeers brings the result.
 	Resolve struct{ Peer string }
 	// Notice is an event for people, logs and tests.
 	Notice struct {

@@ -28,8 +28,22 @@ type peer struct {
 // try is the tries to bring the peer up.
 type try struct {
 	retry
-	addr   int // index into Remote of the next address
-	missed int // addresses that did not answer, in this round
+	addr     int       // index into Remote of the next address
+	missed   int       // addresses that did not answer, in this round
+	hastened time.Time // when a pause was last cut short
+}
+
+// hastenPause is how often, at most, the pause before the next try is cut short by news that may make it succeed: names and addresses can change without end.
+const hastenPause = 10 * time.Second
+
+// hasten lets a try that waits begin at once.
+func (p *peer) hasten() {
+	now := p.e.turn.now
+	if !p.try.at.After(now) || !p.try.hastened.IsZero() && now.Sub(p.try.hastened) < hastenPause {
+		return
+	}
+	p.try.hastened, p.try.at = now, now
+	p.e.touch(p)
 }
 
 func (e *Engine) newPeer(cfg Peer) *peer {
@@ -180,9 +194,8 @@ func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
 	p.try.at = p.e.turn.now.Add(pause)
 	p.e.timers.set(&p.try.timer, p.try.at)
 	p.notice(Warn, "connect-failed", "", why)
-	if unanswered {
-		p.e.emit(Resolve{Peer: p.cfg.Name})
-	}
+	// Whoever answers there, it is not the peer that we look for, or not as we know it: the name may by now stand for another address.
+	p.e.emit(Resolve{Peer: p.cfg.Name})
 	for _, pol := range p.policies {
 		pol.busy = false
 		if pol.want && !pol.up() {

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"errors"
+	"net/netip"
 	"reflect"
 	"slices"
 	"time"
@@ -83,14 +84,19 @@ func (p *peer) sameBut(cfg Peer) bool {
 	return reflect.DeepEqual(was, cfg)
 }
 
-// setAddresses takes the addresses of a peer that is otherwise the same, and lets a try that waits begin.
+// setAddresses takes the addresses of a peer that is otherwise the same. A try that waits begins at once if there is an address that was not known before, but not
+// whenever a name server gives another answer: that would be a try for each failure, without the pause between them.
 func (p *peer) setAddresses(cfg Peer) {
-	if slices.Equal(p.given.Remote, cfg.Remote) {
+	old := p.given.Remote
+	if slices.Equal(old, cfg.Remote) {
 		return
 	}
 	p.given.Remote = cfg.Remote
 	p.cfg.Remote = cfg.Remote
-	p.try.addr, p.try.missed, p.try.at = 0, 0, time.Time{}
+	p.try.addr, p.try.missed = 0, 0
+	if slices.ContainsFunc(cfg.Remote, func(a netip.Addr) bool { return !slices.Contains(old, a) }) {
+		p.hasten()
+	}
 }
 
 // removeFrom closes a peer that is no longer in the configuration.

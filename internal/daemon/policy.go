@@ -179,7 +179,7 @@ func (d *Daemon) lookUp(p *config.Peer, again bool) <-chan struct{} {
 	return d.resolver.want(p.Name, p.RemoteName)
 }
 
-// resolveAgain is the engine's wish: no address of the peer answered. It does not block.
+// resolveAgain is the engine's wish: a round of tries to reach the peer failed. It does not block.
 func (d *Daemon) resolveAgain(peer string) {
 	if p := d.config().Peer(peer); p != nil {
 		d.lookUp(p, true)
