@@ -19,7 +19,7 @@ type inboundBatch struct {
 	place
 	n       int
 	packets [maxBatch]esp.Packet
-	used    int // of runs
+	used    int // of runs; those behind are zero, so that none keeps an SA alive that was removed
 	runs    [maxBatch]inboundRun
 }
 
@@ -96,6 +96,7 @@ func (w *worker) openBatch(last bool) {
 	}
 	for i := range runs {
 		w.pass(&runs[i])
+		runs[i] = inboundRun{}
 	}
 	if last {
 		w.gather.flush()

@@ -27,7 +27,7 @@ type outbox struct {
 	octets int // of all outs
 	n      int
 	outs   [maxOuts]netio.Outgoing
-	from   [maxOuts]*pair
+	from   [maxOuts]*pair // [n:] is nil: nothing here keeps an SA alive that was removed
 }
 
 // room is space for n octets of sealed packets; n is at most runSpace. What is sealed there must be posted before room is asked for again.
@@ -67,6 +67,7 @@ func (w *worker) sendPosted() {
 	w.port.Send(outs)
 	for i := range outs {
 		w.sent(b.from[i], &outs[i])
+		b.from[i] = nil
 	}
 }
 

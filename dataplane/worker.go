@@ -194,11 +194,13 @@ func (w *worker) recoverPacket() {
 	w.tally.add(countPanic, 1)
 	w.plane.cfg.Log.Error("panic over a packet", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 	w.giveUpTicket()
-	w.line.n, w.line.octets, w.line.broken = 0, 0, false
+	w.line.pair, w.line.n, w.line.octets, w.line.broken = nil, 0, 0, false
 	w.gather.discard() // which may be what the bug is in
 	w.in.n, w.in.used = 0, 0
 	w.in.giveUp()
 	w.flush()
+	clear(w.box.from[:]) // of the SAs that were in hand nothing is kept
+	clear(w.in.runs[:])
 }
 
 // drainTUN carries what the TUN has, up to a batch, to the port.

@@ -1,0 +1,129 @@
+package dataplane
+
+import (
+	"net/netip"
+	"reflect"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+	"weak"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
+	"culvert/tun"
+)
+
+// traces is what a test keeps of an SA pair to see it go: nothing that keeps it alive.
+type traces struct {
+	pair weak.Pointer[pair]
+	in   weak.Pointer[esp.Inbound]
+	out  weak.Pointer[esp.Outbound]
+	keys []reflect.Value // the memory of what was expanded from the keys, which may outlive the SAs
+}
+
+// trace is those of an SA pair that is installed.
+func (g *gateway) trace(id esp.ChildID) *traces {
+	c := g.pairByID(id)
+	t := &traces{pair: weak.Make(c), in: weak.Make(c.in), out: weak.Make(c.out)}
+	for _, sa := range []any{c.in, c.out} {
+		// Only the AES-GCM of our own has such memory, crypto/cipher's is the standard library's affair.
+		aead := reflect.ValueOf(sa).Elem().FieldByName("keyed").FieldByName("aead").Elem().Elem()
+		if k := aead.FieldByName("k"); k.IsValid() {
+			t.keys = append(t.keys, k.Elem())
+		}
+	}
+	return t
+}
+
+// wantGone fails unless the SA pair is freed, and its keys wiped, by some collections.
+func (s *traces) wantGone(t *testing.T) {
+	t.Helper()
+	legible := func(k reflect.Value) bool { return !k.IsZero() }
+	gone := func() bool {
+		return s.pair.Value() == nil && s.in.Value() == nil && s.out.Value() == nil && !slices.ContainsFunc(s.keys, legible)
+	}
+	for deadline := time.Now().Add(patience); !gone(); runtime.Gosched() {
+		runtime.GC()
+		if time.Now().After(deadline) {
+			t.Fatalf("left of the removed SA: pair %t, inbound %t, outbound %t, keys %t", s.pair.Value() != nil,
+				s.in.Value() != nil, s.out.Value() != nil, slices.ContainsFunc(s.keys, legible))
+		}
+	}
+}
+
+// mixedTraffic is what leaves no way of a worker unused: small packets, super-packets, fragments.
+func mixedTraffic(src, dst netip.AddrPort) []tun.Packet {
+	small := tun.Packet{Data: udpPacket(src, dst, true, make([]byte, 36))}
+	list := append(repeated(20, small), superPacket(src, dst, 1, make([]byte, 30000), 1388))
+	list = append(list, tun.Packet{Data: udpPacket(src, dst, false, make([]byte, 3000))})
+	return append(list, repeated(5, small)...)
+}
+
+// mixedPackets is how many packets come of mixedTraffic.
+const mixedPackets = 25 + 22 + 3
+
+// pass sends mixedTraffic from one to the other gateway, and waits until it has come.
+func pass(t *testing.T, from, to *gateway, src, dst netip.AddrPort) {
+	t.Helper()
+	for i := range from.queues {
+		from.queues[i].in.put(nil, mixedTraffic(src, dst)...)
+	}
+	for n := 0; n < mixedPackets*len(from.queues); n++ {
+		select {
+		case <-to.queues[0].out:
+		case <-to.queues[1].out:
+		case <-time.After(patience):
+			t.Fatalf("%d packets came", n)
+		}
+	}
+}
+
+// TestRemovedSAIsFreed: once an SA pair is removed nothing of it is left, however much it has carried both
+// ways, whether others carry traffic then or nobody does.
+func TestRemovedSAIsFreed(t *testing.T) {
+	a, b, _ := tunnel(t, 2)
+	pass(t, a, b, src4, dst4)
+	pass(t, b, a, dst4, src4)
+	ta, tb := a.trace(1), b.trace(1)
+	install(t, a, b, childSA(t, a, b, 2))
+	pass(t, a, b, src4, dst4)
+	for _, g := range []*gateway{a, b} {
+		g.RemoveSA(1)
+	}
+	ta.wantGone(t)
+	tb.wantGone(t)
+	pass(t, b, a, dst4, src4)
+	ta, tb = a.trace(2), b.trace(2)
+	for _, g := range []*gateway{a, b} {
+		g.RemoveSA(2)
+	}
+	ta.wantGone(t)
+	tb.wantGone(t)
+}
+
+// TestPanicKeepsNoSA: what a worker had in hand when it panicked is let go of as well: what it was
+// about to send, and what it had received and not yet opened.
+func TestPanicKeepsNoSA(t *testing.T) {
+	a, b := twoGateways(t, 2, func(c *Config) { c.OnIKE = func(*netio.Received) { panic("receiving") } })
+	install(t, a, b, childSA(t, a, b, 1))
+	var sealed []byte
+	a.ports[0].sending(func(o *netio.Outgoing) error {
+		if sealed == nil {
+			sealed = o.Data
+			panic("sending")
+		}
+		return nil
+	})
+	a.queues[0].in.put(nil, numbered(0, 40)...)
+	a.wantCounter(t, "panics", 1)
+	esp := netio.Received{Data: sealed, Local: outerB, Remote: outerA, Encap: true, More: true}
+	b.ports[0].in.put(nil, esp, netio.Received{Kind: netio.IKE, Data: []byte{0}})
+	b.wantCounter(t, "panics", 1)
+	ta, tb := a.trace(1), b.trace(1)
+	for _, g := range []*gateway{a, b} {
+		g.RemoveSA(1)
+	}
+	ta.wantGone(t)
+	tb.wantGone(t)
+}
