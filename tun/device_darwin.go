@@ -10,6 +10,9 @@ import (
 	wgtun "golang.zx2c4.com/wireguard/tun"
 )
 
+// MaxQueues is how many queues a device can have.
+const MaxQueues = 1
+
 // Device is a utun device of this process; it goes when it is closed or when the process dies. macOS has one queue for each device
 // and no offloads. Its methods may be called from any goroutine.
 type Device struct {

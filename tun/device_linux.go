@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// MaxQueues is how many queues a device can have: the kernel's MAX_TAP_QUEUES.
+const MaxQueues = 256
+
 // Device is a TUN device of this process. It is not persistent: it goes when it is closed or when the process dies.
 // Its methods may be called from any goroutine, except that Close must wait until no worker uses a queue any more.
 type Device struct {

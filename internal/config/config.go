@@ -38,7 +38,7 @@ type Daemon struct {
 	IKEPort uint16
 	NATPort uint16
 	DSCP    uint8         // of IKE
-	Workers int           // 0: one for each core
+	Workers int           // 0: one for each processor
 	Spin    time.Duration // of a worker that has nothing to do, before it sleeps
 	MTU     int           // 0: computed
 	Log     slog.Level

@@ -104,10 +104,7 @@ func (p *parts) open(cfg *config.Config) (err error) {
 			return fmt.Errorf("metrics: %w: stop what has the port, or write another address and port in [daemon] metrics", err)
 		}
 	}
-	workers := c.Workers
-	if workers == 0 {
-		workers = runtime.NumCPU()
-	}
+	workers := workerCount(c.Workers, processors, p.log)
 	// Workers keep a processor of Go's scheduler each; everything else needs some, too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcs))
 	if p.net, err = netio.Open(netio.Config{
