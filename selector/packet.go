@@ -69,17 +69,22 @@ func ParsePacket(pkt []byte, p *Packet) error {
 	if len(pkt) == 0 {
 		return ErrTruncated
 	}
+	return parse(pkt, p, false)
+}
+
+// parse parses what is not empty. Of a quoted packet the end may be missing.
+func parse(pkt []byte, p *Packet, quoted bool) error {
 	switch pkt[0] >> 4 {
 	case 4:
-		return parseIPv4(pkt, p)
+		return parseIPv4(pkt, p, quoted)
 	case 6:
-		return parseIPv6(pkt, p)
+		return parseIPv6(pkt, p, quoted)
 	}
 	return ErrVersion
 }
 
 // parseIPv4 follows RFC 791, Section 3.1.
-func parseIPv4(pkt []byte, p *Packet) error {
+func parseIPv4(pkt []byte, p *Packet, quoted bool) error {
 	if len(pkt) < ipv4MinHeader {
 		return ErrTruncated
 	}
@@ -88,7 +93,7 @@ func parseIPv4(pkt []byte, p *Packet) error {
 	if header < ipv4MinHeader || total < header {
 		return ErrHeader
 	}
-	if total > len(pkt) {
+	if total > len(pkt) && !(quoted && header <= len(pkt)) {
 		return ErrTruncated
 	}
 	*p = Packet{Version: 4, TOS: pkt[1], HeaderLen: header, Upper: header, TotalLen: total}
@@ -106,17 +111,17 @@ func parseIPv4(pkt []byte, p *Packet) error {
 	if offset == 8 && p.Protocol == ProtoTCP {
 		return ErrFragment
 	}
-	p.parseUpper(pkt[:total])
+	p.parseUpper(pkt[:min(total, len(pkt))])
 	return nil
 }
 
 // parseIPv6 follows RFC 8200, Sections 3 and 4. Jumbograms (RFC 2675) are not for tunnels: their length of 0 reads as no payload.
-func parseIPv6(pkt []byte, p *Packet) error {
+func parseIPv6(pkt []byte, p *Packet, quoted bool) error {
 	if len(pkt) < ipv6Header {
 		return ErrTruncated
 	}
 	total := ipv6Header + int(binary.BigEndian.Uint16(pkt[4:]))
-	if total > len(pkt) {
+	if total > len(pkt) && !quoted {
 		return ErrTruncated
 	}
 	*p = Packet{Version: 6, TOS: pkt[0]<<4 | pkt[1]>>4, HeaderLen: ipv6Header, Upper: ipv6Header, TotalLen: total, DF: true}
@@ -126,10 +131,11 @@ func parseIPv6(pkt []byte, p *Packet) error {
 		return ErrAddress
 	}
 	p.Protocol = pkt[6]
-	if err := p.skipExtensions(pkt[:total]); err != nil {
+	pkt = pkt[:min(total, len(pkt))]
+	if err := p.skipExtensions(pkt); err != nil {
 		return err
 	}
-	p.parseUpper(pkt[:total])
+	p.parseUpper(pkt)
 	return nil
 }
 

@@ -1,0 +1,40 @@
+package selector
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// DatagramID is what the fragments of one datagram have in common: by RFC 791, Section 3.2 the
+// addresses, the protocol and the identification; by RFC 8200, Section 4.5 not the protocol, which
+// is 0 here for IPv6.
+type DatagramID struct {
+	Src, Dst netip.Addr
+	Protocol uint8
+	ID       uint32
+}
+
+// FragmentOf tells the datagram that the fragment p belongs to, and where in it its data begin and
+// end, in octets. pkt is what p was parsed from by ParsePacket, and p must be a fragment.
+func (p *Packet) FragmentOf(pkt []byte) (d DatagramID, begin, end int) {
+	d = DatagramID{Src: p.Src, Dst: p.Dst}
+	if p.Version == 4 {
+		d.Protocol, d.ID = p.Protocol, uint32(binary.BigEndian.Uint16(pkt[4:]))
+		begin = int(binary.BigEndian.Uint16(pkt[6:])&ipv4OffsetMask) * 8
+		return d, begin, begin + p.TotalLen - p.HeaderLen
+	}
+	at, length := p.HeaderLen, 8
+	for next := pkt[6]; ; next, at = pkt[at], at+length {
+		if length = 8; next != extFragment {
+			length = 8 * (1 + int(pkt[at+1]))
+			continue
+		}
+		field := binary.BigEndian.Uint16(pkt[at+2:])
+		if field&(ipv6OffsetMask|ipv6FlagM) == 0 {
+			continue // RFC 6946: an atomic fragment, which ParsePacket went past
+		}
+		d.ID = binary.BigEndian.Uint32(pkt[at+4:])
+		begin = int(field & ipv6OffsetMask)
+		return d, begin, begin + p.TotalLen - at - 8
+	}
+}
