@@ -12,6 +12,8 @@ const (
 	dropDummy                  // RFC 4303, Section 2.6: next header 59
 	dropBadInner               // not an IP packet, or not the one its next header says
 	dropSelector               // RFC 4301, Section 5.2, step 5
+	dropErrorIn                // RFC 4301, Section 6.2: an ICMP error about what the SA does not carry
+	dropNoiseIn                // multicast, broadcast and link-local, within the SA's selectors
 	dropECN                    // RFC 6040, Section 4.2: CE outside, not ECN-capable inside
 	dropExpired                // the SA reached its hard limit (RFC 4301, Section 4.4.2.1)
 	dropTUNFull
@@ -30,11 +32,14 @@ const (
 	dropNoise                                      // multicast, broadcast and link-local: nothing that a tunnel carries
 	dropNoPolicy                                   // RFC 4301, Section 5.1: no SPD entry
 	dropNoSA                                       // no SA, and it was not kept or not for long enough
+	dropErrorOut                                   // RFC 4301, Section 6.2: an ICMP error about what no policy covers
+	dropErrorNoSA                                  // RFC 4301, Section 6.2: or about what an SA would carry that is not there
 
 	countRecvError
 	countIKE // came with ESP, or on a system where the two share a socket
 	countICMP
-	countHelped // batches that came to another worker
+	countErrorCarried // ICMP errors that went with the packet that they quote
+	countHelped       // batches that came to another worker
 	numReasons
 )
 
@@ -47,6 +52,8 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropDummy:      {"esp_dummy", "dummy"},
 	dropBadInner:   {"esp_bad_inner", "bad_inner"},
 	dropSelector:   {"esp_selector_mismatch", "selector_mismatch"},
+	dropErrorIn:    {"esp_icmp_mismatch", "icmp_mismatch"},
+	dropNoiseIn:    {"esp_noise", "noise"},
 	dropECN:        {"esp_ecn", "ecn"},
 	dropExpired:    {"sa_expired", "expired"},
 	dropStray:      {"esp_stray", ""},
@@ -57,15 +64,18 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropNoise:     {"out_noise", ""},
 	dropNoPolicy:  {"out_no_policy", ""},
 	dropNoSA:      {"out_no_sa", ""},
+	dropErrorOut:  {"out_icmp_no_policy", ""},
+	dropErrorNoSA: {"out_icmp_no_sa", ""},
 	dropTooBig:    {"out_too_big", "too_big"},
 	dropSend:      {"out_send_errors", "send_errors"},
 
-	countRecvError: {"net_receive_errors", ""},
-	countIKE:       {"ike_datagrams", ""},
-	countICMP:      {"icmp_sent", ""},
-	countECNAlarm:  {"ecn_alarms", "ecn_alarms"},
-	countHelped:    {"batches_helped", ""},
-	countPanic:     {"panics", ""},
+	countRecvError:    {"net_receive_errors", ""},
+	countIKE:          {"ike_datagrams", ""},
+	countICMP:         {"icmp_sent", ""},
+	countErrorCarried: {"icmp_carried", ""},
+	countECNAlarm:     {"ecn_alarms", "ecn_alarms"},
+	countHelped:       {"batches_helped", ""},
+	countPanic:        {"panics", ""},
 }
 
 // cacheLine is an upper bound of the processors that matter (two adjacent lines are fetched together on some).

@@ -155,8 +155,13 @@ func (w *worker) deliver(c *pair, plain *esp.Packet, outerTOS uint8) {
 		return
 	}
 	// RFC 4301, Section 5.2, step 5: if "the packet's header fields are not consistent with the selectors for the SA, it MUST discard the packet".
-	if !selector.MatchInbound(&hdr.Flow, c.sa.LocalTS, c.sa.RemoteTS) {
-		w.drop(c, dropSelector)
+	switch {
+	case !selector.MatchInbound(&hdr.Flow, c.sa.LocalTS, c.sa.RemoteTS):
+		if !w.admit(c, plain, hdr) {
+			return
+		}
+	case c.sa.noise && isNoise(hdr) && !carriesNoise(hdr, c.sa.RemoteTS, c.sa.LocalTS):
+		w.drop(c, dropNoiseIn)
 		return
 	}
 	pkt := plain.Data[:hdr.TotalLen] // without the peer's TFC padding (RFC 4303, Section 2.7)
@@ -171,6 +176,20 @@ func (w *worker) deliver(c *pair, plain *esp.Packet, outerTOS uint8) {
 	mtu, _ := c.mtuFor(hdr.Version)
 	clampMSS(pkt, hdr, mtu, true)
 	w.gather.add(c, pkt, hdr)
+}
+
+// admit lets in a packet that the selectors of c do not match by its own headers, or counts it.
+func (w *worker) admit(c *pair, plain *esp.Packet, hdr *selector.Packet) bool {
+	switch {
+	case !hdr.ICMPError():
+		w.drop(c, dropSelector)
+	case !admitsError(c, plain.Data, hdr):
+		w.drop(c, dropErrorIn)
+	default:
+		w.tally.add(countErrorCarried, 1)
+		return true
+	}
+	return false
 }
 
 // writeTUN writes what the coalescer made of packets that came by c.

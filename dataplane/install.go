@@ -58,7 +58,11 @@ func newPair(sa esp.ChildSA) (*pair, error) {
 		}
 		c.out = out
 	}
-	c.sa = knownSA{sa.ID, sa.SPIIn, sa.PerResource, sa.Resource, sa.Policy, sa.Endpoint, sa.LocalTS, sa.RemoteTS}
+	c.sa = knownSA{
+		ID: sa.ID, SPIIn: sa.SPIIn, PerResource: sa.PerResource, Resource: sa.Resource, Policy: sa.Policy,
+		Endpoint: sa.Endpoint, LocalTS: sa.LocalTS, RemoteTS: sa.RemoteTS,
+		noise: mayBeNoise(sa.LocalTS) || mayBeNoise(sa.RemoteTS),
+	}
 	c.turn.next.Store(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
 	c.endpoint.Store(&c.sa.Endpoint)
 	return c, nil

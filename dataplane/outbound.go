@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"net/netip"
 	"time"
 
 	"culvert/esp"
@@ -40,20 +39,24 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 	}
 	pkt.Data = pkt.Data[:hdr.TotalLen]
 	if isNoise(hdr) {
-		w.tally.add(dropNoise, 1)
+		w.outboundNoise(&x, since)
 		return
 	}
 	s, ok := w.plane.spd.Load().Lookup(&hdr.Flow)
 	if !ok {
-		// RFC 4301, Section 6: the sender should learn "that the requested traffic is administratively prohibited".
-		w.tally.add(dropNoPolicy, 1)
-		w.answer(prohibited, pkt.Data, hdr)
+		w.uncovered(&x)
 		return
 	}
+	w.dispatch(&x, s, &hdr.Flow, since)
+}
+
+// dispatch sends a packet, which counts as of the flow, on an SA of its policy, or keeps it until
+// there is one.
+func (w *worker) dispatch(x *txPacket, s target, flow *selector.Flow, since time.Time) {
 	for {
-		x.sa = s.pick(&hdr.Flow, s.order, w.index)
+		x.sa = s.pick(flow, s.order, w.index)
 		if x.sa == nil {
-			switch w.plane.keeper.keep(s.slot, &hdr.Flow, pkt, since, w) {
+			switch w.plane.keeper.keep(s.slot, flow, x.pkt, since, w) {
 			case saExists:
 				continue
 			case refused:
@@ -62,24 +65,14 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 			return
 		}
 		if x.sa.sa.PerResource && x.sa.sa.Resource != w.index+1 {
-			w.noteDemand(s.slot, &hdr.Flow)
+			w.noteDemand(s.slot, flow)
 		}
-		if w.carry(&x) {
+		if w.carry(x) {
 			return
 		}
 		// The SA has just come to its end, and pick will not choose it again.
 	}
 }
-
-// isNoise says whether a packet is what hosts say to their link: no tunnel carries it, and no tunnel is to come up for it. Link-local IPv4 addresses
-// are not among it: some gateways number tunnels with them.
-func isNoise(hdr *selector.Packet) bool {
-	return !isUnicast(hdr.Dst) || !isUnicast(hdr.Src) || hdr.Version == 6 && (hdr.Dst.IsLinkLocalUnicast() || hdr.Src.IsLinkLocalUnicast())
-}
-
-var broadcast4 = netip.AddrFrom4([4]byte{255, 255, 255, 255})
-
-func isUnicast(a netip.Addr) bool { return !a.IsMulticast() && !a.IsUnspecified() && a != broadcast4 }
 
 // carry sends a packet through its SA, in the way that its size asks for. It reports false if the SA is at its end: then nothing was sent.
 func (w *worker) carry(x *txPacket) bool {

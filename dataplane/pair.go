@@ -36,6 +36,7 @@ type knownSA struct {
 	ID                esp.ChildID
 	SPIIn             uint32
 	PerResource       bool
+	noise             bool // some packets that its selectors match are noise
 	Resource          int
 	Policy            esp.Policy
 	Endpoint          esp.Endpoint // as it was installed

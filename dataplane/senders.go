@@ -146,6 +146,7 @@ func (s *slot) deactivate(p *pair, workers int) {
 // setEntry gives the slot its policy's selectors. Plane.mu is held.
 func (s *slot) setEntry(e selector.Entry[target], workers int) {
 	s.entry, s.configured = e, true
+	s.noise.Store(newNamers(e.Local, e.Remote))
 	list := s.sas.Load().all()
 	if len(list) == 0 {
 		return

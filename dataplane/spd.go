@@ -21,6 +21,7 @@ type PolicyConfig struct {
 type slot struct {
 	policy esp.Policy
 	sas    atomic.Pointer[senders] // the active outbound SAs. Never nil
+	noise  atomic.Pointer[namers]  // nil: noise is not for this policy
 
 	wait waiting // guarded by keeper.mu
 
