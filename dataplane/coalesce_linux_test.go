@@ -164,8 +164,9 @@ func newRouter(t *testing.T) *router {
 
 // frame looks at what comes over the wire: of the test's packets, as what is not from their hosts is the kernel's own.
 func (r *router) frame(frame []byte) {
-	src, _, proto, ok := netlab.Addresses(frame)
-	if !ok || proto == unix.IPPROTO_ICMPV6 || !src.Is4() && !netip.MustParsePrefix("2001:db8:2::/64").Contains(src) || src.Is4() && src.As4()[1] != 2 {
+	p, ok := netlab.ParseFrame(frame)
+	src := p.Src
+	if !ok || p.Protocol == unix.IPPROTO_ICMPV6 || !src.Is4() && !netip.MustParsePrefix("2001:db8:2::/64").Contains(src) || src.Is4() && src.As4()[1] != 2 {
 		return
 	}
 	pkt := bytes.Clone(frame[14:])

@@ -251,7 +251,7 @@ func TestIKEIsMarked(t *testing.T) {
 	a := openIn(t, p.a, Config{IKEPort: 500, NATPort: 4500, IKETOS: 48 << 2})
 	frames := make(chan []byte, 64)
 	if _, err := p.b.Sniff("nn0", func(frame []byte) {
-		if src, _, protocol, ok := netlab.Addresses(frame); ok && protocol == unix.IPPROTO_UDP && (src == addrA[false] || src == addrA[true]) {
+		if p, ok := netlab.ParseFrame(frame); ok && p.Protocol == unix.IPPROTO_UDP && (p.Src == addrA[false] || p.Src == addrA[true]) {
 			frames <- bytes.Clone(frame[14:])
 		}
 	}); err != nil {

@@ -176,7 +176,7 @@ func TestManualKeys(t *testing.T) {
 	left.start(peerText("right", "remote = \"192.0.2.2\"\n", childText("v4", "10.1.0.0/16", "10.2.0.0/16", manual("0x1001", "0x2001", k1, k2))))
 	right.start(peerText("left", "remote = \"192.0.2.1\"\n", childText("v4", "10.2.0.0/16", "10.1.0.0/16", manual("0x2001", "0x1001", k2, k1))))
 	n.wantTrafficOf(t, 1<<20, leftLAN4, rightLAN4)
-	if n.esp.Load() == 0 {
+	if n.leaks.esp.Load() == 0 {
 		t.Error("no protocol 50 packet was seen")
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -82,14 +81,16 @@ type network struct {
 	lab              *netlab.Lab
 	left, right, nat *netlab.Host
 	wire             *netlab.Wire
-	leaks, esp       *atomic.Uint64 // frames seen on right's wan: with inner addresses in the clear, of protocol 50
-	unguarded        atomic.Bool    // both ways are in the clear on purpose: a daemon has been ended
+	leaks            *leakCounter
+	unguarded        atomic.Bool // both ways are in the clear on purpose: a daemon has been ended
 }
 
 type topology struct {
 	nat  bool
 	wire bool // the link goes through a netlab.Wire, to be impaired
 	mtu  int  // default 1500
+	// flows are what no packet outside may be of; by default all that has an inner address.
+	flows []flow
 }
 
 func build(t *testing.T, top topology) *network {
@@ -98,7 +99,10 @@ func build(t *testing.T, top topology) *network {
 	lab, err := netlab.New()
 	ok(t, err)
 	t.Cleanup(lab.Close)
-	n := &network{lab: lab, leaks: new(atomic.Uint64), esp: new(atomic.Uint64)}
+	n := &network{lab: lab, leaks: &leakCounter{flows: top.flows}}
+	if top.flows == nil {
+		n.leaks.flows = inner
+	}
 	n.left, err = lab.Host("left")
 	ok(t, err)
 	n.right, err = lab.Host("right")
@@ -122,7 +126,15 @@ func build(t *testing.T, top topology) *network {
 			n.right.Route("default", "192.0.2.1", 0), n.right.Route("default", "2001:db8::1", 0))
 	}
 	ok(t, n.left.LAN("lan", leftLAN4.String()+"/24", leftLAN6.String()+"/64"), n.right.LAN("lan", rightLAN4.String()+"/24", rightLAN6.String()+"/64"))
-	n.guard(t)
+	n.leaks.watch(t, n.right, "wan")
+	if top.nat {
+		n.leaks.watch(t, n.nat, "in")
+	}
+	t.Cleanup(func() {
+		if !n.unguarded.Load() {
+			n.leaks.wantNone(t, "at the end")
+		}
+	})
 	return n
 }
 
@@ -140,34 +152,11 @@ func (n *network) buildNAT(t *testing.T, rightWAN netlab.Iface, mtu int) {
 		n.nat.Masquerade("out"))
 }
 
-// guard fails the test if a packet between the inner networks is ever seen outside in the clear: the sites have routes to each other,
-// so a tunnel that is not there would otherwise go unnoticed.
-func (n *network) guard(t *testing.T) {
+// unguard ends the watch: from now on a policy is not in force.
+func (n *network) unguard(t *testing.T) {
 	t.Helper()
-	inner := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.2.0.0/16"), netip.MustParsePrefix("fd01::/16"), netip.MustParsePrefix("fd02::/16")}
-	var first sync.Once
-	var what string
-	_, err := n.right.Sniff("wan", func(frame []byte) {
-		src, dst, proto, ip := netlab.Addresses(frame)
-		if !ip {
-			return
-		}
-		if proto == 50 {
-			n.esp.Add(1)
-		}
-		for _, p := range inner {
-			if !n.unguarded.Load() && (p.Contains(src) || p.Contains(dst)) {
-				n.leaks.Add(1)
-				first.Do(func() { what = fmt.Sprintf("%s -> %s protocol %d", src, dst, proto) })
-			}
-		}
-	})
-	ok(t, err)
-	t.Cleanup(func() {
-		if c := n.leaks.Load(); c > 0 {
-			t.Errorf("%d packets of the inner networks were seen outside in the clear, the first %s", c, what)
-		}
-	})
+	n.leaks.wantNone(t, "before the policy's end")
+	n.unguarded.Store(true)
 }
 
 // indent sets every line of a log off, for failure texts.

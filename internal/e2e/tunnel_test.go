@@ -47,7 +47,7 @@ func TestTunnel(t *testing.T) {
 			if tt.nat != "" && left.peer("right").NAT != tt.nat {
 				t.Errorf("left says NAT %q, want %q", left.peer("right").NAT, tt.nat)
 			}
-			if esp := n.esp.Load(); (esp > 0) != (tt.encap == "esp") {
+			if esp := n.leaks.esp.Load(); (esp > 0) != (tt.encap == "esp") {
 				t.Errorf("%d protocol 50 packets seen with encap %q", esp, tt.encap)
 			}
 			left.stop()

@@ -1,57 +1,90 @@
 package netlab
 
 import (
-	"encoding/binary"
-	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Sniff has f look at every frame that the device of the host sends or receives, until the lab is closed or stop is called. f runs on
-// one goroutine and must not keep the frame. Super-packets of the device's offloads show as one frame.
-func (h *Host) Sniff(dev string, f func(frame []byte)) (stop func(), err error) {
+// Sniffer looks at the frames of a device.
+type Sniffer struct {
+	fd      int
+	ended   atomic.Bool
+	seen    atomic.Uint64 // frames that f was given
+	running sync.WaitGroup
+	once    sync.Once
+
+	mu             sync.Mutex
+	received, lost uint64 // as the kernel counts, when it was last asked
+}
+
+// Sniff has f look at every frame that the device of the host sends or receives, until the lab is closed or
+// the sniffer is stopped. f runs on one goroutine and must not keep the frame. Super-packets of the device's
+// offloads show as one frame.
+func (h *Host) Sniff(dev string, f func(frame []byte)) (*Sniffer, error) {
+	return h.sniff(dev, 1<<17, f)
+}
+
+// SniffHeaders is Sniff with no more than the first octets of each frame.
+func (h *Host) SniffHeaders(dev string, octets int, f func(frame []byte)) (*Sniffer, error) {
+	return h.sniff(dev, octets, f)
+}
+
+func (h *Host) sniff(dev string, octets int, f func(frame []byte)) (*Sniffer, error) {
 	fd, err := h.packetSocket(dev)
 	if err != nil {
 		return nil, err
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 0)
-	var ended atomic.Bool
-	var running sync.WaitGroup
-	running.Go(func() {
-		buf := make([]byte, 1<<17)
-		for !ended.Load() {
+	s := &Sniffer{fd: fd}
+	if err := s.keep(octets); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	s.running.Go(func() {
+		buf := make([]byte, octets)
+		for !s.ended.Load() {
 			if n, err := unix.Read(fd, buf); err == nil {
 				f(buf[:n])
+				s.seen.Add(1)
 			}
 		}
 	})
-	var once sync.Once
-	stop = func() {
-		once.Do(func() {
-			ended.Store(true)
-			running.Wait()
-			unix.Close(fd)
-		})
-	}
-	h.lab.onClose(stop)
-	return stop, nil
+	h.lab.onClose(s.Stop)
+	return s, nil
 }
 
-// Addresses are the IP source and destination of an Ethernet frame and its protocol; ok is false for a frame that is not IP.
-func Addresses(frame []byte) (src, dst netip.Addr, protocol uint8, ok bool) {
-	if len(frame) < 14+20 {
-		return src, dst, 0, false
+// keep has the kernel hand out only so much of each frame.
+func (s *Sniffer) keep(octets int) error {
+	filter := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: uint32(octets)}}
+	return unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &filter[0]})
+}
+
+// Sync waits until f has seen every frame that passed before the call, and returns how many frames could
+// not be shown so far: the socket's buffer was full.
+func (s *Sniffer) Sync() (lost uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st, err := unix.GetsockoptTpacketStats(s.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+		s.received += uint64(st.Packets) // with those that were lost; asking sets both back
+		s.lost += uint64(st.Drops)
 	}
-	switch ip := frame[14:]; binary.BigEndian.Uint16(frame[12:]) {
-	case unix.ETH_P_IP:
-		return netip.AddrFrom4([4]byte(ip[12:16])), netip.AddrFrom4([4]byte(ip[16:20])), ip[9], true
-	case unix.ETH_P_IPV6:
-		if len(ip) < 40 {
-			return src, dst, 0, false
-		}
-		return netip.AddrFrom16([16]byte(ip[8:24])), netip.AddrFrom16([16]byte(ip[24:40])), ip[6], true
+	for s.seen.Load()+s.lost < s.received && !s.ended.Load() {
+		time.Sleep(time.Millisecond)
 	}
-	return src, dst, 0, false
+	return s.lost
+}
+
+// Stop ends it.
+func (s *Sniffer) Stop() {
+	s.once.Do(func() {
+		s.ended.Store(true)
+		s.running.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		unix.Close(s.fd)
+		s.fd = -1
+	})
 }

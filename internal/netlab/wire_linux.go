@@ -79,7 +79,8 @@ func (h *Host) packetSocket(dev string) (fd int, err error) {
 			return err
 		}
 		const allProtocols = unix.ETH_P_ALL>>8 | unix.ETH_P_ALL<<8&0xff00 // in network order
-		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, allProtocols)
+		// Without a protocol until it is bound: it would be shown the frames of every device.
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}

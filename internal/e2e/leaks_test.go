@@ -1,0 +1,214 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"culvert/internal/netlab"
+)
+
+// flow is packets between two networks, either way, that a policy protects.
+type flow struct {
+	a, b netip.Prefix
+	// outer says that the gateways' own outer addresses are among them: ESP, IKE and neighbour discovery
+	// between the two are then the tunnel's own.
+	outer bool
+}
+
+func flowOf(a, b string) flow { return flow{a: netip.MustParsePrefix(a), b: netip.MustParsePrefix(b)} }
+
+// inner is every packet with an address of the sites' inner networks at either end, whatever is at the other.
+var inner = []flow{
+	flowOf("10.1.0.0/16", "0.0.0.0/0"), flowOf("10.2.0.0/16", "0.0.0.0/0"),
+	flowOf("fd01::/16", "::/0"), flowOf("fd02::/16", "::/0"),
+}
+
+// holds reports whether the packet is of the flow and not the tunnel's own.
+func (f flow) holds(p *netlab.Packet) bool {
+	if !f.between(p.Src, p.Dst) && !f.between(p.Dst, p.Src) {
+		return false
+	}
+	return !f.outer || !isTunnels(p)
+}
+
+// between reports whether two addresses are at the ends of the flow. One that is not known is at any.
+func (f flow) between(a, b netip.Addr) bool {
+	return (f.a.Contains(a) || !a.IsValid()) && (f.b.Contains(b) || !b.IsValid())
+}
+
+// isTunnels reports whether a packet between two gateways is what makes the tunnel, or an error about it.
+func isTunnels(p *netlab.Packet) bool {
+	const udp, esp, icmpv6, ike, nat, solicit, redirect = 17, 50, 58, 500, 4500, 133, 137
+	port := func(n uint16) bool { return n == ike || n == nat }
+	switch {
+	case p.Protocol == esp, p.Protocol == udp && (port(p.SrcPort) || port(p.DstPort)):
+		return true
+	case p.Protocol == icmpv6 && p.ICMPType >= solicit && p.ICMPType < redirect:
+		return true
+	}
+	return p.Quoted != nil && isTunnels(p.Quoted)
+}
+
+// leakCounter counts the packets of protected flows, and those that quote one, which are seen outside in
+// the clear. The sites have routes to each other: without it a tunnel that is not there would go unnoticed.
+type leakCounter struct {
+	esp atomic.Uint64 // packets of protocol 50
+
+	sniffers []*netlab.Sniffer
+	mu       sync.Mutex
+	flows    []flow
+	ignored  []string // senders' MAC addresses: what they send is an attacker's
+	count    uint64
+	first    string
+}
+
+// watch counts on a link, at the far side from the host that it is about.
+func (c *leakCounter) watch(t *testing.T, h *netlab.Host, dev string) {
+	t.Helper()
+	const headers = 512 // with those of a quoted packet, and more extension headers than anybody sends
+	s, err := h.SniffHeaders(dev, headers, c.frame)
+	ok(t, err)
+	c.sniffers = append(c.sniffers, s)
+}
+
+func (c *leakCounter) frame(frame []byte) {
+	p, ok := netlab.ParseFrame(frame)
+	if !ok {
+		return
+	}
+	if p.Protocol == 50 {
+		c.esp.Add(1)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.protects(&p) || slices.Contains(c.ignored, string(frame[6:12])) {
+		return
+	}
+	if c.count++; c.count == 1 {
+		c.first = describe(&p)
+	}
+}
+
+func (c *leakCounter) protects(p *netlab.Packet) bool {
+	for _, f := range c.flows {
+		if f.holds(p) || p.Quoted != nil && f.holds(p.Quoted) {
+			return true
+		}
+	}
+	return false
+}
+
+func describe(p *netlab.Packet) string {
+	s := fmt.Sprintf("%s -> %s protocol %d ports %d, %d", p.Src, p.Dst, p.Protocol, p.SrcPort, p.DstPort)
+	if p.Quoted != nil {
+		s += fmt.Sprintf(" type %d that quotes %s", p.ICMPType, describe(p.Quoted))
+	}
+	return s
+}
+
+// take returns how many packets there were until now, and the first of them, and begins at zero.
+func (c *leakCounter) take(t *testing.T) (count uint64, first string) {
+	t.Helper()
+	for _, s := range c.sniffers {
+		if lost := s.Sync(); lost > 0 {
+			t.Logf("%d frames could not be looked at", lost)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	count, first = c.count, c.first
+	c.count, c.first = 0, ""
+	return count, first
+}
+
+// wantNone fails the test if there were any since they were last taken.
+func (c *leakCounter) wantNone(t *testing.T, what string) {
+	t.Helper()
+	if n, first := c.take(t); n > 0 {
+		t.Errorf("%s: %d packets that a policy protects were seen outside in the clear, the first %s", what, n, first)
+	}
+}
+
+// ignore leaves out what a host sends from a device: plaintext that the test itself puts on the link.
+func (c *leakCounter) ignore(t *testing.T, h *netlab.Host, dev string) {
+	t.Helper()
+	link, err := h.Netlink().LinkByName(dev)
+	ok(t, err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ignored = append(c.ignored, string(link.Attrs().HardwareAddr))
+}
+
+// TestLeaksAreCounted sends, without a daemon, what no test may see outside.
+func TestLeaksAreCounted(t *testing.T) {
+	n := build(t, topology{})
+	for _, tt := range []struct {
+		name     string
+		from, to netip.Addr
+		want     uint64
+		first    string
+	}{
+		{"IPv4", leftLAN4, rightLAN4, 2, "10.1.0.1 -> 10.2.0.1 protocol 1 "},
+		{"IPv6", leftLAN6, rightLAN6, 2, "fd01::1 -> fd02::1 protocol 58 "},
+		{"a protected source", leftLAN4, addr("192.0.2.2"), 2, "10.1.0.1 -> 192.0.2.2 protocol 1 "},
+		{"outside of it", addr("192.0.2.1"), addr("192.0.2.2"), 0, ""},
+		{"IPv6 outside of it", addr("2001:db8::1"), addr("2001:db8::2"), 0, ""},
+	} {
+		_, err := n.left.Ping(t.Context(), tt.from, tt.to, 56)
+		ok(t, err)
+		if got, first := n.leaks.take(t); got != tt.want || !strings.HasPrefix(first, tt.first) {
+			t.Errorf("%s: %d leaks, the first %q, want %d, %q", tt.name, got, first, tt.want, tt.first)
+		}
+	}
+}
+
+func TestFlowsAndTheTunnelsOwn(t *testing.T) {
+	hosts := flowOf("192.0.2.1/32", "192.0.2.2/32")
+	hosts.outer = true
+	hosts6 := flowOf("2001:db8::1/128", "2001:db8::2/128")
+	hosts6.outer = true
+	pkt := func(src, dst string, protocol uint8, sport, dport uint16, kind uint8, quoted ...netlab.Packet) netlab.Packet {
+		p := netlab.Packet{Src: addr(src), Dst: addr(dst), Protocol: protocol, SrcPort: sport, DstPort: dport, ICMPType: kind}
+		if len(quoted) > 0 {
+			p.Quoted = &quoted[0]
+		}
+		return p
+	}
+	for _, tt := range []struct {
+		name string
+		p    netlab.Packet
+		want bool
+	}{
+		{"inner there", pkt("10.1.0.1", "203.0.113.1", 6, 1, 2, 0), true},
+		{"inner back", pkt("203.0.113.1", "10.1.0.1", 6, 1, 2, 0), true},
+		{"inner ESP", pkt("10.1.0.1", "203.0.113.1", 50, 0, 0, 0), true},
+		{"inner IKE", pkt("10.1.0.1", "203.0.113.1", 17, 500, 500, 0), true},
+		{"quoted", pkt("198.51.100.1", "203.0.113.1", 1, 0, 0, 11, pkt("10.1.0.1", "10.2.0.1", 6, 1, 2, 0)), true},
+		{"destination of a redirect", pkt("2001:db8::1", "2001:db8::3", 58, 0, 0, 137, netlab.Packet{Dst: addr("fd02::1")}), true},
+		{"no flow", pkt("198.51.100.1", "203.0.113.1", 6, 1, 2, 0), false},
+		{"hosts there", pkt("192.0.2.1", "192.0.2.2", 6, 1, 2, 0), true},
+		{"hosts back", pkt("192.0.2.2", "192.0.2.1", 6, 1, 2, 0), true},
+		{"one host and another", pkt("192.0.2.1", "192.0.2.3", 6, 1, 2, 0), false},
+		{"hosts' ESP", pkt("192.0.2.1", "192.0.2.2", 50, 0, 0, 0), false},
+		{"hosts' IKE", pkt("192.0.2.2", "192.0.2.1", 17, 500, 1024, 0), false},
+		{"hosts' ESP in UDP", pkt("192.0.2.2", "192.0.2.1", 17, 1024, 4500, 0), false},
+		{"hosts' TCP on the port", pkt("192.0.2.2", "192.0.2.1", 6, 4500, 500, 0), true},
+		{"an error about the hosts' ESP", pkt("192.0.2.2", "192.0.2.1", 1, 0, 0, 3, pkt("192.0.2.1", "192.0.2.2", 50, 0, 0, 0)), false},
+		{"an error about the hosts' TCP", pkt("192.0.2.2", "192.0.2.1", 1, 0, 0, 3, pkt("192.0.2.1", "192.0.2.2", 6, 1, 2, 0)), true},
+		{"neighbour solicitation", pkt("2001:db8::2", "2001:db8::1", 58, 0, 0, 135), false},
+		{"redirect", pkt("2001:db8::2", "2001:db8::1", 58, 0, 0, 137), true},
+		{"echo", pkt("2001:db8::2", "2001:db8::1", 58, 0, 0, 129), true},
+	} {
+		c := leakCounter{flows: append(slices.Clone(inner), hosts, hosts6)}
+		if got := c.protects(&tt.p); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
