@@ -14,6 +14,8 @@ func (l *loader) checkAll() {
 	l.checkPeers()
 	l.checkSPIs()
 	l.checkOverlaps()
+	l.checkDaemonBypass()
+	l.checkMTU()
 }
 
 // place is a file and line as errors about something else name it.
@@ -70,6 +72,27 @@ func (l *loader) checkSPIs() {
 			seen[m.SPIIn] = child.place("manual")
 		}
 	}
+}
+
+// checkMTU refuses ceilings that IPv6 cannot live with.
+func (l *loader) checkMTU() {
+	for i, raw := range l.peers {
+		p := &l.config.Peers[i]
+		if p.MTU != 0 && p.MTU < minMTU6 && p.has6() {
+			raw.fail("mtu", "mtu = %d, but a child has IPv6 networks, and IPv6 needs %d: raise it, or make the IPv4 networks a peer of their own", p.MTU, minMTU6)
+		}
+	}
+	d := &l.config.Daemon
+	if i := slices.IndexFunc(l.config.Peers, func(p Peer) bool { return p.has6() }); d.MTU != 0 && d.MTU < minMTU6 && i >= 0 {
+		l.top.fail("mtu", "mtu = %d, but peer %q has IPv6 networks, and IPv6 needs %d: raise it", d.MTU, l.config.Peers[i].Name, minMTU6)
+	}
+}
+
+// has6 reports whether a child has IPv6 networks.
+func (p *Peer) has6() bool {
+	v6 := func(s selector.Selector) bool { return s.Is6() }
+	return slices.ContainsFunc(p.Children, func(c ike.Child) bool { return slices.ContainsFunc(c.Remote, v6) }) ||
+		slices.ContainsFunc(p.Manual, func(m Manual) bool { return slices.ContainsFunc(m.Remote, v6) })
 }
 
 // claim is one remote selector of a child, and so its claim to packets for that range.

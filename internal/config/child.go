@@ -49,6 +49,7 @@ func (l *loader) readChild(p *Peer, peer section, index int, values map[string]a
 	p.Order = append(p.Order, c.Name)
 	c.Local, c.Remote = s.selectors("local"), s.selectors("remote")
 	s.checkFamilies(&c)
+	p.Routing = append(p.Routing, s.routing(c.Remote))
 	c.Start = []ike.StartMode{ike.StartTraffic, ike.StartBoot, ike.StartNever}[s.word("start", "traffic", "boot", "never")]
 	if c.Start == ike.StartBoot && !peer.has("remote") {
 		s.fail("start", "start = \"boot\", but the peer has no remote: who only answers starts nothing")
@@ -75,6 +76,9 @@ func (s section) selectors(name string) []selector.Selector {
 		}
 		if slices.Contains(out, sel) {
 			s.fail(e.at, "%s: %s is there twice", name, sel)
+		}
+		if kind := notCarried(sel); kind != "" {
+			s.fail(e.at, "%s: %s: tunnels do not carry %s addresses: remove it", name, sel, kind)
 		}
 		out = append(out, sel)
 	}

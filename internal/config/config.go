@@ -5,11 +5,13 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"culvert/esp"
 	"culvert/ike"
 	"culvert/selector"
+	"culvert/tun/protect"
 )
 
 // Config is everything that one daemon is to do, validated, with all defaults filled in.
@@ -40,11 +42,30 @@ type Daemon struct {
 	DSCP    uint8         // of IKE
 	Workers int           // 0: one for each processor
 	Spin    time.Duration // of a worker that has nothing to do, before it sleeps
-	MTU     int           // 0: computed
+	MTU     int           // a ceiling; 0: computed
+	MTUMin  int           // no path of IPv4 is believed to carry less; for IPv6 it is 1280 at least
 	Log     slog.Level
 	JSONLog bool
 	Metrics string // host:port; empty: off
+
+	Guard        Guard
+	Mark         protect.Mark   // of the tunnels' own packets
+	RouteTable   int            // the first routing table; 0: chosen
+	RulePriority int            // of the first rule; 0: chosen
+	NoOffloads   bool           // segmentation and checksums are done here, not by the kernel
+	Bypass       []netip.Prefix // outside of all tunnels that have a larger remote network
 }
+
+// Guard tells whether the kernel's packet filter enforces the policies.
+type Guard uint8
+
+const (
+	GuardAuto    Guard = iota // where the system can
+	GuardRequire              // or the daemon does not start
+	GuardOff
+)
+
+func (g Guard) String() string { return [...]string{"auto", "require", "off"}[g] }
 
 // Peer is one [[peer]].
 type Peer struct {
@@ -52,8 +73,34 @@ type Peer struct {
 	ike.Peer
 	RemoteName string // the DNS name of the peer; empty where remote is an address or absent
 	Manual     []Manual
-	Order      []string // the names of all children, IKE's and manual, in the order of the file
+	Order      []string  // the names of all children, IKE's and manual, in the order of the file
+	Routing    []Routing // of each child, in the order of Order
+	MTU        int       // a ceiling of what is sent to the peer, before encryption; 0: none
 }
+
+// RoutingOf returns the routing of the child of a name, or the default one.
+func (p *Peer) RoutingOf(child string) Routing {
+	if i := slices.Index(p.Order, child); i >= 0 && i < len(p.Routing) {
+		return p.Routing[i]
+	}
+	return Routing{}
+}
+
+// Routing is what the kernel is told of a child beside its selectors.
+type Routing struct {
+	Bypass []netip.Prefix // parts of the remote networks that stay outside of the tunnel (RFC 4301, Section 4.4.1)
+	Routes RouteMode
+	To     []netip.Prefix // with RoutesListed: what is routed to the device, parts of the remote networks
+}
+
+// RouteMode tells which of a child's remote networks are routed to the device and guarded.
+type RouteMode uint8
+
+const (
+	RoutesAuto   RouteMode = iota // all
+	RoutesNone                    // none: routing is the operator's
+	RoutesListed                  // those of Routing.To
+)
 
 // Manual is a child without IKE: its keys are in the file.
 type Manual struct {

@@ -16,6 +16,7 @@ import (
 	"culvert/ike"
 	"culvert/ike/wire"
 	"culvert/selector"
+	"culvert/tun/protect"
 )
 
 // write makes a folder of files, private ones, and returns its path.
@@ -84,10 +85,16 @@ func TestDefaults(t *testing.T) {
 		got.NATPort != want.NATPort || got.DSCP != want.DSCP || got.Log != want.Log || got.JSONLog || got.Workers != 0 || got.Spin != 0 || got.MTU != 0 || got.Metrics != "" {
 		t.Errorf("daemon: got %+v, want %+v", got, want)
 	}
+	if d := c.Daemon; d.MTUMin != 576 || d.NoOffloads || d.Guard != GuardAuto || d.Mark != protect.DefaultMark || d.RouteTable != 0 || d.RulePriority != 0 || d.Bypass != nil {
+		t.Errorf("daemon: got %+v", d)
+	}
 	if len(c.Peers) != 1 || c.Children() != 1 {
 		t.Fatalf("got %d peers, %d children, want 1 and 1", len(c.Peers), c.Children())
 	}
 	p := c.Peers[0]
+	if r := p.Routing; p.MTU != 0 || len(r) != 1 || r[0].Bypass != nil || r[0].Routes != RoutesAuto || r[0].To != nil {
+		t.Errorf("peer: got a ceiling of %d, routing %+v", p.MTU, r)
+	}
 	if p.Name != "right" || !slices.Equal(p.Remote, []netip.Addr{netip.MustParseAddr("192.0.2.2")}) || p.RemoteName != "" || p.Local.IsValid() {
 		t.Errorf("peer: got %q at %v (%q), local %v", p.Name, p.Remote, p.RemoteName, p.Local)
 	}
@@ -127,6 +134,13 @@ ike_dscp = 0
 workers = 3
 spin_us = 50
 mtu = 1400
+mtu_min = 600
+offloads = "none"
+guard = "require"
+mark = "0x1000/0x3000"
+route_table = 900
+rule_priority = 32700
+bypass = ["10.4.0.16-10.4.0.32"]
 log = "debug"
 log_format = "json"
 metrics = "127.0.0.1:9155"
@@ -146,10 +160,13 @@ dpd = "0s"
 dpd_action = "trap"
 fragment = 0
 per_cpu = "never"
+mtu = 1380
   [[peer.child]]
   name = "lan"
   local = ["10.1.0.0/16"]
   remote = ["10.4.0.1-10.4.0.77 udp/1024-2047"]
+  bypass = ["10.4.0.8/30", "10.4.0.70"]
+  routes = ["10.4.0.32/27"]
   proposals = ["aes256gcm16-x25519"]
   start = "never"
   lifetime = { time = "10m", bytes = "10GB", packets = 1000 }
@@ -161,17 +178,32 @@ per_cpu = "never"
 		d.Log != slog.LevelDebug || !d.JSONLog || d.Metrics != "127.0.0.1:9155" {
 		t.Errorf("daemon: got %+v", d)
 	}
+	if d.MTUMin != 600 || !d.NoOffloads || d.Guard != GuardRequire || d.Mark != (protect.Mark{Value: 0x1000, Mask: 0x3000}) || d.RouteTable != 900 || d.RulePriority != 32700 ||
+		!slices.Equal(d.Bypass, prefixes("10.4.0.16/28", "10.4.0.32/32")) {
+		t.Errorf("daemon: got %+v", d)
+	}
 	p := c.Peers[0]
 	if p.RemoteName != "hq.example.com" || p.Remote != nil || p.Local != netip.MustParseAddr("192.0.2.1") || p.LocalID.String() != "192.0.2.1" ||
 		p.RemoteID.String() != "hq.example.com" || string(p.PSK) != "secret secret secret" || len(p.Proposals) != 1 || p.Lifetime != 90*time.Minute ||
-		p.Encap != ike.EncapAlways || p.RemotePort != 2500 || p.RemoteNATPort != 24500 || p.DPD != 0 || p.DPDAction != ike.DPDTrap || p.Fragment != 0 || p.PerResource {
+		p.Encap != ike.EncapAlways || p.RemotePort != 2500 || p.RemoteNATPort != 24500 || p.DPD != 0 || p.DPDAction != ike.DPDTrap || p.Fragment != 0 || p.PerResource || p.MTU != 1380 {
 		t.Errorf("peer: got %+v", p)
+	}
+	if r := p.Routing[0]; len(p.Routing) != 1 || !slices.Equal(r.Bypass, prefixes("10.4.0.8/30", "10.4.0.70/32")) || r.Routes != RoutesListed || !slices.Equal(r.To, prefixes("10.4.0.32/27")) {
+		t.Errorf("routing: got %+v", p.Routing)
 	}
 	ch := p.Children[0]
 	limits := esp.Limits{SoftBytes: 10e9, HardBytes: 11e9, SoftPackets: 1000, HardPackets: 1100}
 	if ch.Name != "lan" || ch.Start != ike.StartNever || ch.Lifetime != 10*time.Minute || ch.Limits != limits || ch.ReplayWindow != 128 || len(ch.Proposals) != 1 {
 		t.Errorf("child: got %+v", ch)
 	}
+}
+
+func prefixes(list ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
 }
 
 func TestESNChoosesTransforms(t *testing.T) {

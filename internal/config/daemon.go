@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"culvert/tun/protect"
 )
 
 func defaultDaemon() Daemon {
@@ -19,6 +21,8 @@ func defaultDaemon() Daemon {
 		NATPort: 4500,
 		DSCP:    defaultDSCP,
 		Log:     slog.LevelInfo,
+		MTUMin:  minMTU,
+		Mark:    protect.DefaultMark,
 	}
 }
 
@@ -29,9 +33,15 @@ const (
 	maxWorkers   = 256
 	maxSpin      = 10_000 // microseconds: beyond that, a worker that is not to sleep is better told to do something
 	minMTU       = 576    // RFC 791: what every IPv4 host must accept
+	minMTU6      = 1280   // RFC 8200, Section 5
+	leastMTUMin  = 68     // RFC 791: what every IPv4 link must carry
 	maxMTU       = 65535  // the largest packet
 	maxInterface = 15     // IFNAMSIZ - 1
 	maxSocket    = 103    // sun_path of macOS, the shortest, less its end
+
+	firstRouteTable = 256           // those below are named, or the system's
+	lastRouteTable  = 2_000_000_000 // there is one for each set of local networks, so that many more follow
+	maxRulePriority = 32_700        // a daemon has several rules, which must come before that of the main table, 32766
 )
 
 // readDaemon reads [daemon]. There is one in a configuration, and not in an included file.
@@ -59,13 +69,28 @@ func (l *loader) readDaemon(root section, top bool) {
 	d.DSCP = uint8(s.number("ike_dscp", defaultDSCP, 0, maxDSCP))
 	d.Workers = int(s.number("workers", 0, 0, maxWorkers))
 	d.Spin = time.Duration(s.number("spin_us", 0, 0, maxSpin)) * time.Microsecond
-	if d.MTU = int(s.number("mtu", 0, 0, maxMTU)); d.MTU != 0 && d.MTU < minMTU {
-		s.fail("mtu", "mtu = %d is too small: %d at least, or 0 to have it computed", d.MTU, minMTU)
-	}
+	d.MTU = s.mtu("0 to have it computed")
+	d.MTUMin = int(s.number("mtu_min", minMTU, leastMTUMin, maxMTU))
 	d.Log = []slog.Level{slog.LevelInfo, slog.LevelError, slog.LevelWarn, slog.LevelDebug}[s.word("log", "info", "error", "warn", "debug")]
 	d.JSONLog = s.word("log_format", "text", "json") == 1
 	d.Metrics = s.metrics()
+	d.Guard = []Guard{GuardAuto, GuardRequire, GuardOff}[s.word("guard", "auto", "require", "off")]
+	d.Mark = s.mark()
+	d.RouteTable = s.routeTable()
+	d.RulePriority = int(s.number("rule_priority", 0, 0, maxRulePriority))
+	d.NoOffloads = s.word("offloads", "auto", "none") == 1
+	l.top, l.bypass = s, s.networks("bypass")
+	d.Bypass = prefixesOf(l.bypass)
 	l.include(s)
+}
+
+// mtu reads a ceiling; none says what to write for none.
+func (s section) mtu(none string) int {
+	n := int(s.number("mtu", 0, 0, maxMTU))
+	if n != 0 && n < minMTU {
+		s.fail("mtu", "mtu = %d is too small: %d at least, or %s", n, minMTU, none)
+	}
+	return n
 }
 
 func (s section) deviceName() string {

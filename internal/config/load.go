@@ -45,6 +45,8 @@ type loader struct {
 	errs   Errors
 	seen   map[string]bool // files read, by their real path
 	daemon string          // where the [daemon] table stands
+	top    section         // that table
+	bypass []network       // its bypass
 	peers  []rawPeer       // in step with config.Peers
 }
 

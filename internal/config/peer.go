@@ -40,6 +40,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 		s.fail("fragment", "fragment = %d is too small: %d at least, or 0 for no fragmentation", p.Fragment, minFragment)
 	}
 	p.PerResource = s.word("per_cpu", "auto", "never") == 0
+	p.MTU = s.mtu("0 for no ceiling")
 	p.Proposals = s.ikeProposals()
 	p.PSK = s.psk()
 	raw := rawPeer{section: s}

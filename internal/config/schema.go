@@ -1,5 +1,7 @@
 package config
 
+import "culvert/tun/protect"
+
 // kind is the TOML type of a key's value.
 type kind uint8
 
@@ -9,10 +11,12 @@ const (
 	list        // an array of text
 	table
 	tables // an array of tables
+	textOrList
 )
 
 func (k kind) String() string {
-	return [...]string{`text in quotes`, `a number`, `a list of text, such as ["a", "b"]`, `a table`, `an array of tables`}[k]
+	return [...]string{`text in quotes`, `a number`, `a list of text, such as ["a", "b"]`, `a table`, `an array of tables`,
+		`text in quotes or a list of text, such as ["a", "b"]`}[k]
 }
 
 // key is one key that a table may hold.
@@ -40,6 +44,13 @@ var (
 		{name: "workers", kind: number, def: "0"},
 		{name: "spin_us", kind: number, def: "0"},
 		{name: "mtu", kind: number, def: "0"},
+		{name: "mtu_min", kind: number, def: "576"},
+		{name: "offloads", kind: text, def: "auto"},
+		{name: "guard", kind: text, def: "auto"},
+		{name: "bypass", kind: list},
+		{name: "mark", kind: text, def: protect.DefaultMark.String()},
+		{name: "route_table", kind: number, def: "0"},
+		{name: "rule_priority", kind: number, def: "0"},
 		{name: "log", kind: text, def: "info"},
 		{name: "log_format", kind: text, def: "text"},
 		{name: "metrics", kind: text},
@@ -66,12 +77,15 @@ var (
 		{name: "dpd_action", kind: text, def: "restart"},
 		{name: "fragment", kind: number, def: "1280"},
 		{name: "per_cpu", kind: text, def: "auto"},
+		{name: "mtu", kind: number, def: "0"},
 		{name: "child", kind: tables},
 	}
 	childKeys = []key{
 		{name: "name", kind: text},
 		{name: "local", kind: list},
 		{name: "remote", kind: list},
+		{name: "bypass", kind: list},
+		{name: "routes", kind: textOrList, def: "auto"},
 		{name: "proposals", kind: list},
 		{name: "start", kind: text, def: "traffic"},
 		{name: "lifetime", kind: table},

@@ -43,6 +43,9 @@ func unknownKey(name string, keys []key) string {
 }
 
 func hasKind(value any, k kind) bool {
+	if k == textOrList {
+		return hasKind(value, text) || hasKind(value, list)
+	}
 	switch v := value.(type) {
 	case string:
 		return k == text

@@ -114,6 +114,25 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	}
 }
 
+// What the kernel alone is told of ends no SA.
+func TestReloadOfRoutingKeepsTheSAs(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	f.took()
+	writeConfig(t, d, "[daemon]\nguard = \"off\"\nmark = \"0x10/0x30\"\nroute_table = 300\nrule_priority = 7\noffloads = \"none\"\nmtu_min = 700\n"+
+		strings.Replace(peerText("a", "192.0.2.2", "2"), "psk =", "mtu = 1300\npsk =", 1)+"bypass = [\"10.2.9.0/24\"]\n")
+	out, err := d.Reload(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		`peer "a" changes (mtu, routing of child lan): its SAs stay`,
+		`[daemon] mtu_min, offloads, guard, mark, route_table, rule_priority: takes effect when the daemon is started again`,
+	}
+	if !slices.Equal(out.Changes, want) {
+		t.Errorf("got  %q\nwant %q", out.Changes, want)
+	}
+}
+
 func TestAClientThatGoesAwayLeavesNoHalfReload(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	writeConfig(t, d, peerText("b", "192.0.2.3", "3"))

@@ -90,10 +90,11 @@ func changes(before, next *config.Config) []string {
 
 // peerChange says what changes for a peer, or "" if nothing does. What IKE negotiated is closed and negotiated again when anything of it changes.
 func peerChange(old, p *config.Peer) string {
-	var keys []string
+	var keys, stay []string // what ends the SAs, and what does not
+	to := &keys
 	note := func(name string, a, b any) {
 		if !reflect.DeepEqual(a, b) {
-			keys = append(keys, name)
+			*to = append(*to, name)
 		}
 	}
 	note("remote", []any{old.Remote, old.RemoteName}, []any{p.Remote, p.RemoteName})
@@ -110,13 +111,23 @@ func peerChange(old, p *config.Peer) string {
 	for _, name := range childNames(old, p) {
 		note("child "+name, []any{childNamed(old, name), manualNamed(old, name)}, []any{childNamed(p, name), manualNamed(p, name)})
 	}
-	switch {
-	case len(keys) == 0:
-		return ""
-	case len(keys) == 1 && keys[0] == "remote" && len(p.Manual) == 0:
-		return fmt.Sprintf("peer %q changes (remote): its SAs stay, new ones go to the new address", p.Name)
+	to = &stay
+	note("mtu", old.MTU, p.MTU)
+	for _, name := range p.Order {
+		if slices.Contains(old.Order, name) {
+			note("routing of child "+name, old.RoutingOf(name), p.RoutingOf(name))
+		}
 	}
-	return fmt.Sprintf("peer %q changes (%s): its SAs are closed and come up anew", p.Name, strings.Join(keys, ", "))
+	what := "its SAs are closed and come up anew"
+	switch {
+	case len(keys)+len(stay) == 0:
+		return ""
+	case len(keys) == 0:
+		what = "its SAs stay"
+	case len(keys) == 1 && keys[0] == "remote" && len(p.Manual) == 0:
+		what = "its SAs stay, new ones go to the new address"
+	}
+	return fmt.Sprintf("peer %q changes (%s): %s", p.Name, strings.Join(append(keys, stay...), ", "), what)
 }
 
 // childNames are the names of the children of either.
@@ -147,6 +158,12 @@ func restartKeys(a, b *config.Daemon) []string {
 	note("workers", a.Workers == b.Workers)
 	note("spin_us", a.Spin == b.Spin)
 	note("mtu", a.MTU == b.MTU)
+	note("mtu_min", a.MTUMin == b.MTUMin)
+	note("offloads", a.NoOffloads == b.NoOffloads)
+	note("guard", a.Guard == b.Guard)
+	note("mark", a.Mark == b.Mark)
+	note("route_table", a.RouteTable == b.RouteTable)
+	note("rule_priority", a.RulePriority == b.RulePriority)
 	note("log_format", a.JSONLog == b.JSONLog)
 	note("metrics", a.Metrics == b.Metrics)
 	return keys

@@ -1,0 +1,66 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+
+	"culvert/selector"
+)
+
+// routing reads what the kernel is told of a child beside its selectors.
+func (s section) routing(remote []selector.Selector) Routing {
+	bypass := s.networks("bypass")
+	r := Routing{Bypass: prefixesOf(bypass)}
+	var c coverage
+	c.add(remote)
+	if len(remote) > 0 {
+		s.checkBypass(bypass, &c, " of this child")
+	}
+	switch s.values["routes"].(type) {
+	case nil:
+	case string:
+		r.Routes = []RouteMode{RoutesAuto, RoutesNone}[s.word("routes", "auto", "none")]
+		if r.Routes == RoutesNone && len(r.Bypass) > 0 {
+			s.fail("bypass", "bypass means nothing with routes = \"none\", which leads nothing into the tunnel: remove one of them")
+		}
+	default:
+		to := s.networks("routes")
+		r.Routes, r.To = RoutesListed, prefixesOf(to)
+		s.checkRoutes(to, r.Bypass, &c)
+	}
+	return r
+}
+
+// checkRoutes refuses routes that no remote network holds, or that bypass has.
+func (s section) checkRoutes(to []network, bypass []netip.Prefix, c *coverage) {
+	if len(s.list("routes")) == 0 {
+		s.fail("routes", "routes is empty: write routes = \"none\" to route nothing, or omit it to route all remote networks")
+	}
+	for _, n := range to {
+		if within, _ := c.holds(n.Prefix); !within && len(c.remote) > 0 {
+			s.fail(n.at, "routes: %s is not within a remote network of this child, whose SA would not carry it: add it to remote, or remove it", n.Prefix)
+		}
+		if slices.Contains(bypass, n.Prefix) {
+			s.fail(n.at, "routes: %s is in bypass as well: remove it from one of them", n.Prefix)
+		}
+	}
+}
+
+// checkDaemonBypass checks [daemon] bypass against the remote networks of all children.
+func (l *loader) checkDaemonBypass() {
+	bypass := l.bypass
+	if len(bypass) == 0 {
+		return
+	}
+	var c coverage
+	for i := range l.config.Peers {
+		p := &l.config.Peers[i]
+		for _, ch := range p.Children {
+			c.add(ch.Remote)
+		}
+		for _, m := range p.Manual {
+			c.add(m.Remote)
+		}
+	}
+	l.top.checkBypass(bypass, &c, "")
+}
