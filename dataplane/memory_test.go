@@ -3,6 +3,7 @@ package dataplane
 import (
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -52,7 +53,16 @@ func (s *supply) run(n, each int) {
 	for _, p := range s.taps {
 		_, _ = unix.Write(p.write, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	}
-	<-s.done
+	for before := int64(0); ; before = s.away.Load() {
+		select {
+		case <-s.done:
+			return
+		case <-time.After(patience):
+			if s.away.Load() == before {
+				panic("packets of a benchmark were dropped: the machine has too much other work")
+			}
+		}
+	}
 }
 
 // take takes one item, if there is one.

@@ -85,12 +85,13 @@ func oneSAOut(t *testing.T, seed uint64) {
 	j := newJitter(seed)
 	var mu sync.Mutex
 	var scratch esp.Scratch
-	var last uint32
+	var last, gaps uint32
 	arrived := func(pkt []byte) {
 		seq := binary.BigEndian.Uint32(pkt[4:])
-		if seq != last+1 {
+		if seq <= last {
 			t.Errorf("packet %d left behind %d", seq, last)
 		}
+		gaps += seq - last - 1
 		last = seq
 		run := []esp.Packet{{Data: pkt}}
 		if in.Open(&scratch, run); run[0].Err != nil {
@@ -124,9 +125,12 @@ func oneSAOut(t *testing.T, seed uint64) {
 	a.start(t)
 	const supers = reads / 3 * workers
 	const want = supers*((30000+1387)/1388) + (reads*workers - supers)
+	// On a machine that has other work, a worker may be held up for so long that others cannot keep what they
+	// have to send. No other packet is missing.
 	eventually(t, "all has left", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return last == want
+		lost := a.Counters()["out_send_errors"]
+		return uint64(last-gaps)+lost == want
 	})
 }

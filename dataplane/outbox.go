@@ -45,11 +45,16 @@ func (w *worker) room(n int) []byte {
 // post puts sealed packets, cut every segSize octets, in line to be sent. They lie at the beginning of what room gave.
 func (w *worker) post(c *pair, how wrap, sealed []byte, segSize int) {
 	w.awaitTurn()
-	if w.box.n == maxOuts {
+	b, ep := &w.box, c.endpoint.Load()
+	out := netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: how.tos, Fragment: how.fragment}
+	if w.ticket.late {
+		w.postLate(c, out)
+		return
+	}
+	if b.n == maxOuts {
 		w.flush()
 	}
-	b, ep := &w.box, c.endpoint.Load()
-	b.outs[b.n] = netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: how.tos, Fragment: how.fragment}
+	b.outs[b.n] = out
 	b.from[b.n] = c
 	b.n++
 	b.used += len(sealed)

@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
-
-	"culvert/esp"
 )
 
 // turnstile lets the holders of tickets through in the order of their numbers.
@@ -16,9 +14,10 @@ import (
 //
 // The alternative, one worker that owns an SA and sends for all, would copy packets between cores and make that core the limit.
 type turnstile struct {
-	_    [turnstilePad]byte
-	next atomic.Uint64 // the ticket whose turn it is
-	_    [turnstilePad - 8]byte
+	_       [turnstilePad]byte
+	next    atomic.Uint64 // the ticket whose turn it is
+	awaited atomic.Bool   // a worker sleeps that has a ticket
+	_       [turnstilePad - 12]byte
 }
 
 // turnstilePad keeps next in a line of its own. It is one line and not two, as elsewhere (cacheLine), because every SA has a turnstile.
@@ -26,7 +25,7 @@ const turnstilePad = 64
 
 // Whoever waits at a turnstile first looks so often, which takes about 2 us: workers that alternate on an SA are rarely further apart. Then it offers its core to
 // other threads, so often, with a look after each; that costs half a microsecond where nobody wants it, and lets a holder that was put aside go on. After
-// that it is the scheduler's turn: the holder may have its thread and not the right to run Go.
+// that a sender puts off what it has to send (lateQueue), and for others it is the scheduler's turn: the holder may have its thread and not the right to run Go.
 const (
 	looks  = 1 << 11
 	yields = 1 << 6
@@ -35,18 +34,31 @@ const (
 // longWait is one that only a thread which does not run can cause: sealing, opening or writing a super-packet takes a tenth of it.
 const longWait = 300 * time.Microsecond
 
-// wait returns when it is the ticket's turn. All that was done before by who let it through is then seen. long says that it took longWait.
-func (t *turnstile) wait(ticket uint64) (long bool) {
+// waitBriefly waits for the ticket's turn for as long as others need that are not held up, and reports
+// whether it has come. All that was done before by who let it through is then seen.
+func (t *turnstile) waitBriefly(ticket uint64) bool {
 	for range looks {
 		if t.next.Load() == ticket {
-			return false
+			return true
 		}
 	}
+	for range yields {
+		yield()
+		if t.next.Load() == ticket {
+			return true
+		}
+	}
+	return false
+}
+
+// wait returns when it is the ticket's turn. long reports whether it took longWait.
+func (t *turnstile) wait(ticket uint64) (long bool) {
+	if t.next.Load() == ticket {
+		return false
+	}
 	begun := time.Now()
-	for n := 0; t.next.Load() != ticket; n++ {
-		if n < yields {
-			yield()
-		} else {
+	if !t.waitBriefly(ticket) {
+		for t.next.Load() != ticket {
 			runtime.Gosched()
 		}
 	}
@@ -67,10 +79,10 @@ const maxHeld = 16
 
 // ticket is a worker's reserved and not yet sent sequence numbers.
 type ticket struct {
-	turn        *turnstile // nil: none
-	out         *esp.Outbound
+	pair        *pair // nil: none
 	first, next uint64
-	called      bool // it is our turn
+	called      bool // it is our turn, or
+	late        bool // what was posted waits until it is
 }
 
 // takeTicket notes the reservation of n sequence numbers.
@@ -78,26 +90,27 @@ func (w *worker) takeTicket(c *pair, first uint64, n int) {
 	if !w.shared {
 		return
 	}
-	w.ticket = ticket{turn: &c.turn, out: c.out, first: first, next: first + uint64(n)}
+	w.ticket = ticket{pair: c, first: first, next: first + uint64(n)}
 	if h := w.find(&c.turn); h != nil && h.next != first {
 		w.flush() // another worker has reserved what comes in between: it is not to wait while we seal
 	}
 }
 
-// awaitTurn returns when it is the ticket's turn to send.
+// awaitTurn returns when it is the ticket's turn to send, or the ticket was put off.
 func (w *worker) awaitTurn() {
-	if t := &w.ticket; t.turn != nil && !t.called {
-		w.await(t.turn, t.first)
-		t.called = true
+	if t := &w.ticket; t.pair != nil && !t.called {
+		t.called, t.late = true, !w.await(t)
 	}
 }
 
 // useTicket is called when all that the ticket is for has been posted. Another worker does not wait for longer than it takes to fill the outbox or to seal a super-packet.
 func (w *worker) useTicket() {
 	awaited := false
-	if t := &w.ticket; t.turn != nil {
-		w.hold(t.turn, t.next)
-		awaited = t.out.Used().Packets >= t.next
+	if t := &w.ticket; t.pair != nil {
+		if !t.late {
+			w.hold(&t.pair.turn, t.next)
+			awaited = t.pair.out.Used().Packets >= t.next
+		}
 		*t = ticket{}
 	}
 	if awaited || w.box.octets >= flushBytes {
@@ -111,16 +124,25 @@ func (w *worker) giveUpTicket() {
 	w.useTicket()
 }
 
-// await returns when it is first's turn. A worker never waits while it holds turns of its own: two workers could wait for each other.
-func (w *worker) await(t *turnstile, first uint64) {
-	if h := w.find(t); h != nil && h.next == first {
-		return
+// await reports whether the turn of the ticket has come, for which it waits briefly; if not, the ticket
+// was put off. A worker never waits while it holds turns of its own: two workers could wait for each
+// other.
+func (w *worker) await(k *ticket) bool {
+	t := &k.pair.turn
+	if h := w.find(t); h != nil && h.next == k.first {
+		return true
 	}
-	if t.next.Load() == first && w.holds < maxHeld {
-		return
+	if t.next.Load() == k.first && w.holds < maxHeld {
+		return true
 	}
 	w.flush()
-	t.wait(first)
+	if len(w.late.tickets) > 0 {
+		w.sendLate()
+	}
+	if t.next.Load() == k.first || !w.late.has(k.pair) && t.waitBriefly(k.first) {
+		return true
+	}
+	return w.putOff(k.pair, k.first, k.next)
 }
 
 // find is what the worker holds of an SA's turns, or nil.
@@ -147,7 +169,7 @@ func (w *worker) hold(t *turnstile, next uint64) {
 func (w *worker) flush() {
 	w.sendPosted()
 	for i := range w.held[:w.holds] {
-		w.held[i].turn.pass(w.held[i].next)
+		w.passOn(w.held[i].turn, w.held[i].next)
 		w.held[i] = held{}
 	}
 	w.holds = 0

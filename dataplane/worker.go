@@ -69,6 +69,7 @@ type worker struct {
 	line     line
 
 	ticket ticket
+	late   lateQueue
 	held   [maxHeld]held
 	holds  int
 
@@ -166,6 +167,9 @@ func (w *worker) turnAround() (busy bool, err error) {
 	w.now = w.plane.cfg.Now()
 	w.nowNano = w.now.UnixNano()
 	w.more = false
+	if len(w.late.tickets) > 0 {
+		w.sendLate()
+	}
 	if w.mail.full.Load() {
 		w.openMail()
 	}
@@ -193,6 +197,7 @@ func (w *worker) recoverPacket() {
 	}
 	w.tally.add(countPanic, 1)
 	w.plane.cfg.Log.Error("panic over a packet", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	w.late.discard()
 	w.giveUpTicket()
 	w.line.pair, w.line.n, w.line.octets, w.line.broken = nil, 0, 0, false
 	w.gather.discard() // which may be what the bug is in
@@ -316,6 +321,9 @@ func (w *worker) sleep() (awakening, error) {
 		if !w.pump.mayWait() {
 			return nothing, nil
 		}
+	}
+	if !w.awaitLate() {
+		return nothing, nil
 	}
 	w.idle.Store(true)
 	defer w.idle.Store(false)
