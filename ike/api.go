@@ -27,6 +27,8 @@ type Config struct {
 	// LocalAddr is the address that the system would send from to remote, or the zero Addr. NAT detection needs it for a peer without a Local
 	// of its own: with a nil LocalAddr such a peer takes us to be behind a NAT. It is called in Handle and must be quick.
 	LocalAddr func(remote netip.Addr) netip.Addr
+	// HasAddr reports whether an address is this host's, and one at which its sockets receive. Nil: all are. It is called in Handle and must be quick.
+	HasAddr func(local netip.Addr) bool
 }
 
 // SPIAllocator hands out inbound ESP SPIs, for a resource (esp.ChildSA) one that names it. Free returns one that no RemoveSA effect will ever name.
@@ -166,6 +168,11 @@ type (
 		ID     esp.ChildID
 		Remote netip.AddrPort
 	}
+	// AddressesChanged says that addresses, links or routes of this host changed: every IKE SA is looked at, in portions, whether it has to be sent to from another
+	// address.
+	AddressesChanged struct{}
+	// SourceGone says that packets of the pair cannot be sent, because the system does not send from their source: the same for one IKE SA, at once.
+	SourceGone struct{ ID esp.ChildID }
 	// Computed is the result of a Compute effect.
 	Computed struct {
 		ID    uint64

@@ -60,7 +60,8 @@ func (x *authExchange) start(s *ikeSA) {
 		ps = append(ps, id.payload(true))
 	}
 	ps = append(ps, &wire.Auth{Method: wire.AuthSharedKey, Data: s.ourAuth(psk, idi)})
-	s.ask(wire.IKEAuth, append(ps, x.child.payloads(s)...))
+	ps = append(ps, x.child.payloads(s)...)
+	s.ask(wire.IKEAuth, append(ps, &wire.VendorID{Data: followsVendorID}))
 }
 
 // ourAuth and theirAuthOK make and check the Authentication Data of the two sides.
@@ -108,6 +109,7 @@ func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {
 		x.reject(s, why)
 		return
 	}
+	s.net.follows = saysItFollows(ps)
 	s.established(s.peer, id)
 	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {
 		s.useNow(p)
@@ -207,6 +209,9 @@ func (s *ikeSA) established(p *peer, id Identity) {
 	if !slices.Contains(p.sas, s) {
 		p.sas = append(p.sas, s)
 	}
+	if !s.initiator && !p.cfg.Local.IsValid() && e.cfg.LocalAddr != nil {
+		s.net.system = e.cfg.LocalAddr(s.net.remote.Addr())
+	}
 	s.notice(Info, "ike-up", fmt.Sprintf("IKE SA established with %s at %s", id, s.net.remote))
 	s.scheduleRekey()
 	s.startLiveness()
@@ -226,6 +231,13 @@ func (s *ikeSA) unanswered(r *request) {
 		s.end(endLocal, "deleted; the peer did not answer")
 	case saRekeyed:
 		s.end(endReplaced, "rekeyed; the peer did not answer the deletion")
+	case saEstablished:
+		if s.moving() {
+			s.notice(Warn, "peer-silent", fmt.Sprintf("the peer does not answer %v from our new address", r.exchange))
+			s.end(endMoved, "our address changed, and the peer does not answer")
+			return
+		}
+		fallthrough
 	default:
 		s.e.count("ike_peer_dead")
 		s.notice(Warn, "peer-dead", fmt.Sprintf("the peer does not answer %v any more", r.exchange))

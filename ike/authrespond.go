@@ -19,8 +19,9 @@ func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	idr := p.cfg.LocalID.payload(true)
 	answer := []wire.Payload{idr, &wire.Auth{Method: wire.AuthSharedKey, Data: s.ourAuth(p.cfg.PSK, idr)}}
 	if p.cfg.Encap == EncapNever {
-		s.net.encap = false
+		s.net.encap, s.net.natT = false, false
 	}
+	s.net.follows = saysItFollows(ps)
 	s.established(p, id)
 	s.delayOwnChildren()
 	made, child, err := s.answerChild(ps, childTerms{nonces: s.keys.nonces, info: s.infoWanted(ps)})
@@ -28,7 +29,8 @@ func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if errors.As(err, &refusal) {
 		child = []wire.Payload{refusal.notify}
 	}
-	s.answer(append(answer, child...))
+	answer = append(answer, child...)
+	s.answer(append(answer, &wire.VendorID{Data: followsVendorID}))
 	if made != nil {
 		s.inUse(made)
 		made.cameUp()

@@ -117,7 +117,7 @@ func (p *pair) lost(cause endCause, why string) {
 	if len(l.pairs) == 0 {
 		l.ended(why)
 	}
-	if cause == endDead || cause == endRestarted {
+	if cause == endDead || cause == endMoved || cause == endRestarted {
 		p.gone(e)
 		return
 	}

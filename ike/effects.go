@@ -1,18 +1,20 @@
 package ike
 
-func (Datagram) isInput()    {}
-func (Wake) isInput()        {}
-func (Connect) isInput()     {}
-func (Disconnect) isInput()  {}
-func (Rekey) isInput()       {}
-func (Acquire) isInput()     {}
-func (Expire) isInput()      {}
-func (Traffic) isInput()     {}
-func (PeerMoved) isInput()   {}
-func (Computed) isInput()    {}
-func (SetPeers) isInput()    {}
-func (ChangePeers) isInput() {}
-func (Shutdown) isInput()    {}
+func (Datagram) isInput()         {}
+func (Wake) isInput()             {}
+func (Connect) isInput()          {}
+func (Disconnect) isInput()       {}
+func (Rekey) isInput()            {}
+func (Acquire) isInput()          {}
+func (Expire) isInput()           {}
+func (Traffic) isInput()          {}
+func (PeerMoved) isInput()        {}
+func (AddressesChanged) isInput() {}
+func (SourceGone) isInput()       {}
+func (Computed) isInput()         {}
+func (SetPeers) isInput()         {}
+func (ChangePeers) isInput()      {}
+func (Shutdown) isInput()         {}
 
 func (Send) isEffect()               {}
 func (Compute) isEffect()            {}

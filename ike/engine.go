@@ -24,6 +24,7 @@ type Engine struct {
 	counts   map[string]uint64
 	stopping bool
 	stopped  timer
+	sweep    sweep
 }
 
 // turn is what belongs to the Handle call that is under way.
@@ -54,6 +55,7 @@ func New(cfg Config, now time.Time) *Engine {
 	}
 	e.outside.cookies.rand = cfg.Rand
 	e.stopped.fire = e.endShutdown
+	e.sweep.retry.fire = e.beginSweep
 	return e
 }
 
@@ -89,6 +91,7 @@ func (e *Engine) apply(in Input) {
 		e.datagram(in)
 	case Wake:
 		e.timers.fireDue(e.turn.now)
+		e.sweepOn()
 	case Computed:
 		e.jobs.finish(in)
 	case Connect:
@@ -105,6 +108,10 @@ func (e *Engine) apply(in Input) {
 		e.traffic(in)
 	case PeerMoved:
 		e.peerMoved(in)
+	case AddressesChanged:
+		e.addressesChanged()
+	case SourceGone:
+		e.sourceGone(in)
 	case SetPeers:
 		e.setPeers(in.Peers)
 	case ChangePeers:
@@ -116,7 +123,7 @@ func (e *Engine) apply(in Input) {
 
 // Deadline is when Handle must next be called with Wake; zero means never.
 func (e *Engine) Deadline() time.Time {
-	if len(e.peers.dirty) > 0 {
+	if len(e.peers.dirty) > 0 || e.sweep.running {
 		return e.turn.now
 	}
 	return e.timers.next()

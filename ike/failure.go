@@ -48,6 +48,7 @@ const (
 	endExpired                   // its hard lifetime is over
 	endReplaced                  // another one does its work
 	endRestarted                 // the peer has lost it
+	endMoved                     // our address changed, and the peer did not follow
 	endFailed                    // it never came up, or an error ended it
 )
 

@@ -3,6 +3,7 @@ package ike
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"culvert/ike/wire"
@@ -15,11 +16,13 @@ const (
 	askAlive  askKind = iota // an empty request: is the peer there?
 	askDelete                // delete Child SAs
 	askClose                 // delete the IKE SA, or tell that it cannot be
+	askMove                  // tell where we are, after our address changed
 )
 
 // informational is an INFORMATIONAL exchange of ours (RFC 7296, Section 1.4).
 type informational struct {
 	kind      askKind
+	local     netip.AddrPort // of askMove: where we were when it was sent
 	pairs     []*pair
 	spis      []uint32 // inbound SPIs of Child SAs that never became pairs here
 	payloads  []wire.Payload
@@ -40,7 +43,12 @@ func (x *informational) activity() ikeActivity {
 }
 
 func (x *informational) start(s *ikeSA) {
-	if x.kind != askDelete {
+	switch x.kind {
+	case askMove:
+		x.local = s.net.local
+		x.payloads = s.natNotifies(s.peer)
+		fallthrough
+	case askAlive, askClose:
 		s.ask(wire.Informational, x.payloads)
 		return
 	}
@@ -59,7 +67,7 @@ func (x *informational) start(s *ikeSA) {
 	s.ask(wire.Informational, []wire.Payload{d})
 }
 
-func (x *informational) response(s *ikeSA, _ []wire.Payload) {
+func (x *informational) response(s *ikeSA, ps []wire.Payload) {
 	switch x.kind {
 	case askAlive:
 		if x.then != nil {
@@ -74,6 +82,8 @@ func (x *informational) response(s *ikeSA, _ []wire.Payload) {
 	case askClose:
 		s.end(x.cause, x.why)
 		return
+	case askMove:
+		x.announced(s, ps)
 	}
 	s.done(x)
 }
@@ -131,7 +141,7 @@ func (s *ikeSA) fail(why string) {
 	s.closeAs(endFailed, why)
 }
 
-// informationalRequest is an INFORMATIONAL request of the peer: deletions, or nothing, "the expected way an endpoint can ask the other endpoint to verify that
+// informationalRequest is an INFORMATIONAL request of the peer: deletions, where it is now, or nothing, "the expected way an endpoint can ask the other endpoint to verify that
 // it is alive". What we do not know is ignored; all is answered.
 func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if kind, ok := s.rejection(ps); ok {
@@ -139,7 +149,7 @@ func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) 
 		s.end(endFailed, fmt.Sprintf("the peer rejected our authentication with %v", kind))
 		return nil, errPending
 	}
-	var answer []wire.Payload
+	answer := s.whereItIs(ps)
 	for _, p := range ps {
 		d, ok := p.(*wire.Delete)
 		switch {

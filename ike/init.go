@@ -84,17 +84,24 @@ func (x *initExchange) send(s *ikeSA) {
 func (s *ikeSA) initNotifies(p *peer) []wire.Payload {
 	var ps []wire.Payload
 	if p.cfg.Encap != EncapNever {
-		source := natHash(s.spi.I, s.spi.R, s.net.local)
-		if p.cfg.Encap == EncapAlways {
-			source = falseNATHash(s.spi.I, s.spi.R)
-		}
-		ps = append(ps, &wire.Notify{Kind: wire.NATDetectionSourceIP, Data: source},
-			&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(s.spi.I, s.spi.R, s.net.remote)})
+		ps = append(ps, s.natNotifies(p)...)
 	}
 	if p.cfg.Fragment > 0 {
 		ps = append(ps, &wire.Notify{Kind: wire.FragmentationSupported})
 	}
 	return ps
+}
+
+// natNotifies is where we are and where the peer is, as far as we know.
+func (s *ikeSA) natNotifies(p *peer) []wire.Payload {
+	source := natHash(s.spi.I, s.spi.R, s.net.local)
+	if p.cfg.Encap == EncapAlways {
+		source = falseNATHash(s.spi.I, s.spi.R)
+	}
+	return []wire.Payload{
+		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: source},
+		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(s.spi.I, s.spi.R, s.net.remote)},
+	}
 }
 
 // initResponse takes an answer to our IKE_SA_INIT. Nothing in it is authenticated.
@@ -255,13 +262,18 @@ func (s *ikeSA) detect(p *peer, from path, ps []wire.Payload) {
 		return
 	}
 	nat, supported := detectNAT(ps, s.spi.I, s.natSPIr(), from.local, from.remote)
-	s.net.nat = nat
+	s.net.nat, s.net.natT = nat, supported
 	s.net.encap = supported && (nat.Local || nat.Remote || p.cfg.Encap == EncapAlways)
 	if s.net.encap && s.initiator && !s.net.natPort {
-		s.net.natPort = true
-		s.net.local = netip.AddrPortFrom(s.net.local.Addr(), s.e.cfg.NATPort)
-		s.net.remote = netip.AddrPortFrom(s.net.remote.Addr(), p.cfg.RemoteNATPort)
+		s.float(p)
 	}
+}
+
+// float goes on at the NAT ports.
+func (s *ikeSA) float(p *peer) {
+	s.net.natPort = true
+	s.net.local = netip.AddrPortFrom(s.net.local.Addr(), s.e.cfg.NATPort)
+	s.net.remote = netip.AddrPortFrom(s.net.remote.Addr(), p.cfg.RemoteNATPort)
 }
 
 // natSPIr is the responder's SPI as it stood in the header of the message with the hashes: zero in the first request.

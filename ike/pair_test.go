@@ -106,7 +106,7 @@ func (s *testSide) start() {
 	random := seededRand(seed, s.name)
 	config := s.config
 	config.Rand, config.KE, config.SPIs = random, fakeKEMaker(seededRand(seed, s.name+" ke")), s.plane
-	config.LocalAddr = s.addrFor
+	config.LocalAddr, config.HasAddr = s.addrFor, s.hasAddr
 	s.stopped = false
 	s.e = New(config, s.p.now)
 	s.handle(SetPeers{Peers: slices.Clone(s.peers)})

@@ -15,9 +15,13 @@ type path struct {
 // network is an IKE SA's path and what NAT detection found on it (RFC 7296, Section 2.23).
 type network struct {
 	path
-	system netip.Addr // our address where the system chose it, as it was then
-	nat    NATState
-	encap  bool // Child SAs are encapsulated in UDP
+	system  netip.Addr // our address where the system chose it, as it was then
+	nat     NATState
+	natT    bool // both sides do NAT detection: what is found behind a NAT may be encapsulated
+	encap   bool // Child SAs are encapsulated in UDP
+	follows bool // the peer says that it follows us to another address
+	unsaid  bool // and has not yet been told of the one that we have
+	moves   moveLimit
 }
 
 // pathOf is the way back of a datagram.
@@ -43,7 +47,7 @@ func (e *Engine) transmit(p path, datagrams [][]byte) {
 
 // follow takes note of where a fresh authenticated message came from. "a host [...] that is not behind a NAT, SHOULD send all packets [...] to
 // the IP address and port in the validated packet [...]. A host behind a NAT SHOULD NOT do this" (RFC 7296, Section 2.23). A peer that is not
-// behind a NAT does not move without a word, and so is not followed either.
+// behind a NAT does not move without a word, and so is not followed without one either (whereItIs).
 func (s *ikeSA) follow(d Datagram) {
 	if !s.net.local.Addr().IsValid() {
 		s.net.local = d.Local
@@ -51,9 +55,9 @@ func (s *ikeSA) follow(d Datagram) {
 	if d.Remote == s.net.remote || s.net.nat.Local || !s.net.nat.Remote {
 		return
 	}
-	s.e.count("ike_peer_moved")
-	s.net.path = pathOf(d)
-	s.movePairs()
+	if s.mayMovePeer() {
+		s.movePeer(pathOf(d))
+	}
 }
 
 // movePairs tells the dataplane where the Child SAs' packets go from now on.
@@ -78,18 +82,9 @@ func (e *Engine) peerMoved(in PeerMoved) {
 	if !s.net.encap || in.Remote == s.net.remote || s.net.nat.Local || !s.net.nat.Remote {
 		return
 	}
-	e.count("ike_peer_moved")
-	s.net.remote = in.Remote
-	s.movePairs()
-	e.touch(s.peer)
-}
-
-// uprooted says whether the system would by now send from another address than it chose for the IKE SA: a lease ended, or another link took over. The SA
-// cannot follow without MOBIKE (RFC 4555), and the peer cannot be asked from an address that is no longer ours.
-func (s *ikeSA) uprooted() (now netip.Addr, gone bool) {
-	if !s.net.system.IsValid() || s.net.local.Addr() != s.net.system || len(s.peer.cfg.Remote) == 0 {
-		return now, false
+	to := s.net.path
+	to.remote = in.Remote
+	if s.mayMovePeer() {
+		s.movePeer(to)
 	}
-	now = s.e.cfg.LocalAddr(s.net.remote.Addr())
-	return now, now.IsValid() && now != s.net.system
 }

@@ -107,7 +107,7 @@ func (pol *policy) lost(cause endCause, why string) {
 	}
 	// A command or a packet may have asked for it again while it was being taken down.
 	again := pol.flow != nil || pol.peer.waiters.waitFor(pol)
-	pol.want = pol.base == intentUp || cause == endDead && pol.peer.cfg.DPDAction == DPDRestart || pol.want && again
+	pol.want = pol.base == intentUp || cause == endMoved && pol.want || cause == endDead && pol.peer.cfg.DPDAction == DPDRestart || pol.want && again
 	if pol.base == intentUp && (cause == endPeer || cause == endFailed) {
 		// The peer had its reason; whoever it was is not to be answered with an endless to and fro.
 		pol.retry.at = pol.peer.e.turn.now.Add(reconnectPause(1, pol.peer.e.cfg.Rand))

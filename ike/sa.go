@@ -140,7 +140,7 @@ func (s *ikeSA) end(cause endCause, why string) {
 		return
 	}
 	established := (s.state == saEstablished || s.state == saClosing) && !s.life.established.IsZero()
-	if cause == endDead {
+	if cause == endDead || cause == endMoved {
 		s.concede()
 	}
 	s.abandonWork(why)

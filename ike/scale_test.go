@@ -319,3 +319,39 @@ func TestManyPeersBeginInParts(t *testing.T) {
 		t.Error("Deadline is now, with nothing left to begin")
 	}
 }
+
+// An address changes under very many IKE SAs: each is looked at and told of, and no Handle looks at more than its portion.
+func TestRoamingOfVeryMany(t *testing.T) {
+	const n = 3*maxLooks + 7
+	c := newCrowd(t)
+	addr, asked := crowdLeft, 0
+	c.left.cfg.LocalAddr = func(netip.Addr) netip.Addr { asked++; return addr }
+	c.left.cfg.HasAddr = func(a netip.Addr) bool { return a == addr }
+	c.one(c.left, SetPeers{Peers: crowdPeers(true, n)})
+	c.one(c.right, SetPeers{Peers: crowdPeers(false, n)})
+	c.later(time.Second)
+	c.connectAll(n)
+	addr = netip.MustParseAddr("192.0.2.101")
+	asked = 0
+	c.handle(c.left, AddressesChanged{})
+	handles := 1
+	for ; !c.left.Deadline().After(c.now); handles++ {
+		if asked > maxLooks+1 {
+			t.Fatalf("one Handle asks the system %d times", asked)
+		}
+		asked = 0
+		c.handle(c.left, Wake{})
+	}
+	if least := n / maxLooks; handles < least || handles > least+3 {
+		t.Errorf("%d Handles for %d peers", handles, n)
+	}
+	moved := 0
+	for st := range c.right.peers.all() {
+		if s := st.main(); s != nil && s.net.remote.Addr() == addr {
+			moved++
+		}
+	}
+	if moved != n {
+		t.Errorf("%d of %d were told", moved, n)
+	}
+}

@@ -61,13 +61,16 @@ func (s *ikeSA) bequeath(heir *ikeSA) {
 	heir.pairs, s.pairs = append(heir.pairs, s.pairs...), nil
 	queue := slices.DeleteFunc(s.work.queue, func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
 	s.work.queue = nil
-	heir.net.path = s.net.path
+	heir.net = s.net
 	s.e.timers.stop(&s.live.check)
 	s.e.timers.stop(&s.life.hard)
 	s.e.after(&s.life.rekey, rekeyedLife)
 	s.e.answerRefs(&s.life.refs, nil)
 	heir.notice(Info, "ike-rekeyed", fmt.Sprintf("IKE SA %v/%v replaces %v/%v", heir.spi.I, heir.spi.R, s.spi.I, s.spi.R))
 	heir.work.queue = append(heir.work.queue, queue...)
+	if heir.net.unsaid {
+		heir.announce()
+	}
 	heir.pump()
 }
 

@@ -2,7 +2,6 @@ package ike
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"math"
 	"time"
 
@@ -98,11 +97,10 @@ func (s *ikeSA) retransmit() {
 	if r == nil {
 		return
 	}
-	now, uprooted := s.uprooted()
-	if uprooted = uprooted && r.sent > 0; uprooted {
-		s.notice(Warn, "address-changed", fmt.Sprintf("our address towards the peer was %s and is %s", s.net.system, now))
+	if r.sent > 0 && s.roam() {
+		return // sent again from another address, or over: a host need not tell us of its addresses
 	}
-	if uprooted || r.sent >= s.tries() {
+	if r.sent >= s.tries() {
 		s.win.out = nil
 		s.unanswered(r)
 		return
@@ -125,13 +123,22 @@ func (s *ikeSA) pause(sent int) time.Duration {
 	if s.e.stopping {
 		return shutdownRetry.pause(sent, s.e.cfg.Rand)
 	}
+	if s.moving() {
+		return moveRetry.pause(sent, s.e.cfg.Rand)
+	}
 	return s.e.cfg.Retry.pause(sent, s.e.cfg.Rand)
 }
+
+// moving reports whether we wait for the peer's answer from a new address, and can do without it.
+func (s *ikeSA) moving() bool { return s.net.unsaid && s.state == saEstablished && s.canReconnect() }
 
 // tries is how often a request may be sent again.
 func (s *ikeSA) tries() int {
 	if s.state == saConnecting && len(s.peer.cfg.Remote) > 1 {
 		return min(manyAddressTries, s.e.cfg.Retry.Tries)
+	}
+	if s.moving() {
+		return moveRetry.Tries
 	}
 	probe, ok := s.work.current.(*informational)
 	if s.live.doubt || ok && probe.kind == askAlive {
