@@ -42,7 +42,7 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 		w.outboundNoise(&x, since)
 		return
 	}
-	s, ok := w.plane.policyFor(&hdr.Flow)
+	s, ok := w.plane.spd.Load().Lookup(&hdr.Flow)
 	if !ok {
 		w.uncovered(&x)
 		return

@@ -78,7 +78,8 @@ func (g *Group) Prefixes(f func(p netip.Prefix, k Kind) bool) {
 // Range is the addresses from First to Last, both included.
 type Range struct{ First, Last netip.Addr }
 
-func rangeOf(p netip.Prefix) Range { return Range{p.Addr(), last(p)} }
+// RangeOf returns the addresses of a masked prefix.
+func RangeOf(p netip.Prefix) Range { return Range{p.Addr(), last(p)} }
 
 // last returns the last address of a masked prefix.
 func last(p netip.Prefix) netip.Addr {
@@ -150,7 +151,7 @@ func (f *flattener) emit(from, to netip.Addr) {
 // reflatten brings the intervals within p up to date and returns what was replaced by what.
 func (g *Group) reflatten(p netip.Prefix) (removed, added []Range) {
 	want := g.flatten(p)
-	r := rangeOf(p)
+	r := RangeOf(p)
 	i, _ := slices.BinarySearchFunc(g.Protected, r.First, func(x Range, a netip.Addr) int { return x.Last.Compare(a) })
 	j := i
 	for j < len(g.Protected) && !r.Last.Less(g.Protected[j].First) {

@@ -1,0 +1,277 @@
+package guard
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"culvert/tun/protect"
+)
+
+// batch is messages to nftables about one table, which take effect together. A message is a header, 4
+// octets of nfgenmsg and attributes (linux/netfilter/nf_tables.h); its numbers are big endian, the headers'
+// are the machine's.
+type batch struct {
+	table string
+	buf   []byte
+	start []int    // of each message in buf
+	what  []string // what each message is, for an error
+	err   error
+}
+
+func newBatch(table string) *batch {
+	b := &batch{table: table}
+	b.begin(unix.NFNL_MSG_BATCH_BEGIN, 0, "the batch")
+	return b
+}
+
+// empty reports whether nothing was put into the batch.
+func (b *batch) empty() bool { return len(b.start) == 1 }
+
+const (
+	subsystem = unix.NFNL_SUBSYS_NFTABLES << 8
+	headerLen = unix.NLMSG_HDRLEN + 4
+)
+
+// begin starts a message; the next one, or finish, ends it.
+func (b *batch) begin(typ, flags uint16, what string) {
+	b.end()
+	b.start, b.what = append(b.start, len(b.buf)), append(b.what, what)
+	b.buf = append(b.buf, 0, 0, 0, 0)
+	b.buf = binary.NativeEndian.AppendUint16(b.buf, typ)
+	b.buf = binary.NativeEndian.AppendUint16(b.buf, flags|unix.NLM_F_REQUEST)
+	b.buf = append(b.buf, make([]byte, 8)...) // the sequence number, our port
+	family, resource := uint8(unix.NFPROTO_INET), uint16(0)
+	if typ < subsystem {
+		family, resource = unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES
+	}
+	b.buf = append(b.buf, family, unix.NFNETLINK_V0)
+	b.buf = binary.BigEndian.AppendUint16(b.buf, resource)
+}
+
+// end writes the length of the last message.
+func (b *batch) end() {
+	if n := len(b.start); n > 0 {
+		at := b.start[n-1]
+		binary.NativeEndian.PutUint32(b.buf[at:], uint32(len(b.buf)-at))
+	}
+}
+
+// finish returns the messages, numbered from first on, and the last number. The last one before the end
+// of the batch asks for an answer; those that fail are answered anyhow.
+func (b *batch) finish(first uint32) (raw []byte, last uint32) {
+	flags := b.buf[b.start[len(b.start)-1]+6:]
+	binary.NativeEndian.PutUint16(flags, binary.NativeEndian.Uint16(flags)|unix.NLM_F_ACK)
+	b.begin(unix.NFNL_MSG_BATCH_END, 0, "the end of the batch")
+	b.end()
+	for i, at := range b.start {
+		binary.NativeEndian.PutUint32(b.buf[at+8:], first+uint32(i))
+	}
+	return b.buf, first + uint32(len(b.start)) - 1
+}
+
+// request returns the one message of a batch by itself.
+func (b *batch) request(seq uint32) []byte {
+	b.end()
+	raw := b.buf[b.start[1]:]
+	binary.NativeEndian.PutUint32(raw[8:], seq)
+	return raw
+}
+
+// explain says which message an error is about.
+func (b *batch) explain(i uint32, errno unix.Errno, text string) error {
+	what := "the batch"
+	if int(i) < len(b.what) {
+		what = b.what[i]
+	}
+	if b.err != nil {
+		return b.err
+	}
+	if text != "" {
+		return fmt.Errorf("nftables refuses %s: %w (%s)", what, errno, text)
+	}
+	return fmt.Errorf("nftables refuses %s: %w", what, errno)
+}
+
+func (b *batch) attr(typ uint16, data ...byte) {
+	b.buf = binary.NativeEndian.AppendUint16(b.buf, uint16(4+len(data)))
+	b.buf = binary.NativeEndian.AppendUint16(b.buf, typ)
+	b.buf = append(b.buf, data...)
+	b.pad()
+}
+
+func (b *batch) pad() {
+	for len(b.buf)%4 != 0 {
+		b.buf = append(b.buf, 0)
+	}
+}
+
+func (b *batch) text(typ uint16, s string) { b.attr(typ, append([]byte(s), 0)...) }
+
+func (b *batch) number(typ uint16, n uint32) {
+	b.attr(typ, binary.BigEndian.AppendUint32(nil, n)...)
+}
+
+// nest puts the attributes that f writes into one.
+func (b *batch) nest(typ uint16, f func()) {
+	at := len(b.buf)
+	b.buf = append(b.buf, 0, 0, 0, 0)
+	f()
+	binary.NativeEndian.PutUint16(b.buf[at:], uint16(len(b.buf)-at))
+	binary.NativeEndian.PutUint16(b.buf[at+2:], typ|unix.NLA_F_NESTED)
+}
+
+func (b *batch) addTable() {
+	b.begin(subsystem|unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, "table "+b.table)
+	b.text(unix.NFTA_TABLE_NAME, b.table)
+	b.number(unix.NFTA_TABLE_FLAGS, 0)
+}
+
+func (b *batch) deleteTable() {
+	b.begin(subsystem|unix.NFT_MSG_DELTABLE, 0, "removal of table "+b.table)
+	b.text(unix.NFTA_TABLE_NAME, b.table)
+}
+
+// addCounter makes a named counter that goes on from n packets.
+func (b *batch) addCounter(name string, n uint64) {
+	b.begin(subsystem|unix.NFT_MSG_NEWOBJ, unix.NLM_F_CREATE, "counter "+name)
+	b.text(unix.NFTA_OBJ_TABLE, b.table)
+	b.text(unix.NFTA_OBJ_NAME, name)
+	b.number(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+	b.nest(unix.NFTA_OBJ_DATA, func() {
+		b.attr(unix.NFTA_COUNTER_BYTES, make([]byte, 8)...)
+		b.attr(unix.NFTA_COUNTER_PACKETS, binary.BigEndian.AppendUint64(nil, n)...)
+	})
+}
+
+func (b *batch) addChain(name string) {
+	b.begin(subsystem|unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, "chain "+name)
+	b.text(unix.NFTA_CHAIN_TABLE, b.table)
+	b.text(unix.NFTA_CHAIN_NAME, name)
+}
+
+// addBaseChain makes a chain that a hook of the kernel's calls; what its rules do not drop goes on.
+func (b *batch) addBaseChain(name, typ string, hook uint32, priority int32) {
+	b.addChain(name)
+	b.nest(unix.NFTA_CHAIN_HOOK, func() {
+		b.number(unix.NFTA_HOOK_HOOKNUM, hook)
+		b.number(unix.NFTA_HOOK_PRIORITY, uint32(priority))
+	})
+	b.number(unix.NFTA_CHAIN_POLICY, acceptPolicy)
+	b.text(unix.NFTA_CHAIN_TYPE, typ)
+}
+
+// deleteChain removes a chain and its rules.
+func (b *batch) deleteChain(name string) {
+	b.begin(subsystem|unix.NFT_MSG_DELCHAIN, 0, "removal of chain "+name)
+	b.text(unix.NFTA_CHAIN_TABLE, b.table)
+	b.text(unix.NFTA_CHAIN_NAME, name)
+}
+
+// addRule appends a rule to a chain.
+func (b *batch) addRule(chain string, parts ...[]expr.Any) {
+	b.begin(subsystem|unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, "a rule of chain "+chain)
+	b.text(unix.NFTA_RULE_TABLE, b.table)
+	b.text(unix.NFTA_RULE_CHAIN, chain)
+	b.nest(unix.NFTA_RULE_EXPRESSIONS, func() {
+		for _, exprs := range parts {
+			for _, e := range exprs {
+				raw, err := expr.Marshal(unix.NFPROTO_INET, e)
+				if err != nil {
+					b.err = err
+				}
+				b.attr(unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, raw...)
+			}
+		}
+	})
+}
+
+// Types of keys and values, by the numbers with which nft shows them.
+const (
+	typeIPv4    = 7
+	typeIPv6    = 8
+	typeVerdict = 0xffffff00
+)
+
+// addSet makes a set of intervals of addresses, or a map from these to verdicts.
+func (b *batch) addSet(name string, v6, verdicts bool) {
+	b.begin(subsystem|unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, "set "+name)
+	b.text(unix.NFTA_SET_TABLE, b.table)
+	b.text(unix.NFTA_SET_NAME, name)
+	b.number(unix.NFTA_SET_ID, uint32(len(b.start)))
+	flags, typ, length := uint32(unix.NFT_SET_INTERVAL), uint32(typeIPv4), uint32(4)
+	if v6 {
+		typ, length = typeIPv6, 16
+	}
+	if verdicts {
+		flags |= unix.NFT_SET_MAP
+		b.number(unix.NFTA_SET_DATA_TYPE, typeVerdict)
+	}
+	b.number(unix.NFTA_SET_FLAGS, flags)
+	b.number(unix.NFTA_SET_KEY_TYPE, typ)
+	b.number(unix.NFTA_SET_KEY_LEN, length)
+}
+
+func (b *batch) deleteSet(name string) {
+	b.begin(subsystem|unix.NFT_MSG_DELSET, 0, "removal of set "+name)
+	b.text(unix.NFTA_SET_TABLE, b.table)
+	b.text(unix.NFTA_SET_NAME, name)
+}
+
+// elements adds intervals to a set, or removes them (NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM). verdict,
+// for a map, is the chain to go to.
+func (b *batch) elements(msg uint16, set string, n int, at func(i int) (r protect.Range, verdict string)) {
+	for i := 0; i < n; {
+		b.begin(subsystem|msg, unix.NLM_F_CREATE, "elements of set "+set)
+		b.text(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
+		b.text(unix.NFTA_SET_ELEM_LIST_SET, set)
+		b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func() {
+			for from := len(b.buf); i < n && len(b.buf)-from < maxNest; i++ {
+				r, verdict := at(i)
+				b.element(r.First, verdict, false)
+				if after := r.Last.Next(); after.IsValid() { // the last address of all has none
+					b.element(after, "", true)
+				}
+			}
+		})
+	}
+}
+
+// maxNest is below the 64 KB that an attribute's length can tell, by more than one interval takes.
+const maxNest = 60 << 10
+
+// element is one end of an interval: its first address, or the first one after it.
+func (b *batch) element(a netip.Addr, verdict string, end bool) {
+	b.nest(unix.NFTA_LIST_ELEM, func() {
+		if end {
+			b.number(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
+		}
+		b.nest(unix.NFTA_SET_ELEM_KEY, func() {
+			if a.Is4() {
+				k := a.As4()
+				b.attr(unix.NFTA_DATA_VALUE, k[:]...)
+				return
+			}
+			k := a.As16()
+			b.attr(unix.NFTA_DATA_VALUE, k[:]...)
+		})
+		if verdict == "" {
+			return
+		}
+		b.nest(unix.NFTA_SET_ELEM_DATA, func() {
+			b.nest(unix.NFTA_DATA_VERDICT, func() {
+				b.number(unix.NFTA_VERDICT_CODE, verdictGoto)
+				b.text(unix.NFTA_VERDICT_CHAIN, verdict)
+			})
+		})
+	})
+}
+
+// verdictGoto is NFT_GOTO, -4.
+const verdictGoto = 1<<32 - 4
+
+// acceptPolicy is NF_ACCEPT.
+const acceptPolicy = 1

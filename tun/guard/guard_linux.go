@@ -1,0 +1,221 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"culvert/tun/protect"
+)
+
+// Guard keeps the table of one device, and puts back what somebody else changes in it. Its methods may be called
+// from any goroutine.
+type Guard struct {
+	cfg   Config
+	watch *watcher
+
+	mu      sync.Mutex
+	socket  *socket // nil after Close
+	image   *image
+	table   string // its name; "" while there is none
+	counted Stats  // at the last look; the table's counters go on from here when it is put up again
+	broken  bool   // the table is not what the image says
+	layout  uint64 // of the table at the last check; 0: it is not known
+}
+
+// Open puts the table up, in place of any that an earlier daemon left, in one step: there is no moment without
+// it. The counters go on. It works in the network namespace of the calling thread.
+func Open(cfg Config, whole protect.Change) (*Guard, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s, err := openSocket()
+	if err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	g := &Guard{cfg: cfg, socket: s}
+	g.image = newImage(&g.cfg)
+	g.image.apply(newBatch(""), whole)
+	if g.watch, err = newWatcher(g, s.port); err != nil {
+		s.close()
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	if err := g.replace(); err != nil {
+		s.close()
+		g.watch.close()
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	g.watch.start()
+	return g, nil
+}
+
+// Apply follows a change of the policies: all of it is in force when Apply returns, or, after an error, none. The next
+// call, or the minute's look, tries again.
+func (g *Guard) Apply(c protect.Change) error {
+	if len(c.Groups) == 0 {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.socket == nil {
+		return os.ErrClosed
+	}
+	b := newBatch(g.table)
+	g.image.apply(b, c)
+	var err error
+	switch {
+	case b.empty() && !g.broken:
+		return nil
+	case !g.broken:
+		if err = g.socket.commit(b); err == nil {
+			g.layout = 0
+			return nil
+		}
+		g.cfg.Log.Debug("a change of the guard failed, all of it is put up afresh", "error", err)
+	}
+	// Somebody took a part of it away, perhaps, and the watcher has yet to hear of it.
+	if err = g.replace(); err != nil {
+		return fmt.Errorf("guard: %w", err)
+	}
+	return nil
+}
+
+// replace puts up the whole table as the image is, then takes away what there was before. g.mu is held, or g is
+// not shared yet.
+func (g *Guard) replace() error {
+	g.broken = true
+	names := tableNames(g.cfg.Device)
+	found, err := g.socket.tables()
+	if err != nil {
+		return err
+	}
+	fresh, old := names[1], names[0]
+	if !slices.Contains(found, old) {
+		fresh, old = old, fresh
+	}
+	g.look()
+	b := newBatch(fresh)
+	g.image.whole(b, g.counted)
+	if err := g.socket.commit(b); err != nil {
+		return err
+	}
+	g.table, g.broken, g.layout = fresh, false, 0
+	if !slices.Contains(found, old) {
+		return nil
+	}
+	awaitPackets()
+	b = newBatch(old)
+	b.deleteTable()
+	if err := g.socket.commit(b); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	return nil
+}
+
+// awaitPackets waits until no packet is under way that has not seen the latest hooks.
+func awaitPackets() {
+	const global = 1 // MEMBARRIER_CMD_GLOBAL: synchronize_rcu
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 {
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// tables returns the names of all tables of family inet.
+func (s *socket) tables() (names []string, err error) {
+	b := newBatch("")
+	b.begin(subsystem|unix.NFT_MSG_GETTABLE, unix.NLM_F_DUMP, "the tables")
+	err = s.retry(b, func() { names = nil }, func(typ uint16, data []byte) {
+		if name, _ := parseNotice(typ, data); name != "" {
+			names = append(names, name)
+		}
+	})
+	return names, err
+}
+
+// look reads the counters. Where the table is gone, what it counted last stands.
+func (g *Guard) look() {
+	got, err := g.socket.countersOf(g.cfg.Device)
+	if err != nil {
+		return
+	}
+	g.counted = g.counted.max(got)
+}
+
+func (st Stats) max(o Stats) Stats {
+	return Stats{max(st.Out, o.Out), max(st.In, o.In), max(st.ICMP, o.ICMP), max(st.Repairs, o.Repairs)}
+}
+
+// countersOf returns what the table of a device has counted.
+func (s *socket) countersOf(device string) (st Stats, err error) {
+	for _, table := range tableNames(device) {
+		got, err := s.counters(table)
+		if err != nil {
+			return st, err
+		}
+		st = st.max(got)
+	}
+	return st, nil
+}
+
+// counters returns the counters of a table; zero if there is no such table.
+func (s *socket) counters(table string) (st Stats, err error) {
+	b := newBatch(table)
+	b.begin(subsystem|unix.NFT_MSG_GETOBJ, unix.NLM_F_DUMP, "the counters")
+	b.text(unix.NFTA_OBJ_TABLE, table)
+	err = s.retry(b, func() { st = Stats{} }, func(_ uint16, data []byte) {
+		switch name, n := parseCounter(data); name {
+		case counterOut:
+			st.Out = n
+		case counterIn:
+			st.In = n
+		case counterICMP:
+			st.ICMP = n
+		}
+	})
+	if errors.Is(err, unix.ENOENT) {
+		return Stats{}, nil
+	}
+	return st, err
+}
+
+// retry dumps until nothing came between; before is called before each try.
+func (s *socket) retry(b *batch, before func(), f func(typ uint16, data []byte)) (err error) {
+	for range 10 {
+		before()
+		if err = s.dump(b, f); !errors.Is(err, errInterrupted) {
+			return err
+		}
+	}
+	return err
+}
+
+// Stats returns what was counted.
+func (g *Guard) Stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.socket != nil {
+		g.look()
+	}
+	return g.counted
+}
+
+// Close ends the watching. The table stays and does its work.
+func (g *Guard) Close() error {
+	g.mu.Lock()
+	if g.socket == nil {
+		g.mu.Unlock()
+		return nil
+	}
+	g.look()
+	g.socket.close()
+	g.socket = nil
+	g.mu.Unlock()
+	g.watch.close()
+	return nil
+}

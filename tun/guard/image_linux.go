@@ -1,0 +1,203 @@
+package guard
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"culvert/tun/protect"
+)
+
+// image is what the table holds, or shall hold.
+type image struct {
+	cfg    *Config
+	groups map[int]*group
+	pieces [2]map[protect.Range]int // by family: local intervals, each with the number of its set of groups
+	sets   map[string]*groupSet     // by key
+	free   []int                    // numbers of sets that are gone
+}
+
+// group is a protect.Group, as far as it was told.
+type group struct {
+	v6     bool
+	local  []netip.Prefix
+	ranges map[protect.Range]struct{}
+}
+
+// groupSet is the groups that some local addresses have in common. It has a chain for each purpose.
+type groupSet struct {
+	v6     bool
+	number int
+	groups []int
+	uses   int // by how many pieces
+}
+
+func newImage(cfg *Config) *image {
+	m := &image{cfg: cfg, groups: make(map[int]*group), sets: make(map[string]*groupSet)}
+	for i := range m.pieces {
+		m.pieces[i] = make(map[protect.Range]int)
+	}
+	return m
+}
+
+func index(v6 bool) int {
+	if v6 {
+		return 1
+	}
+	return 0
+}
+
+// apply changes the image, and puts the difference into b.
+func (m *image) apply(b *batch, c protect.Change) {
+	var gone []int
+	var recut [2]bool
+	for i := range c.Groups {
+		gc := &c.Groups[i]
+		if gc.New || gc.Gone {
+			recut[index(gc.V6)] = true
+		}
+		if gc.Gone {
+			gone = append(gone, gc.ID)
+			delete(m.groups, gc.ID)
+			continue
+		}
+		m.applyGroup(b, gc)
+	}
+	for _, v6 := range families {
+		if recut[index(v6)] {
+			m.recut(b, v6)
+		}
+	}
+	for _, id := range gone {
+		b.deleteSet(setName(id))
+	}
+}
+
+func (m *image) applyGroup(b *batch, gc *protect.GroupChange) {
+	g := m.groups[gc.ID]
+	if gc.New || g == nil {
+		g = &group{v6: gc.V6, local: gc.Local, ranges: make(map[protect.Range]struct{}, len(gc.Added))}
+		m.groups[gc.ID] = g
+		b.addSet(setName(gc.ID), gc.V6, false)
+	}
+	for _, r := range gc.Removed {
+		delete(g.ranges, r)
+	}
+	for _, r := range gc.Added {
+		g.ranges[r] = struct{}{}
+	}
+	b.ranges(unix.NFT_MSG_DELSETELEM, setName(gc.ID), gc.Removed)
+	b.ranges(unix.NFT_MSG_NEWSETELEM, setName(gc.ID), gc.Added)
+}
+
+func (b *batch) ranges(msg uint16, set string, list []protect.Range) {
+	b.elements(msg, set, len(list), func(i int) (protect.Range, string) { return list[i], "" })
+}
+
+// recut brings the pieces of a family's local networks up to date, and the chains to which they lead.
+func (m *image) recut(b *batch, v6 bool) {
+	var locals []owned
+	for id, g := range m.groups {
+		if g.v6 != v6 {
+			continue
+		}
+		for _, p := range g.local {
+			locals = append(locals, owned{p, id})
+		}
+	}
+	before, now := m.pieces[index(v6)], make(map[protect.Range]int)
+	var added, removed []protect.Range
+	for _, p := range cut(locals) {
+		s := m.use(b, v6, p.groups)
+		now[p.Range] = s.number
+		if n, ok := before[p.Range]; !ok || n != s.number {
+			added = append(added, p.Range)
+		}
+	}
+	for r, n := range before {
+		if have, ok := now[r]; !ok || have != n {
+			removed = append(removed, r)
+		}
+	}
+	sortRanges(removed)
+	m.cfg.each(v6, func(p *purpose) {
+		b.ranges(unix.NFT_MSG_DELSETELEM, p.mapName(v6), removed)
+		b.elements(unix.NFT_MSG_NEWSETELEM, p.mapName(v6), len(added), func(i int) (protect.Range, string) {
+			return added[i], p.chainName(v6, now[added[i]])
+		})
+	})
+	m.pieces[index(v6)] = now
+	m.forget(b, v6)
+}
+
+func sortRanges(list []protect.Range) {
+	slices.SortFunc(list, func(a, b protect.Range) int { return a.First.Compare(b.First) })
+}
+
+// use returns the set of some groups, for one piece more.
+func (m *image) use(b *batch, v6 bool, groups []int) *groupSet {
+	k := key(v6, groups)
+	s := m.sets[k]
+	if s == nil {
+		s = &groupSet{v6: v6, number: len(m.sets) + 1, groups: groups}
+		if n := len(m.free); n > 0 {
+			s.number, m.free = m.free[n-1], m.free[:n-1]
+		}
+		m.sets[k] = s
+		m.addChains(b, s)
+	}
+	s.uses++
+	return s
+}
+
+// addChains makes the chains of a set of groups.
+func (m *image) addChains(b *batch, s *groupSet) {
+	m.cfg.each(s.v6, func(p *purpose) {
+		name := p.chainName(s.v6, s.number)
+		b.addChain(name)
+		for _, id := range s.groups {
+			b.addRule(name, seq(p.remote(s.v6), inSet(setName(id))), goTo(p.target))
+		}
+	})
+}
+
+// forget removes the sets of groups of a family that no piece used since the last call.
+func (m *image) forget(b *batch, v6 bool) {
+	for k, s := range m.sets {
+		if s.v6 != v6 {
+			continue
+		}
+		if s.uses > 0 {
+			s.uses = 0
+			continue
+		}
+		m.cfg.each(v6, func(p *purpose) { b.deleteChain(p.chainName(v6, s.number)) })
+		m.free = append(m.free, s.number)
+		delete(m.sets, k)
+	}
+}
+
+// whole puts all of the table into a batch, in place of what it may hold.
+func (m *image) whole(b *batch, counted Stats) {
+	b.addTable() // so that it can be deleted
+	b.deleteTable()
+	b.addTable()
+	b.addCounter(counterOut, counted.Out)
+	b.addCounter(counterIn, counted.In)
+	b.addCounter(counterICMP, counted.ICMP)
+	m.cfg.addRules(b)
+	for _, id := range slices.Sorted(maps.Keys(m.groups)) {
+		g := m.groups[id]
+		b.addSet(setName(id), g.v6, false)
+		list := slices.Collect(maps.Keys(g.ranges))
+		sortRanges(list)
+		b.ranges(unix.NFT_MSG_NEWSETELEM, setName(id), list)
+	}
+	m.sets, m.free = make(map[string]*groupSet), nil
+	for _, v6 := range families {
+		clear(m.pieces[index(v6)])
+		m.recut(b, v6)
+	}
+}

@@ -1,0 +1,104 @@
+package guard
+
+import (
+	"bytes"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"culvert/internal/netlab"
+	"culvert/tun/protect"
+)
+
+const deviceName = "cv0"
+
+// newLab makes a lab, or skips; where the tests are meant to be complete, a skip is a failure.
+func newLab(t *testing.T) *netlab.Lab {
+	t.Helper()
+	lab, err := netlab.New()
+	if err != nil {
+		if os.Getenv("CI") == "true" || os.Getenv("CULVERT_E2E") == "1" {
+			t.Fatalf("no network namespaces: %v", err)
+		}
+		t.Skipf("no network namespaces: %v", err)
+	}
+	t.Cleanup(lab.Close)
+	return lab
+}
+
+func newHost(t *testing.T) *netlab.Host {
+	t.Helper()
+	h, err := newLab(t).Host("gd-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func testConfig() Config {
+	return Config{Device: deviceName, Mark: protect.DefaultMark, Ports: []uint16{500, 4500}, Log: slog.New(slog.DiscardHandler)}
+}
+
+func openIn(t *testing.T, h *netlab.Host, cfg Config, whole protect.Change) *Guard {
+	t.Helper()
+	var g *Guard
+	if err := h.Do(func() (err error) { g, err = Open(cfg, whole); return err }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { g.Close() })
+	return g
+}
+
+func pfx(list ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+func policy(child string, local, remote []netip.Prefix) protect.Policy {
+	return protect.Policy{ID: protect.ID{Peer: "peer", Child: child}, Local: local, Remote: remote}
+}
+
+// nft runs nft in a host and returns what it prints.
+func nft(t *testing.T, h *netlab.Host, args ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("no nft")
+	}
+	var out []byte
+	if err := h.Do(func() (err error) { out, err = exec.Command("nft", args...).CombinedOutput(); return err }); err != nil {
+		t.Fatalf("nft %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// locked is a log that may be read meanwhile.
+type locked struct {
+	mu sync.Mutex
+	w  *bytes.Buffer
+}
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.String()
+}
+
+// tableNow returns the name of the guard's table.
+func (g *Guard) tableNow() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.table
+}

@@ -1,0 +1,54 @@
+package guard
+
+import (
+	"hash/maphash"
+
+	"golang.org/x/sys/unix"
+)
+
+// layoutSeed is of this process: layouts are compared within it alone.
+var layoutSeed = maphash.MakeSeed()
+
+// layoutOf returns a digest of a table: its flags, chains, rules and sets, with their handles, but neither elements nor
+// counters. It is 0 if there is no such table.
+func (s *socket) layoutOf(table string) (uint64, error) {
+	var h maphash.Hash
+	h.SetSeed(layoutSeed)
+	for _, q := range []struct{ typ, attr uint16 }{
+		{unix.NFT_MSG_GETTABLE, unix.NFTA_TABLE_NAME},
+		{unix.NFT_MSG_GETCHAIN, unix.NFTA_CHAIN_TABLE},
+		{unix.NFT_MSG_GETRULE, unix.NFTA_RULE_TABLE},
+		{unix.NFT_MSG_GETSET, unix.NFTA_SET_TABLE},
+	} {
+		var part maphash.Hash
+		found := false
+		b := newBatch(table)
+		b.begin(subsystem|q.typ, unix.NLM_F_DUMP, "the table")
+		if q.typ != unix.NFT_MSG_GETTABLE { // all tables are dumped
+			b.text(q.attr, table)
+		}
+		err := s.retry(b, func() { part.SetSeed(layoutSeed); found = false }, func(typ uint16, data []byte) {
+			if name, _ := parseNotice(typ, data); name == table {
+				found = true
+				part.Write(data[4:]) // without the header, in which there is the generation
+			}
+		})
+		if err != nil || !found {
+			return 0, err
+		}
+		maphash.WriteComparable(&h, part.Sum64())
+	}
+	return h.Sum64(), nil
+}
+
+// check compares the table's layout with that of the last call, and reports whether it is the same. After a change of
+// ours it is taken as it is.
+func (g *Guard) check() (same bool, err error) {
+	now, err := g.socket.layoutOf(g.table)
+	if err != nil {
+		return false, err
+	}
+	same = now != 0 && (g.layout == 0 || g.layout == now)
+	g.layout = now
+	return same, nil
+}

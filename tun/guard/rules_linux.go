@@ -1,0 +1,223 @@
+package guard
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// purpose is one of the look-ups of a flow. The map leads from a local address to a chain, one for each set of
+// groups that have it, which asks for the remote one and ends at the target.
+type purpose struct {
+	name          string
+	only          func(v6 bool) bool // the families that it is for; nil: both
+	local, remote func(v6 bool) expr.Any
+	target        string
+}
+
+// The chains at which flows end.
+const (
+	dropOut  = "drop-out"
+	dropIn   = "drop-in"
+	dropICMP = "drop-icmp"
+	markICMP = "mark-icmp"
+)
+
+// Names of the counters.
+const (
+	counterOut  = "out"
+	counterIn   = "in"
+	counterICMP = "icmp"
+)
+
+func isV6(v6 bool) bool { return v6 }
+
+var purposes = []purpose{
+	{"out", nil, source, destination, dropOut},
+	{"in", nil, destination, source, dropIn},
+	{"icmp", nil, quotedDestination, quotedSource, dropICMP},
+	// A redirect goes to the source of the packet that it quotes.
+	{"redirect", isV6, redirectedTo, destination, dropICMP},
+	{"mark", nil, quotedDestination, quotedSource, markICMP},
+}
+
+// each calls f for the purposes that there are in a family.
+func (c *Config) each(v6 bool, f func(p *purpose)) {
+	_, canMark := c.Mark.Errors()
+	for i := range purposes {
+		p := &purposes[i]
+		if p.only != nil && !p.only(v6) || p.target == markICMP && !canMark {
+			continue
+		}
+		f(p)
+	}
+}
+
+func suffix(v6 bool) string {
+	if v6 {
+		return "6"
+	}
+	return "4"
+}
+
+// mapName names the map of a purpose: "out4".
+func (p *purpose) mapName(v6 bool) string { return p.name + suffix(v6) }
+
+// chainName names the chain of a purpose for the n-th set of groups: "out4-1".
+func (p *purpose) chainName(v6 bool, n int) string { return p.mapName(v6) + "-" + strconv.Itoa(n) }
+
+// groupPrefix begins the names of the groups' sets.
+const groupPrefix = "group"
+
+func setName(group int) string { return groupPrefix + strconv.Itoa(group) }
+
+// ICMP errors: the types that quote a packet. Redirects of IPv6 have a form of their own.
+var (
+	errorTypes4 = []byte{3, 4, 5, 11, 12}
+	errorTypes6 = []byte{1, 2, 3, 4}
+)
+
+const (
+	redirect4 = 5
+	redirect6 = 137
+)
+
+func errorTypes(v6 bool) []byte {
+	if v6 {
+		return errorTypes6
+	}
+	return errorTypes4
+}
+
+var families = []bool{false, true}
+
+// addRules puts what does not depend on the policies into a batch.
+func (c *Config) addRules(b *batch) {
+	for _, v6 := range families {
+		c.each(v6, func(p *purpose) { b.addSet(p.mapName(v6), v6, true) })
+	}
+	c.addTargets(b)
+	c.addOutbound(b)
+	c.addInbound(b)
+	if _, ok := c.Mark.Errors(); ok {
+		c.addErrors(b)
+	}
+}
+
+func (c *Config) addTargets(b *batch) {
+	for _, t := range []struct{ chain, counter string }{{dropOut, counterOut}, {dropIn, counterIn}, {dropICMP, counterICMP}} {
+		b.addChain(t.chain)
+		if t.chain != dropICMP {
+			b.addNeighbours(t.chain)
+		}
+		if t.chain == dropIn {
+			c.addOwn(b)
+		}
+		b.addRule(t.chain, count(t.counter), drop())
+	}
+}
+
+// addNeighbours lets pass what keeps a link going, and never leaves it: neighbour discovery (RFC 4861: "Hop Limit
+// 255") and DHCP of both families.
+func (b *batch) addNeighbours(chain string) {
+	b.addRule(chain, family(true), icmp(true), seq(network(7, 1), equal(255), transport(0, 1),
+		&expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: []byte{133}},
+		&expr.Cmp{Op: expr.CmpOpLte, Register: reg, Data: []byte{redirect6}}), accept())
+	for _, ports := range [][2]uint16{{68, 67}, {67, 68}, {546, 547}, {547, 546}} {
+		b.addRule(chain, family(ports[0] > 100), protocol(unix.IPPROTO_UDP),
+			seq(transport(0, 4), equal(append(port16(ports[0]), port16(ports[1])...)...)), accept())
+	}
+}
+
+// addOwn lets in what the tunnels themselves receive, where a peer's address lies in a remote network and ours in
+// a local one.
+func (c *Config) addOwn(b *batch) {
+	const own = "own"
+	b.addChain(own)
+	b.addRule(dropIn, toThisHost(), jump(own))
+	b.addRule(own, protocol(unix.IPPROTO_ESP), accept())
+	for _, p := range c.Ports {
+		b.addRule(own, protocol(unix.IPPROTO_UDP), seq(transport(2, 2), equal(port16(p)...)), accept())
+	}
+	for _, v6 := range families {
+		// Without the first fragment, which has the ports, they come to nothing.
+		b.addRule(own, family(v6), protocol(unix.IPPROTO_UDP), laterFragment(v6), accept())
+		// Errors about what we sent: the path's MTU among them.
+		protocolAt, headerLen := uint32(icmpHeader+9), uint32(icmpHeader+20)
+		if v6 {
+			protocolAt, headerLen = icmpHeader+6, icmpHeader+40
+		}
+		for _, t := range errorTypes(v6) {
+			match := [][]expr.Any{family(v6), icmp(v6), icmpType(t), seq(transport(protocolAt, 1))}
+			b.addRule(own, append(match, seq(equal(unix.IPPROTO_ESP)), accept())...)
+			for _, p := range c.Ports {
+				b.addRule(own, append(match, seq(equal(unix.IPPROTO_UDP), transport(headerLen, 2), equal(port16(p)...)), accept())...)
+			}
+		}
+	}
+}
+
+// afterNAT is behind everything that may change a packet, save conntrack's last step.
+const afterNAT = math.MaxInt32 - 1
+
+func (c *Config) addOutbound(b *batch) {
+	const chain = "outbound"
+	b.addChain(chain)
+	b.addRule(chain, device(expr.MetaKeyOIFNAME, c.Device), accept())
+	b.addRule(chain, device(expr.MetaKeyOIFNAME, "lo"), accept())
+	b.addRule(chain, marked(c.Mark), accept())
+	for _, v6 := range families {
+		part, quoting := chain+suffix(v6), "quoting"+suffix(v6)
+		b.addChain(quoting)
+		for _, t := range errorTypes(v6) {
+			b.addRule(quoting, icmpType(t), seq(quotedDestination(v6), byMap("icmp"+suffix(v6))))
+		}
+		if v6 {
+			b.addRule(quoting, icmpType(redirect6), seq(redirectedTo(v6), byMap("redirect6")))
+		}
+		b.addChain(part)
+		b.addRule(part, icmp(v6), jump(quoting))
+		b.addRule(part, seq(source(v6), byMap("out"+suffix(v6))))
+		b.addRule(chain, family(v6), goTo(part))
+	}
+	b.addBaseChain("post-before-nat", "filter", unix.NF_INET_POST_ROUTING, 90)
+	b.addRule("post-before-nat", goTo(chain))
+	b.addBaseChain("post-after-nat", "filter", unix.NF_INET_POST_ROUTING, afterNAT)
+	b.addRule("post-after-nat", goTo(chain))
+}
+
+func (c *Config) addInbound(b *batch) {
+	const chain = "inbound"
+	b.addChain(chain)
+	b.addRule(chain, device(expr.MetaKeyIIFNAME, c.Device), accept())
+	b.addRule(chain, device(expr.MetaKeyIIFNAME, "lo"), accept())
+	for _, v6 := range families {
+		b.addRule(chain, family(v6), seq(destination(v6), byMap("in"+suffix(v6))))
+	}
+	b.addBaseChain("pre-before-nat", "filter", unix.NF_INET_PRE_ROUTING, -310)
+	b.addRule("pre-before-nat", goTo(chain))
+	b.addBaseChain("pre-after-nat", "filter", unix.NF_INET_PRE_ROUTING, -90)
+	b.addRule("pre-after-nat", goTo(chain))
+}
+
+// addErrors marks the ICMP errors of this host about decrypted packets, so that a rule of the router's leads them back
+// into the device. Redirects are none: they are about a link.
+func (c *Config) addErrors(b *batch) {
+	mark, _ := c.Mark.Errors()
+	b.addChain(markICMP)
+	b.addRule(markICMP, setMark(mark), accept())
+	const chain = "errors"
+	b.addBaseChain(chain, "route", unix.NF_INET_LOCAL_OUT, 200)
+	b.addRule(chain, device(expr.MetaKeyOIFNAME, c.Device), accept())
+	b.addRule(chain, device(expr.MetaKeyOIFNAME, "lo"), accept())
+	for _, v6 := range families {
+		for _, t := range errorTypes(v6) {
+			if t == redirect4 && !v6 {
+				continue
+			}
+			b.addRule(chain, family(v6), icmp(v6), icmpType(t), seq(quotedDestination(v6), byMap("mark"+suffix(v6))))
+		}
+	}
+}
