@@ -11,6 +11,7 @@ type counters struct {
 	wouldBlock  atomic.Uint64 // not sent: the UDP socket's buffer was full
 	noBuffers   atomic.Uint64 // not sent: the queue of the device, or the buffer of a raw socket, was full
 	sendErrors  atomic.Uint64 // not sent for any other reason
+	moved       atomic.Uint64 // how often a remote that filled the send buffer was given another
 	gsoRefused  atomic.Uint64 // how often the kernel or a device was found to refuse UDP_SEGMENT
 }
 
@@ -37,5 +38,6 @@ func (c *counters) addTo(m map[string]uint64) {
 	m["net_send_would_block"] += c.wouldBlock.Load()
 	m["net_send_no_buffers"] += c.noBuffers.Load()
 	m["net_send_errors"] += c.sendErrors.Load()
+	m["net_send_moved"] += c.moved.Load()
 	m["net_gso_refused"] += c.gsoRefused.Load()
 }

@@ -19,6 +19,7 @@ import (
 //	a 192.0.2.1, 192.0.2.11    veth, MTU 1500    192.0.2.2, 192.0.2.22 b
 //	  2001:db8::1, ::11                          2001:db8::2, ::22
 type pair struct {
+	lab        *netlab.Lab
 	a, b       *netlab.Host
 	netA, netB *Net
 }
@@ -49,7 +50,7 @@ func needLab(t testing.TB) *netlab.Lab {
 func newPair(t testing.TB, workers int) *pair {
 	t.Helper()
 	lab := needLab(t)
-	p := &pair{a: newHost(t, lab, "nn-a"), b: newHost(t, lab, "nn-b")}
+	p := &pair{lab: lab, a: newHost(t, lab, "nn-a"), b: newHost(t, lab, "nn-b")}
 	if err := lab.Link(netlab.Iface{Host: p.a, Name: "nn0", Addrs: []string{"192.0.2.1/24", "192.0.2.11/24", "2001:db8::1/64", "2001:db8::11/64"}},
 		netlab.Iface{Host: p.b, Name: "nn0", Addrs: []string{"192.0.2.2/24", "192.0.2.22/24", "2001:db8::2/64", "2001:db8::22/64"}}, 1500); err != nil {
 		t.Fatal(err)

@@ -63,7 +63,15 @@ func (n *Net) listenNAT(a netip.Addr, cfg *Config) error {
 		return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
 	}
 	n.frag = append(n.frag, frag)
+	n.openSidings(cfg)
 	return nil
+}
+
+// openSidings gives sidings to the sockets that the ports have got last.
+func (n *Net) openSidings(cfg *Config) {
+	for _, p := range n.ports {
+		p.socks[len(p.socks)-1].openSidings(cfg)
+	}
 }
 
 // openRaw opens the raw sockets of IP protocol 50: each worker's, and one that only sends.
@@ -99,6 +107,7 @@ func (n *Net) listenRaw(a netip.Addr, cfg *Config) error {
 		}
 	}
 	n.rawESP = true
+	n.openSidings(cfg)
 	return nil
 }
 

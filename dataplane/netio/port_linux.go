@@ -216,6 +216,7 @@ func (p *port) socketFor(out *Outgoing) (*socket, error) {
 
 func closeAll(socks []*socket) {
 	for _, s := range socks {
+		closeAll(s.side.socks)
 		unix.Close(s.fd)
 		s.fd = -1
 	}

@@ -60,6 +60,9 @@ func (p *port) Send(outs []Outgoing) {
 			p.lose(out, out.Datagrams(), err)
 			continue
 		}
+		if s.side.movedN > 0 {
+			s = s.way(out)
+		}
 		if s != p.out.sock {
 			p.post(outs)
 			p.out.sock = s
@@ -134,8 +137,13 @@ func sameWay(a, b *Outgoing) bool {
 // post sends the messages. The kernel stops at the first that fails, and tells why when that is tried again.
 func (p *port) post(outs []Outgoing) {
 	b := &p.out
+	counted := b.n > 0 && len(b.sock.side.socks) > 0
 	for i := range b.n {
-		b.address(i, &outs[b.of[i].first])
+		out := &outs[b.of[i].first]
+		b.address(i, out)
+		if counted {
+			b.sock.note(out.Remote.Addr(), len(b.of[i].data))
+		}
 	}
 	told := false
 	for done := 0; done < b.n; {
@@ -153,6 +161,9 @@ func (p *port) post(outs []Outgoing) {
 		}
 	}
 	b.n = 0
+	if counted && b.sock.side.sent >= b.sock.side.size/sidingLook && b.sock.look() {
+		p.count.moved.Add(1)
+	}
 }
 
 // address makes the header of message i, of which out is the first.

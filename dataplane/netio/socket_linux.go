@@ -26,6 +26,7 @@ type socket struct {
 	bound netip.AddrPort // the address may be unspecified
 	drops uint32         // the kernel's count of drops when last told
 	ready atomic.Bool    // there may be something to read: the worker says so, whoever receives that there is not
+	side  sidings        // where remotes go that fill the send buffer
 	none  [1]byte        // where the data of ICMP errors goes, which nobody reads
 }
 
