@@ -3,6 +3,7 @@ package dataplane
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -95,6 +96,34 @@ func TestPeerMoved(t *testing.T) {
 	if len(sent) != 1 || sa.SPIIn == 0 {
 		t.Error("nothing was sent to the new endpoint")
 	}
+}
+
+// A pair whose packets have no route says so, once a second.
+func TestSourceGone(t *testing.T) {
+	a, _, _ := tunnel(t, 1)
+	a.clock.Store(int64(1000 * time.Second))
+	a.ports[0].sending(func(*netio.Outgoing) error { return fmt.Errorf("send: %w", netio.ErrNoRoute) })
+	lose := func(n uint64) {
+		t.Helper()
+		a.queues[0].inject(udpPacket(src4, dst4, true, nil))
+		a.wantCounter(t, "out_send_errors", n)
+	}
+	lose(1)
+	if e := a.wantEvent(t, esp.EventSourceGone); e.ID != 1 {
+		t.Errorf("event %+v", e)
+	}
+	lose(2)
+	a.wantNoEvent(t)
+	a.clock.Store(int64(1001 * time.Second))
+	lose(3)
+	a.clock.Store(int64(1002 * time.Second))
+	lose(4)
+	a.wantEvent(t, esp.EventSourceGone)
+	a.wantNoEvent(t) // those that nobody took are one
+	a.ports[0].sending(func(*netio.Outgoing) error { return errors.New("operation not permitted") })
+	a.clock.Store(int64(1003 * time.Second))
+	lose(5)
+	a.wantNoEvent(t)
 }
 
 func TestRawESPPeersDoNotMove(t *testing.T) {

@@ -87,5 +87,8 @@ func (w *worker) sent(c *pair, out *netio.Outgoing) {
 	c.lastOut.set(w.nowNano)
 	if out.Lost > 0 {
 		w.dropAll(c, dropSend, out.Lost)
+		if errors.Is(out.Err, netio.ErrNoRoute) {
+			w.plane.sourceGone(c, w.nowNano)
+		}
 	}
 }

@@ -25,9 +25,10 @@ type pair struct {
 	lastIn   stamp // from here on, what workers write while packets flow: not in the cache lines of what they read for each
 	lastOut  stamp
 	drops    drops
-	toldIn   atomic.Bool // EventFirstInbound
-	toldSoft atomic.Bool // EventExpire, soft
-	toldHard atomic.Bool // EventExpire, hard
+	toldIn   atomic.Bool   // EventFirstInbound
+	toldSoft atomic.Bool   // EventExpire, soft
+	toldHard atomic.Bool   // EventExpire, hard
+	toldGone atomic.Uint32 // EventSourceGone: the second in which it was posted last
 	moved    atomic.Pointer[moved]
 }
 
@@ -131,6 +132,15 @@ func (p *Plane) authentic(c *pair, remote netip.AddrPort, encap, newest bool, no
 	}
 	c.moved.Store(&moved{remote, now})
 	p.events.post(esp.Event{Kind: esp.EventPeerMoved, ID: c.sa.ID, Policy: c.sa.Policy, Remote: remote})
+}
+
+// sourceGone says, once a second, that the system has no route from the pair's local address.
+func (p *Plane) sourceGone(c *pair, now int64) {
+	second, last := uint32(now/int64(time.Second)), c.toldGone.Load()
+	if second == last || !c.toldGone.CompareAndSwap(last, second) {
+		return
+	}
+	p.events.post(esp.Event{Kind: esp.EventSourceGone, ID: c.sa.ID, Policy: c.sa.Policy})
 }
 
 // LastTraffic is when the pair's SAs last carried an authentic packet, to about a millisecond; zero is never. Any goroutine.

@@ -15,6 +15,7 @@ const (
 	EventExpire                        // ID, Hard: a byte or packet limit was reached
 	EventFirstInbound                  // ID: the first authentic packet came on a new inbound SA
 	EventPeerMoved                     // ID, Remote: an authentic packet with a new highest sequence number came from another outer address
+	EventSourceGone                    // ID: the system has no route from the pair's local address
 )
 
 // Event is one thing that the dataplane tells the control plane. Events are kept bounded, one of a kind for each SA or policy,

@@ -171,7 +171,7 @@ type (
 	// AddressesChanged says that addresses, links or routes of this host changed: every IKE SA is looked at, in portions, whether it has to be sent to from another
 	// address.
 	AddressesChanged struct{}
-	// SourceGone says that packets of the pair cannot be sent, because the system does not send from their source: the same for one IKE SA, at once.
+	// SourceGone says that packets of the pair cannot be sent, because the system has no route from their source: the same for one IKE SA, at once.
 	SourceGone struct{ ID esp.ChildID }
 	// Computed is the result of a Compute effect.
 	Computed struct {

@@ -176,6 +176,9 @@ func (k *ikeSide) sendTo(conns []*ikeConn, local, remote netip.AddrPort, data []
 	_, _, err := c.WriteMsgUDPAddrPort(data, sourceControl(src, remote.Addr()), remote)
 	if err != nil {
 		k.sendErrors.Add(1)
+		if noRoute(err) {
+			err = fmt.Errorf("%w: %w", ErrNoRoute, err)
+		}
 		return fmt.Errorf("netio: sending IKE to %s: %w", remote, err)
 	}
 	return nil

@@ -3,7 +3,9 @@ package netio
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -68,6 +70,25 @@ func (n *Net) NATPort() uint16 { return n.natPort }
 
 // RawESP says whether IP protocol 50 can be spoken.
 func (n *Net) RawESP() bool { return n.rawESP }
+
+// HasAddr reports whether an address is this host's, and usable, and one at which the sockets receive. It may be called from any goroutine.
+func (n *Net) HasAddr(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsValid() && slices.ContainsFunc(n.conns, func(c *ikeConn) bool {
+		bound := c.bound.Addr()
+		return bound == a.WithZone("") || bound.IsUnspecified() && bound.Is4() == a.Is4()
+	}) && bindable(a)
+}
+
+// bindable reports whether the system lets a socket have the address.
+func bindable(a netip.Addr) bool {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at(a, 0)))
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
 
 // Counters are the sockets' counters by the names that status and metrics show.
 func (n *Net) Counters() map[string]uint64 {

@@ -11,6 +11,8 @@ import (
 var (
 	ErrWouldBlock = errors.New("netio: would block")
 	ErrTooBig     = errors.New("netio: larger than the path MTU") // EMSGSIZE: ask PathMTU anew
+	// ErrNoRoute is what an error of Send or SendIKE also is (errors.Is) if the system has no route from the local address to the remote one: either may be gone.
+	ErrNoRoute = errors.New("netio: no route from the local address")
 )
 
 // A run that is sent (Outgoing.SegSize) leaves as one if it is no more than this: the kernel's UDP_MAX_SEGMENTS (later ones allow more), and the 64 KB that devices take whole

@@ -69,6 +69,43 @@ func TestPathMTUFromICMP(t *testing.T) {
 	})
 }
 
+// A source that is not the host's, or not any more, is told from every other error, for ESP and for IKE; and the host's addresses are known from others.
+func TestSourceIsGone(t *testing.T) {
+	p := newPair(t, 1)
+	gone := map[bool]netip.Addr{false: netip.MustParseAddr("192.0.2.99"), true: netip.MustParseAddr("2001:db8::99")}
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		out := Outgoing{Data: espPacket(0xc0ffee01, 100), Local: at(gone[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		if err := sendOne(p.netA.Ports()[0], &out); !errors.Is(err, ErrNoRoute) {
+			t.Errorf("Send = %v, want ErrNoRoute", err)
+		}
+		if err := p.netA.SendIKE(at(gone[v6], 500), at(addrB[v6], 500), encap, []byte("x")); !errors.Is(err, ErrNoRoute) {
+			t.Errorf("SendIKE = %v, want ErrNoRoute", err)
+		}
+		out = Outgoing{Data: espPacket(0xc0ffee01, 1600), Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		if err := sendOne(p.netA.Ports()[0], &out); err == nil || errors.Is(err, ErrNoRoute) {
+			t.Errorf("Send of what is too big = %v", err)
+		}
+	})
+	only := openIn(t, p.b, Config{Listen: []netip.Addr{addrB[false]}, IKEPort: 1500, NATPort: 14500})
+	for _, tt := range []struct {
+		host *netlab.Host
+		net  *Net
+		addr netip.Addr
+		want bool
+	}{
+		{p.a, p.netA, addrA[false], true}, {p.a, p.netA, addrA[true], true}, {p.a, p.netA, addrA2[false], true},
+		{p.a, p.netA, gone[false], false}, {p.a, p.netA, gone[true], false}, {p.a, p.netA, netip.Addr{}, false},
+		{p.b, only, addrB[false], true}, {p.b, only, addrB2[false], false}, {p.b, only, addrB[true], false},
+	} {
+		_ = tt.host.Do(func() error {
+			if got := tt.net.HasAddr(tt.addr); got != tt.want {
+				t.Errorf("%s: HasAddr(%s) = %t, want %t", tt.host.Name, tt.addr, got, tt.want)
+			}
+			return nil
+		})
+	}
+}
+
 // Every packet carries the mark, or it would go into the tunnel that it carries.
 func TestEverythingIsMarked(t *testing.T) {
 	p := newPair(t, 1)

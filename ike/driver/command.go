@@ -94,6 +94,14 @@ func (d *Driver) ChangePeers(ctx context.Context, c ike.ChangePeers) error {
 	})
 }
 
+// AddressesChanged says that addresses, links or routes of this host changed. It never blocks; several calls are one while the first waits for its turn.
+func (d *Driver) AddressesChanged() {
+	select {
+	case d.host <- struct{}{}:
+	default:
+	}
+}
+
 // statusPart is how many peers one turn of the control goroutine tells of: a snapshot of very many is made in parts, with other things in between.
 const statusPart = 256
 

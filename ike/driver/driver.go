@@ -4,6 +4,7 @@
 //	dataplane workers --Deliver--+                        +--> Transport.SendIKE
 //	Transport.ReadIKE -----------+--> control goroutine --+--> Plane.InstallInbound, ...
 //	Do, Status, SetPeers --------+      (ike.Engine)      +--> log, History, the commands' answers
+//	AddressesChanged ------------+            |
 //	Plane.Drain -----------------+            |
 //	                             ^            v Compute
 //	                             +-- worker goroutines
@@ -56,6 +57,9 @@ type Plane interface {
 	Drain() []esp.Event
 }
 
+// ErrNoRoute is what an error of Transport's sends also is (errors.Is) if the system has no route from the local address to the remote one.
+var ErrNoRoute = errors.New("no route from the local address")
+
 // Transport is the IKE sockets.
 type Transport interface {
 	// SendIKE sends a message, with the non-ESP marker from the NAT port. An invalid local address lets the system choose.
@@ -84,6 +88,9 @@ var ErrStopped = errors.New("the IKE daemon is stopping")
 // shutdownGrace is how long the engine has to be done with its Deletes: a little longer than it gives the peers to answer them.
 const shutdownGrace = 800 * time.Millisecond
 
+// sourcesEvery is how often, at most, a send without a route has the sources of all IKE SAs looked at: strangers can cause it, and the system tells of changes by itself.
+const sourcesEvery = 10 * time.Second
+
 // Driver is the control plane of a daemon. Its methods may be called from any goroutine.
 type Driver struct {
 	cfg      Config
@@ -92,6 +99,7 @@ type Driver struct {
 	stop     chan struct{} // closed by Shutdown
 	stopOnce sync.Once
 	done     chan struct{} // closed when Run has ended
+	host     chan struct{} // one slot: AddressesChanged was called
 	started  atomic.Bool
 	counts   counts
 	history  history
@@ -119,6 +127,7 @@ type loop struct {
 	turns    uint
 	panicLog throttle
 	sendLog  throttle
+	sources  throttle // of looks at all sources because of a send without a route
 }
 
 // New makes a driver; Run brings it to life.
@@ -137,8 +146,9 @@ func New(cfg Config) *Driver {
 		commands: make(chan func()),
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
+		host:     make(chan struct{}, 1),
 		history:  newHistory(),
-		loop:     loop{pool: newPool(), waiters: map[uint64]chan error{}, panicLog: throttle{every: time.Second}, sendLog: throttle{every: 10 * time.Second}},
+		loop:     loop{pool: newPool(), waiters: map[uint64]chan error{}, panicLog: throttle{every: time.Second}, sendLog: throttle{every: 10 * time.Second}, sources: throttle{every: sourcesEvery}},
 	}
 	for c := range d.queues {
 		d.queues[c].datagrams = make(chan datagram, queueLen)
@@ -204,6 +214,8 @@ func (d *Driver) step(ctx context.Context) {
 		command()
 	case <-d.cfg.Plane.Wake():
 		d.drain()
+	case <-d.host:
+		d.handle(ike.AddressesChanged{}, classEstablished)
 	case <-l.timer.C:
 		l.armed = time.Time{}
 	case <-ended:

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,13 +63,40 @@ func TestPlaneEvents(t *testing.T) {
 			esp.Event{Kind: esp.EventFirstInbound, ID: 6},
 			esp.Event{Kind: esp.EventFirstInbound, ID: 77},
 			esp.Event{Kind: esp.EventPeerMoved, ID: 7, Remote: there},
+			esp.Event{Kind: esp.EventSourceGone, ID: 8},
 		)
-		r.want("events", "expire {ID:4 Hard:true}", "traffic 5 in=true", "traffic 6 in=true", "peermoved {ID:7 Remote:192.0.2.2:500}")
+		r.want("events", "expire {ID:4 Hard:true}", "traffic 5 in=true", "traffic 6 in=true", "peermoved {ID:7 Remote:192.0.2.2:500}", "sourcegone {ID:8}")
 
 		answer[ike.Wake](r, ike.NeedTraffic{ID: 3}, ike.NeedTraffic{ID: 4}, ike.NeedTraffic{ID: 88}, ike.Send{Remote: there})
 		r.wakeAt(time.Second)
 		time.Sleep(time.Second)
 		r.want("polled, after the effects", "wake", "send 192.0.2.2:500 nat=false ", "traffic 3 in=true", "traffic 4 in=false", "traffic 88 in=false")
+	})
+}
+
+// The host's addresses changed: whoever says so waits for nothing. And a send that has no route says so by itself, but not each time.
+func TestAddressesChanged(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.call(context.Background(), func() {
+			for range 100 {
+				r.AddressesChanged()
+			}
+		})
+		r.want("many calls", "addresseschanged {}")
+		r.transport.refuse = fmt.Errorf("%w: invalid argument", ErrNoRoute)
+		answer[ike.Wake](r, ike.Send{Remote: there}, ike.Send{Remote: there, Keepalive: true})
+		send := func() { r.call(context.Background(), func() { r.handle(ike.Wake{}, classEstablished) }) }
+		send()
+		r.want("without a route", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500", "addresseschanged {}")
+		send()
+		r.want("again", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500")
+		time.Sleep(sourcesEvery)
+		send()
+		r.want("later", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500", "addresseschanged {}")
+		time.Sleep(sourcesEvery)
+		r.transport.refuse = errors.New("operation not permitted")
+		send()
+		r.want("refused for another reason", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500")
 	})
 }
 

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -106,6 +107,11 @@ func (d *Driver) send(f ike.Send) {
 		return
 	}
 	d.counts.sendErrors.Add(1)
+	if errors.Is(err, ErrNoRoute) {
+		if _, ok := d.loop.sources.allow(d.cfg.Now()); ok {
+			d.loop.pending = append(d.loop.pending, ike.AddressesChanged{})
+		}
+	}
 	if more, ok := d.loop.sendLog.allow(d.cfg.Now()); ok {
 		d.cfg.Log.Warn("cannot send to the peer: "+err.Error(), "event", "send-failed", "remote", f.Remote.String(), "not_logged", more)
 	}
@@ -140,6 +146,8 @@ func (d *Driver) drain() {
 			d.firstInbound(e.ID)
 		case esp.EventPeerMoved:
 			d.handle(ike.PeerMoved{ID: e.ID, Remote: e.Remote}, classEstablished)
+		case esp.EventSourceGone:
+			d.handle(ike.SourceGone{ID: e.ID}, classEstablished)
 		}
 	}
 }

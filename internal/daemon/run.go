@@ -178,6 +178,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 		Rand: rand.Reader, KE: suite.NewKE, SPIs: p.plane, IKEPort: cfg.Daemon.IKEPort, NATPort: cfg.Daemon.NATPort,
 		Resources: len(p.net.Ports()),
 		LocalAddr: func(remote netip.Addr) netip.Addr { a, _ := p.net.LocalAddr(remote); return a },
+		HasAddr:   p.net.HasAddr,
 	}, time.Now())
 	p.driver = driver.New(driver.Config{Engine: engine, Plane: p.plane, Transport: transport{p.net, p.plane}, Log: d.log, Resolve: d.resolveAgain})
 	d.ike = p.driver

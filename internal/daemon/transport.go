@@ -1,16 +1,37 @@
 package daemon
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 
 	"culvert/dataplane"
 	"culvert/dataplane/netio"
+	"culvert/ike/driver"
 )
 
 // transport is the sockets as the control plane knows them: ESP that came to one of its own goes on to the packet path.
 type transport struct {
 	*netio.Net
 	plane *dataplane.Plane
+}
+
+// SendIKE implements driver.Transport.
+func (t transport) SendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
+	return sendError(t.Net.SendIKE(local, remote, natPort, data))
+}
+
+// SendKeepalive implements driver.Transport.
+func (t transport) SendKeepalive(local, remote netip.AddrPort) error {
+	return sendError(t.Net.SendKeepalive(local, remote))
+}
+
+// sendError is an error of the sockets as the control plane knows them.
+func sendError(err error) error {
+	if errors.Is(err, netio.ErrNoRoute) {
+		return fmt.Errorf("%w: %w", driver.ErrNoRoute, err)
+	}
+	return err
 }
 
 // ReadIKE implements driver.Transport.
