@@ -6,16 +6,17 @@ import "sync/atomic"
 type reason uint8
 
 const (
-	dropShort    reason = iota // RFC 4303, Section 2: too short, or padding that cannot be
-	dropReplay                 // RFC 4303, Section 3.4.3
-	dropICV                    // RFC 4303, Section 3.4.4
-	dropDummy                  // RFC 4303, Section 2.6: next header 59
-	dropBadInner               // not an IP packet, or not the one its next header says
-	dropSelector               // RFC 4301, Section 5.2, step 5
-	dropErrorIn                // RFC 4301, Section 6.2: an ICMP error about what the SA does not carry
-	dropNoiseIn                // multicast, broadcast and link-local, within the SA's selectors
-	dropECN                    // RFC 6040, Section 4.2: CE outside, not ECN-capable inside
-	dropExpired                // the SA reached its hard limit (RFC 4301, Section 4.4.2.1)
+	dropShort      reason = iota // RFC 4303, Section 2: too short, or padding that cannot be
+	dropReplay                   // RFC 4303, Section 3.4.3
+	dropICV                      // RFC 4303, Section 3.4.4
+	dropDummy                    // RFC 4303, Section 2.6: next header 59
+	dropBadInner                 // not an IP packet, or not the one its next header says
+	dropSelector                 // RFC 4301, Section 5.2, step 5
+	dropErrorIn                  // RFC 4301, Section 6.2: an ICMP error about what the SA does not carry
+	dropFragmentIn               // RFC 4301, Section 7.3: a later fragment without its first, or over it
+	dropNoiseIn                  // multicast, broadcast and link-local, within the SA's selectors
+	dropECN                      // RFC 6040, Section 4.2: CE outside, not ECN-capable inside
+	dropExpired                  // the SA reached its hard limit (RFC 4301, Section 4.4.2.1)
 	dropTUNFull
 	dropTUNError
 	dropTooBig // larger than the SA's inner MTU, and must not be fragmented
@@ -26,14 +27,15 @@ const (
 )
 
 const (
-	dropUnknownSPI reason = iota + numChildReasons // RFC 4303, Section 3.4.2: no SA
-	dropStray                                      // came to the control plane's socket, faster than could be
-	dropBadPacket                                  // what the TUN gave is not an IP packet
-	dropNoise                                      // multicast, broadcast and link-local: nothing that a tunnel carries
-	dropNoPolicy                                   // RFC 4301, Section 5.1: no SPD entry
-	dropNoSA                                       // no SA, and it was not kept or not for long enough
-	dropErrorOut                                   // RFC 4301, Section 6.2: an ICMP error about what no policy covers
-	dropErrorNoSA                                  // RFC 4301, Section 6.2: or about what an SA would carry that is not there
+	dropUnknownSPI  reason = iota + numChildReasons // RFC 4303, Section 3.4.2: no SA
+	dropStray                                       // came to the control plane's socket, faster than could be
+	dropBadPacket                                   // what the TUN gave is not an IP packet
+	dropNoise                                       // multicast, broadcast and link-local: nothing that a tunnel carries
+	dropNoPolicy                                    // RFC 4301, Section 5.1: no SPD entry
+	dropNoSA                                        // no SA, and it was not kept or not for long enough
+	dropErrorOut                                    // RFC 4301, Section 6.2: an ICMP error about what no policy covers
+	dropFragmentOut                                 // RFC 4301, Section 7.3: a later fragment without its first, or over it
+	dropErrorNoSA                                   // RFC 4301, Section 6.2: or about what an SA would carry that is not there
 
 	countRecvError
 	countIKE // came with ESP, or on a system where the two share a socket
@@ -53,6 +55,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropBadInner:   {"esp_bad_inner", "bad_inner"},
 	dropSelector:   {"esp_selector_mismatch", "selector_mismatch"},
 	dropErrorIn:    {"esp_icmp_mismatch", "icmp_mismatch"},
+	dropFragmentIn: {"esp_fragment", "fragment"},
 	dropNoiseIn:    {"esp_noise", "noise"},
 	dropECN:        {"esp_ecn", "ecn"},
 	dropExpired:    {"sa_expired", "expired"},
@@ -60,14 +63,15 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropTUNFull:    {"tun_full", "tun_full"},
 	dropTUNError:   {"tun_write_errors", "tun_write_errors"},
 
-	dropBadPacket: {"out_bad_packet", ""},
-	dropNoise:     {"out_noise", ""},
-	dropNoPolicy:  {"out_no_policy", ""},
-	dropNoSA:      {"out_no_sa", ""},
-	dropErrorOut:  {"out_icmp_no_policy", ""},
-	dropErrorNoSA: {"out_icmp_no_sa", ""},
-	dropTooBig:    {"out_too_big", "too_big"},
-	dropSend:      {"out_send_errors", "send_errors"},
+	dropBadPacket:   {"out_bad_packet", ""},
+	dropNoise:       {"out_noise", ""},
+	dropNoPolicy:    {"out_no_policy", ""},
+	dropNoSA:        {"out_no_sa", ""},
+	dropErrorOut:    {"out_icmp_no_policy", ""},
+	dropFragmentOut: {"out_fragment", ""},
+	dropErrorNoSA:   {"out_icmp_no_sa", ""},
+	dropTooBig:      {"out_too_big", "too_big"},
+	dropSend:        {"out_send_errors", "send_errors"},
 
 	countRecvError:    {"net_receive_errors", ""},
 	countIKE:          {"ike_datagrams", ""},

@@ -157,7 +157,7 @@ func (w *worker) deliver(c *pair, plain *esp.Packet, outerTOS uint8) {
 	// RFC 4301, Section 5.2, step 5: if "the packet's header fields are not consistent with the selectors for the SA, it MUST discard the packet".
 	switch {
 	case !selector.MatchInbound(&hdr.Flow, c.sa.LocalTS, c.sa.RemoteTS):
-		if !w.admit(c, plain, hdr) {
+		if !w.admit(c, plain, hdr, outerTOS) {
 			return
 		}
 	case c.sa.noise && isNoise(hdr) && !carriesNoise(hdr, c.sa.RemoteTS, c.sa.LocalTS):
@@ -176,11 +176,16 @@ func (w *worker) deliver(c *pair, plain *esp.Packet, outerTOS uint8) {
 	mtu, _ := c.mtuFor(hdr.Version)
 	clampMSS(pkt, hdr, mtu, true)
 	w.gather.add(c, pkt, hdr)
+	if hdr.Fragment == selector.FirstFragment && c.sa.tellsPorts {
+		w.followFirst(c, pkt, hdr)
+	}
 }
 
 // admit lets in a packet that the selectors of c do not match by its own headers, or counts it.
-func (w *worker) admit(c *pair, plain *esp.Packet, hdr *selector.Packet) bool {
+func (w *worker) admit(c *pair, plain *esp.Packet, hdr *selector.Packet, outerTOS uint8) bool {
 	switch {
+	case hdr.Fragment == selector.LaterFragment && c.sa.tellsPorts:
+		return w.admitLater(c, plain, hdr, outerTOS)
 	case !hdr.ICMPError():
 		w.drop(c, dropSelector)
 	case !admitsError(c, plain.Data, hdr):

@@ -61,7 +61,8 @@ func newPair(sa esp.ChildSA) (*pair, error) {
 	c.sa = knownSA{
 		ID: sa.ID, SPIIn: sa.SPIIn, PerResource: sa.PerResource, Resource: sa.Resource, Policy: sa.Policy,
 		Endpoint: sa.Endpoint, LocalTS: sa.LocalTS, RemoteTS: sa.RemoteTS,
-		noise: mayBeNoise(sa.LocalTS) || mayBeNoise(sa.RemoteTS),
+		noise:      mayBeNoise(sa.LocalTS) || mayBeNoise(sa.RemoteTS),
+		tellsPorts: tellsPorts(sa.LocalTS) || tellsPorts(sa.RemoteTS),
 	}
 	c.turn.next.Store(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
 	c.endpoint.Store(&c.sa.Endpoint)

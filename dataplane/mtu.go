@@ -32,6 +32,7 @@ func (p *Plane) control(ctx context.Context) {
 		case <-tick.C:
 			now := p.cfg.Now()
 			p.keeper.tick(now)
+			p.tickFragments(now)
 			if now.Sub(refreshed) >= refreshMTU {
 				refreshed = now
 				p.refreshPaths(p.allPairs())

@@ -42,6 +42,10 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 		w.outboundNoise(&x, since)
 		return
 	}
+	if hdr.Fragment != selector.NotFragment && w.plane.portPolicies.Load() > 0 {
+		w.outboundFragment(&x, since)
+		return
+	}
 	s, ok := w.plane.spd.Load().Lookup(&hdr.Flow)
 	if !ok {
 		w.uncovered(&x)

@@ -38,6 +38,7 @@ type knownSA struct {
 	SPIIn             uint32
 	PerResource       bool
 	noise             bool // some packets that its selectors match are noise
+	tellsPorts        bool // its selectors match only some ports
 	Resource          int
 	Policy            esp.Policy
 	Endpoint          esp.Endpoint // as it was installed

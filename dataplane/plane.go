@@ -49,16 +49,19 @@ type Config struct {
 
 // Plane is the dataplane. Its methods may be called by any goroutine, before, during and after Run.
 type Plane struct {
-	cfg     Config
-	sad     *sad
-	spd     atomic.Pointer[selector.Table[target]]
-	events  *events
-	keeper  keeper
-	doubts  doubts
-	workers []*worker
-	tally   tally         // of what no worker counts
-	kick    chan struct{} // one slot: the control goroutine has something to look at
-	tunMTU  int           // as last set or tried; the control goroutine's
+	cfg                       Config
+	sad                       *sad
+	spd                       atomic.Pointer[selector.Table[target]]
+	events                    *events
+	keeper                    keeper
+	doubts                    doubts
+	workers                   []*worker
+	tally                     tally         // of what no worker counts
+	kick                      chan struct{} // one slot: the control goroutine has something to look at
+	fragmentsOut, fragmentsIn fragmentTable
+	portPolicies              atomic.Int32 // how many policies tell ports apart
+
+	tunMTU  int // as last set or tried; the control goroutine's
 	started atomic.Bool
 
 	mu        sync.Mutex

@@ -22,12 +22,14 @@ type slot struct {
 	policy esp.Policy
 	sas    atomic.Pointer[senders] // the active outbound SAs. Never nil
 	noise  atomic.Pointer[namers]  // nil: noise is not for this policy
+	opaque atomic.Bool             // it is for fragments without ports
 
 	wait waiting // guarded by keeper.mu
 
 	// The rest is guarded by Plane.mu.
 	entry      selector.Entry[target] // as it stands in the table
 	configured bool
+	tellsPorts bool
 	pairs      []*pair // installed ones, active or not, by age
 	past       counts  // of pairs that were removed
 }
@@ -136,6 +138,7 @@ func (p *Plane) addPolicies(table *selector.Table[target], ps []PolicyConfig) *s
 		p.lastOrder++
 		p.keeper.admit(s)
 		s.setEntry(selector.Entry[target]{Order: p.lastOrder, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote), Value: target{s, p.lastOrder}}, len(p.workers))
+		p.notePorts(s)
 		if fresh {
 			entries = append(entries, s.entry)
 			continue
@@ -161,6 +164,7 @@ func (p *Plane) slotOf(policy esp.Policy) *slot {
 // unconfigure forgets a slot's policy. Plane.mu is held.
 func (p *Plane) unconfigure(s *slot) {
 	s.configured = false
+	p.notePorts(s)
 	p.keeper.forget(s)
 	p.dropUnused(s)
 }

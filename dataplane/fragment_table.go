@@ -1,0 +1,174 @@
+package dataplane
+
+import (
+	"sync"
+	"time"
+
+	"culvert/esp"
+	"culvert/selector"
+	"culvert/tun"
+)
+
+// Bounds of what is known of fragments, for each direction.
+const (
+	fragmentsKnown  = 4096             // datagrams whose first fragment passed; one more puts the oldest out
+	fragmentsFor    = 10 * time.Second // for how long after that its later ones may come
+	fragmentsHeld   = 512              // later fragments that came before their first
+	fragmentBytes   = 1 << 20          // of these, all together
+	fragmentsOfOne  = 64               // of these, of one datagram
+	fragmentHoldFor = time.Second
+)
+
+// fragmentTable is what fragments without ports are matched by (RFC 4301, Section 7.3): the flow of
+// the first fragment of their datagram, which has the ports. Those that come before the first are
+// held until it comes. All workers share it, since the fragments of one datagram may come to several
+// of them. Its lock is taken for fragments alone, and only where selectors tell ports apart.
+type fragmentTable struct {
+	mu    sync.Mutex
+	known map[fragmentKey]knownDatagram
+	ring  []ringPlace // of what is in known, or was, by age: ring[next:] and then ring[:next]
+	next  int
+	count uint64 // datagrams that were noted
+
+	waiting map[fragmentKey][]heldFragment
+	packets int // held
+	octets  int
+}
+
+// fragmentKey names a datagram: outbound, or one that came by the SAs of a policy.
+type fragmentKey struct {
+	policy esp.Policy
+	selector.DatagramID
+}
+
+// knownDatagram is a datagram whose first fragment passed.
+type knownDatagram struct {
+	flow  selector.Flow
+	end   int // of the first fragment's data: no later one may begin before
+	at    int64
+	count uint64 // its place in the ring has the same
+}
+
+type ringPlace struct {
+	key   fragmentKey
+	count uint64
+}
+
+// heldFragment is a later fragment that came before its first: a copy, with what its way needs.
+type heldFragment struct {
+	pkt   tun.Packet
+	since time.Time
+	until int64 // UnixNano
+
+	id   esp.ChildID // inbound: by which SA it came,
+	next uint8       // in what ESP,
+	tos  uint8       // and with which outer TOS
+}
+
+// whereabouts is what the table says of a later fragment.
+type whereabouts uint8
+
+const (
+	fragmentKnown    whereabouts = iota // its first one has passed
+	fragmentHeld                        // its first one has not come yet
+	fragmentUnknown                     // nor was it to be held, or there is no room
+	fragmentOverlaps                    // it would overwrite a part of its first one
+)
+
+// first notes that the first fragment of a datagram passed, with data up to end, and returns the
+// later ones that waited for it. A second first fragment can only widen what later ones must not
+// overwrite; if its flow differs, the identification is in use again.
+func (t *fragmentTable) first(key fragmentKey, flow *selector.Flow, end int, now int64) []heldFragment {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.note(key, flow, end, now)
+	list := t.waiting[key]
+	t.forget(key)
+	return list
+}
+
+func (t *fragmentTable) note(key fragmentKey, flow *selector.Flow, end int, now int64) {
+	if t.known == nil {
+		t.known = make(map[fragmentKey]knownDatagram)
+		t.ring = make([]ringPlace, fragmentsKnown)
+	}
+	if old, ok := t.lookUp(key, now); ok {
+		end = max(end, old.end)
+	}
+	place := &t.ring[t.next]
+	if old, ok := t.known[place.key]; ok && old.count == place.count {
+		delete(t.known, place.key)
+	}
+	t.count++
+	t.next = (t.next + 1) % len(t.ring)
+	*place = ringPlace{key, t.count}
+	t.known[key] = knownDatagram{*flow, end, now, t.count}
+}
+
+func (t *fragmentTable) lookUp(key fragmentKey, now int64) (knownDatagram, bool) {
+	d, ok := t.known[key]
+	return d, ok && now-d.at < int64(fragmentsFor)
+}
+
+// later tells the flow of a later fragment, whose data begin at begin, or holds it: then h is copied
+// with the octets of its packet, as long as there is room. h may be nil: do not hold it.
+func (t *fragmentTable) later(key fragmentKey, begin int, now int64, h *heldFragment) (selector.Flow, whereabouts) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d, ok := t.lookUp(key, now); ok {
+		if begin < d.end {
+			return selector.Flow{}, fragmentOverlaps
+		}
+		return d.flow, fragmentKnown
+	}
+	if h == nil || t.packets == fragmentsHeld || t.octets+len(h.pkt.Data) > fragmentBytes || len(t.waiting[key]) == fragmentsOfOne {
+		return selector.Flow{}, fragmentUnknown
+	}
+	if t.waiting == nil {
+		t.waiting = make(map[fragmentKey][]heldFragment)
+	}
+	c := *h
+	c.pkt.Data = append([]byte(nil), h.pkt.Data...)
+	c.until = now + int64(fragmentHoldFor)
+	t.waiting[key] = append(t.waiting[key], c)
+	t.packets++
+	t.octets += len(c.pkt.Data)
+	return selector.Flow{}, fragmentHeld
+}
+
+// forget takes out what is held of a datagram.
+func (t *fragmentTable) forget(key fragmentKey) {
+	for i := range t.waiting[key] {
+		t.octets -= len(t.waiting[key][i].pkt.Data)
+	}
+	t.packets -= len(t.waiting[key])
+	delete(t.waiting, key)
+}
+
+// tick takes out what is known for too long, and returns what was held for too long. The control
+// goroutine calls it about once a second.
+func (t *fragmentTable) tick(now int64) (lost []heldFragment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, d := range t.known {
+		if now-d.at >= int64(fragmentsFor) {
+			delete(t.known, key)
+		}
+	}
+	for key, list := range t.waiting {
+		young := list[:0:0]
+		for _, h := range list {
+			if left := h.until - now; left > 0 && left <= 2*int64(fragmentHoldFor) { // or the clock was set back
+				young = append(young, h)
+				continue
+			}
+			t.packets--
+			t.octets -= len(h.pkt.Data)
+			lost = append(lost, h)
+		}
+		if t.waiting[key] = young; len(young) == 0 {
+			delete(t.waiting, key)
+		}
+	}
+	return lost
+}
