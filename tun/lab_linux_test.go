@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"culvert/internal/netlab"
+	"culvert/tun/protect"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // needLab makes a lab, or skips; where the tests are meant to be complete, a skip is a failure.
@@ -53,14 +56,52 @@ func tryOpen(h *netlab.Host, cfg Config) (d *Device, err error) {
 	return d, err
 }
 
-func routerIn(t *testing.T, h *netlab.Host, cfg RouteConfig) *Router {
+// testRouter is a router in a host, and the policies that it follows.
+type testRouter struct {
+	*Router
+	t    *testing.T
+	set  *protect.Set
+	name int
+}
+
+func routerIn(t *testing.T, h *netlab.Host, cfg RouteConfig) *testRouter {
 	t.Helper()
+	if cfg.Mark == (protect.Mark{}) {
+		cfg.Mark = testMark
+	}
 	var r *Router
 	if err := h.Do(func() (err error) { r, err = NewRouter(cfg); return err }); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.Close() })
-	return r
+	t.Cleanup(func() { r.Close(false) })
+	return &testRouter{r, t, protect.NewSet(), 0}
+}
+
+// policy is one that protects remote for the local networks. Its name is its number, from 0.
+func policy(remote string, local ...string) protect.Policy {
+	return protect.Policy{Remote: prefixes(remote), Local: prefixes(local...)}
+}
+
+// become makes the policies those in force.
+func (r *testRouter) become(ps ...protect.Policy) error {
+	for i := range ps {
+		ps[i].ID = protect.ID{Peer: "peer", Child: fmt.Sprint(i)}
+	}
+	return r.Apply(r.set.Change(ps, r.set.IDs()))
+}
+
+func (r *testRouter) mustBecome(ps ...protect.Policy) {
+	r.t.Helper()
+	if err := r.become(ps...); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func prefixes(s ...string) (out []netip.Prefix) {
+	for _, p := range s {
+		out = append(out, netip.MustParsePrefix(p))
+	}
+	return out
 }
 
 // lookup is a route look-up; empty fields are left out.
@@ -90,29 +131,45 @@ func route(t *testing.T, h *netlab.Host, l lookup) (dev, src string, mtu int) {
 	return link.Attrs().Name, src, routes[0].MTU
 }
 
-// rulesAndRoutes lists what of ours is in the kernel.
-func rulesAndRoutes(t *testing.T, h *netlab.Host, table int) (out []string) {
+// kernelIn opens a socket for requests in a host.
+func kernelIn(t *testing.T, h *netlab.Host) *conn {
 	t.Helper()
-	for _, family := range families {
-		rules, err := h.Netlink().RuleList(family)
+	var c *conn
+	if err := h.Do(func() (err error) { c, err = dial(); return err }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	return c
+}
+
+// ours lists what of culvert is in the kernel.
+func ours(t *testing.T, h *netlab.Host) (out []string) {
+	t.Helper()
+	c := kernelIn(t, h)
+	rules, err := listRules(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range rules {
+		if k.protocol == routeProtocol {
+			out = append(out, fmt.Sprint("rule ", k))
+		}
+	}
+	for _, v6 := range []bool{false, true} {
+		ask := func(b []byte) []byte {
+			return header(b, unix.RTM_GETROUTE, 0, append([]byte{familyOf(v6)}, make([]byte, unix.SizeofRtMsg-1)...)...)
+		}
+		n := len(out)
+		err := c.dump(ask, func() { out = out[:n] }, func(m message) {
+			if k, ok := parseRoute(m.body); ok && k.protocol == routeProtocol {
+				out = append(out, fmt.Sprintf("route %d %v kind %d metric %d via %v src %v", k.table, k.dst, k.kind, k.metric, k.via, k.src))
+			}
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range rules {
-			if r.Protocol == routeProtocol {
-				out = append(out, fmt.Sprint("rule ", r.Priority, r.Src, r.Table, r.Goto))
-			}
-		}
-		for _, tab := range []int{table, table + 1} {
-			routes, err := h.Netlink().RouteListFiltered(family, &netlink.Route{Table: tab}, netlink.RT_FILTER_TABLE)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, r := range routes {
-				out = append(out, fmt.Sprint("route ", r.Dst, tab, r.Type))
-			}
-		}
 	}
+	slices.Sort(out)
 	return out
 }
 

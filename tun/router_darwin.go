@@ -3,91 +3,109 @@ package tun
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
 
+	"culvert/tun/protect"
+
 	"golang.org/x/net/route"
 	"golang.org/x/sys/unix"
 )
 
-// Router leads remote networks to a device by routes in the system's one table. macOS has no firewall marks and no policy rules, so that
-// it cannot tell the tunnels' own packets from others, nor local networks from each other: a remote network that holds a peer's
-// outer address needs a route to that address by hand, and one that holds every address is refused.
+// Router leads remote networks to a device by routes in the system's one table. macOS has no firewall marks and
+// no policy rules, so that it cannot tell the tunnels' own packets from others, nor local networks from each
+// other: a remote network that holds a peer's outer address needs a route to that address by hand, and one
+// that holds every address is refused. So do networks that stay outside of a remote one.
 type Router struct {
 	mu     sync.Mutex
 	index  int
 	device string
+	groups map[int]map[netip.Prefix]bool // remote networks by group
 	have   map[netip.Prefix]bool
 	closed bool
 	seq    int
-	log    *slog.Logger
 }
 
 // NewRouter makes a router without networks. Routes of a killed predecessor went with its device.
 func NewRouter(cfg RouteConfig) (*Router, error) {
-	r := &Router{index: cfg.Device.Index(), device: cfg.Device.Name(), have: make(map[netip.Prefix]bool), log: cfg.Log}
-	if r.log == nil {
-		r.log = slog.New(slog.DiscardHandler)
-	}
-	return r, nil
+	return &Router{
+		index: cfg.Device.Index(), device: cfg.Device.Name(), groups: make(map[int]map[netip.Prefix]bool), have: make(map[netip.Prefix]bool),
+	}, nil
 }
 
-// Set makes nets the networks that are routed to the device, changing only what differs. After an error as much as possible is in place.
-func (r *Router) Set(nets []Net) error {
+// Apply follows a change of the policies. After an error as much as possible is in place.
+func (r *Router) Apply(c protect.Change) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return os.ErrClosed
 	}
-	var errs []error
-	want := make(map[netip.Prefix]bool)
-	for _, n := range nets {
-		if n.Remote.Bits() == 0 {
-			errs = append(errs, fmt.Errorf("tun: remote network %s: macOS cannot keep the tunnel's own packets out of such a route: give it as smaller networks without the peer's address", n.Remote))
-			continue
+	touched := make(map[netip.Prefix]bool)
+	for _, g := range c.Groups {
+		if g.Gone {
+			for p := range r.groups[g.ID] {
+				touched[p] = true
+			}
+			delete(r.groups, g.ID)
 		}
-		want[n.Remote.Masked()] = true
 	}
-	errs = append(errs, r.apply(want))
+	for _, g := range c.Groups {
+		if !g.Gone {
+			r.follow(g, touched)
+		}
+	}
+	var errs []error
+	for p := range touched {
+		errs = append(errs, r.settle(p))
+	}
 	return errors.Join(errs...)
 }
 
-// Refresh puts back routes that the system dropped, as it does when the device goes down.
-func (r *Router) Refresh() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for p := range r.have {
-		if err := r.change(unix.RTM_ADD, p); err != nil && !errors.Is(err, unix.EEXIST) {
-			r.log.Warn("routes to the tunnel are not complete", "device", r.device, "error", err)
+// follow takes a change of one group, and notes the networks that it touches.
+func (r *Router) follow(g protect.GroupChange, touched map[netip.Prefix]bool) {
+	remotes := r.groups[g.ID]
+	if remotes == nil {
+		remotes = make(map[netip.Prefix]bool)
+		r.groups[g.ID] = remotes
+	}
+	for p, k := range g.Set {
+		touched[p] = true
+		delete(remotes, p)
+		if k == protect.Protect {
+			remotes[p] = true
 		}
+	}
+	for _, p := range g.Unset {
+		touched[p] = true
+		delete(remotes, p)
 	}
 }
 
-func (r *Router) apply(want map[netip.Prefix]bool) error {
-	var errs []error
-	for p := range want {
-		if r.have[p] {
-			continue
-		}
+// settle adds or removes the route to p, as the groups have it.
+func (r *Router) settle(p netip.Prefix) error {
+	want := false
+	for _, remotes := range r.groups {
+		want = want || remotes[p]
+	}
+	switch {
+	case want == r.have[p]:
+		return nil
+	case want && p.Bits() == 0:
+		return fmt.Errorf("tun: remote network %s: macOS cannot keep the tunnel's own packets out of such a route: give it as smaller networks without the peer's address", p)
+	case want:
 		if err := r.change(unix.RTM_ADD, p); err != nil {
-			errs = append(errs, fmt.Errorf("tun: route %s to %s: %w", p, r.device, err))
-			continue
+			return fmt.Errorf("tun: route %s to %s: %w", p, r.device, err)
 		}
 		r.have[p] = true
+		return nil
 	}
-	for p := range r.have {
-		if want[p] {
-			continue
-		}
-		if err := r.change(unix.RTM_DELETE, p); err != nil && !errors.Is(err, unix.ESRCH) {
-			errs = append(errs, fmt.Errorf("tun: removing route %s: %w", p, err))
-		}
-		delete(r.have, p)
+	delete(r.have, p)
+	if err := r.change(unix.RTM_DELETE, p); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("tun: removing route %s: %w", p, err)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // change adds or deletes one route. The kernel answers a write to the routing socket with its error.
@@ -119,21 +137,29 @@ func routeAddr(b []byte) route.Addr {
 	return &route.Inet6Addr{IP: [16]byte(b)}
 }
 
-// Close removes every route. It may be called more than once.
-func (r *Router) Close() error {
+// Close removes every route; there are no fences to keep. It may be called more than once.
+func (r *Router) Close(keepFences bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return nil
 	}
 	r.closed = true
-	return r.apply(nil)
+	r.groups = nil
+	var errs []error
+	for p := range r.have {
+		errs = append(errs, r.settle(p))
+	}
+	return errors.Join(errs...)
 }
 
-// Table is 0: there is one table only.
+// Counters returns nothing: nothing is watched here.
+func (r *Router) Counters() map[string]uint64 { return nil }
+
+// Table returns 0: there is one table only.
 func (r *Router) Table() int { return 0 }
 
-// Forwarding says whether the host forwards packets between its networks and the tunnel, which a gateway whose local networks hold
+// Forwarding reports whether the host forwards packets between its networks and the tunnel, which a gateway whose local networks hold
 // other hosts needs.
 func Forwarding() (v4, v6 bool) {
 	on := func(name string) bool {

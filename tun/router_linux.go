@@ -4,153 +4,280 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/vishvananda/netlink"
+	"culvert/tun/protect"
+
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// routeProtocol marks rules and routes as ours (rtm_protocol; the registered ones lie elsewhere).
-	routeProtocol = 143
-	// first is the first daemon's first table and first rule's priority: the number of the RFC that defines ESP.
-	first = 4303
-	// step is the distance between those numbers of two daemons in one network namespace.
-	step = 10
-	// maxDaemons bounds the search for free ones.
-	maxDaemons = 64
-)
-
-// Router leads remote networks to a device by rules and tables of its own, without touching the main table or any setting of
-// the system. plan.go says how. Its methods may be called from any goroutine.
+// Router leads protected traffic to a device by rules and tables of its own, without touching the main table
+// or any setting of the system: route_rules_linux.go and route_plan_linux.go say how. It watches the kernel,
+// follows this host's addresses, and mends what others change. Its methods may be called from any goroutine.
 type Router struct {
-	mu     sync.Mutex
 	device string
-	index  int
-	mark   uint32
-	table  int // and table+1
-	prio   int // the priority of the first rule
-	nets   []Net
-	nl     *netlink.Handle
-	watch  *watcher
-	closed bool
+	link   uint32
+	mark   protect.Mark
+	errors protect.Mark // of ICMP errors about decrypted packets; zero: none
+	table  int          // the first
+	fixed  bool         // the priority is the configuration's
+	fence  bool
+	onHost func()
 	log    *slog.Logger
+
+	watch *watcher
+	done  sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows
+	nl       *conn
+	prio     int // of the first rule
+	instance int // among the daemons of the namespace
+	plan     *plan
+	hosts    map[hostAddr]bool // this host's addresses; false: not to be used
+	up       bool              // the device is
+	stale    []kernelRule      // left by predecessors that were killed; they go when there is something better
+	closed   bool
+	again    retry
+	repairs  repairs
 }
 
-// NewRouter makes a router without networks, in the calling thread's network namespace. What a predecessor that was killed left is
-// removed, by the first Set if it stands where this router's rules will. It follows changes of the host's addresses and of the device's state from then on.
+// NewRouter makes a router without networks, in the calling thread's network namespace. What a predecessor
+// left that was killed stays until the first Apply, so that its fences stand until there is something better.
 func NewRouter(cfg RouteConfig) (*Router, error) {
-	if cfg.Mark == 0 {
+	if cfg.Mark.Mask == 0 || cfg.Mark.Value&cfg.Mark.Mask == 0 {
 		return nil, errors.New("tun: routing needs a firewall mark, or the tunnels' own packets would go into the tunnels")
 	}
-	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("tun: opening a netlink socket: %w", err)
+	r := &Router{
+		device: cfg.Device.Name(), link: uint32(cfg.Device.Index()), mark: cfg.Mark, fence: cfg.Fence,
+		onHost: cfg.OnHost, log: cfg.Log, hosts: make(map[hostAddr]bool), up: true,
 	}
-	r := &Router{device: cfg.Device.Name(), index: cfg.Device.Index(), mark: cfg.Mark, nl: nl, log: cfg.Log}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	if err := r.start(cfg.Table); err != nil {
-		nl.Close()
+	mark, ok := cfg.Mark.Errors()
+	if ok {
+		r.errors = mark
+	}
+	r.plan = newPlan(cfg.Ports, ok)
+	r.repairs.log = r.log
+	var err error
+	if r.nl, err = dial(); err != nil {
+		return nil, err
+	}
+	if err := r.start(cfg); err != nil {
+		r.nl.close()
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Router) start(table int) error {
-	if err := r.claim(table); err != nil {
+func (r *Router) start(cfg RouteConfig) error {
+	if err := r.claim(cfg.Table, cfg.Priority); err != nil {
 		return err
 	}
-	// A killed predecessor's rules and routes of the same tables stay until Set, so that its fences stand until there is something
-	// better.
-	err := r.setRoute(claimed, routeTo{})
-	if err != nil {
+	var err error
+	if r.watch, err = watch(r.nl.port); err != nil { // before the first list, so that nothing is missed
 		return err
 	}
-	r.watch, err = newWatcher(r.Refresh)
-	return err
+	if err := r.listAddrs(); err != nil {
+		r.watch.close()
+		return err
+	}
+	r.done.Go(r.follow)
+	return nil
 }
 
-// Set makes nets the networks that are routed to the device, changing only what differs. After an error as much as possible is
-// in place; Refresh, or the next change of an address, tries again.
-func (r *Router) Set(nets []Net) error {
+// Apply follows a change of the policies. After an error as much as possible is in force; what is not yet the
+// router tries again by itself. An *Incomplete is the error of a part that was refused.
+func (r *Router) Apply(c protect.Change) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return os.ErrClosed
 	}
-	r.nets = slices.Clone(nets)
-	return r.refresh()
-}
-
-// Refresh compares the kernel's rules and routes with what they should be and mends the difference.
-func (r *Router) Refresh() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return
-	}
-	if err := r.refresh(); err != nil {
-		r.log.Warn("routes to the tunnel are not complete", "device", r.device, "error", err)
-	}
-}
-
-func (r *Router) refresh() error {
-	addrs, err := r.hostAddrs()
-	if err != nil {
-		return err
-	}
-	return r.apply(makePlan(r.nets, addrs))
-}
-
-// hostAddrs are the host's addresses that can be a packet's source beyond its link, in order.
-func (r *Router) hostAddrs() ([]netip.Addr, error) {
-	list, err := r.nl.AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return nil, fmt.Errorf("tun: listing this host's addresses: %w", err)
-	}
-	const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_DEPRECATED
-	var out []netip.Addr
-	for _, l := range list {
-		a, ok := netip.AddrFromSlice(l.IP)
-		if a = a.Unmap(); !ok || !a.IsGlobalUnicast() || l.Flags&unusable != 0 {
+	errs := []error{}
+	var occupied []int
+	for _, g := range c.Groups {
+		if !g.New {
 			continue
 		}
-		out = append(out, a)
+		some, err := r.newTable(g.ID)
+		if errs = append(errs, err); some {
+			occupied = append(occupied, r.table+g.ID)
+		}
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
-	return out, nil
+	none := len(r.plan.rules) == 0
+	e := r.plan.apply(c)
+	if len(c.Groups) > 0 && none && !r.fixed {
+		rules, err := r.rules()
+		if errs = append(errs, err); err == nil {
+			r.prio = r.choosePriority(rules)
+		}
+	}
+	errs = append(errs, r.execute(e), r.removeStale(occupied))
+	err := errors.Join(errs...)
+	if err != nil {
+		r.again.said = essence(err) // by the caller
+	}
+	return err
 }
 
-// Close removes every rule and route. It may be called more than once.
-func (r *Router) Close() error {
+// newTable checks the table of a new group, and reports whether there is anything in it.
+func (r *Router) newTable(id int) (occupied bool, err error) {
+	if id >= tablesEach {
+		return false, fmt.Errorf("tun: more than %d sets of local networks: write peers with the same local networks", tablesEach-1)
+	}
+	user, n, err := r.userOf(r.table + id)
+	if err == nil && user != "" {
+		err = fmt.Errorf("tun: routing table %d is in use (%s): choose another with [daemon] route_table", r.table+id, user)
+	}
+	return n > 0, err
+}
+
+// listAddrs asks for the host's addresses, and has the plan follow.
+func (r *Router) listAddrs() error {
+	hosts := make(map[hostAddr]bool)
+	ask := func(b []byte) []byte {
+		return header(b, unix.RTM_GETADDR, 0, make([]byte, unix.SizeofIfAddrmsg)...)
+	}
+	err := r.nl.dump(ask, func() { clear(hosts) }, func(m message) {
+		if a, usable, ok := parseAddr(m.body); ok {
+			hosts[a] = usable
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("tun: listing this host's addresses: %w", err)
+	}
+	r.hosts = hosts
+	return r.execute(r.plan.setAddrs(r.usable()))
+}
+
+// usable returns the addresses that can be a packet's source beyond its link, in order.
+func (r *Router) usable() []netip.Addr {
+	out := make([]netip.Addr, 0, len(r.hosts))
+	for a, usable := range r.hosts {
+		if usable {
+			out = append(out, a.addr)
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
+}
+
+// Counters returns what status shows of the router.
+func (r *Router) Counters() map[string]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return map[string]uint64{
+		"route_repairs":  r.repairs.routes,
+		"rule_repairs":   r.repairs.rules,
+		"rules_in_front": r.repairs.inFront,
+	}
+}
+
+// Close ends the router. With keepFences, and if it has any, its rules and fences stay, so that protected
+// networks are unreachable instead of unprotected. What leads to the device goes with the device, which must
+// be closed next. It may be called more than once.
+func (r *Router) Close(keepFences bool) error {
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
 		return nil
 	}
 	r.closed = true
-	err := r.apply(plan{})
-	r.nl.Close()
+	var err error
+	if !keepFences || !r.fence {
+		err = r.remove()
+	}
+	r.nl.close()
 	r.mu.Unlock()
 	r.watch.close()
+	r.done.Wait()
 	return err
 }
 
-// Table is the first of the router's two tables.
+// remove takes away all that does not go with the device: the rules, last the mark's, and then what no rule
+// leads to any more.
+func (r *Router) remove() error {
+	var left refusals
+	rules := slices.Collect(maps.Keys(r.plan.rules))
+	r.plan.rules = make(map[rule]bool)
+	e := edit{rules: make(map[rule]bool)}
+	for _, k := range rules {
+		e.rules[k] = true
+	}
+	err := r.executeRules(e, &left)
+	err = errors.Join(err, r.removeStale(nil))
+	var gone []kernelRoute
+	tables := []int{0}
+	tables = slices.AppendSeq(tables, maps.Keys(r.plan.groups))
+	for _, t := range tables {
+		r.plan.all(t, func(d dest, h hop) {
+			if h.throw {
+				gone = append(gone, r.kernelRoute(d, h))
+			} else if r.fence {
+				gone = append(gone, r.kernelFence(d))
+			}
+		})
+	}
+	err = errors.Join(err, r.deleteRoutes(gone, &left))
+	return errors.Join(err, left.err(len(rules)+len(gone)))
+}
+
+// Table returns the first of the router's tables.
 func (r *Router) Table() int { return r.table }
 
-// Forwarding says whether the host forwards packets between its networks and the tunnel. A gateway whose local networks hold
-// other hosts needs it (sysctl net.ipv4.ip_forward, net.ipv6.conf.all.forwarding); it is the administrator's to switch on.
+// Forwarding reports whether the host forwards packets between its networks and the tunnel. A gateway whose
+// local networks hold other hosts needs it (sysctl net.ipv4.ip_forward, net.ipv6.conf.all.forwarding); it is
+// the administrator's to switch on.
 func Forwarding() (v4, v6 bool) {
 	on := func(file string) bool {
 		b, err := os.ReadFile("/proc/sys/net/" + file)
 		return err == nil && strings.TrimSpace(string(b)) != "0"
 	}
 	return on("ipv4/ip_forward"), on("ipv6/conf/all/forwarding")
+}
+
+// retry is when to try again what the kernel refused.
+type retry struct {
+	at    time.Time // zero: nothing was
+	last  time.Time
+	pause time.Duration
+	said  string // the last complaint
+}
+
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+func (t *retry) failed(now time.Time) {
+	if t.at.IsZero() {
+		t.pause = min(max(2*t.pause, firstRetry), lastRetry)
+	}
+	t.at, t.last = now.Add(t.pause), now
+}
+
+// now reports whether it is time; hint: something changed that may have been in the way.
+func (t *retry) now(now time.Time, hint bool) bool {
+	if t.at.IsZero() || now.Before(t.at) && !(hint && now.Sub(t.last) >= firstRetry) {
+		return false
+	}
+	t.at = time.Time{}
+	return true
+}
+
+// essence returns what of an error is news if it differs.
+func essence(err error) string {
+	var part *Incomplete
+	if errors.As(err, &part) && part.Remedy != "" {
+		return part.Remedy
+	}
+	return err.Error()
 }

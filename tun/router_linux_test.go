@@ -1,17 +1,20 @@
 package tun
 
 import (
+	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"culvert/internal/netlab"
+	"culvert/tun/protect"
 )
 
-const (
-	testMark  = 0x4303
-	testTable = 50000 // above the priority of the main table: priorities are another matter
-)
+// testMark is not the default, so that nothing holds by chance.
+var testMark = protect.Mark{Value: 0x4300, Mask: 0xff00}
+
+const testTable = 50000 // above the priority of the main table: priorities are another matter
 
 // A gateway between its LAN (10.1.0.0/16, 2001:db8:1::/64) and the outside (192.0.2.0/24, 2001:db8:f::/64), with default routes.
 //
@@ -33,13 +36,6 @@ func newGateway(t *testing.T) (*netlab.Host, *Device) {
 	return h, openIn(t, h, Config{Name: "tn0", MTU: 1400})
 }
 
-func set(t *testing.T, r *Router, nets ...Net) {
-	t.Helper()
-	if err := r.Set(nets); err != nil {
-		t.Fatal(err)
-	}
-}
-
 type routeCase struct {
 	name     string
 	l        lookup
@@ -58,39 +54,33 @@ func checkRoutes(t *testing.T, h *netlab.Host, cases []routeCase) {
 
 func TestOneRemoteNetwork(t *testing.T) {
 	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark, Table: testTable})
-	set(t, r, net4("10.2.0.0/16", 1350, "10.1.0.0/16"), net4("2001:db8:2::/64", 1340, "2001:db8:1::/64"))
+	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
+	r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"), policy("2001:db8:2::/64", "2001:db8:1::/64"))
 	checkRoutes(t, h, []routeCase{
 		{"from the LAN", lookup{to: "10.2.0.9", from: "10.1.0.50", iif: "tlan"}, "tn0", ""},
 		{"from our LAN address", lookup{to: "10.2.0.9", from: "10.1.0.1"}, "tn0", ""},
 		{"no source yet", lookup{to: "10.2.0.9"}, "tn0", "10.1.0.1"},
 		{"from our outer address: not protected", lookup{to: "10.2.0.9", from: "192.0.2.1"}, "tout", ""},
-		{"marked", lookup{to: "10.2.0.9", from: "10.1.0.1", mark: testMark}, "tout", ""},
+		{"marked", lookup{to: "10.2.0.9", from: "10.1.0.1", mark: testMark.Value | 0x11}, "tout", ""},
 		{"elsewhere", lookup{to: "198.51.100.1", from: "10.1.0.50", iif: "tlan"}, "tout", ""},
 		{"IPv6 from the LAN", lookup{to: "2001:db8:2::9", from: "2001:db8:1::50", iif: "tlan"}, "tn0", ""},
 		{"IPv6, no source yet", lookup{to: "2001:db8:2::9"}, "tn0", "2001:db8:1::1"},
 		{"IPv6 from our outer address", lookup{to: "2001:db8:2::9", from: "2001:db8:f::1"}, "tout", ""},
-		{"IPv6 marked", lookup{to: "2001:db8:2::9", mark: testMark}, "tout", "2001:db8:f::1"},
+		{"IPv6 marked", lookup{to: "2001:db8:2::9", mark: testMark.Value | 0x11}, "tout", "2001:db8:f::1"},
 	})
-	if _, _, mtu := route(t, h, lookup{to: "10.2.0.9"}); mtu != 1350 {
-		t.Errorf("the route's MTU is %d, want 1350", mtu)
-	}
-	if _, _, mtu := route(t, h, lookup{to: "2001:db8:2::9"}); mtu != 1340 {
-		t.Errorf("the IPv6 route's MTU is %d, want 1340", mtu)
-	}
 }
 
 // A remote network that holds everything, the peer included: the tunnel must not swallow its own packets, nor the host's other traffic.
 func TestWholeInternet(t *testing.T) {
 	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark, Table: testTable})
-	set(t, r, net4("0.0.0.0/0", 0, "10.1.0.0/16"), net4("::/0", 0, "2001:db8:1::/64"))
+	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
+	r.mustBecome(policy("0.0.0.0/0", "10.1.0.0/16"), policy("::/0", "2001:db8:1::/64"))
 	cases := []routeCase{
 		{"LAN to the world", lookup{to: "198.51.100.1", from: "10.1.0.50", iif: "tlan"}, "tn0", ""},
 		{"ourselves to the world", lookup{to: "198.51.100.1"}, "tn0", "10.1.0.1"},
 		{"LAN to the peer's outer address", lookup{to: "203.0.113.2", from: "10.1.0.50", iif: "tlan"}, "tn0", ""},
-		{"the tunnel's packets to the peer", lookup{to: "203.0.113.2", from: "192.0.2.1", mark: testMark}, "tout", ""},
-		{"the tunnel's packets, no source yet", lookup{to: "203.0.113.2", mark: testMark}, "tout", "192.0.2.1"},
+		{"the tunnel's packets to the peer", lookup{to: "203.0.113.2", from: "192.0.2.1", mark: testMark.Value | 0x11}, "tout", ""},
+		{"the tunnel's packets, no source yet", lookup{to: "203.0.113.2", mark: testMark.Value | 0x11}, "tout", "192.0.2.1"},
 		{"ssh replies from the outer address", lookup{to: "198.51.100.1", from: "192.0.2.1"}, "tout", ""},
 		{"LAN to LAN", lookup{to: "10.1.3.3", from: "10.1.0.50", iif: "tlan"}, "tlan", ""},
 		{"ourselves to the LAN", lookup{to: "10.1.3.3"}, "tlan", "10.1.0.1"},
@@ -99,7 +89,7 @@ func TestWholeInternet(t *testing.T) {
 		{"IPv6 LAN to the world", lookup{to: "2001:db8:77::1", from: "2001:db8:1::50", iif: "tlan"}, "tn0", ""},
 		{"IPv6 ourselves to the world", lookup{to: "2001:db8:77::1"}, "tn0", "2001:db8:1::1"},
 		{"IPv6 replies from the outer address", lookup{to: "2001:db8:77::1", from: "2001:db8:f::1"}, "tout", ""},
-		{"IPv6 the tunnel's packets", lookup{to: "2001:db8:77::1", mark: testMark}, "tout", "2001:db8:f::1"},
+		{"IPv6 the tunnel's packets", lookup{to: "2001:db8:77::1", mark: testMark.Value | 0x11}, "tout", "2001:db8:f::1"},
 		{"IPv6 ourselves to the LAN", lookup{to: "2001:db8:1::3"}, "tlan", "2001:db8:1::1"},
 	}
 	checkRoutes(t, h, cases)
@@ -115,29 +105,29 @@ func TestWholeInternet(t *testing.T) {
 // A local network that holds the outer address too.
 func TestLocalHoldsEverything(t *testing.T) {
 	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark, Table: testTable})
-	set(t, r, net4("203.0.113.0/24", 0, "0.0.0.0/0"))
+	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
+	r.mustBecome(policy("203.0.113.0/24", "0.0.0.0/0"))
 	checkRoutes(t, h, []routeCase{
 		{"our traffic to the remote network", lookup{to: "203.0.113.9", from: "192.0.2.1"}, "tn0", ""},
-		{"the tunnel's packets to the peer in it", lookup{to: "203.0.113.2", from: "192.0.2.1", mark: testMark}, "tout", ""},
+		{"the tunnel's packets to the peer in it", lookup{to: "203.0.113.2", from: "192.0.2.1", mark: testMark.Value | 0x11}, "tout", ""},
 		{"everything else", lookup{to: "198.51.100.1", from: "192.0.2.1"}, "tout", ""},
 		{"the LAN", lookup{to: "10.1.3.3", from: "192.0.2.1"}, "tlan", ""},
 	})
 	// Host to host: the remote network is the peer's outer address and nothing else.
-	set(t, r, net4("203.0.113.2/32", 0, "192.0.2.1/32"), net4("2001:db8:99::2/128", 0, "2001:db8:f::1/128"))
+	r.mustBecome(policy("203.0.113.2/32", "192.0.2.1/32"), policy("2001:db8:99::2/128", "2001:db8:f::1/128"))
 	checkRoutes(t, h, []routeCase{
 		{"inner", lookup{to: "203.0.113.2"}, "tn0", "192.0.2.1"},
-		{"outer", lookup{to: "203.0.113.2", from: "192.0.2.1", mark: testMark}, "tout", ""},
+		{"outer", lookup{to: "203.0.113.2", from: "192.0.2.1", mark: testMark.Value | 0x11}, "tout", ""},
 		{"IPv6 inner", lookup{to: "2001:db8:99::2"}, "tn0", "2001:db8:f::1"},
-		{"IPv6 outer", lookup{to: "2001:db8:99::2", from: "2001:db8:f::1", mark: testMark}, "tout", ""},
+		{"IPv6 outer", lookup{to: "2001:db8:99::2", from: "2001:db8:f::1", mark: testMark.Value | 0x11}, "tout", ""},
 	})
 }
 
 // Without an address of ours in the local network our own traffic has no business in the tunnel.
 func TestGatewayWithoutInnerAddress(t *testing.T) {
 	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark, Table: testTable})
-	set(t, r, net4("0.0.0.0/0", 0, "10.9.0.0/16"), net4("::/0", 0, "2001:db8:9::/64"))
+	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
+	r.mustBecome(policy("0.0.0.0/0", "10.9.0.0/16"), policy("::/0", "2001:db8:9::/64"))
 	checkRoutes(t, h, []routeCase{
 		{"behind us", lookup{to: "198.51.100.1", from: "10.9.0.5", iif: "tlan"}, "tn0", ""},
 		{"ourselves", lookup{to: "198.51.100.1"}, "tout", "192.0.2.1"},
@@ -145,38 +135,63 @@ func TestGatewayWithoutInnerAddress(t *testing.T) {
 	})
 }
 
-func TestSetAppliesTheDifference(t *testing.T) {
+func TestApplyFollowsTheDifference(t *testing.T) {
 	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark, Table: testTable})
-	a, b := net4("10.2.0.0/16", 0, "10.1.0.0/16"), net4("10.3.0.0/16", 0, "10.1.0.0/16", "10.9.0.0/16")
-	set(t, r, a)
-	one := rulesAndRoutes(t, h, testTable)
-	set(t, r, a, b)
+	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable, Fence: true})
+	a, b := policy("10.2.0.0/16", "10.1.0.0/16"), policy("10.3.0.0/16", "10.1.0.0/16", "10.9.0.0/16")
+	r.mustBecome(a)
+	one := ours(t, h)
+	r.mustBecome(a, b)
 	checkRoutes(t, h, []routeCase{
 		{"the first", lookup{to: "10.2.0.9"}, "tn0", ""},
 		{"the second", lookup{to: "10.3.0.9"}, "tn0", ""},
 		{"the second's other local network", lookup{to: "10.3.0.9", from: "10.9.0.5", iif: "tlan"}, "tn0", ""},
+		{"which the first lacks", lookup{to: "10.2.0.9", from: "10.9.0.5", iif: "tlan"}, "tout", ""},
 	})
-	a.MTU = 1300
-	set(t, r, a)
-	if _, _, mtu := route(t, h, lookup{to: "10.2.0.9"}); mtu != 1300 {
-		t.Errorf("the changed MTU is %d, want 1300", mtu)
-	}
-	if got := rulesAndRoutes(t, h, testTable); !slices.Equal(got, one) {
-		t.Errorf("after the second network went: %v, want %v", got, one)
+	r.mustBecome(a)
+	if got := ours(t, h); !slices.Equal(got, one) {
+		t.Errorf("after the second network went: %q, want %q", got, one)
 	}
 	checkRoutes(t, h, []routeCase{{"the second is gone", lookup{to: "10.3.0.9"}, "tout", ""}})
-	if err := r.Close(); err != nil {
+	if err := r.Close(false); err != nil {
 		t.Fatal(err)
 	}
-	if got := rulesAndRoutes(t, h, testTable); len(got) != 0 {
-		t.Errorf("left behind by Close: %v", got)
+	d.Close()
+	if got := ours(t, h); len(got) != 0 {
+		t.Errorf("left behind by Close: %q", got)
 	}
-	if err := r.Close(); err != nil {
+	if err := r.Close(false); err != nil {
 		t.Errorf("the second Close: %v", err)
 	}
-	if err := r.Set(nil); err == nil {
-		t.Error("Set after Close was silent")
+	if err := r.become(a); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Apply after Close: %v", err)
+	}
+}
+
+// After an ordered end the fences stay where they are wanted, and nothing else does.
+func TestCloseKeepsFences(t *testing.T) {
+	h, d := newGateway(t)
+	r := routerIn(t, h, RouteConfig{Device: d, Fence: true})
+	r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"), policy("2001:db8:2::/64", "2001:db8:1::/64"))
+	if err := r.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	checkRoutes(t, h, []routeCase{
+		{"protected", lookup{to: "10.2.0.9", from: "10.1.0.50", iif: "tlan"}, "none", ""},
+		{"protected, no source yet", lookup{to: "10.2.0.9"}, "none", ""},
+		{"IPv6", lookup{to: "2001:db8:2::9", from: "2001:db8:1::50", iif: "tlan"}, "none", ""},
+		{"not protected", lookup{to: "10.3.0.9", from: "10.1.0.50", iif: "tlan"}, "tout", ""},
+	})
+	var released []string
+	if err := h.Do(func() (err error) { released, err = Release(); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"10.2.0.0/16", "2001:db8:2::/64"}; !slices.Equal(released, want) {
+		t.Errorf("released %v, want %v", released, want)
+	}
+	if got := ours(t, h); len(got) != 0 {
+		t.Errorf("left: %q", got)
 	}
 }
 
@@ -199,20 +214,19 @@ func TestKilledDaemonFailsClosed(t *testing.T) {
 			})
 			// The next start takes it away, whatever its own networks are.
 			d = openIn(t, h, Config{Name: "tn0"})
-			r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark, Table: testTable})
-			set(t, r, net4("10.2.0.0/16", 0, "10.1.0.0/16"))
+			r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
+			r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
 			checkRoutes(t, h, []routeCase{
 				{"works", lookup{to: "10.2.0.9"}, "tn0", ""},
 				{"free again", lookup{to: "198.51.100.1"}, "tout", ""},
 				{"IPv6 free again", lookup{to: "2001:db8:77::1"}, "tout", ""},
 			})
-			if err := r.Close(); err != nil {
+			if err := r.Close(false); err != nil {
 				t.Fatal(err)
 			}
-			for _, tab := range []int{testTable, first} {
-				if got := rulesAndRoutes(t, h, tab); len(got) != 0 {
-					t.Errorf("left: %v", got)
-				}
+			d.Close()
+			if got := ours(t, h); len(got) != 0 {
+				t.Errorf("left: %q", got)
 			}
 		})
 	}
@@ -221,20 +235,22 @@ func TestKilledDaemonFailsClosed(t *testing.T) {
 // kill leaves behind what a daemon with the whole Internet behind its tunnel does when it is killed.
 func kill(t *testing.T, h *netlab.Host, d *Device, table int) {
 	t.Helper()
-	old := routerIn(t, h, RouteConfig{Device: d, Mark: 0x99, Table: table})
-	set(t, old, net4("0.0.0.0/0", 0, "10.1.0.0/16"), net4("::/0", 0, "2001:db8:1::/64"))
-	old.watch.close()
+	old := routerIn(t, h, RouteConfig{Device: d, Mark: protect.Mark{Value: 0x99, Mask: 0xff}, Table: table, Fence: true})
+	old.mustBecome(policy("0.0.0.0/0", "10.1.0.0/16"), policy("::/0", "2001:db8:1::/64"))
+	old.mu.Lock()
 	old.closed = true
+	old.mu.Unlock()
+	old.watch.close()
 	d.Close()
 }
 
 func TestTwoDaemonsInOneNamespace(t *testing.T) {
 	h, d := newGateway(t)
 	d2 := openIn(t, h, Config{Name: "tn1"})
-	a := routerIn(t, h, RouteConfig{Device: d, Mark: testMark})
-	b := routerIn(t, h, RouteConfig{Device: d2, Mark: testMark}) // before the first has any network
-	set(t, a, net4("10.2.0.0/16", 0, "10.1.0.0/16"))
-	set(t, b, net4("10.3.0.0/16", 0, "10.1.0.0/16"))
+	a := routerIn(t, h, RouteConfig{Device: d})
+	b := routerIn(t, h, RouteConfig{Device: d2}) // before the first has any network
+	a.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
+	b.mustBecome(policy("10.3.0.0/16", "10.1.0.0/16"))
 	if a.Table() == b.Table() {
 		t.Errorf("both use table %d", a.Table())
 	}
@@ -252,13 +268,13 @@ func TestTwoDaemonsInOneNamespace(t *testing.T) {
 		}
 	}
 	// One that ends leaves the other alone.
-	if err := a.Close(); err != nil {
+	if err := a.Close(false); err != nil {
 		t.Fatal(err)
 	}
 	checkRoutes(t, h, []routeCase{
 		{"the first's", lookup{to: "10.2.0.9"}, "tout", ""},
 		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
-		{"the second's marked", lookup{to: "10.3.0.9", mark: testMark}, "tout", ""},
+		{"the second's marked", lookup{to: "10.3.0.9", mark: testMark.Value | 0x11}, "tout", ""},
 	})
 }
 
@@ -272,8 +288,8 @@ func TestRouterNeedsAMark(t *testing.T) {
 
 func TestFollowsAddressesAndLink(t *testing.T) {
 	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d, Mark: testMark, Table: testTable})
-	set(t, r, net4("10.2.0.0/16", 0, "10.7.0.0/16"), net4("2001:db8:2::/64", 0, "2001:db8:7::/64"))
+	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
+	r.mustBecome(policy("10.2.0.0/16", "10.7.0.0/16"), policy("2001:db8:2::/64", "2001:db8:7::/64"))
 	checkRoutes(t, h, []routeCase{{"no inner address yet", lookup{to: "10.2.0.9"}, "tout", ""}})
 	if err := h.LAN("tnew", "10.7.0.1/16", "2001:db8:7::1/64"); err != nil {
 		t.Fatal(err)

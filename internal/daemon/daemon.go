@@ -17,7 +17,7 @@ import (
 	"culvert/ike/driver"
 	"culvert/internal/config"
 	"culvert/internal/control"
-	"culvert/tun"
+	"culvert/tun/protect"
 )
 
 // Options are what the command line says.
@@ -48,7 +48,10 @@ type (
 		StatusOf(ctx context.Context, peer string) (ike.PeerStatus, bool, error)
 		History(peer string) []driver.Event
 	}
-	router interface{ Set(nets []tun.Net) error }
+	router interface {
+		Apply(c protect.Change) error
+		Counters() map[string]uint64
+	}
 	device interface{ Counters() map[string]uint64 }
 	// network is the outer sockets.
 	network interface {
@@ -76,6 +79,7 @@ type Daemon struct {
 	lastID   esp.ChildID // of manual SAs; guarded by applying
 	// inForce is what the packet path and the engine were told; nil: not all of it. Guarded by applying.
 	inForce *config.Config
+	flows   *protect.Set // that the kernel was told of. Guarded by applying.
 
 	mu     sync.Mutex // guards what follows
 	cfg    *config.Config

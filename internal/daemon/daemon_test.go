@@ -3,7 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
-	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +12,7 @@ import (
 	"culvert/ike"
 	"culvert/internal/control"
 	"culvert/tun"
+	"culvert/tun/protect"
 )
 
 func TestProtectionComesBeforePeers(t *testing.T) {
@@ -23,8 +24,8 @@ func TestProtectionComesBeforePeers(t *testing.T) {
 	if len(f.peers) != 1 || f.peers[0].Name != "a" {
 		t.Errorf("got peers %v: the manual one is not IKE's", f.peers)
 	}
-	if len(f.routes) != 2 || f.routes[0].Remote != netip.MustParsePrefix("10.2.0.0/16") || !slices.Equal(f.routes[0].Local, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}) {
-		t.Errorf("got routes %v", f.routes)
+	if got, want := f.remotes(), []string{"10.2.0.0/16 from [10.1.0.0/16]", "10.77.0.0/16 from [10.1.0.0/16]"}; !slices.Equal(got, want) {
+		t.Errorf("got routes %q, want %q", got, want)
 	}
 	for id, sa := range f.sas {
 		if id < firstManualID || sa.Endpoint.Encap || sa.Endpoint.Local.String() != "192.0.2.1:0" || sa.Endpoint.Remote.String() != "192.0.2.9:0" || sa.SPIIn != 0x2001 {
@@ -38,15 +39,9 @@ func TestRoutesOfSharedNetworks(t *testing.T) {
 	doc = strings.Replace(doc, "[\"10.2.0.0/16\"]", "[\"10.2.0.0/16\", \"10.3.0.1-10.3.0.2\"]", 1)
 	doc = doc[:len(doc)-2] + ", \"fd01::/64\"]\n"
 	_, f, _ := testDaemon(t, doc, nil)
-	var got []string
-	for _, n := range f.routes {
-		var local []string
-		for _, l := range n.Local {
-			local = append(local, l.String())
-		}
-		got = append(got, n.Remote.String()+" from "+strings.Join(local, " "))
+	got, want := f.remotes(), []string{
+		"10.2.0.0/16 from [10.1.0.0/16]", "10.2.0.0/16 from [10.5.0.0/16]", "10.3.0.1/32 from [10.1.0.0/16]", "10.3.0.2/32 from [10.1.0.0/16]", "fd01::/64 from [fd00::/64]",
 	}
-	want := []string{"10.2.0.0/16 from 10.1.0.0/16 10.5.0.0/16", "10.3.0.1/32 from 10.1.0.0/16", "10.3.0.2/32 from 10.1.0.0/16", "fd01::/64 from fd00::/64"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -219,7 +214,7 @@ func TestActions(t *testing.T) {
 func TestReloadAfterOneThatFailed(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	f.took()
-	d.routes = noRoutes{}
+	d.routes = noRoutes{routes{f}}
 	writeConfig(t, d, peerText("a", "192.0.2.2", "2")+peerText("b", "192.0.2.3", "3"))
 	if _, err := d.Reload(context.Background()); err == nil {
 		t.Fatal("no error")
@@ -232,10 +227,30 @@ func TestReloadAfterOneThatFailed(t *testing.T) {
 	wantCalls(t, f, "policies", "routes", "peers")
 }
 
-// noRoutes cannot be set.
-type noRoutes struct{}
+// Where the kernel takes the routes in part, as with IPv6 switched off, the daemon works with those.
+func TestRoutesInPart(t *testing.T) {
+	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	d.routes = routesInPart{routes{f}}
+	writeConfig(t, d, peerText("a", "192.0.2.2", "2")+peerText("b", "192.0.2.3", "3"))
+	if _, err := d.Reload(context.Background()); err != nil || len(f.peers) != 2 {
+		t.Errorf("got %v, peers %v", err, f.peers)
+	}
+	if n := strings.Count(log.String(), "refused 1 of the routes"); n != 1 || !strings.Contains(log.String(), "the remedy") {
+		t.Errorf("%d warnings in %s", n, log)
+	}
+}
 
-func (noRoutes) Set([]tun.Net) error { return errors.New("no routes here") }
+// routesInPart are refused in part.
+type routesInPart struct{ routes }
+
+func (r routesInPart) Apply(c protect.Change) error {
+	return errors.Join(nil, &tun.Incomplete{Refused: 1, First: os.ErrPermission, Remedy: "the remedy"})
+}
+
+// noRoutes cannot be set.
+type noRoutes struct{ routes }
+
+func (noRoutes) Apply(protect.Change) error { return errors.New("no routes here") }
 
 // A child that goes, or becomes manual, takes its policy or its peer with it.
 func TestCompare(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"culvert/ike"
 	"culvert/internal/config"
 	"culvert/selector"
+	"culvert/tun/protect"
 )
 
 // difference is what a configuration changes of the one before. The packet path and the engine are told of that alone, so that a changed peer costs them the
@@ -74,6 +75,22 @@ func (d *difference) applyTo(plane packetPath) error {
 		return nil
 	}
 	return plane.ChangePolicies(set, d.policies)
+}
+
+// applyToFlows changes the flows that the kernel is told of, and returns what is different in them.
+func (d *difference) applyToFlows(flows *protect.Set) protect.Change {
+	var set []protect.Policy
+	for _, p := range d.set {
+		set = append(set, protectedBy(p)...)
+	}
+	var gone []protect.ID
+	for _, p := range d.policies {
+		gone = append(gone, protect.ID{Peer: p.Peer, Child: p.Child})
+	}
+	if d.whole {
+		gone = flows.IDs() // those of set come back, which is no change
+	}
+	return flows.Change(set, gone)
 }
 
 // tellEngine changes the engine's peers.

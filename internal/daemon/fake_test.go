@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 	"culvert/ike"
 	"culvert/ike/driver"
 	"culvert/internal/config"
-	"culvert/tun"
+	"culvert/tun/protect"
 )
 
 // fakeParts stands for the packet path, IKE, the routes and the sockets, and remembers what it was asked, in order.
@@ -27,7 +28,7 @@ type fakeParts struct {
 	mu       sync.Mutex
 	calls    []string
 	policies []dataplane.PolicyConfig
-	routes   []tun.Net
+	routes   map[string]map[netip.Prefix]protect.Kind // by the group's local networks
 	peers    []ike.Peer
 	sas      map[esp.ChildID]esp.ChildSA
 	status   []ike.PeerStatus
@@ -171,10 +172,42 @@ func (counted) Counters() map[string]uint64 {
 // routes is the router's part.
 type routes struct{ *fakeParts }
 
-func (r routes) Set(nets []tun.Net) error {
+func (r routes) Apply(c protect.Change) error {
 	defer r.note("routes")()
-	r.routes = nets
+	if r.routes == nil {
+		r.fakeParts.routes = map[string]map[netip.Prefix]protect.Kind{}
+	}
+	for _, g := range c.Groups {
+		local := fmt.Sprint(g.Local)
+		if g.Gone {
+			delete(r.routes, local)
+			continue
+		}
+		if g.New {
+			r.routes[local] = map[netip.Prefix]protect.Kind{}
+		}
+		maps.Copy(r.routes[local], g.Set)
+		for _, p := range g.Unset {
+			delete(r.routes[local], p)
+		}
+	}
 	return nil
+}
+
+func (routes) Counters() map[string]uint64 { return map[string]uint64{"both": 8} }
+
+// remotes is the remote networks that the routes lead to, each with the local ones.
+func (f *fakeParts) remotes() []string {
+	var out []string
+	for local, g := range f.routes {
+		for p, k := range g {
+			if k == protect.Protect {
+				out = append(out, fmt.Sprint(p, " from ", local))
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -185,7 +218,7 @@ func testDaemon(t testing.TB, doc string, ask func(ctx context.Context, name str
 	f := &fakeParts{sas: map[esp.ChildID]esp.ChildSA{}, stats: map[esp.Policy]dataplane.ChildStats{}, rawESP: true}
 	out := &bytes.Buffer{}
 	d := &Daemon{log: slog.New(slog.NewTextHandler(out, nil)), level: new(slog.LevelVar), started: epoch, now: func() time.Time { return epoch.Add(10 * time.Second) },
-		plane: plane{f}, ike: f, routes: routes{f}, device: counted{}, net: sockets{f}, found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
+		plane: plane{f}, ike: f, routes: routes{f}, device: counted{}, net: sockets{f}, flows: protect.NewSet(), found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
 	d.opts.Config = filepath.Join(t.TempDir(), "a.toml")
 	if ask == nil {
 		ask = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no look-ups here") }

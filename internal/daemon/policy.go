@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"culvert/internal/config"
 	"culvert/selector"
 	"culvert/tun"
+	"culvert/tun/protect"
 )
 
 // enginePeer is a peer as the engine is told of it, with the addresses that its name stands for; ok is false for a peer that does not speak IKE. A name that is not
@@ -87,38 +89,22 @@ func peerNames(c *config.Config) []string {
 	return names
 }
 
-// routesOf are the remote networks, each with the local ones that speak with it.
-func routesOf(c *config.Config) []tun.Net {
-	var out []tun.Net
-	index := map[netip.Prefix]int{}
-	each(c, func(_ *config.Peer, _ string, local, remote []selector.Selector) {
-		for _, r := range remote {
-			for _, prefix := range r.Prefixes() {
-				i, ok := index[prefix]
-				if !ok {
-					i = len(out)
-					index[prefix] = i
-					out = append(out, tun.Net{Remote: prefix})
-				}
-				out[i].Local = addPrefixes(out[i].Local, local, r.Is6())
-			}
-		}
+// protectedBy returns the flows between networks that a peer's children protect.
+func protectedBy(p *config.Peer) []protect.Policy {
+	var out []protect.Policy
+	eachChild(p, func(p *config.Peer, name string, local, remote []selector.Selector) {
+		out = append(out, protect.Policy{ID: protect.ID{Peer: p.Name, Child: name}, Local: networks(local), Remote: networks(remote)})
 	})
 	return out
 }
 
-func addPrefixes(list []netip.Prefix, sels []selector.Selector, v6 bool) []netip.Prefix {
-	for _, s := range sels {
-		if s.Is6() != v6 {
-			continue
-		}
-		for _, p := range s.Prefixes() {
-			if !slices.Contains(list, p) {
-				list = append(list, p)
-			}
-		}
+// networks returns the addresses of selectors, without their ports.
+func networks(list []selector.Selector) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		out = append(out, s.Prefixes()...)
 	}
-	return list
+	return out
 }
 
 // checkEncap refuses peers that the sockets which are open cannot reach.
@@ -142,7 +128,7 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	if err := diff.applyTo(d.plane); err != nil {
 		return err
 	}
-	if err := d.routes.Set(routesOf(c)); err != nil {
+	if err := d.protect(diff); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -166,6 +152,18 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	}
 	d.inForce = c
 	return nil
+}
+
+// protect has the kernel lead the protected flows to the device. What it refuses in part the router tries again.
+func (d *Daemon) protect(diff difference) error {
+	change := diff.applyToFlows(d.flows)
+	err := d.routes.Apply(change)
+	var part *tun.Incomplete
+	if errors.As(err, &part) {
+		d.log.Warn(err.Error(), "event", "routes-incomplete")
+		return nil
+	}
+	return err
 }
 
 // lookUp has a peer's name looked up if it was not yet, or, with again, anyhow.

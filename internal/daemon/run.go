@@ -23,6 +23,7 @@ import (
 	"culvert/internal/control"
 	"culvert/selector"
 	"culvert/tun"
+	"culvert/tun/protect"
 )
 
 // Run is the daemon: it starts everything, works until ctx ends or a part of it fails, deletes its SAs (whose answers it awaits for 0.6 seconds), and removes
@@ -46,7 +47,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	defer p.close()
 	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, device: p.device, net: p.net,
-		cfg: cfg, found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
+		cfg: cfg, flows: protect.NewSet(), found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
 	warnForwarding(cfg, log)
 	return d.run(ctx, cfg, p)
 }
@@ -108,24 +109,23 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	// Workers keep a processor of Go's scheduler each; everything else needs some, too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcs))
 	if p.net, err = netio.Open(netio.Config{
-		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: outerMark, IKETOS: c.DSCP << 2, RawESP: needsRawESP(cfg), Log: p.log,
+		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: c.Mark.Value, IKETOS: c.DSCP << 2, RawESP: needsRawESP(cfg), Log: p.log,
 	}); err != nil {
 		return err
 	}
 	if p.device, err = tun.Open(tun.Config{Name: c.TUN, Queues: workers, MTU: c.MTU, Log: p.log}); err != nil {
 		return err
 	}
-	if p.routes, err = tun.NewRouter(tun.RouteConfig{Device: p.device, Mark: outerMark, Log: p.log}); err != nil {
+	if p.routes, err = tun.NewRouter(tun.RouteConfig{
+		Device: p.device, Mark: c.Mark, Table: c.RouteTable, Priority: c.RulePriority, Ports: []uint16{c.IKEPort, c.NATPort}, Fence: true, Log: p.log,
+	}); err != nil {
 		return err
 	}
 	return p.join(c)
 }
 
-const (
-	// outerMark keeps the daemon's own packets out of its tunnels: the routes into the device are in tables that marked packets do not look at.
-	outerMark  = 0xc117
-	spareProcs = 2
-)
+// spareProcs are for all that is no worker.
+const spareProcs = 2
 
 // needsRawESP says whether any peer may be sent ESP without UDP.
 func needsRawESP(cfg *config.Config) bool {
@@ -153,7 +153,7 @@ func (p *parts) join(c *config.Daemon) error {
 // close closes what is open, the last first. The packet path must have ended.
 func (p *parts) close() {
 	if p.routes != nil {
-		if err := p.routes.Close(); err != nil {
+		if err := p.routes.Close(false); err != nil {
 			p.log.Error("routes not removed", "error", err)
 		}
 	}
@@ -173,7 +173,7 @@ func (p *parts) close() {
 
 // run works until the end.
 func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
-	d.resolver = newResolver(systemLookup(netio.Dialer(outerMark).DialContext), d.resolved)
+	d.resolver = newResolver(systemLookup(netio.Dialer(cfg.Daemon.Mark.Value).DialContext), d.resolved)
 	engine := ike.New(ike.Config{
 		Rand: rand.Reader, KE: suite.NewKE, SPIs: p.plane, IKEPort: cfg.Daemon.IKEPort, NATPort: cfg.Daemon.NATPort,
 		Resources: len(p.net.Ports()),

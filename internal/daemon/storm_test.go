@@ -23,6 +23,7 @@ import (
 	"culvert/internal/config"
 	"culvert/internal/control"
 	"culvert/tun"
+	"culvert/tun/protect"
 )
 
 // leastChildRekeys is how many rekeys make a storm.
@@ -116,7 +117,7 @@ func newSite(t *testing.T, name string) *site {
 		t.Fatal(err)
 	}
 	s.Daemon = &Daemon{log: log, level: new(slog.LevelVar), started: time.Now(), now: time.Now, plane: p.plane, routes: routes{&fakeParts{}}, device: counted{}, net: p.net,
-		found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
+		flows: protect.NewSet(), found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", name, s.log)

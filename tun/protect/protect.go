@@ -12,6 +12,7 @@ package protect
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -129,6 +130,9 @@ func (s *Set) Groups() []*Group {
 	slices.SortFunc(out, func(a, b *Group) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }
+
+// IDs returns the policies in force, in no order.
+func (s *Set) IDs() []ID { return slices.Collect(maps.Keys(s.policies)) }
 
 // Whole returns the change that makes an empty kernel hold the set.
 func (s *Set) Whole() Change {

@@ -1,0 +1,223 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// routeProtocol marks rules and routes as ours (rtm_protocol; the registered ones lie elsewhere).
+	routeProtocol = 143
+	routeMetric   = 1024    // IPv6's default, said for both families
+	fenceMetric   = 1 << 30 // worse than any other
+)
+
+// The next hops of routes to the device. Nobody answers there, nor is anybody asked: the device has no
+// neighbours. But for a route with a next hop the kernel takes the destination to lie behind a router and
+// not on the link, so that it does not tell a spoke by an ICMP redirect, which would quote a decrypted
+// packet, that it could reach the other spoke directly. And a route that somebody adds via a gateway which a
+// remote network happens to hold is not resolved into the tunnel.
+var (
+	viaIPv4 = netip.MustParseAddr("192.0.0.8") // the dummy address of RFC 7600
+	viaIPv6 = netip.MustParseAddr("fe80::4303")
+)
+
+// kernelRoute returns a route as the kernel has it.
+func (r *Router) kernelRoute(d dest, h hop) kernelRoute {
+	k := kernelRoute{table: uint32(r.table + d.table), dst: d.dst, metric: routeMetric, kind: unix.RTN_UNICAST, protocol: routeProtocol}
+	if h.throw {
+		k.kind = unix.RTN_THROW
+		return k
+	}
+	k.oif, k.via, k.src = r.link, viaIPv4, h.src
+	if d.dst.Addr().Is6() {
+		k.via = viaIPv6
+	}
+	return k
+}
+
+// kernelFence returns the fence behind a route to the device, a route of the same prefix with a worse metric
+// that makes it unreachable. When the device goes down, or vanishes because the daemon was killed, protected
+// traffic meets the fence and not the main table: it never goes out in the clear.
+func (r *Router) kernelFence(d dest) kernelRoute {
+	return kernelRoute{table: uint32(r.table + d.table), dst: d.dst, metric: fenceMetric, kind: unix.RTN_UNREACHABLE, protocol: routeProtocol}
+}
+
+// execute makes the kernel follow an edit of the plan. New routes come before the rules that use them, and
+// old rules go before their routes, so that at no moment protected traffic goes elsewhere.
+func (r *Router) execute(e edit) error {
+	var set, gone []kernelRoute
+	n := len(e.rules)
+	for d := range e.routes {
+		s, g := r.routesAt(d)
+		set, gone = append(set, s...), append(gone, g...)
+	}
+	// What stays outside first: a wider route to the device must not take it in meanwhile.
+	slices.SortStableFunc(set, func(a, b kernelRoute) int { return throwsFirst(a) - throwsFirst(b) })
+	var left refusals
+	err := r.setRoutes(set, &left)
+	if err == nil {
+		err = r.executeRules(e, &left)
+	}
+	if err == nil {
+		err = r.deleteRoutes(gone, &left)
+	}
+	if err != nil { // nobody knows what was done
+		r.again.failed(time.Now())
+		return err
+	}
+	if left.n > 0 || left.later {
+		r.again.failed(time.Now())
+	}
+	return left.err(n + len(set) + len(gone))
+}
+
+func throwsFirst(k kernelRoute) int {
+	if k.kind == unix.RTN_THROW {
+		return 0
+	}
+	return 1
+}
+
+// routesAt returns which routes should be at d, and which not.
+func (r *Router) routesAt(d dest) (set, gone []kernelRoute) {
+	h, ok := r.plan.want(d)
+	device := ok && !h.throw
+	switch {
+	case ok && (h.throw || r.up): // a device that is down takes no routes; they come when it is up
+		set = append(set, r.kernelRoute(d, h))
+	case !ok:
+		k := r.kernelRoute(d, h)
+		k.kind, k.oif, k.via, k.src = unix.RTN_UNSPEC, 0, netip.Addr{}, netip.Addr{} // whatever it is
+		gone = append(gone, k)
+	}
+	if r.fence && device {
+		set = append(set, r.kernelFence(d))
+	} else if r.fence {
+		gone = append(gone, r.kernelFence(d))
+	}
+	return set, gone
+}
+
+// setRoutes adds or replaces routes.
+func (r *Router) setRoutes(list []kernelRoute, left *refusals) error {
+	return r.nl.change(len(list), func(b []byte, i int) []byte {
+		return list[i].append(b, unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
+	}, func(i int, err error) {
+		k := &list[i]
+		switch {
+		case k.src.IsValid() && errors.Is(err, unix.EINVAL):
+			// The source is no longer ours. Then the traffic is not of this network any more, and the change
+			// that is about to be noticed settles it.
+			r.log.Debug("the preferred source of a route is gone", "remote", k.dst.String(), "source", k.src.String())
+			left.later = true
+			return
+		case k.oif != 0 && errors.Is(err, unix.ENETDOWN): // and so is its coming up
+			left.later = true
+			return
+		}
+		left.add(k.dst.Addr().Is6(), r.device, fmt.Errorf("route to %s: %w", k.dst, err))
+	})
+}
+
+// deleteRoutes removes routes that may be there.
+func (r *Router) deleteRoutes(list []kernelRoute, left *refusals) error {
+	return r.nl.change(len(list), func(b []byte, i int) []byte {
+		return list[i].append(b, unix.RTM_DELROUTE, 0)
+	}, func(i int, err error) {
+		if !missing(err) {
+			left.add(list[i].dst.Addr().Is6(), r.device, fmt.Errorf("removing the route to %s: %w", list[i].dst, err))
+		}
+	})
+}
+
+// executeRules adds the rules of an edit that are wanted and removes the others. The mark's rule comes first
+// and goes last.
+func (r *Router) executeRules(e edit, left *refusals) error {
+	var add, gone []kernelRule
+	for _, k := range inOrder(e.rules) {
+		if r.plan.rules[k] {
+			add = append(add, r.kernelRule(k))
+		} else {
+			gone = append(gone, r.kernelRule(k))
+		}
+	}
+	slices.Reverse(gone)
+	_, err := r.addRules(add, left)
+	if err != nil {
+		return err
+	}
+	return r.deleteRules(gone, left)
+}
+
+// addRules adds rules that may be there, and returns how many were not.
+func (r *Router) addRules(list []kernelRule, left *refusals) (added int, err error) {
+	added = len(list)
+	err = r.nl.change(len(list), func(b []byte, i int) []byte {
+		return list[i].append(b, unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	}, func(i int, err error) {
+		added--
+		if !errors.Is(err, unix.EEXIST) {
+			left.add(list[i].v6, r.device, fmt.Errorf("rule %s: %w", list[i], err))
+		}
+	})
+	return added, err
+}
+
+// deleteRules removes rules that may be there.
+func (r *Router) deleteRules(list []kernelRule, left *refusals) error {
+	return r.nl.change(len(list), func(b []byte, i int) []byte {
+		return list[i].append(b, unix.RTM_DELRULE, 0)
+	}, func(i int, err error) {
+		if !missing(err) {
+			left.add(list[i].v6, r.device, fmt.Errorf("removing rule %s: %w", list[i], err))
+		}
+	})
+}
+
+// missing reports whether an error says that what should be removed is not there.
+func missing(err error) bool {
+	for _, e := range []error{unix.ENOENT, unix.ESRCH, unix.EAFNOSUPPORT, unix.EOPNOTSUPP, unix.ENODEV} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// refusals gathers what the kernel refused.
+type refusals struct {
+	n       int
+	first   error
+	later   bool   // something was refused for now, which an event that is about to come settles
+	noIPv6  string // the remedy, if IPv6 is switched off
+	allIPv6 bool   // and that is all
+}
+
+func (f *refusals) add(v6 bool, device string, err error) {
+	off := v6 && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP))
+	f.allIPv6 = off && (f.n == 0 || f.allIPv6)
+	if off && f.noIPv6 == "" {
+		f.noIPv6 = fmt.Sprintf("IPv6 is switched off: sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.%s.disable_ipv6=0 switches it on, or take the IPv6 networks out of the configuration", device)
+	}
+	if f.n++; f.first == nil || off {
+		f.first = err
+	}
+}
+
+// err returns the refusals of so many changes as one error: nil for none, an *Incomplete if the rest is in
+// force.
+func (f *refusals) err(of int) error {
+	switch {
+	case f.n == 0:
+		return nil
+	case f.n < of || f.allIPv6:
+		return &Incomplete{Refused: f.n, First: f.first, Remedy: f.noIPv6}
+	}
+	return fmt.Errorf("tun: setting routes: %w", f.first)
+}

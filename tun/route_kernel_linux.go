@@ -1,0 +1,336 @@
+package tun
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// kernelRule is a policy rule as the kernel has it. Of two that are the same no attribute differs that
+// culvert sets.
+type kernelRule struct {
+	v6          bool
+	prio        uint32
+	action      uint8
+	invert      bool         // "not"
+	src, dst    netip.Prefix // invalid: any
+	mark, mask  uint32
+	ipProto     uint8
+	sport       portRange
+	dport       portRange
+	iif, oif    string
+	uids        bool // limited to some users
+	l3mdev      bool
+	table, goTo uint32
+	protocol    uint8 // whose it is
+}
+
+type portRange struct{ first, last uint16 }
+
+func familyOf(v6 bool) byte {
+	if v6 {
+		return unix.AF_INET6
+	}
+	return unix.AF_INET
+}
+
+// append appends a request about the rule.
+func (k *kernelRule) append(b []byte, kind, flags uint16) []byte {
+	var ruleFlags uint32
+	if k.invert {
+		ruleFlags = unix.FIB_RULE_INVERT
+	}
+	b = header(b, kind, flags, familyOf(k.v6), bitsOf(k.dst), bitsOf(k.src), 0, 0, 0, 0, k.action)
+	b = binary.NativeEndian.AppendUint32(b, ruleFlags)
+	b = attribute32(b, unix.FRA_PRIORITY, k.prio)
+	if k.table != 0 {
+		b = attribute32(b, unix.FRA_TABLE, k.table)
+	}
+	if k.src.IsValid() {
+		b = attribute(b, unix.FRA_SRC, k.src.Addr().AsSlice())
+	}
+	if k.dst.IsValid() {
+		b = attribute(b, unix.FRA_DST, k.dst.Addr().AsSlice())
+	}
+	if k.mask != 0 {
+		b = attribute32(b, unix.FRA_FWMARK, k.mark)
+		b = attribute32(b, unix.FRA_FWMASK, k.mask)
+	}
+	if k.ipProto != 0 {
+		b = attribute(b, unix.FRA_IP_PROTO, []byte{k.ipProto})
+	}
+	if k.sport != (portRange{}) {
+		b = attribute(b, unix.FRA_SPORT_RANGE, k.sport.bytes())
+	}
+	if k.dport != (portRange{}) {
+		b = attribute(b, unix.FRA_DPORT_RANGE, k.dport.bytes())
+	}
+	if k.iif != "" {
+		b = attribute(b, unix.FRA_IIFNAME, append([]byte(k.iif), 0))
+	}
+	if k.oif != "" {
+		b = attribute(b, unix.FRA_OIFNAME, append([]byte(k.oif), 0))
+	}
+	if k.action == unix.FR_ACT_GOTO {
+		b = attribute32(b, unix.FRA_GOTO, k.goTo)
+	}
+	return attribute(b, unix.FRA_PROTOCOL, []byte{k.protocol})
+}
+
+func (p portRange) bytes() []byte {
+	return binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, p.first), p.last)
+}
+
+func bitsOf(p netip.Prefix) byte { return byte(max(p.Bits(), 0)) }
+
+// parseRule reads a rule from a message's body; false: it is of another family.
+func parseRule(body []byte) (k kernelRule, ok bool) {
+	if len(body) < unix.SizeofRtMsg || body[0] != unix.AF_INET && body[0] != unix.AF_INET6 {
+		return k, false
+	}
+	k.v6, k.action, k.table = body[0] == unix.AF_INET6, body[7], uint32(body[4])
+	k.invert = binary.NativeEndian.Uint32(body[8:])&unix.FIB_RULE_INVERT != 0
+	for kind, v := range attributes(body[unix.SizeofRtMsg:]) {
+		switch kind {
+		case unix.FRA_DST:
+			k.dst = prefixOf(v, body[1])
+		case unix.FRA_SRC:
+			k.src = prefixOf(v, body[2])
+		case unix.FRA_IIFNAME:
+			k.iif = strings.TrimRight(string(v), "\x00")
+		case unix.FRA_OIFNAME:
+			k.oif = strings.TrimRight(string(v), "\x00")
+		case unix.FRA_UID_RANGE:
+			k.uids = true
+		default:
+			k.number(kind, v)
+		}
+	}
+	return k, true
+}
+
+// number takes an attribute that is a number or two.
+func (k *kernelRule) number(kind uint16, v []byte) {
+	switch ne := binary.NativeEndian; {
+	case kind == unix.FRA_PROTOCOL && len(v) == 1:
+		k.protocol = v[0]
+	case kind == unix.FRA_IP_PROTO && len(v) == 1:
+		k.ipProto = v[0]
+	case kind == unix.FRA_L3MDEV && len(v) == 1:
+		k.l3mdev = v[0] != 0
+	case len(v) != 4:
+	case kind == unix.FRA_PRIORITY:
+		k.prio = ne.Uint32(v)
+	case kind == unix.FRA_TABLE:
+		k.table = ne.Uint32(v)
+	case kind == unix.FRA_GOTO:
+		k.goTo = ne.Uint32(v)
+	case kind == unix.FRA_FWMARK:
+		k.mark = ne.Uint32(v)
+	case kind == unix.FRA_FWMASK:
+		k.mask = ne.Uint32(v)
+	case kind == unix.FRA_SPORT_RANGE:
+		k.sport = portRange{ne.Uint16(v), ne.Uint16(v[2:])}
+	case kind == unix.FRA_DPORT_RANGE:
+		k.dport = portRange{ne.Uint16(v), ne.Uint16(v[2:])}
+	}
+}
+
+// String returns the rule as ip rule shows it.
+func (k kernelRule) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d:", k.prio)
+	word := func(name string, v any) { fmt.Fprintf(&b, " %s %v", name, v) }
+	if k.invert {
+		b.WriteString(" not")
+	}
+	if k.src.IsValid() {
+		word("from", k.src)
+	} else {
+		b.WriteString(" from all")
+	}
+	if k.dst.IsValid() {
+		word("to", k.dst)
+	}
+	if k.mask != 0 {
+		fmt.Fprintf(&b, " fwmark %#x/%#x", k.mark, k.mask)
+	}
+	if k.iif != "" {
+		word("iif", k.iif)
+	}
+	if k.oif != "" {
+		word("oif", k.oif)
+	}
+	if k.ipProto != 0 {
+		word("ipproto", k.ipProto)
+	}
+	if k.sport != (portRange{}) {
+		fmt.Fprintf(&b, " sport %d-%d", k.sport.first, k.sport.last)
+	}
+	switch {
+	case k.l3mdev:
+		b.WriteString(" lookup [l3mdev-table]")
+	case k.action == unix.FR_ACT_TO_TBL:
+		word("lookup", k.table)
+	case k.action == unix.FR_ACT_GOTO:
+		word("goto", k.goTo)
+	default:
+		word("action", k.action)
+	}
+	return b.String()
+}
+
+// kernelRoute is a route as the kernel has it, as far as culvert sets its attributes.
+type kernelRoute struct {
+	table    uint32
+	dst      netip.Prefix
+	metric   uint32
+	kind     uint8 // unix.RTN_...
+	protocol uint8 // whose it is
+	oif      uint32
+	via, src netip.Addr
+}
+
+// append appends a request about the route.
+func (k *kernelRoute) append(b []byte, kind, flags uint16) []byte {
+	scope := byte(unix.RT_SCOPE_UNIVERSE)
+	if kind == unix.RTM_DELROUTE {
+		scope = unix.RT_SCOPE_NOWHERE // of any scope
+	}
+	v6 := k.dst.Addr().Is6()
+	b = header(b, kind, flags, familyOf(v6), bitsOf(k.dst), 0, 0, unix.RT_TABLE_UNSPEC, k.protocol, scope, k.kind)
+	var hop uint32
+	if k.via.IsValid() && !v6 {
+		hop = unix.RTNH_F_ONLINK
+	}
+	b = binary.NativeEndian.AppendUint32(b, hop)
+	b = attribute32(b, unix.RTA_TABLE, k.table)
+	b = attribute32(b, unix.RTA_PRIORITY, k.metric)
+	b = appendAddr(b, unix.RTA_DST, k.dst.Addr())
+	if k.oif != 0 {
+		b = attribute32(b, unix.RTA_OIF, k.oif)
+	}
+	if k.via.IsValid() {
+		b = appendAddr(b, unix.RTA_GATEWAY, k.via)
+	}
+	if k.src.IsValid() {
+		b = appendAddr(b, unix.RTA_PREFSRC, k.src)
+	}
+	return b
+}
+
+func appendAddr(b []byte, kind uint16, a netip.Addr) []byte {
+	if a.Is4() {
+		v := a.As4()
+		return attribute(b, kind, v[:])
+	}
+	v := a.As16()
+	return attribute(b, kind, v[:])
+}
+
+// parseRoute reads a route from a message's body; false: it is of another family, or of the kernel's cache.
+func parseRoute(body []byte) (k kernelRoute, ok bool) {
+	if len(body) < unix.SizeofRtMsg || body[0] != unix.AF_INET && body[0] != unix.AF_INET6 {
+		return k, false
+	}
+	if binary.NativeEndian.Uint32(body[8:])&unix.RTM_F_CLONED != 0 {
+		return k, false
+	}
+	k.table, k.protocol, k.kind = uint32(body[4]), body[5], body[7]
+	any := netip.IPv4Unspecified()
+	if body[0] == unix.AF_INET6 {
+		any = netip.IPv6Unspecified()
+	}
+	k.dst = netip.PrefixFrom(any, 0) // the default route has none
+	for kind, v := range attributes(body[unix.SizeofRtMsg:]) {
+		switch ne := binary.NativeEndian; {
+		case kind == unix.RTA_DST:
+			k.dst = prefixOf(v, body[1])
+		case kind == unix.RTA_GATEWAY:
+			k.via, _ = netip.AddrFromSlice(v)
+		case kind == unix.RTA_PREFSRC:
+			k.src, _ = netip.AddrFromSlice(v)
+		case len(v) != 4:
+		case kind == unix.RTA_TABLE:
+			k.table = ne.Uint32(v)
+		case kind == unix.RTA_OIF:
+			k.oif = ne.Uint32(v)
+		case kind == unix.RTA_PRIORITY:
+			k.metric = ne.Uint32(v)
+		}
+	}
+	return k, k.dst.IsValid()
+}
+
+// prefixOf returns the prefix of an attribute; invalid if it is malformed.
+func prefixOf(v []byte, bits byte) netip.Prefix {
+	a, ok := netip.AddrFromSlice(v)
+	if !ok {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(a, int(bits))
+}
+
+// hostAddr is an address of this host, as a message tells of it.
+type hostAddr struct {
+	link uint32
+	addr netip.Addr
+}
+
+// parseAddr reads an address from a message's body. It reports whether it can be a packet's source beyond
+// its link.
+func parseAddr(body []byte) (a hostAddr, usable, ok bool) {
+	if len(body) < unix.SizeofIfAddrmsg {
+		return a, false, false
+	}
+	flags := uint32(body[2])
+	a.link = binary.NativeEndian.Uint32(body[4:])
+	for kind, v := range attributes(body[unix.SizeofIfAddrmsg:]) {
+		switch {
+		case kind == unix.IFA_LOCAL, kind == unix.IFA_ADDRESS && !a.addr.IsValid(): // the latter may be the far end's
+			a.addr, _ = netip.AddrFromSlice(v)
+		case kind == unix.IFA_FLAGS && len(v) == 4:
+			flags = binary.NativeEndian.Uint32(v)
+		}
+	}
+	const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_DEPRECATED
+	return a, a.addr.IsGlobalUnicast() && flags&unusable == 0, a.addr.IsValid()
+}
+
+// linkState is what a message says of a link.
+type linkState struct {
+	index uint32
+	up    bool
+	flags uint32
+}
+
+func parseLink(body []byte) (l linkState, ok bool) {
+	if len(body) < unix.SizeofIfInfomsg {
+		return l, false
+	}
+	l.index, l.flags = binary.NativeEndian.Uint32(body[4:]), binary.NativeEndian.Uint32(body[8:])
+	l.up = l.flags&unix.IFF_UP != 0
+	return l, true
+}
+
+// native returns n as a filter sees it, that reads a number of the host in network byte order.
+func native[T uint16 | uint32](n T) uint32 {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		return uint32(n)
+	}
+	if any(n) == any(uint16(n)) {
+		return uint32(bits.ReverseBytes16(uint16(n)))
+	}
+	return bits.ReverseBytes32(uint32(n))
+}
+
+// sortedRules returns rules in the order in which a packet meets them.
+func sortedRules(list []kernelRule) []kernelRule {
+	slices.SortStableFunc(list, func(a, b kernelRule) int { return int(a.prio) - int(b.prio) })
+	return list
+}

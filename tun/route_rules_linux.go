@@ -1,0 +1,113 @@
+package tun
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// The rules, as offsets from the priority of the router's first. They stand after the local table's (0), so
+// that packets to this host stay here, and before everybody else's, so that no route and no rule that
+// somebody adds takes protected traffic away, whatever its prefix (TunnelCrack). T is the first table.
+//
+//	+0  fwmark Mark            goto +9       the tunnels' own packets
+//	+1  from O ipproto esp     goto +9       what comes to our own address O, if it is in a local network, as
+//	    from O udp sport PORT  goto +9       the reverse path filter sees it (IPv4: IPv6 has none)
+//	+2  from ::/1, 8000::/1    goto +4       IPv6: what has a source, so that the next rule is for what has none
+//	+3  from 0.0.0.0/32        lookup T      packets of this host without a source yet (IPv6: what comes here)
+//	+4                         nop           IPv6: where +2 leads
+//	+5  from L                 lookup T+ID   each local network L of each group
+//	+6  not fwmark Errors      goto +9
+//	+7  fwmark Errors          lookup T+ID   ICMP errors about decrypted packets, to any group's remote networks
+//	+9                         nop           where goto leads: on to the rules of others
+//
+// A look-up in a table without a route for the packet goes on to the next rule, and so does one that finds a
+// throw route.
+const (
+	ruleMark     = 0
+	ruleOwn      = 1
+	ruleBound    = 2
+	ruleUnbound  = 3
+	ruleBoundEnd = 4
+	ruleFrom     = 5
+	ruleOther    = 6
+	ruleErrors   = 7
+	ruleEnd      = 9
+	ruleCount    = 10
+)
+
+// rule is one of the router's rules.
+type rule struct {
+	v6    bool
+	at    int          // one of the offsets
+	src   netip.Prefix // invalid: any
+	table int          // from the first table on
+	proto uint8        // of ruleOwn
+	port  uint16       // of ruleOwn; 0: any
+}
+
+var (
+	unboundIPv4 = netip.MustParsePrefix("0.0.0.0/32")
+	boundIPv6   = []netip.Prefix{netip.MustParsePrefix("::/1"), netip.MustParsePrefix("8000::/1")}
+)
+
+// kernel returns k as the kernel has it. Every rule names a table, even where it looks up none, by which it
+// is known whose it is.
+func (r *Router) kernelRule(k rule) kernelRule {
+	out := kernelRule{
+		v6: k.v6, prio: uint32(r.prio + k.at), src: k.src, ipProto: k.proto, table: uint32(r.table + k.table),
+		action: unix.FR_ACT_TO_TBL, protocol: routeProtocol,
+	}
+	if k.src.Bits() == 0 { // the kernel knows no difference
+		out.src = netip.Prefix{}
+	}
+	if k.port != 0 {
+		out.sport = portRange{k.port, k.port}
+	}
+	switch k.at {
+	case ruleMark:
+		out.mark, out.mask = r.mark.Value, r.mark.Mask
+		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleEnd)
+	case ruleOwn:
+		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleEnd)
+	case ruleBound:
+		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleBoundEnd)
+	case ruleOther:
+		out.action, out.goTo, out.invert = unix.FR_ACT_GOTO, uint32(r.prio+ruleEnd), true
+		out.mark, out.mask = r.errors.Value, r.errors.Mask
+	case ruleErrors:
+		out.mark, out.mask = r.errors.Value, r.errors.Mask
+	case ruleBoundEnd, ruleEnd:
+		out.action = unix.FR_ACT_NOP
+	}
+	return out
+}
+
+// familyRules are the rules of a family apart from those of its groups and of own addresses.
+func familyRules(v6, any, unbound, errors bool) map[rule]bool {
+	out := map[rule]bool{{v6: v6, at: ruleMark}: any, {v6: v6, at: ruleEnd}: any, {v6: v6, at: ruleOther}: any && errors}
+	if !v6 {
+		out[rule{at: ruleUnbound, src: unboundIPv4}] = unbound
+		return out
+	}
+	for _, b := range boundIPv6 {
+		out[rule{v6: true, at: ruleBound, src: b}] = unbound
+	}
+	out[rule{v6: true, at: ruleUnbound}] = unbound
+	out[rule{v6: true, at: ruleBoundEnd}] = unbound
+	return out
+}
+
+// inOrder sorts rules so that goto finds its target, marked packets are out of reach before any other rule
+// comes, and no rule acts without the one that limits it.
+func inOrder(rules map[rule]bool) []rule {
+	rank := map[int]int{ruleEnd: 0, ruleMark: 1, ruleOwn: 2, ruleOther: 3, ruleErrors: 4, ruleBoundEnd: 5, ruleBound: 6, ruleUnbound: 7, ruleFrom: 8}
+	out := slices.Collect(maps.Keys(rules))
+	slices.SortFunc(out, func(a, b rule) int {
+		return cmp.Or(rank[a.at]-rank[b.at], a.table-b.table, a.src.Addr().Compare(b.src.Addr()))
+	})
+	return out
+}

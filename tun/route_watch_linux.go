@@ -1,0 +1,286 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// settle is the pause between two reactions to what changed, so that a burst is acted on together, and
+	// somebody who undoes each of them costs a bounded part of a CPU.
+	settle = 50 * time.Millisecond
+	// compareEvery is how often all rules and routes are compared with what should be there, for what no
+	// event told of.
+	compareEvery = time.Minute
+	// maxEvents bounds what is remembered of events; beyond it all is compared.
+	maxEvents = 4096
+)
+
+// watcher is a socket on which the kernel tells of changes of rules, routes, addresses and links, but for
+// those made by our own requests.
+type watcher struct {
+	f      *os.File
+	buf    []byte
+	closed atomic.Bool
+}
+
+// watch opens one in the calling thread's network namespace. own is the address of the socket whose requests
+// are left out.
+func watch(own uint32) (*watcher, error) {
+	fd, _, err := netlinkSocket(unix.SOCK_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	w := &watcher{f: os.NewFile(uintptr(fd), "netlink"), buf: make([]byte, 64<<10)}
+	if err = w.filter(fd, own); err == nil {
+		for _, group := range []int{
+			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+			unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+		} {
+			err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group))
+		}
+	}
+	if err != nil {
+		w.f.Close()
+		return nil, fmt.Errorf("tun: watching this host's rules, routes, addresses and links: %w", err)
+	}
+	return w, nil
+}
+
+// filter leaves out, in the kernel, what our own requests changed, and routes in tables below 256. A router
+// with a million routes of its own would else be told of each.
+func (w *watcher) filter(fd int, own uint32) error {
+	const (
+		accept = 1 << 20
+		drop   = 0
+	)
+	prog, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: 12, Size: 4}, // nlmsg_pid
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: native(own), SkipTrue: 6},
+		bpf.LoadAbsolute{Off: 4, Size: 2}, // nlmsg_type
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: native(uint16(unix.RTM_NEWROUTE)), SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: native(uint16(unix.RTM_DELROUTE)), SkipTrue: 2},
+		bpf.LoadAbsolute{Off: unix.SizeofNlMsghdr + 4, Size: 1}, // rtm_table
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.RT_TABLE_COMPAT, SkipTrue: 1},
+		bpf.RetConstant{Val: accept},
+		bpf.RetConstant{Val: drop},
+	})
+	if err != nil {
+		return err
+	}
+	code := make([]unix.SockFilter, len(prog))
+	for i, p := range prog {
+		code[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
+	}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]})
+}
+
+// read waits for messages until a moment.
+func (w *watcher) read(until time.Time) ([]byte, error) {
+	if err := w.f.SetReadDeadline(until); err != nil {
+		return nil, err
+	}
+	rc, err := w.f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var n int
+	var from unix.Sockaddr
+	var failed error
+	err = rc.Read(func(fd uintptr) bool {
+		n, from, failed = unix.Recvfrom(int(fd), w.buf, 0)
+		return !errors.Is(failed, unix.EAGAIN) && !errors.Is(failed, unix.EINTR)
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return nil, err
+	}
+	if sa, ok := from.(*unix.SockaddrNetlink); !ok || sa.Pid != 0 { // not the kernel
+		return nil, nil
+	}
+	return w.buf[:n], nil
+}
+
+// close ends the watching, and a read that waits.
+func (w *watcher) close() {
+	w.closed.Store(true)
+	w.f.Close()
+}
+
+// events is what the kernel told and nobody acted on yet.
+type events struct {
+	any    bool
+	whole  bool // not all is known: everything must be compared
+	hosts  bool // addresses or links changed
+	addrs  []addrEvent
+	rules  map[kernelRule]ruleEvent
+	routes map[kernelRoute]routeEvent
+	down   bool // the device was
+	up     bool // the device is, after it was not
+}
+
+type addrEvent struct {
+	hostAddr
+	usable, gone bool
+}
+
+// ruleEvent and routeEvent are the last that was told of a rule or route.
+type (
+	ruleEvent struct {
+		gone bool
+		by   by
+	}
+	routeEvent = ruleEvent
+)
+
+// full reports whether no more can be remembered.
+func (e *events) full() bool { return len(e.addrs)+len(e.rules)+len(e.routes) >= maxEvents }
+
+// reset forgets what was told.
+func (e *events) reset() {
+	*e = events{rules: make(map[kernelRule]ruleEvent), routes: make(map[kernelRoute]routeEvent)}
+}
+
+// follow reads what the kernel tells and acts on it, until the watcher is closed.
+func (r *Router) follow() {
+	var e events
+	e.reset()
+	links := make(map[uint32]uint32) // flags
+	acted, compare := time.Time{}, time.Now().Add(compareEvery)
+	for {
+		b, err := r.watch.read(r.due(&e, acted, compare))
+		switch {
+		case r.watch.closed.Load():
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+		case err != nil:
+			if !errors.Is(err, unix.ENOBUFS) { // else the kernel had more to tell than it could keep
+				time.Sleep(settle)
+			}
+			e.any, e.whole, e.hosts = true, true, true
+		default:
+			for m := range messages(b) {
+				r.note(&e, m, links)
+			}
+			if len(links) > maxEvents {
+				clear(links)
+			}
+			e.whole = e.whole || e.full()
+		}
+		now := time.Now()
+		if now.Before(r.due(&e, acted, compare)) {
+			continue
+		}
+		if e.whole = e.whole || !now.Before(compare); e.whole {
+			compare = now.Add(compareEvery)
+		}
+		r.act(&e, now)
+		acted = time.Now()
+		e.reset()
+	}
+}
+
+// due returns when to act next.
+func (r *Router) due(e *events, acted, compare time.Time) time.Time {
+	due := compare
+	earlier := func(t time.Time) {
+		if t.Before(due) {
+			due = t
+		}
+	}
+	if e.any {
+		earlier(acted.Add(settle))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.again.at.IsZero() {
+		earlier(r.again.at)
+	}
+	if t := r.repairs.due(); !t.IsZero() {
+		earlier(t)
+	}
+	return due
+}
+
+// note takes a message.
+func (r *Router) note(e *events, m message, links map[uint32]uint32) {
+	switch m.kind {
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		a, usable, ok := parseAddr(m.body)
+		if ok && !e.full() {
+			e.addrs = append(e.addrs, addrEvent{a, usable, m.kind == unix.RTM_DELADDR})
+		}
+		e.any, e.hosts = true, true
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		r.noteLink(e, m, links)
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		if k, ok := parseRule(m.body); ok && !e.full() {
+			e.any = true
+			e.rules[k] = ruleEvent{m.kind == unix.RTM_DELRULE, by(m.port)}
+		}
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		k, ok := parseRoute(m.body)
+		if t := int(k.table) - r.table; ok && t >= 0 && t < tablesEach && !e.full() {
+			e.any = true
+			e.routes[k] = routeEvent{m.kind == unix.RTM_DELROUTE, by(m.port)}
+		}
+	}
+}
+
+func (r *Router) noteLink(e *events, m message, links map[uint32]uint32) {
+	l, ok := parseLink(m.body)
+	if !ok {
+		return
+	}
+	const state = unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOWER_UP
+	flags := l.flags & state
+	if m.kind == unix.RTM_DELLINK {
+		flags = 0
+	}
+	if old, known := links[l.index]; known && old == flags && l.index != r.link {
+		return // its queue, its statistics
+	}
+	links[l.index] = flags
+	e.any, e.hosts = true, true
+	if l.index == r.link {
+		e.up = l.up && m.kind == unix.RTM_NEWLINK
+		e.down = e.down || !e.up
+	}
+}
+
+// act brings the kernel's rules and routes back to what should be there, after events, a minute, or refusals.
+func (r *Router) act(e *events, now time.Time) {
+	r.mu.Lock()
+	if !r.closed {
+		err := r.mend(e, now)
+		r.complain(err, now)
+		r.repairs.report(now)
+	}
+	r.mu.Unlock()
+	if e.hosts && r.onHost != nil {
+		r.onHost()
+	}
+}
+
+// complain logs that not all is in force, when that is news, and that it is again.
+func (r *Router) complain(err error, now time.Time) {
+	if err != nil {
+		if r.again.at.IsZero() {
+			r.again.failed(now)
+		}
+		if said := essence(err); said != r.again.said {
+			r.again.said = said
+			r.log.Warn("routes to the tunnels are not complete", "device", r.device, "error", err)
+		}
+		return
+	}
+	if r.again.at.IsZero() && r.again.said != "" {
+		r.again = retry{}
+		r.log.Info("routes to the tunnels are complete again", "device", r.device)
+	}
+}
