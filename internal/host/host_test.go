@@ -1,0 +1,128 @@
+package host
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// tree writes files below a new folder.
+func tree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+const (
+	heading = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+	// As a little-endian kernel writes them: default by 192.0.2.2, 192.0.2.0/24, 10.7.0.0/16.
+	routes4 = heading + "wan\t00000000\t020200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n" +
+		"wan\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n" +
+		"lan\t0000070A\t0501010A\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+	routes6 = "20010db8000200000000000000000000 40 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003     lan\n" +
+		"00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003     wan\n" +
+		"fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     wan\n" +
+		"00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo\n" +
+		"ff000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000002 00000000 00000001     wan\n"
+)
+
+func TestRead(t *testing.T) {
+	v := Read(tree(t, map[string]string{
+		"proc/net/route": routes4, "proc/net/ipv6_route": routes6, "proc/sys/net/ipv4/ip_forward": "1\n", "proc/sys/net/ipv6/conf/all/forwarding": "0\n",
+	}))
+	want := []Route{{netip.MustParsePrefix("192.0.2.0/24"), "wan"}, {netip.MustParsePrefix("10.7.0.0/16"), "lan"}, {netip.MustParsePrefix("2001:db8:2::/64"), "lan"}}
+	if !slices.Equal(v.Routes, want) || !slices.Equal(v.Default, []string{"wan"}) || !v.Routed || !v.Forward4 || v.Forward6 {
+		t.Errorf("got %+v", v)
+	}
+	if v := Read(t.TempDir()); v.Routed || len(v.Routes) != 0 {
+		t.Errorf("without files: got %+v", v)
+	}
+}
+
+func TestBadRoutesAreLeftOut(t *testing.T) {
+	v := Read(tree(t, map[string]string{
+		"proc/net/route":      heading + "wan\n\nwan\tx\t0\t0\t0\t0\t0\t00FFFFFF\n",
+		"proc/net/ipv6_route": "x 40 0 0 0 0 0 0 0 wan\n2001 40 0 0 0 0 0 0 0 wan\n20010db8000200000000000000000000 ff 0 0 0 0 0 0 0 wan\n",
+	}))
+	if len(v.Routes) != 0 || len(v.Default) != 0 {
+		t.Errorf("got %+v", v)
+	}
+}
+
+// sample is a host with two links.
+func sample() *View {
+	p := netip.MustParsePrefix
+	return &View{Routed: true, Routes: []Route{{p("10.7.0.0/16"), "lan"}}, Links: []Link{
+		{Name: "wan", Addrs: []netip.Prefix{p("192.0.2.1/24"), p("fe80::1/64"), p("2001:db8::1/64")}},
+		{Name: "lan", Addrs: []netip.Prefix{p("10.1.0.1/24"), p("10.1.0.2/24"), p("10.9.9.9/32")}, Bridge: true},
+		{Name: "culvert0", Addrs: []netip.Prefix{p("10.3.0.1/24")}},
+	}}
+}
+
+func TestAttached(t *testing.T) {
+	got := fmt.Sprint(sample().Attached("culvert0"))
+	if want := "[{10.1.0.0/24 lan true} {192.0.2.0/24 wan false} {2001:db8::/64 wan false}]"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestReaches(t *testing.T) {
+	v := sample()
+	for text, want := range map[string]bool{
+		"10.1.0.0/24": true, "10.1.0.128/25": true, "10.0.0.0/8": true, "10.7.3.0/24": true, "10.9.9.9/32": true,
+		"10.8.0.0/16": false, "2001:db8:1::/64": false,
+	} {
+		if got := v.Reaches(netip.MustParsePrefix(text)); got != want {
+			t.Errorf("%s: got %t, want %t", text, got, want)
+		}
+	}
+	v.Routed = false
+	if !v.Reaches(netip.MustParsePrefix("10.8.0.0/16")) {
+		t.Error("without knowing the routes: got false")
+	}
+	if !v.Has(netip.MustParseAddr("10.1.0.2")) || v.Has(netip.MustParseAddr("10.1.0.3")) {
+		t.Error("Has is wrong")
+	}
+}
+
+func TestResolver(t *testing.T) {
+	const stub = "# comment\nnameserver 127.0.0.53\noptions edns0\n"
+	for name, tt := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"asked directly":   {map[string]string{"etc/resolv.conf": "nameserver 9.9.9.9\nnameserver 2620:fe::fe\n", "run/systemd/resolve/resolv.conf": "nameserver 1.1.1.1\n"}, "{false []}"},
+		"resolved":         {map[string]string{"etc/resolv.conf": stub, "run/systemd/resolve/resolv.conf": "nameserver 192.0.2.53\nnameserver fe80::1%wan\nnameserver\nnameserver x\n"}, "{true [192.0.2.53 fe80::1]}"},
+		"NetworkManager":   {map[string]string{"etc/resolv.conf": "nameserver ::1\n", "run/NetworkManager/no-stub-resolv.conf": "nameserver 192.0.2.54\n"}, "{true [192.0.2.54]}"},
+		"dnsmasq":          {map[string]string{"etc/resolv.conf": "nameserver 127.0.0.1\n", "run/dnsmasq/resolv.conf": "nameserver 127.0.0.53\nnameserver 192.0.2.55\n"}, "{true [192.0.2.55]}"},
+		"several":          {map[string]string{"etc/resolv.conf": stub, "run/systemd/resolve/resolv.conf": "nameserver 192.0.2.53\n", "run/dnsmasq/resolv.conf": "nameserver 192.0.2.53\nnameserver 192.0.2.55\n"}, "{true [192.0.2.53 192.0.2.55]}"},
+		"unknown upstream": {map[string]string{"etc/resolv.conf": stub}, "{true []}"},
+		"no file":          {nil, "{true []}"}, // resolv.conf(5): the one on the local machine
+	} {
+		if got := fmt.Sprint(Resolver(tree(t, tt.files))); got != tt.want {
+			t.Errorf("%s: got %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+// The real host has no loopback among its links, and no panic.
+func TestThisHost(t *testing.T) {
+	for _, l := range Read("/").Links {
+		if l.Name == "lo" {
+			t.Errorf("got %+v", l)
+		}
+	}
+	Resolver("/")
+}
