@@ -4,11 +4,13 @@ import (
 	"fmt"
 
 	"culvert/internal/config"
+	"culvert/internal/host"
 )
 
-// check validates a configuration.
+// check validates a configuration, and compares it with this host unless it is for another one.
 func check(c *call) error {
 	path := c.config()
+	elsewhere := c.flags.Bool("elsewhere", false, "the configuration is for another host: do not compare it with this one")
 	if _, err := c.parse(0, 0); err != nil {
 		return err
 	}
@@ -19,7 +21,11 @@ func check(c *call) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range cfg.Warnings {
+	warnings := cfg.Warnings
+	if !*elsewhere {
+		warnings = append(warnings, cfg.Advise(host.Read("/"))...)
+	}
+	for _, w := range warnings {
 		fmt.Fprintf(c.stderr, "warning: %s\n", clean(w.Error()))
 	}
 	fmt.Fprintf(c.stdout, "ok: %s, %s\n", count(len(cfg.Peers), "peer", "peers"), count(cfg.Children(), "child", "children"))

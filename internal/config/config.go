@@ -21,7 +21,8 @@ type Config struct {
 	Warnings []error  // what is allowed but unwise, each an *Error
 	Files    []string // every file that was read
 
-	place map[string]int // of a peer in Peers, by its name
+	place  map[string]int // of a peer in Peers, by its name
+	places []place        // in the files, in step with Peers
 }
 
 // Peer is the peer of a name, or nil.

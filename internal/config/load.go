@@ -32,6 +32,7 @@ func Load(path string) (*Config, error) {
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted(l.config.Files)
 	}
+	l.notePlaces()
 	l.config.place = make(map[string]int, len(l.config.Peers))
 	for i := range l.config.Peers {
 		l.config.place[l.config.Peers[i].Name] = i

@@ -21,6 +21,7 @@ import (
 	"culvert/ike/suite"
 	"culvert/internal/config"
 	"culvert/internal/control"
+	"culvert/internal/host"
 	"culvert/selector"
 	"culvert/tun"
 	"culvert/tun/protect"
@@ -40,6 +41,9 @@ func Run(ctx context.Context, opts Options) error {
 	log := newLogger(opts.Stderr, &cfg.Daemon, level)
 	for _, w := range cfg.Warnings {
 		log.Warn(w.Error(), "event", "config-warning")
+	}
+	for _, w := range cfg.Advise(host.Read("/")) {
+		log.Warn(w.Error(), "event", "host-warning")
 	}
 	p, err := openParts(cfg, log)
 	if err != nil {

@@ -1,0 +1,222 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"culvert/internal/host"
+	"culvert/selector"
+)
+
+// place is where a peer stands in the files, and where its children do.
+type place struct {
+	file     string
+	remote   int // the line
+	children []childPlace
+}
+
+type childPlace struct{ local, remote int }
+
+func (l *loader) notePlaces() {
+	l.config.places = make([]place, len(l.peers))
+	for i, raw := range l.peers {
+		p := place{file: raw.file.name, remote: raw.line("remote")}
+		for _, c := range raw.children {
+			p.children = append(p.children, childPlace{c.line("local"), c.line("remote")})
+		}
+		l.config.places[i] = p
+	}
+}
+
+// adviser compares a configuration with a host.
+type adviser struct {
+	*Config
+	host     *host.View
+	children []advised
+	out      []error
+}
+
+// advised is a child in the comparison.
+type advised struct {
+	peer, index    int
+	local, remote  []netip.Prefix
+	routed, bypass []netip.Prefix // routed: what is led to the device
+}
+
+// Advise returns what is valid, but cannot work on the host h, or not as one may think: each an *Error with
+// the remedy.
+func (c *Config) Advise(h *host.View) []error {
+	a := &adviser{Config: c, host: h}
+	for i := range c.Peers {
+		a.add(i)
+	}
+	a.attached()
+	a.nested()
+	a.unreached()
+	a.masqueraded()
+	return a.out
+}
+
+func (a *adviser) add(peer int) {
+	p := &a.Peers[peer]
+	for i, name := range p.Order {
+		local, remote := p.selectorsOf(name)
+		r := p.RoutingOf(name)
+		c := advised{peer: peer, index: i, local: networksOf(local), remote: networksOf(remote), bypass: r.Bypass}
+		switch r.Routes {
+		case RoutesAuto:
+			c.routed = c.remote
+		case RoutesListed:
+			c.routed = r.To
+		}
+		a.children = append(a.children, c)
+	}
+}
+
+// selectorsOf returns those of the child of a name.
+func (p *Peer) selectorsOf(child string) (local, remote []selector.Selector) {
+	for i := range p.Children {
+		if p.Children[i].Name == child {
+			return p.Children[i].Local, p.Children[i].Remote
+		}
+	}
+	for i := range p.Manual {
+		if p.Manual[i].Name == child {
+			return p.Manual[i].Local, p.Manual[i].Remote
+		}
+	}
+	return nil, nil
+}
+
+func networksOf(list []selector.Selector) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		out = append(out, s.Prefixes()...)
+	}
+	return out
+}
+
+// warn adds a warning about a child; line chooses the line of its place.
+func (a *adviser) warn(c *advised, line func(childPlace) int, format string, args ...any) {
+	p, at := &a.Peers[c.peer], a.places[c.peer]
+	text := fmt.Sprintf("peer %q: child %q: ", p.Name, p.Order[c.index]) + fmt.Sprintf(format, args...)
+	a.out = append(a.out, &Error{File: at.file, Line: line(at.children[c.index]), Text: text})
+}
+
+func localLine(p childPlace) int  { return p.local }
+func remoteLine(p childPlace) int { return p.remote }
+
+// holding returns the one of list that holds the network p and is not a whole family, or false.
+func holding(list []netip.Prefix, p netip.Prefix) (netip.Prefix, bool) {
+	i := slices.IndexFunc(list, func(l netip.Prefix) bool { return l.Bits() > 0 && l.Bits() <= p.Bits() && l.Contains(p.Addr()) })
+	if i < 0 {
+		return netip.Prefix{}, false
+	}
+	return list[i], true
+}
+
+// isLocal reports whether a child speaks for hosts of p.
+func (a *adviser) isLocal(p netip.Prefix) bool {
+	return slices.ContainsFunc(a.children, func(c advised) bool { return slices.ContainsFunc(c.local, p.Overlaps) })
+}
+
+// attached warns of networks of this host that a remote network takes away.
+func (a *adviser) attached() {
+	for _, n := range a.host.Attached(a.Daemon.TUN) {
+		if _, out := holding(a.Daemon.Bypass, n.Network); out || a.isLocal(n.Network) {
+			continue
+		}
+		for i := range a.children {
+			c := &a.children[i]
+			remote, in := holding(c.routed, n.Network)
+			if _, out := holding(c.bypass, n.Network); !in || out {
+				continue
+			}
+			a.warn(c, remoteLine, "remote %s holds %s, which is attached to this host (%s): the local networks cannot reach its hosts, as what is for them goes to the peer; if that is not meant, add bypass = [%q]",
+				remote, n.Network, n.Link, n.Network)
+			break
+		}
+	}
+}
+
+// nested warns of peers whose addresses lie in a remote network of another peer.
+func (a *adviser) nested() {
+	owners := make(map[netip.Prefix][]*advised)
+	for i := range a.children {
+		for _, p := range a.children[i].routed {
+			if p.Bits() > 0 { // a full tunnel means the rest
+				owners[p] = append(owners[p], &a.children[i])
+			}
+		}
+	}
+	for i := range a.Peers {
+		for _, addr := range a.Peers[i].Remote {
+			if p, c := outermost(owners, addr, i); c != nil {
+				other := a.Peers[c.peer].Name
+				a.out = append(a.out, &Error{File: a.places[i].file, Line: a.places[i].remote, Text: fmt.Sprintf(
+					"peer %q: remote = %s lies in %s, a remote network of peer %q: a tunnel does not go through another one, IKE and ESP go to %s outside of the tunnels; it must be reachable there, or the peer needs an address that is",
+					a.Peers[i].Name, addr, p, other, addr)})
+			}
+		}
+	}
+}
+
+// outermost finds a child of a peer other than self with a network that holds addr.
+func outermost(owners map[netip.Prefix][]*advised, addr netip.Addr, self int) (netip.Prefix, *advised) {
+	for bits := 1; bits <= addr.BitLen(); bits++ {
+		p, _ := addr.Prefix(bits)
+		for _, c := range owners[p] {
+			if c.peer != self {
+				return p, c
+			}
+		}
+	}
+	return netip.Prefix{}, nil
+}
+
+// maxAdvised bounds of how many local networks the routes are asked for.
+const maxAdvised = 256
+
+// unreached warns of local networks that this host has no way to.
+func (a *adviser) unreached() {
+	seen := make(map[netip.Prefix]bool)
+	for i := range a.children {
+		c := &a.children[i]
+		for _, p := range c.local {
+			if p.Bits() == 0 || seen[p] || len(seen) == maxAdvised {
+				continue
+			}
+			seen[p] = true
+			if !a.host.Reaches(p) {
+				a.warn(c, localLine, "local %s: this host has no address in it and no route to it but the default one: what comes out of the tunnel for it leaves as any other traffic does; correct local, or add the address or the route", p)
+			}
+		}
+	}
+}
+
+// masqueraded warns of bridges of this host, such as those of containers and virtual machines, whose hosts
+// are outside of children that are for this host alone.
+func (a *adviser) masqueraded() {
+	for _, n := range a.host.Attached(a.Daemon.TUN) {
+		forwards := a.host.Forward4 && n.Network.Addr().Is4() || a.host.Forward6 && n.Network.Addr().Is6()
+		if !n.Bridge || !forwards || slices.Contains(a.host.Default, n.Link) || a.isLocal(n.Network) {
+			continue
+		}
+		for i := range a.children {
+			c := &a.children[i]
+			at := slices.IndexFunc(c.routed, func(r netip.Prefix) bool { return r.Addr().Is6() == n.Network.Addr().Is6() })
+			if at < 0 || !a.ownAddresses(c.local) {
+				continue
+			}
+			a.warn(c, localLine, "local is this host alone, and %s (%s) is not in it: where masquerading gives its hosts this host's address, what they send to %s is protected by no SA, as its routing was decided before, and dropped by the guard; add %s to local here and to remote at the peer, or do not masquerade what is for the peer",
+				n.Network, n.Link, c.routed[at], n.Network)
+			break
+		}
+	}
+}
+
+// ownAddresses reports whether all of list are addresses of this host.
+func (a *adviser) ownAddresses(list []netip.Prefix) bool {
+	return !slices.ContainsFunc(list, func(p netip.Prefix) bool { return !p.IsSingleIP() || !a.host.Has(p.Addr()) })
+}
