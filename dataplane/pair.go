@@ -19,8 +19,7 @@ type pair struct {
 	spent    atomic.Bool  // sends no more: hard limit, or out of sequence numbers
 	sa       knownSA      // its first fields are in the cache line of the above
 
-	turn  turnstile   // its cache lines are its own
-	stale atomic.Bool // a send was larger than the path's MTU: ask for it anew
+	turn turnstile // its cache lines are its own
 
 	lastIn   stamp // from here on, what workers write while packets flow: not in the cache lines of what they read for each
 	lastOut  stamp
