@@ -24,6 +24,7 @@ func (c *counters) lost(n int, err error) {
 		c.wouldBlock.Add(uint64(n))
 	case errNoBuffers:
 		c.noBuffers.Add(uint64(n))
+	case errRefused: // counted for all sockets together
 	default:
 		c.sendErrors.Add(uint64(n))
 	}

@@ -40,6 +40,8 @@ func sendError(e unix.Errno) error {
 		return ErrTooBig
 	case unix.ENOBUFS:
 		return errNoBuffers
+	case unix.EPERM:
+		return errRefused
 	}
 	return sendErrno(e)
 }

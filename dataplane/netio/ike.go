@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ikeSide is the control plane's half of a Net: on each listen address a socket of the IKE port and one of the NAT port. What comes to either waits in
@@ -22,6 +24,7 @@ type ikeSide struct {
 	once  sync.Once
 	wg    sync.WaitGroup
 
+	firewall    *firewall
 	truncated   atomic.Uint64
 	sendErrors  atomic.Uint64
 	kernelDrops atomic.Uint64
@@ -45,8 +48,8 @@ const (
 	maxControl = 256
 )
 
-func newIKESide() *ikeSide {
-	return &ikeSide{in: make(chan Received, ikeBacklog), done: make(chan struct{})}
+func newIKESide(f *firewall) *ikeSide {
+	return &ikeSide{firewall: f, in: make(chan Received, ikeBacklog), done: make(chan struct{})}
 }
 
 // start begins to read.
@@ -174,14 +177,17 @@ func (k *ikeSide) sendTo(conns []*ikeConn, local, remote netip.AddrPort, data []
 		return errNoSocket
 	}
 	_, _, err := c.WriteMsgUDPAddrPort(data, sourceControl(src, remote.Addr()), remote)
-	if err != nil {
-		k.sendErrors.Add(1)
-		if noRoute(err) {
-			err = fmt.Errorf("%w: %w", ErrNoRoute, err)
-		}
-		return fmt.Errorf("netio: sending IKE to %s: %w", remote, err)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM):
+		k.firewall.note(1, remote, time.Now())
+		return fmt.Errorf("%w: %s", errRefused, k.firewall.remedy())
+	case noRoute(err):
+		err = fmt.Errorf("%w: %w", ErrNoRoute, err)
 	}
-	return nil
+	k.sendErrors.Add(1)
+	return fmt.Errorf("netio: sending IKE to %s: %w", remote, err)
 }
 
 // pick is the socket to send to remote by: the one bound to the source, else one bound to all, else any of the family.

@@ -26,9 +26,10 @@ func Open(cfg Config) (*Net, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	n := &Net{ikeSide: newIKESide(), ikePort: cfg.IKEPort, natPort: cfg.NATPort, mark: cfg.Mark, log: cfg.Log}
+	f := &firewall{mark: cfg.Mark, log: cfg.Log}
+	n := &Net{ikeSide: newIKESide(f), ikePort: cfg.IKEPort, natPort: cfg.NATPort, mark: cfg.Mark, log: cfg.Log}
 	for range cfg.Workers {
-		n.ports = append(n.ports, newPort(cfg.Log))
+		n.ports = append(n.ports, newPort(f))
 	}
 	for _, a := range cfg.Listen {
 		if err := n.listen(a, &cfg); err != nil {
@@ -98,6 +99,7 @@ func (n *Net) Counters() map[string]uint64 {
 	}
 	m["net_truncated"] += n.truncated.Load()
 	m["net_send_errors"] += n.sendErrors.Load()
+	m["net_send_refused"] = n.firewall.refused.Load()
 	m["net_keepalives_in"] += n.keepalives.Load()
 	m["ike_datagrams"] = n.received.Load()
 	m["net_ike_kernel_drops"] = n.kernelDrops.Load()

@@ -3,9 +3,9 @@ package netio
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,9 +27,11 @@ type port struct {
 	at    int
 	oob   []byte
 	count counters
+
+	firewall *firewall // the Net's
 }
 
-func newPort(*slog.Logger) *port { return &port{oob: make([]byte, maxControl)} }
+func newPort(f *firewall) *port { return &port{oob: make([]byte, maxControl), firewall: f} }
 
 // Recv implements Port.
 func (p *port) Recv(buf []byte, in *Received) error {
@@ -128,6 +130,9 @@ func (p *port) sendRun(out *Outgoing) {
 		}
 	}
 	if out.Err != nil {
+		if out.Err == errRefused {
+			p.firewall.note(out.Lost, out.Remote, time.Now())
+		}
 		p.count.lost(out.Lost, out.Err)
 	}
 }

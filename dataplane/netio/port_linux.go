@@ -24,12 +24,13 @@ type port struct {
 	errs    message // of ICMP errors
 	refused refusals
 
-	count counters
-	log   *slog.Logger
+	count    counters
+	firewall *firewall // the Net's
+	log      *slog.Logger
 }
 
-func newPort(log *slog.Logger) *port {
-	return &port{burst: newBurst(), log: log}
+func newPort(f *firewall) *port {
+	return &port{burst: newBurst(), firewall: f, log: f.log}
 }
 
 // Ready implements Port.

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"net/netip"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -77,6 +78,9 @@ func (p *port) lose(out *Outgoing, n int, err error) {
 	out.Lost += n
 	if out.Err == nil {
 		out.Err = err
+	}
+	if err == errRefused {
+		p.firewall.note(n, out.Remote, time.Now())
 	}
 	p.count.lost(n, err)
 }

@@ -38,10 +38,10 @@ func (everyFlow) MatchConntrackFlow(*netlink.ConntrackFlow) bool { return true }
 func (h *Host) Block(expr string) error {
 	return h.nft(
 		"add table inet block",
-		"add chain inet block out { type filter hook output priority 0; }",
-		"add chain inet block fwd { type filter hook forward priority 0; }",
-		"add rule inet block out "+expr+" drop",
-		"add rule inet block fwd "+expr+" drop")
+		"add chain inet block sent { type filter hook output priority 0; }",
+		"add chain inet block forwarded { type filter hook forward priority 0; }",
+		"add rule inet block sent "+expr+" drop",
+		"add rule inet block forwarded "+expr+" drop")
 }
 
 // Unblock takes back every Block.
