@@ -24,6 +24,7 @@ type pair struct {
 	lastIn   stamp // from here on, what workers write while packets flow: not in the cache lines of what they read for each
 	lastOut  stamp
 	drops    drops
+	stale    atomic.Bool   // a send was larger than the path's MTU: it is asked for again
 	toldIn   atomic.Bool   // EventFirstInbound
 	toldSoft atomic.Bool   // EventExpire, soft
 	toldHard atomic.Bool   // EventExpire, hard
