@@ -38,7 +38,7 @@ func (w *worker) carryError(x *txPacket) {
 		return
 	}
 	flow := quoted.Flow.Reverse()
-	s, ok := w.plane.spd.Load().Lookup(&flow)
+	s, ok := w.plane.policyFor(&flow)
 	if !ok {
 		w.tally.add(dropErrorOut, 1)
 		return

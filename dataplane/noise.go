@@ -71,7 +71,7 @@ func mayBeNoise(list []selector.Selector) bool {
 // link-local ones (carryError).
 func (w *worker) outboundNoise(x *txPacket, since time.Time) {
 	hdr := &x.hdr
-	if s, ok := w.plane.spd.Load().Lookup(&hdr.Flow); ok {
+	if s, ok := w.plane.policyFor(&hdr.Flow); ok {
 		if n := s.noise.Load(); n != nil && carriesNoise(hdr, n.local, n.remote) {
 			w.dispatch(x, s, &hdr.Flow, since)
 			return

@@ -46,7 +46,7 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 		w.outboundFragment(&x, since)
 		return
 	}
-	s, ok := w.plane.spd.Load().Lookup(&hdr.Flow)
+	s, ok := w.plane.policyFor(&hdr.Flow)
 	if !ok {
 		w.uncovered(&x)
 		return

@@ -68,7 +68,8 @@ type Plane struct {
 	pairs     map[esp.ChildID]*pair
 	slots     map[esp.Policy]*slot
 	lastOrder uint64
-	mtus      map[int]int // how many SAs have which inner MTU
+	bypasses  map[esp.Policy]selector.Entry[target] // as they stand in the table
+	mtus      map[int]int                           // how many SAs have which inner MTU
 }
 
 // errRun is what a second Run gets.
@@ -86,13 +87,14 @@ func New(cfg Config) (*Plane, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Plane{
-		cfg:    cfg,
-		sad:    newSAD(),
-		events: newEvents(),
-		kick:   make(chan struct{}, 1),
-		pairs:  make(map[esp.ChildID]*pair),
-		slots:  make(map[esp.Policy]*slot),
-		mtus:   make(map[int]int),
+		cfg:      cfg,
+		sad:      newSAD(),
+		events:   newEvents(),
+		kick:     make(chan struct{}, 1),
+		pairs:    make(map[esp.ChildID]*pair),
+		slots:    make(map[esp.Policy]*slot),
+		bypasses: make(map[esp.Policy]selector.Entry[target]),
+		mtus:     make(map[int]int),
 	}
 	p.keeper.busy, p.keeper.post = make(map[*slot]struct{}), p.events.post
 	p.spd.Store(selector.NewTable[target](nil))

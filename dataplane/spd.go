@@ -10,7 +10,7 @@ import (
 )
 
 // PolicyConfig is one entry of the SPD (RFC 4301, Section 4.4.1): what is from Local to Remote is protected by Policy's SAs.
-// What no entry matches is dropped; nothing is ever bypassed.
+// What no entry matches is dropped; bypass.go says what is bypassed.
 type PolicyConfig struct {
 	Policy        esp.Policy
 	Local, Remote []selector.Selector
@@ -34,7 +34,7 @@ type slot struct {
 	past       counts  // of pairs that were removed
 }
 
-// target is what the SPD gives for a packet: the slot of its policy, and the Order of the entry that matched.
+// target is what the SPD gives for a packet: the slot of its policy, or nil if it is bypassed, and the Order of the entry that matched.
 type target struct {
 	*slot
 	order uint64

@@ -1,0 +1,76 @@
+package dataplane
+
+import (
+	"slices"
+
+	"culvert/esp"
+	"culvert/selector"
+)
+
+// A bypass is an entry of the SPD for what stays outside of a policy although its selectors hold it
+// (RFC 4301, Section 4.4.1: BYPASS). The kernel takes such packets past the device; one that comes to
+// the device nevertheless, by a route of the operator's, is dropped as if no policy covered it: it is
+// neither sealed nor, as it would come back, given to the kernel.
+//
+// The longest remote prefix decides, as everywhere in the SPD, and of entries of the same prefix one
+// that protects.
+
+// lastOrders is where the Orders of bypasses begin, after those of all policies.
+const lastOrders = 1 << 63
+
+// SetBypasses sets what is bypassed: what is from Local to Remote of each, Policy being no more than its
+// name. Any goroutine.
+func (p *Plane) SetBypasses(list []PolicyConfig) {
+	stay := make(map[esp.Policy]bool, len(list))
+	for i := range list {
+		stay[list[i].Policy] = true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var gone []esp.Policy
+	for name := range p.bypasses {
+		if !stay[name] {
+			gone = append(gone, name)
+		}
+	}
+	p.changeBypasses(list, gone)
+}
+
+// ChangeBypasses adds bypasses or gives those that are there their new selectors, and takes those of gone
+// out. Any goroutine.
+func (p *Plane) ChangeBypasses(set []PolicyConfig, gone []esp.Policy) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.changeBypasses(set, gone)
+}
+
+// changeBypasses publishes the SPD with other bypasses. Plane.mu is held.
+func (p *Plane) changeBypasses(set []PolicyConfig, gone []esp.Policy) {
+	table := p.spd.Load()
+	for _, name := range gone {
+		if old, ok := p.bypasses[name]; ok {
+			table = table.Without(old)
+			delete(p.bypasses, name)
+		}
+	}
+	for _, c := range set {
+		old, ok := p.bypasses[c.Policy]
+		if ok && slices.Equal(old.Local, c.Local) && slices.Equal(old.Remote, c.Remote) {
+			continue
+		}
+		if ok {
+			table = table.Without(old)
+		}
+		p.lastOrder++
+		e := selector.Entry[target]{Order: lastOrders | p.lastOrder, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote)}
+		p.bypasses[c.Policy] = e
+		table = table.With(e)
+	}
+	p.spd.Store(table)
+}
+
+// policyFor finds the policy of an outbound flow; ok is false if there is none or it is bypassed.
+func (p *Plane) policyFor(f *selector.Flow) (t target, ok bool) {
+	t, ok = p.spd.Load().Lookup(f)
+	return t, ok && t.slot != nil
+}

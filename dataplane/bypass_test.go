@@ -1,0 +1,109 @@
+package dataplane
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"culvert/esp"
+	"culvert/selector"
+)
+
+var everything = []selector.Selector{selector.All(false), selector.All(true)}
+
+// bypass returns a bypass of a name for all sources.
+func bypass(t *testing.T, name string, list ...string) PolicyConfig {
+	t.Helper()
+	return PolicyConfig{Policy: esp.Policy{Child: name}, Local: everything, Remote: nets(list...)}
+}
+
+// wantRefused wants a packet from src neither to be sealed nor given back, and its sender to learn of it.
+func wantRefused(t *testing.T, a, b *gateway, src, to netip.AddrPort) {
+	t.Helper()
+	pkt := udpPacket(src, to, true, []byte("q"))
+	a.queues[0].inject(pkt)
+	if typ, code, _ := checkICMP(t, a.queues[0].want(t), pkt); typ != 3 && typ != 1 {
+		t.Errorf("%s: type %d code %d", to, typ, code)
+	}
+	b.queues[0].wantIdle(t)
+}
+
+func wantThrough(t *testing.T, a, b *gateway, src, to netip.AddrPort) {
+	t.Helper()
+	pkt := udpPacket(src, to, true, []byte("q"))
+	a.queues[0].inject(pkt)
+	if got := b.queues[0].want(t); !bytes.Equal(got, pkt) {
+		t.Errorf("%s: got %x, want the packet", to, got)
+	}
+}
+
+func TestBypassIsNotSealed(t *testing.T) {
+	a, b, _ := tunnel(t, 1)
+	in4, in6 := netip.MustParseAddrPort("10.2.5.1:53"), netip.MustParseAddrPort("[2001:db8:2:5::1]:53")
+	wantThrough(t, a, b, src4, in4)
+	a.SetBypasses([]PolicyConfig{bypass(t, "x", "10.2.5.0/24", "2001:db8:2:5::/64")})
+	wantRefused(t, a, b, src4, in4)
+	wantRefused(t, a, b, src6, in6)
+	wantThrough(t, a, b, src4, dst4)
+	wantThrough(t, a, b, src6, dst6)
+	a.SetBypasses(nil)
+	wantThrough(t, a, b, src4, in4)
+	wantThrough(t, a, b, src6, in6)
+}
+
+func TestLongestPrefixAgainstABypass(t *testing.T) {
+	p := newGateway(t, 1, nil)
+	policy := func(child string, remote ...string) PolicyConfig {
+		return PolicyConfig{Policy: esp.Policy{Peer: "peer", Child: child}, Local: everything, Remote: nets(remote...)}
+	}
+	p.SetBypasses([]PolicyConfig{bypass(t, "x", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16")})
+	if err := p.SetPolicies([]PolicyConfig{policy("all", "0.0.0.0/0"), policy("small", "10.2.5.0/24"), policy("same", "10.3.0.0/16")}); err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string]string{"10.2.5.1": "small", "10.2.6.1": "", "10.3.0.1": "same", "10.4.0.1": "", "10.5.0.1": "all"} {
+		f := selector.Flow{Src: src4.Addr(), Dst: netip.MustParseAddr(to), Protocol: 17}
+		got, ok := p.policyFor(&f)
+		if ok != (want != "") || ok && got.policy.Child != want {
+			t.Errorf("%s: got a policy: %t, want %q", to, ok, want)
+		}
+	}
+}
+
+// Whatever changes, what is outside is what the last bypasses hold.
+func TestBypassesComeAndGo(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 5))
+	all := []string{"10.2.0.0/16", "10.2.5.0/24", "10.2.5.128/25", "10.3.0.0/16"}
+	p := newGateway(t, 1, nil)
+	names, now := []string{"x", "y", "z"}, map[string]PolicyConfig{}
+	for range 300 {
+		name := names[rng.IntN(len(names))]
+		c := bypass(t, name, all[rng.IntN(len(all))], all[rng.IntN(len(all))])
+		switch rng.IntN(4) {
+		case 0:
+			p.ChangeBypasses(nil, []esp.Policy{c.Policy})
+			delete(now, name)
+		case 1:
+			p.SetBypasses([]PolicyConfig{c})
+			now = map[string]PolicyConfig{name: c}
+		default:
+			p.ChangeBypasses([]PolicyConfig{c}, nil)
+			now[name] = c
+		}
+		if err := p.ChangePolicies([]PolicyConfig{{lan, everything, everything[:1+rng.IntN(2)]}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.spd.Load().Len(); got != len(now)+1 {
+			t.Fatalf("got %d entries, want %d", got, len(now)+1)
+		}
+		for _, to := range []string{"10.2.1.1", "10.2.5.1", "10.2.5.129", "10.3.0.1", "10.4.0.1"} {
+			f, outside := selector.Flow{Src: src4.Addr(), Dst: netip.MustParseAddr(to), Protocol: 17}, false
+			for _, b := range now {
+				outside = outside || selector.MatchOutbound(&f, b.Local, b.Remote)
+			}
+			if _, ok := p.policyFor(&f); ok == outside {
+				t.Fatalf("%s: a policy: %t, with bypasses %v", to, ok, now)
+			}
+		}
+	}
+}
