@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"culvert/dataplane"
@@ -86,6 +87,14 @@ type parts struct {
 	routes  *tun.Router
 	plane   *dataplane.Plane
 	driver  *driver.Driver
+	roams   atomic.Pointer[driver.Driver] // who is told of changes of the host's addresses; nil: nobody yet
+}
+
+// hostChanged tells the control plane that the host's addresses or links changed.
+func (p *parts) hostChanged() {
+	if d := p.roams.Load(); d != nil {
+		d.AddressesChanged()
+	}
 }
 
 // openParts opens everything, or nothing.
@@ -121,7 +130,8 @@ func (p *parts) open(cfg *config.Config) (err error) {
 		return err
 	}
 	if p.routes, err = tun.NewRouter(tun.RouteConfig{
-		Device: p.device, Mark: c.Mark, Table: c.RouteTable, Priority: c.RulePriority, Ports: []uint16{c.IKEPort, c.NATPort}, Fence: true, Log: p.log,
+		Device: p.device, Mark: c.Mark, Table: c.RouteTable, Priority: c.RulePriority, Ports: []uint16{c.IKEPort, c.NATPort}, Fence: true,
+		OnHost: p.hostChanged, Log: p.log,
 	}); err != nil {
 		return err
 	}
@@ -186,6 +196,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	}, time.Now())
 	p.driver = driver.New(driver.Config{Engine: engine, Plane: p.plane, Transport: transport{p.net, p.plane}, Log: d.log, Resolve: d.resolveAgain})
 	d.ike = p.driver
+	p.roams.Store(p.driver)
 
 	ended := make(chan error, 4) // a part that ends before its time; one slot for each
 	planeCtx, stopPlane := context.WithCancel(context.Background())

@@ -4,11 +4,8 @@ package e2e
 
 import (
 	"context"
-	"net"
 	"testing"
 	"time"
-
-	"github.com/vishvananda/netlink"
 
 	"culvert/internal/netlab"
 )
@@ -52,29 +49,4 @@ func TestLinkDownAndUp(t *testing.T) {
 			right.stop()
 		})
 	}
-}
-
-// TestWANAddressChanges gives the initiator another outer address and takes the old one away, as a new DHCP lease does.
-func TestWANAddressChanges(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes as long as the retransmissions from the address that is gone")
-	}
-	n := build(t, topology{})
-	left, right := pair(t, n, "192.0.2.2", "dpd = \"1s\"\n")
-	n.wantPing(t, 10*time.Second)
-	link, err := n.left.Netlink().LinkByName("wan")
-	ok(t, err)
-	address := func(s string) *netlink.Addr {
-		a, err := netlink.ParseAddr(s)
-		ok(t, err)
-		return a
-	}
-	ok(t, n.left.Netlink().AddrDel(link, address("192.0.2.1/24")), n.left.Netlink().AddrAdd(link, address("192.0.2.77/24")),
-		n.left.Route("default", "192.0.2.2", 0), n.right.Route("default", "192.0.2.77", 0))
-	n.wantPing(t, 90*time.Second)
-	if host, _, _ := net.SplitHostPort(right.peer("left").Remote); host != "192.0.2.77" {
-		t.Errorf("right sends to %q", host)
-	}
-	left.stop()
-	right.stop()
 }
