@@ -21,8 +21,7 @@ const (
 	dropTUNError
 	dropTooBig // larger than the SA's inner MTU, and must not be fragmented
 	dropSend
-	countECNAlarm // RFC 6040, Section 4.2: a combination that no correct tunnel makes
-	countPanic
+	countECNAlarm   // RFC 6040, Section 4.2: a combination that no correct tunnel makes
 	numChildReasons // those above can be laid to an SA
 )
 
@@ -40,6 +39,7 @@ const (
 	countRecvError
 	countIKE // came with ESP, or on a system where the two share a socket
 	countICMP
+	countPanic        // which SA a bug is about cannot be told
 	countErrorCarried // ICMP errors that went with the packet that they quote
 	countHelped       // batches that came to another worker
 	numReasons
