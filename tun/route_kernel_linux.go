@@ -280,6 +280,7 @@ func prefixOf(v []byte, bits byte) netip.Prefix {
 type hostAddr struct {
 	link uint32
 	addr netip.Addr
+	bits int // of its link's network
 }
 
 // parseAddr reads an address from a message's body. It reports whether it can be a packet's source beyond
@@ -289,6 +290,7 @@ func parseAddr(body []byte) (a hostAddr, usable, ok bool) {
 		return a, false, false
 	}
 	flags := uint32(body[2])
+	a.bits = int(body[1])
 	a.link = binary.NativeEndian.Uint32(body[4:])
 	for kind, v := range attributes(body[unix.SizeofIfAddrmsg:]) {
 		switch {

@@ -27,6 +27,10 @@ type plan struct {
 	addrs   []netip.Addr       // of ours, sorted
 	own     map[netip.Addr]int // how many groups have the address in a local network
 
+	sieve  bool           // there are to be rules for protected neighbours
+	links  []netip.Prefix // the IPv4 ones of addrs with the length of their networks, sorted
+	sifted map[netip.Addr]bool
+
 	rules   map[rule]bool
 	unbound map[netip.Prefix]hop
 }
@@ -65,7 +69,7 @@ var claimed = dest{dst: netip.MustParsePrefix("0.0.0.0/32")}
 
 func newPlan(ports []uint16, errors bool) *plan {
 	return &plan{
-		ports: ports, errors: errors, groups: make(map[int]*member), own: make(map[netip.Addr]int),
+		ports: ports, errors: errors, groups: make(map[int]*member), own: make(map[netip.Addr]int), sifted: make(map[netip.Addr]bool),
 		rules: make(map[rule]bool), unbound: map[netip.Prefix]hop{claimed.dst: {}},
 	}
 }
@@ -121,6 +125,9 @@ func (p *plan) apply(c protect.Change) edit {
 			delete(m.kinds, dst)
 			p.touch(e, m, dst)
 		}
+	}
+	if p.nearby(c) {
+		p.sift(e)
 	}
 	p.common(e)
 	return e
@@ -215,9 +222,11 @@ func (p *plan) countOwn(e edit, a netip.Addr, n int) {
 	}
 }
 
-// setAddrs follows a change of the host's addresses, which are sorted.
-func (p *plan) setAddrs(addrs []netip.Addr) edit {
+// setAddrs follows a change of the host's addresses, which come sorted and with the length of their links'
+// networks.
+func (p *plan) setAddrs(hosts []netip.Prefix) edit {
 	e := edit{make(map[rule]bool), make(map[dest]bool)}
+	addrs, links := splitHosts(hosts)
 	gone, come := differ(p.addrs, addrs)
 	p.addrs = addrs
 	for _, m := range p.groups {
@@ -233,6 +242,10 @@ func (p *plan) setAddrs(addrs []netip.Addr) edit {
 		if affected {
 			p.setSource(e, m)
 		}
+	}
+	if !slices.Equal(p.links, links) {
+		p.links = links
+		p.sift(e)
 	}
 	p.common(e)
 	return e

@@ -15,7 +15,11 @@ func planOf(ps []protect.Policy, addrs []netip.Addr) *plan {
 	}
 	p := newPlan([]uint16{500, 4500}, true)
 	p.apply(protect.NewSet().Change(ps, nil))
-	p.setAddrs(addrs)
+	var hosts []netip.Prefix
+	for _, a := range addrs {
+		hosts = append(hosts, netip.PrefixFrom(a, a.BitLen()))
+	}
+	p.setAddrs(hosts)
 	return p
 }
 
@@ -31,7 +35,7 @@ func (p *plan) leads(from, to string) string {
 	}
 	for at := ruleUnbound; at <= ruleFrom; at++ {
 		for k := range p.rules {
-			if k.at != at || k.v6 != dst.Is6() || k.at == ruleBoundEnd || at == ruleUnbound && !src.IsUnspecified() || k.src.IsValid() && !k.src.Contains(src) {
+			if k.at != at || k.v6 != dst.Is6() || k.at == ruleBoundEnd || k.at == ruleSieve || k.at == ruleSift || at == ruleUnbound && !src.IsUnspecified() || k.src.IsValid() && !k.src.Contains(src) {
 				continue
 			}
 			if out := p.in(k.table, dst); out != "main" {

@@ -13,16 +13,18 @@ import (
 // that packets to this host stay here, and before everybody else's, so that no route and no rule that
 // somebody adds takes protected traffic away, whatever its prefix (TunnelCrack). T is the first table.
 //
-//	+0  fwmark Mark            goto +9       the tunnels' own packets
-//	+1  from O ipproto esp     goto +9       what comes to our own address O, if it is in a local network, as
-//	    from O udp sport PORT  goto +9       the reverse path filter sees it (IPv4: IPv6 has none)
-//	+2  from ::/1, 8000::/1    goto +4       IPv6: what has a source, so that the next rule is for what has none
-//	+3  from 0.0.0.0/32        lookup T      packets of this host without a source yet (IPv6: what comes here)
-//	+4                         nop           IPv6: where +2 leads
-//	+5  from L                 lookup T+ID   each local network L of each group
-//	+6  not fwmark Errors      goto +9
-//	+7  fwmark Errors          lookup T+ID   ICMP errors about decrypted packets, to any group's remote networks
-//	+9                         nop           where goto leads: on to the rules of others
+//	+0   fwmark Mark            goto +11      the tunnels' own packets
+//	+1   from O ipproto esp     goto +11      what comes to our own address O, if it is in a local network, as
+//	     from O udp sport PORT  goto +11      the reverse path filter sees it (IPv4: IPv6 has none)
+//	+2   from ::/1, 8000::/1    goto +4       IPv6: what has a source, so that the next rule is for what has none
+//	+3   from 0.0.0.0/32        lookup T      packets of this host without a source yet (IPv6: what comes here)
+//	+4                          nop           IPv6: where +2 leads
+//	+5   from N ipproto P       goto +7       of our own address N, with a protected neighbour: each protocol P, so
+//	+6   from N                 goto +11      that ARP, which has none, passes the reverse path filter
+//	+7   from L                 lookup T+ID   each local network L of each group
+//	+8   not fwmark Errors      goto +11
+//	+9   fwmark Errors          lookup T+ID   ICMP errors about decrypted packets, to any group's remote networks
+//	+11                         nop           where goto leads: on to the rules of others
 //
 // A look-up in a table without a route for the packet goes on to the next rule, and so does one that finds a
 // throw route.
@@ -32,11 +34,13 @@ const (
 	ruleBound    = 2
 	ruleUnbound  = 3
 	ruleBoundEnd = 4
-	ruleFrom     = 5
-	ruleOther    = 6
-	ruleErrors   = 7
-	ruleEnd      = 9
-	ruleCount    = 10
+	ruleSieve    = 5
+	ruleSift     = 6
+	ruleFrom     = 7
+	ruleOther    = 8
+	ruleErrors   = 9
+	ruleEnd      = 11
+	ruleCount    = 12
 )
 
 // rule is one of the router's rules.
@@ -45,7 +49,7 @@ type rule struct {
 	at    int          // one of the offsets
 	src   netip.Prefix // invalid: any
 	table int          // from the first table on
-	proto uint8        // of ruleOwn
+	proto uint8        // of ruleOwn and ruleSieve
 	port  uint16       // of ruleOwn; 0: any
 }
 
@@ -71,7 +75,9 @@ func (r *Router) kernelRule(k rule) kernelRule {
 	case ruleMark:
 		out.mark, out.mask = r.mark.Value, r.mark.Mask
 		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleEnd)
-	case ruleOwn:
+	case ruleSieve:
+		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleFrom)
+	case ruleOwn, ruleSift:
 		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleEnd)
 	case ruleBound:
 		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleBoundEnd)
@@ -104,7 +110,7 @@ func familyRules(v6, any, unbound, errors bool) map[rule]bool {
 // inOrder sorts rules so that goto finds its target, marked packets are out of reach before any other rule
 // comes, and no rule acts without the one that limits it.
 func inOrder(rules map[rule]bool) []rule {
-	rank := map[int]int{ruleEnd: 0, ruleMark: 1, ruleOwn: 2, ruleOther: 3, ruleErrors: 4, ruleBoundEnd: 5, ruleBound: 6, ruleUnbound: 7, ruleFrom: 8}
+	rank := map[int]int{ruleEnd: 0, ruleMark: 1, ruleOwn: 2, ruleOther: 3, ruleErrors: 4, ruleBoundEnd: 5, ruleBound: 6, ruleUnbound: 7, ruleFrom: 8, ruleSieve: 9, ruleSift: 10}
 	out := slices.Collect(maps.Keys(rules))
 	slices.SortFunc(out, func(a, b rule) int {
 		return cmp.Or(rank[a.at]-rank[b.at], a.table-b.table, a.src.Addr().Compare(b.src.Addr()))

@@ -17,7 +17,7 @@ type RouteConfig struct {
 	// Table is the first of the routing tables that the router uses, from 256 on. 0: 4303, or more if
 	// another daemon uses that. Linux only.
 	Table int
-	// Priority is that of the router's first rule; it uses ten. 0: the router chooses, and moves in front of
+	// Priority is that of the router's first rule; it uses twelve. 0: the router chooses, and moves in front of
 	// rules that others put before its own. Linux only.
 	Priority int
 	// Ports are the UDP ports that the tunnels' own packets come to, IKE and NAT traversal.

@@ -65,6 +65,7 @@ func NewRouter(cfg RouteConfig) (*Router, error) {
 		r.errors = mark
 	}
 	r.plan = newPlan(cfg.Ports, ok)
+	r.plan.sieve = !cfg.Fence // where nothing else holds what a sieve lets go
 	r.repairs.log = r.log
 	var err error
 	if r.nl, err = dial(); err != nil {
@@ -158,15 +159,16 @@ func (r *Router) listAddrs() error {
 	return r.execute(r.plan.setAddrs(r.usable()))
 }
 
-// usable returns the addresses that can be a packet's source beyond its link, in order.
-func (r *Router) usable() []netip.Addr {
-	out := make([]netip.Addr, 0, len(r.hosts))
+// usable returns the addresses that can be a packet's source beyond its link, in order, each with the length of
+// its link's network.
+func (r *Router) usable() []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(r.hosts))
 	for a, usable := range r.hosts {
-		if usable {
-			out = append(out, a.addr)
+		if p := netip.PrefixFrom(a.addr, a.bits); usable && p.IsValid() {
+			out = append(out, p)
 		}
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
+	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }
 

@@ -1,0 +1,110 @@
+package tun
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"culvert/tun/protect"
+
+	"golang.org/x/sys/unix"
+)
+
+// A neighbour that a policy protects, a peer on the same link with its outer address in the selectors, asks by ARP for
+// our address. With rp_filter = 1 the kernel answers only if a packet back would leave by that link, and the
+// policy's route leads to the device. ARP is not IP: the look-up has no protocol. No rule can ask for that, and so
+// rules let those with a protocol through to the tables, and the rest passes by. The guard drops what is protected
+// and of none of these protocols.
+
+// carriedFromNeighbours are the IP protocols that go by a tunnel between neighbours.
+var carriedFromNeighbours = []uint8{
+	unix.IPPROTO_ICMP, unix.IPPROTO_IGMP, unix.IPPROTO_IPIP, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_DCCP, unix.IPPROTO_IPV6,
+	unix.IPPROTO_RSVP, unix.IPPROTO_GRE, unix.IPPROTO_AH, 88 /* EIGRP */, 89 /* OSPF */, unix.IPPROTO_PIM, 112 /* VRRP */, unix.IPPROTO_L2TP,
+	unix.IPPROTO_SCTP, unix.IPPROTO_UDPLITE, unix.IPPROTO_MPLS, unix.IPPROTO_RAW,
+}
+
+// splitHosts returns the addresses, and those of IPv4 that have a network with others.
+func splitHosts(hosts []netip.Prefix) (addrs []netip.Addr, links []netip.Prefix) {
+	for _, h := range hosts {
+		addrs = append(addrs, h.Addr())
+		if h.Addr().Is4() && !h.IsSingleIP() {
+			links = append(links, h)
+		}
+	}
+	slices.SortFunc(addrs, compareAddrs)
+	return slices.Compact(addrs), links
+}
+
+// nearby reports whether a change may make or end a protected neighbour.
+func (p *plan) nearby(c protect.Change) bool {
+	overlaps := func(dst netip.Prefix) bool {
+		return slices.ContainsFunc(p.links, func(l netip.Prefix) bool { return l.Overlaps(dst) })
+	}
+	for _, g := range c.Groups {
+		if g.New || g.Gone || slices.ContainsFunc(g.Unset, overlaps) {
+			return true
+		}
+		for dst := range g.Set {
+			if overlaps(dst) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sift brings the rules up to date by which ARP of protected neighbours passes.
+func (p *plan) sift(e edit) {
+	want := make(map[netip.Addr]bool)
+	for _, l := range p.links {
+		if p.sieve && !want[l.Addr()] && p.protectsNeighbour(l) {
+			want[l.Addr()] = true
+		}
+	}
+	for a := range p.sifted {
+		if !want[a] {
+			p.siftRules(e, a, false)
+		}
+	}
+	for a := range want {
+		p.siftRules(e, a, true)
+	}
+	p.sifted = maps.Clone(want)
+}
+
+func (p *plan) siftRules(e edit, a netip.Addr, on bool) {
+	src := netip.PrefixFrom(a, a.BitLen())
+	for _, proto := range carriedFromNeighbours {
+		p.setRule(e, rule{at: ruleSieve, src: src, proto: proto}, on)
+	}
+	p.setRule(e, rule{at: ruleSift, src: src}, on)
+}
+
+// protectsNeighbour reports whether any group protects what our address sends to its own link's network.
+func (p *plan) protectsNeighbour(l netip.Prefix) bool {
+	for _, m := range p.groups {
+		if !m.v6 && m.holds(l.Addr()) && m.protectsIn(l.Masked()) {
+			return true
+		}
+	}
+	return false
+}
+
+// protectsIn reports whether the group protects anything in a network.
+func (m *member) protectsIn(network netip.Prefix) bool {
+	for bits := network.Bits(); bits >= 0; bits-- {
+		around, _ := network.Addr().Prefix(bits)
+		if k, ok := m.kinds[around]; ok {
+			if k == protect.Protect {
+				return true
+			}
+			break
+		}
+	}
+	for dst, k := range m.kinds {
+		if k == protect.Protect && dst.Bits() > network.Bits() && network.Contains(dst.Addr()) {
+			return true
+		}
+	}
+	return false
+}
