@@ -13,7 +13,7 @@ import (
 // Masquerade makes the host a NAT for what leaves through the interface, IPv4 and IPv6, with source ports drawn anew (as home NATs do under
 // contention), so that the peer never sees 500 or 4500. It needs nft.
 func (h *Host) Masquerade(out string) error {
-	return h.nft(
+	return h.NFT(
 		"add table inet nat",
 		"add chain inet nat post { type nat hook postrouting priority 100; }",
 		fmt.Sprintf(`add rule inet nat post oifname "%s" meta l4proto { tcp, udp } masquerade fully-random`, out),
@@ -36,7 +36,7 @@ func (everyFlow) MatchConntrackFlow(*netlink.ConntrackFlow) bool { return true }
 
 // Block makes the host drop what matches an nft expression, be it the host's own or forwarded; Unblock ends it.
 func (h *Host) Block(expr string) error {
-	return h.nft(
+	return h.NFT(
 		"add table inet block",
 		"add chain inet block sent { type filter hook output priority 0; }",
 		"add chain inet block forwarded { type filter hook forward priority 0; }",
@@ -45,9 +45,10 @@ func (h *Host) Block(expr string) error {
 }
 
 // Unblock takes back every Block.
-func (h *Host) Unblock() error { return h.nft("delete table inet block") }
+func (h *Host) Unblock() error { return h.NFT("delete table inet block") }
 
-func (h *Host) nft(commands ...string) error {
+// NFT gives commands to nft.
+func (h *Host) NFT(commands ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	_, err := h.Run(ctx, nil, "nft", strings.Join(commands, "\n"))
