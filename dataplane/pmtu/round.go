@@ -1,0 +1,234 @@
+package pmtu
+
+import (
+	"slices"
+	"time"
+)
+
+// round is sizes that are probed together: none passes unless the smaller ones do, so that the
+// answers to all of them say in one round trip what a search size by size takes many for.
+type round struct {
+	sizes []attempt // ascending
+	until time.Time // when the present try is given up
+	widen bool      // sizes between the first and the last are added once the last seems lost
+	heard bool      // something was answered
+}
+
+// attempt is a size of a round. All its tries have the same ID: to whichever the answer is, it
+// passes.
+type attempt struct {
+	Probe
+	at       time.Time // of the last try
+	tries    int
+	answered bool
+	lost     bool // every try, and the last has had its time
+}
+
+func (r *round) find(answer Probe) *attempt {
+	for i := range r.sizes {
+		if r.sizes[i].Probe == answer {
+			return &r.sizes[i]
+		}
+	}
+	return nil
+}
+
+// open reports whether an answer to a size above low can still come.
+func (r *round) open(low int32) bool {
+	return slices.ContainsFunc(r.sizes, func(a attempt) bool { return a.Size > int(low) && !a.answered })
+}
+
+// giveUp notes which sizes have had their last try.
+func (r *round) giveUp() {
+	for i := range r.sizes {
+		a := &r.sizes[i]
+		a.lost = !a.answered && a.tries == maxTries
+	}
+}
+
+// failed is the least size above low that was lost, or 0.
+func (r *round) failed(low int32) int32 {
+	for i := range r.sizes {
+		if a := &r.sizes[i]; a.Size > int(low) && a.lost && !a.answered {
+			return int32(a.Size)
+		}
+	}
+	return 0
+}
+
+// Deadline is when Step must next be called; zero: not before something else happens.
+func (p *Path) Deadline() time.Time {
+	if p.round != nil {
+		return p.round.until
+	}
+	due := p.wanted()
+	if !p.answers && p.raiseAt != never && (due == never || p.raiseAt < due) {
+		due = p.raiseAt
+	}
+	return due.time()
+}
+
+// wanted is when the next round is to begin; never: there is no reason for one.
+func (p *Path) wanted() instant {
+	switch {
+	case p.mute > 0:
+		if !p.used {
+			return never
+		}
+		return p.startAt
+	case p.low < p.mtu || p.gap():
+		return p.startAt
+	case !p.used:
+		return never
+	}
+	due := p.ended.add(confirmLight)
+	if p.busy {
+		due = p.ended.add(confirmBusy)
+	}
+	if p.raiseAt != never && p.raiseAt < due {
+		return p.raiseAt
+	}
+	return due
+}
+
+// gap reports whether a size between what passes and what does not is worth a probe.
+func (p *Path) gap() bool { return p.high-p.low > grain && p.high <= p.ceil }
+
+// Step appends the probes that are to be sent now. The MTU in force may have changed after it.
+func (p *Path) Step(now time.Time, out []Probe) []Probe {
+	if p.round != nil {
+		if now.Before(p.round.until) {
+			return out
+		}
+		p.round.giveUp()
+		p.judge()
+		var more bool
+		if out, more = p.try(now, out); more {
+			return out
+		}
+		p.finish(now)
+	}
+	p.age(now)
+	if due := p.wanted(); due == never || at(now) < due {
+		return out
+	}
+	p.begin(now)
+	out, _ = p.try(now, out)
+	return out
+}
+
+// age forgets what ICMP said a while ago where no probe can tell (RFC 1191, Section 6.3).
+func (p *Path) age(now time.Time) {
+	if p.answers || p.raiseAt == never || at(now) < p.raiseAt {
+		return
+	}
+	p.mtu, p.low, p.high, p.raiseAt = p.ceil, 0, p.ceil+1, never
+}
+
+// begin chooses the sizes of a round. The least of them shows whether the peer answers at all.
+func (p *Path) begin(now time.Time) {
+	p.round = &round{}
+	p.used, p.busy = false, false
+	switch {
+	case p.raiseAt != never && at(now) >= p.raiseAt:
+		p.high, p.raiseAt = p.ceil+1, at(now).add(raiseAfter)
+		p.add(p.mtu)
+		p.addSteps(p.mtu, p.ceil)
+		p.add(p.ceil)
+	case p.low >= p.mtu && p.gap():
+		p.add(p.low)
+		p.addBetween(p.low, p.high)
+	default:
+		p.low, p.round.widen = 0, true
+		p.add(p.floor)
+		p.add(p.mtu)
+	}
+}
+
+// add adds a size to the round.
+func (p *Path) add(size int32) {
+	i, found := slices.BinarySearchFunc(p.round.sizes, int(size), func(a attempt, size int) int { return a.Size - size })
+	if found {
+		return
+	}
+	p.lastID++
+	p.round.sizes = slices.Insert(p.round.sizes, i, attempt{Probe: Probe{Size: int(size), ID: p.lastID}})
+}
+
+// addSteps adds the usual sizes between two.
+func (p *Path) addSteps(low, high int32) {
+	for _, s := range steps {
+		if s > low && s < high {
+			p.add(s)
+		}
+	}
+}
+
+// addBetween adds sizes that divide what is between two evenly.
+func (p *Path) addBetween(low, high int32) {
+	step := (high-low)/(refineSizes+1)&^(grain-1) + grain
+	for s := low + step; s < high && len(p.round.sizes) <= refineSizes; s += step {
+		p.add(s)
+	}
+}
+
+// try appends what of the round is to be sent, again or for the first time. False: there is
+// nothing, the round is over.
+func (p *Path) try(now time.Time, out []Probe) ([]Probe, bool) {
+	r := p.round
+	if r.widen && r.heard {
+		r.widen = false
+		p.addSteps(p.floor, int32(r.sizes[len(r.sizes)-1].Size))
+	}
+	sent := len(out)
+	for i := range r.sizes {
+		a := &r.sizes[i]
+		if a.answered || a.Size <= int(p.low) && r.heard || a.tries == maxTries {
+			continue
+		}
+		a.tries++
+		a.at = now
+		out = append(out, a.Probe)
+	}
+	r.until = now.Add(p.timer())
+	return out, len(out) > sent
+}
+
+// judge draws the bounds from what the round has shown so far. That nothing at all is answered
+// shows nothing about sizes.
+func (p *Path) judge() {
+	if p.low >= p.high {
+		p.high = p.ceil + 1
+	}
+	if f := p.round.failed(p.low); f != 0 && p.round.heard {
+		p.high = min(p.high, f)
+	}
+	if p.low > p.mtu || p.low > 0 && p.high <= p.mtu {
+		p.mtu = p.low
+	}
+}
+
+// finish ends the round.
+func (p *Path) finish(now time.Time) {
+	heard := p.round.heard
+	p.round = nil
+	p.ended, p.startAt = at(now), at(now)
+	if !heard {
+		p.mute++
+		if p.mute >= forgotten {
+			p.answers = false
+		}
+		most := backoffNever
+		if p.answers {
+			most = backoffKnown
+		}
+		p.startAt = at(now).add(min(backoffFirst<<min(p.mute-1, forgotten), most))
+		return
+	}
+	switch {
+	case p.mtu >= p.ceil:
+		p.raiseAt = never
+	case p.raiseAt == never || at(now) >= p.raiseAt:
+		p.raiseAt = at(now).add(raiseAfter)
+	}
+}
