@@ -67,6 +67,18 @@ func InnerMTU(pathMTU int, outerV6, encap bool) int {
 	return max(room&^(padAlign-1)-trailerLen, 0)
 }
 
+// OuterLen is the length of the whole outer packet that an inner one of n octets becomes.
+func OuterLen(n int, outerV6, encap bool) int {
+	outer := outerIPv4
+	if outerV6 {
+		outer = outerIPv6
+	}
+	if encap {
+		outer += outerUDP
+	}
+	return outer + SealedLen(n)
+}
+
 // SPI is the SPI of a packet that begins with its ESP header; ok is false if it is too short for any ESP packet.
 func SPI(pkt []byte) (spi uint32, ok bool) {
 	if len(pkt) < minSealed {

@@ -11,7 +11,7 @@ var (
 	ErrReplay  = errors.New("esp: sequence number seen before or behind the replay window")
 	ErrICV     = errors.New("esp: not authentic")
 	ErrPadding = errors.New("esp: bad padding")
-	// ErrDummy is an authentic packet that is there to hide how little traffic there is (RFC 4303, Section 2.6).
+	// ErrDummy is an authentic packet without an inner packet in it (RFC 4303, Section 2.6).
 	ErrDummy = errors.New("esp: dummy packet")
 )
 
@@ -25,7 +25,7 @@ type Packet struct {
 	Next uint8
 
 	authentic bool
-	Err       error // why it must be dropped; Data is nil then
+	Err       error // why it must be dropped; Data is nil then, save with ErrDummy
 }
 
 func (p *Packet) refuse(err error) { p.Data, p.Err = nil, err }
@@ -94,7 +94,7 @@ func (p *Packet) cutTrailer(text []byte) {
 	}
 	p.Data, p.Next = text[:end-pad], text[end+1]
 	if p.Next == NextDummy {
-		p.refuse(ErrDummy)
+		p.Err = ErrDummy
 	}
 }
 

@@ -223,6 +223,9 @@ func TestInnerMTU(t *testing.T) {
 		if got > 0 && (outer+SealedLen(got) > c.path || outer+SealedLen(got+1) <= c.path) {
 			t.Errorf("InnerMTU(%d, %v, %v) = %d is not the largest that fits", c.path, c.v6, c.encap, got)
 		}
+		if out := OuterLen(got, c.v6, c.encap); out != outer+SealedLen(got) {
+			t.Errorf("OuterLen(%d, %v, %v) = %d, want %d", got, c.v6, c.encap, out, outer+SealedLen(got))
+		}
 	}
 }
 
