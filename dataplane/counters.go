@@ -36,6 +36,12 @@ const (
 	dropFragmentOut                                 // RFC 4301, Section 7.3: a later fragment without its first, or over it
 	dropErrorNoSA                                   // RFC 4301, Section 6.2: or about what an SA would carry that is not there
 
+	countPMTUIgnored   // ICMP that quotes no live SA, or says too little
+	countPMTUICMP      // ICMP that was believed
+	countPMTUProbe     // sent
+	countPMTUAnswer    // that one of ours has passed
+	countPMTUBlackHole // a size in use that passes no more was found by probes
+
 	countRecvError
 	countIKE // came with ESP, or on a system where the two share a socket
 	countICMP
@@ -72,6 +78,12 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropErrorNoSA:   {"out_icmp_no_sa", ""},
 	dropTooBig:      {"out_too_big", "too_big"},
 	dropSend:        {"out_send_errors", "send_errors"},
+
+	countPMTUIgnored:   {"pmtu_icmp_ignored", ""},
+	countPMTUICMP:      {"pmtu_icmp", ""},
+	countPMTUProbe:     {"pmtu_probes", ""},
+	countPMTUAnswer:    {"pmtu_answers", ""},
+	countPMTUBlackHole: {"pmtu_black_holes", ""},
 
 	countRecvError:    {"net_receive_errors", ""},
 	countIKE:          {"ike_datagrams", ""},

@@ -125,6 +125,8 @@ func (w *worker) pass(r *inboundRun) {
 	for i := range r.packets {
 		if p := &r.packets[i]; p.Err == nil {
 			w.deliver(r.pair, p, r.tos)
+		} else if errors.Is(p.Err, esp.ErrDummy) {
+			w.takeDummy(r.pair, p.Data)
 		} else {
 			w.drop(r.pair, refusal(p.Err))
 		}
@@ -138,8 +140,6 @@ func refusal(err error) reason {
 		return dropReplay
 	case errors.Is(err, esp.ErrICV):
 		return dropICV
-	case errors.Is(err, esp.ErrDummy):
-		return dropDummy
 	case errors.Is(err, esp.ErrExhausted):
 		return dropExpired
 	}

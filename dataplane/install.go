@@ -20,7 +20,7 @@ func (p *Plane) InstallInbound(sa esp.ChildSA) error {
 	if err != nil {
 		return err
 	}
-	path := p.pathMTU(c.endpoint.Load())
+	link := p.linkMTU(c.endpoint.Load())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, ok := p.pairs[sa.ID]; ok {
@@ -33,7 +33,7 @@ func (p *Plane) InstallInbound(sa esp.ChildSA) error {
 	}
 	p.pairs[sa.ID] = c
 	p.slotOf(sa.Policy).join(c)
-	p.setInnerMTU(c, path)
+	p.join(c, link)
 	p.nudge()
 	return nil
 }
@@ -80,6 +80,9 @@ func (p *Plane) ActivateOutbound(id esp.ChildID) {
 	}
 	s := p.slotOf(c.sa.Policy)
 	s.activate(c, len(p.workers))
+	c.active = true
+	p.restart(c)
+	p.nudge()
 	p.keeper.answered(s)
 }
 
@@ -89,6 +92,8 @@ func (p *Plane) DeactivateOutbound(id esp.ChildID) {
 	defer p.mu.Unlock()
 	if c := p.pairs[id]; c != nil {
 		p.slotOf(c.sa.Policy).deactivate(c, len(p.workers))
+		c.active = false
+		p.schedule(c.path)
 	}
 }
 
@@ -105,6 +110,8 @@ func (p *Plane) RemoveSA(id esp.ChildID) {
 		p.sad.remove(c)
 	}
 	p.countMTU(int(c.mtu.Load()), -1)
+	c.active = false
+	p.part(c)
 	s := p.slotOf(c.sa.Policy)
 	s.deactivate(c, len(p.workers))
 	s.leave(c)
@@ -114,15 +121,17 @@ func (p *Plane) RemoveSA(id esp.ChildID) {
 
 // SetEndpoint changes where the pair's packets go, at once. Any goroutine.
 func (p *Plane) SetEndpoint(id esp.ChildID, ep esp.Endpoint) {
-	path := p.pathMTU(&ep)
+	link := p.linkMTU(&ep)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.pairs[id]
 	if c == nil {
 		return
 	}
+	p.part(c)
 	c.endpoint.Store(&ep)
-	p.setInnerMTU(c, path)
+	p.join(c, link)
+	p.restart(c)
 	p.nudge()
 }
 

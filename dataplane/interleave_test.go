@@ -41,7 +41,7 @@ func narrowed(t *testing.T, limit uint64) (a, b *gateway) {
 	t.Helper()
 	small := netip.MustParseAddrPort("192.0.2.3:4500")
 	a, b = twoGateways(t, 2, func(c *Config) {
-		c.PathMTU = func(_, remote netip.Addr) int {
+		c.LinkMTU = func(_, remote netip.Addr) int {
 			if remote == small.Addr() {
 				return 1500
 			}

@@ -1,144 +1,77 @@
 package dataplane
 
 import (
-	"context"
-	"net/netip"
+	"maps"
 	"sync"
-	"time"
-
-	"culvert/esp"
 )
 
-const (
-	// defaultPathMTU is taken where nobody knows better: an Ethernet.
-	defaultPathMTU = 1500
-	// refreshMTU is how often the kernel is asked again for the path MTU. It forgets what it learnt after ten minutes by itself.
-	refreshMTU = time.Minute
-	tickEvery  = time.Second
-)
-
-// control is the goroutine that does what takes time and must not be done by a worker: asking for path MTUs, setting the TUN's, dropping packets that
-// were kept too long.
-func (p *Plane) control(ctx context.Context) {
-	tick := time.NewTicker(tickEvery)
-	defer tick.Stop()
-	refreshed := p.cfg.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-p.kick:
-			p.refreshPaths(p.siblings(p.doubts.take()))
-		case <-tick.C:
-			now := p.cfg.Now()
-			p.keeper.tick(now)
-			p.tickFragments(now)
-			if now.Sub(refreshed) >= refreshMTU {
-				refreshed = now
-				p.refreshPaths(p.allPairs())
-			}
-		}
-		p.setTUNMTU()
-	}
-}
-
-// nudge makes the control goroutine look. It never blocks.
-func (p *Plane) nudge() {
-	select {
-	case p.kick <- struct{}{}:
-	default:
-	}
-}
-
-// doubts is the pairs whose path MTU is to be asked for anew, because a send was larger than it.
-type doubts struct {
+// notices are pairs of which workers have something to tell, each once.
+type notices struct {
 	mu   sync.Mutex
 	list []*pair
 }
 
-// doubt notes that a send by c was too large. Workers.
+func (n *notices) add(c *pair) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.list = append(n.list, c)
+}
+
+func (n *notices) take() []*pair {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := n.list
+	n.list = nil
+	return list
+}
+
+// doubt notes that a send by c was larger than the device takes. Workers.
 func (p *Plane) doubt(c *pair) {
 	if !c.stale.Swap(true) {
-		p.doubts.mu.Lock()
-		p.doubts.list = append(p.doubts.list, c)
-		p.doubts.mu.Unlock()
+		p.doubts.add(c)
 	}
 	p.nudge()
 }
 
-func (d *doubts) take() []*pair {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	list := d.list
-	d.list = nil
-	for _, c := range list {
-		c.stale.Store(false)
-	}
-	return list
-}
-
-// siblings is the pairs and all others of their policies, which take the same path.
-func (p *Plane) siblings(list []*pair) []*pair {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var all []*pair
-	for _, c := range list {
-		if s := p.slots[c.sa.Policy]; s != nil {
-			all = append(all, s.pairs...)
-		}
-	}
-	return all
-}
-
-// allPairs is every pair that is installed.
-func (p *Plane) allPairs() []*pair {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	list := make([]*pair, 0, len(p.pairs))
-	for _, c := range p.pairs {
-		list = append(list, c)
-	}
-	return list
-}
-
-// refreshPaths asks anew for the path MTU of the pairs.
-func (p *Plane) refreshPaths(list []*pair) {
-	type path struct{ local, remote netip.Addr }
-	known := make(map[path]int)
-	for _, c := range list {
-		ep := c.endpoint.Load()
-		k := path{ep.Local.Addr(), ep.Remote.Addr()}
-		mtu, ok := known[k]
-		if !ok {
-			mtu = p.pathMTU(ep)
-			known[k] = mtu
-		}
-		p.mu.Lock()
-		if p.pairs[c.sa.ID] == c && c.endpoint.Load() == ep {
-			p.setInnerMTU(c, mtu)
-		}
-		p.mu.Unlock()
-	}
-}
-
-// pathMTU is the path MTU to the endpoint, within what IP can carry.
-func (p *Plane) pathMTU(ep *esp.Endpoint) int {
-	mtu := 0
-	if p.cfg.PathMTU != nil && ep.Remote.IsValid() {
-		mtu = p.cfg.PathMTU(ep.Local.Addr(), ep.Remote.Addr())
-	}
-	if mtu <= 0 {
-		mtu = defaultPathMTU
-	}
-	return min(mtu, maxDatagram)
-}
-
-// setInnerMTU computes c's inner MTU for a path MTU. Plane.mu is held.
+// setInnerMTU computes c's inner MTU for the MTU of its path, within what is configured. Plane.mu
+// is held.
 func (p *Plane) setInnerMTU(c *pair, path int) {
 	old, mtu := int(c.mtu.Load()), c.innerMTU(path)
+	if most := p.ceilingOf(c); most > 0 {
+		mtu = min(mtu, most)
+	}
 	c.mtu.Store(int32(mtu))
 	p.countMTU(old, -1)
 	p.countMTU(mtu, 1)
+}
+
+// ceilingOf is the largest inner MTU that the configuration allows a pair; 0: any. Plane.mu is
+// held.
+func (p *Plane) ceilingOf(c *pair) int {
+	most := p.ceilings[c.sa.Policy.Peer]
+	if most == 0 || p.cfg.MTU > 0 && p.cfg.MTU < most {
+		most = p.cfg.MTU
+	}
+	return most
+}
+
+// SetCeilings sets the largest inner MTU of the SAs of peers; those of peers that are not among
+// them are bounded by Config.MTU alone. The map is the plane's from then on. Any goroutine.
+func (p *Plane) SetCeilings(ceilings map[string]int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.ceilings
+	if maps.Equal(old, ceilings) {
+		return
+	}
+	p.ceilings = ceilings
+	for _, c := range p.pairs {
+		if peer := c.sa.Policy.Peer; old[peer] != ceilings[peer] {
+			p.limit(c.path)
+			p.setInnerMTU(c, c.path.search.MTU())
+		}
+	}
+	p.nudge()
 }
 
 // countMTU notes how many SAs have an inner MTU; 0 is none. Plane.mu is held.
@@ -152,10 +85,11 @@ func (p *Plane) countMTU(mtu, n int) {
 	}
 }
 
-// setTUNMTU gives the TUN the largest inner MTU of all SAs: what is too big for another SA gets its ICMP answer from us, and what the device refused nobody
-// could send. Without an SA it stays as it is.
+// setTUNMTU gives the TUN the largest inner MTU of all SAs: what is too big for another SA gets its
+// ICMP answer from us, and what the device refused nobody could send. Without an SA it stays as it
+// is.
 func (p *Plane) setTUNMTU() {
-	if p.cfg.MTU != 0 || p.cfg.SetMTU == nil {
+	if p.cfg.SetMTU == nil {
 		return
 	}
 	p.mu.Lock()
@@ -168,6 +102,9 @@ func (p *Plane) setTUNMTU() {
 		return
 	}
 	largest = max(largest, minIPv6MTU) // with less, IPv6 ends on the device (RFC 8200, Section 5)
+	if p.cfg.MTU != 0 {
+		largest = min(largest, p.cfg.MTU)
+	}
 	if largest == p.tunMTU {
 		return
 	}

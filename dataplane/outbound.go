@@ -23,6 +23,7 @@ type wrap struct {
 	tos      uint8 // outer
 	next     uint8 // ESP next header
 	fragment bool  // the outer IP may fragment it
+	dummy    bool  // it is no traffic
 }
 
 // outbound carries what came in one read from the TUN, a packet or a super-packet, to its SA (RFC 4301, Section 5.1). A super-packet is classified

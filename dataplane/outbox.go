@@ -56,6 +56,9 @@ func (w *worker) post(c *pair, how wrap, sealed []byte, segSize int) {
 	}
 	b.outs[b.n] = out
 	b.from[b.n] = c
+	if how.dummy {
+		b.from[b.n] = nil
+	}
 	b.n++
 	b.used += len(sealed)
 	b.octets += len(sealed)
@@ -78,6 +81,9 @@ func (w *worker) sendPosted() {
 
 // sent notes what became of a send.
 func (w *worker) sent(c *pair, out *netio.Outgoing) {
+	if c == nil {
+		return // a probe, which is no traffic: whether it arrived the answer says
+	}
 	if errors.Is(out.Err, netio.ErrTooBig) {
 		w.dropAll(c, dropTooBig, out.Lost)
 		w.plane.doubt(c)
@@ -85,6 +91,9 @@ func (w *worker) sent(c *pair, out *netio.Outgoing) {
 	}
 	// What did not go was meant to: a path that does not even take packets, as when our address is gone, is one more reason to ask whether the peer can be reached.
 	c.lastOut.set(w.nowNano)
+	if c.quiet.Load() {
+		w.plane.noteUse(c)
+	}
 	if out.Lost > 0 {
 		w.dropAll(c, dropSend, out.Lost)
 		if errors.Is(out.Err, netio.ErrNoRoute) {

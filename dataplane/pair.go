@@ -17,14 +17,18 @@ type pair struct {
 	endpoint atomic.Pointer[esp.Endpoint]
 	mtu      atomic.Int32 // the largest inner packet that needs no outer fragments
 	spent    atomic.Bool  // sends no more: hard limit, or out of sequence numbers
+	quiet    atomic.Bool  // the next send is to be told: there was none for a while
 	sa       knownSA      // its first fields are in the cache line of the above
 
 	turn turnstile // its cache lines are its own
 
+	active bool  // it may be sent on. Plane.mu guards it and the next
+	path   *path // where its packets go
+
 	lastIn   stamp // from here on, what workers write while packets flow: not in the cache lines of what they read for each
 	lastOut  stamp
 	drops    drops
-	stale    atomic.Bool   // a send was larger than the path's MTU: it is asked for again
+	stale    atomic.Bool   // a send was larger than the device's MTU: it is asked for again
 	toldIn   atomic.Bool   // EventFirstInbound
 	toldSoft atomic.Bool   // EventExpire, soft
 	toldHard atomic.Bool   // EventExpire, hard

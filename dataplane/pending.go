@@ -187,9 +187,10 @@ type mailbox struct {
 	wake func()
 	full atomic.Bool // something is in it: all that the worker looks at, once a turn
 
-	mu     sync.Mutex
-	list   []kept
-	strays []netio.Received
+	mu      sync.Mutex
+	list    []kept
+	strays  []netio.Received
+	dummies []postedDummy
 }
 
 // maxStrays bounds the ESP in a mailbox.
@@ -215,19 +216,31 @@ func (m *mailbox) putStray(r netio.Received) bool {
 	return room
 }
 
+// putDummy adds a dummy packet to be sent. False: there is no room.
+func (m *mailbox) putDummy(d postedDummy) bool {
+	m.mu.Lock()
+	room := len(m.dummies) < maxDummies
+	if room {
+		m.dummies = append(m.dummies, d)
+	}
+	m.mu.Unlock()
+	m.filled()
+	return room
+}
+
 func (m *mailbox) filled() {
 	if !m.full.Swap(true) {
 		m.wake()
 	}
 }
 
-func (m *mailbox) take() (list []kept, strays []netio.Received) {
+func (m *mailbox) take() (list []kept, strays []netio.Received, dummies []postedDummy) {
 	m.full.Store(false)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list, strays = m.list, m.strays
-	m.list, m.strays = nil, nil
-	return list, strays
+	list, strays, dummies = m.list, m.strays, m.dummies
+	m.list, m.strays, m.dummies = nil, nil, nil
+	return list, strays, dummies
 }
 
 // Deliver takes ESP that came to a socket that is none of a worker's, as netio.Net.ReadIKE may say, to the worker that its SPI names. It copies r, and does

@@ -34,11 +34,19 @@ type Config struct {
 	// Offloads are what the queues take whole: inbound segments are gathered into super-packets of these kinds. None: they are written one by one.
 	Offloads tun.Offloads
 
-	// PathMTU is the path MTU between two outer addresses as far as the system knows it; 0 is unknown. Nil: 1500. It may take its time: no worker calls it.
-	PathMTU func(local, remote netip.Addr) int
+	// LinkMTU is the MTU of the first hop between two outer addresses; 0 is unknown. Nil: 1500. It may
+	// take its time: no worker calls it.
+	LinkMTU func(local, remote netip.Addr) int
+	// TooBig is where ICMP errors come from that say that a packet was too big for its path. Nil: none.
+	TooBig <-chan netio.TooBig
+	// Probe has path MTUs confirmed and searched by probes, and those of peers answered.
+	Probe bool
+	// MinMTU is the least path MTU over IPv4 that ICMP or a probe can show; 0: 576.
+	MinMTU int
 	// OnIKE gets the IKE datagrams that came to the ports. It is called by any worker, must copy what it keeps, and must not block. Nil: dropped.
 	OnIKE func(r *netio.Received)
-	// MTU is the TUN's configured MTU; 0: computed from the SAs and set by SetMTU, which is then called by one goroutine of Run.
+	// MTU is the largest MTU of the TUN and of every SA; 0: what paths and ciphers leave. SetMTU is
+	// called by one goroutine of Run with what the SAs have.
 	MTU    int
 	SetMTU func(int) error
 	// Spin is for how long a worker that has nothing to do looks on before it sleeps; 0: not at all.
@@ -54,15 +62,16 @@ type Plane struct {
 	spd                       atomic.Pointer[selector.Table[target]]
 	events                    *events
 	keeper                    keeper
-	doubts                    doubts
+	doubts                    notices // a send was too large for the device
+	stirred                   notices // there is traffic after a while without
+	dummies                   chan receivedDummy
 	workers                   []*worker
 	tally                     tally         // of what no worker counts
 	kick                      chan struct{} // one slot: the control goroutine has something to look at
+	tunMTU                    int           // as last set or tried; the control goroutine's
 	fragmentsOut, fragmentsIn fragmentTable
 	portPolicies              atomic.Int32 // how many policies tell ports apart
-
-	tunMTU  int // as last set or tried; the control goroutine's
-	started atomic.Bool
+	started                   atomic.Bool
 
 	mu        sync.Mutex
 	pairs     map[esp.ChildID]*pair
@@ -70,6 +79,8 @@ type Plane struct {
 	lastOrder uint64
 	bypasses  map[esp.Policy]selector.Entry[target] // as they stand in the table
 	mtus      map[int]int                           // how many SAs have which inner MTU
+	ceilings  map[string]int
+	paths     paths
 }
 
 // errRun is what a second Run gets.
@@ -95,6 +106,8 @@ func New(cfg Config) (*Plane, error) {
 		slots:    make(map[esp.Policy]*slot),
 		bypasses: make(map[esp.Policy]selector.Entry[target]),
 		mtus:     make(map[int]int),
+		dummies:  make(chan receivedDummy, maxDummies),
+		paths:    newPaths(),
 	}
 	p.keeper.busy, p.keeper.post = make(map[*slot]struct{}), p.events.post
 	p.spd.Store(selector.NewTable[target](nil))

@@ -55,7 +55,7 @@ func TestMTUEdge(t *testing.T) {
 }
 
 func TestIPv6OverANarrowPath(t *testing.T) {
-	a, b := twoGateways(t, 1, func(c *Config) { c.PathMTU = func(_, _ netip.Addr) int { return 1280 } })
+	a, b := twoGateways(t, 1, func(c *Config) { c.LinkMTU = func(_, _ netip.Addr) int { return 1280 } })
 	install(t, a, b, childSA(t, a, b, 1))
 	fragment := make(chan bool, 100)
 	a.ports[0].wiretap(func(o *netio.Outgoing) { fragment <- o.Fragment })
@@ -288,7 +288,7 @@ func TestTUNGetsTheLargestMTU(t *testing.T) {
 	set := make(chan int, 10)
 	paths := map[netip.Addr]int{outerB.Addr(): 1400, outerA.Addr(): 1500}
 	a := newGateway(t, 1, func(c *Config) {
-		c.PathMTU = func(_, remote netip.Addr) int { return paths[remote] }
+		c.LinkMTU = func(_, remote netip.Addr) int { return paths[remote] }
 		c.SetMTU = func(mtu int) error { set <- mtu; return nil }
 	})
 	a.start(t)
@@ -317,14 +317,14 @@ func TestTUNGetsTheLargestMTU(t *testing.T) {
 	a.RemoveSA(2)
 	want(esp.InnerMTU(1400, false, true))
 	a.SetEndpoint(1, esp.Endpoint{Local: outerA, Remote: netip.MustParseAddrPort("[2001:db8::9]:4500"), Encap: true})
-	want(esp.InnerMTU(defaultPathMTU, true, true)) // nothing is known of that path
+	want(esp.InnerMTU(defaultLinkMTU, true, true)) // nothing is known of that path
 }
 
 func TestPathThatNarrows(t *testing.T) {
 	path := make(chan int, 1)
 	path <- 1500
 	a, b := twoGateways(t, 1, func(c *Config) {
-		c.PathMTU = func(_, _ netip.Addr) int { m := <-path; path <- m; return m }
+		c.LinkMTU = func(_, _ netip.Addr) int { m := <-path; path <- m; return m }
 	})
 	install(t, a, b, childSA(t, a, b, 1))
 	<-path
@@ -348,39 +348,53 @@ func TestPathThatNarrows(t *testing.T) {
 	a.wantCounter(t, "out_send_errors", 1)
 }
 
-func TestPathsAreAskedAnew(t *testing.T) {
-	path := 1500
+// TestFirstHopsAreAskedAgain: each path once, whoever complained, and all of them within a minute.
+func TestFirstHopsAreAskedAgain(t *testing.T) {
+	link := 1500
 	asked := 0
 	a := newGateway(t, 1, func(c *Config) {
-		c.PathMTU = func(_, _ netip.Addr) int { asked++; return path }
+		c.LinkMTU = func(_, _ netip.Addr) int { asked++; return link }
 	})
 	for id := esp.ChildID(1); id <= 10; id++ {
 		if err := a.InstallInbound(childSA(t, a, a, id)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	path, asked = 1400, 0
-	a.refreshPaths(a.siblings(a.doubts.take()))
-	if asked != 0 {
-		t.Error("paths that nobody complained of were asked for")
-	}
-	a.doubt(a.pairs[3])
-	a.refreshPaths(a.siblings(a.doubts.take()))
-	if asked != 1 { // the others of the policy take the same path
-		t.Errorf("asked %d times", asked)
-	}
-	path, asked = 1390, 0
-	a.refreshPaths(a.allPairs())
-	if asked != 1 { // one path, ten SAs
-		t.Errorf("asked %d times", asked)
-	}
-	want := esp.InnerMTU(1390, false, true)
-	for id := esp.ChildID(1); id <= 10; id++ {
-		if st, _ := a.ChildStats(id); st.MTU != want {
-			t.Errorf("SA %d: MTU %d, want %d", id, st.MTU, want)
+	want := func(path, questions int) {
+		t.Helper()
+		if asked != questions {
+			t.Errorf("asked %d times, want %d", asked, questions)
 		}
+		mtu := esp.InnerMTU(path, false, true)
+		for id := esp.ChildID(1); id <= 10; id++ {
+			if st, _ := a.ChildStats(id); st.MTU != mtu {
+				t.Errorf("SA %d: MTU %d, want %d", id, st.MTU, mtu)
+			}
+		}
+		if len(a.mtus) != 1 || a.mtus[mtu] != 10 {
+			t.Errorf("MTUs of the SAs: %v", a.mtus)
+		}
+		asked = 0
 	}
-	if len(a.mtus) != 1 || a.mtus[want] != 10 {
-		t.Errorf("MTUs of the SAs: %v", a.mtus)
-	}
+	asked = 0
+	link = 1400
+	a.noticed()
+	want(1500, 0) // nobody complained
+	a.doubt(a.pairs[3])
+	a.doubt(a.pairs[4])
+	a.noticed()
+	want(1400, 1) // one path, ten SAs
+	link = 1390
+	now := time.Unix(1000, 0)
+	a.refreshSome(now)
+	want(1390, 1)
+	link = 1380
+	a.refreshSome(now.Add(refreshEvery - 1))
+	want(1390, 0)
+	a.refreshSome(now.Add(refreshEvery))
+	want(1380, 1)
+	link = 1500
+	a.doubt(a.pairs[3])
+	a.noticed()
+	want(1500, 1) // upwards, too
 }

@@ -137,7 +137,7 @@ func TestSuperPacket(t *testing.T) {
 
 // TestHugePath is one whose MTU is the largest: one segment may be more than a UDP_SEGMENT send takes.
 func TestHugePath(t *testing.T) {
-	a, b := twoGateways(t, 1, func(c *Config) { c.PathMTU = func(_, _ netip.Addr) int { return 65536 } })
+	a, b := twoGateways(t, 1, func(c *Config) { c.LinkMTU = func(_, _ netip.Addr) int { return 65536 } })
 	sa := childSA(t, a, b, 1)
 	sa.Endpoint = esp.Endpoint{Local: netip.AddrPortFrom(outerA.Addr(), 0), Remote: netip.AddrPortFrom(outerB.Addr(), 0)}
 	install(t, a, b, sa)

@@ -266,7 +266,7 @@ func (w *worker) received(r *netio.Received) {
 
 // openMail sends packets that were kept until their SA came, and receives ESP that came to another socket.
 func (w *worker) openMail() {
-	list, strays := w.mail.take()
+	list, strays, dummies := w.mail.take()
 	for i := range strays {
 		w.in.place = place{lane: w.lane} // of no order
 		w.inbound(&strays[i])
@@ -277,6 +277,9 @@ func (w *worker) openMail() {
 		space := w.readSpace()
 		pkt.Data = space[tunHeadroom : tunHeadroom+copy(space[tunHeadroom:], c.pkt.Data)]
 		w.outbound(&pkt, c.since)
+	}
+	for i := range dummies {
+		w.sendDummy(&dummies[i])
 	}
 }
 

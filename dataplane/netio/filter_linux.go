@@ -2,6 +2,7 @@ package netio
 
 import (
 	"fmt"
+	"syscall"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -54,4 +55,33 @@ func attach(fd, option int, prog []bpf.Instruction) error {
 		return fmt.Errorf("netio: attaching a socket filter (Linux 4.5 or later has it): %w", err)
 	}
 	return nil
+}
+
+// filterICMP lets into a raw ICMP socket only errors that say that a packet of UDP or of IP protocol
+// 50 was too big. The filter sees IPv4 packets from the IP header on and ICMPv6 from its own.
+func filterICMP(c syscall.RawConn, v6 bool) error {
+	prog := []bpf.Instruction{
+		bpf.LoadMemShift{Off: 0},
+		bpf.LoadIndirect{Off: 0, Size: 2}, // type and code
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: icmpUnreachable<<8 | icmpFragNeeded, SkipTrue: 4},
+		bpf.LoadIndirect{Off: icmpQuoteAt + 9, Size: 1},
+	}
+	if v6 {
+		prog = []bpf.Instruction{
+			bpf.LoadAbsolute{Off: 0, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: icmp6TooBig << 8, SkipTrue: 4},
+			bpf.LoadAbsolute{Off: icmpQuoteAt + 6, Size: 1},
+		}
+	}
+	prog = append(prog,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: protoESP, SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protoUDP, SkipTrue: 1},
+		bpf.RetConstant{Val: 0xffffffff},
+		bpf.RetConstant{Val: 0},
+	)
+	var err error
+	if cerr := c.Control(func(fd uintptr) { err = attach(int(fd), unix.SO_ATTACH_FILTER, prog) }); cerr != nil {
+		return cerr
+	}
+	return err
 }

@@ -12,6 +12,8 @@ import (
 // Net is all of the daemon's sockets. Open makes it.
 type Net struct {
 	*ikeSide
+	*icmpSide
+	links            links
 	ports            []*port
 	frag             []*socket // for Outgoing.Fragment, of all ports
 	ikePort, natPort uint16
@@ -27,7 +29,10 @@ func Open(cfg Config) (*Net, error) {
 		return nil, err
 	}
 	f := &firewall{mark: cfg.Mark, log: cfg.Log}
-	n := &Net{ikeSide: newIKESide(f), ikePort: cfg.IKEPort, natPort: cfg.NATPort, mark: cfg.Mark, log: cfg.Log}
+	n := &Net{ikeSide: newIKESide(f), icmpSide: newICMPSide(), ikePort: cfg.IKEPort, natPort: cfg.NATPort, mark: cfg.Mark, log: cfg.Log}
+	if err := n.links.open(); err != nil {
+		return nil, err
+	}
 	for range cfg.Workers {
 		n.ports = append(n.ports, newPort(f))
 	}
@@ -50,7 +55,8 @@ func Open(cfg Config) (*Net, error) {
 	for _, p := range n.ports {
 		p.frag = n.frag
 	}
-	n.start()
+	n.ikeSide.start()
+	n.icmpSide.start(n.natPort, cfg.Log)
 	return n, nil
 }
 
@@ -102,6 +108,7 @@ func (n *Net) Counters() map[string]uint64 {
 	m["net_send_refused"] = n.firewall.refused.Load()
 	m["net_keepalives_in"] += n.keepalives.Load()
 	m["ike_datagrams"] = n.received.Load()
+	m["net_icmp_too_big"] = n.tooBigs.Load()
 	m["net_ike_kernel_drops"] = n.kernelDrops.Load()
 	return m
 }
@@ -109,7 +116,9 @@ func (n *Net) Counters() map[string]uint64 {
 // Close closes every socket; a waiting ReadIKE returns net.ErrClosed. It may be called more than once.
 func (n *Net) Close() error {
 	n.once.Do(func() {
-		n.close()
+		n.ikeSide.close()
+		n.icmpSide.close()
+		n.links.close()
 		for _, p := range n.ports {
 			closeAll(p.socks)
 		}

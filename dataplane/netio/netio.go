@@ -10,7 +10,7 @@ import (
 // Errors that a worker must tell apart. Anything else in Outgoing.Err lost what it says, and is counted by the caller too.
 var (
 	ErrWouldBlock = errors.New("netio: would block")
-	ErrTooBig     = errors.New("netio: larger than the path MTU") // EMSGSIZE: ask PathMTU anew
+	ErrTooBig     = errors.New("netio: larger than the device's MTU") // EMSGSIZE: LinkMTU has changed
 	// ErrNoRoute is what an error of Send or SendIKE also is (errors.Is) if the system has no route from the local address to the remote one: either may be gone.
 	ErrNoRoute = errors.New("netio: no route from the local address")
 )

@@ -68,17 +68,29 @@ func TestRunsArriveWhole(t *testing.T) {
 	}
 }
 
-func TestTooBigAndPathMTU(t *testing.T) {
+func TestTooBigAndLinkMTU(t *testing.T) {
 	p := newPair(t, 1)
 	for v6, dst := range map[bool]string{false: "192.0.2.2/32", true: "2001:db8::2/128"} {
-		if got := pathMTU(t, p, v6); got != 1500 {
-			t.Errorf("v6=%t: PathMTU = %d before, want 1500", v6, got)
+		if got := linkMTU(t, p, v6); got != 1500 {
+			t.Errorf("v6=%t: LinkMTU = %d before, want 1500", v6, got)
 		}
-		if err := p.a.Route(dst, addrB2[v6].String(), 1300); err != nil { // as if ICMP had told
+		if err := p.a.Route(dst, addrB2[v6].String(), 1400); err != nil {
 			t.Fatal(err)
 		}
-		if got := pathMTU(t, p, v6); got != 1300 {
-			t.Errorf("v6=%t: PathMTU = %d after, want 1300", v6, got)
+		if got := linkMTU(t, p, v6); got != 1400 {
+			t.Errorf("v6=%t: LinkMTU = %d with a route's of 1400", v6, got)
+		}
+	}
+	link, err := p.a.Netlink().LinkByName("nn0")
+	if err == nil {
+		err = p.a.Netlink().LinkSetMTU(link, 1300)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for v6 := range addrA {
+		if got := linkMTU(t, p, v6); got != 1300 {
+			t.Errorf("v6=%t: LinkMTU = %d with a device's of 1300", v6, got)
 		}
 	}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
@@ -97,7 +109,7 @@ func TestTooBigAndPathMTU(t *testing.T) {
 		}
 	})
 	if p.netA.ports[0].refused.n != 0 {
-		t.Error("a segment above the path MTU was taken for a kernel without UDP_SEGMENT")
+		t.Error("a segment above the device's MTU was taken for a kernel without UDP_SEGMENT")
 	}
 	if c := p.netA.Counters(); c["net_send_too_big"] != 4*(1+5) {
 		t.Errorf("net_send_too_big = %d, want 24", c["net_send_too_big"])
@@ -131,9 +143,9 @@ func TestFragment(t *testing.T) {
 	})
 }
 
-func pathMTU(t *testing.T, p *pair, v6 bool) (mtu int) {
+func linkMTU(t *testing.T, p *pair, v6 bool) (mtu int) {
 	t.Helper()
-	if err := p.a.Do(func() error { mtu = p.netA.PathMTU(addrA[v6], addrB[v6]); return nil }); err != nil {
+	if err := p.a.Do(func() error { mtu = p.netA.LinkMTU(addrA[v6], addrB[v6]); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return mtu

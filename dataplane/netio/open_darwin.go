@@ -94,8 +94,8 @@ func options(fd int, v6, dontFragment bool) error {
 	return nil
 }
 
-// PathMTU is the MTU of the interface that packets to remote leave by, or 0 if there is no route: macOS does not tell more.
-func (n *Net) PathMTU(local, remote netip.Addr) int {
+// LinkMTU is the MTU of the interface that packets to remote leave by, or 0 if there is no route.
+func (n *Net) LinkMTU(local, remote netip.Addr) int {
 	if !local.IsValid() || local.IsUnspecified() {
 		var err error
 		if local, err = n.LocalAddr(remote); err != nil {
@@ -171,3 +171,12 @@ func sourceControl(src, remote netip.Addr) []byte {
 func logAbsent(log *slog.Logger, what string, a netip.Addr, err error) {
 	log.Info("this host lacks an address family: going on without", "socket", what, "listen", a.String(), "error", err)
 }
+
+// links is what LinkMTU needs to stay open: nothing.
+type links struct{}
+
+func (l *links) open() error { return nil }
+func (l *links) close()      {}
+
+// filterICMP leaves all to parseTooBig.
+func filterICMP(syscall.RawConn, bool) error { return nil }

@@ -4,33 +4,87 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// PathMTU is what the kernel now takes for the MTU of the path to remote from local (which may be missing): the device's, the route's, or
-// what ICMP has told. 0 if there is no route. It may be called from any goroutine.
-func (n *Net) PathMTU(local, remote netip.Addr) int {
-	mtu := 0
-	err := n.probe(local, remote, func(fd int) (err error) {
-		if remote.Unmap().Is4() {
-			mtu, err = unix.GetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU)
-			return err
-		}
-		mtu, err = unix.GetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_MTU)
-		return err
-	})
+// LinkMTU is what the first hop to remote from local (which may be missing) takes: the MTU of the
+// device, and of the route where that has one. What the kernel believes to know of the path behind
+// it, which any ICMP error can make it believe, is left out. 0 if there is no route. It may be called
+// from any goroutine.
+func (n *Net) LinkMTU(local, remote netip.Addr) int {
+	remote = remote.Unmap()
+	opts := &netlink.RouteGetOptions{Mark: n.mark, FIBMatch: true}
+	if local = local.Unmap(); local.IsValid() && !local.IsUnspecified() {
+		opts.SrcAddr = local.AsSlice()
+	}
+	opts.OifIndex = int(zoneID(remote))
+	routes, err := n.links.RouteGetWithOptions(remote.AsSlice(), opts)
 	if err != nil {
 		return 0
 	}
-	return mtu
+	least := 0
+	for i := range routes {
+		r := &routes[i]
+		least = lesser(least, r.MTU)
+		for _, hop := range hops(r) {
+			least = lesser(least, n.deviceMTU(hop, remote.Is6()))
+		}
+	}
+	return least
+}
+
+// hops are the devices that a route leads to.
+func hops(r *netlink.Route) []int {
+	if len(r.MultiPath) == 0 {
+		return []int{r.LinkIndex}
+	}
+	list := make([]int, len(r.MultiPath))
+	for i, hop := range r.MultiPath {
+		list[i] = hop.LinkIndex
+	}
+	return list
+}
+
+// deviceMTU is the MTU of a device: for IPv6 the one that a router advertised on its link, if that is
+// smaller (RFC 4861, Section 4.6.4).
+func (n *Net) deviceMTU(index int, v6 bool) int {
+	link, err := n.links.LinkByIndex(index)
+	if err != nil {
+		return 0
+	}
+	mtu := link.Attrs().MTU
+	if !v6 {
+		return mtu
+	}
+	told, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + link.Attrs().Name + "/mtu")
+	if err != nil {
+		return mtu
+	}
+	advertised, err := strconv.Atoi(strings.TrimSpace(string(told)))
+	if err != nil {
+		return mtu
+	}
+	return lesser(mtu, advertised)
+}
+
+// lesser is the lesser of two MTUs, of which 0 is unknown.
+func lesser(a, b int) int {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // LocalAddr is the source address that the system would choose for packets to remote.
 func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
 	var local netip.Addr
-	err := n.probe(netip.Addr{}, remote, func(fd int) error {
+	err := n.probe(remote, func(fd int) error {
 		sa, err := unix.Getsockname(fd)
 		if err != nil {
 			return err
@@ -50,7 +104,7 @@ func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
 }
 
 // probe calls f with a socket connected to remote, marked as the real ones are. No packet is sent.
-func (n *Net) probe(local, remote netip.Addr, f func(fd int) error) error {
+func (n *Net) probe(remote netip.Addr, f func(fd int) error) error {
 	remote = remote.Unmap()
 	domain := unix.AF_INET
 	if remote.Is6() {
@@ -63,11 +117,6 @@ func (n *Net) probe(local, remote netip.Addr, f func(fd int) error) error {
 	defer unix.Close(fd)
 	if n.mark != 0 {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(n.mark)); err != nil {
-			return err
-		}
-	}
-	if local = local.Unmap(); local.IsValid() && !local.IsUnspecified() {
-		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(local, 0))); err != nil {
 			return err
 		}
 	}
@@ -93,3 +142,15 @@ func Dialer(mark uint32) *net.Dialer {
 		return err
 	}}
 }
+
+// links is the netlink socket that LinkMTU asks by, in the network namespace of the other sockets.
+type links struct{ *netlink.Handle }
+
+func (l *links) open() (err error) {
+	if l.Handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("netio: a netlink socket: %w", err)
+	}
+	return nil
+}
+
+func (l *links) close() { l.Handle.Close() }

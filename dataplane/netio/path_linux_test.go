@@ -16,7 +16,7 @@ import (
 //
 //	a 192.0.2.1 -- 1500 -- 192.0.2.254 r 198.51.100.254 -- 1300 -- 198.51.100.1 b
 //	  2001:db8::1                                                 2001:db8:b::1
-func newPath(t *testing.T) (a *netlab.Host, n *Net) {
+func newPath(t *testing.T) (ends pathEnds, n *Net) {
 	t.Helper()
 	lab := needLab(t)
 	a, r, b := newHost(t, lab, "nn-a"), newHost(t, lab, "nn-r"), newHost(t, lab, "nn-b")
@@ -34,37 +34,79 @@ func newPath(t *testing.T) (a *netlab.Host, n *Net) {
 	}
 	waitUp(t, a)
 	waitUp(t, b)
-	return a, openIn(t, a, Config{IKEPort: 500, NATPort: 4500, Mark: testMark, RawESP: true})
+	return pathEnds{a, b}, openIn(t, a, Config{IKEPort: 500, NATPort: 4500, Mark: testMark, RawESP: true})
 }
 
-// What a router on the way tells by ICMP is learnt, whatever sent the packet that was too big.
-func TestPathMTUFromICMP(t *testing.T) {
+// pathEnds are the hosts at both ends of the path.
+type pathEnds struct {
+	*netlab.Host
+	peer *netlab.Host
+}
+
+// What a router on the way says by ICMP is told with what it quotes. The kernel, which believes it
+// without a look at the SPI, does not act on it: larger packets go on being sent, with DF, and only the
+// device's MTU bounds them.
+func TestTooBigFromRouter(t *testing.T) {
 	remote := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.1"), true: netip.MustParseAddr("2001:db8:b::1")}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		a, n := newPath(t)
-		mtu := func() (m int) {
-			_ = a.Do(func() error { m = n.PathMTU(addrA[v6], remote[v6]); return nil })
-			return m
-		}
-		if got := mtu(); got != 1500 {
-			t.Fatalf("PathMTU = %d at first, want 1500", got)
-		}
 		out := Outgoing{Data: espPacket(0xc0ffee01, 1400), Local: at(addrA[v6], port), Remote: at(remote[v6], port), Encap: encap}
 		tx := n.Ports()[0]
-		if err := sendOne(tx, &out); err != nil {
-			t.Fatal(err)
-		}
-		for deadline := time.Now().Add(5 * time.Second); mtu() != 1300; {
-			if time.Now().After(deadline) {
-				t.Fatalf("PathMTU = %d after the ICMP error, want 1300", mtu())
+		want := TooBig{Local: out.Local, Remote: out.Remote, Encap: encap, SPI: 0xc0ffee01, MTU: 1300}
+		for i := range 3 {
+			if err := sendOne(tx, &out); err != nil {
+				t.Fatalf("send %d: %v", i, err)
 			}
-		}
-		if err := sendOne(tx, &out); !errors.Is(err, ErrTooBig) {
-			t.Errorf("Send = %v, want ErrTooBig", err)
+			select {
+			case got := <-n.TooBig():
+				if got != want {
+					t.Errorf("send %d: told %+v, want %+v", i, got, want)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatalf("send %d: nothing was told", i)
+			}
+			if err := a.Do(func() error {
+				if m := n.LinkMTU(addrA[v6], remote[v6]); m != 1500 {
+					t.Errorf("send %d: LinkMTU = %d, want 1500", i, m)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		mustBeDry(t, tx, make([]byte, 2000)) // the error is no datagram
 		if poll(tx, 0) {
 			t.Error("the error is still there to be polled: a worker would spin")
+		}
+		if got := n.Counters()["net_icmp_too_big"]; got != 3 {
+			t.Errorf("net_icmp_too_big = %d, want 3", got)
+		}
+	})
+}
+
+// What may be fragmented passes the narrow place: over IPv4 the router cuts it, over IPv6 the kernel
+// does once the router has told.
+func TestFragmentsPassNarrowPath(t *testing.T) {
+	remote := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.1"), true: netip.MustParseAddr("2001:db8:b::1")}
+	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		a, n := newPath(t)
+		b := openIn(t, a.peer, Config{IKEPort: 500, NATPort: 4500, RawESP: true})
+		out := Outgoing{Data: espPacket(0xc0ffee01, 1400), Local: at(addrA[v6], port), Remote: at(remote[v6], port), Encap: encap, Fragment: true}
+		if err := sendOne(n.Ports()[0], &out); err != nil {
+			t.Fatal(err)
+		}
+		if v6 {
+			select {
+			case <-n.TooBig():
+			case <-time.After(5 * time.Second):
+				t.Fatal("the router told nothing")
+			}
+			if err := sendOne(n.Ports()[0], &out); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if in := recv(t, b.Ports()[0], make([]byte, 65535)); len(in.Data) != 1400 {
+			t.Errorf("%d octets arrived", len(in.Data))
 		}
 	})
 }

@@ -54,8 +54,8 @@ func (s *socket) open(cfg *Config) (*socket, error) {
 // costs a fifth of receiving one (BenchmarkReceive).
 func (s *socket) mute() bool { return s.raw && !s.v6 }
 
-// tellErrors has the kernel say that the queue to the device is full, which it otherwise keeps to itself, and learn the path MTU for an unconnected raw socket of IPv6
-// (else rawv6_err ignores Packet Too Big). It then also tells of the ICMP errors that earlier datagrams met.
+// tellErrors has the kernel say that the queue to the device is full, which it otherwise keeps to
+// itself. It then also tells of the ICMP errors that earlier datagrams met.
 func tellErrors(fd int, v6 bool) error {
 	if v6 {
 		return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVERR, 1)
@@ -63,7 +63,8 @@ func tellErrors(fd int, v6 bool) error {
 	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 1)
 }
 
-// drainErrors empties the queue of ICMP errors: the kernel has learnt from them already. While one waits, poll returns at once.
+// drainErrors empties the queue of ICMP errors, of which those that matter come by Net.TooBig. While
+// one waits, poll returns at once.
 func (s *socket) drainErrors(m *message) {
 	for {
 		m.prepareRecv(s.none[:])
@@ -151,24 +152,28 @@ func commonOptions(fd int, v6 bool, mark uint32) error {
 	return nil
 }
 
-// pathOptions make every packet carry DF, and packets above the path MTU that the kernel has learnt an error: tunnel mode makes its
-// inner packets fit instead of fragmenting outer ones (RFC 4301, Section 8.2).
+// pathOptions make every packet carry DF: tunnel mode makes its inner packets fit instead of
+// fragmenting outer ones (RFC 4301, Section 8.2). Only what is larger than the device's MTU is an
+// error. What the kernel has learnt of the path is not asked for: it believes every ICMP error, and
+// would not let probes pass.
 func pathOptions(fd int, v6 bool) error {
 	if !v6 {
-		return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
+		return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
 	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO); err != nil {
+	if err := unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE); err != nil {
 		return err
 	}
 	return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_DONTFRAG, 1)
 }
 
-// fragmentOptions let large packets be fragmented, for IKE: its messages have no other way when IKE fragmentation is off.
+// fragmentOptions let large packets be fragmented, for IKE: its messages have no other way when IKE
+// fragmentation is off. Over IPv4 that is up to the routers on the way, whatever ICMP says; over IPv6
+// only the sender can, at what the kernel has learnt of the path, and that is never below 1280.
 func fragmentOptions(fd int, v6 bool) error {
 	if v6 {
 		return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
 	}
-	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
+	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)
 }
 
 // openIKE opens a socket of the control plane: it may block, may fragment, and is shared only if reuse says so, as those of the NAT port are.

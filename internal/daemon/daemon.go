@@ -33,6 +33,7 @@ type (
 	packetPath interface {
 		SetPolicies(ps []dataplane.PolicyConfig) error
 		ChangePolicies(set []dataplane.PolicyConfig, gone []esp.Policy) error
+		SetCeilings(ceilings map[string]int)
 		InstallInbound(sa esp.ChildSA) error
 		ActivateOutbound(id esp.ChildID)
 		RemoveSA(id esp.ChildID)

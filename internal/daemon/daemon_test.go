@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -125,6 +126,9 @@ func TestReloadOfRoutingKeepsTheSAs(t *testing.T) {
 	}
 	if !slices.Equal(out.Changes, want) {
 		t.Errorf("got  %q\nwant %q", out.Changes, want)
+	}
+	if !maps.Equal(f.ceilings, map[string]int{"a": 1300}) {
+		t.Errorf("the packet path has the ceilings %v", f.ceilings)
 	}
 }
 

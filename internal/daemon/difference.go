@@ -60,8 +60,20 @@ func (d *difference) lose(old *config.Peer, stay []string) {
 	}
 }
 
-// applyTo changes the SPD.
+// ceilings are the peers' own largest packets.
+func ceilings(c *config.Config) map[string]int {
+	m := make(map[string]int)
+	for i := range c.Peers {
+		if p := &c.Peers[i]; p.MTU > 0 {
+			m[p.Name] = p.MTU
+		}
+	}
+	return m
+}
+
+// applyTo changes the SPD and the ceilings of its SAs.
 func (d *difference) applyTo(plane packetPath) error {
+	plane.SetCeilings(ceilings(d.next))
 	var set []dataplane.PolicyConfig
 	for _, p := range d.set {
 		eachChild(p, func(p *config.Peer, name string, local, remote []selector.Selector) {

@@ -27,6 +27,7 @@ import (
 type fakeParts struct {
 	mu       sync.Mutex
 	calls    []string
+	ceilings map[string]int
 	policies []dataplane.PolicyConfig
 	routes   map[string]map[netip.Prefix]protect.Kind // by the group's local networks
 	peers    []ike.Peer
@@ -73,6 +74,12 @@ func (f *fakeParts) ChangePolicies(set []dataplane.PolicyConfig, gone []esp.Poli
 		f.policies = append(slices.DeleteFunc(f.policies, is(c.Policy)), c)
 	}
 	return nil
+}
+
+func (f *fakeParts) SetCeilings(ceilings map[string]int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ceilings = ceilings
 }
 
 func (f *fakeParts) InstallInbound(sa esp.ChildSA) error {

@@ -1,0 +1,93 @@
+package dataplane
+
+import (
+	"encoding/binary"
+
+	"culvert/dataplane/pmtu"
+	"culvert/esp"
+)
+
+// Probes are dummy packets (RFC 4303, Section 2.6), which every receiver discards; one that knows
+// these answers a request with another one, as small as can be. Both go through an SA, so that
+// nobody else can ask or answer, and a replayed one is none.
+//
+//	 0               8    9    10        12                20
+//	+---------------+----+----+---------+-----------------+--------//--+
+//	| "culvertP"    |kind| 0  | size    | ID              | zeros      |
+//	+---------------+----+----+---------+-----------------+--------//--+
+//
+// Size is that of the whole outer packet of the request. An answer repeats size and ID, and nothing
+// follows.
+const (
+	dummyMagic = "culvertP"
+	dummyLen   = 20
+
+	dummyRequest = 1
+	dummyAnswer  = 2
+)
+
+// dummy is what such a packet says.
+type dummy struct {
+	kind  uint8
+	probe pmtu.Probe
+}
+
+// put writes d into b, which has at least dummyLen octets, and zeros behind it.
+func (d *dummy) put(b []byte) {
+	clear(b)
+	copy(b, dummyMagic)
+	b[8] = d.kind
+	binary.BigEndian.PutUint16(b[10:], uint16(d.probe.Size))
+	binary.BigEndian.PutUint64(b[12:], d.probe.ID)
+}
+
+// parse reads b. False: it is a dummy packet of another sort.
+func (d *dummy) parse(b []byte) bool {
+	if len(b) < dummyLen || string(b[:8]) != dummyMagic || b[8] != dummyRequest && b[8] != dummyAnswer || b[9] != 0 {
+		return false
+	}
+	d.kind = b[8]
+	d.probe = pmtu.Probe{Size: int(binary.BigEndian.Uint16(b[10:])), ID: binary.BigEndian.Uint64(b[12:])}
+	return true
+}
+
+// receivedDummy came on a pair.
+type receivedDummy struct {
+	pair *pair
+	dummy
+}
+
+// maxDummies bounds those that wait for the control goroutine, and for a worker.
+const maxDummies = 256
+
+// postedDummy is one for a worker to send, of n octets before it is sealed.
+type postedDummy struct {
+	pair *pair
+	dummy
+	n int
+}
+
+// takeDummy hands a dummy packet to the control goroutine if it is a probe; what there is no room
+// for is lost, as on the way. Any other is only counted.
+func (w *worker) takeDummy(c *pair, data []byte) {
+	d := receivedDummy{pair: c}
+	if !d.parse(data) {
+		w.drop(c, dropDummy)
+		return
+	}
+	select {
+	case w.plane.dummies <- d:
+	default:
+	}
+}
+
+// sendDummy seals and sends one.
+func (w *worker) sendDummy(p *postedDummy) {
+	if p.pair.spent.Load() {
+		return
+	}
+	inner := w.fragBuf[:p.n]
+	p.put(inner)
+	x := txPacket{sa: p.pair, wrap: wrap{next: esp.NextDummy, dummy: true}}
+	w.sealOne(&x, inner)
+}

@@ -1,0 +1,50 @@
+package dataplane
+
+import (
+	"culvert/dataplane/netio"
+	"culvert/esp"
+)
+
+// pathTooBig takes an ICMP error to heart if it quotes an SA that is live and goes this way: an SPI
+// is known to nobody off the path (RFC 4301, Section 8.2). Anything else is counted and ignored.
+func (p *Plane) pathTooBig(e netio.TooBig) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.paths.quotedBy(&e)
+	if c == nil {
+		p.tally.add(countPMTUIgnored, 1)
+		return
+	}
+	was := c.path.search.MTU()
+	if !c.path.search.TooBig(p.cfg.Now(), e.MTU) {
+		p.tally.add(countPMTUIgnored, 1)
+		return
+	}
+	p.tally.add(countPMTUICMP, 1)
+	p.changed(c.path, was, "ICMP")
+}
+
+// quoted reports whether a packet of the endpoint has the headers that e quotes.
+func quoted(ep *esp.Endpoint, e *netio.TooBig) bool {
+	local := ep.Local.Addr().WithZone("")
+	switch {
+	case e.SPI == 0 || ep.Encap != e.Encap || ep.Remote.Addr().WithZone("") != e.Remote.Addr():
+		return false
+	case local.IsValid() && !local.IsUnspecified() && local != e.Local.Addr():
+		return false
+	}
+	return !e.Encap || ep.Remote.Port() == e.Remote.Port()
+}
+
+// quotedBy is the pair whose packet e quotes, or nil.
+func (ps *paths) quotedBy(e *netio.TooBig) *pair {
+	if c := ps.bySPI[e.SPI]; c == nil || quoted(c.endpoint.Load(), e) {
+		return c
+	}
+	for _, c := range ps.sameSPI[e.SPI] {
+		if quoted(c.endpoint.Load(), e) {
+			return c
+		}
+	}
+	return nil
+}

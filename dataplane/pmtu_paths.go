@@ -1,0 +1,137 @@
+package dataplane
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"culvert/dataplane/pmtu"
+	"culvert/esp"
+)
+
+// paths are all of a plane's.
+type paths struct {
+	all     map[netip.AddrPort]*path // by ep.Remote
+	bySPI   map[uint32]*pair         // by outbound SPI
+	sameSPI map[uint32][]*pair       // more of the same
+	due     pathHeap
+	made    uint64  // how many there ever were
+	count   int     // how many there are
+	idle    int     // how many of those no SA takes
+	refresh []*path // to be asked for again, the rest of this minute's
+	asked   time.Time
+	budget  budget
+	probes  []pmtu.Probe // scratch
+}
+
+func newPaths() paths {
+	return paths{all: make(map[netip.AddrPort]*path), bySPI: make(map[uint32]*pair), sameSPI: make(map[uint32][]*pair)}
+}
+
+// of finds or makes the path of an endpoint. One that is new has no limits.
+func (ps *paths) of(ep esp.Endpoint) *path {
+	if !ep.Encap {
+		ep.Local, ep.Remote = netip.AddrPortFrom(ep.Local.Addr(), 0), netip.AddrPortFrom(ep.Remote.Addr(), 0)
+	}
+	for pt := ps.all[ep.Remote]; pt != nil; pt = pt.next {
+		if pt.ep == ep {
+			return pt
+		}
+	}
+	pt := &path{ep: ep, next: ps.all[ep.Remote], place: -1}
+	ps.all[ep.Remote] = pt
+	ps.made++
+	ps.count++
+	ps.idle++
+	return pt
+}
+
+// forget drops a path that no SA takes.
+func (ps *paths) forget(pt *path) {
+	ps.idle--
+	ps.count--
+	at := ps.all[pt.ep.Remote]
+	if at == pt {
+		if pt.next == nil {
+			delete(ps.all, pt.ep.Remote)
+			return
+		}
+		ps.all[pt.ep.Remote] = pt.next
+		return
+	}
+	for ; at != nil; at = at.next {
+		if at.next == pt {
+			at.next = pt.next
+		}
+	}
+}
+
+// addSPI and dropSPI keep the pairs that ICMP may quote. Peers choose these SPIs, so that two may
+// be the same.
+func (ps *paths) addSPI(c *pair) {
+	spi := c.out.SPI()
+	if ps.bySPI[spi] == nil {
+		ps.bySPI[spi] = c
+		return
+	}
+	ps.sameSPI[spi] = append(ps.sameSPI[spi], c)
+}
+
+func (ps *paths) dropSPI(c *pair) {
+	spi := c.out.SPI()
+	same := slices.DeleteFunc(ps.sameSPI[spi], func(q *pair) bool { return q == c })
+	if ps.bySPI[spi] == c {
+		delete(ps.bySPI, spi)
+		if len(same) > 0 {
+			ps.bySPI[spi] = same[0]
+			same = slices.Delete(same, 0, 1)
+		}
+	}
+	if len(same) > 0 {
+		ps.sameSPI[spi] = same
+	} else {
+		delete(ps.sameSPI, spi)
+	}
+}
+
+// taken are the paths that SAs take. The others are forgotten if that is long ago.
+func (ps *paths) taken(now time.Time) []*path {
+	var list, old []*path
+	for _, pt := range ps.all {
+		for ; pt != nil; pt = pt.next {
+			switch {
+			case len(pt.pairs) > 0:
+				list = append(list, pt)
+			case now.UnixNano()-pt.unused >= int64(rememberFor):
+				old = append(old, pt)
+			}
+		}
+	}
+	for _, pt := range old {
+		ps.forget(pt)
+	}
+	return list
+}
+
+// pathHeap is a container/heap of paths by due.
+type pathHeap []*path
+
+func (h pathHeap) Len() int           { return len(h) }
+func (h pathHeap) Less(i, j int) bool { return h[i].due < h[j].due }
+func (h pathHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = int32(i), int32(j)
+}
+func (h *pathHeap) Push(x any) {
+	pt := x.(*path)
+	pt.place = int32(len(*h))
+	*h = append(*h, pt)
+}
+func (h *pathHeap) Pop() any {
+	last := len(*h) - 1
+	pt := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	pt.place = -1
+	return pt
+}

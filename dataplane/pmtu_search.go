@@ -1,0 +1,169 @@
+package dataplane
+
+import (
+	"time"
+
+	"culvert/esp"
+)
+
+// budget is a token bucket of probes, so that a start with very many peers is no storm.
+type budget struct {
+	left float64
+	at   time.Time
+}
+
+// fill adds what has come since. It returns how long to wait until there is anything; 0: there is.
+func (b *budget) fill(now time.Time) time.Duration {
+	if b.at.IsZero() {
+		b.left = probeBurst
+	} else if d := now.Sub(b.at); d > 0 {
+		b.left = min(b.left+d.Seconds()*probesPerSecond, probeBurst)
+	}
+	b.at = now
+	if b.left >= 1 {
+		return 0
+	}
+	return time.Duration((1 - b.left) / probesPerSecond * float64(time.Second))
+}
+
+// searchPaths does what is due for the paths, and returns how long nothing else is; false: nothing
+// is ahead. Probes go out as far as the budget allows: what is late then is only late.
+func (p *Plane) searchPaths() (wait time.Duration, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.cfg.Now()
+	b := &p.paths.budget
+	for len(p.paths.due) > 0 && p.paths.due[0].due <= now.UnixNano() {
+		if wait = b.fill(now); wait > 0 {
+			return wait, true
+		}
+		b.left -= float64(p.searchPath(p.paths.due[0], now))
+	}
+	if len(p.paths.due) == 0 {
+		return 0, false
+	}
+	return time.Duration(p.paths.due[0].due - now.UnixNano()), true
+}
+
+// searchPath does what is due for one path and returns how many probes it sent. Plane.mu is held.
+func (p *Plane) searchPath(pt *path, now time.Time) int {
+	c := pt.carrier()
+	if c == nil { // a worker has just brought the last SA to its end
+		p.schedule(pt)
+		return 0
+	}
+	if pt.checkAt != 0 && now.UnixNano() >= pt.checkAt {
+		p.lookAtUse(pt, now)
+	}
+	was := pt.search.MTU()
+	p.paths.probes = pt.search.Step(now, p.paths.probes[:0])
+	if pt.search.MTU() < was {
+		p.tally.add(countPMTUBlackHole, 1)
+	}
+	for _, probe := range p.paths.probes {
+		p.sendDummy(c, dummy{kind: dummyRequest, probe: probe}, probe.Size)
+	}
+	p.changed(pt, was, "probes")
+	return len(p.paths.probes)
+}
+
+// lookAtUse tells the search of what was sent since the last look. Where nothing was, the next look
+// is when a worker says that something is. Plane.mu is held.
+func (p *Plane) lookAtUse(pt *path, now time.Time) {
+	packets, octets := int64(-pt.seen.Packets), int64(-pt.seen.Octets)
+	pt.seen.Packets, pt.seen.Octets = 0, 0
+	for _, c := range pt.pairs {
+		if c.out != nil {
+			used := c.out.Used()
+			pt.seen.Packets += used.Packets
+			pt.seen.Octets += used.Octets
+		}
+	}
+	packets, octets = packets+int64(pt.seen.Packets), octets+int64(pt.seen.Octets)
+	if packets > 0 {
+		pt.search.Used(octets > packets*largePacket)
+		pt.checkAt = now.Add(useEvery).UnixNano()
+		return
+	}
+	pt.checkAt = 0
+	for _, c := range pt.pairs {
+		c.quiet.Store(true)
+	}
+}
+
+// noteUse notes that a packet was sent on c after a while without. Workers.
+func (p *Plane) noteUse(c *pair) {
+	if c.quiet.Swap(false) {
+		p.stirred.add(c)
+		p.nudge()
+	}
+}
+
+// stir has the use of the paths of pairs looked at, on which something was sent after a while.
+func (p *Plane) stir(list []*pair) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range list {
+		if pt := c.path; pt != nil && pt.checkAt == 0 {
+			pt.checkAt = p.cfg.Now().UnixNano()
+			for _, other := range pt.pairs {
+				other.quiet.Store(false)
+			}
+			p.schedule(pt)
+		}
+	}
+}
+
+// restart has the MTU of a pair's path confirmed, as its SA has come up. Plane.mu is held.
+func (p *Plane) restart(c *pair) {
+	c.path.search.Restart(p.cfg.Now())
+	p.schedule(c.path)
+}
+
+// takeDummy answers a request, or gives an answer to the search.
+func (p *Plane) takeDummy(d receivedDummy) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pt := d.pair.path
+	if pt == nil {
+		return
+	}
+	now := p.cfg.Now()
+	if d.kind == dummyAnswer {
+		p.tally.add(countPMTUAnswer, 1)
+		was := pt.search.MTU()
+		pt.search.Answer(now, d.probe)
+		p.changed(pt, was, "probes")
+		return
+	}
+	if c := pt.carrier(); c != nil && pt.mayAnswer(now) {
+		p.sendDummy(c, dummy{kind: dummyAnswer, probe: d.probe}, 0)
+	}
+}
+
+// answersPerSecond is how many requests of a path are answered.
+const answersPerSecond = 64
+
+func (pt *path) mayAnswer(now time.Time) bool {
+	if second := int32(now.Unix()); second != pt.second {
+		pt.second, pt.answers = second, 0
+	}
+	pt.answers++
+	return pt.answers <= answersPerSecond
+}
+
+// sendDummy has a worker seal and send d on c, as an outer packet of size octets or as small as it
+// can be. It is left out of the use of the path. Plane.mu is held.
+func (p *Plane) sendDummy(c *pair, d dummy, size int) {
+	ep := &c.path.ep
+	n := max(dummyLen, esp.InnerMTU(size, ep.Remote.Addr().Is6(), ep.Encap))
+	w := p.workers[max(c.sa.Resource-1, 0)]
+	if !p.cfg.Probe || !w.mail.putDummy(postedDummy{c, d, n}) {
+		return
+	}
+	c.path.seen.Packets++
+	c.path.seen.Octets += uint64(n)
+	if d.kind == dummyRequest {
+		p.tally.add(countPMTUProbe, 1)
+	}
+}
