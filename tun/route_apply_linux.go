@@ -48,6 +48,9 @@ func (r *Router) kernelFence(d dest) kernelRoute {
 	return kernelRoute{table: uint32(r.table + d.table), dst: d.dst, metric: fenceMetric, kind: unix.RTN_UNREACHABLE, protocol: routeProtocol}
 }
 
+// fenced reports whether a route of the plan has a fence.
+func (r *Router) fenced(d dest, h hop) bool { return r.fence && !h.throw && d != claimed }
+
 // execute makes the kernel follow an edit of the plan. New routes come before the rules that use them, and
 // old rules go before their routes, so that at no moment protected traffic goes elsewhere.
 func (r *Router) execute(e edit) error {
@@ -87,7 +90,6 @@ func throwsFirst(k kernelRoute) int {
 // routesAt returns which routes should be at d, and which not.
 func (r *Router) routesAt(d dest) (set, gone []kernelRoute) {
 	h, ok := r.plan.want(d)
-	device := ok && !h.throw
 	switch {
 	case ok && (h.throw || r.up): // a device that is down takes no routes; they come when it is up
 		set = append(set, r.kernelRoute(d, h))
@@ -96,7 +98,7 @@ func (r *Router) routesAt(d dest) (set, gone []kernelRoute) {
 		k.kind, k.oif, k.via, k.src = unix.RTN_UNSPEC, 0, netip.Addr{}, netip.Addr{} // whatever it is
 		gone = append(gone, k)
 	}
-	if r.fence && device {
+	if ok && r.fenced(d, h) {
 		set = append(set, r.kernelFence(d))
 	} else if r.fence {
 		gone = append(gone, r.kernelFence(d))

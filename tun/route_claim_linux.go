@@ -38,9 +38,6 @@ func (r *Router) claim(table, prio int) error {
 		return err
 	}
 	r.prio, r.fixed = prio, prio != 0
-	if prio == 0 {
-		r.prio = r.choosePriority(rules)
-	}
 	return nil
 }
 
@@ -179,7 +176,7 @@ func (r *Router) clean(table int, left *refusals) error {
 }
 
 // choosePriority returns the priority of the first of our rules, in front of all others' and where no other
-// daemon has any, or the least one.
+// daemon has any; 0 if there is none.
 func (r *Router) choosePriority(rules []kernelRule) int {
 	top := first + ruleCount*(r.instance+1)
 	for _, k := range rules {
@@ -195,7 +192,7 @@ func (r *Router) choosePriority(rules []kernelRule) int {
 			return prio
 		}
 	}
-	return 1
+	return 0
 }
 
 // inFront reports whether a rule of others comes before those of ours that end at top, and could take

@@ -116,7 +116,7 @@ func (r *Router) kernelRules(rules map[rule]bool) []kernelRule {
 }
 
 func (r *Router) inBlock(k kernelRule) bool {
-	return int(k.prio) >= r.prio && int(k.prio) < r.prio+ruleCount
+	return r.prio > 0 && int(k.prio) >= r.prio && int(k.prio) < r.prio+ruleCount
 }
 
 // goInFront moves our rules before those of others that came to stand in front, unless the priority is the
@@ -127,7 +127,7 @@ func (r *Router) goInFront(rules []kernelRule) error {
 		return nil
 	}
 	prio := r.choosePriority(rules)
-	if r.fixed || prio >= r.prio {
+	if r.fixed || prio == 0 {
 		r.repairs.before(rules[i], false)
 		return nil
 	}
@@ -177,7 +177,7 @@ func (r *Router) isWanted(k kernelRoute) bool {
 	}
 	if k.kind == unix.RTN_UNREACHABLE { // over IPv6 the kernel gives it a device
 		k.oif = 0
-		return r.fence && !h.throw && k == r.kernelFence(d)
+		return r.fenced(d, h) && k == r.kernelFence(d)
 	}
 	if h.throw {
 		k.oif = 0

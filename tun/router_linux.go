@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -102,8 +103,9 @@ func (r *Router) Apply(c protect.Change) error {
 	if r.closed {
 		return os.ErrClosed
 	}
-	errs := []error{}
+	var errs []error
 	var occupied []int
+	grows := false
 	for _, g := range c.Groups {
 		if !g.New {
 			continue
@@ -112,14 +114,12 @@ func (r *Router) Apply(c protect.Change) error {
 		if errs = append(errs, err); some {
 			occupied = append(occupied, r.table+g.ID)
 		}
+		grows = true
 	}
-	none := len(r.plan.rules) == 0
+	first := len(r.plan.rules) == 0
 	e := r.plan.apply(c)
-	if len(c.Groups) > 0 && none && !r.fixed {
-		rules, err := r.rules()
-		if errs = append(errs, err); err == nil {
-			r.prio = r.choosePriority(rules)
-		}
+	if grows { // others' rules may be in the way of these
+		errs = append(errs, r.takePlace(first))
 	}
 	errs = append(errs, r.execute(e), r.removeStale(occupied))
 	err := errors.Join(errs...)
@@ -127,6 +127,18 @@ func (r *Router) Apply(c protect.Change) error {
 		r.again.said = essence(err) // by the caller
 	}
 	return err
+}
+
+// takePlace chooses the rules' priority, or moves the rules if others' came to stand in front of them.
+func (r *Router) takePlace(first bool) error {
+	rules, err := r.rules()
+	if err != nil {
+		return err
+	}
+	if first && !r.fixed {
+		r.prio = cmp.Or(r.choosePriority(rules), 1)
+	}
+	return r.goInFront(rules)
 }
 
 // newTable checks the table of a new group, and reports whether there is anything in it.
@@ -223,7 +235,7 @@ func (r *Router) remove() error {
 		r.plan.all(t, func(d dest, h hop) {
 			if h.throw {
 				gone = append(gone, r.kernelRoute(d, h))
-			} else if r.fence {
+			} else if r.fenced(d, h) {
 				gone = append(gone, r.kernelFence(d))
 			}
 		})
