@@ -59,9 +59,8 @@ func tryOpen(h *netlab.Host, cfg Config) (d *Device, err error) {
 // testRouter is a router in a host, and the policies that it follows.
 type testRouter struct {
 	*Router
-	t    *testing.T
-	set  *protect.Set
-	name int
+	t   *testing.T
+	set *protect.Set
 }
 
 func routerIn(t *testing.T, h *netlab.Host, cfg RouteConfig) *testRouter {
@@ -74,7 +73,7 @@ func routerIn(t *testing.T, h *netlab.Host, cfg RouteConfig) *testRouter {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close(false) })
-	return &testRouter{r, t, protect.NewSet(), 0}
+	return &testRouter{r, t, protect.NewSet()}
 }
 
 // policy is one that protects remote for the local networks. Its name is its number, from 0.
@@ -110,7 +109,8 @@ type lookup struct {
 	mark          uint32
 }
 
-// route asks the kernel: the device, the source it would choose, and the MTU metric. "none": there is no route.
+// route asks the kernel: the device, the source it would choose, and the MTU metric. "none": there
+// is no route.
 func route(t *testing.T, h *netlab.Host, l lookup) (dev, src string, mtu int) {
 	t.Helper()
 	opts := &netlink.RouteGetOptions{Mark: l.mark, Iif: l.iif}

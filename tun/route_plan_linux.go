@@ -10,13 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plan is the rules and routes that the kernel should hold. It follows changes of the policies and of the
-// host's addresses, at a cost that does not grow with what stays as it is, and does no I/O.
+// plan is the rules and routes that the kernel should hold. It follows changes of the policies and
+// of the host's addresses, at a cost that does not grow with what stays as it is, and does no I/O.
 //
-// Tables are counted from the router's first. Table 0 is for packets of this host that have no source yet:
-// its routes prefer an address of ours in the local networks of the group that protects the destination. The
-// table of each group has the number of its ID. Longest prefixes decide in all of them. Throw routes
-// stand for what a group leaves outside, so that LAN-to-LAN traffic goes on as if there were no tunnel.
+// Tables are counted from the router's first. Table 0 is for packets of this host that have no
+// source yet: its routes prefer an address of ours in the local networks of the group that protects
+// the destination. The table of each group has the number of its ID. Longest prefixes decide in all
+// of them. Throw routes stand for what a group leaves outside, so that LAN-to-LAN traffic goes on
+// as if there were no tunnel.
 type plan struct {
 	ports  []uint16
 	errors bool // there is a mark for ICMP errors
@@ -63,8 +64,8 @@ type edit struct {
 	routes map[dest]bool
 }
 
-// claimed is a destination that no packet has. The router routes it to the device from the start, so that
-// another daemon sees that the table is in use.
+// claimed is a destination that no packet has. The router routes it to the device from the start,
+// so that another daemon sees that the table is in use.
 var claimed = dest{dst: netip.MustParsePrefix("0.0.0.0/32")}
 
 func newPlan(ports []uint16, errors bool) *plan {
@@ -204,8 +205,8 @@ func (p *plan) setRule(e edit, k rule, on bool) {
 	}
 }
 
-// countOwn counts the groups that have an address of ours in a local network. Where one has, packets of
-// peers may come to the address from a remote network.
+// countOwn counts the groups that have an address of ours in a local network. Where one has,
+// packets of peers may come to the address from a remote network.
 func (p *plan) countOwn(e edit, a netip.Addr, n int) {
 	if !a.Is4() {
 		return
@@ -222,8 +223,8 @@ func (p *plan) countOwn(e edit, a netip.Addr, n int) {
 	}
 }
 
-// setAddrs follows a change of the host's addresses, which come sorted and with the length of their links'
-// networks.
+// setAddrs follows a change of the host's addresses, which come sorted and with the length of their
+// links' networks.
 func (p *plan) setAddrs(hosts []netip.Prefix) edit {
 	e := edit{make(map[rule]bool), make(map[dest]bool)}
 	addrs, links := splitHosts(hosts)
@@ -268,72 +269,6 @@ func (m *member) holds(a netip.Addr) bool {
 	return slices.ContainsFunc(m.local, func(l netip.Prefix) bool { return l.Contains(a) })
 }
 
-// setSource brings a group's source up to date, and what hangs on it.
-func (p *plan) setSource(e edit, m *member) {
-	src, bits := m.source(p.addrs)
-	if src == m.src && bits == m.srcBits {
-		return
-	}
-	p.unsource(m)
-	m.src, m.srcBits = src, bits
-	if src.IsValid() {
-		list := append(p.sourced[index(m.v6)], m)
-		slices.SortFunc(list, func(a, b *member) int {
-			return cmp.Or(cmp.Compare(b.srcBits, a.srcBits), a.src.Compare(b.src), cmp.Compare(a.id, b.id))
-		})
-		p.sourced[index(m.v6)] = list
-	}
-	for dst := range m.kinds {
-		p.merge(e, m.v6, dst)
-	}
-}
-
-func (p *plan) unsource(m *member) {
-	is := func(o *member) bool { return o == m }
-	p.sourced[index(m.v6)] = slices.DeleteFunc(p.sourced[index(m.v6)], is)
-}
-
-// source is the host's own address inside the local networks, the most specific network first.
-func (m *member) source(addrs []netip.Addr) (netip.Addr, int) {
-	for _, l := range m.local {
-		i, _ := slices.BinarySearchFunc(addrs, l.Addr(), compareAddrs)
-		if i < len(addrs) && l.Contains(addrs[i]) {
-			return addrs[i], l.Bits()
-		}
-	}
-	return netip.Addr{}, 0
-}
-
-// merge works out the route for dst of packets without a source from the groups that have one to offer. What
-// one of them leaves outside with the same prefix as another protects, the latter has.
-func (p *plan) merge(e edit, v6 bool, dst netip.Prefix) {
-	if dst == claimed.dst {
-		return
-	}
-	var h hop
-	found := false
-	for _, m := range p.sourced[index(v6)] {
-		k, ok := m.kinds[dst]
-		if ok && k == protect.Protect {
-			h, found = hop{src: m.src}, true
-			break
-		}
-		if ok {
-			h, found = hop{throw: true}, true
-		}
-	}
-	old, had := p.unbound[dst]
-	if found == had && h == old {
-		return
-	}
-	e.routes[dest{0, dst}] = true
-	if found {
-		p.unbound[dst] = h
-	} else {
-		delete(p.unbound, dst)
-	}
-}
-
 // concerns reports whether packets from a source may be protected; an invalid one stands for any.
 func (p *plan) concerns(v6 bool, src netip.Prefix) bool {
 	for _, m := range p.groups {
@@ -342,16 +277,6 @@ func (p *plan) concerns(v6 bool, src netip.Prefix) bool {
 		}
 	}
 	return false
-}
-
-// restore names the routes that prefer a as source: the kernel drops them, or their source, with the address,
-// and a may have come back since.
-func (p *plan) restore(e edit, a netip.Addr) {
-	for dst, h := range p.unbound {
-		if h.src == a {
-			e.routes[dest{0, dst}] = true
-		}
-	}
 }
 
 func index(v6 bool) int {

@@ -23,7 +23,8 @@ func planOf(ps []protect.Policy, addrs []netip.Addr) *plan {
 	return p
 }
 
-// leads says where the plan sends a packet: through the rules in their order, in each table by the longest prefix, as the kernel does.
+// leads says where the plan sends a packet: through the rules in their order, in each table by the
+// longest prefix, as the kernel does.
 func (p *plan) leads(from, to string) string {
 	dst := netip.MustParseAddr(to)
 	src := netip.IPv4Unspecified()

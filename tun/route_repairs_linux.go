@@ -26,7 +26,8 @@ const (
 	maxNamed = 100
 )
 
-// by is the address of the socket by which somebody changed something: often the number of a process.
+// by is the address of the socket by which somebody changed something: often the number of a
+// process.
 type by uint32
 
 func (p *repairs) mended(routes, rules int) {
@@ -77,7 +78,8 @@ func (p *repairs) before(k kernelRule, moved bool) {
 	}
 }
 
-// networkd names the setting of systemd-networkd, if that runs, by which it leaves the rules and routes of others alone.
+// networkd names the setting of systemd-networkd, if that runs, by which it leaves the rules and
+// routes of others alone.
 func networkd() string {
 	if _, err := os.Stat("/run/systemd/netif"); err != nil {
 		return ""
@@ -85,8 +87,8 @@ func networkd() string {
 	return " (systemd-networkd removes what it did not make itself: set ManageForeignRoutingPolicyRules=no and ManageForeignRoutes=no in networkd.conf)"
 }
 
-// name returns the process whose socket has the address, if it seems that one has; many have a number of
-// their own, or have ended.
+// name returns the process whose socket has the address, if it seems that one has; many have a
+// number of their own, or have ended.
 func (b by) name() string {
 	if b == 0 {
 		return ""

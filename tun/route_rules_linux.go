@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The rules, as offsets from the priority of the router's first. They stand after the local table's (0), so
-// that packets to this host stay here, and before everybody else's, so that no route and no rule that
-// somebody adds takes protected traffic away, whatever its prefix (TunnelCrack). T is the first table.
+// The rules, as offsets from the priority of the router's first. They stand after the local table's
+// (0), so that packets to this host stay here, and before everybody else's, so that no route and no
+// rule that somebody adds takes protected traffic away, whatever its prefix (TunnelCrack). T is the
+// first table.
 //
 //	+0   fwmark Mark            goto +11      the tunnels' own packets
 //	+1   from O ipproto esp     goto +11      what comes to our own address O, if it is in a local network, as
@@ -26,8 +27,8 @@ import (
 //	+9   fwmark Errors          lookup T+ID   ICMP errors about decrypted packets, to any group's remote networks
 //	+11                         nop           where goto leads: on to the rules of others
 //
-// A look-up in a table without a route for the packet goes on to the next rule, and so does one that finds a
-// throw route.
+// A look-up in a table without a route for the packet goes on to the next rule, and so does one
+// that finds a throw route.
 const (
 	ruleMark     = 0
 	ruleOwn      = 1
@@ -58,8 +59,8 @@ var (
 	boundIPv6   = []netip.Prefix{netip.MustParsePrefix("::/1"), netip.MustParsePrefix("8000::/1")}
 )
 
-// kernel returns k as the kernel has it. Every rule names a table, even where it looks up none, by which it
-// is known whose it is.
+// kernel returns k as the kernel has it. Every rule names a table, even where it looks up none, by
+// which it is known whose it is.
 func (r *Router) kernelRule(k rule) kernelRule {
 	out := kernelRule{
 		v6: k.v6, prio: uint32(r.prio + k.at), src: k.src, ipProto: k.proto, table: uint32(r.table + k.table),
@@ -107,8 +108,8 @@ func familyRules(v6, any, unbound, errors bool) map[rule]bool {
 	return out
 }
 
-// inOrder sorts rules so that goto finds its target, marked packets are out of reach before any other rule
-// comes, and no rule acts without the one that limits it.
+// inOrder sorts rules so that goto finds its target, marked packets are out of reach before any
+// other rule comes, and no rule acts without the one that limits it.
 func inOrder(rules map[rule]bool) []rule {
 	rank := map[int]int{ruleEnd: 0, ruleMark: 1, ruleOwn: 2, ruleOther: 3, ruleErrors: 4, ruleBoundEnd: 5, ruleBound: 6, ruleUnbound: 7, ruleFrom: 8, ruleSieve: 9, ruleSift: 10}
 	out := slices.Collect(maps.Keys(rules))

@@ -10,11 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A neighbour that a policy protects, a peer on the same link with its outer address in the selectors, asks by ARP for
-// our address. With rp_filter = 1 the kernel answers only if a packet back would leave by that link, and the
-// policy's route leads to the device. ARP is not IP: the look-up has no protocol. No rule can ask for that, and so
-// rules let those with a protocol through to the tables, and the rest passes by. The guard drops what is protected
-// and of none of these protocols.
+// A neighbour that a policy protects, a peer on the same link with its outer address in the
+// selectors, asks by ARP for our address. With rp_filter = 1 the kernel answers only if a packet
+// back would leave by that link, and the policy's route leads to the device. ARP is not IP: the
+// look-up has no protocol. No rule can ask for that, and so rules let those with a protocol through
+// to the tables, and the rest passes by. The guard drops what is protected and of none of these
+// protocols.
 
 // carriedFromNeighbours are the IP protocols that go by a tunnel between neighbours.
 var carriedFromNeighbours = []uint8{
@@ -80,7 +81,8 @@ func (p *plan) siftRules(e edit, a netip.Addr, on bool) {
 	p.setRule(e, rule{at: ruleSift, src: src}, on)
 }
 
-// protectsNeighbour reports whether any group protects what our address sends to its own link's network.
+// protectsNeighbour reports whether any group protects what our address sends to its own link's
+// network.
 func (p *plan) protectsNeighbour(l netip.Prefix) bool {
 	for _, m := range p.groups {
 		if !m.v6 && m.holds(l.Addr()) && m.protectsIn(l.Masked()) {

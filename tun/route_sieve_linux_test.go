@@ -8,7 +8,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// TestSieve wants rules for ARP where, and only where, a policy protects what our own address sends to a neighbour.
+// TestSieve wants rules for ARP where, and only where, a policy protects what our own address sends
+// to a neighbour.
 func TestSieve(t *testing.T) {
 	const own = "192.0.2.1"
 	for _, c := range []struct {
@@ -64,8 +65,8 @@ func TestSieve(t *testing.T) {
 	}
 }
 
-// TestSieveComesBeforeWhatItLimits: no rule leads everything of an address past the tables before those that keep out
-// of that what has a protocol.
+// TestSieveComesBeforeWhatItLimits: no rule leads everything of an address past the tables before
+// those that keep out of that what has a protocol.
 func TestSieveComesBeforeWhatItLimits(t *testing.T) {
 	p := newPlan([]uint16{500, 4500}, true)
 	p.sieve = true

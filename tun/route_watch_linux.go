@@ -12,26 +12,26 @@ import (
 )
 
 const (
-	// settle is the pause between two reactions to what changed, so that a burst is acted on together, and
-	// somebody who undoes each of them costs a bounded part of a CPU.
+	// settle is the pause between two reactions to what changed, so that a burst is acted on
+	// together, and somebody who undoes each of them costs a bounded part of a CPU.
 	settle = 50 * time.Millisecond
-	// compareEvery is how often all rules and routes are compared with what should be there, for what no
-	// event told of.
+	// compareEvery is how often all rules and routes are compared with what should be there, for
+	// what no event told of.
 	compareEvery = time.Minute
 	// maxEvents bounds what is remembered of events; beyond it all is compared.
 	maxEvents = 4096
 )
 
-// watcher is a socket on which the kernel tells of changes of rules, routes, addresses and links, but for
-// those made by our own requests.
+// watcher is a socket on which the kernel tells of changes of rules, routes, addresses and links,
+// but for those made by our own requests.
 type watcher struct {
 	f      *os.File
 	buf    []byte
 	closed atomic.Bool
 }
 
-// watch opens one in the calling thread's network namespace. own is the address of the socket whose requests
-// are left out.
+// watch opens one in the calling thread's network namespace. own is the address of the socket whose
+// requests are left out.
 func watch(own uint32) (*watcher, error) {
 	fd, _, err := netlinkSocket(unix.SOCK_NONBLOCK)
 	if err != nil {
@@ -53,8 +53,8 @@ func watch(own uint32) (*watcher, error) {
 	return w, nil
 }
 
-// filter leaves out, in the kernel, what our own requests changed, and routes in tables below 256. A router
-// with a million routes of its own would else be told of each.
+// filter leaves out, in the kernel, what our own requests changed, and routes in tables below 256.
+// A router with a million routes of its own would else be told of each.
 func (w *watcher) filter(fd int, own uint32) error {
 	const (
 		accept = 1 << 20
@@ -253,7 +253,8 @@ func (r *Router) noteLink(e *events, m message, links map[uint32]uint32) {
 	}
 }
 
-// act brings the kernel's rules and routes back to what should be there, after events, a minute, or refusals.
+// act brings the kernel's rules and routes back to what should be there, after events, a minute, or
+// refusals.
 func (r *Router) act(e *events, now time.Time) {
 	r.mu.Lock()
 	if !r.closed {

@@ -14,10 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Router leads remote networks to a device by routes in the system's one table. macOS has no firewall marks and
-// no policy rules, so that it cannot tell the tunnels' own packets from others, nor local networks from each
-// other: a remote network that holds a peer's outer address needs a route to that address by hand, and one
-// that holds every address is refused. So do networks that stay outside of a remote one.
+// Router leads remote networks to a device by routes in the system's one table. macOS has no
+// firewall marks and no policy rules, so that it cannot tell the tunnels' own packets from others,
+// nor local networks from each other: a remote network that holds a peer's outer address needs a
+// route to that address by hand, and one that holds every address is refused. So do networks that
+// stay outside of a remote one.
 type Router struct {
 	mu     sync.Mutex
 	index  int
@@ -108,7 +109,8 @@ func (r *Router) settle(p netip.Prefix) error {
 	return nil
 }
 
-// change adds or deletes one route. The kernel answers a write to the routing socket with its error.
+// change adds or deletes one route. The kernel answers a write to the routing socket with its
+// error.
 func (r *Router) change(kind int, p netip.Prefix) error {
 	r.seq++
 	mask := net.CIDRMask(p.Bits(), p.Addr().BitLen())
@@ -159,8 +161,8 @@ func (r *Router) Counters() map[string]uint64 { return nil }
 // Table returns 0: there is one table only.
 func (r *Router) Table() int { return 0 }
 
-// Forwarding reports whether the host forwards packets between its networks and the tunnel, which a gateway whose local networks hold
-// other hosts needs.
+// Forwarding reports whether the host forwards packets between its networks and the tunnel, which a
+// gateway whose local networks hold other hosts needs.
 func Forwarding() (v4, v6 bool) {
 	on := func(name string) bool {
 		n, err := unix.SysctlUint32(name)

@@ -18,9 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Router leads protected traffic to a device by rules and tables of its own, without touching the main table
-// or any setting of the system: route_rules_linux.go and route_plan_linux.go say how. It watches the kernel,
-// follows this host's addresses, and mends what others change. Its methods may be called from any goroutine.
+// Router leads protected traffic to a device by rules and tables of its own, without touching the
+// main table or any setting of the system: route_rules_linux.go and route_plan_linux.go say how. It
+// watches the kernel, follows this host's addresses, and mends what others change. Its methods may
+// be called from any goroutine.
 type Router struct {
 	device string
 	link   uint32
@@ -48,8 +49,9 @@ type Router struct {
 	repairs  repairs
 }
 
-// NewRouter makes a router without networks, in the calling thread's network namespace. What a predecessor
-// left that was killed stays until the first Apply, so that its fences stand until there is something better.
+// NewRouter makes a router without networks, in the calling thread's network namespace. What a
+// predecessor left that was killed stays until the first Apply, so that its fences stand until
+// there is something better.
 func NewRouter(cfg RouteConfig) (*Router, error) {
 	if cfg.Mark.Mask == 0 || cfg.Mark.Value&cfg.Mark.Mask == 0 {
 		return nil, errors.New("tun: routing needs a firewall mark, or the tunnels' own packets would go into the tunnels")
@@ -95,8 +97,8 @@ func (r *Router) start(cfg RouteConfig) error {
 	return nil
 }
 
-// Apply follows a change of the policies. After an error as much as possible is in force; what is not yet the
-// router tries again by itself. An *Incomplete is the error of a part that was refused.
+// Apply follows a change of the policies. After an error as much as possible is in force; what is
+// not yet the router tries again by itself. An *Incomplete is the error of a part that was refused.
 func (r *Router) Apply(c protect.Change) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,7 +131,8 @@ func (r *Router) Apply(c protect.Change) error {
 	return err
 }
 
-// takePlace chooses the rules' priority, or moves the rules if others' came to stand in front of them.
+// takePlace chooses the rules' priority, or moves the rules if others' came to stand in front of
+// them.
 func (r *Router) takePlace(first bool) error {
 	rules, err := r.rules()
 	if err != nil {
@@ -171,8 +174,8 @@ func (r *Router) listAddrs() error {
 	return r.execute(r.plan.setAddrs(r.usable()))
 }
 
-// usable returns the addresses that can be a packet's source beyond its link, in order, each with the length of
-// its link's network.
+// usable returns the addresses that can be a packet's source beyond its link, in order, each with
+// the length of its link's network.
 func (r *Router) usable() []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(r.hosts))
 	for a, usable := range r.hosts {
@@ -195,9 +198,9 @@ func (r *Router) Counters() map[string]uint64 {
 	}
 }
 
-// Close ends the router. With keepFences, and if it has any, its rules and fences stay, so that protected
-// networks are unreachable instead of unprotected. What leads to the device goes with the device, which must
-// be closed next. It may be called more than once.
+// Close ends the router. With keepFences, and if it has any, its rules and fences stay, so that
+// protected networks are unreachable instead of unprotected. What leads to the device goes with the
+// device, which must be closed next. It may be called more than once.
 func (r *Router) Close(keepFences bool) error {
 	r.mu.Lock()
 	if r.closed {
@@ -216,8 +219,8 @@ func (r *Router) Close(keepFences bool) error {
 	return err
 }
 
-// remove takes away all that does not go with the device: the rules, last the mark's, and then what no rule
-// leads to any more.
+// remove takes away all that does not go with the device: the rules, last the mark's, and then what
+// no rule leads to any more.
 func (r *Router) remove() error {
 	var left refusals
 	rules := slices.Collect(maps.Keys(r.plan.rules))
@@ -247,9 +250,9 @@ func (r *Router) remove() error {
 // Table returns the first of the router's tables.
 func (r *Router) Table() int { return r.table }
 
-// Forwarding reports whether the host forwards packets between its networks and the tunnel. A gateway whose
-// local networks hold other hosts needs it (sysctl net.ipv4.ip_forward, net.ipv6.conf.all.forwarding); it is
-// the administrator's to switch on.
+// Forwarding reports whether the host forwards packets between its networks and the tunnel. A
+// gateway whose local networks hold other hosts needs it (sysctl net.ipv4.ip_forward,
+// net.ipv6.conf.all.forwarding); it is the administrator's to switch on.
 func Forwarding() (v4, v6 bool) {
 	on := func(file string) bool {
 		b, err := os.ReadFile("/proc/sys/net/" + file)

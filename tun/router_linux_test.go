@@ -16,7 +16,8 @@ var testMark = protect.Mark{Value: 0x4300, Mask: 0xff00}
 
 const testTable = 50000 // above the priority of the main table: priorities are another matter
 
-// A gateway between its LAN (10.1.0.0/16, 2001:db8:1::/64) and the outside (192.0.2.0/24, 2001:db8:f::/64), with default routes.
+// A gateway between its LAN (10.1.0.0/16, 2001:db8:1::/64) and the outside (192.0.2.0/24,
+// 2001:db8:f::/64), with default routes.
 //
 //	LAN -- tlan 10.1.0.1 [ gateway ] tout 192.0.2.1 -- .254 -> world
 func newGateway(t *testing.T) (*netlab.Host, *Device) {
@@ -70,7 +71,8 @@ func TestOneRemoteNetwork(t *testing.T) {
 	})
 }
 
-// A remote network that holds everything, the peer included: the tunnel must not swallow its own packets, nor the host's other traffic.
+// A remote network that holds everything, the peer included: the tunnel must not swallow its own
+// packets, nor the host's other traffic.
 func TestWholeInternet(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
@@ -93,7 +95,8 @@ func TestWholeInternet(t *testing.T) {
 		{"IPv6 ourselves to the LAN", lookup{to: "2001:db8:1::3"}, "tlan", "2001:db8:1::1"},
 	}
 	checkRoutes(t, h, cases)
-	// TunnelCrack: routes that somebody brings into the main table, also for the very addresses in use, change nothing.
+	// TunnelCrack: routes that somebody brings into the main table, also for the very addresses in
+	// use, change nothing.
 	for dst, via := range map[string]string{"198.51.100.0/24": "192.0.2.66", "198.51.100.1/32": "192.0.2.66", "2001:db8:77::/64": "2001:db8:f::66"} {
 		if err := h.Route(dst, via, 0); err != nil {
 			t.Fatal(err)
@@ -195,7 +198,8 @@ func TestCloseKeepsFences(t *testing.T) {
 	}
 }
 
-// A killed daemon's device vanishes, and with it the routes to it. Its rules and fences stay: nothing goes out in the clear.
+// A killed daemon's device vanishes, and with it the routes to it. Its rules and fences stay:
+// nothing goes out in the clear.
 func TestKilledDaemonFailsClosed(t *testing.T) {
 	for name, table := range map[string]int{"in the same tables": testTable, "in others": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -232,7 +236,8 @@ func TestKilledDaemonFailsClosed(t *testing.T) {
 	}
 }
 
-// kill leaves behind what a daemon with the whole Internet behind its tunnel does when it is killed.
+// kill leaves behind what a daemon with the whole Internet behind its tunnel does when it is
+// killed.
 func kill(t *testing.T, h *netlab.Host, d *Device, table int) {
 	t.Helper()
 	old := routerIn(t, h, RouteConfig{Device: d, Mark: protect.Mark{Value: 0x99, Mask: 0xff}, Table: table, Fence: true})

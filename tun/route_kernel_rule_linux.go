@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelRule is a policy rule as the kernel has it. Of two that are the same no attribute differs that
-// culvert sets.
+// kernelRule is a policy rule as the kernel has it. Of two that are the same no attribute differs
+// that culvert sets.
 type kernelRule struct {
 	v6          bool
 	prio        uint32
@@ -183,141 +183,6 @@ func (k kernelRule) String() string {
 		word("action", k.action)
 	}
 	return b.String()
-}
-
-// kernelRoute is a route as the kernel has it, as far as culvert sets its attributes.
-type kernelRoute struct {
-	table    uint32
-	dst      netip.Prefix
-	metric   uint32
-	kind     uint8 // unix.RTN_...
-	protocol uint8 // whose it is
-	oif      uint32
-	via, src netip.Addr
-}
-
-// append appends a request about the route.
-func (k *kernelRoute) append(b []byte, kind, flags uint16) []byte {
-	scope := byte(unix.RT_SCOPE_UNIVERSE)
-	if kind == unix.RTM_DELROUTE {
-		scope = unix.RT_SCOPE_NOWHERE // of any scope
-	}
-	v6 := k.dst.Addr().Is6()
-	b = header(b, kind, flags, familyOf(v6), bitsOf(k.dst), 0, 0, unix.RT_TABLE_UNSPEC, k.protocol, scope, k.kind)
-	var hop uint32
-	if k.via.IsValid() && !v6 {
-		hop = unix.RTNH_F_ONLINK
-	}
-	b = binary.NativeEndian.AppendUint32(b, hop)
-	b = attribute32(b, unix.RTA_TABLE, k.table)
-	b = attribute32(b, unix.RTA_PRIORITY, k.metric)
-	b = appendAddr(b, unix.RTA_DST, k.dst.Addr())
-	if k.oif != 0 {
-		b = attribute32(b, unix.RTA_OIF, k.oif)
-	}
-	if k.via.IsValid() {
-		b = appendAddr(b, unix.RTA_GATEWAY, k.via)
-	}
-	if k.src.IsValid() {
-		b = appendAddr(b, unix.RTA_PREFSRC, k.src)
-	}
-	return b
-}
-
-func appendAddr(b []byte, kind uint16, a netip.Addr) []byte {
-	if a.Is4() {
-		v := a.As4()
-		return attribute(b, kind, v[:])
-	}
-	v := a.As16()
-	return attribute(b, kind, v[:])
-}
-
-// parseRoute reads a route from a message's body; false: it is of another family, or of the kernel's cache.
-func parseRoute(body []byte) (k kernelRoute, ok bool) {
-	if len(body) < unix.SizeofRtMsg || body[0] != unix.AF_INET && body[0] != unix.AF_INET6 {
-		return k, false
-	}
-	if binary.NativeEndian.Uint32(body[8:])&unix.RTM_F_CLONED != 0 {
-		return k, false
-	}
-	k.table, k.protocol, k.kind = uint32(body[4]), body[5], body[7]
-	any := netip.IPv4Unspecified()
-	if body[0] == unix.AF_INET6 {
-		any = netip.IPv6Unspecified()
-	}
-	k.dst = netip.PrefixFrom(any, 0) // the default route has none
-	for kind, v := range attributes(body[unix.SizeofRtMsg:]) {
-		switch ne := binary.NativeEndian; {
-		case kind == unix.RTA_DST:
-			k.dst = prefixOf(v, body[1])
-		case kind == unix.RTA_GATEWAY:
-			k.via, _ = netip.AddrFromSlice(v)
-		case kind == unix.RTA_PREFSRC:
-			k.src, _ = netip.AddrFromSlice(v)
-		case len(v) != 4:
-		case kind == unix.RTA_TABLE:
-			k.table = ne.Uint32(v)
-		case kind == unix.RTA_OIF:
-			k.oif = ne.Uint32(v)
-		case kind == unix.RTA_PRIORITY:
-			k.metric = ne.Uint32(v)
-		}
-	}
-	return k, k.dst.IsValid()
-}
-
-// prefixOf returns the prefix of an attribute; invalid if it is malformed.
-func prefixOf(v []byte, bits byte) netip.Prefix {
-	a, ok := netip.AddrFromSlice(v)
-	if !ok {
-		return netip.Prefix{}
-	}
-	return netip.PrefixFrom(a, int(bits))
-}
-
-// hostAddr is an address of this host, as a message tells of it.
-type hostAddr struct {
-	link uint32
-	addr netip.Addr
-	bits int // of its link's network
-}
-
-// parseAddr reads an address from a message's body. It reports whether it can be a packet's source beyond
-// its link.
-func parseAddr(body []byte) (a hostAddr, usable, ok bool) {
-	if len(body) < unix.SizeofIfAddrmsg {
-		return a, false, false
-	}
-	flags := uint32(body[2])
-	a.bits = int(body[1])
-	a.link = binary.NativeEndian.Uint32(body[4:])
-	for kind, v := range attributes(body[unix.SizeofIfAddrmsg:]) {
-		switch {
-		case kind == unix.IFA_LOCAL, kind == unix.IFA_ADDRESS && !a.addr.IsValid(): // the latter may be the far end's
-			a.addr, _ = netip.AddrFromSlice(v)
-		case kind == unix.IFA_FLAGS && len(v) == 4:
-			flags = binary.NativeEndian.Uint32(v)
-		}
-	}
-	const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_DEPRECATED
-	return a, a.addr.IsGlobalUnicast() && flags&unusable == 0, a.addr.IsValid()
-}
-
-// linkState is what a message says of a link.
-type linkState struct {
-	index uint32
-	up    bool
-	flags uint32
-}
-
-func parseLink(body []byte) (l linkState, ok bool) {
-	if len(body) < unix.SizeofIfInfomsg {
-		return l, false
-	}
-	l.index, l.flags = binary.NativeEndian.Uint32(body[4:]), binary.NativeEndian.Uint32(body[8:])
-	l.up = l.flags&unix.IFF_UP != 0
-	return l, true
 }
 
 // native returns n as a filter sees it, that reads a number of the host in network byte order.

@@ -1,0 +1,185 @@
+package tun
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"culvert/internal/netlab"
+	"culvert/tun/protect"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// many are policies with so many remote networks.
+func many(n int) []protect.Policy {
+	p := protect.Policy{Local: prefixes("10.1.0.0/16")}
+	for i := range n {
+		p.Remote = append(p.Remote, netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64 + byte(i>>16), byte(i >> 8), byte(i)}), 32))
+	}
+	return []protect.Policy{p}
+}
+
+// cpuTime is how much CPU time this process has used.
+func cpuTime(t testing.TB) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// cost is what f takes.
+type cost struct{ wall, cpu time.Duration }
+
+func (c cost) String() string {
+	return fmt.Sprintf("%.1f ms (CPU %.1f ms)", float64(c.wall.Microseconds())/1000, float64(c.cpu.Microseconds())/1000)
+}
+
+func costOf(t testing.TB, f func()) cost {
+	wall, used := time.Now(), cpuTime(t)
+	f()
+	return cost{time.Since(wall), cpuTime(t) - used}
+}
+
+// least is the cheapest of some runs: other work of the machine makes none cheaper.
+func least(t testing.TB, f func(i int)) cost {
+	best := costOf(t, func() { f(0) })
+	for i := 1; i < 5; i++ {
+		if c := costOf(t, func() { f(i) }); c.cpu < best.cpu {
+			best = c
+		}
+	}
+	return best
+}
+
+// scale measures a router with so many networks.
+type scale struct{ start, change, event, whole, end cost }
+
+func measure(t *testing.T, n int, fence bool) (s scale) {
+	t.Helper()
+	h, d := newGateway(t)
+	r := routerIn(t, h, RouteConfig{Device: d, Fence: fence})
+	ps := many(n)
+	ps[0].ID = protect.ID{Peer: "a", Child: "lan"}
+	whole := r.set.Change(ps, nil)
+	s.start = costOf(t, func() {
+		if err := r.Apply(whole); err != nil {
+			t.Fatal(err)
+		}
+	})
+	one := protect.ID{Peer: "b", Child: "one"}
+	s.change = least(t, func(i int) {
+		p := protect.Policy{ID: one, Local: prefixes("10.1.0.0/16"), Remote: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 20, byte(i), 0}), 24)}}
+		if err := r.Apply(r.set.Change([]protect.Policy{p}, nil)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	link, err := h.Netlink().LinkByName("tout")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.event = least(t, func(i int) {
+		addr, _ := netlink.ParseAddr(fmt.Sprintf("192.0.2.%d/24", 100+i))
+		if err := h.Netlink().AddrAdd(link, addr); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the router knows of the address", func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return slices.Contains(r.plan.links, netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", 100+i)))
+		})
+	})
+	s.whole = costOf(t, func() { r.compareNow() })
+	s.end = costOf(t, func() {
+		if err := r.Close(false); err != nil {
+			t.Fatal(err)
+		}
+		d.Close()
+	})
+	if left := ours(t, h); len(left) != 0 {
+		t.Errorf("%d rules and routes are left, the first: %s", len(left), left[0])
+	}
+	return s
+}
+
+// What one network more costs, and an address of the host, does not grow with how many networks
+// there are. CULVERT_MEASURE=1 prints the table of docs/measurements.md.
+func TestManyNetworks(t *testing.T) {
+	if os.Getenv("CULVERT_MEASURE") == "1" {
+		for _, fence := range []bool{false, true} {
+			for _, n := range []int{10, 10_000, 100_000} {
+				s := measure(t, n, fence)
+				t.Logf("fences %v, %d networks: start %v, one more %v, address %v, comparison of all %v, end %v", fence, n, s.start, s.change, s.event, s.whole, s.end)
+			}
+		}
+		return
+	}
+	s := measure(t, 20_000, false)
+	for what, c := range map[string]cost{"one network more": s.change, "an address": s.event} {
+		if c.cpu > 10*time.Millisecond {
+			t.Errorf("%s among 20,000 networks takes %v, want less than 10 ms of CPU", what, c)
+		}
+	}
+}
+
+// Lists that change while the kernel gives them are asked for again until they are whole.
+func TestListsAreWhole(t *testing.T) {
+	h, d := newGateway(t)
+	r := routerIn(t, h, RouteConfig{Device: d})
+	link, err := h.Netlink().LinkByName("tlan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := func(i int) *netlink.Addr {
+		a, _ := netlink.ParseAddr(fmt.Sprintf("10.66.%d.%d/32", i>>8, i&0xff))
+		return a
+	}
+	const addrs = 600 // more than one answer of the kernel holds
+	for i := range addrs {
+		if err := h.Netlink().AddrAdd(link, addr(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { churn(t, h, link, addr(0), done) })
+	for i := range 300 {
+		r.mu.Lock()
+		err := r.listAddrs()
+		n := len(r.hosts)
+		r.mu.Unlock()
+		if err != nil || n < addrs {
+			t.Errorf("list %d: %d addresses, %v", i, n, err)
+			break
+		}
+		r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
+	}
+	close(done)
+	wg.Wait()
+}
+
+// churn removes and adds an address until done.
+func churn(t *testing.T, h *netlab.Host, link netlink.Link, a *netlink.Addr, done <-chan struct{}) {
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		if err := h.Netlink().AddrDel(link, a); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := h.Netlink().AddrAdd(link, a); err != nil {
+			t.Error(err)
+			return
+		}
+	}
+}
