@@ -201,6 +201,9 @@ func (w *worker) admit(c *pair, plain *esp.Packet, hdr *selector.Packet, outerTO
 func (w *worker) writeTUN(c *pair, p *tun.Packet, packets [][]byte) {
 	w.in.awaitWrite()
 	err := w.writeQueue(p, packets)
+	if p.GSO != tun.GSONone && w.refuser != nil {
+		w.gather.can = w.refuser.Offloads()
+	}
 	switch {
 	case errors.Is(err, tun.ErrWouldBlock):
 		w.dropAll(c, dropTUNFull, len(packets))

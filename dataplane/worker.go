@@ -65,7 +65,8 @@ type worker struct {
 	box      outbox
 	scratch  esp.Scratch
 	segments tun.Segmenter
-	gather   coalescer // of what the receive in hand brought
+	refuser  tun.Refuser // nil: the queue learns nothing about its offloads
+	gather   coalescer   // of what the receive in hand brought
 	line     line
 
 	ticket ticket
@@ -97,6 +98,7 @@ func newWorker(p *Plane, index int) *worker {
 	}
 	w.mail.wake = w.sleeper.wake
 	w.gather.can, w.gather.out = p.cfg.Offloads, w.writeTUN
+	w.refuser, _ = w.queue.(tun.Refuser)
 	return w
 }
 

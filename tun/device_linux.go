@@ -20,6 +20,7 @@ type Device struct {
 	index    int
 	offloads Offloads
 	queues   []*queue
+	gso      gsoRefusals
 	nl       *netlink.Handle
 	log      *slog.Logger
 }
@@ -35,6 +36,7 @@ func Open(cfg Config) (*Device, error) {
 		return nil, fmt.Errorf("tun: opening a netlink socket: %w", err)
 	}
 	d := &Device{nl: nl, log: cfg.Log}
+	d.gso.log = cfg.Log
 	if err := d.open(cfg); err != nil {
 		d.Close()
 		return nil, err
@@ -54,6 +56,7 @@ func (d *Device) open(cfg Config) error {
 		if err != nil {
 			return err
 		}
+		q.gso = &d.gso
 		d.queues = append(d.queues, q)
 		d.name = name // later queues join the device that the first one made
 	}
@@ -102,7 +105,7 @@ func openQueue(name string, multi, vnet bool) (*queue, string, error) {
 		unix.Close(fd)
 		return nil, "", err
 	}
-	return &queue{fd: fd, vnet: vnet}, got, nil
+	return &queue{fd: fd, vnet: vnet, call: sysWritev}, got, nil
 }
 
 // setIff binds fd to the device, with a virtio-net header before each packet unless the kernel refuses that.
@@ -238,14 +241,15 @@ func (d *Device) SetMTU(mtu int) error {
 	return nil
 }
 
-// Counters are what the kernel counts of the device, by the names that status and metrics show: packets for the tunnels that it dropped because the
-// queues were full, which is where a worker drops that cannot keep up. Nil if the device is gone.
+// Counters are what is counted of the device, by the names that status and metrics show: packets for
+// the tunnels that the kernel dropped because the queues were full, which is where a worker drops that
+// cannot keep up, and super-packets that the kernel would not take. Nil if the device is gone.
 func (d *Device) Counters() map[string]uint64 {
 	link, err := d.nl.LinkByName(d.name)
 	if err != nil || link.Attrs().Statistics == nil {
 		return nil
 	}
-	return map[string]uint64{"tun_kernel_drops": link.Attrs().Statistics.TxDropped}
+	return map[string]uint64{"tun_kernel_drops": link.Attrs().Statistics.TxDropped, "tun_gso_refused": d.gso.count.Load()}
 }
 
 // Close closes the queues, and with the last one the kernel removes the device, its routes and addresses.

@@ -23,7 +23,9 @@ type queue struct {
 	fd   int
 	vnet bool // a virtio-net header precedes each packet
 	can  Offloads
-	to   int // the descriptor that is being written to
+	gso  *gsoRefusals // of the device
+	to   int          // the descriptor that is being written to
+	call func(fd int, iov []unix.Iovec) unix.Errno
 
 	hdr   [vnetLen]byte
 	iov   []unix.Iovec
@@ -103,8 +105,28 @@ func (q *queue) writeTo(fd int, p *Packet, pieces [][]byte) error {
 	if err := putVnet(q.hdr[:], p); err != nil {
 		return err
 	}
-	return q.writev(q.hdr[:], pieces)
+	err := q.writev(q.hdr[:], pieces)
+	if p.GSO != GSONone {
+		if err == errRefused {
+			return q.cut(p, pieces)
+		}
+		q.gso.taken(p.GSO)
+	}
+	return err
 }
+
+// cut writes a super-packet that the kernel refused packet by packet. That this succeeds says that it was not the
+// packet's fault.
+func (q *queue) cut(p *Packet, pieces [][]byte) error {
+	err := q.plain.write(p, pieces, q.writeWhole)
+	if err == nil {
+		q.gso.refused(p.GSO)
+	}
+	return err
+}
+
+// Offloads implements Refuser.
+func (q *queue) Offloads() Offloads { return q.gso.left(q.can) }
 
 // takes says whether the kernel takes p as it is.
 func (q *queue) takes(p *Packet) bool {
@@ -112,9 +134,9 @@ func (q *queue) takes(p *Packet) bool {
 	case GSONone:
 		return q.vnet || !p.NeedsChecksum
 	case GSOUDP:
-		return q.can.USO
+		return q.can.USO && !q.gso.uso.known.Load()
 	}
-	return q.can.TSO
+	return q.can.TSO && !q.gso.tso.known.Load()
 }
 
 // writeWhole writes an ordinary packet, complete in every respect.
@@ -140,17 +162,23 @@ func (q *queue) writev(hdr []byte, pieces [][]byte) error {
 		return unix.EINVAL
 	}
 	for {
-		_, _, e := unix.RawSyscall(unix.SYS_WRITEV, uintptr(q.to), uintptr(unsafe.Pointer(&q.iov[0])), uintptr(len(q.iov)))
-		switch e {
+		switch e := q.call(q.to, q.iov); e {
 		case 0:
 			return nil
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return ErrWouldBlock
+		case unix.EINVAL:
+			return errRefused
 		default:
 			return queueError("writing", e)
 		}
 	}
+}
+
+func sysWritev(fd int, iov []unix.Iovec) unix.Errno {
+	_, _, e := unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
+	return e
 }
 
 func (q *queue) gather(b []byte) {

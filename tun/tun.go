@@ -51,5 +51,11 @@ type Helper interface {
 	WriteFor(host Queue, p *Packet, pieces [][]byte) error
 }
 
+// Refuser is what a Queue may be besides: one that learns which offloads the kernel has in name only.
+type Refuser interface {
+	// Offloads says which super-packets are still worth making. The others are cut by Write.
+	Offloads() Offloads
+}
+
 // MaxPacket is the largest super-packet, and the least space after the headroom in a buffer given to Queue.Read.
 const MaxPacket = 65535

@@ -19,7 +19,9 @@ type Config struct {
 	// IKETOS is the TOS or traffic class octet of IKE: the DSCP in its upper six bits. Linux only.
 	IKETOS uint8
 	RawESP bool // also IP protocol 50, where the system can
-	Log    *slog.Logger
+	// NoOffloads leaves UDP_SEGMENT and UDP_GRO alone: each datagram is sent and received by itself.
+	NoOffloads bool
+	Log        *slog.Logger
 }
 
 func (c *Config) validate() error {

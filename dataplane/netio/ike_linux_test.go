@@ -229,7 +229,7 @@ func runFrom(t *testing.T, p *pair, v6 bool, port uint16, buf []byte) (coalesced
 		t.Fatal(err)
 	}
 	defer unix.Close(from.fd)
-	tx := newPort(p.netA.firewall)
+	tx := newPort(p.netA.firewall, &Config{})
 	tx.socks = []*socket{from}
 	if err := sendOne(tx, &Outgoing{Data: bytes.Repeat(espPacket(1000, size), datagrams), SegSize: size, Remote: at(addrB[v6], 4500), Encap: true}); err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func Open(cfg Config) (*Net, error) {
 		return nil, err
 	}
 	for range cfg.Workers {
-		n.ports = append(n.ports, newPort(f))
+		n.ports = append(n.ports, newPort(f, &cfg))
 	}
 	for _, a := range cfg.Listen {
 		if err := n.listen(a, &cfg); err != nil {

@@ -31,7 +31,7 @@ type port struct {
 	firewall *firewall // the Net's
 }
 
-func newPort(f *firewall) *port { return &port{oob: make([]byte, maxControl), firewall: f} }
+func newPort(f *firewall, _ *Config) *port { return &port{oob: make([]byte, maxControl), firewall: f} }
 
 // Recv implements Port.
 func (p *port) Recv(buf []byte, in *Received) error {

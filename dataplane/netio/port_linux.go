@@ -23,14 +23,15 @@ type port struct {
 	one     message // of a datagram that is sent by itself
 	errs    message // of ICMP errors
 	refused refusals
+	single  bool // datagrams are sent one by one: no UDP_SEGMENT
 
 	count    counters
 	firewall *firewall // the Net's
 	log      *slog.Logger
 }
 
-func newPort(f *firewall) *port {
-	return &port{burst: newBurst(), firewall: f, log: f.log}
+func newPort(f *firewall, cfg *Config) *port {
+	return &port{burst: newBurst(), single: cfg.NoOffloads, firewall: f, log: f.log}
 }
 
 // Ready implements Port.

@@ -93,7 +93,7 @@ func (p *port) add(outs []Outgoing, i int) {
 		size = len(out.Data)
 	}
 	run := 1 // datagrams in a message
-	if out.Encap && !out.Fragment && !p.refused.has(out.Remote.Addr()) {
+	if out.Encap && !out.Fragment && !p.single && !p.refused.has(out.Remote.Addr()) {
 		run = max(1, min(MaxSegments, MaxRun/size))
 	}
 	if run > 1 && b.n > 0 && b.join(outs, i, size) {

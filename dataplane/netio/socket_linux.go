@@ -102,7 +102,7 @@ func (s *socket) setup(cfg *Config) error {
 				return err
 			}
 		}
-		if err := reuseOptions(s.fd); err != nil {
+		if err := reuseOptions(s.fd, !cfg.NoOffloads); err != nil {
 			return err
 		}
 	}
@@ -189,7 +189,7 @@ func openIKE(a netip.AddrPort, reuse bool, cfg *Config) (*net.UDPConn, error) {
 				return
 			}
 			if err = urgentOptions(int(fd), v6, cfg.IKETOS); err == nil && reuse {
-				err = reuseOptions(int(fd))
+				err = reuseOptions(int(fd), !cfg.NoOffloads)
 			}
 		}); cerr != nil {
 			return cerr
@@ -228,12 +228,14 @@ func urgentOptions(fd int, v6 bool, tos uint8) error {
 }
 
 // reuseOptions make a UDP socket one of several on its port. All of them must take what UDP_GRO coalesced: whether the kernel coalesces at all it asks of
-// one that it picks by the flow, before it steers.
-func reuseOptions(fd int) error {
+// one that it picks by the flow, before it steers. Without gro none of them does.
+func reuseOptions(fd int, gro bool) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 		return fmt.Errorf("sharing the port: %w", err)
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) // a kernel before 5.0 has none: then datagrams come one by one
+	if gro {
+		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) // a kernel before 5.0 has none: then datagrams come one by one
+	}
 	return nil
 }
 

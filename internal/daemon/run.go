@@ -123,10 +123,11 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcs))
 	if p.net, err = netio.Open(netio.Config{
 		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: c.Mark.Value, IKETOS: c.DSCP << 2, RawESP: needsRawESP(cfg), Log: p.log,
+		NoOffloads: c.NoOffloads,
 	}); err != nil {
 		return err
 	}
-	if p.device, err = tun.Open(tun.Config{Name: c.TUN, Queues: workers, MTU: c.MTU, Log: p.log}); err != nil {
+	if p.device, err = tun.Open(tun.Config{Name: c.TUN, Queues: workers, MTU: c.MTU, Disable: disabled(c), Log: p.log}); err != nil {
 		return err
 	}
 	if p.routes, err = tun.NewRouter(tun.RouteConfig{
@@ -136,6 +137,11 @@ func (p *parts) open(cfg *config.Config) (err error) {
 		return err
 	}
 	return p.join(c)
+}
+
+// disabled is the offloads of the TUN device to do without.
+func disabled(c *config.Daemon) tun.Offloads {
+	return tun.Offloads{Checksum: c.NoOffloads, TSO: c.NoOffloads, USO: c.NoOffloads}
 }
 
 // spareProcs are for all that is no worker.

@@ -1,0 +1,124 @@
+package tun
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// kernel is one that takes what is written, with a virtio-net header, and refuses super-packets if it is
+// told to.
+type kernel struct {
+	refuses bool
+	log     bytes.Buffer
+	wrote   [][]byte // what it took, without the header
+	calls   int
+}
+
+func (k *kernel) writev(_ int, iov []unix.Iovec) unix.Errno {
+	k.calls++
+	var all []byte
+	for _, v := range iov {
+		all = append(all, unsafe.Slice(v.Base, v.Len)...)
+	}
+	if k.refuses && all[1] != unix.VIRTIO_NET_HDR_GSO_NONE {
+		return unix.EINVAL
+	}
+	k.wrote = append(k.wrote, all[vnetLen:])
+	return 0
+}
+
+// queuesOn is two queues of one device that the kernel says takes all offloads.
+func queuesOn(k *kernel) (a, b *queue) {
+	gso := &gsoRefusals{log: slog.New(slog.NewTextHandler(&k.log, nil))}
+	can := Offloads{Checksum: true, TSO: true, USO: true}
+	return &queue{vnet: true, can: can, gso: gso, call: k.writev}, &queue{vnet: true, can: can, gso: gso, call: k.writev}
+}
+
+// TestKernelThatRefusesSuperPackets: each packet in them is written all the same, and after a few no other
+// super-packet is tried, by any queue, of that protocol; it is said once, and counted.
+func TestKernelThatRefusesSuperPackets(t *testing.T) {
+	for _, udp := range []bool{false, true} {
+		k := &kernel{refuses: true}
+		a, b := queuesOn(k)
+		s := sample{udp: udp, flags: 0x18, payload: randomBytes(5000)}
+		const supers = 200
+		for i := range supers {
+			q := []*queue{a, b}[i%2]
+			p := super(t, s.build(), 1000)
+			if err := q.Write(p, [][]byte{p.Data[:100], p.Data[100:]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := s.cut(1000)
+		for i, got := range k.wrote {
+			if !bytes.Equal(got, want[i%len(want)]) {
+				t.Fatalf("udp=%t: packet %d is not that of the super-packet", udp, i)
+			}
+		}
+		if len(k.wrote) != supers*len(want) || k.calls != supers*len(want)+refusalsToLearn {
+			t.Errorf("udp=%t: %d packets in %d calls", udp, len(k.wrote), k.calls)
+		}
+		if said := strings.Count(k.log.String(), "refuses super-packets"); said != 1 || !strings.Contains(k.log.String(), `offloads = \"none\"`) {
+			t.Errorf("udp=%t: said %d times: %s", udp, said, k.log.String())
+		}
+		if n := a.gso.count.Load(); n != refusalsToLearn {
+			t.Errorf("udp=%t: %d refusals are counted", udp, n)
+		}
+		if got, want := b.Offloads(), (Offloads{Checksum: true, TSO: udp, USO: !udp}); got != want {
+			t.Errorf("udp=%t: offloads %v are left, want %v", udp, got, want)
+		}
+	}
+}
+
+// TestSuperPacketRefusedAlone: a kernel that refuses one now and then is not taken for one that refuses all.
+func TestSuperPacketRefusedAlone(t *testing.T) {
+	k := &kernel{}
+	q, _ := queuesOn(k)
+	s := sample{flags: 0x18, payload: randomBytes(3000)}
+	for i := range 20 {
+		k.refuses = i%refusalsToLearn != 0
+		p := super(t, s.build(), 1000)
+		if err := q.Write(p, [][]byte{p.Data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !q.Offloads().TSO || k.log.Len() > 0 {
+		t.Errorf("offloads %v are left; said %s", q.Offloads(), k.log.String())
+	}
+	// What is no packet at all is refused in pieces, too, and nothing is learnt from it.
+	k.refuses = true
+	for range 2 * refusalsToLearn {
+		if err := q.Write(&Packet{GSO: GSOTCPv4, SegSize: 1000, HdrLen: 40, NeedsChecksum: true, CsumStart: 20, CsumOffset: 16}, [][]byte{make([]byte, 100)}); err == nil {
+			t.Error("zeros were written")
+		}
+	}
+	if !q.Offloads().TSO {
+		t.Error("the kernel is blamed for a packet that is none")
+	}
+	plain := &kernel{}
+	q.call = func(int, []unix.Iovec) unix.Errno { plain.calls++; return unix.EINVAL }
+	if err := q.Write(&Packet{}, [][]byte{s.build()}); !errors.Is(err, unix.EINVAL) || plain.calls != 1 {
+		t.Errorf("an ordinary packet that is refused: %v after %d calls", err, plain.calls)
+	}
+}
+
+// TestDeviceCountsRefusals: by the name that status shows.
+func TestDeviceCountsRefusals(t *testing.T) {
+	h := newHost(t)
+	d := openIn(t, h, Config{Name: "tn0"})
+	for range 5 {
+		d.gso.refused(GSOUDP)
+	}
+	if got := d.Counters()["tun_gso_refused"]; got != 5 {
+		t.Errorf("tun_gso_refused = %d, want 5", got)
+	}
+	if q, ok := d.Queues()[0].(Refuser); !ok || q.Offloads().USO || q.Offloads().TSO != d.Offloads().TSO {
+		t.Error("the queue does not tell of it")
+	}
+}
