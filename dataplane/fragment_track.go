@@ -67,7 +67,7 @@ func (w *worker) outboundFirst(x *txPacket, since time.Time) {
 		waiting = w.plane.fragmentsOut.first(fragmentKey{DatagramID: d}, &hdr.Flow, end, w.nowNano)
 	}
 	if !ok {
-		w.uncovered(x)
+		w.uncovered(x, since)
 	} else {
 		w.dispatch(x, s, &hdr.Flow, since)
 	}

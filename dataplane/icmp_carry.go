@@ -3,6 +3,7 @@ package dataplane
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"culvert/selector"
 	"culvert/tun"
@@ -19,9 +20,9 @@ import (
 // the SA would have carried. It is all off the fast path: the packet's own look-up comes first.
 
 // uncovered takes an outbound packet that no policy covers by its own headers.
-func (w *worker) uncovered(x *txPacket) {
+func (w *worker) uncovered(x *txPacket, since time.Time) {
 	if x.hdr.ICMPError() {
-		w.carryError(x)
+		w.carryError(x, since)
 		return
 	}
 	// RFC 4301, Section 6: the sender should learn "that the requested traffic is administratively prohibited".
@@ -29,9 +30,9 @@ func (w *worker) uncovered(x *txPacket) {
 	w.answer(prohibited, x.pkt.Data, &x.hdr)
 }
 
-// carryError sends an ICMP error on the SA of the packet that it quotes, answered. Without an SA it
-// is dropped; "no SA will be created" (RFC 4301, Section 6.2).
-func (w *worker) carryError(x *txPacket) {
+// carryError sends an ICMP error on the SA that would carry the answer to the packet that it quotes.
+// "If no such SA exists, no SA will be created" (RFC 4301, Section 6.2).
+func (w *worker) carryError(x *txPacket, since time.Time) {
 	var quoted selector.Packet
 	if x.hdr.ParseQuote(x.pkt.Data, &quoted) != nil || quoted.Src != x.hdr.Dst {
 		w.tally.add(dropErrorOut, 1)
@@ -46,7 +47,12 @@ func (w *worker) carryError(x *txPacket) {
 	for {
 		x.sa = s.pick(&flow, s.order, w.index)
 		if x.sa == nil {
-			w.tally.add(dropErrorNoSA, 1)
+			switch w.plane.keeper.keepError(s.slot, &flow, x.pkt, since, w) {
+			case saExists:
+				continue
+			case refused:
+				w.tally.add(dropErrorNoSA, 1)
+			}
 			return
 		}
 		if needsSource(x) {

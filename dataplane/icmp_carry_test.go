@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
+	"time"
 
 	"culvert/esp"
 	"culvert/selector"
@@ -124,12 +125,49 @@ func TestErrorsThatAreNotCarried(t *testing.T) {
 	a.wantCounter(t, "out_no_policy", 1)
 	a.queues[0].wantIdle(t) // nobody answers an error
 	a.RemoveSA(1)
-	a.queues[0].inject(icmpAbout(router4, 0x303, about, 28))
+	for range keepErrors + 1 {
+		a.queues[0].inject(icmpAbout(router4, 0x303, about, 28))
+	}
 	a.wantCounter(t, "out_icmp_no_sa", 1)
 	a.wantNoEvent(t) // "no SA will be created"
 	if n := b.ports[0].in.len(); n != 0 || b.Counters()["icmp_carried"] != 0 {
 		t.Errorf("%d datagrams were sent", n)
 	}
+}
+
+// TestErrorAboutTheFirstPacket: the answering side sends on a new SA only when something came by it.
+// That may be what the error is about, which then waits for a moment.
+func TestErrorAboutTheFirstPacket(t *testing.T) {
+	a, b := twoGateways(t, 1, nil)
+	sa := childSA(t, a, b, 1)
+	sa.LocalTS, sa.RemoteTS = limited(lanA(), 17, 0), limited(lanB(), 17, 5001)
+	theirs := mirror(sa)
+	if err := b.SetPolicies([]PolicyConfig{{lan, theirs.LocalTS, theirs.RemoteTS}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.InstallInbound(theirs); err != nil {
+		t.Fatal(err)
+	}
+	refused := icmpAbout(server4.Addr(), 0x303, udpPacket(client4, server4, true, nil), 28)
+	for range keepErrors + 1 {
+		b.queues[0].inject(refused)
+	}
+	b.wantCounter(t, "out_icmp_no_sa", 1)
+	b.ActivateOutbound(1)
+	for range keepErrors {
+		if got := a.queues[0].want(t); !bytes.Equal(got, refused) {
+			t.Errorf("got %x, want %x", got, refused)
+		}
+	}
+	b.RemoveSA(1)
+	b.queues[0].inject(refused)
+	eventually(t, "one more is kept", func() bool {
+		b.keeper.tick(time.Now().Add(keepFor))
+		return b.Counters()["out_no_sa"] == 1
+	})
 }
 
 // redirected is an IPv4 packet that has got another destination.

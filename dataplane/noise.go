@@ -78,7 +78,7 @@ func (w *worker) outboundNoise(x *txPacket, since time.Time) {
 		}
 	}
 	if hdr.ICMPError() && hdr.Src.IsLinkLocalUnicast() && !noisyAddr(hdr.Dst) {
-		w.carryError(x)
+		w.carryError(x, since)
 		return
 	}
 	w.tally.add(dropNoise, 1)

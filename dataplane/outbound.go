@@ -49,7 +49,7 @@ func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 	}
 	s, ok := w.plane.policyFor(&hdr.Flow)
 	if !ok {
-		w.uncovered(&x)
+		w.uncovered(&x, since)
 		return
 	}
 	w.dispatch(&x, s, &hdr.Flow, since)

@@ -15,6 +15,7 @@ import (
 // Bounds of the packets that are kept while a tunnel comes up. The first ones matter: a SYN, an echo request, a DNS query.
 const (
 	keepPackets    = 32 // of one policy
+	keepErrors     = 4  // of one policy, as long as no other packets are kept
 	keepBytes      = 48 << 10
 	keepAllBytes   = 8 << 20 // of all policies
 	keepFor        = 30 * time.Second
@@ -71,7 +72,29 @@ func (k *keeper) keep(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.
 		return refused
 	}
 	k.acquire(s, flow, w.now)
-	size := len(pkt.Data)
+	return k.store(s, flow, pkt, since, w)
+}
+
+// keepError takes a copy of an ICMP error, which goes with the packets of flow, for as long as its
+// SA is not sent on yet: the answering side of a new SA waits for the first packet that comes by it,
+// and that may be what the error is about. It asks for no SA (RFC 4301, Section 6.2), and so leaves
+// the most of the room to packets that do.
+func (k *keeper) keepError(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s.pick(flow, 0, noWorker) != nil {
+		return saExists
+	}
+	if s.wait.gone || len(s.wait.packets) >= keepErrors {
+		return refused
+	}
+	k.busy[s] = struct{}{}
+	return k.store(s, flow, pkt, since, w)
+}
+
+// store takes the copy, if there is room. k.mu is held.
+func (k *keeper) store(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
+	wait, size := &s.wait, len(pkt.Data)
 	if len(wait.packets) >= keepPackets || wait.bytes+size > keepBytes || k.bytes+size > keepAllBytes {
 		return refused
 	}
