@@ -17,6 +17,7 @@ type liveness struct {
 	waiting  map[esp.ChildID]bool // asked for, and not yet told
 	hint     time.Time            // when an unprotected message last made us check
 	doubt    bool                 // since the last authentic message something unprotected said that the peer has lost the IKE SA
+	told     time.Time            // when a peer that need not follow us answered from where we are; zero: nothing is to be proved
 	settling bool                 // it is redundant, and is deleted as soon as the other one is known to be good
 }
 
@@ -46,14 +47,23 @@ func (s *ikeSA) nextCheck() {
 	if s.peer.cfg.DPD <= 0 {
 		at = time.Time{}
 	}
+	if !s.live.told.IsZero() {
+		at = earliest(at, s.live.told.Add(proofTime))
+	}
 	if s.keepsNATOpen() {
-		if k := s.lastSent().Add(keepaliveInterval); at.IsZero() || k.Before(at) {
-			at = k
-		}
+		at = earliest(at, s.lastSent().Add(keepaliveInterval))
 	}
 	if !at.IsZero() {
 		s.e.timers.set(&s.live.check, at)
 	}
+}
+
+// earliest is the earlier of two moments, of which zero is never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // keepsNATOpen says whether keepalives are ours to send: only the side behind the NAT does (RFC 3948, Section 4).
@@ -138,6 +148,10 @@ func (p *pair) firstInbound() {
 // decideLiveness sends what is due: a keepalive to the NAT, or a probe to a peer that we send to and hear nothing of.
 func (s *ikeSA) decideLiveness() {
 	now := s.e.turn.now
+	if s.deserted(now) {
+		s.end(endMoved, "our address changed, and the peer sends to the old one")
+		return
+	}
 	if s.keepsNATOpen() && now.Sub(s.lastSent()) >= keepaliveInterval {
 		s.e.emit(Send{Local: s.net.local, Remote: s.net.remote, NATPort: true, Keepalive: true})
 		s.sentNow()

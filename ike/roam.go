@@ -128,16 +128,17 @@ func (e *Engine) sourceGone(in SourceGone) {
 // roam sends from another address if it must, or should, and reports whether it did.
 func (s *ikeSA) roam() bool {
 	was := s.net.local.Addr()
-	if s.peer == nil || s.peer.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || !was.IsValid() || s.state == saEmbryo || s.state >= saDead {
+	if s.peer == nil || s.peer.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state >= saDead {
 		return false
 	}
-	gone := !s.e.hasAddr(was)
+	// One that was begun without an address said a wrong one to NAT detection, and would be taken to be behind a NAT.
+	gone := !was.IsValid() || !s.e.hasAddr(was)
 	now := s.e.cfg.LocalAddr(s.net.remote.Addr())
 	if now == was || !gone && (s.net.system != was || s.state >= saEstablished && !s.isFollowed()) {
 		return false // what the peer may not follow is done only if it must
 	}
 	if !s.mayLeaveFor(now) {
-		if gone {
+		if gone && s.state >= saEstablished {
 			s.e.lookForAddress()
 		}
 		return false
@@ -182,7 +183,9 @@ func (s *ikeSA) canReconnect() bool { return len(s.peer.cfg.Remote) > 0 }
 // leaveFor sends from another address from now on, and tells the peer.
 func (s *ikeSA) leaveFor(now netip.Addr) {
 	s.e.count("ike_address_changed")
-	s.notice(Info, "address-changed", fmt.Sprintf("our address towards the peer was %s and is %s", s.net.local.Addr(), now))
+	if was := s.net.local.Addr(); was.IsValid() {
+		s.notice(Info, "address-changed", fmt.Sprintf("our address towards the peer was %s and is %s", was, now))
+	}
 	if s.connecting() { // begun from another address, and soon begun again
 		s.abandonWork("our address changed")
 		s.remove()
@@ -234,11 +237,16 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 		return
 	}
 	s.net.unsaid = false
+	if !s.net.follows {
+		s.live.told = s.e.turn.now
+	}
+	if supported {
+		s.net.nat = nat
+	}
+	s.nextCheck() // keepalives may be ours to send by now
 	if !supported {
 		return
 	}
-	s.net.nat = nat
-	s.nextCheck() // keepalives may be ours to send by now
 	switch behind := nat.Local || nat.Remote; {
 	case behind && s.net.natT && s.net.natPort:
 		s.net.encap = true
@@ -249,6 +257,30 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 		s.movePairs()
 		s.announce()
 	}
+}
+
+// A peer that need not follow us answers all the same. What shows that it did is its traffic: some must come within proofTime of its answer, if ours goes on and some came
+// in the time before the move.
+const (
+	proofTime   = 2 * time.Second
+	proofBefore = 10 * time.Second
+)
+
+// deserted reports, once after a move, that the peer's traffic has ended with it. The dataplane has just told of traffic.
+func (s *ikeSA) deserted(now time.Time) bool {
+	told := s.live.told
+	if told.IsZero() || now.Sub(told) < proofTime {
+		return false
+	}
+	s.live.told = time.Time{}
+	ended := false
+	for _, p := range s.pairs {
+		if p.traffic.in.After(told) {
+			return false
+		}
+		ended = ended || p.traffic.out.Sub(told) > proofTime/2 && told.Sub(p.traffic.in) < proofBefore
+	}
+	return ended && s.canReconnect()
 }
 
 // whereItIs takes the peer's word where it is now, and returns the answer; nil: it is not followed. The word is the peer's own if its source hash is of the address that the

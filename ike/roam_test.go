@@ -107,6 +107,9 @@ func TestRoaming(t *testing.T) {
 					to = netip.MustParseAddr(to).Next().String()
 				}
 				p.wantSameIKESA(was)
+				if main := s.e.peers.order[0].main(); main.net.unsaid || main.moving() {
+					p.fatalf("the peer was told, and that is not known")
+				}
 				p.wantTunnel()
 				if n := s.requests(wire.Informational); n != 3 {
 					p.fatalf("%d requests for 3 moves", n)
@@ -340,6 +343,42 @@ func TestRoamingNotFollowed(t *testing.T) {
 	}
 }
 
+// A peer that sees us behind a NAT should follow. One that answers and does not is found by its silence, and one that does, or had nothing to send, is left alone.
+func TestRoamingFollowedOrNot(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		follows bool
+		before  time.Duration // since the last traffic
+		same    bool
+	}{
+		{"it follows", true, 0, true},
+		{"it does not", false, 0, false},
+		{"it has nothing to send", false, proofBefore + time.Second, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := roamer(t, func(p *testPair) { p.left.peers[0].Encap = EncapAlways })
+			p.up2()
+			was := p.left.e.peers.order[0].main()
+			was.net.follows = false
+			p.right.e.peers.order[0].main().net.nat.Local = !c.follows
+			p.gap(100 * time.Millisecond)
+			p.drive(c.before)
+			p.left.roamTo("192.0.2.101")
+			if c.before > 0 {
+				for range 5000 { // only ours
+					p.left.traffic("lan")
+					p.drive(time.Millisecond)
+				}
+			} else if gap := p.gap(5 * time.Second); gap > proofTime+10*testRTT || c.follows && gap > 2*testRTT {
+				p.fatalf("nothing came for %v", gap)
+			}
+			if now := p.left.e.peers.order[0].main(); now == nil || (now.spi == was.spi) != c.same {
+				p.fatalf("the IKE SA is the same: %v, want %v", now != nil && now.spi == was.spi, c.same)
+			}
+		})
+	}
+}
+
 // While it is being set up an IKE SA is begun again from the new address.
 func TestRoamingWhileConnecting(t *testing.T) {
 	for after := time.Duration(0); after <= 3*testRTT; after += testRTT / 4 {
@@ -357,15 +396,39 @@ func TestRoamingWhileConnecting(t *testing.T) {
 	}
 }
 
+// A host that has no address yet, as at boot, begins again as soon as it has one: what it first said of its address would make the peer see a NAT.
+func TestConnectingWithoutAddress(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		p := roamer(t, nil)
+		addrs := p.left.addrs
+		p.left.addrs = nil
+		ref := p.left.connect("")
+		p.drive(100 * time.Millisecond)
+		p.left.addrs = addrs
+		if told {
+			p.left.handle(AddressesChanged{})
+		}
+		p.drive(5 * time.Second)
+		p.wantDone(p.left, ref, "")
+		p.wantTunnel()
+		if l, r := p.left.e.Status()[0], p.right.e.Status()[0]; l.NAT != (NATState{}) || r.NAT != (NATState{}) || r.Children[0].Encap {
+			t.Errorf("told %v: left sees NAT %+v, right %+v, and encapsulates: %v", told, l.NAT, r.NAT, r.Children[0].Encap)
+		}
+	}
+}
+
 // The dataplane's word for one SA is enough, and so is a retransmission where nobody tells of addresses.
 func TestRoamingUntold(t *testing.T) {
 	for name, tell := range map[string]func(p *testPair){
-		"the dataplane cannot send":  func(p *testPair) { p.left.handle(SourceGone{ID: p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID}) },
-		"a request is not answered":  func(p *testPair) { p.left.rekey("lan"); p.drive(5 * time.Second) },
+		"the dataplane cannot send": func(p *testPair) { p.left.handle(SourceGone{ID: p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID}) },
+		"a request is not answered": func(p *testPair) { p.left.rekey("lan"); p.drive(5 * time.Second) },
+		"nothing comes any more": func(p *testPair) {
+			p.gap(45 * time.Second)
+		},
 		"of an SA that is not there": func(p *testPair) { p.left.handle(SourceGone{ID: 4711}); p.left.handle(AddressesChanged{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := roamer(t, nil)
+			p := roamer(t, func(p *testPair) { p.left.peers[0].DPD = 30 * time.Second })
 			p.up2()
 			p.left.addrs[0] = netip.MustParseAddr("192.0.2.101")
 			tell(p)

@@ -56,6 +56,7 @@ type simulation struct {
 	resources int
 	link      simLink
 	bursting  bool
+	roams     bool // addresses are the system's to choose, and change
 }
 
 // simLink is what the link does at random.
@@ -176,6 +177,7 @@ func (s *simulation) heal() error {
 	calmFor := 0
 	for i := range 8 * 60 {
 		if i%45 == 0 {
+			s.settleNames()
 			p.left.connect("")
 		}
 		for _, side := range []*testSide{p.left, p.right} {

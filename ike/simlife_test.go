@@ -45,6 +45,11 @@ func (s *simulation) configure(p *testPair) {
 	if s.chance(0.3) {
 		s.configureResources(p)
 	}
+	if !s.calm && s.chance(0.4) {
+		s.what += ", roaming"
+		s.roams = true
+		left.Local, right.Local = netip.Addr{}, netip.Addr{}
+	}
 }
 
 // configureResources gives the dataplanes several workers. One side may have a single one, and one may not know RFC 9611.
@@ -304,14 +309,68 @@ func acquireOf(s *testSide, child string) Acquire {
 	return Acquire{Policy: policy, Flow: s.flow(policy)}
 }
 
+// roam takes a side's addresses away, and gives it others, at once or later, with a word to its engine or without.
+func (s *simulation) roam(side *testSide) {
+	p := s.p
+	if side.e == nil {
+		return
+	}
+	fresh := []netip.Addr{
+		netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + s.rand.IntN(100))}),
+		netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", 0x100+s.rand.IntN(100))),
+	}
+	if side.other().hasAddr(fresh[0]) || side.other().hasAddr(fresh[1]) {
+		return
+	}
+	p.note("--- %s leaves %v for %v", side.name, side.addrs, fresh)
+	told := s.chance(0.7)
+	arrive := func() {
+		side.addrs = fresh
+		if told && side.e != nil {
+			side.handle(AddressesChanged{})
+		}
+	}
+	if s.chance(0.6) {
+		arrive()
+		return
+	}
+	side.addrs = nil
+	if side.handle(AddressesChanged{}); s.chance(0.5) {
+		p.events.add(p.now.Add(s.between(0, 20*time.Second)), arrive)
+		return
+	}
+	arrive()
+}
+
+// settleNames has each side look up where the other one is by now.
+func (s *simulation) settleNames() {
+	for _, side := range []*testSide{s.p.left, s.p.right} {
+		remote := side.peers[0].Remote
+		if !s.roams || len(remote) == 0 || len(side.other().addrs) == 0 {
+			continue
+		}
+		at := side.other().addrFor(remote[len(remote)-1])
+		if nat := side.other().nat; nat != nil {
+			at = nat.public
+		}
+		side.resolved(at)
+	}
+}
+
 // mishap is what happens to networks and machines.
 func (s *simulation) mishap() {
 	p := s.p
-	switch s.rand.IntN(4) {
-	case 0:
+	kinds := 4
+	if s.roams {
+		kinds = 10
+	}
+	switch kind := s.rand.IntN(kinds); {
+	case kind >= 4:
+		s.roam(s.anySide())
+	case kind == 0:
 		s.link.partition = p.now.Add(s.between(time.Second, 3*time.Minute))
 		p.note("--- the link is cut until %v", s.link.partition.Sub(epoch))
-	case 1:
+	case kind == 1:
 		if p.left.nat != nil {
 			p.note("--- the NAT forgets")
 			p.left.nat.forget()

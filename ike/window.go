@@ -97,7 +97,7 @@ func (s *ikeSA) retransmit() {
 	if r == nil {
 		return
 	}
-	if r.sent > 0 && s.roam() {
+	if (r.sent > 0 || !s.net.local.Addr().IsValid()) && s.roam() {
 		return // sent again from another address, or over: a host need not tell us of its addresses
 	}
 	if r.sent >= s.tries() {
