@@ -2,6 +2,7 @@ package guard
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,3 +84,36 @@ func parseNotice(typ uint16, data []byte) (table, program string) {
 // tableAttr is the table's name in messages of every kind: NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE,
 // NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE, NFTA_OBJ_TABLE.
 const tableAttr = 1
+
+// end is an element of a set of intervals: the first address of one, or the first one after it.
+type end struct {
+	netip.Addr
+	last bool
+}
+
+// parseElements appends the elements of a message to ends.
+func parseElements(data []byte, ends []end) []end {
+	if len(data) < 4 {
+		return ends
+	}
+	attributes(data[4:], func(typ uint16, list []byte) {
+		if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+			return
+		}
+		attributes(list, func(_ uint16, element []byte) {
+			var e end
+			attributes(element, func(typ uint16, value []byte) {
+				switch {
+				case typ == unix.NFTA_SET_ELEM_FLAGS && len(value) == 4:
+					e.last = binary.BigEndian.Uint32(value)&unix.NFT_SET_ELEM_INTERVAL_END != 0
+				case typ == unix.NFTA_SET_ELEM_KEY:
+					attributes(value, func(_ uint16, key []byte) { e.Addr, _ = netip.AddrFromSlice(key) })
+				}
+			})
+			if e.IsValid() {
+				ends = append(ends, e)
+			}
+		})
+	})
+	return ends
+}

@@ -29,6 +29,23 @@ type Guard struct {
 	layout  uint64 // of the table at the last check; 0: it is not known
 }
 
+// Probe reports whether a guard can be put up here: the kernel takes all its rules, and throws them away again in the
+// same step. The error names what it takes.
+func Probe(cfg Config) error {
+	s, err := openSocket()
+	if err != nil {
+		return fmt.Errorf("guard: %w", err)
+	}
+	defer s.close()
+	b := newBatch(tableNames(cfg.Device)[0] + "/probe")
+	newImage(&cfg).whole(b, Stats{})
+	b.deleteTable()
+	if err := s.commit(b); err != nil {
+		return fmt.Errorf("guard: %w", err)
+	}
+	return nil
+}
+
 // Open puts the table up, in place of any that an earlier daemon left, in one step: there is no moment without
 // it. The counters go on. It works in the network namespace of the calling thread.
 func Open(cfg Config, whole protect.Change) (*Guard, error) {
@@ -42,16 +59,13 @@ func Open(cfg Config, whole protect.Change) (*Guard, error) {
 	g := &Guard{cfg: cfg, socket: s}
 	g.image = newImage(&g.cfg)
 	g.image.apply(newBatch(""), whole)
-	if g.watch, err = newWatcher(g, s.port); err != nil {
+	if err = g.replace(); err == nil {
+		err = g.startWatch()
+	}
+	if err != nil {
 		s.close()
 		return nil, fmt.Errorf("guard: %w", err)
 	}
-	if err := g.replace(); err != nil {
-		s.close()
-		g.watch.close()
-		return nil, fmt.Errorf("guard: %w", err)
-	}
-	g.watch.start()
 	return g, nil
 }
 

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"culvert/internal/netlab"
@@ -122,9 +121,12 @@ func TestVerdictsAreTheSets(t *testing.T) {
 func contents(t *testing.T, h *netlab.Host, g *Guard, set string) (out []protect.Range) {
 	t.Helper()
 	err := h.Do(func() error {
-		s := &nftables.Set{Table: &nftables.Table{Name: g.tableNow(), Family: nftables.TableFamilyINet}, Name: set}
-		elements, err := new(nftables.Conn).GetSetElements(s)
-		out = intervals(elements)
+		s, err := openSocket()
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		out, err = s.elements(g.tableNow(), set)
 		return err
 	})
 	if err != nil {
@@ -326,12 +328,35 @@ func TestStandsUntilReleased(t *testing.T) {
 	}
 }
 
+// Probing leaves nothing, and a guard that stands as it is.
+func TestProbe(t *testing.T) {
+	h := newHost(t)
+	probe := func() error { return Probe(testConfig()) }
+	if err := h.Do(probe); err != nil {
+		t.Fatal(err)
+	}
+	if out := nft(t, h, "list", "ruleset"); out != "" {
+		t.Errorf("probing has left\n%s", out)
+	}
+	g := openIn(t, h, testConfig(), both())
+	before := nft(t, h, "list", "ruleset")
+	if err := h.Do(probe); err != nil {
+		t.Fatal(err)
+	}
+	if out := nft(t, h, "list", "ruleset"); out != before || g.Stats().Repairs != 0 {
+		t.Errorf("after probing there is\n%s\nwith %d repairs", out, g.Stats().Repairs)
+	}
+}
+
 func TestWithoutRights(t *testing.T) {
 	h := newHost(t)
 	err := h.Do(func() error { // on a thread of its own, which ends with it
 		var none [2]unix.CapUserData
 		if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
 			return err
+		}
+		if err := Probe(testConfig()); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("probing: %v", err)
 		}
 		_, err := Open(testConfig(), both())
 		return err

@@ -15,6 +15,9 @@ var errNoGuard = errors.New("guard: only Linux has nftables")
 // Guard is not for this system.
 type Guard struct{}
 
+// Probe fails.
+func Probe(Config) error { return errNoGuard }
+
 // Open fails.
 func Open(Config, protect.Change) (*Guard, error) { return nil, errNoGuard }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"culvert/tun/protect"
@@ -67,7 +66,7 @@ func Release(device string) (o Opened, err error) {
 			if err != nil || !slices.Contains(found, table) {
 				continue
 			}
-			if err = o.add(table); err != nil {
+			if err = o.add(s, table); err != nil {
 				continue
 			}
 			b := newBatch(table)
@@ -84,45 +83,62 @@ func Release(device string) (o Opened, err error) {
 }
 
 // add reads the networks of a table.
-func (o *Opened) add(table string) error {
-	c := new(nftables.Conn)
-	sets, err := c.GetSets(&nftables.Table{Name: table, Family: nftables.TableFamilyINet})
+func (o *Opened) add(s *socket, table string) error {
+	sets, err := s.sets(table)
 	if err != nil {
-		return fmt.Errorf("reading table %s: %w", table, err)
+		return err
 	}
-	for _, s := range sets {
+	for _, name := range sets {
 		list := &o.Remote
 		switch {
-		case s.Name == "out4" || s.Name == "out6":
+		case name == "out4" || name == "out6":
 			list = &o.Local
-		case !strings.HasPrefix(s.Name, groupPrefix):
+		case !strings.HasPrefix(name, groupPrefix):
 			continue
 		}
-		elements, err := c.GetSetElements(s)
+		ranges, err := s.elements(table, name)
 		if err != nil {
-			return fmt.Errorf("reading table %s: %w", table, err)
+			return err
 		}
-		for _, r := range intervals(elements) {
-			*list = append(*list, prefixes(r)...)
+		for _, r := range ranges {
+			*list = append(*list, r.Prefixes()...)
 		}
 	}
 	return nil
 }
 
-// intervals joins the ends of a set's elements, in order.
-func intervals(elements []nftables.SetElement) []protect.Range {
-	type end struct {
-		a    netip.Addr
-		last bool
-	}
+// sets returns the names of a table's sets.
+func (s *socket) sets(table string) (names []string, err error) {
+	b := newBatch(table)
+	b.begin(subsystem|unix.NFT_MSG_GETSET, unix.NLM_F_DUMP, "the sets")
+	b.text(unix.NFTA_SET_TABLE, table)
+	err = s.retry(b, func() { names = nil }, func(_ uint16, data []byte) {
+		attributes(data[4:], func(typ uint16, value []byte) {
+			if typ == unix.NFTA_SET_NAME {
+				names = append(names, textOf(value))
+			}
+		})
+	})
+	return names, err
+}
+
+// elements returns the intervals of a set.
+func (s *socket) elements(table, set string) ([]protect.Range, error) {
 	var ends []end
-	for _, e := range elements {
-		if a, ok := netip.AddrFromSlice(e.Key); ok {
-			ends = append(ends, end{a, e.IntervalEnd})
-		}
-	}
+	b := newBatch(table)
+	b.begin(subsystem|unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, "the elements")
+	b.text(unix.NFTA_SET_ELEM_LIST_TABLE, table)
+	b.text(unix.NFTA_SET_ELEM_LIST_SET, set)
+	err := s.retry(b, func() { ends = nil }, func(_ uint16, data []byte) {
+		ends = parseElements(data, ends)
+	})
+	return intervals(ends), err
+}
+
+// intervals joins the ends of a set's elements, in order.
+func intervals(ends []end) []protect.Range {
 	slices.SortFunc(ends, func(x, y end) int {
-		if c := x.a.Compare(y.a); c != 0 || x.last == y.last {
+		if c := x.Compare(y.Addr); c != 0 || x.last == y.last {
 			return c
 		}
 		if x.last { // one ends where the next begins
@@ -135,29 +151,10 @@ func intervals(elements []nftables.SetElement) []protect.Range {
 		switch {
 		case e.last:
 		case i+1 < len(ends) && ends[i+1].last:
-			out = append(out, protect.Range{First: e.a, Last: ends[i+1].a.Prev()})
+			out = append(out, protect.Range{First: e.Addr, Last: ends[i+1].Prev()})
 		default: // to the last address
-			out = append(out, protect.Range{First: e.a, Last: protect.RangeOf(netip.PrefixFrom(e.a, 0).Masked()).Last})
+			out = append(out, protect.Range{First: e.Addr, Last: protect.RangeOf(netip.PrefixFrom(e.Addr, 0).Masked()).Last})
 		}
-	}
-	return out
-}
-
-// prefixes returns the fewest prefixes that make up an interval.
-func prefixes(r protect.Range) []netip.Prefix {
-	var out []netip.Prefix
-	for a := r.First; a.IsValid() && !r.Last.Less(a); {
-		bits := a.BitLen()
-		for bits > 0 {
-			p := netip.PrefixFrom(a, bits-1)
-			if p.Masked() != p || r.Last.Less(protect.RangeOf(p).Last) {
-				break
-			}
-			bits--
-		}
-		p := netip.PrefixFrom(a, bits)
-		out = append(out, p)
-		a = protect.RangeOf(p).Last.Next()
 	}
 	return out
 }

@@ -38,20 +38,24 @@ type watcher struct {
 	skipped int
 }
 
-// newWatcher subscribes to all changes but those made through the socket whose port is given.
-func newWatcher(g *Guard, port uint32) (*watcher, error) {
+// startWatch begins to watch for all changes but those made through the guard's own socket. The kernel makes a notice of each
+// element, for whoever listens: so it begins after all of them were put up.
+func (g *Guard) startWatch() error {
 	s, err := openSocket()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.subscribe(port); err != nil {
+	if err := s.subscribe(g.socket.port); err != nil {
 		s.close()
-		return nil, fmt.Errorf("watching nftables: %w", remedy(err))
+		return fmt.Errorf("watching nftables: %w", remedy(err))
 	}
-	return &watcher{
+	g.watch = &watcher{
 		guard: g, file: os.NewFile(uintptr(s.fd), "nftables"),
 		changed: make(chan string, 1), done: make(chan struct{}),
-	}, nil
+	}
+	g.watch.wg.Go(g.watch.listen)
+	g.watch.wg.Go(g.watch.mend)
+	return nil
 }
 
 func (s *socket) subscribe(except uint32) error {
@@ -73,12 +77,6 @@ func (s *socket) subscribe(except uint32) error {
 		return err
 	}
 	return unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, nftablesGroup)
-}
-
-// start begins to work, until close.
-func (w *watcher) start() {
-	w.wg.Go(w.listen)
-	w.wg.Go(w.mend)
 }
 
 // listen reads notices until the socket is closed.
