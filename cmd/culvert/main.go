@@ -39,6 +39,8 @@ func commands() []command {
 		{"rekey", "PEER[/CHILD]", "rekey its IKE SA, or the child's SA", act(control.Rekey)},
 		{"reload", "", "read the configuration again; only what changed is touched", reload},
 		{"explain", "PEER", "why its last negotiation failed, at length", explain},
+		{"guard", "--config FILE", "hold back what the tunnels will protect, without a daemon", raiseGuard},
+		{"release", "[--config FILE | --tun NAME]", "open what an ended daemon holds back, and say what that is", release},
 		{"demo", "", "two gateways in namespaces of this machine", runDemo},
 		{"bench", benchUsage, "how fast it is on this machine, beside its rivals", runBench},
 		{"version", "", "which version this is", printVersion},

@@ -49,10 +49,28 @@ func render(st *control.Status, counters, colour bool, width int) string {
 	if len(rows) == 0 {
 		b.WriteString("no peers are configured\n")
 	}
+	if line := guardLine(&st.Guard); counters && line != "" {
+		fmt.Fprintf(&b, "\nguard: %s\n", fold(clean(line), len("guard: "), width))
+	}
 	if line := nonZero(st.Counters); counters && line != "" {
 		fmt.Fprintf(&b, "\ncounters: %s\n", fold(clean(line), len("counters: "), width))
 	}
 	return b.String()
+}
+
+// guardLine tells of the guard in a line, or "" if the daemon does not know of any.
+func guardLine(g *control.Guard) string {
+	switch g.State {
+	case "on":
+		s := fmt.Sprintf("on; dropped %d out, %d in, %d icmp", g.Drops.Out, g.Drops.In, g.Drops.ICMP)
+		if g.Repairs > 0 {
+			s += fmt.Sprintf("; put back %d times after another program changed it", g.Repairs)
+		}
+		return s
+	case "none":
+		return "none (" + g.Reason + "): protected traffic is held by routes alone"
+	}
+	return g.State
 }
 
 func writeRows(b *strings.Builder, rows []row, colour bool, width int) {

@@ -14,7 +14,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func secs(s float64) *float64 { return &s }
 
 func statusExample() *control.Status {
-	return &control.Status{Version: 1, Uptime: 12.3, Counters: map[string]uint64{"ike_malformed": 2, "esp_unknown_spi": 0, "esp_icv": 1},
+	return &control.Status{Version: 1, Uptime: 12.3, Guard: control.Guard{State: "on", Drops: control.GuardDrops{Out: 3, ICMP: 1}, Repairs: 2}, Counters: map[string]uint64{"ike_malformed": 2, "esp_unknown_spi": 0, "esp_icv": 1},
 		Peers: []control.Peer{
 			{Name: "right", State: "established", Remote: "192.0.2.2:500", Local: "192.0.2.1:500", RemoteID: "right.example.com",
 				Proposal: "aes256gcm16-prfsha384-x25519", NAT: "remote", Established: secs(3700), RekeyIn: secs(28000), Children: []control.Child{
@@ -34,6 +34,19 @@ func statusExample() *control.Status {
 				Children: []control.Child{{Name: "in", State: "installed", Encap: "esp", SPIIn: "00001001", Proposal: "aes128gcm16", MTU: 1446,
 					LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.8.0.0/16"}}}},
 		}}
+}
+
+func TestGuardLine(t *testing.T) {
+	for want, g := range map[string]control.Guard{
+		"on; dropped 1 out, 2 in, 3 icmp":                                    {State: "on", Drops: control.GuardDrops{Out: 1, In: 2, ICMP: 3}},
+		"none (no nftables here): protected traffic is held by routes alone": {State: "none", Reason: "no nftables here"},
+		"off": {State: "off"},
+		"":    {},
+	} {
+		if got := guardLine(&g); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
 
 func TestRender(t *testing.T) {

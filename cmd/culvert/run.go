@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,9 +31,11 @@ func run(c *call) error {
 	signal.Notify(end, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(hup)
 	defer signal.Stop(end)
+	var release atomic.Bool
 	go func() {
 		select {
-		case <-end:
+		case s := <-end:
+			release.Store(byHand(s, isTerminal(os.Stdin), isTerminal(c.stderr)))
 			cancel()
 		case <-ctx.Done():
 			return
@@ -44,8 +47,12 @@ func run(c *call) error {
 		fmt.Fprintln(c.stderr, "culvert run: a second signal: ended at once")
 		os.Exit(exitFailed)
 	}()
-	return daemon.Run(ctx, daemon.Options{Config: *path, Version: versionText(), Stderr: c.stderr, Reload: hup})
+	return daemon.Run(ctx, daemon.Options{Config: *path, Version: versionText(), Stderr: c.stderr, Reload: hup, Release: release.Load})
 }
+
+// byHand reports whether the signal is the end of a daemon that somebody runs at a terminal, to try it: then nothing is
+// held back afterwards.
+func byHand(s os.Signal, stdin, stderr bool) bool { return s == os.Interrupt && stdin && stderr }
 
 // interruptible is a context that an interrupt from the keyboard ends.
 func interruptible(parent context.Context) (context.Context, context.CancelFunc) {

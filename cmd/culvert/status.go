@@ -8,11 +8,13 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
 
 	"culvert/internal/control"
+	"culvert/internal/daemon"
 )
 
 // redraw is how often --watch looks.
@@ -74,7 +76,7 @@ const clearScreen = "\x1b[H\x1b[2J\x1b[3J"
 func (v *view) print(ctx context.Context, again bool) error {
 	st, err := v.client.Status(ctx, v.peer)
 	if err != nil {
-		return err
+		return withGuards(err, daemon.Standing())
 	}
 	if v.json {
 		return v.printJSON(st, again)
@@ -88,6 +90,15 @@ func (v *view) print(ctx context.Context, again bool) error {
 	}
 	_, err = io.WriteString(v.out, text)
 	return err
+}
+
+// withGuards adds to the error of a daemon that does not answer which guards stand.
+func withGuards(err error, standing []string) error {
+	var answered *control.Error
+	if len(standing) == 0 || errors.As(err, &answered) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, strings.Join(standing, "; "))
 }
 
 // printJSON prints indented JSON once, or one line each time.

@@ -15,8 +15,24 @@ const SchemaVersion = 1
 type Status struct {
 	Version  int               `json:"version"`
 	Uptime   float64           `json:"uptime_s"`
+	Guard    Guard             `json:"guard"`
 	Peers    []Peer            `json:"peers"`
 	Counters map[string]uint64 `json:"counters"`
+}
+
+// Guard is the filter in the kernel that holds protected traffic back where it would leave, or come, in plain.
+type Guard struct {
+	State   string     `json:"state"`  // on, none, off
+	Reason  string     `json:"reason"` // why there is none
+	Drops   GuardDrops `json:"drops"`
+	Repairs uint64     `json:"repairs"`
+}
+
+// GuardDrops is what the guard has dropped since it was first put up.
+type GuardDrops struct {
+	Out  uint64 `json:"out"`
+	In   uint64 `json:"in"`
+	ICMP uint64 `json:"icmp"`
 }
 
 // Peer is one configured peer.

@@ -63,3 +63,13 @@ func reason(path string, err error) error {
 	}
 	return err
 }
+
+// Alive reports whether a daemon listens on the control socket at path.
+func Alive(path string) bool {
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}

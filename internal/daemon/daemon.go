@@ -26,6 +26,8 @@ type Options struct {
 	Version string
 	Stderr  io.Writer        // for the log
 	Reload  <-chan os.Signal // each one has the configuration read again; may be nil
+	// Release, if not nil, is asked at an ordered end whether what holds protected traffic back goes as well.
+	Release func() bool
 }
 
 // The parts of a daemon, as far as this file and its neighbours use them; tests put others in their place.
@@ -72,6 +74,7 @@ type Daemon struct {
 	plane    packetPath
 	ike      keyExchange
 	routes   router
+	guard    *guardPart
 	device   device
 	net      network
 	resolver *resolver
@@ -80,7 +83,8 @@ type Daemon struct {
 	lastID   esp.ChildID // of manual SAs; guarded by applying
 	// inForce is what the packet path and the engine were told; nil: not all of it. Guarded by applying.
 	inForce *config.Config
-	flows   *protect.Set // that the kernel was told of. Guarded by applying.
+	flows   *protect.Set      // that the kernel was told of. Guarded by applying.
+	opened  []protect.Opening // what the last change left without protection. Guarded by applying.
 
 	mu     sync.Mutex // guards what follows
 	cfg    *config.Config

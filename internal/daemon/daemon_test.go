@@ -91,6 +91,7 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 		`peer "bench" changes (child man): its SAs are closed and come up anew`,
 		`[daemon] mtu: takes effect when the daemon is started again`,
 		`[daemon] log is debug now`,
+		`opened: traffic between 10.1.0.0/16 and 10.4.0.0/16 is no longer protected`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

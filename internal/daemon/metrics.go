@@ -39,12 +39,15 @@ var (
 	descPacketsIn  = prometheus.NewDesc("culvert_child_received_packets_total", "Inner packets received.", childLabels, nil)
 	descPacketsOut = prometheus.NewDesc("culvert_child_sent_packets_total", "Inner packets sent.", childLabels, nil)
 	descDrops      = prometheus.NewDesc("culvert_child_drops_total", "Packets that were dropped, by reason; a reason that there was not yet is left out.", []string{"peer", "child", "reason"}, nil)
+	descGuardUp    = prometheus.NewDesc("culvert_guard_up", "1 if the kernel holds back what would leave, or come, in plain.", nil, nil)
+	descGuardDrops = prometheus.NewDesc("culvert_guard_drops_total", "Packets that the guard dropped: out, in, and icmp for errors that quote a protected packet.", []string{"direction"}, nil)
+	descRepairs    = prometheus.NewDesc("culvert_guard_repairs_total", "How often the guard was put back after another program changed it.", nil, nil)
 	descEvents     = prometheus.NewDesc("culvert_events_total", "What was dropped or noticed since the start, by name.", []string{"event"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descChildUp, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descEvents} {
+	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descChildUp, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descEvents} {
 		out <- d
 	}
 }
@@ -65,6 +68,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 	}
 	gauge(descUptime, st.Uptime)
+	gauge(descGuardUp, truth(st.Guard.State == "on"))
+	count(descGuardDrops, st.Guard.Drops.Out, "out")
+	count(descGuardDrops, st.Guard.Drops.In, "in")
+	count(descGuardDrops, st.Guard.Drops.ICMP, "icmp")
+	count(descRepairs, st.Guard.Repairs)
 	for name, n := range st.Counters {
 		count(descEvents, n, name)
 	}

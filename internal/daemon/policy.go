@@ -154,9 +154,19 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
-// protect has the kernel lead the protected flows to the device. What it refuses in part the router tries again.
+// protect has the kernel hold the protected flows, and lead them to the device.
 func (d *Daemon) protect(diff difference) error {
 	change := diff.applyToFlows(d.flows)
+	d.opened = d.flows.Opened(change)
+	return d.follow(change)
+}
+
+// follow tells the kernel of a change of the flows, the guard first: no packet leaves before its route is there. What the
+// kernel refuses of the routes in part the router tries again. d.applying is held.
+func (d *Daemon) follow(change protect.Change) error {
+	if err := d.guard.apply(change, d.flows.Whole); err != nil {
+		return err
+	}
 	err := d.routes.Apply(change)
 	var part *tun.Incomplete
 	if errors.As(err, &part) {

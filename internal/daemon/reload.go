@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -41,6 +42,11 @@ func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
 	if err := d.apply(ctx, next); err != nil {
 		d.log.Error("reload: not applied in full", "event", "reload-failed", "error", err)
 		return nil, stopping(err)
+	}
+	for _, o := range d.opened {
+		line := fmt.Sprintf("opened: traffic between %s and %s is no longer protected", some(o.Local), some(o.Remote))
+		out.Changes = append(out.Changes, line)
+		d.log.Warn("reload: "+line, "event", "opened")
 	}
 	d.log.Info("configuration reloaded", "event", "reloaded", "changes", len(out.Changes))
 	return out, nil
@@ -167,4 +173,20 @@ func restartKeys(a, b *config.Daemon) []string {
 	note("log_format", a.JSONLog == b.JSONLog)
 	note("metrics", a.Metrics == b.Metrics)
 	return keys
+}
+
+// some names networks, as far as a line has room for them.
+func some(list []netip.Prefix) string {
+	const most = 8
+	var b strings.Builder
+	for i, p := range list[:min(len(list), most)] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(p.String())
+	}
+	if more := len(list) - most; more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
 }

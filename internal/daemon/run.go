@@ -25,11 +25,13 @@ import (
 	"culvert/internal/host"
 	"culvert/selector"
 	"culvert/tun"
+	"culvert/tun/guard"
 	"culvert/tun/protect"
 )
 
 // Run is the daemon: it starts everything, works until ctx ends or a part of it fails, deletes its SAs (whose answers it awaits for 0.6 seconds), and removes
-// what it made: routes, device, sockets. What goes wrong at the start is an error, and leaves nothing behind.
+// what it made: routes, device, sockets. The guard stays, or where there is none what makes protected networks unreachable,
+// unless opts.Release says otherwise. What goes wrong at the start is an error, and leaves nothing new behind.
 func Run(ctx context.Context, opts Options) error {
 	if err := checkFloor(esp.Floor, os.Getenv(FloorVariable), opts.Stderr); err != nil {
 		return err
@@ -50,11 +52,13 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	defer p.close()
-	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, device: p.device, net: p.net,
+	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, guard: p.guard, device: p.device, net: p.net,
 		cfg: cfg, flows: protect.NewSet(), found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
 	warnForwarding(cfg, log)
-	return d.run(ctx, cfg, p)
+	err = d.run(ctx, cfg, p)
+	release := err == nil && opts.Release != nil && opts.Release()
+	p.close(!release)
+	return errors.Join(err, p.leave(cfg.Daemon.TUN, release))
 }
 
 // warnForwarding says that hosts behind this one cannot use the tunnels, where the configuration speaks of networks and the system does not forward.
@@ -85,6 +89,7 @@ type parts struct {
 	device  *tun.Device
 	net     *netio.Net
 	routes  *tun.Router
+	guard   *guardPart
 	plane   *dataplane.Plane
 	driver  *driver.Driver
 	roams   atomic.Pointer[driver.Driver] // who is told of changes of the host's addresses; nil: nobody yet
@@ -101,7 +106,7 @@ func (p *parts) hostChanged() {
 func openParts(cfg *config.Config, log *slog.Logger) (*parts, error) {
 	p := &parts{log: log}
 	if err := p.open(cfg); err != nil {
-		p.close()
+		p.close(true)
 		return nil, err
 	}
 	return p, nil
@@ -127,11 +132,14 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	}); err != nil {
 		return err
 	}
+	if p.guard, err = newGuardPart(c, guard.Probe, p.log); err != nil {
+		return err
+	}
 	if p.device, err = tun.Open(tun.Config{Name: c.TUN, Queues: workers, MTU: c.MTU, Disable: disabled(c), Log: p.log}); err != nil {
 		return err
 	}
 	if p.routes, err = tun.NewRouter(tun.RouteConfig{
-		Device: p.device, Mark: c.Mark, Table: c.RouteTable, Priority: c.RulePriority, Ports: []uint16{c.IKEPort, c.NATPort}, Fence: true,
+		Device: p.device, Mark: c.Mark, Table: c.RouteTable, Priority: c.RulePriority, Ports: []uint16{c.IKEPort, c.NATPort}, Fence: !p.guard.on(),
 		OnHost: p.hostChanged, Log: p.log,
 	}); err != nil {
 		return err
@@ -170,10 +178,11 @@ func (p *parts) join(c *config.Daemon) error {
 	return nil
 }
 
-// close closes what is open, the last first. The packet path must have ended.
-func (p *parts) close() {
+// close closes what is open, the last first; what it leaves holds protected traffic back if that is to be held. The packet
+// path must have ended.
+func (p *parts) close(held bool) {
 	if p.routes != nil {
-		if err := p.routes.Close(false); err != nil {
+		if err := p.routes.Close(held); err != nil {
 			p.log.Error("routes not removed", "error", err)
 		}
 	}

@@ -34,7 +34,7 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 		return nil, stopping(err)
 	}
 	now := d.now()
-	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Peers: []control.Peer{}, Counters: counters}
+	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Guard: d.guard.status(), Peers: []control.Peer{}, Counters: counters}
 	for _, more := range []map[string]uint64{d.plane.Counters(), d.device.Counters(), d.net.Counters(), d.routes.Counters()} {
 		for name, n := range more {
 			st.Counters[name] += n

@@ -169,7 +169,7 @@ encap = "always"
 		if err := <-done; err != nil {
 			t.Errorf("%s ended: %v", s.name, err)
 		}
-		s.parts.close()
+		s.parts.close(false)
 	})
 }
 

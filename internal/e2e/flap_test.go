@@ -104,7 +104,6 @@ func TestDeviceDeleted(t *testing.T) {
 	left.wait(10*time.Second, "load", "right", func(p peerStatus) bool { return p.Children[0].PacketsOut > 5000 })
 	link, err := n.left.Netlink().LinkByName("culvert0")
 	ok(t, err)
-	n.unguard(t)
 	ok(t, n.left.Netlink().LinkDel(link))
 	select {
 	case <-left.proc.Done():

@@ -94,8 +94,15 @@ func (g *gateway) do(args ...string) string {
 // status is the part of the JSON status that the tests look at.
 type status struct {
 	Version  int
+	Guard    guardStatus
 	Peers    []peerStatus
 	Counters map[string]uint64
+}
+
+type guardStatus struct {
+	State, Reason string
+	Drops         struct{ Out, In, ICMP uint64 }
+	Repairs       uint64
 }
 
 type peerStatus struct {

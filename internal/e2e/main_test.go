@@ -17,7 +17,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"culvert/internal/netlab"
@@ -82,7 +81,6 @@ type network struct {
 	left, right, nat *netlab.Host
 	wire             *netlab.Wire
 	leaks            *leakCounter
-	unguarded        atomic.Bool // both ways are in the clear on purpose: a daemon has been ended
 }
 
 type topology struct {
@@ -130,11 +128,7 @@ func build(t *testing.T, top topology) *network {
 	if top.nat {
 		n.leaks.watch(t, n.nat, "in")
 	}
-	t.Cleanup(func() {
-		if !n.unguarded.Load() {
-			n.leaks.wantNone(t, "at the end")
-		}
-	})
+	t.Cleanup(func() { n.leaks.wantNone(t, "at the end") })
 	return n
 }
 
@@ -150,13 +144,6 @@ func (n *network) buildNAT(t *testing.T, rightWAN netlab.Iface, mtu int) {
 		n.left.Route("default", "10.98.0.1", 0), n.left.Route("default", "fd98::1", 0),
 		n.right.Route("default", "192.0.2.1", 0), n.right.Route("default", "2001:db8::1", 0),
 		n.nat.Masquerade("out"))
-}
-
-// unguard ends the watch: from now on a policy is not in force.
-func (n *network) unguard(t *testing.T) {
-	t.Helper()
-	n.leaks.wantNone(t, "before the policy's end")
-	n.unguarded.Store(true)
 }
 
 // indent sets every line of a log off, for failure texts.

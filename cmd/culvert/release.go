@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"culvert/internal/config"
+	"culvert/internal/control"
+	"culvert/internal/daemon"
+)
+
+// release takes away what holds protected traffic back after a daemon's end, and prints what that opens.
+func release(c *call) error {
+	path := c.config()
+	device := c.flags.String("tun", "", "the device, `NAME`; without it and --config, all that have a guard and no daemon")
+	force := c.flags.Bool("force", false, "also while a daemon of the device runs, which puts its guard up again")
+	if _, err := c.parse(0, 0); err != nil {
+		return err
+	}
+	if *path != "" && *device != "" {
+		return &usageError{"either --config or --tun"}
+	}
+	if *path != "" {
+		cfg, err := config.Load(*path)
+		if err != nil {
+			return err
+		}
+		if control.Alive(cfg.Daemon.Control) && !*force {
+			return fmt.Errorf("a culvert daemon runs at %s: stop it first", cfg.Daemon.Control)
+		}
+		*device = cfg.Daemon.TUN
+	}
+	opened, err := daemon.Release(*device, *force)
+	for _, line := range releasedLines(opened) {
+		fmt.Fprintln(c.stdout, clean(line))
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: try as root", err)
+	}
+	return err
+}
+
+// releasedLines tells what was opened.
+func releasedLines(opened []daemon.Released) []string {
+	if len(opened) == 0 {
+		return []string{"nothing to release: no guard stands, and no route of an ended daemon is left"}
+	}
+	var out []string
+	for _, o := range opened {
+		switch {
+		case len(o.Remote) == 0:
+			out = append(out, o.What+" is released; it held nothing back")
+		case len(o.Local) == 0:
+			out = append(out, fmt.Sprintf("%s is released: traffic to %s may leave unprotected now", o.What, some(o.Remote)))
+		default:
+			out = append(out, fmt.Sprintf("%s is released: traffic between %s and %s may pass unprotected now", o.What, some(o.Local), some(o.Remote)))
+		}
+	}
+	return out
+}
+
+// some names networks, as far as a line has room for them.
+func some(list []netip.Prefix) string {
+	const most = 16
+	var names []string
+	for _, p := range list[:min(len(list), most)] {
+		names = append(names, p.String())
+	}
+	if more := len(list) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more networks", more))
+	}
+	if n := len(names); n > 1 {
+		names = slices.Concat(names[:n-2], []string{names[n-2] + " and " + names[n-1]})
+	}
+	return strings.Join(names, ", ")
+}
+
+// raiseGuard puts up the guard of a configuration, without a daemon.
+func raiseGuard(c *call) error {
+	path := c.config()
+	if _, err := c.parse(0, 0); err != nil {
+		return err
+	}
+	if *path == "" {
+		return &usageError{"which file? write --config FILE"}
+	}
+	text, err := daemon.RaiseGuard(*path)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.stdout, clean(text))
+	return nil
+}

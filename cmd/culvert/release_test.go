@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+
+	"culvert/internal/control"
+	"culvert/internal/daemon"
+)
+
+func TestReleasedLines(t *testing.T) {
+	var many []netip.Prefix
+	for i := range 20 {
+		many = append(many, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 2, byte(i), 0}), 24))
+	}
+	local := many[:1]
+	got := releasedLines([]daemon.Released{
+		{What: "the guard of a", Local: local, Remote: many[1:3]},
+		{What: "the guard of b"},
+		{What: "what was left", Remote: many[1:4]},
+		{What: "the guard of c", Local: local, Remote: many[1:]},
+	})
+	want := []string{
+		"the guard of a is released: traffic between 10.2.0.0/24 and 10.2.1.0/24 and 10.2.2.0/24 may pass unprotected now",
+		"the guard of b is released; it held nothing back",
+		"what was left is released: traffic to 10.2.1.0/24, 10.2.2.0/24 and 10.2.3.0/24 may leave unprotected now",
+		"the guard of c is released: traffic between 10.2.0.0/24 and 10.2.1.0/24, 10.2.2.0/24, 10.2.3.0/24, 10.2.4.0/24, 10.2.5.0/24, 10.2.6.0/24, 10.2.7.0/24, 10.2.8.0/24, " +
+			"10.2.9.0/24, 10.2.10.0/24, 10.2.11.0/24, 10.2.12.0/24, 10.2.13.0/24, 10.2.14.0/24, 10.2.15.0/24, 10.2.16.0/24 and 3 more networks may pass unprotected now",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if got := releasedLines(nil); len(got) != 1 {
+		t.Errorf("nothing: %q", got)
+	}
+}
+
+// Ctrl-C at a terminal releases; a service manager's end does not, nor Ctrl-C in a pipe.
+func TestByHand(t *testing.T) {
+	for _, tt := range []struct {
+		signal        os.Signal
+		stdin, stderr bool
+		want          bool
+	}{
+		{os.Interrupt, true, true, true}, {os.Interrupt, true, false, false}, {os.Interrupt, false, true, false}, {syscall.SIGTERM, true, true, false},
+	} {
+		if got := byHand(tt.signal, tt.stdin, tt.stderr); got != tt.want {
+			t.Errorf("%v: got %v", tt, got)
+		}
+	}
+}
+
+func TestStatusTellsOfGuards(t *testing.T) {
+	gone, answered := errors.New("no culvert daemon"), &control.Error{Text: "no such peer"}
+	if got := withGuards(gone, []string{"the guard of a is up"}); got.Error() != "no culvert daemon; the guard of a is up" || !errors.Is(got, gone) {
+		t.Errorf("got %v", got)
+	}
+	for _, err := range []error{answered, context.Canceled} {
+		if got := withGuards(err, []string{"x"}); got != err {
+			t.Errorf("got %v", got)
+		}
+	}
+	if got := withGuards(gone, nil); got != gone {
+		t.Errorf("got %v", got)
+	}
+}
