@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,6 +77,46 @@ func TestErrorsGoToTheDevice(t *testing.T) {
 		{"without the mark", lookup{to: "10.2.0.9", from: "192.0.2.1"}, "tout", ""},
 		{"with other bits alone", lookup{to: "10.2.0.9", from: "192.0.2.1", mark: 1}, "tout", ""},
 	})
+}
+
+// The mark is matched under its mask: bits that Kubernetes or others put on our packets make no difference.
+func TestMarkIsMatchedUnderItsMask(t *testing.T) {
+	h, d := newGateway(t)
+	r := routerIn(t, h, RouteConfig{Device: d, Mark: protect.DefaultMark})
+	r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
+	for mark, dev := range map[uint32]string{
+		0x20: "tout", 0xc020: "tout", 0xffff0f20: "tout", 0xffffff9f | 0x20: "tout",
+		0: "tn0", 0x8000: "tn0", 0x4000: "tn0", 0xffffff9f: "tn0", 0x60: "tn0",
+	} {
+		checkRoutes(t, h, []routeCase{{fmt.Sprintf("marked %#x", mark), lookup{to: "10.2.0.9", from: "10.1.0.1", mark: mark}, dev, ""}})
+	}
+}
+
+// A source that goes and comes back takes its routes with it, and the kernel says little: they are back.
+func TestAddressGoesAndComesBack(t *testing.T) {
+	h, d := newGateway(t)
+	r := routerIn(t, h, RouteConfig{Device: d})
+	r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"), policy("2001:db8:2::/64", "2001:db8:1::/64"))
+	want := ours(t, h)
+	link, err := h.Netlink().LinkByName("tlan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"10.1.0.1/16", "2001:db8:1::1/64"} {
+		a, _ := netlink.ParseAddr(s)
+		a.Flags |= unix.IFA_F_NODAD
+		for range 10 { // with and without a pause between
+			for _, err := range []error{h.Netlink().AddrDel(link, a), h.Netlink().AddrAdd(link, a)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		eventually(t, "the routes that prefer "+s+" are back", func() bool { return slices.Equal(ours(t, h), want) })
+	}
+	if rules, routes := r.compareNow(); rules != 0 || routes != 0 {
+		t.Errorf("comparing mended %d rules and %d routes", rules, routes)
+	}
 }
 
 // kernelCounter reads a counter of a host's from /proc/net.
