@@ -263,6 +263,14 @@ func TestTwoDaemonsInOneNamespace(t *testing.T) {
 		{"the first's", lookup{to: "10.2.0.9"}, "tn0", ""},
 		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
 	})
+	// One that starts when they are at work takes nothing of theirs for what a dead one left.
+	c := routerIn(t, h, RouteConfig{Device: openIn(t, h, Config{Name: "tn2"})})
+	c.mustBecome(policy("10.4.0.0/16", "10.1.0.0/16"))
+	checkRoutes(t, h, []routeCase{
+		{"the first's", lookup{to: "10.2.0.9"}, "tn0", ""},
+		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
+		{"the third's", lookup{to: "10.4.0.9"}, "tn2", ""},
+	})
 	for table, want := range map[int]string{a.Table(): "in use", 254: "choose one", 252: "choose one", -1: "choose one"} {
 		err := h.Do(func() error {
 			_, err := NewRouter(RouteConfig{Device: d2, Mark: testMark, Table: table})
