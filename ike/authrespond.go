@@ -24,7 +24,7 @@ func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	s.net.follows = saysItFollows(ps)
 	s.established(p, id)
 	s.delayOwnChildren()
-	made, child, err := s.answerChild(ps, childTerms{nonces: s.keys.nonces, info: s.infoWanted(ps)})
+	made, child, err := s.answerChild(ps, childTerms{nonces: s.keys.nonces, later: asksForFragments(ps), info: s.infoWanted(ps)})
 	var refusal *notifyError
 	if errors.As(err, &refusal) {
 		child = []wire.Payload{refusal.notify}

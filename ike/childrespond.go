@@ -14,6 +14,7 @@ type childTerms struct {
 	shared []byte
 	old    *pair // that it is to replace
 	create bool  // in CREATE_CHILD_SA
+	later  bool  // the peer asks for later fragments
 	info   bool  // the answer is to speak of resources, as the request does (RFC 9611)
 }
 
@@ -40,7 +41,7 @@ func (c *crossing) over() bool {
 
 // termsOf reads what a CREATE_CHILD_SA request is for, and refuses what crosses something of ours (RFC 7296, Section 2.25).
 func (s *ikeSA) termsOf(ps []wire.Payload) (childTerms, error) {
-	terms := childTerms{create: true, info: s.infoWanted(ps)}
+	terms := childTerms{create: true, later: asksForFragments(ps), info: s.infoWanted(ps)}
 	ask := askCreateChild
 	n, rekeys := findNotify(ps, wire.RekeySA)
 	if rekeys {
@@ -189,9 +190,12 @@ func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*pair, []wire.
 	return p, append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{p.proposal}}}, p.agreed(pick, terms)...), nil
 }
 
-// agreed is the end of the answer: the selectors, and word of resources.
+// agreed is the end of the answer: the selectors, and word of later fragments and of resources.
 func (p *pair) agreed(pick childPick, terms childTerms) []wire.Payload {
 	ps := []wire.Payload{wireTS(false, pick.remote), wireTS(true, pick.local)}
+	if terms.later {
+		ps = append(ps, nonFirst(pick.local, pick.remote)...)
+	}
 	if terms.info {
 		ps = append(ps, p.line.resourceInfo())
 	}

@@ -56,12 +56,14 @@ func (o *childOffer) target() *line {
 	return &o.policy.main
 }
 
-// info is the notify that speaks of resources, where there is to be one. At a rekeying it may be left out (RFC 9611, Section 3).
+// info is the notifies that speak of later fragments and of resources, where there are to be any. Of
+// resources there need be none at a rekeying (RFC 9611, Section 3).
 func (o *childOffer) info(s *ikeSA) []wire.Payload {
-	if !s.peer.announces() || o.old != nil && !o.old.grouped {
-		return nil
+	ps := nonFirst(o.local, o.remote)
+	if s.peer.announces() && (o.old == nil || o.old.grouped) {
+		ps = append(ps, o.target().resourceInfo())
 	}
-	return []wire.Payload{o.target().resourceInfo()}
+	return ps
 }
 
 // distinct leaves out proposals that another one before is equal to.
