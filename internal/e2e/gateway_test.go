@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,6 +30,8 @@ type gateway struct {
 	proc *netlab.Process
 	// daemon is more keys of [daemon].
 	daemon string
+	// within is the start of a command line that runs the rest of it, such as unshare's.
+	within []string
 }
 
 // newGateway prepares a culvert for a host; its counters and its log are printed if the test fails.
@@ -61,7 +64,8 @@ func (g *gateway) start(peers ...string) {
 	g.t.Helper()
 	g.write(peers...)
 	var err error
-	g.proc, err = g.host.Start(nil, nil, binary, "run", "--config", g.config())
+	args := append(slices.Clone(g.within), binary, "run", "--config", g.config())
+	g.proc, err = g.host.Start(nil, nil, args[0], args[1:]...)
 	ok(g.t, err)
 	ctx, cancel := context.WithTimeout(g.t.Context(), 15*time.Second)
 	defer cancel()

@@ -94,7 +94,7 @@ func (s *steady) watch() {
 // mostSilence is what a move may cost: the kernel tells of the address after at most 50 ms, two round trips, and a machine with few processors that runs all of this.
 const mostSilence = 400 * time.Millisecond
 
-// TestRoaming gives either side another outer address under traffic, as a new lease does: the IKE SA stays, and traffic stops for a moment only. P32.
+// TestRoaming gives either side another outer address under traffic, as a new lease does: the IKE SA stays, and traffic stops for a moment only.
 func TestRoaming(t *testing.T) {
 	type family struct{ name, remote, old, fresh, via, other string }
 	v4 := family{"IPv4", "192.0.2.2", "192.0.2.1/24", "192.0.2.101/24", "192.0.2.2", "192.0.2.101"}
