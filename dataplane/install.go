@@ -20,22 +20,51 @@ func (p *Plane) InstallInbound(sa esp.ChildSA) error {
 	if err != nil {
 		return err
 	}
+	return p.publish(c)
+}
+
+// publish makes a new pair known, or clears its keys if there is a reason not to: no worker has seen it.
+func (p *Plane) publish(c *pair) (err error) {
 	link := p.linkMTU(c.endpoint.Load())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, ok := p.pairs[sa.ID]; ok {
-		return fmt.Errorf("dataplane: Child SA %d is installed already", sa.ID)
+	defer func() {
+		if err != nil {
+			c.clearKeys()
+		}
+	}()
+	if _, ok := p.pairs[c.sa.ID]; ok {
+		return fmt.Errorf("dataplane: Child SA %d is installed already", c.sa.ID)
 	}
 	if c.in != nil {
 		if err := p.sad.install(c); err != nil {
 			return err
 		}
 	}
-	p.pairs[sa.ID] = c
-	p.slotOf(sa.Policy).join(c)
+	p.pairs[c.sa.ID] = c
+	p.slotOf(c.sa.Policy).join(c)
 	p.join(c, link)
 	p.nudge()
 	return nil
+}
+
+// clearKeys wipes what was made of the keys at once. No goroutine may be using the pair any more.
+func (c *pair) clearKeys() {
+	if c.in != nil {
+		c.in.Clear()
+	}
+	if c.out != nil {
+		c.out.Clear()
+	}
+}
+
+// clearAllKeys is called when the workers have ended, and nobody will ever use a key again.
+func (p *Plane) clearAllKeys() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.pairs {
+		c.clearKeys()
+	}
 }
 
 // newPair makes the pair's ciphers. The keys stay in them.
@@ -54,6 +83,7 @@ func newPair(sa esp.ChildSA) (*pair, error) {
 	if sa.SPIOut != 0 {
 		out, err := esp.NewOutbound(&sa)
 		if err != nil {
+			c.clearKeys()
 			return nil, err
 		}
 		c.out = out

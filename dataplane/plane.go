@@ -150,6 +150,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	for _, w := range p.workers {
 		w.tearDown()
 	}
+	p.clearAllKeys()
 	select {
 	case err := <-failures:
 		return err

@@ -25,15 +25,19 @@ type traces struct {
 // trace is those of an SA pair that is installed.
 func (g *gateway) trace(id esp.ChildID) *traces {
 	c := g.pairByID(id)
-	t := &traces{pair: weak.Make(c), in: weak.Make(c.in), out: weak.Make(c.out)}
+	return &traces{pair: weak.Make(c), in: weak.Make(c.in), out: weak.Make(c.out), keys: keysOf(c)}
+}
+
+// keysOf is the memory of what was expanded from the keys of a pair. Only the AES-GCM of our own has such
+// memory, crypto/cipher's is the standard library's affair.
+func keysOf(c *pair) (keys []reflect.Value) {
 	for _, sa := range []any{c.in, c.out} {
-		// Only the AES-GCM of our own has such memory, crypto/cipher's is the standard library's affair.
 		aead := reflect.ValueOf(sa).Elem().FieldByName("keyed").FieldByName("aead").Elem().Elem()
 		if k := aead.FieldByName("k"); k.IsValid() {
-			t.keys = append(t.keys, k.Elem())
+			keys = append(keys, k.Elem())
 		}
 	}
-	return t
+	return keys
 }
 
 // wantGone fails unless the SA pair is freed, and its keys wiped, by some collections.
@@ -126,4 +130,38 @@ func TestPanicKeepsNoSA(t *testing.T) {
 	}
 	ta.wantGone(t)
 	tb.wantGone(t)
+}
+
+// TestKeysAreClearedAtOnce: those of an SA that is refused, and of all when the workers have ended, though
+// something still refers to the SAs.
+func TestKeysAreClearedAtOnce(t *testing.T) {
+	a, b, _ := tunnel(t, 2)
+	pass(t, a, b, src4, dst4)
+	c := a.pairByID(1)
+	s := a.trace(1)
+	if len(s.keys) == 0 {
+		t.Skip("the keys are in the standard library's memory: no VAES here")
+	}
+	twin, err := newPair(childSA(t, a, b, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := keysOf(twin)
+	if err := a.publish(twin); err == nil {
+		t.Fatal("two SAs have one ID")
+	}
+	for i, k := range mine {
+		if !k.IsZero() || s.keys[i].IsZero() {
+			t.Errorf("key %d of the refused SA is wiped: %t; of the one in use: %t", i, k.IsZero(), s.keys[i].IsZero())
+		}
+	}
+	if err := a.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for i, k := range s.keys {
+		if !k.IsZero() {
+			t.Errorf("key %d is still there after the end", i)
+		}
+	}
+	runtime.KeepAlive(c)
 }

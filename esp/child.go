@@ -36,7 +36,8 @@ type Limits struct {
 }
 
 // ChildSA is a negotiated (or manually keyed) SA pair as the control plane hands it to the dataplane. Keys hold
-// the cipher key followed by the salt. It is immutable; the receiver may keep it and clears nothing in it.
+// the cipher key followed by the salt. It is immutable, and the receiver may keep it, save the keys: it
+// makes its ciphers of these before it returns, and whoever handed them over may then clear them.
 type ChildSA struct {
 	ID     ChildID
 	Policy Policy
@@ -59,4 +60,10 @@ type ChildSA struct {
 	Resource int
 	// PerResource says that the peer makes pairs for single workers: one that is busy on a pair not its own asks for one (EventAcquire).
 	PerResource bool
+}
+
+// ClearKeys overwrites the key material, wherever else the same memory is referred to.
+func (sa *ChildSA) ClearKeys() {
+	clear(sa.KeyIn)
+	clear(sa.KeyOut)
 }

@@ -212,6 +212,7 @@ type (
 		Run func() any
 	}
 	// InstallInbound makes the inbound SA of the pair live, and makes the pair known; nothing is sent on it yet.
+	// The keys in it are nowhere else, and are for who carries this out to clear (ChildSA.ClearKeys).
 	InstallInbound struct{ SA esp.ChildSA }
 	// ActivateOutbound makes the pair's outbound SA the one that its policy, or for one with a Resource that worker, sends on, unless a newer one is already.
 	ActivateOutbound struct{ ID esp.ChildID }

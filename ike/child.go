@@ -70,7 +70,7 @@ func (e *Engine) install(s *ikeSA, p *pair, l *line) {
 	e.pairs[p.sa.ID] = p
 	s.pairs = append(s.pairs, p)
 	e.emit(InstallInbound{SA: p.sa})
-	p.sa.KeyIn, p.sa.KeyOut = nil, nil
+	p.sa.KeyIn, p.sa.KeyOut = nil, nil // who carries the effect out clears them
 	p.schedule()
 	e.touch(s.peer)
 }

@@ -179,6 +179,7 @@ func (s *ikeSA) rekeyedByPeer(old, p *pair) {
 
 // answerChild is the responder's side of a Child SA in IKE_AUTH: the pair and what to answer.
 func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*pair, []wire.Payload, error) {
+	defer clear(terms.shared)
 	pick, err := s.pickChild(ps, terms)
 	if err != nil {
 		return nil, nil, err

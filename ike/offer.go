@@ -115,6 +115,7 @@ func (o *childOffer) settled() {
 
 // conclude takes the answer: it installs the pair and sends on it at once, or says why there is none.
 func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) *pair {
+	defer clear(shared)
 	if e, ok := findError(ps); ok {
 		o.fail(s, refusalText(e.Kind), o.explain(e.Kind))
 		return nil

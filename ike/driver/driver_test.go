@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,6 +106,30 @@ func (r *rig) wakeAt(in time.Duration) {
 	r.t.Helper()
 	if err := r.call(context.Background(), func() { r.engine.deadline = time.Now().Add(in) }); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// TestKeysAreCleared: once the dataplane has had the keys of a Child SA the driver's memory does not hold them, whether it
+// took the SA, refused it or panicked.
+func TestKeysAreCleared(t *testing.T) {
+	for name, set := range map[string]func(p *fakePlane){
+		"taken":    func(*fakePlane) {},
+		"refused":  func(p *fakePlane) { p.refuse = errors.New("no room") },
+		"panicked": func(p *fakePlane) { p.panics = true },
+	} {
+		drive(t, func(t *testing.T, r *rig) {
+			set(r.plane)
+			keymat := []byte("initiator's key!responder's key!")
+			answer[ike.Computed](r, ike.InstallInbound{SA: esp.ChildSA{ID: 3, KeyIn: keymat[:16:16], KeyOut: keymat[16:]}})
+			r.call(context.Background(), func() { r.handle(ike.Computed{ID: 1}, classEstablished) })
+			synctest.Wait()
+			if string(r.plane.keys) != "initiator's key!responder's key!" {
+				t.Errorf("%s: the dataplane was given %q", name, r.plane.keys)
+			}
+			if !bytes.Equal(keymat, make([]byte, 32)) {
+				t.Errorf("%s: %q is left", name, keymat)
+			}
+		})
 	}
 }
 

@@ -28,7 +28,7 @@ func (d *Driver) handleOne(in ike.Input, c class) {
 	for _, f := range fx.List {
 		d.apply(f, c)
 	}
-	clear(fx.List) // keys are in there
+	clear(fx.List) // nothing that was handed on is kept: install has cleared the keys
 	fx.List = fx.List[:0]
 }
 
@@ -117,8 +117,11 @@ func (d *Driver) send(f ike.Send) {
 	}
 }
 
-// install makes an inbound SA live. One that the dataplane refuses is closed as if it had reached its hard lifetime, for the peer was told of it, or is about to be.
+// install makes an inbound SA live, and clears its keys, of which the dataplane has what it needs: the
+// control plane keeps none of a Child SA. One that the dataplane refuses is closed as if it had reached
+// its hard lifetime, for the peer was told of it, or is about to be.
 func (d *Driver) install(sa esp.ChildSA) {
+	defer sa.ClearKeys()
 	err := d.cfg.Plane.InstallInbound(sa)
 	if err == nil {
 		return

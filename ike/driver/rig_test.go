@@ -102,13 +102,19 @@ func (e *fakeEngine) Counters() map[string]uint64 { return e.counters }
 // fakePlane knows the pairs 1 to 9; traffic came in on odd ones.
 type fakePlane struct {
 	journal *journal
-	refuse  error // InstallInbound's answer
+	refuse  error  // InstallInbound's answer
+	panics  bool   // it panics instead
+	keys    []byte // that it was last given, as they were then
 	wake    chan struct{}
 	events  []esp.Event
 }
 
 func (p *fakePlane) InstallInbound(sa esp.ChildSA) error {
 	p.journal.add("install %d", sa.ID)
+	p.keys = slices.Concat(sa.KeyIn, sa.KeyOut)
+	if p.panics {
+		panic("installing")
+	}
 	return p.refuse
 }
 func (p *fakePlane) ActivateOutbound(id esp.ChildID) { p.journal.add("activate %d", id) }
