@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -105,5 +106,36 @@ func TestBypassesComeAndGo(t *testing.T) {
 				t.Fatalf("%s: a policy: %t, with bypasses %v", to, ok, now)
 			}
 		}
+	}
+}
+
+// Fragments of what is bypassed are looked up by the SPD in other ways than whole packets.
+func TestBypassOfFragments(t *testing.T) {
+	a, b, _ := tunnel(t, 1)
+	ports, err := selector.ParseSelector("10.3.0.0/16 udp/53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := PolicyConfig{Policy: esp.Policy{Peer: "peer", Child: "ports"}, Local: everything, Remote: []selector.Selector{ports}}
+	if err := a.ChangePolicies([]PolicyConfig{limited}, nil); err != nil {
+		t.Fatal(err)
+	}
+	a.SetBypasses([]PolicyConfig{bypass(t, "x", "10.2.5.0/24", "10.3.5.0/24")})
+	for _, to := range []string{"10.2.5.1:53", "10.3.5.1:53"} {
+		whole := udpPacket(src4, netip.MustParseAddrPort(to), false, random(64))
+		first, later := bytes.Clone(whole[:20+32]), append(bytes.Clone(whole[:20]), whole[20+32:]...)
+		for i, f := range [][]byte{first, later} {
+			binary.BigEndian.PutUint16(f[2:], uint16(len(f)))
+			binary.BigEndian.PutUint16(f[4:], 77)
+			binary.BigEndian.PutUint16(f[6:], []uint16{0x2000, 4}[i])
+			binary.BigEndian.PutUint16(f[10:], 0)
+			binary.BigEndian.PutUint16(f[10:], ^fold(sum16(f[:20])))
+		}
+		before := a.Counters()["out_no_policy"]
+		a.queues[0].inject(later)
+		a.queues[0].inject(first)
+		a.queues[0].inject(later)
+		a.wantCounter(t, "out_no_policy", before+3)
+		b.queues[0].wantIdle(t)
 	}
 }

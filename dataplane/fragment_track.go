@@ -58,11 +58,11 @@ func (w *worker) outboundFragment(x *txPacket, since time.Time) {
 // outboundFirst sends a first fragment, and notes its flow, unless its later ones find the same policy
 // by themselves, or one that is for fragments without ports.
 func (w *worker) outboundFirst(x *txPacket, since time.Time) {
-	hdr, spd := &x.hdr, w.plane.spd.Load()
-	s, ok := spd.Lookup(&hdr.Flow)
+	hdr := &x.hdr
+	s, ok := w.plane.policyFor(&hdr.Flow)
 	bare := withoutPorts(&hdr.Flow)
 	var waiting []heldFragment
-	if later, found := spd.Lookup(&bare); !found || later.slot != s.slot && !later.opaque.Load() {
+	if later, found := w.plane.policyFor(&bare); !found || later.slot != s.slot && !later.opaque.Load() {
 		d, _, end := hdr.FragmentOf(x.pkt.Data)
 		waiting = w.plane.fragmentsOut.first(fragmentKey{DatagramID: d}, &hdr.Flow, end, w.nowNano)
 	}
@@ -78,8 +78,8 @@ func (w *worker) outboundFirst(x *txPacket, since time.Time) {
 
 // outboundLater sends a later fragment as its first one, or by what its headers say, or holds it.
 func (w *worker) outboundLater(x *txPacket, since time.Time) {
-	hdr, spd := &x.hdr, w.plane.spd.Load()
-	bare, found := spd.Lookup(&hdr.Flow)
+	hdr := &x.hdr
+	bare, found := w.plane.policyFor(&hdr.Flow)
 	if found && bare.opaque.Load() {
 		w.dispatch(x, bare, &hdr.Flow, since)
 		return
@@ -92,7 +92,7 @@ func (w *worker) outboundLater(x *txPacket, since time.Time) {
 	flow, where := w.plane.fragmentsOut.later(fragmentKey{DatagramID: d}, begin, w.nowNano, hold)
 	switch {
 	case where == fragmentKnown:
-		if s, ok := spd.Lookup(&flow); ok {
+		if s, ok := w.plane.policyFor(&flow); ok {
 			w.dispatch(x, s, &flow, since)
 			return
 		}
