@@ -36,6 +36,8 @@ type (
 		SetPolicies(ps []dataplane.PolicyConfig) error
 		ChangePolicies(set []dataplane.PolicyConfig, gone []esp.Policy) error
 		SetCeilings(ceilings map[string]int)
+		SetBypasses(set []dataplane.PolicyConfig)
+		ChangeBypasses(set []dataplane.PolicyConfig, gone []esp.Policy)
 		InstallInbound(sa esp.ChildSA) error
 		ActivateOutbound(id esp.ChildID)
 		RemoveSA(id esp.ChildID)
@@ -78,6 +80,7 @@ type Daemon struct {
 	device   device
 	net      network
 	resolver *resolver
+	outside  *outside
 
 	applying sync.Mutex  // held while a configuration or addresses are applied, so that they are in turn
 	lastID   esp.ChildID // of manual SAs; guarded by applying

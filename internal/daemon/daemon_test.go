@@ -124,6 +124,7 @@ func TestReloadOfRoutingKeepsTheSAs(t *testing.T) {
 	want := []string{
 		`peer "a" changes (mtu, routing of child lan): its SAs stay`,
 		`[daemon] mtu_min, offloads, guard, mark, route_table, rule_priority: takes effect when the daemon is started again`,
+		`opened: traffic between 10.1.0.0/16 and 10.2.9.0/24 is no longer protected`,
 	}
 	if !slices.Equal(out.Changes, want) {
 		t.Errorf("got  %q\nwant %q", out.Changes, want)

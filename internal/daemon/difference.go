@@ -26,8 +26,9 @@ type difference struct {
 // compare finds the difference between two configurations; before may be nil.
 func compare(before, next *config.Config) difference {
 	d := difference{next: next}
-	// What addresses a peer can have hangs on those that we have.
-	d.whole = before == nil || !slices.Equal(before.Daemon.Listen, next.Daemon.Listen)
+	// What addresses a peer can have hangs on those that we have, and what is protected on [daemon] bypass.
+	d.whole = before == nil || !slices.Equal(before.Daemon.Listen, next.Daemon.Listen) ||
+		!slices.Equal(before.Daemon.Bypass, next.Daemon.Bypass)
 	for i := range next.Peers {
 		p := &next.Peers[i]
 		if d.whole || !reflect.DeepEqual(before.Peer(p.Name), p) {
@@ -92,10 +93,11 @@ func (d *difference) applyTo(plane packetPath) error {
 // applyToFlows changes the flows that the kernel is told of, and returns what is different in them.
 func (d *difference) applyToFlows(flows *protect.Set) protect.Change {
 	var set []protect.Policy
-	for _, p := range d.set {
-		set = append(set, protectedBy(p)...)
-	}
 	var gone []protect.ID
+	for _, p := range d.set {
+		some, none := protectedBy(p, d.next.Daemon.Bypass)
+		set, gone = append(set, some...), append(gone, none...)
+	}
 	for _, p := range d.policies {
 		gone = append(gone, protect.ID{Peer: p.Peer, Child: p.Child})
 	}

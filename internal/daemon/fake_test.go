@@ -29,6 +29,7 @@ type fakeParts struct {
 	calls    []string
 	ceilings map[string]int
 	policies []dataplane.PolicyConfig
+	bypasses map[esp.Policy]string
 	routes   map[string]map[netip.Prefix]protect.Kind // by the group's local networks
 	peers    []ike.Peer
 	sas      map[esp.ChildID]esp.ChildSA
@@ -54,6 +55,20 @@ func (f *fakeParts) took() []string {
 	calls := f.calls
 	f.calls = nil
 	return calls
+}
+
+func (f *fakeParts) SetBypasses(set []dataplane.PolicyConfig) {
+	f.bypasses = map[esp.Policy]string{}
+	f.ChangeBypasses(set, nil)
+}
+
+func (f *fakeParts) ChangeBypasses(set []dataplane.PolicyConfig, gone []esp.Policy) {
+	for _, name := range gone {
+		delete(f.bypasses, name)
+	}
+	for _, c := range set {
+		f.bypasses[c.Policy] = fmt.Sprint(c.Local, " to ", c.Remote)
+	}
 }
 
 func (f *fakeParts) SetPolicies(ps []dataplane.PolicyConfig) error {
@@ -202,6 +217,18 @@ func (r routes) Apply(c protect.Change) error {
 }
 
 func (routes) Counters() map[string]uint64 { return map[string]uint64{"both": 8} }
+
+// exempt is the networks that a group's routes leave outside, of a family.
+func (f *fakeParts) exempt(local string) []string {
+	var out []string
+	for p, k := range f.routes[local] {
+		if k == protect.Outside {
+			out = append(out, p.String())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
 
 // remotes is the remote networks that the routes lead to, each with the local ones.
 func (f *fakeParts) remotes() []string {

@@ -127,9 +127,10 @@ func (p *parts) leave(device string, release bool) error {
 	return nil
 }
 
-// flowsOf is the flows that a configuration protects.
+// flowsOf is the flows that a configuration protects on this host as it is now.
 func flowsOf(c *config.Config) *protect.Set {
 	flows, diff := protect.NewSet(), compare(nil, c)
+	flows.Exempt(c.Daemon.Bypass, newOutside(slog.New(slog.DiscardHandler)).prefixes(c))
 	diff.applyToFlows(flows)
 	return flows
 }

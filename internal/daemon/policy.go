@@ -89,24 +89,6 @@ func peerNames(c *config.Config) []string {
 	return names
 }
 
-// protectedBy returns the flows between networks that a peer's children protect.
-func protectedBy(p *config.Peer) []protect.Policy {
-	var out []protect.Policy
-	eachChild(p, func(p *config.Peer, name string, local, remote []selector.Selector) {
-		out = append(out, protect.Policy{ID: protect.ID{Peer: p.Name, Child: name}, Local: networks(local), Remote: networks(remote)})
-	})
-	return out
-}
-
-// networks returns the addresses of selectors, without their ports.
-func networks(list []selector.Selector) []netip.Prefix {
-	var out []netip.Prefix
-	for _, s := range list {
-		out = append(out, s.Prefixes()...)
-	}
-	return out
-}
-
 // checkEncap refuses peers that the sockets which are open cannot reach.
 func (d *Daemon) checkEncap(c *config.Config) error {
 	for i := range c.Peers {
@@ -128,6 +110,7 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	if err := diff.applyTo(d.plane); err != nil {
 		return err
 	}
+	diff.applyToBypasses(d.plane)
 	if err := d.protect(diff); err != nil {
 		return err
 	}
@@ -156,8 +139,13 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 
 // protect has the kernel hold the protected flows, and lead them to the device.
 func (d *Daemon) protect(diff difference) error {
+	exempt, err := d.exempt(diff.next)
+	if err != nil {
+		return err
+	}
+	d.opened = d.flows.Opened(exempt)
 	change := diff.applyToFlows(d.flows)
-	d.opened = d.flows.Opened(change)
+	d.opened = append(d.opened, d.flows.Opened(change)...)
 	return d.follow(change)
 }
 
@@ -212,6 +200,7 @@ func (d *Daemon) resolved(peer string, l lookup) {
 	d.found[peer] = l
 	d.mu.Unlock()
 	if l.err != nil {
+		d.exemptResolver(c)
 		d.log.Warn("name not resolved", "event", "resolve-failed", "peer", peer, "name", l.name, "error", l.err)
 		return
 	}

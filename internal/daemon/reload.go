@@ -88,6 +88,9 @@ func changes(before, next *config.Config) []string {
 	if keys := restartKeys(&before.Daemon, &next.Daemon); len(keys) > 0 {
 		out = append(out, fmt.Sprintf("[daemon] %s: takes effect when the daemon is started again", strings.Join(keys, ", ")))
 	}
+	if !slices.Equal(before.Daemon.Bypass, next.Daemon.Bypass) {
+		out = append(out, fmt.Sprintf("[daemon] bypass is %v now", next.Daemon.Bypass))
+	}
 	if before.Daemon.Log != next.Daemon.Log {
 		out = append(out, fmt.Sprintf("[daemon] log is %s now", strings.ToLower(next.Daemon.Log.String())))
 	}

@@ -53,7 +53,7 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, guard: p.guard, device: p.device, net: p.net,
-		cfg: cfg, flows: protect.NewSet(), found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
+		cfg: cfg, flows: protect.NewSet(), outside: newOutside(log), found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
 	warnForwarding(cfg, log)
 	err = d.run(ctx, cfg, p)
 	release := err == nil && opts.Release != nil && opts.Release()
@@ -90,21 +90,27 @@ type parts struct {
 	net     *netio.Net
 	routes  *tun.Router
 	guard   *guardPart
+	host    chan struct{} // one slot: this host's links or addresses changed
 	plane   *dataplane.Plane
 	driver  *driver.Driver
 	roams   atomic.Pointer[driver.Driver] // who is told of changes of the host's addresses; nil: nobody yet
 }
 
-// hostChanged tells the control plane that the host's addresses or links changed.
+// hostChanged tells the control plane, and what finds out what is outside of full tunnels, that the host's
+// addresses or links changed. It does not block.
 func (p *parts) hostChanged() {
 	if d := p.roams.Load(); d != nil {
 		d.AddressesChanged()
+	}
+	select {
+	case p.host <- struct{}{}:
+	default: // noted already
 	}
 }
 
 // openParts opens everything, or nothing.
 func openParts(cfg *config.Config, log *slog.Logger) (*parts, error) {
-	p := &parts{log: log}
+	p := &parts{log: log, host: make(chan struct{}, 1)}
 	if err := p.open(cfg); err != nil {
 		p.close(true)
 		return nil, err
@@ -223,6 +229,9 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	scrape := metricsServer(d.Status, d.log)
 
 	err := d.begin(ctx, cfg)
+	hostCtx, stopHost := context.WithCancel(context.Background())
+	hostDone := make(chan struct{})
+	go func() { defer close(hostDone); d.followHost(hostCtx, p.host) }()
 	if err == nil {
 		go func() { ended <- api.Serve(p.control) }()
 		if p.metrics != nil {
@@ -237,6 +246,8 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 		err = nil // told to end before it had begun
 	}
 	d.log.Info("ending", "event", "daemon-stop")
+	stopHost()
+	<-hostDone
 	d.resolver.close()
 	p.driver.Shutdown(context.Background()) // bounded by itself
 	<-driverDone

@@ -36,7 +36,7 @@ type View struct {
 // Read reads the host; the files of /proc and /sys are looked for below root, "/" for the real ones. What
 // cannot be read is absent.
 func Read(root string) *View {
-	v := &View{Links: links(root)}
+	v := &View{Links: Links(root)}
 	v.readRoutes(root)
 	on := func(file string) bool {
 		b, err := os.ReadFile(filepath.Join(root, "proc/sys/net", file))
@@ -46,7 +46,8 @@ func Read(root string) *View {
 	return v
 }
 
-func links(root string) []Link {
+// Links reads the links alone.
+func Links(root string) []Link {
 	list, err := net.Interfaces()
 	if err != nil {
 		return nil
