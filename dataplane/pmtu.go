@@ -47,6 +47,7 @@ type path struct {
 	place   int32 // in the heap of those that have something due; -1: it is not
 	second  int32 // in which requests were answered last
 	answers int32 // and how many
+	logged  int32 // the second in which a change was logged last
 }
 
 // linkMTU is the MTU of the first hop to the endpoint, within what IP can carry. It may take its
@@ -146,7 +147,11 @@ func (p *Plane) changed(pt *path, was int, by string) {
 	for _, c := range pt.pairs {
 		p.setInnerMTU(c, mtu)
 	}
-	p.cfg.Log.Info("the path MTU has changed", "remote", pt.ep.Remote.String(), "mtu", mtu, "was", was, "inner_mtu", pt.pairs[0].mtu.Load(), "by", by)
+	// Who is on the path can make many small changes, each with an ICMP error that quotes a live SA.
+	if second := int32(p.cfg.Now().Unix()); second != pt.logged {
+		pt.logged = second
+		p.cfg.Log.Info("the path MTU has changed", "remote", pt.ep.Remote.String(), "mtu", mtu, "was", was, "inner_mtu", pt.pairs[0].mtu.Load(), "by", by)
+	}
 }
 
 // pathsOf are the paths of pairs that are still installed, each once.

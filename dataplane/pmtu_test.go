@@ -1,8 +1,11 @@
 package dataplane
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -409,5 +412,25 @@ func TestProbesHaveABudget(t *testing.T) {
 	b.fill(now.Add(-time.Hour)) // a clock that is set back
 	if b.left < 0 || b.left > probeBurst {
 		t.Errorf("%v left", b.left)
+	}
+}
+
+// Who sees the SPI can make many small changes. They do not fill the log.
+func TestPathChangesDoNotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	a := newGateway(t, 1, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	sa := childSA(t, a, a, 1)
+	if err := a.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	for second := range 3 {
+		a.clock.Store(time.Unix(1000+int64(second), 0).UnixNano())
+		for i := range 100 {
+			a.pathTooBig(netio.TooBig{Local: outerA, Remote: outerB, Encap: true, SPI: sa.SPIOut, MTU: 1499 - 100*second - i})
+		}
+	}
+	a.wantMTU(t, 1, esp.InnerMTU(1200, false, true))
+	if n := strings.Count(log.String(), "path MTU has changed"); n != 3 {
+		t.Errorf("%d lines in three seconds:\n%s", n, log.String())
 	}
 }
