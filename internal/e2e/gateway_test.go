@@ -63,6 +63,12 @@ func (g *gateway) write(peers ...string) {
 func (g *gateway) start(peers ...string) {
 	g.t.Helper()
 	g.write(peers...)
+	g.run()
+}
+
+// run runs the daemon with the configuration as it is, and waits until it answers commands.
+func (g *gateway) run() {
+	g.t.Helper()
 	var err error
 	args := append(slices.Clone(g.within), binary, "run", "--config", g.config())
 	g.proc, err = g.host.Start(nil, nil, args[0], args[1:]...)

@@ -73,12 +73,14 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 var (
 	leftLAN4, rightLAN4 = addr("10.1.0.1"), addr("10.2.0.1")
 	leftLAN6, rightLAN6 = addr("fd01::1"), addr("fd02::1")
+	behind4, behind6    = addr("10.1.0.9"), addr("fd01::9")
 )
 
 // network is one of the topologies above.
 type network struct {
 	lab              *netlab.Lab
 	left, right, nat *netlab.Host
+	client           *netlab.Host // 10.1.0.9, fd01::9 behind left
 	wire             *netlab.Wire
 	leaks            *leakCounter
 }
@@ -87,6 +89,8 @@ type topology struct {
 	nat  bool
 	wire bool // the link goes through a netlab.Wire, to be impaired
 	mtu  int  // default 1500
+	// client puts a host behind left, on its LAN.
+	client bool
 	// flows are what no packet outside may be of; by default all that has an inner address.
 	flows []flow
 }
@@ -123,13 +127,28 @@ func build(t *testing.T, top topology) *network {
 		ok(t, n.left.Route("default", "192.0.2.2", 0), n.left.Route("default", "2001:db8::2", 0),
 			n.right.Route("default", "192.0.2.1", 0), n.right.Route("default", "2001:db8::1", 0))
 	}
-	ok(t, n.left.LAN("lan", leftLAN4.String()+"/24", leftLAN6.String()+"/64"), n.right.LAN("lan", rightLAN4.String()+"/24", rightLAN6.String()+"/64"))
+	n.buildLANs(t, top.client)
 	n.leaks.watch(t, n.right, "wan")
 	if top.nat {
 		n.leaks.watch(t, n.nat, "in")
 	}
 	t.Cleanup(func() { n.leaks.wantNone(t, "at the end") })
 	return n
+}
+
+func (n *network) buildLANs(t *testing.T, client bool) {
+	t.Helper()
+	left := []string{leftLAN4.String() + "/24", leftLAN6.String() + "/64"}
+	ok(t, n.right.LAN("lan", rightLAN4.String()+"/24", rightLAN6.String()+"/64"))
+	if !client {
+		ok(t, n.left.LAN("lan", left...))
+		return
+	}
+	var err error
+	n.client, err = n.lab.Host("client")
+	ok(t, err, n.lab.Link(netlab.Iface{Host: n.left, Name: "lan", Addrs: left},
+		netlab.Iface{Host: n.client, Name: "lan", Addrs: []string{behind4.String() + "/24", behind6.String() + "/64"}}, 1500),
+		n.client.Route("default", leftLAN4.String(), 0), n.client.Route("default", leftLAN6.String(), 0))
 }
 
 func (n *network) buildNAT(t *testing.T, rightWAN netlab.Iface, mtu int) {
