@@ -15,9 +15,8 @@ const (
 	// defaultMinMTU is the floor over IPv4 (RFC 791: every host takes a datagram of 576 octets).
 	defaultMinMTU = 576
 	// refreshEvery is how often the system is asked again for the MTU of each first hop, and
-	// refreshLeast and refreshMost how many are asked for at once: with very many it takes longer.
-	refreshEvery              = time.Minute
-	refreshLeast, refreshMost = 16, 200
+	// refreshLeast how many are asked for at once.
+	refreshEvery, refreshLeast = time.Minute, 16
 	// useEvery is how often a path that is in use is looked at: is it still, and by large packets?
 	useEvery = 2 * time.Second
 	// largePacket is the mean size from which a path counts as carrying large packets.
@@ -188,8 +187,7 @@ func (p *Plane) refreshSome(now time.Time) {
 		p.paths.asked = now
 		p.paths.refresh = p.paths.taken(now)
 	}
-	n := max(refreshLeast, p.paths.count*int(2*tickEvery)/int(refreshEvery))
-	n = min(n, refreshMost, len(p.paths.refresh))
+	n := min(len(p.paths.refresh), max(refreshLeast, p.paths.count*int(2*tickEvery)/int(refreshEvery)))
 	list := p.paths.refresh[:n]
 	if p.paths.refresh = p.paths.refresh[n:]; len(p.paths.refresh) == 0 {
 		p.paths.refresh = nil

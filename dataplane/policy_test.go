@@ -398,33 +398,3 @@ func TestFirstHopsAreAskedAgain(t *testing.T) {
 	a.noticed()
 	want(1500, 1) // upwards, too
 }
-
-// Very many first hops are not asked for at once.
-func TestFirstHopsAreAskedInPortions(t *testing.T) {
-	asked := 0
-	a := newGateway(t, 1, func(c *Config) {
-		c.LinkMTU = func(_, _ netip.Addr) int { asked++; return 1500 }
-	})
-	const paths = 3 * refreshMost * int(refreshEvery/(2*tickEvery))
-	for i := range paths {
-		sa := childSA(t, a, a, esp.ChildID(i+1))
-		sa.Endpoint.Remote = netip.AddrPortFrom(outerB.Addr(), uint16(i+1))
-		if err := a.InstallInbound(sa); err != nil {
-			t.Fatal(err)
-		}
-	}
-	now := time.Unix(1000, 0)
-	total := 0
-	for total < paths {
-		asked = 0
-		a.refreshSome(now)
-		if asked == 0 || asked > refreshMost {
-			t.Fatalf("%d at once after %d of %d", asked, total, paths)
-		}
-		total += asked
-	}
-	asked = 0
-	if a.refreshSome(now.Add(refreshEvery - 1)); asked != 0 {
-		t.Errorf("%d more within the minute", asked)
-	}
-}

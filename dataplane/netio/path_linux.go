@@ -54,14 +54,15 @@ func hops(r *netlink.Route) []int {
 // deviceMTU is the MTU of a device: for IPv6 the one that a router advertised on its link, if that is
 // smaller (RFC 4861, Section 4.6.4).
 func (n *Net) deviceMTU(index int, v6 bool) int {
-	name, mtu, err := n.links.device(index)
+	link, err := n.links.LinkByIndex(index)
 	if err != nil {
 		return 0
 	}
+	mtu := link.Attrs().MTU
 	if !v6 {
 		return mtu
 	}
-	told, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + name + "/mtu")
+	told, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + link.Attrs().Name + "/mtu")
 	if err != nil {
 		return mtu
 	}
@@ -142,45 +143,14 @@ func Dialer(mark uint32) *net.Dialer {
 	}}
 }
 
-// links are the sockets that LinkMTU asks by, in the network namespace of the others: routes by netlink,
-// and devices by ioctl, as all that netlink says of one takes ten times as long.
-type links struct {
-	*netlink.Handle
-	fd int
-}
+// links is the netlink socket that LinkMTU asks by, in the network namespace of the other sockets.
+type links struct{ *netlink.Handle }
 
 func (l *links) open() (err error) {
 	if l.Handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("netio: a netlink socket: %w", err)
 	}
-	if l.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
-		l.fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	}
-	if err != nil {
-		l.Handle.Close()
-		return fmt.Errorf("netio: a socket to ask for devices: %w", err)
-	}
 	return nil
 }
 
-func (l *links) close() {
-	l.Handle.Close()
-	unix.Close(l.fd)
-}
-
-// device is the name and the MTU of a device.
-func (l *links) device(index int) (name string, mtu int, err error) {
-	ifr, err := unix.NewIfreq("")
-	if err != nil {
-		return "", 0, err
-	}
-	ifr.SetUint32(uint32(index))
-	if err := unix.IoctlIfreq(l.fd, unix.SIOCGIFNAME, ifr); err != nil {
-		return "", 0, err
-	}
-	name = ifr.Name()
-	if err := unix.IoctlIfreq(l.fd, unix.SIOCGIFMTU, ifr); err != nil {
-		return "", 0, err
-	}
-	return name, int(ifr.Uint32()), nil
-}
+func (l *links) close() { l.Handle.Close() }
