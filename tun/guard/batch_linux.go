@@ -171,6 +171,13 @@ func (b *batch) deleteChain(name string) {
 	b.text(unix.NFTA_CHAIN_NAME, name)
 }
 
+// flushChain removes the rules of a chain.
+func (b *batch) flushChain(name string) {
+	b.begin(subsystem|unix.NFT_MSG_DELRULE, 0, "the rules of chain "+name)
+	b.text(unix.NFTA_RULE_TABLE, b.table)
+	b.text(unix.NFTA_RULE_CHAIN, name)
+}
+
 // addRule appends a rule to a chain.
 func (b *batch) addRule(chain string, parts ...[]expr.Any) {
 	b.begin(subsystem|unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, "a rule of chain "+chain)

@@ -16,7 +16,8 @@
 // A look-up has two steps. A verdict map, per purpose and family, leads an interval of local addresses
 // to a chain; the chain asks the sets of the groups (package protect) that have these local
 // addresses for the other end. Both are sets of intervals: the cost of a packet is that of two searches in
-// trees, and a change of the policies touches only the elements that differ.
+// trees, and a change of the policies touches only the elements that differ. A group of very many networks has
+// several sets, of which the bounds in the rules choose one.
 //
 // A table that is put up afresh, at a start or after somebody meddled with it, takes the name that is free. The old one
 // goes when every packet sees the new one. (To replace a table in one transaction is not enough: a packet that found the
@@ -36,6 +37,8 @@ type Config struct {
 	Mark   protect.Mark // on what the tunnels send
 	Ports  []uint16     // the UDP ports of ours to which peers send
 	Log    *slog.Logger // nil: none
+
+	chunk int // how many intervals a set begins with; 0: as many as is good
 }
 
 // Stats is what the guard has counted since its table was first put up, over restarts of the daemon.

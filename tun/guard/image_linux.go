@@ -24,6 +24,8 @@ type group struct {
 	v6     bool
 	local  []netip.Prefix
 	ranges map[protect.Range]struct{}
+	chunks []chunk
+	last   int // the number of the latest chunk's set
 }
 
 // groupSet is the groups that some local addresses have in common. It has a chain for each purpose.
@@ -51,7 +53,7 @@ func index(v6 bool) int {
 
 // apply changes the image, and puts the difference into b.
 func (m *image) apply(b *batch, c protect.Change) {
-	var gone []int
+	var gone []string
 	var recut [2]bool
 	for i := range c.Groups {
 		gc := &c.Groups[i]
@@ -59,7 +61,9 @@ func (m *image) apply(b *batch, c protect.Change) {
 			recut[index(gc.V6)] = true
 		}
 		if gc.Gone {
-			gone = append(gone, gc.ID)
+			if g := m.groups[gc.ID]; g != nil {
+				gone = append(gone, g.setNames(gc.ID)...)
+			}
 			delete(m.groups, gc.ID)
 			continue
 		}
@@ -70,17 +74,17 @@ func (m *image) apply(b *batch, c protect.Change) {
 			m.recut(b, v6)
 		}
 	}
-	for _, id := range gone {
-		b.deleteSet(setName(id))
+	for _, name := range gone {
+		b.deleteSet(name)
 	}
 }
 
 func (m *image) applyGroup(b *batch, gc *protect.GroupChange) {
 	g := m.groups[gc.ID]
-	if gc.New || g == nil {
+	fresh := gc.New || g == nil
+	if fresh {
 		g = &group{v6: gc.V6, local: gc.Local, ranges: make(map[protect.Range]struct{}, len(gc.Added))}
 		m.groups[gc.ID] = g
-		b.addSet(setName(gc.ID), gc.V6, false)
 	}
 	for _, r := range gc.Removed {
 		delete(g.ranges, r)
@@ -88,8 +92,15 @@ func (m *image) applyGroup(b *batch, gc *protect.GroupChange) {
 	for _, r := range gc.Added {
 		g.ranges[r] = struct{}{}
 	}
-	b.ranges(unix.NFT_MSG_DELSETELEM, setName(gc.ID), gc.Removed)
-	b.ranges(unix.NFT_MSG_NEWSETELEM, setName(gc.ID), gc.Added)
+	if fresh {
+		m.layOut(b, gc.ID, g)
+		return
+	}
+	g.place(b, unix.NFT_MSG_DELSETELEM, gc.ID, gc.Removed)
+	g.place(b, unix.NFT_MSG_NEWSETELEM, gc.ID, gc.Added)
+	if slices.ContainsFunc(g.chunks, func(c chunk) bool { return c.n > 2*m.cfg.chunkSize() }) {
+		m.layOutAgain(b, gc.ID, g)
+	}
 }
 
 func (b *batch) ranges(msg uint16, set string, list []protect.Range) {
@@ -157,10 +168,21 @@ func (m *image) addChains(b *batch, s *groupSet) {
 	m.cfg.each(s.v6, func(p *purpose) {
 		name := p.chainName(s.v6, s.number)
 		b.addChain(name)
-		for _, id := range s.groups {
-			b.addRule(name, seq(p.remote(s.v6), inSet(setName(id))), goTo(p.target))
-		}
+		m.addLookups(b, p, s, name)
 	})
+}
+
+// addLookups fills the chain of a set of groups.
+func (m *image) addLookups(b *batch, p *purpose, s *groupSet, chain string) {
+	for _, id := range s.groups {
+		g := m.groups[id]
+		if g == nil { // gone, and the chain is next
+			continue
+		}
+		for i := range g.chunks {
+			b.addRule(chain, seq(p.remote(s.v6)), g.within(i), seq(inSet(setName(id, g.chunks[i].number))), goTo(p.target))
+		}
+	}
 }
 
 // forget removes the sets of groups of a family that no piece used since the last call.
@@ -189,11 +211,8 @@ func (m *image) whole(b *batch, counted Stats) {
 	b.addCounter(counterICMP, counted.ICMP)
 	m.cfg.addRules(b)
 	for _, id := range slices.Sorted(maps.Keys(m.groups)) {
-		g := m.groups[id]
-		b.addSet(setName(id), g.v6, false)
-		list := slices.Collect(maps.Keys(g.ranges))
-		sortRanges(list)
-		b.ranges(unix.NFT_MSG_NEWSETELEM, setName(id), list)
+		m.groups[id].last = 0
+		m.layOut(b, id, m.groups[id])
 	}
 	m.sets, m.free = make(map[string]*groupSet), nil
 	for _, v6 := range families {

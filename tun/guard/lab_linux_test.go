@@ -102,3 +102,10 @@ func (g *Guard) tableNow() string {
 	defer g.mu.Unlock()
 	return g.table
 }
+
+// fewIn is a configuration whose sets begin with n intervals.
+func fewIn(n int) Config {
+	c := testConfig()
+	c.chunk = n
+	return c
+}

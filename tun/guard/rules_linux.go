@@ -71,7 +71,10 @@ func (p *purpose) chainName(v6 bool, n int) string { return p.mapName(v6) + "-" 
 // groupPrefix begins the names of the groups' sets.
 const groupPrefix = "group"
 
-func setName(group int) string { return groupPrefix + strconv.Itoa(group) }
+// setName names the set of a chunk of a group: "group1-1".
+func setName(group, chunk int) string {
+	return groupPrefix + strconv.Itoa(group) + "-" + strconv.Itoa(chunk)
+}
 
 // ICMP errors: the types that quote a packet. Redirects of IPv6 have a form of their own.
 var (

@@ -1,0 +1,117 @@
+package guard
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"culvert/tun/protect"
+)
+
+// chunk is a part of a group's intervals, those from an address on to the next chunk's, in a set of its own. A change costs
+// the kernel as much as the set has elements (it copies them for the searches to come), so that sets are not to grow without
+// bound. A packet's address is compared with the bounds first, and searched for in one.
+type chunk struct {
+	first  netip.Addr
+	number int
+	n      int // intervals, as far as they lie in it
+}
+
+// defaultChunk is how many intervals a chunk begins with; at twice as many the group is laid out afresh.
+const defaultChunk = 4096
+
+func (c *Config) chunkSize() int {
+	if c.chunk > 0 {
+		return c.chunk
+	}
+	return defaultChunk
+}
+
+// layOut puts a group's intervals into new sets.
+func (m *image) layOut(b *batch, id int, g *group) {
+	list := slices.Collect(maps.Keys(g.ranges))
+	sortRanges(list)
+	lowest := netip.IPv4Unspecified()
+	if g.v6 {
+		lowest = netip.IPv6Unspecified()
+	}
+	g.chunks = nil
+	for size := m.cfg.chunkSize(); len(list) > 0 || g.chunks == nil; {
+		part := list[:min(size, len(list))]
+		list = list[len(part):]
+		g.last++
+		c := chunk{lowest, g.last, len(part)}
+		if g.chunks != nil {
+			c.first = part[0].First
+		}
+		g.chunks = append(g.chunks, c)
+		b.addSet(setName(id, c.number), g.v6, false)
+		b.ranges(unix.NFT_MSG_NEWSETELEM, setName(id, c.number), part)
+	}
+}
+
+// layOutAgain replaces the sets of a group, and the rules that look into them.
+func (m *image) layOutAgain(b *batch, id int, g *group) {
+	old := g.setNames(id)
+	m.layOut(b, id, g)
+	for _, s := range m.sets {
+		if !slices.Contains(s.groups, id) || s.v6 != g.v6 {
+			continue
+		}
+		m.cfg.each(s.v6, func(p *purpose) {
+			name := p.chainName(s.v6, s.number)
+			b.flushChain(name)
+			m.addLookups(b, p, s, name)
+		})
+	}
+	for _, name := range old {
+		b.deleteSet(name)
+	}
+}
+
+// setNames returns the names of the group's sets.
+func (g *group) setNames(id int) (names []string) {
+	for _, c := range g.chunks {
+		names = append(names, setName(id, c.number))
+	}
+	return names
+}
+
+// place adds sorted intervals to the chunks, or takes them away. Those that lie across a bound are cut there.
+func (g *group) place(b *batch, msg uint16, id int, list []protect.Range) {
+	parts := make(map[int][]protect.Range)
+	for _, r := range list {
+		i, found := slices.BinarySearchFunc(g.chunks, r.First, func(c chunk, a netip.Addr) int { return c.first.Compare(a) })
+		if !found {
+			i--
+		}
+		for ; i+1 < len(g.chunks) && !r.Last.Less(g.chunks[i+1].first); i++ {
+			next := g.chunks[i+1].first
+			parts[i] = append(parts[i], protect.Range{First: r.First, Last: next.Prev()})
+			r.First = next
+		}
+		parts[i] = append(parts[i], r)
+	}
+	for _, i := range slices.Sorted(maps.Keys(parts)) {
+		b.ranges(msg, setName(id, g.chunks[i].number), parts[i])
+		if msg == unix.NFT_MSG_NEWSETELEM {
+			g.chunks[i].n += len(parts[i])
+		} else {
+			g.chunks[i].n -= len(parts[i])
+		}
+	}
+}
+
+// within goes on if the loaded address is between the bounds of a chunk.
+func (g *group) within(i int) (out []expr.Any) {
+	if i > 0 {
+		out = append(out, &expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: g.chunks[i].first.AsSlice()})
+	}
+	if i+1 < len(g.chunks) {
+		out = append(out, &expr.Cmp{Op: expr.CmpOpLt, Register: reg, Data: g.chunks[i+1].first.AsSlice()})
+	}
+	return out
+}
