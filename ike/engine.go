@@ -3,6 +3,7 @@ package ike
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"time"
 
 	"culvert/esp"
@@ -31,6 +32,7 @@ type Engine struct {
 type turn struct {
 	now time.Time
 	fx  *Effects
+	has map[netip.Addr]bool // what HasAddr answered: many IKE SAs have one address
 }
 
 // New is an engine without peers (SetPeers brings them).

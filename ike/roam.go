@@ -148,7 +148,21 @@ func (s *ikeSA) roam() bool {
 }
 
 // hasAddr reports whether an address is this host's, as far as the engine is told.
-func (e *Engine) hasAddr(a netip.Addr) bool { return e.cfg.HasAddr == nil || e.cfg.HasAddr(a) }
+func (e *Engine) hasAddr(a netip.Addr) bool {
+	if e.cfg.HasAddr == nil {
+		return true
+	}
+	has, known := e.turn.has[a]
+	if known {
+		return has
+	}
+	if e.turn.has == nil {
+		e.turn.has = map[netip.Addr]bool{}
+	}
+	has = e.cfg.HasAddr(a)
+	e.turn.has[a] = has
+	return has
+}
 
 // mayLeaveFor refuses sources that the system names for want of a better one: of a narrower scope than the peer's address, or of the protected networks, whose packets
 // do not go outside.

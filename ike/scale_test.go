@@ -324,15 +324,15 @@ func TestManyPeersBeginInParts(t *testing.T) {
 func TestRoamingOfVeryMany(t *testing.T) {
 	const n = 3*maxLooks + 7
 	c := newCrowd(t)
-	addr, asked := crowdLeft, 0
+	addr, asked, checked := crowdLeft, 0, 0
 	c.left.cfg.LocalAddr = func(netip.Addr) netip.Addr { asked++; return addr }
-	c.left.cfg.HasAddr = func(a netip.Addr) bool { return a == addr }
+	c.left.cfg.HasAddr = func(a netip.Addr) bool { checked++; return a == addr }
 	c.one(c.left, SetPeers{Peers: crowdPeers(true, n)})
 	c.one(c.right, SetPeers{Peers: crowdPeers(false, n)})
 	c.later(time.Second)
 	c.connectAll(n)
 	addr = netip.MustParseAddr("192.0.2.101")
-	asked = 0
+	asked, checked = 0, 0
 	c.handle(c.left, AddressesChanged{})
 	handles := 1
 	for ; !c.left.Deadline().After(c.now); handles++ {
@@ -341,6 +341,9 @@ func TestRoamingOfVeryMany(t *testing.T) {
 		}
 		asked = 0
 		c.handle(c.left, Wake{})
+	}
+	if checked > 2*handles {
+		t.Errorf("two addresses are looked for %d times in %d Handles", checked, handles)
 	}
 	if least := n / maxLooks; handles < least || handles > least+3 {
 		t.Errorf("%d Handles for %d peers", handles, n)
