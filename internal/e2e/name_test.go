@@ -25,9 +25,18 @@ type nameServer struct {
 // serve answers at 127.0.0.1:53 until the test ends, and returns what makes a gateway ask there.
 func (s *nameServer) serve(t *testing.T, h *netlab.Host) (within []string) {
 	t.Helper()
+	s.serveAt(t, h, "127.0.0.1:53")
+	file := filepath.Join(t.TempDir(), "resolv.conf")
+	ok(t, os.WriteFile(file, []byte("nameserver 127.0.0.1\n"), 0o644))
+	return []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, file}
+}
+
+// serveAt answers at an address until the test ends.
+func (s *nameServer) serveAt(t *testing.T, h *netlab.Host, at string) {
+	t.Helper()
 	var c net.PacketConn
 	ok(t, h.Do(func() (err error) {
-		c, err = net.ListenPacket("udp4", "127.0.0.1:53")
+		c, err = net.ListenPacket("udp4", at)
 		return err
 	}))
 	t.Cleanup(func() { c.Close() })
@@ -43,9 +52,6 @@ func (s *nameServer) serve(t *testing.T, h *netlab.Host) (within []string) {
 			}
 		}
 	}()
-	file := filepath.Join(t.TempDir(), "resolv.conf")
-	ok(t, os.WriteFile(file, []byte("nameserver 127.0.0.1\n"), 0o644))
-	return []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, file}
 }
 
 func (s *nameServer) answer(question []byte) []byte {

@@ -78,9 +78,9 @@ func TestFirstPacketIsKept(t *testing.T) {
 }
 
 func TestPeerInsideItsOwnRemoteNetwork(t *testing.T) {
-	for _, tt := range []struct{ name, local, remote string }{
-		{"the peer's network", "10.1.0.0/24", "192.0.2.0/24"},
-		{"everything", "10.1.0.0/24", "0.0.0.0/0"},
+	for _, tt := range []struct{ name, local, remote, to string }{
+		{"the peer's network", "10.1.0.0/24", "192.0.2.0/24", "192.0.2.2"},
+		{"everything", "10.1.0.0/24", "0.0.0.0/0", "10.2.0.1"}, // the outer link's network is outside
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := build(t, topology{})
@@ -90,15 +90,13 @@ func TestPeerInsideItsOwnRemoteNetwork(t *testing.T) {
 			left.waitUp("right")
 			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 			defer cancel()
-			for _, to := range []string{"192.0.2.2"} {
-				_, err := n.left.Ping(ctx, leftLAN4, addr(to), 56)
-				ok(t, err)
-			}
+			_, err := n.left.Ping(ctx, leftLAN4, addr(tt.to), 56)
+			ok(t, err)
 			if c := left.child("right", "all"); c.PacketsOut == 0 || c.PacketsIn == 0 {
 				t.Errorf("the ping did not go through the tunnel: %+v", c)
 			}
 			// The host's own traffic outside the policy goes on as before.
-			_, err := n.left.Ping(ctx, addr("192.0.2.1"), addr("192.0.2.2"), 56)
+			_, err = n.left.Ping(ctx, addr("192.0.2.1"), addr("192.0.2.2"), 56)
 			ok(t, err)
 			left.do("rekey", "right") // IKE gets through too
 		})
