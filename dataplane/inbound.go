@@ -148,8 +148,7 @@ func refusal(err error) reason {
 
 // deliver checks an opened packet and passes it on to the TUN.
 func (w *worker) deliver(c *pair, plain *esp.Packet, outerTOS uint8) {
-	var parsed selector.Packet
-	hdr := &parsed
+	hdr := &w.inner
 	if selector.ParsePacket(plain.Data, hdr) != nil || nextHeader(hdr.Version) != plain.Next {
 		w.drop(c, dropBadInner)
 		return

@@ -17,7 +17,8 @@ var (
 	hostY = netip.MustParseAddrPort("10.1.9.9:2000")
 )
 
-// narrowSA is an SA pair for one host, with a hard limit in packets, 0 being none, by the path to remote.
+// narrowSA is an SA pair for one host, with a hard limit in packets, 0 being none, by the path to
+// remote.
 func narrowSA(t *testing.T, a, b *gateway, id esp.ChildID, host netip.AddrPort, limit uint64, remote netip.AddrPort) {
 	t.Helper()
 	sa := childSA(t, a, b, id)
@@ -34,8 +35,8 @@ func narrowSA(t *testing.T, a, b *gateway, id esp.ChildID, host netip.AddrPort, 
 	a.ActivateOutbound(id)
 }
 
-// narrowed is two gateways with the SAs 1 (no limit) and 3 (limit packets) for X, 2 (no limit) and 4
-// (1 packet) for Y. The limited ones are newer, and their path carries 9000 octets, that of the
+// narrowed is two gateways with the SAs 1 (no limit) and 3 (limit packets) for X, 2 (no limit) and
+// 4 (1 packet) for Y. The limited ones are newer, and their path carries 9000 octets, that of the
 // others 1500.
 func narrowed(t *testing.T, limit uint64) (a, b *gateway) {
 	t.Helper()
@@ -60,8 +61,9 @@ func ofX(n int) []tun.Packet {
 	return repeated(n, tun.Packet{Data: udpPacket(hostX, dst4, true, make([]byte, 36))})
 }
 
-// TestBatchBreaksBeforeFragments: a batch of X's breaks at its SA's hard limit as a packet of Y's has
-// to be fragmented, whose SA comes to its end as well. Y's other SA carries it, and not that of X.
+// TestBatchBreaksBeforeFragments: a batch of X's breaks at its SA's hard limit as a packet of Y's
+// has to be fragmented, whose SA comes to its end as well. Y's other SA carries it, and not that of
+// X.
 func TestBatchBreaksBeforeFragments(t *testing.T) {
 	const limit, came = 10, 20
 	a, b := narrowed(t, limit)

@@ -32,7 +32,8 @@ func (q *refusingQueue) Offloads() tun.Offloads {
 	return allOffloads
 }
 
-// TestNothingIsGatheredInVain: once the queue knows that the kernel refuses super-packets, none are made.
+// TestNothingIsGatheredInVain: once the queue knows that the kernel refuses super-packets, none are
+// made.
 func TestNothingIsGatheredInVain(t *testing.T) {
 	q := &refusingQueue{fakeQueue: newFakeQueue(t)}
 	g := newGateway(t, 1, func(c *Config) { c.Queues[0], c.Offloads = q, allOffloads })

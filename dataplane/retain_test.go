@@ -28,8 +28,8 @@ func (g *gateway) trace(id esp.ChildID) *traces {
 	return &traces{pair: weak.Make(c), in: weak.Make(c.in), out: weak.Make(c.out), keys: keysOf(c)}
 }
 
-// keysOf is the memory of what was expanded from the keys of a pair. Only the AES-GCM of our own has such
-// memory, crypto/cipher's is the standard library's affair.
+// keysOf is the memory of what was expanded from the keys of a pair. Only the AES-GCM of our own
+// has such memory, crypto/cipher's is the standard library's affair.
 func keysOf(c *pair) (keys []reflect.Value) {
 	for _, sa := range []any{c.in, c.out} {
 		aead := reflect.ValueOf(sa).Elem().FieldByName("keyed").FieldByName("aead").Elem().Elem()
@@ -83,8 +83,8 @@ func pass(t *testing.T, from, to *gateway, src, dst netip.AddrPort) {
 	}
 }
 
-// TestRemovedSAIsFreed: once an SA pair is removed nothing of it is left, however much it has carried both
-// ways, whether others carry traffic then or nobody does.
+// TestRemovedSAIsFreed: once an SA pair is removed nothing of it is left, however much it has
+// carried both ways, whether others carry traffic then or nobody does.
 func TestRemovedSAIsFreed(t *testing.T) {
 	a, b, _ := tunnel(t, 2)
 	pass(t, a, b, src4, dst4)
@@ -132,8 +132,8 @@ func TestPanicKeepsNoSA(t *testing.T) {
 	tb.wantGone(t)
 }
 
-// TestKeysAreClearedAtOnce: those of an SA that is refused, and of all when the workers have ended, though
-// something still refers to the SAs.
+// TestKeysAreClearedAtOnce: those of an SA that is refused, and of all when the workers have ended,
+// though something still refers to the SAs.
 func TestKeysAreClearedAtOnce(t *testing.T) {
 	a, b, _ := tunnel(t, 2)
 	pass(t, a, b, src4, dst4)

@@ -37,11 +37,21 @@ const longWait = 300 * time.Microsecond
 // waitBriefly waits for the ticket's turn for as long as others need that are not held up, and reports
 // whether it has come. All that was done before by who let it through is then seen.
 func (t *turnstile) waitBriefly(ticket uint64) bool {
+	return t.spin(ticket) || t.offer(ticket)
+}
+
+// spin looks whether the ticket's turn has come.
+func (t *turnstile) spin(ticket uint64) bool {
 	for range looks {
 		if t.next.Load() == ticket {
 			return true
 		}
 	}
+	return false
+}
+
+// offer offers the core to others until the ticket's turn has come.
+func (t *turnstile) offer(ticket uint64) bool {
 	for range yields {
 		yield()
 		if t.next.Load() == ticket {
@@ -53,11 +63,11 @@ func (t *turnstile) waitBriefly(ticket uint64) bool {
 
 // wait returns when it is the ticket's turn. long reports whether it took longWait.
 func (t *turnstile) wait(ticket uint64) (long bool) {
-	if t.next.Load() == ticket {
+	if t.spin(ticket) {
 		return false
 	}
 	begun := time.Now()
-	if !t.waitBriefly(ticket) {
+	if !t.offer(ticket) {
 		for t.next.Load() != ticket {
 			runtime.Gosched()
 		}

@@ -14,17 +14,18 @@ const (
 	maxLate   = 64 // tickets that do not follow each other
 	maxLateTx = 256
 	lateBytes = 512 << 10
-	// lateGrace is for how long nothing must have gone before a worker that has no room for more drops what
-	// is sent on such an SA. Until then it waits: a thread that lost its core for a time slice comes back.
+	// lateGrace is for how long nothing must have gone before a worker that has no room for more
+	// drops what is sent on such an SA. Until then it waits: a thread that lost its core for a time
+	// slice comes back.
 	lateGrace = 20 * time.Millisecond
 )
 
 // lateQueue is what a worker has sealed and may not send yet, since another one is held up in the
-// send before it: in the system call, or as its thread has no core. What it keeps is sent when the turn
-// has come, and meanwhile the worker goes on with the traffic of other SAs.
+// send before it: in the system call, or as its thread has no core. What it keeps is sent when the
+// turn has come, and meanwhile the worker goes on with the traffic of other SAs.
 //
-// The bound is the worker's. Where it is reached, what comes for such an SA is dropped and counted; its
-// sequence numbers are passed on in their order as if it had been sent.
+// The bound is the worker's. Where it is reached, what comes for such an SA is dropped and counted;
+// its sequence numbers are passed on in their order as if it had been sent.
 type lateQueue struct {
 	any     atomic.Bool // there are tickets: who passes on a turn that is awaited looks
 	tickets []lateTicket
@@ -34,7 +35,8 @@ type lateQueue struct {
 	moved   time.Time // when a ticket last went, or the first one came
 }
 
-// lateTicket is reserved sequence numbers whose turn has not come, and how many of outs are for them.
+// lateTicket is reserved sequence numbers whose turn has not come, and how many of outs are for
+// them.
 type lateTicket struct {
 	pair        *pair
 	first, next uint64
@@ -103,8 +105,8 @@ func (q *lateQueue) discard() {
 	q.outs, q.used = q.outs[:0], 0
 }
 
-// putOff keeps the ticket in hand until its turn comes, and what is posted for it. It reports whether
-// the turn has come while there was no room for that.
+// putOff keeps the ticket in hand until its turn comes, and what is posted for it. It reports
+// whether the turn has come while there was no room for that.
 func (w *worker) putOff(c *pair, first, next uint64) (came bool) {
 	q := &w.late
 	for q.full() && !w.stopping.Load() && (len(q.tickets) == maxLate || time.Since(q.moved) < lateGrace) {

@@ -13,7 +13,8 @@ import (
 	"culvert/tun"
 )
 
-// other is a policy beside lan with an SA of its own: its traffic has nothing to do with that of lan.
+// other is a policy beside lan with an SA of its own: its traffic has nothing to do with that of
+// lan.
 var (
 	other  = esp.Policy{Peer: "peer", Child: "other"}
 	dstOwn = netip.MustParseAddrPort("198.51.100.1:53")
@@ -65,9 +66,9 @@ func toOther(n int) []tun.Packet {
 	return repeated(n, tun.Packet{Data: udpPacket(src4, dstOwn, true, make([]byte, 36))})
 }
 
-// TestHeldSendHoldsNobodyElse: while a worker is held in its send on one SA, another one with packets
-// for that SA sends those for others, sleeps when there are none, and sends what it owes when it may,
-// in order.
+// TestHeldSendHoldsNobodyElse: while a worker is held in its send on one SA, another one with
+// packets for that SA sends those for others, sleeps when there are none, and sends what it owes
+// when it may, in order.
 func TestHeldSendHoldsNobodyElse(t *testing.T) {
 	a, b := twoSAs(t, 2)
 	release := holdSend(t, a, 0, numbered(0, 1)[0])
@@ -113,8 +114,8 @@ func TestHeldSendHoldsNobodyElse(t *testing.T) {
 	a.wantCounter(t, "out_send_errors", 0)
 }
 
-// TestHeldSendIsBounded: what is kept for an SA whose turn does not come has a bound, above which its
-// packets are dropped and counted; its numbers are passed on, and other SAs are not held up.
+// TestHeldSendIsBounded: what is kept for an SA whose turn does not come has a bound, above which
+// its packets are dropped and counted; its numbers are passed on, and other SAs are not held up.
 func TestHeldSendIsBounded(t *testing.T) {
 	a, b := twoSAs(t, 2)
 	release := holdSend(t, a, 0, numbered(0, 1)[0])
@@ -145,8 +146,8 @@ func TestHeldSendIsBounded(t *testing.T) {
 	}
 }
 
-// TestTwoWorkersOweEachOther: each of two workers keeps what the other must let through first, and all
-// comes.
+// TestTwoWorkersOweEachOther: each of two workers keeps what the other must let through first, and
+// all comes.
 func TestTwoWorkersOweEachOther(t *testing.T) {
 	a, b := twoSAs(t, 2)
 	release := holdSend(t, a, 0, numbered(0, 1)[0])
@@ -186,8 +187,8 @@ func TestPanicInALateSend(t *testing.T) {
 	b.queues[1].wantIdle(t)
 }
 
-// TestLateTicketsOfTwoSAs: of two SAs whose turn is awaited, one goes before the other, and what came later
-// takes its place in the memory.
+// TestLateTicketsOfTwoSAs: of two SAs whose turn is awaited, one goes before the other, and what
+// came later takes its place in the memory.
 func TestLateTicketsOfTwoSAs(t *testing.T) {
 	a, b := twoSAs(t, 3)
 	release1 := holdSend(t, a, 0, numbered(0, 1)[0])

@@ -12,6 +12,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/selector"
 	"culvert/tun"
 )
 
@@ -59,7 +60,8 @@ type worker struct {
 	icmpBuf []byte
 
 	in       inboundBatch
-	lane     *lane // of what comes to the port
+	inner    selector.Packet // of deliver alone: one on its stack would be zeroed for each packet
+	lane     *lane           // of what comes to the port
 	strain   strain
 	idle     atomic.Bool // asleep, and nothing is wrong
 	box      outbox

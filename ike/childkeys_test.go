@@ -83,8 +83,8 @@ func (f *finder) lookList(v reflect.Value, path string) {
 	}
 }
 
-// TestEngineKeepsNoChildKeys: after a Child SA was handed to the dataplane its keys are nowhere in the engine,
-// made with or without a key exchange, by either side, first or rekeyed.
+// TestEngineKeepsNoChildKeys: after a Child SA was handed to the dataplane its keys are nowhere in
+// the engine, made with or without a key exchange, by either side, first or rekeyed.
 func TestEngineKeepsNoChildKeys(t *testing.T) {
 	p := newPair(t, 1, withPFS)
 	ref := p.left.connect("lan")

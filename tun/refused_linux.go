@@ -11,12 +11,13 @@ import (
 // errRefused is EINVAL from a write.
 var errRefused = fmt.Errorf("tun: writing: the kernel refuses the packet: %w", unix.EINVAL)
 
-// refusalsToLearn is how many super-packets of a kind in a row the kernel must refuse, and take packet by
-// packet, until no more are given to it. One alone may be a packet that only looks right to us.
+// refusalsToLearn is how many super-packets of a kind in a row the kernel must refuse, and take
+// packet by packet, until no more are given to it. One alone may be a packet that only looks right
+// to us.
 const refusalsToLearn = 3
 
-// gsoRefusals is what is known of a device whose kernel offers to take super-packets and then refuses them
-// (EINVAL). Any worker's queue may come to know it.
+// gsoRefusals is what is known of a device whose kernel offers to take super-packets and then
+// refuses them (EINVAL). Any worker's queue may come to know it.
 type gsoRefusals struct {
 	tso, uso gsoRefusal
 	count    atomic.Uint64 // super-packets that were refused

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel is one that takes what is written, with a virtio-net header, and refuses super-packets if it is
-// told to.
+// kernel is one that takes what is written, with a virtio-net header, and refuses super-packets if
+// it is told to.
 type kernel struct {
 	refuses bool
 	log     bytes.Buffer
@@ -40,8 +40,8 @@ func queuesOn(k *kernel) (a, b *queue) {
 	return &queue{vnet: true, can: can, gso: gso, call: k.writev}, &queue{vnet: true, can: can, gso: gso, call: k.writev}
 }
 
-// TestKernelThatRefusesSuperPackets: each packet in them is written all the same, and after a few no other
-// super-packet is tried, by any queue, of that protocol; it is said once, and counted.
+// TestKernelThatRefusesSuperPackets: each packet in them is written all the same, and after a few
+// no other super-packet is tried, by any queue, of that protocol; it is said once, and counted.
 func TestKernelThatRefusesSuperPackets(t *testing.T) {
 	for _, udp := range []bool{false, true} {
 		k := &kernel{refuses: true}
@@ -76,7 +76,8 @@ func TestKernelThatRefusesSuperPackets(t *testing.T) {
 	}
 }
 
-// TestSuperPacketRefusedAlone: a kernel that refuses one now and then is not taken for one that refuses all.
+// TestSuperPacketRefusedAlone: a kernel that refuses one now and then is not taken for one that
+// refuses all.
 func TestSuperPacketRefusedAlone(t *testing.T) {
 	k := &kernel{}
 	q, _ := queuesOn(k)

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// errRefused is EPERM: a packet filter of this host (nftables, iptables, a cgroup's program) drops what is
-// sent and says so.
+// errRefused is EPERM: a packet filter of this host (nftables, iptables, a cgroup's program) drops
+// what is sent and says so.
 var errRefused = errors.New("netio: a firewall of this host drops what culvert sends")
 
 // refusedAgain is how soon it is said again.
 const refusedAgain = time.Minute
 
-// firewall is what a packet filter of this host does to what is sent, by any socket of a Net. It may be
-// used by any goroutine.
+// firewall is what a packet filter of this host does to what is sent, by any socket of a Net. It
+// may be used by any goroutine.
 type firewall struct {
 	mark    uint32
 	log     *slog.Logger

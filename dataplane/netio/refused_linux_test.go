@@ -38,8 +38,8 @@ next:
 	return n
 }
 
-// TestFirewallThatRefuses: what a packet filter of this host drops, of ESP and IKE alike, has words of its
-// own that name the mark, is counted and is said once.
+// TestFirewallThatRefuses: what a packet filter of this host drops, of ESP and IKE alike, has words
+// of its own that name the mark, is counted and is said once.
 func TestFirewallThatRefuses(t *testing.T) {
 	p := newPair(t, 1)
 	var log lines

@@ -7,18 +7,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A packet is in its socket's send buffer until the device has sent it. A peer behind a slow device with a
-// deep queue would so come to hold all of the buffer, and no other would get anything into it for as long as
-// that device takes. Therefore the remote that sends most through a socket whose buffer fills up
-// is moved to a siding, a socket with a buffer of its own, which is like it and receives nothing:
+// A packet is in its socket's send buffer until the device has sent it. A peer behind a slow device
+// with a deep queue would so come to hold all of the buffer, and no other would get anything into
+// it for as long as that device takes. Therefore the remote that sends most through a socket whose
+// buffer fills up is moved to a siding, a socket with a buffer of its own, which is like it and
+// receives nothing:
 //
 //	socket:    | A B A A A C A ...  over a quarter     A sends most: it is moved
 //	siding 0:  | A A A A A A A A    full               only A loses what has no room
 //	socket:    | B C B ...          empties
 //
-// It may be the wrong one, a peer that is sent much by a fast device. It loses nothing by that, and the
-// next look finds another. How full a siding is tells which of those that were moved are slow: one whose
-// siding has emptied goes back as soon as that is wanted for another.
+// It may be the wrong one, a peer that is sent much by a fast device. It loses nothing by that, and
+// the next look finds another. How full a siding is tells which of those that were moved are slow:
+// one whose siding has emptied goes back as soon as that is wanted for another.
 const (
 	maxSidings = 4 // of each of a worker's sockets: slow devices that do not disturb each other
 	maxMoved   = 8 // remotes; one more puts the first one back
@@ -48,7 +49,8 @@ type sidings struct {
 	movedN int
 }
 
-// openSidings gives s its sidings. Where the system has none to give, only slow devices make that felt.
+// openSidings gives s its sidings. Where the system has none to give, only slow devices make that
+// felt.
 func (s *socket) openSidings(cfg *Config) {
 	err := s.tryOpenSidings(cfg)
 	if err != nil {
@@ -75,9 +77,9 @@ func (s *socket) tryOpenSidings(cfg *Config) (err error) {
 	return nil
 }
 
-// deafen keeps a siding from receiving. In UDP it does not anyway, as it was bound behind those that the
-// datagrams are steered to. A raw one would get a copy of each packet; connected, it gets those of that
-// address alone, of which the filter takes none, and sends where it is told to.
+// deafen keeps a siding from receiving. In UDP it does not anyway, as it was bound behind those
+// that the datagrams are steered to. A raw one would get a copy of each packet; connected, it gets
+// those of that address alone, of which the filter takes none, and sends where it is told to.
 func (s *socket) deafen(workers int) error {
 	if !s.raw {
 		return nil
@@ -121,7 +123,8 @@ func (s *socket) note(remote netip.Addr, octets int) {
 		d.heavyN++
 		return
 	}
-	// The least of them makes room, and leaves its count: whoever sends more than an eighth is never missed.
+	// The least of them makes room, and leaves its count: whoever sends more than an eighth is
+	// never missed.
 	least := &d.heavy[0]
 	for i := range d.heavy {
 		if d.heavy[i].octets < least.octets {

@@ -8,8 +8,9 @@ import (
 	"culvert/internal/netlab"
 )
 
-// TestSlowDeviceHurtsItsPeersAlone: the way to one peer is a device of 5 Mbit/s with a queue of 16 MB, and
-// it is sent much more than that; another peer's way is idle. The second one gets what it is sent.
+// TestSlowDeviceHurtsItsPeersAlone: the way to one peer is a device of 5 Mbit/s with a queue of 16
+// MB, and it is sent much more than that; another peer's way is idle. The second one gets what it
+// is sent.
 func TestSlowDeviceHurtsItsPeersAlone(t *testing.T) {
 	const rate, queue = 5_000_000, 16 << 20
 	p := newPair(t, 1)
@@ -54,8 +55,8 @@ func TestSlowDeviceHurtsItsPeersAlone(t *testing.T) {
 	})
 }
 
-// TestSidings: each remote that is moved gets a siding of its own as long as there are any, and then that of
-// one which did not fill it, which goes back; one that fills its siding keeps it.
+// TestSidings: each remote that is moved gets a siding of its own as long as there are any, and
+// then that of one which did not fill it, which goes back; one that fills its siding keeps it.
 func TestSidings(t *testing.T) {
 	p := newPair(t, 1)
 	if err := p.a.Shape("nn0", 100_000, 16<<20, false); err != nil {

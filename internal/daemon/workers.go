@@ -8,17 +8,19 @@ import (
 	"culvert/tun"
 )
 
-// processors is how many CPUs this process may keep busy: those that the machine and its affinity give
-// it, or fewer by the CPU quota of its cgroup, which the runtime rounds up to whole ones, two at least;
-// or what GOMAXPROCS says in its environment. Run raises GOMAXPROCS, so it is asked at the start.
+// processors is how many CPUs this process may keep busy: those that the machine and its affinity
+// give it, or fewer by the CPU quota of its cgroup, which the runtime rounds up to whole ones, two
+// at least; or what GOMAXPROCS says in its environment. Run raises GOMAXPROCS, so it is asked at
+// the start.
 var processors = runtime.GOMAXPROCS(0)
 
-// minWorkerCap is how many workers one may always ask for: what Go, too, takes a quota below two for.
+// minWorkerCap is how many workers one may always ask for: what Go, too, takes a quota below two
+// for.
 const minWorkerCap = 2
 
 // workerCount returns how many workers there are if so many are asked for, 0 being one for each
-// processor. More than there are processors would only take them from each other, each with its SAs'
-// turns in its hands (64 on two: 0.4 of the throughput).
+// processor. More than there are processors would only take them from each other, each with its
+// SAs' turns in its hands (64 on two: 0.4 of the throughput).
 func workerCount(asked, processors int, log *slog.Logger) int {
 	if asked == 0 {
 		asked = processors

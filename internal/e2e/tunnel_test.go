@@ -50,6 +50,11 @@ func TestTunnel(t *testing.T) {
 			if esp := n.leaks.esp.Load(); (esp > 0) != (tt.encap == "esp") {
 				t.Errorf("%d protocol 50 packets seen with encap %q", esp, tt.encap)
 			}
+			for _, g := range []*gateway{left, right} { // the guard is in force, and lets all of ours out
+				if refused := g.status().Counters["net_send_refused"]; refused != 0 {
+					t.Errorf("%s: a firewall refused %d datagrams", g.host.Name, refused)
+				}
+			}
 			left.stop()
 			right.wait(5*time.Second, "right to drop the SAs that left deleted", "left", func(p peerStatus) bool { return p.State == "down" })
 			right.stop()
