@@ -18,14 +18,15 @@ import (
 // flow is packets between two networks, either way, that a policy protects.
 type flow struct {
 	a, b netip.Prefix
-	// outer says that the gateways' own outer addresses are among them: ESP, IKE and neighbour discovery
-	// between the two are then the tunnel's own.
+	// outer says that the gateways' own outer addresses are among them: ESP, IKE and neighbour
+	// discovery between the two are then the tunnel's own.
 	outer bool
 }
 
 func flowOf(a, b string) flow { return flow{a: netip.MustParsePrefix(a), b: netip.MustParsePrefix(b)} }
 
-// inner is every packet with an address of the sites' inner networks at either end, whatever is at the other.
+// inner is every packet with an address of the sites' inner networks at either end, whatever is at
+// the other.
 var inner = []flow{
 	flowOf("10.1.0.0/16", "0.0.0.0/0"), flowOf("10.2.0.0/16", "0.0.0.0/0"),
 	flowOf("fd01::/16", "::/0"), flowOf("fd02::/16", "::/0"),
@@ -39,12 +40,14 @@ func (f flow) holds(p *netlab.Packet) bool {
 	return !f.outer || !isTunnels(p)
 }
 
-// between reports whether two addresses are at the ends of the flow. One that is not known is at any.
+// between reports whether two addresses are at the ends of the flow. One that is not known is at
+// any.
 func (f flow) between(a, b netip.Addr) bool {
 	return (f.a.Contains(a) || !a.IsValid()) && (f.b.Contains(b) || !b.IsValid())
 }
 
-// isTunnels reports whether a packet between two gateways is what makes the tunnel, or an error about it.
+// isTunnels reports whether a packet between two gateways is what makes the tunnel, or an error
+// about it.
 func isTunnels(p *netlab.Packet) bool {
 	const udp, esp, icmpv6, ike, nat, solicit, redirect = 17, 50, 58, 500, 4500, 133, 137
 	port := func(n uint16) bool { return n == ike || n == nat }
@@ -57,8 +60,9 @@ func isTunnels(p *netlab.Packet) bool {
 	return p.Quoted != nil && isTunnels(p.Quoted)
 }
 
-// leakCounter counts the packets of protected flows, and those that quote one, which are seen outside in
-// the clear. The sites have routes to each other: without it a tunnel that is not there would go unnoticed.
+// leakCounter counts the packets of protected flows, and those that quote one, which are seen
+// outside in the clear. The sites have routes to each other: without it a tunnel that is not there
+// would go unnoticed.
 type leakCounter struct {
 	esp atomic.Uint64 // packets of protocol 50
 

@@ -75,8 +75,8 @@ func (s *star) start(t *testing.T, toA, toB [][2][]string) (hub, a, b *gateway) 
 	return hub, a, b
 }
 
-// TestPoliciesOfOtherPeersTakeNothingAway has two peers, of which the local networks of each lie in the remote
-// ones of the other: each flow goes by the policy that it matches.
+// TestPoliciesOfOtherPeersTakeNothingAway has two peers, of which the local networks of each lie in
+// the remote ones of the other: each flow goes by the policy that it matches.
 func TestPoliciesOfOtherPeersTakeNothingAway(t *testing.T) {
 	t.Parallel()
 	s := buildStar(t, []flow{flowOf("192.168.7.0/24", "0.0.0.0/0"), flowOf("172.16.0.0/12", "0.0.0.0/0"), flowOf("10.2.0.0/16", "0.0.0.0/0"), flowOf("fd00::/8", "::/0")})
@@ -97,8 +97,9 @@ func TestPoliciesOfOtherPeersTakeNothingAway(t *testing.T) {
 	}
 }
 
-// TestHubMakesNoRedirects has a hub between two spokes, which itself has no address in their networks: what it
-// sends on by the device that it came from makes the kernel tell nobody of a better way.
+// TestHubMakesNoRedirects has a hub between two spokes, which itself has no address in their
+// networks: what it sends on by the device that it came from makes the kernel tell nobody of a
+// better way.
 func TestHubMakesNoRedirects(t *testing.T) {
 	t.Parallel()
 	s := buildStar(t, []flow{flowOf("10.2.0.0/16", "0.0.0.0/0"), flowOf("10.3.0.0/16", "0.0.0.0/0"), flowOf("fd00::/8", "::/0")})
@@ -128,8 +129,9 @@ func TestHubMakesNoRedirects(t *testing.T) {
 	}
 }
 
-// TestErrorsAboutDecryptedPacketsGoBack has a gateway without an address in its local networks, which are behind
-// an inner router: the ICMP errors that it makes about decrypted packets come back through the SA.
+// TestErrorsAboutDecryptedPacketsGoBack has a gateway without an address in its local networks,
+// which are behind an inner router: the ICMP errors that it makes about decrypted packets come back
+// through the SA.
 func TestErrorsAboutDecryptedPacketsGoBack(t *testing.T) {
 	t.Parallel()
 	s := buildStar(t, []flow{flowOf("10.7.0.0/16", "0.0.0.0/0"), flowOf("10.2.0.0/16", "0.0.0.0/0"), flowOf("fd00::/8", "::/0")})
@@ -167,8 +169,8 @@ func TestErrorsAboutDecryptedPacketsGoBack(t *testing.T) {
 	a.stop()
 }
 
-// innerRouter makes b a router behind the hub with addresses in the networks that the hub only routes, by a way
-// of a small MTU.
+// innerRouter makes b a router behind the hub with addresses in the networks that the hub only
+// routes, by a way of a small MTU.
 func (s *star) innerRouter(t *testing.T, inside, inside6 string) {
 	t.Helper()
 	ok(t, s.b.LAN("lan", inside+"/24", inside6+"/64"), s.lab.Link(
@@ -178,8 +180,8 @@ func (s *star) innerRouter(t *testing.T, inside, inside6 string) {
 		s.b.Route("10.2.0.0/24", "172.30.0.1", 0), s.b.Route("fd02::/64", "2001:db8:30::1", 0))
 }
 
-// TestPeerInsideAnotherPeersNetwork has one peer's address in the remote network of another: its IKE leaves from
-// the outer address, by no tunnel, and both tunnels work.
+// TestPeerInsideAnotherPeersNetwork has one peer's address in the remote network of another: its
+// IKE leaves from the outer address, by no tunnel, and both tunnels work.
 func TestPeerInsideAnotherPeersNetwork(t *testing.T) {
 	t.Parallel()
 	s := buildStar(t, []flow{flowOf("10.1.0.0/24", "10.3.0.0/24"), flowOf("10.1.0.1/32", bWAN+"/32"), flowOf("fd01::/64", "fd03::/64")})

@@ -53,8 +53,9 @@ func (g *gateway) wantBack(t *testing.T, what string, now func() []string, befor
 	}
 }
 
-// TestNothingLeaksWhereRulesAndRoutesAreRemoved deletes the daemon's rules one by one and its tables, as
-// scripts and systemd-networkd do, under traffic: nothing leaves meanwhile, and they come back.
+// TestNothingLeaksWhereRulesAndRoutesAreRemoved deletes the daemon's rules one by one and its
+// tables, as scripts and systemd-networkd do, under traffic: nothing leaves meanwhile, and they
+// come back.
 func TestNothingLeaksWhereRulesAndRoutesAreRemoved(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true})
@@ -98,8 +99,8 @@ func TestNothingLeaksWhereRulesAndRoutesAreRemoved(t *testing.T) {
 	right.stop()
 }
 
-// TestNothingLeaksWhereARuleIsPutInFront adds a rule without a priority, for which the kernel takes one below
-// the least, and a table that leads elsewhere: nothing leaves, and the rule is reported.
+// TestNothingLeaksWhereARuleIsPutInFront adds a rule without a priority, for which the kernel takes
+// one below the least, and a table that leads elsewhere: nothing leaves, and the rule is reported.
 func TestNothingLeaksWhereARuleIsPutInFront(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true})
@@ -121,8 +122,8 @@ func TestNothingLeaksWhereARuleIsPutInFront(t *testing.T) {
 	right.stop()
 }
 
-// TestRulesRemovedWithoutAGuard tells what the guard holds back until a rule is mended: without it, that much leaks. After
-// an ordered end unreachable routes stand for it, until they are released.
+// TestRulesRemovedWithoutAGuard tells what the guard holds back until a rule is mended: without it,
+// that much leaks. After an ordered end unreachable routes stand for it, until they are released.
 func TestRulesRemovedWithoutAGuard(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true})

@@ -38,9 +38,9 @@ type outerCase struct {
 	flows       []flow
 }
 
-// TestOuterAddressesInSelectors has the gateways' own addresses in the selectors, with strict reverse-path
-// filtering, which drops what arrives on another device than a packet back would leave by: as neighbours, and with a
-// router in between.
+// TestOuterAddressesInSelectors has the gateways' own addresses in the selectors, with strict
+// reverse-path filtering, which drops what arrives on another device than a packet back would leave
+// by: as neighbours, and with a router in between.
 func TestOuterAddressesInSelectors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []outerCase{

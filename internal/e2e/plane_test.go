@@ -12,8 +12,8 @@ import (
 	"culvert/internal/netlab"
 )
 
-// traffic is datagrams both ways, in both families, between the sites' gateways and, where there is one,
-// the client behind left.
+// traffic is datagrams both ways, in both families, between the sites' gateways and, where there is
+// one, the client behind left.
 type traffic struct {
 	t          *testing.T
 	streams    []*netlab.Stream

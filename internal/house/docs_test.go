@@ -11,8 +11,8 @@ import (
 // reference is a test as the documents name it: folder, function, and perhaps one of its cases.
 var reference = regexp.MustCompile("`([a-z0-9/]+)` ((?:Test|Fuzz)[A-Za-z0-9]+)(?: \"([^\"]+)\")?")
 
-// TestDocumentsHaveTheirTests looks for every test and case that the documents name, and for a test in every row of
-// their tables.
+// TestDocumentsHaveTheirTests looks for every test and case that the documents name, and for a test
+// in every row of their tables.
 func TestDocumentsHaveTheirTests(t *testing.T) {
 	folders := map[string]string{}
 	for _, f := range sources(t) {
@@ -54,7 +54,8 @@ func isRow(line string, columns int) bool {
 	return strings.HasPrefix(line, "| ") && strings.Count(line, "|") == columns+1 && !strings.HasSuffix(strings.TrimSpace(line), "| tests |") && !strings.HasPrefix(line, "| ---")
 }
 
-// wantTests wants the tests that a line names, and returns how many these are. folders are the tests' texts.
+// wantTests wants the tests that a line names, and returns how many these are. folders are the
+// tests' texts.
 func wantTests(t *testing.T, folders map[string]string, line string) int {
 	t.Helper()
 	found := reference.FindAllStringSubmatch(line, -1)

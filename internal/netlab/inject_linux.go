@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Inject puts IP packets on the device's link in frames from one MAC address to another, past the routes
-// and the packet filter of the host.
+// Inject puts IP packets on the device's link in frames from one MAC address to another, past the
+// routes and the packet filter of the host.
 func (h *Host) Inject(dev string, from, to net.HardwareAddr, packets ...[]byte) error {
 	fd, err := h.packetSocket(dev)
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 // Packet is what the headers of an IP packet say.
 type Packet struct {
 	Src, Dst netip.Addr
-	// Protocol is that of the payload, in IPv6 the one behind the extension headers. Of a later fragment only
-	// the headers are known, and the ports and the quotation are zero.
+	// Protocol is that of the payload, in IPv6 the one behind the extension headers. Of a later
+	// fragment only the headers are known, and the ports and the quotation are zero.
 	Protocol         uint8
 	SrcPort, DstPort uint16 // of TCP and UDP
 	ICMPType         uint8
-	// Quoted is the packet that an ICMP or ICMPv6 error or redirect quotes. What was cut off is zero; of an
-	// ICMPv6 redirect without a quotation only Dst is known.
+	// Quoted is the packet that an ICMP or ICMPv6 error or redirect quotes. What was cut off is
+	// zero; of an ICMPv6 redirect without a quotation only Dst is known.
 	Quoted *Packet
 }
 
@@ -80,8 +80,8 @@ func parseIPv6(b []byte, quotes bool) (p Packet, ok bool) {
 	return p, true
 }
 
-// skipExtensions returns the protocol behind the extension headers and its payload, which is nil where it
-// is not in b, or does not begin there (a later fragment).
+// skipExtensions returns the protocol behind the extension headers and its payload, which is nil
+// where it is not in b, or does not begin there (a later fragment).
 func skipExtensions(next uint8, b []byte) (protocol uint8, payload []byte) {
 	const fragmentOffset = 0xfff8
 	for {
@@ -146,8 +146,8 @@ func quotedInICMP(kind uint8, b []byte) *Packet {
 	return nil
 }
 
-// quotedInICMPv6 is the same for ICMPv6: types below 128 are errors (RFC 4443, Section 2.1), and a redirect
-// has the packet in an option (RFC 4861, Section 4.5).
+// quotedInICMPv6 is the same for ICMPv6: types below 128 are errors (RFC 4443, Section 2.1), and a
+// redirect has the packet in an option (RFC 4861, Section 4.5).
 func quotedInICMPv6(kind uint8, b []byte) *Packet {
 	const firstInformational, redirect, redirectedHeader = 128, 137, 4
 	switch {

@@ -25,8 +25,8 @@ type Answer struct {
 	MTU        int // of "fragmentation needed" and "packet too big"
 }
 
-// Probe sends one, with DF and without regard to what the host knows of the path, and waits for its answer,
-// at most until the context ends.
+// Probe sends one, with DF and without regard to what the host knows of the path, and waits for its
+// answer, at most until the context ends.
 func (h *Host) Probe(ctx context.Context, p Probe) (Answer, error) {
 	var a Answer
 	err := h.Do(func() (err error) {

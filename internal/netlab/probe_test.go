@@ -46,7 +46,8 @@ func TestProbesBringErrors(t *testing.T) {
 	}
 }
 
-// TestInjectedPacketsArrive receives by a socket what was put on the link, from addresses that no host has.
+// TestInjectedPacketsArrive receives by a socket what was put on the link, from addresses that no
+// host has.
 func TestInjectedPacketsArrive(t *testing.T) {
 	l := needLab(t)
 	a, b := must(l.Host("a"))(t), must(l.Host("b"))(t)

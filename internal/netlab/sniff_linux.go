@@ -20,9 +20,9 @@ type Sniffer struct {
 	received, lost uint64 // as the kernel counts, when it was last asked
 }
 
-// Sniff has f look at every frame that the device of the host sends or receives, until the lab is closed or
-// the sniffer is stopped. f runs on one goroutine and must not keep the frame. Super-packets of the device's
-// offloads show as one frame.
+// Sniff has f look at every frame that the device of the host sends or receives, until the lab is
+// closed or the sniffer is stopped. f runs on one goroutine and must not keep the frame.
+// Super-packets of the device's offloads show as one frame.
 func (h *Host) Sniff(dev string, f func(frame []byte)) (*Sniffer, error) {
 	return h.sniff(dev, 1<<17, f)
 }
@@ -62,8 +62,8 @@ func (s *Sniffer) keep(octets int) error {
 	return unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &filter[0]})
 }
 
-// Sync waits until f has seen every frame that passed before the call, and returns how many frames could
-// not be shown so far: the socket's buffer was full.
+// Sync waits until f has seen every frame that passed before the call, and returns how many frames
+// could not be shown so far: the socket's buffer was full.
 func (s *Sniffer) Sync() (lost uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

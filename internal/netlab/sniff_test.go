@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestSnifferShowsAllBeforeSync sends datagrams and asks at once: every one has been shown, and no more of it than was asked for.
+// TestSnifferShowsAllBeforeSync sends datagrams and asks at once: every one has been shown, and no
+// more of it than was asked for.
 func TestSnifferShowsAllBeforeSync(t *testing.T) {
 	a, b, _ := twoHosts(t, false)
 	const datagrams, octets = 500, 60
