@@ -13,7 +13,8 @@ import (
 	"culvert/internal/daemon"
 )
 
-// release takes away what holds protected traffic back after a daemon's end, and prints what that opens.
+// release takes away what holds protected traffic back after a daemon's end, and prints what that
+// opens.
 func release(c *call) error {
 	path := c.config()
 	device := c.flags.String("tun", "", "the device, `NAME`; without it and --config, all that have a guard and no daemon")

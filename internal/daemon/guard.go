@@ -23,8 +23,8 @@ type kernelGuard interface {
 	Close() error
 }
 
-// guardPart is the guard as [daemon] guard wants it. It is put up with the first flows, so that it never stands
-// with less than those of the configuration.
+// guardPart is the guard as [daemon] guard wants it. It is put up with the first flows, so that it
+// never stands with less than those of the configuration.
 type guardPart struct {
 	mode   config.Guard
 	reason string // why there is none although it is wanted
@@ -135,7 +135,8 @@ func flowsOf(c *config.Config) *protect.Set {
 	return flows
 }
 
-// RaiseGuard puts up the guard of a configuration, for a daemon that is yet to come, and returns what it did.
+// RaiseGuard puts up the guard of a configuration, for a daemon that is yet to come, and returns
+// what it did.
 func RaiseGuard(path string) (string, error) {
 	cfg, err := config.Load(path)
 	if err != nil {
@@ -174,8 +175,9 @@ type Released struct {
 	Local, Remote []netip.Prefix
 }
 
-// Release takes away the guard of a device, or of all without a daemon if device is "", and the routes and rules of
-// daemons that have ended. A device that is there has a daemon; force does not heed that.
+// Release takes away the guard of a device, or of all without a daemon if device is "", and the
+// routes and rules of daemons that have ended. A device that is there has a daemon; force does not
+// heed that.
 func Release(device string, force bool) (out []Released, err error) {
 	standing, err := guard.Devices()
 	if err != nil {

@@ -22,8 +22,9 @@ import (
 	"culvert/tun/guard"
 )
 
-// whisper sends datagrams from one host's inner addresses to the other's, 500 a second in either family, whatever becomes
-// of them, until stop or the end of the test. more waits until so many more were tried.
+// whisper sends datagrams from one host's inner addresses to the other's, 500 a second in either
+// family, whatever becomes of them, until stop or the end of the test. more waits until so many
+// more were tried.
 func whisper(t *testing.T, h *netlab.Host, flows ...[2]netip.Addr) (more func(n uint64), stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -132,7 +133,8 @@ func (g *gateway) release(args ...string) (string, error) {
 	return g.host.Run(ctx, nil, binary, append([]string{"release"}, args...)...)
 }
 
-// The guard stays after an ordered end, which says so; release takes it away, says what that opens, and leaves nothing.
+// The guard stays after an ordered end, which says so; release takes it away, says what that opens,
+// and leaves nothing.
 func TestRelease(t *testing.T) {
 	n := build(t, topology{})
 	left, right := pair(t, n, "192.0.2.2", "")
@@ -207,7 +209,8 @@ func TestGuardAlone(t *testing.T) {
 	right.stop()
 }
 
-// The leaks of a routed policy: another's NAT, a socket bound to the device, plaintext from outside (P9 to P11).
+// The leaks of a routed policy: another's NAT, a socket bound to the device, plaintext from outside
+// (P9 to P11).
 func TestGuardWhereRoutesDoNotHelp(t *testing.T) {
 	n := build(t, topology{})
 	left, right := pair(t, n, "192.0.2.2", "")
@@ -227,7 +230,8 @@ func TestGuardWhereRoutesDoNotHelp(t *testing.T) {
 	if s := left.status(); s.Guard.State != "on" || s.Guard.Drops.Out != 2 {
 		t.Errorf("left's guard: %+v", s.Guard)
 	}
-	// Left's firewall is swept away, tunnel and all: the guard is back in a second, and was not needed meanwhile.
+	// Left's firewall is swept away, tunnel and all: the guard is back in a second, and was not
+	// needed meanwhile.
 	more, _ := whisper(t, n.left, inside...)
 	for i := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -27,8 +27,8 @@ func textOf(value []byte) string {
 	return string(value)
 }
 
-// parseError reads an answer: 0 for success, and the kernel's words if it has any. With NETLINK_CAP_ACK
-// the header of the message in question follows, and attributes.
+// parseError reads an answer: 0 for success, and the kernel's words if it has any. With
+// NETLINK_CAP_ACK the header of the message in question follows, and attributes.
 func parseError(data []byte) (errno unix.Errno, text string) {
 	if len(data) < 4 {
 		return unix.EBADMSG, ""
@@ -64,8 +64,8 @@ func parseCounter(data []byte) (name string, packets uint64) {
 	return name, packets
 }
 
-// parseNotice reads what the kernel tells of a change: the table it is in, or, at the end of a change, the
-// program that made it.
+// parseNotice reads what the kernel tells of a change: the table it is in, or, at the end of a
+// change, the program that made it.
 func parseNotice(typ uint16, data []byte) (table, program string) {
 	if len(data) < 4 || typ&^0xff != subsystem {
 		return "", ""
@@ -81,8 +81,8 @@ func parseNotice(typ uint16, data []byte) (table, program string) {
 	return table, program
 }
 
-// tableAttr is the table's name in messages of every kind: NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE,
-// NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE, NFTA_OBJ_TABLE.
+// tableAttr is the table's name in messages of every kind: NFTA_TABLE_NAME, NFTA_CHAIN_TABLE,
+// NFTA_RULE_TABLE, NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE, NFTA_OBJ_TABLE.
 const tableAttr = 1
 
 // end is an element of a set of intervals: the first address of one, or the first one after it.

@@ -11,9 +11,9 @@ import (
 	"culvert/tun/protect"
 )
 
-// batch is messages to nftables about one table, which take effect together. A message is a header, 4
-// octets of nfgenmsg and attributes (linux/netfilter/nf_tables.h); its numbers are big endian, the headers'
-// are the machine's.
+// batch is messages to nftables about one table, which take effect together. A message is a header,
+// 4 octets of nfgenmsg and attributes (linux/netfilter/nf_tables.h); its numbers are big endian,
+// the headers' are the machine's.
 type batch struct {
 	table string
 	buf   []byte
@@ -60,8 +60,8 @@ func (b *batch) end() {
 	}
 }
 
-// finish returns the messages, numbered from first on, and the last number. The last one before the end
-// of the batch asks for an answer; those that fail are answered anyhow.
+// finish returns the messages, numbered from first on, and the last number. The last one before the
+// end of the batch asks for an answer; those that fail are answered anyhow.
 func (b *batch) finish(first uint32) (raw []byte, last uint32) {
 	flags := b.buf[b.start[len(b.start)-1]+6:]
 	binary.NativeEndian.PutUint16(flags, binary.NativeEndian.Uint16(flags)|unix.NLM_F_ACK)
@@ -228,8 +228,8 @@ func (b *batch) deleteSet(name string) {
 	b.text(unix.NFTA_SET_NAME, name)
 }
 
-// elements adds intervals to a set, or removes them (NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM). verdict,
-// for a map, is the chain to go to.
+// elements adds intervals to a set, or removes them (NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM).
+// verdict, for a map, is the chain to go to.
 func (b *batch) elements(msg uint16, set string, n int, at func(i int) (r protect.Range, verdict string)) {
 	for i := 0; i < n; {
 		b.begin(subsystem|msg, unix.NLM_F_CREATE, "elements of set "+set)

@@ -13,7 +13,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// networks is n policies, each with a remote network of its own, for one local network, or each for its own.
+// networks is n policies, each with a remote network of its own, for one local network, or each for
+// its own.
 func networks(n int, ownLocal bool) []protect.Policy {
 	var out []protect.Policy
 	for i := range n {

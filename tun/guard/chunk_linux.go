@@ -11,16 +11,18 @@ import (
 	"culvert/tun/protect"
 )
 
-// chunk is a part of a group's intervals, those from an address on to the next chunk's, in a set of its own. A change costs
-// the kernel as much as the set has elements (it copies them for the searches to come), so that sets are not to grow without
-// bound. A packet's address is compared with the bounds first, and searched for in one.
+// chunk is a part of a group's intervals, those from an address on to the next chunk's, in a set of
+// its own. A change costs the kernel as much as the set has elements (it copies them for the
+// searches to come), so that sets are not to grow without bound. A packet's address is compared
+// with the bounds first, and searched for in one.
 type chunk struct {
 	first  netip.Addr
 	number int
 	n      int // intervals, as far as they lie in it
 }
 
-// defaultChunk is how many intervals a chunk begins with; at twice as many the group is laid out afresh.
+// defaultChunk is how many intervals a chunk begins with; at twice as many the group is laid out
+// afresh.
 const defaultChunk = 4096
 
 func (c *Config) chunkSize() int {
@@ -80,7 +82,8 @@ func (g *group) setNames(id int) (names []string) {
 	return names
 }
 
-// place adds sorted intervals to the chunks, or takes them away. Those that lie across a bound are cut there.
+// place adds sorted intervals to the chunks, or takes them away. Those that lie across a bound are
+// cut there.
 func (g *group) place(b *batch, msg uint16, id int, list []protect.Range) {
 	parts := make(map[int][]protect.Range)
 	for _, r := range list {

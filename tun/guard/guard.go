@@ -1,8 +1,8 @@
-// Package guard keeps in the kernel, by nftables, what a VPN promises: a flow that a policy protects
-// leaves through the device or not at all, and is believed only if it came from there (RFC 4301,
-// Section 5.2, step 3b). Routes bring packets to the device; the guard stands where they fail: a route
-// removed or put in front, the device gone, NAT, a socket bound to a device, a packet that arrives in
-// plain. The daemon's end does not end it: its table stays until Release.
+// Package guard keeps in the kernel, by nftables, what a VPN promises: a flow that a policy
+// protects leaves through the device or not at all, and is believed only if it came from there (RFC
+// 4301, Section 5.2, step 3b). Routes bring packets to the device; the guard stands where they
+// fail: a route removed or put in front, the device gone, NAT, a socket bound to a device, a packet
+// that arrives in plain. The daemon's end does not end it: its table stays until Release.
 //
 // The table, of family inet, is "culvert-DEVICE" or "culvert-DEVICE/2":
 //
@@ -13,15 +13,16 @@
 //	postrouting  last, after SNAT      ┘           ICMP that quotes remote -> local: dropped
 //	                                               local -> remote: dropped
 //
-// A look-up has two steps. A verdict map, per purpose and family, leads an interval of local addresses
-// to a chain; the chain asks the sets of the groups (package protect) that have these local
-// addresses for the other end. Both are sets of intervals: the cost of a packet is that of two searches in
-// trees, and a change of the policies touches only the elements that differ. A group of very many networks has
-// several sets, of which the bounds in the rules choose one.
+// A look-up has two steps. A verdict map, per purpose and family, leads an interval of local
+// addresses to a chain; the chain asks the sets of the groups (package protect) that have these
+// local addresses for the other end. Both are sets of intervals: the cost of a packet is that of
+// two searches in trees, and a change of the policies touches only the elements that differ. A
+// group of very many networks has several sets, of which the bounds in the rules choose one.
 //
-// A table that is put up afresh, at a start or after somebody meddled with it, takes the name that is free. The old one
-// goes when every packet sees the new one. (To replace a table in one transaction is not enough: a packet that found the
-// hooks before the transaction is judged by the old chains, which after it have no rules.)
+// A table that is put up afresh, at a start or after somebody meddled with it, takes the name that
+// is free. The old one goes when every packet sees the new one. (To replace a table in one
+// transaction is not enough: a packet that found the hooks before the transaction is judged by the
+// old chains, which after it have no rules.)
 package guard
 
 import (
@@ -41,7 +42,8 @@ type Config struct {
 	chunk int // how many intervals a set begins with; 0: as many as is good
 }
 
-// Stats is what the guard has counted since its table was first put up, over restarts of the daemon.
+// Stats is what the guard has counted since its table was first put up, over restarts of the
+// daemon.
 type Stats struct {
 	Out     uint64 // packets of protected flows that would have left in plain
 	In      uint64 // packets that arrived in plain although they must come from the device

@@ -14,8 +14,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// Guard keeps the table of one device, and puts back what somebody else changes in it. Its methods may be called
-// from any goroutine.
+// Guard keeps the table of one device, and puts back what somebody else changes in it. Its methods
+// may be called from any goroutine.
 type Guard struct {
 	cfg   Config
 	watch *watcher
@@ -29,8 +29,8 @@ type Guard struct {
 	layout  uint64 // of the table at the last check; 0: it is not known
 }
 
-// Probe reports whether a guard can be put up here: the kernel takes all its rules, and throws them away again in the
-// same step. The error names what it takes.
+// Probe reports whether a guard can be put up here: the kernel takes all its rules, and throws them
+// away again in the same step. The error names what it takes.
 func Probe(cfg Config) error {
 	s, err := openSocket()
 	if err != nil {
@@ -46,8 +46,8 @@ func Probe(cfg Config) error {
 	return nil
 }
 
-// Open puts the table up, in place of any that an earlier daemon left, in one step: there is no moment without
-// it. The counters go on. It works in the network namespace of the calling thread.
+// Open puts the table up, in place of any that an earlier daemon left, in one step: there is no
+// moment without it. The counters go on. It works in the network namespace of the calling thread.
 func Open(cfg Config, whole protect.Change) (*Guard, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -69,8 +69,8 @@ func Open(cfg Config, whole protect.Change) (*Guard, error) {
 	return g, nil
 }
 
-// Apply follows a change of the policies: all of it is in force when Apply returns, or, after an error, none. The next
-// call, or the minute's look, tries again.
+// Apply follows a change of the policies: all of it is in force when Apply returns, or, after an
+// error, none. The next call, or the minute's look, tries again.
 func (g *Guard) Apply(c protect.Change) error {
 	if len(c.Groups) == 0 {
 		return nil
@@ -100,8 +100,8 @@ func (g *Guard) Apply(c protect.Change) error {
 	return nil
 }
 
-// replace puts up the whole table as the image is, then takes away what there was before. g.mu is held, or g is
-// not shared yet.
+// replace puts up the whole table as the image is, then takes away what there was before. g.mu is
+// held, or g is not shared yet.
 func (g *Guard) replace() error {
 	g.broken = true
 	names := tableNames(g.cfg.Device)

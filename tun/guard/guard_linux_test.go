@@ -20,7 +20,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// policies draws policies among few addresses, so that they overlap, at both ends of a family's addresses too.
+// policies draws policies among few addresses, so that they overlap, at both ends of a family's
+// addresses too.
 type policies struct{ rng *rand.Rand }
 
 func (p *policies) address() netip.Addr {
@@ -153,7 +154,8 @@ func join(list []protect.Range) (out []protect.Range) {
 	return out
 }
 
-// After changes the table holds the very elements that it would hold if it were put up afresh, and nothing more.
+// After changes the table holds the very elements that it would hold if it were put up afresh, and
+// nothing more.
 func TestChangesAddUpToTheWhole(t *testing.T) {
 	h := newHost(t)
 	for seed := range uint64(8) {

@@ -8,8 +8,9 @@ import (
 	"culvert/tun/protect"
 )
 
-// errNoGuard is why there is none: the packet filter of other systems takes no set of rules by a program's own
-// hand beside those of its administrator (pf has one ruleset; an anchor works only if that names it).
+// errNoGuard is why there is none: the packet filter of other systems takes no set of rules by a
+// program's own hand beside those of its administrator (pf has one ruleset; an anchor works only if
+// that names it).
 var errNoGuard = errors.New("guard: only Linux has nftables")
 
 // Guard is not for this system.

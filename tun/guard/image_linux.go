@@ -107,7 +107,8 @@ func (b *batch) ranges(msg uint16, set string, list []protect.Range) {
 	b.elements(msg, set, len(list), func(i int) (protect.Range, string) { return list[i], "" })
 }
 
-// recut brings the pieces of a family's local networks up to date, and the chains to which they lead.
+// recut brings the pieces of a family's local networks up to date, and the chains to which they
+// lead.
 func (m *image) recut(b *batch, v6 bool) {
 	var locals []owned
 	for id, g := range m.groups {

@@ -9,8 +9,8 @@ import (
 // layoutSeed is of this process: layouts are compared within it alone.
 var layoutSeed = maphash.MakeSeed()
 
-// layoutOf returns a digest of a table: its flags, chains, rules and sets, with their handles, but neither elements nor
-// counters. It is 0 if there is no such table.
+// layoutOf returns a digest of a table: its flags, chains, rules and sets, with their handles, but
+// neither elements nor counters. It is 0 if there is no such table.
 func (s *socket) layoutOf(table string) (uint64, error) {
 	var h maphash.Hash
 	h.SetSeed(layoutSeed)
@@ -41,8 +41,8 @@ func (s *socket) layoutOf(table string) (uint64, error) {
 	return h.Sum64(), nil
 }
 
-// check compares the table's layout with that of the last call, and reports whether it is the same. After a change of
-// ours it is taken as it is.
+// check compares the table's layout with that of the last call, and reports whether it is the same.
+// After a change of ours it is taken as it is.
 func (g *Guard) check() (same bool, err error) {
 	now, err := g.socket.layoutOf(g.table)
 	if err != nil {

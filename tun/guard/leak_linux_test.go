@@ -52,7 +52,8 @@ func TestOutbound(t *testing.T) {
 	wantStats(t, g, before, 8, 0, 0)
 }
 
-// markedSocket is a UDP socket of the gateway with a mark, bound to the outer device and to a protected flow (P10).
+// markedSocket is a UDP socket of the gateway with a mark, bound to the outer device and to a
+// protected flow (P10).
 func markedSocket(t *testing.T, s *site, mark uint32) net.Conn {
 	t.Helper()
 	return boundSocket(t, s, "10.1.0.254", "10.2.0.1", mark)
@@ -154,7 +155,8 @@ func TestInbound(t *testing.T) {
 	}
 }
 
-// Where the peer's address is in a remote network and ours in a local one, the tunnel itself still comes in.
+// Where the peer's address is in a remote network and ours in a local one, the tunnel itself still
+// comes in.
 func TestOwnPacketsAreLetIn(t *testing.T) {
 	s := newSite(t)
 	set := protect.NewSet()
@@ -249,7 +251,8 @@ func TestQuotedPackets(t *testing.T) {
 	wantStats(t, g, before, 0, 0, uint64(len(bad)))
 }
 
-// The kernel's own errors about decrypted packets get a mark, by which a rule leads them into the device.
+// The kernel's own errors about decrypted packets get a mark, by which a rule leads them into the
+// device.
 func TestErrorsAreLedBack(t *testing.T) {
 	s := newSite(t)
 	g := openIn(t, s.gw, testConfig(), both())

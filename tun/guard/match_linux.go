@@ -68,8 +68,9 @@ func network(offset, n uint32) expr.Any {
 	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: n}
 }
 
-// transport loads octets of what follows the IP header, its options and extension headers. The rest of the
-// rule is not looked at if there are not as many, or the packet is a fragment other than the first.
+// transport loads octets of what follows the IP header, its options and extension headers. The rest
+// of the rule is not looked at if there are not as many, or the packet is a fragment other than the
+// first.
 func transport(offset, n uint32) expr.Any {
 	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: n}
 }
@@ -103,8 +104,8 @@ func quotedDestination(v6 bool) expr.Any {
 	return transport(icmpHeader+offset, n)
 }
 
-// redirectedTo loads the destination that an ICMPv6 redirect is about (RFC 4861, Section 4.5). Its options, of
-// which one quotes the packet, come in any order.
+// redirectedTo loads the destination that an ICMPv6 redirect is about (RFC 4861, Section 4.5). Its
+// options, of which one quotes the packet, come in any order.
 func redirectedTo(bool) expr.Any { return transport(24, 16) }
 
 // icmpType matches the type of an ICMP message.

@@ -167,7 +167,8 @@ func icmpQuoting(src, dst string, typ byte, quoted []byte) []byte {
 	return ip(a, netip.MustParseAddr(dst), proto, 64, append([]byte{typ, 0, 0, 0, 0, 0, 0, 0}, quoted...))
 }
 
-// redirect is an ICMPv6 redirect about a destination, with an option of a link address before the quoted packet.
+// redirect is an ICMPv6 redirect about a destination, with an option of a link address before the
+// quoted packet.
 func redirectQuoting(src, dst, about string, quoted []byte) []byte {
 	b := append([]byte{redirect6, 0, 0, 0, 0, 0, 0, 0}, netip.MustParseAddr(src).AsSlice()...)
 	b = append(b, netip.MustParseAddr(about).AsSlice()...)

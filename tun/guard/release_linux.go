@@ -12,8 +12,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// Standing returns what the guard of a device has counted, and whether there is one. It needs no Guard: the
-// table may be one that a daemon left which has ended.
+// Standing returns what the guard of a device has counted, and whether there is one. It needs no
+// Guard: the table may be one that a daemon left which has ended.
 func Standing(device string) (st Stats, ok bool, err error) {
 	devices, err := Devices()
 	if err != nil || !slices.Contains(devices, device) {
@@ -23,7 +23,8 @@ func Standing(device string) (st Stats, ok bool, err error) {
 	return st, err == nil, err
 }
 
-// withSocket calls f with a socket. Where the kernel has no nftables it does not, since there is no guard then.
+// withSocket calls f with a socket. Where the kernel has no nftables it does not, since there is no
+// guard then.
 func withSocket(f func(s *socket) error) error {
 	s, err := openSocket()
 	if errors.Is(err, errNoNftables) {
@@ -57,8 +58,8 @@ func Devices() (devices []string, err error) {
 	return slices.Compact(devices), err
 }
 
-// Release takes the guard of a device away and returns what it held back. Where there is none, it does nothing. A
-// daemon that runs puts it back.
+// Release takes the guard of a device away and returns what it held back. Where there is none, it
+// does nothing. A daemon that runs puts it back.
 func Release(device string) (o Opened, err error) {
 	err = withSocket(func(s *socket) error {
 		found, err := s.tables()

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// purpose is one of the look-ups of a flow. The map leads from a local address to a chain, one for each set of
-// groups that have it, which asks for the remote one and ends at the target.
+// purpose is one of the look-ups of a flow. The map leads from a local address to a chain, one for
+// each set of groups that have it, which asks for the remote one and ends at the target.
 type purpose struct {
 	name          string
 	only          func(v6 bool) bool // the families that it is for; nil: both
@@ -122,8 +122,8 @@ func (c *Config) addTargets(b *batch) {
 	}
 }
 
-// addNeighbours lets pass what keeps a link going, and never leaves it: neighbour discovery (RFC 4861: "Hop Limit
-// 255") and DHCP of both families.
+// addNeighbours lets pass what keeps a link going, and never leaves it: neighbour discovery (RFC
+// 4861: "Hop Limit 255") and DHCP of both families.
 func (b *batch) addNeighbours(chain string) {
 	b.addRule(chain, family(true), icmp(true), seq(network(7, 1), equal(255), transport(0, 1),
 		&expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: []byte{133}},
@@ -134,8 +134,8 @@ func (b *batch) addNeighbours(chain string) {
 	}
 }
 
-// addOwn lets in what the tunnels themselves receive, where a peer's address lies in a remote network and ours in
-// a local one.
+// addOwn lets in what the tunnels themselves receive, where a peer's address lies in a remote
+// network and ours in a local one.
 func (c *Config) addOwn(b *batch) {
 	const own = "own"
 	b.addChain(own)
@@ -205,8 +205,8 @@ func (c *Config) addInbound(b *batch) {
 	b.addRule("pre-after-nat", goTo(chain))
 }
 
-// addErrors marks the ICMP errors of this host about decrypted packets, so that a rule of the router's leads them back
-// into the device. Redirects are none: they are about a link.
+// addErrors marks the ICMP errors of this host about decrypted packets, so that a rule of the
+// router's leads them back into the device. Redirects are none: they are about a link.
 func (c *Config) addErrors(b *batch) {
 	mark, _ := c.Mark.Errors()
 	b.addChain(markICMP)

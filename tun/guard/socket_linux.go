@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is a netlink socket of netfilter's, bound in the network namespace of the thread that opened it.
-// It is not safe for concurrent use.
+// socket is a netlink socket of netfilter's, bound in the network namespace of the thread that
+// opened it. It is not safe for concurrent use.
 //
 // The library's own connection asks for an answer to each message, and its encoding of an element
 // allocates a dozen times: with 100,000 networks the answers overflow a receive buffer.

@@ -19,8 +19,8 @@ const (
 	lookEvery = time.Minute
 	// logEvery is how often repairs are logged at most.
 	logEvery = time.Minute
-	// The least and the longest pause after a repair; in between, as long as it took: whoever fights with us
-	// for the table gets half a processor of ours at most.
+	// The least and the longest pause after a repair; in between, as long as it took: whoever
+	// fights with us for the table gets half a processor of ours at most.
 	minPause, maxPause = 50 * time.Millisecond, time.Second
 	// nftablesGroup is NFNLGRP_NFTABLES.
 	nftablesGroup = 7
@@ -38,8 +38,9 @@ type watcher struct {
 	skipped int
 }
 
-// startWatch begins to watch for all changes but those made through the guard's own socket. The kernel makes a notice of each
-// element, for whoever listens: so it begins after all of them were put up.
+// startWatch begins to watch for all changes but those made through the guard's own socket. The
+// kernel makes a notice of each element, for whoever listens: so it begins after all of them were
+// put up.
 func (g *Guard) startWatch() error {
 	s, err := openSocket()
 	if err != nil {

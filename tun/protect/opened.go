@@ -8,8 +8,8 @@ import (
 // Opening is flows that are no longer protected: from the local networks to the remote ones.
 type Opening struct{ Local, Remote []netip.Prefix }
 
-// Opened returns what a change of the set, its last one, has left without protection. Flows that another group
-// protects are not among it.
+// Opened returns what a change of the set, its last one, has left without protection. Flows that
+// another group protects are not among it.
 func (s *Set) Opened(c Change) []Opening {
 	var out []Opening
 	for i := range c.Groups {
