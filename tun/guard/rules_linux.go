@@ -191,6 +191,9 @@ func (c *Config) addOutbound(b *batch) {
 	b.addRule("post-after-nat", goTo(chain))
 }
 
+// beforeDefrag is before conntrack puts fragments together (-400), from whatever devices they came.
+const beforeDefrag = -450
+
 func (c *Config) addInbound(b *batch) {
 	const chain = "inbound"
 	b.addChain(chain)
@@ -199,7 +202,7 @@ func (c *Config) addInbound(b *batch) {
 	for _, v6 := range families {
 		b.addRule(chain, family(v6), seq(destination(v6), byMap("in"+suffix(v6))))
 	}
-	b.addBaseChain("pre-before-nat", "filter", unix.NF_INET_PRE_ROUTING, -310)
+	b.addBaseChain("pre-before-nat", "filter", unix.NF_INET_PRE_ROUTING, beforeDefrag)
 	b.addRule("pre-before-nat", goTo(chain))
 	b.addBaseChain("pre-after-nat", "filter", unix.NF_INET_PRE_ROUTING, -90)
 	b.addRule("pre-after-nat", goTo(chain))
