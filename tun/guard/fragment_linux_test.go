@@ -22,8 +22,8 @@ func cutUDP(src, dst string, id uint32) (first, later []byte) {
 	return part(whole[:16], 0, 1), part(whole[16:], 16, 0)
 }
 
-// Where connections are tracked, fragments are put together before them: what arrived in plain does not become a part of
-// a packet that came by the device, nor the device's a part of that.
+// Where connections are tracked, fragments are put together before that: what arrived in plain does
+// not become a part of a packet that came by the device.
 func TestFragmentsInPlain(t *testing.T) {
 	s := newSite(t)
 	nft(t, s.gw, "add table inet t; add chain inet t pre { type filter hook prerouting priority 0; }; add rule inet t pre ct state invalid drop")

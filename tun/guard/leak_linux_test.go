@@ -193,6 +193,29 @@ func TestOwnPacketsAreLetIn(t *testing.T) {
 	}
 }
 
+// This host may renew its lease where it can; hosts behind it speak with a server in a remote
+// network by the device.
+func TestDHCP(t *testing.T) {
+	s := newSite(t)
+	g := openIn(t, s.gw, testConfig(), both())
+	before := g.Stats()
+	arrived := sniff(t, s.inside, "lan")
+	send(t, s.gw, udp("10.1.0.254", "10.2.0.1", 68, 67, 1), udp("fd01::254", "fd02::1", 546, 547, 2))
+	send(t, s.inside, udp("10.1.0.5", "10.2.0.1", 68, 67, 3), udp("fd01::5", "fd02::1", 546, 547, 4), udp("10.1.0.5", "10.3.0.1", 68, 67, 5))
+	send(t, s.outside, udp("10.2.0.1", "10.1.0.254", 67, 68, 6), udp("fd02::1", "fd01::254", 547, 546, 7),
+		udp("10.2.0.1", "10.1.0.5", 67, 68, 8), udp("fd02::1", "fd01::5", 547, 546, 9))
+	for _, id := range []uint32{1, 2, 5} {
+		s.seen.await(t, id)
+	}
+	wantIn(t, s, g, before.In+2)
+	if got := g.Stats().Out; got != before.Out+2 {
+		t.Errorf("%d packets were held back, want 2", got-before.Out)
+	}
+	if s.seen.has(3) || s.seen.has(4) || arrived.has(8) || arrived.has(9) {
+		t.Error("DHCP of a host behind the gateway passed in plain")
+	}
+}
+
 // wantIn waits until as many packets were refused, and looks whether there are more.
 func wantIn(t *testing.T, s *site, g *Guard, want uint64) {
 	t.Helper()

@@ -127,6 +127,11 @@ func toThisHost() []expr.Any {
 	}
 }
 
+// fromThisHost matches packets that no device received.
+func fromThisHost() []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIF, Register: reg}, equal(native(0)...)}
+}
+
 // port16 is a port in network order.
 func port16(p uint16) []byte { return binary.BigEndian.AppendUint16(nil, p) }
 

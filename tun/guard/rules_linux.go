@@ -113,7 +113,7 @@ func (c *Config) addTargets(b *batch) {
 	for _, t := range []struct{ chain, counter string }{{dropOut, counterOut}, {dropIn, counterIn}, {dropICMP, counterICMP}} {
 		b.addChain(t.chain)
 		if t.chain != dropICMP {
-			b.addNeighbours(t.chain)
+			b.addNeighbours(t.chain, map[string][]expr.Any{dropOut: fromThisHost(), dropIn: toThisHost()}[t.chain])
 		}
 		if t.chain == dropIn {
 			c.addOwn(b)
@@ -123,13 +123,14 @@ func (c *Config) addTargets(b *batch) {
 }
 
 // addNeighbours lets pass what keeps a link going, and never leaves it: neighbour discovery (RFC
-// 4861: "Hop Limit 255") and DHCP of both families.
-func (b *batch) addNeighbours(chain string) {
+// 4861: "Hop Limit 255") and, for this host itself, DHCP of both families. Hosts behind it may
+// speak DHCP with a server in a remote network.
+func (b *batch) addNeighbours(chain string, own []expr.Any) {
 	b.addRule(chain, family(true), icmp(true), seq(network(7, 1), equal(255), transport(0, 1),
 		&expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: []byte{133}},
 		&expr.Cmp{Op: expr.CmpOpLte, Register: reg, Data: []byte{redirect6}}), accept())
 	for _, ports := range [][2]uint16{{68, 67}, {67, 68}, {546, 547}, {547, 546}} {
-		b.addRule(chain, family(ports[0] > 100), protocol(unix.IPPROTO_UDP),
+		b.addRule(chain, family(ports[0] > 100), own, protocol(unix.IPPROTO_UDP),
 			seq(transport(0, 4), equal(append(port16(ports[0]), port16(ports[1])...)...)), accept())
 	}
 }
