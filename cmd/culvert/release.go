@@ -48,7 +48,7 @@ func release(c *call) error {
 // releasedLines tells what was opened.
 func releasedLines(opened []daemon.Released) []string {
 	if len(opened) == 0 {
-		return []string{"nothing to release: no guard stands, and no route of an ended daemon is left"}
+		return []string{"nothing to release: no guard stands without its device, and no route of an ended daemon is left"}
 	}
 	var out []string
 	for _, o := range opened {

@@ -55,6 +55,7 @@ func Run(ctx context.Context, opts Options) error {
 	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, guard: p.guard, device: p.device, net: p.net,
 		cfg: cfg, flows: protect.NewSet(), outside: newOutside(log), found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
 	warnForwarding(cfg, log)
+	warnLeft(&cfg.Daemon, log)
 	err = d.run(ctx, cfg, p)
 	release := err == nil && opts.Release != nil && opts.Release()
 	p.close(!release)
