@@ -7,7 +7,8 @@
 // The table, of family inet, is "culvert-DEVICE" or "culvert-DEVICE/2":
 //
 //	prerouting  -450, before defrag    ┐ inbound:  from the device, lo: pass
-//	prerouting   -90, after DNAT       ┘           remote -> local: dropped, unless it is our own IKE, ESP
+//	prerouting   -90, after DNAT       ┘           remote -> local: dropped, unless it is our own IKE, ESP, or
+//	                                               an ICMP error that quotes local -> bypassed
 //	output       200, type route         errors:   ICMP that quotes remote -> local: marked (Mark.Errors)
 //	postrouting   90, before SNAT      ┐ outbound: by the device, lo, with our mark: pass
 //	postrouting  last, after SNAT      ┘           ICMP that quotes remote -> local: dropped

@@ -21,6 +21,7 @@ type purpose struct {
 const (
 	dropOut  = "drop-out"
 	dropIn   = "drop-in"
+	refuseIn = "refuse-in" // the end of dropIn
 	dropICMP = "drop-icmp"
 	markICMP = "mark-icmp"
 )
@@ -32,11 +33,16 @@ const (
 	counterICMP = "icmp"
 )
 
+// told is the purpose of errors' quotations. What its map leads on and the sets do not hold passes.
+const told = "told"
+
 func isV6(v6 bool) bool { return v6 }
 
 var purposes = []purpose{
 	{"out", nil, source, destination, dropOut},
 	{"in", nil, destination, source, dropIn},
+	// What an ICMP error tells us of; that of a bypassed flow may come from wherever its path leads.
+	{told, nil, quotedSource, quotedDestination, refuseIn},
 	{"icmp", nil, quotedDestination, quotedSource, dropICMP},
 	// A redirect goes to the source of the packet that it quotes.
 	{"redirect", isV6, redirectedTo, destination, dropICMP},
@@ -110,16 +116,22 @@ func (c *Config) addRules(b *batch) {
 }
 
 func (c *Config) addTargets(b *batch) {
-	for _, t := range []struct{ chain, counter string }{{dropOut, counterOut}, {dropIn, counterIn}, {dropICMP, counterICMP}} {
+	for _, t := range []struct{ chain, counter string }{{dropOut, counterOut}, {refuseIn, counterIn}, {dropICMP, counterICMP}} {
 		b.addChain(t.chain)
-		if t.chain != dropICMP {
-			b.addNeighbours(t.chain, map[string][]expr.Any{dropOut: fromThisHost(), dropIn: toThisHost()}[t.chain])
-		}
-		if t.chain == dropIn {
-			c.addOwn(b)
+		if t.chain == dropOut {
+			b.addNeighbours(dropOut, fromThisHost())
 		}
 		b.addRule(t.chain, count(t.counter), drop())
 	}
+	b.addChain(dropIn)
+	b.addNeighbours(dropIn, toThisHost())
+	c.addOwn(b)
+	for _, v6 := range families {
+		for _, t := range errorTypes(v6) {
+			b.addRule(dropIn, family(v6), icmp(v6), icmpType(t), seq(quotedSource(v6), byMap(told+suffix(v6))))
+		}
+	}
+	b.addRule(dropIn, goTo(refuseIn))
 }
 
 // addNeighbours lets pass what keeps a link going, and never leaves it: neighbour discovery (RFC
