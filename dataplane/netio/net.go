@@ -81,10 +81,29 @@ func (n *Net) RawESP() bool { return n.rawESP }
 // HasAddr reports whether an address is this host's, and usable, and one at which the sockets receive. It may be called from any goroutine.
 func (n *Net) HasAddr(a netip.Addr) bool {
 	a = a.Unmap()
-	return a.IsValid() && slices.ContainsFunc(n.conns, func(c *ikeConn) bool {
+	return a.IsValid() && n.receivesAt(a) && bindable(a)
+}
+
+// receivesAt reports whether a socket receives what comes to an address, if the host has it.
+func (n *Net) receivesAt(a netip.Addr) bool {
+	return slices.ContainsFunc(n.conns, func(c *ikeConn) bool {
 		bound := c.bound.Addr()
 		return bound == a.WithZone("") || bound.IsUnspecified() && bound.Is4() == a.Is4()
-	}) && bindable(a)
+	})
+}
+
+// answered returns an address to send from to which the peer can answer: the one that the system
+// chooses, or, where no socket receives at that, the first listen address of its family.
+func (n *Net) answered(chosen netip.Addr) netip.Addr {
+	if n.receivesAt(chosen) {
+		return chosen
+	}
+	for _, c := range n.conns {
+		if bound := c.bound.Addr(); bound.Is4() == chosen.Is4() {
+			return bound
+		}
+	}
+	return chosen
 }
 
 // bindable reports whether the system lets a socket have the address.

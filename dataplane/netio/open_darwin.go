@@ -127,7 +127,7 @@ func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("netio: no route to %s: %w", remote, err)
 	}
 	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+	return n.answered(c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()), nil
 }
 
 // Dialer makes ordinary connections: macOS has no firewall marks.

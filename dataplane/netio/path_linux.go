@@ -81,7 +81,8 @@ func lesser(a, b int) int {
 	return a
 }
 
-// LocalAddr is the source address that the system would choose for packets to remote.
+// LocalAddr is the source address that the system would choose for packets to remote, or, where no
+// socket receives what comes to that, one of the listen addresses.
 func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
 	var local netip.Addr
 	err := n.probe(remote, func(fd int) error {
@@ -100,7 +101,7 @@ func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("netio: no route to %s: %w", remote, err)
 	}
-	return local, nil
+	return n.answered(local), nil
 }
 
 // probe calls f with a socket connected to remote, marked as the real ones are. No packet is sent.
