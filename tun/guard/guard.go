@@ -41,6 +41,8 @@ type Config struct {
 	Log    *slog.Logger // nil: none
 
 	chunk int // how many intervals a set begins with; 0: as many as is good
+
+	sockets bool // the kernel can tell the mark of the socket that a packet is for
 }
 
 // Stats is what the guard has counted since its table was first put up, over restarts of the

@@ -37,13 +37,18 @@ func Probe(cfg Config) error {
 		return fmt.Errorf("guard: %w", err)
 	}
 	defer s.close()
-	b := newBatch(tableNames(cfg.Device)[0] + "/probe")
-	newImage(&cfg).whole(b, Stats{})
-	b.deleteTable()
-	if err := s.commit(b); err != nil {
+	if err := s.try(&cfg); err != nil {
 		return fmt.Errorf("guard: %w", err)
 	}
 	return nil
+}
+
+// try has the kernel take all rules and throw them away again.
+func (s *socket) try(cfg *Config) error {
+	b := newBatch(tableNames(cfg.Device)[0] + "/probe")
+	newImage(cfg).whole(b, Stats{})
+	b.deleteTable()
+	return s.commit(b)
 }
 
 // Open puts the table up, in place of any that an earlier daemon left, in one step: there is no
@@ -56,6 +61,8 @@ func Open(cfg Config, whole protect.Change) (*Guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
+	cfg.sockets = true
+	cfg.sockets = s.try(&cfg) == nil // not without CONFIG_NFT_SOCKET
 	g := &Guard{cfg: cfg, socket: s}
 	g.image = newImage(&g.cfg)
 	g.image.apply(newBatch(""), whole)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -348,6 +349,29 @@ func TestErrorsAboutBypassedFlows(t *testing.T) {
 	for id := uint32(3); id < 8; id++ {
 		if arrived.has(id) {
 			t.Errorf("error %d was believed", id)
+		}
+	}
+}
+
+// What the daemon asks a resolver has its mark, and so leaves; the answer comes in although its
+// source is in a remote network and its destination a local one. Others' answers do not.
+func TestAnswersToMarkedSockets(t *testing.T) {
+	s := newSite(t)
+	g := openIn(t, s.gw, testConfig(), both())
+	if !g.cfg.sockets {
+		t.Skip("the kernel cannot tell the socket of a packet (CONFIG_NFT_SOCKET)")
+	}
+	before := g.Stats().In
+	for i, mark := range []uint32{0x20, 0x0} {
+		conn := boundSocket(t, s, "10.1.0.254", "10.2.0.1", mark)
+		if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		send(t, s.outside, udp("10.2.0.1", "10.1.0.254", 7, uint16(conn.LocalAddr().(*net.UDPAddr).Port), 1))
+		if mark == 0 {
+			wantIn(t, s, g, before+uint64(i))
+		} else if _, err := conn.Read(make([]byte, 100)); err != nil {
+			t.Errorf("the answer to a marked socket: %v", err)
 		}
 	}
 }

@@ -127,6 +127,11 @@ func toThisHost() []expr.Any {
 	}
 }
 
+// toMarkedSocket matches packets to a socket of this host that has a mark.
+func toMarkedSocket(m protect.Mark) []expr.Any {
+	return append([]expr.Any{&expr.Socket{Key: expr.SocketKeyMark, Register: reg}}, marked(m)[1:]...)
+}
+
 // fromThisHost matches packets that no device received.
 func fromThisHost() []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIF, Register: reg}, equal(native(0)...)}

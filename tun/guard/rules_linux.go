@@ -154,6 +154,9 @@ func (c *Config) addOwn(b *batch) {
 	b.addChain(own)
 	b.addRule(dropIn, toThisHost(), jump(own))
 	b.addRule(own, protocol(unix.IPPROTO_ESP), accept())
+	if c.sockets {
+		b.addRule(own, toMarkedSocket(c.Mark), accept())
+	}
 	for _, p := range c.Ports {
 		b.addRule(own, protocol(unix.IPPROTO_UDP), seq(transport(2, 2), equal(port16(p)...)), accept())
 	}
