@@ -16,6 +16,10 @@ import (
 
 func TestDeviceComesAndGoes(t *testing.T) {
 	h := newHost(t)
+	// A router tells a fresh link which groups of IPv6 it joins (RFC 3810).
+	if err := h.Sysctl("ipv6/conf/all/forwarding", "0"); err != nil {
+		t.Fatal(err)
+	}
 	d := openIn(t, h, Config{Name: "tn0", Queues: 2, MTU: 1390})
 	link, err := h.Netlink().LinkByName("tn0")
 	if err != nil {

@@ -14,6 +14,10 @@ import (
 // of a flow whose packets two workers opened would be spread over the queues, and overtake each other.
 func TestWriteFor(t *testing.T) {
 	h := newHost(t)
+	// A router tells a fresh link which groups of IPv6 it joins (RFC 3810), in some queue.
+	if err := h.Sysctl("ipv6/conf/all/disable_ipv6", "1"); err != nil {
+		t.Fatal(err)
+	}
 	d := openIn(t, h, Config{Name: "tn0", Queues: 2})
 	link, err := h.Netlink().LinkByName("tn0")
 	if err != nil {
