@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -289,4 +290,45 @@ func TestInterruptAtATerminal(t *testing.T) {
 		t.Errorf("the guards are %q", got)
 	}
 	left.wantNothingLeft()
+}
+
+// Without a guard the unreachable routes are what stays after an ordered end and after kill -9, until
+// release takes them away.
+func TestEndsWithoutAGuard(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(g *gateway)
+	}{
+		{"SIGTERM", func(g *gateway) { ok(g.t, g.proc.Signal(syscall.SIGTERM)); g.ended(0) }},
+		{"kill -9", func(g *gateway) { g.proc.Kill() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := build(t, topology{})
+			left := newGateway(t, n.left)
+			left.daemon = "guard = \"off\""
+			left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right"), leftChildren("")...))
+			if s := left.status(); s.Guard.State != "off" {
+				t.Errorf("the guard is %+v", s.Guard)
+			}
+			tt.end(left)
+			const says = "the routes that make protected networks unreachable stay"
+			if out := left.proc.Output(); tt.name == "SIGTERM" && !strings.Contains(out, says) {
+				t.Errorf("the log does not say what stays:\n%s", indent(out))
+			}
+			more, stop := whisper(t, n.left, inside...)
+			more(50)
+			n.leaks.wantNone(t, "after the end")
+			out, err := left.release("--tun", "culvert0")
+			if ok(t, err); !strings.Contains(out, "10.2.0.0/16") {
+				t.Errorf("release does not name what it opens: %s", out)
+			}
+			_ = os.Remove(filepath.Join(left.dir, "control.sock")) // which kill -9 leaves
+			left.wantNothingLeft()
+			more(50)
+			stop()
+			if got, _ := n.leaks.take(t); got == 0 {
+				t.Error("after the release nothing leaves: it was not the routes that held it back")
+			}
+		})
+	}
 }
