@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,8 +34,10 @@ const (
 	maxKept = 16 << 10
 	// answerTime bounds the wait for an answer of the kernel.
 	answerTime = 30 // seconds
-	// maxDumps bounds how often a list is asked for that changes while the kernel gives it.
-	maxDumps = 50
+	// A list that changes while the kernel gives it is asked for again: leastDumps times at least, and
+	// for dumpTime, since a short list comes whole in the end however fast it changes.
+	leastDumps = 20
+	dumpTime   = 2 * time.Second
 )
 
 // errInterrupted is the error of a list that changed each time while the kernel gave it.
@@ -149,7 +152,8 @@ func (c *conn) receive() ([]byte, error) {
 // parts of the list. A list that changed while the kernel gave it is not whole, and asked for
 // again.
 func (c *conn) dump(ask func(b []byte) []byte, begin func(), each func(m message)) error {
-	for range maxDumps {
+	begun := time.Now()
+	for n := 0; n < leastDumps || time.Since(begun) < dumpTime; n++ {
 		c.out = ask(c.out[:0])
 		c.seq++
 		complete(c.out, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, c.seq)
