@@ -7,19 +7,19 @@ import (
 	"culvert/selector"
 )
 
-// A bypass is an entry of the SPD for what stays outside of a policy although its selectors hold it
-// (RFC 4301, Section 4.4.1: BYPASS). The kernel takes such packets past the device; one that comes to
-// the device nevertheless, by a route of the operator's, is dropped as if no policy covered it: it is
-// neither sealed nor, as it would come back, given to the kernel.
+// A bypass is an entry of the SPD for what stays outside of a policy although its selectors hold
+// it (RFC 4301, Section 4.4.1: BYPASS). The kernel takes such packets past the device; one that
+// comes to the device nevertheless, by a route of the operator's, is dropped as if no policy
+// covered it: it is neither sealed nor, as it would come back, given to the kernel.
 //
-// The longest remote prefix decides, as everywhere in the SPD, and of entries of the same prefix one
-// that protects.
+// The longest remote prefix decides, as everywhere in the SPD, and of entries of the same prefix
+// one that protects.
 
 // lastOrders is where the Orders of bypasses begin, after those of all policies.
 const lastOrders = 1 << 63
 
-// SetBypasses sets what is bypassed: what is from Local to Remote of each, Policy being no more than its
-// name. Any goroutine.
+// SetBypasses sets what is bypassed: what is from Local to Remote of each, Policy being no more
+// than its name. Any goroutine.
 func (p *Plane) SetBypasses(list []PolicyConfig) {
 	stay := make(map[esp.Policy]bool, len(list))
 	for i := range list {
@@ -36,8 +36,8 @@ func (p *Plane) SetBypasses(list []PolicyConfig) {
 	p.changeBypasses(list, gone)
 }
 
-// ChangeBypasses adds bypasses or gives those that are there their new selectors, and takes those of gone
-// out. Any goroutine.
+// ChangeBypasses adds bypasses or gives those that are there their new selectors, and takes those
+// of gone out. Any goroutine.
 func (p *Plane) ChangeBypasses(set []PolicyConfig, gone []esp.Policy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

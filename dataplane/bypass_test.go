@@ -19,7 +19,8 @@ func bypass(t *testing.T, name string, list ...string) PolicyConfig {
 	return PolicyConfig{Policy: esp.Policy{Child: name}, Local: everything, Remote: nets(list...)}
 }
 
-// wantRefused wants a packet from src neither to be sealed nor given back, and its sender to learn of it.
+// wantRefused wants a packet from src neither to be sealed nor given back, and its sender to learn
+// of it.
 func wantRefused(t *testing.T, a, b *gateway, src, to netip.AddrPort) {
 	t.Helper()
 	pkt := udpPacket(src, to, true, []byte("q"))

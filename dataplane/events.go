@@ -6,9 +6,10 @@ import (
 	"culvert/esp"
 )
 
-// events is what the packet path has to tell the control plane. It needs no bound of its own: whoever posts does so once for each SA or policy
-// (marks on the pair, the slot's unanswered Acquire), a second PeerMoved of an SA replaces the first, a second SourceGone of one is none, and a worker that asks for an SA of its own for a
-// policy is not heard twice.
+// events is what the packet path has to tell the control plane. It needs no bound of its own:
+// whoever posts does so once for each SA or policy (marks on the pair, the slot's unanswered
+// Acquire), a second PeerMoved of an SA replaces the first, a second SourceGone of one is none,
+// and a worker that asks for an SA of its own for a policy is not heard twice.
 type events struct {
 	wake chan struct{} // one slot
 

@@ -19,10 +19,11 @@ const (
 	fragmentHoldFor = time.Second
 )
 
-// fragmentTable is what fragments without ports are matched by (RFC 4301, Section 7.3): the flow of
-// the first fragment of their datagram, which has the ports. Those that come before the first are
-// held until it comes. All workers share it, since the fragments of one datagram may come to several
-// of them. Its lock is taken for fragments alone, and only where selectors tell ports apart.
+// fragmentTable is what fragments without ports are matched by (RFC 4301, Section 7.3): the flow
+// of the first fragment of their datagram, which has the ports. Those that come before the first
+// are held until it comes. All workers share it, since the fragments of one datagram may come to
+// several of them. Its lock is taken for fragments alone, and only where selectors tell ports
+// apart.
 type fragmentTable struct {
 	mu    sync.Mutex
 	known map[fragmentKey]knownDatagram
@@ -110,8 +111,8 @@ func (t *fragmentTable) lookUp(key fragmentKey, now int64) (knownDatagram, bool)
 	return d, ok && now-d.at < int64(fragmentsFor)
 }
 
-// later tells the flow of a later fragment, whose data begin at begin, or holds it: then h is copied
-// with the octets of its packet, as long as there is room. h may be nil: do not hold it.
+// later tells the flow of a later fragment, whose data begin at begin, or holds it: then h is
+// copied with the octets of its packet, as long as there is room. h may be nil: do not hold it.
 func (t *fragmentTable) later(key fragmentKey, begin int, now int64, h *heldFragment) (selector.Flow, whereabouts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -95,8 +95,8 @@ func sameHeld(a, b heldFragment) bool {
 	return string(a.pkt.Data) == string(b.pkt.Data) && a.until == b.until && a.tos == b.tos
 }
 
-// checkTables lets both tables see steps of one random history of datagrams, of which many come twice,
-// out of order, without a first one, or all at once.
+// checkTables lets both tables see steps of one random history of datagrams, of which many come
+// twice, out of order, without a first one, or all at once.
 func checkTables(t *testing.T, r *rand.Rand, steps int) {
 	t.Helper()
 	var fast fragmentTable
@@ -156,7 +156,8 @@ func FuzzFragmentTable(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b uint64) { checkTables(t, rand.New(rand.NewPCG(a, b)), 1000) })
 }
 
-// TestFragmentTableEvictsTheOldest: the bound is one of places, and the newest datagrams keep theirs.
+// TestFragmentTableEvictsTheOldest: the bound is one of places, and the newest datagrams keep
+// theirs.
 func TestFragmentTableEvictsTheOldest(t *testing.T) {
 	var table fragmentTable
 	key := func(id int) fragmentKey { return fragmentKey{DatagramID: selector.DatagramID{ID: uint32(id)}} }

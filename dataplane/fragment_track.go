@@ -9,15 +9,16 @@ import (
 	"culvert/tun"
 )
 
-// Only the first fragment of a datagram has ports. Where the selectors of a policy or an SA tell ports
-// apart, the later ones go where the first one went, and are let in if it was (RFC 4301, Section 7.3
-// and Appendix D). Nothing is reassembled: it is the tables that remember, within bounds.
+// Only the first fragment of a datagram has ports. Where the selectors of a policy or an SA tell
+// ports apart, the later ones go where the first one went, and are let in if it was (RFC 4301,
+// Section 7.3 and Appendix D). Nothing is reassembled: it is the tables that remember, within
+// bounds.
 //
 //	to the peer:    policy and SA are those of the first fragment's flow
 //	from the peer:  the flow of a first fragment that came by the same policy must match the SA
 //
-// No later fragment may overlap its first, whose ports it could overwrite in the reassembled datagram.
-// A first fragment too short for its ports matches no such selector by itself.
+// No later fragment may overlap its first, whose ports it could overwrite in the reassembled
+// datagram. A first fragment too short for its ports matches no such selector by itself.
 
 // tellsPorts reports whether selectors match only some ports, of packets whose ports can be seen.
 func tellsPorts(list []selector.Selector) bool {
@@ -55,8 +56,8 @@ func (w *worker) outboundFragment(x *txPacket, since time.Time) {
 	w.outboundLater(x, since)
 }
 
-// outboundFirst sends a first fragment, and notes its flow, unless its later ones find the same policy
-// by themselves, or one that is for fragments without ports.
+// outboundFirst sends a first fragment, and notes its flow, unless its later ones find the same
+// policy by themselves, or one that is for fragments without ports.
 func (w *worker) outboundFirst(x *txPacket, since time.Time) {
 	hdr := &x.hdr
 	s, ok := w.plane.policyFor(&hdr.Flow)

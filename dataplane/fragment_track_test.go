@@ -66,8 +66,8 @@ var orders = map[string]func([][]byte){
 	"first last": func(l [][]byte) { l[0], l[len(l)-1] = l[len(l)-1], l[0] },
 }
 
-// TestFragmentsOfLimitedTraffic: the kernel cuts for the TUN's MTU before anyone sees the ports. All
-// fragments arrive, in whatever order, at whichever workers they are read.
+// TestFragmentsOfLimitedTraffic: the kernel cuts for the TUN's MTU before anyone sees the ports.
+// All fragments arrive, in whatever order, at whichever workers they are read.
 func TestFragmentsOfLimitedTraffic(t *testing.T) {
 	a, b := udp5001(t, 2, nil)
 	id := uint16(0)
@@ -253,8 +253,9 @@ func TestFragmentsAfterARekey(t *testing.T) {
 	g.queues[0].wantIdle(t)
 }
 
-// TestFragmentsChoosePolicies: a first fragment takes its later ones to the policy of its ports, past
-// another that would match them by themselves, but not past one that is for fragments without ports.
+// TestFragmentsChoosePolicies: a first fragment takes its later ones to the policy of its ports,
+// past another that would match them by themselves, but not past one that is for fragments without
+// ports.
 func TestFragmentsChoosePolicies(t *testing.T) {
 	opaque := limited(lanB(), 17, 0)
 	for i := range opaque {

@@ -25,13 +25,14 @@ func (w *worker) uncovered(x *txPacket, since time.Time) {
 		w.carryError(x, since)
 		return
 	}
-	// RFC 4301, Section 6: the sender should learn "that the requested traffic is administratively prohibited".
+	// RFC 4301, Section 6: the sender should learn "that the requested traffic is administratively
+	// prohibited".
 	w.tally.add(dropNoPolicy, 1)
 	w.answer(prohibited, x.pkt.Data, &x.hdr)
 }
 
-// carryError sends an ICMP error on the SA that would carry the answer to the packet that it quotes.
-// "If no such SA exists, no SA will be created" (RFC 4301, Section 6.2).
+// carryError sends an ICMP error on the SA that would carry the answer to the packet that it
+// quotes. "If no such SA exists, no SA will be created" (RFC 4301, Section 6.2).
 func (w *worker) carryError(x *txPacket, since time.Time) {
 	var quoted selector.Packet
 	if x.hdr.ParseQuote(x.pkt.Data, &quoted) != nil || quoted.Src != x.hdr.Dst {
@@ -65,12 +66,12 @@ func (w *worker) carryError(x *txPacket, since time.Time) {
 	}
 }
 
-// needsSource reports whether an error must not keep its source. RFC 4301, Section 6.2 has the peer
-// look at the quoted packet where the headers do not match, and the source tells who had the trouble,
-// so it stays as it is, even outside of the SA's local networks. But there are peers that check the
-// headers alone and drop the error. It is only one hop of a traceroute that is lost with most errors;
-// with one that tells a path MTU it is the connection. That one, and one whose source is of no use
-// beyond its link, come from where the quoted packet was going.
+// needsSource reports whether an error must not keep its source. RFC 4301, Section 6.2 has the
+// peer look at the quoted packet where the headers do not match, and the source tells who had the
+// trouble, so it stays as it is, even outside of the SA's local networks. But there are peers that
+// check the headers alone and drop the error. It is only one hop of a traceroute that is lost with
+// most errors; with one that tells a path MTU it is the connection. That one, and one whose source
+// is of no use beyond its link, come from where the quoted packet was going.
 func needsSource(x *txPacket) bool {
 	if containsAddr(x.sa.sa.LocalTS, x.hdr.Src) {
 		return false

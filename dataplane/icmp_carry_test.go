@@ -135,8 +135,8 @@ func TestErrorsThatAreNotCarried(t *testing.T) {
 	}
 }
 
-// TestErrorAboutTheFirstPacket: the answering side sends on a new SA only when something came by it.
-// That may be what the error is about, which then waits for a moment.
+// TestErrorAboutTheFirstPacket: the answering side sends on a new SA only when something came by
+// it. That may be what the error is about, which then waits for a moment.
 func TestErrorAboutTheFirstPacket(t *testing.T) {
 	a, b := twoGateways(t, 1, nil)
 	sa := childSA(t, a, b, 1)
@@ -178,7 +178,8 @@ func redirected(pkt []byte, dst netip.Addr) []byte {
 	return pkt
 }
 
-// TestErrorsOfAHostilePeer: an error can tell only of what its SA carries, and only to whom it concerns.
+// TestErrorsOfAHostilePeer: an error can tell only of what its SA carries, and only to whom it
+// concerns.
 func TestErrorsOfAHostilePeer(t *testing.T) {
 	g := newGateway(t, 1, nil)
 	g.start(t)

@@ -23,7 +23,8 @@ func (p *Plane) InstallInbound(sa esp.ChildSA) error {
 	return p.publish(c)
 }
 
-// publish makes a new pair known, or clears its keys if there is a reason not to: no worker has seen it.
+// publish makes a new pair known, or clears its keys if there is a reason not to: no worker has
+// seen it.
 func (p *Plane) publish(c *pair) (err error) {
 	link := p.linkMTU(c.endpoint.Load())
 	p.mu.Lock()

@@ -10,8 +10,9 @@ import (
 
 // Noise is what hosts say to their own link: multicast, broadcast, and what is from or for a
 // link-local IPv6 address or none. A selector of a whole network, such as 0.0.0.0/0, has these
-// addresses in it as well, but nobody who wrote it meant them, and no tunnel is to come up for them.
-// So noise is carried only where selectors name it, which those do that hold nothing else, such as
+// addresses in it as well, but nobody who wrote it meant them, and no tunnel is to come up for
+// them. So noise is carried only where selectors name it, which those do that hold nothing else,
+// such as
 // 224.0.0.0/4; in both directions by the same rule, so that neither end takes what the other gives
 // and drops it. Link-local IPv4 addresses are not noise: some gateways number tunnels with them.
 

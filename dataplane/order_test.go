@@ -125,8 +125,8 @@ func oneSAOut(t *testing.T, seed uint64) {
 	a.start(t)
 	const supers = reads / 3 * workers
 	const want = supers*((30000+1387)/1388) + (reads*workers - supers)
-	// On a machine that has other work, a worker may be held up for so long that others cannot keep what they
-	// have to send. No other packet is missing.
+	// On a machine that has other work, a worker may be held up for so long that others cannot
+	// keep what they have to send. No other packet is missing.
 	eventually(t, "all has left", func() bool {
 		mu.Lock()
 		defer mu.Unlock()

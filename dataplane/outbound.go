@@ -79,7 +79,8 @@ func (w *worker) dispatch(x *txPacket, s target, flow *selector.Flow, since time
 	}
 }
 
-// carry sends a packet through its SA, in the way that its size asks for. It reports false if the SA is at its end: then nothing was sent.
+// carry sends a packet through its SA, in the way that its size asks for. It reports false if the
+// SA is at its end: then nothing was sent.
 func (w *worker) carry(x *txPacket) bool {
 	hdr, pkt := &x.hdr, x.pkt
 	mtu, fragment := x.sa.mtuFor(hdr.Version)
@@ -152,7 +153,8 @@ func (w *worker) sealOne(x *txPacket, inner []byte) bool {
 	return true
 }
 
-// sealFragments cuts an IPv4 packet, which is x or a segment of it, into fragments, and seals and sends each.
+// sealFragments cuts an IPv4 packet, which is x or a segment of it, into fragments, and seals and
+// sends each.
 func (w *worker) sealFragments(x *txPacket, pkt []byte, mtu int) bool {
 	f := fragmenter{pkt: pkt, header: x.hdr.HeaderLen, mtu: mtu}
 	for {

@@ -76,9 +76,9 @@ func (k *keeper) keep(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.
 }
 
 // keepError takes a copy of an ICMP error, which goes with the packets of flow, for as long as its
-// SA is not sent on yet: the answering side of a new SA waits for the first packet that comes by it,
-// and that may be what the error is about. It asks for no SA (RFC 4301, Section 6.2), and so leaves
-// the most of the room to packets that do.
+// SA is not sent on yet: the answering side of a new SA waits for the first packet that comes by
+// it, and that may be what the error is about. It asks for no SA (RFC 4301, Section 6.2), and so
+// leaves the most of the room to packets that do.
 func (k *keeper) keepError(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
 	k.mu.Lock()
 	defer k.mu.Unlock()

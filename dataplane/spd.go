@@ -34,7 +34,8 @@ type slot struct {
 	past       counts  // of pairs that were removed
 }
 
-// target is what the SPD gives for a packet: the slot of its policy, or nil if it is bypassed, and the Order of the entry that matched.
+// target is what the SPD gives for a packet: the slot of its policy, or nil if it is bypassed, and
+// the Order of the entry that matched.
 type target struct {
 	*slot
 	order uint64

@@ -23,9 +23,11 @@ type turnstile struct {
 // turnstilePad keeps next in a line of its own. It is one line and not two, as elsewhere (cacheLine), because every SA has a turnstile.
 const turnstilePad = 64
 
-// Whoever waits at a turnstile first looks so often, which takes about 2 us: workers that alternate on an SA are rarely further apart. Then it offers its core to
-// other threads, so often, with a look after each; that costs half a microsecond where nobody wants it, and lets a holder that was put aside go on. After
-// that a sender puts off what it has to send (lateQueue), and for others it is the scheduler's turn: the holder may have its thread and not the right to run Go.
+// Whoever waits at a turnstile first looks so often, which takes about 2 us: workers that
+// alternate on an SA are rarely further apart. Then it offers its core to other threads, so often,
+// with a look after each; that costs half a microsecond where nobody wants it, and lets a holder
+// that was put aside go on. After that a sender puts off what it has to send (lateQueue), and for
+// others it is the scheduler's turn: the holder may have its thread and not the right to run Go.
 const (
 	looks  = 1 << 11
 	yields = 1 << 6
@@ -34,8 +36,8 @@ const (
 // longWait is one that only a thread which does not run can cause: sealing, opening or writing a super-packet takes a tenth of it.
 const longWait = 300 * time.Microsecond
 
-// waitBriefly waits for the ticket's turn for as long as others need that are not held up, and reports
-// whether it has come. All that was done before by who let it through is then seen.
+// waitBriefly waits for the ticket's turn for as long as others need that are not held up, and
+// reports whether it has come. All that was done before by who let it through is then seen.
 func (t *turnstile) waitBriefly(ticket uint64) bool {
 	return t.spin(ticket) || t.offer(ticket)
 }
@@ -134,9 +136,9 @@ func (w *worker) giveUpTicket() {
 	w.useTicket()
 }
 
-// await reports whether the turn of the ticket has come, for which it waits briefly; if not, the ticket
-// was put off. A worker never waits while it holds turns of its own: two workers could wait for each
-// other.
+// await reports whether the turn of the ticket has come, for which it waits briefly; if not, the
+// ticket was put off. A worker never waits while it holds turns of its own: two workers could wait
+// for each other.
 func (w *worker) await(k *ticket) bool {
 	t := &k.pair.turn
 	if h := w.find(t); h != nil && h.next == k.first {

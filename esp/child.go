@@ -35,9 +35,10 @@ type Limits struct {
 	SoftPackets, HardPackets uint64
 }
 
-// ChildSA is a negotiated (or manually keyed) SA pair as the control plane hands it to the dataplane. Keys hold
-// the cipher key followed by the salt. It is immutable, and the receiver may keep it, save the keys: it
-// makes its ciphers of these before it returns, and whoever handed them over may then clear them.
+// ChildSA is a negotiated (or manually keyed) SA pair as the control plane hands it to the
+// dataplane. Keys hold the cipher key followed by the salt. It is immutable, and the receiver may
+// keep it, save the keys: it makes its ciphers of these before it returns, and whoever handed them
+// over may then clear them.
 type ChildSA struct {
 	ID     ChildID
 	Policy Policy

@@ -27,7 +27,8 @@ type Config struct {
 	// LocalAddr is the address that the system would send from to remote, or the zero Addr. NAT detection needs it for a peer without a Local
 	// of its own: with a nil LocalAddr such a peer takes us to be behind a NAT. It is called in Handle and must be quick.
 	LocalAddr func(remote netip.Addr) netip.Addr
-	// HasAddr reports whether an address is this host's, and one at which its sockets receive. Nil: all are. It is called in Handle and must be quick.
+	// HasAddr reports whether an address is this host's, and one at which its sockets receive.
+	// Nil: all are. It is called in Handle and must be quick.
 	HasAddr func(local netip.Addr) bool
 }
 
@@ -168,10 +169,11 @@ type (
 		ID     esp.ChildID
 		Remote netip.AddrPort
 	}
-	// AddressesChanged says that addresses, links or routes of this host changed: every IKE SA is looked at, in portions, whether it has to be sent to from another
-	// address.
+	// AddressesChanged says that addresses, links or routes of this host changed: every IKE SA is
+	// looked at, in portions, whether it has to be sent to from another address.
 	AddressesChanged struct{}
-	// SourceGone says that packets of the pair cannot be sent, because the system has no route from their source: the same for one IKE SA, at once.
+	// SourceGone says that packets of the pair cannot be sent, because the system has no route
+	// from their source: the same for one IKE SA, at once.
 	SourceGone struct{ ID esp.ChildID }
 	// Computed is the result of a Compute effect.
 	Computed struct {
@@ -229,7 +231,8 @@ type (
 	NeedTraffic struct{ ID esp.ChildID }
 	// AcquireFailed says that what an Acquire (or a failed Connect) waited for will not come: kept packets of the policy may be dropped.
 	AcquireFailed struct{ Policy esp.Policy }
-	// Resolve asks for the peer's DNS name to be looked up again, because a round of tries failed, whatever the reason; SetPeers or ChangePeers brings the result.
+	// Resolve asks for the peer's DNS name to be looked up again, because a round of tries failed,
+	// whatever the reason; SetPeers or ChangePeers brings the result.
 	Resolve struct{ Peer string }
 	// Notice is an event for people, logs and tests.
 	Notice struct {

@@ -141,8 +141,9 @@ func (s *ikeSA) fail(why string) {
 	s.closeAs(endFailed, why)
 }
 
-// informationalRequest is an INFORMATIONAL request of the peer: deletions, where it is now, or nothing, "the expected way an endpoint can ask the other endpoint to verify that
-// it is alive". What we do not know is ignored; all is answered.
+// informationalRequest is an INFORMATIONAL request of the peer: deletions, where it is now, or
+// nothing, "the expected way an endpoint can ask the other endpoint to verify that it is alive".
+// What we do not know is ignored; all is answered.
 func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if kind, ok := s.rejection(ps); ok {
 		s.answer(nil)

@@ -7,9 +7,9 @@ import (
 	"culvert/selector"
 )
 
-// Where the selectors of a Child SA tell ports apart, later fragments, which have none, go by it only
-// as both sides say (RFC 4301, Section 7.3; RFC 7296, Section 1.3.1). The dataplane sends and takes
-// them by their first ones, so we ask, and agree where the peer asks.
+// Where the selectors of a Child SA tell ports apart, later fragments, which have none, go by it
+// only as both sides say (RFC 4301, Section 7.3; RFC 7296, Section 1.3.1). The dataplane sends and
+// takes them by their first ones, so we ask, and agree where the peer asks.
 //
 //	HDR, SK {..., SA, [Ni,] TSi, TSr, N(NON_FIRST_FRAGMENTS_ALSO)}  -->
 //	                    <--  HDR, SK {..., SA, [Nr,] TSi, TSr, N(NON_FIRST_FRAGMENTS_ALSO)}

@@ -56,8 +56,8 @@ func (o *childOffer) target() *line {
 	return &o.policy.main
 }
 
-// info is the notifies that speak of later fragments and of resources, where there are to be any. Of
-// resources there need be none at a rekeying (RFC 9611, Section 3).
+// info is the notifies that speak of later fragments and of resources, where there are to be any.
+// Of resources there need be none at a rekeying (RFC 9611, Section 3).
 func (o *childOffer) info(s *ikeSA) []wire.Payload {
 	ps := nonFirst(o.local, o.remote)
 	if s.peer.announces() && (o.old == nil || o.old.grouped) {

@@ -33,7 +33,8 @@ type try struct {
 	hastened time.Time // when a pause was last cut short
 }
 
-// hastenPause is how often, at most, the pause before the next try is cut short by news that may make it succeed: names and addresses can change without end.
+// hastenPause is how often, at most, the pause before the next try is cut short by news that may
+// make it succeed: names and addresses can change without end.
 const hastenPause = 10 * time.Second
 
 // hasten lets a try that waits begin at once.
@@ -194,7 +195,8 @@ func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
 	p.try.at = p.e.turn.now.Add(pause)
 	p.e.timers.set(&p.try.timer, p.try.at)
 	p.notice(Warn, "connect-failed", "", why)
-	// Whoever answers there, it is not the peer that we look for, or not as we know it: the name may by now stand for another address.
+	// Whoever answers there, it is not the peer that we look for, or not as we know it: the name
+	// may by now stand for another address.
 	p.e.emit(Resolve{Peer: p.cfg.Name})
 	for _, pol := range p.policies {
 		pol.busy = false

@@ -84,8 +84,9 @@ func (p *peer) sameBut(cfg Peer) bool {
 	return reflect.DeepEqual(was, cfg)
 }
 
-// setAddresses takes the addresses of a peer that is otherwise the same. A try that waits begins at once if there is an address that was not known before, but not
-// whenever a name server gives another answer: that would be a try for each failure, without the pause between them.
+// setAddresses takes the addresses of a peer that is otherwise the same. A try that waits begins
+// at once if there is an address that was not known before, but not whenever a name server gives
+// another answer: that would be a try for each failure, without the pause between them.
 func (p *peer) setAddresses(cfg Peer) {
 	old := p.given.Remote
 	if slices.Equal(old, cfg.Remote) {

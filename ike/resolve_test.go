@@ -15,7 +15,8 @@ func (s *testSide) resolved(addrs ...netip.Addr) {
 	s.handle(ChangePeers{Set: slices.Clone(s.peers)})
 }
 
-// Another IKE daemon answers where the peer was: whatever it says, the name is looked up again, and the next try goes to the new address at once.
+// Another IKE daemon answers where the peer was: whatever it says, the name is looked up again,
+// and the next try goes to the new address at once.
 func TestEveryFailureLooksTheNameUp(t *testing.T) {
 	for name, differ := range map[string]func(right *Peer){
 		"AUTHENTICATION_FAILED":       func(right *Peer) { right.PSK = []byte("another secret, of another peer") },
@@ -55,7 +56,8 @@ func TestEveryFailureLooksTheNameUp(t *testing.T) {
 	}
 }
 
-// A name that stands for another address at each look-up, with a refusal at each, makes no more tries than the back-off and hastenPause allow.
+// A name that stands for another address at each look-up, with a refusal at each, makes no more
+// tries than the back-off and hastenPause allow.
 func TestRestlessNameIsNotTriedWithoutPause(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		p.left.peers[0].Children[0].Start = StartBoot

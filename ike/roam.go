@@ -10,21 +10,27 @@ import (
 	"culvert/ike/wire"
 )
 
-// Roaming: this host sends from another address than before, because the old one is gone or because the route to the peer prefers another. The IKE SA stays. We send from
-// the new address at once, IKE and ESP, and tell the peer by the next request of the window, in which NAT detection is done again (RFC 7296, Section 2.23; between
-// the same two hosts as before, so with the same keys):
+// Roaming: this host sends from another address than before, because the old one is gone or
+// because the route to the peer prefers another. The IKE SA stays. We send from the new address at
+// once, IKE and ESP, and tell the peer by the next request of the window, in which NAT detection
+// is done again (RFC 7296, Section 2.23; between the same two hosts as before, so with the same
+// keys):
 //
 //	HDR, SK {N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP)}  -->                       from the new address
 //	                                                                       <--  HDR, SK {N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP)}
 //
-// A request that was under way is sent again from the new address, and answered; so the peer knows after two round trips at most. Found behind a NAT, we float to
-// the NAT port and tell it from there.
+// A request that was under way is sent again from the new address, and answered; so the peer knows
+// after two round trips at most. Found behind a NAT, we float to the NAT port and tell it from
+// there.
 //
-// Who follows such a request? RFC 7296 asks it only of a host that sees the other one behind a NAT. Other peers of ours say by a Vendor ID payload in IKE_AUTH that they
-// do. Where neither holds, or the peer does not answer, there is a new IKE SA from the new address.
+// Who follows such a request? RFC 7296 asks it only of a host that sees the other one behind a
+// NAT. Other peers of ours say by a Vendor ID payload in IKE_AUTH that they do. Where neither
+// holds, or the peer does not answer, there is a new IKE SA from the new address.
 
-// followsVendorID says that its sender follows an authenticated request whose NAT_DETECTION_SOURCE_IP payload matches where it came from: "Writers of documents who wish to
-// extend this protocol MUST define a Vendor ID payload to announce the ability to implement the extension" (RFC 7296, Section 3.12).
+// followsVendorID says that its sender follows an authenticated request whose
+// NAT_DETECTION_SOURCE_IP payload matches where it came from: "Writers of documents who wish to
+// extend this protocol MUST define a Vendor ID payload to announce the ability to implement the
+// extension" (RFC 7296, Section 3.12).
 var followsVendorID = []byte("culvert: address update 1")
 
 // saysItFollows reports whether the payloads of IKE_AUTH hold followsVendorID.
@@ -35,7 +41,8 @@ func saysItFollows(ps []wire.Payload) bool {
 	})
 }
 
-// moveRetry is the back-off of what is sent from a new address, where a new IKE SA can be made instead: 7.5 s.
+// moveRetry is the back-off of what is sent from a new address, where a new IKE SA can be made
+// instead: 7.5 s.
 var moveRetry = RetransmitPlan{First: 500 * time.Millisecond, Factor: 2, Tries: 3}
 
 // sweep is the look at every IKE SA after an address or route of this host changed.
@@ -51,7 +58,8 @@ type sweep struct {
 const (
 	// maxLooks bounds the peers that one Handle looks at: each costs a question to the system.
 	maxLooks = 128
-	// Pauses between looks for an address to send from. It may be there without a word to us: routes come after addresses, and new IPv6 addresses are not used at once.
+	// Pauses between looks for an address to send from. It may be there without a word to us:
+	// routes come after addresses, and new IPv6 addresses are not used at once.
 	strayFirst, strayMax = 200 * time.Millisecond, 5 * time.Second
 )
 
@@ -131,7 +139,8 @@ func (s *ikeSA) roam() bool {
 	if s.peer == nil || s.peer.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state >= saDead {
 		return false
 	}
-	// One that was begun without an address said a wrong one to NAT detection, and would be taken to be behind a NAT.
+	// One that was begun without an address said a wrong one to NAT detection, and would be taken
+	// to be behind a NAT.
 	gone := !was.IsValid() || !s.e.hasAddr(was)
 	now := s.e.cfg.LocalAddr(s.net.remote.Addr())
 	if now == was || !gone && (s.net.system != was || s.state >= saEstablished && !s.isFollowed()) {
@@ -164,8 +173,8 @@ func (e *Engine) hasAddr(a netip.Addr) bool {
 	return has
 }
 
-// mayLeaveFor refuses sources that the system names for want of a better one: of a narrower scope than the peer's address, or of the protected networks, whose packets
-// do not go outside.
+// mayLeaveFor refuses sources that the system names for want of a better one: of a narrower scope
+// than the peer's address, or of the protected networks, whose packets do not go outside.
 func (s *ikeSA) mayLeaveFor(now netip.Addr) bool {
 	remote, was := s.net.remote.Addr(), s.net.local.Addr()
 	if !now.IsValid() || now.IsLoopback() != remote.IsLoopback() || now.IsLinkLocalUnicast() != remote.IsLinkLocalUnicast() || !s.e.hasAddr(now) {
@@ -186,7 +195,8 @@ func (p *peer) protects(a netip.Addr) bool {
 	return false
 }
 
-// isFollowed reports whether the peer is to be expected to send to where our authenticated requests come from: because it says so, or because it sees us behind a NAT.
+// isFollowed reports whether the peer is to be expected to send to where our authenticated
+// requests come from: because it says so, or because it sees us behind a NAT.
 func (s *ikeSA) isFollowed() bool {
 	return s.net.follows || s.net.natT && (s.net.nat.Local || s.peer.cfg.Encap == EncapAlways)
 }
@@ -273,14 +283,16 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	}
 }
 
-// A peer that need not follow us answers all the same. What shows that it did is its traffic: some must come within proofTime of its answer, if ours goes on and some came
-// in the time before the move.
+// A peer that need not follow us answers all the same. What shows that it did is its traffic: some
+// must come within proofTime of its answer, if ours goes on and some came in the time before the
+// move.
 const (
 	proofTime   = 2 * time.Second
 	proofBefore = 10 * time.Second
 )
 
-// deserted reports, once after a move, that the peer's traffic has ended with it. The dataplane has just told of traffic.
+// deserted reports, once after a move, that the peer's traffic has ended with it. The dataplane
+// has just told of traffic.
 func (s *ikeSA) deserted(now time.Time) bool {
 	told := s.live.told
 	if told.IsZero() || now.Sub(told) < proofTime {
@@ -297,9 +309,10 @@ func (s *ikeSA) deserted(now time.Time) bool {
 	return ended && s.canReconnect()
 }
 
-// whereItIs takes the peer's word where it is now, and returns the answer; nil: it is not followed. The word is the peer's own if its source hash is of the address that the
-// request came from, and so moves us whatever NAT there is. Otherwise the peer has come behind a NAT, or somebody sends its request from elsewhere: then it is as with
-// any other authenticated message.
+// whereItIs takes the peer's word where it is now, and returns the answer; nil: it is not
+// followed. The word is the peer's own if its source hash is of the address that the request came
+// from, and so moves us whatever NAT there is. Otherwise the peer has come behind a NAT, or
+// somebody sends its request from elsewhere: then it is as with any other authenticated message.
 func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
 	from := s.win.last.from
 	nat, ok := detectNAT(ps, s.spi.I, s.spi.R, from.local, from.remote)
@@ -328,7 +341,8 @@ func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
 	return s.natNotifies(s.peer)
 }
 
-// Moves of one IKE SA's peer: so many at once, and then one more in each interval. Each costs as much as a rekeying's end for every Child SA.
+// Moves of one IKE SA's peer: so many at once, and then one more in each interval. Each costs as
+// much as a rekeying's end for every Child SA.
 const (
 	maxMoves     = 8
 	moveInterval = time.Second

@@ -13,7 +13,8 @@ import (
 // testRTT is the round trip of a pair's link.
 const testRTT = 20 * time.Millisecond
 
-// roamTo gives the side another address of the family in place of the one that it has, and tells its engine.
+// roamTo gives the side another address of the family in place of the one that it has, and tells
+// its engine.
 func (s *testSide) roamTo(addr string) {
 	a := netip.MustParseAddr(addr)
 	for i, old := range s.addrs {
@@ -24,7 +25,8 @@ func (s *testSide) roamTo(addr string) {
 	s.handle(AddressesChanged{})
 }
 
-// gap sends a packet each way every millisecond and returns the longest time in which none of one way came.
+// gap sends a packet each way every millisecond and returns the longest time in which none of one
+// way came.
 func (p *testPair) gap(d time.Duration) (longest time.Duration) {
 	sides := []*testSide{p.left, p.right}
 	last := []time.Time{p.now, p.now}
@@ -47,7 +49,8 @@ func (p *testPair) gap(d time.Duration) (longest time.Duration) {
 	return longest
 }
 
-// roamer is a pair in which neither side's local address is configured; the given side is the one that moves.
+// roamer is a pair in which neither side's local address is configured; the given side is the one
+// that moves.
 func roamer(t testing.TB, edit func(p *testPair)) *testPair {
 	return newPair(t, 1, func(p *testPair) {
 		for _, s := range []*testSide{p.left, p.right} {
@@ -68,7 +71,8 @@ func (p *testPair) wantSameIKESA(was *ikeSA) {
 	}
 }
 
-// Either side gets another address: traffic stops for no longer than two round trips, without liveness checks, in both encapsulations and families.
+// Either side gets another address: traffic stops for no longer than two round trips, without
+// liveness checks, in both encapsulations and families.
 func TestRoaming(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -123,7 +127,8 @@ func TestRoaming(t *testing.T) {
 	}
 }
 
-// A move from the open into a NAT: the first request finds the NAT, the second one comes from the NAT port, and from then on all is encapsulated.
+// A move from the open into a NAT: the first request finds the NAT, the second one comes from the
+// NAT port, and from then on all is encapsulated.
 func TestRoamingIntoNAT(t *testing.T) {
 	p := roamer(t, nil)
 	p.up2()
@@ -168,7 +173,8 @@ func TestRoamingBehindNAT(t *testing.T) {
 	p.wantSameIKESA(was)
 }
 
-// A request is under way, to or from the old address: it is sent again from the new one, and all is told within two round trips.
+// A request is under way, to or from the old address: it is sent again from the new one, and all
+// is told within two round trips.
 func TestRoamingDuringExchange(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -221,7 +227,8 @@ func TestRoamingTwiceAtOnce(t *testing.T) {
 	p.wantSameIKESA(was)
 }
 
-// The link is down for a while, and comes back with the same address: nothing is done, and nothing is missing.
+// The link is down for a while, and comes back with the same address: nothing is done, and nothing
+// is missing.
 func TestSameAddressComesBack(t *testing.T) {
 	p := roamer(t, nil)
 	p.up2()
@@ -258,7 +265,8 @@ func TestRouteComesLater(t *testing.T) {
 	p.wantSameIKESA(was)
 }
 
-// For want of another address the system would send from a protected network or, to an address of the whole Internet, from the link's: neither is a new home.
+// For want of another address the system would send from a protected network or, to an address of
+// the whole Internet, from the link's: neither is a new home.
 func TestNoHome(t *testing.T) {
 	for _, c := range []struct{ v6, to string }{{"", "10.1.0.1"}, {"6", "fe80::1"}, {"", "127.0.0.1"}} {
 		t.Run(c.to, func(t *testing.T) {
@@ -314,7 +322,8 @@ func TestPreferredSourceChanges(t *testing.T) {
 	}
 }
 
-// A peer that does not follow, does not answer, or refuses: there is a new IKE SA from the new address, and soon, whatever dpd_action says.
+// A peer that does not follow, does not answer, or refuses: there is a new IKE SA from the new
+// address, and soon, whatever dpd_action says.
 func TestRoamingNotFollowed(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -343,7 +352,8 @@ func TestRoamingNotFollowed(t *testing.T) {
 	}
 }
 
-// A peer that sees us behind a NAT should follow. One that answers and does not is found by its silence, and one that does, or had nothing to send, is left alone.
+// A peer that sees us behind a NAT should follow. One that answers and does not is found by its
+// silence, and one that does, or had nothing to send, is left alone.
 func TestRoamingFollowedOrNot(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -396,7 +406,8 @@ func TestRoamingWhileConnecting(t *testing.T) {
 	}
 }
 
-// A host that has no address yet, as at boot, begins again as soon as it has one: what it first said of its address would make the peer see a NAT.
+// A host that has no address yet, as at boot, begins again as soon as it has one: what it first
+// said of its address would make the peer see a NAT.
 func TestConnectingWithoutAddress(t *testing.T) {
 	for _, told := range []bool{false, true} {
 		p := roamer(t, nil)
@@ -417,7 +428,8 @@ func TestConnectingWithoutAddress(t *testing.T) {
 	}
 }
 
-// The dataplane's word for one SA is enough, and so is a retransmission where nobody tells of addresses.
+// The dataplane's word for one SA is enough, and so is a retransmission where nobody tells of
+// addresses.
 func TestRoamingUntold(t *testing.T) {
 	for name, tell := range map[string]func(p *testPair){
 		"the dataplane cannot send": func(p *testPair) { p.left.handle(SourceGone{ID: p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID}) },
@@ -440,7 +452,8 @@ func TestRoamingUntold(t *testing.T) {
 	}
 }
 
-// A peer that waits for its next try is tried at once when there is an address to send from, but not for each of very many events.
+// A peer that waits for its next try is tried at once when there is an address to send from, but
+// not for each of very many events.
 func TestAddressCutsPauseShort(t *testing.T) {
 	p := roamer(t, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
 	p.right.kill()

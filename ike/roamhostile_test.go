@@ -32,7 +32,8 @@ func (a *attack) wantAt(what string, s *testSide, want netip.Addr) {
 	}
 }
 
-// What moves nobody: what is not authentic, what says nothing of where it comes from, and what was heard before.
+// What moves nobody: what is not authentic, what says nothing of where it comes from, and what was
+// heard before.
 func TestHostileMoves(t *testing.T) {
 	p := roamer(t, nil)
 	p.up2()
@@ -76,7 +77,8 @@ func TestHostileMoves(t *testing.T) {
 	a.wantAt("an older word", p.right, netip.MustParseAddr("192.0.2.102"))
 }
 
-// A word that was caught and sent on from elsewhere is not believed by a host that is behind a NAT, or does no NAT traversal: it is asked for nothing and the peer is told so.
+// A word that was caught and sent on from elsewhere is not believed by a host that is behind a
+// NAT, or does no NAT traversal: it is asked for nothing and the peer is told so.
 func TestHostileMovesOfWordsInTransit(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -101,7 +103,8 @@ func TestHostileMovesOfWordsInTransit(t *testing.T) {
 	}
 }
 
-// The peer itself, or a NAT before it, may move it only so often, however it does: by its word, by IKE or by ESP.
+// The peer itself, or a NAT before it, may move it only so often, however it does: by its word, by
+// IKE or by ESP.
 func TestMovesAreLimited(t *testing.T) {
 	const seconds = 20
 	for name, move := range map[string]func(a *attack, to netip.AddrPort){

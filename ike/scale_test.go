@@ -320,7 +320,8 @@ func TestManyPeersBeginInParts(t *testing.T) {
 	}
 }
 
-// An address changes under very many IKE SAs: each is looked at and told of, and no Handle looks at more than its portion.
+// An address changes under very many IKE SAs: each is looked at and told of, and no Handle looks
+// at more than its portion.
 func TestRoamingOfVeryMany(t *testing.T) {
 	const n = 3*maxLooks + 7
 	c := newCrowd(t)

@@ -309,7 +309,8 @@ func acquireOf(s *testSide, child string) Acquire {
 	return Acquire{Policy: policy, Flow: s.flow(policy)}
 }
 
-// roam takes a side's addresses away, and gives it others, at once or later, with a word to its engine or without.
+// roam takes a side's addresses away, and gives it others, at once or later, with a word to its
+// engine or without.
 func (s *simulation) roam(side *testSide) {
 	p := s.p
 	if side.e == nil {

@@ -1,7 +1,7 @@
 package selector
 
-// The ICMP errors that quote the packet they are about and that are meant for its sender. A redirect
-// quotes one as well, but it speaks of the link between a host and its first router.
+// The ICMP errors that quote the packet they are about and that are meant for its sender. A
+// redirect quotes one as well, but it speaks of the link between a host and its first router.
 const (
 	icmpUnreachable  = 3 // RFC 792
 	icmpSourceQuench = 4

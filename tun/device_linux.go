@@ -241,9 +241,10 @@ func (d *Device) SetMTU(mtu int) error {
 	return nil
 }
 
-// Counters are what is counted of the device, by the names that status and metrics show: packets for
-// the tunnels that the kernel dropped because the queues were full, which is where a worker drops that
-// cannot keep up, and super-packets that the kernel would not take. Nil if the device is gone.
+// Counters are what is counted of the device, by the names that status and metrics show: packets
+// for the tunnels that the kernel dropped because the queues were full, which is where a worker
+// drops that cannot keep up, and super-packets that the kernel would not take. Nil if the device
+// is gone.
 func (d *Device) Counters() map[string]uint64 {
 	link, err := d.nl.LinkByName(d.name)
 	if err != nil || link.Attrs().Statistics == nil {

@@ -115,8 +115,8 @@ func (q *queue) writeTo(fd int, p *Packet, pieces [][]byte) error {
 	return err
 }
 
-// cut writes a super-packet that the kernel refused packet by packet. That this succeeds says that it was not the
-// packet's fault.
+// cut writes a super-packet that the kernel refused packet by packet. That this succeeds says that
+// it was not the packet's fault.
 func (q *queue) cut(p *Packet, pieces [][]byte) error {
 	err := q.plain.write(p, pieces, q.writeWhole)
 	if err == nil {

@@ -210,7 +210,7 @@ func missing(err error) bool {
 type refusals struct {
 	n       int
 	first   error
-	later   bool   // something was refused for now, which an event that is about to come settles
+	later   bool   // something was refused that an event which is about to come settles
 	noIPv6  string // the remedy, if IPv6 is switched off
 	allIPv6 bool   // and that is all
 }

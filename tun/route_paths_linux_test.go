@@ -79,7 +79,8 @@ func TestErrorsGoToTheDevice(t *testing.T) {
 	})
 }
 
-// The mark is matched under its mask: bits that Kubernetes or others put on our packets make no difference.
+// The mark is matched under its mask: bits that Kubernetes or others put on our packets make no
+// difference.
 func TestMarkIsMatchedUnderItsMask(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d, Mark: protect.DefaultMark})
@@ -92,7 +93,8 @@ func TestMarkIsMatchedUnderItsMask(t *testing.T) {
 	}
 }
 
-// A source that goes and comes back takes its routes with it, and the kernel says little: they are back.
+// A source that goes and comes back takes its routes with it, and the kernel says little: they are
+// back.
 func TestAddressGoesAndComesBack(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d})

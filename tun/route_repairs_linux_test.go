@@ -62,7 +62,8 @@ func TestRulesInFrontAreNamedOnce(t *testing.T) {
 	}
 }
 
-// What was refused is tried again after a second, then ever less often, and at once when something changes.
+// What was refused is tried again after a second, then ever less often, and at once when something
+// changes.
 func TestRetry(t *testing.T) {
 	var r retry
 	now, pauses := start, []time.Duration{}

@@ -51,7 +51,8 @@ type Helper interface {
 	WriteFor(host Queue, p *Packet, pieces [][]byte) error
 }
 
-// Refuser is what a Queue may be besides: one that learns which offloads the kernel has in name only.
+// Refuser is what a Queue may be besides: one that learns which offloads the kernel has in name
+// only.
 type Refuser interface {
 	// Offloads says which super-packets are still worth making. The others are cut by Write.
 	Offloads() Offloads

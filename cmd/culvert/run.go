@@ -50,8 +50,8 @@ func run(c *call) error {
 	return daemon.Run(ctx, daemon.Options{Config: *path, Version: versionText(), Stderr: c.stderr, Reload: hup, Release: release.Load})
 }
 
-// byHand reports whether the signal is the end of a daemon that somebody runs at a terminal, to try it: then nothing is
-// held back afterwards.
+// byHand reports whether the signal is the end of a daemon that somebody runs at a terminal, to
+// try it: then nothing is held back afterwards.
 func byHand(s os.Signal, stdin, stderr bool) bool { return s == os.Interrupt && stdin && stderr }
 
 // interruptible is a context that an interrupt from the keyboard ends.

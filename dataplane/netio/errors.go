@@ -26,8 +26,8 @@ func (e sendErrno) Unwrap() error { return unix.Errno(e) }
 // Is adds ErrNoRoute to what the error is.
 func (e sendErrno) Is(target error) bool { return target == ErrNoRoute && noRoute(unix.Errno(e)) }
 
-// noRoute reports whether the kernel refused a source, or has no route. Where an address in the packet info is not the host's, Linux says ENETUNREACH over IPv4 and EINVAL over
-// IPv6.
+// noRoute reports whether the kernel refused a source, or has no route. Where an address in the
+// packet info is not the host's, Linux says ENETUNREACH over IPv4 and EINVAL over IPv6.
 func noRoute(err error) bool {
 	return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EADDRNOTAVAIL)
 }

@@ -57,8 +57,9 @@ func attach(fd, option int, prog []bpf.Instruction) error {
 	return nil
 }
 
-// filterICMP lets into a raw ICMP socket only errors that say that a packet of UDP or of IP protocol
-// 50 was too big. The filter sees IPv4 packets from the IP header on and ICMPv6 from its own.
+// filterICMP lets into a raw ICMP socket only errors that say that a packet of UDP or of IP
+// protocol 50 was too big. The filter sees IPv4 packets from the IP header on and ICMPv6 from its
+// own.
 func filterICMP(c syscall.RawConn, v6 bool) error {
 	prog := []bpf.Instruction{
 		bpf.LoadMemShift{Off: 0},

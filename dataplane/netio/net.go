@@ -78,7 +78,8 @@ func (n *Net) NATPort() uint16 { return n.natPort }
 // RawESP says whether IP protocol 50 can be spoken.
 func (n *Net) RawESP() bool { return n.rawESP }
 
-// HasAddr reports whether an address is this host's, and usable, and one at which the sockets receive. It may be called from any goroutine.
+// HasAddr reports whether an address is this host's, and usable, and one at which the sockets
+// receive. It may be called from any goroutine.
 func (n *Net) HasAddr(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsValid() && n.receivesAt(a) && bindable(a)

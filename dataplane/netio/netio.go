@@ -11,7 +11,8 @@ import (
 var (
 	ErrWouldBlock = errors.New("netio: would block")
 	ErrTooBig     = errors.New("netio: larger than the device's MTU") // EMSGSIZE: LinkMTU has changed
-	// ErrNoRoute is what an error of Send or SendIKE also is (errors.Is) if the system has no route from the local address to the remote one: either may be gone.
+	// ErrNoRoute is what an error of Send or SendIKE also is (errors.Is) if the system has no
+	// route from the local address to the remote one: either may be gone.
 	ErrNoRoute = errors.New("netio: no route from the local address")
 )
 

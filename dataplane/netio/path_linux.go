@@ -15,8 +15,8 @@ import (
 
 // LinkMTU is what the first hop to remote from local (which may be missing) takes: the MTU of the
 // device, and of the route where that has one. What the kernel believes to know of the path behind
-// it, which any ICMP error can make it believe, is left out. 0 if there is no route. It may be called
-// from any goroutine.
+// it, which any ICMP error can make it believe, is left out. 0 if there is no route. It may be
+// called from any goroutine.
 func (n *Net) LinkMTU(local, remote netip.Addr) int {
 	remote = remote.Unmap()
 	opts := &netlink.RouteGetOptions{Mark: n.mark, FIBMatch: true}
@@ -51,8 +51,8 @@ func hops(r *netlink.Route) []int {
 	return list
 }
 
-// deviceMTU is the MTU of a device: for IPv6 the one that a router advertised on its link, if that is
-// smaller (RFC 4861, Section 4.6.4).
+// deviceMTU is the MTU of a device: for IPv6 the one that a router advertised on its link, if that
+// is smaller (RFC 4861, Section 4.6.4).
 func (n *Net) deviceMTU(index int, v6 bool) int {
 	link, err := n.links.LinkByIndex(index)
 	if err != nil {

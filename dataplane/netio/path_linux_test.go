@@ -44,8 +44,8 @@ type pathEnds struct {
 }
 
 // What a router on the way says by ICMP is told with what it quotes. The kernel, which believes it
-// without a look at the SPI, does not act on it: larger packets go on being sent, with DF, and only the
-// device's MTU bounds them.
+// without a look at the SPI, does not act on it: larger packets go on being sent, with DF, and
+// only the device's MTU bounds them.
 func TestTooBigFromRouter(t *testing.T) {
 	remote := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.1"), true: netip.MustParseAddr("2001:db8:b::1")}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
@@ -84,8 +84,8 @@ func TestTooBigFromRouter(t *testing.T) {
 	})
 }
 
-// What may be fragmented passes the narrow place: over IPv4 the router cuts it, over IPv6 the kernel
-// does once the router has told.
+// What may be fragmented passes the narrow place: over IPv4 the router cuts it, over IPv6 the
+// kernel does once the router has told.
 func TestFragmentsPassNarrowPath(t *testing.T) {
 	remote := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.1"), true: netip.MustParseAddr("2001:db8:b::1")}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
@@ -111,7 +111,8 @@ func TestFragmentsPassNarrowPath(t *testing.T) {
 	})
 }
 
-// A source that is not the host's, or not any more, is told from every other error, for ESP and for IKE; and the host's addresses are known from others.
+// A source that is not the host's, or not any more, is told from every other error, for ESP and
+// for IKE; and the host's addresses are known from others.
 func TestSourceIsGone(t *testing.T) {
 	p := newPair(t, 1)
 	gone := map[bool]netip.Addr{false: netip.MustParseAddr("192.0.2.99"), true: netip.MustParseAddr("2001:db8::99")}

@@ -63,8 +63,8 @@ func tellErrors(fd int, v6 bool) error {
 	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 1)
 }
 
-// drainErrors empties the queue of ICMP errors, of which those that matter come by Net.TooBig. While
-// one waits, poll returns at once.
+// drainErrors empties the queue of ICMP errors, of which those that matter come by Net.TooBig.
+// While one waits, poll returns at once.
 func (s *socket) drainErrors(m *message) {
 	for {
 		m.prepareRecv(s.none[:])
@@ -166,9 +166,10 @@ func pathOptions(fd int, v6 bool) error {
 	return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_DONTFRAG, 1)
 }
 
-// fragmentOptions let large packets be fragmented, for IKE: its messages have no other way when IKE
-// fragmentation is off. Over IPv4 that is up to the routers on the way, whatever ICMP says; over IPv6
-// only the sender can, at what the kernel has learnt of the path, and that is never below 1280.
+// fragmentOptions let large packets be fragmented, for IKE: its messages have no other way when
+// IKE fragmentation is off. Over IPv4 that is up to the routers on the way, whatever ICMP says;
+// over IPv6 only the sender can, at what the kernel has learnt of the path, and that is never
+// below 1280.
 func fragmentOptions(fd int, v6 bool) error {
 	if v6 {
 		return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)

@@ -94,7 +94,8 @@ func (d *Driver) ChangePeers(ctx context.Context, c ike.ChangePeers) error {
 	})
 }
 
-// AddressesChanged says that addresses, links or routes of this host changed. It never blocks; several calls are one while the first waits for its turn.
+// AddressesChanged says that addresses, links or routes of this host changed. It never blocks;
+// several calls are one while the first waits for its turn.
 func (d *Driver) AddressesChanged() {
 	select {
 	case d.host <- struct{}{}:

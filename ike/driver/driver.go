@@ -57,7 +57,8 @@ type Plane interface {
 	Drain() []esp.Event
 }
 
-// ErrNoRoute is what an error of Transport's sends also is (errors.Is) if the system has no route from the local address to the remote one.
+// ErrNoRoute is what an error of Transport's sends also is (errors.Is) if the system has no route
+// from the local address to the remote one.
 var ErrNoRoute = errors.New("no route from the local address")
 
 // Transport is the IKE sockets.
@@ -88,7 +89,8 @@ var ErrStopped = errors.New("the IKE daemon is stopping")
 // shutdownGrace is how long the engine has to be done with its Deletes: a little longer than it gives the peers to answer them.
 const shutdownGrace = 800 * time.Millisecond
 
-// sourcesEvery is how often, at most, a send without a route has the sources of all IKE SAs looked at: strangers can cause it, and the system tells of changes by itself.
+// sourcesEvery is how often, at most, a send without a route has the sources of all IKE SAs looked
+// at: strangers can cause it, and the system tells of changes by itself.
 const sourcesEvery = 10 * time.Second
 
 // Driver is the control plane of a daemon. Its methods may be called from any goroutine.

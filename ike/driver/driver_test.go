@@ -75,7 +75,8 @@ func TestPlaneEvents(t *testing.T) {
 	})
 }
 
-// The host's addresses changed: whoever says so waits for nothing. And a send that has no route says so by itself, but not each time.
+// The host's addresses changed: whoever says so waits for nothing. And a send that has no route
+// says so by itself, but not each time.
 func TestAddressesChanged(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.call(context.Background(), func() {
@@ -109,8 +110,8 @@ func (r *rig) wakeAt(in time.Duration) {
 	}
 }
 
-// TestKeysAreCleared: once the dataplane has had the keys of a Child SA the driver's memory does not hold them, whether it
-// took the SA, refused it or panicked.
+// TestKeysAreCleared: once the dataplane has had the keys of a Child SA the driver's memory does
+// not hold them, whether it took the SA, refused it or panicked.
 func TestKeysAreCleared(t *testing.T) {
 	for name, set := range map[string]func(p *fakePlane){
 		"taken":    func(*fakePlane) {},

@@ -117,9 +117,9 @@ func (d *Driver) send(f ike.Send) {
 	}
 }
 
-// install makes an inbound SA live, and clears its keys, of which the dataplane has what it needs: the
-// control plane keeps none of a Child SA. One that the dataplane refuses is closed as if it had reached
-// its hard lifetime, for the peer was told of it, or is about to be.
+// install makes an inbound SA live, and clears its keys, of which the dataplane has what it needs:
+// the control plane keeps none of a Child SA. One that the dataplane refuses is closed as if it
+// had reached its hard lifetime, for the peer was told of it, or is about to be.
 func (d *Driver) install(sa esp.ChildSA) {
 	defer sa.ClearKeys()
 	err := d.cfg.Plane.InstallInbound(sa)

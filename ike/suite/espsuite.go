@@ -45,9 +45,11 @@ func NewESPSuite(p wire.Proposal) (*ESPSuite, error) {
 	return &ESPSuite{Cipher: encr.ID, KeyBits: e.bits(encr), ESN: esn.ID == wire.ESNYes, KE: ke.ID, keyLen: e.keyLen(encr)}, nil
 }
 
-// ChildKeys derives the keys of the pair from the IKE SA's PRF and SK_d: KEYMAT = prf+(SK_d, [g^ir (new)] | Ni | Nr), the key for what the exchange's
-// initiator sends first (RFC 7296, Section 2.17). shared is empty where there was no key exchange. Each key is followed by its salt
-// (RFC 4106, Section 8.1; RFC 7634, Section 2). Both keys are the caller's to clear. The initiator here is that of the exchange that made the Child SA.
+// ChildKeys derives the keys of the pair from the IKE SA's PRF and SK_d: KEYMAT = prf+(SK_d, [g^ir
+// (new)] | Ni | Nr), the key for what the exchange's initiator sends first (RFC 7296, Section
+// 2.17). shared is empty where there was no key exchange. Each key is followed by its salt (RFC
+// 4106, Section 8.1; RFC 7634, Section 2). Both keys are the caller's to clear. The initiator here
+// is that of the exchange that made the Child SA.
 func (s *ESPSuite) ChildKeys(prf *PRF, skd, shared, ni, nr []byte) (initiatorKey, responderKey []byte) {
 	seed := concat(shared, ni, nr)
 	defer clear(seed)

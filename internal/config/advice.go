@@ -44,8 +44,8 @@ type advised struct {
 	routed, bypass []netip.Prefix // routed: what is led to the device
 }
 
-// Advise returns what is valid, but cannot work on the host h, or not as one may think: each an *Error with
-// the remedy.
+// Advise returns what is valid, but cannot work on the host h, or not as one may think: each an
+// *Error with the remedy.
 func (c *Config) Advise(h *host.View) []error {
 	a := &adviser{Config: c, host: h}
 	for i := range c.Peers {
@@ -195,8 +195,8 @@ func (a *adviser) unreached() {
 	}
 }
 
-// masqueraded warns of bridges of this host, such as those of containers and virtual machines, whose hosts
-// are outside of children that are for this host alone.
+// masqueraded warns of bridges of this host, such as those of containers and virtual machines,
+// whose hosts are outside of children that are for this host alone.
 func (a *adviser) masqueraded() {
 	for _, n := range a.host.Attached(a.Daemon.TUN) {
 		forwards := a.host.Forward4 && n.Network.Addr().Is4() || a.host.Forward6 && n.Network.Addr().Is6()

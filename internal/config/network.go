@@ -58,8 +58,8 @@ func (s section) networks(name string) []network {
 // coverage tells which networks lie within some remote selectors.
 type coverage struct {
 	remote []selector.Selector
-	// prefixes are those of the selectors; true: all of one. A network that is false here is only a part of
-	// a selector that is a range.
+	// prefixes are those of the selectors; true: all of one. A network that is false here is only
+	// a part of a selector that is a range.
 	prefixes map[netip.Prefix]bool
 }
 
@@ -95,8 +95,8 @@ func (c *coverage) spans(p netip.Prefix) bool {
 	return slices.ContainsFunc(c.remote, func(s selector.Selector) bool { return p.Contains(s.Start) && p.Contains(s.End) })
 }
 
-// checkBypass refuses networks of bypass that mean nothing, or take a remote network away as a whole.
-// whose says which remote networks c has.
+// checkBypass refuses networks of bypass that mean nothing, or take a remote network away as a
+// whole. whose says which remote networks c has.
 func (s section) checkBypass(bypass []network, c *coverage, whose string) {
 	for _, b := range bypass {
 		switch within, whole := c.holds(b.Prefix); {
@@ -121,8 +121,8 @@ var neverCarried = []struct {
 	{"unspecified", selector.FromAddr(netip.IPv6Unspecified())},
 }
 
-// notCarried returns the kind of the addresses of a selector if tunnels do not carry them, or not the
-// first ones. A selector such as 0.0.0.0/0 may hold them beside others.
+// notCarried returns the kind of the addresses of a selector if tunnels do not carry them, or not
+// the first ones. A selector such as 0.0.0.0/0 may hold them beside others.
 func notCarried(sel selector.Selector) string {
 	for _, n := range neverCarried {
 		one := n.group.Start == n.group.End

@@ -20,7 +20,8 @@ type Status struct {
 	Counters map[string]uint64 `json:"counters"`
 }
 
-// Guard is the filter in the kernel that holds protected traffic back where it would leave, or come, in plain.
+// Guard is the filter in the kernel that holds protected traffic back where it would leave, or
+// come, in plain.
 type Guard struct {
 	State   string     `json:"state"`  // on, none, off
 	Reason  string     `json:"reason"` // why there is none

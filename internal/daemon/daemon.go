@@ -26,7 +26,8 @@ type Options struct {
 	Version string
 	Stderr  io.Writer        // for the log
 	Reload  <-chan os.Signal // each one has the configuration read again; may be nil
-	// Release, if not nil, is asked at an ordered end whether what holds protected traffic back goes as well.
+	// Release, if not nil, is asked at an ordered end whether what holds protected traffic back
+	// goes as well.
 	Release func() bool
 }
 

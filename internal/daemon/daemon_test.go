@@ -233,7 +233,8 @@ func TestReloadAfterOneThatFailed(t *testing.T) {
 	wantCalls(t, f, "policies", "routes", "peers")
 }
 
-// Where the kernel takes the routes in part, as with IPv6 switched off, the daemon works with those.
+// Where the kernel takes the routes in part, as with IPv6 switched off, the daemon works with
+// those.
 func TestRoutesInPart(t *testing.T) {
 	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	d.routes = routesInPart{routes{f}}

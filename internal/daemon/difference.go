@@ -26,7 +26,8 @@ type difference struct {
 // compare finds the difference between two configurations; before may be nil.
 func compare(before, next *config.Config) difference {
 	d := difference{next: next}
-	// What addresses a peer can have hangs on those that we have, and what is protected on [daemon] bypass.
+	// What addresses a peer can have hangs on those that we have, and what is protected on
+	// [daemon] bypass.
 	d.whole = before == nil || !slices.Equal(before.Daemon.Listen, next.Daemon.Listen) ||
 		!slices.Equal(before.Daemon.Bypass, next.Daemon.Bypass)
 	for i := range next.Peers {

@@ -11,9 +11,9 @@ import (
 	"culvert/tun/protect"
 )
 
-// protectedBy returns the flows between networks that a peer's children protect, as far as culvert has the
-// kernel lead them to the device, and the children of which it does not. all is what is bypassed for every
-// child.
+// protectedBy returns the flows between networks that a peer's children protect, as far as culvert
+// has the kernel lead them to the device, and the children of which it does not. all is what is
+// bypassed for every child.
 func protectedBy(p *config.Peer, all []netip.Prefix) (set []protect.Policy, none []protect.ID) {
 	eachChild(p, func(p *config.Peer, name string, local, remote []selector.Selector) {
 		id, r := protect.ID{Peer: p.Name, Child: name}, p.RoutingOf(name)
@@ -41,8 +41,9 @@ func networks(list []selector.Selector) []netip.Prefix {
 	return out
 }
 
-// without returns the addresses of selectors, save the parts of ranges that are bypassed. Of a network and
-// a bypass of the same prefix the network counts, but a part of a range is no network that somebody wrote.
+// without returns the addresses of selectors, save the parts of ranges that are bypassed. Of a
+// network and a bypass of the same prefix the network counts, but a part of a range is no network
+// that somebody wrote.
 func without(list []selector.Selector, bypass []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range list {
@@ -62,7 +63,8 @@ func without(list []selector.Selector, bypass []netip.Prefix) []netip.Prefix {
 // forAll names the bypass of [daemon] among those of the packet path.
 var forAll esp.Policy
 
-// bypassesOf returns the bypasses of a peer's children for the packet path, and the children without.
+// bypassesOf returns the bypasses of a peer's children for the packet path, and the children
+// without.
 func bypassesOf(p *config.Peer) (set []dataplane.PolicyConfig, none []esp.Policy) {
 	eachChild(p, func(p *config.Peer, name string, local, _ []selector.Selector) {
 		policy := esp.Policy{Peer: p.Name, Child: name}

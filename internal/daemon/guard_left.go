@@ -21,8 +21,8 @@ func warnLeft(c *config.Daemon, log *slog.Logger) {
 	}
 }
 
-// leftGuards is what is to be said of the devices whose guards stand; exists reports whether there is
-// such a device, which has a daemon then.
+// leftGuards is what is to be said of the devices whose guards stand; exists reports whether there
+// is such a device, which has a daemon then.
 func leftGuards(c *config.Daemon, standing []string, exists func(device string) bool) (lines []string) {
 	for _, d := range standing {
 		switch {

@@ -13,10 +13,11 @@ import (
 	"culvert/tun/protect"
 )
 
-// outside finds what a full tunnel (0.0.0.0/0, ::/0) leaves outside without being told: the networks that
-// are attached to this host, by which it has its addresses, routes and time, and the servers of its stub
-// resolver where a peer has a DNS name, as the tunnel waits for the name. What the tunnels themselves send
-// has a mark, and is outside in any case; so are the daemon's own questions to a resolver.
+// outside finds what a full tunnel (0.0.0.0/0, ::/0) leaves outside without being told: the
+// networks that are attached to this host, by which it has its addresses, routes and time, and the
+// servers of its stub resolver where a peer has a DNS name, as the tunnel waits for the name. What
+// the tunnels themselves send has a mark, and is outside in any case; so are the daemon's own
+// questions to a resolver.
 type outside struct {
 	view func() *host.View
 	stub func() host.Stub
@@ -31,7 +32,8 @@ func newOutside(log *slog.Logger) *outside {
 	return &outside{view: func() *host.View { return &host.View{Links: host.Links(root)} }, stub: func() host.Stub { return host.Resolver(root) }, log: log}
 }
 
-// prefixes returns what is outside of the full tunnels of a configuration, and tells of it when it is news.
+// prefixes returns what is outside of the full tunnels of a configuration, and tells of it when it
+// is news.
 func (o *outside) prefixes(c *config.Config) []netip.Prefix {
 	if o == nil || !hasFullTunnel(c) {
 		return nil
@@ -81,8 +83,8 @@ func hasFullTunnel(c *config.Config) bool {
 	return found
 }
 
-// exempt has the flows leave out what is bypassed for all, and what is outside of full tunnels, and returns
-// what changed. d.applying is held.
+// exempt has the flows leave out what is bypassed for all, and what is outside of full tunnels,
+// and returns what changed. d.applying is held.
 func (d *Daemon) exempt(c *config.Config) (protect.Change, error) {
 	change := d.flows.Exempt(c.Daemon.Bypass, d.outside.prefixes(c))
 	if len(change.Groups) == 0 {
@@ -91,7 +93,8 @@ func (d *Daemon) exempt(c *config.Config) (protect.Change, error) {
 	return change, d.follow(change)
 }
 
-// exemptResolver looks again for whom the resolver asks, as a name was not found. d.applying is held.
+// exemptResolver looks again for whom the resolver asks, as a name was not found. d.applying is
+// held.
 func (d *Daemon) exemptResolver(c *config.Config) {
 	if _, err := d.exempt(c); err != nil {
 		d.log.Warn("the resolver's servers are not outside of the tunnel", "event", "outside-failed", "error", err)

@@ -149,8 +149,9 @@ func (d *Daemon) protect(diff difference) error {
 	return d.follow(change)
 }
 
-// follow tells the kernel of a change of the flows, the guard first: no packet leaves before its route is there. What the
-// kernel refuses of the routes in part the router tries again. d.applying is held.
+// follow tells the kernel of a change of the flows, the guard first: no packet leaves before its
+// route is there. What the kernel refuses of the routes in part the router tries again. d.applying
+// is held.
 func (d *Daemon) follow(change protect.Change) error {
 	if err := d.guard.apply(change, d.flows.Whole); err != nil {
 		return err

@@ -29,9 +29,11 @@ import (
 	"culvert/tun/protect"
 )
 
-// Run is the daemon: it starts everything, works until ctx ends or a part of it fails, deletes its SAs (whose answers it awaits for 0.6 seconds), and removes
-// what it made: routes, device, sockets. The guard stays, or where there is none what makes protected networks unreachable,
-// unless opts.Release says otherwise. What goes wrong at the start is an error, and leaves nothing new behind.
+// Run is the daemon: it starts everything, works until ctx ends or a part of it fails, deletes its
+// SAs (whose answers it awaits for 0.6 seconds), and removes what it made: routes, device,
+// sockets. The guard stays, or where there is none what makes protected networks unreachable,
+// unless opts.Release says otherwise. What goes wrong at the start is an error, and leaves nothing
+// new behind.
 func Run(ctx context.Context, opts Options) error {
 	if err := checkFloor(esp.Floor, os.Getenv(FloorVariable), opts.Stderr); err != nil {
 		return err
@@ -97,8 +99,8 @@ type parts struct {
 	roams   atomic.Pointer[driver.Driver] // who is told of changes of the host's addresses; nil: nobody yet
 }
 
-// hostChanged tells the control plane, and what finds out what is outside of full tunnels, that the host's
-// addresses or links changed. It does not block.
+// hostChanged tells the control plane, and what finds out what is outside of full tunnels, that
+// the host's addresses or links changed. It does not block.
 func (p *parts) hostChanged() {
 	if d := p.roams.Load(); d != nil {
 		d.AddressesChanged()
@@ -185,8 +187,8 @@ func (p *parts) join(c *config.Daemon) error {
 	return nil
 }
 
-// close closes what is open, the last first; what it leaves holds protected traffic back if that is to be held. The packet
-// path must have ended.
+// close closes what is open, the last first; what it leaves holds protected traffic back if that
+// is to be held. The packet path must have ended.
 func (p *parts) close(held bool) {
 	if p.routes != nil {
 		if err := p.routes.Close(held); err != nil {

@@ -36,8 +36,9 @@ func TestWorkerCount(t *testing.T) {
 	}
 }
 
-// TestProcessorsAreTheRuntimes: how many there are is what the runtime finds at the start, which heeds a
-// cgroup's quota and its own variable, and not how many the machine has or what Run has raised it to.
+// TestProcessorsAreTheRuntimes: how many there are is what the runtime finds at the start, which
+// heeds a cgroup's quota and its own variable, and not how many the machine has or what Run has
+// raised it to.
 func TestProcessorsAreTheRuntimes(t *testing.T) {
 	const variable = "CULVERT_TEST_PROCESSORS"
 	if os.Getenv(variable) != "" {

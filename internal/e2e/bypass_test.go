@@ -25,8 +25,8 @@ func (n *network) beside(t *testing.T, here, addr string) *netlab.Host {
 	return third
 }
 
-// A second LAN inside the remote network is cut off, and the daemon says so; bypass opens the way, both in
-// force at once, and the tunnel goes on.
+// A second LAN inside the remote network is cut off, and the daemon says so; bypass opens the way,
+// both in force at once, and the tunnel goes on.
 func TestBypassOfASecondLAN(t *testing.T) {
 	n := build(t, topology{})
 	n.beside(t, "10.5.0.1/24", "10.5.0.2/24")
@@ -84,8 +84,8 @@ func TestFullTunnelLeavesLinksOutside(t *testing.T) {
 	}
 }
 
-// stub takes questions at 127.0.0.53 as systemd-resolved does, and asks another server, from a socket like
-// any other's. It returns what makes a gateway ask there.
+// stub takes questions at 127.0.0.53 as systemd-resolved does, and asks another server, from a
+// socket like any other's. It returns what makes a gateway ask there.
 func stub(t *testing.T, h *netlab.Host, upstream string) (within []string) {
 	t.Helper()
 	var c net.PacketConn
@@ -124,8 +124,8 @@ func stub(t *testing.T, h *netlab.Host, upstream string) (within []string) {
 		echo nameserver ` + upstream + ` >/run/systemd/resolve/resolv.conf && exec "$@"`, file}
 }
 
-// The peer of a full tunnel has a name, and the resolver is a stub whose own questions have a protected
-// source: its server is outside, and the name is found.
+// The peer of a full tunnel has a name, and the resolver is a stub whose own questions have a
+// protected source: its server is outside, and the name is found.
 func TestStubResolverBeforeAFullTunnel(t *testing.T) {
 	n := build(t, topology{})
 	third := n.beside(t, "198.51.100.1/24", "198.51.100.3/24")

@@ -22,8 +22,8 @@ import (
 // Addresses of a host behind left's gateway.
 var client4, client6 = addr("10.1.9.2"), addr("fd01:0:0:9::2")
 
-// limitedToPort builds a tunnel that is limited to UDP to port 5001 of right's LAN, and a host behind
-// left:
+// limitedToPort builds a tunnel that is limited to UDP to port 5001 of right's LAN, and a host
+// behind left:
 //
 //	[client] lan 10.1.9.2 fd01:0:0:9::2 ---- inner [left] wan ------ wan [right] lan 10.2.0.1 fd02::1
 func limitedToPort(t *testing.T) (n *network, client *netlab.Host, left, right *gateway) {
@@ -135,8 +135,8 @@ func TestFragmentsOfALimitedChild(t *testing.T) {
 	}
 }
 
-// TestErrorsAboutALimitedChild: a port that nobody listens on refuses, through a child limited to that
-// port, rather than letting the sender time out.
+// TestErrorsAboutALimitedChild: a port that nobody listens on refuses, through a child limited to
+// that port, rather than letting the sender time out.
 func TestErrorsAboutALimitedChild(t *testing.T) {
 	_, host, left, right := limitedToPort(t)
 	for _, ends := range [][2]netip.Addr{{client4, rightLAN4}, {client6, rightLAN6}} {

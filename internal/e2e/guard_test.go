@@ -292,8 +292,8 @@ func TestInterruptAtATerminal(t *testing.T) {
 	left.wantNothingLeft()
 }
 
-// Without a guard the unreachable routes are what stays after an ordered end and after kill -9, until
-// release takes them away.
+// Without a guard the unreachable routes are what stays after an ordered end and after kill -9,
+// until release takes them away.
 func TestEndsWithoutAGuard(t *testing.T) {
 	for _, tt := range []struct {
 		name string

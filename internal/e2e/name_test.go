@@ -79,7 +79,8 @@ func (s *nameServer) set(a string) {
 	s.addr.Store(&addr)
 }
 
-// TestNameMovesAway has another IKE daemon, which refuses us, at the address where the peer's name stood, and the peer elsewhere: the name is looked up again.
+// TestNameMovesAway has another IKE daemon, which refuses us, at the address where the peer's name
+// stood, and the peer elsewhere: the name is looked up again.
 func TestNameMovesAway(t *testing.T) {
 	n := build(t, topology{})
 	third, err := n.lab.Host("third")

@@ -80,7 +80,8 @@ func buildNarrow(t *testing.T, mtu int, filtered bool) *narrow {
 	return n
 }
 
-// twoSites starts both gateways and waits until the tunnel is up. daemon are left's keys of [daemon].
+// twoSites starts both gateways and waits until the tunnel is up. daemon are left's keys of
+// [daemon].
 func (n *narrow) twoSites(t *testing.T, v6 bool, keys, daemon string) (left, right *gateway) {
 	t.Helper()
 	left, right = newGateway(t, n.left), newGateway(t, n.right)
@@ -94,7 +95,8 @@ func (n *narrow) twoSites(t *testing.T, v6 bool, keys, daemon string) (left, rig
 	return left, right
 }
 
-// wantForwarded transfers octets between hosts behind the gateways, in both families and directions.
+// wantForwarded transfers octets between hosts behind the gateways, in both families and
+// directions.
 func (n *narrow) wantForwarded(t *testing.T, limit time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -113,8 +115,8 @@ func innerOf(path int, v6, encap bool) int {
 	return (path-outer-8-8-16)&^3 - 2
 }
 
-// TestBlackHole: a narrow link in the middle of the path, and ICMP filtered. What passes is found by
-// itself, both for the gateways' own TCP and for what they forward, and is what status says.
+// TestBlackHole: a narrow link in the middle of the path, and ICMP filtered. What passes is found
+// by itself, both for the gateways' own TCP and for what they forward, and is what status says.
 func TestBlackHole(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		for _, keys := range []string{"", "encap = \"always\"\n"} {
@@ -145,7 +147,8 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// TestPathNarrowsUnderTraffic: the path becomes narrow in the middle of a transfer, and ICMP is filtered.
+// TestPathNarrowsUnderTraffic: the path becomes narrow in the middle of a transfer, and ICMP is
+// filtered.
 func TestPathNarrowsUnderTraffic(t *testing.T) {
 	n := buildNarrow(t, 1500, true)
 	left, _ := n.twoSites(t, false, "", "")
@@ -161,7 +164,8 @@ func TestPathNarrowsUnderTraffic(t *testing.T) {
 	})
 }
 
-// TestMTUIsACeiling: mtu bounds what the gateway's own and forwarded TCP send, and what status says.
+// TestMTUIsACeiling: mtu bounds what the gateway's own and forwarded TCP send, and what status
+// says.
 func TestMTUIsACeiling(t *testing.T) {
 	n := buildNarrow(t, 1400, true)
 	left, _ := n.twoSites(t, false, "", "mtu = 1300")
@@ -176,8 +180,8 @@ func TestMTUIsACeiling(t *testing.T) {
 	}
 }
 
-// TestForgedTooBig: an ICMP error that quotes no live SPI is counted and changes nothing, whoever sends
-// it; one that does, of a router that says the truth, is believed.
+// TestForgedTooBig: an ICMP error that quotes no live SPI is counted and changes nothing, whoever
+// sends it; one that does, of a router that says the truth, is believed.
 func TestForgedTooBig(t *testing.T) {
 	for _, keys := range []string{"", "encap = \"always\"\n"} {
 		t.Run(keys, func(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 	"culvert/internal/netlab"
 )
 
-// readdress takes a host's outer address away and gives it another, as a new lease does, with the old default route of the family.
+// readdress takes a host's outer address away and gives it another, as a new lease does, with the
+// old default route of the family.
 func readdress(t *testing.T, h *netlab.Host, dev, old, fresh, via string) {
 	t.Helper()
 	link, err := h.Netlink().LinkByName(dev)
@@ -28,8 +29,9 @@ func readdress(t *testing.T, h *netlab.Host, dev, old, fresh, via string) {
 // noDAD is IFA_F_NODAD: a new IPv6 address is used at once.
 const noDAD = 0x02
 
-// introduce tells a host the link address of another one's new address: that neighbour discovery may lose its first question to an address that has just come up, and asks
-// again only after a second, is not what the tests measure.
+// introduce tells a host the link address of another one's new address: that neighbour discovery
+// may lose its first question to an address that has just come up, and asks again only after a
+// second, is not what the tests measure.
 func introduce(t *testing.T, to, of *netlab.Host, dev, fresh string) {
 	t.Helper()
 	here, err := to.Netlink().LinkByName(dev)
@@ -48,7 +50,8 @@ type steady struct {
 	longest chan time.Duration
 }
 
-// silence starts streams of 500 datagrams a second each way, and ends them when end is called, which returns the longest time in which none came of one of them.
+// silence starts streams of 500 datagrams a second each way, and ends them when end is called,
+// which returns the longest time in which none came of one of them.
 func (n *network) silence(t *testing.T) (end func() time.Duration) {
 	t.Helper()
 	s := &steady{t: t, stop: make(chan struct{}), longest: make(chan time.Duration, 1)}
@@ -91,10 +94,12 @@ func (s *steady) watch() {
 	s.longest <- longest
 }
 
-// mostSilence is what a move may cost: the kernel tells of the address after at most 50 ms, two round trips, and a machine with few processors that runs all of this.
+// mostSilence is what a move may cost: the kernel tells of the address after at most 50 ms, two
+// round trips, and a machine with few processors that runs all of this.
 const mostSilence = 400 * time.Millisecond
 
-// TestRoaming gives either side another outer address under traffic, as a new lease does: the IKE SA stays, and traffic stops for a moment only.
+// TestRoaming gives either side another outer address under traffic, as a new lease does: the IKE
+// SA stays, and traffic stops for a moment only.
 func TestRoaming(t *testing.T) {
 	type family struct{ name, remote, old, fresh, via, other string }
 	v4 := family{"IPv4", "192.0.2.2", "192.0.2.1/24", "192.0.2.101/24", "192.0.2.2", "192.0.2.101"}
@@ -147,14 +152,16 @@ func (n *network) wantMove(t *testing.T, left, right *gateway, move func()) {
 	wantNeverDown(t, left, right)
 }
 
-// TestRoamingBehindNAT gives the side behind a NAT another inner address: the NAT's mapping is another, too.
+// TestRoamingBehindNAT gives the side behind a NAT another inner address: the NAT's mapping is
+// another, too.
 func TestRoamingBehindNAT(t *testing.T) {
 	n := build(t, topology{nat: true})
 	left, right := pair(t, n, "192.0.2.2", "dpd = \"0s\"\n")
 	n.wantMove(t, left, right, func() { readdress(t, n.left, "wan", "10.98.0.2/24", "10.98.0.77/24", "10.98.0.1") })
 }
 
-// TestRoamingSlowly takes the address away, and gives another, and the route to it, only later: what passes then passes at once.
+// TestRoamingSlowly takes the address away, and gives another, and the route to it, only later:
+// what passes then passes at once.
 func TestRoamingSlowly(t *testing.T) {
 	n := build(t, topology{})
 	left, right := pair(t, n, "192.0.2.2", "dpd = \"0s\"\n")
@@ -172,8 +179,9 @@ func TestRoamingSlowly(t *testing.T) {
 	wantNeverDown(t, left, right)
 }
 
-// TestRoamingWithStrongSwan moves culvert away from a strongSwan without MOBIKE. It follows a peer that it sees behind a NAT (RFC 7296, Section 2.23), as it does one with encap =
-// "always"; any other one it does not, and so culvert authenticates again.
+// TestRoamingWithStrongSwan moves culvert away from a strongSwan without MOBIKE. It follows a peer
+// that it sees behind a NAT (RFC 7296, Section 2.23), as it does one with encap = "always"; any
+// other one it does not, and so culvert authenticates again.
 func TestRoamingWithStrongSwan(t *testing.T) {
 	for _, tt := range []struct {
 		name, keys string

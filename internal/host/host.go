@@ -1,5 +1,5 @@
-// Package host reads what this host is like, as far as policies hang on it: its links, its routes, and
-// whom its resolver asks. It changes nothing.
+// Package host reads what this host is like, as far as policies hang on it: its links, its routes,
+// and whom its resolver asks. It changes nothing.
 package host
 
 import (
@@ -33,8 +33,8 @@ type View struct {
 	Forward4, Forward6 bool
 }
 
-// Read reads the host; the files of /proc and /sys are looked for below root, "/" for the real ones. What
-// cannot be read is absent.
+// Read reads the host; the files of /proc and /sys are looked for below root, "/" for the real
+// ones. What cannot be read is absent.
 func Read(root string) *View {
 	v := &View{Links: Links(root)}
 	v.readRoutes(root)
@@ -89,8 +89,8 @@ type Attached struct {
 	Bridge  bool
 }
 
-// Attached returns the networks of all links but the one named except, without those of one address or of
-// link-local addresses, sorted and without repetitions.
+// Attached returns the networks of all links but the one named except, without those of one
+// address or of link-local addresses, sorted and without repetitions.
 func (v *View) Attached(except string) []Attached {
 	var out []Attached
 	for _, l := range v.Links {

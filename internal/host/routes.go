@@ -41,8 +41,8 @@ func (v *View) addRoute(dst netip.Prefix, link string) {
 	}
 }
 
-// parseRoute4 reads a line of /proc/net/route: the link, then among others the destination and the mask,
-// as the kernel's words in hexadecimal.
+// parseRoute4 reads a line of /proc/net/route: the link, then among others the destination and the
+// mask, as the kernel's words in hexadecimal.
 func parseRoute4(f []string) (dst netip.Prefix, link string, ok bool) {
 	if len(f) < 8 {
 		return netip.Prefix{}, "", false
@@ -62,8 +62,8 @@ func parseRoute4(f []string) (dst netip.Prefix, link string, ok bool) {
 	return netip.PrefixFrom(netip.AddrFrom4(a), bits), f[0], true
 }
 
-// parseRoute6 reads a line of /proc/net/ipv6_route: the destination and its length in hexadecimal, then
-// among others, as the last, the link.
+// parseRoute6 reads a line of /proc/net/ipv6_route: the destination and its length in hexadecimal,
+// then among others, as the last, the link.
 func parseRoute6(f []string) (dst netip.Prefix, link string, ok bool) {
 	if len(f) < 10 {
 		return netip.Prefix{}, "", false
@@ -77,8 +77,8 @@ func parseRoute6(f []string) (dst netip.Prefix, link string, ok bool) {
 	return netip.PrefixFrom(a, int(bits)), f[len(f)-1], true
 }
 
-// Reaches reports whether hosts or an address of the network p are here, or behind a route that is not a
-// default one. It is true where the routes are not known.
+// Reaches reports whether hosts or an address of the network p are here, or behind a route that is
+// not a default one. It is true where the routes are not known.
 func (v *View) Reaches(p netip.Prefix) bool {
 	if !v.Routed {
 		return true

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cutUDP returns the packet of a UDP datagram in two fragments, the first of which has 16 octets of it.
+// cutUDP returns the packet of a UDP datagram in two fragments, the first of which has 16 octets
+// of it.
 func cutUDP(src, dst string, id uint32) (first, later []byte) {
 	whole := udpHeader(1, 7, append(make([]byte, 8), payload(id)...))
 	a, b := netip.MustParseAddr(src), netip.MustParseAddr(dst)

@@ -32,7 +32,8 @@ type Group struct {
 	nodes    bart.Table[node]
 }
 
-// node counts why a prefix is in a group: as a remote network, as an exempt one. The former decides.
+// node counts why a prefix is in a group: as a remote network, as an exempt one. The former
+// decides.
 type node struct{ remote, exempt int }
 
 func (n node) kind() Kind {
@@ -107,8 +108,8 @@ func (g *Group) flatten(p netip.Prefix) []Range {
 	return f.out
 }
 
-// flattener makes disjoint intervals of nested prefixes that come in the order of their addresses, the
-// wider one first.
+// flattener makes disjoint intervals of nested prefixes that come in the order of their addresses,
+// the wider one first.
 type flattener struct {
 	stack []level
 	at    netip.Addr // what lies before it is done; invalid: all is

@@ -1,11 +1,12 @@
-// Package protect is the part of the SPD (RFC 4301, Section 4.4.1) that the kernel is told: which flows
-// between prefixes are protected, and which are exempt. Routes (package tun) bring protected flows to the
-// device; the guard (package tun/guard) drops them everywhere else. Both are given the same Changes,
-// and so they cannot disagree.
+// Package protect is the part of the SPD (RFC 4301, Section 4.4.1) that the kernel is told: which
+// flows between prefixes are protected, and which are exempt. Routes (package tun) bring protected
+// flows to the device; the guard (package tun/guard) drops them everywhere else. Both are given
+// the same Changes, and so they cannot disagree.
 //
-// Policies with the same local networks form a Group. Within a group the longest prefix that holds a
-// destination decides whether it is protected; a destination that no prefix of the group holds is none
-// of its business. A flow is protected if any group whose local networks hold its source protects it.
+// Policies with the same local networks form a Group. Within a group the longest prefix that holds
+// a destination decides whether it is protected; a destination that no prefix of the group holds
+// is none of its business. A flow is protected if any group whose local networks hold its source
+// protects it.
 //
 // The package does no I/O.
 package protect
@@ -74,8 +75,9 @@ type GroupChange struct {
 	Added, Removed []Range
 }
 
-// Change takes the policies gone out of the set and puts those of set into it, in place of any with the
-// same ID, and returns the difference. What it costs does not grow with the number of other policies.
+// Change takes the policies gone out of the set and puts those of set into it, in place of any
+// with the same ID, and returns the difference. What it costs does not grow with the number of
+// other policies.
 func (s *Set) Change(set []Policy, gone []ID) Change {
 	t := newTransaction()
 	for _, id := range gone {
@@ -90,9 +92,9 @@ func (s *Set) Change(set []Policy, gone []ID) Change {
 	return s.commit(t)
 }
 
-// Exempt sets the prefixes that no group protects unless it has a remote network of the same or a longer
-// prefix: all for every group, and host for those whose remote network is a whole family
-// (a full tunnel), and returns the difference.
+// Exempt sets the prefixes that no group protects unless it has a remote network of the same or a
+// longer prefix: all for every group, and host for those whose remote network is a whole family (a
+// full tunnel), and returns the difference.
 func (s *Set) Exempt(all, host []netip.Prefix) Change {
 	t := newTransaction()
 	all, host = canonical(all), canonical(host)
