@@ -22,9 +22,10 @@ const (
 	ipv6Header    = 40
 )
 
-// clampMSS lowers the MSS option of a SYN to what fits into one inner packet of mtu octets, so that TCP never learns the path's MTU the hard way. The
-// option is "the largest segment... minus the fixed IP and TCP headers" (RFC 6691, Section 2), whatever options the segments will have. fixChecksum
-// says that the TCP checksum is whole, not the pseudo-header's sum alone. It reports whether it changed the packet.
+// clampMSS lowers the MSS option of a SYN to what fits into one inner packet of mtu octets, so that
+// TCP need not find out the MTU by loss. The option counts neither the fixed headers of IP and TCP
+// nor their options (RFC 6691, Section 2). fixChecksum means that the TCP checksum is complete, not
+// the sum of the pseudo-header alone. It reports whether it changed the packet.
 func clampMSS(pkt []byte, hdr *selector.Packet, mtu int, fixChecksum bool) bool {
 	if hdr.Protocol != selector.ProtoTCP || hdr.Fragment != selector.NotFragment {
 		return false

@@ -18,7 +18,7 @@ const (
 	icmpHeader      = 8
 	icmpTTL         = 64
 	icmpQuote4      = 576  // RFC 1812, Section 4.3.2.3: as much as fits into 576 octets
-	icmpQuote6      = 1280 // RFC 4443, Section 2.4 (c): "not exceed the minimum IPv6 MTU"
+	icmpQuote6      = 1280 // RFC 4443, Section 2.4 (c): at most the minimum IPv6 MTU
 	icmpPerSecond   = 100  // of one worker; RFC 4443, Section 2.4 (f) asks for a limit
 
 	// minIPv6MTU: RFC 8200, Section 5. A smaller one in a Packet Too Big is ignored, so none is sent.

@@ -25,8 +25,7 @@ func (w *worker) uncovered(x *txPacket, since time.Time) {
 		w.carryError(x, since)
 		return
 	}
-	// RFC 4301, Section 6: the sender should learn "that the requested traffic is administratively
-	// prohibited".
+	// RFC 4301, Section 5.1.1: the sender is told that this is administratively prohibited.
 	w.tally.add(dropNoPolicy, 1)
 	w.answer(prohibited, x.pkt.Data, &x.hdr)
 }

@@ -20,7 +20,7 @@ import (
 const (
 	sadMinSlots = 1 << 8
 	sadMaxSlots = 1 << 20
-	// minSPI: RFC 4303, Section 2.1: "the values in the range 1 through 255 are reserved by the IANA"; 0 is for local use.
+	// minSPI: the IANA reserves 1 to 255, and 0 is for local use (RFC 4303, Section 2.1).
 	minSPI = 256
 )
 

@@ -72,7 +72,7 @@ type keyed struct {
 
 // newKeyed checks what came from outside. Its errors never hold key octets.
 func newKeyed(spi uint32, c Cipher, key []byte, esn bool) (keyed, error) {
-	// RFC 4303, Section 2.1: "the value of zero [is] reserved for local, implementation-specific use and MUST NOT be sent on the wire"; 1 to 255 are reserved by the IANA.
+	// RFC 4303, Section 2.1: zero never goes on the wire, and the IANA reserves 1 to 255.
 	if spi < 256 {
 		return keyed{}, fmt.Errorf("%w: %d", ErrSPI, spi)
 	}

@@ -159,8 +159,8 @@ func (s *ikeSA) verifyResponder(ps []wire.Payload) (id Identity, why string) {
 	return id, ""
 }
 
-// reject ends a try because the peer is not who it should be, and tells it so: "If the error occurred on the initiator, the notification MAY be returned in a
-// separate INFORMATIONAL exchange, usually with no other payloads" (RFC 7296, Section 2.21.2).
+// reject ends a try because the peer is not who it should be, and tells it so in an INFORMATIONAL
+// exchange of its own (RFC 7296, Section 2.21.2).
 func (x *authExchange) reject(s *ikeSA, why string) {
 	s.e.count("ike_authentication_failed")
 	x.child.abandon(s, why)

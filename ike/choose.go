@@ -50,8 +50,8 @@ func withSPISize(ps []wire.Proposal, n int) []wire.Proposal {
 	return slices.DeleteFunc(slices.Clone(ps), func(p wire.Proposal) bool { return len(p.SPI) != n })
 }
 
-// withoutKE is the proposals without key exchange, as IKE_AUTH must have them: "the SA payloads in the IKE_AUTH exchange cannot contain
-// Transform Type 4 with any value other than NONE" (RFC 7296, Section 1.2).
+// withoutKE returns the proposals without key exchange: IKE_AUTH has no KE payload, and so its SA
+// payloads propose no group other than NONE (RFC 7296, Section 1.2).
 func withoutKE(ps []wire.Proposal) []wire.Proposal {
 	ps = slices.Clone(ps)
 	for i := range ps {

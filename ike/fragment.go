@@ -25,8 +25,9 @@ const (
 
 func (r *reassembly) reset() { *r = reassembly{} }
 
-// wants says, before the costly opening, whether a fragment can be of use. "If the Total Fragments field is greater than in the fragments received before, the sender
-// has fragmented anew, and those are dropped; if it is less, this one is" (after Section 2.6).
+// wants reports, before the costly opening, whether a fragment can be of use. One that has more
+// Total Fragments than those before replaces them, because the sender has fragmented the message
+// again; one that has less comes late and is dropped (RFC 7383, Section 2.6).
 func (r *reassembly) wants(f *wire.EncryptedFragment) bool {
 	if f.Number == 0 || f.Number > f.Total || f.Total > maxFragments || f.Total < r.total {
 		return false

@@ -30,8 +30,9 @@ type group struct {
 	notBefore time.Time // the peer is not asked for another one until then
 }
 
-// resourcePause is how long a peer that refused a further Child SA is not asked for one. TS_MAX_QUEUE says that it "is unwilling to create more additional Child SAs
-// for this particular negotiated Traffic Selector combination" (RFC 9611), but not for how long; what fills it up may be a rekeying.
+// resourcePause is how long a peer that refused a further Child SA is not asked for one.
+// TS_MAX_QUEUE means that the peer wants no more of them for these selectors (RFC 9611), but does
+// not tell for how long; what fills it up may be a rekeying.
 const resourcePause = 10 * time.Minute
 
 // leastResourceSAs is how many further Child SAs of one policy a peer may make at the very least: it may have more processors than we, and an SA costs little.

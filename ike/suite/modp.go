@@ -65,7 +65,8 @@ func (g *modpGroup) begin(exponent *big.Int) *modpKE {
 
 func (k *modpKE) Public() []byte { return k.public }
 
-// Shared demands the whole length, "prepending zero bits if necessary" (RFC 7296, Section 3.4), and 1 < r < p-1 (RFC 6989, Section 2.1).
+// Shared requires a value of the modulus's full length, padded with zero bits in front (RFC 7296,
+// Section 3.4), and 1 < r < p-1 (RFC 6989, Section 2.1).
 func (k *modpKE) Shared(peer []byte) ([]byte, error) {
 	if k.exponent == nil {
 		return nil, errSpent

@@ -46,7 +46,7 @@ func (p *PRF) Sum(key []byte, data ...[]byte) []byte {
 	return m.Sum(make([]byte, 0, p.size))
 }
 
-// maxBlocks is how many blocks prf+ has: "this document does not define prf+ beyond 255 times the size of the prf output" (RFC 7296, Section 2.13).
+// maxBlocks is the number of PRF outputs beyond which prf+ is not defined (RFC 7296, Section 2.13).
 const maxBlocks = 255
 
 // Plus is the first n octets of prf+(key, seed) (RFC 7296, Section 2.13); nil where prf+ is not defined for so many.

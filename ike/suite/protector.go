@@ -78,7 +78,7 @@ func (p *Protector) seal(h wire.Header, kind, first wire.PayloadType, fragment, 
 }
 
 // SealFragments is SealMessage for datagrams of at most maxDatagram octets, counted from the IKE header: the caller has taken off IP and UDP headers and the
-// non-ESP marker. What fits into one is one ordinary message, for "the sender SHOULD NOT fragment" it; otherwise the fragments in their order (RFC 7383, Section 2.5).
+// non-ESP marker. What fits into one is one ordinary message; otherwise it returns the fragments in their order (RFC 7383, Section 2.5).
 // A maxDatagram of zero or less is no limit.
 func (p *Protector) SealFragments(h wire.Header, inner []wire.Payload, maxDatagram int) ([][]byte, error) {
 	first, plain := wire.FirstType(inner), wire.AppendPayloads(nil, inner)
