@@ -24,6 +24,7 @@ type ikeSide struct {
 	once  sync.Once
 	wg    sync.WaitGroup
 
+	whole       sync.RWMutex // held for writing while a socket sends with DF
 	firewall    *firewall
 	truncated   atomic.Uint64
 	sendErrors  atomic.Uint64
@@ -155,16 +156,31 @@ func (k *ikeSide) ReadIKE(buf []byte, in *Received) error {
 // SendIKE sends an IKE message from local, of which only the address counts and may be missing, to remote; from the NAT port with the
 // non-ESP marker if natPort is set. Large messages are fragmented by IP. It never blocks for long.
 func (k *ikeSide) SendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
-	conns := k.conns
+	k.whole.RLock()
+	defer k.whole.RUnlock()
+	return k.sendIKE(local, remote, natPort, data)
+}
+
+// sendIKE is SendIKE with k.whole held.
+func (k *ikeSide) sendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
 	if natPort {
-		conns = k.nat
 		data = append(make([]byte, markerLen, markerLen+len(data)), data...)
 	}
-	return k.sendTo(conns, local, remote, data)
+	return k.sendTo(k.of(natPort), local, remote, data)
+}
+
+// of returns the sockets of the NAT port or of the IKE port.
+func (k *ikeSide) of(natPort bool) []*ikeConn {
+	if natPort {
+		return k.nat
+	}
+	return k.conns
 }
 
 // SendKeepalive sends a NAT-keepalive (RFC 3948, Section 4) from the NAT port.
 func (k *ikeSide) SendKeepalive(local, remote netip.AddrPort) error {
+	k.whole.RLock()
+	defer k.whole.RUnlock()
 	return k.sendTo(k.nat, local, remote, []byte{0xff})
 }
 

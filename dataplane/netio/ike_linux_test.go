@@ -280,6 +280,12 @@ func TestIKEIsMarked(t *testing.T) {
 			case v6 && (binary.BigEndian.Uint32(ip) != 6<<28|48<<2<<20):
 				t.Errorf("IPv6: version, traffic class, flow label %#x", ip[:4])
 			}
+			if err := a.ProbeIKE(local, remote, natPort, make([]byte, 100)); err != nil {
+				t.Fatal(err)
+			}
+			if ip := next(); !v6 && ip[6]&0x40 == 0 {
+				t.Error("a probe has no DF")
+			}
 		}
 		if err := sendOne(a.Ports()[0], &Outgoing{Data: espPacket(1000, 100), Local: local, Remote: remote, Encap: true}); err != nil {
 			t.Fatal(err)

@@ -21,6 +21,11 @@ func (t transport) SendIKE(local, remote netip.AddrPort, natPort bool, data []by
 	return sendError(t.Net.SendIKE(local, remote, natPort, data))
 }
 
+// ProbeIKE sends an IKE message that nobody may fragment.
+func (t transport) ProbeIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
+	return sendError(t.Net.ProbeIKE(local, remote, natPort, data))
+}
+
 // SendKeepalive implements driver.Transport.
 func (t transport) SendKeepalive(local, remote netip.AddrPort) error {
 	return sendError(t.Net.SendKeepalive(local, remote))

@@ -1,0 +1,28 @@
+package netio
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// ProbeIKE is SendIKE of a message that nobody may fragment: over IPv4 it has DF (RFC 791, Section
+// 3.1), and over IPv6, where only the sender could (RFC 8200, Section 5), it has no Fragment header.
+// One that is too large for the first hop is an error, whatever the kernel has learnt of the path.
+// The error is errors.ErrUnsupported where there are no such probes (CanProbeIKE).
+func (k *ikeSide) ProbeIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
+	c := pick(k.of(natPort), local.Addr().Unmap(), remote.Addr().Unmap())
+	switch {
+	case !CanProbeIKE:
+		return errors.ErrUnsupported
+	case c == nil:
+		k.sendErrors.Add(1)
+		return errNoSocket
+	}
+	k.whole.Lock()
+	defer k.whole.Unlock()
+	if err := c.fragments(false); err != nil {
+		return errors.Join(err, c.fragments(true))
+	}
+	err := k.sendIKE(local, remote, natPort, data)
+	return errors.Join(err, c.fragments(true))
+}
