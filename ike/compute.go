@@ -1,9 +1,10 @@
 package ike
 
 import (
+	"errors"
+
 	"culvert/ike/suite"
 	"culvert/ike/wire"
-	"errors"
 )
 
 // setup is what an IKE SA needs only until it is established.

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"time"
 )
 
 // setPeers makes the engine's peers those of the configuration. A peer that did not change keeps its IKE SAs, and one whose addresses alone changed does too: they
@@ -113,81 +112,4 @@ func (p *peer) removeFrom(why string) {
 		}
 	}
 	p.closeAll(why)
-}
-
-// shutdownLimit is how long Shutdown waits for the peers' answers. A peer acts on our Delete whether we see its answer or not: the wait is for the Delete that
-// was lost, and for the exchange that it must wait for, the window being one. It is short, for who stops a daemon waits, too; a peer that heard nothing finds out by itself
-// (RFC 7296, Section 2.4).
-const shutdownLimit = 600 * time.Millisecond
-
-// shutdownRetry is how what waits for an answer is sent again meanwhile: twice.
-var shutdownRetry = RetransmitPlan{First: shutdownLimit / 4, Factor: 2}
-
-// shutdown deletes every IKE SA.
-func (e *Engine) shutdown() {
-	if e.stopping {
-		return
-	}
-	e.stopping = true
-	for p := range e.peers.all() {
-		p.waiters.abandon(errStopping)
-		p.closeAll("the daemon stops")
-	}
-	for _, s := range e.sortedSAs() {
-		if s.win.out != nil {
-			e.after(&s.win.retransmit, s.pause(0))
-		}
-	}
-	e.after(&e.stopped, shutdownLimit)
-}
-
-// checkStopped ends Shutdown when nothing waits for an answer any more.
-func (e *Engine) checkStopped() {
-	if !e.stopping || e.stopped.pos == 0 {
-		return
-	}
-	for _, s := range e.sas.bySPI {
-		if s.state == saClosing || s.state == saRekeyed {
-			return
-		}
-	}
-	e.timers.stop(&e.stopped)
-	e.endShutdown()
-}
-
-// endShutdown removes what is left in the dataplane.
-func (e *Engine) endShutdown() {
-	for _, s := range e.sortedSAs() {
-		if s.state < saDead {
-			s.end(endLocal, "the daemon stops")
-		}
-	}
-	for _, p := range e.sortedPairs() {
-		p.gone(e)
-	}
-	e.emit(Stopped{})
-}
-
-// sortedSAs and sortedPairs are in an order that is the same in every run.
-func (e *Engine) sortedSAs() []*ikeSA {
-	var list []*ikeSA
-	for _, s := range e.sas.bySPI {
-		list = append(list, s)
-	}
-	slices.SortFunc(list, func(a, b *ikeSA) int {
-		if a.ours() < b.ours() {
-			return -1
-		}
-		return 1
-	})
-	return list
-}
-
-func (e *Engine) sortedPairs() []*pair {
-	var list []*pair
-	for _, p := range e.pairs {
-		list = append(list, p)
-	}
-	slices.SortFunc(list, func(a, b *pair) int { return int(a.sa.ID) - int(b.sa.ID) })
-	return list
 }

@@ -1,13 +1,10 @@
 package ike
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
-
-	"culvert/ike/wire"
 )
 
 // succession is what is to become of an IKE SA that is rekeyed, by us, by the peer, or by both.
@@ -101,88 +98,6 @@ func (s *ikeSA) cancelSuccession() {
 	}
 	s.succ.parent, s.succ.theirs = nil, nil
 	s.e.answerRefs(&s.life.refs, errors.New("the IKE SA ended"))
-}
-
-// rekeyRequest is the peer's request to rekey the IKE SA.
-func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
-	crosses := false
-	switch answerTo(askRekeyIKE, s.doing(), childQuiet) {
-	case answerTemporary:
-		return nil, refuse(wire.TemporaryFailure, "the IKE SA is busy or being closed")
-	case answerAndCompare:
-		crosses = true
-	}
-	if crosses && s.succ.theirs != nil {
-		return nil, refuse(wire.TemporaryFailure, "the IKE SA is being rekeyed")
-	}
-	if s.superseded() >= maxTwins {
-		return nil, refuse(wire.TemporaryFailure, "the peer is yet to delete those that it rekeyed before")
-	}
-	sa, _ := find[*wire.SA](ps)
-	ke, _ := find[*wire.KE](ps)
-	nonce, _ := find[*wire.Nonce](ps)
-	chosen, ok := chooseProposal(s.rekeyProposals(), withSPISize(sa.Proposals, 8))
-	if !ok {
-		s.e.count("ike_no_proposal_chosen")
-		return nil, refuse(wire.NoProposalChosen, "no IKE proposal is acceptable")
-	}
-	group := groupOf(chosen)
-	if ke.Group != group {
-		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange is wanted"}
-	}
-	nr, err := s.e.nonce()
-	if err != nil {
-		return nil, refuse(wire.TemporaryFailure, "no randomness")
-	}
-	n := noncePair{Ni: nonce.Data, Nr: nr}
-	s.succ.asked = true
-	s.e.answerKey(group, ke.Data, func(k keyPair) {
-		s.succ.asked = false
-		s.rekeyComputed(chosen, n, k)
-		s.pump()
-	})
-	return nil, errPending
-}
-
-// rekeyComputed makes the peer's successor, answers, and lets it inherit unless our own rekeying is under way.
-func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
-	if s.state >= saDead {
-		return
-	}
-	if k.err != nil {
-		s.e.count("ike_bad_key_exchange")
-		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is bad: "+k.err.Error()))
-		return
-	}
-	if s.state != saEstablished {
-		s.conclude(nil, refuse(wire.TemporaryFailure, "the IKE SA is being closed"))
-		return
-	}
-	next, err := s.e.newSA(false, saEmbryo)
-	if err != nil {
-		s.conclude(nil, refuse(wire.TemporaryFailure, "no randomness"))
-		return
-	}
-	next.spi.I = wire.SPI(binary.BigEndian.Uint64(chosen.SPI))
-	keys, err := next.rekeyKeys(s, chosen, k.shared, n)
-	if err != nil {
-		next.remove()
-		s.conclude(nil, refuse(wire.NoProposalChosen, err.Error()))
-		return
-	}
-	next.succeed(s, keys)
-	next.succ.parent = s
-	answer := chosen
-	answer.SPI = binary.BigEndian.AppendUint64(nil, uint64(next.spi.R))
-	s.answer([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: n.Nr}, &wire.KE{Group: groupOf(chosen), Data: k.public}})
-	if s.state != saEstablished { // the answer could not be protected, and all is over
-		next.remove()
-		return
-	}
-	s.succ.theirs, s.succ.nonces = next, n
-	if _, ours := s.work.current.(*rekeyExchange); !ours {
-		s.concede()
-	}
 }
 
 // scheduleRekey sets the IKE SA's dates, as pair.schedule does.

@@ -3,9 +3,80 @@ package ike
 import (
 	"net/netip"
 	"slices"
+	"time"
 
+	"culvert/esp"
 	"culvert/ike/suite"
+	"culvert/ike/wire"
+	"culvert/selector"
 )
+
+// PeerStatus is a snapshot of one configured peer and its children (Engine.Status).
+type PeerStatus struct {
+	Name          string
+	State         PeerState
+	Local, Remote netip.AddrPort
+	RemoteID      string
+	SPIi, SPIr    wire.SPI
+	Proposal      string
+	NAT           NATState
+	Established   time.Time // of the first IKE SA of the line: rekeyings do not count
+	RekeyAt       time.Time // zero: none planned
+	Reason        string    // why it is not up, and what happens next
+	Explain       []string  // the last failure at length: both proposals, selectors or identities, and the first difference
+	Children      []ChildStatus
+}
+
+// ChildStatus is a snapshot of one configured child.
+type ChildStatus struct {
+	Name              string
+	State             ChildState
+	ID                esp.ChildID
+	Encap             bool
+	SPIIn, SPIOut     uint32
+	Proposal          string
+	LocalTS, RemoteTS []selector.Selector
+	RekeyAt           time.Time
+	Rekeys            int
+	Reason            string
+	Resources         []ResourceStatus // Child SAs for single workers besides
+}
+
+// ResourceStatus is a snapshot of a Child SA that is for a single worker.
+type ResourceStatus struct {
+	Resource      int // the worker, counted from 1
+	State         ChildState
+	ID            esp.ChildID // 0: being negotiated
+	SPIIn, SPIOut uint32
+	RekeyAt       time.Time
+}
+
+// PeerState is a peer's state as status shows it.
+type PeerState uint8
+
+// Peer states.
+const (
+	PeerDown PeerState = iota
+	PeerConnecting
+	PeerEstablished
+	PeerRekeying
+	PeerClosing
+)
+
+// ChildState is a child's state as status shows it.
+type ChildState uint8
+
+// Child states.
+const (
+	ChildDown ChildState = iota
+	ChildWaiting
+	ChildNegotiating
+	ChildInstalled
+	ChildRekeying
+)
+
+// NATState says which sides of an IKE SA are behind a NAT (RFC 7296, Section 2.23).
+type NATState struct{ Local, Remote bool }
 
 // Status is a snapshot of every configured peer and child, in the order of the configuration, as of the last Handle: its sentences count from then.
 func (e *Engine) Status() []PeerStatus {
