@@ -25,6 +25,7 @@ type ikeSide struct {
 	wg    sync.WaitGroup
 
 	whole       sync.RWMutex // held for writing while a socket sends with DF
+	raws        raws
 	firewall    *firewall
 	truncated   atomic.Uint64
 	sendErrors  atomic.Uint64
@@ -192,10 +193,15 @@ func (k *ikeSide) sendTo(conns []*ikeConn, local, remote netip.AddrPort, data []
 		k.sendErrors.Add(1)
 		return errNoSocket
 	}
-	_, _, err := c.WriteMsgUDPAddrPort(data, sourceControl(src, remote.Addr()), remote)
+	if _, _, err := c.WriteMsgUDPAddrPort(data, sourceControl(src, remote.Addr()), remote); err != nil {
+		return k.failed(err, remote)
+	}
+	return nil
+}
+
+// failed counts a failure to send to remote and returns what it means.
+func (k *ikeSide) failed(err error, remote netip.AddrPort) error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, unix.EPERM):
 		k.firewall.note(1, remote, time.Now())
 		return fmt.Errorf("%w: %s", errRefused, k.firewall.remedy())
@@ -235,6 +241,7 @@ func (k *ikeSide) close() {
 		for _, c := range slices.Concat(k.conns, k.nat) {
 			c.Close()
 		}
+		k.raws.close()
 		k.wg.Wait()
 	})
 }

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -305,7 +305,7 @@ func TestIKEIsMarked(t *testing.T) {
 }
 
 // option reads an option of level SOL_SOCKET.
-func option(t *testing.T, c *net.UDPConn, opt int) (value int) {
+func option(t *testing.T, c syscall.Conn, opt int) (value int) {
 	t.Helper()
 	raw, err := c.SyscallConn()
 	if err == nil {

@@ -55,6 +55,7 @@ func Open(cfg Config) (*Net, error) {
 	for _, p := range n.ports {
 		p.frag = n.frag
 	}
+	n.openRaws(&cfg)
 	n.ikeSide.start()
 	n.icmpSide.start(n.natPort, cfg.Log)
 	return n, nil

@@ -26,6 +26,11 @@ func (t transport) ProbeIKE(local, remote netip.AddrPort, natPort bool, data []b
 	return sendError(t.Net.ProbeIKE(local, remote, natPort, data))
 }
 
+// SendIKEInFragments sends an IKE message in IP packets none larger than size.
+func (t transport) SendIKEInFragments(local, remote netip.AddrPort, natPort bool, data []byte, size int) error {
+	return sendError(t.Net.SendIKEInFragments(local, remote, natPort, data, size))
+}
+
 // SendKeepalive implements driver.Transport.
 func (t transport) SendKeepalive(local, remote netip.AddrPort) error {
 	return sendError(t.Net.SendKeepalive(local, remote))

@@ -1,0 +1,4 @@
+package netio
+
+// openRaws opens nothing: without ProbeIKE nothing is lost for its DF, and nothing needs them.
+func (k *ikeSide) openRaws(*Config) {}
