@@ -23,7 +23,7 @@ func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
 	pols := s.peer.policies
 	for _, pol := range pols {
-		if pol.due(s.e.turn.now) {
+		if pol.due(s.e.handling.now) {
 			x.child = &childOffer{policy: pol}
 			return x
 		}
@@ -203,7 +203,7 @@ func (s *ikeSA) established(p *peer, id Identity) {
 	s.remoteID = id
 	s.moveTo(saEstablished)
 	s.setup = nil
-	s.life.established, s.life.since = e.turn.now, e.turn.now
+	s.life.established, s.life.since = e.handling.now, e.handling.now
 	e.timers.stop(&s.life.hard)
 	s.peer = p
 	if !slices.Contains(p.sas, s) {
@@ -215,7 +215,7 @@ func (s *ikeSA) established(p *peer, id Identity) {
 	s.notice(Info, "ike-up", fmt.Sprintf("IKE SA established with %s at %s", id, s.net.remote))
 	s.scheduleRekey()
 	s.startLiveness()
-	p.came()
+	p.connected()
 }
 
 // unanswered ends an IKE SA whose request was sent as often as it may be.

@@ -121,9 +121,9 @@ func (s *ikeSA) onlyOne() {
 	}
 }
 
-// maxTwins bounds the IKE SAs that one identity makes with us, and those that it rekeyed and has not deleted. An honest peer has two at most, while it
+// maxRedundant bounds the IKE SAs that one identity makes with us, and those that it rekeyed and has not deleted. An honest peer has two at most, while it
 // authenticates anew.
-const maxTwins = 16
+const maxRedundant = 16
 
 // notTooMany ends the oldest IKE SA of the identity when it has made too many.
 func (s *ikeSA) notTooMany() {
@@ -138,7 +138,7 @@ func (s *ikeSA) notTooMany() {
 		}
 		count++
 	}
-	if count > maxTwins {
+	if count > maxRedundant {
 		s.e.count("ike_too_many_twins")
 		oldest.closeAs(endReplaced, "the peer has made too many others")
 	}

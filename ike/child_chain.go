@@ -5,20 +5,20 @@ import (
 	"slices"
 )
 
-// line is the Child SA pairs that do one work one after another: one that was asked for anew, and those that it was rekeyed to. A policy has the main line, whose
-// pair any worker of the dataplane may send on, and with a peer that makes Child SAs for single resources (RFC 9611) others besides. Should the main line lose its
+// chain is the Child SA pairs that do one work one after another: one that was asked for anew, and those that it was rekeyed to. A policy has the main chain, whose
+// pair any worker of the dataplane may send on, and with a peer that makes Child SAs for single resources (RFC 9611) others besides. Should the main chain lose its
 // last pair, the pairs of another take its place: which of the Child SAs is for all is each side's own affair.
-type line struct {
+type chain struct {
 	policy   *policy
 	resource int     // the dataplane's worker, counted from 1; 0: any
 	pairs    []*pair // by birth
 	wanted   bool    // our request for its first pair waits for its turn
 	asking   bool    // or is under way
-	merged   bool    // its pairs became those of the main line
+	merged   bool    // its pairs became those of the main chain
 }
 
 // best is the pair to send on: the newest that is live, or else the newest that was replaced.
-func (l *line) best() *pair {
+func (l *chain) best() *pair {
 	var replaced *pair
 	for _, p := range slices.Backward(l.pairs) {
 		switch {
@@ -31,8 +31,8 @@ func (l *line) best() *pair {
 	return replaced
 }
 
-// on is the newest live pair of the line on an IKE SA, or nil.
-func (l *line) on(s *ikeSA) *pair {
+// on is the newest live pair of the chain on an IKE SA, or nil.
+func (l *chain) on(s *ikeSA) *pair {
 	for _, p := range slices.Backward(l.pairs) {
 		if p.owner == s && p.state == pairLive {
 			return p
@@ -41,22 +41,22 @@ func (l *line) on(s *ikeSA) *pair {
 	return nil
 }
 
-// now is what has become of the line.
-func (l *line) now() *line {
+// now is what has become of the chain.
+func (l *chain) now() *chain {
 	if l.merged {
 		return &l.policy.main
 	}
 	return l
 }
 
-func (l *line) isMain() bool { return l == &l.policy.main }
+func (l *chain) isMain() bool { return l == &l.policy.main }
 
-// name is a line other than the main one for people.
-func (l *line) name() string { return fmt.Sprintf("Child SA of worker %d", l.resource-1) }
+// name is a chain other than the main one for people.
+func (l *chain) name() string { return fmt.Sprintf("Child SA of worker %d", l.resource-1) }
 
-// add puts a new pair into its line.
-func (l *line) add(p *pair) {
-	p.line = l
+// add puts a new pair into its chain.
+func (l *chain) add(p *pair) {
+	p.chain = l
 	l.pairs = append(l.pairs, p)
 	if pol := l.policy; !l.isMain() && !slices.Contains(pol.more, l) { // it may have been given up meanwhile
 		pol.more = append(pol.more, l)
@@ -64,7 +64,7 @@ func (l *line) add(p *pair) {
 }
 
 // remove takes a pair out.
-func (l *line) remove(p *pair) {
+func (l *chain) remove(p *pair) {
 	l.pairs = slices.DeleteFunc(l.pairs, func(q *pair) bool { return q == p })
 	l.tidy()
 	if pol := l.policy; len(pol.main.pairs) == 0 {
@@ -72,15 +72,15 @@ func (l *line) remove(p *pair) {
 	}
 }
 
-// tidy gives up a line that has nothing.
-func (l *line) tidy() {
+// tidy gives up a chain that has nothing.
+func (l *chain) tidy() {
 	if pol := l.policy; !l.isMain() && len(l.pairs) == 0 && !l.wanted && !l.asking {
-		pol.more = slices.DeleteFunc(pol.more, func(m *line) bool { return m == l })
+		pol.more = slices.DeleteFunc(pol.more, func(m *chain) bool { return m == l })
 	}
 }
 
-// lines is all lines of the policy, the main one first.
-func (pol *policy) lines() []*line { return append([]*line{&pol.main}, pol.more...) }
+// chains is all chains of the policy, the main one first.
+func (pol *policy) chains() []*chain { return append([]*chain{&pol.main}, pol.more...) }
 
 // pairs is all pairs of the policy.
 func (pol *policy) pairs() []*pair {
@@ -88,7 +88,7 @@ func (pol *policy) pairs() []*pair {
 		return slices.Clone(pol.main.pairs)
 	}
 	var list []*pair
-	for _, l := range pol.lines() {
+	for _, l := range pol.chains() {
 		list = append(list, l.pairs...)
 	}
 	return list
@@ -99,7 +99,7 @@ func (pol *policy) best() *pair {
 	if p := pol.main.best(); p != nil {
 		return p
 	}
-	for _, l := range pol.more { // all of the main line are being deleted
+	for _, l := range pol.more { // all of the main chain are being deleted
 		if p := l.best(); p != nil {
 			return p
 		}
@@ -112,11 +112,11 @@ func (pol *policy) sendsBeside(p *pair) bool {
 	return slices.ContainsFunc(pol.pairs(), func(q *pair) bool { return q != p && q.active && q.state <= pairReplaced })
 }
 
-// promote makes the pairs of another line those of the main one, which has none left.
+// promote makes the pairs of another chain those of the main one, which has none left.
 func (pol *policy) promote() {
-	i := slices.IndexFunc(pol.more, func(l *line) bool { return l.best() != nil })
+	i := slices.IndexFunc(pol.more, func(l *chain) bool { return l.best() != nil })
 	if i < 0 {
-		i = slices.IndexFunc(pol.more, func(l *line) bool { return len(l.pairs) > 0 })
+		i = slices.IndexFunc(pol.more, func(l *chain) bool { return len(l.pairs) > 0 })
 	}
 	if i < 0 {
 		return
@@ -125,13 +125,13 @@ func (pol *policy) promote() {
 	pol.more = slices.Delete(pol.more, i, i+1)
 	pol.main.pairs, l.pairs = l.pairs, nil
 	for _, p := range pol.main.pairs {
-		p.line = &pol.main
+		p.chain = &pol.main
 	}
 	l.merged = true
 }
 
-// ended tells people that a line which is not the main one is no more.
-func (l *line) ended(why string) {
+// ended tells people that a chain which is not the main one is no more.
+func (l *chain) ended(why string) {
 	if l.isMain() {
 		return
 	}

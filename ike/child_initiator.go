@@ -46,7 +46,7 @@ func (x *childExchange) start(s *ikeSA) {
 		return
 	}
 	if x.further() {
-		x.line.wanted, x.line.asking = false, true
+		x.chain.wanted, x.chain.asking = false, true
 	}
 	x.group = groupOf(x.offers[0])
 	x.begin(s)
@@ -220,7 +220,7 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	switch reactTo(kind, overtaken, *tries) {
 	case reactForget:
 		x.release(s)
-		x.concede()
+		x.acceptPeers()
 	case reactWait:
 		x.release(s)
 		x.wait(s, kind)
@@ -242,8 +242,8 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	x.finish(s)
 }
 
-// concede leaves the rekeying to the peer's exchange that crossed ours.
-func (x *childExchange) concede() {
+// acceptPeers leaves the rekeying to the peer's exchange that crossed ours.
+func (x *childExchange) acceptPeers() {
 	x.policy.peer.e.answerRefs(&x.old.refs, nil)
 	if x.crossed() && x.old.state == pairLive {
 		x.old.replaced(x.old.crossing.pair)
@@ -263,7 +263,7 @@ func (x *childExchange) wait(s *ikeSA, kind wire.NotifyType) {
 		return
 	}
 	x.policy.reason = refusalText(kind)
-	x.policy.retry.at = s.e.turn.now.Add(pause)
+	x.policy.retry.at = s.e.handling.now.Add(pause)
 	s.e.timers.set(&x.policy.retry.timer, x.policy.retry.at)
 }
 
@@ -276,7 +276,7 @@ func (x *childExchange) postpone(s *ikeSA) {
 		return
 	}
 	if x.crossed() {
-		x.concede()
+		x.acceptPeers()
 		return
 	}
 	s.e.answerRefs(&x.old.refs, errors.New(x.policy.reason))

@@ -11,7 +11,7 @@ func (p *pair) schedule() {
 		return
 	}
 	soft := rekeyMargin(e, life, p.creator)
-	p.dates.rekeyAt = e.turn.now.Add(soft)
+	p.dates.rekeyAt = e.handling.now.Add(soft)
 	e.after(&p.dates.soft, soft)
 	e.after(&p.dates.hard, life+life/10)
 }
@@ -26,13 +26,13 @@ func rekeyMargin(e *Engine, life time.Duration, creator bool) time.Duration {
 
 // unsure says that the peer may not have the pair yet, and that it is worth waiting until it surely has.
 func (p *pair) unsure() bool {
-	return !p.proven() && p.owner.e.turn.now.Sub(p.dates.born) < provenLimit
+	return !p.proven() && p.owner.e.handling.now.Sub(p.dates.born) < provenLimit
 }
 
 // softDue is the soft end of the pair's time. One that is for a single resource is not rekeyed if it was never used: a peer may
 // delete those of resources that are idle (RFC 9611, Section 3). The dataplane is asked whether it was; should it not answer, it was.
 func (p *pair) softDue() {
-	if p.judged = !p.judged && !p.line.isMain() && p.state == pairLive; !p.judged {
+	if p.judged = !p.judged && !p.chain.isMain() && p.state == pairLive; !p.judged {
 		p.softEnd()
 		return
 	}
@@ -43,7 +43,7 @@ func (p *pair) softDue() {
 // judge is the dataplane's answer.
 func (p *pair) judge() {
 	p.judged = false
-	if p.state != pairLive || p.line.isMain() || !p.traffic.in.IsZero() || !p.traffic.out.IsZero() {
+	if p.state != pairLive || p.chain.isMain() || !p.traffic.in.IsZero() || !p.traffic.out.IsZero() {
 		p.softEnd()
 		return
 	}
@@ -60,7 +60,7 @@ func (p *pair) softEnd() {
 		return
 	}
 	p.rekeying = newChildExchange(p.policy, p)
-	if p.line.isMain() {
+	if p.chain.isMain() {
 		p.policy.busy = true
 	}
 	p.owner.enqueue(p.rekeying)
@@ -98,11 +98,11 @@ func (p *pair) delete(cause endCause, why string) {
 	s.e.timers.stop(&p.dates.soft)
 	s.e.timers.stop(&p.dates.hard)
 	p.answerEnd(why)
-	switch heir := p.line.best(); {
+	switch successor := p.chain.best(); {
 	case !p.active:
-	case heir != nil && heir.sa.ID > p.sa.ID:
-		p.giveWay(s.e, heir)
-	case heir == nil && p.policy.sendsBeside(p): // another line's pair carries what this one did
+	case successor != nil && successor.sa.ID > p.sa.ID:
+		p.giveWay(s.e, successor)
+	case successor == nil && p.policy.sendsBeside(p): // another chain's pair carries what this one did
 		p.quiet(s.e)
 	}
 	s.enqueue(&informational{kind: askDelete, pairs: []*pair{p}, cause: cause, why: why})

@@ -118,7 +118,7 @@ func TestChildSANotFound(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.up()
 	var fx Effects
-	p.right.e.turn = turn{now: p.now, fx: &fx}
+	p.right.e.handling = handling{now: p.now, fx: &fx}
 	p.right.e.pairs[1].lost(endLocal, "the right forgot it")
 	for _, f := range fx.List {
 		p.right.do(f)

@@ -13,8 +13,8 @@ import (
 // childOffer is a Child SA that we ask for, in IKE_AUTH or in CREATE_CHILD_SA.
 type childOffer struct {
 	policy        *policy
-	old           *pair // that it is to replace; nil: a new one
-	line          *line // of a new one that is for a single resource; else nil
+	old           *pair  // that it is to replace; nil: a new one
+	chain         *chain // of a new one that is for a single resource; else nil
 	spi           uint32
 	offers        []wire.Proposal
 	local, remote []selector.Selector
@@ -45,13 +45,13 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 	return nil
 }
 
-// target is the line that the pair will belong to.
-func (o *childOffer) target() *line {
+// target is the chain that the pair will belong to.
+func (o *childOffer) target() *chain {
 	switch {
 	case o.old != nil:
-		return o.old.line.now()
+		return o.old.chain.now()
 	case o.further():
-		return o.line.now()
+		return o.chain.now()
 	}
 	return &o.policy.main
 }
@@ -105,7 +105,7 @@ func (o *childOffer) abandon(s *ikeSA, why string) {
 // settled says that nothing of ours is under way for it any more.
 func (o *childOffer) settled() {
 	if o.further() {
-		o.line.finished()
+		o.chain.finished()
 		return
 	}
 	if o.target().isMain() {
@@ -138,7 +138,7 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 		p.grouped = o.further() || o.old.grouped
 	}
 	s.e.install(s, p, o.target())
-	o.policy.came()
+	o.policy.installed()
 	return p
 }
 
@@ -146,7 +146,7 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
 	o.release(s)
 	if o.further() {
-		o.line.failed(why)
+		o.chain.failed(why)
 		return
 	}
 	if o.old == nil {

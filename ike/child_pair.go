@@ -19,7 +19,7 @@ type pair struct {
 	sa       esp.ChildSA // as it was installed, less the keys
 	owner    *ikeSA      // nil once it lingers
 	policy   *policy
-	line     *line
+	chain    *chain
 	state    pairState
 	creator  bool // we asked for it
 	grouped  bool // there may be more beside it, for single resources (RFC 9611)
@@ -33,7 +33,7 @@ type pair struct {
 	refs     []uint64 // Rekey commands that wait
 	via      origin
 	judged   bool // the dataplane is asked whether it is worth a rekeying
-	active   bool // it is the one its line sends on, as far as we told the dataplane
+	active   bool // it is the one its chain sends on, as far as we told the dataplane
 	sends    bool // it is one of those, if not the newest: the dataplane was told to send on it, and not yet to stop
 }
 
@@ -56,14 +56,14 @@ type trafficSeen struct{ in, out time.Time }
 // lingerPair is how long the inbound half of a deleted pair still lets packets in.
 const lingerPair = 5 * time.Second
 
-// install makes the pair, one of the line, known to the dataplane, its inbound half live.
-func (e *Engine) install(s *ikeSA, p *pair, l *line) {
+// install makes the pair, one of the chain, known to the dataplane, its inbound half live.
+func (e *Engine) install(s *ikeSA, p *pair, l *chain) {
 	e.lastPair++
 	l = l.now()
 	l.add(p)
 	p.sa.Resource, p.sa.PerResource = l.resource, p.grouped && e.cfg.Resources > 1
 	p.sa.ID, p.owner, p.state = e.lastPair, s, pairLive
-	p.dates.born = e.turn.now
+	p.dates.born = e.handling.now
 	p.dates.soft.fire = p.softDue
 	p.dates.hard.fire = p.hardEnd
 	p.dates.use.fire = func() { p.useAlone() }
@@ -84,22 +84,22 @@ func (p *pair) moveTo(to pairState) {
 	}
 }
 
-// activate makes the line send on the pair.
+// activate makes the chain send on the pair.
 func (p *pair) activate() {
 	if p.active || p.owner == nil {
 		return
 	}
-	for _, q := range p.line.pairs {
+	for _, q := range p.chain.pairs {
 		q.active = false
 	}
 	p.active, p.sends = true, true
 	p.owner.e.emit(ActivateOutbound{ID: p.sa.ID})
 }
 
-// lost ends the pair on our side. If its line has another pair that one takes over, or else one of another line, and this one lingers; if there is none, it goes at
+// lost ends the pair on our side. If its chain has another pair that one takes over, or else one of another chain, and this one lingers; if there is none, it goes at
 // once.
 func (p *pair) lost(cause endCause, why string) {
-	e, pol, l := p.owner.e, p.policy, p.line
+	e, pol, l := p.owner.e, p.policy, p.chain
 	p.answerEnd(why)
 	p.detach()
 	if pol.best() == nil {
@@ -111,8 +111,8 @@ func (p *pair) lost(cause endCause, why string) {
 		}
 		return
 	}
-	if heir := l.best(); heir != nil && p.active {
-		p.giveWay(e, heir)
+	if successor := l.best(); successor != nil && p.active {
+		p.giveWay(e, successor)
 	}
 	if len(l.pairs) == 0 {
 		l.ended(why)
@@ -124,19 +124,19 @@ func (p *pair) lost(cause endCause, why string) {
 	p.linger(e)
 }
 
-// answerEnd answers Rekey commands for a pair that ends. One that is for a single resource is not missed: what it carried, the main line's carries.
+// answerEnd answers Rekey commands for a pair that ends. One that is for a single resource is not missed: what it carried, the main chain's carries.
 func (p *pair) answerEnd(why string) {
 	err := fmt.Errorf("the Child SA ended: %s", why)
-	if !p.line.isMain() && p.policy.main.best() != nil {
+	if !p.chain.isMain() && p.policy.main.best() != nil {
 		err = nil
 	}
 	p.policy.peer.e.answerRefs(&p.refs, err)
 }
 
-// giveWay lets the heir send, which may be older. There must be no moment without an SA to send on: the heir comes first.
-func (p *pair) giveWay(e *Engine, heir *pair) {
-	heir.revive()
-	heir.activate()
+// giveWay lets the successor send, which may be older. There must be no moment without an SA to send on: the successor comes first.
+func (p *pair) giveWay(e *Engine, successor *pair) {
+	successor.revive()
+	successor.activate()
 	p.quiet(e)
 }
 
@@ -168,7 +168,7 @@ func (p *pair) replacedEnd() {
 	if p.owner == nil || p.state != pairReplaced {
 		return
 	}
-	if heir := p.line.best(); heir == p || heir.state != pairLive {
+	if successor := p.chain.best(); successor == p || successor.state != pairLive {
 		p.revive()
 		return
 	}
@@ -190,7 +190,7 @@ func (p *pair) revive() {
 func (p *pair) detach() {
 	s := p.owner
 	s.pairs = slices.DeleteFunc(s.pairs, func(q *pair) bool { return q == p })
-	p.line.remove(p)
+	p.chain.remove(p)
 	s.e.timers.stop(&p.dates.soft)
 	s.e.timers.stop(&p.dates.hard)
 	s.e.timers.stop(&p.dates.use)
@@ -198,7 +198,7 @@ func (p *pair) detach() {
 	p.owner = nil
 }
 
-// maxLingering bounds the deleted pairs of a policy that linger, for each of its lines, should the peer make and delete them without end.
+// maxLingering bounds the deleted pairs of a policy that linger, for each of its chains, should the peer make and delete them without end.
 const maxLingering = 16
 
 // linger lets the pair receive for a while yet. Nothing must be sent on an SA that the peer has deleted.
@@ -288,17 +288,17 @@ func (s *ikeSA) inUse(p *pair) {
 	s.e.after(&p.dates.use, useDelay)
 }
 
-// useAlone lets the line send on the pair if it has nothing else to send on.
+// useAlone lets the chain send on the pair if it has nothing else to send on.
 func (p *pair) useAlone() {
-	if p.state != pairLive || p.line.best() != p {
+	if p.state != pairLive || p.chain.best() != p {
 		return
 	}
-	for _, q := range p.line.pairs {
+	for _, q := range p.chain.pairs {
 		if q.active {
 			return
 		}
 	}
-	if !p.line.isMain() && p.unsure() { // there are others to send on
+	if !p.chain.isMain() && p.unsure() { // there are others to send on
 		p.owner.e.after(&p.dates.use, deletePause)
 		return
 	}
@@ -311,10 +311,10 @@ func (p *pair) proven() bool {
 	return p.creator || p.via.sa == nil || !p.traffic.in.IsZero() || p.via.sa.win.expected != p.via.next || p.via.sa.state >= saRekeyed
 }
 
-// settleRedundant decides between a new pair and other ones of its line, with no rekeying meant: both sides asked at the same time. As after a simultaneous
+// settleRedundant decides between a new pair and other ones of its chain, with no rekeying meant: both sides asked at the same time. As after a simultaneous
 // rekeying, the one with the lowest nonce is closed by its creator, but only when the peer surely has the other. Of two that we asked for the older one goes.
 func (p *pair) settleRedundant() {
-	for _, q := range slices.Clone(p.line.pairs) {
+	for _, q := range slices.Clone(p.chain.pairs) {
 		if q == p || q.state != pairLive || p.state != pairLive || q.owner != p.owner || q.crossing != nil || !p.creator && !q.creator {
 			continue
 		}

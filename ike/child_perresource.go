@@ -38,14 +38,14 @@ const resourcePause = 10 * time.Minute
 // leastResourceSAs is how many further Child SAs of one policy a peer may make at the very least: it may have more processors than we, and an SA costs little.
 const leastResourceSAs = 16
 
-// maxResourceSAs bounds the lines of a policy beside the main one: twice the number of processors at the very least is what RFC 9611, Section 6 recommends, as both sides may ask at once.
+// maxResourceSAs bounds the chains of a policy beside the main one: twice the number of processors at the very least is what RFC 9611, Section 6 recommends, as both sides may ask at once.
 func (e *Engine) maxResourceSAs() int { return max(2*e.cfg.Resources, leastResourceSAs) }
 
 // announces says whether we tell the peer that we would have more than one Child SA. With one worker we would not, but make them if the peer asks.
 func (p *peer) announces() bool { return p.cfg.PerResource && p.e.cfg.Resources > 1 }
 
-// resourceInfo is the SA_RESOURCE_INFO notify of a Child SA of the line; without a name of a resource where it is for none (RFC 9611, Section 5.1).
-func (l *line) resourceInfo() *wire.Notify {
+// resourceInfo is the SA_RESOURCE_INFO notify of a Child SA of the chain; without a name of a resource where it is for none (RFC 9611, Section 5.1).
+func (l *chain) resourceInfo() *wire.Notify {
 	n := &wire.Notify{Kind: wire.SAResourceInfo}
 	if l.resource > 0 {
 		n.Data = binary.BigEndian.AppendUint32(nil, uint32(l.resource-1))
@@ -66,29 +66,29 @@ func (pol *policy) acquireResource(resource int) {
 	if resource > e.cfg.Resources || s == nil || pol.main.on(s) == nil || !pol.mayAsk() {
 		return
 	}
-	if slices.ContainsFunc(pol.more, func(l *line) bool { return l.resource == resource }) {
+	if slices.ContainsFunc(pol.more, func(l *chain) bool { return l.resource == resource }) {
 		return
 	}
-	l := &line{policy: pol, resource: resource, wanted: true}
+	l := &chain{policy: pol, resource: resource, wanted: true}
 	pol.more = append(pol.more, l)
 	x := newChildExchange(pol, nil)
-	x.line = l
+	x.chain = l
 	s.enqueue(x)
 }
 
 func (pol *policy) mayAsk() bool {
 	e := pol.peer.e
-	return pol.group.able && pol.want && !e.stopping && !pol.peer.removed && !e.turn.now.Before(pol.group.notBefore)
+	return pol.group.able && pol.want && !e.stopping && !pol.peer.removed && !e.handling.now.Before(pol.group.notBefore)
 }
 
 // further says whether it is a Child SA for a single resource that is asked for, and no replacement of one.
-func (o *childOffer) further() bool { return o.line != nil }
+func (o *childOffer) further() bool { return o.chain != nil }
 
 // furtherNeedless says that the Child SA for a resource is not to be asked for any more by the time the exchange's turn comes: what it is to stand beside is gone, or the
 // peer has made one that the worker got.
 func (x *childExchange) furtherNeedless(s *ikeSA) bool {
-	return x.policy.main.on(s) == nil || !x.policy.mayAsk() || slices.ContainsFunc(x.policy.more, func(l *line) bool {
-		return l != x.line && l.resource == x.line.resource
+	return x.policy.main.on(s) == nil || !x.policy.mayAsk() || slices.ContainsFunc(x.policy.more, func(l *chain) bool {
+		return l != x.chain && l.resource == x.chain.resource
 	})
 }
 
@@ -107,7 +107,7 @@ func (pol *policy) like(f *pair) []wire.Proposal {
 	return pol.cfg.Proposals
 }
 
-// pickFurther finds what the peer asks for a further Child SA of: a pair of the main line on this IKE SA, whose selectors are what the peer's come to with the policy. Its
+// pickFurther finds what the peer asks for a further Child SA of: a pair of the main chain on this IKE SA, whose selectors are what the peer's come to with the policy. Its
 // first selectors may be those of a packet, and so lie within the others (RFC 9611, Section 4). nil: it asks for something new.
 func (s *ikeSA) pickFurther(terms childTerms, local, remote []selector.Selector) *pair {
 	if !terms.info || terms.old != nil {
@@ -146,20 +146,20 @@ func (s *ikeSA) agreeFurther(f *pair, theirs []wire.Proposal) (childPick, error)
 	return childPick{policy: pol, chosen: chosen, local: f.sa.LocalTS, remote: f.sa.RemoteTS, further: true}, nil
 }
 
-// lineFor is the line of a pair that the peer asks for.
-func (pick childPick) lineFor(terms childTerms) *line {
+// chainFor is the chain of a pair that the peer asks for.
+func (pick childPick) chainFor(terms childTerms) *chain {
 	switch {
 	case terms.old != nil:
-		return terms.old.line.now()
+		return terms.old.chain.now()
 	case pick.further && pick.policy.main.best() != nil: // it may have ended while a key exchange was computed
-		return pick.policy.freeLine()
+		return pick.policy.freeChain()
 	}
 	return &pick.policy.main
 }
 
-// freeLine is a new line for a Child SA of the peer's: for the worker that has the least of them (RFC 9611, Section 4). One that we have asked for ourselves counts; a worker for
+// freeChain is a new chain for a Child SA of the peer's: for the worker that has the least of them (RFC 9611, Section 4). One that we have asked for ourselves counts; a worker for
 // which we were about to ask comes first.
-func (pol *policy) freeLine() *line {
+func (pol *policy) freeChain() *chain {
 	load := make([]int, max(1, pol.peer.e.cfg.Resources))
 	for _, l := range pol.more {
 		if l.wanted {
@@ -168,7 +168,7 @@ func (pol *policy) freeLine() *line {
 		}
 		load[l.resource-1] += 2
 	}
-	return &line{policy: pol, resource: 1 + slices.Index(load, slices.Min(load))}
+	return &chain{policy: pol, resource: 1 + slices.Index(load, slices.Min(load))}
 }
 
 // acceptFurther ends our exchange for a worker's Child SA, which is there.
@@ -187,21 +187,21 @@ func (x *childExchange) acceptFurther(s *ikeSA, p *pair, ps []wire.Payload) {
 func (x *childExchange) refusedFurther(s *ikeSA, kind wire.NotifyType) {
 	x.release(s)
 	if kind == wire.TemporaryFailure {
-		x.policy.group.notBefore = s.e.turn.now.Add(temporaryWait(s.e.cfg.Rand))
+		x.policy.group.notBefore = s.e.handling.now.Add(temporaryWait(s.e.cfg.Rand))
 		return
 	}
-	x.line.failed(refusalText(kind))
+	x.chain.failed(refusalText(kind))
 }
 
 // failed says that a worker's Child SA cannot be had.
-func (l *line) failed(why string) {
+func (l *chain) failed(why string) {
 	e := l.policy.peer.e
-	l.policy.group.notBefore = e.turn.now.Add(longer(resourcePause, e.cfg.Rand))
+	l.policy.group.notBefore = e.handling.now.Add(longer(resourcePause, e.cfg.Rand))
 	l.policy.peer.notice(Info, "resource-failed", l.policy.cfg.Name, "no "+l.name()+": "+why)
 }
 
-// finished ends the asking for the line's first pair.
-func (l *line) finished() {
+// finished ends the asking for the chain's first pair.
+func (l *chain) finished() {
 	l.wanted, l.asking = false, false
 	l.tidy()
 }

@@ -18,8 +18,8 @@ type policy struct {
 	want  bool           // it is to be up, now
 	flow  *selector.Flow // of the packet that asked for it
 	busy  bool           // a negotiation of ours for it is queued or under way
-	main  line
-	more  []*line // besides, for single resources
+	main  chain
+	more  []*chain // besides, for single resources
 	group group
 	// lingering are those pairs that were deleted, of which the inbound half still lets packets in.
 	lingering []*pair
@@ -73,7 +73,7 @@ func (pol *policy) name() esp.Policy { return esp.Policy{Peer: pol.peer.cfg.Name
 
 // up says whether packets of the policy have a way, and will have it: not on an IKE SA that is being closed.
 func (pol *policy) up() bool {
-	has := func(l *line) bool {
+	has := func(l *chain) bool {
 		return slices.ContainsFunc(l.pairs, func(p *pair) bool { return p.state <= pairReplaced && p.owner.state < saClosing })
 	}
 	return has(&pol.main) || slices.ContainsFunc(pol.more, has)
@@ -84,8 +84,8 @@ func (pol *policy) due(now time.Time) bool {
 	return pol.want && !pol.busy && !pol.up() && !now.Before(pol.retry.at)
 }
 
-// came says that a pair is installed for it.
-func (pol *policy) came() {
+// installed says that a pair is installed for it.
+func (pol *policy) installed() {
 	pol.retry.fails, pol.refusals, pol.retry.at = 0, 0, time.Time{}
 	pol.trouble = trouble{}
 	pol.flow = nil
@@ -110,7 +110,7 @@ func (pol *policy) lost(cause endCause, why string) {
 	pol.want = pol.base == intentUp || cause == endMoved && pol.want || cause == endDead && pol.peer.cfg.DPDAction == DPDRestart || pol.want && again
 	if pol.base == intentUp && (cause == endPeer || cause == endFailed) {
 		// The peer had its reason; whoever it was is not to be answered with an endless to and fro.
-		pol.retry.at = pol.peer.e.turn.now.Add(reconnectPause(1, pol.peer.e.cfg.Rand))
+		pol.retry.at = pol.peer.e.handling.now.Add(reconnectPause(1, pol.peer.e.cfg.Rand))
 		pol.peer.e.timers.set(&pol.retry.timer, pol.retry.at)
 	}
 	pol.peer.e.touch(pol.peer)
@@ -123,7 +123,7 @@ func (pol *policy) failed(why string, explain []string) {
 	pol.reason, pol.explain = why, explain
 	pol.retry.fails++
 	pause := reconnectPause(pol.retry.fails, e.cfg.Rand)
-	pol.retry.at = e.turn.now.Add(pause)
+	pol.retry.at = e.handling.now.Add(pause)
 	e.timers.set(&pol.retry.timer, pol.retry.at)
 	pol.peer.notice(Warn, "child-failed", pol.cfg.Name, why)
 	pol.giveUp(fmt.Errorf("child %q: %s", pol.cfg.Name, why))

@@ -152,7 +152,7 @@ func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error
 	}
 	s.inUse(p)
 	switch {
-	case !p.line.isMain() && terms.old == nil:
+	case !p.chain.isMain() && terms.old == nil:
 		p.notice(Info, "resource-up", fmt.Sprintf("%s is worker %d's, as the peer asked for one more", p, p.sa.Resource-1))
 	case terms.old == nil:
 		p.cameUp()
@@ -198,14 +198,14 @@ func (p *pair) agreed(pick childPick, terms childTerms) []wire.Payload {
 		ps = append(ps, nonFirst(pick.local, pick.remote)...)
 	}
 	if terms.info {
-		ps = append(ps, p.line.resourceInfo())
+		ps = append(ps, p.chain.resourceInfo())
 	}
 	return ps
 }
 
 // makeChild installs the pair.
 func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
-	l := pick.lineFor(terms)
+	l := pick.chainFor(terms)
 	spi, err := s.e.cfg.SPIs.AllocSPI(l.resource)
 	if err != nil {
 		return nil, refuse(wire.TemporaryFailure, "no SPI: "+err.Error())
@@ -228,7 +228,7 @@ func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
 	if terms.create {
 		p.via = origin{s, s.win.expected}
 	}
-	pick.policy.came()
+	pick.policy.installed()
 	return p, nil
 }
 

@@ -12,24 +12,24 @@ import (
 
 // Engine is the IKEv2 state machine of one daemon. It is not safe for concurrent use: one goroutine owns it.
 type Engine struct {
-	cfg      Config
-	turn     turn
-	timers   timerHeap
-	jobs     jobs
-	sas      saTable
-	peers    peerTable
-	pairs    map[esp.ChildID]*pair
-	lastPair esp.ChildID
-	outside  outside
-	parts    map[uint64]*parts // by command
-	counts   map[string]uint64
-	stopping bool
-	stopped  timer
-	sweep    sweep
+	cfg         Config
+	handling    handling
+	timers      timerHeap
+	jobs        jobs
+	sas         saTable
+	peers       peerTable
+	pairs       map[esp.ChildID]*pair
+	lastPair    esp.ChildID
+	unprotected unprotectedLimits
+	parts       map[uint64]*parts // by command
+	counts      map[string]uint64
+	stopping    bool
+	stopped     timer
+	sweep       sweep
 }
 
-// turn is what belongs to the Handle call that is under way.
-type turn struct {
+// handling is what belongs to the Handle call that is under way.
+type handling struct {
 	now time.Time
 	fx  *Effects
 	has map[netip.Addr]bool // what HasAddr answered: many IKE SAs have one address
@@ -46,16 +46,16 @@ func New(cfg Config, now time.Time) *Engine {
 		cfg.NATPort = defaultNATPort
 	}
 	e := &Engine{
-		cfg:    cfg,
-		turn:   turn{now: now, fx: &Effects{}},
-		jobs:   jobs{waiting: map[uint64]func(any){}},
-		sas:    saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}},
-		peers:  newPeerTable(),
-		pairs:  map[esp.ChildID]*pair{},
-		parts:  map[uint64]*parts{},
-		counts: map[string]uint64{},
+		cfg:      cfg,
+		handling: handling{now: now, fx: &Effects{}},
+		jobs:     jobs{waiting: map[uint64]func(any){}},
+		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}},
+		peers:    newPeerTable(),
+		pairs:    map[esp.ChildID]*pair{},
+		parts:    map[uint64]*parts{},
+		counts:   map[string]uint64{},
 	}
-	e.outside.cookies.rand = cfg.Rand
+	e.unprotected.cookies.rand = cfg.Rand
 	e.stopped.fire = e.endShutdown
 	e.sweep.retry.fire = e.beginSweep
 	return e
@@ -82,7 +82,7 @@ func (l EngineLimits) withDefaults() EngineLimits {
 // Handle applies in at time now and appends, in order, what must be done to fx. It reads no clock, opens no socket, starts no goroutine
 // and never blocks.
 func (e *Engine) Handle(now time.Time, in Input, fx *Effects) {
-	e.turn = turn{now: now, fx: fx}
+	e.handling = handling{now: now, fx: fx}
 	e.apply(in)
 	e.reconcileDirty()
 }
@@ -92,7 +92,7 @@ func (e *Engine) apply(in Input) {
 	case Datagram:
 		e.datagram(in)
 	case Wake:
-		e.timers.fireDue(e.turn.now)
+		e.timers.fireDue(e.handling.now)
 		e.sweepOn()
 	case Computed:
 		e.jobs.finish(in)
@@ -126,7 +126,7 @@ func (e *Engine) apply(in Input) {
 // Deadline is when Handle must next be called with Wake; zero means never.
 func (e *Engine) Deadline() time.Time {
 	if len(e.peers.dirty) > 0 || e.sweep.running {
-		return e.turn.now
+		return e.handling.now
 	}
 	return e.timers.next()
 }
@@ -137,10 +137,10 @@ func (e *Engine) Counters() map[string]uint64 { return maps.Clone(e.counts) }
 
 func (e *Engine) count(name string) { e.counts[name]++ }
 
-func (e *Engine) emit(f Effect) { e.turn.fx.List = append(e.turn.fx.List, f) }
+func (e *Engine) emit(f Effect) { e.handling.fx.List = append(e.handling.fx.List, f) }
 
 // after sets a timer to a moment from now.
-func (e *Engine) after(t *timer, d time.Duration) { e.timers.set(t, e.turn.now.Add(d)) }
+func (e *Engine) after(t *timer, d time.Duration) { e.timers.set(t, e.handling.now.Add(d)) }
 
 // recovered ends the handling of a datagram that made the engine panic: a bug of ours must not let one datagram end every tunnel.
 func (e *Engine) recovered(why any) {

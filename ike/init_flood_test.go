@@ -57,7 +57,7 @@ func TestPeerThatMakesWithoutEnd(t *testing.T) {
 		a.asPeer(p.right, wire.CreateChildSA, &wire.SA{Proposals: []wire.Proposal{offer}}, &wire.Nonce{Data: r.nonce}, &wire.KE{Group: wire.GroupX25519, Data: r.ke.public})
 		p.drive(10 * time.Millisecond)
 	}
-	if n := len(p.right.e.sas.bySPI); n > maxTwins+1 {
+	if n := len(p.right.e.sas.bySPI); n > maxRedundant+1 {
 		t.Errorf("%d IKE SAs", n)
 	}
 }
@@ -146,16 +146,16 @@ func TestOneCallerCannotFillTheTable(t *testing.T) {
 			last = r
 		}
 	}
-	if n := p.right.e.sas.callers.count; n != 4 {
+	if n := p.right.e.sas.halfOpen.count; n != 4 {
 		t.Errorf("%d half-open IKE SAs, want 4", n)
 	}
 	last.send(wire.IKEAuth, 1, last.authPayloads(&wire.ID{IDType: wire.IDFQDN, Data: []byte("left.example.com")}))
-	if n := p.right.e.sas.callers.count; n != 4 {
+	if n := p.right.e.sas.halfOpen.count; n != 4 {
 		t.Errorf("%d IKE SAs that are not authenticated after a refusal, want 4", n)
 	}
 	p.up()
 	p.drive(time.Minute)
-	if c := p.right.e.sas.callers; c.count != 0 || len(c.from) != 0 {
+	if c := p.right.e.sas.halfOpen; c.count != 0 || len(c.from) != 0 {
 		t.Errorf("%d callers of %d addresses stay", c.count, len(c.from))
 	}
 }
@@ -165,8 +165,8 @@ func TestLongInit(t *testing.T) {
 	a := newAttack(p)
 	r := a.newRogue(p.right)
 	r.sendInit(append(r.payloads(), &wire.Notify{Kind: 40000, Data: make([]byte, maxInit)}))
-	if len(a.replies) != 0 || p.right.e.sas.callers.count != 0 {
-		t.Errorf("%d replies, %d half-open", len(a.replies), p.right.e.sas.callers.count)
+	if len(a.replies) != 0 || p.right.e.sas.halfOpen.count != 0 {
+		t.Errorf("%d replies, %d half-open", len(a.replies), p.right.e.sas.halfOpen.count)
 	}
 }
 
@@ -179,7 +179,7 @@ func TestFloodOfProposals(t *testing.T) {
 		r.sendRefused(255)
 		p.now = p.now.Add(time.Millisecond)
 	}
-	if n := len(p.right.notices); n > maxWords {
+	if n := len(p.right.notices); n > maxDiagnostics {
 		t.Errorf("%d notices", n)
 	}
 	if len(a.replies) != 50 {
@@ -216,10 +216,10 @@ func BenchmarkRefusedProposals(b *testing.B) {
 func TestTooManyTwins(t *testing.T) {
 	p := newPair(t, 3, nil)
 	e := p.right.e
-	e.turn = turn{now: p.now, fx: &Effects{}}
+	e.handling = handling{now: p.now, fx: &Effects{}}
 	peer := e.peers.order[0]
 	var newest *ikeSA
-	for range 3 * maxTwins {
+	for range 3 * maxRedundant {
 		s, err := e.newSA(false, saHalfOpen)
 		if err != nil {
 			t.Fatal(err)
@@ -228,7 +228,7 @@ func TestTooManyTwins(t *testing.T) {
 		s.notTooMany()
 		newest = s
 	}
-	if len(peer.sas) != maxTwins || peer.main() != newest {
+	if len(peer.sas) != maxRedundant || peer.main() != newest {
 		t.Errorf("%d IKE SAs, the newest is %v", len(peer.sas), newest.state)
 	}
 }

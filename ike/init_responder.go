@@ -52,7 +52,7 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 // malformedInit refuses what no proper peer sends, if not too often.
 func (e *Engine) malformedInit(d Datagram, h wire.Header, kind wire.NotifyType, data []byte) {
 	e.count("ike_malformed")
-	if !e.outside.mayComplain(e.turn.now) {
+	if !e.unprotected.allowError(e.handling.now) {
 		e.count("ike_errors_limited")
 		return
 	}
@@ -74,18 +74,18 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	if e.stopping {
 		return false
 	}
-	if !e.sas.callers.room(d.Remote.Addr(), limits.MaxHalfOpen) || len(e.sas.bySPI)-e.sas.callers.count >= limits.MaxIKESAs {
+	if !e.sas.halfOpen.admits(d.Remote.Addr(), limits.MaxHalfOpen) || len(e.sas.bySPI)-e.sas.halfOpen.count >= limits.MaxIKESAs {
 		e.count("ike_half_open_limit")
 		return false
 	}
-	if e.sas.callers.count < limits.CookieThreshold {
+	if e.sas.halfOpen.count < limits.CookieThreshold {
 		return true
 	}
 	nonce, _ := find[*wire.Nonce](m.Payloads)
-	if n, ok := findNotify(m.Payloads, wire.Cookie); ok && e.outside.cookies.valid(e.turn.now, n.Data, nonce.Data, d.Remote, h.InitiatorSPI) {
+	if n, ok := findNotify(m.Payloads, wire.Cookie); ok && e.unprotected.cookies.valid(e.handling.now, n.Data, nonce.Data, d.Remote, h.InitiatorSPI) {
 		return true
 	}
-	cookie, err := e.outside.cookies.make(e.turn.now, nonce.Data, d.Remote, h.InitiatorSPI)
+	cookie, err := e.unprotected.cookies.make(e.handling.now, nonce.Data, d.Remote, h.InitiatorSPI)
 	if err != nil {
 		e.count("ike_no_randomness")
 		return false
@@ -133,7 +133,7 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	s.spi.I = m.InitiatorSPI
 	s.init = key
 	e.sas.inits[key] = s
-	e.sas.callers.came(s, d.Remote.Addr())
+	e.sas.halfOpen.add(s, d.Remote.Addr())
 	s.net.path = pathOf(d)
 	likely := e.peers.likeliest(known)
 	s.detect(likely, s.net.path, m.Payloads)
@@ -144,7 +144,7 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 // noProposal refuses, and leaves word with the peers whose address it came from.
 func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Proposal) {
 	e.count("ike_no_proposal_chosen")
-	if e.outside.mayTell(e.turn.now) {
+	if e.unprotected.allowDiagnostic(e.handling.now) {
 		for _, p := range e.peers.suspects(pathOf(d)) {
 			p.refusedCall("none of the IKE proposals of "+d.Remote.String()+" is acceptable", explainProposals(ours, theirs))
 		}
@@ -205,7 +205,7 @@ func (s *ikeSA) sendInitResponse(p *peer, chosen wire.Proposal, public []byte) {
 	s.win.expected = 1
 	s.win.last = reply{exchange: wire.IKESAInit}
 	s.e.transmit(s.net.path, [][]byte{s.setup.response})
-	s.sentNow()
+	s.noteSent()
 }
 
 // digestOf is what a request is recognised by when it comes again.

@@ -39,7 +39,7 @@ const hastenPause = 10 * time.Second
 
 // hasten lets a try that waits begin at once.
 func (p *peer) hasten() {
-	now := p.e.turn.now
+	now := p.e.handling.now
 	if !p.try.at.After(now) || !p.try.hastened.IsZero() && now.Sub(p.try.hastened) < hastenPause {
 		return
 	}
@@ -97,7 +97,7 @@ func (p *peer) reconcile() {
 	p.waiters.check()
 	var due []*policy
 	for _, pol := range p.policies {
-		if pol.due(p.e.turn.now) {
+		if pol.due(p.e.handling.now) {
 			due = append(due, pol)
 		}
 	}
@@ -111,7 +111,7 @@ func (p *peer) reconcile() {
 		}
 		return
 	}
-	if p.trying() || p.e.turn.now.Before(p.try.at) {
+	if p.trying() || p.e.handling.now.Before(p.try.at) {
 		return
 	}
 	p.connect(due)
@@ -168,8 +168,8 @@ func (p *peer) cannotConnect() {
 // ended is told that one of its IKE SAs is over. Of a try of ours tryFailed has told already, and told more.
 func (p *peer) ended(s *ikeSA, cause endCause, why string) {
 	p.e.touch(p)
-	triedInVain := cause == endFailed && s.life.established.IsZero()
-	if triedInVain || p.main() != nil || p.removed {
+	failedTry := cause == endFailed && s.life.established.IsZero()
+	if failedTry || p.main() != nil || p.removed {
 		return
 	}
 	p.trouble = trouble{reason: why}
@@ -192,7 +192,7 @@ func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
 	p.try.missed = 0
 	p.try.fails++
 	pause := reconnectPause(p.try.fails, p.e.cfg.Rand)
-	p.try.at = p.e.turn.now.Add(pause)
+	p.try.at = p.e.handling.now.Add(pause)
 	p.e.timers.set(&p.try.timer, p.try.at)
 	p.notice(Warn, "connect-failed", "", why)
 	// Whoever answers there, it is not the peer that we look for, or not as we know it: the name
@@ -207,8 +207,8 @@ func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
 	}
 }
 
-// came says that an IKE SA with the peer is established.
-func (p *peer) came() {
+// connected says that an IKE SA with the peer is established.
+func (p *peer) connected() {
 	p.try.fails, p.try.missed, p.try.at = 0, 0, time.Time{}
 	p.e.timers.stop(&p.try.timer)
 	p.trouble = trouble{}

@@ -165,13 +165,13 @@ func (e *Engine) rekey(in Rekey) {
 		s.rekeyDue()
 		return
 	}
-	e.rekeyLines(pols[0], in.Ref)
+	e.rekeyChains(pols[0], in.Ref)
 }
 
-// rekeyLines rekeys every Child SA that the policy sends on.
-func (e *Engine) rekeyLines(pol *policy, ref uint64) {
+// rekeyChains rekeys every Child SA that the policy sends on.
+func (e *Engine) rekeyChains(pol *policy, ref uint64) {
 	var list []*pair
-	for _, l := range pol.lines() {
+	for _, l := range pol.chains() {
 		if q := l.best(); q != nil {
 			q.refs = append(q.refs, ref)
 			list = append(list, q)
@@ -234,13 +234,13 @@ func (e *Engine) acquire(in Acquire) {
 		e.emit(AcquireFailed{Policy: in.Policy})
 	case pol.up():
 		// The SA came while the packet's report was on its way. If the peer may not have it yet, the packet waits.
-		if p := pol.best(); p.creator || e.turn.now.Sub(p.dates.born) >= useDelay {
+		if p := pol.best(); p.creator || e.handling.now.Sub(p.dates.born) >= useDelay {
 			p.activate()
 		}
 	case pol.want || pol.busy:
 		pol.remember(in.Flow)
 		e.touch(pol.peer)
-	case e.turn.now.Before(pol.retry.at) || pol.peer.main() == nil && e.turn.now.Before(pol.peer.try.at):
+	case e.handling.now.Before(pol.retry.at) || pol.peer.main() == nil && e.handling.now.Before(pol.peer.try.at):
 		e.emit(AcquireFailed{Policy: in.Policy})
 	default:
 		pol.want = true

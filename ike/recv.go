@@ -126,7 +126,7 @@ func (s *ikeSA) unprotected(m *wire.Message) {
 		s.e.touch(s.peer)
 		return
 	}
-	s.hinted()
+	s.livenessHint()
 }
 
 // fragment opens a fragment, and handles the message when it is whole.
@@ -182,7 +182,7 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 		s.e.count("ike_auth_failed")
 		return
 	}
-	s.heardNow()
+	s.noteReceived()
 	if s.state == saHalfOpen {
 		s.net.path = pathOf(d)
 	} else {
@@ -194,7 +194,7 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 		s.accept(d, digest, h.Exchange)
 		s.takeRequest(d, h, ps, err)
 	}
-	s.spareIDs()
+	s.rekeyBeforeIDsRunOut()
 }
 
 // takeResponse hands a response to the exchange that waits for it. "If there is an error parsing or processing a response packet, the general rule is to not
@@ -230,7 +230,7 @@ func (s *ikeSA) malformedResponse(x exchange) {
 		s.fail(why)
 		return
 	}
-	if s.pump(); s.work.current == nil {
+	if s.startNext(); s.work.current == nil {
 		s.end(endLocal, why)
 	}
 }

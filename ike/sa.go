@@ -29,7 +29,7 @@ type ikeSA struct {
 	succ      succession
 	remoteID  Identity
 	init      initKey      // the IKE_SA_INIT request that made it, where we responded
-	caller    netip.Prefix // where that came from, until it is authenticated
+	source    netip.Prefix // where that came from, until it is authenticated
 }
 
 // spiPair is the two SPIs of an IKE SA.
@@ -38,7 +38,7 @@ type spiPair struct{ I, R wire.SPI }
 // life is an IKE SA's dates.
 type life struct {
 	born, established time.Time
-	since             time.Time // when the first of the line was established: what is shown to people, who see no rekeying
+	since             time.Time // when the first of the succession was established: what is shown to people, who see no rekeying
 	rekeyAt           time.Time
 	rekey, hard       timer // hard is also the end of a half-open SA and of a dead one
 	tries             int   // refusals of our rekeying in a row
@@ -55,9 +55,9 @@ func (s *ikeSA) ours() wire.SPI {
 
 // saTable is all IKE SAs.
 type saTable struct {
-	bySPI   map[wire.SPI]*ikeSA
-	inits   map[initKey]*ikeSA // those that answered, by the whole request
-	callers callers
+	bySPI    map[wire.SPI]*ikeSA
+	inits    map[initKey]*ikeSA // those that answered, by the whole request
+	halfOpen halfOpenTable
 }
 
 // initKey tells IKE_SA_INIT requests apart: "a robust responder will do the IKE SA lookup using the whole packet, its hash, or the Ni payload" (RFC 7296,
@@ -85,7 +85,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	} else {
 		s.spi.R = spi
 	}
-	s.life.born = e.turn.now
+	s.life.born = e.handling.now
 	s.life.rekey.fire = s.rekeyDue
 	s.life.hard.fire = s.hardEnd
 	s.win.retransmit.fire = s.retransmit
@@ -124,7 +124,7 @@ func (e *Engine) nonce() ([]byte, error) { return e.random(nonceLen) }
 func (s *ikeSA) moveTo(to saState) {
 	mustMove("an IKE SA", s.state, to, saMoves[s.state])
 	if to == saEstablished || to == saGone {
-		s.e.sas.callers.went(s)
+		s.e.sas.halfOpen.remove(s)
 	}
 	s.state = to
 	s.e.touch(s.peer)
@@ -141,7 +141,7 @@ func (s *ikeSA) end(cause endCause, why string) {
 	}
 	established := (s.state == saEstablished || s.state == saClosing) && !s.life.established.IsZero()
 	if cause == endDead || cause == endMoved {
-		s.concede()
+		s.acceptPeers()
 	}
 	s.abandonWork(why)
 	s.cancelSuccession()

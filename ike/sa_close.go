@@ -52,7 +52,7 @@ func (s *ikeSA) fail(why string) {
 // rekeying was under way and the peer's was done, the peer knows nothing of ours, and its successor inherits (Section 2.8.2).
 func (s *ikeSA) deletedByPeer() {
 	cause, why := endPeer, "the peer deleted it"
-	if s.concede() || s.state == saRekeyed {
+	if s.acceptPeers() || s.state == saRekeyed {
 		cause, why = endReplaced, "rekeyed"
 	}
 	if s.state == saClosing {
@@ -68,8 +68,8 @@ func (s *ikeSA) childrenDeleted(spis [][]byte) [][]byte {
 	s.adoptIfUndecided()
 	for _, spi := range spis {
 		p := s.byOutSPI(spi)
-		if p == nil && s.state == saRekeyed && s.succ.heir != nil {
-			p = s.succ.heir.byOutSPI(spi)
+		if p == nil && s.state == saRekeyed && s.succ.successor != nil {
+			p = s.succ.successor.byOutSPI(spi)
 		}
 		if answerTo(askDeleteChild, s.doing(), p.doing()) == answerWithoutDelete {
 			continue

@@ -26,11 +26,11 @@ type work struct {
 // enqueue lets an exchange be started when its turn comes.
 func (s *ikeSA) enqueue(x exchange) {
 	s.work.queue = append(s.work.queue, x)
-	s.pump()
+	s.startNext()
 }
 
-// pump starts the next exchange if none is under way. While an IKE SA is set up, only its own exchanges may be.
-func (s *ikeSA) pump() {
+// startNext starts the next exchange if none is under way. While an IKE SA is set up, only its own exchanges may be.
+func (s *ikeSA) startNext() {
 	for s.work.current == nil && len(s.work.queue) > 0 && !s.succ.asked && s.state >= saEstablished && s.state < saDead {
 		x := s.work.queue[0]
 		s.work.queue = s.work.queue[1:]
@@ -51,7 +51,7 @@ func (s *ikeSA) done(x exchange) {
 	}
 	s.work.current = nil
 	s.e.touch(s.peer)
-	s.pump()
+	s.startNext()
 }
 
 // holds says whether x is still the exchange under way: a computation may come back to an SA that has gone on.

@@ -9,14 +9,14 @@ import (
 
 // succession is what is to become of an IKE SA that is rekeyed, by us, by the peer, or by both.
 type succession struct {
-	heir   *ikeSA         // has inherited
-	theirs *ikeSA         // the peer's successor, while ours is under way and nothing is decided
-	nonces noncePair      // of the peer's exchange
-	parent *ikeSA         // of a peer's successor: what it is to replace, until that is decided
-	ours   *rekeyExchange // queued or under way
+	successor *ikeSA         // has inherited
+	theirs    *ikeSA         // the peer's successor, while ours is under way and nothing is decided
+	nonces    noncePair      // of the peer's exchange
+	parent    *ikeSA         // of a peer's successor: what it is to replace, until that is decided
+	ours      *rekeyExchange // queued or under way
 
-	yielded bool // of a peer's successor: ours stays in its place
-	asked   bool // the peer's request is being answered: "it SHOULD NOT start any new CREATE_CHILD_SA exchanges" (Section 1.3.2)
+	redundant bool // of a peer's successor: ours stays in its place
+	asked     bool // the peer's request is being answered: "it SHOULD NOT start any new CREATE_CHILD_SA exchanges" (Section 1.3.2)
 }
 
 // succeed establishes the successor of old with its keys, on the same path and with the same peer.
@@ -26,18 +26,18 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	s.keys.fragment = old.keys.fragment
 	s.peer.sas = append(s.peer.sas, s)
 	s.moveTo(saEstablished)
-	s.life.established, s.life.since = e.turn.now, old.life.since
+	s.life.established, s.life.since = e.handling.now, old.life.since
 	s.live.lastIn, s.live.lastOut = old.live.lastIn, old.live.lastOut
 	s.scheduleRekey()
 	s.nextCheck()
 }
 
-// yield marks a successor that the peer is to delete, because ours stays. A peer that heard of our Delete of the old IKE SA before our response to its own rekeying has
+// becomeRedundant marks a successor that the peer is to delete, because ours stays. A peer that heard of our Delete of the old IKE SA before our response to its own rekeying has
 // forgotten that, and so the successor is forgotten here too, in a while and without a word.
-func (s *ikeSA) yield() {
+func (s *ikeSA) becomeRedundant() {
 	s.succ.parent = nil
 	if s.state == saEstablished {
-		s.succ.yielded = true
+		s.succ.redundant = true
 		s.moveTo(saRekeyed)
 		s.e.timers.stop(&s.live.check)
 		s.e.after(&s.life.rekey, lingerDead)
@@ -47,44 +47,44 @@ func (s *ikeSA) yield() {
 // rekeyedLife is how long a rekeyed IKE SA waits for the peer's Delete.
 const rekeyedLife = 90 * time.Second
 
-// bequeath gives the Child SAs, and what was to be done about them, to the successor. What is under way on the old IKE SA ends there.
-func (s *ikeSA) bequeath(heir *ikeSA) {
-	heir.succ.parent = nil
-	s.succ.heir, s.succ.theirs = heir, nil
+// handOver gives the Child SAs, and what was to be done about them, to the successor. What is under way on the old IKE SA ends there.
+func (s *ikeSA) handOver(successor *ikeSA) {
+	successor.succ.parent = nil
+	s.succ.successor, s.succ.theirs = successor, nil
 	s.moveTo(saRekeyed)
 	for _, p := range s.pairs {
-		p.owner = heir
+		p.owner = successor
 	}
-	heir.pairs, s.pairs = append(heir.pairs, s.pairs...), nil
+	successor.pairs, s.pairs = append(successor.pairs, s.pairs...), nil
 	queue := slices.DeleteFunc(s.work.queue, func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
 	s.work.queue = nil
-	heir.net = s.net
+	successor.net = s.net
 	s.e.timers.stop(&s.live.check)
 	s.e.timers.stop(&s.life.hard)
 	s.e.after(&s.life.rekey, rekeyedLife)
 	s.e.answerRefs(&s.life.refs, nil)
-	heir.notice(Info, "ike-rekeyed", fmt.Sprintf("IKE SA %v/%v replaces %v/%v", heir.spi.I, heir.spi.R, s.spi.I, s.spi.R))
-	heir.work.queue = append(heir.work.queue, queue...)
-	if heir.net.unsaid {
-		heir.announce()
+	successor.notice(Info, "ike-rekeyed", fmt.Sprintf("IKE SA %v/%v replaces %v/%v", successor.spi.I, successor.spi.R, s.spi.I, s.spi.R))
+	successor.work.queue = append(successor.work.queue, queue...)
+	if successor.net.unsaid {
+		successor.announce()
 	}
-	heir.pump()
+	successor.startNext()
 }
 
-// concede lets the peer's successor inherit, and says whether there was one to decide about.
-func (s *ikeSA) concede() bool {
+// acceptPeers lets the peer's successor inherit, and says whether there was one to decide about.
+func (s *ikeSA) acceptPeers() bool {
 	theirs := s.succ.theirs
 	if theirs == nil || theirs.state != saEstablished || s.state != saEstablished {
 		return false
 	}
-	s.bequeath(theirs)
+	s.handOver(theirs)
 	return true
 }
 
 // adoptIfUndecided is for a request on the peer's successor while our own rekeying of its parent is under way: the peer would not use it if it were not to stay.
 func (s *ikeSA) adoptIfUndecided() {
 	if s.succ.parent != nil && s.succ.parent.succ.theirs == s {
-		s.succ.parent.concede()
+		s.succ.parent.acceptPeers()
 	}
 }
 
@@ -107,7 +107,7 @@ func (s *ikeSA) scheduleRekey() {
 		return
 	}
 	soft := rekeyMargin(s.e, life, s.initiator)
-	s.life.rekeyAt = s.e.turn.now.Add(soft)
+	s.life.rekeyAt = s.e.handling.now.Add(soft)
 	s.e.after(&s.life.rekey, soft)
 	s.e.after(&s.life.hard, life+life/10)
 }

@@ -28,20 +28,20 @@ const (
 	hintInterval = 10 * time.Second
 )
 
-func (s *ikeSA) sentNow() { s.live.lastOut = s.e.turn.now }
+func (s *ikeSA) noteSent() { s.live.lastOut = s.e.handling.now }
 
-func (s *ikeSA) heardNow() { s.live.lastIn, s.live.doubt = s.e.turn.now, false }
+func (s *ikeSA) noteReceived() { s.live.lastIn, s.live.doubt = s.e.handling.now, false }
 
 // startLiveness sets the first check, once the IKE SA is established.
 func (s *ikeSA) startLiveness() {
-	s.heardNow()
+	s.noteReceived()
 	s.nextCheck()
 }
 
 // nextCheck sets the timer to the next moment at which there may be something to do.
 func (s *ikeSA) nextCheck() {
 	at := s.lastHeard().Add(s.peer.cfg.DPD)
-	if now := s.e.turn.now; !at.After(now) {
+	if now := s.e.handling.now; !at.After(now) {
 		at = now.Add(s.peer.cfg.DPD)
 	}
 	if s.peer.cfg.DPD <= 0 {
@@ -140,21 +140,21 @@ func (e *Engine) traffic(in Traffic) {
 // firstInbound says that the peer sends on the pair, and so can receive on it: "The responder can be assured that the initiator is prepared to receive messages
 // on an SA if [...] it has received a cryptographically valid message on the other half of the SA pair" (RFC 7296, Section 2.8).
 func (p *pair) firstInbound() {
-	if p.state == pairLive && p.line.best() == p {
+	if p.state == pairLive && p.chain.best() == p {
 		p.activate()
 	}
 }
 
 // decideLiveness sends what is due: a keepalive to the NAT, or a probe to a peer that we send to and hear nothing of.
 func (s *ikeSA) decideLiveness() {
-	now := s.e.turn.now
+	now := s.e.handling.now
 	if s.deserted(now) {
 		s.end(endMoved, "our address changed, and the peer sends to the old one")
 		return
 	}
 	if s.keepsNATOpen() && now.Sub(s.lastSent()) >= keepaliveInterval {
 		s.e.emit(Send{Local: s.net.local, Remote: s.net.remote, NATPort: true, Keepalive: true})
-		s.sentNow()
+		s.noteSent()
 	}
 	if s.silent(now) {
 		s.probe()
@@ -185,11 +185,11 @@ func (s *ikeSA) probe() {
 	s.enqueue(&informational{})
 }
 
-// hinted probes because something unprotected says that the peer may have lost the SA. "A node should treat such a message [...] as a hint that
+// livenessHint probes because something unprotected says that the peer may have lost the SA. "A node should treat such a message [...] as a hint that
 // there might be problems with SAs to that IP address and should initiate a liveness check [...]. An implementation SHOULD limit the
 // frequency of such tests" (RFC 7296, Section 2.21.4).
-func (s *ikeSA) hinted() {
-	now := s.e.turn.now
+func (s *ikeSA) livenessHint() {
+	now := s.e.handling.now
 	if s.state != saEstablished || now.Sub(s.live.hint) < hintInterval {
 		return
 	}

@@ -48,7 +48,7 @@ func (p *peer) settle(a, b *ikeSA) {
 	if winner.live.settling { // decided otherwise before one of them was rekeyed: so it stays
 		return
 	}
-	loser.eclipse(winner)
+	loser.makeRedundant(winner)
 	if !loser.initiator || loser.live.settling {
 		return
 	}
@@ -90,8 +90,8 @@ func (p *peer) migrate(loser, winner *ikeSA, tries int) {
 
 // latest is what has become of the IKE SA by rekeying.
 func (s *ikeSA) latest() *ikeSA {
-	for s.succ.heir != nil {
-		s = s.succ.heir
+	for s.succ.successor != nil {
+		s = s.succ.successor
 	}
 	return s
 }
@@ -101,34 +101,34 @@ func (s *ikeSA) lacks(loser *ikeSA) bool {
 	return slices.ContainsFunc(loser.pairs, func(q *pair) bool { return q.state == pairLive && s.pairOf(q.policy) == nil })
 }
 
-// eclipse marks the pairs of the loser as replaced by those of the winner, so that nothing switches back to them. Those for single resources go with the loser, and
+// makeRedundant marks the pairs of the loser as replaced by those of the winner, so that nothing switches back to them. Those for single resources go with the loser, and
 // their workers send on the winner's until they ask for others.
-func (s *ikeSA) eclipse(winner *ikeSA) {
+func (s *ikeSA) makeRedundant(winner *ikeSA) {
 	for _, q := range s.pairs {
-		if heir := winner.pairOf(q.policy); heir != nil && q.state == pairLive && q.line.isMain() {
-			q.replaced(heir)
+		if successor := winner.pairOf(q.policy); successor != nil && q.state == pairLive && q.chain.isMain() {
+			q.replaced(successor)
 		}
 	}
 }
 
 // takeOver sends on the pairs of the winner.
 func (s *ikeSA) takeOver(loser *ikeSA) {
-	loser.eclipse(s)
+	loser.makeRedundant(s)
 	for _, q := range slices.Clone(loser.pairs) {
-		if heir := s.pairOf(q.policy); heir != nil && q.active && q.line.isMain() {
-			q.giveWay(s.e, heir)
+		if successor := s.pairOf(q.policy); successor != nil && q.active && q.chain.isMain() {
+			q.giveWay(s.e, successor)
 		}
 	}
 }
 
-// pairOf is the IKE SA's live pair of a policy, of the main line if it has one.
+// pairOf is the IKE SA's live pair of a policy, of the main chain if it has one.
 func (s *ikeSA) pairOf(pol *policy) *pair {
 	var other *pair
 	for _, p := range slices.Backward(s.pairs) {
 		if p.policy != pol || p.state != pairLive {
 			continue
 		}
-		if p.line.isMain() {
+		if p.chain.isMain() {
 			return p
 		}
 		other = p
@@ -140,8 +140,8 @@ func (s *ikeSA) pairOf(pol *policy) *pair {
 func (s *ikeSA) delayOwnChildren() {
 	e := s.e
 	for _, pol := range s.peer.policies {
-		if pol.want && !pol.up() && !pol.busy && pol.retry.at.Before(e.turn.now.Add(reconnectFirst)) {
-			pol.retry.at = e.turn.now.Add(reconnectFirst)
+		if pol.want && !pol.up() && !pol.busy && pol.retry.at.Before(e.handling.now.Add(reconnectFirst)) {
+			pol.retry.at = e.handling.now.Add(reconnectFirst)
 			e.timers.set(&pol.retry.timer, pol.retry.at)
 		}
 	}

@@ -26,7 +26,7 @@ type rekeyExchange struct {
 
 // rekeyDue begins to rekey the IKE SA.
 func (s *ikeSA) rekeyDue() {
-	if s.state == saRekeyed && s.succ.yielded {
+	if s.state == saRekeyed && s.succ.redundant {
 		s.end(endReplaced, "redundant, as we rekeyed at the same time")
 		return
 	}
@@ -169,7 +169,7 @@ func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	switch {
 	case s.succ.theirs != nil:
 		// "it knows that the other peer did not detect the simultaneous rekey, and the first peer can forget its own rekey attempt."
-		s.concede()
+		s.acceptPeers()
 		x.leave(s, nil)
 	case reactTo(kind, false, s.life.tries) == reactWait:
 		s.e.after(&s.life.rekey, temporaryWait(s.e.cfg.Rand))
@@ -224,7 +224,7 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 		return
 	}
 	theirs := s.succ.theirs
-	if s.succ.heir != nil { // the peer already uses its own
+	if s.succ.successor != nil { // the peer already uses its own
 		s.done(x)
 		next.closeAs(endReplaced, "redundant, as the peer rekeyed at the same time")
 		return
@@ -232,14 +232,14 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 	if theirs == nil || theirs.state >= saClosing || compareRekeys(n, s.succ.nonces) == keepOurs {
 		s.succ.theirs = nil
 		if theirs != nil {
-			theirs.yield()
+			theirs.becomeRedundant()
 		}
-		s.bequeath(next)
+		s.handOver(next)
 		s.done(x)
 		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: endReplaced, why: "rekeyed"})
 		return
 	}
-	s.concede()
+	s.acceptPeers()
 	s.done(x)
 	next.closeAs(endReplaced, "redundant, as the peer rekeyed at the same time")
 }

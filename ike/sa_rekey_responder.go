@@ -18,7 +18,7 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if crosses && s.succ.theirs != nil {
 		return nil, refuse(wire.TemporaryFailure, "the IKE SA is being rekeyed")
 	}
-	if s.superseded() >= maxTwins {
+	if s.superseded() >= maxRedundant {
 		return nil, refuse(wire.TemporaryFailure, "the peer is yet to delete those that it rekeyed before")
 	}
 	sa, _ := find[*wire.SA](ps)
@@ -42,7 +42,7 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	s.e.answerKey(group, ke.Data, func(k keyPair) {
 		s.succ.asked = false
 		s.rekeyComputed(chosen, n, k)
-		s.pump()
+		s.startNext()
 	})
 	return nil, errPending
 }
@@ -84,6 +84,6 @@ func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
 	}
 	s.succ.theirs, s.succ.nonces = next, n
 	if _, ours := s.work.current.(*rekeyExchange); !ours {
-		s.concede()
+		s.acceptPeers()
 	}
 }

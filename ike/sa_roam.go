@@ -161,15 +161,15 @@ func (e *Engine) hasAddr(a netip.Addr) bool {
 	if e.cfg.HasAddr == nil {
 		return true
 	}
-	has, known := e.turn.has[a]
+	has, known := e.handling.has[a]
 	if known {
 		return has
 	}
-	if e.turn.has == nil {
-		e.turn.has = map[netip.Addr]bool{}
+	if e.handling.has == nil {
+		e.handling.has = map[netip.Addr]bool{}
 	}
 	has = e.cfg.HasAddr(a)
-	e.turn.has[a] = has
+	e.handling.has[a] = has
 	return has
 }
 
@@ -225,7 +225,7 @@ func (s *ikeSA) leaveFor(now netip.Addr) {
 	if r := s.win.out; r != nil {
 		r.sent = 0
 		s.e.transmit(s.net.path, r.datagrams)
-		s.sentNow()
+		s.noteSent()
 		s.e.after(&s.win.retransmit, s.pause(0))
 	}
 	if s.usable() {
@@ -243,7 +243,7 @@ func (s *ikeSA) announce() {
 		return
 	}
 	s.work.queue = slices.Insert(s.work.queue, 0, exchange(&informational{kind: askMove}))
-	s.pump()
+	s.startNext()
 }
 
 // announced is the peer's answer to where we said that we are.
@@ -262,7 +262,7 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	}
 	s.net.unsaid = false
 	if !s.net.follows {
-		s.live.told = s.e.turn.now
+		s.live.told = s.e.handling.now
 	}
 	if supported {
 		s.net.nat = nat
@@ -365,7 +365,7 @@ func (m *moveLimit) allow(now time.Time) bool {
 
 // mayMovePeer reports whether the peer may be followed once more.
 func (s *ikeSA) mayMovePeer() bool {
-	if !s.net.moves.allow(s.e.turn.now) {
+	if !s.net.moves.allow(s.e.handling.now) {
 		s.e.count("ike_moves_limited")
 		return false
 	}

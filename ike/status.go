@@ -20,7 +20,7 @@ type PeerStatus struct {
 	SPIi, SPIr    wire.SPI
 	Proposal      string
 	NAT           NATState
-	Established   time.Time // of the first IKE SA of the line: rekeyings do not count
+	Established   time.Time // of the first IKE SA of the chain: rekeyings do not count
 	RekeyAt       time.Time // zero: none planned
 	Reason        string    // why it is not up, and what happens next
 	Explain       []string  // the last failure at length: both proposals, selectors or identities, and the first difference
@@ -174,7 +174,7 @@ func (s *ikeSA) describe(st *PeerStatus) {
 
 // whatNext says what happens next to a peer that is not up, and whose IKE SA, if there is one, is s.
 func (p *peer) whatNext(s *ikeSA) string {
-	now := p.e.turn.now
+	now := p.e.handling.now
 	switch {
 	case p.e.stopping:
 		return "the daemon stops"
@@ -206,7 +206,7 @@ func (pol *policy) status(peer PeerState) ChildStatus {
 		case !pol.want && pol.base == intentTraffic:
 			st.State = ChildWaiting
 		}
-		st.Reason = join(pol.reason, pol.whatNext(pol.peer.e.turn.now))
+		st.Reason = join(pol.reason, pol.whatNext(pol.peer.e.handling.now))
 		return st
 	}
 	st.State = ChildInstalled
@@ -224,8 +224,8 @@ func (pol *policy) status(peer PeerState) ChildStatus {
 	return st
 }
 
-// status is a line that is not the main one.
-func (l *line) status() ResourceStatus {
+// status is a chain that is not the main one.
+func (l *chain) status() ResourceStatus {
 	st := ResourceStatus{Resource: l.resource, State: ChildNegotiating}
 	p := l.best()
 	if p == nil {

@@ -51,8 +51,8 @@ const (
 	lastID  = math.MaxUint32
 )
 
-// spareIDs rekeys the IKE SA when many IDs are used up.
-func (s *ikeSA) spareIDs() {
+// rekeyBeforeIDsRunOut rekeys the IKE SA when many IDs are used up.
+func (s *ikeSA) rekeyBeforeIDsRunOut() {
 	if s.state == saEstablished && max(s.win.next, s.win.expected) >= rekeyID {
 		s.rekeyDue()
 	}
@@ -61,19 +61,19 @@ func (s *ikeSA) spareIDs() {
 // ask sends a request of the SA's current exchange.
 func (s *ikeSA) ask(ex wire.ExchangeType, ps []wire.Payload) {
 	if s.win.next == lastID {
-		s.speechless("the message IDs are used up")
+		s.cannotSend("the message IDs are used up")
 		return
 	}
 	datagrams, err := s.seal(ex, false, s.win.next, ps)
 	if err != nil {
-		s.speechless("a request could not be protected: " + err.Error())
+		s.cannotSend("a request could not be protected: " + err.Error())
 		return
 	}
 	s.askRaw(ex, datagrams)
 }
 
-// speechless ends an IKE SA on which nothing can be said any more, not even that it ends: the keys are used up, or there is no randomness.
-func (s *ikeSA) speechless(why string) {
+// cannotSend ends an IKE SA on which nothing can be said any more, not even that it ends: the keys are used up, or there is no randomness.
+func (s *ikeSA) cannotSend(why string) {
 	if s.state < saEstablished {
 		s.fail(why)
 		return
@@ -86,7 +86,7 @@ func (s *ikeSA) speechless(why string) {
 func (s *ikeSA) askRaw(ex wire.ExchangeType, datagrams [][]byte) {
 	s.win.out = &request{id: s.win.next, exchange: ex, datagrams: datagrams}
 	s.e.transmit(s.net.path, datagrams)
-	s.sentNow()
+	s.noteSent()
 	s.e.after(&s.win.retransmit, s.pause(0))
 }
 
@@ -108,7 +108,7 @@ func (s *ikeSA) retransmit() {
 	r.sent++
 	s.e.count("ike_retransmitted")
 	s.e.transmit(s.net.path, r.datagrams)
-	s.sentNow()
+	s.noteSent()
 	s.e.after(&s.win.retransmit, s.pause(r.sent))
 }
 
@@ -221,7 +221,7 @@ func (s *ikeSA) answer(ps []wire.Payload) {
 	last := &s.win.last
 	datagrams, err := s.seal(last.exchange, true, s.win.expected-1, ps)
 	if err != nil {
-		s.speechless("a response could not be protected: " + err.Error())
+		s.cannotSend("a response could not be protected: " + err.Error())
 		return
 	}
 	s.answerRaw(datagrams)
@@ -231,5 +231,5 @@ func (s *ikeSA) answerRaw(datagrams [][]byte) {
 	s.win.last.pending = false
 	s.win.last.datagrams = datagrams
 	s.e.transmit(s.win.last.from, datagrams)
-	s.sentNow()
+	s.noteSent()
 }
