@@ -86,7 +86,7 @@ func (k *ikeSide) sendRaw(raw *rawConn, d *datagram, packets [][]byte) error {
 	return nil
 }
 
-// newID returns an identification that nobody can guess (RFC 7739, Section 5.3). Its lower half is
+// newID returns an identification that nobody can guess (RFC 7739). Its lower half is
 // not zero, in the place of which Linux puts for each IPv4 packet another.
 func newID() uint32 {
 	var b [4]byte

@@ -150,6 +150,26 @@ func TestFragmentsThroughNAT(t *testing.T) {
 	})
 }
 
+// What the kernel takes the path to be changes nothing: a path that it holds to be narrower gets no
+// smaller fragments, and no error.
+func TestFragmentsIgnoreTheKernelsPathMTU(t *testing.T) {
+	p := newPair(t, 1)
+	buf := make([]byte, 65535)
+	for v6, length := range map[bool]string{false: "/32", true: "/128"} {
+		if err := p.a.Route(addrB2[v6].String()+length, addrB[v6].String(), 1300); err != nil {
+			t.Fatal(err)
+		}
+		seen := sniffUDP(t, p, v6)
+		if err := p.netA.SendIKEInFragments(at(addrA[v6], 0), at(addrB2[v6], 500), false, make([]byte, 3000), 1448); err != nil {
+			t.Fatal(err)
+		}
+		readIKE(t, p.netB, buf)
+		if got := seen(); len(got) != 3 || len(got[0]) < 1448-7 {
+			t.Errorf("v6=%t: %d packets, the first of %d octets", v6, len(got), len(got[0]))
+		}
+	}
+}
+
 // Each datagram has an identification of its own, or fragments of two would be mixed.
 func TestFragmentsHaveTheirOwnID(t *testing.T) {
 	p := newPair(t, 1)
