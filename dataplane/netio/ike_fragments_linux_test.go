@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 
 	"culvert/internal/netlab"
@@ -19,10 +20,15 @@ import (
 // receives. What it returns waits for what has passed so far, and empties the collection.
 func sniffUDP(t *testing.T, p *pair, v6 bool) func() [][]byte {
 	t.Helper()
-	var packets [][]byte
+	var (
+		mu      sync.Mutex
+		packets [][]byte
+	)
 	s, err := p.b.Sniff("nn0", func(frame []byte) {
 		f, ok := netlab.ParseFrame(frame)
 		if ok && f.Protocol == unix.IPPROTO_UDP && (f.Src == addrA[v6] || f.Src == addrA2[v6]) {
+			mu.Lock()
+			defer mu.Unlock()
 			packets = append(packets, bytes.Clone(frame[14:]))
 		}
 	})
@@ -34,6 +40,8 @@ func sniffUDP(t *testing.T, p *pair, v6 bool) func() [][]byte {
 		if lost := s.Sync(); lost > 0 {
 			t.Fatalf("%d frames were not seen", lost)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		took := packets
 		packets = nil
 		return took
@@ -173,12 +181,14 @@ func TestFragmentsIgnoreTheKernelsPathMTU(t *testing.T) {
 // Each datagram has an identification of its own, or fragments of two would be mixed.
 func TestFragmentsHaveTheirOwnID(t *testing.T) {
 	p := newPair(t, 1)
+	buf := make([]byte, 65535)
 	for v6 := range addrA {
 		seen, ids := sniffUDP(t, p, v6), make(map[string]bool)
 		for range 20 {
 			if err := p.netA.SendIKEInFragments(at(addrA[v6], 0), at(addrB[v6], 500), false, make([]byte, 100), 120); err != nil {
 				t.Fatal(err)
 			}
+			readIKE(t, p.netB, buf)
 			_, _, _, id := fragmentOf(t, v6, seen()[0])
 			ids[string(id)] = true
 		}
