@@ -8,9 +8,10 @@ BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 BENCHOUT ?= bench/out
 COUNT ?= 6
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+MUTATE ?= ./esp ./selector ./ike/... ./dataplane ./dataplane/pmtu ./tun/protect
 export CGO_ENABLED := 0
 
-.PHONY: help build demo test peers check race fuzz bench bench-go cover clean
+.PHONY: help build demo test peers check race fuzz bench bench-go cover mutate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -59,6 +60,9 @@ bench-go: ## the in-memory benchmarks, COUNT times, into BENCHOUT/go.txt; with O
 
 cover: ## statement coverage of the packages that carry the protocol
 	$(GO) test -short -cover ./ike ./ike/wire ./ike/suite ./esp ./selector
+
+mutate: ## one-token mutants against the short tests of the packages MUTATE: survivors, scores (MUTATEFLAGS='-n 10 -seed 2')
+	$(GO) run ./internal/mutate/cmd/culvert-mutate $(MUTATEFLAGS) $(MUTATE)
 
 clean: ## remove what was built
 	rm -rf bin bench/out
