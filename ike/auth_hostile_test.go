@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
 
@@ -28,12 +29,12 @@ var hostileAuth = []hostileRow{
 		}
 		a.wantRefusals(6)
 		for _, n := range a.right.notices {
-			if !isText(n.Text) || len(n.Text) > 2000 {
+			if !identity.IsText(n.Text) || len(n.Text) > 2000 {
 				a.fatalf("notice %q", n.Text)
 			}
 		}
 		for _, st := range a.right.e.Status() {
-			if !isText(st.Reason) || !isText(st.RemoteID) {
+			if !identity.IsText(st.Reason) || !identity.IsText(st.RemoteID) {
 				a.fatalf("status %q %q", st.Reason, st.RemoteID)
 			}
 		}
@@ -43,7 +44,7 @@ var hostileAuth = []hostileRow{
 			for _, twice := range []bool{false, true} {
 				r := a.newRogue(a.right)
 				r.sendInit(r.payloads())
-				ps := r.authPayloads(mustIdentity(a.t, "left.example.com").payload(false))
+				ps := r.authPayloads(identity.ID{Type: wire.IDFQDN, Data: "left.example.com"}.Payload(false))
 				if twice {
 					ps = append(ps, ps[i])
 				} else {
@@ -57,7 +58,7 @@ var hostileAuth = []hostileRow{
 	{"wrong AUTH of the right identity", func(a *attack) {
 		r := a.newRogue(a.right)
 		r.sendInit(r.payloads())
-		r.send(wire.IKEAuth, 1, append(r.authPayloads(mustIdentity(a.t, "left.example.com").payload(false)), &wire.Notify{Protocol: wire.ProtoNone, Kind: wire.InitialContact}))
+		r.send(wire.IKEAuth, 1, append(r.authPayloads(identity.ID{Type: wire.IDFQDN, Data: "left.example.com"}.Payload(false)), &wire.Notify{Protocol: wire.ProtoNone, Kind: wire.InitialContact}))
 		a.wantRefusals(1)
 	}, false},
 	{"CVE-2019-12312: INFORMATIONAL, CREATE_CHILD_SA or INIT instead of AUTH", func(a *attack) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 )
@@ -51,13 +52,13 @@ func (x *authExchange) start(s *ikeSA) {
 		return
 	}
 	x.child.policy.busy = true
-	idi := s.peer.cfg.LocalID.payload(false)
+	idi := s.peer.cfg.LocalID.Payload(false)
 	ps := []wire.Payload{idi}
 	if !s.peer.hasOther(s) {
 		ps = append(ps, &wire.Notify{Kind: wire.InitialContact})
 	}
 	if id := s.peer.cfg.RemoteID; id.Data != "" && !id.IsPattern() {
-		ps = append(ps, id.payload(true))
+		ps = append(ps, id.Payload(true))
 	}
 	ps = append(ps, &wire.Auth{Method: wire.AuthSharedKey, Data: s.ourAuth(psk, idi)})
 	ps = append(ps, x.child.payloads(s)...)
@@ -133,13 +134,13 @@ func (p *peer) explainIdentities() []string {
 }
 
 // verifyResponder checks IDr and AUTH.
-func (s *ikeSA) verifyResponder(ps []wire.Payload) (id Identity, why string) {
+func (s *ikeSA) verifyResponder(ps []wire.Payload) (id identity.ID, why string) {
 	idr, ok := findID(ps, true)
 	auth, ok2 := find[*wire.Auth](ps)
 	if !ok || !ok2 {
 		return id, "the peer's answer has no identity or no authentication"
 	}
-	id, err := identityOf(idr)
+	id, err := identity.FromPayload(idr)
 	if err != nil {
 		return id, err.Error()
 	}
@@ -198,7 +199,7 @@ func (s *ikeSA) setupFailed(why string, explain []string, unanswered bool) {
 }
 
 // established is the moment at which both sides are authenticated.
-func (s *ikeSA) established(p *peer, id Identity) {
+func (s *ikeSA) established(p *peer, id identity.ID) {
 	e := s.e
 	s.remoteID = id
 	s.moveTo(saEstablished)

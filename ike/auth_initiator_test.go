@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
 
@@ -22,8 +23,8 @@ type failing struct {
 
 var failings = []failing{
 	{name: "wrong secret", edit: func(l, r *Peer) { r.PSK = []byte("wrong") }, leftErr: "AUTHENTICATION_FAILED", rightSay: "pre-shared keys differ", explain: []string{"ours: left.example.com", "expected of the peer: right.example.com"}},
-	{name: "left is called otherwise", edit: func(l, r *Peer) { l.LocalID = Identity{wire.IDFQDN, "other.example.com"} }, leftErr: "AUTHENTICATION_FAILED", rightSay: "other.example.com"},
-	{name: "right is called otherwise", edit: func(l, r *Peer) { r.LocalID = Identity{wire.IDFQDN, "other.example.com"} }, leftErr: "the peer is other.example.com, and remote_id is right.example.com", rightSay: "rejected"},
+	{name: "left is called otherwise", edit: func(l, r *Peer) { l.LocalID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"} }, leftErr: "AUTHENTICATION_FAILED", rightSay: "other.example.com"},
+	{name: "right is called otherwise", edit: func(l, r *Peer) { r.LocalID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"} }, leftErr: "the peer is other.example.com, and remote_id is right.example.com", rightSay: "rejected"},
 	{name: "no IKE proposal", edit: func(l, r *Peer) { r.Proposals = []wire.Proposal{otherCipher(testIKEProposal)} }, leftErr: "NO_PROPOSAL_CHOSEN", rightSay: "aes256gcm16", explain: []string{"ours: aes256gcm16-prfsha256-x25519"}},
 	{name: "no ESP proposal", edit: func(l, r *Peer) { r.Children[0].Proposals = []wire.Proposal{otherCipher(testESPProposal)} }, leftErr: "accepts none of our ESP proposals", rightSay: "chacha20poly1305", ikeStays: true},
 	{name: "selectors do not meet", edit: func(l, r *Peer) { r.Children[0].Local = testNetworks("10.9.0.0/16") }, leftErr: "selectors do not meet", rightSay: "10.9.0.0/16", ikeStays: true},
@@ -108,7 +109,9 @@ func (s *testSide) requests(ex wire.ExchangeType) int { return s.sentRequests[ex
 
 // The initiator finds the responder wanting: it says so, and the responder ends its half (RFC 7296, Section 2.21.2).
 func TestInitiatorRejects(t *testing.T) {
-	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].LocalID = Identity{wire.IDFQDN, "other.example.com"} })
+	p := newPair(t, 1, func(p *testPair) {
+		p.right.peers[0].LocalID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"}
+	})
 	p.script(true)
 	p.left.connect("")
 	p.deliver(p.wantSend("left asks", p.left, wire.IKESAInit, false, "..."))
@@ -130,10 +133,10 @@ func TestInitiatorRejects(t *testing.T) {
 func TestResponderChoosesPeer(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		any, exact := p.right.peers[0], p.right.peers[0]
-		any.Name, any.RemoteID, any.Remote = "any", Identity{wire.IDFQDN, "*.example.com"}, nil
+		any.Name, any.RemoteID, any.Remote = "any", identity.ID{Type: wire.IDFQDN, Data: "*.example.com"}, nil
 		exact.Name, exact.Remote = "left", nil
 		stranger := any
-		stranger.Name, stranger.RemoteID = "stranger", Identity{wire.IDFQDN, "stranger.example.net"}
+		stranger.Name, stranger.RemoteID = "stranger", identity.ID{Type: wire.IDFQDN, Data: "stranger.example.net"}
 		p.right.peers = []Peer{stranger, any, exact}
 	})
 	ref := p.left.connect("")

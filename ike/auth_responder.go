@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
 
@@ -16,7 +17,7 @@ func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
 		s.notice(Warn, "auth-failed", fmt.Sprintf("%s: %s", s.net.remote, err))
 		return nil, fatal(wire.AuthenticationFailed, err.Error())
 	}
-	idr := p.cfg.LocalID.payload(true)
+	idr := p.cfg.LocalID.Payload(true)
 	answer := []wire.Payload{idr, &wire.Auth{Method: wire.AuthSharedKey, Data: s.ourAuth(p.cfg.PSK, idr)}}
 	if p.cfg.Encap == EncapNever {
 		s.net.encap, s.net.natT = false, false
@@ -44,10 +45,10 @@ func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
 
 // identify finds the configured peer that the initiator says it is, and verifies that it is. It must also be one that may use the proposal that was
 // chosen before anybody knew who was calling.
-func (s *ikeSA) identify(ps []wire.Payload) (*peer, Identity, error) {
+func (s *ikeSA) identify(ps []wire.Payload) (*peer, identity.ID, error) {
 	idi, _ := findID(ps, false)
 	auth, _ := find[*wire.Auth](ps)
-	id, err := identityOf(idi)
+	id, err := identity.FromPayload(idi)
 	if err != nil {
 		return nil, id, err
 	}
@@ -79,7 +80,7 @@ func (s *ikeSA) identify(ps []wire.Payload) (*peer, Identity, error) {
 
 // choosePeer is the best of those that are called so: one whose local identity was asked for before others, an exact identity before a pattern, one that is
 // looked for at this address before one that may call from anywhere, and that before one that is looked for elsewhere; then by the order of the configuration.
-func (s *ikeSA) choosePeer(ps []wire.Payload, id Identity) *peer {
+func (s *ikeSA) choosePeer(ps []wire.Payload, id identity.ID) *peer {
 	var best *peer
 	bestRank := -1
 	for _, p := range s.e.peers.called(id, s.net.local.Addr()) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 	"culvert/selector"
@@ -59,8 +60,8 @@ type Peer struct {
 	RemotePort    uint16       // IKE port of the peer, default 500
 	RemoteNATPort uint16       // default 4500
 	Local         netip.Addr   // our outer address; zero: the system chooses
-	LocalID       Identity
-	RemoteID      Identity // may be a pattern
+	LocalID       identity.ID
+	RemoteID      identity.ID // may be a pattern
 	PSK           []byte
 
 	Proposals []wire.Proposal // IKE, in order of preference

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
@@ -41,8 +42,8 @@ func testPSK() []byte { return []byte("correct horse battery staple") }
 func defaultPeer(from, to *testSide) Peer {
 	return Peer{
 		Name: to.name, Remote: []netip.Addr{to.addrs[0]}, Local: from.addrs[0],
-		LocalID:   Identity{wire.IDFQDN, from.name + ".example.com"},
-		RemoteID:  Identity{wire.IDFQDN, to.name + ".example.com"},
+		LocalID:   identity.ID{Type: wire.IDFQDN, Data: from.name + ".example.com"},
+		RemoteID:  identity.ID{Type: wire.IDFQDN, Data: to.name + ".example.com"},
 		PSK:       testPSK(),
 		Proposals: []wire.Proposal{testIKEProposal},
 		Lifetime:  8 * time.Hour, DPD: 30 * time.Second, Fragment: 1280,

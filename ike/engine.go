@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
 
@@ -145,7 +146,7 @@ func (e *Engine) after(t *timer, d time.Duration) { e.timers.set(t, e.handling.n
 // recovered ends the handling of a datagram that made the engine panic: a bug of ours must not let one datagram end every tunnel.
 func (e *Engine) recovered(why any) {
 	e.count("ike_panic")
-	e.emit(Notice{Level: Error, Event: "panic", Text: printable(fmt.Sprintf("internal error while handling a datagram: %v", why))})
+	e.emit(Notice{Level: Error, Event: "panic", Text: identity.Printable(fmt.Sprintf("internal error while handling a datagram: %v", why))})
 }
 
 // jobs is the slow computations under way.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/ike/identity"
 )
 
 // peer is one configured peer, its policies and its IKE SAs.
@@ -233,12 +234,12 @@ func (e *Engine) policyFor(name esp.Policy) *policy {
 }
 
 func (p *peer) notice(level Level, event, child, text string) {
-	p.e.emit(Notice{Level: level, Peer: p.cfg.Name, Child: child, Event: event, Text: printable(text)})
+	p.e.emit(Notice{Level: level, Peer: p.cfg.Name, Child: child, Event: event, Text: identity.Printable(text)})
 }
 
 // notice is an event of the IKE SA.
 func (s *ikeSA) notice(level Level, event, text string) {
-	n := Notice{Level: level, Event: event, Text: printable(text), IKESPI: s.ours()}
+	n := Notice{Level: level, Event: event, Text: identity.Printable(text), IKESPI: s.ours()}
 	if s.peer != nil {
 		n.Peer = s.peer.cfg.Name
 	}
@@ -246,7 +247,7 @@ func (s *ikeSA) notice(level Level, event, text string) {
 }
 
 func (p *pair) notice(level Level, event, text string) {
-	n := Notice{Level: level, Peer: p.policy.peer.cfg.Name, Child: p.policy.cfg.Name, Event: event, Text: printable(text), SPIIn: p.sa.SPIIn}
+	n := Notice{Level: level, Peer: p.policy.peer.cfg.Name, Child: p.policy.cfg.Name, Event: event, Text: identity.Printable(text), SPIIn: p.sa.SPIIn}
 	if p.owner != nil {
 		n.IKESPI = p.owner.ours()
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/identity"
 	"culvert/selector"
 )
 
@@ -31,7 +32,7 @@ func (w *waiters) check() {
 		}
 		for _, pol := range n.policies {
 			if !pol.up() && !pol.want && !pol.busy {
-				n.e.emit(Done{Ref: n.ref, Err: fmt.Errorf("child %s: %s", quoted(pol.cfg.Name), pol.reason)})
+				n.e.emit(Done{Ref: n.ref, Err: fmt.Errorf("child %s: %s", identity.Quote(pol.cfg.Name), pol.reason)})
 				return true
 			}
 		}
@@ -66,14 +67,14 @@ func (w *waiters) abandon(err error) {
 func (e *Engine) target(name, child string) (*peer, []*policy, error) {
 	p := e.peers.byName[name]
 	if p == nil {
-		return nil, nil, fmt.Errorf("there is no peer %s", quoted(name))
+		return nil, nil, fmt.Errorf("there is no peer %s", identity.Quote(name))
 	}
 	if child == "" {
 		return p, p.policies, nil
 	}
 	pol := p.policyNamed(child)
 	if pol == nil {
-		return nil, nil, fmt.Errorf("peer %s has no child %s", quoted(name), quoted(child))
+		return nil, nil, fmt.Errorf("peer %s has no child %s", identity.Quote(name), identity.Quote(child))
 	}
 	return p, []*policy{pol}, nil
 }
@@ -86,7 +87,7 @@ func (e *Engine) connect(in Connect) {
 	case err == nil && e.stopping:
 		err = errStopping
 	case err == nil && len(pols) == 0:
-		err = fmt.Errorf("peer %s has no children to bring up", quoted(in.Peer))
+		err = fmt.Errorf("peer %s has no children to bring up", identity.Quote(in.Peer))
 	}
 	if err != nil {
 		e.emit(Done{Ref: in.Ref, Err: err})
@@ -158,7 +159,7 @@ func (e *Engine) rekey(in Rekey) {
 	if in.Child == "" {
 		s := p.main()
 		if s == nil {
-			e.emit(Done{Ref: in.Ref, Err: fmt.Errorf("peer %s is not connected", quoted(in.Peer))})
+			e.emit(Done{Ref: in.Ref, Err: fmt.Errorf("peer %s is not connected", identity.Quote(in.Peer))})
 			return
 		}
 		s.life.refs = append(s.life.refs, in.Ref)
@@ -178,7 +179,7 @@ func (e *Engine) rekeyChains(pol *policy, ref uint64) {
 		}
 	}
 	if len(list) == 0 {
-		e.emit(Done{Ref: ref, Err: fmt.Errorf("child %s is not up", quoted(pol.cfg.Name))})
+		e.emit(Done{Ref: ref, Err: fmt.Errorf("child %s is not up", identity.Quote(pol.cfg.Name))})
 		return
 	}
 	if len(list) > 1 {

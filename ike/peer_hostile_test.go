@@ -1,6 +1,8 @@
 package ike
 
 import (
+	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +39,10 @@ var hostilePeer = []hostileRow{
 			if !a.alive() {
 				a.again()
 			}
-			body := unhex(a.t, ts)
+			body, err := hex.DecodeString(strings.ReplaceAll(ts, " ", ""))
+			if err != nil {
+				a.t.Fatal(err)
+			}
 			ps := a.childRequest(nil)
 			ps = append(ps[:len(ps)-2], &wire.Unknown{PayloadType: wire.PayloadTSi, Body: body}, &wire.Unknown{PayloadType: wire.PayloadTSr, Body: body})
 			a.asPeer(a.right, wire.CreateChildSA, ps...)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
 
@@ -21,7 +22,7 @@ func TestEveryFailureLooksTheNameUp(t *testing.T) {
 	for name, differ := range map[string]func(right *Peer){
 		"AUTHENTICATION_FAILED":       func(right *Peer) { right.PSK = []byte("another secret, of another peer") },
 		"NO_PROPOSAL_CHOSEN":          func(right *Peer) { right.Proposals = []wire.Proposal{withGroup(testIKEProposal, wire.GroupECP384)} },
-		"the peer has the wrong name": func(right *Peer) { right.LocalID = Identity{wire.IDFQDN, "somebody.example.com"} },
+		"the peer has the wrong name": func(right *Peer) { right.LocalID = identity.ID{Type: wire.IDFQDN, Data: "somebody.example.com"} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, 1, func(p *testPair) {

@@ -5,8 +5,8 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"strings"
 
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
 
@@ -21,15 +21,15 @@ type peerTable struct {
 	lastPlace uint64
 	dirty     []*peer
 	byAddr    map[netip.Addr][]*peer
-	byID      map[Identity][]*peer // by remote identity, where that is one that can be compared as it is
-	scanned   []*peer              // the others: patterns and distinguished names
-	anywhere  []*peer              // those that may call from any address
-	offers    [2]offerCounts       // IKE proposals: of the peers that call from anywhere, and of the others
-	proposals []wire.Proposal      // all IKE proposals of all peers, once each; first of those that call from anywhere
+	byID      map[identity.ID][]*peer // by remote identity, where that is one that can be compared as it is
+	scanned   []*peer                 // the others: patterns and distinguished names
+	anywhere  []*peer                 // those that may call from any address
+	offers    [2]offerCounts          // IKE proposals: of the peers that call from anywhere, and of the others
+	proposals []wire.Proposal         // all IKE proposals of all peers, once each; first of those that call from anywhere
 }
 
 func newPeerTable() peerTable {
-	return peerTable{byName: map[string]*peer{}, byAddr: map[netip.Addr][]*peer{}, byID: map[Identity][]*peer{}}
+	return peerTable{byName: map[string]*peer{}, byAddr: map[netip.Addr][]*peer{}, byID: map[identity.ID][]*peer{}}
 }
 
 // add puts a peer behind all others.
@@ -94,7 +94,7 @@ func (t *peerTable) list(p *peer) {
 	if p.scanned() {
 		t.scanned = enlist(t.scanned, p)
 	} else {
-		id := p.cfg.RemoteID.folded()
+		id := p.cfg.RemoteID.Canonical()
 		t.byID[id] = enlist(t.byID[id], p)
 	}
 	t.count(p, 1)
@@ -111,7 +111,7 @@ func (t *peerTable) unlist(p *peer) {
 	if p.scanned() {
 		t.scanned = without(t.scanned, p)
 	} else {
-		delist(t.byID, p.cfg.RemoteID.folded(), p)
+		delist(t.byID, p.cfg.RemoteID.Canonical(), p)
 	}
 	t.count(p, -1)
 }
@@ -187,14 +187,6 @@ func (c *offerCounts) count(ps []wire.Proposal, n int) (changed bool) {
 	return changed
 }
 
-// folded is the same for all identities that Matches takes for one, save DNs. It may be the same for others too.
-func (id Identity) folded() Identity {
-	if id.Type == wire.IDFQDN || id.Type == wire.IDRFC822 {
-		id.Data = lowerASCII(strings.TrimSuffix(id.Data, "."))
-	}
-	return id
-}
-
 // at is the peers that have the remote address, and may be called at the local one.
 func (t *peerTable) at(from path) []*peer {
 	var list []*peer
@@ -222,9 +214,9 @@ func (t *peerTable) likeliest(known []*peer) *peer {
 }
 
 // called is the peers that an identity may be, at a local address.
-func (t *peerTable) called(id Identity, local netip.Addr) []*peer {
+func (t *peerTable) called(id identity.ID, local netip.Addr) []*peer {
 	var list []*peer
-	for _, p := range slices.Concat(t.byID[id.folded()], t.scanned) {
+	for _, p := range slices.Concat(t.byID[id.Canonical()], t.scanned) {
 		if id.Matches(p.cfg.RemoteID) && p.callableAt(local) {
 			list = append(list, p)
 		}

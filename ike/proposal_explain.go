@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
 
@@ -37,7 +38,7 @@ func listProposals(ps []wire.Proposal) string {
 			names = append(names, fmt.Sprintf("and %d more", len(ps)-i))
 			break
 		}
-		names = append(names, printable(p.String()))
+		names = append(names, identity.Printable(p.String()))
 	}
 	if len(names) == 0 {
 		return "none"
@@ -62,5 +63,5 @@ func namesOfType(p wire.Proposal, typ wire.TransformType) string {
 	if len(names) == 0 {
 		return "nothing"
 	}
-	return printable(strings.Join(names, " or "))
+	return identity.Printable(strings.Join(names, " or "))
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
 
@@ -27,7 +28,7 @@ type ikeSA struct {
 	life      life
 	live      liveness
 	succ      succession
-	remoteID  Identity
+	remoteID  identity.ID
 	init      initKey      // the IKE_SA_INIT request that made it, where we responded
 	source    netip.Prefix // where that came from, until it is authenticated
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
 
@@ -53,8 +54,8 @@ func (c *crowd) engine(addr netip.Addr, name string) *Engine {
 
 // crowdPeer is the n-th peer of either side.
 func crowdPeer(left bool, n int) Peer {
-	id := func(side string) Identity {
-		return Identity{wire.IDFQDN, fmt.Sprintf("%s-%06d.example.com", side, n)}
+	id := func(side string) identity.ID {
+		return identity.ID{Type: wire.IDFQDN, Data: fmt.Sprintf("%s-%06d.example.com", side, n)}
 	}
 	side := &testSide{name: "left"}
 	p := Peer{

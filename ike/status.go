@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 	"culvert/selector"
@@ -139,7 +140,7 @@ func (p *peer) status() PeerStatus {
 		}
 		st.Children = append(st.Children, c)
 		for _, line := range pol.explain {
-			st.Explain = append(st.Explain, "child "+printable(pol.cfg.Name)+": "+line)
+			st.Explain = append(st.Explain, "child "+identity.Printable(pol.cfg.Name)+": "+line)
 		}
 	}
 	return st

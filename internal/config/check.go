@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"culvert/ike"
+	"culvert/ike/identity"
 	"culvert/selector"
 )
 
@@ -26,7 +27,7 @@ func (s section) place(name string) string {
 // caller is what tells one peer from another when it calls.
 type caller struct {
 	remote, local     string
-	localID, remoteID ike.Identity
+	localID, remoteID identity.ID
 }
 
 // checkPeers refuses two peers of one name, and two that no packet can tell apart.
@@ -42,7 +43,7 @@ func (l *loader) checkPeers() {
 		if p.Local.IsValid() && !l.config.Daemon.listensOn(p.Local) {
 			raw.fail("local", "local = %s is not among the addresses of listen in [daemon]", p.Local)
 		}
-		if len(p.Children) == 0 || p.RemoteID == (ike.Identity{}) {
+		if len(p.Children) == 0 || p.RemoteID == (identity.ID{}) {
 			continue
 		}
 		c := caller{remoteDefault(p), localDefault(p), p.LocalID, p.RemoteID}

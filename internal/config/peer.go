@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/ike"
+	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 )
@@ -190,10 +191,10 @@ func (s section) identities(p *Peer) {
 	if len(p.Children) == 0 {
 		return
 	}
-	if p.LocalID == (ike.Identity{}) && !s.has("local_id") {
+	if p.LocalID == (identity.ID{}) && !s.has("local_id") {
 		s.fail("", "no local_id: write how this side calls itself, such as local_id = \"left.example.com\"")
 	}
-	if p.RemoteID == (ike.Identity{}) && !s.has("remote_id") {
+	if p.RemoteID == (identity.ID{}) && !s.has("remote_id") {
 		s.fail("", "no remote_id: write how the peer calls itself, such as remote_id = \"right.example.com\"")
 	}
 	if !s.has("psk") && !s.has("psk_file") {
@@ -217,12 +218,12 @@ func remoteDefault(p *Peer) string {
 	return p.RemoteName
 }
 
-func (s section) identity(name, def string) ike.Identity {
+func (s section) identity(name, def string) identity.ID {
 	text := s.text(name, def)
 	if text == "" && !s.has(name) {
-		return ike.Identity{}
+		return identity.ID{}
 	}
-	id, err := ike.ParseIdentity(text)
+	id, err := identity.Parse(text)
 	if err != nil {
 		s.fail(name, "%s: %v", name, err)
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"culvert/ike"
+	"culvert/ike/identity"
 	"culvert/internal/config"
 	"culvert/internal/control"
 )
@@ -109,7 +109,7 @@ func peerChange(old, p *config.Peer) string {
 	note("remote", []any{old.Remote, old.RemoteName}, []any{p.Remote, p.RemoteName})
 	note("ports", []uint16{old.RemotePort, old.RemoteNATPort}, []uint16{p.RemotePort, p.RemoteNATPort})
 	note("local", old.Local, p.Local)
-	note("identities", []ike.Identity{old.LocalID, old.RemoteID}, []ike.Identity{p.LocalID, p.RemoteID})
+	note("identities", []identity.ID{old.LocalID, old.RemoteID}, []identity.ID{p.LocalID, p.RemoteID})
 	note("secret", old.PSK, p.PSK)
 	note("ike_proposals", old.Proposals, p.Proposals)
 	note("ike_lifetime", old.Lifetime, p.Lifetime)

@@ -16,20 +16,21 @@ import (
 const root = "../.."
 
 // pure are the packages that do no I/O and read no clock.
-var pure = []string{"ike", "ike/wire", "ike/suite", "esp", "selector", "tun/protect", "dataplane/pmtu"}
+var pure = []string{"ike", "ike/identity", "ike/wire", "ike/suite", "esp", "selector", "tun/protect", "dataplane/pmtu"}
 
 // forbidden are imports that a package must not have; a trailing slash forbids everything below.
 var forbidden = map[string][]string{
-	"ike":         {"culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/", "culvert/ike/driver"},
-	"ike/wire":    {"culvert/"},
-	"ike/suite":   {"culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/", "culvert/ike", "culvert/ike/driver"},
-	"ike/driver":  {"culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/"},
-	"dataplane":   {"culvert/ike", "culvert/ike/", "culvert/internal/"},
-	"esp":         {"culvert/ike", "culvert/ike/", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/"},
-	"selector":    {"culvert/"},
-	"tun":         {"culvert/ike", "culvert/ike/", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/selector", "culvert/internal/"},
-	"tun/guard":   {"culvert/ike", "culvert/ike/", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/selector", "culvert/internal/", "culvert/tun"},
-	"tun/protect": {"culvert/"},
+	"ike":          {"culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/", "culvert/ike/driver"},
+	"ike/identity": {"culvert/ike", "culvert/ike/driver", "culvert/ike/suite", "culvert/selector", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/"},
+	"ike/wire":     {"culvert/"},
+	"ike/suite":    {"culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/", "culvert/ike", "culvert/ike/driver"},
+	"ike/driver":   {"culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/"},
+	"dataplane":    {"culvert/ike", "culvert/ike/", "culvert/internal/"},
+	"esp":          {"culvert/ike", "culvert/ike/", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/"},
+	"selector":     {"culvert/"},
+	"tun":          {"culvert/ike", "culvert/ike/", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/selector", "culvert/internal/"},
+	"tun/guard":    {"culvert/ike", "culvert/ike/", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/selector", "culvert/internal/", "culvert/tun"},
+	"tun/protect":  {"culvert/"},
 }
 
 // only names the one package that may import each of these.

@@ -1,4 +1,4 @@
-package ike
+package identity
 
 import (
 	"encoding/hex"
@@ -8,11 +8,11 @@ import (
 	"culvert/ike/wire"
 )
 
-func mustIdentity(t testing.TB, s string) Identity {
+func mustIdentity(t testing.TB, s string) ID {
 	t.Helper()
-	id, err := ParseIdentity(s)
+	id, err := Parse(s)
 	if err != nil {
-		t.Fatalf("ParseIdentity(%q): %v", s, err)
+		t.Fatalf("Parse(%q): %v", s, err)
 	}
 	return id
 }
@@ -42,7 +42,7 @@ func TestParseIdentityTypeByForm(t *testing.T) {
 			c.text = c.in
 		}
 		if id.Type != c.typ || id.String() != c.text || c.hex != "" && hex.EncodeToString([]byte(id.Data)) != c.hex {
-			t.Errorf("ParseIdentity(%q) = type %d, %x, %q; want %d, %s, %q", c.in, id.Type, id.Data, id, c.typ, c.hex, c.text)
+			t.Errorf("Parse(%q) = type %d, %x, %q; want %d, %s, %q", c.in, id.Type, id.Data, id, c.typ, c.hex, c.text)
 		}
 		if again := mustIdentity(t, id.String()); again != id {
 			t.Errorf("%q read again gives %+v, want %+v", id, again, id)
@@ -75,9 +75,9 @@ func TestParseIdentityErrorsNameTheRemedy(t *testing.T) {
 		"CN=" + strings.Repeat("a", 3000):       "too long",
 		strings.Repeat("u", 400) + "@a.example": "too long",
 	} {
-		_, err := ParseIdentity(in)
+		_, err := Parse(in)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.ContainsAny(err.Error(), "\x1b\n") {
-			t.Errorf("ParseIdentity(%.40q): got %v, want an error with %q", in, err, want)
+			t.Errorf("Parse(%.40q): got %v, want an error with %q", in, err, want)
 		}
 	}
 }
@@ -117,18 +117,18 @@ func TestIdentityMatches(t *testing.T) {
 }
 
 func TestIdentityFoldsOnlyASCII(t *testing.T) {
-	kelvin := Identity{wire.IDFQDN, "\u212a.example.com"} // folds to 'k' in Unicode
+	kelvin := ID{wire.IDFQDN, "\u212a.example.com"} // folds to 'k' in Unicode
 	if kelvin.Matches(mustIdentity(t, "k.example.com")) {
 		t.Error("the Kelvin sign passed for a k")
 	}
-	if (Identity{}).Matches(Identity{}) {
+	if (ID{}).Matches(ID{}) {
 		t.Error("nothing matched nothing")
 	}
 }
 
 // The DN's string type may differ from ours: OpenSSL writes UTF8String where Go writes PrintableString.
 func TestIdentityDNStringTypes(t *testing.T) {
-	utf8DN := Identity{wire.IDDERDN, string(unhex(t, "300f 310d 300b 0603 550403 0c04 6c656674"))}
+	utf8DN := ID{wire.IDDERDN, string(unhex(t, "300f 310d 300b 0603 550403 0c04 6c656674"))}
 	if !utf8DN.Matches(mustIdentity(t, "CN=left")) {
 		t.Errorf("%q does not match CN=left", utf8DN)
 	}
@@ -142,7 +142,7 @@ func TestIdentityOfBounds(t *testing.T) {
 	}
 	for _, typ := range types {
 		for _, n := range []int{0, 1, 4, 16, 520, 65000} {
-			id, err := identityOf(&wire.ID{IDType: typ, Data: []byte(strings.Repeat("x", n))})
+			id, err := FromPayload(&wire.ID{IDType: typ, Data: []byte(strings.Repeat("x", n))})
 			want := false
 			for _, good := range ok[typ] {
 				want = want || good == n
@@ -160,7 +160,7 @@ func TestIdentityOfBounds(t *testing.T) {
 func TestIdentityOfRefusesTerminators(t *testing.T) {
 	for _, data := range []string{"left\x00.example.com", "left\r\n", "\x1b[31mleft", "a\x7f@b"} {
 		for _, typ := range []wire.IDType{wire.IDFQDN, wire.IDRFC822} {
-			if _, err := identityOf(&wire.ID{IDType: typ, Data: []byte(data)}); err == nil || !isText(err.Error()) {
+			if _, err := FromPayload(&wire.ID{IDType: typ, Data: []byte(data)}); err == nil || !IsText(err.Error()) {
 				t.Errorf("type %d, %q: got %v, want an error without control characters", typ, data, err)
 			}
 		}
@@ -170,8 +170,8 @@ func TestIdentityOfRefusesTerminators(t *testing.T) {
 func TestIdentityStringIsHarmless(t *testing.T) {
 	for _, data := range []string{"a\x1b[2Jb", "a\nb", "\u202eevil", "%s%n", "$(reboot);`id`", "\xff\xfe", strings.Repeat("\x00", 5000)} {
 		for _, typ := range []wire.IDType{wire.IDIPv4Addr, wire.IDFQDN, wire.IDRFC822, wire.IDIPv6Addr, wire.IDDERDN, wire.IDKeyID, 77} {
-			s := Identity{typ, data}.String()
-			if !isText(s) || strings.Contains(s, "\u202e") || len(s) > maxPrintedText+20 {
+			s := ID{typ, data}.String()
+			if !IsText(s) || strings.Contains(s, "\u202e") || len(s) > maxPrintedText+20 {
 				t.Errorf("type %d, %q printed as %q", typ, data, s)
 			}
 		}
@@ -181,8 +181,8 @@ func TestIdentityStringIsHarmless(t *testing.T) {
 func TestIdentityPayloadRoundTrip(t *testing.T) {
 	for _, s := range []string{"192.0.2.1", "2001:db8::1", "left.example.com", "u@example.com", "CN=left", "keyid:00"} {
 		id := mustIdentity(t, s)
-		p := id.payload(true)
-		got, err := identityOf(p)
+		p := id.Payload(true)
+		got, err := FromPayload(p)
 		if err != nil || got != id || !p.Responder {
 			t.Errorf("%q: payload %+v read as %+v, %v", s, p, got, err)
 		}

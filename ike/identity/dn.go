@@ -1,4 +1,4 @@
-package ike
+package identity
 
 import (
 	"crypto/x509/pkix"
@@ -57,25 +57,25 @@ func looksLikeDN(s string) bool {
 }
 
 // parseDN reads "CN=left, O=Example" into DER, in the order written, as IPsec daemons do (and not in the reverse, as RFC 4514 does).
-func parseDN(s string) (Identity, error) {
+func parseDN(s string) (ID, error) {
 	var rdns pkix.RDNSequence
 	for rest := s; rest != ""; {
 		var part string
 		part, rest = cutRDN(rest)
 		rdn, err := parseRDN(part)
 		if err != nil {
-			return Identity{}, fmt.Errorf("identity %s: %w", quoted(s), err)
+			return ID{}, fmt.Errorf("identity %s: %w", Quote(s), err)
 		}
 		rdns = append(rdns, rdn)
 	}
 	der, err := asn1.Marshal(rdns)
 	if err != nil {
-		return Identity{}, fmt.Errorf("identity %s cannot be encoded: %w", quoted(s), err)
+		return ID{}, fmt.Errorf("identity %s cannot be encoded: %w", Quote(s), err)
 	}
 	if len(der) > maxIdentity {
-		return Identity{}, fmt.Errorf("identity %s is too long: %d octets at most", quoted(s), maxIdentity)
+		return ID{}, fmt.Errorf("identity %s is too long: %d octets at most", Quote(s), maxIdentity)
 	}
-	return Identity{wire.IDDERDN, string(der)}, nil
+	return ID{wire.IDDERDN, string(der)}, nil
 }
 
 // cutRDN takes the first name=value from s, up to a comma that no backslash and no quotation marks protect.
@@ -98,13 +98,13 @@ func parseRDN(s string) (pkix.RelativeDistinguishedNameSET, error) {
 	name, value, found := strings.Cut(s, "=")
 	name, value = strings.TrimSpace(name), unescapeDN(strings.TrimSpace(value))
 	if !found || value == "" {
-		return nil, fmt.Errorf("%s is no attribute and value: write for example CN=left, O=Example", quoted(strings.TrimSpace(s)))
+		return nil, fmt.Errorf("%s is no attribute and value: write for example CN=left, O=Example", Quote(strings.TrimSpace(s)))
 	}
 	attr, ok := attributeNamed(name)
 	if !ok {
-		return nil, fmt.Errorf("unknown attribute %s: use CN, O, OU, C, L, ST, DC, UID or E", quoted(name))
+		return nil, fmt.Errorf("unknown attribute %s: use CN, O, OU, C, L, ST, DC, UID or E", Quote(name))
 	}
-	if !utf8.ValidString(value) || !isText(value) {
+	if !utf8.ValidString(value) || !IsText(value) {
 		return nil, fmt.Errorf("the value of %s is not plain text", name)
 	}
 	set := pkix.RelativeDistinguishedNameSET{{Type: attr.oid, Value: value}}

@@ -1,0 +1,66 @@
+package identity
+
+import (
+	"strings"
+
+	"culvert/ike/wire"
+)
+
+// IsPattern says whether the identity stands for many.
+func (id ID) IsPattern() bool {
+	return (id.Type == wire.IDFQDN || id.Type == wire.IDRFC822) && strings.Contains(id.Data, "*")
+}
+
+// Matches says whether id, taken literally, is pattern or is one of those that pattern stands for. Names and mail domains are compared without regard to the case
+// of ASCII letters, DNs as RFC 5280, Section 7.1 says, all else octet by octet. "*.example.com" stands for every name below example.com, at
+// any depth, and not for example.com itself. An identity that holds a '*' itself, as a hostile peer may send it, matches nothing.
+func (id ID) Matches(pattern ID) bool {
+	if id.Type != pattern.Type || id.Data == "" || pattern.Data == "" || id.IsPattern() {
+		return false
+	}
+	switch id.Type {
+	case wire.IDFQDN:
+		return matchName(id.Data, pattern.Data)
+	case wire.IDRFC822:
+		return matchMail(id.Data, pattern.Data)
+	case wire.IDDERDN:
+		return id.Data == pattern.Data || equalDN(id.Data, pattern.Data)
+	default:
+		return id.Data == pattern.Data
+	}
+}
+
+func matchName(name, pattern string) bool {
+	name, pattern = lowerASCII(strings.TrimSuffix(name, ".")), lowerASCII(pattern)
+	if suffix, ok := strings.CutPrefix(pattern, "*"); ok {
+		return len(name) > len(suffix) && strings.HasSuffix(name, suffix)
+	}
+	return name == pattern
+}
+
+func matchMail(mail, pattern string) bool {
+	at, pat := strings.LastIndexByte(mail, '@'), strings.LastIndexByte(pattern, '@')
+	if at <= 0 || pat <= 0 {
+		return mail == pattern
+	}
+	user := pattern[:pat]
+	return (user == "*" || user == mail[:at]) && matchName(mail[at+1:], pattern[pat+1:])
+}
+
+// lowerASCII lowers A to Z only: Unicode's folding would make the Kelvin sign a 'k', and so one peer another.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + ('a' - 'A')
+		}
+		return r
+	}, s)
+}
+
+// Canonical is the same for all identities that Matches takes for one, save DNs. It may be the same for others too.
+func (id ID) Canonical() ID {
+	if id.Type == wire.IDFQDN || id.Type == wire.IDRFC822 {
+		id.Data = lowerASCII(strings.TrimSuffix(id.Data, "."))
+	}
+	return id
+}

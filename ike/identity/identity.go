@@ -1,0 +1,180 @@
+// Package identity holds the identities of IKE (RFC 7296, Section 3.5): as people write them, as ID
+// payloads carry them, and how one matches a pattern of the configuration.
+package identity
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"culvert/ike/wire"
+)
+
+// ID is an IKE identity as it goes into an ID payload (RFC 7296, Section 3.5), or a pattern of them in a policy.
+type ID struct {
+	Type wire.IDType
+	Data string // the ID payload's octets; a pattern of FQDN or RFC822 may hold '*'
+}
+
+// Bounds on what a peer may call itself and on what is printed of it.
+const (
+	maxFQDN        = 255  // RFC 1035, Section 2.3.4
+	maxMail        = 320  // RFC 5321, Section 4.5.3.1: 64, '@', 255
+	maxIdentity    = 2048 // DNs and key IDs
+	maxPrintedText = 256
+)
+
+// keyIDPrefix starts the text form of an opaque ID_KEY_ID.
+const keyIDPrefix = "keyid:"
+
+// Parse reads an identity as people write it; its form gives its type: an IPv4 or IPv6 address, a name ("left.example.com"), a mail address
+// ("user@example.com"), a distinguished name ("CN=left, O=Example"), or "keyid:" and hexadecimal octets. "*.example.com" and "*@example.com" are
+// patterns. Errors say what to write instead.
+func Parse(s string) (ID, error) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return ID{}, fmt.Errorf("identity is empty: write an address, a name such as %q, or a mail address", "left.example.com")
+	}
+	if rest, ok := strings.CutPrefix(s, keyIDPrefix); ok {
+		return parseKeyID(rest)
+	}
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return parseAddress(addr)
+	}
+	if looksLikeDN(s) {
+		return parseDN(s)
+	}
+	if strings.Contains(s, "@") {
+		return parseMail(s)
+	}
+	return parseFQDN(s)
+}
+
+func parseKeyID(digits string) (ID, error) {
+	data, err := hex.DecodeString(digits)
+	if err != nil || len(data) == 0 {
+		return ID{}, fmt.Errorf("identity %s is not hexadecimal: write an even number of digits, such as keyid:c0ffee", Quote(keyIDPrefix+digits))
+	}
+	if len(data) > maxIdentity {
+		return ID{}, fmt.Errorf("identity keyid of %d octets is too long: %d at most", len(data), maxIdentity)
+	}
+	return ID{wire.IDKeyID, string(data)}, nil
+}
+
+func parseAddress(addr netip.Addr) (ID, error) {
+	if addr.Zone() != "" {
+		return ID{}, fmt.Errorf("identity %s has a zone, which means nothing to the peer: leave %q away", addr, "%"+addr.Zone())
+	}
+	addr = addr.Unmap()
+	if addr.Is4() {
+		return ID{wire.IDIPv4Addr, string(addr.AsSlice())}, nil
+	}
+	return ID{wire.IDIPv6Addr, string(addr.AsSlice())}, nil
+}
+
+func parseMail(s string) (ID, error) {
+	at := strings.LastIndexByte(s, '@')
+	local, domain := s[:at], s[at+1:]
+	if local == "" {
+		return ID{}, fmt.Errorf("identity %s has nothing before the @: write %s for the name", Quote(s), Quote(domain))
+	}
+	if local != "*" && strings.ContainsAny(local, "* \t") || !IsText(local) {
+		return ID{}, fmt.Errorf("identity %s has a bad part before the @: write a user, or * alone for any", Quote(s))
+	}
+	name, err := parseFQDN(domain)
+	if err != nil {
+		return ID{}, fmt.Errorf("identity %s: after the @: %w", Quote(s), err)
+	}
+	if len(s) > maxMail {
+		return ID{}, fmt.Errorf("identity %s is too long: %d octets at most", Quote(s), maxMail)
+	}
+	return ID{wire.IDRFC822, local + "@" + name.Data}, nil
+}
+
+func parseFQDN(s string) (ID, error) {
+	name := strings.TrimSuffix(s, ".")
+	base := strings.TrimPrefix(name, "*.")
+	if strings.Contains(base, "*") {
+		return ID{}, fmt.Errorf("identity %s: a * may only be the whole first part, as in *.example.com", Quote(s))
+	}
+	if strings.Trim(base, "0123456789.") == "" && strings.Contains(base, ".") || strings.ContainsAny(base, ":/") {
+		return ID{}, fmt.Errorf("identity %s looks like an address but is none: write one such as 192.0.2.1 or 2001:db8::1, without a prefix length or port", Quote(s))
+	}
+	if base == "" || len(name) > maxFQDN || !isHostname(base) {
+		return ID{}, fmt.Errorf("identity %s is no name: write letters, digits, '-', '_' and dots, %d at most, such as left.example.com", Quote(s), maxFQDN)
+	}
+	return ID{wire.IDFQDN, name}, nil
+}
+
+// isHostname says whether s is dot-separated labels of letters, digits, '-' and '_'.
+func isHostname(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 {
+			return false
+		}
+		for _, c := range []byte(label) {
+			if !isLetter(c) && !isDigit(c) && c != '-' && c != '_' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
+
+// String is the identity as Parse reads it, of bounded length and without control characters: peers choose what is in it.
+func (id ID) String() string {
+	switch id.Type {
+	case wire.IDIPv4Addr, wire.IDIPv6Addr:
+		if addr, ok := netip.AddrFromSlice([]byte(id.Data)); ok {
+			return addr.String()
+		}
+	case wire.IDFQDN, wire.IDRFC822:
+		return Printable(id.Data)
+	case wire.IDDERDN:
+		if text, ok := textOfDN(id.Data); ok {
+			return Printable(text)
+		}
+	case wire.IDKeyID:
+		return Printable(keyIDPrefix + hex.EncodeToString([]byte(id.Data)))
+	}
+	if id == (ID{}) {
+		return "none"
+	}
+	return Printable(fmt.Sprintf("type %d:%x", id.Type, id.Data))
+}
+
+// Payload is the ID payload that claims the identity, IDr or IDi.
+func (id ID) Payload(responder bool) *wire.ID {
+	return &wire.ID{Responder: responder, IDType: id.Type, Data: []byte(id.Data)}
+}
+
+// FromPayload reads an ID payload that a peer sent, or says what is wrong with it (RFC 7296, Section 3.5).
+func FromPayload(p *wire.ID) (ID, error) {
+	id := ID{p.IDType, string(p.Data)}
+	limit := maxIdentity
+	switch p.IDType {
+	case wire.IDIPv4Addr, wire.IDIPv6Addr:
+		if want := map[bool]int{true: 4, false: 16}[p.IDType == wire.IDIPv4Addr]; len(p.Data) != want {
+			return ID{}, fmt.Errorf("identification payload with an address of %d octets, want %d", len(p.Data), want)
+		}
+	case wire.IDFQDN:
+		limit = maxFQDN
+	case wire.IDRFC822:
+		limit = maxMail
+	case wire.IDDERDN, wire.IDDERGN, wire.IDKeyID:
+	default:
+		return ID{}, fmt.Errorf("identification payload of unknown type %d", p.IDType)
+	}
+	if len(p.Data) == 0 || len(p.Data) > limit {
+		return ID{}, fmt.Errorf("identification payload of type %d with %d octets, want 1 to %d", p.IDType, len(p.Data), limit)
+	}
+	// "The string MUST NOT contain any terminators (e.g., NULL, CR, etc.)."
+	if limit != maxIdentity && !IsText(id.Data) {
+		return ID{}, fmt.Errorf("identification payload of type %d with control characters: %s", p.IDType, Quote(id.Data))
+	}
+	return id, nil
+}
