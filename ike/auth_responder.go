@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"culvert/ike/identity"
+	"culvert/ike/proposal"
 	"culvert/ike/wire"
 )
 
@@ -84,7 +85,7 @@ func (s *ikeSA) choosePeer(ps []wire.Payload, id identity.ID) *peer {
 	var best *peer
 	bestRank := -1
 	for _, p := range s.e.peers.called(id, s.net.local.Addr()) {
-		if _, ok := chooseProposal(p.cfg.Proposals, []wire.Proposal{s.keys.proposal}); !ok {
+		if _, ok := proposal.Choose(p.cfg.Proposals, []wire.Proposal{s.keys.proposal}); !ok {
 			continue
 		}
 		rank := 0

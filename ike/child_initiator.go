@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"culvert/ike/proposal"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 )
@@ -48,7 +49,7 @@ func (x *childExchange) start(s *ikeSA) {
 	if x.further() {
 		x.chain.wanted, x.chain.asking = false, true
 	}
-	x.group = groupOf(x.offers[0])
+	x.group = proposal.Group(x.offers[0])
 	x.begin(s)
 }
 
@@ -115,12 +116,12 @@ func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
 	sa, _ := find[*wire.SA](ps)
 	nonce, _ := find[*wire.Nonce](ps)
 	n := noncePair{Ni: x.nonce, Nr: nonce.Data}
-	if len(sa.Proposals) != 1 || groupOf(sa.Proposals[0]) == wire.GroupNone {
+	if len(sa.Proposals) != 1 || proposal.Group(sa.Proposals[0]) == wire.GroupNone {
 		x.accept(s, ps, n, nil)
 		return
 	}
 	ke, ok := find[*wire.KE](ps)
-	if !ok || x.ke == nil || ke.Group != x.group || groupOf(sa.Proposals[0]) != x.group {
+	if !ok || x.ke == nil || ke.Group != x.group || proposal.Group(sa.Proposals[0]) != x.group {
 		x.unacceptable(s, "its key exchange is not the one that we began")
 		return
 	}
@@ -141,7 +142,7 @@ func (x *childExchange) regroup(s *ikeSA, data []byte) bool {
 		return false
 	}
 	group := wire.TransformID(binary.BigEndian.Uint16(data))
-	if group == x.group || !offersGroup(x.offers, group) {
+	if group == x.group || !proposal.OffersGroup(x.offers, group) {
 		return false
 	}
 	x.regroups++

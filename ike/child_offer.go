@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"culvert/ike/proposal"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
@@ -30,7 +31,7 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 	o.spi = spi
 	proposals := o.policy.cfg.Proposals
 	if inAuth {
-		proposals = distinct(withoutKE(proposals))
+		proposals = proposal.Distinct(proposal.WithoutKE(proposals))
 	}
 	switch {
 	case o.old != nil:
@@ -41,7 +42,7 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 	default:
 		o.local, o.remote = o.policy.selectorsToOffer()
 	}
-	o.offers = numbered(proposals, spiOctets(spi))
+	o.offers = proposal.Numbered(proposals, spiOctets(spi))
 	return nil
 }
 
@@ -64,17 +65,6 @@ func (o *childOffer) info(s *ikeSA) []wire.Payload {
 		ps = append(ps, o.target().resourceInfo())
 	}
 	return ps
-}
-
-// distinct leaves out proposals that another one before is equal to.
-func distinct(ps []wire.Proposal) []wire.Proposal {
-	var out []wire.Proposal
-	for _, p := range ps {
-		if !slices.ContainsFunc(out, func(q wire.Proposal) bool { return slices.Equal(p.Transforms, q.Transforms) }) {
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 func (o *childOffer) sa() wire.Payload { return &wire.SA{Proposals: o.offers} }
@@ -173,7 +163,7 @@ func (o *childOffer) explain(kind wire.NotifyType) []string {
 	case wire.TSUnacceptable:
 		return []string{"ours: local " + listSelectors(o.local) + ", remote " + listSelectors(o.remote), "theirs: not told; see the peer's log"}
 	case wire.NoProposalChosen:
-		return []string{"ours: " + listProposals(o.offers), "theirs: not told; see the peer's log"}
+		return []string{"ours: " + proposal.List(o.offers), "theirs: not told; see the peer's log"}
 	}
 	return nil
 }
@@ -193,7 +183,7 @@ func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []by
 		return nil, errNoChild
 	}
 	chosen := sa.Proposals[0]
-	if err := acceptedBy(o.offers, chosen); err != nil {
+	if err := proposal.CheckAnswer(o.offers, chosen); err != nil {
 		return nil, err
 	}
 	local, remote := selectorsOf(tsi), selectorsOf(tsr)

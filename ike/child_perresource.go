@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/proposal"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
@@ -95,12 +96,12 @@ func (x *childExchange) furtherNeedless(s *ikeSA) bool {
 // like is the policy's ESP proposal with what was chosen for the pair, and no choice left but that of the key exchange: all properties of a Child SA for a single resource
 // must be those of the first one (RFC 9611, Section 3).
 func (pol *policy) like(f *pair) []wire.Proposal {
-	chosen := withoutKE([]wire.Proposal{f.proposal})[0]
+	chosen := proposal.WithoutKE([]wire.Proposal{f.proposal})[0]
 	chosen.SPI = spiOctets(f.sa.SPIIn) // any will do
 	for _, our := range pol.cfg.Proposals {
-		bare := withoutKE([]wire.Proposal{our})[0]
-		if _, err := match(bare, chosen); err == nil {
-			transforms := append(slices.Clone(chosen.Transforms), ofType(our, wire.TransformKE)...)
+		bare := proposal.WithoutKE([]wire.Proposal{our})[0]
+		if proposal.Matches(bare, chosen) {
+			transforms := append(slices.Clone(chosen.Transforms), proposal.OfType(our, wire.TransformKE)...)
 			return []wire.Proposal{{Protocol: our.Protocol, Transforms: transforms}}
 		}
 	}
@@ -138,7 +139,7 @@ func (s *ikeSA) agreeFurther(f *pair, theirs []wire.Proposal) (childPick, error)
 		s.e.count("ike_ts_max_queue")
 		return childPick{}, refuse(wire.TSMaxQueue, "the Child SA has as many beside it as it may")
 	}
-	chosen, ok := chooseProposal(pol.like(f), theirs)
+	chosen, ok := proposal.Choose(pol.like(f), theirs)
 	if !ok {
 		s.e.count("ike_no_proposal_chosen")
 		return childPick{}, refuse(wire.NoProposalChosen, "the ESP proposal is not that of the Child SA which it is to stand beside")

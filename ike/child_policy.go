@@ -204,13 +204,16 @@ func explainSelectors(ourLocal, ourRemote, theirLocal, theirRemote []selector.Se
 	}
 }
 
+// maxListed bounds the selectors that are listed.
+const maxListed = 10
+
 func listSelectors(list []selector.Selector) string {
 	if len(list) == 0 {
 		return "none"
 	}
 	var text string
 	for i, s := range list {
-		if i == maxExplained {
+		if i == maxListed {
 			return text + fmt.Sprintf(" and %d more", len(list)-i)
 		}
 		if i > 0 {

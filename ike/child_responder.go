@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"culvert/ike/proposal"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
@@ -82,7 +83,7 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if terms.old != nil {
 		terms.old.crossing = &crossing{nonces: terms.nonces}
 	}
-	group := groupOf(pick.chosen)
+	group := proposal.Group(pick.chosen)
 	if group == wire.GroupNone {
 		return nil, s.createChild(pick, terms, nil)
 	}
@@ -128,7 +129,7 @@ func (s *ikeSA) childComputed(pick childPick, terms childTerms, k keyPair) {
 		s.conclude(nil, refuse(wire.TemporaryFailure, "the IKE SA is being closed"))
 	default:
 		terms.shared = k.shared
-		s.conclude(nil, s.createChild(pick, terms, &wire.KE{Group: groupOf(pick.chosen), Data: k.public}))
+		s.conclude(nil, s.createChild(pick, terms, &wire.KE{Group: proposal.Group(pick.chosen), Data: k.public}))
 	}
 }
 
@@ -274,9 +275,9 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 func (pol *policy) choose(theirs []wire.Proposal, create bool) (wire.Proposal, bool) {
 	ours := pol.cfg.Proposals
 	if !create {
-		ours = withoutKE(ours)
+		ours = proposal.WithoutKE(ours)
 	}
-	return chooseProposal(ours, theirs)
+	return proposal.Choose(ours, theirs)
 }
 
 // pickRekey agrees to the replacement of a pair, with the pair's very selectors: "The responder MUST NOT narrow down the Traffic
@@ -313,7 +314,7 @@ func (s *ikeSA) noChild(unlucky *policy, theirs []wire.Proposal, local, remote [
 	if unlucky != nil {
 		s.e.count("ike_no_proposal_chosen")
 		const why = "none of the ESP proposals of the peer is acceptable"
-		unlucky.refusedCall(why, explainProposals(unlucky.cfg.Proposals, theirs))
+		unlucky.refusedCall(why, proposal.Explain(unlucky.cfg.Proposals, theirs))
 		return refuse(wire.NoProposalChosen, why)
 	}
 	s.e.count("ike_ts_unacceptable")

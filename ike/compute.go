@@ -81,33 +81,3 @@ func keyResult(then func(keyPair)) func(any) {
 		then(k)
 	}
 }
-
-// groupOf is the key exchange method of a proposal; of one with several, the first.
-func groupOf(p wire.Proposal) wire.TransformID {
-	if ts := ofType(p, wire.TransformKE); len(ts) > 0 {
-		return ts[0].ID
-	}
-	return wire.GroupNone
-}
-
-// offersGroup says whether a method is one of those offered.
-func offersGroup(offers []wire.Proposal, group wire.TransformID) bool {
-	for _, p := range offers {
-		for _, t := range ofType(p, wire.TransformKE) {
-			if t.ID == group && group != wire.GroupNone {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// numbered is proposals as an SA payload lists them, each with the SPI.
-func numbered(ps []wire.Proposal, spi []byte) []wire.Proposal {
-	out := make([]wire.Proposal, 0, len(ps))
-	for i, p := range ps {
-		p.Number, p.SPI = uint8(i+1), spi
-		out = append(out, p)
-	}
-	return out
-}

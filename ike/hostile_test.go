@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/proposal/proposaltest"
 	"culvert/ike/wire"
 )
 
@@ -163,7 +164,7 @@ var hostileInit = []hostileRow{
 		for _, words := range []string{"gcm256 prf256", "gcm256 x25519", "prf256 x25519", "", "gcm0 prf256 x25519", "gcm1 prf256 x25519", "gcmff prf256 x25519", "gcm256 prf256 noke", "gcm256 sha256 prf256 x25519", "null prf256 x25519"} {
 			r := a.newRogue(a.right)
 			ps := r.payloads()
-			ps[0] = &wire.SA{Proposals: proposals(a.t, "ike "+words)}
+			ps[0] = &wire.SA{Proposals: proposaltest.Parse(a.t, "ike "+words)}
 			a.inject(a.right, attacker, r.message(ps))
 		}
 		a.wantReplies(10, wire.NoProposalChosen)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"culvert/ike/proposal"
 	"culvert/ike/wire"
 )
 
@@ -35,8 +36,8 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 		return err
 	}
 	s.setup = &setup{nonces: noncePair{Ni: ni}, fragment: s.peer.cfg.Fragment}
-	s.setup.init.offers = numbered(s.peer.cfg.Proposals, nil)
-	s.setup.init.group = groupOf(s.peer.cfg.Proposals[0])
+	s.setup.init.offers = proposal.Numbered(s.peer.cfg.Proposals, nil)
+	s.setup.init.group = proposal.Group(s.peer.cfg.Proposals[0])
 	s.setup.init.grace.fire = s.graceOver
 	s.net.remote = remote
 	s.net.local = netip.AddrPortFrom(s.e.localAddr(s.peer, remote.Addr()), s.e.cfg.IKEPort)
@@ -153,7 +154,7 @@ func (x *initExchange) groupWanted(s *ikeSA, data []byte) {
 		return
 	}
 	group := wire.TransformID(binary.BigEndian.Uint16(data))
-	if group == su.init.group || !offersGroup(su.init.offers, group) {
+	if group == su.init.group || !proposal.OffersGroup(su.init.offers, group) {
 		s.e.count("ike_group_ignored")
 		s.suspect(fmt.Sprintf("the peer wants key exchange %s, which we do not offer", wire.GroupName(group)), nil)
 		return
@@ -172,7 +173,7 @@ func (s *ikeSA) refused(kind wire.NotifyType) {
 	switch kind {
 	case wire.NoProposalChosen:
 		why += ": it accepts none of our IKE proposals, or does not know our address"
-		explain = []string{"ours: " + listProposals(s.peer.cfg.Proposals), "theirs: not told; see the peer's log"}
+		explain = []string{"ours: " + proposal.List(s.peer.cfg.Proposals), "theirs: not told; see the peer's log"}
 	case wire.InvalidMajorVersion:
 		why += ": it does not speak IKEv2"
 	}
@@ -209,10 +210,10 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 		return fmt.Errorf("it chose %d proposals", len(sa.Proposals))
 	}
 	chosen := sa.Proposals[0]
-	if err := acceptedBy(su.init.offers, chosen); err != nil {
+	if err := proposal.CheckAnswer(su.init.offers, chosen); err != nil {
 		return err
 	}
-	if groupOf(chosen) != su.init.group || ke.Group != su.init.group {
+	if proposal.Group(chosen) != su.init.group || ke.Group != su.init.group {
 		return fmt.Errorf("it answers our key exchange %s with %s", wire.GroupName(su.init.group), wire.GroupName(ke.Group))
 	}
 	response := append([]byte(nil), d.Data...)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/proposal/proposaltest"
 	"culvert/ike/wire"
 )
 
@@ -204,7 +205,7 @@ func TestSpoofedInitAnswers(t *testing.T) {
 func spoofedAnswer(words string, public []byte) []wire.Payload {
 	p := wire.Proposal{Number: 1, Protocol: wire.ProtoIKE}
 	for w := range strings.FieldsSeq(words) {
-		p.Transforms = append(p.Transforms, testTransforms[w])
+		p.Transforms = append(p.Transforms, proposaltest.Transforms[w])
 	}
 	return []wire.Payload{&wire.SA{Proposals: []wire.Proposal{p}}, &wire.KE{Group: wire.GroupX25519, Data: public}, &wire.Nonce{Data: make([]byte, 32)}}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/proposal"
 	"culvert/ike/wire"
 )
 
@@ -114,13 +115,13 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	ours = append(ours, e.peers.proposals...)
 	sa, _ := find[*wire.SA](m.Payloads)
 	ke, _ := find[*wire.KE](m.Payloads)
-	theirs := withSPISize(sa.Proposals, 0)
-	chosen, ok := chooseProposal(ours, theirs)
+	theirs := proposal.WithSPISize(sa.Proposals, 0)
+	chosen, ok := proposal.Choose(ours, theirs)
 	if !ok {
-		e.noProposal(d, m.Header, distinct(ours), theirs)
+		e.noProposal(d, m.Header, proposal.Distinct(ours), theirs)
 		return
 	}
-	if group := groupOf(chosen); ke.Group != group {
+	if group := proposal.Group(chosen); ke.Group != group {
 		e.count("ike_invalid_ke")
 		e.refuseInit(d, m.Header, wire.InvalidKEPayload, binary.BigEndian.AppendUint16(nil, uint16(group)))
 		return
@@ -146,7 +147,7 @@ func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Propo
 	e.count("ike_no_proposal_chosen")
 	if e.unprotected.allowDiagnostic(e.handling.now) {
 		for _, p := range e.peers.suspects(pathOf(d)) {
-			p.refusedCall("none of the IKE proposals of "+d.Remote.String()+" is acceptable", explainProposals(ours, theirs))
+			p.refusedCall("none of the IKE proposals of "+d.Remote.String()+" is acceptable", proposal.Explain(ours, theirs))
 		}
 	}
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
@@ -198,7 +199,7 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *peer, chosen wir
 }
 
 func (s *ikeSA) sendInitResponse(p *peer, chosen wire.Proposal, public []byte) {
-	ps := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: groupOf(chosen), Data: public}, &wire.Nonce{Data: s.setup.nonces.Nr}}
+	ps := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: public}, &wire.Nonce{Data: s.setup.nonces.Nr}}
 	ps = append(ps, s.initNotifies(p)...)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: wire.IKESAInit, Response: true}, Payloads: ps}
 	s.setup.response = m.AppendTo(nil)

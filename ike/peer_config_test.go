@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/proposal"
 	"culvert/ike/wire"
 )
 
@@ -233,7 +234,7 @@ func checkPeerTable(t *testing.T, step int, got *peerTable) {
 		t.Fatalf("step %d: proposals %v, want %v", step, got.proposals, want.proposals)
 	}
 	for _, p := range want.proposals {
-		if n := len(distinct(append([]wire.Proposal{p}, got.proposals...))); n != len(got.proposals) {
+		if n := len(proposal.Distinct(append([]wire.Proposal{p}, got.proposals...))); n != len(got.proposals) {
 			t.Fatalf("step %d: proposal %v is missing", step, p)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/proposal/proposaltest"
 	"culvert/ike/wire"
 )
 
@@ -65,7 +66,7 @@ var hostilePeer = []hostileRow{
 			ps := a.childRequest(nil)
 			for i, p := range ps {
 				if _, ok := p.(*wire.SA); ok {
-					ps[i] = &wire.SA{Proposals: proposals(a.t, "esp "+words)}
+					ps[i] = &wire.SA{Proposals: proposaltest.Parse(a.t, "esp "+words)}
 				}
 			}
 			a.asPeer(a.right, wire.CreateChildSA, ps...)

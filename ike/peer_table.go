@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"culvert/ike/identity"
+	"culvert/ike/proposal"
 	"culvert/ike/wire"
 )
 
@@ -169,7 +170,7 @@ func (t *peerTable) count(p *peer, n int) {
 			t.proposals = append(t.proposals, o.proposal)
 		}
 	}
-	t.proposals = distinct(t.proposals)
+	t.proposals = proposal.Distinct(t.proposals)
 }
 
 // count says whether a proposal has come or gone.

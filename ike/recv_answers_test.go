@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/proposal/proposaltest"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
@@ -67,9 +68,9 @@ var oddAnswers = []oddAnswer{
 	{"another number", reform(func(p *wire.Proposal) { p.Number += 7 }), false},
 	{"another cipher", reform(func(p *wire.Proposal) { p.Transforms[0].KeyLength = 192 }), false},
 	{"a cipher of no key", reform(func(p *wire.Proposal) { p.Transforms[0].KeyLength = 0 }), false},
-	{"integrity beside AEAD", reform(func(p *wire.Proposal) { p.Transforms = append(p.Transforms, testTransforms["sha256"]) }), false},
-	{"NULL encryption", reform(func(p *wire.Proposal) { p.Transforms[0] = testTransforms["null"] }), false},
-	{"two ciphers", reform(func(p *wire.Proposal) { p.Transforms = append(p.Transforms, testTransforms["gcm192"]) }), false},
+	{"integrity beside AEAD", reform(func(p *wire.Proposal) { p.Transforms = append(p.Transforms, proposaltest.Transforms["sha256"]) }), false},
+	{"NULL encryption", reform(func(p *wire.Proposal) { p.Transforms[0] = proposaltest.Transforms["null"] }), false},
+	{"two ciphers", reform(func(p *wire.Proposal) { p.Transforms = append(p.Transforms, proposaltest.Transforms["gcm192"]) }), false},
 	{"no transforms", reform(func(p *wire.Proposal) { p.Transforms = nil }), false},
 	{"an SPI of no octets", reform(func(p *wire.Proposal) { p.SPI = nil }), false},
 	{"an SPI of three octets", reform(func(p *wire.Proposal) { p.SPI = []byte{1, 2, 3} }), false},

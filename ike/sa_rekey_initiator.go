@@ -3,8 +3,8 @@ package ike
 import (
 	"encoding/binary"
 	"errors"
-	"slices"
 
+	"culvert/ike/proposal"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 )
@@ -58,8 +58,8 @@ func (x *rekeyExchange) start(s *ikeSA) {
 		return
 	}
 	x.next = next
-	x.offers = numbered(s.rekeyProposals(), binary.BigEndian.AppendUint64(nil, uint64(next.spi.I)))
-	x.group = groupOf(x.offers[0])
+	x.offers = proposal.Numbered(s.rekeyProposals(), binary.BigEndian.AppendUint64(nil, uint64(next.spi.I)))
+	x.group = proposal.Group(x.offers[0])
 	x.begin(s)
 }
 
@@ -70,22 +70,16 @@ func (s *ikeSA) rekeyProposals() []wire.Proposal {
 	ps := s.peer.cfg.Proposals
 	current := s.keys.proposal
 	current.SPI = nil
-	if _, ok := chooseProposal(ps, []wire.Proposal{current}); !ok {
+	if _, ok := proposal.Choose(ps, []wire.Proposal{current}); !ok {
 		return ps
 	}
 	offers := []wire.Proposal{current}
 	for _, p := range ps {
-		if p, ok := withPRF(p, s.keys.suite.PRF); ok {
+		if p, ok := proposal.WithPRF(p, s.keys.suite.PRF); ok {
 			offers = append(offers, p)
 		}
 	}
-	return distinct(offers)
-}
-
-// withPRF is the proposal without any other PRF; not ok if it lacks this one.
-func withPRF(p wire.Proposal, prf wire.Transform) (wire.Proposal, bool) {
-	p.Transforms = slices.DeleteFunc(slices.Clone(p.Transforms), func(t wire.Transform) bool { return t.Type == wire.TransformPRF && t != prf })
-	return p, slices.Contains(p.Transforms, prf)
+	return proposal.Distinct(offers)
 }
 
 func (x *rekeyExchange) begin(s *ikeSA) {
@@ -140,10 +134,10 @@ func (x *rekeyExchange) check(sa *wire.SA, ke *wire.KE) error {
 	if len(sa.Proposals) != 1 || len(sa.Proposals[0].SPI) != 8 {
 		return errors.New("it has no proposal with an SPI")
 	}
-	if err := acceptedBy(x.offers, sa.Proposals[0]); err != nil {
+	if err := proposal.CheckAnswer(x.offers, sa.Proposals[0]); err != nil {
 		return err
 	}
-	if groupOf(sa.Proposals[0]) != x.group || ke.Group != x.group {
+	if proposal.Group(sa.Proposals[0]) != x.group || ke.Group != x.group {
 		return errors.New("its key exchange is not the one that we began")
 	}
 	return nil
@@ -154,7 +148,7 @@ func (x *rekeyExchange) regroup(s *ikeSA, data []byte) bool {
 		return false
 	}
 	group := wire.TransformID(binary.BigEndian.Uint16(data))
-	if group == x.group || !offersGroup(x.offers, group) {
+	if group == x.group || !proposal.OffersGroup(x.offers, group) {
 		return false
 	}
 	x.regroups++

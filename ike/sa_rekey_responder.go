@@ -3,6 +3,7 @@ package ike
 import (
 	"encoding/binary"
 
+	"culvert/ike/proposal"
 	"culvert/ike/wire"
 )
 
@@ -24,12 +25,12 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	sa, _ := find[*wire.SA](ps)
 	ke, _ := find[*wire.KE](ps)
 	nonce, _ := find[*wire.Nonce](ps)
-	chosen, ok := chooseProposal(s.rekeyProposals(), withSPISize(sa.Proposals, 8))
+	chosen, ok := proposal.Choose(s.rekeyProposals(), proposal.WithSPISize(sa.Proposals, 8))
 	if !ok {
 		s.e.count("ike_no_proposal_chosen")
 		return nil, refuse(wire.NoProposalChosen, "no IKE proposal is acceptable")
 	}
-	group := groupOf(chosen)
+	group := proposal.Group(chosen)
 	if ke.Group != group {
 		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange is wanted"}
 	}
@@ -77,7 +78,7 @@ func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
 	next.succ.parent = s
 	answer := chosen
 	answer.SPI = binary.BigEndian.AppendUint64(nil, uint64(next.spi.R))
-	s.answer([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: n.Nr}, &wire.KE{Group: groupOf(chosen), Data: k.public}})
+	s.answer([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: n.Nr}, &wire.KE{Group: proposal.Group(chosen), Data: k.public}})
 	if s.state != saEstablished { // the answer could not be protected, and all is over
 		next.remove()
 		return

