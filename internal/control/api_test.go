@@ -93,3 +93,15 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+func TestConfigured(t *testing.T) {
+	for want, known := range map[string][]string{
+		`peer "a" has no child "x": none is configured`:                               nil,
+		`peer "a" has no child "x": the only one is b`:                                {"b"},
+		`peer "a" has no child "x": configured are 1, 2, 3, 4, 5, 6, 7, 8 and 2 more`: {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"},
+	} {
+		if got := NoChild("a", "x", known).Text; got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
