@@ -113,7 +113,7 @@ func (g *Guard) Counted() (Stats, map[protect.ID]Drops) {
 	return g.counted.Stats, by
 }
 
-// Attribute has what is dropped from now on counted for its owners, too. The counters of policies
+// Attribute has what is dropped from now on counted for its owners as well. The counters of policies
 // that are not among them any more are gone; those of an earlier daemon for the others go on. It
 // follows Apply, and what it returns an error for has no effect on what is dropped.
 func (g *Guard) Attribute(o *protect.Owners) error {

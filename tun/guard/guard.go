@@ -46,7 +46,7 @@ type Config struct {
 	chunk int // how many intervals a set begins with; 0: as many as is good
 
 	sockets  bool // the kernel can tell the mark of the socket that a packet is for
-	byPolicy bool // drops are counted by policy too
+	byPolicy bool // drops are also counted by policy
 }
 
 // Stats is what the guard has counted since its table was first put up, over restarts of the
