@@ -1,12 +1,10 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"culvert/internal/daemon"
 	"culvert/internal/netlab"
 )
 
@@ -191,60 +188,5 @@ func TestAnInterruptKeepsWhatThereIs(t *testing.T) {
 	dir := t.TempDir()
 	if err := errors.Join(doc.Text(&out), doc.Save(filepath.Join(dir, "x.json"), filepath.Join(dir, "x.svg"))); err != nil || !strings.Contains(out.String(), "interrupted") {
 		t.Errorf("%v: %s", err, out.String())
-	}
-}
-
-func TestFloorBuildIsNotTakenForCulvert(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds programs")
-	}
-	culvert, floor := build(t, "culvert/cmd/culvert"), build(t, "-tags", "floor", "culvert/cmd/culvert")
-	for _, c := range []Culvert{{Binary: floor}, {Binary: culvert, Floor: true}} {
-		if v, err := c.Version(t.Context()); err == nil {
-			t.Errorf("%+v passes for %s", c, v)
-		}
-	}
-	config := filepath.Join(t.TempDir(), "c.toml")
-	if err := os.WriteFile(config, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command(floor, "run", "--config", config).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), daemon.FloorWarning) {
-		t.Errorf("it runs without consent: %v, %s", err, out)
-	}
-}
-
-func TestCPUInfo(t *testing.T) {
-	for _, tt := range []struct{ text, name, flags string }{
-		{"processor\t: 0\nmodel name\t: A CPU @ 2 GHz\nflags\t\t: fpu aes avx2 xyz\n\nprocessor\t: 1\nmodel name\t: another\nflags: sha_ni\n", "A CPU @ 2 GHz", "aes avx2"},
-		{"processor\t: 0\nFeatures\t: fp asimd aes pmull\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n", "0x41 0xd0c", "asimd aes pmull"},
-	} {
-		if name, flags := cpuInfo(bufio.NewScanner(strings.NewReader(tt.text))); name != tt.name || strings.Join(flags, " ") != tt.flags {
-			t.Errorf("got %q, %q; want %q, %q", name, flags, tt.name, tt.flags)
-		}
-	}
-}
-
-// Every network is a valid one, none is there twice, and no child has more than IKE can count.
-func TestMoreNetworks(t *testing.T) {
-	const n = 10_000
-	seen := make(map[string]bool)
-	children := strings.Split(moreNetworks(leftNet, n), "[[peer.child]]")[1:]
-	for _, child := range children {
-		list := strings.Split(child, "\"100.")[1:]
-		if len(list) > perChild {
-			t.Errorf("a child has %d networks", len(list))
-		}
-		for _, s := range list {
-			s, _, _ = strings.Cut("100."+s, "\"")
-			p, err := netip.ParsePrefix(s)
-			if err != nil || p != p.Masked() || seen[s] {
-				t.Fatalf("network %q: %v, seen: %v", s, err, seen[s])
-			}
-			seen[s] = true
-		}
-	}
-	if len(seen) != n || len(children) != n/perChild {
-		t.Errorf("%d networks in %d children, want %d in %d", len(seen), len(children), n, n/perChild)
 	}
 }
