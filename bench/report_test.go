@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// sample is a run of two subjects in which the machine slows down from round to round, and the ratios stay what they are.
+// sample returns a run of three subjects in which the machine slows down from round to round and
+// the ratios stay the same.
 func sample() *Document {
 	d := &Document{Schema: SchemaVersion, Date: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC),
 		Machine: Machine{CPU: "a <fast> & small CPU", Flags: []string{"aes"}, Cores: 2, MemoryMiB: 1024, Kernel: "6.1", Arch: "amd64", Go: "go1.26"},

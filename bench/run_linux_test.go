@@ -16,7 +16,7 @@ import (
 	"culvert/internal/netlab"
 )
 
-// build builds a program for the test.
+// build builds a program and returns its path.
 func build(t *testing.T, what ...string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "program")
@@ -28,7 +28,7 @@ func build(t *testing.T, what ...string) string {
 	return binary
 }
 
-// needNamespaces skips the test where they cannot be made; under CI that is a failure.
+// needNamespaces skips a test that needs namespaces where there are none. Under CI it fails.
 func needNamespaces(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -42,7 +42,7 @@ func needNamespaces(t *testing.T) {
 	}
 }
 
-// children are the processes that this one has started and that have not ended.
+// children returns the running child processes of this one.
 func children(t *testing.T) (out []string) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -50,7 +50,7 @@ func children(t *testing.T) (out []string) {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		b, _ := os.ReadFile(f) // one that has just ended is none
+		b, _ := os.ReadFile(f) // it may have just ended
 		_, rest, _ := strings.Cut(string(b), ") ")
 		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == fmt.Sprint(os.Getpid()) {
 			out = append(out, string(b))
@@ -59,7 +59,8 @@ func children(t *testing.T) (out []string) {
 	return out
 }
 
-// TestEverySubjectAndTest is a run of everything that is installed, with measurements too short to mean anything.
+// TestEverySubjectAndTest runs everything that is installed, with measurements too short to be
+// useful.
 func TestEverySubjectAndTest(t *testing.T) {
 	needNamespaces(t)
 	t.Setenv("TMPDIR", t.TempDir())
@@ -93,7 +94,7 @@ func TestEverySubjectAndTest(t *testing.T) {
 	}
 }
 
-// wantMeasured looks for a sensible figure of every test and every subject that was there.
+// wantMeasured wants a plausible figure for every test and every subject that is present.
 func wantMeasured(t *testing.T, doc *Document) {
 	t.Helper()
 	want := map[string][]Metric{tcpBoth: {Throughput, VPNCPU, MachineCPU}, udp64: {PacketRate}, loaded: {P50, P99}, footprint: {FirstPacket, PeakMemory}}
@@ -103,7 +104,7 @@ func wantMeasured(t *testing.T, doc *Document) {
 			for _, m := range metrics {
 				v, there := values[m.Key]
 				plain := subject.Subject == (Plain{}).Name() && (m == VPNCPU || m == PeakMemory)
-				// Of a machine that is busy with other things, the counts of the whole machine and of datagrams without loss may be 0.
+				// On a busy machine, its CPU time and the rate without loss may be 0.
 				if there == plain || there && (v.Median < 0 || v.Median == 0 && m != MachineCPU && m != PacketRate) {
 					t.Errorf("%s, %s: %s is %+v", subject.Subject, test, m.Key, v)
 				}
@@ -114,14 +115,14 @@ func wantMeasured(t *testing.T, doc *Document) {
 
 const missingName = "nobody's VPN"
 
-// missing is a subject that is not there.
+// missing is an absent subject.
 type missing struct{}
 
 func (missing) Name() string                                           { return missingName }
 func (missing) Version(context.Context) (string, error)                { return "", errors.New("not here") }
 func (missing) Start(context.Context, Site) ([]*netlab.Process, error) { panic("not here") }
 
-// dying is a subject whose process ends while it is measured.
+// dying is a subject whose process ends during a measurement.
 type dying struct{ Plain }
 
 func (dying) Name() string { return "dying" }
@@ -162,7 +163,7 @@ func TestFailuresAreRecordedAndTheOthersGoOn(t *testing.T) {
 	}
 }
 
-// interrupter ends a context as soon as a measurement is told.
+// interrupter cancels a context at the progress of the first measurement.
 type interrupter struct{ cancel context.CancelFunc }
 
 func (i interrupter) Write(b []byte) (int, error) {

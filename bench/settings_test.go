@@ -13,10 +13,10 @@ func TestSettings(t *testing.T) {
 		tests     int
 	}{
 		{"", "", len(kinds)},
-		{"-rounds 0", "at least one round", 0},
-		{"-time 1ms", "100ms long at least", 0},
+		{"-rounds 0", "-rounds must be at least 1", 0},
+		{"-time 1ms", "-time must be at least 100ms", 0},
 		{"-tests tcp1,loaded", "", 2},
-		{"-tests tcp1,frob", `no test "frob": there are tcp1, `, 0},
+		{"-tests tcp1,frob", `unknown test "frob" in -tests: use some of tcp1, `, 0},
 	} {
 		s := Settings{Rounds: 5, Time: time.Second}
 		f := flag.NewFlagSet("", flag.ContinueOnError)

@@ -31,7 +31,7 @@ func TestFloorBuildIsNotTakenForCulvert(t *testing.T) {
 	}
 }
 
-// Every network is a valid one, none is there twice, and no child has more than IKE can count.
+// Every network is valid and unique, and no child has more than IKE can count.
 func TestMoreNetworks(t *testing.T) {
 	const n = 10_000
 	seen := make(map[string]bool)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// shapes counts the elements of an XML document by name, and fails if it is not well-formed.
+// shapes returns the number of elements of an XML document by name. It must be well-formed.
 func shapes(t *testing.T, text string) map[string]int {
 	t.Helper()
 	count := map[string]int{}
@@ -32,7 +32,7 @@ func TestPlotIsWellFormed(t *testing.T) {
 	if err := sample().Plot(&b); err != nil {
 		t.Fatal(err)
 	}
-	// Three charts: throughput and CPU of TCP, p99 under load; the plain link has no bar in that of the VPN's CPU.
+	// Three charts: throughput and CPU of TCP, p99 under load. The plain link has no VPN CPU.
 	if n := shapes(t, b.String()); n["svg"] != 1 || n["g"] != 3 || n["rect"] != 1+3+2+3 || n["path"] != 8 {
 		t.Errorf("elements %v", n)
 	}
