@@ -34,12 +34,7 @@ func needNamespaces(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds programs and runs them in namespaces")
 	}
-	if err := netlab.Available(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	netlab.Require(t, netlab.Available())
 }
 
 // children returns the running child processes of this one.

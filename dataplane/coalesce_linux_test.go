@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -31,19 +30,6 @@ type kernel struct {
 	coalescer
 	dev    *tun.Device
 	supers [4]atomic.Int64 // written, of each kind
-}
-
-func needLab(t *testing.T) *netlab.Lab {
-	t.Helper()
-	lab, err := netlab.New()
-	if err != nil {
-		if os.Getenv("CI") == "true" || os.Getenv("CULVERT_E2E") == "1" {
-			t.Fatalf("no network namespaces: %v", err)
-		}
-		t.Skipf("no network namespaces: %v", err)
-	}
-	t.Cleanup(lab.Close)
-	return lab
 }
 
 func newKernel(t *testing.T, lab *netlab.Lab, addrs ...string) *kernel {
@@ -135,7 +121,7 @@ const markPort = 9
 
 func newRouter(t *testing.T) *router {
 	t.Helper()
-	lab := needLab(t)
+	lab := netlab.Need(t)
 	r := &router{kernel: newKernel(t, lab, "10.2.0.254/24", "2001:db8:2::fe/64"), ended: make(chan struct{})}
 	far := newHost(t, lab, "dp-far")
 	if err := lab.Link(netlab.Iface{Host: r.Host, Name: "out", Addrs: []string{"10.1.0.254/24", "2001:db8:1::fe/64"}},
@@ -268,7 +254,7 @@ func (k *kernel) wantSupers(t *testing.T, kinds ...tun.GSOType) {
 
 // A socket of the host gets the datagrams that were gathered, each by itself; and with UDP_GRO whole.
 func TestKernelReceivesGatheredUDP(t *testing.T) {
-	k := newKernel(t, needLab(t), "10.1.0.1/24", "2001:db8:1::1/64")
+	k := newKernel(t, netlab.Need(t), "10.1.0.1/24", "2001:db8:1::1/64")
 	route(t, k, "10.2.0.0/16", "2001:db8:2::/64")
 	for _, v6 := range []bool{false, true} {
 		for _, gro := range []bool{false, true} {
@@ -347,7 +333,7 @@ func route(t *testing.T, k *kernel, prefixes ...string) {
 
 // TCP between two hosts whose segments all are cut and gathered again, both ways.
 func TestKernelReceivesGatheredTCP(t *testing.T) {
-	lab := needLab(t)
+	lab := netlab.Need(t)
 	a, b := newKernel(t, lab, "10.2.0.1/24", "2001:db8:2::1/64"), newKernel(t, lab, "10.1.0.1/24", "2001:db8:1::1/64")
 	route(t, a, "10.1.0.0/24", "2001:db8:1::/64")
 	route(t, b, "10.2.0.0/24", "2001:db8:2::/64")

@@ -184,7 +184,7 @@ type joined struct {
 
 func newJoined(t *testing.T, disable Offloads) *joined {
 	t.Helper()
-	lab := needLab(t)
+	lab := netlab.Need(t)
 	j := &joined{}
 	for _, side := range []struct {
 		h    **netlab.Host

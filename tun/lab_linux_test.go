@@ -3,7 +3,6 @@ package tun
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -15,23 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needLab makes a lab, or skips; where the tests are meant to be complete, a skip is a failure.
-func needLab(t *testing.T) *netlab.Lab {
-	t.Helper()
-	lab, err := netlab.New()
-	if err != nil {
-		if os.Getenv("CI") == "true" || os.Getenv("CULVERT_E2E") == "1" {
-			t.Fatalf("no network namespaces: %v", err)
-		}
-		t.Skipf("no network namespaces: %v", err)
-	}
-	t.Cleanup(lab.Close)
-	return lab
-}
-
 func newHost(t *testing.T) *netlab.Host {
 	t.Helper()
-	h, err := needLab(t).Host("tn-a")
+	h, err := netlab.Need(t).Host("tn-a")
 	if err != nil {
 		t.Fatal(err)
 	}

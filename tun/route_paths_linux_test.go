@@ -224,7 +224,7 @@ func udpPacket(src, dst netip.Addr, payload int) []byte {
 // strict reverse path filter.
 func newPeers(t *testing.T) (h, peer *netlab.Host) {
 	t.Helper()
-	lab := needLab(t)
+	lab := netlab.Need(t)
 	for _, p := range []**netlab.Host{&h, &peer} {
 		var err error
 		if *p, err = lab.Host("tn"); err != nil {

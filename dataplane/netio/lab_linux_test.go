@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
@@ -33,23 +32,9 @@ var (
 
 const testMark = 0x4303
 
-// needLab makes a lab, or skips; where the tests are meant to be complete, a skip is a failure.
-func needLab(t testing.TB) *netlab.Lab {
-	t.Helper()
-	lab, err := netlab.New()
-	if err != nil {
-		if os.Getenv("CI") == "true" || os.Getenv("CULVERT_E2E") == "1" {
-			t.Fatalf("no network namespaces: %v", err)
-		}
-		t.Skipf("no network namespaces: %v", err)
-	}
-	t.Cleanup(lab.Close)
-	return lab
-}
-
 func newPair(t testing.TB, workers int) *pair {
 	t.Helper()
-	lab := needLab(t)
+	lab := netlab.Need(t)
 	p := &pair{lab: lab, a: newHost(t, lab, "nn-a"), b: newHost(t, lab, "nn-b")}
 	if err := lab.Link(netlab.Iface{Host: p.a, Name: "nn0", Addrs: []string{"192.0.2.1/24", "192.0.2.11/24", "2001:db8::1/64", "2001:db8::11/64"}},
 		netlab.Iface{Host: p.b, Name: "nn0", Addrs: []string{"192.0.2.2/24", "192.0.2.22/24", "2001:db8::2/64", "2001:db8::22/64"}}, 1500); err != nil {

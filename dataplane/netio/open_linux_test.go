@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"culvert/internal/netlab"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -86,7 +88,7 @@ func TestListenOnOneAddress(t *testing.T) {
 
 // A host where IPv6 is switched off runs on IPv4 without being told.
 func TestWithoutIPv6(t *testing.T) {
-	lab := needLab(t)
+	lab := netlab.Need(t)
 	h := newHost(t, lab, "nn-c")
 	for _, s := range []string{"ipv6/conf/all/disable_ipv6", "ipv6/conf/default/disable_ipv6"} {
 		if err := h.Sysctl(s, "1"); err != nil {

@@ -18,7 +18,7 @@ import (
 //	  2001:db8::1                                                 2001:db8:b::1
 func newPath(t *testing.T) (ends pathEnds, n *Net) {
 	t.Helper()
-	lab := needLab(t)
+	lab := netlab.Need(t)
 	a, r, b := newHost(t, lab, "nn-a"), newHost(t, lab, "nn-r"), newHost(t, lab, "nn-b")
 	for _, err := range []error{
 		lab.Link(netlab.Iface{Host: a, Name: "nn0", Addrs: []string{"192.0.2.1/24", "2001:db8::1/64"}},

@@ -48,18 +48,6 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// skip skips the test for what the machine lacks; under CI that is a failure.
-func skip(t *testing.T, err error) {
-	t.Helper()
-	if err == nil {
-		return
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatal(err)
-	}
-	t.Skip(err)
-}
-
 func ok(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
@@ -97,14 +85,12 @@ type topology struct {
 
 func build(t *testing.T, top topology) *network {
 	t.Helper()
-	skip(t, netlab.Available())
-	lab, err := netlab.New()
-	ok(t, err)
-	t.Cleanup(lab.Close)
+	lab := netlab.Need(t)
 	n := &network{lab: lab, leaks: &leakCounter{flows: top.flows}}
 	if top.flows == nil {
 		n.leaks.flows = inner
 	}
+	var err error
 	n.left, err = lab.Host("left")
 	ok(t, err)
 	n.right, err = lab.Host("right")
@@ -154,7 +140,7 @@ func (n *network) buildLANs(t *testing.T, client bool) {
 func (n *network) buildNAT(t *testing.T, rightWAN netlab.Iface, mtu int) {
 	t.Helper()
 	_, err := exec.LookPath("nft")
-	skip(t, err)
+	netlab.Require(t, err)
 	n.nat, err = n.lab.Host("nat")
 	ok(t, err)
 	ok(t, n.lab.Link(netlab.Iface{Host: n.left, Name: "wan", Addrs: []string{"10.98.0.2/24", "fd98::2/64"}},

@@ -27,11 +27,9 @@ const hubWAN, aWAN, bWAN = "192.0.2.1", "198.51.100.2", "203.0.113.3"
 
 func buildStar(t *testing.T, flows []flow) *star {
 	t.Helper()
-	skip(t, netlab.Available())
-	lab, err := netlab.New()
-	ok(t, err)
-	t.Cleanup(lab.Close)
+	lab := netlab.Need(t)
 	s := &star{lab: lab, leaks: &leakCounter{flows: flows}}
+	var err error
 	s.net, err = lab.Host("net")
 	ok(t, err)
 	for _, g := range []struct {

@@ -35,12 +35,9 @@ type narrow struct {
 // buildNarrow builds it with a link of an MTU in the middle. With filtered, nobody is told of it.
 func buildNarrow(t *testing.T, mtu int, filtered bool) *narrow {
 	t.Helper()
-	skip(t, netlab.Available())
 	_, err := exec.LookPath("nft")
-	skip(t, err)
-	lab, err := netlab.New()
-	ok(t, err)
-	t.Cleanup(lab.Close)
+	netlab.Require(t, err)
+	lab := netlab.Need(t)
 	n := &narrow{network: &network{lab: lab, leaks: &leakCounter{flows: inner}}}
 	for name, h := range map[string]**netlab.Host{"client": &n.client, "left": &n.left, "near": &n.near, "far": &n.far, "right": &n.right, "server": &n.server} {
 		*h, err = lab.Host(name)

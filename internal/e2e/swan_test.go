@@ -19,7 +19,7 @@ func (n *network) swan(t *testing.T, change func(*netlab.SwanConfig)) *netlab.Sw
 
 func startSwan(t *testing.T, h *netlab.Host, change func(*netlab.SwanConfig)) *netlab.Swan {
 	t.Helper()
-	skip(t, netlab.SwanAvailable())
+	netlab.Require(t, netlab.SwanAvailable())
 	cfg := netlab.SwanConfig{
 		LocalID: "right.example.com", RemoteID: "left.example.com", PSK: psk,
 		Children: map[string][2]string{"v4": {"10.2.0.0/24", "10.1.0.0/24"}},

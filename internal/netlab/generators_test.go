@@ -12,7 +12,7 @@ import (
 // twoHosts are two hosts with a link, and what a wire in between does if there is one.
 func twoHosts(t *testing.T, wire bool) (a, b *Host, w *Wire) {
 	t.Helper()
-	l := needLab(t)
+	l := Need(t)
 	a, b = must(l.Host("a"))(t), must(l.Host("b"))(t)
 	ia, ib := Iface{a, "wan", []string{left.String() + "/24"}}, Iface{b, "wan", []string{right.String() + "/24"}}
 	if wire {
@@ -104,7 +104,7 @@ func TestPings(t *testing.T) {
 }
 
 func TestProcessTellsItsCost(t *testing.T) {
-	l := needLab(t)
+	l := Need(t)
 	h := must(l.Host("a"))(t)
 	self, err := os.Executable()
 	if err != nil {

@@ -5,24 +5,9 @@ package netlab
 import (
 	"context"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 )
-
-// needLab makes a lab, or skips where the machine has none to give; under CI that is a failure.
-func needLab(t *testing.T) *Lab {
-	t.Helper()
-	l, err := New()
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	t.Cleanup(l.Close)
-	return l
-}
 
 func must[T any](v T, err error) func(*testing.T) T {
 	return func(t *testing.T) T {
@@ -37,7 +22,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 var left, right = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 
 func TestLinkCarriesPingAndTransfer(t *testing.T) {
-	l := needLab(t)
+	l := Need(t)
 	a, b := must(l.Host("a"))(t), must(l.Host("b"))(t)
 	if err := l.Link(Iface{a, "wan", []string{"192.0.2.1/24", "2001:db8::1/64"}}, Iface{b, "wan", []string{"192.0.2.2/24", "2001:db8::2/64"}}, 1500); err != nil {
 		t.Fatal(err)
@@ -55,7 +40,7 @@ func TestLinkCarriesPingAndTransfer(t *testing.T) {
 }
 
 func TestWireImpairs(t *testing.T) {
-	l := needLab(t)
+	l := Need(t)
 	a, b := must(l.Host("a"))(t), must(l.Host("b"))(t)
 	w := must(l.Wire(Iface{a, "wan", []string{"192.0.2.1/24"}}, Iface{b, "wan", []string{"192.0.2.2/24"}}, 1500, 1))(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -75,7 +60,7 @@ func TestWireImpairs(t *testing.T) {
 }
 
 func TestMasqueradeHidesAndForgets(t *testing.T) {
-	l := needLab(t)
+	l := Need(t)
 	a, nat, b := must(l.Host("a"))(t), must(l.Host("nat"))(t), must(l.Host("b"))(t)
 	for _, err := range []error{
 		l.Link(Iface{a, "wan", []string{"10.98.0.2/24"}}, Iface{nat, "in", []string{"10.98.0.1/24"}}, 1500),

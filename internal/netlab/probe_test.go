@@ -12,7 +12,7 @@ import (
 
 // TestProbesBringErrors asks a router for each kind of error, and the host behind it for a reply.
 func TestProbesBringErrors(t *testing.T) {
-	l := needLab(t)
+	l := Need(t)
 	a, r, b := must(l.Host("a"))(t), must(l.Host("r"))(t), must(l.Host("b"))(t)
 	for _, err := range []error{
 		l.Link(Iface{a, "wan", []string{"192.0.2.1/24", "2001:db8::1/64"}}, Iface{r, "in", []string{"192.0.2.254/24", "2001:db8::ff/64"}}, 1500),
@@ -49,7 +49,7 @@ func TestProbesBringErrors(t *testing.T) {
 // TestInjectedPacketsArrive receives by a socket what was put on the link, from addresses that no
 // host has.
 func TestInjectedPacketsArrive(t *testing.T) {
-	l := needLab(t)
+	l := Need(t)
 	a, b := must(l.Host("a"))(t), must(l.Host("b"))(t)
 	if err := l.Link(Iface{a, "wan", nil}, Iface{b, "wan", []string{"192.0.2.2/24", "2001:db8::2/64"}}, 1500); err != nil {
 		t.Fatal(err)

@@ -5,20 +5,14 @@ package netlab
 import (
 	"context"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 )
 
 // TestSwanWithSwan proves the peer itself: two strongSwans carry traffic here, so that a failure against culvert is culvert's.
 func TestSwanWithSwan(t *testing.T) {
-	if err := SwanAvailable(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	l := needLab(t)
+	Require(t, SwanAvailable())
+	l := Need(t)
 	a, b := must(l.Host("a"))(t), must(l.Host("b"))(t)
 	for _, err := range []error{
 		l.Link(Iface{a, "wan", []string{"192.0.2.1/24"}}, Iface{b, "wan", []string{"192.0.2.2/24"}}, 1500),

@@ -45,10 +45,7 @@ func BenchmarkGuard(b *testing.B) {
 		if size.ownLocal {
 			name += " of as many groups"
 		}
-		lab, err := netlab.New()
-		if err != nil {
-			b.Skip(err)
-		}
+		lab := netlab.Need(b)
 		h, err := lab.Host("gd-b")
 		if err != nil {
 			b.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"log/slog"
 	"net/netip"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -16,23 +15,9 @@ import (
 
 const deviceName = "cv0"
 
-// newLab makes a lab, or skips; where the tests are meant to be complete, a skip is a failure.
-func newLab(t *testing.T) *netlab.Lab {
-	t.Helper()
-	lab, err := netlab.New()
-	if err != nil {
-		if os.Getenv("CI") == "true" || os.Getenv("CULVERT_E2E") == "1" {
-			t.Fatalf("no network namespaces: %v", err)
-		}
-		t.Skipf("no network namespaces: %v", err)
-	}
-	t.Cleanup(lab.Close)
-	return lab
-}
-
 func newHost(t *testing.T) *netlab.Host {
 	t.Helper()
-	h, err := newLab(t).Host("gd-a")
+	h, err := netlab.Need(t).Host("gd-a")
 	if err != nil {
 		t.Fatal(err)
 	}

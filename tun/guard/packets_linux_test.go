@@ -27,7 +27,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	lab := newLab(t)
+	lab := netlab.Need(t)
 	h, err := lab.Host("gw")
 	if err != nil {
 		t.Fatal(err)
