@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -11,6 +12,7 @@ import (
 // repairs counts what others changed and was mended, and logs it, at most once in sayEvery.
 type repairs struct {
 	log                    *slog.Logger
+	runtime                string // where daemons keep what they run with: /run
 	routes, rules, inFront uint64
 
 	unsaidRoutes, unsaidRules int
@@ -54,7 +56,7 @@ func (p *repairs) report(now time.Time) {
 	if name := p.who.name(); name != "" {
 		attrs = append(attrs, "perhaps_by", name)
 	}
-	p.log.Warn("somebody changed culvert's routing rules or routes: they are back in force"+networkd(), attrs...)
+	p.log.Warn("somebody changed culvert's routing rules or routes: they are back in force"+networkd(p.runtime), attrs...)
 	p.unsaidRoutes, p.unsaidRules, p.who, p.next = 0, 0, 0, now.Add(sayEvery)
 }
 
@@ -80,8 +82,8 @@ func (p *repairs) before(k kernelRule, moved bool) {
 
 // networkd names the setting of systemd-networkd, if that runs, by which it leaves the rules and
 // routes of others alone.
-func networkd() string {
-	if _, err := os.Stat("/run/systemd/netif"); err != nil {
+func networkd(runtime string) string {
+	if _, err := os.Stat(filepath.Join(runtime, "systemd/netif")); err != nil {
 		return ""
 	}
 	return " (systemd-networkd removes what it did not make itself: set ManageForeignRoutingPolicyRules=no and ManageForeignRoutes=no in networkd.conf)"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,26 @@ func TestRepairsAreLoggedThinly(t *testing.T) {
 	}
 	if p.routes != 50 || p.rules != 25 {
 		t.Errorf("%d routes and %d rules counted, want 50 and 25", p.routes, p.rules)
+	}
+}
+
+// Where systemd-networkd runs, which removes what it did not make, the line names its settings.
+func TestRepairsNameNetworkd(t *testing.T) {
+	for _, runs := range []bool{false, true} {
+		var log logged
+		p := repairs{log: log.logger(), runtime: t.TempDir()}
+		if runs {
+			if err := os.MkdirAll(filepath.Join(p.runtime, "systemd", "netif"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.mended(1, 1)
+		p.report(start)
+		for _, want := range []string{"systemd-networkd", "ManageForeignRoutingPolicyRules=no", "ManageForeignRoutes=no"} {
+			if strings.Contains(log.String(), want) != runs {
+				t.Errorf("networkd runs: %v; logged %s", runs, &log)
+			}
+		}
 	}
 }
 

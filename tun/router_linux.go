@@ -69,7 +69,7 @@ func NewRouter(cfg RouteConfig) (*Router, error) {
 	}
 	r.plan = newPlan(cfg.Ports, ok)
 	r.plan.sieve = !cfg.Fence // where nothing else holds what a sieve lets go
-	r.repairs.log = r.log
+	r.repairs.log, r.repairs.runtime = r.log, "/run"
 	var err error
 	if r.nl, err = dial(); err != nil {
 		return nil, err
