@@ -75,13 +75,16 @@ func (s *Swan) listening() bool {
 	return err == nil
 }
 
+// uri is the control socket's.
+func (s *Swan) uri() string { return "unix://" + filepath.Join(s.dir, "vici.sock") }
+
 func (s *Swan) env() []string {
 	return []string{"STRONGSWAN_CONF=" + filepath.Join(s.dir, "strongswan.conf"), "SWANCTL_DIR=" + filepath.Join(s.dir, "swanctl")}
 }
 
 // Ctl runs swanctl: Ctl(ctx, "--list-sas"), Ctl(ctx, "--initiate", "--child", "net").
 func (s *Swan) Ctl(ctx context.Context, args ...string) (string, error) {
-	return s.host.Run(ctx, s.env(), "swanctl", append(args, "--uri", "unix://"+filepath.Join(s.dir, "vici.sock"))...)
+	return s.host.Run(ctx, s.env(), "swanctl", append(args, "--uri", s.uri())...)
 }
 
 // Process is the daemon.
@@ -106,12 +109,13 @@ func (s *Swan) write(cfg SwanConfig) error {
 }
 
 // daemonConf is strongswan.conf. kernel-libipsec comes before kernel-netlink; the marks let the encapsulated packets bypass the tunnel's own
-// routes, which matters when a selector holds the peer's address.
+// routes, which matters when a selector holds the peer's address. Paths are quoted: a # or a brace in one means more to
+// strongSwan otherwise.
 func (s *Swan) daemonConf(cfg SwanConfig) string {
 	return fmt.Sprintf(`charon {
   load = random nonce aes sha1 sha2 hmac kdf drbg gmp curve25519 chapoly gcm ccm ctr openssl pem pkcs1 pkcs8 x509 revocation constraints pubkey kernel-libipsec kernel-netlink socket-default updown vici counters
   plugins {
-    vici { socket = unix://%[1]s/vici.sock
+    vici { socket = %[1]q
     }
     kernel-netlink { fwmark = !0x42
     }
@@ -120,7 +124,7 @@ func (s *Swan) daemonConf(cfg SwanConfig) string {
     kernel-libipsec { allow_peer_ts = yes
     }
   }
-  filelog { log { path = %[1]s/log
+  filelog { log { path = %[4]q
       default = %[2]d
       time_format = %%H:%%M:%%S
       flush_line = yes
@@ -134,7 +138,7 @@ func (s *Swan) daemonConf(cfg SwanConfig) string {
 }
 swanctl { load = random nonce openssl pem pkcs1 pkcs8 x509 pubkey sha1 sha2 aes hmac
 }
-`, s.dir, max(cfg.Debug, 1), cfg.Extra)
+`, s.uri(), max(cfg.Debug, 1), cfg.Extra, filepath.Join(s.dir, "log"))
 }
 
 func (c SwanConfig) connections() string {
