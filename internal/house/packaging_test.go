@@ -70,6 +70,35 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// systemd itself finds no fault with the units, where it is installed.
+func TestUnitsAreVerified(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip(err)
+	}
+	program, err := os.Executable() // one that is there, instead of culvert
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	args := []string{"verify", "--man=no"}
+	for _, name := range []string{"culvert-guard.service", "culvert.service"} {
+		data, err := os.ReadFile(filepath.Join(root, "packaging", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		text := strings.ReplaceAll(string(data), "/usr/local/bin/culvert", program)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, path)
+	}
+	out, err := exec.Command("systemd-analyze", args...).CombinedOutput()
+	if err != nil || strings.Contains(string(out), dir) { // an unknown key is a warning, which names the file
+		t.Errorf("systemd-analyze: %v\n%s", err, out)
+	}
+}
+
 // Removing the package releases the guard, an upgrade does not.
 func TestPrermReleases(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(root, "packaging", "prerm"))
