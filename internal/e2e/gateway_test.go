@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,6 +33,8 @@ type gateway struct {
 	daemon string
 	// within is the start of a command line that runs the rest of it, such as unshare's.
 	within []string
+	// program is the daemon's; by default the culvert under test.
+	program string
 }
 
 // newGateway prepares a culvert for a host; its counters and its log are printed if the test fails.
@@ -70,7 +73,7 @@ func (g *gateway) start(peers ...string) {
 func (g *gateway) run() {
 	g.t.Helper()
 	var err error
-	args := append(slices.Clone(g.within), binary, "run", "--config", g.config())
+	args := append(slices.Clone(g.within), cmp.Or(g.program, binary), "run", "--config", g.config())
 	g.proc, err = g.host.Start(nil, nil, args[0], args[1:]...)
 	ok(g.t, err)
 	ctx, cancel := context.WithTimeout(g.t.Context(), 15*time.Second)

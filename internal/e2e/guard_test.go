@@ -96,7 +96,8 @@ func TestNothingLeaksWhateverTheEnd(t *testing.T) {
 		{"SIGTERM", func(g *gateway) { ok(g.t, g.proc.Signal(syscall.SIGTERM)); g.ended(0) }},
 		{"SIGINT, but not at a terminal", func(g *gateway) { ok(g.t, g.proc.Signal(os.Interrupt)); g.ended(0) }},
 		{"kill -9", func(g *gateway) { g.proc.Kill() }},
-		{"a panic's signal", func(g *gateway) { ok(g.t, g.proc.Signal(syscall.SIGABRT)); g.ended(2) }},
+		{"a panic", panicked},
+		{"a fatal error's dump", func(g *gateway) { ok(g.t, g.proc.Signal(syscall.SIGQUIT)); g.ended(2) }},
 		{"the device is deleted", func(g *gateway) {
 			link, err := g.host.Netlink().LinkByName("culvert0")
 			ok(g.t, err, g.host.Netlink().LinkDel(link))
@@ -107,6 +108,16 @@ func TestNothingLeaksWhateverTheEnd(t *testing.T) {
 			n := build(t, topology{})
 			left, right := pair(t, n, "192.0.2.2", "")
 			more, _ := whisper(t, n.left, inside...)
+			again := func() {
+				t.Helper()
+				left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right"), leftChildren(boot)...))
+				left.waitUp("right")
+			}
+			if tt.name == "a panic" {
+				left.stop()
+				left.program = panicking(t)
+				again()
+			}
 			for i := range restarts {
 				tt.end(left)
 				if i%2 == 0 { // else it is started at once
@@ -116,8 +127,7 @@ func TestNothingLeaksWhateverTheEnd(t *testing.T) {
 				if got := left.guards(); len(got) != 1 || got[0] != "culvert0" {
 					t.Fatalf("the guards are %q", got)
 				}
-				left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right"), leftChildren(boot)...))
-				left.waitUp("right")
+				again()
 				more(20)
 				n.leaks.wantNone(t, "after the start")
 			}
