@@ -40,6 +40,8 @@ const (
 	countPMTUICMP      // ICMP that was believed
 	countPMTUProbe     // sent
 	countPMTUAnswer    // that one of ours has passed
+	countPMTUAsked     // sizes that IKE was asked to probe
+	countPMTUPassed    // and how many passed
 	countPMTUBlackHole // a size in use that passes no more was found by probes
 
 	countRecvError
@@ -83,6 +85,8 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countPMTUICMP:      {"pmtu_icmp", ""},
 	countPMTUProbe:     {"pmtu_probes", ""},
 	countPMTUAnswer:    {"pmtu_answers", ""},
+	countPMTUAsked:     {"pmtu_ike_probes", ""},
+	countPMTUPassed:    {"pmtu_ike_answers", ""},
 	countPMTUBlackHole: {"pmtu_black_holes", ""},
 
 	countRecvError:    {"net_receive_errors", ""},

@@ -41,6 +41,8 @@ type Config struct {
 	TooBig <-chan netio.TooBig
 	// Probe has path MTUs confirmed and searched by probes, and those of peers answered.
 	Probe bool
+	// AskIKE has the path MTUs of peers that answer no probes found out by IKE (esp.EventProbePath).
+	AskIKE bool
 	// MinMTU is the least path MTU over IPv4 that ICMP or a probe can show; 0: 576.
 	MinMTU int
 	// OnIKE gets the IKE datagrams that came to the ports. It is called by any worker, must copy what it keeps, and must not block. Nil: dropped.

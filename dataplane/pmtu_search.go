@@ -64,7 +64,7 @@ func (p *Plane) searchPath(pt *path, now time.Time) int {
 		p.sendDummy(c, dummy{kind: dummyRequest, probe: probe}, probe.Size)
 	}
 	p.changed(pt, was, "probes")
-	return len(p.paths.probes)
+	return len(p.paths.probes) + p.askIKE(pt, c, now)
 }
 
 // lookAtUse tells the search of what was sent since the last look. Where nothing was, the next look

@@ -7,7 +7,8 @@
 //	(Ceil, or by ICMP)            |  every 5 s while there is traffic: still so?     ^
 //	     |                        |  after 10 minutes: is more possible?             |
 //	     |                        +--------------------------------------------------+
-//	     +--> mute: the peer answers no probe, so that only ICMP and time change anything
+//	     +--> mute: the peer answers no probe, so that only ICMP, time, and what is found out
+//	          otherwise (Ask) change anything
 //
 // All sizes are octets of a whole outer IP packet.
 package pmtu
@@ -72,7 +73,8 @@ type Path struct {
 	ended   instant       // the last round
 	raiseAt instant       // never: nothing is above mtu
 	lastID  uint64
-	round   *round // nil: none
+	round   *round  // nil: none
+	asking  *asking // nil: nothing was ever asked
 }
 
 // instant is a time in a third of the space.
@@ -125,6 +127,7 @@ func (p *Path) SetLimits(now time.Time, l Limits) {
 	if open {
 		p.mtu = p.ceil
 	}
+	p.askAgain(now)
 	p.ask(now)
 }
 
@@ -147,6 +150,9 @@ func (p *Path) TooBig(now time.Time, mtu int) bool {
 		p.low = 0
 	}
 	p.raiseAt = at(now).add(raiseAfter)
+	if a := p.asking; a != nil { // nothing above is asked before its time
+		a.size, a.searching, a.at = 0, false, p.raiseAt
+	}
 	p.ask(now)
 	return true
 }
@@ -186,6 +192,9 @@ func (p *Path) Restart(now time.Time) {
 func (p *Path) Used(large bool) {
 	p.used = true
 	p.busy = p.busy || large
+	if p.asking != nil {
+		p.asking.used = true
+	}
 }
 
 // Answer notes that the probe arrived. It reports whether the MTU in force has changed.

@@ -19,7 +19,8 @@ type link struct {
 	deaf bool             // the peer answers nothing
 	sent []Probe
 	air  []answer
-	log  []int // sizes sent since last asked
+	log  []int  // sizes sent since last asked
+	asks func() // nil: nothing is asked
 }
 
 type answer struct {
@@ -46,6 +47,9 @@ func (l *link) step() {
 		if p.Size <= l.mtu && !l.deaf && (l.lose == nil || !l.lose(p)) {
 			l.air = append(l.air, answer{p, l.now.Add(l.rtt)})
 		}
+	}
+	if l.asks != nil {
+		l.asks()
 	}
 }
 

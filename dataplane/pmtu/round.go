@@ -58,14 +58,21 @@ func (r *round) failed(low int32) int32 {
 
 // Deadline is when Step must next be called; zero: not before something else happens.
 func (p *Path) Deadline() time.Time {
-	if p.round != nil {
-		return p.round.until
-	}
 	due := p.wanted()
-	if !p.answers && p.raiseAt != never && (due == never || p.raiseAt < due) {
-		due = p.raiseAt
+	if p.round != nil {
+		due = at(p.round.until)
+	} else if !p.answers {
+		due = sooner(due, p.raiseAt)
 	}
-	return due.time()
+	return sooner(due, p.askDue()).time()
+}
+
+// sooner is the earlier of two moments.
+func sooner(a, b instant) instant {
+	if a == never || b != never && b < a {
+		return b
+	}
+	return a
 }
 
 // wanted is when the next round is to begin; never: there is no reason for one.
@@ -123,6 +130,7 @@ func (p *Path) age(now time.Time) {
 		return
 	}
 	p.mtu, p.low, p.high, p.raiseAt = p.ceil, 0, p.ceil+1, never
+	p.askAgain(now)
 }
 
 // begin chooses the sizes of a round. The least of them shows whether the peer answers at all.

@@ -1,0 +1,228 @@
+package pmtu
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// asked is a link to a peer that answers no probe, of which questions are answered.
+type asked struct {
+	*link
+	block int           // what is sent is a multiple of it
+	after time.Duration // how long a size that is lost takes
+	said  func(size int) Verdict
+	sizes []int     // that were asked
+	size  int       // that is asked now; 0: none is
+	until time.Time // when it is answered
+}
+
+func newAsked(t *testing.T, l Limits, mtu int) *asked {
+	a := &asked{link: newLink(t, l, mtu), after: 3 * time.Second, block: 1}
+	a.deaf, a.asks = true, a.ask
+	a.said = func(size int) Verdict {
+		if size > a.mtu {
+			return Lost
+		}
+		return Passed
+	}
+	return a
+}
+
+// ask takes what is asked.
+func (a *asked) ask() {
+	size, ok := a.path.Ask(a.now)
+	if !ok {
+		return
+	}
+	if size > int(a.path.ceil) || size > askLargest || a.size != 0 {
+		a.t.Errorf("%d octets are asked of %d, while %d are", size, a.path.ceil, a.size)
+	}
+	a.sizes, a.size, a.until = append(a.sizes, size), size, a.now
+	if a.verdict() == Lost {
+		a.until = a.now.Add(a.after)
+	}
+}
+
+func (a *asked) sent() int { return a.size - a.size%a.block }
+
+func (a *asked) verdict() Verdict { return a.said(a.sent()) }
+
+// live lets time pass with traffic, or without, and answers what is asked.
+func (a *asked) live(d time.Duration, traffic bool) {
+	a.t.Helper()
+	for end := a.now.Add(d); a.now.Before(end); {
+		if traffic {
+			a.path.Used(true)
+		}
+		a.advance(500 * time.Millisecond)
+		if a.size != 0 && !a.now.Before(a.until) {
+			size := a.size
+			sent, v := a.sent(), a.verdict()
+			a.size = 0
+			a.path.Told(a.now, size, sent, v)
+		}
+	}
+}
+
+func (a *asked) wantAsked(want ...int) {
+	a.t.Helper()
+	if !slices.Equal(a.sizes, want) {
+		a.t.Fatalf("after %v: asked %v, want %v", a.now.Sub(epoch), a.sizes, want)
+	}
+	a.sizes = nil
+}
+
+func TestAskedSizeThatPasses(t *testing.T) {
+	a := newAsked(t, ethernet, 1500)
+	a.live(2*time.Second, true)
+	a.wantAsked() // it may yet answer
+	a.live(9*time.Minute, true)
+	a.wantAsked(1500)
+	a.live(2*time.Minute, true)
+	a.wantAsked(1500) // once in ten minutes
+	a.live(10*time.Minute, true)
+	a.wantAsked(1500)
+	a.live(time.Hour, false)
+	a.wantAsked(1500) // for what there was before it became idle
+	a.wantMTU(1500)
+}
+
+func TestIdlePathAsksNothing(t *testing.T) {
+	a := newAsked(t, ethernet, 1400)
+	a.live(time.Hour, false)
+	a.wantAsked()
+	a.live(time.Second, true)
+	a.wantAsked(1500)
+}
+
+func TestBlackHoleIsFoundByAsking(t *testing.T) {
+	for _, ceil := range []int{1280, 1500, 3000, 9000} {
+		for mtu := 576; mtu <= min(ceil, askLargest-1); mtu += 1 + (ceil-576)/100 {
+			a := newAsked(t, Limits{Floor: 576, Ceil: ceil}, mtu)
+			a.live(12*time.Second, true)
+			if got := a.path.MTU(); got > mtu && mtu >= 1400 && ceil == 1500 {
+				t.Errorf("path of %d: MTU %d after 12 s", mtu, got)
+			}
+			a.live(90*time.Second, true)
+			if got := a.path.MTU(); got > mtu || mtu-got >= grain {
+				t.Fatalf("ceiling %d, path of %d: found %d by %v", ceil, mtu, got, a.sizes)
+			}
+			if len(a.sizes) > 16 {
+				t.Errorf("ceiling %d, path of %d: asked %v", ceil, mtu, a.sizes)
+			}
+			a.live(8*time.Minute, true)
+			if got := a.path.MTU(); got > mtu {
+				t.Fatalf("path of %d: later MTU %d", mtu, got)
+			}
+		}
+	}
+}
+
+func TestUsualSizeIsAskedSoon(t *testing.T) {
+	a := newAsked(t, ethernet, 1400)
+	a.live(8*time.Second, true)
+	a.wantMTU(1400)
+	if !slices.Equal(a.sizes[:2], []int{1500, 1400}) {
+		t.Errorf("asked %v", a.sizes)
+	}
+	a.live(time.Minute, true)
+	a.wantMTU(1400)
+	a.sizes, a.mtu = nil, 1500
+	a.live(8*time.Minute, true)
+	a.wantMTU(1400)
+	a.wantAsked()
+	a.live(2*time.Minute, true)
+	a.wantAsked(1500) // it has become wider
+	a.wantMTU(1500)
+}
+
+// While the path stays narrow, no larger size is in force while one is asked.
+func TestAskedUpwardsIsNotAssumed(t *testing.T) {
+	a := newAsked(t, ethernet, 1400)
+	a.live(time.Minute, true)
+	a.said = func(size int) Verdict {
+		if got := a.path.MTU(); got != 1400 {
+			t.Errorf("MTU %d while %d is asked", got, size)
+		}
+		if size > 1400 {
+			return Lost
+		}
+		return Passed
+	}
+	a.live(30*time.Minute, true)
+	a.wantMTU(1400)
+}
+
+// A cipher of blocks cannot send every size: only what was sent has passed.
+func TestBlocksAreNotRoundedUp(t *testing.T) {
+	for mtu := 1300; mtu <= 1500; mtu++ {
+		a := newAsked(t, ethernet, mtu)
+		a.block = 16
+		a.live(2*time.Minute, true)
+		if got := a.path.MTU(); got > mtu || mtu-got >= 16+grain {
+			t.Errorf("path of %d: found %d", mtu, got)
+		}
+	}
+}
+
+func TestNothingIsLearnt(t *testing.T) {
+	a := newAsked(t, ethernet, 1400)
+	a.said = func(int) Verdict { return Unknown }
+	a.live(time.Hour, true)
+	if n := len(a.sizes); n < 8 || n > 14 {
+		t.Errorf("asked %d times in an hour", n)
+	}
+	a.wantMTU(1500)
+	a.path.TooBig(a.now, 1400)
+	a.wantMTU(1400)
+	a.live(12*time.Minute, true)
+	a.wantMTU(1500) // what ICMP said is old
+}
+
+func TestAnswerNobodyAskedFor(t *testing.T) {
+	a := newAsked(t, ethernet, 1500)
+	a.asks = nil
+	if a.path.Told(a.now, 1400, 1400, Lost) {
+		t.Error("nothing was asked")
+	}
+	for a.path.mute == 0 {
+		a.now = a.now.Add(time.Second)
+		a.step()
+	}
+	a.path.asking = &asking{used: true, at: at(a.now)}
+	size, ok := a.path.Ask(a.now)
+	if !ok || size != 1500 {
+		t.Fatalf("asked %d, %v", size, ok)
+	}
+	for _, no := range [][2]int{{1400, 1400}, {1500, 1501}, {1500, 0}} {
+		a.path.Told(a.now, no[0], no[1], Lost)
+		if a.path.asking.size != 1500 {
+			t.Errorf("%v was taken for the answer", no)
+		}
+	}
+	a.path.SetLimits(a.now, Limits{Floor: 576, Ceil: 1450})
+	a.path.Told(a.now, 1500, 1500, Passed)
+	a.wantMTU(1450)
+	if size, ok = a.path.Ask(a.now); !ok || size != 1450 {
+		t.Errorf("after the first hop has changed: asked %d, %v", size, ok)
+	}
+	a.now = a.now.Add(askLimit)
+	if _, ok = a.path.Ask(a.now); ok || a.path.asking.unknown != 1 {
+		t.Error("an answer that does not come is not taken for none")
+	}
+}
+
+// A peer that answers probes after all is asked for nothing more.
+func TestPeerThatAnswersIsNotAsked(t *testing.T) {
+	a := newAsked(t, ethernet, 1400)
+	a.live(time.Minute, true)
+	a.wantMTU(1400)
+	a.deaf = false
+	a.path.Restart(a.now)
+	a.live(30*time.Second, true)
+	a.sizes, a.mtu = nil, 1500
+	a.live(time.Hour, true)
+	a.wantAsked()
+	a.wantMTU(1500)
+}

@@ -1,0 +1,51 @@
+package dataplane
+
+import (
+	"time"
+
+	"culvert/dataplane/pmtu"
+	"culvert/esp"
+)
+
+// askIKE asks IKE for a size, if the peer of a path answers no probes and one is to be known. It
+// returns how many were asked. Plane.mu is held.
+func (p *Plane) askIKE(pt *path, c *pair, now time.Time) int {
+	if !p.cfg.AskIKE {
+		return 0
+	}
+	size, ok := pt.search.Ask(now)
+	p.schedule(pt)
+	if !ok {
+		return 0
+	}
+	p.tally.add(countPMTUAsked, 1)
+	p.events.post(esp.Event{Kind: esp.EventProbePath, ID: c.sa.ID, Size: size})
+	return 1
+}
+
+// PathProbed answers an esp.EventProbePath. One about a pair that is gone, or has another path by
+// now, changes nothing. Any goroutine.
+func (p *Plane) PathProbed(r esp.PathProbe) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.pairs[r.ID]
+	if c == nil || c.path == nil {
+		return
+	}
+	verdict := pmtu.Unknown
+	switch r.Verdict {
+	case esp.PathPassed:
+		verdict = pmtu.Passed
+		p.tally.add(countPMTUPassed, 1)
+	case esp.PathLost:
+		verdict = pmtu.Lost
+	}
+	pt := c.path
+	was := pt.search.MTU()
+	pt.search.Told(p.cfg.Now(), r.Size, r.Sent, verdict)
+	if pt.search.MTU() < was {
+		p.tally.add(countPMTUBlackHole, 1)
+	}
+	p.changed(pt, was, "IKE")
+	p.nudge()
+}
