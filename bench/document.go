@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// SchemaVersion is the version of Document. It grows when the name or meaning of a field changes,
-// and stays when fields are added.
+// SchemaVersion is the version of Document. It grows when a field changes its name or meaning; new fields do not change it.
 const SchemaVersion = 1
 
-// A Document holds the results of a run. Its JSON is described in docs/benchmark.md.
+// Document is a whole run, as JSON.
 type Document struct {
 	Schema       int           `json:"schema"`
 	Date         time.Time     `json:"date"`
@@ -28,10 +27,10 @@ type Document struct {
 	Summaries    []Summary     `json:"summaries"`
 }
 
-// A Machine describes the hardware and system of a run.
+// Machine is what a run was measured on.
 type Machine struct {
 	CPU       string   `json:"cpu"`
-	Flags     []string `json:"cpu_flags"` // those relevant to the ciphers
+	Flags     []string `json:"cpu_flags"` // those that the ciphers use
 	Cores     int      `json:"cores"`
 	MemoryMiB int64    `json:"memory_mib"`
 	Kernel    string   `json:"kernel"`
@@ -39,19 +38,19 @@ type Machine struct {
 	Go        string   `json:"go"`
 }
 
-// A Present is a subject that was measured.
+// Present is a subject that was measured.
 type Present struct {
 	Subject string `json:"subject"`
 	Version string `json:"version"`
 }
 
-// An Absent is a subject that could not be measured.
+// Absent is a subject that could not be measured.
 type Absent struct {
 	Subject string `json:"subject"`
 	Reason  string `json:"reason"`
 }
 
-// A Failure is a failed measurement. Test is empty if the subject did not start.
+// Failure is a measurement that failed; Test is empty if the subject did not start.
 type Failure struct {
 	Subject string `json:"subject"`
 	Round   int    `json:"round"`
@@ -66,7 +65,7 @@ func (d *Document) Encode(w io.Writer) error {
 	return e.Encode(d)
 }
 
-// Decode reads the JSON of Encode. It returns an error if the schema is another one.
+// Decode reads what Encode wrote.
 func Decode(r io.Reader) (*Document, error) {
 	d := new(Document)
 	if err := json.NewDecoder(r).Decode(d); err != nil {
@@ -78,7 +77,7 @@ func Decode(r io.Reader) (*Document, error) {
 	return d, nil
 }
 
-// Text writes the machine, the subjects, the tables and the failures for people to read.
+// Text writes what people read: the machine, the subjects, the tables, and what failed.
 func (d *Document) Text(w io.Writer) error {
 	m := d.Machine
 	_, err := fmt.Fprintf(w, "%s (%s), %d cores, %d MiB, %s, Linux %s, %s; %s\n", m.CPU, strings.Join(m.Flags, " "), m.Cores, m.MemoryMiB, m.Arch, m.Kernel, m.Go, d.Date.Format(time.DateOnly))

@@ -20,17 +20,16 @@ import (
 	"culvert/internal/netlab"
 )
 
-// OpenVPN is the openvpn on the PATH: point to point, UDP, TLS, no data-channel offload.
+// OpenVPN is the OpenVPN on the PATH, point to point over UDP with TLS, without data-channel offload.
 type OpenVPN struct{}
 
-// Name returns the subject's name.
+// Name is the subject's name.
 func (OpenVPN) Name() string { return "OpenVPN, no DCO" }
 
-// openVPNMTU is the inner MTU that fits an outer MTU of 1500 over IPv4, less 20 (IPv4), 8 (UDP) and
-// 24 octets (opcode and peer, packet number, tag).
+// openVPNMTU is what an outer MTU of 1500 leaves over IPv4: 20 (IPv4) + 8 (UDP) + 24 (opcode and peer, packet number, tag).
 const openVPNMTU = 1500 - 20 - 8 - 24
 
-// Version returns the program's version and the settings that matter.
+// Version is the program's word.
 func (OpenVPN) Version(ctx context.Context) (string, error) {
 	if _, err := installed("", "openvpn"); err != nil {
 		return "", err
@@ -39,7 +38,7 @@ func (OpenVPN) Version(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%.14s; AES-128-GCM; MTU %d", version, openVPNMTU), err
 }
 
-// Start starts both ends, the server first.
+// Start starts both ends, the one that answers first.
 func (OpenVPN) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 	if err := writePKI(s.Dir, "left", "right"); err != nil {
 		return nil, err
@@ -56,8 +55,7 @@ func (OpenVPN) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 		p, err := g.host.Start(nil, nil, "openvpn", append(g.role, "--disable-dco", "--dev", "ovpn0", "--dev-type", "tun", "--proto", "udp4", "--local", g.outer,
 			"--ifconfig", g.inner, g.far, "--route", g.route, "255.255.0.0", "--tun-mtu", fmt.Sprint(openVPNMTU), "--mssfix", "0",
 			"--data-ciphers", "AES-128-GCM", "--cipher", "AES-128-GCM",
-			// Recommended by its manual for speed: no poll before each write. The buffers are as
-			// large as those of its rivals.
+			// What its manual recommends for speed: no poll before each write, buffers as large as its rivals take.
 			"--fast-io", "--sndbuf", "4194304", "--rcvbuf", "4194304", "--txqueuelen", "1000",
 			"--ca", filepath.Join(s.Dir, "ca.pem"), "--cert", filepath.Join(s.Dir, g.me+".pem"), "--key", filepath.Join(s.Dir, g.me+".key"))...)
 		if err != nil {
@@ -71,7 +69,7 @@ func (OpenVPN) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 	return procs, nil
 }
 
-// installed returns the path of a program: given, or where it is empty, the name on the PATH.
+// installed is the path of a program: the one given, or the one on the PATH.
 func installed(given, name string) (string, error) {
 	if given != "" {
 		return given, nil
@@ -83,8 +81,7 @@ func installed(given, name string) (string, error) {
 	return path, nil
 }
 
-// writePKI writes a certification authority's certificate to ca.pem, and for each name a
-// certificate and its key to NAME.pem and NAME.key.
+// writePKI makes a certification authority and a certificate for each name, and leaves ca.pem, NAME.pem and NAME.key in the folder.
 func writePKI(dir string, names ...string) error {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

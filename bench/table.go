@@ -8,8 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Tables writes the summaries as Markdown tables, one for each group of tests: medians, with the
-// spread in brackets. Ratios to a baseline that was not measured are left out.
+// Tables writes the summaries as Markdown tables, one for each kind of test: medians, with the spread in brackets. A ratio to a subject that was not measured has no column.
 func Tables(w io.Writer, sums []Summary) error {
 	for _, g := range groups {
 		rows := g.rows(sums)
@@ -23,7 +22,7 @@ func Tables(w io.Writer, sums []Summary) error {
 	return nil
 }
 
-// rows returns the header and a row for each summary of the group's tests.
+// rows are the header and a row for each summary of the group's tests.
 func (g group) rows(sums []Summary) [][]string {
 	header := []string{"test", "subject"}
 	var cells []func(Summary) string
@@ -62,7 +61,7 @@ func (m Metric) format(s Stat) string {
 	return fmt.Sprintf("%s (%s-%s)", v(s.Median), v(s.Min), v(s.Max))
 }
 
-// markdown returns the rows as a table whose columns are aligned in plain text.
+// markdown is a table whose columns line up also where nobody renders it.
 func markdown(rows [][]string) string {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {

@@ -16,11 +16,14 @@ type Effect interface{ isEffect() }
 
 // The effects of Engine.Handle. Byte slices in effects are the receiver's to keep, but not to change.
 type (
-	// Send sends an IKE message. NATPort: from our NAT port, with the non-ESP marker. A Keepalive is the single octet 0xFF without marker.
+	// Send sends an IKE message. NATPort: from our NAT port, with the non-ESP marker. A Keepalive is
+	// the single octet 0xFF without marker.
 	Send struct {
 		Local, Remote netip.AddrPort // Local's address may be invalid: the system chooses
 		NATPort       bool
 		Keepalive     bool
+		DontFragment  bool // one IP packet that nobody may fragment, or nothing
+		FragmentSize  int  // if positive: in IP fragments made here, of at most this many octets
 		Data          []byte
 	}
 	// Compute runs Run on any goroutine; its value comes back as Computed{ID, value}. Run touches nothing of the engine.
@@ -46,6 +49,8 @@ type (
 	NeedTraffic struct{ ID esp.ChildID }
 	// AcquireFailed says that what an Acquire (or a failed Connect) waited for will not come: kept packets of the policy may be dropped.
 	AcquireFailed struct{ Policy esp.Policy }
+	// PathProbed is the result of a ProbePath.
+	PathProbed struct{ esp.PathProbe }
 	// Resolve asks for the peer's DNS name to be looked up again, because a round of tries failed,
 	// whatever the reason; SetPeers or ChangePeers brings the result.
 	Resolve struct{ Peer string }
@@ -88,6 +93,7 @@ func (RemoveSA) isEffect()           {}
 func (SetEndpoint) isEffect()        {}
 func (NeedTraffic) isEffect()        {}
 func (AcquireFailed) isEffect()      {}
+func (PathProbed) isEffect()         {}
 func (Resolve) isEffect()            {}
 func (Notice) isEffect()             {}
 func (Done) isEffect()               {}

@@ -113,6 +113,8 @@ func (e *Engine) apply(in Input) {
 		e.peerMoved(in)
 	case AddressesChanged:
 		e.addressesChanged()
+	case ProbePath:
+		e.probePath(in)
 	case SourceGone:
 		e.sourceGone(in)
 	case SetPeers:

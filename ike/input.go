@@ -66,6 +66,12 @@ type (
 	// SourceGone says that packets of the pair cannot be sent, because the system has no route
 	// from their source: the same for one IKE SA, at once.
 	SourceGone struct{ ID esp.ChildID }
+	// ProbePath asks whether an outer packet of Size octets passes on the pair's path. A PathProbed
+	// effect always answers it.
+	ProbePath struct {
+		ID   esp.ChildID
+		Size int
+	}
 	// Computed is the result of a Compute effect.
 	Computed struct {
 		ID    uint64
@@ -94,6 +100,7 @@ func (Traffic) isInput()          {}
 func (PeerMoved) isInput()        {}
 func (AddressesChanged) isInput() {}
 func (SourceGone) isInput()       {}
+func (ProbePath) isInput()        {}
 func (Computed) isInput()         {}
 func (SetPeers) isInput()         {}
 func (ChangePeers) isInput()      {}

@@ -59,6 +59,8 @@ type testPacket struct {
 	from     *testSide
 	src, dst netip.AddrPort
 	nat      bool // to the NAT port
+	whole    bool // IP may not fragment it
+	part     int  // size of the fragments that it is sent in; 0: one packet
 	msg      *testMessage
 	data     []byte // of msg, as it goes: the link may change it
 	esp      *espPacket

@@ -67,6 +67,7 @@ type testSide struct {
 	nextRef   uint64
 	handled   int
 	keepalive int // keepalives sent
+	probed    []esp.PathProbe
 
 	sentRequests map[wire.ExchangeType]int // without those sent again
 }
@@ -201,6 +202,8 @@ func (s *testSide) do(f Effect) {
 	case AcquireFailed:
 		s.failed[f.Policy]++
 		delete(s.plane.asked, askedFor{f.Policy, 0})
+	case PathProbed:
+		s.probed = append(s.probed, f.PathProbe)
 	case Resolve:
 		s.resolves = append(s.resolves, f.Peer)
 	case Notice:
@@ -242,7 +245,7 @@ func (s *testSide) send(f Send) {
 	if !m.hdr.Response && !m.repeat {
 		s.sentRequests[m.hdr.Exchange]++
 	}
-	m.pk = &testPacket{from: s, src: local, dst: f.Remote, nat: f.NATPort, msg: m, data: slices.Clone(f.Data)}
+	m.pk = &testPacket{from: s, src: local, dst: f.Remote, nat: f.NATPort, whole: f.DontFragment, part: f.FragmentSize, msg: m, data: slices.Clone(f.Data)}
 	s.p.noteLazy(func() string { return s.name + " > " + m.String() })
 	if s.p.scripted {
 		s.out = append(s.out, m)

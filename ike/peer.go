@@ -21,9 +21,10 @@ type peer struct {
 	sas      []*ikeSA // by birth
 	try      try
 	trouble
-	waiters waiters
-	dirty   bool
-	removed bool // no longer in the configuration: its SAs are being closed
+	waiters  waiters
+	dirty    bool
+	unprobed bool // people were told that its path is not probed
+	removed  bool // no longer in the configuration: its SAs are being closed
 }
 
 // try is the tries to bring the peer up.

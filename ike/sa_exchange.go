@@ -36,6 +36,9 @@ func (s *ikeSA) startNext() {
 		s.work.queue = s.work.queue[1:]
 		s.run(x)
 	}
+	if len(s.work.queue) > 0 {
+		s.hurry()
+	}
 }
 
 // run starts an exchange at once.

@@ -59,6 +59,9 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	queue := slices.DeleteFunc(s.work.queue, func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
 	s.work.queue = nil
 	successor.net = s.net
+	if s.net.fragments == fragmentsLost { // it is looked at again
+		successor.net.fragments = fragmentsUnknown
+	}
 	s.e.timers.stop(&s.live.check)
 	s.e.timers.stop(&s.life.hard)
 	s.e.after(&s.life.rekey, rekeyedLife)

@@ -110,6 +110,10 @@ func (s *ikeSA) seal(ex wire.ExchangeType, response bool, id uint32, ps []wire.P
 	if s.keys.out == nil {
 		return nil, errNoSA
 	}
-	h := wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: ex, Initiator: s.initiator, Response: response, MessageID: id}
-	return s.keys.out.SealFragments(h, ps, s.maxDatagram())
+	return s.keys.out.SealFragments(s.header(ex, response, id), ps, s.maxDatagram())
+}
+
+// header is that of a message of ours.
+func (s *ikeSA) header(ex wire.ExchangeType, response bool, id uint32) wire.Header {
+	return wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: ex, Initiator: s.initiator, Response: response, MessageID: id}
 }

@@ -18,6 +18,7 @@ type liveness struct {
 	hint     time.Time            // when an unprotected message last made us check
 	doubt    bool                 // since the last authentic message something unprotected said that the peer has lost the IKE SA
 	told     time.Time            // when a peer that need not follow us answered from where we are; zero: nothing is to be proved
+	rtt      time.Duration        // of the last path probe that had one; 0: unknown
 	settling bool                 // it is redundant, and is deleted as soon as the other one is known to be good
 }
 

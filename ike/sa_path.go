@@ -22,6 +22,8 @@ type network struct {
 	follows bool // the peer says that it follows us to another address
 	unsaid  bool // and has not yet been told of the one that we have
 	moves   moveLimit
+
+	fragments fragmentPath
 }
 
 // pathOf is the way back of a datagram.
@@ -62,6 +64,8 @@ func (s *ikeSA) follow(d Datagram) {
 
 // movePairs tells the dataplane where the Child SAs' packets go from now on.
 func (s *ikeSA) movePairs() {
+	s.hurry()
+	s.net.fragments = fragmentsUnknown
 	ep := s.net.endpoint(s.e)
 	for _, p := range s.pairs {
 		if p.sa.Endpoint != ep {

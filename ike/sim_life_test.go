@@ -207,11 +207,21 @@ func (s *simulation) trouble() {
 		if s.chance(0.1) {
 			s.command()
 		}
+		if s.chance(0.2) {
+			s.probePath(s.anySide(), s.anyChild())
+		}
 		if !s.calm && s.chance(0.06) {
 			s.mishap()
 		}
 	}
 	p.link = s.fate
+}
+
+// probePath has a dataplane ask whether a size passes, of which half do not.
+func (s *simulation) probePath(side *testSide, child string) {
+	for _, psa := range side.plane.ofPolicy(side.policy(child)) {
+		side.handle(ProbePath{ID: psa.sa.ID, Size: 576 + s.rand.IntN(1000)})
+	}
 }
 
 func (s *simulation) someTraffic() {

@@ -85,9 +85,27 @@ func (s *ikeSA) cannotSend(why string) {
 // askRaw sends the datagrams of a request, first or again, and starts to wait for its response.
 func (s *ikeSA) askRaw(ex wire.ExchangeType, datagrams [][]byte) {
 	s.win.out = &request{id: s.win.next, exchange: ex, datagrams: datagrams}
-	s.e.transmit(s.net.path, datagrams)
+	s.sendRequest()
+}
+
+// sendRequest sends the outstanding request, and waits for its response.
+func (s *ikeSA) sendRequest() {
+	r, as := s.win.out, Send{}
+	if x, ok := s.work.current.(prober); ok {
+		as.FragmentSize = x.inParts(s, r.sent)
+	}
+	s.emitRequest(as)
+	s.e.after(&s.win.retransmit, s.pause(r.sent))
+}
+
+// emitRequest sends the outstanding request to the peer, carried by IP as the Send says.
+func (s *ikeSA) emitRequest(as Send) {
+	as.Local, as.Remote, as.NATPort = s.net.local, s.net.remote, s.net.natPort
+	for _, data := range s.win.out.datagrams {
+		as.Data = data
+		s.e.emit(as)
+	}
 	s.noteSent()
-	s.e.after(&s.win.retransmit, s.pause(0))
 }
 
 // retransmit sends the outstanding request again, bit by bit the same, or gives the SA up: "the initiator MUST retransmit a request until it
@@ -97,19 +115,21 @@ func (s *ikeSA) retransmit() {
 	if r == nil {
 		return
 	}
+	if x, ok := s.work.current.(prober); ok && x.unanswered(s) {
+		return
+	}
 	if (r.sent > 0 || !s.net.local.Addr().IsValid()) && s.roam() {
 		return // sent again from another address, or over: a host need not tell us of its addresses
 	}
-	if r.sent >= s.tries() {
+	if r.sent < s.tries() {
+		r.sent++
+	} else if !s.patient() {
 		s.win.out = nil
 		s.unanswered(r)
 		return
 	}
-	r.sent++
 	s.e.count("ike_retransmitted")
-	s.e.transmit(s.net.path, r.datagrams)
-	s.noteSent()
-	s.e.after(&s.win.retransmit, s.pause(r.sent))
+	s.sendRequest()
 }
 
 // How often a request is sent again at most, where something else depends on it than the request alone.
@@ -141,7 +161,8 @@ func (s *ikeSA) tries() int {
 		return moveRetry.Tries
 	}
 	probe, ok := s.work.current.(*informational)
-	if s.live.doubt || ok && probe.kind == askAlive {
+	_, path := s.work.current.(prober)
+	if s.live.doubt || path || ok && probe.kind == askAlive {
 		return min(doubtTries, s.e.cfg.Retry.Tries)
 	}
 	return s.e.cfg.Retry.Tries

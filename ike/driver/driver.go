@@ -51,6 +51,8 @@ type Plane interface {
 	LastTraffic(id esp.ChildID) (in, out time.Time, ok bool)
 	// AcquireFailed drops the packets that the policy keeps.
 	AcquireFailed(policy esp.Policy)
+	// PathProbed answers an EventProbePath.
+	PathProbed(r esp.PathProbe)
 	// Wake has one slot: it is ready when Drain has something.
 	Wake() <-chan struct{}
 	// Drain takes all that the dataplane has to tell.
@@ -65,6 +67,10 @@ var ErrNoRoute = errors.New("no route from the local address")
 type Transport interface {
 	// SendIKE sends a message, with the non-ESP marker from the NAT port. An invalid local address lets the system choose.
 	SendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error
+	// ProbeIKE is SendIKE of a message that IP may not fragment.
+	ProbeIKE(local, remote netip.AddrPort, natPort bool, data []byte) error
+	// SendIKEInFragments is SendIKE of a message in IP fragments of at most size octets each.
+	SendIKEInFragments(local, remote netip.AddrPort, natPort bool, data []byte, size int) error
 	// SendKeepalive sends a NAT-keepalive (RFC 3948, Section 2.3).
 	SendKeepalive(local, remote netip.AddrPort) error
 	// ReadIKE waits for a datagram; natPort says that it came to the NAT port, where the non-ESP marker was taken off. It ends with net.ErrClosed after the

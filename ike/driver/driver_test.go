@@ -41,6 +41,9 @@ func TestEffectsInOrder(t *testing.T) {
 			ike.Send{Remote: there, Keepalive: true},
 			ike.DeactivateOutbound{ID: 2},
 			ike.RemoveSA{ID: 2},
+			ike.Send{Remote: there, NATPort: true, DontFragment: true, Data: []byte("large")},
+			ike.Send{Remote: there, FragmentSize: 576, Data: []byte("again")},
+			ike.PathProbed{PathProbe: esp.PathProbe{ID: 3, Size: 1500, Sent: 1488, Verdict: esp.PathLost}},
 			ike.AcquireFailed{Policy: esp.Policy{Peer: "right", Child: "lan"}},
 			ike.Resolve{Peer: "right"},
 		)
@@ -52,7 +55,7 @@ func TestEffectsInOrder(t *testing.T) {
 		}
 		r.journal.lines = got[1:]
 		r.want("in the engine's order", "install 3", "send 192.0.2.2:500 nat=true hello", "activate 3", "endpoint 3 192.0.2.2:500",
-			"keepalive 192.0.2.2:500", "deactivate 2", "remove 2", "acquire failed right/lan", "resolve right")
+			"keepalive 192.0.2.2:500", "deactivate 2", "remove 2", "send whole 192.0.2.2:500 nat=true large", "send in parts of 576 192.0.2.2:500 nat=false again", "path 3: 1488 of 1500: 2", "acquire failed right/lan", "resolve right")
 	})
 }
 
@@ -65,8 +68,9 @@ func TestPlaneEvents(t *testing.T) {
 			esp.Event{Kind: esp.EventFirstInbound, ID: 77},
 			esp.Event{Kind: esp.EventPeerMoved, ID: 7, Remote: there},
 			esp.Event{Kind: esp.EventSourceGone, ID: 8},
+			esp.Event{Kind: esp.EventProbePath, ID: 9, Size: 1500},
 		)
-		r.want("events", "expire {ID:4 Hard:true}", "traffic 5 in=true", "traffic 6 in=true", "peermoved {ID:7 Remote:192.0.2.2:500}", "sourcegone {ID:8}")
+		r.want("events", "expire {ID:4 Hard:true}", "traffic 5 in=true", "traffic 6 in=true", "peermoved {ID:7 Remote:192.0.2.2:500}", "sourcegone {ID:8}", "probepath {ID:9 Size:1500}")
 
 		answer[ike.Wake](r, ike.NeedTraffic{ID: 3}, ike.NeedTraffic{ID: 4}, ike.NeedTraffic{ID: 88}, ike.Send{Remote: there})
 		r.wakeAt(time.Second)

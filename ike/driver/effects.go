@@ -79,6 +79,8 @@ func (d *Driver) apply(f ike.Effect, c class) {
 		d.needTraffic(f.ID)
 	case ike.AcquireFailed:
 		d.cfg.Plane.AcquireFailed(f.Policy)
+	case ike.PathProbed:
+		d.cfg.Plane.PathProbed(f.PathProbe)
 	case ike.Resolve:
 		if d.cfg.Resolve != nil {
 			d.cfg.Resolve(f.Peer)
@@ -97,9 +99,16 @@ func (d *Driver) apply(f ike.Effect, c class) {
 // send sends; a failure is like a loss on the way: the engine retransmits. It is logged seldom, because strangers can cause it.
 func (d *Driver) send(f ike.Send) {
 	var err error
-	if f.Keepalive {
+	switch {
+	case f.Keepalive:
 		err = d.cfg.Transport.SendKeepalive(f.Local, f.Remote)
-	} else {
+	case f.DontFragment:
+		d.trace("ike-sent", f.Local, f.Remote, f.Data)
+		_ = d.cfg.Transport.ProbeIKE(f.Local, f.Remote, f.NATPort, f.Data) // one that is too large counts as lost
+	case f.FragmentSize > 0:
+		d.trace("ike-sent", f.Local, f.Remote, f.Data)
+		_ = d.cfg.Transport.SendIKEInFragments(f.Local, f.Remote, f.NATPort, f.Data, f.FragmentSize) // the engine has another form
+	default:
 		d.trace("ike-sent", f.Local, f.Remote, f.Data)
 		err = d.cfg.Transport.SendIKE(f.Local, f.Remote, f.NATPort, f.Data)
 	}
@@ -149,6 +158,8 @@ func (d *Driver) drain() {
 			d.firstInbound(e.ID)
 		case esp.EventPeerMoved:
 			d.handle(ike.PeerMoved{ID: e.ID, Remote: e.Remote}, classEstablished)
+		case esp.EventProbePath:
+			d.handle(ike.ProbePath{ID: e.ID, Size: e.Size}, classEstablished)
 		case esp.EventSourceGone:
 			d.handle(ike.SourceGone{ID: e.ID}, classEstablished)
 		}

@@ -127,6 +127,9 @@ func (p *fakePlane) SetEndpoint(id esp.ChildID, ep esp.Endpoint) {
 func (p *fakePlane) AcquireFailed(policy esp.Policy) {
 	p.journal.add("acquire failed %s/%s", policy.Peer, policy.Child)
 }
+func (p *fakePlane) PathProbed(r esp.PathProbe) {
+	p.journal.add("path %d: %d of %d: %d", r.ID, r.Sent, r.Size, r.Verdict)
+}
 func (p *fakePlane) LastTraffic(id esp.ChildID) (in, out time.Time, ok bool) {
 	if id == 0 || id > 9 {
 		return in, out, false
@@ -165,6 +168,16 @@ type arrival struct {
 
 func (f *fakeTransport) SendIKE(_, remote netip.AddrPort, natPort bool, data []byte) error {
 	f.journal.add("send %v nat=%v %s", remote, natPort, data)
+	return f.refuse
+}
+
+func (f *fakeTransport) ProbeIKE(_, remote netip.AddrPort, natPort bool, data []byte) error {
+	f.journal.add("send whole %v nat=%v %s", remote, natPort, data)
+	return f.refuse
+}
+
+func (f *fakeTransport) SendIKEInFragments(_, remote netip.AddrPort, natPort bool, data []byte, size int) error {
+	f.journal.add("send in parts of %d %v nat=%v %s", size, remote, natPort, data)
 	return f.refuse
 }
 

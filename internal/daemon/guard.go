@@ -3,7 +3,6 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -20,8 +19,7 @@ import (
 // kernelGuard is a guard that stands.
 type kernelGuard interface {
 	Apply(c protect.Change) error
-	Attribute(o *protect.Owners) error
-	Counted() (guard.Stats, map[protect.ID]guard.Drops)
+	Stats() guard.Stats
 	Close() error
 }
 
@@ -77,51 +75,22 @@ func (p *guardPart) apply(c protect.Change, whole func() protect.Change) (err er
 	return p.g.Apply(c)
 }
 
-// attribute has the guard count by child for the first children of a configuration, whose flows are
-// in force. Without that it holds back as much as with it.
-func (p *guardPart) attribute(flows *protect.Set, c *config.Config) error {
-	if !p.on() {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.g == nil {
-		return nil
-	}
-	return p.g.Attribute(flows.Owners(children(c)))
-}
-
-// children gives the children of a configuration, in the order of the files.
-func children(c *config.Config) iter.Seq[protect.ID] {
-	return func(yield func(protect.ID) bool) {
-		for i := range c.Peers {
-			for _, name := range c.Peers[i].Order {
-				if !yield(protect.ID{Peer: c.Peers[i].Name, Child: name}) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// status is the guard as status shows it, and what it has dropped of the children whose drops it
-// counts.
-func (p *guardPart) status() (out control.Guard, byChild map[protect.ID]guard.Drops) {
+// status is the guard as status shows it.
+func (p *guardPart) status() control.Guard {
 	switch {
 	case p == nil || p.mode == config.GuardOff:
-		return control.Guard{State: "off"}, nil
+		return control.Guard{State: "off"}
 	case p.reason != "":
-		return control.Guard{State: "none", Reason: p.reason}, nil
+		return control.Guard{State: "none", Reason: p.reason}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out.State = "on"
+	out := control.Guard{State: "on"}
 	if p.g != nil {
-		var st guard.Stats
-		st, byChild = p.g.Counted()
+		st := p.g.Stats()
 		out.Drops, out.Repairs = control.GuardDrops{Out: st.Out, In: st.In, ICMP: st.ICMP}, st.Repairs
 	}
-	return out, byChild
+	return out
 }
 
 // close leaves the guard to itself, and reports whether one stands.
@@ -180,12 +149,8 @@ func RaiseGuard(path string) (string, error) {
 	case control.Alive(c.Control):
 		return "", fmt.Errorf("a culvert daemon runs at %s, which has put up its guard", c.Control)
 	}
-	flows := flowsOf(cfg)
-	g, err := guard.Open(guardConfig(c, nil), flows.Whole())
+	g, err := guard.Open(guardConfig(c, nil), flowsOf(cfg).Whole())
 	if err != nil {
-		return "", err
-	}
-	if err := g.Attribute(flows.Owners(children(cfg))); err != nil {
 		return "", err
 	}
 	_ = g.Close()

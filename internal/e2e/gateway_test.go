@@ -133,8 +133,7 @@ type childStatus struct {
 	PacketsIn                            uint64 `json:"packets_in"`
 	PacketsOut                           uint64 `json:"packets_out"`
 	Drops                                map[string]uint64
-	GuardDrops                           struct{ Out, In uint64 } `json:"guard_drops"`
-	WorkerSAs                            []workerStatus           `json:"worker_sas"`
+	WorkerSAs                            []workerStatus `json:"worker_sas"`
 }
 
 // workerStatus is a Child SA for a single worker.

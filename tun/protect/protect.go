@@ -44,7 +44,6 @@ var linkScope = []netip.Prefix{
 type Set struct {
 	policies map[ID][]placed
 	groups   map[string]*Group
-	byID     map[int]*Group
 	exempt   []netip.Prefix // for all groups
 	host     []netip.Prefix // for groups with a full tunnel
 	lastID   int
@@ -59,7 +58,7 @@ type placed struct {
 
 // NewSet returns a set without policies.
 func NewSet() *Set {
-	return &Set{policies: make(map[ID][]placed), groups: make(map[string]*Group), byID: make(map[int]*Group)}
+	return &Set{policies: make(map[ID][]placed), groups: make(map[string]*Group)}
 }
 
 // Change is what a call changed in the groups; those that it does not name are as they were.
@@ -208,7 +207,7 @@ func (s *Set) group(t *transaction, v6 bool, local []netip.Prefix) *Group {
 		return g
 	}
 	g := &Group{ID: s.newID(), V6: v6, Local: local, key: key.String(), fresh: true}
-	s.groups[g.key], s.byID[g.ID] = g, g
+	s.groups[g.key] = g
 	for _, exempt := range [][]netip.Prefix{local, family(linkScope, v6), family(s.exempt, v6)} {
 		for _, p := range exempt {
 			t.touch(g, p)

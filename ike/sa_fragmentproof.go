@@ -1,0 +1,117 @@
+package ike
+
+import (
+	"time"
+
+	"culvert/esp"
+	"culvert/ike/wire"
+)
+
+// fragmentPath is what is known of IP fragments on a path.
+type fragmentPath uint8
+
+const (
+	fragmentsUnknown fragmentPath = iota
+	fragmentsPass
+	fragmentsLost
+)
+
+// fragmentProof is the exchange that shows whether IP fragments arrive on a path. What it is needed
+// for follows.
+type fragmentProof struct {
+	probe   *pathProbe
+	data    []byte
+	at      time.Time // when it was first sent
+	tries   int       // in fragments
+	whole   bool      // by now
+	hurried bool      // what the answer shows is not known
+}
+
+func (x *fragmentProof) activity() ikeActivity { return ikeQuiet }
+
+func (x *fragmentProof) start(s *ikeSA) {
+	size := proof4
+	if s.net.remote.Addr().Is6() {
+		size = proof6
+	}
+	data, _, ok := s.padded(size)
+	if !ok {
+		x.abandon(s, "")
+		s.done(x)
+		return
+	}
+	s.win.out = &request{id: s.win.next, exchange: wire.Informational, datagrams: [][]byte{data}}
+	x.at = s.e.handling.now
+	x.again(s)
+}
+
+// again sends the request in fragments.
+func (x *fragmentProof) again(s *ikeSA) {
+	x.tries++
+	part := proofPart4
+	if s.net.remote.Addr().Is6() {
+		part = proofPart6
+	}
+	s.emitRequest(Send{FragmentSize: part})
+	s.e.after(&s.win.retransmit, s.probeWait())
+}
+
+func (x *fragmentProof) unanswered(s *ikeSA) bool {
+	switch {
+	case x.whole:
+		x.hurried = true // the peer, or the path, was not there
+		return false
+	case x.tries < probeTries:
+		x.again(s)
+	default:
+		x.sendWhole(s)
+	}
+	return true
+}
+
+// sendWhole sends the request as usual. That the answer is to this form cannot be told from it.
+func (x *fragmentProof) sendWhole(s *ikeSA) {
+	x.whole = true
+	s.askRaw(wire.Informational, s.win.out.datagrams)
+}
+
+func (x *fragmentProof) inParts(*ikeSA, int) int { return 0 }
+
+func (x *fragmentProof) hurry(s *ikeSA) {
+	x.hurried = true
+	if !x.whole && s.win.out != nil {
+		x.sendWhole(s)
+	}
+}
+
+// response is any authentic one: its content means nothing.
+func (x *fragmentProof) response(s *ikeSA, _ []wire.Payload) {
+	switch {
+	case !x.whole:
+		s.net.fragments = fragmentsPass
+		if x.tries == 1 {
+			s.live.rtt = s.e.handling.now.Sub(x.at)
+		}
+	case !x.hurried:
+		s.net.fragments = fragmentsLost
+		s.peer.pathUnprobed()
+	}
+	proven := s.net.fragments == fragmentsPass
+	s.done(x)
+	if proven && s.mayProbe() {
+		s.enqueue(x.probe)
+		return
+	}
+	x.probe.tell(s.e, esp.PathUnknown)
+}
+
+func (x *fragmentProof) abandon(s *ikeSA, _ string) { x.probe.tell(s.e, esp.PathUnknown) }
+
+// pathUnprobed tells people, once, that large packets are not probed.
+func (p *peer) pathUnprobed() {
+	if p.unprobed {
+		return
+	}
+	p.unprobed = true
+	p.notice(Info, "path-unprobed", "", "IP fragments do not arrive at the peer, so the path MTU is learnt from ICMP only; if large packets get lost, set mtu for this peer")
+}

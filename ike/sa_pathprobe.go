@@ -1,0 +1,236 @@
+package ike
+
+import (
+	"time"
+
+	"culvert/esp"
+	"culvert/ike/wire"
+)
+
+// How large a packet the path to a peer takes is found out by INFORMATIONAL exchanges where the peer
+// does not answer probes in ESP (RFC 8899). The request is padded to the size that is asked for by a
+// Notify payload of the private range, which every peer ignores (RFC 7296, Section 3.10.1):
+//
+//	HDR, SK {N(padding)}  --> one packet with DF
+//	                      <-- HDR, SK {}             it passed
+//
+//	HDR, SK {N(padding)}  --> lost, three times
+//	HDR, SK {N(padding)}  --> the same octets, in small IP fragments
+//	                      <-- HDR, SK {}             the peer is there: it was the size
+//
+// The window is one, and a request has to be repeated octet by octet until it is answered: it must
+// come to its end whatever the path does. So the first exchange of a path shows that small IP
+// fragments arrive, by a message so small that it can be sent whole if they do not; and only a path
+// that has shown it is probed.
+
+// padding is the Notify payload of a path probe, of the private range.
+const padding wire.NotifyType = 61773
+
+const (
+	// probeTries is how often the same form is sent (RFC 8899, Section 5.1.2: MAX_PROBES).
+	probeTries = 3
+	// probeLeast and probeMost bound the wait for an answer, which is three round trips.
+	probeLeast, probeMost = 250 * time.Millisecond, 5 * time.Second
+	// probeFirst is the wait while no round trip was measured.
+	probeFirst = time.Second
+)
+
+// Sizes of IP packets, in octets. A packet of proof4 or proof6 octets passes everywhere (RFC 791,
+// Section 3.2; RFC 8200, Section 5), and so do fragments of at most that size.
+const (
+	proof4, proof6         = 576, 1280
+	proofPart4, proofPart6 = 400, 856
+)
+
+// prober is an exchange whose request is sent in more than one form.
+type prober interface {
+	// unanswered goes on when no answer came in its time. It reports whether it has sent something;
+	// otherwise the window repeats the request.
+	unanswered(s *ikeSA) bool
+	// inParts is the size of the IP fragments in which the window is to send the request, which it
+	// has repeated n times; 0: as usual.
+	inParts(s *ikeSA, n int) int
+	// hurry ends the waiting for what may never come: another exchange waits, or the path changed.
+	hurry(s *ikeSA)
+}
+
+// probePath starts what the dataplane asks for, or tells it that nothing will be learnt, as while
+// there is anything else to do.
+func (e *Engine) probePath(in ProbePath) {
+	x := &pathProbe{id: in.ID, size: in.Size}
+	p := e.pairs[in.ID]
+	if p == nil || p.owner == nil || !p.owner.mayProbe() {
+		x.tell(e, esp.PathUnknown)
+		return
+	}
+	s := p.owner
+	if s.net.fragments == fragmentsUnknown {
+		s.enqueue(&fragmentProof{probe: x})
+		return
+	}
+	s.enqueue(x)
+}
+
+// mayProbe reports whether a path probe may start at once.
+func (s *ikeSA) mayProbe() bool {
+	busy := s.work.current != nil || len(s.work.queue) > 0 || s.succ.asked
+	return s.usable() && !busy && !s.e.stopping && !s.net.unsaid && !s.live.doubt && s.net.fragments != fragmentsLost
+}
+
+// pathProbe is the exchange that shows whether the path takes a packet of a size.
+type pathProbe struct {
+	id      esp.ChildID
+	size    int       // asked for
+	sent    int       // size of the request
+	at      time.Time // when its present form was first sent
+	tries   int       // with DF
+	parts   bool      // in fragments by now
+	hurried bool      // what the answer is to is not known
+	told    bool
+}
+
+// tell gives the dataplane the answer, once.
+func (x *pathProbe) tell(e *Engine, v esp.PathVerdict) {
+	if x.told {
+		return
+	}
+	x.told = true
+	e.emit(PathProbed{esp.PathProbe{ID: x.id, Size: x.size, Sent: x.sent, Verdict: v}})
+}
+
+func (x *pathProbe) activity() ikeActivity { return ikeQuiet }
+
+func (x *pathProbe) start(s *ikeSA) {
+	data, sent, ok := s.padded(x.size)
+	if !ok {
+		x.tell(s.e, esp.PathUnknown)
+		s.done(x)
+		return
+	}
+	s.e.count("ike_path_probes")
+	s.win.out = &request{id: s.win.next, exchange: wire.Informational, datagrams: [][]byte{data}}
+	x.sent, x.at = sent, s.e.handling.now
+	x.again(s)
+}
+
+// again sends the request as one packet with DF.
+func (x *pathProbe) again(s *ikeSA) {
+	x.tries++
+	s.emitRequest(Send{DontFragment: true})
+	s.e.after(&s.win.retransmit, s.probeWait())
+}
+
+func (x *pathProbe) unanswered(s *ikeSA) bool {
+	switch {
+	case x.parts:
+		return false
+	case x.tries < probeTries:
+		x.again(s)
+	default:
+		x.sendParts(s)
+	}
+	return true
+}
+
+// sendParts sends the same request in fragments.
+func (x *pathProbe) sendParts(s *ikeSA) {
+	x.parts, x.at = true, s.e.handling.now
+	s.askRaw(wire.Informational, s.win.out.datagrams)
+}
+
+// inParts has every other repetition sent as usual: the path may have changed since its proof.
+func (x *pathProbe) inParts(s *ikeSA, n int) int {
+	switch {
+	case n%2 != 0:
+		return 0
+	case s.net.remote.Addr().Is6():
+		return proof6
+	}
+	return proof4
+}
+
+func (x *pathProbe) hurry(s *ikeSA) {
+	x.hurried = true
+	if !x.parts && s.win.out != nil {
+		x.sendParts(s)
+	}
+}
+
+// response is any authentic one: its content means nothing.
+func (x *pathProbe) response(s *ikeSA, _ []wire.Payload) {
+	took := s.e.handling.now.Sub(x.at)
+	switch {
+	case !x.parts:
+		x.tell(s.e, esp.PathPassed)
+		if x.tries == 1 {
+			s.live.rtt = took
+		}
+	case x.hurried || took < s.live.rtt/2: // it may be the answer to the form with DF
+		x.tell(s.e, esp.PathUnknown)
+	default:
+		x.tell(s.e, esp.PathLost)
+	}
+	s.done(x)
+}
+
+func (x *pathProbe) abandon(s *ikeSA, _ string) { x.tell(s.e, esp.PathUnknown) }
+
+// padded makes an INFORMATIONAL request whose IP packet is as near to size octets as its cipher's
+// blocks allow, and not larger. It returns the message and the size of the packet.
+func (s *ikeSA) padded(size int) (data []byte, sent int, ok bool) {
+	if s.win.next == lastID || s.keys.out == nil {
+		return nil, 0, false
+	}
+	headers := ipv4UDPHeaders
+	if s.net.remote.Addr().Is6() {
+		headers = ipv6UDPHeaders
+	}
+	if s.net.natPort {
+		headers += nonESPMarker
+	}
+	room := size - headers
+	for n, tries := 0, 0; tries < 3; tries++ { // without padding, with what that leaves, and a block less
+		pad := &wire.Notify{Kind: padding, Data: make([]byte, n)}
+		list, err := s.keys.out.SealFragments(s.header(wire.Informational, false, s.win.next), []wire.Payload{pad}, 0)
+		if err != nil || len(list) != 1 {
+			return nil, 0, false
+		}
+		data = list[0]
+		switch over := len(data) - room; {
+		case tries == 0 && over > 0:
+			return nil, 0, false
+		case tries > 0 && over <= 0:
+			return data, len(data) + headers, true
+		case tries == 0:
+			n = -over
+		default:
+			n -= min(n, cipherBlock)
+		}
+	}
+	return nil, 0, false
+}
+
+// cipherBlock is the largest block to which a message is padded.
+const cipherBlock = 16
+
+// probeWait is how long the answer to a form of a probe is waited for.
+func (s *ikeSA) probeWait() time.Duration {
+	if s.live.rtt <= 0 {
+		return probeFirst
+	}
+	return min(max(probeLeast, 3*s.live.rtt), probeMost)
+}
+
+// hurry has a probe under way come to its end.
+func (s *ikeSA) hurry() {
+	if x, ok := s.work.current.(prober); ok {
+		x.hurry(s)
+	}
+}
+
+// patient reports whether a request is repeated for as long as nothing else is to be said: a path
+// probe does not end the IKE SA of a peer whose liveness is not to be checked.
+func (s *ikeSA) patient() bool {
+	_, probing := s.work.current.(prober)
+	return probing && s.peer.cfg.DPD <= 0 && len(s.work.queue) == 0
+}
