@@ -40,7 +40,8 @@ check: ## gofmt, vet for every platform, staticcheck, govulncheck, the import ru
 race: ## the tests of everything but the real peers, with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $$($(GO) list ./... | grep -v internal/e2e)
 
-# A target that is in a call when its time is up ends with "context deadline exceeded" and no failing input (a flaw of go test, not a finding).
+# A target that is inside a call when its time ends fails with "context deadline exceeded" and without
+# a failing input: a flaw of go test, not a finding.
 fuzz: ## each fuzz target for FUZZTIME
 	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
 	for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
@@ -48,11 +49,11 @@ fuzz: ## each fuzz target for FUZZTIME
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p >$$log 2>&1; s=$$?; tail -4 $$log; \
 	    test $$s -eq 0 || { ! grep -q 'Failing input' $$log && grep -q '^ *context deadline exceeded$$' $$log; } || { cat $$log; exit 1; }; done; done
 
-bench: build ## culvert beside its rivals, side by side: tables, JSON and a plot into BENCHOUT (root; half an hour; BENCHFLAGS='-rounds 2 -only UDP')
+bench: build ## culvert and its rivals side by side: tables, JSON and a plot in BENCHOUT (root; half an hour; BENCHFLAGS='-rounds 2 -only UDP')
 	$(GO) run ./bench/cmd/culvert-bench -culvert bin/culvert -out $(BENCHOUT) $(BENCHFLAGS)
 	@cat $(BENCHOUT)/bench.md
 
-bench-go: ## the in-memory benchmarks, COUNT times, into BENCHOUT/go.txt; with OLD=FILE, of an earlier run, compared by benchstat
+bench-go: ## the in-memory benchmarks, COUNT times, into BENCHOUT/go.txt; OLD=FILE compares with an earlier run by benchstat
 	@mkdir -p $(BENCHOUT)
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u) | tee $(BENCHOUT)/go.txt
 	@if [ -n "$(OLD)" ]; then $(GO) run $(BENCHSTAT) $(OLD) $(BENCHOUT)/go.txt; else \

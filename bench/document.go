@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// SchemaVersion is the version of Document. It grows when a field changes its name or meaning; new fields do not change it.
+// SchemaVersion is the version of Document. It grows when the name or meaning of a field changes,
+// and stays when fields are added.
 const SchemaVersion = 1
 
-// Document is a whole run, as JSON.
+// A Document holds the results of a run. Its JSON is described in docs/benchmark.md.
 type Document struct {
 	Schema       int           `json:"schema"`
 	Date         time.Time     `json:"date"`
@@ -27,10 +28,10 @@ type Document struct {
 	Summaries    []Summary     `json:"summaries"`
 }
 
-// Machine is what a run was measured on.
+// A Machine describes the hardware and system of a run.
 type Machine struct {
 	CPU       string   `json:"cpu"`
-	Flags     []string `json:"cpu_flags"` // those that the ciphers use
+	Flags     []string `json:"cpu_flags"` // those relevant to the ciphers
 	Cores     int      `json:"cores"`
 	MemoryMiB int64    `json:"memory_mib"`
 	Kernel    string   `json:"kernel"`
@@ -38,19 +39,19 @@ type Machine struct {
 	Go        string   `json:"go"`
 }
 
-// Present is a subject that was measured.
+// A Present is a subject that was measured.
 type Present struct {
 	Subject string `json:"subject"`
 	Version string `json:"version"`
 }
 
-// Absent is a subject that could not be measured.
+// An Absent is a subject that could not be measured.
 type Absent struct {
 	Subject string `json:"subject"`
 	Reason  string `json:"reason"`
 }
 
-// Failure is a measurement that failed; Test is empty if the subject did not start.
+// A Failure is a failed measurement. Test is empty if the subject did not start.
 type Failure struct {
 	Subject string `json:"subject"`
 	Round   int    `json:"round"`
@@ -65,7 +66,7 @@ func (d *Document) Encode(w io.Writer) error {
 	return e.Encode(d)
 }
 
-// Decode reads what Encode wrote.
+// Decode reads the JSON of Encode. It returns an error if the schema is another one.
 func Decode(r io.Reader) (*Document, error) {
 	d := new(Document)
 	if err := json.NewDecoder(r).Decode(d); err != nil {
@@ -77,7 +78,7 @@ func Decode(r io.Reader) (*Document, error) {
 	return d, nil
 }
 
-// Text writes what people read: the machine, the subjects, the tables, and what failed.
+// Text writes the machine, the subjects, the tables and the failures for people to read.
 func (d *Document) Text(w io.Writer) error {
 	m := d.Machine
 	_, err := fmt.Fprintf(w, "%s (%s), %d cores, %d MiB, %s, Linux %s, %s; %s\n", m.CPU, strings.Join(m.Flags, " "), m.Cores, m.MemoryMiB, m.Arch, m.Kernel, m.Go, d.Date.Format(time.DateOnly))

@@ -8,8 +8,10 @@ import (
 	"os"
 )
 
-// Main is what both front ends do: run, tell the progress on progress, write the results to out and to the files that the settings name. What an interrupted run
-// has measured until then is written, too; the error is the context's. Failed measurements make an error, after all is written.
+// Main runs the measurements for both front ends. It writes the results to out and to the files
+// that the settings name, and reports progress on progress. After an interrupt it writes the
+// results so far and returns the context's error. If measurements failed, it returns an error after
+// writing.
 func Main(ctx context.Context, s Settings, candidates []Subject, out, progress io.Writer) error {
 	doc, err := Run(ctx, s, candidates, progress)
 	if doc == nil || len(doc.Measurements) == 0 && ctx.Err() != nil {
@@ -23,7 +25,7 @@ func Main(ctx context.Context, s Settings, candidates []Subject, out, progress i
 	return err
 }
 
-// Save writes the JSON and the plot to files; an empty name is none.
+// Save writes the JSON and the plot to files. It skips a file whose name is empty.
 func (d *Document) Save(json, svg string) error {
 	var errs []error
 	for _, f := range []struct {

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flagsOfInterest are the instructions that AES-GCM and ChaCha20-Poly1305 use, on x86 and on ARM.
+// flagsOfInterest are the CPU flags relevant to AES-GCM and ChaCha20-Poly1305, on x86 and ARM.
 var flagsOfInterest = []string{"aes", "pclmulqdq", "avx2", "avx512f", "vaes", "vpclmulqdq", "sha_ni", "pmull", "asimd", "sve"}
 
-// thisMachine describes the machine.
+// thisMachine returns a description of the machine it runs on.
 func thisMachine() (Machine, error) {
 	m := Machine{Cores: runtime.NumCPU(), Arch: runtime.GOARCH, Go: runtime.Version()}
 	f, err := os.Open("/proc/cpuinfo")
@@ -35,7 +35,8 @@ func thisMachine() (Machine, error) {
 	return m, nil
 }
 
-// cpuInfo takes the first processor's name and flags from /proc/cpuinfo. ARM has no names there, only numbers of implementer and part.
+// cpuInfo returns the first processor's name and flags from /proc/cpuinfo. On ARM, which has no
+// names there, the name is the numbers of implementer and part.
 func cpuInfo(lines *bufio.Scanner) (name string, flags []string) {
 	var part []string
 	for lines.Scan() && lines.Text() != "" {

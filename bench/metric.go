@@ -1,19 +1,20 @@
-// Package bench is the benchmark harness: it runs culvert and its rivals side by side in namespaces of one machine, interleaved in one run, and reports
-// medians, spreads and ratios as tables, JSON and a plot. `make bench` and `culvert bench` are its front ends; docs/benchmark.md describes both and the JSON.
+// Package bench is the benchmark harness. It runs culvert and its rivals side by side in namespaces
+// of one machine, interleaved in one run, and reports medians, spreads and ratios as tables, JSON
+// and a plot. Its front ends, `make bench` and `culvert bench`, are described in docs/benchmark.md.
 package bench
 
-// Metric is one figure that a test gives: its key in the JSON, and how people read it.
+// A Metric is a figure of a test: its key in the JSON, and its form in tables and plots.
 type Metric struct {
 	Key   string
 	Title string // of a column
 	Unit  string // of a bar
 	Verb  string // how a value is printed
 	Scale float64
-	// Less says that less of it is better.
-	Less bool
+	Less  bool // less is better
 }
 
-// The metrics. All but the counts of both gateways' processes are of one tunnel in one direction, payload only; a GB is 10^9 octets.
+// The metrics. Memory and VPN CPU are of both gateways' processes together; rates count the payload
+// that arrives. A GB is 10^9 octets.
 var (
 	Throughput      = Metric{Key: "gbit_per_s", Title: "Gbit/s", Unit: "Gbit/s", Verb: "%.2f", Scale: 1}
 	VPNCPU          = Metric{Key: "vpn_cpu_s_per_gb", Title: "VPN CPU s/GB", Unit: "s/GB", Verb: "%.2f", Scale: 1, Less: true}
@@ -43,19 +44,19 @@ const (
 	footprint = "start and memory"
 )
 
-// The subjects that others are compared with.
+// The subjects that serve as baselines of ratios.
 const (
 	Rival = "wireguard-go"
 	Floor = "null forwarder"
 )
 
-// column is a metric in a table, and the subjects whose ratio to it stands beside.
+// A column is a metric in a table, with the baselines whose ratios follow it.
 type column struct {
 	metric Metric
 	ratios []string
 }
 
-// group is the tests that share a table.
+// A group is the tests that share a table.
 type group struct {
 	title   string
 	tests   []string

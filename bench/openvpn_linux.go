@@ -20,16 +20,17 @@ import (
 	"culvert/internal/netlab"
 )
 
-// OpenVPN is the OpenVPN on the PATH, point to point over UDP with TLS, without data-channel offload.
+// OpenVPN is the openvpn on the PATH: point to point, UDP, TLS, no data-channel offload.
 type OpenVPN struct{}
 
-// Name is the subject's name.
+// Name returns the subject's name.
 func (OpenVPN) Name() string { return "OpenVPN, no DCO" }
 
-// openVPNMTU is what an outer MTU of 1500 leaves over IPv4: 20 (IPv4) + 8 (UDP) + 24 (opcode and peer, packet number, tag).
+// openVPNMTU is the inner MTU that fits an outer MTU of 1500 over IPv4, less 20 (IPv4), 8 (UDP) and
+// 24 octets (opcode and peer, packet number, tag).
 const openVPNMTU = 1500 - 20 - 8 - 24
 
-// Version is the program's word.
+// Version returns the program's version and the settings that matter.
 func (OpenVPN) Version(ctx context.Context) (string, error) {
 	if _, err := installed("", "openvpn"); err != nil {
 		return "", err
@@ -38,7 +39,7 @@ func (OpenVPN) Version(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%.14s; AES-128-GCM; MTU %d", version, openVPNMTU), err
 }
 
-// Start starts both ends, the one that answers first.
+// Start starts both ends, the server first.
 func (OpenVPN) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 	if err := writePKI(s.Dir, "left", "right"); err != nil {
 		return nil, err
@@ -55,7 +56,8 @@ func (OpenVPN) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 		p, err := g.host.Start(nil, nil, "openvpn", append(g.role, "--disable-dco", "--dev", "ovpn0", "--dev-type", "tun", "--proto", "udp4", "--local", g.outer,
 			"--ifconfig", g.inner, g.far, "--route", g.route, "255.255.0.0", "--tun-mtu", fmt.Sprint(openVPNMTU), "--mssfix", "0",
 			"--data-ciphers", "AES-128-GCM", "--cipher", "AES-128-GCM",
-			// What its manual recommends for speed: no poll before each write, buffers as large as its rivals take.
+			// Recommended by its manual for speed: no poll before each write. The buffers are as
+			// large as those of its rivals.
 			"--fast-io", "--sndbuf", "4194304", "--rcvbuf", "4194304", "--txqueuelen", "1000",
 			"--ca", filepath.Join(s.Dir, "ca.pem"), "--cert", filepath.Join(s.Dir, g.me+".pem"), "--key", filepath.Join(s.Dir, g.me+".key"))...)
 		if err != nil {
@@ -69,7 +71,7 @@ func (OpenVPN) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 	return procs, nil
 }
 
-// installed is the path of a program: the one given, or the one on the PATH.
+// installed returns the path of a program: given, or where it is empty, the name on the PATH.
 func installed(given, name string) (string, error) {
 	if given != "" {
 		return given, nil
@@ -81,7 +83,8 @@ func installed(given, name string) (string, error) {
 	return path, nil
 }
 
-// writePKI makes a certification authority and a certificate for each name, and leaves ca.pem, NAME.pem and NAME.key in the folder.
+// writePKI writes a certification authority's certificate to ca.pem, and for each name a
+// certificate and its key to NAME.pem and NAME.key.
 func writePKI(dir string, names ...string) error {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Measurement is one subject's figures of one test in one round.
+// A Measurement is the figures of one subject in one test and round.
 type Measurement struct {
 	Test    string             `json:"test"`
 	Subject string             `json:"subject"`
 	Round   int                `json:"round"`  // from 0
-	Values  map[string]float64 `json:"values"` // by the keys of metrics
+	Values  map[string]float64 `json:"values"` // by Metric.Key
 }
 
-// String is the measurement in a line of progress.
+// String returns the measurement as a line of progress.
 func (m Measurement) String() string {
 	var parts []string
 	for _, g := range groups {
@@ -29,7 +29,7 @@ func (m Measurement) String() string {
 	return fmt.Sprintf("%-20s %-27s %s", m.Test, m.Subject, strings.Join(parts, "; "))
 }
 
-// Stat is the median of some rounds and their spread.
+// A Stat is the median and the spread of several rounds.
 type Stat struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
@@ -49,7 +49,8 @@ func stat(v []float64) Stat {
 	return Stat{Median: m, Min: v[0], Max: v[len(v)-1], Rounds: len(v)}
 }
 
-// percentile is the smallest of the values that at least the fraction p of them does not exceed (nearest rank). The values must be sorted; of none it is 0.
+// percentile returns the smallest value that at least the fraction p of the values does not exceed
+// (nearest rank). The values must be sorted. Without values it returns 0.
 func percentile(sorted []time.Duration, p float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -57,23 +58,25 @@ func percentile(sorted []time.Duration, p float64) time.Duration {
 	return sorted[min(max(int(math.Ceil(p*float64(len(sorted))))-1, 0), len(sorted)-1)]
 }
 
-// Summary is one subject's figures of one test over all rounds.
+// A Summary is the figures of one subject in one test over all rounds.
 type Summary struct {
 	Test    string          `json:"test"`
 	Subject string          `json:"subject"`
-	Values  map[string]Stat `json:"values"` // by metric
-	// Ratios are this subject's values over those of another one, the key, in the same round, by metric.
+	Values  map[string]Stat `json:"values"` // by Metric.Key
+	// Ratios are this subject's values divided by a baseline's of the same round, by the baseline's
+	// name and by Metric.Key.
 	Ratios map[string]map[string]Stat `json:"ratios"`
 }
 
-// cell is where a measurement belongs.
+// A cell is the place of a measurement in the results.
 type cell struct {
 	test, subject string
 	round         int
 }
 
-// Summarize gathers the measurements by test and subject: tests in the order of the tables, subjects in that in which they first came. Ratios to
-// the baselines are taken round by round, so that what disturbs a round disturbs both sides of the ratio.
+// Summarize returns a summary for each test and subject: tests in the order of the tables, subjects
+// in the order of their first measurement. Ratios to the baselines are taken within each round,
+// since a disturbance of the machine then affects both sides of a ratio.
 func Summarize(ms []Measurement, baselines ...string) []Summary {
 	at := map[cell]Measurement{}
 	var subjects []string
@@ -104,7 +107,7 @@ func summarize(at map[cell]Measurement, test, subject string, rounds int, baseli
 		for key, v := range at[cell{test, subject, round}].Values {
 			values[key] = append(values[key], v)
 			for _, b := range baselines {
-				// A baseline without the value, or with 0 of it (the plain link has no VPN's CPU time), has no ratio.
+				// No ratio to a missing value or 0: the plain link has no VPN CPU.
 				if of := at[cell{test, b, round}].Values[key]; of > 0 {
 					ratios[[2]string{b, key}] = append(ratios[[2]string{b, key}], v/of)
 				}

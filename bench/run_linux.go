@@ -11,7 +11,7 @@ import (
 	"culvert/internal/netlab"
 )
 
-// run is a run under way.
+// A run is the state of Run.
 type run struct {
 	settings Settings
 	subjects []Subject
@@ -21,11 +21,13 @@ type run struct {
 	doc      *Document
 }
 
-// Run measures the subjects that the settings choose: in each round all of them are started, and then each test is made with one after another, the
-// order turned by one each round, so that what is compared was measured within seconds. A subject that is not there, or fails, is recorded as such, and
-// the others go on. Progress is told on out.
+// Run measures the subjects that the settings choose. In each round it starts all subjects and then
+// makes each test with one after another, so that compared figures are measured within seconds of
+// each other. The order rotates by one in each round. A subject that is absent or fails is recorded
+// as such, and the others continue. Progress is written to out.
 //
-// When ctx ends, Run ends everything it has started and returns what it has so far with the context's error.
+// When ctx ends, Run stops everything that it has started and returns the results so far with the
+// context's error.
 func Run(ctx context.Context, s Settings, candidates []Subject, out io.Writer) (*Document, error) {
 	tests, err := s.chosen()
 	if err != nil {
@@ -53,7 +55,7 @@ func Run(ctx context.Context, s Settings, candidates []Subject, out io.Writer) (
 	return doc, ctx.Err()
 }
 
-// choose finds out who is there.
+// choose sorts the candidates into subjects and absent ones.
 func (r *run) choose(ctx context.Context, candidates []Subject) error {
 	for _, s := range candidates {
 		if !r.settings.wants(s.Name()) {
@@ -69,7 +71,7 @@ func (r *run) choose(ctx context.Context, candidates []Subject) error {
 		r.subjects = append(r.subjects, s)
 	}
 	if len(r.subjects) == 0 {
-		return errors.New("there is nobody to measure")
+		return errors.New("no subject can be measured: see -only, and what is not installed above")
 	}
 	return nil
 }
@@ -82,11 +84,11 @@ func (r *run) plan() {
 	for _, t := range r.tests {
 		r.pace.plan(t.name, n, t.expect(r.settings.Time))
 	}
-	fmt.Fprintf(r.out, "%d subjects, %d tests, %d rounds: about %s; an interrupt ends it and shows what there is\n",
+	fmt.Fprintf(r.out, "%d subjects, %d tests, %d rounds: about %s; an interrupt ends it and shows the results so far\n",
 		len(r.subjects), len(r.tests), r.settings.Rounds, about(r.pace.left()))
 }
 
-// about is a duration as one says it.
+// about returns a duration rounded for people: seconds below two minutes, then minutes.
 func about(d time.Duration) string {
 	if d < 2*time.Minute {
 		return fmt.Sprintf("%d s", int(d.Round(time.Second).Seconds()))
@@ -94,7 +96,7 @@ func about(d time.Duration) string {
 	return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
 }
 
-// round starts every subject, makes every test with each, and ends them.
+// round starts every subject, makes every test with each, and stops them.
 func (r *run) round(ctx context.Context, round int) {
 	var up []*joined
 	defer func() {
@@ -136,7 +138,7 @@ func (r *run) round(ctx context.Context, round int) {
 	}
 }
 
-// record keeps a measurement, or that it failed, and tells it.
+// record adds a measurement or a failure to the document and to the progress.
 func (r *run) record(j *joined, round int, test string, values map[string]float64, err error) {
 	if err = errors.Join(err, j.alive()); err != nil {
 		r.failed(Failure{j.name, round, test, withOutput(err, j.procs).Error()})

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// Trial is what came of offering datagrams at one rate for some time.
+// A Trial is the result of offering datagrams at one rate for some time.
 type Trial struct {
-	Rate                  float64 // asked for, a second
+	Rate                  float64 // asked for, per second
 	Sent, Received        uint64
 	Reordered, Overflowed uint64        // see netlab.DatagramCount
-	Took, Span            time.Duration // of sending, and until the last one arrived
+	Took, Span            time.Duration // until the last was sent; until the last arrived
 	VPN, Machine          time.Duration // CPU time spent
 }
 
-// Loss is the fraction of what was sent that did not arrive.
+// Loss returns the fraction of the sent datagrams that did not arrive, 1 if none was sent.
 func (t Trial) Loss() float64 {
 	if t.Sent == 0 {
 		return 1
@@ -22,7 +22,8 @@ func (t Trial) Loss() float64 {
 	return 1 - float64(t.Received)/float64(t.Sent)
 }
 
-// Delivered is how many arrived for each second, until the last one had: what queues held back and gave out late took its time.
+// Delivered returns the datagrams that arrived per second, counted until the last arrival, so that
+// datagrams delayed in queues count with their delay.
 func (t Trial) Delivered() float64 {
 	if t.Span == 0 {
 		return 0
@@ -30,37 +31,40 @@ func (t Trial) Delivered() float64 {
 	return float64(t.Received) / t.Span.Seconds()
 }
 
-// enough is the part of the rate asked for that must really have been offered for a higher one to be worth asking for: the machine keeps the sender from running.
+// enough is the least part of the requested rate that the sender must reach for a higher rate to be
+// worth a trial. The machine may keep the sender from running.
 const enough = 0.8
 
 func (t Trial) offered() bool { return float64(t.Sent) >= enough*t.Rate*t.Took.Seconds() }
 
-// Search bounds a search for the highest rate that passes.
+// A Search is the bounds of a search for the highest rate that passes.
 type Search struct {
-	First      float64 // the rate tried first
-	Least      float64 // below it nothing is tried: the answer is none
-	MaxLoss    float64 // of a rate that passes
-	Resolution float64 // the search ends when the rate is known to this fraction of it
+	First      float64 // rate of the first trial
+	Least      float64 // lowest rate to try
+	MaxLoss    float64 // a rate passes with less
+	Resolution float64 // the search ends when the rate is known to this fraction
 	Trial      time.Duration
-	Confirm    time.Duration // the length of a trial of the rate that was found
-	Trials     int           // at most, all together
+	Confirm    time.Duration // length of the trials that confirm the result
+	Trials     int           // at most, without those that confirm
 }
 
-// searcher is a search under way. lo is the highest rate known to pass, hi the lowest known to fail or to be more than can be offered; 0 is none.
+// A searcher is the state of a search. lo is the highest rate known to pass, hi the lowest known to
+// fail or to exceed what the sender can offer; 0 means unknown.
 type searcher struct {
 	Search
 	try    func(rate float64, d time.Duration) (Trial, error)
 	lo, hi float64
-	best   Trial // of those that passed, the one that delivered most
+	best   Trial // passed, and delivered most
 	used   int
 }
 
-// confirmations are the trials that a search takes at most, beside its others, to confirm what it has found.
+// confirmations is the maximum number of trials that confirm the result.
 const confirmations = 12
 
-// Highest searches by doubling and then by halving the interval, with short trials, a failing rate being tried twice, and the one that ends the search once more, as
-// anything may disturb a trial; then it tries what it found for longer, and a little less again and again until that passes. It returns that last trial; a zero
-// Trial, if nothing passed. try offers a rate for a time.
+// Highest searches by doubling the rate and then by bisection, with short trials. Since anything
+// may disturb a trial, a failing rate is tried twice, and the one that ends the search once more.
+// The result is confirmed by longer trials, at falling rates until one passes. Highest returns the
+// last trial, or a zero Trial if none passed. try offers a rate for a time.
 func (s Search) Highest(try func(rate float64, d time.Duration) (Trial, error)) (Trial, error) {
 	r := searcher{Search: s, try: try}
 	for again := true; again && r.used < r.Trials; {
@@ -75,12 +79,12 @@ func (s Search) Highest(try func(rate float64, d time.Duration) (Trial, error)) 
 		if err != nil || t.Loss() < r.MaxLoss {
 			return t, err
 		}
-		rate *= 1 - max(r.Resolution, 0.02)*float64(i+1) // steps grow: how far the truth is below is not known
+		rate *= 1 - max(r.Resolution, 0.02)*float64(i+1) // growing steps: the distance to the true rate is unknown
 	}
 	return Trial{}, nil
 }
 
-// done says whether the rate is known well enough, or known to be below the least.
+// done reports whether the rate is known to the resolution, or known to be below the least.
 func (r *searcher) done() bool {
 	return r.hi > 0 && (r.hi <= r.Least || r.lo > 0 && r.hi/r.lo <= 1+r.Resolution)
 }
@@ -97,10 +101,10 @@ func (r *searcher) next() float64 {
 	return math.Sqrt(r.lo * r.hi)
 }
 
-// step tries the next rate, and says whether the search goes on.
+// step tries the next rate. It reports whether the search continues.
 func (r *searcher) step() (again bool, err error) {
 	if r.done() {
-		// It all hangs on hi, which may have failed early and by bad luck.
+		// The result depends on hi, which may have failed by chance.
 		passed, err := r.attempt(r.hi)
 		if passed {
 			r.lo, r.hi = r.hi, 0
@@ -115,14 +119,14 @@ func (r *searcher) step() (again bool, err error) {
 			return true, err
 		}
 		if r.best.Rate == rate {
-			break // it could not be offered, and will not be
+			break // passed, but the sender did not reach it
 		}
 	}
 	r.hi = rate
 	return true, nil
 }
 
-// attempt tries a rate once and says whether it was offered and passed.
+// attempt tries a rate once. It reports whether the rate was offered and passed.
 func (r *searcher) attempt(rate float64) (bool, error) {
 	r.used++
 	t, err := r.try(rate, r.Trial)

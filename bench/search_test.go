@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// link is a simulated link: it delivers up to a capacity and drops the rest; its sender can offer up to a rate.
+// A link is a simulated link that delivers up to a capacity and drops the rest. Its sender can
+// offer up to a rate.
 type link struct {
 	capacity, sender float64
-	hiccup           func() bool // whether something disturbs this trial
+	hiccup           func() bool // reports whether this trial is disturbed
 	trials           int
 	spent            time.Duration
 }
@@ -36,7 +37,7 @@ func TestSearchFindsTheCapacity(t *testing.T) {
 			t.Errorf("capacity %v: found %v (%v)", capacity, d, err)
 		}
 		if got.Loss() >= search.MaxLoss || got.Took != search.Confirm {
-			t.Errorf("capacity %v: %+v is no confirmed rate", capacity, got)
+			t.Errorf("capacity %v: %+v is not a confirmed rate", capacity, got)
 		}
 		if l.trials > 32 || l.spent > 16*time.Second {
 			t.Errorf("capacity %v took %d trials and %v", capacity, l.trials, l.spent)

@@ -13,37 +13,40 @@ import (
 	"culvert/internal/netlab"
 )
 
-// Inner addresses of the two sites, and the networks behind them.
+// Inner addresses of the two sites, and their networks.
 var leftLAN, rightLAN = netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.2.0.1")
 
 const leftNet, rightNet = "10.1.0.0/16", "10.2.0.0/16"
 
-// Site is the pair of hosts that a Subject joins, with a link of MTU 1500 between them (192.0.2.1 and 192.0.2.2).
+// A Site is the pair of hosts that a Subject joins. The link between them has the MTU 1500 and the
+// addresses 192.0.2.1 (left) and 192.0.2.2 (right).
 type Site struct {
 	Left, Right *netlab.Host
-	Dir         string // scratch
+	Dir         string // for temporary files
 }
 
-// Subject is one way to join the two sites.
+// A Subject is a way to join the two sites.
 type Subject interface {
 	Name() string
-	// Version is what exactly will be measured, or, as an error, why it cannot be here.
+	// Version returns the version and settings to be measured, or an error if the subject is
+	// absent.
 	Version(ctx context.Context) (string, error)
-	// Start joins the sites, so that leftLAN reaches rightLAN, and returns the VPN's processes, the one that calls last (none for the plain link).
-	// Until it has, there must be no way between the two.
+	// Start joins the sites, so that leftLAN reaches rightLAN, and returns the VPN's processes, the
+	// initiator last; the plain link has none. Before Start, the LANs must not reach each other.
+	// The processes that were started are returned with an error as well.
 	Start(ctx context.Context, s Site) ([]*netlab.Process, error)
 }
 
-// joined is a subject at work in namespaces of its own.
+// A joined is a running subject in namespaces of its own.
 type joined struct {
 	Site
 	name  string
 	lab   *netlab.Lab
 	procs []*netlab.Process
-	first time.Duration // from the start of the process that calls to the first echo reply through the tunnel
+	first time.Duration // from the initiator's start to the first echo reply
 }
 
-// join makes two sites and starts the subject between them. The caller must close what it returns.
+// join builds two sites and starts the subject between them. The caller must close the result.
 func join(ctx context.Context, s Subject) (*joined, error) {
 	lab, err := netlab.New()
 	if err != nil {
@@ -58,7 +61,7 @@ func join(ctx context.Context, s Subject) (*joined, error) {
 	return j, nil
 }
 
-// close ends the subject and takes everything away.
+// close stops the subject and removes namespaces and files.
 func (j *joined) close() {
 	j.lab.Close()
 	os.RemoveAll(j.Dir)
@@ -97,7 +100,7 @@ func newSite(lab *netlab.Lab) (s Site, err error) {
 		s.Left.LAN("lan", leftLAN.String()+"/24"), s.Right.LAN("lan", rightLAN.String()+"/24"))
 }
 
-// withOutput adds the end of what the processes have printed to an error.
+// withOutput adds the last lines of the processes' output to an error.
 func withOutput(err error, procs []*netlab.Process) error {
 	var b strings.Builder
 	for _, p := range procs {
@@ -107,7 +110,7 @@ func withOutput(err error, procs []*netlab.Process) error {
 	return fmt.Errorf("%w%s", err, b.String())
 }
 
-// cost is the CPU time spent so far by the VPN's processes together, and by the whole machine.
+// A cost is the CPU time of the VPN's processes together, and of the whole machine.
 type cost struct{ vpn, machine time.Duration }
 
 func (j *joined) cost() (c cost, err error) {
@@ -124,7 +127,8 @@ func (j *joined) cost() (c cost, err error) {
 
 func (c cost) since(before cost) cost { return cost{c.vpn - before.vpn, c.machine - before.machine} }
 
-// machineCPU is the CPU time that the whole machine has spent, in steps of a hundredth of a second: proc_stat(5).
+// machineCPU returns the CPU time of the whole machine since its start, in steps of a hundredth of
+// a second (proc_stat(5)).
 func machineCPU() (time.Duration, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -137,7 +141,7 @@ func machineCPU() (time.Duration, error) {
 	return time.Duration(user+nice+system+irq+softirq) * (time.Second / 100), nil
 }
 
-// peakMemory is the sum of what each process had at most, in MiB.
+// peakMemory returns the sum of the processes' peak resident memory, in MiB.
 func (j *joined) peakMemory() (float64, error) {
 	var sum int64
 	for _, p := range j.procs {
@@ -150,7 +154,7 @@ func (j *joined) peakMemory() (float64, error) {
 	return float64(sum) / (1 << 20), nil
 }
 
-// alive says whether no process of the subject has ended.
+// alive returns an error if a process of the subject has ended.
 func (j *joined) alive() error {
 	for _, p := range j.procs {
 		select {
@@ -162,5 +166,5 @@ func (j *joined) alive() error {
 	return nil
 }
 
-// sortedCopy is for percentiles.
+// sortedCopy returns the values in ascending order, as percentile needs them.
 func sortedCopy(v []time.Duration) []time.Duration { return slices.Sorted(slices.Values(v)) }

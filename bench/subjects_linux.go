@@ -13,13 +13,13 @@ import (
 	"culvert/internal/netlab"
 )
 
-// Plain is the bare link, routed: what there is without any VPN.
+// Plain is the routed link without a VPN.
 type Plain struct{}
 
-// Name is the subject's name.
+// Name returns the subject's name.
 func (Plain) Name() string { return "plain link" }
 
-// Version is what the link is.
+// Version returns a description of the link.
 func (Plain) Version(context.Context) (string, error) { return "veth, MTU 1500, no VPN", nil }
 
 // Start routes the two networks to each other.
@@ -27,19 +27,19 @@ func (Plain) Start(_ context.Context, s Site) ([]*netlab.Process, error) {
 	return nil, errors.Join(s.Left.Route(rightNet, "192.0.2.2", 0), s.Right.Route(leftNet, "192.0.2.1", 0))
 }
 
-// Culvert is this project, from a binary.
+// Culvert is a culvert binary with the settings to measure.
 type Culvert struct {
 	Binary string
 	UDP    bool   // encap = "always"; otherwise protocol 50
 	Cipher string // an ESP proposal
-	Floor  bool   // the binary is one of -tags floor, which encrypts nothing
-	Label  string // in brackets behind the name, to tell several binaries apart
-	// Networks is how many more remote networks each gateway is configured with, none of which has
-	// traffic: for what policies, routes and the guard cost that are only there.
+	Floor  bool   // built with -tags floor: it encrypts nothing
+	Label  string // follows the name in brackets, to distinguish several binaries
+	// Networks is the number of additional remote networks of each gateway. They carry no traffic
+	// and show what policies, routes and the guard cost by their number.
 	Networks int
 }
 
-// Name is the subject's name.
+// Name returns the subject's name.
 func (c Culvert) Name() string {
 	name := "culvert, protocol 50"
 	switch {
@@ -54,19 +54,20 @@ func (c Culvert) Name() string {
 	return name
 }
 
-// Version is the binary's own word; what encrypts nothing is never taken for what does, nor the other way round.
+// Version returns the binary's version. It returns an error if the binary encrypts and Floor is
+// set, or the reverse.
 func (c Culvert) Version(ctx context.Context) (string, error) {
 	version, err := firstLine(ctx, c.Binary, "version")
 	if err != nil {
 		return "", err
 	}
 	if strings.Contains(version, daemon.FloorWarning) != c.Floor {
-		return "", fmt.Errorf("%s is %s", c.Binary, version)
+		return "", fmt.Errorf("%s is not the expected build: %s", c.Binary, version)
 	}
 	return fmt.Sprintf("%s; %s", version, c.Cipher), nil
 }
 
-// Start starts both gateways, the right one first: the left one finds it listening.
+// Start starts both gateways, the responder (right) first.
 func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 	encap := "auto"
 	if c.UDP {
@@ -107,10 +108,10 @@ func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 	return procs, nil
 }
 
-// perChild is how many networks moreNetworks gives to a child: IKE counts selectors in one octet.
+// perChild is the number of networks of a child: IKE counts selectors in one octet.
 const perChild = 250
 
-// moreNetworks returns children that stay down, with n remote networks of 100.64.0.0/10 in all.
+// moreNetworks returns the settings of children that stay down, with n remote networks in all.
 func moreNetworks(local string, n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -125,11 +126,11 @@ func moreNetworks(local string, n int) string {
 	return b.String()
 }
 
-// firstLine is the first line that a program prints about itself.
+// firstLine returns the first line of a program's output.
 func firstLine(ctx context.Context, name string, args ...string) (string, error) {
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	// OpenVPN 2.6 and others end with an error after telling their version.
+	// OpenVPN 2.6 and others print their version and end with an error.
 	var status *exec.ExitError
 	if err != nil && (line == "" || !errors.As(err, &status)) {
 		return "", fmt.Errorf("%s: %w", name, err)

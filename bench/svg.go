@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// panel is one chart of the plot: a metric of a test, a bar for each subject.
+// A panel is one chart of the plot: a metric of a test, with a bar for each subject.
 type panel struct {
 	test   string
 	metric Metric
@@ -25,7 +25,7 @@ var panels = []panel{
 	{footprint, PeakMemory}, {footprint, FirstPacket},
 }
 
-// Measures of the plot, in its own units.
+// Dimensions of the plot, in its own units.
 const (
 	panelWidth  = 520
 	labelWidth  = 190
@@ -34,10 +34,10 @@ const (
 	rowHeight   = 22
 	titleHeight = 44
 	margin      = 20
-	textTop     = 15 // of a row's text below the row's top
+	textTop     = 15 // baseline of a row's text below its top
 )
 
-// style holds for both colour schemes of whoever looks: colours only by class.
+// style serves light and dark colour schemes: elements get their colours by class alone.
 const style = `
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .title { font-weight: 600 }
@@ -58,7 +58,7 @@ text { fill: #e6edf3 }
 }
 `
 
-// Plot writes the medians as bars with their spread, as an SVG of two columns of charts.
+// Plot writes an SVG with two columns of charts: the medians as bars, with their spread.
 func (d *Document) Plot(w io.Writer) error {
 	var charts []string
 	var heights []int
@@ -78,13 +78,13 @@ func (d *Document) Plot(w io.Writer) error {
 		y += slices.Max(heights[i:end]) + margin
 	}
 	width, height := 2*panelWidth+3*margin, y+margin
-	note := fmt.Sprintf("%s, %d cores, Linux %s, %s; medians of %d rounds, the line is their spread; a broken bar is longer than can be drawn", d.Machine.CPU, d.Machine.Cores, d.Machine.Kernel, d.Date.Format("2006-01-02"), d.Rounds)
+	note := fmt.Sprintf("%s, %d cores, Linux %s, %s; medians of %d rounds, the line is their spread; a broken bar exceeds the chart", d.Machine.CPU, d.Machine.Cores, d.Machine.Kernel, d.Date.Format("2006-01-02"), d.Rounds)
 	_, err := fmt.Fprintf(w, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n<title>culvert and its rivals</title>\n<style>%s</style>\n"+
 		"<rect class=\"back\" width=\"100%%\" height=\"100%%\"/>\n%s%s</svg>\n", width, height, width, height, style, text("note", margin, margin+textTop, note), b.String())
 	return err
 }
 
-// draw is a chart with its top left corner at 0, 0.
+// draw returns the chart as SVG elements, with its top left corner at 0, 0.
 func (p panel) draw(rows []Summary) string {
 	better := "more is better"
 	if p.metric.Less {
@@ -117,10 +117,11 @@ func (p panel) draw(rows []Summary) string {
 	return b.String()
 }
 
-// outlier is how many times the middle of the values one must be for its bar to be drawn broken, so that the others can still be told apart.
+// outlier is the multiple of the median above which a bar is drawn broken, so that the other bars
+// remain distinguishable.
 const outlier = 8
 
-// longest is the value at the end of the chart: the largest that is no outlier.
+// longest returns the value at the end of the scale: the largest that is not an outlier.
 func (p panel) longest(rows []Summary) float64 {
 	var all []float64
 	for _, s := range rows {
@@ -136,9 +137,9 @@ func (p panel) longest(rows []Summary) float64 {
 	return most
 }
 
-// text is a text element.
+// text returns a text element.
 func text(class string, x, y int, s string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder takes everything
+	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder returns no error
 	return fmt.Sprintf("<text class=\"%s\" x=\"%d\" y=\"%d\">%s</text>\n", class, x, y, b.String())
 }

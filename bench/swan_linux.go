@@ -10,16 +10,17 @@ import (
 	"culvert/internal/netlab"
 )
 
-// StrongSwan is the strongSwan on the PATH with its own userspace ESP, the plugin kernel-libipsec.
+// StrongSwan is the strongSwan on the PATH with its userspace ESP, the plugin kernel-libipsec.
 type StrongSwan struct{ Cipher string }
 
-// Name is the subject's name.
+// Name returns the subject's name.
 func (StrongSwan) Name() string { return "strongSwan, kernel-libipsec" }
 
-// libipsec is where distributions put the plugin; the first star is Debian's multi-architecture folder.
+// libipsec are the places of the plugin in the distributions. The star of the second is Debian's
+// multi-architecture folder.
 var libipsec = []string{"/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so", "/usr/lib/*/ipsec/plugins/libstrongswan-kernel-libipsec.so", "/usr/lib*/strongswan/plugins/libstrongswan-kernel-libipsec.so"}
 
-// Version is swanctl's own.
+// Version returns swanctl's version and the cipher.
 func (w StrongSwan) Version(ctx context.Context) (string, error) {
 	if err := netlab.SwanAvailable(); err != nil {
 		return "", err
@@ -30,13 +31,13 @@ func (w StrongSwan) Version(ctx context.Context) (string, error) {
 		found = found || err == nil && len(files) > 0
 	}
 	if !found {
-		return "", errors.New("its plugin kernel-libipsec is not installed (Debian: apt-get install libcharon-extra-plugins)")
+		return "", errors.New("the plugin kernel-libipsec is not installed (Debian: apt-get install libcharon-extra-plugins)")
 	}
-	version, err := firstLine(ctx, "swanctl", "--help") // --version asks a daemon
+	version, err := firstLine(ctx, "swanctl", "--help") // --version would ask a daemon
 	return version + "; " + w.Cipher, err
 }
 
-// Start starts both ends; the left one calls.
+// Start starts both ends and has the left one initiate.
 func (w StrongSwan) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 	var procs []*netlab.Process
 	var left *netlab.Swan

@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Tables writes the summaries as Markdown tables, one for each kind of test: medians, with the spread in brackets. A ratio to a subject that was not measured has no column.
+// Tables writes the summaries as Markdown tables, one for each group of tests: medians, with the
+// spread in brackets. Ratios to a baseline that was not measured are left out.
 func Tables(w io.Writer, sums []Summary) error {
 	for _, g := range groups {
 		rows := g.rows(sums)
@@ -22,7 +23,7 @@ func Tables(w io.Writer, sums []Summary) error {
 	return nil
 }
 
-// rows are the header and a row for each summary of the group's tests.
+// rows returns the header and a row for each summary of the group's tests.
 func (g group) rows(sums []Summary) [][]string {
 	header := []string{"test", "subject"}
 	var cells []func(Summary) string
@@ -61,7 +62,7 @@ func (m Metric) format(s Stat) string {
 	return fmt.Sprintf("%s (%s-%s)", v(s.Median), v(s.Min), v(s.Max))
 }
 
-// markdown is a table whose columns line up also where nobody renders it.
+// markdown returns the rows as a table whose columns are aligned in plain text.
 func markdown(rows [][]string) string {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {

@@ -8,7 +8,8 @@ import (
 	"culvert/internal/netlab"
 )
 
-// measures is how each test is made, by its name, with measurements of length d.
+// measures are the tests by name. Each measures for the duration d and returns values by
+// Metric.Key.
 var measures = map[string]func(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error){
 	tcp1:    tcp(func(j *joined) []netlab.Flow { return []netlab.Flow{j.rightwards(1)} }),
 	tcp8:    tcp(func(j *joined) []netlab.Flow { return []netlab.Flow{j.rightwards(8)} }),
@@ -38,7 +39,7 @@ func (j *joined) leftwards(streams int) netlab.Flow {
 	return netlab.Flow{From: j.Right, To: j.Left, Src: rightLAN, Dst: leftLAN, Streams: streams}
 }
 
-// wait lets time pass; it ends early with the context.
+// wait returns after d, or earlier with the context's error.
 func wait(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -48,7 +49,8 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// settle waits for the first octets, and then until congestion windows, path MTU and receive buffers have found their size.
+// settle waits for the first octets, and then for congestion windows, path MTU and receive buffers
+// to reach their sizes.
 func settle(ctx context.Context, load *netlab.Load, d time.Duration) error {
 	first, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -58,7 +60,7 @@ func settle(ctx context.Context, load *netlab.Load, d time.Duration) error {
 	return wait(ctx, d/8)
 }
 
-// tcp measures what goes over the flows, all together, and what it costs.
+// tcp returns a test of the flows' total throughput and its cost.
 func tcp(flows func(j *joined) []netlab.Flow) func(context.Context, *joined, time.Duration) (map[string]float64, error) {
 	return func(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error) {
 		load, err := netlab.StartLoad(ctx, flows(j)...)
@@ -90,7 +92,7 @@ func tcp(flows func(j *joined) []netlab.Flow) func(context.Context, *joined, tim
 	}
 }
 
-// values are figures by their keys; the plain link has no VPN whose cost could be told.
+// values returns figures by Metric.Key, for the plain link without those of a VPN.
 func (j *joined) values(of map[Metric]float64) map[string]float64 {
 	out := map[string]float64{}
 	for m, v := range of {
@@ -101,7 +103,7 @@ func (j *joined) values(of map[Metric]float64) map[string]float64 {
 	return out
 }
 
-// udp searches for the highest rate of datagrams of the size with under 0.1% loss.
+// udp returns a test for the highest rate of datagrams of the size with less than 0.1% loss.
 func udp(size int) func(context.Context, *joined, time.Duration) (map[string]float64, error) {
 	return func(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error) {
 		path, err := netlab.NewDatagrams(j.Left, leftLAN, j.Right, rightLAN)
@@ -115,7 +117,7 @@ func udp(size int) func(context.Context, *joined, time.Duration) (map[string]flo
 			return nil, err
 		}
 		if t.Received == 0 {
-			return map[string]float64{PacketRate.Key: 0}, nil // more is lost at any rate
+			return map[string]float64{PacketRate.Key: 0}, nil // no rate passed
 		}
 		us := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(t.Received) }
 		of := func(n uint64) float64 { return float64(n) / float64(t.Sent) }
@@ -138,7 +140,7 @@ func (j *joined) try(ctx context.Context, path *netlab.Datagrams, rate float64, 
 	return Trial{Rate: rate, Sent: c.Sent, Received: c.Received, Reordered: c.Reordered, Overflowed: c.Overflowed, Took: c.Took, Span: c.Span, VPN: spent.vpn, Machine: spent.machine}, err
 }
 
-// pingRate is how many echo requests are sent each second.
+// pingRate is the number of echo requests per second.
 const pingRate = 1000
 
 func latency(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error) {

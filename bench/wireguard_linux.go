@@ -18,17 +18,18 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// WireGuardGo is wireguard-go: from Binary or, if that is empty, the one on the PATH.
+// WireGuardGo is wireguard-go: Binary, or where that is empty, the one on the PATH.
 type WireGuardGo struct{ Binary string }
 
-// Name is the subject's name.
+// Name returns the subject's name.
 func (WireGuardGo) Name() string { return Rival }
 
-// wireGuardMTU is what an outer MTU of 1500 leaves over IPv4: 20 (IPv4) + 8 (UDP) + 32 (type, receiver, counter, tag). The usual 1420 leaves room for IPv6, and
-// would have datagrams of 1400 octets cut in two.
+// wireGuardMTU is the inner MTU that fits an outer MTU of 1500 over IPv4, less 20 (IPv4), 8 (UDP)
+// and 32 octets (type, receiver, counter, tag). The usual 1420 leaves room for IPv6 and would
+// fragment datagrams with 1400 octets of payload.
 const wireGuardMTU = 1500 - 20 - 8 - 32
 
-// Version is that of the module it was built from.
+// Version returns the version of the module that the binary was built from.
 func (w WireGuardGo) Version(context.Context) (string, error) {
 	path, err := installed(w.Binary, "wireguard-go")
 	if err != nil {
@@ -107,7 +108,7 @@ func uapi(ctx context.Context, socket, conf string) error {
 	return nil
 }
 
-// routeTo sets a device up with an MTU and routes a network to it.
+// routeTo sets a device's MTU, brings it up and routes a network to it.
 func routeTo(h *netlab.Host, dev, prefix string, mtu int) error {
 	link, err := h.Netlink().LinkByName(dev)
 	if err != nil {

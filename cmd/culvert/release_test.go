@@ -1,15 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"net/netip"
-	"os"
 	"slices"
-	"syscall"
 	"testing"
 
-	"culvert/internal/control"
 	"culvert/internal/daemon"
 )
 
@@ -37,35 +32,5 @@ func TestReleasedLines(t *testing.T) {
 	}
 	if got := releasedLines(nil); len(got) != 1 {
 		t.Errorf("nothing: %q", got)
-	}
-}
-
-// Ctrl-C at a terminal releases; a service manager's end does not, nor Ctrl-C in a pipe.
-func TestByHand(t *testing.T) {
-	for _, tt := range []struct {
-		signal        os.Signal
-		stdin, stderr bool
-		want          bool
-	}{
-		{os.Interrupt, true, true, true}, {os.Interrupt, true, false, false}, {os.Interrupt, false, true, false}, {syscall.SIGTERM, true, true, false},
-	} {
-		if got := byHand(tt.signal, tt.stdin, tt.stderr); got != tt.want {
-			t.Errorf("%v: got %v", tt, got)
-		}
-	}
-}
-
-func TestStatusTellsOfGuards(t *testing.T) {
-	gone, answered := errors.New("no culvert daemon"), &control.Error{Text: "no such peer"}
-	if got := withGuards(gone, []string{"the guard of a is up"}); got.Error() != "no culvert daemon; the guard of a is up" || !errors.Is(got, gone) {
-		t.Errorf("got %v", got)
-	}
-	for _, err := range []error{answered, context.Canceled} {
-		if got := withGuards(err, []string{"x"}); got != err {
-			t.Errorf("got %v", got)
-		}
-	}
-	if got := withGuards(gone, nil); got != gone {
-		t.Errorf("got %v", got)
 	}
 }

@@ -166,6 +166,9 @@ func childDetails(c *control.Child) string {
 	if drops := nonZero(c.Drops); drops != "" {
 		add("dropped: %s", drops)
 	}
+	if g := c.GuardDrops; g != nil && g.Out+g.In > 0 {
+		add("dropped by the guard: %d out, %d in", g.Out, g.In)
+	}
 	return join(parts, c.Reason)
 }
 

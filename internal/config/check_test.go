@@ -97,3 +97,11 @@ manual = { spi_in = "4097", key_in = "0x0000000000000000000000000000000000000000
 		}
 	}
 }
+
+func TestBadCheck(t *testing.T) {
+	testBad(t, map[string]bad{
+		"mtu with IPv6":      {"[daemon]\nmtu = 1279\n" + edit(editPeer(`"10.1.0.0/16"`, `"2001:db8:1::/64"`), `"10.2.0.0/16"`, `"2001:db8:2::/64"`), []string{`a.toml:2: daemon: mtu = 1279, but peer "right" has IPv6 networks, and IPv6 needs 1280: raise it`}},
+		"peer mtu with IPv6": {edit(edit(editPeer(`name =`, "mtu = 1279\nname ="), `"10.1.0.0/16"`, `"2001:db8:1::/64"`), `"10.2.0.0/16"`, `"2001:db8:2::/64"`), []string{`a.toml:2: peer "right": mtu = 1279, but a child has IPv6 networks, and IPv6 needs 1280: raise it`}},
+		"local not listened": {"[daemon]\nlisten = [\"192.0.2.9\"]\n" + editPeer(`name =`, "local = \"192.0.2.1\"\nname ="), []string{`a.toml:4: peer "right": local = 192.0.2.1 is not among the addresses of listen`}},
+	})
+}

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -14,55 +12,9 @@ import (
 
 	"culvert/esp"
 	"culvert/ike"
-	"culvert/ike/wire"
 	"culvert/selector"
 	"culvert/tun/protect"
 )
-
-// write makes a folder of files, private ones, and returns its path.
-func write(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-func loadText(t *testing.T, content string) (*Config, error) {
-	t.Helper()
-	return Load(filepath.Join(write(t, map[string]string{"a.toml": content}), "a.toml"))
-}
-
-func mustLoad(t *testing.T, content string) *Config {
-	t.Helper()
-	c, err := loadText(t, content)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// texts are the errors without their folder.
-func texts(err error) []string {
-	var errs Errors
-	if !errors.As(err, &errs) {
-		return nil
-	}
-	var out []string
-	for _, e := range errs {
-		short := *e
-		short.File = filepath.Base(e.File)
-		out = append(out, short.Error())
-	}
-	return out
-}
 
 const left = `[[peer]]
 name   = "right"
@@ -195,94 +147,6 @@ mtu = 1380
 	limits := esp.Limits{SoftBytes: 10e9, HardBytes: 11e9, SoftPackets: 1000, HardPackets: 1100}
 	if ch.Name != "lan" || ch.Start != ike.StartNever || ch.Lifetime != 10*time.Minute || ch.Limits != limits || ch.ReplayWindow != 128 || len(ch.Proposals) != 1 {
 		t.Errorf("child: got %+v", ch)
-	}
-}
-
-func prefixes(list ...string) []netip.Prefix {
-	var out []netip.Prefix
-	for _, s := range list {
-		out = append(out, netip.MustParsePrefix(s))
-	}
-	return out
-}
-
-func TestESNChoosesTransforms(t *testing.T) {
-	explicit := loadProposals(t, left+`proposals = ["aes128gcm16-noesn", "aes128gcm16-esn", "aes256gcm16"]`)
-	if got, want := explicit, "[[0] [1] [1 0]]"; fmt.Sprint(got) != want {
-		t.Errorf("explicit: got ESN %v, want %v", got, want)
-	}
-	for _, tt := range []struct {
-		keys string
-		want []wire.TransformID
-	}{
-		{``, []wire.TransformID{wire.ESNYes, wire.ESNNo}},
-		{`esn = "auto"`, []wire.TransformID{wire.ESNYes, wire.ESNNo}},
-		{`esn = "always"`, []wire.TransformID{wire.ESNYes}},
-		{`esn = "never"`, []wire.TransformID{wire.ESNNo}},
-		{`replay_window = 0`, []wire.TransformID{wire.ESNNo}},
-	} {
-		for _, proposals := range []string{"", "\nproposals = [\"aes128gcm16\"]"} {
-			for _, got := range loadProposals(t, left+tt.keys+proposals) {
-				if !slices.Equal(got, tt.want) {
-					t.Errorf("%q%q: got ESN %v, want %v", tt.keys, proposals, got, tt.want)
-				}
-			}
-		}
-	}
-}
-
-// loadProposals is the ESN transforms of each proposal of the first child.
-func loadProposals(t *testing.T, doc string) [][]wire.TransformID {
-	t.Helper()
-	var out [][]wire.TransformID
-	for _, p := range mustLoad(t, doc).Peers[0].Children[0].Proposals {
-		var ids []wire.TransformID
-		for _, tr := range p.Transforms {
-			if tr.Type == wire.TransformESN {
-				ids = append(ids, tr.ID)
-			}
-		}
-		out = append(out, ids)
-	}
-	return out
-}
-
-func TestManualChild(t *testing.T) {
-	c := mustLoad(t, `
-[[peer]]
-name = "bench"
-remote = "2001:db8::2"
-  [[peer.child]]
-  name = "both"
-  local = ["10.1.0.0/16"]
-  remote = ["10.2.0.0/16"]
-  manual = { spi_out = "0x1001", key_out = "0x`+strings.Repeat("01", 20)+`", spi_in = "8193", key_in = "0x`+strings.Repeat("02", 20)+`", cipher = "aes128gcm16" }
-  [[peer.child]]
-  local = ["10.1.0.0/16"]
-  remote = ["10.3.0.0/16"]
-  esn = "always"
-  manual = { spi_in = "0x2002", key_in = "0x`+strings.Repeat("03", 36)+`", cipher = "chacha20poly1305" }
-`)
-	p := c.Peers[0]
-	if len(p.Children) != 0 || len(p.Manual) != 2 || !slices.Equal(p.Order, []string{"both", "child2"}) {
-		t.Fatalf("got %d children, %d manual, order %v", len(p.Children), len(p.Manual), p.Order)
-	}
-	both, one := p.Manual[0], p.Manual[1]
-	if both.SPIOut != 0x1001 || both.SPIIn != 0x2001 || both.Cipher != (esp.Cipher{ID: 20, KeyBits: 128}) || len(both.KeyOut) != 20 || both.KeyIn[0] != 2 || both.ESN || both.ReplayWindow != 0 {
-		t.Errorf("both: got %+v", both)
-	}
-	if one.SPIOut != 0 || one.KeyOut != nil || one.SPIIn != 0x2002 || one.Cipher != (esp.Cipher{ID: 28, KeyBits: 256}) || !one.ESN || one.ReplayWindow != 4096 {
-		t.Errorf("one way: got %+v", one)
-	}
-	if len(c.Warnings) != 2 {
-		t.Errorf("got warnings %v, want one for each manual child", c.Warnings)
-	}
-}
-
-func TestShortSecretIsAWarning(t *testing.T) {
-	c := mustLoad(t, strings.Replace(left, "correct horse battery staple", "secret", 1))
-	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Error(), `a.toml:6: peer "right": psk is short`) {
-		t.Errorf("got %v, want one about a short psk", c.Warnings)
 	}
 }
 

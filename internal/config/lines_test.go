@@ -74,17 +74,3 @@ func TestLineIndexEnds(t *testing.T) {
 	indexLines("a = " + strings.Repeat("[", 100000))
 	indexLines("a = " + strings.Repeat("{a=", 100000))
 }
-
-func TestNearest(t *testing.T) {
-	for word, want := range map[string]string{
-		"remotee": "remote", "rmeote": "remote", "localid": "local_id", "Name": "name", "pks": "psk", "zzzz": "", "": "", "dpdaction": "dpd_action",
-		"proposals": "ike_proposals", "ikelifetime": "ike_lifetime",
-	} {
-		if got := nearest(word, names(peerKeys)); got != want {
-			t.Errorf("nearest(%q): got %q, want %q", word, got, want)
-		}
-	}
-	if got := nearest(strings.Repeat("x", 1000), names(peerKeys)); got != "" {
-		t.Errorf("got %q for a long word", got)
-	}
-}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,63 +98,6 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestSecretsAreForTheirOwner(t *testing.T) {
-	dir := write(t, map[string]string{"a.toml": good + "\n" + peerFile("other", "3")})
-	path := filepath.Join(dir, "a.toml")
-	for mode, bad := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o644: true, 0o604: true} {
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-		_, err := Load(path)
-		if !bad {
-			if err != nil {
-				t.Errorf("mode %o: got %v, want no error", mode, err)
-			}
-			continue
-		}
-		// One error for the file, not one for each secret.
-		got := texts(err)
-		if len(got) != 1 || !strings.HasPrefix(got[0], `a.toml:6: peer "right": there are secrets in this file`) || !strings.HasSuffix(got[0], ": chmod 600 "+path) {
-			t.Errorf("mode %o: got %q, want the chmod that mends it", mode, got)
-		}
-	}
-}
-
-func TestFileWithoutSecretsMayBeRead(t *testing.T) {
-	dir := write(t, map[string]string{"a.toml": strings.Replace(good, `psk = "correct horse battery staple"`, `psk_file = "s/hq.psk"`, 1), "s/hq.psk": "correct horse battery staple\n"})
-	path := filepath.Join(dir, "a.toml")
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	c, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := string(c.Peers[0].PSK); got != "correct horse battery staple" {
-		t.Errorf("got secret %q, want it without the line end", got)
-	}
-	secret := filepath.Join(dir, "s/hq.psk")
-	if err := os.Chmod(secret, 0o640); err != nil {
-		t.Fatal(err)
-	}
-	_, err = Load(path)
-	if got := texts(err); len(got) != 1 || !strings.HasPrefix(got[0], "a.toml:6:") || !strings.HasSuffix(got[0], "chmod 600 "+secret) {
-		t.Errorf("got %q, want the chmod that mends the secret's file", got)
-	}
-}
-
-func TestManualKeysAreSecretsToo(t *testing.T) {
-	dir := write(t, map[string]string{"a.toml": manualGood})
-	path := filepath.Join(dir, "a.toml")
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Load(path)
-	if got := texts(err); len(got) != 1 || !strings.HasPrefix(got[0], "a.toml:7: ") {
-		t.Errorf("got %q, want one error at the manual keys", got)
-	}
-}
-
 func FuzzLoad(f *testing.F) {
 	f.Add(left)
 	f.Add(good)
@@ -177,4 +121,59 @@ func FuzzLoad(f *testing.F) {
 			t.Fatal("an error without errors")
 		}
 	})
+}
+
+func TestBadLoad(t *testing.T) {
+	testBad(t, map[string]bad{
+		"syntax":             {"[[peer] # x", []string{"a.toml:1: "}},
+		"syntax later":       {good + "x = = 1", []string{"a.toml:10: "}},
+		"key twice":          {editPeer(`remote = "192.0.2.2"`, "remote = \"192.0.2.2\"\nremote = \"192.0.2.3\""), []string{"a.toml:4: "}},
+		"include of no file": {withDaemon(`include = "other.toml"`), []string{"a.toml:2: daemon: include: other.toml: no such file"}},
+		"include pattern":    {withDaemon(`include = "["`), []string{"is no pattern of file names"}},
+	})
+}
+
+// write makes a folder of files, private ones, and returns its path.
+func write(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func loadText(t *testing.T, content string) (*Config, error) {
+	t.Helper()
+	return Load(filepath.Join(write(t, map[string]string{"a.toml": content}), "a.toml"))
+}
+
+func mustLoad(t *testing.T, content string) *Config {
+	t.Helper()
+	c, err := loadText(t, content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// texts are the errors without their folder.
+func texts(err error) []string {
+	var errs Errors
+	if !errors.As(err, &errs) {
+		return nil
+	}
+	var out []string
+	for _, e := range errs {
+		short := *e
+		short.File = filepath.Base(e.File)
+		out = append(out, short.Error())
+	}
+	return out
 }

@@ -36,6 +36,12 @@ type GuardDrops struct {
 	ICMP uint64 `json:"icmp"`
 }
 
+// ChildGuardDrops is what of GuardDrops was of a child, since the guard began to count by it.
+type ChildGuardDrops struct {
+	Out uint64 `json:"out"`
+	In  uint64 `json:"in"`
+}
+
 // Peer is one configured peer.
 type Peer struct {
 	Name        string   `json:"name"`
@@ -73,6 +79,7 @@ type Child struct {
 	RekeyIn    *float64          `json:"rekey_in_s"`
 	Rekeys     int               `json:"rekeys"`
 	Drops      map[string]uint64 `json:"drops"`
+	GuardDrops *ChildGuardDrops  `json:"guard_drops"` // nil: not counted by child
 	Reason     string            `json:"reason"`
 	WorkerSAs  []WorkerSA        `json:"worker_sas"`
 }

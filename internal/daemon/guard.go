@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -19,7 +20,8 @@ import (
 // kernelGuard is a guard that stands.
 type kernelGuard interface {
 	Apply(c protect.Change) error
-	Stats() guard.Stats
+	Attribute(o *protect.Owners) error
+	Counted() (guard.Stats, map[protect.ID]guard.Drops)
 	Close() error
 }
 
@@ -75,22 +77,51 @@ func (p *guardPart) apply(c protect.Change, whole func() protect.Change) (err er
 	return p.g.Apply(c)
 }
 
-// status is the guard as status shows it.
-func (p *guardPart) status() control.Guard {
-	switch {
-	case p == nil || p.mode == config.GuardOff:
-		return control.Guard{State: "off"}
-	case p.reason != "":
-		return control.Guard{State: "none", Reason: p.reason}
+// attribute has the guard count by child for the first children of a configuration, whose flows are
+// in force. Without that it holds back as much as with it.
+func (p *guardPart) attribute(flows *protect.Set, c *config.Config) error {
+	if !p.on() {
+		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := control.Guard{State: "on"}
+	if p.g == nil {
+		return nil
+	}
+	return p.g.Attribute(flows.Owners(children(c)))
+}
+
+// children gives the children of a configuration, in the order of the files.
+func children(c *config.Config) iter.Seq[protect.ID] {
+	return func(yield func(protect.ID) bool) {
+		for i := range c.Peers {
+			for _, name := range c.Peers[i].Order {
+				if !yield(protect.ID{Peer: c.Peers[i].Name, Child: name}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// status is the guard as status shows it, and what it has dropped of the children whose drops it
+// counts.
+func (p *guardPart) status() (out control.Guard, byChild map[protect.ID]guard.Drops) {
+	switch {
+	case p == nil || p.mode == config.GuardOff:
+		return control.Guard{State: "off"}, nil
+	case p.reason != "":
+		return control.Guard{State: "none", Reason: p.reason}, nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out.State = "on"
 	if p.g != nil {
-		st := p.g.Stats()
+		var st guard.Stats
+		st, byChild = p.g.Counted()
 		out.Drops, out.Repairs = control.GuardDrops{Out: st.Out, In: st.In, ICMP: st.ICMP}, st.Repairs
 	}
-	return out
+	return out, byChild
 }
 
 // close leaves the guard to itself, and reports whether one stands.
@@ -149,8 +180,12 @@ func RaiseGuard(path string) (string, error) {
 	case control.Alive(c.Control):
 		return "", fmt.Errorf("a culvert daemon runs at %s, which has put up its guard", c.Control)
 	}
-	g, err := guard.Open(guardConfig(c, nil), flowsOf(cfg).Whole())
+	flows := flowsOf(cfg)
+	g, err := guard.Open(guardConfig(c, nil), flows.Whole())
 	if err != nil {
+		return "", err
+	}
+	if err := g.Attribute(flows.Owners(children(cfg))); err != nil {
 		return "", err
 	}
 	_ = g.Close()

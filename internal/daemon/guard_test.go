@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,8 +20,11 @@ import (
 type fakeGuard struct {
 	*fakeParts
 	whole, changes []protect.Change
+	owners         [][]protect.ID
+	byChild        map[protect.ID]guard.Drops
 	closed         bool
-	err            error
+
+	err, attributeErr error
 }
 
 func (g *fakeGuard) Apply(c protect.Change) error {
@@ -29,8 +33,16 @@ func (g *fakeGuard) Apply(c protect.Change) error {
 	return g.err
 }
 
-func (g *fakeGuard) Stats() guard.Stats { return guard.Stats{Out: 1, In: 2, ICMP: 3, Repairs: 4} }
-func (g *fakeGuard) Close() error       { g.closed = true; return nil }
+func (g *fakeGuard) Attribute(o *protect.Owners) error {
+	g.owners = append(g.owners, slices.Clone(o.Policies()))
+	return g.attributeErr
+}
+
+func (g *fakeGuard) Counted() (guard.Stats, map[protect.ID]guard.Drops) {
+	return guard.Stats{Out: 1, In: 2, ICMP: 3, Repairs: 4}, g.byChild
+}
+
+func (g *fakeGuard) Close() error { g.closed = true; return nil }
 
 // withGuard gives a daemon a guard that does not stand yet.
 func withGuard(d *Daemon, f *fakeParts) *fakeGuard {
@@ -125,7 +137,7 @@ func TestGuardWhereThereIsNone(t *testing.T) {
 			}
 			continue
 		}
-		st := p.status()
+		st, _ := p.status()
 		if p.on() != tt.on || st.State != tt.state || (st.Reason != "") != (tt.state == "none") {
 			t.Errorf("%s, %v: got %+v, on %v", tt.mode, tt.probe, st, p.on())
 		}
@@ -140,24 +152,63 @@ func TestGuardWhereThereIsNone(t *testing.T) {
 	}
 }
 
+// The guard counts for the children in the order of the files, and one that cannot does the rest.
+func TestGuardCountsByChild(t *testing.T) {
+	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	g := withGuard(d, f)
+	lan := func(peers ...string) (ids []protect.ID) {
+		for _, p := range peers {
+			ids = append(ids, protect.ID{Peer: p, Child: "lan"})
+		}
+		return ids
+	}
+	for i, step := range []struct {
+		config string
+		want   []protect.ID
+	}{
+		{peerText("b", "192.0.2.3", "3") + peerText("a", "192.0.2.2", "2"), lan("b", "a")},
+		{peerText("a", "192.0.2.2", "2") + peerText("b", "192.0.2.3", "3"), lan("a", "b")}, // only the order
+		{peerText("a", "192.0.2.2", "2"), lan("a")},
+	} {
+		writeConfig(t, d, step.config)
+		reload(t, d)
+		if len(g.owners) == 0 || !slices.Equal(g.owners[len(g.owners)-1], step.want) {
+			t.Errorf("step %d: the owners are %v, want %v", i, g.owners, step.want)
+		}
+	}
+	g.attributeErr = errors.New("no maps")
+	writeConfig(t, d, peerText("a", "192.0.2.2", "4"))
+	reload(t, d)
+	if n := len(g.changes); n == 0 || !strings.Contains(log.String(), "guard-not-counting") {
+		t.Errorf("%d changes; the log is %s", n, log)
+	}
+}
+
 func TestGuardInStatusAndMetrics(t *testing.T) {
-	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
-	withGuard(d, f)
-	writeConfig(t, d, peerText("a", "192.0.2.2", "3"))
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+peerText("b", "192.0.2.3", "5"), nil)
+	withGuard(d, f).byChild = map[protect.ID]guard.Drops{{Peer: "a", Child: "lan"}: {Out: 7}, {Peer: "gone", Child: "lan"}: {Out: 8}}
+	writeConfig(t, d, peerText("a", "192.0.2.2", "3")+peerText("b", "192.0.2.3", "5"))
 	reload(t, d)
 	st, err := d.Status(context.Background())
 	if want := (control.Guard{State: "on", Drops: control.GuardDrops{Out: 1, In: 2, ICMP: 3}, Repairs: 4}); err != nil || st.Guard != want {
 		t.Errorf("got %+v, %v", st.Guard, err)
+	}
+	if a, b := st.Peers[0].Children[0].GuardDrops, st.Peers[1].Children[0].GuardDrops; a == nil || *a != (control.ChildGuardDrops{Out: 7}) || b != nil {
+		t.Errorf("of the children: %v, %v", a, b)
 	}
 	w := httptest.NewRecorder()
 	metricsServer(d.Status, d.log).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		"culvert_guard_up 1\n", `culvert_guard_drops_total{direction="out"} 1`, `culvert_guard_drops_total{direction="in"} 2`,
 		`culvert_guard_drops_total{direction="icmp"} 3`, "culvert_guard_repairs_total 4\n",
+		`culvert_child_guard_drops_total{child="lan",direction="out",peer="a"} 7`,
 	} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("no %s in:\n%s", want, w.Body)
 		}
+	}
+	if n := strings.Count(w.Body.String(), "\nculvert_child_guard_drops_total{"); n != 1 {
+		t.Errorf("%d counters by child, want the one that is not zero", n)
 	}
 }
 

@@ -42,12 +42,13 @@ var (
 	descGuardUp    = prometheus.NewDesc("culvert_guard_up", "1 if the kernel holds back what would leave, or come, in plain.", nil, nil)
 	descGuardDrops = prometheus.NewDesc("culvert_guard_drops_total", "Packets that the guard dropped: out, in, and icmp for errors that quote a protected packet.", []string{"direction"}, nil)
 	descRepairs    = prometheus.NewDesc("culvert_guard_repairs_total", "How often the guard was put back after another program changed it.", nil, nil)
+	descChildGuard = prometheus.NewDesc("culvert_child_guard_drops_total", "What of culvert_guard_drops_total was of the child, out and in; one that is zero, or not counted by child, is left out.", []string{"peer", "child", "direction"}, nil)
 	descEvents     = prometheus.NewDesc("culvert_events_total", "What was dropped or noticed since the start, by name.", []string{"event"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descChildUp, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descEvents} {
+	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descChildUp, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descChildGuard, descEvents} {
 		out <- d
 	}
 }
@@ -98,6 +99,12 @@ func collectChild(gauge func(*prometheus.Desc, float64, ...string), count func(*
 		if n > 0 { // most are zero, and of very many children they would be most of the page
 			count(descDrops, n, peer, c.Name, reason)
 		}
+	}
+	if g := c.GuardDrops; g != nil && g.Out > 0 {
+		count(descChildGuard, g.Out, peer, c.Name, "out")
+	}
+	if g := c.GuardDrops; g != nil && g.In > 0 {
+		count(descChildGuard, g.In, peer, c.Name, "in")
 	}
 }
 

@@ -90,7 +90,7 @@ func (d *Daemon) exempt(c *config.Config) (protect.Change, error) {
 	if len(change.Groups) == 0 {
 		return change, nil
 	}
-	return change, d.follow(change)
+	return change, d.follow(c, change)
 }
 
 // exemptResolver looks again for whom the resolver asks, as a name was not found. d.applying is

@@ -146,15 +146,18 @@ func (d *Daemon) protect(diff difference) error {
 	d.opened = d.flows.Opened(exempt)
 	change := diff.applyToFlows(d.flows)
 	d.opened = append(d.opened, d.flows.Opened(change)...)
-	return d.follow(change)
+	return d.follow(diff.next, change)
 }
 
 // follow tells the kernel of a change of the flows, the guard first: no packet leaves before its
 // route is there. What the kernel refuses of the routes in part the router tries again. d.applying
 // is held.
-func (d *Daemon) follow(change protect.Change) error {
+func (d *Daemon) follow(c *config.Config, change protect.Change) error {
 	if err := d.guard.apply(change, d.flows.Whole); err != nil {
 		return err
+	}
+	if err := d.guard.attribute(d.flows, c); err != nil {
+		d.log.Warn("the guard does not count by child", "event", "guard-not-counting", "error", err)
 	}
 	err := d.routes.Apply(change)
 	var part *tun.Incomplete

@@ -12,6 +12,8 @@ import (
 	"culvert/internal/config"
 	"culvert/internal/control"
 	"culvert/selector"
+	"culvert/tun/guard"
+	"culvert/tun/protect"
 )
 
 // The states' names in status. An unknown value would be a bug of ours, and shows as "".
@@ -34,7 +36,8 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 		return nil, stopping(err)
 	}
 	now := d.now()
-	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Guard: d.guard.status(), Peers: []control.Peer{}, Counters: counters}
+	stands, held := d.guard.status()
+	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Guard: stands, Peers: []control.Peer{}, Counters: counters}
 	for _, more := range []map[string]uint64{d.plane.Counters(), d.device.Counters(), d.net.Counters(), d.routes.Counters()} {
 		for name, n := range more {
 			st.Counters[name] += n
@@ -46,9 +49,20 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 	}
 	c := d.config()
 	for i := range c.Peers {
-		st.Peers = append(st.Peers, d.peer(now, &c.Peers[i], byName[c.Peers[i].Name]))
+		p := d.peer(now, &c.Peers[i], byName[c.Peers[i].Name])
+		addHeld(&p, held)
+		st.Peers = append(st.Peers, p)
 	}
 	return st, nil
+}
+
+// addHeld fills in what the guard has dropped of each child whose drops it counts.
+func addHeld(p *control.Peer, held map[protect.ID]guard.Drops) {
+	for i := range p.Children {
+		if n, ok := held[protect.ID{Peer: p.Name, Child: p.Children[i].Name}]; ok {
+			p.Children[i].GuardDrops = &control.ChildGuardDrops{Out: n.Out, In: n.In}
+		}
+	}
 }
 
 // peer is one configured peer. s is what IKE knows of it, nil for a peer without IKE, or one that IKE is about to be told of.

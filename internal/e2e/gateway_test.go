@@ -133,7 +133,8 @@ type childStatus struct {
 	PacketsIn                            uint64 `json:"packets_in"`
 	PacketsOut                           uint64 `json:"packets_out"`
 	Drops                                map[string]uint64
-	WorkerSAs                            []workerStatus `json:"worker_sas"`
+	GuardDrops                           struct{ Out, In uint64 } `json:"guard_drops"`
+	WorkerSAs                            []workerStatus           `json:"worker_sas"`
 }
 
 // workerStatus is a Child SA for a single worker.

@@ -241,6 +241,13 @@ func TestGuardWhereRoutesDoNotHelp(t *testing.T) {
 	if s := left.status(); s.Guard.State != "on" || s.Guard.Drops.Out != 2 {
 		t.Errorf("left's guard: %+v", s.Guard)
 	}
+	byChild := uint64(0)
+	for _, c := range left.status().Peers[0].Children {
+		byChild += c.GuardDrops.Out
+	}
+	if byChild != 2 {
+		t.Errorf("left's guard has counted %d for its children, want 2", byChild)
+	}
 	// Left's firewall is swept away, tunnel and all: the guard is back in a second, and was not
 	// needed meanwhile.
 	more, _ := whisper(t, n.left, inside...)

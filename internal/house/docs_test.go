@@ -78,7 +78,11 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range append(files, filepath.Join(root, "README.md")) {
+	atRoot, err := filepath.Glob(filepath.Join(root, "*.md"))
+	if err != nil || len(atRoot) == 0 {
+		t.Fatal(atRoot, err)
+	}
+	for _, file := range append(files, atRoot...) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -3,12 +3,9 @@ package guard
 import (
 	"encoding/binary"
 	"fmt"
-	"net/netip"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
-
-	"culvert/tun/protect"
 )
 
 // batch is messages to nftables about one table, which take effect together. A message is a header,
@@ -147,6 +144,13 @@ func (b *batch) addCounter(name string, n uint64) {
 	})
 }
 
+func (b *batch) deleteCounter(name string) {
+	b.begin(subsystem|unix.NFT_MSG_DELOBJ, 0, "removal of counter "+name)
+	b.text(unix.NFTA_OBJ_TABLE, b.table)
+	b.text(unix.NFTA_OBJ_NAME, name)
+	b.number(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
+}
+
 func (b *batch) addChain(name string) {
 	b.begin(subsystem|unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, "chain "+name)
 	b.text(unix.NFTA_CHAIN_TABLE, b.table)
@@ -186,6 +190,10 @@ func (b *batch) addRule(chain string, parts ...[]expr.Any) {
 	b.nest(unix.NFTA_RULE_EXPRESSIONS, func() {
 		for _, exprs := range parts {
 			for _, e := range exprs {
+				if by, ok := e.(countBy); ok {
+					b.nest(unix.NFTA_LIST_ELEM, func() { by.put(b) })
+					continue
+				}
 				raw, err := expr.Marshal(unix.NFPROTO_INET, e)
 				if err != nil {
 					b.err = err
@@ -195,90 +203,6 @@ func (b *batch) addRule(chain string, parts ...[]expr.Any) {
 		}
 	})
 }
-
-// Types of keys and values, by the numbers with which nft shows them.
-const (
-	typeIPv4    = 7
-	typeIPv6    = 8
-	typeVerdict = 0xffffff00
-)
-
-// addSet makes a set of intervals of addresses, or a map from these to verdicts.
-func (b *batch) addSet(name string, v6, verdicts bool) {
-	b.begin(subsystem|unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, "set "+name)
-	b.text(unix.NFTA_SET_TABLE, b.table)
-	b.text(unix.NFTA_SET_NAME, name)
-	b.number(unix.NFTA_SET_ID, uint32(len(b.start)))
-	flags, typ, length := uint32(unix.NFT_SET_INTERVAL), uint32(typeIPv4), uint32(4)
-	if v6 {
-		typ, length = typeIPv6, 16
-	}
-	if verdicts {
-		flags |= unix.NFT_SET_MAP
-		b.number(unix.NFTA_SET_DATA_TYPE, typeVerdict)
-	}
-	b.number(unix.NFTA_SET_FLAGS, flags)
-	b.number(unix.NFTA_SET_KEY_TYPE, typ)
-	b.number(unix.NFTA_SET_KEY_LEN, length)
-}
-
-func (b *batch) deleteSet(name string) {
-	b.begin(subsystem|unix.NFT_MSG_DELSET, 0, "removal of set "+name)
-	b.text(unix.NFTA_SET_TABLE, b.table)
-	b.text(unix.NFTA_SET_NAME, name)
-}
-
-// elements adds intervals to a set, or removes them (NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM).
-// verdict, for a map, is the chain to go to.
-func (b *batch) elements(msg uint16, set string, n int, at func(i int) (r protect.Range, verdict string)) {
-	for i := 0; i < n; {
-		b.begin(subsystem|msg, unix.NLM_F_CREATE, "elements of set "+set)
-		b.text(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
-		b.text(unix.NFTA_SET_ELEM_LIST_SET, set)
-		b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func() {
-			for from := len(b.buf); i < n && len(b.buf)-from < maxNest; i++ {
-				r, verdict := at(i)
-				b.element(r.First, verdict, false)
-				if after := r.Last.Next(); after.IsValid() { // the last address of all has none
-					b.element(after, "", true)
-				}
-			}
-		})
-	}
-}
-
-// maxNest is below the 64 KB that an attribute's length can tell, by more than one interval takes.
-const maxNest = 60 << 10
-
-// element is one end of an interval: its first address, or the first one after it.
-func (b *batch) element(a netip.Addr, verdict string, end bool) {
-	b.nest(unix.NFTA_LIST_ELEM, func() {
-		if end {
-			b.number(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
-		}
-		b.nest(unix.NFTA_SET_ELEM_KEY, func() {
-			if a.Is4() {
-				k := a.As4()
-				b.attr(unix.NFTA_DATA_VALUE, k[:]...)
-				return
-			}
-			k := a.As16()
-			b.attr(unix.NFTA_DATA_VALUE, k[:]...)
-		})
-		if verdict == "" {
-			return
-		}
-		b.nest(unix.NFTA_SET_ELEM_DATA, func() {
-			b.nest(unix.NFTA_DATA_VERDICT, func() {
-				b.number(unix.NFTA_VERDICT_CODE, verdictGoto)
-				b.text(unix.NFTA_VERDICT_CHAIN, verdict)
-			})
-		})
-	})
-}
-
-// verdictGoto is NFT_GOTO, -4.
-const verdictGoto = 1<<32 - 4
 
 // acceptPolicy is NF_ACCEPT.
 const acceptPolicy = 1

@@ -66,10 +66,23 @@ func BenchmarkGuard(b *testing.B) {
 			b.ReportMetric(float64((processorTime()-cpu).Microseconds())/float64(b.N)/1000, "cpu-ms/op")
 		}
 		whole := set.Whole()
+		order := func(yield func(protect.ID) bool) {
+			for i := range list {
+				if !yield(list[i].ID) {
+					return
+				}
+			}
+		}
+		attribute := func(g *Guard) {
+			if err := g.Attribute(set.Owners(order)); err != nil {
+				b.Fatal(err)
+			}
+		}
 		b.Run(name+"/start", func(b *testing.B) {
 			measure(b, func(int) {
 				var g *Guard
 				in(func() (err error) { g, err = Open(testConfig(), whole); return err })
+				attribute(g)
 				g.Close()
 			})
 		})
@@ -77,6 +90,7 @@ func BenchmarkGuard(b *testing.B) {
 			var g *Guard
 			in(func() (err error) { g, err = Open(testConfig(), whole); return err })
 			defer g.Close()
+			attribute(g)
 			one := networks(size.n+1, size.ownLocal)[size.n]
 			b.ResetTimer()
 			measure(b, func(i int) {
@@ -87,8 +101,28 @@ func BenchmarkGuard(b *testing.B) {
 				if err := g.Apply(c); err != nil {
 					b.Fatal(err)
 				}
+				attribute(g)
 			})
 			set.Change(nil, []protect.ID{one.ID})
+		})
+		b.Run(name+"/change of a counted one", func(b *testing.B) {
+			var g *Guard
+			in(func() (err error) { g, err = Open(testConfig(), whole); return err })
+			defer g.Close()
+			attribute(g)
+			one := list[0]
+			b.ResetTimer()
+			measure(b, func(i int) {
+				one.Remote = list[0].Remote
+				if i%2 == 0 {
+					one.Remote = append(pfx("198.51.100.0/24"), one.Remote...)
+				}
+				if err := g.Apply(set.Change([]protect.Policy{one}, nil)); err != nil {
+					b.Fatal(err)
+				}
+				attribute(g)
+			})
+			set.Change(list[:1], nil)
 		})
 		b.Run(name+"/release", func(b *testing.B) {
 			for range b.N {

@@ -20,6 +20,9 @@
 // two searches in trees, and a change of the policies touches only the elements that differ. A
 // group of very many networks has several sets, of which the bounds in the rules choose one.
 //
+// What is dropped is counted by direction, and, for the first policies of the configuration, by
+// policy. The latter is looked up after the verdict, in maps that decide nothing (whose_linux.go).
+//
 // A table that is put up afresh, at a start or after somebody meddled with it, takes the name that
 // is free. The old one goes when every packet sees the new one. (To replace a table in one
 // transaction is not enough: a packet that found the hooks before the transaction is judged by the
@@ -42,7 +45,8 @@ type Config struct {
 
 	chunk int // how many intervals a set begins with; 0: as many as is good
 
-	sockets bool // the kernel can tell the mark of the socket that a packet is for
+	sockets  bool // the kernel can tell the mark of the socket that a packet is for
+	byPolicy bool // drops are also counted by policy
 }
 
 // Stats is what the guard has counted since its table was first put up, over restarts of the
@@ -53,6 +57,9 @@ type Stats struct {
 	ICMP    uint64 // ICMP errors that would have left with a decrypted packet in them
 	Repairs uint64 // by this Guard: how often somebody changed the table and it was put back
 }
+
+// Drops is what the guard has counted of Stats for a policy.
+type Drops struct{ Out, In uint64 }
 
 // Opened is what a guard that was released held back: traffic between local and remote networks.
 type Opened struct{ Local, Remote []netip.Prefix }

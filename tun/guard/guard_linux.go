@@ -24,7 +24,7 @@ type Guard struct {
 	socket  *socket // nil after Close
 	image   *image
 	table   string // its name; "" while there is none
-	counted Stats  // at the last look; the table's counters go on from here when it is put up again
+	counted counts // at the last look; the table's counters go on from here when it is put up again
 	broken  bool   // the table is not what the image says
 	layout  uint64 // of the table at the last check; 0: it is not known
 }
@@ -46,9 +46,24 @@ func Probe(cfg Config) error {
 // try has the kernel take all rules and throw them away again.
 func (s *socket) try(cfg *Config) error {
 	b := newBatch(tableNames(cfg.Device)[0] + "/probe")
-	newImage(cfg).whole(b, Stats{})
+	m := newImage(cfg)
+	if cfg.byPolicy {
+		m.whose = sampleWhose()
+	}
+	m.whole(b, counts{})
 	b.deleteTable()
 	return s.commit(b)
+}
+
+// findOut tells cfg what the kernel can do beyond what a guard needs: there may be no
+// CONFIG_NFT_SOCKET, and no maps to counters.
+func (s *socket) findOut(cfg *Config) {
+	for _, can := range []struct{ sockets, byPolicy bool }{{true, true}, {false, true}, {true, false}, {false, false}} {
+		cfg.sockets, cfg.byPolicy = can.sockets, can.byPolicy
+		if s.try(cfg) == nil {
+			return
+		}
+	}
 }
 
 // Open puts the table up, in place of any that an earlier daemon left, in one step: there is no
@@ -61,8 +76,7 @@ func Open(cfg Config, whole protect.Change) (*Guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
-	cfg.sockets = true
-	cfg.sockets = s.try(&cfg) == nil // not without CONFIG_NFT_SOCKET
+	s.findOut(&cfg)
 	g := &Guard{cfg: cfg, socket: s}
 	g.image = newImage(&g.cfg)
 	g.image.apply(newBatch(""), whole)
@@ -82,14 +96,18 @@ func (g *Guard) Apply(c protect.Change) error {
 	if len(c.Groups) == 0 {
 		return nil
 	}
+	return g.change(func(b *batch) { g.image.apply(b, c) })
+}
+
+// change puts into force what f changes in the image.
+func (g *Guard) change(f func(b *batch)) (err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.socket == nil {
 		return os.ErrClosed
 	}
 	b := newBatch(g.table)
-	g.image.apply(b, c)
-	var err error
+	f(b)
 	switch {
 	case b.empty() && !g.broken:
 		return nil
@@ -159,52 +177,6 @@ func (s *socket) tables() (names []string, err error) {
 	return names, err
 }
 
-// look reads the counters. Where the table is gone, what it counted last stands.
-func (g *Guard) look() {
-	got, err := g.socket.countersOf(g.cfg.Device)
-	if err != nil {
-		return
-	}
-	g.counted = g.counted.max(got)
-}
-
-func (st Stats) max(o Stats) Stats {
-	return Stats{max(st.Out, o.Out), max(st.In, o.In), max(st.ICMP, o.ICMP), max(st.Repairs, o.Repairs)}
-}
-
-// countersOf returns what the table of a device has counted.
-func (s *socket) countersOf(device string) (st Stats, err error) {
-	for _, table := range tableNames(device) {
-		got, err := s.counters(table)
-		if err != nil {
-			return st, err
-		}
-		st = st.max(got)
-	}
-	return st, nil
-}
-
-// counters returns the counters of a table; zero if there is no such table.
-func (s *socket) counters(table string) (st Stats, err error) {
-	b := newBatch(table)
-	b.begin(subsystem|unix.NFT_MSG_GETOBJ, unix.NLM_F_DUMP, "the counters")
-	b.text(unix.NFTA_OBJ_TABLE, table)
-	err = s.retry(b, func() { st = Stats{} }, func(_ uint16, data []byte) {
-		switch name, n := parseCounter(data); name {
-		case counterOut:
-			st.Out = n
-		case counterIn:
-			st.In = n
-		case counterICMP:
-			st.ICMP = n
-		}
-	})
-	if errors.Is(err, unix.ENOENT) {
-		return Stats{}, nil
-	}
-	return st, err
-}
-
 // retry dumps until nothing came between; before is called before each try.
 func (s *socket) retry(b *batch, before func(), f func(typ uint16, data []byte)) (err error) {
 	for range 10 {
@@ -214,16 +186,6 @@ func (s *socket) retry(b *batch, before func(), f func(typ uint16, data []byte))
 		}
 	}
 	return err
-}
-
-// Stats returns what was counted.
-func (g *Guard) Stats() Stats {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.socket != nil {
-		g.look()
-	}
-	return g.counted
 }
 
 // Close ends the watching. The table stays and does its work.

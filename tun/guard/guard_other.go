@@ -28,6 +28,12 @@ func (*Guard) Apply(protect.Change) error { return nil }
 // Stats returns nothing.
 func (*Guard) Stats() Stats { return Stats{} }
 
+// Attribute does nothing.
+func (*Guard) Attribute(*protect.Owners) error { return nil }
+
+// Counted returns nothing.
+func (*Guard) Counted() (Stats, map[protect.ID]Drops) { return Stats{}, nil }
+
 // Close does nothing.
 func (*Guard) Close() error { return nil }
 

@@ -17,6 +17,7 @@ type image struct {
 	pieces [2]map[protect.Range]int // by family: local intervals, each with the number of its set of groups
 	sets   map[string]*groupSet     // by key
 	free   []int                    // numbers of sets that are gone
+	whose  whose
 }
 
 // group is a protect.Group, as far as it was told.
@@ -104,7 +105,7 @@ func (m *image) applyGroup(b *batch, gc *protect.GroupChange) {
 }
 
 func (b *batch) ranges(msg uint16, set string, list []protect.Range) {
-	b.elements(msg, set, len(list), func(i int) (protect.Range, string) { return list[i], "" })
+	b.elements(msg, set, len(list), func(i int) (protect.Range, leadsTo) { return list[i], leadsTo{} })
 }
 
 // recut brings the pieces of a family's local networks up to date, and the chains to which they
@@ -136,8 +137,8 @@ func (m *image) recut(b *batch, v6 bool) {
 	sortRanges(removed)
 	m.cfg.each(v6, func(p *purpose) {
 		b.ranges(unix.NFT_MSG_DELSETELEM, p.mapName(v6), removed)
-		b.elements(unix.NFT_MSG_NEWSETELEM, p.mapName(v6), len(added), func(i int) (protect.Range, string) {
-			return added[i], p.chainName(v6, now[added[i]])
+		b.elements(unix.NFT_MSG_NEWSETELEM, p.mapName(v6), len(added), func(i int) (protect.Range, leadsTo) {
+			return added[i], leadsTo{chain: p.chainName(v6, now[added[i]])}
 		})
 	})
 	m.pieces[index(v6)] = now
@@ -203,7 +204,7 @@ func (m *image) forget(b *batch, v6 bool) {
 }
 
 // whole puts all of the table into a batch, in place of what it may hold.
-func (m *image) whole(b *batch, counted Stats) {
+func (m *image) whole(b *batch, counted counts) {
 	b.addTable() // so that it can be deleted
 	b.deleteTable()
 	b.addTable()
@@ -220,4 +221,5 @@ func (m *image) whole(b *batch, counted Stats) {
 		clear(m.pieces[index(v6)])
 		m.recut(b, v6)
 	}
+	m.wholeWhose(b, counted.byPolicy)
 }

@@ -158,6 +158,21 @@ func count(counter string) []expr.Any {
 	return []expr.Any{&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counter}}
 }
 
+// countBy counts by the counter to which a map leads the loaded address; if to none, the next rule
+// is looked at. Package expr has no such expression, so that it is put into a batch by itself.
+type countBy struct {
+	expr.Any
+	set string
+}
+
+func (c countBy) put(b *batch) {
+	b.text(unix.NFTA_EXPR_NAME, "objref")
+	b.nest(unix.NFTA_EXPR_DATA, func() {
+		b.number(unix.NFTA_OBJREF_SET_SREG, reg)
+		b.text(unix.NFTA_OBJREF_SET_NAME, c.set)
+	})
+}
+
 func verdict(kind expr.VerdictKind, chain string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: kind, Chain: chain}}
 }

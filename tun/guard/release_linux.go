@@ -19,8 +19,9 @@ func Standing(device string) (st Stats, ok bool, err error) {
 	if err != nil || !slices.Contains(devices, device) {
 		return Stats{}, false, err
 	}
-	err = withSocket(func(s *socket) error { st, err = s.countersOf(device); return err })
-	return st, err == nil, err
+	var c counts
+	err = withSocket(func(s *socket) error { c, err = s.countersOf(device); return err })
+	return c.Stats, err == nil, err
 }
 
 // withSocket calls f with a socket. Where the kernel has no nftables it does not, since there is no

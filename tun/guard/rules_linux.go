@@ -107,6 +107,7 @@ func (c *Config) addRules(b *batch) {
 	for _, v6 := range families {
 		c.each(v6, func(p *purpose) { b.addSet(p.mapName(v6), v6, true) })
 	}
+	c.addWhose(b)
 	c.addTargets(b)
 	c.addOutbound(b)
 	c.addInbound(b)
@@ -125,7 +126,9 @@ func (c *Config) addTargets(b *batch) {
 		case dropICMP:
 			b.addRule(t.chain, device(expr.MetaKeyOIFNAME, "lo"), accept())
 		}
-		b.addRule(t.chain, count(t.counter), drop())
+		b.addRule(t.chain, count(t.counter))
+		c.askWhose(b, t.chain)
+		b.addRule(t.chain, drop())
 	}
 	b.addChain(dropIn)
 	b.addRule(dropIn, device(expr.MetaKeyIIFNAME, "lo"), accept())

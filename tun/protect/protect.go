@@ -44,6 +44,7 @@ var linkScope = []netip.Prefix{
 type Set struct {
 	policies map[ID][]placed
 	groups   map[string]*Group
+	byID     map[int]*Group
 	exempt   []netip.Prefix // for all groups
 	host     []netip.Prefix // for groups with a full tunnel
 	lastID   int
@@ -58,7 +59,7 @@ type placed struct {
 
 // NewSet returns a set without policies.
 func NewSet() *Set {
-	return &Set{policies: make(map[ID][]placed), groups: make(map[string]*Group)}
+	return &Set{policies: make(map[ID][]placed), groups: make(map[string]*Group), byID: make(map[int]*Group)}
 }
 
 // Change is what a call changed in the groups; those that it does not name are as they were.
@@ -207,7 +208,7 @@ func (s *Set) group(t *transaction, v6 bool, local []netip.Prefix) *Group {
 		return g
 	}
 	g := &Group{ID: s.newID(), V6: v6, Local: local, key: key.String(), fresh: true}
-	s.groups[g.key] = g
+	s.groups[g.key], s.byID[g.ID] = g, g
 	for _, exempt := range [][]netip.Prefix{local, family(linkScope, v6), family(s.exempt, v6)} {
 		for _, p := range exempt {
 			t.touch(g, p)

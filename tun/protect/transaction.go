@@ -40,6 +40,7 @@ func (s *Set) commit(t *transaction) Change {
 	for _, g := range t.order {
 		if g.policies == 0 {
 			delete(s.groups, g.key)
+			delete(s.byID, g.ID)
 			s.free = append(s.free, g.ID)
 			slices.SortFunc(s.free, func(a, b int) int { return b - a })
 			if !g.fresh {

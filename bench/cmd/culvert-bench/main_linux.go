@@ -1,4 +1,5 @@
-// Command culvert-bench compares culvert with its rivals, side by side in namespaces of this machine: `make bench`. docs/benchmark.md describes what it measures.
+// Command culvert-bench compares culvert with its rivals, side by side in namespaces of one
+// machine: `make bench`. docs/benchmark.md describes what it measures.
 package main
 
 import (
@@ -30,9 +31,9 @@ func run() error {
 	culvert := flag.String("culvert", "bin/culvert", "the culvert to measure: a `binary`")
 	other := flag.String("other", "", "another culvert to measure beside it: a `binary`")
 	cipher := flag.String("cipher", "aes128gcm16", "the ESP `proposal` of culvert and strongSwan")
-	networks := flag.Int("networks", 0, "configure culvert with this `number` of networks more, without traffic")
+	networks := flag.Int("networks", 0, "configure culvert with this `number` of additional networks, without traffic")
 	out := flag.String("out", "", "write bench.md, bench.json and bench.svg into this `folder`")
-	from := flag.String("from", "", "measure nothing: show what -json or -out wrote to this `file`")
+	from := flag.String("from", "", "measure nothing: show the results in this `file` of -json or -out")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected %q", flag.Arg(0))
@@ -48,7 +49,7 @@ func run() error {
 	return measure(ctx, s, set{*culvert, *other, *cipher, *networks}, *out)
 }
 
-// set is which culverts are measured, and how they are configured.
+// A set is the culvert binaries to measure, and their configuration.
 type set struct {
 	culvert, other string // binaries; other may be empty
 	cipher         string
@@ -85,7 +86,7 @@ func measure(ctx context.Context, s bench.Settings, of set, out string) error {
 	return err
 }
 
-// subjects builds what has to be built, into the folder.
+// subjects returns the candidates. It builds wireguard-go and the null forwarder into dir.
 func subjects(ctx context.Context, dir string, of set) ([]bench.Subject, error) {
 	wireguard, floor := filepath.Join(dir, "wireguard-go"), filepath.Join(dir, "culvert-floor")
 	if err := errors.Join(build(ctx, wireguard, "golang.zx2c4.com/wireguard"), build(ctx, floor, "-tags", "floor", "culvert/cmd/culvert")); err != nil {
@@ -113,7 +114,7 @@ func subjects(ctx context.Context, dir string, of set) ([]bench.Subject, error) 
 	return append(list, udp, c), nil
 }
 
-// build builds a program from the modules that this one is built from.
+// build builds a program from the modules of this one.
 func build(ctx context.Context, binary string, what ...string) error {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-o", binary}, what...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -123,7 +124,7 @@ func build(ctx context.Context, binary string, what ...string) error {
 	return nil
 }
 
-// show writes the results of an earlier run again.
+// show writes the results of an earlier run.
 func show(file string, s bench.Settings) error {
 	f, err := os.Open(file)
 	if err != nil {

@@ -1,12 +1,10 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,11 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"culvert/internal/daemon"
 	"culvert/internal/netlab"
 )
 
-// build builds a program for the test.
+// build builds a program and returns its path.
 func build(t *testing.T, what ...string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "program")
@@ -31,7 +28,7 @@ func build(t *testing.T, what ...string) string {
 	return binary
 }
 
-// needNamespaces skips the test where they cannot be made; under CI that is a failure.
+// needNamespaces skips a test that needs namespaces where there are none. Under CI it fails.
 func needNamespaces(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -40,7 +37,7 @@ func needNamespaces(t *testing.T) {
 	netlab.Require(t, netlab.Available())
 }
 
-// children are the processes that this one has started and that have not ended.
+// children returns the running child processes of this one.
 func children(t *testing.T) (out []string) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -48,7 +45,7 @@ func children(t *testing.T) (out []string) {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		b, _ := os.ReadFile(f) // one that has just ended is none
+		b, _ := os.ReadFile(f) // it may have just ended
 		_, rest, _ := strings.Cut(string(b), ") ")
 		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == fmt.Sprint(os.Getpid()) {
 			out = append(out, string(b))
@@ -57,7 +54,8 @@ func children(t *testing.T) (out []string) {
 	return out
 }
 
-// TestEverySubjectAndTest is a run of everything that is installed, with measurements too short to mean anything.
+// TestEverySubjectAndTest runs everything that is installed, with measurements too short to be
+// useful.
 func TestEverySubjectAndTest(t *testing.T) {
 	needNamespaces(t)
 	t.Setenv("TMPDIR", t.TempDir())
@@ -91,7 +89,7 @@ func TestEverySubjectAndTest(t *testing.T) {
 	}
 }
 
-// wantMeasured looks for a sensible figure of every test and every subject that was there.
+// wantMeasured wants a plausible figure for every test and every subject that is present.
 func wantMeasured(t *testing.T, doc *Document) {
 	t.Helper()
 	want := map[string][]Metric{tcpBoth: {Throughput, VPNCPU, MachineCPU}, udp64: {PacketRate}, loaded: {P50, P99}, footprint: {FirstPacket, PeakMemory}}
@@ -101,7 +99,7 @@ func wantMeasured(t *testing.T, doc *Document) {
 			for _, m := range metrics {
 				v, there := values[m.Key]
 				plain := subject.Subject == (Plain{}).Name() && (m == VPNCPU || m == PeakMemory)
-				// Of a machine that is busy with other things, the counts of the whole machine and of datagrams without loss may be 0.
+				// On a busy machine, its CPU time and the rate without loss may be 0.
 				if there == plain || there && (v.Median < 0 || v.Median == 0 && m != MachineCPU && m != PacketRate) {
 					t.Errorf("%s, %s: %s is %+v", subject.Subject, test, m.Key, v)
 				}
@@ -112,14 +110,14 @@ func wantMeasured(t *testing.T, doc *Document) {
 
 const missingName = "nobody's VPN"
 
-// missing is a subject that is not there.
+// missing is an absent subject.
 type missing struct{}
 
 func (missing) Name() string                                           { return missingName }
 func (missing) Version(context.Context) (string, error)                { return "", errors.New("not here") }
 func (missing) Start(context.Context, Site) ([]*netlab.Process, error) { panic("not here") }
 
-// dying is a subject whose process ends while it is measured.
+// dying is a subject whose process ends during a measurement.
 type dying struct{ Plain }
 
 func (dying) Name() string { return "dying" }
@@ -160,7 +158,7 @@ func TestFailuresAreRecordedAndTheOthersGoOn(t *testing.T) {
 	}
 }
 
-// interrupter ends a context as soon as a measurement is told.
+// interrupter cancels a context at the progress of the first measurement.
 type interrupter struct{ cancel context.CancelFunc }
 
 func (i interrupter) Write(b []byte) (int, error) {
@@ -186,60 +184,5 @@ func TestAnInterruptKeepsWhatThereIs(t *testing.T) {
 	dir := t.TempDir()
 	if err := errors.Join(doc.Text(&out), doc.Save(filepath.Join(dir, "x.json"), filepath.Join(dir, "x.svg"))); err != nil || !strings.Contains(out.String(), "interrupted") {
 		t.Errorf("%v: %s", err, out.String())
-	}
-}
-
-func TestFloorBuildIsNotTakenForCulvert(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds programs")
-	}
-	culvert, floor := build(t, "culvert/cmd/culvert"), build(t, "-tags", "floor", "culvert/cmd/culvert")
-	for _, c := range []Culvert{{Binary: floor}, {Binary: culvert, Floor: true}} {
-		if v, err := c.Version(t.Context()); err == nil {
-			t.Errorf("%+v passes for %s", c, v)
-		}
-	}
-	config := filepath.Join(t.TempDir(), "c.toml")
-	if err := os.WriteFile(config, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command(floor, "run", "--config", config).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), daemon.FloorWarning) {
-		t.Errorf("it runs without consent: %v, %s", err, out)
-	}
-}
-
-func TestCPUInfo(t *testing.T) {
-	for _, tt := range []struct{ text, name, flags string }{
-		{"processor\t: 0\nmodel name\t: A CPU @ 2 GHz\nflags\t\t: fpu aes avx2 xyz\n\nprocessor\t: 1\nmodel name\t: another\nflags: sha_ni\n", "A CPU @ 2 GHz", "aes avx2"},
-		{"processor\t: 0\nFeatures\t: fp asimd aes pmull\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n", "0x41 0xd0c", "asimd aes pmull"},
-	} {
-		if name, flags := cpuInfo(bufio.NewScanner(strings.NewReader(tt.text))); name != tt.name || strings.Join(flags, " ") != tt.flags {
-			t.Errorf("got %q, %q; want %q, %q", name, flags, tt.name, tt.flags)
-		}
-	}
-}
-
-// Every network is a valid one, none is there twice, and no child has more than IKE can count.
-func TestMoreNetworks(t *testing.T) {
-	const n = 10_000
-	seen := make(map[string]bool)
-	children := strings.Split(moreNetworks(leftNet, n), "[[peer.child]]")[1:]
-	for _, child := range children {
-		list := strings.Split(child, "\"100.")[1:]
-		if len(list) > perChild {
-			t.Errorf("a child has %d networks", len(list))
-		}
-		for _, s := range list {
-			s, _, _ = strings.Cut("100."+s, "\"")
-			p, err := netip.ParsePrefix(s)
-			if err != nil || p != p.Masked() || seen[s] {
-				t.Fatalf("network %q: %v, seen: %v", s, err, seen[s])
-			}
-			seen[s] = true
-		}
-	}
-	if len(seen) != n || len(children) != n/perChild {
-		t.Errorf("%d networks in %d children, want %d in %d", len(seen), len(children), n, n/perChild)
 	}
 }

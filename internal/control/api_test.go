@@ -22,7 +22,7 @@ func example() Status {
 			Established: seconds(10.1), RekeyIn: seconds(28000), Children: []Child{{
 				Name: "lan", State: "installed", Encap: "esp", SPIIn: "c0ffee01", SPIOut: "deadbeef", Proposal: "aes128gcm16-esn",
 				LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.2.0.0/16"}, MTU: 1446, RekeyIn: seconds(3200),
-				Drops: map[string]uint64{"replay": 0, "icv": 0},
+				Drops: map[string]uint64{"replay": 0, "icv": 0}, GuardDrops: &ChildGuardDrops{Out: 3},
 				WorkerSAs: []WorkerSA{{Worker: 1, State: "installed", SPIIn: "c0ffee03", SPIOut: "deadbee0", PacketsOut: 1000, BytesOut: 1400000,
 					LastOut: seconds(0.1), RekeyIn: seconds(3300)}}}}}}}
 }
@@ -90,6 +90,18 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 			if !strings.Contains(string(doc), "`"+name+"`") {
 				t.Errorf("%s is not documented", name)
 			}
+		}
+	}
+}
+
+func TestConfigured(t *testing.T) {
+	for want, known := range map[string][]string{
+		`peer "a" has no child "x": none is configured`:                               nil,
+		`peer "a" has no child "x": the only one is b`:                                {"b"},
+		`peer "a" has no child "x": configured are 1, 2, 3, 4, 5, 6, 7, 8 and 2 more`: {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"},
+	} {
+		if got := NoChild("a", "x", known).Text; got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -61,52 +60,6 @@ func serveFake(t *testing.T, f *fake) string {
 		}
 	})
 	return path
-}
-
-func TestClientAndServer(t *testing.T) {
-	f := &fake{status: Status{Version: 1, Peers: []Peer{{Name: "left"}, {Name: "right"}}}}
-	f.act = func(_ context.Context, a Action, t Target) (string, error) {
-		if t.Peer != "right" {
-			return "", NoPeer(t.Peer, nil)
-		}
-		return fmt.Sprintf("%s %s/%s", a, t.Peer, t.Child), nil
-	}
-	c := NewClient(serveFake(t, f))
-	ctx := context.Background()
-	if st, err := c.Status(ctx, ""); err != nil || len(st.Peers) != 2 {
-		t.Errorf("status: got %v, %v, want two peers", st, err)
-	}
-	if st, err := c.Status(ctx, "right"); err != nil || len(st.Peers) != 1 || st.Peers[0].Name != "right" {
-		t.Errorf("status of right: got %v, %v", st, err)
-	}
-	if _, err := c.Status(ctx, "x y"); err == nil || err.Error() != `there is no peer "x y": configured are left, right` {
-		t.Errorf("status of a stranger: got %v", err)
-	}
-	if text, err := c.Act(ctx, Rekey, Target{"right", "lan"}); err != nil || text != "rekey right/lan" {
-		t.Errorf("rekey: got %q, %v", text, err)
-	}
-	if _, err := c.Act(ctx, Up, Target{Peer: "nobody"}); err == nil || err.Error() != `there is no peer "nobody": none is configured` {
-		t.Errorf("up: got %v", err)
-	}
-	if lines, err := c.Explain(ctx, "right"); err != nil || len(lines) != 2 {
-		t.Errorf("explain: got %q, %v", lines, err)
-	}
-	var e *Error
-	if _, err := c.Reload(ctx); !errors.As(err, &e) || len(e.Errors) != 2 || e.Code != http.StatusUnprocessableEntity {
-		t.Errorf("reload: got %v, want two errors", err)
-	}
-}
-
-func TestConfigured(t *testing.T) {
-	for want, known := range map[string][]string{
-		`peer "a" has no child "x": none is configured`:                               nil,
-		`peer "a" has no child "x": the only one is b`:                                {"b"},
-		`peer "a" has no child "x": configured are 1, 2, 3, 4, 5, 6, 7, 8 and 2 more`: {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"},
-	} {
-		if got := NoChild("a", "x", known).Text; got != want {
-			t.Errorf("got  %s\nwant %s", got, want)
-		}
-	}
 }
 
 func request1(t *testing.T, path, method, url, body string) (int, string) {
@@ -196,80 +149,5 @@ func TestACommandThatWaitsIsNotCutOff(t *testing.T) {
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || resp.StatusCode != 200 {
 		t.Errorf("got %v, %v", resp, err)
-	}
-}
-
-func TestACommandEndsWithItsClient(t *testing.T) {
-	ended := make(chan error, 1)
-	f := &fake{act: func(ctx context.Context, _ Action, _ Target) (string, error) {
-		<-ctx.Done()
-		ended <- ctx.Err()
-		return "", ctx.Err()
-	}}
-	c := NewClient(serveFake(t, f))
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := c.Act(ctx, Up, Target{Peer: "right"}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want the client's own deadline", err)
-	}
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("in the daemon: got %v", err)
-	}
-}
-
-func TestListen(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "a", "b", "c.sock")
-	l, err := Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("got mode %v, %v, want 0600", info.Mode(), err)
-	}
-	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "a culvert daemon listens on "+path+" already") {
-		t.Errorf("second daemon: got %v", err)
-	}
-	// A daemon that was killed leaves its socket behind.
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	l.Close()
-	l, err = Listen(path)
-	if err != nil {
-		t.Fatalf("stale socket: %v", err)
-	}
-	l.Close()
-	if _, err := os.Stat(path); err == nil {
-		t.Error("the socket is still there after Close")
-	}
-	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Listen(file); err == nil || !strings.Contains(err.Error(), "exists and is no socket") {
-		t.Errorf("ordinary file: got %v", err)
-	}
-	if data, _ := os.ReadFile(file); string(data) != "precious" {
-		t.Error("an ordinary file was removed")
-	}
-	if _, err := Listen(filepath.Join(file, "c.sock")); !errors.Is(err, syscall.ENOTDIR) || !strings.Contains(err.Error(), "[daemon] control") {
-		t.Errorf("below a file: got %v", err)
-	}
-}
-
-func TestNoDaemon(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "c.sock")
-	want := "no culvert daemon at " + path + " (is it running? --control names another socket)"
-	if _, err := NewClient(path).Status(context.Background(), ""); err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	l.Close()
-	if _, err := NewClient(path).Status(context.Background(), ""); err == nil || err.Error() != want {
-		t.Errorf("stale socket: got %v, want %s", err, want)
 	}
 }

@@ -1,0 +1,33 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestBadDaemon(t *testing.T) {
+	testBad(t, map[string]bad{
+		"negative spin":    {withDaemon(`spin_us = -1`), []string{"a.toml:2: daemon: spin_us = -1 is out of range: 0 to 10000"}},
+		"long spin":        {withDaemon(`spin_us = 10001`), []string{"spin_us = 10001 is out of range"}},
+		"port 0":           {withDaemon(`ike_port = 0`), []string{"ike_port = 0 is out of range"}},
+		"equal ports":      {withDaemon(`ike_port = 4500`), []string{"ike_port and nat_port are both 4500"}},
+		"no DSCP":          {withDaemon(`ike_dscp = 64`), []string{"ike_dscp = 64 is out of range: 0 to 63"}},
+		"small mtu":        {withDaemon(`mtu = 100`), []string{"mtu = 100 is too small"}},
+		"small mtu_min":    {withDaemon(`mtu_min = 60`), []string{"a.toml:2: daemon: mtu_min = 60 is out of range: 68 to 65535"}},
+		"offloads":         {withDaemon(`offloads = "gso"`), []string{`a.toml:2: daemon: offloads = "gso" is none of auto, none`}},
+		"guard":            {withDaemon(`guard = "on"`), []string{`a.toml:2: daemon: guard = "on" is none of auto, require, off`}},
+		"late rules":       {withDaemon(`rule_priority = 32701`), []string{`a.toml:2: daemon: rule_priority = 32701 is out of range: 0 to 32700`}},
+		"userspace":        {withDaemon(`tun = "userspace"`), []string{"a.toml:2: daemon: tun = \"userspace\", the mode without a device, is not supported by this version"}},
+		"long device name": {withDaemon(`tun = "abcdefghijklmnop"`), []string{"is no device name"}},
+		"device name":      {withDaemon(`tun = "a/b"`), []string{"is no device name"}},
+		"empty control":    {withDaemon(`control = ""`), []string{"control is empty"}},
+		"long control":     {withDaemon(`control = "/` + strings.Repeat("x", 110) + `"`), []string{"too long for a Unix socket"}},
+		"listen":           {withDaemon(`listen = ["0.0.0.0", "192.0.2.300"]`), []string{`a.toml:2: daemon: listen: "192.0.2.300" is no address`}},
+		"listen twice":     {withDaemon(`listen = ["::", "::"]`), []string{"listen: :: is there twice"}},
+		"listen nowhere":   {withDaemon(`listen = []`), []string{"listen is empty"}},
+		"listen multicast": {withDaemon(`listen = ["224.0.0.1"]`), []string{"cannot be listened on"}},
+		"log level":        {withDaemon(`log = "verbose"`), []string{`log = "verbose" is none of info, error, warn, debug`}},
+		"log format":       {withDaemon(`log_format = "xml"`), []string{`log_format = "xml" is none of text, json`}},
+		"metrics":          {withDaemon(`metrics = "9155"`), []string{`metrics = "9155" is no address and port`}},
+	})
+}

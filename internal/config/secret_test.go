@@ -1,0 +1,84 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestBadSecrets(t *testing.T) {
+	testBad(t, map[string]bad{
+		"no psk":            {editPeer("psk = \"correct horse battery staple\"\n", ""), []string{`a.toml:1: peer "right": no psk`}},
+		"empty psk":         {editPeer(`"correct horse battery staple"`, `""`), []string{`a.toml:6: peer "right": psk: the secret is empty`}},
+		"bad hex":           {editPeer(`"correct horse battery staple"`, `"0xsecret"`), []string{`psk: what follows 0x is not`}},
+		"bad base64":        {editPeer(`"correct horse battery staple"`, `"0s***"`), []string{`psk: what follows 0s is not base64`}},
+		"two secrets":       {editPeer(`psk =`, "psk_file = \"x\"\npsk ="), []string{`a.toml:6: peer "right": psk and psk_file`}},
+		"no secret file":    {editPeer(`psk = "correct horse battery staple"`, `psk_file = "none.psk"`), []string{`none.psk: no such file`}},
+		"empty secret file": {editPeer(`psk = "correct horse battery staple"`, `psk_file = ""`), []string{`psk_file is empty`}},
+	})
+}
+
+func TestSecretsAreForTheirOwner(t *testing.T) {
+	dir := write(t, map[string]string{"a.toml": good + "\n" + peerFile("other", "3")})
+	path := filepath.Join(dir, "a.toml")
+	for mode, bad := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o644: true, 0o604: true} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(path)
+		if !bad {
+			if err != nil {
+				t.Errorf("mode %o: got %v, want no error", mode, err)
+			}
+			continue
+		}
+		// One error for the file, not one for each secret.
+		got := texts(err)
+		if len(got) != 1 || !strings.HasPrefix(got[0], `a.toml:6: peer "right": there are secrets in this file`) || !strings.HasSuffix(got[0], ": chmod 600 "+path) {
+			t.Errorf("mode %o: got %q, want the chmod that mends it", mode, got)
+		}
+	}
+}
+
+func TestFileWithoutSecretsMayBeRead(t *testing.T) {
+	dir := write(t, map[string]string{"a.toml": strings.Replace(good, `psk = "correct horse battery staple"`, `psk_file = "s/hq.psk"`, 1), "s/hq.psk": "correct horse battery staple\n"})
+	path := filepath.Join(dir, "a.toml")
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(c.Peers[0].PSK); got != "correct horse battery staple" {
+		t.Errorf("got secret %q, want it without the line end", got)
+	}
+	secret := filepath.Join(dir, "s/hq.psk")
+	if err := os.Chmod(secret, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(path)
+	if got := texts(err); len(got) != 1 || !strings.HasPrefix(got[0], "a.toml:6:") || !strings.HasSuffix(got[0], "chmod 600 "+secret) {
+		t.Errorf("got %q, want the chmod that mends the secret's file", got)
+	}
+}
+
+func TestManualKeysAreSecretsToo(t *testing.T) {
+	dir := write(t, map[string]string{"a.toml": manualGood})
+	path := filepath.Join(dir, "a.toml")
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path)
+	if got := texts(err); len(got) != 1 || !strings.HasPrefix(got[0], "a.toml:7: ") {
+		t.Errorf("got %q, want one error at the manual keys", got)
+	}
+}
+
+func TestShortSecretIsAWarning(t *testing.T) {
+	c := mustLoad(t, strings.Replace(left, "correct horse battery staple", "secret", 1))
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Error(), `a.toml:6: peer "right": psk is short`) {
+		t.Errorf("got %v, want one about a short psk", c.Warnings)
+	}
+}

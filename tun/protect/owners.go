@@ -1,0 +1,177 @@
+package protect
+
+import (
+	"cmp"
+	"iter"
+	"net/netip"
+	"slices"
+)
+
+// Bounds of Owners: what they cost does not grow with the number of policies.
+const (
+	maxOwners      = 256  // policies
+	maxOwned       = 1024 // remote networks of theirs
+	maxOwnerGroups = 64   // groups that these are in
+	maxOwnerVisits = 4096 // prefixes looked at
+)
+
+// Owners tells to which policies protected flows belong, by the rule of the SPD: of the remote
+// networks that hold the destination the longest one decides, of equal ones the policy that is
+// first. It knows the first policies of an order, and of these such as keep within bounds; the
+// flows of all others have no owner. It may be used until the Set changes.
+type Owners struct {
+	set    *Set
+	order  []ID
+	known  []ID
+	first  map[int]map[netip.Prefix]int // by group: whose a network is, as a place in order
+	owned  int
+	visits int
+}
+
+// Owned is an interval of destinations and the policy to which protected flows to them belong.
+type Owned struct {
+	Range
+	ID
+}
+
+// Owners returns the owners among the policies of the set, of which order gives the first.
+func (s *Set) Owners(order iter.Seq[ID]) *Owners {
+	o := &Owners{set: s, first: make(map[int]map[netip.Prefix]int)}
+	for id := range order {
+		if len(o.order) == maxOwners {
+			break
+		}
+		o.add(id)
+	}
+	return o
+}
+
+func (o *Owners) add(id ID) {
+	n := len(o.order)
+	o.order = append(o.order, id)
+	networks, groups := 0, 0
+	for _, p := range o.set.policies[id] {
+		networks += len(p.remote)
+		if o.first[p.group.ID] == nil {
+			groups++
+		}
+	}
+	if networks == 0 || o.owned+networks > maxOwned || len(o.first)+groups > maxOwnerGroups {
+		return
+	}
+	o.owned += networks
+	o.known = append(o.known, id)
+	for _, p := range o.set.policies[id] {
+		m := o.first[p.group.ID]
+		if m == nil {
+			m = make(map[netip.Prefix]int)
+			o.first[p.group.ID] = m
+		}
+		for _, r := range p.remote {
+			if _, ok := m[r]; !ok {
+				m[r] = n
+			}
+		}
+	}
+}
+
+// Policies returns the policies that can own flows, in their order.
+func (o *Owners) Policies() []ID { return o.known }
+
+// In reports whether a policy that can own flows is in a group.
+func (o *Owners) In(group int) bool { return o.first[group] != nil }
+
+// Of returns who owns flows whose source is in the local networks of all these groups, and of no
+// others: sorted, disjoint intervals of destinations.
+func (o *Owners) Of(groups []int) []Owned {
+	var in []*Group
+	var networks []netip.Prefix
+	for _, id := range groups {
+		if g := o.set.byID[id]; g != nil {
+			in = append(in, g)
+		}
+		for p := range o.first[id] {
+			networks = append(networks, p)
+		}
+	}
+	var out []Owned
+	for _, p := range outermost(networks) {
+		for _, x := range o.within(in, p) {
+			if n := len(out); n > 0 && out[n-1].ID == x.ID && out[n-1].Last.Next() == x.First {
+				out[n-1].Last = x.Last
+				continue
+			}
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// outermost returns those prefixes of a list that no other one holds, sorted.
+func outermost(list []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range canonical(list) {
+		if n := len(out); n == 0 || !out[n-1].Contains(p.Addr()) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// within returns who owns the destinations in p: in pieces between the addresses at which another
+// prefix begins to decide.
+func (o *Owners) within(groups []*Group, p netip.Prefix) []Owned {
+	var out []Owned
+	cuts := o.cuts(groups, p)
+	for i, from := range cuts {
+		to := last(p)
+		if i+1 < len(cuts) {
+			to = cuts[i+1].Prev()
+		}
+		if id, ok := o.owner(groups, from); ok {
+			out = append(out, Owned{Range{from, to}, id})
+		}
+	}
+	return out
+}
+
+// cuts returns the addresses in p from which on another prefix of the groups may decide; none if
+// there are too many.
+func (o *Owners) cuts(groups []*Group, p netip.Prefix) []netip.Addr {
+	cuts := []netip.Addr{p.Addr()}
+	for _, g := range groups {
+		for sub := range g.nodes.Subnets(p) {
+			if o.visits++; o.visits > maxOwnerVisits {
+				return nil
+			}
+			cuts = append(cuts, sub.Addr())
+			if after := last(sub).Next(); after.IsValid() && p.Contains(after) {
+				cuts = append(cuts, after)
+			}
+		}
+	}
+	slices.SortFunc(cuts, netip.Addr.Compare)
+	return slices.Compact(cuts)
+}
+
+// owner returns who owns flows to a.
+func (o *Owners) owner(groups []*Group, a netip.Addr) (id ID, ok bool) {
+	bits, who := -1, len(o.order)
+	for _, g := range groups {
+		p, n, found := g.nodes.LookupPrefixLPM(netip.PrefixFrom(a, a.BitLen()))
+		if !found || n.kind() != Protect {
+			continue
+		}
+		place, known := o.first[g.ID][p]
+		if !known {
+			place = len(o.order)
+		}
+		if c := cmp.Compare(p.Bits(), bits); c > 0 || c == 0 && place < who {
+			bits, who = p.Bits(), place
+		}
+	}
+	if who == len(o.order) {
+		return ID{}, false
+	}
+	return o.order[who], true
+}
