@@ -14,7 +14,8 @@
 //	postrouting  last, after SNAT      ┘           ICMP that quotes remote -> local: dropped
 //	                                               local -> remote: dropped
 //
-// A look-up has two steps. A verdict map, per purpose and family, leads an interval of local
+// What arrives is looked up only if its destination is in one of two prefixes, at most, which hold
+// all local networks. A look-up has two steps. A verdict map, per purpose and family, leads an interval of local
 // addresses to a chain; the chain asks the sets of the groups (package protect) that have these
 // local addresses for the other end. Both are sets of intervals: the cost of a packet is that of
 // two searches in trees, and a change of the policies touches only the elements that differ. A

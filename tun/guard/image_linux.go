@@ -75,6 +75,9 @@ func (m *image) apply(b *batch, c protect.Change) {
 			m.recut(b, v6)
 		}
 	}
+	if recut[0] || recut[1] {
+		m.addCover(b)
+	}
 	for _, name := range gone {
 		b.deleteSet(name)
 	}
@@ -222,4 +225,5 @@ func (m *image) whole(b *batch, counted counts) {
 		m.recut(b, v6)
 	}
 	m.wholeWhose(b, counted.byPolicy)
+	m.addCover(b)
 }

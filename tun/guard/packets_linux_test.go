@@ -183,6 +183,11 @@ func redirectQuoting(src, dst, about string, quoted []byte) []byte {
 // send sends ready IP packets from a host, each where its routes lead.
 func send(t *testing.T, h *netlab.Host, packets ...[]byte) {
 	t.Helper()
+	sendMarked(t, h, 0, packets...)
+}
+
+func sendMarked(t *testing.T, h *netlab.Host, mark uint32, packets ...[]byte) {
+	t.Helper()
 	err := h.Do(func() error {
 		var fds [2]int
 		for i, family := range []int{unix.AF_INET, unix.AF_INET6} {
@@ -191,6 +196,9 @@ func send(t *testing.T, h *netlab.Host, packets ...[]byte) {
 				return err
 			}
 			defer unix.Close(fd)
+			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(mark)); err != nil {
+				return err
+			}
 			fds[i] = fd
 		}
 		for _, p := range packets {

@@ -222,19 +222,6 @@ func (c *Config) addOutbound(b *batch) {
 	}
 }
 
-// beforeDefrag is before conntrack puts fragments together (-400), from whatever devices they came.
-const beforeDefrag = -450
-
-func (c *Config) addInbound(b *batch) {
-	for _, base := range []hooked{{"pre-before-nat", beforeDefrag}, {"pre-after-nat", -90}} {
-		b.addBaseChain(base.name, "filter", unix.NF_INET_PRE_ROUTING, base.priority)
-		b.addRule(base.name, device(expr.MetaKeyIIFNAME, c.Device), accept())
-		for _, v6 := range families {
-			b.addRule(base.name, family(v6), seq(destination(v6), byMap("in"+suffix(v6))))
-		}
-	}
-}
-
 // addErrors marks the ICMP errors of this host about decrypted packets, so that a rule of the
 // router's leads them back into the device. Redirects are none: they are about a link.
 func (c *Config) addErrors(b *batch) {
