@@ -17,7 +17,7 @@ func act(a control.Action) func(*call) error {
 		}
 		peer, child, isChild := strings.Cut(args[0], "/")
 		if peer == "" || isChild && child == "" {
-			return &usageError{fmt.Sprintf("%q: write PEER or PEER/CHILD", args[0])}
+			return &usageError{fmt.Sprintf("%q is not a target; use PEER or PEER/CHILD", args[0])}
 		}
 		ctx, stop := interruptible(c.ctx)
 		defer stop()

@@ -11,5 +11,5 @@ func runBench(c *call) error {
 	if _, err := c.parse(0, 0); err != nil {
 		return err
 	}
-	return errors.New("the benchmark builds network namespaces, which only Linux has")
+	return errors.New("culvert bench needs network namespaces, which only Linux has")
 }

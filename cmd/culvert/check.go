@@ -15,7 +15,7 @@ func check(c *call) error {
 		return err
 	}
 	if *path == "" {
-		return &usageError{"which file? write --config FILE"}
+		return &usageError{"--config is missing; use --config FILE"}
 	}
 	cfg, err := config.Load(*path)
 	if err != nil {

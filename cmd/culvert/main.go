@@ -31,19 +31,19 @@ type command struct {
 // commands in the order of the help.
 func commands() []command {
 	return []command{
-		{"run", "--config FILE", "the daemon, in the foreground", run},
-		{"check", "--config FILE", "validate a configuration: every error at once", check},
-		{"status", "[PEER] [--json] [--watch]", "every peer and child, up or down, and why", status},
-		{"up", "PEER[/CHILD]", "bring it up", act(control.Up)},
-		{"down", "PEER[/CHILD]", "take it down, until up or traffic asks for it", act(control.Down)},
-		{"rekey", "PEER[/CHILD]", "rekey its IKE SA, or the child's SA", act(control.Rekey)},
-		{"reload", "", "read the configuration again; only what changed is touched", reload},
-		{"explain", "PEER", "why its last negotiation failed, at length", explain},
-		{"guard", "--config FILE", "hold back what the tunnels will protect, without a daemon", raiseGuard},
-		{"release", "[--config FILE | --tun NAME]", "open what an ended daemon holds back, and say what that is", release},
-		{"demo", "", "two gateways in namespaces of this machine", runDemo},
-		{"bench", benchUsage, "how fast it is on this machine, beside its rivals", runBench},
-		{"version", "", "which version this is", printVersion},
+		{"run", "--config FILE", "run the daemon in the foreground", run},
+		{"check", "--config FILE", "validate a configuration and print every error", check},
+		{"status", "[PEER] [--json] [--watch]", "show every peer and child, its state and the reason", status},
+		{"up", "PEER[/CHILD]", "bring up a peer or child", act(control.Up)},
+		{"down", "PEER[/CHILD]", "take down a peer or child until up or traffic asks for it", act(control.Down)},
+		{"rekey", "PEER[/CHILD]", "rekey a peer's IKE SA or a child's SA", act(control.Rekey)},
+		{"reload", "", "read the configuration again and apply what changed", reload},
+		{"explain", "PEER", "explain in full why a peer's last negotiation failed", explain},
+		{"guard", "--config FILE", "block traffic that the tunnels will protect, without a daemon", raiseGuard},
+		{"release", "[--config FILE | --tun NAME]", "stop blocking the traffic of an ended daemon, and list it", release},
+		{"demo", "", "demonstrate two gateways in namespaces of this machine", runDemo},
+		{"bench", benchUsage, "measure culvert and other VPNs in namespaces of this machine", runBench},
+		{"version", "", "print the version", printVersion},
 	}
 }
 
@@ -175,7 +175,7 @@ func (c *call) parse(lo, hi int) ([]string, error) {
 	}
 	switch {
 	case len(args) < lo:
-		return nil, &usageError{"which one? write " + c.usage}
+		return nil, &usageError{"argument missing; use " + c.usage}
 	case len(args) > hi:
 		return nil, &usageError{fmt.Sprintf("unexpected %q", args[hi])}
 	}
@@ -196,7 +196,7 @@ func (c *call) config() *string {
 func help(w io.Writer) {
 	fmt.Fprint(w, "culvert is a userspace IPsec VPN.\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-40s %s\n", strings.TrimRight("culvert "+c.name+" "+c.args, " "), c.help)
+		fmt.Fprintf(w, "  %-44s %s\n", strings.TrimRight("culvert "+c.name+" "+c.args, " "), c.help)
 	}
-	fmt.Fprint(w, "\nculvert help COMMAND shows its flags. Those that speak to the daemon take --control SOCKET. Exit status: 0 done, 1 failed, 2 used wrongly.\n")
+	fmt.Fprint(w, "\nculvert help COMMAND shows its flags. Commands that speak to the daemon take\n--control SOCKET. Exit status: 0 done, 1 failed, 2 used wrongly.\n")
 }

@@ -17,13 +17,13 @@ import (
 // opens.
 func release(c *call) error {
 	path := c.config()
-	device := c.flags.String("tun", "", "the device, `NAME`; without it and --config, all that have a guard and no daemon")
-	force := c.flags.Bool("force", false, "also while a daemon of the device runs, which puts its guard up again")
+	device := c.flags.String("tun", "", "the device `NAME`; without --tun and --config, every device with a guard and no daemon")
+	force := c.flags.Bool("force", false, "release also while a daemon uses the device; the daemon then installs its guard again")
 	if _, err := c.parse(0, 0); err != nil {
 		return err
 	}
 	if *path != "" && *device != "" {
-		return &usageError{"either --config or --tun"}
+		return &usageError{"--config and --tun exclude each other; use one of them"}
 	}
 	if *path != "" {
 		cfg, err := config.Load(*path)
@@ -31,7 +31,7 @@ func release(c *call) error {
 			return err
 		}
 		if control.Alive(cfg.Daemon.Control) && !*force {
-			return fmt.Errorf("a culvert daemon runs at %s: stop it first", cfg.Daemon.Control)
+			return fmt.Errorf("a culvert daemon is running at %s; stop it first", cfg.Daemon.Control)
 		}
 		*device = cfg.Daemon.TUN
 	}
@@ -40,7 +40,7 @@ func release(c *call) error {
 		fmt.Fprintln(c.stdout, clean(line))
 	}
 	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("%w: try as root", err)
+		return fmt.Errorf("%w; run the command as root", err)
 	}
 	return err
 }
@@ -48,17 +48,17 @@ func release(c *call) error {
 // releasedLines tells what was opened.
 func releasedLines(opened []daemon.Released) []string {
 	if len(opened) == 0 {
-		return []string{"nothing to release: no guard stands without its device, and no route of an ended daemon is left"}
+		return []string{"nothing to release: there is no guard without a device, and no route of an ended daemon"}
 	}
 	var out []string
 	for _, o := range opened {
 		switch {
 		case len(o.Remote) == 0:
-			out = append(out, o.What+" is released; it held nothing back")
+			out = append(out, o.What+" is released; it blocked nothing")
 		case len(o.Local) == 0:
-			out = append(out, fmt.Sprintf("%s is released: traffic to %s may leave unprotected now", o.What, some(o.Remote)))
+			out = append(out, fmt.Sprintf("%s is released: traffic to %s may now leave unprotected", o.What, some(o.Remote)))
 		default:
-			out = append(out, fmt.Sprintf("%s is released: traffic between %s and %s may pass unprotected now", o.What, some(o.Local), some(o.Remote)))
+			out = append(out, fmt.Sprintf("%s is released: traffic between %s and %s may now pass unprotected", o.What, some(o.Local), some(o.Remote)))
 		}
 	}
 	return out
@@ -87,7 +87,7 @@ func raiseGuard(c *call) error {
 		return err
 	}
 	if *path == "" {
-		return &usageError{"which file? write --config FILE"}
+		return &usageError{"--config is missing; use --config FILE"}
 	}
 	text, err := daemon.RaiseGuard(*path)
 	if err != nil {

@@ -21,11 +21,11 @@ func TestReleasedLines(t *testing.T) {
 		{What: "the guard of c", Local: local, Remote: many[1:]},
 	})
 	want := []string{
-		"the guard of a is released: traffic between 10.2.0.0/24 and 10.2.1.0/24 and 10.2.2.0/24 may pass unprotected now",
-		"the guard of b is released; it held nothing back",
-		"what was left is released: traffic to 10.2.1.0/24, 10.2.2.0/24 and 10.2.3.0/24 may leave unprotected now",
+		"the guard of a is released: traffic between 10.2.0.0/24 and 10.2.1.0/24 and 10.2.2.0/24 may now pass unprotected",
+		"the guard of b is released; it blocked nothing",
+		"what was left is released: traffic to 10.2.1.0/24, 10.2.2.0/24 and 10.2.3.0/24 may now leave unprotected",
 		"the guard of c is released: traffic between 10.2.0.0/24 and 10.2.1.0/24, 10.2.2.0/24, 10.2.3.0/24, 10.2.4.0/24, 10.2.5.0/24, 10.2.6.0/24, 10.2.7.0/24, 10.2.8.0/24, " +
-			"10.2.9.0/24, 10.2.10.0/24, 10.2.11.0/24, 10.2.12.0/24, 10.2.13.0/24, 10.2.14.0/24, 10.2.15.0/24, 10.2.16.0/24 and 3 more networks may pass unprotected now",
+			"10.2.9.0/24, 10.2.10.0/24, 10.2.11.0/24, 10.2.12.0/24, 10.2.13.0/24, 10.2.14.0/24, 10.2.15.0/24, 10.2.16.0/24 and 3 more networks may now pass unprotected",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

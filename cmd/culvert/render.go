@@ -64,11 +64,11 @@ func guardLine(g *control.Guard) string {
 	case "on":
 		s := fmt.Sprintf("on; dropped %d out, %d in, %d icmp", g.Drops.Out, g.Drops.In, g.Drops.ICMP)
 		if g.Repairs > 0 {
-			s += fmt.Sprintf("; put back %d times after another program changed it", g.Repairs)
+			s += fmt.Sprintf("; restored %s after changes by other programs", count(g.Repairs, "time", "times"))
 		}
 		return s
 	case "none":
-		return "none (" + g.Reason + "): protected traffic is held by routes alone"
+		return "none (" + g.Reason + "): only routes keep traffic from leaving unprotected"
 	}
 	return g.State
 }

@@ -38,8 +38,8 @@ func statusExample() *control.Status {
 
 func TestGuardLine(t *testing.T) {
 	for want, g := range map[string]control.Guard{
-		"on; dropped 1 out, 2 in, 3 icmp":                                    {State: "on", Drops: control.GuardDrops{Out: 1, In: 2, ICMP: 3}},
-		"none (no nftables here): protected traffic is held by routes alone": {State: "none", Reason: "no nftables here"},
+		"on; dropped 1 out, 2 in, 3 icmp":                                            {State: "on", Drops: control.GuardDrops{Out: 1, In: 2, ICMP: 3}},
+		"none (no nftables here): only routes keep traffic from leaving unprotected": {State: "none", Reason: "no nftables here"},
 		"off": {State: "off"},
 		"":    {},
 	} {

@@ -22,7 +22,7 @@ func run(c *call) error {
 		return err
 	}
 	if *path == "" {
-		return &usageError{"which file? write --config FILE"}
+		return &usageError{"--config is missing; use --config FILE"}
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
@@ -44,7 +44,7 @@ func run(c *call) error {
 		for first := time.Now(); time.Since(first) < secondWish; {
 			<-end
 		}
-		fmt.Fprintln(c.stderr, "culvert run: a second signal: ended at once")
+		fmt.Fprintln(c.stderr, "culvert run: second signal, ending immediately")
 		os.Exit(exitFailed)
 	}()
 	return daemon.Run(ctx, daemon.Options{Config: *path, Version: versionText(), Stderr: c.stderr, Reload: hup, Release: release.Load})

@@ -133,7 +133,7 @@ func (a *adviser) attached() {
 			if _, out := holding(c.bypass, n.Network); !in || out {
 				continue
 			}
-			a.warn(c, remoteLine, "remote %s holds %s, which is attached to this host (%s): the local networks cannot reach its hosts, as what is for them goes to the peer; if that is not meant, add bypass = [%q]",
+			a.warn(c, remoteLine, "remote %s contains %s, a network attached to this host (%s): packets for it go to the peer, so the local networks cannot reach its hosts; if this is not intended, add bypass = [%q]",
 				remote, n.Network, n.Link, n.Network)
 			break
 		}
@@ -155,7 +155,7 @@ func (a *adviser) nested() {
 			if p, c := outermost(owners, addr, i); c != nil {
 				other := a.Peers[c.peer].Name
 				a.out = append(a.out, &Error{File: a.places[i].file, Line: a.places[i].remote, Text: fmt.Sprintf(
-					"peer %q: remote = %s lies in %s, a remote network of peer %q: a tunnel does not go through another one, IKE and ESP go to %s outside of the tunnels; it must be reachable there, or the peer needs an address that is",
+					"peer %q: remote = %s lies in %s, a remote network of peer %q: IKE and ESP are never sent through another tunnel; make %s reachable outside the tunnels, or give the peer an address that is",
 					a.Peers[i].Name, addr, p, other, addr)})
 			}
 		}
@@ -189,7 +189,7 @@ func (a *adviser) unreached() {
 			}
 			seen[p] = true
 			if !a.host.Reaches(p) {
-				a.warn(c, localLine, "local %s: this host has no address in it and no route to it but the default one: what comes out of the tunnel for it leaves as any other traffic does; correct local, or add the address or the route", p)
+				a.warn(c, localLine, "local %s: this host has no address in it and no route to it except the default route, by which packets from the tunnel would leave unprotected; correct local, or add the address or the route", p)
 			}
 		}
 	}
@@ -209,7 +209,7 @@ func (a *adviser) masqueraded() {
 			if at < 0 || !a.ownAddresses(c.local) {
 				continue
 			}
-			a.warn(c, localLine, "local is this host alone, and %s (%s) is not in it: where masquerading gives its hosts this host's address, what they send to %s is protected by no SA, as its routing was decided before, and dropped by the guard; add %s to local here and to remote at the peer, or do not masquerade what is for the peer",
+			a.warn(c, localLine, "local contains only this host and not %s (%s): if its hosts are masqueraded to this host's address, their packets to %s were routed before the translation, so no SA protects them and the guard drops them; add %s to local here and to remote at the peer, or exclude traffic for the peer from masquerading",
 				n.Network, n.Link, c.routed[at], n.Network)
 			break
 		}

@@ -37,16 +37,16 @@ func advice(t *testing.T, doc string, h *host.View) []string {
 }
 
 func TestAdvice(t *testing.T) {
-	attached := `a.toml:8: peer "a": child "child1": remote 10.0.0.0/8 holds 10.5.0.0/24, which is attached to this host (lan2): the local networks cannot reach its hosts, as what is for them goes to the peer; if that is not meant, add bypass = ["10.5.0.0/24"]`
-	unreached := ` this host has no address in it and no route to it but the default one`
+	attached := `a.toml:8: peer "a": child "child1": remote 10.0.0.0/8 contains 10.5.0.0/24, a network attached to this host (lan2): packets for it go to the peer, so the local networks cannot reach its hosts; if this is not intended, add bypass = ["10.5.0.0/24"]`
+	unreached := ` this host has no address in it and no route to it except the default route, by which packets from the tunnel would leave unprotected`
 	for name, tt := range map[string]struct {
 		localA, remoteA, localB, remoteB, more string
 		want                                   []string
 	}{
 		"nothing":               {`"10.1.0.0/24"`, `"10.2.0.0/16"`, `"10.7.1.0/24"`, `"10.3.0.0/16"`, "", nil},
 		"attached":              {`"10.1.0.0/24"`, `"10.0.0.0/8"`, `"10.1.0.0/24"`, `"172.31.0.0/24"`, "", []string{attached}},
-		"attached, IPv6":        {`"fd01::/64"`, `"fd00::/8"`, `"10.1.0.0/24"`, `"10.3.0.0/16"`, "", []string{`a.toml:8: peer "a": child "child1": remote fd00::/8 holds fd05::/64, which is attached to this host (lan2)`, `remote fd00::/8 holds fd17::/64`}},
-		"attached, exactly":     {`"10.1.0.0/24"`, `"10.5.0.0/24"`, `"10.1.0.0/24"`, `"10.3.0.0/16"`, "", []string{`remote 10.5.0.0/24 holds 10.5.0.0/24`}},
+		"attached, IPv6":        {`"fd01::/64"`, `"fd00::/8"`, `"10.1.0.0/24"`, `"10.3.0.0/16"`, "", []string{`a.toml:8: peer "a": child "child1": remote fd00::/8 contains fd05::/64, a network attached to this host (lan2)`, `remote fd00::/8 contains fd17::/64`}},
+		"attached, exactly":     {`"10.1.0.0/24"`, `"10.5.0.0/24"`, `"10.1.0.0/24"`, `"10.3.0.0/16"`, "", []string{`remote 10.5.0.0/24 contains 10.5.0.0/24`}},
 		"attached, a child's":   {`"10.1.0.0/24"`, `"10.0.0.0/8"`, `"10.5.0.0/25"`, `"172.31.0.0/24"`, "", nil},
 		"attached, bypassed":    {`"10.1.0.0/24"`, `"10.0.0.0/8"`, `"10.1.0.0/24"`, `"172.31.0.0/24"`, `bypass = ["10.5.0.0/16"]`, nil},
 		"attached, bypass part": {`"10.1.0.0/24"`, `"10.0.0.0/8"`, `"10.1.0.0/24"`, `"172.31.0.0/24"`, `bypass = ["10.5.0.0/25"]`, []string{attached}},
@@ -56,8 +56,8 @@ func TestAdvice(t *testing.T) {
 		"unreached":             {`"10.8.0.0/16"`, `"10.2.0.0/16"`, `"10.1.0.0/24"`, `"10.3.0.0/16"`, "", []string{`a.toml:7: peer "a": child "child1": local 10.8.0.0/16:` + unreached}},
 		"unreached, once":       {`"10.8.0.0/16"`, `"10.2.0.0/16"`, `"10.8.0.0/16"`, `"10.3.0.0/16"`, "", []string{`local 10.8.0.0/16:` + unreached}},
 		"unreached, IPv6":       {`"fd09::/64"`, `"fd02::/64"`, `"0.0.0.0/0"`, `"10.3.0.0/16"`, "", []string{`local fd09::/64:` + unreached}},
-		"masqueraded":           {`"192.0.2.1"`, `"10.2.0.0/16"`, `"10.1.0.0/24"`, `"10.3.0.0/16"`, "", []string{`a.toml:7: peer "a": child "child1": local is this host alone, and 172.17.0.0/16 (docker0) is not in it: where masquerading gives its hosts this host's address, what they send to 10.2.0.0/16 is protected by no SA`}},
-		"masqueraded, IPv6":     {`"2001:db8::1"`, `"fd02::/64"`, `"10.1.0.0/24"`, `"10.3.0.0/16"`, "", []string{`fd17::/64 (docker0) is not in it`}},
+		"masqueraded":           {`"192.0.2.1"`, `"10.2.0.0/16"`, `"10.1.0.0/24"`, `"10.3.0.0/16"`, "", []string{`a.toml:7: peer "a": child "child1": local contains only this host and not 172.17.0.0/16 (docker0): if its hosts are masqueraded to this host's address, their packets to 10.2.0.0/16 were routed before the translation, so no SA protects them`}},
+		"masqueraded, IPv6":     {`"2001:db8::1"`, `"fd02::/64"`, `"10.1.0.0/24"`, `"10.3.0.0/16"`, "", []string{`only this host and not fd17::/64 (docker0)`}},
 		"containers' own child": {`"192.0.2.1"`, `"10.2.0.0/16"`, `"172.17.0.0/16"`, `"10.3.0.0/16"`, "", nil},
 	} {
 		doc := strings.Replace(twoChildren(tt.localA, tt.remoteA, tt.localB, tt.remoteB), "\n[[peer]]", "\n"+tt.more+"\n[[peer]]", 1)
@@ -74,7 +74,7 @@ func TestAdviceOfBypassForAll(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	// The device of a daemon that runs is not attached to anything.
-	if got := advice(t, "[daemon]\ntun = \"lan2\"\n"+doc, site()); len(got) != 1 || !strings.Contains(got[0], "holds 10.6.0.0/24") {
+	if got := advice(t, "[daemon]\ntun = \"lan2\"\n"+doc, site()); len(got) != 1 || !strings.Contains(got[0], "contains 10.6.0.0/24") {
 		t.Errorf("got %q", got)
 	}
 }
@@ -93,7 +93,7 @@ func TestPeerWithinAnothersRemoteNetwork(t *testing.T) {
 		return "[[peer]]\nname = \"" + name + "\"\nremote = \"" + remote + "\"\nlocal_id = \"me\"\npsk = \"0123456789abcdef\"\n[[peer.child]]\nlocal = [\"10.1.0.0/24\", \"fd01::/64\"]\nremote = [\"" + network + "\", \"fd02::/16\"]\n"
 	}
 	other := strings.Replace(peer("b", "198.51.100.9", "10.3.0.0/16"), `, "fd02::/16"`, `, "fd03::/16"`, 1)
-	want := `a.toml:11: peer "b": remote = 198.51.100.9 lies in 198.51.100.0/24, a remote network of peer "a": a tunnel does not go through another one, IKE and ESP go to 198.51.100.9 outside of the tunnels; it must be reachable there, or the peer needs an address that is`
+	want := `a.toml:11: peer "b": remote = 198.51.100.9 lies in 198.51.100.0/24, a remote network of peer "a": IKE and ESP are never sent through another tunnel; make 198.51.100.9 reachable outside the tunnels, or give the peer an address that is`
 	for name, tt := range map[string]struct {
 		doc  string
 		want []string

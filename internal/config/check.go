@@ -36,19 +36,19 @@ func (l *loader) checkPeers() {
 	for i, raw := range l.peers {
 		p := &l.config.Peers[i]
 		if first, ok := byName[p.Name]; ok && p.Name != "" {
-			raw.fail("name", "there is another peer of this name at %s", first.place("name"))
+			raw.fail("name", "name = %q is already used by the peer at %s; choose another name", p.Name, first.place("name"))
 		} else {
 			byName[p.Name] = raw
 		}
 		if p.Local.IsValid() && !l.config.Daemon.listensOn(p.Local) {
-			raw.fail("local", "local = %s is not among the addresses of listen in [daemon]", p.Local)
+			raw.fail("local", "local = %s is not covered by listen in [daemon]; add it there, or omit local", p.Local)
 		}
 		if len(p.Children) == 0 || p.RemoteID == (identity.ID{}) {
 			continue
 		}
 		c := caller{remoteDefault(p), localDefault(p), p.LocalID, p.RemoteID}
 		if first, ok := byCaller[c]; ok {
-			raw.fail("remote_id", "%shas the same remote, local_id and remote_id: they cannot be told apart; make them one peer with several children", first.where)
+			raw.fail("remote_id", "remote, local_id and remote_id are those of the peer at %s as well, so IKE cannot tell the two apart; make them one peer with several children", first.place(""))
 			continue
 		}
 		byCaller[c] = raw
@@ -67,7 +67,7 @@ func (l *loader) checkSPIs() {
 			}
 			child := l.peers[i].children[at]
 			if first, ok := seen[m.SPIIn]; ok {
-				child.fail("manual", "spi_in 0x%x is taken by the child at %s", m.SPIIn, first)
+				child.fail("manual", "spi_in = 0x%x is already used by the child at %s; choose another SPI", m.SPIIn, first)
 				continue
 			}
 			seen[m.SPIIn] = child.place("manual")
@@ -80,12 +80,12 @@ func (l *loader) checkMTU() {
 	for i, raw := range l.peers {
 		p := &l.config.Peers[i]
 		if p.MTU != 0 && p.MTU < minMTU6 && p.has6() {
-			raw.fail("mtu", "mtu = %d, but a child has IPv6 networks, and IPv6 needs %d: raise it, or make the IPv4 networks a peer of their own", p.MTU, minMTU6)
+			raw.fail("mtu", "mtu = %d is too small for the IPv6 networks of a child; use at least %d, or move the IPv4 networks to a peer of their own", p.MTU, minMTU6)
 		}
 	}
 	d := &l.config.Daemon
 	if i := slices.IndexFunc(l.config.Peers, func(p Peer) bool { return p.has6() }); d.MTU != 0 && d.MTU < minMTU6 && i >= 0 {
-		l.top.fail("mtu", "mtu = %d, but peer %q has IPv6 networks, and IPv6 needs %d: raise it", d.MTU, l.config.Peers[i].Name, minMTU6)
+		l.top.fail("mtu", "mtu = %d is too small for the IPv6 networks of peer %q; use at least %d", d.MTU, l.config.Peers[i].Name, minMTU6)
 	}
 }
 
@@ -188,6 +188,6 @@ func reportOverlap(children []claimant, a, b claim) {
 		a, b = b, a
 	}
 	first, second := children[a.child], children[b.child]
-	second.fail("remote", "remote %s overlaps %s of the child at %s, and so do their local networks: a packet for both would have two ways; make them disjoint, or one a smaller network within the other, which then wins",
+	second.fail("remote", "remote %s overlaps %s of the child at %s, and their local networks overlap as well, so both children claim the same packets; make them disjoint, or make one a smaller network inside the other (the longest prefix decides)",
 		b.remote, a.remote, first.place("remote"))
 }

@@ -76,8 +76,8 @@ func TestManyPeersAreCheckedFast(t *testing.T) {
 
 func TestDuplicates(t *testing.T) {
 	for name, tt := range map[string]struct{ doc, want string }{
-		"name":     {good + peerFile("right", "3"), `a.toml:11: peer "right": there is another peer of this name at `},
-		"identity": {good + strings.Replace(peerFile("right", "2"), `"right"`, `"b"`, 1), `a.toml:14: peer "b": peer "right": has the same remote, local_id and remote_id`},
+		"name":     {good + peerFile("right", "3"), `a.toml:11: peer "right": name = "right" is already used by the peer at `},
+		"identity": {good + strings.Replace(peerFile("right", "2"), `"right"`, `"b"`, 1), `a.toml:14: peer "b": remote, local_id and remote_id are those of the peer at `},
 		"manual SPI": {`[[peer]]
 name = "a"
 remote = "192.0.2.2"
@@ -89,7 +89,7 @@ manual = { spi_in = "0x1001", key_in = "0x00000000000000000000000000000000000000
 local = ["10.1.0.0/16"]
 remote = ["10.2.0.0/16"]
 manual = { spi_in = "4097", key_in = "0x0000000000000000000000000000000000000000", cipher = "aes128gcm16" }
-`, `a.toml:11: peer "a": child "child2": spi_in 0x1001 is taken by the child at `},
+`, `a.toml:11: peer "a": child "child2": spi_in = 0x1001 is already used by the child at `},
 	} {
 		_, err := loadText(t, tt.doc)
 		if got := texts(err); len(got) == 0 || !strings.HasPrefix(got[0], tt.want) {
@@ -100,8 +100,8 @@ manual = { spi_in = "4097", key_in = "0x0000000000000000000000000000000000000000
 
 func TestBadCheck(t *testing.T) {
 	testBad(t, map[string]bad{
-		"mtu with IPv6":      {"[daemon]\nmtu = 1279\n" + edit(editPeer(`"10.1.0.0/16"`, `"2001:db8:1::/64"`), `"10.2.0.0/16"`, `"2001:db8:2::/64"`), []string{`a.toml:2: daemon: mtu = 1279, but peer "right" has IPv6 networks, and IPv6 needs 1280: raise it`}},
-		"peer mtu with IPv6": {edit(edit(editPeer(`name =`, "mtu = 1279\nname ="), `"10.1.0.0/16"`, `"2001:db8:1::/64"`), `"10.2.0.0/16"`, `"2001:db8:2::/64"`), []string{`a.toml:2: peer "right": mtu = 1279, but a child has IPv6 networks, and IPv6 needs 1280: raise it`}},
-		"local not listened": {"[daemon]\nlisten = [\"192.0.2.9\"]\n" + editPeer(`name =`, "local = \"192.0.2.1\"\nname ="), []string{`a.toml:4: peer "right": local = 192.0.2.1 is not among the addresses of listen`}},
+		"mtu with IPv6":      {"[daemon]\nmtu = 1279\n" + edit(editPeer(`"10.1.0.0/16"`, `"2001:db8:1::/64"`), `"10.2.0.0/16"`, `"2001:db8:2::/64"`), []string{`a.toml:2: daemon: mtu = 1279 is too small for the IPv6 networks of peer "right"; use at least 1280`}},
+		"peer mtu with IPv6": {edit(edit(editPeer(`name =`, "mtu = 1279\nname ="), `"10.1.0.0/16"`, `"2001:db8:1::/64"`), `"10.2.0.0/16"`, `"2001:db8:2::/64"`), []string{`a.toml:2: peer "right": mtu = 1279 is too small for the IPv6 networks of a child; use at least 1280, or`}},
+		"local not listened": {"[daemon]\nlisten = [\"192.0.2.9\"]\n" + editPeer(`name =`, "local = \"192.0.2.1\"\nname ="), []string{`a.toml:4: peer "right": local = 192.0.2.1 is not covered by listen in [daemon]`}},
 	})
 }

@@ -44,7 +44,7 @@ func (l *loader) readChild(p *Peer, peer section, index int, values map[string]a
 		c.Name = s.name("name", "child")
 	}
 	if c.Name != "" && slices.Contains(p.Order, c.Name) {
-		s.fail("name", "name = %q: the peer has another child of this name", c.Name)
+		s.fail("name", "name = %q is already used by another child of this peer; choose another name", c.Name)
 	}
 	p.Order = append(p.Order, c.Name)
 	c.Local, c.Remote = s.selectors("local"), s.selectors("remote")
@@ -52,7 +52,7 @@ func (l *loader) readChild(p *Peer, peer section, index int, values map[string]a
 	p.Routing = append(p.Routing, s.routing(c.Remote))
 	c.Start = []ike.StartMode{ike.StartTraffic, ike.StartBoot, ike.StartNever}[s.word("start", "traffic", "boot", "never")]
 	if c.Start == ike.StartBoot && !peer.has("remote") {
-		s.fail("start", "start = \"boot\", but the peer has no remote: who only answers starts nothing")
+		s.fail("start", "start = \"boot\" needs a remote address to initiate to; set remote in the peer, or omit start")
 	}
 	s.lifetime(&c)
 	c.ReplayWindow = int(s.number("replay_window", defaultReplay, 0, maxReplay))
@@ -75,20 +75,20 @@ func (s section) selectors(name string) []selector.Selector {
 			continue
 		}
 		if slices.Contains(out, sel) {
-			s.fail(e.at, "%s: %s is there twice", name, sel)
+			s.fail(e.at, "%s: %s is listed twice; remove one", name, sel)
 		}
 		if kind := notCarried(sel); kind != "" {
-			s.fail(e.at, "%s: %s: tunnels do not carry %s addresses: remove it", name, sel, kind)
+			s.fail(e.at, "%s: %s: tunnels do not carry %s addresses; remove it", name, sel, kind)
 		}
 		out = append(out, sel)
 	}
 	switch n := len(s.list(name)); {
 	case n == 0:
 		if s.has(name) || !s.file.failedAt(join(s.path, name)) {
-			s.fail(name, "no %s: write %s = the networks on %s side, such as [\"10.1.0.0/16\"]", name, name, map[string]string{"local": "this", "remote": "the peer's"}[name])
+			s.fail(name, "%s has no networks; list those on %s side, for example %s = [\"10.1.0.0/16\"]", name, map[string]string{"local": "this", "remote": "the peer's"}[name], name)
 		}
 	case n > maxSelectors:
-		s.fail(name, "%s has %d selectors: %d at most", name, n, maxSelectors)
+		s.fail(name, "%s has %d selectors; use at most %d", name, n, maxSelectors)
 	}
 	return out
 }
@@ -114,7 +114,7 @@ func (s section) checkFamilies(c *ike.Child) {
 		if remote {
 			side, other = other, side
 		}
-		s.fail(side, "%s has %s networks and %s has none: no packet can match them", side, map[bool]string{false: "IPv4", true: "IPv6"}[v6], other)
+		s.fail(side, "%s has %s networks and %s has none, so no packet can match them; add some to %s, or remove them from %s", side, map[bool]string{false: "IPv4", true: "IPv6"}[v6], other, other, side)
 	}
 }
 
@@ -135,7 +135,7 @@ func (s section) espProposals(esn esnMode, window int) []wire.Proposal {
 		ps = s.proposals("proposals", suite.ParseESPProposal)
 	}
 	if window == 0 && esn == esnAlways {
-		s.fail("esn", "esn = \"always\" needs a replay window: give replay_window a size")
+		s.fail("esn", "esn = \"always\" needs a replay window; set replay_window to 1 or more")
 	}
 	yes := wire.Transform{Type: wire.TransformESN, ID: wire.ESNYes}
 	no := wire.Transform{Type: wire.TransformESN, ID: wire.ESNNo}
@@ -176,11 +176,11 @@ const saltLen = 4 // RFC 4106, Section 8.1; RFC 7634, Section 2
 func (s section) readManual(p *Peer, peer section, c ike.Child, esn esnMode) {
 	s.checkPrivate("manual")
 	if !peer.has("remote") {
-		s.fail("manual", "manual keys need an address to send to: give the peer a remote")
+		s.fail("manual", "manual keys need an address to send to; set remote in the peer")
 	}
 	for _, name := range []string{"proposals", "start", "lifetime"} {
 		if s.has(name) {
-			s.fail(name, "%s means nothing to a child with manual keys", name)
+			s.fail(name, "%s has no effect on a child with manual keys; remove it", name)
 		}
 	}
 	t := s.subtable("manual", manualKeys)
@@ -191,15 +191,15 @@ func (s section) readManual(p *Peer, peer section, c ike.Child, esn esnMode) {
 	}
 	cipher, ok := manualCiphers[m.CipherName]
 	if !ok {
-		t.fail("cipher", "cipher = %q: write aes128gcm16, aes192gcm16, aes256gcm16 or chacha20poly1305", m.CipherName)
+		t.fail("cipher", "cipher = %q is not a cipher for manual keys; use aes128gcm16, aes192gcm16, aes256gcm16 or chacha20poly1305", m.CipherName)
 	}
 	m.Cipher = cipher
 	m.SPIOut, m.KeyOut = t.direction("spi_out", "key_out", cipher)
 	m.SPIIn, m.KeyIn = t.direction("spi_in", "key_in", cipher)
 	if !t.has("spi_out") && !t.has("spi_in") && ok {
-		t.fail("", "neither spi_out nor spi_in: one direction is needed at least")
+		t.fail("", "spi_out and spi_in are both missing; configure at least one direction")
 	}
-	s.file.warn(s.line("manual"), "%smanual keys are never renewed, and whoever learns them reads all that was ever sent: for tests and old peers only", s.where)
+	s.file.warn(s.line("manual"), "%smanual keys are never renewed, so anyone who learns them can read all traffic of the past; use them for tests and old peers only", s.where)
 	p.Manual = append(p.Manual, m)
 }
 
@@ -209,13 +209,13 @@ func (s section) direction(spiName, keyName string, cipher esp.Cipher) (uint32, 
 		return 0, nil
 	}
 	if !s.has(spiName) || !s.has(keyName) {
-		s.fail("", "%s and %s belong together: write both, or neither", spiName, keyName)
+		s.fail("", "%s and %s must be given together; set both, or omit both", spiName, keyName)
 		return 0, nil
 	}
 	spi, err := strconv.ParseUint(s.text(spiName, ""), 0, 32)
 	if err != nil || spi < 256 {
 		// RFC 4303, Section 2.1: 1 to 255 are reserved, 0 is for local use.
-		s.fail(spiName, "%s = %q: write a number from 0x100 to 0xffffffff", spiName, s.text(spiName, ""))
+		s.fail(spiName, "%s = %q is not a usable SPI; use a number from 0x100 to 0xffffffff", spiName, s.text(spiName, ""))
 	}
 	if cipher.KeyBits == 0 {
 		return uint32(spi), nil

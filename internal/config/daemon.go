@@ -53,7 +53,7 @@ func (l *loader) readDaemon(root section, top bool) {
 		if at == "" {
 			at = "the file that includes this one"
 		}
-		s.fail("", "a second [daemon]: there is one already in %s, put everything there", at)
+		s.fail("", "this table may appear only once, and not in an included file; move its keys to [daemon] in %s", at)
 		return
 	}
 	l.daemon = s.file.name
@@ -64,7 +64,7 @@ func (l *loader) readDaemon(root section, top bool) {
 	d.IKEPort = uint16(s.number("ike_port", 500, 1, 65535))
 	d.NATPort = uint16(s.number("nat_port", 4500, 1, 65535))
 	if d.IKEPort == d.NATPort {
-		s.fail("nat_port", "ike_port and nat_port are both %d: they must differ", d.NATPort)
+		s.fail("nat_port", "ike_port and nat_port are both %d; use two different ports", d.NATPort)
 	}
 	d.DSCP = uint8(s.number("ike_dscp", defaultDSCP, 0, maxDSCP))
 	d.Workers = int(s.number("workers", 0, 0, maxWorkers))
@@ -88,7 +88,7 @@ func (l *loader) readDaemon(root section, top bool) {
 func (s section) mtu(none string) int {
 	n := int(s.number("mtu", 0, 0, maxMTU))
 	if n != 0 && n < minMTU {
-		s.fail("mtu", "mtu = %d is too small: %d at least, or %s", n, minMTU, none)
+		s.fail("mtu", "mtu = %d is too small; use at least %d, or %s", n, minMTU, none)
 	}
 	return n
 }
@@ -97,9 +97,9 @@ func (s section) deviceName() string {
 	name := s.text("tun", "culvert0")
 	switch {
 	case name == "userspace":
-		s.fail("tun", "tun = \"userspace\", the mode without a device, is not supported by this version of culvert")
+		s.fail("tun", "tun = \"userspace\" (no device) is not supported by this version of culvert; use the name of a device, for example \"culvert0\"")
 	case name == "" || name == "." || name == ".." || len(name) > maxInterface || strings.ContainsAny(name, "/:% \t\n\r\x00"):
-		s.fail("tun", "tun = %q is no device name: 1 to %d characters, no blanks, no '/', ':' or '%%'", name, maxInterface)
+		s.fail("tun", "tun = %q is not a device name; use 1 to %d characters without blanks, '/', ':' or '%%'", name, maxInterface)
 	}
 	return name
 }
@@ -108,11 +108,11 @@ func (s section) control(def string) string {
 	path := s.text("control", def)
 	switch {
 	case path == "":
-		s.fail("control", "control is empty: write the path of a socket, such as %q", DefaultControl)
+		s.fail("control", "control is empty; give the path of a socket, for example %q", DefaultControl)
 	case len(path) > maxSocket:
-		s.fail("control", "control: the path is too long for a Unix socket: %d octets at most", maxSocket)
+		s.fail("control", "control is too long for the path of a Unix socket; use at most %d octets", maxSocket)
 	case strings.ContainsRune(path, 0):
-		s.fail("control", "control = %q is no path", path)
+		s.fail("control", "control = %q is not a path; remove the NUL character", path)
 	}
 	return path
 }
@@ -126,17 +126,17 @@ func (s section) listen(def []netip.Addr) []netip.Addr {
 		a, err := netip.ParseAddr(e.text)
 		switch {
 		case err != nil:
-			s.fail(e.at, "listen: %q is no address: write such as \"192.0.2.1\", or \"0.0.0.0\" and \"::\" for all", e.text)
+			s.fail(e.at, "listen: %q is not an IP address; use for example \"192.0.2.1\", or \"0.0.0.0\" and \"::\" for all addresses", e.text)
 		case a.Is4In6() || a.Zone() != "" || a.IsMulticast():
-			s.fail(e.at, "listen: %s cannot be listened on: write a plain IPv4 or IPv6 address", a)
+			s.fail(e.at, "listen: %s is not an address to listen on; use a unicast IPv4 or IPv6 address without a zone", a)
 		case slices.Contains(out, a):
-			s.fail(e.at, "listen: %s is there twice", a)
+			s.fail(e.at, "listen: %s is listed twice; remove one", a)
 		default:
 			out = append(out, a)
 		}
 	}
 	if len(s.list("listen")) == 0 {
-		s.fail("listen", "listen is empty: leave it away for all addresses")
+		s.fail("listen", "listen is empty; list addresses, or omit it to listen on all")
 	}
 	return out
 }
@@ -148,7 +148,7 @@ func (s section) metrics() string {
 	}
 	_, port, err := net.SplitHostPort(at)
 	if n, errPort := strconv.ParseUint(port, 10, 16); err != nil || errPort != nil || n == 0 {
-		s.fail("metrics", "metrics = %q is no address and port: write such as \"127.0.0.1:9155\"", at)
+		s.fail("metrics", "metrics = %q is not an address and port; use for example \"127.0.0.1:9155\"", at)
 	}
 	return at
 }

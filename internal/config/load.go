@@ -83,7 +83,7 @@ func (f *file) warn(line int, format string, args ...any) {
 func (l *loader) folder(path string) {
 	matches, _ := filepath.Glob(filepath.Join(escapeGlob(path), "*.toml"))
 	if len(matches) == 0 {
-		l.fail(path, 0, "the folder has no *.toml file")
+		l.fail(path, 0, "the folder contains no *.toml file; add one, or name a file")
 	}
 	for _, m := range matches {
 		l.read(m, true)
@@ -124,11 +124,11 @@ func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
 		return nil, 0, err
 	}
 	if info.IsDir() {
-		return nil, 0, errors.New("is a folder")
+		return nil, 0, errors.New("is a folder; a file is needed here")
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("is larger than %d octets", limit)
+		err = fmt.Errorf("is larger than the limit of %d octets", limit)
 	}
 	return data, info.Mode(), err
 }
@@ -184,7 +184,7 @@ func (l *loader) include(s section) {
 	}
 	matches, err := filepath.Glob(full)
 	if err != nil {
-		s.fail("include", "include = %q is no pattern of file names: %v", pattern, err)
+		s.fail("include", "include = %q is not a valid pattern of file names: %v", pattern, err)
 		return
 	}
 	if len(matches) == 0 && !strings.ContainsAny(pattern, "*?[") {

@@ -51,7 +51,7 @@ func TestDaemonOnlyOnce(t *testing.T) {
 		"peers.d/a.toml": "\n[daemon]\nlog = \"debug\"\n",
 	})
 	_, err := Load(filepath.Join(dir, "main.toml"))
-	if got := texts(err); len(got) != 1 || !strings.HasPrefix(got[0], "a.toml:2: daemon: a second [daemon]: there is one already in "+dir) {
+	if got := texts(err); len(got) != 1 || !strings.HasPrefix(got[0], "a.toml:2: daemon: this table may appear only once, and not in an included file; move its keys to [daemon] in "+dir) {
 		t.Errorf("got %q, want a second [daemon]", got)
 	}
 }
@@ -76,7 +76,7 @@ func TestErrorsNameTheirFile(t *testing.T) {
 	_, err := Load(dir)
 	got := texts(err)
 	want := []string{
-		`b.toml:3: peer "x": there is another peer of this name at ` + filepath.Join(dir, "a.toml") + ":2",
+		`b.toml:3: peer "x": name = "x" is already used by the peer at ` + filepath.Join(dir, "a.toml") + ":2; choose another name",
 		`c.toml:1: unknown key "x"`,
 	}
 	if len(got) != len(want) || !strings.HasPrefix(got[0], want[0]) || !strings.HasPrefix(got[1], want[1]) {
@@ -88,8 +88,8 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	dir := write(t, map[string]string{"empty/x": "", "b.toml/x": ""})
 	for path, want := range map[string]string{
 		"none.toml": "none.toml: no such file",
-		"empty":     "empty: the folder has no *.toml file",
-		".":         "b.toml: is a folder",
+		"empty":     "empty: the folder contains no *.toml file; add one, or name a file",
+		".":         "b.toml: is a folder; a file is needed here",
 	} {
 		_, err := Load(filepath.Join(dir, path))
 		if err == nil || !strings.HasSuffix(err.Error(), want) {
@@ -129,7 +129,7 @@ func TestBadLoad(t *testing.T) {
 		"syntax later":       {good + "x = = 1", []string{"a.toml:10: "}},
 		"key twice":          {editPeer(`remote = "192.0.2.2"`, "remote = \"192.0.2.2\"\nremote = \"192.0.2.3\""), []string{"a.toml:4: "}},
 		"include of no file": {withDaemon(`include = "other.toml"`), []string{"a.toml:2: daemon: include: other.toml: no such file"}},
-		"include pattern":    {withDaemon(`include = "["`), []string{"is no pattern of file names"}},
+		"include pattern":    {withDaemon(`include = "["`), []string{"is not a valid pattern of file names"}},
 	})
 }
 

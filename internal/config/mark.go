@@ -14,13 +14,13 @@ func (s section) mark() protect.Mark {
 	m := protect.Mark{Value: s.bits(value, &ok), Mask: s.bits(mask, &ok)}
 	switch {
 	case !ok:
-		s.fail("mark", "mark = %q must be a value and a mask in hexadecimal, such as %q", text, protect.DefaultMark)
+		s.fail("mark", "mark = %q is not a value and a mask in hexadecimal; use for example %q", text, protect.DefaultMark)
 	case m.Value == 0:
-		s.fail("mark", "mark = %q: the value has no bit, and so do all other packets; set one of the mask's, as in %q", text, protect.DefaultMark)
+		s.fail("mark", "mark = %q has the value 0, like every packet without a mark; set one of the mask's bits in it, for example %q", text, protect.DefaultMark)
 	case m.Value&^m.Mask != 0:
-		s.fail("mark", "mark = %q: the mask lacks the value's bits %#x; the mask must hold the value, as in %q", text, m.Value&^m.Mask, protect.DefaultMark)
+		s.fail("mark", "mark = %q: the value's bits %#x are not in the mask; use a mask that includes the value, for example %q", text, m.Value&^m.Mask, protect.DefaultMark)
 	case m.Value == m.Mask:
-		s.file.warn(s.line("mark"), "%smark = %q: the mask has no bit beside the value, and so ICMP errors about packets from the tunnels cannot be told and sent back through them; give the mask one more, as in %q", s.where, text, protect.DefaultMark)
+		s.file.warn(s.line("mark"), "%smark = %q: the mask has no bit besides the value's, so ICMP errors about decrypted packets cannot be marked and sent back through the tunnels; add a bit to the mask, for example %q", s.where, text, protect.DefaultMark)
 		return m
 	default:
 		return m
@@ -42,7 +42,7 @@ func (s section) bits(text string, ok *bool) uint32 {
 func (s section) routeTable() int {
 	n := int(s.number("route_table", 0, 0, lastRouteTable))
 	if n != 0 && n < firstRouteTable {
-		s.fail("route_table", "route_table = %d belongs to the system or may have a name: choose %d or higher, with free ones above it, or 0 for those from 4303 on", n, firstRouteTable)
+		s.fail("route_table", "route_table = %d is in the range of the system's and named tables; use %d or higher with free tables above it, or 0 for the tables from 4303 on", n, firstRouteTable)
 		return 0
 	}
 	return n

@@ -31,7 +31,7 @@ func (s section) networks(name string) []network {
 	seen := make(map[netip.Prefix]bool)
 	list := s.list(name)
 	if len(list) > maxNetworks {
-		s.fail(name, "%s has %d networks: %d at most", name, len(list), maxNetworks)
+		s.fail(name, "%s has %d networks; use at most %d", name, len(list), maxNetworks)
 		return nil
 	}
 	for _, e := range list {
@@ -40,11 +40,11 @@ func (s section) networks(name string) []network {
 		case err != nil:
 			s.fail(e.at, "%s: %s", name, strings.Replace(err.Error(), "selector", "network", 1))
 		case sel.Protocol != 0 || !sel.AnyPorts():
-			s.fail(e.at, "%s: %s: only addresses count here; omit the protocol and ports", name, sel)
+			s.fail(e.at, "%s: %s: this key takes addresses only; omit the protocol and ports", name, sel)
 		default:
 			for _, p := range sel.Prefixes() {
 				if seen[p] {
-					s.fail(e.at, "%s: %s is there twice", name, p)
+					s.fail(e.at, "%s: %s is listed twice; remove one", name, p)
 					break
 				}
 				seen[p] = true
@@ -101,9 +101,9 @@ func (s section) checkBypass(bypass []network, c *coverage, whose string) {
 	for _, b := range bypass {
 		switch within, whole := c.holds(b.Prefix); {
 		case whole || !within && c.spans(b.Prefix):
-			s.fail(b.at, "bypass: %s leaves nothing of a remote network%s: take that network out of remote instead, or bypass a part of it", b.Prefix, whose)
+			s.fail(b.at, "bypass: %s covers the whole of a remote network%s; remove that network from remote instead, or bypass only a part of it", b.Prefix, whose)
 		case !within:
-			s.fail(b.at, "bypass: %s lies outside of every remote network%s, and so outside of the tunnels anyway: remove it, or correct it", b.Prefix, whose)
+			s.fail(b.at, "bypass: %s lies in no remote network%s and is outside the tunnels in any case; correct or remove it", b.Prefix, whose)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	p.DPDAction = []ike.DPDAction{ike.DPDRestart, ike.DPDTrap, ike.DPDClear}[s.word("dpd_action", "restart", "trap", "clear")]
 	p.Lifetime = s.duration("ike_lifetime", defaultIKELifetime, minLifetime, false)
 	if p.Fragment = int(s.number("fragment", defaultFragment, 0, maxFragment)); p.Fragment != 0 && p.Fragment < minFragment {
-		s.fail("fragment", "fragment = %d is too small: %d at least, or 0 for no fragmentation", p.Fragment, minFragment)
+		s.fail("fragment", "fragment = %d is too small; use at least %d, or 0 for no fragmentation", p.Fragment, minFragment)
 	}
 	p.PerResource = s.word("per_cpu", "auto", "never") == 0
 	p.MTU = s.mtu("0 for no ceiling")
@@ -49,7 +49,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 		raw.children = append(raw.children, l.readChild(&p, s, i, child))
 	}
 	if len(raw.children) == 0 && !s.brokenChild(values) {
-		s.fail("", "no [[peer.child]]: without one there is nothing to protect")
+		s.fail("", "the peer has no [[peer.child]]; add one with the networks to protect")
 	}
 	s.identities(&p)
 	l.config.Peers = append(l.config.Peers, p)
@@ -74,9 +74,9 @@ func (s section) name(key, what string) string {
 	name := s.text(key, "")
 	switch {
 	case !s.has(key):
-		s.fail(key, "no name: every %s needs one", what)
+		s.fail(key, "name is missing; give every %s one, for example name = \"hq\"", what)
 	case len(name) > maxName || !goodName.MatchString(name):
-		s.fail(key, "name = %q: a name begins with a letter or digit and goes on with these and . _ - @ : +, %d octets at most", name, maxName)
+		s.fail(key, "name = %q is not a valid name; use at most %d octets of letters, digits and . _ - @ : +, beginning with a letter, digit or _", name, maxName)
 	default:
 		return name
 	}
@@ -87,9 +87,9 @@ func (s section) version() {
 	switch v := s.number("ike", 2, 0, 255); v {
 	case 2:
 	case 1:
-		s.fail("ike", "ike = 1 is not supported by this version of culvert: only 2 is")
+		s.fail("ike", "ike = 1 is not supported by this version of culvert; use 2")
 	default:
-		s.fail("ike", "ike = %d: there are versions 1 and 2", v)
+		s.fail("ike", "ike = %d is not a version of IKE; use 2", v)
 	}
 }
 
@@ -102,7 +102,7 @@ func (s section) addresses(p *Peer) {
 	p.RemoteNATPort = uint16(s.number("remote_nat_port", 4500, 1, 65535))
 	for _, key := range []string{"remote_ike_port", "remote_nat_port"} {
 		if s.has(key) && !s.has("remote") {
-			s.fail(key, "%s is of no use without remote: a peer that calls us tells its port", key)
+			s.fail(key, "%s has no effect without remote, as a peer that initiates shows its port; set remote, or remove this key", key)
 		}
 	}
 	text := s.text("local", "")
@@ -112,11 +112,11 @@ func (s section) addresses(p *Peer) {
 	a, err := netip.ParseAddr(text)
 	switch {
 	case err != nil:
-		s.fail("local", "local = %q is no address: write such as \"192.0.2.1\" or \"2001:db8::1\"", text)
+		s.fail("local", "local = %q is not an IP address; use for example \"192.0.2.1\" or \"2001:db8::1\"", text)
 	case !hostAddr(a):
-		s.fail("local", "local = %s cannot be the address of a host", a)
+		s.fail("local", "local = %s is not a unicast address; use an address of this host", a)
 	case len(p.Remote) > 0 && p.Remote[0].BitLen() != a.BitLen():
-		s.fail("local", "local = %s and remote = %s: one is IPv4, the other IPv6", a, p.Remote[0])
+		s.fail("local", "local = %s and remote = %s belong to different IP versions; use the same version for both", a, p.Remote[0])
 	default:
 		p.Local = a
 	}
@@ -129,13 +129,13 @@ func (s section) remote(p *Peer) {
 	case err == nil && hostAddr(a):
 		p.Remote = []netip.Addr{a}
 	case err == nil:
-		s.fail("remote", "remote = %s cannot be the address of a host", a)
+		s.fail("remote", "remote = %s is not a unicast address; use the address of the peer", a)
 	case text == "":
-		s.fail("remote", "remote is empty: write an address or a name, or leave it away for a peer that calls us")
+		s.fail("remote", "remote is empty; give an address or host name, or omit it if the peer always initiates")
 	case isHostname(text):
 		p.RemoteName = text
 	default:
-		s.fail("remote", "remote = %q is neither an address nor a name: write such as \"192.0.2.2\", \"2001:db8::2\" or \"hq.example.com\"", text)
+		s.fail("remote", "remote = %q is neither an IP address nor a host name; use for example \"192.0.2.2\", \"2001:db8::2\" or \"hq.example.com\"", text)
 	}
 }
 
@@ -174,9 +174,9 @@ func (s section) proposals(name string, parse func(string) (wire.Proposal, error
 	}
 	switch n := len(s.list(name)); {
 	case n == 0:
-		s.fail(name, "%s is empty: leave it away for the default", name)
+		s.fail(name, "%s is empty; list proposals, or omit it for the default", name)
 	case n > 255:
-		s.fail(name, "%s has %d proposals: 255 at most", name, n) // RFC 7296, Section 3.3.1: the number is one octet
+		s.fail(name, "%s has %d proposals; use at most 255", name, n) // RFC 7296, Section 3.3.1: the number is one octet
 	}
 	return out
 }
@@ -186,19 +186,19 @@ func (s section) identities(p *Peer) {
 	p.LocalID = s.identity("local_id", localDefault(p))
 	p.RemoteID = s.identity("remote_id", remoteDefault(p))
 	if s.has("local_id") && p.LocalID.IsPattern() {
-		s.fail("local_id", "local_id = %q is a pattern: say who this side is", s.text("local_id", ""))
+		s.fail("local_id", "local_id = %q is a pattern; give the identity of this side", s.text("local_id", ""))
 	}
 	if len(p.Children) == 0 {
 		return
 	}
 	if p.LocalID == (identity.ID{}) && !s.has("local_id") {
-		s.fail("", "no local_id: write how this side calls itself, such as local_id = \"left.example.com\"")
+		s.fail("", "local_id is missing; give the identity of this side, for example local_id = \"left.example.com\"")
 	}
 	if p.RemoteID == (identity.ID{}) && !s.has("remote_id") {
-		s.fail("", "no remote_id: write how the peer calls itself, such as remote_id = \"right.example.com\"")
+		s.fail("", "remote_id is missing; give the identity of the peer, for example remote_id = \"right.example.com\"")
 	}
 	if !s.has("psk") && !s.has("psk_file") {
-		s.fail("", "no psk: write psk = \"...\", or psk_file = the name of a file that holds it")
+		s.fail("", "psk is missing; set psk = \"...\", or set psk_file to the name of a file that contains it")
 	}
 }
 

@@ -21,7 +21,7 @@ func (s section) routing(remote []selector.Selector) Routing {
 	case string:
 		r.Routes = []RouteMode{RoutesAuto, RoutesNone}[s.word("routes", "auto", "none")]
 		if r.Routes == RoutesNone && len(r.Bypass) > 0 {
-			s.fail("bypass", "bypass means nothing with routes = \"none\", which leads nothing into the tunnel: remove one of them")
+			s.fail("bypass", "bypass has no effect with routes = \"none\", which routes nothing into the tunnel; remove one of them")
 		}
 	default:
 		to := s.networks("routes")
@@ -34,14 +34,14 @@ func (s section) routing(remote []selector.Selector) Routing {
 // checkRoutes refuses routes that no remote network holds, or that bypass has.
 func (s section) checkRoutes(to []network, bypass []netip.Prefix, c *coverage) {
 	if len(s.list("routes")) == 0 {
-		s.fail("routes", "routes is empty: write routes = \"none\" to route nothing, or omit it to route all remote networks")
+		s.fail("routes", "routes is empty; use routes = \"none\" to route nothing, or omit it to route all remote networks")
 	}
 	for _, n := range to {
 		if within, _ := c.holds(n.Prefix); !within && len(c.remote) > 0 {
-			s.fail(n.at, "routes: %s is not within a remote network of this child, whose SA would not carry it: add it to remote, or remove it", n.Prefix)
+			s.fail(n.at, "routes: %s is not within a remote network of this child, so its SA cannot carry it; add it to remote, or remove it here", n.Prefix)
 		}
 		if slices.Contains(bypass, n.Prefix) {
-			s.fail(n.at, "routes: %s is in bypass as well: remove it from one of them", n.Prefix)
+			s.fail(n.at, "routes: %s is also listed in bypass; remove it from one of them", n.Prefix)
 		}
 	}
 }

@@ -20,7 +20,7 @@ const weakSecret = 12
 func (s section) psk() []byte {
 	inline, inFile := s.has("psk"), s.has("psk_file")
 	if inline && inFile {
-		s.fail("psk_file", "psk and psk_file: one of them is enough")
+		s.fail("psk_file", "psk and psk_file are both set; remove one of them")
 	}
 	name, value := "psk", s.text("psk", "")
 	switch {
@@ -40,7 +40,7 @@ func (s section) psk() []byte {
 		return nil
 	}
 	if len(secret) < weakSecret {
-		s.file.warn(s.line(name), "%s%s is short: who can pretend to be the peer once may then find it by trying; take %d characters or more", s.where, name, weakSecret)
+		s.file.warn(s.line(name), "%s%s is short: an attacker who impersonates the peer once can then find it by guessing; use at least %d characters", s.where, name, weakSecret)
 	}
 	return secret
 }
@@ -49,7 +49,7 @@ func (s section) pskFile() (name, value string, ok bool) {
 	name = "psk_file"
 	path := s.text(name, "")
 	if path == "" {
-		s.fail(name, "psk_file is empty: write the name of a file")
+		s.fail(name, "psk_file is empty; give the name of a file")
 		return name, "", false
 	}
 	if !filepath.IsAbs(path) {
@@ -61,7 +61,7 @@ func (s section) pskFile() (name, value string, ok bool) {
 		return name, "", false
 	}
 	if mode.Perm()&0o077 != 0 {
-		s.fail(name, "psk_file %s can be read by others (mode %04o): chmod 600 %s", path, mode.Perm(), path)
+		s.fail(name, "psk_file %s must be readable by its owner only, but has mode %04o; run chmod 600 %s", path, mode.Perm(), path)
 	}
 	return name, string(bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))), true
 }
@@ -73,7 +73,7 @@ func (s section) checkPrivate(name string) {
 		return
 	}
 	f.exposed = true
-	s.fail(name, "there are secrets in this file, and others than its owner can read it (mode %04o): chmod 600 %s", f.mode.Perm(), f.path)
+	s.fail(name, "this file contains secrets and must be readable by its owner only, but has mode %04o; run chmod 600 %s", f.mode.Perm(), f.path)
 }
 
 // parseSecret reads a secret: hexadecimal after 0x, base64 after 0s, else the text itself. Errors do not show it.
@@ -81,16 +81,16 @@ func parseSecret(value string) ([]byte, error) {
 	secret, err := []byte(value), error(nil)
 	if digits, ok := strings.CutPrefix(value, "0x"); ok {
 		if secret, err = hex.DecodeString(digits); err != nil {
-			return nil, errors.New("what follows 0x is not an even number of hexadecimal digits")
+			return nil, errors.New("0x must be followed by an even number of hexadecimal digits")
 		}
 	}
 	if digits, ok := strings.CutPrefix(value, "0s"); ok {
 		if secret, err = base64.StdEncoding.DecodeString(digits); err != nil {
-			return nil, errors.New("what follows 0s is not base64")
+			return nil, errors.New("0s must be followed by base64")
 		}
 	}
 	if len(secret) == 0 {
-		return nil, errors.New("the secret is empty")
+		return nil, fmt.Errorf("the secret is empty; set it to at least %d characters", weakSecret)
 	}
 	return secret, nil
 }
@@ -100,10 +100,10 @@ func parseHexKey(value string, octets int) ([]byte, error) {
 	digits, ok := strings.CutPrefix(value, "0x")
 	key, err := hex.DecodeString(digits)
 	if !ok || err != nil {
-		return nil, errors.New("write 0x and hexadecimal digits")
+		return nil, errors.New("the key is not hexadecimal; use 0x and hexadecimal digits")
 	}
 	if len(key) != octets {
-		return nil, fmt.Errorf("%d octets, want %d: the cipher's key, then its salt of 4", len(key), octets)
+		return nil, fmt.Errorf("the key has %d octets; use %d, the cipher's key followed by a salt of 4", len(key), octets)
 	}
 	return key, nil
 }

@@ -9,13 +9,13 @@ import (
 
 func TestBadSecrets(t *testing.T) {
 	testBad(t, map[string]bad{
-		"no psk":            {editPeer("psk = \"correct horse battery staple\"\n", ""), []string{`a.toml:1: peer "right": no psk`}},
-		"empty psk":         {editPeer(`"correct horse battery staple"`, `""`), []string{`a.toml:6: peer "right": psk: the secret is empty`}},
-		"bad hex":           {editPeer(`"correct horse battery staple"`, `"0xsecret"`), []string{`psk: what follows 0x is not`}},
-		"bad base64":        {editPeer(`"correct horse battery staple"`, `"0s***"`), []string{`psk: what follows 0s is not base64`}},
-		"two secrets":       {editPeer(`psk =`, "psk_file = \"x\"\npsk ="), []string{`a.toml:6: peer "right": psk and psk_file`}},
+		"no psk":            {editPeer("psk = \"correct horse battery staple\"\n", ""), []string{`a.toml:1: peer "right": psk is missing; set psk = "...", or set psk_file`}},
+		"empty psk":         {editPeer(`"correct horse battery staple"`, `""`), []string{`a.toml:6: peer "right": psk: the secret is empty; set it`}},
+		"bad hex":           {editPeer(`"correct horse battery staple"`, `"0xsecret"`), []string{`psk: 0x must be followed by an even number of hexadecimal digits`}},
+		"bad base64":        {editPeer(`"correct horse battery staple"`, `"0s***"`), []string{`psk: 0s must be followed by base64`}},
+		"two secrets":       {editPeer(`psk =`, "psk_file = \"x\"\npsk ="), []string{`a.toml:6: peer "right": psk and psk_file are both set; remove one of them`}},
 		"no secret file":    {editPeer(`psk = "correct horse battery staple"`, `psk_file = "none.psk"`), []string{`none.psk: no such file`}},
-		"empty secret file": {editPeer(`psk = "correct horse battery staple"`, `psk_file = ""`), []string{`psk_file is empty`}},
+		"empty secret file": {editPeer(`psk = "correct horse battery staple"`, `psk_file = ""`), []string{`psk_file is empty; give the name of a file`}},
 	})
 }
 
@@ -35,7 +35,7 @@ func TestSecretsAreForTheirOwner(t *testing.T) {
 		}
 		// One error for the file, not one for each secret.
 		got := texts(err)
-		if len(got) != 1 || !strings.HasPrefix(got[0], `a.toml:6: peer "right": there are secrets in this file`) || !strings.HasSuffix(got[0], ": chmod 600 "+path) {
+		if len(got) != 1 || !strings.HasPrefix(got[0], `a.toml:6: peer "right": this file contains secrets and must be readable by its owner only`) || !strings.HasSuffix(got[0], "; run chmod 600 "+path) {
 			t.Errorf("mode %o: got %q, want the chmod that mends it", mode, got)
 		}
 	}
@@ -59,7 +59,7 @@ func TestFileWithoutSecretsMayBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Load(path)
-	if got := texts(err); len(got) != 1 || !strings.HasPrefix(got[0], "a.toml:6:") || !strings.HasSuffix(got[0], "chmod 600 "+secret) {
+	if got := texts(err); len(got) != 1 || !strings.HasPrefix(got[0], "a.toml:6:") || !strings.HasSuffix(got[0], "; run chmod 600 "+secret) {
 		t.Errorf("got %q, want the chmod that mends the secret's file", got)
 	}
 }

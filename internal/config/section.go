@@ -39,7 +39,7 @@ func unknownKey(name string, keys []key) string {
 	if near := nearest(name, names(keys)); near != "" {
 		return fmt.Sprintf("unknown key %q: did you mean %q?", name, near)
 	}
-	return fmt.Sprintf("unknown key %q: known here are %s", name, strings.Join(names(keys), ", "))
+	return fmt.Sprintf("unknown key %q; the keys of this table are %s", name, strings.Join(names(keys), ", "))
 }
 
 func hasKind(value any, k kind) bool {
@@ -91,7 +91,7 @@ func (s section) number(name string, def, lo, hi int64) int64 {
 		return def
 	}
 	if v < lo || v > hi {
-		s.fail(name, "%s = %d is out of range: %d to %d", name, v, lo, hi)
+		s.fail(name, "%s = %d is out of range; use %d to %d", name, v, lo, hi)
 		return def
 	}
 	return v
@@ -138,7 +138,7 @@ func (s section) word(name string, words ...string) int {
 	}
 	i := slices.Index(words, v)
 	if i < 0 {
-		s.fail(name, "%s = %q is none of %s", name, v, strings.Join(words, ", "))
+		s.fail(name, "%s = %q is not valid; use one of %s", name, v, strings.Join(words, ", "))
 		return 0
 	}
 	return i
@@ -153,13 +153,13 @@ func (s section) duration(name string, def, lo time.Duration, zero bool) time.Du
 	d, err := time.ParseDuration(strings.ReplaceAll(v, " ", ""))
 	switch {
 	case err != nil:
-		s.fail(name, "%s = %q is no duration: write hours, minutes and seconds, such as \"8h\", \"1h30m\" or \"30s\"", name, v)
+		s.fail(name, "%s = %q is not a duration; use for example \"8h\", \"1h30m\" or \"30s\"", name, v)
 	case d == 0 && zero:
 		return 0
 	case d < lo:
-		s.fail(name, "%s = %q is too short: %s at least", name, v, lo)
+		s.fail(name, "%s = %q is too short; use at least %s", name, v, lo)
 	case d > maxDuration:
-		s.fail(name, "%s = %q is too long: %s at most", name, v, maxDuration)
+		s.fail(name, "%s = %q is too long; use at most %s", name, v, maxDuration)
 	default:
 		return d
 	}
@@ -194,7 +194,7 @@ func (s section) size(name string) uint64 {
 		}
 		return n * unit.factor
 	}
-	s.fail(name, "%s = %q is no amount of data: write such as \"500MB\", \"10GB\" or \"1GiB\"", name, v)
+	s.fail(name, "%s = %q is not an amount of data; use for example \"500MB\", \"10GB\" or \"1GiB\"", name, v)
 	return 0
 }
 

@@ -78,7 +78,7 @@ func get[T any](ctx context.Context, c *Client, method, path string, body any) (
 	}
 	value := new(T)
 	if err := json.Unmarshal(data, value); err != nil {
-		return nil, fmt.Errorf("the daemon at %s gave an answer that is not understood: %w", c.path, err)
+		return nil, fmt.Errorf("the daemon at %s gave an invalid answer: %w", c.path, err)
 	}
 	return value, nil
 }
@@ -121,11 +121,11 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no culvert daemon at %s (is it running? --control names another socket)", c.path)
+		return fmt.Errorf("no culvert daemon listens at %s; start it, or give another socket with --control", c.path)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("no right to speak to the culvert daemon at %s: try as root", c.path)
+		return fmt.Errorf("permission denied at the control socket %s; run the command as root", c.path)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return fmt.Errorf("the culvert daemon at %s ended", c.path)
+		return fmt.Errorf("the culvert daemon at %s ended before it answered", c.path)
 	}
 	var ue *url.Error
 	if errors.As(err, &ue) {

@@ -13,7 +13,7 @@ import (
 
 func TestNoDaemon(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.sock")
-	want := "no culvert daemon at " + path + " (is it running? --control names another socket)"
+	want := "no culvert daemon listens at " + path + "; start it, or give another socket with --control"
 	if _, err := NewClient(path).Status(context.Background(), ""); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

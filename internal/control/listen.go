@@ -15,7 +15,7 @@ import (
 // listens on is an error. It must be called while nothing else in the process makes files, for it sets the process's umask for a moment.
 func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("control socket: %w: [daemon] control names another place", err)
+		return nil, fmt.Errorf("control socket: %w; set another path in [daemon] control", err)
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func Listen(path string) (net.Listener, error) {
 	l, err := net.Listen("unix", path)
 	syscall.Umask(old)
 	if err != nil {
-		return nil, fmt.Errorf("control socket: %w: [daemon] control names another place", reason(path, err))
+		return nil, fmt.Errorf("control socket: %w; set another path in [daemon] control", reason(path, err))
 	}
 	return l, nil
 }
@@ -39,12 +39,12 @@ func removeStale(path string) error {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("control socket: %s exists and is no socket: remove it, or name another in [daemon] control", path)
+		return fmt.Errorf("control socket: %s exists and is not a socket; remove it, or set another path in [daemon] control", path)
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
 		conn.Close()
-		return fmt.Errorf("control socket: a culvert daemon listens on %s already: stop it, or name another socket in [daemon] control", path)
+		return fmt.Errorf("control socket: a culvert daemon already listens on %s; stop it, or set another path in [daemon] control", path)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("control socket: %w", reason(path, err))

@@ -21,7 +21,7 @@ func TestListen(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("got mode %v, %v, want 0600", info.Mode(), err)
 	}
-	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "a culvert daemon listens on "+path+" already") {
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "a culvert daemon already listens on "+path+"; stop it") {
 		t.Errorf("second daemon: got %v", err)
 	}
 	// A daemon that was killed leaves its socket behind.
@@ -39,7 +39,7 @@ func TestListen(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(file); err == nil || !strings.Contains(err.Error(), "exists and is no socket") {
+	if _, err := Listen(file); err == nil || !strings.Contains(err.Error(), "exists and is not a socket; remove it") {
 		t.Errorf("ordinary file: got %v", err)
 	}
 	if data, _ := os.ReadFile(file); string(data) != "precious" {

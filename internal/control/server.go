@@ -90,7 +90,7 @@ func (s *Server) routes() http.Handler {
 func serve(w http.ResponseWriter, r *http.Request, h func(request) (any, error)) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		answer(w, nil, &Error{Code: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("the body could not be read: %d octets at most, within %s", maxBody, readTimeout)})
+		answer(w, nil, &Error{Code: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("the body could not be read; send at most %d octets within %s", maxBody, readTimeout)})
 		return
 	}
 	// The deadline was for the request. If it stayed, it would end what waits for an outcome.
@@ -122,7 +122,7 @@ func (s *Server) status(r request) (any, error) {
 func (s *Server) explain(r request) (any, error) {
 	name := r.URL.Query().Get("peer")
 	if name == "" {
-		return nil, &Error{Code: http.StatusBadRequest, Text: "which peer? ask for /v1/explain?peer=NAME"}
+		return nil, &Error{Code: http.StatusBadRequest, Text: "peer is missing; use /v1/explain?peer=NAME"}
 	}
 	lines, err := s.backend.Explain(r.Context(), name)
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *Server) act(r request, a Action) (any, error) {
 	defer cancel()
 	text, err := s.backend.Act(ctx, a, t)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, &Error{Code: http.StatusGatewayTimeout, Text: fmt.Sprintf("no outcome within %s; it goes on: see culvert status", actTimeout)}
+		return nil, &Error{Code: http.StatusGatewayTimeout, Text: fmt.Sprintf("no outcome within %s; the action continues, see culvert status", actTimeout)}
 	}
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func parseTarget(body []byte) (Target, error) {
 		return t, errors.New("more than one value")
 	}
 	if t.Peer == "" {
-		return t, errors.New("no peer")
+		return t, errors.New("peer is missing")
 	}
 	return t, nil
 }
@@ -176,7 +176,7 @@ func answer(w http.ResponseWriter, value any, err error) {
 	}
 	body, err := json.Marshal(value)
 	if err != nil {
-		code, body = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be put into JSON"}`)
+		code, body = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be encoded as JSON"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)+1))

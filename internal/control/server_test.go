@@ -94,9 +94,9 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/v1/up", `{"peer": 3}`, 400, "the body must be"},
 		{"POST", "/v1/up", `{"peer": "a", "chidl": "b"}`, 400, "chidl"},
 		{"POST", "/v1/up", `{"peer": "a"} {}`, 400, "more than one value"},
-		{"POST", "/v1/up", `{"peer": "` + strings.Repeat("x", 1<<20) + `"}`, 413, "65536 octets at most"},
+		{"POST", "/v1/up", `{"peer": "` + strings.Repeat("x", 1<<20) + `"}`, 413, "at most 65536 octets"},
 		{"POST", "/v1/up", `{"peer": "a"}`, 500, "broken"},
-		{"GET", "/v1/explain", "", 400, "which peer?"},
+		{"GET", "/v1/explain", "", 400, "peer is missing; use /v1/explain?peer=NAME"},
 		{"GET", "/v1/explain?peer=%00%1b", "", 404, "there is no peer"},
 		{"GET", "/v1/version", "", 200, `{"version":"v1.2.3"}`},
 	} {

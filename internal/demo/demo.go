@@ -4,4 +4,4 @@ package demo
 import "errors"
 
 // ErrUnsupported is returned by Run where the operating system has no network namespaces.
-var ErrUnsupported = errors.New("the demonstration builds network namespaces, which only Linux has")
+var ErrUnsupported = errors.New("culvert demo needs network namespaces, which only Linux has")

@@ -33,7 +33,7 @@ type demo struct {
 func Run(ctx context.Context, out io.Writer) (err error) {
 	lab, err := netlab.New()
 	if err != nil {
-		return fmt.Errorf("the demonstration cannot run here: %w", err)
+		return fmt.Errorf("culvert demo cannot run here: %w", err)
 	}
 	defer lab.Close()
 	d := &demo{out: out}
@@ -67,7 +67,7 @@ func (d *demo) show(ctx context.Context, lab *netlab.Lab) error {
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
 
 func (d *demo) build(lab *netlab.Lab) (err error) {
-	d.say("Two gateways in namespaces of their own, each with a network behind it:\n%s\n", topology)
+	d.say("Two gateways, each in a network namespace, each with a network behind it:\n%s\n", topology)
 	if d.left, err = lab.Host("left"); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (d *demo) build(lab *netlab.Lab) (err error) {
 func (d *demo) start(ctx context.Context) error {
 	right := gatewayText("right", "left", "", "10.2.0.0/16", "10.1.0.0/16", "traffic")
 	left := gatewayText("left", "right", "remote    = \"192.0.2.2\"\n", "10.1.0.0/16", "10.2.0.0/16", "boot")
-	d.say("left.toml (right.toml is its mirror image, and waits to be called):\n\n%s\nright: culvert run --config right.toml\n", indented(left))
+	d.say("left.toml (right.toml mirrors it and waits for left to initiate):\n\n%s\nright: culvert run --config right.toml\n", indented(left))
 	if err := d.run(ctx, d.right, right); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (d *demo) start(ctx context.Context) error {
 	if _, err := d.left.PingUntil(ctx, leftLAN, rightLAN, 100*time.Millisecond); err != nil {
 		return fmt.Errorf("%w\n%s", err, d.explain(ctx))
 	}
-	d.say("up; the first packet was through %.0f ms after the start of left's daemon\n\n", time.Since(began).Seconds()*1000)
+	d.say("up; the first packet passed %.0f ms after left's daemon was started\n\n", time.Since(began).Seconds()*1000)
 	return nil
 }
 
@@ -197,7 +197,7 @@ func (d *demo) throughput(ctx context.Context) error {
 }
 
 func (d *demo) rekey(ctx context.Context) error {
-	d.say("a stream of 1,000 packets/s, rekeyed under way:")
+	d.say("a stream of 1,000 packets/s, with rekeys during it:")
 	s, err := netlab.StartStream(d.left, leftLAN, d.right, rightLAN, 1000, 500)
 	if err != nil {
 		return err
@@ -238,6 +238,6 @@ func (d *demo) stop(ctx context.Context) error {
 	if out, err := d.culvert(ctx, d.left, "down", "right"); err != nil {
 		return fmt.Errorf("culvert down: %w: %s", err, out)
 	}
-	d.say("tunnel closed; daemons, devices and namespaces go away now\n")
+	d.say("tunnel closed; daemons, devices and namespaces are removed now\n")
 	return nil
 }
