@@ -120,10 +120,11 @@ func writeOverlay(dir string, m Mutant) (string, error) {
 	return overlay, errors.Join(os.WriteFile(changed, m.apply(src), 0o600), os.WriteFile(overlay, text, 0o600))
 }
 
-// compile builds the package's tests and returns the compiler's words.
+// compile builds the package's tests and returns the compiler's output. Temporary files, which the
+// go command leaves behind when it is killed, stand beside the binary.
 func (l *lab) compile(ctx context.Context, binary string, flags ...string) ([]byte, error) {
 	args := append([]string{"test", "-c", "-o", binary}, flags...)
-	return l.run(ctx, "", "go", append(args, l.pkg.ImportPath)...)
+	return l.run(ctx, filepath.Dir(binary), "go", append(args, l.pkg.ImportPath)...)
 }
 
 // test runs compiled tests in their package's folder, with temporary files beside the binary, and
@@ -134,18 +135,16 @@ func (l *lab) test(ctx context.Context, binary string, flags ...string) ([]byte,
 	return l.run(ctx, filepath.Dir(binary), "sh", args...)
 }
 
-// run runs a program in the package's folder and in a process group of its own, which ends as a
-// whole when ctx ends.
+// run runs a program in the package's folder, with its temporary files in temp, and in a process
+// group of its own, which ends as a whole when ctx ends.
 func (l *lab) run(ctx context.Context, temp, name string, args ...string) ([]byte, error) {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = l.pkg.Dir, &out, &out
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp, "GOTMPDIR="+temp)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
-	if temp != "" {
-		cmd.Env = append(os.Environ(), "TMPDIR="+temp)
-	}
 	err := cmd.Run()
 	return out.Bytes(), err
 }
