@@ -40,8 +40,8 @@ check: ## gofmt, vet for every platform, staticcheck, govulncheck, the import ru
 race: ## the tests of everything but the real peers, with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $$($(GO) list ./... | grep -v internal/e2e)
 
-# A target that is inside a call when its time ends fails with "context deadline exceeded" and without
-# a failing input: a flaw of go test, not a finding.
+# A target that is inside a call when its time ends fails with "context deadline exceeded" and
+# without a failing input: a flaw of go test, not a finding.
 fuzz: ## each fuzz target for FUZZTIME
 	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
 	for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
