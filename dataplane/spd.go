@@ -10,7 +10,7 @@ import (
 )
 
 // PolicyConfig is one entry of the SPD (RFC 4301, Section 4.4.1): what is from Local to Remote is protected by Policy's SAs.
-// What no entry matches is dropped; bypass.go says what is bypassed.
+// What no entry matches is dropped; spd_bypass.go says what is bypassed.
 type PolicyConfig struct {
 	Policy        esp.Policy
 	Local, Remote []selector.Selector

@@ -4,5 +4,5 @@ package dataplane
 
 import "runtime"
 
-// yield lets others run: see yield_linux.go.
+// yield lets others run: see turnstile_yield_linux.go.
 func yield() { runtime.Gosched() }

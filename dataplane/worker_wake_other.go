@@ -4,7 +4,7 @@ package dataplane
 
 import "golang.org/x/sys/unix"
 
-// openWake: see poll.go. A pipe.
+// openWake: see worker_poll.go. A pipe.
 func openWake() (read, write int, err error) {
 	var p [2]int
 	if err := unix.Pipe(p[:]); err != nil {
