@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -52,4 +53,24 @@ func (p *Plane) nudge() {
 func (p *Plane) noticed() {
 	p.refresh(p.pathsOf(p.doubts.take()))
 	p.stir(p.stirred.take())
+}
+
+// notices are pairs of which workers have something to tell, each once.
+type notices struct {
+	mu   sync.Mutex
+	list []*pair
+}
+
+func (n *notices) add(c *pair) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.list = append(n.list, c)
+}
+
+func (n *notices) take() []*pair {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := n.list
+	n.list = nil
+	return list
 }

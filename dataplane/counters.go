@@ -125,3 +125,12 @@ func (p *Plane) Counters() map[string]uint64 {
 
 // drops is a Child SA pair's own count of drops, shared by the workers: drops are rare, or someone else's cost.
 type drops [numChildReasons]atomic.Uint64
+
+// drop counts a packet for an SA and for the plane.
+func (w *worker) drop(c *pair, r reason) { w.dropAll(c, r, 1) }
+
+// dropAll counts n packets.
+func (w *worker) dropAll(c *pair, r reason, n int) {
+	c.drops[r].Add(uint64(n))
+	w.tally.add(r, n)
+}

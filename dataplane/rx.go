@@ -2,149 +2,15 @@ package dataplane
 
 import (
 	"errors"
-	"net/netip"
+	"fmt"
+	"net"
+	"os"
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/selector"
 	"culvert/tun"
 )
-
-// maxBatch is the most packets that are opened together: what netio aims at for a burst (as many as UDP_GRO brings at once), and as much again.
-const maxBatch = 128
-
-// inboundBatch is what one receive brought, which may be many datagrams of one sender or a burst of several: ESP of any SAs, opened where it lies, in its place among what came to the
-// same port.
-type inboundBatch struct {
-	place
-	n       int
-	packets [maxBatch]esp.Packet
-	used    int // of runs; those behind are zero, so that none keeps an SA alive that was removed
-	runs    [maxBatch]inboundRun
-}
-
-// inboundRun is those packets of a batch that came for one SA one after the other with the same outer header: what must be done for each is then little more than
-// decryption.
-type inboundRun struct {
-	pair    *pair
-	remote  netip.AddrPort
-	encap   bool
-	tos     uint8 // outer
-	packets []esp.Packet
-}
-
-// inbound puts what was received into the batch.
-func (w *worker) inbound(r *netio.Received) {
-	data, size := r.Data, r.SegSize
-	if size <= 0 {
-		size = len(data)
-	}
-	for len(data) > 0 {
-		n := min(size, len(data))
-		w.arrived(data[:n:n], r)
-		data = data[n:]
-	}
-}
-
-// arrived puts one datagram with those of its SA (RFC 4301, Section 5.2, step 3a).
-func (w *worker) arrived(pkt []byte, r *netio.Received) {
-	spi, ok := esp.SPI(pkt)
-	if !ok {
-		w.tally.add(dropShort, 1)
-		return
-	}
-	b := &w.in
-	if b.n == maxBatch {
-		w.openBatch(false)
-	}
-	if b.used == 0 || !b.runs[b.used-1].continues(spi, r) {
-		c := w.plane.sad.find(spi)
-		if c == nil {
-			w.tally.add(dropUnknownSPI, 1)
-			return
-		}
-		b.runs[b.used] = inboundRun{pair: c, remote: r.Remote, encap: r.Encap, tos: r.TOS, packets: b.packets[b.n:b.n]}
-		b.used++
-	}
-	run := &b.runs[b.used-1]
-	run.packets = append(run.packets, esp.Packet{Data: pkt})
-	b.n++
-}
-
-// continues says whether a datagram for the SPI that came as r is one of the run.
-func (i *inboundRun) continues(spi uint32, r *netio.Received) bool {
-	return i.pair.sa.SPIIn == spi && i.remote == r.Remote && i.encap == r.Encap && i.tos == r.TOS
-}
-
-// openBatch opens what the batch holds and passes it on (RFC 4301, Section 5.2; RFC 4303, Section 3.4). last says that the receive brought no more. All but the decryption is done
-// when what came before has got as far, whichever worker does that.
-func (w *worker) openBatch(last bool) {
-	b := &w.in
-	runs := b.runs[:b.used]
-	b.n, b.used = 0, 0 // before anything that could panic
-	for i := range runs {
-		for k := range runs[i].packets {
-			runs[i].pair.in.Decrypt(&w.scratch, &runs[i].packets[k])
-		}
-	}
-	b.awaitAccept()
-	for i := range runs {
-		w.accept(&runs[i])
-	}
-	if last {
-		b.passAccept()
-	}
-	for i := range runs {
-		w.pass(&runs[i])
-		runs[i] = inboundRun{}
-	}
-	if last {
-		w.gather.flush()
-		b.passWrite()
-	}
-}
-
-// accept moves the replay window over a run and notes what that means for its SA.
-func (w *worker) accept(r *inboundRun) {
-	c := r.pair
-	a := c.in.Accept(r.packets)
-	if a.Authentic {
-		w.plane.authentic(c, r.remote, r.encap, a.Newest, w.now)
-		c.lastIn.set(w.nowNano)
-	}
-	if a.Soft {
-		w.plane.expireSoft(c)
-	}
-	if a.Hard {
-		w.plane.expireHard(c)
-	}
-}
-
-// pass passes on those packets of a run that were accepted.
-func (w *worker) pass(r *inboundRun) {
-	for i := range r.packets {
-		if p := &r.packets[i]; p.Err == nil {
-			w.deliver(r.pair, p, r.tos)
-		} else if errors.Is(p.Err, esp.ErrDummy) {
-			w.takeDummy(r.pair, p.Data)
-		} else {
-			w.drop(r.pair, refusal(p.Err))
-		}
-	}
-}
-
-// refusal is what a packet that Open refused is counted as.
-func refusal(err error) reason {
-	switch {
-	case errors.Is(err, esp.ErrReplay):
-		return dropReplay
-	case errors.Is(err, esp.ErrICV):
-		return dropICV
-	case errors.Is(err, esp.ErrExhausted):
-		return dropExpired
-	}
-	return dropShort
-}
 
 // deliver checks an opened packet and passes it on to the TUN.
 func (w *worker) deliver(c *pair, plain *esp.Packet, outerTOS uint8) {
@@ -211,19 +77,87 @@ func (w *worker) writeTUN(c *pair, p *tun.Packet, packets [][]byte) {
 	}
 }
 
-// nextHeader is the ESP next header of a packet of an IP version.
-func nextHeader(version uint8) uint8 {
-	if version == 4 {
-		return esp.NextIPv4
+// drainPort carries what the port has, up to a batch, to the TUN.
+func (w *worker) drainPort() (busy bool, err error) {
+	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
+		size, err := w.carryIn(w.lane)
+		switch {
+		case err == nil:
+			octets += size
+		case errors.Is(err, netio.ErrWouldBlock):
+			w.caughtUp()
+			return n > 0, nil
+		case errors.Is(err, errTaken):
+			w.more = true
+			return true, nil
+		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrClosed):
+			return false, fmt.Errorf("dataplane: the port is closed: %w", err)
+		default: // an ICMP error of an earlier send, an interface that is down
+			w.tally.add(countRecvError, 1)
+			return n > 0, nil
+		}
 	}
-	return esp.NextIPv6
+	w.fallBehind()
+	w.more = true
+	return true, nil
 }
 
-// drop counts a packet for an SA and for the plane.
-func (w *worker) drop(c *pair, r reason) { w.dropAll(c, r, 1) }
+// received sorts what came. A keepalive is for NATs and nobody else (RFC 3948, Section 4).
+func (w *worker) received(r *netio.Received) {
+	switch r.Kind {
+	case netio.ESP:
+		w.inbound(r)
+	case netio.IKE:
+		w.tally.add(countIKE, 1)
+		if w.plane.cfg.OnIKE != nil {
+			w.plane.cfg.OnIKE(r)
+		}
+	}
+}
 
-// dropAll counts n packets.
-func (w *worker) dropAll(c *pair, r reason, n int) {
-	c.drops[r].Add(uint64(n))
-	w.tally.add(r, n)
+// errTaken says that another worker is receiving.
+var errTaken = errors.New("dataplane: another worker receives")
+
+// carryIn carries what one receive from l's port brings to the TUN, and says how many octets that was.
+func (w *worker) carryIn(l *lane) (octets int, err error) {
+	if !w.in.enter(l) {
+		return 0, errTaken
+	}
+	octets, err = w.receive()
+	w.in.leave()
+	if err == nil {
+		w.openBatch(true)
+	}
+	return octets, err
+}
+
+// receive takes one receive's worth from the lane that was entered.
+func (w *worker) receive() (octets int, err error) {
+	for n := 0; ; n++ {
+		if l := w.in.lane; l.owner == w {
+			err = w.port.Recv(w.recvBuf, &w.recv)
+		} else {
+			err = w.port.(netio.Helper).RecvFor(l.owner.port, w.recvBuf, &w.recv)
+		}
+		if err != nil {
+			if n > 0 { // the end of a burst; anything worse comes again
+				err = nil
+			}
+			return octets, err
+		}
+		w.in.number()
+		octets += len(w.recv.Data)
+		w.received(&w.recv)
+		if !w.recv.More {
+			return octets, nil
+		}
+	}
+}
+
+// writeQueue writes to the queue of the lane in hand.
+func (w *worker) writeQueue(p *tun.Packet, packets [][]byte) error {
+	if l := w.in.lane; l.owner != w {
+		return w.queue.(tun.Helper).WriteFor(l.owner.queue, p, packets)
+	}
+	return w.queue.Write(p, packets)
 }

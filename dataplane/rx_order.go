@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"errors"
 	"sync/atomic"
 
 	"culvert/dataplane/netio"
@@ -122,51 +121,4 @@ func giveLanes(workers []*worker) {
 	for _, w := range workers {
 		w.lane = &lane{owner: w, shared: shared}
 	}
-}
-
-// errTaken says that another worker is receiving.
-var errTaken = errors.New("dataplane: another worker receives")
-
-// carryIn carries what one receive from l's port brings to the TUN, and says how many octets that was.
-func (w *worker) carryIn(l *lane) (octets int, err error) {
-	if !w.in.enter(l) {
-		return 0, errTaken
-	}
-	octets, err = w.receive()
-	w.in.leave()
-	if err == nil {
-		w.openBatch(true)
-	}
-	return octets, err
-}
-
-// receive takes one receive's worth from the lane that was entered.
-func (w *worker) receive() (octets int, err error) {
-	for n := 0; ; n++ {
-		if l := w.in.lane; l.owner == w {
-			err = w.port.Recv(w.recvBuf, &w.recv)
-		} else {
-			err = w.port.(netio.Helper).RecvFor(l.owner.port, w.recvBuf, &w.recv)
-		}
-		if err != nil {
-			if n > 0 { // the end of a burst; anything worse comes again
-				err = nil
-			}
-			return octets, err
-		}
-		w.in.number()
-		octets += len(w.recv.Data)
-		w.received(&w.recv)
-		if !w.recv.More {
-			return octets, nil
-		}
-	}
-}
-
-// writeQueue writes to the queue of the lane in hand.
-func (w *worker) writeQueue(p *tun.Packet, packets [][]byte) error {
-	if l := w.in.lane; l.owner != w {
-		return w.queue.(tun.Helper).WriteFor(l.owner.queue, p, packets)
-	}
-	return w.queue.Write(p, packets)
 }

@@ -162,3 +162,11 @@ func (p *Plane) pairByID(id esp.ChildID) *pair {
 	defer p.mu.Unlock()
 	return p.pairs[id]
 }
+
+// nextHeader is the ESP next header of a packet of an IP version.
+func nextHeader(version uint8) uint8 {
+	if version == 4 {
+		return esp.NextIPv4
+	}
+	return esp.NextIPv6
+}

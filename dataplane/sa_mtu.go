@@ -2,28 +2,7 @@ package dataplane
 
 import (
 	"maps"
-	"sync"
 )
-
-// notices are pairs of which workers have something to tell, each once.
-type notices struct {
-	mu   sync.Mutex
-	list []*pair
-}
-
-func (n *notices) add(c *pair) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.list = append(n.list, c)
-}
-
-func (n *notices) take() []*pair {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	list := n.list
-	n.list = nil
-	return list
-}
 
 // doubt notes that a send by c was larger than the device takes. Workers.
 func (p *Plane) doubt(c *pair) {

@@ -68,9 +68,3 @@ func (p *Plane) changeBypasses(set []PolicyConfig, gone []esp.Policy) {
 	}
 	p.spd.Store(table)
 }
-
-// policyFor finds the policy of an outbound flow; ok is false if there is none or it is bypassed.
-func (p *Plane) policyFor(f *selector.Flow) (t target, ok bool) {
-	t, ok = p.spd.Load().Lookup(f)
-	return t, ok && t.slot != nil
-}

@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"culvert/esp"
@@ -166,4 +168,22 @@ func (w *worker) sealFragments(x *txPacket, pkt []byte, mtu int) bool {
 			return false
 		}
 	}
+}
+
+// drainTUN carries what the TUN has, up to a batch, to the port.
+func (w *worker) drainTUN() (busy bool, err error) {
+	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
+		err := w.queue.Read(w.readSpace(), tunHeadroom, &w.read)
+		if errors.Is(err, tun.ErrWouldBlock) {
+			w.tunReady = w.pump != nil // which tells of nothing by itself
+			return n > 0, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("dataplane: the TUN device is gone: %w", err)
+		}
+		octets += len(w.read.Data)
+		w.outbound(&w.read, w.now)
+	}
+	w.more = true
+	return true, nil
 }

@@ -160,16 +160,3 @@ func (w *worker) awaitLate() bool {
 	}
 	return true
 }
-
-// passOn lets the holder of the ticket next through, and wakes those who sleep until it is theirs.
-func (w *worker) passOn(t *turnstile, next uint64) {
-	t.pass(next)
-	if !t.awaited.Load() || !t.awaited.Swap(false) {
-		return
-	}
-	for _, o := range w.plane.workers {
-		if o != w && o.late.any.Load() {
-			o.sleeper.wake()
-		}
-	}
-}

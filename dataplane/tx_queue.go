@@ -101,3 +101,13 @@ func (w *worker) sent(c *pair, out *netio.Outgoing) {
 		}
 	}
 }
+
+// flush sends what was posted and passes on all turns.
+func (w *worker) flush() {
+	w.sendPosted()
+	for i := range w.held[:w.holds] {
+		w.passOn(w.held[i].turn, w.held[i].next)
+		w.held[i] = held{}
+	}
+	w.holds = 0
+}

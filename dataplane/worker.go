@@ -1,10 +1,7 @@
 package dataplane
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
@@ -210,81 +207,6 @@ func (w *worker) recoverPacket() {
 	w.flush()
 	clear(w.box.from[:]) // of the SAs that were in hand nothing is kept
 	clear(w.in.runs[:])
-}
-
-// drainTUN carries what the TUN has, up to a batch, to the port.
-func (w *worker) drainTUN() (busy bool, err error) {
-	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
-		err := w.queue.Read(w.readSpace(), tunHeadroom, &w.read)
-		if errors.Is(err, tun.ErrWouldBlock) {
-			w.tunReady = w.pump != nil // which tells of nothing by itself
-			return n > 0, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("dataplane: the TUN device is gone: %w", err)
-		}
-		octets += len(w.read.Data)
-		w.outbound(&w.read, w.now)
-	}
-	w.more = true
-	return true, nil
-}
-
-// drainPort carries what the port has, up to a batch, to the TUN.
-func (w *worker) drainPort() (busy bool, err error) {
-	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
-		size, err := w.carryIn(w.lane)
-		switch {
-		case err == nil:
-			octets += size
-		case errors.Is(err, netio.ErrWouldBlock):
-			w.caughtUp()
-			return n > 0, nil
-		case errors.Is(err, errTaken):
-			w.more = true
-			return true, nil
-		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrClosed):
-			return false, fmt.Errorf("dataplane: the port is closed: %w", err)
-		default: // an ICMP error of an earlier send, an interface that is down
-			w.tally.add(countRecvError, 1)
-			return n > 0, nil
-		}
-	}
-	w.fallBehind()
-	w.more = true
-	return true, nil
-}
-
-// received sorts what came. A keepalive is for NATs and nobody else (RFC 3948, Section 4).
-func (w *worker) received(r *netio.Received) {
-	switch r.Kind {
-	case netio.ESP:
-		w.inbound(r)
-	case netio.IKE:
-		w.tally.add(countIKE, 1)
-		if w.plane.cfg.OnIKE != nil {
-			w.plane.cfg.OnIKE(r)
-		}
-	}
-}
-
-// openMail sends packets that were kept until their SA came, and receives ESP that came to another socket.
-func (w *worker) openMail() {
-	list, strays, dummies := w.mail.take()
-	for i := range strays {
-		w.in.place = place{lane: w.lane} // of no order
-		w.inbound(&strays[i])
-		w.openBatch(true)
-	}
-	for _, c := range list {
-		pkt := c.pkt
-		space := w.readSpace()
-		pkt.Data = space[tunHeadroom : tunHeadroom+copy(space[tunHeadroom:], c.pkt.Data)]
-		w.outbound(&pkt, c.since)
-	}
-	for i := range dummies {
-		w.sendDummy(&dummies[i])
-	}
 }
 
 // pace is between two turns: it finds out what can be read, and waits if there is nothing. Mail that was put and a stop that was called before it end the wait at once.
