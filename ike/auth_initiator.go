@@ -91,8 +91,8 @@ func (p *peer) hasOther(s *ikeSA) bool {
 }
 
 func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {
-	n, failed := findError(ps)
-	_, authentic := find[*wire.Auth](ps)
+	n, failed := wire.FindError(ps)
+	_, authentic := wire.Find[*wire.Auth](ps)
 	refused := failed && !authentic
 	switch {
 	case s.state == saClosing && refused:
@@ -135,8 +135,8 @@ func (p *peer) explainIdentities() []string {
 
 // verifyResponder checks IDr and AUTH.
 func (s *ikeSA) verifyResponder(ps []wire.Payload) (id identity.ID, why string) {
-	idr, ok := findID(ps, true)
-	auth, ok2 := find[*wire.Auth](ps)
+	idr, ok := wire.FindID(ps, true)
+	auth, ok2 := wire.Find[*wire.Auth](ps)
 	if !ok || !ok2 {
 		return id, "the peer's answer has no identity or no authentication"
 	}

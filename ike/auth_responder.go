@@ -37,7 +37,7 @@ func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
 		s.inUse(made)
 		made.cameUp()
 	}
-	if _, ok := findNotify(ps, wire.InitialContact); ok {
+	if _, ok := wire.FindNotify(ps, wire.InitialContact); ok {
 		s.onlyOne()
 	}
 	s.notTooMany()
@@ -47,8 +47,8 @@ func (s *ikeSA) authRequest(ps []wire.Payload) ([]wire.Payload, error) {
 // identify finds the configured peer that the initiator says it is, and verifies that it is. It must also be one that may use the proposal that was
 // chosen before anybody knew who was calling.
 func (s *ikeSA) identify(ps []wire.Payload) (*peer, identity.ID, error) {
-	idi, _ := findID(ps, false)
-	auth, _ := find[*wire.Auth](ps)
+	idi, _ := wire.FindID(ps, false)
+	auth, _ := wire.Find[*wire.Auth](ps)
 	id, err := identity.FromPayload(idi)
 	if err != nil {
 		return nil, id, err
@@ -89,7 +89,7 @@ func (s *ikeSA) choosePeer(ps []wire.Payload, id identity.ID) *peer {
 			continue
 		}
 		rank := 0
-		if idr, ok := findID(ps, true); ok && idr.IDType == p.cfg.LocalID.Type && string(idr.Data) == p.cfg.LocalID.Data {
+		if idr, ok := wire.FindID(ps, true); ok && idr.IDType == p.cfg.LocalID.Type && string(idr.Data) == p.cfg.LocalID.Data {
 			rank += 8
 		}
 		if !p.cfg.RemoteID.IsPattern() {

@@ -26,6 +26,6 @@ func tellsPorts(s selector.Selector) bool { return !s.AnyPorts() && !s.OpaquePor
 
 // asksForFragments reports whether the peer's request asks for later fragments.
 func asksForFragments(ps []wire.Payload) bool {
-	_, ok := findNotify(ps, wire.NonFirstFragmentsAlso)
+	_, ok := wire.FindNotify(ps, wire.NonFirstFragmentsAlso)
 	return ok
 }

@@ -43,7 +43,7 @@ func TestNonFirstFragments(t *testing.T) {
 			says := func(what string, s *testSide, ex wire.ExchangeType, response, want bool) {
 				t.Helper()
 				m := p.wantSend(what, s, ex, response, "...")
-				if _, ok := findNotify(m.payloads, wire.NonFirstFragmentsAlso); ok != want {
+				if _, ok := wire.FindNotify(m.payloads, wire.NonFirstFragmentsAlso); ok != want {
 					p.fatalf("%s: it speaks of later fragments: %t, want %t", what, ok, want)
 				}
 				p.deliver(m)

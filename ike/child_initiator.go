@@ -106,21 +106,21 @@ func (x *childExchange) send(s *ikeSA) {
 }
 
 func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
-	if n, ok := findError(ps); ok {
+	if n, ok := wire.FindError(ps); ok {
 		if n.Kind == wire.InvalidKEPayload && x.regroup(s, n.Data) {
 			return
 		}
 		x.refused(s, n.Kind)
 		return
 	}
-	sa, _ := find[*wire.SA](ps)
-	nonce, _ := find[*wire.Nonce](ps)
+	sa, _ := wire.Find[*wire.SA](ps)
+	nonce, _ := wire.Find[*wire.Nonce](ps)
 	n := noncePair{Ni: x.nonce, Nr: nonce.Data}
 	if len(sa.Proposals) != 1 || proposal.Group(sa.Proposals[0]) == wire.GroupNone {
 		x.accept(s, ps, n, nil)
 		return
 	}
-	ke, ok := find[*wire.KE](ps)
+	ke, ok := wire.Find[*wire.KE](ps)
 	if !ok || x.ke == nil || ke.Group != x.group || proposal.Group(sa.Proposals[0]) != x.group {
 		x.unacceptable(s, "its key exchange is not the one that we began")
 		return

@@ -106,7 +106,7 @@ func (o *childOffer) settled() {
 // conclude takes the answer: it installs the pair and sends on it at once, or says why there is none.
 func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) *pair {
 	defer clear(shared)
-	if e, ok := findError(ps); ok {
+	if e, ok := wire.FindError(ps); ok {
 		o.fail(s, refusalText(e.Kind), o.explain(e.Kind))
 		return nil
 	}
@@ -176,9 +176,9 @@ var (
 
 // agree checks the answer against the offer: one of our proposals, selectors within ours and, at a rekeying or for a single resource, no narrower than before.
 func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) (*pair, error) {
-	sa, ok := find[*wire.SA](ps)
-	tsi, ok2 := findTS(ps, false)
-	tsr, ok3 := findTS(ps, true)
+	sa, ok := wire.Find[*wire.SA](ps)
+	tsi, ok2 := wire.FindTS(ps, false)
+	tsr, ok3 := wire.FindTS(ps, true)
 	if !ok || !ok2 || !ok3 || len(sa.Proposals) != 1 {
 		return nil, errNoChild
 	}

@@ -56,7 +56,7 @@ func (l *chain) resourceInfo() *wire.Notify {
 
 // infoWanted says whether the peer's message speaks of resources, and we may.
 func (s *ikeSA) infoWanted(ps []wire.Payload) bool {
-	_, ok := findNotify(ps, wire.SAResourceInfo)
+	_, ok := wire.FindNotify(ps, wire.SAResourceInfo)
 	return ok && s.peer.cfg.PerResource
 }
 

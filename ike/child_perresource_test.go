@@ -115,7 +115,7 @@ func TestIKEAuthSpeaksOfResources(t *testing.T) {
 			want bool
 		}{{p.left, false, tt.request}, {p.right, true, tt.response}} {
 			msg := p.wantSend("IKE_AUTH", m.s, wire.IKEAuth, m.resp, "...")
-			n, ok := findNotify(msg.payloads, wire.SAResourceInfo)
+			n, ok := wire.FindNotify(msg.payloads, wire.SAResourceInfo)
 			if ok != m.want || ok && len(n.Data) > 0 {
 				p.fatalf("%+v: %s's IKE_AUTH speaks of resources: %t, want %t, of none in particular", tt, m.s.name, ok, m.want)
 			}
@@ -134,7 +134,7 @@ func TestWorkersAskForTheirOwn(t *testing.T) {
 	p := upWithWorkers(t, 2, 3, nil)
 	p.wantIdle("one pair is enough while nobody is busy")
 	request, response := p.further(p.left, 2)
-	n, _ := findNotify(request.payloads, wire.SAResourceInfo)
+	n, _ := wire.FindNotify(request.payloads, wire.SAResourceInfo)
 	if n.Protocol != 0 || len(n.SPI) != 0 || !bytes.Equal(n.Data, []byte{0, 0, 0, 1}) {
 		p.fatalf("the notify of worker 2 (counted from 1) is %+v", n)
 	}

@@ -44,7 +44,7 @@ func (c *crossing) over() bool {
 func (s *ikeSA) termsOf(ps []wire.Payload) (childTerms, error) {
 	terms := childTerms{create: true, later: asksForFragments(ps), info: s.infoWanted(ps)}
 	ask := askCreateChild
-	n, rekeys := findNotify(ps, wire.RekeySA)
+	n, rekeys := wire.FindNotify(ps, wire.RekeySA)
 	if rekeys {
 		ask = askRekeyChild
 		if n.Protocol != wire.ProtoESP {
@@ -78,7 +78,7 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if err != nil {
 		return nil, refuse(wire.TemporaryFailure, "no randomness")
 	}
-	nonce, _ := find[*wire.Nonce](ps)
+	nonce, _ := wire.Find[*wire.Nonce](ps)
 	terms.nonces = noncePair{Ni: nonce.Data, Nr: nr}
 	if terms.old != nil {
 		terms.old.crossing = &crossing{nonces: terms.nonces}
@@ -87,7 +87,7 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if group == wire.GroupNone {
 		return nil, s.createChild(pick, terms, nil)
 	}
-	ke, ok := find[*wire.KE](ps)
+	ke, ok := wire.Find[*wire.KE](ps)
 	if !ok || ke.Group != group {
 		terms.cancel()
 		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange is wanted"}
@@ -235,9 +235,9 @@ func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
 
 // pickChild finds the policy, the proposal and the selectors for what the peer asks for.
 func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error) {
-	sa, _ := find[*wire.SA](ps)
-	tsi, _ := findTS(ps, false)
-	tsr, _ := findTS(ps, true)
+	sa, _ := wire.Find[*wire.SA](ps)
+	tsi, _ := wire.FindTS(ps, false)
+	tsr, _ := wire.FindTS(ps, true)
 	theirs, remote, local := sa.Proposals, selectorsOf(tsi), selectorsOf(tsr)
 	if f := s.pickFurther(terms, local, remote); f != nil {
 		return s.agreeFurther(f, theirs)

@@ -116,15 +116,15 @@ func (s *ikeSA) initResponse(d Datagram, m *wire.Message) {
 		s.e.count("ike_malformed")
 		return
 	}
-	if n, ok := findNotify(m.Payloads, wire.Cookie); ok {
+	if n, ok := wire.FindNotify(m.Payloads, wire.Cookie); ok {
 		x.cookieWanted(s, n.Data)
 		return
 	}
-	if n, ok := findNotify(m.Payloads, wire.InvalidKEPayload); ok {
+	if n, ok := wire.FindNotify(m.Payloads, wire.InvalidKEPayload); ok {
 		x.groupWanted(s, n.Data)
 		return
 	}
-	if n, ok := findError(m.Payloads); ok {
+	if n, ok := wire.FindError(m.Payloads); ok {
 		s.refused(n.Kind)
 		return
 	}
@@ -200,9 +200,9 @@ func (s *ikeSA) graceOver() {
 // go on waiting for a better one.
 func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 	su := s.setup
-	sa, _ := find[*wire.SA](m.Payloads)
-	ke, _ := find[*wire.KE](m.Payloads)
-	nonce, _ := find[*wire.Nonce](m.Payloads)
+	sa, _ := wire.Find[*wire.SA](m.Payloads)
+	ke, _ := wire.Find[*wire.KE](m.Payloads)
+	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
 	if m.ResponderSPI == 0 {
 		return fmt.Errorf("its SPI is zero")
 	}
@@ -246,7 +246,7 @@ func (x *initExchange) finish(s *ikeSA, from path, chosen wire.Proposal, ps []wi
 	s.e.timers.stop(&s.setup.init.grace)
 	s.answered()
 	s.detect(s.peer, from, ps)
-	if _, ok := findNotify(ps, wire.FragmentationSupported); !ok {
+	if _, ok := wire.FindNotify(ps, wire.FragmentationSupported); !ok {
 		s.setup.fragment = 0
 	}
 	s.keys.fragment = s.setup.fragment

@@ -82,8 +82,8 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	if e.sas.halfOpen.count < limits.CookieThreshold {
 		return true
 	}
-	nonce, _ := find[*wire.Nonce](m.Payloads)
-	if n, ok := findNotify(m.Payloads, wire.Cookie); ok && e.unprotected.cookies.valid(e.handling.now, n.Data, nonce.Data, d.Remote, h.InitiatorSPI) {
+	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
+	if n, ok := wire.FindNotify(m.Payloads, wire.Cookie); ok && e.unprotected.cookies.valid(e.handling.now, n.Data, nonce.Data, d.Remote, h.InitiatorSPI) {
 		return true
 	}
 	cookie, err := e.unprotected.cookies.make(e.handling.now, nonce.Data, d.Remote, h.InitiatorSPI)
@@ -113,8 +113,8 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 		ours = append(ours, p.cfg.Proposals...)
 	}
 	ours = append(ours, e.peers.proposals...)
-	sa, _ := find[*wire.SA](m.Payloads)
-	ke, _ := find[*wire.KE](m.Payloads)
+	sa, _ := wire.Find[*wire.SA](m.Payloads)
+	ke, _ := wire.Find[*wire.KE](m.Payloads)
 	theirs := proposal.WithSPISize(sa.Proposals, 0)
 	chosen, ok := proposal.Choose(ours, theirs)
 	if !ok {
@@ -173,10 +173,10 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *peer, chosen wir
 		e.count("ike_no_randomness")
 		return
 	}
-	ke, _ := find[*wire.KE](m.Payloads)
-	nonce, _ := find[*wire.Nonce](m.Payloads)
+	ke, _ := wire.Find[*wire.KE](m.Payloads)
+	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
 	s.setup = &setup{nonces: noncePair{Ni: nonce.Data, Nr: nr}, request: slices.Clone(d.Data)}
-	if _, ok := findNotify(m.Payloads, wire.FragmentationSupported); ok {
+	if _, ok := wire.FindNotify(m.Payloads, wire.FragmentationSupported); ok {
 		s.setup.fragment = likely.cfg.Fragment
 	}
 	header := m.Header

@@ -117,7 +117,7 @@ func (s *ikeSA) message(d Datagram, h wire.Header) {
 // unprotected is a message in the clear where only protected ones count. An error in it is a hint at most (RFC 7296, Sections 2.4 and 2.21.4).
 func (s *ikeSA) unprotected(m *wire.Message) {
 	s.e.count("ike_unprotected")
-	n, ok := findError(m.Payloads)
+	n, ok := wire.FindError(m.Payloads)
 	if !ok || !m.Response {
 		return
 	}
@@ -205,7 +205,7 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 	if err == nil {
 		err = checkPayloads(h.Exchange, true, ps)
 	}
-	if _, fatal := findNotify(ps, wire.InvalidSyntax); fatal && h.Exchange != wire.IKEAuth {
+	if _, fatal := wire.FindNotify(ps, wire.InvalidSyntax); fatal && h.Exchange != wire.IKEAuth {
 		// "considered fatal in both peers, meaning that the IKE SA is deleted without needing an explicit Delete payload" (Section 2.21.3).
 		s.end(endPeer, "the peer answered INVALID_SYNTAX")
 		return

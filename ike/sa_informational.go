@@ -130,7 +130,7 @@ func (s *ikeSA) rejection(ps []wire.Payload) (wire.NotifyType, bool) {
 		return 0, false
 	}
 	for _, kind := range []wire.NotifyType{wire.AuthenticationFailed, wire.InvalidSyntax, wire.UnsupportedCriticalPayload} {
-		if _, ok := findNotify(ps, kind); ok {
+		if _, ok := wire.FindNotify(ps, kind); ok {
 			return kind, true
 		}
 	}

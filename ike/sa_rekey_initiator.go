@@ -102,16 +102,16 @@ func (x *rekeyExchange) begin(s *ikeSA) {
 }
 
 func (x *rekeyExchange) response(s *ikeSA, ps []wire.Payload) {
-	if n, ok := findError(ps); ok {
+	if n, ok := wire.FindError(ps); ok {
 		if n.Kind == wire.InvalidKEPayload && x.regroup(s, n.Data) {
 			return
 		}
 		x.refused(s, n.Kind)
 		return
 	}
-	sa, _ := find[*wire.SA](ps)
-	nonce, _ := find[*wire.Nonce](ps)
-	ke, _ := find[*wire.KE](ps)
+	sa, _ := wire.Find[*wire.SA](ps)
+	nonce, _ := wire.Find[*wire.Nonce](ps)
+	ke, _ := wire.Find[*wire.KE](ps)
 	if err := x.check(sa, ke); err != nil {
 		// The peer has a successor by now that we cannot use: both sides would disagree.
 		x.leave(s, err)

@@ -22,9 +22,9 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if s.superseded() >= maxRedundant {
 		return nil, refuse(wire.TemporaryFailure, "the peer is yet to delete those that it rekeyed before")
 	}
-	sa, _ := find[*wire.SA](ps)
-	ke, _ := find[*wire.KE](ps)
-	nonce, _ := find[*wire.Nonce](ps)
+	sa, _ := wire.Find[*wire.SA](ps)
+	ke, _ := wire.Find[*wire.KE](ps)
+	nonce, _ := wire.Find[*wire.Nonce](ps)
 	chosen, ok := proposal.Choose(s.rekeyProposals(), proposal.WithSPISize(sa.Proposals, 8))
 	if !ok {
 		s.e.count("ike_no_proposal_chosen")
