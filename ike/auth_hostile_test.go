@@ -142,7 +142,7 @@ var hostileClear = []hostileRow{
 	{"strongSwan 5.9.8: empty, short and malformed SK and SKF with the right SPIs", func(a *attack) {
 		main, keys := a.established(a.right)
 		r := &rogue{a: a, victim: a.right, id: [2]wire.SPI{main.spi.I, main.spi.R}, keys: keys}
-		for _, id := range []uint32{0, main.win.expected - 1, main.win.expected, 1 << 31} {
+		for _, id := range []uint32{0, main.win.ExpectedID() - 1, main.win.ExpectedID(), 1 << 31} {
 			for _, response := range []bool{false, true} {
 				a.garbage(r, wire.Informational, id, response)
 				a.garbage(r, wire.CreateChildSA, id, response)
@@ -152,7 +152,7 @@ var hostileClear = []hostileRow{
 	}, false},
 	{"OpenIKED baf0c8e: the right SPIs from another address move nothing", func(a *attack) {
 		main, _ := a.established(a.right)
-		h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: true, MessageID: main.win.expected}
+		h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: true, MessageID: main.win.ExpectedID()}
 		for _, ps := range [][]wire.Payload{nil, {&wire.Delete{Protocol: wire.ProtoIKE}}, {&wire.Notify{Kind: wire.InvalidSyntax}}} {
 			for _, response := range []bool{false, true} {
 				h.Response = response
@@ -186,12 +186,12 @@ var hostileClear = []hostileRow{
 	}, false},
 	{"RFC 7383: fragments in the worst order, without keys", func(a *attack) {
 		main, _ := a.established(a.right)
-		h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: true, MessageID: main.win.expected}
+		h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: true, MessageID: main.win.ExpectedID()}
 		for n := uint16(65535); n > 60000; n-- {
 			m := wire.Message{Header: h, Payloads: []wire.Payload{&wire.EncryptedFragment{Number: n, Total: 65535 - n%3, Body: make([]byte, 200)}}}
 			a.inject(a.right, attacker, m.AppendTo(nil))
 		}
-		if have := main.win.requests.size + len(main.win.requests.parts); have != 0 {
+		if have := main.win.Fragments(wire.Header{}).Held(); have != 0 {
 			a.fatalf("%d octets and slots are kept for a stranger", have)
 		}
 	}, false},

@@ -6,6 +6,7 @@ import (
 
 	"culvert/ike/identity"
 	"culvert/ike/suite"
+	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
@@ -220,10 +221,10 @@ func (s *ikeSA) established(p *peer, id identity.ID) {
 }
 
 // unanswered ends an IKE SA whose request was sent as often as it may be.
-func (s *ikeSA) unanswered(r *request) {
+func (s *ikeSA) unanswered(r *window.Request) {
 	switch s.state {
 	case saConnecting, saAuthenticating:
-		why, explain := fmt.Sprintf("no answer to %v from %s", r.exchange, s.net.remote), []string(nil)
+		why, explain := fmt.Sprintf("no answer to %v from %s", r.Exchange, s.net.remote), []string(nil)
 		if s.setup.refusal.reason != "" {
 			why, explain = s.setup.refusal.reason, s.setup.refusal.explain
 		}
@@ -234,14 +235,14 @@ func (s *ikeSA) unanswered(r *request) {
 		s.end(endReplaced, "rekeyed; the peer did not answer the deletion")
 	case saEstablished:
 		if s.moving() {
-			s.notice(Warn, "peer-silent", fmt.Sprintf("the peer does not answer %v from our new address", r.exchange))
+			s.notice(Warn, "peer-silent", fmt.Sprintf("the peer does not answer %v from our new address", r.Exchange))
 			s.end(endMoved, "our address changed, and the peer does not answer")
 			return
 		}
 		fallthrough
 	default:
 		s.e.count("ike_peer_dead")
-		s.notice(Warn, "peer-dead", fmt.Sprintf("the peer does not answer %v any more", r.exchange))
+		s.notice(Warn, "peer-dead", fmt.Sprintf("the peer does not answer %v any more", r.Exchange))
 		s.end(endDead, "the peer does not answer")
 	}
 }

@@ -227,7 +227,7 @@ func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
 	}
 	s.e.install(s, p, l)
 	if terms.create {
-		p.via = origin{s, s.win.expected}
+		p.via = origin{s, s.win.ExpectedID()}
 	}
 	pick.policy.installed()
 	return p, nil

@@ -149,7 +149,7 @@ func (a *attack) fuzzed(kind byte, data []byte) {
 		a.inject(a.right, a.left.home(), a.forgeRequest(a.right, ex, first, data))
 	case 5: // the header is right, the rest is not authentic
 		main, _ := a.established(a.right)
-		h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, NextPayload: wire.PayloadSK, Exchange: wire.Informational, Initiator: true, MessageID: main.win.expected}
+		h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, NextPayload: wire.PayloadSK, Exchange: wire.Informational, Initiator: true, MessageID: main.win.ExpectedID()}
 		b := append(h.AppendTo(nil), data...)
 		binary.BigEndian.PutUint32(b[24:], uint32(len(b)))
 		a.inject(a.right, attacker, b)

@@ -59,7 +59,7 @@ func (a *attack) forgeRequest(victim *testSide, ex wire.ExchangeType, first wire
 	main, keys := a.established(victim)
 	h := wire.Header{
 		InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, MajorVersion: 2, Exchange: ex,
-		Initiator: !main.initiator, MessageID: main.win.expected,
+		Initiator: !main.initiator, MessageID: main.win.ExpectedID(),
 	}
 	return a.seal(keys, h, first, plain)
 }

@@ -2,10 +2,12 @@ package ike
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"testing"
 	"time"
 
+	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
@@ -17,7 +19,7 @@ func TestRequestsThatDoNotWait(t *testing.T) {
 	a := newAttack(p)
 	p.compute = func() time.Duration { return time.Second }
 	main, _ := a.established(p.right)
-	next := main.win.expected + 1
+	next := main.win.ExpectedID() + 1
 	for range 20 {
 		r := a.newRogue(p.right)
 		offer := testIKEProposal
@@ -27,8 +29,8 @@ func TestRequestsThatDoNotWait(t *testing.T) {
 	if n := len(p.right.e.jobs.waiting); n != 1 {
 		t.Errorf("%d computations, want 1", n)
 	}
-	if main.win.expected != next {
-		t.Errorf("the window moved on to %d without an answer, want %d", main.win.expected, next)
+	if main.win.ExpectedID() != next {
+		t.Errorf("the window moved on to %d without an answer, want %d", main.win.ExpectedID(), next)
 	}
 	p.drive(5 * time.Second)
 	p.wantSound()
@@ -53,7 +55,7 @@ func TestPeerThatMakesWithoutEnd(t *testing.T) {
 		offer := testIKEProposal
 		offer.Number, offer.SPI = 1, binary.BigEndian.AppendUint64(nil, uint64(r.spi))
 		main, keys := a.established(p.right)
-		keys.requests[reqKey{!main.initiator, main.win.expected}] = &tapRequest{ni: r.nonce, spi: offer.SPI, ke: r.ke.public, group: wire.GroupX25519}
+		keys.requests[reqKey{!main.initiator, main.win.ExpectedID()}] = &tapRequest{ni: r.nonce, spi: offer.SPI, ke: r.ke.public, group: wire.GroupX25519}
 		a.asPeer(p.right, wire.CreateChildSA, &wire.SA{Proposals: []wire.Proposal{offer}}, &wire.Nonce{Data: r.nonce}, &wire.KE{Group: wire.GroupX25519, Data: r.ke.public})
 		p.drive(10 * time.Millisecond)
 	}
@@ -68,7 +70,12 @@ func TestMessageIDsUsedUp(t *testing.T) {
 	p.up()
 	left, right := p.left.e.peers.order[0].main(), p.right.e.peers.order[0].main()
 	_, keys := newAttack(p).established(p.left)
-	left.win.next, right.win.expected, keys.lastID[true], keys.answeredID[true] = rekeyID, rekeyID, rekeyID, rekeyID
+	const worn = 1 << 31
+	l, r := left.win.State(), right.win.State()
+	l.Next, r.Expected = worn, worn
+	left.win.Restore(l)
+	right.win.Restore(r)
+	keys.lastID[true], keys.answeredID[true] = worn, worn
 	p.left.rekey("lan")
 	p.drive(10 * time.Second)
 	if left.state < saRekeyed || right.state < saRekeyed {
@@ -77,7 +84,7 @@ func TestMessageIDsUsedUp(t *testing.T) {
 	p.wantTunnel()
 
 	left = p.left.e.peers.order[0].main()
-	left.win.next = lastID
+	left.win.Restore(window.State{Next: math.MaxUint32})
 	ref := p.left.rekey("lan")
 	p.drive(time.Second)
 	p.wantDone(p.left, ref, "used up")

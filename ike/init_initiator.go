@@ -161,8 +161,8 @@ func (x *initExchange) groupWanted(s *ikeSA, data []byte) {
 	}
 	su.init.regroups++
 	su.init.group = group
-	s.win.out = nil
-	s.e.timers.stop(&s.win.retransmit)
+	s.win.Withdraw()
+	s.e.timers.stop(&s.retransmission)
 	x.start(s)
 }
 

@@ -63,7 +63,7 @@ func (e *Engine) malformedInit(d Datagram, h wire.Header, kind wire.NotifyType, 
 // initAgain is a copy of a request that was answered, or is being.
 func (s *ikeSA) initAgain(d Datagram) {
 	s.e.count("ike_duplicate_request")
-	if s.state == saHalfOpen && s.setup.response != nil && s.win.expected == 1 {
+	if s.state == saHalfOpen && s.setup.response != nil && s.win.ExpectedID() == 1 {
 		s.e.transmit(pathOf(d), [][]byte{s.setup.response})
 	}
 }
@@ -203,8 +203,7 @@ func (s *ikeSA) sendInitResponse(p *peer, chosen wire.Proposal, public []byte) {
 	ps = append(ps, s.initNotifies(p)...)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: wire.IKESAInit, Response: true}, Payloads: ps}
 	s.setup.response = m.AppendTo(nil)
-	s.win.expected = 1
-	s.win.last = reply{exchange: wire.IKESAInit}
+	s.win.Begin()
 	s.e.transmit(s.net.path, [][]byte{s.setup.response})
 	s.noteSent()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culvert/ike/proposal/proposaltest"
+	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
@@ -92,11 +93,11 @@ var hostilePeer = []hostileRow{
 	}, false},
 	{"RFC 7383: authentic fragments in the worst order", func(a *attack) {
 		main, keys := a.established(a.right)
-		h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: !main.initiator, MessageID: main.win.expected}
+		h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: !main.initiator, MessageID: main.win.ExpectedID()}
 		most := 0
 		send := func(number, total uint16, size int) {
 			a.inject(a.right, a.left.home(), a.sealFragment(keys, h, 0, number, total, make([]byte, size)))
-			most = max(most, main.win.requests.size+len(main.win.requests.parts)*24)
+			most = max(most, main.win.Fragments(wire.Header{}).Held())
 		}
 		for _, total := range []uint16{65535, 129, 128, 3, 127, 65535} {
 			for n := total; n > 1 && n > total-128; n-- {
@@ -104,7 +105,7 @@ var hostilePeer = []hostileRow{
 				send(n, total, 1200)
 			}
 		}
-		if limit := 2*maxReassembled + 24*maxFragments; most > limit {
+		if limit := 2*window.MaxReassembled + 24*window.MaxFragments; most > limit {
 			a.fatalf("%d octets are kept, want %d at most", most, limit)
 		}
 		a.right.e.count("looked") // drops of authentic fragments need not be counted

@@ -80,7 +80,7 @@ func (s *ikeSA) expects(h wire.Header) bool {
 		return s.state == saClosing && s.initiator
 	}
 	if h.Exchange == wire.IKEAuth { // a copy of the one that was answered
-		return h.MessageID == s.win.expected-1
+		return s.win.IsLast(h.MessageID)
 	}
 	return h.Exchange == wire.CreateChildSA || h.Exchange == wire.Informational
 }
@@ -131,15 +131,12 @@ func (s *ikeSA) unprotected(m *wire.Message) {
 
 // fragment opens a fragment, and handles the message when it is whole.
 func (s *ikeSA) fragment(d Datagram, h wire.Header, f *wire.EncryptedFragment) {
-	if !h.Response && h.MessageID != s.win.expected {
+	if !h.Response && h.MessageID != s.win.ExpectedID() {
 		s.fragmentOfLast(d, f)
 		return
 	}
-	r := &s.win.requests
-	if h.Response {
-		r = &s.win.responses
-	}
-	if s.keys.fragment == 0 || !r.wants(f) {
+	r := s.win.Fragments(h)
+	if s.keys.fragment == 0 || !r.Wants(f) {
 		s.e.count("ike_fragment_refused")
 		return
 	}
@@ -152,14 +149,12 @@ func (s *ikeSA) fragment(d Datagram, h wire.Header, f *wire.EncryptedFragment) {
 		s.opened(d, h, digestOf(d.Data), nil, err)
 		return
 	}
-	whole, done := r.add(f, plain, digestOf(d.Data))
-	if !done {
+	m, complete := r.Add(f, plain, digestOf(d.Data))
+	if !complete {
 		return
 	}
-	first, digest := r.first, r.head
-	r.reset()
-	ps, err := wire.ParsePayloads(first, whole)
-	s.opened(d, h, digest, ps, err)
+	ps, err := wire.ParsePayloads(m.First, m.Plain)
+	s.opened(d, h, m.Digest, ps, err)
 }
 
 // fragmentOfLast is a fragment of a request that was answered, but not a copy of its first one. If it is authentic the peer has fragmented anew, and its
@@ -173,7 +168,7 @@ func (s *ikeSA) fragmentOfLast(d Datagram, f *wire.EncryptedFragment) {
 		return
 	}
 	s.e.count("ike_duplicate_request")
-	s.repeatAnswer(pathOf(d))
+	s.repeatResponse(pathOf(d))
 }
 
 // opened handles a message that is in the window and was opened, unless err says that it could not be, or has a malformed content.
@@ -191,7 +186,7 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 	if h.Response {
 		s.takeResponse(h, ps, err)
 	} else {
-		s.accept(d, digest, h.Exchange)
+		s.win.Accept(pathOf(d), digest, h.Exchange)
 		s.takeRequest(d, h, ps, err)
 	}
 	s.rekeyBeforeIDsRunOut()

@@ -9,28 +9,30 @@ import (
 	"time"
 
 	"culvert/ike/identity"
+	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
 // ikeSA is one IKE SA, from the first thought of it until the last answer of it is forgotten.
 type ikeSA struct {
-	e         *Engine
-	peer      *peer // nil: a responder that does not know yet
-	spi       spiPair
-	initiator bool // we are the original initiator
-	state     saState
-	net       network
-	keys      saKeys
-	win       window
-	setup     *setup // nil once established
-	work      work
-	pairs     []*pair // its Child SAs, by birth
-	life      life
-	live      liveness
-	succ      succession
-	remoteID  identity.ID
-	init      initKey      // the IKE_SA_INIT request that made it, where we responded
-	source    netip.Prefix // where that came from, until it is authenticated
+	e              *Engine
+	peer           *peer // nil: a responder that does not know yet
+	spi            spiPair
+	initiator      bool // we are the original initiator
+	state          saState
+	net            network
+	keys           saKeys
+	win            window.Window[path]
+	retransmission timer
+	setup          *setup // nil once established
+	work           work
+	pairs          []*pair // its Child SAs, by birth
+	life           life
+	live           liveness
+	succ           succession
+	remoteID       identity.ID
+	init           initKey      // the IKE_SA_INIT request that made it, where we responded
+	source         netip.Prefix // where that came from, until it is authenticated
 }
 
 // spiPair is the two SPIs of an IKE SA.
@@ -89,7 +91,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	s.life.born = e.handling.now
 	s.life.rekey.fire = s.rekeyDue
 	s.life.hard.fire = s.hardEnd
-	s.win.retransmit.fire = s.retransmit
+	s.retransmission.fire = s.retransmit
 	s.live.check.fire = s.liveCheck
 	e.sas.bySPI[spi] = s
 	return s, nil
@@ -152,7 +154,7 @@ func (s *ikeSA) end(cause endCause, why string) {
 	if established {
 		s.notice(Info, "ike-down", "IKE SA ended: "+why)
 	}
-	if s.win.hasAnswer() {
+	if s.win.HasResponse() {
 		s.moveTo(saDead)
 		s.stopTimers()
 		s.setup = nil
@@ -183,7 +185,7 @@ func (s *ikeSA) remove() {
 }
 
 func (s *ikeSA) stopTimers() {
-	for _, t := range []*timer{&s.life.rekey, &s.life.hard, &s.win.retransmit, &s.live.check} {
+	for _, t := range []*timer{&s.life.rekey, &s.life.hard, &s.retransmission, &s.live.check} {
 		s.e.timers.stop(t)
 	}
 	if s.setup != nil {

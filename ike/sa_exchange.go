@@ -69,8 +69,8 @@ func (s *ikeSA) abandonWork(why string) {
 		queue = append([]exchange{s.work.current}, queue...)
 	}
 	s.work = work{}
-	s.win.out = nil
-	s.e.timers.stop(&s.win.retransmit)
+	s.win.Withdraw()
+	s.e.timers.stop(&s.retransmission)
 	for _, x := range queue {
 		x.abandon(s, why)
 	}

@@ -40,7 +40,7 @@ func (x *fragmentProof) start(s *ikeSA) {
 		s.done(x)
 		return
 	}
-	s.win.out = &request{id: s.win.next, exchange: wire.Informational, datagrams: [][]byte{data}}
+	s.win.Send(wire.Informational, [][]byte{data})
 	x.at = s.e.handling.now
 	x.again(s)
 }
@@ -53,7 +53,7 @@ func (x *fragmentProof) again(s *ikeSA) {
 		part = proofPart6
 	}
 	s.emitRequest(Send{FragmentSize: part})
-	s.e.after(&s.win.retransmit, s.probeWait())
+	s.e.after(&s.retransmission, s.probeWait())
 }
 
 func (x *fragmentProof) unanswered(s *ikeSA) bool {
@@ -72,14 +72,14 @@ func (x *fragmentProof) unanswered(s *ikeSA) bool {
 // sendWhole sends the request as usual. That the answer is to this form cannot be told from it.
 func (x *fragmentProof) sendWhole(s *ikeSA) {
 	x.whole = true
-	s.askRaw(wire.Informational, s.win.out.datagrams)
+	s.askRaw(wire.Informational, s.win.Outstanding().Datagrams)
 }
 
 func (x *fragmentProof) inParts(*ikeSA, int) int { return 0 }
 
 func (x *fragmentProof) hurry(s *ikeSA) {
 	x.hurried = true
-	if !x.whole && s.win.out != nil {
+	if !x.whole && s.win.Outstanding() != nil {
 		x.sendWhole(s)
 	}
 }

@@ -112,7 +112,7 @@ func TestNATRemap(t *testing.T) {
 	before := p.right.e.Status()[0].Remote
 	a := newAttack(p)
 	main, _ := a.established(p.right)
-	m := wire.Message{Header: wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: true, MessageID: main.win.expected}, Payloads: []wire.Payload{&wire.Encrypted{Body: make([]byte, 40)}}}
+	m := wire.Message{Header: wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: true, MessageID: main.win.ExpectedID()}, Payloads: []wire.Payload{&wire.Encrypted{Body: make([]byte, 40)}}}
 	a.inject(p.right, netip.AddrPortFrom(attacker.Addr(), 4500), m.AppendTo(nil))
 	if after := p.right.e.Status()[0].Remote; after != before {
 		p.fatalf("a forged packet moves right to %v", after)
@@ -125,7 +125,7 @@ func TestBehindNATFollowsNobody(t *testing.T) {
 	p.up2()
 	a := newAttack(p)
 	main, keys := a.established(p.left)
-	h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, MessageID: main.win.expected}
+	h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, MessageID: main.win.ExpectedID()}
 	a.inject(p.left, netip.AddrPortFrom(attacker.Addr(), 4500), a.seal(keys, h, 0, nil))
 	p.left.handle(PeerMoved{ID: p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID, Remote: netip.AddrPortFrom(attacker.Addr(), 4500)})
 	p.drive(time.Second)

@@ -108,7 +108,7 @@ func (x *pathProbe) start(s *ikeSA) {
 		return
 	}
 	s.e.count("ike_path_probes")
-	s.win.out = &request{id: s.win.next, exchange: wire.Informational, datagrams: [][]byte{data}}
+	s.win.Send(wire.Informational, [][]byte{data})
 	x.sent, x.at = sent, s.e.handling.now
 	x.again(s)
 }
@@ -117,7 +117,7 @@ func (x *pathProbe) start(s *ikeSA) {
 func (x *pathProbe) again(s *ikeSA) {
 	x.tries++
 	s.emitRequest(Send{DontFragment: true})
-	s.e.after(&s.win.retransmit, s.probeWait())
+	s.e.after(&s.retransmission, s.probeWait())
 }
 
 func (x *pathProbe) unanswered(s *ikeSA) bool {
@@ -135,7 +135,7 @@ func (x *pathProbe) unanswered(s *ikeSA) bool {
 // sendParts sends the same request in fragments.
 func (x *pathProbe) sendParts(s *ikeSA) {
 	x.parts, x.at = true, s.e.handling.now
-	s.askRaw(wire.Informational, s.win.out.datagrams)
+	s.askRaw(wire.Informational, s.win.Outstanding().Datagrams)
 }
 
 // inParts has every other repetition sent as usual: the path may have changed since its proof.
@@ -151,7 +151,7 @@ func (x *pathProbe) inParts(s *ikeSA, n int) int {
 
 func (x *pathProbe) hurry(s *ikeSA) {
 	x.hurried = true
-	if !x.parts && s.win.out != nil {
+	if !x.parts && s.win.Outstanding() != nil {
 		x.sendParts(s)
 	}
 }
@@ -178,7 +178,8 @@ func (x *pathProbe) abandon(s *ikeSA, _ string) { x.tell(s.e, esp.PathUnknown) }
 // padded makes an INFORMATIONAL request whose IP packet is as near to size octets as its cipher's
 // blocks allow, and not larger. It returns the message and the size of the packet.
 func (s *ikeSA) padded(size int) (data []byte, sent int, ok bool) {
-	if s.win.next == lastID || s.keys.out == nil {
+	id, ok := s.win.NextID()
+	if !ok || s.keys.out == nil {
 		return nil, 0, false
 	}
 	headers := ipv4UDPHeaders
@@ -191,7 +192,7 @@ func (s *ikeSA) padded(size int) (data []byte, sent int, ok bool) {
 	room := size - headers
 	for n, tries := 0, 0; tries < 3; tries++ { // without padding, with what that leaves, and a block less
 		pad := &wire.Notify{Kind: padding, Data: make([]byte, n)}
-		list, err := s.keys.out.SealFragments(s.header(wire.Informational, false, s.win.next), []wire.Payload{pad}, 0)
+		list, err := s.keys.out.SealFragments(s.header(wire.Informational, false, id), []wire.Payload{pad}, 0)
 		if err != nil || len(list) != 1 {
 			return nil, 0, false
 		}

@@ -47,7 +47,7 @@ func (x *rekeyExchange) start(s *ikeSA) {
 		x.leave(s, nil)
 		return
 	}
-	if s.win.last.pending { // the peer waits for a Child SA: let it have that first
+	if s.win.Pending() { // the peer waits for a Child SA: let it have that first
 		s.e.after(&s.life.rekey, temporaryPause)
 		x.leave(s, nil)
 		return

@@ -222,11 +222,9 @@ func (s *ikeSA) leaveFor(now netip.Addr) {
 	}
 	s.net.local, s.net.system = netip.AddrPortFrom(now, s.net.local.Port()), now
 	s.movePairs()
-	if r := s.win.out; r != nil {
-		r.sent = 0
-		s.e.transmit(s.net.path, r.datagrams)
-		s.noteSent()
-		s.e.after(&s.win.retransmit, s.pause(0))
+	if r := s.win.Outstanding(); r != nil {
+		r.Repeated = 0
+		s.sendRequest()
 	}
 	if s.usable() {
 		s.announce()
@@ -236,7 +234,7 @@ func (s *ikeSA) leaveFor(now netip.Addr) {
 // announce tells the peer where we are, before anything else.
 func (s *ikeSA) announce() {
 	s.net.unsaid = true
-	if x, ok := s.work.current.(*informational); ok && x.kind == askMove && s.win.out != nil {
+	if x, ok := s.work.current.(*informational); ok && x.kind == askMove && s.win.Outstanding() != nil {
 		return // the answer finds that it is out of date
 	}
 	if slices.ContainsFunc(s.work.queue, func(x exchange) bool { i, ok := x.(*informational); return ok && i.kind == askMove }) {
@@ -314,7 +312,7 @@ func (s *ikeSA) deserted(now time.Time) bool {
 // from, and so moves us whatever NAT there is. Otherwise the peer has come behind a NAT, or
 // somebody sends its request from elsewhere: then it is as with any other authenticated message.
 func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
-	from := s.win.last.from
+	from, _ := s.win.Last()
 	nat, ok := detectNAT(ps, s.spi.I, s.spi.R, from.local, from.remote)
 	if !ok || s.state == saRekeyed {
 		return nil

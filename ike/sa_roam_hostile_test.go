@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
@@ -41,7 +42,7 @@ func TestHostileMoves(t *testing.T) {
 	main, keys := a.established(p.right)
 	home := p.left.home().Addr()
 	clear := wire.Message{
-		Header: wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: true, MessageID: main.win.expected},
+		Header: wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: true, MessageID: main.win.ExpectedID()},
 		Payloads: []wire.Payload{
 			&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: natHash(main.spi.I, main.spi.R, attacker)},
 			&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(main.spi.I, main.spi.R, main.net.local)},
@@ -54,7 +55,7 @@ func TestHostileMoves(t *testing.T) {
 	a.inject(p.right, attacker, forged)
 	a.wantAt("forged", p.right, home)
 
-	h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, MajorVersion: 2, Exchange: wire.Informational, Initiator: true, MessageID: main.win.expected}
+	h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, MajorVersion: 2, Exchange: wire.Informational, Initiator: true, MessageID: main.win.ExpectedID()}
 	a.inject(p.right, attacker, a.seal(keys, h, 0, nil))
 	a.wantAt("an authentic request, its source changed, that says nothing of it", p.right, home)
 	p.right.handle(PeerMoved{ID: p.right.plane.ofPolicy(p.right.policy("lan"))[0].sa.ID, Remote: netip.AddrPortFrom(attacker.Addr(), 4500)})
@@ -69,7 +70,7 @@ func TestHostileMoves(t *testing.T) {
 		a.inject(p.right, attacker, word)
 	}
 	a.wantAt("the same once more from elsewhere", p.right, to.Addr())
-	if len(a.replies) > maxStrays {
+	if len(a.replies) > window.MaxStrays {
 		a.fatalf("%d answers to a stranger", len(a.replies))
 	}
 	a.inject(p.right, netip.MustParseAddrPort("192.0.2.102:500"), a.word(p.right, netip.MustParseAddrPort("192.0.2.102:500")))

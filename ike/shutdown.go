@@ -24,8 +24,8 @@ func (e *Engine) shutdown() {
 		p.closeAll("the daemon stops")
 	}
 	for _, s := range e.sortedSAs() {
-		if s.win.out != nil {
-			e.after(&s.win.retransmit, s.pause(0))
+		if s.win.Outstanding() != nil {
+			e.after(&s.retransmission, s.pause(0))
 		}
 	}
 	e.after(&e.stopped, shutdownLimit)

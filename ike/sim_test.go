@@ -295,8 +295,8 @@ func (s *simulation) unrest() string {
 			return fmt.Sprintf("%s has %d IKE SAs", side.name, n)
 		}
 		for _, sa := range side.e.sas.bySPI {
-			if sa.win.out != nil {
-				return fmt.Sprintf("%s waits for the answer to %v", side.name, sa.win.out.exchange)
+			if sa.win.Outstanding() != nil {
+				return fmt.Sprintf("%s waits for the answer to %v", side.name, sa.win.Outstanding().Exchange)
 			}
 		}
 		if n := side.e.sas.halfOpen.count + len(side.e.jobs.waiting); n != 0 {
