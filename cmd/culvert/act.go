@@ -7,7 +7,7 @@ import (
 	"culvert/internal/control"
 )
 
-// act is up, down or rekey: it waits for the outcome and prints it.
+// act returns the command up, down or rekey, which waits for the outcome and prints it.
 func act(a control.Action) func(*call) error {
 	return func(c *call) error {
 		client := c.control()

@@ -12,7 +12,8 @@ import (
 // benchUsage is the arguments of culvert bench.
 const benchUsage = "[--json FILE] [--svg FILE]"
 
-// runBench measures this very program, and those of its rivals that are installed, in namespaces of this machine.
+// runBench measures this program, and the other VPNs that are installed, in network namespaces of
+// this machine.
 func runBench(c *call) error {
 	s := bench.Settings{Rounds: 3, Time: 2 * time.Second}
 	s.Register(c.flags)
@@ -29,7 +30,7 @@ func runBench(c *call) error {
 	}
 	ctx, stop := interruptible(c.ctx)
 	defer stop()
-	ctx, stopPipe := signal.NotifyContext(ctx, syscall.SIGPIPE) // culvert bench | head: clean up, too
+	ctx, stopPipe := signal.NotifyContext(ctx, syscall.SIGPIPE) // culvert bench | head: clean up as well
 	defer stopPipe()
 	return bench.Main(ctx, s, []bench.Subject{
 		bench.WireGuardGo{},

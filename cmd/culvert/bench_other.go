@@ -6,7 +6,7 @@ import "errors"
 
 const benchUsage = ""
 
-// runBench says that the benchmark needs Linux.
+// runBench returns the error that the benchmark needs Linux.
 func runBench(c *call) error {
 	if _, err := c.parse(0, 0); err != nil {
 		return err

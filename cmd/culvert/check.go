@@ -7,7 +7,8 @@ import (
 	"culvert/internal/host"
 )
 
-// check validates a configuration, and compares it with this host unless it is for another one.
+// check validates a configuration. Unless it is for another host, check also compares it with this
+// one and prints warnings.
 func check(c *call) error {
 	path := c.config()
 	elsewhere := c.flags.Bool("elsewhere", false, "the configuration is for another host: do not compare it with this one")
@@ -32,7 +33,7 @@ func check(c *call) error {
 	return nil
 }
 
-// count is "1 peer" or "2 peers".
+// count returns a number with its noun, such as "1 peer" or "2 peers".
 func count[N int | uint64](n N, one, many string) string {
 	if n == 1 {
 		return "1 " + one

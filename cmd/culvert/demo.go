@@ -7,7 +7,8 @@ import (
 	"culvert/internal/demo"
 )
 
-// runDemo shows two gateways in namespaces of this machine. It cleans up also when its reader goes away (culvert demo | head).
+// runDemo demonstrates two gateways in network namespaces of this machine. It cleans up after
+// itself even if the reader of its output goes away (culvert demo | head).
 func runDemo(c *call) error {
 	if _, err := c.parse(0, 0); err != nil {
 		return err

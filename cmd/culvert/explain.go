@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// explain prints the last failure of a peer at length.
+// explain prints the last failed negotiation of a peer in full.
 func explain(c *call) error {
 	client := c.control()
 	args, err := c.parse(1, 1)

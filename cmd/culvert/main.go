@@ -22,13 +22,13 @@ const (
 	exitUsage  = 2
 )
 
-// command is one subcommand.
+// A command is one subcommand.
 type command struct {
 	name, args, help string
 	run              func(c *call) error
 }
 
-// commands in the order of the help.
+// commands returns the subcommands in the order of the help.
 func commands() []command {
 	return []command{
 		{"run", "--config FILE", "run the daemon in the foreground", run},
@@ -47,7 +47,7 @@ func commands() []command {
 	}
 }
 
-// call is one call of a subcommand.
+// A call is one invocation of a subcommand.
 type call struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
@@ -56,14 +56,15 @@ type call struct {
 	args           []string // as given; parse takes the flags out
 }
 
-// usageError is a command used wrongly.
+// A usageError reports wrong use of a command; the exit status is exitUsage.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
 
 func main() { os.Exit(Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-// Main runs one subcommand and returns the exit status: 0 done, 1 failed, 2 used wrongly. It ends early, as failed, with ctx.
+// Main runs one subcommand and returns the exit status: 0 done, 1 failed, 2 used wrongly. It ends
+// early, as failed, when ctx ends.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		help(stderr)
@@ -118,7 +119,7 @@ func printFlags(w io.Writer, flags *flag.FlagSet) {
 	})
 }
 
-// flagError is an error of the flag package in our words.
+// flagError converts an error of the flag package to a usageError in the words of this program.
 func flagError(err error) error {
 	text := err.Error()
 	for from, to := range map[string]string{"flag provided but not defined: -": "there is no flag --", "flag needs an argument: -": "--"} {
@@ -153,7 +154,7 @@ func printError(w io.Writer, name string, err error) {
 	}
 }
 
-// parse takes the flags, which may stand after arguments too, and returns from lo to hi arguments.
+// parse reads the flags, which may also follow arguments, and returns lo to hi arguments.
 func (c *call) parse(lo, hi int) ([]string, error) {
 	var args []string
 	for rest := c.args; ; {
@@ -182,13 +183,14 @@ func (c *call) parse(lo, hi int) ([]string, error) {
 	return args, nil
 }
 
-// control adds --control. The client is for after parse.
+// control adds the flag --control. The function that it returns makes the client; it may be called
+// only after parse.
 func (c *call) control() func() *control.Client {
 	path := c.flags.String("control", config.DefaultControl, "the daemon's control `SOCKET`")
 	return func() *control.Client { return control.NewClient(*path) }
 }
 
-// config adds --config.
+// config adds the flag --config and returns where parse stores its value.
 func (c *call) config() *string {
 	return c.flags.String("config", "", "the configuration: a `FILE`, or a folder of *.toml files")
 }

@@ -13,8 +13,8 @@ import (
 	"culvert/internal/daemon"
 )
 
-// release takes away what holds protected traffic back after a daemon's end, and prints what that
-// opens.
+// release removes the guards and routes that block protected traffic after a daemon has ended, and
+// prints which traffic may now pass.
 func release(c *call) error {
 	path := c.config()
 	device := c.flags.String("tun", "", "the device `NAME`; without --tun and --config, every device with a guard and no daemon")
@@ -45,7 +45,7 @@ func release(c *call) error {
 	return err
 }
 
-// releasedLines tells what was opened.
+// releasedLines returns a line for each guard or set of routes that was removed.
 func releasedLines(opened []daemon.Released) []string {
 	if len(opened) == 0 {
 		return []string{"nothing to release: there is no guard without a device, and no route of an ended daemon"}
@@ -64,7 +64,7 @@ func releasedLines(opened []daemon.Released) []string {
 	return out
 }
 
-// some names networks, as far as a line has room for them.
+// some lists networks, and gives the number of those that a line has no room for.
 func some(list []netip.Prefix) string {
 	const most = 16
 	var names []string
@@ -80,7 +80,7 @@ func some(list []netip.Prefix) string {
 	return strings.Join(names, ", ")
 }
 
-// raiseGuard puts up the guard of a configuration, without a daemon.
+// raiseGuard installs the guard of a configuration without a daemon.
 func raiseGuard(c *call) error {
 	path := c.config()
 	if _, err := c.parse(0, 0); err != nil {

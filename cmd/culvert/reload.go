@@ -4,7 +4,7 @@ import (
 	"fmt"
 )
 
-// reload has the daemon read its files again, and prints what that does.
+// reload makes the daemon read its files again and prints the changes.
 func reload(c *call) error {
 	client := c.control()
 	if _, err := c.parse(0, 0); err != nil {

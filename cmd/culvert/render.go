@@ -19,17 +19,19 @@ const (
 	plain  = "\x1b[0m"
 )
 
-// colours tells good states, those that pass, and bad ones.
+// colours maps states to colours: green for good, yellow for transient, red for bad ones.
 var colours = map[string]string{
 	"established": green, "installed": green, "manual": green,
 	"connecting": yellow, "rekeying": yellow, "closing": yellow, "negotiating": yellow, "waiting": yellow,
 	"down": red,
 }
 
-// row is one line of the status.
+// A row is one line of the status.
 type row struct{ name, state, details string }
 
-// render is the status for people: a line for each peer and child, aligned, then the counters that are not zero. Lines longer than width are folded; 0: none.
+// render returns the status for people: an aligned line for each peer and child, then, with
+// counters, the guard and the counters that are not zero. Lines wider than width are folded; 0
+// folds none.
 func render(st *control.Status, counters, colour bool, width int) string {
 	var rows []row
 	for i := range st.Peers {
@@ -87,10 +89,11 @@ func writeRows(b *strings.Builder, rows []row, colour bool, width int) {
 	}
 }
 
-// minColumn is the least room in which folding makes anything clearer.
+// minColumn is the narrowest column, in characters, into which text is folded.
 const minColumn = 30
 
-// fold breaks text between words so that it fits into the columns from indent to width, with the next lines below its first.
+// fold breaks text between words so that it fits into the columns from indent to width.
+// Continuation lines are indented to the first.
 func fold(text string, indent, width int) string {
 	room := width - indent
 	if room < minColumn {
@@ -119,7 +122,8 @@ func pad(s string, width int) string {
 	return strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
 }
 
-// peerDetails is all that is known of a peer, and what is wrong with it.
+// peerDetails returns a peer's addresses, identity, algorithms and times, and the reason for its
+// state.
 func peerDetails(p *control.Peer) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
@@ -172,7 +176,7 @@ func childDetails(c *control.Child) string {
 	return join(parts, c.Reason)
 }
 
-// workerDetails is a Child SA that is for a single worker.
+// workerDetails returns the SPIs and the traffic of a Child SA that serves a single worker.
 func workerDetails(sa *control.WorkerSA) string {
 	if sa.SPIIn == "" {
 		return ""
@@ -211,7 +215,7 @@ func traffic(octets, packets uint64, last *float64) string {
 	return text
 }
 
-// amount is a number of octets, such as 1.5 MB.
+// amount returns a number of octets with a decimal unit, such as "1.5 MB".
 func amount(n uint64) string {
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)
@@ -225,7 +229,7 @@ func amount(n uint64) string {
 	return fmt.Sprintf("%.1f %s", value, unit)
 }
 
-// span is a duration with its two largest units.
+// span returns a duration, rounded to seconds, in its two largest units.
 func span(seconds *float64) string {
 	d := time.Duration(max(0, *seconds) * float64(time.Second)).Round(time.Second)
 	days, hours, minutes := int(d.Hours())/24, int(d.Hours())%24, int(d.Minutes())%60
@@ -240,7 +244,7 @@ func span(seconds *float64) string {
 	return fmt.Sprintf("%ds", int(d.Seconds()))
 }
 
-// nonZero is the counters that are not zero, by name.
+// nonZero returns the counters that are not zero, ordered by name.
 func nonZero(counters map[string]uint64) string {
 	var parts []string
 	for name, n := range counters {
@@ -252,7 +256,8 @@ func nonZero(counters map[string]uint64) string {
 	return strings.Join(parts, ", ")
 }
 
-// clean escapes what could steer a terminal: texts may hold what peers sent.
+// clean escapes unprintable characters, since texts may contain what peers sent and could otherwise
+// control the terminal.
 func clean(s string) string {
 	if !strings.ContainsFunc(s, unprintable) {
 		return s

@@ -12,10 +12,11 @@ import (
 	"culvert/internal/daemon"
 )
 
-// secondWish is how long after the first signal a second one is meant as such.
+// secondWish is the time after the first signal within which further signals count as the same one.
 const secondWish = 500 * time.Millisecond
 
-// run is the daemon. SIGHUP reloads; SIGTERM and SIGINT end it in good order, a second one at once.
+// run runs the daemon. SIGHUP reloads; the first SIGTERM or SIGINT ends it in order, a second one
+// immediately.
 func run(c *call) error {
 	path := c.config()
 	if _, err := c.parse(0, 0); err != nil {
@@ -40,7 +41,8 @@ func run(c *call) error {
 		case <-ctx.Done():
 			return
 		}
-		// One and the same wish may come twice: timeout, and a terminal with sudo, signal the process and its group.
+		// One request may arrive twice: timeout, and a terminal with sudo, signal both the process
+		// and its group.
 		for first := time.Now(); time.Since(first) < secondWish; {
 			<-end
 		}
@@ -50,11 +52,11 @@ func run(c *call) error {
 	return daemon.Run(ctx, daemon.Options{Config: *path, Version: versionText(), Stderr: c.stderr, Reload: hup, Release: release.Load})
 }
 
-// byHand reports whether the signal is the end of a daemon that somebody runs at a terminal, to
-// try it: then nothing is held back afterwards.
+// byHand reports whether the signal is an interrupt from the terminal at which the daemon was
+// started. Such a daemon was started to try it, so it releases its guard when it ends.
 func byHand(s os.Signal, stdin, stderr bool) bool { return s == os.Interrupt && stdin && stderr }
 
-// interruptible is a context that an interrupt from the keyboard ends.
+// interruptible returns a context that SIGINT and SIGTERM end.
 func interruptible(parent context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
 }

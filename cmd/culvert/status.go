@@ -17,7 +17,7 @@ import (
 	"culvert/internal/daemon"
 )
 
-// redraw is how often --watch looks.
+// redraw is the interval of --watch.
 const redraw = time.Second
 
 // status prints every peer and child, once or until it is interrupted.
@@ -42,7 +42,7 @@ func status(c *call) error {
 	return v.watch(ctx)
 }
 
-// view is how the status is to be shown.
+// A view determines how the status is shown.
 type view struct {
 	client   *control.Client
 	peer     string
@@ -52,7 +52,7 @@ type view struct {
 	colour   bool
 }
 
-// watch prints again and again. Being interrupted is its ordinary end.
+// watch prints the status at every interval until it is interrupted, which is not an error.
 func (v *view) watch(ctx context.Context) error {
 	tick := time.NewTicker(redraw)
 	defer tick.Stop()
@@ -92,7 +92,7 @@ func (v *view) print(ctx context.Context, again bool) error {
 	return err
 }
 
-// withGuards adds to the error of a daemon that does not answer which guards stand.
+// withGuards adds the guards that are installed to the error of a daemon that does not answer.
 func withGuards(err error, standing []string) error {
 	var answered *control.Error
 	if len(standing) == 0 || errors.As(err, &answered) || errors.Is(err, context.Canceled) {
@@ -114,7 +114,8 @@ func (v *view) printJSON(st *control.Status, line bool) error {
 	return err
 }
 
-// width is that of the terminal, which may change, or else what the environment says; 0: it says nothing.
+// width returns the columns of the terminal, which may change, or else the value of COLUMNS; 0 if
+// neither is known.
 func (v *view) width() int {
 	if f, ok := v.out.(*os.File); ok && v.terminal {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
@@ -128,7 +129,7 @@ func (v *view) width() int {
 	return width
 }
 
-// isTerminal says whether people look at w.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))

@@ -12,7 +12,7 @@ import (
 // version is set by the linker (-X main.version=...).
 var version = ""
 
-// versionText is the linker's version, or that of the module, as go install knows it; a build that encrypts nothing says so.
+// versionText returns the version of this build, with a warning if the build encrypts nothing.
 func versionText() string {
 	if esp.Floor {
 		return moduleVersion() + ", " + daemon.FloorWarning
@@ -20,6 +20,8 @@ func versionText() string {
 	return moduleVersion()
 }
 
+// moduleVersion returns the version set by the linker, or else that of the module as go install
+// records it, or else "dev".
 func moduleVersion() string {
 	if version != "" {
 		return version

@@ -9,7 +9,7 @@ import (
 	"culvert/selector"
 )
 
-// place is where a peer stands in the files, and where its children do.
+// A place is the file of a peer, with the lines of its remote key and of its children's keys.
 type place struct {
 	file     string
 	remote   int // the line
@@ -29,7 +29,7 @@ func (l *loader) notePlaces() {
 	}
 }
 
-// adviser compares a configuration with a host.
+// An adviser compares a configuration with a host.
 type adviser struct {
 	*Config
 	host     *host.View
@@ -37,15 +37,15 @@ type adviser struct {
 	out      []error
 }
 
-// advised is a child in the comparison.
+// An advised is a child in the comparison.
 type advised struct {
 	peer, index    int
 	local, remote  []netip.Prefix
-	routed, bypass []netip.Prefix // routed: what is led to the device
+	routed, bypass []netip.Prefix // routed: remote networks with a route to the device
 }
 
-// Advise returns what is valid, but cannot work on the host h, or not as one may think: each an
-// *Error with the remedy.
+// Advise returns warnings, each an *Error with the remedy, about settings that are valid but cannot
+// work on the host h, or work differently from what operators may expect.
 func (c *Config) Advise(h *host.View) []error {
 	a := &adviser{Config: c, host: h}
 	for i := range c.Peers {
@@ -74,7 +74,7 @@ func (a *adviser) add(peer int) {
 	}
 }
 
-// selectorsOf returns those of the child of a name.
+// selectorsOf returns the selectors of the child with a name.
 func (p *Peer) selectorsOf(child string) (local, remote []selector.Selector) {
 	for i := range p.Children {
 		if p.Children[i].Name == child {
@@ -107,7 +107,7 @@ func (a *adviser) warn(c *advised, line func(childPlace) int, format string, arg
 func localLine(p childPlace) int  { return p.local }
 func remoteLine(p childPlace) int { return p.remote }
 
-// holding returns the one of list that holds the network p and is not a whole family, or false.
+// holding returns the first network of list that contains p, and true. It skips 0.0.0.0/0 and ::/0.
 func holding(list []netip.Prefix, p netip.Prefix) (netip.Prefix, bool) {
 	i := slices.IndexFunc(list, func(l netip.Prefix) bool { return l.Bits() > 0 && l.Bits() <= p.Bits() && l.Contains(p.Addr()) })
 	if i < 0 {
@@ -116,12 +116,12 @@ func holding(list []netip.Prefix, p netip.Prefix) (netip.Prefix, bool) {
 	return list[i], true
 }
 
-// isLocal reports whether a child speaks for hosts of p.
+// isLocal reports whether a local network of any child overlaps p.
 func (a *adviser) isLocal(p netip.Prefix) bool {
 	return slices.ContainsFunc(a.children, func(c advised) bool { return slices.ContainsFunc(c.local, p.Overlaps) })
 }
 
-// attached warns of networks of this host that a remote network takes away.
+// attached warns of networks attached to this host that lie in a routed remote network.
 func (a *adviser) attached() {
 	for _, n := range a.host.Attached(a.Daemon.TUN) {
 		if _, out := holding(a.Daemon.Bypass, n.Network); out || a.isLocal(n.Network) {
@@ -175,10 +175,10 @@ func outermost(owners map[netip.Prefix][]*advised, addr netip.Addr, self int) (n
 	return netip.Prefix{}, nil
 }
 
-// maxAdvised bounds of how many local networks the routes are asked for.
+// maxAdvised is the greatest number of local networks whose routes are looked up.
 const maxAdvised = 256
 
-// unreached warns of local networks that this host has no way to.
+// unreached warns of local networks to which this host has neither an address nor a route.
 func (a *adviser) unreached() {
 	seen := make(map[netip.Prefix]bool)
 	for i := range a.children {
@@ -196,7 +196,7 @@ func (a *adviser) unreached() {
 }
 
 // masqueraded warns of bridges of this host, such as those of containers and virtual machines,
-// whose hosts are outside of children that are for this host alone.
+// whose networks are not local networks of a child that is for this host alone.
 func (a *adviser) masqueraded() {
 	for _, n := range a.host.Attached(a.Daemon.TUN) {
 		forwards := a.host.Forward4 && n.Network.Addr().Is4() || a.host.Forward6 && n.Network.Addr().Is6()

@@ -19,18 +19,18 @@ func (l *loader) checkAll() {
 	l.checkMTU()
 }
 
-// place is a file and line as errors about something else name it.
+// place returns a key's file and line, for errors reported elsewhere.
 func (s section) place(name string) string {
 	return fmt.Sprintf("%s:%d", s.file.name, s.line(name))
 }
 
-// caller is what tells one peer from another when it calls.
+// A caller holds the properties by which IKE tells one peer from another.
 type caller struct {
 	remote, local     string
 	localID, remoteID identity.ID
 }
 
-// checkPeers refuses two peers of one name, and two that no packet can tell apart.
+// checkPeers refuses two peers with one name, and two that IKE cannot tell apart.
 func (l *loader) checkPeers() {
 	byName, byCaller := map[string]rawPeer{}, map[caller]rawPeer{}
 	for i, raw := range l.peers {
@@ -75,7 +75,7 @@ func (l *loader) checkSPIs() {
 	}
 }
 
-// checkMTU refuses ceilings that IPv6 cannot live with.
+// checkMTU refuses ceilings below the least MTU of IPv6 for peers with IPv6 networks.
 func (l *loader) checkMTU() {
 	for i, raw := range l.peers {
 		p := &l.config.Peers[i]
@@ -96,20 +96,21 @@ func (p *Peer) has6() bool {
 		slices.ContainsFunc(p.Manual, func(m Manual) bool { return slices.ContainsFunc(m.Remote, v6) })
 }
 
-// claim is one remote selector of a child, and so its claim to packets for that range.
+// A claim is one remote selector of a child, which claims the packets to that range.
 type claim struct {
 	child  int // index into claimants
 	remote selector.Selector
 }
 
-// claimant is one child in the search for overlaps.
+// A claimant is one child in the search for overlaps.
 type claimant struct {
 	section
 	local []selector.Selector
 }
 
-// checkOverlaps refuses two children that both claim a packet, unless the remote network of one lies within the other's, and is smaller: the longest
-// prefix wins then. It sweeps over all remote ranges in the order of their starts.
+// checkOverlaps refuses two children that claim the same packet. It allows a smaller remote network
+// inside a larger one, where the longest prefix decides. It sweeps over all remote ranges in the
+// order of their starts.
 func (l *loader) checkOverlaps() {
 	children, claims := l.claims()
 	slices.SortStableFunc(claims, func(a, b claim) int {
@@ -160,7 +161,8 @@ func (l *loader) claims() ([]claimant, []claim) {
 	return children, claims
 }
 
-// strictlyWithin says whether inner's addresses are some of outer's, and not all, and no network that a range is made of is in both.
+// strictlyWithin reports whether inner is a proper part of outer, and the networks that make up the
+// two ranges have none in common.
 func strictlyWithin(inner, outer selector.Selector) bool {
 	if !outer.Contains(inner.Start) || !outer.Contains(inner.End) || inner.Start == outer.Start && inner.End == outer.End {
 		return false
@@ -169,7 +171,7 @@ func strictlyWithin(inner, outer selector.Selector) bool {
 	return !slices.ContainsFunc(inner.Prefixes(), func(p netip.Prefix) bool { return slices.Contains(around, p) })
 }
 
-// contend says whether a packet exists that both claims are about.
+// contend reports whether a packet can match both claims.
 func contend(children []claimant, a, b claim) bool {
 	if !a.remote.Overlaps(b.remote) {
 		return false
@@ -182,7 +184,7 @@ func contend(children []claimant, a, b claim) bool {
 	return false
 }
 
-// reportOverlap reports at the child that was read later.
+// reportOverlap reports an overlap at the child that was read later.
 func reportOverlap(children []claimant, a, b claim) {
 	if a.child > b.child {
 		a, b = b, a

@@ -93,13 +93,14 @@ func (s section) selectors(name string) []selector.Selector {
 	return out
 }
 
-// failedAt says whether the line of a path has an error already.
+// failedAt reports whether an error was already reported at the line of a path.
 func (f *file) failedAt(path string) bool {
 	line, ok := f.lines[path]
 	return ok && slices.ContainsFunc(f.errs, func(e *Error) bool { return e.File == f.name && e.Line == line })
 }
 
-// checkFamilies refuses selectors of one address family on one side only: no packet could match them.
+// checkFamilies refuses an address family that only one side's selectors have: no packet could
+// match them.
 func (s section) checkFamilies(c *ike.Child) {
 	if len(c.Local) == 0 || len(c.Remote) == 0 {
 		return
@@ -118,7 +119,7 @@ func (s section) checkFamilies(c *ike.Child) {
 	}
 }
 
-// lifetime reads the soft limits; the hard ones come a tenth later.
+// lifetime reads the soft limits. The hard ones are a tenth larger.
 func (s section) lifetime(c *ike.Child) {
 	t := s.subtable("lifetime", lifetimeKeys)
 	c.Lifetime = t.duration("time", defaultLifetime, minLifetime, false)
@@ -127,8 +128,9 @@ func (s section) lifetime(c *ike.Child) {
 	c.Limits = esp.Limits{SoftBytes: bytes, HardBytes: bytes + bytes/10, SoftPackets: packets, HardPackets: packets + packets/10}
 }
 
-// espProposals are the child's proposals with the sequence numbers that esn asks for. Without a replay window a receiver cannot follow the high half of
-// extended sequence numbers (RFC 4303, Section 2.2.1), so that auto then means never.
+// espProposals returns the child's proposals with the sequence numbers that esn selects. Without a
+// replay window a receiver cannot follow the high half of extended sequence numbers (RFC 4303,
+// Section 2.2.1), so auto then means never.
 func (s section) espProposals(esn esnMode, window int) []wire.Proposal {
 	ps := suite.DefaultESPProposals()
 	if s.has("proposals") {
@@ -157,7 +159,8 @@ func (s section) espProposals(esn esnMode, window int) []wire.Proposal {
 	return ps
 }
 
-// saysESN says whether the operator wrote esn or noesn into the proposal: with "auto" that is what counts.
+// saysESN reports whether proposal i names esn or noesn, which then takes precedence over esn =
+// "auto".
 func saysESN(written []element, i int) bool {
 	return i < len(written) && strings.Contains(strings.ToLower(written[i].text), "esn")
 }
@@ -185,7 +188,8 @@ func (s section) readManual(p *Peer, peer section, c ike.Child, esn esnMode) {
 	}
 	t := s.subtable("manual", manualKeys)
 	m := Manual{Name: c.Name, Local: c.Local, Remote: c.Remote, CipherName: t.text("cipher", ""), ESN: esn == esnAlways}
-	// RFC 4303, Section 3.4.3: no replay protection with manual keys unless it is asked for, for a peer that restarts begins anew.
+	// RFC 4303, Section 3.4.3: manual keys have replay protection only if it is configured, since a
+	// peer that restarts begins again with sequence number 1.
 	if s.has("replay_window") || m.ESN {
 		m.ReplayWindow = c.ReplayWindow
 	}
@@ -203,7 +207,8 @@ func (s section) readManual(p *Peer, peer section, c ike.Child, esn esnMode) {
 	p.Manual = append(p.Manual, m)
 }
 
-// direction is one direction's SPI and key, both or neither.
+// direction returns the SPI and key of one direction: both, or zero values if neither is
+// configured.
 func (s section) direction(spiName, keyName string, cipher esp.Cipher) (uint32, []byte) {
 	if !s.has(spiName) && !s.has(keyName) {
 		return 0, nil

@@ -1,5 +1,6 @@
-// Package config reads the operator's TOML files into a validated policy. It is strict: an unknown key, a wrong type or a value that makes no sense is an
-// error with its file and line, and all errors are reported at once. It is the only importer of the TOML library.
+// Package config reads the operator's TOML files into a validated configuration. It is strict: an
+// unknown key, a wrong type or an invalid value is an error with file, line and remedy, and all
+// errors are reported at once. It alone imports the TOML library.
 package config
 
 import (
@@ -14,7 +15,7 @@ import (
 	"culvert/tun/protect"
 )
 
-// Config is everything that one daemon is to do, validated, with all defaults filled in.
+// A Config is the validated configuration of one daemon, with all defaults filled in.
 type Config struct {
 	Daemon   Daemon
 	Peers    []Peer
@@ -25,7 +26,7 @@ type Config struct {
 	places []place        // in the files, in step with Peers
 }
 
-// Peer is the peer of a name, or nil.
+// Peer returns the peer with a name, or nil.
 func (c *Config) Peer(name string) *Peer {
 	if i, ok := c.place[name]; ok {
 		return &c.Peers[i]
@@ -33,7 +34,7 @@ func (c *Config) Peer(name string) *Peer {
 	return nil
 }
 
-// Daemon is the [daemon] table.
+// A Daemon holds the [daemon] table.
 type Daemon struct {
 	TUN     string
 	Control string // path of the control socket
@@ -57,7 +58,7 @@ type Daemon struct {
 	Bypass       []netip.Prefix // outside of all tunnels that have a larger remote network
 }
 
-// Guard tells whether the kernel's packet filter enforces the policies.
+// A Guard selects whether the kernel's packet filter enforces the policies.
 type Guard uint8
 
 const (
@@ -70,7 +71,8 @@ func (g Guard) String() string { return [...]string{"auto", "require", "off"}[g]
 
 // Peer is one [[peer]].
 type Peer struct {
-	// Peer is what the IKE engine is told; its Children are those that IKE negotiates, and its Remote is empty while RemoteName is not resolved.
+	// Peer is the IKE engine's part. Its Children are those that IKE negotiates; its Remote is
+	// empty until RemoteName is resolved.
 	ike.Peer
 	RemoteName string // the DNS name of the peer; empty where remote is an address or absent
 	Manual     []Manual
@@ -79,7 +81,7 @@ type Peer struct {
 	MTU        int       // a ceiling of what is sent to the peer, before encryption; 0: none
 }
 
-// RoutingOf returns the routing of the child of a name, or the default one.
+// RoutingOf returns the routing of the child with a name, or the default routing.
 func (p *Peer) RoutingOf(child string) Routing {
 	if i := slices.Index(p.Order, child); i >= 0 && i < len(p.Routing) {
 		return p.Routing[i]
@@ -87,14 +89,14 @@ func (p *Peer) RoutingOf(child string) Routing {
 	return Routing{}
 }
 
-// Routing is what the kernel is told of a child beside its selectors.
+// A Routing holds what routes and guard need of a child besides its selectors.
 type Routing struct {
 	Bypass []netip.Prefix // parts of the remote networks that stay outside of the tunnel (RFC 4301, Section 4.4.1)
 	Routes RouteMode
 	To     []netip.Prefix // with RoutesListed: what is routed to the device, parts of the remote networks
 }
 
-// RouteMode tells which of a child's remote networks are routed to the device and guarded.
+// A RouteMode selects which of a child's remote networks are routed to the device and guarded.
 type RouteMode uint8
 
 const (
@@ -103,7 +105,7 @@ const (
 	RoutesListed                  // those of Routing.To
 )
 
-// Manual is a child without IKE: its keys are in the file.
+// A Manual is a child without IKE, whose keys are in the file.
 type Manual struct {
 	Name          string
 	Local, Remote []selector.Selector
@@ -115,7 +117,7 @@ type Manual struct {
 	ReplayWindow  int
 }
 
-// Children is the number of children of all peers.
+// Children returns the number of children of all peers.
 func (c *Config) Children() int {
 	n := 0
 	for i := range c.Peers {

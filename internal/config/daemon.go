@@ -84,7 +84,7 @@ func (l *loader) readDaemon(root section, top bool) {
 	l.include(s)
 }
 
-// mtu reads a ceiling; none says what to write for none.
+// mtu reads a ceiling. The text none names the value for no ceiling, for errors.
 func (s section) mtu(none string) int {
 	n := int(s.number("mtu", 0, 0, maxMTU))
 	if n != 0 && n < minMTU {
@@ -153,7 +153,7 @@ func (s section) metrics() string {
 	return at
 }
 
-// listensOn says whether packets to our address a arrive.
+// listensOn reports whether the daemon receives packets to its address a.
 func (d *Daemon) listensOn(a netip.Addr) bool {
 	return slices.ContainsFunc(d.Listen, func(l netip.Addr) bool { return l == a || l.IsUnspecified() && l.BitLen() == a.BitLen() })
 }

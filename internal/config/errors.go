@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Error is one thing wrong with a configuration, and where.
+// An Error is one error or warning about a configuration, with its place.
 type Error struct {
 	File string // as the operator named it
 	Line int    // 0: the file as a whole
 	Text string
 }
 
-// Error is "file:line: text".
+// Error returns "file:line: text".
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return e.File + ": " + e.Text
@@ -21,10 +21,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text)
 }
 
-// Errors is everything wrong with a configuration.
+// Errors are all errors of a configuration.
 type Errors []*Error
 
-// Error is one error a line.
+// Error returns one error in each line.
 func (es Errors) Error() string {
 	lines := make([]string, len(es))
 	for i, e := range es {
@@ -33,7 +33,8 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted orders the errors of each file by line; files stay in the order in which they were read.
+// sorted returns the errors ordered by file, in the order in which the files were read, then by
+// line.
 func (es Errors) sorted(files []string) Errors {
 	slices.SortStableFunc(es, func(a, b *Error) int {
 		if a.File != b.File {
@@ -44,7 +45,7 @@ func (es Errors) sorted(files []string) Errors {
 	return es
 }
 
-// nearest is the one of known that a typing error may have turned into word, or "".
+// nearest returns the element of known that word most likely misspells, or "" if none is close.
 func nearest(word string, known []string) string {
 	if len(word) > maxName {
 		return ""
@@ -58,7 +59,8 @@ func nearest(word string, known []string) string {
 	return best
 }
 
-// editDistance is the number of insertions, deletions, substitutions and swaps of neighbours that turn a into b.
+// editDistance returns the number of insertions, deletions, substitutions and swaps of neighbours
+// that turn a into b.
 func editDistance(a, b string) int {
 	two, one, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {

@@ -5,11 +5,13 @@ import (
 	"strings"
 )
 
-// lineIndex tells on which line each key of a TOML document stands: "peer[0].child[1].remote[2]" is the third element of that list. The TOML library has positions
-// for syntax errors only.
+// A lineIndex maps the path of each key of a TOML document to its line; the path
+// "peer[0].child[1].remote[2]" is the third element of that list. The TOML library gives positions
+// of syntax errors only.
 type lineIndex map[string]int
 
-// indexLines reads a document that the TOML library has found valid. Of any other document the index is unspecified, but it ends, and does not panic.
+// indexLines indexes a document that the TOML library has accepted. For any other document the
+// index is unspecified, but indexLines ends and does not panic.
 func indexLines(doc string) lineIndex {
 	s := &lineScanner{doc: doc, line: 1, index: lineIndex{}, tables: map[string]int{}}
 	prefix := ""
@@ -36,7 +38,7 @@ type lineScanner struct {
 	line   int
 	depth  int
 	index  lineIndex
-	tables map[string]int // how many [[name]] there were
+	tables map[string]int // number of [[name]] so far
 }
 
 func (s *lineScanner) peek() byte {
@@ -116,7 +118,7 @@ func (s *lineScanner) keyValue(prefix string) {
 	}
 }
 
-// note keeps the first line of a path: a dotted key opens its tables once.
+// note records the line of a path, unless it has one: several dotted keys may name one table.
 func (s *lineScanner) note(path string, line int) {
 	if _, ok := s.index[path]; !ok {
 		s.index[path] = line
@@ -148,7 +150,7 @@ func (s *lineScanner) keyPart() string {
 	return s.doc[start:s.pos]
 }
 
-// value reads a value of any type; path is its key's.
+// value reads a value of any type. The path is that of its key.
 func (s *lineScanner) value(path string) {
 	s.depth++
 	defer func() { s.depth-- }()
@@ -215,7 +217,7 @@ func (s *lineScanner) quoted() {
 			s.next()
 			s.next()
 		case s.accept(quote):
-			// Up to two quotation marks may stand right before the closing three.
+			// Up to two quotation marks may directly precede the closing three.
 			for len(quote) == 3 && s.accept(quote[:1]) {
 				continue
 			}

@@ -16,7 +16,8 @@ import (
 // maxFile bounds the size of one file.
 const maxFile = 64 << 20
 
-// Load reads the file, or all *.toml files of the folder, at path, and what they include. The error is an Errors: everything that is wrong.
+// Load reads the file at path, or all *.toml files if path is a folder, and the files that they
+// include. The error is of type Errors and lists everything that is wrong.
 func Load(path string) (*Config, error) {
 	l := &loader{config: &Config{Daemon: defaultDaemon()}, seen: map[string]bool{}}
 	info, err := os.Stat(path)
@@ -40,31 +41,31 @@ func Load(path string) (*Config, error) {
 	return l.config, nil
 }
 
-// loader gathers the files of one configuration and what is wrong with them.
+// A loader collects the files of one configuration and their errors.
 type loader struct {
 	config *Config
 	errs   Errors
 	seen   map[string]bool // files read, by their real path
-	daemon string          // where the [daemon] table stands
+	daemon string          // the file with the [daemon] table
 	top    section         // that table
 	bypass []network       // its bypass
 	peers  []rawPeer       // in step with config.Peers
 }
 
-// rawPeer remembers where a peer and its children stand, for the checks across all of them.
+// A rawPeer holds the tables of a peer and its children, for the checks across all peers.
 type rawPeer struct {
 	section
 	children []section
 }
 
-// file is one file of the configuration.
+// A file is one file of the configuration.
 type file struct {
 	*loader
 	name    string // as the operator named it
 	path    string
 	mode    fs.FileMode
 	lines   lineIndex
-	exposed bool // its being readable by others has been reported
+	exposed bool // an error has reported that others may read it
 }
 
 func (l *loader) fail(name string, line int, format string, args ...any) {
@@ -90,7 +91,7 @@ func (l *loader) folder(path string) {
 	}
 }
 
-// escapeGlob makes a folder's name stand for itself in a glob.
+// escapeGlob returns a pattern that matches the name of a folder literally.
 func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
@@ -112,7 +113,8 @@ func (l *loader) read(path string, top bool) {
 	l.parse(&file{loader: l, name: path, path: path, mode: mode}, doc, top)
 }
 
-// readFile reads a regular file (or a pipe), and the permissions of the very file that it read.
+// readFile returns the contents and mode of one and the same open file, which must not be a folder
+// nor larger than limit octets.
 func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -133,7 +135,7 @@ func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
 	return data, info.Mode(), err
 }
 
-// reason is a file error without the path, which stands before it anyway.
+// reason returns the text of a file error without the path, which the caller prints.
 func reason(err error) string {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -162,7 +164,7 @@ func (l *loader) parse(f *file, doc []byte, top bool) {
 	}
 }
 
-// syntax reports what the TOML library found.
+// syntax reports an error of the TOML library.
 func (l *loader) syntax(f *file, err error) {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {

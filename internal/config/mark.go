@@ -7,7 +7,7 @@ import (
 	"culvert/tun/protect"
 )
 
-// mark reads the mark of the tunnels' own packets.
+// mark reads the firewall mark of the tunnels' own packets.
 func (s section) mark() protect.Mark {
 	text := s.text("mark", protect.DefaultMark.String())
 	value, mask, ok := strings.Cut(text, "/")
@@ -28,7 +28,7 @@ func (s section) mark() protect.Mark {
 	return protect.DefaultMark
 }
 
-// bits reads 0x and up to eight hexadecimal digits.
+// bits parses 0x and up to eight hexadecimal digits. It clears ok if text has another form.
 func (s section) bits(text string, ok *bool) uint32 {
 	digits, hex := strings.CutPrefix(text, "0x")
 	n, err := strconv.ParseUint(digits, 16, 32)
@@ -38,7 +38,7 @@ func (s section) bits(text string, ok *bool) uint32 {
 	return uint32(n)
 }
 
-// routeTable reads the first routing table of ours.
+// routeTable reads the number of culvert's first routing table; 0 leaves the choice to the daemon.
 func (s section) routeTable() int {
 	n := int(s.number("route_table", 0, 0, lastRouteTable))
 	if n != 0 && n < firstRouteTable {

@@ -11,7 +11,7 @@ import (
 // maxNetworks bounds the lists of networks that are not selectors.
 const maxNetworks = 4096
 
-// network is one of a list, and the name by which its line is found.
+// A network is an element of a list, with the key of its line.
 type network struct {
 	netip.Prefix
 	at string
@@ -25,7 +25,7 @@ func prefixesOf(list []network) []netip.Prefix {
 	return out
 }
 
-// networks reads a list of networks, addresses and ranges; a range is several networks.
+// networks reads a list of networks, addresses and ranges. A range becomes several networks.
 func (s section) networks(name string) []network {
 	var out []network
 	seen := make(map[netip.Prefix]bool)
@@ -55,7 +55,7 @@ func (s section) networks(name string) []network {
 	return out
 }
 
-// coverage tells which networks lie within some remote selectors.
+// A coverage answers which networks lie within a set of remote selectors.
 type coverage struct {
 	remote []selector.Selector
 	// prefixes are those of the selectors; true: all of one. A network that is false here is only
@@ -95,8 +95,8 @@ func (c *coverage) spans(p netip.Prefix) bool {
 	return slices.ContainsFunc(c.remote, func(s selector.Selector) bool { return p.Contains(s.Start) && p.Contains(s.End) })
 }
 
-// checkBypass refuses networks of bypass that mean nothing, or take a remote network away as a
-// whole. whose says which remote networks c has.
+// checkBypass refuses networks of bypass that lie in no remote network or cover a whole one. The
+// text whose qualifies the remote networks of c, for errors.
 func (s section) checkBypass(bypass []network, c *coverage, whose string) {
 	for _, b := range bypass {
 		switch within, whole := c.holds(b.Prefix); {
@@ -108,7 +108,7 @@ func (s section) checkBypass(bypass []network, c *coverage, whose string) {
 	}
 }
 
-// neverCarried are the addresses that the packet path takes for what hosts say to their link.
+// neverCarried are the addresses that the packet path never carries: link-local traffic of hosts.
 var neverCarried = []struct {
 	kind  string
 	group selector.Selector

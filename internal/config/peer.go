@@ -25,7 +25,7 @@ const (
 	maxName            = 64
 )
 
-// goodName leaves out '/', which parts PEER/CHILD in commands, and blanks.
+// goodName excludes '/', which separates PEER/CHILD in commands, and blanks.
 var goodName = regexp.MustCompile(`^[\pL\pN_][\pL\pN._@:+-]*$`)
 
 func (l *loader) readPeer(f *file, path string, index int, values map[string]any) {
@@ -56,7 +56,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	l.peers = append(l.peers, raw)
 }
 
-// brokenChild says whether there are children of a wrong type, which has been reported.
+// brokenChild reports whether child has a wrong type, which open has reported.
 func (s section) brokenChild(values map[string]any) bool {
 	_, ok := values["child"]
 	return ok && !s.has("child")
@@ -69,7 +69,7 @@ func peerLabel(values map[string]any, index int) string {
 	return fmt.Sprintf("peer %d: ", index+1)
 }
 
-// name is a peer's or child's name; "" if there is none or it is bad.
+// name returns the name of a peer or child, or "" if it is missing or invalid.
 func (s section) name(key, what string) string {
 	name := s.text(key, "")
 	switch {
@@ -139,14 +139,14 @@ func (s section) remote(p *Peer) {
 	}
 }
 
-// hostAddr says whether a host may have the address.
+// hostAddr reports whether a is a unicast address without a zone.
 func hostAddr(a netip.Addr) bool {
 	return !a.IsUnspecified() && !a.IsMulticast() && !a.Is4In6() && a.Zone() == "" && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 var hostLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 
-// isHostname says whether text is a DNS name, and no mistyped IPv4 address.
+// isHostname reports whether text is a DNS name rather than a mistyped IPv4 address.
 func isHostname(text string) bool {
 	labels := strings.Split(strings.TrimSuffix(text, "."), ".")
 	last := labels[len(labels)-1]
@@ -181,7 +181,8 @@ func (s section) proposals(name string, parse func(string) (wire.Proposal, error
 	return out
 }
 
-// identities reads the identities and asks for what IKE needs. A peer whose children are all manual needs none of it.
+// identities reads the identities and refuses a peer without what IKE needs: two identities and a
+// PSK. A peer with manual children alone needs none of them.
 func (s section) identities(p *Peer) {
 	p.LocalID = s.identity("local_id", localDefault(p))
 	p.RemoteID = s.identity("remote_id", remoteDefault(p))
@@ -202,7 +203,7 @@ func (s section) identities(p *Peer) {
 	}
 }
 
-// localDefault is our address, where the operator gave it.
+// localDefault returns the default of local_id: this side's address, or "" if it is not configured.
 func localDefault(p *Peer) string {
 	if p.Local.IsValid() {
 		return p.Local.String()
@@ -210,7 +211,7 @@ func localDefault(p *Peer) string {
 	return ""
 }
 
-// remoteDefault is the peer's address or name.
+// remoteDefault returns the default of remote_id: the peer's address or name.
 func remoteDefault(p *Peer) string {
 	if len(p.Remote) > 0 {
 		return p.Remote[0].String()

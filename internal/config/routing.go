@@ -7,7 +7,7 @@ import (
 	"culvert/selector"
 )
 
-// routing reads what the kernel is told of a child beside its selectors.
+// routing reads bypass and routes of a child with these remote selectors.
 func (s section) routing(remote []selector.Selector) Routing {
 	bypass := s.networks("bypass")
 	r := Routing{Bypass: prefixesOf(bypass)}
@@ -31,7 +31,7 @@ func (s section) routing(remote []selector.Selector) Routing {
 	return r
 }
 
-// checkRoutes refuses routes that no remote network holds, or that bypass has.
+// checkRoutes refuses routes that lie in no remote network or are also in bypass.
 func (s section) checkRoutes(to []network, bypass []netip.Prefix, c *coverage) {
 	if len(s.list("routes")) == 0 {
 		s.fail("routes", "routes is empty; use routes = \"none\" to route nothing, or omit it to route all remote networks")

@@ -2,7 +2,7 @@ package config
 
 import "culvert/tun/protect"
 
-// kind is the TOML type of a key's value.
+// A kind is the TOML type of a key's value.
 type kind uint8
 
 const (
@@ -19,12 +19,12 @@ func (k kind) String() string {
 		`text in quotes or a list of text, such as ["a", "b"]`}[k]
 }
 
-// key is one key that a table may hold.
+// A key is one key that a table may contain.
 type key struct {
 	name string
 	kind kind
 	def  string // the default as the reference shows it; empty: none
-	// later marks a key of the contract whose feature this version has not: it is refused rather than ignored.
+	// later marks a key of a feature that this version lacks: it is refused, not ignored.
 	later bool
 }
 
@@ -107,7 +107,7 @@ var (
 	}
 )
 
-// DefaultControl is where the control socket is unless the file says otherwise.
+// DefaultControl is the default path of the control socket.
 const DefaultControl = "/run/culvert/control.sock"
 
 func names(keys []key) []string {

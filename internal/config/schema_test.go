@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestReferenceHasEveryKey compares the tables of docs/configuration.md with the schema, both ways, and the defaults.
+// TestReferenceHasEveryKey compares keys and defaults of docs/configuration.md with the schema, in
+// both directions.
 func TestReferenceHasEveryKey(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {

@@ -13,10 +13,11 @@ import (
 // maxSecret bounds a psk_file.
 const maxSecret = 64 << 10
 
-// weakSecret is the length in octets below which a secret can be guessed: whoever sees one IKE_AUTH as a man in the middle may try all of them at leisure.
+// weakSecret is the length in octets below which a secret can be guessed: an attacker in the middle
+// of one IKE_AUTH exchange can try candidates offline.
 const weakSecret = 12
 
-// psk is the peer's secret, from the file itself or from one of its own.
+// psk returns the peer's secret, from psk or psk_file, or nil if there is none or it is invalid.
 func (s section) psk() []byte {
 	inline, inFile := s.has("psk"), s.has("psk_file")
 	if inline && inFile {
@@ -66,7 +67,8 @@ func (s section) pskFile() (name, value string, ok bool) {
 	return name, string(bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))), true
 }
 
-// checkPrivate refuses secrets in a file that others than its owner may read; once for each file.
+// checkPrivate refuses a secret in a file that others than its owner may read. It reports each file
+// once.
 func (s section) checkPrivate(name string) {
 	f := s.file
 	if f.mode.Perm()&0o077 == 0 || f.exposed {
@@ -76,7 +78,8 @@ func (s section) checkPrivate(name string) {
 	s.fail(name, "this file contains secrets and must be readable by its owner only, but has mode %04o; run chmod 600 %s", f.mode.Perm(), f.path)
 }
 
-// parseSecret reads a secret: hexadecimal after 0x, base64 after 0s, else the text itself. Errors do not show it.
+// parseSecret returns the octets of a secret: hexadecimal after 0x, base64 after 0s, otherwise the
+// text itself. Errors never contain it.
 func parseSecret(value string) ([]byte, error) {
 	secret, err := []byte(value), error(nil)
 	if digits, ok := strings.CutPrefix(value, "0x"); ok {
@@ -95,7 +98,7 @@ func parseSecret(value string) ([]byte, error) {
 	return secret, nil
 }
 
-// parseHexKey reads a manual key of so many octets.
+// parseHexKey returns a manual key, which must have the given number of octets.
 func parseHexKey(value string, octets int) ([]byte, error) {
 	digits, ok := strings.CutPrefix(value, "0x")
 	key, err := hex.DecodeString(digits)

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// section is one table of a file, with typed access to its keys. Wrong types are reported once, when the section is opened, and then read as absent.
+// A section is one table of a file, with typed access to its keys. A value of a wrong type is
+// reported once, when the section is opened, and reads as absent afterwards.
 type section struct {
 	file   *file
 	path   string // in the file's lineIndex
@@ -62,7 +63,7 @@ func hasKind(value any, k kind) bool {
 	return false
 }
 
-// fail reports an error at the line of the key, or, where the key is absent, of its table.
+// fail reports an error at the line of the key, or at that of its table if the key is absent.
 func (s section) fail(name, format string, args ...any) {
 	s.file.fail(s.line(name), "%s%s", s.where, fmt.Sprintf(format, args...))
 }
@@ -76,7 +77,7 @@ func (s section) line(name string) int {
 
 func (s section) has(name string) bool { _, ok := s.values[name]; return ok }
 
-// text is the key's value, or def.
+// text returns the key's value, or def if it is absent.
 func (s section) text(name, def string) string {
 	if v, ok := s.values[name].(string); ok {
 		return v
@@ -84,7 +85,7 @@ func (s section) text(name, def string) string {
 	return def
 }
 
-// number is the key's value, or def; it must lie within lo and hi.
+// number returns the key's value, which must lie between lo and hi, or def.
 func (s section) number(name string, def, lo, hi int64) int64 {
 	v, ok := s.values[name].(int64)
 	if !ok {
@@ -97,7 +98,7 @@ func (s section) number(name string, def, lo, hi int64) int64 {
 	return v
 }
 
-// element is one element of a list, and the name by which its line is found.
+// An element is one element of a list, with the key of its line.
 type element struct{ text, at string }
 
 func (s section) list(name string) []element {
@@ -109,13 +110,13 @@ func (s section) list(name string) []element {
 	return out
 }
 
-// subtable is a table within this one, opened; absent ones are empty.
+// subtable opens a table within this one. An absent table is empty.
 func (s section) subtable(name string, keys []key) section {
 	values, _ := s.values[name].(map[string]any)
 	return open(s.file, join(s.path, name), s.where+name+": ", values, keys)
 }
 
-// subtables are the raw tables of an array of tables.
+// subtables returns the values of the tables in an array of tables.
 func (s section) subtables(name string) []map[string]any {
 	switch v := s.values[name].(type) {
 	case []map[string]any:
@@ -130,7 +131,7 @@ func (s section) subtables(name string) []map[string]any {
 	return nil
 }
 
-// word is the index in words of the key's value; the first is the default.
+// word returns the index of the key's value in words, the first of which is the default.
 func (s section) word(name string, words ...string) int {
 	v, ok := s.values[name].(string)
 	if !ok {
@@ -144,7 +145,7 @@ func (s section) word(name string, words ...string) int {
 	return i
 }
 
-// duration is the key's value, or def; it must be lo at least, or zero where zero means something.
+// duration returns the key's value, or def. It must be at least lo, or zero if zero is allowed.
 func (s section) duration(name string, def, lo time.Duration, zero bool) time.Duration {
 	v, ok := s.values[name].(string)
 	if !ok {
@@ -177,7 +178,7 @@ var sizeUnits = []struct {
 	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
 }
 
-// size is the key's value in octets; absent or empty is zero.
+// size returns the key's value in octets, or 0 if it is absent or empty.
 func (s section) size(name string) uint64 {
 	v := s.text(name, "")
 	if v == "" {

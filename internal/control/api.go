@@ -1,4 +1,5 @@
-// Package control is how commands and other programs speak to a running daemon: HTTP with JSON over a Unix socket. docs/control.md describes it for users.
+// Package control implements the control socket, by which commands and other programs speak to a
+// running daemon: HTTP with JSON over a Unix socket. docs/control.md describes it for users.
 package control
 
 import (
@@ -8,7 +9,8 @@ import (
 	"strings"
 )
 
-// SchemaVersion is the version of Status. It grows when a field changes its name or meaning; new fields do not change it.
+// SchemaVersion is the version of Status. It grows when a field changes its name or meaning, but
+// not when fields are added.
 const SchemaVersion = 1
 
 // Status is the answer to GET /v1/status. Durations are in seconds; null where there is none.
@@ -120,7 +122,8 @@ type Outcome struct {
 	Text string `json:"text"`
 }
 
-// Changes is the answer to POST /v1/reload: what it does, a line for each peer, and what is unwise in the new files.
+// Changes is the answer to POST /v1/reload: the changes, a line for each peer, and the warnings
+// about the new files.
 type Changes struct {
 	Changes  []string `json:"changes"`
 	Warnings []string `json:"warnings"`
@@ -137,7 +140,7 @@ type Version struct {
 	Version string `json:"version"`
 }
 
-// Error is a failure as the API tells it.
+// An Error is a failure as the API reports it.
 type Error struct {
 	Code   int      `json:"-"` // the HTTP status
 	Text   string   `json:"error"`
@@ -156,7 +159,7 @@ func NoChild(peer, child string, known []string) *Error {
 	return &Error{Code: http.StatusNotFound, Text: fmt.Sprintf("peer %q has no child %q: %s", peer, child, configured(known))}
 }
 
-// configured names what is there instead, as far as a line has room for it.
+// configured lists the names that exist, up to the number that fits into a line.
 func configured(names []string) string {
 	const most = 8
 	switch {
@@ -170,8 +173,8 @@ func configured(names []string) string {
 	return "configured are " + strings.Join(names, ", ")
 }
 
-// Backend is the daemon as the server needs it. Its methods may be called by any goroutine; they return an *Error where the status is to be other than 500, and
-// when ctx ends.
+// A Backend is the daemon as the server needs it. Any goroutine may call its methods. They return
+// when ctx ends, and return an *Error where the HTTP status is not 500.
 type Backend interface {
 	Status(ctx context.Context) (*Status, error)
 	// Act waits for the outcome.

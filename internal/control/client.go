@@ -15,16 +15,17 @@ import (
 	"time"
 )
 
-// maxAnswer bounds what a client reads: the status of some 100,000 children.
+// maxAnswer bounds the octets of an answer: the status of about 100,000 children.
 const maxAnswer = 256 << 20
 
-// Client speaks to the daemon at a control socket.
+// A Client speaks to the daemon at a control socket.
 type Client struct {
 	path string
 	http http.Client
 }
 
-// NewClient makes a client; it connects with the first call. Its methods return an *Error where the daemon answered that it failed.
+// NewClient returns a client of the socket at path, which connects with the first call. Its methods
+// return an *Error if the daemon answered with a failure.
 func NewClient(path string) *Client {
 	c := &Client{path: path}
 	c.http.Transport = &http.Transport{
@@ -36,7 +37,7 @@ func NewClient(path string) *Client {
 	return c
 }
 
-// Status is the status of all peers, or of one.
+// Status returns the status of all peers, or of one if peer is not empty.
 func (c *Client) Status(ctx context.Context, peer string) (*Status, error) {
 	path := "/v1/status"
 	if peer != "" {
@@ -47,7 +48,7 @@ func (c *Client) Status(ctx context.Context, peer string) (*Status, error) {
 	return get[Status](ctx, c, http.MethodGet, path, nil)
 }
 
-// Act acts and waits for the outcome, in words.
+// Act performs an action and waits for the outcome, which it returns in words.
 func (c *Client) Act(ctx context.Context, a Action, t Target) (string, error) {
 	out, err := get[Outcome](ctx, c, http.MethodPost, "/v1/"+string(a), t)
 	if err != nil {
@@ -61,7 +62,7 @@ func (c *Client) Reload(ctx context.Context) (*Changes, error) {
 	return get[Changes](ctx, c, http.MethodPost, "/v1/reload", nil)
 }
 
-// Explain is the last failure of a peer, at length.
+// Explain returns the last failure of a peer in full.
 func (c *Client) Explain(ctx context.Context, peer string) ([]string, error) {
 	e, err := get[Explanation](ctx, c, http.MethodGet, "/v1/explain?peer="+url.QueryEscape(peer), nil)
 	if err != nil {
@@ -70,7 +71,7 @@ func (c *Client) Explain(ctx context.Context, peer string) ([]string, error) {
 	return e.Lines, nil
 }
 
-// get makes a request and decodes the answer.
+// get sends a request and decodes the answer.
 func get[T any](ctx context.Context, c *Client, method, path string, body any) (*T, error) {
 	data, err := c.do(ctx, method, path, body)
 	if err != nil {
@@ -115,7 +116,7 @@ func (c *Client) do(ctx context.Context, method, path string, body any) ([]byte,
 	return nil, e
 }
 
-// explain turns a connection's error into one for people.
+// explain converts an error of the connection to one with a remedy.
 func (c *Client) explain(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:

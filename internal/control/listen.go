@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Listen makes the control socket, for its owner only, and its folder if need be. A socket that a daemon left behind is replaced; one that a living daemon
-// listens on is an error. It must be called while nothing else in the process makes files, for it sets the process's umask for a moment.
+// Listen makes the control socket, accessible to its owner only, and its folder if necessary. It
+// replaces the socket of a daemon that has ended; a daemon that still listens there is an error.
+// Nothing else in the process may create files during the call, which changes the process's umask.
 func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("control socket: %w; set another path in [daemon] control", err)
@@ -29,7 +30,7 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeStale removes a socket that nobody listens on.
+// removeStale removes a socket that no process listens on.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,7 +56,7 @@ func removeStale(path string) error {
 	return nil
 }
 
-// reason is a socket error in the form "PATH: why".
+// reason returns a socket error in the form "PATH: error".
 func reason(path string, err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Bounds on what clients may cost. Each answer is made in memory before it is written, so that a slow reader holds nothing but its own buffer.
+// Bounds on what clients may cost. Each answer is built in memory before it is written, so a slow
+// reader occupies only its own buffer.
 const (
 	maxConnections = 64
 	maxBody        = 64 << 10
@@ -26,13 +27,13 @@ const (
 	actTimeout     = 2 * time.Minute // longer than an IKE SA's retransmissions
 )
 
-// Server answers the API.
+// A Server answers the requests of the API.
 type Server struct {
 	backend Backend
 	http    http.Server
 }
 
-// NewServer makes a server of backend; Serve runs it.
+// NewServer returns a server of backend. Serve runs it.
 func NewServer(backend Backend, log *slog.Logger) *Server {
 	s := &Server{backend: backend}
 	s.http = http.Server{
@@ -46,7 +47,7 @@ func NewServer(backend Backend, log *slog.Logger) *Server {
 	return s
 }
 
-// Serve answers on l until Close.
+// Serve answers requests on l until Close.
 func (s *Server) Serve(l net.Listener) error {
 	err := s.http.Serve(netutil.LimitListener(l, maxConnections))
 	if errors.Is(err, http.ErrServerClosed) {
@@ -55,14 +56,15 @@ func (s *Server) Serve(l net.Listener) error {
 	return err
 }
 
-// Close lets running requests end within ctx, then closes the connections and the listener, and removes the socket.
+// Close waits until running requests end, at most until ctx ends, then closes all connections and
+// the listener, and removes the socket.
 func (s *Server) Close(ctx context.Context) {
 	if s.http.Shutdown(ctx) != nil {
 		s.http.Close()
 	}
 }
 
-// request is an HTTP request whose body has been read.
+// A request is an HTTP request whose body has been read.
 type request struct {
 	*http.Request
 	body []byte
@@ -93,7 +95,8 @@ func serve(w http.ResponseWriter, r *http.Request, h func(request) (any, error))
 		answer(w, nil, &Error{Code: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("the body could not be read; send at most %d octets within %s", maxBody, readTimeout)})
 		return
 	}
-	// The deadline was for the request. If it stayed, it would end what waits for an outcome.
+	// The deadline is for reading the request. If kept, it would end handlers that wait for an
+	// outcome.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	value, err := h(request{r, body})
 	answer(w, value, err)
@@ -180,7 +183,7 @@ func answer(w http.ResponseWriter, value any, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)+1))
-	// The connection is closed at the deadline; other connections do not notice.
+	// The connection is closed at the deadline. Other connections are not affected.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.WriteHeader(code)
 	w.Write(append(body, '\n'))

@@ -107,7 +107,7 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// A client that sends a request and never reads the answer, however large, does not keep others from theirs.
+// A client that never reads its answer, however large, does not delay the answers of others.
 func TestSlowReadersHoldNothingUp(t *testing.T) {
 	f := &fake{status: Status{Peers: []Peer{{Name: strings.Repeat("x", 4<<20)}}}}
 	path := serveFake(t, f)

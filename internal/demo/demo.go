@@ -1,4 +1,5 @@
-// Package demo shows culvert's main job on one machine: two gateways in network namespaces, a tunnel, traffic, a rekey under load, status.
+// Package demo demonstrates culvert on one machine: two gateways in network namespaces, a tunnel,
+// traffic, rekeys under load, and the status.
 package demo
 
 import "errors"

@@ -21,15 +21,16 @@ const topology = `
 
 var leftLAN, rightLAN = netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.2.0.1")
 
-// demo is one run.
+// A demo is one run.
 type demo struct {
 	out         io.Writer
 	exe, dir    string
 	left, right *netlab.Host
 }
 
-// Run runs the demonstration with this very program as both gateways and tells its progress on out. It takes under 30 seconds and leaves nothing
-// behind, also when ctx ends early. Without root, namespaces or TUN it returns an error that names the remedy.
+// Run runs the demonstration with this program as both gateways and writes its progress to out. It
+// takes less than 30 seconds and leaves nothing behind, even if ctx ends early. Without root,
+// namespaces or TUN it returns an error that names the remedy.
 func Run(ctx context.Context, out io.Writer) (err error) {
 	lab, err := netlab.New()
 	if err != nil {
@@ -46,7 +47,7 @@ func Run(ctx context.Context, out io.Writer) (err error) {
 	defer os.RemoveAll(d.dir)
 	if err = d.show(ctx, lab); ctx.Err() != nil {
 		d.say("\n")
-		return ctx.Err() // whatever it was that broke off
+		return ctx.Err() // rather than the error of the step that it ended
 	}
 	return err
 }
@@ -99,13 +100,13 @@ func (d *demo) start(ctx context.Context) error {
 	return nil
 }
 
-// gatewayText is the configuration of the gateway me.
+// gatewayText returns the configuration of the gateway me.
 func gatewayText(me, peer, extra, local, remote, start string) string {
 	return fmt.Sprintf("[[peer]]\nname      = %q\n%slocal_id  = \"%s.example.com\"\nremote_id = \"%s.example.com\"\npsk       = \"correct horse battery staple\"\n\n"+
 		"  [[peer.child]]\n  name   = \"lan\"\n  local  = [%q]\n  remote = [%q]\n  start  = %q\n", peer, extra, me, peer, local, remote, start)
 }
 
-// indented is a text with four blanks before each line that has something in it.
+// indented returns text with four blanks before each line that is not empty.
 func indented(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -117,7 +118,8 @@ func indented(text string) string {
 	return b.String()
 }
 
-// run starts a gateway and waits until it answers, so that it is there for what the other one sends first.
+// run starts a gateway and waits until its daemon answers, so that it can receive the other one's
+// first message.
 func (d *demo) run(ctx context.Context, h *netlab.Host, text string) error {
 	file := filepath.Join(d.dir, h.Name+".toml")
 	text = fmt.Sprintf("[daemon]\ncontrol = %q\nlog = \"warn\"\n\n%s", d.socket(h), text)
@@ -154,7 +156,7 @@ func ended(p *netlab.Process) bool {
 	}
 }
 
-// explain is what both sides say about a tunnel that did not come up.
+// explain returns the status of both sides, for a tunnel that did not come up.
 func (d *demo) explain(context.Context) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -7,5 +7,5 @@ import (
 	"io"
 )
 
-// Run says that the demonstration needs Linux.
+// Run returns ErrUnsupported.
 func Run(context.Context, io.Writer) error { return ErrUnsupported }
