@@ -16,7 +16,7 @@ type modpGroup struct {
 	prime    string // hexadecimal
 }
 
-// modpGroups holds the groups; their primes are in modpprimes.go.
+// modpGroups holds the groups; their primes are in modp_primes.go.
 var modpGroups = map[wire.TransformID]*modpGroup{
 	wire.GroupMODP2048: {2048, 320, prime2048},
 	wire.GroupMODP3072: {3072, 420, prime3072},
