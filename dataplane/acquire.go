@@ -11,17 +11,17 @@ import (
 
 // Bounds of the packets that are kept while a tunnel comes up. The first ones matter: a SYN, an echo request, a DNS query.
 const (
-	keepPackets    = 32 // of one policy
-	keepErrors     = 4  // of one policy, as long as no other packets are kept
-	keepBytes      = 48 << 10
-	keepAllBytes   = 8 << 20 // of all policies
-	keepFor        = 30 * time.Second
-	acquireRepeat  = 60 * time.Second // an Acquire that nobody answers may be asked again
-	acquireBackoff = time.Second      // after a failure; the control plane has its own, longer ones
+	acquirePackets  = 32 // of one policy
+	acquireErrors   = 4  // of one policy, as long as no other packets are kept
+	acquireBytes    = 48 << 10
+	acquireAllBytes = 8 << 20 // of all policies
+	acquireFor      = 30 * time.Second
+	acquireRepeat   = 60 * time.Second // an Acquire that nobody answers may be asked again
+	acquireBackoff  = time.Second      // after a failure; the control plane has its own, longer ones
 )
 
 // kept is a packet that waits for an SA: a copy, of the worker that read it and will send it.
-type kept struct {
+type queuedPacket struct {
 	pkt    tun.Packet
 	flow   selector.Flow
 	since  time.Time
@@ -29,8 +29,8 @@ type kept struct {
 }
 
 // waiting is a slot's share of the keeper.
-type waiting struct {
-	packets   []kept
+type acquireState struct {
+	packets   []queuedPacket
 	bytes     int
 	gone      bool // the policy is no more: keep nothing
 	acquiring bool // an Acquire is posted and neither answered nor too old
@@ -41,7 +41,7 @@ type waiting struct {
 
 // keeper keeps the first packets of policies that have no SA, and asks the control plane for one: one Acquire for each policy until it is answered.
 // Its lock is never taken while packets flow through SAs that exist.
-type keeper struct {
+type acquireQueue struct {
 	mu    sync.Mutex
 	bytes int
 	busy  map[*slot]struct{} // slots that have packets or an Acquire
@@ -52,23 +52,23 @@ type keeper struct {
 type verdict uint8
 
 const (
-	keptIt   verdict = iota
+	queued   verdict = iota
 	refused          // full, or too soon after a failure
 	saExists         // one came between the look-up and the lock: try again
 )
 
 // keep takes a copy of a packet that no SA of s covers, and posts the Acquire if none is out.
-func (k *keeper) keep(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
+func (k *acquireQueue) add(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s.pick(flow, 0, noWorker) != nil { // activated before we had the lock: whoever did it will not look for us again
 		return saExists
 	}
-	wait := &s.wait
+	wait := &s.acquire
 	if wait.gone || w.now.Before(wait.notBefore) {
 		return refused
 	}
-	k.acquire(s, flow, w.now)
+	k.ask(s, flow, w.now)
 	return k.store(s, flow, pkt, since, w)
 }
 
@@ -76,13 +76,13 @@ func (k *keeper) keep(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.
 // SA is not sent on yet: the answering side of a new SA waits for the first packet that comes by
 // it, and that may be what the error is about. It asks for no SA (RFC 4301, Section 6.2), and so
 // leaves the most of the room to packets that do.
-func (k *keeper) keepError(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
+func (k *acquireQueue) addError(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s.pick(flow, 0, noWorker) != nil {
 		return saExists
 	}
-	if s.wait.gone || len(s.wait.packets) >= keepErrors {
+	if s.acquire.gone || len(s.acquire.packets) >= acquireErrors {
 		return refused
 	}
 	k.busy[s] = struct{}{}
@@ -90,22 +90,22 @@ func (k *keeper) keepError(s *slot, flow *selector.Flow, pkt *tun.Packet, since 
 }
 
 // store takes the copy, if there is room. k.mu is held.
-func (k *keeper) store(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
-	wait, size := &s.wait, len(pkt.Data)
-	if len(wait.packets) >= keepPackets || wait.bytes+size > keepBytes || k.bytes+size > keepAllBytes {
+func (k *acquireQueue) store(s *slot, flow *selector.Flow, pkt *tun.Packet, since time.Time, w *worker) verdict {
+	wait, size := &s.acquire, len(pkt.Data)
+	if len(wait.packets) >= acquirePackets || wait.bytes+size > acquireBytes || k.bytes+size > acquireAllBytes {
 		return refused
 	}
-	c := kept{pkt: *pkt, flow: *flow, since: since, worker: w}
+	c := queuedPacket{pkt: *pkt, flow: *flow, since: since, worker: w}
 	c.pkt.Data = append([]byte(nil), pkt.Data...)
 	wait.packets = append(wait.packets, c)
 	wait.bytes += size
 	k.bytes += size
-	return keptIt
+	return queued
 }
 
 // acquire posts an Acquire unless one is out.
-func (k *keeper) acquire(s *slot, flow *selector.Flow, now time.Time) {
-	wait := &s.wait
+func (k *acquireQueue) ask(s *slot, flow *selector.Flow, now time.Time) {
+	wait := &s.acquire
 	if wait.acquiring {
 		return
 	}
@@ -116,60 +116,60 @@ func (k *keeper) acquire(s *slot, flow *selector.Flow, now time.Time) {
 
 // answered hands the kept packets of s to their workers if an SA that carries what was asked for is active by now. Those that it does not cover come
 // back and are asked for in their turn. An SA of the policy that is something else (a rekey of another flow's) is no answer.
-func (k *keeper) answered(s *slot) {
+func (k *acquireQueue) answered(s *slot) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if s.wait.acquiring && s.pick(&s.wait.flow, 0, noWorker) == nil {
+	if s.acquire.acquiring && s.pick(&s.acquire.flow, 0, noWorker) == nil {
 		return
 	}
-	s.wait.acquiring = false
-	s.wait.notBefore = time.Time{}
+	s.acquire.acquiring = false
+	s.acquire.notBefore = time.Time{}
 	for _, c := range k.take(s) {
 		c.worker.mail.put(c)
 	}
 }
 
 // failed drops the kept packets of s: what they wait for will not come.
-func (k *keeper) failed(s *slot, now time.Time) {
+func (k *acquireQueue) failed(s *slot, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s.wait.acquiring = false
-	s.wait.notBefore = now.Add(acquireBackoff)
-	dropKept(k.take(s))
+	s.acquire.acquiring = false
+	s.acquire.notBefore = now.Add(acquireBackoff)
+	dropQueued(k.take(s))
 }
 
 // forget drops what s has and takes no more, its policy being gone.
-func (k *keeper) forget(s *slot) {
+func (k *acquireQueue) forget(s *slot) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s.wait.gone, s.wait.acquiring = true, false
-	dropKept(k.take(s))
+	s.acquire.gone, s.acquire.acquiring = true, false
+	dropQueued(k.take(s))
 }
 
 // admit makes s one that packets are kept for, again.
-func (k *keeper) admit(s *slot) {
+func (k *acquireQueue) admit(s *slot) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s.wait.gone = false
+	s.acquire.gone = false
 }
 
 // take empties s.
-func (k *keeper) take(s *slot) []kept {
-	packets := s.wait.packets
-	k.bytes -= s.wait.bytes
-	s.wait.packets, s.wait.bytes = nil, 0
-	if !s.wait.acquiring {
+func (k *acquireQueue) take(s *slot) []queuedPacket {
+	packets := s.acquire.packets
+	k.bytes -= s.acquire.bytes
+	s.acquire.packets, s.acquire.bytes = nil, 0
+	if !s.acquire.acquiring {
 		delete(k.busy, s)
 	}
 	return packets
 }
 
 // tick drops what has been kept too long and gives up Acquires that nobody answered. The control goroutine calls it about once a second.
-func (k *keeper) tick(now time.Time) {
+func (k *acquireQueue) tick(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for s := range k.busy {
-		wait := &s.wait
+		wait := &s.acquire
 		if wait.acquiring && now.Sub(wait.asked) >= acquireRepeat {
 			wait.acquiring = false
 		}
@@ -181,22 +181,22 @@ func (k *keeper) tick(now time.Time) {
 }
 
 // expire drops those packets of s that were kept too long.
-func (k *keeper) expire(s *slot, now time.Time) {
-	young := s.wait.packets[:0:0]
-	for _, c := range s.wait.packets {
-		if now.Sub(c.since) < keepFor {
+func (k *acquireQueue) expire(s *slot, now time.Time) {
+	young := s.acquire.packets[:0:0]
+	for _, c := range s.acquire.packets {
+		if now.Sub(c.since) < acquireFor {
 			young = append(young, c)
 			continue
 		}
-		s.wait.bytes -= len(c.pkt.Data)
+		s.acquire.bytes -= len(c.pkt.Data)
 		k.bytes -= len(c.pkt.Data)
 		c.worker.plane.tally.add(dropNoSA, 1)
 	}
-	s.wait.packets = young
+	s.acquire.packets = young
 }
 
 // dropKept counts packets that were kept in vain.
-func dropKept(packets []kept) {
+func dropQueued(packets []queuedPacket) {
 	for _, c := range packets {
 		c.worker.plane.tally.add(dropNoSA, 1)
 	}

@@ -15,7 +15,7 @@ import (
 func TestFirstPacketsAreKeptAndSent(t *testing.T) {
 	a, b := twoGateways(t, 1, nil)
 	var pkts [][]byte
-	for i := range keepPackets {
+	for i := range acquirePackets {
 		pkts = append(pkts, udpPacket(src4, dst4, true, fmt.Append(nil, i)))
 	}
 	a.queues[0].inject(pkts...)
@@ -32,8 +32,8 @@ func TestFirstPacketsAreKeptAndSent(t *testing.T) {
 			t.Errorf("packet %d: %x", i, got)
 		}
 	}
-	if a.keeper.bytes != 0 || len(a.keeper.busy) != 0 {
-		t.Errorf("left in the keeper: %d octets, %v", a.keeper.bytes, a.keeper.busy)
+	if a.acquires.bytes != 0 || len(a.acquires.busy) != 0 {
+		t.Errorf("left in the acquireQueue: %d octets, %v", a.acquires.bytes, a.acquires.busy)
 	}
 }
 
@@ -79,22 +79,22 @@ func TestKeptPacketsExpire(t *testing.T) {
 	if len(a.Drain()) != 1 {
 		t.Fatal("no acquire")
 	}
-	a.keeper.tick(start.Add(keepFor - 1))
-	if a.keeper.bytes == 0 {
+	a.acquires.tick(start.Add(acquireFor - 1))
+	if a.acquires.bytes == 0 {
 		t.Error("dropped too early")
 	}
-	a.keeper.tick(start.Add(keepFor))
-	if a.keeper.bytes != 0 || a.Counters()["out_no_sa"] != 1 {
+	a.acquires.tick(start.Add(acquireFor))
+	if a.acquires.bytes != 0 || a.Counters()["out_no_sa"] != 1 {
 		t.Error("not dropped in time")
 	}
 	w.now = start.Add(acquireRepeat - 1)
 	w.outbound(&pkt, w.now)
-	a.keeper.tick(w.now)
+	a.acquires.tick(w.now)
 	if e := a.Drain(); len(e) != 0 {
 		t.Errorf("asked again: %v", e)
 	}
 	w.now = start.Add(acquireRepeat)
-	a.keeper.tick(w.now)
+	a.acquires.tick(w.now)
 	w.outbound(&pkt, w.now)
 	if len(a.Drain()) != 1 {
 		t.Error("an Acquire that was never answered is never asked again")
@@ -113,9 +113,9 @@ func TestKeptPacketsExpireOneByOne(t *testing.T) {
 		w.outbound(&pkt, w.now)
 	}
 	for i := range 3 {
-		a.keeper.tick(start.Add(keepFor + time.Duration(i)*10*time.Second))
-		if want := 2 - i; a.keeper.bytes != want*len(pkt.Data) || len(a.slots[lan].wait.packets) != want {
-			t.Errorf("%d octets in %d packets are kept, want %d packets", a.keeper.bytes, len(a.slots[lan].wait.packets), want)
+		a.acquires.tick(start.Add(acquireFor + time.Duration(i)*10*time.Second))
+		if want := 2 - i; a.acquires.bytes != want*len(pkt.Data) || len(a.slots[lan].acquire.packets) != want {
+			t.Errorf("%d octets in %d packets are kept, want %d packets", a.acquires.bytes, len(a.slots[lan].acquire.packets), want)
 		}
 	}
 	a.wantCounter(t, "out_no_sa", 3)
@@ -138,8 +138,8 @@ func TestAllThatIsKeptIsBounded(t *testing.T) {
 			w.outbound(&pkt, w.now)
 		}
 	}
-	if a.keeper.bytes > keepAllBytes || a.keeper.bytes < keepAllBytes-1500 {
-		t.Errorf("%d octets are kept", a.keeper.bytes)
+	if a.acquires.bytes > acquireAllBytes || a.acquires.bytes < acquireAllBytes-1500 {
+		t.Errorf("%d octets are kept", a.acquires.bytes)
 	}
 	if n := len(a.Drain()); n != 400 {
 		t.Errorf("%d acquires for 400 policies", n)
@@ -147,7 +147,7 @@ func TestAllThatIsKeptIsBounded(t *testing.T) {
 	for _, p := range ps {
 		a.AcquireFailed(p.Policy)
 	}
-	if a.keeper.bytes != 0 || len(a.keeper.busy) != 0 {
+	if a.acquires.bytes != 0 || len(a.acquires.busy) != 0 {
 		t.Error("something is left")
 	}
 }

@@ -103,7 +103,7 @@ func benchmarkOpen(b *testing.B, workers int) {
 	for left := b.N; left > 0; left -= ringRuns {
 		run(min(left, ringRuns))
 	}
-	b.ReportMetric(float64(p.Counters()["batches_helped"])/float64(b.N), "helped/op")
+	b.ReportMetric(float64(p.Counters()["batches_stolen"])/float64(b.N), "stolen/op")
 }
 
 // benchmarkPlane makes a plane with the policy lan, and lets its workers run at once.

@@ -30,7 +30,7 @@ func (p *Plane) control(ctx context.Context) {
 		case <-due.C:
 		case <-tick.C:
 			now := p.cfg.Now()
-			p.keeper.tick(now)
+			p.acquires.tick(now)
 			p.tickFragments(now)
 			p.refreshSome(now)
 		}

@@ -49,7 +49,7 @@ const (
 	countICMP
 	countPanic        // which SA a bug is about cannot be told
 	countErrorCarried // ICMP errors that went with the packet that they quote
-	countHelped       // batches that came to another worker
+	countStolen       // batches that came to another worker
 	numReasons
 )
 
@@ -94,7 +94,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countICMP:         {"icmp_sent", ""},
 	countErrorCarried: {"icmp_carried", ""},
 	countECNAlarm:     {"ecn_alarms", "ecn_alarms"},
-	countHelped:       {"batches_helped", ""},
+	countStolen:       {"batches_stolen", ""},
 	countPanic:        {"panics", ""},
 }
 

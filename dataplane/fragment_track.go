@@ -73,7 +73,7 @@ func (w *worker) outboundFirst(x *txPacket, since time.Time) {
 		w.dispatch(x, s, &hdr.Flow, since)
 	}
 	for _, h := range waiting {
-		w.mail.put(kept{pkt: h.pkt, since: h.since, worker: w})
+		w.mail.put(queuedPacket{pkt: h.pkt, since: h.since, worker: w})
 	}
 }
 

@@ -278,9 +278,9 @@ func TestFragmentsChoosePolicies(t *testing.T) {
 			for _, ends := range [][2]netip.AddrPort{{client4, server4}, {client6, server6}} {
 				list := datagram(ends[0], ends[1], 2000, 9)
 				kept := func(p esp.Policy) int {
-					g.keeper.mu.Lock()
-					defer g.keeper.mu.Unlock()
-					return len(g.slots[p].wait.packets)
+					g.acquires.mu.Lock()
+					defer g.acquires.mu.Unlock()
+					return len(g.slots[p].acquire.packets)
 				}
 				was, wasLater := kept(port), kept(tt.later)
 				g.queues[0].inject(list[0])

@@ -47,7 +47,7 @@ func (w *worker) carryError(x *txPacket, since time.Time) {
 	for {
 		x.sa = s.pick(&flow, s.order, w.index)
 		if x.sa == nil {
-			switch w.plane.keeper.keepError(s.slot, &flow, x.pkt, since, w) {
+			switch w.plane.acquires.addError(s.slot, &flow, x.pkt, since, w) {
 			case saExists:
 				continue
 			case refused:

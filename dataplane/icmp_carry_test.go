@@ -125,7 +125,7 @@ func TestErrorsThatAreNotCarried(t *testing.T) {
 	a.wantCounter(t, "out_no_policy", 1)
 	a.queues[0].wantIdle(t) // nobody answers an error
 	a.RemoveSA(1)
-	for range keepErrors + 1 {
+	for range acquireErrors + 1 {
 		a.queues[0].inject(icmpAbout(router4, 0x303, about, 28))
 	}
 	a.wantCounter(t, "out_icmp_no_sa", 1)
@@ -152,12 +152,12 @@ func TestErrorAboutTheFirstPacket(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := icmpAbout(server4.Addr(), 0x303, udpPacket(client4, server4, true, nil), 28)
-	for range keepErrors + 1 {
+	for range acquireErrors + 1 {
 		b.queues[0].inject(refused)
 	}
 	b.wantCounter(t, "out_icmp_no_sa", 1)
 	b.ActivateOutbound(1)
-	for range keepErrors {
+	for range acquireErrors {
 		if got := a.queues[0].want(t); !bytes.Equal(got, refused) {
 			t.Errorf("got %x, want %x", got, refused)
 		}
@@ -165,7 +165,7 @@ func TestErrorAboutTheFirstPacket(t *testing.T) {
 	b.RemoveSA(1)
 	b.queues[0].inject(refused)
 	eventually(t, "one more is kept", func() bool {
-		b.keeper.tick(time.Now().Add(keepFor))
+		b.acquires.tick(time.Now().Add(acquireFor))
 		return b.Counters()["out_no_sa"] == 1
 	})
 }

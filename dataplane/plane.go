@@ -63,7 +63,7 @@ type Plane struct {
 	sad                       *sad
 	spd                       atomic.Pointer[selector.Table[target]]
 	events                    *events
-	keeper                    keeper
+	acquires                  acquireQueue
 	doubts                    notices // a send was too large for the device
 	stirred                   notices // there is traffic after a while without
 	dummies                   chan receivedDummy
@@ -111,12 +111,12 @@ func New(cfg Config) (*Plane, error) {
 		dummies:  make(chan receivedDummy, maxDummies),
 		paths:    newPaths(),
 	}
-	p.keeper.busy, p.keeper.post = make(map[*slot]struct{}), p.events.post
+	p.acquires.busy, p.acquires.post = make(map[*slot]struct{}), p.events.post
 	p.spd.Store(selector.NewTable[target](nil))
 	for i := range cfg.Queues {
 		p.workers = append(p.workers, newWorker(p, i))
 	}
-	giveLanes(p.workers)
+	giveRxOrders(p.workers)
 	return p, nil
 }
 

@@ -33,7 +33,7 @@ func TestRunOnce(t *testing.T) {
 	}
 	// What comes too late does no harm.
 	g.AcquireFailed(lan)
-	g.workers[0].mail.put(kept{worker: g.workers[0]})
+	g.workers[0].mail.put(queuedPacket{worker: g.workers[0]})
 }
 
 func TestStopUnderLoad(t *testing.T) {
@@ -100,14 +100,14 @@ func TestPortClosed(t *testing.T) {
 func TestNoSpinOnErrors(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
 	a.ports[0].in.put(errors.New("network is down"))
-	eventually(t, "errors are counted", func() bool { return a.Counters()["net_receive_errors"] > 2*futileTurns })
+	eventually(t, "errors are counted", func() bool { return a.Counters()["net_receive_errors"] > 2*futileCycles })
 	start, before := time.Now(), a.Counters()["net_receive_errors"]
 	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
 	b.queues[0].want(t)
 	time.Sleep(10 * futilePause) // to measure a rate
 	rate := float64(a.Counters()["net_receive_errors"]-before) / (float64(time.Since(start)) / float64(futilePause))
-	if rate > 2*futileTurns {
-		t.Errorf("%.0f looks for each pause, want at most %d", rate, futileTurns)
+	if rate > 2*futileCycles {
+		t.Errorf("%.0f looks for each pause, want at most %d", rate, futileCycles)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestBlockingQueue(t *testing.T) {
 	}
 	a, b := twoGateways(t, 1, blocking)
 	install(t, a, b, childSA(t, a, b, 1))
-	for i := range 3 * pumpDepth {
+	for i := range 3 * readAheadDepth {
 		want := udpPacket(src6, dst6, true, []byte{byte(i)})
 		a.queues[0].blocking <- tun.Packet{Data: want}
 		if i%2 == 0 {
@@ -139,7 +139,7 @@ func TestBlockingQueueGone(t *testing.T) {
 	a := newGateway(t, 1, func(c *Config) { c.Queues[0].(*fakeQueue).blocking = make(chan tun.Packet) })
 	done := make(chan error)
 	go func() { done <- a.Run(context.Background()) }()
-	for range 2 * pumpDepth {
+	for range 2 * readAheadDepth {
 		a.queues[0].blocking <- tun.Packet{Data: udpPacket(src4, dst4, true, nil)}
 	}
 	a.queues[0].closed = true
@@ -214,7 +214,7 @@ func (w *worker) reads(data []byte) []byte {
 
 // came is the batch of one receive.
 func (w *worker) came(r *netio.Received) {
-	w.in.enter(w.lane)
+	w.in.enter(w.rxOrder)
 	w.in.number()
 	w.received(r)
 	w.in.leave()

@@ -79,8 +79,8 @@ func (w *worker) writeTUN(c *pair, p *tun.Packet, packets [][]byte) {
 
 // drainPort carries what the port has, up to a batch, to the TUN.
 func (w *worker) drainPort() (busy bool, err error) {
-	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
-		size, err := w.carryIn(w.lane)
+	for n, octets := 0, 0; n < cyclePackets && octets < cycleBytes; n++ {
+		size, err := w.carryIn(w.rxOrder)
 		switch {
 		case err == nil:
 			octets += size
@@ -119,7 +119,7 @@ func (w *worker) received(r *netio.Received) {
 var errTaken = errors.New("dataplane: another worker receives")
 
 // carryIn carries what one receive from l's port brings to the TUN, and says how many octets that was.
-func (w *worker) carryIn(l *lane) (octets int, err error) {
+func (w *worker) carryIn(l *rxOrder) (octets int, err error) {
 	if !w.in.enter(l) {
 		return 0, errTaken
 	}
@@ -134,7 +134,7 @@ func (w *worker) carryIn(l *lane) (octets int, err error) {
 // receive takes one receive's worth from the lane that was entered.
 func (w *worker) receive() (octets int, err error) {
 	for n := 0; ; n++ {
-		if l := w.in.lane; l.owner == w {
+		if l := w.in.order; l.owner == w {
 			err = w.port.Recv(w.recvBuf, &w.recv)
 		} else {
 			err = w.port.(netio.Helper).RecvFor(l.owner.port, w.recvBuf, &w.recv)
@@ -156,7 +156,7 @@ func (w *worker) receive() (octets int, err error) {
 
 // writeQueue writes to the queue of the lane in hand.
 func (w *worker) writeQueue(p *tun.Packet, packets [][]byte) error {
-	if l := w.in.lane; l.owner != w {
+	if l := w.in.order; l.owner != w {
 		return w.queue.(tun.Helper).WriteFor(l.owner.queue, p, packets)
 	}
 	return w.queue.Write(p, packets)

@@ -8,21 +8,21 @@ import (
 )
 
 // maxBatch is the most packets that are opened together: what netio aims at for a burst (as many as UDP_GRO brings at once), and as much again.
-const maxBatch = 128
+const maxRxBatch = 128
 
 // inboundBatch is what one receive brought, which may be many datagrams of one sender or a burst of several: ESP of any SAs, opened where it lies, in its place among what came to the
 // same port.
-type inboundBatch struct {
-	place
+type rxBatch struct {
+	rxPlace
 	n       int
-	packets [maxBatch]esp.Packet
+	packets [maxRxBatch]esp.Packet
 	used    int // of runs; those behind are zero, so that none keeps an SA alive that was removed
-	runs    [maxBatch]inboundRun
+	runs    [maxRxBatch]rxRun
 }
 
 // inboundRun is those packets of a batch that came for one SA one after the other with the same outer header: what must be done for each is then little more than
 // decryption.
-type inboundRun struct {
+type rxRun struct {
 	pair    *pair
 	remote  netip.AddrPort
 	encap   bool
@@ -51,7 +51,7 @@ func (w *worker) arrived(pkt []byte, r *netio.Received) {
 		return
 	}
 	b := &w.in
-	if b.n == maxBatch {
+	if b.n == maxRxBatch {
 		w.openBatch(false)
 	}
 	if b.used == 0 || !b.runs[b.used-1].continues(spi, r) {
@@ -60,7 +60,7 @@ func (w *worker) arrived(pkt []byte, r *netio.Received) {
 			w.tally.add(dropUnknownSPI, 1)
 			return
 		}
-		b.runs[b.used] = inboundRun{pair: c, remote: r.Remote, encap: r.Encap, tos: r.TOS, packets: b.packets[b.n:b.n]}
+		b.runs[b.used] = rxRun{pair: c, remote: r.Remote, encap: r.Encap, tos: r.TOS, packets: b.packets[b.n:b.n]}
 		b.used++
 	}
 	run := &b.runs[b.used-1]
@@ -69,7 +69,7 @@ func (w *worker) arrived(pkt []byte, r *netio.Received) {
 }
 
 // continues says whether a datagram for the SPI that came as r is one of the run.
-func (i *inboundRun) continues(spi uint32, r *netio.Received) bool {
+func (i *rxRun) continues(spi uint32, r *netio.Received) bool {
 	return i.pair.sa.SPIIn == spi && i.remote == r.Remote && i.encap == r.Encap && i.tos == r.TOS
 }
 
@@ -93,7 +93,7 @@ func (w *worker) openBatch(last bool) {
 	}
 	for i := range runs {
 		w.pass(&runs[i])
-		runs[i] = inboundRun{}
+		runs[i] = rxRun{}
 	}
 	if last {
 		w.gather.flush()
@@ -102,7 +102,7 @@ func (w *worker) openBatch(last bool) {
 }
 
 // accept moves the replay window over a run and notes what that means for its SA.
-func (w *worker) accept(r *inboundRun) {
+func (w *worker) accept(r *rxRun) {
 	c := r.pair
 	a := c.in.Accept(r.packets)
 	if a.Authentic {
@@ -118,7 +118,7 @@ func (w *worker) accept(r *inboundRun) {
 }
 
 // pass passes on those packets of a run that were accepted.
-func (w *worker) pass(r *inboundRun) {
+func (w *worker) pass(r *rxRun) {
 	for i := range r.packets {
 		if p := &r.packets[i]; p.Err == nil {
 			w.deliver(r.pair, p, r.tos)

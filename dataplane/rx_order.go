@@ -20,7 +20,7 @@ import (
 // flow is reordered, nor does the kernel, which sends a flow's answers to the queue that its packets came from, spread them.
 //
 // There is no queue between workers, nothing is copied from one to another, and as long as one does all there is no waiting: its turn has always come.
-type lane struct {
+type rxOrder struct {
 	owner  *worker
 	shared bool // others may help
 
@@ -28,17 +28,17 @@ type lane struct {
 	taken   atomic.Bool // somebody is receiving
 	tickets uint64      // handed out; the receiver's
 	_       [cacheLine]byte
-	wanted  atomic.Bool   // help is: the owner cannot keep up
-	helped  atomic.Uint64 // batches that were not the owner's to open
-	starved atomic.Bool   // there is no core for a helper
+	behind  atomic.Bool   // help is: the owner cannot keep up
+	stolen  atomic.Uint64 // batches that were not the owner's to open
+	noCore  atomic.Bool   // there is no core for a helper
 	_       [cacheLine]byte
 
 	accepted, written turnstile
 }
 
 // place is a batch's among those of its lane.
-type place struct {
-	lane                *lane
+type rxPlace struct {
+	order               *rxOrder
 	receiving, ticketed bool // the lane is taken; there is a ticket
 	accepting, writing  bool // its turn has come
 	accepted            bool // and was passed on
@@ -46,64 +46,64 @@ type place struct {
 }
 
 // enter makes l the lane that is received from. false: somebody else is receiving.
-func (p *place) enter(l *lane) bool {
+func (p *rxPlace) enter(l *rxOrder) bool {
 	if l.shared && !l.taken.CompareAndSwap(false, true) {
 		return false
 	}
-	*p = place{lane: l, receiving: true}
+	*p = rxPlace{order: l, receiving: true}
 	return true
 }
 
 // number gives the batch its place in the order. It is called while receiving, once there is something.
-func (p *place) number() {
-	if p.lane.shared && !p.ticketed {
-		p.ticket, p.ticketed = p.lane.tickets, true
-		p.lane.tickets++
+func (p *rxPlace) number() {
+	if p.order.shared && !p.ticketed {
+		p.ticket, p.ticketed = p.order.tickets, true
+		p.order.tickets++
 	}
 }
 
 // leave ends the receiving.
-func (p *place) leave() {
-	if p.receiving && p.lane.shared {
-		p.lane.taken.Store(false)
+func (p *rxPlace) leave() {
+	if p.receiving && p.order.shared {
+		p.order.taken.Store(false)
 	}
 	p.receiving = false
 }
 
 // awaitAccept returns when all batches before are accepted.
-func (p *place) awaitAccept() {
+func (p *rxPlace) awaitAccept() {
 	if p.ticketed && !p.accepting {
-		p.lane.waited(p.lane.accepted.wait(p.ticket))
+		p.order.waited(p.order.accepted.wait(p.ticket))
 		p.accepting = true
 	}
 }
 
-func (p *place) passAccept() {
+func (p *rxPlace) passAccept() {
 	if p.ticketed && !p.accepted {
-		p.lane.accepted.pass(p.ticket + 1)
+		p.order.accepted.pass(p.ticket + 1)
 		p.accepted = true
 	}
 }
 
 // awaitWrite returns when all that is of batches before is written.
-func (p *place) awaitWrite() {
+func (p *rxPlace) awaitWrite() {
 	if p.ticketed && !p.writing {
-		p.lane.waited(p.lane.written.wait(p.ticket))
+		p.order.waited(p.order.written.wait(p.ticket))
 		p.writing = true
 	}
 }
 
 // passWrite ends the batch.
-func (p *place) passWrite() {
+func (p *rxPlace) passWrite() {
 	if p.ticketed {
 		p.awaitWrite()
-		p.lane.written.pass(p.ticket + 1)
+		p.order.written.pass(p.ticket + 1)
 		p.ticketed = false
 	}
 }
 
 // giveUp leaves the lane to the others after a bug, wherever that was.
-func (p *place) giveUp() {
+func (p *rxPlace) giveUp() {
 	p.leave()
 	p.awaitAccept()
 	p.passAccept()
@@ -111,7 +111,7 @@ func (p *place) giveUp() {
 }
 
 // giveLanes gives the workers their lanes, which are shared where the queues and the ports can be.
-func giveLanes(workers []*worker) {
+func giveRxOrders(workers []*worker) {
 	shared := len(workers) > 1
 	for _, w := range workers {
 		_, port := w.port.(netio.Helper)
@@ -119,6 +119,6 @@ func giveLanes(workers []*worker) {
 		shared = shared && port && queue && w.queue.FD() >= 0
 	}
 	for _, w := range workers {
-		w.lane = &lane{owner: w, shared: shared}
+		w.rxOrder = &rxOrder{owner: w, shared: shared}
 	}
 }

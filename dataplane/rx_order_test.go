@@ -15,8 +15,8 @@ import (
 	"culvert/esp"
 )
 
-// laneRig is a gateway of three workers, to the second of which everything comes.
-type laneRig struct {
+// rxOrderRig is a gateway of three workers, to the second of which everything comes.
+type rxOrderRig struct {
 	*gateway
 	*peer
 	sent []uint32 // the numbers of the packets that must be delivered, in their order
@@ -24,7 +24,7 @@ type laneRig struct {
 
 const busy = 1 // the worker
 
-func newLaneRig(t *testing.T, window int, change func(*Config)) *laneRig {
+func newRxOrderRig(t *testing.T, window int, change func(*Config)) *rxOrderRig {
 	const workers = 3
 	enoughProcs(t, workers)
 	g := newGateway(t, workers, change)
@@ -33,11 +33,11 @@ func newLaneRig(t *testing.T, window int, change func(*Config)) *laneRig {
 	if err := g.InstallInbound(sa); err != nil {
 		t.Fatal(err)
 	}
-	return &laneRig{gateway: g, peer: newPeer(t, sa)}
+	return &rxOrderRig{gateway: g, peer: newPeer(t, sa)}
 }
 
 // packets seals the next n packets, of several flows, all of one size.
-func (r *laneRig) packets(n int) (sealed [][]byte) {
+func (r *rxOrderRig) packets(n int) (sealed [][]byte) {
 	for range n {
 		number := uint32(len(r.sent))
 		src := netip.AddrPortFrom(src4.Addr(), uint16(1000+number*7%5))
@@ -54,14 +54,14 @@ func run(sealed [][]byte) netio.Received {
 }
 
 // asleep waits until all workers have nothing to do.
-func (r *laneRig) asleep(t *testing.T) {
+func (r *rxOrderRig) asleep(t *testing.T) {
 	eventually(t, "all workers sleep", func() bool {
 		return !slices.ContainsFunc(r.workers, func(w *worker) bool { return !w.idle.Load() })
 	})
 }
 
 // delivered takes n packets off the busy worker's queue and is their numbers. Nothing may have come to another.
-func (r *laneRig) delivered(t *testing.T, n int) (numbers []uint32) {
+func (r *rxOrderRig) delivered(t *testing.T, n int) (numbers []uint32) {
 	t.Helper()
 	for range n {
 		pkt := r.queues[busy].want(t)
@@ -73,16 +73,16 @@ func (r *laneRig) delivered(t *testing.T, n int) (numbers []uint32) {
 	return numbers
 }
 
-// untilHelped sends waves of traffic until somebody has helped: how soon that is, the machine says.
-func (r *laneRig) untilHelped(wave func()) {
+// untilStolen sends waves of traffic until somebody has helped: how soon that is, the machine says.
+func (r *rxOrderRig) untilStolen(wave func()) {
 	wave()
-	for deadline := time.Now().Add(patience); r.Counters()["batches_helped"] == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); r.Counters()["batches_stolen"] == 0 && time.Now().Before(deadline); {
 		wave()
 	}
 }
 
 // flood sends the same again and again until the test ends or it is stopped.
-func (r *laneRig) flood(t *testing.T, load netio.Received) (stop func()) {
+func (r *rxOrderRig) flood(t *testing.T, load netio.Received) (stop func()) {
 	var ending atomic.Bool
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -105,8 +105,8 @@ func (r *laneRig) flood(t *testing.T, load netio.Received) (stop func()) {
 // and all comes out as it came in.
 func TestBatchesInTurn(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
-		r := newLaneRig(t, esp.MinWindow, nil)
-		l := r.workers[busy].lane
+		r := newRxOrderRig(t, esp.MinWindow, nil)
+		l := r.workers[busy].rxOrder
 		for range 3 {
 			r.ports[busy].in.put(nil, run(r.packets(2*esp.MinWindow)))
 		}
@@ -158,7 +158,7 @@ func TestOneSAInInOrder(t *testing.T) {
 
 func oneSAIn(t *testing.T, seed uint64, window int) {
 	var ike atomic.Int64
-	r := newLaneRig(t, window, func(c *Config) { c.OnIKE = func(*netio.Received) { ike.Add(1) } })
+	r := newRxOrderRig(t, window, func(c *Config) { c.OnIKE = func(*netio.Received) { ike.Add(1) } })
 	j := newJitter(seed)
 	for i := range r.queues {
 		r.queues[i].onWrite, r.ports[i].onRecv = j.rarely(40), j.delay
@@ -167,7 +167,7 @@ func oneSAIn(t *testing.T, seed uint64, window int) {
 	r.asleep(t)
 	c := r.Counters
 	refused, messages := uint64(0), int64(0)
-	r.untilHelped(func() {
+	r.untilStolen(func() {
 		first := len(r.sent)
 		traffic, bad, ikes := r.mixture(j, 250)
 		refused, messages = refused+bad, messages+ikes
@@ -180,7 +180,7 @@ func oneSAIn(t *testing.T, seed uint64, window int) {
 	if got := c()["esp_replay"] + c()["esp_icv"]; got != refused || ike.Load() != messages {
 		t.Errorf("%d packets refused and %d IKE messages, want %d and %d", got, ike.Load(), refused, messages)
 	}
-	if c()["batches_helped"] == 0 {
+	if c()["batches_stolen"] == 0 {
 		t.Error("nobody helped")
 	}
 	if err := r.stop(); err != nil {
@@ -189,7 +189,7 @@ func oneSAIn(t *testing.T, seed uint64, window int) {
 }
 
 // mixture is what n receives bring: refused packets of it are not to be delivered, and messages are IKE.
-func (r *laneRig) mixture(j *jitter, n int) (traffic []netio.Received, refused uint64, messages int64) {
+func (r *rxOrderRig) mixture(j *jitter, n int) (traffic []netio.Received, refused uint64, messages int64) {
 	for range n {
 		sealed := r.packets(1 + j.intN(40))
 		switch j.intN(6) {
@@ -222,9 +222,9 @@ func (r *laneRig) mixture(j *jitter, n int) (traffic []netio.Received, refused u
 	return traffic, refused, messages
 }
 
-// TestHelpersFlows: with segments gathered, the order is that of each flow.
-func TestHelpersFlows(t *testing.T) {
-	r := newLaneRig(t, 4096, func(c *Config) { c.Offloads = allOffloads })
+// TestStolenFlows: with segments gathered, the order is that of each flow.
+func TestStolenFlows(t *testing.T) {
+	r := newRxOrderRig(t, 4096, func(c *Config) { c.Offloads = allOffloads })
 	j := newJitter(1)
 	for i := range r.queues {
 		r.queues[i].onWrite = j.rarely(10)
@@ -232,7 +232,7 @@ func TestHelpersFlows(t *testing.T) {
 	r.start(t)
 	r.asleep(t)
 	last := make(map[uint32]uint32)
-	r.untilHelped(func() {
+	r.untilStolen(func() {
 		var traffic []netio.Received
 		for range 300 {
 			traffic = append(traffic, run(r.packets(40)))
@@ -245,33 +245,33 @@ func TestHelpersFlows(t *testing.T) {
 			last[n*7%5] = n
 		}
 	})
-	if r.Counters()["batches_helped"] == 0 {
+	if r.Counters()["batches_stolen"] == 0 {
 		t.Error("nobody helped")
 	}
 }
 
-// TestNoHelpUnasked: as long as one worker can do it, it does, and the others sleep.
-func TestNoHelpUnasked(t *testing.T) {
-	r := newLaneRig(t, 4096, nil)
+// TestNothingIsStolenUnasked: as long as one worker can do it, it does, and the others sleep.
+func TestNothingIsStolenUnasked(t *testing.T) {
+	r := newRxOrderRig(t, 4096, nil)
 	r.start(t)
-	for range 3 * batch {
+	for range 3 * cyclePackets {
 		r.ports[busy].in.put(nil, run(r.packets(3)))
 		r.delivered(t, 3)
 	}
-	if n := r.Counters()["batches_helped"]; n != 0 {
+	if n := r.Counters()["batches_stolen"]; n != 0 {
 		t.Errorf("%d batches were helped with", n)
 	}
 }
 
-// TestPanicOfAHelper: a bug over a packet, whoever meets it and wherever, costs the batch it is in and holds nobody up.
-func TestPanicOfAHelper(t *testing.T) {
-	for where, hook := range map[string]func(*laneRig, func()){
-		"receiving": func(r *laneRig, f func()) { r.ports[busy].onRecv = f },
-		"writing":   func(r *laneRig, f func()) { r.queues[busy].onWrite = f },
+// TestPanicOfAThief: a bug over a packet, whoever meets it and wherever, costs the batch it is in and holds nobody up.
+func TestPanicOfAThief(t *testing.T) {
+	for where, hook := range map[string]func(*rxOrderRig, func()){
+		"receiving": func(r *rxOrderRig, f func()) { r.ports[busy].onRecv = f },
+		"writing":   func(r *rxOrderRig, f func()) { r.queues[busy].onWrite = f },
 	} {
 		t.Run(where, func(t *testing.T) {
 			const batches, size, bugs = 1200, 4, 20
-			r := newLaneRig(t, esp.MinWindow, nil)
+			r := newRxOrderRig(t, esp.MinWindow, nil)
 			var traffic []netio.Received
 			for range batches {
 				traffic = append(traffic, run(r.packets(size)))
@@ -296,14 +296,14 @@ func TestPanicOfAHelper(t *testing.T) {
 	}
 }
 
-// TestStopWhileHelping: a stop under load ends soon, and nobody waits for a turn for ever.
-func TestStopWhileHelping(t *testing.T) {
+// TestStopWhileStealing: a stop under load ends soon, and nobody waits for a turn for ever.
+func TestStopWhileStealing(t *testing.T) {
 	for range 10 {
-		r := newLaneRig(t, 0, nil) // without a window, so that the same packets are taken again and again
+		r := newRxOrderRig(t, 0, nil) // without a window, so that the same packets are taken again and again
 		r.start(t)
 		r.asleep(t)
 		stop := r.flood(t, run(r.packets(40)))
-		eventually(t, "somebody helps", func() bool { return r.Counters()["batches_helped"] > 0 })
+		eventually(t, "somebody helps", func() bool { return r.Counters()["batches_stolen"] > 0 })
 		start := time.Now()
 		if err := r.stop(); err != nil {
 			t.Error(err)
@@ -315,9 +315,9 @@ func TestStopWhileHelping(t *testing.T) {
 	}
 }
 
-// TestHelpersOwnTraffic: who helps still serves its own queue and port.
-func TestHelpersOwnTraffic(t *testing.T) {
-	r := newLaneRig(t, 0, nil)
+// TestThiefsOwnTraffic: who helps still serves its own queue and port.
+func TestThiefsOwnTraffic(t *testing.T) {
+	r := newRxOrderRig(t, 0, nil)
 	if err := r.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
 		t.Fatal(err)
 	}
@@ -332,8 +332,8 @@ func TestHelpersOwnTraffic(t *testing.T) {
 	r.flood(t, run(r.packets(40)))
 	for round := range int64(10) {
 		if round < 3 {
-			helped := r.Counters()["batches_helped"]
-			eventually(t, "somebody helps", func() bool { return r.Counters()["batches_helped"] > helped })
+			helped := r.Counters()["batches_stolen"]
+			eventually(t, "somebody helps", func() bool { return r.Counters()["batches_stolen"] > helped })
 		}
 		for _, i := range []int{0, 2} {
 			r.queues[i].inject(udpPacket(src4, dst4, true, nil))

@@ -36,7 +36,7 @@ func TestBurstOfManySenders(t *testing.T) {
 
 // A receive of more packets than are opened together, of which the SA may carry only some: those are delivered, and none after them.
 func TestHardLimitWithinAReceive(t *testing.T) {
-	const most, came = maxBatch + 20, 2*maxBatch + 5
+	const most, came = maxRxBatch + 20, 2*maxRxBatch + 5
 	g := newGateway(t, 1, nil)
 	g.start(t)
 	sa := childSA(t, g, g, 1)

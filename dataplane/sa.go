@@ -20,7 +20,7 @@ type pair struct {
 	quiet    atomic.Bool  // the next send is to be told: there was none for a while
 	sa       knownSA      // its first fields are in the cache line of the above
 
-	turn turnstile // its cache lines are its own
+	sendOrder turnstile // its cache lines are its own
 
 	active bool  // it may be sent on. Plane.mu guards it and the next
 	path   *path // where its packets go

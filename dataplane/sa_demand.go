@@ -11,7 +11,7 @@ import (
 //
 // RFC 9611 leaves it open when a resource's SA is asked for. It is asked for when the worker is busy on one that it shares: what the workers save is the
 // waiting for each other, and a tunnel with little to carry is not worth more SAs.
-type demand struct {
+type resourceDemand struct {
 	window int64 // when the count began; UnixNano
 	sends  int
 	asked  int64 // when it was last asked for; UnixNano, 0: never
@@ -27,7 +27,7 @@ const (
 )
 
 // due counts a send on a shared SA, and says whether to ask now.
-func (d *demand) due(now int64) bool {
+func (d *resourceDemand) due(now int64) bool {
 	if now-d.window >= demandWindow {
 		d.window, d.sends = now, 0
 	}

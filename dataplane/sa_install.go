@@ -95,7 +95,7 @@ func newPair(sa esp.ChildSA) (*pair, error) {
 		noise:      mayBeNoise(sa.LocalTS) || mayBeNoise(sa.RemoteTS),
 		tellsPorts: tellsPorts(sa.LocalTS) || tellsPorts(sa.RemoteTS),
 	}
-	c.turn.next.Store(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
+	c.sendOrder.next.Store(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
 	c.endpoint.Store(&c.sa.Endpoint)
 	return c, nil
 }
@@ -114,7 +114,7 @@ func (p *Plane) ActivateOutbound(id esp.ChildID) {
 	c.active = true
 	p.restart(c)
 	p.nudge()
-	p.keeper.answered(s)
+	p.acquires.answered(s)
 }
 
 // DeactivateOutbound ends the sending on the pair: another SA of its policy is sent on, if there is one. What comes on it is let in as before. Any goroutine.
@@ -172,6 +172,6 @@ func (p *Plane) AcquireFailed(policy esp.Policy) {
 	s := p.slots[policy]
 	p.mu.Unlock()
 	if s != nil {
-		p.keeper.failed(s, p.cfg.Now())
+		p.acquires.failed(s, p.cfg.Now())
 	}
 }

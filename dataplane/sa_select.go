@@ -8,18 +8,18 @@ import (
 )
 
 // senders is the active outbound SAs of a policy. Published, it does not change.
-type senders struct {
+type outboundSelection struct {
 	// shared are bound to no worker, newest first: ordinarily one, two while a rekey's old one awaits its Delete, and more where the peer narrows every
 	// SA to the packet that asked for it (RFC 7296, Section 2.9).
 	shared []outboundSA
 	// workers is nil unless the peer makes SAs for single workers (RFC 9611).
-	workers *workerSenders
+	workers *workerSelection
 }
 
 // workerSenders is what belongs to single workers.
-type workerSenders struct {
-	own    [][]outboundSA // by worker, each newest first
-	demand []demand       // by worker; the same for as long as there is any
+type workerSelection struct {
+	own    [][]outboundSA   // by worker, each newest first
+	demand []resourceDemand // by worker; the same for as long as there is any
 }
 
 // outboundSA is one active SA of a slot.
@@ -72,7 +72,7 @@ func choose(list []outboundSA, f *selector.Flow, order uint64) *pair {
 }
 
 // first is the SA that stands for the policy: the newest of those that all workers share, or else of the first worker that has one; nil: there is none.
-func (set *senders) first() *pair {
+func (set *outboundSelection) first() *pair {
 	if len(set.shared) > 0 {
 		return set.shared[0].pair
 	}
@@ -87,7 +87,7 @@ func (set *senders) first() *pair {
 }
 
 // all is every active SA.
-func (set *senders) all() []outboundSA {
+func (set *outboundSelection) all() []outboundSA {
 	list := slices.Clone(set.shared)
 	if set.workers != nil {
 		for _, own := range set.workers.own {
@@ -100,7 +100,7 @@ func (set *senders) all() []outboundSA {
 // publish makes list the slot's active SAs, for so many workers. Plane.mu is held.
 func (s *slot) publish(list []outboundSA, workers int) {
 	slices.SortFunc(list, func(a, b outboundSA) int { return cmp.Compare(b.pair.sa.ID, a.pair.sa.ID) })
-	set := &senders{}
+	set := &outboundSelection{}
 	if slices.ContainsFunc(list, func(sa outboundSA) bool { return sa.pair.sa.PerResource || sa.pair.sa.Resource > 0 }) {
 		set.workers = s.sas.Load().workers.next(workers)
 	}
@@ -115,12 +115,12 @@ func (s *slot) publish(list []outboundSA, workers int) {
 }
 
 // next is without SAs, and with the demand that ws knows; ws may be nil.
-func (ws *workerSenders) next(workers int) *workerSenders {
-	n := &workerSenders{own: make([][]outboundSA, workers)}
+func (ws *workerSelection) next(workers int) *workerSelection {
+	n := &workerSelection{own: make([][]outboundSA, workers)}
 	if ws != nil {
 		n.demand = ws.demand
 	} else {
-		n.demand = make([]demand, workers)
+		n.demand = make([]resourceDemand, workers)
 	}
 	return n
 }

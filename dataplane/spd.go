@@ -20,11 +20,11 @@ type PolicyConfig struct {
 // that a rekey is one Store and the table of policies is not touched.
 type slot struct {
 	policy esp.Policy
-	sas    atomic.Pointer[senders] // the active outbound SAs. Never nil
-	noise  atomic.Pointer[namers]  // nil: noise is not for this policy
-	opaque atomic.Bool             // it is for fragments without ports
+	sas    atomic.Pointer[outboundSelection] // the active outbound SAs. Never nil
+	noise  atomic.Pointer[namers]            // nil: noise is not for this policy
+	opaque atomic.Bool                       // it is for fragments without ports
 
-	wait waiting // guarded by keeper.mu
+	acquire acquireState // guarded by keeper.mu
 
 	// The rest is guarded by Plane.mu.
 	entry      selector.Entry[target] // as it stands in the table
@@ -43,7 +43,7 @@ type target struct {
 
 func newSlot(policy esp.Policy) *slot {
 	s := &slot{policy: policy}
-	s.sas.Store(new(senders))
+	s.sas.Store(new(outboundSelection))
 	return s
 }
 
@@ -137,7 +137,7 @@ func (p *Plane) addPolicies(table *selector.Table[target], ps []PolicyConfig) *s
 			table = table.Without(s.entry)
 		}
 		p.lastOrder++
-		p.keeper.admit(s)
+		p.acquires.admit(s)
 		s.setEntry(selector.Entry[target]{Order: p.lastOrder, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote), Value: target{s, p.lastOrder}}, len(p.workers))
 		p.notePorts(s)
 		if fresh {
@@ -166,7 +166,7 @@ func (p *Plane) slotOf(policy esp.Policy) *slot {
 func (p *Plane) unconfigure(s *slot) {
 	s.configured = false
 	p.notePorts(s)
-	p.keeper.forget(s)
+	p.acquires.forget(s)
 	p.dropUnused(s)
 }
 

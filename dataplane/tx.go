@@ -32,7 +32,7 @@ type wrap struct {
 // once, as all its segments are of one flow. pkt's data lies in tunBuf. since is when it was first read.
 func (w *worker) outbound(pkt *tun.Packet, since time.Time) {
 	if pkt.GSO != tun.GSONone {
-		w.sealLine() // the order of a flow is kept
+		w.sealBatch() // the order of a flow is kept
 	}
 	x := txPacket{pkt: pkt}
 	hdr := &x.hdr
@@ -63,7 +63,7 @@ func (w *worker) dispatch(x *txPacket, s target, flow *selector.Flow, since time
 	for {
 		x.sa = s.pick(flow, s.order, w.index)
 		if x.sa == nil {
-			switch w.plane.keeper.keep(s.slot, flow, x.pkt, since, w) {
+			switch w.plane.acquires.add(s.slot, flow, x.pkt, since, w) {
 			case saExists:
 				continue
 			case refused:
@@ -93,13 +93,13 @@ func (w *worker) carry(x *txPacket) bool {
 	clampMSS(pkt.Data, hdr, mtu, !pkt.NeedsChecksum)
 	tun.CompleteChecksum(pkt)
 	if len(pkt.Data) <= mtu {
-		return w.sealSoon(x)
+		return w.addToBatch(x)
 	}
 	if hdr.DF {
 		w.tooBig(x, mtu)
 		return true
 	}
-	w.sealLine() // the order of a flow is kept
+	w.sealBatch() // the order of a flow is kept
 	return w.sealFragments(x, pkt.Data, mtu)
 }
 
@@ -145,12 +145,12 @@ func (w *worker) reserve(c *pair, n, octets int) (first uint64, ok bool) {
 // sealOne seals one packet, which is x or a part of it, and posts it.
 func (w *worker) sealOne(x *txPacket, inner []byte) bool {
 	c := x.sa
-	space := w.room(esp.SealedLen(len(inner)))
+	space := w.space(esp.SealedLen(len(inner)))
 	seq, ok := w.reserve(c, 1, len(inner))
 	if !ok {
 		return false
 	}
-	w.post(c, x.wrap, c.out.Seal(&w.scratch, space, seq, inner, x.next), 0)
+	w.enqueue(c, x.wrap, c.out.Seal(&w.scratch, space, seq, inner, x.next), 0)
 	w.useTicket()
 	return true
 }
@@ -172,10 +172,10 @@ func (w *worker) sealFragments(x *txPacket, pkt []byte, mtu int) bool {
 
 // drainTUN carries what the TUN has, up to a batch, to the port.
 func (w *worker) drainTUN() (busy bool, err error) {
-	for n, octets := 0, 0; n < batch && octets < batchBytes; n++ {
+	for n, octets := 0, 0; n < cyclePackets && octets < cycleBytes; n++ {
 		err := w.queue.Read(w.readSpace(), tunHeadroom, &w.read)
 		if errors.Is(err, tun.ErrWouldBlock) {
-			w.tunReady = w.pump != nil // which tells of nothing by itself
+			w.tunReady = w.readAhead != nil // which tells of nothing by itself
 			return n > 0, nil
 		}
 		if err != nil {

@@ -9,33 +9,33 @@ import (
 // number each, two workers that alternate would send each packet by itself, as the other's number lies between, and together be slower than one.
 //
 //	tunBuf:   | packet 0 | packet 1 | packet 2 |  the next is read here  |
-type line struct {
+type txBatch struct {
 	pair    *pair
 	n       int // packets; 0: there is no line
 	octets  int
 	begin   int  // of the space for the packet in hand
 	used    int  // octets of tunBuf
 	broken  bool // packets are sealed one by one
-	packets [maxOuts]lined
+	packets [maxOuts]batchedPacket
 }
 
 // lined is a packet of the line and how it is to be wrapped.
-type lined struct {
+type batchedPacket struct {
 	inner []byte
 	wrap
 }
 
 // A line is so long, in octets, before it is sealed, and of packets no larger than that.
 const (
-	lineBytes = flushBytes
-	maxLined  = lineBytes / 4
-	lineAlign = 64
-	lineSpace = lineBytes + tunHeadroom + maxLined + tunTailroom + lineAlign // of tunBuf, at most
+	txBatchBytes = flushBytes
+	maxBatched   = txBatchBytes / 4
+	txBatchAlign = 64
+	txBatchSpace = txBatchBytes + tunHeadroom + maxBatched + tunTailroom + txBatchAlign // of tunBuf, at most
 )
 
 // readSpace is where the next packet is read to: behind those in the line, with room for the largest.
 func (w *worker) readSpace() []byte {
-	l := &w.line
+	l := &w.batch
 	if l.n == 0 {
 		l.used = 0
 	}
@@ -46,26 +46,26 @@ func (w *worker) readSpace() []byte {
 // sealSoon puts a packet in line, where there is a use for that, and otherwise seals it. It lies in
 // what readSpace gave, behind the headroom. It reports false if the SA is at its end: then nothing
 // was sent.
-func (w *worker) sealSoon(x *txPacket) bool {
-	l, c, inner := &w.line, x.sa, x.pkt.Data
-	wait := w.shared && !l.broken && len(inner) <= maxLined
-	if l.n > 0 && (!wait || l.pair != c || l.n == maxOuts || l.used > lineBytes) {
-		w.sealLine()
+func (w *worker) addToBatch(x *txPacket) bool {
+	l, c, inner := &w.batch, x.sa, x.pkt.Data
+	wait := w.shared && !l.broken && len(inner) <= maxBatched
+	if l.n > 0 && (!wait || l.pair != c || l.n == maxOuts || l.used > txBatchBytes) {
+		w.sealBatch()
 	}
 	if !wait {
 		return w.sealOne(x, inner)
 	}
-	l.packets[l.n] = lined{inner, x.wrap}
+	l.packets[l.n] = batchedPacket{inner, x.wrap}
 	l.pair = c
 	l.n++
 	l.octets += len(inner)
-	l.used = l.begin + (tunHeadroom+len(inner)+tunTailroom+lineAlign-1)&^(lineAlign-1)
+	l.used = l.begin + (tunHeadroom+len(inner)+tunTailroom+txBatchAlign-1)&^(txBatchAlign-1)
 	return true
 }
 
 // sealLine seals what is in line and posts it.
-func (w *worker) sealLine() {
-	l := &w.line
+func (w *worker) sealBatch() {
+	l := &w.batch
 	if l.n == 0 {
 		return
 	}
@@ -73,31 +73,31 @@ func (w *worker) sealLine() {
 	l.pair, l.n, l.octets = nil, 0, 0
 	seq, soft, err := c.out.Reserve(len(list), octets)
 	if err != nil {
-		w.breakLine(list)
+		w.breakBatch(list)
 		return
 	}
 	if soft {
 		w.plane.expireSoft(c)
 	}
 	w.takeTicket(c, seq, len(list))
-	space := w.room(octets + len(list)*esp.MaxOverhead)
+	space := w.space(octets + len(list)*esp.MaxOverhead)
 	for i := range list {
 		p := &list[i]
 		sealed := c.out.Seal(&w.scratch, space, seq+uint64(i), p.inner, p.next)
 		p.inner, space = sealed, space[len(sealed):]
 	}
 	for i := range list {
-		w.post(c, list[i].wrap, list[i].inner, 0)
+		w.enqueue(c, list[i].wrap, list[i].inner, 0)
 	}
 	w.useTicket()
 }
 
 // breakLine sends packets for an SA that is too near its end to carry all of them: as many as it still does, and the others as if they were just read.
-func (w *worker) breakLine(list []lined) {
-	w.line.broken = true
+func (w *worker) breakBatch(list []batchedPacket) {
+	w.batch.broken = true
 	for i := range list {
 		pkt := tun.Packet{Data: list[i].inner}
 		w.outbound(&pkt, w.now)
 	}
-	w.line.broken = false
+	w.batch.broken = false
 }

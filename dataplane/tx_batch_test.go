@@ -41,20 +41,20 @@ func upTo(first, last int) (list []int) {
 func TestSmallPacketsOfOneSA(t *testing.T) {
 	a, b, _ := tunnel(t, 2)
 	for _, q := range a.queues {
-		q.in.put(nil, numbered(0, batch)...)
+		q.in.put(nil, numbered(0, cyclePackets)...)
 	}
-	eventually(t, "all have come", func() bool { return len(b.queues[0].out)+len(b.queues[1].out) == 2*batch })
+	eventually(t, "all have come", func() bool { return len(b.queues[0].out)+len(b.queues[1].out) == 2*cyclePackets })
 	for i, p := range a.ports {
 		p.mu.Lock()
 		if p.calls != 1 {
-			t.Errorf("worker %d sent %d packets in %d calls", i, batch, p.calls)
+			t.Errorf("worker %d sent %d packets in %d calls", i, cyclePackets, p.calls)
 		}
 		p.mu.Unlock()
 	}
 }
 
-// TestLineIsInOrder: whatever else comes between small packets, what is read first is sent first, as it should be wrapped.
-func TestLineIsInOrder(t *testing.T) {
+// TestTxBatchIsInOrder: whatever else comes between small packets, what is read first is sent first, as it should be wrapped.
+func TestTxBatchIsInOrder(t *testing.T) {
 	a, b, _ := tunnel(t, 2)
 	list := numbered(0, 10)
 	list = append(list, superPacket(src4, dst4, 1, make([]byte, 5000), 1000))
@@ -94,8 +94,8 @@ func TestLineIsInOrder(t *testing.T) {
 	}
 }
 
-// TestLineAtTheEndOfAnSA: of packets that were read together an SA carries as many as its limit lets it, and the others wait for the next one.
-func TestLineAtTheEndOfAnSA(t *testing.T) {
+// TestTxBatchAtTheEndOfAnSA: of packets that were read together an SA carries as many as its limit lets it, and the others wait for the next one.
+func TestTxBatchAtTheEndOfAnSA(t *testing.T) {
 	const most, came = 10, 30
 	a, b := twoGateways(t, 2, nil)
 	sa := childSA(t, a, b, 1)

@@ -22,14 +22,14 @@ func (w *worker) sealSuper(x *txPacket) bool {
 		return false
 	}
 	largest := esp.SealedLen(int(pkt.HdrLen) + int(pkt.SegSize))
-	space := w.room(min(n*largest, runSpace))
+	space := w.space(min(n*largest, runSpace))
 	used, count, size := 0, 0, 0 // of the space
 	end := int(pkt.HdrLen)       // of the segment in hand, in the super-packet
 	for inner := w.segments.Next(); inner != nil; inner = w.segments.Next() {
 		if count == netio.MaxSegments || count > 0 && used+esp.SealedLen(len(inner)) > netio.MaxRun {
-			w.postRun(x, space[:used], count, size)
+			w.enqueueRun(x, space[:used], count, size)
 			n -= count
-			space, used, count = w.room(min(n*largest, runSpace)), 0, 0 // mostly little is left, and goes in the same call
+			space, used, count = w.space(min(n*largest, runSpace)), 0, 0 // mostly little is left, and goes in the same call
 		}
 		end += len(inner) - int(pkt.HdrLen)
 		sealed := c.out.Seal(&w.scratch, space[used:], seq, withTailroom(inner, pkt.Data, end), x.next)
@@ -40,7 +40,7 @@ func (w *worker) sealSuper(x *txPacket) bool {
 		used += len(sealed)
 		count++
 	}
-	w.postRun(x, space[:used], count, size)
+	w.enqueueRun(x, space[:used], count, size)
 	w.useTicket()
 	return true
 }
@@ -58,11 +58,11 @@ func withTailroom(inner, data []byte, end int) []byte {
 }
 
 // postRun posts count sealed packets of size octets, of which the last may be shorter.
-func (w *worker) postRun(x *txPacket, sealed []byte, count, size int) {
+func (w *worker) enqueueRun(x *txPacket, sealed []byte, count, size int) {
 	if count <= 1 {
 		size = 0
 	}
-	w.post(x.sa, x.wrap, sealed, size)
+	w.enqueue(x.sa, x.wrap, sealed, size)
 }
 
 // sealSuperFragments sends a super-packet whose segments are too large and may be fragmented: as if each had come alone. It always reports true: what

@@ -2,8 +2,8 @@ package dataplane
 
 // held is a turn that a worker has used and not yet passed on: what was posted is not yet sent.
 type held struct {
-	turn *turnstile
-	next uint64
+	order *turnstile
+	next  uint64
 }
 
 // maxHeld is of how many SAs a worker keeps the turns until it flushes.
@@ -23,7 +23,7 @@ func (w *worker) takeTicket(c *pair, first uint64, n int) {
 		return
 	}
 	w.ticket = ticket{pair: c, first: first, next: first + uint64(n)}
-	if h := w.find(&c.turn); h != nil && h.next != first {
+	if h := w.find(&c.sendOrder); h != nil && h.next != first {
 		w.flush() // another worker has reserved what comes in between: it is not to wait while we seal
 	}
 }
@@ -40,12 +40,12 @@ func (w *worker) useTicket() {
 	awaited := false
 	if t := &w.ticket; t.pair != nil {
 		if !t.late {
-			w.hold(&t.pair.turn, t.next)
+			w.hold(&t.pair.sendOrder, t.next)
 			awaited = t.pair.out.Used().Packets >= t.next
 		}
 		*t = ticket{}
 	}
-	if awaited || w.box.octets >= flushBytes {
+	if awaited || w.txQueue.octets >= flushBytes {
 		w.flush()
 	}
 }
@@ -60,7 +60,7 @@ func (w *worker) giveUpTicket() {
 // ticket was put off. A worker never waits while it holds turns of its own: two workers could wait
 // for each other.
 func (w *worker) await(k *ticket) bool {
-	t := &k.pair.turn
+	t := &k.pair.sendOrder
 	if h := w.find(t); h != nil && h.next == k.first {
 		return true
 	}
@@ -80,7 +80,7 @@ func (w *worker) await(k *ticket) bool {
 // find is what the worker holds of an SA's turns, or nil.
 func (w *worker) find(t *turnstile) *held {
 	for i := range w.held[:w.holds] {
-		if w.held[i].turn == t {
+		if w.held[i].order == t {
 			return &w.held[i]
 		}
 	}

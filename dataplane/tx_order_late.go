@@ -111,7 +111,7 @@ func (w *worker) putOff(c *pair, first, next uint64) (came bool) {
 	q := &w.late
 	for q.full() && !w.stopping.Load() && (len(q.tickets) == maxLate || time.Since(q.moved) < lateGrace) {
 		w.sendLate()
-		if c.turn.next.Load() == first {
+		if c.sendOrder.next.Load() == first {
 			return true
 		}
 		yield()
@@ -122,7 +122,7 @@ func (w *worker) putOff(c *pair, first, next uint64) (came bool) {
 }
 
 // postLate is post for a ticket that was put off.
-func (w *worker) postLate(c *pair, out netio.Outgoing) {
+func (w *worker) enqueueLate(c *pair, out netio.Outgoing) {
 	if !w.late.add(out) {
 		w.dropAll(c, dropSend, out.Datagrams())
 	}
@@ -133,7 +133,7 @@ func (w *worker) sendLate() {
 	q := &w.late
 	for i, at := 0, 0; i < len(q.tickets); {
 		l := q.tickets[i]
-		if l.pair.turn.next.Load() != l.first {
+		if l.pair.sendOrder.next.Load() != l.first {
 			i, at = i+1, at+l.outs
 			continue
 		}
@@ -145,7 +145,7 @@ func (w *worker) sendLate() {
 			w.sent(l.pair, &outs[k])
 		}
 		q.remove(i, at, l.outs)
-		w.passOn(&l.pair.turn, l.next)
+		w.passOn(&l.pair.sendOrder, l.next)
 	}
 }
 
@@ -153,8 +153,8 @@ func (w *worker) sendLate() {
 func (w *worker) awaitLate() bool {
 	for i := range w.late.tickets {
 		l := &w.late.tickets[i]
-		l.pair.turn.awaited.Store(true)
-		if l.pair.turn.next.Load() == l.first {
+		l.pair.sendOrder.awaited.Store(true)
+		if l.pair.sendOrder.next.Load() == l.first {
 			return false
 		}
 	}

@@ -21,7 +21,7 @@ const (
 //
 //	buf:   | A0 A1 A2 A3 | B0 | A4 | A5 |    free    |
 //	outs:  |      A      | B  | A  | A  |
-type outbox struct {
+type txQueue struct {
 	buf    []byte
 	used   int // buf[used:] is free
 	octets int // of all outs
@@ -31,8 +31,8 @@ type outbox struct {
 }
 
 // room is space for n octets of sealed packets; n is at most runSpace. What is sealed there must be posted before room is asked for again.
-func (w *worker) room(n int) []byte {
-	b := &w.box
+func (w *worker) space(n int) []byte {
+	b := &w.txQueue
 	if b.n > 0 && len(b.buf)-b.used < n {
 		w.flush()
 	}
@@ -43,12 +43,12 @@ func (w *worker) room(n int) []byte {
 }
 
 // post puts sealed packets, cut every segSize octets, in line to be sent. They lie at the beginning of what room gave.
-func (w *worker) post(c *pair, how wrap, sealed []byte, segSize int) {
+func (w *worker) enqueue(c *pair, how wrap, sealed []byte, segSize int) {
 	w.awaitTurn()
-	b, ep := &w.box, c.endpoint.Load()
+	b, ep := &w.txQueue, c.endpoint.Load()
 	out := netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: how.tos, Fragment: how.fragment}
 	if w.ticket.late {
-		w.postLate(c, out)
+		w.enqueueLate(c, out)
 		return
 	}
 	if b.n == maxOuts {
@@ -65,8 +65,8 @@ func (w *worker) post(c *pair, how wrap, sealed []byte, segSize int) {
 }
 
 // sendPosted sends what was posted.
-func (w *worker) sendPosted() {
-	b := &w.box
+func (w *worker) sendQueued() {
+	b := &w.txQueue
 	outs := b.outs[:b.n]
 	b.n, b.octets = 0, 0 // now: what makes Send panic must not be sent again
 	if len(outs) == 0 {
@@ -104,9 +104,9 @@ func (w *worker) sent(c *pair, out *netio.Outgoing) {
 
 // flush sends what was posted and passes on all turns.
 func (w *worker) flush() {
-	w.sendPosted()
+	w.sendQueued()
 	for i := range w.held[:w.holds] {
-		w.passOn(w.held[i].turn, w.held[i].next)
+		w.passOn(w.held[i].order, w.held[i].next)
 		w.held[i] = held{}
 	}
 	w.holds = 0

@@ -74,7 +74,7 @@ func sendsOf(t *testing.T, r *recorder, workers int, list ...tun.Packet) *gatewa
 		g.ActivateOutbound(sa.ID)
 	}
 	g.workers[0].tunReady = true
-	if _, err := g.workers[0].turnAround(); err != nil {
+	if _, err := g.workers[0].cycle(); err != nil {
 		t.Fatal(err)
 	}
 	if len(q.list) != 0 {
@@ -104,7 +104,7 @@ func TestSmallPacketsLeaveTogether(t *testing.T) {
 			calls []int
 		}{
 			{"one", repeated(1, small), []int{1}},
-			{"a whole turn", repeated(batch, small), []int{batch}},
+			{"a whole turn", repeated(cyclePackets, small), []int{cyclePackets}},
 			{"by octets", repeated(30, large), []int{26, 4}}, // 1248 octets of packet in 1280
 			{"a super-packet at once, with those before it", append(repeated(3, small), super, small), []int{4, 1}},
 			{"a super-packet that is two runs", repeated(1, superPacket(src4, dst4, 1, make([]byte, 47*1388), 1388)), []int{2}},

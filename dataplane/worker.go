@@ -21,28 +21,28 @@ const (
 	maxDatagram = 65535
 
 	// batch is how much one direction may do before it is the other's turn: reads, and octets of super-packets.
-	batch      = 64
-	batchBytes = 512 << 10
+	cyclePackets = 64
+	cycleBytes   = 512 << 10
 
 	// futileTurns is how often in a row a worker may be woken by a descriptor that gives nothing (an error that reading does not clear, a device that is
 	// down) before it pauses between looks, so that it never spins. The pause is short, as anyone can wake a worker for nothing: a datagram whose UDP checksum is wrong
 	// does.
-	futileTurns = 8
-	futilePause = time.Millisecond
+	futileCycles = 8
+	futilePause  = time.Millisecond
 )
 
 // worker is one locked OS thread with the queue and the port that are its own. Everything in it belongs to that thread, save what is atomic or has a lock.
 type worker struct {
-	plane    *Plane
-	index    int // its place among the workers
-	queue    tun.Queue
-	pump     *pump // around a queue without a descriptor
-	port     netio.Port
-	sleeper  sleeper
-	mail     mailbox
-	stopping atomic.Bool
-	tally    tally
-	shared   bool // other workers may send on the same SAs
+	plane     *Plane
+	index     int // its place among the workers
+	queue     tun.Queue
+	readAhead *readAhead // around a queue without a descriptor
+	port      netio.Port
+	sleeper   sleeper
+	mail      mailbox
+	stopping  atomic.Bool
+	tally     tally
+	shared    bool // other workers may send on the same SAs
 
 	now     time.Time // the coarse clock: of this turn of the loop
 	nowNano int64
@@ -56,17 +56,17 @@ type worker struct {
 	fragBuf []byte
 	icmpBuf []byte
 
-	in       inboundBatch
+	in       rxBatch
 	inner    selector.Packet // of deliver alone: one on its stack would be zeroed for each packet
-	lane     *lane           // of what comes to the port
-	strain   strain
+	rxOrder  *rxOrder        // of what comes to the port
+	backlog  backlog
 	idle     atomic.Bool // asleep, and nothing is wrong
-	box      outbox
+	txQueue  txQueue
 	scratch  esp.Scratch
 	segments tun.Segmenter
 	refuser  tun.Refuser // nil: the queue learns nothing about its offloads
 	gather   coalescer   // of what the receive in hand brought
-	line     line
+	batch    txBatch
 
 	ticket ticket
 	late   lateQueue
@@ -78,7 +78,7 @@ type worker struct {
 
 	tunReady bool // the queue may have something
 	more     bool // the turn ended before both sides were dry
-	named    bool // something can be read, it was said
+	reported bool // something can be read, it was said
 	futile   int  // how often in a row there was nothing
 }
 
@@ -89,9 +89,9 @@ func newWorker(p *Plane, index int) *worker {
 		queue:   p.cfg.Queues[index],
 		port:    p.cfg.Ports[index],
 		shared:  len(p.cfg.Queues) > 1,
-		tunBuf:  make([]byte, lineSpace+tunHeadroom+tun.MaxPacket+tunTailroom),
+		tunBuf:  make([]byte, txBatchSpace+tunHeadroom+tun.MaxPacket+tunTailroom),
 		recvBuf: make([]byte, maxDatagram+tunTailroom),
-		box:     outbox{buf: make([]byte, flushBytes+runSpace)},
+		txQueue: txQueue{buf: make([]byte, flushBytes+runSpace)},
 		fragBuf: make([]byte, 0, maxDatagram+tunTailroom),
 		icmpBuf: make([]byte, 0, icmpQuote6),
 	}
@@ -113,16 +113,16 @@ func (w *worker) setUp() error {
 	}
 	w.tunReady = true
 	if fd < 0 {
-		w.pump = newPump(w.queue, w.sleeper.wake)
-		w.queue = w.pump
+		w.readAhead = newReadAhead(w.queue, w.sleeper.wake)
+		w.queue = w.readAhead
 	}
 	return nil
 }
 
 // tearDown frees what setUp made. run has ended.
 func (w *worker) tearDown() {
-	if w.pump != nil {
-		w.pump.stop()
+	if w.readAhead != nil {
+		w.readAhead.stop()
 	}
 	w.sleeper.close()
 }
@@ -135,7 +135,7 @@ func (w *worker) stop() {
 
 // ready notes that descriptor i of those that setUp gave to the sleeper can be read.
 func (w *worker) ready(i int) {
-	if w.pump == nil {
+	if w.readAhead == nil {
 		i-- // the first is the queue's
 	}
 	if i < 0 {
@@ -150,7 +150,7 @@ func (w *worker) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for !w.stopping.Load() {
-		busy, err := w.turnAround()
+		busy, err := w.cycle()
 		if err == nil {
 			err = w.pace(busy)
 		}
@@ -163,7 +163,7 @@ func (w *worker) run() error {
 
 // turnAround is one turn of the loop. It reads only what is ready: a look in vain at each descriptor would cost more than one that asks for all. A panic over a packet
 // loses that packet and no more.
-func (w *worker) turnAround() (busy bool, err error) {
+func (w *worker) cycle() (busy bool, err error) {
 	defer w.recoverPacket()
 	w.now = w.plane.cfg.Now()
 	w.nowNano = w.now.UnixNano()
@@ -178,14 +178,14 @@ func (w *worker) turnAround() (busy bool, err error) {
 	if w.tunReady {
 		out, err = w.drainTUN()
 	}
-	w.sealLine()
+	w.sealBatch()
 	w.flush()
 	if err != nil {
 		return false, err
 	}
 	in, err := w.drainPort()
 	if !out && !in && err == nil {
-		in = w.help()
+		in = w.steal()
 	}
 	return out || in, err
 }
@@ -200,24 +200,24 @@ func (w *worker) recoverPacket() {
 	w.plane.cfg.Log.Error("panic over a packet", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 	w.late.discard()
 	w.giveUpTicket()
-	w.line.pair, w.line.n, w.line.octets, w.line.broken = nil, 0, 0, false
+	w.batch.pair, w.batch.n, w.batch.octets, w.batch.broken = nil, 0, 0, false
 	w.gather.discard() // which may be what the bug is in
 	w.in.n, w.in.used = 0, 0
 	w.in.giveUp()
 	w.flush()
-	clear(w.box.from[:]) // of the SAs that were in hand nothing is kept
+	clear(w.txQueue.from[:]) // of the SAs that were in hand nothing is kept
 	clear(w.in.runs[:])
 }
 
 // pace is between two turns: it finds out what can be read, and waits if there is nothing. Mail that was put and a stop that was called before it end the wait at once.
 func (w *worker) pace(busy bool) error {
-	if w.named && !busy {
+	if w.reported && !busy {
 		w.futile++
 	} else {
 		w.futile = 0
 	}
-	w.named = false
-	if w.futile >= futileTurns {
+	w.reported = false
+	if w.futile >= futileCycles {
 		w.futile = 0
 		return w.sleeper.pause(futilePause)
 	}
@@ -227,14 +227,14 @@ func (w *worker) pace(busy bool) error {
 			why, err = w.sleep()
 		}
 	}
-	w.named = why == readable
+	w.reported = why == readable
 	return err
 }
 
 // spin looks on for a while: to be woken takes longer than what is about to come often does.
 func (w *worker) spin() (why awakening, err error) {
 	spin := w.plane.cfg.Spin
-	if spin <= 0 || w.pump != nil {
+	if spin <= 0 || w.readAhead != nil {
 		return nothing, nil
 	}
 	for begun := w.plane.cfg.Now(); why == nothing && err == nil && w.plane.cfg.Now().Sub(begun) < spin; {
@@ -245,9 +245,9 @@ func (w *worker) spin() (why awakening, err error) {
 
 // sleep waits for something to do.
 func (w *worker) sleep() (awakening, error) {
-	if w.pump != nil {
-		defer w.pump.awake()
-		if !w.pump.mayWait() {
+	if w.readAhead != nil {
+		defer w.readAhead.awake()
+		if !w.readAhead.mayWait() {
 			return nothing, nil
 		}
 	}

@@ -91,7 +91,7 @@ func newWatched(t *testing.T, change func(*Config)) (*worker, *watched) {
 // round is one turn and what is between it and the next.
 func round(t *testing.T, w *worker) {
 	t.Helper()
-	busy, err := w.turnAround()
+	busy, err := w.cycle()
 	if err == nil {
 		err = w.pace(busy)
 	}

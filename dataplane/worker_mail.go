@@ -12,7 +12,7 @@ import (
 func (w *worker) openMail() {
 	list, strays, dummies := w.mail.take()
 	for i := range strays {
-		w.in.place = place{lane: w.lane} // of no order
+		w.in.rxPlace = rxPlace{order: w.rxOrder} // of no order
 		w.inbound(&strays[i])
 		w.openBatch(true)
 	}
@@ -33,7 +33,7 @@ type mailbox struct {
 	full atomic.Bool // something is in it: all that the worker looks at, once a turn
 
 	mu      sync.Mutex
-	list    []kept
+	list    []queuedPacket
 	strays  []netio.Received
 	dummies []postedDummy
 }
@@ -42,7 +42,7 @@ type mailbox struct {
 const maxStrays = 256
 
 // put adds a packet that was kept, and wakes the worker if it may not know yet that there is something.
-func (m *mailbox) put(c kept) {
+func (m *mailbox) put(c queuedPacket) {
 	m.mu.Lock()
 	m.list = append(m.list, c)
 	m.mu.Unlock()
@@ -79,7 +79,7 @@ func (m *mailbox) filled() {
 	}
 }
 
-func (m *mailbox) take() (list []kept, strays []netio.Received, dummies []postedDummy) {
+func (m *mailbox) take() (list []queuedPacket, strays []netio.Received, dummies []postedDummy) {
 	m.full.Store(false)
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,9 +8,9 @@ import (
 
 // pump makes a queue whose Read blocks (utun by its library has no descriptor to poll) look like one that does not: a goroutine reads ahead. It costs a
 // copy and a change of threads for each packet, on systems where there is no better.
-type pump struct {
+type readAhead struct {
 	tun.Queue // writes go straight through
-	full      chan pumped
+	full      chan readAheadPacket
 	free      chan []byte
 	wake      func()
 	asleep    atomic.Bool // the worker is about to sleep or does
@@ -19,29 +19,29 @@ type pump struct {
 	err       error // why; set before ended
 }
 
-type pumped struct {
+type readAheadPacket struct {
 	buf []byte
 	pkt tun.Packet
 }
 
 // pumpDepth is how many packets are read ahead.
-const pumpDepth = 16
+const readAheadDepth = 16
 
 // newPump starts the goroutine. It ends when the queue's Read fails, or by stop.
-func newPump(q tun.Queue, wake func()) *pump {
-	p := &pump{Queue: q, full: make(chan pumped, pumpDepth), free: make(chan []byte, pumpDepth), wake: wake, done: make(chan struct{})}
-	for range pumpDepth {
+func newReadAhead(q tun.Queue, wake func()) *readAhead {
+	p := &readAhead{Queue: q, full: make(chan readAheadPacket, readAheadDepth), free: make(chan []byte, readAheadDepth), wake: wake, done: make(chan struct{})}
+	for range readAheadDepth {
 		p.free <- make([]byte, tunHeadroom+tun.MaxPacket+tunTailroom)
 	}
 	go p.run()
 	return p
 }
 
-func (p *pump) run() {
+func (p *readAhead) run() {
 	defer close(p.done)
 	defer p.wakeUp()
 	for buf := range p.free {
-		item := pumped{buf: buf}
+		item := readAheadPacket{buf: buf}
 		if p.err = p.Queue.Read(buf, tunHeadroom, &item.pkt); p.err != nil {
 			p.ended.Store(true)
 			return
@@ -51,14 +51,14 @@ func (p *pump) run() {
 	}
 }
 
-func (p *pump) wakeUp() {
+func (p *readAhead) wakeUp() {
 	if p.asleep.Load() {
 		p.wake()
 	}
 }
 
 // Read implements tun.Queue without blocking.
-func (p *pump) Read(buf []byte, headroom int, pkt *tun.Packet) error {
+func (p *readAhead) Read(buf []byte, headroom int, pkt *tun.Packet) error {
 	select {
 	case item := <-p.full:
 		*pkt = item.pkt
@@ -74,15 +74,15 @@ func (p *pump) Read(buf []byte, headroom int, pkt *tun.Packet) error {
 }
 
 // mayWait is asked before the worker sleeps: from here on the goroutine wakes it, if there is nothing yet.
-func (p *pump) mayWait() bool {
+func (p *readAhead) mayWait() bool {
 	p.asleep.Store(true)
 	return len(p.full) == 0 && !p.ended.Load()
 }
 
-func (p *pump) awake() { p.asleep.Store(false) }
+func (p *readAhead) awake() { p.asleep.Store(false) }
 
 // stop closes the queue and waits for the goroutine. The worker has ended.
-func (p *pump) stop() {
+func (p *readAhead) stop() {
 	p.Queue.Close()
 	close(p.free)
 	<-p.done
