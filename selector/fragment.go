@@ -5,17 +5,17 @@ import (
 	"net/netip"
 )
 
-// DatagramID is what the fragments of one datagram have in common: by RFC 791, Section 3.2 the
-// addresses, the protocol and the identification; by RFC 8200, Section 4.5 not the protocol, which
-// is 0 here for IPv6.
+// A DatagramID identifies the datagram of a fragment: by RFC 791, Section 3.2 the addresses, the
+// protocol and the identification; by RFC 8200, Section 4.5 without the protocol, which is 0 here
+// for IPv6.
 type DatagramID struct {
 	Src, Dst netip.Addr
 	Protocol uint8
 	ID       uint32
 }
 
-// FragmentOf tells the datagram that the fragment p belongs to, and where in it its data begin and
-// end, in octets. pkt is what p was parsed from by ParsePacket, and p must be a fragment.
+// FragmentOf returns the datagram of the fragment p, and the octets of it, begin to end, that p
+// holds. pkt must be the input from which ParsePacket set p, and p must be a fragment.
 func (p *Packet) FragmentOf(pkt []byte) (d DatagramID, begin, end int) {
 	d = DatagramID{Src: p.Src, Dst: p.Dst}
 	if p.Version == 4 {
@@ -31,7 +31,7 @@ func (p *Packet) FragmentOf(pkt []byte) (d DatagramID, begin, end int) {
 		}
 		field := binary.BigEndian.Uint16(pkt[at+2:])
 		if field&(ipv6OffsetMask|ipv6FlagM) == 0 {
-			continue // RFC 6946: an atomic fragment, which ParsePacket went past
+			continue // RFC 6946: an atomic fragment, which ParsePacket skips
 		}
 		d.ID = binary.BigEndian.Uint32(pkt[at+4:])
 		begin = int(field & ipv6OffsetMask)

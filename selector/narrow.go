@@ -2,16 +2,21 @@ package selector
 
 import "net/netip"
 
-// MaxSelectors is the most selectors that Narrow returns: a TS payload counts them in one octet (RFC 7296, Section 3.13).
+// MaxSelectors is the most selectors that Narrow returns: a TS payload counts them in one octet
+// (RFC 7296, Section 3.13).
 const MaxSelectors = 255
 
-// maxIntersections bounds Narrow's work on what an authenticated but hostile peer proposes.
+// maxIntersections bounds the work of Narrow on the proposal of an authenticated but hostile peer.
 const maxIntersections = 4096
 
-// Narrow is what a responder whose policy is policy accepts of proposed: the intersection of both, in the order of proposed and within that of policy,
-// without those that another one covers. As nothing that both contain is left out, the initiator's first choice (the selector of the packet that asked for
-// the SA) is within the result whenever policy allows it, as RFC 7296, Section 2.9 demands; and as it comes first, no bound cuts it off. Invalid selectors
-// are ignored. nil means TS_UNACCEPTABLE. Each of TSi and TSr is narrowed alone: a packet must match both.
+// Narrow returns the selectors that a responder with the given policy accepts of proposed: the
+// intersection of both, in the order of proposed, then in that of policy, without selectors that
+// another one covers. It returns nil if there are none: TS_UNACCEPTABLE. Invalid selectors are
+// ignored. TSi and TSr are narrowed independently: a packet must match both.
+//
+// The initiator's first choice, the selector of the packet that asked for the SA, is within the
+// result whenever policy allows it (RFC 7296, Section 2.9), since nothing that both sides contain
+// is omitted. It comes first, so no bound cuts it off.
 func Narrow(proposed, policy []Selector) []Selector {
 	var list []Selector
 	found := 0
@@ -32,8 +37,9 @@ func Narrow(proposed, policy []Selector) []Selector {
 	return list
 }
 
-// insertMaximal appends s unless list covers it, and drops what s covers. The one that covers others takes the place of the first of them, so that the part of
-// list that holds the initiator's first choice stays first.
+// insertMaximal appends s unless list covers it, and drops the selectors that s covers. It puts s
+// in the place of the first of these, so that the part of list with the initiator's first choice
+// stays first.
 func insertMaximal(list []Selector, s Selector) []Selector {
 	for _, have := range list {
 		if have.Covers(s) {
@@ -57,8 +63,9 @@ func insertMaximal(list []Selector, s Selector) []Selector {
 	return kept
 }
 
-// Normalize is the same set of packets in fewer selectors: covered ones left out, those that touch or overlap in addresses (or in ports) and are otherwise
-// equal joined. The order is that of the first of each. list is not changed.
+// Normalize returns fewer selectors for the same set of packets: it drops covered ones, and joins
+// those that touch or overlap in addresses (or in ports) and are otherwise equal. Each stands where
+// its first part stood. list is not changed.
 func Normalize(list []Selector) []Selector {
 	var out []Selector
 	for _, s := range list {
@@ -69,7 +76,7 @@ func Normalize(list []Selector) []Selector {
 	return out
 }
 
-// joinOne joins the first two selectors that can be, and says whether it did.
+// joinOne joins the first pair of selectors that can be joined, and reports whether there was one.
 func joinOne(list *[]Selector) bool {
 	l := *list
 	for i := range l {
@@ -84,7 +91,8 @@ func joinOne(list *[]Selector) bool {
 	return false
 }
 
-// join is the one selector of the packets of both, if the two differ only in addresses or only in ports, and leave no gap.
+// join returns one selector for the packets of both. ok is false unless the two differ in addresses
+// alone or in ports alone and leave no gap.
 func join(a, b Selector) (Selector, bool) {
 	if a.Protocol != b.Protocol || a.Is6() != b.Is6() {
 		return Selector{}, false
@@ -111,11 +119,12 @@ func addrsTouch(a, b Selector) bool {
 	if b.Start.Less(a.Start) {
 		a, b = b, a
 	}
-	next := a.End.Next() // invalid, and so less than any, behind the last address
+	next := a.End.Next() // after the last address: invalid, which is less than any
 	return a.Contains(b.Start) || next == b.Start
 }
 
-// portsTouch leaves OPAQUE alone, and never makes 0-65535 of two parts: that would be ANY, which also means the packets without visible ports.
+// portsTouch reports whether the port ranges overlap or are adjacent. It excludes OPAQUE, and two
+// parts that would make up 0-65535: that is ANY, which also covers packets without visible ports.
 func portsTouch(a, b Selector) bool {
 	if a.OpaquePorts() || b.OpaquePorts() || a.AnyPorts() || b.AnyPorts() {
 		return false
@@ -127,9 +136,12 @@ func portsTouch(a, b Selector) bool {
 	return !whole && int(b.StartPort) <= int(a.EndPort)+1
 }
 
-// Subset says whether every packet that a selects is selected by b as a whole: one selector of a may need several of b. It is what an
-// initiator checks of a responder's answer, and both check at a rekey (RFC 7296, Section 2.9.2). No packet at all is a subset of everything: whoever may
-// not accept an empty a checks that apart. Lists made to be laborious, which no policy needs, are answered with false.
+// Subset reports whether b selects every packet that a selects; one selector of a may need several
+// of b. An initiator checks a responder's answer with it, and both peers check a rekey (RFC 7296,
+// Section 2.9.2). An empty a is a subset of everything: callers that must refuse it check that
+// themselves.
+//
+// Subset returns false once its work exceeds a bound that no real policy comes near.
 func Subset(a, b []Selector) bool {
 	work := maxWork
 	for _, s := range a {
@@ -140,17 +152,19 @@ func Subset(a, b []Selector) bool {
 	return true
 }
 
-// Equal says whether a and b select the same packets.
+// Equal reports whether a and b select the same packets.
 func Equal(a, b []Selector) bool { return Subset(a, b) && Subset(b, a) }
 
-// Bounds of Subset against lists of an authenticated but hostile peer, for which its work would be cubic: maxPieces for the pieces that one selector is cut
-// into, maxWork for the cuts of all of them. 255 selectors, each cut by 255 others, take a quarter of that.
+// Bounds of Subset against the lists of an authenticated but hostile peer, with which its work
+// would be cubic: maxPieces limits the pieces of one selector, maxWork the cuts of all selectors.
+// 255 selectors, each cut by 255 others, take a quarter of that.
 const (
 	maxPieces = 4096
 	maxWork   = 1 << 18
 )
 
-// coveredBy takes each of list away from s, and asks whether nothing is left. It takes the cuts off work, and gives up when that is used up.
+// coveredBy subtracts each of list from s, and reports whether nothing remains. It charges its cuts
+// to work, and returns false when that is used up.
 func coveredBy(s Selector, list []Selector, work *int) bool {
 	left := []box{boxOf(s)}
 	for _, t := range list {
@@ -176,14 +190,15 @@ func coveredBy(s Selector, list []Selector, work *int) bool {
 	return false
 }
 
-// box is a selector as a set: addresses by protocols by ports, all inclusive ranges.
+// A box is a selector as a set: the product of inclusive ranges of addresses, protocols and ports.
 type box struct {
 	start, end           netip.Addr
 	protoStart, protoEnd int
 	portStart, portEnd   int
 }
 
-// opaquePort stands for "the ports cannot be seen", beyond all ports: so ANY includes it and no range does.
+// opaquePort stands for invisible ports. It lies above all ports, so that ANY includes it and no
+// other range does.
 const opaquePort = MaxPort + 1
 
 func boxOf(s Selector) box {
@@ -200,7 +215,8 @@ func boxOf(s Selector) box {
 	return b
 }
 
-// minus appends to rest the parts of b that are outside cut: what lies below and above it in one dimension after the other.
+// minus appends to rest the parts of b outside cut: dimension by dimension, those below and above
+// it.
 func (b box) minus(cut box, rest []box) []box {
 	if b.end.Less(cut.start) || cut.end.Less(b.start) || b.protoEnd < cut.protoStart || cut.protoEnd < b.protoStart ||
 		b.portEnd < cut.portStart || cut.portEnd < b.portStart {

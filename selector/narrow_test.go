@@ -80,7 +80,7 @@ func checkNarrow(t *testing.T, r *rand.Rand) {
 	proposed, policy := validSelectors(r), validSelectors(r)
 	got := Narrow(proposed, policy)
 	if !Subset(got, proposed) || !Subset(got, policy) {
-		t.Fatalf("Narrow(%v, %v) = %v, which is no subset of both", proposed, policy, got)
+		t.Fatalf("Narrow(%v, %v) = %v, which is not a subset of both", proposed, policy, got)
 	}
 	for range 40 {
 		f := randomFlow(r)
@@ -137,7 +137,7 @@ func TestSubset(t *testing.T) {
 		{[]string{"::/0"}, []string{"::/1", "8000::/1"}, true},
 		{[]string{"10.0.0.0/8 tcp/80-90"}, []string{"10.0.0.0/8 tcp/80-85", "10.0.0.0/8 tcp/86-95"}, true},
 		{[]string{"10.0.0.0/8 tcp/80-90"}, []string{"10.0.0.0/8 tcp/80-85", "10.0.0.0/8 tcp/87-95"}, false},
-		// ANY is more than all ports: it has the fragments too.
+		// ANY is more than all ports: it has the fragments as well.
 		{[]string{"10.0.0.0/8 tcp"}, []string{"10.0.0.0/8 tcp/0-99", "10.0.0.0/8 tcp/100-65535"}, false},
 		{[]string{"10.0.0.0/8 tcp"}, []string{"10.0.0.0/8 tcp/0-99", "10.0.0.0/8 tcp/100-65535", "10.0.0.0/8 tcp/opaque"}, true},
 		{[]string{"10.0.0.0/8 tcp/opaque"}, []string{"10.0.0.0/8 tcp/1-99"}, false},
@@ -154,7 +154,8 @@ func TestSubset(t *testing.T) {
 }
 
 // A subset's packets are all in the superset.
-// A peer chooses both lists of a rekeying: each is at most 255 selectors, but they can be made to cut one another into very many pieces.
+// A peer chooses both lists of a rekeying. Each has at most 255 selectors, which can still cut each
+// other into very many pieces.
 func TestSubsetIsBounded(t *testing.T) {
 	var cuts, many []Selector
 	for i := range 45 {

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 )
 
-// Why a packet cannot be parsed. Every error of ParsePacket and ParseFlow is one of these.
+// The errors of ParsePacket and ParseFlow.
 var (
 	ErrVersion   = errors.New("selector: not an IPv4 or IPv6 packet")
 	ErrTruncated = errors.New("selector: packet ends before its header or its total length says")
@@ -15,25 +15,25 @@ var (
 	ErrAddress   = errors.New("selector: address that no packet may carry")
 )
 
-// Fragment says whether a packet is a fragment, and which.
+// Fragment tells which part of a fragmented packet a packet is.
 type Fragment uint8
 
 // Values of Fragment.
 const (
 	NotFragment   Fragment = iota
 	FirstFragment          // offset 0, more to come: the upper-layer header is in it
-	LaterFragment          // its ports are elsewhere
+	LaterFragment          // without ports
 )
 
-// Packet is what the packet path needs to know of an IP packet, so that no one parses headers twice.
+// A Packet holds the header fields that the packet path needs, so that each packet is parsed once.
 type Packet struct {
 	Flow
 	Version   uint8 // 4 or 6
 	TOS       uint8 // the DSCP and ECN bits: the TOS octet, or the traffic class
 	HeaderLen int   // the IPv4 header with its options; 40 for IPv6, without extension headers
 	Upper     int   // offset of the upper-layer header (of a later fragment: of its data); may equal TotalLen
-	TotalLen  int   // as the header says, never more than there is; what follows is padding (RFC 4303, Section 2.7)
-	DF        bool  // must not be fragmented on its way; always so for IPv6
+	TotalLen  int   // of the header, at most the length of the input; padding follows (RFC 4303, Section 2.7)
+	DF        bool  // must not be fragmented in transit; always set for IPv6
 	Fragment  Fragment
 }
 
@@ -50,11 +50,12 @@ const (
 	ipv6FlagM      = 0x0001
 
 	maxDatagram = 65535
-	// maxExtensions bounds the work on one packet; RFC 8200, Section 4.1 orders seven, of which five can come.
+	// maxExtensions bounds the work on one packet. RFC 8200, Section 4.1 recommends an order of
+	// seven headers, five of which can occur here.
 	maxExtensions = 8
 )
 
-// ParseFlow is the flow of a packet; see ParsePacket.
+// ParseFlow returns the flow of a packet; see ParsePacket.
 func ParseFlow(pkt []byte) (Flow, error) {
 	var p Packet
 	if err := ParsePacket(pkt, &p); err != nil {
@@ -63,8 +64,9 @@ func ParseFlow(pkt []byte) (Flow, error) {
 	return p.Flow, nil
 }
 
-// ParsePacket parses the headers of the IP packet at the front of pkt into p, every field of which it sets; on an error p is undefined. pkt may be
-// anything from anywhere: nothing is trusted. It allocates nothing and keeps nothing of pkt. This is the one place that tells IP versions apart.
+// ParsePacket parses the headers of the IP packet at the start of pkt into p, and sets every field
+// of p; after an error p is undefined. pkt is untrusted and may hold anything. ParsePacket
+// allocates nothing and keeps no reference to pkt. Only this function tells IP versions apart.
 func ParsePacket(pkt []byte, p *Packet) error {
 	if len(pkt) == 0 {
 		return ErrTruncated
@@ -72,7 +74,7 @@ func ParsePacket(pkt []byte, p *Packet) error {
 	return parse(pkt, p, false)
 }
 
-// parse parses what is not empty. Of a quoted packet the end may be missing.
+// parse parses pkt, which is not empty. A quoted packet may be cut short.
 func parse(pkt []byte, p *Packet, quoted bool) error {
 	switch pkt[0] >> 4 {
 	case 4:
@@ -106,8 +108,9 @@ func parseIPv4(pkt []byte, p *Packet, quoted bool) error {
 	if err := p.setFragment(offset, flags&ipv4FlagMF != 0); err != nil {
 		return err
 	}
-	// RFC 4301, Section 7.2 asks for "a minimum offset check on IPv4 (non-initial) fragments to protect against overlapping
-	// fragment attacks"; RFC 1858, Section 3.2.2 gives it: a TCP fragment of offset 1 could rewrite the flags.
+	// RFC 4301, Section 7.2 asks for "a minimum offset check on IPv4 (non-initial) fragments to
+	// protect against overlapping fragment attacks". RFC 1858, Section 3.2.2 gives it: a TCP
+	// fragment of offset 1 could rewrite the flags.
 	if offset == 8 && p.Protocol == ProtoTCP {
 		return ErrFragment
 	}
@@ -115,7 +118,8 @@ func parseIPv4(pkt []byte, p *Packet, quoted bool) error {
 	return nil
 }
 
-// parseIPv6 follows RFC 8200, Sections 3 and 4. Jumbograms (RFC 2675) are not for tunnels: their length of 0 reads as no payload.
+// parseIPv6 follows RFC 8200, Sections 3 and 4. Jumbograms (RFC 2675) are not supported: their
+// length of 0 reads as an empty payload.
 func parseIPv6(pkt []byte, p *Packet, quoted bool) error {
 	if len(pkt) < ipv6Header {
 		return ErrTruncated
@@ -139,7 +143,8 @@ func parseIPv6(pkt []byte, p *Packet, quoted bool) error {
 	return nil
 }
 
-// skipExtensions moves Protocol and Upper behind the extension headers. What follows a later fragment's header is data, whatever its next header field says.
+// skipExtensions moves Protocol and Upper past the extension headers. Behind the header of a later
+// fragment there is only data, whatever its next header field says.
 func (p *Packet) skipExtensions(pkt []byte) error {
 	for range maxExtensions {
 		length := 8
@@ -180,7 +185,8 @@ func (p *Packet) skipExtensions(pkt []byte) error {
 	return ErrHeader
 }
 
-// setFragment notes which fragment the packet is, its data being Upper to TotalLen, and refuses one that would end beyond any datagram.
+// setFragment sets which fragment the packet is, with its data from Upper to TotalLen. It refuses a
+// fragment that ends beyond the largest datagram.
 func (p *Packet) setFragment(offset int, more bool) error {
 	switch {
 	case offset != 0:
@@ -194,7 +200,7 @@ func (p *Packet) setFragment(offset int, more bool) error {
 	return nil
 }
 
-// parseUpper reads the ports, or type and code, of the upper-layer header.
+// parseUpper reads the ports, or type and code, from the upper-layer header.
 func (p *Packet) parseUpper(pkt []byte) {
 	upper := pkt[p.Upper:]
 	if p.Fragment == LaterFragment || len(upper) < 4 {

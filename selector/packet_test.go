@@ -97,7 +97,7 @@ func packetCases(t *testing.T) []packetCase {
 			Flow: Flow{Protocol: 17, SrcPort: 49152, DstPort: 53}}},
 		{"v6 later fragment", v6(t, "2c", "1100 0009 0000 0007"+udp), Packet{TOS: 0xb8, HeaderLen: 40, Upper: 48, TotalLen: 56, DF: true,
 			Fragment: LaterFragment, Flow: Flow{Protocol: 17, PortsUnknown: true}}},
-		{"v6 later fragment, data that is no chain", v6(t, "2c", "3c00 0008 0000 0007 ffffffff"), Packet{TOS: 0xb8, HeaderLen: 40, Upper: 48, TotalLen: 52,
+		{"v6 later fragment, data, not a chain", v6(t, "2c", "3c00 0008 0000 0007 ffffffff"), Packet{TOS: 0xb8, HeaderLen: 40, Upper: 48, TotalLen: 52,
 			DF: true, Fragment: LaterFragment, Flow: Flow{Protocol: 60, PortsUnknown: true}}},
 		{"v6 no next header", v6(t, "3b", ""), Packet{TOS: 0xb8, HeaderLen: 40, Upper: 40, TotalLen: 40, DF: true,
 			Flow: Flow{Protocol: 59, PortsUnknown: true}}},

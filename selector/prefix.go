@@ -2,7 +2,8 @@ package selector
 
 import "net/netip"
 
-// Prefixes are the fewest networks that together are the address range, lowest first: at most 62 for IPv4 and 254 for IPv6.
+// Prefixes returns the fewest networks that make up the address range, lowest first: at most 62 for
+// IPv4 and 254 for IPv6.
 func (s Selector) Prefixes() []netip.Prefix {
 	if p, ok := s.Prefix(); ok {
 		return []netip.Prefix{p}
@@ -17,16 +18,17 @@ func (s Selector) Prefixes() []netip.Prefix {
 	return appendPrefixes(nil, whole, s.Start, s.End)
 }
 
-// Prefix is the one network that is the address range, if there is one.
-func (s Selector) Prefix() (netip.Prefix, bool) {
+// Prefix returns the network equal to the address range; ok is false if there is none.
+func (s Selector) Prefix() (p netip.Prefix, ok bool) {
 	if !s.Start.IsValid() || s.Start.BitLen() != s.End.BitLen() {
 		return netip.Prefix{}, false
 	}
-	p := netip.PrefixFrom(s.Start, commonBits(s.Start, s.End)).Masked()
+	p = netip.PrefixFrom(s.Start, commonBits(s.Start, s.End)).Masked()
 	return p, p.Addr() == s.Start && lastAddr(p) == s.End
 }
 
-// appendPrefixes appends the networks below p that lie within start to end: p itself, or those of its halves.
+// appendPrefixes appends the networks within p that lie in start to end: p itself, or those of its
+// halves.
 func appendPrefixes(list []netip.Prefix, p netip.Prefix, start, end netip.Addr) []netip.Prefix {
 	first, last := p.Addr(), lastAddr(p)
 	if last.Less(start) || end.Less(first) {
@@ -39,7 +41,7 @@ func appendPrefixes(list []netip.Prefix, p netip.Prefix, start, end netip.Addr) 
 	return appendPrefixes(appendPrefixes(list, lower, start, end), upper, start, end)
 }
 
-// halves splits a masked prefix that is longer than one address.
+// halves splits a masked prefix of more than one address.
 func halves(p netip.Prefix) (lower, upper netip.Prefix) {
 	bits := p.Bits()
 	octets := p.Addr().AsSlice()
@@ -48,7 +50,7 @@ func halves(p netip.Prefix) (lower, upper netip.Prefix) {
 	return netip.PrefixFrom(p.Addr(), bits+1), netip.PrefixFrom(high, bits+1)
 }
 
-// lastAddr is the highest address of a masked prefix.
+// lastAddr returns the highest address of a masked prefix.
 func lastAddr(p netip.Prefix) netip.Addr {
 	octets := p.Addr().AsSlice()
 	for i := range octets {
@@ -62,7 +64,7 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// commonBits is how many leading bits two addresses of one family share.
+// commonBits returns the number of leading bits that two addresses of one family share.
 func commonBits(a, b netip.Addr) int {
 	x, y := a.AsSlice(), b.AsSlice()
 	n := 0
@@ -80,7 +82,8 @@ func commonBits(a, b netip.Addr) int {
 	return n
 }
 
-// unmapPrefix makes an IPv4 prefix of a 4-in-6 mapped one, as far as it has one, and takes off the zone.
+// unmapPrefix turns a 4-in-6 mapped prefix of at least 96 bits into the IPv4 one, and removes the
+// zone.
 func unmapPrefix(p netip.Prefix) netip.Prefix {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)

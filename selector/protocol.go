@@ -1,6 +1,6 @@
 package selector
 
-// Protocol numbers (IANA "Assigned Internet Protocol Numbers") that the package treats specially.
+// The protocol numbers (IANA "Assigned Internet Protocol Numbers") with special treatment here.
 const (
 	ProtoAny      = 0 // in a Selector; in a packet 0 is the hop-by-hop header
 	ProtoICMP     = 1
@@ -18,8 +18,9 @@ const (
 	ProtoUDPLite  = 136
 )
 
-// The IPv6 extension headers that are skipped to find the upper layer. RFC 4301, Section 4.4.1.1: "The default list does
-// NOT include 51 (AH) or 50 (ESP). From a selector lookup point of view, IPsec treats AH and ESP as Next Layer Protocols."
+// The IPv6 extension headers between the IPv6 header and the upper layer. RFC 4301, Section
+// 4.4.1.1: "The default list does NOT include 51 (AH) or 50 (ESP). From a selector lookup point of
+// view, IPsec treats AH and ESP as Next Layer Protocols."
 const (
 	extHopByHop    = 0
 	extRouting     = 43
@@ -27,7 +28,7 @@ const (
 	extDestination = 60
 )
 
-// protocolNames are the names that ParseSelector knows. The first of a number is the one that String writes.
+// protocolNames are the names that ParseSelector knows. String writes the first name of a number.
 var protocolNames = []struct {
 	number uint8
 	name   string
@@ -40,7 +41,8 @@ var protocolNames = []struct {
 	{137, "mpls-in-ip"}, {ProtoAny, "any"},
 }
 
-// portKind says what the "port" fields of a selector hold for a protocol (RFC 4301, Section 4.4.1.1).
+// portKind tells what the "port" fields of a selector hold for a protocol (RFC 4301, Section
+// 4.4.1.1).
 type portKind uint8
 
 const (
@@ -50,7 +52,8 @@ const (
 	portsMobility                 // MH type<<8, one for the packet
 )
 
-// portKinds is by protocol number. TCP, UDP, UDP-Lite, SCTP and DCCP all begin with source and destination port.
+// portKinds is indexed by protocol. TCP, UDP, UDP-Lite, SCTP and DCCP all begin with source and
+// destination port.
 var portKinds = [256]portKind{
 	ProtoTCP: portsTwo, ProtoUDP: portsTwo, ProtoUDPLite: portsTwo, ProtoSCTP: portsTwo, ProtoDCCP: portsTwo,
 	ProtoICMP: portsICMP, ProtoICMPv6: portsICMP, ProtoMobility: portsMobility,

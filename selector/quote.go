@@ -1,7 +1,7 @@
 package selector
 
-// The ICMP errors that quote the packet they are about and that are meant for its sender. A
-// redirect quotes one as well, but it speaks of the link between a host and its first router.
+// The ICMP errors that quote the packet they report, and are meant for its sender. A redirect
+// quotes one as well, but concerns the link between a host and its first router.
 const (
 	icmpUnreachable  = 3 // RFC 792
 	icmpSourceQuench = 4
@@ -32,7 +32,7 @@ func (p *Packet) ICMPError() bool {
 	return false
 }
 
-// ICMPTooBig reports whether the packet is the ICMP error by which path MTUs are learnt.
+// ICMPTooBig reports whether the packet is the ICMP error of path MTU discovery.
 func (p *Packet) ICMPTooBig() bool {
 	if !p.ICMPError() {
 		return false
@@ -43,10 +43,10 @@ func (p *Packet) ICMPTooBig() bool {
 	return p.SrcPort>>8 == icmp6TooBig
 }
 
-// ParseQuote parses the headers of the packet that the ICMP error p quotes into quoted, every field
-// of which it sets; on an error quoted is undefined. pkt is what p was parsed from. The end of the
-// quoted packet may be missing: TotalLen is then more than there is, and PortsUnknown is set where
-// the ports are not among what is there. Nothing is trusted.
+// ParseQuote parses the headers of the packet that the ICMP error p quotes into quoted, and sets
+// every field of quoted; after an error quoted is undefined. pkt must be the input from which p was
+// parsed, and is untrusted. The quoted packet may be cut short: TotalLen then exceeds its length,
+// and PortsUnknown is set if the ports are missing.
 func (p *Packet) ParseQuote(pkt []byte, quoted *Packet) error {
 	if p.TotalLen <= p.Upper+icmpHeader {
 		return ErrTruncated

@@ -2,22 +2,23 @@ package selector
 
 import "net/netip"
 
-// MaxPort is the EndPort of a selector with ANY ports.
+// MaxPort is the highest port: the EndPort of a selector with ANY ports.
 const MaxPort = 65535
 
-// FromPrefix is the selector of all protocols for the addresses of p, whose host bits are ignored. p must be valid.
+// FromPrefix returns the selector of all protocols for the addresses of p, ignoring its host bits.
+// p must be valid.
 func FromPrefix(p netip.Prefix) Selector {
 	p = unmapPrefix(p).Masked()
 	return Selector{Start: p.Addr(), End: lastAddr(p), EndPort: MaxPort}
 }
 
-// FromAddr is the selector of all protocols for one address.
+// FromAddr returns the selector of all protocols for one address.
 func FromAddr(a netip.Addr) Selector {
 	a = a.Unmap().WithZone("")
 	return Selector{Start: a, End: a, EndPort: MaxPort}
 }
 
-// All is the selector of every packet of one family: 0.0.0.0/0, or ::/0 with v6 set.
+// All returns the selector of every packet of one family: 0.0.0.0/0, or ::/0 with v6 set.
 func All(v6 bool) Selector {
 	if v6 {
 		return FromPrefix(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
@@ -25,17 +26,19 @@ func All(v6 bool) Selector {
 	return FromPrefix(netip.PrefixFrom(netip.IPv4Unspecified(), 0))
 }
 
-// AnyPorts says whether the ports are ANY, which includes packets whose ports cannot be seen.
+// AnyPorts reports whether the ports are ANY, which includes packets without visible ports.
 func (s Selector) AnyPorts() bool { return s.StartPort == 0 && s.EndPort == MaxPort }
 
-// OpaquePorts says whether the ports are OPAQUE: only packets whose ports cannot be seen (RFC 7296, Section 3.13.1).
+// OpaquePorts reports whether the ports are OPAQUE: only packets without visible ports (RFC 7296,
+// Section 3.13.1).
 func (s Selector) OpaquePorts() bool { return s.StartPort == MaxPort && s.EndPort == 0 }
 
-// Is6 says whether the selector is for IPv6.
+// Is6 reports whether the selector is for IPv6.
 func (s Selector) Is6() bool { return s.Start.Is6() }
 
-// Valid says whether s is well formed: both addresses of one family, without zone, in order, never 4-in-6 mapped; and ports that can mean
-// something for the protocol. RFC 4301, Section 7.1: with ANY as the protocol, "the port field values are undefined and MUST be set to ANY".
+// Valid reports whether s is well formed: addresses of one family, in order, without zone, not
+// 4-in-6 mapped, and ports that the protocol can have. RFC 4301, Section 7.1: with ANY as the
+// protocol, "the port field values are undefined and MUST be set to ANY".
 func (s Selector) Valid() bool {
 	if !plainAddr(s.Start) || !plainAddr(s.End) || s.Start.BitLen() != s.End.BitLen() || s.End.Less(s.Start) {
 		return false
@@ -53,15 +56,15 @@ func (s Selector) Valid() bool {
 	return portKinds[s.Protocol] != portsNone && s.StartPort <= s.EndPort
 }
 
-// plainAddr says whether a can stand in a selector.
+// plainAddr reports whether a selector may contain a.
 func plainAddr(a netip.Addr) bool { return a.IsValid() && a.Zone() == "" && !a.Is4In6() }
 
-// Contains says whether a lies in the address range.
+// Contains reports whether a lies in the address range.
 func (s Selector) Contains(a netip.Addr) bool {
 	return s.Start.Compare(a) <= 0 && a.Compare(s.End) <= 0
 }
 
-// Covers says whether every packet that o matches is matched by s, as far as one selector can say.
+// Covers reports whether s alone matches every packet that o matches.
 func (s Selector) Covers(o Selector) bool {
 	return s.Contains(o.Start) && s.Contains(o.End) &&
 		(s.Protocol == ProtoAny || s.Protocol == o.Protocol) &&
@@ -69,13 +72,13 @@ func (s Selector) Covers(o Selector) bool {
 			!s.OpaquePorts() && !o.OpaquePorts() && s.StartPort <= o.StartPort && o.EndPort <= s.EndPort)
 }
 
-// Overlaps says whether s and o have a packet in common.
+// Overlaps reports whether s and o have a packet in common.
 func (s Selector) Overlaps(o Selector) bool {
 	_, ok := s.Intersect(o)
 	return ok
 }
 
-// Intersect is the selector of the packets that both match; ok is false if there is none.
+// Intersect returns the selector of the packets that both match; ok is false if there are none.
 func (s Selector) Intersect(o Selector) (both Selector, ok bool) {
 	if s.Start.BitLen() != o.Start.BitLen() {
 		return Selector{}, false
@@ -103,7 +106,7 @@ func (s Selector) Intersect(o Selector) (both Selector, ok bool) {
 	return both, true
 }
 
-// intersectPorts knows that ANY includes OPAQUE and that no other range does.
+// intersectPorts returns the ports that both match. ANY includes OPAQUE, other ranges do not.
 func intersectPorts(s, o Selector) (start, end uint16, ok bool) {
 	switch {
 	case s.AnyPorts():
@@ -117,19 +120,19 @@ func intersectPorts(s, o Selector) (start, end uint16, ok bool) {
 	return start, end, start <= end
 }
 
-// MatchesSource says whether the source of f is one that s selects.
+// MatchesSource reports whether s selects the source of f.
 func (s *Selector) MatchesSource(f *Flow) bool {
 	u := s.upper()
 	return s.Contains(f.Src) && u.matchesSource(f)
 }
 
-// MatchesDest says whether the destination of f is one that s selects.
+// MatchesDest reports whether s selects the destination of f.
 func (s *Selector) MatchesDest(f *Flow) bool {
 	u := s.upper()
 	return s.Contains(f.Dst) && u.matchesDest(f)
 }
 
-// upper is what a selector says of the upper layers: all but its addresses.
+// An upper is the upper-layer part of a selector: all but its addresses.
 type upper struct {
 	protocol           uint8
 	startPort, endPort uint16
@@ -141,13 +144,14 @@ func (u *upper) anyPorts() bool { return u.startPort == 0 && u.endPort == MaxPor
 
 func (u *upper) opaquePorts() bool { return u.startPort == MaxPort && u.endPort == 0 }
 
-// matchesSource checks the source's.
+// matchesSource reports whether u matches the source of f.
 func (u *upper) matchesSource(f *Flow) bool {
 	return (u.protocol == ProtoAny || u.protocol == f.Protocol) && u.matchesPort(f, f.SrcPort)
 }
 
-// matchesDest checks the destination's. An ICMP or mobility message has one type, not a source's and a destination's, and OPAQUE beside a type says
-// that this side does not send it (RFC 4301, Section 4.4.1.3, cases B to D): at the destination it is no condition.
+// matchesDest reports whether u matches the destination of f. An ICMP or mobility message has one
+// type, not a source's and a destination's. OPAQUE beside a type means that this side does not send
+// it (RFC 4301, Section 4.4.1.3, cases B to D), so at the destination it is not a condition.
 func (u *upper) matchesDest(f *Flow) bool {
 	if u.protocol == ProtoAny {
 		return u.matchesPort(f, f.DstPort)
@@ -159,8 +163,9 @@ func (u *upper) matchesDest(f *Flow) bool {
 	return oneSided || u.matchesPort(f, f.DstPort)
 }
 
-// matchesPort applies RFC 4301, Section 4.4.1.1: "If a port selector specifies a value other than ANY or OPAQUE, it cannot match
-// packets that are non-initial fragments."
+// matchesPort reports whether u matches port, which is one of f. RFC 4301, Section 4.4.1.1: "If a
+// port selector specifies a value other than ANY or OPAQUE, it cannot match packets that are
+// non-initial fragments."
 func (u *upper) matchesPort(f *Flow, port uint16) bool {
 	if u.anyPorts() {
 		return true
@@ -171,13 +176,14 @@ func (u *upper) matchesPort(f *Flow, port uint16) bool {
 	return u.startPort <= port && port <= u.endPort
 }
 
-// MatchOutbound says whether an outbound flow belongs to the selectors: its source to one of local, its destination to one of remote.
+// MatchOutbound reports whether an outbound flow matches the selectors: its source one of local,
+// its destination one of remote.
 func MatchOutbound(f *Flow, local, remote []Selector) bool {
 	return anySource(f, local) && anyDest(f, remote)
 }
 
-// MatchInbound is the check of a decrypted packet against its SA (RFC 4301, Section 5.2, step 4): its source must belong to one of remote and its
-// destination to one of local.
+// MatchInbound reports whether a decrypted packet belongs to its SA (RFC 4301, Section 5.2, step
+// 4): its source must match one of remote, its destination one of local.
 func MatchInbound(f *Flow, local, remote []Selector) bool {
 	return anySource(f, remote) && anyDest(f, local)
 }
@@ -200,7 +206,8 @@ func anyDest(f *Flow, list []Selector) bool {
 	return false
 }
 
-// Specific are the two selectors of the very packet that asked for an SA, which an initiator puts first in TSi and TSr (RFC 7296, Section 2.9).
+// Specific returns the selectors of one packet, the one that asked for an SA. An initiator puts
+// them first in TSi and TSr (RFC 7296, Section 2.9).
 func Specific(f *Flow) (local, remote Selector) {
 	local, remote = FromAddr(f.Src), FromAddr(f.Dst)
 	local.Protocol, remote.Protocol = f.Protocol, f.Protocol

@@ -9,41 +9,47 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// Entry is one policy of a Table: outbound packets whose source is in Local and whose destination is in Remote belong to Value.
+// An Entry is one policy of a Table: outbound packets with a source in Local and a destination in
+// Remote belong to Value.
 type Entry[V any] struct {
-	// Order is the entry's place and name: of entries that match equally well the lowest Order wins, and no two entries of a
-	// table have the same.
+	// Order identifies the entry within the table. Among entries that match equally well the lowest
+	// Order wins.
 	Order         uint64
 	Local, Remote []Selector
 	Value         V
 }
 
-// Table is the SPD of outbound packets (RFC 4301, Section 4.4.1): an immutable set of entries. Any number of goroutines may use one; a change makes
-// a new table that shares almost all of the old one, in time that does not grow with the number of entries. NewTable(nil) is the empty one.
+// A Table is the SPD of outbound packets (RFC 4301, Section 4.4.1): an immutable set of entries,
+// safe for concurrent use. A change makes a new table that shares almost all of the old one; its
+// time does not depend on the number of entries. NewTable(nil) is the empty table.
 type Table[V any] struct {
 	prefixes *bart.Table[*bucket[V]]
 	entries  int
 }
 
-// bucket holds the rules of one remote prefix, in order. It is immutable once it is in a table that others can see.
+// A bucket holds the rules of one remote prefix, in order. It is immutable once its table is
+// published.
 //
-// What a look-up costs among many policies is the memory that it has to wait for. So the first rule, ordinarily the only one, lies in the bucket, which is less
-// than a cache line for a value of two words; and lists of local selectors that are equal, as those of one gateway's peers are, are one list.
+// Among many policies the cost of a look-up is the memory that it waits for. The first rule,
+// usually the only one, therefore lies in the bucket, which is less than a cache line for a value
+// of two words; and equal lists of local selectors, such as those of one gateway's peers, are
+// stored once.
 type bucket[V any] struct {
 	first rule[V]
 	more  *[]rule[V] // nil: none
 }
 
-// rule is an entry seen from one of its remote prefixes. That the destination is in there the table has found out.
+// A rule is an entry for one of its remote prefixes. The table has already matched the destination
+// with the prefix.
 type rule[V any] struct {
 	order uint64
 	value V
 	local unique.Handle[sources]
-	upper upper // of the remote selector that the prefix is a part of
+	upper upper // of the remote selector that contains the prefix
 	bits  uint8 // of the prefix
 }
 
-// sources is a list of local selectors: the first, and the others. The zero Handle is the empty list.
+// sources is a linked list of local selectors. The zero Handle is the empty list.
 type sources struct {
 	first  Selector
 	others unique.Handle[sources]
@@ -56,7 +62,7 @@ func internSources(list []Selector) (all unique.Handle[sources]) {
 	return all
 }
 
-// matches says whether the rule, found by the destination address, selects the flow.
+// matches reports whether the rule selects the flow, whose destination lies in the rule's prefix.
 func (r *rule[V]) matches(f *Flow) bool {
 	if !r.upper.matchesDest(f) {
 		return false
@@ -71,7 +77,7 @@ func (r *rule[V]) matches(f *Flow) bool {
 	return false
 }
 
-// list is all rules of the bucket, in memory of its own.
+// list returns a copy of all rules of the bucket.
 func (b *bucket[V]) list() []rule[V] {
 	if b.more == nil {
 		return []rule[V]{b.first}
@@ -79,7 +85,7 @@ func (b *bucket[V]) list() []rule[V] {
 	return append([]rule[V]{b.first}, *b.more...)
 }
 
-// newBucket makes a bucket of rules in order, of which there is at least one.
+// newBucket returns a bucket of rules in order; there must be at least one.
 func newBucket[V any](rules []rule[V]) *bucket[V] {
 	b := &bucket[V]{first: rules[0]}
 	if more := rules[1:]; len(more) > 0 {
@@ -88,7 +94,7 @@ func newBucket[V any](rules []rule[V]) *bucket[V] {
 	return b
 }
 
-// NewTable makes a table of entries, which it keeps no slice of. Selectors that are not Valid are left out.
+// NewTable returns a table of entries, and keeps no slice of them. Invalid selectors are omitted.
 func NewTable[V any](entries []Entry[V]) *Table[V] {
 	t := &Table[V]{prefixes: new(bart.Table[*bucket[V]]), entries: len(entries)}
 	crowded := map[netip.Prefix][]rule[V]{}
@@ -112,13 +118,13 @@ func NewTable[V any](entries []Entry[V]) *Table[V] {
 	return t
 }
 
-// placed is a rule and the prefix that it is found by.
+// placed is a rule and the prefix under which the table holds it.
 type placed[V any] struct {
 	prefix netip.Prefix
 	rule   rule[V]
 }
 
-// rulesOf is the entry as rules. A range of remote addresses is several prefixes.
+// rulesOf returns the rules of an entry. A range of remote addresses becomes several prefixes.
 func rulesOf[V any](e *Entry[V]) []placed[V] {
 	var list []placed[V]
 	local := internSources(e.Local)
@@ -135,10 +141,10 @@ func rulesOf[V any](e *Entry[V]) []placed[V] {
 
 func compareRules[V any](a, b rule[V]) int { return cmp.Compare(a.order, b.order) }
 
-// Len is the number of entries.
+// Len returns the number of entries.
 func (t *Table[V]) Len() int { return t.entries }
 
-// With is the table with one entry more. To change an entry: t.Without(old).With(new).
+// With returns the table with one more entry. To change an entry: t.Without(old).With(new).
 func (t *Table[V]) With(e Entry[V]) *Table[V] {
 	prefixes := t.prefixes
 	for _, add := range rulesOf(&e) {
@@ -156,8 +162,8 @@ func (t *Table[V]) With(e Entry[V]) *Table[V] {
 	return &Table[V]{prefixes: prefixes, entries: t.entries + 1}
 }
 
-// Without is the table without the entry of e's Order, whose Remote must be what it was when the entry was put in. If the table has no such entry,
-// the result is the table itself.
+// Without returns the table without the entry of e's Order. e.Remote must equal that of the entry
+// in the table. Without such an entry it returns the table itself.
 func (t *Table[V]) Without(e Entry[V]) *Table[V] {
 	prefixes, found := t.prefixes, false
 	for _, gone := range rulesOf(&e) {
@@ -168,7 +174,7 @@ func (t *Table[V]) Without(e Entry[V]) *Table[V] {
 		before := old.list()
 		rules := slices.DeleteFunc(before, func(r rule[V]) bool { return r.order == e.Order })
 		if len(rules) == len(before) {
-			continue // never there, or gone with an earlier selector
+			continue // absent, or removed with an earlier selector
 		}
 		found = true
 		if len(rules) == 0 {
@@ -183,9 +189,11 @@ func (t *Table[V]) Without(e Entry[V]) *Table[V] {
 	return &Table[V]{prefixes: prefixes, entries: t.entries - 1}
 }
 
-// Lookup finds the entry of an outbound flow: of those that match, one with the longest remote prefix around the destination (a range counts as the prefixes
-// that it is made of), and of these the one of lowest Order. It allocates nothing. Its cost grows with the number of entries that share one remote
-// prefix and with that of shorter prefixes whose entries do not match, not with the size of the table.
+// Lookup returns the value of the best entry for an outbound flow: of those that match, the one
+// with the longest remote prefix around the destination (a range counts as its prefixes), and among
+// these the one of lowest Order. It allocates nothing. Its cost grows with the number of entries of
+// one remote prefix, and with the number of shorter prefixes whose entries do not match, not with
+// the size of the table.
 func (t *Table[V]) Lookup(f *Flow) (value V, ok bool) {
 	b, found := t.prefixes.Lookup(f.Dst)
 	for found {
@@ -203,7 +211,7 @@ func (t *Table[V]) Lookup(f *Flow) (value V, ok bool) {
 		if bits == 0 {
 			break
 		}
-		// What covers the prefix one bit shorter is the next best.
+		// The next best is the longest prefix that is shorter by a bit or more.
 		_, b, found = t.prefixes.LookupPrefixLPM(netip.PrefixFrom(f.Dst, bits-1))
 	}
 	return value, false

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// The numbers of policies that the scale benchmarks compare: a look-up among many may be at most twice as slow as among few.
+// The numbers of policies in the scale benchmarks: a look-up among many may be at most twice as
+// slow as among few.
 const (
 	fewPolicies  = 10
 	manyPolicies = 100000
@@ -36,8 +37,9 @@ func host6(i uint32) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// BenchmarkLookupScale looks up flows to random peers, each look-up waiting for the one before as packets do: uniformly distributed ones, so that among many a peer's
-// policy is in no cache of the core's own; by Zipf's law, as traffic is; and to as few peers as the small table has.
+// BenchmarkLookupScale looks up flows to random peers. Each look-up waits for the one before, as
+// packets do. The peers are distributed uniformly, so that among many a peer's policy is in none of
+// the core's own caches; by Zipf's law, as traffic is; or as few as in the small table.
 func BenchmarkLookupScale(b *testing.B) {
 	for _, family := range []struct {
 		name    string

@@ -119,7 +119,8 @@ func TestTableAgainstNaive(t *testing.T) {
 	}
 }
 
-// A table that was changed step by step is the table that was made at once, and the steps leave the earlier tables alone.
+// A table changed step by step equals one made at once, and the steps leave earlier tables
+// unchanged.
 func TestTableChanges(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	type version struct {
@@ -269,7 +270,7 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// One entry may have several selectors for one network; an invalid one is no rule.
+// One entry may have several selectors for one network; an invalid one makes no rule.
 func TestTableEntryWithOneNetworkTwice(t *testing.T) {
 	e := Entry[int]{Order: 5, Local: []Selector{All(false)}, Remote: append(mustParseAll(t, "10.2.0.0/16 tcp/80", "10.2.0.0/16 udp/53"), Selector{}), Value: 1}
 	other := Entry[int]{Order: 6, Local: e.Local, Remote: mustParseAll(t, "10.2.0.0/16"), Value: 2}

@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// opaqueText is how OPAQUE ports are written.
+// opaqueText is the notation for OPAQUE ports.
 const opaqueText = "opaque"
 
-// ParseSelector reads a selector as configurations write it: addresses, then optionally a protocol, then optionally its ports:
+// ParseSelector reads a selector in the notation of the configuration: addresses, then optionally a
+// protocol, then optionally its ports:
 //
 //	10.1.0.0/16                        a network
 //	10.3.0.7, 10.3.0.7/32              one address
@@ -21,16 +22,17 @@ const opaqueText = "opaque"
 //	10.1.0.0/16 icmp/8                 all codes of one ICMP or ICMPv6 type
 //	10.1.0.0/16 icmp/3.0-3.4           a range of type.code
 //	2001:db8::/32 ipv6-mh/5            one type of mobility message
-//	10.1.0.0/16 tcp/opaque             fragments whose ports cannot be seen (RFC 4301, Section 4.4.1.1)
+//	10.1.0.0/16 tcp/opaque             fragments without visible ports (RFC 4301, 4.4.1.1)
 //
-// Without ports, or with tcp/any, all packets of the protocol are meant, fragments too. An error says what to write instead.
+// Without ports, or with tcp/any, it selects all packets of the protocol, fragments included. The
+// error names the remedy.
 func ParseSelector(text string) (Selector, error) {
 	fields := strings.Fields(text)
 	if len(fields) == 0 {
-		return Selector{}, fmt.Errorf("selector is empty: write a network such as %q", "10.1.0.0/16")
+		return Selector{}, fmt.Errorf("selector is empty: give a network, for example %q", "10.1.0.0/16")
 	}
 	if len(fields) > 2 {
-		return Selector{}, fmt.Errorf("selector %q has too many parts: write addresses, a blank, then protocol/ports, such as %q", text, "10.3.0.7/32 tcp/443")
+		return Selector{}, fmt.Errorf("selector %q has more than two parts: give addresses, then a space, then protocol/ports, for example %q", text, "10.3.0.7/32 tcp/443")
 	}
 	s, err := parseAddresses(fields[0])
 	if err != nil {
@@ -51,13 +53,13 @@ func parseAddresses(text string) (Selector, error) {
 	if strings.Contains(text, "/") {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return Selector{}, fmt.Errorf("%q is no network: write an address and a prefix length, such as 10.1.0.0/16 or 2001:db8::/32", text)
+			return Selector{}, fmt.Errorf("%q is not a network: give an address and a prefix length, for example 10.1.0.0/16 or 2001:db8::/32", text)
 		}
 		if p.Addr().Is4In6() {
 			return Selector{}, mappedError(p.Addr())
 		}
 		if p != p.Masked() {
-			return Selector{}, fmt.Errorf("%s is an address within a network: write %s for the network or %s for the one address", p, p.Masked(), p.Addr())
+			return Selector{}, fmt.Errorf("%s has host bits set: use %s for the network or %s for the one address", p, p.Masked(), p.Addr())
 		}
 		return FromPrefix(p), nil
 	}
@@ -78,10 +80,10 @@ func parseRange(first, last string) (Selector, error) {
 		return Selector{}, err
 	}
 	if a.BitLen() != b.BitLen() {
-		return Selector{}, fmt.Errorf("the range begins in one address family and ends in the other: write two ranges")
+		return Selector{}, fmt.Errorf("the range begins in one address family and ends in the other: use two ranges")
 	}
 	if b.Less(a) {
-		return Selector{}, fmt.Errorf("the range ends before it begins: write %s-%s", b, a)
+		return Selector{}, fmt.Errorf("the range ends before it begins: use %s-%s", b, a)
 	}
 	return Selector{Start: a, End: b, EndPort: MaxPort}, nil
 }
@@ -89,19 +91,19 @@ func parseRange(first, last string) (Selector, error) {
 func parseAddr(text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
 	if err != nil {
-		return a, fmt.Errorf("%q is no address: write numbers, such as 10.1.0.1 or 2001:db8::1, and no names", text)
+		return a, fmt.Errorf("%q is not an IP address: use for example 10.1.0.1 or 2001:db8::1; names are not accepted", text)
 	}
 	if a.Is4In6() {
 		return a, mappedError(a)
 	}
 	if a.Zone() != "" {
-		return a, fmt.Errorf("%s has a zone, which means nothing to the peer: write %s", a, a.WithZone(""))
+		return a, fmt.Errorf("%s has a zone, which has no meaning to the peer: use %s", a, a.WithZone(""))
 	}
 	return a, nil
 }
 
 func mappedError(a netip.Addr) error {
-	return fmt.Errorf("%s is an IPv4 address in IPv6 form: write %s", a, a.Unmap())
+	return fmt.Errorf("%s is an IPv4 address in IPv6 form: use %s", a, a.Unmap())
 }
 
 // parseUpperText reads "tcp" or "tcp/443" into s, whose addresses are set.
@@ -114,13 +116,13 @@ func (s *Selector) parseUpperText(text string) error {
 	s.Protocol = proto
 	switch {
 	case (proto == ProtoICMPv6 || proto == ProtoMobility) && !s.Is6():
-		return fmt.Errorf("%s is of IPv6, the addresses are of IPv4: write icmp, or IPv6 addresses", name)
+		return fmt.Errorf("%s belongs to IPv6, the addresses to IPv4: use icmp, or IPv6 addresses", name)
 	case proto == ProtoICMP && s.Is6():
-		return fmt.Errorf("%s is of IPv4, the addresses are of IPv6: write icmpv6", name)
+		return fmt.Errorf("%s belongs to IPv4, the addresses to IPv6: use icmpv6", name)
 	case !hasPorts || ports == "any":
 		return nil
 	case proto == ProtoAny:
-		return fmt.Errorf("ports without a protocol: write tcp/%s or udp/%s, one selector for each", ports, ports)
+		return fmt.Errorf("ports need a protocol: use tcp/%s or udp/%s, one selector for each", ports, ports)
 	case ports == opaqueText:
 		s.StartPort, s.EndPort = MaxPort, 0
 		return nil
@@ -137,7 +139,7 @@ func parseProtocol(name string) (uint8, error) {
 	}
 	n, err := strconv.ParseUint(name, 10, 8)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no protocol: write tcp, udp, sctp, icmp, icmpv6, gre or another name, or a number from 0 to 255", name)
+		return 0, fmt.Errorf("%q is not a protocol: use a name such as tcp, udp, sctp, icmp, icmpv6 or gre, or a number from 0 to 255", name)
 	}
 	return uint8(n), nil
 }
@@ -156,13 +158,13 @@ func (s *Selector) parsePorts(name, text string) error {
 	case portsMobility:
 		s.StartPort, s.EndPort, err = parseTypeRange(first, last, 0)
 	default:
-		return fmt.Errorf("%s has no ports: write %s alone", name, name)
+		return fmt.Errorf("%s has no ports: use %s alone", name, name)
 	}
 	if err != nil {
 		return err
 	}
 	if s.EndPort < s.StartPort {
-		return fmt.Errorf("%s/%s ends before it begins: write %s/%s-%s", name, text, name, last, first)
+		return fmt.Errorf("%s/%s ends before it begins: use %s/%s-%s", name, text, name, last, first)
 	}
 	return nil
 }
@@ -171,17 +173,17 @@ func parsePortRange(first, last string) (start, end uint16, err error) {
 	a, errA := strconv.ParseUint(first, 10, 16)
 	b, errB := strconv.ParseUint(last, 10, 16)
 	if errA != nil || errB != nil {
-		return 0, 0, fmt.Errorf("bad port: write a number from 0 to 65535, or two with a - between")
+		return 0, 0, fmt.Errorf("bad port: use a number from 0 to 65535, or two with a - between")
 	}
 	return uint16(a), uint16(b), nil
 }
 
-// parseTypeRange reads "type" or "type.code" twice. A type alone at the end stands for its highest code, lastCode.
+// parseTypeRange reads "type" or "type.code" twice. The last one defaults to lastCode.
 func parseTypeRange(first, last string, lastCode uint16) (start, end uint16, err error) {
 	start, errA := parseType(first, 0)
 	end, errB := parseType(last, lastCode)
 	if errA != nil || errB != nil {
-		return 0, 0, fmt.Errorf("bad type: write a number from 0 to 255, or type.code, or two of them with a - between, such as icmp/8 or icmp/3.0-3.4")
+		return 0, 0, fmt.Errorf("bad type: use a number from 0 to 255, or type.code, or two of them with a - between, for example icmp/8 or icmp/3.0-3.4")
 	}
 	return start, end, nil
 }
@@ -202,7 +204,8 @@ func parseType(text string, code uint16) (uint16, error) {
 	return uint16(t)<<8 | code, nil
 }
 
-// String is the canonical text of s: ParseSelector reads it back to the same value, if s is valid.
+// String returns the canonical text of s. ParseSelector reads it back to the same value if s is
+// valid.
 func (s Selector) String() string {
 	var text string
 	if p, ok := s.Prefix(); ok {
@@ -223,7 +226,7 @@ func (s Selector) String() string {
 	return text + "/" + s.portText()
 }
 
-// ProtocolName is a protocol's name as ParseSelector reads it, or its number.
+// ProtocolName returns a protocol's name as ParseSelector reads it, or its number.
 func ProtocolName(number uint8) string {
 	for _, p := range protocolNames {
 		if p.number == number {
@@ -243,7 +246,8 @@ func (s Selector) portText() string {
 	return rangeText(strconv.Itoa(int(s.StartPort)), strconv.Itoa(int(s.EndPort)))
 }
 
-// typeRangeText leaves the codes away where parseTypeRange would fill in the same ones.
+// typeRangeText returns the text of a range of types and codes. It omits codes that parseTypeRange
+// would fill in.
 func typeRangeText(start, end, lastCode uint16) string {
 	first, last := start>>8, end>>8
 	if start&0xff == 0 && end&0xff == lastCode {

@@ -19,7 +19,7 @@ var unrevised = []string{
 	"dataplane", "dataplane/netio", "dataplane/pmtu",
 	"esp", "esp/internal/aesgcm", "ike", "ike/driver", "ike/identity", "ike/proposal", "ike/suite", "ike/wire",
 	"internal/daemon", "internal/e2e", "internal/host",
-	"internal/netlab", "selector", "tun", "tun/guard", "tun/protect",
+	"internal/netlab", "tun", "tun/guard", "tun/protect",
 	"docs/design.md",
 	"docs/measurements.md",
 }
