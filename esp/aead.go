@@ -7,32 +7,33 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// IANA "Transform Type 1 - Encryption Algorithm Transform IDs" of the ciphers that the package knows.
+// The ciphers of the package (IANA "Transform Type 1 - Encryption Algorithm Transform IDs").
 const (
 	AESGCM16         uint16 = 20 // RFC 4106
 	ChaCha20Poly1305 uint16 = 28 // RFC 7634
 )
 
-// saltLen is the part of the key material that goes in front of each IV to make the nonce (RFC 4106, Section 4; RFC 7634, Section 2).
+// saltLen is the length of the salt, the part of the key material that precedes each IV in the
+// nonce (RFC 4106, Section 4; RFC 7634, Section 2).
 const saltLen = 4
 
-// Why an SA cannot be made.
+// The errors of NewInbound and NewOutbound.
 var (
 	ErrCipher = errors.New("esp: unknown cipher")
 	ErrKey    = errors.New("esp: key of the wrong length")
-	ErrSPI    = errors.New("esp: SPI that no SA may have")
-	ErrWindow = errors.New("esp: impossible replay window")
+	ErrSPI    = errors.New("esp: reserved SPI")
+	ErrWindow = errors.New("esp: replay window out of range")
 )
 
-// aead is all that an SA asks of its cipher, and the joint at which a faster implementation is put in. Nonces are 12 octets, tags 16; the
-// additional data is 8 octets, or 12 with extended sequence numbers. It must be safe for concurrent use, and its rules on
-// overlapping buffers are those of cipher.AEAD, of which it is a part.
+// aead is the part of cipher.AEAD that an SA uses, so that a faster implementation can take its
+// place. Nonces have 12 octets, tags 16; the additional data has 8 octets, or 12 with extended
+// sequence numbers. It must be safe for concurrent use. Buffers may overlap as with cipher.AEAD.
 type aead interface {
 	Seal(dst, nonce, plaintext, additionalData []byte) []byte
 	Open(dst, nonce, ciphertext, additionalData []byte) ([]byte, error)
 }
 
-// ciphers is every cipher that may be negotiated: what is not here is not supported.
+// ciphers holds every cipher that may be negotiated.
 var ciphers = map[Cipher]struct {
 	name string
 	new  func(key []byte) (aead, error)
@@ -45,8 +46,8 @@ var ciphers = map[Cipher]struct {
 
 func newChaCha20Poly1305(key []byte) (aead, error) { return chacha20poly1305.New(key) }
 
-// KeyLen is the octets of key material that one direction takes: the cipher's key and the salt behind it (RFC 4106, Section 8.1). It is 0 for a
-// cipher that the package does not know.
+// KeyLen returns the length in octets of one direction's key material: the cipher's key, then the
+// salt (RFC 4106, Section 8.1). It is 0 for an unknown cipher.
 func (c Cipher) KeyLen() int {
 	if _, ok := ciphers[c]; !ok {
 		return 0
@@ -54,7 +55,7 @@ func (c Cipher) KeyLen() int {
 	return int(c.KeyBits)/8 + saltLen
 }
 
-// String is the cipher's name as configurations write it.
+// String returns the cipher's name in configurations.
 func (c Cipher) String() string {
 	if known, ok := ciphers[c]; ok {
 		return known.name
@@ -62,7 +63,7 @@ func (c Cipher) String() string {
 	return fmt.Sprintf("encryption %d with %d bits", c.ID, c.KeyBits)
 }
 
-// keyed is a cipher with its key: what both directions have in common.
+// keyed is a cipher with its key, the common part of both directions.
 type keyed struct {
 	aead aead
 	salt [saltLen]byte
@@ -70,9 +71,9 @@ type keyed struct {
 	esn  bool
 }
 
-// newKeyed checks what came from outside. Its errors never hold key octets.
+// newKeyed checks values from outside. Its errors never contain key octets.
 func newKeyed(spi uint32, c Cipher, key []byte, esn bool) (keyed, error) {
-	// RFC 4303, Section 2.1: zero never goes on the wire, and the IANA reserves 1 to 255.
+	// RFC 4303, Section 2.1: zero is never sent, and the IANA reserves 1 to 255.
 	if spi < 256 {
 		return keyed{}, fmt.Errorf("%w: %d", ErrSPI, spi)
 	}
@@ -91,7 +92,8 @@ func newKeyed(spi uint32, c Cipher, key []byte, esn bool) (keyed, error) {
 	return keyed{aead: a, salt: [saltLen]byte(key[split:]), spi: spi, esn: esn}, nil
 }
 
-// clear wipes the expanded key, and drops the only reference to it. The standard library has no way to wipe one: its memory is the collector's.
+// clear wipes the expanded key if the cipher supports it, and drops the only reference to it. The
+// ciphers of the standard library cannot be wiped: their memory is left to the collector.
 func (k *keyed) clear() {
 	if w, ok := k.aead.(interface{ Clear() }); ok {
 		w.Clear()

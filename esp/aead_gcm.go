@@ -4,7 +4,7 @@ package esp
 
 import "culvert/esp/internal/aesgcm"
 
-// Floor says whether this build encrypts nothing: see aead_floor.go. It does encrypt.
+// Floor reports whether this build encrypts nothing: see aead_floor.go.
 const Floor = false
 
 func newAESGCM(key []byte) (aead, error) { return aesgcm.New(key) }

@@ -125,7 +125,8 @@ func TestChaCha20Poly1305Vector(t *testing.T) {
 	v.check(t)
 }
 
-// Packets made by an implementation that shares nothing with this one, with the IVs that Seal uses: see testdata/scapy_vectors.py.
+// Packets of an independent implementation, with the IVs that Seal uses: see
+// testdata/scapy_vectors.py.
 func TestScapyVectors(t *testing.T) {
 	var list []struct {
 		Cipher, Key, Inner, ESP string

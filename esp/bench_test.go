@@ -10,8 +10,9 @@ import (
 // benchRun is the packets of a run: about what one super-packet, or one receive with UDP_GRO, is.
 const benchRun = 40
 
-// versus measures esp against its cipher alone. Each step of the benchmark is one run of packets through both, the one right after the other, and of each the
-// fastest run counts: what else the machine does can only make a run slower. Metrics, each for one packet:
+// versus measures esp against its cipher alone. Each step of the benchmark passes one run of
+// packets through both, one right after the other. The fastest run of each counts, since other work
+// of the machine can only make a run slower. Metrics, each for one packet:
 //
 //	x-raw     throughput of esp over that of the cipher
 //	raw-ns    the cipher
@@ -96,7 +97,8 @@ func benchSeal(b *testing.B, apart bool, seal func(x *bench, n int)) {
 	})
 }
 
-// BenchmarkSealRun is the segments of a super-packet: reserved together, sealed from one buffer into another.
+// BenchmarkSealRun seals the segments of a super-packet, reserved together, from one buffer into
+// another.
 func BenchmarkSealRun(b *testing.B) {
 	benchSeal(b, true, func(x *bench, n int) {
 		first, _, _ := x.out.Reserve(benchRun, benchRun*n)
@@ -164,7 +166,8 @@ func BenchmarkWindow(b *testing.B) {
 	}
 }
 
-// BenchmarkAccept is a run of packets that are decrypted: acceptance and the counters. ns/packet is for each of them.
+// BenchmarkAccept measures acceptance and the counters, with runs of decrypted packets. ns/packet
+// is for each packet.
 func BenchmarkAccept(b *testing.B) {
 	in := mustIn(b, pair(aes128, true, 4096))
 	var run [benchRun]Packet

@@ -6,8 +6,9 @@ import (
 	"culvert/selector"
 )
 
-// ChildID names one Child SA pair within a daemon for its whole life. IDs grow: of two pairs of the same policy the one
-// with the larger ID is the newer, so that a late effect of a lost rekey collision can be told and ignored.
+// ChildID identifies a Child SA pair within a daemon, for its whole life. IDs grow: of two pairs of
+// one policy the larger ID is the newer, so that a late effect of a lost rekey collision can be
+// ignored.
 type ChildID uint64
 
 // Policy names the configured policy (a [[peer.child]]) that a Child SA serves.
@@ -22,23 +23,23 @@ type Cipher struct {
 	KeyBits uint16 // AES: 128, 192 or 256; ChaCha20-Poly1305: 256
 }
 
-// Endpoint is where a Child SA's packets go and come from outside.
+// An Endpoint holds the outer addresses of a Child SA's packets.
 type Endpoint struct {
 	Local  netip.AddrPort // port 0 for raw ESP
 	Remote netip.AddrPort // port 0 for raw ESP
 	Encap  bool           // UDP encapsulation (RFC 3948) rather than IP protocol 50
 }
 
-// Limits are lifetimes counted on the wire; zero is no limit (RFC 4301, Section 4.4.2.1).
+// Limits are lifetimes in traffic; zero is unlimited (RFC 4301, Section 4.4.2.1).
 type Limits struct {
 	SoftBytes, HardBytes     uint64
 	SoftPackets, HardPackets uint64
 }
 
-// ChildSA is a negotiated (or manually keyed) SA pair as the control plane hands it to the
-// dataplane. Keys hold the cipher key followed by the salt. It is immutable, and the receiver may
-// keep it, save the keys: it makes its ciphers of these before it returns, and whoever handed them
-// over may then clear them.
+// A ChildSA is a negotiated or manually keyed SA pair, as the control plane hands it to the
+// dataplane. Keys hold the cipher key, then the salt. It is immutable, and the receiver may keep
+// it, except for the keys: the receiver makes its ciphers from them before it returns, after which
+// their owner may clear them.
 type ChildSA struct {
 	ID     ChildID
 	Policy Policy
@@ -47,23 +48,28 @@ type ChildSA struct {
 	KeyIn, KeyOut []byte
 	Cipher        Cipher
 	ESN           bool
-	// IVStart is added to the sequence number (modulo 2^64) to make the IV. Zero for negotiated keys. With manual keys the numbers begin anew at each start
-	// while the key stays, so that whoever installs such an SA must draw it at random: else IVs repeat under one key (RFC 4106, Section 3.1).
+	// IVStart is added to the sequence number (modulo 2^64) to make the IV. It is zero for
+	// negotiated keys. With manual keys the sequence numbers restart while the key stays, so the
+	// installer must draw it at random: otherwise IVs repeat under one key (RFC 4106, Section 3.1).
 	IVStart      uint64
 	ReplayWindow int // packets; zero: no replay protection
 
 	Endpoint Endpoint
-	// LocalTS and RemoteTS are the negotiated selectors: inner source and destination of outbound packets (RFC 4301, Section 4.4.2).
+	// LocalTS and RemoteTS are the negotiated selectors: source and destination of outbound inner
+	// packets (RFC 4301, Section 4.4.2).
 	LocalTS, RemoteTS []selector.Selector
 	Limits            Limits
 
-	// Resource is the dataplane's worker that the pair is for, counted from 1 (RFC 9611); 0: none, and any may send on it.
+	// Resource is the worker that the pair is for, counted from 1 (RFC 9611). With 0 any worker may
+	// send on it.
 	Resource int
-	// PerResource says that the peer makes pairs for single workers: one that is busy on a pair not its own asks for one (EventAcquire).
+	// PerResource reports that the peer makes pairs for single workers: a worker that is busy on a
+	// pair of another asks for its own (EventAcquire).
 	PerResource bool
 }
 
-// ClearKeys overwrites the key material, wherever else the same memory is referred to.
+// ClearKeys overwrites the key material, and with it all copies of the ChildSA, which share its
+// memory.
 func (sa *ChildSA) ClearKeys() {
 	clear(sa.KeyIn)
 	clear(sa.KeyOut)

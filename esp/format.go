@@ -1,7 +1,9 @@
-// Package esp is one direction of one ESP SA (RFC 4303) in tunnel mode: sealing with sequence numbers that never repeat, opening with a replay window,
-// and the rules for what is copied between the inner and the outer header (RFC 4301, RFC 6040). It does no I/O and, once an SA is made, allocates nothing.
+// Package esp implements one direction of one ESP SA (RFC 4303) in tunnel mode: sealing with
+// sequence numbers that never repeat, opening with a replay window, and the rules for copying
+// fields between the inner and the outer header (RFC 4301, RFC 6040). It does no I/O and, once an
+// SA is made, allocates nothing.
 //
-// A sealed packet, with all but the outer IP and UDP headers:
+// A sealed packet, without the outer IP and UDP headers:
 //
 //	 0                8               16                        n               n+16
 //	+-------+--------+----------------+------------------------+----------------+
@@ -13,19 +15,21 @@ package esp
 
 import "encoding/binary"
 
-// Sizes of the parts of a packet. They are the same for every cipher of the package.
+// Sizes of the parts of a packet, the same for every cipher of the package.
 const (
 	HeaderLen = 8  // SPI and the low half of the sequence number (RFC 4303, Section 2)
 	IVLen     = 8  // RFC 4106, Section 3.1; RFC 7634, Section 2
 	ICVLen    = 16 // RFC 4106, Section 6; RFC 7634, Section 2
 
-	// Headroom is what Seal writes in front of the payload.
+	// Headroom is the number of octets that Seal writes before the payload.
 	Headroom = HeaderLen + IVLen
-	// MaxTrailer is the most that is encrypted behind the payload: three octets of padding, the pad length and the next header.
+	// MaxTrailer is the most octets that are encrypted behind the payload: three of padding, the
+	// pad length and the next header.
 	MaxTrailer = 5
-	// Tailroom is what Seal uses behind a payload, if it is there: a trailer, in one store.
+	// Tailroom is the number of octets behind a payload that Seal uses if they are there, to write
+	// the trailer in one store.
 	Tailroom = 8
-	// MaxOverhead is the most by which a sealed packet is longer than its payload.
+	// MaxOverhead is the most octets by which a sealed packet is longer than its payload.
 	MaxOverhead = Headroom + MaxTrailer + ICVLen
 
 	trailerLen = 2 // pad length and next header
@@ -48,14 +52,15 @@ const (
 	outerUDP  = 8 // RFC 3948, Section 2.1
 )
 
-// SealedLen is the length of a sealed packet for a payload of n octets, without outer headers.
+// SealedLen returns the length of a sealed packet for a payload of n octets, without outer headers.
 func SealedLen(n int) int { return Headroom + padded(n) + ICVLen }
 
-// padded is the encrypted length for a payload of n octets: with its trailer a multiple of four.
+// padded returns the encrypted length for a payload of n octets: with its trailer, a multiple of
+// four.
 func padded(n int) int { return (n + trailerLen + padAlign - 1) &^ (padAlign - 1) }
 
-// InnerMTU is the largest inner packet that fits a path MTU when sealed, for an outer IPv6 or IPv4 header and with or without UDP
-// encapsulation. It is 0 where nothing fits.
+// InnerMTU returns the size of the largest inner packet that fits a path MTU when sealed, for an
+// outer IPv6 or IPv4 header, with or without UDP encapsulation. It returns 0 if nothing fits.
 func InnerMTU(pathMTU int, outerV6, encap bool) int {
 	room := pathMTU - Headroom - ICVLen - outerIPv4
 	if outerV6 {
@@ -67,7 +72,7 @@ func InnerMTU(pathMTU int, outerV6, encap bool) int {
 	return max(room&^(padAlign-1)-trailerLen, 0)
 }
 
-// OuterLen is the length of the whole outer packet that an inner one of n octets becomes.
+// OuterLen returns the length of the outer packet for an inner packet of n octets.
 func OuterLen(n int, outerV6, encap bool) int {
 	outer := outerIPv4
 	if outerV6 {
@@ -79,7 +84,8 @@ func OuterLen(n int, outerV6, encap bool) int {
 	return outer + SealedLen(n)
 }
 
-// SPI is the SPI of a packet that begins with its ESP header; ok is false if it is too short for any ESP packet.
+// SPI returns the SPI of a packet that begins with its ESP header; ok is false if it is too short
+// for any ESP packet.
 func SPI(pkt []byte) (spi uint32, ok bool) {
 	if len(pkt) < minSealed {
 		return 0, false
@@ -87,20 +93,22 @@ func SPI(pkt []byte) (spi uint32, ok bool) {
 	return binary.BigEndian.Uint32(pkt), true
 }
 
-// Scratch is a goroutine's own working space for Seal and Open: what is handed through an interface would otherwise be allocated for each packet. The
-// zero value is ready; it serves any SA, one call at a time.
+// A Scratch is one goroutine's working space for Seal and Open. It saves an allocation per packet,
+// since its octets are passed through an interface. The zero value is ready; it serves any SA, one
+// call at a time.
 type Scratch struct {
 	nonce [nonceLen]byte
 	aad   [HeaderLen + 4]byte
 }
 
-// prepare makes the nonce and the additional data of a packet, which are all of its header.
+// prepare returns the nonce and the additional data of a packet, which cover all of its header.
 func (s *Scratch) prepare(k *keyed, spi uint32, seq, iv uint64) (nonce, aad []byte) {
 	*(*[saltLen]byte)(s.nonce[:]) = k.salt
 	binary.BigEndian.PutUint64(s.nonce[saltLen:], iv)
 	binary.BigEndian.PutUint32(s.aad[:], spi)
 	if k.esn {
-		// RFC 4106, Section 5: SPI, then all 64 bits of the sequence number, of which the high half is not sent.
+		// RFC 4106, Section 5: SPI, then all 64 bits of the sequence number; the high half is not
+		// sent.
 		binary.BigEndian.PutUint64(s.aad[4:], seq)
 		return s.nonce[:], s.aad[:12]
 	}

@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Inbound is an SA that we receive with. All of it is safe for concurrent use, with a Scratch for each goroutine; save Clear.
+// An Inbound is the receiving direction of an SA. Its methods are safe for concurrent use with a
+// Scratch for each goroutine, except Clear.
 type Inbound struct {
 	keyed
 	limits thresholds
@@ -17,8 +18,9 @@ type Inbound struct {
 	_       [cacheLine]byte
 }
 
-// NewInbound makes the receiving direction of sa, of which it keeps nothing but what it needs. SPIIn, KeyIn, Cipher and ReplayWindow must fit: see ErrSPI, ErrKey,
-// ErrCipher, ErrWindow. A ReplayWindow of 0 is no replay protection; otherwise it is from MinWindow to MaxWindow.
+// NewInbound returns the receiving direction of sa, and keeps no reference to sa. ReplayWindow is 0
+// for no replay protection, or from MinWindow to MaxWindow. Bad values give ErrSPI, ErrKey,
+// ErrCipher or ErrWindow.
 func NewInbound(sa *ChildSA) (*Inbound, error) {
 	if w := sa.ReplayWindow; w != 0 && (w < MinWindow || w > MaxWindow) {
 		return nil, fmt.Errorf("%w: %d packets, must be 0 or %d to %d", ErrWindow, w, MinWindow, MaxWindow)
@@ -27,7 +29,7 @@ func NewInbound(sa *ChildSA) (*Inbound, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Without a window nothing says how many packets there can be.
+	// Without a window the number of packets has no limit.
 	last := lastSequence(sa.ESN)
 	if sa.ReplayWindow == 0 {
 		last = math.MaxUint64
@@ -37,11 +39,12 @@ func NewInbound(sa *ChildSA) (*Inbound, error) {
 	return in, nil
 }
 
-// SPI is the SPI that packets come with.
+// SPI returns the SPI of the packets.
 func (in *Inbound) SPI() uint32 { return in.spi }
 
-// Used is what Accept counted so far.
+// Used returns what Accept has counted.
 func (in *Inbound) Used() Usage { return Usage{Packets: in.packets.Load(), Octets: in.octets.Load()} }
 
-// Clear forgets the key. It is for when no goroutine can be using the SA any more: one that still did would panic. The keys in the ChildSA are its owner's to clear.
+// Clear forgets the key. No goroutine may use the SA any more: one that did would panic. The keys
+// in the ChildSA remain for their owner to clear.
 func (in *Inbound) Clear() { in.clear() }

@@ -5,17 +5,18 @@ import (
 	"sync/atomic"
 )
 
-// Usage is what went through one direction of an SA: packets, and octets of inner packets.
+// A Usage counts the traffic of one direction of an SA: packets, and octets of inner packets.
 type Usage struct{ Packets, Octets uint64 }
 
-// thresholds are one direction's lifetimes on the wire, with no zeroes left.
+// thresholds are one direction's lifetimes in traffic. None is zero.
 type thresholds struct {
 	softOctets, hardOctets   uint64
 	softPackets, hardPackets uint64
 }
 
-// newThresholds makes thresholds of limits for an SA that can carry at most last packets. Before each hard limit there is a soft one, a sixteenth of it unless configured: an SA
-// that cannot go on is to be replaced in time, and without sequence numbers no SA can (RFC 4303, Section 3.3.3).
+// newThresholds returns the thresholds of limits, for an SA that can carry at most last packets.
+// Unless configured, a soft limit lies a sixteenth before each hard one: an SA must be replaced
+// before it ends, and without sequence numbers no SA can go on (RFC 4303, Section 3.3.3).
 func newThresholds(l Limits, last uint64) thresholds {
 	t := thresholds{hardOctets: orMax(l.HardBytes), hardPackets: min(orMax(l.HardPackets), last)}
 	t.softOctets = softOf(l.SoftBytes, t.hardOctets)
@@ -23,7 +24,7 @@ func newThresholds(l Limits, last uint64) thresholds {
 	return t
 }
 
-// orMax makes "no limit" a limit that nothing reaches.
+// orMax returns limit, or the largest number for zero, which is unlimited.
 func orMax(limit uint64) uint64 {
 	if limit == 0 {
 		return math.MaxUint64
@@ -38,16 +39,18 @@ func softOf(configured, hard uint64) uint64 {
 	return min(configured, hard)
 }
 
-// reached says whether a count that grew by n to total has just come to limit: true for one call only, however many goroutines count.
+// reached reports whether a count that grew by n to total has just come to limit: true for one call
+// only, whatever the number of goroutines that count.
 func reached(total, n, limit uint64) bool { return total >= limit && total-n < limit }
 
-// cacheLine keeps what all workers write away from what they only read.
+// cacheLine is the padding between fields that all workers write and fields that they only read.
 const cacheLine = 64
 
 // octetMeter counts octets up to a hard limit.
 type octetMeter struct{ octets atomic.Uint64 }
 
-// add counts n, unless that would go over hard: then nothing is counted. Of callers that race near the limit some may be refused that would have fitted; never are too many let through.
+// add counts n, unless that would exceed hard: then it counts nothing. Of callers that race near
+// the limit some may be refused that would have fitted; the limit is never exceeded.
 func (m *octetMeter) add(n, hard uint64) (total uint64, ok bool) {
 	total = m.octets.Add(n)
 	if total > hard {

@@ -5,41 +5,47 @@ import (
 	"errors"
 )
 
-// Why a packet is refused. Each is an auditable event of RFC 4303 and is to be counted; the packet is dropped in silence. ErrExhausted is for one beyond a hard limit.
+// The errors of packets. Each is an auditable event of RFC 4303 and is to be counted; the packet is
+// dropped in silence. ErrExhausted is for a packet beyond a hard limit.
 var (
 	ErrShort   = errors.New("esp: too short for an ESP packet")
 	ErrReplay  = errors.New("esp: sequence number seen before or behind the replay window")
 	ErrICV     = errors.New("esp: not authentic")
 	ErrPadding = errors.New("esp: bad padding")
-	// ErrDummy is an authentic packet without an inner packet in it (RFC 4303, Section 2.6).
+	// ErrDummy is for an authentic packet without an inner packet (RFC 4303, Section 2.6).
 	ErrDummy = errors.New("esp: dummy packet")
 )
 
-// Packet is one packet of a run: those that came together for one SA, and are opened together, since what the window and the counters cost is then paid once for all.
-// The caller sets Data and leaves the rest zero.
+// A Packet is one packet of a run. A run arrived together for one SA and is opened together, so
+// that the costs of the window and the counters are paid once. The caller sets Data and leaves the
+// rest zero.
 type Packet struct {
-	// Data is the packet from its ESP header on; opened, the inner packet, which lies within the same octets, and may end in padding of the sender's (RFC 4303,
-	// Section 2.7) behind what its own header says.
+	// Data is the packet from its ESP header on. Opened, it is the inner packet, within the same
+	// octets; it may end in padding of the sender (RFC 4303, Section 2.7) beyond the length in its
+	// own header.
 	Data []byte
 	Seq  uint64
 	Next uint8
 
 	authentic bool
-	Err       error // why it must be dropped; Data is nil then, save with ErrDummy
+	Err       error // why it must be dropped; Data is nil then, except with ErrDummy
 }
 
 func (p *Packet) refuse(err error) { p.Data, p.Err = nil, err }
 
-// Arrival is what a run means for its SA.
+// An Arrival is the effect of a run on its SA.
 type Arrival struct {
-	Authentic bool // a packet was authentic and new: the peer lives
-	// Newest is set if one of those had a higher sequence number than any accepted before: then its outer source may be where the peer now is (RFC 7296, Section 2.23).
+	Authentic bool // a packet was authentic and new: the peer is alive
+	// Newest is set if such a packet had a higher sequence number than all accepted before: its
+	// outer source may then be where the peer now is (RFC 7296, Section 2.23).
 	Newest bool
-	// Soft is set for the run that reaches a soft limit, and for no other (once for packets, once for octets); Hard from the one on that goes over a hard one: the SA is at its end.
+	// Soft is set for the run that reaches a soft limit, and for no other (once for packets, once
+	// for octets). Hard is set for each run that exceeds a hard limit: the SA is at its end.
 	Soft, Hard bool
 }
 
-// Open opens the packets of a run, which are of this SA by their SPI, in place: Decrypt for each, then Accept.
+// Open opens a run, whose packets carry the SPI of this SA, in place: Decrypt for each, then
+// Accept.
 func (in *Inbound) Open(s *Scratch, run []Packet) Arrival {
 	for i := range run {
 		in.Decrypt(s, &run[i])
@@ -47,17 +53,19 @@ func (in *Inbound) Open(s *Scratch, run []Packet) Arrival {
 	return in.Accept(run)
 }
 
-// Decrypt is the part of Open that may be done by any goroutine, for any number of packets at the same time and in any order. It changes nothing of the SA, and the packet must
-// not be used before Accept has said that it may be.
+// Decrypt is the part of Open that any goroutine may do, for several packets at once and in any
+// order. It changes nothing of the SA. The packet must not be used before Accept has passed it.
 //
-// With extended sequence numbers a packet from behind the window is ErrICV: its number is taken for the one 2^32 higher (RFC 4303, Appendix A2.2).
+// With extended sequence numbers a packet from behind the window is ErrICV: its number is taken for
+// the one 2^32 higher (RFC 4303, Appendix A2.2).
 func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
 	pkt := p.Data
 	if len(pkt) < minSealed {
 		p.refuse(ErrShort)
 		return
 	}
-	// RFC 4303, Section 3.4.3: the window is asked before the ICV, because that is cheap, and moved after it, because only then the number is true.
+	// RFC 4303, Section 3.4.3: check the window before the ICV, because that is cheap, and move it
+	// afterwards, because only then the number is authentic.
 	seq := uint64(binary.BigEndian.Uint32(pkt[4:]))
 	if in.esn {
 		seq = in.window.sequence(uint32(seq))
@@ -77,8 +85,9 @@ func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
 	p.cutTrailer(text)
 }
 
-// cutTrailer takes padding, pad length and next header off. RFC 4303, Section 2.4: "the receiver SHOULD inspect the Padding field." Octet by octet: the cipher has just stored
-// them, in pieces that a wider load would have to wait for.
+// cutTrailer removes padding, pad length and next header. RFC 4303, Section 2.4: "the receiver
+// SHOULD inspect the Padding field." It reads single octets: the cipher has just stored them, in
+// pieces that a wider load would have to wait for.
 func (p *Packet) cutTrailer(text []byte) {
 	end := len(text) - trailerLen
 	pad := int(text[end])
@@ -98,8 +107,10 @@ func (p *Packet) cutTrailer(text []byte) {
 	}
 }
 
-// Accept moves the window over a run whose packets were all given to Decrypt, and counts it. Those that are not to go on have an error afterwards: replays, and what is beyond
-// a hard limit. Any goroutine may call it at any time; where runs are accepted in the order in which they came, none is ever behind the window because of who decrypted what.
+// Accept moves the window over a run whose packets were all given to Decrypt, and counts it. It
+// sets an error on packets that must be dropped: replays, and those beyond a hard limit. Any
+// goroutine may call it at any time. If runs are accepted in the order of their arrival, no packet
+// is behind the window because of who decrypted it.
 func (in *Inbound) Accept(run []Packet) (a Arrival) {
 	var good Usage
 	for rest := run; len(rest) > 0; {
@@ -111,7 +122,8 @@ func (in *Inbound) Accept(run []Packet) (a Arrival) {
 	return a
 }
 
-// acceptBlock takes the packets at the start of run whose numbers are of one block of the window, and says how many it looked at. It adds those that are good.
+// acceptBlock accepts the packets at the start of run whose numbers are of one block of the window,
+// and adds them to good. It returns the number of packets it has processed.
 func (in *Inbound) acceptBlock(run []Packet, a *Arrival, good *Usage) (n int) {
 	var block, packets, octets uint64
 	var bits uint32
@@ -125,7 +137,7 @@ func (in *Inbound) acceptBlock(run []Packet, a *Arrival, good *Usage) (n int) {
 		}
 		bit := uint32(1) << (p.Seq & blockMask)
 		if p.Seq>>blockShift != block || bits&bit != 0 {
-			break // another block, or the same number again: it is for the window to refuse
+			break // another block, or the same number again, which the window refuses
 		}
 		bits |= bit
 		if p.Err == nil {
@@ -147,7 +159,8 @@ func (in *Inbound) acceptBlock(run []Packet, a *Arrival, good *Usage) (n int) {
 	return n
 }
 
-// refuseTaken refuses the packets of a block whose numbers are not fresh: the run had them already, or another goroutine has just accepted them.
+// refuseTaken refuses the packets of a block whose numbers are not fresh: duplicates within the
+// run, or numbers that another goroutine has just accepted.
 func refuseTaken(run []Packet, fresh uint32, good *Usage) {
 	for i := range run {
 		p := &run[i]
@@ -162,7 +175,8 @@ func refuseTaken(run []Packet, fresh uint32, good *Usage) {
 	}
 }
 
-// count counts what was accepted of run, and refuses what is beyond a hard limit. RFC 4301, Section 4.4.2.1: at "a hard lifetime [...] the current SA ends".
+// count counts the accepted packets of run, and refuses those beyond a hard limit. RFC 4301,
+// Section 4.4.2.1: at "a hard lifetime [...] the current SA ends".
 func (in *Inbound) count(run []Packet, good Usage, a *Arrival) {
 	p, o := in.packets.Add(good.Packets), in.octets.Add(good.Octets)
 	a.Soft = reached(p, good.Packets, in.limits.softPackets) || reached(o, good.Octets, in.limits.softOctets)

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// runOracle is what runs may do to an SA that a map remembers everything of. Runs are decrypted before any of their packets is accepted, so that what would be behind the
-// window of the run's own newest may yet be taken; never what was behind it before.
+// runOracle models what runs may do to an SA, with a map of all accepted numbers. Runs are
+// decrypted before any of their packets is accepted, so numbers behind the window of the newest one
+// of the run may still be accepted; numbers that were behind the window before the run may not.
 type runOracle struct {
 	oracle
 	packets uint64
@@ -44,8 +45,9 @@ func (o *runOracle) judgeRun(t *testing.T, in *Inbound, before uint64, what []se
 	}
 }
 
-// Runs against the oracle: with numbers that jump ahead and fall behind in one run, twice in it, forged ones in front of the genuine ones and far ahead of all, at the edges of
-// small windows, and over the ends of the low half of the number.
+// Runs against the oracle: numbers that jump ahead and fall behind within a run, duplicates within
+// a run, forged packets before the genuine ones and far ahead of all, at the edges of small
+// windows, and across the ends of the low half of the number.
 func TestRunAgainstOracle(t *testing.T) {
 	for _, size := range []int{32, 33, 64, 1000} {
 		for _, start := range []uint64{0, 1<<32 - 300, 3<<32 - 300, 1<<37 - 300} {

@@ -80,7 +80,8 @@ func compareRun(t *testing.T, in, slow *Inbound, sealed [][]byte) {
 	}
 }
 
-// Goroutines that decrypt runs at the same time, and are done in any order, lose nothing if the runs are accepted in order: even with a small window.
+// Goroutines that decrypt runs at the same time, and finish in any order, lose nothing if the runs
+// are accepted in order, even with a small window.
 func TestDecryptInAnyOrder(t *testing.T) {
 	sa := pair(aes128, true, MinWindow)
 	o, in := mustOut(t, sa), mustIn(t, sa)
@@ -115,7 +116,8 @@ func TestDecryptInAnyOrder(t *testing.T) {
 	}
 }
 
-// Goroutines that open the same packets at the same time, in runs of their own lengths, open each once.
+// Goroutines that open the same packets at the same time, in runs of different lengths, open each
+// packet once.
 func TestOpenByManyGoroutines(t *testing.T) {
 	sa := pair(aes128, false, 1024)
 	o, in := mustOut(t, sa), mustIn(t, sa)
@@ -155,7 +157,8 @@ func TestOpenByManyGoroutines(t *testing.T) {
 	}
 }
 
-// A soft limit is told once; of the run that goes over a hard one the packets before it are good, and nothing is after it.
+// A soft limit is reported once. Of the run that exceeds a hard limit the packets before it are
+// good, and no later one is.
 func TestInboundLimits(t *testing.T) {
 	for _, c := range []struct {
 		name   string

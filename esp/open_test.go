@@ -187,7 +187,8 @@ func TestClear(t *testing.T) {
 	}
 }
 
-// FuzzOpen opens anything. Nothing that was not sealed opens, nothing panics, and what fails leaves no trace.
+// FuzzOpen opens arbitrary octets. Only sealed packets open, nothing panics, and failures leave no
+// trace.
 func FuzzOpen(f *testing.F) {
 	sa := pair(aes128, true, 64)
 	o := mustOut(f, sa)

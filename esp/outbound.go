@@ -7,15 +7,19 @@ import (
 	"sync/atomic"
 )
 
-// ErrExhausted says that an SA has come to its end: its sequence numbers, or one of its hard limits. Nothing more can be sent with it.
+// ErrExhausted means that an SA is at its end: its sequence numbers or one of its hard limits are
+// used up. It can send nothing more.
 var ErrExhausted = errors.New("esp: sequence numbers or hard lifetime used up")
 
-// Outbound is an SA that we send with. All of it is safe for concurrent use, with a Scratch for each goroutine; save Clear.
+// An Outbound is the sending direction of an SA. Its methods are safe for concurrent use with a
+// Scratch for each goroutine, except Clear.
 //
-// Sequence numbers are reserved in runs and then used by Seal, each once. They make the IV too: it is the 64-bit sequence number (from ChildSA.IVStart on),
-// whether or not the peer sees all of it. RFC 4106, Section 3.1: "For a given key, the IV MUST NOT repeat. The most natural way to implement this is with a counter"; RFC 8750 does
-// the very same without sending it. As Reserve hands out no number twice, is never set back, and ends before it would wrap, no nonce repeats under a
-// key; and as every SA has fresh keys, none does after a rekey or a restart.
+// Sequence numbers are reserved in runs, then used by Seal, each once. The IV is the 64-bit
+// sequence number, from ChildSA.IVStart on, even if the peer sees only its low half. RFC 4106,
+// Section 3.1: "For a given key, the IV MUST NOT repeat. The most natural way to implement this is
+// with a counter"; RFC 8750 does the same without sending it. No nonce repeats under a key: Reserve
+// hands out no number twice, is never set back, and ends before it would wrap. Every negotiated SA
+// has fresh keys, so none repeats after a rekey or a restart.
 type Outbound struct {
 	keyed
 	ivStart uint64
@@ -27,7 +31,8 @@ type Outbound struct {
 	_ [cacheLine]byte
 }
 
-// lastSequence is the last usable sequence number (RFC 4303, Section 3.3.3: "the counter [must not] cycle").
+// lastSequence returns the last usable sequence number (RFC 4303, Section 3.3.3: "the counter [must
+// not] cycle").
 func lastSequence(esn bool) uint64 {
 	if esn {
 		return math.MaxUint64
@@ -35,7 +40,8 @@ func lastSequence(esn bool) uint64 {
 	return math.MaxUint32
 }
 
-// NewOutbound makes the sending direction of sa, of which it keeps nothing but what it needs. SPIOut, KeyOut and Cipher must fit: see ErrSPI, ErrKey, ErrCipher.
+// NewOutbound returns the sending direction of sa, and keeps no reference to sa. Bad values give
+// ErrSPI, ErrKey or ErrCipher.
 func NewOutbound(sa *ChildSA) (*Outbound, error) {
 	k, err := newKeyed(sa.SPIOut, sa.Cipher, sa.KeyOut, sa.ESN)
 	if err != nil {
@@ -44,15 +50,16 @@ func NewOutbound(sa *ChildSA) (*Outbound, error) {
 	return &Outbound{keyed: k, ivStart: sa.IVStart, limits: newThresholds(sa.Limits, lastSequence(sa.ESN))}, nil
 }
 
-// SPI is the SPI that goes into the packets.
+// SPI returns the SPI of the packets.
 func (o *Outbound) SPI() uint32 { return o.spi }
 
-// Used is what was reserved so far.
+// Used returns what Reserve has handed out.
 func (o *Outbound) Used() Usage { return Usage{Packets: o.seq.Load(), Octets: o.octets.Load()} }
 
-// Reserve takes the next n sequence numbers, first to first+n-1, for packets with octets in all. soft is true for the reservation that reaches a soft
-// limit, and for no other (once for packets, once for octets). ErrExhausted: they do not all fit before the end; nothing is reserved, and as the count
-// never moves past the end, no race of callers can wrap it.
+// Reserve takes the next n sequence numbers, first to first+n-1, for packets of octets in all. soft
+// is true for the reservation that reaches a soft limit, and for no other (once for packets, once
+// for octets). If they do not all fit before the end, it reserves nothing and returns ErrExhausted.
+// The count never moves past the end, so no race of callers can wrap it.
 func (o *Outbound) Reserve(n, octets int) (first uint64, soft bool, err error) {
 	count, size := uint64(n), uint64(octets)
 	total, ok := o.octetMeter.add(size, o.limits.hardOctets)
@@ -72,19 +79,22 @@ func (o *Outbound) Reserve(n, octets int) (first uint64, soft bool, err error) {
 	}
 }
 
-// Seal makes the packet of payload with the reserved sequence number seq into dst, and returns it: dst[:SealedLen(len(payload))]. next says what payload
-// is. dst must have that capacity; to have it too small is the caller's bug and panics. payload may be
+// Seal writes the packet of payload, with the reserved sequence number seq, to dst and returns it:
+// dst[:SealedLen(len(payload))]. next is the protocol of payload. Seal panics if the capacity of
+// dst is smaller than that. payload may be
 //
 //   - in place: at dst[Headroom:];
-//   - elsewhere, not overlapping dst. With at least Tailroom octets of capacity behind it, it is encrypted straight across: these octets are
-//     used for the trailer and then put back as they were. With less, it is first copied into dst.
+//   - elsewhere, not overlapping dst. With at least Tailroom octets of capacity behind it, it is
+//     encrypted straight across: these octets hold the trailer meanwhile, and are then restored.
+//     With less, it is first copied into dst.
 //
-// So the segments of a super-packet are sealed one after the other, each into its place in the send buffer, out of one read buffer.
+// The segments of a super-packet are thus sealed one after the other, each into its place in the
+// send buffer, out of one read buffer.
 func (o *Outbound) Seal(s *Scratch, dst []byte, seq uint64, payload []byte, next uint8) []byte {
 	return o.seal(s, dst, seq, o.ivStart+seq, payload, next)
 }
 
-// seal is Seal with an IV of its own, which the published vectors have.
+// seal is Seal with a separate IV, for the published vectors.
 func (o *Outbound) seal(s *Scratch, dst []byte, seq, iv uint64, payload []byte, next uint8) []byte {
 	n := len(payload)
 	size := padded(n)
@@ -107,20 +117,23 @@ func (o *Outbound) seal(s *Scratch, dst []byte, seq, iv uint64, payload []byte, 
 	if !inPlace {
 		copy(text, payload)
 	}
-	putTrailer(dst[Headroom+n:], size-n, next) // and into the room of the ICV, which is not there yet
+	putTrailer(dst[Headroom+n:], size-n, next) // and into the room of the ICV, which is written later
 	o.aead.Seal(text[:0], nonce, text, aad)
 	return dst
 }
 
-// paddings are the ends of packets up to the next header: padding and the pad length, first octet lowest. RFC 4303, Section 2.4: "The first padding byte appended to the plaintext is
-// numbered 1, with subsequent padding bytes making up a monotonically increasing sequence".
+// paddings are the ends of packets before the next header: padding and pad length, first octet
+// lowest. RFC 4303, Section 2.4: "The first padding byte appended to the plaintext is numbered 1,
+// with subsequent padding bytes making up a monotonically increasing sequence".
 var paddings = [padAlign]uint64{0x00, 0x01_01, 0x02_02_01, 0x03_03_02_01}
 
-// putTrailer writes n octets of padding, pad length and next header to the start of the Tailroom octets at b; the others become zero.
+// putTrailer writes a trailer of n octets, padding, pad length and next header, to the start of the
+// Tailroom octets at b, and zeros to the rest.
 func putTrailer(b []byte, n int, next uint8) {
 	pad := uint(n-trailerLen) % padAlign
 	binary.LittleEndian.PutUint64(b, paddings[pad]|uint64(next)<<(8*pad+8))
 }
 
-// Clear forgets the key. It is for when no goroutine can be using the SA any more: one that still did would panic. The keys in the ChildSA are its owner's to clear.
+// Clear forgets the key. No goroutine may use the SA any more: one that did would panic. The keys
+// in the ChildSA remain for their owner to clear.
 func (o *Outbound) Clear() { o.clear() }

@@ -70,7 +70,8 @@ func TestSealOpenEveryLength(t *testing.T) {
 	}
 }
 
-// The three ways to hand over a payload give the same packet, and what is borrowed behind a payload is given back.
+// The three ways to pass a payload give the same packet, and the octets borrowed behind a payload
+// are restored.
 func TestSealPlaces(t *testing.T) {
 	o := mustOut(t, pair(aes128, false, 64))
 	var s Scratch
@@ -95,7 +96,8 @@ func TestSealPlaces(t *testing.T) {
 	}
 }
 
-// The segments of a super-packet: one read buffer, each header over the sealed end of the segment before.
+// The segments of a super-packet in one read buffer: each header overwrites the sealed end of the
+// segment before.
 func TestSealSegments(t *testing.T) {
 	sa := pair(aes128, true, 64)
 	o, in := mustOut(t, sa), mustIn(t, sa)
@@ -124,7 +126,8 @@ func TestSealSegments(t *testing.T) {
 	}
 }
 
-// TestIVStart is about manual keys: the same key and sequence number must not meet the same IV after a restart, and the peer opens the packet all the same.
+// TestIVStart is about manual keys: after a restart the same key and sequence number must have
+// another IV, and the peer still opens the packet.
 func TestIVStart(t *testing.T) {
 	sa := pair(Cipher{ID: 20, KeyBits: 128}, false, 64)
 	ivs := map[string]bool{}

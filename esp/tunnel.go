@@ -11,11 +11,13 @@ const (
 	ce      = 3
 )
 
-// OuterTOS is the TOS octet or traffic class of the outer header for an inner one: DSCP copied (RFC 4301, Section 5.1.2.1) and ECN too, which is
-// the normal mode of RFC 6040, Section 4.1. That is the same octet, whichever the two IP versions are.
+// OuterTOS returns the TOS octet or traffic class of the outer header for an inner one: DSCP is
+// copied (RFC 4301, Section 5.1.2.1), and so is ECN in the normal mode of RFC 6040, Section 4.1.
+// The octet is the same, whichever the two IP versions are.
 func OuterTOS(inner uint8) uint8 { return inner }
 
-// decapECN is Figure 4 of RFC 6040: the outgoing ECN field by [inner][outer]. alarm marks those combinations that no sender makes ('(!!!)' and '(!)').
+// decapECN is Figure 4 of RFC 6040: the outgoing ECN field by [inner][outer]. ecnAlarm marks the
+// combinations that no correct sender makes ('(!!!)' and '(!)').
 var decapECN = [4][4]struct{ ecn, flags uint8 }{
 	notECT: {notECT: {notECT, 0}, ect0: {notECT, ecnAlarm}, ect1: {notECT, ecnAlarm}, ce: {notECT, ecnAlarm | ecnDrop}},
 	ect0:   {notECT: {ect0, 0}, ect0: {ect0, 0}, ect1: {ect1, 0}, ce: {ce, 0}},
@@ -28,17 +30,21 @@ const (
 	ecnAlarm = 2
 )
 
-// DecapTOS is the inner TOS octet after decapsulation: its DSCP as it was (RFC 4301, Section 5.1.2.1), its ECN field by RFC 6040, Section 4.2. drop: the packet
-// must be dropped, as its sender would not understand the congestion mark. alarm: no correct tunnel makes this pair; to be counted.
+// DecapTOS returns the inner TOS octet after decapsulation: its DSCP unchanged (RFC 4301, Section
+// 5.1.2.1), its ECN field by RFC 6040, Section 4.2. drop: the packet must be dropped, as its sender
+// would not understand the congestion mark. alarm: no correct tunnel makes this pair; it is to be
+// counted.
 func DecapTOS(inner, outer uint8) (tos uint8, drop, alarm bool) {
 	entry := decapECN[inner&ecnMask][outer&ecnMask]
 	return inner&^ecnMask | entry.ecn, entry.flags&ecnDrop != 0, entry.flags&ecnAlarm != 0
 }
 
-// ApplyECN does to the decapsulated packet pkt what DecapTOS says, given the outer header's TOS octet. pkt must have been parsed: it begins with
-// a whole IPv4 or IPv6 header. The IPv4 header checksum is kept right.
+// ApplyECN applies DecapTOS to the decapsulated packet pkt, given the outer header's TOS octet, and
+// keeps the IPv4 header checksum right. pkt must have been parsed: it begins with a whole IPv4 or
+// IPv6 header.
 func ApplyECN(pkt []byte, outer uint8) (drop, alarm bool) {
-	// Either way the octet lies in the first 16 bits: version, IHL and TOS; or version and traffic class, whose low four bits start the third nibble.
+	// The octet lies in the first 16 bits: version, IHL and TOS; or version and traffic class,
+	// whose low four bits start the third nibble.
 	word := binary.BigEndian.Uint16(pkt)
 	v6 := word>>12 == 6
 	shift := 0
@@ -61,7 +67,8 @@ func ApplyECN(pkt []byte, outer uint8) (drop, alarm bool) {
 
 const ipv4Checksum = 10 // offset of the header checksum (RFC 791, Section 3.1)
 
-// updateChecksum is the checksum after one 16-bit word changed from old to now (RFC 1624, Section 3, equation 3: HC' = ~(~HC + ~m + m')).
+// updateChecksum returns the checksum after one 16-bit word changed from old to now (RFC 1624,
+// Section 3, equation 3: HC' = ~(~HC + ~m + m')).
 func updateChecksum(sum, old, now uint16) uint16 {
 	s := uint32(^sum) + uint32(^old) + uint32(now)
 	s = s&0xffff + s>>16

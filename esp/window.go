@@ -11,20 +11,26 @@ const (
 	MaxWindow = 65536
 )
 
-// window is a replay window: it accepts no sequence number twice, every fresh one that is less than size behind the highest accepted, and
-// none that is a little further behind (up to two blocks), so that the ends of the window are the ends of blocks.
+// A window is a replay window. It accepts no sequence number twice, accepts every fresh one that is
+// less than size behind the highest accepted, and none that is a little further behind (up to two
+// blocks), so that the ends of the window are the ends of blocks.
 //
-// It is the ring of blocks of RFC 6479, where sliding the window is no more than using a block anew. Each word of the ring is
+// It is the ring of blocks of RFC 6479, where the window slides by reusing a block. Each word of
+// the ring is
 //
 //	block number (low 32 bits) | 32 bits, one for each sequence number of the block
 //
-// so that a bit, the block that it belongs to, and the clearing of a stale block are one compare-and-swap. Workers that open packets of one SA at the
-// same time therefore need no lock: a word only ever goes to a newer block or gets more bits, so what was accepted once stays refused, also by a worker that was
-// held up for long. What they pay, when they are at neighbouring sequence numbers, is the word's cache line moving between their cores.
+// One compare-and-swap thus sets a bit, checks its block and clears a stale block. Workers that
+// open packets of one SA at the same time need no lock: a word only ever goes to a newer block or
+// gains bits, so an accepted number stays refused, even for a worker that was held up for long. The
+// cost, at neighbouring sequence numbers, is that the cache line of the word moves between their
+// cores.
 type window struct {
 	ring []atomic.Uint64 // nil: no window
 	_    [cacheLine]byte
-	top  atomic.Uint64 // the highest block of which a number was accepted; what lies behind it may be written as often
+	// top is the highest block with an accepted number. Its neighbours in memory may be written as
+	// often.
+	top atomic.Uint64
 }
 
 const (
@@ -33,16 +39,18 @@ const (
 	blockMask  = blockBits - 1
 )
 
-// init sets the size, 0 for no window. The ring has one block more than the size takes: wherever in the highest block the highest number is, the
-// others alone hold size numbers behind it.
+// init sets the size; 0 is for no window. The ring has one block more than the size needs: wherever
+// the highest number is in its block, the other blocks hold size numbers behind it.
 func (w *window) init(size int) {
 	if size != 0 {
 		w.ring = make([]atomic.Uint64, (size+blockMask)/blockBits+1)
 	}
 }
 
-// taken is which sequence numbers of block word refuses, as it is or was: those whose bit is set, or all if its block is a newer one. A word without bits was never used.
-// Block numbers are compared as in serial number arithmetic, which is right up to 2^36 packets apart; a word left behind further than that would refuse too much, never too little.
+// taken returns the sequence numbers of block that word refuses, now or when it was read: those
+// whose bit is set, or all if its block is newer. A word without bits is unused. Block numbers are
+// compared by serial number arithmetic, which is right up to 2^36 packets apart; a word further
+// behind refuses too much, never too little.
 func taken(word, block uint64) uint32 {
 	age, bits := int32(uint32(word>>32)-uint32(block)), uint32(word)
 	switch {
@@ -54,17 +62,18 @@ func taken(word, block uint64) uint32 {
 	return 0
 }
 
-// check says whether seq may be accepted, as far as can be told before the packet is authentic. It changes nothing. Of a block newer than all that were accepted, no
-// number was, but for those that are being accepted right now.
+// check reports whether seq may be accepted, as far as can be told before the packet is authentic.
+// It changes nothing. Of a block newer than all accepted ones no number was accepted, except those
+// being accepted at this moment.
 func (w *window) check(seq uint64) bool { return seq>>blockShift > w.top.Load() || w.checkWithin(seq) }
 
-// checkWithin is check for a number that is not newer than all.
+// checkWithin is check for a number whose block is not newer than all.
 func (w *window) checkWithin(seq uint64) bool {
 	n := uint64(len(w.ring))
 	if n == 0 {
 		return true
 	}
-	// RFC 4303, Section 3.3.3: the first packet has number 1, so that 0 is never sent.
+	// RFC 4303, Section 3.3.3: the first packet has number 1, so 0 is never sent.
 	block := seq >> blockShift
 	if seq == 0 || block+n <= w.top.Load() {
 		return false
@@ -72,7 +81,7 @@ func (w *window) checkWithin(seq uint64) bool {
 	return taken(w.word(block).Load(), block)>>(seq&blockMask)&1 == 0
 }
 
-// word is where block is in the ring. There is a ring.
+// word returns the word of block in the ring, which must not be empty.
 func (w *window) word(block uint64) *atomic.Uint64 {
 	n := uint64(len(w.ring))
 	if block>>32 == 0 {
@@ -81,8 +90,10 @@ func (w *window) word(block uint64) *atomic.Uint64 {
 	return &w.ring[block%n]
 }
 
-// accept takes checked sequence numbers of authentic packets, those of one block, each a bit of bits. It says which of them nobody had taken before, and whether the highest so far is
-// one. There is no second look at the window's end: a number that has fallen behind it since check is either refused by its word, or was never accepted.
+// accept takes checked sequence numbers of authentic packets of one block, each a bit of bits. It
+// returns those that nobody had taken before, and whether one of them is the highest so far. It
+// does not check the end of the window again: a number that has fallen behind it since check is
+// either refused by its word, or was never accepted.
 func (w *window) accept(block uint64, bits uint32) (fresh uint32, highest bool) {
 	fresh = bits
 	if len(w.ring) != 0 { // without, only the first of a new block is known to be the highest
@@ -101,7 +112,8 @@ func (w *window) accept(block uint64, bits uint32) (fresh uint32, highest bool) 
 	return fresh, highest && block == top
 }
 
-// mark sets bits of the block in word, and says which of them were not set, and whether one of those is the highest of the block.
+// mark sets bits of the block in word. It returns those that were not set, and whether one of them
+// is the highest of the block.
 func mark(word *atomic.Uint64, block uint64, bits uint32) (fresh uint32, highest bool) {
 	for {
 		old := word.Load()
@@ -113,12 +125,13 @@ func mark(word *atomic.Uint64, block uint64, bits uint32) (fresh uint32, highest
 	}
 }
 
-// unseenWindow is the blocks of the window that sequence finds high halves with when there is none to check: half the number space, so
-// that the number nearest to the highest is taken.
+// unseenWindow is the size in blocks for sequence without a window: half the number space, so that
+// the number nearest to the highest is taken.
 const unseenWindow = 1 << (31 - blockShift)
 
-// sequence completes the low half of an extended sequence number with the high half that was not sent. The cases of RFC 4303, Appendix A2.2 come
-// to this: of the numbers with that low half, it is the first that is not below the window.
+// sequence completes the low half of an extended sequence number with the high half, which is not
+// sent. The cases of RFC 4303, Appendix A2.2 reduce to this: of the numbers with that low half, it
+// is the first that is not below the window.
 func (w *window) sequence(low uint32) uint64 {
 	blocks := uint64(len(w.ring))
 	if blocks == 0 {

@@ -12,7 +12,7 @@ type oracle struct {
 	accepted  map[uint64]bool
 }
 
-// inside says whether seq must be accepted if it is fresh, and beyond whether it must be refused.
+// inside reports whether seq must be accepted if it is fresh, beyond whether it must be refused.
 func (o *oracle) inside(seq uint64) bool { return seq != 0 && (seq >= o.top || o.top-seq < o.size) }
 func (o *oracle) beyond(seq uint64) bool {
 	return seq == 0 || seq < o.top && o.top-seq >= o.size+2*blockBits
@@ -56,7 +56,8 @@ func acceptNumber(w *window, seq uint64) (first, highest bool) {
 	return fresh != 0, highest
 }
 
-// TestWindowAgainstOracle also goes over the two edges of numbers: that of their low half, and that of the block numbers' in the words of the ring (2^37 packets).
+// TestWindowAgainstOracle also crosses the two limits of numbers: of their low half, and of the
+// block numbers in the words of the ring (2^37 packets).
 func TestWindowAgainstOracle(t *testing.T) {
 	for _, size := range []int{32, 33, 63, 64, 100, 128, 1000, 4096, 65536} {
 		for _, start := range []uint64{0, 1<<32 - 500, 1<<37 - 500} {
