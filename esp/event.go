@@ -14,7 +14,7 @@ const (
 	EventAcquire      EventKind = iota // Policy, Flow: a packet matched a policy that has no outbound SA; with a Resource, none of its own
 	EventExpire                        // ID, Hard: a byte or packet limit was reached
 	EventFirstInbound                  // ID: the first authentic packet came on a new inbound SA
-	EventPeerMoved                     // ID, Remote: a packet with a new highest number had another outer source
+	EventPeerMoved                     // ID, Remote: an authentic packet with a new highest number had another outer source
 	EventSourceGone                    // ID: the system has no route from the pair's local address
 	EventProbePath                     // ID, Size: asks for a PathProbe of the pair's path with an outer packet of Size octets
 )
