@@ -62,7 +62,7 @@ func TestBlackHoleIsFoundByIKE(t *testing.T) {
 		size = got[0].Size
 	}
 	a.wantMTU(t, 1, esp.InnerMTU(1400, false, true))
-	if n := uint64(len(sizes)); n > 8 || sizes[1] != 1400 {
+	if n := uint64(len(sizes)); n > 8 || sizes[1] != 1280 {
 		t.Errorf("asked %v", sizes)
 	} else {
 		a.wantCounter(t, "pmtu_ike_probes", n)

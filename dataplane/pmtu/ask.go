@@ -29,6 +29,9 @@ const (
 	// askLargest is the largest size that is asked: it goes in a message that every peer must take,
 	// if only in fragments.
 	askLargest = 3000
+	// askBase is in force, and asked next, once a size in use is lost: most paths take it (RFC 8899,
+	// Section 5.1.2: BASE_PLPMTU).
+	askBase = 1280
 	// askLimit is how long an answer is waited for.
 	askLimit = 5 * time.Minute
 	// askBackoff is the pause after a question of which nothing was learnt. It doubles, up to
@@ -99,10 +102,10 @@ func (p *Path) askNext() int32 {
 }
 
 // Told notes what became of a size that Ask returned. It was tried with sent octets, which may be a
-// few less. It reports whether the MTU in force has changed.
+// few less, and mean nothing if v is Unknown. It reports whether the MTU in force has changed.
 func (p *Path) Told(now time.Time, size, sent int, v Verdict) bool {
 	a := p.asking
-	if a == nil || a.size == 0 || int(a.size) != size || sent <= 0 || sent > size {
+	if a == nil || a.size == 0 || int(a.size) != size || v != Unknown && (sent <= 0 || sent > size) {
 		return false
 	}
 	a.size = 0
@@ -122,6 +125,8 @@ func (p *Path) Told(now time.Time, size, sent int, v Verdict) bool {
 		p.mtu = max(a.passed, p.floor)
 	case a.low == 0 && a.high <= p.floor:
 		p.mtu = p.floor
+	case a.low == 0 && a.high <= p.mtu && a.high > askBase:
+		p.mtu = max(askBase, p.floor)
 	}
 	p.high = p.mtu + 1
 	if a.high <= max(a.low+grain, p.floor) {

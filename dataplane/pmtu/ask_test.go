@@ -46,6 +46,14 @@ func (a *asked) ask() {
 
 func (a *asked) sent() int { return a.size - a.size%a.block }
 
+// tell passes the verdict on. Of what is not known nothing was sent.
+func (a *asked) tell(size, sent int, v Verdict) {
+	if v == Unknown {
+		sent = 0
+	}
+	a.path.Told(a.now, size, sent, v)
+}
+
 func (a *asked) verdict() Verdict { return a.said(a.sent()) }
 
 // live lets time pass with traffic, or without, and answers what is asked.
@@ -60,7 +68,7 @@ func (a *asked) live(d time.Duration, traffic bool) {
 			size := a.size
 			sent, v := a.sent(), a.verdict()
 			a.size = 0
-			a.path.Told(a.now, size, sent, v)
+			a.tell(size, sent, v)
 		}
 	}
 }
@@ -122,8 +130,8 @@ func TestBlackHoleIsFoundByAsking(t *testing.T) {
 func TestUsualSizeIsAskedSoon(t *testing.T) {
 	a := newAsked(t, ethernet, 1400)
 	a.live(8*time.Second, true)
-	a.wantMTU(1400)
-	if !slices.Equal(a.sizes[:2], []int{1500, 1400}) {
+	a.wantMTU(askBase) // something that passes, until more is known
+	if !slices.Equal(a.sizes[:2], []int{1500, askBase}) {
 		t.Errorf("asked %v", a.sizes)
 	}
 	a.live(time.Minute, true)
@@ -178,6 +186,14 @@ func TestNothingIsLearnt(t *testing.T) {
 	a.wantMTU(1400)
 	a.live(12*time.Minute, true)
 	a.wantMTU(1500) // what ICMP said is old
+}
+
+// What could not be tried is asked again after ten seconds, then twenty, and so on.
+func TestRefusedIsAskedAgainSoon(t *testing.T) {
+	a := newAsked(t, ethernet, 1400)
+	a.said = func(int) Verdict { return Unknown }
+	a.live(40*time.Second, true)
+	a.wantAsked(1500, 1500, 1500)
 }
 
 func TestAnswerNobodyAskedFor(t *testing.T) {
