@@ -79,7 +79,7 @@ func (x *fragmentProof) inParts(*ikeSA, int) int { return 0 }
 
 func (x *fragmentProof) hurry(s *ikeSA) {
 	x.hurried = true
-	if !x.whole && s.win.Outstanding() != nil {
+	if out := s.win.Outstanding(); out != nil && (!x.whole || out.Repeated >= s.tries()) { // it was patient
 		x.sendWhole(s)
 	}
 }

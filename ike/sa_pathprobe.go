@@ -29,10 +29,9 @@ const padding wire.NotifyType = 61773
 const (
 	// probeTries is how often the same form is sent (RFC 8899, Section 5.1.2: MAX_PROBES).
 	probeTries = 3
-	// probeLeast and probeMost bound the wait for an answer, which is three round trips.
-	probeLeast, probeMost = 250 * time.Millisecond, 5 * time.Second
-	// probeFirst is the wait while no round trip was measured.
-	probeFirst = time.Second
+	// probeLeast and probeMost bound the wait for an answer, which is three round trips. Less than a
+	// second is not allowed (RFC 8899, Section 5.1.1: PROBE_TIMER).
+	probeLeast, probeMost = time.Second, 5 * time.Second
 )
 
 // Sizes of IP packets, in octets. A packet of proof4 or proof6 octets passes everywhere (RFC 791,
@@ -151,7 +150,7 @@ func (x *pathProbe) inParts(s *ikeSA, n int) int {
 
 func (x *pathProbe) hurry(s *ikeSA) {
 	x.hurried = true
-	if !x.parts && s.win.Outstanding() != nil {
+	if out := s.win.Outstanding(); out != nil && (!x.parts || out.Repeated >= s.tries()) { // it was patient
 		x.sendParts(s)
 	}
 }
@@ -216,9 +215,6 @@ const cipherBlock = 16
 
 // probeWait is how long the answer to a form of a probe is waited for.
 func (s *ikeSA) probeWait() time.Duration {
-	if s.live.rtt <= 0 {
-		return probeFirst
-	}
 	return min(max(probeLeast, 3*s.live.rtt), probeMost)
 }
 
@@ -230,8 +226,11 @@ func (s *ikeSA) hurry() {
 }
 
 // patient reports whether a request is repeated for as long as nothing else is to be said: a path
-// probe does not end the IKE SA of a peer whose liveness is not to be checked.
+// probe does not end an IKE SA that would live without it. Where the peer has to show that it lives,
+// the probe does instead of a liveness check.
 func (s *ikeSA) patient() bool {
-	_, probing := s.work.current.(prober)
-	return probing && s.peer.cfg.DPD <= 0 && len(s.work.queue) == 0
+	if _, probing := s.work.current.(prober); !probing || s.state != saEstablished {
+		return false
+	}
+	return len(s.work.queue) == 0 && !s.live.doubt && !s.moving() && !s.silent(s.e.handling.now)
 }

@@ -328,33 +328,57 @@ func TestSmallPathProbe(t *testing.T) {
 	p.wantTunnel()
 }
 
-// A peer that is not there is found dead as by any request. With dpd = 0 a probe ends nothing, and
-// gives way to what would.
+// A peer that is not there is found dead where a liveness check would find it so. Otherwise a probe
+// ends nothing, and gives way to what would at once.
 func TestPathProbeOfDeadPeer(t *testing.T) {
-	for _, dpd := range []time.Duration{30 * time.Second, 0} {
-		p := newPair(t, 1, func(p *testPair) { p.left.peers[0].DPD = dpd })
-		p.up2()
-		p.proven()
-		link, dead := p.link, true
-		p.link = func(pk *testPacket) []time.Duration {
-			if dead {
-				return nil
+	for name, tt := range map[string]struct {
+		dpd       time.Duration
+		sends, up bool
+	}{
+		"checked":           {30 * time.Second, true, false},
+		"idle":              {30 * time.Second, false, true},
+		"seldom checked":    {time.Hour, true, true},
+		"not checked":       {0, true, true},
+		"not checked, idle": {0, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, func(p *testPair) { p.left.peers[0].DPD = tt.dpd })
+			p.up2()
+			p.proven()
+			link, dead := p.link, true
+			p.link = func(pk *testPacket) []time.Duration {
+				if dead {
+					return nil
+				}
+				return link(pk)
 			}
-			return link(pk)
-		}
-		id := p.probe(1500)
-		p.drive(10 * time.Minute)
-		up := p.left.e.Status()[0].State == PeerEstablished
-		if up != (dpd == 0) {
-			p.fatalf("dpd %v: established %v", dpd, up)
-		}
-		if dpd > 0 {
-			continue
-		}
-		dead = false
-		p.drive(time.Minute)
-		p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: esp.PathLost})
-		p.wantTunnel()
+			p.drive(time.Second)
+			id := p.probe(1500)
+			for range 10 {
+				if tt.sends {
+					p.left.traffic("lan")
+				}
+				p.drive(time.Minute)
+			}
+			if up := p.left.e.Status()[0].State == PeerEstablished; up != tt.up {
+				p.fatalf("established %v", up)
+			}
+			if !tt.up {
+				return
+			}
+			dead = false
+			if tt.sends {
+				p.drive(time.Minute)
+				p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: esp.PathLost})
+			} else {
+				ref := p.left.rekey("lan")
+				p.drive(200 * time.Millisecond)
+				p.wantDone(p.left, ref, "")
+				p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: esp.PathUnknown})
+			}
+			p.drive(time.Minute)
+			p.wantTunnel()
+		})
 	}
 }
 

@@ -119,7 +119,7 @@ func (s *ikeSA) tries() int {
 	}
 	probe, ok := s.work.current.(*informational)
 	_, path := s.work.current.(prober)
-	if s.live.doubt || path || ok && probe.kind == askAlive {
+	if s.live.doubt || path && s.silent(s.e.handling.now) || ok && probe.kind == askAlive {
 		return min(doubtTries, s.e.cfg.Retry.Tries)
 	}
 	return s.e.cfg.Retry.Tries
