@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -254,40 +253,4 @@ func (g *gateway) waitCounter(name string, n uint64) {
 	ctx, cancel := context.WithTimeout(g.t.Context(), 10*time.Second)
 	defer cancel()
 	ok(g.t, netlab.Until(ctx, fmt.Sprintf("%s to be %d at %s", name, n, g.host.Name), func() bool { return g.status().Counters[name] >= n }))
-}
-
-// TestBlackHoleToStrongSwan: the same with a peer that knows no probes of ours: the path MTU is found by padded IKE messages, which it answers.
-func TestBlackHoleToStrongSwan(t *testing.T) {
-	for name, suite := range map[string]string{"AES-GCM": "", "AES-CBC": "aes256-sha256-x25519"} { // strongSwan takes a directory with # in its name for a comment
-		t.Run(name, func(t *testing.T) {
-			n := buildNarrow(t, 1400, true)
-			s := startSwan(t, n.right, func(c *netlab.SwanConfig) { c.IKE = suite })
-			left := newGateway(t, n.left)
-			keys := identities("left", "right")
-			if suite != "" {
-				keys += "ike_proposals = [\"" + suite + "\"]\n"
-			}
-			left.start(peerText("right", fmt.Sprintf("remote = %q\n", farWAN[false])+keys, swanChildKeys+boot))
-			left.waitUp("right")
-			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-			defer cancel()
-			_, err := netlab.Transfer(ctx, n.left, leftLAN4, n.right, rightLAN4, 1<<20)
-			ok(t, err)
-			_, err = netlab.Transfer(ctx, n.right, rightLAN4, n.left, leftLAN4, 1<<20)
-			ok(t, err)
-			least, most := innerOf(1400, false, true)-16, innerOf(1400, false, true)
-			ok(t, netlab.Until(t.Context(), "the search to end", func() bool {
-				mtu := left.peer("right").Children[0].MTU
-				return mtu >= least && mtu <= most
-			}))
-			if c := left.status().Counters; c["pmtu_ike_probes"] > 12 || c["pmtu_black_holes"] == 0 || c["pmtu_icmp"] != 0 {
-				t.Errorf("%d questions, black holes %d, ICMP believed %d", c["pmtu_ike_probes"], c["pmtu_black_holes"], c["pmtu_icmp"])
-			}
-			left.do("rekey", "right/v4") // the queue of exchanges goes on
-			left.do("rekey", "right")
-			if out := ctl(t, s, "--list-sas"); strings.Count(out, "ESTABLISHED") != 1 {
-				t.Errorf("strongSwan has:\n%s", out)
-			}
-		})
-	}
 }
