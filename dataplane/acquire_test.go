@@ -75,7 +75,7 @@ func TestKeptPacketsExpire(t *testing.T) {
 	w, start := a.workers[0], time.Unix(1000, 0)
 	w.now = start
 	pkt := tun.Packet{Data: udpPacket(src4, dst4, true, nil)}
-	w.outbound(&pkt, w.now)
+	w.tx.outbound(&pkt, w.now)
 	if len(a.Drain()) != 1 {
 		t.Fatal("no acquire")
 	}
@@ -88,14 +88,14 @@ func TestKeptPacketsExpire(t *testing.T) {
 		t.Error("not dropped in time")
 	}
 	w.now = start.Add(acquireRepeat - 1)
-	w.outbound(&pkt, w.now)
+	w.tx.outbound(&pkt, w.now)
 	a.acquires.tick(w.now)
 	if e := a.Drain(); len(e) != 0 {
 		t.Errorf("asked again: %v", e)
 	}
 	w.now = start.Add(acquireRepeat)
 	a.acquires.tick(w.now)
-	w.outbound(&pkt, w.now)
+	w.tx.outbound(&pkt, w.now)
 	if len(a.Drain()) != 1 {
 		t.Error("an Acquire that was never answered is never asked again")
 	}
@@ -110,7 +110,7 @@ func TestKeptPacketsExpireOneByOne(t *testing.T) {
 	pkt := tun.Packet{Data: udpPacket(src4, dst4, true, nil)}
 	for i := range 3 {
 		w.now = start.Add(time.Duration(i) * 10 * time.Second)
-		w.outbound(&pkt, w.now)
+		w.tx.outbound(&pkt, w.now)
 	}
 	for i := range 3 {
 		a.acquires.tick(start.Add(acquireFor + time.Duration(i)*10*time.Second))
@@ -135,7 +135,7 @@ func TestAllThatIsKeptIsBounded(t *testing.T) {
 		dst := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}), 1)
 		for range 40 {
 			pkt := tun.Packet{Data: udpPacket(src4, dst, true, make([]byte, 1400))}
-			w.outbound(&pkt, w.now)
+			w.tx.outbound(&pkt, w.now)
 		}
 	}
 	if a.acquires.bytes > acquireAllBytes || a.acquires.bytes < acquireAllBytes-1500 {

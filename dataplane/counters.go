@@ -127,10 +127,10 @@ func (p *Plane) Counters() map[string]uint64 {
 type drops [numChildReasons]atomic.Uint64
 
 // drop counts a packet for an SA and for the plane.
-func (w *worker) drop(c *pair, r reason) { w.dropAll(c, r, 1) }
+func (th *thread) drop(c *pair, r reason) { th.dropAll(c, r, 1) }
 
 // dropAll counts n packets.
-func (w *worker) dropAll(c *pair, r reason, n int) {
+func (th *thread) dropAll(c *pair, r reason, n int) {
 	c.drops[r].Add(uint64(n))
-	w.tally.add(r, n)
+	th.tally.add(r, n)
 }

@@ -48,92 +48,95 @@ func withoutPorts(f *selector.Flow) selector.Flow {
 }
 
 // outboundFragment sends a fragment where some policy tells ports apart.
-func (w *worker) outboundFragment(x *txPacket, since time.Time) {
+func (t *tx) outboundFragment(x *txPacket) {
 	if x.hdr.Fragment == selector.FirstFragment {
-		w.outboundFirst(x, since)
+		t.outboundFirst(x)
 		return
 	}
-	w.outboundLater(x, since)
+	t.outboundLater(x)
 }
 
 // outboundFirst sends a first fragment, and notes its flow, unless its later ones find the same
 // policy by themselves, or one that is for fragments without ports.
-func (w *worker) outboundFirst(x *txPacket, since time.Time) {
+func (t *tx) outboundFirst(x *txPacket) {
 	hdr := &x.hdr
-	s, ok := w.plane.policyFor(&hdr.Flow)
+	s, ok := t.plane.policyFor(&hdr.Flow)
 	bare := withoutPorts(&hdr.Flow)
 	var waiting []heldFragment
-	if later, found := w.plane.policyFor(&bare); !found || later.slot != s.slot && !later.opaque.Load() {
+	if later, found := t.plane.policyFor(&bare); !found || later.slot != s.slot && !later.opaque.Load() {
 		d, _, end := hdr.FragmentOf(x.pkt.Data)
-		waiting = w.plane.fragmentsOut.first(fragmentKey{DatagramID: d}, &hdr.Flow, end, w.nowNano)
+		waiting = t.plane.fragmentsOut.first(fragmentKey{DatagramID: d}, &hdr.Flow, end, t.nowNano)
 	}
 	if !ok {
-		w.uncovered(x, since)
+		t.uncovered(x)
 	} else {
-		w.dispatch(x, s, &hdr.Flow, since)
+		t.dispatch(x, s, &hdr.Flow)
 	}
 	for _, h := range waiting {
-		w.mail.put(queuedPacket{pkt: h.pkt, since: h.since, worker: w})
+		t.mail.put(queuedPacket{pkt: h.pkt, since: h.since, thread: t.thread})
 	}
 }
 
 // outboundLater sends a later fragment as its first one, or by what its headers say, or holds it.
-func (w *worker) outboundLater(x *txPacket, since time.Time) {
+func (t *tx) outboundLater(x *txPacket) {
 	hdr := &x.hdr
-	bare, found := w.plane.policyFor(&hdr.Flow)
+	bare, found := t.plane.policyFor(&hdr.Flow)
 	if found && bare.opaque.Load() {
-		w.dispatch(x, bare, &hdr.Flow, since)
+		t.dispatch(x, bare, &hdr.Flow)
 		return
 	}
 	var hold *heldFragment
 	if !found {
-		hold = &heldFragment{pkt: *x.pkt, since: since}
+		hold = &heldFragment{pkt: *x.pkt, since: x.since}
 	}
 	d, begin, _ := hdr.FragmentOf(x.pkt.Data)
-	flow, where := w.plane.fragmentsOut.later(fragmentKey{DatagramID: d}, begin, w.nowNano, hold)
+	flow, where := t.plane.fragmentsOut.later(fragmentKey{DatagramID: d}, begin, t.nowNano, hold)
 	switch {
 	case where == fragmentKnown:
-		if s, ok := w.plane.policyFor(&flow); ok {
-			w.dispatch(x, s, &flow, since)
+		if s, ok := t.plane.policyFor(&flow); ok {
+			t.dispatch(x, s, &flow)
 			return
 		}
-		w.tally.add(dropNoPolicy, 1)
+		t.tally.add(dropNoPolicy, 1)
 	case where == fragmentUnknown && found:
-		w.dispatch(x, bare, &hdr.Flow, since)
+		t.dispatch(x, bare, &hdr.Flow)
 	case where != fragmentHeld:
-		w.tally.add(dropFragmentOut, 1)
+		t.tally.add(dropFragmentOut, 1)
 	}
 }
 
-// admitLater lets in a later fragment that the selectors of c do not match by itself, if they match
-// its datagram's first one, which was let in before. One that comes before it is held.
-func (w *worker) admitLater(c *pair, plain *esp.Packet, hdr *selector.Packet, outerTOS uint8) bool {
+// admitLater reports whether a later fragment that the selectors of its SA do not match by itself is
+// let in: they must match the first fragment of its datagram, which was let in before. A fragment
+// that comes before its first one is held.
+func (r *rx) admitLater(x *rxPacket) bool {
+	c, hdr := x.sa, &x.hdr
 	if !containsAddr(c.sa.LocalTS, hdr.Dst) || !containsAddr(c.sa.RemoteTS, hdr.Src) {
-		w.drop(c, dropSelector)
+		r.drop(c, dropSelector)
 		return false
 	}
-	d, begin, _ := hdr.FragmentOf(plain.Data)
-	hold := &heldFragment{pkt: tun.Packet{Data: plain.Data[:hdr.TotalLen]}, id: c.sa.ID, next: plain.Next, tos: outerTOS}
-	flow, where := w.plane.fragmentsIn.later(fragmentKey{c.sa.Policy, d}, begin, w.nowNano, hold)
+	d, begin, _ := hdr.FragmentOf(x.esp.Data)
+	hold := &heldFragment{pkt: tun.Packet{Data: x.esp.Data[:hdr.TotalLen]}, id: c.sa.ID, next: x.esp.Next, tos: x.tos}
+	flow, where := r.plane.fragmentsIn.later(fragmentKey{c.sa.Policy, d}, begin, r.nowNano, hold)
 	switch {
 	case where == fragmentHeld:
 		return false
 	case where == fragmentKnown && selector.MatchInbound(&flow, c.sa.LocalTS, c.sa.RemoteTS):
 		return true
 	}
-	w.drop(c, dropFragmentIn)
+	r.drop(c, dropFragmentIn)
 	return false
 }
 
-// followFirst notes that a first fragment came in by c, and lets in what waited for it.
-func (w *worker) followFirst(c *pair, pkt []byte, hdr *selector.Packet) {
-	bare := withoutPorts(&hdr.Flow)
+// followFirst records that the first fragment x came in, and delivers what waited for it.
+func (r *rx) followFirst(x *rxPacket) {
+	c := x.sa
+	bare := withoutPorts(&x.hdr.Flow)
 	if selector.MatchInbound(&bare, c.sa.LocalTS, c.sa.RemoteTS) {
 		return
 	}
-	d, _, end := hdr.FragmentOf(pkt)
-	for _, h := range w.plane.fragmentsIn.first(fragmentKey{c.sa.Policy, d}, &hdr.Flow, end, w.nowNano) {
-		w.deliver(c, &esp.Packet{Data: h.pkt.Data, Next: h.next}, h.tos)
+	d, _, end := x.hdr.FragmentOf(x.esp.Data)
+	for _, h := range r.plane.fragmentsIn.first(fragmentKey{c.sa.Policy, d}, &x.hdr.Flow, end, r.nowNano) {
+		r.deliver(&rxPacket{sa: c, esp: &esp.Packet{Data: h.pkt.Data, Next: h.next}, tos: h.tos})
 	}
 }
 

@@ -102,22 +102,43 @@ func appendICMPv6(b []byte, e icmpError, quote []byte, hdr *selector.Packet) []b
 	return b
 }
 
-// answer writes the error about pkt into the TUN, not too often.
-func (w *worker) answer(e icmpError, pkt []byte, hdr *selector.Packet) {
-	if second := w.now.Unix(); second != w.icmpSecond {
-		w.icmpSecond, w.icmpLeft = second, icmpPerSecond
+// icmpAnswers writes ICMP errors about packets from the TUN back to it, icmpPerSecond at most.
+type icmpAnswers struct {
+	queue  tun.Queue
+	second int64
+	left   int
+	buf    []byte
+	write  tun.Packet
+	pieces [1][]byte
+}
+
+func (a *icmpAnswers) open(queue tun.Queue) {
+	a.queue = queue
+	a.buf = make([]byte, 0, icmpQuote6)
+}
+
+// send writes the error about pkt, unless it is one too many in this second or there must be none.
+// It reports whether it did.
+func (a *icmpAnswers) send(second int64, e icmpError, pkt []byte, hdr *selector.Packet) bool {
+	if second != a.second {
+		a.second, a.left = second, icmpPerSecond
 	}
-	if w.icmpLeft == 0 {
-		return
+	if a.left == 0 {
+		return false
 	}
-	w.icmpBuf = appendICMP(w.icmpBuf[:0], e, pkt, hdr)
-	if len(w.icmpBuf) == 0 {
-		return
+	a.buf = appendICMP(a.buf[:0], e, pkt, hdr)
+	if len(a.buf) == 0 {
+		return false
 	}
-	w.icmpLeft--
-	w.pieces[0] = w.icmpBuf
-	w.write = tun.Packet{}
-	if w.queue.Write(&w.write, w.pieces[:]) == nil {
-		w.tally.add(countICMP, 1)
+	a.left--
+	a.pieces[0] = a.buf
+	a.write = tun.Packet{}
+	return a.queue.Write(&a.write, a.pieces[:]) == nil
+}
+
+// answer sends the error about x to its sender.
+func (t *tx) answer(x *txPacket, e icmpError) {
+	if t.answers.send(t.now.Unix(), e, x.pkt.Data, &x.hdr) {
+		t.tally.add(countICMP, 1)
 	}
 }

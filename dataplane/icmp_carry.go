@@ -3,7 +3,6 @@ package dataplane
 import (
 	"encoding/binary"
 	"net/netip"
-	"time"
 
 	"culvert/selector"
 	"culvert/tun"
@@ -20,46 +19,46 @@ import (
 // the SA would have carried. It is all off the fast path: the packet's own look-up comes first.
 
 // uncovered takes an outbound packet that no policy covers by its own headers.
-func (w *worker) uncovered(x *txPacket, since time.Time) {
+func (t *tx) uncovered(x *txPacket) {
 	if x.hdr.ICMPError() {
-		w.carryError(x, since)
+		t.carryError(x)
 		return
 	}
 	// RFC 4301, Section 5.1.1: the sender is told that this is administratively prohibited.
-	w.tally.add(dropNoPolicy, 1)
-	w.answer(prohibited, x.pkt.Data, &x.hdr)
+	t.tally.add(dropNoPolicy, 1)
+	t.answer(x, prohibited)
 }
 
 // carryError sends an ICMP error on the SA that would carry the answer to the packet that it
 // quotes. "If no such SA exists, no SA will be created" (RFC 4301, Section 6.2).
-func (w *worker) carryError(x *txPacket, since time.Time) {
+func (t *tx) carryError(x *txPacket) {
 	var quoted selector.Packet
 	if x.hdr.ParseQuote(x.pkt.Data, &quoted) != nil || quoted.Src != x.hdr.Dst {
-		w.tally.add(dropErrorOut, 1)
+		t.tally.add(dropErrorOut, 1)
 		return
 	}
 	flow := quoted.Flow.Reverse()
-	s, ok := w.plane.policyFor(&flow)
+	s, ok := t.plane.policyFor(&flow)
 	if !ok {
-		w.tally.add(dropErrorOut, 1)
+		t.tally.add(dropErrorOut, 1)
 		return
 	}
 	for {
-		x.sa = s.pick(&flow, s.order, w.index)
+		x.sa = s.pick(&flow, s.order, t.index)
 		if x.sa == nil {
-			switch w.plane.acquires.addError(s.slot, &flow, x.pkt, since, w) {
+			switch t.plane.acquires.addError(s.slot, &flow, x, t.thread) {
 			case saExists:
 				continue
 			case refused:
-				w.tally.add(dropErrorNoSA, 1)
+				t.tally.add(dropErrorNoSA, 1)
 			}
 			return
 		}
 		if needsSource(x) {
 			setSource(x.pkt, &x.hdr, quoted.Dst)
 		}
-		if w.carry(x) {
-			w.tally.add(countErrorCarried, 1)
+		if t.carry(x) {
+			t.tally.add(countErrorCarried, 1)
 			return
 		}
 	}
@@ -112,10 +111,11 @@ func replaceSummed(old, to, field []byte) {
 	binary.BigEndian.PutUint16(field, sum)
 }
 
-// admitsError reports whether an ICMP error that the selectors of c do not cover by its own headers
-// came about a packet that c, in the other direction, would have carried.
-func admitsError(c *pair, pkt []byte, hdr *selector.Packet) bool {
+// admitsError reports whether an ICMP error that the selectors of its SA do not cover by its own
+// headers is about a packet that the SA, in the other direction, would have carried.
+func admitsError(x *rxPacket) bool {
+	c, hdr := x.sa, &x.hdr
 	var quoted selector.Packet
-	return hdr.ParseQuote(pkt, &quoted) == nil && quoted.Src == hdr.Dst && !isNoise(hdr) &&
+	return hdr.ParseQuote(x.esp.Data, &quoted) == nil && quoted.Src == hdr.Dst && !isNoise(hdr) &&
 		selector.MatchOutbound(&quoted.Flow, c.sa.LocalTS, c.sa.RemoteTS)
 }

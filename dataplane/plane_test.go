@@ -33,7 +33,7 @@ func TestRunOnce(t *testing.T) {
 	}
 	// What comes too late does no harm.
 	g.AcquireFailed(lan)
-	g.workers[0].mail.put(queuedPacket{worker: g.workers[0]})
+	g.workers[0].mail.put(queuedPacket{thread: &g.workers[0].thread})
 }
 
 func TestStopUnderLoad(t *testing.T) {
@@ -208,17 +208,17 @@ func loop(t testing.TB, workers int) (*worker, *still) {
 
 // reads is a packet in the place where the worker reads it.
 func (w *worker) reads(data []byte) []byte {
-	space := w.readSpace()
+	space := w.tx.readSpace()
 	return space[tunHeadroom : tunHeadroom+copy(space[tunHeadroom:], data)]
 }
 
 // came is the batch of one receive.
 func (w *worker) came(r *netio.Received) {
-	w.in.enter(w.rxOrder)
-	w.in.number()
-	w.received(r)
-	w.in.leave()
-	w.openBatch(true)
+	w.rx.batch.enter(w.rx.order)
+	w.rx.batch.number()
+	w.rx.received(r)
+	w.rx.batch.leave()
+	w.rx.openBatch(true)
 }
 
 func TestHotPathAllocatesNothing(t *testing.T) {
@@ -229,11 +229,11 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		pkt := tun.Packet{}
 		out := testing.AllocsPerRun(200, func() {
 			pkt = tun.Packet{Data: w.reads(one)}
-			w.outbound(&pkt, w.now)
+			w.tx.outbound(&pkt, w.now)
 			pkt = super
 			pkt.Data = w.reads(super.Data)
-			w.outbound(&pkt, w.now)
-			w.flush()
+			w.tx.outbound(&pkt, w.now)
+			w.tx.out.flush()
 		})
 		recv := netio.Received{Data: make([]byte, len(s.last.Data)), SegSize: s.last.SegSize, Remote: s.last.Remote, Encap: true}
 		sealed := bytes.Clone(s.last.Data)
@@ -263,8 +263,8 @@ func BenchmarkOutboundSuper(b *testing.B) {
 	for b.Loop() {
 		pkt := super
 		pkt.Data = w.reads(super.Data)
-		w.outbound(&pkt, w.now)
-		w.flush()
+		w.tx.outbound(&pkt, w.now)
+		w.tx.out.flush()
 	}
 }
 
@@ -273,7 +273,7 @@ func BenchmarkInboundRun(b *testing.B) {
 	w.now = time.Now()
 	pkt := superPacket(src4, dst4, 1, make([]byte, 60000), 1388)
 	pkt.Data = w.reads(pkt.Data)
-	w.outbound(&pkt, w.now)
+	w.tx.outbound(&pkt, w.now)
 	recv := netio.Received{Data: make([]byte, len(s.last.Data)), SegSize: s.last.SegSize, Remote: s.last.Remote, Encap: true}
 	sealed := bytes.Clone(s.last.Data)
 	b.SetBytes(int64(len(sealed)))

@@ -69,25 +69,25 @@ type postedDummy struct {
 
 // takeDummy hands a dummy packet to the control goroutine if it is a probe; what there is no room
 // for is lost, as on the way. Any other is only counted.
-func (w *worker) takeDummy(c *pair, data []byte) {
+func (r *rx) takeDummy(c *pair, data []byte) {
 	d := receivedDummy{pair: c}
 	if !d.parse(data) {
-		w.drop(c, dropDummy)
+		r.drop(c, dropDummy)
 		return
 	}
 	select {
-	case w.plane.dummies <- d:
+	case r.plane.dummies <- d:
 	default:
 	}
 }
 
 // sendDummy seals and sends one.
-func (w *worker) sendDummy(p *postedDummy) {
+func (t *tx) sendDummy(p *postedDummy) {
 	if p.pair.spent.Load() {
 		return
 	}
-	inner := w.fragBuf[:p.n]
+	inner := t.fragBuf[:p.n]
 	p.put(inner)
 	x := txPacket{sa: p.pair, wrap: wrap{next: esp.NextDummy, dummy: true}}
-	w.sealOne(&x, inner)
+	t.sealOne(&x, inner)
 }

@@ -12,132 +12,91 @@ import (
 	"culvert/tun"
 )
 
-// deliver checks an opened packet and passes it on to the TUN.
-func (w *worker) deliver(c *pair, plain *esp.Packet, outerTOS uint8) {
-	hdr := &w.inner
-	if selector.ParsePacket(plain.Data, hdr) != nil || nextHeader(hdr.Version) != plain.Next {
-		w.drop(c, dropBadInner)
-		return
-	}
-	// RFC 4301, Section 5.2, step 5: if "the packet's header fields are not consistent with the selectors for the SA, it MUST discard the packet".
-	switch {
-	case !selector.MatchInbound(&hdr.Flow, c.sa.LocalTS, c.sa.RemoteTS):
-		if !w.admit(c, plain, hdr, outerTOS) {
-			return
-		}
-	case c.sa.noise && isNoise(hdr) && !carriesNoise(hdr, c.sa.RemoteTS, c.sa.LocalTS):
-		w.drop(c, dropNoiseIn)
-		return
-	}
-	pkt := plain.Data[:hdr.TotalLen] // without the peer's TFC padding (RFC 4303, Section 2.7)
-	drop, alarm := esp.ApplyECN(pkt, outerTOS)
-	if alarm {
-		w.drop(c, countECNAlarm)
-	}
-	if drop {
-		w.drop(c, dropECN)
-		return
-	}
-	mtu, _ := c.mtuFor(hdr.Version)
-	clampMSS(pkt, hdr, mtu, true)
-	w.gather.add(c, pkt, hdr)
-	if hdr.Fragment == selector.FirstFragment && c.sa.tellsPorts {
-		w.followFirst(c, pkt, hdr)
-	}
+// rx carries packets from a port to the TUN queue of the worker that owns the port:
+//
+//	drain -> carry -> receive -> arrived -> openBatch -> deliver -> coalescer -> writeTUN
+type rx struct {
+	*thread
+	queue   tun.Queue
+	port    netio.Port
+	order   *rxOrder // of what comes to the port
+	backlog backlog
+
+	recv    netio.Received
+	buf     []byte // what is received
+	scratch esp.Scratch
+	batch   rxBatch
+	packet  rxPacket    // of the batch, the one in hand
+	gather  coalescer   // of what the receive in hand brought
+	refuser tun.Refuser // nil: the queue never reports its offloads
 }
 
-// admit lets in a packet that the selectors of c do not match by its own headers, or counts it.
-func (w *worker) admit(c *pair, plain *esp.Packet, hdr *selector.Packet, outerTOS uint8) bool {
-	switch {
-	case hdr.Fragment == selector.LaterFragment && c.sa.tellsPorts:
-		return w.admitLater(c, plain, hdr, outerTOS)
-	case !hdr.ICMPError():
-		w.drop(c, dropSelector)
-	case !admitsError(c, plain.Data, hdr):
-		w.drop(c, dropErrorIn)
-	default:
-		w.tally.add(countErrorCarried, 1)
-		return true
-	}
-	return false
+// rxPacket is an opened packet on its way in, with all that is known of it. It is one value that is
+// passed by pointer. That of a batch belongs to rx, as one on the stack would be cleared for each
+// packet.
+type rxPacket struct {
+	sa  *pair
+	esp *esp.Packet // what was in the ESP packet
+	tos uint8       // outer
+	hdr selector.Packet
 }
 
-// writeTUN writes what the coalescer made of packets that came by c.
-func (w *worker) writeTUN(c *pair, p *tun.Packet, packets [][]byte) {
-	w.in.awaitWrite()
-	err := w.writeQueue(p, packets)
-	if p.GSO != tun.GSONone && w.refuser != nil {
-		w.gather.can = w.refuser.Offloads()
-	}
-	switch {
-	case errors.Is(err, tun.ErrWouldBlock):
-		w.dropAll(c, dropTUNFull, len(packets))
-	case err != nil:
-		w.dropAll(c, dropTUNError, len(packets))
-	}
+// open prepares r, whose order is set later.
+func (r *rx) open(th *thread, queue tun.Queue, port netio.Port) {
+	r.thread, r.queue, r.port = th, queue, port
+	r.buf = make([]byte, maxDatagram+tunTailroom)
+	r.gather.can, r.gather.out = th.plane.cfg.Offloads, r.writeTUN
+	r.refuser, _ = queue.(tun.Refuser)
 }
 
-// drainPort carries what the port has, up to a batch, to the TUN.
-func (w *worker) drainPort() (busy bool, err error) {
+// drain carries what the port has, up to the budget of a cycle, to the TUN. An error is the end of
+// the port.
+func (r *rx) drain() (progress, error) {
 	for n, octets := 0, 0; n < cyclePackets && octets < cycleBytes; n++ {
-		size, err := w.carryIn(w.rxOrder)
+		size, err := r.carry(r.order)
 		switch {
 		case err == nil:
 			octets += size
 		case errors.Is(err, netio.ErrWouldBlock):
-			w.caughtUp()
-			return n > 0, nil
+			r.caughtUp()
+			return ranDry(n), nil
 		case errors.Is(err, errTaken):
-			w.more = true
-			return true, nil
+			return leftMore, nil
 		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrClosed):
-			return false, fmt.Errorf("dataplane: the port is closed: %w", err)
+			return wasDry, fmt.Errorf("dataplane: the port is closed: %w", err)
 		default: // an ICMP error of an earlier send, an interface that is down
-			w.tally.add(countRecvError, 1)
-			return n > 0, nil
+			r.tally.add(countRecvError, 1)
+			return ranDry(n), nil
 		}
 	}
-	w.fallBehind()
-	w.more = true
-	return true, nil
+	r.fallBehind()
+	return leftMore, nil
 }
 
-// received sorts what came. A keepalive is for NATs and nobody else (RFC 3948, Section 4).
-func (w *worker) received(r *netio.Received) {
-	switch r.Kind {
-	case netio.ESP:
-		w.inbound(r)
-	case netio.IKE:
-		w.tally.add(countIKE, 1)
-		if w.plane.cfg.OnIKE != nil {
-			w.plane.cfg.OnIKE(r)
-		}
-	}
-}
-
-// errTaken says that another worker is receiving.
+// errTaken reports that another worker is receiving.
 var errTaken = errors.New("dataplane: another worker receives")
 
-// carryIn carries what one receive from l's port brings to the TUN, and says how many octets that was.
-func (w *worker) carryIn(l *rxOrder) (octets int, err error) {
-	if !w.in.enter(l) {
+// carry carries what one receive from the port of o brings to the TUN, and returns the number of its
+// octets.
+func (r *rx) carry(o *rxOrder) (octets int, err error) {
+	if !r.batch.enter(o) {
 		return 0, errTaken
 	}
-	octets, err = w.receive()
-	w.in.leave()
+	octets, err = r.receive()
+	r.batch.leave()
 	if err == nil {
-		w.openBatch(true)
+		r.openBatch(true)
 	}
 	return octets, err
 }
 
-// receive takes one receive's worth from the lane that was entered.
-func (w *worker) receive() (octets int, err error) {
+// receive takes one receive's worth from the port whose order was entered.
+func (r *rx) receive() (octets int, err error) {
 	for n := 0; ; n++ {
-		if l := w.in.order; l.owner == w {
-			err = w.port.Recv(w.recvBuf, &w.recv)
+		if owner := r.batch.order.owner; owner == r {
+			err = r.port.Recv(r.buf, &r.recv)
 		} else {
-			err = w.port.(netio.Helper).RecvFor(l.owner.port, w.recvBuf, &w.recv)
+			err = r.port.(netio.Helper).RecvFor(owner.port, r.buf, &r.recv)
 		}
 		if err != nil {
 			if n > 0 { // the end of a burst; anything worse comes again
@@ -145,19 +104,108 @@ func (w *worker) receive() (octets int, err error) {
 			}
 			return octets, err
 		}
-		w.in.number()
-		octets += len(w.recv.Data)
-		w.received(&w.recv)
-		if !w.recv.More {
+		r.batch.number()
+		octets += len(r.recv.Data)
+		r.received(&r.recv)
+		if !r.recv.More {
 			return octets, nil
 		}
 	}
 }
 
-// writeQueue writes to the queue of the lane in hand.
-func (w *worker) writeQueue(p *tun.Packet, packets [][]byte) error {
-	if l := w.in.order; l.owner != w {
-		return w.queue.(tun.Helper).WriteFor(l.owner.queue, p, packets)
+// received sorts what came. A NAT keepalive ends here (RFC 3948, Section 4).
+func (r *rx) received(in *netio.Received) {
+	switch in.Kind {
+	case netio.ESP:
+		r.inbound(in)
+	case netio.IKE:
+		r.tally.add(countIKE, 1)
+		if r.plane.cfg.OnIKE != nil {
+			r.plane.cfg.OnIKE(in)
+		}
 	}
-	return w.queue.Write(p, packets)
+}
+
+// deliver checks an opened packet and hands it to the coalescer, which writes it to the TUN.
+func (r *rx) deliver(x *rxPacket) {
+	c, hdr := x.sa, &x.hdr
+	if selector.ParsePacket(x.esp.Data, hdr) != nil || nextHeader(hdr.Version) != x.esp.Next {
+		r.drop(c, dropBadInner)
+		return
+	}
+	// RFC 4301, Section 5.2, step 5: if "the packet's header fields are not consistent with the
+	// selectors for the SA, it MUST discard the packet".
+	switch {
+	case !selector.MatchInbound(&hdr.Flow, c.sa.LocalTS, c.sa.RemoteTS):
+		if !r.admit(x) {
+			return
+		}
+	case c.sa.noise && isNoise(hdr) && !carriesNoise(hdr, c.sa.RemoteTS, c.sa.LocalTS):
+		r.drop(c, dropNoiseIn)
+		return
+	}
+	pkt := x.esp.Data[:hdr.TotalLen] // without the peer's TFC padding (RFC 4303, Section 2.7)
+	drop, alarm := esp.ApplyECN(pkt, x.tos)
+	if alarm {
+		r.drop(c, countECNAlarm)
+	}
+	if drop {
+		r.drop(c, dropECN)
+		return
+	}
+	mtu, _ := c.mtuFor(hdr.Version)
+	clampMSS(pkt, hdr, mtu, true)
+	r.gather.add(c, pkt, hdr)
+	if hdr.Fragment == selector.FirstFragment && c.sa.tellsPorts {
+		r.followFirst(x)
+	}
+}
+
+// admit reports whether a packet that the selectors of its SA do not match by its own headers is let
+// in. If not, it is counted.
+func (r *rx) admit(x *rxPacket) bool {
+	switch {
+	case x.hdr.Fragment == selector.LaterFragment && x.sa.sa.tellsPorts:
+		return r.admitLater(x)
+	case !x.hdr.ICMPError():
+		r.drop(x.sa, dropSelector)
+	case !admitsError(x):
+		r.drop(x.sa, dropErrorIn)
+	default:
+		r.tally.add(countErrorCarried, 1)
+		return true
+	}
+	return false
+}
+
+// writeTUN writes what the coalescer made of packets of c.
+func (r *rx) writeTUN(c *pair, p *tun.Packet, packets [][]byte) {
+	r.batch.awaitWrite()
+	err := r.writeQueue(p, packets)
+	if p.GSO != tun.GSONone && r.refuser != nil {
+		r.gather.can = r.refuser.Offloads()
+	}
+	switch {
+	case errors.Is(err, tun.ErrWouldBlock):
+		r.dropAll(c, dropTUNFull, len(packets))
+	case err != nil:
+		r.dropAll(c, dropTUNError, len(packets))
+	}
+}
+
+// writeQueue writes to the queue of the worker that owns the port.
+func (r *rx) writeQueue(p *tun.Packet, packets [][]byte) error {
+	if owner := r.batch.order.owner; owner != r {
+		return r.queue.(tun.Helper).WriteFor(owner.queue, p, packets)
+	}
+	return r.queue.Write(p, packets)
+}
+
+// discard drops the packets in hand after a panic, and lets other workers pass.
+func (r *rx) discard() {
+	r.gather.discard() // which may be what panicked
+	r.batch.n, r.batch.used = 0, 0
+	r.batch.giveUp()
+	clear(r.batch.runs[:]) // keeps none of the SAs in hand alive
+	r.packet.sa, r.packet.esp = nil, nil
 }

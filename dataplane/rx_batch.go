@@ -1,17 +1,19 @@
 package dataplane
 
 import (
-	"culvert/dataplane/netio"
-	"culvert/esp"
 	"errors"
 	"net/netip"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
 )
 
-// maxBatch is the most packets that are opened together: what netio aims at for a burst (as many as UDP_GRO brings at once), and as much again.
+// maxRxBatch is the most packets that are opened together: twice what netio aims at for a burst,
+// which is as many as UDP_GRO brings at once.
 const maxRxBatch = 128
 
-// inboundBatch is what one receive brought, which may be many datagrams of one sender or a burst of several: ESP of any SAs, opened where it lies, in its place among what came to the
-// same port.
+// rxBatch is what one receive brought: datagrams of one sender, or a burst of several; ESP of any
+// SAs, opened where it lies. Its place is that among what came to the same port.
 type rxBatch struct {
 	rxPlace
 	n       int
@@ -20,8 +22,8 @@ type rxBatch struct {
 	runs    [maxRxBatch]rxRun
 }
 
-// inboundRun is those packets of a batch that came for one SA one after the other with the same outer header: what must be done for each is then little more than
-// decryption.
+// rxRun is consecutive packets of a batch for one SA with the same outer header: little more than
+// the decryption is then done for each of them.
 type rxRun struct {
 	pair    *pair
 	remote  netip.AddrPort
@@ -30,37 +32,37 @@ type rxRun struct {
 	packets []esp.Packet
 }
 
-// inbound puts what was received into the batch.
-func (w *worker) inbound(r *netio.Received) {
-	data, size := r.Data, r.SegSize
+// inbound adds what was received to the batch.
+func (r *rx) inbound(in *netio.Received) {
+	data, size := in.Data, in.SegSize
 	if size <= 0 {
 		size = len(data)
 	}
 	for len(data) > 0 {
 		n := min(size, len(data))
-		w.arrived(data[:n:n], r)
+		r.arrived(data[:n:n], in)
 		data = data[n:]
 	}
 }
 
-// arrived puts one datagram with those of its SA (RFC 4301, Section 5.2, step 3a).
-func (w *worker) arrived(pkt []byte, r *netio.Received) {
+// arrived adds one datagram to the run of its SA (RFC 4301, Section 5.2, step 3a).
+func (r *rx) arrived(pkt []byte, in *netio.Received) {
 	spi, ok := esp.SPI(pkt)
 	if !ok {
-		w.tally.add(dropShort, 1)
+		r.tally.add(dropShort, 1)
 		return
 	}
-	b := &w.in
+	b := &r.batch
 	if b.n == maxRxBatch {
-		w.openBatch(false)
+		r.openBatch(false)
 	}
-	if b.used == 0 || !b.runs[b.used-1].continues(spi, r) {
-		c := w.plane.sad.find(spi)
+	if b.used == 0 || !b.runs[b.used-1].continues(spi, in) {
+		c := r.plane.sad.find(spi)
 		if c == nil {
-			w.tally.add(dropUnknownSPI, 1)
+			r.tally.add(dropUnknownSPI, 1)
 			return
 		}
-		b.runs[b.used] = rxRun{pair: c, remote: r.Remote, encap: r.Encap, tos: r.TOS, packets: b.packets[b.n:b.n]}
+		b.runs[b.used] = rxRun{pair: c, remote: in.Remote, encap: in.Encap, tos: in.TOS, packets: b.packets[b.n:b.n]}
 		b.used++
 	}
 	run := &b.runs[b.used-1]
@@ -68,69 +70,74 @@ func (w *worker) arrived(pkt []byte, r *netio.Received) {
 	b.n++
 }
 
-// continues says whether a datagram for the SPI that came as r is one of the run.
-func (i *rxRun) continues(spi uint32, r *netio.Received) bool {
-	return i.pair.sa.SPIIn == spi && i.remote == r.Remote && i.encap == r.Encap && i.tos == r.TOS
+// continues reports whether a datagram for the SPI that came as in is one of the run.
+func (i *rxRun) continues(spi uint32, in *netio.Received) bool {
+	return i.pair.sa.SPIIn == spi && i.remote == in.Remote && i.encap == in.Encap && i.tos == in.TOS
 }
 
-// openBatch opens what the batch holds and passes it on (RFC 4301, Section 5.2; RFC 4303, Section 3.4). last says that the receive brought no more. All but the decryption is done
-// when what came before has got as far, whichever worker does that.
-func (w *worker) openBatch(last bool) {
-	b := &w.in
+// openBatch opens the batch and delivers its packets (RFC 4301, Section 5.2; RFC 4303, Section 3.4).
+// last means that the receive brought no more. Everything but the decryption waits until the batches
+// before have got as far, whichever worker opens them.
+func (r *rx) openBatch(last bool) {
+	b := &r.batch
 	runs := b.runs[:b.used]
 	b.n, b.used = 0, 0 // before anything that could panic
 	for i := range runs {
 		for k := range runs[i].packets {
-			runs[i].pair.in.Decrypt(&w.scratch, &runs[i].packets[k])
+			runs[i].pair.in.Decrypt(&r.scratch, &runs[i].packets[k])
 		}
 	}
 	b.awaitAccept()
 	for i := range runs {
-		w.accept(&runs[i])
+		r.accept(&runs[i])
 	}
 	if last {
 		b.passAccept()
 	}
 	for i := range runs {
-		w.pass(&runs[i])
+		r.pass(&runs[i])
 		runs[i] = rxRun{}
 	}
 	if last {
-		w.gather.flush()
+		r.gather.flush()
 		b.passWrite()
 	}
 }
 
-// accept moves the replay window over a run and notes what that means for its SA.
-func (w *worker) accept(r *rxRun) {
-	c := r.pair
-	a := c.in.Accept(r.packets)
+// accept moves the replay window over a run and tells the SA's events.
+func (r *rx) accept(run *rxRun) {
+	c := run.pair
+	a := c.in.Accept(run.packets)
 	if a.Authentic {
-		w.plane.authentic(c, r.remote, r.encap, a.Newest, w.now)
-		c.lastIn.set(w.nowNano)
+		r.plane.authentic(c, run.remote, run.encap, a.Newest, r.now)
+		c.lastIn.set(r.nowNano)
 	}
 	if a.Soft {
-		w.plane.expireSoft(c)
+		r.plane.expireSoft(c)
 	}
 	if a.Hard {
-		w.plane.expireHard(c)
+		r.plane.expireHard(c)
 	}
 }
 
-// pass passes on those packets of a run that were accepted.
-func (w *worker) pass(r *rxRun) {
-	for i := range r.packets {
-		if p := &r.packets[i]; p.Err == nil {
-			w.deliver(r.pair, p, r.tos)
+// pass delivers those packets of a run that were accepted.
+func (r *rx) pass(run *rxRun) {
+	x := &r.packet
+	x.sa, x.tos = run.pair, run.tos
+	for i := range run.packets {
+		if p := &run.packets[i]; p.Err == nil {
+			x.esp = p
+			r.deliver(x)
 		} else if errors.Is(p.Err, esp.ErrDummy) {
-			w.takeDummy(r.pair, p.Data)
+			r.takeDummy(run.pair, p.Data)
 		} else {
-			w.drop(r.pair, refusal(p.Err))
+			r.drop(run.pair, refusal(p.Err))
 		}
 	}
+	x.sa, x.esp = nil, nil // keeps no SA alive that was removed
 }
 
-// refusal is what a packet that Open refused is counted as.
+// refusal returns the reason under which a packet that was not accepted is counted.
 func refusal(err error) reason {
 	switch {
 	case errors.Is(err, esp.ErrReplay):

@@ -7,54 +7,61 @@ import (
 	"culvert/tun"
 )
 
-// lane is the way of what comes to one worker's port. All packets of an SA come to one port (the SPI says to which), so that one busy SA would keep one worker
-// busy and no other. Therefore a worker with nothing of its own to do helps where there is more than one can do: it receives from the other's port, into its own
-// memory, and what one receive brings, a batch, is its to open. Batches bear tickets in the order in which they were received, and two turnstiles keep that order:
+// rxOrder is the receive order of one worker's port. All packets of an SA come to one port (the SPI
+// names it), so that one busy SA would keep one worker busy and no other. Therefore a worker that
+// has nothing of its own to do steals from a port with a backlog: it receives from it, into its own
+// memory, and what one receive brings, a batch, is its to open. Batches have tickets in the order in
+// which they were received, and two turnstiles keep that order:
 //
 //	worker 0:  receive 7 | decrypt           | accept 7 | gather | write 7 | receive 9 ...
 //	worker 1:      receive 8 | decrypt             | accept 8 | gather | write 8 | receive 10 ...
 //
-// Accepted in order, the packets of an SA meet its replay window as if one worker had opened them all: the smallest window (RFC 4303, Section 3.4.3) loses none
-// that a larger one would not, and which number is the highest so far stays true. What is done before, the choice of the high half of an extended sequence number, sees a window
-// that lags by the batches under way; that is the choice of RFC 4303, Appendix A2.2 as long as these are less than 2^32 packets. Written in order, and to the owner's queue, no
-// flow is reordered, nor does the kernel, which sends a flow's answers to the queue that its packets came from, spread them.
+// Accepted in order, the packets of an SA meet its replay window as if one worker had opened them
+// all: the smallest window (RFC 4303, Section 3.4.3) loses none that a larger one would not, and
+// which number is the highest so far stays true. What is done before, the choice of the high half of
+// an extended sequence number, sees a window that lags by the batches under way; that is the choice
+// of RFC 4303, Appendix A2.2 as long as these are less than 2^32 packets. Written in order, and to
+// the owner's queue, no flow is reordered, nor does the kernel, which sends a flow's answers to the
+// queue that its packets came from, spread them.
 //
-// There is no queue between workers, nothing is copied from one to another, and as long as one does all there is no waiting: its turn has always come.
+// There is no queue between workers, and nothing is copied from one to another. As long as one
+// worker does everything it never waits: its turn has always come.
 type rxOrder struct {
-	owner  *worker
-	shared bool // others may help
+	owner  *rx
+	shared bool // others may steal
 
 	_       [cacheLine]byte
-	taken   atomic.Bool // somebody is receiving
+	taken   atomic.Bool // a worker is receiving
 	tickets uint64      // handed out; the receiver's
 	_       [cacheLine]byte
-	behind  atomic.Bool   // help is: the owner cannot keep up
-	stolen  atomic.Uint64 // batches that were not the owner's to open
-	noCore  atomic.Bool   // there is no core for a helper
+	behind  atomic.Bool   // the owner has a backlog
+	stolen  atomic.Uint64 // batches that other workers opened
+	noCore  atomic.Bool   // there is no core for another worker
 	_       [cacheLine]byte
 
 	accepted, written turnstile
 }
 
-// place is a batch's among those of its lane.
+// rxPlace is the place of a batch in the receive order.
 type rxPlace struct {
 	order               *rxOrder
-	receiving, ticketed bool // the lane is taken; there is a ticket
+	receiving, ticketed bool // the order is taken; there is a ticket
 	accepting, writing  bool // its turn has come
 	accepted            bool // and was passed on
 	ticket              uint64
 }
 
-// enter makes l the lane that is received from. false: somebody else is receiving.
-func (p *rxPlace) enter(l *rxOrder) bool {
-	if l.shared && !l.taken.CompareAndSwap(false, true) {
+// enter starts a receive from the port of o. It reports false if another worker is receiving.
+func (p *rxPlace) enter(o *rxOrder) bool {
+	if o.shared && !o.taken.CompareAndSwap(false, true) {
 		return false
 	}
-	*p = rxPlace{order: l, receiving: true}
+	*p = rxPlace{order: o, receiving: true}
 	return true
 }
 
-// number gives the batch its place in the order. It is called while receiving, once there is something.
+// number gives the batch its place in the order. It is called while receiving, once there is
+// something.
 func (p *rxPlace) number() {
 	if p.order.shared && !p.ticketed {
 		p.ticket, p.ticketed = p.order.tickets, true
@@ -85,7 +92,7 @@ func (p *rxPlace) passAccept() {
 	}
 }
 
-// awaitWrite returns when all that is of batches before is written.
+// awaitWrite returns when all batches before are written.
 func (p *rxPlace) awaitWrite() {
 	if p.ticketed && !p.writing {
 		p.order.waited(p.order.written.wait(p.ticket))
@@ -102,7 +109,7 @@ func (p *rxPlace) passWrite() {
 	}
 }
 
-// giveUp leaves the lane to the others after a bug, wherever that was.
+// giveUp lets the other workers pass after a panic, wherever it was.
 func (p *rxPlace) giveUp() {
 	p.leave()
 	p.awaitAccept()
@@ -110,15 +117,16 @@ func (p *rxPlace) giveUp() {
 	p.passWrite()
 }
 
-// giveLanes gives the workers their lanes, which are shared where the queues and the ports can be.
+// giveRxOrders gives each worker its receive order, which is shared if the queues and the ports can
+// be.
 func giveRxOrders(workers []*worker) {
 	shared := len(workers) > 1
 	for _, w := range workers {
-		_, port := w.port.(netio.Helper)
-		_, queue := w.queue.(tun.Helper)
-		shared = shared && port && queue && w.queue.FD() >= 0
+		_, port := w.rx.port.(netio.Helper)
+		_, queue := w.rx.queue.(tun.Helper)
+		shared = shared && port && queue && w.rx.queue.FD() >= 0
 	}
 	for _, w := range workers {
-		w.rxOrder = &rxOrder{owner: w, shared: shared}
+		w.rx.order = &rxOrder{owner: &w.rx, shared: shared}
 	}
 }

@@ -106,26 +106,26 @@ func (r *rxOrderRig) flood(t *testing.T, load netio.Received) (stop func()) {
 func TestBatchesInTurn(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
 		r := newRxOrderRig(t, esp.MinWindow, nil)
-		l := r.workers[busy].rxOrder
+		l := r.workers[busy].rx.order
 		for range 3 {
 			r.ports[busy].in.put(nil, run(r.packets(2*esp.MinWindow)))
 		}
 		for i, w := range r.workers {
-			if !w.in.enter(l) {
-				t.Fatal("the lane is taken")
+			if !w.rx.batch.enter(l) {
+				t.Fatal("the receive order is taken")
 			}
-			if other := r.workers[(i+1)%3]; other.in.enter(l) {
+			if other := r.workers[(i+1)%3]; other.rx.batch.enter(l) {
 				t.Fatal("two workers receive at once")
 			}
-			if n, err := w.receive(); n == 0 || err != nil {
+			if n, err := w.rx.receive(); n == 0 || err != nil {
 				t.Fatalf("received %d octets, %v", n, err)
 			}
-			w.in.leave()
+			w.rx.batch.leave()
 		}
 		done := make(chan struct{}, 3)
 		for _, i := range order {
 			go func() {
-				r.workers[i].openBatch(true)
+				r.workers[i].rx.openBatch(true)
 				done <- struct{}{}
 			}()
 			for range 100 { // it gets as far as it can, mostly: what must hold does so anyway

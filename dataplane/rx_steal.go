@@ -3,100 +3,105 @@ package dataplane
 import "time"
 
 const (
-	// helpAfter is how many turns in a row a worker must have left something in its port before it wants help: about a millisecond of work.
+	// backlogCycles is the number of cycles in a row in which a worker must have left something in
+	// its port before others may steal from it: about a millisecond of work.
 	backlogCycles = 2
-	// helpTurn is how many batches a helper takes before it looks at what is its own.
+	// stealBatches is the number of batches that a worker steals before it looks at its own port.
 	stealBatches = 4
-	// helpWorth is how many batches a helper should take before it finds nothing left: to be woken costs as much as one or two. Where help is in vain, as with traffic in
-	// spurts, or where the cores all have enough to do and those that help each other wait for each other, it is called for half as often each time, between these bounds.
+	// stealWorth is the number of batches that a woken worker should steal before nothing is left:
+	// the wake-up costs as much as one or two. Where stealing is not worth it, as with traffic in
+	// spurts, or where all cores are busy and the workers wait for each other, they are woken half as
+	// often each time, between these bounds.
 	stealWorth    = 16
 	stealPause    = time.Millisecond
 	maxStealPause = 512 * time.Millisecond
 )
 
-// strain is what a worker knows of its own need for help.
+// backlog is what a worker knows of its port's backlog.
 type backlog struct {
 	cycles int           // in a row that left something
-	asked  int64         // when it last called for help: its clock
+	asked  int64         // when it last woke another worker: its clock
 	pause  time.Duration // until it may again
-	stolen uint64        // batches that it had been helped with then
+	stolen uint64        // batches that had been stolen by then
 }
 
-// caughtUp notes that the port is dry.
-func (w *worker) caughtUp() {
-	w.backlog.cycles = 0
-	if l := w.rxOrder; l.shared && l.behind.Load() {
-		l.behind.Store(false)
+// caughtUp records that the port is dry.
+func (r *rx) caughtUp() {
+	r.backlog.cycles = 0
+	if o := r.order; o.shared && o.behind.Load() {
+		o.behind.Store(false)
 	}
 }
 
-// fallBehind notes that a turn ended and the port may have more. Where that goes on, help is called for.
-func (w *worker) fallBehind() {
-	l, s := w.rxOrder, &w.backlog
-	if s.cycles++; !l.shared || s.cycles < backlogCycles {
+// fallBehind records that a cycle ended and the port may have more. Where that goes on, another
+// worker is woken.
+func (r *rx) fallBehind() {
+	o, b := r.order, &r.backlog
+	if b.cycles++; !o.shared || b.cycles < backlogCycles {
 		return
 	}
-	if since := w.nowNano - s.asked; since >= 0 && since < int64(s.pause) {
+	if since := r.nowNano - b.asked; since >= 0 && since < int64(b.pause) {
 		return
 	}
-	stolen := l.stolen.Load()
-	if futile := l.noCore.Swap(false) || stolen-s.stolen < stealWorth; futile && s.pause != 0 {
-		s.pause = min(2*s.pause, maxStealPause)
+	stolen := o.stolen.Load()
+	if futile := o.noCore.Swap(false) || stolen-b.stolen < stealWorth; futile && b.pause != 0 {
+		b.pause = min(2*b.pause, maxStealPause)
 	} else {
-		s.pause = stealPause
+		b.pause = stealPause
 	}
-	s.asked, s.stolen = w.nowNano, stolen
-	l.behind.Store(true)
-	w.wakeIdle()
+	b.asked, b.stolen = r.nowNano, stolen
+	o.behind.Store(true)
+	r.wakeIdle()
 }
 
-// wakeHelper wakes another worker, if one sleeps. One that is awake comes by itself when it has nothing to do.
-func (w *worker) wakeIdle() {
-	for _, o := range w.plane.workers {
-		if o != w && o.idle.Load() {
-			o.sleeper.wake()
+// wakeIdle wakes another worker, if one sleeps. One that is awake steals when it has nothing to do.
+func (r *rx) wakeIdle() {
+	for _, w := range r.plane.workers {
+		if w.index != r.index && w.idle.Load() {
+			w.sleeper.wake()
 			return
 		}
 	}
 }
 
-// waited notes that somebody waited for a turn. A long wait ends the help: who holds the turn has no core to run on.
-func (l *rxOrder) waited(long bool) {
+// waited records that a worker waited for a turn. A long wait ends the stealing: the worker whose
+// turn it is has no core to run on.
+func (o *rxOrder) waited(long bool) {
 	if long {
-		l.behind.Store(false)
-		l.noCore.Store(true)
+		o.behind.Store(false)
+		o.noCore.Store(true)
 	}
 }
 
-// help takes part in what comes to a worker that wants it. false: there is none, or nothing was left. Whoever finds nothing left goes back to sleep.
-func (w *worker) steal() bool {
-	if !w.rxOrder.shared {
-		return false
+// steal carries packets that came to a worker with a backlog.
+func (r *rx) steal() progress {
+	if !r.order.shared {
+		return wasDry
 	}
-	for i := range w.plane.workers {
-		o := w.plane.workers[(w.index+i)%len(w.plane.workers)]
-		if o != w && o.rxOrder.behind.Load() && w.stealFrom(o.rxOrder) {
-			w.more = true
-			return true
+	workers := r.plane.workers
+	for i := range workers {
+		o := workers[(r.index+i)%len(workers)].rx.order
+		if o != r.order && o.behind.Load() && r.stealFrom(o) {
+			return leftMore
 		}
 	}
-	return false
+	return wasDry
 }
 
-// helpWith carries a few batches of l.
-func (w *worker) stealFrom(l *rxOrder) (busy bool) {
+// stealFrom carries a few batches of o. It reports whether there may be more.
+func (r *rx) stealFrom(o *rxOrder) (busy bool) {
 	for range stealBatches {
-		_, err := w.carryIn(l)
+		_, err := r.carry(o)
 		switch err {
 		case nil:
-			l.stolen.Add(1)
-			w.tally.add(countStolen, 1)
+			o.stolen.Add(1)
+			r.tally.add(countStolen, 1)
 			busy = true
 		case errTaken:
 			yield()
 			return true
-		default: // dry; or for the owner to see
-			l.behind.Store(false)
+		default: // dry; or an error for the owner to see
+			o.behind.Store(false)
 			return busy
 		}
 	}

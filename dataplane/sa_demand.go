@@ -40,9 +40,9 @@ func (d *resourceDemand) due(now int64) bool {
 }
 
 // noteDemand is told that the worker sends on an SA that is not its own, though the peer makes them for single workers.
-func (w *worker) noteDemand(s *slot, f *selector.Flow) {
+func (t *tx) noteDemand(s *slot, f *selector.Flow) {
 	ws := s.sas.Load().workers
-	if ws != nil && ws.demand[w.index].due(w.nowNano) {
-		w.plane.events.post(esp.Event{Kind: esp.EventAcquire, Policy: s.policy, Flow: *f, Resource: w.index + 1})
+	if ws != nil && ws.demand[t.index].due(t.nowNano) {
+		t.plane.events.post(esp.Event{Kind: esp.EventAcquire, Policy: s.policy, Flow: *f, Resource: t.index + 1})
 	}
 }

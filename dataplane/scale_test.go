@@ -198,7 +198,7 @@ func BenchmarkSendScale(b *testing.B) {
 			i++
 			pkt := tun.Packet{Data: buf[tunHeadroom:][:copy(buf[tunHeadroom:], template)]}
 			pkt.Data[17], pkt.Data[18], pkt.Data[19] = byte(n>>12), byte(n>>4), byte(n<<4)
-			w.outbound(&pkt, w.now)
+			w.tx.outbound(&pkt, w.now)
 		}
 		if got := c.sent(peers) - sent; got < uint64(b.N) {
 			b.Errorf("%d of %d packets were sent", got, b.N)
@@ -292,7 +292,7 @@ func BenchmarkGCScale(b *testing.B) {
 			send := func() time.Duration {
 				start := time.Now()
 				pkt := tun.Packet{Data: buf[tunHeadroom:][:copy(buf[tunHeadroom:], template)]}
-				w.outbound(&pkt, start)
+				w.tx.outbound(&pkt, start)
 				return time.Since(start)
 			}
 			var before, after runtime.MemStats

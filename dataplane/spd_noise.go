@@ -3,7 +3,6 @@ package dataplane
 import (
 	"net/netip"
 	"slices"
-	"time"
 
 	"culvert/selector"
 )
@@ -70,17 +69,17 @@ func mayBeNoise(list []selector.Selector) bool {
 // outboundNoise takes a packet that is noise: one that its policy's selectors name is sent as any
 // other, and so is, with another source, the error of a router that has no IPv6 address but
 // link-local ones (carryError).
-func (w *worker) outboundNoise(x *txPacket, since time.Time) {
+func (t *tx) outboundNoise(x *txPacket) {
 	hdr := &x.hdr
-	if s, ok := w.plane.policyFor(&hdr.Flow); ok {
+	if s, ok := t.plane.policyFor(&hdr.Flow); ok {
 		if n := s.noise.Load(); n != nil && carriesNoise(hdr, n.local, n.remote) {
-			w.dispatch(x, s, &hdr.Flow, since)
+			t.dispatch(x, s, &hdr.Flow)
 			return
 		}
 	}
 	if hdr.ICMPError() && hdr.Src.IsLinkLocalUnicast() && !noisyAddr(hdr.Dst) {
-		w.carryError(x, since)
+		t.carryError(x)
 		return
 	}
-	w.tally.add(dropNoise, 1)
+	t.tally.add(dropNoise, 1)
 }

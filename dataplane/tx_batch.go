@@ -5,99 +5,149 @@ import (
 	"culvert/tun"
 )
 
-// line is packets for one SA that were read and are not yet sealed. Where several workers send on one SA, each takes sequence numbers for many packets at once: with one
-// number each, two workers that alternate would send each packet by itself, as the other's number lies between, and together be slower than one.
+// txBatch is the transmit batch: packets of one SA that were read and are not yet sealed. Where
+// several workers send on one SA, each takes sequence numbers for many packets at once. With one
+// number each, two workers that alternate would send each packet by itself, as the other's number
+// lies between, and together be slower than one.
 //
-//	tunBuf:   | packet 0 | packet 1 | packet 2 |  the next is read here  |
+//	tx.buf:   | packet 0 | packet 1 | packet 2 |  the next is read here  |
 type txBatch struct {
 	pair    *pair
-	n       int // packets; 0: there is no line
+	n       int // packets
 	octets  int
 	begin   int  // of the space for the packet in hand
-	used    int  // octets of tunBuf
+	used    int  // octets of tx.buf
 	broken  bool // packets are sealed one by one
 	packets [maxOuts]batchedPacket
 }
 
-// lined is a packet of the line and how it is to be wrapped.
+// batchedPacket is a packet of the batch and how it is wrapped.
 type batchedPacket struct {
 	inner []byte
 	wrap
 }
 
-// A line is so long, in octets, before it is sealed, and of packets no larger than that.
+// Limits of a batch: total octets, and the largest packet that may join.
 const (
 	txBatchBytes = flushBytes
 	maxBatched   = txBatchBytes / 4
 	txBatchAlign = 64
-	txBatchSpace = txBatchBytes + tunHeadroom + maxBatched + tunTailroom + txBatchAlign // of tunBuf, at most
+	txBatchSpace = txBatchBytes + tunHeadroom + maxBatched + tunTailroom + txBatchAlign // of tx.buf, at most
 )
 
-// readSpace is where the next packet is read to: behind those in the line, with room for the largest.
-func (w *worker) readSpace() []byte {
-	l := &w.batch
-	if l.n == 0 {
-		l.used = 0
+func (b *txBatch) discard() { b.pair, b.n, b.octets, b.broken = nil, 0, 0, false }
+
+// readSpace returns where the next packet is read to: behind those of the batch, with room for the
+// largest.
+func (t *tx) readSpace() []byte {
+	b := &t.batch
+	if b.n == 0 {
+		b.used = 0
 	}
-	l.begin = l.used
-	return w.tunBuf[l.begin:]
+	b.begin = b.used
+	return t.buf[b.begin:]
 }
 
-// sealSoon puts a packet in line, where there is a use for that, and otherwise seals it. It lies in
-// what readSpace gave, behind the headroom. It reports false if the SA is at its end: then nothing
-// was sent.
-func (w *worker) addToBatch(x *txPacket) bool {
-	l, c, inner := &w.batch, x.sa, x.pkt.Data
-	wait := w.shared && !l.broken && len(inner) <= maxBatched
-	if l.n > 0 && (!wait || l.pair != c || l.n == maxOuts || l.used > txBatchBytes) {
-		w.sealBatch()
+// addToBatch adds a packet to the batch, where there is a use for that, and otherwise seals it. It
+// lies in what readSpace returned, behind the headroom. It reports false if the SA is at its end:
+// then nothing was sent.
+func (t *tx) addToBatch(x *txPacket) bool {
+	b, c, inner := &t.batch, x.sa, x.pkt.Data
+	wait := t.shared && !b.broken && len(inner) <= maxBatched
+	if b.n > 0 && (!wait || b.pair != c || b.n == maxOuts || b.used > txBatchBytes) {
+		t.sealBatch()
 	}
 	if !wait {
-		return w.sealOne(x, inner)
+		return t.sealOne(x, inner)
 	}
-	l.packets[l.n] = batchedPacket{inner, x.wrap}
-	l.pair = c
-	l.n++
-	l.octets += len(inner)
-	l.used = l.begin + (tunHeadroom+len(inner)+tunTailroom+txBatchAlign-1)&^(txBatchAlign-1)
+	b.packets[b.n] = batchedPacket{inner, x.wrap}
+	b.pair = c
+	b.n++
+	b.octets += len(inner)
+	b.used = b.begin + (tunHeadroom+len(inner)+tunTailroom+txBatchAlign-1)&^(txBatchAlign-1)
 	return true
 }
 
-// sealLine seals what is in line and posts it.
-func (w *worker) sealBatch() {
-	l := &w.batch
-	if l.n == 0 {
+// sealBatch seals and enqueues the batch.
+func (t *tx) sealBatch() {
+	b := &t.batch
+	if b.n == 0 {
 		return
 	}
-	c, list, octets := l.pair, l.packets[:l.n], l.octets
-	l.pair, l.n, l.octets = nil, 0, 0
+	c, list, octets := b.pair, b.packets[:b.n], b.octets
+	b.pair, b.n, b.octets = nil, 0, 0
 	seq, soft, err := c.out.Reserve(len(list), octets)
 	if err != nil {
-		w.breakBatch(list)
+		t.breakBatch(list)
 		return
 	}
 	if soft {
-		w.plane.expireSoft(c)
+		t.plane.expireSoft(c)
 	}
-	w.takeTicket(c, seq, len(list))
-	space := w.space(octets + len(list)*esp.MaxOverhead)
+	t.out.takeTicket(c, seq, len(list))
+	space := t.out.space(octets + len(list)*esp.MaxOverhead)
 	for i := range list {
 		p := &list[i]
-		sealed := c.out.Seal(&w.scratch, space, seq+uint64(i), p.inner, p.next)
+		sealed := c.out.Seal(&t.scratch, space, seq+uint64(i), p.inner, p.next)
 		p.inner, space = sealed, space[len(sealed):]
 	}
 	for i := range list {
-		w.enqueue(c, list[i].wrap, list[i].inner, 0)
+		t.out.enqueue(c, list[i].wrap, list[i].inner, 0)
 	}
-	w.useTicket()
+	t.out.useTicket()
 }
 
-// breakLine sends packets for an SA that is too near its end to carry all of them: as many as it still does, and the others as if they were just read.
-func (w *worker) breakBatch(list []batchedPacket) {
-	w.batch.broken = true
+// breakBatch sends packets for an SA that is too near its end to carry all of them: on it those
+// that it still carries, and the others as if they had just been read.
+func (t *tx) breakBatch(list []batchedPacket) {
+	t.batch.broken = true
 	for i := range list {
 		pkt := tun.Packet{Data: list[i].inner}
-		w.outbound(&pkt, w.now)
+		t.outbound(&pkt, t.now)
 	}
-	w.batch.broken = false
+	t.batch.broken = false
+}
+
+// reserve takes n sequence numbers for octets of inner packets. It reports false if the SA is at
+// its end; the control plane has then been told.
+func (t *tx) reserve(c *pair, n, octets int) (first uint64, ok bool) {
+	first, soft, err := c.out.Reserve(n, octets)
+	if err != nil {
+		t.plane.expireHard(c)
+		return 0, false
+	}
+	if soft {
+		t.plane.expireSoft(c)
+	}
+	t.out.takeTicket(c, first, n)
+	return first, true
+}
+
+// sealOne seals and enqueues one packet, which is x or a part of it. It reports false if the SA is
+// at its end: then nothing was sent.
+func (t *tx) sealOne(x *txPacket, inner []byte) bool {
+	c := x.sa
+	space := t.out.space(esp.SealedLen(len(inner)))
+	seq, ok := t.reserve(c, 1, len(inner))
+	if !ok {
+		return false
+	}
+	t.out.enqueue(c, x.wrap, c.out.Seal(&t.scratch, space, seq, inner, x.next), 0)
+	t.out.useTicket()
+	return true
+}
+
+// sealFragments cuts an IPv4 packet, which is x or a segment of it, into fragments, and seals and
+// enqueues each.
+func (t *tx) sealFragments(x *txPacket, pkt []byte, mtu int) bool {
+	f := fragmenter{pkt: pkt, header: x.hdr.HeaderLen, mtu: mtu}
+	for {
+		frag := f.next(t.fragBuf[:0])
+		if len(frag) == 0 {
+			return true
+		}
+		if !t.sealOne(x, frag) {
+			return false
+		}
+	}
 }

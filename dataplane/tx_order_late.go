@@ -105,54 +105,55 @@ func (q *lateQueue) discard() {
 	q.outs, q.used = q.outs[:0], 0
 }
 
-// putOff keeps the ticket in hand until its turn comes, and what is posted for it. It reports
-// whether the turn has come while there was no room for that.
-func (w *worker) putOff(c *pair, first, next uint64) (came bool) {
-	q := &w.late
-	for q.full() && !w.stopping.Load() && (len(q.tickets) == maxLate || time.Since(q.moved) < lateGrace) {
-		w.sendLate()
+// putOff keeps the ticket in hand, and the packets that are enqueued for it, until its turn comes. It
+// reports whether the turn came while there was no room for that.
+func (q *txQueue) putOff(c *pair, first, next uint64) (came bool) {
+	l := &q.order.late
+	for l.full() && !q.stopping.Load() && (len(l.tickets) == maxLate || time.Since(l.moved) < lateGrace) {
+		q.sendLate()
 		if c.sendOrder.next.Load() == first {
 			return true
 		}
 		yield()
 		runtime.Gosched()
 	}
-	q.put(c, first, next)
+	l.put(c, first, next)
 	return false
 }
 
-// postLate is post for a ticket that was put off.
-func (w *worker) enqueueLate(c *pair, out netio.Outgoing) {
-	if !w.late.add(out) {
-		w.dropAll(c, dropSend, out.Datagrams())
+// enqueueLate is enqueue for a ticket that was put off.
+func (q *txQueue) enqueueLate(c *pair, out netio.Outgoing) {
+	if !q.order.late.add(out) {
+		q.dropAll(c, dropSend, out.Datagrams())
 	}
 }
 
 // sendLate sends those tickets whose turn has come.
-func (w *worker) sendLate() {
-	q := &w.late
-	for i, at := 0, 0; i < len(q.tickets); {
-		l := q.tickets[i]
+func (q *txQueue) sendLate() {
+	late := &q.order.late
+	for i, at := 0, 0; i < len(late.tickets); {
+		l := late.tickets[i]
 		if l.pair.sendOrder.next.Load() != l.first {
 			i, at = i+1, at+l.outs
 			continue
 		}
-		outs := q.outs[at : at+l.outs]
+		outs := late.outs[at : at+l.outs]
 		if len(outs) > 0 {
-			w.port.Send(outs)
+			q.port.Send(outs)
 		}
 		for k := range outs {
-			w.sent(l.pair, &outs[k])
+			q.sent(l.pair, &outs[k])
 		}
-		q.remove(i, at, l.outs)
-		w.passOn(&l.pair.sendOrder, l.next)
+		late.remove(i, at, l.outs)
+		q.passOn(&l.pair.sendOrder, l.next)
 	}
 }
 
-// awaitLate has the worker woken when a turn comes that it waits for. False: one has come.
-func (w *worker) awaitLate() bool {
-	for i := range w.late.tickets {
-		l := &w.late.tickets[i]
+// awaitLate has the worker woken when the turn of one of its late tickets comes. It reports false if
+// one has come.
+func (o *txOrder) awaitLate() bool {
+	for i := range o.late.tickets {
+		l := &o.late.tickets[i]
 		l.pair.sendOrder.awaited.Store(true)
 		if l.pair.sendOrder.next.Load() == l.first {
 			return false

@@ -124,7 +124,7 @@ func TestHeldSendIsBounded(t *testing.T) {
 	a.queues[1].in.put(nil, append(repeated(supers, super), toOther(1)...)...)
 	b.queues[1].want(t)
 	eventually(t, "the worker sleeps", a.workers[1].idle.Load)
-	kept := a.workers[1].late.used
+	kept := a.workers[1].tx.out.order.late.used
 	lost := a.Counters()["out_send_errors"]
 	if kept > lateBytes || lost == 0 || lost%30 != 0 || lost >= 30*supers {
 		t.Errorf("%d octets are kept and %d packets dropped", kept, lost)

@@ -73,7 +73,7 @@ func sendsOf(t *testing.T, r *recorder, workers int, list ...tun.Packet) *gatewa
 		}
 		g.ActivateOutbound(sa.ID)
 	}
-	g.workers[0].tunReady = true
+	g.workers[0].tx.ready = true
 	if _, err := g.workers[0].cycle(); err != nil {
 		t.Fatal(err)
 	}

@@ -6,115 +6,94 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
-
-	"culvert/dataplane/netio"
-	"culvert/esp"
-	"culvert/selector"
-	"culvert/tun"
 )
 
-// Room around a packet that was read from the TUN: in front for the device's own header (virtio-net; the ESP header is written in the send buffer, not here), behind for the
-// ESP trailer.
 const (
+	// Space around a packet that is read from the TUN: in front for the device's own header
+	// (virtio-net; the ESP header is written in the transmit queue, not here), behind for the ESP
+	// trailer.
 	tunHeadroom = 16
 	tunTailroom = 64
 	maxDatagram = 65535
 
-	// batch is how much one direction may do before it is the other's turn: reads, and octets of super-packets.
+	// The budget of one direction in a cycle: reads, and octets of super-packets.
 	cyclePackets = 64
 	cycleBytes   = 512 << 10
 
-	// futileTurns is how often in a row a worker may be woken by a descriptor that gives nothing (an error that reading does not clear, a device that is
-	// down) before it pauses between looks, so that it never spins. The pause is short, as anyone can wake a worker for nothing: a datagram whose UDP checksum is wrong
-	// does.
+	// futileCycles is the number of times in a row that a descriptor may be reported readable and
+	// give nothing (an error that reading does not clear, a device that is down) before the worker
+	// pauses between looks, so that it never spins. The pause is short, as anyone can cause such a
+	// report: a datagram whose UDP checksum is wrong does.
 	futileCycles = 8
 	futilePause  = time.Millisecond
 )
 
-// worker is one locked OS thread with the queue and the port that are its own. Everything in it belongs to that thread, save what is atomic or has a lock.
+// worker is one locked OS thread with a TUN queue and a port of its own, and the loop around both
+// directions. What is in it belongs to that thread, except for what is atomic or has a lock.
 type worker struct {
-	plane     *Plane
-	index     int // its place among the workers
-	queue     tun.Queue
+	thread
 	readAhead *readAhead // around a queue without a descriptor
-	port      netio.Port
 	sleeper   sleeper
-	mail      mailbox
-	stopping  atomic.Bool
-	tally     tally
-	shared    bool // other workers may send on the same SAs
+	idle      atomic.Bool // asleep, and nothing is wrong
+	tx        tx
+	rx        rx
 
-	now     time.Time // the coarse clock: of this turn of the loop
-	nowNano int64
+	more     bool // the cycle ended before both directions were dry
+	reported bool // a descriptor was reported readable
+	futile   int  // cycles in a row in which that was not so
+}
 
-	read    tun.Packet // as read from the queue
-	recv    netio.Received
-	write   tun.Packet
-	pieces  [1][]byte
-	tunBuf  []byte
-	recvBuf []byte
-	fragBuf []byte
-	icmpBuf []byte
+// thread is what the two directions of a worker share.
+type thread struct {
+	plane    *Plane
+	index    int // its place among the workers
+	stopping atomic.Bool
+	now      time.Time // the coarse clock: of this cycle
+	nowNano  int64
+	mail     mailbox
+	tally    tally
+}
 
-	in       rxBatch
-	inner    selector.Packet // of deliver alone: one on its stack would be zeroed for each packet
-	rxOrder  *rxOrder        // of what comes to the port
-	backlog  backlog
-	idle     atomic.Bool // asleep, and nothing is wrong
-	txQueue  txQueue
-	scratch  esp.Scratch
-	segments tun.Segmenter
-	refuser  tun.Refuser // nil: the queue learns nothing about its offloads
-	gather   coalescer   // of what the receive in hand brought
-	batch    txBatch
+// progress is what one direction did in a cycle.
+type progress uint8
 
-	ticket ticket
-	late   lateQueue
-	held   [maxHeld]held
-	holds  int
+const (
+	wasDry   progress = iota // there was nothing
+	hasRun                   // there was something, and then nothing
+	leftMore                 // there may be more
+)
 
-	icmpSecond int64
-	icmpLeft   int
-
-	tunReady bool // the queue may have something
-	more     bool // the turn ended before both sides were dry
-	reported bool // something can be read, it was said
-	futile   int  // how often in a row there was nothing
+// ranDry returns the progress of a direction that had n reads and then nothing.
+func ranDry(n int) progress {
+	if n > 0 {
+		return hasRun
+	}
+	return wasDry
 }
 
 func newWorker(p *Plane, index int) *worker {
-	w := &worker{
-		plane:   p,
-		index:   index,
-		queue:   p.cfg.Queues[index],
-		port:    p.cfg.Ports[index],
-		shared:  len(p.cfg.Queues) > 1,
-		tunBuf:  make([]byte, txBatchSpace+tunHeadroom+tun.MaxPacket+tunTailroom),
-		recvBuf: make([]byte, maxDatagram+tunTailroom),
-		txQueue: txQueue{buf: make([]byte, flushBytes+runSpace)},
-		fragBuf: make([]byte, 0, maxDatagram+tunTailroom),
-		icmpBuf: make([]byte, 0, icmpQuote6),
-	}
+	w := &worker{thread: thread{plane: p, index: index}}
+	queue, port := p.cfg.Queues[index], p.cfg.Ports[index]
 	w.mail.wake = w.sleeper.wake
-	w.gather.can, w.gather.out = p.cfg.Offloads, w.writeTUN
-	w.refuser, _ = w.queue.(tun.Refuser)
+	w.tx.open(&w.thread, queue, port, len(p.cfg.Queues) > 1)
+	w.rx.open(&w.thread, queue, port)
 	return w
 }
 
 // setUp makes what run needs.
 func (w *worker) setUp() error {
-	fds := w.port.FDs()
-	fd := w.queue.FD()
+	fds := w.rx.port.FDs()
+	fd := w.tx.queue.FD()
 	if fd >= 0 {
 		fds = append([]int{fd}, fds...)
 	}
 	if err := w.sleeper.open(fds, w.ready); err != nil {
 		return err
 	}
-	w.tunReady = true
+	w.tx.ready = true
 	if fd < 0 {
-		w.readAhead = newReadAhead(w.queue, w.sleeper.wake)
-		w.queue = w.readAhead
+		w.readAhead = newReadAhead(w.tx.queue, w.sleeper.wake)
+		w.tx.queue, w.tx.silent = w.readAhead, true
 	}
 	return nil
 }
@@ -133,19 +112,20 @@ func (w *worker) stop() {
 	w.sleeper.wake()
 }
 
-// ready notes that descriptor i of those that setUp gave to the sleeper can be read.
+// ready records that descriptor i of those that setUp gave to the sleeper can be read.
 func (w *worker) ready(i int) {
 	if w.readAhead == nil {
 		i-- // the first is the queue's
 	}
 	if i < 0 {
-		w.tunReady = true
+		w.tx.ready = true
 		return
 	}
-	w.port.Ready(i)
+	w.rx.port.Ready(i)
 }
 
-// run is the loop: both directions in turn, a batch of each, and sleep when both are dry. It returns why it cannot go on, or nil after stop.
+// run is the loop: a batch of each direction, and sleep when both are dry. It returns why it cannot
+// go on, or nil after stop.
 func (w *worker) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -161,36 +141,38 @@ func (w *worker) run() error {
 	return nil
 }
 
-// turnAround is one turn of the loop. It reads only what is ready: a look in vain at each descriptor would cost more than one that asks for all. A panic over a packet
-// loses that packet and no more.
+// cycle is one cycle of the loop. It reads only what is ready: to try each descriptor would cost
+// more than one look at all. A panic over a packet loses that packet and no more.
 func (w *worker) cycle() (busy bool, err error) {
 	defer w.recoverPacket()
 	w.now = w.plane.cfg.Now()
 	w.nowNano = w.now.UnixNano()
 	w.more = false
-	if len(w.late.tickets) > 0 {
-		w.sendLate()
+	if len(w.tx.out.order.late.tickets) > 0 {
+		w.tx.out.sendLate()
 	}
 	if w.mail.full.Load() {
 		w.openMail()
 	}
-	out := false
-	if w.tunReady {
-		out, err = w.drainTUN()
+	out := wasDry
+	if w.tx.ready {
+		out, err = w.tx.drain()
 	}
-	w.sealBatch()
-	w.flush()
+	w.tx.sealBatch()
+	w.tx.out.flush()
 	if err != nil {
 		return false, err
 	}
-	in, err := w.drainPort()
-	if !out && !in && err == nil {
-		in = w.steal()
+	in, err := w.rx.drain()
+	if out == wasDry && in == wasDry && err == nil {
+		in = w.rx.steal()
 	}
-	return out || in, err
+	w.more = out == leftMore || in == leftMore
+	return out != wasDry || in != wasDry, err
 }
 
-// recoverPacket keeps the process alive after a bug, and other workers from waiting for a turn that would never be passed on.
+// recoverPacket keeps the process alive after a bug, and other workers from waiting for a turn that
+// would never be passed on.
 func (w *worker) recoverPacket() {
 	r := recover()
 	if r == nil {
@@ -198,18 +180,12 @@ func (w *worker) recoverPacket() {
 	}
 	w.tally.add(countPanic, 1)
 	w.plane.cfg.Log.Error("panic over a packet", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-	w.late.discard()
-	w.giveUpTicket()
-	w.batch.pair, w.batch.n, w.batch.octets, w.batch.broken = nil, 0, 0, false
-	w.gather.discard() // which may be what the bug is in
-	w.in.n, w.in.used = 0, 0
-	w.in.giveUp()
-	w.flush()
-	clear(w.txQueue.from[:]) // of the SAs that were in hand nothing is kept
-	clear(w.in.runs[:])
+	w.tx.discard()
+	w.rx.discard()
 }
 
-// pace is between two turns: it finds out what can be read, and waits if there is nothing. Mail that was put and a stop that was called before it end the wait at once.
+// pace runs between two cycles: it finds out what can be read, and waits if there is nothing. Mail
+// that was put and a stop that was called before it end the wait at once.
 func (w *worker) pace(busy bool) error {
 	if w.reported && !busy {
 		w.futile++
@@ -231,7 +207,7 @@ func (w *worker) pace(busy bool) error {
 	return err
 }
 
-// spin looks on for a while: to be woken takes longer than what is about to come often does.
+// spin looks on for a while: a wake-up takes longer than the next packet often does.
 func (w *worker) spin() (why awakening, err error) {
 	spin := w.plane.cfg.Spin
 	if spin <= 0 || w.readAhead != nil {
@@ -251,7 +227,7 @@ func (w *worker) sleep() (awakening, error) {
 			return nothing, nil
 		}
 	}
-	if !w.awaitLate() {
+	if !w.tx.out.order.awaitLate() {
 		return nothing, nil
 	}
 	w.idle.Store(true)

@@ -12,18 +12,18 @@ import (
 func (w *worker) openMail() {
 	list, strays, dummies := w.mail.take()
 	for i := range strays {
-		w.in.rxPlace = rxPlace{order: w.rxOrder} // of no order
-		w.inbound(&strays[i])
-		w.openBatch(true)
+		w.rx.batch.rxPlace = rxPlace{order: w.rx.order} // without a ticket
+		w.rx.inbound(&strays[i])
+		w.rx.openBatch(true)
 	}
 	for _, c := range list {
 		pkt := c.pkt
-		space := w.readSpace()
+		space := w.tx.readSpace()
 		pkt.Data = space[tunHeadroom : tunHeadroom+copy(space[tunHeadroom:], c.pkt.Data)]
-		w.outbound(&pkt, c.since)
+		w.tx.outbound(&pkt, c.since)
 	}
 	for i := range dummies {
-		w.sendDummy(&dummies[i])
+		w.tx.sendDummy(&dummies[i])
 	}
 }
 
