@@ -3,6 +3,7 @@ package selector
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 )
@@ -229,6 +230,27 @@ func TestNormalize(t *testing.T) {
 		list := validSelectors(r)
 		if got := Normalize(list); len(got) > len(list) || !Equal(got, list) {
 			t.Fatalf("Normalize(%v) = %v", list, got)
+		}
+	}
+}
+
+// The bounds of Narrow are exact.
+func TestNarrowBounds(t *testing.T) {
+	all := []Selector{All(false)}
+	one := func(n int) Selector {
+		return FromAddr(netip.AddrFrom4([4]byte{10, 0, byte(n >> 7), byte(n << 1)}))
+	}
+	var many []Selector
+	for n := range 300 {
+		many = append(many, one(n))
+	}
+	if got := Narrow(many, all); len(got) != 255 {
+		t.Errorf("%d selectors of 300, want 255", len(got))
+	}
+	for copies, want := range map[int]int{4095: 2, 4096: 1} {
+		proposed := append(slices.Repeat([]Selector{one(1)}, copies), one(2))
+		if got := Narrow(proposed, all); len(got) != want {
+			t.Errorf("behind %d copies of another: %v, want %d selectors", copies, got, want)
 		}
 	}
 }

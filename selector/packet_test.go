@@ -231,3 +231,29 @@ func FuzzParseFlow(f *testing.F) {
 		}
 	})
 }
+
+// Seven extension headers are skipped; a packet with more is refused.
+func TestExtensionBound(t *testing.T) {
+	for n, want := range map[int]error{7: nil, 8: ErrHeader} {
+		pkt := make([]byte, 40+8*n+8)
+		pkt[0], pkt[5], pkt[6] = 0x60, byte(8*n+8), extDestination
+		for i := range n {
+			pkt[40+8*i] = extDestination
+		}
+		pkt[40+8*(n-1)] = ProtoUDP
+		if _, err := ParseFlow(pkt); err != want {
+			t.Errorf("%d extension headers: %v, want %v", n, err, want)
+		}
+	}
+}
+
+// A fragment may end with octet 65535 of its datagram, and not after it.
+func TestFragmentEnd(t *testing.T) {
+	for n, want := range map[byte]error{7: nil, 8: ErrFragment} {
+		pkt := make([]byte, 20+n)
+		pkt[0], pkt[3], pkt[6], pkt[7], pkt[9] = 0x45, 20+n, 0x1f, 0xff, ProtoUDP
+		if _, err := ParseFlow(pkt); err != want {
+			t.Errorf("%d octets from 65528 on: %v, want %v", n, err, want)
+		}
+	}
+}
