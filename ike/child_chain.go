@@ -109,7 +109,7 @@ func (pol *policy) best() *pair {
 
 // sendsBeside says whether another pair than p is sent on, and will be.
 func (pol *policy) sendsBeside(p *pair) bool {
-	return slices.ContainsFunc(pol.pairs(), func(q *pair) bool { return q != p && q.active && q.state <= pairReplaced })
+	return slices.ContainsFunc(pol.pairs(), func(q *pair) bool { return q != p && q.active && q.state.usable() })
 }
 
 // promote makes the pairs of another chain those of the main one, which has none left.

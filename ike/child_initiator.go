@@ -62,7 +62,7 @@ func (x *childExchange) needless(s *ikeSA) bool {
 		return x.furtherNeedless(s)
 	}
 	for _, p := range x.policy.pairs() {
-		if p.state == pairLive && p.owner.state < saClosing && (x.onto == nil || p.owner == x.onto) {
+		if p.state == pairLive && !p.owner.state.ending() && (x.onto == nil || p.owner == x.onto) {
 			return true
 		}
 	}

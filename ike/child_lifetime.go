@@ -83,7 +83,7 @@ const (
 
 // delete asks the peer to delete the pair, which goes when the peer has answered.
 func (p *pair) delete(cause endCause, why string) {
-	if p.owner == nil || p.state == pairDeleting || p.owner.state >= saClosing {
+	if p.owner == nil || p.state == pairDeleting || p.owner.state.ending() {
 		return
 	}
 	s := p.owner

@@ -308,7 +308,7 @@ func (p *pair) useAlone() {
 // proven says whether the peer surely has the pair when it handles a request about it: we asked for it; or it is of IKE_AUTH, before whose end nothing else is
 // handled; or packets came on it; or the peer, which has but one request at a time outstanding, sent another one since.
 func (p *pair) proven() bool {
-	return p.creator || p.via.sa == nil || !p.traffic.in.IsZero() || p.via.sa.win.ExpectedID() != p.via.next || p.via.sa.state >= saRekeyed
+	return p.creator || p.via.sa == nil || !p.traffic.in.IsZero() || p.via.sa.win.ExpectedID() != p.via.next || p.via.sa.state != saEstablished
 }
 
 // settleRedundant decides between a new pair and other ones of its chain, with no rekeying meant: both sides asked at the same time. As after a simultaneous

@@ -74,7 +74,7 @@ func (pol *policy) name() esp.Policy { return esp.Policy{Peer: pol.peer.cfg.Name
 // up says whether packets of the policy have a way, and will have it: not on an IKE SA that is being closed.
 func (pol *policy) up() bool {
 	has := func(l *chain) bool {
-		return slices.ContainsFunc(l.pairs, func(p *pair) bool { return p.state <= pairReplaced && p.owner.state < saClosing })
+		return slices.ContainsFunc(l.pairs, func(p *pair) bool { return p.state.usable() && !p.owner.state.ending() })
 	}
 	return has(&pol.main) || slices.ContainsFunc(pol.more, has)
 }

@@ -119,7 +119,7 @@ func (t childTerms) cancel() {
 
 func (s *ikeSA) childComputed(pick childPick, terms childTerms, k keyPair) {
 	switch {
-	case s.state >= saDead:
+	case s.state.ended():
 	case k.err != nil:
 		terms.cancel()
 		s.e.count("ike_bad_key_exchange")

@@ -135,7 +135,7 @@ func (p *peer) closeAll(why string) (ended func() bool) {
 		s.close(why)
 	}
 	return func() bool {
-		return !slices.ContainsFunc(list, func(s *ikeSA) bool { return s.state < saDead })
+		return !slices.ContainsFunc(list, func(s *ikeSA) bool { return !s.state.ended() })
 	}
 }
 
@@ -146,7 +146,7 @@ func (pol *policy) deleteAll(why string) (ended func() bool) {
 		p.delete(endLocal, why)
 	}
 	return func() bool {
-		return !slices.ContainsFunc(list, func(p *pair) bool { return p.state < pairLingering })
+		return !slices.ContainsFunc(list, func(p *pair) bool { return !p.state.ended() })
 	}
 }
 

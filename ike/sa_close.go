@@ -17,7 +17,7 @@ func (s *ikeSA) closeAs(cause endCause, why string) {
 		auth.withdraw(s, why)
 		s.moveTo(saClosing)
 		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: cause, why: why})
-	case s.state < saEstablished:
+	case s.state.beforeAuth():
 		s.abandonWork(why)
 		s.remove()
 	case s.state == saEstablished || s.state == saRekeyed:
@@ -36,7 +36,7 @@ func (s *ikeSA) closeAs(cause endCause, why string) {
 
 // fail ends the IKE SA because it cannot go on.
 func (s *ikeSA) fail(why string) {
-	if s.state < saEstablished {
+	if s.state.beforeAuth() {
 		if s.initiator {
 			s.setupFailed(why, nil, false)
 		} else {

@@ -31,7 +31,7 @@ func (s *ikeSA) enqueue(x exchange) {
 
 // startNext starts the next exchange if none is under way. While an IKE SA is set up, only its own exchanges may be.
 func (s *ikeSA) startNext() {
-	for s.work.current == nil && len(s.work.queue) > 0 && !s.succ.asked && s.state >= saEstablished && s.state < saDead {
+	for s.work.current == nil && len(s.work.queue) > 0 && !s.succ.asked && s.state.authenticated() {
 		x := s.work.queue[0]
 		s.work.queue = s.work.queue[1:]
 		s.run(x)
@@ -59,7 +59,7 @@ func (s *ikeSA) done(x exchange) {
 
 // holds says whether x is still the exchange under way: a computation may come back to an SA that has gone on.
 func (s *ikeSA) holds(x exchange) bool {
-	return s.work.current == x && s.state < saDead
+	return s.work.current == x && !s.state.ended()
 }
 
 // abandonWork ends all exchanges without their responses.

@@ -223,7 +223,7 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 		next.closeAs(endReplaced, "redundant, as the peer rekeyed at the same time")
 		return
 	}
-	if theirs == nil || theirs.state >= saClosing || compareRekeys(n, s.succ.nonces) == keepOurs {
+	if theirs == nil || theirs.state.ending() || compareRekeys(n, s.succ.nonces) == keepOurs {
 		s.succ.theirs = nil
 		if theirs != nil {
 			theirs.becomeRedundant()

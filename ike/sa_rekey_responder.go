@@ -50,7 +50,7 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 
 // rekeyComputed makes the peer's successor, answers, and lets it inherit unless our own rekeying is under way.
 func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
-	if s.state >= saDead {
+	if s.state.ended() {
 		return
 	}
 	if k.err != nil {

@@ -136,18 +136,18 @@ func (e *Engine) sourceGone(in SourceGone) {
 // roam sends from another address if it must, or should, and reports whether it did.
 func (s *ikeSA) roam() bool {
 	was := s.net.local.Addr()
-	if s.peer == nil || s.peer.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state >= saDead {
+	if s.peer == nil || s.peer.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state.ended() {
 		return false
 	}
 	// One that was begun without an address said a wrong one to NAT detection, and would be taken
 	// to be behind a NAT.
 	gone := !was.IsValid() || !s.e.hasAddr(was)
 	now := s.e.cfg.LocalAddr(s.net.remote.Addr())
-	if now == was || !gone && (s.net.system != was || s.state >= saEstablished && !s.isFollowed()) {
+	if now == was || !gone && (s.net.system != was || s.state.authenticated() && !s.isFollowed()) {
 		return false // what the peer may not follow is done only if it must
 	}
 	if !s.mayLeaveFor(now) {
-		if gone && s.state >= saEstablished {
+		if gone && s.state.authenticated() {
 			s.e.lookForAddress()
 		}
 		return false

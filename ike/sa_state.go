@@ -21,6 +21,22 @@ var saStateNames = [...]string{"embryo", "connecting", "authenticating", "half-o
 
 func (s saState) String() string { return saStateNames[s] }
 
+// beforeAuth reports whether the peer is not yet authenticated.
+func (s saState) beforeAuth() bool {
+	return s == saEmbryo || s == saConnecting || s == saAuthenticating || s == saHalfOpen
+}
+
+// authenticated reports whether exchanges other than those of the setup may be under way.
+func (s saState) authenticated() bool {
+	return s == saEstablished || s == saRekeyed || s == saClosing
+}
+
+// ending reports whether the IKE SA is being deleted, or has ended.
+func (s saState) ending() bool { return s == saClosing || s.ended() }
+
+// ended reports whether the IKE SA has ended on our side.
+func (s saState) ended() bool { return s == saDead || s == saGone }
+
 // saMoves is every legal move of an IKE SA.
 var saMoves = [...][]saState{
 	saEmbryo:         {saEstablished, saGone},
@@ -48,6 +64,12 @@ const (
 var pairStateNames = [...]string{"live", "replaced", "deleting", "lingering", "gone"}
 
 func (p pairState) String() string { return pairStateNames[p] }
+
+// usable reports whether packets may be sent on the pair.
+func (p pairState) usable() bool { return p == pairLive || p == pairReplaced }
+
+// ended reports whether the pair is deleted on our side.
+func (p pairState) ended() bool { return p == pairLingering || p == pairGone }
 
 // pairMoves is every legal move of a Child SA pair. A replaced pair comes back to life when its successor is deleted first.
 var pairMoves = [...][]pairState{

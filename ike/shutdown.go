@@ -48,7 +48,7 @@ func (e *Engine) checkStopped() {
 // endShutdown removes what is left in the dataplane.
 func (e *Engine) endShutdown() {
 	for _, s := range e.sortedSAs() {
-		if s.state < saDead {
+		if !s.state.ended() {
 			s.end(endLocal, "the daemon stops")
 		}
 	}

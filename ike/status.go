@@ -113,7 +113,7 @@ func (p *peer) shown() *ikeSA {
 		return s
 	}
 	for _, s := range slices.Backward(p.sas) {
-		if s.state < saDead && s.state != saEmbryo {
+		if !s.state.ended() && s.state != saEmbryo {
 			return s
 		}
 	}

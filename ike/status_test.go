@@ -49,7 +49,7 @@ func TestRequestThatCannotBeProtected(t *testing.T) {
 	ref := p.left.rekey("")
 	p.drive(time.Second)
 	p.wantDone(p.left, ref, "protected")
-	if main.state < saDead {
+	if !main.state.ended() {
 		t.Errorf("the IKE SA is %v", main.state)
 	}
 	p.drive(3 * time.Minute)
@@ -64,7 +64,7 @@ func TestResponseThatCannotBeProtected(t *testing.T) {
 		main.keys.fragment = 60
 		p.left.rekey(child)
 		p.drive(time.Second)
-		if main.state < saDead || p.right.e.peers.order[0].main() != nil || len(p.right.plane.sas) > 0 {
+		if !main.state.ended() || p.right.e.peers.order[0].main() != nil || len(p.right.plane.sas) > 0 {
 			t.Errorf("rekeying %q: the IKE SA is %v, with %d Child SAs", child, main.state, len(p.right.plane.sas))
 		}
 		p.wantReason(p.right, "protected")
