@@ -12,10 +12,18 @@ type chain struct {
 	policy   *policy
 	resource int     // the dataplane's worker, counted from 1; 0: any
 	pairs    []*pair // by birth
-	wanted   bool    // our request for its first pair waits for its turn
-	asking   bool    // or is under way
-	merged   bool    // its pairs became those of the main chain
+	state    chainState
 }
+
+// chainState is where a chain other than the main one stands. The main one stays settled.
+type chainState uint8
+
+const (
+	chainSettled chainState = iota // no request of ours for its first pair is queued or under way
+	chainQueued                    // our request for its first pair waits for its turn
+	chainAsking                    // our request for its first pair is under way
+	chainMerged                    // its pairs have become those of the main chain
+)
 
 // best is the pair to send on: the newest that is live, or else the newest that was replaced.
 func (l *chain) best() *pair {
@@ -43,7 +51,7 @@ func (l *chain) on(s *ikeSA) *pair {
 
 // now is what has become of the chain.
 func (l *chain) now() *chain {
-	if l.merged {
+	if l.state == chainMerged {
 		return &l.policy.main
 	}
 	return l
@@ -74,7 +82,7 @@ func (l *chain) remove(p *pair) {
 
 // tidy gives up a chain that has nothing.
 func (l *chain) tidy() {
-	if pol := l.policy; !l.isMain() && len(l.pairs) == 0 && !l.wanted && !l.asking {
+	if pol := l.policy; !l.isMain() && len(l.pairs) == 0 && l.state == chainSettled {
 		pol.more = slices.DeleteFunc(pol.more, func(m *chain) bool { return m == l })
 	}
 }
@@ -109,7 +117,7 @@ func (pol *policy) best() *pair {
 
 // sendsBeside says whether another pair than p is sent on, and will be.
 func (pol *policy) sendsBeside(p *pair) bool {
-	return slices.ContainsFunc(pol.pairs(), func(q *pair) bool { return q != p && q.active && q.state.usable() })
+	return slices.ContainsFunc(pol.pairs(), func(q *pair) bool { return q != p && q.outbound == outActive && q.state.usable() })
 }
 
 // promote makes the pairs of another chain those of the main one, which has none left.
@@ -127,7 +135,7 @@ func (pol *policy) promote() {
 	for _, p := range pol.main.pairs {
 		p.chain = &pol.main
 	}
-	l.merged = true
+	l.state = chainMerged
 }
 
 // ended tells people that a chain which is not the main one is no more.

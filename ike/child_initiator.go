@@ -47,7 +47,7 @@ func (x *childExchange) start(s *ikeSA) {
 		return
 	}
 	if x.further() {
-		x.chain.wanted, x.chain.asking = false, true
+		x.chain.state = chainAsking
 	}
 	x.group = proposal.Group(x.offers[0])
 	x.begin(s)

@@ -99,7 +99,7 @@ func (p *pair) delete(cause endCause, why string) {
 	s.e.timers.stop(&p.dates.hard)
 	p.answerEnd(why)
 	switch successor := p.chain.best(); {
-	case !p.active:
+	case p.outbound != outActive:
 	case successor != nil && successor.sa.ID > p.sa.ID:
 		p.giveWay(s.e, successor)
 	case successor == nil && p.policy.sendsBeside(p): // another chain's pair carries what this one did

@@ -33,9 +33,17 @@ type pair struct {
 	refs     []uint64 // Rekey commands that wait
 	via      origin
 	judged   bool // the dataplane is asked whether it is worth a rekeying
-	active   bool // it is the one its chain sends on, as far as we told the dataplane
-	sends    bool // it is one of those, if not the newest: the dataplane was told to send on it, and not yet to stop
+	outbound outState
 }
+
+// outState is what the dataplane was told about a pair's outbound SA.
+type outState uint8
+
+const (
+	outInactive   outState = iota // not to send on it
+	outActive                     // to send on it
+	outSuperseded                 // to send on it, and then on another one of the chain; not yet to stop
+)
 
 type pairDates struct {
 	born, rekeyAt time.Time
@@ -86,13 +94,15 @@ func (p *pair) moveTo(to pairState) {
 
 // activate makes the chain send on the pair.
 func (p *pair) activate() {
-	if p.active || p.owner == nil {
+	if p.outbound == outActive || p.owner == nil {
 		return
 	}
 	for _, q := range p.chain.pairs {
-		q.active = false
+		if q.outbound == outActive {
+			q.outbound = outSuperseded
+		}
 	}
-	p.active, p.sends = true, true
+	p.outbound = outActive
 	p.owner.e.emit(ActivateOutbound{ID: p.sa.ID})
 }
 
@@ -111,7 +121,7 @@ func (p *pair) lost(cause endCause, why string) {
 		}
 		return
 	}
-	if successor := l.best(); successor != nil && p.active {
+	if successor := l.best(); successor != nil && p.outbound == outActive {
 		p.giveWay(e, successor)
 	}
 	if len(l.pairs) == 0 {
@@ -142,9 +152,8 @@ func (p *pair) giveWay(e *Engine, successor *pair) {
 
 // quiet ends the sending on the pair.
 func (p *pair) quiet(e *Engine) {
-	p.active = false
-	if p.sends {
-		p.sends = false
+	if p.outbound != outInactive {
+		p.outbound = outInactive
 		e.emit(DeactivateOutbound{ID: p.sa.ID})
 	}
 }
@@ -226,7 +235,7 @@ func (p *pair) gone(e *Engine) {
 		return
 	}
 	p.moveTo(pairGone)
-	p.active = false
+	p.outbound = outInactive
 	p.policy.lingering = slices.DeleteFunc(p.policy.lingering, func(q *pair) bool { return q == p })
 	e.timers.stop(&p.dates.hard)
 	delete(e.pairs, p.sa.ID)
@@ -294,7 +303,7 @@ func (p *pair) useAlone() {
 		return
 	}
 	for _, q := range p.chain.pairs {
-		if q.active {
+		if q.outbound == outActive {
 			return
 		}
 	}

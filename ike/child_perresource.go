@@ -70,7 +70,7 @@ func (pol *policy) acquireResource(resource int) {
 	if slices.ContainsFunc(pol.more, func(l *chain) bool { return l.resource == resource }) {
 		return
 	}
-	l := &chain{policy: pol, resource: resource, wanted: true}
+	l := &chain{policy: pol, resource: resource, state: chainQueued}
 	pol.more = append(pol.more, l)
 	x := newChildExchange(pol, nil)
 	x.chain = l
@@ -163,7 +163,7 @@ func (pick childPick) chainFor(terms childTerms) *chain {
 func (pol *policy) freeChain() *chain {
 	load := make([]int, max(1, pol.peer.e.cfg.Resources))
 	for _, l := range pol.more {
-		if l.wanted {
+		if l.state == chainQueued {
 			load[l.resource-1]--
 			continue
 		}
@@ -203,6 +203,8 @@ func (l *chain) failed(why string) {
 
 // finished ends the asking for the chain's first pair.
 func (l *chain) finished() {
-	l.wanted, l.asking = false, false
+	if l.state != chainMerged {
+		l.state = chainSettled
+	}
 	l.tidy()
 }

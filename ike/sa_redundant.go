@@ -115,7 +115,7 @@ func (s *ikeSA) makeRedundant(winner *ikeSA) {
 func (s *ikeSA) takeOver(loser *ikeSA) {
 	loser.makeRedundant(s)
 	for _, q := range slices.Clone(loser.pairs) {
-		if successor := s.pairOf(q.policy); successor != nil && q.active && q.chain.isMain() {
+		if successor := s.pairOf(q.policy); successor != nil && q.outbound == outActive && q.chain.isMain() {
 			q.giveWay(s.e, successor)
 		}
 	}

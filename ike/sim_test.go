@@ -325,7 +325,7 @@ func (s *testSide) childUnrest(child string, resources int) string {
 		return fmt.Sprintf("child %s: %s has %d that are for all workers", child, s.name, len(pol.main.pairs))
 	}
 	for _, l := range pol.more {
-		if len(l.pairs) != 1 || l.wanted || l.asking {
+		if len(l.pairs) != 1 || l.state != chainSettled {
 			return fmt.Sprintf("child %s: %s has %d for worker %d", child, s.name, len(l.pairs), l.resource)
 		}
 	}
