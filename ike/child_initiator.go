@@ -1,7 +1,6 @@
 package ike
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,11 +16,10 @@ import (
 //	                                                  <--  HDR, SK {SA, Nr, [KEr,] TSi, TSr}
 type childExchange struct {
 	childOffer
-	onto     *ikeSA // a pair on this IKE SA is wanted, whatever others have one
-	nonce    []byte
-	group    wire.TransformID
-	ke       suite.KeyExchange
-	regroups int
+	groupChoice
+	onto  *ikeSA // a pair on this IKE SA is wanted, whatever others have one
+	nonce []byte
+	ke    suite.KeyExchange
 }
 
 // newChildExchange asks for a Child SA of the policy, to replace old if that is not nil.
@@ -107,7 +105,8 @@ func (x *childExchange) send(s *ikeSA) {
 
 func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
 	if n, ok := wire.FindError(ps); ok {
-		if n.Kind == wire.InvalidKEPayload && x.regroup(s, n.Data) {
+		if n.Kind == wire.InvalidKEPayload && x.correct(n.Data, x.offers) == nil {
+			x.begin(s)
 			return
 		}
 		x.refused(s, n.Kind)
@@ -134,21 +133,6 @@ func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
 			x.accept(s, ps, n, k.shared)
 		}
 	})
-}
-
-// regroup begins again with the group that the peer wants, if we offered it.
-func (x *childExchange) regroup(s *ikeSA, data []byte) bool {
-	if len(data) != 2 || x.regroups == maxRegroups {
-		return false
-	}
-	group := wire.TransformID(binary.BigEndian.Uint16(data))
-	if group == x.group || !proposal.OffersGroup(x.offers, group) {
-		return false
-	}
-	x.regroups++
-	x.group, x.ke = group, nil
-	x.begin(s)
-	return true
 }
 
 // accept installs the pair and, at a rekeying, decides what becomes of the old one and of one that the peer made meanwhile.

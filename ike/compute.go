@@ -18,12 +18,11 @@ type setup struct {
 
 // initTry is the initiator's IKE_SA_INIT.
 type initTry struct {
+	groupChoice
 	offers    []wire.Proposal
-	group     wire.TransformID
 	ke        suite.KeyExchange
 	cookie    []byte
 	cookies   int // times that a cookie was asked for
-	regroups  int // times that another group was asked for
 	computing bool
 	grace     timer // after an unprotected refusal
 }

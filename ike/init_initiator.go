@@ -1,7 +1,6 @@
 package ike
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"time"
@@ -19,9 +18,8 @@ import (
 //	                                       <--  HDR(A,B), SAr1, KEr, Nr, N(NAT-D) x 2
 
 const (
-	// maxCookies and maxRegroups bound the retries that unprotected answers can cause.
-	maxCookies  = 4
-	maxRegroups = 3
+	// maxCookies, like maxGroups, bounds the retries that unprotected answers can cause.
+	maxCookies = 4
 	// refusalGrace is how long we go on trying after an unprotected refusal: "the recipient should continue trying for some time before giving up".
 	refusalGrace = 4 * time.Second
 )
@@ -149,18 +147,13 @@ func (x *initExchange) cookieWanted(s *ikeSA, cookie []byte) {
 // corrected Diffie-Hellman group. The initiator MUST again propose its full set of acceptable cryptographic suites because the rejection message was unauthenticated".
 func (x *initExchange) groupWanted(s *ikeSA, data []byte) {
 	su := s.setup
-	if len(data) != 2 || su.init.regroups == maxRegroups {
+	if err := su.init.correct(data, su.init.offers); err != nil {
 		s.e.count("ike_group_ignored")
+		if err != errGroupIgnored {
+			s.suspect(err.Error(), nil)
+		}
 		return
 	}
-	group := wire.TransformID(binary.BigEndian.Uint16(data))
-	if group == su.init.group || !proposal.OffersGroup(su.init.offers, group) {
-		s.e.count("ike_group_ignored")
-		s.suspect(fmt.Sprintf("the peer wants key exchange %s, which we do not offer", wire.GroupName(group)), nil)
-		return
-	}
-	su.init.regroups++
-	su.init.group = group
 	s.win.Withdraw()
 	s.e.timers.stop(&s.retransmission)
 	x.start(s)

@@ -72,9 +72,6 @@ func temporaryWait(rand io.Reader) time.Duration {
 // longer is d and up to a tenth of it.
 func longer(d time.Duration, rand io.Reader) time.Duration { return d + fraction(d/10, rand) }
 
-// shorter is d less up to a tenth of it, for lifetimes: "the timing of rekeying requests SHOULD be jittered" (RFC 7296, Section 2.8.1), and never come late.
-func shorter(d time.Duration, rand io.Reader) time.Duration { return d - fraction(d/10, rand) }
-
 // fraction is a random duration in [0, d]. Without randomness it is d: late rather than in step.
 func fraction(d time.Duration, rand io.Reader) time.Duration {
 	var b [8]byte

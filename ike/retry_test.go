@@ -47,12 +47,9 @@ func TestPausesAreJitteredAndBounded(t *testing.T) {
 	}
 }
 
-func TestShorterAndLonger(t *testing.T) {
+func TestLonger(t *testing.T) {
 	r := seededRand(2, "retry")
 	for range 1000 {
-		if d := shorter(time.Hour, r); d < 54*time.Minute || d > time.Hour {
-			t.Fatalf("shorter(1h) = %v", d)
-		}
 		if d := longer(time.Hour, r); d < time.Hour || d > 66*time.Minute {
 			t.Fatalf("longer(1h) = %v", d)
 		}
@@ -62,7 +59,7 @@ func TestShorterAndLonger(t *testing.T) {
 			t.Fatalf("temporaryWait() = %v", d)
 		}
 	}
-	if shorter(0, r) != 0 || longer(-5, r) != -5 {
+	if longer(0, r) != 0 || longer(-5, r) != -5 {
 		t.Error("nothing is jittered")
 	}
 }

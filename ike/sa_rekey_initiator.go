@@ -16,12 +16,11 @@ import (
 //
 // The new IKE SA inherits the Child SAs, and its creator deletes the old one.
 type rekeyExchange struct {
-	next     *ikeSA // an embryo until the response is there
-	offers   []wire.Proposal
-	nonce    []byte
-	group    wire.TransformID
-	ke       suite.KeyExchange
-	regroups int
+	groupChoice
+	next   *ikeSA // an embryo until the response is there
+	offers []wire.Proposal
+	nonce  []byte
+	ke     suite.KeyExchange
 }
 
 // rekeyDue begins to rekey the IKE SA.
@@ -103,7 +102,8 @@ func (x *rekeyExchange) begin(s *ikeSA) {
 
 func (x *rekeyExchange) response(s *ikeSA, ps []wire.Payload) {
 	if n, ok := wire.FindError(ps); ok {
-		if n.Kind == wire.InvalidKEPayload && x.regroup(s, n.Data) {
+		if n.Kind == wire.InvalidKEPayload && x.correct(n.Data, x.offers) == nil {
+			x.begin(s)
 			return
 		}
 		x.refused(s, n.Kind)
@@ -141,20 +141,6 @@ func (x *rekeyExchange) check(sa *wire.SA, ke *wire.KE) error {
 		return errors.New("its key exchange is not the one that we began")
 	}
 	return nil
-}
-
-func (x *rekeyExchange) regroup(s *ikeSA, data []byte) bool {
-	if len(data) != 2 || x.regroups == maxRegroups {
-		return false
-	}
-	group := wire.TransformID(binary.BigEndian.Uint16(data))
-	if group == x.group || !proposal.OffersGroup(x.offers, group) {
-		return false
-	}
-	x.regroups++
-	x.group = group
-	x.begin(s)
-	return true
 }
 
 // refused reacts to an error in the response.
