@@ -1,0 +1,112 @@
+package pmtu
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func TestAssumedSizeIsConfirmed(t *testing.T) {
+	l := newLink(t, ethernet, 1500)
+	l.wantMTU(1500)
+	l.advance(time.Hour)
+	l.wantSent(576, 1500) // and nothing more without traffic
+	l.wantMTU(1500)
+	l.path.Used(false)
+	l.advance(30 * time.Second)
+	l.wantSent(576, 1500) // it was long ago
+	l.path.Used(false)
+	l.advance(29 * time.Second)
+	l.wantSent()
+	l.advance(2 * time.Second)
+	l.wantSent(576, 1500)
+	l.path.Used(true)
+	l.advance(5 * time.Second)
+	l.wantSent(576, 1500)
+}
+
+// Whatever a path's MTU is, one that passes is in force after four seconds, and then the largest.
+func TestBlackHole(t *testing.T) {
+	for _, ceil := range []int{1280, 1500, 9000, 65535} {
+		for mtu := 576; mtu <= ceil; mtu += 1 + (ceil-576)/200 {
+			l := newLink(t, Limits{Floor: 576, Ceil: ceil}, mtu)
+			l.advance(4 * time.Second)
+			if got := l.path.MTU(); got > mtu {
+				t.Fatalf("path of %d: MTU %d after 4 s", mtu, got)
+			}
+			l.advance(30 * time.Second)
+			if got := l.path.MTU(); got > mtu || mtu-got >= grain {
+				t.Fatalf("ceiling %d, path of %d: found %d", ceil, mtu, got)
+			}
+			if len(l.sent) > 200 {
+				t.Fatalf("ceiling %d, path of %d: %d probes", ceil, mtu, len(l.sent))
+			}
+		}
+	}
+}
+
+// A size that paths often have needs no refinement before it is in force.
+func TestUsualSizeIsFoundAtOnce(t *testing.T) {
+	l := newLink(t, ethernet, 1400)
+	l.advance(time.Second - 1)
+	l.wantSent(576, 1500)
+	l.advance(1)
+	l.wantSent(1006, 1280, 1340, 1380, 1400, 1420, 1440, 1454, 1480, 1492, 1500)
+	l.advance(time.Second)
+	l.wantSent(1420, 1440, 1454, 1480, 1492, 1500)
+	l.wantMTU(1500) // three may be lost
+	l.advance(time.Second)
+	l.wantMTU(1400)
+	l.wantSent(1420, 1440, 1454, 1480, 1492)
+}
+
+func TestPathThatNarrowsUnderTraffic(t *testing.T) {
+	l := newLink(t, ethernet, 1500)
+	l.use(time.Minute)
+	l.wantMTU(1500)
+	l.mtu = 1300
+	l.use(9 * time.Second)
+	if got := l.path.MTU(); got > 1300 {
+		t.Fatalf("MTU %d nine seconds after the path has become one of 1300", got)
+	}
+	l.use(10 * time.Second)
+	l.wantMTU(1300)
+	l.mtu = 1500
+	l.use(9 * time.Minute)
+	l.wantMTU(1300)
+	l.use(2 * time.Minute)
+	l.wantMTU(1500) // what was learnt is ten minutes old
+}
+
+func TestLossIsNoBlackHole(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	l := newLink(t, ethernet, 1500)
+	l.lose = func(Probe) bool { return rng.IntN(100) < 5 }
+	l.use(5 * time.Minute)
+	l.wantMTU(1500)
+	l.deaf = true // an outage
+	l.use(5 * time.Minute)
+	l.wantMTU(1500)
+	l.deaf = false
+	l.use(5 * time.Minute)
+	l.wantMTU(1500)
+}
+
+func TestMutePeerIsLeftAlone(t *testing.T) {
+	l := newLink(t, ethernet, 1500)
+	l.deaf = true
+	l.advance(5 * time.Second)
+	l.wantSent(576, 1500, 576, 1500, 576, 1500)
+	l.advance(time.Hour)
+	l.wantSent()
+	l.use(time.Hour)
+	if n := len(l.log); n > 6*12 {
+		t.Errorf("%d probes in an hour", n)
+	}
+	l.wantMTU(1500)
+	l.log = nil
+	l.path.Restart(l.now)
+	l.deaf = false
+	l.advance(time.Second)
+	l.wantSent(576, 1500)
+}
