@@ -105,3 +105,17 @@ func (l *link) use(d time.Duration) {
 		l.advance(time.Second)
 	}
 }
+
+// wantTimer lets the next round begin and checks how long its answers are waited for.
+func (l *link) wantTimer(want time.Duration) {
+	l.t.Helper()
+	l.path.Used(true)
+	for l.path.round == nil {
+		l.now = l.path.Deadline()
+		l.step()
+	}
+	if got := l.path.Deadline().Sub(l.now); got != want {
+		l.t.Errorf("after %v: answers are waited for %v, want %v", l.now.Sub(epoch), got, want)
+	}
+	l.advance(l.rtt)
+}

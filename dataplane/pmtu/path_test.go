@@ -23,6 +23,49 @@ func TestAnswersThatAreNone(t *testing.T) {
 	l.wantMTU(1400)
 }
 
+// A new SA on a path whose MTU is confirmed starts no round, now or later.
+func TestNewSAOnConfirmedPath(t *testing.T) {
+	l := newLink(t, ethernet, 1500)
+	l.advance(time.Hour)
+	l.wantSent(576, 1500)
+	l.path.Restart(l.now)
+	l.advance(time.Hour)
+	l.wantSent()
+}
+
+// The wait for answers is three round-trip times, smoothed by an eighth of each new one.
+func TestTimerFollowsTheRoundTripTime(t *testing.T) {
+	l := newLink(t, ethernet, 1500)
+	l.rtt = 900 * time.Millisecond
+	l.wantTimer(minTimer) // nothing is measured
+	l.rtt = 100 * time.Millisecond
+	l.wantTimer(2700 * time.Millisecond)
+	l.wantTimer(2137500 * time.Microsecond) // the round had two answers: 900 ms, 800 ms, 712.5 ms
+}
+
+// An answer to a size that was sent twice measures nothing: it may be that to the first try.
+func TestTimerIgnoresRepeatedProbes(t *testing.T) {
+	l := newLink(t, ethernet, 1500)
+	l.rtt = 1800 * time.Millisecond
+	l.wantTimer(minTimer)
+	l.wantTimer(minTimer)
+}
+
+// A peer that has answered before counts as one that never does after eight silent rounds.
+func TestSilentPeerIsForgotten(t *testing.T) {
+	l := newLink(t, ethernet, 1500)
+	l.advance(time.Minute)
+	l.log, l.deaf = nil, true
+	asked := false
+	for !asked && len(l.log) < 100 {
+		l.use(time.Second)
+		_, asked = l.path.Ask(l.now)
+	}
+	if got, want := len(l.log), 8*2*maxTries; !asked || got != want {
+		t.Errorf("after %d probes: asked %v, want it after %d", got, asked, want)
+	}
+}
+
 func TestManySAsAreOneSearch(t *testing.T) {
 	l := newLink(t, ethernet, 1500)
 	l.deaf = true
@@ -62,6 +105,12 @@ func TestTooBig(t *testing.T) {
 			l.wantMTU(1500)
 		}
 	}
+}
+
+func TestTooBigOnAJumboPath(t *testing.T) {
+	l := newLink(t, Limits{Floor: 576, Ceil: 65535}, 65535)
+	l.path.TooBig(l.now, 40000)
+	l.wantMTU(40000)
 }
 
 // What ICMP said is checked: the router may not be the narrowest place.

@@ -110,3 +110,27 @@ func TestMutePeerIsLeftAlone(t *testing.T) {
 	l.advance(time.Second)
 	l.wantSent(576, 1500)
 }
+
+// A size smaller than one that passes is not sent again, although its own answer was lost.
+func TestLostAnswerBelowOneThatPasses(t *testing.T) {
+	l := newLink(t, ethernet, 1400)
+	l.lose = func(p Probe) bool { return p.Size == 1280 }
+	l.advance(time.Second)
+	l.log = nil
+	l.advance(time.Second)
+	l.wantSent(1420, 1440, 1454, 1480, 1492, 1500)
+}
+
+// A silent peer shows nothing about larger sizes: what passed is confirmed before they are probed.
+func TestOutageWhileMoreIsTried(t *testing.T) {
+	l := newLink(t, ethernet, 1300)
+	l.advance(time.Minute)
+	l.wantMTU(1300)
+	l.deaf = true
+	l.advance(raiseAfter)
+	l.use(5 * time.Second)
+	l.deaf, l.log = false, nil
+	l.use(9 * time.Second)
+	l.wantSent(576, 1300)
+	l.wantMTU(1300)
+}
