@@ -2,48 +2,47 @@ package pmtu
 
 import "time"
 
-// asking is the search where the peer answers no probe: somebody who can get a large packet
-// answered otherwise is asked, for one size at a time. The first is the largest, so that a path
-// that takes it costs one question.
+// asking is the search where the peer answers no probe: the owner of another channel to the peer is
+// asked about one size at a time. The first is the largest, so a path that takes it costs one
+// question.
 type asking struct {
-	low, high int32   // the largest size that passed, and the least that was lost; 0: none
-	passed    int32   // what was sent of low
-	size      int32   // that is asked now; 0: none is
-	unknown   int32   // answers in a row that said nothing
-	searching bool    // low and high are not yet next to each other
+	low, high int32   // the largest size that passed, and the smallest that was lost; 0: none
+	passed    int32   // the octets sent for low
+	size      int32   // the open question; 0: none
+	unknown   int32   // questions in a row without a verdict
+	searching bool    // low and high are not yet adjacent
 	used      bool    // there was traffic since the last search began
-	at        instant // when size is given up, or the next may be asked
+	at        instant // the time limit of size, or when the next may be asked
 }
 
-// Verdict is what became of a size that was asked.
+// A Verdict is the outcome of a question about a size.
 type Verdict uint8
 
 // Verdicts.
 const (
-	Unknown Verdict = iota // it could not be sent, or what became of it is not certain
+	Unknown Verdict = iota // it could not be sent, or its fate is not certain
 	Passed
-	Lost // the peer is there, and did not get it
+	Lost // the peer is there and did not receive it
 )
 
 const (
-	// askLargest is the largest size that is asked: it goes in a message that every peer must take,
-	// if only in fragments.
+	// askLargest is the largest size in a question: it travels in a message that every peer must
+	// accept, if only in fragments.
 	askLargest = 3000
-	// askBase is in force, and asked next, once a size in use is lost: most paths take it (RFC 8899,
-	// Section 5.1.2: BASE_PLPMTU).
+	// askBase is in force, and asked next, once a size in use is lost: most paths take it (RFC
+	// 8899, Section 5.1.2: BASE_PLPMTU).
 	askBase = 1280
-	// askLimit is how long an answer is waited for.
+	// askLimit is the time limit of a question.
 	askLimit = 5 * time.Minute
-	// askBackoff is the pause after a question of which nothing was learnt. It doubles, up to
-	// raiseAfter.
+	// askBackoff is the pause after a question without a verdict. It doubles, up to raiseAfter.
 	askBackoff = 10 * time.Second
 )
 
 // mayAsk reports whether probes show nothing.
 func (p *Path) mayAsk() bool { return p.mute > 0 && !p.answers }
 
-// Ask returns a size of which is to be found out, and told, whether it passes. False: there is none
-// now. It is called after Step.
+// Ask returns a size to test by other means, whose outcome Told takes. It returns false if there is
+// no question now. It is called after Step.
 func (p *Path) Ask(now time.Time) (size int, ok bool) {
 	if !p.mayAsk() {
 		return 0, false
@@ -63,7 +62,7 @@ func (p *Path) Ask(now time.Time) (size int, ok bool) {
 	return int(a.size), true
 }
 
-// askDue is when Ask is to be called; never: there is no reason.
+// askDue returns the time of the next Ask, or never.
 func (p *Path) askDue() instant {
 	a := p.asking
 	if a == nil || !p.mayAsk() || a.size == 0 && !a.searching && !a.used {
@@ -72,11 +71,11 @@ func (p *Path) askDue() instant {
 	return a.at
 }
 
-// askTop is the largest size that may be asked.
+// askTop returns the largest size that may be asked.
 func (p *Path) askTop() int32 { return min(p.ceil, askLargest) }
 
-// askNext chooses a size: the largest, the one in force, then usual ones between what passes and
-// what does not, and then what is between those.
+// askNext chooses a size: the largest, then the one in force, then common ones between the bounds,
+// and then those between these.
 func (p *Path) askNext() int32 {
 	a := p.asking
 	if !a.searching {
@@ -101,8 +100,8 @@ func (p *Path) askNext() int32 {
 	return a.low + max((a.high-a.low)/2&^(grain-1), grain)
 }
 
-// Told notes what became of a size that Ask returned. It was tried with sent octets, which may be a
-// few less, and mean nothing if v is Unknown. It reports whether the MTU in force has changed.
+// Told takes the verdict on a size that Ask returned. It was tried with sent octets, possibly a few
+// fewer; sent means nothing if v is Unknown. Told reports whether the MTU in force has changed.
 func (p *Path) Told(now time.Time, size, sent int, v Verdict) bool {
 	a := p.asking
 	if a == nil || a.size == 0 || int(a.size) != size || v != Unknown && (sent <= 0 || sent > size) {
@@ -130,26 +129,26 @@ func (p *Path) Told(now time.Time, size, sent int, v Verdict) bool {
 	}
 	p.high = p.mtu + 1
 	if a.high <= max(a.low+grain, p.floor) {
-		// Only what is seen to pass raises the MTU from now on.
+		// From now on only a larger size that passes raises the MTU.
 		a.searching, a.at, p.raiseAt = false, at(now).add(raiseAfter), never
 	}
 	return p.mtu != old
 }
 
-// askPassed notes that sent octets pass, where size were asked.
+// askPassed notes that sent octets pass, in answer to a question about size.
 func (p *Path) askPassed(size, sent int32) {
 	a := p.asking
 	a.low, a.passed = size, sent
 	if a.high > 0 {
 		return
 	}
-	if size < p.ceil { // what is above can only be assumed
+	if size < p.ceil { // a larger size cannot be asked, only assumed
 		a.low, a.passed = p.ceil, p.ceil
 	}
-	a.high = a.passed + 1 // the first of a search is the largest
+	a.high = a.passed + 1 // the first question of a search is about the largest
 }
 
-// askLater ends a search of which nothing is learnt at present. What it had learnt grows old.
+// askLater ends a search that makes no progress now. What it had learnt grows old.
 func (p *Path) askLater(now time.Time) {
 	a := p.asking
 	a.at = at(now).add(min(askBackoff<<min(a.unknown, 10), raiseAfter))
@@ -160,8 +159,7 @@ func (p *Path) askLater(now time.Time) {
 	}
 }
 
-// askAgain forgets a search that is about what is no longer so. The next one begins at once, unless
-// nothing was learnt of the last.
+// askAgain drops an outdated search. The next one begins at once, unless the last had no verdict.
 func (p *Path) askAgain(now time.Time) {
 	a := p.asking
 	if a == nil {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// asked is a link to a peer that answers no probe, of which questions are answered.
+// asked is a link to a peer that answers no probe but whose owner answers questions.
 type asked struct {
 	*link
-	block int           // what is sent is a multiple of it
-	after time.Duration // how long a size that is lost takes
+	block int           // the sent octets are a multiple of it
+	after time.Duration // the delay of the verdict on a lost size
 	said  func(size int) Verdict
-	sizes []int     // that were asked
-	size  int       // that is asked now; 0: none is
+	sizes []int     // of all questions
+	size  int       // of the open question; 0: none
 	until time.Time // when it is answered
 }
 
@@ -29,7 +29,7 @@ func newAsked(t *testing.T, l Limits, mtu int) *asked {
 	return a
 }
 
-// ask takes what is asked.
+// ask takes a question.
 func (a *asked) ask() {
 	size, ok := a.path.Ask(a.now)
 	if !ok {
@@ -46,7 +46,7 @@ func (a *asked) ask() {
 
 func (a *asked) sent() int { return a.size - a.size%a.block }
 
-// tell passes the verdict on. Of what is not known nothing was sent.
+// tell passes the verdict on. For an unknown outcome nothing was sent.
 func (a *asked) tell(size, sent int, v Verdict) {
 	if v == Unknown {
 		sent = 0
@@ -56,7 +56,7 @@ func (a *asked) tell(size, sent int, v Verdict) {
 
 func (a *asked) verdict() Verdict { return a.said(a.sent()) }
 
-// live lets time pass with traffic, or without, and answers what is asked.
+// live lets time pass with or without traffic, and answers the questions.
 func (a *asked) live(d time.Duration, traffic bool) {
 	a.t.Helper()
 	for end := a.now.Add(d); a.now.Before(end); {
@@ -84,7 +84,7 @@ func (a *asked) wantAsked(want ...int) {
 func TestAskedSizeThatPasses(t *testing.T) {
 	a := newAsked(t, ethernet, 1500)
 	a.live(2*time.Second, true)
-	a.wantAsked() // it may yet answer
+	a.wantAsked() // it may still answer
 	a.live(9*time.Minute, true)
 	a.wantAsked(1500)
 	a.live(2*time.Minute, true)
@@ -92,7 +92,7 @@ func TestAskedSizeThatPasses(t *testing.T) {
 	a.live(10*time.Minute, true)
 	a.wantAsked(1500)
 	a.live(time.Hour, false)
-	a.wantAsked(1500) // for what there was before it became idle
+	a.wantAsked(1500) // for the traffic before it became idle
 	a.wantMTU(1500)
 }
 
@@ -130,7 +130,7 @@ func TestBlackHoleIsFoundByAsking(t *testing.T) {
 func TestUsualSizeIsAskedSoon(t *testing.T) {
 	a := newAsked(t, ethernet, 1400)
 	a.live(8*time.Second, true)
-	a.wantMTU(askBase) // something that passes, until more is known
+	a.wantMTU(askBase) // a size that passes, until more is known
 	if !slices.Equal(a.sizes[:2], []int{1500, askBase}) {
 		t.Errorf("asked %v", a.sizes)
 	}
@@ -185,10 +185,10 @@ func TestNothingIsLearnt(t *testing.T) {
 	a.path.TooBig(a.now, 1400)
 	a.wantMTU(1400)
 	a.live(12*time.Minute, true)
-	a.wantMTU(1500) // what ICMP said is old
+	a.wantMTU(1500) // the ICMP claim is old
 }
 
-// What could not be tried is asked again after ten seconds, then twenty, and so on.
+// A question without a verdict is repeated after ten seconds, then twenty, and so on.
 func TestRefusedIsAskedAgainSoon(t *testing.T) {
 	a := newAsked(t, ethernet, 1400)
 	a.said = func(int) Verdict { return Unknown }
@@ -225,11 +225,11 @@ func TestAnswerNobodyAskedFor(t *testing.T) {
 	}
 	a.now = a.now.Add(askLimit)
 	if _, ok = a.path.Ask(a.now); ok || a.path.asking.unknown != 1 {
-		t.Error("an answer that does not come is not taken for none")
+		t.Error("a question without an answer stays open")
 	}
 }
 
-// A peer that answers probes after all is asked for nothing more.
+// A peer that answers probes after all is asked nothing more.
 func TestPeerThatAnswersIsNotAsked(t *testing.T) {
 	a := newAsked(t, ethernet, 1400)
 	a.live(time.Minute, true)

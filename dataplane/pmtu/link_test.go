@@ -88,7 +88,7 @@ func (l *link) wantMTU(want int) {
 	}
 }
 
-// wantSent checks the sizes that were sent since the last call.
+// wantSent checks the sizes of the probes since the last call.
 func (l *link) wantSent(want ...int) {
 	l.t.Helper()
 	if !slices.Equal(l.log, want) {
@@ -97,7 +97,7 @@ func (l *link) wantSent(want ...int) {
 	l.log = nil
 }
 
-// use makes a path carry large packets for a while.
+// use makes a path carry large packets for d.
 func (l *link) use(d time.Duration) {
 	l.t.Helper()
 	for range d / time.Second {
@@ -106,7 +106,7 @@ func (l *link) use(d time.Duration) {
 	}
 }
 
-// wantTimer lets the next round begin and checks how long its answers are waited for.
+// wantTimer lets the next round begin and checks its wait for answers.
 func (l *link) wantTimer(want time.Duration) {
 	l.t.Helper()
 	l.path.Used(true)

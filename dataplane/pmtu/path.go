@@ -1,14 +1,14 @@
-// Package pmtu finds the MTU of one outer path: what the first hop takes, lowered by what validated
-// ICMP says (RFC 1191, RFC 8201) and by what probes of a known size show (RFC 8899), and raised
-// again when that is old. It is a pure machine: it is given the time and says what is to be sent.
+// Package pmtu discovers the MTU of one outer path. It starts from the MTU of the first hop, lowers
+// it by validated ICMP errors (RFC 1191, RFC 8201) and by probes of a known size (RFC 8899), and
+// raises it again when that knowledge is old. It is a pure machine: the time is an argument, and
+// the probes to send are results.
 //
 //	            answered                      a larger one fails, a smaller one passes
 //	assumed  -------------->  confirmed  <------------------------------------  searching
 //	(Ceil, or by ICMP)            |  every 5 s while there is traffic: still so?     ^
 //	     |                        |  after 10 minutes: is more possible?             |
 //	     |                        +--------------------------------------------------+
-//	     +--> mute: the peer answers no probe, so that only ICMP, time, and what is found out
-//	          otherwise (Ask) change anything
+//	     +--> mute: the peer answers no probe; only ICMP, time and questions (Ask) change the MTU
 //
 // All sizes are octets of a whole outer IP packet.
 package pmtu
@@ -16,68 +16,68 @@ package pmtu
 import "time"
 
 const (
-	// maxTries is how often a size is probed before it counts as too large (RFC 8899, Section
+	// maxTries is the number of probes of a size before it counts as too large (RFC 8899, Section
 	// 5.1.2).
 	maxTries = 3
-	// minTimer bounds the wait for an answer from below (RFC 8899, Section 5.1.1), maxTimer from
-	// above.
+	// minTimer and maxTimer bound the wait for an answer (RFC 8899, Section 5.1.1).
 	minTimer, maxTimer = time.Second, 5 * time.Second
-	// raiseAfter is when more than what was learnt is tried (RFC 8899, Section 5.1.1; RFC 1191,
-	// Section 6.3).
+	// raiseAfter is the age at which a learnt limit is tested for a larger MTU (RFC 8899, Section
+	// 5.1.1; RFC 1191, Section 6.3).
 	raiseAfter = 10 * time.Minute
-	// confirmBusy and confirmLight are how old a confirmation may be while large packets are sent,
-	// and while there is any traffic.
+	// confirmBusy and confirmLight are the greatest age of a confirmation while large packets are
+	// sent, and while there is any traffic.
 	confirmBusy, confirmLight = 5 * time.Second, time.Minute
 	// restartAfter keeps SAs that come up together from starting a search each.
 	restartAfter = 10 * time.Second
-	// A peer that answered before is asked again sooner than one that never did.
+	// A peer that answered before is probed again sooner than one that never did.
 	backoffFirst, backoffKnown, backoffNever = 10 * time.Second, time.Minute, 10 * time.Minute
-	// forgotten is after how many rounds without an answer a peer counts as one that never answers.
+	// forgotten is the number of silent rounds after which a peer counts as one that never answers.
 	forgotten = 8
-	// grain is what ESP aligns to (RFC 4303, Section 2.4): a finer search would find nothing.
+	// grain is the alignment of ESP (RFC 4303, Section 2.4): a finer search would find nothing.
 	grain = 4
-	// refineSizes is how many sizes between the largest that passes and the least that does not are
-	// probed at once.
+	// refineSizes is the number of sizes probed at once between the largest that passes and the
+	// smallest that does not.
 	refineSizes = 7
 )
 
-// steps are sizes that paths often have: devices, PPPoE, tunnels in tunnels, the minima.
+// steps are common path MTUs: devices, PPPoE, nested tunnels, the protocols' minima.
 var steps = [...]int32{576, 1006, 1280, 1340, 1380, 1400, 1420, 1440, 1454, 1480, 1492, 1500, 4352, 9000, 17914}
 
 // Limits bound the result.
 type Limits struct {
 	Floor int // no smaller size is believed or probed (MIN_PLPMTU)
-	Ceil  int // what the first hop takes (MAX_PLPMTU)
+	Ceil  int // the MTU of the first hop (MAX_PLPMTU)
 }
 
-// Probe is a packet to be sent with exactly Size octets, whose answer names ID.
+// A Probe is a packet to send with exactly Size octets; its answer names ID.
 type Probe struct {
 	Size int
 	ID   uint64
 }
 
-// Path is one path. It is not for concurrent use. There may be very many: it is small.
+// A Path holds what is known of one path. It is not safe for concurrent use. It is small, because a
+// daemon may have very many.
 type Path struct {
 	floor, ceil int32 // Limits
 	mtu         int32 // in force
-	low         int32 // the largest size that is known to pass; 0: none
-	high        int32 // the least size that is known not to pass; ceil+1: none
+	low         int32 // the largest size known to pass; 0: none
+	high        int32 // the smallest size known not to pass; ceil+1: none
 	mute        int32 // rounds in a row without any answer
 
-	answers bool // the peer has answered a probe, and not ceased to
+	answers bool // the peer has answered a probe, and is not forgotten
 	used    bool // there was traffic since the last round began
 	busy    bool // of large packets
 
 	rtt     time.Duration // smoothed; 0: unknown
-	startAt instant       // of the round that is wanted, if there is a reason for one
+	startAt instant       // of the wanted round, if there is a reason for one
 	ended   instant       // the last round
-	raiseAt instant       // never: nothing is above mtu
+	raiseAt instant       // never: no larger size is to be tried
 	lastID  uint64
 	round   *round  // nil: none
-	asking  *asking // nil: nothing was ever asked
+	asking  *asking // nil: no question was ever asked
 }
 
-// instant is a time in a third of the space.
+// instant is a time in nanoseconds since 1970, a third of the size of a time.Time.
 type instant int64
 
 const never instant = 0
@@ -86,7 +86,7 @@ func at(t time.Time) instant { return instant(t.UnixNano()) }
 
 func (i instant) add(d time.Duration) instant { return i + instant(d) }
 
-// time is the zero time for never.
+// time returns the zero time for never.
 func (i instant) time() time.Time {
 	if i == never {
 		return time.Time{}
@@ -94,8 +94,8 @@ func (i instant) time() time.Time {
 	return time.Unix(0, int64(i))
 }
 
-// New makes a path that is assumed to take what its first hop does. The first probes are due at
-// once; their IDs grow from firstID, so that no answer is another path's.
+// New returns a path whose MTU is assumed to be that of its first hop. The first probes are due at
+// once. Their IDs grow from firstID; a range of its own for each path keeps answers apart.
 func New(now time.Time, l Limits, firstID uint64) Path {
 	p := Path{startAt: at(now), lastID: firstID - 1}
 	p.set(l)
@@ -103,7 +103,7 @@ func New(now time.Time, l Limits, firstID uint64) Path {
 	return p
 }
 
-// set sets the limits. A first hop that takes less than the floor is the floor.
+// set sets the limits. A first hop with a smaller MTU than the floor lowers the floor.
 func (p *Path) set(l Limits) {
 	p.floor, p.ceil = int32(min(l.Floor, l.Ceil)), int32(l.Ceil)
 }
@@ -111,10 +111,10 @@ func (p *Path) set(l Limits) {
 // MTU returns the MTU in force.
 func (p *Path) MTU() int { return int(p.mtu) }
 
-// SetLimits changes the bounds: a device or a route has another MTU, or the configuration says so.
+// SetLimits changes the bounds, after another MTU of a device or route, or another configuration.
 func (p *Path) SetLimits(now time.Time, l Limits) {
 	floor, ceil := p.floor, p.ceil
-	open := p.high > ceil // nothing on the path but the first hop bounds it
+	open := p.high > ceil // only the first hop bounds the path
 	p.set(l)
 	if p.floor == floor && p.ceil == ceil {
 		return
@@ -131,9 +131,9 @@ func (p *Path) SetLimits(now time.Time, l Limits) {
 	p.ask(now)
 }
 
-// TooBig notes what an ICMP error says that quotes a packet of ours for certain; mtu 0 is a router
-// from before RFC 1191. It reports false for a claim below the floor, which is not believed. One
-// that is no smaller than the MTU in force is about packets of before, and changes nothing.
+// TooBig takes the MTU of an ICMP error that certainly quotes a packet of ours; 0 comes from a
+// router older than RFC 1191. It returns false for a claim below the floor, which is not believed.
+// A claim not smaller than the MTU in force is about earlier packets and changes nothing.
 func (p *Path) TooBig(now time.Time, mtu int) bool {
 	told := int32(min(mtu, 1<<16))
 	if told == 0 {
@@ -146,18 +146,18 @@ func (p *Path) TooBig(now time.Time, mtu int) bool {
 		return true
 	}
 	p.mtu, p.high = told, told+1
-	if p.low > told { // of another path, or of before
+	if p.low > told { // of another path, or of an earlier time
 		p.low = 0
 	}
 	p.raiseAt = at(now).add(raiseAfter)
-	if a := p.asking; a != nil { // nothing above is asked before its time
+	if a := p.asking; a != nil { // nothing above is asked before then
 		a.size, a.searching, a.at = 0, false, p.raiseAt
 	}
 	p.ask(now)
 	return true
 }
 
-// stepBelow is the next smaller step (RFC 1191, Section 5), but no less than the floor.
+// stepBelow returns the next smaller step (RFC 1191, Section 5), but at least the floor.
 func (p *Path) stepBelow() int32 {
 	below := p.floor
 	for _, s := range steps {
@@ -168,8 +168,7 @@ func (p *Path) stepBelow() int32 {
 	return below
 }
 
-// ask ends a round that is about what is no longer so, and wants one. A peer that does not answer
-// is still not asked before its time.
+// ask ends an outdated round and wants another. A silent peer is still not probed before its time.
 func (p *Path) ask(now time.Time) {
 	p.round = nil
 	if p.mute == 0 {
@@ -177,7 +176,7 @@ func (p *Path) ask(now time.Time) {
 	}
 }
 
-// Restart wants the MTU confirmed because an SA has come up: the peer, or what it is, may be new.
+// Restart wants the MTU confirmed because an SA has come up: the peer, or its software, may be new.
 func (p *Path) Restart(now time.Time) {
 	if p.round != nil || p.ended != never && at(now) < p.ended.add(restartAfter) {
 		return
@@ -187,8 +186,7 @@ func (p *Path) Restart(now time.Time) {
 	}
 }
 
-// Used notes that there was traffic since the last call; large: with packets of more than a few
-// hundred octets.
+// Used notes traffic since the last call; large means packets of more than a few hundred octets.
 func (p *Path) Used(large bool) {
 	p.used = true
 	p.busy = p.busy || large
@@ -197,7 +195,7 @@ func (p *Path) Used(large bool) {
 	}
 }
 
-// Answer notes that the probe arrived. It reports whether the MTU in force has changed.
+// Answer notes that the probe arrived, and reports whether the MTU in force has changed.
 func (p *Path) Answer(now time.Time, answer Probe) bool {
 	if p.round == nil {
 		return false
@@ -207,7 +205,7 @@ func (p *Path) Answer(now time.Time, answer Probe) bool {
 		return false
 	}
 	a.answered = true
-	if a.tries == 1 { // else it may be that of an earlier one
+	if a.tries == 1 { // otherwise it may be the answer to an earlier try
 		p.measure(now.Sub(a.at))
 	}
 	p.round.heard, p.answers, p.mute = true, true, 0
@@ -220,7 +218,7 @@ func (p *Path) Answer(now time.Time, answer Probe) bool {
 	return p.mtu != old
 }
 
-// measure smooths the round-trip time.
+// measure smooths the round-trip time: a new sample weighs an eighth.
 func (p *Path) measure(rtt time.Duration) {
 	if p.rtt == 0 {
 		p.rtt = rtt
@@ -229,5 +227,5 @@ func (p *Path) measure(rtt time.Duration) {
 	p.rtt += (rtt - p.rtt) / 8
 }
 
-// timer is how long an answer is waited for.
+// timer returns the wait for an answer.
 func (p *Path) timer() time.Duration { return min(max(minTimer, 3*p.rtt), maxTimer) }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A late answer, and one to a size that was given up before, are no proof of another size.
+// Answers with an unknown ID or size, and late ones, prove nothing about another size.
 func TestAnswersThatAreNone(t *testing.T) {
 	l := newLink(t, ethernet, 0)
 	l.step()
@@ -144,7 +144,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Whatever comes in whatever order, the MTU stays within the limits and the path comes to rest.
+// In any order of events the MTU stays within the limits and the path comes to rest.
 func TestRandomEvents(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 2))
@@ -172,7 +172,7 @@ func TestRandomEvents(t *testing.T) {
 				t.Fatalf("seed %d: MTU %d outside %+v", seed, m, lim)
 			}
 		}
-		// Left in peace, it finds what there is.
+		// Undisturbed, it finds the path's MTU.
 		l.deaf, l.lose = false, nil
 		l.mtu = lim.Floor + rng.IntN(lim.Ceil-lim.Floor+1)
 		l.use(35 * time.Minute)

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// round is sizes that are probed together: none passes unless the smaller ones do, so that the
-// answers to all of them say in one round trip what a search size by size takes many for.
+// A round is a set of sizes probed together. A size passes only if the smaller ones do, so one
+// round trip of a round replaces many of a search size by size.
 type round struct {
 	sizes []attempt // ascending
-	until time.Time // when the present try is given up
-	widen bool      // sizes between the first and the last are added once the last seems lost
-	heard bool      // something was answered
+	until time.Time // the end of the present try
+	widen bool      // sizes between the first and the last join once the last seems lost
+	heard bool      // there was an answer
 }
 
-// attempt is a size of a round. All its tries have the same ID: to whichever the answer is, it
-// passes.
+// An attempt is a size of a round. All its tries have the same ID: an answer to any of them shows
+// that the size passes.
 type attempt struct {
 	Probe
 	at       time.Time // of the last try
 	tries    int
 	answered bool
-	lost     bool // every try, and the last has had its time
+	lost     bool // every try, and the last has timed out
 }
 
 func (r *round) find(answer Probe) *attempt {
@@ -38,7 +38,7 @@ func (r *round) open(low int32) bool {
 	return slices.ContainsFunc(r.sizes, func(a attempt) bool { return a.Size > int(low) && !a.answered })
 }
 
-// giveUp notes which sizes have had their last try.
+// giveUp marks the sizes whose last try has timed out.
 func (r *round) giveUp() {
 	for i := range r.sizes {
 		a := &r.sizes[i]
@@ -46,7 +46,7 @@ func (r *round) giveUp() {
 	}
 }
 
-// failed is the least size above low that was lost, or 0.
+// failed returns the smallest lost size above low, or 0.
 func (r *round) failed(low int32) int32 {
 	for i := range r.sizes {
 		if a := &r.sizes[i]; a.Size > int(low) && a.lost && !a.answered {
@@ -56,7 +56,7 @@ func (r *round) failed(low int32) int32 {
 	return 0
 }
 
-// Deadline is when Step must next be called; zero: not before something else happens.
+// Deadline returns the time of the next Step; zero if only another event makes one necessary.
 func (p *Path) Deadline() time.Time {
 	due := p.wanted()
 	if p.round != nil {
@@ -67,7 +67,7 @@ func (p *Path) Deadline() time.Time {
 	return sooner(due, p.askDue()).time()
 }
 
-// sooner is the earlier of two moments.
+// sooner returns the earlier of two moments.
 func sooner(a, b instant) instant {
 	if a == never || b != never && b < a {
 		return b
@@ -75,7 +75,7 @@ func sooner(a, b instant) instant {
 	return a
 }
 
-// wanted is when the next round is to begin; never: there is no reason for one.
+// wanted returns the time of the next round, or never without a reason for one.
 func (p *Path) wanted() instant {
 	switch {
 	case p.mute > 0:
@@ -98,10 +98,10 @@ func (p *Path) wanted() instant {
 	return due
 }
 
-// gap reports whether a size between what passes and what does not is worth a probe.
+// gap reports whether a size between the bounds is worth a probe.
 func (p *Path) gap() bool { return p.high-p.low > grain && p.high <= p.ceil }
 
-// Step appends the probes that are to be sent now. The MTU in force may have changed after it.
+// Step appends the probes to send now. It may change the MTU in force.
 func (p *Path) Step(now time.Time, out []Probe) []Probe {
 	if p.round != nil {
 		if now.Before(p.round.until) {
@@ -124,7 +124,7 @@ func (p *Path) Step(now time.Time, out []Probe) []Probe {
 	return out
 }
 
-// age forgets what ICMP said a while ago where no probe can tell (RFC 1191, Section 6.3).
+// age forgets old ICMP claims where no probe can check them (RFC 1191, Section 6.3).
 func (p *Path) age(now time.Time) {
 	if p.answers || p.raiseAt == never || at(now) < p.raiseAt {
 		return
@@ -133,7 +133,7 @@ func (p *Path) age(now time.Time) {
 	p.askAgain(now)
 }
 
-// begin chooses the sizes of a round. The least of them shows whether the peer answers at all.
+// begin chooses the sizes of a round. The smallest shows whether the peer answers at all.
 func (p *Path) begin(now time.Time) {
 	p.round = &round{}
 	p.used, p.busy = false, false
@@ -163,7 +163,7 @@ func (p *Path) add(size int32) {
 	p.round.sizes = slices.Insert(p.round.sizes, i, attempt{Probe: Probe{Size: int(size), ID: p.lastID}})
 }
 
-// addSteps adds the usual sizes between two.
+// addSteps adds the common sizes strictly between two.
 func (p *Path) addSteps(low, high int32) {
 	for _, s := range steps {
 		if s > low && s < high {
@@ -172,7 +172,7 @@ func (p *Path) addSteps(low, high int32) {
 	}
 }
 
-// addBetween adds sizes that divide what is between two evenly.
+// addBetween adds sizes that divide the gap between two evenly.
 func (p *Path) addBetween(low, high int32) {
 	step := (high-low)/(refineSizes+1)&^(grain-1) + grain
 	for s := low + step; s < high && len(p.round.sizes) <= refineSizes; s += step {
@@ -180,8 +180,8 @@ func (p *Path) addBetween(low, high int32) {
 	}
 }
 
-// try appends what of the round is to be sent, again or for the first time. False: there is
-// nothing, the round is over.
+// try appends the probes of the round that are due, first tries and repetitions. It reports whether
+// there are any; without one the round is over.
 func (p *Path) try(now time.Time, out []Probe) ([]Probe, bool) {
 	r := p.round
 	if r.widen && r.heard {
@@ -202,8 +202,8 @@ func (p *Path) try(now time.Time, out []Probe) ([]Probe, bool) {
 	return out, len(out) > sent
 }
 
-// judge draws the bounds from what the round has shown so far. That nothing at all is answered
-// shows nothing about sizes.
+// judge draws the bounds from the answers of the round. A round without any answer shows nothing
+// about sizes.
 func (p *Path) judge() {
 	if p.low >= p.high {
 		p.high = p.ceil + 1

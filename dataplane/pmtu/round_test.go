@@ -25,7 +25,7 @@ func TestAssumedSizeIsConfirmed(t *testing.T) {
 	l.wantSent(576, 1500)
 }
 
-// Whatever a path's MTU is, one that passes is in force after four seconds, and then the largest.
+// On any path an MTU that passes is in force after four seconds, and then the largest.
 func TestBlackHole(t *testing.T) {
 	for _, ceil := range []int{1280, 1500, 9000, 65535} {
 		for mtu := 576; mtu <= ceil; mtu += 1 + (ceil-576)/200 {
@@ -45,7 +45,7 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// A size that paths often have needs no refinement before it is in force.
+// A common path MTU needs no refinement before it is in force.
 func TestUsualSizeIsFoundAtOnce(t *testing.T) {
 	l := newLink(t, ethernet, 1400)
 	l.advance(time.Second - 1)
@@ -75,7 +75,7 @@ func TestPathThatNarrowsUnderTraffic(t *testing.T) {
 	l.use(9 * time.Minute)
 	l.wantMTU(1300)
 	l.use(2 * time.Minute)
-	l.wantMTU(1500) // what was learnt is ten minutes old
+	l.wantMTU(1500) // the knowledge is ten minutes old
 }
 
 func TestLossIsNoBlackHole(t *testing.T) {
