@@ -9,19 +9,28 @@ import (
 // keyPad makes the stored form of a shared secret useless to other protocols: "17 ASCII characters without null termination" (RFC 7296, Section 2.15).
 const keyPad = "Key Pad for IKEv2"
 
-// SignedOctets is what the AUTH payload of one side covers: InitiatorSignedOctets or ResponderSignedOctets (RFC 7296, Section 2.15).
+// SignedOctets is what the AUTH payload of one side covers: InitiatorSignedOctets or
+// ResponderSignedOctets (RFC 7296, Section 2.15). It holds no key, so that a slow signature can be
+// made of it while the IKE SA goes on or ends.
 type SignedOctets struct {
 	PRF *PRF
-	// FirstMessage begins with the IKE header, without the non-ESP marker; of a message sent several times, with a cookie or another group, it is the last.
+	// FirstMessage begins with the IKE header, without the non-ESP marker. Of a message that was sent
+	// several times, with a cookie or another group, it is the last.
 	FirstMessage []byte
 	PeerNonce    []byte // the nonce of the other side
-	SKp          []byte // SK_pi or SK_pr, of this side
-	ID           *wire.ID
+	MACedID      []byte // see the function MACedID
+	// IntAuth covers the IKE_INTERMEDIATE exchanges before IKE_AUTH; without any it is empty (RFC
+	// 9242, Section 3.3.2).
+	IntAuth []byte
 }
 
-// parts are what is put together, in that order.
+// MACedID returns MACedIDForI or MACedIDForR of an ID payload: prf(SK_pi, RestOfInitIDPayload) or
+// prf(SK_pr, RestOfRespIDPayload), with the SK_p of the side that the payload names.
+func MACedID(prf *PRF, skp []byte, id *wire.ID) []byte { return prf.Sum(skp, idBody(id)) }
+
+// parts returns the parts of the octets, in their order.
 func (o *SignedOctets) parts() [][]byte {
-	return [][]byte{o.FirstMessage, o.PeerNonce, o.PRF.Sum(o.SKp, idBody(o.ID))}
+	return [][]byte{o.FirstMessage, o.PeerNonce, o.MACedID, o.IntAuth}
 }
 
 // idBody is an ID payload without its generic header, as it was or is sent: RestOfInitIDPayload and RestOfRespIDPayload.

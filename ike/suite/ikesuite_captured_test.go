@@ -251,13 +251,13 @@ func (r *replay) auth(sa *replaySA, m *wire.Message, ps []wire.Payload) {
 	if !bytes.Equal(got.Data, want) || got.Method != wire.AuthSharedKey {
 		r.Errorf("AUTH on the wire is %x, strongSwan logged %x", got.Data, want)
 	}
-	octets := SignedOctets{prf, first, peerNonce, skp, id}
+	octets := SignedOctets{PRF: prf, FirstMessage: first, PeerNonce: peerNonce, MACedID: MACedID(prf, skp, id)}
 	if mine := octets.PSKAuth(r.PSK); !bytes.Equal(mine, want) {
 		r.Errorf("AUTH is %x, want %x", mine, want)
 	}
 	ingredients := [][]byte{got.Data, r.PSK, first, peerNonce, skp, id.Data}
 	verify := func(x [][]byte) bool {
-		o := SignedOctets{prf, x[2], x[3], x[4], &wire.ID{IDType: id.IDType, Data: x[5]}}
+		o := SignedOctets{PRF: prf, FirstMessage: x[2], PeerNonce: x[3], MACedID: MACedID(prf, x[4], &wire.ID{IDType: id.IDType, Data: x[5]})}
 		return o.VerifyPSKAuth(x[0], x[1])
 	}
 	if !verify(ingredients) {

@@ -208,7 +208,7 @@ func TestRekeySKEYSEED(t *testing.T) {
 
 func TestSignedOctets(t *testing.T) {
 	prf := prfs[wire.PRFHMACSHA2256]
-	o := &SignedOctets{prf, []byte("message"), []byte("nonce"), []byte("SK_p"), &wire.ID{IDType: wire.IDFQDN, Data: []byte("a.example")}}
+	o := &SignedOctets{PRF: prf, FirstMessage: []byte("message"), PeerNonce: []byte("nonce"), MACedID: MACedID(prf, []byte("SK_p"), &wire.ID{IDType: wire.IDFQDN, Data: []byte("a.example")})}
 	octets := append([]byte("messagenonce"), prf.Sum([]byte("SK_p"), []byte("\x02\x00\x00\x00a.example"))...)
 	if got := o.Bytes(); !bytes.Equal(got, octets) {
 		t.Errorf("got %x, want %x", got, octets)
@@ -227,7 +227,7 @@ func TestSignedOctetsReserved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &SignedOctets{prf, []byte("message"), []byte("nonce"), []byte("SK_p"), ps[0].(*wire.ID)}
+	o := &SignedOctets{PRF: prf, FirstMessage: []byte("message"), PeerNonce: []byte("nonce"), MACedID: MACedID(prf, []byte("SK_p"), ps[0].(*wire.ID))}
 	if want := append([]byte("messagenonce"), prf.Sum([]byte("SK_p"), body)...); !bytes.Equal(o.Bytes(), want) {
 		t.Errorf("got %x, want %x", o.Bytes(), want)
 	}
@@ -235,7 +235,7 @@ func TestSignedOctetsReserved(t *testing.T) {
 
 // Without a pre-shared key nobody is authenticated, not even who has none either.
 func TestNoPSK(t *testing.T) {
-	o := &SignedOctets{prfs[wire.PRFHMACSHA2256], []byte("message"), []byte("nonce"), []byte("SK_p"), &wire.ID{IDType: wire.IDKeyID, Data: []byte("a")}}
+	o := &SignedOctets{PRF: prfs[wire.PRFHMACSHA2256], FirstMessage: []byte("message"), PeerNonce: []byte("nonce"), MACedID: MACedID(prfs[wire.PRFHMACSHA2256], []byte("SK_p"), &wire.ID{IDType: wire.IDKeyID, Data: []byte("a")})}
 	if o.VerifyPSKAuth(o.PSKAuth(nil), nil) || o.VerifyPSKAuth(nil, nil) || o.VerifyPSKAuth(nil, []byte("psk")) {
 		t.Error("somebody without a key was authenticated")
 	}
