@@ -105,7 +105,8 @@ var hostileAuth = []hostileRow{
 	}, true},
 }
 
-// wantRefusals checks that after so many tries nobody got in: every protected answer is an error, and there is no more than one for each try.
+// wantRefusals checks that after so many tries nobody got in: every protected answer is an error,
+// and there is no more than one for each try.
 func (a *attack) wantRefusals(tries int) {
 	a.t.Helper()
 	a.drive(time.Second)
@@ -210,7 +211,8 @@ func (a *attack) garbage(r *rogue, ex wire.ExchangeType, id uint32, response boo
 	}
 }
 
-// flipBits injects an authentic request with each of its bits flipped. Only hints that an SPI is unknown may be answered.
+// flipBits injects an authentic request with each of its bits flipped. Only hints that an SPI is
+// unknown may be answered.
 func (a *attack) flipBits(ex wire.ExchangeType, first wire.PayloadType, plain []byte) {
 	a.t.Helper()
 	before := a.right.snapshot()

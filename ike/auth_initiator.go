@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"culvert/ike/identity"
-	"culvert/ike/suite"
 	"culvert/ike/window"
 	"culvert/ike/wire"
 )
@@ -18,7 +17,11 @@ import (
 //	                                                                  <--  HDR, SK {N(AUTHENTICATION_FAILED)}
 
 // authExchange is the initiator's side.
-type authExchange struct{ child *childOffer }
+type authExchange struct {
+	child      *childOffer
+	credential Credential
+	verifying  bool // the response is there, and is being verified
+}
 
 // newAuthExchange takes the first policy that is wanted along.
 func newAuthExchange(s *ikeSA) *authExchange {
@@ -30,7 +33,8 @@ func newAuthExchange(s *ikeSA) *authExchange {
 			return x
 		}
 	}
-	// What asked for the connection may have been withdrawn meanwhile, but the exchange needs a Child SA.
+	// What asked for the connection may have been withdrawn meanwhile, but the exchange needs a
+	// Child SA.
 	if i := slices.IndexFunc(pols, func(pol *policy) bool { return !pol.up() && !pol.busy }); i >= 0 {
 		x.child = &childOffer{policy: pols[i]}
 	}
@@ -44,7 +48,7 @@ func (x *authExchange) start(s *ikeSA) {
 		s.setupFailed("nothing is wanted of the peer any more", nil, false)
 		return
 	}
-	psk, err := s.peer.pskOf()
+	c, err := s.peer.credential()
 	if err == nil {
 		err = x.child.prepare(s, true)
 	}
@@ -53,7 +57,21 @@ func (x *authExchange) start(s *ikeSA) {
 		return
 	}
 	x.child.policy.busy = true
+	x.credential = c
 	idi := s.peer.cfg.LocalID.Payload(false)
+	s.prove(c, idi, func(made proof) {
+		switch {
+		case !s.holds(x):
+		case made.err != nil:
+			s.setupFailed("this side cannot prove its identity: "+made.err.Error(), nil, false)
+		default:
+			x.send(s, idi, made.auth)
+		}
+	})
+}
+
+// send sends the request.
+func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
 	ps := []wire.Payload{idi}
 	if !s.peer.hasOther(s) {
 		ps = append(ps, &wire.Notify{Kind: wire.InitialContact})
@@ -61,32 +79,14 @@ func (x *authExchange) start(s *ikeSA) {
 	if id := s.peer.cfg.RemoteID; id.Data != "" && !id.IsPattern() {
 		ps = append(ps, id.Payload(true))
 	}
-	ps = append(ps, &wire.Auth{Method: wire.AuthSharedKey, Data: s.ourAuth(psk, idi)})
+	ps = append(ps, x.credential.Auth()...)
+	ps = append(ps, auth)
 	ps = append(ps, x.child.payloads(s)...)
 	s.ask(wire.IKEAuth, append(ps, &wire.VendorID{Data: followsVendorID}))
 }
 
-// ourAuth and theirAuthOK make and check the Authentication Data of the two sides.
-func (s *ikeSA) ourAuth(psk []byte, id *wire.ID) []byte {
-	return s.signed(s.initiator, id).PSKAuth(psk)
-}
-
-func (s *ikeSA) theirAuthOK(psk, data []byte, id *wire.ID) bool {
-	return s.signed(!s.initiator, id).VerifyPSKAuth(data, psk)
-}
-
-// signed is what one side's AUTH covers: its own first message and the other's nonce, among others (RFC 7296, Section 2.15).
-func (s *ikeSA) signed(initiator bool, id *wire.ID) *suite.SignedOctets {
-	o := &suite.SignedOctets{PRF: s.keys.suite.Prf(), ID: id}
-	if initiator {
-		o.FirstMessage, o.PeerNonce, o.SKp = s.setup.request, s.setup.nonces.Nr, s.keys.keys.Pi
-	} else {
-		o.FirstMessage, o.PeerNonce, o.SKp = s.setup.response, s.setup.nonces.Ni, s.keys.keys.Pr
-	}
-	return o
-}
-
-// hasOther says whether another IKE SA with the peer is established, so that INITIAL_CONTACT would be untrue.
+// hasOther says whether another IKE SA with the peer is established, so that INITIAL_CONTACT would
+// be untrue.
 func (p *peer) hasOther(s *ikeSA) bool {
 	return slices.ContainsFunc(p.sas, func(o *ikeSA) bool { return o != s && o.state >= saEstablished && o.state < saDead })
 }
@@ -106,11 +106,40 @@ func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {
 		x.refused(s, n.Kind)
 		return
 	}
-	id, why := s.verifyResponder(ps)
+	x.verify(s, ps)
+}
+
+// verify checks who the responder is.
+func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
+	idr, _ := wire.FindID(ps, true)
+	auth, _ := wire.Find[*wire.Auth](ps)
+	id, why := s.responderIs(idr)
+	if why == "" {
+		if err := x.credential.Accepts(auth, ps); err != nil {
+			why = "the peer " + err.Error()
+		}
+	}
 	if why != "" {
 		x.reject(s, why)
 		return
 	}
+	x.verifying = true
+	s.verify(x.credential, idr, auth, ps, func(err error) {
+		x.verifying = false
+		switch {
+		case !s.holds(x):
+		case s.state == saClosing:
+			s.done(x) // the Delete comes next
+		case err != nil:
+			x.reject(s, "the peer's authentication is wrong: "+err.Error())
+		default:
+			x.accept(s, id, ps)
+		}
+	})
+}
+
+// accept establishes the IKE SA.
+func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.net.follows = saysItFollows(ps)
 	s.established(s.peer, id)
 	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {
@@ -120,7 +149,8 @@ func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {
 	s.done(x)
 }
 
-// refused is a protected refusal. It comes from whoever answered IKE_SA_INIT; the answer to our question has come, and so there is nothing more to wait for.
+// refused is a protected refusal. It comes from whoever answered IKE_SA_INIT; the answer to our
+// question has come, and so there is nothing more to wait for.
 func (x *authExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	why := fmt.Sprintf("the peer answered %v", kind)
 	if kind == wire.AuthenticationFailed {
@@ -134,29 +164,14 @@ func (p *peer) explainIdentities() []string {
 	return []string{"ours: " + p.cfg.LocalID.String(), "expected of the peer: " + p.cfg.RemoteID.String()}
 }
 
-// verifyResponder checks IDr and AUTH.
-func (s *ikeSA) verifyResponder(ps []wire.Payload) (id identity.ID, why string) {
-	idr, ok := wire.FindID(ps, true)
-	auth, ok2 := wire.Find[*wire.Auth](ps)
-	if !ok || !ok2 {
-		return id, "the peer's answer has no identity or no authentication"
-	}
+// responderIs returns the responder's identity, and why it is not the one that is expected.
+func (s *ikeSA) responderIs(idr *wire.ID) (id identity.ID, why string) {
 	id, err := identity.FromPayload(idr)
-	if err != nil {
+	switch {
+	case err != nil:
 		return id, err.Error()
-	}
-	if !id.Matches(s.peer.cfg.RemoteID) {
+	case !id.Matches(s.peer.cfg.RemoteID):
 		return id, fmt.Sprintf("the peer is %s, and remote_id is %s", id, s.peer.cfg.RemoteID)
-	}
-	psk, err := s.peer.pskOf()
-	if err != nil {
-		return id, err.Error()
-	}
-	if auth.Method != wire.AuthSharedKey {
-		return id, fmt.Sprintf("the peer authenticates with %v, not with a pre-shared key", auth.Method)
-	}
-	if !s.theirAuthOK(psk, auth.Data, idr) {
-		return id, "the peer's authentication is wrong: the pre-shared keys differ"
 	}
 	return id, ""
 }
@@ -204,7 +219,8 @@ func (s *ikeSA) established(p *peer, id identity.ID) {
 	e := s.e
 	s.remoteID = id
 	s.moveTo(saEstablished)
-	s.setup = nil
+	s.setup, s.handshake = nil, nil
+	s.afterAuth = s.win.ExpectedID()
 	s.life.established, s.life.since = e.handling.now, e.handling.now
 	e.timers.stop(&s.life.hard)
 	s.peer = p

@@ -10,9 +10,11 @@ import (
 	"culvert/ike/wire"
 )
 
-// What can be wrong with a configuration: the command fails with words that name it, status keeps them, nothing stays, and the tries are bounded.
+// What can be wrong with a configuration: the command fails with words that name it, status keeps
+// them, nothing stays, and the tries are bounded.
 
-// failing is one such mistake. Words are in the left's error, in the left's and in the right's explanation or notices.
+// failing is one such mistake. Words are in the left's error, in the left's and in the right's
+// explanation or notices.
 type failing struct {
 	name              string
 	edit              func(left, right *Peer)
@@ -79,7 +81,8 @@ func (s *testSide) saidAll() string {
 	return b.String()
 }
 
-// wantBoundedTries checks that a child that is always to be up is tried again, but not all the time, and that the tries leave nothing behind.
+// wantBoundedTries checks that a child that is always to be up is tried again, but not all the
+// time, and that the tries leave nothing behind.
 func (p *testPair) wantBoundedTries(c failing) {
 	p.t.Helper()
 	before := p.left.requests(wire.IKESAInit) + p.left.requests(wire.CreateChildSA) + len(p.left.notices)
@@ -107,7 +110,8 @@ func (p *testPair) wantBoundedTries(c failing) {
 // requests counts the requests of an exchange that a side ever sent, by the transcript of the tap.
 func (s *testSide) requests(ex wire.ExchangeType) int { return s.sentRequests[ex] }
 
-// The initiator finds the responder wanting: it says so, and the responder ends its half (RFC 7296, Section 2.21.2).
+// The initiator finds the responder wanting: it says so, and the responder ends its half (RFC 7296,
+// Section 2.21.2).
 func TestInitiatorRejects(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		p.right.peers[0].LocalID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"}
@@ -150,7 +154,8 @@ func TestResponderChoosesPeer(t *testing.T) {
 	}
 }
 
-// A try that is taken back when IKE_AUTH is on its way: the peer may have the IKE SA by now, and is told to delete it when its answer comes.
+// A try that is taken back when IKE_AUTH is on its way: the peer may have the IKE SA by now, and is
+// told to delete it when its answer comes.
 func TestWithdrawnWhileAuthenticating(t *testing.T) {
 	for _, refused := range []bool{false, true} {
 		p := newPair(t, 1, func(p *testPair) {

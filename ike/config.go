@@ -63,6 +63,7 @@ type Peer struct {
 	LocalID       identity.ID
 	RemoteID      identity.ID // may be a pattern
 	PSK           []byte
+	Credential    Credential // in place of PSK
 
 	Proposals []wire.Proposal // IKE, in order of preference
 	Lifetime  time.Duration   // IKE SA rekeying; jittered downwards by up to a tenth

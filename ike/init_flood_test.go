@@ -64,6 +64,21 @@ func TestPeerThatMakesWithoutEnd(t *testing.T) {
 	}
 }
 
+// A datagram without a source is dropped: it would be counted among the half-open IKE SAs of nobody.
+func TestDatagramFromNowhere(t *testing.T) {
+	p := newPair(t, 1, nil)
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		pk.src = netip.AddrPort{}
+		return link(pk)
+	}
+	p.left.connect("")
+	p.drive(time.Minute)
+	if e := p.right.e; len(e.sas.bySPI) != 0 || e.sas.halfOpen.count != 0 || e.Counters()["ike_malformed"] == 0 {
+		p.fatalf("%d IKE SAs, %d half-open ones, counters %v", len(e.sas.bySPI), e.sas.halfOpen.count, e.Counters())
+	}
+}
+
 // Message IDs do not wrap (RFC 7296, Section 2.2).
 func TestMessageIDsUsedUp(t *testing.T) {
 	p := newPair(t, 3, nil)

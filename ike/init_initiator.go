@@ -88,7 +88,7 @@ func (s *ikeSA) initNotifies(p *peer) []wire.Payload {
 	if p.cfg.Fragment > 0 {
 		ps = append(ps, &wire.Notify{Kind: wire.FragmentationSupported})
 	}
-	return ps
+	return append(ps, p.announceCredential()...)
 }
 
 // natNotifies is where we are and where the peer is, as far as we know.

@@ -132,7 +132,7 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 		return
 	}
 	s.spi.I = m.InitiatorSPI
-	s.init = key
+	s.init, s.handshake = key, &authHandshake{}
 	e.sas.inits[key] = s
 	e.sas.halfOpen.add(s, d.Remote.Addr())
 	s.net.path = pathOf(d)

@@ -258,11 +258,3 @@ func (p *pair) notice(level Level, event, text string) {
 func (p *pair) cameUp() {
 	p.notice(Info, "child-up", fmt.Sprintf("%s: %s with %s", p, listSelectors(p.sa.LocalTS), listSelectors(p.sa.RemoteTS)))
 }
-
-// pskOf is what a peer authenticates with; empty means that the configuration holds no secret, and no IKE SA can be.
-func (p *peer) pskOf() ([]byte, error) {
-	if len(p.cfg.PSK) == 0 {
-		return nil, fmt.Errorf("peer %q has no pre-shared key", p.cfg.Name)
-	}
-	return p.cfg.PSK, nil
-}

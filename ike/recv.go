@@ -19,7 +19,7 @@ func (e *Engine) datagram(d Datagram) {
 	}()
 	d.Local, d.Remote = unmapped(d.Local), unmapped(d.Remote)
 	h, err := wire.ParseHeader(d.Data)
-	if err != nil {
+	if err != nil || !d.Remote.IsValid() {
 		e.count("ike_malformed")
 		return
 	}
@@ -72,9 +72,12 @@ func (s *ikeSA) expects(h wire.Header) bool {
 	case saConnecting:
 		return h.Exchange == wire.IKESAInit && h.Response && h.MessageID == 0
 	case saAuthenticating:
-		return h.Exchange == wire.IKEAuth && h.Response
+		return h.Response // the window wants it to be of the exchange that is under way
 	case saHalfOpen:
-		return h.Exchange == wire.IKEAuth && !h.Response && s.keys.in != nil
+		return !h.Response && s.keys.in != nil && s.handshakeFor(h.Exchange) != nil
+	}
+	if !h.Response && s.handshakeFor(h.Exchange) != nil {
+		return true
 	}
 	if h.Exchange == wire.IKEAuth && h.Response { // to a request that was withdrawn meanwhile
 		return s.state == saClosing && s.initiator
@@ -198,7 +201,7 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 	s.answered()
 	_, critical := wire.UnsupportedCritical(ps)
 	if err == nil {
-		err = checkPayloads(h.Exchange, true, ps)
+		err = s.checkResponse(h.Exchange, ps)
 	}
 	if _, fatal := wire.FindNotify(ps, wire.InvalidSyntax); fatal && h.Exchange != wire.IKEAuth {
 		// "considered fatal in both peers, meaning that the IKE SA is deleted without needing an explicit Delete payload" (Section 2.21.3).
@@ -212,6 +215,14 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 		return
 	}
 	x.response(s, ps)
+}
+
+// checkResponse holds the payloads of a response against the rules.
+func (s *ikeSA) checkResponse(ex wire.ExchangeType, ps []wire.Payload) error {
+	if x, ok := s.work.current.(ruled); ok {
+		return x.responseRule().check(ex, true, ps)
+	}
+	return checkPayloads(ex, true, ps)
 }
 
 // malformedResponse ends the IKE SA by a Delete, which has to get its turn; unless it is the Delete that was answered so.
@@ -238,7 +249,7 @@ func (s *ikeSA) takeRequest(d Datagram, h wire.Header, ps []wire.Payload, err er
 	} else if typ, critical := wire.UnsupportedCritical(ps); critical {
 		s.e.count("ike_critical_payload")
 		err = &notifyError{&wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(typ)}}, "a critical payload is not known"}
-	} else if err = checkPayloads(h.Exchange, false, ps); err != nil {
+	} else if err = s.checkRequest(h.Exchange, ps); err != nil {
 		s.e.count("ike_malformed")
 		err = fatal(wire.InvalidSyntax, "a request is malformed: "+err.Error())
 	}
@@ -248,14 +259,23 @@ func (s *ikeSA) takeRequest(d Datagram, h wire.Header, ps []wire.Payload, err er
 	s.conclude(ps, err)
 }
 
+// checkRequest holds the payloads of a request against the rules.
+func (s *ikeSA) checkRequest(ex wire.ExchangeType, ps []wire.Payload) error {
+	if x := s.handshakeFor(ex); x != nil {
+		return x.rule().check(ex, false, ps)
+	}
+	return checkPayloads(ex, false, ps)
+}
+
 // handle is the table of the requests' handlers.
 func (s *ikeSA) handle(ex wire.ExchangeType, ps []wire.Payload) ([]wire.Payload, error) {
+	if x := s.handshakeFor(ex); x != nil {
+		return x.request(s, ps)
+	}
 	if ex == wire.CreateChildSA {
 		s.adoptIfUndecided()
 	}
 	switch {
-	case ex == wire.IKEAuth && s.state == saHalfOpen:
-		return s.authRequest(ps)
 	case ex == wire.CreateChildSA && proposesIKE(ps):
 		return s.rekeyRequest(ps)
 	case ex == wire.CreateChildSA:

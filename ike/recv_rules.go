@@ -80,8 +80,13 @@ func proposesIKE(ps []wire.Payload) bool {
 func checkPayloads(ex wire.ExchangeType, response bool, ps []wire.Payload) error {
 	rule, ok := ruleFor(ex, response, ps)
 	if !ok {
-		return fmt.Errorf("%v is no exchange that we know", ex)
+		return fmt.Errorf("exchange type %v is not supported", ex)
 	}
+	return rule.check(ex, response, ps)
+}
+
+// check holds the payloads of a message against the rule.
+func (rule payloadRule) check(ex wire.ExchangeType, response bool, ps []wire.Payload) error {
 	var count [256]int
 	for _, p := range ps {
 		count[p.Type()]++

@@ -24,7 +24,9 @@ type ikeSA struct {
 	keys           saKeys
 	win            window.Window[path]
 	retransmission timer
-	setup          *setup // nil once established
+	setup          *setup    // nil once established
+	handshake      handshake // of a responder, over several requests; nil: none
+	afterAuth      uint32    // ID of the peer's first request after IKE_AUTH
 	work           work
 	pairs          []*pair // its Child SAs, by birth
 	life           life

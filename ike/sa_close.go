@@ -13,7 +13,7 @@ func (s *ikeSA) close(why string) { s.closeAs(endLocal, why) }
 func (s *ikeSA) closeAs(cause endCause, why string) {
 	auth, authenticating := s.work.current.(*authExchange)
 	switch {
-	case s.state == saAuthenticating && authenticating && s.win.Outstanding() != nil:
+	case s.state == saAuthenticating && authenticating && (s.win.Outstanding() != nil || auth.verifying):
 		auth.withdraw(s, why)
 		s.moveTo(saClosing)
 		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: cause, why: why})

@@ -17,6 +17,13 @@ type exchange interface {
 	activity() ikeActivity
 }
 
+// ruled is an exchange whose response has a rule of its own, in place of its exchange type's: one of
+// several rounds.
+type ruled interface {
+	exchange
+	responseRule() payloadRule
+}
+
 // work is the exchanges of one IKE SA: the one under way, and those that wait for it.
 type work struct {
 	current exchange

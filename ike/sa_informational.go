@@ -126,7 +126,7 @@ func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) 
 // rejection finds the initiator's word that it could not authenticate us. It counts only in "the INFORMATIONAL exchange immediately following" IKE_AUTH
 // (RFC 7296, Section 2.21.2), that is, as the peer's third request.
 func (s *ikeSA) rejection(ps []wire.Payload) (wire.NotifyType, bool) {
-	if s.initiator || s.win.ExpectedID() != 3 {
+	if s.initiator || s.win.ExpectedID() != s.afterAuth+1 {
 		return 0, false
 	}
 	for _, kind := range []wire.NotifyType{wire.AuthenticationFailed, wire.InvalidSyntax, wire.UnsupportedCriticalPayload} {

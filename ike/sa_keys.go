@@ -18,36 +18,38 @@ type saKeys struct {
 	fragment int       // greatest IP datagram that is not fragmented (RFC 7383); 0: the peers do not both do it
 }
 
-// initKeys derives the keys of IKE_SA_INIT (RFC 7296, Section 2.14), and forgets the shared secret, as all that derives keys here does.
+// initKeys derives the keys of IKE_SA_INIT (RFC 7296, Section 2.14), and clears the shared secret, as
+// all functions here do that derive keys.
 func (s *ikeSA) initKeys(chosen wire.Proposal, shared []byte) (saKeys, error) {
-	defer clear(shared)
-	su, err := suite.NewIKESuite(chosen)
-	if err != nil {
-		return saKeys{}, err
-	}
-	n := s.setup.nonces
-	return newKeys(s, chosen, su, su.SKEYSEED(n.Ni, n.Nr, shared), n)
+	return s.newKeys(chosen, s.setup.nonces, shared, func(k *suite.KeySchedule) error {
+		k.Init(shared)
+		return nil
+	})
 }
 
 // rekeyKeys derives the keys of the IKE SA s, which replaces old (RFC 7296, Section 2.18).
 func (s *ikeSA) rekeyKeys(old *ikeSA, chosen wire.Proposal, shared []byte, n noncePair) (saKeys, error) {
+	return s.newKeys(chosen, n, shared, func(k *suite.KeySchedule) error {
+		if old.keys.keys == nil {
+			return errNoSA
+		}
+		k.Rekey(old.keys.suite.Prf(), old.keys.keys.D, shared)
+		return nil
+	})
+}
+
+// newKeys derives keys by a schedule that seed gets to seed.
+func (s *ikeSA) newKeys(chosen wire.Proposal, n noncePair, shared []byte, seed func(*suite.KeySchedule) error) (saKeys, error) {
 	defer clear(shared)
 	su, err := suite.NewIKESuite(chosen)
 	if err != nil {
 		return saKeys{}, err
 	}
-	if old.keys.keys == nil {
-		return saKeys{}, errNoSA
+	schedule := su.Schedule(n.Ni, n.Nr, s.spi.I, s.spi.R)
+	if err := seed(schedule); err != nil {
+		return saKeys{}, err
 	}
-	seed := suite.RekeySKEYSEED(old.keys.suite.Prf(), old.keys.keys.D, shared, n.Ni, n.Nr)
-	return newKeys(s, chosen, su, seed, n)
-}
-
-func newKeys(s *ikeSA, chosen wire.Proposal, su *suite.IKESuite, skeyseed []byte, n noncePair) (saKeys, error) {
-	k := saKeys{proposal: chosen, suite: su, nonces: n}
-	defer clear(skeyseed)
-	k.keys = su.Keys(skeyseed, n.Ni, n.Nr, s.spi.I, s.spi.R)
-	var err error
+	k := saKeys{proposal: chosen, suite: su, nonces: n, keys: schedule.Keys()}
 	k.out, k.in, err = su.Protectors(k.keys, s.initiator, s.e.cfg.Rand)
 	return k, err
 }

@@ -1,0 +1,164 @@
+package ike
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"culvert/ike/identity"
+	"culvert/ike/wire"
+)
+
+// A handshake is what a responder has under way with an initiator, over several requests: the twin
+// of the initiator's exchange. While an IKE SA has one, it takes the requests that it expects; all
+// others are handled one by one.
+type handshake interface {
+	// expects reports whether a request of the exchange type may be the next one. It is asked
+	// before the request is opened.
+	expects(ex wire.ExchangeType) bool
+	// rule is what that request must and may carry.
+	rule() payloadRule
+	// request handles it and returns the answer. It returns errPending when ikeSA.conclude follows
+	// later, after a computation.
+	request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error)
+}
+
+// handshakeFor returns the handshake that takes a request of the exchange type, or nil.
+func (s *ikeSA) handshakeFor(ex wire.ExchangeType) handshake {
+	if s.handshake != nil && s.handshake.expects(ex) {
+		return s.handshake
+	}
+	return nil
+}
+
+// authHandshake is the responder's side of IKE_AUTH. It ends with the IKE SA established.
+type authHandshake struct{}
+
+func (*authHandshake) expects(ex wire.ExchangeType) bool { return ex == wire.IKEAuth }
+
+func (*authHandshake) rule() payloadRule { return ruleAuthRequest }
+
+// request verifies the initiator against one candidate after the other.
+func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error) {
+	idi, _ := wire.FindID(ps, false)
+	id, err := identity.FromPayload(idi)
+	if err != nil {
+		return nil, s.notAuthentic(err)
+	}
+	list := s.candidates(ps, id)
+	if len(list) == 0 {
+		for _, p := range s.e.peers.suspects(s.net.path) {
+			p.refusedCall(fmt.Sprintf("%s called as %s, and remote_id is %s", s.net.remote, id, p.cfg.RemoteID), append(p.explainIdentities(), "theirs: "+id.String()))
+		}
+		return nil, s.notAuthentic(fmt.Errorf("no configured peer is called %s", id))
+	}
+	a := &authAttempt{ps: ps, id: id, idi: idi, list: list}
+	a.auth, _ = wire.Find[*wire.Auth](ps)
+	a.next(s)
+	return nil, errPending
+}
+
+// notAuthentic is the end of an initiator that is not who it says, or not anybody that we know.
+func (s *ikeSA) notAuthentic(err error) error {
+	s.e.count("ike_authentication_failed")
+	s.notice(Warn, "auth-failed", fmt.Sprintf("%s: %s", s.net.remote, err))
+	return fatal(wire.AuthenticationFailed, err.Error())
+}
+
+// maxCandidates bounds the configured peers that one initiator is verified against.
+const maxCandidates = 8
+
+// authAttempt is an initiator's request of IKE_AUTH while it is verified.
+type authAttempt struct {
+	ps   []wire.Payload
+	id   identity.ID
+	idi  *wire.ID
+	auth *wire.Auth
+	list []*peer // that it may be, the likeliest first
+	why  []error // by peer, as far as they were tried
+}
+
+// next tries the next candidate, or refuses the initiator when there is none left.
+func (a *authAttempt) next(s *ikeSA) {
+	if len(a.why) == len(a.list) {
+		p := a.list[0] // the likeliest one's reason is told
+		explain := append(p.explainIdentities(), "theirs: "+a.id.String())
+		p.refusedCall(a.why[0].Error(), explain)
+		s.conclude(nil, s.notAuthentic(a.why[0]))
+		return
+	}
+	p := a.list[len(a.why)]
+	c, err := p.credential()
+	if err == nil {
+		if err = c.Accepts(a.auth, a.ps); err != nil {
+			err = fmt.Errorf("%s %w", a.id, err)
+		}
+	}
+	if err != nil {
+		a.failed(s, err)
+		return
+	}
+	s.verify(c, a.idi, a.auth, a.ps, func(err error) {
+		switch {
+		case s.state != saHalfOpen || p.removed:
+			s.endHalfOpen()
+		case err != nil:
+			a.failed(s, fmt.Errorf("%s called, and its authentication is wrong: %w", a.id, err))
+		default:
+			a.prove(s, p, c)
+		}
+	})
+}
+
+func (a *authAttempt) failed(s *ikeSA, err error) {
+	a.why = append(a.why, err)
+	a.next(s)
+}
+
+// endHalfOpen ends an IKE SA whose peer was removed from the configuration while it was verified.
+func (s *ikeSA) endHalfOpen() {
+	if s.state == saHalfOpen {
+		s.conclude(nil, s.notAuthentic(errors.New("the peer was removed from the configuration")))
+	}
+}
+
+// prove makes this side's own proof for the initiator, which is p.
+func (a *authAttempt) prove(s *ikeSA, p *peer, c Credential) {
+	idr := p.cfg.LocalID.Payload(true)
+	s.prove(c, idr, func(made proof) {
+		switch {
+		case s.state != saHalfOpen || p.removed:
+			s.endHalfOpen()
+		case made.err != nil:
+			p.refusedCall("this side cannot prove its identity: "+made.err.Error(), nil)
+			s.conclude(nil, s.notAuthentic(made.err))
+		default:
+			a.accept(s, p, slices.Concat([]wire.Payload{idr}, c.Auth(), []wire.Payload{made.auth}))
+		}
+	})
+}
+
+// accept establishes the IKE SA and answers, with a Child SA if one can be agreed on.
+func (a *authAttempt) accept(s *ikeSA, p *peer, answer []wire.Payload) {
+	if p.cfg.Encap == EncapNever {
+		s.net.encap, s.net.natT = false, false
+	}
+	s.net.follows = saysItFollows(a.ps)
+	s.established(p, a.id)
+	s.delayOwnChildren()
+	made, child, err := s.answerChild(a.ps, childTerms{nonces: s.keys.nonces, later: asksForFragments(a.ps), info: s.infoWanted(a.ps)})
+	var refusal *notifyError
+	if errors.As(err, &refusal) {
+		child = []wire.Payload{refusal.notify}
+	}
+	answer = append(answer, child...)
+	s.answer(append(answer, &wire.VendorID{Data: followsVendorID}))
+	if made != nil {
+		s.inUse(made)
+		made.cameUp()
+	}
+	if _, ok := wire.FindNotify(a.ps, wire.InitialContact); ok {
+		s.onlyOne()
+	}
+	s.notTooMany()
+}
