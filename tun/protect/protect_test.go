@@ -119,7 +119,60 @@ func (m mirror) apply(t *testing.T, c Change) {
 	}
 }
 
-// check compares the mirror with a set that got everything at once.
+// model is what a set was told last: the policies in force and the exempt prefixes.
+type model struct {
+	policies  map[ID]Policy
+	all, host []netip.Prefix
+}
+
+// check compares a set that followed changes with one that is told everything at once.
+func (m *model) check(t *testing.T, s *Set) {
+	t.Helper()
+	once := NewSet()
+	once.Exempt(m.all, m.host)
+	once.Change(slices.Collect(maps.Values(m.policies)), nil)
+	want := make(map[string]*Group)
+	for _, g := range once.Groups() {
+		want[fmt.Sprint(g.Local)] = g
+	}
+	if got := len(s.Groups()); got != len(want) {
+		t.Fatalf("%d groups, want %d", got, len(want))
+	}
+	for _, g := range s.Groups() {
+		w := want[fmt.Sprint(g.Local)]
+		if w == nil {
+			t.Fatalf("there is a group of %v, for which there is no policy", g.Local)
+		}
+		if got, want := g.kinds(), w.kinds(); !maps.Equal(got, want) {
+			t.Fatalf("group %v: got %v, want %v", g.Local, got, want)
+		}
+		if got := joined(g.Protected); !slices.Equal(got, w.Protected) {
+			t.Fatalf("group %v: protected are %v, want %v", g.Local, got, w.Protected)
+		}
+	}
+}
+
+// joined returns sorted intervals with those in one that follow each other: changes cut intervals
+// where prefixes begin and end.
+func joined(list []Range) (out []Range) {
+	for _, r := range list {
+		if n := len(out); n > 0 && out[n-1].Last.Next() == r.First {
+			out[n-1].Last = r.Last
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// kinds returns the prefixes of a group.
+func (g *Group) kinds() map[netip.Prefix]Kind {
+	out := make(map[netip.Prefix]Kind)
+	g.Prefixes(func(p netip.Prefix, k Kind) bool { out[p] = k; return true })
+	return out
+}
+
+// check compares the mirror with the set, and the set's intervals with its prefixes.
 func (m mirror) check(t *testing.T, s *Set) {
 	t.Helper()
 	if len(m) != len(s.Groups()) {
@@ -127,9 +180,7 @@ func (m mirror) check(t *testing.T, s *Set) {
 	}
 	for _, g := range s.Groups() {
 		k := m[g.ID]
-		want := make(map[netip.Prefix]Kind)
-		g.Prefixes(func(p netip.Prefix, kind Kind) bool { want[p] = kind; return true })
-		if !maps.Equal(k.kinds, want) {
+		if want := g.kinds(); !maps.Equal(k.kinds, want) {
 			t.Fatalf("group %v: the kernel has %v, want %v", g.Local, k.kinds, want)
 		}
 		ranges := sorted(k.ranges)
@@ -169,7 +220,7 @@ func slow(g *Group, a netip.Addr) bool {
 func TestChangesAddUpToTheWhole(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 8))
-		s, m := NewSet(), mirror{}
+		s, m, told := NewSet(), mirror{}, model{policies: make(map[ID]Policy)}
 		some := func(n int) []netip.Prefix {
 			var out []netip.Prefix
 			for range n {
@@ -189,22 +240,52 @@ func TestChangesAddUpToTheWhole(t *testing.T) {
 		for range 40 {
 			var set []Policy
 			var gone []ID
-			for range rng.IntN(3) {
-				set = append(set, policy(fmt.Sprint(rng.IntN(8)), local[rng.IntN(3)], some(1+rng.IntN(6)), some(rng.IntN(3))))
+			for _, i := range rng.Perm(8)[:rng.IntN(3)] {
+				set = append(set, policy(fmt.Sprint(i), local[rng.IntN(3)], some(1+rng.IntN(6)), some(rng.IntN(3))))
 			}
 			for range rng.IntN(3) {
 				gone = append(gone, ID{"peer", fmt.Sprint(rng.IntN(8))})
 			}
+			for _, id := range gone {
+				delete(told.policies, id)
+			}
+			for _, p := range set {
+				told.policies[p.ID] = p
+			}
 			m.apply(t, s.Change(set, gone))
 			m.check(t, s)
+			told.check(t, s)
 			if rng.IntN(4) == 0 {
-				m.apply(t, s.Exempt(some(rng.IntN(3)), some(rng.IntN(3))))
+				told.all, told.host = some(rng.IntN(3)), some(rng.IntN(3))
+				m.apply(t, s.Exempt(told.all, told.host))
 				m.check(t, s)
+				told.check(t, s)
 			}
 		}
 		all := mirror{}
 		all.apply(t, s.Whole())
 		all.check(t, s)
+	}
+}
+
+// IDs become routing tables, so that the smallest free one is taken next.
+func TestIDsStaySmall(t *testing.T) {
+	s := NewSet()
+	add := func(i int) {
+		s.Change([]Policy{policy(fmt.Sprint(i), []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32)}, prefixes("10.2.0.0/16"), nil)}, nil)
+	}
+	for i := range 4 {
+		add(i + 1)
+	}
+	for _, gone := range []string{"2", "1", "3"} {
+		s.Change(nil, []ID{{"peer", gone}})
+	}
+	for want := 1; want <= 3; want++ {
+		add(10 + want)
+		got := slices.IndexFunc(s.Groups(), func(g *Group) bool { return g.Local[0].Addr().As4()[3] == byte(10+want) })
+		if id := s.Groups()[got].ID; id != want {
+			t.Errorf("group %d of those that came later has ID %d, want %d", want, id, want)
+		}
 	}
 }
 
