@@ -61,6 +61,14 @@ func TestRepairsNameNetworkd(t *testing.T) {
 	}
 }
 
+// systemd-networkd keeps its state in /run (file-hierarchy(7)).
+func TestRouterLooksForNetworkdInRun(t *testing.T) {
+	h, d := newGateway(t)
+	if got := routerIn(t, h, RouteConfig{Device: d, Table: testTable}).repairs.runtime; got != "/run" {
+		t.Errorf("it is looked for in %q", got)
+	}
+}
+
 // A rule in front is named once, whatever comes of it, and a memory of them is bounded.
 func TestRulesInFrontAreNamedOnce(t *testing.T) {
 	var log logged
