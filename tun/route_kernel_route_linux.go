@@ -33,26 +33,17 @@ func (k *kernelRoute) append(b []byte, kind, flags uint16) []byte {
 	b = binary.NativeEndian.AppendUint32(b, hop)
 	b = attribute32(b, unix.RTA_TABLE, k.table)
 	b = attribute32(b, unix.RTA_PRIORITY, k.metric)
-	b = appendAddr(b, unix.RTA_DST, k.dst.Addr())
+	b = attributeAddr(b, unix.RTA_DST, k.dst.Addr())
 	if k.oif != 0 {
 		b = attribute32(b, unix.RTA_OIF, k.oif)
 	}
 	if k.via.IsValid() {
-		b = appendAddr(b, unix.RTA_GATEWAY, k.via)
+		b = attributeAddr(b, unix.RTA_GATEWAY, k.via)
 	}
 	if k.src.IsValid() {
-		b = appendAddr(b, unix.RTA_PREFSRC, k.src)
+		b = attributeAddr(b, unix.RTA_PREFSRC, k.src)
 	}
 	return b
-}
-
-func appendAddr(b []byte, kind uint16, a netip.Addr) []byte {
-	if a.Is4() {
-		v := a.As4()
-		return attribute(b, kind, v[:])
-	}
-	v := a.As16()
-	return attribute(b, kind, v[:])
 }
 
 // parseRoute reads a route from a message's body; false: it is of another family, or of the

@@ -52,10 +52,10 @@ func (k *kernelRule) append(b []byte, kind, flags uint16) []byte {
 		b = attribute32(b, unix.FRA_TABLE, k.table)
 	}
 	if k.src.IsValid() {
-		b = attribute(b, unix.FRA_SRC, k.src.Addr().AsSlice())
+		b = attributeAddr(b, unix.FRA_SRC, k.src.Addr())
 	}
 	if k.dst.IsValid() {
-		b = attribute(b, unix.FRA_DST, k.dst.Addr().AsSlice())
+		b = attributeAddr(b, unix.FRA_DST, k.dst.Addr())
 	}
 	if k.mask != 0 {
 		b = attribute32(b, unix.FRA_FWMARK, k.mark)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -284,4 +285,14 @@ func attribute32(b []byte, kind uint16, v uint32) []byte {
 	b = binary.NativeEndian.AppendUint16(b, unix.SizeofNlAttr+4)
 	b = binary.NativeEndian.AppendUint16(b, kind)
 	return binary.NativeEndian.AppendUint32(b, v)
+}
+
+// attributeAddr appends an attribute of 4 or 16 octets.
+func attributeAddr(b []byte, kind uint16, a netip.Addr) []byte {
+	if a.Is4() {
+		v := a.As4()
+		return attribute(b, kind, v[:])
+	}
+	v := a.As16()
+	return attribute(b, kind, v[:])
 }
