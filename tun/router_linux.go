@@ -19,7 +19,7 @@ import (
 )
 
 // Router leads protected traffic to a device by rules and tables of its own, without touching the
-// main table or any setting of the system: route_rules_linux.go and route_plan_linux.go say how. It
+// main table or any setting of the system: plan_rules_linux.go and plan_linux.go say how. It
 // watches the kernel, follows this host's addresses, and mends what others change. Its methods may
 // be called from any goroutine.
 type Router struct {

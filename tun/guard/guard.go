@@ -22,7 +22,7 @@
 // group of very many networks has several sets, of which the bounds in the rules choose one.
 //
 // What is dropped is counted by direction, and, for the first policies of the configuration, by
-// policy. The latter is looked up after the verdict, in maps that decide nothing (whose_linux.go).
+// policy. The latter is looked up after the verdict, in maps that decide nothing (counters_policy_linux.go).
 //
 // A table that is put up afresh, at a start or after somebody meddled with it, takes the name that
 // is free. The old one goes when every packet sees the new one. (To replace a table in one

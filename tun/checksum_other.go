@@ -5,5 +5,5 @@ package tun
 // fastSum: nothing is faster here.
 var fastSum = false
 
-// sumBlocks: see sum_amd64.go.
+// sumBlocks: see checksum_amd64.go.
 func sumBlocks(b []byte) (uint64, []byte) { return 0, b }
