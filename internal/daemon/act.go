@@ -69,19 +69,6 @@ func command(a control.Action, t control.Target) ike.Input {
 	return ike.Rekey{Peer: t.Peer, Child: t.Child}
 }
 
-// findPeer waits until a peer's name was looked up, if that was not yet. A peer that we do not find may have found us.
-func (d *Daemon) findPeer(ctx context.Context, p *config.Peer) error {
-	if d.unresolved(p) == "" {
-		return nil
-	}
-	select {
-	case <-d.resolver.want(p.Name, p.RemoteName):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
-}
-
 // failed is the answer to what was tried and failed.
 func failed(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
@@ -91,57 +78,4 @@ func failed(err error) error {
 		return stopping(err)
 	}
 	return &control.Error{Code: http.StatusConflict, Text: err.Error()}
-}
-
-// Explain is the last failure of a peer at length, and its last events.
-func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
-	c := d.config()
-	p := c.Peer(name)
-	if p == nil {
-		return nil, control.NoPeer(name, peerNames(c))
-	}
-	s, ok, err := d.ike.StatusOf(ctx, name)
-	switch {
-	case err != nil:
-		return nil, stopping(err)
-	case !ok:
-		return d.explain(p, nil), nil
-	}
-	return d.explain(p, &s), nil
-}
-
-func (d *Daemon) explain(p *config.Peer, s *ike.PeerStatus) []string {
-	st := d.peer(d.now(), p, s)
-	lines := []string{because(p.Name, st.State, st.Reason)}
-	for _, c := range st.Children {
-		lines = append(lines, because(p.Name+"/"+c.Name, c.State, c.Reason))
-	}
-	if s != nil && len(s.Explain) > 0 {
-		lines = append(lines, "", "the last failure:")
-		for _, line := range s.Explain {
-			lines = append(lines, "  "+line)
-		}
-	}
-	if events := d.ike.History(p.Name); len(events) > 0 {
-		lines = append(lines, "", "the last events:")
-		for _, e := range events {
-			lines = append(lines, "  "+eventLine(e))
-		}
-	}
-	return lines
-}
-
-func because(what, state, reason string) string {
-	if reason == "" {
-		return fmt.Sprintf("%s is %s", what, state)
-	}
-	return fmt.Sprintf("%s is %s: %s", what, state, reason)
-}
-
-func eventLine(e driver.Event) string {
-	what := e.Event
-	if e.Child != "" {
-		what = e.Child + " " + what
-	}
-	return fmt.Sprintf("%s %s: %s", e.At.Local().Format("2006-01-02 15:04:05"), what, e.Text)
 }

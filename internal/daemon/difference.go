@@ -1,13 +1,11 @@
 package daemon
 
 import (
-	"context"
 	"reflect"
 	"slices"
 
 	"culvert/dataplane"
 	"culvert/esp"
-	"culvert/ike"
 	"culvert/internal/config"
 	"culvert/selector"
 	"culvert/tun/protect"
@@ -106,23 +104,4 @@ func (d *difference) applyToFlows(flows *protect.Set) protect.Change {
 		gone = flows.IDs() // those of set come back, which is no change
 	}
 	return flows.Change(set, gone)
-}
-
-// tellEngine changes the engine's peers.
-func (d *Daemon) tellEngine(ctx context.Context, diff difference) error {
-	change := ike.ChangePeers{Gone: diff.gone}
-	for _, p := range diff.set {
-		if e, ok := d.enginePeer(diff.next, p); ok {
-			change.Set = append(change.Set, e)
-			continue
-		}
-		change.Gone = append(change.Gone, p.Name) // where it spoke IKE before
-	}
-	switch {
-	case diff.whole:
-		return d.ike.SetPeers(ctx, change.Set)
-	case len(change.Set) == 0 && len(change.Gone) == 0:
-		return nil
-	}
-	return d.ike.ChangePeers(ctx, change)
 }

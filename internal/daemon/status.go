@@ -126,20 +126,6 @@ func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *
 	}
 }
 
-// unresolved says why a peer's name has no addresses yet, or "" if it has, or needs none.
-func (d *Daemon) unresolved(p *config.Peer) string {
-	d.mu.Lock()
-	l := d.found[p.Name]
-	d.mu.Unlock()
-	switch {
-	case p.RemoteName == "" || l.name == p.RemoteName && len(l.addrs) > 0:
-		return ""
-	case l.name == p.RemoteName && l.err != nil:
-		return l.err.Error() + "; it is asked for again and again"
-	}
-	return p.RemoteName + " is being looked up"
-}
-
 func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
 	if s == nil {
 		return nil

@@ -2,18 +2,14 @@ package daemon
 
 import (
 	"context"
-	"net/http/httptest"
 	"net/netip"
 	"reflect"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"culvert/dataplane"
 	"culvert/esp"
 	"culvert/ike"
-	"culvert/ike/driver"
 	"culvert/internal/control"
 	"culvert/selector"
 )
@@ -112,42 +108,5 @@ func TestStatusOfWhatIsDown(t *testing.T) {
 	}
 	if c := bench.Children[0]; bench.State != "manual" || c.State != "installed" || c.SPIIn != "00002001" || c.SPIOut != "00001001" || c.Proposal != "aes128gcm16" || c.MTU != 1446 {
 		t.Errorf("got %+v", bench)
-	}
-}
-
-func TestExplain(t *testing.T) {
-	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
-	established(t, f)
-	f.events = []driver.Event{{At: epoch, Notice: ike.Notice{Child: "lan", Event: "child-up", Text: "it is up"}}}
-	lines, err := d.Explain(context.Background(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"a is established", "a/lan is installed", "", "the last failure:", "  ours: x", "  theirs: y", "", "the last events:",
-		"  " + epoch.Local().Format("2006-01-02 15:04:05") + " lan child-up: it is up"}
-	if !slices.Equal(lines, want) {
-		t.Errorf("got  %q\nwant %q", lines, want)
-	}
-	if _, err := d.Explain(context.Background(), "x"); err == nil || err.(*control.Error).Code != 404 {
-		t.Errorf("got %v, want no such peer", err)
-	}
-}
-
-func TestMetrics(t *testing.T) {
-	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
-	established(t, f)
-	w := httptest.NewRecorder()
-	metricsServer(d.Status, d.log).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	for _, want := range []string{
-		"culvert_uptime_seconds 10\n", `culvert_peer_up{peer="a"} 1`, `culvert_peer_state{peer="a",state="established"} 1`, `culvert_child_up{child="lan",peer="a"} 1`,
-		`culvert_child_sent_packets_total{child="lan",peer="a"} 4`, `culvert_child_drops_total{child="lan",peer="a",reason="icv"} 5`, `culvert_child_rekeys_total{child="lan",peer="a"} 2`,
-		`culvert_events_total{event="both"} 15`,
-	} {
-		if !strings.Contains(w.Body.String(), want) {
-			t.Errorf("no %s in:\n%s", want, w.Body)
-		}
-	}
-	if strings.Contains(w.Body.String(), `reason="replay"`) {
-		t.Errorf("a reason that there was not has a line:\n%s", w.Body)
 	}
 }

@@ -1,0 +1,47 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"culvert/ike"
+	"culvert/internal/control"
+)
+
+func TestActions(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+manualText("192.0.2.9", "01"), nil)
+	var asked ike.Input
+	f.do = func(in ike.Input) error { asked = in; return nil }
+	for _, tt := range []struct {
+		action control.Action
+		target control.Target
+		text   string
+		input  ike.Input
+		code   int
+	}{
+		{control.Up, control.Target{Peer: "a"}, "a is up", ike.Connect{Peer: "a"}, 0},
+		{control.Down, control.Target{Peer: "a", Child: "lan"}, "a/lan is down", ike.Disconnect{Peer: "a", Child: "lan"}, 0},
+		{control.Rekey, control.Target{Peer: "a", Child: "lan"}, "a/lan is rekeyed", ike.Rekey{Peer: "a", Child: "lan"}, 0},
+		{control.Up, control.Target{Peer: "x"}, `there is no peer "x": configured are a, bench`, nil, 404},
+		{control.Up, control.Target{Peer: "a", Child: "x"}, `peer "a" has no child "x": the only one is lan`, nil, 404},
+		{control.Rekey, control.Target{Peer: "bench"}, "there is nothing to rekey", nil, 409},
+		{control.Rekey, control.Target{Peer: "bench", Child: "man"}, "there is nothing to rekey", nil, 409},
+	} {
+		asked = nil
+		text, err := d.Act(context.Background(), tt.action, tt.target)
+		var e *control.Error
+		if errors.As(err, &e) {
+			text = e.Text
+		}
+		if !strings.Contains(text, tt.text) || asked != tt.input || (e != nil) != (tt.code != 0) || e != nil && e.Code != tt.code {
+			t.Errorf("%s %v: got %q, %v, asked %v", tt.action, tt.target, text, err, asked)
+		}
+	}
+	f.do = func(ike.Input) error { return errors.New("no answer from 192.0.2.2") }
+	var e *control.Error
+	if _, err := d.Act(context.Background(), control.Up, control.Target{Peer: "a"}); !errors.As(err, &e) || e.Code != 409 || e.Text != "no answer from 192.0.2.2" {
+		t.Errorf("got %v, want a conflict with the reason", err)
+	}
+}

@@ -1,0 +1,59 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"culvert/esp"
+	"culvert/tun"
+	"culvert/tun/protect"
+)
+
+func TestProtectionComesBeforePeers(t *testing.T) {
+	_, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+manualText("192.0.2.9", "01"), nil)
+	wantCalls(t, f, "policies", "routes", "install man", "activate", "peers")
+	if len(f.policies) != 2 || f.policies[0].Policy != (esp.Policy{Peer: "a", Child: "lan"}) || f.policies[1].Policy != (esp.Policy{Peer: "bench", Child: "man"}) {
+		t.Errorf("got policies %v", f.policies)
+	}
+	if len(f.peers) != 1 || f.peers[0].Name != "a" {
+		t.Errorf("got peers %v: the manual one is not IKE's", f.peers)
+	}
+	if got, want := f.remotes(), []string{"10.2.0.0/16 from [10.1.0.0/16]", "10.77.0.0/16 from [10.1.0.0/16]"}; !slices.Equal(got, want) {
+		t.Errorf("got routes %q, want %q", got, want)
+	}
+	for id, sa := range f.sas {
+		if id < firstManualID || sa.Endpoint.Encap || sa.Endpoint.Local.String() != "192.0.2.1:0" || sa.Endpoint.Remote.String() != "192.0.2.9:0" || sa.SPIIn != 0x2001 {
+			t.Errorf("got manual SA %d: %+v", id, sa)
+		}
+	}
+}
+
+// Where the kernel takes the routes in part, as with IPv6 switched off, the daemon works with
+// those.
+func TestRoutesInPart(t *testing.T) {
+	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	d.routes = routesInPart{routes{f}}
+	writeConfig(t, d, peerText("a", "192.0.2.2", "2")+peerText("b", "192.0.2.3", "3"))
+	if _, err := d.Reload(context.Background()); err != nil || len(f.peers) != 2 {
+		t.Errorf("got %v, peers %v", err, f.peers)
+	}
+	if n := strings.Count(log.String(), "refused 1 of the routes"); n != 1 || !strings.Contains(log.String(), "the remedy") {
+		t.Errorf("%d warnings in %s", n, log)
+	}
+}
+
+// routesInPart are refused in part.
+type routesInPart struct{ routes }
+
+func (r routesInPart) Apply(c protect.Change) error {
+	return errors.Join(nil, &tun.Incomplete{Refused: 1, First: os.ErrPermission, Remedy: "the remedy"})
+}
+
+// noRoutes cannot be set.
+type noRoutes struct{ routes }
+
+func (noRoutes) Apply(protect.Change) error { return errors.New("no routes here") }

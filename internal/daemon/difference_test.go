@@ -1,0 +1,26 @@
+package daemon
+
+import (
+	"context"
+	"testing"
+)
+
+// A child that goes, or becomes manual, takes its policy or its peer with it.
+func TestCompare(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+"[[peer.child]]\nname = \"dmz\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.3.0.0/16\"]\n"+peerText("bench", "192.0.2.9", "4"), nil)
+	f.took()
+	reload := func(doc string) {
+		t.Helper()
+		writeConfig(t, d, doc)
+		if _, err := d.Reload(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload(peerText("a", "192.0.2.2", "2") + manualText("192.0.2.9", "01"))
+	wantCalls(t, f, "policies +2 -2", "routes", "install man", "activate", "peers +1 -1")
+	if len(f.peers) != 1 || f.peers[0].Name != "a" || len(f.peers[0].Children) != 1 || len(f.policies) != 2 {
+		t.Errorf("got peers %v, policies %v", f.peers, f.policies)
+	}
+	reload("[daemon]\nlisten = [\"192.0.2.1\"]\n" + peerText("a", "192.0.2.2", "2") + manualText("192.0.2.9", "01"))
+	wantCalls(t, f, "policies", "routes", "peers") // other addresses of ours: everything is told anew
+}

@@ -1,0 +1,64 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+
+	"culvert/ike"
+	"culvert/ike/driver"
+	"culvert/internal/config"
+	"culvert/internal/control"
+)
+
+// Explain is the last failure of a peer at length, and its last events.
+func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
+	c := d.config()
+	p := c.Peer(name)
+	if p == nil {
+		return nil, control.NoPeer(name, peerNames(c))
+	}
+	s, ok, err := d.ike.StatusOf(ctx, name)
+	switch {
+	case err != nil:
+		return nil, stopping(err)
+	case !ok:
+		return d.explain(p, nil), nil
+	}
+	return d.explain(p, &s), nil
+}
+
+func (d *Daemon) explain(p *config.Peer, s *ike.PeerStatus) []string {
+	st := d.peer(d.now(), p, s)
+	lines := []string{because(p.Name, st.State, st.Reason)}
+	for _, c := range st.Children {
+		lines = append(lines, because(p.Name+"/"+c.Name, c.State, c.Reason))
+	}
+	if s != nil && len(s.Explain) > 0 {
+		lines = append(lines, "", "the last failure:")
+		for _, line := range s.Explain {
+			lines = append(lines, "  "+line)
+		}
+	}
+	if events := d.ike.History(p.Name); len(events) > 0 {
+		lines = append(lines, "", "the last events:")
+		for _, e := range events {
+			lines = append(lines, "  "+eventLine(e))
+		}
+	}
+	return lines
+}
+
+func because(what, state, reason string) string {
+	if reason == "" {
+		return fmt.Sprintf("%s is %s", what, state)
+	}
+	return fmt.Sprintf("%s is %s: %s", what, state, reason)
+}
+
+func eventLine(e driver.Event) string {
+	what := e.Event
+	if e.Child != "" {
+		what = e.Child + " " + what
+	}
+	return fmt.Sprintf("%s %s: %s", e.At.Local().Format("2006-01-02 15:04:05"), what, e.Text)
+}

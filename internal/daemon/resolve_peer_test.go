@@ -1,0 +1,70 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"culvert/ike"
+	"culvert/internal/control"
+)
+
+func TestNamesOfRemovedPeersAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &names{}
+		d, _, _ := testDaemon(t, peerText("a", "hq.example.com", "2"), n.ask)
+		synctest.Wait()
+		writeConfig(t, d, peerText("a", "192.0.2.2", "2"))
+		if _, err := d.Reload(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		asked := n.asked.Load()
+		time.Sleep(time.Hour)
+		if n.asked.Load() != asked {
+			t.Error("a name that is not configured any more is asked for")
+		}
+		d.resolver.close()
+	})
+}
+
+// A name server that answers nothing holds up neither the start nor the end, nor other names for ever.
+func TestLookupsDoNotHoldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var doc strings.Builder
+		for _, c := range "abcdefghijklmnopqrst" {
+			n := string([]byte{byte(c-'a')/10 + '1', byte(c-'a')%10 + '0'})
+			doc.WriteString(peerText(string(c), string(c)+".example.com", n))
+		}
+		began := time.Now()
+		d, f, _ := testDaemon(t, doc.String(), func(ctx context.Context, name string) ([]netip.Addr, error) {
+			if name == "t.example.com" {
+				return addrs("192.0.2.7"), nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		if time.Since(began) != 0 {
+			t.Errorf("the start took %v", time.Since(began))
+		}
+		f.do = func(ike.Input) error { return errors.New("no remote address") }
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := d.Act(ctx, control.Up, control.Target{Peer: "a"}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("up: got %v, want its own deadline", err)
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if got := f.peers[len(f.peers)-1].Remote; len(got) != 1 {
+			t.Errorf("the last peer has addresses %v, want one", got)
+		}
+		began = time.Now()
+		d.resolver.close()
+		if time.Since(began) != 0 {
+			t.Errorf("the end took %v", time.Since(began))
+		}
+	})
+}
