@@ -107,10 +107,13 @@ func TestStatusAndPeers(t *testing.T) {
 		}
 		r.want("peers", "peers 2")
 		peers, counters, err := r.Status(ctx)
-		if err != nil || len(peers) != 1001 || peers[0].Name != "right" || peers[1000].Name != "1000" || counters == nil {
+		if err != nil || len(peers) != 1024 || peers[0].Name != "right" || peers[1023].Name != "1023" || counters == nil {
 			t.Errorf("got %v, %v, %v", peers, counters, err)
 		}
 		r.want("status", "wake")
+		if r.engine.parts != 4 {
+			t.Errorf("asked for 1024 peers in %d parts, want 4", r.engine.parts)
+		}
 		if err := r.ChangePeers(ctx, ike.ChangePeers{Set: make([]ike.Peer, 1), Gone: []string{"a", "b"}}); err != nil {
 			t.Error(err)
 		}

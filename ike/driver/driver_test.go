@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,6 +29,15 @@ func TestDatagrams(t *testing.T) {
 		clear(data) // the caller's buffer again
 		r.want("the NAT port", "datagram 192.0.2.2:500>192.0.2.1:500 nat=true two")
 	})
+}
+
+// Computations have a worker for each processor, unless the configuration has a number.
+func TestWorkers(t *testing.T) {
+	for asked, want := range map[int]int{-1: runtime.GOMAXPROCS(0), 0: runtime.GOMAXPROCS(0), 1: 1, 99: 99} {
+		if got := New(Config{Workers: asked}).cfg.Workers; got != want {
+			t.Errorf("%d are asked for: got %d, want %d", asked, got, want)
+		}
+	}
 }
 
 // The order of effects is the engine's contract.

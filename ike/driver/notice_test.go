@@ -119,3 +119,44 @@ func TestHistoryMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(&h)
 }
+
+// A throttle lets one line through in each interval, which tells how many were left out before it.
+func TestThrottle(t *testing.T) {
+	th, start := throttle{every: time.Second}, time.Unix(1_000_000, 0)
+	for _, tt := range []struct {
+		after time.Duration
+		more  int
+		ok    bool
+	}{
+		{0, 0, true}, {1, 0, false}, {time.Second - 1, 0, false},
+		{time.Second, 2, true}, {2*time.Second - 1, 0, false},
+		{time.Minute, 1, true}, {2 * time.Minute, 0, true},
+	} {
+		if more, ok := th.allow(start.Add(tt.after)); more != tt.more || ok != tt.ok {
+			t.Errorf("after %v: got %d, %v, want %d, %v", tt.after, more, ok, tt.more, tt.ok)
+		}
+	}
+}
+
+// The history follows the configured peers: a new one has none, and a removed one keeps none.
+func TestHistoryFollowsThePeers(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		answer[ike.Wake](r,
+			ike.Notice{Level: ike.Info, Peer: "left", Event: "child-up"},
+			ike.Notice{Level: ike.Info, Peer: "right", Event: "child-up"})
+		want := func(left, right int) {
+			t.Helper()
+			r.call(t.Context(), func() { r.handle(ike.Wake{}, classEstablished) })
+			if l, r := len(r.History("left")), len(r.History("right")); l != left || r != right {
+				t.Errorf("got %d events of left and %d of right, want %d and %d", l, r, left, right)
+			}
+		}
+		want(0, 1)
+		r.SetPeers(t.Context(), []ike.Peer{{Name: "left"}})
+		want(1, 0)
+		r.SetPeers(t.Context(), []ike.Peer{{Name: "left"}, {Name: "right"}})
+		want(2, 1)
+		r.ChangePeers(t.Context(), ike.ChangePeers{Set: []ike.Peer{{Name: "right"}}, Gone: []string{"left"}})
+		want(0, 2)
+	})
+}

@@ -45,6 +45,7 @@ type fakeEngine struct {
 	script   func(now time.Time, in ike.Input, fx *ike.Effects)
 	deadline time.Time
 	counters map[string]uint64
+	parts    int // calls of StatusPart
 }
 
 func (e *fakeEngine) Handle(now time.Time, in ike.Input, fx *ike.Effects) {
@@ -81,9 +82,10 @@ func (e *fakeEngine) Handle(now time.Time, in ike.Input, fx *ike.Effects) {
 
 func (e *fakeEngine) Deadline() time.Time { return e.deadline }
 
-// StatusPart knows 1000 peers besides right.
+// StatusPart knows 1023 peers besides right.
 func (e *fakeEngine) StatusPart(from uint64, n int) (list []ike.PeerStatus, next uint64) {
-	for place := from; place <= 1000; place++ {
+	e.parts++
+	for place := from; place < 1024; place++ {
 		if len(list) == n {
 			return list, place
 		}
