@@ -152,7 +152,7 @@ func TestRelease(t *testing.T) {
 	if out, err := left.release("--tun", "culvert0"); err == nil || !strings.Contains(out, "--force") {
 		t.Errorf("with a daemon: %v, %s", err, out)
 	}
-	if out, err := left.release("--config", left.config()); err == nil || !strings.Contains(out, "runs") {
+	if out, err := left.release("--config", left.config()); err == nil || !strings.Contains(out, "is running") {
 		t.Errorf("with a daemon: %v, %s", err, out)
 	}
 	left.stop()
