@@ -70,10 +70,6 @@ func (p *pair) softEnd() {
 
 // hardEnd ends the pair whether or not it was rekeyed: "When the lifetime of a Security Association expires, the Security Association MUST NOT be used."
 func (p *pair) hardEnd() {
-	if p.owner == nil {
-		p.gone(p.policy.peer.e)
-		return
-	}
 	p.delete(endExpired, "its lifetime is over")
 }
 

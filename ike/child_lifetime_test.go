@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -128,5 +129,25 @@ func TestChildSANotFound(t *testing.T) {
 	p.wantTunnel()
 	if n := p.left.plane.ofPolicy(esp.Policy{Peer: "right", Child: "lan"}); n[0].sa.ID != 2 {
 		t.Errorf("child %d, want a second one", n[0].sa.ID)
+	}
+}
+
+// TestRekeyMargin: the creator rekeys at 90 to 97% of the lifetime, the other side at 98 to 100%.
+func TestRekeyMargin(t *testing.T) {
+	e := &Engine{}
+	for _, tt := range []struct {
+		rand    io.Reader
+		creator bool
+		want    time.Duration
+	}{
+		{zeroReader{}, true, 97 * time.Second},
+		{brokenReader{}, true, 90 * time.Second}, // without randomness it is the most that may be taken off
+		{zeroReader{}, false, 100 * time.Second},
+		{brokenReader{}, false, 98 * time.Second},
+	} {
+		e.cfg.Rand = tt.rand
+		if got := rekeyMargin(e, 100*time.Second, tt.creator); got != tt.want {
+			t.Errorf("by its creator %v: %v, want %v", tt.creator, got, tt.want)
+		}
 	}
 }

@@ -177,3 +177,53 @@ func TestDownRightAfterRekey(t *testing.T) {
 		p.wantTunnel()
 	}
 }
+
+// TestReplacedPairIsDeletedByEitherSide: where the side that rekeyed does not delete the old pair, the
+// other one does in the end.
+func TestReplacedPairIsDeletedByEitherSide(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		p.left.peers[0].DPD, p.right.peers[0].DPD = 0, 0
+		p.left.config.Retry = RetransmitPlan{First: 5 * time.Minute, Factor: 1, Tries: 5}
+	})
+	p.up()
+	old := p.right.e.pairs[1]
+	p.link = func(pk *testPacket) []time.Duration { // left's Deletes are lost
+		if pk.from == p.left && pk.msg != nil && pk.msg.hdr.Exchange == wire.Informational && !pk.msg.hdr.Response {
+			return nil
+		}
+		return []time.Duration{10 * time.Millisecond}
+	}
+	p.left.rekey("lan")
+	p.drive(replacedLife - time.Second)
+	if old.state != pairReplaced {
+		p.fatalf("the old pair is %v, want replaced", old.state)
+	}
+	p.drive(2 * time.Second)
+	if old.state != pairLingering {
+		p.fatalf("the old pair is %v after %v, want lingering", old.state, replacedLife)
+	}
+	p.drive(lingerPair)
+	if old.state != pairGone {
+		p.fatalf("the old pair is %v, want gone", old.state)
+	}
+	p.wantSound()
+}
+
+// TestFirstUseOfThePeersPair: without a word of the peer on it, a pair that it asked for is sent on
+// after 800 ms.
+func TestFirstUseOfThePeersPair(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.scripted = true })
+	p.left.connect("lan")
+	p.deliver(p.wantSend("left begins", p.left, wire.IKESAInit, false, "..."))
+	p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, "..."))
+	p.deliver(p.wantSend("left authenticates", p.left, wire.IKEAuth, false, "..."))
+	p.wantSend("right answers, which is lost", p.right, wire.IKEAuth, true, "...")
+	p.drive(799 * time.Millisecond)
+	if p.right.plane.senders() != 0 {
+		p.fatalf("right sends too early")
+	}
+	p.drive(time.Millisecond)
+	if p.right.plane.senders() != 1 {
+		p.fatalf("right does not send after 800 ms")
+	}
+}

@@ -378,3 +378,14 @@ func TestNeedlessWishes(t *testing.T) {
 		p.fatalf("kept packets were given up: %s", text)
 	}
 }
+
+// TestMostFurtherChildren: RFC 9611, Section 6 recommends twice the number of processors; a peer may
+// have more of them than we.
+func TestMostFurtherChildren(t *testing.T) {
+	for resources, want := range map[int]int{0: 16, 1: 16, 8: 16, 9: 18, 64: 128} {
+		e := &Engine{cfg: Config{Resources: resources}}
+		if got := e.maxResourceSAs(); got != want {
+			t.Errorf("with %d workers: %d, want %d", resources, got, want)
+		}
+	}
+}

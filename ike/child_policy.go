@@ -127,7 +127,6 @@ func (pol *policy) failed(why string, explain []string) {
 	e.timers.set(&pol.retry.timer, pol.retry.at)
 	pol.peer.notice(Warn, "child-failed", pol.cfg.Name, why)
 	pol.giveUp(fmt.Errorf("child %q: %s", pol.cfg.Name, why))
-	e.touch(pol.peer)
 }
 
 // giveUp ends what waits for the policy, once. A policy that is always to be up is tried again.

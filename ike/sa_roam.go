@@ -213,7 +213,6 @@ func (s *ikeSA) leaveFor(now netip.Addr) {
 	if s.connecting() { // begun from another address, and soon begun again
 		s.abandonWork("our address changed")
 		s.remove()
-		s.e.touch(s.peer)
 		return
 	}
 	if s.usable() && !s.isFollowed() && s.canReconnect() {

@@ -126,3 +126,30 @@ func TestStatusInParts(t *testing.T) {
 		t.Error("nobody has a status")
 	}
 }
+
+// TestStatusOfStates: what people see of an IKE SA in each of its states.
+func TestStatusOfStates(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	s := p.left.e.peers.order[0].main()
+	for _, tt := range []struct {
+		state  saState
+		ours   *rekeyExchange
+		theirs *ikeSA
+		want   PeerState
+	}{
+		{saEstablished, nil, nil, PeerEstablished},
+		{saEstablished, &rekeyExchange{}, nil, PeerRekeying},
+		{saEstablished, nil, &ikeSA{}, PeerRekeying},
+		{saRekeyed, nil, nil, PeerRekeying},
+		{saClosing, nil, nil, PeerClosing},
+		{saClosing, &rekeyExchange{}, nil, PeerClosing},
+		{saHalfOpen, nil, nil, PeerDown},
+	} {
+		s.state, s.succ.ours, s.succ.theirs = tt.state, tt.ours, tt.theirs
+		var st PeerStatus
+		if s.describe(&st); st.State != tt.want {
+			t.Errorf("%+v: shown as %d", tt, st.State)
+		}
+	}
+}

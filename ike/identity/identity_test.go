@@ -198,3 +198,24 @@ func unhex(t testing.TB, s string) []byte {
 	}
 	return b
 }
+
+// TestMailWithoutDomain: a mail address that has no domain matches itself alone, octet by octet.
+func TestMailWithoutDomain(t *testing.T) {
+	mail := func(s string) ID { return ID{wire.IDRFC822, s} }
+	for _, tt := range []struct {
+		id, pattern string
+		want        bool
+	}{
+		{"user", "user", true},
+		{"user", "other", false},
+		{"user", "User", false},
+		{"@example.com", "@example.com", true},
+		{"@example.com", "*@example.com", false},
+		{"user", "user@example.com", false},
+		{"user@example.com", "user", false},
+	} {
+		if got := mail(tt.id).Matches(mail(tt.pattern)); got != tt.want {
+			t.Errorf("%q matches %q: %v, want %v", tt.id, tt.pattern, got, tt.want)
+		}
+	}
+}

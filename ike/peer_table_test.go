@@ -1,0 +1,65 @@
+package ike
+
+import (
+	"net/netip"
+	"testing"
+
+	"culvert/ike/wire"
+)
+
+// TestSuspects: a failed call is laid to the peers of its address, and from elsewhere to the only
+// peer that there is.
+func TestSuspects(t *testing.T) {
+	p := newPair(t, 1, nil)
+	table := &p.left.e.peers
+	known := table.order[0]
+	there := path{local: p.left.home(), remote: p.right.home()}
+	elsewhere := path{local: p.left.home(), remote: netip.MustParseAddrPort("203.0.113.66:500")}
+	for _, from := range []path{there, elsewhere} {
+		if list := table.suspects(from); len(list) != 1 || list[0] != known {
+			t.Errorf("from %v: %d suspects, want the one peer", from.remote, len(list))
+		}
+	}
+	second := p.left.peers[0]
+	second.Name, second.Remote = "second", []netip.Addr{netip.MustParseAddr("192.0.2.9")}
+	p.left.handle(ChangePeers{Set: []Peer{second}})
+	if list := table.suspects(there); len(list) != 1 || list[0] != known {
+		t.Errorf("from its address: %d suspects, want the peer that has it", len(list))
+	}
+	if list := table.suspects(elsewhere); len(list) != 0 {
+		t.Errorf("from elsewhere: %d suspects of two, want none", len(list))
+	}
+}
+
+// TestProposalsOfPeers: a proposal is accepted from anywhere as long as a peer has it.
+func TestProposalsOfPeers(t *testing.T) {
+	p := newPair(t, 1, nil)
+	table := &p.left.e.peers
+	has := func(group wire.TransformID) bool {
+		for _, q := range table.proposals {
+			for _, tr := range q.Transforms {
+				if tr.Type == wire.TransformKE && tr.ID == group {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	more := func(name string) Peer {
+		peer := p.left.peers[0]
+		peer.Name, peer.Proposals = name, []wire.Proposal{withGroup(testIKEProposal, wire.GroupECP256)}
+		return peer
+	}
+	p.left.handle(ChangePeers{Set: []Peer{more("b"), more("c")}})
+	if !has(wire.GroupX25519) || !has(wire.GroupECP256) || len(table.proposals) != 2 {
+		t.Fatalf("%d proposals of three peers, want two", len(table.proposals))
+	}
+	p.left.handle(ChangePeers{Gone: []string{"b"}})
+	if !has(wire.GroupECP256) {
+		t.Error("a proposal that one of two peers still has is gone")
+	}
+	p.left.handle(ChangePeers{Gone: []string{"c"}})
+	if has(wire.GroupECP256) || !has(wire.GroupX25519) {
+		t.Error("the proposal of a peer that is gone is still accepted")
+	}
+}

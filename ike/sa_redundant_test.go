@@ -1,0 +1,85 @@
+package ike
+
+import (
+	"testing"
+	"time"
+)
+
+// refusingSPIs refuses a number of SPIs.
+type refusingSPIs struct {
+	SPIAllocator
+	left int
+}
+
+func (r *refusingSPIs) AllocSPI(resource int) (uint32, error) {
+	if r.left > 0 {
+		r.left--
+		return 0, errTest
+	}
+	return r.SPIAllocator.AllocSPI(resource)
+}
+
+// duplicates returns the IKE SA that is to go and the one that is to stay, where a side has both.
+func (s *testSide) duplicates() (loser, winner *ikeSA, ok bool) {
+	var usable []*ikeSA
+	for _, o := range s.e.peers.order[0].sas {
+		if o.usable() {
+			usable = append(usable, o)
+		}
+	}
+	if len(usable) != 2 {
+		return nil, nil, false
+	}
+	if compareRekeys(usable[0].keys.nonces, usable[1].keys.nonces) == keepOurs {
+		return usable[1], usable[0], true
+	}
+	return usable[0], usable[1], true
+}
+
+// TestBothConnectAtOnce: nothing goes back to the pairs of the IKE SA that is to go, on either side,
+// and no child is down when it went, even if the other one refuses it at first.
+func TestBothConnectAtOnce(t *testing.T) {
+	retried := false
+	for seed := uint64(1); seed <= 4; seed++ {
+		p := newPair(t, seed, func(p *testPair) {
+			twoChildren(p)
+			p.left.peers[0].Children[0].Start, p.right.peers[0].Children[0].Start = StartTraffic, StartTraffic
+		})
+		spis := map[*testSide]*refusingSPIs{}
+		for _, s := range []*testSide{p.left, p.right} {
+			spis[s] = &refusingSPIs{SPIAllocator: s.plane}
+			s.e.cfg.SPIs = spis[s]
+		}
+		seen, refused := false, false
+		p.after = func(s *testSide) {
+			loser, winner, ok := s.duplicates()
+			if !ok {
+				return
+			}
+			seen = true
+			for _, q := range loser.pairs {
+				if q.state == pairLive && winner.pairOf(q.policy) != nil {
+					p.violated("%s: a pair of the IKE SA that is to go is live beside that of the other", s.name)
+				}
+			}
+			if loser.live.settling && !refused { // its maker asks for what the other lacks
+				refused = true
+				spis[s.other()].left = 1
+			}
+		}
+		p.left.connect("")
+		p.right.connect("")
+		p.drive(time.Minute)
+		if !seen || !refused {
+			p.fatalf("the sides did not connect at once")
+		}
+		for _, s := range spis {
+			retried = retried || s.left == 0
+		}
+		p.wantTunnel()
+		p.wantAgreement()
+	}
+	if !retried {
+		t.Error("the child was never refused")
+	}
+}
