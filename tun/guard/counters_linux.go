@@ -33,7 +33,7 @@ func (st Stats) max(o Stats) Stats {
 }
 
 // look reads the counters. Where the table is gone, what it counted last stands.
-func (g *Guard) look() {
+func (g *Guard) readCounters() {
 	got, err := g.socket.countersOf(g.cfg.Device)
 	if err != nil {
 		return
@@ -104,7 +104,7 @@ func (g *Guard) Counted() (Stats, map[protect.ID]Drops) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.socket != nil {
-		g.look()
+		g.readCounters()
 	}
 	by := make(map[protect.ID]Drops, len(g.image.whose.policies))
 	for id := range g.image.whose.policies {

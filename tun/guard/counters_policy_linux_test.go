@@ -17,7 +17,7 @@ import (
 
 func peerChild(child string) protect.ID { return protect.ID{Peer: "peer", Child: child} }
 
-// attribute gives a guard the owners of a set among these children.
+// attribute makes a guard count for the owners of a set among these children.
 func attribute(t *testing.T, g *Guard, set *protect.Set, children ...string) {
 	t.Helper()
 	var order []protect.ID
@@ -43,7 +43,7 @@ func wantDrops(t *testing.T, g *Guard, want ...string) {
 	}
 }
 
-// come sends packets to the gateway from outside, and waits until it has dropped them.
+// come sends packets to the gateway from outside and waits until it has dropped them.
 func (s *site) come(t *testing.T, g *Guard, flows ...[2]string) {
 	t.Helper()
 	before := g.Stats().In
@@ -53,7 +53,7 @@ func (s *site) come(t *testing.T, g *Guard, flows ...[2]string) {
 	waitStats(t, g, func(st Stats) bool { return st.In >= before+uint64(len(flows)) })
 }
 
-// leave has the gateway send packets, which it drops at once.
+// leave makes the gateway send packets, which it drops at once.
 func (s *site) leave(t *testing.T, flows ...[2]string) {
 	t.Helper()
 	for _, f := range flows {
@@ -76,7 +76,7 @@ func TestDropsByPolicy(t *testing.T) {
 	s.leave(t, [][2]string{
 		{"10.1.0.1", "10.2.0.1"}, {"10.1.0.1", "10.9.0.1"}, {"fd01::1", "fd02::1"}, // a
 		{"10.7.0.1", "10.3.0.1"}, {"10.7.0.1", "10.9.0.1"}, {"10.7.0.1", "10.9.0.2"}, {"fd07::1", "fd03::1"}, // b
-		{"10.1.0.1", "10.2.7.1"}, // c has no counter, and a's network around its own is not what decides
+		{"10.1.0.1", "10.2.7.1"}, // c has no counter, and its network takes precedence over a's wider one
 	}...)
 	wantDrops(t, g, "a out 3 in 0", "b out 4 in 0")
 	s.come(t, g, [][2]string{
@@ -90,8 +90,8 @@ func TestDropsByPolicy(t *testing.T) {
 	}
 }
 
-// A network that moves is counted for its new owner from then on; a child that goes takes its
-// counters along.
+// Drops of a network that moves are counted for its new owner from then on. The counters of a child
+// go with it.
 func TestDropsFollowChanges(t *testing.T) {
 	s := newSite(t)
 	set := protect.NewSet()
@@ -115,7 +115,7 @@ func TestDropsFollowChanges(t *testing.T) {
 	to("10.2.0.1")
 	wantDrops(t, g, "a out 2 in 0", "b out 2 in 0")
 	change(set, set.Change(nil, []protect.ID{peerChild("a")}), "b")
-	to("10.2.0.1") // nobody's: it leaves
+	to("10.2.0.1") // not protected: it leaves
 	to("10.3.0.1")
 	wantDrops(t, g, "b out 3 in 0")
 	change(set, set.Change([]protect.Policy{policy("a", local, pfx("10.2.0.0/24"))}, nil), "a", "b")
@@ -130,8 +130,8 @@ func TestDropsFollowChanges(t *testing.T) {
 	}
 }
 
-// Counters go on in the table of the next daemon, those of policies that it does not have excepted,
-// and after the table was put back.
+// Counters continue in the table of the next daemon, except those of policies that it lacks, and
+// after the table was restored.
 func TestDropsByPolicyGoOn(t *testing.T) {
 	s := newSite(t)
 	set := protect.NewSet()
@@ -156,7 +156,7 @@ func TestDropsByPolicyGoOn(t *testing.T) {
 	wantDrops(t, g, "a out 2 in 1", "b out 0 in 0")
 }
 
-// After random changes the kernel counts random flows for whom the set says.
+// After random changes the kernel counts random flows for the owners in the set.
 func TestDropsAreTheOwners(t *testing.T) {
 	s := newSite(t)
 	for seed := range uint64(5) {
@@ -206,7 +206,7 @@ func TestDropsAreTheOwners(t *testing.T) {
 	}
 }
 
-// owner asks the set whose a flow is.
+// owner returns the owner of a flow in the set.
 func owner(set *protect.Set, order []protect.ID, src, dst netip.Addr) (protect.ID, bool) {
 	var in []int
 	for _, g := range set.Groups() {
@@ -222,7 +222,7 @@ func owner(set *protect.Set, order []protect.ID, src, dst netip.Addr) (protect.I
 	return protect.ID{}, false
 }
 
-// While the counters by policy come, go and change hands, every packet is dropped, and counted.
+// Every packet is dropped and counted while counters by policy are added, removed and reassigned.
 func TestAttributeLeavesNoGap(t *testing.T) {
 	s := newSite(t)
 	set, local := protect.NewSet(), pfx("10.1.0.0/24", "fd01::/64")
@@ -255,7 +255,7 @@ func TestAttributeLeavesNoGap(t *testing.T) {
 	}
 }
 
-// What is as it was is not put into the kernel again, and the minute's look is content with it.
+// Without a change nothing is sent to the kernel, and the check of every minute finds no difference.
 func TestAttributeWithoutChange(t *testing.T) {
 	h := newHost(t)
 	set := protect.NewSet()

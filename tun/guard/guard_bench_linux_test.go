@@ -13,7 +13,7 @@ import (
 	"culvert/tun/protect"
 )
 
-// networks is n policies, each with a remote network of its own, for one local network, or each for
+// networks returns n policies, each with its own remote network, for one local network or each with
 // its own.
 func networks(n int, ownLocal bool) []protect.Policy {
 	var out []protect.Policy
@@ -28,14 +28,14 @@ func networks(n int, ownLocal bool) []protect.Policy {
 	return out
 }
 
-// processorTime is what the process has used, in the kernel too.
+// processorTime returns the time that the process has used, user and system.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(unix.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkGuard is the start, one network more or less, and the release, with many networks.
+// BenchmarkGuard measures the start, the change of one network, and the release, with many networks.
 func BenchmarkGuard(b *testing.B) {
 	for _, size := range []struct {
 		n        int

@@ -55,9 +55,9 @@ func (s *socket) try(cfg *Config) error {
 	return s.commit(b)
 }
 
-// findOut tells cfg what the kernel can do beyond what a guard needs: there may be no
+// detectFeatures tells cfg what the kernel can do beyond what a guard needs: there may be no
 // CONFIG_NFT_SOCKET, and no maps to counters.
-func (s *socket) findOut(cfg *Config) {
+func (s *socket) detectFeatures(cfg *Config) {
 	for _, can := range []struct{ sockets, byPolicy bool }{{true, true}, {false, true}, {true, false}, {false, false}} {
 		cfg.sockets, cfg.byPolicy = can.sockets, can.byPolicy
 		if s.try(cfg) == nil {
@@ -76,7 +76,7 @@ func Open(cfg Config, whole protect.Change) (*Guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
-	s.findOut(&cfg)
+	s.detectFeatures(&cfg)
 	g := &Guard{cfg: cfg, socket: s}
 	g.image = newImage(&g.cfg)
 	g.image.apply(newBatch(""), whole)
@@ -138,7 +138,7 @@ func (g *Guard) replace() error {
 	if !slices.Contains(found, old) {
 		fresh, old = old, fresh
 	}
-	g.look()
+	g.readCounters()
 	b := newBatch(fresh)
 	g.image.whole(b, g.counted)
 	if err := g.socket.commit(b); err != nil {
@@ -195,7 +195,7 @@ func (g *Guard) Close() error {
 		g.mu.Unlock()
 		return nil
 	}
-	g.look()
+	g.readCounters()
 	g.socket.close()
 	g.socket = nil
 	g.mu.Unlock()

@@ -20,8 +20,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// policies draws policies among few addresses, so that they overlap, at both ends of a family's
-// addresses too.
+// policies draws policies among few addresses, so that they overlap, also at both ends of a family's
+// addresses.
 type policies struct{ rng *rand.Rand }
 
 func (p *policies) address() netip.Addr {
@@ -67,14 +67,14 @@ func (p *policies) change(s *protect.Set, locals [][]netip.Prefix) protect.Chang
 	return s.Change(set, gone)
 }
 
-// protects asks the groups of a set.
+// protects reports whether any group of a set protects a flow.
 func protects(s *protect.Set, src, dst netip.Addr) bool {
 	return slices.ContainsFunc(s.Groups(), func(g *protect.Group) bool {
 		return slices.ContainsFunc(g.Local, func(l netip.Prefix) bool { return l.Contains(src) }) && g.Protects(dst)
 	})
 }
 
-// The kernel gives the set's answer to random flows, after any number of random changes.
+// After random changes the kernel treats random flows as the set does.
 func TestVerdictsAreTheSets(t *testing.T) {
 	s := newSite(t)
 	id := uint32(100)
@@ -118,7 +118,7 @@ func TestVerdictsAreTheSets(t *testing.T) {
 	}
 }
 
-// contents reads back what the sets of a group hold, joined where they were cut.
+// contents returns the intervals in the sets of a group, joined where they were cut.
 func contents(t *testing.T, h *netlab.Host, g *Guard, id int) (out []protect.Range) {
 	t.Helper()
 	err := h.Do(func() error {
@@ -142,7 +142,7 @@ func contents(t *testing.T, h *netlab.Host, g *Guard, id int) (out []protect.Ran
 	return join(out)
 }
 
-// join joins neighbouring intervals, which are as good as one.
+// join merges adjacent intervals.
 func join(list []protect.Range) (out []protect.Range) {
 	for _, r := range list {
 		if n := len(out); n > 0 && out[n-1].Last.Next() == r.First {
@@ -154,8 +154,7 @@ func join(list []protect.Range) (out []protect.Range) {
 	return out
 }
 
-// After changes the table holds the very elements that it would hold if it were put up afresh, and
-// nothing more.
+// After changes the table holds exactly the elements of a newly installed one.
 func TestChangesAddUpToTheWhole(t *testing.T) {
 	h := newHost(t)
 	for seed := range uint64(8) {
@@ -210,7 +209,7 @@ func TestManyNetworks(t *testing.T) {
 	}
 }
 
-// At no moment of a restart there is no guard, and its counters go on.
+// A restart leaves no gap, and the counters continue.
 func TestRestartLeavesNoGap(t *testing.T) {
 	s := newSite(t)
 	g := openIn(t, s.gw, testConfig(), both())
@@ -237,13 +236,13 @@ func TestRestartLeavesNoGap(t *testing.T) {
 	if s.seen.has(1) {
 		t.Error("a packet left in plain")
 	}
-	// What was dropped between the reading of the counters and the new table is not counted.
+	// Drops between the reading of the counters and the new table are not counted.
 	if st := g.Stats(); st.Out == 0 || st.Out > n {
 		t.Errorf("%d packets were sent, %d counted", n, st.Out)
 	}
 }
 
-// What somebody does to the table is undone within a second, and told.
+// A change of the table by another program is undone within a second, and logged.
 func TestPutBack(t *testing.T) {
 	h := newHost(t)
 	var out bytes.Buffer
@@ -294,7 +293,7 @@ func TestPutBack(t *testing.T) {
 	}
 }
 
-// Without a notice, the minute's look finds it.
+// The check of every minute finds a change without a notice.
 func TestInspect(t *testing.T) {
 	h := newHost(t)
 	g := openIn(t, h, testConfig(), both())
@@ -309,7 +308,7 @@ func TestInspect(t *testing.T) {
 		if got := list(); got != want || g.Stats().Repairs != uint64(i+1) {
 			t.Errorf("%s: %d repairs, the tables are\n%s", change, g.Stats().Repairs, got)
 		}
-		g.inspect() // takes note
+		g.inspect() // notes the layout
 	}
 }
 
@@ -349,7 +348,7 @@ func TestStandsUntilReleased(t *testing.T) {
 	}
 }
 
-// Probing leaves nothing, and a guard that stands as it is.
+// Probing leaves nothing behind, and an installed guard unchanged.
 func TestProbe(t *testing.T) {
 	h := newHost(t)
 	probe := func() error { return Probe(testConfig()) }
@@ -371,7 +370,7 @@ func TestProbe(t *testing.T) {
 
 func TestWithoutRights(t *testing.T) {
 	h := newHost(t)
-	err := h.Do(func() error { // on a thread of its own, which ends with it
+	err := h.Do(func() error { // on its own thread, which ends with it
 		var none [2]unix.CapUserData
 		if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
 			return err

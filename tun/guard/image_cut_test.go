@@ -32,7 +32,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// Every address is in one piece at most, with the groups that have it.
+// Every address is in at most one piece, with exactly the groups that have it.
 func TestCutAgainstEveryAddress(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 1))

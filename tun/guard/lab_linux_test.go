@@ -50,7 +50,7 @@ func policy(child string, local, remote []netip.Prefix) protect.Policy {
 	return protect.Policy{ID: protect.ID{Peer: "peer", Child: child}, Local: local, Remote: remote}
 }
 
-// nft runs nft in a host and returns what it prints.
+// nft runs nft in a host and returns its output.
 func nft(t *testing.T, h *netlab.Host, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath("nft"); err != nil {
@@ -63,7 +63,7 @@ func nft(t *testing.T, h *netlab.Host, args ...string) string {
 	return string(out)
 }
 
-// locked is a log that may be read meanwhile.
+// locked is a log that may be read while it is written.
 type locked struct {
 	mu sync.Mutex
 	w  *bytes.Buffer
@@ -88,7 +88,7 @@ func (g *Guard) tableNow() string {
 	return g.table
 }
 
-// fewIn is a configuration whose sets begin with n intervals.
+// fewIn returns a configuration whose sets start with n intervals.
 func fewIn(n int) Config {
 	c := testConfig()
 	c.chunk = n

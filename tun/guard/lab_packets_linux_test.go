@@ -19,10 +19,10 @@ import (
 //	inside ── lan ┬ gw ┬ wan ── outside     plain, the Internet
 //	              │    └ cv0 ── tunnel      stands for the device
 //
-// Nothing routes protected networks to the device unless a test does: only the guard is there.
+// No route leads protected networks to the device unless a test adds it: there is only the guard.
 type site struct {
 	gw, inside, outside, tunnel *netlab.Host
-	seen                        *seen // what comes out of wan
+	seen                        *seen // the packets that leave by wan
 }
 
 func newSite(t *testing.T) *site {
@@ -79,20 +79,20 @@ func route(t *testing.T, h *netlab.Host, dst, via string) {
 	}
 }
 
-// seen is the packets that a device of a host has received, by the number in their payload.
+// seen holds the packets that a device of a host has received, by the number in their payload.
 type seen struct {
 	mu  sync.Mutex
 	ids map[uint32]int
 }
 
-// magic begins the payload of test packets; a number follows.
+// magic is the start of the payload of test packets. A number follows.
 const magic = 0xc0117e57
 
 func sniff(t *testing.T, h *netlab.Host, dev string) *seen {
 	t.Helper()
 	s := &seen{ids: make(map[uint32]int)}
 	_, err := h.Sniff(dev, func(frame []byte) {
-		for i := 14; i+8 <= len(frame); i++ { // wherever: in an ICMP error, too
+		for i := 14; i+8 <= len(frame); i++ { // anywhere, for packets quoted in ICMP errors
 			if binary.BigEndian.Uint32(frame[i:]) == magic {
 				s.mu.Lock()
 				s.ids[binary.BigEndian.Uint32(frame[i+4:])]++
@@ -167,8 +167,8 @@ func icmpQuoting(src, dst string, typ byte, quoted []byte) []byte {
 	return ip(a, netip.MustParseAddr(dst), proto, 64, append([]byte{typ, 0, 0, 0, 0, 0, 0, 0}, quoted...))
 }
 
-// redirect is an ICMPv6 redirect about a destination, with an option of a link address before the
-// quoted packet.
+// redirectQuoting returns an ICMPv6 redirect about a destination, with an option of a link address
+// before the quoted packet.
 func redirectQuoting(src, dst, about string, quoted []byte) []byte {
 	b := append([]byte{redirect6, 0, 0, 0, 0, 0, 0, 0}, netip.MustParseAddr(src).AsSlice()...)
 	b = append(b, netip.MustParseAddr(about).AsSlice()...)
@@ -180,7 +180,7 @@ func redirectQuoting(src, dst, about string, quoted []byte) []byte {
 	return ip(netip.MustParseAddr(src), netip.MustParseAddr(dst), unix.IPPROTO_ICMPV6, 255, b)
 }
 
-// send sends ready IP packets from a host, each where its routes lead.
+// send sends complete IP packets from a host by its routes.
 func send(t *testing.T, h *netlab.Host, packets ...[]byte) {
 	t.Helper()
 	sendMarked(t, h, 0, packets...)
@@ -208,7 +208,7 @@ func sendMarked(t *testing.T, h *netlab.Host, mark uint32, packets ...[]byte) {
 			} else {
 				err = unix.Sendto(fds[1], p, 0, &unix.SockaddrInet6{Addr: [16]byte(p[24:40])})
 			}
-			if err != nil && err != unix.EPERM { // what a guard drops, it says to the sender
+			if err != nil && err != unix.EPERM { // the error of a packet that a guard drops
 				return err
 			}
 		}
@@ -219,7 +219,7 @@ func sendMarked(t *testing.T, h *netlab.Host, mark uint32, packets ...[]byte) {
 	}
 }
 
-// wantStats compares what a guard has counted since before.
+// wantStats compares the increase of a guard's counters since before.
 func wantStats(t *testing.T, g *Guard, before Stats, out, in, icmp uint64) {
 	t.Helper()
 	now := g.Stats()
@@ -228,13 +228,13 @@ func wantStats(t *testing.T, g *Guard, before Stats, out, in, icmp uint64) {
 	}
 }
 
-// both is a policy of both families.
+// both returns a policy of both families.
 func both() protect.Change {
 	s := protect.NewSet()
 	return s.Change([]protect.Policy{policy("a", pfx("10.1.0.0/24", "fd01::/64"), pfx("10.2.0.0/24", "fd02::/64"))}, nil)
 }
 
-// waitStats waits until the counters are as wanted.
+// waitStats waits until ok accepts the counters.
 func waitStats(t *testing.T, g *Guard, ok func(Stats) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -244,5 +244,5 @@ func waitStats(t *testing.T, g *Guard, ok func(Stats) bool) {
 	}
 }
 
-// barrierID is the number of a packet after which others have been handled.
+// barrierID is the number of a packet whose arrival shows that earlier ones have been handled.
 const barrierID = 1 << 30

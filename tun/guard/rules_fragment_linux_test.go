@@ -7,8 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cutUDP returns the packet of a UDP datagram in two fragments, the first of which has 16 octets
-// of it.
+// cutUDP returns a UDP datagram as two IP fragments, the first with 16 octets of it.
 func cutUDP(src, dst string, id uint32) (first, later []byte) {
 	whole := udpHeader(1, 7, append(make([]byte, 8), payload(id)...))
 	a, b := netip.MustParseAddr(src), netip.MustParseAddr(dst)
@@ -23,8 +22,8 @@ func cutUDP(src, dst string, id uint32) (first, later []byte) {
 	return part(whole[:16], 0, 1), part(whole[16:], 16, 0)
 }
 
-// Where connections are tracked, fragments are put together before that: what arrived in plain does
-// not become a part of a packet that came by the device.
+// Connection tracking reassembles fragments. A fragment that arrived in the clear does not become a
+// part of a packet that came by the device.
 func TestFragmentsInPlain(t *testing.T) {
 	s := newSite(t)
 	nft(t, s.gw, "add table inet t; add chain inet t pre { type filter hook prerouting priority 0; }; add rule inet t pre ct state invalid drop")

@@ -43,7 +43,7 @@ func TestCover(t *testing.T) {
 	}
 }
 
-// Whatever the local networks are, no address of theirs is outside.
+// The prefixes contain every address of any local networks.
 func TestCoverHoldsAll(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 8))
 	for range 2000 {
@@ -125,8 +125,8 @@ func TestInboundFollowsChanges(t *testing.T) {
 	}
 }
 
-// Addresses are compared before the family is asked for: what is at their place in a packet of the
-// other family changes nothing.
+// Addresses are compared before the family. Octets at their offsets in a packet of the other family
+// have no effect.
 func TestInboundOfTheOtherFamily(t *testing.T) {
 	s := newSite(t)
 	g := openIn(t, s.gw, testConfig(), both())
@@ -150,7 +150,7 @@ func TestInboundOfTheOtherFamily(t *testing.T) {
 	}
 }
 
-// What is dropped stays so while the rules before the look-up are put in others' place.
+// Packets are dropped also while the rules before the look-up are replaced.
 func TestInboundWhileRulesChange(t *testing.T) {
 	s := newSite(t)
 	set := protect.NewSet()

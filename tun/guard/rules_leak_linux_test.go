@@ -13,15 +13,15 @@ import (
 	"culvert/tun/protect"
 )
 
-// Packets of protected flows leave by the device or not at all; others are left alone.
+// Packets of protected flows leave by the device or not at all. Others pass.
 func TestOutbound(t *testing.T) {
 	s := newSite(t)
 	g := openIn(t, s.gw, testConfig(), both())
 	before := g.Stats()
 	send(t, s.gw,
 		udp("10.1.0.1", "10.2.0.1", 1, 7, 1), udp("fd01::1", "fd02::1", 1, 7, 2),
-		udp("10.1.1.1", "10.2.0.1", 1, 7, 3), udp("fd01:0:0:1::1", "fd02::1", 1, 7, 4), // no local network
-		udp("10.1.0.1", "10.2.1.0", 1, 7, 5), udp("fd01::1", "fd02:0:0:1::", 1, 7, 6), // no remote one
+		udp("10.1.1.1", "10.2.0.1", 1, 7, 3), udp("fd01:0:0:1::1", "fd02::1", 1, 7, 4), // source not in a local network
+		udp("10.1.0.1", "10.2.1.0", 1, 7, 5), udp("fd01::1", "fd02:0:0:1::", 1, 7, 6), // destination not in a remote network
 		udp("10.1.0.255", "10.2.0.255", 1, 7, 7), udp("fd01::ffff:ffff:ffff:ffff", "fd02::ffff:ffff:ffff:ffff", 1, 7, 8),
 		udp("10.2.0.1", "10.1.9.1", 1, 7, 9),
 		udp("10.1.0.1", "10.2.0.1", 68, 67, 10), udp("10.1.0.1", "10.2.0.1", 67, 68, 11),
@@ -37,7 +37,7 @@ func TestOutbound(t *testing.T) {
 	}
 	wantStats(t, g, before, 5, 0, 0)
 
-	// By the device they may go, and so may what the tunnels send.
+	// They may leave by the device, and the tunnels' own packets by any.
 	through := sniff(t, s.tunnel, deviceName)
 	route(t, s.gw, "10.2.0.0/24", "198.51.100.2")
 	route(t, s.gw, "fd02::/64", "2001:db8:9::2")
@@ -53,7 +53,7 @@ func TestOutbound(t *testing.T) {
 	wantStats(t, g, before, 8, 0, 0)
 }
 
-// markedSocket is a UDP socket of the gateway with a mark, bound to the outer device and to a
+// markedSocket returns a UDP socket of the gateway with a mark, bound to the outer device and to a
 // protected flow (P10).
 func markedSocket(t *testing.T, s *site, mark uint32) net.Conn {
 	t.Helper()
@@ -80,7 +80,7 @@ func boundSocket(t *testing.T, s *site, src, dst string, mark uint32) net.Conn {
 	return conn
 }
 
-// A socket bound to the outer device takes no heed of routes.
+// A socket bound to the outer device bypasses the routes.
 func TestBoundToDevice(t *testing.T) {
 	s := newSite(t)
 	g := openIn(t, s.gw, testConfig(), both())
@@ -95,7 +95,7 @@ func TestBoundToDevice(t *testing.T) {
 	wantStats(t, g, before, 2, 0, 0)
 }
 
-// Forwarded packets, and those whose source is a protected one only after NAT.
+// Forwarded packets are dropped, and those whose source becomes a protected one by NAT.
 func TestForwardedAndTranslated(t *testing.T) {
 	s := newSite(t)
 	set := protect.NewSet()
@@ -112,7 +112,7 @@ func TestForwardedAndTranslated(t *testing.T) {
 		"add rule inet t post ip saddr 10.1.0.5 ip daddr 10.3.0.0/24 snat to 10.99.0.1;"+
 		"add rule inet t post ip6 saddr fd01::5 ip6 daddr fd03::/64 snat to fd99::1;"+
 		"add rule inet t post ip saddr 10.1.0.5 masquerade")
-	// Masqueraded to 10.99.0.1 (P9), and a protected source that NAT would hide.
+	// A source masqueraded to 10.99.0.1 (P9), and a protected source that NAT would hide.
 	send(t, s.inside, udp("10.1.0.5", "10.3.0.1", 5, 7, 11), udp("fd01::5", "fd03::1", 5, 7, 12), udp("10.1.0.5", "10.2.0.1", 5, 7, 13), udp("10.1.0.5", "10.4.0.1", 5, 7, 14))
 	s.seen.await(t, 14)
 	wantStats(t, g, before, 5, 0, 0)
@@ -123,7 +123,7 @@ func TestForwardedAndTranslated(t *testing.T) {
 	}
 }
 
-// What must come from the device is believed from nowhere else (P11).
+// Packets that must come from the device are not accepted from any other (P11).
 func TestInbound(t *testing.T) {
 	s := newSite(t)
 	g := openIn(t, s.gw, testConfig(), both())
@@ -133,7 +133,7 @@ func TestInbound(t *testing.T) {
 		udp("10.2.0.1", "10.1.0.5", 1, 7, 1), udp("fd02::1", "fd01::5", 1, 7, 2), // to a host behind us
 		udp("10.2.0.1", "10.1.0.254", 1, 7, 3), udp("fd02::1", "fd01::254", 1, 7, 4), // to us
 		udp("10.2.0.1", "10.1.0.5", 1, 4500, 5),                                  // our port, another's address
-		udp("10.3.0.1", "10.1.0.5", 1, 7, 6), udp("fd03::1", "fd01::5", 1, 7, 7), // nobody's networks
+		udp("10.3.0.1", "10.1.0.5", 1, 7, 6), udp("fd03::1", "fd01::5", 1, 7, 7), // not in protected networks
 	}
 	send(t, s.outside, spoofed...)
 	arrived.await(t, 6)
@@ -144,7 +144,7 @@ func TestInbound(t *testing.T) {
 	arrived.await(t, 12)
 	wantIn(t, s, g, before+5)
 
-	// A local address only after DNAT.
+	// A destination that becomes a local one by DNAT.
 	nft(t, s.gw, "add table ip t; add chain ip t pre { type nat hook prerouting priority dstnat; }; add rule ip t pre ip daddr 192.0.2.1 udp dport 80 dnat to 10.1.0.5")
 	send(t, s.outside, udp("10.2.0.1", "192.0.2.1", 1, 80, 21), udp("10.3.0.1", "192.0.2.1", 1, 80, 22))
 	arrived.await(t, 22)
@@ -156,8 +156,8 @@ func TestInbound(t *testing.T) {
 	}
 }
 
-// Where the peer's address is in a remote network and ours in a local one, the tunnel itself still
-// comes in.
+// The tunnels' own packets are accepted where the peer's address is in a remote network and ours in
+// a local one.
 func TestOwnPacketsAreLetIn(t *testing.T) {
 	s := newSite(t)
 	set := protect.NewSet()
@@ -194,8 +194,8 @@ func TestOwnPacketsAreLetIn(t *testing.T) {
 	}
 }
 
-// This host may renew its lease where it can; hosts behind it speak with a server in a remote
-// network by the device.
+// This host renews its lease by any device. Hosts behind it reach a server in a remote network by
+// the device.
 func TestDHCP(t *testing.T) {
 	s := newSite(t)
 	g := openIn(t, s.gw, testConfig(), both())
@@ -217,7 +217,7 @@ func TestDHCP(t *testing.T) {
 	}
 }
 
-// wantIn waits until as many packets were refused, and looks whether there are more.
+// wantIn waits until that number of packets was refused, and checks that there are not more.
 func wantIn(t *testing.T, s *site, g *Guard, want uint64) {
 	t.Helper()
 	waitStats(t, g, func(st Stats) bool { return st.In >= want })
@@ -229,7 +229,7 @@ func wantIn(t *testing.T, s *site, g *Guard, want uint64) {
 	}
 }
 
-// fragment is one that is not the first, or, with an offset of 0, the first of several.
+// fragment returns a fragment other than the first or, with an offset of 0, the first of several.
 func fragment(src, dst netip.Addr, proto byte, offset uint16, more bool) []byte {
 	m := uint16(0)
 	if more {
@@ -244,7 +244,7 @@ func fragment(src, dst netip.Addr, proto byte, offset uint16, more bool) []byte 
 	return ip(src, dst, unix.IPPROTO_FRAGMENT, 64, append(head, make([]byte, 64)...))
 }
 
-// ICMP errors do not carry decrypted packets out (P7, P8).
+// ICMP errors with a decrypted packet do not leave in the clear (P7, P8).
 func TestQuotedPackets(t *testing.T) {
 	s := newSite(t)
 	g := openIn(t, s.gw, testConfig(), both())
@@ -263,7 +263,7 @@ func TestQuotedPackets(t *testing.T) {
 	bad = append(bad, options, redirectQuoting("2001:db8::1", "fd02::1", "fd01::5", decrypted6))
 	send(t, s.gw, bad...)
 	wantStats(t, g, before, 0, 0, uint64(len(bad)))
-	// About what a local host has sent, they go back to it; about other flows, anywhere.
+	// Errors about packets of a local host go back to it; those about other flows go anywhere.
 	arrived := sniff(t, s.inside, "lan")
 	send(t, s.gw, icmpQuoting("10.1.0.254", "10.1.0.5", 3, sent4), icmpQuoting("fd01::254", "fd01::5", 1, sent6))
 	arrived.await(t, 2)
@@ -285,7 +285,7 @@ func TestErrorsAreLedBack(t *testing.T) {
 		a := netip.MustParseAddr(src)
 		return ip(a, netip.MustParseAddr(dst), unix.IPPROTO_UDP, 1, udpHeader(1, 7, payload(id)))
 	}
-	// Nothing leads them: they are dropped.
+	// Without that rule they are dropped.
 	send(t, s.tunnel, dying("10.2.0.1", "10.1.0.5", 1), dying("fd02::1", "fd01::5", 1))
 	waitStats(t, g, func(st Stats) bool { return st.ICMP == before.ICMP+2 })
 	mark, _ := protect.DefaultMark.Errors()
@@ -311,8 +311,8 @@ func TestErrorsAreLedBack(t *testing.T) {
 	wantStats(t, g, before, 0, 0, 2)
 }
 
-// Where a remote network holds the routers of the Internet, their errors about what is bypassed
-// come in, also after NAT; those about protected flows, and about nobody's, do not.
+// Where a remote network contains the routers of the Internet, their errors about bypassed flows
+// are accepted, also after NAT. Those about protected flows and about flows of no policy are not.
 func TestErrorsAboutBypassedFlows(t *testing.T) {
 	s := newSite(t)
 	set := protect.NewSet()
@@ -353,8 +353,9 @@ func TestErrorsAboutBypassedFlows(t *testing.T) {
 	}
 }
 
-// What the daemon asks a resolver has its mark, and so leaves; the answer comes in although its
-// source is in a remote network and its destination a local one. Others' answers do not.
+// The daemon's questions to a resolver have its mark, and leave. The answers are accepted although
+// their source is in a remote network and their destination a local one. Those to unmarked sockets
+// are not.
 func TestAnswersToMarkedSockets(t *testing.T) {
 	s := newSite(t)
 	g := openIn(t, s.gw, testConfig(), both())

@@ -13,8 +13,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// What the tunnels send meets the base chains of the hooks alone, and so does what they receive
-// outside of the local networks: over protocol 50 each packet pays for each chain
+// The tunnels' own packets pass only the base chains of the hooks, inbound ones if their destination
+// is not in a local network: over protocol 50 every chain adds to the cost of each packet
 // (docs/measurements.md).
 func TestChainsThatOwnPacketsMeet(t *testing.T) {
 	const n = 5
@@ -25,7 +25,7 @@ func TestChainsThatOwnPacketsMeet(t *testing.T) {
 		policy("near", pfx("192.0.2.128/25", "2001:db8:0:8000::/49"), pfx("10.2.0.0/24", "fd02::/64")),
 	}, nil))
 	table := g.tableNow()
-	if err := g.Close(); err != nil { // the table stays, and nobody puts it back
+	if err := g.Close(); err != nil { // the table stays, and no watcher restores it
 		t.Fatal(err)
 	}
 	var count strings.Builder

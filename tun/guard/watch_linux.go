@@ -195,7 +195,7 @@ func (g *Guard) inspect() {
 		return
 	}
 	same, err := g.check()
-	g.look()
+	g.readCounters()
 	broken := g.broken
 	g.mu.Unlock()
 	if err == nil && (!same || broken) {
