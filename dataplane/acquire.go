@@ -6,7 +6,7 @@ import (
 
 	"culvert/esp"
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // Bounds of the packets that wait while a tunnel comes up. The first ones matter: a SYN, an echo
@@ -23,7 +23,7 @@ const (
 
 // queuedPacket is a copy of a packet that waits for an SA. Its thread read it and will send it.
 type queuedPacket struct {
-	pkt    tun.Packet
+	pkt    gso.Packet
 	flow   selector.Flow
 	since  time.Time
 	thread *thread

@@ -9,7 +9,7 @@ import (
 
 	"culvert/esp"
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 func TestFirstPacketsAreKeptAndSent(t *testing.T) {
@@ -74,7 +74,7 @@ func TestKeptPacketsExpire(t *testing.T) {
 	}
 	w, start := a.workers[0], time.Unix(1000, 0)
 	w.now = start
-	pkt := tun.Packet{Data: udpPacket(src4, dst4, true, nil)}
+	pkt := gso.Packet{Data: udpPacket(src4, dst4, true, nil)}
 	w.tx.outbound(&pkt, w.now)
 	if len(a.Drain()) != 1 {
 		t.Fatal("no acquire")
@@ -107,7 +107,7 @@ func TestKeptPacketsExpireOneByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, start := a.workers[0], time.Unix(1000, 0)
-	pkt := tun.Packet{Data: udpPacket(src4, dst4, true, nil)}
+	pkt := gso.Packet{Data: udpPacket(src4, dst4, true, nil)}
 	for i := range 3 {
 		w.now = start.Add(time.Duration(i) * 10 * time.Second)
 		w.tx.outbound(&pkt, w.now)
@@ -134,7 +134,7 @@ func TestAllThatIsKeptIsBounded(t *testing.T) {
 	for i := range 400 {
 		dst := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}), 1)
 		for range 40 {
-			pkt := tun.Packet{Data: udpPacket(src4, dst, true, make([]byte, 1400))}
+			pkt := gso.Packet{Data: udpPacket(src4, dst, true, make([]byte, 1400))}
 			w.tx.outbound(&pkt, w.now)
 		}
 	}

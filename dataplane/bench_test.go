@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"culvert/esp"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // BenchmarkOneSA is one SA on one worker and on two: whole planes with their threads, between queues and ports in memory that cost nothing. What it tells is the
@@ -27,18 +27,18 @@ func BenchmarkOneSA(b *testing.B) {
 // BenchmarkOwnSAs is two workers that send on one SA, and on one of their own each (RFC 9611): super-packets, and single small packets, for which what the
 // workers share costs most.
 func BenchmarkOwnSAs(b *testing.B) {
-	for name, pkt := range map[string]tun.Packet{"super": superSource(), "small": smallSource()} {
+	for name, pkt := range map[string]gso.Packet{"super": superSource(), "small": smallSource()} {
 		for _, own := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%s/own=%t", name, own), func(b *testing.B) { benchmarkSeal(b, 2, pkt, own) })
 		}
 	}
 }
 
-func superSource() tun.Packet { return superPacket(src4, dst4, 1, make([]byte, 60000), 1388) }
+func superSource() gso.Packet { return superPacket(src4, dst4, 1, make([]byte, 60000), 1388) }
 
-func smallSource() tun.Packet { return tun.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 36))} }
+func smallSource() gso.Packet { return gso.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 36))} }
 
-func benchmarkSeal(b *testing.B, workers int, pkt tun.Packet, own bool) {
+func benchmarkSeal(b *testing.B, workers int, pkt gso.Packet, own bool) {
 	s := newSupply()
 	cfg := Config{}
 	for range workers {

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 const (
@@ -26,13 +26,13 @@ const (
 // The order within a flow is kept: what cannot join its flow's segments sends them on first. The packets given to add must stay as they are until the next flush.
 // The coalescer allocates nothing; it is its worker's alone.
 type coalescer struct {
-	can   tun.Offloads // what the TUN takes whole; nothing else is gathered
-	out   func(c *pair, p *tun.Packet, packets [][]byte)
+	can   gso.Offloads // what the TUN takes whole; nothing else is gathered
+	out   func(c *pair, p *gso.Packet, packets [][]byte)
 	flows [maxFlows]gathered
 	used  int // flows[used:] are empty
 	next  int // to be put out when all are in use
 	alone [1][]byte
-	super tun.Packet
+	super gso.Packet
 }
 
 // gathered is the super-packet in the making of one flow.
@@ -130,7 +130,7 @@ func (g *coalescer) discard() {
 
 // single sends on a packet as it is.
 func (g *coalescer) single(c *pair, pkt []byte) {
-	g.alone[0], g.super = pkt, tun.Packet{}
+	g.alone[0], g.super = pkt, gso.Packet{}
 	g.out(c, &g.super, g.alone[:])
 }
 
@@ -141,7 +141,7 @@ func (g *coalescer) emit(f *gathered) {
 	}
 	c, n := f.from, f.n
 	f.n, f.from = 0, nil
-	g.super = tun.Packet{}
+	g.super = gso.Packet{}
 	if n > 1 {
 		f.head.describe(&g.super, f.total)
 	}
@@ -156,7 +156,7 @@ func (f *gathered) begin(c *pair, flow *selector.Flow, s *segment) {
 
 // join puts s behind what f holds, if it may stand there.
 func (f *gathered) join(s *segment) bool {
-	if s.len() > f.head.len() || f.total+s.len() > tun.MaxPacket || !f.head.sameNetwork(s) || !f.nextID(s) {
+	if s.len() > f.head.len() || f.total+s.len() > gso.MaxPacket || !f.head.sameNetwork(s) || !f.nextID(s) {
 		return false
 	}
 	if !s.udp && !f.nextTCP(s) {

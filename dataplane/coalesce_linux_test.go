@@ -19,6 +19,7 @@ import (
 	"culvert/internal/netlab"
 	"culvert/selector"
 	"culvert/tun"
+	"culvert/tun/gso"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -59,7 +60,7 @@ func newKernel(t *testing.T, lab *netlab.Lab, addrs ...string) *kernel {
 	}
 	q := k.dev.Queues()[0]
 	k.can = k.dev.Offloads()
-	k.out = func(_ *pair, p *tun.Packet, packets [][]byte) {
+	k.out = func(_ *pair, p *gso.Packet, packets [][]byte) {
 		k.supers[p.GSO].Add(1)
 		if err := q.Write(p, packets); err != nil {
 			t.Errorf("writing %d packets, %+v: %v", len(packets), p, err)
@@ -225,7 +226,7 @@ func TestKernelForwardsWhatWasGathered(t *testing.T) {
 			checkForwarded(t, k, v6, udp)
 		}
 	}
-	k.wantSupers(t, tun.GSOTCPv4, tun.GSOTCPv6, tun.GSOUDP)
+	k.wantSupers(t, gso.TCPv4, gso.TCPv6, gso.UDP)
 }
 
 func checkForwarded(t *testing.T, k *router, v6, udp bool) {
@@ -243,10 +244,10 @@ func checkForwarded(t *testing.T, k *router, v6, udp bool) {
 }
 
 // wantSupers fails the test if the device takes super-packets of a kind and got none.
-func (k *kernel) wantSupers(t *testing.T, kinds ...tun.GSOType) {
+func (k *kernel) wantSupers(t *testing.T, kinds ...gso.Type) {
 	t.Helper()
 	for _, kind := range kinds {
-		if can := k.can.TSO && kind != tun.GSOUDP || k.can.USO && kind == tun.GSOUDP; can && k.supers[kind].Load() == 0 {
+		if can := k.can.TSO && kind != gso.UDP || k.can.USO && kind == gso.UDP; can && k.supers[kind].Load() == 0 {
 			t.Errorf("no super-packet of kind %d was written", kind)
 		}
 	}
@@ -289,7 +290,7 @@ func TestKernelReceivesGatheredUDP(t *testing.T) {
 			})
 		}
 	}
-	k.wantSupers(t, tun.GSOUDP)
+	k.wantSupers(t, gso.UDP)
 }
 
 // listenUDP is a socket at the destination of pkt.
@@ -354,13 +355,13 @@ func TestKernelReceivesGatheredTCP(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	a.wantSupers(t, tun.GSOTCPv4, tun.GSOTCPv6)
-	b.wantSupers(t, tun.GSOTCPv4, tun.GSOTCPv6)
+	a.wantSupers(t, gso.TCPv4, gso.TCPv6)
+	b.wantSupers(t, gso.TCPv4, gso.TCPv6)
 }
 
 // carry cuts what one host sends and gathers it for the other.
 func carry(t *testing.T, from, to *kernel, done <-chan struct{}) {
-	buf := make([]byte, tunHeadroom+tun.MaxPacket+tunTailroom)
+	buf := make([]byte, tunHeadroom+gso.MaxPacket+tunTailroom)
 	q := from.dev.Queues()[0]
 	for {
 		select {
@@ -368,13 +369,13 @@ func carry(t *testing.T, from, to *kernel, done <-chan struct{}) {
 			return
 		default:
 		}
-		var p tun.Packet
+		var p gso.Packet
 		err := q.Read(buf, tunHeadroom, &p)
 		if errors.Is(err, tun.ErrWouldBlock) {
 			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(q.FD()), Events: unix.POLLIN}}, 20)
 			continue
 		}
-		var cut tun.Segmenter
+		var cut gso.Segmenter
 		if err == nil {
 			err = cut.Reset(&p)
 		}

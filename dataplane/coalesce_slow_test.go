@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // What the coalescer is checked against: the slowest code there is, that shares nothing with it. It asks of every packet whether those gathered so far and it, made one
@@ -113,7 +113,7 @@ func slowMerge(pkts [][]byte) []byte {
 func slowCut(whole, first []byte, step uint16) (cut [][]byte) {
 	upper, payload, udp, _ := slowHeaders(first)
 	v4 := whole[0]>>4 == 4
-	if len(whole) > tun.MaxPacket || v4 && step == 0 && whole[6] != 0x40 {
+	if len(whole) > gso.MaxPacket || v4 && step == 0 && whole[6] != 0x40 {
 		return nil
 	}
 	for i, data := range slices.Collect(slices.Chunk(whole[payload:], len(first)-payload)) {

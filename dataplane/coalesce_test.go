@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // gathering is a coalescer whose output is kept: what it writes, and that cut again by the plain code of the tun package.
@@ -18,17 +18,17 @@ type gathering struct {
 	packets [][]byte
 }
 
-func newGathering(t testing.TB, can tun.Offloads) *gathering {
+func newGathering(t testing.TB, can gso.Offloads) *gathering {
 	g := &gathering{}
 	g.can = can
-	g.out = func(_ *pair, p *tun.Packet, packets [][]byte) {
+	g.out = func(_ *pair, p *gso.Packet, packets [][]byte) {
 		g.writes = append(g.writes, len(packets))
 		whole := *p
 		whole.Data = bytes.Join(packets, nil)
-		if len(whole.Data) > tun.MaxPacket {
+		if len(whole.Data) > gso.MaxPacket {
 			t.Errorf("a super-packet of %d octets", len(whole.Data))
 		}
-		var cut tun.Segmenter
+		var cut gso.Segmenter
 		if err := cut.Reset(&whole); err != nil {
 			t.Fatalf("%+v cannot be cut: %v", p, err)
 		}
@@ -102,7 +102,7 @@ func alike(pkt []byte) []byte {
 	return b
 }
 
-var allOffloads = tun.Offloads{Checksum: true, TSO: true, USO: true}
+var allOffloads = gso.Offloads{Checksum: true, TSO: true, USO: true}
 
 // stream is n segments of size octets of one flow.
 func stream(v6, udp bool, port uint16, n, size int) (pkts [][]byte) {
@@ -174,7 +174,7 @@ func TestCoalesceLimits(t *testing.T) {
 		g := newGathering(t, allOffloads)
 		g.batch(t, nil, in)
 		g.check(t, in)
-		most := min(maxGathered, (tun.MaxPacket-52)/size)
+		most := min(maxGathered, (gso.MaxPacket-52)/size)
 		if want := (200 + most - 1) / most; len(g.writes) != want {
 			t.Errorf("200 segments of %d octets in %d writes, want %d: %v", size, len(g.writes), want, g.writes)
 		}
@@ -298,7 +298,7 @@ func TestCoalesceFixedID(t *testing.T) {
 func TestCoalesceWithout(t *testing.T) {
 	for _, udp := range []bool{false, true} {
 		in := stream(false, udp, 80, 5, 400)
-		for can, want := range map[tun.Offloads]bool{{Checksum: true, TSO: true}: !udp, {Checksum: true, USO: true}: udp, {}: false} {
+		for can, want := range map[gso.Offloads]bool{{Checksum: true, TSO: true}: !udp, {Checksum: true, USO: true}: udp, {}: false} {
 			g := newGathering(t, can)
 			g.batch(t, nil, in)
 			g.check(t, in)
@@ -384,7 +384,7 @@ func TestCoalesceDoesNotAllocate(t *testing.T) {
 	in := append(stream(false, false, 80, 40, 1300), stream(true, true, 80, 40, 1300)...)
 	var hdr selector.Packet
 	var g coalescer
-	g.can, g.out = allOffloads, func(*pair, *tun.Packet, [][]byte) {}
+	g.can, g.out = allOffloads, func(*pair, *gso.Packet, [][]byte) {}
 	if n := testing.AllocsPerRun(100, func() {
 		for _, p := range in {
 			if selector.ParsePacket(p, &hdr) == nil {

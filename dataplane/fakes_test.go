@@ -13,6 +13,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // patience is how long a test waits for what must happen.
@@ -79,13 +80,13 @@ func (b *inbox[T]) len() int {
 
 // fakeQueue is a TUN queue in memory. It cuts super-packets that are written.
 type fakeQueue struct {
-	in       inbox[tun.Packet]
+	in       inbox[gso.Packet]
 	out      chan []byte
 	writes   atomic.Int64
 	reads    atomic.Int64
 	writeErr atomic.Pointer[error]
 	onWrite  func()          // before each
-	blocking chan tun.Packet // not nil: no descriptor, Read blocks
+	blocking chan gso.Packet // not nil: no descriptor, Read blocks
 	closed   bool
 }
 
@@ -95,7 +96,7 @@ func newFakeQueue(t testing.TB) *fakeQueue {
 	return q
 }
 
-func (q *fakeQueue) Read(buf []byte, headroom int, p *tun.Packet) error {
+func (q *fakeQueue) Read(buf []byte, headroom int, p *gso.Packet) error {
 	if q.blocking != nil {
 		pkt, ok := <-q.blocking
 		if !ok {
@@ -118,7 +119,7 @@ func (q *fakeQueue) Read(buf []byte, headroom int, p *tun.Packet) error {
 	return nil
 }
 
-func (q *fakeQueue) Write(p *tun.Packet, pieces [][]byte) error {
+func (q *fakeQueue) Write(p *gso.Packet, pieces [][]byte) error {
 	if err := q.writeErr.Load(); err != nil {
 		return *err
 	}
@@ -128,7 +129,7 @@ func (q *fakeQueue) Write(p *tun.Packet, pieces [][]byte) error {
 	q.writes.Add(1)
 	whole := *p
 	whole.Data = bytes.Join(pieces, nil)
-	var cut tun.Segmenter
+	var cut gso.Segmenter
 	if err := cut.Reset(&whole); err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func (q *fakeQueue) Write(p *tun.Packet, pieces [][]byte) error {
 }
 
 // WriteFor implements tun.Helper.
-func (q *fakeQueue) WriteFor(host tun.Queue, p *tun.Packet, pieces [][]byte) error {
+func (q *fakeQueue) WriteFor(host tun.Queue, p *gso.Packet, pieces [][]byte) error {
 	return host.(*fakeQueue).Write(p, pieces)
 }
 
@@ -164,7 +165,7 @@ func (q *fakeQueue) Close() error {
 // inject makes the worker read packets.
 func (q *fakeQueue) inject(pkts ...[]byte) {
 	for _, b := range pkts {
-		q.in.put(nil, tun.Packet{Data: bytes.Clone(b)})
+		q.in.put(nil, gso.Packet{Data: bytes.Clone(b)})
 	}
 }
 

@@ -1,9 +1,8 @@
 package dataplane
 
 import (
+	"culvert/ipheader"
 	"encoding/binary"
-
-	"culvert/tun"
 )
 
 const (
@@ -44,7 +43,7 @@ func (f *fragmenter) next(b []byte) []byte {
 	binary.BigEndian.PutUint16(h[2:], uint16(len(h)+len(data)))
 	binary.BigEndian.PutUint16(h[6:], offset)
 	binary.BigEndian.PutUint16(h[10:], 0)
-	binary.BigEndian.PutUint16(h[10:], ^tun.Sum(0, h))
+	binary.BigEndian.PutUint16(h[10:], ^ipheader.Sum(0, h))
 	f.done += len(data)
 	return append(b, data...)
 }

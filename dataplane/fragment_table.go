@@ -6,7 +6,7 @@ import (
 
 	"culvert/esp"
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // Bounds of what is known of fragments, for each direction.
@@ -57,7 +57,7 @@ type ringPlace struct {
 
 // heldFragment is a later fragment that came before its first: a copy, with what its way needs.
 type heldFragment struct {
-	pkt   tun.Packet
+	pkt   gso.Packet
 	since time.Time
 	until int64 // UnixNano
 

@@ -9,7 +9,7 @@ import (
 
 	"culvert/esp"
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // slowTable is the fragment table as lists that are searched from end to end.
@@ -126,7 +126,7 @@ func checkTables(t *testing.T, r *rand.Rand, steps int) {
 				t.Fatalf("step %d: %d released, want %d", i, len(got), len(want))
 			}
 		default:
-			h := heldFragment{pkt: tun.Packet{Data: make([]byte, r.IntN(1<<r.IntN(17)))}, tos: uint8(i)}
+			h := heldFragment{pkt: gso.Packet{Data: make([]byte, r.IntN(1<<r.IntN(17)))}, tos: uint8(i)}
 			begin := 8 * (1 + r.IntN(30))
 			gotFlow, got := fast.later(k, begin, now, &h)
 			wantFlow, want := slow.later(k, begin, now, h)
@@ -180,7 +180,7 @@ func TestFragmentTableEvictsTheOldest(t *testing.T) {
 // TestFragmentsHeldWhenTheClockIsSetBack: they do not stay for the hours that it was.
 func TestFragmentsHeldWhenTheClockIsSetBack(t *testing.T) {
 	var table fragmentTable
-	table.later(fragmentKey{}, 8, int64(time.Hour), &heldFragment{pkt: tun.Packet{Data: make([]byte, 9)}})
+	table.later(fragmentKey{}, 8, int64(time.Hour), &heldFragment{pkt: gso.Packet{Data: make([]byte, 9)}})
 	if lost := table.tick(int64(time.Minute)); len(lost) != 1 || table.packets != 0 || table.octets != 0 {
 		t.Errorf("%d lost, %d held", len(lost), table.packets)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"culvert/esp"
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // Only the first fragment of a datagram has ports. Where the selectors of a policy or an SA tell
@@ -115,7 +115,7 @@ func (r *rx) admitLater(x *rxPacket) bool {
 		return false
 	}
 	d, begin, _ := hdr.FragmentOf(x.esp.Data)
-	hold := &heldFragment{pkt: tun.Packet{Data: x.esp.Data[:hdr.TotalLen]}, id: c.sa.ID, next: x.esp.Next, tos: x.tos}
+	hold := &heldFragment{pkt: gso.Packet{Data: x.esp.Data[:hdr.TotalLen]}, id: c.sa.ID, next: x.esp.Next, tos: x.tos}
 	flow, where := r.plane.fragmentsIn.later(fragmentKey{c.sa.Policy, d}, begin, r.nowNano, hold)
 	switch {
 	case where == fragmentHeld:

@@ -17,7 +17,7 @@ import (
 
 	"culvert/esp"
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // TestMain fails if a test left a goroutine behind.
@@ -226,12 +226,12 @@ func (g *gateway) wantNoEvent(t testing.TB) {
 }
 
 // superPacket is a TCP super-packet as a TUN gives it: only the pseudo-header's sum in the checksum field.
-func superPacket(src, dst netip.AddrPort, seq uint32, payload []byte, segment int) tun.Packet {
+func superPacket(src, dst netip.AddrPort, seq uint32, payload []byte, segment int) gso.Packet {
 	pkt := tcpPacket(src, dst, seq, 0x18, nil, payload)
 	hdr := 40
-	p := tun.Packet{Data: pkt, GSO: tun.GSOTCPv4, SegSize: uint16(segment), NeedsChecksum: true, CsumStart: 20, CsumOffset: 16}
+	p := gso.Packet{Data: pkt, GSO: gso.TCPv4, SegSize: uint16(segment), NeedsChecksum: true, CsumStart: 20, CsumOffset: 16}
 	if src.Addr().Is6() {
-		hdr, p.GSO, p.CsumStart = 60, tun.GSOTCPv6, 40
+		hdr, p.GSO, p.CsumStart = 60, gso.TCPv6, 40
 	}
 	p.HdrLen = uint16(hdr)
 	at := int(p.CsumStart) + 16

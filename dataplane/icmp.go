@@ -3,8 +3,10 @@ package dataplane
 import (
 	"encoding/binary"
 
+	"culvert/ipheader"
 	"culvert/selector"
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // The ICMP errors that the inner sender gets (RFC 792, RFC 1191, RFC 4443).
@@ -77,12 +79,12 @@ func appendICMPv4(b []byte, e icmpError, quote []byte, hdr *selector.Packet) []b
 	b = binary.BigEndian.AppendUint16(b, uint16(total))
 	b = append(b, 0, 0, 0x40, 0, icmpTTL, selector.ProtoICMP, 0, 0)
 	b = append(append(b, src[:]...), dst[:]...)
-	binary.BigEndian.PutUint16(b[ip+10:], ^tun.Sum(0, b[ip:]))
+	binary.BigEndian.PutUint16(b[ip+10:], ^ipheader.Sum(0, b[ip:]))
 	icmp := len(b)
 	b = append(b, e.type4, e.code4, 0, 0, 0, 0)
 	b = binary.BigEndian.AppendUint16(b, uint16(min(e.mtu, 0xffff)))
 	b = append(b, quote...)
-	binary.BigEndian.PutUint16(b[icmp+2:], ^tun.Sum(0, b[icmp:]))
+	binary.BigEndian.PutUint16(b[icmp+2:], ^ipheader.Sum(0, b[icmp:]))
 	return b
 }
 
@@ -97,8 +99,8 @@ func appendICMPv6(b []byte, e icmpError, quote []byte, hdr *selector.Packet) []b
 	b = append(b, e.type6, e.code6, 0, 0)
 	b = binary.BigEndian.AppendUint32(b, uint32(e.mtu))
 	b = append(b, quote...)
-	pseudo := tun.PseudoSum(src[:], dst[:], selector.ProtoICMPv6, length)
-	binary.BigEndian.PutUint16(b[icmp+2:], ^tun.Sum(pseudo, b[icmp:]))
+	pseudo := ipheader.PseudoSum(src[:], dst[:], selector.ProtoICMPv6, length)
+	binary.BigEndian.PutUint16(b[icmp+2:], ^ipheader.Sum(pseudo, b[icmp:]))
 	return b
 }
 
@@ -108,7 +110,7 @@ type icmpAnswers struct {
 	second int64
 	left   int
 	buf    []byte
-	write  tun.Packet
+	write  gso.Packet
 	pieces [1][]byte
 }
 
@@ -132,7 +134,7 @@ func (a *icmpAnswers) send(second int64, e icmpError, pkt []byte, hdr *selector.
 	}
 	a.left--
 	a.pieces[0] = a.buf
-	a.write = tun.Packet{}
+	a.write = gso.Packet{}
 	return a.queue.Write(&a.write, a.pieces[:]) == nil
 }
 

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // ICMP errors that no policy covers by their own headers go with the packet that they quote (RFC
@@ -88,8 +88,8 @@ func containsAddr(list []selector.Selector, a netip.Addr) bool {
 
 // setSource gives an ICMP error another source of its family. Its checksums are updated, not made
 // again: what was damaged stays so.
-func setSource(pkt *tun.Packet, hdr *selector.Packet, src netip.Addr) {
-	tun.CompleteChecksum(pkt)
+func setSource(pkt *gso.Packet, hdr *selector.Packet, src netip.Addr) {
+	gso.CompleteChecksum(pkt)
 	hdr.Src = src
 	if hdr.Version == 4 {
 		to := src.As4()

@@ -9,7 +9,7 @@ import (
 
 	"culvert/esp"
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // limited is the selectors of one side, limited to a protocol and a port (0: any).
@@ -271,7 +271,7 @@ func TestSourceOfAnUnfinishedError(t *testing.T) {
 	sum := fold(pseudoSum(router6, dst6.Addr(), 58, len(pkt)-40))
 	unfinished := bytes.Clone(pkt)
 	unfinished[42], unfinished[43] = byte(sum>>8), byte(sum)
-	a.queues[0].in.put(nil, tun.Packet{Data: unfinished, NeedsChecksum: true, CsumStart: 40, CsumOffset: 2})
+	a.queues[0].in.put(nil, gso.Packet{Data: unfinished, NeedsChecksum: true, CsumStart: 40, CsumOffset: 2})
 	checkSums(t, b.queues[0].want(t))
 	pkt[len(pkt)-1] ^= 1
 	a.queues[0].inject(pkt)

@@ -10,6 +10,7 @@ import (
 	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // supply is what the queues and ports in memory of a benchmark have in common: how much is left to hand out, and how much of it is still under way.
@@ -86,25 +87,25 @@ func (s *supply) came(n int) {
 type sourceQueue struct {
 	still
 	*tap
-	super tun.Packet
+	super gso.Packet
 	head  []byte
 }
 
 // newSourceQueue makes one of the super-packet p.
-func newSourceQueue(t *tap, p tun.Packet) *sourceQueue {
+func newSourceQueue(t *tap, p gso.Packet) *sourceQueue {
 	data := make([]byte, len(p.Data), len(p.Data)+tunTailroom)
 	p.Data = data[:copy(data, p.Data)]
 	t.taps = append(t.taps, t)
 	return &sourceQueue{tap: t, super: p, head: append([]byte(nil), p.Data[:p.HdrLen]...)}
 }
 
-func (q *sourceQueue) Read(buf []byte, headroom int, p *tun.Packet) error {
+func (q *sourceQueue) Read(buf []byte, headroom int, p *gso.Packet) error {
 	if !q.take() {
 		return tun.ErrWouldBlock
 	}
 	copy(q.super.Data, q.head) // the sealing of the last has left other headers there
 	*p = q.super
-	if p.GSO == tun.GSONone {
+	if p.GSO == gso.None {
 		p.Data = buf[headroom : headroom+copy(buf[headroom:], q.super.Data)]
 	}
 	return nil
@@ -135,9 +136,9 @@ type ringPort struct {
 const ringRuns = 1024
 
 // newRingPort makes one whose runs are the segments of the super-packet p, sealed by the peer. Only one of a plane's ports has a peer.
-func newRingPort(t *tap, p tun.Packet, peer *esp.Outbound) *ringPort {
+func newRingPort(t *tap, p gso.Packet, peer *esp.Outbound) *ringPort {
 	r := &ringPort{tap: t, peer: peer}
-	var cut tun.Segmenter
+	var cut gso.Segmenter
 	if cut.Reset(&p) != nil {
 		return r
 	}
@@ -188,13 +189,13 @@ type sinkQueue struct {
 	*tap // which nothing is ever taken from
 }
 
-func (q *sinkQueue) Write(_ *tun.Packet, packets [][]byte) error {
+func (q *sinkQueue) Write(_ *gso.Packet, packets [][]byte) error {
 	q.came(len(packets))
 	return nil
 }
 
 func (q *sinkQueue) FD() int { return q.read }
 
-func (q *sinkQueue) WriteFor(_ tun.Queue, p *tun.Packet, packets [][]byte) error {
+func (q *sinkQueue) WriteFor(_ tun.Queue, p *gso.Packet, packets [][]byte) error {
 	return q.Write(p, packets)
 }

@@ -23,6 +23,7 @@ import (
 	"culvert/esp"
 	"culvert/selector"
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // Config is what a Plane is made of.
@@ -32,7 +33,7 @@ type Config struct {
 	Queues []tun.Queue
 	Ports  []netio.Port
 	// Offloads are what the queues take whole: inbound segments are gathered into super-packets of these kinds. None: they are written one by one.
-	Offloads tun.Offloads
+	Offloads gso.Offloads
 
 	// LinkMTU is the MTU of the first hop between two outer addresses; 0 is unknown. Nil: 1500. It may
 	// take its time: no worker calls it.

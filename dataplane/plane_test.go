@@ -11,6 +11,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 func TestNewRefuses(t *testing.T) {
@@ -114,14 +115,14 @@ func TestNoSpinOnErrors(t *testing.T) {
 func TestBlockingQueue(t *testing.T) {
 	blocking := func(c *Config) {
 		for _, q := range c.Queues {
-			q.(*fakeQueue).blocking = make(chan tun.Packet)
+			q.(*fakeQueue).blocking = make(chan gso.Packet)
 		}
 	}
 	a, b := twoGateways(t, 1, blocking)
 	install(t, a, b, childSA(t, a, b, 1))
 	for i := range 3 * readAheadDepth {
 		want := udpPacket(src6, dst6, true, []byte{byte(i)})
-		a.queues[0].blocking <- tun.Packet{Data: want}
+		a.queues[0].blocking <- gso.Packet{Data: want}
 		if i%2 == 0 {
 			continue // two at once
 		}
@@ -136,11 +137,11 @@ func TestBlockingQueue(t *testing.T) {
 }
 
 func TestBlockingQueueGone(t *testing.T) {
-	a := newGateway(t, 1, func(c *Config) { c.Queues[0].(*fakeQueue).blocking = make(chan tun.Packet) })
+	a := newGateway(t, 1, func(c *Config) { c.Queues[0].(*fakeQueue).blocking = make(chan gso.Packet) })
 	done := make(chan error)
 	go func() { done <- a.Run(context.Background()) }()
 	for range 2 * readAheadDepth {
-		a.queues[0].blocking <- tun.Packet{Data: udpPacket(src4, dst4, true, nil)}
+		a.queues[0].blocking <- gso.Packet{Data: udpPacket(src4, dst4, true, nil)}
 	}
 	a.queues[0].closed = true
 	close(a.queues[0].blocking)
@@ -176,12 +177,12 @@ func (s *still) Recv([]byte, *netio.Received) error         { return netio.ErrWo
 func (s *still) Send(outs []netio.Outgoing)                 { s.last = outs[len(outs)-1] }
 func (s *still) FDs() []int                                 { return nil }
 func (s *still) Ready(int)                                  {}
-func (s *still) Read([]byte, int, *tun.Packet) error        { return tun.ErrWouldBlock }
-func (s *still) Write(p *tun.Packet, pieces [][]byte) error { return nil }
+func (s *still) Read([]byte, int, *gso.Packet) error        { return tun.ErrWouldBlock }
+func (s *still) Write(p *gso.Packet, pieces [][]byte) error { return nil }
 func (s *still) RecvFor(netio.Port, []byte, *netio.Received) error {
 	return netio.ErrWouldBlock
 }
-func (s *still) WriteFor(tun.Queue, *tun.Packet, [][]byte) error { return nil }
+func (s *still) WriteFor(tun.Queue, *gso.Packet, [][]byte) error { return nil }
 func (s *still) FD() int                                         { return 0 }
 func (s *still) Close() error                                    { return nil }
 
@@ -226,9 +227,9 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		w, s := loop(t, workers)
 		w.now, w.nowNano = time.Now(), time.Now().UnixNano()
 		one, super := udpPacket(src4, dst4, true, make([]byte, 1200)), superPacket(src6, dst6, 1, make([]byte, 60000), 1300)
-		pkt := tun.Packet{}
+		pkt := gso.Packet{}
 		out := testing.AllocsPerRun(200, func() {
-			pkt = tun.Packet{Data: w.reads(one)}
+			pkt = gso.Packet{Data: w.reads(one)}
 			w.tx.outbound(&pkt, w.now)
 			pkt = super
 			pkt.Data = w.reads(super.Data)

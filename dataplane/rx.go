@@ -10,6 +10,7 @@ import (
 	"culvert/esp"
 	"culvert/selector"
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // rx carries packets from a port to the TUN queue of the worker that owns the port:
@@ -179,10 +180,10 @@ func (r *rx) admit(x *rxPacket) bool {
 }
 
 // writeTUN writes what the coalescer made of packets of c.
-func (r *rx) writeTUN(c *pair, p *tun.Packet, packets [][]byte) {
+func (r *rx) writeTUN(c *pair, p *gso.Packet, packets [][]byte) {
 	r.batch.awaitWrite()
 	err := r.writeQueue(p, packets)
-	if p.GSO != tun.GSONone && r.refuser != nil {
+	if p.GSO != gso.None && r.refuser != nil {
 		r.gather.can = r.refuser.Offloads()
 	}
 	switch {
@@ -194,7 +195,7 @@ func (r *rx) writeTUN(c *pair, p *tun.Packet, packets [][]byte) {
 }
 
 // writeQueue writes to the queue of the worker that owns the port.
-func (r *rx) writeQueue(p *tun.Packet, packets [][]byte) error {
+func (r *rx) writeQueue(p *gso.Packet, packets [][]byte) error {
 	if owner := r.batch.order.owner; owner != r {
 		return r.queue.(tun.Helper).WriteFor(owner.queue, p, packets)
 	}

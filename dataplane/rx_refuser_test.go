@@ -6,7 +6,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // refusingQueue is a queue that has learnt, at its first super-packet, that the kernel takes none.
@@ -16,8 +16,8 @@ type refusingQueue struct {
 	supers atomic.Int64
 }
 
-func (q *refusingQueue) Write(p *tun.Packet, pieces [][]byte) error {
-	if p.GSO != tun.GSONone {
+func (q *refusingQueue) Write(p *gso.Packet, pieces [][]byte) error {
+	if p.GSO != gso.None {
 		q.learnt.Store(true)
 		q.supers.Add(1)
 	}
@@ -25,9 +25,9 @@ func (q *refusingQueue) Write(p *tun.Packet, pieces [][]byte) error {
 }
 
 // Offloads implements tun.Refuser.
-func (q *refusingQueue) Offloads() tun.Offloads {
+func (q *refusingQueue) Offloads() gso.Offloads {
 	if q.learnt.Load() {
-		return tun.Offloads{Checksum: true}
+		return gso.Offloads{Checksum: true}
 	}
 	return allOffloads
 }

@@ -11,7 +11,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // traces is what a test keeps of an SA pair to see it go: nothing that keeps it alive.
@@ -57,10 +57,10 @@ func (s *traces) wantGone(t *testing.T) {
 }
 
 // mixedTraffic is what leaves no way of a worker unused: small packets, super-packets, fragments.
-func mixedTraffic(src, dst netip.AddrPort) []tun.Packet {
-	small := tun.Packet{Data: udpPacket(src, dst, true, make([]byte, 36))}
+func mixedTraffic(src, dst netip.AddrPort) []gso.Packet {
+	small := gso.Packet{Data: udpPacket(src, dst, true, make([]byte, 36))}
 	list := append(repeated(20, small), superPacket(src, dst, 1, make([]byte, 30000), 1388))
-	list = append(list, tun.Packet{Data: udpPacket(src, dst, false, make([]byte, 3000))})
+	list = append(list, gso.Packet{Data: udpPacket(src, dst, false, make([]byte, 3000))})
 	return append(list, repeated(5, small)...)
 }
 

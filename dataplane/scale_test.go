@@ -14,6 +14,7 @@ import (
 	"culvert/esp"
 	"culvert/selector"
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // crowd is a plane with many policies and a Child SA pair for each, with nothing running.
@@ -196,7 +197,7 @@ func BenchmarkSendScale(b *testing.B) {
 		for b.Loop() {
 			n := peers[i&mask]
 			i++
-			pkt := tun.Packet{Data: buf[tunHeadroom:][:copy(buf[tunHeadroom:], template)]}
+			pkt := gso.Packet{Data: buf[tunHeadroom:][:copy(buf[tunHeadroom:], template)]}
 			pkt.Data[17], pkt.Data[18], pkt.Data[19] = byte(n>>12), byte(n>>4), byte(n<<4)
 			w.tx.outbound(&pkt, w.now)
 		}
@@ -291,7 +292,7 @@ func BenchmarkGCScale(b *testing.B) {
 			template := udpPacket(netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("10.0.0.1:1"), true, make([]byte, 36))
 			send := func() time.Duration {
 				start := time.Now()
-				pkt := tun.Packet{Data: buf[tunHeadroom:][:copy(buf[tunHeadroom:], template)]}
+				pkt := gso.Packet{Data: buf[tunHeadroom:][:copy(buf[tunHeadroom:], template)]}
 				w.tx.outbound(&pkt, start)
 				return time.Since(start)
 			}

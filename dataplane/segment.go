@@ -3,8 +3,9 @@ package dataplane
 import (
 	"encoding/binary"
 
+	"culvert/ipheader"
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // More header fields than clampMSS needs: RFC 9293, Section 3.1; RFC 768; RFC 791, Section 3.1.
@@ -103,20 +104,20 @@ func (s *segment) pseudo(length int) uint16 {
 	if s.udp {
 		proto = selector.ProtoUDP
 	}
-	return tun.PseudoSum(src, dst, proto, length)
+	return ipheader.PseudoSum(src, dst, proto, length)
 }
 
 // intact says whether the checksums hold. Those of a super-packet are made anew, which would make good ones of bad ones.
 func (s *segment) intact() bool {
-	if !s.v6 && tun.Sum(0, s.pkt[:ipv4MinHeader]) != 0xffff {
+	if !s.v6 && ipheader.Sum(0, s.pkt[:ipv4MinHeader]) != 0xffff {
 		return false
 	}
 	upper := s.upper()
-	return tun.Sum(s.pseudo(len(upper)), upper) == 0xffff
+	return ipheader.Sum(s.pseudo(len(upper)), upper) == 0xffff
 }
 
 // describe makes the header of s that of a super-packet of total octets which begins with s, and p say so.
-func (s *segment) describe(p *tun.Packet, total int) {
+func (s *segment) describe(p *gso.Packet, total int) {
 	length := total - s.start
 	csum := tcpCsumField
 	if s.udp {
@@ -124,7 +125,7 @@ func (s *segment) describe(p *tun.Packet, total int) {
 		binary.BigEndian.PutUint16(s.upper()[udpLenField:], uint16(length))
 	}
 	binary.BigEndian.PutUint16(s.upper()[csum:], s.pseudo(length))
-	*p = tun.Packet{
+	*p = gso.Packet{
 		GSO: s.gso(), SegSize: uint16(s.len()), HdrLen: uint16(s.data),
 		NeedsChecksum: true, CsumStart: uint16(s.start), CsumOffset: uint16(csum),
 	}
@@ -134,15 +135,15 @@ func (s *segment) describe(p *tun.Packet, total int) {
 	}
 	binary.BigEndian.PutUint16(s.pkt[2:], uint16(total))
 	binary.BigEndian.PutUint16(s.pkt[ipv4CsumField:], 0)
-	binary.BigEndian.PutUint16(s.pkt[ipv4CsumField:], ^tun.Sum(0, s.pkt[:ipv4MinHeader]))
+	binary.BigEndian.PutUint16(s.pkt[ipv4CsumField:], ^ipheader.Sum(0, s.pkt[:ipv4MinHeader]))
 }
 
-func (s *segment) gso() tun.GSOType {
+func (s *segment) gso() gso.Type {
 	switch {
 	case s.udp:
-		return tun.GSOUDP
+		return gso.UDP
 	case s.v6:
-		return tun.GSOTCPv6
+		return gso.TCPv6
 	}
-	return tun.GSOTCPv4
+	return gso.TCPv4
 }

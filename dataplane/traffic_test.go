@@ -10,7 +10,7 @@ import (
 	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 func random(n int) []byte {
@@ -167,11 +167,11 @@ func TestSegmentsAreSealedWithoutACopy(t *testing.T) {
 }
 
 // usoPacket is a UDP super-packet.
-func usoPacket(src, dst netip.AddrPort, df bool, payload []byte, segment int) tun.Packet {
+func usoPacket(src, dst netip.AddrPort, df bool, payload []byte, segment int) gso.Packet {
 	pkt := udpPacket(src, dst, df, payload)
 	sum := fold(pseudoSum(src.Addr(), dst.Addr(), 17, len(payload)+8))
 	pkt[26], pkt[27] = byte(sum>>8), byte(sum)
-	return tun.Packet{Data: pkt, GSO: tun.GSOUDP, SegSize: uint16(segment), HdrLen: 28, NeedsChecksum: true, CsumStart: 20, CsumOffset: 6}
+	return gso.Packet{Data: pkt, GSO: gso.UDP, SegSize: uint16(segment), HdrLen: 28, NeedsChecksum: true, CsumStart: 20, CsumOffset: 6}
 }
 
 func TestUDPSuperPacket(t *testing.T) {
@@ -214,7 +214,7 @@ func TestUDPSuperPacketBeyondTheMTU(t *testing.T) {
 func TestPartialChecksumIsCompleted(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
 	p := superPacket(src6, dst6, 1, []byte("GET /"), 1000)
-	p.GSO, p.SegSize, p.HdrLen = tun.GSONone, 0, 0
+	p.GSO, p.SegSize, p.HdrLen = gso.None, 0, 0
 	a.queues[0].in.put(nil, p)
 	checkSums(t, b.queues[0].want(t))
 }

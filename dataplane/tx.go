@@ -9,6 +9,7 @@ import (
 	"culvert/esp"
 	"culvert/selector"
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // tx carries packets from a worker's TUN queue to its port:
@@ -21,11 +22,11 @@ type tx struct {
 	silent bool // the queue never reports that it can be read: it is read in each cycle
 	ready  bool // the queue may have a packet
 
-	read     tun.Packet // as read from the queue
+	read     gso.Packet // as read from the queue
 	buf      []byte     // what is read from the queue, and the transmit batch
 	fragBuf  []byte
 	scratch  esp.Scratch
-	segments tun.Segmenter
+	segments gso.Segmenter
 	batch    txBatch
 	out      txQueue
 	answers  icmpAnswers
@@ -34,7 +35,7 @@ type tx struct {
 // open prepares t, whose thread, queue and port are there. shared: see the field.
 func (t *tx) open(th *thread, queue tun.Queue, port netio.Port, shared bool) {
 	t.thread, t.queue, t.shared = th, queue, shared
-	t.buf = make([]byte, txBatchSpace+tunHeadroom+tun.MaxPacket+tunTailroom)
+	t.buf = make([]byte, txBatchSpace+tunHeadroom+gso.MaxPacket+tunTailroom)
 	t.fragBuf = make([]byte, 0, maxDatagram+tunTailroom)
 	t.out.open(th, port, shared)
 	t.answers.open(queue)
@@ -44,7 +45,7 @@ func (t *tx) open(th *thread, queue tun.Queue, port netio.Port, shared bool) {
 // value that is passed by pointer. No part of it is kept in the worker: while it is in hand,
 // packets of the transmit batch before it may have to be classified and sealed again (breakBatch).
 type txPacket struct {
-	pkt   *tun.Packet
+	pkt   *gso.Packet
 	since time.Time // when it was first read
 	hdr   selector.Packet
 	sa    *pair // that pick chose last
@@ -79,8 +80,8 @@ func (t *tx) drain() (progress, error) {
 // outbound sends what one read of the TUN gave, a packet or a super-packet, on its SA (RFC 4301,
 // Section 5.1). A super-packet is classified once, as all its segments are of one flow. The data of
 // pkt lie in what readSpace returned. since is when it was first read.
-func (t *tx) outbound(pkt *tun.Packet, since time.Time) {
-	if pkt.GSO != tun.GSONone {
+func (t *tx) outbound(pkt *gso.Packet, since time.Time) {
+	if pkt.GSO != gso.None {
 		t.sealBatch() // the order of a flow is kept
 	}
 	x := txPacket{pkt: pkt, since: since}
@@ -136,11 +137,11 @@ func (t *tx) carry(x *txPacket) bool {
 	hdr, pkt := &x.hdr, x.pkt
 	mtu, fragment := x.sa.mtuFor(hdr.Version)
 	x.wrap = wrap{tos: esp.OuterTOS(hdr.TOS), next: nextHeader(hdr.Version), fragment: fragment}
-	if pkt.GSO != tun.GSONone {
+	if pkt.GSO != gso.None {
 		return t.carrySuper(x, mtu)
 	}
 	clampMSS(pkt.Data, hdr, mtu, !pkt.NeedsChecksum)
-	tun.CompleteChecksum(pkt)
+	gso.CompleteChecksum(pkt)
 	if len(pkt.Data) <= mtu {
 		return t.addToBatch(x)
 	}

@@ -2,7 +2,7 @@ package dataplane
 
 import (
 	"culvert/esp"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // txBatch is the transmit batch: packets of one SA that were read and are not yet sealed. Where
@@ -102,7 +102,7 @@ func (t *tx) sealBatch() {
 func (t *tx) breakBatch(list []batchedPacket) {
 	t.batch.broken = true
 	for i := range list {
-		pkt := tun.Packet{Data: list[i].inner}
+		pkt := gso.Packet{Data: list[i].inner}
 		t.outbound(&pkt, t.now)
 	}
 	t.batch.broken = false

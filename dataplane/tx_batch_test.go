@@ -8,13 +8,13 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // numbered is n packets of one flow, from number first on.
-func numbered(first, n int) (list []tun.Packet) {
+func numbered(first, n int) (list []gso.Packet) {
 	for i := first; i < first+n; i++ {
-		list = append(list, tun.Packet{Data: udpPacket(src4, dst4, true, binary.BigEndian.AppendUint32(nil, uint32(i)))})
+		list = append(list, gso.Packet{Data: udpPacket(src4, dst4, true, binary.BigEndian.AppendUint32(nil, uint32(i)))})
 	}
 	return list
 }
@@ -59,9 +59,9 @@ func TestTxBatchIsInOrder(t *testing.T) {
 	list := numbered(0, 10)
 	list = append(list, superPacket(src4, dst4, 1, make([]byte, 5000), 1000))
 	list = append(list, numbered(10, 10)...)
-	list = append(list, tun.Packet{Data: udpPacket(src4, dst4, false, make([]byte, 3000))}) // to be fragmented
+	list = append(list, gso.Packet{Data: udpPacket(src4, dst4, false, make([]byte, 3000))}) // to be fragmented
 	list = append(list, numbered(20, 10)...)
-	list = append(list, tun.Packet{Data: udpPacket(src6, dst6, false, []byte("IPv6"))})
+	list = append(list, gso.Packet{Data: udpPacket(src6, dst6, false, []byte("IPv6"))})
 	for i := range 10 {
 		marked := numbered(30+i, 1)
 		marked[0].Data[1] = uint8(i) << 2 // each with another DSCP; the checksum is nobody's business

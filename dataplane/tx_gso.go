@@ -3,7 +3,7 @@ package dataplane
 import (
 	"culvert/dataplane/netio"
 	"culvert/esp"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // carrySuper sends a super-packet. One of TCP whose segments are too large gets smaller segments,
@@ -15,7 +15,7 @@ func (t *tx) carrySuper(x *txPacket, mtu int) bool {
 		return t.sealSuper(x)
 	}
 	switch {
-	case pkt.GSO != tun.GSOUDP && room > 0:
+	case pkt.GSO != gso.UDP && room > 0:
 		pkt.SegSize = uint16(room)
 		return t.sealSuper(x)
 	case x.hdr.DF:
@@ -29,7 +29,7 @@ func (t *tx) carrySuper(x *txPacket, mtu int) bool {
 // out of the read buffer, and sends them in as few calls as possible: the sequence numbers are
 // reserved at once, and the payload is not copied.
 //
-//	tx.buf:   | hdr | payload 0 | hdr over its end | payload 1 | ...         made by tun.Segmenter
+//	tx.buf:   | hdr | payload 0 | hdr over its end | payload 1 | ...         made by gso.Segmenter
 //	txQueue:  | ESP | sealed 0       | ICV | ESP | sealed 1       | ICV |    one size, except the last
 func (t *tx) sealSuper(x *txPacket) bool {
 	c, pkt := x.sa, x.pkt

@@ -7,7 +7,7 @@ import (
 
 	"culvert/esp"
 	"culvert/selector"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // Two hosts of lanA. Each has Child SAs of its own in the one policy, as a peer makes them that
@@ -57,8 +57,8 @@ func narrowed(t *testing.T, limit uint64) (a, b *gateway) {
 }
 
 // ofX is n small packets of X that wait in one transmit batch.
-func ofX(n int) []tun.Packet {
-	return repeated(n, tun.Packet{Data: udpPacket(hostX, dst4, true, make([]byte, 36))})
+func ofX(n int) []gso.Packet {
+	return repeated(n, gso.Packet{Data: udpPacket(hostX, dst4, true, make([]byte, 36))})
 }
 
 // TestBatchBreaksBeforeFragments: a batch of X's breaks at its SA's hard limit as a packet of Y's
@@ -67,7 +67,7 @@ func ofX(n int) []tun.Packet {
 func TestBatchBreaksBeforeFragments(t *testing.T) {
 	const limit, came = 10, 20
 	a, b := narrowed(t, limit)
-	large := tun.Packet{Data: udpPacket(hostY, dst4, false, make([]byte, 20000))}
+	large := gso.Packet{Data: udpPacket(hostY, dst4, false, make([]byte, 20000))}
 	a.queues[0].in.put(nil, append(ofX(came), large)...)
 	var x, y int
 	// The first of three fragments of 9000 octets, and then all 15 of 1500.
@@ -97,9 +97,9 @@ func TestBatchBreaksBeforeFragments(t *testing.T) {
 func TestBatchBreaksBeforeTooBig(t *testing.T) {
 	const limit, came = 10, 20
 	a, b := narrowed(t, limit)
-	first := tun.Packet{Data: udpPacket(hostY, dst4, true, make([]byte, 36))}
-	large := tun.Packet{Data: udpPacket(hostY, dst4, true, make([]byte, 8500))}
-	a.queues[0].in.put(nil, slices.Concat([]tun.Packet{first}, ofX(came), []tun.Packet{large})...)
+	first := gso.Packet{Data: udpPacket(hostY, dst4, true, make([]byte, 36))}
+	large := gso.Packet{Data: udpPacket(hostY, dst4, true, make([]byte, 8500))}
+	a.queues[0].in.put(nil, slices.Concat([]gso.Packet{first}, ofX(came), []gso.Packet{large})...)
 	for range 1 + came {
 		b.queues[0].want(t)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // other is a policy beside lan with an SA of its own: its traffic has nothing to do with that of
@@ -39,7 +39,7 @@ func twoSAs(t *testing.T, workers int) (a, b *gateway) {
 }
 
 // holdSend holds a worker of g in the middle of the send of a packet, until release is called.
-func holdSend(t *testing.T, g *gateway, worker int, pkt tun.Packet) (release func()) {
+func holdSend(t *testing.T, g *gateway, worker int, pkt gso.Packet) (release func()) {
 	t.Helper()
 	gate, inside := make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -62,8 +62,8 @@ func holdSend(t *testing.T, g *gateway, worker int, pkt tun.Packet) (release fun
 }
 
 // toOther is n packets for SA 2.
-func toOther(n int) []tun.Packet {
-	return repeated(n, tun.Packet{Data: udpPacket(src4, dstOwn, true, make([]byte, 36))})
+func toOther(n int) []gso.Packet {
+	return repeated(n, gso.Packet{Data: udpPacket(src4, dstOwn, true, make([]byte, 36))})
 }
 
 // TestHeldSendHoldsNobodyElse: while a worker is held in its send on one SA, another one with
@@ -83,7 +83,7 @@ func TestHeldSendHoldsNobodyElse(t *testing.T) {
 	})
 	const mine, more = 6, 5
 	a.queues[1].in.put(nil, slices.Concat(numbered(1, mine), toOther(more), numbered(1+mine, 1),
-		[]tun.Packet{superPacket(src4, dst4, 1, make([]byte, 3000), 1388)}, toOther(more))...)
+		[]gso.Packet{superPacket(src4, dst4, 1, make([]byte, 3000), 1388)}, toOther(more))...)
 	for range 2 * more {
 		if hdr := parse(t, b.queues[1].want(t)); hdr.Dst != dstOwn.Addr() {
 			t.Errorf("a packet for %v overtook", hdr.Dst)
@@ -193,8 +193,8 @@ func TestLateTicketsOfTwoSAs(t *testing.T) {
 	a, b := twoSAs(t, 3)
 	release1 := holdSend(t, a, 0, numbered(0, 1)[0])
 	release2 := holdSend(t, a, 1, toOther(1)[0])
-	own := func(n byte) tun.Packet {
-		return tun.Packet{Data: udpPacket(src4, dstOwn, true, bytes.Repeat([]byte{n}, 100))}
+	own := func(n byte) gso.Packet {
+		return gso.Packet{Data: udpPacket(src4, dstOwn, true, bytes.Repeat([]byte{n}, 100))}
 	}
 	kept := func(octets int) {
 		t.Helper()

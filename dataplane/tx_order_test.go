@@ -10,7 +10,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
-	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // jitter holds a worker up, differently each time: what the scheduler, an interrupt or a slow system call does. The same seed draws the same delays.
@@ -112,13 +112,13 @@ func oneSAOut(t *testing.T, seed uint64) {
 				data = data[n:]
 			}
 		})
-		var list []tun.Packet
+		var list []gso.Packet
 		for n := range reads {
 			if (n+i)%3 == 0 {
 				list = append(list, superPacket(src4, dst4, 1, make([]byte, 30000), 1388))
 				continue
 			}
-			list = append(list, tun.Packet{Data: udpPacket(src6, dst6, true, make([]byte, n))})
+			list = append(list, gso.Packet{Data: udpPacket(src6, dst6, true, make([]byte, n))})
 		}
 		a.queues[i].in.put(nil, list...)
 	}

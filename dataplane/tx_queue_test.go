@@ -8,6 +8,7 @@ import (
 	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // recorder is a port that notes how many sends each call of Send was, and whether their data lay end to end.
@@ -44,10 +45,10 @@ func (r *recorder) Send(outs []netio.Outgoing) {
 // script is a queue that hands out a list.
 type script struct {
 	still
-	list []tun.Packet
+	list []gso.Packet
 }
 
-func (s *script) Read(buf []byte, headroom int, p *tun.Packet) error {
+func (s *script) Read(buf []byte, headroom int, p *gso.Packet) error {
 	if len(s.list) == 0 {
 		return tun.ErrWouldBlock
 	}
@@ -58,7 +59,7 @@ func (s *script) Read(buf []byte, headroom int, p *tun.Packet) error {
 }
 
 // sendsOf is what one turn of a worker sends when the TUN has these packets.
-func sendsOf(t *testing.T, r *recorder, workers int, list ...tun.Packet) *gateway {
+func sendsOf(t *testing.T, r *recorder, workers int, list ...gso.Packet) *gateway {
 	t.Helper()
 	q, other := &script{list: list}, esp.Policy{Peer: "peer", Child: "other"}
 	g := newGateway(t, workers, func(c *Config) { c.Queues[0], c.Ports[0] = q, r })
@@ -83,8 +84,8 @@ func sendsOf(t *testing.T, r *recorder, workers int, list ...tun.Packet) *gatewa
 	return g
 }
 
-func repeated(n int, p tun.Packet) []tun.Packet {
-	list := make([]tun.Packet, n)
+func repeated(n int, p gso.Packet) []gso.Packet {
+	list := make([]gso.Packet, n)
 	for i := range list {
 		list[i] = p
 	}
@@ -93,14 +94,14 @@ func repeated(n int, p tun.Packet) []tun.Packet {
 
 // TestSmallPacketsLeaveTogether: what one turn reads is sealed end to end and sent by few calls, within bounds, and a super-packet waits for nobody.
 func TestSmallPacketsLeaveTogether(t *testing.T) {
-	small := tun.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 64))}
-	large := tun.Packet{Data: udpPacket(src6, dst6, true, make([]byte, 1200))}
+	small := gso.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 64))}
+	large := gso.Packet{Data: udpPacket(src6, dst6, true, make([]byte, 1200))}
 	super := superPacket(src4, dst4, 1, make([]byte, 60000), 1388)
 	short := superPacket(src4, dst4, 1, make([]byte, 3000), 1000)
 	for _, workers := range []int{1, 2} {
 		for _, tt := range []struct {
 			name  string
-			list  []tun.Packet
+			list  []gso.Packet
 			calls []int
 		}{
 			{"one", repeated(1, small), []int{1}},
@@ -108,7 +109,7 @@ func TestSmallPacketsLeaveTogether(t *testing.T) {
 			{"by octets", repeated(30, large), []int{26, 4}}, // 1248 octets of packet in 1280
 			{"a super-packet at once, with those before it", append(repeated(3, small), super, small), []int{4, 1}},
 			{"a super-packet that is two runs", repeated(1, superPacket(src4, dst4, 1, make([]byte, 47*1388), 1388)), []int{2}},
-			{"a small super-packet is like others", []tun.Packet{small, short, small}, []int{3}},
+			{"a small super-packet is like others", []gso.Packet{small, short, small}, []int{3}},
 		} {
 			r := &recorder{}
 			sendsOf(t, r, workers, tt.list...)
@@ -130,8 +131,8 @@ func TestSmallPacketsLeaveTogether(t *testing.T) {
 
 // TestLostSendsAreTheirSAs: each SA counts what was lost of its own, and only that.
 func TestLostSendsAreTheirSAs(t *testing.T) {
-	mine := tun.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 100))}
-	other := tun.Packet{Data: udpPacket(src4, netip.MustParseAddrPort("198.51.100.1:53"), true, make([]byte, 200))}
+	mine := gso.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 100))}
+	other := gso.Packet{Data: udpPacket(src4, netip.MustParseAddrPort("198.51.100.1:53"), true, make([]byte, 200))}
 	n := 0
 	full := errors.New("full")
 	r := &recorder{fail: func(o *netio.Outgoing) error {

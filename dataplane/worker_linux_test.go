@@ -8,6 +8,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // TestNothingIsReadInVain: what comes to the port costs no look at the TUN, which has nothing.
@@ -42,11 +43,11 @@ func (w *watched) FD() int     { return w.queueFD }
 func (w *watched) FDs() []int  { return []int{w.portFD} }
 func (w *watched) Ready(i int) { w.told = append(w.told, i) }
 
-func (w *watched) Read(buf []byte, headroom int, p *tun.Packet) error {
+func (w *watched) Read(buf []byte, headroom int, p *gso.Packet) error {
 	if w.pkt == nil {
 		return tun.ErrWouldBlock
 	}
-	*p = tun.Packet{Data: buf[headroom : headroom+copy(buf[headroom:], w.pkt)]}
+	*p = gso.Packet{Data: buf[headroom : headroom+copy(buf[headroom:], w.pkt)]}
 	return nil
 }
 

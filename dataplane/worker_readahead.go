@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"culvert/tun"
+	"culvert/tun/gso"
 )
 
 // pump makes a queue whose Read blocks (utun by its library has no descriptor to poll) look like one that does not: a goroutine reads ahead. It costs a
@@ -21,7 +22,7 @@ type readAhead struct {
 
 type readAheadPacket struct {
 	buf []byte
-	pkt tun.Packet
+	pkt gso.Packet
 }
 
 // pumpDepth is how many packets are read ahead.
@@ -31,7 +32,7 @@ const readAheadDepth = 16
 func newReadAhead(q tun.Queue, wake func()) *readAhead {
 	p := &readAhead{Queue: q, full: make(chan readAheadPacket, readAheadDepth), free: make(chan []byte, readAheadDepth), wake: wake, done: make(chan struct{})}
 	for range readAheadDepth {
-		p.free <- make([]byte, tunHeadroom+tun.MaxPacket+tunTailroom)
+		p.free <- make([]byte, tunHeadroom+gso.MaxPacket+tunTailroom)
 	}
 	go p.run()
 	return p
@@ -58,7 +59,7 @@ func (p *readAhead) wakeUp() {
 }
 
 // Read implements tun.Queue without blocking.
-func (p *readAhead) Read(buf []byte, headroom int, pkt *tun.Packet) error {
+func (p *readAhead) Read(buf []byte, headroom int, pkt *gso.Packet) error {
 	select {
 	case item := <-p.full:
 		*pkt = item.pkt

@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"culvert/tun/gso"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,7 +55,7 @@ func Open(cfg Config) (*Device, error) {
 	}
 	d.index = ifi.Index
 	go drain(dev)
-	d.log.Info("tun device is up", "device", d.name, "queues", 1, "offloads", Offloads{}.String())
+	d.log.Info("tun device is up", "device", d.name, "queues", 1, "offloads", gso.Offloads{}.String())
 	return d, nil
 }
 
@@ -73,11 +74,11 @@ func (d *Device) Name() string { return d.name }
 func (d *Device) Index() int { return d.index }
 
 // Offloads is empty here.
-func (d *Device) Offloads() Offloads { return Offloads{} }
+func (d *Device) Offloads() gso.Offloads { return gso.Offloads{} }
 
 // Queues is the device's one queue.
 func (d *Device) Queues() []Queue {
-	return []Queue{&queue{dev: d.dev, frame: make([]byte, utunHeader+MaxPacket), sizes: make([]int, 1)}}
+	return []Queue{&queue{dev: d.dev, frame: make([]byte, utunHeader+gso.MaxPacket), sizes: make([]int, 1)}}
 }
 
 // SetMTU sets the device's MTU.

@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"culvert/tun/gso"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +19,7 @@ const MaxQueues = 256
 type Device struct {
 	name     string
 	index    int
-	offloads Offloads
+	offloads gso.Offloads
 	queues   []*queue
 	gso      gsoRefusals
 	nl       *netlink.Handle
@@ -131,7 +132,7 @@ func setIff(fd int, name string, flags uint16) (got string, vnet bool, err error
 		return "", false, fmt.Errorf("tun: making device %s: %w", name, err)
 	}
 	if vnet {
-		if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen); err != nil {
+		if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, gso.VnetLen); err != nil {
 			return "", false, fmt.Errorf("tun: setting the virtio-net header's size on %s: %w", name, err)
 		}
 	}
@@ -151,18 +152,18 @@ const (
 // offloadSteps are tried in this order until the kernel takes one.
 var offloadSteps = []struct {
 	bits int
-	o    Offloads
+	o    gso.Offloads
 }{
-	{tunCsum | tunTSO4 | tunTSO6 | tunTSOECN | tunUSO4 | tunUSO6, Offloads{Checksum: true, TSO: true, USO: true}},
-	{tunCsum | tunTSO4 | tunTSO6 | tunTSOECN, Offloads{Checksum: true, TSO: true}},
-	{tunCsum | tunUSO4 | tunUSO6, Offloads{Checksum: true, USO: true}},
-	{tunCsum, Offloads{Checksum: true}},
-	{0, Offloads{}},
+	{tunCsum | tunTSO4 | tunTSO6 | tunTSOECN | tunUSO4 | tunUSO6, gso.Offloads{Checksum: true, TSO: true, USO: true}},
+	{tunCsum | tunTSO4 | tunTSO6 | tunTSOECN, gso.Offloads{Checksum: true, TSO: true}},
+	{tunCsum | tunUSO4 | tunUSO6, gso.Offloads{Checksum: true, USO: true}},
+	{tunCsum, gso.Offloads{Checksum: true}},
+	{0, gso.Offloads{}},
 }
 
 // setOffloads turns on what the kernel has and the configuration allows. Offloads belong to the device: one queue's descriptor sets
 // them for all.
-func (d *Device) setOffloads(disable Offloads) {
+func (d *Device) setOffloads(disable gso.Offloads) {
 	for _, q := range d.queues {
 		if !q.vnet {
 			return
@@ -212,7 +213,7 @@ func (d *Device) Name() string { return d.name }
 func (d *Device) Index() int { return d.index }
 
 // Offloads says what the kernel lent.
-func (d *Device) Offloads() Offloads { return d.offloads }
+func (d *Device) Offloads() gso.Offloads { return d.offloads }
 
 // Queues are the device's queues, one for each worker. The kernel sends a flow's packets to the queue that last wrote that flow.
 func (d *Device) Queues() []Queue {

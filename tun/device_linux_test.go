@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"culvert/internal/netlab"
+	"culvert/tun/gso"
+	"culvert/tun/gso/gsotest"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -41,8 +43,8 @@ func TestDeviceComesAndGoes(t *testing.T) {
 	if link, err = h.Netlink().LinkByName("tn0"); err != nil || link.Attrs().MTU != 1300 {
 		t.Errorf("MTU %d, %v", link.Attrs().MTU, err)
 	}
-	var p Packet
-	if err := d.Queues()[0].Read(make([]byte, MaxPacket+64), 64, &p); !errors.Is(err, ErrWouldBlock) {
+	var p gso.Packet
+	if err := d.Queues()[0].Read(make([]byte, gso.MaxPacket+64), 64, &p); !errors.Is(err, ErrWouldBlock) {
 		t.Errorf("a fresh device is not quiet: %v, %x", err, p.Data)
 	}
 	for range 2 {
@@ -97,11 +99,11 @@ func TestDeletedDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var p Packet
-	if err := d.Queues()[0].Read(make([]byte, MaxPacket+64), 64, &p); !errors.Is(err, os.ErrClosed) {
+	var p gso.Packet
+	if err := d.Queues()[0].Read(make([]byte, gso.MaxPacket+64), 64, &p); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Read: %v, want os.ErrClosed", err)
 	}
-	if err := d.Queues()[0].Write(&p, [][]byte{sample{}.build()}); !errors.Is(err, os.ErrClosed) {
+	if err := d.Queues()[0].Write(&p, [][]byte{gsotest.Sample{}.Build()}); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Write: %v, want os.ErrClosed", err)
 	}
 	if c := d.Counters(); c != nil {
@@ -113,16 +115,16 @@ func TestDeletedDevice(t *testing.T) {
 func TestDeviceFlaps(t *testing.T) {
 	h := newHost(t)
 	q := openIn(t, h, Config{Name: "tn0"}).Queues()[0]
-	pkt := sample{}.build()
+	pkt := gsotest.Sample{}.Build()
 	for range 2 {
 		if err := h.SetLink("tn0", false); err != nil {
 			t.Fatal(err)
 		}
-		var p Packet
-		if err := q.Read(make([]byte, MaxPacket+64), 64, &p); !errors.Is(err, ErrWouldBlock) {
+		var p gso.Packet
+		if err := q.Read(make([]byte, gso.MaxPacket+64), 64, &p); !errors.Is(err, ErrWouldBlock) {
 			t.Errorf("Read while it is down: %v, want ErrWouldBlock", err)
 		}
-		if err := q.Write(&Packet{}, [][]byte{pkt}); err == nil || errors.Is(err, os.ErrClosed) {
+		if err := q.Write(&gso.Packet{}, [][]byte{pkt}); err == nil || errors.Is(err, os.ErrClosed) {
 			t.Errorf("Write while it is down: %v, want an error that is not the device's end", err)
 		}
 		fds := []unix.PollFd{{Fd: int32(q.FD()), Events: unix.POLLIN}}
@@ -132,7 +134,7 @@ func TestDeviceFlaps(t *testing.T) {
 		if err := h.SetLink("tn0", true); err != nil {
 			t.Fatal(err)
 		}
-		if err := q.Write(&Packet{}, [][]byte{pkt}); err != nil {
+		if err := q.Write(&gso.Packet{}, [][]byte{pkt}); err != nil {
 			t.Errorf("Write when it is up again: %v", err)
 		}
 	}
@@ -162,9 +164,9 @@ func TestFullQueue(t *testing.T) {
 	for i := range uint32(sent) {
 		_, _ = c.Write(binary.BigEndian.AppendUint32(nil, i)) // the kernel says ENOBUFS or nothing
 	}
-	buf := make([]byte, MaxPacket+64)
+	buf := make([]byte, gso.MaxPacket+64)
 	received := uint64(0)
-	for p := (Packet{}); d.Queues()[0].Read(buf, 64, &p) == nil; received++ {
+	for p := (gso.Packet{}); d.Queues()[0].Read(buf, 64, &p) == nil; received++ {
 		if n := binary.BigEndian.Uint32(p.Data[len(p.Data)-4:]); uint64(n) != received {
 			t.Fatalf("packet %d came as the %d-th: an older one was dropped", n, received)
 		}
@@ -182,7 +184,7 @@ type joined struct {
 	da, db *Device
 }
 
-func newJoined(t *testing.T, disable Offloads) *joined {
+func newJoined(t *testing.T, disable gso.Offloads) *joined {
 	t.Helper()
 	lab := netlab.Need(t)
 	j := &joined{}

@@ -14,14 +14,16 @@ import (
 	"time"
 
 	"culvert/internal/netlab"
+	"culvert/tun/gso"
+	"culvert/tun/gso/gsotest"
 
 	"golang.org/x/sys/unix"
 )
 
 // carry moves packets from one device to the other until done, and counts super-packets of each kind. How a packet crosses is up to cross.
-func carry(from, to Queue, done <-chan struct{}, supers *[4]atomic.Int64, cross func(p *Packet, to Queue) error) error {
-	buf := make([]byte, MaxPacket+64)
-	var p Packet
+func carry(from, to Queue, done <-chan struct{}, supers *[4]atomic.Int64, cross func(p *gso.Packet, to Queue) error) error {
+	buf := make([]byte, gso.MaxPacket+64)
+	var p gso.Packet
 	for {
 		select {
 		case <-done:
@@ -45,19 +47,19 @@ func carry(from, to Queue, done <-chan struct{}, supers *[4]atomic.Int64, cross 
 }
 
 // crossWhole writes what was read as it is, in three pieces.
-func crossWhole(p *Packet, to Queue) error {
+func crossWhole(p *gso.Packet, to Queue) error {
 	a, b := min(20, len(p.Data)), min(777, len(p.Data))
 	return to.Write(p, [][]byte{p.Data[:a], p.Data[a:b], nil, p.Data[b:]})
 }
 
 // crossCut writes each segment by itself, as the far end of a tunnel without coalescing does.
-func crossCut(p *Packet, to Queue) error {
-	var seg Segmenter
+func crossCut(p *gso.Packet, to Queue) error {
+	var seg gso.Segmenter
 	if err := seg.Reset(p); err != nil {
 		return err
 	}
 	for pkt := seg.Next(); pkt != nil; pkt = seg.Next() {
-		if err := to.Write(&Packet{}, [][]byte{pkt}); err != nil {
+		if err := to.Write(&gso.Packet{}, [][]byte{pkt}); err != nil {
 			return err
 		}
 	}
@@ -65,7 +67,7 @@ func crossCut(p *Packet, to Queue) error {
 }
 
 // join carries both ways until the test ends and returns the counts of super-packets that came out of a.
-func (j *joined) join(t *testing.T, cross func(p *Packet, to Queue) error) *[4]atomic.Int64 {
+func (j *joined) join(t *testing.T, cross func(p *gso.Packet, to Queue) error) *[4]atomic.Int64 {
 	t.Helper()
 	var supers, back [4]atomic.Int64
 	done := make(chan struct{})
@@ -170,9 +172,9 @@ func (j *joined) udpRun(t *testing.T, to string) {
 
 // Every combination of what the kernel may lack, and both ways to hand packets on, carries the same bytes.
 func TestTrafficWithAndWithoutOffloads(t *testing.T) {
-	data := randomBytes(1 << 20)
-	for _, disable := range []Offloads{{}, {USO: true}, {TSO: true}, {TSO: true, USO: true}, {Checksum: true, TSO: true, USO: true}} {
-		for name, cross := range map[string]func(*Packet, Queue) error{"whole": crossWhole, "cut": crossCut} {
+	data := gsotest.RandomBytes(1 << 20)
+	for _, disable := range []gso.Offloads{{}, {USO: true}, {TSO: true}, {TSO: true, USO: true}, {Checksum: true, TSO: true, USO: true}} {
+		for name, cross := range map[string]func(*gso.Packet, Queue) error{"whole": crossWhole, "cut": crossCut} {
 			t.Run(fmt.Sprintf("without %s/%s", disable, name), func(t *testing.T) {
 				j := newJoined(t, disable)
 				supers := j.join(t, cross)
@@ -181,10 +183,10 @@ func TestTrafficWithAndWithoutOffloads(t *testing.T) {
 					j.udpRun(t, to)
 				}
 				can := j.da.Offloads()
-				if got := supers[GSOTCPv4].Load() > 0 && supers[GSOTCPv6].Load() > 0; got != can.TSO {
+				if got := supers[gso.TCPv4].Load() > 0 && supers[gso.TCPv6].Load() > 0; got != can.TSO {
 					t.Errorf("TCP super-packets seen: %t, offload: %t", got, can.TSO)
 				}
-				if got := supers[GSOUDP].Load() > 0; got != can.USO {
+				if got := supers[gso.UDP].Load() > 0; got != can.USO {
 					t.Errorf("UDP super-packets seen: %t, offload: %t", got, can.USO)
 				}
 			})
@@ -194,29 +196,29 @@ func TestTrafficWithAndWithoutOffloads(t *testing.T) {
 
 // What the device cannot take whole is split by the queue: a writer need not know what the kernel lacks.
 func TestWriteSplitsWhatTheKernelLacks(t *testing.T) {
-	from := newJoined(t, Offloads{})
-	data := randomBytes(1 << 20)
-	lab := newJoined(t, Offloads{Checksum: true, TSO: true, USO: true})
+	from := newJoined(t, gso.Offloads{})
+	data := gsotest.RandomBytes(1 << 20)
+	lab := newJoined(t, gso.Offloads{Checksum: true, TSO: true, USO: true})
 	mixed := &joined{a: from.a, da: from.da, b: lab.b, db: lab.db}
 	supers := mixed.join(t, crossWhole)
 	for _, to := range []string{"10.2.0.1", "fd00::2"} {
 		mixed.transfer(t, to, data)
 		mixed.udpRun(t, to)
 	}
-	if supers[GSOTCPv4].Load() == 0 || supers[GSOTCPv6].Load() == 0 {
+	if supers[gso.TCPv4].Load() == 0 || supers[gso.TCPv6].Load() == 0 {
 		t.Error("no super-packet was split")
 	}
 }
 
 func TestReadAndWriteAllocateNothing(t *testing.T) {
-	j := newJoined(t, Offloads{})
-	pkt := sample{udp: true, payload: randomBytes(1000)}.build()
+	j := newJoined(t, gso.Offloads{})
+	pkt := gsotest.Sample{UDP: true, Payload: gsotest.RandomBytes(1000)}.Build()
 	q, to := j.da.Queues()[0], j.db.Queues()[0]
-	var p Packet
-	buf := make([]byte, MaxPacket+64)
+	var p gso.Packet
+	buf := make([]byte, gso.MaxPacket+64)
 	pieces := [][]byte{pkt[:28], pkt[28:]}
 	if n := testing.AllocsPerRun(100, func() {
-		p = Packet{}
+		p = gso.Packet{}
 		if err := to.Write(&p, pieces); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"culvert/tun/gso"
 	"errors"
 	"fmt"
 	"os"
@@ -17,12 +18,12 @@ type queue struct {
 	dev   wgtun.Device
 	frame []byte
 	sizes []int
-	plain splitter
+	plain gso.Splitter
 }
 
 func (q *queue) FD() int { return -1 }
 
-func (q *queue) Read(buf []byte, headroom int, p *Packet) error {
+func (q *queue) Read(buf []byte, headroom int, p *gso.Packet) error {
 	headroom = max(headroom, utunHeader)
 	bufs := [1][]byte{buf}
 	for {
@@ -34,14 +35,14 @@ func (q *queue) Read(buf []byte, headroom int, p *Packet) error {
 			return fmt.Errorf("tun: reading: %w", err)
 		}
 		if n == 1 && q.sizes[0] > 0 {
-			*p = Packet{Data: buf[headroom : headroom+q.sizes[0]]}
+			*p = gso.Packet{Data: buf[headroom : headroom+q.sizes[0]]}
 			return nil
 		}
 	}
 }
 
-func (q *queue) Write(p *Packet, pieces [][]byte) error {
-	return q.plain.write(p, pieces, q.writeWhole)
+func (q *queue) Write(p *gso.Packet, pieces [][]byte) error {
+	return q.plain.Write(p, pieces, q.writeWhole)
 }
 
 func (q *queue) writeWhole(b []byte) error {

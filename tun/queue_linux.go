@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"culvert/tun/gso"
 	"errors"
 	"fmt"
 	"os"
@@ -22,39 +23,39 @@ var (
 type queue struct {
 	fd   int
 	vnet bool // a virtio-net header precedes each packet
-	can  Offloads
+	can  gso.Offloads
 	gso  *gsoRefusals // of the device
 	to   int          // the descriptor that is being written to
 	call func(fd int, iov []unix.Iovec) unix.Errno
 
-	hdr   [vnetLen]byte
+	hdr   [gso.VnetLen]byte
 	iov   []unix.Iovec
-	plain splitter // for packets that the kernel must get one by one
+	plain gso.Splitter // for packets that the kernel must get one by one
 }
 
 func (q *queue) FD() int { return q.fd }
 
 // Read implements Queue. The virtio-net header lands in the last octets of the headroom; a headroom below its 10 octets counts as 10.
-func (q *queue) Read(buf []byte, headroom int, p *Packet) error {
+func (q *queue) Read(buf []byte, headroom int, p *gso.Packet) error {
 	if !q.vnet {
 		n, err := q.read(buf[headroom:])
 		if err == nil {
-			*p = Packet{Data: buf[headroom : headroom+n]}
+			*p = gso.Packet{Data: buf[headroom : headroom+n]}
 		}
 		return err
 	}
-	headroom = max(headroom, vnetLen)
-	frame := buf[headroom-vnetLen:]
+	headroom = max(headroom, gso.VnetLen)
+	frame := buf[headroom-gso.VnetLen:]
 	for {
 		n, err := q.read(frame)
 		if err != nil {
 			return err
 		}
-		if n <= vnetLen {
+		if n <= gso.VnetLen {
 			continue
 		}
-		p.Data = frame[vnetLen:n]
-		if parseVnet(frame[:vnetLen], p) == nil {
+		p.Data = frame[gso.VnetLen:n]
+		if gso.ParseVnet(frame[:gso.VnetLen], p) == nil {
 			return nil
 		}
 		// Only a program with the right to inject raw frames can cause this; its packet is worth nothing more than the loss.
@@ -82,10 +83,10 @@ func (q *queue) read(b []byte) (int, error) {
 }
 
 // Write implements Queue.
-func (q *queue) Write(p *Packet, pieces [][]byte) error { return q.writeTo(q.fd, p, pieces) }
+func (q *queue) Write(p *gso.Packet, pieces [][]byte) error { return q.writeTo(q.fd, p, pieces) }
 
 // WriteFor implements Helper: the queues of one device differ in their descriptors alone.
-func (q *queue) WriteFor(host Queue, p *Packet, pieces [][]byte) error {
+func (q *queue) WriteFor(host Queue, p *gso.Packet, pieces [][]byte) error {
 	h, ok := host.(*queue)
 	if !ok {
 		return errStranger
@@ -94,19 +95,19 @@ func (q *queue) WriteFor(host Queue, p *Packet, pieces [][]byte) error {
 }
 
 // writeTo writes to the queue with the descriptor fd.
-func (q *queue) writeTo(fd int, p *Packet, pieces [][]byte) error {
+func (q *queue) writeTo(fd int, p *gso.Packet, pieces [][]byte) error {
 	q.to = fd
 	if !q.takes(p) {
-		return q.plain.write(p, pieces, q.writeWhole)
+		return q.plain.Write(p, pieces, q.writeWhole)
 	}
 	if !q.vnet {
 		return q.writev(nil, pieces)
 	}
-	if err := putVnet(q.hdr[:], p); err != nil {
+	if err := gso.PutVnet(q.hdr[:], p); err != nil {
 		return err
 	}
 	err := q.writev(q.hdr[:], pieces)
-	if p.GSO != GSONone {
+	if p.GSO != gso.None {
 		if err == errRefused {
 			return q.cut(p, pieces)
 		}
@@ -117,8 +118,8 @@ func (q *queue) writeTo(fd int, p *Packet, pieces [][]byte) error {
 
 // cut writes a super-packet that the kernel refused packet by packet. That this succeeds says that
 // it was not the packet's fault.
-func (q *queue) cut(p *Packet, pieces [][]byte) error {
-	err := q.plain.write(p, pieces, q.writeWhole)
+func (q *queue) cut(p *gso.Packet, pieces [][]byte) error {
+	err := q.plain.Write(p, pieces, q.writeWhole)
 	if err == nil {
 		q.gso.refused(p.GSO)
 	}
@@ -126,14 +127,14 @@ func (q *queue) cut(p *Packet, pieces [][]byte) error {
 }
 
 // Offloads implements Refuser.
-func (q *queue) Offloads() Offloads { return q.gso.left(q.can) }
+func (q *queue) Offloads() gso.Offloads { return q.gso.left(q.can) }
 
 // takes says whether the kernel takes p as it is.
-func (q *queue) takes(p *Packet) bool {
+func (q *queue) takes(p *gso.Packet) bool {
 	switch p.GSO {
-	case GSONone:
+	case gso.None:
 		return q.vnet || !p.NeedsChecksum
-	case GSOUDP:
+	case gso.UDP:
 		return q.can.USO && !q.gso.uso.known.Load()
 	}
 	return q.can.TSO && !q.gso.tso.known.Load()

@@ -1,6 +1,8 @@
 package tun
 
 import (
+	"culvert/ipheader"
+	"culvert/tun/gso"
 	"encoding/binary"
 	"errors"
 	"net/netip"
@@ -28,12 +30,12 @@ func TestWriteFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := d.Queues()
-	buf, p := make([]byte, MaxPacket+64), Packet{}
+	buf, p := make([]byte, gso.MaxPacket+64), gso.Packet{}
 	const flows = 64
 	// answer is the queue that the answer to an echo request comes to, which is written by one queue for the other.
 	answer := func(host int, echo []byte) (queue int) {
 		t.Helper()
-		if err := q[1-host].(Helper).WriteFor(q[host], &Packet{}, [][]byte{echo[:20], echo[20:]}); err != nil {
+		if err := q[1-host].(Helper).WriteFor(q[host], &gso.Packet{}, [][]byte{echo[:20], echo[20:]}); err != nil {
 			t.Fatal(err)
 		}
 		fds := []unix.PollFd{{Fd: int32(q[0].FD()), Events: unix.POLLIN}, {Fd: int32(q[1].FD()), Events: unix.POLLIN}}
@@ -69,7 +71,7 @@ func echoRequest(src, dst netip.Addr) []byte {
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
 	copy(b[12:], src.AsSlice())
 	copy(b[16:], dst.AsSlice())
-	binary.BigEndian.PutUint16(b[10:], ^Sum(0, b[:20]))
-	binary.BigEndian.PutUint16(b[22:], ^Sum(0, b[20:]))
+	binary.BigEndian.PutUint16(b[10:], ^ipheader.Sum(0, b[:20]))
+	binary.BigEndian.PutUint16(b[22:], ^ipheader.Sum(0, b[20:]))
 	return b
 }

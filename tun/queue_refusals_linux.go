@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"culvert/tun/gso"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -29,15 +30,15 @@ type gsoRefusal struct {
 	known atomic.Bool
 }
 
-func (r *gsoRefusals) of(kind GSOType) (*gsoRefusal, string) {
-	if kind == GSOUDP {
+func (r *gsoRefusals) of(kind gso.Type) (*gsoRefusal, string) {
+	if kind == gso.UDP {
 		return &r.uso, "UDP"
 	}
 	return &r.tso, "TCP"
 }
 
 // refused notes a super-packet that the kernel refused whole and took in packets.
-func (r *gsoRefusals) refused(kind GSOType) {
+func (r *gsoRefusals) refused(kind gso.Type) {
 	r.count.Add(1)
 	k, name := r.of(kind)
 	if k.inRow.Add(1) >= refusalsToLearn && !k.known.Swap(true) {
@@ -47,14 +48,14 @@ func (r *gsoRefusals) refused(kind GSOType) {
 }
 
 // taken notes that the kernel had nothing against a super-packet.
-func (r *gsoRefusals) taken(kind GSOType) {
+func (r *gsoRefusals) taken(kind gso.Type) {
 	if k, _ := r.of(kind); k.inRow.Load() != 0 {
 		k.inRow.Store(0)
 	}
 }
 
 // left is those of the offloads that are not known to be refused.
-func (r *gsoRefusals) left(o Offloads) Offloads {
+func (r *gsoRefusals) left(o gso.Offloads) gso.Offloads {
 	o.TSO = o.TSO && !r.tso.known.Load()
 	o.USO = o.USO && !r.uso.known.Load()
 	return o

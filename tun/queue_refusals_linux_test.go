@@ -2,6 +2,8 @@ package tun
 
 import (
 	"bytes"
+	"culvert/tun/gso"
+	"culvert/tun/gso/gsotest"
 	"errors"
 	"log/slog"
 	"strings"
@@ -29,15 +31,26 @@ func (k *kernel) writev(_ int, iov []unix.Iovec) unix.Errno {
 	if k.refuses && all[1] != unix.VIRTIO_NET_HDR_GSO_NONE {
 		return unix.EINVAL
 	}
-	k.wrote = append(k.wrote, all[vnetLen:])
+	k.wrote = append(k.wrote, all[gso.VnetLen:])
 	return 0
 }
 
 // queuesOn is two queues of one device that the kernel says takes all offloads.
 func queuesOn(k *kernel) (a, b *queue) {
-	gso := &gsoRefusals{log: slog.New(slog.NewTextHandler(&k.log, nil))}
-	can := Offloads{Checksum: true, TSO: true, USO: true}
-	return &queue{vnet: true, can: can, gso: gso, call: k.writev}, &queue{vnet: true, can: can, gso: gso, call: k.writev}
+	refusals := &gsoRefusals{log: slog.New(slog.NewTextHandler(&k.log, nil))}
+	can := gso.Offloads{Checksum: true, TSO: true, USO: true}
+	return &queue{vnet: true, can: can, gso: refusals, call: k.writev}, &queue{vnet: true, can: can, gso: refusals, call: k.writev}
+}
+
+// super returns the IPv4 packet s as a super-packet with segments of size octets.
+func super(s gsotest.Sample, size int) *gso.Packet {
+	kind := gso.TCPv4
+	if s.UDP {
+		kind = gso.UDP
+	}
+	pkt, headers, start, offset := s.Unfinished()
+	return &gso.Packet{Data: pkt, GSO: kind, SegSize: uint16(size), HdrLen: uint16(headers),
+		NeedsChecksum: true, CsumStart: uint16(start), CsumOffset: uint16(offset)}
 }
 
 // TestKernelThatRefusesSuperPackets: each packet in them is written all the same, and after a few
@@ -46,16 +59,16 @@ func TestKernelThatRefusesSuperPackets(t *testing.T) {
 	for _, udp := range []bool{false, true} {
 		k := &kernel{refuses: true}
 		a, b := queuesOn(k)
-		s := sample{udp: udp, flags: 0x18, payload: randomBytes(5000)}
+		s := gsotest.Sample{UDP: udp, Flags: 0x18, Payload: gsotest.RandomBytes(5000)}
 		const supers = 200
 		for i := range supers {
 			q := []*queue{a, b}[i%2]
-			p := super(t, s.build(), 1000)
+			p := super(s, 1000)
 			if err := q.Write(p, [][]byte{p.Data[:100], p.Data[100:]}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		want := s.cut(1000)
+		want := s.Cut(1000)
 		for i, got := range k.wrote {
 			if !bytes.Equal(got, want[i%len(want)]) {
 				t.Fatalf("udp=%t: packet %d is not that of the super-packet", udp, i)
@@ -70,7 +83,7 @@ func TestKernelThatRefusesSuperPackets(t *testing.T) {
 		if n := a.gso.count.Load(); n != refusalsToLearn {
 			t.Errorf("udp=%t: %d refusals are counted", udp, n)
 		}
-		if got, want := b.Offloads(), (Offloads{Checksum: true, TSO: udp, USO: !udp}); got != want {
+		if got, want := b.Offloads(), (gso.Offloads{Checksum: true, TSO: udp, USO: !udp}); got != want {
 			t.Errorf("udp=%t: offloads %v are left, want %v", udp, got, want)
 		}
 	}
@@ -81,10 +94,10 @@ func TestKernelThatRefusesSuperPackets(t *testing.T) {
 func TestSuperPacketRefusedAlone(t *testing.T) {
 	k := &kernel{}
 	q, _ := queuesOn(k)
-	s := sample{flags: 0x18, payload: randomBytes(3000)}
+	s := gsotest.Sample{Flags: 0x18, Payload: gsotest.RandomBytes(3000)}
 	for i := range 20 {
 		k.refuses = i%refusalsToLearn != 0
-		p := super(t, s.build(), 1000)
+		p := super(s, 1000)
 		if err := q.Write(p, [][]byte{p.Data}); err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +108,7 @@ func TestSuperPacketRefusedAlone(t *testing.T) {
 	// What is no packet at all is refused in pieces, too, and nothing is learnt from it.
 	k.refuses = true
 	for range 2 * refusalsToLearn {
-		if err := q.Write(&Packet{GSO: GSOTCPv4, SegSize: 1000, HdrLen: 40, NeedsChecksum: true, CsumStart: 20, CsumOffset: 16}, [][]byte{make([]byte, 100)}); err == nil {
+		if err := q.Write(&gso.Packet{GSO: gso.TCPv4, SegSize: 1000, HdrLen: 40, NeedsChecksum: true, CsumStart: 20, CsumOffset: 16}, [][]byte{make([]byte, 100)}); err == nil {
 			t.Error("zeros were written")
 		}
 	}
@@ -104,7 +117,7 @@ func TestSuperPacketRefusedAlone(t *testing.T) {
 	}
 	plain := &kernel{}
 	q.call = func(int, []unix.Iovec) unix.Errno { plain.calls++; return unix.EINVAL }
-	if err := q.Write(&Packet{}, [][]byte{s.build()}); !errors.Is(err, unix.EINVAL) || plain.calls != 1 {
+	if err := q.Write(&gso.Packet{}, [][]byte{s.Build()}); !errors.Is(err, unix.EINVAL) || plain.calls != 1 {
 		t.Errorf("an ordinary packet that is refused: %v after %d calls", err, plain.calls)
 	}
 }
@@ -114,7 +127,7 @@ func TestDeviceCountsRefusals(t *testing.T) {
 	h := newHost(t)
 	d := openIn(t, h, Config{Name: "tn0"})
 	for range 5 {
-		d.gso.refused(GSOUDP)
+		d.gso.refused(gso.UDP)
 	}
 	if got := d.Counters()["tun_gso_refused"]; got != 5 {
 		t.Errorf("tun_gso_refused = %d, want 5", got)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"culvert/internal/netlab"
+	"culvert/ipheader"
+	"culvert/tun/gso"
 	"culvert/tun/protect"
 
 	"github.com/vishvananda/netlink"
@@ -174,13 +176,13 @@ func TestNoRedirects(t *testing.T) {
 	for _, c := range []struct{ src, dst string }{{"10.2.0.5", "10.3.0.5"}, {"2001:db8:2::5", "2001:db8:3::5"}} {
 		pkt := udpPacket(netip.MustParseAddr(c.src), netip.MustParseAddr(c.dst), 600)
 		for range 3 {
-			if err := q.Write(&Packet{}, [][]byte{pkt}); err != nil {
+			if err := q.Write(&gso.Packet{}, [][]byte{pkt}); err != nil {
 				t.Fatal(err)
 			}
 			want := pkt[len(pkt)-600:]
 			eventually(t, "the hub forwards from "+c.src, func() bool {
-				var p Packet
-				for q.Read(make([]byte, MaxPacket+64), 64, &p) == nil {
+				var p gso.Packet
+				for q.Read(make([]byte, gso.MaxPacket+64), 64, &p) == nil {
 					if bytes.HasSuffix(p.Data, want) {
 						return true
 					}
@@ -209,7 +211,7 @@ func udpPacket(src, dst netip.Addr, payload int) []byte {
 		binary.BigEndian.PutUint16(b[2:], uint16(20+len(udp)))
 		copy(b[12:], src.AsSlice())
 		copy(b[16:], dst.AsSlice())
-		binary.BigEndian.PutUint16(b[10:], ^Sum(0, b))
+		binary.BigEndian.PutUint16(b[10:], ^ipheader.Sum(0, b))
 		return append(b, udp...)
 	}
 	b := make([]byte, 40, 40+len(udp))

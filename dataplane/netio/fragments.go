@@ -1,13 +1,12 @@
 package netio
 
 import (
+	"culvert/ipheader"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"net/netip"
-
-	"culvert/tun"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,8 +75,8 @@ func (d *datagram) udp(data []byte) []byte {
 	binary.BigEndian.PutUint16(b[2:], d.dst.Port())
 	binary.BigEndian.PutUint16(b[4:], uint16(headerUDP+len(data)))
 	b = append(b, data...)
-	sum := tun.PseudoSum(d.src.Addr().AsSlice(), d.dst.Addr().AsSlice(), protoUDP, len(b))
-	if sum = ^tun.Sum(sum, b); sum == 0 {
+	sum := ipheader.PseudoSum(d.src.Addr().AsSlice(), d.dst.Addr().AsSlice(), protoUDP, len(b))
+	if sum = ^ipheader.Sum(sum, b); sum == 0 {
 		sum = math.MaxUint16 // zero means that there is none
 	}
 	binary.BigEndian.PutUint16(b[6:], sum)
@@ -101,7 +100,7 @@ func (d *datagram) header(length, offset int, more, several bool) []byte {
 	binary.BigEndian.PutUint16(h[6:], flags)
 	copy(h[12:], d.src.Addr().AsSlice())
 	copy(h[16:], d.dst.Addr().AsSlice())
-	binary.BigEndian.PutUint16(h[10:], ^tun.Sum(0, h))
+	binary.BigEndian.PutUint16(h[10:], ^ipheader.Sum(0, h))
 	return h
 }
 

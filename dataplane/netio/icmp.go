@@ -2,6 +2,7 @@ package netio
 
 import (
 	"context"
+	"culvert/ipheader"
 	"encoding/binary"
 	"log/slog"
 	"net"
@@ -10,8 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"culvert/tun"
 )
 
 // TooBig is an ICMP error that says that a packet was larger than a link on its way takes, and what
@@ -170,7 +169,7 @@ func parseTooBig(b []byte, v6 bool, natPort uint16) (e TooBig, ok bool) {
 		e.setAddresses(netip.AddrFrom16([16]byte(q[8:24])), netip.AddrFrom16([16]byte(q[24:40])))
 		return e, e.readUpper(proto, upper, natPort)
 	}
-	if len(b) < icmpQuoteAt+ipv4Header || b[0] != icmpUnreachable || b[1] != icmpFragNeeded || tun.Sum(0, b) != 0xffff {
+	if len(b) < icmpQuoteAt+ipv4Header || b[0] != icmpUnreachable || b[1] != icmpFragNeeded || ipheader.Sum(0, b) != 0xffff {
 		return e, false
 	}
 	e.MTU = int(binary.BigEndian.Uint16(b[6:]))

@@ -1,12 +1,11 @@
 package netio
 
 import (
+	"culvert/ipheader"
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
-
-	"culvert/tun"
 )
 
 // quote makes an ICMP message that says that a packet with an upper layer was too big.
@@ -32,7 +31,7 @@ func quote(v6 bool, mtu int, proto uint8, upper []byte) []byte {
 // sealICMP sets the checksum of an ICMP message of IPv4.
 func sealICMP(b []byte) []byte {
 	b[2], b[3] = 0, 0
-	binary.BigEndian.PutUint16(b[2:], ^tun.Sum(0, b))
+	binary.BigEndian.PutUint16(b[2:], ^ipheader.Sum(0, b))
 	return b
 }
 

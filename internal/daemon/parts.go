@@ -14,6 +14,7 @@ import (
 	"culvert/internal/config"
 	"culvert/internal/control"
 	"culvert/tun"
+	"culvert/tun/gso"
 	"culvert/tun/guard"
 )
 
@@ -90,8 +91,8 @@ func (p *parts) open(cfg *config.Config) (err error) {
 }
 
 // disabled is the offloads of the TUN device to do without.
-func disabled(c *config.Daemon) tun.Offloads {
-	return tun.Offloads{Checksum: c.NoOffloads, TSO: c.NoOffloads, USO: c.NoOffloads}
+func disabled(c *config.Daemon) gso.Offloads {
+	return gso.Offloads{Checksum: c.NoOffloads, TSO: c.NoOffloads, USO: c.NoOffloads}
 }
 
 // spareProcs are for all that is no worker.

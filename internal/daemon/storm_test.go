@@ -22,7 +22,7 @@ import (
 	"culvert/esp"
 	"culvert/internal/config"
 	"culvert/internal/control"
-	"culvert/tun"
+	"culvert/tun/gso"
 	"culvert/tun/protect"
 )
 
@@ -288,17 +288,17 @@ func newMemQueue() *memQueue {
 	return &memQueue{in: make(chan []byte, window), closed: make(chan struct{})}
 }
 
-func (q *memQueue) Read(buf []byte, headroom int, p *tun.Packet) error {
+func (q *memQueue) Read(buf []byte, headroom int, p *gso.Packet) error {
 	select {
 	case b := <-q.in:
-		*p = tun.Packet{Data: buf[headroom : headroom+copy(buf[headroom:], b)]}
+		*p = gso.Packet{Data: buf[headroom : headroom+copy(buf[headroom:], b)]}
 		return nil
 	case <-q.closed:
 		return os.ErrClosed
 	}
 }
 
-func (q *memQueue) Write(_ *tun.Packet, pieces [][]byte) error {
+func (q *memQueue) Write(_ *gso.Packet, pieces [][]byte) error {
 	b := bytes.Join(pieces, nil)
 	q.mu.Lock()
 	q.numbers = append(q.numbers, binary.BigEndian.Uint32(b[len(b)-4:]))

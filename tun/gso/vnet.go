@@ -1,16 +1,16 @@
-package tun
+package gso
 
 import (
 	"encoding/binary"
 	"errors"
 )
 
-// vnetLen is the length of struct virtio_net_hdr, <linux/virtio_net.h>:
+// VnetLen is the length of struct virtio_net_hdr, <linux/virtio_net.h>:
 //
 //	u8 flags, u8 gso_type, u16 hdr_len, u16 gso_size, u16 csum_start, u16 csum_offset
 //
 // in the host's byte order, which is what a TUN device uses unless told otherwise.
-const vnetLen = 10
+const VnetLen = 10
 
 // Values of struct virtio_net_hdr.
 const (
@@ -24,15 +24,16 @@ const (
 )
 
 var (
-	errMalformed   = errors.New("tun: the packet does not match its virtio-net header")
-	errUnknownGSO  = errors.New("tun: unknown kind of super-packet")
-	errGSOChecksum = errors.New("tun: a super-packet must need its checksum completed")
+	errMalformed   = errors.New("gso: the packet does not match its virtio-net header")
+	errUnknownGSO  = errors.New("gso: unknown kind of super-packet")
+	errGSOChecksum = errors.New("gso: a super-packet must need its checksum completed")
 )
 
-// parseVnet fills p from the header h and the packet in p.Data. The header is not trusted: the kernel passes on what a
-// program with a packet socket wrote into it, and its hdr_len is only a hint. Lengths come from the packet itself.
-func parseVnet(h []byte, p *Packet) error {
-	p.GSO, p.SegSize, p.HdrLen = GSONone, 0, 0
+// ParseVnet fills p from the header h and the packet in p.Data. The header is not trusted: the
+// kernel passes on what a program with a packet socket wrote into it, and its hdr_len is only a
+// hint. Lengths come from the packet itself.
+func ParseVnet(h []byte, p *Packet) error {
+	p.GSO, p.SegSize, p.HdrLen = None, 0, 0
 	p.NeedsChecksum, p.CsumStart, p.CsumOffset = h[0]&vnetNeedsCsum != 0, 0, 0
 	if p.NeedsChecksum {
 		p.CsumStart, p.CsumOffset = binary.NativeEndian.Uint16(h[6:]), binary.NativeEndian.Uint16(h[8:])
@@ -50,11 +51,11 @@ func parseVnet(h []byte, p *Packet) error {
 	}
 	switch {
 	case kind == vnetGSOTCPv4 && !l4.v6 && l4.proto == protoTCP:
-		p.GSO = GSOTCPv4
+		p.GSO = TCPv4
 	case kind == vnetGSOTCPv6 && l4.v6 && l4.proto == protoTCP:
-		p.GSO = GSOTCPv6
+		p.GSO = TCPv6
 	case kind == vnetGSOUDPL4 && l4.proto == protoUDP:
-		p.GSO = GSOUDP
+		p.GSO = UDP
 	default:
 		return errUnknownGSO
 	}
@@ -66,27 +67,27 @@ func parseVnet(h []byte, p *Packet) error {
 		return errMalformed
 	}
 	if len(p.Data)-l4.payload <= int(p.SegSize) { // a super-packet of one
-		p.GSO, p.SegSize, p.HdrLen = GSONone, 0, 0
+		p.GSO, p.SegSize, p.HdrLen = None, 0, 0
 	}
 	return nil
 }
 
-// putVnet writes the header that describes p to h.
-func putVnet(h []byte, p *Packet) error {
-	clear(h[:vnetLen])
+// PutVnet writes the header that describes p to h.
+func PutVnet(h []byte, p *Packet) error {
+	clear(h[:VnetLen])
 	if p.NeedsChecksum {
 		h[0] = vnetNeedsCsum
 		binary.NativeEndian.PutUint16(h[6:], p.CsumStart)
 		binary.NativeEndian.PutUint16(h[8:], p.CsumOffset)
 	}
 	switch p.GSO {
-	case GSONone:
+	case None:
 		return nil
-	case GSOTCPv4:
+	case TCPv4:
 		h[1] = vnetGSOTCPv4
-	case GSOTCPv6:
+	case TCPv6:
 		h[1] = vnetGSOTCPv6
-	case GSOUDP:
+	case UDP:
 		h[1] = vnetGSOUDPL4
 	default:
 		return errUnknownGSO

@@ -1,4 +1,4 @@
-package tun
+package gso
 
 import (
 	"encoding/binary"
@@ -19,9 +19,10 @@ const (
 	udpCsumOffset = 6
 )
 
-var errNotTransport = errors.New("tun: neither TCP nor UDP, or a fragment, or cut short")
+var errNotTransport = errors.New("gso: neither TCP nor UDP, or a fragment, or cut short")
 
-// layout is where the headers of an unfragmented TCP or UDP packet begin and end, as offsets from the IP header.
+// layout holds where the headers of an unfragmented TCP or UDP packet begin and end, as offsets
+// from the IP header.
 type layout struct {
 	v6      bool
 	proto   uint8 // protoTCP or protoUDP
@@ -83,7 +84,8 @@ func (l *layout) parseIPv4(data []byte) error {
 	return nil
 }
 
-// parseIPv6 walks the extension headers that may stand before TCP and UDP in an unfragmented packet (RFC 8200, Section 4.1).
+// parseIPv6 walks the extension headers that may stand before TCP and UDP in an unfragmented packet
+// (RFC 8200, Section 4.1).
 func (l *layout) parseIPv6(data []byte) error {
 	if len(data) < ipv6HeaderLen {
 		return errNotTransport

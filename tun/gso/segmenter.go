@@ -1,11 +1,13 @@
-package tun
+package gso
 
 import (
+	"culvert/ipheader"
 	"encoding/binary"
 	"errors"
 )
 
-// maxHeader bounds the IP and upper-layer headers of a super-packet: 40 + 60 octets of TCP leave 156 for IPv6 extension headers.
+// maxHeader bounds the IP and upper-layer headers of a super-packet: 40 + 60 octets of TCP leave
+// 156 for IPv6 extension headers.
 const maxHeader = 256
 
 // TCP flag octet (RFC 9293, Section 3.1; CWR: RFC 3168).
@@ -17,17 +19,17 @@ const (
 	tcpCWR         = 0x80
 )
 
-var errSegment = errors.New("tun: not a super-packet that can be cut")
+var errSegment = errors.New("gso: not a super-packet that can be cut")
 
 // Segmenter cuts a super-packet into ordinary packets, in place and without copying payload:
 //
 //	| header | payload 0 | payload 1 | payload 2 |    the packet, as read
 //	|<------ segment 0 ----->|
-//	              | header |<--- payload 1           the header of segment 1 goes over the end of payload 0,
-//	              |<-- segment 1 ->|                  which whoever took segment 0 has used up by then
+//	              | header |<--- payload 1     the header of segment 1 goes over the end of
+//	              |<-- segment 1 ->|            payload 0, which is used up by then
 //
-// An ordinary packet is a super-packet of one, so a caller needs no second path. The zero value is ready; it allocates nothing and is
-// not for concurrent use.
+// An ordinary packet is a super-packet of one, so a caller needs no second path. The zero value is
+// ready; it allocates nothing and is not for concurrent use.
 type Segmenter struct {
 	data  []byte
 	gso   bool
@@ -49,10 +51,10 @@ type template struct {
 	flags  uint8
 }
 
-// Reset starts on p, which it may complete the checksum of. p.Data belongs to the Segmenter until the last segment is used up.
-// After an error the packet cannot be sent.
+// Reset starts on p, whose checksum it may complete. p.Data belongs to the Segmenter until the last
+// segment is used up. After an error the packet cannot be sent.
 func (s *Segmenter) Reset(p *Packet) error {
-	s.data, s.index, s.done, s.gso = p.Data, 0, false, p.GSO != GSONone
+	s.data, s.index, s.done, s.gso = p.Data, 0, false, p.GSO != None
 	if !s.gso {
 		CompleteChecksum(p)
 		return nil
@@ -63,7 +65,7 @@ func (s *Segmenter) Reset(p *Packet) error {
 	}
 	hdr := s.head.payload
 	s.size = int(p.SegSize)
-	if hdr > maxHeader || s.size == 0 || hdr+s.size > MaxPacket || (p.GSO == GSOUDP) != (s.head.proto == protoUDP) {
+	if hdr > maxHeader || s.size == 0 || hdr+s.size > MaxPacket || (p.GSO == UDP) != (s.head.proto == protoUDP) {
 		return errSegment
 	}
 	s.done, s.next = false, hdr
@@ -75,7 +77,7 @@ func (s *Segmenter) Reset(p *Packet) error {
 func (h *template) take(p *Packet) {
 	copy(h.octets[:], p.Data[:h.payload])
 	src, dst := h.addresses(p.Data)
-	h.pseudo = PseudoSum(src, dst, h.proto, 0)
+	h.pseudo = ipheader.PseudoSum(src, dst, h.proto, 0)
 	l4 := p.Data[h.start:]
 	h.noCsum = !p.NeedsChecksum && h.proto == protoUDP && !h.v6 && binary.BigEndian.Uint16(l4[udpCsumOffset:]) == 0
 	h.ipID = binary.BigEndian.Uint16(p.Data[4:])
@@ -84,7 +86,7 @@ func (h *template) take(p *Packet) {
 	}
 }
 
-// Len is the number of segments in all.
+// Len returns the number of all segments.
 func (s *Segmenter) Len() int {
 	if !s.gso {
 		return 1
@@ -92,8 +94,9 @@ func (s *Segmenter) Len() int {
 	return max(1, (len(s.data)-s.head.payload+s.size-1)/s.size)
 }
 
-// Next is the next whole packet, or nil after the last. It lies in the super-packet's own octets and overwrites up to
-// a header's length of the segment before, which must be used up. The octets after it are still to come: they must not be written.
+// Next returns the next whole packet, or nil after the last. It lies in the super-packet's own
+// octets and overwrites up to a header's length of the segment before, which must be used up. The
+// octets after it are still to come: they must not be written.
 func (s *Segmenter) Next() []byte {
 	if s.done {
 		return nil
@@ -134,12 +137,12 @@ func (s *Segmenter) putHeader(pkt []byte) {
 	}
 	field := l4[s.head.csumOffset():]
 	binary.BigEndian.PutUint16(field, 0)
-	sum := fold(uint64(s.head.pseudo) + uint64(len(l4)))
-	binary.BigEndian.PutUint16(field, finish(Sum(sum, l4)))
+	sum := ipheader.Fold(uint64(s.head.pseudo) + uint64(len(l4)))
+	binary.BigEndian.PutUint16(field, ipheader.Finish(ipheader.Sum(sum, l4)))
 }
 
-// putTCP sets what differs between segments: FIN and PSH belong to the last octet, so to the last segment; CWR is said once, in the
-// first (RFC 3168, Section 6.1.2).
+// putTCP sets what differs between segments: FIN and PSH belong to the last octet, so to the last
+// segment; CWR is set in the first alone (RFC 3168, Section 6.1.2).
 func (s *Segmenter) putTCP(l4 []byte) {
 	binary.BigEndian.PutUint32(l4[tcpSeqOffset:], s.head.seq+uint32(s.index*s.size))
 	flags := s.head.flags
@@ -154,18 +157,20 @@ func (s *Segmenter) putTCP(l4 []byte) {
 
 func putIPv4Checksum(hdr []byte) {
 	binary.BigEndian.PutUint16(hdr[10:], 0)
-	binary.BigEndian.PutUint16(hdr[10:], ^Sum(0, hdr))
+	binary.BigEndian.PutUint16(hdr[10:], ^ipheader.Sum(0, hdr))
 }
 
-// splitter does in software what a device without offloads cannot: it makes ordinary, complete packets of what it is given.
-type splitter struct {
+// Splitter does in software what a device without offloads cannot: it makes ordinary, complete
+// packets of super-packets.
+type Splitter struct {
 	buf []byte
 	seg Segmenter
 }
 
-// write gathers p's pieces, and gives each packet in them to out. The first error ends it: the rest of the packet is lost.
-func (s *splitter) write(p *Packet, pieces [][]byte, out func([]byte) error) error {
-	if len(pieces) == 1 && p.GSO == GSONone && !p.NeedsChecksum {
+// Write gathers p's pieces, and gives each packet in them to out. The first error ends it: the rest
+// of the packet is lost.
+func (s *Splitter) Write(p *Packet, pieces [][]byte, out func([]byte) error) error {
+	if len(pieces) == 1 && p.GSO == None && !p.NeedsChecksum {
 		return out(pieces[0]) // nothing to change: no copy
 	}
 	s.buf = s.buf[:0]

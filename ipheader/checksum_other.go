@@ -1,6 +1,6 @@
 //go:build !amd64
 
-package tun
+package ipheader
 
 // fastSum: nothing is faster here.
 var fastSum = false
