@@ -65,7 +65,7 @@ func (s *ikeSA) follow(d Datagram) {
 // movePairs tells the dataplane where the Child SAs' packets go from now on.
 func (s *ikeSA) movePairs() {
 	s.hurry()
-	s.net.fragments = fragmentsUnknown
+	s.net.fragments, s.live.rtt = fragmentsUnknown, 0
 	ep := s.net.endpoint(s.e)
 	for _, p := range s.pairs {
 		if p.sa.Endpoint != ep {

@@ -162,7 +162,7 @@ func (x *pathProbe) response(s *ikeSA, _ []wire.Payload) {
 	case !x.parts:
 		x.tell(s.e, esp.PathPassed)
 		if x.tries == 1 {
-			s.live.rtt = took
+			s.live.measure(took)
 		}
 	case x.hurried || took < s.live.rtt/2: // it may be the answer to the form with DF
 		x.tell(s.e, esp.PathUnknown)
@@ -212,6 +212,14 @@ func (s *ikeSA) padded(size int) (data []byte, sent int, ok bool) {
 
 // cipherBlock is the largest block to which a message is padded.
 const cipherBlock = 16
+
+// measure notes a round trip. The least one counts: it tells the answer to one form of a request from
+// that to the form before.
+func (l *liveness) measure(took time.Duration) {
+	if l.rtt <= 0 || took < l.rtt {
+		l.rtt = took
+	}
+}
 
 // probeWait is how long the answer to a form of a probe is waited for.
 func (s *ikeSA) probeWait() time.Duration {

@@ -258,6 +258,22 @@ func TestPathProbeFollowsRoundTrip(t *testing.T) {
 	p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: esp.PathLost})
 }
 
+// The least round trip counts: one slow answer does not make the next ones ambiguous.
+func TestPathProbeAfterSlowAnswer(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up2()
+	p.proven()
+	link := p.link
+	p.link = func(*testPacket) []time.Duration { return []time.Duration{300 * time.Millisecond} }
+	p.probe(700)
+	p.drive(2 * time.Second)
+	p.link, p.left.probed = link, nil
+	p.narrowLink(1400)
+	id := p.probe(1500)
+	p.drive(10 * time.Second)
+	p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: esp.PathLost})
+}
+
 // What comes up while a probe waits need not: the probe is sent in fragments at once.
 func TestPathProbeGivesWay(t *testing.T) {
 	p := newPair(t, 1, nil)

@@ -47,7 +47,8 @@ func TestBlackHoleToStrongSwan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			n := buildNarrow(t, 1400, true)
 			left, s := n.swanSite(t, tt.v6, tt.suite, "")
-			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+			// The path MTU is known after about seven seconds; TCP's next try may come as late again.
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			_, err := netlab.Transfer(ctx, n.left, leftLAN4, n.right, rightLAN4, 1<<20)
 			ok(t, err)
