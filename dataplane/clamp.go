@@ -3,23 +3,15 @@ package dataplane
 import (
 	"encoding/binary"
 
+	"culvert/ipheader"
 	"culvert/selector"
 )
 
-// TCP header fields that the clamp looks at (RFC 9293, Section 3.1).
+// TCP options (RFC 9293, Section 3.2).
 const (
-	tcpMinHeader   = 20
-	tcpOffsetField = 12
-	tcpFlagsField  = 13
-	tcpCsumField   = 16
-	tcpFlagSYN     = 0x02
-
 	tcpOptEnd = 0
 	tcpOptNop = 1
 	tcpOptMSS = 2
-
-	ipv4MinHeader = 20
-	ipv6Header    = 40
 )
 
 // clampMSS lowers the MSS option of a SYN to what fits into one inner packet of mtu octets, so that
@@ -31,16 +23,16 @@ func clampMSS(pkt []byte, hdr *selector.Packet, mtu int, fixChecksum bool) bool 
 		return false
 	}
 	tcp := pkt[hdr.Upper:hdr.TotalLen]
-	if len(tcp) < tcpMinHeader || tcp[tcpFlagsField]&tcpFlagSYN == 0 {
+	if len(tcp) < ipheader.TCPLen || tcp[ipheader.TCPFlags]&ipheader.TCPSYN == 0 {
 		return false
 	}
 	at := findMSS(tcp)
 	if at < 0 {
 		return false
 	}
-	largest := mtu - ipv4MinHeader - tcpMinHeader
+	largest := mtu - ipheader.IPv4Len - ipheader.TCPLen
 	if hdr.Version == 6 {
-		largest = mtu - ipv6Header - tcpMinHeader
+		largest = mtu - ipheader.IPv6Len - ipheader.TCPLen
 	}
 	old := binary.BigEndian.Uint16(tcp[at:])
 	if largest <= 0 || int(old) <= largest {
@@ -48,19 +40,19 @@ func clampMSS(pkt []byte, hdr *selector.Packet, mtu int, fixChecksum bool) bool 
 	}
 	binary.BigEndian.PutUint16(tcp[at:], uint16(largest))
 	if fixChecksum {
-		sum := binary.BigEndian.Uint16(tcp[tcpCsumField:])
-		binary.BigEndian.PutUint16(tcp[tcpCsumField:], updateChecksum(sum, old, uint16(largest), at%2 != 0))
+		sum := binary.BigEndian.Uint16(tcp[ipheader.TCPChecksum:])
+		binary.BigEndian.PutUint16(tcp[ipheader.TCPChecksum:], ipheader.Update(sum, old, uint16(largest), at%2 != 0))
 	}
 	return true
 }
 
 // findMSS is where in the TCP header the value of its MSS option stands, or -1.
 func findMSS(tcp []byte) int {
-	end := int(tcp[tcpOffsetField]>>4) * 4
+	end := int(tcp[ipheader.TCPDataOffset]>>4) * 4
 	if end > len(tcp) {
 		return -1
 	}
-	for i := tcpMinHeader; i < end; {
+	for i := ipheader.TCPLen; i < end; {
 		switch tcp[i] {
 		case tcpOptEnd:
 			return -1
@@ -77,15 +69,4 @@ func findMSS(tcp []byte) int {
 		i += int(tcp[i+1])
 	}
 	return -1
-}
-
-// updateChecksum is RFC 1624, Section 3, equation 3: HC' = ~(~HC + ~m + m'). A field at an odd offset adds its octets to the other halves.
-func updateChecksum(sum, old, new uint16, odd bool) uint16 {
-	if odd {
-		old, new = old<<8|old>>8, new<<8|new>>8
-	}
-	s := uint32(^sum) + uint32(^old) + uint32(new)
-	s = s&0xffff + s>>16
-	s = s&0xffff + s>>16
-	return ^uint16(s)
 }

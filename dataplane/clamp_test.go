@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"bytes"
+	"culvert/ipheader"
 	"encoding/binary"
 	"net/netip"
 	"testing"
@@ -64,11 +65,11 @@ func TestClampMSS(t *testing.T) {
 func TestClampLeavesPartialChecksum(t *testing.T) {
 	pkt := tcpPacket(src4, dst4, 1, 2, []byte{2, 4, 0x05, 0xb4}, nil)
 	hdr := parse(t, pkt)
-	before := binary.BigEndian.Uint16(pkt[hdr.Upper+tcpCsumField:])
+	before := binary.BigEndian.Uint16(pkt[hdr.Upper+ipheader.TCPChecksum:])
 	if !clampMSS(pkt, hdr, 1400, false) {
 		t.Fatal("not clamped")
 	}
-	if got := binary.BigEndian.Uint16(pkt[hdr.Upper+tcpCsumField:]); got != before {
+	if got := binary.BigEndian.Uint16(pkt[hdr.Upper+ipheader.TCPChecksum:]); got != before {
 		t.Error("the pseudo-header's sum was changed")
 	}
 }
@@ -79,7 +80,7 @@ func TestClampOddPackets(t *testing.T) {
 		t.Error("clamped a TCP header of 12 octets")
 	}
 	long := tcpPacket(src4, dst4, 1, 2, []byte{2, 4, 0x05, 0xb4}, nil)
-	long[20+tcpOffsetField] = 0xf0 // a data offset beyond the packet
+	long[20+ipheader.TCPDataOffset] = 0xf0 // a data offset beyond the packet
 	if clampMSS(long, parse(t, long), 1400, true) {
 		t.Error("clamped a TCP header that ends beyond the packet")
 	}

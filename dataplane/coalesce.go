@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"culvert/ipheader"
 	"culvert/selector"
 	"culvert/tun/gso"
 )
@@ -166,7 +167,7 @@ func (f *gathered) join(s *segment) bool {
 		return false
 	}
 	if !s.udp {
-		f.head.upper()[tcpFlagsField] |= s.upper()[tcpFlagsField] & tcpFinal
+		f.head.upper()[ipheader.TCPFlags] |= s.upper()[ipheader.TCPFlags] & tcpFinal
 	}
 	f.packets[f.n] = s.payload()
 	f.n++
@@ -191,10 +192,10 @@ func (f *gathered) nextID(s *segment) bool {
 // nextTCP says whether the TCP header of s is that of the octets which follow, and otherwise the same but for the flags of the last.
 func (f *gathered) nextTCP(s *segment) bool {
 	a, b := f.head.upper()[:f.head.hdrLen()], s.upper()[:s.hdrLen()]
-	seq := binary.BigEndian.Uint32(a[tcpSeqField:]) + uint32(f.total-f.head.data)
-	return len(a) == len(b) && binary.BigEndian.Uint32(b[tcpSeqField:]) == seq &&
-		bytes.Equal(a[tcpAckField:tcpFlagsField], b[tcpAckField:tcpFlagsField]) && // with the reserved bits
-		(a[tcpFlagsField]^b[tcpFlagsField])&^tcpFinal == 0 &&
-		bytes.Equal(a[tcpWindowField:tcpCsumField], b[tcpWindowField:tcpCsumField]) &&
-		bytes.Equal(a[tcpUrgentField:], b[tcpUrgentField:]) // with all options
+	seq := binary.BigEndian.Uint32(a[ipheader.TCPSeq:]) + uint32(f.total-f.head.data)
+	return len(a) == len(b) && binary.BigEndian.Uint32(b[ipheader.TCPSeq:]) == seq &&
+		bytes.Equal(a[ipheader.TCPAck:ipheader.TCPFlags], b[ipheader.TCPAck:ipheader.TCPFlags]) && // with the reserved bits
+		(a[ipheader.TCPFlags]^b[ipheader.TCPFlags])&^tcpFinal == 0 &&
+		bytes.Equal(a[ipheader.TCPWindow:ipheader.TCPChecksum], b[ipheader.TCPWindow:ipheader.TCPChecksum]) &&
+		bytes.Equal(a[ipheader.TCPUrgent:], b[ipheader.TCPUrgent:]) // with all options
 }

@@ -5,13 +5,6 @@ import (
 	"encoding/binary"
 )
 
-const (
-	ipv4FlagDF  = 0x4000
-	ipv4FlagMF  = 0x2000
-	ipv4Offset  = 0x1fff
-	ipv4OptCopy = 0x80 // RFC 791, Section 3.1: the option is copied into all fragments
-)
-
 // fragmenter cuts an IPv4 packet into fragments (RFC 791, Section 3.2). A packet that may be fragmented is so before it is sealed, not after: a gateway
 // that reassembles outer fragments does so before it can tell forged ones (RFC 4301, Section 7), and a NAT may drop them.
 type fragmenter struct {
@@ -35,9 +28,9 @@ func (f *fragmenter) next(b []byte) []byte {
 		data = data[:max(room&^7, 8)] // all but the last: whole units of 8 octets
 	}
 	field := binary.BigEndian.Uint16(f.pkt[6:])
-	offset := field&ipv4Offset + uint16(f.done/8)
-	if more || field&ipv4FlagMF != 0 { // of a fragment, the last fragment is not the last
-		offset |= ipv4FlagMF
+	offset := field&ipheader.IPv4OffsetMask + uint16(f.done/8)
+	if more || field&ipheader.IPv4MF != 0 { // of a fragment, the last fragment is not the last
+		offset |= ipheader.IPv4MF
 	}
 	h := b[start:]
 	binary.BigEndian.PutUint16(h[2:], uint16(len(h)+len(data)))
@@ -54,8 +47,8 @@ func (f *fragmenter) appendHeader(b []byte) []byte {
 		return append(b, f.pkt[:f.header]...)
 	}
 	start := len(b)
-	b = append(b, f.pkt[:ipv4MinHeader]...)
-	for options := f.pkt[ipv4MinHeader:f.header]; len(options) > 0; {
+	b = append(b, f.pkt[:ipheader.IPv4Len]...)
+	for options := f.pkt[ipheader.IPv4Len:f.header]; len(options) > 0; {
 		length := 1
 		switch {
 		case options[0] == 0: // end of options
@@ -68,7 +61,7 @@ func (f *fragmenter) appendHeader(b []byte) []byte {
 		default:
 			length = int(options[1])
 		}
-		if options[0]&ipv4OptCopy != 0 {
+		if options[0]&ipheader.IPv4OptionCopied != 0 {
 			b = append(b, options[:length]...)
 		}
 		options = options[length:]

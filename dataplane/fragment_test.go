@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"culvert/ipheader"
 	"culvert/selector"
 )
 
@@ -15,7 +16,7 @@ func reassemble(t *testing.T, frags [][]byte) (data []byte, more bool) {
 	for _, f := range frags {
 		hdr := checkSums(t, f)
 		field := binary.BigEndian.Uint16(f[6:])
-		offset := int(field&ipv4Offset) * 8
+		offset := int(field&ipheader.IPv4OffsetMask) * 8
 		if base < 0 {
 			base = offset
 		}
@@ -23,7 +24,7 @@ func reassemble(t *testing.T, frags [][]byte) (data []byte, more bool) {
 			t.Fatalf("fragment at %d, want %d", offset, base+len(data))
 		}
 		data = append(data, f[hdr.HeaderLen:]...)
-		more = field&ipv4FlagMF != 0
+		more = field&ipheader.IPv4MF != 0
 	}
 	return data, more
 }
@@ -66,7 +67,7 @@ func TestFragmentOfAFragment(t *testing.T) {
 	whole := fragments(udpPacket(src4, dst4, false, make([]byte, 4000)), 20, 1500)
 	middle := whole[1]
 	again := fragments(middle, 20, 600)
-	if got := binary.BigEndian.Uint16(again[0][6:]) & ipv4Offset; got != 1480/8 {
+	if got := binary.BigEndian.Uint16(again[0][6:]) & ipheader.IPv4OffsetMask; got != 1480/8 {
 		t.Errorf("first offset %d, want %d", got, 1480/8)
 	}
 	data, more := reassemble(t, again)

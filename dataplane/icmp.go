@@ -17,7 +17,6 @@ const (
 	icmp6Prohibited = 1 // of type 1 (RFC 4443, Section 3.1)
 	icmp6Unreach    = 1
 	icmp6TooBig     = 2
-	icmpHeader      = 8
 	icmpTTL         = 64
 	icmpQuote4      = 576  // RFC 1812, Section 4.3.2.3: as much as fits into 576 octets
 	icmpQuote6      = 1280 // RFC 4443, Section 2.4 (c): at most the minimum IPv6 MTU
@@ -50,9 +49,9 @@ func appendICMP(b []byte, e icmpError, pkt []byte, hdr *selector.Packet) []byte 
 	}
 	quote := pkt[:hdr.TotalLen]
 	if hdr.Version == 4 {
-		return appendICMPv4(b, e, quote[:min(len(quote), icmpQuote4-ipv4MinHeader-icmpHeader)], hdr)
+		return appendICMPv4(b, e, quote[:min(len(quote), icmpQuote4-ipheader.IPv4Len-ipheader.ICMPLen)], hdr)
 	}
-	return appendICMPv6(b, e, quote[:min(len(quote), icmpQuote6-ipv6Header-icmpHeader)], hdr)
+	return appendICMPv6(b, e, quote[:min(len(quote), icmpQuote6-ipheader.IPv6Len-ipheader.ICMPLen)], hdr)
 }
 
 // mayAnswer follows RFC 1122, Section 3.2.2 and RFC 4443, Section 2.4 (e): no error about an ICMP error, a later fragment, or a packet without one sender
@@ -72,7 +71,7 @@ func mayAnswer(pkt []byte, hdr *selector.Packet) bool {
 }
 
 func appendICMPv4(b []byte, e icmpError, quote []byte, hdr *selector.Packet) []byte {
-	total := ipv4MinHeader + icmpHeader + len(quote)
+	total := ipheader.IPv4Len + ipheader.ICMPLen + len(quote)
 	src, dst := hdr.Dst.As4(), hdr.Src.As4()
 	ip := len(b)
 	b = append(b, 0x45, 0xc0) // RFC 1812, Section 4.3.2.5: precedence 6
@@ -90,7 +89,7 @@ func appendICMPv4(b []byte, e icmpError, quote []byte, hdr *selector.Packet) []b
 
 func appendICMPv6(b []byte, e icmpError, quote []byte, hdr *selector.Packet) []byte {
 	src, dst := hdr.Dst.As16(), hdr.Src.As16()
-	length := icmpHeader + len(quote)
+	length := ipheader.ICMPLen + len(quote)
 	b = append(b, 0x60, 0, 0, 0)
 	b = binary.BigEndian.AppendUint16(b, uint16(length))
 	b = append(b, selector.ProtoICMPv6, icmpTTL)

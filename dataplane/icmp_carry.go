@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"culvert/ipheader"
 	"culvert/selector"
 	"culvert/tun/gso"
 )
@@ -93,7 +94,7 @@ func setSource(pkt *gso.Packet, hdr *selector.Packet, src netip.Addr) {
 	hdr.Src = src
 	if hdr.Version == 4 {
 		to := src.As4()
-		replaceSummed(pkt.Data[12:16], to[:], pkt.Data[ipv4CsumField:])
+		replaceSummed(pkt.Data[12:16], to[:], pkt.Data[ipheader.IPv4Checksum:])
 		return
 	}
 	to := src.As16()
@@ -105,7 +106,7 @@ func setSource(pkt *gso.Packet, hdr *selector.Packet, src netip.Addr) {
 func replaceSummed(old, to, field []byte) {
 	sum := binary.BigEndian.Uint16(field)
 	for i := 0; i < len(to); i += 2 {
-		sum = updateChecksum(sum, binary.BigEndian.Uint16(old[i:]), binary.BigEndian.Uint16(to[i:]), false)
+		sum = ipheader.Update(sum, binary.BigEndian.Uint16(old[i:]), binary.BigEndian.Uint16(to[i:]), false)
 	}
 	copy(old, to)
 	binary.BigEndian.PutUint16(field, sum)

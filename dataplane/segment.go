@@ -8,23 +8,15 @@ import (
 	"culvert/tun/gso"
 )
 
-// More header fields than clampMSS needs: RFC 9293, Section 3.1; RFC 768; RFC 791, Section 3.1.
+// TCP flags in segments that are gathered.
 const (
-	tcpSeqField    = 4
-	tcpAckField    = 8
-	tcpWindowField = 14
-	tcpUrgentField = 18
-
-	tcpFinal = 0x01 | 0x08              // FIN and PSH: nothing follows in the same super-packet
-	tcpLone  = tcpFlagSYN | 0x04 | 0xa0 // SYN, RST, URG, CWR: only ever alone
-
-	udpHeader    = 8
-	udpLenField  = 4
-	udpCsumField = 6
-
-	ipv4DF        = 0x40 // in the flags' octet
-	ipv4CsumField = 10
+	tcpFinal = ipheader.TCPFIN | ipheader.TCPPSH // nothing follows in the same super-packet
+	// SYN, RST, URG, CWR: only ever alone.
+	tcpLone = ipheader.TCPSYN | ipheader.TCPRST | ipheader.TCPURG | ipheader.TCPCWR
 )
+
+// ipv4DF is the flag in its octet.
+const ipv4DF = ipheader.IPv4DF >> 8
 
 // segment is a TCP or UDP packet with payload that may be a part of a super-packet, as far as its own headers tell.
 type segment struct {
@@ -39,10 +31,10 @@ type segment struct {
 func (s *segment) parse(pkt []byte, hdr *selector.Packet) bool {
 	*s = segment{pkt: pkt, start: hdr.Upper, v6: hdr.Version == 6}
 	if s.v6 {
-		if s.start != ipv6Header {
+		if s.start != ipheader.IPv6Len {
 			return false
 		}
-	} else if s.start != ipv4MinHeader || pkt[6]&^ipv4DF != 0 { // the reserved bit (RFC 791, Section 3.1)
+	} else if s.start != ipheader.IPv4Len || pkt[6]&^ipv4DF != 0 { // the reserved bit (RFC 791, Section 3.1)
 		return false
 	}
 	switch hdr.Protocol {
@@ -56,18 +48,18 @@ func (s *segment) parse(pkt []byte, hdr *selector.Packet) bool {
 
 func (s *segment) parseTCP() bool {
 	tcp := s.upper()
-	if len(tcp) <= tcpMinHeader || tcp[tcpFlagsField]&tcpLone != 0 {
+	if len(tcp) <= ipheader.TCPLen || tcp[ipheader.TCPFlags]&tcpLone != 0 {
 		return false
 	}
-	n := int(tcp[tcpOffsetField]>>4) * 4
+	n := int(tcp[ipheader.TCPDataOffset]>>4) * 4
 	s.data = s.start + n
-	return n >= tcpMinHeader && n < len(tcp)
+	return n >= ipheader.TCPLen && n < len(tcp)
 }
 
 func (s *segment) parseUDP() bool {
 	udp := s.upper()
-	s.udp, s.data = true, s.start+udpHeader
-	return len(udp) > udpHeader && int(binary.BigEndian.Uint16(udp[udpLenField:])) == len(udp) && binary.BigEndian.Uint16(udp[udpCsumField:]) != 0
+	s.udp, s.data = true, s.start+ipheader.UDPLen
+	return len(udp) > ipheader.UDPLen && int(binary.BigEndian.Uint16(udp[ipheader.UDPLength:])) == len(udp) && binary.BigEndian.Uint16(udp[ipheader.UDPChecksum:]) != 0
 }
 
 func (s *segment) upper() []byte   { return s.pkt[s.start:] }
@@ -77,7 +69,7 @@ func (s *segment) hdrLen() int     { return s.data - s.start }
 func (s *segment) id() uint16      { return binary.BigEndian.Uint16(s.pkt[4:]) }
 
 // final says whether no segment may follow s in its super-packet.
-func (s *segment) final() bool { return !s.udp && s.upper()[tcpFlagsField]&tcpFinal != 0 }
+func (s *segment) final() bool { return !s.udp && s.upper()[ipheader.TCPFlags]&tcpFinal != 0 }
 
 // sameNetwork says whether the IP headers of two packets of one flow are equal in what all packets cut from one super-packet have in common: the TOS or traffic class
 // with its ECN bits, the flow label, the time to live or hop limit, and whether they may be fragmented.
@@ -109,7 +101,7 @@ func (s *segment) pseudo(length int) uint16 {
 
 // intact says whether the checksums hold. Those of a super-packet are made anew, which would make good ones of bad ones.
 func (s *segment) intact() bool {
-	if !s.v6 && ipheader.Sum(0, s.pkt[:ipv4MinHeader]) != 0xffff {
+	if !s.v6 && ipheader.Sum(0, s.pkt[:ipheader.IPv4Len]) != 0xffff {
 		return false
 	}
 	upper := s.upper()
@@ -119,10 +111,10 @@ func (s *segment) intact() bool {
 // describe makes the header of s that of a super-packet of total octets which begins with s, and p say so.
 func (s *segment) describe(p *gso.Packet, total int) {
 	length := total - s.start
-	csum := tcpCsumField
+	csum := ipheader.TCPChecksum
 	if s.udp {
-		csum = udpCsumField
-		binary.BigEndian.PutUint16(s.upper()[udpLenField:], uint16(length))
+		csum = ipheader.UDPChecksum
+		binary.BigEndian.PutUint16(s.upper()[ipheader.UDPLength:], uint16(length))
 	}
 	binary.BigEndian.PutUint16(s.upper()[csum:], s.pseudo(length))
 	*p = gso.Packet{
@@ -134,8 +126,8 @@ func (s *segment) describe(p *gso.Packet, total int) {
 		return
 	}
 	binary.BigEndian.PutUint16(s.pkt[2:], uint16(total))
-	binary.BigEndian.PutUint16(s.pkt[ipv4CsumField:], 0)
-	binary.BigEndian.PutUint16(s.pkt[ipv4CsumField:], ^ipheader.Sum(0, s.pkt[:ipv4MinHeader]))
+	binary.BigEndian.PutUint16(s.pkt[ipheader.IPv4Checksum:], 0)
+	binary.BigEndian.PutUint16(s.pkt[ipheader.IPv4Checksum:], ^ipheader.Sum(0, s.pkt[:ipheader.IPv4Len]))
 }
 
 func (s *segment) gso() gso.Type {

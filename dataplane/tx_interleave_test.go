@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"culvert/esp"
+	"culvert/ipheader"
 	"culvert/selector"
 	"culvert/tun/gso"
 )
@@ -107,7 +108,7 @@ func TestBatchBreaksBeforeTooBig(t *testing.T) {
 	if hdr := checkSums(t, answer); hdr.Dst != hostY.Addr() {
 		t.Errorf("%v was told of a packet that is too big, and not Y", hdr.Dst)
 	}
-	quote := parse(t, append(slices.Clone(answer[ipv4MinHeader+icmpHeader:]), make([]byte, 10000)...))
+	quote := parse(t, append(slices.Clone(answer[ipheader.IPv4Len+ipheader.ICMPLen:]), make([]byte, 10000)...))
 	if quote.Src != hostY.Addr() || quote.TotalLen != len(large.Data) {
 		t.Errorf("what was quoted is a packet of %v with %d octets", quote.Src, quote.TotalLen)
 	}

@@ -1,6 +1,9 @@
 package esp
 
-import "encoding/binary"
+import (
+	"culvert/ipheader"
+	"encoding/binary"
+)
 
 // The ECN field: the low two bits of the TOS octet or traffic class (RFC 3168, Section 5).
 const (
@@ -59,19 +62,8 @@ func ApplyECN(pkt []byte, outer uint8) (drop, alarm bool) {
 	changed := word&^(0xff<<shift) | uint16(tos)<<shift
 	binary.BigEndian.PutUint16(pkt, changed)
 	if !v6 {
-		sum := binary.BigEndian.Uint16(pkt[ipv4Checksum:])
-		binary.BigEndian.PutUint16(pkt[ipv4Checksum:], updateChecksum(sum, word, changed))
+		sum := binary.BigEndian.Uint16(pkt[ipheader.IPv4Checksum:])
+		binary.BigEndian.PutUint16(pkt[ipheader.IPv4Checksum:], ipheader.Update(sum, word, changed, false))
 	}
 	return false, alarm
-}
-
-const ipv4Checksum = 10 // offset of the header checksum (RFC 791, Section 3.1)
-
-// updateChecksum returns the checksum after one 16-bit word changed from old to now (RFC 1624,
-// Section 3, equation 3: HC' = ~(~HC + ~m + m')).
-func updateChecksum(sum, old, now uint16) uint16 {
-	s := uint32(^sum) + uint32(^old) + uint32(now)
-	s = s&0xffff + s>>16
-	s = s&0xffff + s>>16
-	return ^uint16(s)
 }

@@ -75,3 +75,16 @@ func Finish(sum uint16) uint16 {
 	}
 	return ^sum
 }
+
+// Update returns the checksum sum of a header after one of its 16-bit words changed from old to
+// now: RFC 1624, Section 3, equation 3: HC' = ~(~HC + ~m + m'). odd means that the word is at an
+// odd offset, so that its octets count in the other halves.
+func Update(sum, old, now uint16, odd bool) uint16 {
+	if odd {
+		old, now = old<<8|old>>8, now<<8|now>>8
+	}
+	s := uint32(^sum) + uint32(^old) + uint32(now)
+	s = s&0xffff + s>>16
+	s = s&0xffff + s>>16
+	return ^uint16(s)
+}

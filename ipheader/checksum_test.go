@@ -2,6 +2,7 @@ package ipheader
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -107,5 +108,24 @@ func BenchmarkSum(b *testing.B) {
 			b.ReportMetric(float64(best[had])/run, "ns")
 			b.ReportMetric(0, "ns/op") // of both: says nothing
 		})
+	}
+}
+
+// TestUpdate: the example of RFC 1624, Section 4, that the older equation gets wrong, and each word
+// of headers at even and odd offsets.
+func TestUpdate(t *testing.T) {
+	if got := Update(0xdd2f, 0x5555, 0x3285, false); got != 0x0000 {
+		t.Errorf("got %#x, want 0", got)
+	}
+	b := make([]byte, 60)
+	r := rand.NewChaCha8([32]byte{9})
+	_, _ = r.Read(b)
+	for at := range len(b) - 1 {
+		sum, old := ^Sum(0, b), binary.BigEndian.Uint16(b[at:])
+		now := uint16(r.Uint64())
+		binary.BigEndian.PutUint16(b[at:], now)
+		if got, want := Update(sum, old, now, at%2 != 0), ^Sum(0, b); got != want {
+			t.Errorf("word at %d: %#04x, want %#04x", at, got, want)
+		}
 	}
 }

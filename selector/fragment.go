@@ -1,6 +1,7 @@
 package selector
 
 import (
+	"culvert/ipheader"
 	"encoding/binary"
 	"net/netip"
 )
@@ -20,7 +21,7 @@ func (p *Packet) FragmentOf(pkt []byte) (d DatagramID, begin, end int) {
 	d = DatagramID{Src: p.Src, Dst: p.Dst}
 	if p.Version == 4 {
 		d.Protocol, d.ID = p.Protocol, uint32(binary.BigEndian.Uint16(pkt[4:]))
-		begin = int(binary.BigEndian.Uint16(pkt[6:])&ipv4OffsetMask) * 8
+		begin = int(binary.BigEndian.Uint16(pkt[6:])&ipheader.IPv4OffsetMask) * 8
 		return d, begin, begin + p.TotalLen - p.HeaderLen
 	}
 	at, length := p.HeaderLen, 8
@@ -30,11 +31,11 @@ func (p *Packet) FragmentOf(pkt []byte) (d DatagramID, begin, end int) {
 			continue
 		}
 		field := binary.BigEndian.Uint16(pkt[at+2:])
-		if field&(ipv6OffsetMask|ipv6FlagM) == 0 {
+		if field&(ipheader.IPv6OffsetMask|ipheader.IPv6M) == 0 {
 			continue // RFC 6946: an atomic fragment, which ParsePacket skips
 		}
 		d.ID = binary.BigEndian.Uint32(pkt[at+4:])
-		begin = int(field & ipv6OffsetMask)
+		begin = int(field & ipheader.IPv6OffsetMask)
 		return d, begin, begin + p.TotalLen - at - 8
 	}
 }

@@ -1,6 +1,9 @@
 package selector
 
-import "testing"
+import (
+	"culvert/ipheader"
+	"testing"
+)
 
 func TestFragmentOf(t *testing.T) {
 	const udp = "c0000035 0008 0000"
@@ -42,7 +45,7 @@ func FuzzFragmentOf(f *testing.F) {
 		if ParsePacket(pkt, &p) != nil || p.Fragment == NotFragment {
 			return
 		}
-		if _, begin, end := p.FragmentOf(pkt); begin < 0 || begin > end || (begin == 0) != (p.Fragment == FirstFragment) || end > maxDatagram+ipv6Header+maxDatagram {
+		if _, begin, end := p.FragmentOf(pkt); begin < 0 || begin > end || (begin == 0) != (p.Fragment == FirstFragment) || end > maxDatagram+ipheader.IPv6Len+maxDatagram {
 			t.Fatalf("%d to %d: %+v", begin, end, p)
 		}
 	})

@@ -1,6 +1,7 @@
 package selector
 
 import (
+	"culvert/ipheader"
 	"encoding/binary"
 	"errors"
 	"net/netip"
@@ -37,18 +38,7 @@ type Packet struct {
 	Fragment  Fragment
 }
 
-// The fixed parts of the two headers.
 const (
-	ipv4MinHeader = 20
-	ipv6Header    = 40
-
-	ipv4FlagDF     = 0x4000
-	ipv4FlagMF     = 0x2000
-	ipv4OffsetMask = 0x1fff // in units of 8 octets
-
-	ipv6OffsetMask = 0xfff8 // in octets, as the field is shifted by three
-	ipv6FlagM      = 0x0001
-
 	maxDatagram = 65535
 	// maxExtensions bounds the work on one packet. RFC 8200, Section 4.1 recommends an order of
 	// seven headers, five of which can occur here.
@@ -87,12 +77,12 @@ func parse(pkt []byte, p *Packet, quoted bool) error {
 
 // parseIPv4 follows RFC 791, Section 3.1.
 func parseIPv4(pkt []byte, p *Packet, quoted bool) error {
-	if len(pkt) < ipv4MinHeader {
+	if len(pkt) < ipheader.IPv4Len {
 		return ErrTruncated
 	}
 	header := int(pkt[0]&0x0f) * 4
 	total := int(binary.BigEndian.Uint16(pkt[2:]))
-	if header < ipv4MinHeader || total < header {
+	if header < ipheader.IPv4Len || total < header {
 		return ErrHeader
 	}
 	if total > len(pkt) && !(quoted && header <= len(pkt)) {
@@ -103,9 +93,9 @@ func parseIPv4(pkt []byte, p *Packet, quoted bool) error {
 	p.Dst = netip.AddrFrom4([4]byte(pkt[16:20]))
 	p.Protocol = pkt[9]
 	flags := binary.BigEndian.Uint16(pkt[6:])
-	p.DF = flags&ipv4FlagDF != 0
-	offset := int(flags&ipv4OffsetMask) * 8
-	if err := p.setFragment(offset, flags&ipv4FlagMF != 0); err != nil {
+	p.DF = flags&ipheader.IPv4DF != 0
+	offset := int(flags&ipheader.IPv4OffsetMask) * 8
+	if err := p.setFragment(offset, flags&ipheader.IPv4MF != 0); err != nil {
 		return err
 	}
 	// RFC 4301, Section 7.2 asks for "a minimum offset check on IPv4 (non-initial) fragments to
@@ -121,14 +111,14 @@ func parseIPv4(pkt []byte, p *Packet, quoted bool) error {
 // parseIPv6 follows RFC 8200, Sections 3 and 4. Jumbograms (RFC 2675) are not supported: their
 // length of 0 reads as an empty payload.
 func parseIPv6(pkt []byte, p *Packet, quoted bool) error {
-	if len(pkt) < ipv6Header {
+	if len(pkt) < ipheader.IPv6Len {
 		return ErrTruncated
 	}
-	total := ipv6Header + int(binary.BigEndian.Uint16(pkt[4:]))
+	total := ipheader.IPv6Len + int(binary.BigEndian.Uint16(pkt[4:]))
 	if total > len(pkt) && !quoted {
 		return ErrTruncated
 	}
-	*p = Packet{Version: 6, TOS: pkt[0]<<4 | pkt[1]>>4, HeaderLen: ipv6Header, Upper: ipv6Header, TotalLen: total, DF: true}
+	*p = Packet{Version: 6, TOS: pkt[0]<<4 | pkt[1]>>4, HeaderLen: ipheader.IPv6Len, Upper: ipheader.IPv6Len, TotalLen: total, DF: true}
 	p.Src = netip.AddrFrom16([16]byte(pkt[8:24]))
 	p.Dst = netip.AddrFrom16([16]byte(pkt[24:40]))
 	if p.Src.Is4In6() || p.Dst.Is4In6() {
@@ -175,7 +165,7 @@ func (p *Packet) skipExtensions(pkt []byte) error {
 			return ErrFragment // a fragment of a fragment
 		}
 		field := binary.BigEndian.Uint16(header[2:])
-		if err := p.setFragment(int(field&ipv6OffsetMask), field&ipv6FlagM != 0); err != nil {
+		if err := p.setFragment(int(field&ipheader.IPv6OffsetMask), field&ipheader.IPv6M != 0); err != nil {
 			return err
 		}
 		if p.Fragment == LaterFragment {

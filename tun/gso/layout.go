@@ -1,22 +1,15 @@
 package gso
 
 import (
+	"culvert/ipheader"
 	"encoding/binary"
 	"errors"
 )
 
-// Protocol numbers and header lengths that segmentation needs.
+// Protocol numbers.
 const (
 	protoTCP = 6
 	protoUDP = 17
-
-	ipv4HeaderLen = 20
-	ipv6HeaderLen = 40
-	tcpHeaderLen  = 20
-	udpHeaderLen  = 8
-
-	tcpCsumOffset = 16
-	udpCsumOffset = 6
 )
 
 var errNotTransport = errors.New("gso: neither TCP nor UDP, or a fragment, or cut short")
@@ -51,16 +44,16 @@ func (l *layout) parse(data []byte) error {
 	}
 	switch n.proto {
 	case protoTCP:
-		if len(data) < n.start+tcpHeaderLen {
+		if len(data) < n.start+ipheader.TCPLen {
 			return errNotTransport
 		}
 		off := int(data[n.start+12]>>4) * 4
-		if off < tcpHeaderLen {
+		if off < ipheader.TCPLen {
 			return errNotTransport
 		}
 		n.payload = n.start + off
 	case protoUDP:
-		n.payload = n.start + udpHeaderLen
+		n.payload = n.start + ipheader.UDPLen
 	default:
 		return errNotTransport
 	}
@@ -72,12 +65,12 @@ func (l *layout) parse(data []byte) error {
 }
 
 func (l *layout) parseIPv4(data []byte) error {
-	if len(data) < ipv4HeaderLen {
+	if len(data) < ipheader.IPv4Len {
 		return errNotTransport
 	}
 	l.start = int(data[0]&0x0f) * 4
 	const moreFragmentsAndOffset = 0x3fff
-	if l.start < ipv4HeaderLen || binary.BigEndian.Uint16(data[6:])&moreFragmentsAndOffset != 0 {
+	if l.start < ipheader.IPv4Len || binary.BigEndian.Uint16(data[6:])&moreFragmentsAndOffset != 0 {
 		return errNotTransport
 	}
 	l.proto = data[9]
@@ -87,12 +80,12 @@ func (l *layout) parseIPv4(data []byte) error {
 // parseIPv6 walks the extension headers that may stand before TCP and UDP in an unfragmented packet
 // (RFC 8200, Section 4.1).
 func (l *layout) parseIPv6(data []byte) error {
-	if len(data) < ipv6HeaderLen {
+	if len(data) < ipheader.IPv6Len {
 		return errNotTransport
 	}
 	const hopByHop, routing, destination = 0, 43, 60
 	next := data[6]
-	for l.start = ipv6HeaderLen; next == hopByHop || next == routing || next == destination; {
+	for l.start = ipheader.IPv6Len; next == hopByHop || next == routing || next == destination; {
 		if len(data) < l.start+8 {
 			return errNotTransport
 		}
@@ -105,9 +98,9 @@ func (l *layout) parseIPv6(data []byte) error {
 
 func (l *layout) csumOffset() int {
 	if l.proto == protoTCP {
-		return tcpCsumOffset
+		return ipheader.TCPChecksum
 	}
-	return udpCsumOffset
+	return ipheader.UDPChecksum
 }
 
 // addresses are the source and destination octets of the pseudo-header.

@@ -10,15 +10,6 @@ import (
 // 156 for IPv6 extension headers.
 const maxHeader = 256
 
-// TCP flag octet (RFC 9293, Section 3.1; CWR: RFC 3168).
-const (
-	tcpFlagsOffset = 13
-	tcpSeqOffset   = 4
-	tcpFIN         = 0x01
-	tcpPSH         = 0x08
-	tcpCWR         = 0x80
-)
-
 var errSegment = errors.New("gso: not a super-packet that can be cut")
 
 // Segmenter cuts a super-packet into ordinary packets, in place and without copying payload:
@@ -79,10 +70,10 @@ func (h *template) take(p *Packet) {
 	src, dst := h.addresses(p.Data)
 	h.pseudo = ipheader.PseudoSum(src, dst, h.proto, 0)
 	l4 := p.Data[h.start:]
-	h.noCsum = !p.NeedsChecksum && h.proto == protoUDP && !h.v6 && binary.BigEndian.Uint16(l4[udpCsumOffset:]) == 0
+	h.noCsum = !p.NeedsChecksum && h.proto == protoUDP && !h.v6 && binary.BigEndian.Uint16(l4[ipheader.UDPChecksum:]) == 0
 	h.ipID = binary.BigEndian.Uint16(p.Data[4:])
 	if h.proto == protoTCP {
-		h.seq, h.flags = binary.BigEndian.Uint32(l4[tcpSeqOffset:]), l4[tcpFlagsOffset]
+		h.seq, h.flags = binary.BigEndian.Uint32(l4[ipheader.TCPSeq:]), l4[ipheader.TCPFlags]
 	}
 }
 
@@ -120,7 +111,7 @@ func (s *Segmenter) Next() []byte {
 // putHeader turns the super-packet's header at the front of pkt into that of the present segment.
 func (s *Segmenter) putHeader(pkt []byte) {
 	if s.head.v6 {
-		binary.BigEndian.PutUint16(pkt[4:], uint16(len(pkt)-ipv6HeaderLen))
+		binary.BigEndian.PutUint16(pkt[4:], uint16(len(pkt)-ipheader.IPv6Len))
 	} else {
 		binary.BigEndian.PutUint16(pkt[2:], uint16(len(pkt)))
 		binary.BigEndian.PutUint16(pkt[4:], s.head.ipID+uint16(s.index)) // each packet its own, as if it had been sent alone
@@ -144,15 +135,15 @@ func (s *Segmenter) putHeader(pkt []byte) {
 // putTCP sets what differs between segments: FIN and PSH belong to the last octet, so to the last
 // segment; CWR is set in the first alone (RFC 3168, Section 6.1.2).
 func (s *Segmenter) putTCP(l4 []byte) {
-	binary.BigEndian.PutUint32(l4[tcpSeqOffset:], s.head.seq+uint32(s.index*s.size))
+	binary.BigEndian.PutUint32(l4[ipheader.TCPSeq:], s.head.seq+uint32(s.index*s.size))
 	flags := s.head.flags
 	if !s.done {
-		flags &^= tcpFIN | tcpPSH
+		flags &^= ipheader.TCPFIN | ipheader.TCPPSH
 	}
 	if s.index > 0 {
-		flags &^= tcpCWR
+		flags &^= ipheader.TCPCWR
 	}
-	l4[tcpFlagsOffset] = flags
+	l4[ipheader.TCPFlags] = flags
 }
 
 func putIPv4Checksum(hdr []byte) {

@@ -35,7 +35,7 @@ func samples() map[string]gsotest.Sample {
 	pay := gsotest.RandomBytes(5000)
 	return map[string]gsotest.Sample{
 		"tcp4":               {Seq: 0xfffffff0, ID: 0xffff, Flags: 0x10, Payload: pay},
-		"tcp4 fin psh cwr":   {Flags: 0x10 | tcpFIN | tcpPSH | tcpCWR, Payload: pay},
+		"tcp4 fin psh cwr":   {Flags: 0x10 | ipheader.TCPFIN | ipheader.TCPPSH | ipheader.TCPCWR, Payload: pay},
 		"tcp4 options":       {IPOptions: 8, TCPOptions: 12, Flags: 0x18, Payload: pay},
 		"tcp6":               {V6: true, TCPOptions: 12, Flags: 0x18, Seq: 7, Payload: pay},
 		"tcp6 extension":     {V6: true, IPOptions: 16, TCPOptions: 20, Flags: 0x99, Payload: pay},
@@ -57,7 +57,7 @@ func zeroSumPayload() []byte {
 	s := gsotest.Sample{UDP: true, Payload: make([]byte, 1000)}
 	pkt := s.Build()
 	// The field is the complement of all else: put into the data, it makes the whole sum all ones.
-	copy(s.Payload, pkt[ipv4HeaderLen+udpCsumOffset:][:2])
+	copy(s.Payload, pkt[ipheader.IPv4Len+ipheader.UDPChecksum:][:2])
 	return s.Payload
 }
 
