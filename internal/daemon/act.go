@@ -12,7 +12,7 @@ import (
 	"culvert/internal/control"
 )
 
-// stopping turns the driver's end into an answer of the API.
+// stopping turns the driver's ErrStopped into an answer of the API.
 func stopping(err error) error {
 	if errors.Is(err, driver.ErrStopped) {
 		return &control.Error{Code: http.StatusServiceUnavailable, Text: "the daemon is stopping"}
@@ -20,7 +20,7 @@ func stopping(err error) error {
 	return err
 }
 
-// Act brings a peer or child up or down, or rekeys it, and waits for the outcome.
+// Act initiates, closes or rekeys a peer or child, and waits for the outcome.
 func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (string, error) {
 	c := d.config()
 	p := c.Peer(t.Peer)
@@ -48,7 +48,7 @@ func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (s
 	return what + map[control.Action]string{control.Up: " is up", control.Down: " is down", control.Rekey: " is rekeyed"}[a], nil
 }
 
-// actable says why nothing can be done to a peer or child.
+// actable returns an error if the action does not apply to the peer or child.
 func actable(p *config.Peer, a control.Action, child string) error {
 	switch {
 	case child == "" && len(p.Children) > 0, child != "" && childNamed(p, child) != nil:
@@ -56,7 +56,7 @@ func actable(p *config.Peer, a control.Action, child string) error {
 	case child != "" && manualNamed(p, child) == nil:
 		return control.NoChild(p.Name, child, p.Order)
 	}
-	return &control.Error{Code: http.StatusConflict, Text: fmt.Sprintf("manual keys are in force for as long as they are configured: there is nothing to %s", a)}
+	return &control.Error{Code: http.StatusConflict, Text: fmt.Sprintf("a manual SA is up for as long as it is configured: there is nothing to %s", a)}
 }
 
 func command(a control.Action, t control.Target) ike.Input {
@@ -69,7 +69,7 @@ func command(a control.Action, t control.Target) ike.Input {
 	return ike.Rekey{Peer: t.Peer, Child: t.Child}
 }
 
-// failed is the answer to what was tried and failed.
+// failed turns the error of an action into an answer of the API.
 func failed(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return err

@@ -10,14 +10,14 @@ import (
 	"culvert/tun/protect"
 )
 
-// apply makes a configuration the one in force: what is protected and routed first, so that nothing of a new peer can leave in the clear, then the peers.
-// d.applying is held.
+// apply makes a configuration the one in force. It protects and routes first, so that no packet of
+// a new peer can leave in the clear, and then tells the engine of the peers. d.applying is held.
 func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	if err := d.checkEncap(c); err != nil {
 		return err
 	}
 	diff := compare(d.inForce, c)
-	d.inForce = nil // until all of it is
+	d.inForce = nil // until all of it is applied
 	if err := diff.applyTo(d.plane); err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
-// protect has the kernel hold the protected flows, and lead them to the device.
+// protect has the kernel hold back the protected flows and route them to the device.
 func (d *Daemon) protect(diff difference) error {
 	exempt, err := d.exempt(diff.next)
 	if err != nil {
@@ -60,9 +60,8 @@ func (d *Daemon) protect(diff difference) error {
 	return d.follow(diff.next, change)
 }
 
-// follow tells the kernel of a change of the flows, the guard first: no packet leaves before its
-// route is there. What the kernel refuses of the routes in part the router tries again. d.applying
-// is held.
+// follow applies a change of the flows to the kernel, the guard first: no packet leaves before its
+// route exists. The router itself retries routes that the kernel refuses. d.applying is held.
 func (d *Daemon) follow(c *config.Config, change protect.Change) error {
 	if err := d.guard.apply(change, d.flows.Whole); err != nil {
 		return err
@@ -87,7 +86,7 @@ func (d *Daemon) tellEngine(ctx context.Context, diff difference) error {
 			change.Set = append(change.Set, e)
 			continue
 		}
-		change.Gone = append(change.Gone, p.Name) // where it spoke IKE before
+		change.Gone = append(change.Gone, p.Name) // it may have spoken IKE before
 	}
 	switch {
 	case diff.whole:

@@ -32,8 +32,7 @@ func TestProtectionComesBeforePeers(t *testing.T) {
 	}
 }
 
-// Where the kernel takes the routes in part, as with IPv6 switched off, the daemon works with
-// those.
+// If the kernel takes only some routes, for example with IPv6 off, the daemon works with those.
 func TestRoutesInPart(t *testing.T) {
 	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	d.routes = routesInPart{routes{f}}
@@ -46,14 +45,14 @@ func TestRoutesInPart(t *testing.T) {
 	}
 }
 
-// routesInPart are refused in part.
+// routesInPart refuses some of the routes.
 type routesInPart struct{ routes }
 
 func (r routesInPart) Apply(c protect.Change) error {
 	return errors.Join(nil, &tun.Incomplete{Refused: 1, First: os.ErrPermission, Remedy: "the remedy"})
 }
 
-// noRoutes cannot be set.
+// noRoutes refuses all routes.
 type noRoutes struct{ routes }
 
 func (noRoutes) Apply(protect.Change) error { return errors.New("no routes here") }

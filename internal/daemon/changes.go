@@ -11,7 +11,8 @@ import (
 	"culvert/internal/config"
 )
 
-// changes says what a new configuration does to each peer, and which of its keys have no effect before a restart.
+// changes returns lines on the effect of a new configuration on each peer, and on keys that need a
+// restart.
 func changes(before, next *config.Config) []string {
 	out := []string{}
 	for i := range before.Peers {
@@ -42,9 +43,10 @@ func changes(before, next *config.Config) []string {
 	return out
 }
 
-// peerChange says what changes for a peer, or "" if nothing does. What IKE negotiated is closed and negotiated again when anything of it changes.
+// peerChange returns the effect on a changed peer, or "" without a change. Any change of a
+// negotiated setting closes its SAs, which are then negotiated again.
 func peerChange(old, p *config.Peer) string {
-	var keys, stay []string // what ends the SAs, and what does not
+	var keys, stay []string // the settings that end the SAs, and the others
 	to := &keys
 	note := func(name string, a, b any) {
 		if !reflect.DeepEqual(a, b) {
@@ -72,19 +74,19 @@ func peerChange(old, p *config.Peer) string {
 			note("routing of child "+name, old.RoutingOf(name), p.RoutingOf(name))
 		}
 	}
-	what := "its SAs are closed and come up anew"
+	what := "its SAs are closed and set up again"
 	switch {
 	case len(keys)+len(stay) == 0:
 		return ""
 	case len(keys) == 0:
 		what = "its SAs stay"
 	case len(keys) == 1 && keys[0] == "remote" && len(p.Manual) == 0:
-		what = "its SAs stay, new ones go to the new address"
+		what = "its SAs stay, new ones use the new address"
 	}
 	return fmt.Sprintf("peer %q changes (%s): %s", p.Name, strings.Join(append(keys, stay...), ", "), what)
 }
 
-// childNames are the names of the children of either.
+// childNames returns the names of the children of both.
 func childNames(old, p *config.Peer) []string {
 	names := slices.Clone(old.Order)
 	for _, name := range p.Order {
@@ -95,7 +97,7 @@ func childNames(old, p *config.Peer) []string {
 	return names
 }
 
-// restartKeys are the keys of [daemon] that changed and are read at the start alone.
+// restartKeys returns the changed keys of [daemon] that are read only at the start.
 func restartKeys(a, b *config.Daemon) []string {
 	var keys []string
 	note := func(name string, same bool) {
@@ -123,7 +125,7 @@ func restartKeys(a, b *config.Daemon) []string {
 	return keys
 }
 
-// some names networks, as far as a line has room for them.
+// some names the first networks of a list, and the number of the others.
 func some(list []netip.Prefix) string {
 	const most = 8
 	var b strings.Builder

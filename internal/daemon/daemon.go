@@ -1,5 +1,5 @@
-// Package daemon joins the control plane, the packet path, the device and the control socket into one running daemon, keeps them in step with the
-// configuration, and tells how they are.
+// Package daemon joins the control plane, the packet path, the device and the control socket into
+// one running daemon, keeps them in step with the configuration, and reports their status.
 package daemon
 
 import (
@@ -20,18 +20,18 @@ import (
 	"culvert/tun/protect"
 )
 
-// Options are what the command line says.
+// Options are the settings of the command line.
 type Options struct {
 	Config  string // file or folder
 	Version string
 	Stderr  io.Writer        // for the log
-	Reload  <-chan os.Signal // each one has the configuration read again; may be nil
-	// Release, if not nil, is asked at an ordered end whether what holds protected traffic back
-	// goes as well.
+	Reload  <-chan os.Signal // each signal reloads the configuration; may be nil
+	// Release, if not nil, is asked at an ordered end whether to release the guard, or the routes
+	// that replace it, as well.
 	Release func() bool
 }
 
-// The parts of a daemon, as far as this file and its neighbours use them; tests put others in their place.
+// The parts of a daemon behind interfaces; tests use others.
 type (
 	packetPath interface {
 		SetPolicies(ps []dataplane.PolicyConfig) error
@@ -62,12 +62,12 @@ type (
 	// network is the outer sockets.
 	network interface {
 		LocalAddr(remote netip.Addr) (netip.Addr, error)
-		RawESP() bool // whether IP protocol 50 can be spoken
+		RawESP() bool // reports whether ESP over IP protocol 50 is possible
 		Counters() map[string]uint64
 	}
 )
 
-// Daemon is a running daemon. Its methods may be called by any goroutine.
+// A Daemon is a running daemon. Its methods are safe for concurrent use.
 type Daemon struct {
 	log      *slog.Logger
 	level    *slog.LevelVar
@@ -83,32 +83,33 @@ type Daemon struct {
 	resolver *resolver
 	outside  *outside
 
-	applying sync.Mutex  // held while a configuration or addresses are applied, so that they are in turn
+	applying sync.Mutex  // serialises changes of the configuration and of addresses
 	lastID   esp.ChildID // of manual SAs; guarded by applying
-	// inForce is what the packet path and the engine were told; nil: not all of it. Guarded by applying.
+	// inForce is the configuration that the packet path and the engine have in full; nil: none.
+	// Guarded by applying.
 	inForce *config.Config
-	flows   *protect.Set      // that the kernel was told of. Guarded by applying.
-	opened  []protect.Opening // what the last change left without protection. Guarded by applying.
+	flows   *protect.Set      // in the kernel. Guarded by applying.
+	opened  []protect.Opening // the flows that the last change left unprotected. Guarded by applying.
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	cfg    *config.Config
-	found  map[string]lookup // what the DNS names of peers stand for, by peer
+	found  map[string]lookup // the addresses of the peers' DNS names, by peer
 	manual map[esp.Policy]manualSA
 }
 
 var _ control.Backend = (*Daemon)(nil)
 
-// Version is the program's.
+// Version returns the program's version.
 func (d *Daemon) Version() string { return d.opts.Version }
 
-// config is the configuration in force. It does not change; another takes its place.
+// config returns the configuration in force, which is immutable.
 func (d *Daemon) config() *config.Config {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.cfg
 }
 
-// newLogger logs to w as the configuration says. The level can be changed.
+// newLogger returns a logger to w in the configured format. The caller may change level later.
 func newLogger(w io.Writer, c *config.Daemon, level *slog.LevelVar) *slog.Logger {
 	level.Set(c.Log)
 	opts := &slog.HandlerOptions{Level: level}

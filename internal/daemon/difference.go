@@ -11,21 +11,21 @@ import (
 	"culvert/tun/protect"
 )
 
-// difference is what a configuration changes of the one before. The packet path and the engine are told of that alone, so that a changed peer costs them the
-// same however many others there are.
+// A difference is the changes from one configuration to the next. The packet path and the engine
+// receive only these, so the cost of a changed peer does not depend on the number of other peers.
 type difference struct {
 	next     *config.Config
-	whole    bool           // there is none before: everything is to be told
-	set      []*config.Peer // of next: new or changed
-	gone     []string       // peers
-	policies []esp.Policy   // that are gone, of whatever peers
+	whole    bool           // there is no previous configuration: everything is new
+	set      []*config.Peer // new or changed peers of next
+	gone     []string       // removed peers
+	policies []esp.Policy   // removed policies of any peer
 }
 
-// compare finds the difference between two configurations; before may be nil.
+// compare returns the difference between two configurations; before may be nil.
 func compare(before, next *config.Config) difference {
 	d := difference{next: next}
-	// What addresses a peer can have hangs on those that we have, and what is protected on
-	// [daemon] bypass.
+	// The usable addresses of a peer depend on our own, and the protected networks on [daemon]
+	// bypass.
 	d.whole = before == nil || !slices.Equal(before.Daemon.Listen, next.Daemon.Listen) ||
 		!slices.Equal(before.Daemon.Bypass, next.Daemon.Bypass)
 	for i := range next.Peers {
@@ -51,7 +51,7 @@ func compare(before, next *config.Config) difference {
 	return d
 }
 
-// lose notes the policies of a peer that are not among those that stay.
+// lose notes the policies of a peer that are not in stay.
 func (d *difference) lose(old *config.Peer, stay []string) {
 	for _, name := range old.Order {
 		if !slices.Contains(stay, name) {
@@ -60,7 +60,7 @@ func (d *difference) lose(old *config.Peer, stay []string) {
 	}
 }
 
-// ceilings are the peers' own largest packets.
+// ceilings returns the configured MTUs of peers.
 func ceilings(c *config.Config) map[string]int {
 	m := make(map[string]int)
 	for i := range c.Peers {
@@ -71,7 +71,7 @@ func ceilings(c *config.Config) map[string]int {
 	return m
 }
 
-// applyTo changes the SPD and the ceilings of its SAs.
+// applyTo changes the SPD and the MTU ceilings of its SAs.
 func (d *difference) applyTo(plane packetPath) error {
 	plane.SetCeilings(ceilings(d.next))
 	var set []dataplane.PolicyConfig
@@ -89,7 +89,7 @@ func (d *difference) applyTo(plane packetPath) error {
 	return plane.ChangePolicies(set, d.policies)
 }
 
-// applyToFlows changes the flows that the kernel is told of, and returns what is different in them.
+// applyToFlows changes the protected flows and returns the change for the kernel.
 func (d *difference) applyToFlows(flows *protect.Set) protect.Change {
 	var set []protect.Policy
 	var gone []protect.ID
@@ -101,7 +101,7 @@ func (d *difference) applyToFlows(flows *protect.Set) protect.Change {
 		gone = append(gone, protect.ID{Peer: p.Peer, Child: p.Child})
 	}
 	if d.whole {
-		gone = flows.IDs() // those of set come back, which is no change
+		gone = flows.IDs() // those of set come back, which is not a change
 	}
 	return flows.Change(set, gone)
 }

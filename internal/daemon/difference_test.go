@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A child that goes, or becomes manual, takes its policy or its peer with it.
+// A removed child, or one that becomes manual, takes its policy or its peer with it.
 func TestCompare(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+"[[peer.child]]\nname = \"dmz\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.3.0.0/16\"]\n"+peerText("bench", "192.0.2.9", "4"), nil)
 	f.took()
@@ -22,5 +22,5 @@ func TestCompare(t *testing.T) {
 		t.Errorf("got peers %v, policies %v", f.peers, f.policies)
 	}
 	reload("[daemon]\nlisten = [\"192.0.2.1\"]\n" + peerText("a", "192.0.2.2", "2") + manualText("192.0.2.9", "01"))
-	wantCalls(t, f, "policies", "routes", "peers") // other addresses of ours: everything is told anew
+	wantCalls(t, f, "policies", "routes", "peers") // after a change of our own addresses: everything
 }

@@ -10,7 +10,7 @@ import (
 	"culvert/internal/control"
 )
 
-// Explain is the last failure of a peer at length, and its last events.
+// Explain returns lines on a peer: its state, its last failure at length, and its last events.
 func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
 	c := d.config()
 	p := c.Peer(name)

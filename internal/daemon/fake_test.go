@@ -23,7 +23,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// fakeParts stands for the packet path, IKE, the routes and the sockets, and remembers what it was asked, in order.
+// fakeParts stands for the packet path, IKE, the routes and the sockets, and records the calls in
+// order.
 type fakeParts struct {
 	mu       sync.Mutex
 	calls    []string
@@ -48,7 +49,7 @@ func (f *fakeParts) note(call string) func() {
 	return f.mu.Unlock
 }
 
-// took is the calls since the last time.
+// took returns the calls since the last time.
 func (f *fakeParts) took() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -174,24 +175,24 @@ func (f *fakeParts) LocalAddr(netip.Addr) (netip.Addr, error) {
 }
 func (f *fakeParts) RawESP() bool { return f.rawESP }
 
-// plane is the part of the packet path.
+// plane is fakeParts as the packet path.
 type plane struct{ *fakeParts }
 
 func (plane) Counters() map[string]uint64 { return map[string]uint64{"esp_icv": 2, "both": 1} }
 
-// sockets is the network's part.
+// sockets is fakeParts as the network.
 type sockets struct{ *fakeParts }
 
 func (sockets) Counters() map[string]uint64 { return map[string]uint64{"both": 2} }
 
-// counted is the device's part.
+// counted is a device with counters.
 type counted struct{}
 
 func (counted) Counters() map[string]uint64 {
 	return map[string]uint64{"both": 4, "tun_kernel_drops": 7}
 }
 
-// routes is the router's part.
+// routes is fakeParts as the router.
 type routes struct{ *fakeParts }
 
 func (r routes) Apply(c protect.Change) error {
@@ -218,7 +219,7 @@ func (r routes) Apply(c protect.Change) error {
 
 func (routes) Counters() map[string]uint64 { return map[string]uint64{"both": 8} }
 
-// exempt is the networks that a group's routes leave outside, of a family.
+// exempt returns the networks of a family that a group's routes leave outside.
 func (f *fakeParts) exempt(local string) []string {
 	var out []string
 	for p, k := range f.routes[local] {
@@ -230,7 +231,7 @@ func (f *fakeParts) exempt(local string) []string {
 	return out
 }
 
-// remotes is the remote networks that the routes lead to, each with the local ones.
+// remotes returns the routed remote networks, each with the local ones.
 func (f *fakeParts) remotes() []string {
 	var out []string
 	for local, g := range f.routes {
@@ -246,7 +247,7 @@ func (f *fakeParts) remotes() []string {
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// testDaemon is a daemon of fake parts that has taken a configuration into force; names are looked up with ask.
+// testDaemon returns a daemon of fake parts that has applied a configuration; ask looks names up.
 func testDaemon(t testing.TB, doc string, ask func(ctx context.Context, name string) ([]netip.Addr, error)) (*Daemon, *fakeParts, *bytes.Buffer) {
 	t.Helper()
 	f := &fakeParts{sas: map[esp.ChildID]esp.ChildSA{}, stats: map[esp.Policy]dataplane.ChildStats{}, rawESP: true}
@@ -284,13 +285,13 @@ func wantCalls(t *testing.T, f *fakeParts, want ...string) {
 	}
 }
 
-// peerText is a peer named name with the child lan, whose networks have the second octet n.
+// peerText returns a peer with the child lan, whose networks have the second octet n.
 func peerText(name, remote, n string) string {
 	return "[[peer]]\nname = \"" + name + "\"\nremote = \"" + remote + "\"\nlocal_id = \"me\"\nremote_id = \"" + name + "\"\npsk = \"0123456789abcdef\"\n" +
 		"[[peer.child]]\nname = \"lan\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10." + n + ".0.0/16\"]\n"
 }
 
-// manualText is a peer with one manual child.
+// manualText returns a peer with one manual child.
 func manualText(remote, key string) string {
 	return "[[peer]]\nname = \"bench\"\nremote = \"" + remote + "\"\n[[peer.child]]\nname = \"man\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.77.0.0/16\"]\n" +
 		"manual = { spi_out = \"0x1001\", key_out = \"0x" + key + "00000000000000000000000000000000000000\", spi_in = \"0x2001\", key_in = \"0x0000000000000000000000000000000000000000\", cipher = \"aes128gcm16\" }\n"

@@ -6,7 +6,8 @@ import (
 	"io"
 )
 
-// A build with -tags floor runs only where the environment holds FloorVariable=FloorConsent, which the benchmark harness sets for it.
+// A build with -tags floor runs only if the environment has FloorVariable=FloorConsent, which the
+// benchmark harness sets.
 const (
 	FloorVariable = "CULVERT_FLOOR"
 	FloorConsent  = "this-build-encrypts-nothing"
@@ -15,7 +16,8 @@ const (
 
 var errFloor = errors.New("this is " + FloorWarning + ": only the benchmark harness may run it; build culvert without -tags floor")
 
-// checkFloor refuses a build that encrypts nothing unless its environment consents, and then says loudly what it is.
+// checkFloor refuses a build that encrypts nothing unless its environment consents; then it prints
+// a warning.
 func checkFloor(floor bool, consent string, stderr io.Writer) error {
 	if !floor {
 		return nil
@@ -23,6 +25,6 @@ func checkFloor(floor bool, consent string, stderr io.Writer) error {
 	if consent != FloorConsent {
 		return errFloor
 	}
-	fmt.Fprintf(stderr, "\n*** %s: whatever is sent through this tunnel can be read and changed by anybody ***\n\n", FloorWarning)
+	fmt.Fprintf(stderr, "\n*** %s: anybody can read and change the traffic of this tunnel ***\n\n", FloorWarning)
 	return nil
 }

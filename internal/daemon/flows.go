@@ -11,9 +11,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// protectedBy returns the flows between networks that a peer's children protect, as far as culvert
-// has the kernel lead them to the device, and the children of which it does not. all is what is
-// bypassed for every child.
+// protectedBy returns the flows between networks that a peer's children protect and culvert routes
+// to the device, and the children without such routes. all is the bypass of every child.
 func protectedBy(p *config.Peer, all []netip.Prefix) (set []protect.Policy, none []protect.ID) {
 	eachChild(p, func(p *config.Peer, name string, local, remote []selector.Selector) {
 		id, r := protect.ID{Peer: p.Name, Child: name}, p.RoutingOf(name)
@@ -41,9 +40,8 @@ func networks(list []selector.Selector) []netip.Prefix {
 	return out
 }
 
-// without returns the addresses of selectors, save the parts of ranges that are bypassed. Of a
-// network and a bypass of the same prefix the network counts, but a part of a range is no network
-// that somebody wrote.
+// without returns the addresses of selectors, except the bypassed parts of ranges. A network wins
+// over a bypass of the same prefix, but nobody configured a part of a range as a network.
 func without(list []selector.Selector, bypass []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range list {
@@ -60,11 +58,11 @@ func without(list []selector.Selector, bypass []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// forAll names the bypass of [daemon] among those of the packet path.
+// forAll names the bypass of [daemon] in the packet path.
 var forAll esp.Policy
 
 // bypassesOf returns the bypasses of a peer's children for the packet path, and the children
-// without.
+// without any.
 func bypassesOf(p *config.Peer) (set []dataplane.PolicyConfig, none []esp.Policy) {
 	eachChild(p, func(p *config.Peer, name string, local, _ []selector.Selector) {
 		policy := esp.Policy{Peer: p.Name, Child: name}
@@ -85,7 +83,7 @@ func selectorsOf(list []netip.Prefix) []selector.Selector {
 	return out
 }
 
-// applyToBypasses tells the packet path of the bypasses that are different.
+// applyToBypasses tells the packet path of the changed bypasses.
 func (d *difference) applyToBypasses(plane packetPath) {
 	var set []dataplane.PolicyConfig
 	gone := slices.Clone(d.policies)

@@ -11,7 +11,7 @@ import (
 	"culvert/internal/control"
 )
 
-// withChild is peer a, whose child lan has other remote networks and more keys.
+// withChild returns peer a, whose child lan has other remote networks and more keys.
 func withChild(remote, more string) string {
 	return strings.Replace(peerText("a", "192.0.2.2", "2"), `"10.2.0.0/16"`, remote, 1) + more + "\n"
 }
@@ -86,7 +86,7 @@ func TestBypass(t *testing.T) {
 	}
 }
 
-// A child that is routed no more is taken out of the flows, and back.
+// A child without routes leaves the flows, and comes back with them.
 func TestRoutesFollowAReload(t *testing.T) {
 	d, f, _ := testDaemon(t, withChild(`"10.2.0.0/16"`, ""), nil)
 	for _, tt := range []struct {

@@ -12,7 +12,7 @@ import (
 	"culvert/tun/protect"
 )
 
-// kernelGuard is a guard that stands.
+// kernelGuard is a guard in force.
 type kernelGuard interface {
 	Apply(c protect.Change) error
 	Attribute(o *protect.Owners) error
@@ -20,23 +20,23 @@ type kernelGuard interface {
 	Close() error
 }
 
-// guardPart is the guard as [daemon] guard wants it. It is put up with the first flows, so that it
-// never stands with less than those of the configuration.
+// A guardPart is the guard as [daemon] guard configures it. It is put up with the first flows, so
+// that it never holds back less than the configuration protects.
 type guardPart struct {
 	mode   config.Guard
-	reason string // why there is none although it is wanted
+	reason string // why a configured guard is missing
 	open   func(whole protect.Change) (kernelGuard, error)
 
 	mu sync.Mutex
 	g  kernelGuard // nil until the first flows
 }
 
-// guardConfig is what a guard is told by the configuration besides the flows.
+// guardConfig returns the configuration of a guard, without the flows.
 func guardConfig(c *config.Daemon, log *slog.Logger) guard.Config {
 	return guard.Config{Device: c.TUN, Mark: c.Mark, Ports: []uint16{c.IKEPort, c.NATPort}, Log: log}
 }
 
-// newGuardPart looks whether the system can have a guard.
+// newGuardPart probes whether the system supports a guard.
 func newGuardPart(c *config.Daemon, probe func(guard.Config) error, log *slog.Logger) (*guardPart, error) {
 	gc := guardConfig(c, log)
 	p := &guardPart{mode: c.Guard, open: func(whole protect.Change) (kernelGuard, error) { return guard.Open(gc, whole) }}
@@ -47,10 +47,10 @@ func newGuardPart(c *config.Daemon, probe func(guard.Config) error, log *slog.Lo
 	switch {
 	case err == nil:
 	case c.Guard == config.GuardRequire:
-		return nil, fmt.Errorf("%w: [daemon] guard = \"require\" wants it; \"auto\" does without", err)
+		return nil, fmt.Errorf("%w: [daemon] guard = \"require\" needs it; \"auto\" runs without a guard", err)
 	default:
 		p.reason = err.Error()
-		log.Warn("THERE IS NO GUARD: protected traffic is kept from leaving unprotected by routes alone, which others may change", "event", "no-guard", "error", err)
+		log.Warn("THERE IS NO GUARD: only routes keep protected traffic from leaving unprotected, and other programs may change them", "event", "no-guard", "error", err)
 	}
 	return p, nil
 }
@@ -58,7 +58,7 @@ func newGuardPart(c *config.Daemon, probe func(guard.Config) error, log *slog.Lo
 // on reports whether there is a guard, or will be with the first flows.
 func (p *guardPart) on() bool { return p != nil && p.mode != config.GuardOff && p.reason == "" }
 
-// apply has the guard follow a change; whole is all flows with it, for the first time.
+// apply applies a change to the guard. The first time it opens the guard with all flows, whole().
 func (p *guardPart) apply(c protect.Change, whole func() protect.Change) (err error) {
 	if !p.on() {
 		return nil
@@ -72,8 +72,8 @@ func (p *guardPart) apply(c protect.Change, whole func() protect.Change) (err er
 	return p.g.Apply(c)
 }
 
-// attribute has the guard count by child for the first children of a configuration, whose flows are
-// in force. Without that it holds back as much as with it.
+// attribute has the guard count drops by child, for the first children of a configuration. The
+// flows must be in force. The guard holds back as much without it.
 func (p *guardPart) attribute(flows *protect.Set, c *config.Config) error {
 	if !p.on() {
 		return nil
@@ -86,7 +86,7 @@ func (p *guardPart) attribute(flows *protect.Set, c *config.Config) error {
 	return p.g.Attribute(flows.Owners(children(c)))
 }
 
-// children gives the children of a configuration, in the order of the files.
+// children yields the children of a configuration, in the order of the files.
 func children(c *config.Config) iter.Seq[protect.ID] {
 	return func(yield func(protect.ID) bool) {
 		for i := range c.Peers {
@@ -99,8 +99,7 @@ func children(c *config.Config) iter.Seq[protect.ID] {
 	}
 }
 
-// status is the guard as status shows it, and what it has dropped of the children whose drops it
-// counts.
+// status returns the guard's status, and the drops of the children for which it counts them.
 func (p *guardPart) status() (out control.Guard, byChild map[protect.ID]guard.Drops) {
 	switch {
 	case p == nil || p.mode == config.GuardOff:
@@ -119,7 +118,7 @@ func (p *guardPart) status() (out control.Guard, byChild map[protect.ID]guard.Dr
 	return out, byChild
 }
 
-// close leaves the guard to itself, and reports whether one stands.
+// close stops maintaining the guard, which stays in the kernel, and reports whether there is one.
 func (p *guardPart) close() bool {
 	if p == nil {
 		return false

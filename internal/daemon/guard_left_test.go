@@ -7,7 +7,7 @@ import (
 	"culvert/internal/config"
 )
 
-// Guards that this daemon does not take over are told of, with the command that takes them away.
+// A warning names each guard that this daemon does not take over, and the command to remove it.
 func TestLeftGuards(t *testing.T) {
 	standing := []string{"left", "mine", "other"}
 	exists := func(device string) bool { return device != "left" }

@@ -15,13 +15,14 @@ import (
 	"culvert/tun/protect"
 )
 
-// leave ends the daemon's part in the guard, which stays, or with release goes, and tells of that.
+// leave stops maintaining the guard, and logs whether it stays in force or, with release, is
+// removed.
 func (p *parts) leave(device string, release bool) error {
 	stands := p.guard.close()
 	if release {
 		_, err := guard.Release(device)
 		if stands && err == nil {
-			p.log.Info("the guard is released: what the tunnels protected may leave unprotected now", "event", "guard-released", "device", device)
+			p.log.Info("the guard is released: traffic of the tunnels may leave unprotected now", "event", "guard-released", "device", device)
 		}
 		return err
 	}
@@ -29,13 +30,13 @@ func (p *parts) leave(device string, release bool) error {
 	if !stands && !p.guard.on() {
 		what = "the routes that make protected networks unreachable stay"
 	} else if !stands {
-		return nil // ended before it stood
+		return nil // the daemon ended before it put up a guard
 	}
 	p.log.Info(what+": protected traffic is held back until culvert runs again; `culvert release --tun "+device+"` opens it", "event", "guard-stays", "device", device)
 	return nil
 }
 
-// flowsOf is the flows that a configuration protects on this host as it is now.
+// flowsOf returns the flows that a configuration protects on this host in its present state.
 func flowsOf(c *config.Config) *protect.Set {
 	flows, diff := protect.NewSet(), compare(nil, c)
 	flows.Exempt(c.Daemon.Bypass, newOutside(slog.New(slog.DiscardHandler)).prefixes(c))
@@ -43,8 +44,8 @@ func flowsOf(c *config.Config) *protect.Set {
 	return flows
 }
 
-// RaiseGuard puts up the guard of a configuration, for a daemon that is yet to come, and returns
-// what it did.
+// RaiseGuard puts up the guard of a configuration before its daemon runs, and returns a line about
+// it.
 func RaiseGuard(path string) (string, error) {
 	cfg, err := config.Load(path)
 	if err != nil {
@@ -53,7 +54,7 @@ func RaiseGuard(path string) (string, error) {
 	c := &cfg.Daemon
 	switch {
 	case c.Guard == config.GuardOff:
-		return "", errors.New("[daemon] guard is \"off\": there is nothing to put up")
+		return "", errors.New("[daemon] guard is \"off\": there is no guard to put up")
 	case control.Alive(c.Control):
 		return "", fmt.Errorf("a culvert daemon runs at %s, which has put up its guard", c.Control)
 	}
@@ -69,7 +70,7 @@ func RaiseGuard(path string) (string, error) {
 	return fmt.Sprintf("the guard of %s stands: protected traffic is held back until the daemon runs; culvert release opens it", c.TUN), nil
 }
 
-// Standing tells in words of the guards that stand, with a daemon or without.
+// Standing returns a line for each guard in force, with or without a daemon.
 func Standing() (lines []string) {
 	devices, _ := guard.Devices()
 	for _, d := range devices {
@@ -81,15 +82,15 @@ func Standing() (lines []string) {
 	return lines
 }
 
-// Released is something that held traffic back and does so no more.
+// Released is a guard or a set of routes that no longer holds traffic back.
 type Released struct {
 	What          string
 	Local, Remote []netip.Prefix
 }
 
-// Release takes away the guard of a device, or of all without a daemon if device is "", and the
-// routes and rules of daemons that have ended. A device that is there has a daemon; force does not
-// heed that.
+// Release removes the guard of a device, or with device "" every guard whose device is absent, and
+// the routes and rules of ended daemons. A device that exists has a daemon, and its guard stays
+// unless force is set.
 func Release(device string, force bool) (out []Released, err error) {
 	standing, err := guard.Devices()
 	if err != nil {
@@ -103,7 +104,7 @@ func Release(device string, force bool) (out []Released, err error) {
 		case none == nil && !force && device == "":
 			continue
 		case none == nil && !force:
-			return out, fmt.Errorf("the device %s is there: stop its daemon first, or write --force", name)
+			return out, fmt.Errorf("the device %s exists: stop its daemon first, or use --force", name)
 		}
 		o, err := guard.Release(name)
 		if err != nil {
@@ -113,7 +114,7 @@ func Release(device string, force bool) (out []Released, err error) {
 	}
 	routes, err := tun.Release()
 	if len(routes) > 0 {
-		r := Released{What: "what ended daemons left of routes"}
+		r := Released{What: "the routes of ended daemons"}
 		for _, text := range routes {
 			if p, err := netip.ParsePrefix(text); err == nil {
 				r.Remote = append(r.Remote, p)

@@ -9,7 +9,7 @@ import (
 	"culvert/internal/config"
 )
 
-// What the last log line says.
+// The last log line.
 func TestLeave(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

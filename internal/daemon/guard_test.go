@@ -44,7 +44,7 @@ func (g *fakeGuard) Counted() (guard.Stats, map[protect.ID]guard.Drops) {
 
 func (g *fakeGuard) Close() error { g.closed = true; return nil }
 
-// withGuard gives a daemon a guard that does not stand yet.
+// withGuard gives a daemon a guard that is not up yet.
 func withGuard(d *Daemon, f *fakeParts) *fakeGuard {
 	g := &fakeGuard{fakeParts: f}
 	d.guard = &guardPart{open: func(whole protect.Change) (kernelGuard, error) {
@@ -152,7 +152,7 @@ func TestGuardWhereThereIsNone(t *testing.T) {
 	}
 }
 
-// The guard counts for the children in the order of the files, and one that cannot does the rest.
+// The guard counts for the children in the order of the files; without counters it works as well.
 func TestGuardCountsByChild(t *testing.T) {
 	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	g := withGuard(d, f)

@@ -11,17 +11,17 @@ import (
 	"culvert/internal/config"
 )
 
-// firstManualID is above every Child SA ID that IKE gives: no policy has SAs of both.
+// firstManualID is above every Child SA ID of IKE: no policy has SAs of both.
 const firstManualID = esp.ChildID(1) << 62
 
-// manualSA is a manual child that is installed, or the reason why not.
+// A manualSA is an installed manual child, or the reason why it is not installed.
 type manualSA struct {
 	id     esp.ChildID // 0: not installed
 	sa     esp.ChildSA // without ID
 	reason string
 }
 
-// setManual installs, replaces and removes manual children until they are as configured. d.applying is held.
+// setManual installs, replaces and removes manual children as configured. d.applying is held.
 func (d *Daemon) setManual(c *config.Config) {
 	d.mu.Lock()
 	old := d.manual
@@ -36,7 +36,7 @@ func (d *Daemon) setManual(c *config.Config) {
 			next[m.sa.Policy] = m
 		}
 	}
-	for policy, was := range old { // first, for a new one may have the SPI of an old one
+	for policy, was := range old { // first, because a new one may have the SPI of an old one
 		if was.id != 0 && next[policy].id != was.id {
 			d.plane.RemoveSA(was.id)
 			d.log.Info("manual SA removed", "event", "child-down", "peer", policy.Peer, "child", policy.Child)
@@ -71,7 +71,7 @@ func (d *Daemon) installManual(m manualSA) manualSA {
 	return m
 }
 
-// manualFor is what a manual child is to be, or why it cannot be yet.
+// manualFor returns the SA of a manual child, or the reason why there is none yet.
 func (d *Daemon) manualFor(c *config.Config, p *config.Peer, m *config.Manual) manualSA {
 	d.mu.Lock()
 	addrs := remotes(c, p, d.found)
@@ -79,13 +79,13 @@ func (d *Daemon) manualFor(c *config.Config, p *config.Peer, m *config.Manual) m
 	if len(addrs) == 0 {
 		reason := d.unresolved(p)
 		if reason == "" {
-			reason = p.RemoteName + " has no address of a family that is spoken here"
+			reason = p.RemoteName + " has no address of a family that this host sends from"
 		}
 		return manualSA{reason: reason, sa: esp.ChildSA{Policy: esp.Policy{Peer: p.Name, Child: m.Name}}}
 	}
 	local := p.Local
 	if !local.IsValid() {
-		// Without a route to the peer yet the system chooses with each packet.
+		// Without a route to the peer yet, the system chooses the source of each packet.
 		local, _ = d.net.LocalAddr(addrs[0])
 	}
 	ep := esp.Endpoint{Encap: p.Encap == ike.EncapAlways || p.Encap == ike.EncapAuto && !d.net.RawESP(), Local: netip.AddrPortFrom(local, 0), Remote: netip.AddrPortFrom(addrs[0], 0)}

@@ -19,7 +19,7 @@ const (
 	maxScrapeHeader = 16 << 10
 )
 
-// collector shows the status to Prometheus, as it is when it is asked for.
+// A collector exports the present status to Prometheus.
 type collector struct {
 	status func(ctx context.Context) (*control.Status, error)
 }
@@ -96,7 +96,7 @@ func collectChild(gauge func(*prometheus.Desc, float64, ...string), count func(*
 	count(descPacketsIn, c.PacketsIn, peer, c.Name)
 	count(descPacketsOut, c.PacketsOut, peer, c.Name)
 	for reason, n := range c.Drops {
-		if n > 0 { // most are zero, and of very many children they would be most of the page
+		if n > 0 { // most are zero, and with many children they would fill the page
 			count(descDrops, n, peer, c.Name, reason)
 		}
 	}

@@ -13,18 +13,17 @@ import (
 	"culvert/tun/protect"
 )
 
-// outside finds what a full tunnel (0.0.0.0/0, ::/0) leaves outside without being told: the
-// networks that are attached to this host, by which it has its addresses, routes and time, and the
-// servers of its stub resolver where a peer has a DNS name, as the tunnel waits for the name. What
-// the tunnels themselves send has a mark, and is outside in any case; so are the daemon's own
-// questions to a resolver.
+// outside finds the addresses that a full tunnel (0.0.0.0/0, ::/0) leaves outside by itself: the
+// networks attached to this host, which give it its addresses, routes and time, and the servers
+// behind its stub resolver if a peer has a DNS name, because the tunnel waits for that name. The
+// tunnels' own packets and the daemon's own DNS queries carry a mark and are outside in any case.
 type outside struct {
 	view func() *host.View
 	stub func() host.Stub
 	log  *slog.Logger
 
-	said   []string // what is outside, as it was logged last
-	warned bool     // that the servers of the stub resolver are not known
+	said   []string // the addresses of the last log line
+	warned bool     // the warning about unknown servers of the stub resolver was logged
 }
 
 func newOutside(log *slog.Logger) *outside {
@@ -32,8 +31,8 @@ func newOutside(log *slog.Logger) *outside {
 	return &outside{view: func() *host.View { return &host.View{Links: host.Links(root)} }, stub: func() host.Stub { return host.Resolver(root) }, log: log}
 }
 
-// prefixes returns what is outside of the full tunnels of a configuration, and tells of it when it
-// is news.
+// prefixes returns the addresses outside of the full tunnels of a configuration, and logs them
+// after a change.
 func (o *outside) prefixes(c *config.Config) []netip.Prefix {
 	if o == nil || !hasFullTunnel(c) {
 		return nil
@@ -55,7 +54,7 @@ func (o *outside) prefixes(c *config.Config) []netip.Prefix {
 	return out
 }
 
-// resolvers returns the servers of the stub resolver of this host, if a name hangs on it.
+// resolvers returns the servers behind this host's stub resolver, if a peer has a DNS name.
 func (o *outside) resolvers(c *config.Config) []netip.Addr {
 	if !slices.ContainsFunc(c.Peers, func(p config.Peer) bool { return p.RemoteName != "" }) {
 		return nil
@@ -63,12 +62,12 @@ func (o *outside) resolvers(c *config.Config) []netip.Addr {
 	s := o.stub()
 	if s.Found && len(s.Upstreams) == 0 && !o.warned {
 		o.warned = true
-		o.log.Warn("the resolver of this host asks servers that cannot be told, through a tunnel that may wait for their answer: add the addresses of these servers to [daemon] bypass", "event", "resolver-unknown")
+		o.log.Warn("the servers behind this host's stub resolver are not known, and a tunnel may wait for their answers: add their addresses to [daemon] bypass", "event", "resolver-unknown")
 	}
 	return slices.DeleteFunc(s.Upstreams, netip.Addr.IsLinkLocalUnicast)
 }
 
-// hasFullTunnel reports whether a child routes a whole family to the device.
+// hasFullTunnel reports whether a child routes a whole address family to the device.
 func hasFullTunnel(c *config.Config) bool {
 	whole := func(p netip.Prefix) bool { return p.Bits() == 0 }
 	found := false
@@ -83,8 +82,8 @@ func hasFullTunnel(c *config.Config) bool {
 	return found
 }
 
-// exempt has the flows leave out what is bypassed for all, and what is outside of full tunnels,
-// and returns what changed. d.applying is held.
+// exempt takes the common bypass and the addresses outside of full tunnels out of the flows, and
+// returns the change. d.applying is held.
 func (d *Daemon) exempt(c *config.Config) (protect.Change, error) {
 	change := d.flows.Exempt(c.Daemon.Bypass, d.outside.prefixes(c))
 	if len(change.Groups) == 0 {
@@ -93,15 +92,14 @@ func (d *Daemon) exempt(c *config.Config) (protect.Change, error) {
 	return change, d.follow(c, change)
 }
 
-// exemptResolver looks again for whom the resolver asks, as a name was not found. d.applying is
-// held.
+// exemptResolver finds the resolver's servers again after a failed lookup. d.applying is held.
 func (d *Daemon) exemptResolver(c *config.Config) {
 	if _, err := d.exempt(c); err != nil {
-		d.log.Warn("the resolver's servers are not outside of the tunnel", "event", "outside-failed", "error", err)
+		d.log.Warn("the resolver's servers could not be put outside of the tunnel", "event", "outside-failed", "error", err)
 	}
 }
 
-// followHost has the flows follow this host's links and addresses until ctx ends.
+// followHost updates the flows after changes of this host's links and addresses, until ctx ends.
 func (d *Daemon) followHost(ctx context.Context, changed <-chan struct{}) {
 	for {
 		select {
@@ -117,6 +115,6 @@ func (d *Daemon) hostChanged() {
 	d.applying.Lock()
 	defer d.applying.Unlock()
 	if _, err := d.exempt(d.config()); err != nil {
-		d.log.Warn("this host's networks changed, and what is outside of the tunnel did not follow", "event", "outside-failed", "error", err)
+		d.log.Warn("this host's networks changed, but could not be put outside of the tunnel", "event", "outside-failed", "error", err)
 	}
 }

@@ -21,7 +21,7 @@ func TestFullTunnelLeavesTheLinksOutside(t *testing.T) {
 		t.Errorf("without a full tunnel: %q outside, log %s", f.exempt(lan), log)
 	}
 	writeConfig(t, d, withChild(`"0.0.0.0/0"`, ""))
-	for range 2 { // the second one is no news
+	for range 2 { // the second one is not news
 		if _, err := d.Reload(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestStubResolversServersAreOutside(t *testing.T) {
 	}
 }
 
-// The host's networks are exempt from full tunnels alone; its own kinds of full tunnels are found.
+// Only full tunnels exempt the host's networks; every form of a full tunnel is found.
 func TestHasFullTunnel(t *testing.T) {
 	for _, tt := range []struct {
 		remote, more string
@@ -101,7 +101,7 @@ func TestHasFullTunnel(t *testing.T) {
 	}
 }
 
-// scene is a host whose links and resolver the test sets.
+// scene is a host with links and a resolver from the test.
 type scene struct {
 	view host.View
 	stub host.Stub

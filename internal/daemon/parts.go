@@ -18,7 +18,7 @@ import (
 	"culvert/tun/guard"
 )
 
-// parts are what a daemon is made of that must be closed.
+// parts are the closable parts of a daemon.
 type parts struct {
 	log     *slog.Logger
 	control net.Listener
@@ -30,11 +30,11 @@ type parts struct {
 	host    chan struct{} // one slot: this host's links or addresses changed
 	plane   *dataplane.Plane
 	driver  *driver.Driver
-	roams   atomic.Pointer[driver.Driver] // who is told of changes of the host's addresses; nil: nobody yet
+	roams   atomic.Pointer[driver.Driver] // the driver to inform about changed addresses; nil: none yet
 }
 
-// hostChanged tells the control plane, and what finds out what is outside of full tunnels, that
-// the host's addresses or links changed. It does not block.
+// hostChanged informs the driver and followHost of changed addresses or links of this host. It does
+// not block.
 func (p *parts) hostChanged() {
 	if d := p.roams.Load(); d != nil {
 		d.AddressesChanged()
@@ -45,7 +45,7 @@ func (p *parts) hostChanged() {
 	}
 }
 
-// openParts opens everything, or nothing.
+// openParts opens all parts, or none.
 func openParts(cfg *config.Config, log *slog.Logger) (*parts, error) {
 	p := &parts{log: log, host: make(chan struct{}, 1)}
 	if err := p.open(cfg); err != nil {
@@ -55,7 +55,7 @@ func openParts(cfg *config.Config, log *slog.Logger) (*parts, error) {
 	return p, nil
 }
 
-// open begins with the control socket: it tells whether another daemon runs.
+// open begins with the control socket, which shows whether another daemon runs.
 func (p *parts) open(cfg *config.Config) (err error) {
 	c := &cfg.Daemon
 	if p.control, err = control.Listen(c.Control); err != nil {
@@ -63,11 +63,11 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	}
 	if c.Metrics != "" {
 		if p.metrics, err = net.Listen("tcp", c.Metrics); err != nil {
-			return fmt.Errorf("metrics: %w: stop what has the port, or write another address and port in [daemon] metrics", err)
+			return fmt.Errorf("metrics: %w: stop the program that has the port, or set another address and port in [daemon] metrics", err)
 		}
 	}
 	workers := workerCount(c.Workers, processors, p.log)
-	// Workers keep a processor of Go's scheduler each; everything else needs some, too.
+	// Each worker keeps a processor of Go's scheduler busy; everything else needs some as well.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcs))
 	if p.net, err = netio.Open(netio.Config{
 		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: c.Mark.Value, IKETOS: c.DSCP << 2, RawESP: needsRawESP(cfg), Log: p.log,
@@ -90,15 +90,15 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	return p.join(c)
 }
 
-// disabled is the offloads of the TUN device to do without.
+// disabled returns the offloads that the TUN device does without.
 func disabled(c *config.Daemon) gso.Offloads {
 	return gso.Offloads{Checksum: c.NoOffloads, TSO: c.NoOffloads, USO: c.NoOffloads}
 }
 
-// spareProcs are for all that is no worker.
+// spareProcs is the number of scheduler processors for everything but the workers.
 const spareProcs = 2
 
-// needsRawESP says whether any peer may be sent ESP without UDP.
+// needsRawESP reports whether any peer may be sent ESP without UDP.
 func needsRawESP(cfg *config.Config) bool {
 	for i := range cfg.Peers {
 		if cfg.Peers[i].Encap != ike.EncapAlways {
@@ -108,7 +108,7 @@ func needsRawESP(cfg *config.Config) bool {
 	return false
 }
 
-// join makes the packet path and the control plane on what was opened.
+// join makes the packet path on the opened parts.
 func (p *parts) join(c *config.Daemon) error {
 	plane, err := dataplane.New(dataplane.Config{
 		Queues: p.device.Queues(), Offloads: p.device.Offloads(), Ports: p.net.Ports(), LinkMTU: p.net.LinkMTU, TooBig: p.net.TooBig(), Probe: true, AskIKE: netio.CanProbeIKE, MTU: c.MTU, MinMTU: c.MTUMin, SetMTU: p.device.SetMTU, Spin: c.Spin, Log: p.log,
@@ -121,8 +121,8 @@ func (p *parts) join(c *config.Daemon) error {
 	return nil
 }
 
-// close closes what is open, the last first; what it leaves holds protected traffic back if that
-// is to be held. The packet path must have ended.
+// close closes the open parts, the last first. With held, the routes that hold protected traffic
+// back stay. The packet path must have ended.
 func (p *parts) close(held bool) {
 	if p.routes != nil {
 		if err := p.routes.Close(held); err != nil {

@@ -10,8 +10,9 @@ import (
 	"culvert/selector"
 )
 
-// enginePeer is a peer as the engine is told of it, with the addresses that its name stands for; ok is false for a peer that does not speak IKE. A name that is not
-// resolved yet is a peer without an address: it can call us, and is called as soon as there is one. Where the system has no protocol 50, "auto" is "always".
+// enginePeer returns a peer for the engine, with the addresses of its name; ok is false for a peer
+// without IKE. A peer whose name is not resolved yet has no address: it can initiate to us, and we
+// initiate once there is an address. Without IP protocol 50, "auto" means "always".
 func (d *Daemon) enginePeer(c *config.Config, p *config.Peer) (e ike.Peer, ok bool) {
 	if len(p.Children) == 0 {
 		return ike.Peer{}, false
@@ -26,7 +27,7 @@ func (d *Daemon) enginePeer(c *config.Config, p *config.Peer) (e ike.Peer, ok bo
 	return e, true
 }
 
-// remotes are a peer's addresses, as far as they are known and can be reached from ours.
+// remotes returns the known addresses of a peer that we can send to.
 func remotes(c *config.Config, p *config.Peer, found map[string]lookup) []netip.Addr {
 	l, ok := found[p.Name]
 	if p.RemoteName == "" || !ok || l.name != p.RemoteName {
@@ -35,7 +36,7 @@ func remotes(c *config.Config, p *config.Peer, found map[string]lookup) []netip.
 	return usable(c, p, l.addrs)
 }
 
-// usable leaves out the addresses of a family that we cannot send from.
+// usable removes the addresses of a family that we cannot send from.
 func usable(c *config.Config, p *config.Peer, addrs []netip.Addr) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool {
 		if p.Local.IsValid() {
@@ -45,7 +46,7 @@ func usable(c *config.Config, p *config.Peer, addrs []netip.Addr) []netip.Addr {
 	})
 }
 
-// each calls f for every child of every peer, IKE's and manual, in the order of the files.
+// each calls f for every child of every peer, negotiated or manual, in the order of the files.
 func each(c *config.Config, f func(p *config.Peer, name string, local, remote []selector.Selector)) {
 	for i := range c.Peers {
 		eachChild(&c.Peers[i], f)
@@ -85,11 +86,11 @@ func peerNames(c *config.Config) []string {
 	return names
 }
 
-// checkEncap refuses peers that the sockets which are open cannot reach.
+// checkEncap refuses peers that the open sockets cannot reach.
 func (d *Daemon) checkEncap(c *config.Config) error {
 	for i := range c.Peers {
 		if c.Peers[i].Encap == ike.EncapNever && !d.net.RawESP() {
-			return fmt.Errorf("peer %q has encap = \"never\", but IP protocol 50 is not open here: where the system has it, start the daemon again, else write encap = \"always\"", c.Peers[i].Name)
+			return fmt.Errorf("peer %q has encap = \"never\", but there is no socket for IP protocol 50: restart the daemon if the system has one, or set encap = \"always\"", c.Peers[i].Name)
 		}
 	}
 	return nil

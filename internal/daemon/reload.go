@@ -11,10 +11,11 @@ import (
 	"culvert/internal/control"
 )
 
-// applyTimeout bounds how long the engine may take to hear of new peers.
+// applyTimeout bounds the time in which the engine takes a change of peers.
 const applyTimeout = 30 * time.Second
 
-// Reload reads the files again. What is wrong with them changes nothing; otherwise what differs is said, logged and applied, peer by peer.
+// Reload reads the files again. Errors in them change nothing; otherwise it applies the
+// differences, peer by peer, and returns and logs them.
 func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
 	d.applying.Lock()
 	defer d.applying.Unlock()
@@ -31,7 +32,7 @@ func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
 		d.log.Info("reload: "+line, "event", "reload")
 	}
 	d.level.Set(next.Daemon.Log)
-	// A client that goes away must not leave it half done.
+	// A client that disconnects must not leave the change half applied.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
 	defer cancel()
 	if err := d.apply(ctx, next); err != nil {
@@ -47,9 +48,9 @@ func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
 	return out, nil
 }
 
-// refused logs and answers that a configuration is wrong.
+// refused logs the errors of a configuration and returns the answer of the API.
 func (d *Daemon) refused(err error) error {
-	e := &control.Error{Code: http.StatusUnprocessableEntity, Text: "the configuration is refused, the old one stays in force"}
+	e := &control.Error{Code: http.StatusUnprocessableEntity, Text: "the configuration is refused; the old one stays in force"}
 	var errs config.Errors
 	if errors.As(err, &errs) {
 		for _, one := range errs {

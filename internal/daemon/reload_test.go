@@ -27,10 +27,10 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	got := changes("[daemon]\nlog = \"debug\"\nmtu = 1300\n" + peerText("a", "192.0.2.5", "2") + b + peerText("d", "192.0.2.6", "6") + manualText("192.0.2.9", "02"))
 	want := []string{
 		`peer "c" is removed: its SAs are deleted`,
-		`peer "a" changes (remote): its SAs stay, new ones go to the new address`,
-		`peer "b" changes (dpd, child lan): its SAs are closed and come up anew`,
+		`peer "a" changes (remote): its SAs stay, new ones use the new address`,
+		`peer "b" changes (dpd, child lan): its SAs are closed and set up again`,
 		`peer "d" is added`,
-		`peer "bench" changes (child man): its SAs are closed and come up anew`,
+		`peer "bench" changes (child man): its SAs are closed and set up again`,
 		`[daemon] mtu: takes effect when the daemon is started again`,
 		`[daemon] log is debug now`,
 		`opened: traffic between 10.1.0.0/16 and 10.4.0.0/16 is no longer protected`,
@@ -53,7 +53,7 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	}
 }
 
-// What the kernel alone is told of ends no SA.
+// Changes that concern only the kernel end no SA.
 func TestReloadOfRoutingKeepsTheSAs(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	f.took()
@@ -102,7 +102,7 @@ func TestBadReloadChangesNothing(t *testing.T) {
 	}
 }
 
-// A reload that was not applied in full is made up for by the next, whatever that one changes.
+// A reload after one that failed in part applies everything, whatever it changes itself.
 func TestReloadAfterOneThatFailed(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	f.took()

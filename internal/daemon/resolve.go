@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Bounds on looking names up.
+// Bounds on lookups.
 const (
 	lookupTimeout  = 10 * time.Second
 	maxLookups     = 8 // at a time
@@ -19,14 +19,15 @@ const (
 	lastLookupGap  = time.Minute
 )
 
-// lookup is what is known of a peer's DNS name.
+// A lookup is the knowledge about a peer's DNS name.
 type lookup struct {
 	name  string
-	addrs []netip.Addr // of the last lookup that succeeded
-	err   error        // of the last one, if it failed
+	addrs []netip.Addr // of the last successful lookup
+	err   error        // of the last lookup, if it failed
 }
 
-// resolver looks DNS names up, beside everything else: nobody waits for it. A name that is not found is asked for again after a growing pause.
+// A resolver looks up DNS names in the background: nothing waits for it. It repeats a failed lookup
+// after a growing pause.
 type resolver struct {
 	ask  func(ctx context.Context, name string) ([]netip.Addr, error)
 	tell func(peer string, l lookup) // called by a goroutine of the resolver
@@ -41,11 +42,11 @@ type resolver struct {
 	busy   map[string]*query // by peer
 }
 
-// query is a name that is being looked up, until it is found or no longer wanted.
+// A query is the lookup of a name until it succeeds or is no longer wanted.
 type query struct {
 	name   string
 	cancel context.CancelFunc
-	done   chan struct{} // closed after the first answer was told
+	done   chan struct{} // closed after the first answer was passed on
 }
 
 func newResolver(ask func(context.Context, string) ([]netip.Addr, error), tell func(string, lookup)) *resolver {
@@ -54,7 +55,8 @@ func newResolver(ask func(context.Context, string) ([]netip.Addr, error), tell f
 	return r
 }
 
-// want has a peer's name looked up, unless that is under way, and returns a channel that is closed when there is a first answer.
+// want starts the lookup of a peer's name unless one is under way. The returned channel is closed
+// after the first answer.
 func (r *resolver) want(peer, name string) <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,7 +78,7 @@ func (r *resolver) want(peer, name string) <-chan struct{} {
 	return q.done
 }
 
-// forget ends the lookups of peers that are not wanted any more.
+// forget ends the lookups that are no longer wanted.
 func (r *resolver) forget(wanted func(peer, name string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,7 +89,7 @@ func (r *resolver) forget(wanted func(peer, name string) bool) {
 	}
 }
 
-// close ends everything and waits for it.
+// close ends all lookups and waits for them.
 func (r *resolver) close() {
 	r.mu.Lock()
 	r.closed = true
@@ -125,7 +127,7 @@ func (r *resolver) run(ctx context.Context, peer string, q *query) {
 	}
 }
 
-// once looks a name up, within a time and in a number that are bounded.
+// once looks a name up. The time and the number of concurrent lookups are bounded.
 func (r *resolver) once(ctx context.Context, name string) ([]netip.Addr, error) {
 	select {
 	case r.slots <- struct{}{}:
@@ -142,10 +144,11 @@ func (r *resolver) once(ctx context.Context, name string) ([]netip.Addr, error) 
 	return addrs, err
 }
 
-// maxAddrs bounds how many addresses of a name are tried.
+// maxAddrs bounds the addresses of a name.
 const maxAddrs = 16
 
-// systemLookup asks the resolver that the system is configured for, in the order of preference of RFC 6724, from sockets that dial makes.
+// systemLookup returns a lookup by the system's configured resolver, over sockets from dial.
+// Addresses are in the order of RFC 6724.
 func systemLookup(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(context.Context, string) ([]netip.Addr, error) {
 	res := &net.Resolver{PreferGo: true, Dial: dial}
 	return func(ctx context.Context, name string) ([]netip.Addr, error) {

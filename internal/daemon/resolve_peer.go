@@ -8,7 +8,8 @@ import (
 	"culvert/internal/config"
 )
 
-// findPeer waits until a peer's name was looked up, if that was not yet. A peer that we do not find may have found us.
+// findPeer waits for the first lookup of a peer's name. Even if it fails, the peer may have reached
+// us.
 func (d *Daemon) findPeer(ctx context.Context, p *config.Peer) error {
 	if d.unresolved(p) == "" {
 		return nil
@@ -21,7 +22,7 @@ func (d *Daemon) findPeer(ctx context.Context, p *config.Peer) error {
 	return nil
 }
 
-// lookUp has a peer's name looked up if it was not yet, or, with again, anyhow.
+// lookUp starts the lookup of a peer's name if there was none yet, or, with again, in any case.
 func (d *Daemon) lookUp(p *config.Peer, again bool) <-chan struct{} {
 	d.mu.Lock()
 	_, known := d.found[p.Name]
@@ -32,14 +33,14 @@ func (d *Daemon) lookUp(p *config.Peer, again bool) <-chan struct{} {
 	return d.resolver.want(p.Name, p.RemoteName)
 }
 
-// resolveAgain is the engine's wish: a round of tries to reach the peer failed. It does not block.
+// resolveAgain looks a peer's name up again after the engine could not reach it. It does not block.
 func (d *Daemon) resolveAgain(peer string) {
 	if p := d.config().Peer(peer); p != nil {
 		d.lookUp(p, true)
 	}
 }
 
-// resolved takes what a name stands for into force, if that is news.
+// resolved applies the result of a lookup if it differs from the last.
 func (d *Daemon) resolved(peer string, l lookup) {
 	d.applying.Lock()
 	defer d.applying.Unlock()
@@ -76,11 +77,11 @@ func (d *Daemon) resolved(peer string, l lookup) {
 	defer cancel()
 	if err := d.ike.ChangePeers(ctx, ike.ChangePeers{Set: []ike.Peer{e}}); err != nil {
 		d.inForce = nil // the next reload tells the engine everything
-		d.log.Warn("new address not taken into force", "event", "resolve-failed", "peer", peer, "error", err)
+		d.log.Warn("new addresses not applied", "event", "resolve-failed", "peer", peer, "error", err)
 	}
 }
 
-// unresolved says why a peer's name has no addresses yet, or "" if it has, or needs none.
+// unresolved returns why a peer's name has no addresses yet, or "" if it has some or needs none.
 func (d *Daemon) unresolved(p *config.Peer) string {
 	d.mu.Lock()
 	l := d.found[p.Name]
@@ -89,7 +90,7 @@ func (d *Daemon) unresolved(p *config.Peer) string {
 	case p.RemoteName == "" || l.name == p.RemoteName && len(l.addrs) > 0:
 		return ""
 	case l.name == p.RemoteName && l.err != nil:
-		return l.err.Error() + "; it is asked for again and again"
+		return l.err.Error() + "; trying again"
 	}
 	return p.RemoteName + " is being looked up"
 }

@@ -31,7 +31,7 @@ func TestNamesOfRemovedPeersAreForgotten(t *testing.T) {
 	})
 }
 
-// A name server that answers nothing holds up neither the start nor the end, nor other names for ever.
+// A silent name server delays neither the start nor the end, nor other names for ever.
 func TestLookupsDoNotHoldUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var doc strings.Builder

@@ -21,7 +21,7 @@ func addrs(list ...string) []netip.Addr {
 	return out
 }
 
-// names answers with what it holds at the time.
+// names answers with its present addresses.
 type names struct {
 	answer atomic.Pointer[[]netip.Addr]
 	asked  atomic.Int64
@@ -45,7 +45,7 @@ func TestNameIsAskedForUntilItIsFound(t *testing.T) {
 		wantCalls(t, f, "policies", "routes", "peers")
 		synctest.Wait()
 		st, _ := d.Status(context.Background())
-		if got := st.Peers[0].Reason; !strings.HasPrefix(got, "hq.example.com cannot be resolved: no such host; it is asked for again") {
+		if got := st.Peers[0].Reason; !strings.HasPrefix(got, "hq.example.com cannot be resolved: no such host; trying again") {
 			t.Errorf("got reason %q", got)
 		}
 		if got := st.Peers[1].Children[0]; got.State != "down" || !strings.Contains(got.Reason, "cannot be resolved") {

@@ -23,11 +23,10 @@ import (
 	"culvert/tun/protect"
 )
 
-// Run is the daemon: it starts everything, works until ctx ends or a part of it fails, deletes its
-// SAs (whose answers it awaits for 0.6 seconds), and removes what it made: routes, device,
-// sockets. The guard stays, or where there is none what makes protected networks unreachable,
-// unless opts.Release says otherwise. What goes wrong at the start is an error, and leaves nothing
-// new behind.
+// Run is the daemon. It starts all parts, works until ctx ends or a part fails, deletes its SAs
+// (and waits up to 0.6 seconds for the answers), and removes its routes, device and sockets. The
+// guard stays, or without one the routes that make protected networks unreachable, unless
+// opts.Release returns true. An error at the start leaves nothing new behind.
 func Run(ctx context.Context, opts Options) error {
 	if err := checkFloor(esp.Floor, os.Getenv(FloorVariable), opts.Stderr); err != nil {
 		return err
@@ -58,7 +57,8 @@ func Run(ctx context.Context, opts Options) error {
 	return errors.Join(err, p.leave(cfg.Daemon.TUN, release))
 }
 
-// warnForwarding says that hosts behind this one cannot use the tunnels, where the configuration speaks of networks and the system does not forward.
+// warnForwarding logs that hosts behind this one cannot use the tunnels if the configuration has
+// local networks and the system does not forward.
 func warnForwarding(cfg *config.Config, log *slog.Logger) {
 	v4, v6 := tun.Forwarding()
 	var need4, need6 bool
@@ -91,7 +91,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	d.ike = p.driver
 	p.roams.Store(p.driver)
 
-	ended := make(chan error, 4) // a part that ends before its time; one slot for each
+	ended := make(chan error, 4) // a part that ends early; one slot for each
 	planeCtx, stopPlane := context.WithCancel(context.Background())
 	defer stopPlane()
 	planeDone, driverDone := make(chan struct{}), make(chan struct{})
@@ -115,13 +115,13 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 		}
 		err = d.wait(ctx, ended)
 	} else if ctx.Err() != nil {
-		err = nil // told to end before it had begun
+		err = nil // stopped before the start was complete
 	}
-	d.log.Info("ending", "event", "daemon-stop")
+	d.log.Info("stopping", "event", "daemon-stop")
 	stopHost()
 	<-hostDone
 	d.resolver.close()
-	p.driver.Shutdown(context.Background()) // bounded by itself
+	p.driver.Shutdown(context.Background()) // it has a time limit of its own
 	<-driverDone
 	closing, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
@@ -132,10 +132,10 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	return err
 }
 
-// closeGrace is how long answers may take that are on their way to clients at the end.
+// closeGrace bounds the time for answers to clients at the end.
 const closeGrace = time.Second
 
-// begin takes the first configuration into force.
+// begin applies the first configuration.
 func (d *Daemon) begin(ctx context.Context, cfg *config.Config) error {
 	d.applying.Lock()
 	defer d.applying.Unlock()
@@ -146,10 +146,11 @@ func (d *Daemon) begin(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// errEnded is a part of the daemon that ended without an error and without being told to.
+// errEnded is the error of a part that ended early and without an error.
 var errEnded = errors.New("internal error: a part of the daemon has ended")
 
-// wait reloads when it is told to, until ctx ends, which is no error, or a part does, which is one.
+// wait reloads on request until ctx ends, for which it returns nil, or a part ends, which is an
+// error.
 func (d *Daemon) wait(ctx context.Context, ended <-chan error) error {
 	reload := d.opts.Reload
 	for {
@@ -166,7 +167,7 @@ func (d *Daemon) wait(ctx context.Context, ended <-chan error) error {
 				reload = nil
 				continue
 			}
-			// Its outcome is in the log.
+			// The log has its outcome.
 			_, _ = d.Reload(ctx)
 		}
 	}

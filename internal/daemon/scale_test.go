@@ -26,7 +26,7 @@ func (crowd) PolicyStats(esp.Policy) (dataplane.ChildStats, bool) {
 	return st, true
 }
 
-// newCrowd is a daemon with n peers.
+// newCrowd returns a daemon with n peers.
 func newCrowd(b *testing.B, n int) *Daemon {
 	var doc strings.Builder
 	for i := range n {
@@ -44,7 +44,7 @@ func newCrowd(b *testing.B, n int) *Daemon {
 	return d
 }
 
-// BenchmarkStatus is a snapshot of all peers, less what the engine and the packet path have to do for it.
+// BenchmarkStatus takes a snapshot of all peers, without the work of engine and packet path.
 func BenchmarkStatus(b *testing.B) {
 	for _, n := range []int{10, 10000} {
 		d := newCrowd(b, n)
@@ -60,7 +60,7 @@ func BenchmarkStatus(b *testing.B) {
 	}
 }
 
-// BenchmarkMetrics is a whole scrape.
+// BenchmarkMetrics serves a whole scrape.
 func BenchmarkMetrics(b *testing.B) {
 	for _, n := range []int{10, 10000} {
 		d := newCrowd(b, n)

@@ -16,7 +16,7 @@ import (
 	"culvert/tun/protect"
 )
 
-// The states' names in status. An unknown value would be a bug of ours, and shows as "".
+// The states' names in status. An unknown value would be a bug, and shows as "".
 var (
 	peerStates = map[ike.PeerState]string{
 		ike.PeerDown: "down", ike.PeerConnecting: "connecting", ike.PeerEstablished: "established", ike.PeerRekeying: "rekeying", ike.PeerClosing: "closing",
@@ -29,7 +29,7 @@ var (
 	}
 )
 
-// Status is a snapshot of every configured peer and child.
+// Status returns a snapshot of every configured peer and child.
 func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 	peers, counters, err := d.ike.Status(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 	return st, nil
 }
 
-// addHeld fills in what the guard has dropped of each child whose drops it counts.
+// addHeld fills in the guard's drops of the children for which it counts them.
 func addHeld(p *control.Peer, held map[protect.ID]guard.Drops) {
 	for i := range p.Children {
 		if n, ok := held[protect.ID{Peer: p.Name, Child: p.Children[i].Name}]; ok {
@@ -65,7 +65,8 @@ func addHeld(p *control.Peer, held map[protect.ID]guard.Drops) {
 	}
 }
 
-// peer is one configured peer. s is what IKE knows of it, nil for a peer without IKE, or one that IKE is about to be told of.
+// peer returns the status of a configured peer. s is its IKE status; nil for a peer without IKE, or
+// one that the engine does not have yet.
 func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus) control.Peer {
 	out := control.Peer{Name: p.Name, State: "down", Remote: configuredRemote(p), RemoteID: p.RemoteID.String(), NAT: "none", Children: []control.Child{}}
 	if p.Local.IsValid() {
@@ -102,7 +103,7 @@ func configuredRemote(p *config.Peer) string {
 	return p.RemoteName
 }
 
-// ikePeer fills in what IKE knows.
+// ikePeer fills in the IKE status.
 func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *control.Peer) {
 	out.State, out.Proposal, out.NAT, out.Reason = peerStates[s.State], s.Proposal, natNames[s.NAT], s.Reason
 	out.SPIi, out.SPIr = ikeSPI(s.SPIi), ikeSPI(s.SPIr)
@@ -138,7 +139,7 @@ func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
 	return nil
 }
 
-// child is one of IKE's children; s is nil if IKE is about to be told of it.
+// child returns the status of a negotiated child; s is nil if the engine does not have it yet.
 func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.ChildStatus) control.Child {
 	out := control.Child{Name: c.Name, State: "down", Encap: "esp", LocalTS: selectors(c.Local), RemoteTS: selectors(c.Remote), WorkerSAs: []control.WorkerSA{}}
 	d.addStats(now, esp.Policy{Peer: p.Name, Child: c.Name}, &out)
@@ -155,7 +156,7 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 		out.LocalTS, out.RemoteTS = selectors(s.LocalTS), selectors(s.RemoteTS)
 	}
 	if s.SPIIn == 0 {
-		out.MTU = 0 // an old pair, on its way out
+		out.MTU = 0 // an old pair that is about to go
 	}
 	for _, r := range s.Resources {
 		out.WorkerSAs = append(out.WorkerSAs, d.workerSA(now, r))
@@ -163,7 +164,7 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 	return out
 }
 
-// workerSA is a Child SA for a single worker.
+// workerSA returns the status of a Child SA of a single worker.
 func (d *Daemon) workerSA(now time.Time, r ike.ResourceStatus) control.WorkerSA {
 	st, _ := d.plane.ChildStats(r.ID)
 	return control.WorkerSA{
@@ -172,7 +173,7 @@ func (d *Daemon) workerSA(now time.Time, r ike.ResourceStatus) control.WorkerSA 
 	}
 }
 
-// manualChild is a child without IKE.
+// manualChild returns the status of a manual child.
 func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) control.Child {
 	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote), WorkerSAs: []control.WorkerSA{}}
 	policy := esp.Policy{Peer: p.Name, Child: m.Name}
@@ -196,7 +197,7 @@ func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) co
 	return out
 }
 
-// addStats fills in what the packet path has counted for a child, over all its SAs.
+// addStats fills in a child's traffic in the packet path, over all its SAs.
 func (d *Daemon) addStats(now time.Time, policy esp.Policy, out *control.Child) {
 	st, ok := d.plane.PolicyStats(policy)
 	if !ok {
@@ -229,10 +230,10 @@ func espSPI(spi uint32) string {
 	return fmt.Sprintf("%08x", spi)
 }
 
-// seconds is d to a millisecond.
+// seconds returns d in seconds, rounded to a millisecond.
 func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }
 
-// since is how long ago t was; nil for never.
+// since returns the seconds since t; nil for the zero time.
 func since(now, t time.Time) *float64 {
 	if t.IsZero() {
 		return nil
@@ -240,7 +241,7 @@ func since(now, t time.Time) *float64 {
 	return ptr(max(0, seconds(now.Sub(t))))
 }
 
-// until is how long it is to t; nil for never.
+// until returns the seconds until t; nil for the zero time.
 func until(now, t time.Time) *float64 {
 	if t.IsZero() {
 		return nil

@@ -23,7 +23,7 @@ func sel(t *testing.T, text string) selector.Selector {
 	return s
 }
 
-// established is the status of peer "a" with its child up.
+// established sets the status of peer "a" with its child up.
 func established(t *testing.T, f *fakeParts) {
 	f.status = []ike.PeerStatus{{Name: "a", State: ike.PeerEstablished, Local: netip.MustParseAddrPort("192.0.2.1:500"), Remote: netip.MustParseAddrPort("192.0.2.2:500"),
 		RemoteID: "a.example.com", SPIi: 0x123456789abcdef, SPIr: 0xfedcba9876543210, Proposal: "aes256gcm16-prfsha384-x25519", NAT: ike.NATState{Remote: true},
@@ -55,7 +55,7 @@ func TestStatusOfAnEstablishedPeer(t *testing.T) {
 	}
 }
 
-// TestCountsOutliveSAs: what was carried is still told when the child is down.
+// TestCountsOutliveSAs: the traffic of a child is reported while the child is down.
 func TestCountsOutliveSAs(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	established(t, f)

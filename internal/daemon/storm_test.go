@@ -26,13 +26,17 @@ import (
 	"culvert/tun/protect"
 )
 
-// leastChildRekeys is how many rekeys make a storm.
+// leastChildRekeys is the number of rekeys that make a storm.
 const leastChildRekeys = 6
 
-// TestRekeyStorm runs two whole daemons, which lack nothing but the device and the routes, and has both rekey the Child SA and the IKE SA as fast as they can, each from
-// its side, while numbered packets flow both ways over two workers: none is lost, none comes twice. It is what the race detector is to see.
+// TestRekeyStorm runs two daemons that are complete except for the device and the routes. Both
+// rekey the Child SA and the IKE SA as fast as they can, each from its side, while numbered packets
+// flow both ways over two workers. No packet is lost or duplicated. It exists for the race
+// detector.
 func TestRekeyStorm(t *testing.T) {
-	const storm, patience = 3 * time.Second, 20 * time.Second // a crossing of rekeys costs seconds (RFC 7296, Section 2.25): the storm lasts until there were enough
+	// colliding rekeys take seconds (RFC 7296, Section 2.25), so the storm lasts until there were
+	// enough
+	const storm, patience = 3 * time.Second, 20 * time.Second
 	left, right := newSite(t, "left"), newSite(t, "right")
 	left.run(t, right)
 	right.run(t, left)
@@ -41,7 +45,9 @@ func TestRekeyStorm(t *testing.T) {
 	if _, err := left.Act(ctx, control.Up, control.Target{Peer: "right"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []*site{left, right} { // right, which was asked, sends when it has heard: until then it keeps a few packets, and here come many
+	// right, the responder, sends on the SA once it has received on it, and queues only a few
+	// packets until then
+	for _, s := range []*site{left, right} {
 		s.send()
 		s.other.wantAll(ctx, t)
 	}
@@ -183,7 +189,8 @@ func (s *site) logged(t *testing.T, event string) {
 	}
 }
 
-// rekey rekeys the Child SA again and again, and now and then the IKE SA, until storming ends. What meets a rekeying of the other's may fail: it counts what succeeded.
+// rekey keeps rekeying the Child SA, and at times the IKE SA, until storming ends. A collision with
+// the other side may make one fail: it counts the successful ones.
 func (s *site) rekey(storming context.Context) {
 	rng := rand.New(rand.NewPCG(uint64(len(s.name)), 0))
 	for i := 1; storming.Err() == nil; i++ {
@@ -195,13 +202,13 @@ func (s *site) rekey(storming context.Context) {
 			n.Add(1)
 		}
 		select {
-		case <-time.After(time.Duration(rng.Int64N(int64(100 * time.Millisecond)))): // so that the two meet at times, and not always
+		case <-time.After(time.Duration(rng.Int64N(int64(100 * time.Millisecond)))): // so that the two sides collide at times, and not always
 		case <-storming.Done():
 		}
 	}
 }
 
-// window is how many packets may be under way: fewer than any buffer holds.
+// window is the number of packets in flight: fewer than any buffer holds.
 const window = 128
 
 // pump sends packets until ctx ends.
@@ -232,7 +239,7 @@ func (s *site) received() (n int64) {
 	return n
 }
 
-// wantAll waits until all that the other side sent has come, and checks that nothing came twice or was dropped.
+// wantAll waits for all packets of the other side, and checks that none was duplicated or dropped.
 func (s *site) wantAll(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for s.received() < s.other.sent.Load() {
@@ -260,7 +267,7 @@ func (s *site) wantAll(ctx context.Context, t *testing.T) {
 	}
 }
 
-// numbered is a UDP packet that holds n.
+// numbered returns a UDP packet that holds n.
 func numbered(src, dst [4]byte, n uint32) []byte {
 	b := []byte{0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 17, 0, 0}
 	b = append(append(b, src[:]...), dst[:]...)
@@ -273,7 +280,7 @@ func numbered(src, dst [4]byte, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(b, n)
 }
 
-// memQueue is a queue of a device in memory.
+// memQueue is a queue of an in-memory device.
 type memQueue struct {
 	in       chan []byte
 	closed   chan struct{}
@@ -314,7 +321,7 @@ func (q *memQueue) Close() error {
 	return nil
 }
 
-// syncBuffer is a log that is read while it is written.
+// syncBuffer is a log that can be read while it is written.
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

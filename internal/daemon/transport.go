@@ -10,7 +10,8 @@ import (
 	"culvert/ike/driver"
 )
 
-// transport is the sockets as the control plane knows them: ESP that came to one of its own goes on to the packet path.
+// transport adapts the sockets to the driver: ESP from a socket of the control plane goes to the
+// packet path.
 type transport struct {
 	*netio.Net
 	plane *dataplane.Plane
@@ -21,12 +22,12 @@ func (t transport) SendIKE(local, remote netip.AddrPort, natPort bool, data []by
 	return sendError(t.Net.SendIKE(local, remote, natPort, data))
 }
 
-// ProbeIKE sends an IKE message that nobody may fragment.
+// ProbeIKE implements driver.Transport.
 func (t transport) ProbeIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
 	return sendError(t.Net.ProbeIKE(local, remote, natPort, data))
 }
 
-// SendIKEInFragments sends an IKE message in IP packets none larger than size.
+// SendIKEInFragments implements driver.Transport.
 func (t transport) SendIKEInFragments(local, remote netip.AddrPort, natPort bool, data []byte, size int) error {
 	return sendError(t.Net.SendIKEInFragments(local, remote, natPort, data, size))
 }
@@ -36,7 +37,7 @@ func (t transport) SendKeepalive(local, remote netip.AddrPort) error {
 	return sendError(t.Net.SendKeepalive(local, remote))
 }
 
-// sendError is an error of the sockets as the control plane knows them.
+// sendError translates an error of the sockets for the driver.
 func sendError(err error) error {
 	if errors.Is(err, netio.ErrNoRoute) {
 		return fmt.Errorf("%w: %w", driver.ErrNoRoute, err)

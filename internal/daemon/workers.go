@@ -8,25 +8,25 @@ import (
 	"culvert/tun"
 )
 
-// processors is how many CPUs this process may keep busy: those that the machine and its affinity
-// give it, or fewer by the CPU quota of its cgroup, which the runtime rounds up to whole ones, two
-// at least; or what GOMAXPROCS says in its environment. Run raises GOMAXPROCS, so it is asked at
-// the start.
+// processors is the number of CPUs that this process may keep busy: those of the machine and its
+// affinity, or fewer by the CPU quota of its cgroup, which the runtime rounds up to whole ones and
+// to at least two; or the value of GOMAXPROCS in the environment. It is read at the start, because
+// Run raises GOMAXPROCS.
 var processors = runtime.GOMAXPROCS(0)
 
-// minWorkerCap is how many workers one may always ask for: what Go, too, takes a quota below two
-// for.
+// minWorkerCap is the number of workers that is always allowed: the runtime raises a smaller quota
+// to it as well.
 const minWorkerCap = 2
 
-// workerCount returns how many workers there are if so many are asked for, 0 being one for each
-// processor. More than there are processors would only take them from each other, each with its
-// SAs' turns in its hands (64 on two: 0.4 of the throughput).
+// workerCount returns the number of workers for a configured number; 0 means one for each
+// processor. More workers than processors would only take CPU time from each other, each while it
+// holds its SAs' turns (64 on two processors: 0.4 of the throughput).
 func workerCount(asked, processors int, log *slog.Logger) int {
 	if asked == 0 {
 		asked = processors
 	} else if most := max(processors, minWorkerCap); asked > most {
-		log.Warn(fmt.Sprintf("[daemon] workers = %d is more than the %d CPUs that this process may use: it has %d workers; "+
-			"leave workers out to have one for each CPU, or set GOMAXPROCS in its environment to insist", asked, processors, most), "event", "workers-capped")
+		log.Warn(fmt.Sprintf("[daemon] workers = %d is more than the %d CPUs that this process may use: there are %d workers; "+
+			"omit workers for one on each CPU, or set GOMAXPROCS in the environment to insist", asked, processors, most), "event", "workers-capped")
 		asked = most
 	}
 	return min(asked, tun.MaxQueues)

@@ -36,9 +36,8 @@ func TestWorkerCount(t *testing.T) {
 	}
 }
 
-// TestProcessorsAreTheRuntimes: how many there are is what the runtime finds at the start, which
-// heeds a cgroup's quota and its own variable, and not how many the machine has or what Run has
-// raised it to.
+// TestProcessorsAreTheRuntimes: processors is the runtime's value at the start, which respects the
+// cgroup's quota and GOMAXPROCS, not the CPUs of the machine or the value that Run sets.
 func TestProcessorsAreTheRuntimes(t *testing.T) {
 	const variable = "CULVERT_TEST_PROCESSORS"
 	if os.Getenv(variable) != "" {

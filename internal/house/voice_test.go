@@ -18,7 +18,7 @@ import (
 var unrevised = []string{
 	"dataplane", "dataplane/netio",
 	"esp/internal/aesgcm", "ike", "ike/driver", "ike/identity", "ike/proposal", "ike/suite", "ike/wire",
-	"internal/daemon", "internal/e2e", "internal/host",
+	"internal/e2e", "internal/host",
 	"internal/netlab", "tun", "tun/guard", "tun/protect",
 	"docs/design.md",
 	"docs/measurements.md",
