@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,5 +136,32 @@ func TestCommandBeforeRun(t *testing.T) {
 		if err := newRig(t).SetPeers(ctx, nil); err != context.DeadlineExceeded {
 			t.Errorf("got %v", err)
 		}
+	})
+}
+
+// The host's addresses changed: whoever says so waits for nothing. And a send that has no route
+// says so by itself, but not each time.
+func TestAddressesChanged(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.call(context.Background(), func() {
+			for range 100 {
+				r.AddressesChanged()
+			}
+		})
+		r.want("many calls", "addresseschanged {}")
+		r.transport.refuse = fmt.Errorf("%w: invalid argument", ErrNoRoute)
+		answer[ike.Wake](r, ike.Send{Remote: there}, ike.Send{Remote: there, Keepalive: true})
+		send := func() { r.call(context.Background(), func() { r.handle(ike.Wake{}, classEstablished) }) }
+		send()
+		r.want("without a route", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500", "addresseschanged {}")
+		send()
+		r.want("again", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500")
+		time.Sleep(sourcesEvery)
+		send()
+		r.want("later", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500", "addresseschanged {}")
+		time.Sleep(sourcesEvery)
+		r.transport.refuse = errors.New("operation not permitted")
+		send()
+		r.want("refused for another reason", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500")
 	})
 }

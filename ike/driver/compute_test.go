@@ -1,0 +1,108 @@
+package driver
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"culvert/ike"
+)
+
+// compute has the engine ask for a computation for each datagram; it waits for gate and gives the datagram's text.
+func (r *rig) compute(gate <-chan struct{}) {
+	id := uint64(0)
+	r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+		switch in := in.(type) {
+		case ike.Datagram:
+			id++
+			text := string(in.Data[28:])
+			fx.List = append(fx.List, ike.Compute{ID: id, Run: func() any {
+				r.journal.add("run %s", text)
+				<-gate
+				if text == "panic" {
+					panic("bad point")
+				}
+				return text
+			}})
+		case ike.Shutdown:
+			fx.List = append(fx.List, ike.Stopped{})
+		}
+	}
+}
+
+// Slow computations run elsewhere: meanwhile other datagrams are handled. Those of tunnels that are up go before those of strangers.
+func TestComputePriority(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		gate := make(chan struct{})
+		r.compute(gate)
+		for _, text := range []string{"a", "b", "c", "d"} {
+			r.Deliver(here, there, false, message(initExchange, false, text))
+		}
+		synctest.Wait()
+		r.Deliver(here, there, false, message(infoExchange, false, "rekey"))
+		r.Deliver(here, there, false, message(authExchange, true, "answer"))
+		synctest.Wait()
+		r.journal.take()
+		gate <- struct{}{}
+		gate <- struct{}{}
+		synctest.Wait()
+		got := strings.Join(r.journal.take(), "; ")
+		for _, want := range []string{"computed", "run rekey", "run answer"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("got %s, want %s in it", got, want)
+			}
+		}
+		if strings.Contains(got, "run c") || strings.Contains(got, "run d") {
+			t.Errorf("strangers first: %s", got)
+		}
+		close(gate)
+		synctest.Wait()
+		if got := strings.Join(r.journal.take(), "; "); !strings.Contains(got, "computed 4: d") {
+			t.Errorf("the strangers never: %s", got)
+		}
+	})
+}
+
+// What follows from a stranger's computation is a stranger's, too.
+func TestComputeInheritsClass(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+			switch in.(type) {
+			case ike.Datagram:
+				fx.List = append(fx.List, ike.Compute{ID: 1, Run: func() any { return nil }})
+			case ike.Computed:
+				for range 3 {
+					fx.List = append(fx.List, ike.Compute{ID: 2, Run: func() any { time.Sleep(time.Hour); return nil }})
+				}
+				r.engine.script = nil
+			}
+		}
+		r.Deliver(here, there, false, message(authExchange, false, ""))
+		synctest.Wait()
+		r.call(context.Background(), func() {
+			if f, n := len(r.loop.pool.first), len(r.loop.pool.newcomers); f != 0 || n != 1 {
+				t.Errorf("got %d and %d jobs waiting, want 0 and 1", f, n)
+			}
+		})
+	})
+}
+
+func TestComputePanics(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		gate := make(chan struct{})
+		close(gate)
+		r.compute(gate)
+		r.Deliver(here, there, false, message(infoExchange, false, "panic"))
+		r.Deliver(here, there, false, message(infoExchange, false, "good"))
+		synctest.Wait()
+		got := strings.Join(r.journal.take(), "; ")
+		if !strings.Contains(got, "computed 1: internal error in a computation: bad point") || !strings.Contains(got, "computed 2: good") {
+			t.Errorf("got %s", got)
+		}
+		if got := r.counter("ike_compute_panic"); got != 1 {
+			t.Errorf("got %d, want 1", got)
+		}
+	})
+}

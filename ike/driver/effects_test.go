@@ -1,0 +1,205 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"culvert/esp"
+	"culvert/ike"
+	"culvert/selector"
+)
+
+// The order of effects is the engine's contract.
+func TestEffectsInOrder(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		answer[ike.Acquire](r,
+			ike.InstallInbound{SA: esp.ChildSA{ID: 3}},
+			ike.Send{Remote: there, NATPort: true, Data: []byte("hello")},
+			ike.ActivateOutbound{ID: 3},
+			ike.SetEndpoint{ID: 3, Endpoint: esp.Endpoint{Remote: there}},
+			ike.Send{Remote: there, Keepalive: true},
+			ike.DeactivateOutbound{ID: 2},
+			ike.RemoveSA{ID: 2},
+			ike.Send{Remote: there, NATPort: true, DontFragment: true, Data: []byte("large")},
+			ike.Send{Remote: there, FragmentSize: 576, Data: []byte("again")},
+			ike.PathProbed{PathProbe: esp.PathProbe{ID: 3, Size: 1500, Sent: 1488, Verdict: esp.PathLost}},
+			ike.AcquireFailed{Policy: esp.Policy{Peer: "right", Child: "lan"}},
+			ike.Resolve{Peer: "right"},
+		)
+		r.plane.tell(esp.Event{Kind: esp.EventAcquire, Policy: esp.Policy{Peer: "right", Child: "lan"}, Flow: selector.Flow{Protocol: 1}, Resource: 2})
+		synctest.Wait()
+		got := r.journal.take()
+		if len(got) == 0 || !strings.HasPrefix(got[0], "acquire {Policy:{Peer:right Child:lan}") || !strings.HasSuffix(got[0], "Resource:2}") {
+			t.Fatalf("got %q", got)
+		}
+		r.journal.lines = got[1:]
+		r.want("in the engine's order", "install 3", "send 192.0.2.2:500 nat=true hello", "activate 3", "endpoint 3 192.0.2.2:500",
+			"keepalive 192.0.2.2:500", "deactivate 2", "remove 2", "send whole 192.0.2.2:500 nat=true large", "send in parts of 576 192.0.2.2:500 nat=false again", "path 3: 1488 of 1500: 2", "acquire failed right/lan", "resolve right")
+	})
+}
+
+func TestPlaneEvents(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.plane.tell(
+			esp.Event{Kind: esp.EventExpire, ID: 4, Hard: true},
+			esp.Event{Kind: esp.EventFirstInbound, ID: 5},
+			esp.Event{Kind: esp.EventFirstInbound, ID: 6},
+			esp.Event{Kind: esp.EventFirstInbound, ID: 77},
+			esp.Event{Kind: esp.EventPeerMoved, ID: 7, Remote: there},
+			esp.Event{Kind: esp.EventSourceGone, ID: 8},
+			esp.Event{Kind: esp.EventProbePath, ID: 9, Size: 1500},
+		)
+		r.want("events", "expire {ID:4 Hard:true}", "traffic 5 in=true", "traffic 6 in=true", "peermoved {ID:7 Remote:192.0.2.2:500}", "sourcegone {ID:8}", "probepath {ID:9 Size:1500}")
+
+		answer[ike.Wake](r, ike.NeedTraffic{ID: 3}, ike.NeedTraffic{ID: 4}, ike.NeedTraffic{ID: 88}, ike.Send{Remote: there})
+		r.wakeAt(time.Second)
+		time.Sleep(time.Second)
+		r.want("polled, after the effects", "wake", "send 192.0.2.2:500 nat=false ", "traffic 3 in=true", "traffic 4 in=false", "traffic 88 in=false")
+	})
+}
+
+// TestKeysAreCleared: once the dataplane has had the keys of a Child SA the driver's memory does
+// not hold them, whether it took the SA, refused it or panicked.
+func TestKeysAreCleared(t *testing.T) {
+	for name, set := range map[string]func(p *fakePlane){
+		"taken":    func(*fakePlane) {},
+		"refused":  func(p *fakePlane) { p.refuse = errors.New("no room") },
+		"panicked": func(p *fakePlane) { p.panics = true },
+	} {
+		drive(t, func(t *testing.T, r *rig) {
+			set(r.plane)
+			keymat := []byte("initiator's key!responder's key!")
+			answer[ike.Computed](r, ike.InstallInbound{SA: esp.ChildSA{ID: 3, KeyIn: keymat[:16:16], KeyOut: keymat[16:]}})
+			r.call(context.Background(), func() { r.handle(ike.Computed{ID: 1}, classEstablished) })
+			synctest.Wait()
+			if string(r.plane.keys) != "initiator's key!responder's key!" {
+				t.Errorf("%s: the dataplane was given %q", name, r.plane.keys)
+			}
+			if !bytes.Equal(keymat, make([]byte, 32)) {
+				t.Errorf("%s: %q is left", name, keymat)
+			}
+		})
+	}
+}
+
+// An SA that the dataplane refuses is closed, for the peer believes in it.
+func TestInstallRefused(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.plane.refuse = errors.New("no room")
+		answer[ike.Computed](r, ike.InstallInbound{SA: esp.ChildSA{ID: 3, Policy: esp.Policy{Peer: "right", Child: "lan"}}}, ike.Send{Remote: there})
+		r.call(context.Background(), func() { r.handle(ike.Computed{ID: 1}, classEstablished) })
+		r.want("refused", "computed 1: <nil>", "install 3", "send 192.0.2.2:500 nat=false ", "expire {ID:3 Hard:true}")
+		if h := r.History("right"); len(h) != 1 || h[0].Event != "install-failed" || !strings.Contains(h[0].Text, "no room") {
+			t.Errorf("got history %+v", h)
+		}
+		if got := r.counter("ike_install_error"); got != 1 {
+			t.Errorf("got %d, want 1", got)
+		}
+	})
+}
+
+// One datagram that makes the engine panic is counted and logged, what was asked for before is done, and the next one is handled.
+func TestPanicInHandle(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+			switch in := in.(type) {
+			case ike.Datagram:
+				fx.List = append(fx.List, ike.Send{Remote: there, Data: []byte("before")})
+				if strings.HasSuffix(string(in.Data), "evil") {
+					panic("index out of range")
+				}
+			case ike.Shutdown:
+				fx.List = append(fx.List, ike.Stopped{})
+			}
+		}
+		for _, text := range []string{"evil", "evil", "good"} {
+			r.Deliver(here, there, false, message(infoExchange, false, text))
+		}
+		line := "datagram 192.0.2.2:500>192.0.2.1:500 nat=false "
+		send := "send 192.0.2.2:500 nat=false before"
+		r.want("life goes on", line+"evil", send, line+"evil", send, line+"good", send)
+		if got := r.counter("ike_panic"); got != 2 {
+			t.Errorf("got %d panics, want 2", got)
+		}
+		if got := strings.Count(r.logged.String(), "index out of range"); got != 1 {
+			t.Errorf("logged %d times in one second, want 1:\n%s", got, r.logged)
+		}
+		if !strings.Contains(r.logged.String(), "effects_test.go") {
+			t.Errorf("no stack in the log:\n%s", r.logged)
+		}
+	})
+}
+
+// A Wake that panics each time does not spin.
+func TestPanicInWake(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+			switch in.(type) {
+			case ike.Wake:
+				panic("again")
+			case ike.Shutdown:
+				fx.List = append(fx.List, ike.Stopped{})
+			}
+		}
+		r.wakeAt(0)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := len(r.journal.take()); got < 5 || got > 12 {
+			t.Errorf("%d wakes in a second", got)
+		}
+		r.call(context.Background(), func() { r.engine.deadline = time.Time{} })
+	})
+}
+
+// Whoever can make the engine panic does not stop its clock with that.
+func TestPanicsDoNotDelayWake(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+			switch in.(type) {
+			case ike.Datagram:
+				panic("index out of range")
+			case ike.Wake:
+				r.engine.deadline = time.Time{}
+			case ike.Shutdown:
+				fx.List = append(fx.List, ike.Stopped{})
+			}
+		}
+		r.wakeAt(panicPause)
+		for range 10 {
+			r.Deliver(here, there, false, message(infoExchange, false, ""))
+			time.Sleep(panicPause / 10)
+		}
+		synctest.Wait()
+		if got := r.journal.take(); got[len(got)-1] != "wake" {
+			t.Errorf("got %q, want a wake at the end", got)
+		}
+	})
+}
+
+// A bug of the dataplane or of the engine's snapshot ends neither the daemon nor the rest of what is to be done.
+func TestPanicElsewhere(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.Driver.cfg.Plane = brokenPlane{r.plane}
+		answer[ike.Datagram](r, ike.RemoveSA{ID: 1}, ike.Send{Remote: there, Data: []byte("after")})
+		r.Deliver(here, there, false, message(infoExchange, false, "x"))
+		r.want("the next effect", "datagram 192.0.2.2:500>192.0.2.1:500 nat=false x", "send 192.0.2.2:500 nat=false after")
+		if err := r.call(context.Background(), func() { panic("bad snapshot") }); err == nil {
+			t.Error("a command that panicked succeeded")
+		}
+		if got := r.counter("ike_panic"); got != 2 {
+			t.Errorf("got %d panics, want 2", got)
+		}
+		if !strings.Contains(r.logged.String(), "RemoveSA") {
+			t.Errorf("the log does not name the effect:\n%s", r.logged)
+		}
+	})
+}
+
+type brokenPlane struct{ *fakePlane }
+
+func (brokenPlane) RemoveSA(esp.ChildID) { panic("nil map") }
