@@ -11,8 +11,9 @@ import (
 // maxWaiters bounds the commands that wait for their outcome.
 const maxWaiters = 1024
 
-// Do gives the engine an ike.Connect, ike.Disconnect or ike.Rekey and waits for its outcome, whose error says in words why it failed. The
-// input's Ref is the driver's to choose. When ctx ends first, its error is returned and the engine goes on with the command. ErrStopped: Run has ended.
+// Do hands an ike.Connect, ike.Disconnect or ike.Rekey to the engine and waits for its outcome; its
+// error explains a failure. Do sets the Ref of the input. If ctx ends first, Do returns its error
+// and the engine goes on with the command. After the end of Run it returns ErrStopped.
 func (d *Driver) Do(ctx context.Context, in ike.Input) error {
 	answer := make(chan error, 1)
 	var ref uint64
@@ -31,7 +32,7 @@ func (d *Driver) Do(ctx context.Context, in ike.Input) error {
 	}
 }
 
-// lastWord prefers an answer that came with the end to the end.
+// lastWord returns an answer that came together with the end of Run, otherwise ErrStopped.
 func (d *Driver) lastWord(answer <-chan error) error {
 	select {
 	case err := <-answer:
@@ -41,7 +42,8 @@ func (d *Driver) lastWord(answer <-chan error) error {
 	}
 }
 
-// begin runs on the control goroutine. The waiter is there before the engine hears of the command, which it may answer at once.
+// begin runs on the control goroutine. It registers the waiter before the engine handles the
+// command, because the engine may answer at once.
 func (d *Driver) begin(in ike.Input, answer chan error) uint64 {
 	l := &d.loop
 	if len(l.waiters) >= maxWaiters {
@@ -69,7 +71,7 @@ func (d *Driver) begin(in ike.Input, answer chan error) uint64 {
 	return ref
 }
 
-// finish passes a command's outcome on. Each answer channel has room for its one answer.
+// finish passes the outcome of a command on. Each answer channel has room for its one answer.
 func (d *Driver) finish(f ike.Done) {
 	if answer, ok := d.loop.waiters[f.Ref]; ok {
 		delete(d.loop.waiters, f.Ref)
@@ -77,8 +79,8 @@ func (d *Driver) finish(f ike.Done) {
 	}
 }
 
-// SetPeers replaces the configured peers and returns when the engine knows them; what becomes of their SAs takes its time.
-// The engine keeps the slice.
+// SetPeers replaces the configured peers and returns once the engine has them; it does not wait for
+// the changes of their SAs. The engine keeps the slice.
 func (d *Driver) SetPeers(ctx context.Context, peers []ike.Peer) error {
 	return d.call(ctx, func() {
 		d.history.keepOnly(peers)
@@ -86,7 +88,8 @@ func (d *Driver) SetPeers(ctx context.Context, peers []ike.Peer) error {
 	})
 }
 
-// ChangePeers adds, changes and removes single peers, and returns when the engine knows; what becomes of their SAs takes its time. The engine keeps what c holds.
+// ChangePeers adds, changes and removes single peers, and returns once the engine has them; it does
+// not wait for the changes of their SAs. The engine keeps the contents of c.
 func (d *Driver) ChangePeers(ctx context.Context, c ike.ChangePeers) error {
 	return d.call(ctx, func() {
 		d.history.change(c)
@@ -94,8 +97,8 @@ func (d *Driver) ChangePeers(ctx context.Context, c ike.ChangePeers) error {
 	})
 }
 
-// AddressesChanged says that addresses, links or routes of this host changed. It never blocks;
-// several calls are one while the first waits for its turn.
+// AddressesChanged tells the engine that addresses, links or routes of this host changed. It never
+// blocks; calls that the control goroutine has not handled yet are merged.
 func (d *Driver) AddressesChanged() {
 	select {
 	case d.host <- struct{}{}:
@@ -103,16 +106,18 @@ func (d *Driver) AddressesChanged() {
 	}
 }
 
-// statusPart is how many peers one turn of the control goroutine tells of: a snapshot of very many is made in parts, with other things in between.
+// statusPart is the number of peers per command of Status: other inputs are handled between the
+// parts of a large snapshot.
 const statusPart = 256
 
-// Status is a snapshot of every configured peer, and the counters of engine and driver together, by names that begin with "ike_".
+// Status returns a snapshot of every configured peer, and the counters of the engine and the
+// driver; their names begin with "ike_".
 func (d *Driver) Status(ctx context.Context) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
 	var part []ike.PeerStatus
 	for next, first := uint64(0), true; err == nil && (first || next != 0); first = false {
 		err = d.call(ctx, func() {
 			if first {
-				d.handle(ike.Wake{}, classEstablished) // tells the engine what time it is, for "next try in 12 s"
+				d.handle(ike.Wake{}, classEstablished) // updates the engine's time, for "next try in 12 s"
 				counters = d.cfg.Engine.Counters()
 			}
 			part, next = d.cfg.Engine.StatusPart(next, statusPart)
@@ -132,7 +137,7 @@ func (d *Driver) Status(ctx context.Context) (peers []ike.PeerStatus, counters m
 	return peers, counters, nil
 }
 
-// StatusOf is a snapshot of one peer; ok is false if the engine knows none of that name.
+// StatusOf returns a snapshot of one peer; ok is false if the engine has no peer of that name.
 func (d *Driver) StatusOf(ctx context.Context, peer string) (st ike.PeerStatus, ok bool, err error) {
 	err = d.call(ctx, func() {
 		d.handle(ike.Wake{}, classEstablished)
@@ -149,8 +154,8 @@ func (c *counts) addTo(m map[string]uint64) {
 	m["ike_install_error"] += c.installErrors.Load()
 }
 
-// Shutdown has the engine delete every SA and waits until Run has ended, which takes less than a second, or until ctx ends.
-// Ending Run's context does the same.
+// Shutdown has the engine delete every SA and waits until Run has ended, which takes less than a
+// second, or until ctx ends. The end of Run's context does the same.
 func (d *Driver) Shutdown(ctx context.Context) error {
 	d.stopOnce.Do(func() { close(d.stop) })
 	select {
@@ -161,10 +166,11 @@ func (d *Driver) Shutdown(ctx context.Context) error {
 	}
 }
 
-// errPanicked is the answer to a command that panicked, of which the log tells.
+// errPanicked is the answer to a command that panicked; the log has the details.
 var errPanicked = errors.New("internal error: see the log")
 
-// call runs f on the control goroutine and waits for it. On error, f did not run and will not, unless it was f that panicked.
+// call runs f on the control goroutine and waits for it. After an error f did not run and will not,
+// unless f itself panicked.
 func (d *Driver) call(ctx context.Context, f func()) error {
 	ran := make(chan error, 1)
 	command := func() {
@@ -178,7 +184,7 @@ func (d *Driver) call(ctx context.Context, f func()) error {
 		ran <- nil
 	}
 	select {
-	case <-ctx.Done(): // a context that is over never gets a turn by chance
+	case <-ctx.Done(): // select chooses at random, but an ended context must never run f
 		return ctx.Err()
 	default:
 	}

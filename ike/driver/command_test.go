@@ -11,7 +11,7 @@ import (
 	"culvert/ike"
 )
 
-// commandRef has the engine keep the Refs of commands.
+// commandRef returns the Ref of a command.
 func commandRef(in ike.Input) uint64 {
 	switch c := in.(type) {
 	case ike.Connect:
@@ -61,7 +61,7 @@ func TestDo(t *testing.T) {
 	})
 }
 
-// Who stops waiting leaves nothing behind.
+// A caller that stops waiting leaves nothing behind.
 func TestDoCancelled(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -128,7 +128,7 @@ func TestStatusAndPeers(t *testing.T) {
 	})
 }
 
-// A command before Run waits for it, or for its context.
+// A command before Run waits for it, or for its own context.
 func TestCommandBeforeRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -139,8 +139,8 @@ func TestCommandBeforeRun(t *testing.T) {
 	})
 }
 
-// The host's addresses changed: whoever says so waits for nothing. And a send that has no route
-// says so by itself, but not each time.
+// AddressesChanged never waits. A send without a route reports changed addresses by itself, but at
+// a bounded rate.
 func TestAddressesChanged(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.call(context.Background(), func() {

@@ -7,18 +7,20 @@ import (
 	"culvert/ike"
 )
 
-// maxNewcomerJobs is how many computations for half-open SAs may wait: above it, the messages of new peers stay in their queues, where they
-// are dropped when those are full. A flood of strangers so costs a bounded backlog, and never a rekey of a tunnel that is up.
+// maxNewcomerJobs bounds the waiting computations for half-open SAs. Above it the messages of new
+// peers stay in their queues, which drop them when full. So a flood of strangers costs a bounded
+// backlog, and never a rekey of a tunnel that is up.
 const maxNewcomerJobs = 64
 
-// job is a computation; class is that of the input which asked for it.
+// A job is a computation; class is that of the input that asked for it.
 type job struct {
 	id    uint64
 	run   func() any
 	class class
 }
 
-// result is what a job gave. Panicked holds the text and stack of a Run that panicked; its value then is an error.
+// A result is the outcome of a job. After a panic of run, panicked holds its text and stack, and
+// value an error.
 type result struct {
 	id       uint64
 	value    any
@@ -26,8 +28,9 @@ type result struct {
 	panicked string
 }
 
-// pool is the backlog of computations, kept by the control goroutine, and the channels to the goroutines that run them. The jobs of SAs
-// that exist go first. The backlogs are bounded by the engine's own limits: an SA waits for one computation at a time.
+// A pool holds the backlog of computations, which belongs to the control goroutine, and the
+// channels to the workers. Jobs of established SAs go first. The engine bounds both backlogs: each
+// SA waits for one computation at a time.
 type pool struct {
 	first, newcomers []job
 	jobs             chan job
@@ -44,7 +47,7 @@ func (p *pool) add(j job) {
 	p.newcomers = append(p.newcomers, j)
 }
 
-// next is the channel to offer the next job on and that job; a nil channel if there is none.
+// next returns the next job and the channel to offer it on; a nil channel without a job.
 func (p *pool) next() (chan<- job, job) {
 	switch {
 	case len(p.first) > 0:
@@ -55,7 +58,7 @@ func (p *pool) next() (chan<- job, job) {
 	return nil, job{}
 }
 
-// taken removes the job that next gave and a worker took.
+// taken removes the job of the last next, after a worker took it.
 func (p *pool) taken() {
 	if len(p.first) > 0 {
 		p.first = shift(p.first)
@@ -64,7 +67,8 @@ func (p *pool) taken() {
 	p.newcomers = shift(p.newcomers)
 }
 
-// shift drops the first job, and with the last one the backing array, which may have grown large in a flood.
+// shift removes the first job, and with the last one the backing array, which a flood may have
+// enlarged.
 func shift(jobs []job) []job {
 	jobs[0] = job{}
 	if len(jobs) == 1 {

@@ -10,7 +10,8 @@ import (
 	"culvert/ike"
 )
 
-// compute has the engine ask for a computation for each datagram; it waits for gate and gives the datagram's text.
+// compute has the engine ask for a computation for each datagram. It waits for gate and returns the
+// datagram's text.
 func (r *rig) compute(gate <-chan struct{}) {
 	id := uint64(0)
 	r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
@@ -32,7 +33,8 @@ func (r *rig) compute(gate <-chan struct{}) {
 	}
 }
 
-// Slow computations run elsewhere: meanwhile other datagrams are handled. Those of tunnels that are up go before those of strangers.
+// The driver handles other datagrams during slow computations. Jobs of established tunnels go
+// before those of strangers.
 func TestComputePriority(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		gate := make(chan struct{})
@@ -65,7 +67,7 @@ func TestComputePriority(t *testing.T) {
 	})
 }
 
-// What follows from a stranger's computation is a stranger's, too.
+// The inputs that follow from a stranger's computation have its class.
 func TestComputeInheritsClass(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {

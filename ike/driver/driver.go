@@ -1,5 +1,6 @@
-// Package driver runs an ike.Engine: one control goroutine owns the engine and its timer, and carries datagrams, commands,
-// the dataplane's events and the results of slow computations to it, and its effects to the sockets, the dataplane and the log.
+// Package driver runs an ike.Engine. One control goroutine owns the engine and its timer. It feeds
+// datagrams, commands, events of the dataplane and results of slow computations to the engine, and
+// carries out its effects on the sockets, the dataplane and the log.
 //
 //	dataplane workers --Deliver--+                        +--> Transport.SendIKE
 //	Transport.ReadIKE -----------+--> control goroutine --+--> Plane.InstallInbound, ...
@@ -9,7 +10,7 @@
 //	                             ^            v Compute
 //	                             +-- worker goroutines
 //
-// Everything that others put in is bounded, and nothing that the control goroutine does waits for a computation.
+// Every input queue is bounded, and the control goroutine never waits for a computation.
 package driver
 
 import (
@@ -26,7 +27,7 @@ import (
 	"culvert/ike"
 )
 
-// Engine is the part of *ike.Engine that the driver uses. The control goroutine alone calls it.
+// Engine is the part of *ike.Engine that the driver uses. Only the control goroutine calls it.
 type Engine interface {
 	Handle(now time.Time, in ike.Input, fx *ike.Effects)
 	Deadline() time.Time
@@ -35,71 +36,79 @@ type Engine interface {
 	Counters() map[string]uint64
 }
 
-// Plane is the part of the dataplane that IKE steers. The control goroutine calls it; nothing in it may wait for IKE.
+// Plane is the part of the dataplane that IKE controls. The control goroutine calls it; no method
+// may wait for IKE.
 type Plane interface {
-	// InstallInbound makes the inbound SA live and the pair known.
+	// InstallInbound makes the inbound SA live and registers the pair.
 	InstallInbound(sa esp.ChildSA) error
-	// ActivateOutbound makes the pair's outbound SA the one that its policy, or for one with a Resource that worker, sends on, unless a pair with a larger ID is already.
+	// ActivateOutbound makes the policy send on the pair's outbound SA, or for a pair with a
+	// Resource the one worker, unless it already sends on a pair with a larger ID.
 	ActivateOutbound(id esp.ChildID)
-	// DeactivateOutbound ends the sending on the pair; its inbound SA stays live.
+	// DeactivateOutbound ends sending on the pair; its inbound SA stays live.
 	DeactivateOutbound(id esp.ChildID)
 	// RemoveSA removes both SAs of the pair and frees their SPI.
 	RemoveSA(id esp.ChildID)
-	// SetEndpoint changes where the pair's packets go.
+	// SetEndpoint changes the outer addresses of the pair's packets.
 	SetEndpoint(id esp.ChildID, ep esp.Endpoint)
-	// LastTraffic is when packets were last seen on the pair; zero: never. False: there is no such pair.
+	// LastTraffic returns the times of the last packets of the pair, zero for none; ok is false if
+	// there is no such pair.
 	LastTraffic(id esp.ChildID) (in, out time.Time, ok bool)
-	// AcquireFailed drops the packets that the policy keeps.
+	// AcquireFailed drops the packets that the policy has queued.
 	AcquireFailed(policy esp.Policy)
 	// PathProbed answers an EventProbePath.
 	PathProbed(r esp.PathProbe)
-	// Wake has one slot: it is ready when Drain has something.
+	// Wake returns a channel with one slot, ready when Drain has events.
 	Wake() <-chan struct{}
-	// Drain takes all that the dataplane has to tell.
+	// Drain removes and returns all events.
 	Drain() []esp.Event
 }
 
-// ErrNoRoute is what an error of Transport's sends also is (errors.Is) if the system has no route
-// from the local address to the remote one.
+// Errors of the Transport's sends match ErrNoRoute (errors.Is) if the system has no route from the
+// local address to the remote one.
 var ErrNoRoute = errors.New("no route from the local address")
 
 // Transport is the IKE sockets.
 type Transport interface {
-	// SendIKE sends a message, with the non-ESP marker from the NAT port. An invalid local address lets the system choose.
+	// SendIKE sends a message, from the NAT port with the non-ESP marker. With an invalid local
+	// address the system chooses one.
 	SendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error
-	// ProbeIKE is SendIKE of a message that IP may not fragment.
+	// ProbeIKE is SendIKE of a message that IP must not fragment.
 	ProbeIKE(local, remote netip.AddrPort, natPort bool, data []byte) error
 	// SendIKEInFragments is SendIKE of a message in IP fragments of at most size octets each.
 	SendIKEInFragments(local, remote netip.AddrPort, natPort bool, data []byte, size int) error
 	// SendKeepalive sends a NAT-keepalive (RFC 3948, Section 2.3).
 	SendKeepalive(local, remote netip.AddrPort) error
-	// ReadIKE waits for a datagram; natPort says that it came to the NAT port, where the non-ESP marker was taken off. It ends with net.ErrClosed after the
-	// transport was closed.
+	// ReadIKE waits for a datagram. natPort reports that it came to the NAT port, where the non-ESP
+	// marker was removed. After the transport was closed it returns net.ErrClosed.
 	ReadIKE(buf []byte) (n int, local, remote netip.AddrPort, natPort bool, err error)
 }
 
-// Config is what a Driver is made of. Engine, Plane and Transport are required.
+// Config is the configuration of a Driver. Engine, Plane and Transport are required.
 type Config struct {
 	Engine    Engine
 	Plane     Plane
 	Transport Transport
-	Log       *slog.Logger      // nil: nothing is logged
-	Now       func() time.Time  // nil: time.Now
-	Resolve   func(peer string) // asked to look the peer's DNS name up again and to call ChangePeers with what it finds; must not block. May be nil
-	Workers   int               // goroutines for slow computations; 0: GOMAXPROCS
+	Log       *slog.Logger     // nil: no log
+	Now       func() time.Time // nil: time.Now
+	// Resolve, if not nil, is asked to look the peer's DNS name up again and to call ChangePeers
+	// with the addresses. It must not block.
+	Resolve func(peer string)
+	Workers int // goroutines for slow computations; 0: GOMAXPROCS
 }
 
-// ErrStopped is the answer to every command once Run has ended.
+// ErrStopped is the answer to every command after the end of Run.
 var ErrStopped = errors.New("the IKE daemon is stopping")
 
-// shutdownGrace is how long the engine has to be done with its Deletes: a little longer than it gives the peers to answer them.
+// shutdownGrace bounds the engine's time for its Deletes: a little longer than the time that it
+// gives the peers to answer them.
 const shutdownGrace = 800 * time.Millisecond
 
-// sourcesEvery is how often, at most, a send without a route has the sources of all IKE SAs looked
-// at: strangers can cause it, and the system tells of changes by itself.
+// sourcesEvery is the least interval at which sends without a route make the engine check the
+// source addresses of all IKE SAs: strangers can cause such sends, and the system reports changes
+// by itself.
 const sourcesEvery = 10 * time.Second
 
-// Driver is the control plane of a daemon. Its methods may be called from any goroutine.
+// A Driver is the control plane of a daemon. Its methods are safe for concurrent use.
 type Driver struct {
 	cfg      Config
 	queues   [numClasses]queue
@@ -119,26 +128,26 @@ type counts struct {
 	panics, sendErrors, readErrors, computePanics, installErrors atomic.Uint64
 }
 
-// loop is what belongs to the control goroutine alone.
+// loop is the state of the control goroutine.
 type loop struct {
 	fx       ike.Effects
-	pending  []ike.Input // inputs that effects gave rise to
+	pending  []ike.Input // inputs that follow from effects
 	timer    *time.Timer
-	armed    time.Time // what timer is set to; zero: not set
+	armed    time.Time // the timer's time; zero: not set
 	wakeFrom time.Time // no Wake before this, whatever the engine's deadline
 	pool     pool
 	waiters  map[uint64]chan error
 	lastRef  uint64
 	stopping bool
-	stopped  bool // the engine says so, or the grace is over
+	stopped  bool // the engine has stopped, or the grace is over
 	grace    <-chan time.Time
 	turns    uint
 	panicLog throttle
 	sendLog  throttle
-	sources  throttle // of looks at all sources because of a send without a route
+	sources  throttle // checks of all source addresses after a send without a route
 }
 
-// New makes a driver; Run brings it to life.
+// New returns a driver that does nothing before Run.
 func New(cfg Config) *Driver {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -164,9 +173,10 @@ func New(cfg Config) *Driver {
 	return d
 }
 
-// Run is the control goroutine. When ctx ends, or Shutdown is called, the engine deletes its SAs, which takes less than a second, and then Run
-// returns nil; the transport and the plane must work until then. It may be called once. The goroutine that it starts to
-// read from Transport.ReadIKE ends when the transport is closed, which is the caller's to do.
+// Run is the control goroutine. After ctx ends, or a call of Shutdown, the engine deletes its SAs
+// in less than a second, and Run returns nil; the transport and the plane must work until then. Run
+// may be called once. The goroutine that it starts for Transport.ReadIKE ends when the caller
+// closes the transport.
 func (d *Driver) Run(ctx context.Context) error {
 	if d.started.Swap(true) {
 		return errors.New("driver: Run was called twice")
@@ -190,11 +200,12 @@ func (d *Driver) Run(ctx context.Context) error {
 	}
 }
 
-// fairTurn: the messages of established SAs are served before those of new peers, save in every eighth turn, so that neither a flood of
-// IKE_SA_INIT stops rekeys nor a flood of junk stops new peers.
+// Messages of established SAs go before those of new peers, except in every turn divisible by
+// fairTurn, so that neither a flood of IKE_SA_INIT stops rekeys nor a flood of junk stops new
+// peers.
 const fairTurn = 8
 
-// step waits for one thing to happen and handles it.
+// step waits for one event and handles it.
 func (d *Driver) step(ctx context.Context) {
 	l := &d.loop
 	established, auth, init := d.queues[classEstablished].datagrams, d.queues[classAuth].datagrams, d.queues[classInit].datagrams
@@ -231,22 +242,22 @@ func (d *Driver) step(ctx context.Context) {
 	case <-stop:
 		d.beginShutdown()
 	case <-l.grace:
-		d.cfg.Log.Warn("peers did not answer before the daemon's end", "event", "shutdown-timeout")
+		d.cfg.Log.Warn("the peers did not answer the Deletes in time", "event", "shutdown-timeout")
 		l.stopped = true
 	}
 }
 
-// beginShutdown asks the engine to delete everything and sets how long that may take.
+// beginShutdown has the engine delete everything, and starts the grace.
 func (d *Driver) beginShutdown() {
 	d.loop.stopping = true
 	d.loop.grace = time.After(shutdownGrace)
 	d.handle(ike.Shutdown{}, classEstablished)
 }
 
-// minWake keeps an engine whose deadline does not move, which would be a bug, from taking a whole core.
+// minWake keeps an engine with a stuck deadline, which would be a bug, from using a whole core.
 const minWake = time.Millisecond
 
-// wakeIfDue feeds Wake if the engine's deadline has come, and sets the timer to the next one.
+// wakeIfDue feeds Wake if the engine's deadline has passed, and sets the timer to the next one.
 func (d *Driver) wakeIfDue() {
 	l := &d.loop
 	if at, now := d.wakeAt(), d.cfg.Now(); !at.IsZero() && !at.After(now) {
@@ -262,10 +273,10 @@ func (d *Driver) wakeIfDue() {
 		l.timer.Stop()
 		return
 	}
-	l.timer.Reset(at.Sub(d.cfg.Now())) // the Wake may have taken its time
+	l.timer.Reset(at.Sub(d.cfg.Now())) // now again: Wake may have taken long
 }
 
-// wakeAt is when Wake is due; zero: never.
+// wakeAt returns the time of the next Wake; zero: never.
 func (d *Driver) wakeAt() time.Time {
 	at := d.cfg.Engine.Deadline()
 	if !at.IsZero() && at.Before(d.loop.wakeFrom) {

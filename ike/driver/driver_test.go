@@ -10,7 +10,7 @@ import (
 	"culvert/ike"
 )
 
-// Computations have a worker for each processor, unless the configuration has a number.
+// Without a configured number there is a worker for each processor.
 func TestWorkers(t *testing.T) {
 	for asked, want := range map[int]int{-1: runtime.GOMAXPROCS(0), 0: runtime.GOMAXPROCS(0), 1: 1, 99: 99} {
 		if got := New(Config{Workers: asked}).cfg.Workers; got != want {
@@ -19,7 +19,7 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
-// wakeAt sets the engine's deadline, on the control goroutine, where the engine lives.
+// wakeAt sets the engine's deadline, on the control goroutine, which owns the engine.
 func (r *rig) wakeAt(in time.Duration) {
 	r.t.Helper()
 	if err := r.call(context.Background(), func() { r.engine.deadline = time.Now().Add(in) }); err != nil {
@@ -57,7 +57,7 @@ func TestWakes(t *testing.T) {
 	})
 }
 
-// The time that the engine takes for one Wake does not make the next one late.
+// A slow Wake does not make the next one late.
 func TestSlowWakeDoesNotDelayTheNext(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		var first time.Time
@@ -82,7 +82,7 @@ func TestSlowWakeDoesNotDelayTheNext(t *testing.T) {
 	})
 }
 
-// A deadline that stays in the past, which would be a bug of the engine, does not take a core.
+// A deadline that stays in the past, which would be a bug of the engine, does not use up a core.
 func TestStuckDeadline(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.wakeAt(0)
@@ -120,7 +120,8 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// An engine that is not done has 0.8 seconds; meanwhile the peers' messages are still handled, and commands that wait end with the daemon.
+// An engine that does not stop has 0.8 seconds. Meanwhile messages are handled, and waiting
+// commands end with the driver.
 func TestShutdownGrace(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.engine.script = func(time.Time, ike.Input, *ike.Effects) {}
@@ -146,7 +147,7 @@ func TestShutdownGrace(t *testing.T) {
 	})
 }
 
-// Without a Run that ends, Shutdown ends with its context.
+// Without a running Run, Shutdown ends with its context.
 func TestShutdownContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

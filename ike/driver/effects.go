@@ -9,8 +9,8 @@ import (
 	"culvert/ike"
 )
 
-// handle feeds one input, and then those that its effects gave rise to, and carries out the effects in their order. Computations that the
-// input asks for are as urgent as the input.
+// handle feeds an input to the engine, and then the inputs that follow from its effects, and
+// carries out all effects in order. The computations of the input get its class.
 func (d *Driver) handle(in ike.Input, c class) {
 	d.handleOne(in, c)
 	l := &d.loop
@@ -28,12 +28,13 @@ func (d *Driver) handleOne(in ike.Input, c class) {
 	for _, f := range fx.List {
 		d.apply(f, c)
 	}
-	clear(fx.List) // nothing that was handed on is kept: install has cleared the keys
+	clear(fx.List) // keep no reference; install has cleared the keys
 	fx.List = fx.List[:0]
 }
 
-// guarded lets the engine handle an input. A panic, which is a bug of ours, ends that input's handling and not the tunnels: it is counted and
-// logged, and what the engine had asked for until then is done, for its state already says so.
+// guarded has the engine handle an input. A panic, which is a bug of ours, ends the handling of
+// that input and not the tunnels. It is counted and logged, and the effects so far are carried out,
+// because the engine's state already includes them.
 func (d *Driver) guarded(in ike.Input) {
 	now := d.cfg.Now()
 	defer func() {
@@ -49,11 +50,12 @@ func (d *Driver) guarded(in ike.Input) {
 	d.cfg.Engine.Handle(now, in, &d.loop.fx)
 }
 
-// panicPause keeps a Wake that panics from being repeated without a pause. No other input delays Wake: a stranger who found how to make one panic would
-// stop the clock of every tunnel.
+// panicPause is the pause after a Wake that panicked. No other input delays Wake: a stranger who
+// can make one panic would stop the clock of every tunnel.
 const panicPause = 100 * time.Millisecond
 
-// apply carries out one effect. A panic of the dataplane or the transport is as one of the engine: the other effects are still done.
+// apply carries out one effect. After a panic of the dataplane or the transport, as after one of
+// the engine, the other effects are still carried out.
 func (d *Driver) apply(f ike.Effect, c class) {
 	defer func() {
 		if why := recover(); why != nil {
@@ -96,7 +98,8 @@ func (d *Driver) apply(f ike.Effect, c class) {
 	}
 }
 
-// send sends; a failure is like a loss on the way: the engine retransmits. It is logged seldom, because strangers can cause it.
+// send sends a message. A failure counts as a loss on the path: the engine retransmits. Its log
+// line is throttled, because strangers can cause it.
 func (d *Driver) send(f ike.Send) {
 	var err error
 	switch {
@@ -104,10 +107,10 @@ func (d *Driver) send(f ike.Send) {
 		err = d.cfg.Transport.SendKeepalive(f.Local, f.Remote)
 	case f.DontFragment:
 		d.trace("ike-sent", f.Local, f.Remote, f.Data)
-		_ = d.cfg.Transport.ProbeIKE(f.Local, f.Remote, f.NATPort, f.Data) // one that is too large counts as lost
+		_ = d.cfg.Transport.ProbeIKE(f.Local, f.Remote, f.NATPort, f.Data) // a probe that is too large counts as lost
 	case f.FragmentSize > 0:
 		d.trace("ike-sent", f.Local, f.Remote, f.Data)
-		_ = d.cfg.Transport.SendIKEInFragments(f.Local, f.Remote, f.NATPort, f.Data, f.FragmentSize) // the engine has another form
+		_ = d.cfg.Transport.SendIKEInFragments(f.Local, f.Remote, f.NATPort, f.Data, f.FragmentSize) // the engine has another form of the message
 	default:
 		d.trace("ike-sent", f.Local, f.Remote, f.Data)
 		err = d.cfg.Transport.SendIKE(f.Local, f.Remote, f.NATPort, f.Data)
@@ -126,9 +129,9 @@ func (d *Driver) send(f ike.Send) {
 	}
 }
 
-// install makes an inbound SA live, and clears its keys, of which the dataplane has what it needs:
-// the control plane keeps none of a Child SA. One that the dataplane refuses is closed as if it
-// had reached its hard lifetime, for the peer was told of it, or is about to be.
+// install makes an inbound SA live and clears its keys, which the dataplane no longer needs: the
+// control plane keeps no key of a Child SA. An SA that the dataplane refuses is closed as after its
+// hard lifetime, because the peer knows it, or soon will.
 func (d *Driver) install(sa esp.ChildSA) {
 	defer sa.ClearKeys()
 	err := d.cfg.Plane.InstallInbound(sa)
@@ -140,13 +143,13 @@ func (d *Driver) install(sa esp.ChildSA) {
 	d.loop.pending = append(d.loop.pending, ike.Expire{ID: sa.ID, Hard: true})
 }
 
-// needTraffic answers NeedTraffic. Of a pair that is gone nothing was ever seen.
+// needTraffic answers NeedTraffic. A missing pair had no traffic.
 func (d *Driver) needTraffic(id esp.ChildID) {
 	in, out, _ := d.cfg.Plane.LastTraffic(id)
 	d.loop.pending = append(d.loop.pending, ike.Traffic{ID: id, LastIn: in, LastOut: out})
 }
 
-// drain feeds what the dataplane has to tell.
+// drain feeds the events of the dataplane to the engine.
 func (d *Driver) drain() {
 	for _, e := range d.cfg.Plane.Drain() {
 		switch e.Kind {
@@ -166,8 +169,8 @@ func (d *Driver) drain() {
 	}
 }
 
-// firstInbound reports the first packet on a new SA, which lets the responder of a rekey switch to it (RFC 7296, Section 2.8). The
-// event itself says that there was one, should the time not be known any more.
+// firstInbound reports the first packet on a new SA, which lets the responder of a rekey switch to
+// it (RFC 7296, Section 2.8). The event proves the packet even if its time is no longer known.
 func (d *Driver) firstInbound(id esp.ChildID) {
 	in, out, ok := d.cfg.Plane.LastTraffic(id)
 	if !ok {

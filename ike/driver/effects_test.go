@@ -63,8 +63,8 @@ func TestPlaneEvents(t *testing.T) {
 	})
 }
 
-// TestKeysAreCleared: once the dataplane has had the keys of a Child SA the driver's memory does
-// not hold them, whether it took the SA, refused it or panicked.
+// TestKeysAreCleared: the driver's memory holds no key of a Child SA after the dataplane took the
+// SA, refused it or panicked.
 func TestKeysAreCleared(t *testing.T) {
 	for name, set := range map[string]func(p *fakePlane){
 		"taken":    func(*fakePlane) {},
@@ -87,7 +87,7 @@ func TestKeysAreCleared(t *testing.T) {
 	}
 }
 
-// An SA that the dataplane refuses is closed, for the peer believes in it.
+// An SA that the dataplane refuses is closed, because the peer uses it.
 func TestInstallRefused(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.plane.refuse = errors.New("no room")
@@ -103,7 +103,8 @@ func TestInstallRefused(t *testing.T) {
 	})
 }
 
-// One datagram that makes the engine panic is counted and logged, what was asked for before is done, and the next one is handled.
+// A datagram that makes the engine panic is counted and logged, its effects so far are carried out,
+// and the next one is handled.
 func TestPanicInHandle(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
@@ -135,7 +136,7 @@ func TestPanicInHandle(t *testing.T) {
 	})
 }
 
-// A Wake that panics each time does not spin.
+// A Wake that panics each time is not repeated without a pause.
 func TestPanicInWake(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
@@ -156,7 +157,7 @@ func TestPanicInWake(t *testing.T) {
 	})
 }
 
-// Whoever can make the engine panic does not stop its clock with that.
+// Panics on other inputs do not stop the engine's clock.
 func TestPanicsDoNotDelayWake(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
@@ -181,7 +182,7 @@ func TestPanicsDoNotDelayWake(t *testing.T) {
 	})
 }
 
-// A bug of the dataplane or of the engine's snapshot ends neither the daemon nor the rest of what is to be done.
+// A bug of the dataplane or of the engine's snapshot ends neither the daemon nor the other effects.
 func TestPanicElsewhere(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.Driver.cfg.Plane = brokenPlane{r.plane}

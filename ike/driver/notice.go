@@ -12,20 +12,21 @@ import (
 	"culvert/ike"
 )
 
-// Bounds of the history: so many events of one peer, or fewer where there are very many peers.
+// Bounds of the history: events per peer, and fewer per peer if there are very many peers.
 const (
 	historyLen   = 64
 	historyLeast = 8
-	historyAll   = 64000 // events of all peers, from which on each has fewer
+	historyAll   = 64000 // events of all peers; above it the number per peer falls
 )
 
-// Event is a notice of the engine and when it came.
+// An Event is a notice of the engine and its time.
 type Event struct {
 	At time.Time
 	ike.Notice
 }
 
-// history is the last events of each configured peer, oldest first, and of the engine itself under the empty name.
+// history holds the last events of each configured peer, oldest first, and those of the engine
+// itself under the empty name.
 type history struct {
 	mu    sync.Mutex
 	peers map[string][]Event
@@ -38,7 +39,7 @@ func (h *history) add(e Event) {
 	defer h.mu.Unlock()
 	events, ok := h.peers[e.Peer]
 	if !ok {
-		return // it is configured no more
+		return // not configured, or no longer
 	}
 	if room := min(historyLen, max(historyLeast, historyAll/len(h.peers))); len(events) >= room {
 		events = slices.Delete(events, 0, len(events)-room+1)
@@ -46,7 +47,7 @@ func (h *history) add(e Event) {
 	h.peers[e.Peer] = append(events, e)
 }
 
-// keepOnly makes peers the ones whose events are kept.
+// keepOnly keeps the events of peers and drops all others.
 func (h *history) keepOnly(peers []ike.Peer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -58,7 +59,7 @@ func (h *history) keepOnly(peers []ike.Peer) {
 	}
 }
 
-// change does the same for a few.
+// change applies a change of a few peers.
 func (h *history) change(c ike.ChangePeers) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -72,15 +73,16 @@ func (h *history) change(c ike.ChangePeers) {
 	}
 }
 
-// History is the last events of a peer, at most 64, oldest first; the empty name stands for what concerns no configured peer. It also
-// works after Run has ended.
+// History returns the last events of a peer, at most 64, oldest first. The empty name stands for
+// events without a configured peer. It works after the end of Run as well.
 func (d *Driver) History(peer string) []Event {
 	d.history.mu.Lock()
 	defer d.history.mu.Unlock()
 	return slices.Clone(d.history.peers[peer])
 }
 
-// notice logs a notice with the fixed keys event, peer, child, ike_spi and child_spi, and keeps it for History unless it is for debugging.
+// notice logs a notice with the fixed keys event, peer, child, ike_spi and child_spi, and adds it
+// to the history unless its level is debug.
 func (d *Driver) notice(n ike.Notice) {
 	if n.Level > ike.Debug {
 		d.history.add(Event{At: d.cfg.Now(), Notice: n})
@@ -117,27 +119,28 @@ func slogLevel(l ike.Level) slog.Level {
 	return slog.LevelError
 }
 
-// panicked counts and logs a panic of the control goroutine; it is called where it was recovered, while the stack is still there.
+// panicked counts and logs a panic of the control goroutine. It is called where the panic was
+// recovered, while the stack still exists.
 func (d *Driver) panicked(what string, why any) {
 	d.counts.panics.Add(1)
 	d.logPanic(what, fmt.Sprintf("%v\n%s", why, debug.Stack()))
 }
 
-// logPanic logs a bug of ours, at most once a second, because a stranger may have found how to cause it.
+// logPanic logs a bug of ours, at most once a second, because a stranger may be able to cause it.
 func (d *Driver) logPanic(what, stack string) {
 	if more, ok := d.loop.panicLog.allow(d.cfg.Now()); ok {
 		d.cfg.Log.Error("internal error: "+what+"; please report this", "event", "panic", "stack", stack, "not_logged", more)
 	}
 }
 
-// throttle lets one of a kind of log line through in each interval, and counts the others.
+// A throttle lets one line of a kind through in each interval, and counts the others.
 type throttle struct {
 	every time.Duration
 	last  time.Time
 	more  int
 }
 
-// allow says whether to log now, and how many lines were left out before.
+// allow reports whether to log now, and how many lines were suppressed since the last one.
 func (t *throttle) allow(now time.Time) (more int, ok bool) {
 	if !t.last.IsZero() && now.Sub(t.last) < t.every {
 		t.more++

@@ -48,7 +48,8 @@ func TestNotices(t *testing.T) {
 	})
 }
 
-// The history keeps the last events of the configured peers, the fewer the more they are, and no others'.
+// The history keeps the last events of the configured peers only, and fewer per peer if there are
+// many.
 func TestHistoryBounds(t *testing.T) {
 	d := &Driver{history: newHistory()}
 	h := &d.history
@@ -89,7 +90,7 @@ func TestHistoryBounds(t *testing.T) {
 	}
 }
 
-// What the history holds of very many peers is part of what an idle IKE SA takes.
+// The history of very many peers is part of the memory of an idle IKE SA.
 func TestHistoryMemory(t *testing.T) {
 	const n, most = 20000, 2 << 10
 	inUse := func() int64 {
@@ -120,7 +121,7 @@ func TestHistoryMemory(t *testing.T) {
 	runtime.KeepAlive(&h)
 }
 
-// A throttle lets one line through in each interval, which tells how many were left out before it.
+// A throttle lets one line through in each interval, with the number of lines suppressed before it.
 func TestThrottle(t *testing.T) {
 	th, start := throttle{every: time.Second}, time.Unix(1_000_000, 0)
 	for _, tt := range []struct {

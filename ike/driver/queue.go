@@ -13,14 +13,14 @@ import (
 	"culvert/ike/wire"
 )
 
-// class is how urgent a datagram, and what follows from it, is.
+// class is the urgency of a datagram and of the computations that follow from it.
 type class uint8
 
-// Classes of datagrams. A flood of one fills its own queue only.
+// Classes of datagrams. A flood of one class fills only its own queue.
 const (
-	classEstablished class = iota // anything but the two below: of SAs that exist, or answers to our own requests
-	classAuth                     // IKE_AUTH and IKE_INTERMEDIATE requests: of SAs half open
-	classInit                     // IKE_SA_INIT requests, and what is too short to be anything: of nobody yet
+	classEstablished class = iota // the others: of established SAs, or answers to our own requests
+	classAuth                     // IKE_AUTH and IKE_INTERMEDIATE requests: of half-open SAs
+	classInit                     // IKE_SA_INIT requests, and datagrams too short for a header: of no SA yet
 	numClasses
 )
 
@@ -30,7 +30,7 @@ const (
 	queueBytes = 2 << 20
 )
 
-// queue is the datagrams of one class that wait for the control goroutine.
+// A queue holds the datagrams of one class that wait for the control goroutine.
 type queue struct {
 	datagrams chan datagram
 	bytes     atomic.Int64
@@ -44,7 +44,8 @@ type datagram struct {
 	data          []byte
 }
 
-// classify looks at the header's Exchange Type and Response flag. Both can be forged: they choose a queue, nothing else.
+// classify reads the header's Exchange Type and Response flag. Both can be forged: they only choose
+// a queue.
 func classify(data []byte) class {
 	if len(data) < wire.HeaderLen {
 		return classInit
@@ -59,19 +60,20 @@ func classify(data []byte) class {
 	case wire.IKEAuth, wire.IKEIntermediate:
 		return classAuth
 	}
-	if binary.BigEndian.Uint64(data[8:]) == 0 { // no responder's SPI: nobody's
+	if binary.BigEndian.Uint64(data[8:]) == 0 { // no responder's SPI: of no SA
 		return classInit
 	}
 	return classEstablished
 }
 
-// Deliver hands in an IKE datagram, the non-ESP marker taken off; natPort says that it came to the NAT port. It copies data and never
-// blocks: false means that the queue is full, or the driver has ended, and that the datagram was dropped and counted.
+// Deliver queues an IKE datagram without its non-ESP marker; natPort reports that it came to the
+// NAT port. It copies data and never blocks. It returns false if the queue is full or the driver
+// has ended; the datagram is then dropped and counted.
 func (d *Driver) Deliver(local, remote netip.AddrPort, natPort bool, data []byte) bool {
 	c := classify(data)
 	q := &d.queues[c]
 	size := int64(len(data))
-	// The test of the length only saves a flood's datagrams from being copied and then dropped.
+	// The test of the length saves copies of datagrams that a flood would only have dropped.
 	if q.bytes.Add(size) <= queueBytes && len(q.datagrams) < queueLen && !d.ended() {
 		select {
 		case q.datagrams <- datagram{local: local, remote: remote, natPort: natPort, class: c, data: bytes.Clone(data)}:
@@ -106,7 +108,7 @@ const (
 	maxReadPause = time.Second
 )
 
-// read delivers what comes to the control plane's sockets, until the transport is closed.
+// read delivers the datagrams of the control plane's sockets until the transport is closed.
 func (d *Driver) read() {
 	buf := make([]byte, 1<<16)
 	pause := minReadPause
@@ -119,7 +121,7 @@ func (d *Driver) read() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			// The kernel reports errors of earlier sends here, too: count, pause and go on.
+			// The kernel also reports errors of earlier sends here: count, pause and go on.
 			d.counts.readErrors.Add(1)
 			select {
 			case <-time.After(pause):

@@ -21,12 +21,13 @@ func TestDatagrams(t *testing.T) {
 		if !r.Deliver(here, there, true, data) {
 			t.Error("not delivered")
 		}
-		clear(data) // the caller's buffer again
+		clear(data) // the caller reuses its buffer
 		r.want("the NAT port", "datagram 192.0.2.2:500>192.0.2.1:500 nat=true two")
 	})
 }
 
-// A flood of strangers fills a bounded backlog and then its own queue; tunnels that are up do not notice.
+// A flood of strangers fills a bounded backlog and then its own queue; established tunnels do not
+// notice.
 func TestFlood(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		gate := make(chan struct{})
@@ -41,7 +42,7 @@ func TestFlood(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if want := 512 + 64 + 2; delivered != want { // queued, waiting for a worker, and with one
+		if want := 512 + 64 + 2; delivered != want { // queued, in the backlog, and with a worker
 			t.Errorf("%d strangers' messages were taken, want %d", delivered, want)
 		}
 		if got := r.counter("ike_dropped_queue_init"); got != uint64(5000-delivered) {
@@ -61,7 +62,7 @@ func TestFlood(t *testing.T) {
 	})
 }
 
-// The queue is bounded in octets, too.
+// The queue is bounded in octets as well.
 func TestQueueBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -111,7 +112,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// Errors of the sockets are counted, logged seldom, and end nothing.
+// Errors of the sockets are counted, rarely logged, and end nothing.
 func TestSocketErrors(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.transport.arrive <- arrival{err: errors.New("connection refused")}

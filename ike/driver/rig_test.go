@@ -18,7 +18,7 @@ import (
 	"culvert/ike"
 )
 
-// journal is what happened, in order, in words.
+// journal records events as lines, in order.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -39,7 +39,7 @@ func (j *journal) take() []string {
 	return lines
 }
 
-// fakeEngine writes its inputs down and answers as its script says.
+// fakeEngine records its inputs and answers by its script.
 type fakeEngine struct {
 	journal  *journal
 	script   func(now time.Time, in ike.Input, fx *ike.Effects)
@@ -101,12 +101,12 @@ func (e *fakeEngine) StatusOf(peer string) (ike.PeerStatus, bool) {
 
 func (e *fakeEngine) Counters() map[string]uint64 { return e.counters }
 
-// fakePlane knows the pairs 1 to 9; traffic came in on odd ones.
+// fakePlane has the pairs 1 to 9; the odd ones have inbound traffic.
 type fakePlane struct {
 	journal *journal
-	refuse  error  // InstallInbound's answer
+	refuse  error  // the result of InstallInbound
 	panics  bool   // it panics instead
-	keys    []byte // that it was last given, as they were then
+	keys    []byte // a copy of the last SA's keys
 	wake    chan struct{}
 	events  []esp.Event
 }
@@ -148,13 +148,13 @@ func (p *fakePlane) Drain() []esp.Event {
 	return events
 }
 
-// tell is the dataplane with something to say.
+// tell makes events available to Drain.
 func (p *fakePlane) tell(events ...esp.Event) {
 	p.events = events
 	p.wake <- struct{}{}
 }
 
-// fakeTransport writes down what is sent; arrive is what is read.
+// fakeTransport records sends, and reads from arrive.
 type fakeTransport struct {
 	journal *journal
 	refuse  error
@@ -215,7 +215,7 @@ type rig struct {
 	ended     chan error
 }
 
-// drive runs test within a bubble of virtual time, with a driver that runs.
+// drive runs test in a bubble of virtual time, with a running driver.
 func drive(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -266,7 +266,7 @@ func answer[I ike.Input](r *rig, effects ...ike.Effect) {
 	}
 }
 
-// want waits until the driver has nothing more to do and compares what happened meanwhile.
+// want waits until the driver is idle and compares the journal.
 func (r *rig) want(what string, lines ...string) {
 	r.t.Helper()
 	synctest.Wait()
@@ -284,7 +284,7 @@ func (r *rig) counter(name string) uint64 {
 	return counters[name]
 }
 
-// message is an IKE header of an exchange with a text behind it.
+// message returns an IKE header of an exchange, followed by a text.
 func message(exchange byte, response bool, text string) []byte {
 	b := make([]byte, 28, 28+len(text))
 	b[0], b[8], b[18] = 1, 1, exchange

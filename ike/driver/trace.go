@@ -8,8 +8,9 @@ import (
 	"culvert/ike/wire"
 )
 
-// trace logs one IKE message at level debug by what its header says in the clear; what is in SK{} stays there. Nothing of it has been checked: a message is logged
-// whatever becomes of it. It costs nothing at other levels.
+// trace logs an IKE message at level debug, by the cleartext fields of its header and without the
+// contents of SK{}. Nothing of it is checked yet: a message is logged whatever its fate. At other
+// levels trace costs nothing.
 func (d *Driver) trace(event string, local, remote netip.AddrPort, data []byte) {
 	if !d.cfg.Log.Enabled(context.Background(), slog.LevelDebug) {
 		return
@@ -17,7 +18,7 @@ func (d *Driver) trace(event string, local, remote netip.AddrPort, data []byte) 
 	attrs := []slog.Attr{slog.String("event", event), slog.String("local", local.String()), slog.String("remote", remote.String()), slog.Int("octets", len(data))}
 	h, err := wire.ParseHeader(data)
 	if err != nil {
-		d.cfg.Log.LogAttrs(context.Background(), slog.LevelDebug, "no IKE message: "+err.Error(), attrs...)
+		d.cfg.Log.LogAttrs(context.Background(), slog.LevelDebug, "not an IKE message: "+err.Error(), attrs...)
 		return
 	}
 	what := "request"

@@ -10,7 +10,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// Messages are traced at debug only, whatever their octets are, and never with what a stranger wrote into them.
+// Messages are traced at debug only, whatever their octets, and never with text from a stranger.
 func TestTrace(t *testing.T) {
 	var out bytes.Buffer
 	level := new(slog.LevelVar)
