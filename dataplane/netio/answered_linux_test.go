@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The system would send from 127.0.0.1, where nobody hears the answer.
+// The system would send from 127.0.0.1, where no socket receives the answer.
 func TestLocalAddrIsListenedAt(t *testing.T) {
 	for listen, want := range map[string]string{"127.0.0.5": "127.0.0.5", "127.0.0.1": "127.0.0.1", "0.0.0.0": "127.0.0.1"} {
 		n, err := Open(Config{Listen: []netip.Addr{netip.MustParseAddr(listen)}, Workers: 1})

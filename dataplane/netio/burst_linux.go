@@ -7,34 +7,39 @@ import (
 )
 
 const (
-	// maxBurst is how many messages one recvmmsg takes: packets of IP protocol 50, one each. In UDP each may be 64 datagrams (UDP_GRO) and far larger than the caches together,
-	// so there a burst is shorter.
+	// maxBurst is the most messages of one recvmmsg: of IP protocol 50 they are packets. In UDP
+	// each may be 64 datagrams (UDP_GRO) and far larger than the caches together, so there a burst
+	// is shorter.
 	maxBurst    = 32
 	maxUDPBurst = 8
-	// A burst aims at so many octets and datagrams, as the one before had them: what UDP_GRO makes one message of. More would only be worse for the caches, and for
-	// other workers, which open what came next at the same time but pass it on only after all of this.
+	// A burst aims at burstOctets and burstDatagrams, by the mean sizes of the burst before: about
+	// one UDP_GRO message. More would strain the caches and delay other workers, which open the
+	// next packets at the same time but deliver them only after this burst.
 	burstOctets    = 64 << 10
 	burstDatagrams = 64
-	// largestMessage is that of IP protocol 50 over IPv4, its header included, and more than UDP_GRO makes.
+	// largestMessage is that of IP protocol 50 over IPv4 with its header, and more than UDP_GRO
+	// makes.
 	largestMessage = 65535
-	// burstStride is the space of each: the largest message, and an odd number of cache lines more, so that the beginnings of all do not fall into the same
-	// places of the caches. Memory that no packet ever reaches is never backed by any.
+	// burstStride is the space of a message: the largest one, and an odd number of cache lines
+	// more, so that the beginnings of the messages fall into different places of the caches. The
+	// system backs only the pages that packets reach.
 	burstStride = largestMessage + 1 + 25*64
 )
 
-// burst is the memory of one recvmmsg, and the messages in it that are still to be delivered. It does not move: it lives on the heap.
+// A burst is the memory of one recvmmsg and its undelivered messages. It lives on the heap and does
+// not move.
 type burst struct {
 	hdr  [maxBurst]mmsghdr
-	msg  [maxBurst]message // their memory; the headers in use are those in hdr
+	msg  [maxBurst]message // the messages' memory; their headers in use are in hdr
 	data []byte
-	room int // for each message
+	room int // octets for each message
 	from *socket
-	mute bool // the kernel is not asked for what the IP header says
-	at   int  // the next to be delivered
-	n    int  // how many came
+	mute bool // no control messages: the IP header has it all
+	at   int  // the next message to deliver
+	n    int  // the number of messages received
 
-	aim               int // how many may come
-	octets, datagrams int // that came
+	aim               int // the number of messages to ask for
+	octets, datagrams int // received
 }
 
 func newBurst() *burst {
@@ -43,7 +48,7 @@ func newBurst() *burst {
 	return b
 }
 
-// prepare sets what stays the same from call to call.
+// prepare sets everything that is the same in every call.
 func (b *burst) prepare() {
 	for i := range b.hdr {
 		b.msg[i].prepareRecv(b.data[i*burstStride:][:b.room])
@@ -51,7 +56,7 @@ func (b *burst) prepare() {
 	}
 }
 
-// setMute asks the kernel for the senders' addresses, or not.
+// setMute sets whether the kernel omits the senders' addresses.
 func (b *burst) setMute(mute bool) {
 	b.mute = mute
 	for i := range b.hdr {
@@ -62,9 +67,10 @@ func (b *burst) setMute(mute bool) {
 	}
 }
 
-// receive takes what waits on s. All of the burst before must have been delivered. A burst that is not full says that there is no more.
+// receive takes the messages that wait on s, after the previous burst was delivered. A burst that
+// is not full shows that no message is left.
 func (b *burst) receive(s *socket) unix.Errno {
-	for i := range b.n { // the kernel has written into these alone
+	for i := range b.n { // only these were written by the kernel
 		h := &b.hdr[i].hdr
 		h.Namelen, h.Flags = unix.SizeofSockaddrInet6, 0
 		h.SetControllen(controlSpace)
@@ -91,10 +97,10 @@ func (b *burst) receive(s *socket) unix.Errno {
 	return 0
 }
 
-// more says whether messages are still to be delivered.
+// more reports whether there are undelivered messages.
 func (b *burst) more() bool { return b.at < b.n }
 
-// next is the next message: its header, its memory, and its data.
+// next returns the next message: its header, its memory, and its data.
 func (b *burst) next() (*mmsghdr, *message, []byte) {
 	i := b.at
 	b.at++

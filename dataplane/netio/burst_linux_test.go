@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestBurst: packets come many in one system call, and each is still its own: order, size, addresses, TOS; and what comes to another socket in between comes, too.
+// TestBurst: many packets come in one system call and keep their order, sizes, addresses and TOS;
+// so do packets that come to another socket in between.
 func TestBurst(t *testing.T) {
 	p := newPair(t, 1)
 	tx, rx, buf := p.netA.Ports()[0], p.netB.Ports()[0], make([]byte, 65535)
@@ -27,7 +28,7 @@ func TestBurst(t *testing.T) {
 		if err := sendOne(tx, &other); err != nil {
 			t.Fatal(err)
 		}
-		others, bursts, held := 0, 0, [][]byte(nil) // held: of the burst in hand
+		others, bursts, held := 0, 0, [][]byte(nil) // held: of the present burst
 		for i := 0; i < len(want)+others; i++ {
 			in := recv(t, rx, buf)
 			if in.Encap != encap {
@@ -66,7 +67,7 @@ func TestBurst(t *testing.T) {
 	})
 }
 
-// TestOnlyReadySocketsAreRead: what nobody said is ready is left alone, and what was found dry is so again.
+// TestOnlyReadySocketsAreRead: a socket is read only while it is reported ready and not found dry.
 func TestOnlyReadySocketsAreRead(t *testing.T) {
 	p := newPair(t, 1)
 	tx, rx := p.netA.Ports()[0], p.netB.ports[0]
@@ -99,7 +100,7 @@ func TestOnlyReadySocketsAreRead(t *testing.T) {
 	})
 }
 
-// TestOddAddresses: an endpoint that makes no sense is an error, not the end.
+// TestOddAddresses: a nonsensical endpoint is an error and does not end the port.
 func TestOddAddresses(t *testing.T) {
 	p := newPair(t, 1)
 	tx, data := p.netA.Ports()[0], espPacket(1000, 100)
@@ -114,7 +115,7 @@ func TestOddAddresses(t *testing.T) {
 				t.Errorf("%+v was sent", out)
 			}
 		}
-		// A source of the other family is no source at all.
+		// A source of the other family is ignored.
 		buf := make([]byte, 65535)
 		for _, v6 := range []bool{false, true} {
 			out := Outgoing{Data: data, Encap: encap, Local: at(addrA[!v6], 4500), Remote: at(addrB[v6], 4500)}
@@ -128,7 +129,7 @@ func TestOddAddresses(t *testing.T) {
 	}
 }
 
-// BenchmarkReceive is what a packet of 1400 octets costs to receive, many at once. The sending is not in it.
+// BenchmarkReceive measures the receiving of many packets of 1400 octets, without their sending.
 func BenchmarkReceive(b *testing.B) {
 	p := newPair(b, 1)
 	tx, rx := p.netA.Ports()[0], p.netB.Ports()[0]

@@ -6,20 +6,22 @@ import (
 	"net/netip"
 )
 
-// Config says where to listen.
+// Config is the configuration of the sockets.
 type Config struct {
-	// Listen are local addresses for IKE and ESP; unspecified ones mean all of their family. None: all of both.
-	// A family that the host lacks is left out with a line in the log if its address is unspecified.
+	// Listen are local addresses for IKE and ESP; an unspecified one means all of its family, an
+	// empty list all of both. If the host lacks the family of an unspecified address, that address
+	// is left out with a line in the log.
 	Listen  []netip.Addr
-	IKEPort uint16 // 0: any free one (tests)
+	IKEPort uint16 // 0: any free port (tests)
 	NATPort uint16 // likewise
 	Workers int    // number of Ports; less than 1 counts as 1, and macOS has no more
-	// Mark is the firewall mark of every packet sent, by which routing tells them from those to be tunnelled. 0: none. Linux only.
+	// Mark is the firewall mark of every sent packet, by which routing tells them from packets for
+	// the tunnels. 0: none. Linux only.
 	Mark uint32
 	// IKETOS is the TOS or traffic class octet of IKE: the DSCP in its upper six bits. Linux only.
 	IKETOS uint8
-	RawESP bool // also IP protocol 50, where the system can
-	// NoOffloads leaves UDP_SEGMENT and UDP_GRO alone: each datagram is sent and received by itself.
+	RawESP bool // also IP protocol 50, where the system supports it
+	// NoOffloads turns UDP_SEGMENT and UDP_GRO off: datagrams are sent and received one by one.
 	NoOffloads bool
 	Log        *slog.Logger
 }
@@ -41,7 +43,7 @@ func (c *Config) validate() error {
 	}
 	c.Listen = listen
 	if c.IKEPort != 0 && c.IKEPort == c.NATPort {
-		return fmt.Errorf("netio: ike_port and nat_port are both %d: they must differ, for only the second tells IKE from ESP (RFC 3948)", c.IKEPort)
+		return fmt.Errorf("netio: ike_port and nat_port are both %d: they must differ, because only the NAT port carries both IKE and ESP (RFC 3948)", c.IKEPort)
 	}
 	c.Workers = min(max(1, c.Workers), maxWorkers)
 	if c.Log == nil {
@@ -50,7 +52,7 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// family names an address' family as the net package does.
+// family returns an address' family in the words of package net.
 func family(a netip.Addr) string {
 	if a.Is4() {
 		return "udp4"

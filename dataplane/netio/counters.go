@@ -2,17 +2,17 @@ package netio
 
 import "sync/atomic"
 
-// counters are one port's. Its worker adds, anyone reads.
+// counters are those of one port. Its worker adds; any goroutine may read.
 type counters struct {
-	keepalives  atomic.Uint64 // received on the NAT port: NAT-keepalives and what is too short to be anything
+	keepalives  atomic.Uint64 // received on the NAT port: NAT-keepalives and datagrams shorter than an SPI
 	truncated   atomic.Uint64 // received, larger than the buffer, dropped
 	kernelDrops atomic.Uint64 // dropped by the kernel because the socket's buffer was full
 	tooBig      atomic.Uint64 // not sent: larger than the path MTU
 	wouldBlock  atomic.Uint64 // not sent: the UDP socket's buffer was full
 	noBuffers   atomic.Uint64 // not sent: the queue of the device, or the buffer of a raw socket, was full
 	sendErrors  atomic.Uint64 // not sent for any other reason
-	moved       atomic.Uint64 // how often a remote that filled the send buffer was given another
-	gsoRefused  atomic.Uint64 // how often the kernel or a device was found to refuse UDP_SEGMENT
+	moved       atomic.Uint64 // remotes that filled the send buffer and were moved to another
+	gsoRefused  atomic.Uint64 // refusals of UDP_SEGMENT by the kernel or a device
 }
 
 // lost counts n datagrams that were not sent.
@@ -30,7 +30,7 @@ func (c *counters) lost(n int, err error) {
 	}
 }
 
-// addTo adds the counters' values to m under their names in the status and metrics.
+// addTo adds the counters to m under their names in status and metrics.
 func (c *counters) addTo(m map[string]uint64) {
 	m["net_keepalives_in"] += c.keepalives.Load()
 	m["net_truncated"] += c.truncated.Load()

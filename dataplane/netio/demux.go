@@ -6,16 +6,17 @@ import (
 )
 
 const (
-	// markerLen is the length of the non-ESP marker, four zero octets where ESP has its SPI (RFC 3948, Section 2.2).
+	// markerLen is the length of the non-ESP marker, four zero octets in place of ESP's SPI (RFC
+	// 3948, Section 2.2).
 	markerLen = 4
-	// spiLen is the length of an SPI: whatever is shorter on the NAT port is no ESP and no IKE.
+	// spiLen is the length of an SPI: a shorter datagram on the NAT port is neither ESP nor IKE.
 	spiLen = 4
 )
 
-// classify says what a datagram on the NAT port is.
+// classify returns the kind of a datagram on the NAT port.
 func classify(b []byte) Kind {
 	switch {
-	case len(b) < spiLen: // a keepalive is one octet 0xFF (RFC 3948, Section 2.3); nothing so short is anything else
+	case len(b) < spiLen: // a keepalive is one octet 0xFF (RFC 3948, Section 2.3); other short datagrams are junk
 		return Keepalive
 	case binary.BigEndian.Uint32(b) == 0:
 		return IKE
@@ -23,7 +24,7 @@ func classify(b []byte) Kind {
 	return ESP
 }
 
-// received is what the control messages of one datagram say, as far as the system tells it.
+// received holds the control messages of one datagram, as far as the system provides them.
 type received struct {
 	local   netip.Addr
 	tos     uint8
@@ -31,15 +32,17 @@ type received struct {
 	drops   uint32 // by the kernel since the socket was opened
 }
 
-// run is what remains of a coalesced run of datagrams: Received tells of its addresses, data is cut every size octets.
+// A run is the undelivered rest of a coalesced run: from holds its addresses, and data is cut every
+// size octets.
 type run struct {
 	from Received // Local, Remote, Encap and TOS
 	data []byte
 	size int // 0: a single datagram
 }
 
-// next takes the leading datagrams of one kind off r and describes them in in. The kernel coalesces by flow and size alone, so that IKE
-// and keepalives may sit among ESP. ESP comes as long a run as there is, anything else one by one.
+// next removes the leading datagrams of one kind from r and describes them in in. The kernel
+// coalesces by flow and size alone, so a run may mix ESP, IKE and keepalives. ESP is delivered in
+// runs as long as possible, everything else one by one.
 func (r *run) next(in *Received) {
 	*in = r.from
 	first := r.data

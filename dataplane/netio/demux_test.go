@@ -29,7 +29,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// delivery is what one Recv gives.
+// A delivery is the result of one Recv.
 type delivery struct {
 	kind Kind
 	data []byte
@@ -48,7 +48,7 @@ func drainRun(r run) []delivery {
 	}
 }
 
-// A coalesced run is one flow of one size, whatever the datagrams are.
+// A coalesced run is of one flow and one size, whatever its datagrams are.
 func TestRunIsCutByKind(t *testing.T) {
 	e1, e2 := []byte{0xc0, 0, 0, 1, 1, 1}, []byte{0xc0, 0, 0, 1, 2, 2}
 	ike := []byte{0, 0, 0, 0, 9, 9}

@@ -17,17 +17,18 @@ var (
 	errNoBuffers = errors.New("netio: the queue to the device is full")
 )
 
-// sendErrno is why the kernel did not send, where that is none of the above. Making one allocates nothing: a path that is down fails at the rate of its packets.
+// sendErrno is any other reason why the kernel did not send. It is made without allocation, because
+// a broken path fails at the rate of its packets.
 type sendErrno unix.Errno
 
 func (e sendErrno) Error() string { return "netio: sending: " + unix.Errno(e).Error() }
 func (e sendErrno) Unwrap() error { return unix.Errno(e) }
 
-// Is adds ErrNoRoute to what the error is.
+// Is reports whether the error is also ErrNoRoute.
 func (e sendErrno) Is(target error) bool { return target == ErrNoRoute && noRoute(unix.Errno(e)) }
 
-// noRoute reports whether the kernel refused a source, or has no route. Where an address in the
-// packet info is not the host's, Linux says ENETUNREACH over IPv4 and EINVAL over IPv6.
+// noRoute reports whether the kernel refused a source, or has no route. For an address in the
+// packet info that is not the host's, Linux returns ENETUNREACH over IPv4 and EINVAL over IPv6.
 func noRoute(err error) bool {
 	return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EADDRNOTAVAIL)
 }
@@ -46,7 +47,7 @@ func sendError(e unix.Errno) error {
 	return sendErrno(e)
 }
 
-// bindError says what is in the way of a socket and what mends it.
+// bindError returns an error with the obstacle to a socket and its remedy.
 func bindError(what string, a netip.AddrPort, key string, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
@@ -69,7 +70,8 @@ func version(a netip.Addr) int {
 	return 6
 }
 
-// absent says whether err means that the host lacks the whole address family, which an unspecified listen address forgives.
+// absent reports whether the host lacks the whole address family, which is allowed for an
+// unspecified listen address.
 func absent(a netip.Addr, err error) bool {
 	return a.IsUnspecified() && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EPROTONOSUPPORT))
 }

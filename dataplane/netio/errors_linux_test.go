@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestFullDevice: what the queue to the device does not take is lost and counted, and everything goes on when there is room again.
+// TestFullDevice: datagrams that the device's queue refuses are lost and counted, and sending goes
+// on once there is room again.
 func TestFullDevice(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)
@@ -32,7 +33,7 @@ func TestFullDevice(t *testing.T) {
 		if counted := p.netA.Counters()["net_send_no_buffers"] - before; lost == 0 || sent < 10 || counted != lost {
 			t.Errorf("%d sent, %d lost, %d counted", sent, lost, counted)
 		}
-		for range sent { // neither more nor fewer come
+		for range sent { // exactly these arrive
 			recv(t, p.netB.Ports()[0], buf)
 		}
 		mustBeDry(t, p.netB.Ports()[0], buf)
@@ -46,14 +47,15 @@ func TestFullDevice(t *testing.T) {
 	})
 }
 
-// TestICMPErrorsLoseNothing: an ICMP error over one datagram is not another's, and does not keep poll awake.
+// TestICMPErrorsLoseNothing: an ICMP error about one datagram fails no other, and does not keep
+// poll awake.
 func TestICMPErrorsLoseNothing(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)
 	rx, tx := p.netB.Ports()[0], p.netA.Ports()[0]
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		good := Outgoing{Data: espPacket(0xc0ffee01, 100), Remote: at(addrB[v6], port), Encap: encap}
-		bad := Outgoing{Data: espPacket(0xc0ffee01, 100), Remote: at(addrB[v6], 9999), Encap: true} // nobody is there
+		bad := Outgoing{Data: espPacket(0xc0ffee01, 100), Remote: at(addrB[v6], 9999), Encap: true} // no socket is there
 		for range 20 {
 			outs := []Outgoing{bad, good}
 			tx.Send(outs)

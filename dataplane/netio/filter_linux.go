@@ -8,12 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Which worker gets a packet: the SPI modulo the number of workers, on every kind of socket, so that all packets of one SA come to one
-// worker, in order. On the NAT port what is no ESP goes to the control plane's own socket, and so has a receive buffer that ESP cannot fill.
+// Packets go to the worker given by the SPI modulo the number of workers, on every kind of socket,
+// so that all packets of an SA come to one worker, in order. On the NAT port everything but ESP
+// goes to the control plane's own socket, which thus has a receive buffer that ESP cannot fill.
 
-// steerUDP makes the kernel choose among the sockets bound to fd's address and port, in the order they were bound: the workers', and after them the control
-// plane's. The program sees the UDP payload, and of datagrams that UDP_GRO has coalesced the first one's. It never chooses a socket bound later, which so can
-// send and never receives.
+// steerUDP makes the kernel choose among the sockets bound to fd's address and port, in the order
+// of their binding: the workers' sockets, then the control plane's. The program sees the UDP
+// payload, of datagrams that UDP_GRO has coalesced the first one's. It never chooses a socket bound
+// later, which can send and never receives.
 func steerUDP(fd, workers int) error {
 	control := bpf.RetConstant{Val: uint32(workers)}
 	return attach(fd, unix.SO_ATTACH_REUSEPORT_CBPF, []bpf.Instruction{
@@ -27,8 +29,9 @@ func steerUDP(fd, workers int) error {
 	})
 }
 
-// shareRaw lets into the raw socket fd only the given worker's packets: each raw socket gets a copy of every packet.
-// The filter sees IPv4 packets from the IP header on and IPv6 ones from the ESP header on.
+// shareRaw lets only the given worker's packets into the raw socket fd: each raw socket gets a copy
+// of every packet. The filter sees IPv4 packets from the IP header on and IPv6 ones from the ESP
+// header on.
 func shareRaw(fd int, v6 bool, worker, workers int) error {
 	load := []bpf.Instruction{bpf.LoadMemShift{Off: 0}, bpf.LoadIndirect{Off: 0, Size: 4}}
 	if v6 {
@@ -57,9 +60,8 @@ func attach(fd, option int, prog []bpf.Instruction) error {
 	return nil
 }
 
-// filterICMP lets into a raw ICMP socket only errors that say that a packet of UDP or of IP
-// protocol 50 was too big. The filter sees IPv4 packets from the IP header on and ICMPv6 from its
-// own.
+// filterICMP lets only "too big" errors about UDP or IP protocol 50 into a raw ICMP socket. The
+// filter sees IPv4 packets from the IP header on and ICMPv6 from its own header on.
 func filterICMP(c syscall.RawConn, v6 bool) error {
 	prog := []bpf.Instruction{
 		bpf.LoadMemShift{Off: 0},

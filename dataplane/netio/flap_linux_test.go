@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestInterfaceFlaps: while the device is down everything is lost, told and counted, in one batch as in another, and nothing keeps poll awake; once it is up again all goes on.
+// TestInterfaceFlaps: while the device is down every datagram is lost, reported and counted, in any
+// batch, and nothing keeps poll awake; once it is up again, sending goes on.
 func TestInterfaceFlaps(t *testing.T) {
 	p := newPair(t, 1)
 	tx, rx := p.netA.Ports()[0], p.netB.Ports()[0]
@@ -31,7 +32,7 @@ func TestInterfaceFlaps(t *testing.T) {
 			if n := p.netA.Counters()["net_send_errors"] - before; n != uint64(len(outs)) {
 				t.Errorf("net_send_errors = %d, want %d", n, len(outs))
 			}
-			for poll(tx, 0) { // what is named is found dry
+			for poll(tx, 0) { // every ready descriptor turns out dry
 				mustBeDry(t, tx, nil)
 			}
 			if err := p.a.SetLink("nn0", true); err != nil {
@@ -52,7 +53,7 @@ func TestInterfaceFlaps(t *testing.T) {
 	})
 }
 
-// sendUntil sends out until it is taken: a link that has just come up may not have its route yet.
+// sendUntil sends out until it succeeds: a link that has just come up may not have its route yet.
 func sendUntil(t *testing.T, p Port, out *Outgoing) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); sendOne(p, out) != nil; {

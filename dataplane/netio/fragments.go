@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// datagram is what the headers of a UDP datagram say that is made with its IP headers by hand. The
+// A datagram holds the header fields of a UDP datagram whose IP headers are made here. The
 // addresses are of one family.
 type datagram struct {
 	src, dst netip.AddrPort
 	tos      uint8 // or traffic class
 	hops     uint8 // time to live, or hop limit
-	// id identifies the fragments, over IPv4 by the lower half. It must be different from that of
-	// datagrams sent recently from src to dst (RFC 6864, Section 4.3; RFC 8200, Section 4.5).
+	// id identifies the fragments, over IPv4 by its lower half. It must differ from that of
+	// datagrams recently sent from src to dst (RFC 6864, Section 4.3; RFC 8200, Section 4.5).
 	id uint32
 }
 
@@ -30,19 +30,18 @@ const (
 
 	moreFragments4 = 1 << 13 // RFC 791, Section 3.1
 	moreFragments6 = 1       // RFC 8200, Section 4.5
-	// fragmentUnit is what offsets are counted in, and so what all fragments but the last are
-	// multiples of.
+	// fragmentUnit is the unit of offsets: all fragments but the last are multiples of it.
 	fragmentUnit = 8
 
 	nextFragment = 44
 )
 
-var errSmallFragments = errors.New("netio: fragments cannot be that small")
+var errSmallFragments = errors.New("netio: the fragment size is too small")
 
-// packets returns the datagram with data in as few IP packets as there can be of which none is
-// larger than size octets: one without anything of fragments if it fits, else fragments of which
-// all but the last are as large as can be (RFC 791, Section 3.2; RFC 8200, Section 4.5). They have
-// no DF. They are in order, and share no memory with data.
+// packets returns the datagram with data in as few IP packets as possible, none larger than size
+// octets: an unfragmented one if it fits, otherwise fragments of which all but the last are as
+// large as possible (RFC 791, Section 3.2; RFC 8200, Section 4.5). They have no DF. They are in
+// order, and share no memory with data.
 func (d *datagram) packets(data []byte, size int) ([][]byte, error) {
 	header, extra, most := headerIPv4, 0, math.MaxUint16-headerIPv4
 	if d.dst.Addr().Is6() {
@@ -83,8 +82,8 @@ func (d *datagram) udp(data []byte) []byte {
 	return b
 }
 
-// header returns the IP header of a packet with a part of the datagram: the length of the part,
-// where it begins, whether more follow, and whether there are several at all.
+// header returns the IP header of a packet with a part of the datagram: the part's length and
+// offset, whether more parts follow, and whether there are several.
 func (d *datagram) header(length, offset int, more, several bool) []byte {
 	if d.dst.Addr().Is6() {
 		return d.header6(length, offset, more, several)
@@ -104,7 +103,7 @@ func (d *datagram) header(length, offset int, more, several bool) []byte {
 	return h
 }
 
-// header6 is header over IPv6: with a Fragment header if there are several parts.
+// header6 is header over IPv6, with a Fragment header if there are several parts.
 func (d *datagram) header6(length, offset int, more, several bool) []byte {
 	h := make([]byte, headerIPv6, headerIPv6+headerFragment+length)
 	binary.BigEndian.PutUint32(h, 6<<28|uint32(d.tos)<<20)
@@ -115,7 +114,7 @@ func (d *datagram) header6(length, offset int, more, several bool) []byte {
 		h[6] = nextFragment
 		length += headerFragment
 		h = append(h, protoUDP, 0)
-		flags := uint16(offset) // in octets: the lowest three bits are none of the offset's
+		flags := uint16(offset) // in octets: its lowest three bits are free for flags
 		if more {
 			flags |= moreFragments6
 		}

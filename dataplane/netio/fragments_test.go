@@ -56,8 +56,8 @@ func TestFragmentHeaders(t *testing.T) {
 	}
 }
 
-// Whatever the sizes, no packet is larger than was said, those between are as large as can be, and
-// put together they are the datagram, whose checksum is right.
+// For any sizes, no packet is larger than the limit, all but the last are as large as possible, and
+// together they are the datagram with a correct checksum.
 func TestFragmentsMakeTheDatagram(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for round := range 1000 {
@@ -117,7 +117,7 @@ func checkFragments(t *testing.T, v6 bool, data []byte, size int) {
 	}
 }
 
-// reassemble puts fragments together, which are in order, and checks what their headers say.
+// reassemble joins fragments, which are in order, and checks their headers.
 func reassemble(t *testing.T, v6 bool, packets [][]byte) (udp []byte) {
 	t.Helper()
 	var id []byte
@@ -138,7 +138,7 @@ func reassemble(t *testing.T, v6 bool, packets [][]byte) (udp []byte) {
 	return udp
 }
 
-// fragmentOf returns what a packet has of a UDP datagram, and where it belongs.
+// fragmentOf returns a packet's part of a UDP datagram and its offset.
 func fragmentOf(t *testing.T, v6 bool, p []byte) (offset int, more bool, part, id []byte) {
 	t.Helper()
 	switch {
@@ -165,7 +165,7 @@ func slowSum(b []byte) uint16 {
 	return uint16(sum)
 }
 
-// A checksum that comes out as zero is sent as all ones: zero means that there is none.
+// A checksum of zero is sent as all ones, because zero means that there is none.
 func TestFragmentChecksumIsNeverZero(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		d := testDatagram(v6)
@@ -174,7 +174,7 @@ func TestFragmentChecksumIsNeverZero(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		copy(data, reassemble(t, v6, packets)[6:]) // the sum of all the rest is then all ones
+		copy(data, reassemble(t, v6, packets)[6:]) // the sum of all else is then all ones
 		checkFragments(t, v6, data, 1280)
 	}
 }

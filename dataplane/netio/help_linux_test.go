@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestRecvFor: what came to one worker's sockets is received by another, in its order, into memory that the first does not touch.
+// TestRecvFor: a port receives the packets of another worker's sockets, in order, into memory of
+// its own.
 func TestRecvFor(t *testing.T) {
 	const spi = 1000 // of the first of two workers
 	p := newPair(t, 2)
@@ -20,7 +21,7 @@ func TestRecvFor(t *testing.T) {
 				}
 			}
 		}
-		// take receives, by the host or for it, a datagram or all of a burst.
+		// take receives a datagram or a whole burst, by the host or for it.
 		take := func(buf []byte, by func(buf []byte, in *Received) error) (data [][]byte) {
 			t.Helper()
 			for in := (Received{More: true}); in.More; {
@@ -51,7 +52,7 @@ func TestRecvFor(t *testing.T) {
 			by := next / 10 % 2
 			send(next, 10)
 			came = append(came, take(bufs[by], receive[by])...)
-			for len(came) < next+10 { // datagrams of different sizes are no run, and the burst may not have waited for all
+			for len(came) < next+10 { // datagrams of different sizes are not a run, and the burst may have begun early
 				data := take(make([]byte, 65535), receive[by])
 				for i := range data {
 					data[i] = bytes.Clone(data[i])

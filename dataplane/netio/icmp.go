@@ -13,41 +13,40 @@ import (
 	"time"
 )
 
-// TooBig is an ICMP error that says that a packet was larger than a link on its way takes, and what
-// it quotes of that packet, which looks like ESP of ours. Anybody can send one: it says nothing
-// before the SPI is found to be that of an SA which goes this way.
+// TooBig is an ICMP error about a packet larger than a link on its path, with the quote of the
+// packet, which looks like ESP of ours. Anybody can send one: it proves nothing until the SPI is
+// found to be that of an SA on this path.
 type TooBig struct {
 	Local, Remote netip.AddrPort // of the quoted packet, ports of UDP encapsulation
 	Encap         bool
-	SPI           uint32 // 0: the quote ends before it
-	MTU           int    // as the router says; 0: it does not (RFC 1191, Section 5)
+	SPI           uint32 // 0: the quote ends before the SPI
+	MTU           int    // the router's; 0: it has none (RFC 1191, Section 5)
 }
 
-// icmpSide receives ICMP errors: one raw socket for each family. The sockets' own error queues
-// would not do: which of those that share a port gets the error of a datagram, the kernel chooses
-// by a hash.
+// icmpSide receives ICMP errors by one raw socket for each family. The error queues of the UDP
+// sockets would not do: among sockets that share a port, the kernel chooses the receiver of an
+// error by a hash.
 type icmpSide struct {
 	tooBig  chan TooBig
-	tooBigs atomic.Uint64 // that came and quote what may be ours
-	conns4  []*net.IPConn // of IPv4 and
-	conns6  []*net.IPConn // of IPv6: one at most
+	tooBigs atomic.Uint64 // received errors whose quote may be ours
+	conns4  []*net.IPConn // of IPv4
+	conns6  []*net.IPConn // of IPv6; each has at most one
 	done    chan struct{}
 	once    sync.Once
 	wg      sync.WaitGroup
 }
 
 const (
-	// icmpBacklog bounds the errors that wait to be looked at. More are dropped: a sender that goes
-	// on gets more of them.
+	// icmpBacklog bounds the unread errors. More are dropped: a sender that goes on causes others.
 	icmpBacklog = 64
-	// icmpBurst is how many are read in icmpPause; the kernel drops what it has no room for. So a
-	// flood of forged ones costs next to nothing.
+	// icmpBurst is the most errors read in icmpPause; the kernel drops the excess. So a flood of
+	// forged ones costs next to nothing.
 	icmpBurst = 100
 	icmpPause = 100 * time.Millisecond
-	// icmpBuffer is the receive buffer of a socket.
+	// icmpBuffer is the receive buffer of a socket, in octets.
 	icmpBuffer = 128 << 10
-	// icmpMost is more than a quote ever has (RFC 1812, Section 4.3.2.3; RFC 4443, Section 2.4
-	// (c)).
+	// icmpMost is more than the length of any quote (RFC 1812, Section 4.3.2.3; RFC 4443, Section
+	// 2.4 (c)).
 	icmpMost = 2048
 )
 
@@ -55,10 +54,11 @@ func newICMPSide() *icmpSide {
 	return &icmpSide{tooBig: make(chan TooBig, icmpBacklog), done: make(chan struct{})}
 }
 
-// TooBig is where they come.
+// TooBig returns the channel of received errors.
 func (k *icmpSide) TooBig() <-chan TooBig { return k.tooBig }
 
-// start opens what can be opened, and begins to read. Without, path MTUs are found by probes alone.
+// start opens the sockets that the system allows, and begins to read. Without them only probes find
+// path MTUs.
 func (k *icmpSide) start(natPort uint16, log *slog.Logger) {
 	for _, f := range []struct {
 		network string
@@ -66,7 +66,7 @@ func (k *icmpSide) start(natPort uint16, log *slog.Logger) {
 	}{{"ip4:1", false}, {"ip6:58", true}} {
 		c, err := openICMP(f.network, f.v6)
 		if err != nil {
-			log.Info("ICMP errors cannot be received: too large packets are noticed by probes alone", "socket", f.network, "error", err)
+			log.Info("ICMP errors cannot be received: only probes find the path MTU", "socket", f.network, "error", err)
 			continue
 		}
 		if f.v6 {
@@ -90,7 +90,7 @@ func openICMP(network string, v6 bool) (*net.IPConn, error) {
 	return ip, nil
 }
 
-// readErrors passes on what c receives until it is closed.
+// readErrors passes the errors of c on until it is closed.
 func (k *icmpSide) readErrors(c *net.IPConn, v6 bool, natPort uint16) {
 	buf := make([]byte, icmpMost)
 	for left, since := icmpBurst, time.Now(); ; left-- {
@@ -119,7 +119,7 @@ func (k *icmpSide) readErrors(c *net.IPConn, v6 bool, natPort uint16) {
 	}
 }
 
-// rest waits; true: closed meanwhile.
+// rest waits, and reports whether the side was closed meanwhile.
 func (k *icmpSide) rest(d time.Duration) bool {
 	t := time.NewTimer(max(d, 0))
 	defer t.Stop()
@@ -141,12 +141,12 @@ func (k *icmpSide) close() {
 	})
 }
 
-// Types and codes (RFC 792, RFC 1191, RFC 4443), and the protocols that ESP goes in.
+// Types and codes (RFC 792, RFC 1191, RFC 4443), and the protocols that carry ESP.
 const (
 	icmpUnreachable = 3
 	icmpFragNeeded  = 4
 	icmp6TooBig     = 2
-	icmpQuoteAt     = 8 // where the packet in question begins
+	icmpQuoteAt     = 8 // where the quoted packet begins
 	protoUDP        = 17
 	protoESP        = 50
 
@@ -155,7 +155,8 @@ const (
 	udpHeader  = 8
 )
 
-// parseTooBig reads an ICMP message. False: it is none that says that a packet of ours was too big.
+// parseTooBig parses an ICMP message; ok is false if it is not a "too big" error about a packet of
+// ours.
 func parseTooBig(b []byte, v6 bool, natPort uint16) (e TooBig, ok bool) {
 	var proto uint8
 	var upper []byte
@@ -175,7 +176,7 @@ func parseTooBig(b []byte, v6 bool, natPort uint16) (e TooBig, ok bool) {
 	e.MTU = int(binary.BigEndian.Uint16(b[6:]))
 	q := b[icmpQuoteAt:]
 	header := int(q[0]&0x0f) * 4
-	later := binary.BigEndian.Uint16(q[6:])&0x1fff != 0 // a fragment without the beginning
+	later := binary.BigEndian.Uint16(q[6:])&0x1fff != 0 // a fragment other than the first
 	if q[0]>>4 != 4 || header < ipv4Header || header > len(q) || later {
 		return e, false
 	}
@@ -188,7 +189,7 @@ func (e *TooBig) setAddresses(src, dst netip.Addr) {
 	e.Local, e.Remote = at(src, 0), at(dst, 0)
 }
 
-// readUpper reads the SPI behind the IP header, and in UDP behind that one's.
+// readUpper reads the SPI after the IP header, or in UDP after the UDP header.
 func (e *TooBig) readUpper(proto uint8, b []byte, natPort uint16) bool {
 	switch proto {
 	case protoESP:

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// quote makes an ICMP message that says that a packet with an upper layer was too big.
+// quote returns a "too big" error about a packet with an upper layer.
 func quote(v6 bool, mtu int, proto uint8, upper []byte) []byte {
 	src, dst := addrOf("192.0.2.1"), addrOf("192.0.2.2")
 	if v6 {
@@ -77,7 +77,7 @@ func TestParseTooBig(t *testing.T) {
 	}
 }
 
-// What is about IPv4 alone: other codes, a bad checksum, options and fragments in the quote.
+// Rules of IPv4 alone: other codes, a bad checksum, options and fragments in the quote.
 func TestParseTooBigIPv4(t *testing.T) {
 	esp := []byte{0xc0, 0xff, 0xee, 1, 0, 0, 0, 9}
 	change := func(f func(b []byte)) []byte {

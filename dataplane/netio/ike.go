@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ikeSide is the control plane's half of a Net: on each listen address a socket of the IKE port and one of the NAT port. What comes to either waits in
-// a buffer of its own, so that ESP, however much of it comes, takes no room from IKE. All methods may be called from any goroutine.
+// ikeSide is the control plane's half of a Net: a socket of the IKE port and one of the NAT port on
+// each listen address. Both have receive buffers of their own, so that a flood of ESP takes no room
+// from IKE. All methods are safe for concurrent use.
 type ikeSide struct {
 	conns []*ikeConn // IKE port
 	nat   []*ikeConn // NAT port
@@ -34,17 +35,18 @@ type ikeSide struct {
 	received    atomic.Uint64 // IKE datagrams
 }
 
-// ikeConn is one socket and the address that it is bound to.
+// ikeConn is one socket and its bound address.
 type ikeConn struct {
 	*net.UDPConn
 	bound  netip.AddrPort
 	nat    bool   // of the NAT port
 	shared bool   // a worker reads it
-	drops  uint32 // the kernel's count of drops when last told; the reader's
+	drops  uint32 // the kernel's last count of drops; the reader's
 }
 
 const (
-	// ikeBacklog bounds the datagrams that wait for ReadIKE; what comes above waits in the kernel and is dropped there.
+	// ikeBacklog bounds the datagrams that wait for ReadIKE; the excess waits in the kernel, which
+	// drops it when full.
 	ikeBacklog = 64
 	// maxControl holds the packet-info and TOS control messages of a datagram.
 	maxControl = 256
@@ -63,7 +65,7 @@ func (k *ikeSide) start() {
 	}
 }
 
-// read passes on what c receives until it is closed.
+// read passes the datagrams of c on until it is closed.
 func (k *ikeSide) read(c *ikeConn) {
 	buf, oob := make([]byte, 65535), make([]byte, maxControl)
 	for failures := 0; ; {
@@ -72,7 +74,7 @@ func (k *ikeSide) read(c *ikeConn) {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			if failures++; failures > 10 && k.pause() { // a device that is going away: no busy loop
+			if failures++; failures > 10 && k.pause() { // the device may be going away: avoid a busy loop
 				return
 			}
 			continue
@@ -88,7 +90,8 @@ func (k *ikeSide) read(c *ikeConn) {
 	}
 }
 
-// sort passes on the datagrams of one receive: on the NAT port they may be several of any kind (UDP_GRO). False: closed meanwhile.
+// sort passes the datagrams of one receive on: on the NAT port they may be several of any kind
+// (UDP_GRO). It returns false if the side was closed meanwhile.
 func (k *ikeSide) sort(c *ikeConn, remote netip.AddrPort, data []byte, told *received) bool {
 	from := Received{Kind: IKE, Local: netip.AddrPortFrom(told.local, c.bound.Port()), Remote: remote, Encap: c.nat, TOS: told.tos}
 	if !c.nat {
@@ -108,7 +111,7 @@ func (k *ikeSide) sort(c *ikeConn, remote netip.AddrPort, data []byte, told *rec
 	}
 }
 
-// put hands d with a copy of data to ReadIKE. False: closed meanwhile.
+// put hands d with a copy of data to ReadIKE. It returns false if the side was closed meanwhile.
 func (k *ikeSide) put(d Received, data []byte) bool {
 	if d.Kind == IKE {
 		k.received.Add(1)
@@ -122,7 +125,7 @@ func (k *ikeSide) put(d Received, data []byte) bool {
 	}
 }
 
-// pause waits a little; true: closed meanwhile.
+// pause waits a little, and reports whether the side was closed meanwhile.
 func (k *ikeSide) pause() bool {
 	t := time.NewTimer(100 * time.Millisecond)
 	defer t.Stop()
@@ -134,9 +137,10 @@ func (k *ikeSide) pause() bool {
 	}
 }
 
-// ReadIKE waits for the next datagram that the control plane's sockets receive and copies it to buf: of Kind IKE and, if Encap is set, come to the NAT
-// port, unless it is ESP. That comes where the kernel had coalesced it with an IKE message before it (UDP_GRO), and belongs to the packet path. ReadIKE
-// ends with net.ErrClosed after Close. An IKE message that was coalesced with ESP before it comes through Port.Recv.
+// ReadIKE waits for the next datagram of the control plane's sockets and copies it to buf. Encap
+// reports that it came to the NAT port. It is IKE, or ESP that the kernel had coalesced with an IKE
+// message before it (UDP_GRO), which belongs to the packet path. An IKE message that was coalesced
+// with ESP before it comes through Port.Recv instead. After Close, ReadIKE returns net.ErrClosed.
 func (k *ikeSide) ReadIKE(buf []byte, in *Received) error {
 	for {
 		select {
@@ -154,8 +158,9 @@ func (k *ikeSide) ReadIKE(buf []byte, in *Received) error {
 	}
 }
 
-// SendIKE sends an IKE message from local, of which only the address counts and may be missing, to remote; from the NAT port with the
-// non-ESP marker if natPort is set. Large messages are fragmented by IP. It never blocks for long.
+// SendIKE sends an IKE message to remote from local, of which only the address counts and may be
+// missing; with natPort from the NAT port with the non-ESP marker. IP fragments large messages.
+// SendIKE blocks at most briefly.
 func (k *ikeSide) SendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
 	k.whole.RLock()
 	defer k.whole.RUnlock()
@@ -199,7 +204,7 @@ func (k *ikeSide) sendTo(conns []*ikeConn, local, remote netip.AddrPort, data []
 	return nil
 }
 
-// failed counts a failure to send to remote and returns what it means.
+// failed counts a failure to send to remote and returns its error.
 func (k *ikeSide) failed(err error, remote netip.AddrPort) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
@@ -212,7 +217,8 @@ func (k *ikeSide) failed(err error, remote netip.AddrPort) error {
 	return fmt.Errorf("netio: sending IKE to %s: %w", remote, err)
 }
 
-// pick is the socket to send to remote by: the one bound to the source, else one bound to all, else any of the family.
+// pick returns the socket for remote: the one bound to the source, else one bound to all addresses,
+// else any of the family.
 func pick(conns []*ikeConn, src, remote netip.Addr) *ikeConn {
 	var found *ikeConn
 	for _, c := range conns {
@@ -234,7 +240,7 @@ func unmapPort(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// close ends the readers and every call that waits.
+// close ends the readers and every waiting call.
 func (k *ikeSide) close() {
 	k.once.Do(func() {
 		close(k.done)

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rawConn is a socket that sends packets with IP headers of their own, and receives none.
+// A rawConn is a socket that sends packets with given IP headers, and receives nothing.
 type rawConn struct {
 	*net.IPConn
-	tos, hops uint8 // that the headers have as the IKE sockets' do
+	tos, hops uint8 // in the headers, as the IKE sockets have them
 }
 
-// raws are the sockets for packets with headers made by hand; nil: not to be had.
+// raws are the sockets for packets with given headers; nil: not available.
 type raws struct{ v4, v6 *rawConn }
 
 // of returns the socket of an address' family.
@@ -35,18 +35,18 @@ func (r *raws) close() {
 	}
 }
 
-// SendIKEInFragments sends the UDP datagram that SendIKE sends, in IP packets that this host makes
-// none larger than size octets: in fragments if there must be several, else as it is, in either
-// case without DF (RFC 791, Section 3.2; RFC 8200, Section 4.5). It asks for no path MTU, and a size
-// beyond the device's MTU is an error. Where this host translates addresses, the fragments are put
-// together for that and leave no larger than they were.
+// SendIKEInFragments sends the UDP datagram of SendIKE in IP packets of at most size octets: in
+// fragments if there must be several, otherwise whole, in either case without DF (RFC 791, Section
+// 3.2; RFC 8200, Section 4.5). The kernel's path MTU does not matter; a size beyond the device's
+// MTU is an error. Where this host translates addresses, the translation reassembles the fragments,
+// and they leave no larger than before.
 //
-// The local address must be there. The error is errors.ErrUnsupported without one, and where this
-// process cannot have such a socket (CAP_NET_RAW; macOS). After any other error some of the
+// The local address is required. Without it, and where this process cannot have such a socket
+// (CAP_NET_RAW; macOS), the error is errors.ErrUnsupported. After any other error some of the
 // fragments may have left.
 //
-// No path has to make packets smaller of 1280 octets over IPv6 (RFC 8200, Section 5), and of 68 over
-// IPv4 (RFC 791, Section 3.2). Fragments that are smaller without need are what some hosts drop.
+// Every path carries packets of 1280 octets over IPv6 (RFC 8200, Section 5), and of 68 over IPv4
+// (RFC 791, Section 3.2). Some hosts drop fragments that are smaller than necessary.
 func (n *Net) SendIKEInFragments(local, remote netip.AddrPort, natPort bool, data []byte, size int) error {
 	src, remote := local.Addr().Unmap(), unmapPort(remote)
 	raw := n.raws.of(remote.Addr())
@@ -58,7 +58,7 @@ func (n *Net) SendIKEInFragments(local, remote netip.AddrPort, natPort bool, dat
 		n.sendErrors.Add(1)
 		return errNoSocket
 	}
-	// From such a socket Linux would send IPv4 packets with any source.
+	// From a raw socket Linux would send IPv4 packets with any source.
 	if n.LinkMTU(src, remote.Addr()) == 0 {
 		return n.failed(unix.ENETUNREACH, remote)
 	}
@@ -73,10 +73,11 @@ func (n *Net) SendIKEInFragments(local, remote netip.AddrPort, natPort bool, dat
 	return n.sendRaw(raw, &d, packets)
 }
 
-// sendRaw sends the packets of a datagram until one cannot be sent.
+// sendRaw sends the packets of a datagram until one fails.
 func (k *ikeSide) sendRaw(raw *rawConn, d *datagram, packets [][]byte) error {
 	to := &net.IPAddr{IP: d.dst.Addr().AsSlice(), Zone: d.dst.Addr().Zone()}
-	// By this the kernel chooses the route: it does not look at the header's source.
+	// The kernel chooses the route by this control message: it does not look at the header's
+	// source.
 	source := sourceControl(d.src.Addr(), d.dst.Addr())
 	for _, p := range packets {
 		if _, _, err := raw.WriteMsgIP(p, source, to); err != nil {
@@ -86,12 +87,12 @@ func (k *ikeSide) sendRaw(raw *rawConn, d *datagram, packets [][]byte) error {
 	return nil
 }
 
-// newID returns an identification that nobody can guess (RFC 7739). Its lower half is
-// not zero, in the place of which Linux puts for each IPv4 packet another.
+// newID returns an unpredictable identification (RFC 7739). Its lower half is not zero, because
+// Linux replaces a zero identification of IPv4 in each packet.
 func newID() uint32 {
 	var b [4]byte
 	for {
-		_, _ = rand.Read(b[:]) // it ends the process rather than fail
+		_, _ = rand.Read(b[:]) // rand.Read ends the process rather than fail
 		if id := binary.BigEndian.Uint32(b[:]); uint16(id) != 0 {
 			return id
 		}

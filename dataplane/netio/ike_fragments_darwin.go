@@ -1,4 +1,4 @@
 package netio
 
-// openRaws opens nothing: without ProbeIKE nothing is lost for its DF, and nothing needs them.
+// openRaws opens nothing: without ProbeIKE, DF loses no message, and nothing needs these sockets.
 func (k *ikeSide) openRaws(*Config) {}

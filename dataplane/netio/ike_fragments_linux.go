@@ -10,8 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openRaws opens what can be opened of the sockets for headers made by hand, for the families that
-// IKE has.
+// openRaws opens the available sockets for given headers, for the families of IKE.
 func (k *ikeSide) openRaws(cfg *Config) {
 	for _, c := range k.conns {
 		v6 := c.bound.Addr().Is6()
@@ -24,14 +23,14 @@ func (k *ikeSide) openRaws(cfg *Config) {
 		}
 		raw, err := openRawIP(network, v6, cfg)
 		if err != nil {
-			cfg.Log.Info("IKE messages cannot be sent in IP fragments of a chosen size: there is no raw socket", "socket", network, "error", err)
+			cfg.Log.Info("IKE messages cannot be sent in IP fragments of a chosen size: no raw socket", "socket", network, "error", err)
 			continue
 		}
 		*place = raw
 	}
 }
 
-// openRawIP opens a socket of IPPROTO_RAW, whose packets bring their IP headers.
+// openRawIP opens a socket of IPPROTO_RAW, whose packets include their IP headers.
 func openRawIP(network string, v6 bool, cfg *Config) (*rawConn, error) {
 	r := &rawConn{tos: cfg.IKETOS}
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -49,9 +48,9 @@ func openRawIP(network string, v6 bool, cfg *Config) (*rawConn, error) {
 	return r, nil
 }
 
-// setup sets the options that the IKE sockets have. What the kernel has learnt of the path is not
-// asked for: fragments are as large as was said, or an error. IP_NODEFRAG is not set: where this
-// host translates addresses, connection tracking must see the datagram whole.
+// setup sets the options of the IKE sockets. The kernel's knowledge of the path does not matter: a
+// fragment has the chosen size, or is an error. IP_NODEFRAG is not set: where this host translates
+// addresses, connection tracking must see the datagram whole.
 func (r *rawConn) setup(fd int, v6 bool, cfg *Config) error {
 	if err := commonOptions(fd, v6, cfg.Mark); err != nil {
 		return err
@@ -71,6 +70,6 @@ func (r *rawConn) setup(fd int, v6 bool, cfg *Config) error {
 		return err
 	}
 	r.hops = uint8(hops)
-	// Packets of protocol 255, which anybody can send, would fill its receive buffer.
+	// Packets of protocol 255, which anybody can send, would otherwise fill its receive buffer.
 	return attach(fd, unix.SO_ATTACH_FILTER, []bpf.Instruction{bpf.RetConstant{Val: 0}})
 }

@@ -16,8 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sniffUDP collects the IP packets with parts of UDP datagrams from a's addresses that b's device
-// receives. What it returns waits for what has passed so far, and empties the collection.
+// sniffUDP collects the IP packets with parts of UDP datagrams from a's addresses that reach b's
+// device. The returned function waits for the packets so far, and returns and clears the
+// collection.
 func sniffUDP(t *testing.T, p *pair, v6 bool) func() [][]byte {
 	t.Helper()
 	var (
@@ -57,7 +58,7 @@ func eachPort(t *testing.T, f func(t *testing.T, v6, natPort bool, port uint16))
 	}
 }
 
-// In fragments of a size or whole, what comes is the datagram that SendIKE sends.
+// Whole or in fragments of a size, the datagram of SendIKE arrives.
 func TestSendIKEInFragments(t *testing.T) {
 	p := newPair(t, 1)
 	p.netA.Close()
@@ -97,8 +98,8 @@ func TestSendIKEInFragments(t *testing.T) {
 	})
 }
 
-// checkMade checks that packets made by hand are no larger than size, and that their datagram and
-// what their IP headers say are as the kernel makes them.
+// checkMade checks that no made packet is larger than size, and that their datagram and IP headers
+// are like the kernel's.
 func checkMade(t *testing.T, v6 bool, made, usual [][]byte, size int) {
 	t.Helper()
 	if len(made) == 0 || len(usual) == 0 {
@@ -114,7 +115,7 @@ func checkMade(t *testing.T, v6 bool, made, usual [][]byte, size int) {
 		}
 	}
 	got, want := reassemble(t, v6, made), reassemble(t, v6, usual)
-	if len(usual) == 1 { // the device is to complete the checksum; the receiver has checked it
+	if len(usual) == 1 { // the device is to complete this checksum, and the receiver has checked it
 		clear(got[6:8])
 		clear(want[6:8])
 	}
@@ -123,8 +124,8 @@ func checkMade(t *testing.T, v6 bool, made, usual [][]byte, size int) {
 	}
 }
 
-// Where this host translates addresses, the fragments leave with the address and port of the
-// translation, and none is larger than they were.
+// Where this host translates addresses, the fragments leave with the translated address and port,
+// and none is larger than before.
 func TestFragmentsThroughNAT(t *testing.T) {
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("no nft")
@@ -158,8 +159,7 @@ func TestFragmentsThroughNAT(t *testing.T) {
 	})
 }
 
-// What the kernel takes the path to be changes nothing: a path that it holds to be narrower gets no
-// smaller fragments, and no error.
+// The kernel's path MTU has no effect: a smaller one causes neither smaller fragments nor an error.
 func TestFragmentsIgnoreTheKernelsPathMTU(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)
@@ -178,7 +178,7 @@ func TestFragmentsIgnoreTheKernelsPathMTU(t *testing.T) {
 	}
 }
 
-// Each datagram has an identification of its own, or fragments of two would be mixed.
+// Each datagram has its own identification, so that fragments of two are never mixed.
 func TestFragmentsHaveTheirOwnID(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)
@@ -192,7 +192,7 @@ func TestFragmentsHaveTheirOwnID(t *testing.T) {
 			_, _, _, id := fragmentOf(t, v6, seen()[0])
 			ids[string(id)] = true
 		}
-		if len(ids) < 19 { // of 65535, 20 are rarely alike
+		if len(ids) < 19 { // two of 20 out of 65535 rarely coincide
 			t.Errorf("v6=%t: %d identifications for 20 datagrams", v6, len(ids))
 		}
 	}
@@ -222,7 +222,7 @@ func TestFragmentsErrors(t *testing.T) {
 	}
 }
 
-// The sockets have the mark and the priority of IKE's, and take in nothing.
+// The sockets have the mark and the priority of IKE's sockets, and receive nothing.
 func TestRawSocketsAreIKEs(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)
@@ -261,7 +261,7 @@ func TestRawSocketsAreIKEs(t *testing.T) {
 	}
 }
 
-// Without CAP_NET_RAW there are no fragments of a chosen size, and everything else.
+// Without CAP_NET_RAW everything works except fragments of a chosen size.
 func TestFragmentsNeedNetRaw(t *testing.T) {
 	p := newPair(t, 1)
 	p.netA.Close()

@@ -76,7 +76,7 @@ func TestIKE(t *testing.T) {
 	}
 }
 
-// A coalesced run goes to the socket that its first datagram names, whatever is behind that.
+// A coalesced run goes to the socket that its first datagram selects, whatever follows.
 func TestMixedRuns(t *testing.T) {
 	esp, ike := espPacket(0xc0ffee01, 100), append([]byte{0, 0, 0, 0}, espPacket(0x1234, 96)...)
 	p := newPair(t, 1)
@@ -124,7 +124,8 @@ func TestMixedRuns(t *testing.T) {
 	mustBeDry(t, p.netB.Ports()[0], buf)
 }
 
-// ESP that nobody reads fills its own socket's buffer and no other: IKE comes, and what was lost is counted when the socket is read again.
+// Unread ESP fills only its own socket's buffer: IKE arrives, and the losses are counted when the
+// socket is read again.
 func TestESPTakesNoRoomFromIKE(t *testing.T) {
 	const workers = 2
 	p := newPair(t, workers)
@@ -148,7 +149,7 @@ func TestESPTakesNoRoomFromIKE(t *testing.T) {
 		lookEverywhere(p.netB.Ports()[0])
 		for in := (Received{}); p.netB.Ports()[0].Recv(buf, &in) == nil; received++ {
 		}
-		// The kernel tells of drops with what it received after them.
+		// The kernel reports drops with the next received packet.
 		if err := sendOne(p.netA.Ports()[0], &flood); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +160,7 @@ func TestESPTakesNoRoomFromIKE(t *testing.T) {
 	}
 }
 
-// What the kernel drops of a flood of IKE is counted, too, and is its own affair: ESP comes.
+// Drops of a flood of IKE are counted, and do not affect ESP.
 func TestIKETakesNoRoomFromESP(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)
@@ -190,14 +191,15 @@ func TestIKETakesNoRoomFromESP(t *testing.T) {
 		if p.netB.Counters()["net_ike_kernel_drops"] > 0 {
 			return
 		}
-		if len(p.netB.in) == 0 { // the kernel tells of drops with what it received after them
+		if len(p.netB.in) == 0 { // the kernel reports drops with the next received packet
 			_ = p.netA.SendIKE(netip.AddrPort{}, at(addrB[false], 4500), true, msg)
 		}
 	}
 	t.Error("net_ike_kernel_drops stays 0")
 }
 
-// GRO coalesces ESP whichever socket of the port the kernel asks whether it may; and it leaves IKE apart from the ESP before it.
+// GRO coalesces ESP, whichever socket of the port the kernel consults, and keeps IKE apart from the
+// ESP before it.
 func TestGRO(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)
@@ -216,7 +218,8 @@ func TestGRO(t *testing.T) {
 	}
 }
 
-// runFrom sends a run of ESP from a port of a to b and is how many datagrams of it came coalesced with others.
+// runFrom sends a run of ESP from a port of a to b and returns the number of datagrams that arrived
+// coalesced.
 func runFrom(t *testing.T, p *pair, v6 bool, port uint16, buf []byte) (coalesced int) {
 	t.Helper()
 	const datagrams, size = 20, 1000
@@ -244,7 +247,7 @@ func runFrom(t *testing.T, p *pair, v6 bool, port uint16, buf []byte) (coalesced
 	return coalesced
 }
 
-// On the wire IKE differs from ESP in what keeps GRO from coalescing them, and carries its mark.
+// IKE packets differ from ESP so that GRO does not coalesce them, and carry their mark.
 func TestIKEIsMarked(t *testing.T) {
 	p := newPair(t, 1)
 	p.netA.Close()

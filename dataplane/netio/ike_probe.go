@@ -5,10 +5,10 @@ import (
 	"net/netip"
 )
 
-// ProbeIKE is SendIKE of a message that nobody may fragment: over IPv4 it has DF (RFC 791, Section
-// 3.1), and over IPv6, where only the sender could (RFC 8200, Section 5), it has no Fragment header.
-// One that is too large for the first hop is an error, whatever the kernel has learnt of the path.
-// The error is errors.ErrUnsupported where there are no such probes (CanProbeIKE).
+// ProbeIKE is SendIKE of a message that IP must not fragment: over IPv4 it has DF (RFC 791, Section
+// 3.1), and over IPv6, where only the sender fragments (RFC 8200, Section 5), it has no Fragment
+// header. A message too large for the first hop is an error, whatever path MTU the kernel knows.
+// Where CanProbeIKE is false, the error is errors.ErrUnsupported.
 func (k *ikeSide) ProbeIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
 	c := pick(k.of(natPort), local.Addr().Unmap(), remote.Addr().Unmap())
 	switch {

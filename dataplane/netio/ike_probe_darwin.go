@@ -2,8 +2,8 @@ package netio
 
 import "errors"
 
-// CanProbeIKE reports whether there is ProbeIKE. The worker's socket is IKE's here, and its options
-// are not to be changed under it.
+// CanProbeIKE reports whether ProbeIKE works. Here IKE shares the worker's socket, whose options
+// must not change during its use.
 const CanProbeIKE = false
 
 func (c *ikeConn) fragments(bool) error { return errors.ErrUnsupported }

@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CanProbeIKE reports whether there is ProbeIKE.
+// CanProbeIKE reports whether ProbeIKE works.
 const CanProbeIKE = true
 
-// fragments sets whether what the socket sends may be fragmented.
+// fragments sets whether IP may fragment the packets of the socket.
 func (c *ikeConn) fragments(may bool) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A probe goes in one IP packet or not at all, and what IKE sends after it is fragmented as before.
+// A probe goes in one IP packet or not at all, and later IKE messages are fragmented as before.
 func TestIKEProbes(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)

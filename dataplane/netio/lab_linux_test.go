@@ -47,7 +47,8 @@ func newPair(t testing.TB, workers int) *pair {
 	return p
 }
 
-// waitUp waits for the kernel to notice that the link is up: before that it drops what is sent, and asks again for neighbours a second later.
+// waitUp waits for the kernel to notice that the link is up: before that it drops packets, and asks
+// for neighbours again only a second later.
 func waitUp(t testing.TB, h *netlab.Host) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
@@ -104,7 +105,7 @@ func recv(t *testing.T, p Port, buf []byte) Received {
 	}
 }
 
-// poll waits until a port can be read, and tells it, or says that it could not for so long.
+// poll waits until a port can be read, and marks it ready; false: it timed out.
 func poll(p Port, d time.Duration) bool {
 	var fds []unix.PollFd
 	for _, fd := range p.FDs() {
@@ -139,7 +140,7 @@ func mustBeDry(t *testing.T, p Port, buf []byte) {
 	}
 }
 
-// espPacket is an ESP packet as far as the sockets care.
+// espPacket returns a packet that looks like ESP to the sockets.
 func espPacket(spi uint32, n int) []byte {
 	b := make([]byte, n)
 	for i := range b {

@@ -9,11 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// controlSpace is enough for every control message that is received or sent together: packet info, TOS, segment size and drop count
-// take at most 40 + 3*24 octets.
+// controlSpace is enough for all control messages that occur together: packet info, TOS, segment
+// size and drop count take at most 40 + 3*24 octets.
 const controlSpace = 128
 
-// message is the memory of one recvmsg or sendmsg, reused call after call. It must not move while a call runs, so it lives on the heap.
+// A message is the memory of one recvmsg or sendmsg, reused for each call. It must not move during
+// a call, so it lives on the heap.
 type message struct {
 	hdr  unix.Msghdr
 	iov  unix.Iovec
@@ -21,7 +22,7 @@ type message struct {
 	ctl  [controlSpace]byte
 }
 
-// prepareRecv points the header at buf. buf must not be empty.
+// prepareRecv points the header at buf, which must not be empty.
 func (m *message) prepareRecv(buf []byte) {
 	m.iov.Base = &buf[0]
 	m.iov.SetLen(len(buf))
@@ -34,25 +35,26 @@ func (m *message) prepareRecv(buf []byte) {
 	m.hdr.Flags = 0
 }
 
-// remote is the sender's address of a received message.
+// remote returns the sender's address of a received message.
 func (m *message) remote(v6 bool) netip.AddrPort {
 	if !v6 {
 		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(&m.name))
 		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), networkOrder(sa.Port))
 	}
 	a := netip.AddrFrom16(m.name.Addr)
-	if m.name.Scope_id != 0 { // link-local peers only: the zone costs an allocation that no other peer pays
+	if m.name.Scope_id != 0 { // only for link-local peers: the zone costs an allocation
 		a = a.WithZone(strconv.FormatUint(uint64(m.name.Scope_id), 10))
 	}
 	return netip.AddrPortFrom(a, networkOrder(m.name.Port))
 }
 
-// networkOrder reads or makes a port field, which holds two octets in network order.
+// networkOrder converts a port field, which holds two octets in network order, in either direction.
 func networkOrder(p uint16) uint16 {
 	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&p))[:])
 }
 
-// parse reads the control messages b, which lie where a struct cmsghdr may. What they do not say stays as it is in r.
+// parse reads the control messages b, which are aligned for a struct cmsghdr. Fields of r without
+// one stay as they are.
 func (r *received) parse(b []byte) {
 	for len(b) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
@@ -82,7 +84,7 @@ func (r *received) take(level, typ int32, data []byte) {
 	}
 }
 
-// groSize reads UDP_GRO's value: an int, of which early kernels wrote 16 bits only.
+// groSize reads UDP_GRO's value: an int, of which early kernels wrote only 16 bits.
 func groSize(data []byte) int {
 	if len(data) >= 4 {
 		return int(binary.NativeEndian.Uint32(data))
@@ -90,10 +92,11 @@ func groSize(data []byte) int {
 	return int(binary.NativeEndian.Uint16(data))
 }
 
-// prepareSend sets the destination and the control messages; segSize 0 leaves segmentation out. The data is set by the caller.
+// prepareSend sets the destination and the control messages; segSize 0 omits segmentation. The
+// caller sets the data.
 func (m *message) prepareSend(s *socket, out *Outgoing, segSize int) {
 	to := out.Remote
-	if s.raw { // IPv6 takes a port there for a protocol
+	if s.raw { // IPv6 would take a port for a protocol
 		to = at(to.Addr(), 0)
 	}
 	m.setName(s.v6, to)
@@ -143,7 +146,7 @@ func (m *message) putPacketInfo(v6 bool, local netip.Addr, zone uint32) (n int) 
 	return n
 }
 
-// put appends a control message of size zeroed octets at *n and returns those.
+// put appends a control message of size zeroed octets at *n and returns them.
 func (m *message) put(n *int, level, typ int32, size int) []byte {
 	b := m.ctl[*n : *n+unix.CmsgSpace(size)]
 	clear(b)
@@ -154,7 +157,7 @@ func (m *message) put(n *int, level, typ int32, size int) []byte {
 	return b[unix.CmsgLen(0):][:size]
 }
 
-// setData sets what is sent.
+// setData sets the data to send.
 func (m *message) setData(b []byte) {
 	m.iov.Base = &b[0]
 	m.iov.SetLen(len(b))

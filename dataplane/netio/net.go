@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Net is all of the daemon's sockets. Open makes it.
+// A Net is all sockets of the daemon, made by Open.
 type Net struct {
 	*ikeSide
 	*icmpSide
@@ -23,7 +23,7 @@ type Net struct {
 	once             sync.Once
 }
 
-// Open opens every socket. The error says what is in the way and what mends it; nothing stays open then.
+// Open opens every socket, or none. The error names the obstacle and its remedy.
 func Open(cfg Config) (*Net, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func Open(cfg Config) (*Net, error) {
 	return n, nil
 }
 
-// Ports is one for each worker. They end with Close, which must wait until no worker uses them any more.
+// Ports returns one port for each worker. Close ends them, and must wait until no worker uses them.
 func (n *Net) Ports() []Port {
 	out := make([]Port, len(n.ports))
 	for i, p := range n.ports {
@@ -70,23 +70,23 @@ func (n *Net) Ports() []Port {
 	return out
 }
 
-// IKEPort and NATPort are the ports in use, also if the system chose them.
+// IKEPort returns the IKE port, also if the system chose it.
 func (n *Net) IKEPort() uint16 { return n.ikePort }
 
-// NATPort is the port of UDP encapsulation.
+// NATPort returns the port of UDP encapsulation, also if the system chose it.
 func (n *Net) NATPort() uint16 { return n.natPort }
 
-// RawESP says whether IP protocol 50 can be spoken.
+// RawESP reports whether there are sockets for IP protocol 50.
 func (n *Net) RawESP() bool { return n.rawESP }
 
-// HasAddr reports whether an address is this host's, and usable, and one at which the sockets
-// receive. It may be called from any goroutine.
+// HasAddr reports whether an address is usable, belongs to this host, and is one at which the
+// sockets receive. It is safe for concurrent use.
 func (n *Net) HasAddr(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsValid() && n.receivesAt(a) && bindable(a)
 }
 
-// receivesAt reports whether a socket receives what comes to an address, if the host has it.
+// receivesAt reports whether a socket receives at an address, if the host has it.
 func (n *Net) receivesAt(a netip.Addr) bool {
 	return slices.ContainsFunc(n.conns, func(c *ikeConn) bool {
 		bound := c.bound.Addr()
@@ -94,8 +94,8 @@ func (n *Net) receivesAt(a netip.Addr) bool {
 	})
 }
 
-// answered returns an address to send from to which the peer can answer: the one that the system
-// chooses, or, where no socket receives at that, the first listen address of its family.
+// answered returns a source address to which the peer can answer: the system's choice, or, if no
+// socket receives there, the first listen address of its family.
 func (n *Net) answered(chosen netip.Addr) netip.Addr {
 	if n.receivesAt(chosen) {
 		return chosen
@@ -118,7 +118,7 @@ func bindable(a netip.Addr) bool {
 	return true
 }
 
-// Counters are the sockets' counters by the names that status and metrics show.
+// Counters returns the sockets' counters by their names in status and metrics.
 func (n *Net) Counters() map[string]uint64 {
 	m := make(map[string]uint64)
 	for _, p := range n.ports {
@@ -134,7 +134,7 @@ func (n *Net) Counters() map[string]uint64 {
 	return m
 }
 
-// Close closes every socket; a waiting ReadIKE returns net.ErrClosed. It may be called more than once.
+// Close closes every socket; a waiting ReadIKE returns net.ErrClosed. Further calls do nothing.
 func (n *Net) Close() error {
 	n.once.Do(func() {
 		n.ikeSide.close()
@@ -148,5 +148,5 @@ func (n *Net) Close() error {
 	return nil
 }
 
-// at is a listen address with a port.
+// at returns a listen address with a port.
 func at(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }

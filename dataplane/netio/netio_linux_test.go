@@ -23,7 +23,7 @@ func TestAddressesAndTOS(t *testing.T) {
 		if !bytes.Equal(in.Data, want.Data) || in.Kind != ESP || in.Local != want.Local || in.Remote != want.Remote || in.Encap != encap || in.TOS != want.TOS {
 			t.Errorf("got %+v, want %+v", in, want)
 		}
-		// Without a source the system chooses it.
+		// Without a source the system chooses one.
 		out.Local, out.TOS = netip.AddrPort{}, 0
 		if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 			t.Fatal(err)
@@ -38,7 +38,7 @@ func TestRunsArriveWhole(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
-		const size, count, last = 1400, 70, 33 // more than one UDP_SEGMENT send, and an end that is shorter
+		const size, count, last = 1400, 70, 33 // more than one UDP_SEGMENT send, and a shorter end
 		want := bytes.Repeat(espPacket(0xc0ffee01, size), count)
 		want = append(want, espPacket(0xc0ffee01, last)...)
 		out := Outgoing{Data: want, SegSize: size, Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
@@ -116,7 +116,7 @@ func TestTooBigAndLinkMTU(t *testing.T) {
 	}
 }
 
-// What may be fragmented goes over any path, whole to whoever receives it.
+// A fragmentable datagram crosses any path, whole to any receiver.
 func TestFragment(t *testing.T) {
 	p := newPair(t, 2)
 	buf := make([]byte, 65535)
@@ -170,7 +170,7 @@ func TestLocalAddr(t *testing.T) {
 	}
 }
 
-// Every worker gets the packets of its SPIs, once, and nobody else does.
+// Every packet comes to the worker of its SPI, once, and to no other.
 func TestWorkersShareBySPI(t *testing.T) {
 	const workers = 3
 	p := newPair(t, workers)
@@ -178,7 +178,7 @@ func TestWorkersShareBySPI(t *testing.T) {
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		for spi := uint32(1000); spi < 1012; spi++ {
 			out := Outgoing{Data: espPacket(spi, 64), Remote: at(addrB[v6], port), Encap: encap}
-			if err := sendOne(p.netA.Ports()[int(spi)%2], &out); err != nil { // whoever sends
+			if err := sendOne(p.netA.Ports()[int(spi)%2], &out); err != nil { // the sender does not matter
 				t.Fatal(err)
 			}
 			in := recv(t, p.netB.Ports()[spi%workers], buf)

@@ -13,10 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxWorkers is one: macOS spreads no packets over sockets that share a port.
+// maxWorkers is one: macOS does not spread packets over sockets that share a port.
 const maxWorkers = 1
 
-// listen opens the UDP sockets of one listen address. The worker and the control plane share that of the NAT port.
+// listen opens the UDP sockets of one listen address. The worker and the control plane share that
+// of the NAT port.
 func (n *Net) listen(a netip.Addr, cfg *Config) error {
 	ike, err := openUDP(at(a, n.ikePort), false)
 	if err != nil {
@@ -46,13 +47,14 @@ func (n *Net) listen(a netip.Addr, cfg *Config) error {
 	return nil
 }
 
-// openRaw says that there is none: macOS keeps IP protocol 50 for its own IPsec.
+// openRaw opens nothing: macOS keeps IP protocol 50 for its own IPsec.
 func (n *Net) openRaw(*Config) error {
-	n.log.Info("IP protocol 50 is not to be had on macOS: ESP goes in UDP only")
+	n.log.Info("IP protocol 50 is not available on macOS: ESP is sent only in UDP")
 	return nil
 }
 
-// openUDP opens a socket; dontFragment for ESP, where large packets are an error, and not for IKE, which may be fragmented.
+// openUDP opens a socket; dontFragment is for ESP, where large packets are an error, and not for
+// IKE.
 func openUDP(a netip.AddrPort, dontFragment bool) (*net.UDPConn, error) {
 	v6 := a.Addr().Is6()
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -69,7 +71,7 @@ func openUDP(a netip.AddrPort, dontFragment bool) (*net.UDPConn, error) {
 	return c.(*net.UDPConn), nil
 }
 
-// socketBuffer is what each socket asks for; kern.ipc.maxsockbuf may allow less.
+// socketBuffer is the requested size; kern.ipc.maxsockbuf may allow less.
 const socketBuffer = 2 << 20
 
 func options(fd int, v6, dontFragment bool) error {
@@ -94,7 +96,7 @@ func options(fd int, v6, dontFragment bool) error {
 	return nil
 }
 
-// LinkMTU is the MTU of the interface that packets to remote leave by, or 0 if there is no route.
+// LinkMTU returns the MTU of the interface that leads to remote, or 0 without a route.
 func (n *Net) LinkMTU(local, remote netip.Addr) int {
 	if !local.IsValid() || local.IsUnspecified() {
 		var err error
@@ -120,7 +122,7 @@ func (n *Net) LinkMTU(local, remote netip.Addr) int {
 	return 0
 }
 
-// LocalAddr is the source address that the system would choose for packets to remote.
+// LocalAddr returns the system's choice of a source address for packets to remote.
 func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at(remote.Unmap(), n.natPort)))
 	if err != nil {
@@ -130,13 +132,14 @@ func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
 	return n.answered(c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()), nil
 }
 
-// Dialer makes ordinary connections: macOS has no firewall marks.
+// Dialer returns an ordinary dialer: macOS has no firewall marks.
 func Dialer(uint32) *net.Dialer { return new(net.Dialer) }
 
-// read reads the control messages of a datagram. What they do not say stays as it is in r.
+// read reads the control messages of a datagram. Fields of r without one stay as they are.
 func (r *received) read(oob []byte) { r.local = localAddr(oob, r.local) }
 
-// localAddr reads the address that a datagram came to from its control messages; bound is the answer if they do not say.
+// localAddr returns the destination address of a datagram from its control messages, or bound
+// without one.
 func localAddr(oob []byte, bound netip.Addr) netip.Addr {
 	if bound.Is4() {
 		var m ipv4.ControlMessage
@@ -156,7 +159,7 @@ func localAddr(oob []byte, bound netip.Addr) netip.Addr {
 	return bound
 }
 
-// sourceControl makes the control message that chooses the source address, or none.
+// sourceControl returns the control message for the source address, or none.
 func sourceControl(src, remote netip.Addr) []byte {
 	switch {
 	case !src.IsValid() || src.IsUnspecified() || src.Is4() != remote.Is4():
@@ -167,16 +170,16 @@ func sourceControl(src, remote netip.Addr) []byte {
 	return (&ipv6.ControlMessage{Src: src.AsSlice()}).Marshal()
 }
 
-// logAbsent notes that a family is left out.
+// logAbsent logs that a family is left out.
 func logAbsent(log *slog.Logger, what string, a netip.Addr, err error) {
-	log.Info("this host lacks an address family: going on without", "socket", what, "listen", a.String(), "error", err)
+	log.Info("this host lacks an address family, which is left out", "socket", what, "listen", a.String(), "error", err)
 }
 
-// links is what LinkMTU needs to stay open: nothing.
+// links is the open state of LinkMTU: none here.
 type links struct{}
 
 func (l *links) open() error { return nil }
 func (l *links) close()      {}
 
-// filterICMP leaves all to parseTooBig.
+// filterICMP does nothing: parseTooBig sorts all errors.
 func filterICMP(syscall.RawConn, bool) error { return nil }

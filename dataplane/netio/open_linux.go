@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxWorkers is more than any machine has cores.
+// maxWorkers is more than the cores of any machine.
 const maxWorkers = 4096
 
 // listen opens the UDP sockets of one listen address.
@@ -28,9 +28,11 @@ func (n *Net) listen(a netip.Addr, cfg *Config) error {
 	return n.listenNAT(a, cfg)
 }
 
-// listenNAT opens on the NAT port each worker's socket and the control plane's, steers among them, and opens last the one for fragments, which only sends.
+// listenNAT opens the sockets of the NAT port: each worker's and the control plane's, with steering
+// among them, and last the one for fragments, which only sends.
 func (n *Net) listenNAT(a netip.Addr, cfg *Config) error {
-	// SO_REUSEPORT would let a second daemon of the same user in, and each would get half of the packets.
+	// SO_REUSEPORT would let a second daemon of the same user in, and each would get half of the
+	// packets.
 	if n.natPort != 0 {
 		probe, err := openIKE(at(a, n.natPort), false, cfg)
 		if err != nil {
@@ -67,7 +69,7 @@ func (n *Net) listenNAT(a netip.Addr, cfg *Config) error {
 	return nil
 }
 
-// openSidings gives sidings to the sockets that the ports have got last.
+// openSidings opens the sidings of the sockets that were just added to the ports.
 func (n *Net) openSidings(cfg *Config) {
 	for _, p := range n.ports {
 		p.socks[len(p.socks)-1].openSidings(cfg)
@@ -102,7 +104,7 @@ func (n *Net) listenRaw(a netip.Addr, cfg *Config) error {
 		} else {
 			n.ports[i].socks = append(n.ports[i].socks, s)
 		}
-		if err := shareRaw(s.fd, s.v6, i, cfg.Workers); err != nil { // the last worker's number and one: nothing
+		if err := shareRaw(s.fd, s.v6, i, cfg.Workers); err != nil { // index cfg.Workers: none
 			return err
 		}
 	}
@@ -111,13 +113,13 @@ func (n *Net) listenRaw(a netip.Addr, cfg *Config) error {
 	return nil
 }
 
-// read reads the control messages of a datagram. What they do not say stays as it is in r.
+// read reads the control messages of a datagram. Fields of r without one stay as they are.
 func (r *received) read(oob []byte) {
 	var aligned message
 	r.parse(aligned.ctl[:copy(aligned.ctl[:], oob)])
 }
 
-// sourceControl makes the control message that chooses the source address, or none.
+// sourceControl returns the control message for the source address, or none.
 func sourceControl(src, remote netip.Addr) []byte {
 	switch {
 	case !src.IsValid() || src.IsUnspecified() || src.Is4() != remote.Is4():

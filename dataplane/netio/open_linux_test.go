@@ -38,7 +38,7 @@ func TestOpenErrorsNameTheRemedy(t *testing.T) {
 			}
 		}
 	}
-	// Nothing of the failed tries is left, and what failed then works on free ports.
+	// The failed attempts leave nothing behind, and the same works on free ports.
 	n, err := tryOpen(p.a, Config{IKEPort: 501, NATPort: 4501, Workers: 2, RawESP: true})
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestListenOnOneAddress(t *testing.T) {
 	})
 }
 
-// A host where IPv6 is switched off runs on IPv4 without being told.
+// A host without IPv6 runs on IPv4 without configuration.
 func TestWithoutIPv6(t *testing.T) {
 	lab := netlab.Need(t)
 	h := newHost(t, lab, "nn-c")
@@ -105,7 +105,7 @@ func TestAbsentFamily(t *testing.T) {
 	}
 	var log bytes.Buffer
 	logAbsent(slog.New(slog.NewTextHandler(&log, nil)), "UDP", any6, unix.EAFNOSUPPORT)
-	if !strings.Contains(log.String(), "going on without") {
+	if !strings.Contains(log.String(), "which is left out") {
 		t.Errorf("logged %q", log.String())
 	}
 	if err := bindError("the IKE port", at(one6, 500), "ike_port", unix.EACCES); !strings.Contains(err.Error(), "run as root") {

@@ -13,10 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LinkMTU is what the first hop to remote from local (which may be missing) takes: the MTU of the
-// device, and of the route where that has one. What the kernel believes to know of the path behind
-// it, which any ICMP error can make it believe, is left out. 0 if there is no route. It may be
-// called from any goroutine.
+// LinkMTU returns the MTU of the first hop from local (which may be missing) to remote: that of the
+// device, or of the route if it has a smaller one. The kernel's path MTU is ignored, because any
+// ICMP error can change it. 0 means that there is no route. LinkMTU is safe for concurrent use.
 func (n *Net) LinkMTU(local, remote netip.Addr) int {
 	remote = remote.Unmap()
 	opts := &netlink.RouteGetOptions{Mark: n.mark, FIBMatch: true}
@@ -39,7 +38,7 @@ func (n *Net) LinkMTU(local, remote netip.Addr) int {
 	return least
 }
 
-// hops are the devices that a route leads to.
+// hops returns the devices of a route.
 func hops(r *netlink.Route) []int {
 	if len(r.MultiPath) == 0 {
 		return []int{r.LinkIndex}
@@ -51,8 +50,8 @@ func hops(r *netlink.Route) []int {
 	return list
 }
 
-// deviceMTU is the MTU of a device: for IPv6 the one that a router advertised on its link, if that
-// is smaller (RFC 4861, Section 4.6.4).
+// deviceMTU returns the MTU of a device: for IPv6 the one that a router advertised on its link, if
+// that is smaller (RFC 4861, Section 4.6.4).
 func (n *Net) deviceMTU(index int, v6 bool) int {
 	link, err := n.links.LinkByIndex(index)
 	if err != nil {
@@ -73,7 +72,7 @@ func (n *Net) deviceMTU(index int, v6 bool) int {
 	return lesser(mtu, advertised)
 }
 
-// lesser is the lesser of two MTUs, of which 0 is unknown.
+// lesser returns the lesser of two MTUs, where 0 is unknown.
 func lesser(a, b int) int {
 	if a == 0 || b > 0 && b < a {
 		return b
@@ -81,8 +80,8 @@ func lesser(a, b int) int {
 	return a
 }
 
-// LocalAddr is the source address that the system would choose for packets to remote, or, where no
-// socket receives what comes to that, one of the listen addresses.
+// LocalAddr returns the system's choice of a source address for packets to remote, or, if no socket
+// receives there, one of the listen addresses.
 func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
 	var local netip.Addr
 	err := n.probe(remote, func(fd int) error {
@@ -104,7 +103,7 @@ func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
 	return n.answered(local), nil
 }
 
-// probe calls f with a socket connected to remote, marked as the real ones are. No packet is sent.
+// probe calls f with a socket connected to remote and marked like the others. It sends no packet.
 func (n *Net) probe(remote netip.Addr, f func(fd int) error) error {
 	remote = remote.Unmap()
 	domain := unix.AF_INET
@@ -127,8 +126,9 @@ func (n *Net) probe(remote netip.Addr, f func(fd int) error) error {
 	return f(fd)
 }
 
-// Dialer makes connections that carry mark, so that they stay outside every tunnel: for name look-ups and whatever else must work
-// before a tunnel is up, even if a remote network is the whole Internet.
+// Dialer returns a dialer whose connections carry mark and thus stay outside every tunnel: for
+// lookups and other traffic that must work before a tunnel is up, even if a remote network is the
+// whole Internet.
 func Dialer(mark uint32) *net.Dialer {
 	return &net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		if mark == 0 {
@@ -144,7 +144,7 @@ func Dialer(mark uint32) *net.Dialer {
 	}}
 }
 
-// links is the netlink socket that LinkMTU asks by, in the network namespace of the other sockets.
+// links is the netlink socket of LinkMTU, in the network namespace of the other sockets.
 type links struct{ *netlink.Handle }
 
 func (l *links) open() (err error) {

@@ -43,9 +43,9 @@ type pathEnds struct {
 	peer *netlab.Host
 }
 
-// What a router on the way says by ICMP is told with what it quotes. The kernel, which believes it
-// without a look at the SPI, does not act on it: larger packets go on being sent, with DF, and
-// only the device's MTU bounds them.
+// An ICMP error of a router on the path is reported with its quote. The kernel, which believes it
+// without looking at the SPI, does not act on it: larger packets still leave, with DF, and only the
+// device's MTU bounds them.
 func TestTooBigFromRouter(t *testing.T) {
 	remote := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.1"), true: netip.MustParseAddr("2001:db8:b::1")}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
@@ -74,7 +74,7 @@ func TestTooBigFromRouter(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		mustBeDry(t, tx, make([]byte, 2000)) // the error is no datagram
+		mustBeDry(t, tx, make([]byte, 2000)) // the error is not a datagram
 		if poll(tx, 0) {
 			t.Error("the error is still there to be polled: a worker would spin")
 		}
@@ -84,8 +84,8 @@ func TestTooBigFromRouter(t *testing.T) {
 	})
 }
 
-// What may be fragmented passes the narrow place: over IPv4 the router cuts it, over IPv6 the
-// kernel does once the router has told.
+// Fragmentable datagrams pass the narrow link: over IPv4 the router fragments them, over IPv6 the
+// kernel after the router's error.
 func TestFragmentsPassNarrowPath(t *testing.T) {
 	remote := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.1"), true: netip.MustParseAddr("2001:db8:b::1")}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
@@ -111,8 +111,8 @@ func TestFragmentsPassNarrowPath(t *testing.T) {
 	})
 }
 
-// A source that is not the host's, or not any more, is told from every other error, for ESP and
-// for IKE; and the host's addresses are known from others.
+// A source that this host lacks or lost has an error of its own, for ESP and for IKE; HasAddr tells
+// the host's addresses from others.
 func TestSourceIsGone(t *testing.T) {
 	p := newPair(t, 1)
 	gone := map[bool]netip.Addr{false: netip.MustParseAddr("192.0.2.99"), true: netip.MustParseAddr("2001:db8::99")}
@@ -149,7 +149,7 @@ func TestSourceIsGone(t *testing.T) {
 	}
 }
 
-// Every packet carries the mark, or it would go into the tunnel that it carries.
+// Every packet carries the mark; without it, it would go into the tunnel that it carries.
 func TestEverythingIsMarked(t *testing.T) {
 	p := newPair(t, 1)
 	nl := p.a.Netlink()

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Poller is which descriptors can be read. It is for one thread. It waits by poll.
+// A Poller finds the readable descriptors by poll. It is for one thread.
 type Poller struct {
 	fds   []unix.PollFd
 	named []int
@@ -22,13 +22,14 @@ func (p *Poller) Open(fds []int) error {
 	return nil
 }
 
-// Close ends that. It does not close the descriptors.
+// Close ends watching. It does not close the descriptors.
 func (p *Poller) Close() {}
 
-// Look is the places in fds of what can be read, without waiting; valid until the next call.
+// Look returns the indices in fds of the readable descriptors, without waiting; valid until the
+// next call.
 func (p *Poller) Look() ([]int, error) { return p.poll(0) }
 
-// Wait is Look that waits until there is something.
+// Wait is Look that waits until there is one.
 func (p *Poller) Wait() ([]int, error) { return p.poll(-1) }
 
 func (p *Poller) poll(ms int) ([]int, error) {

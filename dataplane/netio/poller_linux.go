@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Poller is which descriptors can be read. It is for one thread. It waits by epoll. Of poll, the kernel's work is in proportion to the descriptors, each time, and they are five for a worker with both families; with
-// epoll a look that finds nothing costs little more than a system call does (BenchmarkLook: a quarter to a half of poll's).
+// A Poller finds the readable descriptors by epoll. It is for one thread. The kernel's work in poll
+// grows with the descriptors, five for a worker with both families; an empty look by epoll costs
+// little more than a system call (BenchmarkLook: a quarter to a half of poll's).
 type Poller struct {
 	fd     int
 	events []unix.EpollEvent
@@ -23,7 +24,8 @@ func (p *Poller) Open(fds []int) error {
 		return fmt.Errorf("netio: epoll: %w", err)
 	}
 	for i, member := range fds {
-		// Level-triggered: what is not read dry, or cannot be, is named again. What epoll keeps with each is its place in fds.
+		// Level-triggered: a descriptor that was not read dry, or cannot be, is reported again.
+		// Epoll keeps its index in fds.
 		e := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}
 		if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, member, &e); err != nil {
 			unix.Close(fd)
@@ -34,10 +36,11 @@ func (p *Poller) Open(fds []int) error {
 	return nil
 }
 
-// Close ends that. It does not close the descriptors.
+// Close ends watching. It does not close the descriptors.
 func (p *Poller) Close() { unix.Close(p.fd) }
 
-// Look is the places in fds of what can be read, without waiting; valid until the next call: a raw system call, since it does not block.
+// Look returns the indices in fds of the readable descriptors, without waiting; valid until the
+// next call. It is a raw system call, since it does not block.
 func (p *Poller) Look() ([]int, error) {
 	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
 	if e != 0 {
@@ -46,7 +49,8 @@ func (p *Poller) Look() ([]int, error) {
 	return p.list(int(n), nil)
 }
 
-// Wait is Look that waits until there is something, or a signal comes. It is an ordinary system call, so that the scheduler knows.
+// Wait is Look that waits for one, or for a signal. It is an ordinary system call, so that the
+// scheduler knows of the wait.
 func (p *Poller) Wait() ([]int, error) { return p.list(unix.EpollWait(p.fd, p.events, -1)) }
 
 func (p *Poller) list(n int, err error) ([]int, error) {

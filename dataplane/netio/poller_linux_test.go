@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// eventfds makes n descriptors that are readable when they are written to.
+// eventfds returns n descriptors that are readable after a write.
 func eventfds(t testing.TB, n int) []int {
 	t.Helper()
 	fds := make([]int, n)
@@ -29,7 +29,7 @@ func set(t testing.TB, fd int) {
 	}
 }
 
-// TestPoller: exactly what can be read is named, again and again until it is read.
+// TestPoller: exactly the readable descriptors are reported, each time until they are read.
 func TestPoller(t *testing.T) {
 	fds := eventfds(t, 5)
 	var p Poller
@@ -65,7 +65,8 @@ func TestPoller(t *testing.T) {
 	}
 }
 
-// BenchmarkLook is what it costs to find nothing, with the descriptors of a worker: by epoll, by poll, and by reading each.
+// BenchmarkLook measures an empty look at the descriptors of a worker: by epoll, by poll, and by
+// reading each.
 func BenchmarkLook(b *testing.B) {
 	fds := eventfds(b, 6)
 	b.Run("epoll", func(b *testing.B) {

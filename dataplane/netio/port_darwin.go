@@ -20,7 +20,7 @@ type socket struct {
 	frag  bool  // likewise: IP may fragment
 }
 
-// port implements Port on macOS: one datagram in each call.
+// port implements Port on macOS, with one datagram in each call.
 type port struct {
 	socks []*socket
 	frag  []*socket // none here
@@ -93,7 +93,8 @@ func remoteAddr(sa unix.Sockaddr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// receivedTOS reads the TOS or traffic class from the control messages: one octet for IPv4, an int for IPv6, little-endian here.
+// receivedTOS reads the TOS or traffic class from the control messages: one octet for IPv4, an int
+// for IPv6, little-endian here.
 func receivedTOS(oob []byte) uint8 {
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
@@ -137,7 +138,7 @@ func (p *port) sendRun(out *Outgoing) {
 	}
 }
 
-// check says why out cannot be sent by any socket.
+// check returns an error if no socket can send out.
 func (p *port) check(out *Outgoing) error {
 	switch {
 	case len(out.Data) == 0:
@@ -165,7 +166,7 @@ func (p *port) sendOne(out *Outgoing, data []byte) error {
 	return err
 }
 
-// setTOS sets the TOS of what is sent next: macOS takes it from the socket, not from the message.
+// setTOS sets the TOS of the next sends: macOS takes it from the socket, not from the message.
 func (s *socket) setTOS(tos uint8) {
 	if s.tos == tos {
 		return
@@ -178,7 +179,7 @@ func (s *socket) setTOS(tos uint8) {
 	_ = unix.SetsockoptInt(s.fd, unix.IPPROTO_IP, unix.IP_TOS, int(tos))
 }
 
-// setFragment lets IP fragment what is sent next, or not.
+// setFragment sets whether IP may fragment the next sends.
 func (s *socket) setFragment(on bool) {
 	if s.frag == on {
 		return
@@ -235,5 +236,5 @@ func (p *port) FDs() []int {
 	return fds
 }
 
-// closeAll leaves the sockets to the control plane's connections, which own them.
+// closeAll does nothing: the control plane's connections own the sockets.
 func closeAll([]*socket) {}

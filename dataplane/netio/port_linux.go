@@ -9,21 +9,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// port implements Port on Linux. Its calls are RawSyscalls: they never block, and telling the scheduler of each costs more than it
-// gains (docs/design.md, section 4). Whoever loops over them must sleep in an ordinary system call.
+// port implements Port on Linux. Its calls are RawSyscalls: they never block, and informing the
+// scheduler of each costs more than it gains (docs/design.md, section 4). A loop over them must
+// sleep in an ordinary system call.
 type port struct {
 	socks []*socket
-	frag  []*socket // shared with the other ports: sending on them is all that is done
-	at    int       // the socket that was read from last, by whomever
+	frag  []*socket // shared with the other ports, and only used to send
+	at    int       // the socket that was read last, by any port
 
 	burst *burst
-	rest  run // of a coalesced message of the burst, still to be delivered
+	rest  run // the undelivered rest of a coalesced message
 
 	out     outbound
-	one     message // of a datagram that is sent by itself
+	one     message // of a datagram sent by itself
 	errs    message // of ICMP errors
 	refused refusals
-	single  bool // datagrams are sent one by one: no UDP_SEGMENT
+	single  bool // datagrams are sent one by one, without UDP_SEGMENT
 
 	count    counters
 	firewall *firewall // the Net's
@@ -37,10 +38,10 @@ func newPort(f *firewall, cfg *Config) *port {
 // Ready implements Port.
 func (p *port) Ready(i int) { p.socks[i].ready.Store(true) }
 
-// Recv implements Port. What it delivers lies in the port's own memory.
+// Recv implements Port. The data is in the port's own memory.
 func (p *port) Recv(_ []byte, in *Received) error { return p.recv(p, in) }
 
-// RecvFor implements Helper: of host are the sockets and which of them comes next, of p is the memory.
+// RecvFor implements Helper, with the sockets of host and the memory of p.
 func (p *port) RecvFor(host Port, _ []byte, in *Received) error {
 	h, ok := host.(*port)
 	if !ok {
@@ -49,7 +50,7 @@ func (p *port) RecvFor(host Port, _ []byte, in *Received) error {
 	return p.recv(h, in)
 }
 
-// recv receives from the sockets of host, unless something of a burst is still to be delivered.
+// recv receives from the sockets of host, unless an undelivered part of a burst is left.
 func (p *port) recv(host *port, in *Received) error {
 	if len(p.rest.data) > 0 {
 		p.deliver(in)
@@ -57,7 +58,7 @@ func (p *port) recv(host *port, in *Received) error {
 	}
 	if p.burst.more() {
 		if !p.fromBurst(in) {
-			return ErrWouldBlock // nothing in the rest of it; the memory must stay until the caller knows
+			return ErrWouldBlock // its rest had no packet; the memory must stay until the caller knows
 		}
 		return nil
 	}
@@ -70,7 +71,8 @@ func (p *port) recv(host *port, in *Received) error {
 	return ErrWouldBlock
 }
 
-// next is the next socket that may have something, in turn: one burst of each keeps the others waiting for no longer than that.
+// next returns the next socket that may have packets, in turn: the others wait for one burst at
+// most.
 func (p *port) next() *socket {
 	for range p.socks {
 		if p.at++; p.at >= len(p.socks) {
@@ -83,14 +85,15 @@ func (p *port) next() *socket {
 	return nil
 }
 
-// recvFrom receives a burst from s and delivers the first of it into in. False without an error: there was nothing to deliver.
+// recvFrom receives a burst from s and delivers its first packet into in. It returns false without
+// an error if there was none.
 func (p *port) recvFrom(s *socket, in *Received) (bool, error) {
 	for told := false; ; {
 		switch e := p.burst.receive(s); e {
 		case 0:
 			return p.fromBurst(in), nil
 		case unix.EAGAIN:
-			s.drainErrors(&p.errs) // which may be all that poll named it for
+			s.drainErrors(&p.errs) // poll may have reported it for these alone
 			return false, nil
 		case unix.EBADF, unix.ENOTSOCK:
 			return false, fmt.Errorf("netio: receiving: %w", net.ErrClosed)
@@ -99,15 +102,15 @@ func (p *port) recvFrom(s *socket, in *Received) (bool, error) {
 		default:
 			s.drainErrors(&p.errs)
 			if told {
-				s.ready.Store(false) // poll says when to look again
+				s.ready.Store(false) // until poll reports it again
 				return false, fmt.Errorf("netio: receiving: %w", e)
 			}
-			told = true // once is enough: the queue is empty
+			told = true // draining once is enough: the queue is empty
 		}
 	}
 }
 
-// fromBurst delivers the next of a burst, if there is any.
+// fromBurst delivers the next packet of a burst, if there is one.
 func (p *port) fromBurst(in *Received) bool {
 	for p.burst.more() {
 		if p.take(in) {
@@ -117,7 +120,7 @@ func (p *port) fromBurst(in *Received) bool {
 	return false
 }
 
-// take delivers the next message of the burst. False: there was nothing in it to deliver.
+// take delivers the next message of the burst. It returns false if there was no packet in it.
 func (p *port) take(in *Received) bool {
 	s := p.burst.from
 	h, m, data := p.burst.next()
@@ -146,7 +149,7 @@ func (p *port) take(in *Received) bool {
 	return true
 }
 
-// deliver delivers what is of one kind at the beginning of the rest.
+// deliver delivers the leading datagrams of one kind of the rest.
 func (p *port) deliver(in *Received) {
 	p.rest.next(in)
 	in.More = len(p.rest.data) > 0 || p.burst.more()
@@ -155,7 +158,8 @@ func (p *port) deliver(in *Received) {
 	}
 }
 
-// takeRaw makes in of a packet of IP protocol 50: with its IP header over IPv4, without over IPv6 (RFC 3542, Section 3).
+// takeRaw fills in from a packet of IP protocol 50: with its IP header over IPv4, without over IPv6
+// (RFC 3542, Section 3).
 func (p *port) takeRaw(s *socket, m *message, data []byte, r *received, in *Received) bool {
 	if s.v6 {
 		*in = Received{Kind: ESP, Data: data, TOS: r.tos, More: p.burst.more(),
@@ -185,7 +189,8 @@ func (p *port) FDs() []int {
 	return fds
 }
 
-// socketFor is the socket that out leaves by: of its kind and family, and the one bound to its source if there are several.
+// socketFor returns the socket for out: of its kind and family, and bound to its source if there
+// are several.
 func (p *port) socketFor(out *Outgoing) (*socket, error) {
 	v6, local := out.Remote.Addr().Is6(), out.Local.Addr()
 	if len(out.Data) == 0 {

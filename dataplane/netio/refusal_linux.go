@@ -6,17 +6,19 @@ import (
 )
 
 const (
-	// maxRefusals bounds the remotes that are remembered; one more takes the place of the oldest.
+	// maxRefusals bounds the remembered remotes; one more replaces the oldest.
 	maxRefusals = 16
-	// refusalLasts is for how long a remote's datagrams are sent one by one, until the kernel is asked again: routes and devices change.
+	// refusalLasts is the time for which a remote's datagrams are sent one by one. Then runs are
+	// tried again, because routes and devices change.
 	refusalLasts = time.Minute
 )
 
-// refusals are the remotes to which the kernel would not send runs (UDP_SEGMENT): the device on the way there, not the socket, is what refuses, and another peer's
-// device may be a better one. The zero value is empty.
+// refusals are the remotes to which the kernel does not send runs (UDP_SEGMENT). The reason is the
+// device on the way there, not the socket, and another peer's device may be better. The zero value
+// is empty.
 type refusals struct {
 	list [maxRefusals]refusal
-	n    int // in use; they stay in use when they are over, so that the same is not said again
+	n    int // in use, also after their time, so that the same remote is not logged again
 	next int // the oldest
 }
 
@@ -25,7 +27,7 @@ type refusal struct {
 	until  time.Time
 }
 
-// has says whether runs to remote are refused at present. Where nobody ever refused, it costs nothing.
+// has reports whether runs to remote are refused at present. Without any refusal it costs nothing.
 func (r *refusals) has(remote netip.Addr) bool {
 	for i := range r.list[:r.n] {
 		if r.list[i].remote == remote {
@@ -35,7 +37,8 @@ func (r *refusals) has(remote netip.Addr) bool {
 	return false
 }
 
-// add remembers that runs to remote are refused. It says whether that is news, and there are few enough of them to be told.
+// add remembers that runs to remote are refused, and reports whether to log it: if it is new, and
+// the list is not full.
 func (r *refusals) add(remote netip.Addr, now time.Time) (news bool) {
 	until := now.Add(refusalLasts)
 	for i := range r.list[:r.n] {
@@ -54,10 +57,10 @@ func (r *refusals) add(remote netip.Addr, now time.Time) (news bool) {
 	return false
 }
 
-// refuse remembers that runs to remote are refused, and says so once.
+// refuse remembers that runs to remote are refused, and logs it once.
 func (p *port) refuse(remote netip.AddrPort) {
 	p.count.gsoRefused.Add(1)
 	if p.refused.add(remote.Addr(), time.Now()) {
-		p.log.Warn("UDP_SEGMENT is refused on the way to this address: its datagrams are sent one by one, which costs throughput", "remote", remote.Addr().String())
+		p.log.Warn("the kernel or a device refuses UDP_SEGMENT to this address: datagrams are sent one by one, which costs throughput", "remote", remote.Addr().String())
 	}
 }

@@ -10,22 +10,22 @@ import (
 )
 
 // errRefused is EPERM: a packet filter of this host (nftables, iptables, a cgroup's program) drops
-// what is sent and says so.
+// sent packets and reports it.
 var errRefused = errors.New("netio: a firewall of this host drops what culvert sends")
 
-// refusedAgain is how soon it is said again.
+// refusedAgain is the least time between two log lines.
 const refusedAgain = time.Minute
 
-// firewall is what a packet filter of this host does to what is sent, by any socket of a Net. It
-// may be used by any goroutine.
+// firewall counts and logs what a packet filter of this host refuses to any socket of a Net. It is
+// safe for concurrent use.
 type firewall struct {
 	mark    uint32
 	log     *slog.Logger
 	refused atomic.Uint64 // datagrams
-	last    atomic.Int64  // when it was last said: UnixNano
+	last    atomic.Int64  // the time of the last log line: UnixNano
 }
 
-// remedy names what such a filter can know culvert's packets by.
+// remedy returns advice on how such a filter can recognise culvert's packets.
 func (f *firewall) remedy() string {
 	if f.mark == 0 {
 		return "let its packets out"
@@ -33,7 +33,7 @@ func (f *firewall) remedy() string {
 	return fmt.Sprintf("let packets with the mark %#x out ([daemon] mark)", f.mark)
 }
 
-// note counts n datagrams to remote that were refused, and says so once in a while.
+// note counts n refused datagrams to remote, and logs them at a bounded rate.
 func (f *firewall) note(n int, remote netip.AddrPort, now time.Time) {
 	f.refused.Add(uint64(n))
 	last := f.last.Load()

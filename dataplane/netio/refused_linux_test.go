@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// lines is what was logged.
+// lines is the log.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -22,7 +22,7 @@ func (l *lines) Write(b []byte) (int, error) {
 	return l.text.Write(b)
 }
 
-// count is how many of them hold the words, each of them.
+// count returns the number of lines that contain all the words.
 func (l *lines) count(words ...string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,8 +38,8 @@ next:
 	return n
 }
 
-// TestFirewallThatRefuses: what a packet filter of this host drops, of ESP and IKE alike, has words
-// of its own that name the mark, is counted and is said once.
+// TestFirewallThatRefuses: ESP and IKE packets that a packet filter of this host drops have an
+// error of their own that names the mark, and are counted and logged once.
 func TestFirewallThatRefuses(t *testing.T) {
 	p := newPair(t, 1)
 	var log lines
@@ -86,7 +86,7 @@ func TestFirewallThatRefuses(t *testing.T) {
 	}
 }
 
-// TestRefusedIsSaidAgain: about once a minute, with how many there were.
+// TestRefusedIsSaidAgain: a log line about once a minute, with the number of refusals.
 func TestRefusedIsSaidAgain(t *testing.T) {
 	var log lines
 	f := &firewall{log: slog.New(slog.NewTextHandler(&log, nil))}

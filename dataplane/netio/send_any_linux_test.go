@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
-// anyBatch is a batch as no worker would make it: both families, both encapsulations, sources, destinations that cannot be reached, sizes that join and that do not, runs, and what
-// is too big, in any order. wanted says what must arrive of it, by how it goes, and lost how much of each must not.
+// anyBatch returns a batch more varied than any worker's, in random order: both families, both
+// encapsulations, several sources, unreachable destinations, sizes that join and sizes that do not,
+// runs, and datagrams that are too big. wanted holds the datagrams that must arrive, by their path,
+// and lost the number that must not, for each of outs.
 func anyBatch(r *rand.Rand) (outs []Outgoing, wanted map[string][][]byte, lost []int) {
 	wanted = map[string][][]byte{}
 	buf := make([]byte, 0, 1<<20)
@@ -34,7 +36,7 @@ func anyBatch(r *rand.Rand) (outs []Outgoing, wanted map[string][][]byte, lost [
 		total := n
 		if r.IntN(5) == 0 {
 			o.SegSize, total = n, n*min(1+r.IntN(70), 60000/n)
-			if rest := 20 + r.IntN(n); rest < n && n <= 1460 { // what fails for one of a run may be taken to fail for a shorter last one, too
+			if rest := 20 + r.IntN(n); rest < n && n <= 1460 { // an error of one datagram of a run may count for a shorter last one as well
 				total += rest
 			}
 		}
@@ -44,12 +46,12 @@ func anyBatch(r *rand.Rand) (outs []Outgoing, wanted map[string][][]byte, lost [
 			break
 		}
 		buf = append(buf, espPacket(uint32(1000+i), total)...)
-		for at := start; at < len(buf); at += n { // each datagram is one of ESP
+		for at := start; at < len(buf); at += n { // each datagram is ESP
 			copy(buf[at:min(at+n, len(buf))], []byte{0, 0, byte(1 + i), byte(at), byte(at >> 8), byte(at >> 16)})
 		}
 		o.Data = buf[start:len(buf):len(buf)]
 		gone := 0
-		if nowhere { // nobody has a route there
+		if nowhere { // there is no route
 			o.Remote = netip.AddrPortFrom(map[bool]netip.Addr{false: netip.MustParseAddr("203.0.113.1"), true: netip.MustParseAddr("2001:db8:ffff::1")}[v6], o.Remote.Port())
 			gone = o.Datagrams()
 		} else {
@@ -67,10 +69,11 @@ func anyBatch(r *rand.Rand) (outs []Outgoing, wanted map[string][][]byte, lost [
 	return outs, wanted, lost
 }
 
-// TestSendAnything: whatever is sent together, each datagram arrives as it was and in the order of those that go the same way, and each loss is told to whom it is of.
+// TestSendAnything: in any batch, each datagram arrives intact and in the order of its path, and
+// each loss is reported for its own datagram.
 func TestSendAnything(t *testing.T) {
 	p := newPair(t, 1)
-	for _, v6 := range []bool{false, true} { // until the neighbour is known, the kernel keeps little of what is for it
+	for _, v6 := range []bool{false, true} { // until the neighbour is known, the kernel queues only a few packets for it
 		outs, all := laidOut(v6, true, 4500, 100)
 		p.netA.Ports()[0].Send(outs)
 		collect(t, p.netB.Ports()[0], len(all))
@@ -90,7 +93,7 @@ func TestSendAnything(t *testing.T) {
 	}
 }
 
-// arrive receives what is wanted, and nothing else.
+// arrive receives the wanted datagrams, and no others.
 func arrive(t *testing.T, port Port, wanted map[string][][]byte) {
 	t.Helper()
 	left := 0

@@ -8,41 +8,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxMessages is how many messages go into one sendmmsg.
+// maxMessages is the most messages of one sendmmsg.
 const maxMessages = 64
 
-// mmsghdr is struct mmsghdr, laid out as in unix.Mmsghdr, which not every architecture's package has.
+// mmsghdr is struct mmsghdr with the layout of unix.Mmsghdr, which package unix lacks on some
+// architectures.
 type mmsghdr struct {
 	hdr unix.Msghdr
 	len uint32
 }
 
-// outbound is what one sendmmsg is made of: messages for one socket, each a datagram or a run of equal ones that the kernel cuts (UDP_SEGMENT).
+// outbound is the content of one sendmmsg: messages for one socket, each a datagram or a run of
+// equal ones that the kernel cuts (UDP_SEGMENT).
 //
-//	outs:      | A A A a | B | B | B | b | C |     runs and datagrams as the caller has them, some laid end to end
-//	messages:  | A A A a | B   B   B   b | C |     what may be one run is
+//	outs:      | A A A a | B | B | B | b | C |   of the caller, some laid end to end
+//	messages:  | A A A a | B   B   B   b | C |   joined into runs where possible
 //
-// The memory does not move while a call runs: it is a part of the port, which lives on the heap.
+// The memory does not move during a call: it is a part of the port, which lives on the heap.
 type outbound struct {
 	sock *socket
 	n    int
 	hdr  [maxMessages]mmsghdr
 	iov  [maxMessages]unix.Iovec
 	of   [maxMessages]parcel
-	ways [maxMessages + 1]way // a ring; one more than one call can use, so that the one in use from the call before stays
+	ways [maxMessages + 1]way // a ring; one more than a call can use, so that the last one of the call before stays
 	way  int                  // the last one used
 }
 
-// parcel is what one message holds of what the caller wants to send: outs[first] to outs[last] whole, or, if these are the same, a part of it perhaps.
+// A parcel is the content of one message: outs[first] to outs[last] whole, or, if these are the
+// same, possibly a part of it.
 type parcel struct {
 	data        []byte
 	first, last int
 	count       int  // datagrams
-	size        int  // octets of each but the last
-	open        bool // more may join: it is no part, the last is no shorter, and the kernel cuts runs for this remote
+	size        int  // octets of each but the last, which may be shorter
+	open        bool // more may join: not a part, the last is not shorter, and the kernel cuts runs for this remote
 }
 
-// way is a message header ready for all datagrams that go the same way: most go where the one before them went.
+// A way is a message header for all datagrams of one path: most take the same path as the one
+// before.
 type way struct {
 	local, remote netip.AddrPort
 	tos           uint8
@@ -73,7 +77,7 @@ func (p *port) Send(outs []Outgoing) {
 	p.post(outs)
 }
 
-// lose notes that n datagrams of out were not sent.
+// lose records that n datagrams of out were not sent.
 func (p *port) lose(out *Outgoing, n int, err error) {
 	out.Lost += n
 	if out.Err == nil {
@@ -85,7 +89,7 @@ func (p *port) lose(out *Outgoing, n int, err error) {
 	p.count.lost(n, err)
 }
 
-// add puts outs[i] into messages, the last one of those that there are if it fits there.
+// add puts outs[i] into messages, the last existing one if it fits.
 func (p *port) add(outs []Outgoing, i int) {
 	out, b := &outs[i], &p.out
 	size := out.SegSize
@@ -112,7 +116,8 @@ func (p *port) add(outs []Outgoing, i int) {
 	}
 }
 
-// join makes outs[i], whose datagrams have size octets, a part of the last message, if it lies right behind that and goes the same way.
+// join adds outs[i], whose datagrams have size octets, to the last message, if it follows it in
+// memory and takes the same path.
 func (b *outbound) join(outs []Outgoing, i, size int) bool {
 	m, out := &b.of[b.n-1], &outs[i]
 	count := out.Datagrams()
@@ -128,17 +133,18 @@ func (b *outbound) join(outs []Outgoing, i, size int) bool {
 	return true
 }
 
-// adjacent says whether b begins where a ends.
+// adjacent reports whether b begins where a ends.
 func adjacent(a, b []byte) bool {
 	return uintptr(unsafe.Pointer(&a[0]))+uintptr(len(a)) == uintptr(unsafe.Pointer(&b[0]))
 }
 
-// sameWay says whether two datagrams of one socket have the same headers.
+// sameWay reports whether two datagrams of one socket have the same headers.
 func sameWay(a, b *Outgoing) bool {
 	return a.Remote == b.Remote && a.Local == b.Local && a.TOS == b.TOS && a.Encap == b.Encap
 }
 
-// post sends the messages. The kernel stops at the first that fails, and tells why when that is tried again.
+// post sends the messages. The kernel stops at the first failure, and returns its error when that
+// message is tried again.
 func (p *port) post(outs []Outgoing) {
 	b := &p.out
 	counted := b.n > 0 && len(b.sock.side.socks) > 0
@@ -155,7 +161,7 @@ func (p *port) post(outs []Outgoing) {
 			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		switch {
 		case e == 0:
-			if done += int(sent); done < b.n { // the error that it stopped at may have been an earlier datagram's, and is not told again
+			if done += int(sent); done < b.n { // the error that stopped it may have been an earlier datagram's, and is not returned again
 				b.sock.drainErrors(&p.errs)
 			}
 			told = false
@@ -170,7 +176,7 @@ func (p *port) post(outs []Outgoing) {
 	}
 }
 
-// address makes the header of message i, of which out is the first.
+// address sets the header of message i, whose first datagram is of out.
 func (b *outbound) address(i int, out *Outgoing) {
 	m, segSize := &b.of[i], 0
 	if m.count > 1 {
@@ -182,7 +188,7 @@ func (b *outbound) address(i int, out *Outgoing) {
 	b.hdr[i].hdr.Iov = &b.iov[i]
 }
 
-// to is the header for out's way.
+// to returns the header for out's path.
 func (b *outbound) to(out *Outgoing, segSize int) *message {
 	w := &b.ways[b.way]
 	if w.remote == out.Remote && w.local == out.Local && w.tos == out.TOS && w.encap == out.Encap && w.segSize == segSize {
@@ -195,8 +201,8 @@ func (b *outbound) to(out *Outgoing, segSize int) *message {
 	return &w.msg
 }
 
-// again says whether a send that ended with e is worth trying again: when it was interrupted, and once when it may have told of an earlier
-// packet's ICMP error and not of itself. An error of its own is queued as well.
+// again reports whether to repeat a send that ended with e: after an interruption, and once if e
+// may belong to an ICMP error about an earlier packet. An error of its own is queued as well.
 func (p *port) again(s *socket, e unix.Errno, told *bool) bool {
 	switch {
 	case e == unix.EINTR:
@@ -210,8 +216,8 @@ func (p *port) again(s *socket, e unix.Errno, told *bool) bool {
 	return first
 }
 
-// failed notes that message i was not sent, and returns the next one that is worth trying. A full socket takes no more; what fails for one datagram of a run does for
-// those after it.
+// failed records that message i was not sent, and returns the next one to try. A full socket takes
+// no more; an error of one datagram of a run counts for the later ones as well.
 func (p *port) failed(outs []Outgoing, i int, e unix.Errno) (next int) {
 	b := &p.out
 	m := &b.of[i]
@@ -225,7 +231,7 @@ func (p *port) failed(outs []Outgoing, i int, e unix.Errno) (next int) {
 	return next
 }
 
-// loseParcel notes that a message was not sent.
+// loseParcel records that a message was not sent.
 func (p *port) loseParcel(outs []Outgoing, m *parcel, err error) {
 	if m.first == m.last {
 		p.lose(&outs[m.first], m.count, err)
@@ -236,8 +242,10 @@ func (p *port) loseParcel(outs []Outgoing, m *parcel, err error) {
 	}
 }
 
-// mayGoSingly says whether e is about the whole run and not about each datagram in it. The kernel says EIO where the device cannot make checksums, EINVAL both where it
-// knows no UDP_SEGMENT and where a segment exceeds the path MTU: sending one by one tells these apart. EMSGSIZE may be about others that joined the run.
+// mayGoSingly reports whether e may concern the whole run and not each of its datagrams. The kernel
+// returns EIO if the device cannot compute checksums, and EINVAL both without UDP_SEGMENT and for a
+// segment beyond the path MTU: sending one by one tells these apart. EMSGSIZE may be about others
+// that joined the run.
 func (m *parcel) mayGoSingly(e unix.Errno) bool {
 	switch e {
 	case unix.EIO, unix.EINVAL, unix.EOPNOTSUPP:
@@ -248,7 +256,8 @@ func (m *parcel) mayGoSingly(e unix.Errno) bool {
 	return false
 }
 
-// sendSingly sends the datagrams of a run one by one. If that succeeds where the run did not, the kernel would not cut it.
+// sendSingly sends the datagrams of a run one by one. If that succeeds, the kernel refused the run
+// as such.
 func (p *port) sendSingly(outs []Outgoing, m *parcel) {
 	all := true
 	i, left := m.first, m.count

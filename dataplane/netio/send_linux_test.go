@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// laidOut makes one batch of datagrams of these sizes, end to end in one buffer as a worker lays them.
+// laidOut returns a batch of datagrams of these sizes, end to end in one buffer like a worker's.
 func laidOut(v6, encap bool, port uint16, sizes ...int) (outs []Outgoing, all []byte) {
 	for i, n := range sizes {
 		all = append(all, espPacket(uint32(1000+i), n)...)
@@ -27,7 +27,7 @@ func laidOut(v6, encap bool, port uint16, sizes ...int) (outs []Outgoing, all []
 	return outs, all
 }
 
-// collect receives n octets, and says how many datagrams and how many receives they came in.
+// collect receives n octets, and returns the number of datagrams and of receives.
 func collect(t *testing.T, p Port, n int) (got []byte, datagrams, receives int) {
 	t.Helper()
 	buf := make([]byte, 65535)
@@ -50,7 +50,8 @@ func times(n, size int) []int {
 	return out
 }
 
-// TestNeighboursShareASend: equal neighbours leave, and over a veth arrive, as one run; whatever the sizes, each datagram is its own again, in order.
+// TestNeighboursShareASend: equal neighbours leave, and over a veth arrive, as one run; for any
+// sizes, the datagrams arrive intact and in order.
 func TestNeighboursShareASend(t *testing.T) {
 	p := newPair(t, 1)
 	tests := []struct {
@@ -88,7 +89,7 @@ func TestNeighboursShareASend(t *testing.T) {
 	}
 }
 
-// growing are n sizes of which no two neighbours fit together.
+// growing returns n sizes of which no two neighbours fit together.
 func growing(n, first int) []int {
 	out := make([]int, n)
 	for i := range out {
@@ -97,7 +98,8 @@ func growing(n, first int) []int {
 	return out
 }
 
-// TestOnlyWhatGoesTheSameWayShares: neither TOS, source, destination nor memory that is elsewhere may be mixed up in a run, and runs may join datagrams.
+// TestOnlyWhatGoesTheSameWayShares: a run never mixes TOS, sources, destinations or separate
+// memory; runs may join datagrams.
 func TestOnlyWhatGoesTheSameWayShares(t *testing.T) {
 	p := newPair(t, 1)
 	for _, v6 := range []bool{false, true} {
@@ -122,7 +124,7 @@ func TestOnlyWhatGoesTheSameWayShares(t *testing.T) {
 			t.Error("the order is another")
 		}
 		outs, want = laidOut(v6, true, 4500, 100, 500, 100, 340, 100)
-		outs[1].SegSize, outs[3].SegSize = 100, 100 // with those before and behind them: two runs, as the 340 end in a shorter one
+		outs[1].SegSize, outs[3].SegSize = 100, 100 // joined with their neighbours into two runs, as the 340 end in a shorter one
 		p.netA.Ports()[0].Send(outs)
 		if got, datagrams, receives := collect(t, p.netB.Ports()[0], len(want)); !bytes.Equal(got, want) || datagrams != 12 || receives != 2 {
 			t.Errorf("%d datagrams in %d receives, want 12 in 2", datagrams, receives)
@@ -130,7 +132,7 @@ func TestOnlyWhatGoesTheSameWayShares(t *testing.T) {
 	}
 }
 
-// TestSendSaysWhatWasLost: an error is that of its own datagrams; the others go.
+// TestSendSaysWhatWasLost: an error belongs to its own datagrams; the others are sent.
 func TestSendSaysWhatWasLost(t *testing.T) {
 	p := newPair(t, 1)
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
@@ -152,7 +154,8 @@ func TestSendSaysWhatWasLost(t *testing.T) {
 	})
 }
 
-// TestLostRunsAreWhose: a run of more octets than one send takes, with equal neighbours behind it: each is told of its own losses, whether all of it is lost at once or one by one.
+// TestLostRunsAreWhose: after a run longer than one send, with equal neighbours behind it, each has
+// its own losses, whether they are lost together or one by one.
 func TestLostRunsAreWhose(t *testing.T) {
 	p := newPair(t, 1)
 	const size, count = 1424, 47
@@ -192,7 +195,8 @@ func setMTU(t *testing.T, h *netlab.Host, mtu int) {
 	}
 }
 
-// TestFullSocket: what a full socket does not take is lost and counted, and everything goes on when there is room again.
+// TestFullSocket: datagrams that a full socket refuses are lost and counted, and sending goes on
+// once there is room again.
 func TestFullSocket(t *testing.T) {
 	p := newPair(t, 1)
 	for _, encap := range []bool{true, false} {
@@ -206,7 +210,7 @@ func TestFullSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		setOption(t, s, unix.SOL_SOCKET, unix.SO_SNDBUF, 4608)
-		// Packets that wait for an answer to ARP take room in the socket's buffer.
+		// Packets that wait for ARP take room in the socket's buffer.
 		for i := range outs {
 			outs[i].Remote = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.99"), port)
 		}
@@ -229,7 +233,8 @@ func TestFullSocket(t *testing.T) {
 	}
 }
 
-// TestRefusedRuns: where the kernel does not cut runs their datagrams go one by one, that is remembered for the remote, said once, and tried again later.
+// TestRefusedRuns: if the kernel refuses a run its datagrams are sent one by one; that is
+// remembered for the remote, logged once, and tried again later.
 func TestRefusedRuns(t *testing.T) {
 	p := newPair(t, 1)
 	for _, v6 := range []bool{false, true} {
@@ -248,7 +253,7 @@ func TestRefusedRuns(t *testing.T) {
 				t.Errorf("v6=%t: arrived in %d receives, want %d", v6, receives, wantReceives)
 			}
 		}
-		if v6 { // which wants checksums, or to be told that there are none
+		if v6 { // which requires checksums, or an option to omit them
 			for _, s := range p.netB.ports[0].socks {
 				if s.v6 && !s.raw {
 					setOption(t, s, unix.SOL_UDP, unix.UDP_NO_CHECK6_RX, 1)
@@ -274,7 +279,7 @@ func TestRefusedRuns(t *testing.T) {
 	}
 }
 
-// checksums turns the UDP checksums of what is sent on or off.
+// checksums turns the UDP checksums of sent packets on or off.
 func checksums(t *testing.T, s *socket, on bool) {
 	t.Helper()
 	level, opt, off := unix.SOL_SOCKET, unix.SO_NO_CHECK, 1

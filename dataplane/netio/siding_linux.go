@@ -7,30 +7,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A packet is in its socket's send buffer until the device has sent it. A peer behind a slow device
-// with a deep queue would so come to hold all of the buffer, and no other would get anything into
-// it for as long as that device takes. Therefore the remote that sends most through a socket whose
-// buffer fills up is moved to a siding, a socket with a buffer of its own, which is like it and
-// receives nothing:
+// A packet stays in its socket's send buffer until the device has sent it. A peer behind a slow
+// device with a deep queue would thus come to fill the buffer, and starve the other peers as long
+// as that device takes. Therefore the remote with the most traffic through a socket whose buffer
+// fills up is moved to a siding, a similar socket with a buffer of its own that receives nothing:
 //
 //	socket:    | A B A A A C A ...  over a quarter     A sends most: it is moved
-//	siding 0:  | A A A A A A A A    full               only A loses what has no room
+//	siding 0:  | A A A A A A A A    full               only A loses packets
 //	socket:    | B C B ...          empties
 //
-// It may be the wrong one, a peer that is sent much by a fast device. It loses nothing by that, and
-// the next look finds another. How full a siding is tells which of those that were moved are slow:
-// one whose siding has emptied goes back as soon as that is wanted for another.
+// It may be the wrong one, a busy peer behind a fast device. That peer loses nothing, and the next
+// look finds another. The fill of the sidings shows which of the moved peers are slow: one whose
+// siding has emptied goes back when another needs the siding.
 const (
-	maxSidings = 4 // of each of a worker's sockets: slow devices that do not disturb each other
-	maxMoved   = 8 // remotes; one more puts the first one back
-	maxHeavy   = 8 // remotes that are counted between two looks
+	maxSidings = 4 // for each socket of a worker: that many slow devices are kept apart
+	maxMoved   = 8 // remotes; one more moves the first one back
+	maxHeavy   = 8 // remotes counted between two looks
 
-	sidingShare = 4  // a remote is moved when this part of the buffer is in use
-	sidingLook  = 32 // how full the buffer is, is asked after so much was sent: this part of it
-	sidingEmpty = 16 // less than this part in use is an empty siding
+	sidingShare = 4  // a remote is moved when this fraction of the buffer is in use
+	sidingLook  = 32 // the fill is checked each time this fraction of the buffer was sent
+	sidingEmpty = 16 // a siding counts as empty below this fraction
 )
 
-// sidings are a socket's, and where what is sent by it goes. They are its worker's.
+// sidings are those of a socket, and the paths of its traffic. They belong to its worker.
 type sidings struct {
 	socks []*socket
 	size  int // of the send buffer
@@ -49,12 +48,11 @@ type sidings struct {
 	movedN int
 }
 
-// openSidings gives s its sidings. Where the system has none to give, only slow devices make that
-// felt.
+// openSidings opens the sidings of s. If the system refuses them, only slow devices have an effect.
 func (s *socket) openSidings(cfg *Config) {
 	err := s.tryOpenSidings(cfg)
 	if err != nil {
-		cfg.Log.Info("peers behind slow devices share their send buffer with the others", "listen", s.bound.String(), "error", err)
+		cfg.Log.Info("no send buffers of their own for peers behind slow devices, which may delay other peers", "listen", s.bound.String(), "error", err)
 		closeAll(s.side.socks)
 		s.side.socks = nil
 	}
@@ -77,9 +75,9 @@ func (s *socket) tryOpenSidings(cfg *Config) (err error) {
 	return nil
 }
 
-// deafen keeps a siding from receiving. In UDP it does not anyway, as it was bound behind those
-// that the datagrams are steered to. A raw one would get a copy of each packet; connected, it gets
-// those of that address alone, of which the filter takes none, and sends where it is told to.
+// deafen keeps a siding from receiving. In UDP it never does, because it was bound after the
+// sockets that datagrams are steered to. A raw one would get a copy of each packet; connected, it
+// gets those of one address, and its filter takes none of them. It sends to any destination.
 func (s *socket) deafen(workers int) error {
 	if !s.raw {
 		return nil
@@ -94,13 +92,13 @@ func (s *socket) deafen(workers int) error {
 	return unix.Connect(s.fd, sockaddr(netip.AddrPortFrom(none, 0)))
 }
 
-// way is the socket that out leaves by: s or a siding.
+// way returns the socket for out: s or a siding.
 func (s *socket) way(out *Outgoing) *socket {
 	remote := out.Remote.Addr()
 	for i := range s.side.moved[:s.side.movedN] {
 		if m := &s.side.moved[i]; m.remote == remote {
 			if s.raw && !out.Local.Addr().IsValid() {
-				return s // the siding is connected, which gave it a source of its own
+				return s // the siding is connected, and has its own source
 			}
 			return m.to
 		}
@@ -108,7 +106,7 @@ func (s *socket) way(out *Outgoing) *socket {
 	return s
 }
 
-// note counts octets that are sent to remote.
+// note counts octets sent to remote.
 func (s *socket) note(remote netip.Addr, octets int) {
 	d := &s.side
 	d.sent += octets
@@ -123,8 +121,8 @@ func (s *socket) note(remote netip.Addr, octets int) {
 		d.heavyN++
 		return
 	}
-	// The least of them makes room, and leaves its count: whoever sends more than an eighth is
-	// never missed.
+	// The smallest count makes room and is inherited: a remote with more than an eighth of the
+	// traffic is never missed.
 	least := &d.heavy[0]
 	for i := range d.heavy {
 		if d.heavy[i].octets < least.octets {
@@ -134,7 +132,7 @@ func (s *socket) note(remote netip.Addr, octets int) {
 	least.remote, least.octets = remote, least.octets+octets
 }
 
-// look moves the remote that was sent most, if the buffer fills up. It reports whether it did.
+// look moves the remote with the most traffic if the buffer fills up, and reports whether it did.
 func (s *socket) look() bool {
 	d := &s.side
 	remote := d.heaviest()
@@ -146,7 +144,7 @@ func (s *socket) look() bool {
 	return true
 }
 
-// heaviest is the remote that was sent most since the last look. Something was sent.
+// heaviest returns the remote with the most traffic since the last look. There was some.
 func (d *sidings) heaviest() netip.Addr {
 	most := &d.heavy[0]
 	for i := range d.heavy[:d.heavyN] {
@@ -157,7 +155,7 @@ func (d *sidings) heaviest() netip.Addr {
 	return most.remote
 }
 
-// move gives remote a siding that nobody has, or else the emptiest.
+// move gives remote a free siding, otherwise the emptiest.
 func (d *sidings) move(remote netip.Addr) {
 	to := d.socks[0]
 	least := d.fill(to)
@@ -177,7 +175,7 @@ func (d *sidings) move(remote netip.Addr) {
 	d.movedN++
 }
 
-// fill is how full a siding is; less than empty if nobody has it.
+// fill returns the octets in a siding's buffer; less than an empty one's if it is free.
 func (d *sidings) fill(siding *socket) int {
 	for _, m := range d.moved[:d.movedN] {
 		if m.to == siding {
@@ -187,7 +185,7 @@ func (d *sidings) fill(siding *socket) int {
 	return -1
 }
 
-// putBack has those that were moved to the siding sent as before.
+// putBack moves the remotes of a siding back to the socket.
 func (d *sidings) putBack(siding *socket) {
 	n := 0
 	for _, m := range d.moved[:d.movedN] {
@@ -199,7 +197,7 @@ func (d *sidings) putBack(siding *socket) {
 	d.movedN = n
 }
 
-// queued is how much of the send buffer is in use, or 0 where the system does not say.
+// queued returns the octets in the send buffer, or 0 where the system does not tell.
 func (s *socket) queued() int {
 	var n int32
 	if _, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(s.fd), unix.SIOCOUTQ, uintptr(unsafe.Pointer(&n))); e != 0 {

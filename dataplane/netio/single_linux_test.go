@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestNoOffloads: with NoOffloads a run leaves as single datagrams, and comes as such even if it
-// was sent as one.
+// TestNoOffloads: with NoOffloads a run leaves as single datagrams, and a run from elsewhere
+// arrives as such.
 func TestNoOffloads(t *testing.T) {
 	p := newPair(t, 1)
 	cfg := Config{IKEPort: 1500, NATPort: 14500, Workers: 1, Mark: testMark, NoOffloads: true}

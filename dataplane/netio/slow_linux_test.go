@@ -8,9 +8,8 @@ import (
 	"culvert/internal/netlab"
 )
 
-// TestSlowDeviceHurtsItsPeersAlone: the way to one peer is a device of 5 Mbit/s with a queue of 16
-// MB, and it is sent much more than that; another peer's way is idle. The second one gets what it
-// is sent.
+// TestSlowDeviceHurtsItsPeersAlone: one peer is behind a device of 5 Mbit/s with a queue of 16 MB,
+// and is sent far more than that; another peer behind an idle device receives all of its packets.
 func TestSlowDeviceHurtsItsPeersAlone(t *testing.T) {
 	const rate, queue = 5_000_000, 16 << 20
 	p := newPair(t, 1)
@@ -55,8 +54,8 @@ func TestSlowDeviceHurtsItsPeersAlone(t *testing.T) {
 	})
 }
 
-// TestSidings: each remote that is moved gets a siding of its own as long as there are any, and
-// then that of one which did not fill it, which goes back; one that fills its siding keeps it.
+// TestSidings: each moved remote gets a siding of its own while there are free ones, and then an
+// empty one, whose remote goes back; a remote that fills its siding keeps it.
 func TestSidings(t *testing.T) {
 	p := newPair(t, 1)
 	if err := p.a.Shape("nn0", 100_000, 16<<20, false); err != nil {
@@ -101,7 +100,7 @@ func TestSidings(t *testing.T) {
 	}
 }
 
-// TestHeaviestIsKnown: who sends most is known however many others send a little.
+// TestHeaviestIsKnown: the remote with the most traffic is known whatever the number of small ones.
 func TestHeaviestIsKnown(t *testing.T) {
 	p := newPair(t, 1)
 	s := p.netA.ports[0].socks[0]

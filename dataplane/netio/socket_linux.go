@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketBuffer is what each socket asks for, in both directions: some milliseconds of a fast link.
+// socketBuffer is the requested size in both directions: some milliseconds of a fast link.
 const socketBuffer = 4 << 20
 
 // socket is a worker's non-blocking socket.
@@ -22,12 +22,12 @@ type socket struct {
 	fd    int
 	v6    bool
 	raw   bool           // IP protocol 50 rather than UDP
-	frag  bool           // only sends, and what is too big in fragments
+	frag  bool           // only sends, with fragmentation of large packets
 	bound netip.AddrPort // the address may be unspecified
-	drops uint32         // the kernel's count of drops when last told
-	ready atomic.Bool    // there may be something to read: the worker says so, whoever receives that there is not
-	side  sidings        // where remotes go that fill the send buffer
-	none  [1]byte        // where the data of ICMP errors goes, which nobody reads
+	drops uint32         // the kernel's last count of drops
+	ready atomic.Bool    // there may be packets to read: set by the worker, cleared by any port that finds none
+	side  sidings        // the paths of remotes that fill the send buffer
+	none  [1]byte        // unused space for the data of ICMP errors
 }
 
 // open opens s, whose kind and address are set, with every option but the filters.
@@ -50,12 +50,12 @@ func (s *socket) open(cfg *Config) (*socket, error) {
 	return s, nil
 }
 
-// mute says whether the socket tells nothing beside its packets: those of IP protocol 50 over IPv4 come with their IP header, which says it all. To be told twice
-// costs a fifth of receiving one (BenchmarkReceive).
+// mute reports whether the kernel sends no control messages: packets of IP protocol 50 over IPv4
+// have an IP header with the same fields. To receive both costs a fifth more (BenchmarkReceive).
 func (s *socket) mute() bool { return s.raw && !s.v6 }
 
-// tellErrors has the kernel say that the queue to the device is full, which it otherwise keeps to
-// itself. It then also tells of the ICMP errors that earlier datagrams met.
+// tellErrors has the kernel report a full device queue, which it otherwise keeps to itself. It then
+// also reports ICMP errors about earlier datagrams.
 func tellErrors(fd int, v6 bool) error {
 	if v6 {
 		return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVERR, 1)
@@ -63,8 +63,8 @@ func tellErrors(fd int, v6 bool) error {
 	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 1)
 }
 
-// drainErrors empties the queue of ICMP errors, of which those that matter come by Net.TooBig.
-// While one waits, poll returns at once.
+// drainErrors empties the queue of ICMP errors; Net.TooBig has those that matter. While an error
+// waits, poll returns at once.
 func (s *socket) drainErrors(m *message) {
 	for {
 		m.prepareRecv(s.none[:])
@@ -120,7 +120,8 @@ func (s *socket) setup(cfg *Config) error {
 	return nil
 }
 
-// commonOptions are for every socket: what tells the local address and TOS of received packets, the mark, buffers.
+// commonOptions are those of every socket: local address and TOS of received packets, mark,
+// buffers.
 func commonOptions(fd int, v6 bool, mark uint32) error {
 	ints := []struct{ level, opt, value int }{
 		{unix.SOL_IP, unix.IP_PKTINFO, 1},
@@ -143,7 +144,8 @@ func commonOptions(fd int, v6 bool, mark uint32) error {
 			return fmt.Errorf("setting the firewall mark: %w", err)
 		}
 	}
-	// Beyond net.core.rmem_max only with CAP_NET_ADMIN; within it for anyone. What the system allows is enough to work.
+	// Sizes beyond net.core.rmem_max need CAP_NET_ADMIN. The size that the system allows is enough
+	// to work.
 	for force, plain := range map[int]int{unix.SO_RCVBUFFORCE: unix.SO_RCVBUF, unix.SO_SNDBUFFORCE: unix.SO_SNDBUF} {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, socketBuffer) != nil {
 			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, socketBuffer)
@@ -152,10 +154,9 @@ func commonOptions(fd int, v6 bool, mark uint32) error {
 	return nil
 }
 
-// pathOptions make every packet carry DF: tunnel mode makes its inner packets fit instead of
-// fragmenting outer ones (RFC 4301, Section 8.2). Only what is larger than the device's MTU is an
-// error. What the kernel has learnt of the path is not asked for: it believes every ICMP error, and
-// would not let probes pass.
+// pathOptions make every packet carry DF: in tunnel mode the inner packets are made to fit, and
+// outer ones are not fragmented (RFC 4301, Section 8.2). Only packets beyond the device's MTU are
+// an error. The kernel's path MTU is ignored: it believes every ICMP error, and would block probes.
 func pathOptions(fd int, v6 bool) error {
 	if !v6 {
 		return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
@@ -166,10 +167,9 @@ func pathOptions(fd int, v6 bool) error {
 	return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_DONTFRAG, 1)
 }
 
-// fragmentOptions let large packets be fragmented, for IKE: its messages have no other way when
-// IKE fragmentation is off. Over IPv4 that is up to the routers on the way, whatever ICMP says;
-// over IPv6 only the sender can, at what the kernel has learnt of the path, and that is never
-// below 1280.
+// fragmentOptions let large packets be fragmented, for IKE, whose messages have no other way
+// without IKE fragmentation. Over IPv4 the routers on the path decide, whatever ICMP reports; over
+// IPv6 only the sender can, at the kernel's path MTU, which is never below 1280.
 func fragmentOptions(fd int, v6 bool) error {
 	if v6 {
 		return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
@@ -177,7 +177,8 @@ func fragmentOptions(fd int, v6 bool) error {
 	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)
 }
 
-// openIKE opens a socket of the control plane: it may block, may fragment, and is shared only if reuse says so, as those of the NAT port are.
+// openIKE opens a socket of the control plane: it may block and may fragment, and with reuse shares
+// its port, as those of the NAT port do.
 func openIKE(a netip.AddrPort, reuse bool, cfg *Config) (*net.UDPConn, error) {
 	v6 := a.Addr().Is6()
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -204,12 +205,14 @@ func openIKE(a netip.AddrPort, reuse bool, cfg *Config) (*net.UDPConn, error) {
 	return c.(*net.UDPConn), nil
 }
 
-// priorityInteractive is TC_PRIO_INTERACTIVE, the highest that needs no rights: queueing disciplines with bands (pfifo_fast, prio) send it first.
+// priorityInteractive is TC_PRIO_INTERACTIVE, the highest that needs no privilege: queueing
+// disciplines with bands (pfifo_fast, prio) send it first.
 const priorityInteractive = 6
 
-// urgentOptions let IKE pass ESP where it waits: in this host's queue and, by the given TOS or traffic class, wherever the network heeds that. They also
-// keep a receiver's GRO from coalescing an IKE message with the ESP before it, whose fate it would share: over IPv4 it is that IKE has no DF, over
-// IPv6 that it has no flow label. (GRO leaves apart what differs in either, and in TOS.)
+// urgentOptions let IKE overtake ESP: in this host's queue and, by the given TOS or traffic class,
+// wherever the network respects it. They also keep a receiver's GRO from coalescing an IKE message
+// with the ESP before it: IKE has no DF over IPv4, and no flow label over IPv6. GRO keeps packets
+// apart that differ in either, or in TOS.
 func urgentOptions(fd int, v6 bool, tos uint8) error {
 	level, opt := unix.SOL_IP, unix.IP_TOS
 	if v6 {
@@ -228,14 +231,15 @@ func urgentOptions(fd int, v6 bool, tos uint8) error {
 	return nil
 }
 
-// reuseOptions make a UDP socket one of several on its port. All of them must take what UDP_GRO coalesced: whether the kernel coalesces at all it asks of
-// one that it picks by the flow, before it steers. Without gro none of them does.
+// reuseOptions make a UDP socket one of several on its port. All of them must accept coalesced
+// datagrams: before it steers, the kernel asks one that it picks by the flow whether to coalesce.
+// Without gro none does.
 func reuseOptions(fd int, gro bool) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 		return fmt.Errorf("sharing the port: %w", err)
 	}
 	if gro {
-		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) // a kernel before 5.0 has none: then datagrams come one by one
+		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) // before Linux 5.0 there is none, and datagrams come one by one
 	}
 	return nil
 }
@@ -257,7 +261,8 @@ func portOf(sa unix.Sockaddr) uint16 {
 	return 0
 }
 
-// zoneID is the interface index that a link-local address names by number or name, or 0.
+// zoneID returns the interface index of a link-local address' zone, given as a number or a name, or
+// 0.
 func zoneID(a netip.Addr) uint32 {
 	z := a.Zone()
 	if z == "" {
@@ -273,7 +278,7 @@ func zoneID(a netip.Addr) uint32 {
 	return uint32(ifi.Index)
 }
 
-// logAbsent notes that a family is left out.
+// logAbsent logs that a family is left out.
 func logAbsent(log *slog.Logger, what string, a netip.Addr, err error) {
-	log.Info("this host lacks an address family: going on without", "socket", what, "listen", a.String(), "error", err)
+	log.Info("this host lacks an address family, which is left out", "socket", what, "listen", a.String(), "error", err)
 }
