@@ -55,8 +55,13 @@ func TestDo(t *testing.T) {
 			t.Errorf("Rekey: %v", err)
 		}
 		if err := r.Do(ctx, ike.Wake{}); err == nil {
-			t.Error("Wake is no command")
+			t.Error("Wake is not a command")
 		}
+		r.call(ctx, func() {
+			if ref := r.begin(ike.Wake{}, make(chan error, 1)); ref != 0 {
+				t.Errorf("what is not a command has the reference %d, which is another's", ref)
+			}
+		})
 		r.want("inputs", "connect right/lan", "wake", "disconnect right/", "rekey right/lan")
 	})
 }
@@ -156,7 +161,10 @@ func TestAddressesChanged(t *testing.T) {
 		r.want("without a route", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500", "addresseschanged {}")
 		send()
 		r.want("again", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500")
-		time.Sleep(sourcesEvery)
+		time.Sleep(10*time.Second - 1)
+		send()
+		r.want("too soon", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500")
+		time.Sleep(1)
 		send()
 		r.want("later", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500", "addresseschanged {}")
 		time.Sleep(sourcesEvery)

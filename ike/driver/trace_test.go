@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"culvert/ike"
 	"culvert/ike/wire"
 )
 
@@ -36,5 +37,30 @@ func TestTrace(t *testing.T) {
 	d.trace("ike-received", local, remote, []byte("\x1b[31m$(reboot)\nlevel=ERROR"))
 	if strings.Contains(out.String(), "reboot") || strings.Count(out.String(), "\n") != 1 {
 		t.Errorf("a stranger's words are logged: %s", &out)
+	}
+}
+
+// Every form of an IKE message is traced when it is sent, and a keepalive is not.
+func TestTraceOfSends(t *testing.T) {
+	var out bytes.Buffer
+	d := &Driver{cfg: Config{
+		Log:       slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Transport: &fakeTransport{journal: &journal{}},
+	}}
+	for name, tt := range map[string]struct {
+		send ike.Send
+		want int
+	}{
+		"whole":          {ike.Send{Remote: there}, 1},
+		"don't fragment": {ike.Send{Remote: there, DontFragment: true}, 1},
+		"in fragments":   {ike.Send{Remote: there, FragmentSize: 576}, 1},
+		"keepalive":      {ike.Send{Remote: there, Keepalive: true}, 0},
+	} {
+		out.Reset()
+		tt.send.Data = message(infoExchange, false, "")
+		d.send(tt.send)
+		if got := strings.Count(out.String(), "event=ike-sent"); got != tt.want {
+			t.Errorf("%s: traced %d times, want %d:\n%s", name, got, tt.want, &out)
+		}
 	}
 }
