@@ -13,31 +13,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Datagrams is a paced sender of UDP datagrams and a receiver that counts them, between two hosts. Both are made to cost little beside what they
-// measure: sendmmsg and recvmmsg, no wake-up for each datagram, and nothing looked at but a number. Each datagram is one of its own for
-// the sender's kernel (no UDP_SEGMENT). Not for concurrent use.
+// Datagrams is a paced sender of UDP datagrams and a receiver that counts them, between two hosts.
+// Both cost little in comparison with what they measure: they use sendmmsg and recvmmsg, do not
+// wake up for each datagram, and read only its number. The sender's kernel handles each datagram by
+// itself (no UDP_SEGMENT). It is not safe for concurrent use.
 type Datagrams struct {
 	tx, rx int
-	run    uint32 // goes into each datagram: what is late from one run is not counted in the next
+	run    uint32 // in each datagram, so that late ones of a run are not counted in the next
 }
 
-// DatagramCount is what one run gave.
+// DatagramCount is the result of one run.
 type DatagramCount struct {
 	Sent, Received uint64
-	Reordered      uint64        // arrived after one that had been sent later
-	Overflowed     uint64        // of those lost, dropped at the receiver's own socket buffer
-	Took           time.Duration // in which they were sent
-	Span           time.Duration // until the last of them arrived; never less than Took
+	Reordered      uint64        // arrived after a datagram that was sent later
+	Overflowed     uint64        // those of the lost ones that the receiver's own socket buffer dropped
+	Took           time.Duration // the time of the sending
+	Span           time.Duration // until the last one arrived; never less than Took
 }
 
 const (
 	datagramBatch = 64
-	// datagramHeader is the run and the number.
+	// datagramHeader is the length of the run and the number.
 	datagramHeader = 4 + 8
-	// nap is how long sender and receiver sleep when there is nothing to do.
+	// nap is the sleep of sender and receiver when they are idle.
 	nap = 200 * time.Microsecond
-	// backlog is how much a sender that was kept from running may catch up with; what is older is not sent any more, as a burst would say more
-	// about the queues on the way than about the rate that can be kept up.
+	// backlog bounds the delay that a sender makes up for after it was kept from running. Older
+	// datagrams are skipped: a larger burst would measure the queues on the path rather than a
+	// sustainable rate.
 	backlog = time.Millisecond
 )
 
@@ -80,7 +82,7 @@ func udpSocket(a netip.Addr) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	// The receiver may be kept from running for long on a busy machine: what arrives must have room.
+	// On a busy machine the receiver may be kept from running for long: its buffer must have room.
 	for _, opt := range []int{unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE} {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, 32<<20); err != nil {
 			unix.Close(fd)
@@ -94,8 +96,8 @@ func udpSocket(a netip.Addr) (int, error) {
 	return fd, nil
 }
 
-// Run offers rate datagrams of size octets of payload (at least 12) each second for the time, and counts what arrives. What is offered may be less, where the
-// machine keeps the sender from running: see Sent.
+// Run offers rate datagrams per second of size octets of payload (at least 12) for the given time,
+// and counts the arrivals. It offers fewer if the machine keeps the sender from running: see Sent.
 func (d *Datagrams) Run(ctx context.Context, rate float64, size int, length time.Duration) (DatagramCount, error) {
 	d.run++
 	before, err := socketDrops(d.rx)
@@ -122,7 +124,7 @@ func (d *Datagrams) Run(ctx context.Context, rate float64, size int, length time
 	return c, err
 }
 
-// send is the sender, on a thread of its own for as long as it runs.
+// send is the sender, on a thread of its own.
 func (c *DatagramCount) send(ctx context.Context, fd int, run uint32, rate float64, size int, length time.Duration) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -132,7 +134,7 @@ func (c *DatagramCount) send(ctx context.Context, fd int, run uint32, rate float
 	for given := 0.0; ; {
 		c.Took = min(time.Since(begun), length)
 		due := rate*c.Took.Seconds() - given
-		given += max(due-catchUp, 0) // forgiven
+		given += max(due-catchUp, 0) // skipped
 		for due = min(due, catchUp); due >= 1; {
 			for i := range min(int(due), datagramBatch) {
 				binary.BigEndian.PutUint32(m.bufs[i], run)
@@ -143,7 +145,7 @@ func (c *DatagramCount) send(ctx context.Context, fd int, run uint32, rate float
 				return fmt.Errorf("sending datagrams: %w", err)
 			}
 			c.Sent += uint64(n)
-			given += float64(max(n, 1)) // one that found no buffer is not tried again
+			given += float64(max(n, 1)) // a datagram without a buffer is not sent again
 			due -= float64(max(n, 1))
 		}
 		if ctx.Err() != nil {
@@ -156,19 +158,19 @@ func (c *DatagramCount) send(ctx context.Context, fd int, run uint32, rate float
 	}
 }
 
-// sleep blocks the thread: a sleeping goroutine of Go wakes to the millisecond only.
+// sleep blocks the thread: a sleeping goroutine wakes with a precision of a millisecond only.
 func sleep(d time.Duration) {
 	ts := unix.NsecToTimespec(int64(d))
 	_ = unix.Nanosleep(&ts, nil)
 }
 
-// receiver counts what arrives.
+// receiver counts the arrivals.
 type receiver struct {
 	fd        int
 	run       uint32
 	received  atomic.Uint64
 	reordered uint64
-	last      time.Time // when one arrived
+	last      time.Time // of the last arrival
 	stop      chan struct{}
 	ended     chan error
 }
@@ -214,7 +216,8 @@ func (r *receiver) loop() {
 	}
 }
 
-// settle waits until all that was sent has arrived, or nothing has for a while: half the length of the run, within limits.
+// settle waits until all datagrams have arrived, or none has for a while: half the length of the
+// run, within limits.
 func (r *receiver) settle(sent uint64, length time.Duration) {
 	patience := min(max(length/2, 50*time.Millisecond), 250*time.Millisecond)
 	for last, since := r.received.Load(), time.Now(); last < sent && time.Since(since) < patience; {

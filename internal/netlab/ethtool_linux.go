@@ -10,16 +10,17 @@ import (
 // ethtoolValue is struct ethtool_value of <linux/ethtool.h>.
 type ethtoolValue struct{ cmd, data uint32 }
 
-// NoOffloads turns off checksum and segmentation offloads of a device, so that what goes over it is what a real wire would carry:
-// whole checksums and packets no larger than the MTU.
+// NoOffloads turns off checksum and segmentation offloads of a device, so that its traffic is like
+// that of a real wire: complete checksums, and packets of at most the MTU.
 func (h *Host) NoOffloads(dev string) error {
 	return h.ethtool(dev, 0, unix.ETHTOOL_STSO, unix.ETHTOOL_SGSO, unix.ETHTOOL_SGRO, unix.ETHTOOL_STXCSUM)
 }
 
-// GRO makes a device coalesce what it receives, as real ones do. Between the ends of a veth pair it needs NoOffloads at the other end.
+// GRO makes a device coalesce received packets, as real ones do. Between the ends of a veth pair it
+// needs NoOffloads at the other end.
 func (h *Host) GRO(dev string) error { return h.ethtool(dev, 1, unix.ETHTOOL_SGRO) }
 
-// ethtool gives settings of a device a value.
+// ethtool sets settings of a device to a value.
 func (h *Host) ethtool(dev string, value uint32, cmds ...uint32) error {
 	return h.Do(func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// twoHosts are two hosts with a link, and what a wire in between does if there is one.
+// twoHosts returns two linked hosts, and the wire between them if one is asked for.
 func twoHosts(t *testing.T, wire bool) (a, b *Host, w *Wire) {
 	t.Helper()
 	l := Need(t)
@@ -136,7 +136,7 @@ func TestProcessTellsItsCost(t *testing.T) {
 	}
 }
 
-// TestMain spins instead where a test has started this program as a process to look at.
+// TestMain only spins if a test has started this program as a process to measure.
 func TestMain(m *testing.M) {
 	for os.Getenv("NETLAB_SPIN") != "" {
 	}

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Inject puts IP packets on the device's link in frames from one MAC address to another, past the
-// routes and the packet filter of the host.
+// Inject sends IP packets on the device's link in frames between two MAC addresses, past the routes
+// and the packet filter of the host.
 func (h *Host) Inject(dev string, from, to net.HardwareAddr, packets ...[]byte) error {
 	fd, err := h.packetSocket(dev)
 	if err != nil {
@@ -30,7 +30,7 @@ func (h *Host) Inject(dev string, from, to net.HardwareAddr, packets ...[]byte) 
 	return nil
 }
 
-// UDPPacket makes an IP packet with a UDP datagram in it.
+// UDPPacket returns an IP packet with a UDP datagram.
 func UDPPacket(src, dst netip.AddrPort, data []byte) []byte {
 	const header4, header6, headerUDP, hops = 20, 40, 8, 64
 	length := headerUDP + len(data)
@@ -42,7 +42,7 @@ func UDPPacket(src, dst netip.AddrPort, data []byte) []byte {
 	sum := checksum(protoUDP+uint32(length), src.Addr().AsSlice())
 	sum = checksum(uint32(checksum(uint32(sum), dst.Addr().AsSlice())), udp)
 	if sum = ^sum; sum == 0 {
-		sum = 0xffff // zero would mean that there is none
+		sum = 0xffff // zero means that there is none
 	}
 	binary.BigEndian.PutUint16(udp[6:], sum)
 	if dst.Addr().Is6() {

@@ -1,6 +1,7 @@
-// Package netlab builds small networks of namespaces on one machine: hosts, veth links, NATs, impaired links, real peers
-// and the traffic to try them with. Nothing but the kernel is needed, save for the peers and the NAT, which run Debian's
-// packages. All namespaces are anonymous: they vanish with the process, however it ends.
+// Package netlab builds small networks of namespaces on one machine: hosts, veth links, NATs,
+// impaired links, real peers, and test traffic. It needs only the kernel, except for the peers and
+// the NAT, which run Debian's packages. All namespaces are anonymous: they vanish with the process,
+// however it ends.
 package netlab
 
 import (
@@ -16,13 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lab is a network. Close takes all of it away.
+// A Lab is a network. Close removes all of it.
 type Lab struct {
 	mu      sync.Mutex
 	closers []func()
 }
 
-// New makes an empty lab, or says what the machine or the caller's rights lack.
+// New returns an empty lab, or an error with what the machine or the caller's privileges lack.
 func New() (*Lab, error) {
 	if err := Available(); err != nil {
 		return nil, err
@@ -30,7 +31,8 @@ func New() (*Lab, error) {
 	return &Lab{}, nil
 }
 
-// Available says whether this process may make namespaces and TUN devices; the error names the remedy.
+// Available reports whether this process may make namespaces and TUN devices; the error names the
+// remedy.
 func Available() error {
 	if os.Geteuid() != 0 {
 		return errors.New("network namespaces need root: run it with sudo")
@@ -39,7 +41,7 @@ func Available() error {
 		return errors.New("/dev/net/tun is missing: load the tun module (modprobe tun), or give the container the device (--device /dev/net/tun)")
 	}
 	done := make(chan error)
-	go func() { // the thread keeps the new namespace and must end with the goroutine: it is never unlocked
+	go func() { // the thread keeps the new namespace and must end with the goroutine, so it stays locked
 		runtime.LockOSThread()
 		done <- unix.Unshare(unix.CLONE_NEWNET)
 	}()
@@ -66,16 +68,16 @@ func (l *Lab) onClose(f func()) {
 	l.closers = append(l.closers, f)
 }
 
-// Host is one network namespace.
+// A Host is one network namespace.
 type Host struct {
 	Name string
 	lab  *Lab
 	ns   netns.NsHandle
 	nl   *netlink.Handle
-	run  chan func() // runs on the host's own thread, which lives as long as the host
+	run  chan func() // functions for the host's own thread, which lives as long as the host
 }
 
-// Host makes a namespace with its loopback up and forwarding on.
+// Host makes a namespace with loopback up and forwarding on.
 func (l *Lab) Host(name string) (*Host, error) {
 	h := &Host{Name: name, lab: l, run: make(chan func())}
 	ready := make(chan error)
@@ -101,8 +103,8 @@ func (l *Lab) Host(name string) (*Host, error) {
 	return h, h.nl.LinkSetUp(lo)
 }
 
-// thread is the host's own thread. Processes are started from it, so that their parent-death signal (which is tied to the thread
-// that forked) fires when this process dies and not before.
+// thread is the host's own thread. It starts the processes, because a parent-death signal is tied
+// to the forking thread: so it fires when this process dies and not before.
 func (h *Host) thread(ready chan<- error) {
 	runtime.LockOSThread()
 	var err error
@@ -115,10 +117,11 @@ func (h *Host) thread(ready chan<- error) {
 	}
 }
 
-// Do runs f on a thread of the host's namespace and returns its error. Sockets that f opens stay in the namespace; f may block.
+// Do runs f on a thread in the host's namespace and returns its error. Sockets that f opens stay in
+// the namespace; f may block.
 func (h *Host) Do(f func() error) error {
 	done := make(chan error)
-	go func() { // never unlocked: the thread dies with the goroutine, and with it the foreign namespace
+	go func() { // stays locked: the thread ends with the goroutine, and with it its use of the namespace
 		runtime.LockOSThread()
 		if err := netns.Set(h.ns); err != nil {
 			done <- fmt.Errorf("entering namespace of %s: %w", h.Name, err)
@@ -141,5 +144,5 @@ func (h *Host) Sysctl(name, value string) error {
 	return h.Do(func() error { return os.WriteFile("/proc/sys/net/"+name, []byte(value), 0o644) })
 }
 
-// Netlink is the host's netlink handle, for tests that look at devices, routes and rules.
+// Netlink returns the host's netlink handle, for tests that read devices, routes and rules.
 func (h *Host) Netlink() *netlink.Handle { return h.nl }

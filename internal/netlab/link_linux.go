@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Iface is one end of a link: its name in its host and its addresses.
+// An Iface is one end of a link: its name in its host, and its addresses.
 type Iface struct {
 	Host  *Host
 	Name  string
@@ -61,12 +61,14 @@ func (h *Host) SetLink(name string, up bool) error {
 	return h.nl.LinkSetDown(link)
 }
 
-// LAN gives the host an inner network of its own: a veth pair with both ends here (many kernels lack the dummy driver).
+// LAN gives the host an inner network of its own: a veth pair with both ends in the host, because
+// many kernels lack the dummy driver.
 func (h *Host) LAN(name string, addrs ...string) error {
 	return h.lab.Link(Iface{h, name, addrs}, Iface{h, name + "x", nil}, 1500)
 }
 
-// Route adds a route: dst is a prefix, or "default"; via a gateway's address. mtu 0 leaves the device's.
+// Route adds a route: dst is a prefix or "default", via a gateway's address. With mtu 0 the
+// device's applies.
 func (h *Host) Route(dst, via string, mtu int) error {
 	r := &netlink.Route{Gw: net.ParseIP(via), MTU: mtu}
 	if dst == "default" {
@@ -86,7 +88,7 @@ func (h *Host) Route(dst, via string, mtu int) error {
 	return nil
 }
 
-// HasLink says whether the host has a link of the name.
+// HasLink reports whether the host has a link of the name.
 func (h *Host) HasLink(name string) bool {
 	_, err := h.nl.LinkByName(name)
 	return err == nil

@@ -10,15 +10,15 @@ import (
 	"sync/atomic"
 )
 
-// Flow is TCP in one direction over a number of streams.
+// A Flow is TCP traffic in one direction over a number of streams.
 type Flow struct {
 	From, To *Host
 	Src, Dst netip.Addr
 	Streams  int
 }
 
-// Load sends as much as goes over its flows, until Stop or the end of the context it was started with. Nothing is computed over the data: the
-// cost is the network's.
+// A Load sends as fast as its flows allow, until Stop or the end of the context of StartLoad. It
+// computes nothing over the data, so that the cost is the network's.
 type Load struct {
 	received atomic.Int64
 	cancel   context.CancelFunc
@@ -27,7 +27,7 @@ type Load struct {
 	running  sync.WaitGroup
 }
 
-// StartLoad connects every stream of every flow and begins to send. The caller must Stop what it returns.
+// StartLoad connects every stream of every flow and begins to send. The caller must Stop the load.
 func StartLoad(ctx context.Context, flows ...Flow) (*Load, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &Load{cancel: cancel}
@@ -49,16 +49,16 @@ func StartLoad(ctx context.Context, flows ...Flow) (*Load, error) {
 	return l, nil
 }
 
-// Octets is how many octets of payload have arrived so far, over all flows.
+// Octets returns the octets of payload received so far, over all flows.
 func (l *Load) Octets() int64 { return l.received.Load() }
 
-// Stop ends the load and waits until nothing of it runs any more.
+// Stop ends the load and waits for its goroutines.
 func (l *Load) Stop() {
 	l.cancel()
 	l.running.Wait()
 }
 
-// keep has the connection closed with the load, or closes it at once if the load has ended.
+// keep closes the connection with the load, or at once if the load has ended.
 func (l *Load) keep(ctx context.Context, c io.Closer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,7 +94,7 @@ func (l *Load) start(ctx context.Context, f Flow) error {
 	})
 }
 
-// block is what is written and read at a time.
+// block is the size of a read or write.
 const block = 1 << 20
 
 // pump writes until the connection is closed.
@@ -107,7 +107,7 @@ func pump(c net.Conn) {
 	}
 }
 
-// accept reads all that comes on every connection, and counts it.
+// accept reads and counts the data of every connection.
 func (l *Load) accept(ctx context.Context, listener net.Listener) {
 	for {
 		c, err := listener.Accept()

@@ -13,7 +13,8 @@ type mmsg struct {
 	_   [4]byte
 }
 
-// msgs are datagrams that one sendmmsg or recvmmsg takes, each with a buffer and, for what the kernel tells about a received one, control octets.
+// msgs are the datagrams of one sendmmsg or recvmmsg, each with a buffer and room for the control
+// messages of a received one.
 type msgs struct {
 	hdrs     []mmsg
 	iovs     []unix.Iovec
@@ -21,7 +22,8 @@ type msgs struct {
 	controls [][]byte
 }
 
-// newMsgs makes room for count datagrams of size octets, and of control octets of control messages each.
+// newMsgs makes room for count datagrams of size octets, each with control octets for control
+// messages.
 func newMsgs(count, size, control int) *msgs {
 	m := &msgs{hdrs: make([]mmsg, count), iovs: make([]unix.Iovec, count), bufs: make([][]byte, count), controls: make([][]byte, count)}
 	for i := range m.hdrs {
@@ -38,7 +40,7 @@ func newMsgs(count, size, control int) *msgs {
 	return m
 }
 
-// send sends the first n on a connected socket and returns how many went.
+// send sends the first n on a connected socket and returns the number sent.
 func (m *msgs) send(fd, n int) (int, error) {
 	r, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&m.hdrs[0])), uintptr(n), 0, 0, 0)
 	if errno != 0 {
@@ -47,7 +49,8 @@ func (m *msgs) send(fd, n int) (int, error) {
 	return int(r), nil
 }
 
-// receive takes what is there, without waiting; 0 is nothing. Of a datagram longer than its buffer the rest is lost.
+// receive takes the waiting datagrams without blocking, and returns their number. A datagram longer
+// than its buffer is cut off.
 func (m *msgs) receive(fd int) (int, error) {
 	for i := range m.hdrs {
 		m.hdrs[i].hdr.SetControllen(len(m.controls[i]))
@@ -62,11 +65,12 @@ func (m *msgs) receive(fd int) (int, error) {
 	return 0, errno
 }
 
-// text is what the i-th received datagram's buffer holds of it, and control its control messages.
+// text returns the buffered octets of the i-th received datagram, and control its control messages.
 func (m *msgs) text(i int) []byte    { return m.bufs[i][:m.hdrs[i].n] }
 func (m *msgs) control(i int) []byte { return m.controls[i][:m.hdrs[i].hdr.Controllen] }
 
-// socketDrops is how many datagrams the kernel has dropped because the socket's receive buffer was full.
+// socketDrops returns the number of datagrams that the kernel dropped because the socket's receive
+// buffer was full.
 func socketDrops(fd int) (uint64, error) {
 	var info [9]uint32 // SK_MEMINFO_VARS of <linux/sock_diag.h>; the last is SK_MEMINFO_DROPS
 	n := uint32(unsafe.Sizeof(info))

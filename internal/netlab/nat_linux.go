@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Masquerade makes the host a NAT for what leaves through the interface, IPv4 and IPv6, with source ports drawn anew (as home NATs do under
-// contention), so that the peer never sees 500 or 4500. It needs nft.
+// Masquerade makes the host a NAT for packets that leave by the interface, IPv4 and IPv6. Source
+// ports are random (as those of home NATs are under contention), so that the peer never sees 500 or
+// 4500. It needs nft.
 func (h *Host) Masquerade(out string) error {
 	return h.NFT(
 		"add table inet nat",
@@ -20,7 +21,8 @@ func (h *Host) Masquerade(out string) error {
 		fmt.Sprintf(`add rule inet nat post oifname "%s" masquerade`, out))
 }
 
-// ForgetMappings empties the NAT's connection tracking table: the next packet from inside gets a new mapping.
+// ForgetMappings clears the NAT's connection tracking table: the next packet from inside gets a new
+// mapping.
 func (h *Host) ForgetMappings() error {
 	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
 		if _, err := h.nl.ConntrackDeleteFilters(netlink.ConntrackTable, family, everyFlow{}); err != nil {
@@ -34,7 +36,8 @@ type everyFlow struct{}
 
 func (everyFlow) MatchConntrackFlow(*netlink.ConntrackFlow) bool { return true }
 
-// Block makes the host drop what matches an nft expression, be it the host's own or forwarded; Unblock ends it.
+// Block makes the host drop packets that match an nft expression, its own and forwarded ones, until
+// Unblock.
 func (h *Host) Block(expr string) error {
 	return h.NFT(
 		"add table inet block",
@@ -44,10 +47,10 @@ func (h *Host) Block(expr string) error {
 		"add rule inet block forwarded "+expr+" drop")
 }
 
-// Unblock takes back every Block.
+// Unblock removes every Block.
 func (h *Host) Unblock() error { return h.NFT("delete table inet block") }
 
-// NFT gives commands to nft.
+// NFT runs nft with the commands.
 func (h *Host) NFT(commands ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -2,8 +2,8 @@ package netlab
 
 import "os"
 
-// TB is what Need and Require use of a testing.TB. This package is in programs, where no flags of
-// tests belong.
+// TB is the part of testing.TB that Need and Require use. Programs import this package, and must
+// not get the flags of package testing.
 type TB interface {
 	Helper()
 	Fatal(args ...any)
@@ -11,7 +11,7 @@ type TB interface {
 	Cleanup(f func())
 }
 
-// Need returns a lab that ends with the test. Where the machine has none to give, it is Require's.
+// Need returns a lab that ends with the test. If the machine cannot have one, Need is Require.
 func Need(t TB) *Lab {
 	t.Helper()
 	l, err := New()
@@ -20,8 +20,8 @@ func Need(t TB) *Lab {
 	return l
 }
 
-// Require skips the test for err, which says what the machine lacks. Where the tests are meant to
-// be complete (CI is set, or CULVERT_E2E is 1) it fails the test. Without an error it does nothing.
+// Require skips the test if err is not nil; err names what the machine lacks. Where the tests must
+// be complete (CI is set, or CULVERT_E2E is 1) it fails the test instead.
 func Require(t TB, err error) {
 	t.Helper()
 	switch {

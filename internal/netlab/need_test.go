@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// verdict is a test that notes what becomes of it.
+// verdict is a test that records its outcome.
 type verdict struct {
 	testing.TB
 	is string
@@ -17,7 +17,7 @@ func (v *verdict) Helper()      {}
 func (v *verdict) Fatal(...any) { v.is = "failed" }
 func (v *verdict) Skip(...any)  { v.is = "skipped" }
 
-// What the machine lacks is a reason to skip, but where the tests are meant to be complete.
+// A lack of the machine skips the test, except where the tests must be complete.
 func TestRequire(t *testing.T) {
 	lack := errors.New("no namespaces")
 	for _, tt := range []struct {

@@ -5,16 +5,16 @@ import (
 	"net/netip"
 )
 
-// Packet is what the headers of an IP packet say.
+// A Packet holds the header fields of an IP packet.
 type Packet struct {
 	Src, Dst netip.Addr
-	// Protocol is that of the payload, in IPv6 the one behind the extension headers. Of a later
+	// Protocol is that of the payload, in IPv6 the one after the extension headers. Of a later
 	// fragment only the headers are known, and the ports and the quotation are zero.
 	Protocol         uint8
 	SrcPort, DstPort uint16 // of TCP and UDP
 	ICMPType         uint8
-	// Quoted is the packet that an ICMP or ICMPv6 error or redirect quotes. What was cut off is
-	// zero; of an ICMPv6 redirect without a quotation only Dst is known.
+	// Quoted is the packet that an ICMP or ICMPv6 error or redirect quotes. Fields that were cut
+	// off are zero; of an ICMPv6 redirect without a quotation only Dst is known.
 	Quoted *Packet
 }
 
@@ -40,7 +40,7 @@ const (
 	etherTypeIPv6 = 0x86dd
 )
 
-// ParseFrame returns what an Ethernet frame says of the IP packet in it; false if there is none.
+// ParseFrame parses the IP packet in an Ethernet frame; it returns false if there is none.
 func ParseFrame(frame []byte) (Packet, bool) {
 	if len(frame) < etherHeader {
 		return Packet{}, false
@@ -80,8 +80,8 @@ func parseIPv6(b []byte, quotes bool) (p Packet, ok bool) {
 	return p, true
 }
 
-// skipExtensions returns the protocol behind the extension headers and its payload, which is nil
-// where it is not in b, or does not begin there (a later fragment).
+// skipExtensions returns the protocol after the extension headers and its payload, which is nil if
+// b does not have it, or not from its beginning (a later fragment).
 func skipExtensions(next uint8, b []byte) (protocol uint8, payload []byte) {
 	const fragmentOffset = 0xfff8
 	for {
@@ -110,7 +110,7 @@ func skipExtensions(next uint8, b []byte) (protocol uint8, payload []byte) {
 	}
 }
 
-// payload reads what the transport's header says. An error does not quote an error.
+// payload parses the transport header. An error never quotes an error.
 func (p *Packet) payload(b []byte, quotes bool) {
 	switch p.Protocol {
 	case protoTCP, protoUDP:
@@ -134,7 +134,7 @@ func (p *Packet) payload(b []byte, quotes bool) {
 	}
 }
 
-// quotedInICMP returns the packet that an ICMP message of the type quotes (RFC 792), nil if none.
+// quotedInICMP returns the packet that an ICMP message of the type quotes (RFC 792), or nil.
 func quotedInICMP(kind uint8, b []byte) *Packet {
 	const unreachable, quench, redirect, timeExceeded, parameterProblem = 3, 4, 5, 11, 12
 	switch kind {
@@ -146,8 +146,9 @@ func quotedInICMP(kind uint8, b []byte) *Packet {
 	return nil
 }
 
-// quotedInICMPv6 is the same for ICMPv6: types below 128 are errors (RFC 4443, Section 2.1), and a
-// redirect has the packet in an option (RFC 4861, Section 4.5).
+// quotedInICMPv6 returns the packet that an ICMPv6 message of the type quotes, or nil: types below
+// 128 are errors (RFC 4443, Section 2.1), and a redirect has the packet in an option (RFC 4861,
+// Section 4.5).
 func quotedInICMPv6(kind uint8, b []byte) *Packet {
 	const firstInformational, redirect, redirectedHeader = 128, 137, 4
 	switch {

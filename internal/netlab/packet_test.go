@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// octets makes octets of hexadecimal digits, between which there may be blanks.
+// octets decodes hexadecimal digits, which may be separated by blanks.
 func octets(t *testing.T, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
@@ -32,7 +32,7 @@ const (
 func TestParseFrame(t *testing.T) {
 	for _, tt := range []struct {
 		name, frame string
-		want        string // source, destination, protocol, ports and ICMP type, and so of what is quoted; empty: not IP
+		want        string // source, destination, protocol, ports and ICMP type, then those of the quotation; empty: not IP
 	}{
 		{"ARP", mac + "0806 0001 0800 0604 0001 020000000001 0a010001 000000000000 0a020001", ""},
 		{"UDP", v4 + "4500 001c 0000 0000 40 11 0000 " + from1 + "01f4 1194 0008 0000", "192.0.2.1 192.0.2.2 17 500 4500 0"},
@@ -79,7 +79,7 @@ func TestParseFrame(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
-			for n := range frame { // whatever is cut off, nothing else is made of the rest
+			for n := range frame { // a truncated frame is not taken for another packet
 				if q, ok := ParseFrame(frame[:n]); ok && (q.Src != p.Src || q.Dst != p.Dst || q.Quoted != nil && p.Quoted == nil) {
 					t.Errorf("%d octets of it are %s", n, show(&q))
 				}
@@ -97,7 +97,7 @@ func FuzzParseFrame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, ip []byte) {
 		for _, kind := range []uint16{etherTypeIPv4, etherTypeIPv6} {
 			frame := binary.BigEndian.AppendUint16(make([]byte, 12), kind)
-			ParseFrame(append(frame, ip...)) // no panic, an end
+			ParseFrame(append(frame, ip...)) // it does not panic, and it ends
 		}
 	})
 }

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// Ping sends one echo request of size octets of data from src to dst and waits for its reply, at most until the context ends.
+// Ping sends one echo request of size octets of data from src to dst and waits for its reply, at
+// most until the context ends.
 func (h *Host) Ping(ctx context.Context, src, dst netip.Addr, size int) (time.Duration, error) {
 	var rtt time.Duration
 	err := h.Do(func() (err error) {
@@ -25,7 +26,8 @@ func (h *Host) Ping(ctx context.Context, src, dst netip.Addr, size int) (time.Du
 	return rtt, err
 }
 
-// PingUntil pings every interval until a reply comes or the context ends, and returns the time that it took.
+// PingUntil pings at intervals until a reply comes or the context ends, and returns the time that
+// it took.
 func (h *Host) PingUntil(ctx context.Context, src, dst netip.Addr, interval time.Duration) (time.Duration, error) {
 	start := time.Now()
 	for {
@@ -39,7 +41,7 @@ func (h *Host) PingUntil(ctx context.Context, src, dst netip.Addr, interval time
 			return 0, fmt.Errorf("%s: no reply from %s to %s: %w", h.Name, dst, src, err)
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			time.Sleep(interval) // the network refuses at once, for example before a route is there
+			time.Sleep(interval) // the network may refuse at once, for example without a route
 		}
 	}
 }

@@ -14,17 +14,19 @@ import (
 // pings is a series of echo requests.
 type pings struct {
 	fd    int
-	sent  []time.Time // by number
+	sent  []time.Time // by sequence number
 	rtts  []time.Duration
 	m     *msgs
 	ident uint64
 }
 
-// Pings sends rate IPv4 echo requests a second for the time and returns the round-trip times of the replies that came, in their order, and how many
-// did not come. A time runs from just before the request is given to the kernel to the kernel's own time stamp of the reply's arrival, and the
-// remote kernel answers: waking a program at either end, which on a busy machine takes longer than the network, is not in it.
+// Pings sends rate IPv4 echo requests per second for the given time. It returns the round-trip
+// times of the replies, in order, and the number of missing replies. A time runs from just before
+// the request goes to the kernel until the kernel's own time stamp of the reply, and the remote
+// kernel answers: it does not include the waking of a program, which on a busy machine takes longer
+// than the network.
 func (h *Host) Pings(ctx context.Context, src, dst netip.Addr, rate int, length time.Duration) (rtts []time.Duration, lost int, err error) {
-	// Echo sockets are for the groups that this range names; it is empty in a new namespace.
+	// Echo sockets are allowed to the groups of this range, which is empty in a new namespace.
 	if err := h.Sysctl("ipv4/ping_group_range", "0 0"); err != nil {
 		return nil, 0, err
 	}
@@ -62,7 +64,7 @@ func (p *pings) open(src, dst netip.Addr) (err error) {
 	return nil
 }
 
-// run sends in time with an absolute schedule, and takes replies in between: when it takes them does not matter, as they carry their time.
+// run sends by an absolute schedule and takes replies in between; they carry their own time.
 func (p *pings) run(ctx context.Context, rate int, length time.Duration) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -77,7 +79,7 @@ func (p *pings) run(ctx context.Context, rate int, length time.Duration) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		// A request that is late by more than an interval is left out: the next one keeps its time.
+		// A request that is late by more than an interval is skipped: the next one keeps its time.
 		sleep(interval - time.Since(begun)%interval)
 	}
 	for quiet := 0; quiet < 100 && len(p.rtts) < len(p.sent); quiet++ {
@@ -93,7 +95,8 @@ func (p *pings) run(ctx context.Context, rate int, length time.Duration) error {
 	return nil
 }
 
-// The echo header of RFC 792 (the kernel writes identifier and checksum), and behind it the series and the number.
+// The echo header of RFC 792 (the kernel writes identifier and checksum), then the series and the
+// number.
 const (
 	echoRequest = 8
 	echoHeader  = 8
@@ -105,7 +108,7 @@ func (p *pings) send() error {
 	b[0] = echoRequest
 	binary.BigEndian.PutUint64(b[echoHeader:], p.ident)
 	binary.BigEndian.PutUint64(b[echoHeader+8:], uint64(len(p.sent)))
-	p.sent = append(p.sent, time.Now().Round(0)) // the wall clock, which the kernel's time stamps show
+	p.sent = append(p.sent, time.Now().Round(0)) // the wall clock, as in the kernel's time stamps
 	_, err := unix.Write(p.fd, b[:])
 	if err == unix.ENOBUFS {
 		return nil // lost
@@ -113,7 +116,7 @@ func (p *pings) send() error {
 	return err
 }
 
-// take takes the replies that are there.
+// take takes the waiting replies.
 func (p *pings) take() error {
 	n, err := p.m.receive(p.fd)
 	for i := range n {
@@ -131,7 +134,7 @@ func (p *pings) take() error {
 	return err
 }
 
-// timestamp is the time of arrival among control messages.
+// timestamp returns the time of arrival from control messages.
 func timestamp(control []byte) (time.Time, bool) {
 	list, err := unix.ParseSocketControlMessage(control)
 	if err != nil {

@@ -11,22 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Probe is an echo request that asks for an error.
+// A Probe is an echo request that may cause an ICMP error.
 type Probe struct {
 	Src, Dst netip.Addr
 	Size     int // octets of data
 	TTL      int // or hop limit; 0: the host's
 }
 
-// Answer is what comes back for a probe: the echo reply, or an ICMP error that quotes the request.
+// An Answer is the result of a probe: the echo reply, or an ICMP error that quotes the request.
 type Answer struct {
 	From       netip.Addr
 	Type, Code uint8
 	MTU        int // of "fragmentation needed" and "packet too big"
 }
 
-// Probe sends one, with DF and without regard to what the host knows of the path, and waits for its
-// answer, at most until the context ends.
+// Probe sends a probe with DF, whatever the host knows of the path, and waits for its answer, at
+// most until the context ends.
 func (h *Host) Probe(ctx context.Context, p Probe) (Answer, error) {
 	var a Answer
 	err := h.Do(func() (err error) {
@@ -102,7 +102,7 @@ func (p Probe) request() []byte {
 	return b
 }
 
-// answer reads an ICMP message; false: it is about something else.
+// answer parses an ICMP message; ok is false if it is not about the probe.
 func (p Probe) answer(b []byte) (a Answer, ok bool) {
 	const reply4, reply6, tooBig4, tooBig6, unreachable4 = 0, 129, 4, 2, 3
 	if len(b) < echoHeader {

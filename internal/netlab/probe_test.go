@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestProbesBringErrors asks a router for each kind of error, and the host behind it for a reply.
+// TestProbesBringErrors gets each kind of error from a router, and a reply from the host behind it.
 func TestProbesBringErrors(t *testing.T) {
 	l := Need(t)
 	a, r, b := must(l.Host("a"))(t), must(l.Host("r"))(t), must(l.Host("b"))(t)
@@ -46,8 +46,7 @@ func TestProbesBringErrors(t *testing.T) {
 	}
 }
 
-// TestInjectedPacketsArrive receives by a socket what was put on the link, from addresses that no
-// host has.
+// TestInjectedPacketsArrive receives injected packets by a socket, from addresses that no host has.
 func TestInjectedPacketsArrive(t *testing.T) {
 	l := Need(t)
 	a, b := must(l.Host("a"))(t), must(l.Host("b"))(t)

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is a program that runs in a host.
+// A Process is a program that runs in a host.
 type Process struct {
 	cmd  *exec.Cmd
 	out  *buffer
@@ -23,8 +23,8 @@ type Process struct {
 	err  error
 }
 
-// Start starts a program in the host's namespace. Its output is kept (see Output) and copied to each of tee. It is killed with the lab, and
-// with this process.
+// Start starts a program in the host's namespace. Its output is kept (see Output) and copied to
+// tee. It is killed with the lab, and with this process.
 func (h *Host) Start(env []string, tee io.Writer, name string, args ...string) (*Process, error) {
 	p := &Process{cmd: exec.Command(name, args...), out: &buffer{tee: tee}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
@@ -42,7 +42,7 @@ func (h *Host) Start(env []string, tee io.Writer, name string, args ...string) (
 	return p, nil
 }
 
-// Run runs a program in the host's namespace to its end and returns what it printed.
+// Run runs a program in the host's namespace to its end and returns its output.
 func (h *Host) Run(ctx context.Context, env []string, name string, args ...string) (string, error) {
 	p, err := h.Start(env, nil, name, args...)
 	if err != nil {
@@ -60,31 +60,33 @@ func (h *Host) Run(ctx context.Context, env []string, name string, args ...strin
 	return p.Output(), nil
 }
 
-// Started is when the process was started.
+// Started returns the start time of the process.
 func (p *Process) Started() time.Time { return p.born }
 
-// PID is the process's ID.
+// PID returns the process ID.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Output is everything the process has printed so far.
+// Output returns all output of the process so far.
 func (p *Process) Output() string { return p.out.String() }
 
 // Signal sends a signal.
 func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
-// Done is closed when the process has ended; ExitCode and CPU are valid then.
+// Done returns a channel that is closed when the process has ended; then ExitCode and CPU are
+// valid.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// ExitCode is the exit status; -1 if a signal ended the process.
+// ExitCode returns the exit status; -1 if a signal ended the process.
 func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
 
-// Kill kills the process as kill -9 does, and waits for its end.
+// Kill kills the process by SIGKILL and waits for its end.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
 
-// Stop asks the process to end (SIGTERM), kills it if it has not after grace, and says whether it ended by itself.
+// Stop asks the process to end (SIGTERM), kills it after grace, and reports whether it ended by
+// itself.
 func (p *Process) Stop(grace time.Duration) bool {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -96,9 +98,11 @@ func (p *Process) Stop(grace time.Duration) bool {
 	}
 }
 
-// CPU is the user and system time that a running process and all its threads have used so far, to the nanosecond, its children left out.
+// CPU returns the user and system time of a running process and all its threads so far, to the
+// nanosecond and without its children.
 func (p *Process) CPU() (time.Duration, error) {
-	// The clock of another process: CPUCLOCK_SCHED below its inverted ID, as clock_getcpuclockid(3) makes it.
+	// The clock of another process: CPUCLOCK_SCHED below its inverted ID, as in
+	// clock_getcpuclockid(3).
 	const cpuclockSched = 2
 	var ts unix.Timespec
 	if err := unix.ClockGettime(int32(^p.PID()<<3|cpuclockSched), &ts); err != nil {
@@ -107,7 +111,7 @@ func (p *Process) CPU() (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// PeakMemory is the most memory, in octets, that a running process has had resident so far (VmHWM).
+// PeakMemory returns the largest resident memory of a running process so far (VmHWM), in octets.
 func (p *Process) PeakMemory() (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
@@ -143,8 +147,8 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// Until polls cond every 20 ms until it holds, or returns the context's error with what was waited for. It is for conditions that another
-// process brings about and that can only be looked at.
+// Until polls cond every 20 ms until it holds, or returns the context's error with what. It is for
+// conditions that another process brings about and that only polling can detect.
 func Until(ctx context.Context, what string, cond func() bool) error {
 	t := time.NewTicker(20 * time.Millisecond)
 	defer t.Stop()

@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Shape limits what the host sends by a device to a rate, in bits a second: what waits is at most queue octets, and what is more is dropped.
-// With bands, the queue is the kernel's ordinary one (pfifo_fast), which sends urgent packets first, and the queue is as many packets of 1280 octets.
+// Shape limits the device's sending to a rate, in bits per second. At most queue octets wait, and
+// the excess is dropped. With bands, the queue is the kernel's ordinary one (pfifo_fast), which
+// sends urgent packets first, and holds queue/1280 packets.
 func (h *Host) Shape(dev string, rate, queue int, bands bool) error {
 	link, err := h.nl.LinkByName(dev)
 	if err != nil {
@@ -26,7 +27,7 @@ func (h *Host) Shape(dev string, rate, queue int, bands bool) error {
 	if !bands {
 		return nil
 	}
-	if err := h.nl.LinkSetTxQLen(link, queue/1280); err != nil { // which is what pfifo_fast goes by
+	if err := h.nl.LinkSetTxQLen(link, queue/1280); err != nil { // the limit of pfifo_fast
 		return fmt.Errorf("%s: the queue of %s: %w", h.Name, dev, err)
 	}
 	err = h.nl.QdiscReplace(&netlink.GenericQdisc{
@@ -39,7 +40,7 @@ func (h *Host) Shape(dev string, rate, queue int, bands bool) error {
 	return nil
 }
 
-// Unshape ends what Shape began.
+// Unshape removes the limits of Shape.
 func (h *Host) Unshape(dev string) error {
 	link, err := h.nl.LinkByName(dev)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSnifferShowsAllBeforeSync sends datagrams and asks at once: every one has been shown, and no
-// more of it than was asked for.
+// TestSnifferShowsAllBeforeSync sends datagrams and calls Sync at once: every one has been shown,
+// with the requested octets only.
 func TestSnifferShowsAllBeforeSync(t *testing.T) {
 	a, b, _ := twoHosts(t, false)
 	const datagrams, octets = 500, 60
@@ -22,7 +22,7 @@ func TestSnifferShowsAllBeforeSync(t *testing.T) {
 			long.Add(1)
 		}
 	}))(t)
-	if _, err := a.Ping(t.Context(), left, right, 56); err != nil { // the neighbour is known from here on
+	if _, err := a.Ping(t.Context(), left, right, 56); err != nil { // makes the neighbour known
 		t.Fatal(err)
 	}
 	var c net.Conn
@@ -32,7 +32,7 @@ func TestSnifferShowsAllBeforeSync(t *testing.T) {
 	defer c.Close()
 	var sent uint64
 	for range datagrams {
-		if _, err := c.Write(make([]byte, 500)); err == nil { // in place of some there is an error: nobody listens
+		if _, err := c.Write(make([]byte, 500)); err == nil { // some return an error instead: no socket is there
 			sent++
 		}
 	}

@@ -11,14 +11,15 @@ import (
 	"time"
 )
 
-// Swan is a strongSwan in a host, with its userspace ESP (kernel-libipsec, always in UDP): Debian's packages charon-systemd and strongswan-swanctl.
+// Swan is a strongSwan in a host, with its userspace ESP (kernel-libipsec, always in UDP): Debian's
+// packages charon-systemd and strongswan-swanctl.
 type Swan struct {
 	host *Host
 	dir  string
 	proc *Process
 }
 
-// SwanConfig is one connection ("culvert") with one PSK. Empty fields take strongSwan's defaults.
+// SwanConfig is one connection ("culvert") with one PSK. Empty fields have strongSwan's defaults.
 type SwanConfig struct {
 	LocalAddr, RemoteAddr string // default %any
 	LocalID, RemoteID     string
@@ -27,12 +28,12 @@ type SwanConfig struct {
 	Children              map[string][2]string // name -> local_ts, remote_ts
 	IKERekey, ChildRekey  string               // like "4h", "1h"; exact (no jitter) when set
 	DPD                   string
-	Extra                 string // charon settings, one "name = value" a line
+	Extra                 string // charon settings, lines of "name = value"
 	Connection            string // connection settings, likewise
 	Debug                 int
 }
 
-// SwanAvailable says whether strongSwan's programs are here.
+// SwanAvailable reports whether strongSwan's programs are installed.
 func SwanAvailable() error {
 	for _, p := range []string{"charon-systemd", "swanctl"} {
 		if _, err := exec.LookPath(p); err != nil {
@@ -42,7 +43,7 @@ func SwanAvailable() error {
 	return nil
 }
 
-// Swan starts strongSwan in the host, with everything that it reads and writes in a directory of its own.
+// Swan starts strongSwan in the host, with all its files in the given directory.
 func (h *Host) Swan(dir string, cfg SwanConfig) (*Swan, error) {
 	s := &Swan{host: h, dir: dir}
 	for _, d := range []string{"x509", "x509ca", "x509ocsp", "x509aa", "x509ac", "x509crl", "pubkey", "private", "rsa", "ecdsa", "pkcs8", "pkcs12", "conf.d"} {
@@ -54,7 +55,7 @@ func (h *Host) Swan(dir string, cfg SwanConfig) (*Swan, error) {
 		return nil, err
 	}
 	var err error
-	// charon-systemd rather than charon: the latter has one pid file for the whole machine.
+	// charon-systemd rather than charon, which has one pid file for the whole machine.
 	s.proc, err = h.Start(s.env(), nil, "charon-systemd")
 	if err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func (s *Swan) listening() bool {
 	return err == nil
 }
 
-// uri is the control socket's.
+// uri returns the address of the control socket.
 func (s *Swan) uri() string { return "unix://" + filepath.Join(s.dir, "vici.sock") }
 
 func (s *Swan) env() []string {
@@ -87,16 +88,16 @@ func (s *Swan) Ctl(ctx context.Context, args ...string) (string, error) {
 	return s.host.Run(ctx, s.env(), "swanctl", append(args, "--uri", s.uri())...)
 }
 
-// Process is the daemon.
+// Process returns the daemon's process.
 func (s *Swan) Process() *Process { return s.proc }
 
-// Log is what strongSwan has logged.
+// Log returns strongSwan's log.
 func (s *Swan) Log() string {
 	b, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 	return string(b)
 }
 
-// Kill ends strongSwan as kill -9 does; Stop lets it delete its SAs.
+// Kill ends strongSwan by SIGKILL; Stop lets it delete its SAs.
 func (s *Swan) Kill() { s.proc.Kill() }
 
 // Stop ends strongSwan in order.
@@ -108,9 +109,9 @@ func (s *Swan) write(cfg SwanConfig) error {
 		os.WriteFile(filepath.Join(s.dir, "swanctl", "swanctl.conf"), []byte(cfg.connections()), 0o600))
 }
 
-// daemonConf is strongswan.conf. kernel-libipsec comes before kernel-netlink; the marks let the encapsulated packets bypass the tunnel's own
-// routes, which matters when a selector holds the peer's address. Paths are quoted: a # or a brace in one means more to
-// strongSwan otherwise.
+// daemonConf returns strongswan.conf. kernel-libipsec comes before kernel-netlink; the marks let
+// the encapsulated packets bypass the tunnel's own routes, which matters if a selector includes the
+// peer's address. Paths are quoted, because strongSwan gives a # or a brace another meaning.
 func (s *Swan) daemonConf(cfg SwanConfig) string {
 	return fmt.Sprintf(`charon {
   load = random nonce aes sha1 sha2 hmac kdf drbg gmp curve25519 chapoly gcm ccm ctr openssl pem pkcs1 pkcs8 x509 revocation constraints pubkey kernel-libipsec kernel-netlink socket-default updown vici counters

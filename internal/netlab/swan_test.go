@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// TestSwanWithSwan proves the peer itself: two strongSwans carry traffic here, so that a failure against culvert is culvert's.
+// TestSwanWithSwan proves the peer itself: two strongSwans carry traffic here, so that a failure
+// against culvert is culvert's.
 func TestSwanWithSwan(t *testing.T) {
 	Require(t, SwanAvailable())
 	l := Need(t)
@@ -27,7 +28,8 @@ func TestSwanWithSwan(t *testing.T) {
 	conf := func(local, remote, peer, lts, rts string) SwanConfig {
 		return SwanConfig{RemoteAddr: peer, LocalID: local, RemoteID: remote, PSK: "secret", Children: map[string][2]string{"net": {lts, rts}}}
 	}
-	// What may be in the name of a test's folder, as # is of one without a name.
+	// Characters that the name of a test's folder may have, for example # for a test without a
+	// name.
 	odd := filepath.Join(t.TempDir(), "#00 {a} = b")
 	sb := must(b.Swan(odd, conf("b.example", "a.example", "", "10.2.0.0/24", "10.1.0.0/24")))(t)
 	sa := must(a.Swan(t.TempDir(), conf("a.example", "b.example", "192.0.2.2", "10.1.0.0/24", "10.2.0.0/24")))(t)

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Transfer sends n pseudo-random octets by TCP from one host's address to another's, checks their hash at the receiver, and returns the time
-// from the first octet to the receiver's word that all came.
+// Transfer sends n pseudo-random octets by TCP between two hosts' addresses, checks their hash at
+// the receiver, and returns the time from the first octet to the receiver's confirmation.
 func Transfer(ctx context.Context, from *Host, src netip.Addr, to *Host, dst netip.Addr, n int64) (time.Duration, error) {
 	var l net.Listener
 	err := to.Do(func() (err error) {
@@ -49,7 +49,7 @@ func send(ctx context.Context, src netip.Addr, dst netip.AddrPort, n int64) erro
 	defer c.Close()
 	defer closeOn(ctx, c)()
 	sum := sha256.New()
-	block := make([]byte, 1<<20) // one random block, counted, so that the sender's cost is the network's and not the generator's
+	block := make([]byte, 1<<20) // one random block and a counter, so that the generator costs nothing
 	_, _ = rand.NewChaCha8([32]byte{}).Read(block)
 	for i := uint64(0); n > 0; i++ {
 		binary.BigEndian.PutUint64(block, i)
@@ -87,18 +87,19 @@ func receive(ctx context.Context, l net.Listener, n int64) error {
 		return err
 	}
 	if !bytes.Equal(sum.Sum(nil), want) {
-		return errors.New("the octets that came are not those that were sent")
+		return errors.New("the received octets differ from the sent ones")
 	}
 	_, err = c.Write([]byte{1})
 	return err
 }
 
-// closeOn closes c when the context ends; the function it returns gives that up.
+// closeOn closes c when the context ends, unless release was called.
 func closeOn(ctx context.Context, c io.Closer) (release func() bool) {
 	return context.AfterFunc(ctx, func() { _ = c.Close() })
 }
 
-// Stream is a stream of numbered UDP datagrams between two hosts, for counting what gets lost, doubled or reordered.
+// Stream is a stream of numbered UDP datagrams between two hosts, which counts lost, duplicated and
+// reordered ones.
 type Stream struct {
 	Sent, Received, Doubled, Reordered atomic.Uint64
 
@@ -137,7 +138,8 @@ func StartStream(from *Host, src netip.Addr, to *Host, dst netip.Addr, rate, siz
 	return s, nil
 }
 
-// maxCatchUp is the most datagrams that a sender which was held up sends at once: more than a queue of a device takes (500) would be lost, and say nothing about the tunnel.
+// maxCatchUp bounds the burst of a sender that was held up: a burst beyond a device's queue (500)
+// would be lost, and show nothing about the tunnel.
 const maxCatchUp = 100
 
 func (s *Stream) sendAll(ctx context.Context, rate, size int) {
@@ -151,7 +153,7 @@ func (s *Stream) sendAll(ctx context.Context, rate, size int) {
 			return
 		case now := <-t.C:
 			due := uint64(now.Sub(start).Seconds() * float64(rate))
-			if late := due - min(due, n); late > maxCatchUp { // the machine stood still
+			if late := due - min(due, n); late > maxCatchUp { // the machine stalled
 				start, due = start.Add(time.Duration(late-maxCatchUp)*time.Second/time.Duration(rate)), n+maxCatchUp
 			}
 			for ; n < due && ctx.Err() == nil; n++ {
@@ -189,7 +191,8 @@ func (s *Stream) receiveAll() {
 	}
 }
 
-// Stop ends the stream, waits until everything sent has come or the patience has run out, and returns how many datagrams were lost.
+// Stop ends the stream, waits for the datagrams on their way, at most for patience, and returns the
+// number of lost ones.
 func (s *Stream) Stop(patience time.Duration) (lost uint64) {
 	s.stop()
 	<-s.ended

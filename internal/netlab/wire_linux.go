@@ -10,13 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Impairment is what a bad wire does to each frame that passes, in either direction. Probabilities are from 0 to 1.
+// An Impairment is the effect of a bad wire on each frame, in either direction. Probabilities are
+// from 0 to 1.
 type Impairment struct {
 	Drop, Double, Delay float64
-	MaxDelay            time.Duration // a delayed frame is late by up to this: later ones overtake it
+	MaxDelay            time.Duration // the greatest delay of a delayed frame: later ones overtake it
 }
 
-// Wire is a link between two hosts through this process, which can impair it and look at it.
+// A Wire is a link between two hosts through this process, which can impair and inspect it.
 type Wire struct {
 	Frames, Dropped, Doubled, Delayed atomic.Uint64
 
@@ -26,7 +27,8 @@ type Wire struct {
 	rng        *rand.Rand
 }
 
-// Wire joins a and b as Link does, but frame by frame through this process. The seed fixes the draws (their order is the traffic's).
+// Wire joins a and b as Link does, but frame by frame through this process. The seed fixes the
+// draws, whose order is the traffic's.
 func (l *Lab) Wire(a, b Iface, mtu int, seed uint64) (*Wire, error) {
 	mid, err := l.Host("wire-" + a.Name + "-" + b.Name)
 	if err != nil {
@@ -51,7 +53,8 @@ func (l *Lab) Wire(a, b Iface, mtu int, seed uint64) (*Wire, error) {
 	running.Go(func() { w.carry(fds[0], fds[1]) })
 	running.Go(func() { w.carry(fds[1], fds[0]) })
 	l.onClose(func() {
-		// A shutdown does not wake a packet socket's reader; the receive time-out does, and then EBADF-free closing is safe.
+		// A shutdown does not wake a packet socket's reader, but the receive time-out does. Once
+		// the readers have ended, closing the sockets is safe.
 		w.impairment.Store(nil)
 		running.Wait()
 		unix.Close(fds[0])
@@ -60,10 +63,11 @@ func (l *Lab) Wire(a, b Iface, mtu int, seed uint64) (*Wire, error) {
 	return w, nil
 }
 
-// Impair changes what the wire does from now on.
+// Impair changes the impairment from now on.
 func (w *Wire) Impair(i Impairment) { w.impairment.Store(&i) }
 
-// Tap has f look at every frame that enters the wire; nil ends it. f runs on the wire's goroutines and must not keep the frame.
+// Tap calls f with every frame that enters the wire; nil ends it. f runs on the wire's goroutines
+// and must not keep the frame.
 func (w *Wire) Tap(f func(frame []byte)) {
 	if f == nil {
 		w.tap.Store(nil)
@@ -79,12 +83,12 @@ func (h *Host) packetSocket(dev string) (fd int, err error) {
 			return err
 		}
 		const allProtocols = unix.ETH_P_ALL>>8 | unix.ETH_P_ALL<<8&0xff00 // in network order
-		// Without a protocol until it is bound: it would be shown the frames of every device.
+		// It has no protocol until it is bound: otherwise it would see the frames of every device.
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
-		// What this socket sends must not come back to it as received.
+		// Frames that this socket sends must not come back to it as received.
 		_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20)
 		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000})
