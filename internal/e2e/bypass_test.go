@@ -25,8 +25,8 @@ func (n *network) beside(t *testing.T, here, addr string) *netlab.Host {
 	return third
 }
 
-// A second LAN inside the remote network is cut off, and the daemon says so; bypass opens the way,
-// both in force at once, and the tunnel goes on.
+// A second LAN inside the remote network is unreachable, and the log names it; bypass opens the
+// way, in both directions at once, and the tunnel stays up.
 func TestBypassOfASecondLAN(t *testing.T) {
 	n := build(t, topology{})
 	n.beside(t, "10.5.0.1/24", "10.5.0.2/24")
@@ -62,7 +62,7 @@ func TestBypassOfASecondLAN(t *testing.T) {
 	}
 }
 
-// A full tunnel leaves the networks of the host's links outside; all else goes through it.
+// A full tunnel leaves the networks of the host's links outside; all other traffic goes through it.
 func TestFullTunnelLeavesLinksOutside(t *testing.T) {
 	n := build(t, topology{})
 	n.beside(t, "198.51.100.1/24", "198.51.100.3/24")
@@ -84,8 +84,8 @@ func TestFullTunnelLeavesLinksOutside(t *testing.T) {
 	}
 }
 
-// stub takes questions at 127.0.0.53 as systemd-resolved does, and asks another server, from a
-// socket like any other's. It returns what makes a gateway ask there.
+// stub answers at 127.0.0.53 as systemd-resolved does, by asking another server from an ordinary
+// socket. It returns a wrapper that makes a gateway ask there.
 func stub(t *testing.T, h *netlab.Host, upstream string) (within []string) {
 	t.Helper()
 	var c net.PacketConn
@@ -125,7 +125,7 @@ func stub(t *testing.T, h *netlab.Host, upstream string) (within []string) {
 }
 
 // The peer of a full tunnel has a name, and the resolver is a stub whose own questions have a
-// protected source: its server is outside, and the name is found.
+// protected source: its server is outside, and the name is resolved.
 func TestStubResolverBeforeAFullTunnel(t *testing.T) {
 	n := build(t, topology{})
 	third := n.beside(t, "198.51.100.1/24", "198.51.100.3/24")

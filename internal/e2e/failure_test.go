@@ -83,7 +83,8 @@ func TestNobodyAnswers(t *testing.T) {
 	left.stop()
 }
 
-// TestPeerKilledAndBack kills one side as kill -9 does: the other side's tunnel is replaced when it comes back, without an operator.
+// TestPeerKilledAndBack kills one side by SIGKILL: when it comes back, the other side replaces its
+// tunnel without an operator.
 func TestPeerKilledAndBack(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
@@ -133,7 +134,7 @@ func TestDeadPeerIsNoticed(t *testing.T) {
 	right.proc.Kill()
 	ctx, cancel := context.WithTimeout(t.Context(), 120*time.Second)
 	defer cancel()
-	go n.left.PingUntil(ctx, leftLAN4, rightLAN4, 200*time.Millisecond) // liveness is asked for only while something is sent
+	go n.left.PingUntil(ctx, leftLAN4, rightLAN4, 200*time.Millisecond) // liveness is checked only while packets are sent
 	left.wait(110*time.Second, "left to find right dead", "right", func(p peerStatus) bool {
 		return p.State == "down" && strings.Contains(p.Reason, "answer")
 	})

@@ -13,7 +13,7 @@ import (
 	"culvert/internal/netlab"
 )
 
-// address is a device's address, to be added or deleted.
+// address is an address of a device, to add or delete.
 func address(t *testing.T, s string) *netlink.Addr {
 	t.Helper()
 	a, err := netlink.ParseAddr(s)
@@ -21,10 +21,11 @@ func address(t *testing.T, s string) *netlink.Addr {
 	return a
 }
 
-// TestOutages takes away what the packets need, under traffic, and gives it back: the loss is the outage and little more, the daemon takes no notice but to count, and it
-// spends no more on packets that it cannot send than on those it can.
+// TestOutages removes a link, a route or an address under traffic, and restores it: the loss is
+// hardly longer than the outage, the daemon only counts, and it uses no more CPU time for packets
+// that it cannot send than for others.
 func TestOutages(t *testing.T) {
-	const rate = 1000 // datagrams a second each way
+	const rate = 1000 // datagrams per second each way
 	for _, tt := range []struct{ name, keys string }{{"protocol 50", ""}, {"UDP", "encap = \"always\"\n"}} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := build(t, topology{})
@@ -83,7 +84,7 @@ func cpu(t *testing.T, g *gateway) time.Duration {
 	return d
 }
 
-// wantFlow waits, at most a second and a half, until datagrams come both ways.
+// wantFlow waits, at most a second and a half, until datagrams arrive both ways.
 func wantFlow(t *testing.T, what string, streams ...*netlab.Stream) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
@@ -96,7 +97,8 @@ func wantFlow(t *testing.T, what string, streams ...*netlab.Stream) {
 	}
 }
 
-// TestDeviceDeleted deletes the device under traffic: the daemon says so, tells the peer, takes the rest away and ends with an error, for a supervisor to start it again.
+// TestDeviceDeleted deletes the device under traffic: the daemon logs it, informs the peer, removes
+// the rest and ends with an error, so that a supervisor starts it again.
 func TestDeviceDeleted(t *testing.T) {
 	n := build(t, topology{})
 	left, right := pair(t, n, "192.0.2.2", "")
@@ -121,7 +123,8 @@ func TestDeviceDeleted(t *testing.T) {
 	right.stop()
 }
 
-// TestPathMTUShrinksUnderTCP makes the path smaller, first beyond a router and then at the device itself, in the middle of a transfer: that goes on to its end.
+// TestPathMTUShrinksUnderTCP makes the path smaller during a transfer, first beyond a router and
+// then at the device itself: the transfer completes.
 func TestPathMTUShrinksUnderTCP(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -22,10 +22,10 @@ import (
 // Addresses of a host behind left's gateway.
 var client4, client6 = addr("10.1.9.2"), addr("fd01:0:0:9::2")
 
-// limitedToPort builds a tunnel that is limited to UDP to port 5001 of right's LAN, and a host
-// behind left:
+// limitedToPort builds a tunnel whose UDP is limited to port 5001 of right's LAN, and a host behind
+// left:
 //
-//	[client] lan 10.1.9.2 fd01:0:0:9::2 ---- inner [left] wan ------ wan [right] lan 10.2.0.1 fd02::1
+//	[client] lan 10.1.9.2 fd01:0:0:9::2 -- inner [left] wan ---- wan [right] lan 10.2.0.1 fd02::1
 func limitedToPort(t *testing.T) (n *network, client *netlab.Host, left, right *gateway) {
 	t.Helper()
 	n = build(t, topology{})
@@ -43,7 +43,7 @@ func limitedToPort(t *testing.T) (n *network, client *netlab.Host, left, right *
 	return n, client, left, right
 }
 
-// udp opens a UDP socket in a host that lets its packets be fragmented, also on their way.
+// udp opens a UDP socket in a host whose packets may be fragmented anywhere.
 func udp(t *testing.T, h *netlab.Host, from, to netip.AddrPort) (c *net.UDPConn) {
 	t.Helper()
 	let := func(_, _ string, raw syscall.RawConn) error {
@@ -71,7 +71,7 @@ func udp(t *testing.T, h *netlab.Host, from, to netip.AddrPort) (c *net.UDPConn)
 	return c
 }
 
-// echo sends a datagram, which the server must get and give back, within the time.
+// echo sends a datagram, which the server must receive and return within the time.
 func echo(client, server *net.UDPConn, payload []byte, limit time.Duration) error {
 	if _, err := client.Write(payload); err != nil {
 		return err
@@ -85,7 +85,7 @@ func echo(client, server *net.UDPConn, payload []byte, limit time.Duration) erro
 			return fmt.Errorf("there: %w", err)
 		}
 		if !bytes.Equal(buf[:k], payload) {
-			continue // one of an earlier try
+			continue // the answer to an earlier try
 		}
 		if _, err := server.WriteToUDPAddrPort(buf[:k], from); err != nil {
 			return err
@@ -104,8 +104,8 @@ func echo(client, server *net.UDPConn, payload []byte, limit time.Duration) erro
 	}
 }
 
-// TestFragmentsOfALimitedChild: the kernel cuts datagrams for the TUN's MTU before their ports are
-// seen; through a child limited to a port they arrive all the same, whatever their size, both ways.
+// TestFragmentsOfALimitedChild: the kernel fragments datagrams for the TUN's MTU before their ports
+// are visible; through a child limited to a port they arrive nevertheless, at any size, both ways.
 func TestFragmentsOfALimitedChild(t *testing.T) {
 	n, host, left, right := limitedToPort(t)
 	rng := rand.NewChaCha8([32]byte{22})
@@ -115,7 +115,7 @@ func TestFragmentsOfALimitedChild(t *testing.T) {
 		client := udp(t, host, netip.AddrPortFrom(ends[0], 0), at)
 		payload := make([]byte, 9000)
 		_, _ = rng.Read(payload)
-		// IPv6 learns the path's MTU from its first large datagram, and loses it.
+		// IPv6 loses its first large datagram, from which it learns the path MTU.
 		for try := 0; echo(client, server, payload[:1440], time.Second) != nil; try++ {
 			if try == 5 || ends[0].Is4() {
 				t.Fatalf("%v: 1440 octets do not come through", ends)
@@ -135,8 +135,8 @@ func TestFragmentsOfALimitedChild(t *testing.T) {
 	}
 }
 
-// TestErrorsAboutALimitedChild: a port that nobody listens on refuses, through a child limited to
-// that port, rather than letting the sender time out.
+// TestErrorsAboutALimitedChild: through a child limited to a port, a closed port refuses rather
+// than let the sender time out.
 func TestErrorsAboutALimitedChild(t *testing.T) {
 	_, host, left, right := limitedToPort(t)
 	for _, ends := range [][2]netip.Addr{{client4, rightLAN4}, {client6, rightLAN6}} {

@@ -23,28 +23,28 @@ import (
 
 const psk = "correct horse battery staple"
 
-// gateway is a culvert daemon in a host.
+// A gateway is a culvert daemon in a host.
 type gateway struct {
 	t    *testing.T
 	host *netlab.Host
 	dir  string
 	proc *netlab.Process
-	// daemon is more keys of [daemon].
+	// daemon has more keys of [daemon].
 	daemon string
-	// within is the start of a command line that runs the rest of it, such as unshare's.
+	// within is the start of a command line that runs the rest, such as unshare's.
 	within []string
-	// program is the daemon's; by default the culvert under test.
+	// program is the daemon's executable; by default the culvert under test.
 	program string
 }
 
-// newGateway prepares a culvert for a host; its counters and its log are printed if the test fails.
+// newGateway prepares a culvert for a host; a failed test prints its counters and its log.
 func newGateway(t *testing.T, h *netlab.Host) *gateway {
 	g := &gateway{t: t, host: h, dir: t.TempDir()}
 	t.Cleanup(func() {
 		if g.proc != nil && t.Failed() {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
-			if s, err := g.tryStatus(ctx); err == nil { // what was lost, and where
+			if s, err := g.tryStatus(ctx); err == nil { // the losses by place
 				t.Logf("counters of culvert at %s: %v", h.Name, s.Counters)
 			}
 			t.Logf("log of culvert at %s:\n%s", h.Name, indent(g.proc.Output()))
@@ -69,7 +69,7 @@ func (g *gateway) start(peers ...string) {
 	g.run()
 }
 
-// run runs the daemon with the configuration as it is, and waits until it answers commands.
+// run runs the daemon with the present configuration, and waits until it answers commands.
 func (g *gateway) run() {
 	g.t.Helper()
 	var err error
@@ -104,7 +104,7 @@ func (g *gateway) do(args ...string) string {
 	return out
 }
 
-// status is the part of the JSON status that the tests look at.
+// status is the part of the JSON status that the tests use.
 type status struct {
 	Version  int
 	Guard    guardStatus
@@ -174,7 +174,7 @@ func (g *gateway) peer(name string) peerStatus {
 	return peerStatus{}
 }
 
-// child is the status of a child; every configured child is always listed.
+// child returns the status of a child; every configured child is always listed.
 func (g *gateway) child(peer, name string) childStatus {
 	g.t.Helper()
 	for _, c := range g.peer(peer).Children {
@@ -229,7 +229,7 @@ func (g *gateway) stop() {
 	g.wantNothingLeft()
 }
 
-// wantNothingLeft checks that neither device, route, rule nor socket of a culvert is on the host.
+// wantNothingLeft checks that the host has no device, route, rule or socket of a culvert.
 func (g *gateway) wantNothingLeft() {
 	g.t.Helper()
 	if g.host.HasLink("culvert0") {
@@ -243,7 +243,7 @@ func (g *gateway) wantNothingLeft() {
 		}
 	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := g.host.Netlink().RouteListFiltered(family, &netlink.Route{}, netlink.RT_FILTER_TABLE) // of every table
+		routes, err := g.host.Netlink().RouteListFiltered(family, &netlink.Route{}, netlink.RT_FILTER_TABLE) // of all tables
 		ok(g.t, err)
 		for _, r := range routes {
 			if r.Table != 255 && r.Table != 254 && r.Table != 253 {
@@ -256,12 +256,13 @@ func (g *gateway) wantNothingLeft() {
 	}
 }
 
-// peerText is a [[peer]] for the configuration: name, then "key = value" lines, then children.
+// peerText returns a [[peer]] for the configuration: the name, lines of "key = value", and
+// children.
 func peerText(name string, keys string, children ...string) string {
 	return fmt.Sprintf("[[peer]]\nname = %q\n%s\n%s", name, keys, strings.Join(children, "\n"))
 }
 
-// identities are the keys that both sides share, seen from one side.
+// identities returns the keys that both sides share, as one side has them.
 func identities(local, remote string) string {
 	return fmt.Sprintf("local_id = \"%s.example.com\"\nremote_id = \"%s.example.com\"\npsk = %q\n", local, remote, psk)
 }
@@ -272,7 +273,7 @@ func childText(name, local, remote, more string) string {
 
 const boot = "  start = \"boot\""
 
-// both are the children "v4" and "v6" of the side, with more keys.
+// both returns the children "v4" and "v6" of the side, with more keys.
 func leftChildren(more string) []string {
 	return []string{childText("v4", "10.1.0.0/16", "10.2.0.0/16", more), childText("v6", "fd01::/64", "fd02::/64", more)}
 }
@@ -281,7 +282,8 @@ func rightChildren(more string) []string {
 	return []string{childText("v4", "10.2.0.0/16", "10.1.0.0/16", more), childText("v6", "fd02::/64", "fd01::/64", more)}
 }
 
-// wantTraffic checks a ping and a TCP transfer with a checksum, in both directions, over IPv4 and IPv6.
+// wantTraffic checks a ping and a TCP transfer with a checksum, in both directions, over IPv4 and
+// IPv6.
 func (n *network) wantTraffic(t *testing.T, octets int64) {
 	t.Helper()
 	n.wantTrafficOf(t, octets, leftLAN4, rightLAN4)

@@ -23,9 +23,8 @@ import (
 	"culvert/tun/guard"
 )
 
-// whisper sends datagrams from one host's inner addresses to the other's, 500 a second in either
-// family, whatever becomes of them, until stop or the end of the test. more waits until so many
-// more were tried.
+// whisper sends datagrams between two hosts' inner addresses, 500 per second in each family,
+// whatever their fate, until stop or the end of the test. more waits for n more attempts.
 func whisper(t *testing.T, h *netlab.Host, flows ...[2]netip.Addr) (more func(n uint64), stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -61,7 +60,7 @@ func whisper(t *testing.T, h *netlab.Host, flows ...[2]netip.Addr) (more func(n 
 	return more, stop
 }
 
-// inside is the flows between the sites, seen from the left.
+// inside is the flows between the sites, from left's side.
 var inside = [][2]netip.Addr{{leftLAN4, rightLAN4}, {leftLAN6, rightLAN6}}
 
 // guards returns the devices that have a guard on the gateway's host.
@@ -84,10 +83,10 @@ func (g *gateway) ended(code int) {
 	}
 }
 
-// restarts is how often each end is tried.
+// restarts is the number of tries of each kind of end.
 const restarts = 10
 
-// Whatever ends the daemon, and however it comes back, nothing leaves unprotected.
+// However the daemon ends and comes back, no packet leaves unprotected.
 func TestNothingLeaksWhateverTheEnd(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -120,7 +119,7 @@ func TestNothingLeaksWhateverTheEnd(t *testing.T) {
 			}
 			for i := range restarts {
 				tt.end(left)
-				if i%2 == 0 { // else it is started at once
+				if i%2 == 0 { // otherwise it is started at once
 					more(100)
 				}
 				n.leaks.wantNone(t, "after the end")
@@ -144,8 +143,8 @@ func (g *gateway) release(args ...string) (string, error) {
 	return g.host.Run(ctx, nil, binary, append([]string{"release"}, args...)...)
 }
 
-// The guard stays after an ordered end, which says so; release takes it away, says what that opens,
-// and leaves nothing.
+// The guard stays after an ordered end, which the log states; release removes it without a trace,
+// and prints what that opens.
 func TestRelease(t *testing.T) {
 	n := build(t, topology{})
 	left, right := pair(t, n, "192.0.2.2", "")
@@ -188,13 +187,13 @@ func TestRelease(t *testing.T) {
 	if ok(t, err); !strings.Contains(out, "nothing to release") {
 		t.Errorf("a second time: %s", out)
 	}
-	// The other side's guard still does not take plaintext in.
+	// The other side's guard still rejects plaintext.
 	if s := right.status(); s.Guard.State != "on" || s.Guard.Drops.In == 0 {
 		t.Errorf("right's guard: %+v", s.Guard)
 	}
 }
 
-// culvert guard holds traffic back before there is a daemon, which takes over without a gap.
+// `culvert guard` holds traffic back before there is a daemon, which takes over without a gap.
 func TestGuardAlone(t *testing.T) {
 	n := build(t, topology{})
 	left, right := newGateway(t, n.left), newGateway(t, n.right)
@@ -248,8 +247,8 @@ func TestGuardWhereRoutesDoNotHelp(t *testing.T) {
 	if byChild != 2 {
 		t.Errorf("left's guard has counted %d for its children, want 2", byChild)
 	}
-	// Left's firewall is swept away, tunnel and all: the guard is back in a second, and was not
-	// needed meanwhile.
+	// Left's firewall is cleared, tunnel and all: the guard is back within a second, and meanwhile
+	// no packet needed it.
 	more, _ := whisper(t, n.left, inside...)
 	for i := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -264,7 +263,7 @@ func TestGuardWhereRoutesDoNotHelp(t *testing.T) {
 	right.stop()
 }
 
-// A daemon that somebody tries at a terminal holds nothing back when Ctrl-C ends it.
+// A daemon at a terminal holds nothing back after Ctrl-C ends it.
 func TestInterruptAtATerminal(t *testing.T) {
 	n := build(t, topology{})
 	left := newGateway(t, n.left)
@@ -280,7 +279,7 @@ func TestInterruptAtATerminal(t *testing.T) {
 	cmd := exec.Command(binary, "run", "--config", left.config())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
-	go func() { // the terminal must be read
+	go func() { // otherwise the terminal's buffer fills up
 		buf := make([]byte, 4096)
 		for {
 			if _, err := master.Read(buf); err != nil {
@@ -309,8 +308,8 @@ func TestInterruptAtATerminal(t *testing.T) {
 	left.wantNothingLeft()
 }
 
-// Without a guard the unreachable routes are what stays after an ordered end and after kill -9,
-// until release takes them away.
+// Without a guard, the unreachable routes stay after an ordered end and after SIGKILL, until
+// release removes them.
 func TestEndsWithoutAGuard(t *testing.T) {
 	for _, tt := range []struct {
 		name string

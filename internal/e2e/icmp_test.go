@@ -15,7 +15,7 @@ import (
 )
 
 // hearsErrors makes a connected UDP socket report the ICMP errors of routers, forbids the
-// fragmenting of its packets, and gives them a TTL (0: the usual one).
+// fragmentation of its packets, and sets their TTL (0: the usual one).
 func hearsErrors(t *testing.T, c *net.UDPConn, v4 bool, ttl int) {
 	t.Helper()
 	raw, err := c.SyscallConn()
@@ -36,10 +36,11 @@ func hearsErrors(t *testing.T, c *net.UDPConn, v4 bool, ttl int) {
 	}), errors.Join(set...))
 }
 
-// TestErrorsOfTheGateway: a gateway that has no address in any local network makes ICMP errors
-// about what it decrypted. They go back by the SA, and arrive; none leaves in the clear.
+// TestErrorsOfTheGateway: a gateway without an address in any local network makes ICMP errors about
+// decrypted packets. They return by the SA and arrive; none leaves in the clear.
 //
-//	[inner] lan 10.7.0.1 fd07::1, wan 172.16.0.2 fd16::2 -- MTU 1000, 1280 -- inner [left] wan ------ wan [right] lan 10.2.0.1 fd02::1
+//	[inner] lan 10.7.0.1 fd07::1, wan 172.16.0.2 fd16::2 -- MTU 1000, 1280 -- inner [left]
+//	[left] wan ------ wan [right] lan 10.2.0.1 fd02::1
 func TestErrorsOfTheGateway(t *testing.T) {
 	n := build(t, topology{})
 	host, err := n.lab.Host("inner")

@@ -15,18 +15,17 @@ import (
 	"culvert/internal/netlab"
 )
 
-// flow is packets between two networks, either way, that a policy protects.
+// A flow is the packets between two networks, in either direction, that a policy protects.
 type flow struct {
 	a, b netip.Prefix
-	// outer says that the gateways' own outer addresses are among them: ESP, IKE and neighbour
-	// discovery between the two are then the tunnel's own.
+	// outer includes the gateways' own outer addresses; ESP, IKE and neighbour discovery between
+	// the two are then the tunnel's own.
 	outer bool
 }
 
 func flowOf(a, b string) flow { return flow{a: netip.MustParsePrefix(a), b: netip.MustParsePrefix(b)} }
 
-// inner is every packet with an address of the sites' inner networks at either end, whatever is at
-// the other.
+// inner is every packet with an address of the sites' inner networks at either end.
 var inner = []flow{
 	flowOf("10.1.0.0/16", "0.0.0.0/0"), flowOf("10.2.0.0/16", "0.0.0.0/0"),
 	flowOf("fd01::/16", "::/0"), flowOf("fd02::/16", "::/0"),
@@ -40,13 +39,13 @@ func (f flow) holds(p *netlab.Packet) bool {
 	return !f.outer || !isTunnels(p)
 }
 
-// between reports whether two addresses are at the ends of the flow. One that is not known is at
-// any.
+// between reports whether two addresses are at the ends of the flow. An unknown address is at any
+// end.
 func (f flow) between(a, b netip.Addr) bool {
 	return (f.a.Contains(a) || !a.IsValid()) && (f.b.Contains(b) || !b.IsValid())
 }
 
-// isTunnels reports whether a packet between two gateways is what makes the tunnel, or an error
+// isTunnels reports whether a packet between two gateways belongs to the tunnel, or is an error
 // about it.
 func isTunnels(p *netlab.Packet) bool {
 	const udp, esp, icmpv6, ike, nat, solicit, redirect = 17, 50, 58, 500, 4500, 133, 137
@@ -60,24 +59,24 @@ func isTunnels(p *netlab.Packet) bool {
 	return p.Quoted != nil && isTunnels(p.Quoted)
 }
 
-// leakCounter counts the packets of protected flows, and those that quote one, which are seen
-// outside in the clear. The sites have routes to each other: without it a tunnel that is not there
-// would go unnoticed.
+// leakCounter counts packets of protected flows that are seen outside in the clear, and packets
+// that quote one. The sites have routes to each other: without these a missing tunnel would go
+// unnoticed.
 type leakCounter struct {
 	esp atomic.Uint64 // packets of protocol 50
 
 	sniffers []*netlab.Sniffer
 	mu       sync.Mutex
 	flows    []flow
-	ignored  []string // senders' MAC addresses: what they send is an attacker's
+	ignored  []string // MAC addresses of attackers, whose packets do not count
 	count    uint64
 	first    string
 }
 
-// watch counts on a link, at the far side from the host that it is about.
+// watch counts on a link, at the far side from the host under test.
 func (c *leakCounter) watch(t *testing.T, h *netlab.Host, dev string) {
 	t.Helper()
-	const headers = 512 // with those of a quoted packet, and more extension headers than anybody sends
+	const headers = 512 // includes a quoted packet, and more extension headers than usual
 	s, err := h.SniffHeaders(dev, headers, c.frame)
 	ok(t, err)
 	c.sniffers = append(c.sniffers, s)
@@ -118,7 +117,7 @@ func describe(p *netlab.Packet) string {
 	return s
 }
 
-// take returns how many packets there were until now, and the first of them, and begins at zero.
+// take returns the number of packets since the last call, and the first of them.
 func (c *leakCounter) take(t *testing.T) (count uint64, first string) {
 	t.Helper()
 	for _, s := range c.sniffers {
@@ -133,7 +132,7 @@ func (c *leakCounter) take(t *testing.T) (count uint64, first string) {
 	return count, first
 }
 
-// wantNone fails the test if there were any since they were last taken.
+// wantNone fails the test after a packet since the last take.
 func (c *leakCounter) wantNone(t *testing.T, what string) {
 	t.Helper()
 	if n, first := c.take(t); n > 0 {
@@ -141,14 +140,14 @@ func (c *leakCounter) wantNone(t *testing.T, what string) {
 	}
 }
 
-// ignore leaves out what has the source address: plaintext that the test itself puts on the link.
+// ignore excludes a sender: plaintext that the test itself puts on the link.
 func (c *leakCounter) ignore(sender net.HardwareAddr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ignored = append(c.ignored, string(sender))
 }
 
-// TestLeaksAreCounted sends, without a daemon, what no test may see outside.
+// TestLeaksAreCounted sends, without a daemon, packets that no other test may see outside.
 func TestLeaksAreCounted(t *testing.T) {
 	n := build(t, topology{})
 	for _, tt := range []struct {

@@ -17,7 +17,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// runFails runs `culvert run` that must fail at once with the words in its message, exit status 1, and leave nothing behind.
+// runFails checks that `culvert run` fails at once with the words in its message and exit status 1,
+// and leaves nothing behind.
 func runFails(t *testing.T, g *gateway, words ...string) {
 	t.Helper()
 	p, err := g.host.Start(nil, nil, binary, "run", "--config", g.config())

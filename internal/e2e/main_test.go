@@ -1,12 +1,17 @@
 //go:build linux
 
-// Package e2e holds no code: its tests run the real binary in network namespaces, against itself and against strongSwan.
+// Package e2e has no code: its tests run the real binary in network namespaces, against itself and
+// against strongSwan.
 //
-//	lan 10.1.0.1/24  fd01::1/64 [left] wan 192.0.2.1 2001:db8::1 ------ wan 192.0.2.2 2001:db8::2 [right] lan 10.2.0.1/24 fd02::1/64
+//	lan 10.1.0.1/24 fd01::1/64 [left] wan 192.0.2.1 2001:db8::1
+//	                                         |
+//	lan 10.2.0.1/24 fd02::1/64 [right] wan 192.0.2.2 2001:db8::2
 //
 // or, behind a NAT:
 //
-//	[left] wan 10.98.0.2 fd98::2 ---- in [nat] out 192.0.2.1 2001:db8::1 ---- wan 192.0.2.2 2001:db8::2 [right]
+//	[left] wan 10.98.0.2 fd98::2 -- in [nat] out 192.0.2.1 2001:db8::1
+//	                                              |
+//	                                [right] wan 192.0.2.2 2001:db8::2
 package e2e
 
 import (
@@ -75,11 +80,11 @@ type network struct {
 
 type topology struct {
 	nat  bool
-	wire bool // the link goes through a netlab.Wire, to be impaired
+	wire bool // the link is a netlab.Wire, which can impair it
 	mtu  int  // default 1500
 	// client puts a host behind left, on its LAN.
 	client bool
-	// flows are what no packet outside may be of; by default all that has an inner address.
+	// flows are those that must not be seen outside; by default all with an inner address.
 	flows []flow
 }
 
@@ -151,7 +156,7 @@ func (n *network) buildNAT(t *testing.T, rightWAN netlab.Iface, mtu int) {
 		n.nat.Masquerade("out"))
 }
 
-// indent sets every line of a log off, for failure texts.
+// indent indents every line of a log, for failure texts.
 func indent(s string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n    ")
 }

@@ -16,13 +16,14 @@ import (
 	"culvert/internal/netlab"
 )
 
-// nameServer answers every question in a host's namespace with the address that it holds.
+// nameServer answers every question in a host's namespace with its present address.
 type nameServer struct {
 	addr  atomic.Pointer[netip.Addr]
 	asked atomic.Int64
 }
 
-// serve answers at 127.0.0.1:53 until the test ends, and returns what makes a gateway ask there.
+// serve answers at 127.0.0.1:53 until the test ends, and returns a wrapper that makes a gateway ask
+// there.
 func (s *nameServer) serve(t *testing.T, h *netlab.Host) (within []string) {
 	t.Helper()
 	s.serveAt(t, h, "127.0.0.1:53")
@@ -79,8 +80,8 @@ func (s *nameServer) set(a string) {
 	s.addr.Store(&addr)
 }
 
-// TestNameMovesAway has another IKE daemon, which refuses us, at the address where the peer's name
-// stood, and the peer elsewhere: the name is looked up again.
+// TestNameMovesAway: at the old address of the peer's name another IKE daemon refuses us, and the
+// peer is elsewhere. The name is looked up again.
 func TestNameMovesAway(t *testing.T) {
 	n := build(t, topology{})
 	third, err := n.lab.Host("third")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestNoOffloads: a side that does without offloads speaks with one that has them, both ways.
+// TestNoOffloads: a side without offloads works with one that has them, both ways.
 func TestNoOffloads(t *testing.T) {
 	n := build(t, topology{})
 	left, right := newGateway(t, n.left), newGateway(t, n.right)

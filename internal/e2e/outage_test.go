@@ -21,7 +21,8 @@ func (n *network) wantPing(t *testing.T, limit time.Duration) {
 	ok(t, err)
 }
 
-// TestLinkDownAndUp takes the outer link, and then the TUN device, down and up under traffic: neither ends the daemon, the tunnel stands, and traffic goes on.
+// TestLinkDownAndUp takes the outer link, and then the TUN device, down and up under traffic:
+// neither ends the daemon, the tunnel stays up, and traffic goes on.
 func TestLinkDownAndUp(t *testing.T) {
 	for _, keys := range []string{"", "encap = \"always\"\n"} {
 		t.Run("keys "+keys, func(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestSmallPathMTU puts a link with a smaller MTU on the way: TCP goes on (MSS clamped, too-big answered), and large packets get their
-// ICMP answer rather than vanish.
+// TestSmallPathMTU puts a link with a smaller MTU on the path: TCP goes on (clamped MSS, ICMP
+// errors), and large packets are answered by ICMP rather than vanish.
 func TestSmallPathMTU(t *testing.T) {
 	for _, keys := range []string{"", "encap = \"always\"\n"} {
 		t.Run("keys "+keys, func(t *testing.T) {
@@ -24,14 +24,15 @@ func TestSmallPathMTU(t *testing.T) {
 	}
 }
 
-// TestSmallestIPv6Path: over IPv6 with its least MTU, IPv6 inside still has 1280 octets, in outer fragments.
+// TestSmallestIPv6Path: in IPv6 with its minimum MTU, inner IPv6 still has 1280 octets, in outer
+// fragments.
 func TestSmallestIPv6Path(t *testing.T) {
 	for _, keys := range []string{"", "encap = \"always\"\n"} {
 		t.Run("keys "+keys, func(t *testing.T) {
 			n := build(t, topology{mtu: 1280})
 			left, _ := pair(t, n, "2001:db8::2", keys)
 			n.wantTraffic(t, 1<<20)
-			for _, size := range []int{1280 - 48, 1400} { // whole in 1280 octets; in fragments of the sender's
+			for _, size := range []int{1280 - 48, 1400} { // whole up to 1280 octets; then in the sender's fragments
 				_, err := n.left.Ping(t.Context(), leftLAN6, rightLAN6, size)
 				ok(t, err)
 			}
@@ -53,7 +54,8 @@ func TestPathMTUShrinks(t *testing.T) {
 	left.wait(90*time.Second, "the child's MTU to follow", "right", func(p peerStatus) bool { return p.Children[0].MTU < 1300-28 })
 }
 
-// TestHostileDatagrams throws rubbish at both ports of a live gateway: its tunnel stays up and the rubbish is counted.
+// TestHostileDatagrams sends junk to both ports of a live gateway: its tunnel stays up, and the
+// junk is counted.
 func TestHostileDatagrams(t *testing.T) {
 	n := build(t, topology{})
 	left, right := pair(t, n, "192.0.2.2", "")
@@ -78,7 +80,7 @@ func TestHostileDatagrams(t *testing.T) {
 		_, err := c.WriteTo(b, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 2), Port: port})
 		ok(t, err)
 		if i%50 == 0 {
-			time.Sleep(time.Millisecond) // paced, so that the receiver's socket does not overflow: nothing waits on this
+			time.Sleep(time.Millisecond) // paced, so that the receiver's socket does not overflow; no assertion depends on it
 		}
 	}
 	wantNoneLost()

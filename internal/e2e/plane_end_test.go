@@ -19,8 +19,8 @@ func (g *gateway) signal(s syscall.Signal) {
 	}
 }
 
-// TestNothingLeaksOverARestart ends the daemon under traffic and starts it again at once, or has it
-// reload: of what the host sends and forwards meanwhile, nothing leaves.
+// TestNothingLeaksOverARestart ends the daemon under traffic and starts it again at once, or
+// reloads it: meanwhile none of the host's own and forwarded packets leaves in the clear.
 func TestNothingLeaksOverARestart(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true})

@@ -17,8 +17,8 @@ import (
 	"culvert/internal/netlab"
 )
 
-// TestNothingLeaksFromASocketBoundToADevice sends, as a user without rights, from a socket that is
-// bound to the outer device and to a protected source: routes do not count for it.
+// TestNothingLeaksFromASocketBoundToADevice sends, as an unprivileged user, from a socket bound to
+// the outer device and to a protected source: routes do not apply to it.
 func TestNothingLeaksFromASocketBoundToADevice(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true})
@@ -75,9 +75,8 @@ func boundSocket(src netip.Addr, dev string) (net.PacketConn, error) {
 	return net.FilePacketConn(f)
 }
 
-// TestPlaintextFromOutsideIsDropped puts packets in plain, from a protected remote network to a
-// local one, on the outer link: neither the gateway nor a host behind it is given them, with and
-// without an SA.
+// TestPlaintextFromOutsideIsDropped puts plaintext from a protected remote network to a local one
+// on the outer link: neither the gateway nor a host behind it receives it, with and without an SA.
 func TestPlaintextFromOutsideIsDropped(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true})
@@ -110,8 +109,8 @@ func TestPlaintextFromOutsideIsDropped(t *testing.T) {
 				forged = append(forged, netlab.UDPPacket(netip.AddrPortFrom(tt.from, 9), to, []byte("forged")))
 			}
 			ok(t, n.right.Inject("wan", attacker, wan.Attrs().HardwareAddr, forged...))
-			// What comes through the tunnel later shows that the forged ones would have been there
-			// by now.
+			// When later packets have come through the tunnel, the forged ones would have arrived
+			// as well.
 			wantPing(t, n.right, tt.from, tt.to)
 			send(t, n.right, netip.AddrPortFrom(tt.from, 0), to, "honest")
 			for deadline := time.Now().Add(5 * time.Second); got.Load() == 0 && time.Now().Before(deadline); {
@@ -130,7 +129,7 @@ func TestPlaintextFromOutsideIsDropped(t *testing.T) {
 }
 
 // TestNothingLeaksFromBehindNAT has a container behind the gateway, whose packets get a protected
-// source by NAT alone, after routing: they are dropped and counted.
+// source only by NAT, after routing: they are dropped and counted.
 func TestNothingLeaksFromBehindNAT(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true, flows: []flow{flowOf("10.99.0.1/32", "10.2.0.0/24"), flowOf("fd99::1/128", "fd02::/64")}})

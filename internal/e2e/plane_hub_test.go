@@ -48,7 +48,7 @@ func buildStar(t *testing.T, flows []flow) *star {
 	return s
 }
 
-// tunnel is the text of a peer of the hub, and of the hub as the peer's.
+// tunnel returns the text of a peer of the hub, and of the hub as that peer's peer.
 func (s *star) tunnel(name, wan string, children ...[2][]string) (atHub, atSpoke string) {
 	var hub, spoke []string
 	for i, c := range children {
@@ -73,8 +73,8 @@ func (s *star) start(t *testing.T, toA, toB [][2][]string) (hub, a, b *gateway) 
 	return hub, a, b
 }
 
-// TestPoliciesOfOtherPeersTakeNothingAway has two peers, of which the local networks of each lie in
-// the remote ones of the other: each flow goes by the policy that it matches.
+// TestPoliciesOfOtherPeersTakeNothingAway has two peers whose local networks lie in each other's
+// remote ones: each flow follows the policy that it matches.
 func TestPoliciesOfOtherPeersTakeNothingAway(t *testing.T) {
 	t.Parallel()
 	s := buildStar(t, []flow{flowOf("192.168.7.0/24", "0.0.0.0/0"), flowOf("172.16.0.0/12", "0.0.0.0/0"), flowOf("10.2.0.0/16", "0.0.0.0/0"), flowOf("fd00::/8", "::/0")})
@@ -95,9 +95,8 @@ func TestPoliciesOfOtherPeersTakeNothingAway(t *testing.T) {
 	}
 }
 
-// TestHubMakesNoRedirects has a hub between two spokes, which itself has no address in their
-// networks: what it sends on by the device that it came from makes the kernel tell nobody of a
-// better way.
+// TestHubMakesNoRedirects has a hub between two spokes, without an address in their networks: when
+// it forwards a packet by the device of its arrival, the kernel sends no ICMP redirect.
 func TestHubMakesNoRedirects(t *testing.T) {
 	t.Parallel()
 	s := buildStar(t, []flow{flowOf("10.2.0.0/16", "0.0.0.0/0"), flowOf("10.3.0.0/16", "0.0.0.0/0"), flowOf("fd00::/8", "::/0")})
@@ -128,12 +127,11 @@ func TestHubMakesNoRedirects(t *testing.T) {
 }
 
 // TestErrorsAboutDecryptedPacketsGoBack has a gateway without an address in its local networks,
-// which are behind an inner router: the ICMP errors that it makes about decrypted packets come back
-// through the SA.
+// which are behind an inner router: its ICMP errors about decrypted packets return through the SA.
 func TestErrorsAboutDecryptedPacketsGoBack(t *testing.T) {
 	t.Parallel()
 	s := buildStar(t, []flow{flowOf("10.7.0.0/16", "0.0.0.0/0"), flowOf("10.2.0.0/16", "0.0.0.0/0"), flowOf("fd00::/8", "::/0")})
-	// b is the inner router here.
+	// Here b is the inner router.
 	const inside, inside6 = "10.7.0.1", "fd07::1"
 	ok(t, s.a.LAN("lan", "10.2.0.1/24", "fd02::1/64"))
 	s.innerRouter(t, inside, inside6)
@@ -167,8 +165,8 @@ func TestErrorsAboutDecryptedPacketsGoBack(t *testing.T) {
 	a.stop()
 }
 
-// innerRouter makes b a router behind the hub with addresses in the networks that the hub only
-// routes, by a way of a small MTU.
+// innerRouter makes b a router behind the hub, over a path with a small MTU, with addresses in the
+// networks that the hub only routes.
 func (s *star) innerRouter(t *testing.T, inside, inside6 string) {
 	t.Helper()
 	ok(t, s.b.LAN("lan", inside+"/24", inside6+"/64"), s.lab.Link(
@@ -179,7 +177,7 @@ func (s *star) innerRouter(t *testing.T, inside, inside6 string) {
 }
 
 // TestPeerInsideAnotherPeersNetwork has one peer's address in the remote network of another: its
-// IKE leaves from the outer address, by no tunnel, and both tunnels work.
+// IKE leaves from the outer address, outside of any tunnel, and both tunnels work.
 func TestPeerInsideAnotherPeersNetwork(t *testing.T) {
 	t.Parallel()
 	s := buildStar(t, []flow{flowOf("10.1.0.0/24", "10.3.0.0/24"), flowOf("10.1.0.1/32", bWAN+"/32"), flowOf("fd01::/64", "fd03::/64")})

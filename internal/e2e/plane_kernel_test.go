@@ -14,20 +14,20 @@ import (
 	"culvert/internal/netlab"
 )
 
-// families are ip's options.
+// families are the options of ip for the address families.
 var families = []string{"-4", "-6"}
 
-// rulesOf are the lines of a family's rules that are not the system's, by ip.
+// rulesOf returns the lines of a family's rules except the system's, by ip.
 func (g *gateway) rulesOf(family string) []string {
 	return linesOf(ip(g.t, g.host, family, "rule", "show"), func(l string) bool {
 		return !strings.HasSuffix(l, "lookup local") && !strings.HasSuffix(l, "lookup main") && !strings.HasSuffix(l, "lookup default")
 	})
 }
 
-// numbered finds the tables that have a number.
+// numbered matches tables that have a number.
 var numbered = regexp.MustCompile(`\btable (\d+)`)
 
-// routesOf are the lines of routes in tables that have a number.
+// routesOf returns the lines of routes in tables that have a number.
 func (g *gateway) routesOf(family string) []string {
 	return linesOf(ip(g.t, g.host, family, "route", "show", "table", "all"), numbered.MatchString)
 }
@@ -43,7 +43,7 @@ func linesOf(text string, which func(string) bool) []string {
 	return out
 }
 
-// wantBack waits until the kernel's rules or routes are again what they were.
+// wantBack waits until the kernel's rules or routes are the same as before.
 func (g *gateway) wantBack(t *testing.T, what string, now func() []string, before []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -54,7 +54,7 @@ func (g *gateway) wantBack(t *testing.T, what string, now func() []string, befor
 }
 
 // TestNothingLeaksWhereRulesAndRoutesAreRemoved deletes the daemon's rules one by one and its
-// tables, as scripts and systemd-networkd do, under traffic: nothing leaves meanwhile, and they
+// tables under traffic, as scripts and systemd-networkd do: nothing leaves in the clear, and they
 // come back.
 func TestNothingLeaksWhereRulesAndRoutesAreRemoved(t *testing.T) {
 	t.Parallel()
@@ -100,7 +100,8 @@ func TestNothingLeaksWhereRulesAndRoutesAreRemoved(t *testing.T) {
 }
 
 // TestNothingLeaksWhereARuleIsPutInFront adds a rule without a priority, for which the kernel takes
-// one below the least, and a table that leads elsewhere: nothing leaves, and the rule is reported.
+// one below the least, and a table that leads elsewhere: nothing leaves in the clear, and the rule
+// is reported.
 func TestNothingLeaksWhereARuleIsPutInFront(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true})
@@ -122,8 +123,9 @@ func TestNothingLeaksWhereARuleIsPutInFront(t *testing.T) {
 	right.stop()
 }
 
-// TestRulesRemovedWithoutAGuard tells what the guard holds back until a rule is mended: without it,
-// that much leaks. After an ordered end unreachable routes stand for it, until they are released.
+// TestRulesRemovedWithoutAGuard measures the leak until a rule is restored, which the guard
+// otherwise holds back. After an ordered end unreachable routes take its place, until they are
+// released.
 func TestRulesRemovedWithoutAGuard(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true})

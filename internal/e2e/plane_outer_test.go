@@ -9,19 +9,19 @@ import (
 	"culvert/internal/netlab"
 )
 
-// outerFlow is a flow that has the gateways' own addresses.
+// outerFlow is a flow with the gateways' own addresses.
 func outerFlow(a, b string) flow {
 	f := flowOf(a, b)
 	f.outer = true
 	return f
 }
 
-// networksText is a child with lists of networks.
+// networksText returns a child with lists of networks.
 func networksText(name string, local, remote []string, more string) string {
 	return fmt.Sprintf("  [[peer.child]]\n  name = %q\n  local = %s\n  remote = %s\n%s\n", name, list(local), list(remote), more)
 }
 
-// list is a list of text as TOML has it.
+// list returns a TOML list of strings.
 func list(l []string) string {
 	s := "["
 	for _, e := range l {
@@ -30,7 +30,7 @@ func list(l []string) string {
 	return s + "]"
 }
 
-// outerCase is gateways' own addresses in the selectors.
+// An outerCase has gateways' own addresses in the selectors.
 type outerCase struct {
 	name        string
 	left, right []string
@@ -39,8 +39,8 @@ type outerCase struct {
 }
 
 // TestOuterAddressesInSelectors has the gateways' own addresses in the selectors, with strict
-// reverse-path filtering, which drops what arrives on another device than a packet back would leave
-// by: as neighbours, and with a router in between.
+// reverse-path filtering, which drops a packet from another device than the one towards its source:
+// as neighbours, and with a router in between.
 func TestOuterAddressesInSelectors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []outerCase{
@@ -77,7 +77,7 @@ func TestOuterAddressesInSelectors(t *testing.T) {
 	}
 }
 
-// wantTunnel wants a tunnel that carries the flow, and whose IKE goes on.
+// wantTunnel checks that a tunnel carries the flow, and that its IKE still works.
 func (tt outerCase) wantTunnel(t *testing.T, atLeft, atRight *netlab.Host, remote, keys string) {
 	t.Helper()
 	for _, h := range []*netlab.Host{atLeft, atRight} {

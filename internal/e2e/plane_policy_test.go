@@ -11,8 +11,8 @@ import (
 	"culvert/internal/netlab"
 )
 
-// TestNothingLeaksWithEverythingLocal has a gateway that calls every address local, whose rules the
-// kernel gives back without a source, and makes it compare them again and again.
+// TestNothingLeaksWithEverythingLocal has a gateway whose local networks are all addresses, and
+// whose rules the kernel returns without a source. It makes the daemon compare them repeatedly.
 func TestNothingLeaksWithEverythingLocal(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true, flows: []flow{flowOf("10.1.0.0/24", "0.0.0.0/0"), flowOf("fd01::/64", "::/0")}})
@@ -37,9 +37,9 @@ func TestNothingLeaksWithEverythingLocal(t *testing.T) {
 	left.stop()
 }
 
-// TestReloadOfALargerPolicyLeavesOthersAlone adds, by a reload, a child with a part of the local
-// network of another and every remote one: what is in the first child and not in the second is as
-// free to go elsewhere as before.
+// TestReloadOfALargerPolicyLeavesOthersAlone adds, by a reload, a child with a part of another's
+// local network and every remote one: packets in the first child and not in the second still go
+// elsewhere.
 func TestReloadOfALargerPolicyLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{client: true, flows: []flow{flowOf("10.1.0.0/24", "10.2.0.0/24"), flowOf("10.1.5.0/24", "0.0.0.0/0"), flowOf("fd01::/64", "fd02::/64"), flowOf("fd01:0:0:5::/64", "::/0")}})
@@ -81,8 +81,8 @@ func TestReloadOfALargerPolicyLeavesOthersAlone(t *testing.T) {
 	right.stop()
 }
 
-// TestWithoutIPv6 switches IPv6 off under a policy of both families: IPv4 works, and one warning
-// names the sysctl.
+// TestWithoutIPv6 turns IPv6 off under a policy of both families: IPv4 works, and one warning names
+// the sysctl.
 func TestWithoutIPv6(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{})
@@ -105,9 +105,8 @@ func TestWithoutIPv6(t *testing.T) {
 	right.stop()
 }
 
-// TestMarksOfOthers has the rules that Kubernetes makes: they drop what has one bit in its mark,
-// and translate what has another. With a mark that has the first, the log says what a refused send
-// means.
+// TestMarksOfOthers has the rules of Kubernetes, which drop packets with one bit in their mark and
+// translate those with another. For a mark with the first bit, the log explains the refused send.
 func TestMarksOfOthers(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{})

@@ -12,7 +12,7 @@ import (
 	"culvert/internal/netlab"
 )
 
-// traffic is datagrams both ways, in both families, between the sites' gateways and, where there is
+// traffic is datagrams both ways, in both families, between the sites' gateways and, if there is
 // one, the client behind left.
 type traffic struct {
 	t          *testing.T
@@ -85,7 +85,7 @@ func ip(t *testing.T, h *netlab.Host, args ...string) string {
 	return out
 }
 
-// listen has f called with what comes to a UDP port of the address, which it returns.
+// listen calls f with the datagrams to a UDP port of the address, and returns the port.
 func listen(t *testing.T, h *netlab.Host, a netip.Addr, f func(datagram []byte)) netip.AddrPort {
 	t.Helper()
 	var c net.PacketConn

@@ -13,7 +13,7 @@ import (
 )
 
 // swanSite starts strongSwan at right and culvert at left, and waits until the tunnel is up. suite
-// is the IKE proposal of both; empty: what each has.
+// is the IKE proposal of both; empty: their defaults.
 func (n *narrow) swanSite(t *testing.T, v6 bool, suite, keys string) (*gateway, *netlab.Swan) {
 	t.Helper()
 	s := startSwan(t, n.right, func(c *netlab.SwanConfig) { c.IKE = suite })
@@ -27,7 +27,7 @@ func (n *narrow) swanSite(t *testing.T, v6 bool, suite, keys string) (*gateway, 
 	return left, s
 }
 
-// wantOneIKESA rekeys the IKE SA and the Child SA, to show that the window of exchanges goes on.
+// wantOneIKESA rekeys the IKE SA and the Child SA, to show that the message window still works.
 func wantOneIKESA(t *testing.T, left *gateway, s *netlab.Swan) {
 	t.Helper()
 	left.do("rekey", "right/v4")
@@ -37,17 +37,17 @@ func wantOneIKESA(t *testing.T, left *gateway, s *netlab.Swan) {
 	}
 }
 
-// TestBlackHoleToStrongSwan: a black hole towards a peer that does not know culvert's probes in ESP.
-// The path MTU is found by padded IKE messages, which every peer answers.
+// TestBlackHoleToStrongSwan: a black hole towards a peer without culvert's probes in ESP. Padded
+// IKE messages, which every peer answers, find the path MTU.
 func TestBlackHoleToStrongSwan(t *testing.T) {
 	for _, tt := range []struct {
-		name, suite string // strongSwan takes a directory with # in its name for a comment
+		name, suite string // strongSwan takes a # in a directory's name for a comment
 		v6          bool
 	}{{"IPv4, AES-GCM", "", false}, {"IPv6, AES-CBC", "aes256-sha256-x25519", true}} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := buildNarrow(t, 1400, true)
 			left, s := n.swanSite(t, tt.v6, tt.suite, "")
-			// The path MTU is known after about seven seconds; TCP's next try may come as late again.
+			// The path MTU is known after about seven seconds; TCP's next try may take as long.
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			_, err := netlab.Transfer(ctx, n.left, leftLAN4, n.right, rightLAN4, 1<<20)
@@ -66,8 +66,8 @@ func TestBlackHoleToStrongSwan(t *testing.T) {
 	}
 }
 
-// TestPathWithoutFragments: a path that is a black hole, and drops all IP fragments. No large IKE
-// message is sent, which nothing could bring to its end, and the tunnel stays up.
+// TestPathWithoutFragments: a path that is a black hole and drops all IP fragments. No large IKE
+// message is sent, because it could never complete, and the tunnel stays up.
 func TestPathWithoutFragments(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("v6=%t", v6), func(t *testing.T) {

@@ -15,10 +15,13 @@ import (
 	"culvert/internal/netlab"
 )
 
-// The narrow path, whose gateways see links of 1500 alone:
+// The narrow path, whose gateways have links of 1500 octets:
 //
-//	[client] .2 -- 10.1.1/24 -- .1 [left] 192.0.2.1 -- .254 [near] == narrow == [far] 198.51.100.254 -- .2 [right] .1 -- 10.2.1/24 -- .2 [server]
-//	           fd01:1::/64           2001:db8::1    ::fe                      2001:db8:b::fe    ::2          fd02:1::/64
+//	[client] .2 -- 10.1.1/24 -- .1 [left] 192.0.2.1 -- .254 [near]
+//	           fd01:1::/64           2001:db8::1    ::fe
+//	[near] == narrow == [far]
+//	[far] 198.51.100.254 -- .2 [right] .1 -- 10.2.1/24 -- .2 [server]
+//	      2001:db8:b::fe    ::2          fd02:1::/64
 var (
 	clientLAN = map[bool]netip.Addr{false: addr("10.1.1.2"), true: addr("fd01:1::2")}
 	serverLAN = map[bool]netip.Addr{false: addr("10.2.1.2"), true: addr("fd02:1::2")}
@@ -32,7 +35,8 @@ type narrow struct {
 	client, near, far, server *netlab.Host
 }
 
-// buildNarrow builds it with a link of an MTU in the middle. With filtered, nobody is told of it.
+// buildNarrow builds it with a link of an MTU in the middle. With filtered, no ICMP error reports
+// it.
 func buildNarrow(t *testing.T, mtu int, filtered bool) *narrow {
 	t.Helper()
 	_, err := exec.LookPath("nft")
@@ -77,7 +81,7 @@ func buildNarrow(t *testing.T, mtu int, filtered bool) *narrow {
 	return n
 }
 
-// twoSites starts both gateways and waits until the tunnel is up. daemon are left's keys of
+// twoSites starts both gateways and waits until the tunnel is up. daemon has left's keys of
 // [daemon].
 func (n *narrow) twoSites(t *testing.T, v6 bool, keys, daemon string) (left, right *gateway) {
 	t.Helper()
@@ -106,14 +110,14 @@ func (n *narrow) wantForwarded(t *testing.T, limit time.Duration) {
 	}
 }
 
-// innerOf is the largest inner packet for a path MTU, with AES-GCM.
+// innerOf returns the largest inner packet for a path MTU, with AES-GCM.
 func innerOf(path int, v6, encap bool) int {
 	outer := map[bool]int{false: 20, true: 40}[v6] + map[bool]int{false: 0, true: 8}[encap]
 	return (path-outer-8-8-16)&^3 - 2
 }
 
-// TestBlackHole: a narrow link in the middle of the path, and ICMP filtered. What passes is found
-// by itself, both for the gateways' own TCP and for what they forward, and is what status says.
+// TestBlackHole: a narrow link in the middle of the path, and ICMP filtered. The daemon finds the
+// path MTU by itself, for the gateways' own and for forwarded TCP, and status shows it.
 func TestBlackHole(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		for _, keys := range []string{"", "encap = \"always\"\n"} {
@@ -144,8 +148,7 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// TestPathNarrowsUnderTraffic: the path becomes narrow in the middle of a transfer, and ICMP is
-// filtered.
+// TestPathNarrowsUnderTraffic: the path becomes narrow during a transfer, and ICMP is filtered.
 func TestPathNarrowsUnderTraffic(t *testing.T) {
 	n := buildNarrow(t, 1500, true)
 	left, _ := n.twoSites(t, false, "", "")
@@ -161,8 +164,8 @@ func TestPathNarrowsUnderTraffic(t *testing.T) {
 	})
 }
 
-// TestMTUIsACeiling: mtu bounds what the gateway's own and forwarded TCP send, and what status
-// says.
+// TestMTUIsACeiling: mtu bounds the packets of the gateway's own and forwarded TCP, and the MTU in
+// status.
 func TestMTUIsACeiling(t *testing.T) {
 	n := buildNarrow(t, 1400, true)
 	left, _ := n.twoSites(t, false, "", "mtu = 1300")
@@ -177,8 +180,8 @@ func TestMTUIsACeiling(t *testing.T) {
 	}
 }
 
-// TestForgedTooBig: an ICMP error that quotes no live SPI is counted and changes nothing, whoever
-// sends it; one that does, of a router that says the truth, is believed.
+// TestForgedTooBig: an ICMP error that quotes no live SPI is counted and changes nothing, whatever
+// its source; one of a router that quotes a live SPI is believed.
 func TestForgedTooBig(t *testing.T) {
 	for _, keys := range []string{"", "encap = \"always\"\n"} {
 		t.Run(keys, func(t *testing.T) {
@@ -197,7 +200,7 @@ func TestForgedTooBig(t *testing.T) {
 				var live uint32
 				_, err := fmt.Sscanf(left.child("right", "v4").SPIOut, "%x", &live)
 				ok(t, err)
-				forge(live, 500) // below the floor, and for IPv6 below what any link has
+				forge(live, 500) // below the floor, and for IPv6 below any link's MTU
 				left.waitCounter("pmtu_icmp_ignored", 6)
 				forge(live, 1300)
 				left.waitCounter("pmtu_icmp", 1)
@@ -209,8 +212,8 @@ func TestForgedTooBig(t *testing.T) {
 	}
 }
 
-// forge sends left two ICMP errors from a router: that a packet of protocol 50, and one of UDP port
-// 4500, to right was too big.
+// forge sends left two ICMP errors from a router, about a packet of protocol 50 and one of UDP port
+// 4500 to right that were too big.
 func (n *narrow) forge(t *testing.T, v6 bool, spi uint32, mtu int) {
 	t.Helper()
 	network := map[bool]string{false: "ip4:1", true: "ip6:58"}[v6]
@@ -227,10 +230,10 @@ func (n *narrow) forge(t *testing.T, v6 bool, spi uint32, mtu int) {
 	}
 }
 
-// tooBigMessage is an ICMP message that quotes a packet from left to right.
+// tooBigMessage returns an ICMP message that quotes a packet from left to right.
 func tooBigMessage(v6 bool, mtu int, proto byte, upper []byte) []byte {
 	src, dst := nearWAN[v6].AsSlice(), farWAN[v6].AsSlice()
-	if v6 { // the kernel makes the checksum
+	if v6 { // the kernel computes the checksum
 		b := enc.BigEndian.AppendUint32([]byte{2, 0, 0, 0}, uint32(mtu))
 		b = append(b, 0x60, 0, 0, 0, 5, 0xdc-40, proto, 64)
 		return append(append(append(b, src...), dst...), upper...)

@@ -10,8 +10,9 @@ import (
 	"culvert/internal/netlab"
 )
 
-// streams starts a stream of 1,000 packets/s each way. pace waits until a fifth of a second's packets more were sent, so that what follows happens amid
-// traffic and not all at once; wantNoneLost stops the streams.
+// streams starts a stream of 1,000 packets/s each way. pace waits for the packets of another fifth
+// of a second, so that the next event happens amid traffic and not all at once; wantNoneLost stops
+// the streams.
 func (n *network) streams(t *testing.T) (pace, wantNoneLost func()) {
 	t.Helper()
 	right, err := netlab.StartStream(n.left, leftLAN4, n.right, rightLAN4, 1000, 200)
@@ -81,7 +82,7 @@ func TestRekeyUnderTraffic(t *testing.T) {
 	}
 }
 
-// TestRekeyCollisions lets both sides' lifetimes end together, so that their rekeys meet.
+// TestRekeyCollisions gives both sides' lifetimes the same end, so that their rekeys collide.
 func TestRekeyCollisions(t *testing.T) {
 	n := build(t, topology{})
 	left, right := newGateway(t, n.left), newGateway(t, n.right)

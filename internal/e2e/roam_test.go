@@ -15,23 +15,23 @@ import (
 	"culvert/internal/netlab"
 )
 
-// readdress takes a host's outer address away and gives it another, as a new lease does, with the
-// old default route of the family.
+// readdress replaces a host's outer address, as a new lease does, and keeps the family's default
+// route.
 func readdress(t *testing.T, h *netlab.Host, dev, old, fresh, via string) {
 	t.Helper()
 	link, err := h.Netlink().LinkByName(dev)
 	ok(t, err)
 	gained := address(t, fresh)
-	gained.Flags = noDAD // the link has nobody to ask
+	gained.Flags = noDAD // no other host has the address
 	ok(t, h.Netlink().AddrDel(link, address(t, old)), h.Netlink().AddrAdd(link, gained), h.Route("default", via, 0))
 }
 
 // noDAD is IFA_F_NODAD: a new IPv6 address is used at once.
 const noDAD = 0x02
 
-// introduce tells a host the link address of another one's new address: that neighbour discovery
-// may lose its first question to an address that has just come up, and asks again only after a
-// second, is not what the tests measure.
+// introduce gives a host the link address of another one's new address. Neighbour discovery may
+// lose its first question to a new address and repeat it only after a second, which is not what the
+// tests measure.
 func introduce(t *testing.T, to, of *netlab.Host, dev, fresh string) {
 	t.Helper()
 	here, err := to.Netlink().LinkByName(dev)
@@ -42,7 +42,7 @@ func introduce(t *testing.T, to, of *netlab.Host, dev, fresh string) {
 	ok(t, to.Netlink().NeighSet(&netlink.Neigh{LinkIndex: here.Attrs().Index, IP: a.AsSlice(), HardwareAddr: there.Attrs().HardwareAddr, State: netlink.NUD_PERMANENT}))
 }
 
-// steady is a stream each way whose longest silence is measured.
+// steady is a stream each way that measures its longest silence.
 type steady struct {
 	t       *testing.T
 	streams [2]*netlab.Stream
@@ -50,8 +50,8 @@ type steady struct {
 	longest chan time.Duration
 }
 
-// silence starts streams of 500 datagrams a second each way, and ends them when end is called,
-// which returns the longest time in which none came of one of them.
+// silence starts streams of 500 datagrams per second each way. end stops them and returns the
+// longest time without a datagram in one of them.
 func (n *network) silence(t *testing.T) (end func() time.Duration) {
 	t.Helper()
 	s := &steady{t: t, stop: make(chan struct{}), longest: make(chan time.Duration, 1)}
@@ -94,12 +94,12 @@ func (s *steady) watch() {
 	s.longest <- longest
 }
 
-// mostSilence is what a move may cost: the kernel tells of the address after at most 50 ms, two
-// round trips, and a machine with few processors that runs all of this.
+// mostSilence bounds the silence of a move: the kernel reports the address after at most 50 ms,
+// then two round trips, and all of this on a machine with few processors.
 const mostSilence = 400 * time.Millisecond
 
 // TestRoaming gives either side another outer address under traffic, as a new lease does: the IKE
-// SA stays, and traffic stops for a moment only.
+// SA stays, and traffic stops only for a moment.
 func TestRoaming(t *testing.T) {
 	type family struct{ name, remote, old, fresh, via, other string }
 	v4 := family{"IPv4", "192.0.2.2", "192.0.2.1/24", "192.0.2.101/24", "192.0.2.2", "192.0.2.101"}
@@ -140,7 +140,7 @@ func (n *network) wantMove(t *testing.T, left, right *gateway, move func()) {
 	spi := left.peer("right").SPIi
 	end := n.silence(t)
 	move()
-	time.Sleep(2 * time.Second) // the traffic meanwhile is what is measured
+	time.Sleep(2 * time.Second) // the traffic meanwhile is measured
 	longest := end()
 	t.Logf("nothing came for %v", longest)
 	if longest > mostSilence {
@@ -152,16 +152,15 @@ func (n *network) wantMove(t *testing.T, left, right *gateway, move func()) {
 	wantNeverDown(t, left, right)
 }
 
-// TestRoamingBehindNAT gives the side behind a NAT another inner address: the NAT's mapping is
-// another, too.
+// TestRoamingBehindNAT gives the side behind a NAT another inner address, and thus another mapping.
 func TestRoamingBehindNAT(t *testing.T) {
 	n := build(t, topology{nat: true})
 	left, right := pair(t, n, "192.0.2.2", "dpd = \"0s\"\n")
 	n.wantMove(t, left, right, func() { readdress(t, n.left, "wan", "10.98.0.2/24", "10.98.0.77/24", "10.98.0.1") })
 }
 
-// TestRoamingSlowly takes the address away, and gives another, and the route to it, only later:
-// what passes then passes at once.
+// TestRoamingSlowly removes the address, and adds another and its route only later: traffic then
+// passes at once.
 func TestRoamingSlowly(t *testing.T) {
 	n := build(t, topology{})
 	left, right := pair(t, n, "192.0.2.2", "dpd = \"0s\"\n")
@@ -179,9 +178,9 @@ func TestRoamingSlowly(t *testing.T) {
 	wantNeverDown(t, left, right)
 }
 
-// TestRoamingWithStrongSwan moves culvert away from a strongSwan without MOBIKE. It follows a peer
-// that it sees behind a NAT (RFC 7296, Section 2.23), as it does one with encap = "always"; any
-// other one it does not, and so culvert authenticates again.
+// TestRoamingWithStrongSwan moves culvert away from a strongSwan without MOBIKE. strongSwan follows
+// a peer behind a NAT (RFC 7296, Section 2.23), and thus one with encap = "always", but no other
+// one: there culvert authenticates again.
 func TestRoamingWithStrongSwan(t *testing.T) {
 	for _, tt := range []struct {
 		name, keys string
@@ -201,7 +200,7 @@ func TestRoamingWithStrongSwan(t *testing.T) {
 			spi := left.peer("right").SPIi
 			end := n.silence(t)
 			readdress(t, n.left, "wan", "192.0.2.1/24", "192.0.2.101/24", "192.0.2.2")
-			time.Sleep(3 * time.Second) // the traffic meanwhile is what is measured
+			time.Sleep(3 * time.Second) // the traffic meanwhile is measured
 			longest := end()
 			t.Logf("nothing came for %v", longest)
 			if longest > tt.most {

@@ -31,7 +31,7 @@ func wantRekeys(t *testing.T, left, right *gateway, limit time.Duration) {
 	}
 }
 
-// wantLiveness waits until left has asked whether right lives and heard so, several times: nothing else comes from right.
+// wantLiveness waits for several successful liveness checks of left: right sends nothing else.
 func wantLiveness(t *testing.T, left *gateway, limit time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -43,7 +43,7 @@ func wantLiveness(t *testing.T, left *gateway, limit time.Duration) {
 	ok(t, netlab.Until(ctx, "three answers to liveness checks", func() bool { return answers() >= before+3 }))
 }
 
-// wantNeverDown checks that no SA was lost: what is no more was replaced.
+// wantNeverDown checks that no SA was lost: every ended one was replaced.
 func wantNeverDown(t *testing.T, gs ...*gateway) {
 	t.Helper()
 	for _, g := range gs {
@@ -55,7 +55,7 @@ func wantNeverDown(t *testing.T, gs ...*gateway) {
 	}
 }
 
-// cross floods the outer link from right to left with datagrams that are no tunnel's.
+// cross floods the outer link from right to left with datagrams outside of the tunnel.
 func (n *network) cross(t *testing.T, rate int) (stop func()) {
 	t.Helper()
 	s, err := netlab.StartStream(n.right, netip.MustParseAddr("192.0.2.2"), n.left, netip.MustParseAddr("192.0.2.1"), rate, 1200)
@@ -63,13 +63,14 @@ func (n *network) cross(t *testing.T, rate int) (stop func()) {
 	return func() { s.Stop(0) }
 }
 
-// TestSaturatedLink floods a tunnel, in both directions, with three times what the link takes. IKE gets through: every rekey succeeds at the first try and the peers
-// know of each other that they live; what is dropped is counted; and when the flood is over the tunnel is as good as new.
+// TestSaturatedLink floods a tunnel in both directions with three times the link's rate. IKE gets
+// through: every rekey succeeds at the first try, and the liveness checks do. Drops are counted,
+// and after the flood the tunnel works as before.
 func TestSaturatedLink(t *testing.T) {
 	const (
-		rate  = 10e6 // bits a second
+		rate  = 10e6 // bits per second
 		queue = 64 << 10
-		flood = 3000 // datagrams of 1200 octets a second: three times the rate
+		flood = 3000 // datagrams of 1200 octets per second: three times the rate
 	)
 	for _, tt := range []struct{ name, keys string }{{"protocol 50", ""}, {"UDP", "encap = \"always\"\n"}} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -87,7 +88,7 @@ func TestSaturatedLink(t *testing.T) {
 				cancel()
 			}
 			for range 3 {
-				wantRekeys(t, left, right, 900*time.Millisecond) // less than the first retransmission takes
+				wantRekeys(t, left, right, 900*time.Millisecond) // less than the time of the first retransmission
 			}
 			toLeft.Stop(0)
 			stop := n.cross(t, flood)
@@ -107,7 +108,8 @@ func TestSaturatedLink(t *testing.T) {
 	}
 }
 
-// TestSaturatedProcessor floods a tunnel with more than the daemons can carry: what the device's queue does not take is counted, and IKE gets through.
+// TestSaturatedProcessor floods a tunnel beyond the daemons' capacity: drops of the device's queue
+// are counted, and IKE gets through.
 func TestSaturatedProcessor(t *testing.T) {
 	n := build(t, topology{})
 	left, right := pair(t, n, "192.0.2.2", "encap = \"always\"\ndpd = \"1s\"\n")

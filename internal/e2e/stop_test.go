@@ -14,7 +14,7 @@ import (
 	"culvert/internal/netlab"
 )
 
-// load floods the tunnel by TCP and UDP, both ways, until the function it returns is called.
+// load floods the tunnel by TCP and UDP, both ways, until the returned function is called.
 func (n *network) load(t *testing.T) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -49,7 +49,7 @@ func (n *network) load(t *testing.T) (end func()) {
 // stopsAtOnce ends the daemon, which must take less than a second and leave nothing.
 func (g *gateway) stopsAtOnce() {
 	g.t.Helper()
-	if n := len(g.sockets()); n < 2*4 { // of each family one on port 500, and on 4500 a worker's, the control plane's and one for fragments
+	if n := len(g.sockets()); n < 2*4 { // in each family one on port 500, and on 4500 those of a worker, the control plane and fragments
 		g.t.Errorf("%s: %d sockets of IKE and ESP: this test looks for them in vain", g.host.Name, n)
 	}
 	start := time.Now()
@@ -64,7 +64,7 @@ func (g *gateway) stopsAtOnce() {
 	}
 }
 
-// sockets are the tables' lines of sockets of IKE and ESP on the host.
+// sockets returns the lines of IKE and ESP sockets in the host's tables.
 func (g *gateway) sockets() (found []string) {
 	g.t.Helper()
 	for file, local := range map[string][]string{
@@ -82,7 +82,8 @@ func (g *gateway) sockets() (found []string) {
 	return found
 }
 
-// TestStopUnderLoad ends the daemon while traffic flows at full speed both ways, over a link that takes all of it and over one that does not.
+// TestStopUnderLoad ends the daemon under full load both ways, over a link that carries it and over
+// one that does not.
 func TestStopUnderLoad(t *testing.T) {
 	for _, tt := range []struct {
 		name, keys string
@@ -109,7 +110,7 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 }
 
-// TestStopWithoutAnAnswer ends the daemon while its packets go nowhere.
+// TestStopWithoutAnAnswer ends the daemon while its packets are lost.
 func TestStopWithoutAnAnswer(t *testing.T) {
 	n := build(t, topology{})
 	left, right := pair(t, n, "192.0.2.2", "")

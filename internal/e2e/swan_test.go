@@ -11,7 +11,7 @@ import (
 	"culvert/internal/netlab"
 )
 
-// swan starts strongSwan at right, answering or initiating for the two LANs.
+// swan starts strongSwan at right, as responder or initiator for the two LANs.
 func (n *network) swan(t *testing.T, change func(*netlab.SwanConfig)) *netlab.Swan {
 	t.Helper()
 	return startSwan(t, n.right, change)
@@ -99,7 +99,7 @@ func TestStrongSwan(t *testing.T) {
 	}
 }
 
-// checkSwan wants traffic both ways, in UDP.
+// checkSwan checks traffic both ways, in UDP.
 func checkSwan(t *testing.T, n *network, left *gateway) {
 	t.Helper()
 	n.wantTrafficOf(t, 1<<20, leftLAN4, rightLAN4)
@@ -191,7 +191,7 @@ func TestStrongSwanFailures(t *testing.T) {
 		keys   string
 		child  string
 		change func(*netlab.SwanConfig)
-		want   []string // words of the reason that culvert's status gives
+		want   []string // words of the reason in culvert's status
 	}{
 		{name: "wrong PSK", change: func(c *netlab.SwanConfig) { c.PSK = "another" }, want: []string{"AUTHENTICATION_FAILED"}},
 		{name: "no common IKE proposal", change: func(c *netlab.SwanConfig) { c.IKE = "aes128-sha256-modp4096" },

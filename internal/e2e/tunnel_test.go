@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// pair starts left as the one that connects to remote, right as the one that answers, and waits until the tunnel is up.
+// pair starts left, which initiates to remote, and right, which responds, and waits until the
+// tunnel is up.
 func pair(t *testing.T, n *network, remote, keys string) (left, right *gateway) {
 	t.Helper()
 	left, right = newGateway(t, n.left), newGateway(t, n.right)
@@ -50,7 +51,7 @@ func TestTunnel(t *testing.T) {
 			if esp := n.leaks.esp.Load(); (esp > 0) != (tt.encap == "esp") {
 				t.Errorf("%d protocol 50 packets seen with encap %q", esp, tt.encap)
 			}
-			for _, g := range []*gateway{left, right} { // the guard is in force, and lets all of ours out
+			for _, g := range []*gateway{left, right} { // the guard is in force, and passes all packets of the tunnel
 				if refused := g.status().Counters["net_send_refused"]; refused != 0 {
 					t.Errorf("%s: a firewall refused %d datagrams", g.host.Name, refused)
 				}
@@ -72,13 +73,13 @@ func TestFirstPacketIsKept(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	rtt, err := n.left.Ping(ctx, leftLAN4, rightLAN4, 56) // a single request: it is the one that triggers the negotiation
+	rtt, err := n.left.Ping(ctx, leftLAN4, rightLAN4, 56) // a single request, which triggers the negotiation
 	ok(t, err)
 	t.Logf("first packet through after %v", rtt)
 	if s := left.child("right", "v6").State; s != "waiting" {
 		t.Errorf("child v6 is %q though only IPv4 traffic came, want waiting", s)
 	}
-	_, err = n.right.Ping(ctx, rightLAN6, leftLAN6, 56) // and the answering side may start a child as well
+	_, err = n.right.Ping(ctx, rightLAN6, leftLAN6, 56) // the responder may start a child as well
 	ok(t, err)
 }
 
@@ -100,7 +101,7 @@ func TestPeerInsideItsOwnRemoteNetwork(t *testing.T) {
 			if c := left.child("right", "all"); c.PacketsOut == 0 || c.PacketsIn == 0 {
 				t.Errorf("the ping did not go through the tunnel: %+v", c)
 			}
-			// The host's own traffic outside the policy goes on as before.
+			// The host's own traffic outside the policy is not affected.
 			_, err = n.left.Ping(ctx, addr("192.0.2.1"), addr("192.0.2.2"), 56)
 			ok(t, err)
 			left.do("rekey", "right") // IKE gets through too

@@ -13,11 +13,11 @@ import (
 	"culvert/internal/netlab"
 )
 
-// Two workers on each side (RFC 9611). Whatever the machine has, each daemon has two.
+// Two workers on each side (RFC 9611), whatever the machine has.
 const twoWorkers = "workers = 2\n"
 
-// flows are streams each way, so many that the kernel, which goes by their ports, gives some to each worker's queue. stop ends them, and fails the test if a datagram
-// was lost.
+// flows are streams each way, in such numbers that the kernel, which hashes their ports, gives some
+// to each worker's queue. stop ends them, and fails the test after a loss.
 func (n *network) flows(t *testing.T) (stop func()) {
 	t.Helper()
 	var list []*netlab.Stream
@@ -42,7 +42,8 @@ func (n *network) flows(t *testing.T) (stop func()) {
 	}
 }
 
-// ownSAs waits until each of the two workers has a Child SA of its own that it has sent on, and returns them by worker.
+// ownSAs waits until each of the two workers has sent on a Child SA of its own, and returns these
+// by worker.
 func (g *gateway) ownSAs(peer string) (list [2]workerStatus) {
 	g.t.Helper()
 	g.wait(20*time.Second, "each worker to send on its own Child SA", peer, func(p peerStatus) bool {
@@ -63,7 +64,7 @@ func (g *gateway) ownSAs(peer string) (list [2]workerStatus) {
 	return list
 }
 
-// shared is how many packets the child has sent on what is for all workers.
+// shared returns the number of packets that the child has sent on the SA of all workers.
 func (c childStatus) shared() uint64 {
 	n := c.PacketsOut
 	for _, w := range c.WorkerSAs {
@@ -135,7 +136,8 @@ func wantMirrored(t *testing.T, left, right *gateway) {
 	}
 }
 
-// rekeyWorkers rekeys everything under traffic: nothing is lost, and each worker still has its own.
+// rekeyWorkers rekeys everything under traffic: nothing is lost, and each worker still has its own
+// SA.
 func rekeyWorkers(t *testing.T, n *network, left, right *gateway) {
 	t.Helper()
 	stop := n.flows(t)
@@ -156,7 +158,7 @@ func rekeyWorkers(t *testing.T, n *network, left, right *gateway) {
 	wantMirrored(t, left, right)
 }
 
-// A side with one worker makes what the other one asks for.
+// A side with one worker makes the SAs that the other side asks for.
 func TestOneWorkerAndTwo(t *testing.T) {
 	n := build(t, topology{})
 	left, right := newGateway(t, n.left), newGateway(t, n.right)
@@ -176,7 +178,7 @@ func TestOneWorkerAndTwo(t *testing.T) {
 	}
 }
 
-// Whoever does not want it, or cannot do it, has one Child SA for all.
+// A side that does not want it, or cannot do it, has one Child SA for all workers.
 func TestPeersWithoutWorkersSAs(t *testing.T) {
 	t.Run("per_cpu never", func(t *testing.T) {
 		n := build(t, topology{})
@@ -201,7 +203,7 @@ func TestPeersWithoutWorkersSAs(t *testing.T) {
 	})
 }
 
-// wantOneSA sends what would make each worker ask, where it may.
+// wantOneSA sends traffic for which each worker would ask for an SA if it could.
 func (n *network) wantOneSA(t *testing.T, g *gateway, peer string) {
 	t.Helper()
 	stop := n.flows(t)
