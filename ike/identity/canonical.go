@@ -6,14 +6,16 @@ import (
 	"culvert/ike/wire"
 )
 
-// IsPattern says whether the identity stands for many.
+// IsPattern reports whether the identity is a pattern, which may match more than one identity.
 func (id ID) IsPattern() bool {
 	return (id.Type == wire.IDFQDN || id.Type == wire.IDRFC822) && strings.Contains(id.Data, "*")
 }
 
-// Matches says whether id, taken literally, is pattern or is one of those that pattern stands for. Names and mail domains are compared without regard to the case
-// of ASCII letters, DNs as RFC 5280, Section 7.1 says, all else octet by octet. "*.example.com" stands for every name below example.com, at
-// any depth, and not for example.com itself. An identity that holds a '*' itself, as a hostile peer may send it, matches nothing.
+// Matches reports whether id, taken literally, equals pattern or is matched by it. Names and mail
+// domains are compared without regard to the case of ASCII letters, distinguished names by RFC
+// 5280, Section 7.1, and everything else octet by octet. "*.example.com" matches every name below
+// example.com, at any depth, but not example.com itself. An id that contains a '*', which a hostile
+// peer may send, matches nothing.
 func (id ID) Matches(pattern ID) bool {
 	if id.Type != pattern.Type || id.Data == "" || pattern.Data == "" || id.IsPattern() {
 		return false
@@ -47,7 +49,8 @@ func matchMail(mail, pattern string) bool {
 	return (user == "*" || user == mail[:at]) && matchName(mail[at+1:], pattern[pat+1:])
 }
 
-// lowerASCII lowers A to Z only: Unicode's folding would make the Kelvin sign a 'k', and so one peer another.
+// lowerASCII lowers A to Z only. Unicode's folding would turn the Kelvin sign into a 'k', and so
+// make two peers one.
 func lowerASCII(s string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
@@ -57,7 +60,8 @@ func lowerASCII(s string) string {
 	}, s)
 }
 
-// Canonical is the same for all identities that Matches takes for one, save DNs. It may be the same for others too.
+// Canonical returns a form that is the same for all identities that Matches takes for one, except
+// distinguished names. Different identities may share it.
 func (id ID) Canonical() ID {
 	if id.Type == wire.IDFQDN || id.Type == wire.IDRFC822 {
 		id.Data = lowerASCII(strings.TrimSuffix(id.Data, "."))

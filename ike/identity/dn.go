@@ -10,14 +10,15 @@ import (
 	"culvert/ike/wire"
 )
 
-// dnAttribute is a naming attribute by the short name that people write (RFC 4514, Section 3; RFC 4519).
+// dnAttribute is a naming attribute under the short name that people write (RFC 4514, Section 3;
+// RFC 4519).
 type dnAttribute struct {
 	name string
 	oid  asn1.ObjectIdentifier
 	ia5  bool // its syntax is IA5String, not DirectoryString
 }
 
-// dnAttributes: the first name of an OID is the one that is printed.
+// dnAttributes are the known attributes. The first name of an OID is the one that is printed.
 var dnAttributes = []dnAttribute{
 	{name: "CN", oid: asn1.ObjectIdentifier{2, 5, 4, 3}},
 	{name: "SN", oid: asn1.ObjectIdentifier{2, 5, 4, 4}},
@@ -48,7 +49,7 @@ func attributeNamed(name string) (dnAttribute, bool) {
 	return dnAttribute{}, false
 }
 
-// looksLikeDN says whether s begins like "CN=".
+// looksLikeDN reports whether s begins like "CN=".
 func looksLikeDN(s string) bool {
 	name, _, found := strings.Cut(s, "=")
 	return found && name != "" && strings.IndexFunc(strings.TrimSpace(name), func(r rune) bool {
@@ -56,7 +57,8 @@ func looksLikeDN(s string) bool {
 	}) < 0
 }
 
-// parseDN reads "CN=left, O=Example" into DER, in the order written, as IPsec daemons do (and not in the reverse, as RFC 4514 does).
+// parseDN encodes "CN=left, O=Example" as DER, in the order written, as IPsec daemons do. RFC 4514
+// would reverse it.
 func parseDN(s string) (ID, error) {
 	var rdns pkix.RDNSequence
 	for rest := s; rest != ""; {
@@ -73,12 +75,13 @@ func parseDN(s string) (ID, error) {
 		return ID{}, fmt.Errorf("identity %s cannot be encoded: %w", Quote(s), err)
 	}
 	if len(der) > maxIdentity {
-		return ID{}, fmt.Errorf("identity %s is too long: %d octets at most", Quote(s), maxIdentity)
+		return ID{}, fmt.Errorf("identity %s is too long; the limit is %d octets", Quote(s), maxIdentity)
 	}
 	return ID{wire.IDDERDN, string(der)}, nil
 }
 
-// cutRDN takes the first name=value from s, up to a comma that no backslash and no quotation marks protect.
+// cutRDN returns the first name=value of s, up to a comma that neither a backslash nor quotation
+// marks protect, and what follows that comma.
 func cutRDN(s string) (part, rest string) {
 	quotes := false
 	for i := 0; i < len(s); i++ {
@@ -98,7 +101,7 @@ func parseRDN(s string) (pkix.RelativeDistinguishedNameSET, error) {
 	name, value, found := strings.Cut(s, "=")
 	name, value = strings.TrimSpace(name), unescapeDN(strings.TrimSpace(value))
 	if !found || value == "" {
-		return nil, fmt.Errorf("%s is no attribute and value: write for example CN=left, O=Example", Quote(strings.TrimSpace(s)))
+		return nil, fmt.Errorf("%s is not an attribute and a value; use for example CN=left, O=Example", Quote(strings.TrimSpace(s)))
 	}
 	attr, ok := attributeNamed(name)
 	if !ok {
@@ -118,7 +121,7 @@ func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r > 0x7f }) < 0
 }
 
-// unescapeDN takes away the quotation marks around a value, or its backslashes.
+// unescapeDN removes the quotation marks around a value, and its backslashes.
 func unescapeDN(s string) string {
 	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = s[1 : len(s)-1]
@@ -133,14 +136,15 @@ func unescapeDN(s string) string {
 	return b.String()
 }
 
-// decodeDN reads a DER Name, whole.
+// decodeDN decodes a DER Name that has nothing behind it.
 func decodeDN(der string) (pkix.RDNSequence, bool) {
 	var rdns pkix.RDNSequence
 	rest, err := asn1.Unmarshal([]byte(der), &rdns)
 	return rdns, err == nil && len(rest) == 0
 }
 
-// equalDN compares two Names as RFC 5280, Section 7.1: string types do not matter, nor does the case of letters, nor how much white space there is.
+// equalDN compares two Names by RFC 5280, Section 7.1: string types, the case of letters and the
+// amount of white space do not matter.
 func equalDN(a, b string) bool {
 	as, aok := decodeDN(a)
 	bs, bok := decodeDN(b)
@@ -168,7 +172,7 @@ func equalAttribute(a, b pkix.AttributeTypeAndValue) bool {
 
 func foldDN(s string) string { return lowerASCII(strings.Join(strings.Fields(s), " ")) }
 
-// textOfDN writes a DER Name as parseDN reads it.
+// textOfDN returns a DER Name as text that parseDN reads.
 func textOfDN(der string) (string, bool) {
 	rdns, ok := decodeDN(der)
 	if !ok {

@@ -1,5 +1,5 @@
-// Package identity holds the identities of IKE (RFC 7296, Section 3.5): as people write them, as ID
-// payloads carry them, and how one matches a pattern of the configuration.
+// Package identity holds the identities of IKE (RFC 7296, Section 3.5): their text form, their ID
+// payloads, and how an identity matches a pattern of the configuration.
 package identity
 
 import (
@@ -11,13 +11,13 @@ import (
 	"culvert/ike/wire"
 )
 
-// ID is an IKE identity as it goes into an ID payload (RFC 7296, Section 3.5), or a pattern of them in a policy.
+// ID is an IKE identity (RFC 7296, Section 3.5), or a pattern of identities.
 type ID struct {
 	Type wire.IDType
-	Data string // the ID payload's octets; a pattern of FQDN or RFC822 may hold '*'
+	Data string // the octets of the ID payload; in a pattern of type FQDN or RFC822 with '*'
 }
 
-// Bounds on what a peer may call itself and on what is printed of it.
+// Bounds of identities, in octets, and of their printed form.
 const (
 	maxFQDN        = 255  // RFC 1035, Section 2.3.4
 	maxMail        = 320  // RFC 5321, Section 4.5.3.1: 64, '@', 255
@@ -28,13 +28,14 @@ const (
 // keyIDPrefix starts the text form of an opaque ID_KEY_ID.
 const keyIDPrefix = "keyid:"
 
-// Parse reads an identity as people write it; its form gives its type: an IPv4 or IPv6 address, a name ("left.example.com"), a mail address
-// ("user@example.com"), a distinguished name ("CN=left, O=Example"), or "keyid:" and hexadecimal octets. "*.example.com" and "*@example.com" are
-// patterns. Errors say what to write instead.
+// Parse reads the text form of an identity. The form gives the type: an IPv4 or IPv6 address, a
+// name ("left.example.com"), a mail address ("user@example.com"), a distinguished name ("CN=left,
+// O=Example"), or "keyid:" and hexadecimal octets. "*.example.com" and "*@example.com" are
+// patterns. Errors name the remedy.
 func Parse(s string) (ID, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
-		return ID{}, fmt.Errorf("identity is empty: write an address, a name such as %q, or a mail address", "left.example.com")
+		return ID{}, fmt.Errorf("identity is empty; use an address, a name such as %q, or a mail address", "left.example.com")
 	}
 	if rest, ok := strings.CutPrefix(s, keyIDPrefix); ok {
 		return parseKeyID(rest)
@@ -54,17 +55,17 @@ func Parse(s string) (ID, error) {
 func parseKeyID(digits string) (ID, error) {
 	data, err := hex.DecodeString(digits)
 	if err != nil || len(data) == 0 {
-		return ID{}, fmt.Errorf("identity %s is not hexadecimal: write an even number of digits, such as keyid:c0ffee", Quote(keyIDPrefix+digits))
+		return ID{}, fmt.Errorf("identity %s is not hexadecimal; use an even number of digits, for example keyid:c0ffee", Quote(keyIDPrefix+digits))
 	}
 	if len(data) > maxIdentity {
-		return ID{}, fmt.Errorf("identity keyid of %d octets is too long: %d at most", len(data), maxIdentity)
+		return ID{}, fmt.Errorf("identity keyid of %d octets is too long; the limit is %d octets", len(data), maxIdentity)
 	}
 	return ID{wire.IDKeyID, string(data)}, nil
 }
 
 func parseAddress(addr netip.Addr) (ID, error) {
 	if addr.Zone() != "" {
-		return ID{}, fmt.Errorf("identity %s has a zone, which means nothing to the peer: leave %q away", addr, "%"+addr.Zone())
+		return ID{}, fmt.Errorf("identity %s has a zone, which means nothing to the peer; omit %q", addr, "%"+addr.Zone())
 	}
 	addr = addr.Unmap()
 	if addr.Is4() {
@@ -77,17 +78,17 @@ func parseMail(s string) (ID, error) {
 	at := strings.LastIndexByte(s, '@')
 	local, domain := s[:at], s[at+1:]
 	if local == "" {
-		return ID{}, fmt.Errorf("identity %s has nothing before the @: write %s for the name", Quote(s), Quote(domain))
+		return ID{}, fmt.Errorf("identity %s has nothing before the @; use %s for the name", Quote(s), Quote(domain))
 	}
 	if local != "*" && strings.ContainsAny(local, "* \t") || !IsText(local) {
-		return ID{}, fmt.Errorf("identity %s has a bad part before the @: write a user, or * alone for any", Quote(s))
+		return ID{}, fmt.Errorf("identity %s has an invalid part before the @; use a user name, or * alone for any", Quote(s))
 	}
 	name, err := parseFQDN(domain)
 	if err != nil {
 		return ID{}, fmt.Errorf("identity %s: after the @: %w", Quote(s), err)
 	}
 	if len(s) > maxMail {
-		return ID{}, fmt.Errorf("identity %s is too long: %d octets at most", Quote(s), maxMail)
+		return ID{}, fmt.Errorf("identity %s is too long; the limit is %d octets", Quote(s), maxMail)
 	}
 	return ID{wire.IDRFC822, local + "@" + name.Data}, nil
 }
@@ -96,18 +97,19 @@ func parseFQDN(s string) (ID, error) {
 	name := strings.TrimSuffix(s, ".")
 	base := strings.TrimPrefix(name, "*.")
 	if strings.Contains(base, "*") {
-		return ID{}, fmt.Errorf("identity %s: a * may only be the whole first part, as in *.example.com", Quote(s))
+		return ID{}, fmt.Errorf("identity %s has a misplaced *; it must be the whole first label, as in *.example.com", Quote(s))
 	}
 	if strings.Trim(base, "0123456789.") == "" && strings.Contains(base, ".") || strings.ContainsAny(base, ":/") {
-		return ID{}, fmt.Errorf("identity %s looks like an address but is none: write one such as 192.0.2.1 or 2001:db8::1, without a prefix length or port", Quote(s))
+		return ID{}, fmt.Errorf("identity %s looks like an IP address but is not valid; use for example 192.0.2.1 or 2001:db8::1, without a prefix length or port", Quote(s))
 	}
 	if base == "" || len(name) > maxFQDN || !isHostname(base) {
-		return ID{}, fmt.Errorf("identity %s is no name: write letters, digits, '-', '_' and dots, %d at most, such as left.example.com", Quote(s), maxFQDN)
+		return ID{}, fmt.Errorf("identity %s is not a name; use letters, digits, '-', '_' and dots, at most %d, for example left.example.com", Quote(s), maxFQDN)
 	}
 	return ID{wire.IDFQDN, name}, nil
 }
 
-// isHostname says whether s is dot-separated labels of letters, digits, '-' and '_'.
+// isHostname reports whether s consists of labels of letters, digits, '-' and '_', separated by
+// dots.
 func isHostname(s string) bool {
 	for label := range strings.SplitSeq(s, ".") {
 		if label == "" || len(label) > 63 {
@@ -125,7 +127,8 @@ func isHostname(s string) bool {
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
 
-// String is the identity as Parse reads it, of bounded length and without control characters: peers choose what is in it.
+// String returns the identity as Parse reads it. Since peers choose its content, its length is
+// bounded and control characters are escaped.
 func (id ID) String() string {
 	switch id.Type {
 	case wire.IDIPv4Addr, wire.IDIPv6Addr:
@@ -147,12 +150,13 @@ func (id ID) String() string {
 	return Printable(fmt.Sprintf("type %d:%x", id.Type, id.Data))
 }
 
-// Payload is the ID payload that claims the identity, IDr or IDi.
+// Payload returns the ID payload for the identity: IDr for a responder, otherwise IDi.
 func (id ID) Payload(responder bool) *wire.ID {
 	return &wire.ID{Responder: responder, IDType: id.Type, Data: []byte(id.Data)}
 }
 
-// FromPayload reads an ID payload that a peer sent, or says what is wrong with it (RFC 7296, Section 3.5).
+// FromPayload returns the identity of a peer's ID payload, or an error if it violates RFC 7296,
+// Section 3.5.
 func FromPayload(p *wire.ID) (ID, error) {
 	id := ID{p.IDType, string(p.Data)}
 	limit := maxIdentity

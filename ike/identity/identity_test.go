@@ -22,7 +22,7 @@ func TestParseIdentityTypeByForm(t *testing.T) {
 		in   string
 		typ  wire.IDType
 		hex  string
-		text string // what String gives; empty: the same as in
+		text string // what String returns; empty: the same as in
 	}{
 		{"192.0.2.1", wire.IDIPv4Addr, "c0000201", ""},
 		{"::ffff:192.0.2.1", wire.IDIPv4Addr, "c0000201", "192.0.2.1"},
@@ -52,25 +52,25 @@ func TestParseIdentityTypeByForm(t *testing.T) {
 
 func TestParseIdentityErrorsNameTheRemedy(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                                      "write an address",
+		"":                                      "use an address",
 		"192.0.2.1/24":                          "without a prefix length",
-		"300.1.1.1":                             "looks like an address",
-		"2001:db8::1%eth0":                      "leave",
-		"keyid:xyz":                             "such as keyid:c0ffee",
+		"300.1.1.1":                             "looks like an IP address",
+		"2001:db8::1%eth0":                      "omit",
+		"keyid:xyz":                             "for example keyid:c0ffee",
 		"keyid:":                                "hexadecimal",
-		"@left.example.com":                     `write "left.example.com"`,
-		"a*.example.com":                        "whole first part",
-		"*":                                     "whole first part",
-		"*.*.example.com":                       "whole first part",
-		"a b.example.com":                       "is no name",
-		"left..example.com":                     "is no name",
+		"@left.example.com":                     `use "left.example.com"`,
+		"a*.example.com":                        "whole first label",
+		"*":                                     "whole first label",
+		"*.*.example.com":                       "whole first label",
+		"a b.example.com":                       "is not a name",
+		"left..example.com":                     "is not a name",
 		"user@":                                 "after the @",
 		"us*er@example.com":                     "* alone",
-		"CN=":                                   "write for example",
+		"CN=":                                   "use for example",
 		"CN=left, banana=1":                     "unknown attribute",
-		"CN=left, O":                            "write for example",
+		"CN=left, O":                            "use for example",
 		"left\x1b[31m.example":                  `\x1b`,
-		strings.Repeat("a", 300):                "255 at most",
+		strings.Repeat("a", 300):                "at most 255",
 		"keyid:" + strings.Repeat("00", 3000):   "too long",
 		"CN=" + strings.Repeat("a", 3000):       "too long",
 		strings.Repeat("u", 400) + "@a.example": "too long",
@@ -126,7 +126,7 @@ func TestIdentityFoldsOnlyASCII(t *testing.T) {
 	}
 }
 
-// The DN's string type may differ from ours: OpenSSL writes UTF8String where Go writes PrintableString.
+// The DN's string type may differ from ours: OpenSSL writes UTF8String, Go PrintableString.
 func TestIdentityDNStringTypes(t *testing.T) {
 	utf8DN := ID{wire.IDDERDN, string(unhex(t, "300f 310d 300b 0603 550403 0c04 6c656674"))}
 	if !utf8DN.Matches(mustIdentity(t, "CN=left")) {

@@ -6,12 +6,13 @@ import (
 	"strings"
 )
 
-// IsText says whether s has no ASCII control characters.
+// IsText reports whether s has no ASCII control characters.
 func IsText(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) < 0
 }
 
-// Printable is s fit for logs, terminals and JSON, whoever wrote it: all but Printable characters escaped, the length bounded.
+// Printable returns s made safe for logs, terminals and JSON: characters that are not printable are
+// escaped, and the length is bounded.
 func Printable(s string) string {
 	var b strings.Builder
 	for i, r := range s {
@@ -31,5 +32,5 @@ func Printable(s string) string {
 	return b.String()
 }
 
-// Quote is Printable in quotation marks.
+// Quote returns Printable(s) in quotation marks.
 func Quote(s string) string { return `"` + Printable(s) + `"` }

@@ -9,8 +9,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// transformRules says which transform types a protocol's proposal must and may have (RFC 7296, Section 3.3.3). INTEG is decided apart,
-// by the cipher.
+// transformRules lists the transform types that a protocol's proposal must and may have (RFC 7296,
+// Section 3.3.3). The cipher decides about INTEG.
 var transformRules = map[wire.ProtocolID]struct{ must, may []wire.TransformType }{
 	wire.ProtoIKE: {
 		must: []wire.TransformType{wire.TransformENCR, wire.TransformPRF, wire.TransformKE},
@@ -22,7 +22,8 @@ var transformRules = map[wire.ProtocolID]struct{ must, may []wire.TransformType 
 	},
 }
 
-// isAEAD says whether a cipher authenticates by itself, so that it has no integrity algorithm (RFC 5282, Section 8; RFC 4543).
+// isAEAD reports whether a cipher authenticates by itself, and so has no integrity algorithm (RFC
+// 5282, Section 8; RFC 4543).
 func isAEAD(encr wire.TransformID) bool {
 	switch encr {
 	case 14, 15, 16, wire.EncrAESGCM8, wire.EncrAESGCM12, wire.EncrAESGCM16, wire.EncrNULLAuthAESGMAC, wire.EncrChaCha20Poly1305:
@@ -31,9 +32,10 @@ func isAEAD(encr wire.TransformID) bool {
 	return false
 }
 
-// Choose is the responder's choice: by its own order of preference, first of proposals, then of transforms in a proposal. The result has the number and
-// the SPI of the peer's proposal, and exactly one transform of each type that the peer's has (RFC 7296, Sections 2.7 and 3.3.6).
-// To require the 8-octet SPI of an IKE SA's rekeying, filter theirs with WithSPISize.
+// Choose makes the responder's choice, by its own order of preference: first of proposals, then of
+// transforms within a proposal. The result has the number and the SPI of the peer's proposal, and
+// exactly one transform of each type in it (RFC 7296, Sections 2.7 and 3.3.6). To require the
+// 8-octet SPI of an IKE SA's rekeying, filter theirs with WithSPISize.
 func Choose(ours, theirs []wire.Proposal) (wire.Proposal, bool) {
 	for _, our := range ours {
 		for _, their := range theirs {
@@ -45,7 +47,8 @@ func Choose(ours, theirs []wire.Proposal) (wire.Proposal, bool) {
 	return wire.Proposal{}, false
 }
 
-// WithSPISize is the proposals that carry an SPI of n octets: 0 in IKE_SA_INIT, 8 for an IKE SA's rekeying, 4 for ESP (RFC 7296, Section 3.3.1).
+// WithSPISize returns the proposals with an SPI of n octets: 0 in IKE_SA_INIT, 8 for an IKE SA's
+// rekeying, 4 for ESP (RFC 7296, Section 3.3.1).
 func WithSPISize(ps []wire.Proposal, n int) []wire.Proposal {
 	return slices.DeleteFunc(slices.Clone(ps), func(p wire.Proposal) bool { return len(p.SPI) != n })
 }
@@ -60,22 +63,22 @@ func WithoutKE(ps []wire.Proposal) []wire.Proposal {
 	return ps
 }
 
-// mismatch is why two proposals do not meet: the first transform type in which they differ.
-// It is put into words only when somebody reads it: a hostile SA payload has thousands of proposals.
+// mismatch is the first difference of two proposals. Its text is made only when somebody reads it,
+// because a hostile SA payload has thousands of proposals.
 type mismatch struct {
-	rank       int // how far the comparison came, to find the nearest pair
+	rank       int // how far the comparison got, to find the nearest pair
 	our, their wire.Proposal
-	typ        wire.TransformType // that they differ in; zero: see words
+	typ        wire.TransformType // the type in which they differ; zero: see words
 	words      func() string
 }
 
-// Matches reports whether one transform of each type of their proposal is in ours.
+// Matches reports whether our proposal has a transform of each type in theirs.
 func Matches(our, their wire.Proposal) bool {
 	_, err := match(our, their)
 	return err == nil
 }
 
-// match picks one transform of each type that their proposal has, or says what is missing.
+// match picks one transform of each type in their proposal, or returns the first difference.
 func match(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 	rules, known := transformRules[our.Protocol]
 	if !known || our.Protocol != their.Protocol {
@@ -84,7 +87,8 @@ func match(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 	if err := checkSPI(their); err != nil {
 		return nil, &mismatch{rank: 1, words: err.Error}
 	}
-	// "if the responder receives a proposal that contains a Transform Type it does not understand [...] it MUST consider this proposal unacceptable".
+	// A transform type that is not understood makes the proposal unacceptable (RFC 7296, Section
+	// 3.3.6).
 	for _, t := range their.Transforms {
 		if !slices.Contains(rules.must, t.Type) && !slices.Contains(rules.may, t.Type) {
 			return nil, &mismatch{rank: 1, words: func() string {
@@ -113,7 +117,8 @@ func match(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 	return chosen, nil
 }
 
-// matchCipher picks ENCR and, by it, INTEG: "combined-mode ciphers are not allowed to have any integrity algorithm other than NONE".
+// matchCipher picks ENCR and an INTEG that fits it. A combined-mode cipher has no integrity
+// algorithm other than NONE (RFC 7296, Section 3.3).
 func matchCipher(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 	err := &mismatch{rank: 2, our: our, their: their, typ: wire.TransformENCR}
 	for _, encr := range OfType(our, wire.TransformENCR) {
@@ -145,8 +150,9 @@ func matchInteg(our, their wire.Proposal, aead bool) (t wire.Transform, present 
 	return none, len(offered) > 0, nil
 }
 
-// matchType picks a transform of one type by our preference. Absence stands for NONE where the type is optional; where it is not, NONE is no choice:
-// no IKE SA without key exchange, no cipher without integrity.
+// matchType picks a transform of one type by our preference. If the type is optional, its absence
+// stands for NONE. If it is required, NONE cannot be chosen: an IKE SA has a key exchange, and a
+// cipher without its own integrity has an integrity algorithm.
 func matchType(our, their wire.Proposal, typ wire.TransformType, must bool) (t wire.Transform, present bool, err *mismatch) {
 	ourTs, theirTs := OfType(our, typ), OfType(their, typ)
 	none := wire.Transform{Type: typ}
@@ -167,6 +173,7 @@ func matchType(our, their wire.Proposal, typ wire.TransformType, must bool) (t w
 	return none, false, &mismatch{rank: 3, our: our, their: their, typ: typ}
 }
 
+// OfType returns the transforms of one type of a proposal.
 func OfType(p wire.Proposal, typ wire.TransformType) []wire.Transform {
 	var ts []wire.Transform
 	for _, t := range p.Transforms {
@@ -177,7 +184,8 @@ func OfType(p wire.Proposal, typ wire.TransformType) []wire.Transform {
 	return ts
 }
 
-// checkSPI checks the SPI of a proposal of the peer: 4 octets and none of the reserved values for ESP (RFC 4303, Section 2.1), none or 8 for IKE.
+// checkSPI checks the SPI of a peer's proposal: for ESP 4 octets with a value that is not reserved
+// (RFC 4303, Section 2.1), for IKE none or 8 octets.
 func checkSPI(p wire.Proposal) error {
 	switch {
 	case p.Protocol == wire.ProtoESP && len(p.SPI) != 4, p.Protocol == wire.ProtoIKE && len(p.SPI) != 0 && len(p.SPI) != 8:
@@ -190,14 +198,15 @@ func checkSPI(p wire.Proposal) error {
 	return nil
 }
 
-// CheckAnswer is the initiator's check that the answer is one of its proposals, by number, with exactly one transform of each of its types:
-// "The initiator of an exchange MUST check that the accepted offer is consistent with one of its proposals" (RFC 7296, Section 3.3.6).
+// CheckAnswer makes the initiator's check that the answer is one of its proposals, by number, with
+// exactly one transform of each of its types: "The initiator of an exchange MUST check that the
+// accepted offer is consistent with one of its proposals" (RFC 7296, Section 3.3.6).
 func CheckAnswer(offer []wire.Proposal, answer wire.Proposal) error {
 	i := slices.IndexFunc(offer, func(p wire.Proposal) bool { return p.Number == answer.Number && p.Protocol == answer.Protocol })
 	if i < 0 {
 		return fmt.Errorf("the peer chose proposal %d for %v, which we did not offer", answer.Number, answer.Protocol)
 	}
-	// As an offer that leaves no choice, the answer has to be what we would choose from it ourselves.
+	// The answer must be what we would choose from it ourselves.
 	seen := map[wire.TransformType]bool{}
 	for _, t := range answer.Transforms {
 		if seen[t.Type] {

@@ -9,8 +9,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// Short words for transforms, as a table of proposals is long.
-// words writes the chosen transforms back.
+// Abbreviations of transforms, for a long table of proposals.
 func words(p wire.Proposal) string {
 	var list []string
 	for _, tr := range p.Transforms {

@@ -8,10 +8,11 @@ import (
 	"culvert/ike/wire"
 )
 
-// maxListed bounds how many of a peer's proposals are listed.
+// maxListed bounds the number of a peer's proposals that are listed.
 const maxListed = 10
 
-// Explain says why no proposal was chosen: what both sides have, and the first difference of the pair that came nearest.
+// Explain returns lines about why no proposal was chosen: the proposals of both sides, and the
+// first difference of the nearest pair.
 func Explain(ours, theirs []wire.Proposal) []string {
 	lines := []string{"ours: " + List(ours), "theirs: " + List(theirs)}
 	if len(theirs) == 0 {
@@ -31,6 +32,7 @@ func Explain(ours, theirs []wire.Proposal) []string {
 	return append(lines, "first difference: "+nearest.Error())
 }
 
+// List returns the names of the proposals, at most maxListed of them.
 func List(ps []wire.Proposal) string {
 	var names []string
 	for i, p := range ps {
@@ -46,7 +48,7 @@ func List(ps []wire.Proposal) string {
 	return strings.Join(names, ", ")
 }
 
-// Error puts the difference into words.
+// Error describes the difference.
 func (m *mismatch) Error() string {
 	if m.typ == 0 {
 		return m.words()
@@ -54,7 +56,7 @@ func (m *mismatch) Error() string {
 	return fmt.Sprintf("%v: we have %s, they have %s", m.typ, namesOfType(m.our, m.typ), namesOfType(m.their, m.typ))
 }
 
-// namesOfType is what a proposal has of one transform type, in words.
+// namesOfType returns the names of a proposal's transforms of one type.
 func namesOfType(p wire.Proposal, typ wire.TransformType) string {
 	var names []string
 	for _, t := range OfType(p, typ) {

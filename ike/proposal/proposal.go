@@ -1,5 +1,6 @@
-// Package proposal compares the proposals of SA payloads: what a responder chooses, whether an initiator
-// may take the answer, and the first difference where there is none (RFC 7296, Sections 2.7 and 3.3).
+// Package proposal compares the proposals of SA payloads: the responder's choice, the initiator's
+// check of the answer, and the first difference if they do not match (RFC 7296, Sections 2.7 and
+// 3.3).
 package proposal
 
 import (
@@ -8,7 +9,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// Group is the key exchange method of a proposal; of one with several, the first.
+// Group returns the first key exchange method of a proposal, or GroupNone.
 func Group(p wire.Proposal) wire.TransformID {
 	if ts := OfType(p, wire.TransformKE); len(ts) > 0 {
 		return ts[0].ID
@@ -16,7 +17,7 @@ func Group(p wire.Proposal) wire.TransformID {
 	return wire.GroupNone
 }
 
-// OffersGroup says whether a method is one of those offered.
+// OffersGroup reports whether a key exchange method is among those offered.
 func OffersGroup(offers []wire.Proposal, group wire.TransformID) bool {
 	for _, p := range offers {
 		for _, t := range OfType(p, wire.TransformKE) {
@@ -28,7 +29,7 @@ func OffersGroup(offers []wire.Proposal, group wire.TransformID) bool {
 	return false
 }
 
-// Numbered is proposals as an SA payload lists them, each with the SPI.
+// Numbered returns the proposals as an SA payload lists them, numbered from 1, each with the SPI.
 func Numbered(ps []wire.Proposal, spi []byte) []wire.Proposal {
 	out := make([]wire.Proposal, 0, len(ps))
 	for i, p := range ps {
@@ -38,7 +39,7 @@ func Numbered(ps []wire.Proposal, spi []byte) []wire.Proposal {
 	return out
 }
 
-// Distinct leaves out proposals that another one before is equal to.
+// Distinct returns the proposals without those that equal an earlier one.
 func Distinct(ps []wire.Proposal) []wire.Proposal {
 	var out []wire.Proposal
 	for _, p := range ps {
@@ -49,7 +50,7 @@ func Distinct(ps []wire.Proposal) []wire.Proposal {
 	return out
 }
 
-// WithPRF is the proposal without any other PRF; not ok if it lacks this one.
+// WithPRF returns the proposal without any other PRF. It is not ok if the proposal lacks this one.
 func WithPRF(p wire.Proposal, prf wire.Transform) (wire.Proposal, bool) {
 	p.Transforms = slices.DeleteFunc(slices.Clone(p.Transforms), func(t wire.Transform) bool { return t.Type == wire.TransformPRF && t != prf })
 	return p, slices.Contains(p.Transforms, prf)

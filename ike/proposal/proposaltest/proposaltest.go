@@ -1,4 +1,4 @@
-// Package proposaltest reads proposals in the short words of tests.
+// Package proposaltest parses proposals in the abbreviations of tests.
 package proposaltest
 
 import (
@@ -8,7 +8,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// Transforms are the transforms by their words.
+// Transforms maps an abbreviation to its transform.
 var Transforms = map[string]wire.Transform{
 	"gcm128":  {Type: wire.TransformENCR, ID: wire.EncrAESGCM16, KeyLength: 128},
 	"gcm192":  {Type: wire.TransformENCR, ID: wire.EncrAESGCM16, KeyLength: 192},
@@ -37,7 +37,7 @@ var Transforms = map[string]wire.Transform{
 	"addke":   {Type: 6, ID: 36},
 }
 
-// Parse reads "ike gcm256 prf256 x25519; ike ..." and numbers what it reads.
+// Parse parses "ike gcm256 prf256 x25519; ike ..." and numbers the proposals from 1.
 func Parse(t testing.TB, s string) []wire.Proposal {
 	t.Helper()
 	var ps []wire.Proposal
