@@ -5,17 +5,18 @@ import (
 	"slices"
 )
 
-// chain is the Child SA pairs that do one work one after another: one that was asked for anew, and those that it was rekeyed to. A policy has the main chain, whose
-// pair any worker of the dataplane may send on, and with a peer that makes Child SAs for single resources (RFC 9611) others besides. Should the main chain lose its
-// last pair, the pairs of another take its place: which of the Child SAs is for all is each side's own affair.
+// chain is a sequence of Child SA pairs, each rekeyed to the next. A policy has a main chain, whose
+// pair any worker of the dataplane may send on. With a peer that makes Child SAs for single
+// resources (RFC 9611) it has further chains. When the main chain loses its last pair it takes over
+// the pairs of another chain: each side decides for itself which Child SA is for all workers.
 type chain struct {
 	policy   *policy
-	resource int     // the dataplane's worker, counted from 1; 0: any
-	pairs    []*pair // by birth
+	resource int     // the worker of the dataplane, counted from 1; 0: any
+	pairs    []*pair // oldest first
 	state    chainState
 }
 
-// chainState is where a chain other than the main one stands. The main one stays settled.
+// chainState is the state of a chain other than the main one, which is always chainSettled.
 type chainState uint8
 
 const (
@@ -25,7 +26,7 @@ const (
 	chainMerged                    // its pairs have become those of the main chain
 )
 
-// best is the pair to send on: the newest that is live, or else the newest that was replaced.
+// best returns the pair to send on: the newest live one, otherwise the newest replaced one, or nil.
 func (l *chain) best() *pair {
 	var replaced *pair
 	for _, p := range slices.Backward(l.pairs) {
@@ -39,7 +40,7 @@ func (l *chain) best() *pair {
 	return replaced
 }
 
-// on is the newest live pair of the chain on an IKE SA, or nil.
+// on returns the newest live pair of the chain on an IKE SA, or nil.
 func (l *chain) on(s *ikeSA) *pair {
 	for _, p := range slices.Backward(l.pairs) {
 		if p.owner == s && p.state == pairLive {
@@ -49,7 +50,7 @@ func (l *chain) on(s *ikeSA) *pair {
 	return nil
 }
 
-// now is what has become of the chain.
+// now returns the chain that has this one's pairs: the main chain after a merge.
 func (l *chain) now() *chain {
 	if l.state == chainMerged {
 		return &l.policy.main
@@ -59,19 +60,19 @@ func (l *chain) now() *chain {
 
 func (l *chain) isMain() bool { return l == &l.policy.main }
 
-// name is a chain other than the main one for people.
+// name returns a description, for people, of a chain other than the main one.
 func (l *chain) name() string { return fmt.Sprintf("Child SA of worker %d", l.resource-1) }
 
-// add puts a new pair into its chain.
+// add appends a new pair to the chain.
 func (l *chain) add(p *pair) {
 	p.chain = l
 	l.pairs = append(l.pairs, p)
-	if pol := l.policy; !l.isMain() && !slices.Contains(pol.more, l) { // it may have been given up meanwhile
+	if pol := l.policy; !l.isMain() && !slices.Contains(pol.more, l) { // it may have been dropped meanwhile
 		pol.more = append(pol.more, l)
 	}
 }
 
-// remove takes a pair out.
+// remove removes a pair from its chain.
 func (l *chain) remove(p *pair) {
 	l.pairs = slices.DeleteFunc(l.pairs, func(q *pair) bool { return q == p })
 	l.tidy()
@@ -80,17 +81,17 @@ func (l *chain) remove(p *pair) {
 	}
 }
 
-// tidy gives up a chain that has nothing.
+// tidy drops a chain that has no pair and no request under way.
 func (l *chain) tidy() {
 	if pol := l.policy; !l.isMain() && len(l.pairs) == 0 && l.state == chainSettled {
 		pol.more = slices.DeleteFunc(pol.more, func(m *chain) bool { return m == l })
 	}
 }
 
-// chains is all chains of the policy, the main one first.
+// chains returns all chains of the policy, the main one first.
 func (pol *policy) chains() []*chain { return append([]*chain{&pol.main}, pol.more...) }
 
-// pairs is all pairs of the policy.
+// pairs returns all pairs of the policy.
 func (pol *policy) pairs() []*pair {
 	if len(pol.more) == 0 {
 		return slices.Clone(pol.main.pairs)
@@ -102,12 +103,12 @@ func (pol *policy) pairs() []*pair {
 	return list
 }
 
-// best is the pair that stands for the policy.
+// best returns the pair that represents the policy, or nil.
 func (pol *policy) best() *pair {
 	if p := pol.main.best(); p != nil {
 		return p
 	}
-	for _, l := range pol.more { // all of the main chain are being deleted
+	for _, l := range pol.more { // every pair of the main chain is being deleted
 		if p := l.best(); p != nil {
 			return p
 		}
@@ -115,12 +116,12 @@ func (pol *policy) best() *pair {
 	return nil
 }
 
-// sendsBeside says whether another pair than p is sent on, and will be.
+// sendsBeside reports whether a pair other than p is sent on and remains usable.
 func (pol *policy) sendsBeside(p *pair) bool {
 	return slices.ContainsFunc(pol.pairs(), func(q *pair) bool { return q != p && q.outbound == outActive && q.state.usable() })
 }
 
-// promote makes the pairs of another chain those of the main one, which has none left.
+// promote moves the pairs of another chain to the main one, which has none left.
 func (pol *policy) promote() {
 	i := slices.IndexFunc(pol.more, func(l *chain) bool { return l.best() != nil })
 	if i < 0 {
@@ -138,7 +139,7 @@ func (pol *policy) promote() {
 	l.state = chainMerged
 }
 
-// ended tells people that a chain which is not the main one is no more.
+// ended gives notice of the end of a chain other than the main one.
 func (l *chain) ended(why string) {
 	if l.isMain() {
 		return

@@ -17,12 +17,13 @@ import (
 type childExchange struct {
 	childOffer
 	groupChoice
-	onto  *ikeSA // a pair on this IKE SA is wanted, whatever others have one
+	onto  *ikeSA // a pair on this IKE SA is wanted, even if another IKE SA has one
 	nonce []byte
 	ke    suite.KeyExchange
 }
 
-// newChildExchange asks for a Child SA of the policy, to replace old if that is not nil.
+// newChildExchange returns a request for a Child SA of the policy, which replaces old unless that
+// is nil.
 func newChildExchange(pol *policy, old *pair) *childExchange {
 	return &childExchange{childOffer: childOffer{policy: pol, old: old}}
 }
@@ -36,7 +37,7 @@ func (x *childExchange) start(s *ikeSA) {
 	}
 	err := x.prepare(s, false)
 	if err == nil && len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
-		err = errors.New("the IKE SA has as many Child SAs as it may")
+		err = errors.New("the IKE SA has reached its limit of Child SAs")
 	}
 	if err != nil {
 		x.fail(s, err.Error(), nil)
@@ -51,7 +52,7 @@ func (x *childExchange) start(s *ikeSA) {
 	x.begin(s)
 }
 
-// needless says that what was asked for is there, or its reason gone, by the time the exchange's turn comes.
+// needless reports whether, when the exchange's turn comes, its purpose is already met or gone.
 func (x *childExchange) needless(s *ikeSA) bool {
 	if x.old != nil {
 		return x.old.state != pairLive || x.old.owner != s || x.crossed()
@@ -67,7 +68,7 @@ func (x *childExchange) needless(s *ikeSA) bool {
 	return !x.policy.want
 }
 
-// begin takes a new nonce, makes our half of the key exchange, if there is to be one, and sends the request.
+// begin makes a new nonce and, if there is a key exchange, our half of it, and sends the request.
 func (x *childExchange) begin(s *ikeSA) {
 	var err error
 	if x.nonce, err = s.e.nonce(); err != nil {
@@ -83,7 +84,7 @@ func (x *childExchange) begin(s *ikeSA) {
 			return
 		}
 		if k.err != nil {
-			x.failed(s, "the key exchange could not be begun: "+k.err.Error(), nil)
+			x.failed(s, "the key exchange failed to start: "+k.err.Error(), nil)
 			return
 		}
 		x.ke = k.ke
@@ -121,7 +122,7 @@ func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
 	}
 	ke, ok := wire.Find[*wire.KE](ps)
 	if !ok || x.ke == nil || ke.Group != x.group || proposal.Group(sa.Proposals[0]) != x.group {
-		x.unacceptable(s, "its key exchange is not the one that we began")
+		x.unacceptable(s, "its key exchange differs from ours")
 		return
 	}
 	s.e.sharedKey(x.ke, ke.Data, func(k keyPair) {
@@ -135,7 +136,8 @@ func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
 	})
 }
 
-// accept installs the pair and, at a rekeying, decides what becomes of the old one and of one that the peer made meanwhile.
+// accept installs the pair. At a rekeying it also decides about the old pair, and about one that
+// the peer made meanwhile.
 func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) {
 	p := x.conclude(s, ps, n, shared)
 	if p == nil {
@@ -162,10 +164,11 @@ func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared 
 	x.finish(s)
 }
 
-// settle ends a rekeying of ours (RFC 7296, Section 2.8.1).
+// settle decides, after a rekeying of ours, between the new pair and that of a rekeying by the peer
+// (RFC 7296, Section 2.8.1).
 func (x *childExchange) settle(p *pair) {
 	old := x.old
-	if old.owner == nil { // the peer deleted it meanwhile
+	if old.owner == nil { // the peer has deleted it meanwhile
 		p.owner.useNow(p)
 		return
 	}
@@ -189,7 +192,7 @@ func (x *childExchange) settle(p *pair) {
 	p.delete(endReplaced, "redundant, as the peer rekeyed at the same time")
 }
 
-// refused reacts to an error in the response.
+// refused reacts to an error response.
 func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	if x.further() {
 		x.refusedFurther(s, kind)
@@ -218,7 +221,7 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	case reactCloseIKE:
 		x.fail(s, refusalText(kind)+" for minutes", nil)
 		x.finish(s)
-		s.close("the peer goes on refusing: both sides disagree on what exists")
+		s.close("the peer keeps refusing: the two sides disagree about which SAs exist")
 		return
 	default:
 		x.fail(s, refusalText(kind), x.explain(kind))
@@ -227,7 +230,7 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	x.finish(s)
 }
 
-// acceptPeers leaves the rekeying to the peer's exchange that crossed ours.
+// acceptPeers leaves the rekeying to the peer's exchange, which crossed ours.
 func (x *childExchange) acceptPeers() {
 	x.policy.peer.e.answerRefs(&x.old.refs, nil)
 	if x.crossed() && x.old.state == pairLive {
@@ -235,12 +238,12 @@ func (x *childExchange) acceptPeers() {
 	}
 }
 
-// crossed says that the peer's own rekeying of the same pair goes on.
+// crossed reports whether the peer's rekeying of the same pair is under way or has succeeded.
 func (x *childExchange) crossed() bool {
 	return x.old != nil && x.old.owner != nil && x.old.crossing != nil && !x.old.crossing.over()
 }
 
-// wait tries again after a pause: "it MUST wait so that the sender may complete whatever operation caused the temporary condition".
+// wait schedules another try after a pause, as TEMPORARY_FAILURE demands (RFC 7296, Section 2.25).
 func (x *childExchange) wait(s *ikeSA, kind wire.NotifyType) {
 	pause := temporaryWait(s.e.cfg.Rand)
 	if x.old != nil {
@@ -252,10 +255,10 @@ func (x *childExchange) wait(s *ikeSA, kind wire.NotifyType) {
 	s.e.timers.set(&x.policy.retry.timer, x.policy.retry.at)
 }
 
-// rekeyPause is how long a rekeying that failed waits for the next try.
+// rekeyPause is the least pause between a failed rekeying and the next try.
 const rekeyPause = 10 * temporaryPause
 
-// postpone sets the next try of a rekeying that failed.
+// postpone schedules the next try of a rekeying that failed.
 func (x *childExchange) postpone(s *ikeSA) {
 	if x.old == nil {
 		return
@@ -270,7 +273,8 @@ func (x *childExchange) postpone(s *ikeSA) {
 	}
 }
 
-// unacceptable ends the exchange because of an answer that cannot be used; the peer has a pair by now, and must be told.
+// unacceptable ends the exchange because its response cannot be used. The peer has installed its
+// pair by now, so it is sent a Delete.
 func (x *childExchange) unacceptable(s *ikeSA, why string) {
 	s.e.count("ike_child_unacceptable")
 	spi := x.spi
@@ -286,7 +290,7 @@ func (x *childExchange) failed(s *ikeSA, why string, explain []string) {
 	x.finish(s)
 }
 
-// finish ends the exchange, however it went.
+// finish ends the exchange, whatever its outcome.
 func (x *childExchange) finish(s *ikeSA) {
 	x.settled()
 	if x.old != nil && x.old.rekeying == exchange(x) {
@@ -302,7 +306,7 @@ func (x *childExchange) abandon(s *ikeSA, why string) {
 	}
 	x.old.rekeying = nil
 	s.e.answerRefs(&x.old.refs, errors.New(why))
-	if x.old.owner != nil && x.old.state == pairLive { // it may have been inherited
+	if x.old.owner != nil && x.old.state == pairLive { // a successor of the IKE SA may have it
 		s.e.after(&x.old.dates.soft, temporaryWait(s.e.cfg.Rand))
 	}
 }

@@ -25,7 +25,7 @@ func TestRequestThatCannotBeMade(t *testing.T) {
 		breakIt   func(e *Engine)
 	}{
 		{"no randomness", "no randomness: not in this test", func(e *Engine) { e.cfg.Rand = brokenReader{} }},
-		{"no key exchange", "the key exchange could not be begun: not in this test", func(e *Engine) {
+		{"no key exchange", "the key exchange failed to start: not in this test", func(e *Engine) {
 			e.cfg.KE = func(wire.TransformID) (suite.KeyExchange, error) { return nil, errTest }
 		}},
 	} {

@@ -2,9 +2,10 @@ package ike
 
 import "time"
 
-// The dates of a Child SA pair: when it is rekeyed, and how it ends.
+// Lifetimes of a Child SA pair: when it is rekeyed and when it expires.
 
-// schedule sets the pair's dates. The creator's rekeying comes clearly before the other side's, so that with equal lifetimes the two do not collide each time.
+// schedule sets the pair's timers. The creator rekeys clearly before the other side would, so that
+// with equal lifetimes the two rekeyings do not collide each time.
 func (p *pair) schedule() {
 	e, life := p.owner.e, p.policy.cfg.Lifetime
 	if life <= 0 {
@@ -26,13 +27,14 @@ func rekeyMargin(e *Engine, life time.Duration, creator bool) time.Duration {
 	return life - fraction(life*2/100, e.cfg.Rand)
 }
 
-// unsure says that the peer may not have the pair yet, and that it is worth waiting until it surely has.
+// unsure reports whether the peer may not have the pair yet, and it is worth waiting until it does.
 func (p *pair) unsure() bool {
 	return !p.proven() && p.owner.e.handling.now.Sub(p.dates.born) < provenLimit
 }
 
-// softDue is the soft end of the pair's time. One that is for a single resource is not rekeyed if it was never used: a peer may
-// delete those of resources that are idle (RFC 9611, Section 3). The dataplane is asked whether it was; should it not answer, it was.
+// softDue is called at the soft end of the pair's lifetime. A pair for a single resource is not
+// rekeyed if it was never used, because a peer may delete idle ones (RFC 9611, Section 3). So the
+// dataplane is asked first; if it does not answer, the pair counts as used.
 func (p *pair) softDue() {
 	if p.judged = !p.judged && !p.chain.isMain() && p.state == pairLive; !p.judged {
 		p.softEnd()
@@ -42,7 +44,7 @@ func (p *pair) softDue() {
 	p.owner.e.emit(NeedTraffic{ID: p.sa.ID})
 }
 
-// judge is the dataplane's answer.
+// judge decides about a pair for a single resource after the dataplane's answer.
 func (p *pair) judge() {
 	p.judged = false
 	if p.state != pairLive || p.chain.isMain() || !p.traffic.in.IsZero() || !p.traffic.out.IsZero() {
@@ -68,25 +70,27 @@ func (p *pair) softEnd() {
 	p.owner.enqueue(p.rekeying)
 }
 
-// hardEnd ends the pair whether or not it was rekeyed: "When the lifetime of a Security Association expires, the Security Association MUST NOT be used."
+// hardEnd deletes the pair, even if it could not be rekeyed: an expired SA must not be used (RFC
+// 4301, Section 4.4.2.1).
 func (p *pair) hardEnd() {
-	p.delete(endExpired, "its lifetime is over")
+	p.delete(endExpired, "its lifetime has expired")
 }
 
-// A pair that the peer may not have yet is not deleted for so long, and looked at so often.
+// A pair that the peer may not have yet is not deleted until provenLimit after its creation. It is
+// looked at again every deletePause.
 const (
 	provenLimit = 10 * time.Second
 	deletePause = 500 * time.Millisecond
 )
 
-// delete asks the peer to delete the pair, which goes when the peer has answered.
+// delete sends a Delete for the pair, which ends when the peer has answered.
 func (p *pair) delete(cause endCause, why string) {
 	if p.owner == nil || p.state == pairDeleting || p.owner.state.ending() {
 		return
 	}
 	s := p.owner
 	if p.unsure() {
-		// The peer would know nothing of it, and install it when our answer arrives.
+		// The peer would not know the pair yet, and would install it when our response arrives.
 		p.dates.use.fire = func() { p.delete(cause, why) }
 		s.e.after(&p.dates.use, deletePause)
 		return
@@ -100,7 +104,7 @@ func (p *pair) delete(cause endCause, why string) {
 	case p.outbound != outActive:
 	case successor != nil && successor.sa.ID > p.sa.ID:
 		p.giveWay(s.e, successor)
-	case successor == nil && p.policy.sendsBeside(p): // another chain's pair carries what this one did
+	case successor == nil && p.policy.sendsBeside(p): // a pair of another chain takes over its traffic
 		p.quiet(s.e)
 	}
 	s.enqueue(&informational{kind: askDelete, pairs: []*pair{p}, cause: cause, why: why})

@@ -11,18 +11,19 @@ import (
 	"culvert/selector"
 )
 
-// childOffer is a Child SA that we ask for, in IKE_AUTH or in CREATE_CHILD_SA.
+// childOffer is a Child SA that we ask for in IKE_AUTH or CREATE_CHILD_SA.
 type childOffer struct {
 	policy        *policy
-	old           *pair  // that it is to replace; nil: a new one
-	chain         *chain // of a new one that is for a single resource; else nil
+	old           *pair  // the pair to replace; nil: a new one
+	chain         *chain // of a new pair for a single resource, otherwise nil
 	spi           uint32
 	offers        []wire.Proposal
 	local, remote []selector.Selector
 }
 
-// prepare allocates our SPI and decides what to offer. What replaces a pair has the pair's very selectors: "the proposed Traffic Selectors SHOULD be either the same
-// as, or a superset of, the Traffic Selectors used in the old Child SA" (RFC 7296, Section 2.9.2).
+// prepare allocates our SPI and decides the offer. An offer that replaces a pair has the selectors
+// of that pair: "the proposed Traffic Selectors SHOULD be either the same as, or a superset of, the
+// Traffic Selectors used in the old Child SA" (RFC 7296, Section 2.9.2).
 func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 	spi, err := s.e.cfg.SPIs.AllocSPI(o.target().resource)
 	if err != nil {
@@ -46,7 +47,7 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 	return nil
 }
 
-// target is the chain that the pair will belong to.
+// target returns the chain that the pair will belong to.
 func (o *childOffer) target() *chain {
 	switch {
 	case o.old != nil:
@@ -57,8 +58,8 @@ func (o *childOffer) target() *chain {
 	return &o.policy.main
 }
 
-// info is the notifies that speak of later fragments and of resources, where there are to be any.
-// Of resources there need be none at a rekeying (RFC 9611, Section 3).
+// info returns the notifies about non-initial fragments and resources, if any. A rekeying needs
+// none about resources (RFC 9611, Section 3).
 func (o *childOffer) info(s *ikeSA) []wire.Payload {
 	ps := nonFirst(o.local, o.remote)
 	if s.peer.announces() && (o.old == nil || o.old.grouped) {
@@ -77,7 +78,7 @@ func (o *childOffer) payloads(s *ikeSA) []wire.Payload {
 	return slices.Concat([]wire.Payload{o.sa()}, o.selectors(), o.info(s))
 }
 
-// release gives the SPI back, unless a pair has it.
+// release frees the SPI, unless a pair has it.
 func (o *childOffer) release(s *ikeSA) {
 	if o.spi != 0 {
 		s.e.cfg.SPIs.FreeSPI(o.spi)
@@ -85,14 +86,14 @@ func (o *childOffer) release(s *ikeSA) {
 	}
 }
 
-// abandon ends the offer without an answer.
+// abandon ends the offer without a response.
 func (o *childOffer) abandon(s *ikeSA, why string) {
 	o.release(s)
 	o.settled()
 	s.e.touch(o.policy.peer)
 }
 
-// settled says that nothing of ours is under way for it any more.
+// settled records that no request of ours for it is under way any more.
 func (o *childOffer) settled() {
 	if o.further() {
 		o.chain.finished()
@@ -103,7 +104,8 @@ func (o *childOffer) settled() {
 	}
 }
 
-// conclude takes the answer: it installs the pair and sends on it at once, or says why there is none.
+// conclude reads the response. It returns the installed pair, or nil after telling the policy why
+// there is none.
 func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) *pair {
 	defer clear(shared)
 	if e, ok := wire.FindError(ps); ok {
@@ -115,7 +117,7 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 		s.e.count("ike_child_unacceptable")
 		spi := o.spi
 		o.fail(s, "the peer's answer is not acceptable: "+err.Error(), nil)
-		// The peer has the pair by now, and must be told.
+		// The peer has installed its pair by now, so it is sent a Delete.
 		s.enqueue(&informational{kind: askDelete, spis: []uint32{spi}})
 		return nil
 	}
@@ -132,7 +134,7 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 	return p
 }
 
-// fail tells the policy, unless the old pair is still there to be rekeyed another time.
+// fail records the failure with the policy. If the old pair is still there it can be rekeyed later.
 func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
 	o.release(s)
 	if o.further() {
@@ -151,7 +153,7 @@ func refusalText(kind wire.NotifyType) string {
 	text := fmt.Sprintf("the peer answered %v", kind)
 	switch kind {
 	case wire.TSUnacceptable:
-		text += ": its selectors do not meet ours"
+		text += ": its traffic selectors do not overlap with ours"
 	case wire.NoProposalChosen:
 		text += ": it accepts none of our ESP proposals"
 	}
@@ -161,20 +163,21 @@ func refusalText(kind wire.NotifyType) string {
 func (o *childOffer) explain(kind wire.NotifyType) []string {
 	switch kind {
 	case wire.TSUnacceptable:
-		return []string{"ours: local " + listSelectors(o.local) + ", remote " + listSelectors(o.remote), "theirs: not told; see the peer's log"}
+		return []string{"ours: local " + listSelectors(o.local) + ", remote " + listSelectors(o.remote), "theirs: unknown; see the peer's log"}
 	case wire.NoProposalChosen:
-		return []string{"ours: " + proposal.List(o.offers), "theirs: not told; see the peer's log"}
+		return []string{"ours: " + proposal.List(o.offers), "theirs: unknown; see the peer's log"}
 	}
 	return nil
 }
 
 var (
-	errNoChild  = errors.New("it has no Child SA")
+	errNoChild  = errors.New("it has no valid Child SA")
 	errWidened  = errors.New("it widened the traffic selectors")
-	errNarrowed = errors.New("it narrowed the traffic selectors of the Child SA that it is to replace, or to stand beside")
+	errNarrowed = errors.New("it narrowed the traffic selectors of the existing Child SA")
 )
 
-// agree checks the answer against the offer: one of our proposals, selectors within ours and, at a rekeying or for a single resource, no narrower than before.
+// agree checks the response against the offer: one of our proposals, and selectors within ours. At
+// a rekeying, or for a single resource, the selectors must not be narrower than before.
 func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) (*pair, error) {
 	sa, ok := wire.Find[*wire.SA](ps)
 	tsi, ok2 := wire.FindTS(ps, false)
@@ -206,7 +209,7 @@ func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []by
 	return p, nil
 }
 
-// describe fills in what the policy and the negotiation say of the pair.
+// describe sets the fields of the pair that come from the policy and the negotiation.
 func (p *pair) describe(in, out uint32, local, remote []selector.Selector) {
 	p.sa.Policy, p.sa.Limits, p.sa.ReplayWindow = p.policy.name(), p.policy.cfg.Limits, p.policy.cfg.ReplayWindow
 	p.sa.SPIIn, p.sa.SPIOut = in, out

@@ -10,61 +10,64 @@ import (
 	"culvert/ike/wire"
 )
 
-// pair is one Child SA: an inbound and an outbound ESP SA (RFC 7296, Section 1.4.1), from its installation until its last packets are in.
+// pair is one Child SA: an inbound and an outbound ESP SA (RFC 7296, Section 1.4.1), from its
+// installation until the dataplane has removed it.
 //
-// A rekeying leaves two of them for a while. The side that asked for the new pair sends on it at once; the other one goes on sending on
-// the old pair until the new one carries traffic or the old one is deleted (Section 2.8). When the old one is deleted on both sides its inbound half stays for a few
-// seconds more, for packets that are still on their way.
+// A rekeying leaves two of them for a while. The side that asked for the new pair sends on it at
+// once. The other side keeps sending on the old pair until the new one carries traffic or the old
+// one is deleted (Section 2.8). After the deletion the inbound half stays for a few seconds, for
+// packets that are still in flight.
 type pair struct {
-	sa       esp.ChildSA // as it was installed, less the keys
-	owner    *ikeSA      // nil once it lingers
+	sa       esp.ChildSA // as installed, without the keys
+	owner    *ikeSA      // nil once it is deleted
 	policy   *policy
 	chain    *chain
 	state    pairState
 	creator  bool // we asked for it
-	grouped  bool // there may be more beside it, for single resources (RFC 9611)
+	grouped  bool // there may be others beside it for single resources (RFC 9611)
 	proposal wire.Proposal
 	nonces   noncePair // of the exchange that made it
-	rekeying exchange  // our exchange that replaces it, queued or under way
-	crossing *crossing // the peer's exchange that replaces it, which may cross ours
-	next     *pair     // what replaced it
+	rekeying exchange  // our exchange that replaces it, queued or outstanding
+	crossing *crossing // the peer's exchange that replaces it, and may cross ours
+	next     *pair     // its replacement
 	dates    pairDates
 	traffic  trafficSeen
-	refs     []uint64 // Rekey commands that wait
+	refs     []uint64 // Rekey commands to answer
 	via      origin
-	judged   bool // the dataplane is asked whether it is worth a rekeying
+	judged   bool // the dataplane was asked whether the pair has carried traffic
 	outbound outState
 }
 
-// outState is what the dataplane was told about a pair's outbound SA.
+// outState is what the dataplane was told to do with a pair's outbound SA.
 type outState uint8
 
 const (
-	outInactive   outState = iota // not to send on it
-	outActive                     // to send on it
-	outSuperseded                 // to send on it, and then on another one of the chain; not yet to stop
+	outInactive   outState = iota // do not send on it
+	outActive                     // send on it
+	outSuperseded                 // send on it, and since then on another one of the chain
 )
 
 type pairDates struct {
 	born, rekeyAt time.Time
-	soft, hard    timer // hard also ends the lingering
-	use           timer // until a pair that the peer asked for is sent on
-	refusals      int   // of its rekeying, in a row
+	soft, hard    timer // hard also ends the lingering of a deleted pair
+	use           timer // when to start sending on a pair that the peer asked for
+	refusals      int   // TEMPORARY_FAILURE responses to its rekeying, in a row
 }
 
-// origin is where a pair that the peer asked for came up: its IKE SA, and the ID of the peer's next request there.
+// origin identifies the request that made a pair: its IKE SA, and the message ID of the peer's next
+// request there.
 type origin struct {
 	sa   *ikeSA
 	next uint32
 }
 
-// trafficSeen is what the dataplane last told.
+// trafficSeen holds the times of the last packets, as the dataplane last reported them.
 type trafficSeen struct{ in, out time.Time }
 
-// lingerPair is how long the inbound half of a deleted pair still lets packets in.
+// lingerPair is how long the inbound half of a deleted pair still accepts packets.
 const lingerPair = 5 * time.Second
 
-// install makes the pair, one of the chain, known to the dataplane, its inbound half live.
+// install adds the pair to the chain and makes the dataplane accept packets on it.
 func (e *Engine) install(s *ikeSA, p *pair, l *chain) {
 	e.lastPair++
 	l = l.now()
@@ -106,14 +109,14 @@ func (p *pair) activate() {
 	p.owner.e.emit(ActivateOutbound{ID: p.sa.ID})
 }
 
-// lost ends the pair on our side. If its chain has another pair that one takes over, or else one of another chain, and this one lingers; if there is none, it goes at
-// once.
+// lost ends the pair on our side. If the policy has another pair, that one takes over and this one
+// lingers; otherwise this one is removed at once.
 func (p *pair) lost(cause endCause, why string) {
 	e, pol, l := p.owner.e, p.policy, p.chain
 	p.answerEnd(why)
 	p.detach()
 	if pol.best() == nil {
-		told := p.state == pairDeleting && len(pol.pairs()) > 0 // by the last that was in use, or by the last of all
+		told := p.state == pairDeleting && len(pol.pairs()) > 0 // when the last one in use, or the last of all, was deleted
 		pol.silence(e)
 		p.gone(e)
 		if !told {
@@ -134,7 +137,8 @@ func (p *pair) lost(cause endCause, why string) {
 	p.linger(e)
 }
 
-// answerEnd answers Rekey commands for a pair that ends. One that is for a single resource is not missed: what it carried, the main chain's carries.
+// answerEnd answers the Rekey commands of a pair that ends. The end of a pair for a single resource
+// is not an error, because the main chain takes over its traffic.
 func (p *pair) answerEnd(why string) {
 	err := fmt.Errorf("the Child SA ended: %s", why)
 	if !p.chain.isMain() && p.policy.main.best() != nil {
@@ -143,14 +147,15 @@ func (p *pair) answerEnd(why string) {
 	p.policy.peer.e.answerRefs(&p.refs, err)
 }
 
-// giveWay lets the successor send, which may be older. There must be no moment without an SA to send on: the successor comes first.
+// giveWay moves sending to the successor, which may be older. The successor is activated first, so
+// that there is always an SA to send on.
 func (p *pair) giveWay(e *Engine, successor *pair) {
 	successor.revive()
 	successor.activate()
 	p.quiet(e)
 }
 
-// quiet ends the sending on the pair.
+// quiet stops sending on the pair.
 func (p *pair) quiet(e *Engine) {
 	if p.outbound != outInactive {
 		p.outbound = outInactive
@@ -158,7 +163,8 @@ func (p *pair) quiet(e *Engine) {
 	}
 }
 
-// replaced notes that another pair does, or will do, this one's work; one side is to delete it.
+// replaced records that another pair does, or will do, the work of this one. One side will delete
+// this one.
 func (p *pair) replaced(next *pair) {
 	p.next = next
 	if p.state == pairLive {
@@ -169,10 +175,11 @@ func (p *pair) replaced(next *pair) {
 	p.owner.e.after(&p.dates.soft, replacedLife)
 }
 
-// replacedLife is how long a replaced pair waits for the side that is to delete it.
+// replacedLife is how long a replaced pair waits for the side that should delete it.
 const replacedLife = 90 * time.Second
 
-// replacedEnd deletes a replaced pair that nobody has deleted, or goes on with it if what was to replace it is not there.
+// replacedEnd deletes a replaced pair that the other side has not deleted. If there is no live
+// successor it revives the pair instead.
 func (p *pair) replacedEnd() {
 	if p.owner == nil || p.state != pairReplaced {
 		return
@@ -181,10 +188,10 @@ func (p *pair) replacedEnd() {
 		p.revive()
 		return
 	}
-	p.delete(endReplaced, "replaced, and not deleted by the peer")
+	p.delete(endReplaced, "replaced, but the peer did not delete it")
 }
 
-// revive makes a replaced pair live again, because its successor went first.
+// revive makes a replaced pair live again, because its successor ended first.
 func (p *pair) revive() {
 	if p.state != pairReplaced {
 		return
@@ -195,7 +202,7 @@ func (p *pair) revive() {
 	p.owner.e.after(&p.dates.soft, temporaryPause)
 }
 
-// detach takes the pair from its IKE SA.
+// detach removes the pair from its IKE SA and its chain.
 func (p *pair) detach() {
 	s := p.owner
 	s.pairs = slices.DeleteFunc(s.pairs, func(q *pair) bool { return q == p })
@@ -207,10 +214,12 @@ func (p *pair) detach() {
 	p.owner = nil
 }
 
-// maxLingering bounds the deleted pairs of a policy that linger, for each of its chains, should the peer make and delete them without end.
+// maxLingering bounds the lingering pairs of a policy, per chain, because a peer could make and
+// delete pairs without end.
 const maxLingering = 16
 
-// linger lets the pair receive for a while yet. Nothing must be sent on an SA that the peer has deleted.
+// linger keeps the pair for late inbound packets. Nothing may be sent on an SA that the peer has
+// deleted.
 func (p *pair) linger(e *Engine) {
 	if len(p.policy.lingering) >= maxLingering*(1+len(p.policy.more)) {
 		p.policy.lingering[0].gone(e)
@@ -222,7 +231,7 @@ func (p *pair) linger(e *Engine) {
 	e.after(&p.dates.hard, lingerPair)
 }
 
-// silence removes the pairs that linger, with the last one that the peer knew.
+// silence removes the lingering pairs of a policy that has no other pair left.
 func (p *policy) silence(e *Engine) {
 	for _, q := range slices.Clone(p.lingering) {
 		q.gone(e)
@@ -242,7 +251,7 @@ func (p *pair) gone(e *Engine) {
 	e.emit(RemoveSA{ID: p.sa.ID})
 }
 
-// doing is what we are doing with the pair that a request names, for the collision rules.
+// doing returns, for the collision rules, what we are doing with the pair that a request names.
 func (p *pair) doing() childActivity {
 	switch {
 	case p == nil:
@@ -257,7 +266,8 @@ func (p *pair) doing() childActivity {
 	return childQuiet
 }
 
-// byOutSPI is the pair whose outbound SPI the peer names: the SPI "the exchange initiator would expect in inbound ESP or AH packets" (RFC 7296, Section 1.3.3).
+// byOutSPI returns the pair with the given outbound SPI, or nil. Peers name a Child SA by the SPI
+// "the exchange initiator would expect in inbound ESP or AH packets" (RFC 7296, Section 1.3.3).
 func (s *ikeSA) byOutSPI(spi []byte) *pair {
 	if len(spi) != 4 {
 		return nil
@@ -270,14 +280,15 @@ func (s *ikeSA) byOutSPI(spi []byte) *pair {
 	return nil
 }
 
-// spiOctets is an ESP SPI as payloads carry it.
+// spiOctets returns an ESP SPI as payloads carry it.
 func spiOctets(spi uint32) []byte { return binary.BigEndian.AppendUint32(nil, spi) }
 
 func (p *pair) String() string {
 	return fmt.Sprintf("Child SA %08x in, %08x out", p.sa.SPIIn, p.sa.SPIOut)
 }
 
-// useNow lets the policy send on a pair that we asked for: "The initiator MAY begin sending on an SA as soon as it processes the response".
+// useNow starts sending on a pair that we asked for. "The initiator MAY begin sending on an SA as
+// soon as it processes the response" (RFC 7296, Section 2.8).
 func (s *ikeSA) useNow(p *pair) {
 	s.peer.settleDuplicates()
 	p.settleRedundant()
@@ -286,18 +297,21 @@ func (s *ikeSA) useNow(p *pair) {
 	}
 }
 
-// useDelay is how long a new pair that the peer asked for is not sent on, unless the peer is known to have it sooner: "the responder MAY defer sending messages on a
-// new SA until either it receives one or a timeout has occurred" (RFC 7296, Section 2.8). The dataplane keeps the first packets meanwhile.
+// useDelay is how long a new pair that the peer asked for is not sent on, unless it is known sooner
+// that the peer has it. "the responder MAY defer sending messages on a new SA until either it
+// receives one or a timeout has occurred" (RFC 7296, Section 2.8). The dataplane keeps the first
+// packets meanwhile.
 const useDelay = 800 * time.Millisecond
 
-// inUse lets the policy send on a pair that the peer asked for, as soon as the peer has it.
+// inUse starts sending on a pair that the peer asked for as soon as the peer has it, at the latest
+// after useDelay.
 func (s *ikeSA) inUse(p *pair) {
 	s.peer.settleDuplicates()
 	p.settleRedundant()
 	s.e.after(&p.dates.use, useDelay)
 }
 
-// useAlone lets the chain send on the pair if it has nothing else to send on.
+// useAlone starts sending on the pair if its chain sends on no other.
 func (p *pair) useAlone() {
 	if p.state != pairLive || p.chain.best() != p {
 		return
@@ -307,21 +321,25 @@ func (p *pair) useAlone() {
 			return
 		}
 	}
-	if !p.chain.isMain() && p.unsure() { // there are others to send on
+	if !p.chain.isMain() && p.unsure() { // the main chain can be sent on meanwhile
 		p.owner.e.after(&p.dates.use, deletePause)
 		return
 	}
 	p.activate()
 }
 
-// proven says whether the peer surely has the pair when it handles a request about it: we asked for it; or it is of IKE_AUTH, before whose end nothing else is
-// handled; or packets came on it; or the peer, which has but one request at a time outstanding, sent another one since.
+// proven reports whether the peer certainly has the pair when it handles a request about it: we
+// asked for it; or it comes from IKE_AUTH, before whose end nothing else is handled; or packets
+// came on it; or the peer, which has one outstanding request at a time, has sent another request
+// since.
 func (p *pair) proven() bool {
 	return p.creator || p.via.sa == nil || !p.traffic.in.IsZero() || p.via.sa.win.ExpectedID() != p.via.next || p.via.sa.state != saEstablished
 }
 
-// settleRedundant decides between a new pair and other ones of its chain, with no rekeying meant: both sides asked at the same time. As after a simultaneous
-// rekeying, the one with the lowest nonce is closed by its creator, but only when the peer surely has the other. Of two that we asked for the older one goes.
+// settleRedundant decides between a new pair and other pairs of its chain that are not rekeyed by
+// it, which happens when both sides ask at the same time. As after a simultaneous rekeying, the
+// pair with the lowest nonce is closed by its creator, but only once the peer certainly has the
+// other pair. Of two pairs that we asked for, the older one is closed.
 func (p *pair) settleRedundant() {
 	for _, q := range slices.Clone(p.chain.pairs) {
 		if q == p || q.state != pairLive || p.state != pairLive || q.owner != p.owner || q.crossing != nil || !p.creator && !q.creator {

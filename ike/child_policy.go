@@ -10,26 +10,26 @@ import (
 	"culvert/selector"
 )
 
-// policy is one configured child, and how it is doing.
+// policy is one configured child and its state.
 type policy struct {
 	peer  *peer
 	cfg   Child
 	base  intent
-	want  bool           // it is to be up, now
-	flow  *selector.Flow // of the packet that asked for it
-	busy  bool           // a negotiation of ours for it is queued or under way
+	want  bool           // it should be up now
+	flow  *selector.Flow // of the packet that triggered it
+	busy  bool           // our negotiation for it is queued or under way
 	main  chain
-	more  []*chain // besides, for single resources
+	more  []*chain // for single resources
 	group group
-	// lingering are those pairs that were deleted, of which the inbound half still lets packets in.
+	// lingering are the deleted pairs whose inbound half still accepts packets.
 	lingering []*pair
 	retry     retry
 	trouble
 	rekeys   int
-	refusals int // with TEMPORARY_FAILURE, in a row
+	refusals int // TEMPORARY_FAILURE responses, in a row
 }
 
-// intent is what is to be done with a policy that is not up and not being brought up.
+// intent is what to do with a policy that is down.
 type intent uint8
 
 const (
@@ -38,14 +38,14 @@ const (
 	intentDown                  // leave it down
 )
 
-// retry is the back-off of what failed.
+// retry is the back-off after failures.
 type retry struct {
 	fails int
-	at    time.Time // not before; zero: at once
+	at    time.Time // time of the next try; zero: at once
 	timer timer
 }
 
-// trouble is why something is not up.
+// trouble is why something is down.
 type trouble struct {
 	reason  string
 	explain []string
@@ -71,7 +71,8 @@ func intentOf(m StartMode) intent {
 
 func (pol *policy) name() esp.Policy { return esp.Policy{Peer: pol.peer.cfg.Name, Child: pol.cfg.Name} }
 
-// up says whether packets of the policy have a way, and will have it: not on an IKE SA that is being closed.
+// up reports whether packets of the policy can be sent, and will remain so: a pair on an IKE SA
+// that is being closed does not count.
 func (pol *policy) up() bool {
 	has := func(l *chain) bool {
 		return slices.ContainsFunc(l.pairs, func(p *pair) bool { return p.state.usable() && !p.owner.state.ending() })
@@ -79,12 +80,12 @@ func (pol *policy) up() bool {
 	return has(&pol.main) || slices.ContainsFunc(pol.more, has)
 }
 
-// due says whether a negotiation for it may be started.
+// due reports whether a negotiation for it should start now.
 func (pol *policy) due(now time.Time) bool {
 	return pol.want && !pol.busy && !pol.up() && !now.Before(pol.retry.at)
 }
 
-// installed says that a pair is installed for it.
+// installed records that a pair was installed for it.
 func (pol *policy) installed() {
 	pol.retry.fails, pol.refusals, pol.retry.at = 0, 0, time.Time{}
 	pol.trouble = trouble{}
@@ -93,7 +94,7 @@ func (pol *policy) installed() {
 	pol.peer.e.timers.stop(&pol.retry.timer)
 }
 
-// lost says that its last pair is gone.
+// lost records that its last pair is gone.
 func (pol *policy) lost(cause endCause, why string) {
 	pol.reason = why
 	pol.peer.notice(Info, "child-down", pol.cfg.Name, "Child SA ended: "+why)
@@ -105,18 +106,19 @@ func (pol *policy) lost(cause endCause, why string) {
 			pol.base = intentDown
 		}
 	}
-	// A command or a packet may have asked for it again while it was being taken down.
+	// A command or a packet may have asked for it again during the deletion.
 	again := pol.flow != nil || pol.peer.waiters.waitFor(pol)
 	pol.want = pol.base == intentUp || cause == endMoved && pol.want || cause == endDead && pol.peer.cfg.DPDAction == DPDRestart || pol.want && again
 	if pol.base == intentUp && (cause == endPeer || cause == endFailed) {
-		// The peer had its reason; whoever it was is not to be answered with an endless to and fro.
+		// The peer deleted it for a reason. A pause keeps the two sides from creating and deleting
+		// it without end.
 		pol.retry.at = pol.peer.e.handling.now.Add(reconnectPause(1, pol.peer.e.cfg.Rand))
 		pol.peer.e.timers.set(&pol.retry.timer, pol.retry.at)
 	}
 	pol.peer.e.touch(pol.peer)
 }
 
-// failed says that a negotiation of ours for it failed. What traffic asked for waits for new traffic.
+// failed records that our negotiation for it failed. What traffic asked for waits for new traffic.
 func (pol *policy) failed(why string, explain []string) {
 	e := pol.peer.e
 	pol.busy = false
@@ -129,7 +131,8 @@ func (pol *policy) failed(why string, explain []string) {
 	pol.giveUp(fmt.Errorf("child %q: %s", pol.cfg.Name, why))
 }
 
-// giveUp ends what waits for the policy, once. A policy that is always to be up is tried again.
+// giveUp answers once whatever waits for the policy. A policy that should always be up is tried
+// again.
 func (pol *policy) giveUp(err error) {
 	pol.flow = nil
 	pol.want = pol.base == intentUp
@@ -137,7 +140,7 @@ func (pol *policy) giveUp(err error) {
 	pol.peer.waiters.failed(pol, err)
 }
 
-// whatNext says what happens next to a policy that is not up.
+// whatNext describes what happens next to a policy that is down.
 func (pol *policy) whatNext(now time.Time) string {
 	at := pol.retry.at
 	if pol.peer.try.at.After(at) {
@@ -147,15 +150,15 @@ func (pol *policy) whatNext(now time.Time) string {
 	case pol.busy:
 		return ""
 	case pol.want && len(pol.peer.cfg.Remote) == 0 && pol.peer.main() == nil:
-		return "waiting for the peer to connect, as it has no remote address here"
+		return "waiting for the peer to connect: no remote address is configured"
 	case pol.want && at.After(now):
 		return "next try in " + seconds(at.Sub(now))
 	case !pol.want && pol.base == intentTraffic && at.After(now):
-		return "waiting for traffic, and not before " + seconds(at.Sub(now)) + " have passed"
+		return "waiting for traffic after a pause of " + seconds(at.Sub(now))
 	case !pol.want && pol.base == intentTraffic:
 		return "waiting for traffic"
 	case !pol.want && pol.base == intentDown:
-		return "down until it is asked for"
+		return "down until requested"
 	}
 	return ""
 }
@@ -164,7 +167,8 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%d s", (d+time.Second-1)/time.Second)
 }
 
-// selectorsToOffer is TSi and TSr of a new Child SA: first the very packet's that asked for it, then all (RFC 7296, Section 2.9), as many as a payload holds.
+// selectorsToOffer returns TSi and TSr of a new Child SA: first those of the packet that triggered
+// it, then all of the policy (RFC 7296, Section 2.9), up to the number that a payload holds.
 func (pol *policy) selectorsToOffer() (local, remote []selector.Selector) {
 	if pol.flow != nil && selector.MatchOutbound(pol.flow, pol.cfg.Local, pol.cfg.Remote) {
 		l, r := selector.Specific(pol.flow)
@@ -174,7 +178,7 @@ func (pol *policy) selectorsToOffer() (local, remote []selector.Selector) {
 	return local[:min(len(local), selector.MaxSelectors)], remote[:min(len(remote), selector.MaxSelectors)]
 }
 
-// wireTS is selectors as a TS payload carries them.
+// wireTS returns selectors as a TS payload.
 func wireTS(responder bool, list []selector.Selector) *wire.TS {
 	ts := &wire.TS{Responder: responder}
 	for _, s := range list {
@@ -183,7 +187,7 @@ func wireTS(responder bool, list []selector.Selector) *wire.TS {
 	return ts
 }
 
-// selectorsOf reads a TS payload, without selectors that mean nothing.
+// selectorsOf returns the selectors of a TS payload, without invalid ones.
 func selectorsOf(ts *wire.TS) []selector.Selector {
 	var list []selector.Selector
 	for _, w := range ts.Selectors {
@@ -195,7 +199,7 @@ func selectorsOf(ts *wire.TS) []selector.Selector {
 	return list
 }
 
-// explainSelectors is both sides' selectors for people.
+// explainSelectors returns lines with the selectors of both sides.
 func explainSelectors(ourLocal, ourRemote, theirLocal, theirRemote []selector.Selector) []string {
 	return []string{
 		"ours: local " + listSelectors(ourLocal) + ", remote " + listSelectors(ourRemote),
@@ -203,7 +207,7 @@ func explainSelectors(ourLocal, ourRemote, theirLocal, theirRemote []selector.Se
 	}
 }
 
-// maxListed bounds the selectors that are listed.
+// maxListed bounds the number of selectors that are listed.
 const maxListed = 10
 
 func listSelectors(list []selector.Selector) string {

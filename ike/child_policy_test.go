@@ -39,13 +39,13 @@ func TestWhatNext(t *testing.T) {
 		text       string
 	}{
 		{"under way", true, true, intentUp, true, later, later, ""},
-		{"the peer has to call", true, false, intentUp, false, time.Time{}, time.Time{}, "waiting for the peer to connect, as it has no remote address here"},
+		{"the peer has to call", true, false, intentUp, false, time.Time{}, time.Time{}, "waiting for the peer to connect: no remote address is configured"},
 		{"at once", true, false, intentUp, true, time.Time{}, time.Time{}, ""},
 		{"after the child's pause", true, false, intentUp, true, soon, time.Time{}, "next try in 2 s"},
 		{"after the peer's pause", true, false, intentUp, true, soon, later, "next try in 60 s"},
-		{"traffic, after a pause", false, false, intentTraffic, true, soon, time.Time{}, "waiting for traffic, and not before 2 s have passed"},
+		{"traffic, after a pause", false, false, intentTraffic, true, soon, time.Time{}, "waiting for traffic after a pause of 2 s"},
 		{"traffic", false, false, intentTraffic, true, time.Time{}, time.Time{}, "waiting for traffic"},
-		{"a command", false, false, intentDown, true, time.Time{}, time.Time{}, "down until it is asked for"},
+		{"a command", false, false, intentDown, true, time.Time{}, time.Time{}, "down until requested"},
 		{"told by the reason", false, false, intentUp, true, time.Time{}, time.Time{}, ""},
 	} {
 		pol.want, pol.busy, pol.base, pol.retry.at, pol.peer.try.at = tt.want, tt.busy, tt.base, tt.retry, tt.try

@@ -9,14 +9,14 @@ import (
 	"culvert/selector"
 )
 
-// childTerms is what a Child SA that the peer asks for is made with.
+// childTerms are the parameters of a Child SA that the peer asks for.
 type childTerms struct {
 	nonces noncePair
 	shared []byte
-	old    *pair // that it is to replace
-	create bool  // in CREATE_CHILD_SA
-	later  bool  // the peer asks for later fragments
-	info   bool  // the answer is to speak of resources, as the request does (RFC 9611)
+	old    *pair // the pair to replace; nil: a new one
+	create bool  // requested in CREATE_CHILD_SA
+	later  bool  // the peer asks for non-initial fragments
+	info   bool  // the response carries SA_RESOURCE_INFO, as the request does (RFC 9611)
 }
 
 // childPick is what we agree to: the policy, one proposal, and the selectors that both sides allow.
@@ -31,16 +31,17 @@ type childPick struct {
 type crossing struct {
 	nonces noncePair
 	pair   *pair // nil until it is installed
-	lost   *pair // our pair, once it is known to stay
+	lost   *pair // our own successor, once it is known to stay
 	failed bool
 }
 
-// over says that the peer's rekeying came to nothing, or that the peer has already deleted what it made.
+// over reports whether the peer's rekeying failed, or its pair was already deleted.
 func (c *crossing) over() bool {
 	return c.failed || c.pair != nil && (c.pair.owner == nil || c.pair.state == pairDeleting)
 }
 
-// termsOf reads what a CREATE_CHILD_SA request is for, and refuses what crosses something of ours (RFC 7296, Section 2.25).
+// termsOf reads the purpose of a CREATE_CHILD_SA request. It refuses a request that collides with
+// one of ours (RFC 7296, Section 2.25).
 func (s *ikeSA) termsOf(ps []wire.Payload) (childTerms, error) {
 	terms := childTerms{create: true, later: asksForFragments(ps), info: s.infoWanted(ps)}
 	ask := askCreateChild
@@ -57,14 +58,14 @@ func (s *ikeSA) termsOf(ps []wire.Payload) (childTerms, error) {
 		return terms, refuse(wire.TemporaryFailure, "the IKE SA or Child SA is being rekeyed or closed")
 	case answerNotFound:
 		if s.awaitsChild() {
-			return terms, refuse(wire.TemporaryFailure, "it may be the Child SA that the answer to our own request will tell of")
+			return terms, refuse(wire.TemporaryFailure, "it may be the Child SA of our own outstanding request")
 		}
 		return terms, s.notFound(n)
 	}
 	return terms, nil
 }
 
-// childRequest is a CREATE_CHILD_SA request for a Child SA.
+// childRequest handles a CREATE_CHILD_SA request for a Child SA.
 func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	terms, err := s.termsOf(ps)
 	if err != nil {
@@ -90,23 +91,24 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	ke, ok := wire.Find[*wire.KE](ps)
 	if !ok || ke.Group != group {
 		terms.cancel()
-		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange is wanted"}
+		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange method is required"}
 	}
 	s.e.answerKey(group, ke.Data, func(k keyPair) { s.childComputed(pick, terms, k) })
 	return nil, errPending
 }
 
-// awaitsChild says whether a request of ours for a Child SA is outstanding: the peer may have made that one, and rekey it already, before its response is here.
+// awaitsChild reports whether our request for a Child SA is outstanding. The peer may have made
+// that one, and already rekey it, before its response arrives.
 func (s *ikeSA) awaitsChild() bool {
 	_, ok := s.work.current.(*childExchange)
 	return ok
 }
 
 func (s *ikeSA) notFound(n *wire.Notify) error {
-	return &notifyError{&wire.Notify{Protocol: n.Protocol, SPI: n.SPI, Kind: wire.ChildSANotFound}, "there is no such Child SA"}
+	return &notifyError{&wire.Notify{Protocol: n.Protocol, SPI: n.SPI, Kind: wire.ChildSANotFound}, "the Child SA does not exist"}
 }
 
-// cancel takes back that the peer rekeys the pair.
+// cancel records that the peer's rekeying of the pair failed.
 func (t childTerms) cancel() {
 	if t.old != nil && t.old.crossing != nil {
 		t.old.crossing.failed = true
@@ -123,7 +125,7 @@ func (s *ikeSA) childComputed(pick childPick, terms childTerms, k keyPair) {
 	case k.err != nil:
 		terms.cancel()
 		s.e.count("ike_bad_key_exchange")
-		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is bad: "+k.err.Error()))
+		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is invalid: "+k.err.Error()))
 	case s.state == saClosing || pick.policy.peer.removed:
 		terms.cancel()
 		s.conclude(nil, refuse(wire.TemporaryFailure, "the IKE SA is being closed"))
@@ -133,7 +135,8 @@ func (s *ikeSA) childComputed(pick childPick, terms childTerms, k keyPair) {
 	}
 }
 
-// createChild installs the pair that was agreed on, answers, and decides who sends on what.
+// createChild installs the pair that was agreed on, sends the response, and decides which pair is
+// sent on.
 func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error {
 	p, err := s.makeChild(pick, terms)
 	if err != nil {
@@ -145,7 +148,7 @@ func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error
 		answer = append(answer, ke)
 	}
 	s.answer(append(answer, p.agreed(pick, terms)...))
-	if p.owner == nil { // the answer could not be protected, and all is over
+	if p.owner == nil { // the response could not be protected, and the IKE SA has ended
 		return errPending
 	}
 	if terms.old != nil {
@@ -161,7 +164,8 @@ func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error
 	return errPending
 }
 
-// rekeyedByPeer notes what the peer's new pair replaces. The peer deletes the old one, unless our own rekeying crossed its.
+// rekeyedByPeer records what the peer's new pair replaces. The peer deletes the old one, unless our
+// own rekeying crossed its request.
 func (s *ikeSA) rekeyedByPeer(old, p *pair) {
 	p.policy.rekeys++
 	p.notice(Info, "child-rekeyed", fmt.Sprintf("%s replaces %s", p, old))
@@ -170,7 +174,7 @@ func (s *ikeSA) rekeyedByPeer(old, p *pair) {
 	case c.lost != nil:
 		p.replaced(c.lost)
 	case old.doing() == childRekeying:
-		c.pair = p // the nonces decide when our own exchange ends
+		c.pair = p // the nonces decide at the end of our own exchange
 	case old.owner != nil:
 		c.pair = p
 		old.replaced(p)
@@ -178,7 +182,8 @@ func (s *ikeSA) rekeyedByPeer(old, p *pair) {
 	}
 }
 
-// answerChild is the responder's side of a Child SA in IKE_AUTH: the pair and what to answer.
+// answerChild handles the Child SA of an IKE_AUTH request. It returns the pair and the payloads of
+// the response.
 func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*pair, []wire.Payload, error) {
 	defer clear(terms.shared)
 	pick, err := s.pickChild(ps, terms)
@@ -192,7 +197,8 @@ func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*pair, []wire.
 	return p, append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{p.proposal}}}, p.agreed(pick, terms)...), nil
 }
 
-// agreed is the end of the answer: the selectors, and word of later fragments and of resources.
+// agreed returns the end of the response: the selectors, and notifies about non-initial fragments
+// and resources.
 func (p *pair) agreed(pick childPick, terms childTerms) []wire.Payload {
 	ps := []wire.Payload{wireTS(false, pick.remote), wireTS(true, pick.local)}
 	if terms.later {
@@ -233,7 +239,7 @@ func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
 	return p, nil
 }
 
-// pickChild finds the policy, the proposal and the selectors for what the peer asks for.
+// pickChild chooses the policy, the proposal and the selectors for a request.
 func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error) {
 	sa, _ := wire.Find[*wire.SA](ps)
 	tsi, _ := wire.FindTS(ps, false)
@@ -243,13 +249,13 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 		return s.agreeFurther(f, theirs)
 	}
 	if len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
-		return childPick{}, refuse(wire.NoAdditionalSAs, "the IKE SA has as many Child SAs as it may")
+		return childPick{}, refuse(wire.NoAdditionalSAs, "the IKE SA has reached its limit of Child SAs")
 	}
 	if terms.old != nil {
 		return pickRekey(terms.old, theirs, local, remote)
 	}
 	var best childPick
-	var unlucky *policy // the selectors meet, the proposals do not
+	var unlucky *policy // its selectors match, its proposals do not
 	bestRank := -1
 	for _, pol := range s.peer.policies {
 		l, r := selector.Narrow(local, pol.cfg.Local), selector.Narrow(remote, pol.cfg.Remote)
@@ -271,7 +277,7 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 	return childPick{}, s.noChild(unlucky, theirs, local, remote)
 }
 
-// choose is the responder's choice of an ESP proposal.
+// choose makes the responder's choice of an ESP proposal.
 func (pol *policy) choose(theirs []wire.Proposal, create bool) (wire.Proposal, bool) {
 	ours := pol.cfg.Proposals
 	if !create {
@@ -280,11 +286,11 @@ func (pol *policy) choose(theirs []wire.Proposal, create bool) (wire.Proposal, b
 	return proposal.Choose(ours, theirs)
 }
 
-// pickRekey agrees to the replacement of a pair, with the pair's very selectors: "The responder MUST NOT narrow down the Traffic
-// Selectors narrower than the scope currently in use", and wider ones were never agreed on (RFC 7296, Section 2.9.2).
+// pickRekey agrees to the replacement of a pair, with the same selectors. Narrower ones are
+// forbidden, and wider ones were never agreed on (RFC 7296, Section 2.9.2).
 func pickRekey(old *pair, theirs []wire.Proposal, local, remote []selector.Selector) (childPick, error) {
 	if !selector.Subset(old.sa.LocalTS, local) || !selector.Subset(old.sa.RemoteTS, remote) {
-		return childPick{}, refuse(wire.TSUnacceptable, "the selectors are not those of the Child SA that is replaced")
+		return childPick{}, refuse(wire.TSUnacceptable, "the traffic selectors differ from those of the replaced Child SA")
 	}
 	chosen, ok := old.policy.choose(theirs, true)
 	if !ok {
@@ -293,8 +299,9 @@ func pickRekey(old *pair, theirs []wire.Proposal, local, remote []selector.Selec
 	return childPick{policy: old.policy, chosen: chosen, local: old.sa.LocalTS, remote: old.sa.RemoteTS}, nil
 }
 
-// rankSelectors says how well a policy suits what the peer asks for: best if it takes all of it, then if it takes the first selectors, which are those of the packet that
-// made the peer ask (RFC 7296, Section 2.9); of equals one that is not up yet.
+// rankSelectors returns how well a policy fits a request: best if it covers all of its selectors,
+// next if it covers the first ones, which are those of the packet that triggered the request (RFC
+// 7296, Section 2.9). Among equals, a policy that is down ranks higher.
 func rankSelectors(pol *policy, local, remote, l, r []selector.Selector) int {
 	rank := 0
 	if selector.Subset(local, l) && selector.Subset(remote, r) {
@@ -309,23 +316,23 @@ func rankSelectors(pol *policy, local, remote, l, r []selector.Selector) int {
 	return rank
 }
 
-// noChild refuses, and leaves word with the policies that it is about.
+// noChild refuses, and records the reason with the policies concerned.
 func (s *ikeSA) noChild(unlucky *policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
 	if unlucky != nil {
 		s.e.count("ike_no_proposal_chosen")
-		const why = "none of the ESP proposals of the peer is acceptable"
+		const why = "none of the peer's ESP proposals is acceptable"
 		unlucky.refusedCall(why, proposal.Explain(unlucky.cfg.Proposals, theirs))
 		return refuse(wire.NoProposalChosen, why)
 	}
 	s.e.count("ike_ts_unacceptable")
-	const why = "the selectors of the peer do not meet ours"
+	const why = "the peer's traffic selectors do not overlap with ours"
 	for _, pol := range s.peer.policies {
 		pol.refusedCall(why, explainSelectors(pol.cfg.Local, pol.cfg.Remote, remote, local))
 	}
 	return refuse(wire.TSUnacceptable, why)
 }
 
-// refusedCall leaves word of a request of the peer that was refused.
+// refusedCall records a refused request of the peer.
 func (pol *policy) refusedCall(why string, explain []string) {
 	if pol.up() {
 		return

@@ -2,18 +2,18 @@ package ike
 
 import "fmt"
 
-// saState is where an IKE SA stands in its life.
+// saState is the state of an IKE SA.
 type saState uint8
 
 const (
-	saEmbryo         saState = iota // to replace another: it has our SPI, and no keys yet
+	saEmbryo         saState = iota // a successor: it has our SPI and no keys yet
 	saConnecting                    // initiator: IKE_SA_INIT under way
 	saAuthenticating                // initiator: IKE_AUTH under way
-	saHalfOpen                      // responder: until IKE_AUTH succeeded
+	saHalfOpen                      // responder: IKE_AUTH has not yet succeeded
 	saEstablished
-	saRekeyed // its successor has the Child SAs; one side is to delete it
-	saClosing // we are deleting it
-	saDead    // ended, but the peer may still ask for the last answer again
+	saRekeyed // its successor has the Child SAs; one side will delete it
+	saClosing // our Delete is queued or outstanding
+	saDead    // ended, but a copy of the last request is still answered
 	saGone
 )
 
@@ -37,7 +37,7 @@ func (s saState) ending() bool { return s == saClosing || s.ended() }
 // ended reports whether the IKE SA has ended on our side.
 func (s saState) ended() bool { return s == saDead || s == saGone }
 
-// saMoves is every legal move of an IKE SA.
+// saMoves lists every legal move of an IKE SA.
 var saMoves = [...][]saState{
 	saEmbryo:         {saEstablished, saGone},
 	saConnecting:     {saAuthenticating, saGone},
@@ -50,14 +50,14 @@ var saMoves = [...][]saState{
 	saGone:           nil,
 }
 
-// pairState is where a Child SA pair stands in its life.
+// pairState is the state of a Child SA pair.
 type pairState uint8
 
 const (
 	pairLive      pairState = iota // in use
-	pairReplaced                   // rekeyed or redundant: receives, and sends until its successor does; one side is to delete it
+	pairReplaced                   // rekeyed or redundant: receives, and sends until its successor does; one side will delete it
 	pairDeleting                   // our Delete is queued or outstanding
-	pairLingering                  // deleted on both sides; packets still on their way are let in
+	pairLingering                  // deleted on both sides; late packets are still accepted
 	pairGone
 )
 
@@ -71,7 +71,8 @@ func (p pairState) usable() bool { return p == pairLive || p == pairReplaced }
 // ended reports whether the pair is deleted on our side.
 func (p pairState) ended() bool { return p == pairLingering || p == pairGone }
 
-// pairMoves is every legal move of a Child SA pair. A replaced pair comes back to life when its successor is deleted first.
+// pairMoves lists every legal move of a Child SA pair. A replaced pair becomes live again if its
+// successor is deleted first.
 var pairMoves = [...][]pairState{
 	pairLive:      {pairReplaced, pairDeleting, pairLingering, pairGone},
 	pairReplaced:  {pairLive, pairDeleting, pairLingering, pairGone},
@@ -80,7 +81,7 @@ var pairMoves = [...][]pairState{
 	pairGone:      nil,
 }
 
-// mustMove panics where a move is not in the table: a bug of ours, never a peer's doing.
+// mustMove panics if a move is not in the table. That is a bug of ours; a peer cannot cause it.
 func mustMove[S interface {
 	comparable
 	fmt.Stringer

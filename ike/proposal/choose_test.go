@@ -9,7 +9,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// Abbreviations of transforms, for a long table of proposals.
+// words returns the abbreviations of the chosen transforms.
 func words(p wire.Proposal) string {
 	var list []string
 	for _, tr := range p.Transforms {
