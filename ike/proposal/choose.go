@@ -118,7 +118,7 @@ func match(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 }
 
 // matchCipher picks ENCR and an INTEG that fits it. A combined-mode cipher has no integrity
-// algorithm other than NONE (RFC 7296, Section 3.3).
+// algorithm other than NONE (RFC 7296, Section 2.7).
 func matchCipher(our, their wire.Proposal) ([]wire.Transform, *mismatch) {
 	err := &mismatch{rank: 2, our: our, their: their, typ: wire.TransformENCR}
 	for _, encr := range OfType(our, wire.TransformENCR) {
