@@ -128,15 +128,42 @@ func (p *Plane) DeactivateOutbound(id esp.ChildID) {
 	}
 }
 
-// RemoveSA removes both SAs of the pair and frees its SPI. An older SA of its policy that is still active is sent on again. Any goroutine.
-func (p *Plane) RemoveSA(id esp.ChildID) {
+// RemoveSA removes both SAs of the pair and frees its SPI. An older SA of its policy that is still
+// active is sent on again. Any goroutine.
+func (p *Plane) RemoveSA(id esp.ChildID) { p.TakeOut(id) }
+
+// takenOutSkip is more than what the workers can still send, each in one turn of its loop, on a pair
+// that was taken out at that moment.
+const takenOutSkip = 1 << 20
+
+// TakeOut is RemoveSA, and returns the state with which another pair of the same keys can go on. A
+// few sequence numbers are left out: a worker may still be sending. False: there is no such pair.
+// Any goroutine.
+func (p *Plane) TakeOut(id esp.ChildID) (s esp.State, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.pairs[id]
 	if c == nil {
-		return
+		return esp.State{}, false
 	}
-	delete(p.pairs, id)
+	p.remove(c)
+	return c.state().Skip(takenOutSkip), true
+}
+
+// state returns the counters and the top of the replay window of the pair.
+func (c *pair) state() (s esp.State) {
+	if c.out != nil {
+		s.Sent = c.out.Used()
+	}
+	if c.in != nil {
+		s.Received, s.Highest = c.in.Used(), c.in.Highest()
+	}
+	return s
+}
+
+// remove takes a pair out of all tables. Plane.mu is held.
+func (p *Plane) remove(c *pair) {
+	delete(p.pairs, c.sa.ID)
 	if c.in != nil {
 		p.sad.remove(c)
 	}

@@ -53,6 +53,7 @@ type ChildSA struct {
 	// installer must draw it at random: otherwise IVs repeat under one key (RFC 4106, Section 3.1).
 	IVStart      uint64
 	ReplayWindow int // packets; zero: no replay protection
+	State        State
 
 	Endpoint Endpoint
 	// LocalTS and RemoteTS are the negotiated selectors: source and destination of outbound inner

@@ -36,6 +36,7 @@ func NewInbound(sa *ChildSA) (*Inbound, error) {
 	}
 	in := &Inbound{keyed: k, limits: newThresholds(sa.Limits, last)}
 	in.window.init(sa.ReplayWindow)
+	in.put(sa.State)
 	return in, nil
 }
 

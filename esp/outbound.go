@@ -47,7 +47,9 @@ func NewOutbound(sa *ChildSA) (*Outbound, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Outbound{keyed: k, ivStart: sa.IVStart, limits: newThresholds(sa.Limits, lastSequence(sa.ESN))}, nil
+	o := &Outbound{keyed: k, ivStart: sa.IVStart, limits: newThresholds(sa.Limits, lastSequence(sa.ESN))}
+	o.put(sa.State)
+	return o, nil
 }
 
 // SPI returns the SPI of the packets.

@@ -41,7 +41,7 @@ type (
 		ChangeBypasses(set []dataplane.PolicyConfig, gone []esp.Policy)
 		InstallInbound(sa esp.ChildSA) error
 		ActivateOutbound(id esp.ChildID)
-		RemoveSA(id esp.ChildID)
+		TakeOut(id esp.ChildID) (esp.State, bool)
 		PolicyStats(policy esp.Policy) (dataplane.ChildStats, bool)
 		ChildStats(id esp.ChildID) (dataplane.ChildStats, bool)
 		Counters() map[string]uint64

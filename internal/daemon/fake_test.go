@@ -109,9 +109,11 @@ func (f *fakeParts) InstallInbound(sa esp.ChildSA) error {
 
 func (f *fakeParts) ActivateOutbound(id esp.ChildID) { defer f.note("activate")() }
 
-func (f *fakeParts) RemoveSA(id esp.ChildID) {
+func (f *fakeParts) TakeOut(id esp.ChildID) (esp.State, bool) {
 	defer f.note("remove " + f.sas[id].Policy.Child)()
+	_, ok := f.sas[id]
 	delete(f.sas, id)
+	return esp.State{Sent: esp.Usage{Packets: uint64(id)}}, ok
 }
 
 func (f *fakeParts) PolicyStats(policy esp.Policy) (dataplane.ChildStats, bool) {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/binary"
 	"net/netip"
 	"reflect"
@@ -18,6 +19,7 @@ const firstManualID = esp.ChildID(1) << 62
 type manualSA struct {
 	id     esp.ChildID // 0: not installed
 	sa     esp.ChildSA // without ID
+	state  esp.State   // of the one that it replaces, with the same keys
 	reason string
 }
 
@@ -38,7 +40,7 @@ func (d *Daemon) setManual(c *config.Config) {
 	}
 	for policy, was := range old { // first, because a new one may have the SPI of an old one
 		if was.id != 0 && next[policy].id != was.id {
-			d.plane.RemoveSA(was.id)
+			d.takeOutManual(was, next)
 			d.log.Info("manual SA removed", "event", "child-down", "peer", policy.Peer, "child", policy.Child)
 		}
 	}
@@ -52,11 +54,28 @@ func (d *Daemon) setManual(c *config.Config) {
 	d.mu.Unlock()
 }
 
+// takeOutManual removes a manual SA. Should it be replaced by one of the same SPIs and keys, with
+// another address or other networks, that one goes on with its sequence numbers: the peer, which
+// knows of no change, would take others for replays.
+func (d *Daemon) takeOutManual(was manualSA, next map[esp.Policy]manualSA) {
+	state, ok := d.plane.TakeOut(was.id)
+	if m := next[was.sa.Policy]; ok && sameKeys(&m.sa, &was.sa) {
+		m.state = state
+		next[was.sa.Policy] = m
+	}
+}
+
+// sameKeys reports whether two SA pairs have the same keys and SPIs in both directions.
+func sameKeys(a, b *esp.ChildSA) bool {
+	return a.SPIIn == b.SPIIn && a.SPIOut == b.SPIOut && a.Cipher == b.Cipher && a.ESN == b.ESN &&
+		subtle.ConstantTimeCompare(a.KeyIn, b.KeyIn) == 1 && subtle.ConstantTimeCompare(a.KeyOut, b.KeyOut) == 1
+}
+
 func (d *Daemon) installManual(m manualSA) manualSA {
 	log := d.log.With("peer", m.sa.Policy.Peer, "child", m.sa.Policy.Child)
 	d.lastID = max(d.lastID+1, firstManualID)
 	sa := m.sa
-	sa.ID = d.lastID
+	sa.ID, sa.State = d.lastID, m.state
 	var start [8]byte
 	_, _ = rand.Read(start[:]) // never fails (crypto/rand)
 	sa.IVStart = binary.BigEndian.Uint64(start[:])
