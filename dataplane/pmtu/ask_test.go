@@ -51,7 +51,10 @@ func (a *asked) tell(size, sent int, v Verdict) {
 	if v == Unknown {
 		sent = 0
 	}
-	a.path.Told(a.now, size, sent, v)
+	old := a.path.MTU()
+	if changed := a.path.Told(a.now, size, sent, v); changed != (a.path.MTU() != old) {
+		a.t.Errorf("%d, verdict %d: the MTU was %d and is %d, but changed is %v", size, v, old, a.path.MTU(), changed)
+	}
 }
 
 func (a *asked) verdict() Verdict { return a.said(a.sent()) }
@@ -94,6 +97,8 @@ func TestAskedSizeThatPasses(t *testing.T) {
 	a.live(time.Hour, false)
 	a.wantAsked(1500) // for the traffic before it became idle
 	a.wantMTU(1500)
+	a.path.SetLimits(a.now, Limits{Floor: 576, Ceil: 9000})
+	a.wantMTU(9000) // only the first hop bounds it
 }
 
 func TestIdlePathAsksNothing(t *testing.T) {
@@ -130,8 +135,8 @@ func TestBlackHoleIsFoundByAsking(t *testing.T) {
 func TestUsualSizeIsAskedSoon(t *testing.T) {
 	a := newAsked(t, ethernet, 1400)
 	a.live(8*time.Second, true)
-	a.wantMTU(askBase) // a size that passes, until more is known
-	if !slices.Equal(a.sizes[:2], []int{1500, askBase}) {
+	a.wantMTU(1280) // a size that passes, until more is known
+	if !slices.Equal(a.sizes[:2], []int{1500, 1280}) {
 		t.Errorf("asked %v", a.sizes)
 	}
 	a.live(time.Minute, true)
@@ -186,6 +191,19 @@ func TestNothingIsLearnt(t *testing.T) {
 	a.wantMTU(1400)
 	a.live(12*time.Minute, true)
 	a.wantMTU(1500) // the ICMP claim is old
+}
+
+// What was learnt before the questions had no verdict any more is forgotten after ten minutes,
+// however many of them there were meanwhile.
+func TestLearntGrowsOldWithoutVerdicts(t *testing.T) {
+	a := newAsked(t, ethernet, 1400)
+	a.live(8*time.Second, true)
+	a.wantMTU(1280)
+	a.said = func(int) Verdict { return Unknown }
+	a.live(9*time.Minute, true)
+	a.wantMTU(1280)
+	a.live(2*time.Minute, true)
+	a.wantMTU(1500)
 }
 
 // A question without a verdict is repeated after ten seconds, then twenty, and so on.
