@@ -236,7 +236,7 @@ func (p *Path) finish(now time.Time) {
 	switch {
 	case p.mtu >= p.ceil:
 		p.raiseAt = never
-	case p.raiseAt == never || at(now) >= p.raiseAt:
+	case p.raiseAt == never:
 		p.raiseAt = at(now).add(raiseAfter)
 	}
 }

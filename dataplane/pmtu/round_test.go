@@ -134,3 +134,21 @@ func TestOutageWhileMoreIsTried(t *testing.T) {
 	l.wantSent(576, 1300)
 	l.wantMTU(1300)
 }
+
+// A round under way at the time to try more does not put that off for another ten minutes.
+func TestRoundAtTheTimeToTryMore(t *testing.T) {
+	l := newLink(t, ethernet, 1300)
+	l.use(time.Minute)
+	l.wantMTU(1300)
+	l.mtu = 1500
+	l.advance(l.path.raiseAt.time().Sub(l.now) - minTimer/2)
+	l.log = nil
+	l.lose = func(Probe) bool { return true }
+	l.path.Used(true)
+	l.advance(minTimer - 1)
+	l.lose = nil
+	l.advance(minTimer / 2)
+	l.wantSent(576, 1300, 576, 1300)
+	l.use(5 * time.Second)
+	l.wantMTU(1500)
+}
