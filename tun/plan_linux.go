@@ -28,9 +28,9 @@ type plan struct {
 	addrs   []netip.Addr       // of ours, sorted
 	own     map[netip.Addr]int // how many groups have the address in a local network
 
-	sieve  bool           // there are to be rules for protected neighbours
-	links  []netip.Prefix // the IPv4 ones of addrs with the length of their networks, sorted
-	sifted map[netip.Addr]bool
+	passARP  bool           // rules let ARP of protected neighbours pass
+	links    []netip.Prefix // the IPv4 ones of addrs with the length of their networks, sorted
+	arpAddrs map[netip.Addr]bool
 
 	rules   map[rule]bool
 	unbound map[netip.Prefix]hop
@@ -70,7 +70,7 @@ var claimed = dest{dst: netip.MustParsePrefix("0.0.0.0/32")}
 
 func newPlan(ports []uint16, errors bool) *plan {
 	return &plan{
-		ports: ports, errors: errors, groups: make(map[int]*member), own: make(map[netip.Addr]int), sifted: make(map[netip.Addr]bool),
+		ports: ports, errors: errors, groups: make(map[int]*member), own: make(map[netip.Addr]int), arpAddrs: make(map[netip.Addr]bool),
 		rules: make(map[rule]bool), unbound: map[netip.Prefix]hop{claimed.dst: {}},
 	}
 }
@@ -127,8 +127,8 @@ func (p *plan) apply(c protect.Change) edit {
 			p.touch(e, m, dst)
 		}
 	}
-	if p.nearby(c) {
-		p.sift(e)
+	if p.affectsNeighbours(c) {
+		p.updateARP(e)
 	}
 	p.common(e)
 	return e
@@ -246,7 +246,7 @@ func (p *plan) setAddrs(hosts []netip.Prefix) edit {
 	}
 	if !slices.Equal(p.links, links) {
 		p.links = links
-		p.sift(e)
+		p.updateARP(e)
 	}
 	p.common(e)
 	return e

@@ -36,7 +36,7 @@ func (p *plan) leads(from, to string) string {
 	}
 	for at := ruleUnbound; at <= ruleFrom; at++ {
 		for k := range p.rules {
-			if k.at != at || k.v6 != dst.Is6() || k.at == ruleBoundEnd || k.at == ruleSieve || k.at == ruleSift || at == ruleUnbound && !src.IsUnspecified() || k.src.IsValid() && !k.src.Contains(src) {
+			if k.at != at || k.v6 != dst.Is6() || k.at == ruleBoundEnd || k.at == ruleARPProtocol || k.at == ruleARPRest || at == ruleUnbound && !src.IsUnspecified() || k.src.IsValid() && !k.src.Contains(src) {
 				continue
 			}
 			if out := p.in(k.table, dst); out != "main" {

@@ -30,18 +30,18 @@ import (
 // A look-up in a table without a route for the packet goes on to the next rule, and so does one
 // that finds a throw route.
 const (
-	ruleMark     = 0
-	ruleOwn      = 1
-	ruleBound    = 2
-	ruleUnbound  = 3
-	ruleBoundEnd = 4
-	ruleSieve    = 5
-	ruleSift     = 6
-	ruleFrom     = 7
-	ruleOther    = 8
-	ruleErrors   = 9
-	ruleEnd      = 11
-	ruleCount    = 12
+	ruleMark        = 0
+	ruleOwn         = 1
+	ruleBound       = 2
+	ruleUnbound     = 3
+	ruleBoundEnd    = 4
+	ruleARPProtocol = 5
+	ruleARPRest     = 6
+	ruleFrom        = 7
+	ruleOther       = 8
+	ruleErrors      = 9
+	ruleEnd         = 11
+	ruleCount       = 12
 )
 
 // rule is one of the router's rules.
@@ -50,7 +50,7 @@ type rule struct {
 	at    int          // one of the offsets
 	src   netip.Prefix // invalid: any
 	table int          // from the first table on
-	proto uint8        // of ruleOwn and ruleSieve
+	proto uint8        // of ruleOwn and ruleARPProtocol
 	port  uint16       // of ruleOwn; 0: any
 }
 
@@ -76,9 +76,9 @@ func (r *Router) kernelRule(k rule) kernelRule {
 	case ruleMark:
 		out.mark, out.mask = r.mark.Value, r.mark.Mask
 		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleEnd)
-	case ruleSieve:
+	case ruleARPProtocol:
 		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleFrom)
-	case ruleOwn, ruleSift:
+	case ruleOwn, ruleARPRest:
 		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleEnd)
 	case ruleBound:
 		out.action, out.goTo = unix.FR_ACT_GOTO, uint32(r.prio+ruleBoundEnd)
@@ -111,7 +111,7 @@ func familyRules(v6, any, unbound, errors bool) map[rule]bool {
 // inOrder sorts rules so that goto finds its target, marked packets are out of reach before any
 // other rule comes, and no rule acts without the one that limits it.
 func inOrder(rules map[rule]bool) []rule {
-	rank := map[int]int{ruleEnd: 0, ruleMark: 1, ruleOwn: 2, ruleOther: 3, ruleErrors: 4, ruleBoundEnd: 5, ruleBound: 6, ruleUnbound: 7, ruleFrom: 8, ruleSieve: 9, ruleSift: 10}
+	rank := map[int]int{ruleEnd: 0, ruleMark: 1, ruleOwn: 2, ruleOther: 3, ruleErrors: 4, ruleBoundEnd: 5, ruleBound: 6, ruleUnbound: 7, ruleFrom: 8, ruleARPProtocol: 9, ruleARPRest: 10}
 	out := slices.Collect(maps.Keys(rules))
 	slices.SortFunc(out, func(a, b rule) int {
 		return cmp.Or(rank[a.at]-rank[b.at], a.table-b.table, a.src.Addr().Compare(b.src.Addr()))

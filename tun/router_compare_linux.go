@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// compare lists all rules and routes of ours and mends what differs. With blame it is somebody
+// compare lists all rules and routes of ours and mends what differs. With byOthers it is somebody
 // else's doing.
-func (r *Router) compare(blame bool) error {
+func (r *Router) compare(byOthers bool) error {
 	rules, err := r.rules()
 	if err != nil {
 		return err
@@ -23,7 +23,7 @@ func (r *Router) compare(blame bool) error {
 	for _, k := range rules {
 		if _, ok := missing[k]; ok {
 			delete(missing, k)
-		} else if k.protocol == routeProtocol && r.inBlock(k) {
+		} else if k.protocol == routeProtocol && r.hasOurPriority(k) {
 			strange = append(strange, k)
 		}
 	}
@@ -31,16 +31,16 @@ func (r *Router) compare(blame bool) error {
 	for _, k := range missing {
 		add[k] = true
 	}
-	errs := []error{r.compareTable(0, blame)}
+	errs := []error{r.compareTable(0, byOthers)}
 	for t := range r.plan.groups {
-		errs = append(errs, r.compareTable(t, blame))
+		errs = append(errs, r.compareTable(t, byOthers))
 	}
-	errs = append(errs, r.restoreRules(add, strange, blame), r.goInFront(rules))
+	errs = append(errs, r.restoreRules(add, strange, byOthers), r.goInFront(rules))
 	return errors.Join(errs...)
 }
 
 // compareTable mends what differs in a table.
-func (r *Router) compareTable(table int, blame bool) error {
+func (r *Router) compareTable(table int, byOthers bool) error {
 	var have, want int
 	d := difference{missing: make(map[dest]bool)}
 	err := listRoutes(r.nl, r.table+table, func(k kernelRoute) {
@@ -61,7 +61,7 @@ func (r *Router) compareTable(table int, blame bool) error {
 	if err := r.present(table, d.missing); err != nil {
 		return err
 	}
-	if err := r.mendDifference(d, blame); err != nil {
+	if err := r.mendDifference(d, byOthers); err != nil {
 		return fmt.Errorf("table %d: %w", r.table+table, err)
 	}
 	return nil
@@ -106,8 +106,8 @@ type difference struct {
 	strange []kernelRoute
 }
 
-// mendDifference removes a difference. With blame somebody else is to be named.
-func (r *Router) mendDifference(d difference, blame bool) error {
+// mendDifference removes a difference. With byOthers somebody else is to be named.
+func (r *Router) mendDifference(d difference, byOthers bool) error {
 	var set, gone []kernelRoute
 	for _, k := range d.strange {
 		at := dest{int(k.table) - r.table, k.dst}
@@ -134,7 +134,7 @@ func (r *Router) mendDifference(d difference, blame bool) error {
 	if err != nil {
 		return err
 	}
-	if blame {
+	if byOthers {
 		r.repairs.mended(len(d.missing)+len(d.strange), 0)
 	}
 	if left.n > 0 || left.later {

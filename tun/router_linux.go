@@ -68,7 +68,7 @@ func NewRouter(cfg RouteConfig) (*Router, error) {
 		r.errors = mark
 	}
 	r.plan = newPlan(cfg.Ports, ok)
-	r.plan.sieve = !cfg.Fence // where nothing else holds what a sieve lets go
+	r.plan.passARP = !cfg.Fence // where nothing else holds what a sieve lets go
 	r.repairs.log, r.repairs.runtime = r.log, "/run"
 	var err error
 	if r.nl, err = dial(); err != nil {
@@ -126,7 +126,7 @@ func (r *Router) Apply(c protect.Change) error {
 	errs = append(errs, r.execute(e), r.removeStale(occupied))
 	err := errors.Join(errs...)
 	if err != nil {
-		r.again.said = essence(err) // by the caller
+		r.again.logged = essence(err) // by the caller
 	}
 	return err
 }
@@ -263,10 +263,10 @@ func Forwarding() (v4, v6 bool) {
 
 // retry is when to try again what the kernel refused.
 type retry struct {
-	at    time.Time // zero: nothing was
-	last  time.Time
-	pause time.Duration
-	said  string // the last complaint
+	at     time.Time // zero: nothing was
+	last   time.Time
+	pause  time.Duration
+	logged string // the last error
 }
 
 const (

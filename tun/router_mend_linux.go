@@ -70,7 +70,7 @@ func (r *Router) mendRules(list map[kernelRule]ruleEvent) error {
 			again[mine] = true
 			r.repairs.who = ev.by
 		case ok || ev.gone:
-		case k.protocol == routeProtocol && r.inBlock(k):
+		case k.protocol == routeProtocol && r.hasOurPriority(k):
 			strange = append(strange, k)
 		default:
 			foreign = foreign || r.inFront(k, r.prio+ruleCount)
@@ -87,8 +87,8 @@ func (r *Router) mendRules(list map[kernelRule]ruleEvent) error {
 	return errors.Join(err, r.goInFront(rules))
 }
 
-// restoreRules adds and removes rules. With blame somebody else is to be named.
-func (r *Router) restoreRules(add map[rule]bool, strange []kernelRule, blame bool) error {
+// restoreRules adds and removes rules. With byOthers somebody else is to be named.
+func (r *Router) restoreRules(add map[rule]bool, strange []kernelRule, byOthers bool) error {
 	var left refusals
 	added, err := r.addRules(r.kernelRules(add), &left)
 	if err == nil && len(r.stale) == 0 { // else the first Apply knows better what to keep
@@ -97,7 +97,7 @@ func (r *Router) restoreRules(add map[rule]bool, strange []kernelRule, blame boo
 	if err != nil {
 		return err
 	}
-	if blame {
+	if byOthers {
 		r.repairs.mended(0, added+len(strange))
 	}
 	return left.err(len(add) + len(strange))
@@ -112,7 +112,7 @@ func (r *Router) kernelRules(rules map[rule]bool) []kernelRule {
 	return out
 }
 
-func (r *Router) inBlock(k kernelRule) bool {
+func (r *Router) hasOurPriority(k kernelRule) bool {
 	return r.prio > 0 && int(k.prio) >= r.prio && int(k.prio) < r.prio+ruleCount
 }
 

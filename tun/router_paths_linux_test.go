@@ -326,7 +326,7 @@ func TestIPv6SwitchedOff(t *testing.T) {
 		checkRoutes(t, h, []routeCase{{"IPv4", lookup{to: "10.2.0.9", from: "10.1.0.50", iif: "tlan"}, "tn1", ""}})
 		r.mu.Lock() // another try, and as many as there may be
 		for range 3 {
-			r.complain(r.compare(false), time.Now())
+			r.logIncomplete(r.compare(false), time.Now())
 		}
 		r.mu.Unlock()
 		if strings.Contains(log.String(), "not complete") {

@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// repairs counts what others changed and was mended, and logs it, at most once in sayEvery.
+// repairs counts what others changed and was mended, and logs it, at most once in logEvery.
 type repairs struct {
 	log                    *slog.Logger
 	runtime                string // where daemons keep what they run with: /run
 	routes, rules, inFront uint64
 
-	unsaidRoutes, unsaidRules int
-	who                       by // of the last change
-	next                      time.Time
-	named                     map[string]bool // rules in front that were
+	unloggedRoutes, unloggedRules int
+	who                           by // of the last change
+	next                          time.Time
+	named                         map[string]bool // rules in front that were
 }
 
 const (
-	// sayEvery is the time between two lines about repairs.
-	sayEvery = 10 * time.Second
+	// logEvery is the time between two lines about repairs.
+	logEvery = 10 * time.Second
 	// maxNamed bounds what is remembered of rules in front.
 	maxNamed = 100
 )
@@ -35,13 +35,13 @@ type by uint32
 func (p *repairs) mended(routes, rules int) {
 	p.routes += uint64(routes)
 	p.rules += uint64(rules)
-	p.unsaidRoutes += routes
-	p.unsaidRules += rules
+	p.unloggedRoutes += routes
+	p.unloggedRules += rules
 }
 
 // due returns when there is something to log; zero: never.
 func (p *repairs) due() time.Time {
-	if p.unsaidRoutes+p.unsaidRules == 0 {
+	if p.unloggedRoutes+p.unloggedRules == 0 {
 		return time.Time{}
 	}
 	return p.next
@@ -49,15 +49,15 @@ func (p *repairs) due() time.Time {
 
 // report logs what was mended since the last line, if it is time.
 func (p *repairs) report(now time.Time) {
-	if p.unsaidRoutes+p.unsaidRules == 0 || now.Before(p.next) {
+	if p.unloggedRoutes+p.unloggedRules == 0 || now.Before(p.next) {
 		return
 	}
-	attrs := []any{"event", "routing-mended", "rules", p.unsaidRules, "routes", p.unsaidRoutes}
+	attrs := []any{"event", "routing-mended", "rules", p.unloggedRules, "routes", p.unloggedRoutes}
 	if name := p.who.name(); name != "" {
 		attrs = append(attrs, "perhaps_by", name)
 	}
 	p.log.Warn("somebody changed culvert's routing rules or routes: they are back in force"+networkd(p.runtime), attrs...)
-	p.unsaidRoutes, p.unsaidRules, p.who, p.next = 0, 0, 0, now.Add(sayEvery)
+	p.unloggedRoutes, p.unloggedRules, p.who, p.next = 0, 0, 0, now.Add(logEvery)
 }
 
 // before says that a rule of others stands in front of ours. moved: it did.

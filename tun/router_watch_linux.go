@@ -259,7 +259,7 @@ func (r *Router) act(e *events, now time.Time) {
 	r.mu.Lock()
 	if !r.closed {
 		err := r.mend(e, now)
-		r.complain(err, now)
+		r.logIncomplete(err, now)
 		r.repairs.report(now)
 	}
 	r.mu.Unlock()
@@ -268,19 +268,19 @@ func (r *Router) act(e *events, now time.Time) {
 	}
 }
 
-// complain logs that not all is in force, when that is news, and that it is again.
-func (r *Router) complain(err error, now time.Time) {
+// logIncomplete logs that not all is in force, when that is news, and that it is again.
+func (r *Router) logIncomplete(err error, now time.Time) {
 	if err != nil {
 		if r.again.at.IsZero() {
 			r.again.failed(now)
 		}
-		if said := essence(err); said != r.again.said {
-			r.again.said = said
+		if text := essence(err); text != r.again.logged {
+			r.again.logged = text
 			r.log.Warn("routes to the tunnels are not complete", "device", r.device, "error", err)
 		}
 		return
 	}
-	if r.again.at.IsZero() && r.again.said != "" {
+	if r.again.at.IsZero() && r.again.logged != "" {
 		r.again = retry{}
 		r.log.Info("routes to the tunnels are complete again", "device", r.device)
 	}

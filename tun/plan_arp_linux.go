@@ -36,8 +36,8 @@ func splitHosts(hosts []netip.Prefix) (addrs []netip.Addr, links []netip.Prefix)
 	return slices.Compact(addrs), links
 }
 
-// nearby reports whether a change may make or end a protected neighbour.
-func (p *plan) nearby(c protect.Change) bool {
+// affectsNeighbours reports whether a change may make or end a protected neighbour.
+func (p *plan) affectsNeighbours(c protect.Change) bool {
 	overlaps := func(dst netip.Prefix) bool {
 		return slices.ContainsFunc(p.links, func(l netip.Prefix) bool { return l.Overlaps(dst) })
 	}
@@ -54,31 +54,31 @@ func (p *plan) nearby(c protect.Change) bool {
 	return false
 }
 
-// sift brings the rules up to date by which ARP of protected neighbours passes.
-func (p *plan) sift(e edit) {
+// updateARP brings the rules up to date by which ARP of protected neighbours passes.
+func (p *plan) updateARP(e edit) {
 	want := make(map[netip.Addr]bool)
 	for _, l := range p.links {
-		if p.sieve && !want[l.Addr()] && p.protectsNeighbour(l) {
+		if p.passARP && !want[l.Addr()] && p.protectsNeighbour(l) {
 			want[l.Addr()] = true
 		}
 	}
-	for a := range p.sifted {
+	for a := range p.arpAddrs {
 		if !want[a] {
-			p.siftRules(e, a, false)
+			p.setARPRules(e, a, false)
 		}
 	}
 	for a := range want {
-		p.siftRules(e, a, true)
+		p.setARPRules(e, a, true)
 	}
-	p.sifted = maps.Clone(want)
+	p.arpAddrs = maps.Clone(want)
 }
 
-func (p *plan) siftRules(e edit, a netip.Addr, on bool) {
+func (p *plan) setARPRules(e edit, a netip.Addr, on bool) {
 	src := netip.PrefixFrom(a, a.BitLen())
 	for _, proto := range carriedFromNeighbours {
-		p.setRule(e, rule{at: ruleSieve, src: src, proto: proto}, on)
+		p.setRule(e, rule{at: ruleARPProtocol, src: src, proto: proto}, on)
 	}
-	p.setRule(e, rule{at: ruleSift, src: src}, on)
+	p.setRule(e, rule{at: ruleARPRest, src: src}, on)
 }
 
 // protectsNeighbour reports whether any group protects what our address sends to its own link's

@@ -8,9 +8,9 @@ import (
 	"culvert/tun/protect"
 )
 
-// TestSieve wants rules for ARP where, and only where, a policy protects what our own address sends
+// TestARPOfNeighbours wants rules for ARP where, and only where, a policy protects what our own address sends
 // to a neighbour.
-func TestSieve(t *testing.T) {
+func TestARPOfNeighbours(t *testing.T) {
 	const own = "192.0.2.1"
 	for _, c := range []struct {
 		name  string
@@ -39,7 +39,7 @@ func TestSieve(t *testing.T) {
 			c.nets[i].ID = protect.ID{Peer: "peer", Child: string(rune('a' + i))}
 		}
 		for _, p := range []*plan{addrsFirst, policiesFirst} {
-			p.sieve = true
+			p.passARP = true
 		}
 		addrsFirst.setAddrs(hosts)
 		for i := range c.nets { // one after the other
@@ -49,33 +49,33 @@ func TestSieve(t *testing.T) {
 		}
 		policiesFirst.setAddrs(hosts)
 		for _, p := range []*plan{addrsFirst, policiesFirst} {
-			if got := p.rules[rule{at: ruleSift, src: netip.PrefixFrom(hosts[0].Addr(), hosts[0].Addr().BitLen())}]; got != c.want {
+			if got := p.rules[rule{at: ruleARPRest, src: netip.PrefixFrom(hosts[0].Addr(), hosts[0].Addr().BitLen())}]; got != c.want {
 				t.Errorf("%s: rules for ARP: %v, want %v", c.name, got, c.want)
 			}
 		}
 		e := addrsFirst.apply(set.Change(nil, []protect.ID{{Peer: "peer", Child: "a"}, {Peer: "peer", Child: "b"}}))
 		for k := range addrsFirst.rules {
-			if k.at == ruleSieve || k.at == ruleSift {
+			if k.at == ruleARPProtocol || k.at == ruleARPRest {
 				t.Errorf("%s: without a policy there is %+v", c.name, k)
 			}
 		}
-		if c.want && !e.rules[rule{at: ruleSift, src: netip.MustParsePrefix(own + "/32")}] {
+		if c.want && !e.rules[rule{at: ruleARPRest, src: netip.MustParsePrefix(own + "/32")}] {
 			t.Errorf("%s: nothing tells the kernel of the end", c.name)
 		}
 	}
 }
 
-// TestSieveComesBeforeWhatItLimits: no rule leads everything of an address past the tables before
+// TestARPProtocolsComeBeforeTheRest: no rule leads everything of an address past the tables before
 // those that keep out of that what has a protocol.
-func TestSieveComesBeforeWhatItLimits(t *testing.T) {
+func TestARPProtocolsComeBeforeTheRest(t *testing.T) {
 	p := newPlan([]uint16{500, 4500}, true)
-	p.sieve = true
+	p.passARP = true
 	p.setAddrs([]netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")})
 	p.apply(protect.NewSet().Change([]protect.Policy{policy("192.0.2.2/32", "192.0.2.1/32")}, nil))
 	order := inOrder(p.rules)
 	at := func(n int) func(rule) bool { return func(k rule) bool { return k.at == n } }
-	sift := slices.IndexFunc(order, at(ruleSift))
-	if sift < 0 || slices.IndexFunc(order, at(ruleFrom)) > sift || slices.ContainsFunc(order[sift:], at(ruleSieve)) {
+	updateARP := slices.IndexFunc(order, at(ruleARPRest))
+	if updateARP < 0 || slices.IndexFunc(order, at(ruleFrom)) > updateARP || slices.ContainsFunc(order[updateARP:], at(ruleARPProtocol)) {
 		t.Errorf("the order is %+v", order)
 	}
 }
