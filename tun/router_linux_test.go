@@ -1,8 +1,6 @@
 package tun
 
 import (
-	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -138,39 +136,6 @@ func TestGatewayWithoutInnerAddress(t *testing.T) {
 	})
 }
 
-func TestApplyFollowsTheDifference(t *testing.T) {
-	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable, Fence: true})
-	a, b := policy("10.2.0.0/16", "10.1.0.0/16"), policy("10.3.0.0/16", "10.1.0.0/16", "10.9.0.0/16")
-	r.mustBecome(a)
-	one := ours(t, h)
-	r.mustBecome(a, b)
-	checkRoutes(t, h, []routeCase{
-		{"the first", lookup{to: "10.2.0.9"}, "tn0", ""},
-		{"the second", lookup{to: "10.3.0.9"}, "tn0", ""},
-		{"the second's other local network", lookup{to: "10.3.0.9", from: "10.9.0.5", iif: "tlan"}, "tn0", ""},
-		{"which the first lacks", lookup{to: "10.2.0.9", from: "10.9.0.5", iif: "tlan"}, "tout", ""},
-	})
-	r.mustBecome(a)
-	if got := ours(t, h); !slices.Equal(got, one) {
-		t.Errorf("after the second network went: %q, want %q", got, one)
-	}
-	checkRoutes(t, h, []routeCase{{"the second is gone", lookup{to: "10.3.0.9"}, "tout", ""}})
-	if err := r.Close(false); err != nil {
-		t.Fatal(err)
-	}
-	d.Close()
-	if got := ours(t, h); len(got) != 0 {
-		t.Errorf("left behind by Close: %q", got)
-	}
-	if err := r.Close(false); err != nil {
-		t.Errorf("the second Close: %v", err)
-	}
-	if err := r.become(a); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("Apply after Close: %v", err)
-	}
-}
-
 // After an ordered end the fences stay where they are wanted, and nothing else does.
 func TestCloseKeepsFences(t *testing.T) {
 	h, d := newGateway(t)
@@ -196,99 +161,6 @@ func TestCloseKeepsFences(t *testing.T) {
 	if got := ours(t, h); len(got) != 0 {
 		t.Errorf("left: %q", got)
 	}
-}
-
-// A killed daemon's device vanishes, and with it the routes to it. Its rules and fences stay:
-// nothing goes out in the clear.
-func TestKilledDaemonFailsClosed(t *testing.T) {
-	for name, table := range map[string]int{"in the same tables": testTable, "in others": 0} {
-		t.Run(name, func(t *testing.T) {
-			h, d := newGateway(t)
-			kill(t, h, d, table)
-			protected := []lookup{{to: "198.51.100.1"}, {to: "198.51.100.1", from: "10.1.0.1"}, {to: "198.51.100.1", from: "10.1.0.50", iif: "tlan"},
-				{to: "2001:db8:77::1"}, {to: "2001:db8:77::1", from: "2001:db8:1::1"}}
-			for _, l := range protected {
-				if dev, _, _ := route(t, h, l); dev != "none" && dev != "lo" { // IPv6 gives its unreachable routes the loopback device
-					t.Errorf("%+v leaves by %s", l, dev)
-				}
-			}
-			checkRoutes(t, h, []routeCase{
-				{"LAN to LAN", lookup{to: "10.1.3.3", from: "10.1.0.50", iif: "tlan"}, "tlan", ""},
-				{"ssh replies", lookup{to: "198.51.100.1", from: "192.0.2.1"}, "tout", ""},
-			})
-			// The next start takes it away, whatever its own networks are.
-			d = openIn(t, h, Config{Name: "tn0"})
-			r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
-			r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
-			checkRoutes(t, h, []routeCase{
-				{"works", lookup{to: "10.2.0.9"}, "tn0", ""},
-				{"free again", lookup{to: "198.51.100.1"}, "tout", ""},
-				{"IPv6 free again", lookup{to: "2001:db8:77::1"}, "tout", ""},
-			})
-			if err := r.Close(false); err != nil {
-				t.Fatal(err)
-			}
-			d.Close()
-			if got := ours(t, h); len(got) != 0 {
-				t.Errorf("left: %q", got)
-			}
-		})
-	}
-}
-
-// kill leaves behind what a daemon with the whole Internet behind its tunnel does when it is
-// killed.
-func kill(t *testing.T, h *netlab.Host, d *Device, table int) {
-	t.Helper()
-	old := routerIn(t, h, RouteConfig{Device: d, Mark: protect.Mark{Value: 0x99, Mask: 0xff}, Table: table, Fence: true})
-	old.mustBecome(policy("0.0.0.0/0", "10.1.0.0/16"), policy("::/0", "2001:db8:1::/64"))
-	old.mu.Lock()
-	old.closed = true
-	old.mu.Unlock()
-	old.watch.close()
-	d.Close()
-}
-
-func TestTwoDaemonsInOneNamespace(t *testing.T) {
-	h, d := newGateway(t)
-	d2 := openIn(t, h, Config{Name: "tn1"})
-	a := routerIn(t, h, RouteConfig{Device: d})
-	b := routerIn(t, h, RouteConfig{Device: d2}) // before the first has any network
-	a.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
-	b.mustBecome(policy("10.3.0.0/16", "10.1.0.0/16"))
-	if a.Table() == b.Table() {
-		t.Errorf("both use table %d", a.Table())
-	}
-	checkRoutes(t, h, []routeCase{
-		{"the first's", lookup{to: "10.2.0.9"}, "tn0", ""},
-		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
-	})
-	// One that starts when they are at work takes nothing of theirs for what a dead one left.
-	c := routerIn(t, h, RouteConfig{Device: openIn(t, h, Config{Name: "tn2"})})
-	c.mustBecome(policy("10.4.0.0/16", "10.1.0.0/16"))
-	checkRoutes(t, h, []routeCase{
-		{"the first's", lookup{to: "10.2.0.9"}, "tn0", ""},
-		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
-		{"the third's", lookup{to: "10.4.0.9"}, "tn2", ""},
-	})
-	for table, want := range map[int]string{a.Table(): "in use", 254: "choose one", 252: "choose one", -1: "choose one"} {
-		err := h.Do(func() error {
-			_, err := NewRouter(RouteConfig{Device: d2, Mark: testMark, Table: table})
-			return err
-		})
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("table %d: %v, want %q", table, err, want)
-		}
-	}
-	// One that ends leaves the other alone.
-	if err := a.Close(false); err != nil {
-		t.Fatal(err)
-	}
-	checkRoutes(t, h, []routeCase{
-		{"the first's", lookup{to: "10.2.0.9"}, "tout", ""},
-		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
-		{"the second's marked", lookup{to: "10.3.0.9", mark: testMark.Value | 0x11}, "tout", ""},
-	})
 }
 
 func TestRouterNeedsAMark(t *testing.T) {

@@ -2,7 +2,6 @@ package tun
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,87 +87,5 @@ func TestRulesInFrontAreNamedOnce(t *testing.T) {
 	}
 	if len(p.named) > maxNamed {
 		t.Errorf("%d rules are remembered", len(p.named))
-	}
-}
-
-// What was refused is tried again after a second, then ever less often, and at once when something
-// changes.
-func TestRetry(t *testing.T) {
-	var r retry
-	now, pauses := start, []time.Duration{}
-	for range 9 {
-		r.failed(now)
-		pauses = append(pauses, r.at.Sub(now))
-		if r.now(r.at.Add(-1), false) {
-			t.Fatal("too early")
-		}
-		if now = r.at; !r.now(now, false) {
-			t.Fatal("not when it is time")
-		}
-	}
-	if pauses[0] != time.Second || pauses[3] != 8*time.Second || pauses[8] != time.Minute {
-		t.Errorf("got pauses %v", pauses)
-	}
-	r.failed(now)
-	if r.now(now.Add(time.Second/2), true) || !r.now(now.Add(time.Second), true) {
-		t.Error("a change of the host's addresses must have it tried, but not more than once a second")
-	}
-	if r.now(now.Add(time.Hour), true) {
-		t.Error("tried again although nothing was refused since")
-	}
-}
-
-// Events beyond what is remembered have all compared.
-func TestEventsAreBounded(t *testing.T) {
-	r := &Router{table: first, plan: newPlan(nil, false)}
-	var e events
-	e.reset()
-	for i := range 2 * maxEvents {
-		k := kernelRoute{table: first + 1, dst: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)}
-		m := k.append(nil, unix.RTM_DELROUTE, 0)
-		complete(m, 0, 0)
-		for m := range messages(m) {
-			r.note(&e, m, nil)
-		}
-	}
-	if len(e.routes) != maxEvents || !e.full() {
-		t.Errorf("%d events are remembered of %d", len(e.routes), maxEvents)
-	}
-}
-
-// Whatever is cut off or wrong in a message does no harm.
-func TestHostileMessages(t *testing.T) {
-	rule := kernelRule{prio: 7, src: netip.MustParsePrefix("10.0.0.0/8"), mark: 1, mask: 3, iif: "eth0", ipProto: 17, sport: portRange{1, 2}, action: unix.FR_ACT_GOTO, goTo: 9, table: 300}
-	route := kernelRoute{table: 300, dst: netip.MustParsePrefix("2001:db8::/32"), metric: 1, kind: unix.RTN_UNICAST, oif: 3, via: netip.MustParseAddr("fe80::1"), src: netip.MustParseAddr("2001:db8::1")}
-	for _, whole := range [][]byte{rule.append(nil, unix.RTM_NEWRULE, 0), route.append(nil, unix.RTM_NEWROUTE, 0)} {
-		complete(whole, 0, 0)
-		for n := range len(whole) {
-			body := whole[min(unix.SizeofNlMsghdr, n):n]
-			parseRule(body)
-			parseRoute(body)
-			parseAddr(body)
-			parseLink(body)
-			for m := range messages(whole[:n]) {
-				t.Fatalf("%d of %d octets are a message: %v", n, len(whole), m)
-			}
-		}
-		for i := range whole {
-			for _, v := range []byte{0, 1, 3, 0xff} {
-				b := append([]byte(nil), whole...)
-				b[i] = v
-				for m := range messages(b) {
-					parseRule(m.body)
-					parseRoute(m.body)
-					parseAddr(m.body)
-					_ = m.err()
-				}
-			}
-		}
-	}
-	if got, ok := parseRule(rule.append(nil, unix.RTM_NEWRULE, 0)[unix.SizeofNlMsghdr:]); !ok || got != rule {
-		t.Errorf("got %+v, want %+v", got, rule)
-	}
-	if got, ok := parseRoute(route.append(nil, unix.RTM_NEWROUTE, 0)[unix.SizeofNlMsghdr:]); !ok || got != route {
-		t.Errorf("got %+v, want %+v", got, route)
 	}
 }

@@ -5,11 +5,9 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
-	"culvert/internal/netlab"
 	"culvert/tun/protect"
 
 	"github.com/vishvananda/netlink"
@@ -125,61 +123,6 @@ func TestManyNetworks(t *testing.T) {
 	for what, c := range map[string]cost{"one network more": s.change, "an address": s.event} {
 		if c.cpu > 10*time.Millisecond {
 			t.Errorf("%s among 20,000 networks takes %v, want less than 10 ms of CPU", what, c)
-		}
-	}
-}
-
-// Lists that change while the kernel gives them are asked for again until they are whole.
-func TestListsAreWhole(t *testing.T) {
-	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d})
-	link, err := h.Netlink().LinkByName("tlan")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := func(i int) *netlink.Addr {
-		a, _ := netlink.ParseAddr(fmt.Sprintf("10.66.%d.%d/32", i>>8, i&0xff))
-		return a
-	}
-	const addrs = 600 // more than one answer of the kernel holds
-	for i := range addrs {
-		if err := h.Netlink().AddrAdd(link, addr(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() { churn(t, h, link, addr(0), done) })
-	for i := range 300 {
-		r.mu.Lock()
-		err := r.listAddrs()
-		n := len(r.hosts)
-		r.mu.Unlock()
-		if err != nil || n < addrs {
-			t.Errorf("list %d: %d addresses, %v", i, n, err)
-			break
-		}
-		r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
-	}
-	close(done)
-	wg.Wait()
-}
-
-// churn removes and adds an address until done.
-func churn(t *testing.T, h *netlab.Host, link netlink.Link, a *netlink.Addr, done <-chan struct{}) {
-	for {
-		select {
-		case <-done:
-			return
-		default:
-		}
-		if err := h.Netlink().AddrDel(link, a); err != nil {
-			t.Error(err)
-			return
-		}
-		if err := h.Netlink().AddrAdd(link, a); err != nil {
-			t.Error(err)
-			return
 		}
 	}
 }

@@ -1,0 +1,83 @@
+package guard
+
+import (
+	"culvert/internal/netlab"
+	"culvert/tun/protect"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// contents returns the intervals in the sets of a group, joined where they were cut.
+func contents(t *testing.T, h *netlab.Host, g *Guard, id int) (out []protect.Range) {
+	t.Helper()
+	err := h.Do(func() error {
+		s, err := openSocket()
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		for _, name := range g.image.groups[id].setNames(id) {
+			list, err := s.elements(g.tableNow(), name)
+			if err != nil {
+				return err
+			}
+			out = append(out, list...)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return join(out)
+}
+
+// join merges adjacent intervals.
+func join(list []protect.Range) (out []protect.Range) {
+	for _, r := range list {
+		if n := len(out); n > 0 && out[n-1].Last.Next() == r.First {
+			out[n-1].Last = r.Last
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// After changes the table holds exactly the elements of a newly installed one.
+func TestChangesAddUpToTheWhole(t *testing.T) {
+	h := newHost(t)
+	for seed := range uint64(8) {
+		p := &policies{rand.New(rand.NewPCG(seed, 4))}
+		locals := [][]netip.Prefix{p.prefixes(2), p.prefixes(1), p.prefixes(3)}
+		set := protect.NewSet()
+		g := openIn(t, h, fewIn(1+int(seed)%4), set.Whole())
+		table := g.tableNow()
+		for range 25 {
+			if err := g.Apply(p.change(set, locals)); err != nil {
+				t.Fatal(err)
+			}
+			if g.tableNow() != table {
+				t.Fatalf("seed %d: a change was refused, and the table put up afresh", seed)
+			}
+			for _, group := range set.Groups() {
+				if got := contents(t, h, g, group.ID); !slices.Equal(got, join(group.Protected)) {
+					t.Fatalf("seed %d: the kernel has %v, want %v", seed, got, group.Protected)
+				}
+			}
+		}
+		list := func() string {
+			out := nft(t, h, "-s", "list", "ruleset")
+			return fmt.Sprint(strings.Count(out, "chain "), " chains, ", strings.Count(out, "jump "+inbound), " rules before the look-up")
+		}
+		changed := list()
+		g.Close()
+		openIn(t, h, testConfig(), set.Whole()).Close()
+		if afresh := list(); afresh != changed {
+			t.Errorf("seed %d: %s, afresh %s", seed, changed, afresh)
+		}
+	}
+}
