@@ -7,12 +7,14 @@ import (
 	"strings"
 )
 
-// Config says what device to make.
+// Config holds the settings of a device.
 type Config struct {
-	Name   string // at most 15 octets; "culvert%d" lets the kernel choose the number; macOS: "utun" or "utunN"
-	Queues int    // one for each worker; less than 1 counts as 1
-	MTU    int    // 0: the system's default
-	// Disable names offloads to do without, for drivers and tests that need it. Without Checksum there are none of the others.
+	// Name has at most 15 octets. With "culvert%d" the kernel chooses the number. On macOS it is
+	// "utun" or "utunN".
+	Name   string
+	Queues int // one for each worker; less than 1 counts as 1
+	MTU    int // 0: the system's default
+	// Disable holds the offloads to switch off. Without Checksum the others are off as well.
 	Disable gso.Offloads
 	Log     *slog.Logger
 }
@@ -20,6 +22,7 @@ type Config struct {
 // maxName is IFNAMSIZ without the terminating zero.
 const maxName = 15
 
+// validate checks the settings and sets defaults.
 func (c *Config) validate() error {
 	switch {
 	case c.Name == "":
@@ -27,7 +30,7 @@ func (c *Config) validate() error {
 	case len(c.Name) > maxName:
 		return fmt.Errorf("tun: device name %q is longer than %d octets", c.Name, maxName)
 	case c.Name == "." || c.Name == ".." || strings.ContainsAny(c.Name, "/: \t\r\n"):
-		return fmt.Errorf("tun: %q is no device name: it must not hold '/', ':' or blanks", c.Name)
+		return fmt.Errorf("tun: %q is not a valid device name: it must not contain '/', ':' or blanks", c.Name)
 	case c.MTU < 0 || c.MTU > gso.MaxPacket:
 		return fmt.Errorf("tun: MTU %d is out of range 0-%d", c.MTU, gso.MaxPacket)
 	}

@@ -11,11 +11,11 @@ import (
 	wgtun "golang.zx2c4.com/wireguard/tun"
 )
 
-// MaxQueues is how many queues a device can have.
+// MaxQueues is the greatest number of queues of a device.
 const MaxQueues = 1
 
-// Device is a utun device of this process; it goes when it is closed or when the process dies. macOS has one queue for each device
-// and no offloads. Its methods may be called from any goroutine.
+// A Device is a utun device of this process. It goes when it is closed or the process ends. On
+// macOS a device has one queue and no offloads. Its methods may be called from any goroutine.
 type Device struct {
 	name  string
 	index int
@@ -23,8 +23,8 @@ type Device struct {
 	log   *slog.Logger
 }
 
-// Open makes the device. A name that is not "utun" or "utunN" is replaced by "utun", where the system chooses the number:
-// it allows no other names.
+// Open makes the device. macOS allows only the names "utun", for which it chooses a number, and
+// "utunN"; any other name is replaced by "utun".
 func Open(cfg Config) (*Device, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -61,22 +61,22 @@ func Open(cfg Config) (*Device, error) {
 
 const defaultMTU = 1500
 
-// drain takes the device's events, which nothing here needs, until it is closed.
+// drain discards the device's events until it is closed.
 func drain(dev wgtun.Device) {
 	for range dev.Events() {
 	}
 }
 
-// Name is the device's name, with the number that the system chose.
+// Name returns the device's name, with the number that the system chose.
 func (d *Device) Name() string { return d.name }
 
-// Index is the device's interface index.
+// Index returns the device's interface index.
 func (d *Device) Index() int { return d.index }
 
-// Offloads is empty here.
+// Offloads returns none.
 func (d *Device) Offloads() gso.Offloads { return gso.Offloads{} }
 
-// Queues is the device's one queue.
+// Queues returns the device's one queue.
 func (d *Device) Queues() []Queue {
 	return []Queue{&queue{dev: d.dev, frame: make([]byte, utunHeader+gso.MaxPacket), sizes: make([]int, 1)}}
 }
@@ -89,7 +89,7 @@ func (d *Device) SetMTU(mtu int) error {
 	return nil
 }
 
-// Counters is empty here.
+// Counters returns nil.
 func (d *Device) Counters() map[string]uint64 { return nil }
 
 // Close removes the device; a blocked Read returns.

@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxQueues is how many queues a device can have: the kernel's MAX_TAP_QUEUES.
+// MaxQueues is the greatest number of queues of a device: the kernel's MAX_TAP_QUEUES.
 const MaxQueues = 256
 
-// Device is a TUN device of this process. It is not persistent: it goes when it is closed or when the process dies.
-// Its methods may be called from any goroutine, except that Close must wait until no worker uses a queue any more.
+// A Device is a TUN device of this process. It is not persistent: it goes when it is closed or the
+// process ends. Its methods may be called from any goroutine, but Close only when no worker uses a
+// queue any more.
 type Device struct {
 	name     string
 	index    int
@@ -26,8 +27,8 @@ type Device struct {
 	log      *slog.Logger
 }
 
-// Open makes the device in the calling thread's network namespace and sets it up, with as many offloads as the kernel has.
-// The error says what is in the way and what mends it; nothing is left behind then.
+// Open makes the device in the calling thread's network namespace and sets it up, with all offloads
+// of the kernel that cfg does not disable. Errors name the remedy, and leave nothing behind.
 func Open(cfg Config) (*Device, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -47,7 +48,8 @@ func Open(cfg Config) (*Device, error) {
 }
 
 func (d *Device) open(cfg Config) error {
-	// A persistent device that allows several queues would be joined silently: two programs would share its packets.
+	// Opening an existing persistent device with several queues would succeed, and two programs
+	// would share its packets.
 	if _, err := d.nl.LinkByName(cfg.Name); err == nil {
 		return nameTaken(cfg.Name)
 	}
@@ -80,17 +82,18 @@ func (d *Device) open(cfg Config) error {
 }
 
 func nameTaken(name string) error {
-	return fmt.Errorf("tun: a network device %q exists already: another culvert uses it, or it was left over by someone (ip link del %s removes it); or choose another name with [daemon] tun", name, name)
+	return fmt.Errorf("tun: a network device %q exists already: if no other culvert uses it, remove it with ip link del %s; or choose another name with [daemon] tun", name, name)
 }
 
-// openQueue opens one queue of the device called name, making the device if this is the first.
+// openQueue opens one queue of the device, and makes the device with the first. It returns the
+// device's name.
 func openQueue(name string, multi, vnet bool) (*queue, string, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
 		return nil, "", fmt.Errorf("tun: /dev/net/tun: %w: load the tun module (modprobe tun), or give the container the device (--device /dev/net/tun)", err)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return nil, "", fmt.Errorf("tun: /dev/net/tun: %w: run as root, or allow this user (and this container) the device", err)
+		return nil, "", fmt.Errorf("tun: /dev/net/tun: %w: run as root, or give this user (and this container) access to the device", err)
 	case err != nil:
 		return nil, "", fmt.Errorf("tun: /dev/net/tun: %w", err)
 	}
@@ -109,7 +112,8 @@ func openQueue(name string, multi, vnet bool) (*queue, string, error) {
 	return &queue{fd: fd, vnet: vnet, call: sysWritev}, got, nil
 }
 
-// setIff binds fd to the device, with a virtio-net header before each packet unless the kernel refuses that.
+// setIff binds fd to the device, with a virtio-net header before each packet unless the kernel
+// refuses that.
 func setIff(fd int, name string, flags uint16) (got string, vnet bool, err error) {
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
@@ -139,7 +143,7 @@ func setIff(fd int, name string, flags uint16) (got string, vnet bool, err error
 	return ifr.Name(), vnet, nil
 }
 
-// The offload bits of TUNSETOFFLOAD, <linux/if_tun.h>; the USO ones are of Linux 6.2.
+// The offload bits of TUNSETOFFLOAD, <linux/if_tun.h>. The USO bits exist since Linux 6.2.
 const (
 	tunCsum   = 0x01
 	tunTSO4   = 0x02
@@ -149,7 +153,8 @@ const (
 	tunUSO6   = 0x40
 )
 
-// offloadSteps are tried in this order until the kernel takes one.
+// offloadSteps holds sets of offloads, in the order in which they are tried until the kernel takes
+// one.
 var offloadSteps = []struct {
 	bits int
 	o    gso.Offloads
@@ -161,8 +166,8 @@ var offloadSteps = []struct {
 	{0, gso.Offloads{}},
 }
 
-// setOffloads turns on what the kernel has and the configuration allows. Offloads belong to the device: one queue's descriptor sets
-// them for all.
+// setOffloads switches on the offloads that the kernel has and the configuration allows. They
+// belong to the device: the descriptor of one queue sets them for all.
 func (d *Device) setOffloads(disable gso.Offloads) {
 	for _, q := range d.queues {
 		if !q.vnet {
@@ -183,8 +188,9 @@ func (d *Device) setOffloads(disable gso.Offloads) {
 	}
 }
 
-// quiet keeps the kernel from sending packets of its own into the device (IPv6 autoconfiguration, multicast reports) and from
-// advising hosts to go round it. It touches settings of this device only, before it is up. None of it is vital.
+// quiet keeps the kernel from sending its own packets into the device (IPv6 autoconfiguration,
+// multicast reports), and from sending redirects about it. It changes settings of this device only,
+// before it is up. A failure does no harm and is logged.
 func (d *Device) quiet(link netlink.Link) {
 	const addrGenNone = 1 // IN6_ADDR_GEN_MODE_NONE
 	if err := d.nl.LinkSetIP6AddrGenMode(link, addrGenNone); err != nil {
@@ -197,7 +203,8 @@ func (d *Device) quiet(link netlink.Link) {
 		{"ipv6/conf/" + d.name + "/accept_ra", "0"},
 		{"ipv6/conf/" + d.name + "/router_solicitations", "0"},
 		{"ipv4/conf/" + d.name + "/send_redirects", "0"},
-		// Decrypted packets are checked against their SA's selectors (RFC 4301, Section 5.2), which is stricter than this filter.
+		// The check of decrypted packets against their SA's selectors (RFC 4301, Section 5.2) is
+		// stricter than this filter.
 		{"ipv4/conf/" + d.name + "/rp_filter", "0"},
 	} {
 		if err := os.WriteFile("/proc/sys/net/"+s.file, []byte(s.value), 0); err != nil {
@@ -206,16 +213,17 @@ func (d *Device) quiet(link netlink.Link) {
 	}
 }
 
-// Name is the device's name, with the number that the kernel chose if it was asked to.
+// Name returns the device's name, with the number that the kernel chose for a %d.
 func (d *Device) Name() string { return d.name }
 
-// Index is the device's interface index.
+// Index returns the device's interface index.
 func (d *Device) Index() int { return d.index }
 
-// Offloads says what the kernel lent.
+// Offloads returns the offloads that are switched on.
 func (d *Device) Offloads() gso.Offloads { return d.offloads }
 
-// Queues are the device's queues, one for each worker. The kernel sends a flow's packets to the queue that last wrote that flow.
+// Queues returns the device's queues, one for each worker. The kernel sends a flow's packets to the
+// queue that last wrote packets of the flow.
 func (d *Device) Queues() []Queue {
 	out := make([]Queue, len(d.queues))
 	for i, q := range d.queues {
@@ -224,10 +232,11 @@ func (d *Device) Queues() []Queue {
 	return out
 }
 
-// minIPv6MTU is the least MTU that IPv6 works on (RFC 8200, Section 5).
+// minIPv6MTU is the least MTU of IPv6 links (RFC 8200, Section 5).
 const minIPv6MTU = 1280
 
-// SetMTU sets the device's MTU. Below 1280 the kernel takes IPv6 off the device, and with it the IPv6 routes through it.
+// SetMTU sets the device's MTU. Below 1280 the kernel removes IPv6 from the device, and with it the
+// IPv6 routes through it.
 func (d *Device) SetMTU(mtu int) error {
 	link, err := d.nl.LinkByName(d.name)
 	if err != nil {
@@ -237,15 +246,14 @@ func (d *Device) SetMTU(mtu int) error {
 		return fmt.Errorf("tun: setting the MTU of %s to %d: %w", d.name, mtu, err)
 	}
 	if mtu < minIPv6MTU {
-		d.log.Warn("tun MTU is too small for IPv6 (RFC 8200: at least 1280): no IPv6 through this device", "device", d.name, "mtu", mtu)
+		d.log.Warn("the MTU of the tun device is below the 1280 of IPv6 (RFC 8200): it carries no IPv6", "device", d.name, "mtu", mtu)
 	}
 	return nil
 }
 
-// Counters are what is counted of the device, by the names that status and metrics show: packets
-// for the tunnels that the kernel dropped because the queues were full, which is where a worker
-// drops that cannot keep up, and super-packets that the kernel would not take. Nil if the device
-// is gone.
+// Counters returns the device's counters, by their names in status and metrics: packets for the
+// tunnels that the kernel dropped because the queue of a worker was full, and super-packets that
+// the kernel refused. It returns nil if the device is gone.
 func (d *Device) Counters() map[string]uint64 {
 	link, err := d.nl.LinkByName(d.name)
 	if err != nil || link.Attrs().Statistics == nil {
@@ -254,8 +262,8 @@ func (d *Device) Counters() map[string]uint64 {
 	return map[string]uint64{"tun_kernel_drops": link.Attrs().Statistics.TxDropped, "tun_gso_refused": d.gso.count.Load()}
 }
 
-// Close closes the queues, and with the last one the kernel removes the device, its routes and addresses.
-// It may be called more than once.
+// Close closes the queues. With the last one the kernel removes the device, its routes and
+// addresses. It may be called more than once.
 func (d *Device) Close() error {
 	var errs []error
 	for _, q := range d.queues {

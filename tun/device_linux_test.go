@@ -18,7 +18,7 @@ import (
 
 func TestDeviceComesAndGoes(t *testing.T) {
 	h := newHost(t)
-	// A router tells a fresh link which groups of IPv6 it joins (RFC 3810).
+	// A router reports on a new link which IPv6 groups it joins (RFC 3810).
 	if err := h.Sysctl("ipv6/conf/all/forwarding", "0"); err != nil {
 		t.Fatal(err)
 	}
@@ -70,10 +70,10 @@ func TestOpenErrorsNameTheRemedy(t *testing.T) {
 	for _, c := range []struct{ name, want string }{
 		{"tn0", "exists already"},
 		{"tlan", "exists already"},
-		{"tnp", "exists already"}, // joining it would take some of another's packets
+		{"tnp", "exists already"}, // joining it would take packets of another program
 		{"", "empty"},
 		{"a-name-that-is-too-long", "longer than 15"},
-		{"a/b", "no device name"},
+		{"a/b", "not a valid device name"},
 	} {
 		d, err := tryOpen(h, Config{Name: c.name, Queues: 2})
 		if err == nil {
@@ -88,7 +88,7 @@ func TestOpenErrorsNameTheRemedy(t *testing.T) {
 	}
 }
 
-// A device that somebody deletes ends its queues instead of leaving them to spin.
+// A deleted device ends its queues instead of leaving them to spin.
 func TestDeletedDevice(t *testing.T) {
 	h := newHost(t)
 	d := openIn(t, h, Config{Name: "tn0"})
@@ -111,7 +111,8 @@ func TestDeletedDevice(t *testing.T) {
 	}
 }
 
-// A device that is set down is not gone: reading finds nothing and does not keep poll awake, writing loses its packet, and both go on when it is up again.
+// A device that is set down is not gone: a read finds nothing and poll sleeps, a write loses its
+// packet, and both work when the device is up again.
 func TestDeviceFlaps(t *testing.T) {
 	h := newHost(t)
 	q := openIn(t, h, Config{Name: "tn0"}).Queues()[0]
@@ -140,11 +141,11 @@ func TestDeviceFlaps(t *testing.T) {
 	}
 }
 
-// A queue that nobody reads takes so much and no more, the newest packets are dropped, and the device counts them.
+// A queue that nobody reads is bounded: the newest packets are dropped, and the device counts them.
 func TestFullQueue(t *testing.T) {
 	h := newHost(t)
 	d := openIn(t, h, Config{Name: "tn0"})
-	_ = h.Sysctl("ipv6/conf/tn0/disable_ipv6", "1") // no packets of the kernel's own
+	_ = h.Sysctl("ipv6/conf/tn0/disable_ipv6", "1") // so that the kernel sends no packets itself
 	addr, err := netlink.ParseAddr("10.9.0.1/24")
 	if err == nil {
 		var link netlink.Link
@@ -162,7 +163,7 @@ func TestFullQueue(t *testing.T) {
 	defer c.Close()
 	const sent = 3000
 	for i := range uint32(sent) {
-		_, _ = c.Write(binary.BigEndian.AppendUint32(nil, i)) // the kernel says ENOBUFS or nothing
+		_, _ = c.Write(binary.BigEndian.AppendUint32(nil, i)) // the kernel returns ENOBUFS or no error
 	}
 	buf := make([]byte, gso.MaxPacket+64)
 	received := uint64(0)
@@ -176,7 +177,7 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
-// Two hosts whose devices the test joins, as the tunnel does:
+// Two hosts whose devices the test joins like a tunnel:
 //
 //	host a, 10.1.0.1 fd00:1::1  tn0 == the test == tn0  host b, 10.2.0.1 fd00:2::1
 type joined struct {

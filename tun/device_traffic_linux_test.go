@@ -20,7 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// carry moves packets from one device to the other until done, and counts super-packets of each kind. How a packet crosses is up to cross.
+// carry moves packets from one device to the other by cross until done, and counts super-packets of
+// each kind.
 func carry(from, to Queue, done <-chan struct{}, supers *[4]atomic.Int64, cross func(p *gso.Packet, to Queue) error) error {
 	buf := make([]byte, gso.MaxPacket+64)
 	var p gso.Packet
@@ -46,13 +47,13 @@ func carry(from, to Queue, done <-chan struct{}, supers *[4]atomic.Int64, cross 
 	}
 }
 
-// crossWhole writes what was read as it is, in three pieces.
+// crossWhole writes a packet unchanged, in three pieces.
 func crossWhole(p *gso.Packet, to Queue) error {
 	a, b := min(20, len(p.Data)), min(777, len(p.Data))
 	return to.Write(p, [][]byte{p.Data[:a], p.Data[a:b], nil, p.Data[b:]})
 }
 
-// crossCut writes each segment by itself, as the far end of a tunnel without coalescing does.
+// crossCut writes each segment by itself, like the far end of a tunnel without coalescing.
 func crossCut(p *gso.Packet, to Queue) error {
 	var seg gso.Segmenter
 	if err := seg.Reset(p); err != nil {
@@ -66,7 +67,8 @@ func crossCut(p *gso.Packet, to Queue) error {
 	return nil
 }
 
-// join carries both ways until the test ends and returns the counts of super-packets that came out of a.
+// join carries packets both ways until the test ends, and returns the counts of super-packets that
+// came from a.
 func (j *joined) join(t *testing.T, cross func(p *gso.Packet, to Queue) error) *[4]atomic.Int64 {
 	t.Helper()
 	var supers, back [4]atomic.Int64
@@ -85,7 +87,7 @@ func (j *joined) join(t *testing.T, cross func(p *gso.Packet, to Queue) error) *
 	return &supers
 }
 
-// transfer sends data from a to b over TCP and back, and compares.
+// transfer sends data from a to b and back over TCP, and compares it.
 func (j *joined) transfer(t *testing.T, to string, data []byte) {
 	t.Helper()
 	ln := listenIn(t, j.b, net.JoinHostPort(to, "7777"))
@@ -126,7 +128,7 @@ func listenIn(t *testing.T, h *netlab.Host, addr string) (ln net.Listener) {
 	return ln
 }
 
-// udpRun sends one UDP_SEGMENT run from a to b and checks that each datagram arrives as it was.
+// udpRun sends one UDP_SEGMENT run from a to b and checks that each datagram arrives unchanged.
 func (j *joined) udpRun(t *testing.T, to string) {
 	t.Helper()
 	const size, count = 1000, 20
@@ -170,7 +172,7 @@ func (j *joined) udpRun(t *testing.T, to string) {
 	}
 }
 
-// Every combination of what the kernel may lack, and both ways to hand packets on, carries the same bytes.
+// Every combination of missing offloads, and both ways to write packets, carries the same octets.
 func TestTrafficWithAndWithoutOffloads(t *testing.T) {
 	data := gsotest.RandomBytes(1 << 20)
 	for _, disable := range []gso.Offloads{{}, {USO: true}, {TSO: true}, {TSO: true, USO: true}, {Checksum: true, TSO: true, USO: true}} {
@@ -194,7 +196,8 @@ func TestTrafficWithAndWithoutOffloads(t *testing.T) {
 	}
 }
 
-// What the device cannot take whole is split by the queue: a writer need not know what the kernel lacks.
+// The queue splits packets that the device cannot take whole, so that writers need not know which
+// offloads the kernel lacks.
 func TestWriteSplitsWhatTheKernelLacks(t *testing.T) {
 	from := newJoined(t, gso.Offloads{})
 	data := gsotest.RandomBytes(1 << 20)

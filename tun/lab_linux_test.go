@@ -44,7 +44,7 @@ func tryOpen(h *netlab.Host, cfg Config) (d *Device, err error) {
 	return d, err
 }
 
-// testRouter is a router in a host, and the policies that it follows.
+// A testRouter is a router in a host, with the policies that it follows.
 type testRouter struct {
 	*Router
 	t   *testing.T
@@ -64,12 +64,12 @@ func routerIn(t *testing.T, h *netlab.Host, cfg RouteConfig) *testRouter {
 	return &testRouter{r, t, protect.NewSet()}
 }
 
-// policy is one that protects remote for the local networks. Its name is its number, from 0.
+// policy returns a policy that protects remote for the local networks. become sets its ID.
 func policy(remote string, local ...string) protect.Policy {
 	return protect.Policy{Remote: prefixes(remote), Local: prefixes(local...)}
 }
 
-// become makes the policies those in force.
+// become replaces the policies in force. The name of each is its index.
 func (r *testRouter) become(ps ...protect.Policy) error {
 	for i := range ps {
 		ps[i].ID = protect.ID{Peer: "peer", Child: fmt.Sprint(i)}
@@ -91,14 +91,14 @@ func prefixes(s ...string) (out []netip.Prefix) {
 	return out
 }
 
-// lookup is a route look-up; empty fields are left out.
+// A lookup is a route look-up. Empty fields are omitted.
 type lookup struct {
 	to, from, iif string
 	mark          uint32
 }
 
-// route asks the kernel: the device, the source it would choose, and the MTU metric. "none": there
-// is no route.
+// route returns the device, the source and the MTU metric of the kernel's route. Without a route
+// the device is "none".
 func route(t *testing.T, h *netlab.Host, l lookup) (dev, src string, mtu int) {
 	t.Helper()
 	opts := &netlink.RouteGetOptions{Mark: l.mark, Iif: l.iif}
@@ -130,7 +130,7 @@ func kernelIn(t *testing.T, h *netlab.Host) *conn {
 	return c
 }
 
-// ours lists what of culvert is in the kernel.
+// ours lists culvert's rules and routes in the kernel.
 func ours(t *testing.T, h *netlab.Host) (out []string) {
 	t.Helper()
 	c := kernelIn(t, h)
@@ -161,7 +161,7 @@ func ours(t *testing.T, h *netlab.Host) (out []string) {
 	return out
 }
 
-// eventually waits for cond: for what the kernel or a goroutine does in its own time.
+// eventually waits until cond is true, for asynchronous work of the kernel or a goroutine.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -174,7 +174,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	t.Fatalf("never: %s", what)
 }
 
-// logged is a log to look at.
+// logged is a log that tests read.
 type logged struct {
 	mu sync.Mutex
 	b  strings.Builder

@@ -7,15 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostAddr is an address of this host, as a message tells of it.
+// A hostAddr is an address of this host.
 type hostAddr struct {
 	link uint32
 	addr netip.Addr
-	bits int // of its link's network
+	bits int // prefix length of its network
 }
 
-// parseAddr reads an address from a message's body. It reports whether it can be a packet's source
-// beyond its link.
+// parseAddr parses the body of an address message. usable reports whether the address can be a
+// packet's source beyond its link.
 func parseAddr(body []byte) (a hostAddr, usable, ok bool) {
 	if len(body) < unix.SizeofIfAddrmsg {
 		return a, false, false
@@ -25,7 +25,7 @@ func parseAddr(body []byte) (a hostAddr, usable, ok bool) {
 	a.link = binary.NativeEndian.Uint32(body[4:])
 	for kind, v := range attributes(body[unix.SizeofIfAddrmsg:]) {
 		switch {
-		case kind == unix.IFA_LOCAL, kind == unix.IFA_ADDRESS && !a.addr.IsValid(): // the latter may be the far end's
+		case kind == unix.IFA_LOCAL, kind == unix.IFA_ADDRESS && !a.addr.IsValid(): // IFA_ADDRESS may be the peer's
 			a.addr, _ = netip.AddrFromSlice(v)
 		case kind == unix.IFA_FLAGS && len(v) == 4:
 			flags = binary.NativeEndian.Uint32(v)
@@ -35,13 +35,14 @@ func parseAddr(body []byte) (a hostAddr, usable, ok bool) {
 	return a, a.addr.IsGlobalUnicast() && flags&unusable == 0, a.addr.IsValid()
 }
 
-// linkState is what a message says of a link.
+// A linkState is the content of a link message.
 type linkState struct {
 	index uint32
 	up    bool
 	flags uint32
 }
 
+// parseLink parses the body of a link message.
 func parseLink(body []byte) (l linkState, ok bool) {
 	if len(body) < unix.SizeofIfInfomsg {
 		return l, false

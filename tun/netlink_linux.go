@@ -10,39 +10,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// conn is a netlink socket for requests about rules, routes and addresses. It is not safe for
+// A conn is a netlink socket for requests about rules, routes and addresses. It is not safe for
 // concurrent use.
 //
-// Changes go to the kernel many at a time, which the library that the rest of this package uses
-// cannot do; 100,000 routes take a tenth of the time so.
+// It sends changes in batches, which the library that the rest of this package uses cannot do;
+// 100,000 routes take a tenth of the time.
 type conn struct {
 	fd     int
-	port   uint32 // our address
+	port   uint32 // the socket's netlink address
 	seq    uint32
-	strict bool          // the kernel lists only what it is asked for
+	strict bool          // the kernel filters lists by the request
 	out    []byte        // requests
 	in     []byte        // answers
-	list   []kernelRoute // room for one
+	list   []kernelRoute // space for the next list
 }
 
 const (
-	// batch is how many changes go to the kernel at once: so many answers, were all of them errors,
-	// fit into the socket.
+	// batch is the number of changes in one request. The receive buffer has space for an error of
+	// each.
 	batch = 256
 	// receiveRoom is the size of the sockets' receive buffers.
 	receiveRoom = 4 << 20
-	// maxKept is the longest list whose room is kept for the next.
+	// maxKept is the capacity of the longest list whose space is kept for the next.
 	maxKept = 16 << 10
-	// answerTime bounds the wait for an answer of the kernel.
+	// answerTime is the longest wait for an answer of the kernel.
 	answerTime = 30 // seconds
-	// A list that changes while the kernel gives it is asked for again: leastDumps times at least, and
-	// for dumpTime, since a short list comes whole in the end however fast it changes.
+	// A dump during which the list changes is repeated at least leastDumps times and for dumpTime.
+	// A short list eventually arrives whole, however fast it changes.
 	leastDumps = 20
 	dumpTime   = 2 * time.Second
 )
 
-// errInterrupted is the error of a list that changed each time while the kernel gave it.
-var errInterrupted = errors.New("the list changes faster than the kernel can give it")
+// errInterrupted is the error of a list that changed during each dump.
+var errInterrupted = errors.New("the list changes faster than the kernel can dump it")
 
 // dial opens a socket in the calling thread's network namespace.
 func dial() (*conn, error) {
@@ -51,14 +51,14 @@ func dial() (*conn, error) {
 		return nil, err
 	}
 	c := &conn{fd: fd, port: port, in: make([]byte, 64<<10)}
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1) // errors in words
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1) // errors with a text
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1) // without the request
 	c.strict = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1) == nil
 	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: answerTime})
 	return c, nil
 }
 
-// netlinkSocket opens a socket and returns its address too.
+// netlinkSocket opens a netlink socket and returns it with its address.
 func netlinkSocket(flags int) (fd int, port uint32, err error) {
 	fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|flags, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -82,8 +82,8 @@ func netlinkSocket(flags int) (fd int, port uint32, err error) {
 
 func (c *conn) close() { unix.Close(c.fd) }
 
-// change asks for n changes. encode appends the i-th request, from its header on; failed is called
-// for each that is refused. The error is the socket's: then it is not known what was done.
+// change requests n changes. encode appends the i-th request, from its header on; failed is called
+// for each refusal. After an error of the socket it is not known how much was done.
 func (c *conn) change(n int, encode func(b []byte, i int) []byte, failed func(i int, err error)) error {
 	for i := 0; i < n; i += batch {
 		if err := c.changeSome(i, min(i+batch, n), encode, failed); err != nil {
@@ -93,7 +93,7 @@ func (c *conn) change(n int, encode func(b []byte, i int) []byte, failed func(i 
 	return nil
 }
 
-// changeSome sends the requests from first up to end as one, of which the kernel acknowledges the
+// changeSome sends the requests from first up to end in one datagram. The kernel acknowledges the
 // last.
 func (c *conn) changeSome(first, end int, encode func([]byte, int) []byte, failed func(int, error)) error {
 	base := c.seq
@@ -118,7 +118,7 @@ func (c *conn) changeSome(first, end int, encode func([]byte, int) []byte, faile
 		}
 		for m := range messages(msgs) {
 			if m.kind != unix.NLMSG_ERROR || m.seq-base-1 >= uint32(end-first) {
-				continue // of a request that was given up
+				continue // the answer to an abandoned request
 			}
 			if err := m.err(); err != nil {
 				failed(first+int(m.seq-base-1), err)
@@ -149,9 +149,8 @@ func (c *conn) receive() ([]byte, error) {
 	}
 }
 
-// dump lists something. ask appends the request; begin is called before each attempt, each with the
-// parts of the list. A list that changed while the kernel gave it is not whole, and asked for
-// again.
+// dump requests a list. ask appends the request; begin is called before each attempt, and each for
+// every message of the list. A list that changed during the dump is requested again.
 func (c *conn) dump(ask func(b []byte) []byte, begin func(), each func(m message)) error {
 	begun := time.Now()
 	for n := 0; n < leastDumps || time.Since(begun) < dumpTime; n++ {
@@ -170,7 +169,7 @@ func (c *conn) dump(ask func(b []byte) []byte, begin func(), each func(m message
 	return errInterrupted
 }
 
-// listed reads the answer to a dump. It reports whether it is whole.
+// listed reads the answer to a dump, and reports whether it is consistent.
 func (c *conn) listed(each func(m message)) (whole bool, err error) {
 	for whole = true; ; {
 		b, err := c.receive()
@@ -193,14 +192,14 @@ func (c *conn) listed(each func(m message)) (whole bool, err error) {
 	}
 }
 
-// message is a netlink message.
+// A message is a netlink message.
 type message struct {
 	kind, flags uint16
 	seq, port   uint32
 	body        []byte
 }
 
-// messages yields the messages in b; what is cut off ends it.
+// messages yields the messages in b up to a truncated one.
 func messages(b []byte) func(yield func(message) bool) {
 	return func(yield func(message) bool) {
 		ne := binary.NativeEndian
@@ -218,7 +217,7 @@ func messages(b []byte) func(yield func(message) bool) {
 	}
 }
 
-// err returns the error that an acknowledgement tells of, nil if it is none.
+// err returns the error in an acknowledgement, nil for success.
 func (m message) err() error {
 	if len(m.body) < 4 {
 		return nil
@@ -255,7 +254,7 @@ func attributes(b []byte) func(yield func(kind uint16, v []byte) bool) {
 
 func align(n int) int { return (n + 3) &^ 3 }
 
-// header appends a message's header and its fixed part; complete completes it.
+// header appends a message's header and its fixed part. complete sets the remaining fields.
 func header(b []byte, kind, flags uint16, fixed ...byte) []byte {
 	b = append(b, make([]byte, unix.SizeofNlMsghdr)...)
 	h := b[len(b)-unix.SizeofNlMsghdr:]
@@ -264,6 +263,7 @@ func header(b []byte, kind, flags uint16, fixed ...byte) []byte {
 	return append(b, fixed...)
 }
 
+// complete sets the length, the flags and the sequence number of a message.
 func complete(b []byte, flags uint16, seq uint32) {
 	binary.NativeEndian.PutUint32(b, uint32(len(b)))
 	binary.NativeEndian.PutUint16(b[6:], binary.NativeEndian.Uint16(b[6:])|flags)
@@ -281,13 +281,14 @@ func attribute(b []byte, kind uint16, v []byte) []byte {
 	return b
 }
 
+// attribute32 appends an attribute of a number.
 func attribute32(b []byte, kind uint16, v uint32) []byte {
 	b = binary.NativeEndian.AppendUint16(b, unix.SizeofNlAttr+4)
 	b = binary.NativeEndian.AppendUint16(b, kind)
 	return binary.NativeEndian.AppendUint32(b, v)
 }
 
-// attributeAddr appends an attribute of 4 or 16 octets.
+// attributeAddr appends an attribute of an address, 4 or 16 octets.
 func attributeAddr(b []byte, kind uint16, a netip.Addr) []byte {
 	if a.Is4() {
 		v := a.As4()

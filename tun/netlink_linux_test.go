@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whatever is cut off or wrong in a message does no harm.
+// Truncated and malformed messages do no harm.
 func TestHostileMessages(t *testing.T) {
 	rule := kernelRule{prio: 7, src: netip.MustParsePrefix("10.0.0.0/8"), mark: 1, mask: 3, iif: "eth0", ipProto: 17, sport: portRange{1, 2}, action: unix.FR_ACT_GOTO, goTo: 9, table: 300}
 	route := kernelRoute{table: 300, dst: netip.MustParsePrefix("2001:db8::/32"), metric: 1, kind: unix.RTN_UNICAST, oif: 3, via: netip.MustParseAddr("fe80::1"), src: netip.MustParseAddr("2001:db8::1")}

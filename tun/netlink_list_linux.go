@@ -20,7 +20,7 @@ func listRules(nl *conn) (out []kernelRule, err error) {
 				list = append(list, k)
 			}
 		})
-		if err != nil && !missing(err) { // a family that the host lacks
+		if err != nil && !missing(err) { // missing: the host lacks the family
 			return nil, fmt.Errorf("tun: listing routing rules: %w", err)
 		}
 		out = append(out, sortedRules(list)...)
@@ -28,7 +28,7 @@ func listRules(nl *conn) (out []kernelRule, err error) {
 	return out, nil
 }
 
-// listRoutes calls each for a table's routes, of both families.
+// listRoutes calls each for the routes of a table, of both families.
 func listRoutes(nl *conn, table int, each func(k kernelRoute)) error {
 	list := nl.list
 	defer func() {
@@ -49,7 +49,7 @@ func listRoutes(nl *conn, table int, each func(k kernelRoute)) error {
 				list = append(list, k)
 			}
 		})
-		if missing(err) { // a family that the host lacks; a table without any
+		if missing(err) { // the host lacks the family, or the table is empty
 			continue
 		}
 		if err != nil {

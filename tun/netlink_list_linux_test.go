@@ -9,7 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Lists that change while the kernel gives them are asked for again until they are whole.
+// A list that changes during the dump is requested again until it is consistent.
 func TestListsAreWhole(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d})

@@ -7,18 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelRoute is a route as the kernel has it, as far as culvert sets its attributes.
+// A kernelRoute is a route in the kernel's form, with the attributes that culvert sets.
 type kernelRoute struct {
 	table    uint32
 	dst      netip.Prefix
 	metric   uint32
 	kind     uint8 // unix.RTN_...
-	protocol uint8 // whose it is
+	protocol uint8 // its origin: routeProtocol for ours
 	oif      uint32
 	via, src netip.Addr
 }
 
-// append appends a request about the route.
+// append appends a request for the route.
 func (k *kernelRoute) append(b []byte, kind, flags uint16) []byte {
 	scope := byte(unix.RT_SCOPE_UNIVERSE)
 	if kind == unix.RTM_DELROUTE {
@@ -46,7 +46,7 @@ func (k *kernelRoute) append(b []byte, kind, flags uint16) []byte {
 	return b
 }
 
-// parseRoute reads a route from a message's body; false: it is of another family, or of the
+// parseRoute parses the body of a route message. It reports false for other families and for the
 // kernel's cache.
 func parseRoute(body []byte) (k kernelRoute, ok bool) {
 	if len(body) < unix.SizeofRtMsg || body[0] != unix.AF_INET && body[0] != unix.AF_INET6 {
@@ -60,7 +60,7 @@ func parseRoute(body []byte) (k kernelRoute, ok bool) {
 	if body[0] == unix.AF_INET6 {
 		any = netip.IPv6Unspecified()
 	}
-	k.dst = netip.PrefixFrom(any, 0) // the default route has none
+	k.dst = netip.PrefixFrom(any, 0) // a default route has no RTA_DST
 	for kind, v := range attributes(body[unix.SizeofRtMsg:]) {
 		switch ne := binary.NativeEndian; {
 		case kind == unix.RTA_DST:
@@ -81,7 +81,7 @@ func parseRoute(body []byte) (k kernelRoute, ok bool) {
 	return k, k.dst.IsValid()
 }
 
-// prefixOf returns the prefix of an attribute; invalid if it is malformed.
+// prefixOf returns the prefix of an address attribute, invalid if it is malformed.
 func prefixOf(v []byte, bits byte) netip.Prefix {
 	a, ok := netip.AddrFromSlice(v)
 	if !ok {

@@ -11,8 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelRule is a policy rule as the kernel has it. Of two that are the same no attribute differs
-// that culvert sets.
+// A kernelRule is a policy rule in the kernel's form, with the attributes that culvert sets.
 type kernelRule struct {
 	v6          bool
 	prio        uint32
@@ -27,7 +26,7 @@ type kernelRule struct {
 	uids        bool // limited to some users
 	l3mdev      bool
 	table, goTo uint32
-	protocol    uint8 // whose it is
+	protocol    uint8 // its origin: routeProtocol for ours
 }
 
 type portRange struct{ first, last uint16 }
@@ -39,7 +38,7 @@ func familyOf(v6 bool) byte {
 	return unix.AF_INET
 }
 
-// append appends a request about the rule.
+// append appends a request for the rule.
 func (k *kernelRule) append(b []byte, kind, flags uint16) []byte {
 	var ruleFlags uint32
 	if k.invert {
@@ -88,7 +87,7 @@ func (p portRange) bytes() []byte {
 
 func bitsOf(p netip.Prefix) byte { return byte(max(p.Bits(), 0)) }
 
-// parseRule reads a rule from a message's body; false: it is of another family.
+// parseRule parses the body of a rule message. It reports false for other families.
 func parseRule(body []byte) (k kernelRule, ok bool) {
 	if len(body) < unix.SizeofRtMsg || body[0] != unix.AF_INET && body[0] != unix.AF_INET6 {
 		return k, false
@@ -114,7 +113,7 @@ func parseRule(body []byte) (k kernelRule, ok bool) {
 	return k, true
 }
 
-// number takes an attribute that is a number or two.
+// number sets the field of a numeric attribute.
 func (k *kernelRule) number(kind uint16, v []byte) {
 	switch ne := binary.NativeEndian; {
 	case kind == unix.FRA_PROTOCOL && len(v) == 1:
@@ -185,7 +184,7 @@ func (k kernelRule) String() string {
 	return b.String()
 }
 
-// native returns n as a filter sees it, that reads a number of the host in network byte order.
+// native returns n as a BPF filter loads it: the octets in native byte order, read as big-endian.
 func native[T uint16 | uint32](n T) uint32 {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
 		return uint32(n)
@@ -196,7 +195,7 @@ func native[T uint16 | uint32](n T) uint32 {
 	return bits.ReverseBytes32(uint32(n))
 }
 
-// sortedRules returns rules in the order in which a packet meets them.
+// sortedRules sorts rules by priority, the order in which they apply to a packet.
 func sortedRules(list []kernelRule) []kernelRule {
 	slices.SortStableFunc(list, func(a, b kernelRule) int { return int(a.prio) - int(b.prio) })
 	return list

@@ -10,21 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A neighbour that a policy protects, a peer on the same link with its outer address in the
-// selectors, asks by ARP for our address. With rp_filter = 1 the kernel answers only if a packet
-// back would leave by that link, and the policy's route leads to the device. ARP is not IP: the
-// look-up has no protocol. No rule can ask for that, and so rules let those with a protocol through
-// to the tables, and the rest passes by. The guard drops what is protected and of none of these
-// protocols.
+// A protected neighbour, which is a peer on the same link with its outer address in the selectors,
+// asks for our address by ARP. With rp_filter = 1 the kernel answers only if a packet to the
+// neighbour would leave by that link, but the policy's route leads to the device. The look-up for
+// ARP has no IP protocol. Rules cannot match that, and so they match a list of protocols for the
+// look-up in the tables, and everything else skips the tables. The guard drops protected packets of
+// other protocols.
 
-// carriedFromNeighbours are the IP protocols that go by a tunnel between neighbours.
+// carriedFromNeighbours holds the IP protocols that a tunnel between neighbours carries.
 var carriedFromNeighbours = []uint8{
 	unix.IPPROTO_ICMP, unix.IPPROTO_IGMP, unix.IPPROTO_IPIP, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_DCCP, unix.IPPROTO_IPV6,
 	unix.IPPROTO_RSVP, unix.IPPROTO_GRE, unix.IPPROTO_AH, 88 /* EIGRP */, 89 /* OSPF */, unix.IPPROTO_PIM, 112 /* VRRP */, unix.IPPROTO_L2TP,
 	unix.IPPROTO_SCTP, unix.IPPROTO_UDPLITE, unix.IPPROTO_MPLS, unix.IPPROTO_RAW,
 }
 
-// splitHosts returns the addresses, and those of IPv4 that have a network with others.
+// splitHosts returns the sorted addresses, and the IPv4 ones whose network has other addresses.
 func splitHosts(hosts []netip.Prefix) (addrs []netip.Addr, links []netip.Prefix) {
 	for _, h := range hosts {
 		addrs = append(addrs, h.Addr())
@@ -36,7 +36,7 @@ func splitHosts(hosts []netip.Prefix) (addrs []netip.Addr, links []netip.Prefix)
 	return slices.Compact(addrs), links
 }
 
-// affectsNeighbours reports whether a change may make or end a protected neighbour.
+// affectsNeighbours reports whether a change may affect which neighbours are protected.
 func (p *plan) affectsNeighbours(c protect.Change) bool {
 	overlaps := func(dst netip.Prefix) bool {
 		return slices.ContainsFunc(p.links, func(l netip.Prefix) bool { return l.Overlaps(dst) })
@@ -54,7 +54,7 @@ func (p *plan) affectsNeighbours(c protect.Change) bool {
 	return false
 }
 
-// updateARP brings the rules up to date by which ARP of protected neighbours passes.
+// updateARP updates the rules that let ARP of protected neighbours pass.
 func (p *plan) updateARP(e edit) {
 	want := make(map[netip.Addr]bool)
 	for _, l := range p.links {
@@ -81,7 +81,7 @@ func (p *plan) setARPRules(e edit, a netip.Addr, on bool) {
 	p.setRule(e, rule{at: ruleARPRest, src: src}, on)
 }
 
-// protectsNeighbour reports whether any group protects what our address sends to its own link's
+// protectsNeighbour reports whether any group protects packets from an own address to its link's
 // network.
 func (p *plan) protectsNeighbour(l netip.Prefix) bool {
 	for _, m := range p.groups {
@@ -92,7 +92,7 @@ func (p *plan) protectsNeighbour(l netip.Prefix) bool {
 	return false
 }
 
-// protectsIn reports whether the group protects anything in a network.
+// protectsIn reports whether the group protects any destination in a network.
 func (m *member) protectsIn(network netip.Prefix) bool {
 	for bits := network.Bits(); bits >= 0; bits-- {
 		around, _ := network.Addr().Prefix(bits)

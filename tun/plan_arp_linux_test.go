@@ -8,8 +8,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// TestARPOfNeighbours wants rules for ARP where, and only where, a policy protects what our own address sends
-// to a neighbour.
+// There are rules for ARP if, and only if, a policy protects packets from an own address to a
+// neighbour.
 func TestARPOfNeighbours(t *testing.T) {
 	const own = "192.0.2.1"
 	for _, c := range []struct {
@@ -65,8 +65,8 @@ func TestARPOfNeighbours(t *testing.T) {
 	}
 }
 
-// TestARPProtocolsComeBeforeTheRest: no rule leads everything of an address past the tables before
-// those that keep out of that what has a protocol.
+// The rules for protocols of an address are added before the rule that skips the tables for the
+// rest.
 func TestARPProtocolsComeBeforeTheRest(t *testing.T) {
 	p := newPlan([]uint16{500, 4500}, true)
 	p.passARP = true

@@ -10,23 +10,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plan is the rules and routes that the kernel should hold. It follows changes of the policies and
-// of the host's addresses, at a cost that does not grow with what stays as it is, and does no I/O.
+// A plan holds the rules and routes that the kernel should have. It follows changes of the policies
+// and of the host's addresses, at a cost that does not grow with the unchanged part, and does no
+// I/O.
 //
-// Tables are counted from the router's first. Table 0 is for packets of this host that have no
-// source yet: its routes prefer an address of ours in the local networks of the group that protects
-// the destination. The table of each group has the number of its ID. Longest prefixes decide in all
-// of them. Throw routes stand for what a group leaves outside, so that LAN-to-LAN traffic goes on
-// as if there were no tunnel.
+// Tables are counted from the router's first. Table 0 is for packets of this host without a source
+// yet: its routes prefer an own address in the local networks of the group that protects the
+// destination. Each group has the table of its ID. The longest prefix decides in all tables. The
+// exempt prefixes of a group are throw routes, so that traffic between local networks is routed as
+// without a tunnel.
 type plan struct {
 	ports  []uint16
 	errors bool // there is a mark for ICMP errors
 
 	groups  map[int]*member
 	count   [2]int             // of groups, by family
-	sourced [2][]*member       // those with an address of ours, the best source first
-	addrs   []netip.Addr       // of ours, sorted
-	own     map[netip.Addr]int // how many groups have the address in a local network
+	sourced [2][]*member       // groups with an own address, the best source first
+	addrs   []netip.Addr       // own addresses, sorted
+	own     map[netip.Addr]int // number of groups with the own address in a local network
 
 	passARP  bool           // rules let ARP of protected neighbours pass
 	links    []netip.Prefix // the IPv4 ones of addrs with the length of their networks, sorted
@@ -36,36 +37,36 @@ type plan struct {
 	unbound map[netip.Prefix]hop
 }
 
-// member is a group.
+// A member is a group.
 type member struct {
 	id      int
 	v6      bool
 	local   []netip.Prefix // the longest first
 	kinds   map[netip.Prefix]protect.Kind
-	src     netip.Addr // ours, in the longest prefix of local that has one; invalid: none
+	src     netip.Addr // own address in the longest prefix of local that has one; invalid: none
 	srcBits int
 }
 
-// hop is where a route of the plan leads: on to the next rule, or to the device.
+// A hop is the target of a route of the plan: the next rule, or the device.
 type hop struct {
 	throw bool
 	src   netip.Addr // preferred; invalid: none
 }
 
-// dest is what the plan tells routes apart by.
+// A dest identifies a route of the plan.
 type dest struct {
 	table int
 	dst   netip.Prefix
 }
 
-// edit is what of a plan changed: what it names may be wanted now, or no longer.
+// An edit holds the rules and routes of a plan that a change added, changed or removed.
 type edit struct {
 	rules  map[rule]bool
 	routes map[dest]bool
 }
 
 // claimed is a destination that no packet has. The router routes it to the device from the start,
-// so that another daemon sees that the table is in use.
+// so that other daemons see that the table is in use.
 var claimed = dest{dst: netip.MustParsePrefix("0.0.0.0/32")}
 
 func newPlan(ports []uint16, errors bool) *plan {
@@ -75,7 +76,7 @@ func newPlan(ports []uint16, errors bool) *plan {
 	}
 }
 
-// want returns where d should lead; false: there should be no such route.
+// want returns the hop of d, or false if the plan has no such route.
 func (p *plan) want(d dest) (hop, bool) {
 	if d.table == 0 {
 		h, ok := p.unbound[d.dst]
@@ -134,6 +135,7 @@ func (p *plan) apply(c protect.Change) edit {
 	return e
 }
 
+// touch adds the routes for dst of a group to the edit.
 func (p *plan) touch(e edit, m *member, dst netip.Prefix) {
 	e.routes[dest{m.id, dst}] = true
 	if m.src.IsValid() {
@@ -157,7 +159,7 @@ func (p *plan) join(e edit, g *protect.Group) *member {
 	return m
 }
 
-// drop takes a group away.
+// drop removes a group.
 func (p *plan) drop(e edit, m *member) {
 	if m == nil {
 		return
@@ -183,7 +185,7 @@ func (p *plan) groupRules(e edit, m *member, on bool) {
 	p.setRule(e, rule{v6: m.v6, at: ruleErrors, table: m.id}, on && p.errors)
 }
 
-// common brings the rules up to date that a family has once.
+// common updates the rules that a family has once.
 func (p *plan) common(e edit) {
 	for _, v6 := range []bool{false, true} {
 		i := index(v6)
@@ -205,8 +207,8 @@ func (p *plan) setRule(e edit, k rule, on bool) {
 	}
 }
 
-// countOwn counts the groups that have an address of ours in a local network. Where one has,
-// packets of peers may come to the address from a remote network.
+// countOwn adds n to the number of groups with an own address in a local network. If there is one,
+// the tunnels' own packets may come to the address from a remote network.
 func (p *plan) countOwn(e edit, a netip.Addr, n int) {
 	if !a.Is4() {
 		return
@@ -223,8 +225,8 @@ func (p *plan) countOwn(e edit, a netip.Addr, n int) {
 	}
 }
 
-// setAddrs follows a change of the host's addresses, which come sorted and with the length of their
-// links' networks.
+// setAddrs follows a change of the host's addresses, which are sorted and have the prefix lengths
+// of their networks.
 func (p *plan) setAddrs(hosts []netip.Prefix) edit {
 	e := edit{make(map[rule]bool), make(map[dest]bool)}
 	addrs, links := splitHosts(hosts)
@@ -252,7 +254,7 @@ func (p *plan) setAddrs(hosts []netip.Prefix) edit {
 	return e
 }
 
-// differ returns what of two sorted lists is in one alone.
+// differ returns the addresses that only one of two sorted lists has.
 func differ(before, after []netip.Addr) (gone, come []netip.Addr) {
 	missing := func(from []netip.Addr) func(netip.Addr) bool {
 		return func(a netip.Addr) bool {
@@ -269,7 +271,7 @@ func (m *member) holds(a netip.Addr) bool {
 	return slices.ContainsFunc(m.local, func(l netip.Prefix) bool { return l.Contains(a) })
 }
 
-// concerns reports whether packets from a source may be protected; an invalid one stands for any.
+// concerns reports whether packets from src may be protected. An invalid src means any source.
 func (p *plan) concerns(v6 bool, src netip.Prefix) bool {
 	for _, m := range p.groups {
 		if m.v6 == v6 && (!src.IsValid() || slices.ContainsFunc(m.local, src.Overlaps)) {

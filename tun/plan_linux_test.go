@@ -8,7 +8,7 @@ import (
 	"culvert/tun/protect"
 )
 
-// planOf is the plan of policies on a host with some addresses.
+// planOf returns the plan of policies on a host with some addresses.
 func planOf(ps []protect.Policy, addrs []netip.Addr) *plan {
 	for i := range ps {
 		ps[i].ID = protect.ID{Peer: "peer", Child: fmt.Sprint(i)}
@@ -23,8 +23,8 @@ func planOf(ps []protect.Policy, addrs []netip.Addr) *plan {
 	return p
 }
 
-// leads says where the plan sends a packet: through the rules in their order, in each table by the
-// longest prefix, as the kernel does.
+// leads returns where the plan sends a packet: through the rules in their order, and in each table
+// by the longest prefix, like the kernel.
 func (p *plan) leads(from, to string) string {
 	dst := netip.MustParseAddr(to)
 	src := netip.IPv4Unspecified()

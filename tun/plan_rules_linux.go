@@ -9,26 +9,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The rules, as offsets from the priority of the router's first. They stand after the local table's
-// (0), so that packets to this host stay here, and before everybody else's, so that no route and no
-// rule that somebody adds takes protected traffic away, whatever its prefix (TunnelCrack). T is the
-// first table.
+// The rules, as offsets from the priority of the router's first. They follow the rule of the local
+// table (0), so that packets to this host stay here, and precede all others, so that no other route
+// or rule can divert protected traffic, whatever its prefix (TunnelCrack). T is the first table.
 //
-//	+0   fwmark Mark            goto +11      the tunnels' own packets
-//	+1   from O ipproto esp     goto +11      what comes to our own address O, if it is in a local network, as
-//	     from O udp sport PORT  goto +11      the reverse path filter sees it (IPv4: IPv6 has none)
-//	+2   from ::/1, 8000::/1    goto +4       IPv6: what has a source, so that the next rule is for what has none
-//	+3   from 0.0.0.0/32        lookup T      packets of this host without a source yet (IPv6: what comes here)
-//	+4                          nop           IPv6: where +2 leads
-//	+5   from N ipproto P       goto +7       of our own address N, with a protected neighbour: each protocol P, so
-//	+6   from N                 goto +11      that ARP, which has none, passes the reverse path filter
-//	+7   from L                 lookup T+ID   each local network L of each group
+//	+0   fwmark Mark            goto +11     the tunnels' own packets
+//	+1   from O ipproto esp     goto +11     the tunnels' inbound packets to an own address O in
+//	     from O udp sport PORT  goto +11     a local network, for IPv4's reverse path filter
+//	+2   from ::/1, 8000::/1    goto +4      IPv6: packets with a source skip the next rule
+//	+3   from 0.0.0.0/32        lookup T     this host's packets without a source (IPv6: others)
+//	+4                          nop          IPv6: the target of +2
+//	+5   from N ipproto P       goto +7      own address N with a protected neighbour: protocols
+//	+6   from N                 goto +11     P, so that ARP, which has none, skips the tables
+//	+7   from L                 lookup T+ID  each local network L of each group
 //	+8   not fwmark Errors      goto +11
-//	+9   fwmark Errors          lookup T+ID   ICMP errors about decrypted packets, to any group's remote networks
-//	+11                         nop           where goto leads: on to the rules of others
+//	+9   fwmark Errors          lookup T+ID  ICMP errors about decrypted packets
+//	+11                         nop          the target of goto: the rules of others follow
 //
-// A look-up in a table without a route for the packet goes on to the next rule, and so does one
-// that finds a throw route.
+// After a look-up that finds no route or a throw route the next rule follows.
 const (
 	ruleMark        = 0
 	ruleOwn         = 1
@@ -44,12 +42,12 @@ const (
 	ruleCount       = 12
 )
 
-// rule is one of the router's rules.
+// A rule is one of the router's rules.
 type rule struct {
 	v6    bool
 	at    int          // one of the offsets
 	src   netip.Prefix // invalid: any
-	table int          // from the first table on
+	table int          // counted from the first table
 	proto uint8        // of ruleOwn and ruleARPProtocol
 	port  uint16       // of ruleOwn; 0: any
 }
@@ -59,14 +57,14 @@ var (
 	boundIPv6   = []netip.Prefix{netip.MustParsePrefix("::/1"), netip.MustParsePrefix("8000::/1")}
 )
 
-// kernel returns k as the kernel has it. Every rule names a table, even where it looks up none, by
-// which it is known whose it is.
+// kernelRule returns a rule in the kernel's form. Every rule names a table, also without a look-up:
+// it shows which daemon the rule belongs to.
 func (r *Router) kernelRule(k rule) kernelRule {
 	out := kernelRule{
 		v6: k.v6, prio: uint32(r.prio + k.at), src: k.src, ipProto: k.proto, table: uint32(r.table + k.table),
 		action: unix.FR_ACT_TO_TBL, protocol: routeProtocol,
 	}
-	if k.src.Bits() == 0 { // the kernel knows no difference
+	if k.src.Bits() == 0 { // the kernel shows it as no source
 		out.src = netip.Prefix{}
 	}
 	if k.port != 0 {
@@ -93,7 +91,8 @@ func (r *Router) kernelRule(k rule) kernelRule {
 	return out
 }
 
-// familyRules are the rules of a family apart from those of its groups and of own addresses.
+// familyRules returns the rules that a family has once, each with whether it is needed: any reports
+// whether there is a group, unbound whether table 0 has routes.
 func familyRules(v6, any, unbound, errors bool) map[rule]bool {
 	out := map[rule]bool{{v6: v6, at: ruleMark}: any, {v6: v6, at: ruleEnd}: any, {v6: v6, at: ruleOther}: any && errors}
 	if !v6 {
@@ -108,8 +107,8 @@ func familyRules(v6, any, unbound, errors bool) map[rule]bool {
 	return out
 }
 
-// inOrder sorts rules so that goto finds its target, marked packets are out of reach before any
-// other rule comes, and no rule acts without the one that limits it.
+// inOrder returns rules in the order in which to add them: the target of a goto before the goto,
+// the rules for marked packets before all others, and each rule after those that limit it.
 func inOrder(rules map[rule]bool) []rule {
 	rank := map[int]int{ruleEnd: 0, ruleMark: 1, ruleOwn: 2, ruleOther: 3, ruleErrors: 4, ruleBoundEnd: 5, ruleBound: 6, ruleUnbound: 7, ruleFrom: 8, ruleARPProtocol: 9, ruleARPRest: 10}
 	out := slices.Collect(maps.Keys(rules))

@@ -8,7 +8,7 @@ import (
 	"culvert/tun/protect"
 )
 
-// setSource brings a group's source up to date, and what hangs on it.
+// setSource updates a group's source, and the routes that depend on it.
 func (p *plan) setSource(e edit, m *member) {
 	src, bits := m.source(p.addrs)
 	if src == m.src && bits == m.srcBits {
@@ -28,12 +28,14 @@ func (p *plan) setSource(e edit, m *member) {
 	}
 }
 
+// unsource removes a group from those with a source.
 func (p *plan) unsource(m *member) {
 	is := func(o *member) bool { return o == m }
 	p.sourced[index(m.v6)] = slices.DeleteFunc(p.sourced[index(m.v6)], is)
 }
 
-// source is the host's own address inside the local networks, the most specific network first.
+// source returns an own address in the longest local network that has one, and the length of that
+// network.
 func (m *member) source(addrs []netip.Addr) (netip.Addr, int) {
 	for _, l := range m.local {
 		i, _ := slices.BinarySearchFunc(addrs, l.Addr(), compareAddrs)
@@ -44,8 +46,8 @@ func (m *member) source(addrs []netip.Addr) (netip.Addr, int) {
 	return netip.Addr{}, 0
 }
 
-// merge works out the route for dst of packets without a source from the groups that have one to
-// offer. What one of them leaves outside with the same prefix as another protects, the latter has.
+// merge updates the route to dst for packets without a source, from the groups that have a source.
+// If one of them protects dst and another exempts it, it is protected.
 func (p *plan) merge(e edit, v6 bool, dst netip.Prefix) {
 	if dst == claimed.dst {
 		return
@@ -74,8 +76,8 @@ func (p *plan) merge(e edit, v6 bool, dst netip.Prefix) {
 	}
 }
 
-// restore names the routes that prefer a as source: the kernel drops them, or their source, with
-// the address, and a may have come back since.
+// restore adds the routes that prefer a as source to the edit. The kernel removes them, or their
+// source, with the address, and a may have come back since.
 func (p *plan) restore(e edit, a netip.Addr) {
 	for dst, h := range p.unbound {
 		if h.src == a {

@@ -10,10 +10,11 @@ import (
 	wgtun "golang.zx2c4.com/wireguard/tun"
 )
 
-// utunHeader is the address family before each packet of a utun device; the library wants room for it.
+// utunHeader is the length of the address family before each packet of a utun device. The library
+// needs room for it.
 const utunHeader = 4
 
-// queue is a utun device. Reads block: FD says so.
+// A queue is the queue of a utun device. Reads block, which FD shows by -1.
 type queue struct {
 	dev   wgtun.Device
 	frame []byte

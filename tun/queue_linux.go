@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxPieces bounds the pieces of one Write: IOV_MAX less the header.
+// maxPieces is the greatest number of pieces of one Write: IOV_MAX less the header.
 const maxPieces = 1023
 
 var (
@@ -18,24 +18,26 @@ var (
 	errStranger = errors.New("tun: a queue of another device")
 )
 
-// queue is one queue of the device. Its calls are RawSyscalls: they never block, and telling the scheduler of each costs more
-// than it gains (docs/design.md, section 4). Whoever loops over them must sleep in an ordinary system call.
+// A queue is one queue of the device. It uses RawSyscall: the calls never block, and notifying the
+// scheduler of each costs more than it gains (docs/design.md, section 4). A loop over them must
+// sleep in an ordinary system call.
 type queue struct {
 	fd   int
 	vnet bool // a virtio-net header precedes each packet
 	can  gso.Offloads
 	gso  *gsoRefusals // of the device
-	to   int          // the descriptor that is being written to
+	to   int          // the descriptor of the current write
 	call func(fd int, iov []unix.Iovec) unix.Errno
 
 	hdr   [gso.VnetLen]byte
 	iov   []unix.Iovec
-	plain gso.Splitter // for packets that the kernel must get one by one
+	plain gso.Splitter // for super-packets that the kernel does not take
 }
 
 func (q *queue) FD() int { return q.fd }
 
-// Read implements Queue. The virtio-net header lands in the last octets of the headroom; a headroom below its 10 octets counts as 10.
+// Read implements Queue. The virtio-net header goes into the last octets of the headroom. A
+// headroom below its 10 octets counts as 10.
 func (q *queue) Read(buf []byte, headroom int, p *gso.Packet) error {
 	if !q.vnet {
 		n, err := q.read(buf[headroom:])
@@ -58,7 +60,7 @@ func (q *queue) Read(buf []byte, headroom int, p *gso.Packet) error {
 		if gso.ParseVnet(frame[:gso.VnetLen], p) == nil {
 			return nil
 		}
-		// Only a program with the right to inject raw frames can cause this; its packet is worth nothing more than the loss.
+		// Only a program that may inject raw frames can cause this. Its packet is dropped.
 	}
 }
 
@@ -74,7 +76,7 @@ func (q *queue) read(b []byte) (int, error) {
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return 0, ErrWouldBlock
-		case unix.EINVAL: // a super-packet of a kind that virtio-net has no name for: the kernel has dropped it, and poll tells of the next
+		case unix.EINVAL: // the kernel dropped a super-packet of a kind that virtio-net cannot describe
 			return 0, ErrWouldBlock
 		default:
 			return 0, queueError("reading", e)
@@ -85,7 +87,7 @@ func (q *queue) read(b []byte) (int, error) {
 // Write implements Queue.
 func (q *queue) Write(p *gso.Packet, pieces [][]byte) error { return q.writeTo(q.fd, p, pieces) }
 
-// WriteFor implements Helper: the queues of one device differ in their descriptors alone.
+// WriteFor implements Helper. The queues of one device differ only in their descriptors.
 func (q *queue) WriteFor(host Queue, p *gso.Packet, pieces [][]byte) error {
 	h, ok := host.(*queue)
 	if !ok {
@@ -116,8 +118,8 @@ func (q *queue) writeTo(fd int, p *gso.Packet, pieces [][]byte) error {
 	return err
 }
 
-// cut writes a super-packet that the kernel refused packet by packet. That this succeeds says that
-// it was not the packet's fault.
+// cut writes the packets of a super-packet that the kernel refused whole. Only if this succeeds the
+// refusal counts: the packet was not at fault.
 func (q *queue) cut(p *gso.Packet, pieces [][]byte) error {
 	err := q.plain.Write(p, pieces, q.writeWhole)
 	if err == nil {
@@ -129,7 +131,7 @@ func (q *queue) cut(p *gso.Packet, pieces [][]byte) error {
 // Offloads implements Refuser.
 func (q *queue) Offloads() gso.Offloads { return q.gso.left(q.can) }
 
-// takes says whether the kernel takes p as it is.
+// takes reports whether the kernel takes p whole.
 func (q *queue) takes(p *gso.Packet) bool {
 	switch p.GSO {
 	case gso.None:
@@ -140,7 +142,7 @@ func (q *queue) takes(p *gso.Packet) bool {
 	return q.can.TSO && !q.gso.tso.known.Load()
 }
 
-// writeWhole writes an ordinary packet, complete in every respect.
+// writeWhole writes an ordinary packet with a complete checksum.
 func (q *queue) writeWhole(b []byte) error {
 	var one = [1][]byte{b}
 	if !q.vnet {
@@ -191,7 +193,8 @@ func (q *queue) gather(b []byte) {
 	q.iov = append(q.iov, v)
 }
 
-// queueError names what the kernel says in its own way: a device that was deleted answers EFAULT once and EBADFD from then on.
+// queueError returns the error of a system call. A deleted device returns EFAULT once and EBADFD
+// from then on.
 func queueError(doing string, e unix.Errno) error {
 	switch e {
 	case unix.EBADFD, unix.EFAULT, unix.EBADF:

@@ -12,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestWriteFor: what one worker writes for another comes from the other's queue, as the kernel sees it, which is where it puts the answers of a flow. Else the answers
-// of a flow whose packets two workers opened would be spread over the queues, and overtake each other.
+// A packet that one worker writes for another comes from the other's queue, and the kernel sends
+// the answers of the flow to that queue. Otherwise the answers of a flow whose packets two workers
+// opened would be spread over both queues and overtake each other.
 func TestWriteFor(t *testing.T) {
 	h := newHost(t)
-	// A router tells a fresh link which groups of IPv6 it joins (RFC 3810), in some queue.
+	// A router reports on a new link which IPv6 groups it joins (RFC 3810), in any queue.
 	if err := h.Sysctl("ipv6/conf/all/disable_ipv6", "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,8 @@ func TestWriteFor(t *testing.T) {
 	q := d.Queues()
 	buf, p := make([]byte, gso.MaxPacket+64), gso.Packet{}
 	const flows = 64
-	// answer is the queue that the answer to an echo request comes to, which is written by one queue for the other.
+	// answer returns the queue that gets the answer to an echo request that one queue writes for
+	// another.
 	answer := func(host int, echo []byte) (queue int) {
 		t.Helper()
 		if err := q[1-host].(Helper).WriteFor(q[host], &gso.Packet{}, [][]byte{echo[:20], echo[20:]}); err != nil {
@@ -53,7 +55,7 @@ func TestWriteFor(t *testing.T) {
 	for host := range q {
 		for i := range flows {
 			echo := echoRequest(netip.AddrFrom4([4]byte{10, 2, byte(host), byte(i + 1)}), netip.AddrFrom4([4]byte{10, 1, 0, 1}))
-			answer(host, echo) // goes by its hash: the kernel notes the queue when it is done with the packet
+			answer(host, echo) // by its hash: the kernel records the queue after the packet
 			if got := answer(host, echo); got != host {
 				t.Fatalf("the answers to flow %d are in queue %d, want %d", i, got, host)
 			}
@@ -64,7 +66,7 @@ func TestWriteFor(t *testing.T) {
 	}
 }
 
-// echoRequest is an ICMP echo request.
+// echoRequest returns an ICMP echo request.
 func echoRequest(src, dst netip.Addr) []byte {
 	b := make([]byte, 28)
 	b[0], b[8], b[9], b[20] = 0x45, 64, 1, 8

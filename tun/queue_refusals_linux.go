@@ -10,18 +10,18 @@ import (
 )
 
 // errRefused is EINVAL from a write.
-var errRefused = fmt.Errorf("tun: writing: the kernel refuses the packet: %w", unix.EINVAL)
+var errRefused = fmt.Errorf("tun: writing: the kernel refused the packet: %w", unix.EINVAL)
 
-// refusalsToLearn is how many super-packets of a kind in a row the kernel must refuse, and take
-// packet by packet, until no more are given to it. One alone may be a packet that only looks right
-// to us.
+// refusalsToLearn is the number of consecutive super-packets of a kind that the kernel must refuse
+// whole and take as packets before it gets no more. A single one may be malformed in a way that we
+// do not check.
 const refusalsToLearn = 3
 
-// gsoRefusals is what is known of a device whose kernel offers to take super-packets and then
-// refuses them (EINVAL). Any worker's queue may come to know it.
+// gsoRefusals records for a device which kinds of super-packets the kernel offers to take and then
+// refuses (EINVAL). All queues of the device share it.
 type gsoRefusals struct {
 	tso, uso gsoRefusal
-	count    atomic.Uint64 // super-packets that were refused
+	count    atomic.Uint64 // refused super-packets
 	log      *slog.Logger
 }
 
@@ -37,7 +37,7 @@ func (r *gsoRefusals) of(kind gso.Type) (*gsoRefusal, string) {
 	return &r.tso, "TCP"
 }
 
-// refused notes a super-packet that the kernel refused whole and took in packets.
+// refused records a super-packet that the kernel refused whole and took as packets.
 func (r *gsoRefusals) refused(kind gso.Type) {
 	r.count.Add(1)
 	k, name := r.of(kind)
@@ -47,14 +47,14 @@ func (r *gsoRefusals) refused(kind gso.Type) {
 	}
 }
 
-// taken notes that the kernel had nothing against a super-packet.
+// taken records a super-packet that the kernel took.
 func (r *gsoRefusals) taken(kind gso.Type) {
 	if k, _ := r.of(kind); k.inRow.Load() != 0 {
 		k.inRow.Store(0)
 	}
 }
 
-// left is those of the offloads that are not known to be refused.
+// left returns o without the offloads that the kernel is known to refuse.
 func (r *gsoRefusals) left(o gso.Offloads) gso.Offloads {
 	o.TSO = o.TSO && !r.tso.known.Load()
 	o.USO = o.USO && !r.uso.known.Load()

@@ -13,12 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel is one that takes what is written, with a virtio-net header, and refuses super-packets if
-// it is told to.
+// A kernel takes packets with a virtio-net header, and refuses super-packets if set to.
 type kernel struct {
 	refuses bool
 	log     bytes.Buffer
-	wrote   [][]byte // what it took, without the header
+	wrote   [][]byte // the packets that it took, without the header
 	calls   int
 }
 
@@ -35,7 +34,7 @@ func (k *kernel) writev(_ int, iov []unix.Iovec) unix.Errno {
 	return 0
 }
 
-// queuesOn is two queues of one device that the kernel says takes all offloads.
+// queuesOn returns two queues of one device for which the kernel offers all offloads.
 func queuesOn(k *kernel) (a, b *queue) {
 	refusals := &gsoRefusals{log: slog.New(slog.NewTextHandler(&k.log, nil))}
 	can := gso.Offloads{Checksum: true, TSO: true, USO: true}
@@ -53,8 +52,8 @@ func super(s gsotest.Sample, size int) *gso.Packet {
 		NeedsChecksum: true, CsumStart: uint16(start), CsumOffset: uint16(offset)}
 }
 
-// TestKernelThatRefusesSuperPackets: each packet in them is written all the same, and after a few
-// no other super-packet is tried, by any queue, of that protocol; it is said once, and counted.
+// The packets of refused super-packets are written one by one. After a few refusals no queue tries
+// a super-packet of that protocol again. Refusals are logged once, and counted.
 func TestKernelThatRefusesSuperPackets(t *testing.T) {
 	for _, udp := range []bool{false, true} {
 		k := &kernel{refuses: true}
@@ -77,8 +76,8 @@ func TestKernelThatRefusesSuperPackets(t *testing.T) {
 		if len(k.wrote) != supers*len(want) || k.calls != supers*len(want)+refusalsToLearn {
 			t.Errorf("udp=%t: %d packets in %d calls", udp, len(k.wrote), k.calls)
 		}
-		if said := strings.Count(k.log.String(), "refuses super-packets"); said != 1 || !strings.Contains(k.log.String(), `offloads = \"none\"`) {
-			t.Errorf("udp=%t: said %d times: %s", udp, said, k.log.String())
+		if lines := strings.Count(k.log.String(), "refuses super-packets"); lines != 1 || !strings.Contains(k.log.String(), `offloads = \"none\"`) {
+			t.Errorf("udp=%t: logged %d times: %s", udp, lines, k.log.String())
 		}
 		if n := a.gso.count.Load(); n != refusalsToLearn {
 			t.Errorf("udp=%t: %d refusals are counted", udp, n)
@@ -89,8 +88,7 @@ func TestKernelThatRefusesSuperPackets(t *testing.T) {
 	}
 }
 
-// TestSuperPacketRefusedAlone: a kernel that refuses one now and then is not taken for one that
-// refuses all.
+// A kernel that refuses a super-packet now and then is not taken for one that refuses all.
 func TestSuperPacketRefusedAlone(t *testing.T) {
 	k := &kernel{}
 	q, _ := queuesOn(k)
@@ -103,9 +101,9 @@ func TestSuperPacketRefusedAlone(t *testing.T) {
 		}
 	}
 	if !q.Offloads().TSO || k.log.Len() > 0 {
-		t.Errorf("offloads %v are left; said %s", q.Offloads(), k.log.String())
+		t.Errorf("offloads %v are left; logged %s", q.Offloads(), k.log.String())
 	}
-	// What is no packet at all is refused in pieces, too, and nothing is learnt from it.
+	// A malformed packet is also refused in pieces, and does not count.
 	k.refuses = true
 	for range 2 * refusalsToLearn {
 		if err := q.Write(&gso.Packet{GSO: gso.TCPv4, SegSize: 1000, HdrLen: 40, NeedsChecksum: true, CsumStart: 20, CsumOffset: 16}, [][]byte{make([]byte, 100)}); err == nil {
@@ -122,7 +120,7 @@ func TestSuperPacketRefusedAlone(t *testing.T) {
 	}
 }
 
-// TestDeviceCountsRefusals: by the name that status shows.
+// The device counts refusals under the name in status.
 func TestDeviceCountsRefusals(t *testing.T) {
 	h := newHost(t)
 	d := openIn(t, h, Config{Name: "tn0"})

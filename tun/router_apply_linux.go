@@ -11,24 +11,22 @@ import (
 )
 
 const (
-	// routeProtocol marks rules and routes as ours (rtm_protocol; the registered ones lie
-	// elsewhere).
+	// routeProtocol marks rules and routes as ours (rtm_protocol). It is not a registered number.
 	routeProtocol = 143
-	routeMetric   = 1024    // IPv6's default, said for both families
+	routeMetric   = 1024    // the default of IPv6, set explicitly for both families
 	fenceMetric   = 1 << 30 // worse than any other
 )
 
-// The next hops of routes to the device. Nobody answers there, nor is anybody asked: the device has
-// no neighbours. But for a route with a next hop the kernel takes the destination to lie behind a
-// router and not on the link, so that it does not tell a spoke by an ICMP redirect, which would
-// quote a decrypted packet, that it could reach the other spoke directly. And a route that somebody
-// adds via a gateway which a remote network happens to hold is not resolved into the tunnel.
+// The next hops of routes to the device. They are never resolved: the device has no neighbours.
+// They make the kernel treat the destination as behind a router instead of on the link. Otherwise
+// it would send a spoke an ICMP redirect, with a quoted decrypted packet, about another spoke; and
+// it would resolve other routes into the tunnel if their gateway is in a remote network.
 var (
 	viaIPv4 = netip.MustParseAddr("192.0.0.8") // the dummy address of RFC 7600
 	viaIPv6 = netip.MustParseAddr("fe80::4303")
 )
 
-// kernelRoute returns a route as the kernel has it.
+// kernelRoute returns a route of the plan in the kernel's form.
 func (r *Router) kernelRoute(d dest, h hop) kernelRoute {
 	k := kernelRoute{table: uint32(r.table + d.table), dst: d.dst, metric: routeMetric, kind: unix.RTN_UNICAST, protocol: routeProtocol}
 	if h.throw {
@@ -42,10 +40,9 @@ func (r *Router) kernelRoute(d dest, h hop) kernelRoute {
 	return k
 }
 
-// kernelFence returns the fence behind a route to the device, a route of the same prefix with a
-// worse metric that makes it unreachable. When the device goes down, or vanishes because the daemon
-// was killed, protected traffic meets the fence and not the main table: it never goes out in the
-// clear.
+// kernelFence returns the fence behind a route to the device: an unreachable route with the same
+// prefix and a worse metric. When the device goes down, or is gone because the daemon was killed,
+// protected traffic meets the fence instead of the main table, and never leaves in the clear.
 func (r *Router) kernelFence(d dest) kernelRoute {
 	return kernelRoute{table: uint32(r.table + d.table), dst: d.dst, metric: fenceMetric, kind: unix.RTN_UNREACHABLE, protocol: routeProtocol}
 }
@@ -53,9 +50,8 @@ func (r *Router) kernelFence(d dest) kernelRoute {
 // fenced reports whether a route of the plan has a fence.
 func (r *Router) fenced(d dest, h hop) bool { return r.fence && !h.throw && d != claimed }
 
-// execute makes the kernel follow an edit of the plan. New routes come before the rules that use
-// them, and old rules go before their routes, so that at no moment protected traffic goes
-// elsewhere.
+// execute makes the kernel follow an edit of the plan. It adds new routes before the rules that use
+// them, and removes old rules before their routes, so that protected traffic never goes elsewhere.
 func (r *Router) execute(e edit) error {
 	var set, gone []kernelRoute
 	n := len(e.rules)
@@ -63,7 +59,7 @@ func (r *Router) execute(e edit) error {
 		s, g := r.routesAt(d)
 		set, gone = append(set, s...), append(gone, g...)
 	}
-	// What stays outside first: a wider route to the device must not take it in meanwhile.
+	// Throw routes first: a wider route to the device must not take exempt traffic.
 	slices.SortStableFunc(set, func(a, b kernelRoute) int { return throwsFirst(a) - throwsFirst(b) })
 	var left refusals
 	err := r.setRoutes(set, &left)
@@ -73,7 +69,7 @@ func (r *Router) execute(e edit) error {
 	if err == nil {
 		err = r.deleteRoutes(gone, &left)
 	}
-	if err != nil { // nobody knows what was done
+	if err != nil { // it is not known how much was done
 		r.again.failed(time.Now())
 		return err
 	}
@@ -90,15 +86,15 @@ func throwsFirst(k kernelRoute) int {
 	return 1
 }
 
-// routesAt returns which routes should be at d, and which not.
+// routesAt returns the routes that d should have, and those that it should not have.
 func (r *Router) routesAt(d dest) (set, gone []kernelRoute) {
 	h, ok := r.plan.want(d)
 	switch {
-	case ok && (h.throw || r.up): // a device that is down takes no routes; they come when it is up
+	case ok && (h.throw || r.up): // a device that is down takes no routes; they follow when it is up
 		set = append(set, r.kernelRoute(d, h))
 	case !ok:
 		k := r.kernelRoute(d, h)
-		k.kind, k.oif, k.via, k.src = unix.RTN_UNSPEC, 0, netip.Addr{}, netip.Addr{} // whatever it is
+		k.kind, k.oif, k.via, k.src = unix.RTN_UNSPEC, 0, netip.Addr{}, netip.Addr{} // of any kind
 		gone = append(gone, k)
 	}
 	if ok && r.fenced(d, h) {
@@ -109,7 +105,7 @@ func (r *Router) routesAt(d dest) (set, gone []kernelRoute) {
 	return set, gone
 }
 
-// routeCount returns how many routes there should be at d.
+// routeCount returns the number of routes that d should have.
 func (r *Router) routeCount(d dest, h hop) (n int) {
 	if h.throw || r.up {
 		n++
@@ -128,12 +124,12 @@ func (r *Router) setRoutes(list []kernelRoute, left *refusals) error {
 		k := &list[i]
 		switch {
 		case k.src.IsValid() && errors.Is(err, unix.EINVAL):
-			// The source is no longer ours. Then the traffic is not of this network any more, and
-			// the change that is about to be noticed settles it.
+			// This host has lost the source address. The notice of that is about to come, and the
+			// plan will follow.
 			r.log.Debug("the preferred source of a route is gone", "remote", k.dst.String(), "source", k.src.String())
 			left.later = true
 			return
-		case k.oif != 0 && errors.Is(err, unix.ENETDOWN): // and so is its coming up
+		case k.oif != 0 && errors.Is(err, unix.ENETDOWN): // a notice follows when it is up
 			left.later = true
 			return
 		}
@@ -141,7 +137,7 @@ func (r *Router) setRoutes(list []kernelRoute, left *refusals) error {
 	})
 }
 
-// deleteRoutes removes routes that may be there.
+// deleteRoutes removes routes. They need not exist.
 func (r *Router) deleteRoutes(list []kernelRoute, left *refusals) error {
 	return r.nl.change(len(list), func(b []byte, i int) []byte {
 		return list[i].append(b, unix.RTM_DELROUTE, 0)
@@ -152,8 +148,8 @@ func (r *Router) deleteRoutes(list []kernelRoute, left *refusals) error {
 	})
 }
 
-// executeRules adds the rules of an edit that are wanted and removes the others. The mark's rule
-// comes first and goes last.
+// executeRules adds the rules of an edit that the plan has and removes the others. The mark's rule
+// is added first and removed last.
 func (r *Router) executeRules(e edit, left *refusals) error {
 	var add, gone []kernelRule
 	for _, k := range inOrder(e.rules) {
@@ -171,7 +167,7 @@ func (r *Router) executeRules(e edit, left *refusals) error {
 	return r.deleteRules(gone, left)
 }
 
-// addRules adds rules that may be there, and returns how many were not.
+// addRules adds rules, which may exist already, and returns the number of those that did not.
 func (r *Router) addRules(list []kernelRule, left *refusals) (added int, err error) {
 	added = len(list)
 	err = r.nl.change(len(list), func(b []byte, i int) []byte {
@@ -185,7 +181,7 @@ func (r *Router) addRules(list []kernelRule, left *refusals) (added int, err err
 	return added, err
 }
 
-// deleteRules removes rules that may be there.
+// deleteRules removes rules. They need not exist.
 func (r *Router) deleteRules(list []kernelRule, left *refusals) error {
 	return r.nl.change(len(list), func(b []byte, i int) []byte {
 		return list[i].append(b, unix.RTM_DELRULE, 0)
@@ -196,7 +192,7 @@ func (r *Router) deleteRules(list []kernelRule, left *refusals) error {
 	})
 }
 
-// missing reports whether an error says that what should be removed is not there.
+// missing reports whether an error means that the object does not exist.
 func missing(err error) bool {
 	for _, e := range []error{unix.ENOENT, unix.ESRCH, unix.EAFNOSUPPORT, unix.EOPNOTSUPP, unix.ENODEV} {
 		if errors.Is(err, e) {
@@ -206,28 +202,29 @@ func missing(err error) bool {
 	return false
 }
 
-// refusals gathers what the kernel refused.
+// refusals collects the kernel's refusals.
 type refusals struct {
 	n       int
 	first   error
-	later   bool   // something was refused that an event which is about to come settles
+	later   bool   // a refusal does not count because a notice is about to come
 	noIPv6  string // the remedy, if IPv6 is switched off
-	allIPv6 bool   // and that is all
+	allIPv6 bool   // all refusals have this cause
 }
 
+// add adds a refusal.
 func (f *refusals) add(v6 bool, device string, err error) {
 	off := v6 && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP))
 	f.allIPv6 = off && (f.n == 0 || f.allIPv6)
 	if off && f.noIPv6 == "" {
-		f.noIPv6 = fmt.Sprintf("IPv6 is switched off: sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.%s.disable_ipv6=0 switches it on, or take the IPv6 networks out of the configuration", device)
+		f.noIPv6 = fmt.Sprintf("IPv6 is switched off: switch it on with sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.%s.disable_ipv6=0, or remove the IPv6 networks from the configuration", device)
 	}
 	if f.n++; f.first == nil || off {
 		f.first = err
 	}
 }
 
-// err returns the refusals of so many changes as one error: nil for none, an *Incomplete if the
-// rest is in force.
+// err returns the refusals among a number of changes as one error: nil if there are none, an
+// *Incomplete if the other changes are in force.
 func (f *refusals) err(of int) error {
 	switch {
 	case f.n == 0:

@@ -9,24 +9,23 @@ import (
 )
 
 const (
-	// first is the first daemon's first table, and the priority of its first rule if no others
-	// stand in front: the number of the RFC that defines ESP.
+	// first is the first table of the first daemon, and the priority of its first rule unless rules
+	// of other programs come before: the number of the RFC that defines ESP.
 	first = 4303
-	// tablesEach is how many tables a daemon can use, so many are between the first of one and the
-	// next.
+	// tablesEach is the number of tables of a daemon: the distance between the first tables of two.
 	tablesEach = 1 << 16
 	// maxDaemons bounds the search for free tables.
 	maxDaemons = 64
 )
 
-// claim finds the tables and priorities that this router uses, where no other daemon lives, and
-// notes what killed ones left. Table 0 lets it choose.
+// claim chooses the tables and priorities of this router, which no other daemon uses, and records
+// the rules that killed daemons left. 0 for table or prio lets it choose.
 func (r *Router) claim(table, prio int) error {
 	if table != 0 && (table < 256 || table > 1<<31-tablesEach) {
-		return fmt.Errorf("tun: %d cannot be a routing table of culvert: choose one from 256 on ([daemon] route_table)", table)
+		return fmt.Errorf("tun: routing table %d is out of range: set [daemon] route_table to 256 to %d", table, 1<<31-tablesEach)
 	}
 	if prio != 0 && (prio < 1 || prio+ruleCount > mainPriority) {
-		return fmt.Errorf("tun: %d cannot be a rule's priority for culvert: choose one from 1 to %d ([daemon] rule_priority)", prio, mainPriority-ruleCount)
+		return fmt.Errorf("tun: rule priority %d is out of range: set [daemon] rule_priority to 1 to %d", prio, mainPriority-ruleCount)
 	}
 	if err := r.claimTable(table); err != nil {
 		return err
@@ -42,9 +41,10 @@ func (r *Router) claim(table, prio int) error {
 	return nil
 }
 
-// mainPriority is that of the main table's rule.
+// mainPriority is the priority of the main table's rule.
 const mainPriority = 32766
 
+// claimTable chooses the first table and claims it.
 func (r *Router) claimTable(table int) error {
 	var user string
 	for i := range maxDaemons {
@@ -64,14 +64,14 @@ func (r *Router) claimTable(table int) error {
 			user = "another culvert"
 		}
 		if table != 0 {
-			return fmt.Errorf("tun: routing table %d is in use (%s): choose another with [daemon] route_table", table, user)
+			return fmt.Errorf("tun: routing table %d is in use (%s): choose another one with [daemon] route_table", table, user)
 		}
 	}
-	return fmt.Errorf("tun: the routing tables from %d on are all in use (%s): choose others with [daemon] route_table", first, user)
+	return fmt.Errorf("tun: all routing tables from %d on are in use (%s): choose another one with [daemon] route_table", first, user)
 }
 
-// claimNow adds the route by which others see that the table is in use. It fails if another was
-// faster.
+// claimNow adds the route that shows other daemons that the table is in use. It fails if another
+// daemon has added its own before.
 func (r *Router) claimNow() error {
 	k := r.kernelRoute(claimed, hop{})
 	var refused error
@@ -81,13 +81,13 @@ func (r *Router) claimNow() error {
 	return errors.Join(err, refused)
 }
 
-// userOf says who else uses a table, or nothing. What a killed daemon left there names no device
-// that lives. n is how many routes there are.
+// userOf describes the other user of a table, "" if there is none, and returns the number of routes
+// in it. Routes of a killed daemon do not count as a use: their device does not exist.
 func (r *Router) userOf(table int) (user string, n int, err error) {
 	err = listRoutes(r.nl, table, func(k kernelRoute) {
 		switch n++; {
 		case k.protocol != routeProtocol:
-			user = fmt.Sprintf("a route of others to %s, protocol %d", k.dst, k.protocol)
+			user = fmt.Sprintf("a route of another program to %s, protocol %d", k.dst, k.protocol)
 		case k.kind == unix.RTN_UNICAST && k.oif != r.link:
 			user = fmt.Sprintf("another culvert, device number %d", k.oif)
 		}
@@ -95,7 +95,7 @@ func (r *Router) userOf(table int) (user string, n int, err error) {
 	return user, n, err
 }
 
-// leftBehind returns those of rules that daemons left which are dead.
+// leftBehind returns the rules that dead daemons left.
 func (r *Router) leftBehind(rules []kernelRule) ([]kernelRule, error) {
 	alive := make(map[uint32]bool)
 	var out []kernelRule
@@ -118,8 +118,7 @@ func (r *Router) leftBehind(rules []kernelRule) ([]kernelRule, error) {
 	return out, nil
 }
 
-// baseOf returns the first table of the daemon whose rule k is. The last of a daemon's rules names
-// it.
+// baseOf returns the first table of the daemon that added k. The last of a daemon's rules names it.
 func baseOf(k kernelRule, rules []kernelRule) uint32 {
 	base := uint32(0)
 	for _, o := range rules {
@@ -128,13 +127,13 @@ func baseOf(k kernelRule, rules []kernelRule) uint32 {
 		}
 	}
 	if base == 0 {
-		base = k.table // of before rules named it
+		base = k.table // of an older version, whose rules did not name it
 	}
 	return base
 }
 
-// removeStale removes what predecessors left, by their rules and in some tables, but for what the
-// plan wants.
+// removeStale removes the rules of killed daemons, and the routes in their tables and in the tables
+// in, except those that the plan has.
 func (r *Router) removeStale(in []int) error {
 	if len(r.stale)+len(in) == 0 {
 		return nil
@@ -152,7 +151,7 @@ func (r *Router) removeStale(in []int) error {
 		tables[k.table] = true
 		return wanted[k]
 	})
-	slices.Reverse(gone) // the mark's last
+	slices.Reverse(gone) // the mark's as the last
 	if err := r.deleteRules(gone, &left); err != nil {
 		return err
 	}
@@ -165,7 +164,7 @@ func (r *Router) removeStale(in []int) error {
 	return left.err(len(gone) + 1)
 }
 
-// clean removes routes of ours from a table that the plan does not want there.
+// clean removes our routes from a table, except those that the plan has.
 func (r *Router) clean(table int, left *refusals) error {
 	var gone []kernelRoute
 	err := listRoutes(r.nl, table, func(k kernelRoute) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A killed daemon's device vanishes, and with it the routes to it. Its rules and fences stay:
-// nothing goes out in the clear.
+// The device of a killed daemon is gone, with the routes to it. Its rules and fences stay, and
+// nothing leaves in the clear.
 func TestKilledDaemonFailsClosed(t *testing.T) {
 	for name, table := range map[string]int{"in the same tables": testTable, "in others": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -17,7 +17,7 @@ func TestKilledDaemonFailsClosed(t *testing.T) {
 			protected := []lookup{{to: "198.51.100.1"}, {to: "198.51.100.1", from: "10.1.0.1"}, {to: "198.51.100.1", from: "10.1.0.50", iif: "tlan"},
 				{to: "2001:db8:77::1"}, {to: "2001:db8:77::1", from: "2001:db8:1::1"}}
 			for _, l := range protected {
-				if dev, _, _ := route(t, h, l); dev != "none" && dev != "lo" { // IPv6 gives its unreachable routes the loopback device
+				if dev, _, _ := route(t, h, l); dev != "none" && dev != "lo" { // unreachable routes of IPv6 have the loopback device
 					t.Errorf("%+v leaves by %s", l, dev)
 				}
 			}
@@ -25,7 +25,7 @@ func TestKilledDaemonFailsClosed(t *testing.T) {
 				{"LAN to LAN", lookup{to: "10.1.3.3", from: "10.1.0.50", iif: "tlan"}, "tlan", ""},
 				{"ssh replies", lookup{to: "198.51.100.1", from: "192.0.2.1"}, "tout", ""},
 			})
-			// The next start takes it away, whatever its own networks are.
+			// The next start removes them, for any networks of its own.
 			d = openIn(t, h, Config{Name: "tn0"})
 			r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
 			r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
@@ -45,8 +45,7 @@ func TestKilledDaemonFailsClosed(t *testing.T) {
 	}
 }
 
-// kill leaves behind what a daemon with the whole Internet behind its tunnel does when it is
-// killed.
+// kill leaves the rules and routes of a killed daemon whose remote network is the whole Internet.
 func kill(t *testing.T, h *netlab.Host, d *Device, table int) {
 	t.Helper()
 	old := routerIn(t, h, RouteConfig{Device: d, Mark: protect.Mark{Value: 0x99, Mask: 0xff}, Table: table, Fence: true})
@@ -62,7 +61,7 @@ func TestTwoDaemonsInOneNamespace(t *testing.T) {
 	h, d := newGateway(t)
 	d2 := openIn(t, h, Config{Name: "tn1"})
 	a := routerIn(t, h, RouteConfig{Device: d})
-	b := routerIn(t, h, RouteConfig{Device: d2}) // before the first has any network
+	b := routerIn(t, h, RouteConfig{Device: d2}) // before the first one has a network
 	a.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
 	b.mustBecome(policy("10.3.0.0/16", "10.1.0.0/16"))
 	if a.Table() == b.Table() {
@@ -72,7 +71,7 @@ func TestTwoDaemonsInOneNamespace(t *testing.T) {
 		{"the first's", lookup{to: "10.2.0.9"}, "tn0", ""},
 		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
 	})
-	// One that starts when they are at work takes nothing of theirs for what a dead one left.
+	// A third one does not take their rules for those of a dead daemon.
 	c := routerIn(t, h, RouteConfig{Device: openIn(t, h, Config{Name: "tn2"})})
 	c.mustBecome(policy("10.4.0.0/16", "10.1.0.0/16"))
 	checkRoutes(t, h, []routeCase{
@@ -80,7 +79,7 @@ func TestTwoDaemonsInOneNamespace(t *testing.T) {
 		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
 		{"the third's", lookup{to: "10.4.0.9"}, "tn2", ""},
 	})
-	for table, want := range map[int]string{a.Table(): "in use", 254: "choose one", 252: "choose one", -1: "choose one"} {
+	for table, want := range map[int]string{a.Table(): "in use", 254: "out of range: set [daemon] route_table", 252: "out of range: set [daemon] route_table", -1: "out of range: set [daemon] route_table"} {
 		err := h.Do(func() error {
 			_, err := NewRouter(RouteConfig{Device: d2, Mark: testMark, Table: table})
 			return err
@@ -89,7 +88,7 @@ func TestTwoDaemonsInOneNamespace(t *testing.T) {
 			t.Errorf("table %d: %v, want %q", table, err, want)
 		}
 	}
-	// One that ends leaves the other alone.
+	// The end of one does not affect the other.
 	if err := a.Close(false); err != nil {
 		t.Fatal(err)
 	}

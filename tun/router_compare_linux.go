@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// compare lists all rules and routes of ours and mends what differs. With byOthers it is somebody
-// else's doing.
+// compare lists all our rules and routes and mends differences from the plan. With byOthers they
+// count as changes by another program.
 func (r *Router) compare(byOthers bool) error {
 	rules, err := r.rules()
 	if err != nil {
@@ -39,7 +39,7 @@ func (r *Router) compare(byOthers bool) error {
 	return errors.Join(errs...)
 }
 
-// compareTable mends what differs in a table.
+// compareTable mends the differences in a table.
 func (r *Router) compareTable(table int, byOthers bool) error {
 	var have, want int
 	d := difference{missing: make(map[dest]bool)}
@@ -67,7 +67,7 @@ func (r *Router) compareTable(table int, byOthers bool) error {
 	return nil
 }
 
-// present takes from missing what is as the plan wants it.
+// present removes from missing the destinations whose routes are as in the plan.
 func (r *Router) present(table int, missing map[dest]bool) error {
 	have := make(map[dest]int)
 	err := listRoutes(r.nl, r.table+table, func(k kernelRoute) {
@@ -83,14 +83,14 @@ func (r *Router) present(table int, missing map[dest]bool) error {
 	return err
 }
 
-// isWanted reports whether a route is as the plan wants it.
+// isWanted reports whether a route is as in the plan.
 func (r *Router) isWanted(k kernelRoute) bool {
 	d := dest{int(k.table) - r.table, k.dst}
 	h, ok := r.plan.want(d)
 	if !ok {
 		return false
 	}
-	if k.kind == unix.RTN_UNREACHABLE { // over IPv6 the kernel gives it a device
+	if k.kind == unix.RTN_UNREACHABLE { // for IPv6 the kernel adds a device
 		k.oif = 0
 		return r.fenced(d, h) && k == r.kernelFence(d)
 	}
@@ -100,13 +100,13 @@ func (r *Router) isWanted(k kernelRoute) bool {
 	return k == r.kernelRoute(d, h)
 }
 
-// difference is how a table differs from the plan.
+// A difference holds the differences of a table from the plan.
 type difference struct {
 	missing map[dest]bool
 	strange []kernelRoute
 }
 
-// mendDifference removes a difference. With byOthers somebody else is to be named.
+// mendDifference mends a difference. With byOthers it counts as a change by another program.
 func (r *Router) mendDifference(d difference, byOthers bool) error {
 	var set, gone []kernelRoute
 	for _, k := range d.strange {
@@ -115,7 +115,7 @@ func (r *Router) mendDifference(d difference, byOthers bool) error {
 		if ok {
 			d.missing[at] = true
 		}
-		if !ok || k.metric != routeMetric { // else it is replaced
+		if !ok || k.metric != routeMetric { // otherwise setRoutes replaces it
 			gone = append(gone, kernelRoute{table: k.table, dst: k.dst, metric: k.metric, kind: k.kind, protocol: k.protocol})
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// compareNow compares all with the kernel, as each minute does, and returns what was mended.
+// compareNow compares everything with the kernel, as is done every minute, and returns the number
+// of repairs.
 func (r *testRouter) compareNow() (rules, routes uint64) {
 	r.t.Helper()
 	before := r.Counters()
@@ -22,8 +23,8 @@ func (r *testRouter) compareNow() (rules, routes uint64) {
 	return after["rule_repairs"] - before["rule_repairs"], after["route_repairs"] - before["route_repairs"]
 }
 
-// ofEveryLength returns policies whose local and remote networks have every length of prefix, in
-// both families, the host's own addresses among the former.
+// ofEveryLength returns policies with local and remote networks of every prefix length, in both
+// families. Own addresses of the host are among the local ones.
 func ofEveryLength() (ps []protect.Policy) {
 	for _, a := range [][2]netip.Addr{
 		{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("100.77.85.170")},
@@ -38,8 +39,8 @@ func ofEveryLength() (ps []protect.Policy) {
 	return ps
 }
 
-// The kernel gives rules and routes back in forms of its own, a rule for /0 without a source.
-// Whatever they are, they are found again: applying, comparing and applying again changes nothing.
+// The kernel returns some rules and routes in another form, for example a rule for /0 without a
+// source. They are recognized: applying, comparing and applying again changes nothing.
 func TestApplyingAgainChangesNothing(t *testing.T) {
 	for _, fence := range []bool{true, false} {
 		h, d := newGateway(t)
@@ -61,7 +62,7 @@ func TestApplyingAgainChangesNothing(t *testing.T) {
 	}
 }
 
-// changed is the difference of two lists, in words.
+// changed returns a description of the difference of two lists.
 func changed(before, after []string) string {
 	in := func(list []string) func(string) bool { return func(s string) bool { return slices.Contains(list, s) } }
 	gone, come := slices.DeleteFunc(slices.Clone(before), in(after)), slices.DeleteFunc(slices.Clone(after), in(before))

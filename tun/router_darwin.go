@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Router leads remote networks to a device by routes in the system's one table. macOS has no
-// firewall marks and no policy rules, so that it cannot tell the tunnels' own packets from others,
-// nor local networks from each other: a remote network that holds a peer's outer address needs a
-// route to that address by hand, and one that holds every address is refused. So do networks that
-// stay outside of a remote one.
+// A Router leads remote networks to a device by routes in the system's only table. macOS has
+// neither firewall marks nor policy rules, so that routes distinguish neither the tunnels' own
+// packets from others nor local networks from each other. A remote network that contains a peer's
+// outer address needs a route to that address, added by hand, and so do networks that are exempt
+// from a remote one. A remote network of all addresses is refused.
 type Router struct {
 	mu     sync.Mutex
 	index  int
@@ -29,14 +29,15 @@ type Router struct {
 	seq    int
 }
 
-// NewRouter makes a router without networks. Routes of a killed predecessor went with its device.
+// NewRouter returns a router without networks. The routes of a killed daemon are gone with its
+// device.
 func NewRouter(cfg RouteConfig) (*Router, error) {
 	return &Router{
 		index: cfg.Device.Index(), device: cfg.Device.Name(), groups: make(map[int]map[netip.Prefix]bool), have: make(map[netip.Prefix]bool),
 	}, nil
 }
 
-// Apply follows a change of the policies. After an error as much as possible is in place.
+// Apply follows a change of the policies. After an error as many routes as possible are in force.
 func (r *Router) Apply(c protect.Change) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,7 +65,7 @@ func (r *Router) Apply(c protect.Change) error {
 	return errors.Join(errs...)
 }
 
-// follow takes a change of one group, and notes the networks that it touches.
+// follow applies a change to one group, and adds the networks that it touches to touched.
 func (r *Router) follow(g protect.GroupChange, touched map[netip.Prefix]bool) {
 	remotes := r.groups[g.ID]
 	if remotes == nil {
@@ -84,7 +85,7 @@ func (r *Router) follow(g protect.GroupChange, touched map[netip.Prefix]bool) {
 	}
 }
 
-// settle adds or removes the route to p, as the groups have it.
+// settle adds or removes the route to p, as the groups need it.
 func (r *Router) settle(p netip.Prefix) error {
 	want := false
 	for _, remotes := range r.groups {
@@ -94,7 +95,7 @@ func (r *Router) settle(p netip.Prefix) error {
 	case want == r.have[p]:
 		return nil
 	case want && p.Bits() == 0:
-		return fmt.Errorf("tun: remote network %s: macOS cannot keep the tunnel's own packets out of such a route: give it as smaller networks without the peer's address", p)
+		return fmt.Errorf("tun: remote network %s: on macOS the tunnels' own packets would take this route: replace it by smaller networks without the peer's address", p)
 	case want:
 		if err := r.change(unix.RTM_ADD, p); err != nil {
 			return fmt.Errorf("tun: route %s to %s: %w", p, r.device, err)
@@ -109,8 +110,7 @@ func (r *Router) settle(p netip.Prefix) error {
 	return nil
 }
 
-// change adds or deletes one route. The kernel answers a write to the routing socket with its
-// error.
+// change adds or deletes one route. The write to the routing socket returns the kernel's error.
 func (r *Router) change(kind int, p netip.Prefix) error {
 	r.seq++
 	mask := net.CIDRMask(p.Bits(), p.Addr().BitLen())
@@ -139,7 +139,7 @@ func routeAddr(b []byte) route.Addr {
 	return &route.Inet6Addr{IP: [16]byte(b)}
 }
 
-// Close removes every route; there are no fences to keep. It may be called more than once.
+// Close removes every route. There are no fences to keep. It may be called more than once.
 func (r *Router) Close(keepFences bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,14 +155,13 @@ func (r *Router) Close(keepFences bool) error {
 	return errors.Join(errs...)
 }
 
-// Counters returns nothing: nothing is watched here.
+// Counters returns nil: the router does not watch routes on this system.
 func (r *Router) Counters() map[string]uint64 { return nil }
 
-// Table returns 0: there is one table only.
+// Table returns 0: there is only one table.
 func (r *Router) Table() int { return 0 }
 
-// Forwarding reports whether the host forwards packets between its networks and the tunnel, which a
-// gateway whose local networks hold other hosts needs.
+// Forwarding reports whether the host forwards packets, as a gateway for other hosts must.
 func Forwarding() (v4, v6 bool) {
 	on := func(name string) bool {
 		n, err := unix.SysctlUint32(name)

@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Router leads protected traffic to a device by rules and tables of its own, without touching the
-// main table or any setting of the system: plan_rules_linux.go and plan_linux.go say how. It
-// watches the kernel, follows this host's addresses, and mends what others change. Its methods may
-// be called from any goroutine.
+// A Router leads protected traffic to a device by its own rules and tables, without a change of the
+// main table or of a system setting; plan_rules_linux.go and plan_linux.go describe them. It
+// watches the kernel, follows this host's addresses, and undoes changes by other programs. Its
+// methods may be called from any goroutine.
 type Router struct {
 	device string
 	link   uint32
@@ -42,18 +42,18 @@ type Router struct {
 	plan     *plan
 	hosts    map[hostAddr]bool // this host's addresses; false: not to be used
 	up       bool              // the device is
-	stale    []kernelRule      // left by predecessors that were killed; they go when there is something better
+	stale    []kernelRule      // left by killed daemons; the first Apply replaces them
 	closed   bool
 	again    retry
 	repairs  repairs
 }
 
-// NewRouter makes a router without networks, in the calling thread's network namespace. What a
-// predecessor left that was killed stays until the first Apply, so that its fences stand until
-// there is something better.
+// NewRouter returns a router without networks, in the calling thread's network namespace. Rules and
+// routes of a killed daemon stay until the first Apply, so that its fences hold until they are
+// replaced.
 func NewRouter(cfg RouteConfig) (*Router, error) {
 	if cfg.Mark.Mask == 0 || cfg.Mark.Value&cfg.Mark.Mask == 0 {
-		return nil, errors.New("tun: routing needs a firewall mark, or the tunnels' own packets would go into the tunnels")
+		return nil, errors.New("tun: routing needs a firewall mark: without one the tunnels' own packets would be routed into the tunnels")
 	}
 	r := &Router{
 		device: cfg.Device.Name(), link: uint32(cfg.Device.Index()), mark: cfg.Mark, fence: cfg.Fence,
@@ -67,7 +67,7 @@ func NewRouter(cfg RouteConfig) (*Router, error) {
 		r.errors = mark
 	}
 	r.plan = newPlan(cfg.Ports, ok)
-	r.plan.passARP = !cfg.Fence // where nothing else holds what a sieve lets go
+	r.plan.passARP = !cfg.Fence // only with a guard, which drops what these rules let pass
 	r.repairs.log, r.repairs.runtime = r.log, "/run"
 	var err error
 	if r.nl, err = dial(); err != nil {
@@ -85,7 +85,7 @@ func (r *Router) start(cfg RouteConfig) error {
 		return err
 	}
 	var err error
-	if r.watch, err = watch(r.nl.port); err != nil { // before the first list, so that nothing is missed
+	if r.watch, err = watch(r.nl.port); err != nil { // before the first list, so that no change is missed
 		return err
 	}
 	if err := r.listAddrs(); err != nil {
@@ -96,8 +96,8 @@ func (r *Router) start(cfg RouteConfig) error {
 	return nil
 }
 
-// Apply follows a change of the policies. After an error as much as possible is in force; what is
-// not yet the router tries again by itself. An *Incomplete is the error of a part that was refused.
+// Apply follows a change of the policies. After an error as much as possible is in force, and the
+// router tries the rest again by itself. The error is an *Incomplete if the kernel refused a part.
 func (r *Router) Apply(c protect.Change) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -119,7 +119,7 @@ func (r *Router) Apply(c protect.Change) error {
 	}
 	first := len(r.plan.rules) == 0
 	e := r.plan.apply(c)
-	if grows { // others' rules may be in the way of these
+	if grows { // rules of other programs may now take traffic of the new networks
 		errs = append(errs, r.takePlace(first))
 	}
 	errs = append(errs, r.execute(e), r.removeStale(occupied))
@@ -130,8 +130,7 @@ func (r *Router) Apply(c protect.Change) error {
 	return err
 }
 
-// takePlace chooses the rules' priority, or moves the rules if others' came to stand in front of
-// them.
+// takePlace chooses the priority of the first rules, and moves ours before those of other programs.
 func (r *Router) takePlace(first bool) error {
 	rules, err := r.rules()
 	if err != nil {
@@ -143,10 +142,10 @@ func (r *Router) takePlace(first bool) error {
 	return r.goInFront(rules)
 }
 
-// newTable checks the table of a new group, and reports whether there is anything in it.
+// newTable checks the table of a new group, and reports whether it has routes.
 func (r *Router) newTable(id int) (occupied bool, err error) {
 	if id >= tablesEach {
-		return false, fmt.Errorf("tun: more than %d sets of local networks: write peers with the same local networks", tablesEach-1)
+		return false, fmt.Errorf("tun: more than %d sets of local networks: give peers the same local networks", tablesEach-1)
 	}
 	user, n, err := r.userOf(r.table + id)
 	if err == nil && user != "" {
@@ -155,7 +154,7 @@ func (r *Router) newTable(id int) (occupied bool, err error) {
 	return n > 0, err
 }
 
-// listAddrs asks for the host's addresses, and has the plan follow.
+// listAddrs lists the host's addresses, and makes the plan and the kernel follow.
 func (r *Router) listAddrs() error {
 	hosts := make(map[hostAddr]bool)
 	ask := func(b []byte) []byte {
@@ -173,8 +172,8 @@ func (r *Router) listAddrs() error {
 	return r.execute(r.plan.setAddrs(r.usable()))
 }
 
-// usable returns the addresses that can be a packet's source beyond its link, in order, each with
-// the length of its link's network.
+// usable returns the addresses that can be a packet's source beyond its link, sorted, each with the
+// prefix length of its network.
 func (r *Router) usable() []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(r.hosts))
 	for a, usable := range r.hosts {
@@ -186,7 +185,7 @@ func (r *Router) usable() []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// Counters returns what status shows of the router.
+// Counters returns the router's counters, by their names in status and metrics.
 func (r *Router) Counters() map[string]uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -197,9 +196,9 @@ func (r *Router) Counters() map[string]uint64 {
 	}
 }
 
-// Close ends the router. With keepFences, and if it has any, its rules and fences stay, so that
-// protected networks are unreachable instead of unprotected. What leads to the device goes with the
-// device, which must be closed next. It may be called more than once.
+// Close ends the router. With keepFences its rules and fences stay, if it has fences, so that
+// protected networks are unreachable instead of unprotected. Routes to the device go with the
+// device, which must be closed next. Close may be called more than once.
 func (r *Router) Close(keepFences bool) error {
 	r.mu.Lock()
 	if r.closed {
@@ -218,8 +217,8 @@ func (r *Router) Close(keepFences bool) error {
 	return err
 }
 
-// remove takes away all that does not go with the device: the rules, last the mark's, and then what
-// no rule leads to any more.
+// remove removes everything that does not go with the device: first the rules, the mark's as the
+// last, and then the routes to which no rule leads any more.
 func (r *Router) remove() error {
 	var left refusals
 	rules := slices.Collect(maps.Keys(r.plan.rules))
@@ -249,9 +248,8 @@ func (r *Router) remove() error {
 // Table returns the first of the router's tables.
 func (r *Router) Table() int { return r.table }
 
-// Forwarding reports whether the host forwards packets between its networks and the tunnel. A
-// gateway whose local networks hold other hosts needs it (sysctl net.ipv4.ip_forward,
-// net.ipv6.conf.all.forwarding); it is the administrator's to switch on.
+// Forwarding reports whether the host forwards packets, as a gateway for other hosts must (sysctl
+// net.ipv4.ip_forward, net.ipv6.conf.all.forwarding). The administrator decides about it.
 func Forwarding() (v4, v6 bool) {
 	on := func(file string) bool {
 		b, err := os.ReadFile("/proc/sys/net/" + file)

@@ -9,10 +9,10 @@ import (
 	"culvert/tun/protect"
 )
 
-// testMark is not the default, so that nothing holds by chance.
+// testMark differs from the default, which thus cannot make a test pass by chance.
 var testMark = protect.Mark{Value: 0x4300, Mask: 0xff00}
 
-const testTable = 50000 // above the priority of the main table: priorities are another matter
+const testTable = 50000 // above the priority of the main table's rule, to show that the two are independent
 
 // A gateway between its LAN (10.1.0.0/16, 2001:db8:1::/64) and the outside (192.0.2.0/24,
 // 2001:db8:f::/64), with default routes.
@@ -24,7 +24,7 @@ func newGateway(t *testing.T) (*netlab.Host, *Device) {
 	for _, err := range []error{
 		h.LAN("tlan", "10.1.0.1/16", "2001:db8:1::1/64"),
 		h.LAN("tout", "192.0.2.1/24", "2001:db8:f::1/64"),
-		h.SetLink("tlanx", true), h.SetLink("toutx", true), // both ends, or the device has no carrier
+		h.SetLink("tlanx", true), h.SetLink("toutx", true), // both ends, for a carrier
 		h.Route("default", "192.0.2.254", 0),
 		h.Route("default", "2001:db8:f::fe", 0),
 	} {
@@ -38,7 +38,7 @@ func newGateway(t *testing.T) (*netlab.Host, *Device) {
 type routeCase struct {
 	name     string
 	l        lookup
-	dev, src string // src "": not looked at
+	dev, src string // src "": any
 }
 
 func checkRoutes(t *testing.T, h *netlab.Host, cases []routeCase) {
@@ -69,8 +69,8 @@ func TestOneRemoteNetwork(t *testing.T) {
 	})
 }
 
-// A remote network that holds everything, the peer included: the tunnel must not swallow its own
-// packets, nor the host's other traffic.
+// A remote network that contains everything, and so the peer: the tunnel takes neither its own
+// packets nor the host's other traffic.
 func TestWholeInternet(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
@@ -93,8 +93,8 @@ func TestWholeInternet(t *testing.T) {
 		{"IPv6 ourselves to the LAN", lookup{to: "2001:db8:1::3"}, "tlan", "2001:db8:1::1"},
 	}
 	checkRoutes(t, h, cases)
-	// TunnelCrack: routes that somebody brings into the main table, also for the very addresses in
-	// use, change nothing.
+	// TunnelCrack: routes that an attacker adds to the main table have no effect, also for the
+	// addresses in use.
 	for dst, via := range map[string]string{"198.51.100.0/24": "192.0.2.66", "198.51.100.1/32": "192.0.2.66", "2001:db8:77::/64": "2001:db8:f::66"} {
 		if err := h.Route(dst, via, 0); err != nil {
 			t.Fatal(err)
@@ -103,7 +103,7 @@ func TestWholeInternet(t *testing.T) {
 	checkRoutes(t, h, cases)
 }
 
-// A local network that holds the outer address too.
+// A local network that also contains the outer address.
 func TestLocalHoldsEverything(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
@@ -114,7 +114,7 @@ func TestLocalHoldsEverything(t *testing.T) {
 		{"everything else", lookup{to: "198.51.100.1", from: "192.0.2.1"}, "tout", ""},
 		{"the LAN", lookup{to: "10.1.3.3", from: "192.0.2.1"}, "tlan", ""},
 	})
-	// Host to host: the remote network is the peer's outer address and nothing else.
+	// Host to host: the remote network is the peer's outer address alone.
 	r.mustBecome(policy("203.0.113.2/32", "192.0.2.1/32"), policy("2001:db8:99::2/128", "2001:db8:f::1/128"))
 	checkRoutes(t, h, []routeCase{
 		{"inner", lookup{to: "203.0.113.2"}, "tn0", "192.0.2.1"},
@@ -124,7 +124,7 @@ func TestLocalHoldsEverything(t *testing.T) {
 	})
 }
 
-// Without an address of ours in the local network our own traffic has no business in the tunnel.
+// Without an own address in the local network, this host's own traffic does not use the tunnel.
 func TestGatewayWithoutInnerAddress(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable})
@@ -136,7 +136,7 @@ func TestGatewayWithoutInnerAddress(t *testing.T) {
 	})
 }
 
-// After an ordered end the fences stay where they are wanted, and nothing else does.
+// After an ordered end the fences stay if they should, and nothing else.
 func TestCloseKeepsFences(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d, Fence: true})

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// mend acts on events.
+// mend makes the plan and the kernel follow events.
 func (r *Router) mend(e *events, now time.Time) error {
 	tryAgain := r.again.now(now, e.hosts)
 	var errs []error
-	if e.whole && e.hosts { // what was told is not all
+	if e.whole && e.hosts { // events were lost
 		errs = append(errs, r.listAddrs())
 	} else if len(e.addrs) > 0 {
 		errs = append(errs, r.mendAddrs(e.addrs))
 	}
-	back := e.up && (e.down || !r.up) // the kernel has dropped the routes, without a word
+	back := e.up && (e.down || !r.up) // the kernel has removed the routes without notices
 	if e.up || e.down {
 		r.up = e.up
 	}
@@ -51,7 +51,7 @@ func (r *Router) mendAddrs(list []addrEvent) error {
 	return r.execute(e)
 }
 
-// mendRules brings back rules that events name, and goes in front of others' that came before ours.
+// mendRules restores the rules that events name, and moves ours before those of other programs.
 func (r *Router) mendRules(list map[kernelRule]ruleEvent) error {
 	if len(list) == 0 {
 		return nil
@@ -87,11 +87,11 @@ func (r *Router) mendRules(list map[kernelRule]ruleEvent) error {
 	return errors.Join(err, r.goInFront(rules))
 }
 
-// restoreRules adds and removes rules. With byOthers somebody else is to be named.
+// restoreRules adds and removes rules. With byOthers this counts as a repair.
 func (r *Router) restoreRules(add map[rule]bool, strange []kernelRule, byOthers bool) error {
 	var left refusals
 	added, err := r.addRules(r.kernelRules(add), &left)
-	if err == nil && len(r.stale) == 0 { // else the first Apply knows better what to keep
+	if err == nil && len(r.stale) == 0 { // otherwise the first Apply decides
 		err = r.deleteRules(strange, &left)
 	}
 	if err != nil {
@@ -103,7 +103,7 @@ func (r *Router) restoreRules(add map[rule]bool, strange []kernelRule, byOthers 
 	return left.err(len(add) + len(strange))
 }
 
-// kernelRules returns rules as the kernel has them, in the order in which to add them.
+// kernelRules returns rules in the kernel's form, in the order in which to add them.
 func (r *Router) kernelRules(rules map[rule]bool) []kernelRule {
 	var out []kernelRule
 	for _, k := range inOrder(rules) {
@@ -112,11 +112,13 @@ func (r *Router) kernelRules(rules map[rule]bool) []kernelRule {
 	return out
 }
 
+// hasOurPriority reports whether a rule has one of our priorities.
 func (r *Router) hasOurPriority(k kernelRule) bool {
 	return r.prio > 0 && int(k.prio) >= r.prio && int(k.prio) < r.prio+ruleCount
 }
 
-// mendRoutes brings back routes that events name, and removes what others added to our tables.
+// mendRoutes restores the routes that events name, and removes those that other programs added to
+// our tables.
 func (r *Router) mendRoutes(list map[kernelRoute]routeEvent) error {
 	var d difference
 	d.missing = make(map[dest]bool)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A local network that holds every address keeps its rule through events.
+// A local network of every address keeps its rule through events.
 func TestEveryAddressIsLocal(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d})
@@ -35,7 +35,7 @@ func TestEveryAddressIsLocal(t *testing.T) {
 	}
 }
 
-// others is somebody who changes culvert's rules and routes.
+// others is another program that changes culvert's rules and routes.
 type others struct {
 	t *testing.T
 	h *netlab.Host
@@ -66,8 +66,7 @@ func (o *others) flush(table int) {
 	}
 }
 
-// What somebody removes is back within a moment, rule by rule and table by table, and counted and
-// logged.
+// Removed rules and routes are soon restored, rule by rule and table by table, counted and logged.
 func TestRemovedIsMended(t *testing.T) {
 	h, d := newGateway(t)
 	var log logged
@@ -115,8 +114,8 @@ func TestRemovedIsMended(t *testing.T) {
 	}
 }
 
-// What somebody puts into our tables, in place of ours or beside it, goes again; what is in tables
-// that we do not use stays.
+// Routes of other programs in our tables, in place of ours or beside them, are removed. Those in
+// tables that we do not use stay.
 func TestForeignRoutesAreRemoved(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d, Fence: true})
@@ -135,7 +134,7 @@ func TestForeignRoutesAreRemoved(t *testing.T) {
 	for _, k := range []*kernelRoute{
 		elsewhere,
 		route(table+1, "10.2.0.0/16", routeMetric, unix.RTPROT_STATIC),     // in place of ours
-		route(table+1, "10.2.0.0/16", routeMetric, routeProtocol),          // and saying that it is
+		route(table+1, "10.2.0.0/16", routeMetric, routeProtocol),          // the same with our protocol
 		route(table+1, "10.2.0.0/16", 7, unix.RTPROT_STATIC),               // before ours
 		route(table+1, "10.2.3.0/24", 7, unix.RTPROT_STATIC),               // longer
 		route(table+2, "2001:db8:2::/64", routeMetric, unix.RTPROT_STATIC), // the same over IPv6

@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Two peers whose networks are each other's the other way round: what one leaves outside is not
-// outside for the other.
+// Two policies with local and remote networks swapped: exempt prefixes of one are not exempt for
+// the other.
 func TestCrossedNetworks(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d})
@@ -42,7 +42,7 @@ func TestCrossedNetworks(t *testing.T) {
 	})
 }
 
-// A full tunnel for some does not take in what others, in a larger local network, do elsewhere.
+// A full tunnel of one local network does not take traffic of a larger local network to elsewhere.
 func TestFullTunnelForSome(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d})
@@ -61,8 +61,7 @@ func TestFullTunnelForSome(t *testing.T) {
 	checkRoutes(t, h, []routeCase{{"those with the tunnel", lookup{to: "198.51.100.1", from: "10.1.5.50", iif: "tlan"}, "tn0", ""}})
 }
 
-// ICMP errors about decrypted packets have a source of this host's, and a mark: they go to the
-// device.
+// ICMP errors about decrypted packets have a source of this host and a mark. They go to the device.
 func TestErrorsGoToTheDevice(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d})
@@ -81,8 +80,7 @@ func TestErrorsGoToTheDevice(t *testing.T) {
 	})
 }
 
-// The mark is matched under its mask: bits that Kubernetes or others put on our packets make no
-// difference.
+// The mark is matched under its mask: mark bits of Kubernetes and others have no effect.
 func TestMarkIsMatchedUnderItsMask(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d, Mark: protect.DefaultMark})
@@ -95,8 +93,8 @@ func TestMarkIsMatchedUnderItsMask(t *testing.T) {
 	}
 }
 
-// A source that goes and comes back takes its routes with it, and the kernel says little: they are
-// back.
+// The kernel removes the routes of a source that goes, without notices of each. They are restored
+// when it comes back.
 func TestAddressGoesAndComesBack(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d})
@@ -123,7 +121,7 @@ func TestAddressGoesAndComesBack(t *testing.T) {
 	}
 }
 
-// kernelCounter reads a counter of a host's from /proc/net.
+// kernelCounter reads a counter of a host from /proc/net.
 func kernelCounter(t *testing.T, h *netlab.Host, file, group, name string) (n int) {
 	t.Helper()
 	var b []byte
@@ -152,9 +150,8 @@ func kernelCounter(t *testing.T, h *netlab.Host, file, group, name string) (n in
 	return 0
 }
 
-// A hub without an address in its spokes' networks forwards from one to the other over the same
-// device. The kernel does not tell the sender to go there directly: its redirect would quote the
-// packet in the clear.
+// A hub without an address in its spokes' networks forwards between them over the same device. The
+// kernel does not send a redirect to the sender, which would quote the packet in the clear.
 func TestNoRedirects(t *testing.T) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d})
@@ -164,7 +161,7 @@ func TestNoRedirects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, _ := netlink.ParseAddr("fe80::99/64") // without an address of the link IPv6 makes no redirects
+	addr, _ := netlink.ParseAddr("fe80::99/64") // IPv6 sends redirects only with a link-local address
 	for _, err := range []error{
 		h.Sysctl("ipv4/conf/all/send_redirects", "1"), h.Sysctl("ipv4/conf/tn0/send_redirects", "1"), h.Netlink().AddrAdd(link, addr),
 	} {
@@ -199,7 +196,7 @@ func TestNoRedirects(t *testing.T) {
 	}
 }
 
-// udpPacket is a UDP datagram with so much payload.
+// udpPacket returns a UDP datagram with a payload of some octets.
 func udpPacket(src, dst netip.Addr, payload int) []byte {
 	udp := make([]byte, 8+payload)
 	binary.BigEndian.PutUint16(udp, 1000)
@@ -222,7 +219,7 @@ func udpPacket(src, dst netip.Addr, payload int) []byte {
 	return append(b, udp...)
 }
 
-// newPeers makes this host, whose outer address is 192.0.2.1, and a peer, 192.0.2.2, with the
+// newPeers returns this host, with the outer address 192.0.2.1, and a peer, 192.0.2.2, with the
 // strict reverse path filter.
 func newPeers(t *testing.T) (h, peer *netlab.Host) {
 	t.Helper()
@@ -245,7 +242,7 @@ func newPeers(t *testing.T) (h, peer *netlab.Host) {
 	return h, peer
 }
 
-// socketIn opens a socket in a host, whose packets have a mark.
+// socketIn opens a socket with a mark in a host.
 func socketIn(t *testing.T, h *netlab.Host, network, address string, mark uint32) net.PacketConn {
 	t.Helper()
 	lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) (err error) {
@@ -259,9 +256,9 @@ func socketIn(t *testing.T, h *netlab.Host, network, address string, mark uint32
 	return c
 }
 
-// Where a remote network holds the peer and a local one our outer address, packets of the tunnel
-// pass the strict reverse path filter, without any mark on what comes in, and what we send goes to
-// the peer.
+// If a remote network contains the peer and a local one our outer address, the tunnel's inbound
+// packets pass the strict reverse path filter without a mark, and its outbound packets go to the
+// peer.
 func TestReversePathFilter(t *testing.T) {
 	for name, p := range map[string]protect.Policy{
 		"host to host":                policy("192.0.2.2/32", "192.0.2.1/32"),
@@ -293,8 +290,7 @@ func TestReversePathFilter(t *testing.T) {
 				ours.Close()
 				theirs.Close()
 			}
-			// Anything else that comes outside of the tunnel from a protected network the filter
-			// drops.
+			// The filter drops all other packets from a protected network outside of the tunnel.
 			stray := socketIn(t, peer, "udp4", "192.0.2.2:9999", 0)
 			if _, err := stray.WriteTo([]byte("stray"), net.UDPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.1:9999"))); err != nil {
 				t.Fatal(err)
@@ -304,7 +300,7 @@ func TestReversePathFilter(t *testing.T) {
 	}
 }
 
-// With IPv6 switched off IPv4 works, one warning names the sysctl, and IPv6 follows when it is
+// With IPv6 switched off IPv4 works, and one warning names the sysctl. IPv6 follows when it is
 // switched on.
 func TestIPv6SwitchedOff(t *testing.T) {
 	h, _ := newGateway(t)
@@ -324,7 +320,7 @@ func TestIPv6SwitchedOff(t *testing.T) {
 			t.Fatalf("got %v, want an error that names the sysctl", err)
 		}
 		checkRoutes(t, h, []routeCase{{"IPv4", lookup{to: "10.2.0.9", from: "10.1.0.50", iif: "tlan"}, "tn1", ""}})
-		r.mu.Lock() // another try, and as many as there may be
+		r.mu.Lock() // try again, as often as this happens
 		for range 3 {
 			r.logIncomplete(r.compare(false), time.Now())
 		}

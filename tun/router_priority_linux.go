@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// choosePriority returns the priority of the first of our rules, in front of all others' and where
-// no other daemon has any; 0 if there is none.
+// choosePriority returns a priority for the first of our rules, before the rules of other programs
+// and not in use by another daemon, or 0 if there is none.
 func (r *Router) choosePriority(rules []kernelRule) int {
 	top := first + ruleCount*(r.instance+1)
 	for _, k := range rules {
@@ -26,9 +26,9 @@ func (r *Router) choosePriority(rules []kernelRule) int {
 	return 0
 }
 
-// inFront reports whether a rule of others comes before those of ours that end at top, and could
-// take traffic away from them. Rules for the devices of a VRF and for the local table do not, nor
-// do those for sources outside every local network.
+// inFront reports whether a rule of another program comes before ours, which end at top, and could
+// take protected traffic. Rules for the devices of a VRF, for the local table, and for sources
+// outside of all local networks cannot.
 func (r *Router) inFront(k kernelRule, top int) bool {
 	if k.protocol == routeProtocol || int(k.prio) >= top || k.action == unix.FR_ACT_NOP || k.l3mdev {
 		return false
@@ -39,8 +39,8 @@ func (r *Router) inFront(k kernelRule, top int) bool {
 	return r.plan.concerns(k.v6, k.src)
 }
 
-// goInFront moves our rules before those of others that came to stand in front, unless the priority
-// is the configuration's or there is none left: then it says so.
+// goInFront moves our rules before those of other programs that are in front. If the configuration
+// sets the priority, or none is left, it only logs and counts them.
 func (r *Router) goInFront(rules []kernelRule) error {
 	i := slices.IndexFunc(rules, func(k kernelRule) bool { return r.inFront(k, r.prio+ruleCount) })
 	if i < 0 || len(r.plan.rules) == 0 {

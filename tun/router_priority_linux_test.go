@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A rule without a priority comes before all others. Ours go in front of it, again and again.
+// A rule that is added without a priority comes before all others. Ours move before it each time.
 func TestRulesStayInFront(t *testing.T) {
 	h, d := newGateway(t)
 	var log logged
@@ -60,12 +60,12 @@ func TestRulesStayInFront(t *testing.T) {
 	if rules, routes := r.compareNow(); rules != 0 || routes != 0 {
 		t.Errorf("comparing mended %d rules and %d routes", rules, routes)
 	}
-	// A rule for sources that no policy has is none of our business.
+	// A rule for sources of no policy does not matter.
 	add(unix.AF_INET, "172.30.0.0/16", 5)
 	if r.compareNow(); r.Counters()["rules_in_front"] != moves {
 		t.Error("moved in front of a rule for other sources")
 	}
-	// At 1 there is nowhere to go: it is said.
+	// There is no priority before 1: a warning is logged.
 	add(unix.AF_INET, "10.1.0.0/18", 1)
 	eventually(t, "the rule in front is reported", func() bool { return strings.Contains(log.String(), "give it a greater priority") })
 	for _, n := range ours(t, h) {
@@ -75,7 +75,7 @@ func TestRulesStayInFront(t *testing.T) {
 	}
 }
 
-// A priority of the configuration is kept, and what stands before it reported.
+// A configured priority is kept, and rules before it are reported.
 func TestFixedPriority(t *testing.T) {
 	h, d := newGateway(t)
 	var log logged

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Release removes the rules and routes that daemons left which do not live any more, in the calling
-// thread's network namespace, and returns the networks that were unreachable by them.
+// Release removes the rules and routes that dead daemons left in the calling thread's network
+// namespace, and returns the networks that these made unreachable.
 func Release() ([]string, error) {
 	nl, err := dial()
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package tun
 
-// Release has nothing to remove: routes to a device go with it here.
+// Release does nothing: on this system routes to a device go with the device.
 func Release() ([]string, error) { return nil, nil }

@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// repairs counts what others changed and was mended, and logs it, at most once in logEvery.
+// repairs counts the mended changes of other programs, and logs them at most once in logEvery.
 type repairs struct {
 	log                    *slog.Logger
-	runtime                string // where daemons keep what they run with: /run
+	runtime                string // the folder of the state of running daemons: /run
 	routes, rules, inFront uint64
 
 	unloggedRoutes, unloggedRules int
 	who                           by // of the last change
 	next                          time.Time
-	named                         map[string]bool // rules in front that were
+	named                         map[string]bool // rules in front that were logged
 }
 
 const (
-	// logEvery is the time between two lines about repairs.
+	// logEvery is the least time between two log lines about repairs.
 	logEvery = 10 * time.Second
-	// maxNamed bounds what is remembered of rules in front.
+	// maxNamed is the greatest number of rules in named.
 	maxNamed = 100
 )
 
-// by is the address of the socket by which somebody changed something: often the number of a
-// process.
+// by is the netlink address of the socket that made a change: often a process ID.
 type by uint32
 
+// mended counts repaired routes and rules.
 func (p *repairs) mended(routes, rules int) {
 	p.routes += uint64(routes)
 	p.rules += uint64(rules)
@@ -39,7 +39,7 @@ func (p *repairs) mended(routes, rules int) {
 	p.unloggedRules += rules
 }
 
-// due returns when there is something to log; zero: never.
+// due returns the time of the next log line, zero if there is nothing to log.
 func (p *repairs) due() time.Time {
 	if p.unloggedRoutes+p.unloggedRules == 0 {
 		return time.Time{}
@@ -47,7 +47,7 @@ func (p *repairs) due() time.Time {
 	return p.next
 }
 
-// report logs what was mended since the last line, if it is time.
+// report logs the repairs since the last line, if it is time.
 func (p *repairs) report(now time.Time) {
 	if p.unloggedRoutes+p.unloggedRules == 0 || now.Before(p.next) {
 		return
@@ -56,11 +56,12 @@ func (p *repairs) report(now time.Time) {
 	if name := p.who.name(); name != "" {
 		attrs = append(attrs, "perhaps_by", name)
 	}
-	p.log.Warn("somebody changed culvert's routing rules or routes: they are back in force"+networkd(p.runtime), attrs...)
+	p.log.Warn("another program changed culvert's routing rules or routes: restored them"+networkd(p.runtime), attrs...)
 	p.unloggedRoutes, p.unloggedRules, p.who, p.next = 0, 0, 0, now.Add(logEvery)
 }
 
-// before says that a rule of others stands in front of ours. moved: it did.
+// before counts and logs a rule of another program before ours. With moved, ours were moved before
+// it.
 func (p *repairs) before(k kernelRule, moved bool) {
 	if p.named[k.String()] && !moved {
 		return
@@ -74,23 +75,23 @@ func (p *repairs) before(k kernelRule, moved bool) {
 	switch {
 	case again:
 	case moved:
-		p.log.Warn("a routing rule of others stood before culvert's, where it could lead protected traffic elsewhere: culvert's were moved before it", "event", "rule-in-front", "rule", k.String())
+		p.log.Warn("a routing rule of another program came before culvert's and could divert protected traffic: moved culvert's rules before it", "event", "rule-in-front", "rule", k.String())
 	default:
-		p.log.Warn("a routing rule of others stands before culvert's and can lead protected traffic elsewhere: give it a greater priority (ip rule), or culvert a smaller one ([daemon] rule_priority)", "event", "rule-in-front", "rule", k.String())
+		p.log.Warn("a routing rule of another program comes before culvert's and can divert protected traffic: give it a greater priority (ip rule), or set a smaller [daemon] rule_priority", "event", "rule-in-front", "rule", k.String())
 	}
 }
 
-// networkd names the setting of systemd-networkd, if that runs, by which it leaves the rules and
-// routes of others alone.
+// networkd returns the remedy if systemd-networkd runs: the settings with which it keeps the rules
+// and routes of other programs.
 func networkd(runtime string) string {
 	if _, err := os.Stat(filepath.Join(runtime, "systemd/netif")); err != nil {
 		return ""
 	}
-	return " (systemd-networkd removes what it did not make itself: set ManageForeignRoutingPolicyRules=no and ManageForeignRoutes=no in networkd.conf)"
+	return " (systemd-networkd removes foreign rules and routes: set ManageForeignRoutingPolicyRules=no and ManageForeignRoutes=no in networkd.conf)"
 }
 
-// name returns the process whose socket has the address, if it seems that one has; many have a
-// number of their own, or have ended.
+// name returns the process with this ID, "" if there is none. It is a guess: not every address is a
+// process ID, and the process may have ended.
 func (b by) name() string {
 	if b == 0 {
 		return ""

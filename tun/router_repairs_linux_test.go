@@ -13,7 +13,7 @@ import (
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Of repairs there is one line in ten seconds, with all of them since the last.
+// Repairs are logged in one line in ten seconds, with the number since the last line.
 func TestRepairsAreLoggedThinly(t *testing.T) {
 	var log logged
 	p := repairs{log: log.logger()}
@@ -40,7 +40,7 @@ func TestRepairsAreLoggedThinly(t *testing.T) {
 	}
 }
 
-// Where systemd-networkd runs, which removes what it did not make, the line names its settings.
+// If systemd-networkd runs, which removes foreign rules and routes, the line names its settings.
 func TestRepairsNameNetworkd(t *testing.T) {
 	for _, runs := range []bool{false, true} {
 		var log logged
@@ -68,7 +68,8 @@ func TestRouterLooksForNetworkdInRun(t *testing.T) {
 	}
 }
 
-// A rule in front is named once, whatever comes of it, and a memory of them is bounded.
+// A rule in front is logged once, whether ours were moved or not, and the memory of them is
+// bounded.
 func TestRulesInFrontAreNamedOnce(t *testing.T) {
 	var log logged
 	p := repairs{log: log.logger()}

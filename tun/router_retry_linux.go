@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// retry is when to try again what the kernel refused.
+// A retry holds the time of the next try after a refusal of the kernel.
 type retry struct {
-	at     time.Time // zero: nothing was
-	last   time.Time
+	at     time.Time // zero: nothing to try again
+	last   time.Time // of the last refusal
 	pause  time.Duration
-	logged string // the last error
+	logged string // essence of the last error that was logged or returned
 }
 
 // The pause before the next try doubles from firstRetry up to lastRetry.
@@ -19,6 +19,7 @@ const (
 	lastRetry  = time.Minute
 )
 
+// failed records a refusal. Further ones before the next try do not lengthen the pause.
 func (t *retry) failed(now time.Time) {
 	if t.at.IsZero() {
 		t.pause = min(max(2*t.pause, firstRetry), lastRetry)
@@ -26,7 +27,8 @@ func (t *retry) failed(now time.Time) {
 	t.at, t.last = now.Add(t.pause), now
 }
 
-// now reports whether it is time; hint: something changed that may have been in the way.
+// now reports whether it is time for the next try. With hint, after a change that may have removed
+// the cause, it already is when firstRetry has passed since the last refusal.
 func (t *retry) now(now time.Time, hint bool) bool {
 	if t.at.IsZero() || now.Before(t.at) && !(hint && now.Sub(t.last) >= firstRetry) {
 		return false
@@ -35,7 +37,7 @@ func (t *retry) now(now time.Time, hint bool) bool {
 	return true
 }
 
-// essence returns what of an error is news if it differs.
+// essence returns the part of an error whose difference is worth a log line.
 func essence(err error) string {
 	var part *Incomplete
 	if errors.As(err, &part) && part.Remedy != "" {

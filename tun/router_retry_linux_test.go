@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// What was refused is tried again after a second, then ever less often, and at once when something
-// changes.
+// A refused change is tried again after a second, then after growing pauses, and soon after another
+// change of the host.
 func TestRetry(t *testing.T) {
 	var r retry
 	now, pauses := start, []time.Duration{}

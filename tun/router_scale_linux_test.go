@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// many are policies with so many remote networks.
+// many returns policies with n remote networks.
 func many(n int) []protect.Policy {
 	p := protect.Policy{Local: prefixes("10.1.0.0/16")}
 	for i := range n {
@@ -23,7 +23,7 @@ func many(n int) []protect.Policy {
 	return []protect.Policy{p}
 }
 
-// cpuTime is how much CPU time this process has used.
+// cpuTime returns the CPU time that this process has used.
 func cpuTime(t testing.TB) time.Duration {
 	t.Helper()
 	var u unix.Rusage
@@ -33,7 +33,7 @@ func cpuTime(t testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// cost is what f takes.
+// A cost is a duration and the CPU time in it.
 type cost struct{ wall, cpu time.Duration }
 
 func (c cost) String() string {
@@ -46,7 +46,8 @@ func costOf(t testing.TB, f func()) cost {
 	return cost{time.Since(wall), cpuTime(t) - used}
 }
 
-// least is the cheapest of some runs: other work of the machine makes none cheaper.
+// least returns the cost of the cheapest of some runs, which other work on the machine affects
+// least.
 func least(t testing.TB, f func(i int)) cost {
 	best := costOf(t, func() { f(0) })
 	for i := 1; i < 5; i++ {
@@ -57,7 +58,7 @@ func least(t testing.TB, f func(i int)) cost {
 	return best
 }
 
-// scale measures a router with so many networks.
+// A scale holds the costs of a router's operations.
 type scale struct{ start, change, event, whole, end cost }
 
 func measure(t *testing.T, n int, fence bool) (s scale) {
@@ -107,8 +108,8 @@ func measure(t *testing.T, n int, fence bool) (s scale) {
 	return s
 }
 
-// What one network more costs, and an address of the host, does not grow with how many networks
-// there are. CULVERT_MEASURE=1 prints the table of docs/measurements.md.
+// The cost of one more network, and of one more address of the host, does not grow with the number
+// of networks. CULVERT_MEASURE=1 prints the table of docs/measurements.md.
 func TestManyNetworks(t *testing.T) {
 	if os.Getenv("CULVERT_MEASURE") == "1" {
 		for _, fence := range []bool{false, true} {

@@ -12,26 +12,26 @@ import (
 )
 
 const (
-	// settle is the pause between two reactions to what changed, so that a burst is acted on
-	// together, and somebody who undoes each of them costs a bounded part of a CPU.
+	// settle is the least time between two reactions to changes. It combines bursts, and bounds the
+	// cost of a program that undoes every repair.
 	settle = 50 * time.Millisecond
-	// compareEvery is how often all rules and routes are compared with what should be there, for
-	// what no event told of.
+	// compareEvery is the time between two comparisons of all rules and routes with the plan, which
+	// find changes without notices.
 	compareEvery = time.Minute
-	// maxEvents bounds what is remembered of events; beyond it all is compared.
+	// maxEvents is the greatest number of recorded events. Beyond it everything is compared.
 	maxEvents = 4096
 )
 
-// watcher is a socket on which the kernel tells of changes of rules, routes, addresses and links,
-// but for those made by our own requests.
+// A watcher is a socket for the kernel's notices of changes of rules, routes, addresses and links,
+// except those by our own requests.
 type watcher struct {
 	f      *os.File
 	buf    []byte
 	closed atomic.Bool
 }
 
-// watch opens one in the calling thread's network namespace. own is the address of the socket whose
-// requests are left out.
+// watch opens a watcher in the calling thread's network namespace. own is the address of the socket
+// whose requests cause no notices.
 func watch(own uint32) (*watcher, error) {
 	fd, _, err := netlinkSocket(unix.SOCK_NONBLOCK)
 	if err != nil {
@@ -53,8 +53,8 @@ func watch(own uint32) (*watcher, error) {
 	return w, nil
 }
 
-// filter leaves out, in the kernel, what our own requests changed, and routes in tables below 256.
-// A router with a million routes of its own would else be told of each.
+// filter makes the kernel drop notices of our own requests, and of routes in tables below 256: a
+// host with a million routes would otherwise cause as many notices.
 func (w *watcher) filter(fd int, own uint32) error {
 	const (
 		accept = 1 << 20
@@ -81,7 +81,7 @@ func (w *watcher) filter(fd int, own uint32) error {
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]})
 }
 
-// read waits for messages until a moment.
+// read waits for messages up to a deadline.
 func (w *watcher) read(until time.Time) ([]byte, error) {
 	if err := w.f.SetReadDeadline(until); err != nil {
 		return nil, err
@@ -106,30 +106,31 @@ func (w *watcher) read(until time.Time) ([]byte, error) {
 	return w.buf[:n], nil
 }
 
-// close ends the watching, and a read that waits.
+// close closes the socket, and ends a waiting read.
 func (w *watcher) close() {
 	w.closed.Store(true)
 	w.f.Close()
 }
 
-// events is what the kernel told and nobody acted on yet.
+// events holds the notices on which the router has not acted yet.
 type events struct {
 	any    bool
-	whole  bool // not all is known: everything must be compared
+	whole  bool // notices were lost: everything must be compared
 	hosts  bool // addresses or links changed
 	addrs  []addrEvent
 	rules  map[kernelRule]ruleEvent
 	routes map[kernelRoute]routeEvent
-	down   bool // the device was
-	up     bool // the device is, after it was not
+	down   bool // the device was down
+	up     bool // the last notice about the device: it is up
 }
 
+// An addrEvent is a notice of an address that was added, changed or removed.
 type addrEvent struct {
 	hostAddr
 	usable, gone bool
 }
 
-// ruleEvent and routeEvent are the last that was told of a rule or route.
+// A ruleEvent or routeEvent is the last notice of a rule or route.
 type (
 	ruleEvent struct {
 		gone bool
@@ -138,15 +139,15 @@ type (
 	routeEvent = ruleEvent
 )
 
-// full reports whether no more can be remembered.
+// full reports whether no further event can be recorded.
 func (e *events) full() bool { return len(e.addrs)+len(e.rules)+len(e.routes) >= maxEvents }
 
-// reset forgets what was told.
+// reset removes all events.
 func (e *events) reset() {
 	*e = events{rules: make(map[kernelRule]ruleEvent), routes: make(map[kernelRoute]routeEvent)}
 }
 
-// follow reads what the kernel tells and acts on it, until the watcher is closed.
+// follow reads notices and acts on them until the watcher is closed.
 func (r *Router) follow() {
 	var e events
 	e.reset()
@@ -159,7 +160,7 @@ func (r *Router) follow() {
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
 		case err != nil:
-			if !errors.Is(err, unix.ENOBUFS) { // else the kernel had more to tell than it could keep
+			if !errors.Is(err, unix.ENOBUFS) { // with ENOBUFS the kernel has dropped notices
 				time.Sleep(settle)
 			}
 			e.any, e.whole, e.hosts = true, true, true
@@ -185,7 +186,7 @@ func (r *Router) follow() {
 	}
 }
 
-// due returns when to act next.
+// due returns the time of the next action.
 func (r *Router) due(e *events, acted, compare time.Time) time.Time {
 	due := compare
 	earlier := func(t time.Time) {
@@ -207,7 +208,7 @@ func (r *Router) due(e *events, acted, compare time.Time) time.Time {
 	return due
 }
 
-// note takes a message.
+// note records a message in e.
 func (r *Router) note(e *events, m message, links map[uint32]uint32) {
 	switch m.kind {
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
@@ -243,7 +244,7 @@ func (r *Router) noteLink(e *events, m message, links map[uint32]uint32) {
 		flags = 0
 	}
 	if old, known := links[l.index]; known && old == flags && l.index != r.link {
-		return // its queue, its statistics
+		return // another property, such as its statistics
 	}
 	links[l.index] = flags
 	e.any, e.hosts = true, true
@@ -253,8 +254,7 @@ func (r *Router) noteLink(e *events, m message, links map[uint32]uint32) {
 	}
 }
 
-// act brings the kernel's rules and routes back to what should be there, after events, a minute, or
-// refusals.
+// act restores the kernel's rules and routes after events, a minute, or refusals.
 func (r *Router) act(e *events, now time.Time) {
 	r.mu.Lock()
 	if !r.closed {
@@ -268,7 +268,8 @@ func (r *Router) act(e *events, now time.Time) {
 	}
 }
 
-// logIncomplete logs that not all is in force, when that is news, and that it is again.
+// logIncomplete logs that a part of the routes is not in force, if the error differs from the last
+// one, and logs when all are in force again.
 func (r *Router) logIncomplete(err error, now time.Time) {
 	if err != nil {
 		if r.again.at.IsZero() {
@@ -276,7 +277,7 @@ func (r *Router) logIncomplete(err error, now time.Time) {
 		}
 		if text := essence(err); text != r.again.logged {
 			r.again.logged = text
-			r.log.Warn("routes to the tunnels are not complete", "device", r.device, "error", err)
+			r.log.Warn("routes to the tunnels are incomplete", "device", r.device, "error", err)
 		}
 		return
 	}

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Events beyond what is remembered have all compared.
+// Beyond the bound events are not recorded, and everything is compared.
 func TestEventsAreBounded(t *testing.T) {
 	r := &Router{table: first, plan: newPlan(nil, false)}
 	var e events
@@ -28,7 +28,7 @@ func TestEventsAreBounded(t *testing.T) {
 	}
 }
 
-// What our own requests change the kernel does not tell us, nor routes in the tables of the system.
+// The kernel sends no notices of our own requests, nor of routes in the system's tables.
 func TestOwnChangesAreNotTold(t *testing.T) {
 	h, d := newGateway(t)
 	ours := &others{t, h, kernelIn(t, h)}

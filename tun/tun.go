@@ -1,4 +1,5 @@
-// Package tun is the TUN device: its queues, offloads, addresses, routes and MTU, per operating system.
+// Package tun provides the TUN device with its queues, offloads and MTU, and the router that leads
+// protected traffic to it, for each operating system.
 package tun
 
 import (
@@ -6,31 +7,37 @@ import (
 	"errors"
 )
 
-// ErrWouldBlock is returned by Queue.Read when no packet waits and by Queue.Write when the device's queue is full.
+// ErrWouldBlock is the error of Queue.Read when no packet waits, and of Queue.Write when the
+// device's queue is full.
 var ErrWouldBlock = errors.New("tun: would block")
 
-// Queue is one queue of a device. A queue belongs to one worker: not for concurrent use. Reads and writes never block.
+// A Queue is one queue of a device. It belongs to one worker and is not safe for concurrent use.
+// Reads and writes never block.
 type Queue interface {
-	// Read reads one packet or super-packet into buf, leaving headroom octets free before Data for headers to be
-	// written in place. It returns ErrWouldBlock if there is none; any other error is the device's end.
+	// Read reads one packet or super-packet into buf, and leaves headroom octets free before Data,
+	// for headers that are written in place. It returns ErrWouldBlock if there is none. Any other
+	// error means that the device is gone.
 	Read(buf []byte, headroom int, p *gso.Packet) error
-	// Write writes one packet or super-packet whose octets are the concatenation of pieces (gathered with writev where
-	// the OS has it); p describes it and p.Data is ignored. An error loses this packet only.
+	// Write writes one packet or super-packet. Its octets are the concatenation of pieces (gathered
+	// with writev where the OS has it); p describes it, and p.Data is ignored. An error loses only
+	// this packet.
 	Write(p *gso.Packet, pieces [][]byte) error
-	// FD is the descriptor to poll, or -1 where there is none and Read blocks instead.
+	// FD returns the descriptor to poll, or -1 where there is none and Read blocks instead.
 	FD() int
+	// Close closes the queue.
 	Close() error
 }
 
-// Helper is what a Queue may be besides: one whose worker can write to another worker's.
+// A Helper is a Queue whose worker can write to another worker's queue.
 type Helper interface {
-	// WriteFor is the Write of host, another queue of the same device. It needs nothing of host that its own worker changes, so that this one may use it meanwhile.
+	// WriteFor writes to host, another queue of the same device, as host's Write would. It uses no
+	// state that host's worker changes, so that the latter may use host at the same time.
 	WriteFor(host Queue, p *gso.Packet, pieces [][]byte) error
 }
 
-// Refuser is what a Queue may be besides: one that learns which offloads the kernel has in name
-// only.
+// A Refuser is a Queue that learns which offloads the kernel offers and then refuses.
 type Refuser interface {
-	// Offloads says which super-packets are still worth making. The others are cut by Write.
+	// Offloads returns the kinds of super-packets that the kernel still takes. Write cuts the
+	// others.
 	Offloads() gso.Offloads
 }
