@@ -1,5 +1,5 @@
-// Package host reads what this host is like, as far as policies hang on it: its links, its routes,
-// and whom its resolver asks. It changes nothing.
+// Package host reads the properties of this host on which policies depend: its links, its routes,
+// and the servers that its resolver asks. It changes nothing.
 package host
 
 import (
@@ -10,31 +10,31 @@ import (
 	"slices"
 )
 
-// Link is a network interface that is up and no loopback.
+// A Link is a network interface that is up, other than a loopback.
 type Link struct {
 	Name   string
-	Addrs  []netip.Prefix // its addresses, each with the length of the network that is attached by it
+	Addrs  []netip.Prefix // its addresses, each with the prefix length of its network
 	Bridge bool
 }
 
-// Route is a route of the main table that is not a default one.
+// A Route is a route of the main table other than a default route.
 type Route struct {
 	Dst  netip.Prefix
 	Link string
 }
 
-// View is a host at one time.
+// A View is a snapshot of a host.
 type View struct {
 	Links   []Link
 	Routes  []Route
-	Default []string // the links that default routes lead to
-	// Routed is whether Routes and Default are known: not every system tells them.
+	Default []string // links of default routes
+	// Routed reports whether Routes and Default are known. Not every system shows them.
 	Routed             bool
 	Forward4, Forward6 bool
 }
 
-// Read reads the host; the files of /proc and /sys are looked for below root, "/" for the real
-// ones. What cannot be read is absent.
+// Read returns a snapshot of the host. root is the folder that holds proc and sys, "/" outside of
+// tests. What cannot be read is absent.
 func Read(root string) *View {
 	v := &View{Links: Links(root)}
 	v.readRoutes(root)
@@ -46,7 +46,7 @@ func Read(root string) *View {
 	return v
 }
 
-// Links reads the links alone.
+// Links returns the links alone. root is as in Read.
 func Links(root string) []Link {
 	list, err := net.Interfaces()
 	if err != nil {
@@ -60,7 +60,7 @@ func Links(root string) []Link {
 		l := Link{Name: i.Name}
 		_, err := os.Stat(filepath.Join(root, "sys/class/net", i.Name, "bridge"))
 		l.Bridge = err == nil
-		addrs, _ := i.Addrs() // an interface that has gone meanwhile has none
+		addrs, _ := i.Addrs() // an error means that the interface has gone
 		for _, a := range addrs {
 			if p, ok := prefixOf(a); ok {
 				l.Addrs = append(l.Addrs, p)
@@ -82,15 +82,15 @@ func prefixOf(a net.Addr) (netip.Prefix, bool) {
 	return netip.PrefixFrom(ip, bits), ok && bits <= ip.BitLen()
 }
 
-// Attached is a network that hosts are on with whom this host talks without a router.
+// An Attached is a network whose hosts this host reaches without a router.
 type Attached struct {
 	Network netip.Prefix
 	Link    string
 	Bridge  bool
 }
 
-// Attached returns the networks of all links but the one named except, without those of one
-// address or of link-local addresses, sorted and without repetitions.
+// Attached returns the networks of all links except the one named except, sorted and without
+// duplicates. Networks of one address and of link-local addresses are left out.
 func (v *View) Attached(except string) []Attached {
 	var out []Attached
 	for _, l := range v.Links {

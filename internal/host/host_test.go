@@ -27,7 +27,7 @@ func tree(t *testing.T, files map[string]string) string {
 
 const (
 	heading = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
-	// As a little-endian kernel writes them: default by 192.0.2.2, 192.0.2.0/24, 10.7.0.0/16.
+	// In the notation of a little-endian kernel: default via 192.0.2.2, 192.0.2.0/24, 10.7.0.0/16.
 	routes4 = heading + "wan\t00000000\t020200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n" +
 		"wan\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n" +
 		"lan\t0000070A\t0501010A\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
@@ -61,7 +61,7 @@ func TestBadRoutesAreLeftOut(t *testing.T) {
 	}
 }
 
-// sample is a host with two links.
+// sample returns a host with two links.
 func sample() *View {
 	p := netip.MustParsePrefix
 	return &View{Routed: true, Routes: []Route{{p("10.7.0.0/16"), "lan"}}, Links: []Link{
@@ -117,7 +117,7 @@ func TestResolver(t *testing.T) {
 	}
 }
 
-// The real host has no loopback among its links, and no panic.
+// Read works on the real host, and leaves out the loopback.
 func TestThisHost(t *testing.T) {
 	for _, l := range Read("/").Links {
 		if l.Name == "lo" {

@@ -8,21 +8,22 @@ import (
 	"strings"
 )
 
-// upstreamFiles are where stub resolvers write whom they ask, in the form of resolv.conf.
+// upstreamFiles are the files, in the form of resolv.conf, in which stub resolvers list the servers
+// that they ask.
 var upstreamFiles = []string{
 	"run/systemd/resolve/resolv.conf",        // systemd-resolved
-	"run/NetworkManager/no-stub-resolv.conf", // NetworkManager, whatever it runs
+	"run/NetworkManager/no-stub-resolv.conf", // NetworkManager, with any resolver
 	"run/dnsmasq/resolv.conf",                // resolvconf with dnsmasq
 }
 
-// Stub tells of a resolver on this host that asks others.
+// A Stub describes a resolver on this host that asks other servers.
 type Stub struct {
-	// Found is whether there is one: /etc/resolv.conf names a loopback address, or nobody.
+	// Found reports whether there is one: /etc/resolv.conf names a loopback address, or no server.
 	Found     bool
-	Upstreams []netip.Addr // whom it asks, as far as that can be told
+	Upstreams []netip.Addr // the servers that it asks, as far as known
 }
 
-// Resolver reads how names are resolved here; the files are looked for below root.
+// Resolver returns the stub resolver of this host. root is the folder that holds etc and run.
 func Resolver(root string) Stub {
 	var s Stub
 	asked := nameservers(filepath.Join(root, "etc/resolv.conf"))
@@ -40,9 +41,9 @@ func Resolver(root string) Stub {
 	return s
 }
 
-// nameservers reads the servers of a file in the form of resolv.conf(5).
+// nameservers returns the servers that a file in the form of resolv.conf(5) names.
 func nameservers(file string) []netip.Addr {
-	b, _ := os.ReadFile(file) // one that is absent names nobody
+	b, _ := os.ReadFile(file) // an absent file names no server
 	var out []netip.Addr
 	for line := range strings.Lines(string(b)) {
 		f := strings.Fields(line)

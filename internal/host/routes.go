@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// readRoutes reads the main table from the two files of Linux that show it.
+// readRoutes reads the main table from the two files of Linux that list it.
 func (v *View) readRoutes(root string) {
 	v4, err := os.ReadFile(filepath.Join(root, "proc/net/route"))
 	if err != nil {
@@ -41,8 +41,8 @@ func (v *View) addRoute(dst netip.Prefix, link string) {
 	}
 }
 
-// parseRoute4 reads a line of /proc/net/route: the link, then among others the destination and the
-// mask, as the kernel's words in hexadecimal.
+// parseRoute4 parses a line of /proc/net/route. Its fields are the link and, among others, the
+// destination (1) and the mask (7), as hexadecimal numbers in native byte order.
 func parseRoute4(f []string) (dst netip.Prefix, link string, ok bool) {
 	if len(f) < 8 {
 		return netip.Prefix{}, "", false
@@ -62,8 +62,8 @@ func parseRoute4(f []string) (dst netip.Prefix, link string, ok bool) {
 	return netip.PrefixFrom(netip.AddrFrom4(a), bits), f[0], true
 }
 
-// parseRoute6 reads a line of /proc/net/ipv6_route: the destination and its length in hexadecimal,
-// then among others, as the last, the link.
+// parseRoute6 parses a line of /proc/net/ipv6_route. Its fields are the destination and its prefix
+// length, both in hexadecimal, and, among others, the link as the last one.
 func parseRoute6(f []string) (dst netip.Prefix, link string, ok bool) {
 	if len(f) < 10 {
 		return netip.Prefix{}, "", false
@@ -77,8 +77,8 @@ func parseRoute6(f []string) (dst netip.Prefix, link string, ok bool) {
 	return netip.PrefixFrom(a, int(bits)), f[len(f)-1], true
 }
 
-// Reaches reports whether hosts or an address of the network p are here, or behind a route that is
-// not a default one. It is true where the routes are not known.
+// Reaches reports whether the network p overlaps a network of this host's links or the destination
+// of a route other than a default one. It is true where the routes are not known.
 func (v *View) Reaches(p netip.Prefix) bool {
 	if !v.Routed {
 		return true

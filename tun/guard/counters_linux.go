@@ -9,7 +9,7 @@ import (
 	"culvert/tun/protect"
 )
 
-// counts is what the counters of a table hold.
+// counts holds the values of a table's counters.
 type counts struct {
 	Stats
 	byPolicy map[protect.ID]Drops
@@ -28,11 +28,12 @@ func (c counts) max(o counts) counts {
 	return out
 }
 
+// max returns the greater of each counter.
 func (st Stats) max(o Stats) Stats {
 	return Stats{max(st.Out, o.Out), max(st.In, o.In), max(st.ICMP, o.ICMP), max(st.Repairs, o.Repairs)}
 }
 
-// look reads the counters. Where the table is gone, what it counted last stands.
+// readCounters updates g.counted from the kernel. The values stay if the table is gone.
 func (g *Guard) readCounters() {
 	got, err := g.socket.countersOf(g.cfg.Device)
 	if err != nil {
@@ -41,7 +42,7 @@ func (g *Guard) readCounters() {
 	g.counted = g.counted.max(got)
 }
 
-// countersOf returns what the table of a device has counted.
+// countersOf returns the counters of a device's table.
 func (s *socket) countersOf(device string) (c counts, err error) {
 	for _, table := range tableNames(device) {
 		got, err := s.counters(table)
@@ -53,7 +54,7 @@ func (s *socket) countersOf(device string) (c counts, err error) {
 	return c, nil
 }
 
-// counters returns the counters of a table; zero if there is no such table.
+// counters returns the counters of a table, zero if there is no such table.
 func (s *socket) counters(table string) (c counts, err error) {
 	b := newBatch(table)
 	b.begin(subsystem|unix.NFT_MSG_GETOBJ, unix.NLM_F_DUMP, "the counters")
@@ -65,7 +66,7 @@ func (s *socket) counters(table string) (c counts, err error) {
 	return c, err
 }
 
-// add takes the counter of a name.
+// add sets the counter of a name to n.
 func (c *counts) add(name string, n uint64) {
 	switch name {
 	case counterOut:
@@ -92,34 +93,33 @@ func (c *counts) add(name string, n uint64) {
 	c.byPolicy[id] = d
 }
 
-// Stats returns what was counted.
+// Stats returns the counters.
 func (g *Guard) Stats() Stats {
 	st, _ := g.Counted()
 	return st
 }
 
-// Counted returns what was counted, and what of it for the policies of the latest Attribute that
-// have counters.
+// Counted returns the counters, and those of the policies of the latest Attribute that have any.
 func (g *Guard) Counted() (Stats, map[protect.ID]Drops) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.socket != nil {
 		g.readCounters()
 	}
-	by := make(map[protect.ID]Drops, len(g.image.whose.policies))
-	for id := range g.image.whose.policies {
+	by := make(map[protect.ID]Drops, len(g.image.attributed.policies))
+	for id := range g.image.attributed.policies {
 		by[id] = g.counted.byPolicy[id]
 	}
 	return g.counted.Stats, by
 }
 
-// Attribute has what is dropped from now on counted for its owners as well. The counters of policies
-// that are not among them any more are gone; those of an earlier daemon for the others go on. It
-// follows Apply, and what it returns an error for has no effect on what is dropped.
+// Attribute makes the guard count drops for their owners as well. The counters of policies that no
+// longer own flows are deleted; those that an earlier daemon left for the others continue. It
+// follows Apply. An error has no effect on what is dropped.
 func (g *Guard) Attribute(o *protect.Owners) error {
 	err := g.change(func(b *batch) { g.image.attribute(b, o, g.counted.byPolicy) })
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	maps.DeleteFunc(g.counted.byPolicy, func(id protect.ID, _ Drops) bool { return !g.image.whose.policies[id] })
+	maps.DeleteFunc(g.counted.byPolicy, func(id protect.ID, _ Drops) bool { return !g.image.attributed.policies[id] })
 	return err
 }

@@ -13,28 +13,26 @@ import (
 	"culvert/tun/protect"
 )
 
-// What is dropped is also counted for the policy that protects it. That is asked on the way to the
-// drop alone, of maps by themselves, so that it costs other packets nothing, and whatever these
-// maps hold the packet is dropped:
+// Drops are also counted for the policy that protects the flow. Only dropped packets are looked up,
+// in separate maps, so that other packets cost nothing more and the maps cannot change a verdict:
 //
 //	drop-out: count, jump whose-out, drop
 //	whose-out: source -> whose-out4-1, ... (a map, by the local networks of the groups)
-//	whose-out4-1: destination -> counter "out PEER/CHILD" (a map; no counter: none)
+//	whose-out4-1: destination -> counter "out PEER/CHILD" (a map; no element: not counted)
 //
-// Of very many policies the first have counters (protect.Owners).
+// If there are very many policies, the first of them have counters (protect.Owners).
 
-// maxParts is how many sets of groups of a family can have counters by policy.
+// maxParts is the number of sets of groups of a family that can have counters by policy.
 const maxParts = 64
 
-// whose is by what policies the drops are counted.
-type whose struct {
+// An attribution holds the policies for which drops are counted.
+type attribution struct {
 	policies map[protect.ID]bool
 	parts    [2][]*part // by family
 	last     int        // the number of the latest part
 }
 
-// part is the local addresses that have the same groups. It does not change: another one takes its
-// place.
+// A part holds the local addresses with the same groups. It is immutable; a change replaces it.
 type part struct {
 	number int
 	locals []protect.Range
@@ -45,27 +43,27 @@ func (p *part) same(o *part) bool {
 	return slices.Equal(p.locals, o.locals) && slices.Equal(p.owned, o.owned)
 }
 
-// ways are the directions that are counted by policy.
+// ways holds the directions that are counted by policy.
 var ways = []purpose{
 	{"out", nil, source, destination, dropOut},
 	{"in", nil, destination, source, refuseIn},
 }
 
-const whosePrefix = "whose-"
+const attributionPrefix = "whose-"
 
-func whoseName(w *purpose) string { return whosePrefix + w.name }
+func attributionName(w *purpose) string { return attributionPrefix + w.name }
 
 func (p *part) name(w *purpose, v6 bool) string {
-	return whosePrefix + w.mapName(v6) + "-" + strconv.Itoa(p.number)
+	return attributionPrefix + w.mapName(v6) + "-" + strconv.Itoa(p.number)
 }
 
-// policyCounter names the counter of a policy. The names of peers and children have neither blanks
-// nor slashes.
+// policyCounter returns the name of a policy's counter. The names of peers and children contain
+// neither blanks nor slashes.
 func policyCounter(w *purpose, id protect.ID) string {
 	return w.name + " " + id.Peer + "/" + id.Child
 }
 
-// parsePolicyCounter undoes policyCounter.
+// parsePolicyCounter is the inverse of policyCounter.
 func parsePolicyCounter(name string) (way string, id protect.ID, ok bool) {
 	way, policy, ok := strings.Cut(name, " ")
 	if !ok {
@@ -75,40 +73,40 @@ func parsePolicyCounter(name string) (way string, id protect.ID, ok bool) {
 	return way, id, ok
 }
 
-// addWhose makes the chains to which the targets jump.
-func (c *Config) addWhose(b *batch) {
+// addAttribution makes the chains to which the targets jump.
+func (c *Config) addAttribution(b *batch) {
 	if !c.byPolicy {
 		return
 	}
 	for i := range ways {
 		w := &ways[i]
-		b.addChain(whoseName(w))
+		b.addChain(attributionName(w))
 		for _, v6 := range families {
-			b.addSet(whosePrefix+w.mapName(v6), v6, true)
-			b.addRule(whoseName(w), family(v6), seq(w.local(v6), byMap(whosePrefix+w.mapName(v6))))
+			b.addSet(attributionPrefix+w.mapName(v6), v6, true)
+			b.addRule(attributionName(w), family(v6), seq(w.local(v6), byMap(attributionPrefix+w.mapName(v6))))
 		}
 	}
 }
 
-// askWhose has a target count by policy.
-func (c *Config) askWhose(b *batch, target string) {
+// countByPolicy makes a target count by policy.
+func (c *Config) countByPolicy(b *batch, target string) {
 	for i := range ways {
 		if w := &ways[i]; c.byPolicy && w.target == target {
-			b.addRule(target, jump(whoseName(w)))
+			b.addRule(target, jump(attributionName(w)))
 		}
 	}
 }
 
-// attribute brings the counters by policy up to date, and puts the difference into b. New counters
-// go on from counted.
+// attribute updates the counters by policy, and puts the difference into b. New counters start from
+// counted.
 func (m *image) attribute(b *batch, o *protect.Owners, counted map[protect.ID]Drops) {
 	if !m.cfg.byPolicy {
 		return
 	}
-	before := m.whose.policies
-	m.whose.policies = make(map[protect.ID]bool)
+	before := m.attributed.policies
+	m.attributed.policies = make(map[protect.ID]bool)
 	for _, id := range o.Policies() {
-		m.whose.policies[id] = true
+		m.attributed.policies[id] = true
 		if !before[id] {
 			b.addPolicyCounters(id, counted[id])
 		}
@@ -118,7 +116,7 @@ func (m *image) attribute(b *batch, o *protect.Owners, counted map[protect.ID]Dr
 	}
 	for _, id := range sortedIDs(before) {
 		for i := range ways {
-			if !m.whose.policies[id] {
+			if !m.attributed.policies[id] {
 				b.deleteCounter(policyCounter(&ways[i], id))
 			}
 		}
@@ -137,7 +135,7 @@ func (b *batch) addPolicyCounters(id protect.ID, d Drops) {
 	}
 }
 
-// partsOf returns the parts of a family as they shall be.
+// partsOf returns the parts of a family for the owners.
 func (m *image) partsOf(o *protect.Owners, v6 bool) []*part {
 	locals := make(map[int][]protect.Range) // by the number of the set of groups
 	var sets []*groupSet
@@ -163,9 +161,9 @@ func (m *image) partsOf(o *protect.Owners, v6 bool) []*part {
 	return out
 }
 
-// exchange replaces the parts of a family that are not the same any more.
+// exchange replaces the parts of a family that differ from now.
 func (m *image) exchange(b *batch, v6 bool, now []*part) {
-	old := slices.Clone(m.whose.parts[index(v6)])
+	old := slices.Clone(m.attributed.parts[index(v6)])
 	var fresh []*part
 	for i, p := range now {
 		if at := slices.IndexFunc(old, p.same); at >= 0 {
@@ -173,14 +171,14 @@ func (m *image) exchange(b *batch, v6 bool, now []*part) {
 			old = slices.Delete(old, at, at+1)
 			continue
 		}
-		m.whose.last++
-		p.number = m.whose.last
+		m.attributed.last++
+		p.number = m.attributed.last
 		fresh = append(fresh, p)
 	}
-	m.whose.parts[index(v6)] = now
+	m.attributed.parts[index(v6)] = now
 	for i := range ways {
 		for _, p := range old {
-			b.ranges(unix.NFT_MSG_DELSETELEM, whosePrefix+ways[i].mapName(v6), p.locals)
+			b.ranges(unix.NFT_MSG_DELSETELEM, attributionPrefix+ways[i].mapName(v6), p.locals)
 		}
 		for _, p := range fresh {
 			b.addPart(&ways[i], v6, p)
@@ -199,13 +197,13 @@ func (b *batch) addPart(w *purpose, v6 bool, p *part) {
 	})
 	b.addChain(name)
 	b.addRule(name, seq(w.remote(v6), countBy{set: name}))
-	b.elements(unix.NFT_MSG_NEWSETELEM, whosePrefix+w.mapName(v6), len(p.locals), func(i int) (protect.Range, leadsTo) {
+	b.elements(unix.NFT_MSG_NEWSETELEM, attributionPrefix+w.mapName(v6), len(p.locals), func(i int) (protect.Range, leadsTo) {
 		return p.locals[i], leadsTo{chain: name}
 	})
 }
 
-// deletePart removes a part to which nothing leads. The elements go by themselves first: older
-// kernels let go of the counters of those that go with their set only after the batch.
+// deletePart removes a part that no element leads to. It removes the elements before their set:
+// older kernels release the counters of elements that go with their set only after the batch.
 func (b *batch) deletePart(w *purpose, v6 bool, p *part) {
 	name := p.name(w, v6)
 	b.deleteChain(name)
@@ -215,16 +213,16 @@ func (b *batch) deletePart(w *purpose, v6 bool, p *part) {
 	b.deleteSet(name)
 }
 
-// wholeWhose puts all of it into a batch with a fresh table.
-func (m *image) wholeWhose(b *batch, counted map[protect.ID]Drops) {
+// wholeAttribution puts the whole attribution into a batch with a new table.
+func (m *image) wholeAttribution(b *batch, counted map[protect.ID]Drops) {
 	if !m.cfg.byPolicy {
 		return
 	}
-	for _, id := range sortedIDs(m.whose.policies) {
+	for _, id := range sortedIDs(m.attributed.policies) {
 		b.addPolicyCounters(id, counted[id])
 	}
 	for _, v6 := range families {
-		for _, p := range m.whose.parts[index(v6)] {
+		for _, p := range m.attributed.parts[index(v6)] {
 			for i := range ways {
 				b.addPart(&ways[i], v6, p)
 			}
@@ -232,10 +230,10 @@ func (m *image) wholeWhose(b *batch, counted map[protect.ID]Drops) {
 	}
 }
 
-// sampleWhose has one of everything.
-func sampleWhose() whose {
+// sampleAttribution returns an attribution with one element of each kind, for try.
+func sampleAttribution() attribution {
 	all := protect.RangeOf(netip.PrefixFrom(netip.IPv4Unspecified(), 0))
 	id := protect.ID{Peer: "probe", Child: "probe"}
 	p := &part{number: 1, locals: []protect.Range{all}, owned: []protect.Owned{{Range: all, ID: id}}}
-	return whose{policies: map[protect.ID]bool{id: true}, parts: [2][]*part{{p}, nil}}
+	return attribution{policies: map[protect.ID]bool{id: true}, parts: [2][]*part{{p}, nil}}
 }

@@ -255,7 +255,8 @@ func TestAttributeLeavesNoGap(t *testing.T) {
 	}
 }
 
-// Without a change nothing is sent to the kernel, and the check of every minute finds no difference.
+// Without a change nothing is sent to the kernel, and the check of every minute finds no
+// difference.
 func TestAttributeWithoutChange(t *testing.T) {
 	h := newHost(t)
 	set := protect.NewSet()

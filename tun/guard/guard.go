@@ -1,33 +1,36 @@
-// Package guard keeps in the kernel, by nftables, what a VPN promises: a flow that a policy
-// protects leaves through the device or not at all, and is believed only if it came from there (RFC
-// 4301, Section 5.2, step 3b). Routes bring packets to the device; the guard stands where they
-// fail: a route removed or put in front, the device gone, NAT, a socket bound to a device, a packet
-// that arrives in plain. The daemon's end does not end it: its table stays until Release.
+// Package guard enforces the policies in the kernel, by nftables: a protected flow leaves through
+// the device or not at all, and is accepted only from the device (RFC 4301, Section 5.2, step 3b).
+// Routes bring packets to the device; the guard covers the cases in which they fail: a route that
+// was removed or overridden, a device that is gone, NAT, a socket bound to another device, a packet
+// that arrives in the clear. Its table outlives the daemon and stays until Release.
 //
 // The table, of family inet, is "culvert-DEVICE" or "culvert-DEVICE/2":
 //
-//	prerouting  -450, before defrag    ┐ inbound:  from the device, lo: pass
-//	prerouting   -90, after DNAT       ┘           remote -> local: dropped, unless it is our own IKE, ESP, or
-//	                                               an ICMP error that quotes local -> bypassed
-//	output       200, type route         errors:   ICMP that quotes remote -> local: marked (Mark.Errors)
-//	postrouting   90, before SNAT      ┐ outbound: by the device, lo, with our mark: pass
-//	postrouting  last, after SNAT      ┘           ICMP that quotes remote -> local: dropped
-//	                                               local -> remote: dropped
+//	prerouting  -450, before defrag ┐ inbound:  from the device, lo: accepted
+//	prerouting   -90, after DNAT    ┘           remote -> local: dropped, except the tunnels'
+//	                                            own IKE, ESP; ICMP errors about bypassed flows
+//	output       200, type route      errors:   ICMP that quotes remote -> local: marked
+//	                                            (Mark.Errors)
+//	postrouting   90, before SNAT   ┐ outbound: by the device, lo, with our mark: accepted
+//	postrouting  last, after SNAT   ┘           ICMP that quotes remote -> local: dropped
+//	                                            local -> remote: dropped
 //
-// What arrives is looked up only if its destination is in one of two prefixes, at most, which hold
-// all local networks. A look-up has two steps. A verdict map, per purpose and family, leads an interval of local
-// addresses to a chain; the chain asks the sets of the groups (package protect) that have these
-// local addresses for the other end. Both are sets of intervals: the cost of a packet is that of
-// two searches in trees, and a change of the policies touches only the elements that differ. A
-// group of very many networks has several sets, of which the bounds in the rules choose one.
+// An inbound packet is looked up only if its destination is in one of at most two prefixes that
+// contain all local networks. A look-up has two steps. A verdict map, one for each purpose and
+// family, leads from an interval of local addresses to a chain; the chain looks for the remote
+// address in the sets of the groups (package protect) with these local addresses. Both are sets of
+// intervals: a packet costs two searches in trees, and a change of the policies touches only the
+// elements that differ. A group of very many networks has several sets; bounds in the rules choose
+// one of them.
 //
-// What is dropped is counted by direction, and, for the first policies of the configuration, by
-// policy. The latter is looked up after the verdict, in maps that decide nothing (counters_policy_linux.go).
+// Drops are counted by direction, and for the first policies of the configuration also by policy.
+// The policy is looked up after the verdict, in maps that have no effect on it
+// (counters_policy_linux.go).
 //
-// A table that is put up afresh, at a start or after somebody meddled with it, takes the name that
-// is free. The old one goes when every packet sees the new one. (To replace a table in one
-// transaction is not enough: a packet that found the hooks before the transaction is judged by the
-// old chains, which after it have no rules.)
+// A new table, at a start or after another program changed the old one, takes the free name. The
+// old one is deleted when every packet passes the new one. One transaction that replaces the table
+// would not be enough: a packet that found the hooks before the transaction runs through the old
+// chains, which are empty after it.
 package guard
 
 import (
@@ -37,38 +40,38 @@ import (
 	"culvert/tun/protect"
 )
 
-// Config is what a guard is told besides the flows.
+// Config holds the settings of a guard.
 type Config struct {
 	Device string       // the name of the TUN device, which need not exist
-	Mark   protect.Mark // on what the tunnels send
-	Ports  []uint16     // the UDP ports of ours to which peers send
-	Log    *slog.Logger // nil: none
+	Mark   protect.Mark // of the tunnels' own packets
+	Ports  []uint16     // the local UDP ports to which peers send
+	Log    *slog.Logger // nil: no log
 
-	chunk int // how many intervals a set begins with; 0: as many as is good
+	chunk int // initial number of intervals in a set; 0: defaultChunk
 
-	sockets  bool // the kernel can tell the mark of the socket that a packet is for
+	sockets  bool // the kernel can match the mark of the socket that receives a packet
 	byPolicy bool // drops are also counted by policy
 }
 
-// Stats is what the guard has counted since its table was first put up, over restarts of the
+// Stats holds the guard's counters since its table was first installed, over restarts of the
 // daemon.
 type Stats struct {
-	Out     uint64 // packets of protected flows that would have left in plain
-	In      uint64 // packets that arrived in plain although they must come from the device
-	ICMP    uint64 // ICMP errors that would have left with a decrypted packet in them
-	Repairs uint64 // by this Guard: how often somebody changed the table and it was put back
+	Out     uint64 // dropped packets of protected flows that would have left in the clear
+	In      uint64 // dropped packets of protected flows that arrived in the clear
+	ICMP    uint64 // dropped ICMP errors that would have left with a decrypted packet in them
+	Repairs uint64 // by this Guard: restorations of the table after another program changed it
 }
 
-// Drops is what the guard has counted of Stats for a policy.
+// Drops holds the part of Stats that belongs to one policy.
 type Drops struct{ Out, In uint64 }
 
-// Opened is what a guard that was released held back: traffic between local and remote networks.
+// Opened holds the networks between which a released guard dropped traffic.
 type Opened struct{ Local, Remote []netip.Prefix }
 
 const (
-	// tablePrefix begins the names of tables.
+	// tablePrefix is the prefix of the tables' names.
 	tablePrefix = "culvert-"
-	// second ends the second name. No device has a slash in its name.
+	// second is the suffix of the second name. Names of devices contain no slash.
 	second = "/2"
 )
 

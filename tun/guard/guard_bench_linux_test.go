@@ -35,7 +35,8 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkGuard measures the start, the change of one network, and the release, with many networks.
+// BenchmarkGuard measures the start, the change of one network, and the release, with many
+// networks.
 func BenchmarkGuard(b *testing.B) {
 	for _, size := range []struct {
 		n        int

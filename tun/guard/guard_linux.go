@@ -14,8 +14,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// Guard keeps the table of one device, and puts back what somebody else changes in it. Its methods
-// may be called from any goroutine.
+// A Guard maintains the table of one device, and restores it when another program changes it. Its
+// methods may be called from any goroutine.
 type Guard struct {
 	cfg   Config
 	watch *watcher
@@ -24,13 +24,13 @@ type Guard struct {
 	socket  *socket // nil after Close
 	image   *image
 	table   string // its name; "" while there is none
-	counted counts // at the last look; the table's counters go on from here when it is put up again
-	broken  bool   // the table is not what the image says
-	layout  uint64 // of the table at the last check; 0: it is not known
+	counted counts // as last read; the counters of a new table start from here
+	broken  bool   // the table differs from the image
+	layout  uint64 // of the table at the last check; 0: not known
 }
 
-// Probe reports whether a guard can be put up here: the kernel takes all its rules, and throws them
-// away again in the same step. The error names what it takes.
+// Probe returns an error with a remedy if the kernel cannot run a guard. It installs all rules and
+// deletes them in the same transaction.
 func Probe(cfg Config) error {
 	s, err := openSocket()
 	if err != nil {
@@ -43,20 +43,20 @@ func Probe(cfg Config) error {
 	return nil
 }
 
-// try has the kernel take all rules and throw them away again.
+// try installs all rules and deletes them in one transaction.
 func (s *socket) try(cfg *Config) error {
 	b := newBatch(tableNames(cfg.Device)[0] + "/probe")
 	m := newImage(cfg)
 	if cfg.byPolicy {
-		m.whose = sampleWhose()
+		m.attributed = sampleAttribution()
 	}
 	m.whole(b, counts{})
 	b.deleteTable()
 	return s.commit(b)
 }
 
-// detectFeatures tells cfg what the kernel can do beyond what a guard needs: there may be no
-// CONFIG_NFT_SOCKET, and no maps to counters.
+// detectFeatures sets in cfg which optional features the kernel has. It may lack CONFIG_NFT_SOCKET
+// and maps to counters.
 func (s *socket) detectFeatures(cfg *Config) {
 	for _, can := range []struct{ sockets, byPolicy bool }{{true, true}, {false, true}, {true, false}, {false, false}} {
 		cfg.sockets, cfg.byPolicy = can.sockets, can.byPolicy
@@ -66,8 +66,8 @@ func (s *socket) detectFeatures(cfg *Config) {
 	}
 }
 
-// Open puts the table up, in place of any that an earlier daemon left, in one step: there is no
-// moment without it. The counters go on. It works in the network namespace of the calling thread.
+// Open installs the table in place of any that an earlier daemon left, without a gap between the
+// two, and continues its counters. It works in the network namespace of the calling thread.
 func Open(cfg Config, whole protect.Change) (*Guard, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -90,8 +90,8 @@ func Open(cfg Config, whole protect.Change) (*Guard, error) {
 	return g, nil
 }
 
-// Apply follows a change of the policies: all of it is in force when Apply returns, or, after an
-// error, none. The next call, or the minute's look, tries again.
+// Apply follows a change of the policies. All of it is in force when Apply returns, or none after
+// an error. The next call, or the check of every minute, tries again.
 func (g *Guard) Apply(c protect.Change) error {
 	if len(c.Groups) == 0 {
 		return nil
@@ -99,7 +99,7 @@ func (g *Guard) Apply(c protect.Change) error {
 	return g.change(func(b *batch) { g.image.apply(b, c) })
 }
 
-// change puts into force what f changes in the image.
+// change commits the changes that f makes to the image.
 func (g *Guard) change(f func(b *batch)) (err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -116,17 +116,17 @@ func (g *Guard) change(f func(b *batch)) (err error) {
 			g.layout = 0
 			return nil
 		}
-		g.cfg.Log.Debug("a change of the guard failed, all of it is put up afresh", "error", err)
+		g.cfg.Log.Debug("guard: a change failed, installing the whole table", "error", err)
 	}
-	// Somebody took a part of it away, perhaps, and the watcher has yet to hear of it.
+	// Another program may have removed a part of it, and the watcher has not been notified yet.
 	if err = g.replace(); err != nil {
 		return fmt.Errorf("guard: %w", err)
 	}
 	return nil
 }
 
-// replace puts up the whole table as the image is, then takes away what there was before. g.mu is
-// held, or g is not shared yet.
+// replace installs the whole table from the image, then deletes the previous one. g.mu is held, or
+// g is not shared yet.
 func (g *Guard) replace() error {
 	g.broken = true
 	names := tableNames(g.cfg.Device)
@@ -157,7 +157,7 @@ func (g *Guard) replace() error {
 	return nil
 }
 
-// awaitPackets waits until no packet is under way that has not seen the latest hooks.
+// awaitPackets waits until every packet in the stack has seen the latest hooks.
 func awaitPackets() {
 	const global = 1 // MEMBARRIER_CMD_GLOBAL: synchronize_rcu
 	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 {
@@ -177,7 +177,8 @@ func (s *socket) tables() (names []string, err error) {
 	return names, err
 }
 
-// retry dumps until nothing came between; before is called before each try.
+// retry repeats a dump until no change interrupts it, ten times at most. before is called before
+// each attempt.
 func (s *socket) retry(b *batch, before func(), f func(typ uint16, data []byte)) (err error) {
 	for range 10 {
 		before()
@@ -188,7 +189,7 @@ func (s *socket) retry(b *batch, before func(), f func(typ uint16, data []byte))
 	return err
 }
 
-// Close ends the watching. The table stays and does its work.
+// Close stops the watcher. The table stays in force.
 func (g *Guard) Close() error {
 	g.mu.Lock()
 	if g.socket == nil {

@@ -8,12 +8,12 @@ import (
 	"culvert/tun/protect"
 )
 
-// errNoGuard is why there is none: the packet filter of other systems takes no set of rules by a
-// program's own hand beside those of its administrator (pf has one ruleset; an anchor works only if
-// that names it).
-var errNoGuard = errors.New("guard: only Linux has nftables")
+// errNoGuard is the error on other systems. Their packet filter has no place for a program's own
+// rules beside the administrator's: pf has one ruleset, and an anchor works only if the ruleset
+// names it.
+var errNoGuard = errors.New("guard: available on Linux only (nftables)")
 
-// Guard is not for this system.
+// A Guard is not available on this system.
 type Guard struct{}
 
 // Probe fails.
@@ -37,11 +37,11 @@ func (*Guard) Counted() (Stats, map[protect.ID]Drops) { return Stats{}, nil }
 // Close does nothing.
 func (*Guard) Close() error { return nil }
 
-// Standing finds no guard.
+// Standing reports that there is no guard.
 func Standing(string) (Stats, bool, error) { return Stats{}, false, nil }
 
-// Devices finds no guard.
+// Devices returns nothing.
 func Devices() ([]string, error) { return nil, nil }
 
-// Release has nothing to take away.
+// Release does nothing.
 func Release(string) (Opened, error) { return Opened{}, nil }

@@ -11,18 +11,18 @@ import (
 	"culvert/tun/protect"
 )
 
-// chunk is a part of a group's intervals, those from an address on to the next chunk's, in a set of
-// its own. A change costs the kernel as much as the set has elements (it copies them for the
-// searches to come), so that sets are not to grow without bound. A packet's address is compared
-// with the bounds first, and searched for in one.
+// A chunk is a part of a group's intervals in a set of its own: from its first address to that of
+// the next chunk. The cost of a change grows with the elements of the set, which the kernel copies,
+// so that the size of sets is bounded. A packet's address is first compared with the bounds, and
+// then searched for in one chunk.
 type chunk struct {
 	first  netip.Addr
 	number int
-	n      int // intervals, as far as they lie in it
+	n      int // number of intervals, or parts of them, in the set
 }
 
-// defaultChunk is how many intervals a chunk begins with; at twice as many the group is laid out
-// afresh.
+// defaultChunk is the initial number of intervals in a chunk. When a chunk has more than twice as
+// many, its group is laid out again.
 const defaultChunk = 4096
 
 func (c *Config) chunkSize() int {
@@ -32,7 +32,7 @@ func (c *Config) chunkSize() int {
 	return defaultChunk
 }
 
-// layOut puts a group's intervals into new sets.
+// layOut adds new sets with a group's intervals.
 func (m *image) layOut(b *batch, id int, g *group) {
 	list := slices.Collect(maps.Keys(g.ranges))
 	sortRanges(list)
@@ -55,7 +55,7 @@ func (m *image) layOut(b *batch, id int, g *group) {
 	}
 }
 
-// layOutAgain replaces the sets of a group, and the rules that look into them.
+// layOutAgain replaces the sets of a group, and the rules that use them.
 func (m *image) layOutAgain(b *batch, id int, g *group) {
 	old := g.setNames(id)
 	m.layOut(b, id, g)
@@ -82,8 +82,7 @@ func (g *group) setNames(id int) (names []string) {
 	return names
 }
 
-// place adds sorted intervals to the chunks, or takes them away. Those that lie across a bound are
-// cut there.
+// place adds sorted intervals to the chunks, or removes them. It cuts intervals at the bounds.
 func (g *group) place(b *batch, msg uint16, id int, list []protect.Range) {
 	parts := make(map[int][]protect.Range)
 	for _, r := range list {
@@ -108,7 +107,7 @@ func (g *group) place(b *batch, msg uint16, id int, list []protect.Range) {
 	}
 }
 
-// within goes on if the loaded address is between the bounds of a chunk.
+// within matches a loaded address between the bounds of a chunk.
 func (g *group) within(i int) (out []expr.Any) {
 	if i > 0 {
 		out = append(out, &expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: g.chunks[i].first.AsSlice()})

@@ -10,19 +10,20 @@ import (
 	"culvert/tun/protect"
 )
 
-// piece is an interval of local addresses and the IDs, sorted, of all groups that have it.
+// A piece is an interval of local addresses and the sorted IDs of all groups that have it.
 type piece struct {
 	protect.Range
 	groups []int
 }
 
-// owned is a local network of a group.
+// An owned is a local network of a group.
 type owned struct {
 	netip.Prefix
 	group int
 }
 
-// cut makes disjoint pieces of the local networks of groups, which may contain each other.
+// cut returns the local networks of groups, which may contain each other, as sorted disjoint
+// pieces.
 func cut(locals []owned) []piece {
 	slices.SortFunc(locals, func(a, b owned) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()), cmp.Compare(a.group, b.group))
@@ -42,10 +43,10 @@ func cut(locals []owned) []piece {
 	return c.out
 }
 
-// cutter takes prefixes in the order of their addresses, the wider one first.
+// A cutter takes prefixes in the order of their addresses, the wider one first.
 type cutter struct {
-	stack []piece    // the prefixes that hold the current address, each with the groups of those around it
-	at    netip.Addr // what lies before it is in out; invalid: everything is
+	stack []piece    // prefixes around the current address, each with the groups of the wider ones
+	at    netip.Addr // start of the part not in out yet; invalid after the last address
 	out   []piece
 }
 
@@ -84,7 +85,7 @@ func (c *cutter) emit(from, to netip.Addr, groups []int) {
 	c.out = append(c.out, piece{protect.Range{First: from, Last: to}, groups})
 }
 
-// key names a set of groups.
+// key returns the key of a set of groups.
 func key(v6 bool, groups []int) string {
 	var b strings.Builder
 	b.WriteString(strconv.FormatBool(v6))

@@ -10,31 +10,32 @@ import (
 	"culvert/tun/protect"
 )
 
-// image is what the table holds, or shall hold.
+// An image is the content of the table, as it is or as the next commit will make it.
 type image struct {
-	cfg    *Config
-	groups map[int]*group
-	pieces [2]map[protect.Range]int // by family: local intervals, each with the number of its set of groups
-	sets   map[string]*groupSet     // by key
-	free   []int                    // numbers of sets that are gone
-	whose  whose
+	cfg        *Config
+	groups     map[int]*group
+	pieces     [2]map[protect.Range]int // by family: local intervals to numbers of groupSets
+	sets       map[string]*groupSet     // by key
+	free       []int                    // numbers of sets that are gone
+	attributed attribution
 }
 
-// group is a protect.Group, as far as it was told.
+// A group is the copy of a protect.Group, kept from its changes.
 type group struct {
 	v6     bool
 	local  []netip.Prefix
 	ranges map[protect.Range]struct{}
 	chunks []chunk
-	last   int // the number of the latest chunk's set
+	last   int // number of the latest chunk's set
 }
 
-// groupSet is the groups that some local addresses have in common. It has a chain for each purpose.
+// A groupSet holds the groups that some local addresses have in common. It has a chain for each
+// purpose.
 type groupSet struct {
 	v6     bool
 	number int
 	groups []int
-	uses   int // by how many pieces
+	uses   int // number of pieces that use it
 }
 
 func newImage(cfg *Config) *image {
@@ -52,7 +53,7 @@ func index(v6 bool) int {
 	return 0
 }
 
-// apply changes the image, and puts the difference into b.
+// apply applies a change to the image, and puts the difference into b.
 func (m *image) apply(b *batch, c protect.Change) {
 	var gone []string
 	var recut [2]bool
@@ -111,8 +112,7 @@ func (b *batch) ranges(msg uint16, set string, list []protect.Range) {
 	b.elements(msg, set, len(list), func(i int) (protect.Range, leadsTo) { return list[i], leadsTo{} })
 }
 
-// recut brings the pieces of a family's local networks up to date, and the chains to which they
-// lead.
+// recut updates the pieces of a family's local networks, and the chains to which they lead.
 func (m *image) recut(b *batch, v6 bool) {
 	var locals []owned
 	for id, g := range m.groups {
@@ -152,7 +152,7 @@ func sortRanges(list []protect.Range) {
 	slices.SortFunc(list, func(a, b protect.Range) int { return a.First.Compare(b.First) })
 }
 
-// use returns the set of some groups, for one piece more.
+// use returns the set of some groups for one more piece, and makes it if there is none.
 func (m *image) use(b *batch, v6 bool, groups []int) *groupSet {
 	k := key(v6, groups)
 	s := m.sets[k]
@@ -168,7 +168,7 @@ func (m *image) use(b *batch, v6 bool, groups []int) *groupSet {
 	return s
 }
 
-// addChains makes the chains of a set of groups.
+// addChains adds the chains of a set of groups.
 func (m *image) addChains(b *batch, s *groupSet) {
 	m.cfg.each(s.v6, func(p *purpose) {
 		name := p.chainName(s.v6, s.number)
@@ -177,11 +177,11 @@ func (m *image) addChains(b *batch, s *groupSet) {
 	})
 }
 
-// addLookups fills the chain of a set of groups.
+// addLookups adds the rules of a chain of a set of groups.
 func (m *image) addLookups(b *batch, p *purpose, s *groupSet, chain string) {
 	for _, id := range s.groups {
 		g := m.groups[id]
-		if g == nil { // gone, and the chain is next
+		if g == nil { // gone; the chain goes with this batch
 			continue
 		}
 		for i := range g.chunks {
@@ -190,7 +190,7 @@ func (m *image) addLookups(b *batch, p *purpose, s *groupSet, chain string) {
 	}
 }
 
-// forget removes the sets of groups of a family that no piece used since the last call.
+// forget removes the sets of groups of a family that no piece has used since the last call.
 func (m *image) forget(b *batch, v6 bool) {
 	for k, s := range m.sets {
 		if s.v6 != v6 {
@@ -206,9 +206,10 @@ func (m *image) forget(b *batch, v6 bool) {
 	}
 }
 
-// whole puts all of the table into a batch, in place of what it may hold.
+// whole puts the whole table into a batch, in place of one of the same name. The counters start
+// from counted.
 func (m *image) whole(b *batch, counted counts) {
-	b.addTable() // so that it can be deleted
+	b.addTable() // deleting an absent table would fail
 	b.deleteTable()
 	b.addTable()
 	b.addCounter(counterOut, counted.Out)
@@ -224,6 +225,6 @@ func (m *image) whole(b *batch, counted counts) {
 		clear(m.pieces[index(v6)])
 		m.recut(b, v6)
 	}
-	m.wholeWhose(b, counted.byPolicy)
+	m.wholeAttribution(b, counted.byPolicy)
 	m.addCover(b)
 }

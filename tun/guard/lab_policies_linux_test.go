@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// policies draws policies among few addresses, so that they overlap, also at both ends of a family's
-// addresses.
+// policies draws policies among few addresses, so that they overlap, also at both ends of a
+// family's addresses.
 type policies struct{ rng *rand.Rand }
 
 func (p *policies) address() netip.Addr {

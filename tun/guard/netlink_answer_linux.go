@@ -19,7 +19,7 @@ func attributes(data []byte, f func(typ uint16, value []byte)) {
 	}
 }
 
-// textOf returns an attribute's text without the zero that ends it.
+// textOf returns an attribute's text without the terminating zero.
 func textOf(value []byte) string {
 	for len(value) > 0 && value[len(value)-1] == 0 {
 		value = value[:len(value)-1]
@@ -27,8 +27,8 @@ func textOf(value []byte) string {
 	return string(value)
 }
 
-// parseError reads an answer: 0 for success, and the kernel's words if it has any. With
-// NETLINK_CAP_ACK the header of the message in question follows, and attributes.
+// parseError parses an acknowledgement. errno is 0 for success; text is the kernel's explanation,
+// if any. With NETLINK_CAP_ACK the header of the message in question follows, and attributes.
 func parseError(data []byte) (errno unix.Errno, text string) {
 	if len(data) < 4 {
 		return unix.EBADMSG, ""
@@ -44,7 +44,7 @@ func parseError(data []byte) (errno unix.Errno, text string) {
 	return errno, text
 }
 
-// parseCounter reads a named counter.
+// parseCounter parses a named counter.
 func parseCounter(data []byte) (name string, packets uint64) {
 	if len(data) < 4 {
 		return "", 0
@@ -64,8 +64,8 @@ func parseCounter(data []byte) (name string, packets uint64) {
 	return name, packets
 }
 
-// parseNotice reads what the kernel tells of a change: the table it is in, or, at the end of a
-// change, the program that made it.
+// parseNotice parses a notice of a change. It returns the table in question or, for the message
+// that ends a change, the program that made it.
 func parseNotice(typ uint16, data []byte) (table, program string) {
 	if len(data) < 4 || typ&^0xff != subsystem {
 		return "", ""
@@ -81,11 +81,12 @@ func parseNotice(typ uint16, data []byte) (table, program string) {
 	return table, program
 }
 
-// tableAttr is the table's name in messages of every kind: NFTA_TABLE_NAME, NFTA_CHAIN_TABLE,
-// NFTA_RULE_TABLE, NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE, NFTA_OBJ_TABLE.
+// tableAttr is the attribute of the table's name in messages of every kind: NFTA_TABLE_NAME,
+// NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE, NFTA_OBJ_TABLE.
 const tableAttr = 1
 
-// end is an element of a set of intervals: the first address of one, or the first one after it.
+// An end is an element of a set of intervals: the first address of an interval, or the first one
+// after it.
 type end struct {
 	netip.Addr
 	last bool

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batch is messages to nftables about one table, which take effect together. A message is a header,
-// 4 octets of nfgenmsg and attributes (linux/netfilter/nf_tables.h); its numbers are big endian,
-// the headers' are the machine's.
+// A batch holds messages to nftables about one table, which take effect together. A message is a
+// header, 4 octets of nfgenmsg and attributes (linux/netfilter/nf_tables.h). Numbers in attributes
+// are big-endian, those in headers are in native byte order.
 type batch struct {
 	table string
 	buf   []byte
-	start []int    // of each message in buf
-	what  []string // what each message is, for an error
+	start []int    // offset of each message in buf
+	what  []string // description of each message, for errors
 	err   error
 }
 
@@ -25,7 +25,7 @@ func newBatch(table string) *batch {
 	return b
 }
 
-// empty reports whether nothing was put into the batch.
+// empty reports whether the batch has no messages.
 func (b *batch) empty() bool { return len(b.start) == 1 }
 
 const (
@@ -33,7 +33,7 @@ const (
 	headerLen = unix.NLMSG_HDRLEN + 4
 )
 
-// begin starts a message; the next one, or finish, ends it.
+// begin starts a message. The next call, or finish, ends it.
 func (b *batch) begin(typ, flags uint16, what string) {
 	b.end()
 	b.start, b.what = append(b.start, len(b.buf)), append(b.what, what)
@@ -57,8 +57,8 @@ func (b *batch) end() {
 	}
 }
 
-// finish returns the messages, numbered from first on, and the last number. The last one before the
-// end of the batch asks for an answer; those that fail are answered anyhow.
+// finish returns the messages, numbered from first on, and the last number. The last message before
+// the end of the batch asks for an acknowledgement; the kernel answers those that fail in any case.
 func (b *batch) finish(first uint32) (raw []byte, last uint32) {
 	flags := b.buf[b.start[len(b.start)-1]+6:]
 	binary.NativeEndian.PutUint16(flags, binary.NativeEndian.Uint16(flags)|unix.NLM_F_ACK)
@@ -70,7 +70,7 @@ func (b *batch) finish(first uint32) (raw []byte, last uint32) {
 	return b.buf, first + uint32(len(b.start)) - 1
 }
 
-// request returns the one message of a batch by itself.
+// request returns the only message of a batch, without the begin of the batch.
 func (b *batch) request(seq uint32) []byte {
 	b.end()
 	raw := b.buf[b.start[1]:]
@@ -78,7 +78,7 @@ func (b *batch) request(seq uint32) []byte {
 	return raw
 }
 
-// explain says which message an error is about.
+// explain returns the error of the i-th message, with its description.
 func (b *batch) explain(i uint32, errno unix.Errno, text string) error {
 	what := "the batch"
 	if int(i) < len(b.what) {
@@ -88,9 +88,9 @@ func (b *batch) explain(i uint32, errno unix.Errno, text string) error {
 		return b.err
 	}
 	if text != "" {
-		return fmt.Errorf("nftables refuses %s: %w (%s)", what, errno, text)
+		return fmt.Errorf("nftables refused %s: %w (%s)", what, errno, text)
 	}
-	return fmt.Errorf("nftables refuses %s: %w", what, errno)
+	return fmt.Errorf("nftables refused %s: %w", what, errno)
 }
 
 func (b *batch) attr(typ uint16, data ...byte) {
@@ -112,7 +112,7 @@ func (b *batch) number(typ uint16, n uint32) {
 	b.attr(typ, binary.BigEndian.AppendUint32(nil, n)...)
 }
 
-// nest puts the attributes that f writes into one.
+// nest appends an attribute that contains those that f appends.
 func (b *batch) nest(typ uint16, f func()) {
 	at := len(b.buf)
 	b.buf = append(b.buf, 0, 0, 0, 0)
@@ -132,7 +132,7 @@ func (b *batch) deleteTable() {
 	b.text(unix.NFTA_TABLE_NAME, b.table)
 }
 
-// addCounter makes a named counter that goes on from n packets.
+// addCounter adds a named counter that starts at n packets.
 func (b *batch) addCounter(name string, n uint64) {
 	b.begin(subsystem|unix.NFT_MSG_NEWOBJ, unix.NLM_F_CREATE, "counter "+name)
 	b.text(unix.NFTA_OBJ_TABLE, b.table)
@@ -157,7 +157,7 @@ func (b *batch) addChain(name string) {
 	b.text(unix.NFTA_CHAIN_NAME, name)
 }
 
-// addBaseChain makes a chain that a hook of the kernel's calls; what its rules do not drop goes on.
+// addBaseChain adds a chain at a hook of the kernel. Its policy is accept.
 func (b *batch) addBaseChain(name, typ string, hook uint32, priority int32) {
 	b.addChain(name)
 	b.nest(unix.NFTA_CHAIN_HOOK, func() {

@@ -9,22 +9,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is a netlink socket of netfilter's, bound in the network namespace of the thread that
-// opened it. It is not safe for concurrent use.
+// A socket is a netlink socket of netfilter, in the network namespace of the thread that opened it.
+// It is not safe for concurrent use.
 //
-// The library's own connection asks for an answer to each message, and its encoding of an element
-// allocates a dozen times: with 100,000 networks the answers overflow a receive buffer.
+// The connection of the nftables library asks for an acknowledgement of each message, which with
+// 100,000 networks overflows the receive buffer, and it allocates a dozen times for each element.
 type socket struct {
 	fd   int
-	port uint32 // ours, by which the kernel tells others who changed something
+	port uint32 // our netlink port, which the kernel puts into notices of our changes
 	seq  uint32
-	room int // of the send buffer
+	room int // size of the send buffer
 	buf  []byte
 }
 
 const (
 	minRoom = 200 << 10
-	// receiveRoom holds what a dump has under way, and the notices of another's change.
+	// receiveRoom is the size of the receive buffer: for answers to a dump, and for notices.
 	receiveRoom = 4 << 20
 )
 
@@ -58,7 +58,7 @@ func (s *socket) bind() error {
 	if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveRoom) != nil {
 		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveRoom)
 	}
-	// An error need not repeat the message that it is about, and may say more than a number.
+	// Ask for errors without a copy of the message, and with a text.
 	_ = unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 	_ = unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	return nil
@@ -66,8 +66,8 @@ func (s *socket) bind() error {
 
 func (s *socket) close() { unix.Close(s.fd) }
 
-// makeRoom has the send buffer take a message of n octets. Without CAP_NET_ADMIN over the whole
-// machine, as in some containers, the kernel bounds it.
+// makeRoom enlarges the send buffer for a message of n octets. Without CAP_NET_ADMIN in the initial
+// user namespace, as in some containers, the kernel limits it.
 func (s *socket) makeRoom(n int) {
 	if n += 4096; n <= s.room {
 		return
@@ -78,7 +78,7 @@ func (s *socket) makeRoom(n int) {
 	s.room = n
 }
 
-// commit sends a batch, which the kernel takes as a whole or not at all.
+// commit sends a batch. The kernel applies all of it or nothing.
 func (s *socket) commit(b *batch) error {
 	first := s.seq + 1
 	raw, last := b.finish(first)
@@ -87,11 +87,11 @@ func (s *socket) commit(b *batch) error {
 	s.drain()
 	if err := unix.Sendto(s.fd, raw, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		if errors.Is(err, unix.EMSGSIZE) {
-			return fmt.Errorf("the kernel takes no message of %d octets from us: raise the sysctl net.core.wmem_max to %d", len(raw), 2*len(raw))
+			return fmt.Errorf("a netlink message of %d octets is larger than the send buffer may be: raise the sysctl net.core.wmem_max to %d", len(raw), 2*len(raw))
 		}
 		return remedy(err)
 	}
-	// The kernel has handled all of it, and has answered, when the call returns.
+	// The kernel handles and answers the batch before the call returns.
 	var failed error
 	for {
 		messages, err := s.receive()
@@ -112,14 +112,15 @@ func (s *socket) commit(b *batch) error {
 			if errno != 0 && failed == nil {
 				failed = remedy(b.explain(m.Header.Seq-first, errno, text))
 			}
-			if m.Header.Seq == last-1 { // the last that may be answered; the end of the batch is not
+			if m.Header.Seq == last-1 { // the last one with an answer; the end of the batch has none
 				return failed
 			}
 		}
 	}
 }
 
-// dump sends a request that has many answers, and calls f with each.
+// dump sends a request and calls f with each of its answers. It returns errInterrupted if a change
+// made the dump inconsistent.
 func (s *socket) dump(b *batch, f func(typ uint16, data []byte)) error {
 	s.seq++
 	s.drain()
@@ -150,10 +151,10 @@ func (s *socket) dump(b *batch, f func(typ uint16, data []byte)) error {
 	}
 }
 
-// errInterrupted: the table changed during a dump.
-var errInterrupted = errors.New("the tables changed meanwhile")
+// errInterrupted is the error of a dump during which the tables changed.
+var errInterrupted = errors.New("the tables changed during the dump")
 
-// receive returns what one datagram brought; EAGAIN if there is none.
+// receive returns the messages of one datagram, or EAGAIN if there is none.
 func (s *socket) receive() ([]syscall.NetlinkMessage, error) {
 	n, _, err := unix.Recvfrom(s.fd, s.buf, 0)
 	if err != nil {
@@ -162,7 +163,7 @@ func (s *socket) receive() ([]syscall.NetlinkMessage, error) {
 	return syscall.ParseNetlinkMessage(s.buf[:n])
 }
 
-// drain throws away what an earlier call has left.
+// drain discards answers that an earlier call left unread.
 func (s *socket) drain() {
 	for {
 		if _, _, err := unix.Recvfrom(s.fd, s.buf, 0); err != nil && !errors.Is(err, unix.ENOBUFS) {
@@ -171,11 +172,11 @@ func (s *socket) drain() {
 	}
 }
 
-// remedy adds to an error what can be done about it.
+// remedy adds the remedy to an error.
 func remedy(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w: it takes CAP_NET_ADMIN", os.ErrPermission)
+		return fmt.Errorf("%w: CAP_NET_ADMIN is required", os.ErrPermission)
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT):
 		return fmt.Errorf("%w: load the modules nf_tables and nft_fib_inet, or use a kernel with CONFIG_NF_TABLES_INET and CONFIG_NFT_FIB_INET", err)
 	}

@@ -8,14 +8,14 @@ import (
 	"culvert/tun/protect"
 )
 
-// Types of keys and values, by the numbers with which nft shows them.
+// Types of keys and values, as numbered by nft.
 const (
 	typeIPv4    = 7
 	typeIPv6    = 8
 	typeVerdict = 0xffffff00
 )
 
-// addSet makes a set of intervals of addresses, or a map from these to verdicts.
+// addSet adds a set of intervals of addresses, or a map from them to verdicts.
 func (b *batch) addSet(name string, v6, verdicts bool) {
 	flags := uint32(unix.NFT_SET_INTERVAL)
 	if verdicts {
@@ -27,7 +27,7 @@ func (b *batch) addSet(name string, v6, verdicts bool) {
 	}
 }
 
-// addCounterMap makes a map from intervals of addresses to counters.
+// addCounterMap adds a map from intervals of addresses to counters.
 func (b *batch) addCounterMap(name string, v6 bool) {
 	b.addIntervals(name, v6, unix.NFT_SET_INTERVAL|unix.NFT_SET_OBJECT)
 	b.number(unix.NFTA_SET_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
@@ -53,7 +53,8 @@ func (b *batch) deleteSet(name string) {
 	b.text(unix.NFTA_SET_NAME, name)
 }
 
-// leadsTo is what a map has for an interval: a chain to go to, or a counter. Sets have neither.
+// A leadsTo is the value of an interval in a map: a chain to go to, or a counter. It is zero in
+// sets.
 type leadsTo struct{ chain, counter string }
 
 // elements adds intervals to a set, or removes them (NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM).
@@ -66,7 +67,7 @@ func (b *batch) elements(msg uint16, set string, n int, at func(i int) (protect.
 			for from := len(b.buf); i < n && len(b.buf)-from < maxNest; i++ {
 				r, to := at(i)
 				b.element(r.First, to, false)
-				if after := r.Last.Next(); after.IsValid() { // the last address of all has none
+				if after := r.Last.Next(); after.IsValid() { // the last address of a family has none
 					b.element(after, leadsTo{}, true)
 				}
 			}
@@ -74,10 +75,11 @@ func (b *batch) elements(msg uint16, set string, n int, at func(i int) (protect.
 	}
 }
 
-// maxNest is below the 64 KB that an attribute's length can tell, by more than one interval takes.
+// maxNest is a length of a list after which no further interval is added. An attribute holds at
+// most 64 KB.
 const maxNest = 60 << 10
 
-// element is one end of an interval: its first address, or the first one after it.
+// element appends one end of an interval: its first address, or the first one after it.
 func (b *batch) element(a netip.Addr, to leadsTo, end bool) {
 	b.nest(unix.NFTA_LIST_ELEM, func() {
 		if end {

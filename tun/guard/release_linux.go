@@ -12,8 +12,8 @@ import (
 	"culvert/tun/protect"
 )
 
-// Standing returns what the guard of a device has counted, and whether there is one. It needs no
-// Guard: the table may be one that a daemon left which has ended.
+// Standing returns the counters of a device's guard, and reports whether there is one. The table
+// may be one that an earlier daemon left.
 func Standing(device string) (st Stats, ok bool, err error) {
 	devices, err := Devices()
 	if err != nil || !slices.Contains(devices, device) {
@@ -24,8 +24,8 @@ func Standing(device string) (st Stats, ok bool, err error) {
 	return c.Stats, err == nil, err
 }
 
-// withSocket calls f with a socket. Where the kernel has no nftables it does not, since there is no
-// guard then.
+// withSocket calls f with a socket. It returns nil where the kernel has no nftables and thus no
+// guard.
 func withSocket(f func(s *socket) error) error {
 	s, err := openSocket()
 	if errors.Is(err, errNoNftables) {
@@ -59,8 +59,8 @@ func Devices() (devices []string, err error) {
 	return slices.Compact(devices), err
 }
 
-// Release takes the guard of a device away and returns what it held back. Where there is none, it
-// does nothing. A daemon that runs puts it back.
+// Release deletes the guard of a device and returns the networks between which it dropped traffic.
+// It does nothing if there is none. A running daemon restores its guard.
 func Release(device string) (o Opened, err error) {
 	err = withSocket(func(s *socket) error {
 		found, err := s.tables()
@@ -84,7 +84,7 @@ func Release(device string) (o Opened, err error) {
 	return o, err
 }
 
-// add reads the networks of a table.
+// add adds the networks of a table.
 func (o *Opened) add(s *socket, table string) error {
 	sets, err := s.sets(table)
 	if err != nil {
@@ -137,13 +137,13 @@ func (s *socket) elements(table, set string) ([]protect.Range, error) {
 	return intervals(ends), err
 }
 
-// intervals joins the ends of a set's elements, in order.
+// intervals returns the intervals of a set, in order, from its elements.
 func intervals(ends []end) []protect.Range {
 	slices.SortFunc(ends, func(x, y end) int {
 		if c := x.Compare(y.Addr); c != 0 || x.last == y.last {
 			return c
 		}
-		if x.last { // one ends where the next begins
+		if x.last { // an interval that ends where the next one begins
 			return -1
 		}
 		return 1
@@ -154,7 +154,7 @@ func intervals(ends []end) []protect.Range {
 		case e.last:
 		case i+1 < len(ends) && ends[i+1].last:
 			out = append(out, protect.Range{First: e.Addr, Last: ends[i+1].Prev()})
-		default: // to the last address
+		default: // up to the last address of the family
 			out = append(out, protect.Range{First: e.Addr, Last: protect.RangeOf(netip.PrefixFrom(e.Addr, 0).Masked()).Last})
 		}
 	}

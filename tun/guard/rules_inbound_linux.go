@@ -13,14 +13,14 @@ import (
 	"culvert/tun/protect"
 )
 
-// Of what a packet costs here that no policy is about, such as what the tunnels receive, the look-up
-// in a map is the most (docs/measurements.md). So the destination of what arrives is first compared
-// with prefixes that hold all local networks: outside of them it is not looked up.
+// For an inbound packet that no policy concerns, such as those of the tunnels, the look-up in a map
+// is the largest cost (docs/measurements.md). The destination is therefore first compared with
+// prefixes that contain all local networks, and looked up only inside of them.
 
-// fewBits is how short a prefix is that holds too much, so that two are taken in its place.
+// fewBits is the length below which one prefix is too wide, and is replaced by two.
 const fewBits = 8
 
-// cover returns prefixes, two at most, that hold all of some sorted intervals of a family.
+// cover returns at most two prefixes that contain all of the sorted intervals of a family.
 func cover(list []protect.Range) (out []netip.Prefix) {
 	if len(list) == 0 {
 		return nil
@@ -29,7 +29,7 @@ func cover(list []protect.Range) (out []netip.Prefix) {
 	if p.Bits() >= fewBits {
 		return []netip.Prefix{p}
 	}
-	i := 0 // of the first interval that lies, at least in part, where the next bit is set
+	i := 0 // index of the first interval with addresses in which the next bit is set
 	for around(list[:i+1]).Bits() > p.Bits() {
 		i++
 	}
@@ -39,7 +39,7 @@ func cover(list []protect.Range) (out []netip.Prefix) {
 	return []netip.Prefix{around(list[:i]), around(list[i:])}
 }
 
-// around returns the longest prefix that holds sorted intervals.
+// around returns the longest prefix that contains the sorted intervals.
 func around(list []protect.Range) netip.Prefix {
 	first, last := list[0].First, list[len(list)-1].Last
 	a, b, n := first.AsSlice(), last.AsSlice(), 0
@@ -53,8 +53,8 @@ func around(list []protect.Range) netip.Prefix {
 	return netip.PrefixFrom(first, n).Masked()
 }
 
-// inPrefix goes on if an address in the network header is in a prefix, of which it looks at 64 bits
-// at most: by 32 bits, which the kernel compares without a call.
+// inPrefix matches an address in the network header by the first 64 bits of a prefix at most. It
+// compares 32 bits at a time, which the kernel does without a call.
 func inPrefix(at uint32, p netip.Prefix) (out []expr.Any) {
 	a := p.Addr().AsSlice()
 	for n, i := min(p.Bits(), 64), 0; n > 0; n, i = n-32, i+4 {
@@ -68,9 +68,9 @@ func inPrefix(at uint32, p netip.Prefix) (out []expr.Any) {
 	return out
 }
 
-// addCover leads what arrives for the local networks to the look-up. To ask for the family first
-// would cost as much as the rest: what looks like an address in a packet of the other family is
-// found out by the chain of the look-up, which then returns to the other rules.
+// addCover adds the rules that lead packets for the local networks to the look-up. They do not
+// match the family first, which would cost as much as the rest: if octets of the other family's
+// header look like an address, the chain of the look-up detects it and returns to the next rules.
 func (m *image) addCover(b *batch) {
 	for _, base := range inboundHooks {
 		b.flushChain(base.name)
@@ -85,14 +85,13 @@ func (m *image) addCover(b *batch) {
 	}
 }
 
-// inbound begins the names of the chains of the look-up.
+// inbound is the prefix of the names of the look-up's chains.
 const inbound = "inbound"
 
-// beforeDefrag is before conntrack puts fragments together (-400), from whatever devices they came.
+// beforeDefrag is before conntrack reassembles fragments (-400), which may come by several devices.
 const beforeDefrag = -450
 
-// inboundHooks are where it is asked whether a packet may arrive as it does. Their rules follow the
-// policies (addCover).
+// inboundHooks are the base chains for inbound packets. Their rules follow the policies (addCover).
 var inboundHooks = []hooked{{"pre-before-nat", beforeDefrag}, {"pre-after-nat", -90}}
 
 func (c *Config) addInbound(b *batch) {

@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// purpose is one of the look-ups of a flow. The map leads from a local address to a chain, one for
-// each set of groups that have it, which asks for the remote one and ends at the target.
+// A purpose is one of the look-ups of a flow. Its map leads from a local address to a chain, one
+// for each set of groups with that address. The chain matches the remote address and goes to the
+// target.
 type purpose struct {
 	name          string
-	only          func(v6 bool) bool // the families that it is for; nil: both
+	only          func(v6 bool) bool // reports whether it is for a family; nil: both
 	local, remote func(v6 bool) expr.Any
 	target        string
 }
@@ -33,7 +34,8 @@ const (
 	counterICMP = "icmp"
 )
 
-// told is the purpose of errors' quotations. What its map leads on and the sets do not hold passes.
+// told is the purpose of inbound ICMP errors' quotations. A quoted flow that its map contains and
+// its sets do not is bypassed, and the error passes.
 const told = "told"
 
 func isV6(v6 bool) bool { return v6 }
@@ -41,7 +43,8 @@ func isV6(v6 bool) bool { return v6 }
 var purposes = []purpose{
 	{"out", nil, source, destination, dropOut},
 	{"in", nil, destination, source, dropIn},
-	// What an ICMP error tells us of; that of a bypassed flow may come from wherever its path leads.
+	// The flow that an inbound ICMP error quotes. Errors about a bypassed flow may come by any
+	// device.
 	{told, nil, quotedSource, quotedDestination, refuseIn},
 	{"icmp", nil, quotedDestination, quotedSource, dropICMP},
 	// A redirect goes to the source of the packet that it quotes.
@@ -49,7 +52,7 @@ var purposes = []purpose{
 	{"mark", nil, quotedDestination, quotedSource, markICMP},
 }
 
-// each calls f for the purposes that there are in a family.
+// each calls f for the purposes of a family.
 func (c *Config) each(v6 bool, f func(p *purpose)) {
 	_, canMark := c.Mark.Errors()
 	for i := range purposes {
@@ -61,6 +64,7 @@ func (c *Config) each(v6 bool, f func(p *purpose)) {
 	}
 }
 
+// suffix returns the suffix of a family's names.
 func suffix(v6 bool) string {
 	if v6 {
 		return "6"
@@ -68,21 +72,21 @@ func suffix(v6 bool) string {
 	return "4"
 }
 
-// mapName names the map of a purpose: "out4".
+// mapName returns the name of a purpose's map: "out4".
 func (p *purpose) mapName(v6 bool) string { return p.name + suffix(v6) }
 
-// chainName names the chain of a purpose for the n-th set of groups: "out4-1".
+// chainName returns the name of a purpose's chain for the n-th set of groups: "out4-1".
 func (p *purpose) chainName(v6 bool, n int) string { return p.mapName(v6) + "-" + strconv.Itoa(n) }
 
-// groupPrefix begins the names of the groups' sets.
+// groupPrefix is the prefix of the names of the groups' sets.
 const groupPrefix = "group"
 
-// setName names the set of a chunk of a group: "group1-1".
+// setName returns the name of the set of a group's chunk: "group1-1".
 func setName(group, chunk int) string {
 	return groupPrefix + strconv.Itoa(group) + "-" + strconv.Itoa(chunk)
 }
 
-// ICMP errors: the types that quote a packet. Redirects of IPv6 have a form of their own.
+// Types of ICMP errors that quote a packet. Redirects of IPv6 have a different format.
 var (
 	errorTypes4 = []byte{3, 4, 5, 11, 12}
 	errorTypes6 = []byte{1, 2, 3, 4}
@@ -102,12 +106,12 @@ func errorTypes(v6 bool) []byte {
 
 var families = []bool{false, true}
 
-// addRules puts what does not depend on the policies into a batch.
+// addRules adds the chains, maps and rules that do not depend on the policies.
 func (c *Config) addRules(b *batch) {
 	for _, v6 := range families {
 		c.each(v6, func(p *purpose) { b.addSet(p.mapName(v6), v6, true) })
 	}
-	c.addWhose(b)
+	c.addAttribution(b)
 	c.addTargets(b)
 	c.addOutbound(b)
 	c.addInbound(b)
@@ -127,7 +131,7 @@ func (c *Config) addTargets(b *batch) {
 			b.addRule(t.chain, device(expr.MetaKeyOIFNAME, "lo"), accept())
 		}
 		b.addRule(t.chain, count(t.counter))
-		c.askWhose(b, t.chain)
+		c.countByPolicy(b, t.chain)
 		b.addRule(t.chain, drop())
 	}
 	b.addChain(dropIn)
@@ -142,9 +146,9 @@ func (c *Config) addTargets(b *batch) {
 	b.addRule(dropIn, goTo(refuseIn))
 }
 
-// addNeighbours lets pass what keeps a link going, and never leaves it: neighbour discovery (RFC
-// 4861: "Hop Limit 255") and, for this host itself, DHCP of both families. Hosts behind it may
-// speak DHCP with a server in a remote network.
+// addNeighbours accepts the packets that a link needs and that never leave it: neighbour discovery
+// (RFC 4861, hop limit 255) and, for this host itself, DHCP of both families. Hosts behind it may
+// use a DHCP server in a remote network, and are protected.
 func (b *batch) addNeighbours(chain string, own []expr.Any) {
 	b.addRule(chain, family(true), icmp(true), seq(network(7, 1), equal(255), transport(0, 1),
 		&expr.Cmp{Op: expr.CmpOpGte, Register: reg, Data: []byte{133}},
@@ -155,8 +159,8 @@ func (b *batch) addNeighbours(chain string, own []expr.Any) {
 	}
 }
 
-// addOwn lets in what the tunnels themselves receive, where a peer's address lies in a remote
-// network and ours in a local one.
+// addOwn accepts the tunnels' own inbound packets, for peers whose address lies in a remote network
+// while ours lies in a local one.
 func (c *Config) addOwn(b *batch) {
 	const own = "own"
 	b.addChain(own)
@@ -169,9 +173,9 @@ func (c *Config) addOwn(b *batch) {
 		b.addRule(own, protocol(unix.IPPROTO_UDP), seq(transport(2, 2), equal(port16(p)...)), accept())
 	}
 	for _, v6 := range families {
-		// Without the first fragment, which has the ports, they come to nothing.
+		// Later fragments are useless without the first one, which has the ports.
 		b.addRule(own, family(v6), protocol(unix.IPPROTO_UDP), laterFragment(v6), accept())
-		// Errors about what we sent: the path's MTU among them.
+		// Errors about packets of the tunnels, among them those of path MTU discovery.
 		protocolAt, headerLen := uint32(icmpHeader+9), uint32(icmpHeader+20)
 		if v6 {
 			protocolAt, headerLen = icmpHeader+6, icmpHeader+40
@@ -186,17 +190,18 @@ func (c *Config) addOwn(b *batch) {
 	}
 }
 
-// afterNAT is behind everything that may change a packet, save conntrack's last step.
+// afterNAT is after everything that may change a packet, except conntrack's last step.
 const afterNAT = math.MaxInt32 - 1
 
-// hooked is a base chain and its priority at a hook.
+// A hooked is a base chain and its priority at a hook.
 type hooked struct {
 	name     string
 	priority int32
 }
 
-// addOutbound asks for the mark first: over protocol 50 the tunnels send each packet by itself, and
-// each rule that it meets adds nearly 1% to what it costs (docs/measurements.md).
+// addOutbound adds the chains for outbound packets. They match the mark first: over protocol 50 the
+// tunnels send each packet by itself, and each rule adds nearly 1% to its cost
+// (docs/measurements.md).
 func (c *Config) addOutbound(b *batch) {
 	const chain = "outbound"
 	b.addChain(chain)
@@ -222,8 +227,8 @@ func (c *Config) addOutbound(b *batch) {
 	}
 }
 
-// addErrors marks the ICMP errors of this host about decrypted packets, so that a rule of the
-// router's leads them back into the device. Redirects are none: they are about a link.
+// addErrors adds the rules that mark this host's ICMP errors about decrypted packets, by which a
+// rule of the router leads them back into the device. Redirects concern a link and are not marked.
 func (c *Config) addErrors(b *batch) {
 	mark, _ := c.Mark.Errors()
 	b.addChain(markICMP)

@@ -13,9 +13,9 @@ import (
 	"culvert/tun/protect"
 )
 
-// The tunnels' own packets pass only the base chains of the hooks, inbound ones if their destination
-// is not in a local network: over protocol 50 every chain adds to the cost of each packet
-// (docs/measurements.md).
+// The tunnels' own packets pass only the base chains of the hooks, inbound ones if their
+// destination is not in a local network: over protocol 50 every chain adds to the cost of each
+// packet (docs/measurements.md).
 func TestChainsThatOwnPacketsMeet(t *testing.T) {
 	const n = 5
 	s := newSite(t)

@@ -9,7 +9,7 @@ import (
 	"culvert/tun/protect"
 )
 
-// Parts of rules. Each loads register 1 and compares it, or ends the rule.
+// Parts of rules. Each loads register 1 and compares it, or gives the verdict.
 
 const reg = 1
 
@@ -17,7 +17,7 @@ func equal(data ...byte) expr.Any {
 	return &expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: data}
 }
 
-// device matches a device by its name, whether there is one or not.
+// device matches a device by its name. The device need not exist.
 func device(key expr.MetaKey, name string) []expr.Any {
 	b := make([]byte, unix.IFNAMSIZ)
 	copy(b, name)
@@ -34,7 +34,7 @@ func marked(m protect.Mark) []expr.Any {
 	}
 }
 
-// setMark changes the bits of m's mask alone.
+// setMark sets the bits of m's mask, and leaves the others.
 func setMark(m protect.Mark) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg},
@@ -63,14 +63,13 @@ func icmp(v6 bool) []expr.Any {
 	return protocol(unix.IPPROTO_ICMP)
 }
 
-// network loads octets of the IP header.
+// network loads n octets of the IP header.
 func network(offset, n uint32) expr.Any {
 	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: n}
 }
 
-// transport loads octets of what follows the IP header, its options and extension headers. The rest
-// of the rule is not looked at if there are not as many, or the packet is a fragment other than the
-// first.
+// transport loads n octets of the header behind the IP header, its options and extension headers.
+// The rule does not match if the packet is too short, or a fragment other than the first.
 func transport(offset, n uint32) expr.Any {
 	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: n}
 }
@@ -91,7 +90,8 @@ func addressAt(v6, source bool) (offset, n uint32) {
 func source(v6 bool) expr.Any      { return network(addressAt(v6, true)) }
 func destination(v6 bool) expr.Any { return network(addressAt(v6, false)) }
 
-// icmpHeader is the octets of an ICMP error, of either family, before the packet that it quotes.
+// icmpHeader is the length in octets of an ICMP error's header, of either family, before the quoted
+// packet.
 const icmpHeader = 8
 
 func quotedSource(v6 bool) expr.Any {
@@ -104,17 +104,18 @@ func quotedDestination(v6 bool) expr.Any {
 	return transport(icmpHeader+offset, n)
 }
 
-// redirectedTo loads the destination that an ICMPv6 redirect is about (RFC 4861, Section 4.5). Its
-// options, of which one quotes the packet, come in any order.
+// redirectedTo loads the destination address of an ICMPv6 redirect (RFC 4861, Section 4.5). The
+// quoted packet is an option, and options come in any order.
 func redirectedTo(bool) expr.Any { return transport(24, 16) }
 
 // icmpType matches the type of an ICMP message.
 func icmpType(t byte) []expr.Any { return []expr.Any{transport(0, 1), equal(t)} }
 
-// inSet goes on if the loaded address is in a set.
+// inSet matches a loaded address that is in a set.
 func inSet(name string) expr.Any { return &expr.Lookup{SourceRegister: reg, SetName: name} }
 
-// byMap goes where a map leads the loaded address; if nowhere, the next rule is looked at.
+// byMap gives the verdict to which a map leads the loaded address. Without one the next rule
+// follows.
 func byMap(name string) expr.Any {
 	return &expr.Lookup{SourceRegister: reg, SetName: name, DestRegister: unix.NFT_REG_VERDICT, IsDestRegSet: true}
 }
@@ -127,7 +128,7 @@ func toThisHost() []expr.Any {
 	}
 }
 
-// toMarkedSocket matches packets to a socket of this host that has a mark.
+// toMarkedSocket matches packets to a socket of this host with the mark.
 func toMarkedSocket(m protect.Mark) []expr.Any {
 	return append([]expr.Any{&expr.Socket{Key: expr.SocketKeyMark, Register: reg}}, marked(m)[1:]...)
 }
@@ -137,7 +138,7 @@ func fromThisHost() []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIF, Register: reg}, equal(native(0)...)}
 }
 
-// port16 is a port in network order.
+// port16 returns a port in network byte order.
 func port16(p uint16) []byte { return binary.BigEndian.AppendUint16(nil, p) }
 
 // laterFragment matches fragments other than the first.
@@ -158,8 +159,8 @@ func count(counter string) []expr.Any {
 	return []expr.Any{&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counter}}
 }
 
-// countBy counts by the counter to which a map leads the loaded address; if to none, the next rule
-// is looked at. Package expr has no such expression, so that it is put into a batch by itself.
+// countBy counts with the counter to which a map leads the loaded address. Without one the next
+// rule follows. Package expr lacks this expression, so that it writes itself into a batch.
 type countBy struct {
 	expr.Any
 	set string

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layoutSeed is of this process: layouts are compared within it alone.
+// layoutSeed differs in each process. Layouts are compared within a process only.
 var layoutSeed = maphash.MakeSeed()
 
-// layoutOf returns a digest of a table: its flags, chains, rules and sets, with their handles, but
-// neither elements nor counters. It is 0 if there is no such table.
+// layoutOf returns a digest of a table's flags, chains, rules and sets, with their handles, without
+// elements and counters. It returns 0 if there is no such table.
 func (s *socket) layoutOf(table string) (uint64, error) {
 	var h maphash.Hash
 	h.SetSeed(layoutSeed)
@@ -24,13 +24,13 @@ func (s *socket) layoutOf(table string) (uint64, error) {
 		found := false
 		b := newBatch(table)
 		b.begin(subsystem|q.typ, unix.NLM_F_DUMP, "the table")
-		if q.typ != unix.NFT_MSG_GETTABLE { // all tables are dumped
+		if q.typ != unix.NFT_MSG_GETTABLE { // that dumps all tables
 			b.text(q.attr, table)
 		}
 		err := s.retry(b, func() { part.SetSeed(layoutSeed); found = false }, func(typ uint16, data []byte) {
 			if name, _ := parseNotice(typ, data); name == table {
 				found = true
-				part.Write(data[4:]) // without the header, in which there is the generation
+				part.Write(data[4:]) // without the header, which contains the generation
 			}
 		})
 		if err != nil || !found {
@@ -41,8 +41,8 @@ func (s *socket) layoutOf(table string) (uint64, error) {
 	return h.Sum64(), nil
 }
 
-// check compares the table's layout with that of the last call, and reports whether it is the same.
-// After a change of ours it is taken as it is.
+// check reports whether the table's layout is that of the last call. After a change of our own any
+// layout counts as the same.
 func (g *Guard) check() (same bool, err error) {
 	now, err := g.socket.layoutOf(g.table)
 	if err != nil {

@@ -15,22 +15,22 @@ import (
 )
 
 const (
-	// lookEvery is how often the table is looked at without an occasion.
-	lookEvery = time.Minute
-	// logEvery is how often repairs are logged at most.
+	// checkEvery is the time between two checks of the table that no notice asked for.
+	checkEvery = time.Minute
+	// logEvery is the least time between two log lines about repairs.
 	logEvery = time.Minute
-	// The least and the longest pause after a repair; in between, as long as it took: whoever
-	// fights with us for the table gets half a processor of ours at most.
+	// Limits of the pause after a repair. It lasts as long as the repair, so that a program that
+	// keeps changing the table costs us half a processor at most.
 	minPause, maxPause = 50 * time.Millisecond, time.Second
 	// nftablesGroup is NFNLGRP_NFTABLES.
 	nftablesGroup = 7
 )
 
-// watcher hears from the kernel what others change in nftables.
+// A watcher receives the kernel's notices of other programs' changes in nftables.
 type watcher struct {
 	guard   *Guard
 	file    *os.File
-	changed chan string // the program that changed our table; the latest stands for those before it
+	changed chan string // the latest program that changed our table
 	done    chan struct{}
 	wg      sync.WaitGroup
 
@@ -38,9 +38,8 @@ type watcher struct {
 	skipped int
 }
 
-// startWatch begins to watch for all changes but those made through the guard's own socket. The
-// kernel makes a notice of each element, for whoever listens: so it begins after all of them were
-// put up.
+// startWatch starts to watch for changes that do not come from the guard's own socket. It is called
+// after the first commit, because the kernel makes a notice of each element while anybody listens.
 func (g *Guard) startWatch() error {
 	s, err := openSocket()
 	if err != nil {
@@ -60,7 +59,8 @@ func (g *Guard) startWatch() error {
 }
 
 func (s *socket) subscribe(except uint32) error {
-	// Sender's port: 12 octets into the first message. A datagram holds those of one change.
+	// The sender's port is at offset 12 of the first message. A datagram holds one change's
+	// notices.
 	prog, err := bpf.Assemble([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: 12, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(native(except)), SkipTrue: 1},
@@ -86,7 +86,7 @@ func (w *watcher) listen() {
 	names := tableNames(w.guard.cfg.Device)
 	for {
 		n, err := w.file.Read(buf)
-		if errors.Is(err, unix.ENOBUFS) { // nobody knows what was missed
+		if errors.Is(err, unix.ENOBUFS) { // notices were lost
 			ours = true
 			w.tell("")
 			continue
@@ -106,7 +106,7 @@ func (w *watcher) listen() {
 	}
 }
 
-// tell has the table mended.
+// tell asks for a repair.
 func (w *watcher) tell(program string) {
 	select {
 	case <-w.changed:
@@ -118,9 +118,9 @@ func (w *watcher) tell(program string) {
 	}
 }
 
-// mend puts the table back when it was changed, and looks at it from time to time.
+// mend restores the table after changes, and checks it from time to time.
 func (w *watcher) mend() {
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -138,7 +138,7 @@ func (w *watcher) mend() {
 	}
 }
 
-// pause waits; false: close was called meanwhile.
+// pause waits for d, and reports false if close was called meanwhile.
 func (w *watcher) pause(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -156,7 +156,7 @@ func (w *watcher) close() {
 	w.wg.Wait()
 }
 
-// repair puts the table back after program, "" for an unknown one, changed it.
+// repair restores the table after program changed it, "" for an unknown one.
 func (g *Guard) repair(program string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -164,7 +164,7 @@ func (g *Guard) repair(program string) {
 		return
 	}
 	if err := g.replace(); err != nil {
-		g.cfg.Log.Error("guard: it was changed and could not be put back, it is tried again", "event", "guard-broken", "table", g.table, "error", err)
+		g.cfg.Log.Error("guard: cannot restore the changed table, will try again", "event", "guard-broken", "table", g.table, "error", err)
 		time.AfterFunc(maxPause, func() { g.watch.tell(program) })
 		return
 	}
@@ -172,7 +172,7 @@ func (g *Guard) repair(program string) {
 	g.watch.log(program)
 }
 
-// log tells of a repair, and of how many there were since the last line.
+// log logs a repair, with the number of repairs since the last line.
 func (w *watcher) log(program string) {
 	if time.Since(w.logged) < logEvery {
 		w.skipped++
@@ -182,12 +182,12 @@ func (w *watcher) log(program string) {
 	if program != "" {
 		by = program
 	}
-	w.guard.cfg.Log.Warn("guard: somebody changed its table, it was put back", "event", "guard-repaired",
+	w.guard.cfg.Log.Warn("guard: another program changed the table, restored it", "event", "guard-repaired",
 		"table", w.guard.table, "by", by, "since_last_line", w.skipped+1)
 	w.logged, w.skipped = time.Now(), 0
 }
 
-// inspect looks whether the table is as it was left, and puts it back if not.
+// inspect checks whether the table is as we left it, and restores it if not.
 func (g *Guard) inspect() {
 	g.mu.Lock()
 	if g.socket == nil {

@@ -7,33 +7,33 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// Kind says what a prefix of a group is.
+// Kind is the role of a prefix in a group.
 type Kind uint8
 
 const (
-	// Outside is exempt: such destinations are none of the group's business.
+	// Outside is exempt: the group does not protect such destinations.
 	Outside Kind = iota
 	// Protect is a remote network.
 	Protect
 )
 
-// Group is the policies that share their local networks of one family. It is read-only for others.
+// A Group holds the policies that share their local networks of one family. Callers only read it.
 type Group struct {
-	ID    int            // unique among the groups of a Set, from 1 on, small; free again when the group is gone
+	ID    int            // unique in its Set, from 1 on, the smallest free one; freed with the group
 	V6    bool           // the family
-	Local []netip.Prefix // sorted, masked, without repetitions
-	// Protected is the protected destinations: sorted, disjoint intervals.
+	Local []netip.Prefix // sorted, masked, without duplicates
+	// Protected holds the protected destinations: sorted, disjoint intervals.
 	Protected []Range
 
 	key      string
 	policies int
-	full     int  // remote networks that are a whole family
-	fresh    bool // no Change has told of it
+	full     int  // number of remote networks that are a whole family
+	fresh    bool // no Change has reported it yet
 	nodes    bart.Table[node]
 }
 
-// node counts why a prefix is in a group: as a remote network, as an exempt one. The former
-// decides.
+// A node counts why a prefix is in a group: as a remote network and as an exempt one. A remote
+// network takes precedence.
 type node struct{ remote, exempt int }
 
 func (n node) kind() Kind {
@@ -43,7 +43,7 @@ func (n node) kind() Kind {
 	return Outside
 }
 
-// count adds to the reasons for which p is in the group.
+// count adds to the counts of p, and removes p when both reach zero.
 func (g *Group) count(p netip.Prefix, remote, exempt int) {
 	n, _ := g.nodes.Get(p)
 	n.remote += remote
@@ -55,7 +55,7 @@ func (g *Group) count(p netip.Prefix, remote, exempt int) {
 	g.nodes.Insert(p, n)
 }
 
-// KindOf returns the kind of the prefix p itself; false if it is not in the group.
+// KindOf returns the kind of the prefix p itself, or false if p is not in the group.
 func (g *Group) KindOf(p netip.Prefix) (Kind, bool) {
 	n, ok := g.nodes.Get(p)
 	return n.kind(), ok
@@ -76,7 +76,7 @@ func (g *Group) Prefixes(f func(p netip.Prefix, k Kind) bool) {
 	}
 }
 
-// Range is the addresses from First to Last, both included.
+// A Range holds the addresses from First to Last, both included.
 type Range struct{ First, Last netip.Addr }
 
 // RangeOf returns the addresses of a masked prefix.
@@ -108,14 +108,15 @@ func (g *Group) flatten(p netip.Prefix) []Range {
 	return f.out
 }
 
-// flattener makes disjoint intervals of nested prefixes that come in the order of their addresses,
-// the wider one first.
+// A flattener makes disjoint intervals from nested prefixes, which it takes in the order of their
+// addresses, the wider one first.
 type flattener struct {
 	stack []level
-	at    netip.Addr // what lies before it is done; invalid: all is
+	at    netip.Addr // start of the part not handled yet; invalid after the last address
 	out   []Range
 }
 
+// A level is a prefix around the current address.
 type level struct {
 	last    netip.Addr
 	protect bool
@@ -138,7 +139,7 @@ func (f *flattener) close() {
 	if top.protect && f.at.IsValid() && !top.last.Less(f.at) {
 		f.emit(f.at, top.last)
 	}
-	f.at = top.last.Next() // invalid after the last address of all
+	f.at = top.last.Next() // invalid after the last address of the family
 }
 
 func (f *flattener) emit(from, to netip.Addr) {
@@ -149,7 +150,7 @@ func (f *flattener) emit(from, to netip.Addr) {
 	f.out = append(f.out, Range{from, to})
 }
 
-// reflatten brings the intervals within p up to date and returns what was replaced by what.
+// reflatten updates the intervals within p and returns those removed and those added.
 func (g *Group) reflatten(p netip.Prefix) (removed, added []Range) {
 	want := g.flatten(p)
 	r := RangeOf(p)
@@ -163,7 +164,7 @@ func (g *Group) reflatten(p netip.Prefix) (removed, added []Range) {
 		return nil, nil
 	}
 	fresh := want
-	if len(old) > 0 && old[0].First.Less(r.First) { // it begins before p: what lies there stays
+	if len(old) > 0 && old[0].First.Less(r.First) { // keep the part before p
 		fresh = append([]Range{{old[0].First, r.First.Prev()}}, fresh...)
 	}
 	if n := len(old); n > 0 && r.Last.Less(old[n-1].Last) {

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// Opening is flows that are no longer protected: from the local networks to the remote ones.
+// An Opening holds flows that are no longer protected: from the local networks to the remote ones.
 type Opening struct{ Local, Remote []netip.Prefix }
 
-// Opened returns what a change of the set, its last one, has left without protection. Flows that
-// another group protects are not among it.
+// Opened returns the flows that the set's latest change left unprotected, without those that
+// another group protects.
 func (s *Set) Opened(c Change) []Opening {
 	var out []Opening
 	for i := range c.Groups {
@@ -37,7 +37,7 @@ func (s *Set) Opened(c Change) []Opening {
 	return out
 }
 
-// serves reports whether all of some networks are local ones of the group.
+// serves reports whether the group's local networks contain all of local.
 func (g *Group) serves(local []netip.Prefix) bool {
 	for _, l := range local {
 		if !slices.ContainsFunc(g.Local, func(p netip.Prefix) bool { return p.Bits() <= l.Bits() && p.Contains(l.Addr()) }) {
@@ -47,7 +47,7 @@ func (g *Group) serves(local []netip.Prefix) bool {
 	return true
 }
 
-// without returns what of a is not in b. Both are sorted and disjoint.
+// without returns the parts of a that are not in b. Both are sorted and disjoint.
 func without(a, b []Range) []Range {
 	var out []Range
 	for _, r := range a {
@@ -68,7 +68,7 @@ func without(a, b []Range) []Range {
 	return out
 }
 
-// Prefixes returns the fewest prefixes that make up the range.
+// Prefixes returns the smallest list of prefixes that covers exactly the range.
 func (r Range) Prefixes() []netip.Prefix {
 	var out []netip.Prefix
 	for a := r.First; a.IsValid() && !r.Last.Less(a); {

@@ -7,34 +7,34 @@ import (
 	"slices"
 )
 
-// Bounds of Owners: what they cost does not grow with the number of policies.
+// Bounds of Owners: the cost does not grow with the number of policies.
 const (
 	maxOwners      = 256  // policies
-	maxOwned       = 1024 // remote networks of theirs
-	maxOwnerGroups = 64   // groups that these are in
-	maxOwnerVisits = 4096 // prefixes looked at
+	maxOwned       = 1024 // their remote networks
+	maxOwnerGroups = 64   // their groups
+	maxOwnerVisits = 4096 // prefixes visited
 )
 
-// Owners tells to which policies protected flows belong, by the rule of the SPD: of the remote
-// networks that hold the destination the longest one decides, of equal ones the policy that is
-// first. It knows the first policies of an order, and of these such as keep within bounds; the
-// flows of all others have no owner. It may be used until the Set changes.
+// Owners finds the policies that own protected flows, by the rule of the SPD: the longest remote
+// network that holds the destination decides, and between equal ones the first policy. It covers
+// the first policies of an order, as far as they keep within the bounds above; the flows of all
+// others have no owner. It is valid until the Set changes.
 type Owners struct {
 	set    *Set
 	order  []ID
 	known  []ID
-	first  map[int]map[netip.Prefix]int // by group: whose a network is, as a place in order
+	first  map[int]map[netip.Prefix]int // by group: the owner of a network, as an index of order
 	owned  int
 	visits int
 }
 
-// Owned is an interval of destinations and the policy to which protected flows to them belong.
+// An Owned is an interval of destinations and the policy that owns protected flows to them.
 type Owned struct {
 	Range
 	ID
 }
 
-// Owners returns the owners among the policies of the set, of which order gives the first.
+// Owners returns the owners among the policies of the set, in the given order.
 func (s *Set) Owners(order iter.Seq[ID]) *Owners {
 	o := &Owners{set: s, first: make(map[int]map[netip.Prefix]int)}
 	for id := range order {
@@ -75,14 +75,14 @@ func (o *Owners) add(id ID) {
 	}
 }
 
-// Policies returns the policies that can own flows, in their order.
+// Policies returns the policies that can own flows, in order.
 func (o *Owners) Policies() []ID { return o.known }
 
-// In reports whether a policy that can own flows is in a group.
+// In reports whether a group has a policy that can own flows.
 func (o *Owners) In(group int) bool { return o.first[group] != nil }
 
-// Of returns who owns flows whose source is in the local networks of all these groups, and of no
-// others: sorted, disjoint intervals of destinations.
+// Of returns the owners of flows whose source is in the local networks of exactly these groups, as
+// sorted, disjoint intervals of destinations.
 func (o *Owners) Of(groups []int) []Owned {
 	var in []*Group
 	var networks []netip.Prefix
@@ -107,7 +107,7 @@ func (o *Owners) Of(groups []int) []Owned {
 	return out
 }
 
-// outermost returns those prefixes of a list that no other one holds, sorted.
+// outermost returns the prefixes of a list that no other one contains, sorted.
 func outermost(list []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range canonical(list) {
@@ -118,8 +118,8 @@ func outermost(list []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// within returns who owns the destinations in p: in pieces between the addresses at which another
-// prefix begins to decide.
+// within returns the owners of the destinations in p, cut where a different prefix begins to
+// decide.
 func (o *Owners) within(groups []*Group, p netip.Prefix) []Owned {
 	var out []Owned
 	cuts := o.cuts(groups, p)
@@ -135,8 +135,8 @@ func (o *Owners) within(groups []*Group, p netip.Prefix) []Owned {
 	return out
 }
 
-// cuts returns the addresses in p from which on another prefix of the groups may decide; none if
-// there are too many.
+// cuts returns the addresses in p at which a different prefix of the groups may begin to decide. It
+// returns nil beyond maxOwnerVisits.
 func (o *Owners) cuts(groups []*Group, p netip.Prefix) []netip.Addr {
 	cuts := []netip.Addr{p.Addr()}
 	for _, g := range groups {
@@ -154,7 +154,7 @@ func (o *Owners) cuts(groups []*Group, p netip.Prefix) []netip.Addr {
 	return slices.Compact(cuts)
 }
 
-// owner returns who owns flows to a.
+// owner returns the owner of flows to a, or false if there is none.
 func (o *Owners) owner(groups []*Group, a netip.Addr) (id ID, ok bool) {
 	bits, who := -1, len(o.order)
 	for _, g := range groups {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// ownersFrom asks for the owners of flows from src as a guard does: by the groups that hold it.
+// ownersFrom returns the owners of flows from src, by the groups whose local networks hold it.
 func (s *Set) ownersFrom(order []ID, src netip.Addr) []Owned {
 	var in []int
 	for _, g := range s.Groups() {
@@ -28,7 +28,7 @@ func in(list []Owned, dst netip.Addr) string {
 	return ""
 }
 
-// slowOwner looks at every policy, and at every prefix.
+// slowOwner is the reference: it visits every policy and every prefix.
 func (s *Set) slowOwner(policies map[string]Policy, order []ID, src, dst netip.Addr) (owner string) {
 	best, deciding := -1, make(map[string]bool) // groups
 	for _, g := range s.Groups() {
@@ -122,7 +122,7 @@ func TestOwnersOfNeighbours(t *testing.T) {
 	}
 }
 
-// What owners cost has a bound, whatever is configured.
+// The cost of owners is bounded for every configuration.
 func TestOwnersAreBounded(t *testing.T) {
 	network := func(i int) netip.Prefix {
 		return netip.PrefixFrom(netip.AddrFrom4([4]byte{100, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
@@ -171,7 +171,7 @@ func TestOwnersAreBounded(t *testing.T) {
 	}
 }
 
-// BenchmarkOwners is what each change of the policies costs more.
+// BenchmarkOwners measures what owners add to each change of the policies.
 func BenchmarkOwners(b *testing.B) {
 	s := NewSet()
 	var list []Policy

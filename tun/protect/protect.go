@@ -1,12 +1,12 @@
-// Package protect is the part of the SPD (RFC 4301, Section 4.4.1) that the kernel is told: which
-// flows between prefixes are protected, and which are exempt. Routes (package tun) bring protected
-// flows to the device; the guard (package tun/guard) drops them everywhere else. Both are given
-// the same Changes, and so they cannot disagree.
+// Package protect holds the part of the SPD (RFC 4301, Section 4.4.1) that goes to the kernel:
+// which flows between prefixes are protected, and which are exempt. Routes (package tun) bring
+// protected flows to the device; the guard (package tun/guard) drops them everywhere else. Both
+// follow the same Changes, so that they cannot disagree.
 //
-// Policies with the same local networks form a Group. Within a group the longest prefix that holds
-// a destination decides whether it is protected; a destination that no prefix of the group holds
-// is none of its business. A flow is protected if any group whose local networks hold its source
-// protects it.
+// Policies with the same local networks form a Group. Within a group the longest prefix that
+// contains a destination decides whether it is protected; the group leaves a destination that none
+// of its prefixes contains alone. A flow is protected if any group whose local networks contain its
+// source protects it.
 //
 // The package does no I/O.
 package protect
@@ -19,18 +19,18 @@ import (
 	"strings"
 )
 
-// ID names a policy: a peer and one of its children.
+// An ID names a policy: a peer and one of its children.
 type ID struct{ Peer, Child string }
 
-// Policy is a child's selectors as the kernel sees them: addresses without ports.
+// A Policy holds a child's selectors as the kernel sees them: addresses without ports.
 type Policy struct {
 	ID
-	Local, Remote []netip.Prefix // of either family; one of a family counts only with the other
-	Bypass        []netip.Prefix // stays outside of Remote for these Local, unless Remote has it or a longer one
+	Local, Remote []netip.Prefix // either family; each family needs networks on both sides
+	Bypass        []netip.Prefix // exempt from Remote, unless Remote has the same prefix or a longer one
 }
 
-// linkScope are destinations that never leave a link, so that no remote network means them although
-// 0.0.0.0/0 and ::/0 hold them: RFC 3927, RFC 5771 (224.0.0/24), RFC 919, RFC 4291.
+// linkScope holds the destinations that never leave a link. Remote networks such as 0.0.0.0/0 and
+// ::/0 do not mean them: RFC 3927, RFC 5771 (224.0.0/24), RFC 919, RFC 4291.
 var linkScope = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("224.0.0.0/24"),
@@ -40,7 +40,7 @@ var linkScope = []netip.Prefix{
 	netip.MustParsePrefix("ff02::/16"),
 }
 
-// Set is the policies in force. It is not safe for concurrent use.
+// A Set holds the policies in force. It is not safe for concurrent use.
 type Set struct {
 	policies map[ID][]placed
 	groups   map[string]*Group
@@ -48,10 +48,10 @@ type Set struct {
 	exempt   []netip.Prefix // for all groups
 	host     []netip.Prefix // for groups with a full tunnel
 	lastID   int
-	free     []int // IDs of groups that are gone, the smallest last
+	free     []int // free group IDs up to lastID, the smallest last
 }
 
-// placed is a policy's share of a group.
+// A placed is a policy's share of a group.
 type placed struct {
 	group          *Group
 	remote, bypass []netip.Prefix
@@ -62,23 +62,23 @@ func NewSet() *Set {
 	return &Set{policies: make(map[ID][]placed), groups: make(map[string]*Group), byID: make(map[int]*Group)}
 }
 
-// Change is what a call changed in the groups; those that it does not name are as they were.
+// A Change holds the groups that a call changed.
 type Change struct{ Groups []GroupChange }
 
-// GroupChange is what changed in one group. A new group's change holds all that is in it.
+// A GroupChange is the difference in one group. That of a new group holds its whole content.
 type GroupChange struct {
 	*Group
-	New, Gone bool // the first, the last change of this group
-	// Set and Unset are prefixes whose Kind is another one now, or that are no longer in the group.
+	New, Gone bool // this is the first or the last change of the group
+	// Set holds the prefixes that are new or changed their Kind, Unset those that left the group.
 	Set   map[netip.Prefix]Kind
 	Unset []netip.Prefix
-	// Added and Removed are intervals of protected destinations. Remove first, then add.
+	// Added and Removed are intervals of protected destinations. Remove before adding.
 	Added, Removed []Range
 }
 
-// Change takes the policies gone out of the set and puts those of set into it, in place of any
-// with the same ID, and returns the difference. What it costs does not grow with the number of
-// other policies.
+// Change removes the policies gone, adds those of set in place of any with the same ID, and returns
+// the difference. IDs in set are distinct. The cost does not grow with the number of other
+// policies.
 func (s *Set) Change(set []Policy, gone []ID) Change {
 	t := newTransaction()
 	for _, id := range gone {
@@ -93,9 +93,9 @@ func (s *Set) Change(set []Policy, gone []ID) Change {
 	return s.commit(t)
 }
 
-// Exempt sets the prefixes that no group protects unless it has a remote network of the same or a
-// longer prefix: all for every group, and host for those whose remote network is a whole family (a
-// full tunnel), and returns the difference.
+// Exempt sets the prefixes that no group protects unless it has the same prefix or a longer one as
+// a remote network, and returns the difference: all is for every group, and host for groups with a
+// whole family as a remote network (a full tunnel).
 func (s *Set) Exempt(all, host []netip.Prefix) Change {
 	t := newTransaction()
 	all, host = canonical(all), canonical(host)
@@ -124,7 +124,7 @@ func (s *Set) exemptIn(t *transaction, g *Group, before, after []netip.Prefix) {
 	}
 }
 
-// Groups returns all groups, in the order of their IDs.
+// Groups returns all groups, ordered by ID.
 func (s *Set) Groups() []*Group {
 	var out []*Group
 	for _, g := range s.groups {
@@ -134,10 +134,10 @@ func (s *Set) Groups() []*Group {
 	return out
 }
 
-// IDs returns the policies in force, in no order.
+// IDs returns the IDs of the policies in force, in any order.
 func (s *Set) IDs() []ID { return slices.Collect(maps.Keys(s.policies)) }
 
-// Whole returns the change that makes an empty kernel hold the set.
+// Whole returns the change from an empty set to this one.
 func (s *Set) Whole() Change {
 	var c Change
 	for _, g := range s.Groups() {
@@ -185,7 +185,8 @@ func (s *Set) place(t *transaction, p placed, n int) {
 	}
 }
 
-// fullTunnel counts the remote networks of a group that are a whole family.
+// fullTunnel adds n to the group's count of remote networks that are a whole family, and exempts
+// the host's prefixes from the first one to the last.
 func (s *Set) fullTunnel(t *transaction, g *Group, n int) {
 	before := g.full > 0
 	g.full += n
@@ -197,7 +198,7 @@ func (s *Set) fullTunnel(t *transaction, g *Group, n int) {
 	}
 }
 
-// group finds or makes the group of some local networks.
+// group returns the group of the local networks, and makes it if there is none.
 func (s *Set) group(t *transaction, v6 bool, local []netip.Prefix) *Group {
 	var key strings.Builder
 	for _, p := range local {
@@ -228,7 +229,7 @@ func (s *Set) newID() int {
 	return s.lastID
 }
 
-// canonical returns the valid ones of list, masked, sorted and without repetitions.
+// canonical returns the valid prefixes of list, masked, sorted and without duplicates.
 func canonical(list []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range list {
@@ -242,7 +243,7 @@ func canonical(list []netip.Prefix) []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// family returns those of list that are of one family, in canonical form.
+// family returns the prefixes of list that are of one family, in canonical form.
 func family(list []netip.Prefix, v6 bool) []netip.Prefix {
 	return slices.DeleteFunc(canonical(list), func(p netip.Prefix) bool { return p.Addr().Is6() != v6 })
 }

@@ -21,7 +21,7 @@ func policy(child string, local, remote, bypass []netip.Prefix) Policy {
 	return Policy{ID: ID{"peer", child}, Local: local, Remote: remote, Bypass: bypass}
 }
 
-// protects is what the groups of a set say of a flow.
+// protects reports whether any group of the set protects a flow.
 func (s *Set) protects(src, dst string) bool {
 	a, b := netip.MustParseAddr(src), netip.MustParseAddr(dst)
 	for _, g := range s.Groups() {
@@ -38,7 +38,7 @@ func TestLongestPrefixDecides(t *testing.T) {
 		policy("a", prefixes("10.1.0.0/24"), prefixes("10.0.0.0/8", "fd02::/64"), prefixes("10.5.0.0/16")),
 		policy("b", prefixes("10.1.0.0/24"), prefixes("10.5.7.0/24"), nil),
 		policy("c", prefixes("10.9.0.0/24", "fd09::/64"), prefixes("0.0.0.0/0", "::/0"), nil),
-		// Two whose networks are the other's the other way round.
+		// Two policies with local and remote networks swapped.
 		policy("d", prefixes("192.168.7.0/24", "172.16.0.0/12"), prefixes("10.2.0.0/16"), nil),
 		policy("e", prefixes("10.2.5.0/24"), prefixes("172.16.0.0/12"), nil),
 	}, nil)
@@ -71,7 +71,7 @@ func TestLongestPrefixDecides(t *testing.T) {
 	}
 }
 
-// mirror is what a kernel holds that was told every change.
+// A mirror is the state of a kernel that follows every change.
 type mirror map[int]*told
 
 type told struct {
@@ -119,13 +119,13 @@ func (m mirror) apply(t *testing.T, c Change) {
 	}
 }
 
-// model is what a set was told last: the policies in force and the exempt prefixes.
+// A model holds the policies in force and the exempt prefixes that a set was given.
 type model struct {
 	policies  map[ID]Policy
 	all, host []netip.Prefix
 }
 
-// check compares a set that followed changes with one that is told everything at once.
+// check compares a set that followed changes with one that gets everything at once.
 func (m *model) check(t *testing.T, s *Set) {
 	t.Helper()
 	once := NewSet()
@@ -152,8 +152,8 @@ func (m *model) check(t *testing.T, s *Set) {
 	}
 }
 
-// joined returns sorted intervals with those in one that follow each other: changes cut intervals
-// where prefixes begin and end.
+// joined merges adjacent intervals of a sorted list. Changes leave them cut where a prefix begins
+// or ends.
 func joined(list []Range) (out []Range) {
 	for _, r := range list {
 		if n := len(out); n > 0 && out[n-1].Last.Next() == r.First {
@@ -205,7 +205,7 @@ func (m mirror) check(t *testing.T, s *Set) {
 	}
 }
 
-// slow looks at every prefix.
+// slow is the reference: it visits every prefix.
 func slow(g *Group, a netip.Addr) bool {
 	best, protect := -1, false
 	g.Prefixes(func(p netip.Prefix, k Kind) bool {
@@ -268,7 +268,7 @@ func TestChangesAddUpToTheWhole(t *testing.T) {
 	}
 }
 
-// IDs become routing tables, so that the smallest free one is taken next.
+// IDs become numbers of routing tables: a new group takes the smallest free one.
 func TestIDsStaySmall(t *testing.T) {
 	s := NewSet()
 	add := func(i int) {
@@ -289,7 +289,7 @@ func TestIDsStaySmall(t *testing.T) {
 	}
 }
 
-// One network among very many costs no more than among few.
+// The change of one network costs the same among very many as among few.
 func TestOneChangeAmongMany(t *testing.T) {
 	s := NewSet()
 	many := func(n int) []Policy {

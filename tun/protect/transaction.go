@@ -5,12 +5,13 @@ import (
 	"slices"
 )
 
-// transaction gathers which prefixes a call touches, each with what it was before.
+// A transaction records the prefixes that a call touches, each with its state before the call.
 type transaction struct {
 	order  []*Group
 	before map[*Group]map[netip.Prefix]was
 }
 
+// A was is the state of a prefix before a call: its kind, and whether it was in the group.
 type was struct {
 	kind Kind
 	ok   bool
@@ -20,7 +21,7 @@ func newTransaction() *transaction {
 	return &transaction{before: make(map[*Group]map[netip.Prefix]was)}
 }
 
-// touch notes what p is, before the first change of it.
+// touch records the state of p. It is called before p changes.
 func (t *transaction) touch(g *Group, p netip.Prefix) {
 	m := t.before[g]
 	if m == nil {
@@ -34,7 +35,7 @@ func (t *transaction) touch(g *Group, p netip.Prefix) {
 	}
 }
 
-// commit brings the intervals of the touched groups up to date and returns the difference.
+// commit updates the intervals of the touched groups and returns the difference.
 func (s *Set) commit(t *transaction) Change {
 	var c Change
 	for _, g := range t.order {
@@ -55,6 +56,7 @@ func (s *Set) commit(t *transaction) Change {
 	return c
 }
 
+// difference returns the group's change since before, and updates its intervals.
 func (g *Group) difference(before map[netip.Prefix]was) GroupChange {
 	gc := GroupChange{Group: g, New: g.fresh, Set: make(map[netip.Prefix]Kind)}
 	var changed []netip.Prefix
@@ -89,19 +91,19 @@ func (g *Group) whole() []Range {
 	return g.flatten(all)
 }
 
-// update brings the intervals up to date after changes of some prefixes.
+// update updates the intervals after some prefixes changed, and returns the difference.
 func (g *Group) update(changed []netip.Prefix) (removed, added []Range) {
 	if len(changed) > updateWhole {
 		old := g.Protected
 		g.Protected = g.whole()
 		return subtract(old, g.Protected), subtract(g.Protected, old)
 	}
-	old := make(map[Range]bool) // true: there before
-	now := make(map[Range]bool)
+	old := make(map[Range]bool) // in force before, and no longer
+	now := make(map[Range]bool) // in force now, and not before
 	for _, p := range canonical(changed) {
 		r, a := g.reflatten(p)
 		for _, x := range r {
-			if now[x] { // of a step before
+			if now[x] { // added by an earlier step
 				delete(now, x)
 				continue
 			}
@@ -118,10 +120,10 @@ func (g *Group) update(changed []netip.Prefix) (removed, added []Range) {
 	return sorted(old), sorted(now)
 }
 
-// updateWhole is from how many changes on all intervals are worked out afresh.
+// updateWhole is the number of changed prefixes above which all intervals are computed again.
 const updateWhole = 256
 
-// subtract returns those of a that are not in b. Both are sorted.
+// subtract returns the elements of a that are not in b.
 func subtract(a, b []Range) []Range {
 	in := make(map[Range]bool, len(b))
 	for _, x := range b {
