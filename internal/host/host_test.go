@@ -51,16 +51,6 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestBadRoutesAreLeftOut(t *testing.T) {
-	v := Read(tree(t, map[string]string{
-		"proc/net/route":      heading + "wan\n\nwan\tx\t0\t0\t0\t0\t0\t00FFFFFF\n",
-		"proc/net/ipv6_route": "x 40 0 0 0 0 0 0 0 wan\n2001 40 0 0 0 0 0 0 0 wan\n20010db8000200000000000000000000 ff 0 0 0 0 0 0 0 wan\n",
-	}))
-	if len(v.Routes) != 0 || len(v.Default) != 0 {
-		t.Errorf("got %+v", v)
-	}
-}
-
 // sample returns a host with two links.
 func sample() *View {
 	p := netip.MustParsePrefix
@@ -75,45 +65,6 @@ func TestAttached(t *testing.T) {
 	got := fmt.Sprint(sample().Attached("culvert0"))
 	if want := "[{10.1.0.0/24 lan true} {192.0.2.0/24 wan false} {2001:db8::/64 wan false}]"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-func TestReaches(t *testing.T) {
-	v := sample()
-	for text, want := range map[string]bool{
-		"10.1.0.0/24": true, "10.1.0.128/25": true, "10.0.0.0/8": true, "10.7.3.0/24": true, "10.9.9.9/32": true,
-		"10.8.0.0/16": false, "2001:db8:1::/64": false,
-	} {
-		if got := v.Reaches(netip.MustParsePrefix(text)); got != want {
-			t.Errorf("%s: got %t, want %t", text, got, want)
-		}
-	}
-	v.Routed = false
-	if !v.Reaches(netip.MustParsePrefix("10.8.0.0/16")) {
-		t.Error("without knowing the routes: got false")
-	}
-	if !v.Has(netip.MustParseAddr("10.1.0.2")) || v.Has(netip.MustParseAddr("10.1.0.3")) {
-		t.Error("Has is wrong")
-	}
-}
-
-func TestResolver(t *testing.T) {
-	const stub = "# comment\nnameserver 127.0.0.53\noptions edns0\n"
-	for name, tt := range map[string]struct {
-		files map[string]string
-		want  string
-	}{
-		"asked directly":   {map[string]string{"etc/resolv.conf": "nameserver 9.9.9.9\nnameserver 2620:fe::fe\n", "run/systemd/resolve/resolv.conf": "nameserver 1.1.1.1\n"}, "{false []}"},
-		"resolved":         {map[string]string{"etc/resolv.conf": stub, "run/systemd/resolve/resolv.conf": "nameserver 192.0.2.53\nnameserver fe80::1%wan\nnameserver\nnameserver x\n"}, "{true [192.0.2.53 fe80::1]}"},
-		"NetworkManager":   {map[string]string{"etc/resolv.conf": "nameserver ::1\n", "run/NetworkManager/no-stub-resolv.conf": "nameserver 192.0.2.54\n"}, "{true [192.0.2.54]}"},
-		"dnsmasq":          {map[string]string{"etc/resolv.conf": "nameserver 127.0.0.1\n", "run/dnsmasq/resolv.conf": "nameserver 127.0.0.53\nnameserver 192.0.2.55\n"}, "{true [192.0.2.55]}"},
-		"several":          {map[string]string{"etc/resolv.conf": stub, "run/systemd/resolve/resolv.conf": "nameserver 192.0.2.53\n", "run/dnsmasq/resolv.conf": "nameserver 192.0.2.53\nnameserver 192.0.2.55\n"}, "{true [192.0.2.53 192.0.2.55]}"},
-		"unknown upstream": {map[string]string{"etc/resolv.conf": stub}, "{true []}"},
-		"no file":          {nil, "{true []}"}, // resolv.conf(5): the one on the local machine
-	} {
-		if got := fmt.Sprint(Resolver(tree(t, tt.files))); got != tt.want {
-			t.Errorf("%s: got %s, want %s", name, got, tt.want)
-		}
 	}
 }
 
