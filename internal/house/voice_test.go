@@ -18,8 +18,6 @@ import (
 var unrevised = []string{
 	"dataplane",
 	"esp/internal/aesgcm", "ike", "ike/suite", "ike/wire",
-	"internal/host",
-	"tun", "tun/guard", "tun/protect",
 	"docs/design.md",
 	"docs/measurements.md",
 }
