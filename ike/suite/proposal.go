@@ -91,7 +91,7 @@ func ParseESPProposal(text string) (wire.Proposal, error) {
 func parseProposal(text string, protocol wire.ProtocolID, complete func(*wire.Proposal) error) (wire.Proposal, error) {
 	p := wire.Proposal{Number: 1, Protocol: protocol}
 	if text == "" {
-		return p, errors.New("it is empty")
+		return p, fmt.Errorf("empty; use for example %s", example(protocol))
 	}
 	for word := range strings.SplitSeq(text, "-") {
 		t, ok := words[strings.ToLower(word)]
@@ -101,7 +101,7 @@ func parseProposal(text string, protocol wire.ProtocolID, complete func(*wire.Pr
 		case !fits(t, protocol):
 			return p, misplaced(word, t, protocol)
 		case slices.Contains(p.Transforms, t):
-			return p, fmt.Errorf("%q is there twice", word)
+			return p, fmt.Errorf("%q repeats an earlier algorithm; omit it", word)
 		}
 		p.Transforms = append(p.Transforms, t)
 	}
@@ -128,11 +128,11 @@ func fits(t wire.Transform, protocol wire.ProtocolID) bool {
 func misplaced(word string, t wire.Transform, protocol wire.ProtocolID) error {
 	switch {
 	case t.Type == wire.TransformINTEG:
-		return fmt.Errorf("%q: the ciphers for ESP have an integrity check of their own; leave it away", word)
+		return fmt.Errorf("%q: the ESP ciphers have their own integrity check; omit it", word)
 	case t.Type == wire.TransformENCR:
-		return fmt.Errorf("%q (AES-CBC) is not supported for ESP; write \"aes%dgcm16\"", word, t.KeyLength)
+		return fmt.Errorf("%q (AES-CBC) is not supported for ESP; use \"aes%dgcm16\"", word, t.KeyLength)
 	}
-	return fmt.Errorf("%q has no meaning in a proposal for %v; leave it away", word, protocol)
+	return fmt.Errorf("%q does not apply to %v; omit it", word, protocol)
 }
 
 // unknownWord names the nearest word that would do.
@@ -144,9 +144,9 @@ func unknownWord(word string, protocol wire.ProtocolID) error {
 		}
 	}
 	if best == "" {
-		return fmt.Errorf("%q is not known; write such as %s", word, example(protocol))
+		return fmt.Errorf("unknown keyword %q; use for example %s", word, example(protocol))
 	}
-	return fmt.Errorf("%q is not known; did you mean %q?", word, best)
+	return fmt.Errorf("unknown keyword %q; did you mean %q?", word, best)
 }
 
 func example(protocol wire.ProtocolID) string {
@@ -191,7 +191,7 @@ func completeIKE(p *wire.Proposal) error {
 			p.Transforms = append(p.Transforms, wire.Transform{Type: wire.TransformPRF, ID: prfOfInteg[t.ID]})
 		}
 	} else if aead && len(integ) > 0 {
-		return fmt.Errorf("%q: the cipher has an integrity check of its own; leave it away", integ[0])
+		return fmt.Errorf("%q: the cipher has its own integrity check; omit it", integ[0])
 	}
 	if aead {
 		p.Transforms = slices.DeleteFunc(p.Transforms, func(t wire.Transform) bool { return t.Type == wire.TransformINTEG })
@@ -200,9 +200,9 @@ func completeIKE(p *wire.Proposal) error {
 	case !aead && len(integ) == 0:
 		return errors.New(`the cipher needs an integrity algorithm; add "sha256"`)
 	case len(ofType(p, wire.TransformPRF)) == 0:
-		return errors.New(`it has no PRF; add "prfsha256"`)
+		return errors.New(`no PRF; add "prfsha256"`)
 	case len(ofType(p, wire.TransformKE)) == 0:
-		return errors.New(`it has no key exchange; add "x25519"`)
+		return errors.New(`no key exchange; add "x25519"`)
 	}
 	return nil
 }
@@ -222,12 +222,12 @@ func completeESP(p *wire.Proposal) error {
 func onlyAEAD(p *wire.Proposal) (bool, error) {
 	ciphers := ofType(p, wire.TransformENCR)
 	if len(ciphers) == 0 {
-		return false, errors.New(`it has no cipher; add "aes256gcm16"`)
+		return false, errors.New(`no cipher; add "aes256gcm16"`)
 	}
 	aead := encryptions[ciphers[0].ID].aead != nil
 	for _, t := range ciphers {
 		if (encryptions[t.ID].aead != nil) != aead {
-			return false, fmt.Errorf("%q and %q cannot be in one proposal; write two", ciphers[0], t)
+			return false, fmt.Errorf("%q and %q cannot be in one proposal; use a proposal for each", ciphers[0], t)
 		}
 	}
 	return aead, nil
