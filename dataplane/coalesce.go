@@ -10,22 +10,26 @@ import (
 )
 
 const (
-	// maxFlows is how many flows of one batch are gathered side by side; one more puts another out.
+	// maxFlows is the number of flows that are gathered side by side; one more puts another out.
 	maxFlows = 8
-	// maxGathered is the most segments of one super-packet: what one UDP_GRO run brings, and where the kernel's own GRO ends one of UDP.
+	// maxGathered is the most segments of one super-packet: what one UDP_GRO run brings, and where
+	// the kernel's own GRO ends one of UDP.
 	maxGathered = 64
 )
 
-// coalescer gathers neighbouring TCP and UDP segments of one flow into super-packets for the TUN, by the rules of Linux's own GRO: whoever cuts a super-packet
-// again gets the packets that went in, octet for octet. (The one liberty, which GRO takes too: packets that must not be fragmented and all bear the same
-// identification come out with ascending ones, which no one may look at; RFC 6864, Section 4.1.)
+// coalescer gathers neighbouring TCP and UDP segments of one flow into super-packets for the TUN,
+// by the rules of Linux's own GRO: cut again, a super-packet gives the packets that went in, octet
+// for octet. (The one liberty, which GRO takes as well: packets that must not be fragmented and all
+// have the same identification come out with ascending ones, which nobody may interpret; RFC 6864,
+// Section 4.1.)
 //
-//	batch:  | A0 | A1 | B0 | A2 | B1 |        opened where they lie
-//	TUN:    | A0 | payload of A1 | of A2 |    one writev: the header of A0 made that of the whole, no payload copied
-//	        | B0 | payload of B1 |
+//	batch:  | A0 | A1 | B0 | A2 | B1 |        decrypted where they lie
+//	TUN:    | A0 | payload of A1 | of A2 |    one writev: the header of A0 is made that of the
+//	        | B0 | payload of B1 |            whole, and no payload is copied
 //
-// The order within a flow is kept: what cannot join its flow's segments sends them on first. The packets given to add must stay as they are until the next flush.
-// The coalescer allocates nothing; it is its worker's alone.
+// The order within a flow is kept: a packet that cannot join its flow's segments sends them on
+// first. The packets given to add must stay as they are until the next flush. Packets of different
+// SAs are not mixed. A coalescer allocates nothing and is not for concurrent use.
 type coalescer struct {
 	can   gso.Offloads // what the TUN takes whole; nothing else is gathered
 	out   func(c *pair, p *gso.Packet, packets [][]byte)
@@ -75,7 +79,7 @@ func (g *coalescer) add(c *pair, pkt []byte, hdr *selector.Packet) {
 	g.place(f).begin(c, &hdr.Flow, &s)
 }
 
-// takes says whether the TUN takes super-packets of the kind of s.
+// takes reports whether the TUN takes super-packets of the kind of s.
 func (g *coalescer) takes(s *segment) bool {
 	if s.udp {
 		return g.can.USO
@@ -83,7 +87,7 @@ func (g *coalescer) takes(s *segment) bool {
 	return g.can.TSO
 }
 
-// find is where the flow's segments are gathered, or nil.
+// find returns where the flow's segments are gathered, or nil.
 func (g *coalescer) find(flow *selector.Flow) *gathered {
 	for i := range g.flows[:g.used] {
 		if f := &g.flows[i]; f.n > 0 && f.flow == *flow {
@@ -93,7 +97,8 @@ func (g *coalescer) find(flow *selector.Flow) *gathered {
 	return nil
 }
 
-// place is a free place: f, which was just sent on, or one that another flow has left, or one that was not used yet, or that of the flow whose turn it is.
+// place returns a free place: f, which was just sent on, or one that another flow has left, or one
+// that was not used yet, or that of the flow that is put out next.
 func (g *coalescer) place(f *gathered) *gathered {
 	if f != nil {
 		return f
@@ -113,7 +118,7 @@ func (g *coalescer) place(f *gathered) *gathered {
 	return f
 }
 
-// flush sends on all that is gathered.
+// flush sends on everything that is gathered.
 func (g *coalescer) flush() {
 	for i := range g.flows[:g.used] {
 		g.emit(&g.flows[i])
@@ -121,7 +126,7 @@ func (g *coalescer) flush() {
 	g.used = 0
 }
 
-// discard loses all that is gathered, unseen.
+// discard drops everything that is gathered.
 func (g *coalescer) discard() {
 	for i := range g.flows {
 		g.flows[i].n, g.flows[i].from = 0, nil
@@ -129,13 +134,13 @@ func (g *coalescer) discard() {
 	g.used = 0
 }
 
-// single sends on a packet as it is.
+// single sends a packet on as it is.
 func (g *coalescer) single(c *pair, pkt []byte) {
 	g.alone[0], g.super = pkt, gso.Packet{}
 	g.out(c, &g.super, g.alone[:])
 }
 
-// emit sends on what f holds, if f is not nil, and frees its place.
+// emit sends on the packets of f, if f is not nil, and frees its place.
 func (g *coalescer) emit(f *gathered) {
 	if f == nil || f.n == 0 {
 		return
@@ -149,13 +154,13 @@ func (g *coalescer) emit(f *gathered) {
 	g.out(c, &g.super, f.packets[:n])
 }
 
-// begin makes s the first packet. Its checksum is looked at when a second one comes.
+// begin makes s the first packet. Its checksum is verified when a second one comes.
 func (f *gathered) begin(c *pair, flow *selector.Flow, s *segment) {
 	f.flow, f.from, f.head = *flow, c, *s
 	f.packets[0], f.n, f.total = s.pkt, 1, len(s.pkt)
 }
 
-// join puts s behind what f holds, if it may stand there.
+// join appends s to f, and reports whether it may stand there.
 func (f *gathered) join(s *segment) bool {
 	if s.len() > f.head.len() || f.total+s.len() > gso.MaxPacket || !f.head.sameNetwork(s) || !f.nextID(s) {
 		return false
@@ -175,7 +180,8 @@ func (f *gathered) join(s *segment) bool {
 	return true
 }
 
-// nextID says whether the IPv4 identification of s follows: one more with each packet, as who cuts a super-packet gives them, or the same in all where nobody may fragment.
+// nextID reports whether the IPv4 identification of s follows: one more with each packet, as those
+// of a super-packet that is cut, or the same in all packets that must not be fragmented.
 func (f *gathered) nextID(s *segment) bool {
 	if s.v6 {
 		return true
@@ -189,7 +195,8 @@ func (f *gathered) nextID(s *segment) bool {
 	return s.id() == f.head.id()+f.idStep*uint16(f.n)
 }
 
-// nextTCP says whether the TCP header of s is that of the octets which follow, and otherwise the same but for the flags of the last.
+// nextTCP reports whether the TCP header of s is that of the octets that follow, and otherwise the
+// same except for the flags of the last segment.
 func (f *gathered) nextTCP(s *segment) bool {
 	a, b := f.head.upper()[:f.head.hdrLen()], s.upper()[:s.hdrLen()]
 	seq := binary.BigEndian.Uint32(a[ipheader.TCPSeq:]) + uint32(f.total-f.head.data)
