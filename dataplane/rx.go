@@ -27,9 +27,9 @@ type rx struct {
 	buf     []byte // what is received
 	scratch esp.Scratch
 	batch   rxBatch
-	packet  rxPacket    // of the batch, the one in hand
-	gather  coalescer   // of what the receive in hand brought
-	refuser tun.Refuser // nil: the queue never reports its offloads
+	packet  rxPacket             // of the batch, the one in hand
+	gather  gso.Coalescer[*pair] // of what the receive in hand brought
+	refuser tun.Refuser          // nil: the queue never reports its offloads
 }
 
 // rxPacket is an opened packet on its way in, with all that is known of it. It is one value that is
@@ -46,7 +46,7 @@ type rxPacket struct {
 func (r *rx) open(th *thread, queue tun.Queue, port netio.Port) {
 	r.thread, r.queue, r.port = th, queue, port
 	r.buf = make([]byte, maxDatagram+tunTailroom)
-	r.gather.can, r.gather.out = th.plane.cfg.Offloads, r.writeTUN
+	r.gather.Can, r.gather.Out = th.plane.cfg.Offloads, r.writeTUN
 	r.refuser, _ = queue.(tun.Refuser)
 }
 
@@ -156,7 +156,7 @@ func (r *rx) deliver(x *rxPacket) {
 	}
 	mtu, _ := c.mtuFor(hdr.Version)
 	clampMSS(pkt, hdr, mtu, true)
-	r.gather.add(c, pkt, hdr)
+	r.gather.Add(c, pkt, hdr)
 	if hdr.Fragment == selector.FirstFragment && c.sa.tellsPorts {
 		r.followFirst(x)
 	}
@@ -184,7 +184,7 @@ func (r *rx) writeTUN(c *pair, p *gso.Packet, packets [][]byte) {
 	r.batch.awaitWrite()
 	err := r.writeQueue(p, packets)
 	if p.GSO != gso.None && r.refuser != nil {
-		r.gather.can = r.refuser.Offloads()
+		r.gather.Can = r.refuser.Offloads()
 	}
 	switch {
 	case errors.Is(err, tun.ErrWouldBlock):
@@ -204,7 +204,7 @@ func (r *rx) writeQueue(p *gso.Packet, packets [][]byte) error {
 
 // discard drops the packets in hand after a panic, and lets other workers pass.
 func (r *rx) discard() {
-	r.gather.discard() // which may be what panicked
+	r.gather.Discard() // which may be what panicked
 	r.batch.n, r.batch.used = 0, 0
 	r.batch.giveUp()
 	clear(r.batch.runs[:]) // keeps none of the SAs in hand alive

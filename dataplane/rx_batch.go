@@ -99,7 +99,7 @@ func (r *rx) openBatch(last bool) {
 		runs[i] = rxRun{}
 	}
 	if last {
-		r.gather.flush()
+		r.gather.Flush()
 		b.passWrite()
 	}
 }

@@ -1,11 +1,10 @@
-package dataplane
+package gso
 
 import (
 	"encoding/binary"
 
 	"culvert/ipheader"
 	"culvert/selector"
-	"culvert/tun/gso"
 )
 
 // TCP flags in segments that are gathered.
@@ -18,7 +17,8 @@ const (
 // ipv4DF is the flag in its octet.
 const ipv4DF = ipheader.IPv4DF >> 8
 
-// segment is a TCP or UDP packet with payload that may be a part of a super-packet, as far as its own headers tell.
+// segment is a TCP or UDP packet with payload that may be a part of a super-packet, by its own
+// headers.
 type segment struct {
 	pkt     []byte
 	start   int // of the upper-layer header
@@ -26,8 +26,9 @@ type segment struct {
 	udp, v6 bool
 }
 
-// parse makes s of a packet that is no fragment. It is false for what Linux's GRO never gathers: without payload, with IPv4 options or IPv6 extension headers,
-// with flags that matter by themselves, with lengths that contradict each other, UDP without a checksum.
+// parse makes s of a packet that is not a fragment. It reports false for packets that Linux's GRO
+// never gathers: without payload, with IPv4 options or IPv6 extension headers, with flags of their
+// own meaning, with lengths that contradict each other, UDP without a checksum.
 func (s *segment) parse(pkt []byte, hdr *selector.Packet) bool {
 	*s = segment{pkt: pkt, start: hdr.Upper, v6: hdr.Version == 6}
 	if s.v6 {
@@ -68,11 +69,12 @@ func (s *segment) len() int        { return len(s.pkt) - s.data }
 func (s *segment) hdrLen() int     { return s.data - s.start }
 func (s *segment) id() uint16      { return binary.BigEndian.Uint16(s.pkt[4:]) }
 
-// final says whether no segment may follow s in its super-packet.
+// final reports whether s must be the last segment of its super-packet.
 func (s *segment) final() bool { return !s.udp && s.upper()[ipheader.TCPFlags]&tcpFinal != 0 }
 
-// sameNetwork says whether the IP headers of two packets of one flow are equal in what all packets cut from one super-packet have in common: the TOS or traffic class
-// with its ECN bits, the flow label, the time to live or hop limit, and whether they may be fragmented.
+// sameNetwork reports whether the IP headers of two packets of one flow are equal in what all
+// segments of one super-packet have in common: the TOS or traffic class with its ECN bits, the flow
+// label, the time to live or hop limit, and whether they may be fragmented.
 func (s *segment) sameNetwork(t *segment) bool {
 	a, b := s.pkt, t.pkt
 	if s.v6 {
@@ -81,7 +83,7 @@ func (s *segment) sameNetwork(t *segment) bool {
 	return a[1] == b[1] && a[6] == b[6] && a[8] == b[8]
 }
 
-// addresses are the source and destination octets.
+// addresses returns the octets of source and destination.
 func (s *segment) addresses() (src, dst []byte) {
 	if s.v6 {
 		return s.pkt[8:24], s.pkt[24:40]
@@ -89,7 +91,7 @@ func (s *segment) addresses() (src, dst []byte) {
 	return s.pkt[12:16], s.pkt[16:20]
 }
 
-// pseudo is the pseudo-header's sum for length octets of upper layer.
+// pseudo returns the sum of the pseudo-header for length octets of upper layer.
 func (s *segment) pseudo(length int) uint16 {
 	src, dst := s.addresses()
 	proto := uint8(selector.ProtoTCP)
@@ -99,7 +101,8 @@ func (s *segment) pseudo(length int) uint16 {
 	return ipheader.PseudoSum(src, dst, proto, length)
 }
 
-// intact says whether the checksums hold. Those of a super-packet are made anew, which would make good ones of bad ones.
+// intact reports whether the checksums are right. Those of a super-packet are computed again, which
+// would make right ones of wrong ones.
 func (s *segment) intact() bool {
 	if !s.v6 && ipheader.Sum(0, s.pkt[:ipheader.IPv4Len]) != 0xffff {
 		return false
@@ -108,8 +111,9 @@ func (s *segment) intact() bool {
 	return ipheader.Sum(s.pseudo(len(upper)), upper) == 0xffff
 }
 
-// describe makes the header of s that of a super-packet of total octets which begins with s, and p say so.
-func (s *segment) describe(p *gso.Packet, total int) {
+// describe makes the header of s that of a super-packet of total octets that begins with s, and
+// sets p to describe it.
+func (s *segment) describe(p *Packet, total int) {
 	length := total - s.start
 	csum := ipheader.TCPChecksum
 	if s.udp {
@@ -117,7 +121,7 @@ func (s *segment) describe(p *gso.Packet, total int) {
 		binary.BigEndian.PutUint16(s.upper()[ipheader.UDPLength:], uint16(length))
 	}
 	binary.BigEndian.PutUint16(s.upper()[csum:], s.pseudo(length))
-	*p = gso.Packet{
+	*p = Packet{
 		GSO: s.gso(), SegSize: uint16(s.len()), HdrLen: uint16(s.data),
 		NeedsChecksum: true, CsumStart: uint16(s.start), CsumOffset: uint16(csum),
 	}
@@ -130,12 +134,12 @@ func (s *segment) describe(p *gso.Packet, total int) {
 	binary.BigEndian.PutUint16(s.pkt[ipheader.IPv4Checksum:], ^ipheader.Sum(0, s.pkt[:ipheader.IPv4Len]))
 }
 
-func (s *segment) gso() gso.Type {
+func (s *segment) gso() Type {
 	switch {
 	case s.udp:
-		return gso.UDP
+		return UDP
 	case s.v6:
-		return gso.TCPv6
+		return TCPv6
 	}
-	return gso.TCPv4
+	return TCPv4
 }

@@ -1,4 +1,4 @@
-package dataplane
+package gso
 
 import (
 	"bytes"
@@ -6,26 +6,31 @@ import (
 	"slices"
 
 	"culvert/selector"
-	"culvert/tun/gso"
 )
 
-// What the coalescer is checked against: the slowest code there is, that shares nothing with it. It asks of every packet whether those gathered so far and it, made one
-// super-packet and cut again, come out as they went in. What such a packet says otherwise (checksums, identification, flags, lengths) then needs no rule of its own.
+// What the Coalescer[*source] is checked against: the slowest code there is, that shares nothing
+// with it. It asks of every packet whether those gathered so far and it, made one super-packet and
+// cut again, come out as they went in. What such a packet says otherwise (checksums,
+// identification, flags, lengths) then needs no rule of its own.
+
+// source stands for the SA that a packet came by.
+type source struct{ _ int }
 
 // arrivedPacket is a packet and the SA that it came by.
 type arrivedPacket struct {
-	by  *pair
-	pkt []byte
+	By  *source
+	Pkt []byte
 }
 
-// slowGroups is which packets of a batch go together, flow by flow. A fragment ends every group, as it may belong to any.
+// slowGroups is which packets of a batch go together, flow by flow. A fragment ends every group, as
+// it may belong to any.
 func slowGroups(in []arrivedPacket) (groups [][]arrivedPacket) {
 	open := map[selector.Flow]int{} // the group that the flow's next packet may join
 	for _, p := range in {
-		flow, err := selector.ParseFlow(p.pkt)
+		flow, err := selector.ParseFlow(p.Pkt)
 		at, ok := open[flow]
 		switch {
-		case slowFragment(p.pkt):
+		case slowFragment(p.Pkt):
 			clear(open)
 			groups = append(groups, []arrivedPacket{p})
 			continue
@@ -39,7 +44,8 @@ func slowGroups(in []arrivedPacket) (groups [][]arrivedPacket) {
 	return groups
 }
 
-// slowHeaders is where the upper-layer header and the payload of a packet begin that Linux's GRO looks at: TCP or UDP, right behind a header without options or extensions.
+// slowHeaders is where the upper-layer header and the payload of a packet begin that Linux's GRO
+// looks at: TCP or UDP, right behind a header without options or extensions.
 func slowHeaders(pkt []byte) (upper, payload int, udp, ok bool) {
 	proto := byte(0)
 	if pkt[0]>>4 == 4 {
@@ -65,7 +71,8 @@ func slowFragment(pkt []byte) bool {
 	return selector.ParsePacket(pkt, &hdr) == nil && hdr.Fragment != selector.NotFragment
 }
 
-// slowMay says whether a packet may be in a super-packet at all: it has payload; TCP says nothing by its flags that is for one packet only; UDP has a checksum.
+// slowMay reports whether a packet may be in a super-packet at all: it has payload; TCP says
+// nothing by its flags that is for one packet only; UDP has a checksum.
 func slowMay(pkt []byte) bool {
 	upper, payload, udp, ok := slowHeaders(pkt)
 	if !ok || len(pkt) <= payload {
@@ -78,14 +85,14 @@ func slowMay(pkt []byte) bool {
 	return pkt[upper+13]&(syn|rst|urg|cwr) == 0
 }
 
-// slowJoins says whether p may be the next of a group.
+// slowJoins reports whether p may be the next of a group.
 func slowJoins(group []arrivedPacket, p arrivedPacket) bool {
-	if len(group) == maxGathered || group[0].by != p.by || !slowMay(p.pkt) || !slowMay(group[0].pkt) {
+	if len(group) == maxGathered || group[0].By != p.By || !slowMay(p.Pkt) || !slowMay(group[0].Pkt) {
 		return false
 	}
 	var pkts [][]byte
 	for _, q := range append(slices.Clone(group), p) {
-		pkts = append(pkts, q.pkt)
+		pkts = append(pkts, q.Pkt)
 	}
 	for _, step := range []uint16{0, 1} {
 		if cut := slowCut(slowMerge(pkts), pkts[0], step); cut != nil && slices.EqualFunc(cut, pkts, sameNumbers) {
@@ -95,7 +102,8 @@ func slowJoins(group []arrivedPacket, p arrivedPacket) bool {
 	return false
 }
 
-// slowMerge is the super-packet: the first one's header, with the last one's FIN and PSH, and all payload.
+// slowMerge is the super-packet: the first one's header, with the last one's FIN and PSH, and all
+// payload.
 func slowMerge(pkts [][]byte) []byte {
 	upper, _, udp, _ := slowHeaders(pkts[0])
 	whole := bytes.Clone(pkts[0])
@@ -109,11 +117,12 @@ func slowMerge(pkts [][]byte) []byte {
 	return whole
 }
 
-// slowCut cuts whole into packets with as much payload as first, the identifications step apart; nil if there can be no such super-packet.
+// slowCut cuts whole into packets with as much payload as first, the identifications step apart;
+// nil if there can be no such super-packet.
 func slowCut(whole, first []byte, step uint16) (cut [][]byte) {
 	upper, payload, udp, _ := slowHeaders(first)
 	v4 := whole[0]>>4 == 4
-	if len(whole) > gso.MaxPacket || v4 && step == 0 && whole[6] != 0x40 {
+	if len(whole) > MaxPacket || v4 && step == 0 && whole[6] != 0x40 {
 		return nil
 	}
 	for i, data := range slices.Collect(slices.Chunk(whole[payload:], len(first)-payload)) {
@@ -138,7 +147,8 @@ func slowCut(whole, first []byte, step uint16) (cut [][]byte) {
 	return cut
 }
 
-// sameNumbers says whether two packets are equal, where a checksum may be either of the two zeros of one's complement.
+// sameNumbers reports whether two packets are equal, where a checksum may be either of the two
+// zeros of one's complement.
 func sameNumbers(a, b []byte) bool { return bytes.Equal(oneZero(a), oneZero(b)) }
 
 func oneZero(pkt []byte) []byte {

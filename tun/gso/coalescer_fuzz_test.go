@@ -1,4 +1,4 @@
-package dataplane
+package gso
 
 import (
 	"bytes"
@@ -11,7 +11,8 @@ import (
 	"culvert/selector"
 )
 
-// mixed are the flows of mix: both protocols over both IP versions, most with small packets, two with so large ones that they fill a super-packet.
+// mixed are the flows of mix: both protocols over both IP versions, most with small packets, two
+// with so large ones that they fill a super-packet.
 var mixed = sync.OnceValue(func() (flows [12][][]byte) {
 	for i := range flows {
 		size := 40 + i
@@ -23,9 +24,10 @@ var mixed = sync.OnceValue(func() (flows [12][][]byte) {
 	return flows
 })
 
-// mix is a batch that the octets of script choose: segments of some of the flows by one of two SAs, some of them lost, twice, or altered in a way of alterations.
+// mix is a batch that the octets of script choose: segments of some of the flows by one of two SAs,
+// some of them lost, twice, or altered in a way of alterations.
 func mix(script []byte) (in []arrivedPacket) {
-	sas := [2]*pair{{}, {}}
+	sas := [2]*source{{}, {}}
 	flows, first := mixed(), 0
 	used := len(flows)
 	if len(script) > 0 {
@@ -78,7 +80,8 @@ func setLength(p []byte) []byte {
 	return p
 }
 
-// alterations are what can be done to a packet of stream, by two numbers. nil: nothing that makes sense.
+// alterations are what can be done to a packet of stream, by two numbers. nil: nothing that makes
+// sense.
 var alterations = []func(p []byte, where int, value byte) []byte{
 	func(p []byte, where int, value byte) []byte { // an octet, and the checksums with it
 		p[where%len(p)] ^= value
@@ -164,22 +167,23 @@ func withExtension(p []byte, kind byte, header [8]byte) []byte {
 	return p
 }
 
-// checkMix gathers what script makes, and checks that nothing is lost, altered or out of order, and that as much was gathered as may be.
+// checkMix gathers what script makes, and checks that nothing is lost, altered or out of order, and
+// that as much was gathered as may be.
 func checkMix(t testing.TB, script []byte) (packets, writes int) {
 	in := mix(script)
 	g := newGathering(t, allOffloads)
 	var hdr selector.Packet
 	for _, p := range in {
-		pkt := bytes.Clone(p.pkt)
+		pkt := bytes.Clone(p.Pkt)
 		if err := selector.ParsePacket(pkt, &hdr); err != nil {
 			t.Fatal(err)
 		}
-		g.add(p.by, pkt, &hdr)
+		g.Add(p.By, pkt, &hdr)
 	}
-	g.flush()
+	g.Flush()
 	var pkts [][]byte
 	for _, p := range in {
-		pkts = append(pkts, p.pkt)
+		pkts = append(pkts, p.Pkt)
 	}
 	checkOrder(t, g.packets, pkts)
 	flows := byFlow(t, pkts)
@@ -196,7 +200,8 @@ func checkMix(t testing.TB, script []byte) (packets, writes int) {
 	return len(in), len(g.writes)
 }
 
-// checkOrder compares what comes out with what went in: each flow by itself, and all of them before and behind each fragment.
+// checkOrder compares what comes out with what went in: each flow by itself, and all of them before
+// and behind each fragment.
 func checkOrder(t testing.TB, out, in [][]byte) {
 	t.Helper()
 	for {

@@ -1,4 +1,4 @@
-package dataplane
+package gso
 
 import (
 	"bytes"
@@ -8,27 +8,28 @@ import (
 	"testing"
 
 	"culvert/selector"
-	"culvert/tun/gso"
+	"culvert/tun/gso/gsotest"
 )
 
-// gathering is a coalescer whose output is kept: what it writes, and that cut again by the plain code of the tun package.
+// gathering is a Coalescer[*source] whose output is kept: what it writes, and that cut again by the
+// plain code of the tun package.
 type gathering struct {
-	coalescer
+	Coalescer[*source]
 	writes  []int // how many packets each write held
 	packets [][]byte
 }
 
-func newGathering(t testing.TB, can gso.Offloads) *gathering {
+func newGathering(t testing.TB, can Offloads) *gathering {
 	g := &gathering{}
-	g.can = can
-	g.out = func(_ *pair, p *gso.Packet, packets [][]byte) {
+	g.Can = can
+	g.Out = func(_ *source, p *Packet, packets [][]byte) {
 		g.writes = append(g.writes, len(packets))
 		whole := *p
 		whole.Data = bytes.Join(packets, nil)
-		if len(whole.Data) > gso.MaxPacket {
+		if len(whole.Data) > MaxPacket {
 			t.Errorf("a super-packet of %d octets", len(whole.Data))
 		}
-		var cut gso.Segmenter
+		var cut Segmenter
 		if err := cut.Reset(&whole); err != nil {
 			t.Fatalf("%+v cannot be cut: %v", p, err)
 		}
@@ -43,16 +44,16 @@ func newGathering(t testing.TB, can gso.Offloads) *gathering {
 }
 
 // batch is one batch from c.
-func (g *gathering) batch(t testing.TB, c *pair, pkts [][]byte) {
+func (g *gathering) batch(t testing.TB, c *source, pkts [][]byte) {
 	for _, p := range pkts {
 		p = bytes.Clone(p)
 		var hdr selector.Packet
 		if err := selector.ParsePacket(p, &hdr); err != nil {
 			t.Fatal(err)
 		}
-		g.add(c, p[:hdr.TotalLen], &hdr)
+		g.Add(c, p[:hdr.TotalLen], &hdr)
 	}
-	g.flush()
+	g.Flush()
 }
 
 // check cuts the batch's super-packets again: flow by flow the same packets in the same order.
@@ -79,7 +80,8 @@ func checkFlows(t testing.TB, out, in [][]byte) {
 	}
 }
 
-// byFlow is the packets of each flow. Fragments are of all flows between their hosts: here, one of their own.
+// byFlow is the packets of each flow. Fragments are of all flows between their hosts: here, one of
+// their own.
 func byFlow(t testing.TB, pkts [][]byte) map[selector.Flow][][]byte {
 	m := map[selector.Flow][][]byte{}
 	for _, p := range pkts {
@@ -92,7 +94,8 @@ func byFlow(t testing.TB, pkts [][]byte) map[selector.Flow][][]byte {
 	return m
 }
 
-// alike is pkt without what GRO may change: the identification where nobody may fragment, with the checksum over it, and which of the two zeros a checksum is.
+// alike is pkt without what GRO may change: the identification where nobody may fragment, with the
+// checksum over it, and which of the two zeros a checksum is.
 func alike(pkt []byte) []byte {
 	b := oneZero(pkt)
 	if b[0] == 0x45 && b[6] == 0x40 && fold(sum16(b[:20])) == 0xffff {
@@ -102,7 +105,7 @@ func alike(pkt []byte) []byte {
 	return b
 }
 
-var allOffloads = gso.Offloads{Checksum: true, TSO: true, USO: true}
+var allOffloads = Offloads{Checksum: true, TSO: true, USO: true}
 
 // stream is n segments of size octets of one flow.
 func stream(v6, udp bool, port uint16, n, size int) (pkts [][]byte) {
@@ -112,7 +115,7 @@ func stream(v6, udp bool, port uint16, n, size int) (pkts [][]byte) {
 	}
 	from, to := netip.AddrPortFrom(src, 1000), netip.AddrPortFrom(dst, port)
 	for i := range n {
-		data := random(size + i)[i:]
+		data := gsotest.RandomBytes(size + i)[i:]
 		var pkt []byte
 		if udp {
 			pkt = udpPacket(from, to, true, data)
@@ -174,14 +177,15 @@ func TestCoalesceLimits(t *testing.T) {
 		g := newGathering(t, allOffloads)
 		g.batch(t, nil, in)
 		g.check(t, in)
-		most := min(maxGathered, (gso.MaxPacket-52)/size)
+		most := min(maxGathered, (MaxPacket-52)/size)
 		if want := (200 + most - 1) / most; len(g.writes) != want {
 			t.Errorf("200 segments of %d octets in %d writes, want %d: %v", size, len(g.writes), want, g.writes)
 		}
 	}
 }
 
-// TestCoalesceEnds: a shorter segment, PSH and FIN may be the last of a super-packet, and only the last.
+// TestCoalesceEnds: a shorter segment, PSH and FIN may be the last of a super-packet, and only the
+// last.
 func TestCoalesceEnds(t *testing.T) {
 	short := func(p []byte) []byte {
 		p = p[:len(p)-100]
@@ -220,7 +224,8 @@ func TestCoalesceEnds(t *testing.T) {
 	}
 }
 
-// TestCoalesceLone: segments that all bear a flag which is for one packet only stay by themselves, however alike they are; ECE is a state, not an event.
+// TestCoalesceLone: segments that all bear a flag which is for one packet only stay by themselves,
+// however alike they are; ECE is a state, not an event.
 func TestCoalesceLone(t *testing.T) {
 	for flag, want := range map[byte]int{0x02: 5, 0x04: 5, 0x20: 5, 0x80: 5, 0x40: 1} {
 		in := stream(true, false, 80, 5, 500)
@@ -237,7 +242,8 @@ func TestCoalesceLone(t *testing.T) {
 	}
 }
 
-// TestCoalesceRefuses: a second packet that differs from what would follow the first in one thing goes by itself.
+// TestCoalesceRefuses: a second packet that differs from what would follow the first in one thing
+// goes by itself.
 func TestCoalesceRefuses(t *testing.T) {
 	set := func(at int, v byte) func([]byte) []byte { return func(p []byte) []byte { p[at] ^= v; return p } }
 	longer := func(p []byte) []byte {
@@ -276,7 +282,8 @@ func TestCoalesceRefuses(t *testing.T) {
 	}
 }
 
-// TestCoalesceFixedID: hosts that give packets which must not be fragmented one identification are gathered too.
+// TestCoalesceFixedID: packets that must not be fragmented and all have one identification are
+// gathered as well.
 func TestCoalesceFixedID(t *testing.T) {
 	in := stream(false, false, 80, 10, 400)
 	for i, p := range in {
@@ -294,11 +301,12 @@ func TestCoalesceFixedID(t *testing.T) {
 	}
 }
 
-// TestCoalesceWithout: a device without an offload gets each packet by itself, and an SA's packets are not mixed with another's.
+// TestCoalesceWithout: a device without an offload gets each packet by itself, and an SA's packets
+// are not mixed with another's.
 func TestCoalesceWithout(t *testing.T) {
 	for _, udp := range []bool{false, true} {
 		in := stream(false, udp, 80, 5, 400)
-		for can, want := range map[gso.Offloads]bool{{Checksum: true, TSO: true}: !udp, {Checksum: true, USO: true}: udp, {}: false} {
+		for can, want := range map[Offloads]bool{{Checksum: true, TSO: true}: !udp, {Checksum: true, USO: true}: udp, {}: false} {
 			g := newGathering(t, can)
 			g.batch(t, nil, in)
 			g.check(t, in)
@@ -309,21 +317,22 @@ func TestCoalesceWithout(t *testing.T) {
 	}
 	in := stream(false, false, 80, 4, 400)
 	g, hdr := newGathering(t, allOffloads), selector.Packet{}
-	a, b := &pair{}, &pair{}
+	a, b := &source{}, &source{}
 	for i, p := range in {
 		if err := selector.ParsePacket(p, &hdr); err != nil {
 			t.Fatal(err)
 		}
-		g.add([]*pair{a, a, b, b}[i], bytes.Clone(p), &hdr)
+		g.Add([]*source{a, a, b, b}[i], bytes.Clone(p), &hdr)
 	}
-	g.flush()
+	g.Flush()
 	g.check(t, in)
 	if fmt.Sprint(g.writes) != "[2 2]" {
 		t.Errorf("two SAs: writes %v", g.writes)
 	}
 }
 
-// TestCoalesceInterleaved: flows are gathered side by side, up to a limit, and beyond it still keep their order.
+// TestCoalesceInterleaved: flows are gathered side by side, up to a limit, and beyond it still keep
+// their order.
 func TestCoalesceInterleaved(t *testing.T) {
 	for flows, want := range map[int]int{maxFlows: maxFlows, maxFlows + 1: (maxFlows + 1) * 10} {
 		var in [][]byte
@@ -341,7 +350,8 @@ func TestCoalesceInterleaved(t *testing.T) {
 	}
 }
 
-// TestCoalescePushed: a flow whose segments are sent on again and again takes one place, not one for each time, so that no other must go.
+// TestCoalescePushed: a flow whose segments are sent on again and again takes one place, not one
+// for each time, so that no other must go.
 func TestCoalescePushed(t *testing.T) {
 	long, pushed := stream(false, false, 80, 40, 600), stream(false, false, 81, 40, 600)
 	var in [][]byte
@@ -383,15 +393,15 @@ func TestCoalesceFragment(t *testing.T) {
 func TestCoalesceDoesNotAllocate(t *testing.T) {
 	in := append(stream(false, false, 80, 40, 1300), stream(true, true, 80, 40, 1300)...)
 	var hdr selector.Packet
-	var g coalescer
-	g.can, g.out = allOffloads, func(*pair, *gso.Packet, [][]byte) {}
+	var g Coalescer[*source]
+	g.Can, g.Out = allOffloads, func(*source, *Packet, [][]byte) {}
 	if n := testing.AllocsPerRun(100, func() {
 		for _, p := range in {
 			if selector.ParsePacket(p, &hdr) == nil {
-				g.add(nil, p, &hdr)
+				g.Add(nil, p, &hdr)
 			}
 		}
-		g.flush()
+		g.Flush()
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

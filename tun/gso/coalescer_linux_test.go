@@ -1,4 +1,4 @@
-package dataplane
+package gso_test
 
 import (
 	"bytes"
@@ -20,15 +20,22 @@ import (
 	"culvert/selector"
 	"culvert/tun"
 	"culvert/tun/gso"
+	"culvert/tun/gso/gsotest"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
+const (
+	// patience is for what must come. It is long, as the machine may be busy.
+	patience = 10 * time.Second
+	headroom = 16 // for the device's own header
+)
+
 // kernel is a host with a TUN device that the test writes to, as a worker does.
 type kernel struct {
 	*netlab.Host
-	coalescer
+	gso.Coalescer[*gso.Source]
 	dev    *tun.Device
 	supers [4]atomic.Int64 // written, of each kind
 }
@@ -59,8 +66,8 @@ func newKernel(t *testing.T, lab *netlab.Lab, addrs ...string) *kernel {
 		k.waitLocal(t, addr.IP)
 	}
 	q := k.dev.Queues()[0]
-	k.can = k.dev.Offloads()
-	k.out = func(_ *pair, p *gso.Packet, packets [][]byte) {
+	k.Can = k.dev.Offloads()
+	k.Out = func(_ *gso.Source, p *gso.Packet, packets [][]byte) {
 		k.supers[p.GSO].Add(1)
 		if err := q.Write(p, packets); err != nil {
 			t.Errorf("writing %d packets, %+v: %v", len(packets), p, err)
@@ -69,7 +76,8 @@ func newKernel(t *testing.T, lab *netlab.Lab, addrs ...string) *kernel {
 	return k
 }
 
-// waitLocal waits until packets to the address are for the host itself, which over IPv6 the kernel sees to in its own time.
+// waitLocal waits until packets to the address are for the host itself, which over IPv6 the kernel
+// sees to in its own time.
 func (k *kernel) waitLocal(t *testing.T, ip net.IP) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); runtime.Gosched() {
@@ -90,26 +98,26 @@ func newHost(t *testing.T, lab *netlab.Lab, name string) *netlab.Host {
 }
 
 // deliver writes packets gathered, or one by one.
-func (k *kernel) deliver(t *testing.T, in []arrivedPacket, gathered bool) {
+func (k *kernel) deliver(t *testing.T, in []gso.ArrivedPacket, gathered bool) {
 	t.Helper()
 	var hdr selector.Packet
 	for _, p := range in {
-		pkt := bytes.Clone(p.pkt)
+		pkt := bytes.Clone(p.Pkt)
 		if err := selector.ParsePacket(pkt, &hdr); err != nil {
 			t.Fatal(err)
 		}
 		if gathered {
-			k.add(p.by, pkt, &hdr)
+			k.Add(p.By, pkt, &hdr)
 		} else {
-			k.single(p.by, pkt)
+			k.Single(p.By, pkt)
 		}
 	}
-	k.flush()
+	k.Flush()
 }
 
 // router is a kernel that forwards what it gets to a wire without offloads:
 //
-//	the test == dp0  router  out, 10.1.0.254 2001:db8:1::fe   veth   in, 10.1.0.1 2001:db8:1::1  far
+//	the test == dp0  router  out, 10.1.0.254 2001:db8:1::fe  veth  in, 10.1.0.1 2001:db8:1::1  far
 type router struct {
 	*kernel
 	mu    sync.Mutex
@@ -149,7 +157,8 @@ func newRouter(t *testing.T) *router {
 	return r
 }
 
-// frame looks at what comes over the wire: of the test's packets, as what is not from their hosts is the kernel's own.
+// frame looks at what comes over the wire: of the test's packets, as what is not from their hosts
+// is the kernel's own.
 func (r *router) frame(frame []byte) {
 	p, ok := netlab.ParseFrame(frame)
 	src := p.Src
@@ -171,11 +180,11 @@ func (r *router) frame(frame []byte) {
 }
 
 // through is what becomes of a batch on its way to far.
-func (r *router) through(t *testing.T, in []arrivedPacket, gathered bool) [][]byte {
+func (r *router) through(t *testing.T, in []gso.ArrivedPacket, gathered bool) [][]byte {
 	t.Helper()
-	mark := udpPacket(netip.MustParseAddrPort("10.2.0.1:9"), netip.AddrPortFrom(netip.MustParseAddr("10.1.0.1"), markPort), true, []byte("mark"))
+	mark := gsotest.UDPPacket(netip.MustParseAddrPort("10.2.0.1:9"), netip.AddrPortFrom(netip.MustParseAddr("10.1.0.1"), markPort), true, []byte("mark"))
 	r.deliver(t, in, gathered)
-	r.deliver(t, []arrivedPacket{{nil, mark}}, false)
+	r.deliver(t, []gso.ArrivedPacket{{nil, mark}}, false)
 	select {
 	case <-r.ended:
 	case <-time.After(patience):
@@ -188,7 +197,8 @@ func (r *router) through(t *testing.T, in []arrivedPacket, gathered bool) [][]by
 	return seen
 }
 
-// oneCPU keeps the calling thread on one core: where packets of a flow come from several, the kernel keeps no order.
+// oneCPU keeps the calling thread on one core: where packets of a flow come from several, the
+// kernel keeps no order.
 func oneCPU(t *testing.T) {
 	t.Helper()
 	runtime.LockOSThread() // never unlocked: the thread ends with the test
@@ -207,18 +217,19 @@ func oneCPU(t *testing.T) {
 	}
 }
 
-// The kernel forwards the same packets whether it got them gathered or one by one, whatever they are.
+// The kernel forwards the same packets whether it got them gathered or one by one, whatever they
+// are.
 func TestKernelForwardsWhatWasGathered(t *testing.T) {
 	oneCPU(t)
 	k := newRouter(t)
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range 40 {
-		in := mix(randomScript(rng, rng.IntN(120)))
+		in := gso.Mix(gso.RandomScript(rng, rng.IntN(120)))
 		want, got := k.through(t, in, false), k.through(t, in, true)
 		if len(want) == 0 && len(in) > 20 {
 			t.Fatalf("of %d packets none was forwarded", len(in))
 		}
-		checkOrder(t, got, want)
+		gso.CheckOrder(t, got, want)
 	}
 	// And those that are gathered by the dozen are not just the same but right: but for a hop less.
 	for _, v6 := range []bool{false, true} {
@@ -231,45 +242,46 @@ func TestKernelForwardsWhatWasGathered(t *testing.T) {
 
 func checkForwarded(t *testing.T, k *router, v6, udp bool) {
 	t.Helper()
-	var in []arrivedPacket
+	var in []gso.ArrivedPacket
 	var want [][]byte
-	for _, p := range stream(v6, udp, 80, 44, 1400) {
-		in = append(in, arrivedPacket{nil, p})
+	for _, p := range gso.Stream(v6, udp, 80, 44, 1400) {
+		in = append(in, gso.ArrivedPacket{nil, p})
 		p = bytes.Clone(p)
 		p[map[bool]int{false: 8, true: 7}[v6]]--
-		fixSums(p)
+		gso.FixSums(p)
 		want = append(want, p)
 	}
-	checkFlows(t, k.through(t, in, true), want)
+	gso.CheckFlows(t, k.through(t, in, true), want)
 }
 
 // wantSupers fails the test if the device takes super-packets of a kind and got none.
 func (k *kernel) wantSupers(t *testing.T, kinds ...gso.Type) {
 	t.Helper()
 	for _, kind := range kinds {
-		if can := k.can.TSO && kind != gso.UDP || k.can.USO && kind == gso.UDP; can && k.supers[kind].Load() == 0 {
+		if can := k.Can.TSO && kind != gso.UDP || k.Can.USO && kind == gso.UDP; can && k.supers[kind].Load() == 0 {
 			t.Errorf("no super-packet of kind %d was written", kind)
 		}
 	}
 }
 
-// A socket of the host gets the datagrams that were gathered, each by itself; and with UDP_GRO whole.
+// A socket of the host gets the datagrams that were gathered, each by itself; and with UDP_GRO
+// whole.
 func TestKernelReceivesGatheredUDP(t *testing.T) {
 	k := newKernel(t, netlab.Need(t), "10.1.0.1/24", "2001:db8:1::1/64")
 	route(t, k, "10.2.0.0/16", "2001:db8:2::/64")
 	for _, v6 := range []bool{false, true} {
 		for _, gro := range []bool{false, true} {
 			t.Run(fmt.Sprintf("v6=%v gro=%v", v6, gro), func(t *testing.T) {
-				pkts := stream(v6, true, 80, 30, 1000)
-				pkts = append(pkts, setLength(bytes.Clone(pkts[29][:len(pkts[29])-300])))
+				pkts := gso.Stream(v6, true, 80, 30, 1000)
+				pkts = append(pkts, gso.SetLength(bytes.Clone(pkts[29][:len(pkts[29])-300])))
 				rx := k.listenUDP(t, pkts[0], gro)
-				var in []arrivedPacket
+				var in []gso.ArrivedPacket
 				var want []byte
 				for i, p := range pkts {
 					binary.BigEndian.PutUint16(p[4:], binary.BigEndian.Uint16(p[4:])+uint16(i/30)*map[bool]uint16{false: 1}[v6])
-					fixSums(p)
-					in = append(in, arrivedPacket{nil, p})
-					want = append(want, p[upperOf(p)+8:]...)
+					gso.FixSums(p)
+					in = append(in, gso.ArrivedPacket{nil, p})
+					want = append(want, p[gso.UpperOf(p)+8:]...)
 				}
 				k.deliver(t, in, true)
 				var got []byte
@@ -279,7 +291,7 @@ func TestKernelReceivesGatheredUDP(t *testing.T) {
 					if err != nil {
 						t.Fatalf("after %d octets: %v", len(got), err)
 					}
-					if most := 1000; !gro && (size != most && len(got)+size != len(want)) || gro && k.can.USO && size != len(want) {
+					if most := 1000; !gro && (size != most && len(got)+size != len(want)) || gro && k.Can.USO && size != len(want) {
 						t.Errorf("read %d has %d octets", n, size)
 					}
 					got = append(got, buf[:size]...)
@@ -296,7 +308,7 @@ func TestKernelReceivesGatheredUDP(t *testing.T) {
 // listenUDP is a socket at the destination of pkt.
 func (k *kernel) listenUDP(t *testing.T, pkt []byte, gro bool) *net.UDPConn {
 	t.Helper()
-	hdr := parse(t, pkt)
+	hdr := gsotest.Parse(t, pkt)
 	var c *net.UDPConn
 	if err := k.Do(func() (err error) {
 		c, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(hdr.Dst, hdr.DstPort)))
@@ -361,7 +373,7 @@ func TestKernelReceivesGatheredTCP(t *testing.T) {
 
 // carry cuts what one host sends and gathers it for the other.
 func carry(t *testing.T, from, to *kernel, done <-chan struct{}) {
-	buf := make([]byte, tunHeadroom+gso.MaxPacket+tunTailroom)
+	buf := make([]byte, headroom+gso.MaxPacket)
 	q := from.dev.Queues()[0]
 	for {
 		select {
@@ -370,7 +382,7 @@ func carry(t *testing.T, from, to *kernel, done <-chan struct{}) {
 		default:
 		}
 		var p gso.Packet
-		err := q.Read(buf, tunHeadroom, &p)
+		err := q.Read(buf, headroom, &p)
 		if errors.Is(err, tun.ErrWouldBlock) {
 			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(q.FD()), Events: unix.POLLIN}}, 20)
 			continue
@@ -383,9 +395,9 @@ func carry(t *testing.T, from, to *kernel, done <-chan struct{}) {
 			t.Error(err)
 			return
 		}
-		var in []arrivedPacket
+		var in []gso.ArrivedPacket
 		for pkt := cut.Next(); pkt != nil; pkt = cut.Next() {
-			in = append(in, arrivedPacket{nil, bytes.Clone(pkt)})
+			in = append(in, gso.ArrivedPacket{nil, bytes.Clone(pkt)})
 		}
 		to.deliver(t, in, true)
 	}

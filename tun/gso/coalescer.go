@@ -1,4 +1,4 @@
-package dataplane
+package gso
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 
 	"culvert/ipheader"
 	"culvert/selector"
-	"culvert/tun/gso"
 )
 
 const (
@@ -17,7 +16,7 @@ const (
 	maxGathered = 64
 )
 
-// coalescer gathers neighbouring TCP and UDP segments of one flow into super-packets for the TUN,
+// Coalescer gathers neighbouring TCP and UDP segments of one flow into super-packets for the TUN,
 // by the rules of Linux's own GRO: cut again, a super-packet gives the packets that went in, octet
 // for octet. (The one liberty, which GRO takes as well: packets that must not be fragmented and all
 // have the same identification come out with ascending ones, which nobody may interpret; RFC 6864,
@@ -28,22 +27,23 @@ const (
 //	        | B0 | payload of B1 |            whole, and no payload is copied
 //
 // The order within a flow is kept: a packet that cannot join its flow's segments sends them on
-// first. The packets given to add must stay as they are until the next flush. Packets of different
-// SAs are not mixed. A coalescer allocates nothing and is not for concurrent use.
-type coalescer struct {
-	can   gso.Offloads // what the TUN takes whole; nothing else is gathered
-	out   func(c *pair, p *gso.Packet, packets [][]byte)
-	flows [maxFlows]gathered
+// first. The packets given to Add must stay as they are until the next Flush. S is what a packet
+// came by, and packets of different S are not mixed. A Coalescer allocates nothing and is not for
+// concurrent use. Can and Out must be set.
+type Coalescer[S comparable] struct {
+	Can   Offloads // what the TUN takes whole; nothing else is gathered
+	Out   func(c S, p *Packet, packets [][]byte)
+	flows [maxFlows]gathered[S]
 	used  int // flows[used:] are empty
 	next  int // to be put out when all are in use
 	alone [1][]byte
-	super gso.Packet
+	super Packet
 }
 
 // gathered is the super-packet in the making of one flow.
-type gathered struct {
+type gathered[S comparable] struct {
 	flow    selector.Flow
-	from    *pair
+	from    S
 	head    segment
 	packets [maxGathered][]byte // the first packet, then payloads
 	n       int                 // how many packets; 0: the place is free
@@ -51,10 +51,10 @@ type gathered struct {
 	idStep  uint16              // by which the identification grows from one packet to the next
 }
 
-// add takes the packet pkt, which came by c. It goes out now or at the latest with the next flush.
-func (g *coalescer) add(c *pair, pkt []byte, hdr *selector.Packet) {
+// Add takes the packet pkt, which came by c. It goes out now or at the latest with the next Flush.
+func (g *Coalescer[S]) Add(c S, pkt []byte, hdr *selector.Packet) {
 	if hdr.Fragment != selector.NotFragment {
-		g.flush() // it may be of any flow: most fragments do not tell
+		g.Flush() // it may be of any flow: most fragments do not tell
 		g.single(c, pkt)
 		return
 	}
@@ -80,15 +80,15 @@ func (g *coalescer) add(c *pair, pkt []byte, hdr *selector.Packet) {
 }
 
 // takes reports whether the TUN takes super-packets of the kind of s.
-func (g *coalescer) takes(s *segment) bool {
+func (g *Coalescer[S]) takes(s *segment) bool {
 	if s.udp {
-		return g.can.USO
+		return g.Can.USO
 	}
-	return g.can.TSO
+	return g.Can.TSO
 }
 
 // find returns where the flow's segments are gathered, or nil.
-func (g *coalescer) find(flow *selector.Flow) *gathered {
+func (g *Coalescer[S]) find(flow *selector.Flow) *gathered[S] {
 	for i := range g.flows[:g.used] {
 		if f := &g.flows[i]; f.n > 0 && f.flow == *flow {
 			return f
@@ -99,7 +99,7 @@ func (g *coalescer) find(flow *selector.Flow) *gathered {
 
 // place returns a free place: f, which was just sent on, or one that another flow has left, or one
 // that was not used yet, or that of the flow that is put out next.
-func (g *coalescer) place(f *gathered) *gathered {
+func (g *Coalescer[S]) place(f *gathered[S]) *gathered[S] {
 	if f != nil {
 		return f
 	}
@@ -118,51 +118,53 @@ func (g *coalescer) place(f *gathered) *gathered {
 	return f
 }
 
-// flush sends on everything that is gathered.
-func (g *coalescer) flush() {
+// Flush sends on everything that is gathered.
+func (g *Coalescer[S]) Flush() {
 	for i := range g.flows[:g.used] {
 		g.emit(&g.flows[i])
 	}
 	g.used = 0
 }
 
-// discard drops everything that is gathered.
-func (g *coalescer) discard() {
+// Discard drops everything that is gathered.
+func (g *Coalescer[S]) Discard() {
+	var none S
 	for i := range g.flows {
-		g.flows[i].n, g.flows[i].from = 0, nil
+		g.flows[i].n, g.flows[i].from = 0, none
 	}
 	g.used = 0
 }
 
 // single sends a packet on as it is.
-func (g *coalescer) single(c *pair, pkt []byte) {
-	g.alone[0], g.super = pkt, gso.Packet{}
-	g.out(c, &g.super, g.alone[:])
+func (g *Coalescer[S]) single(c S, pkt []byte) {
+	g.alone[0], g.super = pkt, Packet{}
+	g.Out(c, &g.super, g.alone[:])
 }
 
 // emit sends on the packets of f, if f is not nil, and frees its place.
-func (g *coalescer) emit(f *gathered) {
+func (g *Coalescer[S]) emit(f *gathered[S]) {
 	if f == nil || f.n == 0 {
 		return
 	}
 	c, n := f.from, f.n
-	f.n, f.from = 0, nil
-	g.super = gso.Packet{}
+	var none S
+	f.n, f.from = 0, none
+	g.super = Packet{}
 	if n > 1 {
 		f.head.describe(&g.super, f.total)
 	}
-	g.out(c, &g.super, f.packets[:n])
+	g.Out(c, &g.super, f.packets[:n])
 }
 
 // begin makes s the first packet. Its checksum is verified when a second one comes.
-func (f *gathered) begin(c *pair, flow *selector.Flow, s *segment) {
+func (f *gathered[S]) begin(c S, flow *selector.Flow, s *segment) {
 	f.flow, f.from, f.head = *flow, c, *s
 	f.packets[0], f.n, f.total = s.pkt, 1, len(s.pkt)
 }
 
 // join appends s to f, and reports whether it may stand there.
-func (f *gathered) join(s *segment) bool {
-	if s.len() > f.head.len() || f.total+s.len() > gso.MaxPacket || !f.head.sameNetwork(s) || !f.nextID(s) {
+func (f *gathered[S]) join(s *segment) bool {
+	if s.len() > f.head.len() || f.total+s.len() > MaxPacket || !f.head.sameNetwork(s) || !f.nextID(s) {
 		return false
 	}
 	if !s.udp && !f.nextTCP(s) {
@@ -182,7 +184,7 @@ func (f *gathered) join(s *segment) bool {
 
 // nextID reports whether the IPv4 identification of s follows: one more with each packet, as those
 // of a super-packet that is cut, or the same in all packets that must not be fragmented.
-func (f *gathered) nextID(s *segment) bool {
+func (f *gathered[S]) nextID(s *segment) bool {
 	if s.v6 {
 		return true
 	}
@@ -197,7 +199,7 @@ func (f *gathered) nextID(s *segment) bool {
 
 // nextTCP reports whether the TCP header of s is that of the octets that follow, and otherwise the
 // same except for the flags of the last segment.
-func (f *gathered) nextTCP(s *segment) bool {
+func (f *gathered[S]) nextTCP(s *segment) bool {
 	a, b := f.head.upper()[:f.head.hdrLen()], s.upper()[:s.hdrLen()]
 	seq := binary.BigEndian.Uint32(a[ipheader.TCPSeq:]) + uint32(f.total-f.head.data)
 	return len(a) == len(b) && binary.BigEndian.Uint32(b[ipheader.TCPSeq:]) == seq &&
