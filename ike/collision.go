@@ -6,12 +6,14 @@ import (
 	"culvert/ike/wire"
 )
 
-// This file decides what two requests that cross on the wire mean (RFC 7296, Sections 2.8.1, 2.8.2 and 2.25), from what is known and nothing else.
+// This file decides what requests that cross on the wire mean (RFC 7296, Sections 2.8.1, 2.8.2 and
+// 2.25). Its functions depend on their arguments only.
 
-// noncePair is the nonces of one CREATE_CHILD_SA exchange.
+// noncePair holds the nonces of one CREATE_CHILD_SA exchange.
 type noncePair struct{ Ni, Nr []byte }
 
-// lowest is the lower of the two, "octet-by-octet [...] If you reach the end of one nonce, that nonce is the lower one".
+// lowest returns the lower nonce, compared octet by octet. If one is a prefix of the other, it is
+// the lower one (RFC 7296, Section 2.8.1).
 func (n noncePair) lowest() []byte {
 	if bytes.Compare(n.Ni, n.Nr) < 0 {
 		return n.Ni
@@ -19,7 +21,8 @@ func (n noncePair) lowest() []byte {
 	return n.Nr
 }
 
-// rekeyOutcome says which of two redundant SAs stays after both sides rekeyed the same one, of Child SAs and of IKE SAs alike.
+// rekeyOutcome tells which of two redundant SAs stays after both sides rekeyed the same one. It
+// applies to Child SAs and IKE SAs alike.
 type rekeyOutcome uint8
 
 const (
@@ -29,8 +32,9 @@ const (
 	keepTheirs
 )
 
-// compareRekeys decides by the nonces of our own exchange and of the peer's: "the SA created with the lowest of the four nonces used in the two
-// exchanges SHOULD be closed by the endpoint that created it". The peer comes to the opposite word, that is, to the same SA.
+// compareRekeys compares the nonces of our exchange with those of the peer's. The SA that was
+// created with the lowest of the four nonces is closed by its creator (RFC 7296, Section 2.8.1).
+// The peer reaches the mirrored result, so both keep the same SA.
 func compareRekeys(ours, theirs noncePair) rekeyOutcome {
 	if bytes.Compare(ours.lowest(), theirs.lowest()) > 0 {
 		return keepOurs
@@ -38,29 +42,29 @@ func compareRekeys(ours, theirs noncePair) rekeyOutcome {
 	return keepTheirs
 }
 
-// ikeActivity is what we ourselves are doing with the IKE SA that a request came on.
+// ikeActivity is what we are doing with the IKE SA that a request came on.
 type ikeActivity uint8
 
 const (
 	ikeQuiet    ikeActivity = iota
-	ikeChildren             // our request to create, rekey or close one of its Child SAs is outstanding
+	ikeChildren             // our request to create, rekey or delete one of its Child SAs is outstanding
 	ikeRekeying             // our request to rekey it is outstanding
-	ikeReplaced             // it is rekeyed: its successor has the Child SAs, and one side is to delete it
+	ikeReplaced             // it is rekeyed: its successor has the Child SAs, and one side will delete it
 	ikeClosing              // our request to delete it is outstanding
 )
 
-// childActivity is what we ourselves are doing with the Child SA that a request names.
+// childActivity is what we are doing with the Child SA that a request names.
 type childActivity uint8
 
 const (
 	childQuiet    childActivity = iota
 	childRekeying               // our request to rekey it is outstanding
-	childReplaced               // it is rekeyed, and one side is to delete it
+	childReplaced               // it is rekeyed, and one side will delete it
 	childClosing                // our request to delete it is outstanding
-	childAbsent                 // there is none of that SPI
+	childAbsent                 // we have no Child SA with that SPI
 )
 
-// peerRequest is a request of the peer that may collide with what we do.
+// peerRequest is a request of the peer that may collide with ours.
 type peerRequest uint8
 
 const (
@@ -71,19 +75,20 @@ const (
 	askDeleteIKE
 )
 
-// answer is what to answer.
+// answer is how to respond to a request.
 type answer uint8
 
 const (
 	answerUsual         answer = iota
-	answerAndCompare           // as usual, and compare the nonces when our own exchange ends
+	answerAndCompare           // as usual, and compare the nonces at the end of our own exchange
 	answerTemporary            // TEMPORARY_FAILURE
 	answerNotFound             // CHILD_SA_NOT_FOUND
-	answerWithoutDelete        // an empty response: the other half is, or will be, deleted by our own request
-	answerAndForget            // as usual, and forget our own request on this IKE SA
+	answerWithoutDelete        // an empty response: our own request deletes the other half
+	answerAndForget            // as usual, and abandon our own request on this IKE SA
 )
 
-// answerTo decides what to answer. The child activity matters only to requests that name a Child SA.
+// answerTo returns how to respond. The child activity matters only to requests that name a Child
+// SA.
 func answerTo(ask peerRequest, ike ikeActivity, child childActivity) answer {
 	switch ask {
 	case askRekeyIKE:
@@ -97,8 +102,8 @@ func answerTo(ask peerRequest, ike ikeActivity, child childActivity) answer {
 		}
 		return answerUsual
 	}
-	// "If a peer receives a request to create or rekey a Child SA when it is currently rekeying the IKE SA, it SHOULD reply with
-	// TEMPORARY_FAILURE." On one that is closing, a new Child SA would die at birth.
+	// While we rekey the IKE SA, a request to create or rekey a Child SA gets TEMPORARY_FAILURE
+	// (Section 2.25.2). On an IKE SA that is closing, a new Child SA would end at once.
 	if ike == ikeRekeying || ike == ikeReplaced || ike == ikeClosing {
 		return answerTemporary
 	}
@@ -108,7 +113,8 @@ func answerTo(ask peerRequest, ike ikeActivity, child childActivity) answer {
 	return answerUsual
 }
 
-// answerToRekeyChild is Section 2.25.1. A replaced SA counts as one that is being closed, whoever is to send the Delete.
+// answerToRekeyChild implements Section 2.25.1. A replaced SA counts as one that is being closed,
+// by whichever side.
 func answerToRekeyChild(child childActivity) answer {
 	switch child {
 	case childRekeying:
@@ -121,8 +127,9 @@ func answerToRekeyChild(child childActivity) answer {
 	return answerUsual
 }
 
-// answerToRekeyIKE is Sections 2.25.1 (last paragraph) and 2.25.2, and for a replaced SA Section 2.8.2: "it SHOULD return TEMPORARY_FAILURE because it
-// is an IKE SA that it is currently trying to close (whether or not it has already sent the delete notification for the SA)".
+// answerToRekeyIKE implements Sections 2.25.1 (last paragraph) and 2.25.2, and for a replaced SA
+// Section 2.8.2: "it SHOULD return TEMPORARY_FAILURE because it is an IKE SA that it is currently
+// trying to close (whether or not it has already sent the delete notification for the SA)".
 func answerToRekeyIKE(ike ikeActivity) answer {
 	switch ike {
 	case ikeChildren, ikeReplaced, ikeClosing:
@@ -133,7 +140,8 @@ func answerToRekeyIKE(ike ikeActivity) answer {
 	return answerUsual
 }
 
-// answerToDeleteIKE is Section 2.25.2: whatever we were doing on the SA, no answer to it will come any more.
+// answerToDeleteIKE implements Section 2.25.2: a request of ours that is outstanding on the SA will
+// get no response.
 func answerToDeleteIKE(ike ikeActivity) answer {
 	if ike == ikeQuiet || ike == ikeReplaced {
 		return answerUsual
@@ -145,19 +153,20 @@ func answerToDeleteIKE(ike ikeActivity) answer {
 type reaction uint8
 
 const (
-	reactFail     reaction = iota // tell people, and try again at leisure
+	reactFail     reaction = iota // report the failure, and try again later
 	reactWait                     // try the same again after a pause
-	reactRecreate                 // drop the Child SA without a word and ask for a new one
-	reactForget                   // nothing: the peer's own rekeying does what we wanted
-	reactCloseIKE                 // both sides disagree on what exists: close the IKE SA
+	reactRecreate                 // drop the Child SA on our side only, and ask for a new one
+	reactForget                   // nothing: the peer's own rekeying replaces the SA
+	reactCloseIKE                 // the two sides disagree about which SAs exist: close the IKE SA
 )
 
-// reactTo decides what a refusal of our rekey request means. Overtaken says that the peer rekeyed, or deleted, the same SA meanwhile; tries counts the
-// refusals with TEMPORARY_FAILURE in a row, this one with them.
+// reactTo returns what a refusal of our rekey request means. overtaken: the peer has rekeyed or
+// deleted the same SA meanwhile. tries is the number of TEMPORARY_FAILURE responses in a row,
+// including this one.
 func reactTo(refusal wire.NotifyType, overtaken bool, tries int) reaction {
 	switch {
 	case refusal == wire.TemporaryFailure && overtaken, refusal == wire.ChildSANotFound && overtaken:
-		// "When A receives this error, it already knows there was simultaneous rekeying, so it can ignore the error message."
+		// The error is a consequence of the simultaneous rekeying, and is ignored (Section 2.8.1).
 		return reactForget
 	case refusal == wire.TemporaryFailure && tries > temporaryTries:
 		// "it SHOULD conclude that the state information is out of sync and close the IKE SA" (Section 2.25).

@@ -12,26 +12,29 @@ import (
 	"culvert/selector"
 )
 
-// Config is what an Engine is made of; it does not change afterwards, save the peers (SetPeers).
+// Config holds the parameters of an Engine. They do not change, except the peers (SetPeers).
 type Config struct {
-	Rand   io.Reader     // all randomness but that of key exchanges
-	KE     suite.KEMaker // key exchanges; tests plug in a fake group
-	SPIs   SPIAllocator  // inbound ESP SPIs: the dataplane chooses them, so that their low bits are a slot
+	Rand   io.Reader     // all randomness except that of key exchanges
+	KE     suite.KEMaker // makes key exchanges; tests use a fake group
+	SPIs   SPIAllocator  // inbound ESP SPIs, chosen by the dataplane so that their low bits are a slot
 	Limits EngineLimits  // zero fields take their defaults
-	// Resources is the number of the dataplane's workers. With more than one of them a peer with PerResource is asked for a Child SA for each (RFC 9611).
+	// Resources is the number of the dataplane's workers. If there are several, a peer with
+	// PerResource is asked for a Child SA for each (RFC 9611).
 	Resources int
 	Retry     RetransmitPlan // zero fields take their defaults
 
-	IKEPort, NATPort uint16 // our own UDP ports: 500 and 4500 where zero
-	// LocalAddr is the address that the system would send from to remote, or the zero Addr. NAT detection needs it for a peer without a Local
-	// of its own: with a nil LocalAddr such a peer takes us to be behind a NAT. It is called in Handle and must be quick.
+	IKEPort, NATPort uint16 // our UDP ports; default 500 and 4500
+	// LocalAddr returns the address that the system would send from to remote, or the zero Addr.
+	// NAT detection needs it for a peer without Local: if LocalAddr is nil, such a peer takes us to
+	// be behind a NAT. It is called in Handle and must be quick.
 	LocalAddr func(remote netip.Addr) netip.Addr
-	// HasAddr reports whether an address is this host's, and one at which its sockets receive.
-	// Nil: all are. It is called in Handle and must be quick.
+	// HasAddr reports whether an address belongs to this host and its sockets receive there. If it
+	// is nil, every address does. It is called in Handle and must be quick.
 	HasAddr func(local netip.Addr) bool
 }
 
-// SPIAllocator hands out inbound ESP SPIs, for a resource (esp.ChildSA) one that names it. Free returns one that no RemoveSA effect will ever name.
+// SPIAllocator allocates inbound ESP SPIs; with a resource (esp.ChildSA), one that names it.
+// FreeSPI frees one that no RemoveSA effect will name.
 type SPIAllocator interface {
 	AllocSPI(resource int) (uint32, error)
 	FreeSPI(spi uint32)
@@ -40,13 +43,14 @@ type SPIAllocator interface {
 // EngineLimits bound the engine's state against hostile peers.
 type EngineLimits struct {
 	CookieThreshold int // half-open SAs above which cookies are demanded (RFC 7296, Section 2.6); default 64
-	MaxHalfOpen     int // half-open SAs above which new ones are dropped; default 4096, and a sixteenth from one address
-	MaxIKESAs       int // all IKE SAs, those that a rekeying has replaced among them; default 250000
+	MaxHalfOpen     int // half-open SAs above which new ones are dropped; default 4096, a sixteenth for one address
+	MaxIKESAs       int // all IKE SAs, including rekeyed ones; default 250000
 	MaxChildren     int // Child SAs of one IKE SA; default 256
 }
 
-// RetransmitPlan is the back-off of requests: First, then First*Factor, ..., Tries retransmissions in all; then the IKE SA is given up.
-// Jitter of up to a tenth is added to each. Defaults 1 s, 1.8, 6 (about 75 s in all).
+// RetransmitPlan is the back-off of requests: pauses of First, First*Factor and so on, for Tries
+// retransmissions. Then the IKE SA is given up. Up to a tenth of jitter is added to each pause. The
+// defaults are 1 s, 1.8 and 6, about 75 s in all.
 type RetransmitPlan struct {
 	First  time.Duration
 	Factor float64
@@ -56,7 +60,7 @@ type RetransmitPlan struct {
 // Peer is one configured [[peer]].
 type Peer struct {
 	Name          string
-	Remote        []netip.Addr // empty: only answers. Tried in turn.
+	Remote        []netip.Addr // tried in turn; empty: the peer always initiates
 	RemotePort    uint16       // IKE port of the peer, default 500
 	RemoteNATPort uint16       // default 4500
 	Local         netip.Addr   // our outer address; zero: the system chooses
@@ -66,12 +70,13 @@ type Peer struct {
 	Credential    Credential // in place of PSK
 
 	Proposals []wire.Proposal // IKE, in order of preference
-	Lifetime  time.Duration   // IKE SA rekeying; jittered downwards by up to a tenth
+	Lifetime  time.Duration   // of an IKE SA until its rekeying; jittered downwards by up to a tenth
 	Encap     EncapMode
 	DPD       time.Duration // 0: off
 	DPDAction DPDAction
 	Fragment  int // RFC 7383; 0: off
-	// PerResource lets both sides make Child SAs for single workers beside the one that all share, where the peer does too (RFC 9611).
+	// PerResource lets both sides make Child SAs for single workers beside the shared one, if the
+	// peer supports it (RFC 9611).
 	PerResource bool
 	Children    []Child
 }
@@ -107,7 +112,7 @@ const (
 	StartNever
 )
 
-// DPDAction is what to do with the children of a peer found dead.
+// DPDAction is what to do with the children of a peer that does not answer.
 type DPDAction uint8
 
 // Values of DPDAction.

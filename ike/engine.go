@@ -11,7 +11,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// Engine is the IKEv2 state machine of one daemon. It is not safe for concurrent use: one goroutine owns it.
+// Engine is the IKEv2 state machine of one daemon. It is not safe for concurrent use.
 type Engine struct {
 	cfg         Config
 	handling    handling
@@ -29,14 +29,14 @@ type Engine struct {
 	sweep       sweep
 }
 
-// handling is what belongs to the Handle call that is under way.
+// handling holds what belongs to the current Handle call.
 type handling struct {
 	now time.Time
 	fx  *Effects
-	has map[netip.Addr]bool // what HasAddr answered: many IKE SAs have one address
+	has map[netip.Addr]bool // results of HasAddr: many IKE SAs share an address
 }
 
-// New is an engine without peers (SetPeers brings them).
+// New returns an engine without peers (see SetPeers).
 func New(cfg Config, now time.Time) *Engine {
 	cfg.Limits = cfg.Limits.withDefaults()
 	cfg.Retry = cfg.Retry.withDefaults()
@@ -80,8 +80,8 @@ func (l EngineLimits) withDefaults() EngineLimits {
 	return l
 }
 
-// Handle applies in at time now and appends, in order, what must be done to fx. It reads no clock, opens no socket, starts no goroutine
-// and never blocks.
+// Handle applies in at time now and appends to fx, in order, what must be done. It reads no clock,
+// opens no socket, starts no goroutine and does not block.
 func (e *Engine) Handle(now time.Time, in Input, fx *Effects) {
 	e.handling = handling{now: now, fx: fx}
 	e.apply(in)
@@ -126,7 +126,7 @@ func (e *Engine) apply(in Input) {
 	}
 }
 
-// Deadline is when Handle must next be called with Wake; zero means never.
+// Deadline returns when Handle must next be called with Wake; zero means never.
 func (e *Engine) Deadline() time.Time {
 	if len(e.peers.dirty) > 0 || e.sweep.running {
 		return e.handling.now
@@ -134,30 +134,32 @@ func (e *Engine) Deadline() time.Time {
 	return e.timers.next()
 }
 
-// Counters is a copy of the engine's counters: datagrams and events by what became of them. The names are fixed words of this package,
-// so that the map is bounded.
+// Counters returns a copy of the engine's counters of datagrams and events. The names are fixed
+// words of this package, so the map is bounded.
 func (e *Engine) Counters() map[string]uint64 { return maps.Clone(e.counts) }
 
 func (e *Engine) count(name string) { e.counts[name]++ }
 
 func (e *Engine) emit(f Effect) { e.handling.fx.List = append(e.handling.fx.List, f) }
 
-// after sets a timer to a moment from now.
+// after sets a timer to fire after d.
 func (e *Engine) after(t *timer, d time.Duration) { e.timers.set(t, e.handling.now.Add(d)) }
 
-// recovered ends the handling of a datagram that made the engine panic: a bug of ours must not let one datagram end every tunnel.
+// recovered reports a panic in the handling of a datagram. It is a bug of ours, and must not end
+// every tunnel.
 func (e *Engine) recovered(why any) {
 	e.count("ike_panic")
 	e.emit(Notice{Level: Error, Event: "panic", Text: identity.Printable(fmt.Sprintf("internal error while handling a datagram: %v", why))})
 }
 
-// jobs is the slow computations under way.
+// jobs holds the slow computations under way.
 type jobs struct {
 	last    uint64
 	waiting map[uint64]func(any)
 }
 
-// compute runs run elsewhere; then is called with its value by a later Handle, if ever: it has to look whether what it works for is still there.
+// compute runs run elsewhere. A later Handle calls then with its value, if ever; then must check
+// that what it works for still exists.
 func (e *Engine) compute(run func() any, then func(any)) {
 	e.jobs.last++
 	e.jobs.waiting[e.jobs.last] = then

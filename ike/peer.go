@@ -11,35 +11,35 @@ import (
 	"culvert/ike/identity"
 )
 
-// peer is one configured peer, its policies and its IKE SAs.
+// peer is one configured peer with its policies and IKE SAs.
 type peer struct {
 	e        *Engine
-	given    Peer   // as the configuration has it
-	cfg      Peer   // with its defaults filled in
-	place    uint64 // in the configuration; grows along it
+	given    Peer   // as configured
+	cfg      Peer   // with defaults filled in
+	place    uint64 // position in the configuration, increasing
 	policies []*policy
-	sas      []*ikeSA // by birth
+	sas      []*ikeSA // oldest first
 	try      try
 	trouble
 	waiters  waiters
 	dirty    bool
-	unprobed bool // people were told that its path is not probed
-	removed  bool // no longer in the configuration: its SAs are being closed
+	unprobed bool // it was reported that its path is not probed
+	removed  bool // no longer configured: its SAs are being closed
 }
 
-// try is the tries to bring the peer up.
+// try is the state of our attempts to bring the peer up.
 type try struct {
 	retry
-	addr     int       // index into Remote of the next address
-	missed   int       // addresses that did not answer, in this round
+	addr     int       // index into Remote of the next address to try
+	missed   int       // addresses that did not answer in this round
 	hastened time.Time // when a pause was last cut short
 }
 
-// hastenPause is how often, at most, the pause before the next try is cut short by news that may
-// make it succeed: names and addresses can change without end.
+// hastenPause is the least time between two cuts of the pause before the next try. News that may
+// make it succeed, such as changed names and addresses, can come without end.
 const hastenPause = 10 * time.Second
 
-// hasten lets a try that waits begin at once.
+// hasten starts a waiting try at once.
 func (p *peer) hasten() {
 	now := p.e.handling.now
 	if !p.try.at.After(now) || !p.try.hastened.IsZero() && now.Sub(p.try.hastened) < hastenPause {
@@ -64,7 +64,7 @@ func (e *Engine) newPeer(cfg Peer) *peer {
 	return p
 }
 
-// touch has the peer looked at before Handle returns.
+// touch marks the peer to be reconciled before Handle returns.
 func (e *Engine) touch(p *peer) {
 	if p != nil && !p.dirty {
 		p.dirty = true
@@ -72,11 +72,11 @@ func (e *Engine) touch(p *peer) {
 	}
 }
 
-// maxReconciles bounds the loop of reconcileDirty: what is left waits for the next Handle, which Deadline asks for at once. So very many peers that are configured at
-// once, or one that makes itself dirty again and again, do not keep the engine from what comes in between.
+// maxReconciles bounds the peers that one Handle reconciles; Deadline asks for the next Handle at
+// once. So neither a large configuration nor a peer that keeps touching itself delays other inputs.
 const maxReconciles = 256
 
-// reconcileDirty brings what is nearer to what is wanted.
+// reconcileDirty reconciles the touched peers.
 func (e *Engine) reconcileDirty() {
 	for n := 0; len(e.peers.dirty) > 0 && n < maxReconciles; n++ {
 		p := e.peers.dirty[0]
@@ -119,7 +119,7 @@ func (p *peer) reconcile() {
 	p.connect(due)
 }
 
-// main is the IKE SA for new exchanges: the newest established one.
+// main returns the IKE SA for new exchanges, the newest usable one, or nil.
 func (p *peer) main() *ikeSA {
 	for _, s := range slices.Backward(p.sas) {
 		if s.usable() {
@@ -129,12 +129,12 @@ func (p *peer) main() *ikeSA {
 	return nil
 }
 
-// trying says whether a try of ours is under way, or an IKE SA on its way between two states.
+// trying reports whether an attempt of ours is under way.
 func (p *peer) trying() bool {
 	return slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.connecting() })
 }
 
-// connect starts a try at the next address.
+// connect starts an attempt at the next address.
 func (p *peer) connect(due []*policy) {
 	if len(p.cfg.Remote) == 0 {
 		p.cannotConnect()
@@ -156,9 +156,10 @@ func (p *peer) connect(due []*policy) {
 	}
 }
 
-// cannotConnect fails what waits for a peer that has no remote address. A policy that is always to be up waits for the peer.
+// cannotConnect fails what waits for a peer without a remote address. A policy that should always
+// be up waits for the peer.
 func (p *peer) cannotConnect() {
-	const why = "the peer is not connected, and has no remote address here to connect to"
+	const why = "the peer is not connected, and no remote address is configured to connect to"
 	for _, pol := range p.policies {
 		if pol.want && (pol.base != intentUp || pol.flow != nil || p.waiters.waitFor(pol)) {
 			pol.reason = why
@@ -167,7 +168,8 @@ func (p *peer) cannotConnect() {
 	}
 }
 
-// ended is told that one of its IKE SAs is over. Of a try of ours tryFailed has told already, and told more.
+// ended records the end of one of the peer's IKE SAs. For a failed attempt of ours tryFailed has
+// already recorded more.
 func (p *peer) ended(s *ikeSA, cause endCause, why string) {
 	p.e.touch(p)
 	failedTry := cause == endFailed && s.life.established.IsZero()
@@ -177,7 +179,8 @@ func (p *peer) ended(s *ikeSA, cause endCause, why string) {
 	p.trouble = trouble{reason: why}
 }
 
-// tryFailed ends a try of ours. Unanswered says that the address did not answer, so that the next one is tried at once.
+// tryFailed records the failure of an attempt of ours. If the address did not answer, the next one
+// is tried at once.
 func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
 	if p.removed || p.e.stopping {
 		return
@@ -197,8 +200,8 @@ func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
 	p.try.at = p.e.handling.now.Add(pause)
 	p.e.timers.set(&p.try.timer, p.try.at)
 	p.notice(Warn, "connect-failed", "", why)
-	// Whoever answers there, it is not the peer that we look for, or not as we know it: the name
-	// may by now stand for another address.
+	// What answers there is not the peer, or not as configured: the name may now have another
+	// address.
 	p.e.emit(Resolve{Peer: p.cfg.Name})
 	for _, pol := range p.policies {
 		pol.busy = false
@@ -209,7 +212,7 @@ func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
 	}
 }
 
-// connected says that an IKE SA with the peer is established.
+// connected records that an IKE SA with the peer is established.
 func (p *peer) connected() {
 	p.try.fails, p.try.missed, p.try.at = 0, 0, time.Time{}
 	p.e.timers.stop(&p.try.timer)
@@ -226,7 +229,7 @@ func (p *peer) policyNamed(name string) *policy {
 	return nil
 }
 
-// policyFor finds a configured policy by its name.
+// policyFor returns the configured policy of a name, or nil.
 func (e *Engine) policyFor(name esp.Policy) *policy {
 	if p := e.peers.byName[name.Peer]; p != nil {
 		return p.policyNamed(name.Child)
@@ -238,7 +241,7 @@ func (p *peer) notice(level Level, event, child, text string) {
 	p.e.emit(Notice{Level: level, Peer: p.cfg.Name, Child: child, Event: event, Text: identity.Printable(text)})
 }
 
-// notice is an event of the IKE SA.
+// notice reports an event of the IKE SA.
 func (s *ikeSA) notice(level Level, event, text string) {
 	n := Notice{Level: level, Event: event, Text: identity.Printable(text), IKESPI: s.ours()}
 	if s.peer != nil {

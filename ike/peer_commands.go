@@ -10,7 +10,7 @@ import (
 	"culvert/selector"
 )
 
-// waiters is the commands that wait for their outcome.
+// waiters holds the commands that wait for their outcome.
 type waiters struct{ list []*waiter }
 
 // waiter is one Connect or Disconnect command.
@@ -23,7 +23,7 @@ type waiter struct {
 
 func (w *waiters) add(n *waiter) { w.list = append(w.list, n) }
 
-// check answers the commands that have what they wait for, or wait for what nobody is doing any more.
+// check answers commands whose goal is reached, or no longer pursued.
 func (w *waiters) check() {
 	w.list = slices.DeleteFunc(w.list, func(n *waiter) bool {
 		if n.met() {
@@ -55,7 +55,7 @@ func (w *waiters) waitFor(pol *policy) bool {
 	return slices.ContainsFunc(w.list, func(n *waiter) bool { return slices.Contains(n.policies, pol) })
 }
 
-// abandon answers all of them.
+// abandon answers all commands with an error.
 func (w *waiters) abandon(err error) {
 	for _, n := range w.list {
 		n.e.emit(Done{Ref: n.ref, Err: err})
@@ -63,7 +63,7 @@ func (w *waiters) abandon(err error) {
 	w.list = nil
 }
 
-// target is the peer and the policies that a command names.
+// target returns the peer and the policies that a command names.
 func (e *Engine) target(name, child string) (*peer, []*policy, error) {
 	p := e.peers.byName[name]
 	if p == nil {
@@ -110,7 +110,7 @@ func (e *Engine) disconnect(in Disconnect) {
 		e.emit(Done{Ref: in.Ref, Err: err})
 		return
 	}
-	down := errors.New("it was taken down meanwhile")
+	down := errors.New("it was taken down by another command")
 	for _, pol := range pols {
 		pol.base, pol.want = max(intentTraffic, intentOf(pol.cfg.Start)), false
 		pol.retry.at = time.Time{}
@@ -128,7 +128,8 @@ func (e *Engine) disconnect(in Disconnect) {
 	e.touch(p)
 }
 
-// closeAll ends every IKE SA of the peer: those that are established by a Delete, the others at once. It returns whether they have ended, to be asked later.
+// closeAll ends every IKE SA of the peer: established ones by a Delete, others at once. The
+// returned function reports whether they have ended.
 func (p *peer) closeAll(why string) (ended func() bool) {
 	list := slices.Clone(p.sas)
 	for _, s := range list {
@@ -139,7 +140,8 @@ func (p *peer) closeAll(why string) (ended func() bool) {
 	}
 }
 
-// deleteAll deletes the Child SAs of the policy.
+// deleteAll deletes the Child SAs of the policy. The returned function reports whether they have
+// ended.
 func (pol *policy) deleteAll(why string) (ended func() bool) {
 	list := pol.pairs()
 	for _, p := range list {
@@ -198,10 +200,10 @@ func (e *Engine) answerRefs(refs *[]uint64, err error) {
 	*refs = nil
 }
 
-// parts is a command about several Child SAs, each of which is answered for.
+// parts counts the answers for a command about several Child SAs.
 type parts struct {
 	left int
-	told bool // the first error
+	told bool // an error was reported
 }
 
 // answerPart answers a command when all its parts have ended, or at the first error.
@@ -221,7 +223,7 @@ func (e *Engine) answerPart(ref uint64, err error) {
 	}
 }
 
-// acquire is a packet that has no SA. It is answered by a Child SA or by AcquireFailed.
+// acquire handles a packet that has no SA. The answer is a Child SA or AcquireFailed.
 func (e *Engine) acquire(in Acquire) {
 	pol := e.policyFor(in.Policy)
 	if in.Resource > 0 {
@@ -234,7 +236,8 @@ func (e *Engine) acquire(in Acquire) {
 	case pol == nil || e.stopping || pol.base == intentDown && !pol.want:
 		e.emit(AcquireFailed{Policy: in.Policy})
 	case pol.up():
-		// The SA came while the packet's report was on its way. If the peer may not have it yet, the packet waits.
+		// The SA came up while the report was under way. If the peer may not have it yet, the
+		// packet waits.
 		if p := pol.best(); p.creator || e.handling.now.Sub(p.dates.born) >= useDelay {
 			p.activate()
 		}
@@ -256,7 +259,7 @@ func (pol *policy) remember(f selector.Flow) {
 	}
 }
 
-// expire is a byte or packet limit.
+// expire handles a byte or packet limit.
 func (e *Engine) expire(in Expire) {
 	p := e.pairs[in.ID]
 	if p == nil || p.owner == nil {

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// setPeers makes the engine's peers those of the configuration. A peer that did not change keeps its IKE SAs, and one whose addresses alone changed does too: they
-// change whenever its name is looked up.
+// setPeers replaces the configured peers. An unchanged peer keeps its IKE SAs, as does one with
+// changed addresses only: those change whenever its name is looked up.
 func (e *Engine) setPeers(list []Peer) {
 	if e.stopping {
 		return
@@ -18,7 +18,7 @@ func (e *Engine) setPeers(list []Peer) {
 	e.peers.dirty, e.peers.lastPlace = old.dirty, old.lastPlace
 	for _, cfg := range list {
 		if e.peers.byName[cfg.Name] != nil || len(cfg.Proposals) == 0 {
-			continue // the configuration refuses both
+			continue // refused by the configuration
 		}
 		p := old.byName[cfg.Name]
 		if p != nil && p.sameBut(cfg) {
@@ -38,7 +38,7 @@ func (e *Engine) setPeers(list []Peer) {
 
 const whyChanged = "its configuration was changed or removed"
 
-// changePeers does for a few peers what setPeers does for all.
+// changePeers applies changes to some peers as setPeers does to all.
 func (e *Engine) changePeers(in ChangePeers) {
 	if e.stopping {
 		return
@@ -56,7 +56,7 @@ func (e *Engine) changePeers(in ChangePeers) {
 	}
 }
 
-// setPeer adds a peer, or changes it.
+// setPeer adds or changes a peer.
 func (e *Engine) setPeer(cfg Peer) {
 	p := e.peers.byName[cfg.Name]
 	switch {
@@ -76,16 +76,16 @@ func (e *Engine) setPeer(cfg Peer) {
 	e.touch(p)
 }
 
-// sameBut compares all of the configuration but the addresses.
+// sameBut reports whether the configuration is the same except for the addresses.
 func (p *peer) sameBut(cfg Peer) bool {
 	was := p.given
 	was.Remote, cfg.Remote = nil, nil
 	return reflect.DeepEqual(was, cfg)
 }
 
-// setAddresses takes the addresses of a peer that is otherwise the same. A try that waits begins
-// at once if there is an address that was not known before, but not whenever a name server gives
-// another answer: that would be a try for each failure, without the pause between them.
+// setAddresses changes the addresses of an otherwise unchanged peer. A waiting try starts at once
+// if an address is new, but not on every other answer of a name server: then each failure would
+// start another try, without a pause between them.
 func (p *peer) setAddresses(cfg Peer) {
 	old := p.given.Remote
 	if slices.Equal(old, cfg.Remote) {
@@ -99,7 +99,7 @@ func (p *peer) setAddresses(cfg Peer) {
 	}
 }
 
-// removeFrom closes a peer that is no longer in the configuration.
+// removeFrom closes a peer that is no longer configured.
 func (p *peer) removeFrom(why string) {
 	p.removed = true
 	p.waiters.abandon(errors.New(why))

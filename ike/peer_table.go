@@ -11,29 +11,30 @@ import (
 	"culvert/ike/wire"
 )
 
-// peerTable is the configured peers, by what they are looked up by, and those to be looked at before Handle returns. A change of one peer costs the same
-// however many others there are.
+// peerTable indexes the configured peers, and lists those to reconcile before Handle returns. The
+// cost of changing one peer does not depend on the number of others.
 //
-// An address is where we look for a peer, not what we know it by: it may have moved, or be behind a NAT, before its name says so. So a request from anywhere is
-// answered with any peer's proposals, those of the peers with that address first; who it is, IKE_AUTH tells.
+// Peers are not identified by their address: a peer may have moved, or be behind a NAT, before its
+// name tells. So a request from any address is answered with any peer's proposals, those of the
+// peers with that address first. IKE_AUTH tells who the peer is.
 type peerTable struct {
 	byName    map[string]*peer
-	order     []*peer // as the configuration has them, with those that were taken out since (removed)
+	order     []*peer // in the order of the configuration, including removed ones
 	lastPlace uint64
 	dirty     []*peer
 	byAddr    map[netip.Addr][]*peer
-	byID      map[identity.ID][]*peer // by remote identity, where that is one that can be compared as it is
+	byID      map[identity.ID][]*peer // by remote identity, if it can be compared as it is
 	scanned   []*peer                 // the others: patterns and distinguished names
-	anywhere  []*peer                 // those that may call from any address
-	offers    [2]offerCounts          // IKE proposals: of the peers that call from anywhere, and of the others
-	proposals []wire.Proposal         // all IKE proposals of all peers, once each; first of those that call from anywhere
+	anywhere  []*peer                 // those without a remote address
+	offers    [2]offerCounts          // IKE proposals: of the peers without a remote address, and of the others
+	proposals []wire.Proposal         // the distinct IKE proposals of all peers; first those of peers without a remote address
 }
 
 func newPeerTable() peerTable {
 	return peerTable{byName: map[string]*peer{}, byAddr: map[netip.Addr][]*peer{}, byID: map[identity.ID][]*peer{}}
 }
 
-// add puts a peer behind all others.
+// add appends a peer.
 func (t *peerTable) add(p *peer) {
 	t.lastPlace++
 	p.place = t.lastPlace
@@ -42,7 +43,7 @@ func (t *peerTable) add(p *peer) {
 	t.list(p)
 }
 
-// replace puts a peer in the place of another one of its name.
+// replace puts a peer in the place of another one with the same name.
 func (t *peerTable) replace(old, p *peer) {
 	t.unlist(old)
 	old.removed = true
@@ -52,7 +53,7 @@ func (t *peerTable) replace(old, p *peer) {
 	t.list(p)
 }
 
-// remove takes a peer out.
+// remove removes a peer.
 func (t *peerTable) remove(p *peer) {
 	t.unlist(p)
 	delete(t.byName, p.cfg.Name)
@@ -62,16 +63,17 @@ func (t *peerTable) remove(p *peer) {
 	}
 }
 
-// maxRemoved keeps the order of a few peers from being closed up at each removal.
+// maxRemoved is how many removed peers may stay in a short order, so that it is not compacted at
+// every removal.
 const maxRemoved = 16
 
-// index is where the first peer of a place, or of one behind it, stands in order.
+// index returns the position in order of the first peer at or behind a place.
 func (t *peerTable) index(place uint64) int {
 	at, _ := slices.BinarySearchFunc(t.order, place, func(p *peer, place uint64) int { return cmp.Compare(p.place, place) })
 	return at
 }
 
-// from is the peers from a place on, in the order of the configuration.
+// from returns the peers from a place on, in the order of the configuration.
 func (t *peerTable) from(place uint64) iter.Seq[*peer] {
 	return func(yield func(*peer) bool) {
 		for _, p := range t.order[t.index(place):] {
@@ -84,7 +86,7 @@ func (t *peerTable) from(place uint64) iter.Seq[*peer] {
 
 func (t *peerTable) all() iter.Seq[*peer] { return t.from(0) }
 
-// list enters a peer, which has its place, in the indexes.
+// list adds a peer, which has its place, to the indexes.
 func (t *peerTable) list(p *peer) {
 	for _, a := range p.cfg.Remote {
 		t.byAddr[a] = enlist(t.byAddr[a], p)
@@ -101,7 +103,7 @@ func (t *peerTable) list(p *peer) {
 	t.count(p, 1)
 }
 
-// unlist takes a peer out of the indexes. What list entered it by must not have changed.
+// unlist removes a peer from the indexes. Its keys must not have changed since list.
 func (t *peerTable) unlist(p *peer) {
 	for _, a := range p.cfg.Remote {
 		delist(t.byAddr, a, p)
@@ -123,7 +125,7 @@ func (p *peer) scanned() bool {
 
 func comparePlaces(a, b *peer) int { return cmp.Compare(a.place, b.place) }
 
-// enlist puts a peer among others, in the order of the configuration. One address may be there twice.
+// enlist inserts a peer in the order of the configuration, once.
 func enlist(list []*peer, p *peer) []*peer {
 	at, found := slices.BinarySearchFunc(list, p, comparePlaces)
 	if found {
@@ -152,10 +154,10 @@ type offerCount struct {
 	peers    int
 }
 
-// offerCounts are all proposals. There are few: peers have the same ones.
+// offerCounts are all proposals. They are few, because peers share them.
 type offerCounts []offerCount
 
-// count counts the proposals of a peer in or out.
+// count adds the proposals of a peer (n = 1) or removes them (n = -1).
 func (t *peerTable) count(p *peer, n int) {
 	kind := 1
 	if len(p.cfg.Remote) == 0 {
@@ -173,7 +175,7 @@ func (t *peerTable) count(p *peer, n int) {
 	t.proposals = proposal.Distinct(t.proposals)
 }
 
-// count says whether a proposal has come or gone.
+// count adds n to the proposals' numbers, and reports whether one appeared or vanished.
 func (c *offerCounts) count(ps []wire.Proposal, n int) (changed bool) {
 	for _, p := range ps {
 		i := slices.IndexFunc(*c, func(o offerCount) bool { return slices.Equal(o.proposal.Transforms, p.Transforms) })
@@ -188,7 +190,7 @@ func (c *offerCounts) count(ps []wire.Proposal, n int) (changed bool) {
 	return changed
 }
 
-// at is the peers that have the remote address, and may be called at the local one.
+// at returns the peers that have the remote address and accept calls at the local one.
 func (t *peerTable) at(from path) []*peer {
 	var list []*peer
 	for _, p := range t.byAddr[from.remote.Addr()] {
@@ -203,7 +205,8 @@ func (p *peer) callableAt(local netip.Addr) bool {
 	return !p.cfg.Local.IsValid() || p.cfg.Local == local
 }
 
-// likeliest is the peer whose settings IKE_SA_INIT is answered with, before it is known who calls.
+// likeliest returns the peer whose settings IKE_SA_INIT is answered with, before the caller is
+// known.
 func (t *peerTable) likeliest(known []*peer) *peer {
 	if len(known) > 0 {
 		return known[0]
@@ -214,7 +217,7 @@ func (t *peerTable) likeliest(known []*peer) *peer {
 	return t.order[slices.IndexFunc(t.order, func(p *peer) bool { return !p.removed })]
 }
 
-// called is the peers that an identity may be, at a local address.
+// called returns the peers that an identity may be, at a local address.
 func (t *peerTable) called(id identity.ID, local netip.Addr) []*peer {
 	var list []*peer
 	for _, p := range slices.Concat(t.byID[id.Canonical()], t.scanned) {
@@ -225,7 +228,7 @@ func (t *peerTable) called(id identity.ID, local netip.Addr) []*peer {
 	return list
 }
 
-// suspects is who to leave word with when a call from an address comes to nothing.
+// suspects returns the peers with which to record the failure of a call from an address.
 func (t *peerTable) suspects(from path) []*peer {
 	if known := t.at(from); len(known) > 0 || len(t.byName) != 1 {
 		return known

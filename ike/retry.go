@@ -14,10 +14,10 @@ const (
 	defaultRetryTries  = 6
 )
 
-// maxRetransmitPause bounds a single pause of a plan, whatever its factor.
+// maxRetransmitPause bounds each pause of a plan, whatever its factor.
 const maxRetransmitPause = 5 * time.Minute
 
-// withDefaults fills in what is not set.
+// withDefaults returns the plan with defaults for unset fields.
 func (p RetransmitPlan) withDefaults() RetransmitPlan {
 	if p.First <= 0 {
 		p.First = defaultRetryFirst
@@ -31,8 +31,9 @@ func (p RetransmitPlan) withDefaults() RetransmitPlan {
 	return p
 }
 
-// pause is the time to wait after the message was sent for the (sent+1)-th time, before it is sent again or, once sent == Tries, given up.
-// Up to a tenth of jitter is added, so that peers of one crashed gateway do not call in step.
+// pause returns the time between the message's transmission number sent+1 and the next one, or, for
+// sent == Tries, until it is given up. Up to a tenth of jitter is added, so that the peers of a
+// crashed gateway do not call in step.
 func (p RetransmitPlan) pause(sent int, rand io.Reader) time.Duration {
 	d := float64(p.First) * math.Pow(p.Factor, float64(sent))
 	if !(d < float64(maxRetransmitPause)) {
@@ -41,13 +42,13 @@ func (p RetransmitPlan) pause(sent int, rand io.Reader) time.Duration {
 	return longer(time.Duration(d), rand)
 }
 
-// The back-off between failed tries to bring a peer up.
+// The back-off between failed attempts to bring a peer up.
 const (
 	reconnectFirst = 2 * time.Second
 	reconnectMax   = time.Minute
 )
 
-// reconnectPause is the time to wait before trying again after so many failures in a row (at least one).
+// reconnectPause returns the time before the next attempt after this many failures in a row.
 func reconnectPause(failures int, rand io.Reader) time.Duration {
 	d := reconnectMax
 	if shift := max(failures, 1) - 1; shift < 5 {
@@ -63,16 +64,18 @@ const (
 	temporaryTries = 40 // about three minutes
 )
 
-// temporaryWait is temporaryPause and up to twice as much again. The spread is wide, because refusals often come in pairs: each side is busy with what the other one
-// refuses, and with equal pauses both would meet again and again.
+// temporaryWait returns temporaryPause plus up to twice that. The spread is wide because refusals
+// often come in pairs: each side is busy with what the other refuses, and with equal pauses both
+// would collide again and again.
 func temporaryWait(rand io.Reader) time.Duration {
 	return temporaryPause + fraction(2*temporaryPause, rand)
 }
 
-// longer is d and up to a tenth of it.
+// longer returns d plus up to a tenth of it.
 func longer(d time.Duration, rand io.Reader) time.Duration { return d + fraction(d/10, rand) }
 
-// fraction is a random duration in [0, d]. Without randomness it is d: late rather than in step.
+// fraction returns a random duration in [0, d]. Without randomness it returns d: rather late than
+// in step.
 func fraction(d time.Duration, rand io.Reader) time.Duration {
 	var b [8]byte
 	if d <= 0 {

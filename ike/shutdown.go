@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// shutdownLimit is how long Shutdown waits for the peers' answers. A peer acts on our Delete whether we see its answer or not: the wait is for the Delete that
-// was lost, and for the exchange that it must wait for, the window being one. It is short, for who stops a daemon waits, too; a peer that heard nothing finds out by itself
-// (RFC 7296, Section 2.4).
+// shutdownLimit is how long Shutdown waits for the peers' responses. A peer acts on our Delete even
+// if its response is lost. The wait is for a lost Delete, and for the exchange that it has to wait
+// for, as the window is one. It is short because the operator waits; a peer that missed the Delete
+// finds out by itself (RFC 7296, Section 2.4).
 const shutdownLimit = 600 * time.Millisecond
 
-// shutdownRetry is how what waits for an answer is sent again meanwhile: twice.
+// shutdownRetry is the plan by which requests are retransmitted meanwhile: twice.
 var shutdownRetry = RetransmitPlan{First: shutdownLimit / 4, Factor: 2}
 
 // shutdown deletes every IKE SA.
@@ -21,7 +22,7 @@ func (e *Engine) shutdown() {
 	e.stopping = true
 	for p := range e.peers.all() {
 		p.waiters.abandon(errStopping)
-		p.closeAll("the daemon stops")
+		p.closeAll("the daemon is stopping")
 	}
 	for _, s := range e.sortedSAs() {
 		if s.win.Outstanding() != nil {
@@ -31,7 +32,7 @@ func (e *Engine) shutdown() {
 	e.after(&e.stopped, shutdownLimit)
 }
 
-// checkStopped ends Shutdown when nothing waits for an answer any more.
+// checkStopped ends Shutdown when no response is outstanding.
 func (e *Engine) checkStopped() {
 	if !e.stopping || e.stopped.pos == 0 {
 		return
@@ -49,7 +50,7 @@ func (e *Engine) checkStopped() {
 func (e *Engine) endShutdown() {
 	for _, s := range e.sortedSAs() {
 		if !s.state.ended() {
-			s.end(endLocal, "the daemon stops")
+			s.end(endLocal, "the daemon is stopping")
 		}
 	}
 	for _, p := range e.sortedPairs() {
@@ -58,7 +59,7 @@ func (e *Engine) endShutdown() {
 	e.emit(Stopped{})
 }
 
-// sortedSAs and sortedPairs are in an order that is the same in every run.
+// sortedSAs and sortedPairs return everything in an order that is the same in every run.
 func (e *Engine) sortedSAs() []*ikeSA {
 	var list []*ikeSA
 	for _, s := range e.sas.bySPI {

@@ -21,10 +21,10 @@ type PeerStatus struct {
 	SPIi, SPIr    wire.SPI
 	Proposal      string
 	NAT           NATState
-	Established   time.Time // of the first IKE SA of the chain: rekeyings do not count
+	Established   time.Time // of the first IKE SA; rekeyings do not count
 	RekeyAt       time.Time // zero: none planned
 	Reason        string    // why it is not up, and what happens next
-	Explain       []string  // the last failure at length: both proposals, selectors or identities, and the first difference
+	Explain       []string  // details of the last failure: both sides' proposals, selectors or identities
 	Children      []ChildStatus
 }
 
@@ -40,10 +40,10 @@ type ChildStatus struct {
 	RekeyAt           time.Time
 	Rekeys            int
 	Reason            string
-	Resources         []ResourceStatus // Child SAs for single workers besides
+	Resources         []ResourceStatus // Child SAs for single workers
 }
 
-// ResourceStatus is a snapshot of a Child SA that is for a single worker.
+// ResourceStatus is a snapshot of a Child SA for a single worker.
 type ResourceStatus struct {
 	Resource      int // the worker, counted from 1
 	State         ChildState
@@ -76,17 +76,20 @@ const (
 	ChildRekeying
 )
 
-// NATState says which sides of an IKE SA are behind a NAT (RFC 7296, Section 2.23).
+// NATState tells which sides of an IKE SA are behind a NAT (RFC 7296, Section 2.23).
 type NATState struct{ Local, Remote bool }
 
-// Status is a snapshot of every configured peer and child, in the order of the configuration, as of the last Handle: its sentences count from then.
+// Status returns a snapshot of every configured peer and child, in the order of the configuration,
+// as of the last Handle. Durations in it count from that moment.
 func (e *Engine) Status() []PeerStatus {
 	list, _ := e.StatusPart(0, len(e.peers.byName))
 	return list
 }
 
-// StatusPart is a part of Status, so that a snapshot of very many peers need not hold everything else up: at most n of them from a place on, which is 0 at first and
-// then the next of the part before; 0 after the last. A peer that is there during all of the parts is in one of them; if SetPeers comes between, perhaps in two.
+// StatusPart returns a part of Status, so that a snapshot of many peers does not delay everything
+// else: at most n peers from a place on, which is 0 for the first part and then the returned next.
+// next is 0 after the last part. A peer that exists during all parts is in one of them, or, if
+// SetPeers comes between, perhaps in two.
 func (e *Engine) StatusPart(from uint64, n int) (list []PeerStatus, next uint64) {
 	list = make([]PeerStatus, 0, min(n, len(e.peers.byName)))
 	for p := range e.peers.from(from) {
@@ -98,7 +101,7 @@ func (e *Engine) StatusPart(from uint64, n int) (list []PeerStatus, next uint64)
 	return list, 0
 }
 
-// StatusOf is the part of Status for one peer; ok is false if there is none of that name.
+// StatusOf returns the status of one peer; ok is false if there is none of that name.
 func (e *Engine) StatusOf(name string) (st PeerStatus, ok bool) {
 	p := e.peers.byName[name]
 	if p == nil {
@@ -107,7 +110,8 @@ func (e *Engine) StatusOf(name string) (st PeerStatus, ok bool) {
 	return p.status(), true
 }
 
-// shown is the IKE SA that status is about: the one for new exchanges, or else the newest of the others.
+// shown returns the IKE SA that status describes: the one for new exchanges, otherwise the newest
+// that has not ended, or nil.
 func (p *peer) shown() *ikeSA {
 	if s := p.main(); s != nil {
 		return s
@@ -146,7 +150,7 @@ func (p *peer) status() PeerStatus {
 	return st
 }
 
-// describe fills in what an IKE SA says.
+// describe sets the fields that come from an IKE SA.
 func (s *ikeSA) describe(st *PeerStatus) {
 	st.Local, st.Remote = s.net.local, s.net.remote
 	st.SPIi, st.SPIr = s.spi.I, s.spi.R
@@ -173,12 +177,12 @@ func (s *ikeSA) describe(st *PeerStatus) {
 	}
 }
 
-// whatNext says what happens next to a peer that is not up, and whose IKE SA, if there is one, is s.
+// whatNext describes what happens next to a peer that is down. s is its IKE SA, if any.
 func (p *peer) whatNext(s *ikeSA) string {
 	now := p.e.handling.now
 	switch {
 	case p.e.stopping:
-		return "the daemon stops"
+		return "the daemon is stopping"
 	case p.trying():
 		return "connecting"
 	case s != nil && s.state == saClosing:
@@ -187,9 +191,9 @@ func (p *peer) whatNext(s *ikeSA) string {
 		if slices.ContainsFunc(p.policies, func(pol *policy) bool { return pol.base == intentTraffic }) {
 			return "waiting for traffic"
 		}
-		return "down until it is asked for"
+		return "down until requested"
 	case len(p.cfg.Remote) == 0:
-		return "waiting for the peer to connect, as it has no remote address here"
+		return "waiting for the peer to connect: no remote address is configured"
 	case p.try.at.After(now):
 		return "next try in " + seconds(p.try.at.Sub(now))
 	}
@@ -225,7 +229,7 @@ func (pol *policy) status(peer PeerState) ChildStatus {
 	return st
 }
 
-// status is a chain that is not the main one.
+// status describes a chain other than the main one.
 func (l *chain) status() ResourceStatus {
 	st := ResourceStatus{Resource: l.resource, State: ChildNegotiating}
 	p := l.best()
@@ -240,7 +244,7 @@ func (l *chain) status() ResourceStatus {
 	return st
 }
 
-// join is what happened and what happens next.
+// join returns what happened and what happens next.
 func join(reason, next string) string {
 	if reason == "" || next == "" {
 		return reason + next

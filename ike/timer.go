@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// timer is one moment at which something is to be done. The zero value is stopped. Its owner embeds it, sets fire once, and moves it with
-// timerHeap.set; the heap holds pointers, so that the owner must stop it before it goes.
+// timer calls fire at a moment. The zero value is stopped. Its owner embeds it, sets fire once, and
+// starts it with timerHeap.set. The heap keeps a pointer, so the owner must stop it before it goes
+// away.
 type timer struct {
 	at   time.Time
 	fire func()
-	seq  uint64 // of two timers of the same moment the one set first fires first, so that a run replays exactly
+	seq  uint64 // of two timers for the same moment the one set first fires first, so that a run replays exactly
 	pos  int    // 1 + index in the heap; 0: stopped
 }
 
-// timerHeap is all running timers of an engine, the next one first.
+// timerHeap holds the running timers of an engine.
 type timerHeap struct {
 	list []*timer
 	seq  uint64
@@ -31,14 +32,14 @@ func (h *timerHeap) set(t *timer, at time.Time) {
 	heap.Push(h, t)
 }
 
-// stop stops the timer; a stopped one stays so.
+// stop stops the timer, if it runs.
 func (h *timerHeap) stop(t *timer) {
 	if t.pos > 0 {
 		heap.Remove(h, t.pos-1)
 	}
 }
 
-// next is the moment of the first timer; zero if none runs.
+// next returns the moment of the first timer; zero if none runs.
 func (h *timerHeap) next() time.Time {
 	if len(h.list) == 0 {
 		return time.Time{}
@@ -46,11 +47,14 @@ func (h *timerHeap) next() time.Time {
 	return h.list[0].at
 }
 
-// maxFires bounds the timers of one call of fireDue: when those of very many IKE SAs are due at once, messages are handled in between.
+// maxFires bounds the timers of one fireDue, so that messages are handled in between when many are
+// due at once.
 const maxFires = 64
 
-// fireDue fires, in order, what is due at now, or the first part of it: what is left is due still. A timer is stopped before it fires, and may be set again by
-// what it does, but what is set to now or earlier meanwhile waits for the next call: no chain of timers can keep the engine from answering.
+// fireDue fires timers that are due at now, in order, at most maxFires of them; the others remain
+// due. A timer is stopped before it fires, and may set itself again. A timer that is set to now or
+// earlier meanwhile waits for the next call, so a chain of timers cannot keep the engine from
+// answering.
 func (h *timerHeap) fireDue(now time.Time) {
 	last := h.seq
 	for n := 0; n < maxFires && len(h.list) > 0 && !h.list[0].at.After(now) && h.list[0].seq <= last; n++ {
@@ -60,7 +64,7 @@ func (h *timerHeap) fireDue(now time.Time) {
 	}
 }
 
-// Len, Less, Swap, Push and Pop are heap.Interface.
+// Len, Less, Swap, Push and Pop implement heap.Interface.
 func (h *timerHeap) Len() int { return len(h.list) }
 
 func (h *timerHeap) Less(i, j int) bool {
