@@ -10,7 +10,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// childExchange is our CREATE_CHILD_SA exchange for a Child SA (RFC 7296, Sections 1.3.1 and 1.3.3):
+// childExchange is our CREATE_CHILD_SA exchange for a Child SA (RFC 7296, Sections 1.3.1 and
+// 1.3.3):
 //
 //	HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr}  -->
 //	                                                  <--  HDR, SK {SA, Nr, [KEr,] TSi, TSr}
@@ -186,10 +187,11 @@ func (x *childExchange) settle(p *pair) {
 		p.settleRedundant()
 		return
 	}
-	// "the SA created with the lowest of the four nonces used in the two exchanges SHOULD be closed by the endpoint that created it."
+	// "the SA created with the lowest of the four nonces used in the two exchanges SHOULD be closed
+	// by the endpoint that created it."
 	p.replaced(c.pair)
 	old.replaced(c.pair)
-	p.delete(endReplaced, "redundant, as the peer rekeyed at the same time")
+	p.delete(endReplaced, "redundant: both sides rekeyed at the same time")
 }
 
 // refused reacts to an error response.

@@ -11,8 +11,8 @@ import (
 
 var errTest = errors.New("not in this test")
 
-// TestRequestThatCannotBeMade: a Child SA whose request cannot be made is answered for, at once, and
-// asked for again in a while.
+// TestRequestThatCannotBeMade: a Child SA whose request cannot be made is answered for, at once,
+// and asked for again in a while.
 func TestRequestThatCannotBeMade(t *testing.T) {
 	withPFS := func(p *testPair) {
 		for _, s := range []*testSide{p.left, p.right} {

@@ -17,9 +17,9 @@ func (p *pair) schedule() {
 	e.after(&p.dates.hard, life+life/10)
 }
 
-// rekeyMargin returns the age at which an SA of this lifetime is rekeyed: by its creator after 90 to
-// 97% of its life, by the other side after 98 to 100%. It is random, because "the timing of rekeying
-// requests SHOULD be jittered" (RFC 7296, Section 2.8.1).
+// rekeyMargin returns the age at which an SA of this lifetime is rekeyed: by its creator after 90
+// to 97% of its life, by the other side after 98 to 100%. It is random, because "the timing of
+// rekeying requests SHOULD be jittered" (RFC 7296, Section 2.8.1).
 func rekeyMargin(e *Engine, life time.Duration, creator bool) time.Duration {
 	if creator {
 		return life - life*3/100 - fraction(life*7/100, e.cfg.Rand)

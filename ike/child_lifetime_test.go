@@ -9,7 +9,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// A day of short lifetimes, on both sides alike: everything is rekeyed in time, by one side or the other, and nothing is lost.
+// A day of short lifetimes on both sides: everything is rekeyed in time, by either side, and
+// nothing is lost.
 func TestLifetimes(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		for _, s := range []*testSide{p.left, p.right} {

@@ -9,7 +9,8 @@ import (
 	"culvert/selector"
 )
 
-// withPFS gives both sides' children a key exchange of their own; the left guesses X25519, the right wants ECP-256.
+// withPFS adds a key exchange to the children of both sides; left guesses X25519, right wants
+// ECP-256.
 func withPFS(p *testPair) {
 	twoChildren(p)
 	for i := range 2 {
@@ -18,7 +19,8 @@ func withPFS(p *testPair) {
 	}
 }
 
-// RFC 7296, Section 1.3: a wrong guess of the group is corrected, at the creation and at the rekeying of a Child SA.
+// RFC 7296, Section 1.3: a wrong guess of the group is corrected, when a Child SA is created and
+// when it is rekeyed.
 func TestChildWithPFS(t *testing.T) {
 	p := newPair(t, 1, withPFS)
 	ref := p.left.connect("lan")
@@ -68,7 +70,8 @@ func TestIKERekeyCorrectsGroup(t *testing.T) {
 	p.wantTunnel()
 }
 
-// RFC 7296, Section 2.9: the packet's own selectors come first, and the responder narrows to what both allow.
+// RFC 7296, Section 2.9: the packet's selectors come first, and the responder narrows to what both
+// sides allow.
 func TestTriggerAndNarrowing(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		p.left.peers[0].Children[0].Remote = testNetworks("10.0.0.0/8")
@@ -91,7 +94,8 @@ func TestTriggerAndNarrowing(t *testing.T) {
 	}
 }
 
-// One negotiation for one policy, however many packets ask; what failed is said, and is not tried again at once.
+// One negotiation for one policy, whatever the number of packets. A failure is reported, and the
+// next try waits.
 func TestAcquire(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Children[0].Local = testNetworks("10.9.0.0/16") })
 	lan := p.left.policy("lan")
@@ -153,7 +157,8 @@ func TestChildLimit(t *testing.T) {
 	p.wantChild(p.left, "lan")
 }
 
-// A pair that lingers after a rekeying is not sent on once its successor is deleted: the peer would not know the SPI.
+// A pair that lingers after a rekeying is not sent on when its successor is deleted: the peer would
+// not know the SPI.
 func TestDownRightAfterRekey(t *testing.T) {
 	for _, child := range []string{"", "lan"} {
 		p := newPair(t, 1, nil)
@@ -178,8 +183,8 @@ func TestDownRightAfterRekey(t *testing.T) {
 	}
 }
 
-// TestReplacedPairIsDeletedByEitherSide: where the side that rekeyed does not delete the old pair, the
-// other one does in the end.
+// TestReplacedPairIsDeletedByEitherSide: where the side that rekeyed does not delete the old pair,
+// the other one does in the end.
 func TestReplacedPairIsDeletedByEitherSide(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		p.left.peers[0].DPD, p.right.peers[0].DPD = 0, 0

@@ -16,11 +16,11 @@ import (
 //
 //	the Child SA for any worker, in IKE_AUTH or CREATE_CHILD_SA, asks whether there may be more:
 //	HDR, SK {..., SA, [Ni,] TSi, TSr, N(SA_RESOURCE_INFO)}  -->
-//	                                                   <--  HDR, SK {..., SA, [Nr,] TSi, TSr, N(SA_RESOURCE_INFO)}
+//	                    <--  HDR, SK {..., SA, [Nr,] TSi, TSr, N(SA_RESOURCE_INFO)}
 //	each further one, from either side, when a worker is busy on one that is not its own:
 //	HDR, SK {SA, Ni, [KEi,] TSi, TSr, N(SA_RESOURCE_INFO, worker)}  -->
-//	                                      <--  HDR, SK {SA, Nr, [KEr,] TSi, TSr, N(SA_RESOURCE_INFO, worker)}
-//	                                      <--  HDR, SK {N(TS_MAX_QUEUE)}
+//	                    <--  HDR, SK {SA, Nr, [KEr,] TSi, TSr, N(SA_RESOURCE_INFO, worker)}
+//	                    <--  HDR, SK {N(TS_MAX_QUEUE)}
 //
 // A peer whose response lacks the notify makes one Child SA, as without RFC 9611. We choose the
 // worker for each Child SA of the peer ourselves: the data of the notify is the other side's name

@@ -7,9 +7,11 @@ import (
 	"culvert/ike/wire"
 )
 
-// What becomes of the Child SAs of single workers (RFC 9611): rekeyings, collisions, deletions, the end of the one that is for all.
+// The life of Child SAs for single workers (RFC 9611): rekeyings, collisions, deletions, and the
+// end of the one for all workers.
 
-// upWithOwn is a tunnel whose left side's second worker has its own pair, which is the right side's first worker's, with traffic on all.
+// upWithOwn returns a tunnel with traffic in which left's second worker has its own pair, which is
+// that of right's first worker.
 func upWithOwn(t *testing.T, more func(p *testPair)) *testPair {
 	t.Helper()
 	p := upWithWorkers(t, 2, 2, more)
@@ -90,7 +92,8 @@ func TestSimultaneousRekeyOfAWorkersChild(t *testing.T) {
 	p.wantNoLoss()
 }
 
-// A worker whose Child SA is deleted sends on the one for all, before the peer has forgotten the other, and asks again when it is busy.
+// A worker whose Child SA is deleted sends on the one for all, before the peer has removed the
+// other, and asks again when it is busy.
 func TestDeleteOfAWorkersChild(t *testing.T) {
 	p := upWithOwn(t, nil)
 	p.right.handle(Expire{ID: p.wantSender(p.right, 1, 1).sa.ID, Hard: true})
@@ -111,7 +114,8 @@ func TestDeleteOfAWorkersChild(t *testing.T) {
 	p.wantSender(p.left, 2, 2)
 }
 
-// Which Child SA is for all is each side's own affair: when it goes another one takes its place, and the tunnel stays up.
+// Each side decides for itself which Child SA is for all workers: when it ends another one takes
+// its place, and the tunnel stays up.
 func TestEndOfTheChildThatIsForAll(t *testing.T) {
 	p := upWithOwn(t, nil)
 	p.left.handle(Expire{ID: p.wantSender(p.left, 1, 0).sa.ID, Hard: true})
@@ -133,7 +137,7 @@ func TestEndOfTheChildThatIsForAll(t *testing.T) {
 	p.drive(lingerPair)
 	p.wantPairs("lan", 1)
 	p.script(false)
-	ref := p.left.rekey("lan") // and then it is no single worker's any more
+	ref := p.left.rekey("lan") // and then it is for all workers
 	p.drive(time.Second)
 	p.wantDone(p.left, ref, "")
 	p.wantSender(p.left, 1, 0)
@@ -208,7 +212,8 @@ func TestRekeyCommandWithWorkers(t *testing.T) {
 	}
 }
 
-// A worker's Child SA that ends before it is rekeyed by command is no failure of the command: what it carried, the first one carries.
+// A worker's Child SA that ends before a commanded rekeying does not fail the command, because the
+// main one takes over its traffic.
 func TestRekeyCommandOutlivesAWorkersChild(t *testing.T) {
 	p := upWithOwn(t, nil)
 	p.script(false)
@@ -221,7 +226,8 @@ func TestRekeyCommandOutlivesAWorkersChild(t *testing.T) {
 	p.wantNoLoss()
 }
 
-// A rekeyed IKE SA keeps them; one that comes to its end takes all along, and the next tunnel begins with one.
+// A rekeyed IKE SA keeps them. An IKE SA that ends takes all of them along, and the next tunnel
+// begins with one.
 func TestWorkersChildrenAndTheIKESA(t *testing.T) {
 	p := upWithOwn(t, nil)
 	p.script(false)

@@ -13,7 +13,7 @@ import (
 
 // RFC 9611: Child SAs for single workers beside the one that all share.
 
-// withWorkers gives both sides so many workers, and lets them tell each other.
+// withWorkers sets the number of workers of both sides, and lets them announce it.
 func withWorkers(left, right int) func(p *testPair) {
 	return func(p *testPair) {
 		p.left.config.Resources, p.right.config.Resources = left, right
@@ -88,7 +88,8 @@ func (p *testPair) addWorker(s *testSide, worker int) {
 	p.deliver(response)
 }
 
-// The exchange that makes the first Child SA, be it IKE_AUTH or CREATE_CHILD_SA, carries the notify already (Section 3).
+// The exchange that makes the first Child SA, IKE_AUTH or CREATE_CHILD_SA, carries the notify
+// (Section 3).
 func TestIKEAuthSpeaksOfResources(t *testing.T) {
 	for _, tt := range []struct {
 		workers           [2]int
@@ -129,7 +130,8 @@ func TestIKEAuthSpeaksOfResources(t *testing.T) {
 	}
 }
 
-// A tunnel holds one pair until a worker is busy; then that worker has its own, at both ends, whoever asks, and the SPIs name the workers.
+// A tunnel has one pair until a worker is busy; then that worker has its own, at both ends,
+// whichever side asks, and the SPIs name the workers.
 func TestWorkersAskForTheirOwn(t *testing.T) {
 	p := upWithWorkers(t, 2, 3, nil)
 	p.wantIdle("one pair is enough while nobody is busy")
@@ -233,7 +235,8 @@ func TestFurtherChildCorrectsGroup(t *testing.T) {
 	p.wantPairs("lan", 2)
 }
 
-// A peer that said it would, and answers a further request without the notify, made one that is for nothing in particular: it goes, and no other is asked for.
+// A peer that announced support, but answers a further request without the notify, made one for no
+// worker: it is deleted, and no other is requested.
 func TestAnswerWithoutTheNotify(t *testing.T) {
 	p := upWithWorkers(t, 2, 2, nil)
 	p.right.e.peers.order[0].cfg.PerResource = false
@@ -250,7 +253,8 @@ func TestAnswerWithoutTheNotify(t *testing.T) {
 	p.wantNoLoss()
 }
 
-// The first selectors of a request may be those of the packet that made the peer ask (Section 4); selectors that come to something else are of another Child SA.
+// The first selectors of a request may be those of the packet that triggered it (Section 4).
+// Selectors that lead to something else belong to another Child SA.
 func TestFurtherChildsSelectors(t *testing.T) {
 	p := upWithWorkers(t, 2, 2, nil)
 	p.script(false)
@@ -286,7 +290,8 @@ func (p *testPair) countPairs(s *testSide, child string) int {
 	return len(s.plane.ofPolicy(s.policy(child)))
 }
 
-// Who does not make another one answers TS_MAX_QUEUE, and never NO_ADDITIONAL_SAS, which would speak of all selectors (Section 6). Who gets it stops asking for a while.
+// A side that makes no further one answers TS_MAX_QUEUE, and never NO_ADDITIONAL_SAS, which would
+// apply to all selectors (Section 6). The other side then stops asking for a while.
 func TestTooManyFurtherChildren(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -379,8 +384,8 @@ func TestNeedlessWishes(t *testing.T) {
 	}
 }
 
-// TestMostFurtherChildren: RFC 9611, Section 6 recommends twice the number of processors; a peer may
-// have more of them than we.
+// TestMostFurtherChildren: RFC 9611, Section 6 recommends twice the number of processors; a peer
+// may have more of them than we.
 func TestMostFurtherChildren(t *testing.T) {
 	for resources, want := range map[int]int{0: 16, 1: 16, 8: 16, 9: 18, 64: 128} {
 		e := &Engine{cfg: Config{Resources: resources}}

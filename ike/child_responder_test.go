@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// TestCancelledRekeyingOfThePeer: a pair that was left to the peer's rekeying comes back to life when
-// that comes to nothing, but not if another pair has taken its place.
+// TestCancelledRekeyingOfThePeer: a pair that was left to the peer's rekeying comes back to life
+// when that comes to nothing, but not if another pair has taken its place.
 func TestCancelledRekeyingOfThePeer(t *testing.T) {
 	for _, succeeded := range []bool{false, true} {
 		p := newPair(t, 1, nil)

@@ -26,7 +26,8 @@ func (n noncePair) lowest() []byte {
 type rekeyOutcome uint8
 
 const (
-	// keepOurs: the SA of our own exchange stays and we delete the old one. The peer closes the other.
+	// keepOurs: the SA of our own exchange stays and we delete the old one. The peer closes the
+	// other.
 	keepOurs rekeyOutcome = iota
 	// keepTheirs: we close the SA of our own exchange. The peer deletes the old one.
 	keepTheirs
@@ -96,7 +97,8 @@ func answerTo(ask peerRequest, ike ikeActivity, child childActivity) answer {
 	case askDeleteIKE:
 		return answerToDeleteIKE(ike)
 	case askDeleteChild:
-		// Also while the IKE SA is rekeyed: "it SHOULD reply as usual, with a Delete payload" (Section 2.25.2).
+		// Also while the IKE SA is rekeyed: "it SHOULD reply as usual, with a Delete payload"
+		// (Section 2.25.2).
 		if child == childClosing || child == childAbsent {
 			return answerWithoutDelete
 		}
@@ -169,7 +171,8 @@ func reactTo(refusal wire.NotifyType, overtaken bool, tries int) reaction {
 		// The error is a consequence of the simultaneous rekeying, and is ignored (Section 2.8.1).
 		return reactForget
 	case refusal == wire.TemporaryFailure && tries > temporaryTries:
-		// "it SHOULD conclude that the state information is out of sync and close the IKE SA" (Section 2.25).
+		// "it SHOULD conclude that the state information is out of sync and close the IKE SA"
+		// (Section 2.25).
 		return reactCloseIKE
 	case refusal == wire.TemporaryFailure:
 		return reactWait

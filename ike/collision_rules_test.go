@@ -36,9 +36,11 @@ func TestCompareRekeys(t *testing.T) {
 	}
 }
 
-// The full table of RFC 7296, Section 2.25: rows are what we are doing with the IKE SA, columns what we are doing with the Child SA that is asked about.
+// The full table of RFC 7296, Section 2.25. Rows are what we are doing with the IKE SA, columns
+// what we are doing with the Child SA that the request names.
 //
-//	u: as usual, c: as usual and compare, t: TEMPORARY_FAILURE, n: CHILD_SA_NOT_FOUND, d: without Delete payload, f: as usual and forget
+//	u: as usual, c: as usual and compare, t: TEMPORARY_FAILURE, n: CHILD_SA_NOT_FOUND
+//	d: without Delete payload, f: as usual and forget
 var collisionTable = map[peerRequest]string{
 	//              quiet rekeying replaced closing absent
 	askCreateChild: `u u u u u

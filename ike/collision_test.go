@@ -10,8 +10,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// Two requests that cross on the wire. The scenarios are those of RFC 7296, Sections 2.8.1, 2.8.2 and 2.25, first as dialogues and then every pair
-// of requests in many orders of delivery.
+// Requests that cross on the wire. The scenarios are those of RFC 7296, Sections 2.8.1, 2.8.2 and
+// 2.25, first as dialogues, then every pair of requests in many orders of delivery.
 
 // twoChildren is a pair with a second child that is not brought up by itself.
 func twoChildren(p *testPair) {
@@ -38,7 +38,8 @@ func upWithLan(t *testing.T, seed uint64) *testPair {
 	return p
 }
 
-// settleCollision lets the rest happen by itself, and checks that both sides agree, at rest and without loss.
+// settleCollision lets everything complete, and checks that both sides agree, at rest and without
+// loss.
 func (p *testPair) settleCollision() {
 	p.t.Helper()
 	p.script(false)
@@ -84,8 +85,8 @@ func nonceOf(m *testMessage) []byte { return firstOf[*wire.Nonce](m.payloads).Da
 
 func spiOf(m *testMessage) string { return fmt.Sprintf("%x", proposalOf(m.payloads).SPI) }
 
-// "the SA created with the lowest of the four nonces used in the two exchanges SHOULD be closed by the endpoint that created it. [...] The node
-// that initiated the surviving rekeyed SA should delete the replaced SA": for each of the four nonces.
+// The SA with the lowest of the four nonces is closed by its creator, and the creator of the other
+// one deletes the old SA (Section 2.8.1): for each of the four nonces.
 func TestSimultaneousChildRekey(t *testing.T) {
 	lowest := map[int]int{}
 	for seed := uint64(1); seed <= 40; seed++ {
@@ -147,8 +148,8 @@ func lowestOf(nonces ...[]byte) int {
 	return low
 }
 
-// The second sequence of Section 2.8.1: left's request comes only after right has rekeyed and deleted. Right answers with something that is not fatal, and left
-// knows what it means.
+// The second sequence of Section 2.8.1: left's request arrives after right has rekeyed and deleted.
+// Right's error is not fatal, and left ignores it.
 func TestChildRekeyOvertaken(t *testing.T) {
 	p := upWithLan(t, 1)
 	p.left.rekey("lan")
@@ -167,7 +168,8 @@ func TestChildRekeyOvertaken(t *testing.T) {
 	p.wantChild(p.left, "lan")
 }
 
-// Right rekeys the pair that left's own rekeying has just made there, before left has the answer: left cannot know the SPI yet, and must not say that there is no such SA.
+// Right rekeys the pair that left's rekeying has just made there, before left has the response.
+// Left cannot know the SPI yet, and must not answer that the SA does not exist.
 func TestRekeyOfUnknownPair(t *testing.T) {
 	p := upWithLan(t, 1)
 	a := newAttack(p)
@@ -214,7 +216,8 @@ func TestSimultaneousIKERekey(t *testing.T) {
 	}
 }
 
-// Section 2.8.2: right does not notice that left rekeys too: left gets TEMPORARY_FAILURE or, as here, the Delete of the old IKE SA, and forgets its own.
+// Section 2.8.2: right does not notice that left rekeys as well. Left gets TEMPORARY_FAILURE or, as
+// here, the Delete of the old IKE SA, and drops its own rekeying.
 func TestIKERekeyOvertaken(t *testing.T) {
 	p := upWithLan(t, 1)
 	p.left.rekey("")
@@ -273,7 +276,8 @@ func TestCollisions(t *testing.T) {
 	}
 }
 
-// shuffle delivers what is sent in a random order, for a while; one message in ten is lost, and comes again by retransmission.
+// shuffle delivers messages in a random order for a while. One in ten is lost, and is
+// retransmitted.
 func (p *testPair) shuffle(r *rand.Rand) {
 	for range 40 {
 		p.drive(time.Duration(r.IntN(50)) * time.Millisecond)

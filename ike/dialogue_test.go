@@ -14,7 +14,8 @@ import (
 	"culvert/selector"
 )
 
-// The verbs that dialogue tests are written in: what a side is told, what it must send, what the link does with it.
+// The verbs of dialogue tests: commands to a side, messages that it must send, and what the link
+// does with them.
 
 // ike and esp proposals of tests.
 var (
@@ -51,7 +52,7 @@ func defaultPeer(from, to *testSide) Peer {
 	}
 }
 
-// testChild is a child of its own pair of networks: 10.1.n.0/24 on the left, 10.2.n.0/24 on the right.
+// testChild is a child with its own networks: 10.1.n.0/24 on the left, 10.2.n.0/24 on the right.
 func testChild(of *testSide, name string, n int) Child {
 	left := selector.FromPrefix(netip.MustParsePrefix(fmt.Sprintf("10.1.%d.0/24", n)))
 	right := selector.FromPrefix(netip.MustParsePrefix(fmt.Sprintf("10.2.%d.0/24", n)))
@@ -121,11 +122,12 @@ func (p *testPair) up() {
 	p.wantTunnel()
 }
 
-// script says whether IKE messages wait for the test to deliver them.
+// script sets whether IKE messages wait for the test to deliver them.
 func (p *testPair) script(on bool) { p.scripted = on }
 
-// wantSend takes the next message that a side sends, waiting for slow computations, and checks its exchange, direction and payloads, as FormatPayloads
-// writes them and in any order; "..." stands for any others.
+// wantSend returns the next message that a side sends, waiting for slow computations. It checks the
+// exchange, the direction and the payloads, as FormatPayloads writes them and in any order; "..."
+// stands for any others.
 func (p *testPair) wantSend(what string, s *testSide, ex wire.ExchangeType, response bool, payloads string) *testMessage {
 	p.t.Helper()
 	for range 100 {

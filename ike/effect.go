@@ -17,8 +17,8 @@ type Effect interface{ isEffect() }
 // The effects of Engine.Handle. The receiver may keep byte slices in effects, but must not change
 // them.
 type (
-	// Send sends an IKE message. NATPort: from our NAT port, with the non-ESP marker. A Keepalive is
-	// the single octet 0xFF without marker.
+	// Send sends an IKE message. NATPort: from our NAT port, with the non-ESP marker. A Keepalive
+	// is the single octet 0xFF without marker.
 	Send struct {
 		Local, Remote netip.AddrPort // Local's address may be invalid: the system chooses
 		NATPort       bool

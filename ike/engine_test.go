@@ -16,7 +16,8 @@ func (r brokenReader) Read([]byte) (int, error) {
 	return 0, errTest
 }
 
-// TestPanicWhileHandlingADatagram: a datagram that makes the engine panic is lost, and nothing else.
+// TestPanicWhileHandlingADatagram: a datagram that makes the engine panic is lost, and nothing
+// else.
 func TestPanicWhileHandlingADatagram(t *testing.T) {
 	p := newPair(t, 1, nil)
 	sound := p.right.e.cfg.Rand

@@ -23,7 +23,8 @@ func seededRand(seed uint64, name string) *rand.ChaCha8 {
 // fakeGroups are the methods that the fake key exchange stands in for.
 var fakeGroups = []wire.TransformID{wire.GroupX25519, wire.GroupECP256, wire.GroupMODP2048}
 
-// fakeKE is a key exchange without any secrecy: who sees both public values can compute the shared one, as the harness does to read along.
+// fakeKE is a key exchange without secrecy: the shared value can be computed from both public
+// values, as the tap does.
 type fakeKE struct {
 	group  wire.TransformID
 	public []byte

@@ -9,14 +9,14 @@ import (
 	"culvert/ike/wire"
 )
 
-// FuzzPair lets the input choose what happens to two engines, octet by octet: what is delivered, lost, doubled or spoiled, what operators
-// ask for, who crashes. Then both must come to rest as in the simulation.
+// FuzzPair lets the input decide, octet by octet, what happens to two engines: deliveries, losses,
+// duplicates, corruption, commands and crashes. Then both must come to rest as in the simulation.
 func FuzzPair(f *testing.F) {
 	f.Add(uint64(1), []byte{0, 1, 0, 1, 6, 7, 0, 1, 0, 1, 0, 1})
 	f.Add(uint64(2), []byte{0, 1, 0, 1, 8, 9, 1, 0, 0, 1, 2, 0x24, 0, 1})
 	f.Add(uint64(3), []byte{0, 1, 0, 1, 10, 7, 0, 1, 3, 0x13, 13, 0x35, 0, 1, 14, 0x1e})
 	f.Add(uint64(4), []byte{0, 1, 13, 0x1d, 0x75, 0, 1, 0, 1, 8, 6, 11, 0, 1, 0, 1})
-	// A child is rekeyed on the peer's successor of an IKE SA while our own rekeying of it is being computed.
+	// A child is rekeyed on the peer's successor of an IKE SA while our rekeying of it is computed.
 	f.Add(uint64(2), []byte("010189&00"))
 	// A try is given up when its IKE_AUTH is on the wire, and another one begun.
 	f.Add(uint64(106), []byte("011z,000"))
@@ -90,7 +90,8 @@ func (s *simulation) fuzzOp(op byte, arg int) {
 	}
 }
 
-// FuzzEngine gives an engine octets of a stranger, or of the authenticated peer. It must neither panic, nor keep anything, nor be unable to go on.
+// FuzzEngine feeds an engine octets from a stranger, or from the authenticated peer. It must not
+// panic, keep state, or stop working.
 func FuzzEngine(f *testing.F) {
 	a := &attack{testPair: newPair(f, 1, nil)}
 	r := a.newRogue(a.right)

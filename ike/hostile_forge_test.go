@@ -8,7 +8,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// What an attacker sends: from anywhere, or as the authenticated peer itself, with the keys that the tap knows.
+// Messages of an attacker: from any address, or as the authenticated peer, with the keys that the
+// tap knows.
 
 // attacker is an address of neither side. Nobody answers there, but what is sent to it is kept.
 var attacker = netip.MustParseAddrPort("203.0.113.66:500")
@@ -53,7 +54,8 @@ func (a *attack) established(s *testSide) (*ikeSA, *tapSA) {
 	return main, a.tap.sas[[2]wire.SPI{main.spi.I, main.spi.R}]
 }
 
-// forgeRequest is a request with the given content, as the peer of victim would send it next on the IKE SA that is up.
+// forgeRequest returns a request with the given content, as the victim's peer would send it next on
+// the current IKE SA.
 func (a *attack) forgeRequest(victim *testSide, ex wire.ExchangeType, first wire.PayloadType, plain []byte) []byte {
 	a.t.Helper()
 	main, keys := a.established(victim)
@@ -84,7 +86,7 @@ func (a *attack) sealFragment(keys *tapSA, h wire.Header, first wire.PayloadType
 	return a.sealBody(keys, h.Initiator, m.AppendTo(nil), len(body.Body), plain)
 }
 
-// sealBody writes IV, ciphertext and ICV into the end of a message that was made with room for them.
+// sealBody writes IV, ciphertext and ICV into the end of a message that has room for them.
 func (a *attack) sealBody(keys *tapSA, byInitiator bool, data []byte, bodyLen int, plain []byte) []byte {
 	c := keys.responder
 	if byInitiator {
@@ -100,7 +102,7 @@ func (a *attack) sealBody(keys *tapSA, byInitiator bool, data []byte, bodyLen in
 	return data
 }
 
-// rogue is an initiator without a configuration: it makes the IKE_SA_INIT exchange that anybody can make.
+// rogue is an initiator without a configuration, which can make an IKE_SA_INIT exchange only.
 type rogue struct {
 	a      *attack
 	victim *testSide

@@ -13,14 +13,15 @@ import (
 	"culvert/ike/wire"
 )
 
-// Bugs that other daemons had, each as a test: the input is dropped or answered as the RFC says, counted, and nothing else happens. The names begin with the
-// bug's source.
+// Bugs of other daemons, each as a test: the input is dropped or answered as the RFC demands,
+// counted, and has no other effect. The names begin with the bug's source.
 
 // hostileRow is one of them: it attacks the right side of a tunnel that is up.
 type hostileRow struct {
 	name   string
 	attack func(a *attack)
-	// ends says that the tunnel need not be the same afterwards: the peer did it with its own keys, and RFC 7296, Section 2.21.3 lets the IKE SA end.
+	// ends: the tunnel may change. The peer did it with its own keys, and RFC 7296, Section 2.21.3
+	// lets the IKE SA end.
 	ends bool
 }
 
@@ -63,10 +64,11 @@ func runHostile(t *testing.T, row hostileRow) {
 	p.stillWorks(row.ends)
 }
 
-// stillWorks checks that the tunnel carries packets and can be rekeyed by the side that was attacked; if it was ended, after it was made anew.
-func (p *testPair) stillWorks(anew bool) {
+// stillWorks checks that the tunnel carries packets and can be rekeyed by the side that was
+// attacked, after reconnecting if it ended.
+func (p *testPair) stillWorks(reconnect bool) {
 	p.t.Helper()
-	if anew {
+	if reconnect {
 		p.left.disconnect("")
 		p.drive(3 * time.Minute)
 		p.up()
@@ -105,7 +107,7 @@ func countAll(s *testSide) uint64 {
 	return n
 }
 
-// wantReplies checks that the attacker got at most so many replies, all of this kind.
+// wantReplies checks that the attacker got at most n replies, all of this kind.
 func (a *attack) wantReplies(most int, kind wire.NotifyType) {
 	a.t.Helper()
 	if len(a.replies) > most {

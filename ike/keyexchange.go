@@ -23,7 +23,8 @@ type groupChoice struct {
 var errGroupIgnored = errors.New("the peer asks for another key exchange once too often, or for none")
 
 // correct changes to the group that an INVALID_KE_PAYLOAD notify asks for (RFC 7296, Sections 1.2
-// and 1.3), if it is another one of the offers. It returns an error, and changes nothing, otherwise.
+// and 1.3), if it is another one of the offers. It returns an error, and changes nothing,
+// otherwise.
 func (c *groupChoice) correct(data []byte, offers []wire.Proposal) error {
 	if len(data) != 2 || c.corrections == maxGroups {
 		return errGroupIgnored

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// testSchedule is what is to happen on the virtual clock, in order; of two things at one moment the one planned first comes first.
+// testSchedule holds the events of the virtual clock, in order. Of two events at one moment the one
+// planned first comes first.
 type testSchedule struct {
 	list []testEvent
 	seq  uint64
@@ -66,7 +67,8 @@ type testPacket struct {
 	esp      *espPacket
 }
 
-// linkFate is what the link does with a packet: one delivery after each of the delays; none, and it is lost.
+// linkFate decides what the link does with a packet: one delivery after each delay; none: it is
+// lost.
 type linkFate func(pk *testPacket) []time.Duration
 
 // steadyLink delivers everything after the delay.
@@ -74,7 +76,8 @@ func steadyLink(delay time.Duration) linkFate {
 	return func(*testPacket) []time.Duration { return []time.Duration{delay} }
 }
 
-// natBox is a NAT with endpoint-independent mapping and filtering in front of one side. It knows UDP only.
+// natBox is a NAT with endpoint-independent mapping and filtering in front of one side. It supports
+// UDP only.
 type natBox struct {
 	public   netip.Addr
 	out, in  map[netip.AddrPort]netip.AddrPort

@@ -12,7 +12,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// testPair is two engines on a virtual link with a virtual clock. Everything in it is a function of the seed.
+// testPair is two engines on a virtual link with a virtual clock. All of it is determined by the
+// seed.
 type testPair struct {
 	t           testing.TB
 	seed        uint64
@@ -72,7 +73,8 @@ type testSide struct {
 	sentRequests map[wire.ExchangeType]int // without those sent again
 }
 
-// newPair makes two sides that know one peer each; edit may change everything before the engines are made.
+// newPair returns two sides that know one peer each. edit may change everything before the engines
+// are made.
 func newPair(t testing.TB, seed uint64, edit func(p *testPair)) *testPair {
 	p := &testPair{
 		t: t, seed: seed, now: epoch, tap: newWireTap(), keys: map[string]string{},

@@ -29,7 +29,7 @@ func TestDisconnectOfOneChild(t *testing.T) {
 	p.wantChild(p.left, "lan")
 }
 
-// Up right after down, while the Delete is under way: the new tunnel is no part of what goes.
+// Up right after down, while the Delete is outstanding: the new tunnel is not affected by it.
 func TestConnectWhileDisconnecting(t *testing.T) {
 	for _, child := range []string{"", "lan"} {
 		p := newPair(t, 3, nil)

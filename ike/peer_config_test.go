@@ -39,7 +39,7 @@ func TestReloadKeeps(t *testing.T) {
 	}
 }
 
-// A changed peer is closed and comes up anew; a removed one is closed on both sides.
+// A changed peer is closed and comes up again; a removed one is closed on both sides.
 func TestReloadChanges(t *testing.T) {
 	p := bootPair(t)
 	changed := slices.Clone(p.left.peers)
@@ -80,7 +80,8 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// A peer that does not answer holds Shutdown up for a short time only; nothing stays in the dataplane.
+// A peer that does not answer delays Shutdown for a short time only. Nothing stays in the
+// dataplane.
 func TestShutdownUnanswered(t *testing.T) {
 	p := bootPair(t)
 	p.right.kill()
@@ -243,7 +244,8 @@ func checkPeerTable(t *testing.T, step int, got *peerTable) {
 	}
 }
 
-// What is lost on the way out is said again while there is time: the Delete, and the request that it must wait for (the window is one).
+// Lost messages of a shutdown are retransmitted: the Delete, and the request that it must wait for
+// (the window is one).
 func TestShutdownOverALossyLink(t *testing.T) {
 	for _, busy := range []bool{false, true} {
 		p := bootPair(t)
@@ -269,7 +271,8 @@ func TestShutdownOverALossyLink(t *testing.T) {
 	}
 }
 
-// TestNewAddressesAreAllTried: a round of tries goes once through the addresses that the peer has now.
+// TestNewAddressesAreAllTried: a round of tries goes once through the addresses that the peer has
+// now.
 func TestNewAddressesAreAllTried(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) { p.link = func(*testPacket) []time.Duration { return nil } })
 	p.left.resolved(netip.MustParseAddr("192.0.2.8"), netip.MustParseAddr("192.0.2.9"))

@@ -131,10 +131,10 @@ var hostilePeer = []hostileRow{
 	}, false},
 }
 
-// alive says whether the right side still has its IKE SA.
+// alive reports whether the right side still has its IKE SA.
 func (a *attack) alive() bool { return a.right.e.peers.order[0].main() != nil }
 
-// again brings the tunnel up anew after the peer's own doing ended it.
+// again brings the tunnel up again after the peer's own action ended it.
 func (a *attack) again() {
 	a.t.Helper()
 	a.left.disconnect("")
@@ -143,7 +143,8 @@ func (a *attack) again() {
 	a.drive(10 * time.Second)
 }
 
-// childRequest is a CREATE_CHILD_SA request for the child "lan" as the left side could make it, TSi and TSr last.
+// childRequest is a CREATE_CHILD_SA request for the child "lan", as left could make it, TSi and TSr
+// last.
 func (a *attack) childRequest(rekey *wire.Notify) []wire.Payload {
 	r := a.newRogue(a.right)
 	p := testESPProposal
@@ -174,7 +175,8 @@ func (a *attack) wantNarrow() {
 	}
 }
 
-// CVE-2014-2338: a request to rekey an IKE SA that is not yet authenticated must not be taken, by the initiator as little as by the responder.
+// CVE-2014-2338: a request to rekey an IKE SA that is not yet authenticated must be refused by the
+// initiator as well as the responder.
 func TestHostileRekeyBeforeAuth(t *testing.T) {
 	p := newPair(t, 1, nil)
 	a := newAttack(p)

@@ -80,7 +80,7 @@ func TestRestlessNameIsNotTriedWithoutPause(t *testing.T) {
 	}
 }
 
-// The same addresses in another order are no news.
+// The same addresses in another order are not a change.
 func TestRotatedAddressesDoNotHasten(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		p.left.peers[0].Children[0].Start = StartBoot

@@ -12,7 +12,8 @@ import (
 	"culvert/selector"
 )
 
-// testPlane is the model of one side's dataplane: what is installed, which SA each policy sends on, and who uses which SPI.
+// testPlane models one side's dataplane: the installed SAs, the SA that each policy sends on, and
+// the allocated SPIs.
 type testPlane struct {
 	s         *testSide
 	rand      *rand.Rand
@@ -39,7 +40,8 @@ type planeSA struct {
 	seqOut, seqIn   uint64
 }
 
-// espPacket is a packet that was really sent on an SA: the other side can open it if it has the SPI and the key.
+// espPacket is a packet that was sent on an SA. The other side can open it if it has the SPI and
+// the key.
 type espPacket struct {
 	from   *testSide
 	policy esp.Policy
@@ -122,7 +124,8 @@ func (pl *testPlane) deactivate(id esp.ChildID) {
 	}
 }
 
-// sender is the SA that a worker of the policy sends on, or nil: the newest of its own, or else of those for all, or else of any. Worker 0 has none of its own.
+// sender returns the SA that a worker of the policy sends on, or nil: the newest of its own,
+// otherwise of those for all, otherwise of any. Worker 0 has none of its own.
 func (pl *testPlane) sender(policy esp.Policy, worker int) *planeSA {
 	var best *planeSA
 	rank := func(psa *planeSA) int {
@@ -201,7 +204,8 @@ func (pl *testPlane) send(policy esp.Policy, worker int) {
 func (pl *testPlane) receive(pk *testPacket) {
 	e := pk.esp
 	psa := pl.inbound[e.spi]
-	// "the responder MAY begin sending on an SA as soon as it sends its response" (RFC 7296, Section 2.8). A child's very first packets may overtake it.
+	// "the responder MAY begin sending on an SA as soon as it sends its response" (RFC 7296,
+	// Section 2.8). The first packets of a child may overtake it.
 	if psa == nil && e.first && !pl.known[e.spi] {
 		return
 	}

@@ -57,8 +57,9 @@ func reconnectPause(failures int, rand io.Reader) time.Duration {
 	return longer(d, rand)
 }
 
-// The wait before a request answered with TEMPORARY_FAILURE is tried again: "it MUST NOT immediately retry the operation [...] The recipient MAY retry
-// the request one or more times over a period of several minutes" (RFC 7296, Section 2.25).
+// The wait before a request answered with TEMPORARY_FAILURE is tried again: "it MUST NOT
+// immediately retry the operation [...] The recipient MAY retry the request one or more times over
+// a period of several minutes" (RFC 7296, Section 2.25).
 const (
 	temporaryPause = 2 * time.Second
 	temporaryTries = 40 // about three minutes

@@ -6,8 +6,9 @@ import (
 	"culvert/ike/wire"
 )
 
-// close asks the peer to delete the IKE SA. One that has not come to IKE_AUTH goes at once: there is nothing to delete, or no key to say so with. Once IKE_AUTH was sent the
-// peer may have the SA; it can be deleted when the answer is there.
+// close asks the peer to delete the IKE SA. Before IKE_AUTH was sent the IKE SA ends at once: the
+// peer has nothing to delete, or there is no key to protect a Delete. After that the peer may have
+// the IKE SA, and the Delete follows the response.
 func (s *ikeSA) close(why string) { s.closeAs(endLocal, why) }
 
 func (s *ikeSA) closeAs(cause endCause, why string) {
@@ -34,7 +35,7 @@ func (s *ikeSA) closeAs(cause endCause, why string) {
 	}
 }
 
-// fail ends the IKE SA because it cannot go on.
+// fail ends the IKE SA because of an error.
 func (s *ikeSA) fail(why string) {
 	if s.state.beforeAuth() {
 		if s.initiator {
@@ -48,8 +49,10 @@ func (s *ikeSA) fail(why string) {
 	s.closeAs(endFailed, why)
 }
 
-// deletedByPeer ends the IKE SA as the peer wants it; "The response to a request that deletes the IKE SA is an empty INFORMATIONAL response". If our own
-// rekeying was under way and the peer's was done, the peer knows nothing of ours, and its successor inherits (Section 2.8.2).
+// deletedByPeer handles the peer's Delete of the IKE SA. "The response to a request that deletes
+// the IKE SA is an empty INFORMATIONAL response" (RFC 7296, Section 1.4.1). If our rekeying is
+// outstanding and the peer's has succeeded, the peer does not know of ours, and its successor
+// inherits (Section 2.8.2).
 func (s *ikeSA) deletedByPeer() {
 	cause, why := endPeer, "the peer deleted it"
 	if s.acceptPeers() || s.state == saRekeyed {
@@ -62,7 +65,8 @@ func (s *ikeSA) deletedByPeer() {
 	s.end(cause, why)
 }
 
-// childrenDeleted ends the Child SAs that the peer names by its own inbound SPIs, and returns ours of the same pairs.
+// childrenDeleted ends the Child SAs that the peer names by its inbound SPIs, and returns our
+// inbound SPIs of the same pairs.
 func (s *ikeSA) childrenDeleted(spis [][]byte) [][]byte {
 	var ours [][]byte
 	s.adoptIfUndecided()

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// A peer that was killed and is back, but does not call itself: the probe goes unanswered, or is answered with INVALID_IKE_SPI, and soon there is a new tunnel.
+// A peer that was killed and restarted, but does not initiate: the probe gets no answer or
+// INVALID_IKE_SPI, and soon there is a new tunnel.
 func TestKilledResponderIsReplaced(t *testing.T) {
 	for _, back := range []time.Duration{0, 5 * time.Second} {
 		p := newPair(t, 1, func(p *testPair) {

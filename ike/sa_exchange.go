@@ -4,39 +4,44 @@ import (
 	"culvert/ike/wire"
 )
 
-// exchange is one exchange that we initiate on an IKE SA. It builds its request and takes its response; IDs, retransmission, fragments and caching are the
-// window's.
+// exchange is an exchange that we initiate on an IKE SA. It builds the request and handles the
+// response. The window handles message IDs, retransmission, fragments and caching.
 type exchange interface {
-	// start builds the request and hands it to ikeSA.ask, at once or after a computation, or calls ikeSA.done if there is nothing to ask any more.
+	// start builds the request and passes it to ikeSA.ask, at once or after a computation. If there
+	// is nothing to ask any more it calls ikeSA.done.
 	start(s *ikeSA)
-	// response takes the payloads of the response, opened and checked against the rules. It ends with ikeSA.done, at once or after a computation.
+	// response handles the payloads of the response, which were authenticated and checked. It ends
+	// with ikeSA.done, at once or after a computation.
 	response(s *ikeSA, ps []wire.Payload)
-	// abandon says that no response will come, or is wanted. The IKE SA may be gone.
+	// abandon ends the exchange because no response will come, or none is wanted. The IKE SA may
+	// have ended.
 	abandon(s *ikeSA, why string)
-	// activity is what the exchange counts for when the peer's request crosses it (RFC 7296, Section 2.25).
+	// activity returns what the exchange counts as when a request of the peer crosses it (RFC 7296,
+	// Section 2.25).
 	activity() ikeActivity
 }
 
-// ruled is an exchange whose response has a rule of its own, in place of its exchange type's: one of
-// several rounds.
+// ruled is an exchange whose response has a rule of its own, in place of its exchange type's: one
+// of several rounds.
 type ruled interface {
 	exchange
 	responseRule() payloadRule
 }
 
-// work is the exchanges of one IKE SA: the one under way, and those that wait for it.
+// work holds the exchanges of one IKE SA: the current one, and those that wait.
 type work struct {
 	current exchange
 	queue   []exchange
 }
 
-// enqueue lets an exchange be started when its turn comes.
+// enqueue starts an exchange when those before it have ended.
 func (s *ikeSA) enqueue(x exchange) {
 	s.work.queue = append(s.work.queue, x)
 	s.startNext()
 }
 
-// startNext starts the next exchange if none is under way. While an IKE SA is set up, only its own exchanges may be.
+// startNext starts the next exchange if none is under way. During setup only the setup's own
+// exchanges run.
 func (s *ikeSA) startNext() {
 	for s.work.current == nil && len(s.work.queue) > 0 && !s.succ.asked && s.state.authenticated() {
 		x := s.work.queue[0]
@@ -54,7 +59,7 @@ func (s *ikeSA) run(x exchange) {
 	x.start(s)
 }
 
-// done ends the exchange that is under way.
+// done ends the current exchange.
 func (s *ikeSA) done(x exchange) {
 	if s.work.current != x {
 		return
@@ -64,7 +69,8 @@ func (s *ikeSA) done(x exchange) {
 	s.startNext()
 }
 
-// holds says whether x is still the exchange under way: a computation may come back to an SA that has gone on.
+// holds reports whether x is still the current exchange. A computation may return when the IKE SA
+// has moved on.
 func (s *ikeSA) holds(x exchange) bool {
 	return s.work.current == x && !s.state.ended()
 }
@@ -83,7 +89,7 @@ func (s *ikeSA) abandonWork(why string) {
 	}
 }
 
-// doing is what we are doing with the IKE SA, for the collision rules.
+// doing returns what we are doing with the IKE SA, for the collision rules.
 func (s *ikeSA) doing() ikeActivity {
 	switch {
 	case s.state == saRekeyed:

@@ -7,7 +7,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// fragmentPath is what is known of IP fragments on a path.
+// fragmentPath is what is known about IP fragments on a path.
 type fragmentPath uint8
 
 const (
@@ -16,15 +16,15 @@ const (
 	fragmentsLost
 )
 
-// fragmentProof is the exchange that shows whether IP fragments arrive on a path. What it is needed
-// for follows.
+// fragmentProof is the exchange that shows whether IP fragments arrive on a path. The path probe
+// that needs it follows.
 type fragmentProof struct {
 	probe   *pathProbe
 	data    []byte
-	at      time.Time // when it was first sent
-	tries   int       // in fragments
-	whole   bool      // by now
-	hurried bool      // what the answer shows is not known
+	at      time.Time // when the request was first sent
+	tries   int       // transmissions in fragments
+	whole   bool      // sent as usual by now
+	hurried bool      // the response proves nothing
 }
 
 func (x *fragmentProof) activity() ikeActivity { return ikeQuiet }
@@ -59,7 +59,7 @@ func (x *fragmentProof) again(s *ikeSA) {
 func (x *fragmentProof) unanswered(s *ikeSA) bool {
 	switch {
 	case x.whole:
-		x.hurried = true // the peer, or the path, was not there
+		x.hurried = true // the peer or the path was down
 		return false
 	case x.tries < probeTries:
 		x.again(s)
@@ -69,7 +69,7 @@ func (x *fragmentProof) unanswered(s *ikeSA) bool {
 	return true
 }
 
-// sendWhole sends the request as usual. That the answer is to this form cannot be told from it.
+// sendWhole sends the request as usual. The response does not tell which form it answers.
 func (x *fragmentProof) sendWhole(s *ikeSA) {
 	x.whole = true
 	s.askRaw(wire.Informational, s.win.Outstanding().Datagrams)
@@ -79,12 +79,12 @@ func (x *fragmentProof) inParts(*ikeSA, int) int { return 0 }
 
 func (x *fragmentProof) hurry(s *ikeSA) {
 	x.hurried = true
-	if out := s.win.Outstanding(); out != nil && (!x.whole || out.Repeated >= s.tries()) { // it was patient
+	if out := s.win.Outstanding(); out != nil && (!x.whole || out.Repeated >= s.tries()) { // it was repeated without limit
 		x.sendWhole(s)
 	}
 }
 
-// response is any authentic one: its content means nothing.
+// response accepts any authentic response: its content has no meaning.
 func (x *fragmentProof) response(s *ikeSA, _ []wire.Payload) {
 	switch {
 	case !x.whole:
@@ -107,7 +107,7 @@ func (x *fragmentProof) response(s *ikeSA, _ []wire.Payload) {
 
 func (x *fragmentProof) abandon(s *ikeSA, _ string) { x.probe.tell(s.e, esp.PathUnknown) }
 
-// pathUnprobed tells people, once, that large packets are not probed.
+// pathUnprobed reports, once, that large packets are not probed.
 func (p *peer) pathUnprobed() {
 	if p.unprobed {
 		return

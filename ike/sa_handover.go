@@ -7,19 +7,20 @@ import (
 	"time"
 )
 
-// succession is what is to become of an IKE SA that is rekeyed, by us, by the peer, or by both.
+// succession is what becomes of an IKE SA that is rekeyed, by us, by the peer, or by both.
 type succession struct {
-	successor *ikeSA         // has inherited
-	theirs    *ikeSA         // the peer's successor, while ours is under way and nothing is decided
+	successor *ikeSA         // has inherited the Child SAs
+	theirs    *ikeSA         // the peer's successor, until our outstanding rekeying decides
 	nonces    noncePair      // of the peer's exchange
-	parent    *ikeSA         // of a peer's successor: what it is to replace, until that is decided
+	parent    *ikeSA         // of a peer's successor: its predecessor, until that is decided
 	ours      *rekeyExchange // queued or under way
 
-	redundant bool // of a peer's successor: ours stays in its place
-	asked     bool // the peer's request is being answered: "it SHOULD NOT start any new CREATE_CHILD_SA exchanges" (Section 1.3.2)
+	redundant bool // of a peer's successor: ours stays instead
+	asked     bool // the peer's rekeying is being computed: nothing else is started (Section 1.3.2)
 }
 
-// succeed establishes the successor of old with its keys, on the same path and with the same peer.
+// succeed establishes the IKE SA as the successor of old, with the given keys, on the same path and
+// with the same peer.
 func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	e := s.e
 	s.keys, s.net, s.remoteID, s.peer = keys, old.net, old.remoteID, old.peer
@@ -32,8 +33,9 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	s.nextCheck()
 }
 
-// becomeRedundant marks a successor that the peer is to delete, because ours stays. A peer that heard of our Delete of the old IKE SA before our response to its own rekeying has
-// forgotten that, and so the successor is forgotten here too, in a while and without a word.
+// becomeRedundant marks a successor that the peer should delete, because ours stays. A peer that
+// received our Delete of the old IKE SA before our response to its own rekeying has forgotten that
+// rekeying. So the successor is also removed here after a while, without a Delete.
 func (s *ikeSA) becomeRedundant() {
 	s.succ.parent = nil
 	if s.state == saEstablished {
@@ -47,7 +49,8 @@ func (s *ikeSA) becomeRedundant() {
 // rekeyedLife is how long a rekeyed IKE SA waits for the peer's Delete.
 const rekeyedLife = 90 * time.Second
 
-// handOver gives the Child SAs, and what was to be done about them, to the successor. What is under way on the old IKE SA ends there.
+// handOver moves the Child SAs and the queued exchanges to the successor. The current exchange ends
+// on the old IKE SA.
 func (s *ikeSA) handOver(successor *ikeSA) {
 	successor.succ.parent = nil
 	s.succ.successor, s.succ.theirs = successor, nil
@@ -59,7 +62,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	queue := slices.DeleteFunc(s.work.queue, func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
 	s.work.queue = nil
 	successor.net = s.net
-	if s.net.fragments == fragmentsLost { // it is looked at again
+	if s.net.fragments == fragmentsLost { // it is tested again
 		successor.net.fragments = fragmentsUnknown
 	}
 	s.e.timers.stop(&s.live.check)
@@ -74,7 +77,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	successor.startNext()
 }
 
-// acceptPeers lets the peer's successor inherit, and says whether there was one to decide about.
+// acceptPeers hands over to the peer's successor, and reports whether there was one.
 func (s *ikeSA) acceptPeers() bool {
 	theirs := s.succ.theirs
 	if theirs == nil || theirs.state != saEstablished || s.state != saEstablished {
@@ -84,14 +87,15 @@ func (s *ikeSA) acceptPeers() bool {
 	return true
 }
 
-// adoptIfUndecided is for a request on the peer's successor while our own rekeying of its parent is under way: the peer would not use it if it were not to stay.
+// adoptIfUndecided handles the first use of the peer's successor while our own rekeying of its
+// predecessor is outstanding: the peer would not use it if it were to be deleted.
 func (s *ikeSA) adoptIfUndecided() {
 	if s.succ.parent != nil && s.succ.parent.succ.theirs == s {
 		s.succ.parent.acceptPeers()
 	}
 }
 
-// cancelSuccession ends what was undecided when the IKE SA ends.
+// cancelSuccession drops what is undecided when the IKE SA ends.
 func (s *ikeSA) cancelSuccession() {
 	if parent := s.succ.parent; parent != nil && parent.succ.theirs == s {
 		parent.succ.theirs = nil
@@ -103,7 +107,7 @@ func (s *ikeSA) cancelSuccession() {
 	s.e.answerRefs(&s.life.refs, errors.New("the IKE SA ended"))
 }
 
-// scheduleRekey sets the IKE SA's dates, as pair.schedule does.
+// scheduleRekey sets the IKE SA's lifetimes, as pair.schedule does.
 func (s *ikeSA) scheduleRekey() {
 	life := s.peer.cfg.Lifetime
 	if life <= 0 {
@@ -115,7 +119,8 @@ func (s *ikeSA) scheduleRekey() {
 	s.e.after(&s.life.hard, life+life/10)
 }
 
-// hardEnd is the end of a half-open IKE SA that was never authenticated, of one whose lifetime is over, and of the memory of a dead one.
+// hardEnd is called at the end of a half-open IKE SA that was not authenticated, at the hard end of
+// a lifetime, and when a dead IKE SA is to be forgotten.
 func (s *ikeSA) hardEnd() {
 	switch s.state {
 	case saHalfOpen:
@@ -124,6 +129,6 @@ func (s *ikeSA) hardEnd() {
 	case saDead:
 		s.remove()
 	case saEstablished:
-		s.closeAs(endExpired, "its lifetime is over")
+		s.closeAs(endExpired, "its lifetime has expired")
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// TestRedundantSuccessorIsForgotten: after a simultaneous rekeying the successor that the peer is to
-// delete is not used, and forgotten without a word if the peer does not delete it.
+// TestRedundantSuccessorIsForgotten: after a simultaneous rekeying the successor that the peer is
+// to delete is not used, and forgotten without a word if the peer does not delete it.
 func TestRedundantSuccessorIsForgotten(t *testing.T) {
 	for seed := uint64(1); ; seed++ {
 		p := upWithLan(t, seed)

@@ -8,27 +8,27 @@ import (
 	"culvert/ike/wire"
 )
 
-// askKind is what an INFORMATIONAL request of ours is for.
+// askKind is the purpose of our INFORMATIONAL request.
 type askKind uint8
 
 const (
-	askAlive  askKind = iota // an empty request: is the peer there?
+	askAlive  askKind = iota // an empty request: a liveness check
 	askDelete                // delete Child SAs
-	askClose                 // delete the IKE SA, or tell that it cannot be
-	askMove                  // tell where we are, after our address changed
+	askClose                 // delete the IKE SA, or report that it cannot be established
+	askMove                  // tell our address after it changed
 )
 
-// informational is an INFORMATIONAL exchange of ours (RFC 7296, Section 1.4).
+// informational is an INFORMATIONAL exchange that we initiate (RFC 7296, Section 1.4).
 type informational struct {
 	kind      askKind
-	local     netip.AddrPort // of askMove: where we were when it was sent
+	local     netip.AddrPort // of askMove: our address when it was sent
 	pairs     []*pair
-	spis      []uint32 // inbound SPIs of Child SAs that never became pairs here
+	spis      []uint32 // inbound SPIs of Child SAs that were not installed here
 	payloads  []wire.Payload
 	cause     endCause
 	why       string
-	then      func() // called when the peer answered askAlive
-	otherwise func() // called when it never will
+	then      func() // called after the response to askAlive
+	otherwise func() // called if there will be none
 }
 
 func (x *informational) activity() ikeActivity {
@@ -89,7 +89,7 @@ func (x *informational) response(s *ikeSA, ps []wire.Payload) {
 
 func (x *informational) abandon(s *ikeSA, _ string) {
 	for _, p := range x.pairs {
-		if p.owner != nil && p.owner != s { // inherited meanwhile, and still to be deleted
+		if p.owner != nil && p.owner != s { // a successor inherited it, and must delete it
 			p.owner.enqueue(&informational{kind: askDelete, pairs: []*pair{p}, cause: x.cause, why: x.why})
 		}
 	}
@@ -98,9 +98,8 @@ func (x *informational) abandon(s *ikeSA, _ string) {
 	}
 }
 
-// informationalRequest is an INFORMATIONAL request of the peer: deletions, where it is now, or
-// nothing, "the expected way an endpoint can ask the other endpoint to verify that it is alive".
-// What we do not know is ignored; all is answered.
+// informationalRequest handles an INFORMATIONAL request: deletions, the peer's new address, or an
+// empty liveness check. Unknown payloads are ignored. Every request is answered.
 func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if kind, ok := s.rejection(ps); ok {
 		s.answer(nil)
@@ -123,8 +122,9 @@ func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) 
 	return answer, nil
 }
 
-// rejection finds the initiator's word that it could not authenticate us. It counts only in "the INFORMATIONAL exchange immediately following" IKE_AUTH
-// (RFC 7296, Section 2.21.2), that is, as the peer's third request.
+// rejection returns the initiator's error notify about our authentication. It counts only in "the
+// INFORMATIONAL exchange immediately following" IKE_AUTH (RFC 7296, Section 2.21.2), that is, in
+// the peer's third request.
 func (s *ikeSA) rejection(ps []wire.Payload) (wire.NotifyType, bool) {
 	if s.initiator || s.win.ExpectedID() != s.afterAuth+1 {
 		return 0, false

@@ -6,26 +6,29 @@ import (
 	"culvert/esp"
 )
 
-// liveness is what an IKE SA knows of the peer's being there (RFC 7296, Section 2.4), and of the NAT's remembering us (Section 2.23).
+// liveness is what an IKE SA knows about the peer being alive (RFC 7296, Section 2.4) and about the
+// NAT's mapping (Section 2.23).
 //
-// Both need to know when packets were last seen on the Child SAs, which only the dataplane does. So a check is done in two steps: the timer
-// asks for the Traffic of every pair, and the last of the answers lets it decide.
+// Both depend on when packets were last seen on the Child SAs, which only the dataplane knows. So a
+// check has two steps: the timer asks for the Traffic of every pair, and the last answer triggers
+// the decision.
 type liveness struct {
-	lastIn   time.Time // a fresh authenticated IKE message came
-	lastOut  time.Time // an IKE message was sent
+	lastIn   time.Time // last fresh authenticated IKE message
+	lastOut  time.Time // last IKE message sent
 	check    timer
-	waiting  map[esp.ChildID]bool // asked for, and not yet told
-	hint     time.Time            // when an unprotected message last made us check
-	doubt    bool                 // since the last authentic message something unprotected said that the peer has lost the IKE SA
-	told     time.Time            // when a peer that need not follow us answered from where we are; zero: nothing is to be proved
-	rtt      time.Duration        // of the last path probe that had one; 0: unknown
-	settling bool                 // it is redundant, and is deleted as soon as the other one is known to be good
+	waiting  map[esp.ChildID]bool // pairs whose Traffic was asked for and has not come
+	hint     time.Time            // last check because of an unprotected message
+	doubt    bool                 // an unprotected message since the last authentic one claims that the peer has lost the IKE SA
+	told     time.Time            // when a peer that need not follow us answered from our new address; zero: nothing to prove
+	rtt      time.Duration        // of the last path probe with one; 0: unknown
+	settling bool                 // redundant: deleted as soon as the other IKE SA is known to work
 }
 
 const (
 	// keepaliveInterval is the default of RFC 3948, Section 4.
 	keepaliveInterval = 20 * time.Second
-	// hintInterval limits the checks made because of unprotected messages (RFC 7296, Section 2.21.4).
+	// hintInterval limits the checks made because of unprotected messages (RFC 7296, Section
+	// 2.21.4).
 	hintInterval = 10 * time.Second
 )
 
@@ -33,13 +36,13 @@ func (s *ikeSA) noteSent() { s.live.lastOut = s.e.handling.now }
 
 func (s *ikeSA) noteReceived() { s.live.lastIn, s.live.doubt = s.e.handling.now, false }
 
-// startLiveness sets the first check, once the IKE SA is established.
+// startLiveness sets the first check when the IKE SA is established.
 func (s *ikeSA) startLiveness() {
 	s.noteReceived()
 	s.nextCheck()
 }
 
-// nextCheck sets the timer to the next moment at which there may be something to do.
+// nextCheck sets the timer to the next moment at which something may be due.
 func (s *ikeSA) nextCheck() {
 	at := s.lastHeard().Add(s.peer.cfg.DPD)
 	if now := s.e.handling.now; !at.After(now) {
@@ -59,7 +62,7 @@ func (s *ikeSA) nextCheck() {
 	}
 }
 
-// earliest is the earlier of two moments, of which zero is never.
+// earliest returns the earlier of two moments; zero means never.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -67,12 +70,13 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// keepsNATOpen says whether keepalives are ours to send: only the side behind the NAT does (RFC 3948, Section 4).
+// keepsNATOpen reports whether we send keepalives: only the side behind the NAT does (RFC 3948,
+// Section 4).
 func (s *ikeSA) keepsNATOpen() bool {
 	return s.net.nat.Local && s.net.natPort && s.state == saEstablished
 }
 
-// lastSent is when anything was last sent to the peer, as far as we know.
+// lastSent returns when something was last sent to the peer, as far as we know.
 func (s *ikeSA) lastSent() time.Time {
 	last := s.live.lastOut
 	for _, p := range s.pairs {
@@ -83,7 +87,7 @@ func (s *ikeSA) lastSent() time.Time {
 	return last
 }
 
-// lastHeard is when anything authentic last came.
+// lastHeard returns when something authentic was last received.
 func (s *ikeSA) lastHeard() time.Time {
 	last := s.live.lastIn
 	for _, p := range s.pairs {
@@ -94,7 +98,7 @@ func (s *ikeSA) lastHeard() time.Time {
 	return last
 }
 
-// liveCheck asks the dataplane for news.
+// liveCheck asks the dataplane for the pairs' Traffic.
 func (s *ikeSA) liveCheck() {
 	if s.state != saEstablished {
 		return
@@ -104,14 +108,14 @@ func (s *ikeSA) liveCheck() {
 		s.live.waiting[p.sa.ID] = true
 		s.e.emit(NeedTraffic{ID: p.sa.ID})
 	}
-	// Should the dataplane not answer, the next check asks again.
+	// If the dataplane does not answer, the next check asks again.
 	s.e.after(&s.live.check, keepaliveInterval)
 	if len(s.pairs) == 0 {
 		s.decideLiveness()
 	}
 }
 
-// traffic is an answer to NeedTraffic, or the report of a first packet.
+// traffic handles an answer to NeedTraffic, or the report of a first packet.
 func (e *Engine) traffic(in Traffic) {
 	p := e.pairs[in.ID]
 	if p == nil || p.owner == nil {
@@ -138,19 +142,22 @@ func (e *Engine) traffic(in Traffic) {
 	}
 }
 
-// firstInbound says that the peer sends on the pair, and so can receive on it: "The responder can be assured that the initiator is prepared to receive messages
-// on an SA if [...] it has received a cryptographically valid message on the other half of the SA pair" (RFC 7296, Section 2.8).
+// firstInbound handles the first packet on the pair, which shows that the peer can receive on it:
+// "The responder can be assured that the initiator is prepared to receive messages on an SA if
+// [...] it has received a cryptographically valid message on the other half of the SA pair" (RFC
+// 7296, Section 2.8).
 func (p *pair) firstInbound() {
 	if p.state == pairLive && p.chain.best() == p {
 		p.activate()
 	}
 }
 
-// decideLiveness sends what is due: a keepalive to the NAT, or a probe to a peer that we send to and hear nothing of.
+// decideLiveness sends what is due: a NAT keepalive, or a liveness check to a peer that we send to
+// and do not hear from.
 func (s *ikeSA) decideLiveness() {
 	now := s.e.handling.now
 	if s.deserted(now) {
-		s.end(endMoved, "our address changed, and the peer sends to the old one")
+		s.end(endMoved, "our address changed, but the peer still sends to the old one")
 		return
 	}
 	if s.keepsNATOpen() && now.Sub(s.lastSent()) >= keepaliveInterval {
@@ -163,8 +170,8 @@ func (s *ikeSA) decideLiveness() {
 	s.nextCheck()
 }
 
-// silent says whether only outgoing traffic was seen for the interval: "If there has only been outgoing traffic on all of the SAs associated with an IKE SA, it is
-// essential to confirm liveness of the other endpoint to avoid black holes."
+// silent reports whether only outgoing traffic was seen for the DPD interval, in which case
+// liveness must be confirmed (RFC 7296, Section 2.4).
 func (s *ikeSA) silent(now time.Time) bool {
 	heard := s.lastHeard()
 	if s.peer.cfg.DPD <= 0 || now.Sub(heard) < s.peer.cfg.DPD {
@@ -178,7 +185,7 @@ func (s *ikeSA) silent(now time.Time) bool {
 	return false
 }
 
-// probe asks the peer whether it is there, unless a request already does.
+// probe sends a liveness check, unless another request serves as one.
 func (s *ikeSA) probe() {
 	if s.state != saEstablished || s.work.current != nil || len(s.work.queue) > 0 {
 		return
@@ -186,9 +193,10 @@ func (s *ikeSA) probe() {
 	s.enqueue(&informational{})
 }
 
-// livenessHint probes because something unprotected says that the peer may have lost the SA. "A node should treat such a message [...] as a hint that
-// there might be problems with SAs to that IP address and should initiate a liveness check [...]. An implementation SHOULD limit the
-// frequency of such tests" (RFC 7296, Section 2.21.4).
+// livenessHint probes because an unprotected message claims that the peer has lost the SA. "A node
+// should treat such a message [...] as a hint that there might be problems with SAs to that IP
+// address and should initiate a liveness check [...]. An implementation SHOULD limit the frequency
+// of such tests" (RFC 7296, Section 2.21.4).
 func (s *ikeSA) livenessHint() {
 	now := s.e.handling.now
 	if s.state != saEstablished || now.Sub(s.live.hint) < hintInterval {

@@ -7,7 +7,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// An idle tunnel is left alone: liveness is asked for only when we send and hear nothing (RFC 7296, Section 2.4).
+// An idle tunnel is not probed: liveness is checked only if we send and receive nothing (RFC 7296,
+// Section 2.4).
 func TestNoProbesWithoutNeed(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.up()
@@ -95,7 +96,7 @@ func (p *testPair) waitFor(most time.Duration, met func() bool) time.Duration {
 	return p.now.Sub(start)
 }
 
-// After kill -9 the restarted side's INITIAL_CONTACT replaces what the other one still has, at once.
+// After kill -9 the restarted side's INITIAL_CONTACT replaces the other side's old IKE SA at once.
 func TestInitialContact(t *testing.T) {
 	for _, left := range []bool{true, false} {
 		p := newPair(t, 1, nil)
@@ -120,7 +121,8 @@ func TestInitialContact(t *testing.T) {
 	}
 }
 
-// A peer that restarted answers what it does not know with INVALID_IKE_SPI: a hint to look whether it lives, and no more, as anybody can send it.
+// A restarted peer answers an unknown IKE SA with INVALID_IKE_SPI. Anybody can send that, so it
+// only triggers a liveness check.
 func TestInvalidSPIHint(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
 	p.up()

@@ -6,33 +6,34 @@ import (
 	"culvert/esp"
 )
 
-// path is where an IKE SA's messages go and come from.
+// path is the pair of addresses of an IKE SA's messages.
 type path struct {
-	local, remote netip.AddrPort // local's address may be invalid: the system chooses
-	natPort       bool           // by our NAT port, with the non-ESP marker
+	local, remote netip.AddrPort // if local's address is invalid, the system chooses
+	natPort       bool           // from our NAT port, with the non-ESP marker
 }
 
-// network is an IKE SA's path and what NAT detection found on it (RFC 7296, Section 2.23).
+// network is an IKE SA's path and the result of NAT detection on it (RFC 7296, Section 2.23).
 type network struct {
 	path
-	system  netip.Addr // our address where the system chose it, as it was then
+	system  netip.Addr // our address at the time, if the system chose it
 	nat     NATState
-	natT    bool // both sides do NAT detection: what is found behind a NAT may be encapsulated
+	natT    bool // both sides do NAT detection: UDP encapsulation is possible
 	encap   bool // Child SAs are encapsulated in UDP
-	follows bool // the peer says that it follows us to another address
-	unsaid  bool // and has not yet been told of the one that we have
+	follows bool // the peer announced that it follows us to another address
+	unsaid  bool // the peer does not know our present address yet
 	moves   moveLimit
 
 	fragments fragmentPath
 }
 
-// pathOf is the way back of a datagram.
+// pathOf returns the reverse path of a datagram.
 func pathOf(d Datagram) path { return path{local: d.Local, remote: d.Remote, natPort: d.NATPort} }
 
-// unmapped is the address in the one form that is compared: a socket for both families gives IPv4 addresses as IPv6 ones.
+// unmapped returns the address in the form used for comparison. A socket for both families reports
+// IPv4 addresses as IPv6 ones.
 func unmapped(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// endpoint is the way of the Child SAs' packets.
+// endpoint returns the outer addresses of the Child SAs' packets.
 func (n network) endpoint(e *Engine) esp.Endpoint {
 	if n.encap {
 		return esp.Endpoint{Local: netip.AddrPortFrom(n.local.Addr(), e.cfg.NATPort), Remote: n.remote, Encap: true}
@@ -47,9 +48,10 @@ func (e *Engine) transmit(p path, datagrams [][]byte) {
 	}
 }
 
-// follow takes note of where a fresh authenticated message came from. "a host [...] that is not behind a NAT, SHOULD send all packets [...] to
-// the IP address and port in the validated packet [...]. A host behind a NAT SHOULD NOT do this" (RFC 7296, Section 2.23). A peer that is not
-// behind a NAT does not move without a word, and so is not followed without one either (whereItIs).
+// follow adopts the source of a fresh authenticated message as the peer's address. "a host [...]
+// that is not behind a NAT, SHOULD send all packets [...] to the IP address and port in the
+// validated packet [...]. A host behind a NAT SHOULD NOT do this" (RFC 7296, Section 2.23). A peer
+// that is not behind a NAT announces its moves, and so is followed only by whereItIs.
 func (s *ikeSA) follow(d Datagram) {
 	if !s.net.local.Addr().IsValid() {
 		s.net.local = d.Local
@@ -62,7 +64,7 @@ func (s *ikeSA) follow(d Datagram) {
 	}
 }
 
-// movePairs tells the dataplane where the Child SAs' packets go from now on.
+// movePairs gives the dataplane the new outer addresses of the Child SAs.
 func (s *ikeSA) movePairs() {
 	s.hurry()
 	s.net.fragments, s.live.rtt = fragmentsUnknown, 0
@@ -75,7 +77,8 @@ func (s *ikeSA) movePairs() {
 	}
 }
 
-// peerMoved is the same for an authenticated ESP packet. Only encapsulated packets tell of a NAT's new mapping.
+// peerMoved is the equivalent of follow for an authenticated ESP packet. Only encapsulated packets
+// reveal a new NAT mapping.
 func (e *Engine) peerMoved(in PeerMoved) {
 	p := e.pairs[in.ID]
 	if p == nil || p.owner == nil {

@@ -14,7 +14,8 @@ func behindNAT(p *testPair) {
 	p.right.peers[0].Remote = nil
 }
 
-// RFC 7296, Section 2.23: the NAT is found, and both sides go on at the NAT port, with UDP encapsulation.
+// RFC 7296, Section 2.23: the NAT is detected, and both sides move to the NAT port, with UDP
+// encapsulation.
 func TestNATFloat(t *testing.T) {
 	p := newPair(t, 1, behindNAT)
 	p.script(true)
@@ -49,7 +50,8 @@ func TestNATFloat(t *testing.T) {
 	}
 }
 
-// Only the side behind the NAT sends keepalives, and only when it sends nothing else (RFC 3948, Section 4).
+// Only the side behind the NAT sends keepalives, and only if it sends nothing else (RFC 3948,
+// Section 4).
 func TestKeepalive(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		behindNAT(p)
@@ -85,7 +87,8 @@ func (p *testPair) up2() {
 	p.wantTunnel()
 }
 
-// The NAT forgets: the first authentic packet from the new address moves IKE and ESP there; and a packet that is not authentic moves nothing.
+// The NAT forgets its mapping: the first authentic packet from the new address moves IKE and ESP
+// there. A packet that is not authentic moves nothing.
 func TestNATRemap(t *testing.T) {
 	p := newPair(t, 1, behindNAT)
 	p.up2()
@@ -119,7 +122,8 @@ func TestNATRemap(t *testing.T) {
 	}
 }
 
-// "A host behind a NAT SHOULD NOT do this type of dynamic address update": left stays with the address that it knows.
+// A host behind a NAT does not follow (RFC 7296, Section 2.23): left keeps the address that it
+// knows.
 func TestBehindNATFollowsNobody(t *testing.T) {
 	p := newPair(t, 1, behindNAT)
 	p.up2()
@@ -191,7 +195,8 @@ func TestIPv6Outside(t *testing.T) {
 	}
 }
 
-// A new lease: the old address is no longer ours, so the IKE SA is given up at the second sign, and the tunnel comes up anew from the new one.
+// A new lease: the old address is no longer ours. The IKE SA is given up at the second sign, and
+// the tunnel comes up again from the new address.
 func TestOurAddressChanges(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Local = netip.Addr{} })
 	p.up()

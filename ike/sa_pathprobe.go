@@ -7,30 +7,30 @@ import (
 	"culvert/ike/wire"
 )
 
-// How large a packet the path to a peer takes is found out by INFORMATIONAL exchanges where the peer
-// does not answer probes in ESP (RFC 8899). The request is padded to the size that is asked for by a
-// Notify payload of the private range, which every peer ignores (RFC 7296, Section 3.10.1):
+// If the peer does not answer probes in ESP (RFC 8899), INFORMATIONAL exchanges find out how large
+// a packet the path takes. The request is padded to the size in question by a Notify payload of the
+// private range, which every peer ignores (RFC 7296, Section 3.10.1):
 //
 //	HDR, SK {N(padding)}  --> one packet with DF
 //	                      <-- HDR, SK {}             it passed
 //
 //	HDR, SK {N(padding)}  --> lost, three times
 //	HDR, SK {N(padding)}  --> the same octets, in small IP fragments
-//	                      <-- HDR, SK {}             the peer is there: it was the size
+//	                      <-- HDR, SK {}             the peer is alive: the size was the cause
 //
-// The window is one, and a request has to be repeated octet by octet until it is answered: it must
-// come to its end whatever the path does. So the first exchange of a path shows that small IP
-// fragments arrive, by a message so small that it can be sent whole if they do not; and only a path
-// that has shown it is probed.
+// The window is one, and a request has to be repeated octet by octet until it is answered, whatever
+// the path does. So the first exchange on a path shows that small IP fragments arrive, by a message
+// that is small enough to be sent whole if they do not. Only a path that has passed this test is
+// probed.
 
 // padding is the Notify payload of a path probe, of the private range.
 const padding wire.NotifyType = 61773
 
 const (
-	// probeTries is how often the same form is sent (RFC 8899, Section 5.1.2: MAX_PROBES).
+	// probeTries is the number of transmissions of one form (RFC 8899, Section 5.1.2: MAX_PROBES).
 	probeTries = 3
-	// probeLeast and probeMost bound the wait for an answer, which is three round trips. Less than a
-	// second is not allowed (RFC 8899, Section 5.1.1: PROBE_TIMER).
+	// probeLeast and probeMost bound the wait for a response, which is three round trips. Less than
+	// a second is not allowed (RFC 8899, Section 5.1.1: PROBE_TIMER).
 	probeLeast, probeMost = time.Second, 5 * time.Second
 )
 
@@ -43,17 +43,18 @@ const (
 
 // prober is an exchange whose request is sent in more than one form.
 type prober interface {
-	// unanswered goes on when no answer came in its time. It reports whether it has sent something;
-	// otherwise the window repeats the request.
+	// unanswered handles a missing response. It reports whether it has sent something; otherwise
+	// the window repeats the request.
 	unanswered(s *ikeSA) bool
-	// inParts is the size of the IP fragments in which the window is to send the request, which it
+	// inParts returns the size of the IP fragments in which the window sends the request, which it
 	// has repeated n times; 0: as usual.
 	inParts(s *ikeSA, n int) int
-	// hurry ends the waiting for what may never come: another exchange waits, or the path changed.
+	// hurry ends the wait for a response that may not come: another exchange waits, or the path
+	// changed.
 	hurry(s *ikeSA)
 }
 
-// probePath starts what the dataplane asks for, or tells it that nothing will be learnt, as while
+// probePath starts the requested probe, or answers that nothing will be learned, as it does while
 // there is anything else to do.
 func (e *Engine) probePath(in ProbePath) {
 	x := &pathProbe{id: in.ID, size: in.Size}
@@ -76,15 +77,15 @@ func (s *ikeSA) mayProbe() bool {
 	return s.usable() && !busy && !s.e.stopping && !s.net.unsaid && !s.live.doubt && s.net.fragments != fragmentsLost
 }
 
-// pathProbe is the exchange that shows whether the path takes a packet of a size.
+// pathProbe is the exchange that shows whether the path takes a packet of a given size.
 type pathProbe struct {
 	id      esp.ChildID
 	size    int       // asked for
 	sent    int       // size of the request
-	at      time.Time // when its present form was first sent
+	at      time.Time // when its current form was first sent
 	tries   int       // with DF
-	parts   bool      // in fragments by now
-	hurried bool      // what the answer is to is not known
+	parts   bool      // sent in fragments by now
+	hurried bool      // it is unknown which form the response answers
 	told    bool
 }
 
@@ -137,7 +138,8 @@ func (x *pathProbe) sendParts(s *ikeSA) {
 	s.askRaw(wire.Informational, s.win.Outstanding().Datagrams)
 }
 
-// inParts has every other repetition sent as usual: the path may have changed since its proof.
+// inParts sends every other repetition as usual: the path may have changed since its fragment
+// proof.
 func (x *pathProbe) inParts(s *ikeSA, n int) int {
 	switch {
 	case n%2 != 0:
@@ -150,12 +152,12 @@ func (x *pathProbe) inParts(s *ikeSA, n int) int {
 
 func (x *pathProbe) hurry(s *ikeSA) {
 	x.hurried = true
-	if out := s.win.Outstanding(); out != nil && (!x.parts || out.Repeated >= s.tries()) { // it was patient
+	if out := s.win.Outstanding(); out != nil && (!x.parts || out.Repeated >= s.tries()) { // it was repeated without limit
 		x.sendParts(s)
 	}
 }
 
-// response is any authentic one: its content means nothing.
+// response accepts any authentic response: its content has no meaning.
 func (x *pathProbe) response(s *ikeSA, _ []wire.Payload) {
 	took := s.e.handling.now.Sub(x.at)
 	switch {
@@ -164,7 +166,7 @@ func (x *pathProbe) response(s *ikeSA, _ []wire.Payload) {
 		if x.tries == 1 {
 			s.live.measure(took)
 		}
-	case x.hurried || took < s.live.rtt/2: // it may be the answer to the form with DF
+	case x.hurried || took < s.live.rtt/2: // it may answer the form with DF
 		x.tell(s.e, esp.PathUnknown)
 	default:
 		x.tell(s.e, esp.PathLost)
@@ -174,8 +176,8 @@ func (x *pathProbe) response(s *ikeSA, _ []wire.Payload) {
 
 func (x *pathProbe) abandon(s *ikeSA, _ string) { x.tell(s.e, esp.PathUnknown) }
 
-// padded makes an INFORMATIONAL request whose IP packet is as near to size octets as its cipher's
-// blocks allow, and not larger. It returns the message and the size of the packet.
+// padded returns an INFORMATIONAL request, and the size of its IP packet: the largest up to size
+// octets that the cipher's blocks allow.
 func (s *ikeSA) padded(size int) (data []byte, sent int, ok bool) {
 	id, ok := s.win.NextID()
 	if !ok || s.keys.out == nil {
@@ -189,7 +191,7 @@ func (s *ikeSA) padded(size int) (data []byte, sent int, ok bool) {
 		headers += nonESPMarker
 	}
 	room := size - headers
-	for n, tries := 0, 0; tries < 3; tries++ { // without padding, with what that leaves, and a block less
+	for n, tries := 0, 0; tries < 3; tries++ { // without padding, then with the rest, then a block less
 		pad := &wire.Notify{Kind: padding, Data: make([]byte, n)}
 		list, err := s.keys.out.SealFragments(s.header(wire.Informational, false, id), []wire.Payload{pad}, 0)
 		if err != nil || len(list) != 1 {
@@ -210,32 +212,32 @@ func (s *ikeSA) padded(size int) (data []byte, sent int, ok bool) {
 	return nil, 0, false
 }
 
-// cipherBlock is the largest block to which a message is padded.
+// cipherBlock is the largest block, in octets, to which a message is padded.
 const cipherBlock = 16
 
-// measure notes a round trip. The least one counts: it tells the answer to one form of a request from
-// that to the form before.
+// measure notes a round trip. The least one counts: it tells the answer to one form of a request
+// from that to the form before.
 func (l *liveness) measure(took time.Duration) {
 	if l.rtt <= 0 || took < l.rtt {
 		l.rtt = took
 	}
 }
 
-// probeWait is how long the answer to a form of a probe is waited for.
+// probeWait returns how long a response to one form of a probe is awaited.
 func (s *ikeSA) probeWait() time.Duration {
 	return min(max(probeLeast, 3*s.live.rtt), probeMost)
 }
 
-// hurry has a probe under way come to its end.
+// hurry ends a probe under way.
 func (s *ikeSA) hurry() {
 	if x, ok := s.work.current.(prober); ok {
 		x.hurry(s)
 	}
 }
 
-// patient reports whether a request is repeated for as long as nothing else is to be said: a path
-// probe does not end an IKE SA that would live without it. Where the peer has to show that it lives,
-// the probe does instead of a liveness check.
+// patient reports whether a request is repeated without limit. A path probe must not end an IKE SA
+// that would live without it. If the peer's liveness is in question, the probe serves as the
+// liveness check instead, with its limit.
 func (s *ikeSA) patient() bool {
 	if _, probing := s.work.current.(prober); !probing || s.state != saEstablished {
 		return false

@@ -2,20 +2,26 @@ package ike
 
 import "slices"
 
-// When both sides start at once, both IKE SAs come up, each with its Child SAs. RFC 7296 leaves it at that; we end with one, by a rule that both sides come to alike, and
-// that is the one of Section 2.8.2 for simultaneous rekeying: the IKE SA with the lowest of the four nonces is deleted by its creator.
+// When both sides connect at once, two IKE SAs come up, each with its Child SAs. RFC 7296 does not
+// resolve this; we keep one, by a rule that both sides apply alike, which is that of Section 2.8.2
+// for simultaneous rekeying: the IKE SA with the lowest of the four nonces is deleted by its
+// creator.
 //
-// The creator of the loser was the responder of the winner, and cannot know whether the peer has got its IKE_AUTH response. So it first asks on the winner
-// whether the peer is there; by the answer it is, and the Child SAs of the winner are good on both sides. What the winner lacks is made on it before the loser goes.
+// The creator of the loser was the responder of the winner, and cannot know whether the peer has
+// received its IKE_AUTH response. So it first sends a liveness check on the winner; the response
+// shows that the winner's Child SAs work on both sides. Child SAs that the winner lacks are made on
+// it before the loser is deleted.
 //
-// Before IKE_AUTH was sent a try of ours can simply be dropped when the peer's succeeds: not both sides can be so early.
+// Before IKE_AUTH was sent, our attempt can simply be dropped when the peer's succeeds: both sides
+// cannot be that early.
 
-// settleDuplicates looks for IKE SAs with the same peer of which we made at least one: by a rekeying that crossed, we may have become the maker of both. Two that the
-// peer made are its own affair, such as a reauthentication.
+// settleDuplicates looks for IKE SAs with the same peer of which we made at least one. After
+// crossing rekeyings we may have made both. Two that the peer made are its own concern, such as a
+// reauthentication.
 func (p *peer) settleDuplicates() {
 	p.dropEarlyTries()
 	if !slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.initiator && s.usable() }) {
-		return // however many the peer has made
+		return // the peer made them all
 	}
 	for i, a := range p.sas {
 		for _, b := range p.sas[i+1:] {
@@ -26,7 +32,7 @@ func (p *peer) settleDuplicates() {
 	}
 }
 
-// dropEarlyTries ends our tries that have not come to IKE_AUTH, now that the peer has come to us.
+// dropEarlyTries ends our attempts that have not reached IKE_AUTH when the peer has connected.
 func (p *peer) dropEarlyTries() {
 	if p.main() == nil {
 		return
@@ -39,13 +45,13 @@ func (p *peer) dropEarlyTries() {
 	}
 }
 
-// settle decides between two IKE SAs. The loser's maker acts.
+// settle decides between two IKE SAs. The creator of the loser acts.
 func (p *peer) settle(a, b *ikeSA) {
 	loser, winner := a, b
 	if compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs {
 		loser, winner = b, a
 	}
-	if winner.live.settling { // decided otherwise before one of them was rekeyed: so it stays
+	if winner.live.settling { // already decided otherwise, before one was rekeyed
 		return
 	}
 	loser.makeRedundant(winner)
@@ -56,11 +62,13 @@ func (p *peer) settle(a, b *ikeSA) {
 	p.migrate(loser, winner, maxMigrations)
 }
 
-// maxMigrations bounds how often migrate looks again: the peer may refuse on the winner what it had accepted on the loser.
+// maxMigrations bounds the rounds of migrate: the peer may refuse on the winner what it accepted on
+// the loser.
 const maxMigrations = 4
 
-// migrate makes on the winner what only the loser has, and then ends the loser. What was under way on the loser when it lost comes up there
-// all the same; so it looks again before it ends.
+// migrate makes on the winner the Child SAs that only the loser has, and then deletes the loser.
+// Exchanges under way on the loser may still add Child SAs there, so it checks again before the
+// deletion.
 func (p *peer) migrate(loser, winner *ikeSA, tries int) {
 	for _, q := range loser.pairs {
 		if q == loser.pairOf(q.policy) && winner.pairOf(q.policy) == nil {
@@ -72,7 +80,7 @@ func (p *peer) migrate(loser, winner *ikeSA, tries int) {
 	winner.enqueue(&informational{
 		then: func() {
 			winner = winner.latest()
-			if !winner.usable() || !loser.usable() { // one was rekeyed or ended meanwhile: look anew at what there is
+			if !winner.usable() || !loser.usable() { // one was rekeyed or ended: start over
 				loser.live.settling = false
 				p.e.touch(p)
 				return
@@ -82,13 +90,13 @@ func (p *peer) migrate(loser, winner *ikeSA, tries int) {
 				p.migrate(loser, winner, tries-1)
 				return
 			}
-			loser.closeAs(endReplaced, "redundant, as the peer connected at the same time")
+			loser.closeAs(endReplaced, "redundant: the peer connected at the same time")
 		},
 		otherwise: func() { loser.live.settling = false },
 	})
 }
 
-// latest is what has become of the IKE SA by rekeying.
+// latest returns the last of the successors that the IKE SA was rekeyed to.
 func (s *ikeSA) latest() *ikeSA {
 	for s.succ.successor != nil {
 		s = s.succ.successor
@@ -96,13 +104,14 @@ func (s *ikeSA) latest() *ikeSA {
 	return s
 }
 
-// lacks says whether a policy has a pair on the loser only.
+// lacks reports whether a policy has a live pair on the loser only.
 func (s *ikeSA) lacks(loser *ikeSA) bool {
 	return slices.ContainsFunc(loser.pairs, func(q *pair) bool { return q.state == pairLive && s.pairOf(q.policy) == nil })
 }
 
-// makeRedundant marks the pairs of the loser as replaced by those of the winner, so that nothing switches back to them. Those for single resources go with the loser, and
-// their workers send on the winner's until they ask for others.
+// makeRedundant marks the pairs of the loser as replaced by those of the winner, so that nothing
+// switches back to them. Those for single resources end with the loser; their workers send on the
+// winner's pairs until they request others.
 func (s *ikeSA) makeRedundant(winner *ikeSA) {
 	for _, q := range s.pairs {
 		if successor := winner.pairOf(q.policy); successor != nil && q.state == pairLive && q.chain.isMain() {
@@ -111,7 +120,7 @@ func (s *ikeSA) makeRedundant(winner *ikeSA) {
 	}
 }
 
-// takeOver sends on the pairs of the winner.
+// takeOver moves sending to the pairs of the winner.
 func (s *ikeSA) takeOver(loser *ikeSA) {
 	loser.makeRedundant(s)
 	for _, q := range slices.Clone(loser.pairs) {
@@ -121,7 +130,7 @@ func (s *ikeSA) takeOver(loser *ikeSA) {
 	}
 }
 
-// pairOf is the IKE SA's live pair of a policy, of the main chain if it has one.
+// pairOf returns the IKE SA's live pair of a policy, preferably of the main chain, or nil.
 func (s *ikeSA) pairOf(pol *policy) *pair {
 	var other *pair
 	for _, p := range slices.Backward(s.pairs) {
@@ -136,7 +145,7 @@ func (s *ikeSA) pairOf(pol *policy) *pair {
 	return other
 }
 
-// delayOwnChildren leaves it to a peer that has just connected to make the Child SAs that it wants, before we ask for ours.
+// delayOwnChildren lets a peer that has just connected make its Child SAs before we ask for ours.
 func (s *ikeSA) delayOwnChildren() {
 	e := s.e
 	for _, pol := range s.peer.policies {

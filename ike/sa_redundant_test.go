@@ -36,8 +36,8 @@ func (s *testSide) duplicates() (loser, winner *ikeSA, ok bool) {
 	return usable[0], usable[1], true
 }
 
-// TestBothConnectAtOnce: nothing goes back to the pairs of the IKE SA that is to go, on either side,
-// and no child is down when it went, even if the other one refuses it at first.
+// TestBothConnectAtOnce: nothing goes back to the pairs of the IKE SA that is to go, on either
+// side, and no child is down when it went, even if the other one refuses it at first.
 func TestBothConnectAtOnce(t *testing.T) {
 	retried := false
 	for seed := uint64(1); seed <= 12; seed++ {

@@ -9,7 +9,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// rekeyExchange is our CREATE_CHILD_SA exchange that replaces an IKE SA (RFC 7296, Sections 1.3.2, 2.18 and 2.8.2):
+// rekeyExchange is our CREATE_CHILD_SA exchange that replaces an IKE SA (RFC 7296, Sections 1.3.2,
+// 2.18 and 2.8.2):
 //
 //	HDR, SK {SA, Ni, KEi}  -->
 //	                       <--  HDR, SK {SA, Nr, KEr}
@@ -17,20 +18,20 @@ import (
 // The new IKE SA inherits the Child SAs, and its creator deletes the old one.
 type rekeyExchange struct {
 	groupChoice
-	next   *ikeSA // an embryo until the response is there
+	next   *ikeSA // an embryo until the response has come
 	offers []wire.Proposal
 	nonce  []byte
 	ke     suite.KeyExchange
 }
 
-// rekeyDue begins to rekey the IKE SA.
+// rekeyDue is called when the IKE SA is due for a rekeying, or, after one, for its end.
 func (s *ikeSA) rekeyDue() {
 	if s.state == saRekeyed && s.succ.redundant {
-		s.end(endReplaced, "redundant, as we rekeyed at the same time")
+		s.end(endReplaced, "redundant: both sides rekeyed at the same time")
 		return
 	}
 	if s.state == saRekeyed {
-		s.closeAs(endReplaced, "rekeyed; the peer did not delete it")
+		s.closeAs(endReplaced, "rekeyed, but the peer did not delete it")
 		return
 	}
 	if s.usable() && s.succ.ours == nil && s.succ.theirs == nil {
@@ -46,7 +47,7 @@ func (x *rekeyExchange) start(s *ikeSA) {
 		x.leave(s, nil)
 		return
 	}
-	if s.win.Pending() { // the peer waits for a Child SA: let it have that first
+	if s.win.Pending() { // the peer's request for a Child SA comes first
 		s.e.after(&s.life.rekey, temporaryPause)
 		x.leave(s, nil)
 		return
@@ -62,9 +63,11 @@ func (x *rekeyExchange) start(s *ikeSA) {
 	x.begin(s)
 }
 
-// rekeyProposals is the peer's proposals, the one in use first: a rekeying is no time to change algorithms (RFC 7296, Section 2.8). Least of all the PRF: peers
-// do not agree on which of the two to derive the keys with (strongSwan 5.9 takes the old one throughout, Section 2.18 the new one for prf+), so that no other
-// is offered, even to a peer that would rather have it. A PRF that is no longer configured is given up all the same.
+// rekeyProposals returns the peer's proposals, the current one first, because a rekeying should
+// keep the algorithms. It offers no PRF but the current one, even to a peer that would prefer
+// another: implementations disagree on which of two PRFs derives the keys (strongSwan 5.9 uses the
+// old one throughout, RFC 7296, Section 2.18 the new one for prf+). A PRF that is no longer
+// configured is replaced nevertheless.
 func (s *ikeSA) rekeyProposals() []wire.Proposal {
 	ps := s.peer.cfg.Proposals
 	current := s.keys.proposal
@@ -92,7 +95,7 @@ func (x *rekeyExchange) begin(s *ikeSA) {
 			return
 		}
 		if k.err != nil {
-			x.failed(s, "the key exchange could not be begun: "+k.err.Error())
+			x.failed(s, "the key exchange failed to start: "+k.err.Error())
 			return
 		}
 		x.ke = k.ke
@@ -113,9 +116,9 @@ func (x *rekeyExchange) response(s *ikeSA, ps []wire.Payload) {
 	nonce, _ := wire.Find[*wire.Nonce](ps)
 	ke, _ := wire.Find[*wire.KE](ps)
 	if err := x.check(sa, ke); err != nil {
-		// The peer has a successor by now that we cannot use: both sides would disagree.
+		// The peer has a successor by now that we cannot use, so the two sides disagree.
 		x.leave(s, err)
-		s.fail("the answer to our rekeying is not acceptable: " + err.Error())
+		s.fail("the response to our rekeying is not acceptable: " + err.Error())
 		return
 	}
 	s.e.sharedKey(x.ke, ke.Data, func(k keyPair) {
@@ -123,7 +126,7 @@ func (x *rekeyExchange) response(s *ikeSA, ps []wire.Payload) {
 		case !s.holds(x):
 		case k.err != nil:
 			x.leave(s, k.err)
-			s.fail("the peer's key exchange value is bad: " + k.err.Error())
+			s.fail("the peer's key exchange value is invalid: " + k.err.Error())
 		default:
 			x.accept(s, sa.Proposals[0], noncePair{Ni: x.nonce, Nr: nonce.Data}, k.shared)
 		}
@@ -138,38 +141,40 @@ func (x *rekeyExchange) check(sa *wire.SA, ke *wire.KE) error {
 		return err
 	}
 	if proposal.Group(sa.Proposals[0]) != x.group || ke.Group != x.group {
-		return errors.New("its key exchange is not the one that we began")
+		return errors.New("its key exchange differs from ours")
 	}
 	return nil
 }
 
-// refused reacts to an error in the response.
+// refused reacts to an error response.
 func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	s.life.tries++
 	switch {
 	case s.succ.theirs != nil:
-		// "it knows that the other peer did not detect the simultaneous rekey, and the first peer can forget its own rekey attempt."
+		// The peer did not notice the simultaneous rekeying, so our own is dropped (RFC 7296,
+		// Section 2.8.2).
 		s.acceptPeers()
 		x.leave(s, nil)
 	case reactTo(kind, false, s.life.tries) == reactWait:
 		s.e.after(&s.life.rekey, temporaryWait(s.e.cfg.Rand))
 		x.leave(s, nil)
 	case reactTo(kind, false, s.life.tries) == reactCloseIKE:
-		x.leave(s, errors.New("the peer goes on refusing"))
-		s.close("the peer goes on refusing: both sides disagree on what exists")
+		x.leave(s, errors.New("the peer keeps refusing"))
+		s.close("the peer keeps refusing: the two sides disagree about which SAs exist")
 	default:
 		x.failed(s, refusalText(kind))
 	}
 }
 
-// failed lets the next try wait; the hard end of the IKE SA stays where it is.
+// failed schedules the next attempt. The hard lifetime of the IKE SA does not change.
 func (x *rekeyExchange) failed(s *ikeSA, why string) {
 	s.notice(Warn, "ike-rekey-failed", why)
 	s.e.after(&s.life.rekey, longer(rekeyPause, s.e.cfg.Rand))
 	x.leave(s, errors.New(why))
 }
 
-// leave ends the exchange without a successor. The commands that wait are answered only if err says that there will be none soon.
+// leave ends the exchange without a successor. Waiting commands are answered only if err is not
+// nil, that is, if there is no successor soon.
 func (x *rekeyExchange) leave(s *ikeSA, err error) {
 	if x.next != nil && x.next.state == saEmbryo {
 		x.next.remove()
@@ -186,7 +191,7 @@ func (x *rekeyExchange) leave(s *ikeSA, err error) {
 
 func (x *rekeyExchange) abandon(s *ikeSA, why string) { x.leave(s, errors.New(why)) }
 
-// accept makes the successor, and decides between it and one that the peer made meanwhile.
+// accept makes the successor, and decides between it and one that the peer has made meanwhile.
 func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shared []byte) {
 	next := x.next
 	next.spi.R = wire.SPI(binary.BigEndian.Uint64(chosen.SPI))
@@ -198,15 +203,15 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 	}
 	x.next, s.succ.ours = nil, nil
 	next.succeed(s, keys)
-	if s.state != saEstablished { // closed meanwhile; but the peer has made the successor and given it the Child SAs
+	if s.state != saEstablished { // closed meanwhile; but the peer has handed over to the successor
 		s.done(x)
 		next.closeAs(endLocal, "its predecessor was closed")
 		return
 	}
 	theirs := s.succ.theirs
-	if s.succ.successor != nil { // the peer already uses its own
+	if s.succ.successor != nil { // the peer already uses its own successor
 		s.done(x)
-		next.closeAs(endReplaced, "redundant, as the peer rekeyed at the same time")
+		next.closeAs(endReplaced, "redundant: both sides rekeyed at the same time")
 		return
 	}
 	if theirs == nil || theirs.state.ending() || compareRekeys(n, s.succ.nonces) == keepOurs {
@@ -221,5 +226,5 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 	}
 	s.acceptPeers()
 	s.done(x)
-	next.closeAs(endReplaced, "redundant, as the peer rekeyed at the same time")
+	next.closeAs(endReplaced, "redundant: both sides rekeyed at the same time")
 }

@@ -2,8 +2,8 @@ package ike
 
 import "testing"
 
-// TestNeedlessIKERekeying: a rekeying that is no longer needed when its turn comes makes way for the
-// next exchange.
+// TestNeedlessIKERekeying: a rekeying that is no longer needed when its turn comes makes way for
+// the next exchange.
 func TestNeedlessIKERekeying(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.up()

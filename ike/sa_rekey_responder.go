@@ -7,7 +7,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// rekeyRequest is the peer's request to rekey the IKE SA.
+// rekeyRequest handles the peer's request to rekey the IKE SA.
 func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	crosses := false
 	switch answerTo(askRekeyIKE, s.doing(), childQuiet) {
@@ -20,7 +20,7 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 		return nil, refuse(wire.TemporaryFailure, "the IKE SA is being rekeyed")
 	}
 	if s.superseded() >= maxRedundant {
-		return nil, refuse(wire.TemporaryFailure, "the peer is yet to delete those that it rekeyed before")
+		return nil, refuse(wire.TemporaryFailure, "the peer has not deleted the IKE SAs that it rekeyed before")
 	}
 	sa, _ := wire.Find[*wire.SA](ps)
 	ke, _ := wire.Find[*wire.KE](ps)
@@ -32,7 +32,7 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	}
 	group := proposal.Group(chosen)
 	if ke.Group != group {
-		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange is wanted"}
+		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange method is required"}
 	}
 	nr, err := s.e.nonce()
 	if err != nil {
@@ -48,14 +48,15 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	return nil, errPending
 }
 
-// rekeyComputed makes the peer's successor, answers, and lets it inherit unless our own rekeying is under way.
+// rekeyComputed makes the peer's successor and answers. It hands over to it unless our own rekeying
+// is outstanding.
 func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
 	if s.state.ended() {
 		return
 	}
 	if k.err != nil {
 		s.e.count("ike_bad_key_exchange")
-		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is bad: "+k.err.Error()))
+		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is invalid: "+k.err.Error()))
 		return
 	}
 	if s.state != saEstablished {
@@ -79,7 +80,7 @@ func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
 	answer := chosen
 	answer.SPI = binary.BigEndian.AppendUint64(nil, uint64(next.spi.R))
 	s.answer([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: n.Nr}, &wire.KE{Group: proposal.Group(chosen), Data: k.public}})
-	if s.state != saEstablished { // the answer could not be protected, and all is over
+	if s.state != saEstablished { // the response could not be protected, and the IKE SA has ended
 		next.remove()
 		return
 	}

@@ -10,30 +10,30 @@ import (
 	"culvert/ike/wire"
 )
 
-// Roaming: this host sends from another address than before, because the old one is gone or
-// because the route to the peer prefers another. The IKE SA stays. We send from the new address at
-// once, IKE and ESP, and tell the peer by the next request of the window, in which NAT detection
-// is done again (RFC 7296, Section 2.23; between the same two hosts as before, so with the same
-// keys):
+// Roaming: this host sends from another address than before, because the old one is gone or because
+// the route to the peer prefers another. The IKE SA stays. IKE and ESP are sent from the new
+// address at once, and the next request of the window tells the peer. In it NAT detection is
+// repeated (RFC 7296, Section 2.23; the hosts are the same, so the keys stay):
 //
-//	HDR, SK {N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP)}  -->                       from the new address
-//	                                                                       <--  HDR, SK {N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP)}
+//	from the new address
+//	HDR, SK {N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP)}  -->
+//	             <--  HDR, SK {N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP)}
 //
-// A request that was under way is sent again from the new address, and answered; so the peer knows
-// after two round trips at most. Found behind a NAT, we float to the NAT port and tell it from
-// there.
+// An outstanding request is first repeated from the new address and answered, so the peer knows
+// after at most two round trips. If we find ourselves behind a NAT, we float to the NAT port and
+// announce that.
 //
-// Who follows such a request? RFC 7296 asks it only of a host that sees the other one behind a
-// NAT. Other peers of ours say by a Vendor ID payload in IKE_AUTH that they do. Where neither
-// holds, or the peer does not answer, there is a new IKE SA from the new address.
+// RFC 7296 asks a host to follow such a request only if it sees the other one behind a NAT. Other
+// culvert peers announce by a Vendor ID payload in IKE_AUTH that they always follow. If neither
+// holds, or the peer does not answer, a new IKE SA is made from the new address.
 
-// followsVendorID says that its sender follows an authenticated request whose
-// NAT_DETECTION_SOURCE_IP payload matches where it came from: "Writers of documents who wish to
+// followsVendorID announces that its sender follows an authenticated request whose
+// NAT_DETECTION_SOURCE_IP payload matches its source address: "Writers of documents who wish to
 // extend this protocol MUST define a Vendor ID payload to announce the ability to implement the
 // extension" (RFC 7296, Section 3.12).
 var followsVendorID = []byte("culvert: address update 1")
 
-// saysItFollows reports whether the payloads of IKE_AUTH hold followsVendorID.
+// saysItFollows reports whether the payloads of IKE_AUTH contain followsVendorID.
 func saysItFollows(ps []wire.Payload) bool {
 	return slices.ContainsFunc(ps, func(p wire.Payload) bool {
 		v, ok := p.(*wire.VendorID)
@@ -41,29 +41,28 @@ func saysItFollows(ps []wire.Payload) bool {
 	})
 }
 
-// moveRetry is the back-off of what is sent from a new address, where a new IKE SA can be made
-// instead: 7.5 s.
+// moveRetry is the back-off from a new address if a new IKE SA can be made instead: 7.5 s.
 var moveRetry = RetransmitPlan{First: 500 * time.Millisecond, Factor: 2, Tries: 3}
 
-// sweep is the look at every IKE SA after an address or route of this host changed.
+// sweep is the check of every IKE SA after an address or route of this host changed.
 type sweep struct {
 	running bool
 	next    uint64 // place of the next peer
-	again   bool   // something changed meanwhile
+	again   bool   // something changed during the sweep
 	stray   bool   // an IKE SA has no address to send from
 	pause   time.Duration
 	retry   timer
 }
 
 const (
-	// maxLooks bounds the peers that one Handle looks at: each costs a question to the system.
+	// maxLooks bounds the peers that one Handle checks: each costs a query of the system.
 	maxLooks = 128
-	// Pauses between looks for an address to send from. It may be there without a word to us:
-	// routes come after addresses, and new IPv6 addresses are not used at once.
+	// Pauses between searches for an address to send from. It may appear without a notification:
+	// routes come after addresses, and new IPv6 addresses are not usable at once.
 	strayFirst, strayMax = 200 * time.Millisecond, 5 * time.Second
 )
 
-// addressesChanged begins to look at every IKE SA.
+// addressesChanged starts a sweep.
 func (e *Engine) addressesChanged() {
 	e.sweep.pause = 0
 	e.beginSweep()
@@ -80,7 +79,7 @@ func (e *Engine) beginSweep() {
 	e.sweepOn()
 }
 
-// sweepOn looks at the next peers, and at the end begins once more if it must.
+// sweepOn checks the next peers. At the end it starts another sweep if needed.
 func (e *Engine) sweepOn() {
 	w := &e.sweep
 	if !w.running || e.stopping {
@@ -105,7 +104,7 @@ func (e *Engine) sweepOn() {
 	}
 }
 
-// lookForAddress sets the time of the next look, for an IKE SA that has no address to send from.
+// lookForAddress schedules another sweep for an IKE SA that has no address to send from.
 func (e *Engine) lookForAddress() {
 	w := &e.sweep
 	w.stray = true
@@ -116,7 +115,7 @@ func (e *Engine) lookForAddress() {
 	e.after(&w.retry, w.pause)
 }
 
-// roam looks whether the peer is sent to from the right address.
+// roam checks whether the peer is sent to from the right address.
 func (p *peer) roam() {
 	for _, s := range slices.Clone(p.sas) {
 		s.roam()
@@ -126,25 +125,25 @@ func (p *peer) roam() {
 	}
 }
 
-// sourceGone is a packet of the dataplane's that could not be sent from where it was to be.
+// sourceGone handles a packet that the dataplane could not send from its source address.
 func (e *Engine) sourceGone(in SourceGone) {
 	if p := e.pairs[in.ID]; p != nil && p.owner != nil {
 		p.owner.roam()
 	}
 }
 
-// roam sends from another address if it must, or should, and reports whether it did.
+// roam changes to another source address if it must, or should, and reports whether it did.
 func (s *ikeSA) roam() bool {
 	was := s.net.local.Addr()
 	if s.peer == nil || s.peer.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state.ended() {
 		return false
 	}
-	// One that was begun without an address said a wrong one to NAT detection, and would be taken
-	// to be behind a NAT.
+	// NAT detection of an attempt that started without an address hashed a wrong one, and would
+	// find us behind a NAT.
 	gone := !was.IsValid() || !s.e.hasAddr(was)
 	now := s.e.cfg.LocalAddr(s.net.remote.Addr())
 	if now == was || !gone && (s.net.system != was || s.state.authenticated() && !s.isFollowed()) {
-		return false // what the peer may not follow is done only if it must
+		return false // what the peer may not follow is done only if necessary
 	}
 	if !s.mayLeaveFor(now) {
 		if gone && s.state.authenticated() {
@@ -156,7 +155,7 @@ func (s *ikeSA) roam() bool {
 	return true
 }
 
-// hasAddr reports whether an address is this host's, as far as the engine is told.
+// hasAddr reports whether an address is this host's, as far as the engine knows.
 func (e *Engine) hasAddr(a netip.Addr) bool {
 	if e.cfg.HasAddr == nil {
 		return true
@@ -173,8 +172,9 @@ func (e *Engine) hasAddr(a netip.Addr) bool {
 	return has
 }
 
-// mayLeaveFor refuses sources that the system names for want of a better one: of a narrower scope
-// than the peer's address, or of the protected networks, whose packets do not go outside.
+// mayLeaveFor reports whether a source address is suitable. It refuses those that the system
+// returns for lack of a better one: of another scope than the peer's address, or in a protected
+// network, whose packets must not leave in the clear.
 func (s *ikeSA) mayLeaveFor(now netip.Addr) bool {
 	remote, was := s.net.remote.Addr(), s.net.local.Addr()
 	if !now.IsValid() || now.IsLoopback() != remote.IsLoopback() || now.IsLinkLocalUnicast() != remote.IsLinkLocalUnicast() || !s.e.hasAddr(now) {
@@ -195,8 +195,8 @@ func (p *peer) protects(a netip.Addr) bool {
 	return false
 }
 
-// isFollowed reports whether the peer is to be expected to send to where our authenticated
-// requests come from: because it says so, or because it sees us behind a NAT.
+// isFollowed reports whether the peer is expected to send to the source of our authenticated
+// requests: it announced so, or it sees us behind a NAT.
 func (s *ikeSA) isFollowed() bool {
 	return s.net.follows || s.net.natT && (s.net.nat.Local || s.peer.cfg.Encap == EncapAlways)
 }
@@ -204,19 +204,19 @@ func (s *ikeSA) isFollowed() bool {
 // canReconnect reports whether a new IKE SA can take this one's place.
 func (s *ikeSA) canReconnect() bool { return len(s.peer.cfg.Remote) > 0 }
 
-// leaveFor sends from another address from now on, and tells the peer.
+// leaveFor changes to another source address, and tells the peer.
 func (s *ikeSA) leaveFor(now netip.Addr) {
 	s.e.count("ike_address_changed")
 	if was := s.net.local.Addr(); was.IsValid() {
 		s.notice(Info, "address-changed", fmt.Sprintf("our address towards the peer was %s and is %s", was, now))
 	}
-	if s.connecting() { // begun from another address, and soon begun again
+	if s.connecting() { // begun from another address: starts again
 		s.abandonWork("our address changed")
 		s.remove()
 		return
 	}
 	if s.usable() && !s.isFollowed() && s.canReconnect() {
-		s.end(endMoved, "our address changed, and the peer does not follow")
+		s.end(endMoved, "our address changed, and the peer does not follow it")
 		return
 	}
 	s.net.local, s.net.system = netip.AddrPortFrom(now, s.net.local.Port()), now
@@ -230,11 +230,11 @@ func (s *ikeSA) leaveFor(now netip.Addr) {
 	}
 }
 
-// announce tells the peer where we are, before anything else.
+// announce tells the peer our address, before anything else.
 func (s *ikeSA) announce() {
 	s.net.unsaid = true
 	if x, ok := s.work.current.(*informational); ok && x.kind == askMove && s.win.Outstanding() != nil {
-		return // the answer finds that it is out of date
+		return // its response will find that it is out of date
 	}
 	if slices.ContainsFunc(s.work.queue, func(x exchange) bool { i, ok := x.(*informational); return ok && i.kind == askMove }) {
 		return
@@ -243,10 +243,10 @@ func (s *ikeSA) announce() {
 	s.startNext()
 }
 
-// announced is the peer's answer to where we said that we are.
+// announced handles the peer's response to our announcement.
 func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	if s.state != saEstablished {
-		return // the successor tells it again
+		return // the successor repeats it
 	}
 	nat, supported := detectNAT(ps, s.spi.I, s.spi.R, s.net.local, s.net.remote)
 	switch {
@@ -254,7 +254,7 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 		s.announce()
 		return
 	case !supported && s.net.follows && s.canReconnect():
-		s.end(endMoved, "our address changed, and the peer refuses to follow")
+		s.end(endMoved, "our address changed, and the peer refuses to follow it")
 		return
 	}
 	s.net.unsaid = false
@@ -264,7 +264,7 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	if supported {
 		s.net.nat = nat
 	}
-	s.nextCheck() // keepalives may be ours to send by now
+	s.nextCheck() // keepalives may be needed by now
 	if !supported {
 		return
 	}
@@ -280,16 +280,16 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	}
 }
 
-// A peer that need not follow us answers all the same. What shows that it did is its traffic: some
-// must come within proofTime of its answer, if ours goes on and some came in the time before the
-// move.
+// A peer that need not follow us answers nevertheless. Its traffic shows whether it followed: some
+// must come within proofTime of its response, if ours goes on and some came within proofBefore of
+// the move.
 const (
 	proofTime   = 2 * time.Second
 	proofBefore = 10 * time.Second
 )
 
-// deserted reports, once after a move, that the peer's traffic has ended with it. The dataplane
-// has just told of traffic.
+// deserted reports, once after a move, that the peer's traffic has ended with it. It is called
+// right after the dataplane has reported traffic.
 func (s *ikeSA) deserted(now time.Time) bool {
 	told := s.live.told
 	if told.IsZero() || now.Sub(told) < proofTime {
@@ -306,10 +306,11 @@ func (s *ikeSA) deserted(now time.Time) bool {
 	return ended && s.canReconnect()
 }
 
-// whereItIs takes the peer's word where it is now, and returns the answer; nil: it is not
-// followed. The word is the peer's own if its source hash is of the address that the request came
-// from, and so moves us whatever NAT there is. Otherwise the peer has come behind a NAT, or
-// somebody sends its request from elsewhere: then it is as with any other authenticated message.
+// whereItIs handles the peer's announcement of its address. It returns the payloads of the
+// response, or nil if the peer is not followed. If the source hash matches the source of the
+// request, the announcement is the peer's own, and is followed whatever NAT there is. Otherwise the
+// peer is now behind a NAT, or somebody relays its request; then the rules for any authenticated
+// message apply.
 func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
 	from, _ := s.win.Last()
 	nat, ok := detectNAT(ps, s.spi.I, s.spi.R, from.local, from.remote)
@@ -320,7 +321,7 @@ func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
 		s.e.count("ike_move_refused")
 		return nil
 	}
-	if s.net.unsaid { // it does not know yet where we are
+	if s.net.unsaid { // it does not know our address yet
 		from.local = netip.AddrPortFrom(s.net.local.Addr(), from.local.Port())
 	}
 	if from != s.net.path {
@@ -338,14 +339,14 @@ func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
 	return s.natNotifies(s.peer)
 }
 
-// Moves of one IKE SA's peer: so many at once, and then one more in each interval. Each costs as
-// much as a rekeying's end for every Child SA.
+// Limits of the moves of one IKE SA's peer: maxMoves at once, then one per moveInterval. Each costs
+// as much as the end of a rekeying for every Child SA.
 const (
 	maxMoves     = 8
 	moveInterval = time.Second
 )
 
-// moveLimit counts moves: the time until which those that were made are spread out.
+// moveLimit limits moves; until is the time over which past moves are spread.
 type moveLimit struct{ until time.Time }
 
 func (m *moveLimit) allow(now time.Time) bool {
@@ -360,7 +361,7 @@ func (m *moveLimit) allow(now time.Time) bool {
 	return true
 }
 
-// mayMovePeer reports whether the peer may be followed once more.
+// mayMovePeer reports whether the peer may be followed once more, and counts it.
 func (s *ikeSA) mayMovePeer() bool {
 	if !s.net.moves.allow(s.e.handling.now) {
 		s.e.count("ike_moves_limited")
@@ -370,7 +371,7 @@ func (s *ikeSA) mayMovePeer() bool {
 	return true
 }
 
-// movePeer makes a path the IKE SA's and its Child SAs'.
+// movePeer sets the path of the IKE SA and its Child SAs.
 func (s *ikeSA) movePeer(to path) {
 	s.net.path = to
 	s.movePairs()

@@ -104,8 +104,8 @@ func TestHostileMovesOfWordsInTransit(t *testing.T) {
 	}
 }
 
-// The peer itself, or a NAT before it, may move it only so often, however it does: by its word, by
-// IKE or by ESP.
+// The number of moves is limited, whether the peer or a NAT in front of it causes them: by
+// announcements, by IKE or by ESP.
 func TestMovesAreLimited(t *testing.T) {
 	const seconds = 20
 	for name, move := range map[string]func(a *attack, to netip.AddrPort){

@@ -249,7 +249,7 @@ func TestSameAddressComesBack(t *testing.T) {
 	}
 }
 
-// The address comes first, and is usable or has a route only later, of which nobody tells.
+// The address comes first, and becomes usable or gets a route later, without a notification.
 func TestRouteComesLater(t *testing.T) {
 	p := roamer(t, nil)
 	p.up2()

@@ -12,8 +12,9 @@ import (
 	"culvert/ike/wire"
 )
 
-// crowd is two engines with many peers for each other, with nothing between them: what one sends the other gets at once. It remembers nothing of what it carries,
-// so that what the heap grows by is theirs. The left asks; the right answers calls from anywhere, as a gateway with many clients does.
+// crowd is two engines with many peers each, and nothing between them: a message arrives at once.
+// It keeps nothing of what it carries, so that heap growth is the engines'. Left initiates; right
+// answers calls from any address, as a gateway with many clients does.
 type crowd struct {
 	tb          testing.TB
 	now         time.Time
@@ -162,7 +163,8 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Bounds of what one peer costs, in bytes: its configuration as the engine keeps it; and its idle IKE SA with one Child SA.
+// Bounds of the memory per peer, in bytes: its configuration in the engine, and an idle IKE SA with
+// one Child SA.
 const (
 	mostPerPeer  = 4 << 10
 	mostPerIKESA = 8 << 10
@@ -199,8 +201,8 @@ func TestMemoryOfIdleIKESAs(t *testing.T) {
 // The numbers of peers that the benchmarks compare.
 var fewAndMany = []int{10, 100000}
 
-// BenchmarkChangePeers changes the address of one peer of many, or all of it, and back. The peers have addresses of their own; or none, as clients have, so that they
-// are all candidates for a call from anywhere.
+// BenchmarkChangePeers changes the address of one of many peers, or all of its configuration, and
+// back. The peers have addresses of their own, or none, as clients do.
 func BenchmarkChangePeers(b *testing.B) {
 	for _, kind := range []string{"address", "anywhere"} {
 		for _, n := range fewAndMany {
@@ -229,7 +231,8 @@ func BenchmarkChangePeers(b *testing.B) {
 	}
 }
 
-// BenchmarkTimers moves one of many timers, asks for the deadline, and fires the first one, which sets itself again.
+// BenchmarkTimers moves one of many timers, asks for the deadline, and fires the first one, which
+// sets itself again.
 func BenchmarkTimers(b *testing.B) {
 	for _, n := range fewAndMany {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -52,7 +52,8 @@ func (s *simulation) configure(p *testPair) {
 	}
 }
 
-// configureResources gives the dataplanes several workers. One side may have a single one, and one may not know RFC 9611.
+// configureResources sets several workers. One side may have a single one, and one may not know RFC
+// 9611.
 func (s *simulation) configureResources(p *testPair) {
 	s.resources = 2 + s.rand.IntN(3)
 	s.what += fmt.Sprintf(", %d workers", s.resources)
@@ -68,7 +69,7 @@ func (s *simulation) configureResources(p *testPair) {
 	}
 }
 
-// overIPv6 gives both sides' IPv6 addresses to the peers, and lets the system choose the local ones.
+// overIPv6 adds both sides' IPv6 addresses to the peers, and lets the system choose the local ones.
 func (s *simulation) overIPv6(p *testPair) {
 	s.what += ", IPv6"
 	for _, side := range []*testSide{p.left, p.right} {
@@ -110,7 +111,7 @@ func (s *simulation) configureIKE(left, right *Peer) {
 		peer.DPDAction = DPDAction(s.rand.IntN(3))
 	}
 	if !s.calm {
-		// Without it a side that cannot connect by itself would wait for hours for the lifetime's end.
+		// Without it a side that cannot connect would wait for hours until its lifetime ends.
 		left.DPD, right.DPD = max(left.DPD, 10*time.Second), max(right.DPD, 10*time.Second)
 	}
 	first := simIKEProposals[s.rand.IntN(len(simIKEProposals))]
@@ -308,7 +309,7 @@ func (s *simulation) roughCommand(side *testSide, child string) {
 	case 3:
 		side.handle(acquireOf(side, child))
 	case 4:
-		side.peers[0].DPD += time.Millisecond // another configuration: the peer is closed and begins anew
+		side.peers[0].DPD += time.Millisecond // another configuration: the peer is closed and connects again
 		side.handle(SetPeers{Peers: slices.Clone(side.peers)})
 	}
 }

@@ -17,8 +17,10 @@ var (
 	simLines = flag.Int("ike.lines", 120, "how many lines of the transcript a failing seed prints")
 )
 
-// TestSimulation lives whole tunnels' lives, one for each seed. A seed that fails prints itself and the end of its transcript, and fails again when it
-// is run alone: go test ./ike -run TestSimulation -ike.seed=S
+// TestSimulation runs the whole lives of tunnels, one for each seed. A failing seed prints itself
+// and the end of its transcript, and fails again when run alone:
+//
+//	go test ./ike -run TestSimulation -ike.seed=S
 func TestSimulation(t *testing.T) {
 	first, count := *simFirst, *simSeeds
 	if *simSeed != 0 {
@@ -49,7 +51,8 @@ type simulation struct {
 	p    *testPair
 	rand *rand.Rand
 	what string
-	// calm: the link may delay, reorder and duplicate, but loses nothing, and nobody crashes: not one packet may be lost.
+	// calm: the link may delay, reorder and duplicate, but loses nothing, and nobody crashes: no
+	// packet may be lost.
 	calm     bool
 	children int
 	// resources is how many workers the dataplanes have; 0: nothing is said of them (RFC 9611).
@@ -106,7 +109,8 @@ func (s *simulation) run() error {
 	return s.farewell()
 }
 
-// watch is called after each Handle: bounds that hold at all times, and traffic at the very moments that matter.
+// watch is called after each Handle. It checks bounds that always hold, and sends traffic at the
+// moments that matter.
 func (s *simulation) watch(of *testSide) {
 	p := s.p
 	if n := len(of.plane.sas); n > 6*s.children+20+s.mostResourceSAs() {
@@ -134,7 +138,7 @@ func (s *simulation) watch(of *testSide) {
 	})
 }
 
-// mostResourceSAs is how many SAs a side may have for single workers, with those that rekeyings replaced.
+// mostResourceSAs is the limit of a side's SAs for single workers, including rekeyed ones.
 func (s *simulation) mostResourceSAs() int {
 	if s.resources == 0 {
 		return 0

@@ -40,7 +40,8 @@ func TestReasonAfterRejectionByInitiator(t *testing.T) {
 	p.wantReason(p.right, "AUTHENTICATION_FAILED")
 }
 
-// A request that cannot be protected, because the keys are used up for one, ends the IKE SA at once: nothing else could be said on it either.
+// A request that cannot be protected, because keys are used up, ends the IKE SA at once: no other
+// could be sent.
 func TestRequestThatCannotBeProtected(t *testing.T) {
 	p := newPair(t, 3, nil)
 	p.up()

@@ -15,8 +15,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// tapSA is the keys of one IKE SA as the tap derives them, from the RFC and apart from package suite: a slip that both
-// engines share shows here.
+// tapSA holds the keys of one IKE SA as the tap derives them from the RFC, without package suite:
+// so an error that both engines share shows here.
 type tapSA struct {
 	id         [2]wire.SPI
 	prf        func() hash.Hash
@@ -126,7 +126,8 @@ func newTapCipher(encr wire.Transform, key []byte, integ func() hash.Hash, integ
 	return c
 }
 
-// open decrypts the body of a message that begins at offset, as RFC 5282 or RFC 7296, Section 3.14 has it.
+// open decrypts the body of a message, which begins at offset, by RFC 5282 or RFC 7296, Section
+// 3.14.
 func (sa *tapSA) open(byInitiator bool, data []byte, offset int) (iv, plain []byte, err error) {
 	c := sa.responder
 	if byInitiator {
@@ -188,7 +189,7 @@ func (sa *tapSA) checkWindow(p *testPair, m *testMessage) {
 	sa.lastID[who] = max(last, id+1)
 }
 
-// fragmentOfKnown says whether m is a further fragment of the last request.
+// fragmentOfKnown reports whether m is a further fragment of the last request.
 func (m *testMessage) fragmentOfKnown(sa *tapSA) bool {
 	return m.fragment != "" && sa.lastID[m.hdr.Initiator != m.hdr.Response] == m.hdr.MessageID+1
 }

@@ -37,8 +37,9 @@ func (m *testMessage) String() string {
 	return fmt.Sprintf("%s to %v", text, m.pk.dst)
 }
 
-// wireTap reads all IKE messages along, as it can compute the fake groups' shared secrets, and derives the keys by itself. It checks what must hold for
-// whatever a side sends: octets of one message ID never change, request IDs go up by one with at most one outstanding, no nonce and no IV comes twice.
+// wireTap reads all IKE messages, since it can compute the fake groups' shared secrets, and derives
+// the keys by itself. It checks what must always hold: octets of one message ID never change,
+// request IDs increase by one with at most one outstanding, no nonce or IV is used twice.
 type wireTap struct {
 	inits  map[wire.SPI][]*tapRequest
 	sas    map[[2]wire.SPI]*tapSA
