@@ -71,7 +71,7 @@ type Path struct {
 	rtt     time.Duration // smoothed; 0: unknown
 	startAt instant       // of the wanted round, if there is a reason for one
 	ended   instant       // the last round
-	raiseAt instant       // never: no larger size is to be tried
+	raiseAt instant       // never: larger sizes are not due
 	lastID  uint64
 	round   *round  // nil: none
 	asking  *asking // nil: no question was ever asked
