@@ -152,3 +152,26 @@ func TestRoundAtTheTimeToTryMore(t *testing.T) {
 	l.use(5 * time.Second)
 	l.wantMTU(1500)
 }
+
+// The IDs of probes grow by one from the first, whatever the order of the sizes.
+func TestProbesAreNumbered(t *testing.T) {
+	l := newLink(t, ethernet, 1400)
+	l.advance(time.Minute)
+	seen := make(map[uint64]bool)
+	for _, p := range l.sent {
+		seen[p.ID] = true
+	}
+	for id := range uint64(len(seen)) {
+		if !seen[id+1] {
+			t.Errorf("%d IDs, but %d is not among them", len(seen), id+1)
+		}
+	}
+}
+
+func TestSooner(t *testing.T) {
+	for _, tt := range [][3]instant{{1, 2, 1}, {2, 1, 1}, {never, 2, 2}, {2, never, 2}, {never, never, never}} {
+		if got := sooner(tt[0], tt[1]); got != tt[2] {
+			t.Errorf("sooner(%d, %d) = %d, want %d", tt[0], tt[1], got, tt[2])
+		}
+	}
+}
