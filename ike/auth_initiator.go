@@ -88,7 +88,7 @@ func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
 // hasOther says whether another IKE SA with the peer is established, so that INITIAL_CONTACT would
 // be untrue.
 func (p *peer) hasOther(s *ikeSA) bool {
-	return slices.ContainsFunc(p.sas, func(o *ikeSA) bool { return o != s && o.state >= saEstablished && o.state < saDead })
+	return slices.ContainsFunc(p.sas, func(o *ikeSA) bool { return o != s && o.state.authenticated() })
 }
 
 func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {

@@ -49,7 +49,7 @@ func (s *ikeSA) likelihood(p *peer, ps []wire.Payload) int {
 // decides. One that the peer made is: it has given up a try that came to IKE_AUTH.
 func (s *ikeSA) onlyOne() {
 	for _, o := range slices.Clone(s.peer.sas) {
-		if o == s || o.remoteID != s.remoteID || o.state < saEstablished || o.state >= saDead {
+		if o == s || o.remoteID != s.remoteID || !o.state.authenticated() {
 			continue
 		}
 		if !o.initiator || o.life.established.Before(s.life.born) {

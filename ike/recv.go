@@ -228,7 +228,7 @@ func (s *ikeSA) checkResponse(ex wire.ExchangeType, ps []wire.Payload) error {
 // malformedResponse ends the IKE SA by a Delete, which has to get its turn; unless it is the Delete that was answered so.
 func (s *ikeSA) malformedResponse(x exchange) {
 	const why = "the peer's response is malformed"
-	if x != nil && s.state >= saEstablished {
+	if x != nil && !s.state.beforeAuth() {
 		s.work.current = nil
 		x.abandon(s, why)
 	}

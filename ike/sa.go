@@ -141,7 +141,7 @@ const lingerDead = 30 * time.Second
 // end is the end of the IKE SA and its Child SAs on our side. With an answer in the cache that the peer may not have, it stays a while to
 // give it again.
 func (s *ikeSA) end(cause endCause, why string) {
-	if s.state == saDead || s.state == saGone {
+	if s.state.ended() {
 		return
 	}
 	established := (s.state == saEstablished || s.state == saClosing) && !s.life.established.IsZero()

@@ -31,7 +31,7 @@ func (s *ikeSA) ask(ex wire.ExchangeType, ps []wire.Payload) {
 
 // cannotSend ends an IKE SA on which nothing can be said any more, not even that it ends: the keys are used up, or there is no randomness.
 func (s *ikeSA) cannotSend(why string) {
-	if s.state < saEstablished {
+	if s.state.beforeAuth() {
 		s.fail(why)
 		return
 	}
@@ -138,7 +138,7 @@ func (s *ikeSA) inWindow(d Datagram, h wire.Header) bool {
 	case window.Response, window.Refragmented:
 		return true
 	case window.Next:
-		if s.state < saDead {
+		if !s.state.ended() {
 			return true
 		}
 		s.e.count("ike_message_id")
