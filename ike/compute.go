@@ -10,24 +10,25 @@ import (
 // setup is what an IKE SA needs only until it is established.
 type setup struct {
 	nonces            noncePair
-	request, response []byte // the IKE_SA_INIT messages as they went, which AUTH covers (RFC 7296, Section 2.15)
+	request, response []byte // of IKE_SA_INIT, as sent; AUTH covers them (RFC 7296, Section 2.15)
 	init              initTry
-	fragment          int     // size to fragment to, when both sides can
-	refusal           trouble // what an unprotected message says; anybody may have sent it
+	fragment          int     // as saKeys.fragment
+	refusal           trouble // by an unprotected message, which anybody may have sent
 }
 
-// initTry is the initiator's IKE_SA_INIT.
+// initTry is the state of the initiator's IKE_SA_INIT.
 type initTry struct {
 	groupChoice
 	offers    []wire.Proposal
 	ke        suite.KeyExchange
 	cookie    []byte
-	cookies   int // times that a cookie was asked for
+	cookies   int // number of cookies that were requested
 	computing bool
-	grace     timer // after an unprotected refusal
+	grace     timer // runs after an unprotected refusal
 }
 
-// keyPair is the result of a key exchange computation: our half, and the shared secret where it was asked for.
+// A keyPair is the result of a key exchange computation: our half, the shared secret if it was
+// asked for, or an error.
 type keyPair struct {
 	ke     suite.KeyExchange
 	public []byte
@@ -35,7 +36,7 @@ type keyPair struct {
 	err    error
 }
 
-// newKey makes our half of a key exchange elsewhere.
+// newKey has Compute make our half of a key exchange. then is called with it by a later Handle.
 func (e *Engine) newKey(group wire.TransformID, then func(keyPair)) {
 	maker := e.cfg.KE
 	e.compute(func() any {
@@ -47,7 +48,8 @@ func (e *Engine) newKey(group wire.TransformID, then func(keyPair)) {
 	}, keyResult(then))
 }
 
-// answerKey makes our half and the shared secret elsewhere.
+// answerKey has Compute make our half of a key exchange and the shared secret with theirs. then is
+// called with both by a later Handle.
 func (e *Engine) answerKey(group wire.TransformID, theirs []byte, then func(keyPair)) {
 	maker := e.cfg.KE
 	e.compute(func() any {
@@ -60,7 +62,8 @@ func (e *Engine) answerKey(group wire.TransformID, theirs []byte, then func(keyP
 	}, keyResult(then))
 }
 
-// sharedKey computes the shared secret elsewhere.
+// sharedKey has Compute make the shared secret of our half and theirs. then is called with it by a
+// later Handle.
 func (e *Engine) sharedKey(ke suite.KeyExchange, theirs []byte, then func(keyPair)) {
 	e.compute(func() any {
 		shared, err := ke.Shared(theirs)
@@ -70,7 +73,8 @@ func (e *Engine) sharedKey(ke suite.KeyExchange, theirs []byte, then func(keyPai
 
 var errComputation = errors.New("the computation failed")
 
-// keyResult takes a computation's value. Any other than a keyPair means that it failed where it ran.
+// keyResult returns a function that passes the value of a computation to then. A value that is not
+// a keyPair means that the computation failed where it ran.
 func keyResult(then func(keyPair)) func(any) {
 	return func(v any) {
 		k, ok := v.(keyPair)

@@ -7,10 +7,10 @@ import (
 	"culvert/ike/wire"
 )
 
-// One pipeline for each datagram: header -> version -> IKE SA -> window -> SK{} opened -> rules -> handler. Before SK{} is
-// open nothing of an IKE SA changes.
+// Every datagram takes the same steps: header, version, IKE SA, window, SK{} opened, payload rules,
+// handler. Nothing of an IKE SA changes before SK{} is opened.
 
-// datagram handles an IKE message.
+// datagram handles an IKE message from the network. A panic ends only the handling of this message.
 func (e *Engine) datagram(d Datagram) {
 	defer func() {
 		if why := recover(); why != nil {
@@ -43,7 +43,8 @@ func (e *Engine) datagram(d Datagram) {
 	s.message(d, h)
 }
 
-// lookup finds the IKE SA by the SPI that is ours, and holds the other one against it: "an endpoint [...] must look at the Initiator flag in the header to
+// lookup returns the IKE SA with our SPI of the header, or nil. The other SPI must be that of the
+// IKE SA too, once we know it: "an endpoint [...] must look at the Initiator flag in the header to
 // determine whether it assigned the first or the second eight octets" (RFC 7296, Section 2.6).
 func (e *Engine) lookup(h wire.Header) *ikeSA {
 	ours, theirs := h.InitiatorSPI, h.ResponderSPI
@@ -64,7 +65,8 @@ func (e *Engine) lookup(h wire.Header) *ikeSA {
 	return s
 }
 
-// expects says whether a message of this kind has a place in the SA's state: before anything is opened, because what is not expected need not be.
+// expects reports whether the state of the IKE SA allows such a message. It is asked before the
+// message is opened, to spare the work for those that are not allowed.
 func (s *ikeSA) expects(h wire.Header) bool {
 	switch s.state {
 	case saEmbryo:
@@ -72,23 +74,23 @@ func (s *ikeSA) expects(h wire.Header) bool {
 	case saConnecting:
 		return h.Exchange == wire.IKESAInit && h.Response && h.MessageID == 0
 	case saAuthenticating:
-		return h.Response // the window wants it to be of the exchange that is under way
+		return h.Response // the window compares the exchange type with the request's
 	case saHalfOpen:
 		return !h.Response && s.keys.in != nil && s.handshakeFor(h.Exchange) != nil
 	}
 	if !h.Response && s.handshakeFor(h.Exchange) != nil {
 		return true
 	}
-	if h.Exchange == wire.IKEAuth && h.Response { // to a request that was withdrawn meanwhile
+	if h.Exchange == wire.IKEAuth && h.Response { // to a request that has been withdrawn
 		return s.state == saClosing && s.initiator
 	}
-	if h.Exchange == wire.IKEAuth { // a copy of the one that was answered
+	if h.Exchange == wire.IKEAuth { // a copy of the request that we answered
 		return s.win.IsLast(h.MessageID)
 	}
 	return h.Exchange == wire.CreateChildSA || h.Exchange == wire.Informational
 }
 
-// message handles a message of an IKE SA, past the first steps.
+// message handles a message that expects allows: it checks the window, then opens SK{}.
 func (s *ikeSA) message(d Datagram, h wire.Header) {
 	if s.state != saConnecting && !s.inWindow(d, h) {
 		return
@@ -117,7 +119,8 @@ func (s *ikeSA) message(d Datagram, h wire.Header) {
 	}
 }
 
-// unprotected is a message in the clear where only protected ones count. An error in it is a hint at most (RFC 7296, Sections 2.4 and 2.21.4).
+// unprotected handles an unprotected message to an IKE SA that has keys. An error in it is only a
+// hint (RFC 7296, Sections 2.4 and 2.21.4).
 func (s *ikeSA) unprotected(m *wire.Message) {
 	s.e.count("ike_unprotected")
 	n, ok := wire.FindError(m.Payloads)
@@ -125,14 +128,14 @@ func (s *ikeSA) unprotected(m *wire.Message) {
 		return
 	}
 	if s.state == saAuthenticating {
-		s.setup.refusal = trouble{reason: "an unprotected answer to IKE_AUTH says " + n.Kind.String()}
+		s.setup.refusal = trouble{reason: "unprotected response to IKE_AUTH: " + n.Kind.String()}
 		s.e.touch(s.peer)
 		return
 	}
 	s.livenessHint()
 }
 
-// fragment opens a fragment, and handles the message when it is whole.
+// fragment opens a fragment, and handles the message once all of its fragments are there.
 func (s *ikeSA) fragment(d Datagram, h wire.Header, f *wire.EncryptedFragment) {
 	if !h.Response && h.MessageID != s.win.ExpectedID() {
 		s.fragmentOfLast(d, f)
@@ -160,8 +163,9 @@ func (s *ikeSA) fragment(d Datagram, h wire.Header, f *wire.EncryptedFragment) {
 	s.opened(d, h, m.Digest, ps, err)
 }
 
-// fragmentOfLast is a fragment of a request that was answered, but not a copy of its first one. If it is authentic the peer has fragmented anew, and its
-// first fragment alone is answered (RFC 7383, Section 2.6.1).
+// fragmentOfLast handles a fragment of the last request that differs from its first copy. If it is
+// authentic, the peer has fragmented the request to another size, and the first fragment triggers
+// the response again (RFC 7383, Section 2.6.1).
 func (s *ikeSA) fragmentOfLast(d Datagram, f *wire.EncryptedFragment) {
 	if f.Number != 1 {
 		return
@@ -174,7 +178,8 @@ func (s *ikeSA) fragmentOfLast(d Datagram, f *wire.EncryptedFragment) {
 	s.repeatResponse(pathOf(d))
 }
 
-// opened handles a message that is in the window and was opened, unless err says that it could not be, or has a malformed content.
+// opened handles a message that is in the window, with its payloads. err is why it could not be
+// opened (suite.ErrAuth) or what is malformed in its content.
 func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Payload, err error) {
 	if errors.Is(err, suite.ErrAuth) {
 		s.e.count("ike_auth_failed")
@@ -195,8 +200,10 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 	s.rekeyBeforeIDsRunOut()
 }
 
-// takeResponse hands a response to the exchange that waits for it. "If there is an error parsing or processing a response packet, the general rule is to not
-// send back any error message [...]. Such errors [...] should still cause the recipient to clean up the IKE state" (RFC 7296, Section 2.21).
+// takeResponse passes a response to the exchange that waits for it. "If there is an error parsing
+// or processing a response packet, the general rule is to not send back any error message [...].
+// Such errors [...] should still cause the recipient to clean up the IKE state" (RFC 7296, Section
+// 2.21).
 func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 	s.answered()
 	_, critical := wire.UnsupportedCritical(ps)
@@ -204,7 +211,7 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 		err = s.checkResponse(h.Exchange, ps)
 	}
 	if _, fatal := wire.FindNotify(ps, wire.InvalidSyntax); fatal && h.Exchange != wire.IKEAuth {
-		// "considered fatal in both peers, meaning that the IKE SA is deleted without needing an explicit Delete payload" (Section 2.21.3).
+		// Both sides treat it as fatal, and no Delete is needed (RFC 7296, Section 2.21.3).
 		s.end(endPeer, "the peer answered INVALID_SYNTAX")
 		return
 	}
@@ -217,7 +224,7 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 	x.response(s, ps)
 }
 
-// checkResponse holds the payloads of a response against the rules.
+// checkResponse checks the payloads of a response against the rule of its exchange.
 func (s *ikeSA) checkResponse(ex wire.ExchangeType, ps []wire.Payload) error {
 	if x, ok := s.work.current.(ruled); ok {
 		return x.responseRule().check(ex, true, ps)
@@ -225,9 +232,10 @@ func (s *ikeSA) checkResponse(ex wire.ExchangeType, ps []wire.Payload) error {
 	return checkPayloads(ex, true, ps)
 }
 
-// malformedResponse ends the IKE SA by a Delete, which has to get its turn; unless it is the Delete that was answered so.
+// malformedResponse ends the IKE SA with a Delete, which is the next exchange. If the response was
+// to our Delete, the IKE SA ends at once.
 func (s *ikeSA) malformedResponse(x exchange) {
-	const why = "the peer's response is malformed"
+	const why = "malformed response from the peer"
 	if x != nil && !s.state.beforeAuth() {
 		s.work.current = nil
 		x.abandon(s, why)
@@ -241,17 +249,17 @@ func (s *ikeSA) malformedResponse(x exchange) {
 	}
 }
 
-// takeRequest hands a request to its handler, and answers it unless the answer has to wait.
+// takeRequest passes a request to its handler and answers it, unless the answer has to wait.
 func (s *ikeSA) takeRequest(d Datagram, h wire.Header, ps []wire.Payload, err error) {
 	if err != nil {
 		s.e.count("ike_malformed")
-		err = fatal(wire.InvalidSyntax, "a request is malformed: "+err.Error())
+		err = fatal(wire.InvalidSyntax, "malformed request: "+err.Error())
 	} else if typ, critical := wire.UnsupportedCritical(ps); critical {
 		s.e.count("ike_critical_payload")
-		err = &notifyError{&wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(typ)}}, "a critical payload is not known"}
+		err = &notifyError{&wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(typ)}}, "unsupported critical payload"}
 	} else if err = s.checkRequest(h.Exchange, ps); err != nil {
 		s.e.count("ike_malformed")
-		err = fatal(wire.InvalidSyntax, "a request is malformed: "+err.Error())
+		err = fatal(wire.InvalidSyntax, "malformed request: "+err.Error())
 	}
 	if err == nil {
 		ps, err = s.handle(h.Exchange, ps)
@@ -259,7 +267,7 @@ func (s *ikeSA) takeRequest(d Datagram, h wire.Header, ps []wire.Payload, err er
 	s.conclude(ps, err)
 }
 
-// checkRequest holds the payloads of a request against the rules.
+// checkRequest checks the payloads of a request against the rule of its exchange.
 func (s *ikeSA) checkRequest(ex wire.ExchangeType, ps []wire.Payload) error {
 	if x := s.handshakeFor(ex); x != nil {
 		return x.rule().check(ex, false, ps)
@@ -267,7 +275,7 @@ func (s *ikeSA) checkRequest(ex wire.ExchangeType, ps []wire.Payload) error {
 	return checkPayloads(ex, false, ps)
 }
 
-// handle is the table of the requests' handlers.
+// handle calls the handler of a request, and returns its answer.
 func (s *ikeSA) handle(ex wire.ExchangeType, ps []wire.Payload) ([]wire.Payload, error) {
 	if x := s.handshakeFor(ex); x != nil {
 		return x.request(s, ps)
@@ -283,10 +291,10 @@ func (s *ikeSA) handle(ex wire.ExchangeType, ps []wire.Payload) ([]wire.Payload,
 	case ex == wire.Informational:
 		return s.informationalRequest(ps)
 	}
-	return nil, fatal(wire.InvalidSyntax, "an exchange out of its place")
+	return nil, fatal(wire.InvalidSyntax, "unexpected exchange in this state")
 }
 
-// conclude answers a request with what its handler came to.
+// conclude answers a request with the result of its handler.
 func (s *ikeSA) conclude(ps []wire.Payload, err error) {
 	var notify *notifyError
 	var end *fatalError
@@ -304,6 +312,6 @@ func (s *ikeSA) conclude(ps []wire.Payload, err error) {
 		s.answer([]wire.Payload{end.notify})
 		s.end(endFailed, end.text)
 	default:
-		panic("ike: internal error: a handler's error of no kind: " + err.Error())
+		panic("ike: internal error: unexpected error of a handler: " + err.Error())
 	}
 }

@@ -1,20 +1,22 @@
 package ike
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"culvert/ike/wire"
 )
 
-// payloadRule says which payloads a message must and may carry, each at most once if it is not of the repeatable kind. Those of
-// together come all or not at all. Notify and Vendor ID payloads may come anywhere (RFC 7296, Sections 1.2, 1.3, 1.4 and 3.12).
+// A payloadRule lists the payloads that a message must and may carry, each at most once unless it
+// is repeatable. Those of together are all present or all absent. Notify and Vendor ID payloads may
+// be anywhere (RFC 7296, Sections 1.2, 1.3, 1.4 and 3.12).
 type payloadRule struct {
 	must, may []wire.PayloadType
 	together  []wire.PayloadType
 }
 
-// repeatable payloads may come several times in one message.
+// repeatable lists the payloads that may occur several times in one message.
 var repeatable = []wire.PayloadType{wire.PayloadNotify, wire.PayloadVendor, wire.PayloadCert, wire.PayloadCertReq, wire.PayloadDelete}
 
 var (
@@ -26,7 +28,7 @@ var (
 		must: []wire.PayloadType{wire.PayloadIDi, wire.PayloadAuth, wire.PayloadSA, wire.PayloadTSi, wire.PayloadTSr},
 		may:  []wire.PayloadType{wire.PayloadIDr, wire.PayloadCert, wire.PayloadCertReq, wire.PayloadCP},
 	}
-	// The Child SA may fail while the IKE SA is made (RFC 7296, Section 1.2).
+	// IKE_AUTH may establish the IKE SA without the Child SA (RFC 7296, Section 1.2).
 	ruleAuthResponse = payloadRule{
 		must:     []wire.PayloadType{wire.PayloadIDr, wire.PayloadAuth},
 		may:      []wire.PayloadType{wire.PayloadCert, wire.PayloadCP},
@@ -44,7 +46,8 @@ var (
 	}
 )
 
-// ruleFor finds the rule. The two kinds of CREATE_CHILD_SA are told apart by the protocol that is proposed.
+// ruleFor returns the rule of a message, and false if the exchange type is not supported. The
+// protocol of the first proposal tells the two kinds of CREATE_CHILD_SA apart.
 func ruleFor(ex wire.ExchangeType, response bool, ps []wire.Payload) (payloadRule, bool) {
 	switch ex {
 	case wire.IKESAInit:
@@ -65,6 +68,7 @@ func ruleFor(ex wire.ExchangeType, response bool, ps []wire.Payload) (payloadRul
 	return payloadRule{}, false
 }
 
+// proposesIKE reports whether the message proposes an IKE SA, as a rekeying of the IKE SA does.
 func proposesIKE(ps []wire.Payload) bool {
 	for _, p := range ps {
 		if sa, ok := p.(*wire.SA); ok {
@@ -74,9 +78,11 @@ func proposesIKE(ps []wire.Payload) bool {
 	return false
 }
 
-// checkPayloads holds the payloads of a message, those within SK{} where there is one, against the rules of its exchange, before any handler sees them. An error means
-// INVALID_SYNTAX. Unknown payloads that are not critical are skipped (Section 2.5); for the others see wire.UnsupportedCritical. A response that carries
-// an error, or asks for a cookie, need not carry anything else.
+// checkPayloads checks the payloads of a message (those within SK{} if it has one) against the rule
+// of its exchange, before any handler sees them. An error means INVALID_SYNTAX. Unknown payloads
+// are skipped if they are not critical (RFC 7296, Section 2.5); for critical ones see
+// wire.UnsupportedCritical. A response that carries an error or a cookie need not carry anything
+// else.
 func checkPayloads(ex wire.ExchangeType, response bool, ps []wire.Payload) error {
 	rule, ok := ruleFor(ex, response, ps)
 	if !ok {
@@ -85,7 +91,7 @@ func checkPayloads(ex wire.ExchangeType, response bool, ps []wire.Payload) error
 	return rule.check(ex, response, ps)
 }
 
-// check holds the payloads of a message against the rule.
+// check returns what is wrong with the payloads of a message under the rule, or nil.
 func (rule payloadRule) check(ex wire.ExchangeType, response bool, ps []wire.Payload) error {
 	var count [256]int
 	for _, p := range ps {
@@ -99,33 +105,34 @@ func (rule payloadRule) check(ex wire.ExchangeType, response bool, ps []wire.Pay
 	}
 	for _, typ := range rule.must {
 		if count[typ] == 0 {
-			return fmt.Errorf("the %v payload is missing", typ)
+			return fmt.Errorf("missing %v payload", typ)
 		}
 	}
 	for _, typ := range rule.together {
 		if (count[typ] == 0) != (count[rule.together[0]] == 0) {
-			return fmt.Errorf("the %v payload is there or missing without its fellows", typ)
+			return errors.New("SA, TSi and TSr must be present together")
 		}
 	}
 	return nil
 }
 
-// allow says whether a payload may come here for the n-th time.
+// allow returns an error unless the message may have a payload of this type for the n-th time.
 func (r payloadRule) allow(p wire.Payload, n int) error {
 	typ := p.Type()
 	if _, unknown := p.(*wire.Unknown); unknown || typ == wire.PayloadNotify || typ == wire.PayloadVendor {
 		return nil
 	}
 	if !slices.Contains(r.must, typ) && !slices.Contains(r.may, typ) && !slices.Contains(r.together, typ) {
-		return fmt.Errorf("the %v payload has no place in this message", typ)
+		return fmt.Errorf("unexpected %v payload", typ)
 	}
 	if n > 1 && !slices.Contains(repeatable, typ) {
-		return fmt.Errorf("the %v payload comes twice", typ)
+		return fmt.Errorf("duplicate %v payload", typ)
 	}
 	return nil
 }
 
-// refuses says whether a response holds an error notify, or a cookie, in place of what was asked for.
+// refuses reports whether a response carries an error notify, or in IKE_SA_INIT a cookie, instead
+// of the payloads asked for.
 func refuses(ex wire.ExchangeType, ps []wire.Payload) bool {
 	return slices.ContainsFunc(ps, func(p wire.Payload) bool {
 		n, ok := p.(*wire.Notify)

@@ -6,7 +6,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// unprotectedLimits is what concerns messages unprotectedLimits of every IKE SA (RFC 7296, Sections 1.5 and 2.21.4).
+// unprotectedLimits bounds what messages outside of every IKE SA can make us do (RFC 7296, Sections
+// 1.5 and 2.21.4).
 type unprotectedLimits struct {
 	cookies     cookieJar
 	errors      rate
@@ -14,20 +15,22 @@ type unprotectedLimits struct {
 }
 
 const (
-	// maxErrors bounds the unprotected errors that we send in a second: "A node needs to limit the rate at which it will send messages in response to
-	// unprotected messages."
+	// maxErrors is the number of unprotected errors that we send in a second at most (RFC 7296,
+	// Section 2.21.4, requires a limit).
 	maxErrors = 10
-	// maxDiagnostics bounds how often in a second strangers are looked into for people to read: finding the first difference to thousands of proposals costs
-	// more than refusing them, and each may become a line in a log.
+	// maxDiagnostics is the number of refused strangers in a second that are explained to operators
+	// at most. Comparing with thousands of proposals costs more than the refusal, and each
+	// explanation may become a line of the log.
 	maxDiagnostics = 10
 )
 
-// rate counts what happens in a second.
+// A rate counts events within one second.
 type rate struct {
 	second time.Time
 	count  int
 }
 
+// allow counts an event, and reports whether the second has had no more than most.
 func (r *rate) allow(now time.Time, most int) bool {
 	if now.Sub(r.second) >= time.Second || now.Before(r.second) {
 		r.second, r.count = now, 0
@@ -36,16 +39,17 @@ func (r *rate) allow(now time.Time, most int) bool {
 	return r.count <= most
 }
 
-// allowError counts an error against the limit.
+// allowError counts an unprotected error, and reports whether it may be sent.
 func (o *unprotectedLimits) allowError(now time.Time) bool { return o.errors.allow(now, maxErrors) }
 
-// allowDiagnostic counts a word to people about a stranger against the limit.
+// allowDiagnostic counts an explanation, and reports whether it may be made.
 func (o *unprotectedLimits) allowDiagnostic(now time.Time) bool {
 	return o.diagnostics.allow(now, maxDiagnostics)
 }
 
-// unknownSPI is a message to an IKE SA that is not. Only a request may be answered: "If the message is marked as a response, the node can audit the
-// suspicious event but MUST NOT respond." An answer of this kind to us is a request or response without state, too, and only a hint.
+// unknownSPI handles a message whose SPIs are not those of an IKE SA. Only a request may be
+// answered (RFC 7296, Section 2.21.4). The peer treats INVALID_IKE_SPI as a hint, since it is not
+// protected.
 func (e *Engine) unknownSPI(d Datagram, h wire.Header) {
 	e.count("ike_unknown_spi")
 	if h.Response || h.Exchange == wire.IKESAInit {
@@ -58,7 +62,8 @@ func (e *Engine) unknownSPI(d Datagram, h wire.Header) {
 	e.sendError(d, h, wire.InvalidIKESPI)
 }
 
-// refuseVersion answers a request of a higher major version (RFC 7296, Section 2.5); a lower one, such as IKEv1, is dropped.
+// refuseVersion answers a request of a higher major version (RFC 7296, Section 2.5). Messages of a
+// lower one, such as IKEv1, are dropped.
 func (e *Engine) refuseVersion(d Datagram, h wire.Header) {
 	e.count("ike_version")
 	if h.MajorVersion < wire.MajorVersion || h.Response || !e.unprotected.allowError(e.handling.now) {
@@ -67,8 +72,9 @@ func (e *Engine) refuseVersion(d Datagram, h wire.Header) {
 	e.sendError(d, h, wire.InvalidMajorVersion)
 }
 
-// sendError sends an unprotected error: "a response message, and thus it is sent to the IP address and port from whence it came with the same IKE SPIs and the
-// Message ID and Exchange Type are copied from the request. The Response flag is set to 1" (RFC 7296, Section 1.5).
+// sendError answers a request with an unprotected error. It goes to the address and port that the
+// request came from, with the SPIs, message ID and exchange type of the request (RFC 7296, Section
+// 1.5).
 func (e *Engine) sendError(d Datagram, h wire.Header, kind wire.NotifyType) {
 	m := wire.Message{
 		Header: wire.Header{
