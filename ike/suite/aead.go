@@ -13,7 +13,7 @@ const ivLen = 8
 type aeadBox struct {
 	aead cipher.AEAD
 	salt [saltLen]byte
-	next uint64 // the next IV: a counter, which cannot repeat, where random ones could (RFC 5282, Section 3.1)
+	next uint64 // the next IV: a counter cannot repeat, random IVs could (RFC 5282, Section 3.1)
 }
 
 func newAEADBox(e encryption, key []byte) (*aeadBox, error) {
@@ -27,12 +27,13 @@ func newAEADBox(e encryption, key []byte) (*aeadBox, error) {
 	return b, nil
 }
 
-// sealedLen counts no padding but the octet for its length: AEADs need no alignment (RFC 5282, Section 3).
+// sealedLen counts one octet for the pad length and no padding: AEADs need no alignment (RFC 5282,
+// Section 3).
 func (b *aeadBox) sealedLen(n int) int { return ivLen + n + 1 + b.aead.Overhead() }
 
 func (b *aeadBox) maxPlain(room int) int { return room - b.sealedLen(0) }
 
-// nonce is the salt followed by the IV (RFC 5282, Section 4).
+// nonce returns the salt followed by the IV (RFC 5282, Section 4).
 func (b *aeadBox) nonce(iv []byte) []byte { return append(b.salt[:len(b.salt):len(b.salt)], iv...) }
 
 func (b *aeadBox) seal(dst, plain []byte) ([]byte, error) {

@@ -8,10 +8,11 @@ import (
 	"io"
 )
 
-// cbcBox is AES-CBC with an HMAC over the encrypted message (RFC 7296, Section 3.14; RFC 3602; RFC 4868).
+// cbcBox is AES-CBC with an HMAC over the encrypted message (RFC 7296, Section 3.14; RFC 3602; RFC
+// 4868).
 type cbcBox struct {
 	block  cipher.Block
-	mac    hash.Hash // an HMAC with its key, reset before use
+	mac    hash.Hash // a keyed HMAC, reset before use
 	icvLen int
 	rand   io.Reader
 }
@@ -26,7 +27,7 @@ func newCBCBox(e encryption, i integrity, ske, ska []byte, rand io.Reader) (*cbc
 
 func (b *cbcBox) sealedLen(n int) int {
 	size := b.block.BlockSize()
-	blocks := (n + 1 + size - 1) / size // one octet more, for the pad length
+	blocks := (n + 1 + size - 1) / size // with an octet for the pad length
 	return size + blocks*size + b.icvLen
 }
 
@@ -35,14 +36,14 @@ func (b *cbcBox) maxPlain(room int) int {
 	return (room-b.icvLen-size)/size*size - 1
 }
 
-// seal uses a random IV: "Senders MUST select a new unpredictable IV for every message".
+// seal draws a random IV for each message: the IV of CBC must be unpredictable.
 func (b *cbcBox) seal(dst, plain []byte) ([]byte, error) {
 	size := b.block.BlockSize()
 	ivAt := len(dst)
 	dst = append(dst, make([]byte, size)...)
 	iv := dst[ivAt:]
 	if _, err := io.ReadFull(b.rand, iv); err != nil {
-		return nil, fmt.Errorf("no random octets for an IV: %w", err)
+		return nil, fmt.Errorf("generating an IV: %w", err)
 	}
 	padding := size - 1 - len(plain)%size
 	dst = append(dst, plain...)
@@ -53,7 +54,7 @@ func (b *cbcBox) seal(dst, plain []byte) ([]byte, error) {
 	return append(dst, b.icv(dst)...), nil
 }
 
-// icv is "the cryptographic checksum of the entire message starting with the Fixed IKE header through the Pad Length".
+// icv returns the checksum of the message from the IKE header up to and including the pad length.
 func (b *cbcBox) icv(parts ...[]byte) []byte {
 	b.mac.Reset()
 	for _, p := range parts {
@@ -62,7 +63,7 @@ func (b *cbcBox) icv(parts ...[]byte) []byte {
 	return b.mac.Sum(nil)[:b.icvLen]
 }
 
-// open decrypts nothing whose ICV is not right, and compares it in constant time.
+// open compares the ICV in constant time, and decrypts only if it is right.
 func (b *cbcBox) open(head, body []byte) ([]byte, bool, error) {
 	size, icvAt := b.block.BlockSize(), len(body)-b.icvLen
 	if icvAt < size || !hmac.Equal(b.icv(head, body[:icvAt]), body[icvAt:]) {

@@ -15,11 +15,12 @@ import (
 	"culvert/ike/wire"
 )
 
-// encryption is an encryption algorithm. "Not in the table" is "not supported and never negotiated".
+// encryption is an encryption algorithm. One that is not in the table is not supported and never
+// negotiated.
 type encryption struct {
-	keyBits []uint16                           // the Key Length attributes that it takes; nil: none, the key is of 256 bits
-	salt    int                                // octets of salt that follow the key (RFC 5282, Section 7.1; RFC 7634, Section 2)
-	aead    func([]byte) (cipher.AEAD, error)  // nil: needs an integrity algorithm
+	keyBits []uint16                           // valid Key Length attributes; nil: none, a key has 256 bits
+	salt    int                                // octets behind the key (RFC 5282, Section 7.1; RFC 7634, Section 2)
+	aead    func([]byte) (cipher.AEAD, error)  // nil: an integrity algorithm is needed
 	block   func([]byte) (cipher.Block, error) // for CBC
 }
 
@@ -41,22 +42,23 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// encryptionOf looks a transform up and checks its key length: "The Key Length attribute MUST NOT be used with transforms that use a fixed-length key" and
-// must be there with the others (RFC 7296, Section 3.3.5).
+// encryptionOf looks up a transform and checks its key length. "The Key Length attribute MUST NOT
+// be used with transforms that use a fixed-length key", and must be present with the others (RFC
+// 7296, Section 3.3.5).
 func encryptionOf(t wire.Transform) (encryption, error) {
 	e, ok := encryptions[t.ID]
 	switch {
 	case t.Type != wire.TransformENCR || !ok || t.UnknownAttribute:
 		return e, fmt.Errorf("encryption algorithm %v is not supported", t)
 	case e.keyBits == nil && t.KeyLength != 0:
-		return e, fmt.Errorf("%v has no key length to choose, but one of %d bits was", wire.Transform{Type: t.Type, ID: t.ID}, t.KeyLength)
+		return e, fmt.Errorf("%v has a key of fixed length, but the transform has a Key Length of %d bits", wire.Transform{Type: t.Type, ID: t.ID}, t.KeyLength)
 	case e.keyBits != nil && !slices.Contains(e.keyBits, t.KeyLength):
-		return e, fmt.Errorf("encryption algorithm %v does not exist with a key of %d bits", t.IANAName(), t.KeyLength)
+		return e, fmt.Errorf("encryption algorithm %v does not support a key of %d bits", wire.Transform{Type: t.Type, ID: t.ID}.IANAName(), t.KeyLength)
 	}
 	return e, nil
 }
 
-// bits is the length of the key without salt.
+// bits returns the length of the key in bits, without the salt.
 func (e encryption) bits(t wire.Transform) uint16 {
 	if e.keyBits == nil {
 		return 8 * chacha20poly1305.KeySize
@@ -64,10 +66,11 @@ func (e encryption) bits(t wire.Transform) uint16 {
 	return t.KeyLength
 }
 
-// keyLen is how much of the keying material it takes, in octets: the key, then the salt.
+// keyLen returns the number of octets of keying material: the key, then the salt.
 func (e encryption) keyLen(t wire.Transform) int { return int(e.bits(t))/8 + e.salt }
 
-// integrity is an integrity algorithm (RFC 4868, Section 2.3; RFC 2404): HMAC with a key as long as the hash, its output cut short.
+// integrity is an integrity algorithm: an HMAC with a key of the hash's length and a truncated
+// output (RFC 4868, Section 2.3; RFC 2404). Lengths are in octets.
 type integrity struct {
 	keyLen int
 	icvLen int
@@ -81,8 +84,8 @@ var integrities = map[wire.TransformID]integrity{
 	wire.IntegHMACSHA2512: {sha512.Size, 32, sha512.New},
 }
 
-// integrityFor is the integrity algorithm that goes with e; the zero one where e needs none. An AEAD takes no other than NONE (RFC 5282, Section 8),
-// and no cipher without an AEAD's protection goes without.
+// integrityFor returns the integrity algorithm for e; the zero one if e needs none. An AEAD accepts
+// only NONE (RFC 5282, Section 8), and another cipher must have an integrity algorithm.
 func (e encryption) integrityFor(t wire.Transform) (integrity, error) {
 	none := t == wire.Transform{} || t == wire.Transform{Type: wire.TransformINTEG, ID: wire.IntegNone}
 	i, ok := integrities[t.ID]
@@ -90,9 +93,9 @@ func (e encryption) integrityFor(t wire.Transform) (integrity, error) {
 	case e.aead != nil && none:
 		return integrity{}, nil
 	case e.aead != nil:
-		return integrity{}, fmt.Errorf("integrity algorithm %v goes with a cipher that has its own", t)
+		return integrity{}, fmt.Errorf("integrity algorithm %v cannot be used with a cipher that has its own integrity check", t)
 	case none:
-		return integrity{}, fmt.Errorf("a cipher without integrity protection is not acceptable")
+		return integrity{}, fmt.Errorf("the cipher needs an integrity algorithm")
 	case t.Type != wire.TransformINTEG || !ok || t.KeyLength != 0 || t.UnknownAttribute:
 		return integrity{}, fmt.Errorf("integrity algorithm %v is not supported", t)
 	}

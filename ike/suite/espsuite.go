@@ -6,18 +6,18 @@ import (
 	"culvert/ike/wire"
 )
 
-// ESPSuite is the algorithms of a Child SA pair.
+// ESPSuite holds the algorithms of a Child SA pair.
 type ESPSuite struct {
 	Cipher  wire.TransformID // an AEAD
 	KeyBits uint16           // of the key, without salt
 	ESN     bool
-	KE      wire.TransformID // GroupNone: keys without a key exchange of their own
+	KE      wire.TransformID // GroupNone: no key exchange of its own
 
 	keyLen int
 }
 
-// NewESPSuite takes the algorithms of a chosen ESP proposal, which has at most one transform of each type, and refuses what the dataplane cannot do or what
-// does not protect.
+// NewESPSuite returns the algorithms of a chosen ESP proposal, which has at most one transform of
+// each type. It refuses algorithms that the dataplane does not support or that do not protect.
 func NewESPSuite(p wire.Proposal) (*ESPSuite, error) {
 	var encr, integ, ke, esn wire.Transform
 	slots := map[wire.TransformType]*wire.Transform{
@@ -38,7 +38,7 @@ func NewESPSuite(p wire.Proposal) (*ESPSuite, error) {
 	}
 	switch {
 	case esn.ID > wire.ESNYes || !bare(esn):
-		return nil, fmt.Errorf("sequence numbers of kind %v are not supported", esn)
+		return nil, fmt.Errorf("ESN transform %v is not supported", esn)
 	case ke.ID != wire.GroupNone && !GroupKnown(ke.ID) || !bare(ke):
 		return nil, fmt.Errorf("key exchange method %v is not supported", ke)
 	}
@@ -46,10 +46,10 @@ func NewESPSuite(p wire.Proposal) (*ESPSuite, error) {
 }
 
 // ChildKeys derives the keys of the pair from the IKE SA's PRF and SK_d: KEYMAT = prf+(SK_d, [g^ir
-// (new)] | Ni | Nr), the key for what the exchange's initiator sends first (RFC 7296, Section
-// 2.17). shared is empty where there was no key exchange. Each key is followed by its salt (RFC
-// 4106, Section 8.1; RFC 7634, Section 2). Both keys are the caller's to clear. The initiator here
-// is that of the exchange that made the Child SA.
+// (new)] | Ni | Nr), first the key for what the exchange's initiator sends (RFC 7296, Section
+// 2.17). The initiator is that of the exchange that makes the Child SA. shared is empty if that had
+// no key exchange. Each key is followed by its salt (RFC 4106, Section 8.1; RFC 7634, Section 2).
+// The caller must clear both keys.
 func (s *ESPSuite) ChildKeys(prf *PRF, skd, shared, ni, nr []byte) (initiatorKey, responderKey []byte) {
 	seed := concat(shared, ni, nr)
 	defer clear(seed)

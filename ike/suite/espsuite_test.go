@@ -73,7 +73,8 @@ func TestNewESPSuiteRefuses(t *testing.T) {
 	}
 }
 
-// TestChildKeys: with a key exchange of its own, g^ir comes before the nonces (RFC 7296, Section 2.17).
+// TestChildKeys: g^ir of the Child SA's own key exchange precedes the nonces (RFC 7296, Section
+// 2.17).
 func TestChildKeys(t *testing.T) {
 	s, err := NewESPSuite(mustESP(t, "aes128gcm16"))
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// FuzzOpen has three things to try: any octets as a datagram, which must not open; any octets as the decrypted content of a genuine message, which must open or be malformed;
-// and any octets as a peer's public value.
+// FuzzOpen tries any octets as a datagram, which must not open, and any octets as the decrypted
+// content of a genuine message, which must open or be malformed.
 func FuzzOpen(f *testing.F) {
 	all := protections()
 	for _, p := range all {
@@ -66,7 +66,8 @@ func fuzzContent(t *testing.T, p protection, b []byte) {
 	}
 }
 
-// FuzzShared gives each key exchange any public value: an error, or a secret of the right length.
+// FuzzShared passes any public value to each key exchange: the result is an error or a secret of
+// the right length.
 func FuzzShared(f *testing.F) {
 	groups := []wire.TransformID{wire.GroupX25519, wire.GroupECP256, wire.GroupECP384, wire.GroupECP521, wire.GroupMODP2048}
 	for i, group := range groups {
@@ -90,7 +91,8 @@ func FuzzShared(f *testing.F) {
 	})
 }
 
-// FuzzParseProposal: no text is a reason to panic, and what is read is printed as what is read again the same.
+// FuzzParseProposal: no text causes a panic, and the name of a parsed proposal parses to the same
+// proposal.
 func FuzzParseProposal(f *testing.F) {
 	for _, p := range DefaultIKEProposals() {
 		f.Add(IKEProposalName(p))

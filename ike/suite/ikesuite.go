@@ -8,7 +8,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// IKESuite is the algorithms of an IKE SA. Integ is the zero Transform, or NONE, with an AEAD. It does not change.
+// IKESuite holds the algorithms of an IKE SA. Integ is the zero Transform, or NONE, with an AEAD.
+// An IKESuite does not change.
 type IKESuite struct {
 	Encr, Integ, PRF, KE wire.Transform
 
@@ -17,8 +18,10 @@ type IKESuite struct {
 	prf   *PRF
 }
 
-// NewIKESuite takes the algorithms of a chosen proposal, which has exactly one transform of each type, and refuses what cannot protect an IKE SA: types that
-// are missing or twice, key exchange NONE, key lengths that do not exist, an AEAD with an integrity algorithm, another cipher without one.
+// NewIKESuite returns the algorithms of a chosen proposal, which must have exactly one transform of
+// each type. It refuses what cannot protect an IKE SA: missing or repeated types, key exchange
+// NONE, key lengths that do not exist, an AEAD with an integrity algorithm, and another cipher
+// without one.
 func NewIKESuite(p wire.Proposal) (*IKESuite, error) {
 	var s IKESuite
 	slots := map[wire.TransformType]*wire.Transform{
@@ -45,18 +48,19 @@ func NewIKESuite(p wire.Proposal) (*IKESuite, error) {
 	return &s, nil
 }
 
-// takeTransforms puts each transform of the proposal into the slot of its type. Those of the mandatory types must be there.
+// takeTransforms stores each transform of the proposal in the slot of its type. The mandatory types
+// must be present.
 func takeTransforms(p wire.Proposal, protocol wire.ProtocolID, slots map[wire.TransformType]*wire.Transform, mandatory ...wire.TransformType) error {
 	if p.Protocol != protocol {
-		return fmt.Errorf("the proposal is for %v, not for %v", p.Protocol, protocol)
+		return fmt.Errorf("the proposal is for %v, want %v", p.Protocol, protocol)
 	}
 	for _, t := range p.Transforms {
 		slot, ok := slots[t.Type]
 		switch {
 		case !ok:
-			return fmt.Errorf("a transform of type %v has no place in a proposal for %v", t.Type, protocol)
+			return fmt.Errorf("transform type %v is not allowed in a proposal for %v", t.Type, protocol)
 		case *slot != (wire.Transform{}):
-			return fmt.Errorf("the proposal has two %v transforms", t.Type)
+			return fmt.Errorf("the proposal has more than one %v transform", t.Type)
 		}
 		*slot = t
 	}
@@ -68,33 +72,36 @@ func takeTransforms(p wire.Proposal, protocol wire.ProtocolID, slots map[wire.Tr
 	return nil
 }
 
-// bare says that the transform has no attribute.
+// bare reports whether the transform has no attribute.
 func bare(t wire.Transform) bool { return t.KeyLength == 0 && !t.UnknownAttribute }
 
-// Prf is the SA's PRF.
+// Prf returns the SA's PRF.
 func (s *IKESuite) Prf() *PRF { return s.prf }
 
-// SKEYSEED is that of an IKE SA made by IKE_SA_INIT: prf(Ni | Nr, g^ir) (RFC 7296, Section 2.14).
+// SKEYSEED returns the SKEYSEED of an IKE SA made by IKE_SA_INIT: prf(Ni | Nr, g^ir) (RFC 7296,
+// Section 2.14).
 //
-// For PRFs with a key of a fixed length the RFC takes only the first octets of each nonce; HMAC has none such.
+// The RFC truncates the nonces for PRFs with a key of fixed length; an HMAC does not have one.
 func (s *IKESuite) SKEYSEED(ni, nr, shared []byte) []byte {
 	return s.prf.Sum(concat(ni, nr), shared)
 }
 
-// RekeySKEYSEED is the SKEYSEED of an IKE SA that replaces another: prf(SK_d (old), g^ir (new) | Ni | Nr), with the PRF of the old one
-// (RFC 7296, Section 2.18).
+// RekeySKEYSEED returns the SKEYSEED of an IKE SA that replaces another: prf(SK_d (old), g^ir (new)
+// | Ni | Nr), with the PRF of the old IKE SA (RFC 7296, Section 2.18).
 func RekeySKEYSEED(oldPRF *PRF, oldSKd, shared, ni, nr []byte) []byte {
 	return oldPRF.Sum(oldSKd, shared, ni, nr)
 }
 
-// Keys are the secrets of an IKE SA: SK_d, SK_ai, SK_ar, SK_ei, SK_er, SK_pi and SK_pr. Ai and Ar are empty with an AEAD, Ei and Er end with its salt.
+// Keys holds the secrets of an IKE SA: SK_d, SK_ai, SK_ar, SK_ei, SK_er, SK_pi and SK_pr. With an
+// AEAD, Ai and Ar are empty, and Ei and Er end with its salt.
 type Keys struct {
 	D, Ai, Ar, Ei, Er, Pi, Pr []byte
 
-	material []byte // what the others are parts of
+	material []byte // backs all of the above
 }
 
-// Keys derives the keys of the IKE SA: prf+ (SKEYSEED, Ni | Nr | SPIi | SPIr), cut in the order of RFC 7296, Section 2.14.
+// Keys derives the keys of the IKE SA: prf+ (SKEYSEED, Ni | Nr | SPIi | SPIr), cut in the order of
+// RFC 7296, Section 2.14.
 func (s *IKESuite) Keys(skeyseed, ni, nr []byte, spii, spir wire.SPI) *Keys {
 	seed := concat(ni, nr)
 	seed = binary.BigEndian.AppendUint64(seed, uint64(spii))
@@ -111,11 +118,13 @@ func (s *IKESuite) Keys(skeyseed, ni, nr []byte, spii, spir wire.SPI) *Keys {
 	return k
 }
 
-// Clear overwrites all keys. SK_d and SK_p are needed as long as there may be Child SAs to make; the others only for Protectors.
+// Clear overwrites all keys. SK_d and SK_p are needed while Child SAs may be made, the others only
+// to make Protectors.
 func (k *Keys) Clear() { clear(k.material) }
 
-// Protectors makes the Protectors of both directions: out seals what we send, in opens what comes. initiator says that we are the original initiator
-// of the IKE SA (RFC 7296, Section 2.14: SK_ai and SK_ei protect what the original initiator sends).
+// Protectors returns the Protectors of both directions: out seals what this side sends, in opens
+// what it receives. initiator means that this side is the original initiator of the IKE SA, whose
+// messages SK_ai and SK_ei protect (RFC 7296, Section 2.14).
 func (s *IKESuite) Protectors(k *Keys, initiator bool, rand io.Reader) (out, in *Protector, err error) {
 	fromI, err := NewProtector(s.Encr, s.Integ, k.Ei, k.Ai, rand)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// hexBytes is octets written in hexadecimal.
+// hexBytes are octets written in hexadecimal.
 type hexBytes []byte
 
 func (h *hexBytes) UnmarshalText(text []byte) (err error) {
@@ -19,8 +19,9 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// capture is the life of an IKE SA between two strongSwans 5.9.8: IKE_SA_INIT, IKE_AUTH with a PSK, a rekeying of the Child SA, of the IKE SA, then of the Child SA by the
-// other side, and the end. The secrets are what strongSwan logged of them.
+// capture is the life of an IKE SA between two hosts with strongSwan 5.9.8: IKE_SA_INIT, IKE_AUTH
+// with a PSK, rekeying of the Child SA, of the IKE SA, then of the Child SA by the other side, and
+// the end. The secrets come from strongSwan's log.
 type capture struct {
 	IKE, ESP string
 	PSK      hexBytes
@@ -45,7 +46,8 @@ type capturedSA struct {
 	Pr               hexBytes `json:"sk_pr"`
 }
 
-// replay derives everything from the messages and the shared secrets of the key exchanges alone, and compares it with what strongSwan derived.
+// replay derives everything from the messages and the shared secrets of the key exchanges alone,
+// and compares the result with strongSwan's.
 type replay struct {
 	*testing.T
 	capture
@@ -233,7 +235,7 @@ func (r *replay) handle(sa *replaySA, m *wire.Message, ps []wire.Payload) {
 	}
 }
 
-// auth checks the AUTH payload of one side, and that each of its ingredients counts.
+// auth checks the AUTH payload of one side, and that it depends on each of its inputs.
 func (r *replay) auth(sa *replaySA, m *wire.Message, ps []wire.Payload) {
 	init, _ := wire.Parse(sa.init[1])
 	peerNonce := payload[*wire.Nonce](r, init.Payloads).Data

@@ -27,7 +27,7 @@ func mustESP(t testing.TB, text string) wire.Proposal {
 	return p
 }
 
-// TestEveryOfferedIKESuite takes every combination that the default proposals offer: what is advertised has to work.
+// TestEveryOfferedIKESuite tests every combination that the default proposals offer.
 func TestEveryOfferedIKESuite(t *testing.T) {
 	nonce, shared := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 	seen := 0
@@ -47,7 +47,7 @@ func TestEveryOfferedIKESuite(t *testing.T) {
 	}
 }
 
-// checkDirections: each side opens what the other seals, and nothing of its own.
+// checkDirections: each side opens the other's messages, and none of its own.
 func checkDirections(t *testing.T, s *IKESuite, k *Keys) {
 	t.Helper()
 	outI, inI, errI := s.Protectors(k, true, rand.Reader)
@@ -119,7 +119,7 @@ func TestKeysClear(t *testing.T) {
 	}
 }
 
-// TestNewIKESuiteRefuses takes a good proposal and spoils it.
+// TestNewIKESuiteRefuses spoils a good proposal in every way.
 func TestNewIKESuiteRefuses(t *testing.T) {
 	without := func(typ wire.TransformType) func(*wire.Proposal) {
 		return func(p *wire.Proposal) {
@@ -183,7 +183,7 @@ func TestNewIKESuiteRefuses(t *testing.T) {
 	}
 }
 
-// TestIntegNone: an AEAD may be proposed with the integrity algorithm NONE (RFC 7296, Section 3.3.3).
+// TestIntegNone: an AEAD may be proposed with integrity algorithm NONE (RFC 7296, Section 3.3.3).
 func TestIntegNone(t *testing.T) {
 	p := mustIKE(t, "aes256gcm16-prfsha384-x25519")
 	p.Transforms = append(p.Transforms, wire.Transform{Type: wire.TransformINTEG, ID: wire.IntegNone})
@@ -219,7 +219,9 @@ func TestSignedOctets(t *testing.T) {
 	}
 }
 
-// The reserved octets of an ID payload must be ignored, but AUTH covers them as they came (RFC 7296, Section 2.15: "RestOfInitIDPayload = IDType | RESERVED | InitIDData").
+// TestSignedOctetsReserved: the reserved octets of an ID payload must be ignored, but AUTH covers
+// them as received (RFC 7296, Section 2.15: "RestOfInitIDPayload = IDType | RESERVED |
+// InitIDData").
 func TestSignedOctetsReserved(t *testing.T) {
 	prf := prfs[wire.PRFHMACSHA2256]
 	body := []byte("\x02\x01\x02\x03a.example")
@@ -233,7 +235,7 @@ func TestSignedOctetsReserved(t *testing.T) {
 	}
 }
 
-// Without a pre-shared key nobody is authenticated, not even who has none either.
+// TestNoPSK: without a pre-shared key no peer is authenticated, not even one that has none either.
 func TestNoPSK(t *testing.T) {
 	o := &SignedOctets{PRF: prfs[wire.PRFHMACSHA2256], FirstMessage: []byte("message"), PeerNonce: []byte("nonce"), MACedID: MACedID(prfs[wire.PRFHMACSHA2256], []byte("SK_p"), &wire.ID{IDType: wire.IDKeyID, Data: []byte("a")})}
 	if o.VerifyPSKAuth(o.PSKAuth(nil), nil) || o.VerifyPSKAuth(nil, nil) || o.VerifyPSKAuth(nil, []byte("psk")) {

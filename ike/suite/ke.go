@@ -9,14 +9,16 @@ import (
 	"culvert/ike/wire"
 )
 
-// keMethod is a key exchange method: the length of its Key Exchange Data, and how to begin one.
+// keMethod is a key exchange method: the length of its Key Exchange Data in octets, and its
+// constructor.
 type keMethod struct {
 	publicSize int
 	make       func() (KeyExchange, error)
 }
 
-// keMethodOf is the table of the key exchange methods: Curve25519 (RFC 8031), the random ECP groups (RFC 5903) and the MODP groups
-// (RFC 3526). MODP-1024 and 1536 are left out: they are too weak to be had at all.
+// keMethodOf looks up a key exchange method: Curve25519 (RFC 8031), the random ECP groups (RFC
+// 5903) or the MODP groups (RFC 3526). MODP-1024 and MODP-1536 are missing because they are too
+// weak.
 func keMethodOf(group wire.TransformID) (keMethod, bool) {
 	switch group {
 	case wire.GroupX25519:
@@ -34,33 +36,34 @@ func keMethodOf(group wire.TransformID) (keMethod, bool) {
 	return keMethod{}, false
 }
 
-// GroupKnown says whether NewKE knows the method.
+// GroupKnown reports whether NewKE supports the method.
 func GroupKnown(group wire.TransformID) bool {
 	_, ok := keMethodOf(group)
 	return ok
 }
 
-// PublicSize is the length of the method's Key Exchange Data in octets; zero for a method that is not known.
+// PublicSize returns the length of the method's Key Exchange Data in octets; zero if it is not
+// supported.
 func PublicSize(group wire.TransformID) int {
 	m, _ := keMethodOf(group)
 	return m.publicSize
 }
 
-// NewKE is a KEMaker with the system's randomness: crypto/ecdh takes no other.
+// NewKE is a KEMaker that uses the system's randomness: crypto/ecdh does not accept another source.
 func NewKE(group wire.TransformID) (KeyExchange, error) {
 	m, ok := keMethodOf(group)
 	if !ok {
-		return nil, fmt.Errorf("key exchange method %s is not known", wire.GroupName(group))
+		return nil, fmt.Errorf("key exchange method %s is not supported", wire.GroupName(group))
 	}
 	return m.make()
 }
 
-// errKELength is a peer's Key Exchange Data of the wrong length.
+// errKELength returns the error for Key Exchange Data of the wrong length.
 func errKELength(got, want int) error {
-	return fmt.Errorf("key exchange data of %d octets where the method has %d", got, want)
+	return fmt.Errorf("the peer's key exchange data has %d octets, want %d", got, want)
 }
 
-var errSpent = errors.New("this key exchange was used before")
+var errSpent = errors.New("the key exchange has already been used")
 
 // ecdhKE is an elliptic curve key exchange.
 type ecdhKE struct {
@@ -69,8 +72,9 @@ type ecdhKE struct {
 	point   bool // the public value is a point
 }
 
-// uncompressed is the first octet of a point in the encoding of SEC 1, which IKE leaves out: "the Diffie-Hellman public value [is] obtained by
-// concatenating the x and y values" (RFC 5903, Section 7).
+// uncompressed is the first octet of a point in the encoding of SEC 1. IKE omits it: "the
+// Diffie-Hellman public value [is] obtained by concatenating the x and y values" (RFC 5903, Section
+// 7).
 const uncompressed = 4
 
 func ecdhMethod(curve ecdh.Curve, publicSize int, point bool) keMethod {
@@ -93,8 +97,9 @@ func newECDH(private *ecdh.PrivateKey, point bool) *ecdhKE {
 
 func (k *ecdhKE) Public() []byte { return k.public }
 
-// Shared refuses a point that is not on the curve (RFC 6989, Section 2.3) and, with Curve25519, a result of zeros (RFC 8031, Section 2).
-// The secret of a point is its x coordinate alone (RFC 5903, Section 7).
+// Shared refuses a point that is not on the curve (RFC 6989, Section 2.3) and, with Curve25519, an
+// all-zero result (RFC 8031, Section 2). The secret of a point is its x coordinate alone (RFC 5903,
+// Section 7).
 func (k *ecdhKE) Shared(peer []byte) ([]byte, error) {
 	if k.private == nil {
 		return nil, errSpent

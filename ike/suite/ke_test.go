@@ -16,7 +16,8 @@ var allGroups = []wire.TransformID{
 	wire.GroupMODP2048, wire.GroupMODP3072, wire.GroupMODP4096, wire.GroupMODP6144, wire.GroupMODP8192,
 }
 
-// TestECPVectors has the exchanges of RFC 5903, Section 8, from the private values to the shared secret.
+// TestECPVectors runs the exchanges of RFC 5903, Section 8, from the private values to the shared
+// secret.
 func TestECPVectors(t *testing.T) {
 	curves := map[string]ecdh.Curve{"ecp256": ecdh.P256(), "ecp384": ecdh.P384(), "ecp521": ecdh.P521()}
 	var vectors []struct{ Group, I, GI, R, GR, Shared string }
@@ -27,7 +28,7 @@ func TestECPVectors(t *testing.T) {
 	}
 }
 
-// TestX25519Vector is RFC 7748, Section 6.1.
+// TestX25519Vector runs the exchange of RFC 7748, Section 6.1.
 func TestX25519Vector(t *testing.T) {
 	a := ecdhFrom(t, ecdh.X25519(), unhex(t, "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"), false)
 	b := ecdhFrom(t, ecdh.X25519(), unhex(t, "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"), false)
@@ -104,7 +105,7 @@ func make2(t *testing.T, maker KEMaker, group wire.TransformID) (a, b KeyExchang
 	return a, b
 }
 
-// TestUnknownGroups has NONE, the weak groups, and every number that is not assigned or private.
+// TestUnknownGroups tries NONE, the weak groups, and every unassigned or private number.
 func TestUnknownGroups(t *testing.T) {
 	for id := range 0x10000 {
 		group := wire.TransformID(id)
@@ -122,8 +123,10 @@ func TestUnknownGroups(t *testing.T) {
 	}
 }
 
-// TestHostilePublicValues sends what has crashed or weakened other implementations: zero, one, p-1, p, all ones, values too short and too long,
-// points off the curve and, to Curve25519, those of small order. As anybody on the path can send such a value, the true one must still be of use behind it.
+// TestHostilePublicValues sends values that have crashed or weakened other implementations: zero,
+// one, p-1, p, all ones, values of the wrong length, points off the curve and, for Curve25519,
+// points of small order. Anybody on the path can send such a value, so the peer's true value must
+// still be accepted after it.
 func TestHostilePublicValues(t *testing.T) {
 	for _, group := range []wire.TransformID{wire.GroupX25519, wire.GroupECP256, wire.GroupECP384, wire.GroupECP521, wire.GroupMODP2048} {
 		good, _ := make2(t, NewKE, group)

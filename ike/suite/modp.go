@@ -9,14 +9,14 @@ import (
 	"culvert/ike/wire"
 )
 
-// modpGroup is a MODP group of RFC 3526; the generator of all of them is 2.
+// modpGroup is a MODP group of RFC 3526. The generator is always 2.
 type modpGroup struct {
 	bits     int
-	exponent int    // length of the private exponent in bits: the larger of the two in RFC 3526, Section 8
+	exponent int    // length of the private exponent in bits: the larger one of RFC 3526, Section 8
 	prime    string // hexadecimal
 }
 
-// modpGroups holds the groups; their primes are in modp_primes.go.
+// modpGroups are the supported groups; modp_primes.go has their primes.
 var modpGroups = map[wire.TransformID]*modpGroup{
 	wire.GroupMODP2048: {2048, 320, prime2048},
 	wire.GroupMODP3072: {3072, 420, prime3072},
@@ -27,10 +27,12 @@ var modpGroups = map[wire.TransformID]*modpGroup{
 
 // modpKE is a MODP key exchange.
 //
-// math/big promises no constant time. What it leaks is bounded here: an exponent serves one key exchange and no other, its length is fixed,
-// and with an odd modulus and an exponent of several words big.Int.Exp makes the same sequence of Montgomery multiplications for every exponent
-// of that length. What remains, seen once and by somebody close by, is the cache lines that its table of powers touches and the multiplications' last,
-// conditional subtraction. Where that matters, use a curve: crypto/ecdh is constant-time.
+// math/big does not promise constant time. The leak is bounded: an exponent serves one key exchange
+// only, its length is fixed, and with an odd modulus and an exponent of several words big.Int.Exp
+// makes the same sequence of Montgomery multiplications for every exponent of that length. What
+// remains can be observed once and only nearby: the cache lines of the table of powers, and the
+// conditional subtraction at the end of a multiplication. Where that matters, use a curve:
+// crypto/ecdh is constant-time.
 type modpKE struct {
 	prime    *big.Int
 	exponent *big.Int // nil once used
@@ -45,7 +47,7 @@ func (g *modpGroup) generate() (KeyExchange, error) {
 	return g.begin(exponent), nil
 }
 
-// randomExponent has its top bit set, so that all have one length.
+// randomExponent returns an exponent with its top bit set, so that all have the same length.
 func (g *modpGroup) randomExponent() (*big.Int, error) {
 	b := make([]byte, (g.exponent+7)/8)
 	if _, err := rand.Read(b); err != nil {
@@ -65,7 +67,7 @@ func (g *modpGroup) begin(exponent *big.Int) *modpKE {
 
 func (k *modpKE) Public() []byte { return k.public }
 
-// Shared requires a value of the modulus's full length, padded with zero bits in front (RFC 7296,
+// Shared requires a value of the modulus's full length, padded with leading zero octets (RFC 7296,
 // Section 3.4), and 1 < r < p-1 (RFC 6989, Section 2.1).
 func (k *modpKE) Shared(peer []byte) ([]byte, error) {
 	if k.exponent == nil {
@@ -76,7 +78,7 @@ func (k *modpKE) Shared(peer []byte) ([]byte, error) {
 	}
 	y, one := new(big.Int).SetBytes(peer), big.NewInt(1)
 	if y.Cmp(one) <= 0 || y.Cmp(new(big.Int).Sub(k.prime, one)) >= 0 {
-		return nil, errors.New("the peer's key exchange data is not a value of the group")
+		return nil, errors.New("the peer's key exchange data is outside the range of the group")
 	}
 	shared := new(big.Int).Exp(y, k.exponent, k.prime)
 	clear(k.exponent.Bits())

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// TestMODPPrimes computes the primes anew from pi, by the formula of RFC 3526: 2^n - 2^(n-64) - 1 + 2^64 * ([2^(n-130) pi] + c).
+// TestMODPPrimes computes the primes from pi, by the formula of RFC 3526: 2^n - 2^(n-64) - 1 + 2^64
+// * ([2^(n-130) pi] + c).
 func TestMODPPrimes(t *testing.T) {
 	offsets := map[int]int64{2048: 124476, 3072: 1690314, 4096: 240904, 6144: 929484, 8192: 4743158}
 	one := big.NewInt(1)
@@ -27,7 +28,8 @@ func TestMODPPrimes(t *testing.T) {
 	}
 }
 
-// scaledPi is the integer part of 2^n pi, by Machin's formula: 16 arctan(1/5) - 4 arctan(1/239).
+// scaledPi returns the integer part of 2^n pi, by Machin's formula: 16 arctan(1/5) - 4
+// arctan(1/239).
 func scaledPi(n int) *big.Int {
 	const guard = 64
 	arctan := func(inverse int64) *big.Int {
@@ -49,7 +51,8 @@ func scaledPi(n int) *big.Int {
 	return a.Rsh(a, guard)
 }
 
-// TestMODPVectors compares whole exchanges with those that Python's pow computed; the values are long, so their SHA-256 stands for them.
+// TestMODPVectors compares whole exchanges with the results of Python's pow. The values are long,
+// so the table has their SHA-256.
 func TestMODPVectors(t *testing.T) {
 	for _, v := range []struct {
 		bits         int
@@ -89,14 +92,15 @@ func groupOf(t *testing.T, bits int) *modpGroup {
 	return nil
 }
 
-// fixedExponent is SHA-512(name, bits), twice, cut to the group's length.
+// fixedExponent returns SHA-512(name, bits) twice, cut to the group's length.
 func fixedExponent(g *modpGroup, name string) *big.Int {
 	sum := sha512.Sum512([]byte(name + strconv.Itoa(g.bits)))
 	x := new(big.Int).SetBytes(bytes.Repeat(sum[:], 2))
 	return x.Rsh(x, uint(1024-g.exponent))
 }
 
-// TestMODPPadding: values are padded with zeros to the length of the prime (RFC 7296, Sections 2.14 and 3.4).
+// TestMODPPadding: values are padded with zeros to the length of the prime (RFC 7296, Sections 2.14
+// and 3.4).
 func TestMODPPadding(t *testing.T) {
 	g := groupOf(t, 2048)
 	k := g.begin(big.NewInt(8))
@@ -111,7 +115,8 @@ func TestMODPPadding(t *testing.T) {
 	}
 }
 
-// TestMODPExponent: all exponents of a group have one length, so that their length tells nothing.
+// TestMODPExponent: all exponents of a group have the same length, so that the length reveals
+// nothing.
 func TestMODPExponent(t *testing.T) {
 	for _, g := range modpGroups {
 		seen := map[string]bool{}

@@ -9,7 +9,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// unhex lets vectors keep the spacing of their RFC.
+// unhex decodes a vector with the spacing of its RFC.
 func unhex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
@@ -19,7 +19,7 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// TestPRF has the vectors of RFC 4868, Section 2.7.1 (from RFC 4231), and of RFC 2202 for SHA-1.
+// TestPRF runs the vectors of RFC 4868, Section 2.7.1 (from RFC 4231), and of RFC 2202 for SHA-1.
 func TestPRF(t *testing.T) {
 	long := strings.Repeat("aa", 131)
 	for _, v := range []struct {
@@ -64,7 +64,7 @@ func TestPRFByID(t *testing.T) {
 	}
 }
 
-// slowPlus is prf+ as RFC 7296, Section 2.13, writes it.
+// slowPlus is prf+ as defined in RFC 7296, Section 2.13.
 func slowPlus(prf *PRF, key, seed []byte, n int) []byte {
 	var out, block []byte
 	for i := 1; len(out) < n; i++ {

@@ -11,8 +11,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// words are what a proposal in a configuration file is made of: the names that strongSwan gave them, of which wire.Transform.String
-// prints one each.
+// words are the keywords of a proposal in a configuration file, with strongSwan's names.
+// wire.Transform.String prints one keyword for each transform.
 var words = map[string]wire.Transform{
 	"aes128gcm16":      encrWord(wire.EncrAESGCM16, 128),
 	"aes192gcm16":      encrWord(wire.EncrAESGCM16, 192),
@@ -60,7 +60,8 @@ func encrWord(id wire.TransformID, bits uint16) wire.Transform {
 	return wire.Transform{Type: wire.TransformENCR, ID: id, KeyLength: bits}
 }
 
-// prfOfInteg is the PRF that a proposal without one gets from its integrity algorithm, as strongSwan does it.
+// prfOfInteg is the PRF that follows from an integrity algorithm in a proposal without a PRF, as in
+// strongSwan.
 var prfOfInteg = map[wire.TransformID]wire.TransformID{
 	wire.IntegHMACSHA196:  wire.PRFHMACSHA1,
 	wire.IntegHMACSHA2256: wire.PRFHMACSHA2256,
@@ -68,8 +69,10 @@ var prfOfInteg = map[wire.TransformID]wire.TransformID{
 	wire.IntegHMACSHA2512: wire.PRFHMACSHA2512,
 }
 
-// ParseIKEProposal reads a proposal such as "aes256gcm16-prfsha384-x25519" or "aes256-sha256-modp2048-ecp256". Several words of one kind are alternatives, in order of preference.
-// Without a PRF the integrity algorithms name it too; with an AEAD that is all they do. The error names the word and the remedy. The proposal's number is 1.
+// ParseIKEProposal parses a proposal such as "aes256gcm16-prfsha384-x25519" or
+// "aes256-sha256-modp2048-ecp256". Keywords of one kind are alternatives, in order of preference.
+// Without a PRF, the integrity algorithms also select the PRFs; with an AEAD they select nothing
+// else. The error names the keyword and the remedy. The proposal's number is 1.
 func ParseIKEProposal(text string) (wire.Proposal, error) {
 	p, err := parseProposal(text, wire.ProtoIKE, completeIKE)
 	if err != nil {
@@ -78,8 +81,10 @@ func ParseIKEProposal(text string) (wire.Proposal, error) {
 	return p, nil
 }
 
-// ParseESPProposal reads a proposal such as "aes128gcm16-x25519-esn": ciphers, optionally groups for a key exchange of the Child SA's own, optionally "esn", "noesn" or both.
-// Without either of the two it is "noesn", as strongSwan has it. The error names the word and the remedy. The proposal's number is 1.
+// ParseESPProposal parses a proposal such as "aes128gcm16-x25519-esn": ciphers, optionally groups
+// for a key exchange of the Child SA's own, and optionally "esn", "noesn" or both. Without either
+// of these it is "noesn", as in strongSwan. The error names the keyword and the remedy. The
+// proposal's number is 1.
 func ParseESPProposal(text string) (wire.Proposal, error) {
 	p, err := parseProposal(text, wire.ProtoESP, completeESP)
 	if err != nil {
@@ -112,7 +117,8 @@ func parseProposal(text string, protocol wire.ProtocolID, complete func(*wire.Pr
 	return p, nil
 }
 
-// fits says whether a transform may stand in a proposal of the protocol: what the dataplane cannot do is no ESP proposal.
+// fits reports whether a transform may be in a proposal for the protocol. An ESP proposal may only
+// have what the dataplane supports.
 func fits(t wire.Transform, protocol wire.ProtocolID) bool {
 	switch t.Type {
 	case wire.TransformPRF, wire.TransformINTEG:
@@ -135,7 +141,7 @@ func misplaced(word string, t wire.Transform, protocol wire.ProtocolID) error {
 	return fmt.Errorf("%q does not apply to %v; omit it", word, protocol)
 }
 
-// unknownWord names the nearest word that would do.
+// unknownWord returns the error for an unknown keyword. It suggests the nearest one that fits.
 func unknownWord(word string, protocol wire.ProtocolID) error {
 	best, distance := "", len(word)/2+1
 	for _, w := range slices.Sorted(maps.Keys(words)) {
@@ -156,7 +162,8 @@ func example(protocol wire.ProtocolID) string {
 	return `"aes256gcm16-prfsha384-x25519"`
 }
 
-// editDistance is how many letters must be put in, left out or replaced to turn a into b.
+// editDistance returns the number of octets to insert, remove or replace to turn a into b. For an a
+// of more than 64 octets it returns the length of a, so that the work is bounded.
 func editDistance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)
@@ -179,7 +186,7 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// completeIKE adds the PRF that the words imply and asks for what is missing.
+// completeIKE adds the implied PRFs. The error names what is missing.
 func completeIKE(p *wire.Proposal) error {
 	aead, err := onlyAEAD(p)
 	if err != nil {
@@ -217,8 +224,8 @@ func completeESP(p *wire.Proposal) error {
 	return nil
 }
 
-// onlyAEAD says whether the ciphers are AEADs. Both kinds in one proposal cannot be: the one needs an integrity algorithm, the other must not have one
-// (RFC 7296, Section 3.3).
+// onlyAEAD reports whether the ciphers are AEADs. A mixture is an error: an AEAD must not have an
+// integrity algorithm, another cipher needs one (RFC 7296, Section 3.3).
 func onlyAEAD(p *wire.Proposal) (bool, error) {
 	ciphers := ofType(p, wire.TransformENCR)
 	if len(ciphers) == 0 {
@@ -237,7 +244,8 @@ func ofType(p *wire.Proposal, typ wire.TransformType) []wire.Transform {
 	return slices.DeleteFunc(slices.Clone(p.Transforms), func(t wire.Transform) bool { return t.Type != typ })
 }
 
-// sortTransforms puts the types in the order in which proposals are written; the order in a type is preference, and stays.
+// sortTransforms sorts by type, in the usual order of proposals. The order within a type is the
+// preference and does not change.
 func sortTransforms(ts []wire.Transform) {
 	order := []wire.TransformType{wire.TransformENCR, wire.TransformINTEG, wire.TransformPRF, wire.TransformKE, wire.TransformESN}
 	slices.SortStableFunc(ts, func(a, b wire.Transform) int {
@@ -245,10 +253,12 @@ func sortTransforms(ts []wire.Transform) {
 	})
 }
 
-// IKEProposalName is the proposal in the words of ParseIKEProposal, in their usual order, such as "aes256gcm16-prfsha384-x25519".
+// IKEProposalName returns the proposal in the keywords of ParseIKEProposal, in their usual order,
+// such as "aes256gcm16-prfsha384-x25519".
 func IKEProposalName(p wire.Proposal) string { return proposalName(p) }
 
-// ESPProposalName is the proposal in the words of ParseESPProposal, in their usual order, such as "aes128gcm16-esn"; "noesn" and a group of "none" go without saying.
+// ESPProposalName returns the proposal in the keywords of ParseESPProposal, in their usual order,
+// such as "aes128gcm16-esn". It omits "noesn" where that is the only choice, and a group of "none".
 func ESPProposalName(p wire.Proposal) string { return proposalName(p) }
 
 func proposalName(p wire.Proposal) string {

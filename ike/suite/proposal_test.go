@@ -61,7 +61,7 @@ func TestParseESPProposal(t *testing.T) {
 	}
 }
 
-// TestProposalErrors: the error quotes the proposal, names the word, and says what to write instead.
+// TestProposalErrors: the error quotes the proposal, names the keyword, and gives a remedy.
 func TestProposalErrors(t *testing.T) {
 	for _, c := range []struct {
 		parse func(string) (wire.Proposal, error)
@@ -108,7 +108,8 @@ func TestProposalErrors(t *testing.T) {
 	}
 }
 
-// TestWordsAreNames: every transform's name is a word that means it, and every word means something that can be done.
+// TestWordsAreNames: the name of each transform is a keyword for it, and each keyword has an
+// implementation.
 func TestWordsAreNames(t *testing.T) {
 	for word, tr := range words {
 		if got, ok := words[tr.String()]; !ok || got != tr {
@@ -135,7 +136,8 @@ func TestWordsAreNames(t *testing.T) {
 	}
 }
 
-// TestDefaults: the first choice of two culverts, and what a peer with other tastes finds.
+// TestDefaults: the first choice of two culverts, and proposals that a peer with other preferences
+// finds among the defaults.
 func TestDefaults(t *testing.T) {
 	ike, esp := DefaultIKEProposals(), DefaultESPProposals()
 	first := func(p wire.Proposal) string {

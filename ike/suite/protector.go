@@ -9,32 +9,37 @@ import (
 	"culvert/ike/wire"
 )
 
-// ErrAuth says that a message is not from the peer, or not as the peer sent it. It must be dropped without an answer, and nothing may change.
+// ErrAuth means that a message is not from the peer, or was changed on its way. The message must be
+// dropped without an answer and must not change any state.
 var ErrAuth = errors.New("message authentication failed")
 
-// ErrExhausted says that no message more may be protected with these keys.
+// ErrExhausted means that these keys must not protect another message.
 var ErrExhausted = errors.New("the keys of the IKE SA are used up")
 
-// Protector protects one direction of an IKE SA by SK{} and SKF{} payloads (RFC 7296, Section 3.14; RFC 5282; RFC 7383): it seals what we send,
-// or opens what the peer sends. It keeps no key, only ciphers made of them. It is not for use by several goroutines at a time.
+// Protector protects one direction of an IKE SA with SK{} and SKF{} payloads (RFC 7296, Section
+// 3.14; RFC 5282; RFC 7383): it seals what this side sends, or opens what the peer sends. It keeps
+// ciphers made from the keys, not the keys. It must not be used by several goroutines at a time.
 type Protector struct{ box box }
 
 // box is the cipher of a Protector.
 type box interface {
-	// sealedLen is the length of IV, ciphertext, padding and ICV for n octets of payloads.
+	// sealedLen returns the length of IV, ciphertext, padding and ICV for n octets of payloads.
 	sealedLen(n int) int
-	// maxPlain is the most octets of payloads whose sealedLen is at most room; negative or zero: none.
+	// maxPlain returns the most octets of payloads whose sealedLen is at most room. Zero or less
+	// means that none fit.
 	maxPlain(room int) int
-	// seal appends the protected payloads to all that stands before them in the message, which is authenticated too.
-	// dst has the capacity.
+	// seal appends the protected payloads to dst, the part of the message before them, which it
+	// authenticates as well. dst must have the capacity.
 	seal(dst, plain []byte) ([]byte, error)
-	// open authenticates head and body, and returns body's plaintext in memory of its own, with padding and pad length.
-	// aligned is false where the plaintext has not the length that the cipher demands. err is ErrAuth, or nil.
+	// open authenticates head and body, and returns body's plaintext in memory of its own, with
+	// padding and pad length. aligned is false if the length of the plaintext is wrong for the
+	// cipher. err is ErrAuth or nil.
 	open(head, body []byte) (padded []byte, aligned bool, err error)
 }
 
-// NewProtector makes a Protector. ske is the direction's SK_e with its salt, ska its SK_a, empty for an AEAD; integ is zero or NONE for an AEAD.
-// rand gives the IVs of AES-CBC; those of AEADs are a counter. Nothing of the keys is kept, so that the caller may clear them.
+// NewProtector returns a Protector. ske is the direction's SK_e with its salt, ska its SK_a, which
+// is empty for an AEAD; integ is zero or NONE for an AEAD. rand supplies the IVs of AES-CBC; those
+// of AEADs are a counter. The keys are not kept, so the caller may clear them.
 func NewProtector(encr, integ wire.Transform, ske, ska []byte, rand io.Reader) (*Protector, error) {
 	e, err := encryptionOf(encr)
 	if err != nil {
@@ -45,7 +50,7 @@ func NewProtector(encr, integ wire.Transform, ske, ska []byte, rand io.Reader) (
 		return nil, err
 	}
 	if want := e.keyLen(encr); len(ske) != want || len(ska) != i.keyLen {
-		return nil, fmt.Errorf("keys of %d and %d octets where %v takes %d and %d", len(ske), len(ska), encr, want, i.keyLen)
+		return nil, fmt.Errorf("keys of %d and %d octets; %v needs %d and %d", len(ske), len(ska), encr, want, i.keyLen)
 	}
 	var b box
 	if e.aead != nil {
@@ -59,17 +64,19 @@ func NewProtector(encr, integ wire.Transform, ske, ska []byte, rand io.Reader) (
 	return &Protector{b}, nil
 }
 
-// SealMessage is the message of header h with the inner payloads in one SK payload. Of h the Next Payload and Length fields are filled in.
-// Every call uses a new IV: a message that is sent again is to be kept.
+// SealMessage returns a message with header h and the inner payloads in one SK payload. It fills in
+// the Next Payload and Length fields of h. Each call uses a new IV, so the caller keeps the message
+// for retransmissions.
 func (p *Protector) SealMessage(h wire.Header, inner []wire.Payload) ([]byte, error) {
 	return p.seal(h, wire.PayloadSK, wire.FirstType(inner), nil, wire.AppendPayloads(nil, inner))
 }
 
-// seal makes a message of one SK or SKF payload; fragment is what stands between an SKF payload's generic header and its IV.
+// seal returns a message with one SK or SKF payload. fragment is the part of an SKF payload between
+// its generic header and its IV.
 func (p *Protector) seal(h wire.Header, kind, first wire.PayloadType, fragment, plain []byte) ([]byte, error) {
 	length := wire.PayloadHeaderLen + len(fragment) + p.box.sealedLen(len(plain))
 	if length > wire.MaxPayloadLen {
-		return nil, fmt.Errorf("payloads of %d octets are too long to be encrypted", len(plain))
+		return nil, fmt.Errorf("payloads of %d octets are too long for an encrypted payload", len(plain))
 	}
 	h.NextPayload, h.Length = kind, uint32(wire.HeaderLen+length)
 	b := h.AppendTo(make([]byte, 0, wire.HeaderLen+length))
@@ -77,9 +84,10 @@ func (p *Protector) seal(h wire.Header, kind, first wire.PayloadType, fragment, 
 	return p.box.seal(append(b, fragment...), plain)
 }
 
-// SealFragments is SealMessage for datagrams of at most maxDatagram octets, counted from the IKE header: the caller has taken off IP and UDP headers and the
-// non-ESP marker. What fits into one is one ordinary message; otherwise it returns the fragments in their order (RFC 7383, Section 2.5).
-// A maxDatagram of zero or less is no limit.
+// SealFragments is SealMessage for datagrams of at most maxDatagram octets, counted from the IKE
+// header: without IP and UDP headers and the non-ESP marker. It returns one ordinary message if
+// that fits, and otherwise the fragments in order (RFC 7383, Section 2.5). If maxDatagram is zero
+// or less, there is no limit.
 func (p *Protector) SealFragments(h wire.Header, inner []wire.Payload, maxDatagram int) ([][]byte, error) {
 	first, plain := wire.FirstType(inner), wire.AppendPayloads(nil, inner)
 	whole := wire.HeaderLen + wire.PayloadHeaderLen + p.box.sealedLen(len(plain))
@@ -94,10 +102,10 @@ func (p *Protector) SealFragments(h wire.Header, inner []wire.Payload, maxDatagr
 	return p.sealParts(h, first, plain, p.box.maxPlain(room))
 }
 
-// sealParts makes fragments of up to size octets of the payloads each.
+// sealParts returns fragments that hold up to size octets of the payloads each.
 func (p *Protector) sealParts(h wire.Header, first wire.PayloadType, plain []byte, size int) ([][]byte, error) {
 	if size <= 0 {
-		return nil, errors.New("datagrams are too small for a fragment")
+		return nil, errors.New("the datagram size is too small for a fragment")
 	}
 	total := (len(plain) + size - 1) / size
 	if total > 0xffff {
@@ -119,8 +127,9 @@ func (p *Protector) sealParts(h wire.Header, first wire.PayloadType, plain []byt
 	return fragments, nil
 }
 
-// Open authenticates and decrypts the message raw, which sk was parsed from, and parses the payloads inside. raw is not changed, and the result
-// shares no memory with it. The error is ErrAuth, or a *wire.Error where the message is genuine but malformed.
+// Open authenticates and decrypts the message raw, from which sk was parsed, and parses the
+// payloads inside. It does not change raw, and the result shares no memory with it. The error is
+// ErrAuth, or a *wire.Error if the message is genuine but malformed.
 func (p *Protector) Open(raw []byte, sk *wire.Encrypted) ([]wire.Payload, error) {
 	plain, err := p.open(raw, sk.Body, wire.PayloadSK)
 	if err != nil {
@@ -129,14 +138,15 @@ func (p *Protector) Open(raw []byte, sk *wire.Encrypted) ([]wire.Payload, error)
 	return wire.ParsePayloads(sk.First, plain)
 }
 
-// OpenFragment is Open for one fragment. The plaintexts of all fragments, in the order of their numbers, together are the payloads, for wire.ParsePayloads
-// with the First of fragment 1.
+// OpenFragment is Open for one fragment. The plaintexts of all fragments, concatenated in the order
+// of their numbers, are the payloads: pass them to wire.ParsePayloads with the First of fragment 1.
 func (p *Protector) OpenFragment(raw []byte, skf *wire.EncryptedFragment) ([]byte, error) {
 	return p.open(raw, skf.Body, wire.PayloadSKF)
 }
 
-// open takes the message's protection and padding off. What stands before the body, payloads that are not encrypted included, is
-// authenticated as it came (RFC 5282, Section 5.1). Padding is looked at only once the message is known to be genuine, so that it is no oracle.
+// open returns the payloads without protection and padding. Everything before the body, including
+// unencrypted payloads, is authenticated as received (RFC 5282, Section 5.1). Padding is checked
+// only after the message is known to be genuine, so that the check cannot serve as an oracle.
 func (p *Protector) open(raw, body []byte, kind wire.PayloadType) ([]byte, error) {
 	bodyAt := len(raw) - len(body)
 	if bodyAt < wire.HeaderLen {
@@ -148,7 +158,7 @@ func (p *Protector) open(raw, body []byte, kind wire.PayloadType) ([]byte, error
 	}
 	n := len(padded)
 	if !aligned || n == 0 || int(padded[n-1]) > n-1 {
-		return nil, &wire.Error{Notify: wire.InvalidSyntax, Payload: kind, Offset: bodyAt, Text: "padding and content do not make up its length"}
+		return nil, &wire.Error{Notify: wire.InvalidSyntax, Payload: kind, Offset: bodyAt, Text: "invalid padding or length of the encrypted content"}
 	}
 	return padded[:n-1-int(padded[n-1])], nil
 }

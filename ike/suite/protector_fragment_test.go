@@ -8,7 +8,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// TestSealFragments seals messages of many lengths for datagrams of many sizes, and looks at the fragments as RFC 7383, Section 2.5 describes them.
+// TestSealFragments seals messages of many lengths for datagrams of many sizes, and checks the
+// fragments against RFC 7383, Section 2.5.
 func TestSealFragments(t *testing.T) {
 	for _, p := range protections() {
 		out := p.protector(t, rand.Reader)
@@ -66,7 +67,8 @@ func checkFragments(t *testing.T, p protection, out *Protector, inner []wire.Pay
 	}
 }
 
-// TestFragmentNumbersAreAuthentic: neither number, nor an SK made an SKF, passes.
+// TestFragmentNumbersAreAuthentic: a changed fragment number, or an SK payload turned into an SKF,
+// is refused.
 func TestFragmentNumbersAreAuthentic(t *testing.T) {
 	for _, p := range protections() {
 		out := p.protector(t, rand.Reader)

@@ -16,7 +16,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// protection is an encryption and an integrity algorithm that go together.
+// protection is a valid pair of encryption and integrity algorithms.
 type protection struct{ encr, integ wire.Transform }
 
 func (p protection) String() string {
@@ -34,7 +34,7 @@ func protections() []protection {
 	return all
 }
 
-// keys are fixed ones.
+// keys returns fixed keys.
 func (p protection) keys(t testing.TB) (ske, ska []byte) {
 	t.Helper()
 	e, err := encryptionOf(p.encr)
@@ -72,7 +72,7 @@ func vendorID(n int) *wire.VendorID {
 	return v
 }
 
-// sealed parses what was sealed and returns its SK payload.
+// sealed parses a sealed message and returns its SK payload.
 func sealed(t testing.TB, raw []byte) *wire.Encrypted {
 	t.Helper()
 	m, err := wire.Parse(raw)
@@ -129,7 +129,7 @@ func TestSealOpen(t *testing.T) {
 	}
 }
 
-// TestBitFlips flips each bit of a protected message: nothing but the message itself may open.
+// TestBitFlips flips each bit of a protected message: only the message itself may open.
 func TestBitFlips(t *testing.T) {
 	for _, p := range protections() {
 		out, in := p.protector(t, rand.Reader), p.protector(t, nil)
@@ -151,7 +151,7 @@ func TestBitFlips(t *testing.T) {
 	}
 }
 
-// TestWrongLengths cuts the message everywhere, and lengthens it.
+// TestWrongLengths truncates the message at every octet, and extends it.
 func TestWrongLengths(t *testing.T) {
 	for _, p := range protections() {
 		out, in := p.protector(t, rand.Reader), p.protector(t, nil)
@@ -179,7 +179,7 @@ func TestWrongLengths(t *testing.T) {
 	}
 }
 
-// TestKeysDiffer: a message opens with the keys of its own direction only.
+// TestKeysDiffer: a message opens only with the keys of its own direction.
 func TestKeysDiffer(t *testing.T) {
 	for _, p := range protections() {
 		raw, err := p.protector(t, rand.Reader).SealMessage(testHeader, []wire.Payload{windowSize})
@@ -205,7 +205,7 @@ func TestKeysDiffer(t *testing.T) {
 	}
 }
 
-// TestClearedKeys: a Protector does not need the keys that it was made of.
+// TestClearedKeys: a Protector does not depend on the keys passed to NewProtector.
 func TestClearedKeys(t *testing.T) {
 	for _, p := range protections() {
 		ske, ska := p.keys(t)
@@ -225,7 +225,7 @@ func TestClearedKeys(t *testing.T) {
 	}
 }
 
-// sealRaw protects octets that are not what SealMessage makes: padding included, of any length.
+// sealRaw protects content that SealMessage would not produce: padding included, of any length.
 func sealRaw(t *testing.T, p protection, first wire.PayloadType, padded []byte) []byte {
 	t.Helper()
 	box := p.protector(t, rand.Reader).box
@@ -263,8 +263,8 @@ func sealRaw(t *testing.T, p protection, first wire.PayloadType, padded []byte) 
 	return nil
 }
 
-// TestPadding: any padding that fits is accepted (RFC 7296, Section 3.14; RFC 5282, Section 3); what does not fit in a genuine message is
-// malformed: it may be answered, and is no reason to crash.
+// TestPadding: any padding that fits is accepted (RFC 7296, Section 3.14; RFC 5282, Section 3). A
+// genuine message with other padding is malformed, and may be answered.
 func TestPadding(t *testing.T) {
 	notify := wire.AppendPayloads(nil, []wire.Payload{windowSize}) // 12 octets
 	pad := func(n int, length byte) []byte {
@@ -279,7 +279,7 @@ func TestPadding(t *testing.T) {
 			{"the least padding", pad(3, 3), true},
 			{"a block more", pad(19, 19), true},
 			{"the most padding", pad(243, 243), true},
-			{"all padding is payloads", pad(3, 15), true}, // nothing remains: no payload, so Next Payload lies
+			{"all padding is payloads", pad(3, 15), true}, // nothing remains, so Next Payload is wrong
 			{"a pad length of one too many", pad(3, 16), false},
 			{"a pad length of 255", pad(3, 255), false},
 		} {
@@ -297,7 +297,7 @@ func TestPadding(t *testing.T) {
 				t.Errorf("%v, %s: %v, %v", p, c.name, ps, err)
 			}
 		}
-		for n := range 18 { // no pad length at all, and, with CBC, parts of a block
+		for n := range 18 { // no pad length at all, and with CBC partial blocks
 			raw := sealRaw(t, p, wire.NoNextPayload, make([]byte, n))
 			ps, err := p.protector(t, nil).Open(raw, sealed(t, raw))
 			var malformed *wire.Error
@@ -309,7 +309,7 @@ func TestPadding(t *testing.T) {
 	}
 }
 
-// TestMalformedInside: a genuine message whose payloads make no sense is told from one that is not genuine.
+// TestMalformedInside: the error tells a genuine message with malformed payloads from a forged one.
 func TestMalformedInside(t *testing.T) {
 	for _, p := range protections() {
 		out := p.protector(t, rand.Reader)
@@ -324,7 +324,7 @@ func TestMalformedInside(t *testing.T) {
 	}
 }
 
-// TestIVs: no IV comes twice, the same message sealed twice differs.
+// TestIVs: IVs do not repeat, even for the same message.
 func TestIVs(t *testing.T) {
 	for _, p := range protections() {
 		out := p.protector(t, rand.Reader)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The keys of a schedule are those of the formulas, written out, with each step of it.
+// TestKeySchedule compares each step of a schedule with the formulas.
 func TestKeySchedule(t *testing.T) {
 	ni, nr, shared, second := []byte("Ni"), []byte("Nr"), []byte("g^ir"), []byte("second secret")
 	for _, text := range []string{"aes256gcm16-prfsha384-x25519", "aes128-sha256-prfsha256-x25519"} {
