@@ -2,8 +2,8 @@ package wire
 
 import "encoding/binary"
 
-// parseConfiguration checks the length of every attribute that RFC 7296, Section 3.15.1 gives a length, so that no receiver
-// reads past a short one; unknown attributes are kept.
+// parseConfiguration checks the length of every attribute for which RFC 7296, Section 3.15.1
+// defines one, so that no receiver reads past a short value. It keeps unknown attributes.
 func parseConfiguration(r *reader) *Configuration {
 	c := &Configuration{CFGType: CFGType(r.u8("CFG Type"))}
 	r.reserved(3)
@@ -27,8 +27,9 @@ const (
 	maxConfigAttributes = 1024
 )
 
-// validLength follows the table of RFC 7296, Section 3.15.1. Everything but SUPPORTED_ATTRIBUTES and free text may also be empty, which
-// asks for a value or acknowledges one. INTERNAL_IP6_ADDRESS is taken without its prefix length too: some clients leave it out.
+// validLength reports whether a value of n octets is valid by the table of RFC 7296, Section
+// 3.15.1. Everything except SUPPORTED_ATTRIBUTES and free text may also be empty, which requests a
+// value or acknowledges one. INTERNAL_IP6_ADDRESS may lack its prefix length: some clients omit it.
 func (t ConfigAttributeType) validLength(n int) bool {
 	switch t {
 	case InternalIP4Address, InternalIP4Netmask, InternalIP4DNS, InternalIP4NBNS, InternalIP4DHCP:
@@ -68,8 +69,8 @@ const (
 	eapFailure  = 4
 )
 
-// parseEAP checks the packet's outer form: its own length field, the type octet of a Request or Response, and that Success and
-// Failure have nothing more (RFC 7296, Section 3.16).
+// parseEAP checks the outer form of the packet: its length field, the type octet of a Request or
+// Response, and that Success and Failure have no data (RFC 7296, Section 3.16).
 func parseEAP(r *reader) *EAP {
 	if len(r.b) < 4 {
 		r.fail("an EAP packet of %d octets", len(r.b))
@@ -78,7 +79,7 @@ func parseEAP(r *reader) *EAP {
 	code, length := r.b[0], int(binary.BigEndian.Uint16(r.b[2:]))
 	switch {
 	case length != len(r.b):
-		r.fail("the EAP packet's length field says %d octets, the payload has %d", length, len(r.b))
+		r.fail("the EAP packet's length field is %d, the payload has %d octets", length, len(r.b))
 	case (code == eapRequest || code == eapResponse) && length < 5:
 		r.fail("an EAP Request or Response without a type")
 	case (code == eapSuccess || code == eapFailure) && length != 4:

@@ -1,8 +1,9 @@
 package wire
 
-// The code points of IKEv2, in the order of the IANA registries: those of RFC 7296 and of its extensions. What an extension added names its RFC.
+// The code points of IKEv2, in the order of the IANA registries: those of RFC 7296 and of its
+// extensions. Code points of an extension name its RFC.
 
-// Payload types (RFC 7296, Section 3.2). GSPM and Puzzle are kept as Unknown.
+// Payload types (RFC 7296, Section 3.2). GSPM and Puzzle are parsed as Unknown.
 const (
 	NoNextPayload  PayloadType = 0
 	PayloadSA      PayloadType = 33
@@ -45,7 +46,8 @@ const (
 	ProtoESP  ProtocolID = 3
 )
 
-// Transform types (RFC 7296, Section 3.3.2). ADDKE1 to ADDKE7 are additional key exchanges (RFC 9370).
+// Transform types (RFC 7296, Section 3.3.2). ADDKE1 to ADDKE7 are additional key exchanges (RFC
+// 9370).
 const (
 	TransformENCR   TransformType = 1
 	TransformPRF    TransformType = 2
@@ -85,7 +87,7 @@ const (
 	IntegHMACSHA2512 TransformID = 14 // AUTH_HMAC_SHA2_512_256
 )
 
-// Key exchange methods (transform type 4). The ML-KEM ones are of draft-ietf-ipsecme-ikev2-mlkem.
+// Key exchange methods (transform type 4). ML-KEM is from draft-ietf-ipsecme-ikev2-mlkem.
 const (
 	GroupNone      TransformID = 0
 	GroupMODP1024  TransformID = 2
@@ -179,7 +181,8 @@ const (
 	InternalDNSSECTA    ConfigAttributeType = 26
 )
 
-// Notify message types: errors below 16384, status above (RFC 7296, Section 3.10.1). Those without an RFC are of RFC 7296 or of the last one named.
+// Notify message types: errors below 16384, status above (RFC 7296, Section 3.10.1). Those without
+// an RFC are from RFC 7296, or from the last RFC named before them.
 const (
 	UnsupportedCriticalPayload NotifyType = 1
 	InvalidIKESPI              NotifyType = 4
@@ -269,9 +272,9 @@ const (
 	SAResourceInfo             NotifyType = 16444 // RFC 9611
 )
 
-// maxErrorNotify is the last notify message type of errors.
+// maxErrorNotify is the largest notify message type of an error.
 const maxErrorNotify NotifyType = 16383
 
-// IsError says that the notify reports an error rather than a status (RFC 7296, Section 3.10.1). One that is not recognized, in
-// a response, means that the request failed entirely.
+// IsError reports whether the notify reports an error rather than a status (RFC 7296, Section
+// 3.10.1). An unrecognized error in a response means that the request failed entirely.
 func (t NotifyType) IsError() bool { return t <= maxErrorNotify }

@@ -10,7 +10,7 @@ func Find[P Payload](ps []Payload) (p P, ok bool) {
 	return p, false
 }
 
-// FindNotify returns the first notify of a kind.
+// FindNotify returns the first notify of the given kind.
 func FindNotify(ps []Payload, kind NotifyType) (*Notify, bool) {
 	for _, q := range ps {
 		if n, ok := q.(*Notify); ok && n.Kind == kind {

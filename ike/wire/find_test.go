@@ -2,8 +2,8 @@ package wire
 
 import "testing"
 
-// Every finder takes the first of several payloads that fit, and passes over those that differ in
-// type, kind or role alone.
+// TestFind: each finder returns the first matching payload, and skips those that differ only in
+// type, kind or role.
 func TestFind(t *testing.T) {
 	nonce, second := &Nonce{Data: make([]byte, 16)}, &Nonce{Data: make([]byte, 32)}
 	cookie, cookie2 := &Notify{Kind: Cookie, Data: []byte{1}}, &Notify{Kind: Cookie, Data: []byte{2}}

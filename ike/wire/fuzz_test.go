@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzParse: no input panics, every error is an *Error, and what parses is a fixed point of append and parse.
+// FuzzParse: no input panics, every error is an *Error, and a parsed message is a fixed point of
+// append and parse.
 func FuzzParse(f *testing.F) {
 	for _, c := range loadCaptured(f) {
 		if c.inner {

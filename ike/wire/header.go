@@ -12,12 +12,13 @@ const (
 // MajorVersion is the version of IKE that this package parses.
 const MajorVersion = 2
 
-// ParseHeader parses the IKE header of a whole datagram. A major version other than 2 is no error here, so that it can be
-// answered with INVALID_MAJOR_VERSION; all versions so far share the header's layout. On error the header is zero.
+// ParseHeader parses the IKE header of a whole datagram. A major version other than 2 is not an
+// error here, so that it can be answered with INVALID_MAJOR_VERSION; all versions so far share the
+// header's layout. On error the header is zero.
 func ParseHeader(b []byte) (Header, error) {
 	r := newReader(b, 0, NoNextPayload)
 	if len(b) < HeaderLen {
-		r.fail("%d octets are too few for the header of %d", len(b), HeaderLen)
+		r.fail("the datagram has %d octets, the header needs %d", len(b), HeaderLen)
 		return Header{}, r.err()
 	}
 	h := Header{
@@ -35,7 +36,7 @@ func ParseHeader(b []byte) (Header, error) {
 	}
 	switch {
 	case uint64(h.Length) != uint64(len(b)):
-		r.fail("the length field says %d octets, the datagram has %d", h.Length, len(b))
+		r.fail("the length field is %d, the datagram has %d octets", h.Length, len(b))
 	case h.InitiatorSPI == 0: // "This value MUST NOT be zero." (RFC 7296, Section 3.1)
 		r.fail("the initiator's SPI is zero")
 	}
@@ -45,8 +46,8 @@ func ParseHeader(b []byte) (Header, error) {
 	return h, nil
 }
 
-// AppendTo appends the header as it is, with its NextPayload and Length: Message.AppendTo is what fills those in.
-// A zero MajorVersion is sent as 2.
+// AppendTo appends the header with its NextPayload and Length unchanged; Message.AppendTo fills
+// these in. A zero MajorVersion is sent as 2.
 func (h Header) AppendTo(b []byte) []byte {
 	major := h.MajorVersion
 	if major == 0 {

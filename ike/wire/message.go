@@ -5,23 +5,24 @@ import (
 	"encoding/binary"
 )
 
-// Lengths that a message is made of, in octets.
+// Lengths in octets of the parts of a message.
 const (
-	// PayloadHeaderLen is the generic payload header (RFC 7296, Section 3.2).
+	// PayloadHeaderLen is the length of the generic payload header (RFC 7296, Section 3.2).
 	PayloadHeaderLen = 4
-	// FragmentHeaderLen is the SKF payload's Fragment Number and Total Fragments, before its Body (RFC 7383, Section 2.5).
+	// FragmentHeaderLen is the length of Fragment Number and Total Fragments, before the Body of an
+	// SKF payload (RFC 7383, Section 2.5).
 	FragmentHeaderLen = 4
-	// MaxPayloadLen is the most that a Payload Length field can say.
+	// MaxPayloadLen is the largest value of a Payload Length field.
 	MaxPayloadLen = 0xffff
 )
 
-// maxPayloads bounds the payloads of one message, so that a datagram of tiny payloads costs little memory. Real messages
-// stay below 50.
+// maxPayloads is the most payloads of one message, so that a datagram of tiny payloads costs little
+// memory. Real messages have fewer than 50.
 const maxPayloads = 256
 
-// Parse parses a whole datagram (without the non-ESP marker). The result shares no memory with b, save the Body of a
-// closing *Encrypted or *EncryptedFragment. A major version other than 2 is an error whose Notify is InvalidMajorVersion.
-// The error is always an *Error.
+// Parse parses a whole datagram, without the non-ESP marker. The result shares no memory with b,
+// except the Body of a closing *Encrypted or *EncryptedFragment. For a major version other than 2
+// the error's Notify is InvalidMajorVersion. The error is always an *Error.
 func Parse(b []byte) (*Message, error) {
 	h, err := ParseHeader(b)
 	if err != nil {
@@ -37,22 +38,23 @@ func Parse(b []byte) (*Message, error) {
 	return &Message{Header: h, Payloads: ps}, nil
 }
 
-// ParsePayloads parses the decrypted content of an SK payload (or of all SKF payloads of a message together), first being
-// the type of its first payload. An SK or SKF payload inside is an error (RFC 7296, Section 3.1). The result shares no memory with b.
-// The error is always an *Error.
+// ParsePayloads parses the decrypted content of an SK payload, or of all SKF payloads of a message
+// together. first is the type of the first payload. An SK or SKF payload inside is an error (RFC
+// 7296, Section 3.1). The result shares no memory with b. The error is always an *Error.
 func ParsePayloads(first PayloadType, b []byte) ([]Payload, error) {
 	ps, err := parseChain(first, b, 0)
 	if err != nil {
 		return nil, err
 	}
 	if n := len(ps); n > 0 && isProtected(ps[n-1].Type()) {
-		return nil, &Error{Notify: InvalidSyntax, Payload: ps[n-1].Type(), Text: "stands inside an encrypted payload"}
+		return nil, &Error{Notify: InvalidSyntax, Payload: ps[n-1].Type(), Text: "must not be inside an encrypted payload"}
 	}
 	return ps, nil
 }
 
-// parseChain follows the chain of payloads that begins at b[start:]. It ends at a Next Payload of zero, or at an SK or SKF
-// payload, whose Next Payload field names its content instead; in both cases nothing may follow.
+// parseChain parses the chain of payloads at b[start:]. The chain ends at a Next Payload of zero,
+// or at an SK or SKF payload, whose Next Payload is the type of its content. In both cases nothing
+// may follow.
 func parseChain(next PayloadType, b []byte, start int) ([]Payload, error) {
 	var ps []Payload
 	chain := newReader(b[start:], start, NoNextPayload)
@@ -68,7 +70,7 @@ func parseChain(next PayloadType, b []byte, start int) ([]Payload, error) {
 		}
 		length := int(binary.BigEndian.Uint16(head[2:]))
 		if length < PayloadHeaderLen {
-			chain.fail("the %v payload's length is %d", here, length)
+			chain.fail("the length of the %v payload is %d, less than its header", here, length)
 			break
 		}
 		body := chain.take(length-PayloadHeaderLen, here.String()+" payload")
@@ -91,8 +93,9 @@ func parseChain(next PayloadType, b []byte, start int) ([]Payload, error) {
 
 func isProtected(t PayloadType) bool { return t == PayloadSK || t == PayloadSKF }
 
-// EncryptedOffset is where the Body of the closing SK or SKF payload begins in the datagram that m was parsed from; everything
-// before it is additional authenticated data (RFC 5282, Section 5.1). It is false for a message without protection.
+// EncryptedOffset returns the offset of the Body of the closing SK or SKF payload in the parsed
+// datagram. Everything before it is additional authenticated data (RFC 5282, Section 5.1). It
+// returns false for an unprotected message.
 func (m *Message) EncryptedOffset() (int, bool) {
 	if len(m.Payloads) == 0 {
 		return 0, false
@@ -106,8 +109,8 @@ func (m *Message) EncryptedOffset() (int, bool) {
 	return 0, false
 }
 
-// AppendTo appends the whole message with the right Next Payload fields and Length.
-// It panics where a payload exceeds what its length fields can say, which nothing that was parsed does.
+// AppendTo appends the whole message with correct Next Payload and Length fields. It panics if a
+// payload exceeds its length fields, which a parsed payload never does.
 func (m *Message) AppendTo(b []byte) []byte {
 	start := len(b)
 	h := m.Header
@@ -117,7 +120,8 @@ func (m *Message) AppendTo(b []byte) []byte {
 	return b
 }
 
-// FirstType is the type of the first payload, for the Next Payload field of what stands before it; NoNextPayload if there is none.
+// FirstType returns the type of the first payload, for the Next Payload field before it;
+// NoNextPayload if there is none.
 func FirstType(ps []Payload) PayloadType {
 	if len(ps) == 0 {
 		return NoNextPayload
@@ -125,7 +129,7 @@ func FirstType(ps []Payload) PayloadType {
 	return ps[0].Type()
 }
 
-// AppendPayloads appends the payloads, chained. It panics as Message.AppendTo does.
+// AppendPayloads appends a chain of payloads. It panics as Message.AppendTo does.
 func AppendPayloads(b []byte, ps []Payload) []byte {
 	for i, p := range ps {
 		next, critical := FirstType(ps[i+1:]), false
@@ -145,7 +149,8 @@ func AppendPayloads(b []byte, ps []Payload) []byte {
 	return b
 }
 
-// AppendPayloadHeader appends a generic payload header. Length counts it too: it is the Payload Length field.
+// AppendPayloadHeader appends a generic payload header. length is the Payload Length field, which
+// includes the header.
 func AppendPayloadHeader(b []byte, next PayloadType, critical bool, length int) []byte {
 	if length > MaxPayloadLen {
 		panic("wire: internal error: payload too long")
@@ -158,7 +163,8 @@ func AppendPayloadHeader(b []byte, next PayloadType, critical bool, length int) 
 	return binary.BigEndian.AppendUint16(b, uint16(length))
 }
 
-// putLength writes the length of all of b into its 16-bit field at the offset.
+// putLength writes the length of b into the 16-bit field at the offset. It panics if the length
+// does not fit.
 func putLength(b []byte, at int) {
 	if len(b) > MaxPayloadLen {
 		panic("wire: internal error: payload too long")
@@ -166,8 +172,9 @@ func putLength(b []byte, at int) {
 	binary.BigEndian.PutUint16(b[at:], uint16(len(b)))
 }
 
-// UnsupportedCritical returns the first payload of an unknown type that has the critical bit set: a request that holds one is
-// answered with UNSUPPORTED_CRITICAL_PAYLOAD (RFC 7296, Section 2.5). On known payload types the bit is ignored.
+// UnsupportedCritical returns the first payload of an unknown type with the critical bit set. A
+// request with such a payload is answered with UNSUPPORTED_CRITICAL_PAYLOAD (RFC 7296, Section
+// 2.5). The bit is ignored on known payload types.
 func UnsupportedCritical(ps []Payload) (PayloadType, bool) {
 	for _, p := range ps {
 		if u, ok := p.(*Unknown); ok && u.Critical {
@@ -177,7 +184,8 @@ func UnsupportedCritical(ps []Payload) (PayloadType, bool) {
 	return NoNextPayload, false
 }
 
-// clone copies b, so that a payload does not keep, or change with, the datagram that it came in. Empty is nil.
+// clone returns a copy of b, so that a payload does not keep its datagram alive or change with it.
+// An empty b becomes nil.
 func clone(b []byte) []byte {
 	if len(b) == 0 {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// generator makes random payloads. Empty slices are nil, as the parser leaves them.
+// generator makes random payloads. Empty slices are nil, as in the parser's output.
 type generator struct{ *rand.Rand }
 
 func (g generator) octets(lo, hi int) []byte {
@@ -79,7 +79,7 @@ func (g generator) eap() *EAP {
 	return &EAP{Data: data}
 }
 
-// plain is one payload of each type that may stand anywhere.
+// plain returns one payload of each type that may be anywhere in a message.
 func (g generator) plain() []Payload {
 	return []Payload{
 		g.sa(), g.ts(), g.configuration(), g.delete(), g.eap(),
@@ -115,7 +115,7 @@ func (g generator) message() *Message {
 	return m
 }
 
-// Random messages of every payload type come back as they went.
+// Random messages of every payload type survive append and parse.
 func TestRoundTrip(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(1, 2))}
 	for i := range 2000 {
@@ -140,7 +140,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// A datagram cannot make the parser allocate many times its size, whatever it holds.
+// A datagram cannot make the parser allocate many times its size.
 func TestAllocationBound(t *testing.T) {
 	proposals := &SA{Proposals: make([]Proposal, maxProposals)}
 	full := Proposal{Transforms: make([]Transform, 255)}

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// unhex lets tests keep the spacing of the RFC's figures.
+// unhex decodes octets with the spacing of the RFC's figures.
 func unhex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
@@ -54,7 +54,7 @@ func loadCaptured(t testing.TB) []captured {
 	return out
 }
 
-// A real peer's messages parse, read as what they are, and are appended again octet for octet.
+// A real peer's messages parse, have the expected content, and are appended again octet for octet.
 func TestCapturedStrongSwan(t *testing.T) {
 	for _, c := range loadCaptured(t) {
 		var got string
@@ -115,7 +115,8 @@ func TestCapturedFields(t *testing.T) {
 	}
 }
 
-// No message cut short parses: the header's Length tells on datagrams, the payloads' own lengths on decrypted content.
+// No truncated message parses: the header's Length reveals it in a datagram, the payloads' lengths
+// in decrypted content.
 func TestEveryPrefixFails(t *testing.T) {
 	for _, c := range loadCaptured(t) {
 		for n := range len(c.data) {
@@ -124,7 +125,7 @@ func TestEveryPrefixFails(t *testing.T) {
 				_, err = ParsePayloads(c.first, c.data[:n])
 			} else {
 				_, err = Parse(c.data[:n])
-				if n >= HeaderLen && err != nil { // the same with a Length that agrees
+				if n >= HeaderLen && err != nil { // the same with a matching Length
 					short := append([]byte(nil), c.data[:n]...)
 					short[24], short[25], short[26], short[27] = 0, 0, byte(n>>8), byte(n)
 					_, err = Parse(short)
@@ -146,7 +147,7 @@ func wantError(t *testing.T, err error, notify NotifyType, what string) {
 	}
 }
 
-// A parsed message shares no memory with its datagram, save the body of SK.
+// A parsed message shares no memory with its datagram, except the body of SK.
 func TestParseCopies(t *testing.T) {
 	for _, c := range loadCaptured(t) {
 		if c.inner {
@@ -192,8 +193,9 @@ func TestEncryptedOffset(t *testing.T) {
 	}
 }
 
-// SA_RESOURCE_INFO and TS_MAX_QUEUE as RFC 9611, Section 5 has them: no protocol, no SPI, and the first with any data or none. Whether a protocol and an SPI that are there
-// all the same are ignored is the reader's affair; they must be readable.
+// SA_RESOURCE_INFO and TS_MAX_QUEUE as in RFC 9611, Section 5: no protocol, no SPI, and the first
+// with or without data. A protocol and an SPI must be parsed as well; whether they are ignored is
+// for the user of the notify to decide.
 func TestResourceNotifies(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string

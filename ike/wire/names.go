@@ -2,7 +2,8 @@ package wire
 
 import "strconv"
 
-// The names of the IANA registry "Internet Key Exchange Version 2 (IKEv2) Parameters". A code point without a name prints as its number.
+// The names of the IANA registry "Internet Key Exchange Version 2 (IKEv2) Parameters". A code point
+// without a name is printed as its number.
 
 func nameOr[K ~uint8 | ~uint16](names map[K]string, kind string, k K) string {
 	if s, ok := names[k]; ok {
@@ -18,7 +19,7 @@ var payloadNames = map[PayloadType]string{
 	PayloadGSPM: "GSPM", 50: "IDg", 51: "GSA", 52: "KD", PayloadSKF: "SKF", PayloadPuzzle: "PS",
 }
 
-// String is the notation of RFC 7296, Section 3.2.
+// String returns the notation of RFC 7296, Section 3.2.
 func (t PayloadType) String() string { return nameOr(payloadNames, "payload", t) }
 
 var exchangeNames = map[ExchangeType]string{
@@ -27,12 +28,12 @@ var exchangeNames = map[ExchangeType]string{
 	IKEIntermediate: "IKE_INTERMEDIATE", IKEFollowupKE: "IKE_FOLLOWUP_KE",
 }
 
-// String is the exchange's IANA name.
+// String returns the exchange's IANA name.
 func (t ExchangeType) String() string { return nameOr(exchangeNames, "exchange", t) }
 
 var protocolNames = map[ProtocolID]string{ProtoNone: "none", ProtoIKE: "IKE", ProtoAH: "AH", ProtoESP: "ESP", 4: "FC_ESP_HEADER", 5: "FC_CT_AUTHENTICATION", 6: "GIKE_UPDATE"}
 
-// String is the protocol's IANA name.
+// String returns the protocol's IANA name.
 func (p ProtocolID) String() string { return nameOr(protocolNames, "protocol", p) }
 
 var transformTypeNames = map[TransformType]string{
@@ -40,7 +41,7 @@ var transformTypeNames = map[TransformType]string{
 	6: "ADDKE1", 7: "ADDKE2", 8: "ADDKE3", 9: "ADDKE4", 10: "ADDKE5", 11: "ADDKE6", 12: "ADDKE7", 13: "KWA", 14: "GCAUTH",
 }
 
-// String is the transform type's IANA name.
+// String returns the transform type's IANA name.
 func (t TransformType) String() string { return nameOr(transformTypeNames, "transform type", t) }
 
 var idTypeNames = map[IDType]string{
@@ -48,7 +49,7 @@ var idTypeNames = map[IDType]string{
 	IDDERGN: "ID_DER_ASN1_GN", IDKeyID: "ID_KEY_ID", 12: "ID_FC_NAME", IDNull: "ID_NULL",
 }
 
-// String is the identification type's IANA name.
+// String returns the identification type's IANA name.
 func (t IDType) String() string { return nameOr(idTypeNames, "ID type", t) }
 
 var authMethodNames = map[AuthMethod]string{
@@ -58,7 +59,7 @@ var authMethodNames = map[AuthMethod]string{
 	AuthNull: "NULL Authentication", AuthDigitalSignature: "Digital Signature",
 }
 
-// String is the authentication method's IANA name.
+// String returns the authentication method's IANA name.
 func (m AuthMethod) String() string { return nameOr(authMethodNames, "authentication method", m) }
 
 var certEncodingNames = map[CertEncoding]string{
@@ -69,12 +70,12 @@ var certEncodingNames = map[CertEncoding]string{
 	CertOCSPContent: "OCSP Content", CertRawPublicKey: "Raw Public Key",
 }
 
-// String is the certificate encoding's IANA name.
+// String returns the certificate encoding's IANA name.
 func (e CertEncoding) String() string { return nameOr(certEncodingNames, "certificate encoding", e) }
 
 var cfgTypeNames = map[CFGType]string{CFGRequest: "CFG_REQUEST", CFGReply: "CFG_REPLY", CFGSet: "CFG_SET", CFGAck: "CFG_ACK"}
 
-// String is the configuration payload type's IANA name.
+// String returns the configuration payload type's IANA name.
 func (t CFGType) String() string { return nameOr(cfgTypeNames, "CFG type", t) }
 
 var configAttributeNames = map[ConfigAttributeType]string{
@@ -87,7 +88,7 @@ var configAttributeNames = map[ConfigAttributeType]string{
 	InternalDNSDomain: "INTERNAL_DNS_DOMAIN", InternalDNSSECTA: "INTERNAL_DNSSEC_TA", 27: "ENCDNS_IP4", 28: "ENCDNS_IP6", 29: "ENCDNS_DIGEST_INFO",
 }
 
-// String is the configuration attribute's IANA name.
+// String returns the configuration attribute's IANA name.
 func (t ConfigAttributeType) String() string {
 	return nameOr(configAttributeNames, "attribute", t)
 }
@@ -123,7 +124,7 @@ var notifyNames = map[NotifyType]string{
 	SAResourceInfo: "SA_RESOURCE_INFO",
 }
 
-// String is the notify message type's IANA name.
+// String returns the notify message type's IANA name.
 func (t NotifyType) String() string {
 	if t.IsError() {
 		return nameOr(notifyNames, "error", t)

@@ -23,7 +23,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// The numbers that names stand for, against the IANA registry's.
+// The numbers of the names, compared with the IANA registry.
 func TestNotifyNumbers(t *testing.T) {
 	for n, want := range map[NotifyType]string{
 		1: "UNSUPPORTED_CRITICAL_PAYLOAD", 34: "SINGLE_PAIR_REQUIRED", 38: "TS_UNACCEPTABLE", 47: "STATE_NOT_FOUND", 48: "TS_MAX_QUEUE",
@@ -85,7 +85,7 @@ func TestProposalString(t *testing.T) {
 	}
 }
 
-// What the caller asks for beyond the fields' widths is the caller's fault, loudly.
+// A caller that exceeds the width of a field has a bug, so appending panics.
 func TestAppendPanicsOnItsOwnBugs(t *testing.T) {
 	for name, p := range map[string]Payload{
 		"payload":    &VendorID{Data: make([]byte, MaxPayloadLen)},

@@ -4,19 +4,19 @@ import "encoding/binary"
 
 const criticalBit = 0x80
 
-// The bounds of a nonce (RFC 7296, Section 3.9).
+// The least and the greatest length of a nonce, in octets (RFC 7296, Section 3.9).
 const (
 	MinNonceLen = 16
 	MaxNonceLen = 256
 )
 
-// genericHeader is what a generic payload header says of its payload (RFC 7296, Section 3.2).
+// genericHeader is the content of a generic payload header (RFC 7296, Section 3.2).
 type genericHeader struct {
 	typ, next PayloadType
 	critical  bool
 }
 
-// parsePayload parses the body of one payload, whose generic header stands at the offset.
+// parsePayload parses the body of one payload. offset is that of its generic header.
 func parsePayload(h genericHeader, body []byte, offset int) (Payload, error) {
 	if !isProtected(h.typ) {
 		body = clone(body)
@@ -72,7 +72,8 @@ func parseKE(r *reader) *KE {
 	return &KE{Group: group, Data: r.rest()}
 }
 
-// parseID checks the length of addresses, so that whoever prints or compares the identity need not.
+// parseID checks the length of addresses, so that code that prints or compares the identity need
+// not.
 func parseID(r *reader, responder bool) *ID {
 	id := &ID{Responder: responder, IDType: IDType(r.u8("ID Type"))}
 	copy(id.Reserved[:], r.take(3, "reserved field"))
@@ -92,7 +93,7 @@ func parseAuth(r *reader) *Auth {
 func parseNonce(r *reader) *Nonce {
 	n := &Nonce{Data: r.rest()}
 	if len(n.Data) < MinNonceLen || len(n.Data) > MaxNonceLen {
-		r.fail("a nonce of %d octets", len(n.Data))
+		r.fail("a nonce of %d octets, want %d to %d", len(n.Data), MinNonceLen, MaxNonceLen)
 	}
 	return n
 }
@@ -106,7 +107,8 @@ func parseNotify(r *reader) *Notify {
 	return n
 }
 
-// parseDelete demands the SPI size that the RFC gives each protocol, so that no receiver reads past a short one (RFC 7296, Section 3.11).
+// parseDelete requires the SPI size that the RFC defines for each protocol, so that no receiver
+// reads past a short SPI (RFC 7296, Section 3.11).
 func parseDelete(r *reader) *Delete {
 	d := &Delete{Protocol: ProtocolID(r.u8("Protocol ID")), SPISize: r.u8("SPI Size")}
 	count := int(r.u16("Num of SPIs"))
@@ -115,7 +117,7 @@ func parseDelete(r *reader) *Delete {
 	case d.Protocol == ProtoIKE && size != 0, (d.Protocol == ProtoESP || d.Protocol == ProtoAH) && size != 4:
 		r.fail("SPI size %d for protocol %v", size, d.Protocol)
 	case count*size != len(r.b) || size == 0 && count != 0:
-		r.fail("%d SPIs of %d octets in %d octets", count, size, len(r.b))
+		r.fail("%d SPIs of %d octets, but %d octets are left", count, size, len(r.b))
 	}
 	for r.more() {
 		d.SPIs = append(d.SPIs, r.take(size, "SPI"))
@@ -123,7 +125,7 @@ func parseDelete(r *reader) *Delete {
 	return d
 }
 
-// parseFragment checks the numbers, so that reassembly need not (RFC 7383, Section 2.5).
+// parseFragment checks the fragment numbers, so that reassembly need not (RFC 7383, Section 2.5).
 func parseFragment(h genericHeader, r *reader) *EncryptedFragment {
 	f := &EncryptedFragment{First: h.next, Number: r.u16("Fragment Number"), Total: r.u16("Total Fragments")}
 	switch {
@@ -243,7 +245,8 @@ func (p *EncryptedFragment) appendBody(b []byte) []byte {
 
 func (p *Unknown) appendBody(b []byte) []byte { return append(b, p.Body...) }
 
-// octetCount is n for a field of one octet; more is a fault of the caller.
+// octetCount returns n as the value of a field of one octet. It panics if n does not fit, which is
+// a bug of the caller.
 func octetCount(n int) byte {
 	if n > 0xff {
 		panic("wire: internal error: too many for a field of one octet")

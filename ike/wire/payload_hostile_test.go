@@ -7,18 +7,19 @@ import (
 	"testing"
 )
 
-// datagram is an IKE_SA_INIT request around raw payloads.
+// datagram returns an IKE_SA_INIT request with raw payloads.
 func datagram(next PayloadType, payloads []byte) []byte {
 	h := Header{InitiatorSPI: 1, NextPayload: next, Exchange: IKESAInit, Initiator: true, Length: uint32(HeaderLen + len(payloads))}
 	return append(h.AppendTo(nil), payloads...)
 }
 
-// lastPayload puts a generic header that says that nothing follows before a body.
+// lastPayload prepends a generic header without a next payload to a body.
 func lastPayload(body []byte) []byte {
 	return append(AppendPayloadHeader(nil, NoNextPayload, false, PayloadHeaderLen+len(body)), body...)
 }
 
-// Bodies of payloads, without generic header, that must be refused: each was a crash of some daemon, or lies about a length.
+// refusedBodies are bodies of payloads, without generic header, that must be refused: each crashed
+// some daemon, or has a false length.
 var refusedBodies = []struct {
 	name string
 	typ  PayloadType
@@ -34,7 +35,7 @@ var refusedBodies = []struct {
 	{"proposal, trailing octet", PayloadSA, "00 00 0008 01 01 00 00 00", "Last Substruc"},
 	{"last proposal says more", PayloadSA, "02 00 0008 01 01 00 00", "Last Substruc"},
 	{"first proposal says last", PayloadSA, "00 00 0008 01 01 00 00 00 00 0008 02 01 00 00", "Last Substruc"},
-	{"fewer transforms than announced", PayloadSA, "00 00 0010 01 01 00 02 00 00 0008 01 00 0014", "1 transforms where 2"},
+	{"fewer transforms than announced", PayloadSA, "00 00 0010 01 01 00 02 00 00 0008 01 00 0014", "1 transforms, but 2"},
 	{"more transforms than announced", PayloadSA, "00 00 0018 01 01 00 01 03 00 0008 01 00 0014 00 00 0008 02 00 0005", "more transforms"},
 	{"transform without count", PayloadSA, "00 00 0010 01 01 00 00 00 00 0008 01 00 0014", "more transforms"},
 	{"transform length 9", PayloadSA, "00 00 0011 01 01 00 01 00 00 0009 01 00 0014 80", "attribute type needs 2"},
@@ -53,7 +54,7 @@ var refusedBodies = []struct {
 	{"CERT empty", PayloadCert, "", "Cert Encoding"},
 	{"CERTREQ empty", PayloadCertReq, "", "Cert Encoding"},
 	{"AUTH cut", PayloadAuth, "02 0000", "reserved"},
-	{"nonce of 15", PayloadNonce, strings.Repeat("00", 15), "nonce of 15"},
+	{"nonce of 15", PayloadNonce, strings.Repeat("00", 15), "nonce of 15 octets, want 16 to 256"},
 	{"nonce of 257", PayloadNonce, strings.Repeat("00", 257), "nonce of 257"},
 	{"nonce empty", PayloadNonce, "", "nonce of 0"},
 	{"notify cut", PayloadNotify, "00 00 40", "Notify Message Type"},
@@ -67,8 +68,8 @@ var refusedBodies = []struct {
 	{"delete with more SPIs than announced", PayloadDelete, "03 04 0001 0000000100000002", "1 SPIs"},
 	{"delete cut", PayloadDelete, "03 04 00", "Num of SPIs"},
 	{"TS cut", PayloadTSi, "01 0000", "reserved"},
-	{"TS count 1, none there", PayloadTSi, "01 000000", "0 selectors where 1"},
-	{"TS count 255, one there", PayloadTSr, "ff 000000 07 00 0010 0000 ffff 0a000000 0a0000ff", "1 selectors where 255"},
+	{"TS count 1, none there", PayloadTSi, "01 000000", "0 selectors, but 1"},
+	{"TS count 255, one there", PayloadTSr, "ff 000000 07 00 0010 0000 ffff 0a000000 0a0000ff", "1 selectors, but 255"},
 	{"TS count 0, one there", PayloadTSr, "00 000000 07 00 0010 0000 ffff 0a000000 0a0000ff", "more selectors"},
 	{"selector length 0", PayloadTSi, "01 000000 07 00 0000 0000 ffff 0a000000 0a0000ff", "needs -4"},
 	{"selector length 3, unknown type", PayloadTSi, "01 000000 09 00 0003", "needs -1"},
@@ -90,8 +91,8 @@ var refusedBodies = []struct {
 	{"EAP of 3", PayloadEAP, "02 01 00", "EAP packet of 3"},
 	{"EAP Response of 4", PayloadEAP, "02 01 0004", "without a type"},
 	{"EAP Request of 4", PayloadEAP, "01 01 0004", "without a type"},
-	{"EAP length too great", PayloadEAP, "02 01 0006 01", "length field says 6"},
-	{"EAP length too small", PayloadEAP, "02 01 0005 01 00", "length field says 5"},
+	{"EAP length too great", PayloadEAP, "02 01 0006 01", "length field is 6, the payload has 5"},
+	{"EAP length too small", PayloadEAP, "02 01 0005 01 00", "length field is 5, the payload has 6"},
 	{"EAP Success with data", PayloadEAP, "03 01 0005 00", "Success or Failure of 5"},
 	{"SKF cut", PayloadSKF, "0001 00", "Total Fragments"},
 	{"SKF 0 of 0", PayloadSKF, "0000 0000", "fragment 0 of 0"},
@@ -160,7 +161,8 @@ func withVersion(b []byte, v byte) []byte {
 	return b
 }
 
-// Datagrams of 0 to 27 octets, lying Length fields, any major version: a typed error or a header, and a printable one.
+// Datagrams of 0 to 27 octets, false Length fields, any major version: the result is a typed error
+// or a header, and it can be printed.
 func TestHeader(t *testing.T) {
 	good := datagram(NoNextPayload, nil)
 	for n := range good {
@@ -186,7 +188,8 @@ func TestHeader(t *testing.T) {
 			t.Errorf("version %#x: got %d.%d, %v", v, h.MajorVersion, h.MinorVersion, err)
 		}
 	}
-	// "'X' bits MUST be cleared when sending and MUST be ignored on receipt" (RFC 7296, Section 3.1).
+	// The undefined flags: "'X' bits MUST be cleared when sending and MUST be ignored on receipt"
+	// (RFC 7296, Section 3.1).
 	good[19] = 0xff
 	h, err := ParseHeader(good)
 	if err != nil || !h.Initiator || !h.Response || !h.HigherVer {
@@ -197,7 +200,8 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// Errors and messages of a peer's choosing hold none of its octets, so that a log line cannot be forged with them.
+// Texts of errors and messages hold none of the peer's octets, so that they cannot forge a log
+// line.
 func TestTextHoldsNoPeerOctets(t *testing.T) {
 	evil := []byte("$(reboot)`id`;\n\x1b[31m%s%n")
 	for _, p := range []Payload{

@@ -16,8 +16,8 @@ func parseOne(t *testing.T, typ PayloadType, hex string) Payload {
 	return ps[0]
 }
 
-// "MUST consider this transform unacceptable; other transforms with the same Transform Type are processed as usual"
-// (RFC 7296, Section 3.3.6): odd proposals parse, and say of themselves that they are odd.
+// Odd proposals parse, and their transforms are marked: "MUST consider this transform unacceptable;
+// other transforms with the same Transform Type are processed as usual" (RFC 7296, Section 3.3.6).
 func TestOddTransforms(t *testing.T) {
 	encr := func(keyLength uint16, unknown bool) Transform {
 		return Transform{Type: TransformENCR, ID: EncrAESCBC, KeyLength: keyLength, UnknownAttribute: unknown}
@@ -54,8 +54,8 @@ func TestOddTransforms(t *testing.T) {
 	}
 }
 
-// Proposals that no negotiation may choose are no syntax errors: without transforms, of unknown protocols and transform types, of
-// unassigned numbers, with SPIs of any size, numbered out of order.
+// Proposals that no negotiation may choose are not syntax errors: without transforms, with unknown
+// protocols, transform types or numbers, with SPIs of any size, numbered out of order.
 func TestOddProposals(t *testing.T) {
 	sa := &SA{Proposals: []Proposal{
 		{Number: 7, Protocol: 200},
@@ -86,7 +86,7 @@ func TestProposalBounds(t *testing.T) {
 	wantError(t, err, InvalidSyntax, "1025 attributes")
 }
 
-// Identities of every length, as peers that crashed others sent them.
+// Identities of every length, some of which crashed other daemons.
 func TestIdentityLengths(t *testing.T) {
 	for _, n := range []int{0, 1, 520, MaxPayloadLen - 8} {
 		want := &ID{Responder: true, IDType: IDKeyID, Data: clone([]byte(strings.Repeat("x", n)))}
@@ -97,7 +97,7 @@ func TestIdentityLengths(t *testing.T) {
 	}
 }
 
-// A selector of an unknown type is skipped by its length; those around it count.
+// A selector of an unknown type is skipped by its length; its neighbours are kept.
 func TestUnknownSelectorType(t *testing.T) {
 	known := "07 06 0010 0016 0016 0a000001 0a000001"
 	p := parseOne(t, PayloadTSi, "03 000000"+known+"09 00 0007 aabbcc"+known)
@@ -110,7 +110,7 @@ func TestUnknownSelectorType(t *testing.T) {
 	}
 }
 
-// The range is the caller's to check: OPAQUE ports are a start above the end (RFC 7296, Section 3.13.1).
+// The caller checks the range: OPAQUE ports are a start above the end (RFC 7296, Section 3.13.1).
 func TestSelectorAsItCame(t *testing.T) {
 	p := parseOne(t, PayloadTSr, "01 000000 08 3a 0028 ffff 0000"+strings.Repeat("ff", 16)+strings.Repeat("00", 16))
 	s := p.(*TS).Selectors[0]
@@ -119,7 +119,8 @@ func TestSelectorAsItCame(t *testing.T) {
 	}
 }
 
-// Reserved fields and the critical bit of known payloads are ignored, and sent as zero (RFC 7296, Section 2.5).
+// Reserved fields and the critical bit of known payloads are ignored, and sent as zero (RFC 7296,
+// Section 2.5).
 func TestReservedIgnored(t *testing.T) {
 	b := unhex(t, "22 ff 0008 01 ffffff 00 ff 000c 001f ffff 01020304")
 	ps, err := ParsePayloads(PayloadAuth, b)
@@ -134,7 +135,8 @@ func TestReservedIgnored(t *testing.T) {
 	}
 }
 
-// Those of an identity are kept, because the peer's AUTH covers them as they came (RFC 7296, Section 2.15).
+// The reserved octets of an identity are kept, because the peer's AUTH covers them as received (RFC
+// 7296, Section 2.15).
 func TestReservedOfIdentity(t *testing.T) {
 	b := unhex(t, "00 00 000c 0b aabbcc 01020304")
 	ps, err := ParsePayloads(PayloadIDi, b)
@@ -173,7 +175,7 @@ func TestUnknownPayloads(t *testing.T) {
 	}
 }
 
-// An empty INFORMATIONAL message is nothing inside SK.
+// An empty INFORMATIONAL message has an empty SK payload.
 func TestEmptyContent(t *testing.T) {
 	ps, err := ParsePayloads(NoNextPayload, nil)
 	if err != nil || len(ps) != 0 {

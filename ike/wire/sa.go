@@ -2,34 +2,38 @@ package wire
 
 import "encoding/binary"
 
-// Substructure lengths of an SA payload (RFC 7296, Sections 3.3.1, 3.3.2 and 3.3.5).
+// Header lengths of the substructures of an SA payload (RFC 7296, Sections 3.3.1 and 3.3.2).
 const (
 	proposalHeaderLen  = 8
 	transformHeaderLen = 8
 )
 
-// Bounds of one SA payload. Proposal numbers count from 1 in one octet, so more than 255 proposals cannot be told apart.
+// Limits of one SA payload. The proposal number is one octet and starts at 1, so more than 255
+// proposals cannot be told apart.
 const (
 	maxProposals  = 255
 	maxTransforms = 2048
 )
 
-// The Last Substruc octet: zero in the last proposal or transform, otherwise these (the payload types of IKEv1).
+// Values of the Last Substruc octet where another substructure follows (the payload types of
+// IKEv1). It is zero in the last proposal or transform.
 const (
 	moreProposals  = 2
 	moreTransforms = 3
 )
 
 const (
-	attributeTV        = 0x8000 // the AF bit: type and value, without a length
+	attributeTV        = 0x8000 // the AF bit: type and value without a length
 	attributeKeyLength = 14
-	// attributePrivate stands for attributes that were not understood when their transform is appended again.
+	// attributePrivate replaces attributes that were not understood when their transform is
+	// appended.
 	attributePrivate = 0x4000
 )
 
-// parseSA parses the proposals. What the RFC has the negotiation refuse (unknown or missing transform types, attributes that
-// are not understood, numbers out of order) is no fault here: "other proposals in the same SA payload are processed as usual"
-// (RFC 7296, Section 3.3.6). SPIs are of any size: whoever reads one checks its length.
+// parseSA parses the proposals. Faults that only exclude a proposal from negotiation (unknown or
+// missing transform types, attributes that are not understood, numbers out of order) are not errors
+// here: "other proposals in the same SA payload are processed as usual" (RFC 7296, Section 3.3.6).
+// SPIs may have any size; the user of an SPI checks its length.
 func parseSA(r *reader) *SA {
 	sa := &SA{}
 	transforms := 0
@@ -50,8 +54,9 @@ func parseSA(r *reader) *SA {
 	return sa
 }
 
-// substructure takes the next substructure of r: its Last Substruc octet, which must agree with what follows, a reserved octet
-// and its length, which counts these four octets too.
+// substructure returns a reader of the next substructure of r, behind its first four octets: the
+// Last Substruc octet, which must agree with what follows, a reserved octet and the length, which
+// includes these four.
 func substructure(r *reader, what string, minLen int, more byte) reader {
 	if len(r.b) < 4 {
 		r.fail("%s header cut short at %d octets", what, len(r.b))
@@ -64,7 +69,7 @@ func substructure(r *reader, what string, minLen int, more byte) reader {
 	s := r.sub(length, what)
 	s.reserved(4)
 	if want := lastOctet(len(r.b) == 0, more); last != want {
-		s.fail("the Last Substruc octet of a %s is %d where %d belongs", what, last, want)
+		s.fail("the Last Substruc octet of a %s is %d, want %d", what, last, want)
 	}
 	return s
 }
@@ -90,7 +95,7 @@ func parseProposal(parent *reader) Proposal {
 		p.Transforms = append(p.Transforms, parseTransform(&r))
 	}
 	if len(p.Transforms) != count {
-		r.fail("%d transforms where %d were announced", len(p.Transforms), count)
+		r.fail("%d transforms, but %d were announced", len(p.Transforms), count)
 	}
 	return p
 }
@@ -106,8 +111,9 @@ func parseTransform(parent *reader) Transform {
 	return t
 }
 
-// parseAttribute reads one attribute. A Key Length is understood only once, in its fixed format and not zero
-// (RFC 7296, Section 3.3.5): every other one makes the transform unacceptable, not the message malformed.
+// parseAttribute parses one attribute. A Key Length is understood once, in its fixed format and not
+// zero (RFC 7296, Section 3.3.5). Any other makes the transform unacceptable, not the message
+// malformed.
 func (t *Transform) parseAttribute(r *reader) {
 	kind, value := r.u16("attribute type"), r.u16("attribute length or value")
 	switch {
@@ -140,8 +146,8 @@ func (p *Proposal) appendTo(b []byte, last bool) []byte {
 	return b
 }
 
-// appendTo appends the transform. The content of attributes that were not understood is not kept: one of private use stands
-// for them, so that the transform stays one that nobody may choose.
+// appendTo appends the transform. Attributes that were not understood are not kept; one of private
+// use replaces them, so that the transform remains unacceptable.
 func (t Transform) appendTo(b []byte, last bool) []byte {
 	start := len(b)
 	b = append(b, lastOctet(last, moreTransforms), 0, 0, 0, byte(t.Type), 0)

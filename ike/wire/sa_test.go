@@ -2,7 +2,7 @@ package wire
 
 import "testing"
 
-// The bounds of one payload are exact: as many parts as a bound allows parse, one more is refused.
+// The limits of one payload are exact: as many parts as a limit allows parse, one more is refused.
 func TestBoundsOfParts(t *testing.T) {
 	transforms := func(n int) *SA {
 		sa := &SA{}

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// String is the SPI as sixteen hexadecimal digits.
+// String returns the SPI as sixteen hexadecimal digits.
 func (s SPI) String() string { return fmt.Sprintf("%016x", uint64(s)) }
 
-// String is the message on one line: "CREATE_CHILD_SA request 3 {SA, Nonce, KE(x25519), TSi, TSr, N(REKEY_SA)}". It holds names and
-// numbers only, nothing of the peer's octets.
+// String returns the message on one line: "CREATE_CHILD_SA request 3 {SA, Nonce, KE(x25519), TSi,
+// TSr, N(REKEY_SA)}". It has names and numbers only, none of the peer's octets.
 func (m *Message) String() string {
 	direction := "request"
 	if m.Response {
@@ -18,7 +18,7 @@ func (m *Message) String() string {
 	return fmt.Sprintf("%v %s %d {%s}", m.Exchange, direction, m.MessageID, FormatPayloads(m.Payloads))
 }
 
-// FormatPayloads is the payloads' names, separated by commas, as in Message.String.
+// FormatPayloads returns the payloads' names, separated by commas, as in Message.String.
 func FormatPayloads(ps []Payload) string {
 	words := make([]string, len(ps))
 	for i, p := range ps {

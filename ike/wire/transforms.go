@@ -5,11 +5,12 @@ import (
 	"strings"
 )
 
-// transformName is a transform's IANA name, and the keyword that proposals in a configuration file and in status are written with.
+// transformName holds a transform's IANA name, and its keyword in the proposals of configuration
+// files and status.
 type transformName struct{ iana, keyword string }
 
-// transformNames follows the IANA registries "Transform Type 1" to "Transform Type 5". AEAD and other ciphers with a variable key
-// write its length between the two parts of their keyword: "aes%gcm16".
+// transformNames follows the IANA registries "Transform Type 1" to "Transform Type 5". The '%' in a
+// keyword stands for the key length, as in "aes%gcm16".
 var transformNames = map[TransformType]map[TransformID]transformName{
 	TransformENCR: {
 		1: {"ENCR_DES_IV64", ""}, 2: {"ENCR_DES", "des"}, 3: {"ENCR_3DES", "3des"}, 4: {"ENCR_RC5", ""}, 5: {"ENCR_IDEA", ""},
@@ -51,7 +52,8 @@ var transformNames = map[TransformType]map[TransformID]transformName{
 	TransformESN: {ESNNo: {"No Extended Sequence Numbers", "noesn"}, ESNYes: {"Extended Sequence Numbers", "esn"}},
 }
 
-// names looks the transform up; additional key exchanges (RFC 9370) share the registry of key exchange methods.
+// names looks up the transform. Additional key exchanges (RFC 9370) share the registry of key
+// exchange methods.
 func (t Transform) names() (transformName, bool) {
 	kind := t.Type
 	if kind >= TransformADDKE1 && kind <= TransformADDKE7 {
@@ -61,7 +63,8 @@ func (t Transform) names() (transformName, bool) {
 	return n, ok
 }
 
-// IANAName is the transform's name in the IANA registry, with the key length where there is one: "ENCR_AES_GCM_16 256".
+// IANAName returns the transform's name in the IANA registry, with the key length if there is one:
+// "ENCR_AES_GCM_16 256".
 func (t Transform) IANAName() string {
 	s := t.Type.String() + "(" + strconv.Itoa(int(t.ID)) + ")"
 	if n, ok := t.names(); ok {
@@ -73,8 +76,9 @@ func (t Transform) IANAName() string {
 	return s
 }
 
-// String is the transform as proposals are written in a configuration file, such as "aes256gcm16"; its IANA name where it has no
-// such keyword. A transform with an attribute that was not understood ends with "+?".
+// String returns the transform's keyword in a configuration file, such as "aes256gcm16", or its
+// IANA name if it has no keyword. For a transform with an attribute that was not understood it ends
+// with "+?".
 func (t Transform) String() string {
 	n, _ := t.names()
 	s := n.keyword
@@ -96,11 +100,12 @@ func (t Transform) String() string {
 	return s
 }
 
-// GroupName is the keyword of a key exchange method, such as "x25519".
+// GroupName returns the keyword of a key exchange method, such as "x25519".
 func GroupName(id TransformID) string { return Transform{Type: TransformKE, ID: id}.String() }
 
-// String is the proposal as it is written in a configuration file, such as "aes256gcm16-prfsha384-x25519". "noesn" goes without
-// saying where it is the only choice, and so does an integrity algorithm of NONE.
+// String returns the proposal as written in a configuration file, such as
+// "aes256gcm16-prfsha384-x25519". It omits "noesn" if that is the only choice, and likewise an
+// integrity algorithm of NONE.
 func (p Proposal) String() string {
 	var words []string
 	for _, t := range p.Transforms {

@@ -11,8 +11,9 @@ const (
 	tsIPv6AddrRange = 8
 )
 
-// parseTS parses the selectors. One of an unknown type is left out, its length being all that is known of it: it can match no
-// packet, and so narrows away (RFC 7296, Section 2.9). Hence Selectors may be empty, with which nothing can be agreed: TS_UNACCEPTABLE.
+// parseTS parses the selectors. It skips one of an unknown type by its length: such a selector
+// matches no packet, and so is removed by narrowing (RFC 7296, Section 2.9). Selectors may
+// therefore be empty, which is answered with TS_UNACCEPTABLE.
 func parseTS(r *reader, responder bool) *TS {
 	ts := &TS{Responder: responder}
 	count := int(r.u8("Number of TSs"))
@@ -28,7 +29,7 @@ func parseTS(r *reader, responder bool) *TS {
 		}
 	}
 	if n != count {
-		r.fail("%d selectors where %d were announced", n, count)
+		r.fail("%d selectors, but %d were announced", n, count)
 	}
 	return ts
 }

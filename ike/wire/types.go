@@ -1,5 +1,5 @@
-// Package wire parses and appends IKEv2 messages (RFC 7296, Section 3) and does nothing else: it keeps no
-// state, acts on nothing that it reads, and never panics, whatever the bytes.
+// Package wire parses and appends IKEv2 messages (RFC 7296, Section 3). It keeps no state, does not
+// act on what it parses, and never panics on any input.
 package wire
 
 import "net/netip"
@@ -7,11 +7,12 @@ import "net/netip"
 // SPI is an IKE SA's 8-octet Security Parameter Index (RFC 7296, Section 3.1).
 type SPI uint64
 
-// Header is the fixed IKE header (RFC 7296, Section 3.1). Length is filled in by Parse and ignored by AppendTo.
+// Header is the fixed IKE header (RFC 7296, Section 3.1). Parse fills in Length, AppendTo ignores
+// it.
 type Header struct {
 	InitiatorSPI SPI
 	ResponderSPI SPI
-	NextPayload  PayloadType // filled in by Parse; AppendTo derives it from the payloads
+	NextPayload  PayloadType // filled in by Parse; Message.AppendTo derives it from the payloads
 	MajorVersion uint8
 	MinorVersion uint8
 	Exchange     ExchangeType
@@ -27,14 +28,14 @@ const HeaderLen = 28
 
 // Payload is one IKE payload: a pointer to one of the payload types of this package.
 type Payload interface {
-	// Type is the payload's type as it appears in the preceding Next Payload field.
+	// Type returns the payload's type, as in the preceding Next Payload field.
 	Type() PayloadType
 	// appendBody appends everything after the generic payload header.
 	appendBody(b []byte) []byte
 }
 
 // Message is a header and its payloads, in order. A message protected by SK{} or SKF{} ends with an
-// *Encrypted or *EncryptedFragment, whose inner payloads are parsed apart with ParsePayloads.
+// *Encrypted or *EncryptedFragment, whose inner payloads ParsePayloads parses.
 type Message struct {
 	Header
 	Payloads []Payload
@@ -53,7 +54,7 @@ type (
 	ID struct {
 		Responder bool
 		IDType    IDType
-		Reserved  [3]byte // zero if it is ours; kept as it came, because AUTH covers it (Section 2.15)
+		Reserved  [3]byte // zero in our own; kept as received, because AUTH covers it (Section 2.15)
 		Data      []byte
 	}
 	// Cert is the Certificate payload (Section 3.6).
@@ -80,7 +81,8 @@ type (
 		Kind     NotifyType
 		Data     []byte
 	}
-	// Delete is the Delete payload (Section 3.11). SPIs are SPISize octets each; for IKE both are empty.
+	// Delete is the Delete payload (Section 3.11). Each SPI has SPISize octets; for IKE both are
+	// empty.
 	Delete struct {
 		Protocol ProtocolID
 		SPISize  uint8
@@ -98,20 +100,22 @@ type (
 		CFGType    CFGType
 		Attributes []ConfigAttribute
 	}
-	// EAP is the Extensible Authentication payload (Section 3.16): a whole EAP packet (RFC 3748), its length field checked.
+	// EAP is the Extensible Authentication payload (Section 3.16): a whole EAP packet (RFC 3748)
+	// with a correct length field.
 	EAP struct{ Data []byte }
 	// Encrypted is the SK payload (Section 3.14). First is the type of the first inner payload.
 	Encrypted struct {
 		First PayloadType
 		Body  []byte // IV, ciphertext, padding, ICV; aliases the datagram
 	}
-	// EncryptedFragment is the SKF payload (RFC 7383, Section 2.5). First is zero except in fragment 1.
+	// EncryptedFragment is the SKF payload (RFC 7383, Section 2.5). First is zero except in
+	// fragment 1.
 	EncryptedFragment struct {
 		First         PayloadType
 		Number, Total uint16
 		Body          []byte
 	}
-	// Unknown is a payload of a type that this package does not know, kept as it came (Section 2.5).
+	// Unknown is a payload of an unknown type, kept as received (Section 2.5).
 	Unknown struct {
 		PayloadType PayloadType
 		Critical    bool
@@ -131,12 +135,14 @@ type Proposal struct {
 type Transform struct {
 	Type      TransformType
 	ID        TransformID
-	KeyLength uint16 // in bits; zero where the attribute is absent
-	// UnknownAttribute says that an attribute other than Key Length was present: such a transform must not be chosen (Section 3.3.6).
+	KeyLength uint16 // in bits; zero if the attribute is absent
+	// UnknownAttribute reports whether an attribute other than Key Length was present: such a
+	// transform must not be chosen (Section 3.3.6).
 	UnknownAttribute bool
 }
 
-// TrafficSelector is one traffic selector (RFC 7296, Section 3.13.1) with the range as it came: the caller checks Start <= End.
+// TrafficSelector is one traffic selector (RFC 7296, Section 3.13.1) with the range as received:
+// the caller checks Start <= End.
 type TrafficSelector struct {
 	Protocol           uint8 // 0: any
 	StartPort, EndPort uint16
