@@ -42,7 +42,7 @@ func (p *peer) credential() (Credential, error) {
 	return nil, fmt.Errorf("peer %q has no pre-shared key", p.cfg.Name)
 }
 
-// announce returns the payloads of the peer's credential in IKE_SA_INIT.
+// announceCredential returns the payloads of the peer's credential in IKE_SA_INIT.
 func (p *peer) announceCredential() []wire.Payload {
 	if c, err := p.credential(); err == nil {
 		return c.Init()
@@ -87,7 +87,7 @@ func (s *ikeSA) verify(c Credential, id *wire.ID, auth *wire.Auth, ps []wire.Pay
 // verdict is the result of a Verify.
 type verdict struct{ err error }
 
-// work runs run at once or, if it is slow, elsewhere.
+// work runs run at once or, if it is slow, by Compute; then is called with its value.
 func (e *Engine) work(slow bool, run func() any, then func(any)) {
 	if !slow {
 		then(run())
@@ -96,8 +96,8 @@ func (e *Engine) work(slow bool, run func() any, then func(any)) {
 	e.compute(run, then)
 }
 
-// signed returns what one side's AUTH covers, among others its own first message and the other's
-// nonce (RFC 7296, Section 2.15).
+// signed returns what one side's AUTH covers: its own first message, the other side's nonce and its
+// own identity (RFC 7296, Section 2.15).
 func (s *ikeSA) signed(initiator bool, id *wire.ID) *suite.SignedOctets {
 	prf := s.keys.suite.Prf()
 	if initiator {

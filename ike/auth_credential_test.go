@@ -112,7 +112,7 @@ func TestCredentialIsWrong(t *testing.T) {
 	}{
 		"left signs with another key":    {func(_ *testPair, left, _ *signature) { left.own = other }, "AUTHENTICATION_FAILED", "does not sign with the key"},
 		"right signs with another key":   {func(_ *testPair, _, right *signature) { right.own = other }, "the peer does not sign with the key", "AUTHENTICATION_FAILED"},
-		"left cannot sign":               {func(_ *testPair, left, _ *signature) { left.err = errors.New("the card is out") }, "cannot prove its identity: the card is out", ""},
+		"left cannot sign":               {func(_ *testPair, left, _ *signature) { left.err = errors.New("the card is out") }, "cannot prove our identity: the card is out", ""},
 		"right cannot sign":              {func(_ *testPair, _, right *signature) { right.err = errors.New("the card is out") }, "AUTHENTICATION_FAILED", "the card is out"},
 		"left has a pre-shared key":      {func(p *testPair, _, _ *signature) { p.left.peers[0].Credential, p.left.peers[0].PSK = nil, testPSK() }, "AUTHENTICATION_FAILED", "does not sign"},
 		"right wants a pre-shared key":   {func(p *testPair, _, _ *signature) { p.right.peers[0].Credential, p.right.peers[0].PSK = nil, testPSK() }, "AUTHENTICATION_FAILED", "not with a pre-shared key"},

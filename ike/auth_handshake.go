@@ -9,14 +9,14 @@ import (
 	"culvert/ike/wire"
 )
 
-// A handshake is what a responder has under way with an initiator, over several requests: the twin
-// of the initiator's exchange. While an IKE SA has one, it takes the requests that it expects; all
+// A handshake is a responder's exchange with an initiator over several requests, the counterpart of
+// the initiator's exchange. While an IKE SA has one, it takes the requests that it expects; all
 // others are handled one by one.
 type handshake interface {
 	// expects reports whether a request of the exchange type may be the next one. It is asked
 	// before the request is opened.
 	expects(ex wire.ExchangeType) bool
-	// rule is what that request must and may carry.
+	// rule returns the rule for the payloads of that request.
 	rule() payloadRule
 	// request handles it and returns the answer. It returns errPending when ikeSA.conclude follows
 	// later, after a computation.
@@ -48,9 +48,9 @@ func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, er
 	list := s.candidates(ps, id)
 	if len(list) == 0 {
 		for _, p := range s.e.peers.suspects(s.net.path) {
-			p.refusedCall(fmt.Sprintf("%s called as %s, and remote_id is %s", s.net.remote, id, p.cfg.RemoteID), append(p.explainIdentities(), "theirs: "+id.String()))
+			p.refusedCall(fmt.Sprintf("%s identified itself as %s, but remote_id is %s", s.net.remote, id, p.cfg.RemoteID), append(p.explainIdentities(), "theirs: "+id.String()))
 		}
-		return nil, s.notAuthentic(fmt.Errorf("no configured peer is called %s", id))
+		return nil, s.notAuthentic(fmt.Errorf("no configured peer accepts the identity %s", id))
 	}
 	a := &authAttempt{ps: ps, id: id, idi: idi, list: list}
 	a.auth, _ = wire.Find[*wire.Auth](ps)
@@ -58,7 +58,8 @@ func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, er
 	return nil, errPending
 }
 
-// notAuthentic is the end of an initiator that is not who it says, or not anybody that we know.
+// notAuthentic records that an initiator is refused, for a wrong proof or an unknown identity, and
+// returns the error that ends the IKE SA.
 func (s *ikeSA) notAuthentic(err error) error {
 	s.e.count("ike_authentication_failed")
 	s.notice(Warn, "auth-failed", fmt.Sprintf("%s: %s", s.net.remote, err))
@@ -68,20 +69,20 @@ func (s *ikeSA) notAuthentic(err error) error {
 // maxCandidates bounds the configured peers that one initiator is verified against.
 const maxCandidates = 8
 
-// authAttempt is an initiator's request of IKE_AUTH while it is verified.
+// An authAttempt is an initiator's request of IKE_AUTH during its verification.
 type authAttempt struct {
 	ps   []wire.Payload
 	id   identity.ID
 	idi  *wire.ID
 	auth *wire.Auth
-	list []*peer // that it may be, the likeliest first
-	why  []error // by peer, as far as they were tried
+	list []*peer // candidates, the likeliest first
+	why  []error // of the candidates that were tried, in the order of list
 }
 
-// next tries the next candidate, or refuses the initiator when there is none left.
+// next tries the next candidate, or refuses the initiator if none is left.
 func (a *authAttempt) next(s *ikeSA) {
 	if len(a.why) == len(a.list) {
-		p := a.list[0] // the likeliest one's reason is told
+		p := a.list[0] // its reason is the one to report
 		explain := append(p.explainIdentities(), "theirs: "+a.id.String())
 		p.refusedCall(a.why[0].Error(), explain)
 		s.conclude(nil, s.notAuthentic(a.why[0]))
@@ -103,26 +104,28 @@ func (a *authAttempt) next(s *ikeSA) {
 		case s.state != saHalfOpen || p.removed:
 			s.endHalfOpen()
 		case err != nil:
-			a.failed(s, fmt.Errorf("%s called, and its authentication is wrong: %w", a.id, err))
+			a.failed(s, fmt.Errorf("authentication of %s failed: %w", a.id, err))
 		default:
 			a.prove(s, p, c)
 		}
 	})
 }
 
+// failed records why the current candidate is not the initiator, and tries the next one.
 func (a *authAttempt) failed(s *ikeSA, err error) {
 	a.why = append(a.why, err)
 	a.next(s)
 }
 
-// endHalfOpen ends an IKE SA whose peer was removed from the configuration while it was verified.
+// endHalfOpen refuses an initiator whose peer was removed from the configuration during the
+// verification. An IKE SA that has already ended stays as it is.
 func (s *ikeSA) endHalfOpen() {
 	if s.state == saHalfOpen {
 		s.conclude(nil, s.notAuthentic(errors.New("the peer was removed from the configuration")))
 	}
 }
 
-// prove makes this side's own proof for the initiator, which is p.
+// prove makes this side's AUTH for the initiator, which is p.
 func (a *authAttempt) prove(s *ikeSA, p *peer, c Credential) {
 	idr := p.cfg.LocalID.Payload(true)
 	s.prove(c, idr, func(made proof) {
@@ -130,7 +133,7 @@ func (a *authAttempt) prove(s *ikeSA, p *peer, c Credential) {
 		case s.state != saHalfOpen || p.removed:
 			s.endHalfOpen()
 		case made.err != nil:
-			p.refusedCall("this side cannot prove its identity: "+made.err.Error(), nil)
+			p.refusedCall("cannot prove our identity: "+made.err.Error(), nil)
 			s.conclude(nil, s.notAuthentic(made.err))
 		default:
 			a.accept(s, p, slices.Concat([]wire.Payload{idr}, c.Auth(), []wire.Payload{made.auth}))
@@ -138,7 +141,7 @@ func (a *authAttempt) prove(s *ikeSA, p *peer, c Credential) {
 	})
 }
 
-// accept establishes the IKE SA and answers, with a Child SA if one can be agreed on.
+// accept establishes the IKE SA and answers, with a Child SA if both sides agree on one.
 func (a *authAttempt) accept(s *ikeSA, p *peer, answer []wire.Payload) {
 	if p.cfg.Encap == EncapNever {
 		s.net.encap, s.net.natT = false, false

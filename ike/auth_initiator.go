@@ -16,14 +16,14 @@ import (
 //	                                                                  <--  HDR, SK {IDr, AUTH, N(why no Child SA)}
 //	                                                                  <--  HDR, SK {N(AUTHENTICATION_FAILED)}
 
-// authExchange is the initiator's side.
+// authExchange is the initiator's side of IKE_AUTH.
 type authExchange struct {
 	child      *childOffer
 	credential Credential
-	verifying  bool // the response is there, and is being verified
+	verifying  bool // the response has come and is being verified
 }
 
-// newAuthExchange takes the first policy that is wanted along.
+// newAuthExchange returns an exchange that negotiates the first policy that is due.
 func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
 	pols := s.peer.policies
@@ -33,8 +33,8 @@ func newAuthExchange(s *ikeSA) *authExchange {
 			return x
 		}
 	}
-	// What asked for the connection may have been withdrawn meanwhile, but the exchange needs a
-	// Child SA.
+	// The request for the connection may have been withdrawn since, but the exchange needs a Child
+	// SA.
 	if i := slices.IndexFunc(pols, func(pol *policy) bool { return !pol.up() && !pol.busy }); i >= 0 {
 		x.child = &childOffer{policy: pols[i]}
 	}
@@ -45,7 +45,7 @@ func (x *authExchange) activity() ikeActivity { return ikeChildren }
 
 func (x *authExchange) start(s *ikeSA) {
 	if x.child == nil {
-		s.setupFailed("nothing is wanted of the peer any more", nil, false)
+		s.setupFailed("no policy needs the peer any longer", nil, false)
 		return
 	}
 	c, err := s.peer.credential()
@@ -63,14 +63,14 @@ func (x *authExchange) start(s *ikeSA) {
 		switch {
 		case !s.holds(x):
 		case made.err != nil:
-			s.setupFailed("this side cannot prove its identity: "+made.err.Error(), nil, false)
+			s.setupFailed("cannot prove our identity: "+made.err.Error(), nil, false)
 		default:
 			x.send(s, idi, made.auth)
 		}
 	})
 }
 
-// send sends the request.
+// send sends the request with our AUTH.
 func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
 	ps := []wire.Payload{idi}
 	if !s.peer.hasOther(s) {
@@ -85,8 +85,8 @@ func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
 	s.ask(wire.IKEAuth, append(ps, &wire.VendorID{Data: followsVendorID}))
 }
 
-// hasOther says whether another IKE SA with the peer is established, so that INITIAL_CONTACT would
-// be untrue.
+// hasOther reports whether another IKE SA with the peer is established. Then INITIAL_CONTACT must
+// not be sent.
 func (p *peer) hasOther(s *ikeSA) bool {
 	return slices.ContainsFunc(p.sas, func(o *ikeSA) bool { return o != s && o.state.authenticated() })
 }
@@ -97,7 +97,7 @@ func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {
 	refused := failed && !authentic
 	switch {
 	case s.state == saClosing && refused:
-		s.end(endLocal, "withdrawn, and refused")
+		s.end(endLocal, "withdrawn, and refused by the peer")
 		return
 	case s.state == saClosing:
 		s.done(x) // the Delete comes next
@@ -109,7 +109,7 @@ func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {
 	x.verify(s, ps)
 }
 
-// verify checks who the responder is.
+// verify checks the identity and the AUTH of the responder.
 func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 	idr, _ := wire.FindID(ps, true)
 	auth, _ := wire.Find[*wire.Auth](ps)
@@ -131,14 +131,14 @@ func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 		case s.state == saClosing:
 			s.done(x) // the Delete comes next
 		case err != nil:
-			x.reject(s, "the peer's authentication is wrong: "+err.Error())
+			x.reject(s, "authentication of the peer failed: "+err.Error())
 		default:
 			x.accept(s, id, ps)
 		}
 	})
 }
 
-// accept establishes the IKE SA.
+// accept establishes the IKE SA, with the Child SA if the response has one.
 func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.net.follows = saysItFollows(ps)
 	s.established(s.peer, id)
@@ -149,8 +149,8 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.done(x)
 }
 
-// refused is a protected refusal. It comes from whoever answered IKE_SA_INIT; the answer to our
-// question has come, and so there is nothing more to wait for.
+// refused ends the attempt after a protected refusal. Its sender is the one that answered
+// IKE_SA_INIT, and no other response will come.
 func (x *authExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	why := fmt.Sprintf("the peer answered %v", kind)
 	if kind == wire.AuthenticationFailed {
@@ -159,25 +159,26 @@ func (x *authExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	s.setupFailed(why, s.peer.explainIdentities(), false)
 }
 
-// explainIdentities is what we know of both sides' identities.
+// explainIdentities returns both configured identities, for operators.
 func (p *peer) explainIdentities() []string {
 	return []string{"ours: " + p.cfg.LocalID.String(), "expected of the peer: " + p.cfg.RemoteID.String()}
 }
 
-// responderIs returns the responder's identity, and why it is not the one that is expected.
+// responderIs returns the responder's identity, and an empty string if it is the expected one, or
+// else why it is not.
 func (s *ikeSA) responderIs(idr *wire.ID) (id identity.ID, why string) {
 	id, err := identity.FromPayload(idr)
 	switch {
 	case err != nil:
 		return id, err.Error()
 	case !id.Matches(s.peer.cfg.RemoteID):
-		return id, fmt.Sprintf("the peer is %s, and remote_id is %s", id, s.peer.cfg.RemoteID)
+		return id, fmt.Sprintf("the peer identified itself as %s, but remote_id is %s", id, s.peer.cfg.RemoteID)
 	}
 	return id, ""
 }
 
-// reject ends a try because the peer is not who it should be, and tells it so in an INFORMATIONAL
-// exchange of its own (RFC 7296, Section 2.21.2).
+// reject ends an attempt because the responder is not who it should be, and tells it so in an
+// INFORMATIONAL exchange (RFC 7296, Section 2.21.2).
 func (x *authExchange) reject(s *ikeSA, why string) {
 	s.e.count("ike_authentication_failed")
 	x.child.abandon(s, why)
@@ -189,7 +190,7 @@ func (x *authExchange) reject(s *ikeSA, why string) {
 	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, cause: endFailed, why: why})
 }
 
-// withdraw forgets what was asked for, but waits for the answer.
+// withdraw gives up the policy of the exchange, but waits for the response.
 func (x *authExchange) withdraw(s *ikeSA, why string) {
 	x.abandon(s, why)
 	x.child = nil
@@ -201,7 +202,7 @@ func (x *authExchange) abandon(s *ikeSA, why string) {
 	}
 }
 
-// setupFailed ends a try of ours.
+// setupFailed ends an attempt of ours. unanswered means that the peer never responded.
 func (s *ikeSA) setupFailed(why string, explain []string, unanswered bool) {
 	p := s.peer
 	if p != nil && len(p.cfg.Remote) > 1 {
@@ -214,7 +215,7 @@ func (s *ikeSA) setupFailed(why string, explain []string, unanswered bool) {
 	}
 }
 
-// established is the moment at which both sides are authenticated.
+// established enters the state in which both sides are authenticated.
 func (s *ikeSA) established(p *peer, id identity.ID) {
 	e := s.e
 	s.remoteID = id
@@ -236,7 +237,7 @@ func (s *ikeSA) established(p *peer, id identity.ID) {
 	p.connected()
 }
 
-// unanswered ends an IKE SA whose request was sent as often as it may be.
+// unanswered ends an IKE SA whose request has had its last retransmission.
 func (s *ikeSA) unanswered(r *window.Request) {
 	switch s.state {
 	case saConnecting, saAuthenticating:
@@ -258,7 +259,7 @@ func (s *ikeSA) unanswered(r *window.Request) {
 		fallthrough
 	default:
 		s.e.count("ike_peer_dead")
-		s.notice(Warn, "peer-dead", fmt.Sprintf("the peer does not answer %v any more", r.Exchange))
+		s.notice(Warn, "peer-dead", fmt.Sprintf("the peer no longer answers %v", r.Exchange))
 		s.end(endDead, "the peer does not answer")
 	}
 }

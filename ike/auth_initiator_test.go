@@ -26,7 +26,7 @@ type failing struct {
 var failings = []failing{
 	{name: "wrong secret", edit: func(l, r *Peer) { r.PSK = []byte("wrong") }, leftErr: "AUTHENTICATION_FAILED", rightSay: "pre-shared keys differ", explain: []string{"ours: left.example.com", "expected of the peer: right.example.com"}},
 	{name: "left is called otherwise", edit: func(l, r *Peer) { l.LocalID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"} }, leftErr: "AUTHENTICATION_FAILED", rightSay: "other.example.com"},
-	{name: "right is called otherwise", edit: func(l, r *Peer) { r.LocalID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"} }, leftErr: "the peer is other.example.com, and remote_id is right.example.com", rightSay: "rejected"},
+	{name: "right is called otherwise", edit: func(l, r *Peer) { r.LocalID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"} }, leftErr: "the peer identified itself as other.example.com, but remote_id is right.example.com", rightSay: "rejected"},
 	{name: "no IKE proposal", edit: func(l, r *Peer) { r.Proposals = []wire.Proposal{otherCipher(testIKEProposal)} }, leftErr: "NO_PROPOSAL_CHOSEN", rightSay: "aes256gcm16", explain: []string{"ours: aes256gcm16-prfsha256-x25519"}},
 	{name: "no ESP proposal", edit: func(l, r *Peer) { r.Children[0].Proposals = []wire.Proposal{otherCipher(testESPProposal)} }, leftErr: "accepts none of our ESP proposals", rightSay: "chacha20poly1305", ikeStays: true},
 	{name: "selectors do not meet", edit: func(l, r *Peer) { r.Children[0].Local = testNetworks("10.9.0.0/16") }, leftErr: "selectors do not overlap", rightSay: "10.9.0.0/16", ikeStays: true},

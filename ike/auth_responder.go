@@ -9,10 +9,10 @@ import (
 )
 
 // candidates returns the configured peers that an initiator with the identity may be, the likeliest
-// first: one whose local identity it asks for before others, an exact remote identity before a
-// pattern, one that is looked for at this address before one that may call from anywhere, and that
-// before one that is looked for elsewhere; then by the order of the configuration. A candidate must
-// be allowed the proposal that was chosen before anybody knew who was calling.
+// first. In the order of weight: the initiator asks for the peer's local identity; the remote
+// identity is exact, not a pattern; the peer is configured at this address, or else at none. Ties
+// keep the order of the configuration. A candidate must allow the proposal that was chosen in
+// IKE_SA_INIT, before the identity was known.
 func (s *ikeSA) candidates(ps []wire.Payload, id identity.ID) []*peer {
 	var list []*peer
 	for _, p := range s.e.peers.called(id, s.net.local.Addr()) {
@@ -24,7 +24,7 @@ func (s *ikeSA) candidates(ps []wire.Payload, id identity.ID) []*peer {
 	return list[:min(len(list), maxCandidates)]
 }
 
-// likelihood ranks the peers that an initiator may be.
+// likelihood returns the rank of a peer among the candidates; the highest is the likeliest.
 func (s *ikeSA) likelihood(p *peer, ps []wire.Payload) int {
 	rank := 0
 	if idr, ok := wire.FindID(ps, true); ok && idr.IDType == p.cfg.LocalID.Type && string(idr.Data) == p.cfg.LocalID.Data {
@@ -42,27 +42,28 @@ func (s *ikeSA) likelihood(p *peer, ps []wire.Payload) int {
 	return rank
 }
 
-// onlyOne ends every older IKE SA with the same authenticated identity, because the peer says that
-// it has no other: it may "delete any other IKE SAs it has to the same authenticated identity
-// without waiting for a timeout" (RFC 7296, Section 2.4). An IKE SA that we made while this one was
-// on its way is not what the peer speaks of: both sides started at once, and settleDuplicates
-// decides. One that the peer made is: it has given up a try that came to IKE_AUTH.
+// onlyOne handles INITIAL_CONTACT: it ends every older IKE SA with the same authenticated identity.
+// The receiver may "delete any other IKE SAs it has to the same authenticated identity without
+// waiting for a timeout" (RFC 7296, Section 2.4). It spares an IKE SA of ours that was established
+// after the peer began this one: both sides started at once, and settleDuplicates decides. It does
+// not spare one that the peer began: the peer has abandoned it.
 func (s *ikeSA) onlyOne() {
 	for _, o := range slices.Clone(s.peer.sas) {
 		if o == s || o.remoteID != s.remoteID || !o.state.authenticated() {
 			continue
 		}
 		if !o.initiator || o.life.established.Before(s.life.born) {
-			o.end(endRestarted, "the peer started anew")
+			o.end(endRestarted, "the peer restarted")
 		}
 	}
 }
 
-// maxRedundant bounds the IKE SAs that one identity makes with us, and those that it rekeyed and
-// has not deleted. An honest peer has two at most, while it authenticates anew.
+// maxRedundant is the number of IKE SAs that one identity may have begun with us, and separately of
+// those that it rekeyed and has not deleted. A correct peer has at most two, during
+// reauthentication.
 const maxRedundant = 16
 
-// notTooMany ends the oldest IKE SA of the identity when it has made too many.
+// notTooMany ends the oldest IKE SA that the identity began, if there are more than maxRedundant.
 func (s *ikeSA) notTooMany() {
 	var oldest *ikeSA
 	count := 0
@@ -77,11 +78,11 @@ func (s *ikeSA) notTooMany() {
 	}
 	if count > maxRedundant {
 		s.e.count("ike_too_many_twins")
-		oldest.closeAs(endReplaced, "the peer has made too many others")
+		oldest.closeAs(endReplaced, "the peer has too many IKE SAs")
 	}
 }
 
-// superseded counts the IKE SAs of the identity that wait for their deletion.
+// superseded returns the number of the identity's IKE SAs that wait for their deletion.
 func (s *ikeSA) superseded() (count int) {
 	for _, o := range s.peer.sas {
 		if o.remoteID == s.remoteID && (o.state == saRekeyed || o.state == saClosing) {

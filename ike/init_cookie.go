@@ -12,19 +12,19 @@ import (
 	"culvert/ike/wire"
 )
 
-// cookieLife is how long a cookie secret makes new cookies. Each stays valid for one more such time, so that an
-// initiator is not refused because the secret changed on its way.
+// cookieLife is how long new cookies are made with one secret. Its cookies stay valid for as long
+// again, so that a change of the secret does not refuse an initiator whose request is on its way.
 const cookieLife = 30 * time.Second
 
-// cookieJar makes and checks the cookies of RFC 7296, Section 2.6, without state for each initiator:
+// A cookieJar makes and checks the cookies of RFC 7296, Section 2.6, without state per initiator:
 //
 //	cookie = generation (1 octet) | HMAC-SHA256(secret of the generation, Ni | address | port | SPIi)[:16]
 //
-// The port is in it: a NAT's other users must not share a victim's cookie.
+// It covers the port, so that other hosts behind the same NAT cannot use a victim's cookie.
 type cookieJar struct {
 	rand              io.Reader
 	generation        uint8
-	born              time.Time // of the current secret; zero: there is none
+	born              time.Time // when the current secret was made; zero: there is none
 	current, previous [32]byte
 	hasPrevious       bool
 }
@@ -32,7 +32,7 @@ type cookieJar struct {
 // cookieLen is within the 1 to 64 octets of RFC 7296, Section 2.6.
 const cookieLen = 1 + 16
 
-// make is the cookie for an IKE_SA_INIT request of this nonce, source and SPI.
+// make returns the cookie for an IKE_SA_INIT request with this nonce, source and SPI.
 func (j *cookieJar) make(now time.Time, ni []byte, from netip.AddrPort, spi wire.SPI) ([]byte, error) {
 	if err := j.rotate(now); err != nil {
 		return nil, err
@@ -40,7 +40,8 @@ func (j *cookieJar) make(now time.Time, ni []byte, from netip.AddrPort, spi wire
 	return appendCookie([]byte{j.generation}, &j.current, ni, from, spi), nil
 }
 
-// valid says whether a cookie is one that make made for the same request, at most two lives of a secret ago.
+// valid reports whether make returned this cookie for the same request, under the current secret or
+// the one before it.
 func (j *cookieJar) valid(now time.Time, cookie, ni []byte, from netip.AddrPort, spi wire.SPI) bool {
 	if len(cookie) != cookieLen || j.born.IsZero() || j.rotate(now) != nil {
 		return false
@@ -55,7 +56,7 @@ func (j *cookieJar) valid(now time.Time, cookie, ni []byte, from netip.AddrPort,
 	return hmac.Equal(cookie, appendCookie(cookie[:1:1], secret, ni, from, spi))
 }
 
-// rotate makes the first secret, and a new one when the current one is old.
+// rotate makes the first secret, and replaces the current one when it is older than cookieLife.
 func (j *cookieJar) rotate(now time.Time) error {
 	age := now.Sub(j.born)
 	if !j.born.IsZero() && age < cookieLife {
@@ -79,7 +80,7 @@ func appendCookie(b []byte, secret *[32]byte, ni []byte, from netip.AddrPort, sp
 	copy(fixed[:], addr[:])
 	binary.BigEndian.PutUint16(fixed[16:], from.Port())
 	binary.BigEndian.PutUint64(fixed[18:], uint64(spi))
-	mac.Write(fixed[:]) // of fixed length, and so before the nonce: the two cannot run into each other
+	mac.Write(fixed[:]) // of fixed length and in front of the nonce, so that the input is unambiguous
 	mac.Write(ni)
 	var sum [sha256.Size]byte
 	return append(b, mac.Sum(sum[:0])[:cookieLen-1]...)

@@ -102,7 +102,7 @@ func TestMessageIDsUsedUp(t *testing.T) {
 	left.win.Restore(window.State{Next: math.MaxUint32})
 	ref := p.left.rekey("lan")
 	p.drive(time.Second)
-	p.wantDone(p.left, ref, "used up")
+	p.wantDone(p.left, ref, "exhausted")
 }
 
 // flood is spoofed IKE_SA_INIT requests: all of them from other addresses, with other SPIs and nonces.

@@ -2,18 +2,20 @@ package ike
 
 import "net/netip"
 
-// halfOpenTable counts the IKE SAs that others have begun and that are not authenticated: half-open ones, and those that were refused and linger to say so again.
-// They are what a stranger can fill our memory with.
+// A halfOpenTable counts the IKE SAs that peers began and that are not authenticated: half-open
+// ones, and refused ones that still answer copies of the last request. It bounds the memory that
+// strangers can fill.
 type halfOpenTable struct {
 	count int
 	from  map[netip.Prefix]int
 }
 
-// sourceShare is the part of all half-open IKE SAs that may come from one source. A cookie shows that an address is no fake, but not that it means well;
-// the others are to get through still (RFC 8019, Section 4.2).
+// sourceShare is the inverse of the part of all half-open IKE SAs that one source may have. A
+// cookie proves that an address is genuine, not that its user is honest, and others must still get
+// through (RFC 8019, Section 4.2).
 const sourceShare = 16
 
-// sourceOf is what one caller is known by: an IPv4 address, or the /64 that an IPv6 host has for itself.
+// sourceOf returns what counts as one source: an IPv4 address, or the /64 of an IPv6 address.
 func sourceOf(a netip.Addr) netip.Prefix {
 	bits := 64
 	if a.Is4() {
@@ -23,12 +25,12 @@ func sourceOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// admits says whether one more may call from an address.
+// admits reports whether the limits allow another half-open IKE SA from an address.
 func (c *halfOpenTable) admits(from netip.Addr, limit int) bool {
 	return c.count < limit && c.from[sourceOf(from)] < max(limit/sourceShare, 1)
 }
 
-// add counts an IKE SA.
+// add counts an IKE SA of a source.
 func (c *halfOpenTable) add(s *ikeSA, from netip.Addr) {
 	if c.from == nil {
 		c.from = map[netip.Prefix]int{}
@@ -38,7 +40,7 @@ func (c *halfOpenTable) add(s *ikeSA, from netip.Addr) {
 	c.count++
 }
 
-// remove no longer counts an IKE SA: it is authenticated, or gone.
+// remove takes an IKE SA out of the count: it is authenticated, or gone.
 func (c *halfOpenTable) remove(s *ikeSA) {
 	if !s.source.IsValid() {
 		return

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -12,22 +13,23 @@ import (
 // The initiator's IKE_SA_INIT (RFC 7296, Sections 1.2, 2.6, 2.6.1 and 2.21.1):
 //
 //	HDR(A,0), SAi1, KEi, Ni, N(NAT-D) x 2  -->
-//	                                       <--  HDR(A,0), N(COOKIE)               then again, the cookie first
-//	                                       <--  HDR(A,0), N(INVALID_KE_PAYLOAD)   then again with the other group
-//	                                       <--  HDR(A,0), N(any other error)      remembered: anybody may have sent it
+//	                                       <--  HDR(A,0), N(COOKIE)               retried with the cookie in front
+//	                                       <--  HDR(A,0), N(INVALID_KE_PAYLOAD)   retried with the other group
+//	                                       <--  HDR(A,0), N(any other error)      noted: anybody may have sent it
 //	                                       <--  HDR(A,B), SAr1, KEr, Nr, N(NAT-D) x 2
 
 const (
-	// maxCookies, like maxGroups, bounds the retries that unprotected answers can cause.
+	// maxCookies, like maxGroups, bounds the retries that unprotected responses can cause.
 	maxCookies = 4
-	// refusalGrace is how long we go on trying after an unprotected refusal: "the recipient should continue trying for some time before giving up".
+	// refusalGrace is how long the initiator continues after an unprotected refusal, as RFC 7296,
+	// Section 2.21.1, recommends.
 	refusalGrace = 4 * time.Second
 )
 
 // initExchange is the IKE_SA_INIT exchange of an initiator.
 type initExchange struct{}
 
-// startInit begins a try to connect to remote.
+// startInit starts an attempt to connect to remote.
 func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	ni, err := s.e.nonce()
 	if err != nil {
@@ -54,7 +56,7 @@ func (x *initExchange) start(s *ikeSA) {
 			return
 		}
 		if k.err != nil {
-			s.setupFailed("the key exchange could not be begun: "+k.err.Error(), nil, false)
+			s.setupFailed("cannot start the key exchange: "+k.err.Error(), nil, false)
 			return
 		}
 		s.setup.init.ke = k.ke
@@ -64,7 +66,7 @@ func (x *initExchange) start(s *ikeSA) {
 	s.setup.init.computing = true
 }
 
-// send sends the request as it is now: a retry is a new message of the same ID.
+// send sends the request in its present form. A retry is a new message with the same message ID.
 func (x *initExchange) send(s *ikeSA) {
 	su := s.setup
 	var ps []wire.Payload
@@ -78,8 +80,9 @@ func (x *initExchange) send(s *ikeSA) {
 	s.askRaw(wire.IKESAInit, [][]byte{su.request})
 }
 
-// initNotifies is what both sides tell in IKE_SA_INIT: what NAT detection needs, and that we can take fragments. A peer with encap = "never" has no
-// NAT traversal; with "always" the source hash is false, so that the other side sees a NAT.
+// initNotifies returns what both sides announce in IKE_SA_INIT: NAT detection, support of
+// fragments, and the payloads of the credential. A peer with encap = "never" gets no NAT detection;
+// with "always" the source hash is false, so that the other side sees a NAT.
 func (s *ikeSA) initNotifies(p *peer) []wire.Payload {
 	var ps []wire.Payload
 	if p.cfg.Encap != EncapNever {
@@ -91,7 +94,7 @@ func (s *ikeSA) initNotifies(p *peer) []wire.Payload {
 	return append(ps, p.announceCredential()...)
 }
 
-// natNotifies is where we are and where the peer is, as far as we know.
+// natNotifies returns the NAT detection payloads for our address and the peer's, as far as known.
 func (s *ikeSA) natNotifies(p *peer) []wire.Payload {
 	source := natHash(s.spi.I, s.spi.R, s.net.local)
 	if p.cfg.Encap == EncapAlways {
@@ -103,7 +106,7 @@ func (s *ikeSA) natNotifies(p *peer) []wire.Payload {
 	}
 }
 
-// initResponse takes an answer to our IKE_SA_INIT. Nothing in it is authenticated.
+// initResponse handles a response to our IKE_SA_INIT request. Nothing in it is authenticated.
 func (s *ikeSA) initResponse(d Datagram, m *wire.Message) {
 	x, ok := s.work.current.(*initExchange)
 	if !ok || s.setup.init.computing {
@@ -128,10 +131,11 @@ func (s *ikeSA) initResponse(d Datagram, m *wire.Message) {
 	}
 	if err := x.accept(s, d, m); err != nil {
 		s.e.count("ike_init_unacceptable")
-		s.suspect("the answer to IKE_SA_INIT is not acceptable: "+err.Error(), nil)
+		s.suspect("unacceptable response to IKE_SA_INIT: "+err.Error(), nil)
 	}
 }
 
+// cookieWanted sends the request again with the cookie that the responder asks for.
 func (x *initExchange) cookieWanted(s *ikeSA, cookie []byte) {
 	su := s.setup
 	if len(cookie) == 0 || len(cookie) > 64 || su.init.cookies == maxCookies {
@@ -143,8 +147,8 @@ func (x *initExchange) cookieWanted(s *ikeSA, cookie []byte) {
 	x.send(s)
 }
 
-// groupWanted begins again with the group that the peer wants, if we offered it: "the initiator MUST retry the IKE_SA_INIT with the
-// corrected Diffie-Hellman group. The initiator MUST again propose its full set of acceptable cryptographic suites because the rejection message was unauthenticated".
+// groupWanted starts again with the group that the responder asks for, if we offered it. All
+// proposals are sent again, because the response was not authenticated (RFC 7296, Section 1.2).
 func (x *initExchange) groupWanted(s *ikeSA, data []byte) {
 	su := s.setup
 	if err := su.init.correct(data, su.init.offers); err != nil {
@@ -159,21 +163,21 @@ func (x *initExchange) groupWanted(s *ikeSA, data []byte) {
 	x.start(s)
 }
 
-// refused remembers an unprotected error.
+// refused notes an unprotected error.
 func (s *ikeSA) refused(kind wire.NotifyType) {
 	var explain []string
 	why := fmt.Sprintf("the peer answered %v to IKE_SA_INIT", kind)
 	switch kind {
 	case wire.NoProposalChosen:
-		why += ": it accepts none of our IKE proposals, or does not know our address"
-		explain = []string{"ours: " + proposal.List(s.peer.cfg.Proposals), "theirs: not told; see the peer's log"}
+		why += ": it accepts none of our IKE proposals, or has no peer for our address"
+		explain = []string{"ours: " + proposal.List(s.peer.cfg.Proposals), "theirs: not reported; see the peer's log"}
 	case wire.InvalidMajorVersion:
 		why += ": it does not speak IKEv2"
 	}
 	s.suspect(why, explain)
 }
 
-// suspect notes why this may fail, and lets the try end soon, but not at once.
+// suspect notes why the attempt may fail, and limits the time that is left for it to refusalGrace.
 func (s *ikeSA) suspect(why string, explain []string) {
 	first := s.setup.refusal.reason == ""
 	s.setup.refusal = trouble{why, explain}
@@ -183,31 +187,32 @@ func (s *ikeSA) suspect(why string, explain []string) {
 	}
 }
 
+// graceOver ends the attempt with the reason that suspect noted.
 func (s *ikeSA) graceOver() {
 	if s.state == saConnecting && !s.setup.init.computing {
 		s.setupFailed(s.setup.refusal.reason, s.setup.refusal.explain, false)
 	}
 }
 
-// accept checks what the peer chose, and has the shared secret computed. Should that fail, the message was not the peer's, or the peer is broken: we
-// go on waiting for a better one.
+// accept checks what the responder chose, and has the shared secret computed. If either fails, the
+// response is not the peer's or the peer is broken, and we keep waiting for a better one.
 func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 	su := s.setup
 	sa, _ := wire.Find[*wire.SA](m.Payloads)
 	ke, _ := wire.Find[*wire.KE](m.Payloads)
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
 	if m.ResponderSPI == 0 {
-		return fmt.Errorf("its SPI is zero")
+		return errors.New("the responder's SPI is zero")
 	}
 	if len(sa.Proposals) != 1 || len(sa.Proposals[0].SPI) != 0 {
-		return fmt.Errorf("it chose %d proposals", len(sa.Proposals))
+		return errors.New("it must choose one proposal, without an SPI")
 	}
 	chosen := sa.Proposals[0]
 	if err := proposal.CheckAnswer(su.init.offers, chosen); err != nil {
 		return err
 	}
 	if proposal.Group(chosen) != su.init.group || ke.Group != su.init.group {
-		return fmt.Errorf("it answers our key exchange %s with %s", wire.GroupName(su.init.group), wire.GroupName(ke.Group))
+		return fmt.Errorf("we sent key exchange %s, and it uses %s", wire.GroupName(su.init.group), wire.GroupName(ke.Group))
 	}
 	response := append([]byte(nil), d.Data...)
 	su.init.computing = true
@@ -218,7 +223,7 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 		su.init.computing = false
 		if k.err != nil {
 			s.e.count("ike_bad_key_exchange")
-			s.suspect("the peer's key exchange value is bad: "+k.err.Error(), nil)
+			s.suspect("invalid key exchange value from the peer: "+k.err.Error(), nil)
 			return
 		}
 		su.nonces.Nr, su.response = nonce.Data, response
@@ -228,11 +233,11 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 	return nil
 }
 
-// finish derives the keys and goes on to IKE_AUTH.
+// finish derives the keys and starts IKE_AUTH.
 func (x *initExchange) finish(s *ikeSA, from path, chosen wire.Proposal, ps []wire.Payload, shared []byte) {
 	keys, err := s.initKeys(chosen, shared)
 	if err != nil {
-		s.setupFailed("the keys could not be derived: "+err.Error(), nil, false)
+		s.setupFailed("cannot derive the keys: "+err.Error(), nil, false)
 		return
 	}
 	s.keys = keys
@@ -247,9 +252,11 @@ func (x *initExchange) finish(s *ikeSA, from path, chosen wire.Proposal, ps []wi
 	s.run(newAuthExchange(s))
 }
 
-// detect reads NAT detection and floats to the NAT ports: "The IKE initiator MUST check the NAT_DETECTION_SOURCE_IP or
-// NAT_DETECTION_DESTINATION_IP payloads if present, and if they do not match the addresses in the outer packet, MUST tunnel all future IKE and ESP packets associated with this IKE SA
-// over UDP port 4500" (RFC 7296, Section 2.23). The responder floats by answering to where the next request comes from.
+// detect reads the NAT detection payloads and floats to the NAT ports: "The IKE initiator MUST
+// check the NAT_DETECTION_SOURCE_IP or NAT_DETECTION_DESTINATION_IP payloads if present, and if
+// they do not match the addresses in the outer packet, MUST tunnel all future IKE and ESP packets
+// associated with this IKE SA over UDP port 4500" (RFC 7296, Section 2.23). The responder floats
+// when it answers to the source of the next request.
 func (s *ikeSA) detect(p *peer, from path, ps []wire.Payload) {
 	s.net.local = from.local
 	if p.cfg.Encap == EncapNever {
@@ -263,14 +270,15 @@ func (s *ikeSA) detect(p *peer, from path, ps []wire.Payload) {
 	}
 }
 
-// float goes on at the NAT ports.
+// float continues at the NAT ports.
 func (s *ikeSA) float(p *peer) {
 	s.net.natPort = true
 	s.net.local = netip.AddrPortFrom(s.net.local.Addr(), s.e.cfg.NATPort)
 	s.net.remote = netip.AddrPortFrom(s.net.remote.Addr(), p.cfg.RemoteNATPort)
 }
 
-// natSPIr is the responder's SPI as it stood in the header of the message with the hashes: zero in the first request.
+// natSPIr returns the responder's SPI in the header of the message with the hashes. It is zero in
+// the first request.
 func (s *ikeSA) natSPIr() wire.SPI {
 	if s.initiator {
 		return s.spi.R
@@ -278,6 +286,7 @@ func (s *ikeSA) natSPIr() wire.SPI {
 	return 0
 }
 
-func (x *initExchange) response(*ikeSA, []wire.Payload) {} // see initResponse
+// response does nothing: initResponse handles the responses.
+func (x *initExchange) response(*ikeSA, []wire.Payload) {}
 
 func (x *initExchange) abandon(*ikeSA, string) {}

@@ -9,8 +9,9 @@ import (
 	"culvert/ike/wire"
 )
 
-// natHash is the data of NAT_DETECTION_SOURCE_IP and NAT_DETECTION_DESTINATION_IP: SHA-1(SPIi | SPIr | address | port), "in the order they appear
-// in the header" (RFC 7296, Section 2.23). In a first IKE_SA_INIT request the SPIr is zero.
+// natHash returns the data of NAT_DETECTION_SOURCE_IP and NAT_DETECTION_DESTINATION_IP: SHA-1(SPIi
+// | SPIr | address | port), with the SPIs "in the order they appear in the header" (RFC 7296,
+// Section 2.23). SPIr is zero in a first IKE_SA_INIT request.
 func natHash(spiI, spiR wire.SPI, addr netip.AddrPort) []byte {
 	b := make([]byte, 0, 8+8+16+2)
 	b = binary.BigEndian.AppendUint64(b, uint64(spiI))
@@ -21,14 +22,16 @@ func natHash(spiI, spiR wire.SPI, addr netip.AddrPort) []byte {
 	return sum[:]
 }
 
-// falseNATHash is a hash that no address has, for a side that wants UDP encapsulation without a NAT (encap = "always"): the peer concludes that we are behind one.
+// falseNATHash returns a hash that matches no address, for a side that wants UDP encapsulation
+// without a NAT (encap = "always"). The peer concludes that we are behind a NAT.
 func falseNATHash(spiI, spiR wire.SPI) []byte {
 	return natHash(spiI, spiR, netip.AddrPort{})
 }
 
-// detectNAT reads the NAT detection notifies of a message that came from remote to local. "If none of the NAT_DETECTION_SOURCE_IP payload(s) received matches
-// [...] the system sending those payloads is behind a NAT"; if the destination does not match, we are. Supported says that the
-// peer sent both kinds; without, there is no NAT traversal and no NAT is assumed.
+// detectNAT reads the NAT detection payloads of a message that came from remote to local. If no
+// source hash matches, the sender is behind a NAT; if no destination hash matches, we are. It
+// reports supported if the peer sent both kinds. Otherwise there is no NAT traversal, and no NAT is
+// assumed.
 func detectNAT(ps []wire.Payload, spiI, spiR wire.SPI, local, remote netip.AddrPort) (state NATState, supported bool) {
 	var sources, destinations, sourceMatches, destinationMatches int
 	for _, p := range ps {

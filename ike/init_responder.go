@@ -10,17 +10,20 @@ import (
 	"culvert/ike/wire"
 )
 
-// The responder's IKE_SA_INIT (RFC 7296, Sections 1.2, 2.1, 2.6 and 2.21.1). Nothing is kept of a request that is refused, and every request has at
-// most one answer, not much longer than itself.
+// The responder's IKE_SA_INIT (RFC 7296, Sections 1.2, 2.1, 2.6 and 2.21.1). A refused request
+// leaves no state, and every request gets at most one response, not much longer than itself.
 
 // halfOpenLife is how long a responder waits for IKE_AUTH.
 const halfOpenLife = 30 * time.Second
 
-// maxInit bounds the request, which is kept until IKE_AUTH, for AUTH covers it. "All IKEv2 implementations MUST be able to send, receive, and process IKE messages
-// that are up to 1280 octets long, and they SHOULD be able [...] up to 3000 octets long" (Section 2).
+// maxInit is the greatest length of a request in octets. The request is kept until IKE_AUTH, since
+// AUTH covers it. "All IKEv2 implementations MUST be able to send, receive, and process IKE
+// messages that are up to 1280 octets long, and they SHOULD be able [...] up to 3000 octets long"
+// (RFC 7296, Section 2).
 const maxInit = 8 << 10
 
-// initRequest answers an IKE_SA_INIT request, without keeping anything unless all of it is acceptable.
+// initRequest answers an IKE_SA_INIT request. It keeps state only if all of the request is
+// acceptable.
 func (e *Engine) initRequest(d Datagram, h wire.Header) {
 	if h.MessageID != 0 || !h.Initiator || len(d.Data) > maxInit {
 		e.count("ike_malformed")
@@ -50,7 +53,7 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 	e.halfOpen(d, m, key)
 }
 
-// malformedInit refuses what no proper peer sends, if not too often.
+// malformedInit refuses a request that no correct peer sends, within the limit of such errors.
 func (e *Engine) malformedInit(d Datagram, h wire.Header, kind wire.NotifyType, data []byte) {
 	e.count("ike_malformed")
 	if !e.unprotected.allowError(e.handling.now) {
@@ -60,7 +63,7 @@ func (e *Engine) malformedInit(d Datagram, h wire.Header, kind wire.NotifyType, 
 	e.refuseInit(d, h, kind, data)
 }
 
-// initAgain is a copy of a request that was answered, or is being.
+// initAgain handles a copy of a request: it repeats the response if there is one.
 func (s *ikeSA) initAgain(d Datagram) {
 	s.e.count("ike_duplicate_request")
 	if s.state == saHalfOpen && s.setup.response != nil && s.win.ExpectedID() == 1 {
@@ -68,8 +71,9 @@ func (s *ikeSA) initAgain(d Datagram) {
 	}
 }
 
-// admit holds a request against the limits, and asks for a cookie when many are half-open: "a responder [...] commits no state to an SA until it
-// knows the initiator can receive packets at the address from which it claims to be sending them" (RFC 7296, Section 2.6).
+// admit checks a request against the limits, and asks for a cookie when many IKE SAs are half-open:
+// "a responder [...] commits no state to an SA until it knows the initiator can receive packets at
+// the address from which it claims to be sending them" (RFC 7296, Section 2.6).
 func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	limits := e.cfg.Limits
 	if e.stopping {
@@ -96,7 +100,8 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	return false
 }
 
-// refuseInit answers an IKE_SA_INIT request with one notify: "the responder's SPI will be zero also in the response message".
+// refuseInit answers an IKE_SA_INIT request with one notify. The responder's SPI is zero, since
+// there is no IKE SA (RFC 7296, Section 2.6).
 func (e *Engine) refuseInit(d Datagram, h wire.Header, kind wire.NotifyType, data []byte) {
 	m := wire.Message{
 		Header:   wire.Header{InitiatorSPI: h.InitiatorSPI, Exchange: wire.IKESAInit, Response: true, MessageID: h.MessageID},
@@ -105,7 +110,8 @@ func (e *Engine) refuseInit(d Datagram, h wire.Header, kind wire.NotifyType, dat
 	e.transmit(pathOf(d), [][]byte{m.AppendTo(nil)})
 }
 
-// halfOpen chooses a proposal and makes a half-open IKE SA, if the request is one that some peer may send.
+// halfOpen chooses a proposal and creates a half-open IKE SA, if some configured peer accepts the
+// request.
 func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	known := e.peers.at(pathOf(d))
 	var ours []wire.Proposal
@@ -142,7 +148,8 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	s.answerInit(d, m, likely, chosen)
 }
 
-// noProposal refuses, and leaves word with the peers whose address it came from.
+// noProposal refuses a request without an acceptable proposal, and records why with the peers that
+// may have sent it.
 func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Proposal) {
 	e.count("ike_no_proposal_chosen")
 	if e.unprotected.allowDiagnostic(e.handling.now) {
@@ -153,7 +160,8 @@ func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Propo
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
 }
 
-// refusedCall leaves word of a call that came to nothing, without disturbing what is up. Anybody may have sent it.
+// refusedCall records a refused connection of the peer, unless the peer is up. Anybody may have
+// sent it.
 func (p *peer) refusedCall(why string, explain []string) {
 	if p.main() != nil {
 		return
@@ -198,6 +206,8 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *peer, chosen wir
 	})
 }
 
+// sendInitResponse sends the response and keeps it: AUTH covers it, and a copy of the request gets it
+// again.
 func (s *ikeSA) sendInitResponse(p *peer, chosen wire.Proposal, public []byte) {
 	ps := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: public}, &wire.Nonce{Data: s.setup.nonces.Nr}}
 	ps = append(ps, s.initNotifies(p)...)
@@ -208,5 +218,5 @@ func (s *ikeSA) sendInitResponse(p *peer, chosen wire.Proposal, public []byte) {
 	s.noteSent()
 }
 
-// digestOf is what a request is recognised by when it comes again.
+// digestOf returns the digest by which a copy of a request is recognised.
 func digestOf(data []byte) [32]byte { return sha256.Sum256(data) }

@@ -13,10 +13,10 @@ import (
 	"culvert/ike/wire"
 )
 
-// ikeSA is one IKE SA, from the first thought of it until the last answer of it is forgotten.
+// An ikeSA is an IKE SA, from its creation until its cached last response expires.
 type ikeSA struct {
 	e              *Engine
-	peer           *peer // nil: a responder that does not know yet
+	peer           *peer // nil for a responder before IKE_AUTH
 	spi            spiPair
 	initiator      bool // we are the original initiator
 	state          saState
@@ -25,32 +25,32 @@ type ikeSA struct {
 	win            window.Window[path]
 	retransmission timer
 	setup          *setup    // nil once established
-	handshake      handshake // of a responder, over several requests; nil: none
-	afterAuth      uint32    // ID of the peer's first request after IKE_AUTH
+	handshake      handshake // of a responder; nil outside of one
+	afterAuth      uint32    // message ID of the peer's first request after IKE_AUTH
 	work           work
-	pairs          []*pair // its Child SAs, by birth
+	pairs          []*pair // its Child SAs, the oldest first
 	life           life
 	live           liveness
 	succ           succession
 	remoteID       identity.ID
-	init           initKey      // the IKE_SA_INIT request that made it, where we responded
-	source         netip.Prefix // where that came from, until it is authenticated
+	init           initKey      // of a responder: the IKE_SA_INIT request that created it
+	source         netip.Prefix // of that request, while halfOpenTable counts it
 }
 
-// spiPair is the two SPIs of an IKE SA.
+// spiPair holds both SPIs of an IKE SA.
 type spiPair struct{ I, R wire.SPI }
 
-// life is an IKE SA's dates.
+// life holds the times and lifetime timers of an IKE SA.
 type life struct {
 	born, established time.Time
-	since             time.Time // when the first of the succession was established: what is shown to people, who see no rekeying
+	since             time.Time // when the first IKE SA was established that this one replaces by rekeying
 	rekeyAt           time.Time
-	rekey, hard       timer // hard is also the end of a half-open SA and of a dead one
-	tries             int   // refusals of our rekeying in a row
+	rekey, hard       timer // hard also ends a half-open IKE SA and a dead one
+	tries             int   // consecutive refusals of our rekeying
 	refs              []uint64
 }
 
-// ours is the SPI that we chose, by which datagrams find the SA.
+// ours returns the SPI that we chose. Datagrams are assigned to IKE SAs by it.
 func (s *ikeSA) ours() wire.SPI {
 	if s.initiator {
 		return s.spi.I
@@ -58,17 +58,19 @@ func (s *ikeSA) ours() wire.SPI {
 	return s.spi.R
 }
 
-// saTable is all IKE SAs.
+// An saTable holds all IKE SAs of an engine.
 type saTable struct {
 	bySPI    map[wire.SPI]*ikeSA
-	inits    map[initKey]*ikeSA // those that answered, by the whole request
+	inits    map[initKey]*ikeSA // of responders, by their IKE_SA_INIT request
 	halfOpen halfOpenTable
 }
 
-// initKey tells IKE_SA_INIT requests apart: "a robust responder will do the IKE SA lookup using the whole packet, its hash, or the Ni payload" (RFC 7296,
-// Section 2.1). The address is in it: the answer must not go where somebody else sends a copy from.
+// An initKey identifies an IKE_SA_INIT request: "a robust responder will do the IKE SA lookup using
+// the whole packet, its hash, or the Ni payload" (RFC 7296, Section 2.1). It covers the source
+// address as well, so that a copy from another address does not get the response.
 type initKey [sha256.Size]byte
 
+// keyOf returns the key of an IKE_SA_INIT request.
 func keyOf(d Datagram) initKey {
 	h := sha256.New()
 	addr, _ := d.Remote.MarshalBinary()
@@ -78,7 +80,7 @@ func keyOf(d Datagram) initKey {
 	return initKey(h.Sum(nil))
 }
 
-// newSA enters an IKE SA with a fresh SPI of ours into the table.
+// newSA creates an IKE SA with a new SPI of ours, and adds it to the table.
 func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	spi, err := e.freshSPI()
 	if err != nil {
@@ -99,7 +101,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	return s, nil
 }
 
-// freshSPI is random, not zero and not in use.
+// freshSPI returns a random SPI that is not zero and not in use.
 func (e *Engine) freshSPI() (wire.SPI, error) {
 	for {
 		b, err := e.random(8)
@@ -113,19 +115,20 @@ func (e *Engine) freshSPI() (wire.SPI, error) {
 	}
 }
 
-// random reads n octets of the injected randomness.
+// random returns n random octets from the configured source.
 func (e *Engine) random(n int) ([]byte, error) {
 	b := make([]byte, n)
 	_, err := io.ReadFull(e.cfg.Rand, b)
 	return b, err
 }
 
-// nonceLen is at least half the key size of every PRF (RFC 7296, Section 2.10).
+// nonceLen is the length of our nonces in octets: at least half the key size of every PRF (RFC
+// 7296, Section 2.10).
 const nonceLen = 32
 
 func (e *Engine) nonce() ([]byte, error) { return e.random(nonceLen) }
 
-// moveTo is the one setter of the state.
+// moveTo changes the state. Nothing else does.
 func (s *ikeSA) moveTo(to saState) {
 	mustMove("an IKE SA", s.state, to, saMoves[s.state])
 	if to == saEstablished || to == saGone {
@@ -135,11 +138,11 @@ func (s *ikeSA) moveTo(to saState) {
 	s.e.touch(s.peer)
 }
 
-// lingerDead is how long the last answer of an ended IKE SA is still given to a peer that asks again.
+// lingerDead is how long an ended IKE SA still answers copies of the last request.
 const lingerDead = 30 * time.Second
 
-// end is the end of the IKE SA and its Child SAs on our side. With an answer in the cache that the peer may not have, it stays a while to
-// give it again.
+// end ends the IKE SA and its Child SAs on our side. If it has a cached response that the peer may
+// have lost, it stays for lingerDead to repeat it.
 func (s *ikeSA) end(cause endCause, why string) {
 	if s.state.ended() {
 		return
@@ -169,7 +172,7 @@ func (s *ikeSA) end(cause endCause, why string) {
 	}
 }
 
-// remove forgets the IKE SA.
+// remove takes the IKE SA out of the table, stops its timers and clears its keys.
 func (s *ikeSA) remove() {
 	s.stopTimers()
 	if s.state != saGone {
@@ -195,13 +198,14 @@ func (s *ikeSA) stopTimers() {
 	}
 }
 
-// usable says whether new exchanges may be started on it.
+// usable reports whether new exchanges may be started on the IKE SA.
 func (s *ikeSA) usable() bool { return s.state == saEstablished && s.succ.parent == nil }
 
-// connecting says whether it is our own try to bring the peer up.
+// connecting reports whether the IKE SA is an attempt of ours to connect.
 func (s *ikeSA) connecting() bool { return s.state == saConnecting || s.state == saAuthenticating }
 
-// localAddr is our outer address towards remote for a peer: the configured one, or what the system says.
+// localAddr returns our outer address towards remote: the peer's configured one, or the one that
+// the system would use. It is not valid if neither is known.
 func (e *Engine) localAddr(p *peer, remote netip.Addr) netip.Addr {
 	if p.cfg.Local.IsValid() || e.cfg.LocalAddr == nil {
 		return p.cfg.Local

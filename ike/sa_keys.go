@@ -8,18 +8,18 @@ import (
 	"culvert/ike/wire"
 )
 
-// saKeys is an IKE SA's cryptography, once the key exchange is done.
+// saKeys holds an IKE SA's keys and what was negotiated with them, once the key exchange is done.
 type saKeys struct {
 	proposal wire.Proposal
 	suite    *suite.IKESuite
 	keys     *suite.Keys
 	out, in  *suite.Protector
-	nonces   noncePair // of the exchange that made the SA
-	fragment int       // greatest IP datagram that is not fragmented (RFC 7383); 0: the peers do not both do it
+	nonces   noncePair // of the exchange that created the IKE SA
+	fragment int       // largest IP datagram of an unfragmented message (RFC 7383); 0: no fragmentation
 }
 
-// initKeys derives the keys of IKE_SA_INIT (RFC 7296, Section 2.14), and clears the shared secret, as
-// all functions here do that derive keys.
+// initKeys derives the keys of IKE_SA_INIT (RFC 7296, Section 2.14). Like all functions here that
+// derive keys, it clears the shared secret.
 func (s *ikeSA) initKeys(chosen wire.Proposal, shared []byte) (saKeys, error) {
 	return s.newKeys(chosen, s.setup.nonces, shared, func(k *suite.KeySchedule) error {
 		k.Init(shared)
@@ -38,7 +38,7 @@ func (s *ikeSA) rekeyKeys(old *ikeSA, chosen wire.Proposal, shared []byte, n non
 	})
 }
 
-// newKeys derives keys by a schedule that seed gets to seed.
+// newKeys derives keys by a schedule that seed initialises.
 func (s *ikeSA) newKeys(chosen wire.Proposal, n noncePair, shared []byte, seed func(*suite.KeySchedule) error) (saKeys, error) {
 	defer clear(shared)
 	su, err := suite.NewIKESuite(chosen)
@@ -54,7 +54,7 @@ func (s *ikeSA) newKeys(chosen wire.Proposal, n noncePair, shared []byte, seed f
 	return k, err
 }
 
-// forget clears the keys of an IKE SA that is no more. What was under way on it finds none.
+// forget clears the keys of an IKE SA that has ended. Unfinished computations find no keys.
 func (k *saKeys) forget() {
 	if k.keys != nil {
 		k.keys.Clear()
@@ -64,7 +64,8 @@ func (k *saKeys) forget() {
 
 var errNoSA = errors.New("the IKE SA has no keys")
 
-// childSA is the pair that an exchange agreed on, with its keys (RFC 7296, Section 2.17). Creator says that we initiated the exchange.
+// childSA returns the Child SA that an exchange negotiated, with its keys (RFC 7296, Section 2.17).
+// creator means that we initiated the exchange.
 func (s *ikeSA) childSA(chosen wire.Proposal, shared []byte, n noncePair, creator bool) (esp.ChildSA, error) {
 	defer clear(shared)
 	if s.keys.suite == nil {
@@ -85,14 +86,15 @@ func (s *ikeSA) childSA(chosen wire.Proposal, shared []byte, n noncePair, creato
 	return sa, nil
 }
 
-// Overheads of a datagram before the IKE header.
+// Octets in front of the IKE header in an IP datagram.
 const (
 	ipv4UDPHeaders = 20 + 8
 	ipv6UDPHeaders = 40 + 8
 	nonESPMarker   = 4
 )
 
-// maxDatagram is the greatest message that is not fragmented; zero: no limit.
+// maxDatagram returns the greatest length of an unfragmented message in octets, or 0 if there is no
+// limit.
 func (s *ikeSA) maxDatagram() int {
 	if s.keys.fragment <= 0 {
 		return 0
@@ -107,7 +109,7 @@ func (s *ikeSA) maxDatagram() int {
 	return n
 }
 
-// seal protects a message, in fragments if it is too long for one datagram and both sides know how.
+// seal protects a message. It splits a long one into fragments if both sides support them.
 func (s *ikeSA) seal(ex wire.ExchangeType, response bool, id uint32, ps []wire.Payload) ([][]byte, error) {
 	if s.keys.out == nil {
 		return nil, errNoSA
@@ -115,7 +117,7 @@ func (s *ikeSA) seal(ex wire.ExchangeType, response bool, id uint32, ps []wire.P
 	return s.keys.out.SealFragments(s.header(ex, response, id), ps, s.maxDatagram())
 }
 
-// header is that of a message of ours.
+// header returns the header of a message of ours.
 func (s *ikeSA) header(ex wire.ExchangeType, response bool, id uint32) wire.Header {
 	return wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: ex, Initiator: s.initiator, Response: response, MessageID: id}
 }

@@ -7,18 +7,18 @@ import (
 	"culvert/ike/wire"
 )
 
-// rekeyBeforeIDsRunOut rekeys the IKE SA when many IDs are used up.
+// rekeyBeforeIDsRunOut rekeys the IKE SA when its message IDs run low.
 func (s *ikeSA) rekeyBeforeIDsRunOut() {
 	if s.state == saEstablished && s.win.Worn() {
 		s.rekeyDue()
 	}
 }
 
-// ask sends a request of the SA's current exchange.
+// ask sends a request of the IKE SA's current exchange.
 func (s *ikeSA) ask(ex wire.ExchangeType, ps []wire.Payload) {
 	id, ok := s.win.NextID()
 	if !ok {
-		s.cannotSend("the message IDs are used up")
+		s.cannotSend("the message IDs are exhausted")
 		return
 	}
 	datagrams, err := s.seal(ex, false, id, ps)
@@ -29,7 +29,8 @@ func (s *ikeSA) ask(ex wire.ExchangeType, ps []wire.Payload) {
 	s.askRaw(ex, datagrams)
 }
 
-// cannotSend ends an IKE SA on which nothing can be said any more, not even that it ends: the keys are used up, or there is no randomness.
+// cannotSend ends an IKE SA that can send nothing further, not even a Delete: its keys or message
+// IDs are exhausted, or there is no randomness.
 func (s *ikeSA) cannotSend(why string) {
 	if s.state.beforeAuth() {
 		s.fail(why)
@@ -39,13 +40,14 @@ func (s *ikeSA) cannotSend(why string) {
 	s.end(endFailed, why)
 }
 
-// askRaw sends the datagrams of a request, first or again, and starts to wait for its response.
+// askRaw makes the datagrams the outstanding request, sends them, and starts the retransmission
+// timer.
 func (s *ikeSA) askRaw(ex wire.ExchangeType, datagrams [][]byte) {
 	s.win.Send(ex, datagrams)
 	s.sendRequest()
 }
 
-// sendRequest sends the outstanding request, and waits for its response.
+// sendRequest sends the outstanding request and sets the retransmission timer.
 func (s *ikeSA) sendRequest() {
 	r, as := s.win.Outstanding(), Send{}
 	if x, ok := s.work.current.(prober); ok {
@@ -55,7 +57,7 @@ func (s *ikeSA) sendRequest() {
 	s.e.after(&s.retransmission, s.pause(r.Repeated))
 }
 
-// emitRequest sends the outstanding request to the peer, carried by IP as the Send says.
+// emitRequest sends the outstanding request to the peer. as tells how IP carries it.
 func (s *ikeSA) emitRequest(as Send) {
 	as.Local, as.Remote, as.NATPort = s.net.local, s.net.remote, s.net.natPort
 	for _, data := range s.win.Outstanding().Datagrams {
@@ -65,8 +67,9 @@ func (s *ikeSA) emitRequest(as Send) {
 	s.noteSent()
 }
 
-// retransmit sends the outstanding request again, bit by bit the same, or gives the SA up: "the initiator MUST retransmit a request until it
-// either receives a corresponding response or deems the IKE SA to have failed" (RFC 7296, Section 2.1).
+// retransmit sends the outstanding request again, octet for octet, or ends the IKE SA: "the
+// initiator MUST retransmit a request until it either receives a corresponding response or deems
+// the IKE SA to have failed" (RFC 7296, Section 2.1).
 func (s *ikeSA) retransmit() {
 	r := s.win.Outstanding()
 	if r == nil {
@@ -76,7 +79,7 @@ func (s *ikeSA) retransmit() {
 		return
 	}
 	if (r.Repeated > 0 || !s.net.local.Addr().IsValid()) && s.roam() {
-		return // sent again from another address, or over: a host need not tell us of its addresses
+		return // sent from another address, or ended: the host may not report changes of its addresses
 	}
 	if r.Repeated < s.tries() {
 		r.Repeated++
@@ -89,13 +92,14 @@ func (s *ikeSA) retransmit() {
 	s.sendRequest()
 }
 
-// How often a request is sent again at most, where something else depends on it than the request alone.
+// The greatest number of retransmissions where it does not only depend on the configuration.
 const (
-	manyAddressTries = 3 // IKE_SA_INIT to a peer that has other addresses to be tried
-	doubtTries       = 4 // a probe of a peer that was silent, or anything to a peer that seems to have lost the IKE SA: about 22 s
+	manyAddressTries = 3 // IKE_SA_INIT to a peer with several addresses
+	doubtTries       = 4 // a liveness check, or any request to a peer that may have lost the IKE SA: about 22 s
 )
 
-// pause is the time to wait for a response after so many retransmissions. While we stop there is little of it.
+// pause returns how long to wait for a response after the given number of retransmissions. It is
+// shorter during shutdown and after a change of our address.
 func (s *ikeSA) pause(sent int) time.Duration {
 	if s.e.stopping {
 		return shutdownRetry.pause(sent, s.e.cfg.Rand)
@@ -106,10 +110,11 @@ func (s *ikeSA) pause(sent int) time.Duration {
 	return s.e.cfg.Retry.pause(sent, s.e.cfg.Rand)
 }
 
-// moving reports whether we wait for the peer's answer from a new address, and can do without it.
+// moving reports whether a new address of ours waits for the confirmation of a peer to which we can
+// reconnect.
 func (s *ikeSA) moving() bool { return s.net.unsaid && s.state == saEstablished && s.canReconnect() }
 
-// tries is how often a request may be sent again.
+// tries returns how many retransmissions the outstanding request may have.
 func (s *ikeSA) tries() int {
 	if s.state == saConnecting && len(s.peer.cfg.Remote) > 1 {
 		return min(manyAddressTries, s.e.cfg.Retry.Tries)
@@ -125,14 +130,15 @@ func (s *ikeSA) tries() int {
 	return s.e.cfg.Retry.Tries
 }
 
-// answered takes the outstanding request out of the window: its response came.
+// answered takes the outstanding request out of the window, since its response has come.
 func (s *ikeSA) answered() {
 	s.win.Answered()
 	s.e.timers.stop(&s.retransmission)
 }
 
-// inWindow reports whether a message is to be opened: the response to the outstanding request, or the
-// peer's next request. A copy of the request before is answered as that one was, octet by octet.
+// inWindow reports whether a message is to be opened: it is the response to the outstanding
+// request, or the peer's next request. A copy of the last request gets the same response again,
+// octet for octet.
 func (s *ikeSA) inWindow(d Datagram, h wire.Header) bool {
 	switch s.win.Judge(h, d.Data) {
 	case window.Response, window.Refragmented:
@@ -158,7 +164,7 @@ func (s *ikeSA) inWindow(d Datagram, h wire.Header) bool {
 // repeatResponse answers a copy of the peer's last request.
 func (s *ikeSA) repeatResponse(to path) { s.e.transmit(to, s.win.Repeat(to, s.net.path)) }
 
-// answer sends and keeps the response to the peer's last request.
+// answer sends the response to the peer's last request, and keeps it for copies of the request.
 func (s *ikeSA) answer(ps []wire.Payload) {
 	_, ex := s.win.Last()
 	datagrams, err := s.seal(ex, true, s.win.ExpectedID()-1, ps)
