@@ -1,6 +1,7 @@
-// Package aesgcm is AES-GCM (NIST SP 800-38D) with nonces of 12 octets and tags of 16, as ESP uses it (RFC 4106), at the speed of the vector instructions for AES and carry-less
-// multiplication: VAES and VPCLMULQDQ, which process two blocks at once where crypto/cipher takes one.
-// Processors without them, other architectures, and programs in FIPS 140 mode get crypto/cipher.
+// Package aesgcm implements AES-GCM (NIST SP 800-38D) with nonces of 12 octets and tags of 16, as
+// ESP uses it (RFC 4106). It uses the vector instructions for AES and carry-less multiplication,
+// VAES and VPCLMULQDQ, which process two blocks at once; crypto/cipher processes one. Processors
+// without them, other architectures, and programs in FIPS 140 mode get crypto/cipher.
 package aesgcm
 
 import (
@@ -16,18 +17,22 @@ const (
 	tagLen   = 16
 )
 
-// Environment is the variable that, set to "generic" when the program starts, has crypto/cipher used everywhere.
+// Environment is the environment variable that, if it is "generic" at the program's start, selects
+// crypto/cipher everywhere.
 const Environment = "CULVERT_AESGCM"
 
-// fast says whether New makes the vector implementation.
+// fast reports whether New uses the vector implementation.
 var fast = supported() && !fips140.Enabled() && os.Getenv(Environment) != "generic"
 
-// Fast says whether New makes the vector implementation. It is the same as long as the program runs.
+// Fast reports whether New uses the vector implementation. The result does not change while the
+// program runs.
 func Fast() bool { return fast }
 
-// New is AES-GCM with a key of 16, 24 or 32 octets, of which it keeps nothing but what is expanded from it; any other length is an aes.KeySizeError. What it returns is safe for concurrent
-// use and has crypto/cipher's contract: what may overlap, what panics, and that an output that is not authentic is cleared. If it has a
-// method Clear, that wipes the key: it is for when no goroutine can be using it any more. A key that is only forgotten is wiped when the collector finds that out.
+// New returns AES-GCM with a key of 16, 24 or 32 octets; any other length is an aes.KeySizeError.
+// It keeps only the expanded key. The result is safe for concurrent use and has crypto/cipher's
+// contract: which buffers may overlap, what panics, and that unauthentic output is cleared. If it
+// has a method Clear, that method wipes the key; call it only when no goroutine can use the key any
+// more. A key without references is wiped when the garbage collector finds it.
 func New(key []byte) (cipher.AEAD, error) {
 	if fast {
 		return newVector(key)

@@ -8,13 +8,14 @@ import (
 	"testing"
 )
 
-// maxText is beyond the longest text of one call of the assembly, so that both sides of that limit are tested.
+// maxText exceeds maxCall, so that both sides of that limit are tested.
 const maxText = 70_000
 
-// keyLens are AES's.
+// keyLens are the key lengths of AES in octets.
 var keyLens = []int{16, 24, 32}
 
-// eachWay runs f with each implementation that there is on this machine: what makes a cipher of a key.
+// eachWay runs f with each implementation that this machine supports; make returns a cipher with a
+// key.
 func eachWay(t *testing.T, f func(t *testing.T, make func(testing.TB, []byte) cipher.AEAD)) {
 	t.Helper()
 	ways := map[string]func([]byte) (cipher.AEAD, error){"generic": newGeneric}
@@ -39,7 +40,7 @@ func must(t testing.TB, way func([]byte) (cipher.AEAD, error), key []byte) ciphe
 	return a
 }
 
-// sample is random octets that are the same in each run.
+// sample returns random octets that are the same in each run.
 func sample(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	var key [32]byte
@@ -48,7 +49,7 @@ func sample(seed uint64, n int) []byte {
 	return b
 }
 
-// place is n octets at an offset, with canaries around.
+// place holds n octets at an offset, with canaries around them.
 type place struct {
 	all  []byte
 	text []byte
@@ -61,7 +62,7 @@ func newPlace(offset, n int) place {
 	return place{all: all, text: all[offset : offset+n : offset+n]}
 }
 
-// check looks for canaries that are not what they were.
+// check fails the test if a canary was overwritten.
 func (p *place) check(t *testing.T, what string) {
 	t.Helper()
 	offset := len(p.all) - 64 - len(p.text)
@@ -72,13 +73,14 @@ func (p *place) check(t *testing.T, what string) {
 	}
 }
 
-// texts is one thing to be sealed, and where.
+// texts is one input to be sealed, and the offsets of its buffers.
 type texts struct {
 	nonce, aad, plain []byte
 	in, out           int // offsets of the buffers
 }
 
-// agree seals and opens with ours, out of place and in place, and wants what crypto/cipher makes of it.
+// agree seals and opens with ours, out of place and in place, and compares the results with
+// crypto/cipher's.
 func (x *texts) agree(t *testing.T, ours, std cipher.AEAD) {
 	t.Helper()
 	what := fmt.Sprintf("%d octets with %d, from offset %d to %d", len(x.plain), len(x.aad), x.in, x.out)
@@ -121,7 +123,7 @@ func same(t *testing.T, what string, got, want []byte) {
 	}
 }
 
-// eachKey runs f with a key of each length, ours and crypto/cipher.
+// eachKey runs f with a key of each length, for ours and for crypto/cipher.
 func eachKey(t *testing.T, f func(t *testing.T, ours, std cipher.AEAD)) {
 	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
 		for _, n := range keyLens {
@@ -131,7 +133,8 @@ func eachKey(t *testing.T, f func(t *testing.T, ours, std cipher.AEAD)) {
 	})
 }
 
-// TestEveryLength: every length that a packet can have, with additional data of every length up to 100, at every offset within two YMM registers.
+// TestEveryLength: every length of a packet, with additional data of every length up to 100, at
+// every offset within two YMM registers.
 func TestEveryLength(t *testing.T) {
 	all := sample(1, 4200)
 	eachKey(t, func(t *testing.T, ours, std cipher.AEAD) {
@@ -184,7 +187,8 @@ func TestRandomLengths(t *testing.T) {
 	})
 }
 
-// TestExtremes: texts, nonces and keys of only zeros and only ones, with which carries go the furthest.
+// TestExtremes: texts, nonces and keys of only zeros and only ones, where carries propagate the
+// furthest.
 func TestExtremes(t *testing.T) {
 	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
 		for _, keyLen := range keyLens {

@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// benchRun is the packets of a run: about what one super-packet is.
+// benchRun is the number of packets in a run: about one super-packet.
 const benchRun = 40
 
-// versus measures New's implementation against crypto/cipher: runs of packets in turn, of which the fastest counts; what else the machine does can only make one slower. ns is for a packet,
-// x-std the throughput as a ratio to crypto/cipher's.
+// versus compares New's implementation with crypto/cipher in alternating runs of packets. The
+// fastest run counts, since other load can only slow a run down. ns is the time for a packet, x-std
+// the throughput relative to crypto/cipher.
 func versus(b *testing.B, generic, ours cipher.AEAD, run func(cipher.AEAD)) {
 	b.ReportAllocs()
 	best := [2]time.Duration{math.MaxInt64, math.MaxInt64}
@@ -27,10 +28,10 @@ func versus(b *testing.B, generic, ours cipher.AEAD, run func(cipher.AEAD)) {
 	b.ReportMetric(float64(best[0])/float64(best[1]), "x-std")
 	b.ReportMetric(float64(best[0])/benchRun, "std-ns")
 	b.ReportMetric(float64(best[1])/benchRun, "ns")
-	b.ReportMetric(0, "ns/op") // of both: says nothing
+	b.ReportMetric(0, "ns/op") // covers both, so it means nothing
 }
 
-// lengths are those of a run: all n, or random ones.
+// lengths returns the packet lengths of a run: all n, or random ones if n is zero.
 func lengths(n int) [benchRun]int {
 	r := rand.New(rand.NewPCG(1, 2))
 	var out [benchRun]int
@@ -42,7 +43,7 @@ func lengths(n int) [benchRun]int {
 	return out
 }
 
-// bench runs f for the lengths and keys that docs/measurements.md has.
+// bench runs f for the lengths and keys in docs/measurements.md.
 func bench(b *testing.B, f func(b *testing.B, generic, ours cipher.AEAD, sizes [benchRun]int)) {
 	if !Fast() {
 		b.Skip("New makes crypto/cipher's here: nothing to compare")

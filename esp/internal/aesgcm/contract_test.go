@@ -21,14 +21,15 @@ func TestKeyLengths(t *testing.T) {
 	}
 }
 
-// panics says whether f does.
+// panics reports whether f panics.
 func panics(f func()) (yes bool) {
 	defer func() { yes = recover() != nil }()
 	f()
 	return false
 }
 
-// TestOverlaps: output and input may be at the same place or apart, and output and additional data must be apart: all distances, and what crypto/cipher says to each.
+// TestOverlaps: output and input may start at the same place or be apart, and output and additional
+// data must be apart. All distances are compared with crypto/cipher.
 func TestOverlaps(t *testing.T) {
 	const mid = 200
 	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
@@ -62,7 +63,7 @@ func TestOverlaps(t *testing.T) {
 	})
 }
 
-// TestOutputs: what was in dst stays, in whatever memory the output comes to lie.
+// TestOutputs: the content of dst is kept, whether the output is in its memory or in new memory.
 func TestOutputs(t *testing.T) {
 	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
 		a := way(t, sample(1, 24))
@@ -115,7 +116,8 @@ func TestNothingIsAllocated(t *testing.T) {
 	})
 }
 
-// TestChoice starts this test anew, in environments that ask for crypto/cipher and in one that does not.
+// TestChoice runs this test again as a child process, in environments that ask for crypto/cipher
+// and in one that does not.
 func TestChoice(t *testing.T) {
 	const wanted = "AESGCM_TEST_WANT"
 	if want, inner := os.LookupEnv(wanted); inner {

@@ -1,12 +1,14 @@
 package aesgcm
 
-// cpuid is the instruction. golang.org/x/sys/cpu tells of VAES and VPCLMULQDQ only together with AVX-512.
+// cpuid executes the instruction. golang.org/x/sys/cpu reports VAES and VPCLMULQDQ only together
+// with AVX-512.
 func cpuid(leaf, subleaf uint32) (eax, ebx, ecx, edx uint32)
 
-// xgetbv is the low half of XCR0: which registers the operating system saves. The processor must have OSXSAVE.
+// xgetbv returns the low half of XCR0: the registers that the operating system saves. The processor
+// must have OSXSAVE.
 func xgetbv() (eax uint32)
 
-// What the kernel needs: Intel's Software Developer's Manual, Volume 2, CPUID.
+// The features that the kernel needs: Intel's Software Developer's Manual, Volume 2, CPUID.
 const (
 	osXSAVE  = 1 << 27
 	leaf1ECX = 1<<1 | 1<<9 | 1<<19 | 1<<25 | osXSAVE | 1<<28 // PCLMULQDQ, SSSE3, SSE4.1, AES-NI, OSXSAVE, AVX
@@ -15,11 +17,11 @@ const (
 	xcr0     = 1<<1 | 1<<2                                   // XMM and the high halves of YMM
 )
 
-// features is what processor and operating system say.
+// features holds the answers of the processor and the operating system.
 type features struct {
-	leaves             uint32 // how many leaves cpuid has
+	leaves             uint32 // number of leaves of cpuid
 	leaf1ECX           uint32
-	xcr0               uint32 // 0 where it cannot be asked
+	xcr0               uint32 // 0 if it cannot be read
 	leaf7EBX, leaf7ECX uint32
 }
 
@@ -35,10 +37,10 @@ func readFeatures() (f features) {
 	return f
 }
 
-// enough says whether it is all that the kernel needs.
+// enough reports whether all features that the kernel needs are present.
 func (f features) enough() bool {
 	return f.leaves >= 7 && f.leaf1ECX&leaf1ECX == leaf1ECX && f.xcr0&xcr0 == xcr0 && f.leaf7EBX&leaf7EBX == leaf7EBX && f.leaf7ECX&leaf7ECX == leaf7ECX
 }
 
-// supported says whether this machine can run the kernel.
+// supported reports whether this machine can run the kernel.
 func supported() bool { return readFeatures().enough() }

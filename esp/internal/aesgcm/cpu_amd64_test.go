@@ -2,7 +2,8 @@ package aesgcm
 
 import "testing"
 
-// TestEveryFeatureIsNeeded: the kernel is chosen where all that it needs is there, and nowhere where one thing is missing.
+// TestEveryFeatureIsNeeded: the kernel is selected if every feature is present, and not if one is
+// missing.
 func TestEveryFeatureIsNeeded(t *testing.T) {
 	all := features{leaves: 7, leaf1ECX: leaf1ECX, xcr0: xcr0, leaf7EBX: leaf7EBX, leaf7ECX: leaf7ECX}
 	if !all.enough() {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestForgeries: of each bit of what is authenticated, the other value is refused, and nothing of the plaintext is left.
+// TestForgeries: a flip of any authenticated bit is refused, and leaves nothing of the plaintext.
 func TestForgeries(t *testing.T) {
 	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
 		a := way(t, sample(1, 16))
@@ -26,7 +26,8 @@ func TestForgeries(t *testing.T) {
 	})
 }
 
-// refused wants a packet to be refused, out of place and in place, and the output to be cleared.
+// refused checks that a packet is refused, out of place and in place, and that the output is
+// cleared.
 func refused(t *testing.T, a cipher.AEAD, nonce, sealed, aad []byte, name string, bit int) {
 	t.Helper()
 	n := len(sealed) - tagLen
@@ -49,7 +50,7 @@ func refused(t *testing.T, a cipher.AEAD, nonce, sealed, aad []byte, name string
 	}
 }
 
-// TestCutShort: no part of a sealed text is opened, nor one with an octet more.
+// TestCutShort: no truncated or extended text is opened.
 func TestCutShort(t *testing.T) {
 	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
 		a := way(t, sample(1, 32))

@@ -2,7 +2,8 @@ package aesgcm
 
 import "testing"
 
-// FuzzAgainstStandard: whatever is sealed is what crypto/cipher makes of it, and whatever is opened or refused is so by both. size picks the key's length and the offsets.
+// FuzzAgainstStandard: sealed texts equal crypto/cipher's, and both open and refuse the same texts.
+// size selects the key's length and the offsets.
 func FuzzAgainstStandard(f *testing.F) {
 	for _, n := range []int{0, 1, 15, 16, 31, 32, 64, 65, 128, 129, 240, 256, 257, 272, 511, 512, 513, 1400} {
 		f.Add(uint16(n), []byte("key"), []byte("nonce"), sample(uint64(n), n%40), sample(uint64(n), n))

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// guarded is memory between two pages that fault when they are touched.
+// guarded is memory between two pages that fault on access.
 type guarded struct{ inner []byte }
 
 func newGuarded(t *testing.T, n int) guarded {
@@ -26,7 +26,7 @@ func newGuarded(t *testing.T, n int) guarded {
 	return guarded{inner}
 }
 
-// put is b at the guarded memory's start, or its end.
+// put copies b to the start of the guarded memory, or to its end.
 func (g guarded) put(b []byte, atEnd bool) []byte {
 	at := 0
 	if atEnd {
@@ -35,7 +35,8 @@ func (g guarded) put(b []byte, atEnd bool) []byte {
 	return g.inner[at : at+copy(g.inner[at:], b) : at+len(b)]
 }
 
-// TestGuardPages: with every buffer right behind a page that faults and right before one, nothing outside is read or written, at any length.
+// TestGuardPages: with every buffer right behind a faulting page and right before one, no access is
+// outside of it, at any length.
 func TestGuardPages(t *testing.T) {
 	const most = 1100
 	var g [4]guarded
@@ -65,7 +66,8 @@ func TestGuardPages(t *testing.T) {
 	})
 }
 
-// TestTooLong: a text beyond what one nonce allows (SP 800-38D, Section 5.2.1.1: 2^39-256 bits) is refused before anything of it is read: there is nothing where it is said to be.
+// TestTooLong: a text beyond the limit of one nonce (SP 800-38D, Section 5.2.1.1: 2^39-256 bits) is
+// refused before any of it is read: its memory does not exist.
 func TestTooLong(t *testing.T) {
 	const limit = (1<<32 - 2) * blockLen
 	if math.MaxInt == math.MaxInt32 {

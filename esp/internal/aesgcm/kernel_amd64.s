@@ -2,7 +2,8 @@
 #include "textflag.h"
 #include "macros_amd64.h"
 
-// Sealing and opening. macros_amd64.h says how it is done, what each register is, and why none of it takes longer or goes elsewhere for one key or text than for another.
+// Sealing and opening. macros_amd64.h explains the algorithm and the registers, and why neither
+// time nor control flow depends on keys or texts.
 
 // func seal(k *schedule, out, nonce, plaintext, aad []byte) (ok bool)
 TEXT ·seal(SB), NOSPLIT, $0-105
@@ -23,7 +24,7 @@ TEXT ·seal(SB), NOSPLIT, $0-105
 	CMPQ LEFT, $256
 	JGT chunks
 	TAIL_POWER
-	LEAQ -16(POW), T0 // the additional data come right before the tail
+	LEAQ -16(POW), T0 // the additional data precede the tail
 	JMP tail
 
 chunks:
@@ -48,7 +49,7 @@ chunks:
 	JEQ hashLast
 	PCALIGN $32
 
-chunk: // encrypts one, hashes the one before
+chunk: // encrypts a chunk, hashes the one before
 	CHUNK(HASHED, lastOfChunk)
 	ADDQ $256, HASHED
 	DECQ CHUNKS
@@ -66,7 +67,7 @@ hashLast:
 	HASH_FIRST(HASHED)
 	REDUCE(ACCX)
 	TAIL_POWER
-	MOVQ POW, T0 // what is hashed is added to the first block of the tail
+	MOVQ POW, T0 // the hash so far is added to the first block of the tail
 
 tail:
 	MOVQ aad_len+88(FP), T1
@@ -144,7 +145,7 @@ chunks:
 	SHRQ $8, CHUNKS
 	PCALIGN $32
 
-chunk: // decrypts one and hashes it: all of it is read before any of it is written
+chunk: // decrypts and hashes a chunk: all of it is read before any of it is written
 	CHUNK(IN, lastOfChunk)
 	DECQ CHUNKS
 	JNE chunk
@@ -183,7 +184,7 @@ part:
 	STORE_PART(storeBelow8, storeBelow4, stored)
 	ADDQ LEFT, IN
 
-tag: // every bit of it is compared, whatever the others are
+tag: // all bits are compared, even after a difference
 	REDUCE(BLKX)
 	VPSHUFB swap<>(SB), BLKX, BLKX
 	VPXOR MASKX, BLKX, BLKX

@@ -1,33 +1,39 @@
-// AES-GCM (NIST SP 800-38D) with VAES and VPCLMULQDQ on YMM registers: two blocks in each, the earlier one in the low lane.
+// AES-GCM (NIST SP 800-38D) with VAES and VPCLMULQDQ on YMM registers: two blocks in each, the
+// earlier one in the low lane.
 //
-// Constant time: what is branched on is lengths, the number of rounds and whether buffers overlap, all of them public; every address is
-// made of these and of pointers. Keys, texts, hashes and tags pass through vector and shift instructions only, whose time does not depend on data.
+// Constant time: branches depend only on lengths, the number of rounds and whether buffers overlap,
+// all of which are public. Addresses depend only on these and on pointers. Keys, texts, hashes and
+// tags pass only through vector and shift instructions, whose time does not depend on data.
 //
-// GHASH. SP 800-38D takes the first bit of a block for the coefficient of x^0. Octets reversed, a block is a 128-bit number whose highest bit is that coefficient.
-// The carry-less product of two such numbers, in 256 bits, is the product of the polynomials times x, so the table holds each power of H divided by x. Of
-// a = aH:aL and b = bH:bL (Karatsuba)
+// GHASH. In SP 800-38D the first bit of a block is the coefficient of x^0. With its octets
+// reversed, a block is a 128-bit number whose highest bit is that coefficient. The carry-less
+// product of two such numbers, in 256 bits, is the product of the polynomials times x, so the table
+// holds each power of H divided by x. The product of a = aH:aL and b = bH:bL (Karatsuba) is
 //
 //	LO = aL*bL    HI = aH*bH    MI = (aL+aH)*(bL+bH) + LO + HI    a*b = HI*2^128 + MI*2^64 + LO
 //
-// and the sum of many products is reduced once. The modulus x^128 + x^7 + x^2 + x + 1 is the number 2^128 + POLY*2^64 + 1: to add q times it, where q is the lowest 64
-// bits, makes these zero and adds q*POLY 64 bits higher and q 128 bits higher. Done twice, the upper 128 bits are the result.
+// and the sum of many products is reduced once. The modulus x^128 + x^7 + x^2 + x + 1 is the number
+// 2^128 + POLY*2^64 + 1. Let q be the lowest 64 bits: adding q times the modulus clears them, and
+// adds q*POLY 64 bits higher and q 128 bits higher. After the second such step, the upper 128 bits
+// are the result.
 //
-// CTR. The counter block is kept with its octets reversed, too, so that its 32-bit counter is the lowest word of its lane.
+// CTR. The counter block is also kept with its octets reversed, so that its 32-bit counter is the
+// lowest word of its lane.
 
 // Pointers and counts.
 #define K AX       // *schedule
-#define OUT DI     // where the next octet goes
-#define IN SI      // where it comes from
-#define LEFT CX    // octets of text that are left
+#define OUT DI     // destination of the next octet
+#define IN SI      // source of the next octet
+#define LEFT CX    // octets of text left
 #define NONCE R8
-#define POW R9     // the power for the next block that is hashed
-#define KEY R10    // the round key that is next
+#define POW R9     // the power for the next block to hash
+#define KEY R10    // the next round key
 #define LAST R11   // the last round key
-#define HASHED R12 // sealing: the next ciphertext that is hashed
-#define CHUNKS R13 // chunks of 16 blocks that are left
+#define HASHED R12 // sealing: the next ciphertext to hash
+#define CHUNKS R13 // chunks of 16 blocks left
 #define AAD BX
 #define AADLEN DX
-#define T0 R12 // where there are no chunks at work
+#define T0 R12 // outside of the loops over chunks
 #define T1 R13
 #define T2 R14
 #define T3 R10
@@ -48,17 +54,17 @@
 #define MI Y10
 #define HI Y11
 #define HIX X11
-#define BLK Y12 // what is multiplied: blocks of text, octets reversed
+#define BLK Y12 // operand of multiplications: blocks of text, octets reversed
 #define BLKX X12
 #define TMP Y13
 #define TMPX X13
-#define ACC Y14 // the hash of what came before, in the low lane; the high one is zero
+#define ACC Y14 // the hash so far, in the low lane; the high one is zero
 #define ACCX X14
-#define MASKX X14 // from when ACC was used for the last time: E(K, J0)
+#define MASKX X14 // after the last use of ACC: E(K, J0)
 #define CTR Y15 // the counters of the next two blocks, octets reversed
 #define CTRX X15
 
-// The octets of both lanes reversed.
+// Reverses the octets of both lanes.
 DATA swap<>+0(SB)/8, $0x08090a0b0c0d0e0f
 DATA swap<>+8(SB)/8, $0x0001020304050607
 DATA swap<>+16(SB)/8, $0x08090a0b0c0d0e0f
@@ -77,7 +83,7 @@ DATA carry<>+0(SB)/8, $1
 DATA carry<>+8(SB)/8, $0xc200000000000001
 GLOBL carry<>(SB), NOPTR|RODATA, $16
 
-// From the nonce with a zero behind it to the first two counters of the text: J0 has 1.
+// Added to the nonce with a zero behind it: the first two counters of the text. J0 has 1.
 DATA start<>+0(SB)/8, $2
 DATA start<>+8(SB)/8, $0
 DATA start<>+16(SB)/8, $3
@@ -90,14 +96,15 @@ DATA two<>+16(SB)/8, $2
 DATA two<>+24(SB)/8, $0
 GLOBL two<>(SB), NOPTR|RODATA, $32
 
-// From 16-n on: n octets that stay, the others cleared.
+// At offset 16-n: a mask that keeps n octets and clears the others.
 DATA keep<>+0(SB)/8, $-1
 DATA keep<>+8(SB)/8, $-1
 DATA keep<>+16(SB)/8, $0
 DATA keep<>+24(SB)/8, $0
 GLOBL keep<>(SB), NOPTR|RODATA, $32
 
-// The powers stand from H^18 down to H^1, 16 octets each, and the sums of their halves in the same order.
+// The powers are stored from H^18 down to H^1, 16 octets each, and the sums of their halves in the
+// same order.
 #define POWER(n) (schedule_powers+16*(18-(n)))
 #define FOLDED (schedule_folded-schedule_powers) // from a power to the sum of its halves
 
@@ -107,7 +114,8 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	VPXOR MI, MI, MI; \
 	VPXOR HI, HI, HI
 
-// MULTIPLY: LO, MI, HI += BLK * power in both lanes, MI as yet without LO + HI. halves is the sum of the power's.
+// MULTIPLY: LO, MI, HI += BLK * power in both lanes; LO + HI is not added to MI yet. halves is the
+// sum of the power's halves.
 #define MULTIPLY(power, halves) \
 	VPSHUFD $0x4e, BLK, TMP; \
 	VPXOR BLK, TMP, TMP; \
@@ -118,7 +126,8 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	VPCLMULQDQ $0x11, power, BLK, TMP; \
 	VPXOR TMP, HI, HI
 
-// REDUCE: to = HI*2^128 + MI*2^64 + LO, reduced, both lanes added. q is first LO's low half, then MI's.
+// REDUCE: to = HI*2^128 + MI*2^64 + LO, reduced, with both lanes added. q is first the low half of
+// LO, then that of MI.
 #define REDUCE(to) \
 	VPXOR LO, MI, MI; \
 	VPXOR HI, MI, MI; \
@@ -133,13 +142,14 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	VEXTRACTI128 $1, HI, TMPX; \
 	VPXOR TMPX, HIX, to
 
-// HASH: the pair i of the chunk at text, times its powers: H^(16-2i) and H^(15-2i).
+// HASH: multiplies pair i of the chunk at text by its powers, H^(16-2i) and H^(15-2i).
 #define HASH(i, text) \
 	VMOVDQU (32*i)(text), BLK; \
 	VPSHUFB swap<>(SB), BLK, BLK; \
 	MULTIPLY(POWER(16-2*i)(K), (POWER(16-2*i)+FOLDED)(K))
 
-// HASH_FIRST: the pair 0, to which the hash of what came before is added. It comes last, since that takes longest to be known.
+// HASH_FIRST: the same for pair 0, to which the hash so far is added. It comes last, since that
+// hash takes longest to be known.
 #define HASH_FIRST(text) \
 	VMOVDQU (text), BLK; \
 	VPSHUFB swap<>(SB), BLK, BLK; \
@@ -180,7 +190,7 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	VAESENC RK, S6, S6; \
 	VAESENC RK, S7, S7
 
-// ROUND: the round n for 16 blocks.
+// ROUND: round n for 16 blocks.
 #define ROUND(n) \
 	VBROADCASTI128 (schedule_keys+16*n)(K), RK; \
 	ROUND8
@@ -202,13 +212,14 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	VAESENCLAST RK, S6, S6; \
 	VAESENCLAST RK, S7, S7
 
-// CRYPT: the last round and the text in one: the pair i of a chunk. It adds its operand at the end, so the text goes in with the key.
+// CRYPT: the last round for pair i of a chunk, combined with the text. The round adds its operand
+// at the end, so the text is added to the key before.
 #define CRYPT(i, s) \
 	VPXOR (32*i)(IN), RK, TMP; \
 	VAESENCLAST TMP, s, s; \
 	VMOVDQU s, (32*i)(OUT)
 
-// CRYPT_CHUNK: the last round for 16 blocks, and on to the next.
+// CRYPT_CHUNK: the last round for 16 blocks, and advance to the next.
 #define CRYPT_CHUNK \
 	VBROADCASTI128 (LAST), RK; \
 	CRYPT(0, S0); \
@@ -223,7 +234,7 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	ADDQ $256, OUT; \
 	SUBQ $256, LEFT
 
-// MORE_ROUNDS: from round 10 on to the last but one: none, two or four (FIPS 197, Section 5).
+// MORE_ROUNDS: the rounds from 10 to the last but one: none, two or four (FIPS 197, Section 5).
 #define MORE_ROUNDS(done) \
 	CMPQ schedule_rounds(K), $12; \
 	JLT done; \
@@ -234,7 +245,7 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	ROUND(13); \
 done:
 
-// CHUNK: 16 blocks of CTR, and 16 others that are hashed in between.
+// CHUNK: CTR of 16 blocks, interleaved with the hash of 16 others.
 #define CHUNK(text, done) \
 	COUNTERS; \
 	CLEAR_PRODUCT; \
@@ -259,7 +270,8 @@ done:
 	REDUCE(ACCX); \
 	CRYPT_CHUNK
 
-// APART: to bad if the octets at a and those at b share one. Neither is changed. (The addresses' difference, taken without sign, is below the length of the one that begins first.)
+// APART: jumps to bad if the octets at a and at b overlap. It changes neither. They overlap if the
+// unsigned difference of the addresses is less than the length of the one that begins first.
 #define APART(a, alen, b, blen, good, bad) \
 	TESTQ alen, alen; \
 	JEQ good; \
@@ -274,8 +286,9 @@ done:
 	JCS bad; \
 good:
 
-// LOAD_PART: BLKX = the n octets at p, 1 to 15, with zeros behind. No other octet is read: where there are 8 or 4, two loads overlap.
-// Branches, addresses and counts of shifts come from n, a length, alone.
+// LOAD_PART: BLKX = the n octets at p, 1 to 15, followed by zeros. No other octet is read: from 4
+// or 8 octets on, two loads overlap. Branches, addresses and shift counts depend on n, a length,
+// alone.
 #define LOAD_PART(p, n, below8, below4, loaded) \
 	XORL T2, T2; \
 	CMPQ n, $8; \
@@ -313,7 +326,8 @@ loaded: \
 	VMOVQ T0, BLKX; \
 	VPINSRQ $1, T2, BLKX, BLKX
 
-// STORE_PART: the first LEFT octets of S0X, 1 to 15, to OUT. No other octet is written. Branches, addresses and counts of shifts come from LEFT alone.
+// STORE_PART: stores the first LEFT octets of S0X, 1 to 15, at OUT. No other octet is written.
+// Branches, addresses and shift counts depend on LEFT alone.
 #define STORE_PART(below8, below4, stored) \
 	VMOVQ S0X, T0; \
 	CMPQ LEFT, $8; \
@@ -349,19 +363,21 @@ below4: \
 	MOVB T3, -1(OUT)(LEFT*1); \
 stored:
 
-// LOAD_12: to = the 12 octets at p, with zeros behind. They are read as esp has just written them, 4 and 8: a load that spans two stores would wait for both.
+// LOAD_12: to = the 12 octets at p, followed by zeros. They are loaded as esp has just stored them,
+// 4 and 8: a load that spans two stores would wait for both.
 #define LOAD_12(p, to) \
 	VMOVQ 4(p), to; \
 	VPSLLDQ $4, to, to; \
 	VPINSRD $0, (p), to, to
 
-// TIMES_H: ACC = BLK * H, of BLK's low lane; the high one is zero.
+// TIMES_H: ACC = BLK * H. The high lane of BLK must be zero.
 #define TIMES_H \
 	CLEAR_PRODUCT; \
 	MULTIPLY(POWER(1)(K), (POWER(1)+FOLDED)(K)); \
 	REDUCE(ACCX)
 
-// BEGIN: the first counters; and ACC becomes the hash of the additional data, but for the last multiplication by H: zero if there is none. The only branches are on AADLEN.
+// BEGIN: computes the first counters, and in ACC the hash of the additional data without the last
+// multiplication by H; zero if there is no additional data. Branches depend on AADLEN alone.
 #define BEGIN \
 	MOVQ schedule_rounds(K), LAST; \
 	SHLQ $4, LAST; \
@@ -403,16 +419,18 @@ aadLoaded: \
 	VPXOR BLKX, ACCX, ACCX; \
 aadDone:
 
-// TAIL_POWER: POW = where the power of the first block of the tail is. The tail is what is left, 0 to 16 blocks, t of them; then comes the block of lengths, with H^1. So the
-// first block has H^(t+1).
+// TAIL_POWER: POW = the address of the power for the first block of the tail. The tail is the
+// remaining text, of t blocks, 0 to 16. The block of lengths follows, with H^1, so the first block
+// has H^(t+1).
 #define TAIL_POWER \
 	LEAQ 15(LEFT), POW; \
 	ANDQ $-16, POW; \
 	NEGQ POW; \
 	LEAQ POWER(1)(K)(POW*1), POW
 
-// TAIL_BEGIN: the product of ACC and the power at T0, and of the lengths, T1 and T2 octets, and H (SP 800-38D, Section 7.1: additional data first); then
-// the key stream of the tail in S0 to S7, as much as is needed, and E(K, J0) in MASKX beside it. The branches are on LEFT.
+// TAIL_BEGIN: computes the product of ACC and the power at T0, and that of the lengths, T1 and T2
+// octets, and H (SP 800-38D, Section 7.1: additional data first); then the key stream of the tail
+// in S0 to S7, as much as is needed, and next to it E(K, J0) in MASKX. Branches depend on LEFT.
 #define TAIL_BEGIN \
 	SHLQ $3, T1; \
 	SHLQ $3, T2; \
@@ -452,7 +470,8 @@ upTo16: \
 	STREAM(ROUND8, LAST8, rounds16); \
 streamed:
 
-// STREAM: all rounds, for what round and last work on, and for MASKX. How many they are is the key's length, not the key.
+// STREAM: all rounds, for the registers that round and last process, and for MASKX. The number of
+// rounds depends on the length of the key, not on the key.
 #define STREAM(round, last, again) \
 again: \
 	VBROADCASTI128 (KEY), RK; \
@@ -465,7 +484,7 @@ again: \
 	last; \
 	VAESENCLAST RKX, MASKX, MASKX
 
-// PAIR_DONE: on to the next n octets, and n/16 powers.
+// PAIR_DONE: advances by n octets, and n/16 powers.
 #define PAIR_DONE(n) \
 	VPSHUFB swap<>(SB), BLK, BLK; \
 	MULTIPLY((POW), FOLDED(POW)); \
@@ -474,7 +493,8 @@ again: \
 	ADDQ $n, POW; \
 	SUBQ $n, LEFT
 
-// SEAL_PAIR: two blocks of the tail with the key stream in S0, if there are two; then S0 is that of the next.
+// SEAL_PAIR: seals two blocks of the tail with the key stream in S0, if there are two; then S0
+// holds the key stream of the next.
 #define SEAL_PAIR(next) \
 	CMPQ LEFT, $32; \
 	JLT single; \

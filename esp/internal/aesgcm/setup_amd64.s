@@ -2,7 +2,8 @@
 #include "textflag.h"
 #include "macros_amd64.h"
 
-// What is done once for each key, and once for the processor. No branch and no address depends on a key.
+// Work done once for each key, and once for the processor. No branch and no address depends on a
+// key.
 
 // func setup(k *schedule)
 TEXT ·setup(SB), NOSPLIT, $0-8
@@ -20,7 +21,8 @@ rounds:
 	JNE rounds
 	VAESENCLAST (LAST), BLKX, BLKX
 
-	// H/x: all bits one place up, from the low half into the high one too; one that falls out, x^0/x, comes back as x^127 + x^6 + x + 1, which is POLY*2^64 + 1.
+	// H/x: all bits move one place up, from the low half into the high one as well. A bit that
+	// falls out, x^0/x, comes back as x^127 + x^6 + x + 1, which is POLY*2^64 + 1.
 	VPSHUFB swap<>(SB), BLKX, BLKX
 	VPSHUFD $0xd3, BLKX, TMPX // words 3, 0, 1, 3
 	VPSRAD $31, TMPX, TMPX

@@ -9,52 +9,51 @@ import (
 	"runtime"
 )
 
-// maxCall is the longest text of one call of the assembly, a super-packet: as no goroutine can be preempted in it, a call must be short (some 10 µs). crypto/cipher takes what is longer.
+// maxCall is the longest text of one call of the assembly in octets: a super-packet. The goroutine
+// cannot be preempted during a call, so a call must be short (some 10 µs). Longer texts go to
+// crypto/cipher.
 const maxCall = 1 << 16
 
-// errOpen is what Open returns for what is not authentic.
+// errOpen is Open's error for an unauthentic text.
 var errOpen = errors.New("aesgcm: message authentication failed")
 
-// schedule is all that is derived from a key. The assembly reads 32 octets at a time and may read up to 16 behind folded, which rounds and the octets behind it are there for.
+// schedule holds everything derived from a key. The assembly loads 32 octets at a time and may read
+// up to 16 octets behind folded: rounds and the padding behind it make room for that.
 type schedule struct {
 	keys   [16][blockLen]byte // round keys (FIPS 197, Section 5.2): up to 15
-	powers [18][blockLen]byte // H^18 down to H^1, each divided by x, octets reversed
-	folded [18][blockLen]byte // of each, the sum of its halves, twice
+	powers [18][blockLen]byte // H^18 down to H^1, divided by x, octets reversed
+	folded [18][blockLen]byte // the sum of the halves of each power, twice
 	rounds uint64             // 10, 12 or 14
 	_      uint64
 }
 
 // The assembly: kernel_amd64.s.
 
-// setup fills powers and folded from keys and rounds.
-//
-//go:noescape
+// setup computes powers and folded from keys and rounds.
 func setup(k *schedule)
 
-// subWord is the S-box for each octet of w (FIPS 197, Section 5.2), in time that does not depend on it.
+// subWord returns the S-box of each octet of w (FIPS 197, Section 5.2), in constant time.
 func subWord(w uint32) uint32
 
-// seal encrypts plaintext to out, which is tagLen longer, and puts the tag behind. ok is false, and nothing done, if out overlaps plaintext at another place than its start, or aad.
-//
-//go:noescape
+// seal encrypts plaintext to out, which is tagLen longer, and appends the tag. If out overlaps aad,
+// or plaintext other than at the same start, ok is false and nothing is written.
 func seal(k *schedule, out, nonce, plaintext, aad []byte) (ok bool)
 
-// verdict is what open says.
+// verdict is the result of open.
 type verdict uint64
 
 const (
 	authentic   verdict = 0
 	forged      verdict = 1
-	overlapping verdict = 2 // out overlaps ciphertext at another place than its start, or aad: nothing was done
+	overlapping verdict = 2 // out overlaps aad, or ciphertext other than at its start: nothing is written
 )
 
-// open decrypts ciphertext, which is tagLen longer than out, to out, and checks its tag. If it is forged, out holds octets that must not be used.
-//
-//go:noescape
+// open decrypts ciphertext, which is tagLen longer than out, to out, and checks its tag. If it is
+// forged, out holds octets that must not be used.
 func open(k *schedule, out, nonce, ciphertext, aad []byte) (v verdict)
 
-// vector is AES-GCM in assembly. What is derived from the key is in memory of its own, so that it can be wiped when nothing refers to the vector any more: whoever uses k
-// keeps v alive until that is done.
+// vector is AES-GCM in assembly. The schedule is a separate allocation, so that it can be wiped
+// when nothing refers to the vector any more. Code that uses k must keep v alive until it is done.
 type vector struct {
 	k *schedule
 }
@@ -70,7 +69,8 @@ func newVector(key []byte) (cipher.AEAD, error) {
 	return v, nil
 }
 
-// expand makes the round keys: FIPS 197, Section 5.2, with words of the other byte order. No branch and no index depends on the key, save on its length.
+// expand computes the round keys: FIPS 197, Section 5.2, with the other byte order of words. No
+// branch and no index depends on the key, except on its length.
 func (k *schedule) expand(key []byte) {
 	nk := len(key) / 4
 	k.rounds = uint64(nk + 6)
@@ -96,7 +96,7 @@ func (k *schedule) expand(key []byte) {
 	clear(w[:])
 }
 
-// generic is crypto/cipher with the same key: the round keys begin with it.
+// generic returns crypto/cipher's AES-GCM with the same key, which is the start of the round keys.
 func (v *vector) generic() cipher.AEAD {
 	nk := int(v.k.rounds) - 6
 	var key [32]byte
@@ -113,16 +113,16 @@ func (v *vector) generic() cipher.AEAD {
 
 func (k *schedule) wipe() { *k = schedule{} }
 
-// Clear wipes what is derived from the key. It is for when no goroutine can be using v any more: one that still did would panic.
+// Clear wipes everything derived from the key. No goroutine may use v any more; a later use panics.
 func (v *vector) Clear() { v.k.wipe() }
 
-// NonceSize is 12.
+// NonceSize returns 12.
 func (v *vector) NonceSize() int { return nonceLen }
 
-// Overhead is 16.
+// Overhead returns 16.
 func (v *vector) Overhead() int { return tagLen }
 
-// Seal is cipher.AEAD's.
+// Seal implements cipher.AEAD.
 func (v *vector) Seal(dst, nonce, plaintext, additionalData []byte) []byte {
 	v.check(nonce)
 	if len(plaintext) > maxCall || len(additionalData) > maxCall {
@@ -130,14 +130,14 @@ func (v *vector) Seal(dst, nonce, plaintext, additionalData []byte) []byte {
 	}
 	ret := grow(dst, len(plaintext)+tagLen)
 	ok := seal(v.k, ret[len(dst):], nonce, plaintext, additionalData)
-	runtime.KeepAlive(v) // the key must not be wiped before it was used
+	runtime.KeepAlive(v) // the key must not be wiped before its use
 	if !ok {
 		panic("aesgcm: invalid buffer overlap of output and input or additional data")
 	}
 	return ret
 }
 
-// Open is cipher.AEAD's.
+// Open implements cipher.AEAD.
 func (v *vector) Open(dst, nonce, ciphertext, additionalData []byte) ([]byte, error) {
 	v.check(nonce)
 	n := len(ciphertext) - tagLen
@@ -160,7 +160,7 @@ func (v *vector) Open(dst, nonce, ciphertext, additionalData []byte) ([]byte, er
 	return ret, nil
 }
 
-// check panics for what is its caller's bug.
+// check panics for bugs of the caller.
 func (v *vector) check(nonce []byte) {
 	if len(nonce) != nonceLen {
 		panic("aesgcm: incorrect nonce length")
@@ -170,7 +170,7 @@ func (v *vector) check(nonce []byte) {
 	}
 }
 
-// grow is b with n more octets, in place if they fit.
+// grow returns b with n more octets, in place if they fit.
 func grow(b []byte, n int) []byte {
 	total := len(b) + n
 	if total <= cap(b) {

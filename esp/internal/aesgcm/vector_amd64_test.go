@@ -15,7 +15,7 @@ func newVectorKey(t *testing.T, key []byte) *vector {
 	return must(t, newVector, key).(*vector)
 }
 
-// TestKeyExpansion: FIPS 197, Appendix A: the last words of its three examples.
+// TestKeyExpansion: the last words of the three examples of FIPS 197, Appendix A.
 func TestKeyExpansion(t *testing.T) {
 	for _, c := range []struct {
 		key, last string
@@ -33,7 +33,8 @@ func TestKeyExpansion(t *testing.T) {
 	}
 }
 
-// slowTimes is x*y as SP 800-38D, Algorithm 1, has it: bit by bit, the first bit of an octet is its highest.
+// slowTimes returns x*y by SP 800-38D, Algorithm 1: bit by bit, where the first bit of an octet is
+// its highest.
 func slowTimes(x, y [blockLen]byte) (z [blockLen]byte) {
 	for i := range 128 {
 		if x[i/8]>>(7-i%8)&1 != 0 {
@@ -101,7 +102,7 @@ func TestClear(t *testing.T) {
 	}
 }
 
-// TestForgottenKeyIsWiped: a key that nobody can use any more is cleared, though nobody did it.
+// TestForgottenKeyIsWiped: a key without references is wiped even if Clear was not called.
 func TestForgottenKeyIsWiped(t *testing.T) {
 	wiped := make(chan bool, 1)
 	func() {

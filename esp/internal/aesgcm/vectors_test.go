@@ -19,7 +19,7 @@ func TestWycheproof(t *testing.T) { vectors(t, wycheproof, 197) }
 
 func TestNIST(t *testing.T) { vectors(t, nist, 10) }
 
-// vectors runs a file of testdata: its head says what is in a line.
+// vectors runs a file of testdata, whose head describes the format of its lines.
 func vectors(t *testing.T, file string, want int) {
 	eachWay(t, func(t *testing.T, way func(testing.TB, []byte) cipher.AEAD) {
 		count := 0
