@@ -19,7 +19,7 @@ var (
 )
 
 // A queue is one queue of the device. It uses RawSyscall: the calls never block, and notifying the
-// scheduler of each costs more than it gains (docs/design.md, section 4). A loop over them must
+// scheduler of each costs more than it gains (docs/decisions.md, section 4). A loop over them must
 // sleep in an ordinary system call.
 type queue struct {
 	fd   int

@@ -10,7 +10,7 @@ import (
 )
 
 // port implements Port on Linux. Its calls are RawSyscalls: they never block, and informing the
-// scheduler of each costs more than it gains (docs/design.md, section 4). A loop over them must
+// scheduler of each costs more than it gains (docs/decisions.md, section 4). A loop over them must
 // sleep in an ordinary system call.
 type port struct {
 	socks []*socket

@@ -1,4 +1,4 @@
-// Package house holds no code: its test keeps the house rules of docs/design.md, section 1.
+// Package house holds no code: its test keeps the house rules of docs/decisions.md, section 1.
 package house
 
 import (

@@ -18,8 +18,6 @@ import (
 var unrevised = []string{
 	"dataplane",
 	"ike",
-	"docs/design.md",
-	"docs/measurements.md",
 }
 
 // maxColumns is the greatest width of a comment and of a line of a document.
