@@ -2,7 +2,7 @@ package dataplane
 
 import (
 	"bytes"
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"encoding/binary"
 	"net/netip"
 	"testing"

@@ -1,7 +1,7 @@
 package dataplane
 
 import (
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"encoding/binary"
 )
 

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"culvert/selector"
 )
 

@@ -3,7 +3,7 @@ package dataplane
 import (
 	"encoding/binary"
 
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"culvert/selector"
 	"culvert/tun"
 	"culvert/tun/gso"

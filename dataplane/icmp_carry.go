@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"culvert/selector"
 	"culvert/tun/gso"
 )

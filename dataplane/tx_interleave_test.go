@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"culvert/esp"
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"culvert/selector"
 	"culvert/tun/gso"
 )

@@ -1,7 +1,7 @@
 package esp
 
 import (
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"encoding/binary"
 )
 

@@ -2,7 +2,7 @@ package esp
 
 import (
 	"bytes"
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"encoding/binary"
 	"testing"
 )

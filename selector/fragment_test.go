@@ -1,7 +1,7 @@
 package selector
 
 import (
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"testing"
 )
 

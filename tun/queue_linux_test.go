@@ -1,7 +1,7 @@
 package tun
 
 import (
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"culvert/tun/gso"
 	"encoding/binary"
 	"errors"

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"culvert/internal/netlab"
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"culvert/tun/gso"
 	"culvert/tun/protect"
 

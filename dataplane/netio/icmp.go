@@ -2,7 +2,7 @@ package netio
 
 import (
 	"context"
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"encoding/binary"
 	"log/slog"
 	"net"

@@ -1,7 +1,7 @@
 package netio
 
 import (
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"

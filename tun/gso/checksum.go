@@ -3,7 +3,7 @@ package gso
 import (
 	"encoding/binary"
 
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 )
 
 // CompleteChecksum completes the upper-layer checksum of a packet with NeedsChecksum and clears

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"culvert/selector"
 )
 

@@ -1,7 +1,7 @@
 package gso
 
 import (
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"encoding/binary"
 	"errors"
 )

@@ -3,7 +3,7 @@ package gso
 import (
 	"encoding/binary"
 
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"culvert/selector"
 )
 

@@ -2,7 +2,7 @@ package gso
 
 import (
 	"bytes"
-	"culvert/ipheader"
+	"culvert/internal/ipheader"
 	"culvert/tun/gso/gsotest"
 	"encoding/binary"
 	"testing"
