@@ -12,8 +12,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// signature is a Credential that takes its time: it stands for keys on smart cards and remote
-// servers. It announces itself in IKE_SA_INIT, and sends its public key in IKE_AUTH.
+// signature is a slow Credential. It stands for keys on smart cards and remote servers. It
+// announces itself in IKE_SA_INIT, and sends its public key in IKE_AUTH.
 type signature struct {
 	own   ed25519.PrivateKey
 	peers ed25519.PublicKey
@@ -58,7 +58,7 @@ func (c *signature) Verify(o *suite.SignedOctets, auth *wire.Auth, _ []wire.Payl
 
 func (*signature) Slow() bool { return true }
 
-// signed gives both sides signatures that take a time.
+// signed gives both sides slow signatures as credentials.
 func signedPair(t *testing.T, edit func(p *testPair, left, right *signature)) *testPair {
 	return newPair(t, 1, func(p *testPair) {
 		left, right := signatures()
@@ -71,7 +71,7 @@ func signedPair(t *testing.T, edit func(p *testPair, left, right *signature)) *t
 	})
 }
 
-// A slow credential brings up what a pre-shared key does, from either side.
+// A slow credential brings up the same tunnel as a pre-shared key, from either side.
 func TestSlowCredential(t *testing.T) {
 	for _, from := range []string{"left", "right"} {
 		p := signedPair(t, nil)
@@ -103,7 +103,7 @@ func TestCredentialIsAnnounced(t *testing.T) {
 	}
 }
 
-// What is wrong with a credential is told on both sides, and nothing comes up.
+// Both sides report what is wrong with a credential, and nothing comes up.
 func TestCredentialIsWrong(t *testing.T) {
 	other := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, 32))
 	for name, tt := range map[string]struct {
@@ -135,7 +135,7 @@ func TestCredentialIsWrong(t *testing.T) {
 	}
 }
 
-// forger signs something else.
+// forger signs other octets than it should.
 type forger struct{ *signature }
 
 func (f *forger) Prove(o *suite.SignedOctets) (*wire.Auth, error) {
@@ -144,7 +144,7 @@ func (f *forger) Prove(o *suite.SignedOctets) (*wire.Auth, error) {
 	return f.signature.Prove(&other)
 }
 
-// Several configured peers may be the one that calls: each is tried with its own credential.
+// Several configured peers may be the initiator: each is tried with its own credential.
 func TestCredentialOfSeveralCandidates(t *testing.T) {
 	for name, tt := range map[string]struct{ psk, credential bool }{"a key": {psk: true}, "a signature": {credential: true}} {
 		p := signedPair(t, func(p *testPair, left, right *signature) {
@@ -174,7 +174,7 @@ func TestCredentialOfSeveralCandidates(t *testing.T) {
 	}
 }
 
-// The tries are bounded, whatever the configuration holds.
+// The number of candidates that are tried is bounded, however many are configured.
 func TestCandidatesAreBounded(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		var list []Peer
@@ -193,8 +193,8 @@ func TestCandidatesAreBounded(t *testing.T) {
 	p.wantNoChild("lan")
 }
 
-// What is closed, removed or expires while a signature is made or verified leaves nothing behind on
-// either side.
+// A peer that is disconnected or removed, or an IKE SA that expires, during a signature or its
+// verification leaves no state on either side.
 func TestEndDuringSlowCredential(t *testing.T) {
 	for name, end := range map[string]func(p *testPair){
 		"left disconnects":    func(p *testPair) { p.left.disconnect("") },
@@ -222,7 +222,8 @@ func TestEndDuringSlowCredential(t *testing.T) {
 	}
 }
 
-// A message of IKE_AUTH that comes again while it is verified is not answered twice, nor verified.
+// A copy of an IKE_AUTH message that arrives during its verification is neither verified nor
+// answered a second time.
 func TestRepeatedDuringSlowCredential(t *testing.T) {
 	p := signedPair(t, nil)
 	proves := 0

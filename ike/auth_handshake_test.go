@@ -73,8 +73,8 @@ func (x *toyExchange) response(s *ikeSA, ps []wire.Payload) {
 	}
 }
 
-// toyPair has both sides run the toy method once IKE_SA_INIT is done, in exchanges of a type. The
-// initiator's own proof is slow, so that there is time to put the exchange in front of it.
+// toyPair makes both sides run the toy method after IKE_SA_INIT, in exchanges of the type. The
+// initiator's own AUTH is slow to make, which leaves time to put the exchange in front of it.
 func toyPair(t *testing.T, ex wire.ExchangeType, answer string, edit func(*testPair)) (p *testPair, x *toyExchange) {
 	p = signedPair(t, func(p *testPair, _, _ *signature) {
 		if edit != nil {
@@ -139,8 +139,8 @@ func TestHandshakeThatFails(t *testing.T) {
 	}
 }
 
-// The initiator's rejection counts in the request that follows IKE_AUTH, however many rounds that
-// had (RFC 7296, Section 2.21.2).
+// The initiator's rejection is accepted in the request that follows IKE_AUTH, however many rounds
+// that had (RFC 7296, Section 2.21.2).
 func TestRejectionAfterSeveralRounds(t *testing.T) {
 	p, _ := toyPair(t, wire.IKEAuth, "42", func(p *testPair) {
 		p.right.peers[0].LocalID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"}
@@ -157,7 +157,7 @@ func TestRejectionAfterSeveralRounds(t *testing.T) {
 	}
 }
 
-// Each round has the requests that it expects, and no other.
+// Each round takes the requests that it expects, and no others.
 func TestHandshakeExpects(t *testing.T) {
 	a := newAttack(newPair(t, 1, nil))
 	for i, ex := range []wire.ExchangeType{wire.IKEIntermediate, wire.Informational, wire.CreateChildSA} {

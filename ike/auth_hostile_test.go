@@ -9,7 +9,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// hostileAuth: strangers that made the IKE_SA_INIT exchange, and know its keys, but have no secret.
+// hostileAuth lists attacks by strangers that made the IKE_SA_INIT exchange, and so know its keys,
+// but have no credential.
 var hostileAuth = []hostileRow{
 	{"CVE-2025-9242: IDi of 0, 1, 520 and 65000 octets", func(a *attack) {
 		for _, typ := range []wire.IDType{0, wire.IDIPv4Addr, wire.IDFQDN, wire.IDDERDN, wire.IDKeyID, 200} {
@@ -105,8 +106,8 @@ var hostileAuth = []hostileRow{
 	}, true},
 }
 
-// wantRefusals checks that after so many tries nobody got in: every protected answer is an error,
-// and there is no more than one for each try.
+// wantRefusals checks that nobody got in by the given number of attempts: every protected response
+// is an error, and there is at most one for each attempt.
 func (a *attack) wantRefusals(tries int) {
 	a.t.Helper()
 	a.drive(time.Second)
@@ -125,7 +126,7 @@ func (a *attack) wantRefusals(tries int) {
 	}
 }
 
-// shortSK sends SK payloads that have no room for what they must hold, or do not authenticate.
+// shortSK sends SK payloads that are too short for what they must hold, or do not authenticate.
 func (r *rogue) shortSK() {
 	h := wire.Header{InitiatorSPI: r.id[0], ResponderSPI: r.id[1], MajorVersion: 2, Exchange: wire.IKEAuth, Initiator: true, MessageID: 1}
 	for n := range 40 {
@@ -138,7 +139,7 @@ func (r *rogue) shortSK() {
 	}
 }
 
-// hostileClear: what anybody can send who knows the SPIs of a tunnel that is up.
+// hostileClear lists what anybody can send that knows the SPIs of a tunnel.
 var hostileClear = []hostileRow{
 	{"strongSwan 5.9.8: empty, short and malformed SK and SKF with the right SPIs", func(a *attack) {
 		main, keys := a.established(a.right)
@@ -211,8 +212,8 @@ func (a *attack) garbage(r *rogue, ex wire.ExchangeType, id uint32, response boo
 	}
 }
 
-// flipBits injects an authentic request with each of its bits flipped. Only hints that an SPI is
-// unknown may be answered.
+// flipBits injects an authentic request with each of its bits flipped in turn. The only response
+// allowed is a hint that an SPI is unknown.
 func (a *attack) flipBits(ex wire.ExchangeType, first wire.PayloadType, plain []byte) {
 	a.t.Helper()
 	before := a.right.snapshot()

@@ -11,10 +11,11 @@ import (
 
 // IKE_AUTH with pre-shared keys (RFC 7296, Sections 1.2, 2.15 and 2.21.2):
 //
-//	HDR, SK {IDi, [N(INITIAL_CONTACT),] [IDr,] AUTH, SAi2, TSi, TSr}  -->
-//	                                                                  <--  HDR, SK {IDr, AUTH, SAr2, TSi, TSr}
-//	                                                                  <--  HDR, SK {IDr, AUTH, N(why no Child SA)}
-//	                                                                  <--  HDR, SK {N(AUTHENTICATION_FAILED)}
+//	HDR, SK {IDi, [N(INITIAL_CONTACT),] [IDr,]
+//	         AUTH, SAi2, TSi, TSr}              -->
+//	                                            <--  HDR, SK {IDr, AUTH, SAr2, TSi, TSr}
+//	                                            <--  HDR, SK {IDr, AUTH, N(why no Child SA)}
+//	                                            <--  HDR, SK {N(AUTHENTICATION_FAILED)}
 
 // authExchange is the initiator's side of IKE_AUTH.
 type authExchange struct {

@@ -10,11 +10,11 @@ import (
 	"culvert/ike/wire"
 )
 
-// What can be wrong with a configuration: the command fails with words that name it, status keeps
-// them, nothing stays, and the tries are bounded.
+// Mistakes in a configuration: the error of the command names the mistake, the status keeps it, no
+// state stays, and the attempts are bounded.
 
-// failing is one such mistake. Words are in the left's error, in the left's and in the right's
-// explanation or notices.
+// failing is one such mistake. Words must be in left's error, or in left's or right's explanation
+// or notices.
 type failing struct {
 	name              string
 	edit              func(left, right *Peer)
@@ -66,7 +66,7 @@ func TestFailuresAreExplained(t *testing.T) {
 	}
 }
 
-// saidAll is all that a side tells people.
+// saidAll returns all notices and status texts of a side.
 func (s *testSide) saidAll() string {
 	var b strings.Builder
 	for _, n := range s.notices {
@@ -81,8 +81,8 @@ func (s *testSide) saidAll() string {
 	return b.String()
 }
 
-// wantBoundedTries checks that a child that is always to be up is tried again, but not all the
-// time, and that the tries leave nothing behind.
+// wantBoundedTries checks that a child that must always be up is tried again, but not continuously,
+// and that the attempts leave no state.
 func (p *testPair) wantBoundedTries(c failing) {
 	p.t.Helper()
 	before := p.left.requests(wire.IKESAInit) + p.left.requests(wire.CreateChildSA) + len(p.left.notices)
@@ -107,10 +107,11 @@ func (p *testPair) wantBoundedTries(c failing) {
 	}
 }
 
-// requests counts the requests of an exchange that a side ever sent, by the transcript of the tap.
+// requests returns the number of requests of an exchange type that a side ever sent, from the
+// transcript of the tap.
 func (s *testSide) requests(ex wire.ExchangeType) int { return s.sentRequests[ex] }
 
-// The initiator finds the responder wanting: it says so, and the responder ends its half (RFC 7296,
+// The initiator rejects the responder and tells it so; the responder ends its half (RFC 7296,
 // Section 2.21.2).
 func TestInitiatorRejects(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
@@ -133,7 +134,7 @@ func TestInitiatorRejects(t *testing.T) {
 	}
 }
 
-// The patterns of remote_id, and the choice between several peers that a caller may be.
+// Patterns in remote_id, and the choice between several peers that an initiator may be.
 func TestResponderChoosesPeer(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		any, exact := p.right.peers[0], p.right.peers[0]
@@ -154,8 +155,8 @@ func TestResponderChoosesPeer(t *testing.T) {
 	}
 }
 
-// A try that is taken back when IKE_AUTH is on its way: the peer may have the IKE SA by now, and is
-// told to delete it when its answer comes.
+// An attempt that is withdrawn during IKE_AUTH: the peer may have the IKE SA by then, and gets a
+// Delete once its response arrives.
 func TestWithdrawnWhileAuthenticating(t *testing.T) {
 	for _, refused := range []bool{false, true} {
 		p := newPair(t, 1, func(p *testPair) {

@@ -18,7 +18,8 @@ const cookieLife = 30 * time.Second
 
 // A cookieJar makes and checks the cookies of RFC 7296, Section 2.6, without state per initiator:
 //
-//	cookie = generation (1 octet) | HMAC-SHA256(secret of the generation, Ni | address | port | SPIi)[:16]
+//	cookie = generation (1 octet)
+//	       | HMAC-SHA256(secret of the generation, address | port | SPIi | Ni)[:16]
 //
 // It covers the port, so that other hosts behind the same NAT cannot use a victim's cookie.
 type cookieJar struct {

@@ -72,7 +72,7 @@ func TestCookieForged(t *testing.T) {
 	}
 }
 
-// After a pause of the daemon's only user no old secret is kept as the previous one.
+// After a long pause the old secret is not kept as the previous one.
 func TestCookieLongIdle(t *testing.T) {
 	jar := cookieJar{rand: seededRand(1, "cookie")}
 	from, ni := netip.MustParseAddrPort("192.0.2.1:500"), []byte("nonce of sixteen")

@@ -11,8 +11,9 @@ import (
 	"culvert/ike/wire"
 )
 
-// An authenticated peer may send its next request only when it has the response to the last (RFC 7296, Section 2.3: our window is one). One that does not
-// wait gets the answer to the first alone, and makes one computation at a time.
+// An authenticated peer may send its next request only after the response to the last one (RFC
+// 7296, Section 2.3: our window is one). A peer that does not wait gets a response only to the
+// first, and causes one computation at a time.
 func TestRequestsThatDoNotWait(t *testing.T) {
 	p := newPair(t, 3, func(p *testPair) { p.left.peers[0].DPD, p.right.peers[0].DPD = 0, 0 })
 	p.up()
@@ -36,7 +37,8 @@ func TestRequestsThatDoNotWait(t *testing.T) {
 	p.wantSound()
 }
 
-// The peer may make Child SAs and delete them, and rekey the IKE SA without deleting the old ones: what stays of it is bounded.
+// The peer may create and delete Child SAs, and rekey the IKE SA without deleting the old ones: the
+// state that stays is bounded.
 func TestPeerThatMakesWithoutEnd(t *testing.T) {
 	p := newPair(t, 3, func(p *testPair) { p.left.peers[0].DPD, p.right.peers[0].DPD = 0, 0 })
 	p.up()
@@ -64,7 +66,8 @@ func TestPeerThatMakesWithoutEnd(t *testing.T) {
 	}
 }
 
-// A datagram without a source is dropped: it would be counted among the half-open IKE SAs of nobody.
+// A datagram without a source is dropped, since no source could be charged for its half-open IKE
+// SA.
 func TestDatagramFromNowhere(t *testing.T) {
 	p := newPair(t, 1, nil)
 	link := p.link
@@ -105,7 +108,7 @@ func TestMessageIDsUsedUp(t *testing.T) {
 	p.wantDone(p.left, ref, "exhausted")
 }
 
-// flood is spoofed IKE_SA_INIT requests: all of them from other addresses, with other SPIs and nonces.
+// flood sends spoofed IKE_SA_INIT requests, all of them with different addresses, SPIs and nonces.
 type flood struct {
 	a *attack
 	n uint32
@@ -126,7 +129,8 @@ func (f *flood) send(count int) {
 	}
 }
 
-// Row 47: a flood of spoofed IKE_SA_INIT requests leaves no more behind than the first few, and tunnels live on.
+// Row 47: a flood of spoofed IKE_SA_INIT requests leaves no more state than the first few of them,
+// and tunnels stay up.
 func TestSpoofedFlood(t *testing.T) {
 	p := newPair(t, 3, nil)
 	p.up()
@@ -145,7 +149,7 @@ func TestSpoofedFlood(t *testing.T) {
 	p.wantTunnel()
 }
 
-// BenchmarkSpoofedInit is what one such request costs.
+// BenchmarkSpoofedInit measures one such request.
 func BenchmarkSpoofedInit(b *testing.B) {
 	p := newPair(b, 3, nil)
 	f := &flood{a: newAttack(p)}
@@ -153,8 +157,8 @@ func BenchmarkSpoofedInit(b *testing.B) {
 	f.send(b.N)
 }
 
-// Cookies are no help against a caller that can receive them: from one address it gets a sixteenth of what may be half-open, whether it stops
-// before IKE_AUTH or is refused there, and others still get through.
+// Cookies do not stop a source that can receive them. One address gets a sixteenth of the half-open
+// IKE SAs, whether it stops before IKE_AUTH or is refused there, and others still get through.
 func TestOneCallerCannotFillTheTable(t *testing.T) {
 	p := newPair(t, 3, func(p *testPair) {
 		p.right.config.Limits = EngineLimits{MaxHalfOpen: 64, CookieThreshold: 64}
@@ -192,7 +196,8 @@ func TestLongInit(t *testing.T) {
 	}
 }
 
-// A request full of proposals that nobody wants costs its refusal and little more: what people read of it is bounded.
+// A request with very many unwanted proposals costs little more than its refusal: the explanation
+// for operators is bounded.
 func TestFloodOfProposals(t *testing.T) {
 	p := newPair(t, 3, nil)
 	a := newAttack(p)
@@ -209,7 +214,7 @@ func TestFloodOfProposals(t *testing.T) {
 	}
 }
 
-// sendRefused sends so many proposals of ESP, from a port of its own.
+// sendRefused sends a request with the given number of proposals of ESP, from a port of its own.
 func (r *rogue) sendRefused(proposals int) {
 	ps := r.payloads()
 	ps[0] = &wire.SA{Proposals: make([]wire.Proposal, proposals)}
@@ -224,7 +229,7 @@ func (r *rogue) sendRefused(proposals int) {
 	}
 }
 
-// BenchmarkRefusedProposals is what the worst of such requests costs.
+// BenchmarkRefusedProposals measures the most expensive of such requests.
 func BenchmarkRefusedProposals(b *testing.B) {
 	p := newPair(b, 3, nil)
 	r := newAttack(p).newRogue(p.right)
@@ -234,7 +239,8 @@ func BenchmarkRefusedProposals(b *testing.B) {
 	}
 }
 
-// Who has the secret may connect as often as it likes, but keeps the newest few of its IKE SAs only.
+// A peer with a valid secret may connect any number of times, but keeps only the newest few of its
+// IKE SAs.
 func TestTooManyTwins(t *testing.T) {
 	p := newPair(t, 3, nil)
 	e := p.right.e

@@ -13,10 +13,13 @@ import (
 // The initiator's IKE_SA_INIT (RFC 7296, Sections 1.2, 2.6, 2.6.1 and 2.21.1):
 //
 //	HDR(A,0), SAi1, KEi, Ni, N(NAT-D) x 2  -->
-//	                                       <--  HDR(A,0), N(COOKIE)               retried with the cookie in front
-//	                                       <--  HDR(A,0), N(INVALID_KE_PAYLOAD)   retried with the other group
-//	                                       <--  HDR(A,0), N(any other error)      noted: anybody may have sent it
 //	                                       <--  HDR(A,B), SAr1, KEr, Nr, N(NAT-D) x 2
+//
+// or, all of them unprotected, so that anybody may have sent them:
+//
+//	          <--  HDR(A,0), N(COOKIE)               retried with the cookie in front
+//	          <--  HDR(A,0), N(INVALID_KE_PAYLOAD)   retried with the other group
+//	          <--  HDR(A,0), N(any other error)      noted, while we wait for a better response
 
 const (
 	// maxCookies, like maxGroups, bounds the retries that unprotected responses can cause.

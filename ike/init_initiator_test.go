@@ -15,7 +15,7 @@ import (
 
 const initPayloads = "SA, KE(x25519), Nonce, N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP), N(IKEV2_FRAGMENTATION_SUPPORTED)"
 
-// The whole of RFC 7296, Section 1.2, and nothing more.
+// The exchanges of RFC 7296, Section 1.2, and no other messages.
 func TestConnectDialogue(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.script(true)
@@ -44,7 +44,7 @@ func TestConnectDialogue(t *testing.T) {
 	}
 }
 
-// A copy of a request gets the same octets as answer, in every exchange, and makes nothing new.
+// A copy of a request gets the same octets as response, in every exchange, and creates nothing.
 func TestResponseCache(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.script(true)
@@ -71,7 +71,8 @@ func TestResponseCache(t *testing.T) {
 	p.wantTunnel()
 }
 
-// RFC 7296, Section 1.2: the responder wants another group, and the initiator offers all of its groups again.
+// RFC 7296, Section 1.2: the responder asks for another group, and the initiator offers all of its
+// groups again.
 func TestInvalidKE(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		ecp := withGroup(testIKEProposal, wire.GroupECP256)
@@ -102,7 +103,8 @@ func TestInvalidKE(t *testing.T) {
 	p.wantTunnel()
 }
 
-// RFC 7296, Section 2.6.1: cookie and then another group; the cookie goes along.
+// RFC 7296, Section 2.6.1: a cookie and then another group; the retry for the group carries the
+// cookie.
 func TestCookieAndInvalidKE(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		ecp := withGroup(testIKEProposal, wire.GroupECP256)
@@ -143,7 +145,8 @@ func TestCookieAndInvalidKE(t *testing.T) {
 	p.wantTunnel()
 }
 
-// Anybody who sees the SPI can answer an IKE_SA_INIT request. None of it keeps the initiator from taking the true answer (RFC 7296, Section 2.21.1).
+// Anybody who sees the SPI can answer an IKE_SA_INIT request. No such response keeps the initiator
+// from accepting the genuine one (RFC 7296, Section 2.21.1).
 func TestSpoofedInitAnswers(t *testing.T) {
 	ecp := []byte{0, byte(wire.GroupECP256)}
 	for name, spoof := range map[string][]wire.Payload{
@@ -192,7 +195,8 @@ func TestSpoofedInitAnswers(t *testing.T) {
 			}
 			p.drive(30 * time.Second)
 			if name == "a false cookie" && p.left.done[ref] != nil {
-				// AUTH covers the request that has the cookie, and the answer was to the one before: who can read along can spoil a try, but not the next.
+				// AUTH covers the request with the cookie, but the response was to the one before.
+				// An observer on the path can spoil an attempt in this way, but not the next one.
 				ref = p.left.connect("")
 				p.drive(30 * time.Second)
 			}
@@ -210,7 +214,8 @@ func spoofedAnswer(words string, public []byte) []wire.Payload {
 	return []wire.Payload{&wire.SA{Proposals: []wire.Proposal{p}}, &wire.KE{Group: wire.GroupX25519, Data: public}, &wire.Nonce{Data: make([]byte, 32)}}
 }
 
-// A peer that is not there: the plan's retransmissions, then the next address, then a pause that grows; DNS is asked again.
+// A peer that is not there: retransmissions as configured, then the next address, then a growing
+// pause; the name is resolved again.
 func TestNobodyThere(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.link = func(*testPacket) []time.Duration { return nil }
@@ -231,7 +236,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// Of several addresses one that answers is found in one round.
+// One round of attempts finds the address that answers, of several.
 func TestNextAddress(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		dead := p.left.addrs[0].Next().Next().Next()

@@ -8,7 +8,7 @@ import (
 	"culvert/ike/wire"
 )
 
-// The digests were computed with sha1sum over the octets that RFC 7296, Section 2.23 names.
+// The digests were computed with sha1sum over the octets that RFC 7296, Section 2.23, lists.
 func TestNATHash(t *testing.T) {
 	for _, c := range []struct{ addr, want string }{
 		{"192.0.2.1:500", natdV4},

@@ -206,8 +206,8 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *peer, chosen wir
 	})
 }
 
-// sendInitResponse sends the response and keeps it: AUTH covers it, and a copy of the request gets it
-// again.
+// sendInitResponse sends the response and keeps it: AUTH covers it, and a copy of the request gets
+// it again.
 func (s *ikeSA) sendInitResponse(p *peer, chosen wire.Proposal, public []byte) {
 	ps := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: public}, &wire.Nonce{Data: s.setup.nonces.Nr}}
 	ps = append(ps, s.initNotifies(p)...)

@@ -6,8 +6,8 @@ import (
 	"culvert/ike/wire"
 )
 
-// TestInitHeader: an IKE_SA_INIT request has the message ID 0 and comes from the initiator (RFC 7296,
-// Sections 2.2 and 3.1). Nothing is kept of any other, and nothing answered.
+// TestInitHeader: an IKE_SA_INIT request has the message ID 0 and the Initiator flag (RFC 7296,
+// Sections 2.2 and 3.1). Others leave no state, and get no response.
 func TestInitHeader(t *testing.T) {
 	for _, tt := range []struct {
 		name string

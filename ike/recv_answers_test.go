@@ -10,14 +10,15 @@ import (
 	"culvert/selector"
 )
 
-// Answers of the authenticated peer that are not what was asked for (RFC 7296, Sections 2.9.2, 2.21 and 3.3.6): they are not taken, nothing wider than the policy is ever
-// installed, and in the end both sides have the same tunnel again.
+// Responses of the authenticated peer that do not fit the request (RFC 7296, Sections 2.9.2, 2.21
+// and 3.3.6): they are not accepted, nothing wider than the policy is ever installed, and in the
+// end both sides have the same tunnel again.
 
-// oddAnswer changes the payloads of an honest answer.
+// An oddAnswer is a change of the payloads of an honest response.
 type oddAnswer struct {
 	name   string
 	change func(ps []wire.Payload) []wire.Payload
-	lie    bool // that nothing was made: only the liar knows of what it made
+	lie    bool // the response claims that nothing was made: only its sender knows of the Child SA
 }
 
 // swap replaces the payloads of one type.
@@ -28,7 +29,7 @@ func swap(typ wire.PayloadType, by ...wire.Payload) func([]wire.Payload) []wire.
 	}
 }
 
-// reform changes the one proposal of the answer.
+// reform changes the one proposal of the response.
 func reform(change func(p *wire.Proposal)) func([]wire.Payload) []wire.Payload {
 	return func(ps []wire.Payload) []wire.Payload {
 		p := proposalOf(ps)
@@ -41,7 +42,7 @@ func reform(change func(p *wire.Proposal)) func([]wire.Payload) []wire.Payload {
 	}
 }
 
-// instead answers something else altogether.
+// instead replaces all payloads of the response.
 func instead(ps ...wire.Payload) func([]wire.Payload) []wire.Payload {
 	return func([]wire.Payload) []wire.Payload { return ps }
 }
@@ -105,7 +106,8 @@ func TestOddAnswers(t *testing.T) {
 	}
 }
 
-// answerOddly lets the left side ask, and gives it the changed answer in place of the right one.
+// answerOddly makes the left side send a request, and gives it the changed response instead of the
+// honest one.
 func answerOddly(t *testing.T, ask func(p *testPair), odd oddAnswer) {
 	p := newPair(t, 3, func(p *testPair) {
 		twoChildren(p)
@@ -129,11 +131,11 @@ func answerOddly(t *testing.T, ask func(p *testPair), odd oddAnswer) {
 		p.drive(time.Second)
 		p.script(true)
 		ask(p)
-		p.left.e.Handle(p.now, Wake{}, &Effects{}) // what a test did behind the engine's back
+		p.left.e.Handle(p.now, Wake{}, &Effects{}) // deadlines that the test has changed directly
 	}
 	req := p.nextSent(p.left)
 	if req == nil {
-		return // nothing was to be asked
+		return // no request was expected
 	}
 	p.deliver(req)
 	resp := p.nextSent(p.right)
@@ -167,7 +169,7 @@ func answerOddly(t *testing.T, ask func(p *testPair), odd oddAnswer) {
 	}
 }
 
-// nextSent is the next message that a side sends, whatever it is; nil if there is none within a second.
+// nextSent returns the next message that a side sends, or nil if there is none within a second.
 func (p *testPair) nextSent(s *testSide) *testMessage {
 	for range 100 {
 		if len(s.out) > 0 || !p.step(p.now.Add(time.Second)) {
@@ -182,14 +184,14 @@ func (p *testPair) nextSent(s *testSide) *testMessage {
 	return m
 }
 
-// answerAs gives the asker a response with other payloads under the honest one's header.
+// answerAs gives the requester a response with other payloads under the header of the honest one.
 func (a *attack) answerAs(resp *testMessage, ps []wire.Payload) {
 	a.t.Helper()
 	keys := a.tap.sas[[2]wire.SPI{resp.hdr.InitiatorSPI, resp.hdr.ResponderSPI}]
 	a.inject(resp.from.other(), resp.from.home(), a.seal(keys, resp.hdr, wire.FirstType(ps), wire.AppendPayloads(nil, ps)))
 }
 
-// wantPolicy checks that nothing is installed that the policies do not allow.
+// wantPolicy checks that the policies allow everything that is installed.
 func wantPolicy(p *testPair) {
 	p.t.Helper()
 	for _, s := range []*testSide{p.left, p.right} {

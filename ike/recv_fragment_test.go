@@ -7,14 +7,14 @@ import (
 	"culvert/ike/wire"
 )
 
-// fragmenting is a pair whose IKE_AUTH messages need fragments.
+// fragmenting returns a pair whose IKE_AUTH messages need fragments.
 func fragmenting(size int) func(p *testPair) {
 	return func(p *testPair) {
 		p.left.peers[0].Fragment, p.right.peers[0].Fragment = size, size
 	}
 }
 
-// nextFragments is all fragments of the message that a side sends next.
+// nextFragments returns all fragments of the next message that a side sends.
 func (p *testPair) nextFragments(s *testSide) []*testMessage {
 	p.t.Helper()
 	first := p.nextSent(s)
@@ -26,7 +26,8 @@ func (p *testPair) nextFragments(s *testSide) []*testMessage {
 	return list
 }
 
-// RFC 7383: both sides' messages go in pieces of the configured size, arrive in any order, and a lost one comes again with the others.
+// RFC 7383: the messages of both sides are sent in fragments of the configured size, which arrive
+// in any order. A retransmission brings a lost one together with the others.
 func TestFragments(t *testing.T) {
 	const size = 200
 	p := newPair(t, 1, fragmenting(size))
@@ -66,7 +67,8 @@ func TestFragments(t *testing.T) {
 	p.wantTunnel()
 }
 
-// A copy of the first fragment of an answered request gets the whole answer again, the others nothing (RFC 7383, Section 2.6.1).
+// A copy of the first fragment of an answered request gets the whole response again, copies of the
+// others get nothing (RFC 7383, Section 2.6.1).
 func TestFragmentsAnsweredOnce(t *testing.T) {
 	p := newPair(t, 1, fragmenting(200))
 	p.script(true)
@@ -88,7 +90,7 @@ func TestFragmentsAnsweredOnce(t *testing.T) {
 	}
 }
 
-// A peer that does not fragment gets everything in one piece, whichever side that is.
+// A peer without support of fragments gets every message in one piece, on either side.
 func TestNoFragmentsUnlessBoth(t *testing.T) {
 	for _, left := range []bool{false, true} {
 		p := newPair(t, 1, func(p *testPair) {

@@ -16,7 +16,7 @@ var (
 	idI, idR    = &wire.ID{}, &wire.ID{Responder: true}
 )
 
-// ruleCases are messages as they should be; mandatory is how many of the first payloads may not be left out.
+// ruleCases are correct messages; mandatory is how many of their first payloads may not be omitted.
 var ruleCases = []struct {
 	what      string
 	ex        wire.ExchangeType
@@ -51,7 +51,8 @@ func TestCheckPayloads(t *testing.T) {
 				t.Errorf("%s without %v passes", c.what, c.ps[i].Type())
 			}
 		}
-		// Row 4 of the hostile inputs: each payload twice, and each in a message where it has no place.
+		// Row 4 of the hostile inputs: each payload twice, and each in a message that may not have
+		// it.
 		for _, p := range c.ps {
 			err := checkPayloads(c.ex, c.response, append(slices.Clone(c.ps), p))
 			if want := slices.Contains(repeatable, p.Type()); (err == nil) != want {

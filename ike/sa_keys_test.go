@@ -11,7 +11,7 @@ import (
 	"culvert/selector"
 )
 
-// The keys of an IKE SA go with it, and what was under way on it finds none.
+// The keys of an IKE SA are cleared with it, and unfinished computations find none.
 func TestKeysAreForgotten(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.up()
@@ -35,7 +35,8 @@ func TestKeysAreForgotten(t *testing.T) {
 	}
 }
 
-// A TS payload counts its selectors in one octet; the packet's own comes first whatever the policy has.
+// A TS payload counts its selectors in one octet. The selectors of the packet come first, whatever
+// the size of the policy.
 func TestManySelectors(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		for _, s := range []*testSide{p.left, p.right} {

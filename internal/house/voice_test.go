@@ -17,7 +17,6 @@ import (
 // only ever gets shorter.
 var unrevised = []string{
 	"dataplane",
-	"ike",
 }
 
 // maxColumns is the greatest width of a comment and of a line of a document.
