@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"culvert/internal/netlab"
 	"culvert/internal/ipheader"
+	"culvert/internal/netlab"
 	"culvert/tun/gso"
 	"culvert/tun/protect"
 
