@@ -14,10 +14,11 @@ const (
 	tcpOptMSS = 2
 )
 
-// clampMSS lowers the MSS option of a SYN to what fits into one inner packet of mtu octets, so that
-// TCP need not find out the MTU by loss. The option counts neither the fixed headers of IP and TCP
-// nor their options (RFC 6691, Section 2). fixChecksum means that the TCP checksum is complete, not
-// the sum of the pseudo-header alone. It reports whether it changed the packet.
+// clampMSS lowers the MSS option of a SYN to the size that fits into one inner packet of mtu
+// octets, so that TCP does not have to find the MTU by loss. The option counts neither the fixed
+// headers of IP and TCP nor their options (RFC 6691, Section 2). fixChecksum means that the TCP
+// checksum is complete, not the sum of the pseudo-header alone. It reports whether it changed the
+// packet.
 func clampMSS(pkt []byte, hdr *selector.Packet, mtu int, fixChecksum bool) bool {
 	if hdr.Protocol != selector.ProtoTCP || hdr.Fragment != selector.NotFragment {
 		return false
@@ -46,7 +47,7 @@ func clampMSS(pkt []byte, hdr *selector.Packet, mtu int, fixChecksum bool) bool 
 	return true
 }
 
-// findMSS is where in the TCP header the value of its MSS option stands, or -1.
+// findMSS returns the offset in the TCP header of the value of its MSS option, or -1.
 func findMSS(tcp []byte) int {
 	end := int(tcp[ipheader.TCPDataOffset]>>4) * 4
 	if end > len(tcp) {

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// tickEvery is how often the control goroutine looks after what has no event of its own.
+// tickEvery is the interval of the control goroutine's periodic work.
 const tickEvery = time.Second
 
-// control is the goroutine that does what takes time and must not be done by a worker: asking for
-// the MTUs of first hops, finding those of paths, setting the TUN's, dropping packets that were
-// kept too long.
+// control is the goroutine for work too slow for a worker: asking for the MTUs of first hops,
+// finding those of paths, setting the TUN's, and dropping packets that were in the acquire queue
+// for too long.
 func (p *Plane) control(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
@@ -41,7 +41,7 @@ func (p *Plane) control(ctx context.Context) {
 	}
 }
 
-// nudge makes the control goroutine look. It never blocks.
+// nudge wakes the control goroutine. It never blocks.
 func (p *Plane) nudge() {
 	select {
 	case p.kick <- struct{}{}:
@@ -49,13 +49,13 @@ func (p *Plane) nudge() {
 	}
 }
 
-// noticed does what workers have noticed.
+// noticed handles the pairs that workers have noted.
 func (p *Plane) noticed() {
 	p.refresh(p.pathsOf(p.doubts.take()))
 	p.stir(p.stirred.take())
 }
 
-// notices are pairs of which workers have something to tell, each once.
+// A notices is a set of pairs that workers have noted for the control goroutine, each once.
 type notices struct {
 	mu   sync.Mutex
 	list []*pair

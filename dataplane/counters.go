@@ -2,17 +2,18 @@ package dataplane
 
 import "sync/atomic"
 
-// reason is why a packet went no further, or another thing that is counted. RFC 4301, Section 2.1 and RFC 4303, Section 4 call most of them auditable events.
+// A reason is why a packet was dropped, or another counted event. RFC 4301, Section 2.1 and RFC
+// 4303, Section 4 make most of them auditable events.
 type reason uint8
 
 const (
-	dropShort      reason = iota // RFC 4303, Section 2: too short, or padding that cannot be
+	dropShort      reason = iota // RFC 4303, Section 2: too short, or invalid padding
 	dropReplay                   // RFC 4303, Section 3.4.3
 	dropICV                      // RFC 4303, Section 3.4.4
 	dropDummy                    // RFC 4303, Section 2.6: next header 59
-	dropBadInner                 // not an IP packet, or not the one its next header says
+	dropBadInner                 // not an IP packet, or not of the version of its next header
 	dropSelector                 // RFC 4301, Section 5.2, step 5
-	dropErrorIn                  // RFC 4301, Section 6.2: an ICMP error about what the SA does not carry
+	dropErrorIn                  // RFC 4301, Section 6.2: an ICMP error about traffic that the SA does not carry
 	dropFragmentIn               // RFC 4301, Section 7.3: a later fragment without its first, or over it
 	dropNoiseIn                  // multicast, broadcast and link-local, within the SA's selectors
 	dropECN                      // RFC 6040, Section 4.2: CE outside, not ECN-capable inside
@@ -21,39 +22,39 @@ const (
 	dropTUNError
 	dropTooBig // larger than the SA's inner MTU, and must not be fragmented
 	dropSend
-	countECNAlarm   // RFC 6040, Section 4.2: a combination that no correct tunnel makes
-	numChildReasons // those above can be laid to an SA
+	countECNAlarm   // RFC 6040, Section 4.2: a combination that no correct tunnel produces
+	numChildReasons // the reasons above are also counted per SA
 )
 
 const (
 	dropUnknownSPI  reason = iota + numChildReasons // RFC 4303, Section 3.4.2: no SA
-	dropStray                                       // came to the control plane's socket, faster than could be
-	dropBadPacket                                   // what the TUN gave is not an IP packet
-	dropNoise                                       // multicast, broadcast and link-local: nothing that a tunnel carries
+	dropStray                                       // reached the control plane's socket faster than it could be handed over
+	dropBadPacket                                   // not an IP packet, from the TUN
+	dropNoise                                       // multicast, broadcast and link-local that no tunnel carries
 	dropNoPolicy                                    // RFC 4301, Section 5.1: no SPD entry
-	dropNoSA                                        // no SA, and it was not kept or not for long enough
-	dropErrorOut                                    // RFC 4301, Section 6.2: an ICMP error about what no policy covers
+	dropNoSA                                        // no SA, and not in the acquire queue, or there for too long
+	dropErrorOut                                    // RFC 4301, Section 6.2: an ICMP error about traffic that no policy covers
 	dropFragmentOut                                 // RFC 4301, Section 7.3: a later fragment without its first, or over it
-	dropErrorNoSA                                   // RFC 4301, Section 6.2: or about what an SA would carry that is not there
+	dropErrorNoSA                                   // RFC 4301, Section 6.2: an ICMP error about traffic of an SA that does not exist
 
-	countPMTUIgnored   // ICMP that quotes no live SA, or says too little
-	countPMTUICMP      // ICMP that was believed
-	countPMTUProbe     // sent
-	countPMTUAnswer    // that one of ours has passed
+	countPMTUIgnored   // ICMP that quotes no live SA, or too little
+	countPMTUICMP      // ICMP that was accepted
+	countPMTUProbe     // probes sent
+	countPMTUAnswer    // answers to probes
 	countPMTUAsked     // sizes that IKE was asked to probe
-	countPMTUPassed    // and how many passed
-	countPMTUBlackHole // a size in use that passes no more was found by probes
+	countPMTUPassed    // those of them that passed
+	countPMTUBlackHole // probes found that a size in use no longer passes
 
 	countRecvError
-	countIKE // came with ESP, or on a system where the two share a socket
+	countIKE // came with ESP, or on a system where both share a socket
 	countICMP
-	countPanic        // which SA a bug is about cannot be told
-	countErrorCarried // ICMP errors that went with the packet that they quote
-	countStolen       // batches that came to another worker
+	countPanic        // the SA that a bug concerns is unknown
+	countErrorCarried // ICMP errors sent with the flow of the packet that they quote
+	countStolen       // batches that another worker took over
 	numReasons
 )
 
-// reasonNames are the names in Counters and, for what can be laid to an SA, in ChildStats.
+// reasonNames are the names in Counters and, for reasons counted per SA, in ChildStats.
 var reasonNames = [numReasons]struct{ plane, child string }{
 	dropUnknownSPI: {"esp_unknown_spi", ""},
 	dropShort:      {"esp_malformed", "malformed"},
@@ -98,10 +99,12 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countPanic:        {"panics", ""},
 }
 
-// cacheLine is an upper bound of the processors that matter (two adjacent lines are fetched together on some).
+// cacheLine is an upper bound for common processors, some of which fetch two adjacent lines
+// together.
 const cacheLine = 128
 
-// tally is one worker's counters. Only its worker adds to them, so that no cache line is fought for; anyone may read.
+// A tally holds one worker's counters. Only that worker adds to them, so that none contends for a
+// cache line; any goroutine may read them.
 type tally struct {
 	_ [cacheLine]byte
 	n [numReasons]atomic.Uint64
@@ -110,7 +113,8 @@ type tally struct {
 
 func (t *tally) add(r reason, n int) { t.n[r].Add(uint64(n)) }
 
-// Counters are the drops by reason, and other counts, of the whole plane since it was made. Any goroutine.
+// Counters returns the drops by reason, and the other counts, of the whole plane since New. Any
+// goroutine may call it.
 func (p *Plane) Counters() map[string]uint64 {
 	m := make(map[string]uint64, numReasons)
 	for r := range numReasons {
@@ -123,13 +127,14 @@ func (p *Plane) Counters() map[string]uint64 {
 	return m
 }
 
-// drops is a Child SA pair's own count of drops, shared by the workers: drops are rare, or someone else's cost.
+// A drops is a Child SA pair's own count of drops. Workers share it: drops are rare, or the
+// sender's fault.
 type drops [numChildReasons]atomic.Uint64
 
 // drop counts a packet for an SA and for the plane.
 func (th *thread) drop(c *pair, r reason) { th.dropAll(c, r, 1) }
 
-// dropAll counts n packets.
+// dropAll counts n packets for an SA and for the plane.
 func (th *thread) dropAll(c *pair, r reason, n int) {
 	c.drops[r].Add(uint64(n))
 	th.tally.add(r, n)

@@ -6,18 +6,18 @@ import (
 	"culvert/esp"
 )
 
-// events is what the packet path has to tell the control plane. It needs no bound of its own:
-// whoever posts does so once for each SA or policy (marks on the pair, the slot's unanswered
-// Acquire), a second PeerMoved of an SA replaces the first, a second SourceGone of one is none,
-// and a worker that asks for an SA of its own for a policy is not heard twice.
+// An events is the queue of events from the packet path to the control plane. It needs no bound of
+// its own: each event is posted once for each SA or policy (marks on the pair, the slot's
+// unanswered Acquire), a second PeerMoved of an SA replaces the first, a second SourceGone of an SA
+// is dropped, and so is a worker's second request for an SA of its own for a policy.
 type events struct {
 	wake chan struct{} // one slot
 
 	mu     sync.Mutex
 	list   []esp.Event
-	moved  map[esp.ChildID]int      // where an SA's PeerMoved stands in list
-	gone   map[esp.ChildID]struct{} // of which a SourceGone is in list
-	wanted map[wanted]struct{}      // by which worker an SA of its own is asked for in list
+	moved  map[esp.ChildID]int      // place of an SA's PeerMoved in list
+	gone   map[esp.ChildID]struct{} // SAs with a SourceGone in list
+	wanted map[wanted]struct{}      // requests in list of workers for SAs of their own
 }
 
 type wanted struct {
@@ -29,7 +29,7 @@ func newEvents() *events {
 	return &events{wake: make(chan struct{}, 1), moved: make(map[esp.ChildID]int), gone: make(map[esp.ChildID]struct{}), wanted: make(map[wanted]struct{})}
 }
 
-// post queues e and wakes the control plane. It never blocks for longer than another post.
+// post queues e and wakes the control plane. It blocks no longer than another post takes.
 func (q *events) post(e esp.Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -71,8 +71,9 @@ func (q *events) drain() []esp.Event {
 	return list
 }
 
-// Wake tells that Drain has something. One slot: several events, one wake-up.
+// Wake returns the channel that announces events for Drain. It has one slot: several events may
+// share one wake-up.
 func (p *Plane) Wake() <-chan struct{} { return p.events.wake }
 
-// Drain takes all events, oldest first. Any goroutine.
+// Drain returns and removes all events, oldest first. Any goroutine may call it.
 func (p *Plane) Drain() []esp.Event { return p.events.drain() }

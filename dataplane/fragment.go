@@ -5,8 +5,9 @@ import (
 	"encoding/binary"
 )
 
-// fragmenter cuts an IPv4 packet into fragments (RFC 791, Section 3.2). A packet that may be fragmented is so before it is sealed, not after: a gateway
-// that reassembles outer fragments does so before it can tell forged ones (RFC 4301, Section 7), and a NAT may drop them.
+// A fragmenter cuts an IPv4 packet into fragments (RFC 791, Section 3.2). A packet that may be
+// fragmented is cut before it is sealed, not after: a gateway that reassembles outer fragments does
+// so before it can tell forged ones (RFC 4301, Section 7), and a NAT may drop them.
 type fragmenter struct {
 	pkt    []byte // the whole packet, header and data
 	header int    // octets of its header
@@ -14,7 +15,7 @@ type fragmenter struct {
 	mtu    int
 }
 
-// next appends the next fragment to b, which is returned as it was when there is none.
+// next appends the next fragment to b, and returns b unchanged after the last one.
 func (f *fragmenter) next(b []byte) []byte {
 	data := f.pkt[f.header+f.done:]
 	if len(data) == 0 {
@@ -29,7 +30,7 @@ func (f *fragmenter) next(b []byte) []byte {
 	}
 	field := binary.BigEndian.Uint16(f.pkt[6:])
 	offset := field&ipheader.IPv4OffsetMask + uint16(f.done/8)
-	if more || field&ipheader.IPv4MF != 0 { // of a fragment, the last fragment is not the last
+	if more || field&ipheader.IPv4MF != 0 { // the last fragment of a fragment is not the last of the datagram
 		offset |= ipheader.IPv4MF
 	}
 	h := b[start:]
@@ -41,7 +42,8 @@ func (f *fragmenter) next(b []byte) []byte {
 	return append(b, data...)
 }
 
-// appendHeader appends the header with all options to the first fragment, and with those to be copied to the others.
+// appendHeader appends the header with all options to the first fragment, and with the options to
+// be copied to the others.
 func (f *fragmenter) appendHeader(b []byte) []byte {
 	if f.done == 0 {
 		return append(b, f.pkt[:f.header]...)

@@ -9,45 +9,44 @@ import (
 	"culvert/tun/gso"
 )
 
-// Bounds of what is known of fragments, for each direction.
+// Bounds of the fragment table, for each direction.
 const (
-	fragmentsKnown  = 4096             // datagrams whose first fragment passed; one more puts the oldest out
-	fragmentsFor    = 10 * time.Second // for how long after that its later ones may come
+	fragmentsKnown  = 4096             // datagrams whose first fragment passed; one more removes the oldest
+	fragmentsFor    = 10 * time.Second // how long after that its later fragments may come
 	fragmentsHeld   = 512              // later fragments that came before their first
-	fragmentBytes   = 1 << 20          // of these, all together
-	fragmentsOfOne  = 64               // of these, of one datagram
+	fragmentBytes   = 1 << 20          // octets of all of these
+	fragmentsOfOne  = 64               // number of these of one datagram
 	fragmentHoldFor = time.Second
 )
 
-// fragmentTable is what fragments without ports are matched by (RFC 4301, Section 7.3): the flow
-// of the first fragment of their datagram, which has the ports. Those that come before the first
-// are held until it comes. All workers share it, since the fragments of one datagram may come to
-// several of them. Its lock is taken for fragments alone, and only where selectors tell ports
-// apart.
+// A fragmentTable matches fragments without ports (RFC 4301, Section 7.3) by the flow of the first
+// fragment of their datagram, which has the ports. Later fragments that come before the first are
+// held until it comes. All workers share the table, since the fragments of one datagram may reach
+// several of them. Its lock is taken for fragments alone, and only if selectors tell ports apart.
 type fragmentTable struct {
 	mu    sync.Mutex
 	known map[fragmentKey]knownDatagram
-	ring  []ringPlace // of what is in known, or was, by age: ring[next:] and then ring[:next]
+	ring  []ringPlace // present and past entries of known, by age: ring[next:], then ring[:next]
 	next  int
-	count uint64 // datagrams that were noted
+	count uint64 // number of datagrams noted
 
 	waiting map[fragmentKey][]heldFragment
-	packets int // held
+	packets int // held packets
 	octets  int
 }
 
-// fragmentKey names a datagram: outbound, or one that came by the SAs of a policy.
+// A fragmentKey identifies a datagram: outbound, or inbound by the SAs of a policy.
 type fragmentKey struct {
 	policy esp.Policy
 	selector.DatagramID
 }
 
-// knownDatagram is a datagram whose first fragment passed.
+// A knownDatagram is a datagram whose first fragment passed.
 type knownDatagram struct {
 	flow  selector.Flow
-	end   int // of the first fragment's data: no later one may begin before
+	end   int // end of the first fragment's data: no later fragment may begin before it
 	at    int64
-	count uint64 // its place in the ring has the same
+	count uint64 // equal to that of its place in the ring
 }
 
 type ringPlace struct {
@@ -55,30 +54,31 @@ type ringPlace struct {
 	count uint64
 }
 
-// heldFragment is a later fragment that came before its first: a copy, with what its way needs.
+// A heldFragment is a copy of a later fragment that came before its first, and what its delivery
+// needs.
 type heldFragment struct {
 	pkt   gso.Packet
 	since time.Time
 	until int64 // UnixNano
 
-	id   esp.ChildID // inbound: by which SA it came,
-	next uint8       // in what ESP,
-	tos  uint8       // and with which outer TOS
+	id   esp.ChildID // inbound: the SA that it came by,
+	next uint8       // the ESP next header,
+	tos  uint8       // and the outer TOS
 }
 
-// whereabouts is what the table says of a later fragment.
+// A whereabouts is the table's answer for a later fragment.
 type whereabouts uint8
 
 const (
-	fragmentKnown    whereabouts = iota // its first one has passed
-	fragmentHeld                        // its first one has not come yet
-	fragmentUnknown                     // nor was it to be held, or there is no room
-	fragmentOverlaps                    // it would overwrite a part of its first one
+	fragmentKnown    whereabouts = iota // its first fragment has passed
+	fragmentHeld                        // its first fragment has not come yet
+	fragmentUnknown                     // the same, but it was not to be held or there is no room
+	fragmentOverlaps                    // it would overwrite a part of its first fragment
 )
 
 // first notes that the first fragment of a datagram passed, with data up to end, and returns the
-// later ones that waited for it. A second first fragment can only widen what later ones must not
-// overwrite; if its flow differs, the identification is in use again.
+// later ones that waited for it. A second first fragment can only extend the data that later ones
+// must not overwrite; if its flow differs, the identification has been reused.
 func (t *fragmentTable) first(key fragmentKey, flow *selector.Flow, end int, now int64) []heldFragment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,8 +111,8 @@ func (t *fragmentTable) lookUp(key fragmentKey, now int64) (knownDatagram, bool)
 	return d, ok && now-d.at < int64(fragmentsFor)
 }
 
-// later tells the flow of a later fragment, whose data begin at begin, or holds it: then h is
-// copied with the octets of its packet, as long as there is room. h may be nil: do not hold it.
+// later returns the flow of a later fragment, whose data begin at begin, or holds it: h is then
+// copied with the octets of its packet, if there is room. With a nil h it is not held.
 func (t *fragmentTable) later(key fragmentKey, begin int, now int64, h *heldFragment) (selector.Flow, whereabouts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,7 +137,7 @@ func (t *fragmentTable) later(key fragmentKey, begin int, now int64, h *heldFrag
 	return selector.Flow{}, fragmentHeld
 }
 
-// forget takes out what is held of a datagram.
+// forget removes the held fragments of a datagram.
 func (t *fragmentTable) forget(key fragmentKey) {
 	for i := range t.waiting[key] {
 		t.octets -= len(t.waiting[key][i].pkt.Data)
@@ -146,8 +146,8 @@ func (t *fragmentTable) forget(key fragmentKey) {
 	delete(t.waiting, key)
 }
 
-// tick takes out what is known for too long, and returns what was held for too long. The control
-// goroutine calls it about once a second.
+// tick removes entries that are too old, and returns the fragments that were held for too long. The
+// control goroutine calls it about once a second.
 func (t *fragmentTable) tick(now int64) (lost []heldFragment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,7 +159,7 @@ func (t *fragmentTable) tick(now int64) (lost []heldFragment) {
 	for key, list := range t.waiting {
 		young := list[:0:0]
 		for _, h := range list {
-			if left := h.until - now; left > 0 && left <= 2*int64(fragmentHoldFor) { // or the clock was set back
+			if left := h.until - now; left > 0 && left <= 2*int64(fragmentHoldFor) { // the upper bound: the clock may have been set back
 				young = append(young, h)
 				continue
 			}

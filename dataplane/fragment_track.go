@@ -9,24 +9,24 @@ import (
 	"culvert/tun/gso"
 )
 
-// Only the first fragment of a datagram has ports. Where the selectors of a policy or an SA tell
-// ports apart, the later ones go where the first one went, and are let in if it was (RFC 4301,
-// Section 7.3 and Appendix D). Nothing is reassembled: it is the tables that remember, within
-// bounds.
+// Only the first fragment of a datagram has ports. If the selectors of a policy or an SA tell ports
+// apart, the later fragments follow the first: outbound to its SA, inbound they are admitted if it
+// was (RFC 4301, Section 7.3 and Appendix D). Nothing is reassembled; bounded tables remember the
+// first fragments.
 //
 //	to the peer:    policy and SA are those of the first fragment's flow
 //	from the peer:  the flow of a first fragment that came by the same policy must match the SA
 //
 // No later fragment may overlap its first, whose ports it could overwrite in the reassembled
-// datagram. A first fragment too short for its ports matches no such selector by itself.
+// datagram. A first fragment too short for its ports does not match such a selector by itself.
 
-// tellsPorts reports whether selectors match only some ports, of packets whose ports can be seen.
+// tellsPorts reports whether selectors match only some ports, of packets with visible ports.
 func tellsPorts(list []selector.Selector) bool {
 	return slices.ContainsFunc(list, func(s selector.Selector) bool { return !s.AnyPorts() && !s.OpaquePorts() })
 }
 
-// notePorts keeps the count of policies that tell ports apart, and whether the slot's is one for
-// fragments without ports. Plane.mu is held.
+// notePorts updates the number of policies that tell ports apart, and whether the slot's policy
+// takes fragments without ports. Plane.mu is held.
 func (p *Plane) notePorts(s *slot) {
 	e := &s.entry
 	tells := s.configured && (tellsPorts(e.Local) || tellsPorts(e.Remote))
@@ -42,12 +42,12 @@ func (p *Plane) notePorts(s *slot) {
 	s.opaque.Store(slices.ContainsFunc(e.Local, opaque) || slices.ContainsFunc(e.Remote, opaque))
 }
 
-// withoutPorts is the flow as a later fragment shows it.
+// withoutPorts returns the flow as a later fragment shows it.
 func withoutPorts(f *selector.Flow) selector.Flow {
 	return selector.Flow{Src: f.Src, Dst: f.Dst, Protocol: f.Protocol, PortsUnknown: true}
 }
 
-// outboundFragment sends a fragment where some policy tells ports apart.
+// outboundFragment sends a fragment when some policy tells ports apart.
 func (t *tx) outboundFragment(x *txPacket) {
 	if x.hdr.Fragment == selector.FirstFragment {
 		t.outboundFirst(x)
@@ -56,8 +56,8 @@ func (t *tx) outboundFragment(x *txPacket) {
 	t.outboundLater(x)
 }
 
-// outboundFirst sends a first fragment, and notes its flow, unless its later ones find the same
-// policy by themselves, or one that is for fragments without ports.
+// outboundFirst sends a first fragment. It notes the flow unless later fragments find the same
+// policy by themselves, or one for fragments without ports.
 func (t *tx) outboundFirst(x *txPacket) {
 	hdr := &x.hdr
 	s, ok := t.plane.policyFor(&hdr.Flow)
@@ -77,7 +77,7 @@ func (t *tx) outboundFirst(x *txPacket) {
 	}
 }
 
-// outboundLater sends a later fragment as its first one, or by what its headers say, or holds it.
+// outboundLater sends a later fragment with its first one, or by its own headers, or holds it.
 func (t *tx) outboundLater(x *txPacket) {
 	hdr := &x.hdr
 	bare, found := t.plane.policyFor(&hdr.Flow)
@@ -105,8 +105,8 @@ func (t *tx) outboundLater(x *txPacket) {
 	}
 }
 
-// admitLater reports whether a later fragment that the selectors of its SA do not match by itself is
-// let in: they must match the first fragment of its datagram, which was let in before. A fragment
+// admitLater reports whether to admit a later fragment that the selectors of its SA do not match by
+// itself: they must match the first fragment of its datagram, which was admitted before. A fragment
 // that comes before its first one is held.
 func (r *rx) admitLater(x *rxPacket) bool {
 	c, hdr := x.sa, &x.hdr
@@ -127,7 +127,8 @@ func (r *rx) admitLater(x *rxPacket) bool {
 	return false
 }
 
-// followFirst records that the first fragment x came in, and delivers what waited for it.
+// followFirst records that the first fragment x came in, and delivers the fragments that waited for
+// it.
 func (r *rx) followFirst(x *rxPacket) {
 	c := x.sa
 	bare := withoutPorts(&x.hdr.Flow)
@@ -140,7 +141,7 @@ func (r *rx) followFirst(x *rxPacket) {
 	}
 }
 
-// tickFragments counts what waited for its first fragment for too long.
+// tickFragments counts the fragments that waited for their first one for too long.
 func (p *Plane) tickFragments(now time.Time) {
 	if n := len(p.fragmentsOut.tick(now.UnixNano())); n > 0 {
 		p.tally.add(dropFragmentOut, n)

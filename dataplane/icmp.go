@@ -9,7 +9,7 @@ import (
 	"culvert/tun/gso"
 )
 
-// The ICMP errors that the inner sender gets (RFC 792, RFC 1191, RFC 4443).
+// ICMP errors for the inner sender (RFC 792, RFC 1191, RFC 4443).
 const (
 	icmpUnreachable = 3 // RFC 792
 	icmpFragNeeded  = 4 // RFC 1191, Section 4
@@ -20,15 +20,16 @@ const (
 	icmpTTL         = 64
 	icmpQuote4      = 576  // RFC 1812, Section 4.3.2.3: as much as fits into 576 octets
 	icmpQuote6      = 1280 // RFC 4443, Section 2.4 (c): at most the minimum IPv6 MTU
-	icmpPerSecond   = 100  // of one worker; RFC 4443, Section 2.4 (f) asks for a limit
+	icmpPerSecond   = 100  // per worker; RFC 4443, Section 2.4 (f) requires a limit
 
-	// minIPv6MTU: RFC 8200, Section 5. A smaller one in a Packet Too Big is ignored, so none is sent.
+	// minIPv6MTU: RFC 8200, Section 5. Hosts ignore a smaller one in a Packet Too Big, so none is
+	// sent.
 	minIPv6MTU = 1280
 	// minIPv4MTU: RFC 791, Section 3.2: 68 octets pass "without further fragmentation".
 	minIPv4MTU = 68
 )
 
-// icmpError is what is to be told: to IPv4 and to IPv6 senders.
+// An icmpError is an error in its IPv4 and its IPv6 form.
 type icmpError struct {
 	type4, code4 uint8
 	type6, code6 uint8
@@ -41,8 +42,9 @@ func tooBig(mtu int) icmpError {
 	return icmpError{type4: icmpUnreachable, code4: icmpFragNeeded, type6: icmp6TooBig, mtu: mtu}
 }
 
-// appendICMP appends the error about pkt to b, or nothing where none may be sent. It comes from the address that the packet was for: the TUN need not
-// have one of its own, and that address is one that the sender's own routes accept on the TUN.
+// appendICMP appends the error about pkt to b, or nothing if none may be sent. Its source is the
+// destination of pkt: the TUN may have no address of its own, and the sender's own routes accept
+// that address on the TUN.
 func appendICMP(b []byte, e icmpError, pkt []byte, hdr *selector.Packet) []byte {
 	if !mayAnswer(pkt, hdr) {
 		return b
@@ -54,8 +56,9 @@ func appendICMP(b []byte, e icmpError, pkt []byte, hdr *selector.Packet) []byte 
 	return appendICMPv6(b, e, quote[:min(len(quote), icmpQuote6-ipheader.IPv6Len-ipheader.ICMPLen)], hdr)
 }
 
-// mayAnswer follows RFC 1122, Section 3.2.2 and RFC 4443, Section 2.4 (e): no error about an ICMP error, a later fragment, or a packet without one sender
-// or one receiver.
+// mayAnswer reports whether an error about pkt may be sent, by RFC 1122, Section 3.2.2 and RFC
+// 4443, Section 2.4 (e): not about an ICMP error, a later fragment, or a packet without a single
+// sender or a single receiver.
 func mayAnswer(pkt []byte, hdr *selector.Packet) bool {
 	if hdr.Fragment == selector.LaterFragment || !isUnicast(hdr.Src) || !isUnicast(hdr.Dst) {
 		return false
@@ -63,7 +66,7 @@ func mayAnswer(pkt []byte, hdr *selector.Packet) bool {
 	upper := pkt[hdr.Upper:hdr.TotalLen]
 	switch hdr.Protocol {
 	case selector.ProtoICMP:
-		return len(upper) > 0 && (upper[0] == 0 || upper[0] == 8 || upper[0] >= 13) // echo, and queries later than the errors
+		return len(upper) > 0 && (upper[0] == 0 || upper[0] == 8 || upper[0] >= 13) // echo, and the queries numbered above the errors
 	case selector.ProtoICMPv6:
 		return len(upper) > 0 && upper[0] >= 128 // RFC 4443, Section 2.1: errors are below
 	}
@@ -103,7 +106,7 @@ func appendICMPv6(b []byte, e icmpError, quote []byte, hdr *selector.Packet) []b
 	return b
 }
 
-// icmpAnswers writes ICMP errors about packets from the TUN back to it, icmpPerSecond at most.
+// An icmpAnswers writes ICMP errors about packets from the TUN back to it, at most icmpPerSecond.
 type icmpAnswers struct {
 	queue  tun.Queue
 	second int64
@@ -118,8 +121,8 @@ func (a *icmpAnswers) open(queue tun.Queue) {
 	a.buf = make([]byte, 0, icmpQuote6)
 }
 
-// send writes the error about pkt, unless it is one too many in this second or there must be none.
-// It reports whether it did.
+// send writes the error about pkt, within the limit of this second and if an error is allowed. It
+// reports whether it did.
 func (a *icmpAnswers) send(second int64, e icmpError, pkt []byte, hdr *selector.Packet) bool {
 	if second != a.second {
 		a.second, a.left = second, icmpPerSecond

@@ -9,17 +9,18 @@ import (
 	"culvert/tun/gso"
 )
 
-// ICMP errors that no policy covers by their own headers go with the packet that they quote (RFC
-// 4301, Section 6.2), in both directions: those about traffic of children limited to protocols or
-// ports, and those of routers that have no address in any local network, this gateway among them.
+// An ICMP error that no policy covers by its own headers is carried with the packet that it quotes
+// (RFC 4301, Section 6.2), in both directions. Such errors are about traffic of Child SAs limited
+// to protocols or ports, or from routers with no address in any local network, this gateway among
+// them.
 //
 //	to the peer:    error to R, quoting R -> L    sent on the SA that carries L -> R
 //	from the peer:  error to L, quoting L -> R    let in on an SA that carries L -> R
 //
-// So what an error can do is bounded by its SA: it reaches no other host than the one whose packet
-// the SA would have carried. It is all off the fast path: the packet's own look-up comes first.
+// An error's reach is thus bounded by its SA: it reaches only the host whose packet the SA would
+// have carried. This is off the fast path: the packet's own look-up comes first.
 
-// uncovered takes an outbound packet that no policy covers by its own headers.
+// uncovered handles an outbound packet that no policy covers by its own headers.
 func (t *tx) uncovered(x *txPacket) {
 	if x.hdr.ICMPError() {
 		t.carryError(x)
@@ -65,12 +66,12 @@ func (t *tx) carryError(x *txPacket) {
 	}
 }
 
-// needsSource reports whether an error must not keep its source. RFC 4301, Section 6.2 has the
-// peer look at the quoted packet where the headers do not match, and the source tells who had the
-// trouble, so it stays as it is, even outside of the SA's local networks. But there are peers that
-// check the headers alone and drop the error. It is only one hop of a traceroute that is lost with
-// most errors; with one that tells a path MTU it is the connection. That one, and one whose source
-// is of no use beyond its link, come from where the quoted packet was going.
+// needsSource reports whether an error needs another source. By RFC 4301, Section 6.2 the peer
+// checks the quoted packet if the headers do not match, and the source names the hop with the
+// problem, so it normally stays, even outside of the SA's local networks. But some peers check the
+// headers alone and drop the error. For most errors that loses one hop of a traceroute; for one
+// that carries a path MTU it breaks the connection. That error, and one whose source is meaningless
+// beyond its link, get the quoted packet's destination as source.
 func needsSource(x *txPacket) bool {
 	if containsAddr(x.sa.sa.LocalTS, x.hdr.Src) {
 		return false
@@ -87,8 +88,8 @@ func containsAddr(list []selector.Selector, a netip.Addr) bool {
 	return false
 }
 
-// setSource gives an ICMP error another source of its family. Its checksums are updated, not made
-// again: what was damaged stays so.
+// setSource gives an ICMP error another source of its family. Its checksums are updated, not
+// recomputed, so that a damaged packet stays damaged.
 func setSource(pkt *gso.Packet, hdr *selector.Packet, src netip.Addr) {
 	gso.CompleteChecksum(pkt)
 	hdr.Src = src
@@ -101,8 +102,8 @@ func setSource(pkt *gso.Packet, hdr *selector.Packet, src netip.Addr) {
 	replaceSummed(pkt.Data[8:24], to[:], pkt.Data[hdr.Upper+2:])
 }
 
-// replaceSummed writes the octets of to, an even number, over old, and updates the checksum that
-// stands at the front of field.
+// replaceSummed writes to, of an even number of octets, over old, and updates the checksum at the
+// front of field.
 func replaceSummed(old, to, field []byte) {
 	sum := binary.BigEndian.Uint16(field)
 	for i := 0; i < len(to); i += 2 {
@@ -113,7 +114,7 @@ func replaceSummed(old, to, field []byte) {
 }
 
 // admitsError reports whether an ICMP error that the selectors of its SA do not cover by its own
-// headers is about a packet that the SA, in the other direction, would have carried.
+// headers is about a packet that the SA would have carried in the other direction.
 func admitsError(x *rxPacket) bool {
 	c, hdr := x.sa, &x.hdr
 	var quoted selector.Packet

@@ -1,12 +1,14 @@
-// Package dataplane is the packet path: it classifies what comes from the TUN, seals it, sends it, and does the reverse for what comes from the peers.
+// Package dataplane is the packet path. Outbound, it classifies packets from the TUN, seals them
+// and sends them; inbound, it does the reverse for packets from the peers.
 //
 //	          Plane: SPD (policies), SAD (inbound SPIs), pairs, events         control plane: InstallInbound, ActivateOutbound, ...
 //	                 |              |                                           daemon: SetPolicies, PolicyStats, Counters
 //	worker 0:  TUN queue 0  <-->  classify, seal / open, check  <-->  port 0
 //	worker 1:  TUN queue 1  <-->            ...                 <-->  port 1
 //
-// A worker is one OS thread that owns a queue and a port and carries each packet from its read to its write itself, in both directions. What
-// the workers share they read through atomic pointers: they take no lock, allocate nothing and log nothing for a packet that an SA carries.
+// A worker is one OS thread that owns a queue and a port. It carries each packet from its read to
+// its write itself, in both directions. Workers read shared state through atomic pointers: they
+// take no lock, allocate nothing and log nothing for a packet that an SA carries.
 package dataplane
 
 import (
@@ -26,33 +28,36 @@ import (
 	"culvert/tun/gso"
 )
 
-// Config is what a Plane is made of.
+// Config holds the parts and the settings of a Plane.
 type Config struct {
-	// Queues and Ports belong to the workers from Run on, one of each for one worker. Their owner closes them after Run has returned; a queue without a
-	// descriptor (FD() == -1), whose Read blocks, is closed by Run as it ends, since nothing else ends such a Read.
+	// Queues and Ports are the workers' while Run runs, one of each for each worker. Their owner
+	// closes them after Run has returned. Run itself closes a queue without a descriptor (FD() ==
+	// -1) as it ends, since nothing else ends its blocking Read.
 	Queues []tun.Queue
 	Ports  []netio.Port
-	// Offloads are what the queues take whole: inbound segments are gathered into super-packets of these kinds. None: they are written one by one.
+	// Offloads are the super-packets that the queues accept: inbound segments are gathered into
+	// packets of these kinds. None: segments are written one by one.
 	Offloads gso.Offloads
 
-	// LinkMTU is the MTU of the first hop between two outer addresses; 0 is unknown. Nil: 1500. It may
-	// take its time: no worker calls it.
+	// LinkMTU returns the MTU of the first hop between two outer addresses; 0 is unknown. Nil:
+	// 1500. It may be slow: no worker calls it.
 	LinkMTU func(local, remote netip.Addr) int
-	// TooBig is where ICMP errors come from that say that a packet was too big for its path. Nil: none.
+	// TooBig delivers ICMP errors about packets too big for their path. Nil: none.
 	TooBig <-chan netio.TooBig
-	// Probe has path MTUs confirmed and searched by probes, and those of peers answered.
+	// Probe enables probes, which confirm and search path MTUs, and answers to those of peers.
 	Probe bool
-	// AskIKE has the path MTUs of peers that answer no probes found out by IKE (esp.EventProbePath).
+	// AskIKE has IKE find the path MTUs of peers that answer no probes (esp.EventProbePath).
 	AskIKE bool
-	// MinMTU is the least path MTU over IPv4 that ICMP or a probe can show; 0: 576.
+	// MinMTU is the least path MTU that ICMP or a probe can set over IPv4; 0: 576.
 	MinMTU int
-	// OnIKE gets the IKE datagrams that came to the ports. It is called by any worker, must copy what it keeps, and must not block. Nil: dropped.
+	// OnIKE receives the IKE datagrams that came to the ports. Any worker calls it; it must not
+	// block, and must copy what it keeps. Nil: they are dropped.
 	OnIKE func(r *netio.Received)
-	// MTU is the largest MTU of the TUN and of every SA; 0: what paths and ciphers leave. SetMTU is
-	// called by one goroutine of Run with what the SAs have.
+	// MTU bounds the MTU of the TUN and of every SA; 0: only paths and ciphers do. SetMTU sets the
+	// TUN's; one goroutine of Run calls it with the largest inner MTU of the SAs.
 	MTU    int
 	SetMTU func(int) error
-	// Spin is for how long a worker that has nothing to do looks on before it sleeps; 0: not at all.
+	// Spin is how long an idle worker polls before it sleeps; 0: not at all.
 	Spin time.Duration
 	Now  func() time.Time // nil: time.Now
 	Log  *slog.Logger     // nil: none
@@ -65,31 +70,32 @@ type Plane struct {
 	spd                       atomic.Pointer[selector.Table[target]]
 	events                    *events
 	acquires                  acquireQueue
-	doubts                    notices // a send was too large for the device
-	stirred                   notices // there is traffic after a while without
+	doubts                    notices // pairs with a send too large for the device
+	stirred                   notices // pairs with traffic after a pause
 	dummies                   chan receivedDummy
 	workers                   []*worker
-	tally                     tally         // of what no worker counts
+	tally                     tally         // counts of events outside the workers
 	kick                      chan struct{} // one slot: the control goroutine has something to look at
-	tunMTU                    int           // as last set or tried; the control goroutine's
+	tunMTU                    int           // last set or tried; the control goroutine's
 	fragmentsOut, fragmentsIn fragmentTable
-	portPolicies              atomic.Int32 // how many policies tell ports apart
+	portPolicies              atomic.Int32 // number of policies that tell ports apart
 	started                   atomic.Bool
 
 	mu        sync.Mutex
 	pairs     map[esp.ChildID]*pair
 	slots     map[esp.Policy]*slot
 	lastOrder uint64
-	bypasses  map[esp.Policy]selector.Entry[target] // as they stand in the table
-	mtus      map[int]int                           // how many SAs have which inner MTU
+	bypasses  map[esp.Policy]selector.Entry[target] // as in the table
+	mtus      map[int]int                           // number of SAs by inner MTU
 	ceilings  map[string]int
 	paths     paths
 }
 
-// errRun is what a second Run gets.
+// errRun is the error of a second call of Run.
 var errRun = errors.New("dataplane: already run")
 
-// New makes a Plane with an empty SPD: it drops everything. It opens nothing but what it needs to wake its workers; that is closed when Run ends.
+// New returns a Plane with an empty SPD, which drops everything. It opens only the descriptors that
+// wake its workers; they are closed when Run ends.
 func New(cfg Config) (*Plane, error) {
 	if len(cfg.Queues) == 0 || len(cfg.Queues) != len(cfg.Ports) {
 		return nil, fmt.Errorf("dataplane: %d TUN queues and %d ports: each worker needs one of each", len(cfg.Queues), len(cfg.Ports))
@@ -121,8 +127,8 @@ func New(cfg Config) (*Plane, error) {
 	return p, nil
 }
 
-// Run carries packets until ctx ends, or a queue or port does, which is the error it returns. It returns after every goroutine that it started has ended.
-// It can be called once.
+// Run carries packets until ctx ends, or until a queue or port fails, and returns that error. All
+// goroutines that it started have ended when it returns. It can be called once.
 func (p *Plane) Run(ctx context.Context) error {
 	if !p.started.CompareAndSwap(false, true) {
 		return errRun

@@ -10,47 +10,47 @@ import (
 )
 
 const (
-	// defaultLinkMTU is taken where nobody knows better: an Ethernet.
+	// defaultLinkMTU is used when the MTU of the first hop is unknown: an Ethernet's.
 	defaultLinkMTU = 1500
-	// defaultMinMTU is the floor over IPv4 (RFC 791: every host takes a datagram of 576 octets).
+	// defaultMinMTU is the floor over IPv4 (RFC 791: every host accepts a datagram of 576 octets).
 	defaultMinMTU = 576
-	// refreshEvery is how often the system is asked again for the MTU of each first hop, and
-	// refreshLeast how many are asked for at once.
+	// refreshEvery is how often the system is asked for the MTU of each first hop, and refreshLeast
+	// the least number of paths asked for at once.
 	refreshEvery, refreshLeast = time.Minute, 16
-	// useEvery is how often a path that is in use is looked at: is it still, and by large packets?
+	// useEvery is how often a path in use is checked: is it still, and by large packets?
 	useEvery = 2 * time.Second
 	// largePacket is the mean size from which a path counts as carrying large packets.
 	largePacket = 512
-	// probesPerSecond bounds the probes of all paths together; probeBurst is how many may be sent
-	// at once.
+	// probesPerSecond bounds the probes of all paths together; probeBurst is the number that may be
+	// sent at once.
 	probesPerSecond, probeBurst = 1000, 200
-	// For how long, and of how many paths, the MTU is remembered while no SA takes them: an IKE SA
-	// that is made again finds it.
+	// rememberFor is how long, and rememberMost for how many paths, the MTU is remembered while no
+	// SA uses them: an IKE SA that is set up again finds it.
 	rememberFor, rememberMost = 10 * time.Minute, 4096
 )
 
-// path is where the packets of some SAs go outside, and what is known of its MTU. Plane.mu guards
-// it. Times are UnixNano, 0 is never: there may be as many paths as SAs.
+// A path is the outer route of some SAs, and the state of its MTU. Plane.mu guards it. Times are
+// UnixNano, 0 is never: there may be as many paths as SAs.
 type path struct {
-	ep     esp.Endpoint // without what does not choose the path
-	next   *path        // another one to the same address and port
+	ep     esp.Endpoint // without the fields that do not choose the path
+	next   *path        // another path to the same address and port
 	pairs  []*pair
 	search pmtu.Path
 
-	due     int64     // when search or use must be looked at
-	checkAt int64     // when its use is looked at; 0: nothing was sent since, and a worker says when
-	unused  int64     // since when no SA takes it
-	seen    esp.Usage // what its SAs had sent when last looked at, probes left out
+	due     int64     // when search or use is to be checked
+	checkAt int64     // when its use is to be checked; 0: nothing sent since, and a worker reports the next send
+	unused  int64     // since when no SA uses it
+	seen    esp.Usage // what its SAs had sent at the last check, without probes
 
 	link    int32 // MTU of the first hop
-	place   int32 // in the heap of those that have something due; -1: it is not
-	second  int32 // in which requests were answered last
-	answers int32 // and how many
-	logged  int32 // the second in which a change was logged last
+	place   int32 // index in the heap of due paths; -1: not in it
+	second  int32 // the second in which a request was last answered
+	answers int32 // answers in that second
+	logged  int32 // the second in which a change was last logged
 }
 
-// linkMTU is the MTU of the first hop to the endpoint, within what IP can carry. It may take its
-// time.
+// linkMTU returns the MTU of the first hop to the endpoint, within the limits of IP. It may be
+// slow.
 func (p *Plane) linkMTU(ep *esp.Endpoint) int {
 	mtu := 0
 	if p.cfg.LinkMTU != nil && ep.Remote.IsValid() {
@@ -62,7 +62,7 @@ func (p *Plane) linkMTU(ep *esp.Endpoint) int {
 	return min(mtu, maxDatagram)
 }
 
-// limits are what the first hop and the configuration allow for a path.
+// limits returns the bounds that the first hop and the configuration set for a path.
 func (p *Plane) limits(pt *path) pmtu.Limits {
 	v6 := pt.ep.Remote.Addr().Is6()
 	l := pmtu.Limits{Floor: p.cfg.MinMTU, Ceil: int(pt.link)}
@@ -85,8 +85,8 @@ func (p *Plane) limits(pt *path) pmtu.Limits {
 	return l
 }
 
-// join makes c one of the pairs of its endpoint's path, whose first hop has the MTU link. Plane.mu
-// is held.
+// join adds c to the pairs of its endpoint's path, whose first hop has the MTU link. Plane.mu is
+// held.
 func (p *Plane) join(c *pair, link int) {
 	pt := p.paths.of(*c.endpoint.Load())
 	if len(pt.pairs) == 0 {
@@ -108,14 +108,14 @@ func (p *Plane) join(c *pair, link int) {
 	}
 }
 
-// limit applies the limits of a path anew. Plane.mu is held.
+// limit applies the limits of a path again. Plane.mu is held.
 func (p *Plane) limit(pt *path) {
 	was := pt.search.MTU()
 	pt.search.SetLimits(p.cfg.Now(), p.limits(pt))
 	p.changed(pt, was, "the first hop or the configuration")
 }
 
-// part takes c from its path. Plane.mu is held.
+// part removes c from its path. Plane.mu is held.
 func (p *Plane) part(c *pair) {
 	pt := c.path
 	c.path = nil
@@ -135,8 +135,8 @@ func (p *Plane) part(c *pair) {
 	}
 }
 
-// changed gives the pairs of a path its MTU if that was another before, and sees to what is due
-// next; by says how it is known. Plane.mu is held.
+// changed gives the pairs of a path its MTU if that differs from was, and schedules what is due
+// next; by names the source of the MTU for the log. Plane.mu is held.
 func (p *Plane) changed(pt *path, was int, by string) {
 	p.schedule(pt)
 	mtu := pt.search.MTU()
@@ -146,14 +146,15 @@ func (p *Plane) changed(pt *path, was int, by string) {
 	for _, c := range pt.pairs {
 		p.setInnerMTU(c, mtu)
 	}
-	// Who is on the path can make many small changes, each with an ICMP error that quotes a live SA.
+	// An attacker on the path can cause many small changes, each by an ICMP error that quotes a
+	// live SA.
 	if second := int32(p.cfg.Now().Unix()); second != pt.logged {
 		pt.logged = second
 		p.cfg.Log.Info("the path MTU has changed", "remote", pt.ep.Remote.String(), "mtu", mtu, "was", was, "inner_mtu", pt.pairs[0].mtu.Load(), "by", by)
 	}
 }
 
-// pathsOf are the paths of pairs that are still installed, each once.
+// pathsOf returns the paths of those pairs that are still installed, each once.
 func (p *Plane) pathsOf(list []*pair) []*path {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -167,10 +168,10 @@ func (p *Plane) pathsOf(list []*pair) []*path {
 	return out
 }
 
-// refresh asks again for the MTU of the first hop of paths.
+// refresh asks for the MTU of the first hop of paths again.
 func (p *Plane) refresh(list []*path) {
 	for _, pt := range list {
-		link := p.linkMTU(&pt.ep) // without the lock: it takes its time
+		link := p.linkMTU(&pt.ep) // without the lock, since it may be slow
 		p.mu.Lock()
 		if len(pt.pairs) > 0 {
 			pt.link = int32(link)
@@ -180,7 +181,7 @@ func (p *Plane) refresh(list []*path) {
 	}
 }
 
-// refreshSome refreshes a part of all paths: each is asked for once in refreshEvery.
+// refreshSome refreshes a share of all paths, so that each is asked for once in refreshEvery.
 func (p *Plane) refreshSome(now time.Time) {
 	p.mu.Lock()
 	if len(p.paths.refresh) == 0 && now.Sub(p.paths.asked) >= refreshEvery {
@@ -196,8 +197,8 @@ func (p *Plane) refreshSome(now time.Time) {
 	p.refresh(list)
 }
 
-// schedule puts a path where the heap has it due. Without an SA to send on nothing is. Plane.mu is
-// held.
+// schedule updates the time at which a path is due in the heap. A path without an SA to send on is
+// never due. Plane.mu is held.
 func (p *Plane) schedule(pt *path) {
 	pt.due = 0
 	if pt.carrier() != nil {
@@ -217,7 +218,7 @@ func (p *Plane) schedule(pt *path) {
 	}
 }
 
-// carrier is the newest SA that may be sent on, or nil. Plane.mu is held.
+// carrier returns the newest SA that may be sent on, or nil. Plane.mu is held.
 func (pt *path) carrier() *pair {
 	for _, c := range slices.Backward(pt.pairs) {
 		if c.active && !c.spent.Load() {

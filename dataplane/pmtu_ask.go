@@ -7,8 +7,8 @@ import (
 	"culvert/esp"
 )
 
-// askIKE asks IKE for a size, if the peer of a path answers no probes and one is to be known. It
-// returns how many were asked. Plane.mu is held.
+// askIKE asks IKE to probe a size, if the peer of a path answers no probes and the search wants
+// one. It returns the number of requests. Plane.mu is held.
 func (p *Plane) askIKE(pt *path, c *pair, now time.Time) int {
 	if !p.cfg.AskIKE {
 		return 0
@@ -23,8 +23,8 @@ func (p *Plane) askIKE(pt *path, c *pair, now time.Time) int {
 	return 1
 }
 
-// PathProbed answers an esp.EventProbePath. One about a pair that is gone, or has another path by
-// now, changes nothing. Any goroutine.
+// PathProbed answers an esp.EventProbePath. An answer for a pair that is gone, or that has another
+// path by now, changes nothing. Any goroutine may call it.
 func (p *Plane) PathProbed(r esp.PathProbe) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

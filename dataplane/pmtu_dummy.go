@@ -7,17 +7,17 @@ import (
 	"culvert/esp"
 )
 
-// Probes are dummy packets (RFC 4303, Section 2.6), which every receiver discards; one that knows
-// these answers a request with another one, as small as can be. Both go through an SA, so that
-// nobody else can ask or answer, and a replayed one is none.
+// Probes are dummy packets (RFC 4303, Section 2.6), which every receiver discards. A receiver that
+// knows their format answers a request with another dummy packet, as small as possible. Both go
+// through an SA, so that nobody else can ask or answer, and replays are discarded.
 //
 //	 0               8    9    10        12                20
 //	+---------------+----+----+---------+-----------------+--------//--+
 //	| "culvertP"    |kind| 0  | size    | ID              | zeros      |
 //	+---------------+----+----+---------+-----------------+--------//--+
 //
-// Size is that of the whole outer packet of the request. An answer repeats size and ID, and nothing
-// follows.
+// Size is that of the whole outer packet of the request. An answer repeats size and ID and ends
+// there.
 const (
 	dummyMagic = "culvertP"
 	dummyLen   = 20
@@ -26,13 +26,13 @@ const (
 	dummyAnswer  = 2
 )
 
-// dummy is what such a packet says.
+// A dummy is the content of such a packet.
 type dummy struct {
 	kind  uint8
 	probe pmtu.Probe
 }
 
-// put writes d into b, which has at least dummyLen octets, and zeros behind it.
+// put writes d into b, which has at least dummyLen octets, and fills the rest with zeros.
 func (d *dummy) put(b []byte) {
 	clear(b)
 	copy(b, dummyMagic)
@@ -41,7 +41,7 @@ func (d *dummy) put(b []byte) {
 	binary.BigEndian.PutUint64(b[12:], d.probe.ID)
 }
 
-// parse reads b. False: it is a dummy packet of another sort.
+// parse reads b. It reports false for any other dummy packet.
 func (d *dummy) parse(b []byte) bool {
 	if len(b) < dummyLen || string(b[:8]) != dummyMagic || b[8] != dummyRequest && b[8] != dummyAnswer || b[9] != 0 {
 		return false
@@ -51,24 +51,24 @@ func (d *dummy) parse(b []byte) bool {
 	return true
 }
 
-// receivedDummy came on a pair.
+// A receivedDummy is a dummy packet and the pair that it came on.
 type receivedDummy struct {
 	pair *pair
 	dummy
 }
 
-// maxDummies bounds those that wait for the control goroutine, and for a worker.
+// maxDummies bounds the dummy packets that wait for the control goroutine, and for a worker.
 const maxDummies = 256
 
-// postedDummy is one for a worker to send, of n octets before it is sealed.
+// A postedDummy is a dummy packet for a worker to send, of n octets before it is sealed.
 type postedDummy struct {
 	pair *pair
 	dummy
 	n int
 }
 
-// takeDummy hands a dummy packet to the control goroutine if it is a probe; what there is no room
-// for is lost, as on the way. Any other is only counted.
+// takeDummy hands a dummy packet to the control goroutine if it is a probe, and drops it without
+// room, like a loss on the path. Any other dummy packet is only counted.
 func (r *rx) takeDummy(c *pair, data []byte) {
 	d := receivedDummy{pair: c}
 	if !d.parse(data) {
@@ -81,7 +81,7 @@ func (r *rx) takeDummy(c *pair, data []byte) {
 	}
 }
 
-// sendDummy seals and sends one.
+// sendDummy seals and sends a dummy packet.
 func (t *tx) sendDummy(p *postedDummy) {
 	if p.pair.spent.Load() {
 		return

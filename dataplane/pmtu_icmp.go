@@ -5,8 +5,8 @@ import (
 	"culvert/esp"
 )
 
-// pathTooBig takes an ICMP error to heart if it quotes an SA that is live and goes this way: an SPI
-// is known to nobody off the path (RFC 4301, Section 8.2). Anything else is counted and ignored.
+// pathTooBig applies an ICMP error if it quotes an SA that is live and uses this path: nobody off
+// the path knows the SPI (RFC 4301, Section 8.2). Any other is counted and ignored.
 func (p *Plane) pathTooBig(e netio.TooBig) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -36,7 +36,7 @@ func quoted(ep *esp.Endpoint, e *netio.TooBig) bool {
 	return !e.Encap || ep.Remote.Port() == e.Remote.Port()
 }
 
-// quotedBy is the pair whose packet e quotes, or nil.
+// quotedBy returns the pair whose packet e quotes, or nil.
 func (ps *paths) quotedBy(e *netio.TooBig) *pair {
 	if c := ps.bySPI[e.SPI]; c == nil || quoted(c.endpoint.Load(), e) {
 		return c

@@ -9,16 +9,16 @@ import (
 	"culvert/esp"
 )
 
-// paths are all of a plane's.
+// A paths holds all paths of a plane.
 type paths struct {
 	all     map[netip.AddrPort]*path // by ep.Remote
 	bySPI   map[uint32]*pair         // by outbound SPI
-	sameSPI map[uint32][]*pair       // more of the same
+	sameSPI map[uint32][]*pair       // further pairs with the same SPI
 	due     pathHeap
-	made    uint64  // how many there ever were
-	count   int     // how many there are
-	idle    int     // how many of those no SA takes
-	refresh []*path // to be asked for again, the rest of this minute's
+	made    uint64  // number of paths ever made
+	count   int     // number of paths
+	idle    int     // number of paths that no SA uses
+	refresh []*path // paths still to be refreshed in this minute
 	asked   time.Time
 	budget  budget
 	probes  []pmtu.Probe // scratch
@@ -28,7 +28,7 @@ func newPaths() paths {
 	return paths{all: make(map[netip.AddrPort]*path), bySPI: make(map[uint32]*pair), sameSPI: make(map[uint32][]*pair)}
 }
 
-// of finds or makes the path of an endpoint. One that is new has no limits.
+// of finds or makes the path of an endpoint. A new one has no limits.
 func (ps *paths) of(ep esp.Endpoint) *path {
 	if !ep.Encap {
 		ep.Local, ep.Remote = netip.AddrPortFrom(ep.Local.Addr(), 0), netip.AddrPortFrom(ep.Remote.Addr(), 0)
@@ -46,7 +46,7 @@ func (ps *paths) of(ep esp.Endpoint) *path {
 	return pt
 }
 
-// forget drops a path that no SA takes.
+// forget drops a path that no SA uses.
 func (ps *paths) forget(pt *path) {
 	ps.idle--
 	ps.count--
@@ -66,8 +66,8 @@ func (ps *paths) forget(pt *path) {
 	}
 }
 
-// addSPI and dropSPI keep the pairs that ICMP may quote. Peers choose these SPIs, so that two may
-// be the same.
+// addSPI and dropSPI maintain the pairs that ICMP may quote. Peers choose these SPIs, so that two
+// may be the same.
 func (ps *paths) addSPI(c *pair) {
 	spi := c.out.SPI()
 	if ps.bySPI[spi] == nil {
@@ -94,7 +94,7 @@ func (ps *paths) dropSPI(c *pair) {
 	}
 }
 
-// taken are the paths that SAs take. The others are forgotten if that is long ago.
+// taken returns the paths that SAs use, and forgets those that have been unused for too long.
 func (ps *paths) taken(now time.Time) []*path {
 	var list, old []*path
 	for _, pt := range ps.all {
@@ -113,7 +113,7 @@ func (ps *paths) taken(now time.Time) []*path {
 	return list
 }
 
-// pathHeap is a container/heap of paths by due.
+// A pathHeap is a container/heap of paths by due.
 type pathHeap []*path
 
 func (h pathHeap) Len() int           { return len(h) }

@@ -6,13 +6,15 @@ import (
 	"culvert/esp"
 )
 
-// budget is a token bucket of probes, so that a start with very many peers is no storm.
+// A budget is a token bucket of probes, so that a start with very many peers does not flood the
+// network.
 type budget struct {
 	left float64
 	at   time.Time
 }
 
-// fill adds what has come since. It returns how long to wait until there is anything; 0: there is.
+// fill adds the tokens of the time since the last call. It returns the wait until there is one; 0:
+// there is.
 func (b *budget) fill(now time.Time) time.Duration {
 	if b.at.IsZero() {
 		b.left = probeBurst
@@ -26,8 +28,8 @@ func (b *budget) fill(now time.Time) time.Duration {
 	return time.Duration((1 - b.left) / probesPerSecond * float64(time.Second))
 }
 
-// searchPaths does what is due for the paths, and returns how long nothing else is; false: nothing
-// is ahead. Probes go out as far as the budget allows: what is late then is only late.
+// searchPaths does the work that is due for the paths, and returns the time until more is due;
+// false: nothing is scheduled. Probes are sent within the budget; the others are only delayed.
 func (p *Plane) searchPaths() (wait time.Duration, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -45,10 +47,11 @@ func (p *Plane) searchPaths() (wait time.Duration, ok bool) {
 	return time.Duration(p.paths.due[0].due - now.UnixNano()), true
 }
 
-// searchPath does what is due for one path and returns how many probes it sent. Plane.mu is held.
+// searchPath does the work that is due for one path, and returns the number of probes sent.
+// Plane.mu is held.
 func (p *Plane) searchPath(pt *path, now time.Time) int {
 	c := pt.carrier()
-	if c == nil { // a worker has just brought the last SA to its end
+	if c == nil { // a worker has just ended the last SA
 		p.schedule(pt)
 		return 0
 	}
@@ -67,8 +70,8 @@ func (p *Plane) searchPath(pt *path, now time.Time) int {
 	return len(p.paths.probes) + p.askIKE(pt, c, now)
 }
 
-// lookAtUse tells the search of what was sent since the last look. Where nothing was, the next look
-// is when a worker says that something is. Plane.mu is held.
+// lookAtUse tells the search what was sent since the last check. If nothing was, the next check
+// comes when a worker reports a send. Plane.mu is held.
 func (p *Plane) lookAtUse(pt *path, now time.Time) {
 	packets, octets := int64(-pt.seen.Packets), int64(-pt.seen.Octets)
 	pt.seen.Packets, pt.seen.Octets = 0, 0
@@ -91,7 +94,7 @@ func (p *Plane) lookAtUse(pt *path, now time.Time) {
 	}
 }
 
-// noteUse notes that a packet was sent on c after a while without. Workers.
+// noteUse notes that a packet was sent on c after a pause. Only workers call it.
 func (p *Plane) noteUse(c *pair) {
 	if c.quiet.Swap(false) {
 		p.stirred.add(c)
@@ -99,7 +102,8 @@ func (p *Plane) noteUse(c *pair) {
 	}
 }
 
-// stir has the use of the paths of pairs looked at, on which something was sent after a while.
+// stir schedules a check of the use of the paths of pairs on which something was sent after a
+// pause.
 func (p *Plane) stir(list []*pair) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +118,8 @@ func (p *Plane) stir(list []*pair) {
 	}
 }
 
-// restart has the MTU of a pair's path confirmed, as its SA has come up. Plane.mu is held.
+// restart starts the confirmation of the MTU of a pair's path, since its SA has come up. Plane.mu
+// is held.
 func (p *Plane) restart(c *pair) {
 	c.path.search.Restart(p.cfg.Now())
 	p.schedule(c.path)
@@ -141,7 +146,7 @@ func (p *Plane) takeDummy(d receivedDummy) {
 	}
 }
 
-// answersPerSecond is how many requests of a path are answered.
+// answersPerSecond bounds the requests of a path that are answered in a second.
 const answersPerSecond = 64
 
 func (pt *path) mayAnswer(now time.Time) bool {
@@ -152,8 +157,8 @@ func (pt *path) mayAnswer(now time.Time) bool {
 	return pt.answers <= answersPerSecond
 }
 
-// sendDummy has a worker seal and send d on c, as an outer packet of size octets or as small as it
-// can be. It is left out of the use of the path. Plane.mu is held.
+// sendDummy posts d to a worker, to be sealed and sent on c as an outer packet of size octets, or
+// of the least possible. It does not count as use of the path. Plane.mu is held.
 func (p *Plane) sendDummy(c *pair, d dummy, size int) {
 	ep := &c.path.ep
 	n := max(dummyLen, esp.InnerMTU(size, ep.Remote.Addr().Is6(), ep.Encap))

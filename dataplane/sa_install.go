@@ -7,11 +7,12 @@ import (
 	"culvert/esp"
 )
 
-// errEmptySA is a pair with neither direction.
+// errEmptySA is the error for a pair with neither direction.
 var errEmptySA = errors.New("dataplane: SA pair without an SPI")
 
-// InstallInbound makes the pair known and its inbound SA, if it has one, live. Nothing is sent on it before ActivateOutbound. The SPI came from AllocSPI, or is
-// an operator's own. On an error nothing has changed. Any goroutine.
+// InstallInbound registers the pair and makes its inbound SA, if any, live. Nothing is sent on the
+// pair before ActivateOutbound. The SPI is from AllocSPI, or an operator's own. On an error nothing
+// has changed. Any goroutine may call it.
 func (p *Plane) InstallInbound(sa esp.ChildSA) error {
 	if sa.Resource < 0 || sa.Resource > len(p.workers) {
 		return fmt.Errorf("dataplane: Child SA %d is for worker %d of %d", sa.ID, sa.Resource, len(p.workers))
@@ -23,8 +24,7 @@ func (p *Plane) InstallInbound(sa esp.ChildSA) error {
 	return p.publish(c)
 }
 
-// publish makes a new pair known, or clears its keys if there is a reason not to: no worker has
-// seen it.
+// publish registers a new pair. On an error it clears the pair's keys, which no worker has seen.
 func (p *Plane) publish(c *pair) (err error) {
 	link := p.linkMTU(c.endpoint.Load())
 	p.mu.Lock()
@@ -49,7 +49,8 @@ func (p *Plane) publish(c *pair) (err error) {
 	return nil
 }
 
-// clearKeys wipes what was made of the keys at once. No goroutine may be using the pair any more.
+// clearKeys wipes the keys of the pair's ciphers at once. No goroutine may be using the pair any
+// more.
 func (c *pair) clearKeys() {
 	if c.in != nil {
 		c.in.Clear()
@@ -59,7 +60,7 @@ func (c *pair) clearKeys() {
 	}
 }
 
-// clearAllKeys is called when the workers have ended, and nobody will ever use a key again.
+// clearAllKeys wipes the keys of all pairs. It is called after the workers have ended.
 func (p *Plane) clearAllKeys() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,7 +69,7 @@ func (p *Plane) clearAllKeys() {
 	}
 }
 
-// newPair makes the pair's ciphers. The keys stay in them.
+// newPair makes the pair's ciphers, which alone hold the keys.
 func newPair(sa esp.ChildSA) (*pair, error) {
 	if sa.SPIIn == 0 && sa.SPIOut == 0 {
 		return nil, errEmptySA
@@ -100,8 +101,10 @@ func newPair(sa esp.ChildSA) (*pair, error) {
 	return c, nil
 }
 
-// ActivateOutbound makes the pair's outbound SA the one that its policy sends on, and sends the packets that were kept for it. A pair with a smaller ID than
-// that of the SA in use, one that has no outbound SA, and one that is not installed change nothing that is sent. Any goroutine.
+// ActivateOutbound makes the pair's outbound SA the one that its policy sends on, and sends the
+// packets of the acquire queue that waited for it. Nothing changes for a pair with a smaller ID
+// than that of the SA in use, one without an outbound SA, or one that is not installed. Any
+// goroutine may call it.
 func (p *Plane) ActivateOutbound(id esp.ChildID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +120,8 @@ func (p *Plane) ActivateOutbound(id esp.ChildID) {
 	p.acquires.answered(s)
 }
 
-// DeactivateOutbound ends the sending on the pair: another SA of its policy is sent on, if there is one. What comes on it is let in as before. Any goroutine.
+// DeactivateOutbound stops sending on the pair; another SA of its policy takes over, if there is
+// one. Inbound traffic is accepted as before. Any goroutine may call it.
 func (p *Plane) DeactivateOutbound(id esp.ChildID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,16 +133,16 @@ func (p *Plane) DeactivateOutbound(id esp.ChildID) {
 }
 
 // RemoveSA removes both SAs of the pair and frees its SPI. An older SA of its policy that is still
-// active is sent on again. Any goroutine.
+// active is sent on again. Any goroutine may call it.
 func (p *Plane) RemoveSA(id esp.ChildID) { p.TakeOut(id) }
 
-// takenOutSkip is more than what the workers can still send, each in one turn of its loop, on a pair
-// that was taken out at that moment.
+// takenOutSkip exceeds the number of packets that all workers can still send on a pair just taken
+// out, each in one turn of its loop.
 const takenOutSkip = 1 << 20
 
-// TakeOut is RemoveSA, and returns the state with which another pair of the same keys can go on. A
-// few sequence numbers are left out: a worker may still be sending. False: there is no such pair.
-// Any goroutine.
+// TakeOut is RemoveSA, and returns the state with which another pair of the same keys can continue.
+// It skips some sequence numbers, since a worker may still be sending. False: there is no such
+// pair. Any goroutine may call it.
 func (p *Plane) TakeOut(id esp.ChildID) (s esp.State, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -177,7 +181,7 @@ func (p *Plane) remove(c *pair) {
 	p.nudge()
 }
 
-// SetEndpoint changes where the pair's packets go, at once. Any goroutine.
+// SetEndpoint changes the destination of the pair's packets at once. Any goroutine may call it.
 func (p *Plane) SetEndpoint(id esp.ChildID, ep esp.Endpoint) {
 	link := p.linkMTU(&ep)
 	p.mu.Lock()
@@ -193,7 +197,8 @@ func (p *Plane) SetEndpoint(id esp.ChildID, ep esp.Endpoint) {
 	p.nudge()
 }
 
-// AcquireFailed says that no SA will come for the policy: its kept packets are dropped, and the next one asks again. Any goroutine.
+// AcquireFailed reports that no SA will come for the policy: its packets in the acquire queue are
+// dropped, and the next packet asks again. Any goroutine may call it.
 func (p *Plane) AcquireFailed(policy esp.Policy) {
 	p.mu.Lock()
 	s := p.slots[policy]

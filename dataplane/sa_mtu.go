@@ -4,7 +4,7 @@ import (
 	"maps"
 )
 
-// doubt notes that a send by c was larger than the device takes. Workers.
+// doubt notes that a send on c was larger than the device accepts. Only workers call it.
 func (p *Plane) doubt(c *pair) {
 	if !c.stale.Swap(true) {
 		p.doubts.add(c)
@@ -12,8 +12,8 @@ func (p *Plane) doubt(c *pair) {
 	p.nudge()
 }
 
-// setInnerMTU computes c's inner MTU for the MTU of its path, within what is configured. Plane.mu
-// is held.
+// setInnerMTU computes c's inner MTU from its path's MTU, within the configured bounds. Plane.mu is
+// held.
 func (p *Plane) setInnerMTU(c *pair, path int) {
 	old, mtu := int(c.mtu.Load()), c.innerMTU(path)
 	if most := p.ceilingOf(c); most > 0 {
@@ -24,7 +24,7 @@ func (p *Plane) setInnerMTU(c *pair, path int) {
 	p.countMTU(mtu, 1)
 }
 
-// ceilingOf is the largest inner MTU that the configuration allows a pair; 0: any. Plane.mu is
+// ceilingOf returns the largest inner MTU that the configuration allows a pair; 0: any. Plane.mu is
 // held.
 func (p *Plane) ceilingOf(c *pair) int {
 	most := p.ceilings[c.sa.Policy.Peer]
@@ -34,8 +34,8 @@ func (p *Plane) ceilingOf(c *pair) int {
 	return most
 }
 
-// SetCeilings sets the largest inner MTU of the SAs of peers; those of peers that are not among
-// them are bounded by Config.MTU alone. The map is the plane's from then on. Any goroutine.
+// SetCeilings sets the largest inner MTU of the SAs of each peer in the map; Config.MTU alone
+// bounds the SAs of others. The plane takes ownership of the map. Any goroutine may call it.
 func (p *Plane) SetCeilings(ceilings map[string]int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -53,7 +53,7 @@ func (p *Plane) SetCeilings(ceilings map[string]int) {
 	p.nudge()
 }
 
-// countMTU notes how many SAs have an inner MTU; 0 is none. Plane.mu is held.
+// countMTU adds n to the number of SAs with an inner MTU; 0 is none. Plane.mu is held.
 func (p *Plane) countMTU(mtu, n int) {
 	if mtu == 0 {
 		return
@@ -64,9 +64,9 @@ func (p *Plane) countMTU(mtu, n int) {
 	}
 }
 
-// setTUNMTU gives the TUN the largest inner MTU of all SAs: what is too big for another SA gets its
-// ICMP answer from us, and what the device refused nobody could send. Without an SA it stays as it
-// is.
+// setTUNMTU sets the TUN's MTU to the largest inner MTU of all SAs. A packet too big for another SA
+// gets an ICMP error from the plane, whereas a packet that the device refuses could not be sent at
+// all. Without an SA the MTU stays as it is.
 func (p *Plane) setTUNMTU() {
 	if p.cfg.SetMTU == nil {
 		return
@@ -87,7 +87,7 @@ func (p *Plane) setTUNMTU() {
 	if largest == p.tunMTU {
 		return
 	}
-	p.tunMTU = largest // also if it fails: nobody wants to read of it every second
+	p.tunMTU = largest // on failure as well: the warning must not repeat every second
 	if err := p.cfg.SetMTU(largest); err != nil {
 		p.cfg.Log.Warn("cannot set the MTU of the TUN device", "mtu", largest, "error", err)
 	}

@@ -7,34 +7,37 @@ import (
 	"culvert/selector"
 )
 
-// senders is the active outbound SAs of a policy. Published, it does not change.
+// An outboundSelection holds the active outbound SAs of a policy. Published, it is immutable.
 type outboundSelection struct {
-	// shared are bound to no worker, newest first: ordinarily one, two while a rekey's old one awaits its Delete, and more where the peer narrows every
-	// SA to the packet that asked for it (RFC 7296, Section 2.9).
+	// shared are bound to no worker, newest first: usually one, two while a rekey's old SA awaits
+	// its Delete, and more where the peer narrows every SA to the packet that triggered it (RFC
+	// 7296, Section 2.9).
 	shared []outboundSA
 	// workers is nil unless the peer makes SAs for single workers (RFC 9611).
 	workers *workerSelection
 }
 
-// workerSenders is what belongs to single workers.
+// A workerSelection holds what belongs to single workers.
 type workerSelection struct {
 	own    [][]outboundSA   // by worker, each newest first
-	demand []resourceDemand // by worker; the same for as long as there is any
+	demand []resourceDemand // by worker; kept from one selection to the next
 }
 
-// outboundSA is one active SA of a slot.
+// An outboundSA is one active SA of a slot.
 type outboundSA struct {
 	pair *pair
-	// covers is the entry's Order under which its selectors cover the policy's, so that they need not be asked for each packet; 0: none. A worker that found the
-	// policy in the SPD before last asks.
+	// covers is the Order of the entry whose selectors this SA's cover, so that they need no match
+	// per packet; 0: none. A worker that found the policy in an older SPD matches them.
 	covers uint64
 }
 
-// noWorker stands for none in particular.
+// noWorker stands for no particular worker.
 const noWorker = -1
 
-// pick is the SA for a worker's flow, which matched the policy's entry of the given Order (0: unknown), or nil: the newest of the worker's own, or else of the
-// shared ones, or else of any, that may carry it. An SA that may send no more (hard limit, sequence numbers) carries nothing. Workers.
+// pick returns the SA for a worker's flow that matched the policy's entry of the given Order (0:
+// unknown): the newest that may carry it of the worker's own, else of the shared ones, else of any;
+// or nil. An SA that may send no more (hard limit, sequence numbers) carries nothing. Only workers
+// call it.
 func (s *slot) pick(f *selector.Flow, order uint64, worker int) *pair {
 	set := s.sas.Load()
 	if set.workers == nil {
@@ -57,7 +60,7 @@ func (s *slot) pick(f *selector.Flow, order uint64, worker int) *pair {
 	return nil
 }
 
-// choose is the first of the list that may carry the flow, or nil.
+// choose returns the first of the list that may carry the flow, or nil.
 func choose(list []outboundSA, f *selector.Flow, order uint64) *pair {
 	for i := range list {
 		sa := &list[i]
@@ -71,7 +74,8 @@ func choose(list []outboundSA, f *selector.Flow, order uint64) *pair {
 	return nil
 }
 
-// first is the SA that stands for the policy: the newest of those that all workers share, or else of the first worker that has one; nil: there is none.
+// first returns the SA that represents the policy: the newest of the shared ones, else that of the
+// first worker that has one, else nil.
 func (set *outboundSelection) first() *pair {
 	if len(set.shared) > 0 {
 		return set.shared[0].pair
@@ -86,7 +90,7 @@ func (set *outboundSelection) first() *pair {
 	return nil
 }
 
-// all is every active SA.
+// all returns every active SA.
 func (set *outboundSelection) all() []outboundSA {
 	list := slices.Clone(set.shared)
 	if set.workers != nil {
@@ -97,7 +101,7 @@ func (set *outboundSelection) all() []outboundSA {
 	return list
 }
 
-// publish makes list the slot's active SAs, for so many workers. Plane.mu is held.
+// publish makes list the slot's active SAs, for the given number of workers. Plane.mu is held.
 func (s *slot) publish(list []outboundSA, workers int) {
 	slices.SortFunc(list, func(a, b outboundSA) int { return cmp.Compare(b.pair.sa.ID, a.pair.sa.ID) })
 	set := &outboundSelection{}
@@ -114,7 +118,7 @@ func (s *slot) publish(list []outboundSA, workers int) {
 	s.sas.Store(set)
 }
 
-// next is without SAs, and with the demand that ws knows; ws may be nil.
+// next returns a selection without SAs that keeps the demand of ws, which may be nil.
 func (ws *workerSelection) next(workers int) *workerSelection {
 	n := &workerSelection{own: make([][]outboundSA, workers)}
 	if ws != nil {
@@ -125,8 +129,9 @@ func (ws *workerSelection) next(workers int) *workerSelection {
 	return n
 }
 
-// activate puts p among the slot's active SAs. A late activation of an older pair lands behind the newer ones, which have its traffic already: what a
-// lost rekey collision does too late changes nothing. Plane.mu is held.
+// activate adds p to the slot's active SAs. An older pair that is activated late goes behind the
+// newer ones, which keep the traffic: the late loser of a rekey collision changes nothing. Plane.mu
+// is held.
 func (s *slot) activate(p *pair, workers int) {
 	list := s.sas.Load().all()
 	if slices.ContainsFunc(list, func(sa outboundSA) bool { return sa.pair == p }) {
@@ -135,7 +140,7 @@ func (s *slot) activate(p *pair, workers int) {
 	s.publish(append(list, outboundSA{p, s.covers(p)}), workers)
 }
 
-// deactivate takes p out. Plane.mu is held.
+// deactivate removes p from the slot's active SAs. Plane.mu is held.
 func (s *slot) deactivate(p *pair, workers int) {
 	list := s.sas.Load().all()
 	if i := slices.IndexFunc(list, func(sa outboundSA) bool { return sa.pair == p }); i >= 0 {
@@ -157,7 +162,8 @@ func (s *slot) setEntry(e selector.Entry[target], workers int) {
 	s.publish(list, workers)
 }
 
-// covers is the Order of the slot's entry if every packet of the policy may go through p, or 0. Plane.mu is held.
+// covers returns the Order of the slot's entry if every packet of the policy may go through p, else
+// 0. Plane.mu is held.
 func (s *slot) covers(p *pair) uint64 {
 	if s.configured && covered(s.entry.Local, p.sa.LocalTS) && covered(s.entry.Remote, p.sa.RemoteTS) {
 		return s.entry.Order
@@ -165,7 +171,8 @@ func (s *slot) covers(p *pair) uint64 {
 	return 0
 }
 
-// covered says whether each of list lies within one of by. A list that only several of by cover together is not found; it costs a look at each packet.
+// covered reports whether each selector of list lies within one of by. It misses a selector that
+// only several of by cover together; the cost is a match per packet.
 func covered(list, by []selector.Selector) bool {
 	for _, s := range list {
 		if !slices.ContainsFunc(by, func(c selector.Selector) bool { return c.Covers(s) }) {

@@ -7,16 +7,16 @@ import (
 	"culvert/esp"
 )
 
-// ChildStats is what a Child SA pair, or all the pairs of a policy, have done.
+// A ChildStats holds the counts of a Child SA pair, or of all the pairs of a policy.
 type ChildStats struct {
 	PacketsIn, PacketsOut uint64
 	BytesIn, BytesOut     uint64    // of inner packets
 	LastIn, LastOut       time.Time // zero: never
 	Drops                 map[string]uint64
-	MTU                   int // the largest inner packet that is sent unfragmented; 0: there is no SA
+	MTU                   int // the largest inner packet sent unfragmented; 0: no SA
 }
 
-// ChildStats are the counts of one pair that is installed. Any goroutine.
+// ChildStats returns the counts of an installed pair. Any goroutine may call it.
 func (p *Plane) ChildStats(id esp.ChildID) (ChildStats, bool) {
 	c := p.pairByID(id)
 	if c == nil {
@@ -26,8 +26,9 @@ func (p *Plane) ChildStats(id esp.ChildID) (ChildStats, bool) {
 	return n.stats(int(c.mtu.Load())), true
 }
 
-// PolicyStats are the counts of a policy since it was set: of all its pairs, those that were removed too, so that a rekeying does not show in them. The MTU is
-// that of the pair which is sent on, else of the newest. Any goroutine.
+// PolicyStats returns the counts of a policy since it was set: of all its pairs, removed ones
+// included, so that a rekey does not show in them. The MTU is that of the pair in use for sending,
+// else of the newest. Any goroutine may call it.
 func (p *Plane) PolicyStats(policy esp.Policy) (ChildStats, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,7 +48,7 @@ func (p *Plane) PolicyStats(policy esp.Policy) (ChildStats, bool) {
 	return sum.stats(mtu), true
 }
 
-// counts is ChildStats in few octets: what a policy keeps of the pairs that are gone.
+// A counts is a compact ChildStats: what a policy keeps of its removed pairs.
 type counts struct {
 	in, out         esp.Usage
 	lastIn, lastOut int64 // as in stamp
@@ -68,7 +69,7 @@ func (c *pair) counts() counts {
 	return n
 }
 
-// add adds what another pair has done.
+// add adds the counts of another pair.
 func (n *counts) add(more counts) {
 	n.in.Packets, n.in.Octets = n.in.Packets+more.in.Packets, n.in.Octets+more.in.Octets
 	n.out.Packets, n.out.Octets = n.out.Packets+more.out.Packets, n.out.Octets+more.out.Octets
@@ -89,8 +90,9 @@ func (n *counts) stats(mtu int) ChildStats {
 	return st
 }
 
-// join and leave keep the list of the slot's pairs, and the counts of those that are gone. A worker that has the pair in its hands at this very moment
-// may still count a batch that is then in no sum. Plane.mu is held.
+// join and leave maintain the list of the slot's pairs and the counts of removed ones. A worker
+// that is using the pair at that moment may still count a batch that no sum then includes. Plane.mu
+// is held.
 func (s *slot) join(c *pair) { s.pairs = append(s.pairs, c) }
 
 func (s *slot) leave(c *pair) {

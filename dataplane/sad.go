@@ -10,13 +10,15 @@ import (
 	"sync/atomic"
 )
 
-// The SAD (RFC 4301, Section 4.4.2) finds an inbound SA by its SPI alone. We choose the SPIs, so the low bits of one are its place in the table: a
-// look-up is one load and one compare, at any number of SAs. The other bits are random, so that an SPI is not guessed and is not soon used again.
+// The SAD (RFC 4301, Section 4.4.2) finds an inbound SA by its SPI alone. The plane chooses the
+// SPIs, so the low bits of an SPI are its slot in the table: a look-up is one load and one compare,
+// at any number of SAs. The other bits are random, so that an SPI cannot be guessed and is not soon
+// used again.
 //
 //	SPI   rrrrrrrrrrrrrrrrrrrr ssssssssssss    table.slots[s] -> pair, whose SPI must be the whole one
 //
-// When the table doubles, one more of the random bits becomes part of the place. Two SPIs that differed in the old places differ in the new ones, so
-// nobody has to move aside.
+// When the table doubles, one more of the random bits becomes part of the slot. Two SPIs with
+// different slots keep different slots, so that none has to be moved to another.
 const (
 	sadMinSlots = 1 << 8
 	sadMaxSlots = 1 << 20
@@ -24,17 +26,18 @@ const (
 	minSPI = 256
 )
 
-// errSADFull is AllocSPI's when every slot is taken.
+// errSADFull is the error of AllocSPI when every slot is taken.
 var errSADFull = errors.New("dataplane: no free SPI: too many security associations")
 
-// sad is the table and its bookkeeping. find may be called by any worker at any time; the rest takes the lock.
+// A sad is the table and its bookkeeping. Any worker may call find at any time; the other methods
+// take the lock.
 type sad struct {
 	table   atomic.Pointer[sadTable]
-	foreign atomic.Pointer[map[uint32]*pair] // SPIs that we did not choose and whose slot was taken; nil: none
+	foreign atomic.Pointer[map[uint32]*pair] // SPIs from outside whose slot was taken; nil: none
 
 	mu     sync.Mutex
 	random io.Reader
-	taken  []uint32 // by slot: the SPI that was handed out or claimed, 0 if free
+	taken  []uint32 // by slot: the SPI handed out or claimed, 0 if free
 	count  int      // of taken slots
 }
 
@@ -53,7 +56,7 @@ func newSADTable(slots int) *sadTable {
 	return &sadTable{mask: uint32(slots - 1), slots: make([]atomic.Pointer[pair], slots)}
 }
 
-// find is the pair whose inbound SA has the SPI, or nil.
+// find returns the pair whose inbound SA has the SPI, or nil.
 func (s *sad) find(spi uint32) *pair {
 	t := s.table.Load()
 	if p := t.slots[spi&t.mask].Load(); p != nil && p.sa.SPIIn == spi {
@@ -65,15 +68,17 @@ func (s *sad) find(spi uint32) *pair {
 	return nil
 }
 
-// Bounds of the search for an SPI that names a worker: how many random ones are tried, and how many slots are looked at from each on. Only a table that is nearly
-// full at its largest needs more than a few looks.
+// Bounds of the search for an SPI that names a worker: the number of random ones tried, and the
+// number of slots examined from each on. Only a nearly full table of the largest size needs more
+// than a few.
 const (
 	sadDraws = 64
 	sadLooks = 1 << 12
 	anyRest  = -1 // of an SPI modulo the number of workers
 )
 
-// alloc hands out an SPI whose slot is free, and which is rest modulo the number of workers; or anyRest.
+// alloc returns an SPI whose slot is free and whose value is rest modulo the number of workers,
+// unless rest is anyRest.
 func (s *sad) alloc(rest, workers int) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,10 +104,10 @@ func (s *sad) alloc(rest, workers int) (uint32, error) {
 	return 0, errSADFull
 }
 
-// nearestFree is spi with its slot moved on to the first that is free and makes it one of the worker's.
+// nearestFree returns spi with its slot moved on to the first free one that gives it the rest.
 func (s *sad) nearestFree(spi uint32, rest, workers int) (uint32, bool) {
 	mask := s.mask()
-	looks := len(s.taken) // there is a free one
+	looks := len(s.taken) // one of them is free
 	if rest != anyRest {
 		looks = min(looks, sadLooks)
 	}
@@ -126,7 +131,7 @@ func (s *sad) isForeign(spi uint32) bool {
 	return ok
 }
 
-// grow doubles the table. Look-ups go on in the old one until the new one is whole.
+// grow doubles the table. Look-ups use the old one until the new one is complete.
 func (s *sad) grow() {
 	old := s.table.Load()
 	taken := make([]uint32, 2*len(s.taken))
@@ -154,8 +159,8 @@ func (s *sad) free(spi uint32) {
 	s.count--
 }
 
-// install makes p's inbound SA live. Its SPI was handed out by alloc, or is an operator's own (manual keys), which claims its slot if that is free
-// and else stands in a map beside the table.
+// install makes p's inbound SA live. Its SPI is from alloc, or an operator's own (manual keys); the
+// latter claims its slot if that is free, and otherwise goes into a map beside the table.
 func (s *sad) install(p *pair) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,7 +201,7 @@ func (s *sad) remove(p *pair) {
 	}
 }
 
-// changeForeign publishes a changed copy of the side map. Only manual keys ever come here, so it is small.
+// changeForeign publishes a changed copy of the side map. Only manual keys use it, so it is small.
 func (s *sad) changeForeign(change func(map[uint32]*pair)) {
 	m := make(map[uint32]*pair)
 	if old := s.foreign.Load(); old != nil {
@@ -212,8 +217,9 @@ func (s *sad) changeForeign(change func(map[uint32]*pair)) {
 	s.foreign.Store(&m)
 }
 
-// AllocSPI chooses an inbound SPI: unpredictable, free, never 0 to 255, and for a resource, which is a worker counted from 1, one whose packets come to that worker; 0:
-// to any. It is the caller's until FreeSPI, or RemoveSA of the pair it was installed with. Any goroutine.
+// AllocSPI chooses an inbound SPI: unpredictable, free, never 0 to 255. A resource is a worker
+// counted from 1: the SPI then leads its packets to that worker; 0: to any. The SPI is the caller's
+// until FreeSPI, or until RemoveSA of the pair it was installed with. Any goroutine may call it.
 func (p *Plane) AllocSPI(resource int) (uint32, error) {
 	if resource <= 0 || resource > len(p.workers) {
 		return p.sad.alloc(anyRest, 1)
@@ -221,5 +227,6 @@ func (p *Plane) AllocSPI(resource int) (uint32, error) {
 	return p.sad.alloc(resource-1, len(p.workers))
 }
 
-// FreeSPI gives back an SPI that was never installed; any other is left alone. Any goroutine.
+// FreeSPI gives back an SPI that was never installed; others are not affected. Any goroutine may
+// call it.
 func (p *Plane) FreeSPI(spi uint32) { p.sad.free(spi) }

@@ -9,29 +9,31 @@ import (
 	"culvert/selector"
 )
 
-// PolicyConfig is one entry of the SPD (RFC 4301, Section 4.4.1): what is from Local to Remote is protected by Policy's SAs.
-// What no entry matches is dropped; spd_bypass.go says what is bypassed.
+// A PolicyConfig is one entry of the SPD (RFC 4301, Section 4.4.1): Policy's SAs protect the
+// traffic from Local to Remote. A packet that matches no entry is dropped. Bypasses are in
+// spd_bypass.go.
 type PolicyConfig struct {
 	Policy        esp.Policy
 	Local, Remote []selector.Selector
 }
 
-// slot is where the packet path finds the outbound SAs of a policy. It outlives SAs and, if the policy stays as it was, changes of the SPD, so
-// that a rekey is one Store and the table of policies is not touched.
+// A slot leads the packet path to the outbound SAs of a policy. It outlives SAs, and changes of the
+// SPD that leave the policy in it, so that a rekey is one Store and does not touch the table of
+// policies.
 type slot struct {
 	policy esp.Policy
-	sas    atomic.Pointer[outboundSelection] // the active outbound SAs. Never nil
-	noise  atomic.Pointer[namers]            // nil: noise is not for this policy
-	opaque atomic.Bool                       // it is for fragments without ports
+	sas    atomic.Pointer[outboundSelection] // the active outbound SAs; never nil
+	noise  atomic.Pointer[namers]            // nil: the policy carries no noise
+	opaque atomic.Bool                       // the policy takes fragments without ports
 
-	acquire acquireState // guarded by keeper.mu
+	acquire acquireState // guarded by acquireQueue.mu
 
 	// The rest is guarded by Plane.mu.
-	entry      selector.Entry[target] // as it stands in the table
+	entry      selector.Entry[target] // as in the table
 	configured bool
 	tellsPorts bool
-	pairs      []*pair // installed ones, active or not, by age
-	past       counts  // of pairs that were removed
+	pairs      []*pair // installed pairs, active or not, by age
+	past       counts  // counts of removed pairs
 }
 
 // target is what the SPD gives for a packet: the slot of its policy, or nil if it is bypassed, and
@@ -47,9 +49,11 @@ func newSlot(policy esp.Policy) *slot {
 	return s
 }
 
-// SetPolicies publishes a new SPD. A policy that is as it was keeps its slot, its SAs and its kept packets; so does one whose selectors changed, save that
-// its SAs go on to carry only what they were negotiated for. SAs of a policy that is gone are sent on no more; the caller removes them. Of policies that
-// match a packet equally well the one that was set first, then the one earlier in ps, wins. On an error nothing has changed. Any goroutine.
+// SetPolicies publishes a new SPD. An unchanged policy keeps its slot, its SAs and its packets in
+// the acquire queue. So does one whose selectors changed, but its SAs carry only what they were
+// negotiated for. SAs of a removed policy are not used for sending any more; the caller removes
+// them. Of policies that match a packet equally well, the one that was set first wins, then the one
+// earlier in ps. On an error nothing has changed. Any goroutine may call it.
 func (p *Plane) SetPolicies(ps []PolicyConfig) error {
 	wanted, err := checkPolicies(ps)
 	if err != nil {
@@ -67,8 +71,10 @@ func (p *Plane) SetPolicies(ps []PolicyConfig) error {
 	return nil
 }
 
-// ChangePolicies adds the policies set to the SPD, or gives those that are there their new selectors, and takes those of gone out; to each it does what SetPolicies would,
-// and it leaves all others alone: what it costs does not grow with their number. On an error nothing has changed. Any goroutine.
+// ChangePolicies adds the policies of set to the SPD, or updates the selectors of those that are
+// there, and removes those of gone, each with the effect that SetPolicies has. All others stay, and
+// the cost does not grow with their number. On an error nothing has changed. Any goroutine may call
+// it.
 func (p *Plane) ChangePolicies(set []PolicyConfig, gone []esp.Policy) error {
 	wanted, err := checkPolicies(set)
 	if err != nil {
@@ -85,7 +91,7 @@ func (p *Plane) ChangePolicies(set []PolicyConfig, gone []esp.Policy) error {
 	return nil
 }
 
-// change publishes the SPD without the policies gone and with those of set. Plane.mu is held.
+// change publishes the SPD without the policies of gone and with those of set. Plane.mu is held.
 func (p *Plane) change(set []PolicyConfig, gone []esp.Policy) {
 	table := p.spd.Load()
 	for _, policy := range gone {
@@ -97,7 +103,7 @@ func (p *Plane) change(set []PolicyConfig, gone []esp.Policy) {
 	p.spd.Store(p.addPolicies(table, set))
 }
 
-// checkPolicies says what is wrong with policies, or which they are.
+// checkPolicies returns the names of the policies, or an error about the first invalid one.
 func checkPolicies(ps []PolicyConfig) (names map[esp.Policy]bool, err error) {
 	names = make(map[esp.Policy]bool, len(ps))
 	for i := range ps {
@@ -124,7 +130,7 @@ func checkPolicy(c *PolicyConfig) error {
 	return nil
 }
 
-// addPolicies puts what is new or changed into the table, at once if that is all of it.
+// addPolicies adds new and changed policies to the table, in one step if the table is empty.
 func (p *Plane) addPolicies(table *selector.Table[target], ps []PolicyConfig) *selector.Table[target] {
 	fresh := table.Len() == 0
 	var entries []selector.Entry[target]
@@ -162,7 +168,7 @@ func (p *Plane) slotOf(policy esp.Policy) *slot {
 	return s
 }
 
-// unconfigure forgets a slot's policy. Plane.mu is held.
+// unconfigure removes a slot's policy. Plane.mu is held.
 func (p *Plane) unconfigure(s *slot) {
 	s.configured = false
 	p.notePorts(s)
@@ -170,14 +176,15 @@ func (p *Plane) unconfigure(s *slot) {
 	p.dropUnused(s)
 }
 
-// dropUnused forgets a slot that neither a policy nor an SA names. Plane.mu is held.
+// dropUnused drops a slot without a policy and without SAs. Plane.mu is held.
 func (p *Plane) dropUnused(s *slot) {
 	if !s.configured && len(s.pairs) == 0 {
 		delete(p.slots, s.policy)
 	}
 }
 
-// policyFor finds the policy of an outbound flow; ok is false if there is none or it is bypassed.
+// policyFor finds the policy of an outbound flow; ok is false if there is none or the flow is
+// bypassed.
 func (p *Plane) policyFor(f *selector.Flow) (t target, ok bool) {
 	t, ok = p.spd.Load().Lookup(f)
 	return t, ok && t.slot != nil

@@ -7,19 +7,19 @@ import (
 	"culvert/selector"
 )
 
-// A bypass is an entry of the SPD for what stays outside of a policy although its selectors hold
-// it (RFC 4301, Section 4.4.1: BYPASS). The kernel takes such packets past the device; one that
-// comes to the device nevertheless, by a route of the operator's, is dropped as if no policy
-// covered it: it is neither sealed nor, as it would come back, given to the kernel.
+// A bypass is an entry of the SPD for traffic that is excluded from a policy although its selectors
+// match it (RFC 4301, Section 4.4.1: BYPASS). The kernel routes such packets past the device. One
+// that reaches the device nevertheless, by a route of the operator's, is dropped as if no policy
+// covered it: it is not sealed, and not returned to the kernel, which would send it back.
 //
-// The longest remote prefix decides, as everywhere in the SPD, and of entries of the same prefix
-// one that protects.
+// The longest remote prefix decides, as everywhere in the SPD; of entries with the same prefix, one
+// that protects wins.
 
 // lastOrders is where the Orders of bypasses begin, after those of all policies.
 const lastOrders = 1 << 63
 
-// SetBypasses sets what is bypassed: what is from Local to Remote of each, Policy being no more
-// than its name. Any goroutine.
+// SetBypasses sets the bypassed traffic: from Local to Remote of each entry, whose Policy is only
+// its name. Any goroutine may call it.
 func (p *Plane) SetBypasses(list []PolicyConfig) {
 	stay := make(map[esp.Policy]bool, len(list))
 	for i := range list {
@@ -36,15 +36,15 @@ func (p *Plane) SetBypasses(list []PolicyConfig) {
 	p.changeBypasses(list, gone)
 }
 
-// ChangeBypasses adds bypasses or gives those that are there their new selectors, and takes those
-// of gone out. Any goroutine.
+// ChangeBypasses adds the bypasses of set or updates the selectors of those that are there, and
+// removes those of gone. Any goroutine may call it.
 func (p *Plane) ChangeBypasses(set []PolicyConfig, gone []esp.Policy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.changeBypasses(set, gone)
 }
 
-// changeBypasses publishes the SPD with other bypasses. Plane.mu is held.
+// changeBypasses publishes the SPD with changed bypasses. Plane.mu is held.
 func (p *Plane) changeBypasses(set []PolicyConfig, gone []esp.Policy) {
 	table := p.spd.Load()
 	for _, name := range gone {

@@ -4,5 +4,5 @@ package dataplane
 
 import "runtime"
 
-// yield lets others run: see turnstile_yield_linux.go.
+// yield lets other goroutines run; see turnstile_yield_linux.go.
 func yield() { runtime.Gosched() }

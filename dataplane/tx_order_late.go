@@ -9,34 +9,33 @@ import (
 	"culvert/dataplane/netio"
 )
 
-// Bounds of what a worker keeps whose turn has not come.
+// Bounds of a worker's late tickets and their packets.
 const (
 	maxLate   = 64 // tickets that do not follow each other
 	maxLateTx = 256
 	lateBytes = 512 << 10
-	// lateGrace is for how long nothing must have gone before a worker that has no room for more
-	// drops what is sent on such an SA. Until then it waits: a thread that lost its core for a time
-	// slice comes back.
+	// lateGrace is how long no ticket must have gone before a worker without room drops packets for
+	// such an SA. Until then it waits: a thread that lost its core for a time slice comes back.
 	lateGrace = 20 * time.Millisecond
 )
 
-// lateQueue is what a worker has sealed and may not send yet, since another one is held up in the
-// send before it: in the system call, or as its thread has no core. What it keeps is sent when the
-// turn has come, and meanwhile the worker goes on with the traffic of other SAs.
+// A lateQueue holds a worker's sealed packets whose turn has not come because another worker is
+// held up in the send before: in the system call, or without a core for its thread. They are sent
+// when their turn comes, and meanwhile the worker carries the traffic of other SAs.
 //
-// The bound is the worker's. Where it is reached, what comes for such an SA is dropped and counted;
-// its sequence numbers are passed on in their order as if it had been sent.
+// The bounds are per worker. Beyond them, packets for such an SA are dropped and counted; their
+// sequence numbers are passed on in order, as if the packets had been sent.
 type lateQueue struct {
-	any     atomic.Bool // there are tickets: who passes on a turn that is awaited looks
+	any     atomic.Bool // there are tickets: whoever passes an awaited turnstile checks this
 	tickets []lateTicket
 	outs    []netio.Outgoing // of all tickets, in their order
-	buf     []byte           // where their data lies, in the same order
+	buf     []byte           // holds their data, in the same order
 	used    int
 	moved   time.Time // when a ticket last went, or the first one came
 }
 
-// lateTicket is reserved sequence numbers whose turn has not come, and how many of outs are for
-// them.
+// A lateTicket is a range of reserved sequence numbers whose turn has not come, and the number of
+// outs that belong to it.
 type lateTicket struct {
 	pair        *pair
 	first, next uint64
@@ -48,12 +47,12 @@ func (q *lateQueue) has(c *pair) bool {
 	return slices.ContainsFunc(q.tickets, func(l lateTicket) bool { return l.pair == c })
 }
 
-// full reports whether there may be no room for a super-packet more.
+// full reports whether another super-packet may not fit.
 func (q *lateQueue) full() bool {
 	return len(q.tickets) == maxLate || len(q.outs) > maxLateTx-maxOuts || q.used > lateBytes-2*runSpace
 }
 
-// put adds a ticket, to the last one if it follows that.
+// put adds a ticket, or extends the last one if it follows that.
 func (q *lateQueue) put(c *pair, first, next uint64) {
 	if n := len(q.tickets); n > 0 && q.tickets[n-1].pair == c && q.tickets[n-1].next == first {
 		q.tickets[n-1].next = next
@@ -70,7 +69,7 @@ func (q *lateQueue) put(c *pair, first, next uint64) {
 	q.any.Store(true)
 }
 
-// add keeps a copy of what is to be sent with the last ticket. False: there is no room.
+// add copies a packet for the last ticket. It reports false if there is no room.
 func (q *lateQueue) add(out netio.Outgoing) bool {
 	if len(q.outs) == maxLateTx || len(out.Data) > lateBytes-q.used {
 		return false
@@ -82,7 +81,7 @@ func (q *lateQueue) add(out netio.Outgoing) bool {
 	return true
 }
 
-// remove takes out ticket i, whose sends are n from outs[at] on.
+// remove removes ticket i, which has n sends from outs[at] on.
 func (q *lateQueue) remove(i, at, n int) {
 	q.tickets = slices.Delete(q.tickets, i, i+1)
 	q.outs = slices.Delete(q.outs, at, at+n)
@@ -96,7 +95,7 @@ func (q *lateQueue) remove(i, at, n int) {
 	q.any.Store(len(q.tickets) > 0)
 }
 
-// discard loses what is kept, and not the tickets, which others wait for.
+// discard drops the packets but not the tickets, which other workers wait for.
 func (q *lateQueue) discard() {
 	for i := range q.tickets {
 		q.tickets[i].outs = 0
@@ -105,8 +104,8 @@ func (q *lateQueue) discard() {
 	q.outs, q.used = q.outs[:0], 0
 }
 
-// putOff keeps the ticket in hand, and the packets that are enqueued for it, until its turn comes. It
-// reports whether the turn came while there was no room for that.
+// putOff moves the current ticket, and the packets enqueued for it, to the late queue until its
+// turn comes. It reports whether the turn came while the worker waited for room.
 func (q *txQueue) putOff(c *pair, first, next uint64) (came bool) {
 	l := &q.order.late
 	for l.full() && !q.stopping.Load() && (len(l.tickets) == maxLate || time.Since(l.moved) < lateGrace) {
@@ -128,7 +127,7 @@ func (q *txQueue) enqueueLate(c *pair, out netio.Outgoing) {
 	}
 }
 
-// sendLate sends those tickets whose turn has come.
+// sendLate sends the tickets whose turn has come.
 func (q *txQueue) sendLate() {
 	late := &q.order.late
 	for i, at := 0, 0; i < len(late.tickets); {
@@ -149,8 +148,8 @@ func (q *txQueue) sendLate() {
 	}
 }
 
-// awaitLate has the worker woken when the turn of one of its late tickets comes. It reports false if
-// one has come.
+// awaitLate arranges for the worker to be woken when the turn of one of its late tickets comes. It
+// reports false if one has come already.
 func (o *txOrder) awaitLate() bool {
 	for i := range o.late.tickets {
 		l := &o.late.tickets[i]

@@ -8,7 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// openMail sends packets that were kept until their SA came, and receives ESP that came to another socket.
+// openMail sends packets from the acquire queue whose SA has come, and receives ESP that reached
+// another socket.
 func (w *worker) openMail() {
 	list, strays, dummies := w.mail.take()
 	for i := range strays {
@@ -27,10 +28,11 @@ func (w *worker) openMail() {
 	}
 }
 
-// mailbox is where other goroutines leave packets for a worker: to be sealed and sent, or ESP that came to a socket that is none of a worker's.
+// A mailbox is where other goroutines leave work for a worker: packets to seal and send, and ESP
+// that reached a socket outside the workers.
 type mailbox struct {
 	wake func()
-	full atomic.Bool // something is in it: all that the worker looks at, once a turn
+	full atomic.Bool // something is in it; the worker checks only this, once per turn of its loop
 
 	mu      sync.Mutex
 	list    []queuedPacket
@@ -38,10 +40,10 @@ type mailbox struct {
 	dummies []postedDummy
 }
 
-// maxStrays bounds the ESP in a mailbox.
+// maxStrays bounds the number of ESP packets in a mailbox.
 const maxStrays = 256
 
-// put adds a packet that was kept, and wakes the worker if it may not know yet that there is something.
+// put adds a packet of the acquire queue, and wakes the worker if the mailbox was empty.
 func (m *mailbox) put(c queuedPacket) {
 	m.mu.Lock()
 	m.list = append(m.list, c)
@@ -49,7 +51,7 @@ func (m *mailbox) put(c queuedPacket) {
 	m.filled()
 }
 
-// putStray adds ESP. False: there is no room.
+// putStray adds ESP. It reports false if there is no room.
 func (m *mailbox) putStray(r netio.Received) bool {
 	m.mu.Lock()
 	room := len(m.strays) < maxStrays
@@ -61,7 +63,7 @@ func (m *mailbox) putStray(r netio.Received) bool {
 	return room
 }
 
-// putDummy adds a dummy packet to be sent. False: there is no room.
+// putDummy adds a dummy packet to send. It reports false if there is no room.
 func (m *mailbox) putDummy(d postedDummy) bool {
 	m.mu.Lock()
 	room := len(m.dummies) < maxDummies
@@ -88,10 +90,11 @@ func (m *mailbox) take() (list []queuedPacket, strays []netio.Received, dummies 
 	return list, strays, dummies
 }
 
-// Deliver takes ESP that came to a socket that is none of a worker's, as netio.Net.ReadIKE may say, to the worker that its SPI names. It copies r, and does
-// not block: what there is no room for is dropped and counted. Any goroutine.
+// Deliver hands ESP that reached a socket outside the workers (see netio.Net.ReadIKE) to the worker
+// that its SPI names. It copies r and does not block: without room the packet is dropped and
+// counted. Any goroutine may call it.
 func (p *Plane) Deliver(r *netio.Received) {
-	spi, _ := esp.SPI(r.Data) // what is too short for one is any worker's to count
+	spi, _ := esp.SPI(r.Data) // any worker may count a packet too short for an SPI
 	stray := *r
 	stray.Data, stray.More = bytes.Clone(r.Data), false
 	if !p.workers[spi%uint32(len(p.workers))].mail.putStray(stray) {

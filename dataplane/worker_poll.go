@@ -13,21 +13,23 @@ import (
 	"culvert/dataplane/netio"
 )
 
-// sleeper is how a worker learns which of its descriptors can be read, and sleeps until one can or somebody calls wake. Its sleep is an ordinary, not a raw,
-// system call, so that the scheduler knows: a thread that slept by RawSyscall would hold up the next garbage collection for as long.
+// A sleeper tells a worker which of its descriptors are readable, and sleeps until one is or until
+// a call of wake. The sleep is an ordinary, not a raw, system call, so that the scheduler knows of
+// it: a thread asleep in RawSyscall would delay the next garbage collection until it wakes.
 //
-// What is read and written to wake it is an eventfd on Linux and a pipe elsewhere (openWake).
+// The wake descriptor is an eventfd on Linux and a pipe elsewhere (openWake).
 type sleeper struct {
 	poller netio.Poller
-	ready  func(i int) // told of each descriptor that can be read
-	read   int         // the end of the wake descriptor that the worker waits for
+	ready  func(i int) // called for each readable descriptor
+	read   int         // the end of the wake descriptor that the worker polls
 
-	mu    sync.Mutex // wake may come at any time, also before open and after close
+	mu    sync.Mutex // wake may be called at any time, before open and after close as well
 	write int
 	up    bool
 }
 
-// open makes the sleeper for fds. ready is called with the place in fds of what can be read, by look and sleep.
+// open prepares the sleeper for fds. look and sleep call ready with the index in fds of each
+// readable descriptor.
 func (s *sleeper) open(fds []int, ready func(i int)) error {
 	read, write, err := openWake()
 	if err != nil {
@@ -62,31 +64,32 @@ func closeWake(read, write int) {
 	}
 }
 
-// wake ends a sleep, or the next look or sleep. Any goroutine.
+// wake ends the current sleep, or else the next look or sleep. Any goroutine may call it.
 func (s *sleeper) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.up {
-		_, _ = unix.Write(s.write, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // full means awake already
+		_, _ = unix.Write(s.write, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // a full descriptor already wakes the worker
 	}
 }
 
-// awakening is why a look or a sleep ended.
+// An awakening is why a look or a sleep ended.
 type awakening uint8
 
 const (
-	nothing  awakening = iota // there is nothing to do, or only a signal came
-	called                    // somebody called wake, and there is nothing to read
-	readable                  // something can be read, it is said
+	nothing  awakening = iota // nothing to do, or only a signal
+	called                    // by wake, with nothing to read
+	readable                  // a descriptor was reported readable
 )
 
-// look says what can be read at this moment, without waiting.
+// look reports the descriptors that are readable now, without waiting.
 func (s *sleeper) look() (awakening, error) { return s.told(s.poller.Look()) }
 
-// sleep is look that waits until there is something.
+// sleep is look, but waits until there is something to report.
 func (s *sleeper) sleep() (awakening, error) { return s.told(s.poller.Wait()) }
 
-// told passes on what the poller named, which is the wake descriptor first and then the worker's.
+// told reports the descriptors that the poller named: the wake descriptor is 0, the worker's
+// follow.
 func (s *sleeper) told(named []int, err error) (awakening, error) {
 	why := nothing
 	for _, i := range named {
@@ -102,7 +105,7 @@ func (s *sleeper) told(named []int, err error) (awakening, error) {
 	return why, err
 }
 
-// pause is a sleep that only wake and the end of d end: for descriptors that say that they are readable and are not.
+// pause sleeps until wake or for d. It is for descriptors that are reported readable but are not.
 func (s *sleeper) pause(d time.Duration) error {
 	fds := [1]unix.PollFd{{Fd: int32(s.read), Events: unix.POLLIN}}
 	if _, err := unix.Poll(fds[:], int(d/time.Millisecond)); err != nil && !errors.Is(err, unix.EINTR) {

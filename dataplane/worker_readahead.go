@@ -7,17 +7,18 @@ import (
 	"culvert/tun/gso"
 )
 
-// pump makes a queue whose Read blocks (utun by its library has no descriptor to poll) look like one that does not: a goroutine reads ahead. It costs a
-// copy and a change of threads for each packet, on systems where there is no better.
+// A readAhead makes a queue whose Read blocks (a library utun has no descriptor to poll) look
+// non-blocking: a goroutine reads ahead. It costs a copy and a thread switch per packet, on systems
+// that offer nothing better.
 type readAhead struct {
-	tun.Queue // writes go straight through
+	tun.Queue // writes bypass the read-ahead
 	full      chan readAheadPacket
 	free      chan []byte
 	wake      func()
-	asleep    atomic.Bool // the worker is about to sleep or does
-	ended     atomic.Bool // the queue's end, which Read will tell when full is empty
+	asleep    atomic.Bool // the worker sleeps or is about to
+	ended     atomic.Bool // the queue has ended; Read returns why once full is empty
 	done      chan struct{}
-	err       error // why; set before ended
+	err       error // why the queue ended; set before ended
 }
 
 type readAheadPacket struct {
@@ -25,10 +26,10 @@ type readAheadPacket struct {
 	pkt gso.Packet
 }
 
-// pumpDepth is how many packets are read ahead.
+// readAheadDepth is the number of packets read ahead.
 const readAheadDepth = 16
 
-// newPump starts the goroutine. It ends when the queue's Read fails, or by stop.
+// newReadAhead starts the goroutine. It ends when the queue's Read fails, or by stop.
 func newReadAhead(q tun.Queue, wake func()) *readAhead {
 	p := &readAhead{Queue: q, full: make(chan readAheadPacket, readAheadDepth), free: make(chan []byte, readAheadDepth), wake: wake, done: make(chan struct{})}
 	for range readAheadDepth {
@@ -47,7 +48,7 @@ func (p *readAhead) run() {
 			p.ended.Store(true)
 			return
 		}
-		p.full <- item // there are no more items than places
+		p.full <- item // there are as many places as items
 		p.wakeUp()
 	}
 }
@@ -74,7 +75,7 @@ func (p *readAhead) Read(buf []byte, headroom int, pkt *gso.Packet) error {
 	}
 }
 
-// mayWait is asked before the worker sleeps: from here on the goroutine wakes it, if there is nothing yet.
+// mayWait reports whether the worker may sleep. From this call on, the goroutine wakes it.
 func (p *readAhead) mayWait() bool {
 	p.asleep.Store(true)
 	return len(p.full) == 0 && !p.ended.Load()
@@ -82,7 +83,7 @@ func (p *readAhead) mayWait() bool {
 
 func (p *readAhead) awake() { p.asleep.Store(false) }
 
-// stop closes the queue and waits for the goroutine. The worker has ended.
+// stop closes the queue and waits for the goroutine. The worker must have ended.
 func (p *readAhead) stop() {
 	p.Queue.Close()
 	close(p.free)
