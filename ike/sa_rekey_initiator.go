@@ -198,7 +198,7 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 	keys, err := next.rekeyKeys(s, chosen, shared, n)
 	if err != nil {
 		x.leave(s, err)
-		s.fail("the keys could not be derived: " + err.Error())
+		s.fail("cannot derive the keys: " + err.Error())
 		return
 	}
 	x.next, s.succ.ours = nil, nil
