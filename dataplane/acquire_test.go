@@ -152,7 +152,8 @@ func TestAllThatIsKeptIsBounded(t *testing.T) {
 	}
 }
 
-// TestNarrowedByThePeer: each SA carries only the flow that asked for it, so each flow gets its own.
+// TestNarrowedByThePeer: each SA carries only the flow that asked for it, so each flow gets its
+// own.
 func TestNarrowedByThePeer(t *testing.T) {
 	a, b := twoGateways(t, 1, nil)
 	flow := func(i byte) netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 2, 0, i}), 9) }
@@ -181,7 +182,7 @@ func TestNarrowedByThePeer(t *testing.T) {
 			t.Errorf("SA %d sent %d packets, want 2", i, st.PacketsOut)
 		}
 	}
-	// An SA of another flow is no answer to an Acquire: it stays the only one.
+	// An SA of another flow does not answer an Acquire: the Acquire stays the only one.
 	a.queues[0].inject(udpPacket(src4, flow(4), true, nil))
 	a.wantEvent(t, esp.EventAcquire)
 	install(t, a, b, narrow(5, 1))

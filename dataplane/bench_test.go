@@ -11,8 +11,9 @@ import (
 	"culvert/tun/gso"
 )
 
-// BenchmarkOneSA is one SA on one worker and on two: whole planes with their threads, between queues and ports in memory that cost nothing. What it tells is the
-// ratio of the two, on a machine with two idle cores.
+// BenchmarkOneSA is one SA on one worker and on two: whole planes with their threads, between
+// queues and ports in memory that cost nothing. What it tells is the ratio of the two, on a machine
+// with two idle cores.
 func BenchmarkOneSA(b *testing.B) {
 	both := func(name string, bench func(b *testing.B, workers int)) {
 		for workers := 1; workers <= 2; workers++ {
@@ -24,8 +25,8 @@ func BenchmarkOneSA(b *testing.B) {
 	both("open", benchmarkOpen)
 }
 
-// BenchmarkOwnSAs is two workers that send on one SA, and on one of their own each (RFC 9611): super-packets, and single small packets, for which what the
-// workers share costs most.
+// BenchmarkOwnSAs is two workers that send on one SA, and on one of their own each (RFC 9611):
+// super-packets, and single small packets, for which what the workers share costs most.
 func BenchmarkOwnSAs(b *testing.B) {
 	for name, pkt := range map[string]gso.Packet{"super": superSource(), "small": smallSource()} {
 		for _, own := range []bool{false, true} {

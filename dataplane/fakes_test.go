@@ -19,7 +19,8 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 10 * time.Second
 
-// inbox is a queue that a worker can poll: a list, and a descriptor that is readable while there is something in it.
+// An inbox is a queue that a worker can poll: a list, and a descriptor that is readable while the
+// list has items.
 type inbox[T any] struct {
 	mu          sync.Mutex
 	list        []T
@@ -191,13 +192,14 @@ func (q *fakeQueue) wantIdle(t *testing.T) {
 	}
 }
 
-// fakePort is a port whose sends arrive at the peer's ports, spread over them flow by flow as SO_REUSEPORT does: here, worker by worker.
+// fakePort is a port whose sends arrive at the peer's ports, spread over them flow by flow as
+// SO_REUSEPORT does: here, worker by worker.
 type fakePort struct {
 	in    inbox[netio.Received]
 	peer  *fakePort
 	burst bool // Recv gave one of a burst, and not the last
 
-	onRecv func() // after each that was not in vain
+	onRecv func() // after each receive that returned something
 
 	mu     sync.Mutex
 	onSend func(out *netio.Outgoing) error // may change what is sent; an error loses it

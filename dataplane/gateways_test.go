@@ -91,7 +91,8 @@ func connect(a, b *gateway) {
 	}
 }
 
-// twoGateways are running, joined, and have the policy lan: 10.1/16 and 2001:db8:1::/48 at a, 10.2/16 and 2001:db8:2::/48 at b.
+// twoGateways are running, joined, and have the policy lan: 10.1/16 and 2001:db8:1::/48 at a,
+// 10.2/16 and 2001:db8:2::/48 at b.
 func twoGateways(t testing.TB, workers int, change func(*Config)) (a, b *gateway) {
 	t.Helper()
 	a, b = newGateway(t, workers, change), newGateway(t, workers, change)
@@ -193,7 +194,8 @@ func (g *gateway) wantCounter(t testing.TB, name string, want uint64) {
 	}
 }
 
-// wantEvent waits for the next event, which must be of a kind. First inbound packets are passed over unless they are asked for.
+// wantEvent waits for the next event, which must be of a kind. First inbound packets are passed
+// over unless they are asked for.
 func (g *gateway) wantEvent(t testing.TB, kind esp.EventKind) esp.Event {
 	t.Helper()
 	for {
@@ -225,7 +227,8 @@ func (g *gateway) wantNoEvent(t testing.TB) {
 	}
 }
 
-// superPacket is a TCP super-packet as a TUN gives it: only the pseudo-header's sum in the checksum field.
+// superPacket is a TCP super-packet as a TUN gives it: only the pseudo-header's sum in the checksum
+// field.
 func superPacket(src, dst netip.AddrPort, seq uint32, payload []byte, segment int) gso.Packet {
 	pkt := tcpPacket(src, dst, seq, 0x18, nil, payload)
 	hdr := 40

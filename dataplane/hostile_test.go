@@ -35,7 +35,8 @@ func (p *peer) seal(next uint8, payload []byte) []byte {
 	return p.out.Seal(&p.scratch, make([]byte, esp.SealedLen(len(payload))), seq, bytes.Clone(payload), next)
 }
 
-// oneGateway runs alone, with an SA pair whose peer the test plays: its LAN is 10.1/16, the peer's 10.2/16.
+// oneGateway runs alone, with an SA pair whose peer the test plays: its LAN is 10.1/16, the peer's
+// 10.2/16.
 func oneGateway(t *testing.T) (*gateway, *peer) {
 	g := newGateway(t, 1, nil)
 	g.start(t)
@@ -91,7 +92,7 @@ func TestHostileDatagrams(t *testing.T) {
 	for n := range shortest {
 		g.come(outerA, true, good[:n])
 	}
-	g.wantCounter(t, "esp_malformed", shortest-1) // an empty one is no datagram at all
+	g.wantCounter(t, "esp_malformed", shortest-1) // an empty one is not sent as a datagram
 	g.come(outerA, true, good[:len(good)-4])
 	g.wantCounter(t, "esp_icv", 1)
 	for i := range good {

@@ -13,7 +13,8 @@ import (
 	"culvert/tun/gso"
 )
 
-// supply is what the queues and ports in memory of a benchmark have in common: how much is left to hand out, and how much of it is still under way.
+// A supply is what the in-memory queues and ports of a benchmark share: the number of items left to
+// hand out, and of those still under way.
 type supply struct {
 	_    [cacheLine]byte
 	left atomic.Int64
@@ -47,7 +48,7 @@ func (s *supply) newTap(t testing.TB) *tap {
 	return &tap{s, read, write}
 }
 
-// run hands out n items and returns when the so many that are made of each have come out.
+// run hands out n items and returns when each items made of every one of them have come out.
 func (s *supply) run(n, each int) {
 	s.away.Store(int64(n * each))
 	s.left.Store(int64(n))
@@ -121,7 +122,8 @@ type sinkPort struct {
 
 func (p *sinkPort) Send(outs []netio.Outgoing) { p.came(len(outs)) }
 
-// ringPort hands out sealed runs where they lie, each once. They are sealed anew, with new sequence numbers, by fill.
+// ringPort hands out sealed runs in place, each once. fill seals them again, with new sequence
+// numbers.
 type ringPort struct {
 	still
 	*tap
@@ -132,10 +134,12 @@ type ringPort struct {
 	next  int // octets of ring that were handed out; the receiver's
 }
 
-// ringRuns is how many runs there are: with 64 KB each more than the caches of a core hold, so that reading them costs what it may.
+// ringRuns is the number of runs: with 64 KB each more than the caches of a core hold, so that
+// reading them has its real cost.
 const ringRuns = 1024
 
-// newRingPort makes one whose runs are the segments of the super-packet p, sealed by the peer. Only one of a plane's ports has a peer.
+// newRingPort returns a ringPort whose runs are the segments of the super-packet p, sealed by the
+// peer. Only one of a plane's ports has a peer.
 func newRingPort(t *tap, p gso.Packet, peer *esp.Outbound) *ringPort {
 	r := &ringPort{tap: t, peer: peer}
 	var cut gso.Segmenter

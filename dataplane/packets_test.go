@@ -5,8 +5,8 @@ import (
 	"culvert/tun/gso/gsotest"
 )
 
-// The packets of the tests are made and checked by the plainest code there is, not by the code under
-// test.
+// The packets of the tests are made and checked by the plainest code there is, not by the code
+// under test.
 var (
 	ipPacket  = gsotest.IPPacket
 	udpPacket = gsotest.UDPPacket

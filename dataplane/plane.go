@@ -1,8 +1,11 @@
 // Package dataplane is the packet path. Outbound, it classifies packets from the TUN, seals them
 // and sends them; inbound, it does the reverse for packets from the peers.
 //
-//	          Plane: SPD (policies), SAD (inbound SPIs), pairs, events         control plane: InstallInbound, ActivateOutbound, ...
-//	                 |              |                                           daemon: SetPolicies, PolicyStats, Counters
+//	          control plane: InstallInbound, ActivateOutbound, ...
+//	          daemon:        SetPolicies, PolicyStats, Counters
+//	                 |              |
+//	          Plane: SPD (policies), SAD (inbound SPIs), pairs, events
+//	                 |              |
 //	worker 0:  TUN queue 0  <-->  classify, seal / open, check  <-->  port 0
 //	worker 1:  TUN queue 1  <-->            ...                 <-->  port 1
 //

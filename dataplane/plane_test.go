@@ -97,7 +97,8 @@ func TestPortClosed(t *testing.T) {
 	}
 }
 
-// TestNoSpinOnErrors: a port that is always readable and always fails must not take all the time, nor stop the other direction.
+// TestNoSpinOnErrors: a port that is always readable and always fails must not take all the time,
+// nor stop the other direction.
 func TestNoSpinOnErrors(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
 	a.ports[0].in.put(errors.New("network is down"))

@@ -389,7 +389,7 @@ func TestCeilings(t *testing.T) {
 	}
 }
 
-// Very many SAs that come up at once are no storm of probes.
+// Very many SAs that come up at once do not cause a flood of probes.
 func TestProbesHaveABudget(t *testing.T) {
 	b := &budget{}
 	now := time.Unix(1000, 0)

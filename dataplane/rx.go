@@ -77,8 +77,8 @@ func (r *rx) drain() (progress, error) {
 // errTaken reports that another worker is receiving.
 var errTaken = errors.New("dataplane: another worker receives")
 
-// carry carries what one receive from the port of o brings to the TUN, and returns the number of its
-// octets.
+// carry carries what one receive from the port of o brings to the TUN, and returns the number of
+// its octets.
 func (r *rx) carry(o *rxOrder) (octets int, err error) {
 	if !r.batch.enter(o) {
 		return 0, errTaken
@@ -162,8 +162,8 @@ func (r *rx) deliver(x *rxPacket) {
 	}
 }
 
-// admit reports whether a packet that the selectors of its SA do not match by its own headers is let
-// in. If not, it is counted.
+// admit reports whether a packet that the selectors of its SA do not match by its own headers is
+// let in. If not, it is counted.
 func (r *rx) admit(x *rxPacket) bool {
 	switch {
 	case x.hdr.Fragment == selector.LaterFragment && x.sa.sa.tellsPorts:

@@ -75,9 +75,9 @@ func (i *rxRun) continues(spi uint32, in *netio.Received) bool {
 	return i.pair.sa.SPIIn == spi && i.remote == in.Remote && i.encap == in.Encap && i.tos == in.TOS
 }
 
-// openBatch opens the batch and delivers its packets (RFC 4301, Section 5.2; RFC 4303, Section 3.4).
-// last means that the receive brought no more. Everything but the decryption waits until the batches
-// before have got as far, whichever worker opens them.
+// openBatch opens the batch and delivers its packets (RFC 4301, Section 5.2; RFC 4303, Section
+// 3.4). last means that the receive brought no more. Everything but the decryption waits until the
+// batches before have got as far, whichever worker opens them.
 func (r *rx) openBatch(last bool) {
 	b := &r.batch
 	runs := b.runs[:b.used]

@@ -8,7 +8,8 @@ import (
 	"culvert/dataplane/netio"
 )
 
-// TestGatherOneReceive: the segments that one receive brings are one write, and nothing waits for the next receive.
+// TestGatherOneReceive: the segments that one receive brings are one write, and nothing waits for
+// the next receive.
 func TestGatherOneReceive(t *testing.T) {
 	a, b := twoGateways(t, 1, func(c *Config) { c.Offloads = allOffloads })
 	sa := childSA(t, a, b, 1)

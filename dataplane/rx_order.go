@@ -10,19 +10,19 @@ import (
 // rxOrder is the receive order of one worker's port. All packets of an SA come to one port (the SPI
 // names it), so that one busy SA would keep one worker busy and no other. Therefore a worker that
 // has nothing of its own to do steals from a port with a backlog: it receives from it, into its own
-// memory, and what one receive brings, a batch, is its to open. Batches have tickets in the order in
-// which they were received, and two turnstiles keep that order:
+// memory, and what one receive brings, a batch, is its to open. Batches have tickets in the order
+// in which they were received, and two turnstiles keep that order:
 //
 //	worker 0:  receive 7 | decrypt           | accept 7 | gather | write 7 | receive 9 ...
 //	worker 1:      receive 8 | decrypt             | accept 8 | gather | write 8 | receive 10 ...
 //
 // Accepted in order, the packets of an SA meet its replay window as if one worker had opened them
 // all: the smallest window (RFC 4303, Section 3.4.3) loses none that a larger one would not, and
-// which number is the highest so far stays true. What is done before, the choice of the high half of
-// an extended sequence number, sees a window that lags by the batches under way; that is the choice
-// of RFC 4303, Appendix A2.2 as long as these are less than 2^32 packets. Written in order, and to
-// the owner's queue, no flow is reordered, nor does the kernel, which sends a flow's answers to the
-// queue that its packets came from, spread them.
+// which number is the highest so far stays true. What is done before, the choice of the high half
+// of an extended sequence number, sees a window that lags by the batches under way; that is the
+// choice of RFC 4303, Appendix A2.2 as long as these are less than 2^32 packets. Written in order,
+// and to the owner's queue, no flow is reordered, nor does the kernel, which sends a flow's answers
+// to the queue that its packets came from, spread them.
 //
 // There is no queue between workers, and nothing is copied from one to another. As long as one
 // worker does everything it never waits: its turn has always come.

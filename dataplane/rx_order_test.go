@@ -60,7 +60,8 @@ func (r *rxOrderRig) asleep(t *testing.T) {
 	})
 }
 
-// delivered takes n packets off the busy worker's queue and is their numbers. Nothing may have come to another.
+// delivered takes n packets off the busy worker's queue and returns their numbers. Nothing may have
+// come to another.
 func (r *rxOrderRig) delivered(t *testing.T, n int) (numbers []uint32) {
 	t.Helper()
 	for range n {
@@ -101,8 +102,9 @@ func (r *rxOrderRig) flood(t *testing.T, load netio.Received) (stop func()) {
 	return stop
 }
 
-// TestBatchesInTurn lets three workers receive a batch each and open them in all orders. With the smallest window, of which each batch is twice the size, nothing is lost
-// and all comes out as it came in.
+// TestBatchesInTurn lets three workers receive a batch each and open them in all orders. With the
+// smallest window, of which each batch is twice the size, nothing is lost and all comes out as it
+// came in.
 func TestBatchesInTurn(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
 		r := newRxOrderRig(t, esp.MinWindow, nil)
@@ -146,8 +148,9 @@ func TestBatchesInTurn(t *testing.T) {
 	}
 }
 
-// TestOneSAInInOrder: what comes by one SA faster than a worker can open it is opened by several, each held up here and there. It is delivered in its order, all of it, once, though
-// it is overtaken, repeated and forged on its way, and though the window is the smallest there may be.
+// TestOneSAInInOrder: what comes by one SA faster than a worker can open it is opened by several,
+// each held up here and there. It is delivered in its order, all of it, once, though it is
+// overtaken, repeated and forged on its way, and though the window is the smallest there may be.
 func TestOneSAInInOrder(t *testing.T) {
 	for seed := range uint64(2) {
 		for _, window := range []int{esp.MinWindow, 4096} {
@@ -188,7 +191,8 @@ func oneSAIn(t *testing.T, seed uint64, window int) {
 	}
 }
 
-// mixture is what n receives bring: refused packets of it are not to be delivered, and messages are IKE.
+// mixture returns the packets of n receives: refused counts those not to be delivered, messages
+// those of IKE.
 func (r *rxOrderRig) mixture(j *jitter, n int) (traffic []netio.Received, refused uint64, messages int64) {
 	for range n {
 		sealed := r.packets(1 + j.intN(40))
@@ -263,7 +267,8 @@ func TestNothingIsStolenUnasked(t *testing.T) {
 	}
 }
 
-// TestPanicOfAThief: a bug over a packet, whoever meets it and wherever, costs the batch it is in and holds nobody up.
+// TestPanicOfAThief: a bug over a packet, whoever meets it and wherever, costs the batch it is in
+// and holds nobody up.
 func TestPanicOfAThief(t *testing.T) {
 	for where, hook := range map[string]func(*rxOrderRig, func()){
 		"receiving": func(r *rxOrderRig, f func()) { r.ports[busy].onRecv = f },

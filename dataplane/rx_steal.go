@@ -10,8 +10,8 @@ const (
 	stealBatches = 4
 	// stealWorth is the number of batches that a woken worker should steal before nothing is left:
 	// the wake-up costs as much as one or two. Where stealing is not worth it, as with traffic in
-	// spurts, or where all cores are busy and the workers wait for each other, they are woken half as
-	// often each time, between these bounds.
+	// spurts, or where all cores are busy and the workers wait for each other, they are woken half
+	// as often each time, between these bounds.
 	stealWorth    = 16
 	stealPause    = time.Millisecond
 	maxStealPause = 512 * time.Millisecond

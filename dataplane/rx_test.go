@@ -8,7 +8,8 @@ import (
 	"culvert/esp"
 )
 
-// Datagrams of one burst are opened together only while their outer headers are the same: each has its own congestion mark, and its own sender.
+// Datagrams of one burst are opened together only while their outer headers are the same: each has
+// its own congestion mark, and its own sender.
 func TestBurstOfManySenders(t *testing.T) {
 	g, p := oneGateway(t)
 	moved := netip.MustParseAddrPort("198.51.100.7:1024")
@@ -34,7 +35,8 @@ func TestBurstOfManySenders(t *testing.T) {
 	}
 }
 
-// A receive of more packets than are opened together, of which the SA may carry only some: those are delivered, and none after them.
+// A receive of more packets than are opened together, of which the SA may carry only some: those
+// are delivered, and none after them.
 func TestHardLimitWithinAReceive(t *testing.T) {
 	const most, came = maxRxBatch + 20, 2*maxRxBatch + 5
 	g := newGateway(t, 1, nil)

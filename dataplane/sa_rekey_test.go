@@ -59,7 +59,8 @@ func TestWhichSAIsSentOn(t *testing.T) {
 	}
 }
 
-// TestRekeyStorm sends numbered packets both ways while SA pairs are made, used and removed: none is lost, none comes twice.
+// TestRekeyStorm sends numbered packets both ways while SA pairs are made, used and removed: none
+// is lost, none comes twice.
 func TestRekeyStorm(t *testing.T) {
 	const workers, packets, rekeys = 2, 3000, 60
 	a, b := twoGateways(t, workers, nil)
@@ -85,7 +86,8 @@ func TestRekeyStorm(t *testing.T) {
 			runtime.Gosched()
 		}
 		next := childSA(t, a, b, id)
-		// The order of RFC 7296, Section 2.8: both can receive before either sends, and nothing is removed that the other may still send on.
+		// The order of RFC 7296, Section 2.8: both can receive before either sends, and nothing is
+		// removed that the other may still send on.
 		if err := b.InstallInbound(mirror(next)); err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +126,8 @@ func TestRekeyStorm(t *testing.T) {
 	}
 }
 
-// TestAFailedSendIsATry: a path that takes no packets makes the control plane ask whether the peer lives, as one on which they vanish does.
+// TestAFailedSendIsATry: a path that takes no packets makes the control plane ask whether the peer
+// lives, as one on which they vanish does.
 func TestAFailedSendIsATry(t *testing.T) {
 	a, b := twoGateways(t, 1, nil)
 	install(t, a, b, childSA(t, a, b, 1))
@@ -154,7 +157,8 @@ func TestStatsOutliveSAs(t *testing.T) {
 	}
 }
 
-// keptUp says whether no worker is so far behind the others that its packets would be behind the replay window when it comes to them.
+// keptUp reports whether no worker is so far behind the others that its packets would be left of
+// the replay window.
 func keptUp(gs ...*gateway) bool {
 	for _, g := range gs {
 		for i := range g.queues {

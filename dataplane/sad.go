@@ -15,7 +15,7 @@ import (
 // at any number of SAs. The other bits are random, so that an SPI cannot be guessed and is not soon
 // used again.
 //
-//	SPI   rrrrrrrrrrrrrrrrrrrr ssssssssssss    table.slots[s] -> pair, whose SPI must be the whole one
+//	SPI   rrrrrrrrrrrrrrrrrrrr ssssssssssss    table.slots[s] -> pair, whose whole SPI must match
 //
 // When the table doubles, one more of the random bits becomes part of the slot. Two SPIs with
 // different slots keep different slots, so that none has to be moved to another.

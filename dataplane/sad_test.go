@@ -9,7 +9,8 @@ func testPair(spi uint32) *pair { return &pair{sa: knownSA{SPIIn: spi}} }
 
 func TestSPIsAreNeverReserved(t *testing.T) {
 	s := newSAD()
-	// The first choice is 5, whose slot is free: reserved by RFC 4303, Section 2.1, so another must be drawn.
+	// The first choice is 5, whose slot is free: reserved by RFC 4303, Section 2.1, so another must
+	// be drawn.
 	s.random = bytes.NewReader([]byte{0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 1, 5})
 	spi, err := s.alloc(anyRest, 1)
 	if err != nil || spi != 0x105 {
@@ -175,8 +176,8 @@ func TestFreeSPI(t *testing.T) {
 	}
 }
 
-// RFC 9611 binds an SA to a resource of the host alone; that its packets come to the worker is the doing of the SPI, which the socket filters reduce modulo the number
-// of workers.
+// RFC 9611 binds an SA to a resource of the host alone; that its packets come to the worker is the
+// doing of the SPI, which the socket filters reduce modulo the number of workers.
 func TestSPINamesTheWorker(t *testing.T) {
 	for _, workers := range []int{1, 2, 3, 7, 64} {
 		g := newGateway(t, workers, nil)

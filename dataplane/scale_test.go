@@ -135,7 +135,8 @@ func TestMemoryOfPairs(t *testing.T) {
 	runtime.KeepAlive(nothing)
 }
 
-// picks are the numbers of peers that packets come from: uniformly distributed, by Zipf's law, and of as few as there are in the small table.
+// picks are the numbers of peers that packets come from: uniformly distributed, by Zipf's law, and
+// of as few as there are in the small table.
 func picks(n int) map[string][]uint32 {
 	r := rand.New(rand.NewPCG(3, 4))
 	zipf, place := rand.NewZipf(r, 1.1, 1, uint64(n-1)), r.Perm(n)
@@ -182,7 +183,8 @@ func BenchmarkFindScale(b *testing.B) {
 	})
 }
 
-// BenchmarkSendScale carries packets of 64 octets to random peers: classification, SA, encryption, and a port that costs nothing.
+// BenchmarkSendScale carries packets of 64 octets to random peers: classification, SA, encryption,
+// and a port that costs nothing.
 func BenchmarkSendScale(b *testing.B) {
 	eachCrowd(b, func(b *testing.B, c *crowd, peers []uint32) {
 		w := c.workers[0]
@@ -216,7 +218,8 @@ func (c *crowd) sent(peers []uint32) (sum uint64) {
 	return sum
 }
 
-// BenchmarkRekeyScale is a rekeying as the plane sees it: an SPI, a pair installed and sent on, the old one removed.
+// BenchmarkRekeyScale is a rekeying as the plane sees it: an SPI, a pair installed and sent on, the
+// old one removed.
 func BenchmarkRekeyScale(b *testing.B) {
 	eachCrowd(b, func(b *testing.B, c *crowd, peers []uint32) {
 		i := 0
@@ -281,7 +284,8 @@ func BenchmarkPolicyStatsScale(b *testing.B) {
 	}
 }
 
-// BenchmarkGCScale is one collection of garbage: how long it takes beside everything else, for how long it stops everything, and the longest that a packet waits meanwhile.
+// BenchmarkGCScale is one collection of garbage: how long it takes beside everything else, for how
+// long it stops everything, and the longest that a packet waits meanwhile.
 func BenchmarkGCScale(b *testing.B) {
 	for _, n := range fewAndMany {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -164,8 +164,9 @@ func TestSelectorsOfTheSA(t *testing.T) {
 	}
 }
 
-// TestPolicyThatShrinks: a worker may hold the old table while the policy's slot knows the new entry already. What only the old one matched must not
-// slip into an SA that covers but the new one.
+// TestPolicyThatShrinks: a worker may hold the old table while the policy's slot knows the new
+// entry already. What only the old one matched must not slip into an SA that covers but the new
+// one.
 func TestPolicyThatShrinks(t *testing.T) {
 	g := newGateway(t, 1, nil)
 	sa := childSA(t, g, g, 1)

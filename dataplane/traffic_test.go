@@ -135,7 +135,8 @@ func TestSuperPacket(t *testing.T) {
 	}
 }
 
-// TestHugePath is one whose MTU is the largest: one segment may be more than a UDP_SEGMENT send takes.
+// TestHugePath is one whose MTU is the largest: one segment may be more than a UDP_SEGMENT send
+// takes.
 func TestHugePath(t *testing.T) {
 	a, b := twoGateways(t, 1, func(c *Config) { c.LinkMTU = func(_, _ netip.Addr) int { return 65536 } })
 	sa := childSA(t, a, b, 1)

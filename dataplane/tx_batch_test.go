@@ -37,7 +37,8 @@ func upTo(first, last int) (list []int) {
 	return list
 }
 
-// TestSmallPacketsOfOneSA: what two workers read at once leaves in one call each, though they send on the same SA.
+// TestSmallPacketsOfOneSA: what two workers read at once leaves in one call each, though they send
+// on the same SA.
 func TestSmallPacketsOfOneSA(t *testing.T) {
 	a, b, _ := tunnel(t, 2)
 	for _, q := range a.queues {
@@ -53,7 +54,8 @@ func TestSmallPacketsOfOneSA(t *testing.T) {
 	}
 }
 
-// TestTxBatchIsInOrder: whatever else comes between small packets, what is read first is sent first, as it should be wrapped.
+// TestTxBatchIsInOrder: whatever else comes between small packets, what is read first is sent
+// first, as it should be wrapped.
 func TestTxBatchIsInOrder(t *testing.T) {
 	a, b, _ := tunnel(t, 2)
 	list := numbered(0, 10)
@@ -94,7 +96,8 @@ func TestTxBatchIsInOrder(t *testing.T) {
 	}
 }
 
-// TestTxBatchAtTheEndOfAnSA: of packets that were read together an SA carries as many as its limit lets it, and the others wait for the next one.
+// TestTxBatchAtTheEndOfAnSA: of packets that were read together an SA carries as many as its limit
+// lets it, and the others wait for the next one.
 func TestTxBatchAtTheEndOfAnSA(t *testing.T) {
 	const most, came = 10, 30
 	a, b := twoGateways(t, 2, nil)

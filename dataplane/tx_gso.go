@@ -30,7 +30,7 @@ func (t *tx) carrySuper(x *txPacket, mtu int) bool {
 // reserved at once, and the payload is not copied.
 //
 //	tx.buf:   | hdr | payload 0 | hdr over its end | payload 1 | ...         made by gso.Segmenter
-//	txQueue:  | ESP | sealed 0       | ICV | ESP | sealed 1       | ICV |    one size, except the last
+//	txQueue:  | ESP | sealed 0       | ICV | ESP | sealed 1       | ICV | last may be less
 func (t *tx) sealSuper(x *txPacket) bool {
 	c, pkt := x.sa, x.pkt
 	if t.segments.Reset(pkt) != nil {

@@ -13,7 +13,8 @@ import (
 	"culvert/tun/gso"
 )
 
-// jitter holds a worker up, differently each time: what the scheduler, an interrupt or a slow system call does. The same seed draws the same delays.
+// jitter holds a worker up, differently each time: what the scheduler, an interrupt or a slow
+// system call does. The same seed draws the same delays.
 type jitter struct {
 	mu  sync.Mutex
 	rng *rand.Rand
@@ -56,8 +57,9 @@ func (j *jitter) intN(n int) int {
 	return j.rng.IntN(n)
 }
 
-// TestOneSAOutInOrder: several workers send on one SA, each held up here and there, and a peer with the smallest replay window there may be drops nothing
-// (RFC 4303, Section 3.4.3), since what leaves is in the order of its sequence numbers.
+// TestOneSAOutInOrder: several workers send on one SA, each held up here and there, and a peer with
+// the smallest replay window there may be drops nothing (RFC 4303, Section 3.4.3), since what
+// leaves is in the order of its sequence numbers.
 func TestOneSAOutInOrder(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { oneSAOut(t, seed) })

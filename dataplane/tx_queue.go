@@ -110,8 +110,8 @@ func (q *txQueue) sent(c *pair, out *netio.Outgoing) {
 		q.plane.doubt(c)
 		return
 	}
-	// A failed send counts as use: a path that takes no packets, as when our address is gone, is one
-	// more reason to ask whether the peer can be reached.
+	// A failed send counts as use: a path that takes no packets, as when our address is gone, is
+	// one more reason to ask whether the peer can be reached.
 	c.lastOut.set(q.nowNano)
 	if c.quiet.Load() {
 		q.plane.noteUse(c)

@@ -11,7 +11,8 @@ import (
 	"culvert/tun/gso"
 )
 
-// recorder is a port that notes how many sends each call of Send was, and whether their data lay end to end.
+// recorder is a port that notes how many sends each call of Send was, and whether their data lay
+// end to end.
 type recorder struct {
 	still
 	calls  []int
@@ -92,7 +93,8 @@ func repeated(n int, p gso.Packet) []gso.Packet {
 	return list
 }
 
-// TestSmallPacketsLeaveTogether: what one turn reads is sealed end to end and sent by few calls, within bounds, and a super-packet waits for nobody.
+// TestSmallPacketsLeaveTogether: what one turn reads is sealed end to end and sent by few calls,
+// within bounds, and a super-packet waits for nobody.
 func TestSmallPacketsLeaveTogether(t *testing.T) {
 	small := gso.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 64))}
 	large := gso.Packet{Data: udpPacket(src6, dst6, true, make([]byte, 1200))}

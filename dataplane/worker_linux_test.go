@@ -122,7 +122,8 @@ func TestBusySidesKeepNobodyWaiting(t *testing.T) {
 	}
 }
 
-// TestSpin: the worker looks on for as long as it was told to before it sleeps, and what comes meanwhile ends that.
+// TestSpin: the worker looks on for as long as it was told to before it sleeps, and what comes
+// meanwhile ends that.
 func TestSpin(t *testing.T) {
 	var clock time.Time
 	ticks := 0

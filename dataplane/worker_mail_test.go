@@ -7,7 +7,8 @@ import (
 	"culvert/dataplane/netio"
 )
 
-// TestESPFromAnotherSocket: ESP that came to a socket of the control plane is received as any other, by the worker of its SA.
+// TestESPFromAnotherSocket: ESP that came to a socket of the control plane is received as any
+// other, by the worker of its SA.
 func TestESPFromAnotherSocket(t *testing.T) {
 	a, b := twoGateways(t, 2, nil)
 	sa := childSA(t, a, b, 1)
