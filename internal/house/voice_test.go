@@ -13,10 +13,6 @@ import (
 	"testing"
 )
 
-// unrevised are the folders and documents whose prose is not yet held to the rules below. The list
-// only ever gets shorter.
-var unrevised = []string{}
-
 // maxColumns is the greatest width of a comment and of a line of a document.
 const maxColumns = 100
 
@@ -41,9 +37,6 @@ var allowedNo = regexp.MustCompile(`(?i)\b(there (is|are) no|(is|are) no (longer
 // their turns of phrase.
 func TestProse(t *testing.T) {
 	for _, text := range append(comments(t), documents(t)...) {
-		if slices.Contains(unrevised, text.room) {
-			continue
-		}
 		for i, line := range text.lines {
 			if text.wide(line) {
 				t.Errorf("%s:%d: wider than %d columns", text.path, text.first+i, maxColumns)
@@ -90,10 +83,10 @@ func TestTurnIn(t *testing.T) {
 
 // prose is a text for people: a comment, a string of the code, or a document.
 type prose struct {
-	room, path string
-	first      int // line
-	lines      []string
-	code       bool // a string: it has no width of its own
+	path  string
+	first int // line
+	lines []string
+	code  bool // a string: it has no width of its own
 }
 
 func (p prose) wide(line string) bool {
@@ -120,7 +113,7 @@ func comments(t *testing.T) []prose {
 		}
 		add := func(from, to token.Pos, whole, code bool) {
 			a, b := fset.Position(from), fset.Position(to)
-			p := prose{room: f.dir, path: f.path, first: a.Line, lines: slices.Clone(lines[a.Line-1 : b.Line]), code: code}
+			p := prose{path: f.path, first: a.Line, lines: slices.Clone(lines[a.Line-1 : b.Line]), code: code}
 			if !whole { // behind code: the code has no limit
 				p.lines[0] = p.lines[0][a.Column-1:]
 			}
@@ -156,11 +149,7 @@ func documents(t *testing.T) []prose {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rel, err := filepath.Rel(root, path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, prose{room: filepath.ToSlash(rel), path: path, first: 1, lines: withoutBlocks(string(text))})
+			out = append(out, prose{path: path, first: 1, lines: withoutBlocks(string(text))})
 		}
 	}
 	return out
@@ -180,18 +169,6 @@ func withoutBlocks(text string) []string {
 		}
 	}
 	return lines
-}
-
-// TestUnrevisedIsTidy wants the folders and documents that are still excused to be there.
-func TestUnrevisedIsTidy(t *testing.T) {
-	for i, room := range unrevised {
-		if _, err := os.Stat(filepath.Join(root, room)); err != nil {
-			t.Errorf("unrevised: %v", err)
-		}
-		if slices.Contains(unrevised[:i], room) {
-			t.Errorf("unrevised: %s stands twice", room)
-		}
-	}
 }
 
 // quoted finds quotations in comments. A short one is a word in quotation marks.
