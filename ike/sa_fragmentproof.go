@@ -20,7 +20,6 @@ const (
 // that needs it follows.
 type fragmentProof struct {
 	probe   *pathProbe
-	data    []byte
 	at      time.Time // when the request was first sent
 	tries   int       // transmissions in fragments
 	whole   bool      // sent as usual by now
