@@ -9,10 +9,6 @@ import (
 	"testing"
 )
 
-// pendingNames are names of the glossary that the code does not have yet, with today's. The list only
-// ever gets shorter: who renames one takes it out, and who chooses another name changes the glossary.
-var pendingNames = map[string]string{}
-
 // qualified is a name as the glossary writes it: folder, identifier, and perhaps a method or field.
 var qualified = regexp.MustCompile("`([a-z0-9]+(?:/[a-z0-9]+)*\\.[A-Za-z0-9_]+(?:\\.[A-Za-z0-9_]+)?)`")
 
@@ -31,7 +27,7 @@ func TestGlossary(t *testing.T) {
 		}
 		for _, m := range qualified.FindAllStringSubmatch(line, -1) {
 			named[m[1]] = true
-			if !have[m[1]] && pendingNames[m[1]] == "" {
+			if !have[m[1]] {
 				t.Errorf("docs/glossary.md: there is no %s", m[1])
 			}
 		}
@@ -39,20 +35,10 @@ func TestGlossary(t *testing.T) {
 	if len(named) < leastNames {
 		t.Errorf("%d names were found: are the tables what they were?", len(named))
 	}
-	for target, today := range pendingNames {
-		switch {
-		case have[target]:
-			t.Errorf("%s exists: take it out of pendingNames", target)
-		case !have[today]:
-			t.Errorf("%s is gone: name in docs/glossary.md what it became, and take it out of pendingNames", today)
-		case !named[target]:
-			t.Errorf("%s is pending, but not in docs/glossary.md", target)
-		}
-	}
 }
 
-// declared returns what the packages declare outside of tests: folder and identifier, and for a type
-// also its methods and fields.
+// declared returns what the packages declare outside of tests: folder and identifier, and for a
+// type also its methods and fields.
 func declared(t *testing.T) map[string]bool {
 	t.Helper()
 	out := make(map[string]bool)
