@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/gso"
 )
@@ -47,7 +47,7 @@ type acquireQueue struct {
 	mu    sync.Mutex
 	bytes int
 	busy  map[*slot]struct{} // slots that have packets or an Acquire
-	post  func(esp.Event)
+	post  func(ipsec.Event)
 }
 
 // verdict is what became of a packet for which there was no SA.
@@ -112,7 +112,7 @@ func (q *acquireQueue) ask(s *slot, flow *selector.Flow, now time.Time) {
 	}
 	a.acquiring, a.flow, a.asked = true, *flow, now
 	q.busy[s] = struct{}{}
-	q.post(esp.Event{Kind: esp.EventAcquire, Policy: s.policy, Flow: *flow})
+	q.post(ipsec.Event{Kind: ipsec.EventAcquire, Policy: s.policy, Flow: *flow})
 }
 
 // answered hands the packets of s to their workers if an SA that carries what was asked for is

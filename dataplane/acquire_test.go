@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/gso"
 )
@@ -19,7 +19,7 @@ func TestFirstPacketsAreKeptAndSent(t *testing.T) {
 		pkts = append(pkts, udpPacket(src4, dst4, true, fmt.Append(nil, i)))
 	}
 	a.queues[0].inject(pkts...)
-	e := a.wantEvent(t, esp.EventAcquire)
+	e := a.wantEvent(t, ipsec.EventAcquire)
 	if want := parse(t, pkts[0]).Flow; e.Policy != lan || e.Flow != want {
 		t.Errorf("acquire for %v %+v, want %v %+v", e.Policy, e.Flow, lan, want)
 	}
@@ -41,7 +41,7 @@ func TestKeptSuperPacket(t *testing.T) {
 	a, b := twoGateways(t, 1, nil)
 	payload := random(30000)
 	a.queues[0].in.put(nil, superPacket(src4, dst4, 3, payload, 1300))
-	a.wantEvent(t, esp.EventAcquire)
+	a.wantEvent(t, ipsec.EventAcquire)
 	a.queues[0].in.put(nil, superPacket(src4, dst4, 4, payload, 1300)) // 60 KB: more than may be kept
 	a.wantCounter(t, "out_no_sa", 1)
 	install(t, a, b, childSA(t, a, b, 1))
@@ -53,8 +53,8 @@ func TestAcquireFailed(t *testing.T) {
 	a.clock.Store(int64(1000 * time.Second))
 	pkt := udpPacket(src4, dst4, true, nil)
 	a.queues[0].inject(pkt)
-	a.wantEvent(t, esp.EventAcquire)
-	a.AcquireFailed(esp.Policy{Peer: "nobody"})
+	a.wantEvent(t, ipsec.EventAcquire)
+	a.AcquireFailed(ipsec.Policy{Peer: "nobody"})
 	a.AcquireFailed(lan)
 	a.wantCounter(t, "out_no_sa", 1)
 	a.queues[0].inject(pkt) // too soon
@@ -62,7 +62,7 @@ func TestAcquireFailed(t *testing.T) {
 	a.wantNoEvent(t)
 	a.clock.Add(int64(acquireBackoff))
 	a.queues[0].inject(pkt)
-	a.wantEvent(t, esp.EventAcquire)
+	a.wantEvent(t, ipsec.EventAcquire)
 	install(t, a, b, childSA(t, a, b, 1))
 	b.queues[0].want(t)
 }
@@ -125,7 +125,7 @@ func TestAllThatIsKeptIsBounded(t *testing.T) {
 	a := newGateway(t, 1, nil)
 	var ps []PolicyConfig
 	for i := range 400 {
-		ps = append(ps, PolicyConfig{esp.Policy{Peer: fmt.Sprint(i)}, lanA(), []selector.Selector{selector.FromAddr(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}))}})
+		ps = append(ps, PolicyConfig{ipsec.Policy{Peer: fmt.Sprint(i)}, lanA(), []selector.Selector{selector.FromAddr(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}))}})
 	}
 	if err := a.SetPolicies(ps); err != nil {
 		t.Fatal(err)
@@ -157,7 +157,7 @@ func TestAllThatIsKeptIsBounded(t *testing.T) {
 func TestNarrowedByThePeer(t *testing.T) {
 	a, b := twoGateways(t, 1, nil)
 	flow := func(i byte) netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 2, 0, i}), 9) }
-	narrow := func(id esp.ChildID, i byte) esp.ChildSA {
+	narrow := func(id ipsec.ChildID, i byte) ipsec.ChildSA {
 		sa := childSA(t, a, b, id)
 		sa.RemoteTS = []selector.Selector{selector.FromAddr(flow(i).Addr())}
 		return sa
@@ -166,11 +166,11 @@ func TestNarrowedByThePeer(t *testing.T) {
 		a.queues[0].inject(udpPacket(src4, flow(i), true, []byte{i}))
 	}
 	for i := byte(1); i <= 3; i++ {
-		e := a.wantEvent(t, esp.EventAcquire)
+		e := a.wantEvent(t, ipsec.EventAcquire)
 		if e.Flow.Dst != flow(i).Addr() {
 			t.Errorf("acquire %d is for %v", i, e.Flow.Dst)
 		}
-		install(t, a, b, narrow(esp.ChildID(i), i))
+		install(t, a, b, narrow(ipsec.ChildID(i), i))
 		if got := b.queues[0].want(t); got[len(got)-1] != i {
 			t.Errorf("packet of flow %d, want %d", got[len(got)-1], i)
 		}
@@ -178,13 +178,13 @@ func TestNarrowedByThePeer(t *testing.T) {
 	for i := byte(1); i <= 3; i++ { // each goes through its own now
 		a.queues[0].inject(udpPacket(src4, flow(i), true, []byte{i}))
 		b.queues[0].want(t)
-		if st, _ := a.ChildStats(esp.ChildID(i)); st.PacketsOut != 2 {
+		if st, _ := a.ChildStats(ipsec.ChildID(i)); st.PacketsOut != 2 {
 			t.Errorf("SA %d sent %d packets, want 2", i, st.PacketsOut)
 		}
 	}
 	// An SA of another flow does not answer an Acquire: the Acquire stays the only one.
 	a.queues[0].inject(udpPacket(src4, flow(4), true, nil))
-	a.wantEvent(t, esp.EventAcquire)
+	a.wantEvent(t, ipsec.EventAcquire)
 	install(t, a, b, narrow(5, 1))
 	a.queues[0].inject(udpPacket(src4, flow(4), true, nil), udpPacket(src4, flow(1), true, nil))
 	b.queues[0].want(t)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun/gso"
 )
 
@@ -47,13 +48,13 @@ func benchmarkSeal(b *testing.B, workers int, pkt gso.Packet, own bool) {
 		cfg.Ports = append(cfg.Ports, &sinkPort{supply: s})
 	}
 	p := benchmarkPlane(b, cfg)
-	sa := esp.ChildSA{ID: 1, Policy: lan, SPIOut: 1000, KeyOut: key(1), Cipher: gcm, ESN: true,
-		Endpoint: esp.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB()}
+	sa := ipsec.ChildSA{ID: 1, Policy: lan, SPIOut: 1000, KeyOut: key(1), Cipher: gcm, ESN: true,
+		Endpoint: ipsec.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB()}
 	for resource := range workers + 1 {
 		if resource > 0 && !own {
 			break
 		}
-		sa.ID, sa.Resource, sa.PerResource = esp.ChildID(1+resource), resource, own
+		sa.ID, sa.Resource, sa.PerResource = ipsec.ChildID(1+resource), resource, own
 		if err := p.InstallInbound(sa); err != nil {
 			b.Fatal(err)
 		}
@@ -69,10 +70,10 @@ func benchmarkSeal(b *testing.B, workers int, pkt gso.Packet, own bool) {
 
 func benchmarkOpen(b *testing.B, workers int) {
 	s, super := newSupply(), superPacket(dst4, src4, 1, make([]byte, 60000), 1388)
-	sa := esp.ChildSA{ID: 1, Policy: lan, SPIIn: 1000, KeyIn: key(1), Cipher: gcm, ESN: true, ReplayWindow: 4096,
-		Endpoint: esp.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB()}
+	sa := ipsec.ChildSA{ID: 1, Policy: lan, SPIIn: 1000, KeyIn: key(1), Cipher: gcm, ESN: true, ReplayWindow: 4096,
+		Endpoint: ipsec.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB()}
 	other := mirror(sa)
-	peer, err := esp.NewOutbound(&other)
+	peer, err := esp.NewOutbound(other.Outbound())
 	if err != nil {
 		b.Fatal(err)
 	}

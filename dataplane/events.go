@@ -3,7 +3,7 @@ package dataplane
 import (
 	"sync"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // An events is the queue of events from the packet path to the control plane. It needs no bound of
@@ -14,33 +14,33 @@ type events struct {
 	wake chan struct{} // one slot
 
 	mu     sync.Mutex
-	list   []esp.Event
-	moved  map[esp.ChildID]int      // place of an SA's PeerMoved in list
-	gone   map[esp.ChildID]struct{} // SAs with a SourceGone in list
-	wanted map[wanted]struct{}      // requests in list of workers for SAs of their own
+	list   []ipsec.Event
+	moved  map[ipsec.ChildID]int      // place of an SA's PeerMoved in list
+	gone   map[ipsec.ChildID]struct{} // SAs with a SourceGone in list
+	wanted map[wanted]struct{}        // requests in list of workers for SAs of their own
 }
 
 type wanted struct {
-	policy   esp.Policy
+	policy   ipsec.Policy
 	resource int
 }
 
 func newEvents() *events {
-	return &events{wake: make(chan struct{}, 1), moved: make(map[esp.ChildID]int), gone: make(map[esp.ChildID]struct{}), wanted: make(map[wanted]struct{})}
+	return &events{wake: make(chan struct{}, 1), moved: make(map[ipsec.ChildID]int), gone: make(map[ipsec.ChildID]struct{}), wanted: make(map[wanted]struct{})}
 }
 
 // post queues e and wakes the control plane. It blocks no longer than another post takes.
-func (q *events) post(e esp.Event) {
+func (q *events) post(e ipsec.Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if e.Kind == esp.EventPeerMoved {
+	if e.Kind == ipsec.EventPeerMoved {
 		if i, ok := q.moved[e.ID]; ok {
 			q.list[i] = e
 			return
 		}
 		q.moved[e.ID] = len(q.list)
 	}
-	if e.Kind == esp.EventSourceGone {
+	if e.Kind == ipsec.EventSourceGone {
 		if _, ok := q.gone[e.ID]; ok {
 			return
 		}
@@ -60,7 +60,7 @@ func (q *events) post(e esp.Event) {
 	}
 }
 
-func (q *events) drain() []esp.Event {
+func (q *events) drain() []ipsec.Event {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	list := q.list
@@ -76,4 +76,4 @@ func (q *events) drain() []esp.Event {
 func (p *Plane) Wake() <-chan struct{} { return p.events.wake }
 
 // Drain returns and removes all events, oldest first. Any goroutine may call it.
-func (p *Plane) Drain() []esp.Event { return p.events.drain() }
+func (p *Plane) Drain() []ipsec.Event { return p.events.drain() }

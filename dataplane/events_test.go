@@ -10,6 +10,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 func TestFirstInbound(t *testing.T) {
@@ -18,7 +19,7 @@ func TestFirstInbound(t *testing.T) {
 		a.queues[0].inject(udpPacket(src4, dst4, true, nil))
 		b.queues[0].want(t)
 	}
-	if e := b.wantEvent(t, esp.EventFirstInbound); e.ID != 1 {
+	if e := b.wantEvent(t, ipsec.EventFirstInbound); e.ID != 1 {
 		t.Errorf("event %+v", e)
 	}
 	if e := b.Drain(); len(e) != 0 {
@@ -82,13 +83,13 @@ func TestPeerMoved(t *testing.T) {
 	b.wantNoEvent(t)
 	b.come(moved, true, d[2])
 	b.queues[0].want(t)
-	if e := b.wantEvent(t, esp.EventPeerMoved); e.Remote != moved || e.ID != 1 {
+	if e := b.wantEvent(t, ipsec.EventPeerMoved); e.Remote != moved || e.ID != 1 {
 		t.Errorf("event %+v", e)
 	}
 	b.come(moved, true, d[3]) // said already
 	b.queues[0].want(t)
 	b.wantNoEvent(t)
-	b.SetEndpoint(1, esp.Endpoint{Local: outerB, Remote: moved, Encap: true})
+	b.SetEndpoint(1, ipsec.Endpoint{Local: outerB, Remote: moved, Encap: true})
 	b.come(moved, true, d[4])
 	b.queues[0].want(t)
 	b.wantNoEvent(t)
@@ -109,7 +110,7 @@ func TestSourceGone(t *testing.T) {
 		a.wantCounter(t, "out_send_errors", n)
 	}
 	lose(1)
-	if e := a.wantEvent(t, esp.EventSourceGone); e.ID != 1 {
+	if e := a.wantEvent(t, ipsec.EventSourceGone); e.ID != 1 {
 		t.Errorf("event %+v", e)
 	}
 	lose(2)
@@ -118,7 +119,7 @@ func TestSourceGone(t *testing.T) {
 	lose(3)
 	a.clock.Store(int64(1002 * time.Second))
 	lose(4)
-	a.wantEvent(t, esp.EventSourceGone)
+	a.wantEvent(t, ipsec.EventSourceGone)
 	a.wantNoEvent(t) // those that nobody took are one
 	a.ports[0].sending(func(*netio.Outgoing) error { return errors.New("operation not permitted") })
 	a.clock.Store(int64(1003 * time.Second))
@@ -128,7 +129,7 @@ func TestSourceGone(t *testing.T) {
 
 func TestRawESPPeersDoNotMove(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
-	b.SetEndpoint(1, esp.Endpoint{Local: netip.AddrPortFrom(outerB.Addr(), 0), Remote: netip.AddrPortFrom(outerA.Addr(), 0)})
+	b.SetEndpoint(1, ipsec.Endpoint{Local: netip.AddrPortFrom(outerB.Addr(), 0), Remote: netip.AddrPortFrom(outerA.Addr(), 0)})
 	d := recorded(a, 1, func() { a.queues[0].inject(udpPacket(src4, dst4, true, nil)) })
 	b.come(netip.MustParseAddrPort("198.51.100.7:0"), false, d[0])
 	b.queues[0].want(t)
@@ -138,14 +139,14 @@ func TestRawESPPeersDoNotMove(t *testing.T) {
 func TestPeerMovedReplacesItself(t *testing.T) {
 	q := newEvents()
 	first, second := netip.MustParseAddrPort("192.0.2.8:1"), netip.MustParseAddrPort("192.0.2.9:1")
-	q.post(esp.Event{Kind: esp.EventPeerMoved, ID: 1, Remote: first})
-	q.post(esp.Event{Kind: esp.EventPeerMoved, ID: 2, Remote: first})
-	q.post(esp.Event{Kind: esp.EventPeerMoved, ID: 1, Remote: second})
+	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 1, Remote: first})
+	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 2, Remote: first})
+	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 1, Remote: second})
 	got := q.drain()
 	if len(got) != 2 || got[0].Remote != second || got[1].ID != 2 {
 		t.Errorf("events %+v", got)
 	}
-	q.post(esp.Event{Kind: esp.EventPeerMoved, ID: 1, Remote: first})
+	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 1, Remote: first})
 	if got := q.drain(); len(got) != 1 {
 		t.Errorf("events after a drain %+v", got)
 	}
@@ -170,7 +171,7 @@ func TestLimits(t *testing.T) {
 	b.queues[0].want(t)
 	a.wantNoEvent(t)
 	a.queues[0].inject(pkt)
-	if e := a.wantEvent(t, esp.EventExpire); e.Hard || e.ID != 1 {
+	if e := a.wantEvent(t, ipsec.EventExpire); e.Hard || e.ID != 1 {
 		t.Errorf("event %+v", e)
 	}
 	a.queues[0].inject(pkt, pkt)
@@ -185,7 +186,7 @@ func TestLimits(t *testing.T) {
 		return len(a.events.list) == 2
 	})
 	e := a.Drain()
-	if e[0].Kind != esp.EventExpire || !e[0].Hard || e[1].Kind != esp.EventAcquire {
+	if e[0].Kind != ipsec.EventExpire || !e[0].Hard || e[1].Kind != ipsec.EventAcquire {
 		t.Errorf("events %+v", e)
 	}
 	install(t, a, b, childSA(t, a, b, 2))
@@ -209,11 +210,11 @@ func TestInboundLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.queues[0].inject(pkt)
-	if e := b.wantEvent(t, esp.EventExpire); e.Hard {
+	if e := b.wantEvent(t, ipsec.EventExpire); e.Hard {
 		t.Errorf("event %+v", e)
 	}
 	a.queues[0].inject(pkt, pkt)
-	if e := b.wantEvent(t, esp.EventExpire); !e.Hard {
+	if e := b.wantEvent(t, ipsec.EventExpire); !e.Hard {
 		t.Errorf("event %+v", e)
 	}
 	b.wantCounter(t, "sa_expired", 1)

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/gso"
 )
@@ -37,7 +37,7 @@ type fragmentTable struct {
 
 // A fragmentKey identifies a datagram: outbound, or inbound by the SAs of a policy.
 type fragmentKey struct {
-	policy esp.Policy
+	policy ipsec.Policy
 	selector.DatagramID
 }
 
@@ -61,9 +61,9 @@ type heldFragment struct {
 	since time.Time
 	until int64 // UnixNano
 
-	id   esp.ChildID // inbound: the SA that it came by,
-	next uint8       // the ESP next header,
-	tos  uint8       // and the outer TOS
+	id   ipsec.ChildID // inbound: the SA that it came by,
+	next uint8         // the ESP next header,
+	tos  uint8         // and the outer TOS
 }
 
 // A whereabouts is the table's answer for a later fragment.

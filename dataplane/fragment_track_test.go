@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -138,8 +139,8 @@ func TestHostileFragments(t *testing.T) {
 	sa := childSA(t, g, g, 1)
 	sa.LocalTS, sa.RemoteTS = limited(lanA(), 17, 5001), limited(lanB(), 17, 0)
 	other := childSA(t, g, g, 2) // another peer's
-	other.Policy, other.LocalTS, other.RemoteTS = esp.Policy{Peer: "other", Child: "lan"}, sa.LocalTS, sa.RemoteTS
-	for _, sa := range []esp.ChildSA{sa, other} {
+	other.Policy, other.LocalTS, other.RemoteTS = ipsec.Policy{Peer: "other", Child: "lan"}, sa.LocalTS, sa.RemoteTS
+	for _, sa := range []ipsec.ChildSA{sa, other} {
 		if err := g.InstallInbound(sa); err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +233,7 @@ func TestFragmentsAfterARekey(t *testing.T) {
 	g := newGateway(t, 1, nil)
 	g.start(t)
 	var peers []*peer
-	for id := range esp.ChildID(3) {
+	for id := range ipsec.ChildID(3) {
 		sa := childSA(t, g, g, id+1)
 		sa.LocalTS, sa.RemoteTS = limited(lanA(), 17, 5001), limited(lanB(), 17, 0)
 		if id == 2 { // narrowed to another port
@@ -261,10 +262,10 @@ func TestFragmentsChoosePolicies(t *testing.T) {
 	for i := range opaque {
 		opaque[i].StartPort, opaque[i].EndPort = selector.MaxPort, 0
 	}
-	port, any := esp.Policy{Peer: "peer", Child: "port"}, esp.Policy{Peer: "peer", Child: "any"}
+	port, any := ipsec.Policy{Peer: "peer", Child: "port"}, ipsec.Policy{Peer: "peer", Child: "any"}
 	for name, tt := range map[string]struct {
 		remote []selector.Selector
-		later  esp.Policy
+		later  ipsec.Policy
 	}{
 		"any ports":    {lanB(), port},
 		"opaque ports": {opaque, any},
@@ -277,7 +278,7 @@ func TestFragmentsChoosePolicies(t *testing.T) {
 			g.start(t)
 			for _, ends := range [][2]netip.AddrPort{{client4, server4}, {client6, server6}} {
 				list := datagram(ends[0], ends[1], 2000, 9)
-				kept := func(p esp.Policy) int {
+				kept := func(p ipsec.Policy) int {
 					g.acquires.mu.Lock()
 					defer g.acquires.mu.Unlock()
 					return len(g.slots[p].acquire.packets)

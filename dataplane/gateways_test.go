@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/gso"
 )
@@ -111,7 +112,7 @@ func twoGateways(t testing.TB, workers int, change func(*Config)) (a, b *gateway
 }
 
 var (
-	lan  = esp.Policy{Peer: "peer", Child: "lan"}
+	lan  = ipsec.Policy{Peer: "peer", Child: "lan"}
 	gcm  = esp.Cipher{ID: esp.AESGCM16, KeyBits: 128}
 	nets = func(s ...string) (list []selector.Selector) {
 		for _, p := range s {
@@ -126,7 +127,7 @@ var (
 func key(seed byte) []byte { return bytes.Repeat([]byte{seed}, 20) }
 
 // childSA is a's half of an SA pair with generation id; mirror makes b's.
-func childSA(t testing.TB, a, b *gateway, id esp.ChildID) esp.ChildSA {
+func childSA(t testing.TB, a, b *gateway, id ipsec.ChildID) ipsec.ChildSA {
 	t.Helper()
 	in, err := a.AllocSPI(0)
 	if err != nil {
@@ -136,13 +137,13 @@ func childSA(t testing.TB, a, b *gateway, id esp.ChildID) esp.ChildSA {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return esp.ChildSA{
+	return ipsec.ChildSA{
 		ID: id, Policy: lan, SPIIn: in, SPIOut: out, KeyIn: key(byte(2 * id)), KeyOut: key(byte(2*id + 1)), Cipher: gcm, ESN: true, ReplayWindow: 4096,
-		Endpoint: esp.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB(),
+		Endpoint: ipsec.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB(),
 	}
 }
 
-func mirror(sa esp.ChildSA) esp.ChildSA {
+func mirror(sa ipsec.ChildSA) ipsec.ChildSA {
 	sa.SPIIn, sa.SPIOut = sa.SPIOut, sa.SPIIn
 	sa.KeyIn, sa.KeyOut = sa.KeyOut, sa.KeyIn
 	sa.LocalTS, sa.RemoteTS = sa.RemoteTS, sa.LocalTS
@@ -151,7 +152,7 @@ func mirror(sa esp.ChildSA) esp.ChildSA {
 }
 
 // install brings an SA pair up at both.
-func install(t testing.TB, a, b *gateway, sa esp.ChildSA) {
+func install(t testing.TB, a, b *gateway, sa ipsec.ChildSA) {
 	t.Helper()
 	if err := a.InstallInbound(sa); err != nil {
 		t.Fatal(err)
@@ -164,7 +165,7 @@ func install(t testing.TB, a, b *gateway, sa esp.ChildSA) {
 }
 
 // tunnel is two running gateways with SA pair 1 up.
-func tunnel(t testing.TB, workers int) (a, b *gateway, sa esp.ChildSA) {
+func tunnel(t testing.TB, workers int) (a, b *gateway, sa ipsec.ChildSA) {
 	t.Helper()
 	a, b = twoGateways(t, workers, nil)
 	sa = childSA(t, a, b, 1)
@@ -196,7 +197,7 @@ func (g *gateway) wantCounter(t testing.TB, name string, want uint64) {
 
 // wantEvent waits for the next event, which must be of a kind. First inbound packets are passed
 // over unless they are asked for.
-func (g *gateway) wantEvent(t testing.TB, kind esp.EventKind) esp.Event {
+func (g *gateway) wantEvent(t testing.TB, kind ipsec.EventKind) ipsec.Event {
 	t.Helper()
 	for {
 		select {
@@ -205,8 +206,8 @@ func (g *gateway) wantEvent(t testing.TB, kind esp.EventKind) esp.Event {
 			t.Fatalf("no event of kind %d", kind)
 		}
 		got := g.events.drain()
-		if kind != esp.EventFirstInbound {
-			got = slices.DeleteFunc(got, func(e esp.Event) bool { return e.Kind == esp.EventFirstInbound })
+		if kind != ipsec.EventFirstInbound {
+			got = slices.DeleteFunc(got, func(e ipsec.Event) bool { return e.Kind == ipsec.EventFirstInbound })
 		}
 		if len(got) > 1 || len(got) == 1 && got[0].Kind != kind {
 			t.Fatalf("events %+v, want one of kind %d", got, kind)
@@ -221,7 +222,7 @@ func (g *gateway) wantEvent(t testing.TB, kind esp.EventKind) esp.Event {
 func (g *gateway) wantNoEvent(t testing.TB) {
 	t.Helper()
 	for _, e := range g.Drain() {
-		if e.Kind != esp.EventFirstInbound {
+		if e.Kind != ipsec.EventFirstInbound {
 			t.Errorf("event %+v", e)
 		}
 	}

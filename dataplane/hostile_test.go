@@ -8,6 +8,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun"
 )
 
@@ -18,9 +19,9 @@ type peer struct {
 }
 
 // newPeer has the keys of the other end of sa, as whose inbound SA g holds it.
-func newPeer(t *testing.T, sa esp.ChildSA) *peer {
+func newPeer(t *testing.T, sa ipsec.ChildSA) *peer {
 	m := mirror(sa)
-	out, err := esp.NewOutbound(&m)
+	out, err := esp.NewOutbound(m.Outbound())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,19 +156,19 @@ func TestIKEAndKeepalives(t *testing.T) {
 
 func TestManualOneWaySAs(t *testing.T) {
 	a, b := twoGateways(t, 1, nil)
-	send := esp.ChildSA{
+	send := ipsec.ChildSA{
 		ID: 1, Policy: lan, SPIOut: 0x1001, KeyOut: key(1), Cipher: esp.Cipher{ID: esp.ChaCha20Poly1305, KeyBits: 256},
-		Endpoint: esp.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB(),
+		Endpoint: ipsec.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB(),
 	}
 	send.KeyOut = bytes.Repeat([]byte{1}, 36)
 	receive := mirror(send)
 	receive.ReplayWindow = 64
-	for _, bad := range []func(*esp.ChildSA){
-		func(sa *esp.ChildSA) { sa.SPIOut = 0 },
-		func(sa *esp.ChildSA) { sa.SPIOut = 7 },
-		func(sa *esp.ChildSA) { sa.Cipher.KeyBits = 1 },
-		func(sa *esp.ChildSA) { sa.KeyOut = sa.KeyOut[1:] },
-		func(sa *esp.ChildSA) { sa.SPIIn = 300 },
+	for _, bad := range []func(*ipsec.ChildSA){
+		func(sa *ipsec.ChildSA) { sa.SPIOut = 0 },
+		func(sa *ipsec.ChildSA) { sa.SPIOut = 7 },
+		func(sa *ipsec.ChildSA) { sa.Cipher.KeyBits = 1 },
+		func(sa *ipsec.ChildSA) { sa.KeyOut = sa.KeyOut[1:] },
+		func(sa *ipsec.ChildSA) { sa.SPIIn = 300 },
 	} {
 		sa := send
 		bad(&sa)
@@ -188,7 +189,7 @@ func TestManualOneWaySAs(t *testing.T) {
 		t.Errorf("stats %+v", st)
 	}
 	b.queues[0].inject(udpPacket(dst4, src4, true, nil)) // b has nothing to send with
-	b.wantEvent(t, esp.EventAcquire)
+	b.wantEvent(t, ipsec.EventAcquire)
 	if receive.SPIIn != 0x1001 {
 		t.Error("mirror is wrong")
 	}

@@ -25,7 +25,7 @@ import (
 	"time"
 
 	"culvert/dataplane/netio"
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun"
 	"culvert/tun/gso"
@@ -49,7 +49,7 @@ type Config struct {
 	TooBig <-chan netio.TooBig
 	// Probe enables probes, which confirm and search path MTUs, and answers to those of peers.
 	Probe bool
-	// AskIKE has IKE find the path MTUs of peers that answer no probes (esp.EventProbePath).
+	// AskIKE has IKE find the path MTUs of peers that answer no probes (ipsec.EventProbePath).
 	AskIKE bool
 	// MinMTU is the least path MTU that ICMP or a probe can set over IPv4; 0: 576.
 	MinMTU int
@@ -85,11 +85,11 @@ type Plane struct {
 	started                   atomic.Bool
 
 	mu        sync.Mutex
-	pairs     map[esp.ChildID]*pair
-	slots     map[esp.Policy]*slot
+	pairs     map[ipsec.ChildID]*pair
+	slots     map[ipsec.Policy]*slot
 	lastOrder uint64
-	bypasses  map[esp.Policy]selector.Entry[target] // as in the table
-	mtus      map[int]int                           // number of SAs by inner MTU
+	bypasses  map[ipsec.Policy]selector.Entry[target] // as in the table
+	mtus      map[int]int                             // number of SAs by inner MTU
 	ceilings  map[string]int
 	paths     paths
 }
@@ -114,9 +114,9 @@ func New(cfg Config) (*Plane, error) {
 		sad:      newSAD(),
 		events:   newEvents(),
 		kick:     make(chan struct{}, 1),
-		pairs:    make(map[esp.ChildID]*pair),
-		slots:    make(map[esp.Policy]*slot),
-		bypasses: make(map[esp.Policy]selector.Entry[target]),
+		pairs:    make(map[ipsec.ChildID]*pair),
+		slots:    make(map[ipsec.Policy]*slot),
+		bypasses: make(map[ipsec.Policy]selector.Entry[target]),
 		mtus:     make(map[int]int),
 		dummies:  make(chan receivedDummy, maxDummies),
 		paths:    newPaths(),

@@ -7,6 +7,7 @@ import (
 
 	"culvert/dataplane/pmtu"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 const (
@@ -32,8 +33,8 @@ const (
 // A path is the outer route of some SAs, and the state of its MTU. Plane.mu guards it. Times are
 // UnixNano, 0 is never: there may be as many paths as SAs.
 type path struct {
-	ep     esp.Endpoint // without the fields that do not choose the path
-	next   *path        // another path to the same address and port
+	ep     ipsec.Endpoint // without the fields that do not choose the path
+	next   *path          // another path to the same address and port
 	pairs  []*pair
 	search pmtu.Path
 
@@ -51,7 +52,7 @@ type path struct {
 
 // linkMTU returns the MTU of the first hop to the endpoint, within the limits of IP. It may be
 // slow.
-func (p *Plane) linkMTU(ep *esp.Endpoint) int {
+func (p *Plane) linkMTU(ep *ipsec.Endpoint) int {
 	mtu := 0
 	if p.cfg.LinkMTU != nil && ep.Remote.IsValid() {
 		mtu = p.cfg.LinkMTU(ep.Local.Addr(), ep.Remote.Addr())

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"culvert/dataplane/pmtu"
-	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // askIKE asks IKE to probe a size, if the peer of a path answers no probes and the search wants
@@ -19,13 +19,13 @@ func (p *Plane) askIKE(pt *path, c *pair, now time.Time) int {
 		return 0
 	}
 	p.tally.add(countPMTUAsked, 1)
-	p.events.post(esp.Event{Kind: esp.EventProbePath, ID: c.sa.ID, Size: size})
+	p.events.post(ipsec.Event{Kind: ipsec.EventProbePath, ID: c.sa.ID, Size: size})
 	return 1
 }
 
-// PathProbed answers an esp.EventProbePath. An answer for a pair that is gone, or that has another
-// path by now, changes nothing. Any goroutine may call it.
-func (p *Plane) PathProbed(r esp.PathProbe) {
+// PathProbed answers an ipsec.EventProbePath. An answer for a pair that is gone, or that has
+// another path by now, changes nothing. Any goroutine may call it.
+func (p *Plane) PathProbed(r ipsec.PathProbe) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.pairs[r.ID]
@@ -34,10 +34,10 @@ func (p *Plane) PathProbed(r esp.PathProbe) {
 	}
 	verdict := pmtu.Unknown
 	switch r.Verdict {
-	case esp.PathPassed:
+	case ipsec.PathPassed:
 		verdict = pmtu.Passed
 		p.tally.add(countPMTUPassed, 1)
-	case esp.PathLost:
+	case ipsec.PathLost:
 		verdict = pmtu.Lost
 	}
 	pt := c.path

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // asking is a gateway whose peer answers no probes, with traffic, until IKE is asked.
@@ -40,7 +41,7 @@ func asking(t *testing.T) (a *gateway, pass func(seconds int)) {
 func TestBlackHoleIsFoundByIKE(t *testing.T) {
 	a, pass := asking(t)
 	pass(4)
-	e := a.wantEvent(t, esp.EventProbePath)
+	e := a.wantEvent(t, ipsec.EventProbePath)
 	if e.ID != 1 || e.Size != 1500 {
 		t.Fatalf("asked %+v", e)
 	}
@@ -49,11 +50,11 @@ func TestBlackHoleIsFoundByIKE(t *testing.T) {
 	var sizes []int
 	for size := e.Size; ; {
 		sizes = append(sizes, size)
-		v := esp.PathPassed
+		v := ipsec.PathPassed
 		if size > 1400 {
-			v = esp.PathLost
+			v = ipsec.PathLost
 		}
-		a.PathProbed(esp.PathProbe{ID: 1, Size: size, Sent: size, Verdict: v})
+		a.PathProbed(ipsec.PathProbe{ID: 1, Size: size, Sent: size, Verdict: v})
 		a.searchPaths()
 		got := a.Drain()
 		if len(got) == 0 {
@@ -74,10 +75,10 @@ func TestBlackHoleIsFoundByIKE(t *testing.T) {
 func TestAnswersOfIKEThatAreNone(t *testing.T) {
 	a, pass := asking(t)
 	pass(4)
-	e := a.wantEvent(t, esp.EventProbePath)
-	a.PathProbed(esp.PathProbe{ID: 9, Size: e.Size, Sent: e.Size, Verdict: esp.PathLost})
-	a.PathProbed(esp.PathProbe{ID: 1, Size: 1400, Sent: 1400, Verdict: esp.PathPassed})
-	a.PathProbed(esp.PathProbe{ID: 1, Size: e.Size, Verdict: esp.PathUnknown})
+	e := a.wantEvent(t, ipsec.EventProbePath)
+	a.PathProbed(ipsec.PathProbe{ID: 9, Size: e.Size, Sent: e.Size, Verdict: ipsec.PathLost})
+	a.PathProbed(ipsec.PathProbe{ID: 1, Size: 1400, Sent: 1400, Verdict: ipsec.PathPassed})
+	a.PathProbed(ipsec.PathProbe{ID: 1, Size: e.Size, Verdict: ipsec.PathUnknown})
 	pass(4)
 	a.wantNoEvent(t)
 	a.wantMTU(t, 1, esp.InnerMTU(1500, false, true))

@@ -2,7 +2,7 @@ package dataplane
 
 import (
 	"culvert/dataplane/netio"
-	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // pathTooBig applies an ICMP error if it quotes an SA that is live and uses this path: nobody off
@@ -25,7 +25,7 @@ func (p *Plane) pathTooBig(e netio.TooBig) {
 }
 
 // quoted reports whether a packet of the endpoint has the headers that e quotes.
-func quoted(ep *esp.Endpoint, e *netio.TooBig) bool {
+func quoted(ep *ipsec.Endpoint, e *netio.TooBig) bool {
 	local := ep.Local.Addr().WithZone("")
 	switch {
 	case e.SPI == 0 || ep.Encap != e.Encap || ep.Remote.Addr().WithZone("") != e.Remote.Addr():

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"culvert/dataplane/pmtu"
-	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // A paths holds all paths of a plane.
@@ -29,7 +29,7 @@ func newPaths() paths {
 }
 
 // of finds or makes the path of an endpoint. A new one has no limits.
-func (ps *paths) of(ep esp.Endpoint) *path {
+func (ps *paths) of(ep ipsec.Endpoint) *path {
 	if !ep.Encap {
 		ep.Local, ep.Remote = netip.AddrPortFrom(ep.Local.Addr(), 0), netip.AddrPortFrom(ep.Remote.Addr(), 0)
 	}

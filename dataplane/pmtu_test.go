@@ -12,6 +12,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // narrowPath loses what a sends and is larger than an MTU of a whole outer packet. It counts the
@@ -76,7 +77,7 @@ func (g *gateway) pass(t *testing.T, path *narrowPath, seconds int) {
 }
 
 // noticesUse waits until what was sent on an SA is known to the control goroutine.
-func (g *gateway) noticesUse(t *testing.T, id esp.ChildID) {
+func (g *gateway) noticesUse(t *testing.T, id ipsec.ChildID) {
 	t.Helper()
 	eventually(t, "the use is noticed", func() bool {
 		g.mu.Lock()
@@ -85,7 +86,7 @@ func (g *gateway) noticesUse(t *testing.T, id esp.ChildID) {
 	})
 }
 
-func (g *gateway) wantMTU(t *testing.T, id esp.ChildID, want int) {
+func (g *gateway) wantMTU(t *testing.T, id ipsec.ChildID, want int) {
 	t.Helper()
 	if st, _ := g.ChildStats(id); st.MTU != want {
 		t.Errorf("SA %d: MTU %d, want %d", id, st.MTU, want)
@@ -93,7 +94,7 @@ func (g *gateway) wantMTU(t *testing.T, id esp.ChildID, want int) {
 }
 
 func TestBlackHoleIsFoundByProbes(t *testing.T) {
-	for name, ep := range map[string]esp.Endpoint{
+	for name, ep := range map[string]ipsec.Endpoint{
 		"UDP over IPv4":         {Local: outerA, Remote: outerB, Encap: true},
 		"protocol 50 over IPv4": {Local: netip.MustParseAddrPort("192.0.2.1:0"), Remote: netip.MustParseAddrPort("192.0.2.2:0")},
 		"UDP over IPv6":         {Local: netip.MustParseAddrPort("[2001:db8::1]:4500"), Remote: netip.MustParseAddrPort("[2001:db8::2]:4500"), Encap: true},
@@ -198,7 +199,7 @@ func TestDummies(t *testing.T) {
 	sa := childSA(t, a, b, 1)
 	install(t, a, b, sa)
 	eventually(t, "the first probes", func() bool { return a.Counters()["pmtu_answers"] == 2 && b.Counters()["pmtu_answers"] == 2 })
-	out, err := esp.NewOutbound(&sa)
+	out, err := esp.NewOutbound(sa.Outbound())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,8 +256,8 @@ func TestTooBigMustQuoteALiveSA(t *testing.T) {
 	other := childSA(t, a, a, 2)
 	other.SPIOut, other.Endpoint.Remote = sa.SPIOut, netip.MustParseAddrPort("192.0.2.9:4500") // peers choose these, and may choose the same
 	raw := childSA(t, a, a, 3)
-	raw.Endpoint = esp.Endpoint{Local: netip.MustParseAddrPort("[2001:db8::1]:500"), Remote: netip.MustParseAddrPort("[2001:db8::2]:500")}
-	for _, s := range []esp.ChildSA{sa, other, raw} {
+	raw.Endpoint = ipsec.Endpoint{Local: netip.MustParseAddrPort("[2001:db8::1]:500"), Remote: netip.MustParseAddrPort("[2001:db8::2]:500")}
+	for _, s := range []ipsec.ChildSA{sa, other, raw} {
 		if err := a.InstallInbound(s); err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +281,7 @@ func TestTooBigMustQuoteALiveSA(t *testing.T) {
 		errs <- e
 		ignored++
 		a.wantCounter(t, "pmtu_icmp_ignored", ignored)
-		for id := esp.ChildID(1); id <= 2; id++ {
+		for id := ipsec.ChildID(1); id <= 2; id++ {
 			a.wantMTU(t, id, esp.InnerMTU(1500, false, true))
 		}
 		a.wantMTU(t, 3, esp.InnerMTU(1500, true, false))
@@ -305,7 +306,7 @@ func TestTooBigMustQuoteALiveSA(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.wantMTU(t, 4, esp.InnerMTU(1400, false, true)) // but what was learnt of the path is remembered
-	for _, id := range []esp.ChildID{2, 3, 4} {
+	for _, id := range []ipsec.ChildID{2, 3, 4} {
 		a.RemoveSA(id)
 	}
 	if n := len(a.paths.bySPI) + len(a.paths.sameSPI); n != 0 {
@@ -319,7 +320,7 @@ func TestPathsAreForgotten(t *testing.T) {
 	now := time.Unix(1000, 0)
 	a.clock.Store(now.UnixNano())
 	for i := range rememberMost + 10 {
-		sa := childSA(t, a, a, esp.ChildID(i+1))
+		sa := childSA(t, a, a, ipsec.ChildID(i+1))
 		sa.Endpoint.Remote = netip.AddrPortFrom(outerB.Addr(), uint16(1+i%60000))
 		sa.Endpoint.Local = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 3)}), 4500)
 		if err := a.InstallInbound(sa); err != nil {

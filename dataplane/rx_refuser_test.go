@@ -45,7 +45,7 @@ func TestNothingIsGatheredInVain(t *testing.T) {
 		t.Fatal(err)
 	}
 	peer := mirror(sa)
-	out, err := esp.NewOutbound(&peer)
+	out, err := esp.NewOutbound(peer.Outbound())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // Datagrams of one burst are opened together only while their outer headers are the same: each has
@@ -30,7 +31,7 @@ func TestBurstOfManySenders(t *testing.T) {
 			t.Errorf("packet %d: number %d with TOS %#x, want %#x", i, got[len(got)-1], hdr.TOS, want)
 		}
 	}
-	if e := g.wantEvent(t, esp.EventPeerMoved); e.Remote != moved {
+	if e := g.wantEvent(t, ipsec.EventPeerMoved); e.Remote != moved {
 		t.Errorf("event %+v", e)
 	}
 }
@@ -62,7 +63,7 @@ func TestHardLimitWithinAReceive(t *testing.T) {
 	g.queues[0].wantIdle(t)
 	var hard int
 	for _, e := range g.Drain() {
-		if e.Kind == esp.EventExpire && e.Hard {
+		if e.Kind == ipsec.EventExpire && e.Hard {
 			hard++
 		}
 	}

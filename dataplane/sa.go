@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -15,7 +16,7 @@ import (
 type pair struct {
 	in       *esp.Inbound  // nil: no inbound SA
 	out      *esp.Outbound // nil: no outbound SA
-	endpoint atomic.Pointer[esp.Endpoint]
+	endpoint atomic.Pointer[ipsec.Endpoint]
 	mtu      atomic.Int32 // the largest inner packet that needs no outer fragments
 	spent    atomic.Bool  // nothing more may be sent: hard limit, or sequence numbers exhausted
 	quiet    atomic.Bool  // nothing was sent for a while: the next send is to be reported
@@ -37,17 +38,17 @@ type pair struct {
 	moved    atomic.Pointer[moved]
 }
 
-// A knownSA is the part of an esp.ChildSA that the packet path needs. With very many pairs, the
+// A knownSA is the part of an ipsec.ChildSA that the packet path needs. With very many pairs, the
 // rest would be a large share of the memory.
 type knownSA struct {
-	ID                esp.ChildID
+	ID                ipsec.ChildID
 	SPIIn             uint32
 	PerResource       bool
 	noise             bool // its selectors match some noise
 	tellsPorts        bool // its selectors match only some ports
 	Resource          int
-	Policy            esp.Policy
-	Endpoint          esp.Endpoint // as installed
+	Policy            ipsec.Policy
+	Endpoint          ipsec.Endpoint // as installed
 	LocalTS, RemoteTS []selector.Selector
 }
 
@@ -114,7 +115,7 @@ func minMTU(version uint8) int {
 // Section 4.4.2.1).
 func (p *Plane) expireSoft(c *pair) {
 	if !c.toldSoft.Swap(true) {
-		p.events.post(esp.Event{Kind: esp.EventExpire, ID: c.sa.ID, Policy: c.sa.Policy})
+		p.events.post(ipsec.Event{Kind: ipsec.EventExpire, ID: c.sa.ID, Policy: c.sa.Policy})
 	}
 }
 
@@ -122,7 +123,7 @@ func (p *Plane) expireSoft(c *pair) {
 func (p *Plane) expireHard(c *pair) {
 	c.spent.Store(true)
 	if !c.toldHard.Swap(true) {
-		p.events.post(esp.Event{Kind: esp.EventExpire, ID: c.sa.ID, Policy: c.sa.Policy, Hard: true})
+		p.events.post(ipsec.Event{Kind: ipsec.EventExpire, ID: c.sa.ID, Policy: c.sa.Policy, Hard: true})
 	}
 }
 
@@ -131,7 +132,7 @@ func (p *Plane) expireHard(c *pair) {
 // Section 2.23).
 func (p *Plane) authentic(c *pair, remote netip.AddrPort, encap, newest bool, now time.Time) {
 	if !c.toldIn.Load() && !c.toldIn.Swap(true) {
-		p.events.post(esp.Event{Kind: esp.EventFirstInbound, ID: c.sa.ID, Policy: c.sa.Policy})
+		p.events.post(ipsec.Event{Kind: ipsec.EventFirstInbound, ID: c.sa.ID, Policy: c.sa.Policy})
 	}
 	if !newest || !encap {
 		return
@@ -144,7 +145,7 @@ func (p *Plane) authentic(c *pair, remote netip.AddrPort, encap, newest bool, no
 		return
 	}
 	c.moved.Store(&moved{remote, now})
-	p.events.post(esp.Event{Kind: esp.EventPeerMoved, ID: c.sa.ID, Policy: c.sa.Policy, Remote: remote})
+	p.events.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: c.sa.ID, Policy: c.sa.Policy, Remote: remote})
 }
 
 // sourceGone reports, at most once a second, that the system has no route from the pair's local
@@ -154,12 +155,12 @@ func (p *Plane) sourceGone(c *pair, now int64) {
 	if second == last || !c.toldGone.CompareAndSwap(last, second) {
 		return
 	}
-	p.events.post(esp.Event{Kind: esp.EventSourceGone, ID: c.sa.ID, Policy: c.sa.Policy})
+	p.events.post(ipsec.Event{Kind: ipsec.EventSourceGone, ID: c.sa.ID, Policy: c.sa.Policy})
 }
 
 // LastTraffic returns when the pair's SAs last carried an authentic packet, to about a millisecond;
 // the zero time is never. Any goroutine may call it.
-func (p *Plane) LastTraffic(id esp.ChildID) (in, out time.Time, ok bool) {
+func (p *Plane) LastTraffic(id ipsec.ChildID) (in, out time.Time, ok bool) {
 	c := p.pairByID(id)
 	if c == nil {
 		return time.Time{}, time.Time{}, false
@@ -167,7 +168,7 @@ func (p *Plane) LastTraffic(id esp.ChildID) (in, out time.Time, ok bool) {
 	return c.lastIn.time(), c.lastOut.time(), true
 }
 
-func (p *Plane) pairByID(id esp.ChildID) *pair {
+func (p *Plane) pairByID(id ipsec.ChildID) *pair {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.pairs[id]

@@ -3,7 +3,7 @@ package dataplane
 import (
 	"time"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -47,6 +47,6 @@ func (d *resourceDemand) due(now int64) bool {
 func (t *tx) noteDemand(s *slot, f *selector.Flow) {
 	ws := s.sas.Load().workers
 	if ws != nil && ws.demand[t.index].due(t.nowNano) {
-		t.plane.events.post(esp.Event{Kind: esp.EventAcquire, Policy: s.policy, Flow: *f, Resource: t.index + 1})
+		t.plane.events.post(ipsec.Event{Kind: ipsec.EventAcquire, Policy: s.policy, Flow: *f, Resource: t.index + 1})
 	}
 }

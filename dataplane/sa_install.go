@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // errEmptySA is the error for a pair with neither direction.
@@ -13,7 +14,7 @@ var errEmptySA = errors.New("dataplane: SA pair without an SPI")
 // InstallInbound registers the pair and makes its inbound SA, if any, live. Nothing is sent on the
 // pair before ActivateOutbound. The SPI is from AllocSPI, or an operator's own. On an error nothing
 // has changed. Any goroutine may call it.
-func (p *Plane) InstallInbound(sa esp.ChildSA) error {
+func (p *Plane) InstallInbound(sa ipsec.ChildSA) error {
 	if sa.Resource < 0 || sa.Resource > len(p.workers) {
 		return fmt.Errorf("dataplane: Child SA %d is for worker %d of %d", sa.ID, sa.Resource, len(p.workers))
 	}
@@ -70,20 +71,20 @@ func (p *Plane) clearAllKeys() {
 }
 
 // newPair makes the pair's ciphers, which alone hold the keys.
-func newPair(sa esp.ChildSA) (*pair, error) {
+func newPair(sa ipsec.ChildSA) (*pair, error) {
 	if sa.SPIIn == 0 && sa.SPIOut == 0 {
 		return nil, errEmptySA
 	}
 	c := &pair{}
 	if sa.SPIIn != 0 {
-		in, err := esp.NewInbound(&sa)
+		in, err := esp.NewInbound(sa.Inbound())
 		if err != nil {
 			return nil, err
 		}
 		c.in = in
 	}
 	if sa.SPIOut != 0 {
-		out, err := esp.NewOutbound(&sa)
+		out, err := esp.NewOutbound(sa.Outbound())
 		if err != nil {
 			c.clearKeys()
 			return nil, err
@@ -105,7 +106,7 @@ func newPair(sa esp.ChildSA) (*pair, error) {
 // packets of the acquire queue that waited for it. Nothing changes for a pair with a smaller ID
 // than that of the SA in use, one without an outbound SA, or one that is not installed. Any
 // goroutine may call it.
-func (p *Plane) ActivateOutbound(id esp.ChildID) {
+func (p *Plane) ActivateOutbound(id ipsec.ChildID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.pairs[id]
@@ -122,7 +123,7 @@ func (p *Plane) ActivateOutbound(id esp.ChildID) {
 
 // DeactivateOutbound stops sending on the pair; another SA of its policy takes over, if there is
 // one. Inbound traffic is accepted as before. Any goroutine may call it.
-func (p *Plane) DeactivateOutbound(id esp.ChildID) {
+func (p *Plane) DeactivateOutbound(id ipsec.ChildID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c := p.pairs[id]; c != nil {
@@ -134,7 +135,7 @@ func (p *Plane) DeactivateOutbound(id esp.ChildID) {
 
 // RemoveSA removes both SAs of the pair and frees its SPI. An older SA of its policy that is still
 // active is sent on again. Any goroutine may call it.
-func (p *Plane) RemoveSA(id esp.ChildID) { p.TakeOut(id) }
+func (p *Plane) RemoveSA(id ipsec.ChildID) { p.TakeOut(id) }
 
 // takenOutSkip exceeds the number of packets that all workers can still send on a pair just taken
 // out, each in one turn of its loop.
@@ -143,7 +144,7 @@ const takenOutSkip = 1 << 20
 // TakeOut is RemoveSA, and returns the state with which another pair of the same keys can continue.
 // It skips some sequence numbers, since a worker may still be sending. False: there is no such
 // pair. Any goroutine may call it.
-func (p *Plane) TakeOut(id esp.ChildID) (s esp.State, ok bool) {
+func (p *Plane) TakeOut(id ipsec.ChildID) (s esp.State, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.pairs[id]
@@ -182,7 +183,7 @@ func (p *Plane) remove(c *pair) {
 }
 
 // SetEndpoint changes the destination of the pair's packets at once. Any goroutine may call it.
-func (p *Plane) SetEndpoint(id esp.ChildID, ep esp.Endpoint) {
+func (p *Plane) SetEndpoint(id ipsec.ChildID, ep ipsec.Endpoint) {
 	link := p.linkMTU(&ep)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -199,7 +200,7 @@ func (p *Plane) SetEndpoint(id esp.ChildID, ep esp.Endpoint) {
 
 // AcquireFailed reports that no SA will come for the policy: its packets in the acquire queue are
 // dropped, and the next packet asks again. Any goroutine may call it.
-func (p *Plane) AcquireFailed(policy esp.Policy) {
+func (p *Plane) AcquireFailed(policy ipsec.Policy) {
 	p.mu.Lock()
 	s := p.slots[policy]
 	p.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun/gso"
 )
 
@@ -23,7 +24,7 @@ type traces struct {
 }
 
 // trace is those of an SA pair that is installed.
-func (g *gateway) trace(id esp.ChildID) *traces {
+func (g *gateway) trace(id ipsec.ChildID) *traces {
 	c := g.pairByID(id)
 	return &traces{pair: weak.Make(c), in: weak.Make(c.in), out: weak.Make(c.out), keys: keysOf(c)}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"culvert/dataplane/netio"
-	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // sentBy is the SPI that the first worker sends its next packet on.
@@ -20,14 +20,14 @@ func sentBy(t *testing.T, a *gateway) uint32 {
 
 func TestWhichSAIsSentOn(t *testing.T) {
 	a, b := twoGateways(t, 1, nil)
-	sas := make(map[esp.ChildID]esp.ChildSA)
-	for id := esp.ChildID(1); id <= 3; id++ {
+	sas := make(map[ipsec.ChildID]ipsec.ChildSA)
+	for id := ipsec.ChildID(1); id <= 3; id++ {
 		sas[id] = childSA(t, a, b, id)
 		if err := a.InstallInbound(sas[id]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := func(id esp.ChildID, when string) {
+	want := func(id ipsec.ChildID, when string) {
 		t.Helper()
 		if got := sentBy(t, a); got != sas[id].SPIOut {
 			t.Errorf("%s: sent on SPI %#x, want that of SA %d", when, got, id)
@@ -51,7 +51,7 @@ func TestWhichSAIsSentOn(t *testing.T) {
 	a.RemoveSA(2)
 	a.ActivateOutbound(2)
 	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
-	a.wantEvent(t, esp.EventAcquire)
+	a.wantEvent(t, ipsec.EventAcquire)
 	for _, sa := range sas {
 		if a.sad.find(sa.SPIIn) != nil {
 			t.Errorf("SPI %#x is still known", sa.SPIIn)
@@ -81,7 +81,7 @@ func TestRekeyStorm(t *testing.T) {
 			}
 		})
 	}
-	for id := esp.ChildID(2); id < 2+rekeys; id++ {
+	for id := ipsec.ChildID(2); id < 2+rekeys; id++ {
 		for goal := int64(id) * packets * workers / (rekeys + 3); sent.Load() < goal; {
 			runtime.Gosched()
 		}
@@ -171,7 +171,7 @@ func keptUp(gs ...*gateway) bool {
 }
 
 // quiesce waits until all that was sent on a pair has come.
-func quiesce(t *testing.T, a, b *gateway, id esp.ChildID) {
+func quiesce(t *testing.T, a, b *gateway, id ipsec.ChildID) {
 	var x, y ChildStats
 	defer func() {
 		if t.Failed() {

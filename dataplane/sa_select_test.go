@@ -7,6 +7,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // sentByWorker is the SPI that a worker sends its next packet on.
@@ -25,8 +26,8 @@ func sentByWorker(t *testing.T, g *gateway, worker int) uint32 {
 // A worker without an SA of its own sends on the one for all (RFC 9611, Section 4).
 func TestWhichSAAWorkerSendsOn(t *testing.T) {
 	a, b := twoGateways(t, 3, nil)
-	sas := make(map[esp.ChildID]esp.ChildSA)
-	for id, resource := range map[esp.ChildID]int{1: 0, 2: 1, 3: 2, 4: 2} {
+	sas := make(map[ipsec.ChildID]ipsec.ChildSA)
+	for id, resource := range map[ipsec.ChildID]int{1: 0, 2: 1, 3: 2, 4: 2} {
 		sa := childSA(t, a, b, id)
 		sa.Resource = resource
 		if err := a.InstallInbound(sa); err != nil {
@@ -34,7 +35,7 @@ func TestWhichSAAWorkerSendsOn(t *testing.T) {
 		}
 		sas[id] = sa
 	}
-	want := func(when string, ids ...esp.ChildID) {
+	want := func(when string, ids ...ipsec.ChildID) {
 		t.Helper()
 		for worker, id := range ids {
 			if got := sentByWorker(t, a, worker); got != sas[id].SPIOut {
@@ -96,14 +97,14 @@ func TestBusyWorkerAsksForItsOwnSA(t *testing.T) {
 	send(1, demandSends-1)
 	a.wantNoEvent(t)
 	send(1, 1)
-	if e := a.wantEvent(t, esp.EventAcquire); e.Resource != 2 || e.Policy != lan || e.Flow.Dst != dst4.Addr() {
+	if e := a.wantEvent(t, ipsec.EventAcquire); e.Resource != 2 || e.Policy != lan || e.Flow.Dst != dst4.Addr() {
 		t.Errorf("asked: %+v, want worker 2 of %v", e, lan)
 	}
 	send(1, 2*demandSends)
 	a.wantNoEvent(t)
 	a.clock.Add(demandRepeat)
 	send(1, demandSends)
-	if e := a.wantEvent(t, esp.EventAcquire); e.Resource != 2 {
+	if e := a.wantEvent(t, ipsec.EventAcquire); e.Resource != 2 {
 		t.Errorf("asked again: %+v", e)
 	}
 	own := childSA(t, a, b, 2)
@@ -131,16 +132,16 @@ func TestNobodyAsksWhereThePeerHasOneSA(t *testing.T) {
 // The events wait in a list whose length nobody else bounds.
 func TestAWorkersWishIsHeardOnce(t *testing.T) {
 	q := newEvents()
-	other := esp.Policy{Peer: "peer", Child: "other"}
+	other := ipsec.Policy{Peer: "peer", Child: "other"}
 	for range 100 {
-		q.post(esp.Event{Kind: esp.EventAcquire, Policy: lan, Resource: 1})
-		q.post(esp.Event{Kind: esp.EventAcquire, Policy: lan, Resource: 2})
-		q.post(esp.Event{Kind: esp.EventAcquire, Policy: other, Resource: 1})
+		q.post(ipsec.Event{Kind: ipsec.EventAcquire, Policy: lan, Resource: 1})
+		q.post(ipsec.Event{Kind: ipsec.EventAcquire, Policy: lan, Resource: 2})
+		q.post(ipsec.Event{Kind: ipsec.EventAcquire, Policy: other, Resource: 1})
 	}
 	if got := q.drain(); len(got) != 3 {
 		t.Errorf("%d events, want 3: %+v", len(got), got)
 	}
-	q.post(esp.Event{Kind: esp.EventAcquire, Policy: lan, Resource: 1})
+	q.post(ipsec.Event{Kind: ipsec.EventAcquire, Policy: lan, Resource: 1})
 	if got := q.drain(); len(got) != 1 {
 		t.Errorf("after Drain: %d events, want 1", len(got))
 	}

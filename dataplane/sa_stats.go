@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // A ChildStats holds the counts of a Child SA pair, or of all the pairs of a policy.
@@ -17,7 +18,7 @@ type ChildStats struct {
 }
 
 // ChildStats returns the counts of an installed pair. Any goroutine may call it.
-func (p *Plane) ChildStats(id esp.ChildID) (ChildStats, bool) {
+func (p *Plane) ChildStats(id ipsec.ChildID) (ChildStats, bool) {
 	c := p.pairByID(id)
 	if c == nil {
 		return ChildStats{}, false
@@ -29,7 +30,7 @@ func (p *Plane) ChildStats(id esp.ChildID) (ChildStats, bool) {
 // PolicyStats returns the counts of a policy since it was set: of all its pairs, removed ones
 // included, so that a rekey does not show in them. The MTU is that of the pair in use for sending,
 // else of the newest. Any goroutine may call it.
-func (p *Plane) PolicyStats(policy esp.Policy) (ChildStats, bool) {
+func (p *Plane) PolicyStats(policy ipsec.Policy) (ChildStats, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.slots[policy]

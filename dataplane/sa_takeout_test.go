@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // A pair that is taken out, on both sides, goes on in one of the same keys: the peer takes its next
@@ -21,7 +22,7 @@ func TestTakeOut(t *testing.T) {
 		}
 	}
 	send(3)
-	again := func(g *gateway, next esp.ChildSA, from esp.ChildID) esp.State {
+	again := func(g *gateway, next ipsec.ChildSA, from ipsec.ChildID) esp.State {
 		t.Helper()
 		state, ok := g.TakeOut(from)
 		if !ok {

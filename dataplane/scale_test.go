@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"culvert/dataplane/netio"
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun"
 	"culvert/tun/gso"
@@ -21,8 +21,8 @@ import (
 type crowd struct {
 	*Plane
 	policies []PolicyConfig
-	sas      []esp.ChildSA
-	lastID   esp.ChildID
+	sas      []ipsec.ChildSA
+	lastID   ipsec.ChildID
 }
 
 // fewAndMany are the numbers of policies that the benchmarks compare; there are twice as many SAs.
@@ -32,7 +32,7 @@ var fewAndMany = []int{10, 100000}
 func crowdPolicy(n int) PolicyConfig {
 	remote := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 12), byte(n >> 4), byte(n << 4)}), 28)
 	return PolicyConfig{
-		Policy: esp.Policy{Peer: fmt.Sprintf("peer-%06d", n), Child: "lan"},
+		Policy: ipsec.Policy{Peer: fmt.Sprintf("peer-%06d", n), Child: "lan"},
 		Local:  []selector.Selector{selector.FromPrefix(netip.MustParsePrefix("192.0.2.0/24"))},
 		Remote: []selector.Selector{selector.FromPrefix(remote)},
 	}
@@ -44,7 +44,7 @@ func newCrowd(tb testing.TB, n int) *crowd {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := &crowd{Plane: p, policies: make([]PolicyConfig, n), sas: make([]esp.ChildSA, n)}
+	c := &crowd{Plane: p, policies: make([]PolicyConfig, n), sas: make([]ipsec.ChildSA, n)}
 	for i := range c.policies {
 		c.policies[i] = crowdPolicy(i)
 	}
@@ -55,7 +55,7 @@ func newCrowd(tb testing.TB, n int) *crowd {
 }
 
 // newPair makes a pair for the n-th policy.
-func (c *crowd) newPair(tb testing.TB, n int) esp.ChildSA {
+func (c *crowd) newPair(tb testing.TB, n int) ipsec.ChildSA {
 	spi, err := c.AllocSPI(0)
 	if err != nil {
 		tb.Fatal(err)
@@ -63,9 +63,9 @@ func (c *crowd) newPair(tb testing.TB, n int) esp.ChildSA {
 	c.lastID++
 	policy := &c.policies[n]
 	remote := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), 4500)
-	return esp.ChildSA{
+	return ipsec.ChildSA{
 		ID: c.lastID, Policy: policy.Policy, SPIIn: spi, SPIOut: uint32(1000 + n), KeyIn: key(1), KeyOut: key(2), Cipher: gcm, ESN: true, ReplayWindow: 4096,
-		Endpoint: esp.Endpoint{Local: outerA, Remote: remote, Encap: true}, LocalTS: policy.Local, RemoteTS: policy.Remote,
+		Endpoint: ipsec.Endpoint{Local: outerA, Remote: remote, Encap: true}, LocalTS: policy.Local, RemoteTS: policy.Remote,
 	}
 }
 
@@ -113,7 +113,7 @@ func TestMemoryOfPairs(t *testing.T) {
 	for i := range policies {
 		policies[i] = crowdPolicy(i)
 	}
-	nothing.policies, nothing.sas = policies, make([]esp.ChildSA, n)
+	nothing.policies, nothing.sas = policies, make([]ipsec.ChildSA, n)
 	before := heapInUse()
 	if err := nothing.SetPolicies(policies); err != nil {
 		t.Fatal(err)

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -13,7 +13,7 @@ import (
 // traffic from Local to Remote. A packet that matches no entry is dropped. Bypasses are in
 // spd_bypass.go.
 type PolicyConfig struct {
-	Policy        esp.Policy
+	Policy        ipsec.Policy
 	Local, Remote []selector.Selector
 }
 
@@ -21,7 +21,7 @@ type PolicyConfig struct {
 // SPD that leave the policy in it, so that a rekey is one Store and does not touch the table of
 // policies.
 type slot struct {
-	policy esp.Policy
+	policy ipsec.Policy
 	sas    atomic.Pointer[outboundSelection] // the active outbound SAs; never nil
 	noise  atomic.Pointer[namers]            // nil: the policy carries no noise
 	opaque atomic.Bool                       // the policy takes fragments without ports
@@ -43,7 +43,7 @@ type target struct {
 	order uint64
 }
 
-func newSlot(policy esp.Policy) *slot {
+func newSlot(policy ipsec.Policy) *slot {
 	s := &slot{policy: policy}
 	s.sas.Store(new(outboundSelection))
 	return s
@@ -61,7 +61,7 @@ func (p *Plane) SetPolicies(ps []PolicyConfig) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var gone []esp.Policy
+	var gone []ipsec.Policy
 	for policy, s := range p.slots {
 		if s.configured && !wanted[policy] {
 			gone = append(gone, policy)
@@ -75,7 +75,7 @@ func (p *Plane) SetPolicies(ps []PolicyConfig) error {
 // there, and removes those of gone, each with the effect that SetPolicies has. All others stay, and
 // the cost does not grow with their number. On an error nothing has changed. Any goroutine may call
 // it.
-func (p *Plane) ChangePolicies(set []PolicyConfig, gone []esp.Policy) error {
+func (p *Plane) ChangePolicies(set []PolicyConfig, gone []ipsec.Policy) error {
 	wanted, err := checkPolicies(set)
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (p *Plane) ChangePolicies(set []PolicyConfig, gone []esp.Policy) error {
 }
 
 // change publishes the SPD without the policies of gone and with those of set. Plane.mu is held.
-func (p *Plane) change(set []PolicyConfig, gone []esp.Policy) {
+func (p *Plane) change(set []PolicyConfig, gone []ipsec.Policy) {
 	table := p.spd.Load()
 	for _, policy := range gone {
 		if s := p.slots[policy]; s != nil && s.configured {
@@ -104,8 +104,8 @@ func (p *Plane) change(set []PolicyConfig, gone []esp.Policy) {
 }
 
 // checkPolicies returns the names of the policies, or an error about the first invalid one.
-func checkPolicies(ps []PolicyConfig) (names map[esp.Policy]bool, err error) {
-	names = make(map[esp.Policy]bool, len(ps))
+func checkPolicies(ps []PolicyConfig) (names map[ipsec.Policy]bool, err error) {
+	names = make(map[ipsec.Policy]bool, len(ps))
 	for i := range ps {
 		if err := checkPolicy(&ps[i]); err != nil {
 			return nil, err
@@ -159,7 +159,7 @@ func (p *Plane) addPolicies(table *selector.Table[target], ps []PolicyConfig) *s
 }
 
 // slotOf finds or makes the slot of a policy. Plane.mu is held.
-func (p *Plane) slotOf(policy esp.Policy) *slot {
+func (p *Plane) slotOf(policy ipsec.Policy) *slot {
 	s := p.slots[policy]
 	if s == nil {
 		s = newSlot(policy)

@@ -3,7 +3,7 @@ package dataplane
 import (
 	"slices"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -21,13 +21,13 @@ const lastOrders = 1 << 63
 // SetBypasses sets the bypassed traffic: from Local to Remote of each entry, whose Policy is only
 // its name. Any goroutine may call it.
 func (p *Plane) SetBypasses(list []PolicyConfig) {
-	stay := make(map[esp.Policy]bool, len(list))
+	stay := make(map[ipsec.Policy]bool, len(list))
 	for i := range list {
 		stay[list[i].Policy] = true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var gone []esp.Policy
+	var gone []ipsec.Policy
 	for name := range p.bypasses {
 		if !stay[name] {
 			gone = append(gone, name)
@@ -38,14 +38,14 @@ func (p *Plane) SetBypasses(list []PolicyConfig) {
 
 // ChangeBypasses adds the bypasses of set or updates the selectors of those that are there, and
 // removes those of gone. Any goroutine may call it.
-func (p *Plane) ChangeBypasses(set []PolicyConfig, gone []esp.Policy) {
+func (p *Plane) ChangeBypasses(set []PolicyConfig, gone []ipsec.Policy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.changeBypasses(set, gone)
 }
 
 // changeBypasses publishes the SPD with changed bypasses. Plane.mu is held.
-func (p *Plane) changeBypasses(set []PolicyConfig, gone []esp.Policy) {
+func (p *Plane) changeBypasses(set []PolicyConfig, gone []ipsec.Policy) {
 	table := p.spd.Load()
 	for _, name := range gone {
 		if old, ok := p.bypasses[name]; ok {

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -16,7 +16,7 @@ var everything = []selector.Selector{selector.All(false), selector.All(true)}
 // bypass returns a bypass of a name for all sources.
 func bypass(t *testing.T, name string, list ...string) PolicyConfig {
 	t.Helper()
-	return PolicyConfig{Policy: esp.Policy{Child: name}, Local: everything, Remote: nets(list...)}
+	return PolicyConfig{Policy: ipsec.Policy{Child: name}, Local: everything, Remote: nets(list...)}
 }
 
 // wantRefused wants a packet from src neither to be sealed nor given back, and its sender to learn
@@ -57,7 +57,7 @@ func TestBypassIsNotSealed(t *testing.T) {
 func TestLongestPrefixAgainstABypass(t *testing.T) {
 	p := newGateway(t, 1, nil)
 	policy := func(child string, remote ...string) PolicyConfig {
-		return PolicyConfig{Policy: esp.Policy{Peer: "peer", Child: child}, Local: everything, Remote: nets(remote...)}
+		return PolicyConfig{Policy: ipsec.Policy{Peer: "peer", Child: child}, Local: everything, Remote: nets(remote...)}
 	}
 	p.SetBypasses([]PolicyConfig{bypass(t, "x", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16")})
 	if err := p.SetPolicies([]PolicyConfig{policy("all", "0.0.0.0/0"), policy("small", "10.2.5.0/24"), policy("same", "10.3.0.0/16")}); err != nil {
@@ -83,7 +83,7 @@ func TestBypassesComeAndGo(t *testing.T) {
 		c := bypass(t, name, all[rng.IntN(len(all))], all[rng.IntN(len(all))])
 		switch rng.IntN(4) {
 		case 0:
-			p.ChangeBypasses(nil, []esp.Policy{c.Policy})
+			p.ChangeBypasses(nil, []ipsec.Policy{c.Policy})
 			delete(now, name)
 		case 1:
 			p.SetBypasses([]PolicyConfig{c})
@@ -117,7 +117,7 @@ func TestBypassOfFragments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limited := PolicyConfig{Policy: esp.Policy{Peer: "peer", Child: "ports"}, Local: everything, Remote: []selector.Selector{ports}}
+	limited := PolicyConfig{Policy: ipsec.Policy{Peer: "peer", Child: "ports"}, Local: everything, Remote: []selector.Selector{ports}}
 	if err := a.ChangePolicies([]PolicyConfig{limited}, nil); err != nil {
 		t.Fatal(err)
 	}

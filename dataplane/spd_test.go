@@ -8,6 +8,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun"
 )
@@ -135,7 +136,7 @@ func TestNoiseRaisesNothing(t *testing.T) {
 	a.wantNoEvent(t)
 	a.queues[0].wantIdle(t)
 	a.queues[0].inject(udpPacket(port("169.254.10.1"), port("169.254.10.2"), true, nil)) // numbered so by some gateways
-	a.wantEvent(t, esp.EventAcquire)
+	a.wantEvent(t, ipsec.EventAcquire)
 }
 
 func TestSelectorsOfTheSA(t *testing.T) {
@@ -196,7 +197,7 @@ func TestPolicyThatShrinks(t *testing.T) {
 
 func TestSetPolicies(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
-	other := esp.Policy{Peer: "other", Child: "lan"}
+	other := ipsec.Policy{Peer: "other", Child: "lan"}
 	bad := []PolicyConfig{
 		{other, nil, lanB()},
 		{other, lanA(), []selector.Selector{{}}},
@@ -218,7 +219,7 @@ func TestSetPolicies(t *testing.T) {
 	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
 	b.queues[0].want(t)
 	a.queues[0].inject(udpPacket(src4, netip.MustParseAddrPort("10.3.0.1:1"), true, nil))
-	if e := a.wantEvent(t, esp.EventAcquire); e.Policy != other {
+	if e := a.wantEvent(t, ipsec.EventAcquire); e.Policy != other {
 		t.Errorf("acquire for %v", e.Policy)
 	}
 	// A changed policy keeps its SAs, which carry what they were negotiated for and no more.
@@ -229,7 +230,7 @@ func TestSetPolicies(t *testing.T) {
 	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
 	b.queues[0].want(t)
 	a.queues[0].inject(udpPacket(src4, netip.MustParseAddrPort("10.77.0.1:1"), true, nil))
-	if e := a.wantEvent(t, esp.EventAcquire); e.Policy != lan {
+	if e := a.wantEvent(t, ipsec.EventAcquire); e.Policy != lan {
 		t.Errorf("acquire for %v", e.Policy)
 	}
 	if err := a.SetPolicies(nil); err != nil {
@@ -246,22 +247,22 @@ func TestSetPolicies(t *testing.T) {
 // ChangePolicies leaves all others alone, and does to those that it names what SetPolicies would.
 func TestChangePolicies(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
-	other := esp.Policy{Peer: "other", Child: "lan"}
+	other := ipsec.Policy{Peer: "other", Child: "lan"}
 	toOther := PolicyConfig{other, lanA(), nets("10.3.0.0/16")}
 	for _, c := range []struct {
 		set  []PolicyConfig
-		gone []esp.Policy
+		gone []ipsec.Policy
 	}{
 		{[]PolicyConfig{toOther, {other, nil, nil}}, nil},
 		{[]PolicyConfig{toOther, toOther}, nil},
-		{[]PolicyConfig{toOther}, []esp.Policy{other}},
+		{[]PolicyConfig{toOther}, []ipsec.Policy{other}},
 	} {
 		if err := a.ChangePolicies(c.set, c.gone); err == nil || a.spd.Load().Len() != 1 {
 			t.Errorf("set %v, gone %v: no error, or the SPD has changed", c.set, c.gone)
 		}
 	}
 	before := a.slots[lan]
-	change := func(set []PolicyConfig, gone ...esp.Policy) {
+	change := func(set []PolicyConfig, gone ...ipsec.Policy) {
 		t.Helper()
 		if err := a.ChangePolicies(set, gone); err != nil {
 			t.Fatal(err)
@@ -269,14 +270,14 @@ func TestChangePolicies(t *testing.T) {
 	}
 	change([]PolicyConfig{toOther})
 	a.queues[0].inject(udpPacket(src4, netip.MustParseAddrPort("10.3.0.1:1"), true, nil))
-	if e := a.wantEvent(t, esp.EventAcquire); e.Policy != other {
+	if e := a.wantEvent(t, ipsec.EventAcquire); e.Policy != other {
 		t.Errorf("acquire for %v", e.Policy)
 	}
 	toOther.Remote = nets("10.4.0.0/16")
 	change([]PolicyConfig{toOther})
 	a.queues[0].inject(udpPacket(src4, netip.MustParseAddrPort("10.3.0.1:1"), true, nil))
 	a.wantCounter(t, "out_no_policy", 1)
-	change(nil, other, esp.Policy{Peer: "nobody"})
+	change(nil, other, ipsec.Policy{Peer: "nobody"})
 	a.wantCounter(t, "out_no_sa", 1) // the kept packet of the policy that is gone
 	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
 	b.queues[0].want(t)
@@ -317,7 +318,7 @@ func TestTUNGetsTheLargestMTU(t *testing.T) {
 	want(esp.InnerMTU(1500, false, true))
 	a.RemoveSA(2)
 	want(esp.InnerMTU(1400, false, true))
-	a.SetEndpoint(1, esp.Endpoint{Local: outerA, Remote: netip.MustParseAddrPort("[2001:db8::9]:4500"), Encap: true})
+	a.SetEndpoint(1, ipsec.Endpoint{Local: outerA, Remote: netip.MustParseAddrPort("[2001:db8::9]:4500"), Encap: true})
 	want(esp.InnerMTU(defaultLinkMTU, true, true)) // nothing is known of that path
 }
 
@@ -356,7 +357,7 @@ func TestFirstHopsAreAskedAgain(t *testing.T) {
 	a := newGateway(t, 1, func(c *Config) {
 		c.LinkMTU = func(_, _ netip.Addr) int { asked++; return link }
 	})
-	for id := esp.ChildID(1); id <= 10; id++ {
+	for id := ipsec.ChildID(1); id <= 10; id++ {
 		if err := a.InstallInbound(childSA(t, a, a, id)); err != nil {
 			t.Fatal(err)
 		}
@@ -367,7 +368,7 @@ func TestFirstHopsAreAskedAgain(t *testing.T) {
 			t.Errorf("asked %d times, want %d", asked, questions)
 		}
 		mtu := esp.InnerMTU(path, false, true)
-		for id := esp.ChildID(1); id <= 10; id++ {
+		for id := ipsec.ChildID(1); id <= 10; id++ {
 			if st, _ := a.ChildStats(id); st.MTU != mtu {
 				t.Errorf("SA %d: MTU %d, want %d", id, st.MTU, mtu)
 			}

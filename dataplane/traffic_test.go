@@ -9,6 +9,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/gso"
 )
@@ -21,14 +22,14 @@ func random(n int) []byte {
 }
 
 func TestTunnelModes(t *testing.T) {
-	v4 := esp.Endpoint{Local: netip.MustParseAddrPort("192.0.2.1:4500"), Remote: netip.MustParseAddrPort("192.0.2.2:4500"), Encap: true}
-	v6 := esp.Endpoint{Local: netip.MustParseAddrPort("[2001:db8::1]:4500"), Remote: netip.MustParseAddrPort("[2001:db8::2]:4500"), Encap: true}
-	raw := func(e esp.Endpoint) esp.Endpoint {
-		return esp.Endpoint{Local: netip.AddrPortFrom(e.Local.Addr(), 0), Remote: netip.AddrPortFrom(e.Remote.Addr(), 0)}
+	v4 := ipsec.Endpoint{Local: netip.MustParseAddrPort("192.0.2.1:4500"), Remote: netip.MustParseAddrPort("192.0.2.2:4500"), Encap: true}
+	v6 := ipsec.Endpoint{Local: netip.MustParseAddrPort("[2001:db8::1]:4500"), Remote: netip.MustParseAddrPort("[2001:db8::2]:4500"), Encap: true}
+	raw := func(e ipsec.Endpoint) ipsec.Endpoint {
+		return ipsec.Endpoint{Local: netip.AddrPortFrom(e.Local.Addr(), 0), Remote: netip.AddrPortFrom(e.Remote.Addr(), 0)}
 	}
 	inner4 := udpPacket(src4, dst4, true, []byte("over IPv4"))
 	inner6 := udpPacket(src6, dst6, true, []byte("over IPv6"))
-	for name, ep := range map[string]esp.Endpoint{"UDP over IPv4": v4, "UDP over IPv6": v6, "protocol 50 over IPv4": raw(v4), "protocol 50 over IPv6": raw(v6)} {
+	for name, ep := range map[string]ipsec.Endpoint{"UDP over IPv4": v4, "UDP over IPv6": v6, "protocol 50 over IPv4": raw(v4), "protocol 50 over IPv6": raw(v6)} {
 		t.Run(name, func(t *testing.T) {
 			a, b := twoGateways(t, 1, nil)
 			sa := childSA(t, a, b, 1)
@@ -140,7 +141,7 @@ func TestSuperPacket(t *testing.T) {
 func TestHugePath(t *testing.T) {
 	a, b := twoGateways(t, 1, func(c *Config) { c.LinkMTU = func(_, _ netip.Addr) int { return 65536 } })
 	sa := childSA(t, a, b, 1)
-	sa.Endpoint = esp.Endpoint{Local: netip.AddrPortFrom(outerA.Addr(), 0), Remote: netip.AddrPortFrom(outerB.Addr(), 0)}
+	sa.Endpoint = ipsec.Endpoint{Local: netip.AddrPortFrom(outerA.Addr(), 0), Remote: netip.AddrPortFrom(outerB.Addr(), 0)}
 	install(t, a, b, sa)
 	st, _ := a.ChildStats(1)
 	a.ports[0].wiretap(func(o *netio.Outgoing) {

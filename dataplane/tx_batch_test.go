@@ -8,6 +8,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun/gso"
 )
 
@@ -122,7 +123,7 @@ func TestTxBatchAtTheEndOfAnSA(t *testing.T) {
 	}
 	take(0, most)
 	eventually(t, "another SA is asked for", func() bool {
-		return slices.ContainsFunc(a.Drain(), func(e esp.Event) bool { return e.Kind == esp.EventAcquire })
+		return slices.ContainsFunc(a.Drain(), func(e ipsec.Event) bool { return e.Kind == ipsec.EventAcquire })
 	})
 	if st, _ := a.ChildStats(1); st.PacketsOut != most {
 		t.Errorf("%d packets were sent, want %d", st.PacketsOut, most)

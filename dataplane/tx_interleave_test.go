@@ -7,6 +7,7 @@ import (
 
 	"culvert/esp"
 	"culvert/internal/ipheader"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/gso"
 )
@@ -20,7 +21,7 @@ var (
 
 // narrowSA is an SA pair for one host, with a hard limit in packets, 0 being none, by the path to
 // remote.
-func narrowSA(t *testing.T, a, b *gateway, id esp.ChildID, host netip.AddrPort, limit uint64, remote netip.AddrPort) {
+func narrowSA(t *testing.T, a, b *gateway, id ipsec.ChildID, host netip.AddrPort, limit uint64, remote netip.AddrPort) {
 	t.Helper()
 	sa := childSA(t, a, b, id)
 	sa.LocalTS = []selector.Selector{selector.FromPrefix(netip.PrefixFrom(host.Addr(), 32))}
@@ -86,7 +87,7 @@ func TestBatchBreaksBeforeFragments(t *testing.T) {
 		t.Errorf("%d packets of X and %d fragments of Y", x, y)
 	}
 	b.wantCounter(t, "esp_selector_mismatch", 0)
-	for id, want := range map[esp.ChildID]uint64{1: came - limit, 2: 15, 3: limit, 4: 1} {
+	for id, want := range map[ipsec.ChildID]uint64{1: came - limit, 2: 15, 3: limit, 4: 1} {
 		if st, _ := a.ChildStats(id); st.PacketsOut != want {
 			t.Errorf("SA %d carried %d packets, want %d", id, st.PacketsOut, want)
 		}

@@ -10,13 +10,14 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun/gso"
 )
 
 // other is a policy beside lan with an SA of its own: its traffic has nothing to do with that of
 // lan.
 var (
-	other  = esp.Policy{Peer: "peer", Child: "other"}
+	other  = ipsec.Policy{Peer: "peer", Child: "other"}
 	dstOwn = netip.MustParseAddrPort("198.51.100.1:53")
 )
 

@@ -80,7 +80,7 @@ func oneSAOut(t *testing.T, seed uint64) {
 	a.ActivateOutbound(1)
 	peer := mirror(sa)
 	peer.ReplayWindow = esp.MinWindow
-	in, err := esp.NewInbound(&peer)
+	in, err := esp.NewInbound(peer.Inbound())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"culvert/dataplane/netio"
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun"
 	"culvert/tun/gso"
 )
@@ -62,14 +62,14 @@ func (s *script) Read(buf []byte, headroom int, p *gso.Packet) error {
 // sendsOf is what one turn of a worker sends when the TUN has these packets.
 func sendsOf(t *testing.T, r *recorder, workers int, list ...gso.Packet) *gateway {
 	t.Helper()
-	q, other := &script{list: list}, esp.Policy{Peer: "peer", Child: "other"}
+	q, other := &script{list: list}, ipsec.Policy{Peer: "peer", Child: "other"}
 	g := newGateway(t, workers, func(c *Config) { c.Queues[0], c.Ports[0] = q, r })
 	if err := g.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}, {other, lanA(), nets("198.51.100.0/24")}}); err != nil {
 		t.Fatal(err)
 	}
 	one, two := childSA(t, g, g, 1), childSA(t, g, g, 2)
 	two.Policy, two.RemoteTS = other, nets("198.51.100.0/24")
-	for _, sa := range []esp.ChildSA{one, two} {
+	for _, sa := range []ipsec.ChildSA{one, two} {
 		if err := g.InstallInbound(sa); err != nil {
 			t.Fatal(err)
 		}

@@ -11,11 +11,11 @@ import (
 func ExampleOutbound_Seal() {
 	key := make([]byte, 16+4) // the cipher's key, then the salt; a real one is random
 	cipher := esp.Cipher{ID: esp.AESGCM16, KeyBits: 128}
-	out, err := esp.NewOutbound(&esp.ChildSA{SPIOut: 0xc0ffee01, KeyOut: key, Cipher: cipher})
+	out, err := esp.NewOutbound(&esp.SA{SPI: 0xc0ffee01, Key: key, Cipher: cipher})
 	if err != nil {
 		panic(err)
 	}
-	in, err := esp.NewInbound(&esp.ChildSA{SPIIn: 0xc0ffee01, KeyIn: key, Cipher: cipher, ReplayWindow: 64})
+	in, err := esp.NewInbound(&esp.SA{SPI: 0xc0ffee01, Key: key, Cipher: cipher, ReplayWindow: 64})
 	if err != nil {
 		panic(err)
 	}

@@ -21,11 +21,11 @@ type Inbound struct {
 // NewInbound returns the receiving direction of sa, and keeps no reference to sa. ReplayWindow is 0
 // for no replay protection, or from MinWindow to MaxWindow. Bad values give ErrSPI, ErrKey,
 // ErrCipher or ErrWindow.
-func NewInbound(sa *ChildSA) (*Inbound, error) {
+func NewInbound(sa *SA) (*Inbound, error) {
 	if w := sa.ReplayWindow; w != 0 && (w < MinWindow || w > MaxWindow) {
 		return nil, fmt.Errorf("%w: %d packets, must be 0 or %d to %d", ErrWindow, w, MinWindow, MaxWindow)
 	}
-	k, err := newKeyed(sa.SPIIn, sa.Cipher, sa.KeyIn, sa.ESN)
+	k, err := newKeyed(sa.SPI, sa.Cipher, sa.Key, sa.ESN)
 	if err != nil {
 		return nil, err
 	}
@@ -47,5 +47,5 @@ func (in *Inbound) SPI() uint32 { return in.spi }
 func (in *Inbound) Used() Usage { return Usage{Packets: in.packets.Load(), Octets: in.octets.Load()} }
 
 // Clear forgets the key. No goroutine may use the SA any more: one that did would panic. The keys
-// in the ChildSA remain for their owner to clear.
+// in the SA remain for their owner to clear.
 func (in *Inbound) Clear() { in.clear() }

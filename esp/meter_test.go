@@ -7,7 +7,7 @@ import (
 
 // The last octet before a hard limit can be sent, and none after it.
 func TestHardOctetsAreExact(t *testing.T) {
-	out, err := NewOutbound(&ChildSA{SPIOut: 256, KeyOut: make([]byte, 20), Cipher: Cipher{AESGCM16, 128}, Limits: Limits{HardBytes: 100}})
+	out, err := NewOutbound(&SA{SPI: 256, Key: make([]byte, 20), Cipher: Cipher{AESGCM16, 128}, Limits: Limits{HardBytes: 100}})
 	if err != nil {
 		t.Fatalf("the lowest SPI: %v", err)
 	}

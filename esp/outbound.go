@@ -15,7 +15,7 @@ var ErrExhausted = errors.New("esp: sequence numbers or hard lifetime used up")
 // Scratch for each goroutine, except Clear.
 //
 // Sequence numbers are reserved in runs, then used by Seal, each once. The IV is the 64-bit
-// sequence number, from ChildSA.IVStart on, even if the peer sees only its low half. RFC 4106,
+// sequence number, from SA.IVStart on, even if the peer sees only its low half. RFC 4106,
 // Section 3.1: "For a given key, the IV MUST NOT repeat. The most natural way to implement this is
 // with a counter"; RFC 8750 does the same without sending it. No nonce repeats under a key: Reserve
 // hands out no number twice, is never set back, and ends before it would wrap. Every negotiated SA
@@ -42,8 +42,8 @@ func lastSequence(esn bool) uint64 {
 
 // NewOutbound returns the sending direction of sa, and keeps no reference to sa. Bad values give
 // ErrSPI, ErrKey or ErrCipher.
-func NewOutbound(sa *ChildSA) (*Outbound, error) {
-	k, err := newKeyed(sa.SPIOut, sa.Cipher, sa.KeyOut, sa.ESN)
+func NewOutbound(sa *SA) (*Outbound, error) {
+	k, err := newKeyed(sa.SPI, sa.Cipher, sa.Key, sa.ESN)
 	if err != nil {
 		return nil, err
 	}
@@ -137,5 +137,5 @@ func putTrailer(b []byte, n int, next uint8) {
 }
 
 // Clear forgets the key. No goroutine may use the SA any more: one that did would panic. The keys
-// in the ChildSA remain for their owner to clear.
+// in the SA remain for their owner to clear.
 func (o *Outbound) Clear() { o.clear() }

@@ -8,18 +8,18 @@ import (
 	"testing"
 )
 
-// pair is a ChildSA whose two directions are the same: what its Outbound seals its Inbound opens.
-func pair(c Cipher, esn bool, window int) *ChildSA {
+// pair is an SA whose two directions are the same: what its Outbound seals its Inbound opens.
+func pair(c Cipher, esn bool, window int) *SA {
 	key := make([]byte, c.KeyLen())
 	for i := range key {
 		key[i] = byte(i*7 + 1)
 	}
-	return &ChildSA{SPIIn: 0xc0ffee01, SPIOut: 0xc0ffee01, KeyIn: key, KeyOut: key, Cipher: c, ESN: esn, ReplayWindow: window}
+	return &SA{SPI: 0xc0ffee01, Key: key, Cipher: c, ESN: esn, ReplayWindow: window}
 }
 
 var aes128 = Cipher{AESGCM16, 128}
 
-func mustOut(t testing.TB, sa *ChildSA) *Outbound {
+func mustOut(t testing.TB, sa *SA) *Outbound {
 	t.Helper()
 	o, err := NewOutbound(sa)
 	if err != nil {
@@ -28,7 +28,7 @@ func mustOut(t testing.TB, sa *ChildSA) *Outbound {
 	return o
 }
 
-func mustIn(t testing.TB, sa *ChildSA) *Inbound {
+func mustIn(t testing.TB, sa *SA) *Inbound {
 	t.Helper()
 	in, err := NewInbound(sa)
 	if err != nil {
@@ -164,19 +164,19 @@ func TestSealPanicsWithoutRoom(t *testing.T) {
 func TestNewErrors(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*ChildSA)
+		change func(*SA)
 		want   error
 	}{
-		{"no SPI", func(sa *ChildSA) { sa.SPIIn, sa.SPIOut = 0, 0 }, ErrSPI},
-		{"reserved SPI", func(sa *ChildSA) { sa.SPIIn, sa.SPIOut = 255, 255 }, ErrSPI},
-		{"key too short", func(sa *ChildSA) { sa.KeyIn, sa.KeyOut = sa.KeyIn[1:], sa.KeyOut[1:] }, ErrKey},
-		{"key too long", func(sa *ChildSA) { sa.KeyIn, sa.KeyOut = append(sa.KeyIn, 0), append(sa.KeyOut, 0) }, ErrKey},
-		{"no key", func(sa *ChildSA) { sa.KeyIn, sa.KeyOut = nil, nil }, ErrKey},
-		{"key without salt", func(sa *ChildSA) { sa.KeyIn, sa.KeyOut = sa.KeyIn[:16], sa.KeyOut[:16] }, ErrKey},
-		{"unknown cipher", func(sa *ChildSA) { sa.Cipher.ID = 3 }, ErrCipher},
-		{"key length 0", func(sa *ChildSA) { sa.Cipher.KeyBits = 0 }, ErrCipher},
-		{"key length 65535", func(sa *ChildSA) { sa.Cipher.KeyBits = 65535 }, ErrCipher},
-		{"ChaCha20 with 128 bits", func(sa *ChildSA) { sa.Cipher = Cipher{ChaCha20Poly1305, 128} }, ErrCipher},
+		{"no SPI", func(sa *SA) { sa.SPI = 0 }, ErrSPI},
+		{"reserved SPI", func(sa *SA) { sa.SPI = 255 }, ErrSPI},
+		{"key too short", func(sa *SA) { sa.Key = sa.Key[1:] }, ErrKey},
+		{"key too long", func(sa *SA) { sa.Key = append(sa.Key, 0) }, ErrKey},
+		{"no key", func(sa *SA) { sa.Key = nil }, ErrKey},
+		{"key without salt", func(sa *SA) { sa.Key = sa.Key[:16] }, ErrKey},
+		{"unknown cipher", func(sa *SA) { sa.Cipher.ID = 3 }, ErrCipher},
+		{"key length 0", func(sa *SA) { sa.Cipher.KeyBits = 0 }, ErrCipher},
+		{"key length 65535", func(sa *SA) { sa.Cipher.KeyBits = 65535 }, ErrCipher},
+		{"ChaCha20 with 128 bits", func(sa *SA) { sa.Cipher = Cipher{ChaCha20Poly1305, 128} }, ErrCipher},
 	} {
 		sa := pair(aes128, false, 64)
 		c.change(sa)

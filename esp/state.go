@@ -7,7 +7,7 @@ import "math/bits"
 // The zero State is that of a new pair.
 //
 // With the state of a pair goes the duty that the pair itself sends nothing more. If that is not
-// certain, Skip must be used, and the IVs must not repeat either (ChildSA.IVStart).
+// certain, Skip must be used, and the IVs must not repeat either (SA.IVStart).
 type State struct {
 	Sent     Usage  // Packets is the last sequence number that was reserved
 	Received Usage  // what was accepted

@@ -10,12 +10,12 @@ import (
 // movedPair is a pair of testSA that is replaced by one with its state.
 type movedPair struct {
 	t   *testing.T
-	sa  ChildSA
+	sa  SA
 	out *Outbound
 	in  *Inbound
 }
 
-func newMovedPair(t *testing.T, sa ChildSA) *movedPair {
+func newMovedPair(t *testing.T, sa SA) *movedPair {
 	t.Helper()
 	p := &movedPair{t: t, sa: sa}
 	p.make()
@@ -52,9 +52,9 @@ func (p *movedPair) accept(seq uint64) error {
 	return nil
 }
 
-func stateSA(window int) ChildSA {
-	return ChildSA{
-		SPIIn: 0x1001, SPIOut: 0x1001, Cipher: Cipher{AESGCM16, 128}, KeyIn: make([]byte, 20), KeyOut: make([]byte, 20),
+func stateSA(window int) SA {
+	return SA{
+		SPI: 0x1001, Cipher: Cipher{AESGCM16, 128}, Key: make([]byte, 20),
 		ReplayWindow: window, Limits: Limits{HardBytes: 10_000, HardPackets: 100},
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // pair is one Child SA: an inbound and an outbound ESP SA (RFC 7296, Section 1.4.1), from its
@@ -18,8 +18,8 @@ import (
 // one is deleted (Section 2.8). After the deletion the inbound half stays for a few seconds, for
 // packets that are still in flight.
 type pair struct {
-	sa       esp.ChildSA // as installed, without the keys
-	owner    *ikeSA      // nil once it is deleted
+	sa       ipsec.ChildSA // as installed, without the keys
+	owner    *ikeSA        // nil once it is deleted
 	policy   *policy
 	chain    *chain
 	state    pairState

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -368,7 +368,7 @@ func TestNeedlessWishes(t *testing.T) {
 	for _, in := range []Acquire{
 		{Policy: p.left.policy("lan"), Resource: 3},
 		{Policy: p.left.policy("none"), Resource: 1},
-		{Policy: esp.Policy{Peer: "nobody", Child: "lan"}, Resource: 1},
+		{Policy: ipsec.Policy{Peer: "nobody", Child: "lan"}, Resource: 1},
 	} {
 		p.left.handle(in)
 	}

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -69,7 +69,9 @@ func intentOf(m StartMode) intent {
 	return intentTraffic
 }
 
-func (pol *policy) name() esp.Policy { return esp.Policy{Peer: pol.peer.cfg.Name, Child: pol.cfg.Name} }
+func (pol *policy) name() ipsec.Policy {
+	return ipsec.Policy{Peer: pol.peer.cfg.Name, Child: pol.cfg.Name}
+}
 
 // up reports whether packets of the policy can be sent, and will remain so: a pair on an IKE SA
 // that is being closed does not count.

@@ -33,7 +33,7 @@ type Config struct {
 	HasAddr func(local netip.Addr) bool
 }
 
-// SPIAllocator allocates inbound ESP SPIs; with a resource (esp.ChildSA), one that names it.
+// SPIAllocator allocates inbound ESP SPIs; with a resource (ipsec.ChildSA), one that names it.
 // FreeSPI frees one that no RemoveSA effect will name.
 type SPIAllocator interface {
 	AllocSPI(resource int) (uint32, error)

@@ -3,8 +3,8 @@ package ike
 import (
 	"net/netip"
 
-	"culvert/esp"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // Effects lists what Handle asks for, in the order in which it must be done. The order is part of
@@ -35,26 +35,26 @@ type (
 	}
 	// InstallInbound adds the pair and accepts packets on its inbound SA. Nothing is sent on it
 	// yet. The keys in it have no other copy; the receiver must clear them (ChildSA.ClearKeys).
-	InstallInbound struct{ SA esp.ChildSA }
+	InstallInbound struct{ SA ipsec.ChildSA }
 	// ActivateOutbound makes the pair's outbound SA the one that its policy, or its worker if it
 	// has a Resource, sends on, unless a newer one is already active.
-	ActivateOutbound struct{ ID esp.ChildID }
+	ActivateOutbound struct{ ID ipsec.ChildID }
 	// DeactivateOutbound stops sending on the pair. Its inbound SA still accepts packets.
-	DeactivateOutbound struct{ ID esp.ChildID }
+	DeactivateOutbound struct{ ID ipsec.ChildID }
 	// RemoveSA removes both SAs of the pair and frees their SPI.
-	RemoveSA struct{ ID esp.ChildID }
+	RemoveSA struct{ ID ipsec.ChildID }
 	// SetEndpoint changes where the pair's packets go.
 	SetEndpoint struct {
-		ID       esp.ChildID
-		Endpoint esp.Endpoint
+		ID       ipsec.ChildID
+		Endpoint ipsec.Endpoint
 	}
 	// NeedTraffic asks for a Traffic input for the pair, at once.
-	NeedTraffic struct{ ID esp.ChildID }
+	NeedTraffic struct{ ID ipsec.ChildID }
 	// AcquireFailed reports that what an Acquire or a failed Connect waited for will not come.
 	// Packets kept for the policy may be dropped.
-	AcquireFailed struct{ Policy esp.Policy }
+	AcquireFailed struct{ Policy ipsec.Policy }
 	// PathProbed is the result of a ProbePath.
-	PathProbed struct{ esp.PathProbe }
+	PathProbed struct{ ipsec.PathProbe }
 	// Resolve asks for another lookup of the peer's DNS name, because a round of tries failed for
 	// any reason. SetPeers or ChangePeers returns the result.
 	Resolve struct{ Peer string }

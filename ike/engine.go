@@ -6,9 +6,9 @@ import (
 	"net/netip"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/identity"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // Engine is the IKEv2 state machine of one daemon. It is not safe for concurrent use.
@@ -19,8 +19,8 @@ type Engine struct {
 	jobs        jobs
 	sas         saTable
 	peers       peerTable
-	pairs       map[esp.ChildID]*pair
-	lastPair    esp.ChildID
+	pairs       map[ipsec.ChildID]*pair
+	lastPair    ipsec.ChildID
 	unprotected unprotectedLimits
 	parts       map[uint64]*parts // by command
 	counts      map[string]uint64
@@ -52,7 +52,7 @@ func New(cfg Config, now time.Time) *Engine {
 		jobs:     jobs{waiting: map[uint64]func(any){}},
 		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}},
 		peers:    newPeerTable(),
-		pairs:    map[esp.ChildID]*pair{},
+		pairs:    map[ipsec.ChildID]*pair{},
 		parts:    map[uint64]*parts{},
 		counts:   map[string]uint64{},
 	}

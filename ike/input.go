@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -42,26 +42,26 @@ type (
 	// Acquire reports that a packet matched a policy that has no SA (RFC 4301, Section 4.4.1). With
 	// a Resource, the policy has SAs, but none for this worker, which is counted from 1 and busy.
 	Acquire struct {
-		Policy   esp.Policy
+		Policy   ipsec.Policy
 		Flow     selector.Flow
 		Resource int
 	}
 	// Expire reports that a Child SA reached a byte or packet limit.
 	Expire struct {
-		ID   esp.ChildID
+		ID   ipsec.ChildID
 		Hard bool
 	}
 	// Traffic reports when packets were last seen on a Child SA pair, for liveness, NAT keepalives
 	// and the responder's switch to a rekeyed SA (RFC 7296, Sections 2.4 and 2.8). The driver sends
 	// it after NeedTraffic and on the first inbound packet of a new SA.
 	Traffic struct {
-		ID              esp.ChildID
+		ID              ipsec.ChildID
 		LastIn, LastOut time.Time // zero: never
 	}
 	// PeerMoved reports that an authenticated ESP packet of the SA came from a new outer address
 	// (RFC 7296, Section 2.23).
 	PeerMoved struct {
-		ID     esp.ChildID
+		ID     ipsec.ChildID
 		Remote netip.AddrPort
 	}
 	// AddressesChanged reports that addresses, links or routes of this host changed. Every IKE SA
@@ -69,11 +69,11 @@ type (
 	AddressesChanged struct{}
 	// SourceGone reports that packets of the pair cannot be sent, because the system has no route
 	// from their source. Its IKE SA is checked at once, as by AddressesChanged.
-	SourceGone struct{ ID esp.ChildID }
+	SourceGone struct{ ID ipsec.ChildID }
 	// ProbePath asks whether an outer packet of Size octets passes on the pair's path. A PathProbed
 	// effect always answers it.
 	ProbePath struct {
-		ID   esp.ChildID
+		ID   ipsec.ChildID
 		Size int
 	}
 	// Computed is the result of a Compute effect.

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // testPair is two engines on a virtual link with a virtual clock. All of it is determined by the
@@ -62,13 +62,13 @@ type testSide struct {
 	notices   []Notice
 	done      map[uint64]error
 	answered  map[uint64]bool
-	failed    map[esp.Policy]int // AcquireFailed
+	failed    map[ipsec.Policy]int // AcquireFailed
 	resolves  []string
 	stopped   bool
 	nextRef   uint64
 	handled   int
 	keepalive int // keepalives sent
-	probed    []esp.PathProbe
+	probed    []ipsec.PathProbe
 
 	sentRequests map[wire.ExchangeType]int // without those sent again
 }
@@ -94,7 +94,7 @@ func newPair(t testing.TB, seed uint64, edit func(p *testPair)) *testPair {
 }
 
 func newSide(p *testPair, name string, addrs ...string) *testSide {
-	s := &testSide{p: p, name: name, done: map[uint64]error{}, answered: map[uint64]bool{}, failed: map[esp.Policy]int{}, sentRequests: map[wire.ExchangeType]int{}}
+	s := &testSide{p: p, name: name, done: map[uint64]error{}, answered: map[uint64]bool{}, failed: map[ipsec.Policy]int{}, sentRequests: map[wire.ExchangeType]int{}}
 	for _, a := range addrs {
 		s.addrs = append(s.addrs, netip.MustParseAddr(a))
 	}

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/identity"
+	"culvert/internal/ipsec"
 )
 
 // peer is one configured peer with its policies and IKE SAs.
@@ -230,7 +230,7 @@ func (p *peer) policyNamed(name string) *policy {
 }
 
 // policyFor returns the configured policy of a name, or nil.
-func (e *Engine) policyFor(name esp.Policy) *policy {
+func (e *Engine) policyFor(name ipsec.Policy) *policy {
 	if p := e.peers.byName[name.Peer]; p != nil {
 		return p.policyNamed(name.Child)
 	}

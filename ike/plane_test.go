@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -19,21 +19,21 @@ type testPlane struct {
 	rand      *rand.Rand
 	allocated map[uint32]bool // not yet installed
 	inbound   map[uint32]*planeSA
-	sas       map[esp.ChildID]*planeSA
+	sas       map[ipsec.ChildID]*planeSA
 	asked     map[askedFor]time.Time // of the last Acquire
 	pairs     map[string]int         // how many pairs each child has sent on so far
-	silenced  map[esp.Policy]int     // when DeactivateOutbound left a policy nothing to send on: the number of the Handle
+	silenced  map[ipsec.Policy]int   // when DeactivateOutbound left a policy nothing to send on: the number of the Handle
 	known     map[uint32]bool        // every SPI that was ever installed
 }
 
 // askedFor is what an Acquire is for: an SA of a policy, or one of it for a worker.
 type askedFor struct {
-	policy   esp.Policy
+	policy   ipsec.Policy
 	resource int
 }
 
 type planeSA struct {
-	sa              esp.ChildSA
+	sa              ipsec.ChildSA
 	sends           bool
 	remote          netip.AddrPort
 	lastIn, lastOut time.Time
@@ -44,7 +44,7 @@ type planeSA struct {
 // the key.
 type espPacket struct {
 	from   *testSide
-	policy esp.Policy
+	policy ipsec.Policy
 	spi    uint32
 	key    []byte
 	seq    uint64
@@ -55,8 +55,8 @@ type espPacket struct {
 func newPlane(s *testSide, seed uint64) *testPlane {
 	return &testPlane{
 		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
-		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[esp.ChildID]*planeSA{},
-		asked: map[askedFor]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{}, silenced: map[esp.Policy]int{},
+		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[ipsec.ChildID]*planeSA{},
+		asked: map[askedFor]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{}, silenced: map[ipsec.Policy]int{},
 	}
 }
 
@@ -82,7 +82,7 @@ func (pl *testPlane) FreeSPI(spi uint32) {
 	delete(pl.allocated, spi)
 }
 
-func (pl *testPlane) install(sa esp.ChildSA) {
+func (pl *testPlane) install(sa ipsec.ChildSA) {
 	if !pl.allocated[sa.SPIIn] {
 		pl.s.p.violated("%s: InstallInbound of SPI %08x, which AllocSPI did not give", pl.s.name, sa.SPIIn)
 	}
@@ -96,7 +96,7 @@ func (pl *testPlane) install(sa esp.ChildSA) {
 	pl.sas[sa.ID], pl.inbound[sa.SPIIn] = psa, psa
 }
 
-func (pl *testPlane) activate(id esp.ChildID) {
+func (pl *testPlane) activate(id ipsec.ChildID) {
 	psa := pl.sas[id]
 	if psa == nil {
 		pl.s.p.violated("%s: ActivateOutbound of child %d, which is not installed", pl.s.name, id)
@@ -112,7 +112,7 @@ func (pl *testPlane) activate(id esp.ChildID) {
 	delete(pl.asked, askedFor{psa.sa.Policy, 0})
 }
 
-func (pl *testPlane) deactivate(id esp.ChildID) {
+func (pl *testPlane) deactivate(id ipsec.ChildID) {
 	psa := pl.sas[id]
 	if psa == nil {
 		pl.s.p.violated("%s: DeactivateOutbound of child %d, which is not installed", pl.s.name, id)
@@ -126,7 +126,7 @@ func (pl *testPlane) deactivate(id esp.ChildID) {
 
 // sender returns the SA that a worker of the policy sends on, or nil: the newest of its own,
 // otherwise of those for all, otherwise of any. Worker 0 has none of its own.
-func (pl *testPlane) sender(policy esp.Policy, worker int) *planeSA {
+func (pl *testPlane) sender(policy ipsec.Policy, worker int) *planeSA {
 	var best *planeSA
 	rank := func(psa *planeSA) int {
 		switch psa.sa.Resource {
@@ -150,7 +150,7 @@ func (pl *testPlane) sender(policy esp.Policy, worker int) *planeSA {
 
 // senders is how many policies have an SA to send on.
 func (pl *testPlane) senders() int {
-	policies := map[esp.Policy]bool{}
+	policies := map[ipsec.Policy]bool{}
 	for _, psa := range pl.sas {
 		if psa.sends {
 			policies[psa.sa.Policy] = true
@@ -159,7 +159,7 @@ func (pl *testPlane) senders() int {
 	return len(policies)
 }
 
-func (pl *testPlane) remove(id esp.ChildID) {
+func (pl *testPlane) remove(id ipsec.ChildID) {
 	psa := pl.sas[id]
 	if psa == nil {
 		pl.s.p.violated("%s: RemoveSA of child %d, which is not installed", pl.s.name, id)
@@ -170,7 +170,7 @@ func (pl *testPlane) remove(id esp.ChildID) {
 }
 
 // ask asks for an SA, not too often.
-func (pl *testPlane) ask(policy esp.Policy, resource int) {
+func (pl *testPlane) ask(policy ipsec.Policy, resource int) {
 	key := askedFor{policy, resource}
 	if last, ok := pl.asked[key]; ok && pl.s.p.now.Sub(last) < time.Second {
 		return
@@ -180,7 +180,7 @@ func (pl *testPlane) ask(policy esp.Policy, resource int) {
 }
 
 // send sends one packet of a worker, or asks for an SA.
-func (pl *testPlane) send(policy esp.Policy, worker int) {
+func (pl *testPlane) send(policy ipsec.Policy, worker int) {
 	psa := pl.sender(policy, worker)
 	if psa == nil {
 		pl.ask(policy, 0)
@@ -231,7 +231,7 @@ func (psa *planeSA) traffic() Traffic {
 }
 
 // ofPolicy is the policy's SAs, the oldest first.
-func (pl *testPlane) ofPolicy(policy esp.Policy) []*planeSA {
+func (pl *testPlane) ofPolicy(policy ipsec.Policy) []*planeSA {
 	var list []*planeSA
 	for _, psa := range pl.sas {
 		if psa.sa.Policy == policy {
@@ -243,7 +243,7 @@ func (pl *testPlane) ofPolicy(policy esp.Policy) []*planeSA {
 }
 
 // flow is a packet of the policy, as Acquire tells it.
-func (s *testSide) flow(policy esp.Policy) selector.Flow {
+func (s *testSide) flow(policy ipsec.Policy) selector.Flow {
 	for _, peer := range s.peers {
 		for _, c := range peer.Children {
 			if peer.Name == policy.Peer && c.Name == policy.Child {

@@ -3,8 +3,8 @@ package ike
 import (
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // fragmentPath is what is known about IP fragments on a path.
@@ -101,10 +101,10 @@ func (x *fragmentProof) response(s *ikeSA, _ []wire.Payload) {
 		s.enqueue(x.probe)
 		return
 	}
-	x.probe.tell(s.e, esp.PathUnknown)
+	x.probe.tell(s.e, ipsec.PathUnknown)
 }
 
-func (x *fragmentProof) abandon(s *ikeSA, _ string) { x.probe.tell(s.e, esp.PathUnknown) }
+func (x *fragmentProof) abandon(s *ikeSA, _ string) { x.probe.tell(s.e, ipsec.PathUnknown) }
 
 // pathUnprobed reports, once, that large packets are not probed.
 func (p *peer) pathUnprobed() {

@@ -6,6 +6,7 @@ import (
 	"culvert/esp"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // saKeys holds an IKE SA's keys and what was negotiated with them, once the key exchange is done.
@@ -66,17 +67,17 @@ var errNoSA = errors.New("the IKE SA has no keys")
 
 // childSA returns the Child SA that an exchange negotiated, with its keys (RFC 7296, Section 2.17).
 // creator means that we initiated the exchange.
-func (s *ikeSA) childSA(chosen wire.Proposal, shared []byte, n noncePair, creator bool) (esp.ChildSA, error) {
+func (s *ikeSA) childSA(chosen wire.Proposal, shared []byte, n noncePair, creator bool) (ipsec.ChildSA, error) {
 	defer clear(shared)
 	if s.keys.suite == nil {
-		return esp.ChildSA{}, errNoSA
+		return ipsec.ChildSA{}, errNoSA
 	}
 	su, err := suite.NewESPSuite(chosen)
 	if err != nil {
-		return esp.ChildSA{}, err
+		return ipsec.ChildSA{}, err
 	}
 	fromI, fromR := su.ChildKeys(s.keys.suite.Prf(), s.keys.keys.D, shared, n.Ni, n.Nr)
-	sa := esp.ChildSA{
+	sa := ipsec.ChildSA{
 		Cipher: esp.Cipher{ID: uint16(su.Cipher), KeyBits: su.KeyBits}, ESN: su.ESN,
 		KeyIn: fromR, KeyOut: fromI, Endpoint: s.net.endpoint(s.e),
 	}

@@ -3,7 +3,7 @@ package ike
 import (
 	"time"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // liveness is what an IKE SA knows about the peer being alive (RFC 7296, Section 2.4) and about the
@@ -16,12 +16,12 @@ type liveness struct {
 	lastIn   time.Time // last fresh authenticated IKE message
 	lastOut  time.Time // last IKE message sent
 	check    timer
-	waiting  map[esp.ChildID]bool // pairs whose Traffic was asked for and has not come
-	hint     time.Time            // last check because of an unprotected message
-	doubt    bool                 // an unprotected message since the last authentic one claims that the peer has lost the IKE SA
-	told     time.Time            // when a peer that need not follow us answered from our new address; zero: nothing to prove
-	rtt      time.Duration        // of the last path probe with one; 0: unknown
-	settling bool                 // redundant: deleted as soon as the other IKE SA is known to work
+	waiting  map[ipsec.ChildID]bool // pairs whose Traffic was asked for and has not come
+	hint     time.Time              // last check because of an unprotected message
+	doubt    bool                   // an unprotected message since the last authentic one claims that the peer has lost the IKE SA
+	told     time.Time              // when a peer that need not follow us answered from our new address; zero: nothing to prove
+	rtt      time.Duration          // of the last path probe with one; 0: unknown
+	settling bool                   // redundant: deleted as soon as the other IKE SA is known to work
 }
 
 const (
@@ -103,7 +103,7 @@ func (s *ikeSA) liveCheck() {
 	if s.state != saEstablished {
 		return
 	}
-	s.live.waiting = map[esp.ChildID]bool{}
+	s.live.waiting = map[ipsec.ChildID]bool{}
 	for _, p := range s.pairs {
 		s.live.waiting[p.sa.ID] = true
 		s.e.emit(NeedTraffic{ID: p.sa.ID})

@@ -3,7 +3,7 @@ package ike
 import (
 	"net/netip"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // path is the pair of addresses of an IKE SA's messages.
@@ -34,11 +34,11 @@ func pathOf(d Datagram) path { return path{local: d.Local, remote: d.Remote, nat
 func unmapped(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
 // endpoint returns the outer addresses of the Child SAs' packets.
-func (n network) endpoint(e *Engine) esp.Endpoint {
+func (n network) endpoint(e *Engine) ipsec.Endpoint {
 	if n.encap {
-		return esp.Endpoint{Local: netip.AddrPortFrom(n.local.Addr(), e.cfg.NATPort), Remote: n.remote, Encap: true}
+		return ipsec.Endpoint{Local: netip.AddrPortFrom(n.local.Addr(), e.cfg.NATPort), Remote: n.remote, Encap: true}
 	}
-	return esp.Endpoint{Local: netip.AddrPortFrom(n.local.Addr(), 0), Remote: netip.AddrPortFrom(n.remote.Addr(), 0)}
+	return ipsec.Endpoint{Local: netip.AddrPortFrom(n.local.Addr(), 0), Remote: netip.AddrPortFrom(n.remote.Addr(), 0)}
 }
 
 // transmit sends the datagrams of one message along a path.

@@ -3,8 +3,8 @@ package ike
 import (
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // If the peer does not answer probes in ESP (RFC 8899), INFORMATIONAL exchanges find out how large
@@ -60,7 +60,7 @@ func (e *Engine) probePath(in ProbePath) {
 	x := &pathProbe{id: in.ID, size: in.Size}
 	p := e.pairs[in.ID]
 	if p == nil || p.owner == nil || !p.owner.mayProbe() {
-		x.tell(e, esp.PathUnknown)
+		x.tell(e, ipsec.PathUnknown)
 		return
 	}
 	s := p.owner
@@ -79,7 +79,7 @@ func (s *ikeSA) mayProbe() bool {
 
 // pathProbe is the exchange that shows whether the path takes a packet of a given size.
 type pathProbe struct {
-	id      esp.ChildID
+	id      ipsec.ChildID
 	size    int       // asked for
 	sent    int       // size of the request
 	at      time.Time // when its current form was first sent
@@ -90,12 +90,12 @@ type pathProbe struct {
 }
 
 // tell gives the dataplane the answer, once.
-func (x *pathProbe) tell(e *Engine, v esp.PathVerdict) {
+func (x *pathProbe) tell(e *Engine, v ipsec.PathVerdict) {
 	if x.told {
 		return
 	}
 	x.told = true
-	e.emit(PathProbed{esp.PathProbe{ID: x.id, Size: x.size, Sent: x.sent, Verdict: v}})
+	e.emit(PathProbed{ipsec.PathProbe{ID: x.id, Size: x.size, Sent: x.sent, Verdict: v}})
 }
 
 func (x *pathProbe) activity() ikeActivity { return ikeQuiet }
@@ -103,7 +103,7 @@ func (x *pathProbe) activity() ikeActivity { return ikeQuiet }
 func (x *pathProbe) start(s *ikeSA) {
 	data, sent, ok := s.padded(x.size)
 	if !ok {
-		x.tell(s.e, esp.PathUnknown)
+		x.tell(s.e, ipsec.PathUnknown)
 		s.done(x)
 		return
 	}
@@ -162,19 +162,19 @@ func (x *pathProbe) response(s *ikeSA, _ []wire.Payload) {
 	took := s.e.handling.now.Sub(x.at)
 	switch {
 	case !x.parts:
-		x.tell(s.e, esp.PathPassed)
+		x.tell(s.e, ipsec.PathPassed)
 		if x.tries == 1 {
 			s.live.measure(took)
 		}
 	case x.hurried || took < s.live.rtt/2: // it may answer the form with DF
-		x.tell(s.e, esp.PathUnknown)
+		x.tell(s.e, ipsec.PathUnknown)
 	default:
-		x.tell(s.e, esp.PathLost)
+		x.tell(s.e, ipsec.PathLost)
 	}
 	s.done(x)
 }
 
-func (x *pathProbe) abandon(s *ikeSA, _ string) { x.tell(s.e, esp.PathUnknown) }
+func (x *pathProbe) abandon(s *ikeSA, _ string) { x.tell(s.e, ipsec.PathUnknown) }
 
 // padded returns an INFORMATIONAL request, and the size of its IP packet: the largest up to size
 // octets that the cipher's blocks allow.

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // outerLen is the whole IP packet of a message.
@@ -33,7 +33,7 @@ func (p *testPair) narrowLink(mtu int) {
 }
 
 // probe asks the left side for a size.
-func (p *testPair) probe(size int) esp.ChildID {
+func (p *testPair) probe(size int) ipsec.ChildID {
 	id := p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID
 	p.left.handle(ProbePath{ID: id, Size: size})
 	return id
@@ -43,14 +43,14 @@ func (p *testPair) probe(size int) esp.ChildID {
 func (p *testPair) proven() {
 	p.probe(600)
 	p.drive(time.Second)
-	if len(p.left.probed) != 1 || p.left.probed[0].Verdict != esp.PathPassed {
+	if len(p.left.probed) != 1 || p.left.probed[0].Verdict != ipsec.PathPassed {
 		p.fatalf("probed %+v", p.left.probed)
 	}
 	p.left.probed = nil
 }
 
 // wantProbed checks the one answer to it.
-func (p *testPair) wantProbed(want esp.PathProbe) {
+func (p *testPair) wantProbed(want ipsec.PathProbe) {
 	p.t.Helper()
 	got := p.left.probed
 	p.left.probed = nil
@@ -114,21 +114,21 @@ func TestPathProbe(t *testing.T) {
 			for _, narrow := range []bool{false, true} {
 				p := newPair(t, 1, tt.edit)
 				p.up2()
-				verdict, want := esp.PathPassed, forms{proofs: 1, wholes: 1}
+				verdict, want := ipsec.PathPassed, forms{proofs: 1, wholes: 1}
 				if narrow {
 					p.narrowLink(tt.sent - 1)
-					verdict, want = esp.PathLost, forms{proofs: 1, wholes: probeTries, parts: 1}
+					verdict, want = ipsec.PathLost, forms{proofs: 1, wholes: probeTries, parts: 1}
 				}
 				sent := p.countForms(tt.sent)
 				id := p.probe(1500)
 				p.drive(10 * time.Second)
-				p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: tt.sent, Verdict: verdict})
+				p.wantProbed(ipsec.PathProbe{ID: id, Size: 1500, Sent: tt.sent, Verdict: verdict})
 				if *sent != want {
 					p.fatalf("sent %+v, want %+v", *sent, want)
 				}
 				p.probe(1500)
 				p.drive(10 * time.Second)
-				p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: tt.sent, Verdict: verdict})
+				p.wantProbed(ipsec.PathProbe{ID: id, Size: 1500, Sent: tt.sent, Verdict: verdict})
 				if sent.proofs != 1 {
 					p.fatalf("fragments were proven %d times", sent.proofs)
 				}
@@ -155,7 +155,7 @@ func TestPathThatDropsFragments(t *testing.T) {
 				for range 3 {
 					id := p.probe(1500)
 					p.drive(10 * time.Second)
-					p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Verdict: esp.PathUnknown})
+					p.wantProbed(ipsec.PathProbe{ID: id, Size: 1500, Verdict: ipsec.PathUnknown})
 				}
 				if *sent != (forms{proofs: probeTries * (want + 1)}) {
 					p.fatalf("sent %+v", *sent)
@@ -188,7 +188,7 @@ func TestPathComesToDropFragments(t *testing.T) {
 	p.drive(100 * time.Millisecond)
 	p.dropFragments(1500)
 	p.drive(20 * time.Second)
-	p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: esp.PathLost})
+	p.wantProbed(ipsec.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: ipsec.PathLost})
 	p.wantTunnel()
 }
 
@@ -222,7 +222,7 @@ func TestPathProbeDialogue(t *testing.T) {
 		p.fatalf("the answer may not be fragmented")
 	}
 	p.deliver(answer)
-	p.wantProbed(esp.PathProbe{ID: id, Size: 1400, Sent: 1400, Verdict: esp.PathPassed})
+	p.wantProbed(ipsec.PathProbe{ID: id, Size: 1400, Sent: 1400, Verdict: ipsec.PathPassed})
 	p.wantIdle("that is all")
 }
 
@@ -255,7 +255,7 @@ func TestPathProbeFollowsRoundTrip(t *testing.T) {
 	p.narrowLink(1400)
 	id := p.probe(1500)
 	p.drive(probeTries*probeLeast + 100*time.Millisecond)
-	p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: esp.PathLost})
+	p.wantProbed(ipsec.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: ipsec.PathLost})
 }
 
 // The least round trip counts: one slow answer does not make the next ones ambiguous.
@@ -271,7 +271,7 @@ func TestPathProbeAfterSlowAnswer(t *testing.T) {
 	p.narrowLink(1400)
 	id := p.probe(1500)
 	p.drive(10 * time.Second)
-	p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: esp.PathLost})
+	p.wantProbed(ipsec.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: ipsec.PathLost})
 }
 
 // What comes up while a probe waits need not: the probe is sent in fragments at once.
@@ -285,7 +285,7 @@ func TestPathProbeGivesWay(t *testing.T) {
 	ref := p.left.rekey("lan")
 	p.drive(200 * time.Millisecond)
 	p.wantDone(p.left, ref, "")
-	if len(p.left.probed) != 1 || p.left.probed[0].Verdict != esp.PathUnknown {
+	if len(p.left.probed) != 1 || p.left.probed[0].Verdict != ipsec.PathUnknown {
 		p.fatalf("probed %+v", p.left.probed)
 	}
 	p.drive(time.Minute)
@@ -296,7 +296,7 @@ func TestPathProbeGivesWay(t *testing.T) {
 	ref = p.left.disconnect("")
 	p.drive(200 * time.Millisecond)
 	p.wantDone(p.left, ref, "")
-	if len(p.left.probed) != 1 || p.left.probed[0].Verdict != esp.PathUnknown {
+	if len(p.left.probed) != 1 || p.left.probed[0].Verdict != ipsec.PathUnknown {
 		p.fatalf("when the peer is closed: probed %+v", p.left.probed)
 	}
 }
@@ -324,7 +324,7 @@ func TestPathProbeRefused(t *testing.T) {
 		}
 		tt.do(p)
 		p.drive(3 * time.Second)
-		if len(p.left.probed) != 1 || p.left.probed[0].Verdict != esp.PathUnknown {
+		if len(p.left.probed) != 1 || p.left.probed[0].Verdict != ipsec.PathUnknown {
 			p.fatalf("%s: probed %+v", name, p.left.probed)
 		}
 		p.wantSound()
@@ -340,7 +340,7 @@ func TestSmallPathProbe(t *testing.T) {
 	p.narrowLink(500)
 	id := p.probe(540)
 	p.drive(10 * time.Second)
-	p.wantProbed(esp.PathProbe{ID: id, Size: 540, Sent: 540, Verdict: esp.PathLost})
+	p.wantProbed(ipsec.PathProbe{ID: id, Size: 540, Sent: 540, Verdict: ipsec.PathLost})
 	p.wantTunnel()
 }
 
@@ -385,12 +385,12 @@ func TestPathProbeOfDeadPeer(t *testing.T) {
 			dead = false
 			if tt.sends {
 				p.drive(time.Minute)
-				p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: esp.PathLost})
+				p.wantProbed(ipsec.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: ipsec.PathLost})
 			} else {
 				ref := p.left.rekey("lan")
 				p.drive(200 * time.Millisecond)
 				p.wantDone(p.left, ref, "")
-				p.wantProbed(esp.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: esp.PathUnknown})
+				p.wantProbed(ipsec.PathProbe{ID: id, Size: 1500, Sent: 1500, Verdict: ipsec.PathUnknown})
 			}
 			p.drive(time.Minute)
 			p.wantTunnel()
@@ -412,7 +412,7 @@ func TestPathProbeOfAnotherPath(t *testing.T) {
 	p.left.addrs = []netip.Addr{netip.MustParseAddr("192.0.2.77"), p.left.addrs[1]}
 	p.left.handle(AddressesChanged{})
 	p.drive(3 * time.Second)
-	if len(p.left.probed) != 1 || p.left.probed[0].Verdict != esp.PathUnknown {
+	if len(p.left.probed) != 1 || p.left.probed[0].Verdict != ipsec.PathUnknown {
 		p.fatalf("probed %+v", p.left.probed)
 	}
 	p.wantTunnel()

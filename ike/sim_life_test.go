@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -316,7 +316,7 @@ func (s *simulation) roughCommand(side *testSide, child string) {
 
 // acquireOf is a packet of the child, whatever is installed.
 func acquireOf(s *testSide, child string) Acquire {
-	policy := esp.Policy{Peer: s.peers[0].Name, Child: child}
+	policy := ipsec.Policy{Peer: s.peers[0].Name, Child: child}
 	return Acquire{Policy: policy, Flow: s.flow(policy)}
 }
 

@@ -5,10 +5,10 @@ import (
 	"slices"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -32,7 +32,7 @@ type PeerStatus struct {
 type ChildStatus struct {
 	Name              string
 	State             ChildState
-	ID                esp.ChildID
+	ID                ipsec.ChildID
 	Encap             bool
 	SPIIn, SPIOut     uint32
 	Proposal          string
@@ -47,7 +47,7 @@ type ChildStatus struct {
 type ResourceStatus struct {
 	Resource      int // the worker, counted from 1
 	State         ChildState
-	ID            esp.ChildID // 0: being negotiated
+	ID            ipsec.ChildID // 0: being negotiated
 	SPIIn, SPIOut uint32
 	RekeyAt       time.Time
 }

@@ -23,8 +23,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike"
+	"culvert/internal/ipsec"
 )
 
 // Engine is the part of *ike.Engine that the driver uses. Only the control goroutine calls it.
@@ -40,27 +40,27 @@ type Engine interface {
 // may wait for IKE.
 type Plane interface {
 	// InstallInbound makes the inbound SA live and registers the pair.
-	InstallInbound(sa esp.ChildSA) error
+	InstallInbound(sa ipsec.ChildSA) error
 	// ActivateOutbound makes the policy send on the pair's outbound SA, or for a pair with a
 	// Resource the one worker, unless it already sends on a pair with a larger ID.
-	ActivateOutbound(id esp.ChildID)
+	ActivateOutbound(id ipsec.ChildID)
 	// DeactivateOutbound ends sending on the pair; its inbound SA stays live.
-	DeactivateOutbound(id esp.ChildID)
+	DeactivateOutbound(id ipsec.ChildID)
 	// RemoveSA removes both SAs of the pair and frees their SPI.
-	RemoveSA(id esp.ChildID)
+	RemoveSA(id ipsec.ChildID)
 	// SetEndpoint changes the outer addresses of the pair's packets.
-	SetEndpoint(id esp.ChildID, ep esp.Endpoint)
+	SetEndpoint(id ipsec.ChildID, ep ipsec.Endpoint)
 	// LastTraffic returns the times of the last packets of the pair, zero for none; ok is false if
 	// there is no such pair.
-	LastTraffic(id esp.ChildID) (in, out time.Time, ok bool)
+	LastTraffic(id ipsec.ChildID) (in, out time.Time, ok bool)
 	// AcquireFailed drops the packets that the policy has queued.
-	AcquireFailed(policy esp.Policy)
+	AcquireFailed(policy ipsec.Policy)
 	// PathProbed answers an EventProbePath.
-	PathProbed(r esp.PathProbe)
+	PathProbed(r ipsec.PathProbe)
 	// Wake returns a channel with one slot, ready when Drain has events.
 	Wake() <-chan struct{}
 	// Drain removes and returns all events.
-	Drain() []esp.Event
+	Drain() []ipsec.Event
 }
 
 // Errors of the Transport's sends match ErrNoRoute (errors.Is) if the system has no route from the

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike"
+	"culvert/internal/ipsec"
 )
 
 // handle feeds an input to the engine, and then the inputs that follow from its effects, and
@@ -132,7 +132,7 @@ func (d *Driver) send(f ike.Send) {
 // install makes an inbound SA live and clears its keys, which the dataplane no longer needs: the
 // control plane keeps no key of a Child SA. An SA that the dataplane refuses is closed as after its
 // hard lifetime, because the peer knows it, or soon will.
-func (d *Driver) install(sa esp.ChildSA) {
+func (d *Driver) install(sa ipsec.ChildSA) {
 	defer sa.ClearKeys()
 	err := d.cfg.Plane.InstallInbound(sa)
 	if err == nil {
@@ -144,7 +144,7 @@ func (d *Driver) install(sa esp.ChildSA) {
 }
 
 // needTraffic answers NeedTraffic. A missing pair had no traffic.
-func (d *Driver) needTraffic(id esp.ChildID) {
+func (d *Driver) needTraffic(id ipsec.ChildID) {
 	in, out, _ := d.cfg.Plane.LastTraffic(id)
 	d.loop.pending = append(d.loop.pending, ike.Traffic{ID: id, LastIn: in, LastOut: out})
 }
@@ -153,17 +153,17 @@ func (d *Driver) needTraffic(id esp.ChildID) {
 func (d *Driver) drain() {
 	for _, e := range d.cfg.Plane.Drain() {
 		switch e.Kind {
-		case esp.EventAcquire:
+		case ipsec.EventAcquire:
 			d.handle(ike.Acquire{Policy: e.Policy, Flow: e.Flow, Resource: e.Resource}, classEstablished)
-		case esp.EventExpire:
+		case ipsec.EventExpire:
 			d.handle(ike.Expire{ID: e.ID, Hard: e.Hard}, classEstablished)
-		case esp.EventFirstInbound:
+		case ipsec.EventFirstInbound:
 			d.firstInbound(e.ID)
-		case esp.EventPeerMoved:
+		case ipsec.EventPeerMoved:
 			d.handle(ike.PeerMoved{ID: e.ID, Remote: e.Remote}, classEstablished)
-		case esp.EventProbePath:
+		case ipsec.EventProbePath:
 			d.handle(ike.ProbePath{ID: e.ID, Size: e.Size}, classEstablished)
-		case esp.EventSourceGone:
+		case ipsec.EventSourceGone:
 			d.handle(ike.SourceGone{ID: e.ID}, classEstablished)
 		}
 	}
@@ -171,7 +171,7 @@ func (d *Driver) drain() {
 
 // firstInbound reports the first packet on a new SA, which lets the responder of a rekey switch to
 // it (RFC 7296, Section 2.8). The event proves the packet even if its time is no longer known.
-func (d *Driver) firstInbound(id esp.ChildID) {
+func (d *Driver) firstInbound(id ipsec.ChildID) {
 	in, out, ok := d.cfg.Plane.LastTraffic(id)
 	if !ok {
 		return

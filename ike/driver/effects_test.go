@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -18,20 +18,20 @@ import (
 func TestEffectsInOrder(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		answer[ike.Acquire](r,
-			ike.InstallInbound{SA: esp.ChildSA{ID: 3}},
+			ike.InstallInbound{SA: ipsec.ChildSA{ID: 3}},
 			ike.Send{Remote: there, NATPort: true, Data: []byte("hello")},
 			ike.ActivateOutbound{ID: 3},
-			ike.SetEndpoint{ID: 3, Endpoint: esp.Endpoint{Remote: there}},
+			ike.SetEndpoint{ID: 3, Endpoint: ipsec.Endpoint{Remote: there}},
 			ike.Send{Remote: there, Keepalive: true},
 			ike.DeactivateOutbound{ID: 2},
 			ike.RemoveSA{ID: 2},
 			ike.Send{Remote: there, NATPort: true, DontFragment: true, Data: []byte("large")},
 			ike.Send{Remote: there, FragmentSize: 576, Data: []byte("again")},
-			ike.PathProbed{PathProbe: esp.PathProbe{ID: 3, Size: 1500, Sent: 1488, Verdict: esp.PathLost}},
-			ike.AcquireFailed{Policy: esp.Policy{Peer: "right", Child: "lan"}},
+			ike.PathProbed{PathProbe: ipsec.PathProbe{ID: 3, Size: 1500, Sent: 1488, Verdict: ipsec.PathLost}},
+			ike.AcquireFailed{Policy: ipsec.Policy{Peer: "right", Child: "lan"}},
 			ike.Resolve{Peer: "right"},
 		)
-		r.plane.tell(esp.Event{Kind: esp.EventAcquire, Policy: esp.Policy{Peer: "right", Child: "lan"}, Flow: selector.Flow{Protocol: 1}, Resource: 2})
+		r.plane.tell(ipsec.Event{Kind: ipsec.EventAcquire, Policy: ipsec.Policy{Peer: "right", Child: "lan"}, Flow: selector.Flow{Protocol: 1}, Resource: 2})
 		synctest.Wait()
 		got := r.journal.take()
 		if len(got) == 0 || !strings.HasPrefix(got[0], "acquire {Policy:{Peer:right Child:lan}") || !strings.HasSuffix(got[0], "Resource:2}") {
@@ -46,13 +46,13 @@ func TestEffectsInOrder(t *testing.T) {
 func TestPlaneEvents(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.plane.tell(
-			esp.Event{Kind: esp.EventExpire, ID: 4, Hard: true},
-			esp.Event{Kind: esp.EventFirstInbound, ID: 5},
-			esp.Event{Kind: esp.EventFirstInbound, ID: 6},
-			esp.Event{Kind: esp.EventFirstInbound, ID: 77},
-			esp.Event{Kind: esp.EventPeerMoved, ID: 7, Remote: there},
-			esp.Event{Kind: esp.EventSourceGone, ID: 8},
-			esp.Event{Kind: esp.EventProbePath, ID: 9, Size: 1500},
+			ipsec.Event{Kind: ipsec.EventExpire, ID: 4, Hard: true},
+			ipsec.Event{Kind: ipsec.EventFirstInbound, ID: 5},
+			ipsec.Event{Kind: ipsec.EventFirstInbound, ID: 6},
+			ipsec.Event{Kind: ipsec.EventFirstInbound, ID: 77},
+			ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 7, Remote: there},
+			ipsec.Event{Kind: ipsec.EventSourceGone, ID: 8},
+			ipsec.Event{Kind: ipsec.EventProbePath, ID: 9, Size: 1500},
 		)
 		r.want("events", "expire {ID:4 Hard:true}", "traffic 5 in=true", "traffic 6 in=true", "peermoved {ID:7 Remote:192.0.2.2:500}", "sourcegone {ID:8}", "probepath {ID:9 Size:1500}")
 
@@ -74,7 +74,7 @@ func TestKeysAreCleared(t *testing.T) {
 		drive(t, func(t *testing.T, r *rig) {
 			set(r.plane)
 			keymat := []byte("initiator's key!responder's key!")
-			answer[ike.Computed](r, ike.InstallInbound{SA: esp.ChildSA{ID: 3, KeyIn: keymat[:16:16], KeyOut: keymat[16:]}})
+			answer[ike.Computed](r, ike.InstallInbound{SA: ipsec.ChildSA{ID: 3, KeyIn: keymat[:16:16], KeyOut: keymat[16:]}})
 			r.call(context.Background(), func() { r.handle(ike.Computed{ID: 1}, classEstablished) })
 			synctest.Wait()
 			if string(r.plane.keys) != "initiator's key!responder's key!" {
@@ -91,7 +91,7 @@ func TestKeysAreCleared(t *testing.T) {
 func TestInstallRefused(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.plane.refuse = errors.New("no room")
-		answer[ike.Computed](r, ike.InstallInbound{SA: esp.ChildSA{ID: 3, Policy: esp.Policy{Peer: "right", Child: "lan"}}}, ike.Send{Remote: there})
+		answer[ike.Computed](r, ike.InstallInbound{SA: ipsec.ChildSA{ID: 3, Policy: ipsec.Policy{Peer: "right", Child: "lan"}}}, ike.Send{Remote: there})
 		r.call(context.Background(), func() { r.handle(ike.Computed{ID: 1}, classEstablished) })
 		r.want("refused", "computed 1: <nil>", "install 3", "send 192.0.2.2:500 nat=false ", "expire {ID:3 Hard:true}")
 		if h := r.History("right"); len(h) != 1 || h[0].Event != "install-failed" || !strings.Contains(h[0].Text, "no room") {
@@ -203,4 +203,4 @@ func TestPanicElsewhere(t *testing.T) {
 
 type brokenPlane struct{ *fakePlane }
 
-func (brokenPlane) RemoveSA(esp.ChildID) { panic("nil map") }
+func (brokenPlane) RemoveSA(ipsec.ChildID) { panic("nil map") }

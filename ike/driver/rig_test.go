@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike"
+	"culvert/internal/ipsec"
 )
 
 // journal records events as lines, in order.
@@ -108,10 +108,10 @@ type fakePlane struct {
 	panics  bool   // it panics instead
 	keys    []byte // a copy of the last SA's keys
 	wake    chan struct{}
-	events  []esp.Event
+	events  []ipsec.Event
 }
 
-func (p *fakePlane) InstallInbound(sa esp.ChildSA) error {
+func (p *fakePlane) InstallInbound(sa ipsec.ChildSA) error {
 	p.journal.add("install %d", sa.ID)
 	p.keys = slices.Concat(sa.KeyIn, sa.KeyOut)
 	if p.panics {
@@ -119,20 +119,20 @@ func (p *fakePlane) InstallInbound(sa esp.ChildSA) error {
 	}
 	return p.refuse
 }
-func (p *fakePlane) ActivateOutbound(id esp.ChildID) { p.journal.add("activate %d", id) }
+func (p *fakePlane) ActivateOutbound(id ipsec.ChildID) { p.journal.add("activate %d", id) }
 
-func (p *fakePlane) DeactivateOutbound(id esp.ChildID) { p.journal.add("deactivate %d", id) }
-func (p *fakePlane) RemoveSA(id esp.ChildID)           { p.journal.add("remove %d", id) }
-func (p *fakePlane) SetEndpoint(id esp.ChildID, ep esp.Endpoint) {
+func (p *fakePlane) DeactivateOutbound(id ipsec.ChildID) { p.journal.add("deactivate %d", id) }
+func (p *fakePlane) RemoveSA(id ipsec.ChildID)           { p.journal.add("remove %d", id) }
+func (p *fakePlane) SetEndpoint(id ipsec.ChildID, ep ipsec.Endpoint) {
 	p.journal.add("endpoint %d %v", id, ep.Remote)
 }
-func (p *fakePlane) AcquireFailed(policy esp.Policy) {
+func (p *fakePlane) AcquireFailed(policy ipsec.Policy) {
 	p.journal.add("acquire failed %s/%s", policy.Peer, policy.Child)
 }
-func (p *fakePlane) PathProbed(r esp.PathProbe) {
+func (p *fakePlane) PathProbed(r ipsec.PathProbe) {
 	p.journal.add("path %d: %d of %d: %d", r.ID, r.Sent, r.Size, r.Verdict)
 }
-func (p *fakePlane) LastTraffic(id esp.ChildID) (in, out time.Time, ok bool) {
+func (p *fakePlane) LastTraffic(id ipsec.ChildID) (in, out time.Time, ok bool) {
 	if id == 0 || id > 9 {
 		return in, out, false
 	}
@@ -142,14 +142,14 @@ func (p *fakePlane) LastTraffic(id esp.ChildID) (in, out time.Time, ok bool) {
 	return in, out, true
 }
 func (p *fakePlane) Wake() <-chan struct{} { return p.wake }
-func (p *fakePlane) Drain() []esp.Event {
+func (p *fakePlane) Drain() []ipsec.Event {
 	events := p.events
 	p.events = nil
 	return events
 }
 
 // tell makes events available to Drain.
-func (p *fakePlane) tell(events ...esp.Event) {
+func (p *fakePlane) tell(events ...ipsec.Event) {
 	p.events = events
 	p.wake <- struct{}{}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun"
 	"culvert/tun/protect"
 )
@@ -16,7 +16,7 @@ import (
 func TestProtectionComesBeforePeers(t *testing.T) {
 	_, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+manualText("192.0.2.9", "01"), nil)
 	wantCalls(t, f, "policies", "routes", "install man", "activate", "peers")
-	if len(f.policies) != 2 || f.policies[0].Policy != (esp.Policy{Peer: "a", Child: "lan"}) || f.policies[1].Policy != (esp.Policy{Peer: "bench", Child: "man"}) {
+	if len(f.policies) != 2 || f.policies[0].Policy != (ipsec.Policy{Peer: "a", Child: "lan"}) || f.policies[1].Policy != (ipsec.Policy{Peer: "bench", Child: "man"}) {
 		t.Errorf("got policies %v", f.policies)
 	}
 	if len(f.peers) != 1 || f.peers[0].Name != "a" {

@@ -17,6 +17,7 @@ import (
 	"culvert/ike/driver"
 	"culvert/internal/config"
 	"culvert/internal/control"
+	"culvert/internal/ipsec"
 	"culvert/tun/protect"
 )
 
@@ -35,15 +36,15 @@ type Options struct {
 type (
 	packetPath interface {
 		SetPolicies(ps []dataplane.PolicyConfig) error
-		ChangePolicies(set []dataplane.PolicyConfig, gone []esp.Policy) error
+		ChangePolicies(set []dataplane.PolicyConfig, gone []ipsec.Policy) error
 		SetCeilings(ceilings map[string]int)
 		SetBypasses(set []dataplane.PolicyConfig)
-		ChangeBypasses(set []dataplane.PolicyConfig, gone []esp.Policy)
-		InstallInbound(sa esp.ChildSA) error
-		ActivateOutbound(id esp.ChildID)
-		TakeOut(id esp.ChildID) (esp.State, bool)
-		PolicyStats(policy esp.Policy) (dataplane.ChildStats, bool)
-		ChildStats(id esp.ChildID) (dataplane.ChildStats, bool)
+		ChangeBypasses(set []dataplane.PolicyConfig, gone []ipsec.Policy)
+		InstallInbound(sa ipsec.ChildSA) error
+		ActivateOutbound(id ipsec.ChildID)
+		TakeOut(id ipsec.ChildID) (esp.State, bool)
+		PolicyStats(policy ipsec.Policy) (dataplane.ChildStats, bool)
+		ChildStats(id ipsec.ChildID) (dataplane.ChildStats, bool)
 		Counters() map[string]uint64
 	}
 	keyExchange interface {
@@ -83,8 +84,8 @@ type Daemon struct {
 	resolver *resolver
 	outside  *outside
 
-	applying sync.Mutex  // serialises changes of the configuration and of addresses
-	lastID   esp.ChildID // of manual SAs; guarded by applying
+	applying sync.Mutex    // serialises changes of the configuration and of addresses
+	lastID   ipsec.ChildID // of manual SAs; guarded by applying
 	// inForce is the configuration that the packet path and the engine have in full; nil: none.
 	// Guarded by applying.
 	inForce *config.Config
@@ -94,7 +95,7 @@ type Daemon struct {
 	mu     sync.Mutex // guards the fields below
 	cfg    *config.Config
 	found  map[string]lookup // the addresses of the peers' DNS names, by peer
-	manual map[esp.Policy]manualSA
+	manual map[ipsec.Policy]manualSA
 }
 
 var _ control.Backend = (*Daemon)(nil)

@@ -5,8 +5,8 @@ import (
 	"slices"
 
 	"culvert/dataplane"
-	"culvert/esp"
 	"culvert/internal/config"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/protect"
 )
@@ -18,7 +18,7 @@ type difference struct {
 	whole    bool           // there is no previous configuration: everything is new
 	set      []*config.Peer // new or changed peers of next
 	gone     []string       // removed peers
-	policies []esp.Policy   // removed policies of any peer
+	policies []ipsec.Policy // removed policies of any peer
 }
 
 // compare returns the difference between two configurations; before may be nil.
@@ -55,7 +55,7 @@ func compare(before, next *config.Config) difference {
 func (d *difference) lose(old *config.Peer, stay []string) {
 	for _, name := range old.Order {
 		if !slices.Contains(stay, name) {
-			d.policies = append(d.policies, esp.Policy{Peer: old.Name, Child: name})
+			d.policies = append(d.policies, ipsec.Policy{Peer: old.Name, Child: name})
 		}
 	}
 }
@@ -77,7 +77,7 @@ func (d *difference) applyTo(plane packetPath) error {
 	var set []dataplane.PolicyConfig
 	for _, p := range d.set {
 		eachChild(p, func(p *config.Peer, name string, local, remote []selector.Selector) {
-			set = append(set, dataplane.PolicyConfig{Policy: esp.Policy{Peer: p.Name, Child: name}, Local: local, Remote: remote})
+			set = append(set, dataplane.PolicyConfig{Policy: ipsec.Policy{Peer: p.Name, Child: name}, Local: local, Remote: remote})
 		})
 	}
 	switch {

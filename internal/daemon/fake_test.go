@@ -20,6 +20,7 @@ import (
 	"culvert/ike"
 	"culvert/ike/driver"
 	"culvert/internal/config"
+	"culvert/internal/ipsec"
 	"culvert/tun/protect"
 )
 
@@ -30,13 +31,13 @@ type fakeParts struct {
 	calls    []string
 	ceilings map[string]int
 	policies []dataplane.PolicyConfig
-	bypasses map[esp.Policy]string
+	bypasses map[ipsec.Policy]string
 	routes   map[string]map[netip.Prefix]protect.Kind // by the group's local networks
 	peers    []ike.Peer
-	sas      map[esp.ChildID]esp.ChildSA
+	sas      map[ipsec.ChildID]ipsec.ChildSA
 	status   []ike.PeerStatus
-	stats    map[esp.Policy]dataplane.ChildStats
-	pairs    map[esp.ChildID]dataplane.ChildStats
+	stats    map[ipsec.Policy]dataplane.ChildStats
+	pairs    map[ipsec.ChildID]dataplane.ChildStats
 	events   []driver.Event
 	do       func(in ike.Input) error
 	rawESP   bool
@@ -59,11 +60,11 @@ func (f *fakeParts) took() []string {
 }
 
 func (f *fakeParts) SetBypasses(set []dataplane.PolicyConfig) {
-	f.bypasses = map[esp.Policy]string{}
+	f.bypasses = map[ipsec.Policy]string{}
 	f.ChangeBypasses(set, nil)
 }
 
-func (f *fakeParts) ChangeBypasses(set []dataplane.PolicyConfig, gone []esp.Policy) {
+func (f *fakeParts) ChangeBypasses(set []dataplane.PolicyConfig, gone []ipsec.Policy) {
 	for _, name := range gone {
 		delete(f.bypasses, name)
 	}
@@ -78,9 +79,9 @@ func (f *fakeParts) SetPolicies(ps []dataplane.PolicyConfig) error {
 	return nil
 }
 
-func (f *fakeParts) ChangePolicies(set []dataplane.PolicyConfig, gone []esp.Policy) error {
+func (f *fakeParts) ChangePolicies(set []dataplane.PolicyConfig, gone []ipsec.Policy) error {
 	defer f.note(fmt.Sprintf("policies +%d -%d", len(set), len(gone)))()
-	is := func(policy esp.Policy) func(dataplane.PolicyConfig) bool {
+	is := func(policy ipsec.Policy) func(dataplane.PolicyConfig) bool {
 		return func(c dataplane.PolicyConfig) bool { return c.Policy == policy }
 	}
 	for _, policy := range gone {
@@ -98,7 +99,7 @@ func (f *fakeParts) SetCeilings(ceilings map[string]int) {
 	f.ceilings = ceilings
 }
 
-func (f *fakeParts) InstallInbound(sa esp.ChildSA) error {
+func (f *fakeParts) InstallInbound(sa ipsec.ChildSA) error {
 	defer f.note("install " + sa.Policy.Child)()
 	if f.refuse != nil {
 		return f.refuse
@@ -107,16 +108,16 @@ func (f *fakeParts) InstallInbound(sa esp.ChildSA) error {
 	return nil
 }
 
-func (f *fakeParts) ActivateOutbound(id esp.ChildID) { defer f.note("activate")() }
+func (f *fakeParts) ActivateOutbound(id ipsec.ChildID) { defer f.note("activate")() }
 
-func (f *fakeParts) TakeOut(id esp.ChildID) (esp.State, bool) {
+func (f *fakeParts) TakeOut(id ipsec.ChildID) (esp.State, bool) {
 	defer f.note("remove " + f.sas[id].Policy.Child)()
 	_, ok := f.sas[id]
 	delete(f.sas, id)
 	return esp.State{Sent: esp.Usage{Packets: uint64(id)}}, ok
 }
 
-func (f *fakeParts) PolicyStats(policy esp.Policy) (dataplane.ChildStats, bool) {
+func (f *fakeParts) PolicyStats(policy ipsec.Policy) (dataplane.ChildStats, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, sa := range f.sas {
@@ -128,7 +129,7 @@ func (f *fakeParts) PolicyStats(policy esp.Policy) (dataplane.ChildStats, bool) 
 	return st, ok
 }
 
-func (f *fakeParts) ChildStats(id esp.ChildID) (dataplane.ChildStats, bool) {
+func (f *fakeParts) ChildStats(id ipsec.ChildID) (dataplane.ChildStats, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	st, ok := f.pairs[id]
@@ -252,10 +253,10 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // testDaemon returns a daemon of fake parts that has applied a configuration; ask looks names up.
 func testDaemon(t testing.TB, doc string, ask func(ctx context.Context, name string) ([]netip.Addr, error)) (*Daemon, *fakeParts, *bytes.Buffer) {
 	t.Helper()
-	f := &fakeParts{sas: map[esp.ChildID]esp.ChildSA{}, stats: map[esp.Policy]dataplane.ChildStats{}, rawESP: true}
+	f := &fakeParts{sas: map[ipsec.ChildID]ipsec.ChildSA{}, stats: map[ipsec.Policy]dataplane.ChildStats{}, rawESP: true}
 	out := &bytes.Buffer{}
 	d := &Daemon{log: slog.New(slog.NewTextHandler(out, nil)), level: new(slog.LevelVar), started: epoch, now: func() time.Time { return epoch.Add(10 * time.Second) },
-		plane: plane{f}, ike: f, routes: routes{f}, device: counted{}, net: sockets{f}, flows: protect.NewSet(), found: map[string]lookup{}, manual: map[esp.Policy]manualSA{}}
+		plane: plane{f}, ike: f, routes: routes{f}, device: counted{}, net: sockets{f}, flows: protect.NewSet(), found: map[string]lookup{}, manual: map[ipsec.Policy]manualSA{}}
 	d.opts.Config = filepath.Join(t.TempDir(), "a.toml")
 	if ask == nil {
 		ask = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no look-ups here") }

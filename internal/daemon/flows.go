@@ -5,8 +5,8 @@ import (
 	"slices"
 
 	"culvert/dataplane"
-	"culvert/esp"
 	"culvert/internal/config"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/protect"
 )
@@ -59,13 +59,13 @@ func without(list []selector.Selector, bypass []netip.Prefix) []netip.Prefix {
 }
 
 // forAll names the bypass of [daemon] in the packet path.
-var forAll esp.Policy
+var forAll ipsec.Policy
 
 // bypassesOf returns the bypasses of a peer's children for the packet path, and the children
 // without any.
-func bypassesOf(p *config.Peer) (set []dataplane.PolicyConfig, none []esp.Policy) {
+func bypassesOf(p *config.Peer) (set []dataplane.PolicyConfig, none []ipsec.Policy) {
 	eachChild(p, func(p *config.Peer, name string, local, _ []selector.Selector) {
-		policy := esp.Policy{Peer: p.Name, Child: name}
+		policy := ipsec.Policy{Peer: p.Name, Child: name}
 		if b := p.RoutingOf(name).Bypass; len(b) > 0 {
 			set = append(set, dataplane.PolicyConfig{Policy: policy, Local: local, Remote: selectorsOf(b)})
 			return

@@ -10,16 +10,17 @@ import (
 	"culvert/esp"
 	"culvert/ike"
 	"culvert/internal/config"
+	"culvert/internal/ipsec"
 )
 
 // firstManualID is above every Child SA ID of IKE: no policy has SAs of both.
-const firstManualID = esp.ChildID(1) << 62
+const firstManualID = ipsec.ChildID(1) << 62
 
 // A manualSA is an installed manual child, or the reason why it is not installed.
 type manualSA struct {
-	id     esp.ChildID // 0: not installed
-	sa     esp.ChildSA // without ID
-	state  esp.State   // of the one that it replaces, with the same keys
+	id     ipsec.ChildID // 0: not installed
+	sa     ipsec.ChildSA // without ID
+	state  esp.State     // of the one that it replaces, with the same keys
 	reason string
 }
 
@@ -28,7 +29,7 @@ func (d *Daemon) setManual(c *config.Config) {
 	d.mu.Lock()
 	old := d.manual
 	d.mu.Unlock()
-	next := map[esp.Policy]manualSA{}
+	next := map[ipsec.Policy]manualSA{}
 	for i := range c.Peers {
 		for j := range c.Peers[i].Manual {
 			m := d.manualFor(c, &c.Peers[i], &c.Peers[i].Manual[j])
@@ -57,7 +58,7 @@ func (d *Daemon) setManual(c *config.Config) {
 // takeOutManual removes a manual SA. Should it be replaced by one of the same SPIs and keys, with
 // another address or other networks, that one goes on with its sequence numbers: the peer, which
 // knows of no change, would take others for replays.
-func (d *Daemon) takeOutManual(was manualSA, next map[esp.Policy]manualSA) {
+func (d *Daemon) takeOutManual(was manualSA, next map[ipsec.Policy]manualSA) {
 	state, ok := d.plane.TakeOut(was.id)
 	if m := next[was.sa.Policy]; ok && sameKeys(&m.sa, &was.sa) {
 		m.state = state
@@ -66,7 +67,7 @@ func (d *Daemon) takeOutManual(was manualSA, next map[esp.Policy]manualSA) {
 }
 
 // sameKeys reports whether two SA pairs have the same keys and SPIs in both directions.
-func sameKeys(a, b *esp.ChildSA) bool {
+func sameKeys(a, b *ipsec.ChildSA) bool {
 	return a.SPIIn == b.SPIIn && a.SPIOut == b.SPIOut && a.Cipher == b.Cipher && a.ESN == b.ESN &&
 		subtle.ConstantTimeCompare(a.KeyIn, b.KeyIn) == 1 && subtle.ConstantTimeCompare(a.KeyOut, b.KeyOut) == 1
 }
@@ -100,19 +101,19 @@ func (d *Daemon) manualFor(c *config.Config, p *config.Peer, m *config.Manual) m
 		if reason == "" {
 			reason = p.RemoteName + " has no address of a family that this host sends from"
 		}
-		return manualSA{reason: reason, sa: esp.ChildSA{Policy: esp.Policy{Peer: p.Name, Child: m.Name}}}
+		return manualSA{reason: reason, sa: ipsec.ChildSA{Policy: ipsec.Policy{Peer: p.Name, Child: m.Name}}}
 	}
 	local := p.Local
 	if !local.IsValid() {
 		// Without a route to the peer yet, the system chooses the source of each packet.
 		local, _ = d.net.LocalAddr(addrs[0])
 	}
-	ep := esp.Endpoint{Encap: p.Encap == ike.EncapAlways || p.Encap == ike.EncapAuto && !d.net.RawESP(), Local: netip.AddrPortFrom(local, 0), Remote: netip.AddrPortFrom(addrs[0], 0)}
+	ep := ipsec.Endpoint{Encap: p.Encap == ike.EncapAlways || p.Encap == ike.EncapAuto && !d.net.RawESP(), Local: netip.AddrPortFrom(local, 0), Remote: netip.AddrPortFrom(addrs[0], 0)}
 	if ep.Encap {
 		ep.Local, ep.Remote = netip.AddrPortFrom(local, c.Daemon.NATPort), netip.AddrPortFrom(addrs[0], p.RemoteNATPort)
 	}
-	return manualSA{sa: esp.ChildSA{
-		Policy: esp.Policy{Peer: p.Name, Child: m.Name},
+	return manualSA{sa: ipsec.ChildSA{
+		Policy: ipsec.Policy{Peer: p.Name, Child: m.Name},
 		SPIIn:  m.SPIIn, SPIOut: m.SPIOut, KeyIn: m.KeyIn, KeyOut: m.KeyOut,
 		Cipher: m.Cipher, ESN: m.ESN, ReplayWindow: m.ReplayWindow, Endpoint: ep,
 		LocalTS: m.Local, RemoteTS: m.Remote,

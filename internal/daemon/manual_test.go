@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 func TestManualSAThatCannotBeInstalled(t *testing.T) {
@@ -41,7 +42,7 @@ func TestManualSAGoesOn(t *testing.T) {
 		{"another key", manualText("192.0.2.10", "02"), false},
 		{"another SPI", strings.Replace(manualText("192.0.2.10", "02"), "0x1001", "0x1002", 1), false},
 	} {
-		var before esp.ChildSA
+		var before ipsec.ChildSA
 		for _, before = range f.sas {
 		}
 		writeConfig(t, d, tt.text)

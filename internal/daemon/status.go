@@ -6,11 +6,11 @@ import (
 	"math"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike"
 	"culvert/ike/wire"
 	"culvert/internal/config"
 	"culvert/internal/control"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/guard"
 	"culvert/tun/protect"
@@ -142,7 +142,7 @@ func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
 // child returns the status of a negotiated child; s is nil if the engine does not have it yet.
 func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.ChildStatus) control.Child {
 	out := control.Child{Name: c.Name, State: "down", Encap: "esp", LocalTS: selectors(c.Local), RemoteTS: selectors(c.Remote), WorkerSAs: []control.WorkerSA{}}
-	d.addStats(now, esp.Policy{Peer: p.Name, Child: c.Name}, &out)
+	d.addStats(now, ipsec.Policy{Peer: p.Name, Child: c.Name}, &out)
 	if s == nil {
 		return out
 	}
@@ -176,7 +176,7 @@ func (d *Daemon) workerSA(now time.Time, r ike.ResourceStatus) control.WorkerSA 
 // manualChild returns the status of a manual child.
 func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) control.Child {
 	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote), WorkerSAs: []control.WorkerSA{}}
-	policy := esp.Policy{Peer: p.Name, Child: m.Name}
+	policy := ipsec.Policy{Peer: p.Name, Child: m.Name}
 	d.addStats(now, policy, &out)
 	d.mu.Lock()
 	sa := d.manual[policy]
@@ -198,7 +198,7 @@ func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) co
 }
 
 // addStats fills in a child's traffic in the packet path, over all its SAs.
-func (d *Daemon) addStats(now time.Time, policy esp.Policy, out *control.Child) {
+func (d *Daemon) addStats(now time.Time, policy ipsec.Policy, out *control.Child) {
 	st, ok := d.plane.PolicyStats(policy)
 	if !ok {
 		st.Drops = map[string]uint64{}

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"culvert/dataplane"
-	"culvert/esp"
 	"culvert/ike"
 	"culvert/internal/control"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -30,7 +30,7 @@ func established(t *testing.T, f *fakeParts) {
 		Established: epoch, RekeyAt: epoch.Add(time.Hour), Explain: []string{"ours: x", "theirs: y"}, Children: []ike.ChildStatus{{
 			Name: "lan", State: ike.ChildInstalled, ID: 7, Encap: true, SPIIn: 0xc0ffee01, SPIOut: 0xbeef, Proposal: "aes128gcm16-esn",
 			LocalTS: []selector.Selector{sel(t, "10.1.0.0/24")}, RemoteTS: []selector.Selector{sel(t, "10.2.0.0/24")}, RekeyAt: epoch.Add(20 * time.Second), Rekeys: 2}}}}
-	f.stats[esp.Policy{Peer: "a", Child: "lan"}] = dataplane.ChildStats{BytesIn: 1, BytesOut: 2, PacketsIn: 3, PacketsOut: 4, LastIn: epoch.Add(9 * time.Second), MTU: 1400, Drops: map[string]uint64{"icv": 5, "replay": 0}}
+	f.stats[ipsec.Policy{Peer: "a", Child: "lan"}] = dataplane.ChildStats{BytesIn: 1, BytesOut: 2, PacketsIn: 3, PacketsOut: 4, LastIn: epoch.Add(9 * time.Second), MTU: 1400, Drops: map[string]uint64{"icv": 5, "replay": 0}}
 }
 
 func TestStatusOfAnEstablishedPeer(t *testing.T) {
@@ -77,7 +77,7 @@ func TestStatusOfWorkers(t *testing.T) {
 		{Resource: 2, State: ike.ChildRekeying, ID: 9, SPIIn: 0xc0ffee03, SPIOut: 0xdeadbee0, RekeyAt: d.now().Add(time.Minute)},
 		{Resource: 1, State: ike.ChildNegotiating},
 	}
-	f.pairs = map[esp.ChildID]dataplane.ChildStats{9: {PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, LastOut: d.now().Add(-time.Second)}}
+	f.pairs = map[ipsec.ChildID]dataplane.ChildStats{9: {PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, LastOut: d.now().Add(-time.Second)}}
 	st, err := d.Status(context.Background())
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package esp
+package ipsec
 
 import (
 	"net/netip"

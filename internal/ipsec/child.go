@@ -1,8 +1,11 @@
-package esp
+// Package ipsec holds the words that the control plane and the dataplane share: policies, Child SA
+// pairs, their endpoints, and the events about them. It only holds values.
+package ipsec
 
 import (
 	"net/netip"
 
+	"culvert/esp"
 	"culvert/selector"
 )
 
@@ -17,23 +20,11 @@ type Policy struct {
 	Child string // the child's configured name
 }
 
-// Cipher names an ESP AEAD (RFC 4106, RFC 7634) by its IANA transform ID and key length.
-type Cipher struct {
-	ID      uint16 // IANA "Encryption Algorithm Transform IDs": 20 AES-GCM-16, 28 ChaCha20-Poly1305
-	KeyBits uint16 // AES: 128, 192 or 256; ChaCha20-Poly1305: 256
-}
-
 // An Endpoint holds the outer addresses of a Child SA's packets.
 type Endpoint struct {
 	Local  netip.AddrPort // port 0 for raw ESP
 	Remote netip.AddrPort // port 0 for raw ESP
 	Encap  bool           // UDP encapsulation (RFC 3948) rather than IP protocol 50
-}
-
-// Limits are lifetimes in traffic; zero is unlimited (RFC 4301, Section 4.4.2.1).
-type Limits struct {
-	SoftBytes, HardBytes     uint64
-	SoftPackets, HardPackets uint64
 }
 
 // A ChildSA is a negotiated or manually keyed SA pair, as the control plane hands it to the
@@ -46,20 +37,20 @@ type ChildSA struct {
 
 	SPIIn, SPIOut uint32 // zero: this direction is absent (one-way manual SA)
 	KeyIn, KeyOut []byte
-	Cipher        Cipher
+	Cipher        esp.Cipher
 	ESN           bool
 	// IVStart is added to the sequence number (modulo 2^64) to make the IV. It is zero for
 	// negotiated keys. With manual keys the sequence numbers restart while the key stays, so the
 	// installer must draw it at random: otherwise IVs repeat under one key (RFC 4106, Section 3.1).
 	IVStart      uint64
 	ReplayWindow int // packets; zero: no replay protection
-	State        State
+	State        esp.State
 
 	Endpoint Endpoint
 	// LocalTS and RemoteTS are the negotiated selectors: source and destination of outbound inner
 	// packets (RFC 4301, Section 4.4.2).
 	LocalTS, RemoteTS []selector.Selector
-	Limits            Limits
+	Limits            esp.Limits
 
 	// Resource is the worker that the pair is for, counted from 1 (RFC 9611). With 0 any worker may
 	// send on it.
@@ -74,4 +65,23 @@ type ChildSA struct {
 func (sa *ChildSA) ClearKeys() {
 	clear(sa.KeyIn)
 	clear(sa.KeyOut)
+}
+
+// Inbound returns the pair's receiving direction. Its key is the pair's.
+func (sa *ChildSA) Inbound() *esp.SA {
+	in := sa.direction()
+	in.SPI, in.Key = sa.SPIIn, sa.KeyIn
+	return in
+}
+
+// Outbound returns the pair's sending direction. Its key is the pair's.
+func (sa *ChildSA) Outbound() *esp.SA {
+	out := sa.direction()
+	out.SPI, out.Key = sa.SPIOut, sa.KeyOut
+	return out
+}
+
+// direction returns what both directions have in common.
+func (sa *ChildSA) direction() *esp.SA {
+	return &esp.SA{Cipher: sa.Cipher, ESN: sa.ESN, IVStart: sa.IVStart, ReplayWindow: sa.ReplayWindow, State: sa.State, Limits: sa.Limits}
 }
