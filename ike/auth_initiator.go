@@ -224,7 +224,7 @@ func (s *ikeSA) established(p *peer, id identity.ID) {
 	s.setup, s.handshake = nil, nil
 	s.afterAuth = s.win.ExpectedID()
 	s.life.established, s.life.since = e.handling.now, e.handling.now
-	e.timers.stop(&s.life.hard)
+	e.timers.Stop(&s.life.hard)
 	s.peer = p
 	if !slices.Contains(p.sas, s) {
 		p.sas = append(p.sas, s)

@@ -7,6 +7,7 @@ import (
 
 	"culvert/ike/proposal"
 	"culvert/ike/suite"
+	"culvert/ike/timer"
 	"culvert/ike/wire"
 )
 
@@ -247,18 +248,18 @@ func (x *childExchange) crossed() bool {
 
 // wait schedules another try after a pause, as TEMPORARY_FAILURE demands (RFC 7296, Section 2.25).
 func (x *childExchange) wait(s *ikeSA, kind wire.NotifyType) {
-	pause := temporaryWait(s.e.cfg.Rand)
+	pause := timer.TemporaryWait(s.e.cfg.Rand)
 	if x.old != nil {
 		s.e.after(&x.old.dates.soft, pause)
 		return
 	}
 	x.policy.reason = refusalText(kind)
 	x.policy.retry.at = s.e.handling.now.Add(pause)
-	s.e.timers.set(&x.policy.retry.timer, x.policy.retry.at)
+	s.e.timers.Set(&x.policy.retry.timer, x.policy.retry.at)
 }
 
 // rekeyPause is the least pause between a failed rekeying and the next try.
-const rekeyPause = 10 * temporaryPause
+const rekeyPause = 10 * timer.TemporaryPause
 
 // postpone schedules the next try of a rekeying that failed.
 func (x *childExchange) postpone(s *ikeSA) {
@@ -271,7 +272,7 @@ func (x *childExchange) postpone(s *ikeSA) {
 	}
 	s.e.answerRefs(&x.old.refs, errors.New(x.policy.reason))
 	if x.old.state == pairLive && x.old.owner != nil {
-		s.e.after(&x.old.dates.soft, longer(rekeyPause, s.e.cfg.Rand))
+		s.e.after(&x.old.dates.soft, timer.Longer(rekeyPause, s.e.cfg.Rand))
 	}
 }
 
@@ -309,6 +310,6 @@ func (x *childExchange) abandon(s *ikeSA, why string) {
 	x.old.rekeying = nil
 	s.e.answerRefs(&x.old.refs, errors.New(why))
 	if x.old.owner != nil && x.old.state == pairLive { // a successor of the IKE SA may have it
-		s.e.after(&x.old.dates.soft, temporaryWait(s.e.cfg.Rand))
+		s.e.after(&x.old.dates.soft, timer.TemporaryWait(s.e.cfg.Rand))
 	}
 }

@@ -1,6 +1,10 @@
 package ike
 
-import "time"
+import (
+	"time"
+
+	"culvert/ike/timer"
+)
 
 // Lifetimes of a Child SA pair: when it is rekeyed and when it expires.
 
@@ -22,9 +26,9 @@ func (p *pair) schedule() {
 // rekeying requests SHOULD be jittered" (RFC 7296, Section 2.8.1).
 func rekeyMargin(e *Engine, life time.Duration, creator bool) time.Duration {
 	if creator {
-		return life - life*3/100 - fraction(life*7/100, e.cfg.Rand)
+		return life - life*3/100 - timer.Fraction(life*7/100, e.cfg.Rand)
 	}
-	return life - fraction(life*2/100, e.cfg.Rand)
+	return life - timer.Fraction(life*2/100, e.cfg.Rand)
 }
 
 // unsure reports whether the peer may not have the pair yet, and it is worth waiting until it does.
@@ -40,7 +44,7 @@ func (p *pair) softDue() {
 		p.softEnd()
 		return
 	}
-	p.owner.e.after(&p.dates.soft, temporaryPause)
+	p.owner.e.after(&p.dates.soft, timer.TemporaryPause)
 	p.owner.e.emit(NeedTraffic{ID: p.sa.ID})
 }
 
@@ -60,7 +64,7 @@ func (p *pair) softEnd() {
 		return
 	}
 	if !p.proven() {
-		p.owner.e.after(&p.dates.soft, temporaryPause)
+		p.owner.e.after(&p.dates.soft, timer.TemporaryPause)
 		return
 	}
 	p.rekeying = newChildExchange(p.policy, p)
@@ -91,14 +95,14 @@ func (p *pair) delete(cause endCause, why string) {
 	s := p.owner
 	if p.unsure() {
 		// The peer would not know the pair yet, and would install it when our response arrives.
-		p.dates.use.fire = func() { p.delete(cause, why) }
+		p.dates.use.Fire = func() { p.delete(cause, why) }
 		s.e.after(&p.dates.use, deletePause)
 		return
 	}
 	p.moveTo(pairDeleting)
-	s.e.timers.stop(&p.dates.use)
-	s.e.timers.stop(&p.dates.soft)
-	s.e.timers.stop(&p.dates.hard)
+	s.e.timers.Stop(&p.dates.use)
+	s.e.timers.Stop(&p.dates.soft)
+	s.e.timers.Stop(&p.dates.hard)
 	p.answerEnd(why)
 	switch successor := p.chain.best(); {
 	case p.outbound != outActive:

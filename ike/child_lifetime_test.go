@@ -102,7 +102,7 @@ func TestTemporaryFailureForEver(t *testing.T) {
 	p.up()
 	q := p.right.e.peers.order[0].policies[0].main.pairs[0]
 	q.replaced(nil) // the right's idea of things is wrong
-	p.right.e.timers.stop(&q.dates.soft)
+	p.right.e.timers.Stop(&q.dates.soft)
 	ref := p.left.rekey("lan")
 	p.drive(5 * time.Minute)
 	p.wantNotice(p.left, "ike-down")

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/timer"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
@@ -49,9 +50,9 @@ const (
 
 type pairDates struct {
 	born, rekeyAt time.Time
-	soft, hard    timer // hard also ends the lingering of a deleted pair
-	use           timer // when to start sending on a pair that the peer asked for
-	refusals      int   // TEMPORARY_FAILURE responses to its rekeying, in a row
+	soft, hard    timer.Timer // hard also ends the lingering of a deleted pair
+	use           timer.Timer // when to start sending on a pair that the peer asked for
+	refusals      int         // TEMPORARY_FAILURE responses to its rekeying, in a row
 }
 
 // origin identifies the request that made a pair: its IKE SA, and the message ID of the peer's next
@@ -75,9 +76,9 @@ func (e *Engine) install(s *ikeSA, p *pair, l *chain) {
 	p.sa.Resource, p.sa.PerResource = l.resource, p.grouped && e.cfg.Resources > 1
 	p.sa.ID, p.owner, p.state = e.lastPair, s, pairLive
 	p.dates.born = e.handling.now
-	p.dates.soft.fire = p.softDue
-	p.dates.hard.fire = p.hardEnd
-	p.dates.use.fire = func() { p.useAlone() }
+	p.dates.soft.Fire = p.softDue
+	p.dates.hard.Fire = p.hardEnd
+	p.dates.use.Fire = func() { p.useAlone() }
 	e.pairs[p.sa.ID] = p
 	s.pairs = append(s.pairs, p)
 	e.emit(InstallInbound{SA: p.sa})
@@ -171,7 +172,7 @@ func (p *pair) replaced(next *pair) {
 		p.moveTo(pairReplaced)
 	}
 	p.dates.rekeyAt = time.Time{}
-	p.dates.soft.fire = p.replacedEnd
+	p.dates.soft.Fire = p.replacedEnd
 	p.owner.e.after(&p.dates.soft, replacedLife)
 }
 
@@ -198,8 +199,8 @@ func (p *pair) revive() {
 	}
 	p.moveTo(pairLive)
 	p.next, p.crossing = nil, nil
-	p.dates.soft.fire = p.softDue
-	p.owner.e.after(&p.dates.soft, temporaryPause)
+	p.dates.soft.Fire = p.softDue
+	p.owner.e.after(&p.dates.soft, timer.TemporaryPause)
 }
 
 // detach removes the pair from its IKE SA and its chain.
@@ -207,9 +208,9 @@ func (p *pair) detach() {
 	s := p.owner
 	s.pairs = slices.DeleteFunc(s.pairs, func(q *pair) bool { return q == p })
 	p.chain.remove(p)
-	s.e.timers.stop(&p.dates.soft)
-	s.e.timers.stop(&p.dates.hard)
-	s.e.timers.stop(&p.dates.use)
+	s.e.timers.Stop(&p.dates.soft)
+	s.e.timers.Stop(&p.dates.hard)
+	s.e.timers.Stop(&p.dates.use)
 	s.e.touch(s.peer)
 	p.owner = nil
 }
@@ -227,7 +228,7 @@ func (p *pair) linger(e *Engine) {
 	p.moveTo(pairLingering)
 	p.quiet(e)
 	p.policy.lingering = append(p.policy.lingering, p)
-	p.dates.hard.fire = func() { p.gone(e) }
+	p.dates.hard.Fire = func() { p.gone(e) }
 	e.after(&p.dates.hard, lingerPair)
 }
 
@@ -246,7 +247,7 @@ func (p *pair) gone(e *Engine) {
 	p.moveTo(pairGone)
 	p.outbound = outInactive
 	p.policy.lingering = slices.DeleteFunc(p.policy.lingering, func(q *pair) bool { return q == p })
-	e.timers.stop(&p.dates.hard)
+	e.timers.Stop(&p.dates.hard)
 	delete(e.pairs, p.sa.ID)
 	e.emit(RemoveSA{ID: p.sa.ID})
 }
@@ -351,7 +352,7 @@ func (p *pair) settleRedundant() {
 		}
 		loser.replaced(winner)
 		if loser.creator {
-			loser.dates.soft.fire = func() { loser.delete(endReplaced, "redundant") }
+			loser.dates.soft.Fire = func() { loser.delete(endReplaced, "redundant") }
 			p.owner.e.after(&loser.dates.soft, lingerPair)
 		}
 	}

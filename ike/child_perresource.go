@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culvert/ike/proposal"
+	"culvert/ike/timer"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
@@ -200,7 +201,7 @@ func (x *childExchange) acceptFurther(s *ikeSA, p *pair, ps []wire.Payload) {
 func (x *childExchange) refusedFurther(s *ikeSA, kind wire.NotifyType) {
 	x.release(s)
 	if kind == wire.TemporaryFailure {
-		x.policy.group.notBefore = s.e.handling.now.Add(temporaryWait(s.e.cfg.Rand))
+		x.policy.group.notBefore = s.e.handling.now.Add(timer.TemporaryWait(s.e.cfg.Rand))
 		return
 	}
 	x.chain.failed(refusalText(kind))
@@ -209,7 +210,7 @@ func (x *childExchange) refusedFurther(s *ikeSA, kind wire.NotifyType) {
 // failed records that a Child SA for a worker was refused.
 func (l *chain) failed(why string) {
 	e := l.policy.peer.e
-	l.policy.group.notBefore = e.handling.now.Add(longer(resourcePause, e.cfg.Rand))
+	l.policy.group.notBefore = e.handling.now.Add(timer.Longer(resourcePause, e.cfg.Rand))
 	l.policy.peer.notice(Info, "resource-failed", l.policy.cfg.Name, "no "+l.name()+": "+why)
 }
 

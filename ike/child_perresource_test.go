@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/timer"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 	"culvert/selector"
@@ -336,7 +337,7 @@ func TestFurtherChildIsRefused(t *testing.T) {
 		{"N(TEMPORARY_FAILURE)", func(p *testPair) {
 			p.right.rekey("")
 			p.wantSend("right rekeys the IKE SA", p.right, wire.CreateChildSA, false, "SA, Nonce, KE(x25519)")
-		}, 3 * temporaryPause},
+		}, 3 * timer.TemporaryPause},
 		{"N(NO_PROPOSAL_CHOSEN)", func(p *testPair) {
 			other := testESPProposal
 			other.Transforms = []wire.Transform{{Type: wire.TransformENCR, ID: wire.EncrChaCha20Poly1305}, {Type: wire.TransformESN, ID: wire.ESNNo}}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/timer"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 	"culvert/selector"
@@ -42,7 +43,7 @@ const (
 type retry struct {
 	fails int
 	at    time.Time // time of the next try; zero: at once
-	timer timer
+	timer timer.Timer
 }
 
 // trouble is why something is down.
@@ -55,7 +56,7 @@ func newPolicy(p *peer, c Child) *policy {
 	pol := &policy{peer: p, cfg: c, base: intentOf(c.Start)}
 	pol.main.policy = pol
 	pol.want = pol.base == intentUp
-	pol.retry.timer.fire = func() { p.e.touch(p) }
+	pol.retry.timer.Fire = func() { p.e.touch(p) }
 	return pol
 }
 
@@ -93,7 +94,7 @@ func (pol *policy) installed() {
 	pol.trouble = trouble{}
 	pol.flow = nil
 	pol.want = true
-	pol.peer.e.timers.stop(&pol.retry.timer)
+	pol.peer.e.timers.Stop(&pol.retry.timer)
 }
 
 // lost records that its last pair is gone.
@@ -114,8 +115,8 @@ func (pol *policy) lost(cause endCause, why string) {
 	if pol.base == intentUp && (cause == endPeer || cause == endFailed) {
 		// The peer deleted it for a reason. A pause keeps the two sides from creating and deleting
 		// it without end.
-		pol.retry.at = pol.peer.e.handling.now.Add(reconnectPause(1, pol.peer.e.cfg.Rand))
-		pol.peer.e.timers.set(&pol.retry.timer, pol.retry.at)
+		pol.retry.at = pol.peer.e.handling.now.Add(timer.ReconnectPause(1, pol.peer.e.cfg.Rand))
+		pol.peer.e.timers.Set(&pol.retry.timer, pol.retry.at)
 	}
 	pol.peer.e.touch(pol.peer)
 }
@@ -126,9 +127,9 @@ func (pol *policy) failed(why string, explain []string) {
 	pol.busy = false
 	pol.reason, pol.explain = why, explain
 	pol.retry.fails++
-	pause := reconnectPause(pol.retry.fails, e.cfg.Rand)
+	pause := timer.ReconnectPause(pol.retry.fails, e.cfg.Rand)
 	pol.retry.at = e.handling.now.Add(pause)
-	e.timers.set(&pol.retry.timer, pol.retry.at)
+	e.timers.Set(&pol.retry.timer, pol.retry.at)
 	pol.peer.notice(Warn, "child-failed", pol.cfg.Name, why)
 	pol.giveUp(fmt.Errorf("child %q: %s", pol.cfg.Name, why))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"culvert/ike/suite"
+	"culvert/ike/timer"
 	"culvert/ike/wire"
 )
 
@@ -24,7 +25,7 @@ type initTry struct {
 	cookie    []byte
 	cookies   int // number of cookies that were requested
 	computing bool
-	grace     timer // runs after an unprotected refusal
+	grace     timer.Timer // runs after an unprotected refusal
 }
 
 // A keyPair is the result of a key exchange computation: our half, the shared secret if it was

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culvert/ike/identity"
+	"culvert/ike/timer"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
@@ -15,7 +16,7 @@ import (
 type Engine struct {
 	cfg         Config
 	handling    handling
-	timers      timerHeap
+	timers      timer.Heap
 	jobs        jobs
 	sas         saTable
 	peers       peerTable
@@ -25,7 +26,7 @@ type Engine struct {
 	parts       map[uint64]*parts // by command
 	counts      map[string]uint64
 	stopping    bool
-	stopped     timer
+	stopped     timer.Timer
 	sweep       sweep
 }
 
@@ -57,8 +58,8 @@ func New(cfg Config, now time.Time) *Engine {
 		counts:   map[string]uint64{},
 	}
 	e.unprotected.cookies.rand = cfg.Rand
-	e.stopped.fire = e.endShutdown
-	e.sweep.retry.fire = e.beginSweep
+	e.stopped.Fire = e.endShutdown
+	e.sweep.retry.Fire = e.beginSweep
 	return e
 }
 
@@ -93,7 +94,7 @@ func (e *Engine) apply(in Input) {
 	case Datagram:
 		e.datagram(in)
 	case Wake:
-		e.timers.fireDue(e.handling.now)
+		e.timers.FireDue(e.handling.now)
 		e.sweepOn()
 	case Computed:
 		e.jobs.finish(in)
@@ -131,7 +132,7 @@ func (e *Engine) Deadline() time.Time {
 	if len(e.peers.dirty) > 0 || e.sweep.running {
 		return e.handling.now
 	}
-	return e.timers.next()
+	return e.timers.Next()
 }
 
 // Counters returns a copy of the engine's counters of datagrams and events. The names are fixed
@@ -143,7 +144,7 @@ func (e *Engine) count(name string) { e.counts[name]++ }
 func (e *Engine) emit(f Effect) { e.handling.fx.List = append(e.handling.fx.List, f) }
 
 // after sets a timer to fire after d.
-func (e *Engine) after(t *timer, d time.Duration) { e.timers.set(t, e.handling.now.Add(d)) }
+func (e *Engine) after(t *timer.Timer, d time.Duration) { e.timers.Set(t, e.handling.now.Add(d)) }
 
 // recovered reports a panic in the handling of a datagram. It is a bug of ours, and must not end
 // every tunnel.

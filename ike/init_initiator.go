@@ -41,7 +41,7 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	s.setup = &setup{nonces: noncePair{Ni: ni}, fragment: s.peer.cfg.Fragment}
 	s.setup.init.offers = proposal.Numbered(s.peer.cfg.Proposals, nil)
 	s.setup.init.group = proposal.Group(s.peer.cfg.Proposals[0])
-	s.setup.init.grace.fire = s.graceOver
+	s.setup.init.grace.Fire = s.graceOver
 	s.net.remote = remote
 	s.net.local = netip.AddrPortFrom(s.e.localAddr(s.peer, remote.Addr()), s.e.cfg.IKEPort)
 	if !s.peer.cfg.Local.IsValid() {
@@ -162,7 +162,7 @@ func (x *initExchange) groupWanted(s *ikeSA, data []byte) {
 		return
 	}
 	s.win.Withdraw()
-	s.e.timers.stop(&s.retransmission)
+	s.e.timers.Stop(&s.retransmission)
 	x.start(s)
 }
 
@@ -244,7 +244,7 @@ func (x *initExchange) finish(s *ikeSA, from path, chosen wire.Proposal, ps []wi
 		return
 	}
 	s.keys = keys
-	s.e.timers.stop(&s.setup.init.grace)
+	s.e.timers.Stop(&s.setup.init.grace)
 	s.answered()
 	s.detect(s.peer, from, ps)
 	if _, ok := wire.FindNotify(ps, wire.FragmentationSupported); !ok {

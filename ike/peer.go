@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"culvert/ike/identity"
+	"culvert/ike/timer"
 	"culvert/internal/ipsec"
 )
 
@@ -57,7 +58,7 @@ func (e *Engine) newPeer(cfg Peer) *peer {
 	if p.cfg.RemoteNATPort == 0 {
 		p.cfg.RemoteNATPort = defaultNATPort
 	}
-	p.try.timer.fire = func() { e.touch(p) }
+	p.try.timer.Fire = func() { e.touch(p) }
 	for _, c := range cfg.Children {
 		p.policies = append(p.policies, newPolicy(p, c))
 	}
@@ -196,9 +197,9 @@ func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
 	}
 	p.try.missed = 0
 	p.try.fails++
-	pause := reconnectPause(p.try.fails, p.e.cfg.Rand)
+	pause := timer.ReconnectPause(p.try.fails, p.e.cfg.Rand)
 	p.try.at = p.e.handling.now.Add(pause)
-	p.e.timers.set(&p.try.timer, p.try.at)
+	p.e.timers.Set(&p.try.timer, p.try.at)
 	p.notice(Warn, "connect-failed", "", why)
 	// What answers there is not the peer, or not as configured: the name may now have another
 	// address.
@@ -215,7 +216,7 @@ func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
 // connected records that an IKE SA with the peer is established.
 func (p *peer) connected() {
 	p.try.fails, p.try.missed, p.try.at = 0, 0, time.Time{}
-	p.e.timers.stop(&p.try.timer)
+	p.e.timers.Stop(&p.try.timer)
 	p.trouble = trouble{}
 	p.e.touch(p)
 }

@@ -103,10 +103,10 @@ func (p *peer) setAddresses(cfg Peer) {
 func (p *peer) removeFrom(why string) {
 	p.removed = true
 	p.waiters.abandon(errors.New(why))
-	p.e.timers.stop(&p.try.timer)
+	p.e.timers.Stop(&p.try.timer)
 	for _, pol := range p.policies {
 		pol.want = false
-		p.e.timers.stop(&pol.retry.timer)
+		p.e.timers.Stop(&pol.retry.timer)
 		if pol.flow != nil {
 			p.e.emit(AcquireFailed{Policy: pol.name()})
 		}

@@ -1,10 +1,11 @@
 package ike
 
 import (
-	"encoding/binary"
 	"io"
 	"math"
 	"time"
+
+	"culvert/ike/timer"
 )
 
 // Defaults of RetransmitPlan.
@@ -39,51 +40,9 @@ func (p RetransmitPlan) pause(sent int, rand io.Reader) time.Duration {
 	if !(d < float64(maxRetransmitPause)) {
 		d = float64(maxRetransmitPause)
 	}
-	return longer(time.Duration(d), rand)
+	return timer.Longer(time.Duration(d), rand)
 }
 
-// The back-off between failed attempts to bring a peer up.
-const (
-	reconnectFirst = 2 * time.Second
-	reconnectMax   = time.Minute
-)
-
-// reconnectPause returns the time before the next attempt after this many failures in a row.
-func reconnectPause(failures int, rand io.Reader) time.Duration {
-	d := reconnectMax
-	if shift := max(failures, 1) - 1; shift < 5 {
-		d = min(reconnectFirst<<shift, reconnectMax)
-	}
-	return longer(d, rand)
-}
-
-// The wait before a request answered with TEMPORARY_FAILURE is tried again: "it MUST NOT
-// immediately retry the operation [...] The recipient MAY retry the request one or more times over
-// a period of several minutes" (RFC 7296, Section 2.25).
-const (
-	temporaryPause = 2 * time.Second
-	temporaryTries = 40 // about three minutes
-)
-
-// temporaryWait returns temporaryPause plus up to twice that. The spread is wide because refusals
-// often come in pairs: each side is busy with what the other refuses, and with equal pauses both
-// would collide again and again.
-func temporaryWait(rand io.Reader) time.Duration {
-	return temporaryPause + fraction(2*temporaryPause, rand)
-}
-
-// longer returns d plus up to a tenth of it.
-func longer(d time.Duration, rand io.Reader) time.Duration { return d + fraction(d/10, rand) }
-
-// fraction returns a random duration in [0, d]. Without randomness it returns d: rather late than
-// in step.
-func fraction(d time.Duration, rand io.Reader) time.Duration {
-	var b [8]byte
-	if d <= 0 {
-		return 0
-	}
-	if _, err := io.ReadFull(rand, b[:]); err != nil {
-		return d
-	}
-	return time.Duration(binary.BigEndian.Uint64(b[:]) % uint64(d+1))
-}
+// temporaryTries is how many TEMPORARY_FAILURE responses in a row are accepted: about three minutes
+// of timer.TemporaryWait.
+const temporaryTries = 40

@@ -40,28 +40,6 @@ func TestPausesAreJitteredAndBounded(t *testing.T) {
 	if d := (RetransmitPlan{First: time.Hour, Factor: 1e300}).pause(1000, zeroReader{}); d != maxRetransmitPause {
 		t.Errorf("a mad plan pauses for %v, want %v", d, maxRetransmitPause)
 	}
-	for failures, want := range map[int]time.Duration{-1: reconnectFirst, 0: reconnectFirst, 1: reconnectFirst, 2: 2 * reconnectFirst, 5: 16 * reconnectFirst, 6: reconnectMax, 1 << 40: reconnectMax} {
-		if d := reconnectPause(failures, zeroReader{}); d != want {
-			t.Errorf("after %d failures: %v, want %v", failures, d, want)
-		}
-	}
-}
-
-func TestLonger(t *testing.T) {
-	r := seededRand(2, "retry")
-	for range 1000 {
-		if d := longer(time.Hour, r); d < time.Hour || d > 66*time.Minute {
-			t.Fatalf("longer(1h) = %v", d)
-		}
-	}
-	for range 1000 {
-		if d := temporaryWait(r); d < temporaryPause || d > 3*temporaryPause {
-			t.Fatalf("temporaryWait() = %v", d)
-		}
-	}
-	if longer(0, r) != 0 || longer(-5, r) != -5 {
-		t.Error("nothing is jittered")
-	}
 }
 
 // zeroReader reads zeros.

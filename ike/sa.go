@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/ike/identity"
+	"culvert/ike/timer"
 	"culvert/ike/window"
 	"culvert/ike/wire"
 )
@@ -23,7 +24,7 @@ type ikeSA struct {
 	net            network
 	keys           saKeys
 	win            window.Window[path]
-	retransmission timer
+	retransmission timer.Timer
 	setup          *setup    // nil once established
 	handshake      handshake // of a responder; nil outside of one
 	afterAuth      uint32    // message ID of the peer's first request after IKE_AUTH
@@ -45,8 +46,8 @@ type life struct {
 	born, established time.Time
 	since             time.Time // when the first IKE SA was established that this one replaces by rekeying
 	rekeyAt           time.Time
-	rekey, hard       timer // hard also ends a half-open IKE SA and a dead one
-	tries             int   // consecutive refusals of our rekeying
+	rekey, hard       timer.Timer // hard also ends a half-open IKE SA and a dead one
+	tries             int         // consecutive refusals of our rekeying
 	refs              []uint64
 }
 
@@ -93,10 +94,10 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 		s.spi.R = spi
 	}
 	s.life.born = e.handling.now
-	s.life.rekey.fire = s.rekeyDue
-	s.life.hard.fire = s.hardEnd
-	s.retransmission.fire = s.retransmit
-	s.live.check.fire = s.liveCheck
+	s.life.rekey.Fire = s.rekeyDue
+	s.life.hard.Fire = s.hardEnd
+	s.retransmission.Fire = s.retransmit
+	s.live.check.Fire = s.liveCheck
 	e.sas.bySPI[spi] = s
 	return s, nil
 }
@@ -190,11 +191,11 @@ func (s *ikeSA) remove() {
 }
 
 func (s *ikeSA) stopTimers() {
-	for _, t := range []*timer{&s.life.rekey, &s.life.hard, &s.retransmission, &s.live.check} {
-		s.e.timers.stop(t)
+	for _, t := range []*timer.Timer{&s.life.rekey, &s.life.hard, &s.retransmission, &s.live.check} {
+		s.e.timers.Stop(t)
 	}
 	if s.setup != nil {
-		s.e.timers.stop(&s.setup.init.grace)
+		s.e.timers.Stop(&s.setup.init.grace)
 	}
 }
 

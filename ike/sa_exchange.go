@@ -83,7 +83,7 @@ func (s *ikeSA) abandonWork(why string) {
 	}
 	s.work = work{}
 	s.win.Withdraw()
-	s.e.timers.stop(&s.retransmission)
+	s.e.timers.Stop(&s.retransmission)
 	for _, x := range queue {
 		x.abandon(s, why)
 	}

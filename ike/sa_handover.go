@@ -41,7 +41,7 @@ func (s *ikeSA) becomeRedundant() {
 	if s.state == saEstablished {
 		s.succ.redundant = true
 		s.moveTo(saRekeyed)
-		s.e.timers.stop(&s.live.check)
+		s.e.timers.Stop(&s.live.check)
 		s.e.after(&s.life.rekey, lingerDead)
 	}
 }
@@ -65,8 +65,8 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	if s.net.fragments == fragmentsLost { // it is tested again
 		successor.net.fragments = fragmentsUnknown
 	}
-	s.e.timers.stop(&s.live.check)
-	s.e.timers.stop(&s.life.hard)
+	s.e.timers.Stop(&s.live.check)
+	s.e.timers.Stop(&s.life.hard)
 	s.e.after(&s.life.rekey, rekeyedLife)
 	s.e.answerRefs(&s.life.refs, nil)
 	successor.notice(Info, "ike-rekeyed", fmt.Sprintf("IKE SA %v/%v replaces %v/%v", successor.spi.I, successor.spi.R, s.spi.I, s.spi.R))

@@ -3,6 +3,7 @@ package ike
 import (
 	"time"
 
+	"culvert/ike/timer"
 	"culvert/internal/ipsec"
 )
 
@@ -15,7 +16,7 @@ import (
 type liveness struct {
 	lastIn   time.Time // last fresh authenticated IKE message
 	lastOut  time.Time // last IKE message sent
-	check    timer
+	check    timer.Timer
 	waiting  map[ipsec.ChildID]bool // pairs whose Traffic was asked for and has not come
 	hint     time.Time              // last check because of an unprotected message
 	doubt    bool                   // an unprotected message since the last authentic one claims that the peer has lost the IKE SA
@@ -58,7 +59,7 @@ func (s *ikeSA) nextCheck() {
 		at = earliest(at, s.lastSent().Add(keepaliveInterval))
 	}
 	if !at.IsZero() {
-		s.e.timers.set(&s.live.check, at)
+		s.e.timers.Set(&s.live.check, at)
 	}
 }
 

@@ -1,6 +1,10 @@
 package ike
 
-import "slices"
+import (
+	"slices"
+
+	"culvert/ike/timer"
+)
 
 // When both sides connect at once, two IKE SAs come up, each with its Child SAs. RFC 7296 does not
 // resolve this; we keep one, by a rule that both sides apply alike, which is that of Section 2.8.2
@@ -149,9 +153,9 @@ func (s *ikeSA) pairOf(pol *policy) *pair {
 func (s *ikeSA) delayOwnChildren() {
 	e := s.e
 	for _, pol := range s.peer.policies {
-		if pol.want && !pol.up() && !pol.busy && pol.retry.at.Before(e.handling.now.Add(reconnectFirst)) {
-			pol.retry.at = e.handling.now.Add(reconnectFirst)
-			e.timers.set(&pol.retry.timer, pol.retry.at)
+		if pol.want && !pol.up() && !pol.busy && pol.retry.at.Before(e.handling.now.Add(timer.ReconnectFirst)) {
+			pol.retry.at = e.handling.now.Add(timer.ReconnectFirst)
+			e.timers.Set(&pol.retry.timer, pol.retry.at)
 		}
 	}
 }

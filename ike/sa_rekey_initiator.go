@@ -6,6 +6,7 @@ import (
 
 	"culvert/ike/proposal"
 	"culvert/ike/suite"
+	"culvert/ike/timer"
 	"culvert/ike/wire"
 )
 
@@ -48,7 +49,7 @@ func (x *rekeyExchange) start(s *ikeSA) {
 		return
 	}
 	if s.win.Pending() { // the peer's request for a Child SA comes first
-		s.e.after(&s.life.rekey, temporaryPause)
+		s.e.after(&s.life.rekey, timer.TemporaryPause)
 		x.leave(s, nil)
 		return
 	}
@@ -156,7 +157,7 @@ func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType) {
 		s.acceptPeers()
 		x.leave(s, nil)
 	case reactTo(kind, false, s.life.tries) == reactWait:
-		s.e.after(&s.life.rekey, temporaryWait(s.e.cfg.Rand))
+		s.e.after(&s.life.rekey, timer.TemporaryWait(s.e.cfg.Rand))
 		x.leave(s, nil)
 	case reactTo(kind, false, s.life.tries) == reactCloseIKE:
 		x.leave(s, errors.New("the peer keeps refusing"))
@@ -169,7 +170,7 @@ func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType) {
 // failed schedules the next attempt. The hard lifetime of the IKE SA does not change.
 func (x *rekeyExchange) failed(s *ikeSA, why string) {
 	s.notice(Warn, "ike-rekey-failed", why)
-	s.e.after(&s.life.rekey, longer(rekeyPause, s.e.cfg.Rand))
+	s.e.after(&s.life.rekey, timer.Longer(rekeyPause, s.e.cfg.Rand))
 	x.leave(s, errors.New(why))
 }
 

@@ -133,7 +133,7 @@ func (s *ikeSA) tries() int {
 // answered takes the outstanding request out of the window, since its response has come.
 func (s *ikeSA) answered() {
 	s.win.Answered()
-	s.e.timers.stop(&s.retransmission)
+	s.e.timers.Stop(&s.retransmission)
 }
 
 // inWindow reports whether a message is to be opened: it is the response to the outstanding

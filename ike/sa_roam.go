@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/timer"
 	"culvert/ike/wire"
 )
 
@@ -51,7 +52,7 @@ type sweep struct {
 	again   bool   // something changed during the sweep
 	stray   bool   // an IKE SA has no address to send from
 	pause   time.Duration
-	retry   timer
+	retry   timer.Timer
 }
 
 const (
@@ -70,7 +71,7 @@ func (e *Engine) addressesChanged() {
 
 func (e *Engine) beginSweep() {
 	w := &e.sweep
-	e.timers.stop(&w.retry)
+	e.timers.Stop(&w.retry)
 	if w.running {
 		w.again = true
 		return
@@ -108,7 +109,7 @@ func (e *Engine) sweepOn() {
 func (e *Engine) lookForAddress() {
 	w := &e.sweep
 	w.stray = true
-	if w.running || w.retry.pos > 0 {
+	if w.running || w.retry.Running() {
 		return
 	}
 	w.pause = min(max(2*w.pause, strayFirst), strayMax)

@@ -244,8 +244,8 @@ func TestSameAddressComesBack(t *testing.T) {
 	}
 	p.drive(time.Minute)
 	p.wantSameIKESA(was)
-	if n := p.left.requests(wire.Informational); n != sent || p.left.e.sweep.retry.pos != 0 {
-		p.fatalf("%d requests; a look is planned: %v", n-sent, p.left.e.sweep.retry.pos != 0)
+	if n := p.left.requests(wire.Informational); n != sent || p.left.e.sweep.retry.Running() {
+		p.fatalf("%d requests; a look is planned: %v", n-sent, p.left.e.sweep.retry.Running())
 	}
 }
 

@@ -2,7 +2,6 @@ package ike
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -227,56 +226,6 @@ func BenchmarkChangePeers(b *testing.B) {
 					}
 				})
 			}
-		}
-	}
-}
-
-// BenchmarkTimers moves one of many timers, asks for the deadline, and fires the first one, which
-// sets itself again.
-func BenchmarkTimers(b *testing.B) {
-	for _, n := range fewAndMany {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			const perSA = 4
-			var h timerHeap
-			timers := make([]timer, perSA*n)
-			r := rand.New(rand.NewPCG(1, 1))
-			now := epoch
-			for i := range timers {
-				timers[i].fire = func() { h.set(&timers[i], now.Add(time.Duration(1+r.Int64N(int64(time.Hour))))) }
-				timers[i].fire()
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				timers[r.IntN(len(timers))].fire()
-				now = h.next()
-				h.fireDue(now)
-			}
-		})
-	}
-}
-
-// Very many timers that are due at once do not keep the engine from what comes in between.
-func TestTimersFireInParts(t *testing.T) {
-	var h timerHeap
-	fired := 0
-	timers := make([]timer, 10*maxFires)
-	for i := range timers {
-		timers[i].fire = func() {
-			if i != fired {
-				t.Errorf("timer %d fired as number %d", i, fired)
-			}
-			fired++
-		}
-		h.set(&timers[i], epoch.Add(time.Duration(i)))
-	}
-	now := epoch.Add(time.Second)
-	for calls := 1; fired < len(timers); calls++ {
-		h.fireDue(now)
-		if fired > calls*maxFires || fired == 0 {
-			t.Fatalf("%d fired after %d calls", fired, calls)
-		}
-		if at := h.next(); fired < len(timers) && at.After(now) {
-			t.Fatalf("the next Wake is at %v, with timers due", at)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (e *Engine) shutdown() {
 
 // checkStopped ends Shutdown when no response is outstanding.
 func (e *Engine) checkStopped() {
-	if !e.stopping || e.stopped.pos == 0 {
+	if !e.stopping || !e.stopped.Running() {
 		return
 	}
 	for _, s := range e.sas.bySPI {
@@ -42,7 +42,7 @@ func (e *Engine) checkStopped() {
 			return
 		}
 	}
-	e.timers.stop(&e.stopped)
+	e.timers.Stop(&e.stopped)
 	e.endShutdown()
 }
 

@@ -1,0 +1,50 @@
+package timer
+
+import (
+	"encoding/binary"
+	"io"
+	"time"
+)
+
+// The back-off between failed attempts to bring something up.
+const (
+	ReconnectFirst = 2 * time.Second
+	ReconnectMax   = time.Minute
+)
+
+// ReconnectPause returns the time before the next attempt after this many failures in a row.
+func ReconnectPause(failures int, rand io.Reader) time.Duration {
+	d := ReconnectMax
+	if shift := max(failures, 1) - 1; shift < 5 {
+		d = min(ReconnectFirst<<shift, ReconnectMax)
+	}
+	return Longer(d, rand)
+}
+
+// TemporaryPause is the least wait before a request answered with TEMPORARY_FAILURE is tried again:
+// "it MUST NOT immediately retry the operation [...] The recipient MAY retry the request one or
+// more times over a period of several minutes" (RFC 7296, Section 2.25).
+const TemporaryPause = 2 * time.Second
+
+// TemporaryWait returns TemporaryPause plus up to twice that. The spread is wide because refusals
+// often come in pairs: each side is busy with what the other refuses, and with equal pauses both
+// would collide again and again.
+func TemporaryWait(rand io.Reader) time.Duration {
+	return TemporaryPause + Fraction(2*TemporaryPause, rand)
+}
+
+// Longer returns d plus up to a tenth of it.
+func Longer(d time.Duration, rand io.Reader) time.Duration { return d + Fraction(d/10, rand) }
+
+// Fraction returns a random duration in [0, d]. Without randomness it returns d: rather late than
+// in step.
+func Fraction(d time.Duration, rand io.Reader) time.Duration {
+	var b [8]byte
+	if d <= 0 {
+		return 0
+	}
+	if _, err := io.ReadFull(rand, b[:]); err != nil {
+		return d
+	}
+	return time.Duration(binary.BigEndian.Uint64(b[:]) % uint64(d+1))
+}
