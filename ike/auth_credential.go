@@ -32,7 +32,7 @@ type Credential interface {
 }
 
 // credential returns the peer's credential. It is an error if the configuration has none.
-func (p *peer) credential() (Credential, error) {
+func (p *profile) credential() (Credential, error) {
 	switch {
 	case p.cfg.Credential != nil:
 		return p.cfg.Credential, nil
@@ -43,7 +43,7 @@ func (p *peer) credential() (Credential, error) {
 }
 
 // announceCredential returns the payloads of the peer's credential in IKE_SA_INIT.
-func (p *peer) announceCredential() []wire.Payload {
+func (p *profile) announceCredential() []wire.Payload {
 	if c, err := p.credential(); err == nil {
 		return c.Init()
 	}

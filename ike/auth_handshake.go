@@ -48,7 +48,7 @@ func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, er
 	list := s.candidates(ps, id)
 	if len(list) == 0 {
 		for _, p := range s.e.peers.suspects(s.net.path) {
-			p.refusedCall(fmt.Sprintf("%s identified itself as %s, but remote_id is %s", s.net.remote, id, p.cfg.RemoteID), append(p.explainIdentities(), "theirs: "+id.String()))
+			p.party.refusedCall(fmt.Sprintf("%s identified itself as %s, but remote_id is %s", s.net.remote, id, p.cfg.RemoteID), append(p.explainIdentities(), "theirs: "+id.String()))
 		}
 		return nil, s.notAuthentic(fmt.Errorf("no configured peer accepts the identity %s", id))
 	}
@@ -75,8 +75,8 @@ type authAttempt struct {
 	id   identity.ID
 	idi  *wire.ID
 	auth *wire.Auth
-	list []*peer // candidates, the likeliest first
-	why  []error // of the candidates that were tried, in the order of list
+	list []*profile // candidates, the likeliest first
+	why  []error    // of the candidates that were tried, in the order of list
 }
 
 // next tries the next candidate, or refuses the initiator if none is left.
@@ -84,7 +84,7 @@ func (a *authAttempt) next(s *ikeSA) {
 	if len(a.why) == len(a.list) {
 		p := a.list[0] // its reason is the one to report
 		explain := append(p.explainIdentities(), "theirs: "+a.id.String())
-		p.refusedCall(a.why[0].Error(), explain)
+		p.party.refusedCall(a.why[0].Error(), explain)
 		s.conclude(nil, s.notAuthentic(a.why[0]))
 		return
 	}
@@ -126,14 +126,14 @@ func (s *ikeSA) endHalfOpen() {
 }
 
 // prove makes this side's AUTH for the initiator, which is p.
-func (a *authAttempt) prove(s *ikeSA, p *peer, c Credential) {
+func (a *authAttempt) prove(s *ikeSA, p *profile, c Credential) {
 	idr := p.cfg.LocalID.Payload(true)
 	s.prove(c, idr, func(made proof) {
 		switch {
 		case s.state != saHalfOpen || p.removed:
 			s.endHalfOpen()
 		case made.err != nil:
-			p.refusedCall("cannot prove our identity: "+made.err.Error(), nil)
+			p.party.refusedCall("cannot prove our identity: "+made.err.Error(), nil)
 			s.conclude(nil, s.notAuthentic(made.err))
 		default:
 			a.accept(s, p, slices.Concat([]wire.Payload{idr}, c.Auth(), []wire.Payload{made.auth}))
@@ -142,12 +142,12 @@ func (a *authAttempt) prove(s *ikeSA, p *peer, c Credential) {
 }
 
 // accept establishes the IKE SA and answers, with a Child SA if both sides agree on one.
-func (a *authAttempt) accept(s *ikeSA, p *peer, answer []wire.Payload) {
+func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
 	if p.cfg.Encap == EncapNever {
 		s.net.encap, s.net.natT = false, false
 	}
 	s.net.follows = saysItFollows(a.ps)
-	s.established(p, a.id)
+	s.established(p.party, a.id)
 	s.delayOwnChildren()
 	made, child, err := s.answerChild(a.ps, childTerms{nonces: s.keys.nonces, later: asksForFragments(a.ps), info: s.infoWanted(a.ps)})
 	var refusal *notifyError

@@ -27,7 +27,7 @@ type authExchange struct {
 // newAuthExchange returns an exchange that negotiates the first policy that is due.
 func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
-	pols := s.peer.policies
+	pols := s.party.policies
 	for _, pol := range pols {
 		if pol.due(s.e.handling.now) {
 			x.child = &childOffer{policy: pol}
@@ -49,7 +49,7 @@ func (x *authExchange) start(s *ikeSA) {
 		s.setupFailed("no policy needs the peer any longer", nil, false)
 		return
 	}
-	c, err := s.peer.credential()
+	c, err := s.party.credential()
 	if err == nil {
 		err = x.child.prepare(s, true)
 	}
@@ -59,7 +59,7 @@ func (x *authExchange) start(s *ikeSA) {
 	}
 	x.child.policy.busy = true
 	x.credential = c
-	idi := s.peer.cfg.LocalID.Payload(false)
+	idi := s.party.cfg.LocalID.Payload(false)
 	s.prove(c, idi, func(made proof) {
 		switch {
 		case !s.holds(x):
@@ -74,10 +74,10 @@ func (x *authExchange) start(s *ikeSA) {
 // send sends the request with our AUTH.
 func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
 	ps := []wire.Payload{idi}
-	if !s.peer.hasOther(s) {
+	if !s.party.hasOther(s) {
 		ps = append(ps, &wire.Notify{Kind: wire.InitialContact})
 	}
-	if id := s.peer.cfg.RemoteID; id.Data != "" && !id.IsPattern() {
+	if id := s.party.cfg.RemoteID; id.Data != "" && !id.IsPattern() {
 		ps = append(ps, id.Payload(true))
 	}
 	ps = append(ps, x.credential.Auth()...)
@@ -88,7 +88,7 @@ func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
 
 // hasOther reports whether another IKE SA with the peer is established. Then INITIAL_CONTACT must
 // not be sent.
-func (p *peer) hasOther(s *ikeSA) bool {
+func (p *party) hasOther(s *ikeSA) bool {
 	return slices.ContainsFunc(p.sas, func(o *ikeSA) bool { return o != s && o.state.authenticated() })
 }
 
@@ -142,7 +142,7 @@ func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 // accept establishes the IKE SA, with the Child SA if the response has one.
 func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.net.follows = saysItFollows(ps)
-	s.established(s.peer, id)
+	s.established(s.party, id)
 	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {
 		s.useNow(p)
 		p.cameUp()
@@ -157,11 +157,11 @@ func (x *authExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	if kind == wire.AuthenticationFailed {
 		why += ": the pre-shared key or the identities differ"
 	}
-	s.setupFailed(why, s.peer.explainIdentities(), false)
+	s.setupFailed(why, s.party.explainIdentities(), false)
 }
 
 // explainIdentities returns both configured identities, for operators.
-func (p *peer) explainIdentities() []string {
+func (p *profile) explainIdentities() []string {
 	return []string{"ours: " + p.cfg.LocalID.String(), "expected of the peer: " + p.cfg.RemoteID.String()}
 }
 
@@ -172,8 +172,8 @@ func (s *ikeSA) responderIs(idr *wire.ID) (id identity.ID, why string) {
 	switch {
 	case err != nil:
 		return id, err.Error()
-	case !id.Matches(s.peer.cfg.RemoteID):
-		return id, fmt.Sprintf("the peer identified itself as %s, but remote_id is %s", id, s.peer.cfg.RemoteID)
+	case !id.Matches(s.party.cfg.RemoteID):
+		return id, fmt.Sprintf("the peer identified itself as %s, but remote_id is %s", id, s.party.cfg.RemoteID)
 	}
 	return id, ""
 }
@@ -185,7 +185,7 @@ func (x *authExchange) reject(s *ikeSA, why string) {
 	x.child.abandon(s, why)
 	x.child = nil
 	s.notice(Warn, "auth-failed", why)
-	s.peer.tryFailed(why, s.peer.explainIdentities(), false)
+	s.party.tryFailed(why, s.party.explainIdentities(), false)
 	s.moveTo(saClosing)
 	s.work.current = nil
 	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, cause: endFailed, why: why})
@@ -205,7 +205,7 @@ func (x *authExchange) abandon(s *ikeSA, why string) {
 
 // setupFailed ends an attempt of ours. unanswered means that the peer never responded.
 func (s *ikeSA) setupFailed(why string, explain []string, unanswered bool) {
-	p := s.peer
+	p := s.party
 	if p != nil && len(p.cfg.Remote) > 1 {
 		why = s.net.remote.Addr().String() + ": " + why
 	}
@@ -217,7 +217,7 @@ func (s *ikeSA) setupFailed(why string, explain []string, unanswered bool) {
 }
 
 // established enters the state in which both sides are authenticated.
-func (s *ikeSA) established(p *peer, id identity.ID) {
+func (s *ikeSA) established(p *party, id identity.ID) {
 	e := s.e
 	s.remoteID = id
 	s.moveTo(saEstablished)
@@ -225,7 +225,7 @@ func (s *ikeSA) established(p *peer, id identity.ID) {
 	s.afterAuth = s.win.ExpectedID()
 	s.life.established, s.life.since = e.handling.now, e.handling.now
 	e.timers.Stop(&s.life.hard)
-	s.peer = p
+	s.party = p
 	if !slices.Contains(p.sas, s) {
 		p.sas = append(p.sas, s)
 	}

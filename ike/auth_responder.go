@@ -13,19 +13,19 @@ import (
 // identity is exact, not a pattern; the peer is configured at this address, or else at none. Ties
 // keep the order of the configuration. A candidate must allow the proposal that was chosen in
 // IKE_SA_INIT, before the identity was known.
-func (s *ikeSA) candidates(ps []wire.Payload, id identity.ID) []*peer {
-	var list []*peer
+func (s *ikeSA) candidates(ps []wire.Payload, id identity.ID) []*profile {
+	var list []*profile
 	for _, p := range s.e.peers.called(id, s.net.local.Addr()) {
 		if _, ok := proposal.Choose(p.cfg.Proposals, []wire.Proposal{s.keys.proposal}); ok {
 			list = append(list, p)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b *peer) int { return s.likelihood(b, ps) - s.likelihood(a, ps) })
+	slices.SortStableFunc(list, func(a, b *profile) int { return s.likelihood(b, ps) - s.likelihood(a, ps) })
 	return list[:min(len(list), maxCandidates)]
 }
 
 // likelihood returns the rank of a peer among the candidates; the highest is the likeliest.
-func (s *ikeSA) likelihood(p *peer, ps []wire.Payload) int {
+func (s *ikeSA) likelihood(p *profile, ps []wire.Payload) int {
 	rank := 0
 	if idr, ok := wire.FindID(ps, true); ok && idr.IDType == p.cfg.LocalID.Type && string(idr.Data) == p.cfg.LocalID.Data {
 		rank += 8
@@ -48,7 +48,7 @@ func (s *ikeSA) likelihood(p *peer, ps []wire.Payload) int {
 // after the peer began this one: both sides started at once, and settleDuplicates decides. It does
 // not spare one that the peer began: the peer has abandoned it.
 func (s *ikeSA) onlyOne() {
-	for _, o := range slices.Clone(s.peer.sas) {
+	for _, o := range slices.Clone(s.party.sas) {
 		if o == s || o.remoteID != s.remoteID || !o.state.authenticated() {
 			continue
 		}
@@ -67,7 +67,7 @@ const maxRedundant = 16
 func (s *ikeSA) notTooMany() {
 	var oldest *ikeSA
 	count := 0
-	for _, o := range s.peer.sas {
+	for _, o := range s.party.sas {
 		if o.remoteID != s.remoteID || o.initiator || !o.usable() {
 			continue
 		}
@@ -84,7 +84,7 @@ func (s *ikeSA) notTooMany() {
 
 // superseded returns the number of the identity's IKE SAs that wait for their deletion.
 func (s *ikeSA) superseded() (count int) {
-	for _, o := range s.peer.sas {
+	for _, o := range s.party.sas {
 		if o.remoteID == s.remoteID && (o.state == saRekeyed || o.state == saClosing) {
 			count++
 		}

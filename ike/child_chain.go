@@ -144,5 +144,5 @@ func (l *chain) ended(why string) {
 	if l.isMain() {
 		return
 	}
-	l.policy.peer.notice(Info, "resource-down", l.policy.cfg.Name, l.name()+" ended: "+why)
+	l.policy.party.notice(Info, "resource-down", l.policy.cfg.Name, l.name()+" ended: "+why)
 }

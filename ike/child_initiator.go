@@ -235,7 +235,7 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 
 // acceptPeers leaves the rekeying to the peer's exchange, which crossed ours.
 func (x *childExchange) acceptPeers() {
-	x.policy.peer.e.answerRefs(&x.old.refs, nil)
+	x.policy.party.e.answerRefs(&x.old.refs, nil)
 	if x.crossed() && x.old.state == pairLive {
 		x.old.replaced(x.old.crossing.pair)
 	}

@@ -108,7 +108,7 @@ func TestEngineKeepsNoChildKeys(t *testing.T) {
 			t.Errorf("%s: keys of Child SAs at %q", s.name, f.found)
 		}
 		// It does find what is there: SK_d.
-		f = finder{seen: map[memory]bool{}, want: [][]byte{s.e.peers.order[0].sas[0].keys.keys.D}}
+		f = finder{seen: map[memory]bool{}, want: [][]byte{s.e.peers.order[0].party.sas[0].keys.keys.D}}
 		if f.look(reflect.ValueOf(s.e), "engine"); len(f.found) == 0 {
 			t.Errorf("%s: SK_d is not found in %d octets", s.name, f.bytes)
 		}

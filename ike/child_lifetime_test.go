@@ -80,7 +80,7 @@ func TestHardLifetimes(t *testing.T) {
 		// From now on the right refuses the proposals of a rekeying.
 		cfg := &p.right.e.peers.order[0].cfg
 		cfg.Proposals = []wire.Proposal{otherCipher(testIKEProposal)}
-		p.right.e.peers.order[0].policies[0].cfg.Proposals = []wire.Proposal{otherCipher(testESPProposal)}
+		p.right.e.peers.order[0].party.policies[0].cfg.Proposals = []wire.Proposal{otherCipher(testESPProposal)}
 		before := p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa
 		p.drive(10*time.Minute + 50*time.Second)
 		p.wantChild(p.left, "lan") // still the old one
@@ -90,7 +90,7 @@ func TestHardLifetimes(t *testing.T) {
 		p.drive(20 * time.Second)
 		p.wantNoChild("lan")
 		cfg.Proposals = []wire.Proposal{testIKEProposal}
-		p.right.e.peers.order[0].policies[0].cfg.Proposals = []wire.Proposal{testESPProposal}
+		p.right.e.peers.order[0].party.policies[0].cfg.Proposals = []wire.Proposal{testESPProposal}
 		p.drive(5 * time.Minute)
 		p.wantTunnel()
 	}
@@ -100,7 +100,7 @@ func TestHardLifetimes(t *testing.T) {
 func TestTemporaryFailureForEver(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
 	p.up()
-	q := p.right.e.peers.order[0].policies[0].main.pairs[0]
+	q := p.right.e.peers.order[0].party.policies[0].main.pairs[0]
 	q.replaced(nil) // the right's idea of things is wrong
 	p.right.e.timers.Stop(&q.dates.soft)
 	ref := p.left.rekey("lan")

@@ -62,7 +62,7 @@ func (o *childOffer) target() *chain {
 // none about resources (RFC 9611, Section 3).
 func (o *childOffer) info(s *ikeSA) []wire.Payload {
 	ps := nonFirst(o.local, o.remote)
-	if s.peer.announces() && (o.old == nil || o.old.grouped) {
+	if s.party.announces() && (o.old == nil || o.old.grouped) {
 		ps = append(ps, o.target().resourceInfo())
 	}
 	return ps
@@ -90,7 +90,7 @@ func (o *childOffer) release(s *ikeSA) {
 func (o *childOffer) abandon(s *ikeSA, why string) {
 	o.release(s)
 	o.settled()
-	s.e.touch(o.policy.peer)
+	s.e.touch(o.policy.party)
 }
 
 // settled records that no request of ours for it is under way any more.
@@ -124,7 +124,7 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 	o.spi = 0
 	o.settled()
 	if o.old == nil && !o.further() {
-		p.grouped = s.peer.announces() && s.infoWanted(ps)
+		p.grouped = s.party.announces() && s.infoWanted(ps)
 		o.policy.group = group{able: p.grouped}
 	} else {
 		p.grouped = o.further() || o.old.grouped

@@ -84,7 +84,7 @@ func (e *Engine) install(s *ikeSA, p *pair, l *chain) {
 	e.emit(InstallInbound{SA: p.sa})
 	p.sa.KeyIn, p.sa.KeyOut = nil, nil // who carries the effect out clears them
 	p.schedule()
-	e.touch(s.peer)
+	e.touch(s.party)
 }
 
 // moveTo is the one setter of the state.
@@ -92,7 +92,7 @@ func (p *pair) moveTo(to pairState) {
 	mustMove("a Child SA", p.state, to, pairMoves[p.state])
 	p.state = to
 	if p.owner != nil {
-		p.owner.e.touch(p.owner.peer)
+		p.owner.e.touch(p.owner.party)
 	}
 }
 
@@ -145,7 +145,7 @@ func (p *pair) answerEnd(why string) {
 	if !p.chain.isMain() && p.policy.main.best() != nil {
 		err = nil
 	}
-	p.policy.peer.e.answerRefs(&p.refs, err)
+	p.policy.party.e.answerRefs(&p.refs, err)
 }
 
 // giveWay moves sending to the successor, which may be older. The successor is activated first, so
@@ -211,7 +211,7 @@ func (p *pair) detach() {
 	s.e.timers.Stop(&p.dates.soft)
 	s.e.timers.Stop(&p.dates.hard)
 	s.e.timers.Stop(&p.dates.use)
-	s.e.touch(s.peer)
+	s.e.touch(s.party)
 	p.owner = nil
 }
 
@@ -291,7 +291,7 @@ func (p *pair) String() string {
 // useNow starts sending on a pair that we asked for. "The initiator MAY begin sending on an SA as
 // soon as it processes the response" (RFC 7296, Section 2.8).
 func (s *ikeSA) useNow(p *pair) {
-	s.peer.settleDuplicates()
+	s.party.settleDuplicates()
 	p.settleRedundant()
 	if p.state == pairLive {
 		p.activate()
@@ -307,7 +307,7 @@ const useDelay = 800 * time.Millisecond
 // inUse starts sending on a pair that the peer asked for as soon as the peer has it, at the latest
 // after useDelay.
 func (s *ikeSA) inUse(p *pair) {
-	s.peer.settleDuplicates()
+	s.party.settleDuplicates()
 	p.settleRedundant()
 	s.e.after(&p.dates.use, useDelay)
 }

@@ -48,7 +48,7 @@ func (e *Engine) maxResourceSAs() int { return max(2*e.cfg.Resources, leastResou
 
 // announces reports whether we tell the peer that we want more than one Child SA. With one worker
 // we do not, but agree if the peer asks.
-func (p *peer) announces() bool { return p.cfg.PerResource && p.e.cfg.Resources > 1 }
+func (p *profile) announces() bool { return p.cfg.PerResource && p.e.cfg.Resources > 1 }
 
 // resourceInfo returns the SA_RESOURCE_INFO notify for a Child SA of the chain. It has no data for
 // the main chain (RFC 9611, Section 5.1).
@@ -64,14 +64,14 @@ func (l *chain) resourceInfo() *wire.Notify {
 // it.
 func (s *ikeSA) infoWanted(ps []wire.Payload) bool {
 	_, ok := wire.FindNotify(ps, wire.SAResourceInfo)
-	return ok && s.peer.cfg.PerResource
+	return ok && s.party.cfg.PerResource
 }
 
 // acquireResource requests a Child SA for a worker. The policy has others to send on, so nothing
 // waits for this one.
 func (pol *policy) acquireResource(resource int) {
-	e := pol.peer.e
-	s := pol.peer.main()
+	e := pol.party.e
+	s := pol.party.main()
 	if resource > e.cfg.Resources || s == nil || pol.main.on(s) == nil || !pol.mayAsk() {
 		return
 	}
@@ -86,8 +86,8 @@ func (pol *policy) acquireResource(resource int) {
 }
 
 func (pol *policy) mayAsk() bool {
-	e := pol.peer.e
-	return pol.group.able && pol.want && !e.stopping && !pol.peer.removed && !e.handling.now.Before(pol.group.notBefore)
+	e := pol.party.e
+	return pol.group.able && pol.want && !e.stopping && !pol.party.removed && !e.handling.now.Before(pol.group.notBefore)
 }
 
 // further reports whether the offer is for a new Child SA of a single resource.
@@ -125,7 +125,7 @@ func (s *ikeSA) pickFurther(terms childTerms, local, remote []selector.Selector)
 	if !terms.info || terms.old != nil {
 		return nil
 	}
-	for _, pol := range s.peer.policies {
+	for _, pol := range s.party.policies {
 		f := pol.main.on(s)
 		if f == nil || !f.grouped {
 			continue
@@ -174,7 +174,7 @@ func (pick childPick) chainFor(terms childTerms) *chain {
 // 9611, Section 4). A worker's own request that is outstanding counts as one. A worker whose
 // request is still queued comes first.
 func (pol *policy) freeChain() *chain {
-	load := make([]int, max(1, pol.peer.e.cfg.Resources))
+	load := make([]int, max(1, pol.party.e.cfg.Resources))
 	for _, l := range pol.more {
 		if l.state == chainQueued {
 			load[l.resource-1]--
@@ -209,9 +209,9 @@ func (x *childExchange) refusedFurther(s *ikeSA, kind wire.NotifyType) {
 
 // failed records that a Child SA for a worker was refused.
 func (l *chain) failed(why string) {
-	e := l.policy.peer.e
+	e := l.policy.party.e
 	l.policy.group.notBefore = e.handling.now.Add(timer.Longer(resourcePause, e.cfg.Rand))
-	l.policy.peer.notice(Info, "resource-failed", l.policy.cfg.Name, "no "+l.name()+": "+why)
+	l.policy.party.notice(Info, "resource-failed", l.policy.cfg.Name, "no "+l.name()+": "+why)
 }
 
 // finished records that our request for the chain's first pair has ended.

@@ -13,7 +13,7 @@ import (
 
 // policy is one configured child and its state.
 type policy struct {
-	peer  *peer
+	party *party
 	cfg   Child
 	base  intent
 	want  bool           // it should be up now
@@ -52,8 +52,8 @@ type trouble struct {
 	explain []string
 }
 
-func newPolicy(p *peer, c Child) *policy {
-	pol := &policy{peer: p, cfg: c, base: intentOf(c.Start)}
+func newPolicy(p *party, c Child) *policy {
+	pol := &policy{party: p, cfg: c, base: intentOf(c.Start)}
 	pol.main.policy = pol
 	pol.want = pol.base == intentUp
 	pol.retry.timer.Fire = func() { p.e.touch(p) }
@@ -71,7 +71,7 @@ func intentOf(m StartMode) intent {
 }
 
 func (pol *policy) name() ipsec.Policy {
-	return ipsec.Policy{Peer: pol.peer.cfg.Name, Child: pol.cfg.Name}
+	return ipsec.Policy{Peer: pol.party.cfg.Name, Child: pol.cfg.Name}
 }
 
 // up reports whether packets of the policy can be sent, and will remain so: a pair on an IKE SA
@@ -94,15 +94,15 @@ func (pol *policy) installed() {
 	pol.trouble = trouble{}
 	pol.flow = nil
 	pol.want = true
-	pol.peer.e.timers.Stop(&pol.retry.timer)
+	pol.party.e.timers.Stop(&pol.retry.timer)
 }
 
 // lost records that its last pair is gone.
 func (pol *policy) lost(cause endCause, why string) {
 	pol.reason = why
-	pol.peer.notice(Info, "child-down", pol.cfg.Name, "Child SA ended: "+why)
+	pol.party.notice(Info, "child-down", pol.cfg.Name, "Child SA ended: "+why)
 	if cause == endDead {
-		switch pol.peer.cfg.DPDAction {
+		switch pol.party.cfg.DPDAction {
 		case DPDTrap:
 			pol.base = max(intentTraffic, pol.base)
 		case DPDClear:
@@ -110,27 +110,27 @@ func (pol *policy) lost(cause endCause, why string) {
 		}
 	}
 	// A command or a packet may have asked for it again during the deletion.
-	again := pol.flow != nil || pol.peer.waiters.waitFor(pol)
-	pol.want = pol.base == intentUp || cause == endMoved && pol.want || cause == endDead && pol.peer.cfg.DPDAction == DPDRestart || pol.want && again
+	again := pol.flow != nil || pol.party.waiters.waitFor(pol)
+	pol.want = pol.base == intentUp || cause == endMoved && pol.want || cause == endDead && pol.party.cfg.DPDAction == DPDRestart || pol.want && again
 	if pol.base == intentUp && (cause == endPeer || cause == endFailed) {
 		// The peer deleted it for a reason. A pause keeps the two sides from creating and deleting
 		// it without end.
-		pol.retry.at = pol.peer.e.handling.now.Add(timer.ReconnectPause(1, pol.peer.e.cfg.Rand))
-		pol.peer.e.timers.Set(&pol.retry.timer, pol.retry.at)
+		pol.retry.at = pol.party.e.handling.now.Add(timer.ReconnectPause(1, pol.party.e.cfg.Rand))
+		pol.party.e.timers.Set(&pol.retry.timer, pol.retry.at)
 	}
-	pol.peer.e.touch(pol.peer)
+	pol.party.e.touch(pol.party)
 }
 
 // failed records that our negotiation for it failed. What traffic asked for waits for new traffic.
 func (pol *policy) failed(why string, explain []string) {
-	e := pol.peer.e
+	e := pol.party.e
 	pol.busy = false
 	pol.reason, pol.explain = why, explain
 	pol.retry.fails++
 	pause := timer.ReconnectPause(pol.retry.fails, e.cfg.Rand)
 	pol.retry.at = e.handling.now.Add(pause)
 	e.timers.Set(&pol.retry.timer, pol.retry.at)
-	pol.peer.notice(Warn, "child-failed", pol.cfg.Name, why)
+	pol.party.notice(Warn, "child-failed", pol.cfg.Name, why)
 	pol.giveUp(fmt.Errorf("child %q: %s", pol.cfg.Name, why))
 }
 
@@ -139,20 +139,20 @@ func (pol *policy) failed(why string, explain []string) {
 func (pol *policy) giveUp(err error) {
 	pol.flow = nil
 	pol.want = pol.base == intentUp
-	pol.peer.e.emit(AcquireFailed{Policy: pol.name()})
-	pol.peer.waiters.failed(pol, err)
+	pol.party.e.emit(AcquireFailed{Policy: pol.name()})
+	pol.party.waiters.failed(pol, err)
 }
 
 // whatNext describes what happens next to a policy that is down.
 func (pol *policy) whatNext(now time.Time) string {
 	at := pol.retry.at
-	if pol.peer.try.at.After(at) {
-		at = pol.peer.try.at
+	if pol.party.try.at.After(at) {
+		at = pol.party.try.at
 	}
 	switch {
 	case pol.busy:
 		return ""
-	case pol.want && len(pol.peer.cfg.Remote) == 0 && pol.peer.main() == nil:
+	case pol.want && len(pol.party.cfg.Remote) == 0 && pol.party.main() == nil:
 		return "waiting for the peer to connect: no remote address is configured"
 	case pol.want && at.After(now):
 		return "next try in " + seconds(at.Sub(now))

@@ -27,8 +27,8 @@ func TestListSelectors(t *testing.T) {
 // TestWhatNext: people are told what happens next to a child that is not up.
 func TestWhatNext(t *testing.T) {
 	p := newPair(t, 1, nil)
-	pol := p.left.e.peers.order[0].policies[0]
-	remote := pol.peer.cfg.Remote
+	pol := p.left.e.peers.order[0].party.policies[0]
+	remote := pol.party.cfg.Remote
 	soon, later := p.now.Add(1500*time.Millisecond), p.now.Add(time.Minute)
 	for _, tt := range []struct {
 		name       string
@@ -48,10 +48,10 @@ func TestWhatNext(t *testing.T) {
 		{"a command", false, false, intentDown, true, time.Time{}, time.Time{}, "down until requested"},
 		{"told by the reason", false, false, intentUp, true, time.Time{}, time.Time{}, ""},
 	} {
-		pol.want, pol.busy, pol.base, pol.retry.at, pol.peer.try.at = tt.want, tt.busy, tt.base, tt.retry, tt.try
-		pol.peer.cfg.Remote = nil
+		pol.want, pol.busy, pol.base, pol.retry.at, pol.party.try.at = tt.want, tt.busy, tt.base, tt.retry, tt.try
+		pol.party.cfg.Remote = nil
 		if tt.remote {
-			pol.peer.cfg.Remote = remote
+			pol.party.cfg.Remote = remote
 		}
 		if got := pol.whatNext(p.now); got != tt.text {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.text)

@@ -126,7 +126,7 @@ func (s *ikeSA) childComputed(pick childPick, terms childTerms, k keyPair) {
 		terms.cancel()
 		s.e.count("ike_bad_key_exchange")
 		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is invalid: "+k.err.Error()))
-	case s.state == saClosing || pick.policy.peer.removed:
+	case s.state == saClosing || pick.policy.party.removed:
 		terms.cancel()
 		s.conclude(nil, refuse(wire.TemporaryFailure, "the IKE SA is being closed"))
 	default:
@@ -257,7 +257,7 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 	var best childPick
 	var unlucky *policy // its selectors match, its proposals do not
 	bestRank := -1
-	for _, pol := range s.peer.policies {
+	for _, pol := range s.party.policies {
 		l, r := selector.Narrow(local, pol.cfg.Local), selector.Narrow(remote, pol.cfg.Remote)
 		if len(l) == 0 || len(r) == 0 {
 			continue
@@ -326,7 +326,7 @@ func (s *ikeSA) noChild(unlucky *policy, theirs []wire.Proposal, local, remote [
 	}
 	s.e.count("ike_ts_unacceptable")
 	const why = "the peer's traffic selectors do not overlap with ours"
-	for _, pol := range s.peer.policies {
+	for _, pol := range s.party.policies {
 		pol.refusedCall(why, explainSelectors(pol.cfg.Local, pol.cfg.Remote, remote, local))
 	}
 	return refuse(wire.TSUnacceptable, why)
@@ -338,7 +338,7 @@ func (pol *policy) refusedCall(why string, explain []string) {
 		return
 	}
 	if pol.reason != why {
-		pol.peer.notice(Warn, "child-refused", pol.cfg.Name, why)
+		pol.party.notice(Warn, "child-refused", pol.cfg.Name, why)
 	}
 	pol.trouble = trouble{reason: why, explain: explain}
 }

@@ -75,7 +75,7 @@ func (p *testPair) wantAgreement() {
 		if n := len(s.plane.allocated); n > 0 {
 			p.fatalf("%s holds %d SPIs", s.name, n)
 		}
-		if n := len(s.e.peers.order[0].sas); n > 1 {
+		if n := len(s.e.peers.order[0].party.sas); n > 1 {
 			p.fatalf("%s has %d IKE SAs", s.name, n)
 		}
 	}
@@ -205,7 +205,7 @@ func TestSimultaneousIKERekey(t *testing.T) {
 		p.wantNoLoss()
 		p.wantChild(p.left, "lan")
 		for _, s := range []*testSide{p.left, p.right} {
-			main := s.e.peers.order[0].main()
+			main := s.e.peers.order[0].party.main()
 			if main == nil || main.spi.I.String() != spiOf(survivor) {
 				p.fatalf("%s does not keep the IKE SA %s", s.name, spiOf(survivor))
 			}
@@ -267,7 +267,7 @@ func TestCollisions(t *testing.T) {
 						p.wantChild(p.left, "lan")
 						p.wantNoLoss()
 					}
-					if left.downAll && right.downAll && len(p.left.e.peers.order[0].sas) > 0 {
+					if left.downAll && right.downAll && len(p.left.e.peers.order[0].party.sas) > 0 {
 						p.fatalf("the IKE SA is still there")
 					}
 				}

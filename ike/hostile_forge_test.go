@@ -47,7 +47,7 @@ func (s *testSide) home() netip.AddrPort { return netip.AddrPortFrom(s.addrs[0],
 // established is the IKE SA that a side uses, as the tap knows it.
 func (a *attack) established(s *testSide) (*ikeSA, *tapSA) {
 	a.t.Helper()
-	main := s.e.peers.order[0].main()
+	main := s.e.peers.order[0].party.main()
 	if main == nil {
 		a.fatalf("%s has no IKE SA", s.name)
 	}

@@ -93,7 +93,7 @@ func (s *testSide) snapshot() string {
 	for _, psa := range s.plane.ofPolicy(s.policy("lan")) {
 		fmt.Fprintf(&b, " child %d %08x %08x %v %v %v", psa.sa.ID, psa.sa.SPIIn, psa.sa.SPIOut, psa.sa.Endpoint, psa.sa.LocalTS, psa.sa.RemoteTS)
 	}
-	for _, sa := range s.e.peers.order[0].sas {
+	for _, sa := range s.e.peers.order[0].party.sas {
 		fmt.Fprintf(&b, " IKE %v %v %v", sa.spi, sa.state, sa.net.path)
 	}
 	return b.String()

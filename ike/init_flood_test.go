@@ -86,7 +86,7 @@ func TestDatagramFromNowhere(t *testing.T) {
 func TestMessageIDsUsedUp(t *testing.T) {
 	p := newPair(t, 3, nil)
 	p.up()
-	left, right := p.left.e.peers.order[0].main(), p.right.e.peers.order[0].main()
+	left, right := p.left.e.peers.order[0].party.main(), p.right.e.peers.order[0].party.main()
 	_, keys := newAttack(p).established(p.left)
 	const worn = 1 << 31
 	l, r := left.win.State(), right.win.State()
@@ -101,7 +101,7 @@ func TestMessageIDsUsedUp(t *testing.T) {
 	}
 	p.wantTunnel()
 
-	left = p.left.e.peers.order[0].main()
+	left = p.left.e.peers.order[0].party.main()
 	left.win.Restore(window.State{Next: math.MaxUint32})
 	ref := p.left.rekey("lan")
 	p.drive(time.Second)
@@ -245,7 +245,7 @@ func TestTooManyTwins(t *testing.T) {
 	p := newPair(t, 3, nil)
 	e := p.right.e
 	e.handling = handling{now: p.now, fx: &Effects{}}
-	peer := e.peers.order[0]
+	peer := e.peers.order[0].party
 	var newest *ikeSA
 	for range 3 * maxRedundant {
 		s, err := e.newSA(false, saHalfOpen)

@@ -38,13 +38,13 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.setup = &setup{nonces: noncePair{Ni: ni}, fragment: s.peer.cfg.Fragment}
-	s.setup.init.offers = proposal.Numbered(s.peer.cfg.Proposals, nil)
-	s.setup.init.group = proposal.Group(s.peer.cfg.Proposals[0])
+	s.setup = &setup{nonces: noncePair{Ni: ni}, fragment: s.party.cfg.Fragment}
+	s.setup.init.offers = proposal.Numbered(s.party.cfg.Proposals, nil)
+	s.setup.init.group = proposal.Group(s.party.cfg.Proposals[0])
 	s.setup.init.grace.Fire = s.graceOver
 	s.net.remote = remote
-	s.net.local = netip.AddrPortFrom(s.e.localAddr(s.peer, remote.Addr()), s.e.cfg.IKEPort)
-	if !s.peer.cfg.Local.IsValid() {
+	s.net.local = netip.AddrPortFrom(s.e.localAddr(s.party.profile, remote.Addr()), s.e.cfg.IKEPort)
+	if !s.party.cfg.Local.IsValid() {
 		s.net.system = s.net.local.Addr()
 	}
 	s.run(&initExchange{})
@@ -77,7 +77,7 @@ func (x *initExchange) send(s *ikeSA) {
 		ps = append(ps, &wire.Notify{Kind: wire.Cookie, Data: su.init.cookie})
 	}
 	ps = append(ps, &wire.SA{Proposals: su.init.offers}, &wire.KE{Group: su.init.group, Data: su.init.ke.Public()}, &wire.Nonce{Data: su.nonces.Ni})
-	ps = append(ps, s.initNotifies(s.peer)...)
+	ps = append(ps, s.initNotifies(s.party.profile)...)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, Exchange: wire.IKESAInit, Initiator: true}, Payloads: ps}
 	su.request = m.AppendTo(nil)
 	s.askRaw(wire.IKESAInit, [][]byte{su.request})
@@ -86,7 +86,7 @@ func (x *initExchange) send(s *ikeSA) {
 // initNotifies returns what both sides announce in IKE_SA_INIT: NAT detection, support of
 // fragments, and the payloads of the credential. A peer with encap = "never" gets no NAT detection;
 // with "always" the source hash is false, so that the other side sees a NAT.
-func (s *ikeSA) initNotifies(p *peer) []wire.Payload {
+func (s *ikeSA) initNotifies(p *profile) []wire.Payload {
 	var ps []wire.Payload
 	if p.cfg.Encap != EncapNever {
 		ps = append(ps, s.natNotifies(p)...)
@@ -98,7 +98,7 @@ func (s *ikeSA) initNotifies(p *peer) []wire.Payload {
 }
 
 // natNotifies returns the NAT detection payloads for our address and the peer's, as far as known.
-func (s *ikeSA) natNotifies(p *peer) []wire.Payload {
+func (s *ikeSA) natNotifies(p *profile) []wire.Payload {
 	source := natHash(s.spi.I, s.spi.R, s.net.local)
 	if p.cfg.Encap == EncapAlways {
 		source = falseNATHash(s.spi.I, s.spi.R)
@@ -173,7 +173,7 @@ func (s *ikeSA) refused(kind wire.NotifyType) {
 	switch kind {
 	case wire.NoProposalChosen:
 		why += ": it accepts none of our IKE proposals, or has no peer for our address"
-		explain = []string{"ours: " + proposal.List(s.peer.cfg.Proposals), "theirs: not reported; see the peer's log"}
+		explain = []string{"ours: " + proposal.List(s.party.cfg.Proposals), "theirs: not reported; see the peer's log"}
 	case wire.InvalidMajorVersion:
 		why += ": it does not speak IKEv2"
 	}
@@ -184,7 +184,7 @@ func (s *ikeSA) refused(kind wire.NotifyType) {
 func (s *ikeSA) suspect(why string, explain []string) {
 	first := s.setup.refusal.reason == ""
 	s.setup.refusal = trouble{why, explain}
-	s.e.touch(s.peer)
+	s.e.touch(s.party)
 	if first {
 		s.e.after(&s.setup.init.grace, refusalGrace)
 	}
@@ -246,7 +246,7 @@ func (x *initExchange) finish(s *ikeSA, from path, chosen wire.Proposal, ps []wi
 	s.keys = keys
 	s.e.timers.Stop(&s.setup.init.grace)
 	s.answered()
-	s.detect(s.peer, from, ps)
+	s.detect(s.party.profile, from, ps)
 	if _, ok := wire.FindNotify(ps, wire.FragmentationSupported); !ok {
 		s.setup.fragment = 0
 	}
@@ -260,7 +260,7 @@ func (x *initExchange) finish(s *ikeSA, from path, chosen wire.Proposal, ps []wi
 // they do not match the addresses in the outer packet, MUST tunnel all future IKE and ESP packets
 // associated with this IKE SA over UDP port 4500" (RFC 7296, Section 2.23). The responder floats
 // when it answers to the source of the next request.
-func (s *ikeSA) detect(p *peer, from path, ps []wire.Payload) {
+func (s *ikeSA) detect(p *profile, from path, ps []wire.Payload) {
 	s.net.local = from.local
 	if p.cfg.Encap == EncapNever {
 		return
@@ -274,7 +274,7 @@ func (s *ikeSA) detect(p *peer, from path, ps []wire.Payload) {
 }
 
 // float continues at the NAT ports.
-func (s *ikeSA) float(p *peer) {
+func (s *ikeSA) float(p *profile) {
 	s.net.natPort = true
 	s.net.local = netip.AddrPortFrom(s.net.local.Addr(), s.e.cfg.NATPort)
 	s.net.remote = netip.AddrPortFrom(s.net.remote.Addr(), p.cfg.RemoteNATPort)

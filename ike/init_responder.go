@@ -154,7 +154,7 @@ func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Propo
 	e.count("ike_no_proposal_chosen")
 	if e.unprotected.allowDiagnostic(e.handling.now) {
 		for _, p := range e.peers.suspects(pathOf(d)) {
-			p.refusedCall("none of the IKE proposals of "+d.Remote.String()+" is acceptable", proposal.Explain(ours, theirs))
+			p.party.refusedCall("none of the IKE proposals of "+d.Remote.String()+" is acceptable", proposal.Explain(ours, theirs))
 		}
 	}
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
@@ -162,7 +162,7 @@ func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Propo
 
 // refusedCall records a refused connection of the peer, unless the peer is up. Anybody may have
 // sent it.
-func (p *peer) refusedCall(why string, explain []string) {
+func (p *party) refusedCall(why string, explain []string) {
 	if p.main() != nil {
 		return
 	}
@@ -173,7 +173,7 @@ func (p *peer) refusedCall(why string, explain []string) {
 }
 
 // answerInit computes and sends the response.
-func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *peer, chosen wire.Proposal) {
+func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, chosen wire.Proposal) {
 	e := s.e
 	nr, err := e.nonce()
 	if err != nil {
@@ -208,7 +208,7 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *peer, chosen wir
 
 // sendInitResponse sends the response and keeps it: AUTH covers it, and a copy of the request gets
 // it again.
-func (s *ikeSA) sendInitResponse(p *peer, chosen wire.Proposal, public []byte) {
+func (s *ikeSA) sendInitResponse(p *profile, chosen wire.Proposal, public []byte) {
 	ps := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: public}, &wire.Nonce{Data: s.setup.nonces.Nr}}
 	ps = append(ps, s.initNotifies(p)...)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: wire.IKESAInit, Response: true}, Payloads: ps}

@@ -64,19 +64,19 @@ func (w *waiters) abandon(err error) {
 }
 
 // target returns the peer and the policies that a command names.
-func (e *Engine) target(name, child string) (*peer, []*policy, error) {
+func (e *Engine) target(name, child string) (*party, []*policy, error) {
 	p := e.peers.byName[name]
 	if p == nil {
 		return nil, nil, fmt.Errorf("there is no peer %s", identity.Quote(name))
 	}
 	if child == "" {
-		return p, p.policies, nil
+		return p.party, p.party.policies, nil
 	}
-	pol := p.policyNamed(child)
+	pol := p.party.policyNamed(child)
 	if pol == nil {
 		return nil, nil, fmt.Errorf("peer %s has no child %s", identity.Quote(name), identity.Quote(child))
 	}
-	return p, []*policy{pol}, nil
+	return p.party, []*policy{pol}, nil
 }
 
 var errStopping = errors.New("the daemon is stopping")
@@ -130,7 +130,7 @@ func (e *Engine) disconnect(in Disconnect) {
 
 // closeAll ends every IKE SA of the peer: established ones by a Delete, others at once. The
 // returned function reports whether they have ended.
-func (p *peer) closeAll(why string) (ended func() bool) {
+func (p *party) closeAll(why string) (ended func() bool) {
 	list := slices.Clone(p.sas)
 	for _, s := range list {
 		s.close(why)
@@ -243,13 +243,13 @@ func (e *Engine) acquire(in Acquire) {
 		}
 	case pol.want || pol.busy:
 		pol.remember(in.Flow)
-		e.touch(pol.peer)
-	case e.handling.now.Before(pol.retry.at) || pol.peer.main() == nil && e.handling.now.Before(pol.peer.try.at):
+		e.touch(pol.party)
+	case e.handling.now.Before(pol.retry.at) || pol.party.main() == nil && e.handling.now.Before(pol.party.try.at):
 		e.emit(AcquireFailed{Policy: in.Policy})
 	default:
 		pol.want = true
 		pol.remember(in.Flow)
-		e.touch(pol.peer)
+		e.touch(pol.party)
 	}
 }
 

@@ -24,10 +24,10 @@ func (e *Engine) setPeers(list []Peer) {
 		if p != nil && p.sameBut(cfg) {
 			p.setAddresses(cfg)
 		} else {
-			p = e.newPeer(cfg)
+			p = e.newProfile(cfg)
 		}
 		e.peers.add(p)
-		e.touch(p)
+		e.touch(p.party)
 	}
 	for _, p := range old.order {
 		if !p.removed && e.peers.byName[p.cfg.Name] != p {
@@ -61,7 +61,7 @@ func (e *Engine) setPeer(cfg Peer) {
 	p := e.peers.byName[cfg.Name]
 	switch {
 	case p == nil:
-		p = e.newPeer(cfg)
+		p = e.newProfile(cfg)
 		e.peers.add(p)
 	case p.sameBut(cfg):
 		e.peers.unlist(p)
@@ -69,15 +69,15 @@ func (e *Engine) setPeer(cfg Peer) {
 		e.peers.list(p)
 	default:
 		old := p
-		p = e.newPeer(cfg)
+		p = e.newProfile(cfg)
 		e.peers.replace(old, p)
 		old.removeFrom(whyChanged)
 	}
-	e.touch(p)
+	e.touch(p.party)
 }
 
 // sameBut reports whether the configuration is the same except for the addresses.
-func (p *peer) sameBut(cfg Peer) bool {
+func (p *profile) sameBut(cfg Peer) bool {
 	was := p.given
 	was.Remote, cfg.Remote = nil, nil
 	return reflect.DeepEqual(was, cfg)
@@ -86,22 +86,26 @@ func (p *peer) sameBut(cfg Peer) bool {
 // setAddresses changes the addresses of an otherwise unchanged peer. A waiting try starts at once
 // if an address is new, but not on every other answer of a name server: then each failure would
 // start another try, without a pause between them.
-func (p *peer) setAddresses(cfg Peer) {
+func (p *profile) setAddresses(cfg Peer) {
 	old := p.given.Remote
 	if slices.Equal(old, cfg.Remote) {
 		return
 	}
 	p.given.Remote = cfg.Remote
 	p.cfg.Remote = cfg.Remote
-	p.try.addr, p.try.missed = 0, 0
+	p.party.try.addr, p.party.try.missed = 0, 0
 	if slices.ContainsFunc(cfg.Remote, func(a netip.Addr) bool { return !slices.Contains(old, a) }) {
-		p.hasten()
+		p.party.hasten()
 	}
 }
 
-// removeFrom closes a peer that is no longer configured.
-func (p *peer) removeFrom(why string) {
+// removeFrom closes a profile that is no longer configured.
+func (p *profile) removeFrom(why string) {
 	p.removed = true
+	p.party.removeFrom(why)
+}
+
+func (p *party) removeFrom(why string) {
 	p.waiters.abandon(errors.New(why))
 	p.e.timers.Stop(&p.try.timer)
 	for _, pol := range p.policies {

@@ -69,7 +69,7 @@ func TestShutdown(t *testing.T) {
 		t.Fatal("not stopped, though the peer has answered")
 	}
 	p.wantNoChild("lan")
-	if s := p.right.e.peers.order[0].main(); s != nil {
+	if s := p.right.e.peers.order[0].party.main(); s != nil {
 		t.Error("the peer still has the IKE SA")
 	}
 	for _, in := range []Input{Connect{Peer: "right", Ref: 77}, Acquire{Policy: p.left.policy("lan")}, Rekey{Peer: "right", Ref: 78}, SetPeers{}, Shutdown{}} {
@@ -209,7 +209,7 @@ func checkPeerTable(t *testing.T, step int, got *peerTable) {
 		twin := *p
 		want.add(&twin)
 	}
-	names := func(list []*peer) (out string) {
+	names := func(list []*profile) (out string) {
 		for _, p := range list {
 			out += " " + p.cfg.Name
 		}
@@ -265,7 +265,7 @@ func TestShutdownOverALossyLink(t *testing.T) {
 		if lost == 0 || !p.left.stopped {
 			t.Fatalf("busy=%t: %d datagrams lost, stopped %t", busy, lost, p.left.stopped)
 		}
-		if s := p.right.e.peers.order[0].main(); s != nil {
+		if s := p.right.e.peers.order[0].party.main(); s != nil {
 			t.Errorf("busy=%t: the peer still has the IKE SA", busy)
 		}
 	}

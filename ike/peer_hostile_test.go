@@ -132,7 +132,7 @@ var hostilePeer = []hostileRow{
 }
 
 // alive reports whether the right side still has its IKE SA.
-func (a *attack) alive() bool { return a.right.e.peers.order[0].main() != nil }
+func (a *attack) alive() bool { return a.right.e.peers.order[0].party.main() != nil }
 
 // again brings the tunnel up again after the peer's own action ended it.
 func (a *attack) again() {

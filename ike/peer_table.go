@@ -18,24 +18,24 @@ import (
 // name tells. So a request from any address is answered with any peer's proposals, those of the
 // peers with that address first. IKE_AUTH tells who the peer is.
 type peerTable struct {
-	byName    map[string]*peer
-	order     []*peer // in the order of the configuration, including removed ones
+	byName    map[string]*profile
+	order     []*profile // in the order of the configuration, including removed ones
 	lastPlace uint64
-	dirty     []*peer
-	byAddr    map[netip.Addr][]*peer
-	byID      map[identity.ID][]*peer // by remote identity, if it can be compared as it is
-	scanned   []*peer                 // the others: patterns and distinguished names
-	anywhere  []*peer                 // those without a remote address
-	offers    [2]offerCounts          // IKE proposals: of the peers without a remote address, and of the others
-	proposals []wire.Proposal         // the distinct IKE proposals of all peers; first those of peers without a remote address
+	dirty     []*party
+	byAddr    map[netip.Addr][]*profile
+	byID      map[identity.ID][]*profile // by remote identity, if it can be compared as it is
+	scanned   []*profile                 // the others: patterns and distinguished names
+	anywhere  []*profile                 // those without a remote address
+	offers    [2]offerCounts             // IKE proposals: of the peers without a remote address, and of the others
+	proposals []wire.Proposal            // the distinct IKE proposals of all peers; first those of peers without a remote address
 }
 
 func newPeerTable() peerTable {
-	return peerTable{byName: map[string]*peer{}, byAddr: map[netip.Addr][]*peer{}, byID: map[identity.ID][]*peer{}}
+	return peerTable{byName: map[string]*profile{}, byAddr: map[netip.Addr][]*profile{}, byID: map[identity.ID][]*profile{}}
 }
 
 // add appends a peer.
-func (t *peerTable) add(p *peer) {
+func (t *peerTable) add(p *profile) {
 	t.lastPlace++
 	p.place = t.lastPlace
 	t.order = append(t.order, p)
@@ -44,7 +44,7 @@ func (t *peerTable) add(p *peer) {
 }
 
 // replace puts a peer in the place of another one with the same name.
-func (t *peerTable) replace(old, p *peer) {
+func (t *peerTable) replace(old, p *profile) {
 	t.unlist(old)
 	old.removed = true
 	p.place = old.place
@@ -54,12 +54,12 @@ func (t *peerTable) replace(old, p *peer) {
 }
 
 // remove removes a peer.
-func (t *peerTable) remove(p *peer) {
+func (t *peerTable) remove(p *profile) {
 	t.unlist(p)
 	delete(t.byName, p.cfg.Name)
 	p.removed = true
 	if len(t.order) > 2*len(t.byName)+maxRemoved {
-		t.order = slices.DeleteFunc(t.order, func(p *peer) bool { return p.removed })
+		t.order = slices.DeleteFunc(t.order, func(p *profile) bool { return p.removed })
 	}
 }
 
@@ -69,13 +69,13 @@ const maxRemoved = 16
 
 // index returns the position in order of the first peer at or behind a place.
 func (t *peerTable) index(place uint64) int {
-	at, _ := slices.BinarySearchFunc(t.order, place, func(p *peer, place uint64) int { return cmp.Compare(p.place, place) })
+	at, _ := slices.BinarySearchFunc(t.order, place, func(p *profile, place uint64) int { return cmp.Compare(p.place, place) })
 	return at
 }
 
 // from returns the peers from a place on, in the order of the configuration.
-func (t *peerTable) from(place uint64) iter.Seq[*peer] {
-	return func(yield func(*peer) bool) {
+func (t *peerTable) from(place uint64) iter.Seq[*profile] {
+	return func(yield func(*profile) bool) {
 		for _, p := range t.order[t.index(place):] {
 			if !p.removed && !yield(p) {
 				return
@@ -84,10 +84,10 @@ func (t *peerTable) from(place uint64) iter.Seq[*peer] {
 	}
 }
 
-func (t *peerTable) all() iter.Seq[*peer] { return t.from(0) }
+func (t *peerTable) all() iter.Seq[*profile] { return t.from(0) }
 
 // list adds a peer, which has its place, to the indexes.
-func (t *peerTable) list(p *peer) {
+func (t *peerTable) list(p *profile) {
 	for _, a := range p.cfg.Remote {
 		t.byAddr[a] = enlist(t.byAddr[a], p)
 	}
@@ -104,7 +104,7 @@ func (t *peerTable) list(p *peer) {
 }
 
 // unlist removes a peer from the indexes. Its keys must not have changed since list.
-func (t *peerTable) unlist(p *peer) {
+func (t *peerTable) unlist(p *profile) {
 	for _, a := range p.cfg.Remote {
 		delist(t.byAddr, a, p)
 	}
@@ -119,14 +119,14 @@ func (t *peerTable) unlist(p *peer) {
 	t.count(p, -1)
 }
 
-func (p *peer) scanned() bool {
+func (p *profile) scanned() bool {
 	return p.cfg.RemoteID.IsPattern() || p.cfg.RemoteID.Type == wire.IDDERDN
 }
 
-func comparePlaces(a, b *peer) int { return cmp.Compare(a.place, b.place) }
+func comparePlaces(a, b *profile) int { return cmp.Compare(a.place, b.place) }
 
 // enlist inserts a peer in the order of the configuration, once.
-func enlist(list []*peer, p *peer) []*peer {
+func enlist(list []*profile, p *profile) []*profile {
 	at, found := slices.BinarySearchFunc(list, p, comparePlaces)
 	if found {
 		return list
@@ -134,7 +134,7 @@ func enlist(list []*peer, p *peer) []*peer {
 	return slices.Insert(list, at, p)
 }
 
-func without(list []*peer, p *peer) []*peer {
+func without(list []*profile, p *profile) []*profile {
 	at, found := slices.BinarySearchFunc(list, p, comparePlaces)
 	if !found {
 		return list
@@ -142,7 +142,7 @@ func without(list []*peer, p *peer) []*peer {
 	return slices.Delete(list, at, at+1)
 }
 
-func delist[K comparable](m map[K][]*peer, key K, p *peer) {
+func delist[K comparable](m map[K][]*profile, key K, p *profile) {
 	if m[key] = without(m[key], p); len(m[key]) == 0 {
 		delete(m, key)
 	}
@@ -158,7 +158,7 @@ type offerCount struct {
 type offerCounts []offerCount
 
 // count adds the proposals of a peer (n = 1) or removes them (n = -1).
-func (t *peerTable) count(p *peer, n int) {
+func (t *peerTable) count(p *profile, n int) {
 	kind := 1
 	if len(p.cfg.Remote) == 0 {
 		kind = 0
@@ -191,8 +191,8 @@ func (c *offerCounts) count(ps []wire.Proposal, n int) (changed bool) {
 }
 
 // at returns the peers that have the remote address and accept calls at the local one.
-func (t *peerTable) at(from path) []*peer {
-	var list []*peer
+func (t *peerTable) at(from path) []*profile {
+	var list []*profile
 	for _, p := range t.byAddr[from.remote.Addr()] {
 		if p.callableAt(from.local.Addr()) {
 			list = append(list, p)
@@ -201,25 +201,25 @@ func (t *peerTable) at(from path) []*peer {
 	return list
 }
 
-func (p *peer) callableAt(local netip.Addr) bool {
+func (p *profile) callableAt(local netip.Addr) bool {
 	return !p.cfg.Local.IsValid() || p.cfg.Local == local
 }
 
 // likeliest returns the peer whose settings IKE_SA_INIT is answered with, before the caller is
 // known.
-func (t *peerTable) likeliest(known []*peer) *peer {
+func (t *peerTable) likeliest(known []*profile) *profile {
 	if len(known) > 0 {
 		return known[0]
 	}
 	if len(t.anywhere) > 0 {
 		return t.anywhere[0]
 	}
-	return t.order[slices.IndexFunc(t.order, func(p *peer) bool { return !p.removed })]
+	return t.order[slices.IndexFunc(t.order, func(p *profile) bool { return !p.removed })]
 }
 
 // called returns the peers that an identity may be, at a local address.
-func (t *peerTable) called(id identity.ID, local netip.Addr) []*peer {
-	var list []*peer
+func (t *peerTable) called(id identity.ID, local netip.Addr) []*profile {
+	var list []*profile
 	for _, p := range slices.Concat(t.byID[id.Canonical()], t.scanned) {
 		if id.Matches(p.cfg.RemoteID) && p.callableAt(local) {
 			list = append(list, p)
@@ -229,9 +229,9 @@ func (t *peerTable) called(id identity.ID, local netip.Addr) []*peer {
 }
 
 // suspects returns the peers with which to record the failure of a call from an address.
-func (t *peerTable) suspects(from path) []*peer {
+func (t *peerTable) suspects(from path) []*profile {
 	if known := t.at(from); len(known) > 0 || len(t.byName) != 1 {
 		return known
 	}
-	return []*peer{t.likeliest(nil)}
+	return []*profile{t.likeliest(nil)}
 }

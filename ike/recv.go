@@ -129,7 +129,7 @@ func (s *ikeSA) unprotected(m *wire.Message) {
 	}
 	if s.state == saAuthenticating {
 		s.setup.refusal = trouble{reason: "unprotected response to IKE_AUTH: " + n.Kind.String()}
-		s.e.touch(s.peer)
+		s.e.touch(s.party)
 		return
 	}
 	s.livenessHint()

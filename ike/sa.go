@@ -17,7 +17,7 @@ import (
 // An ikeSA is an IKE SA, from its creation until its cached last response expires.
 type ikeSA struct {
 	e              *Engine
-	peer           *peer // nil for a responder before IKE_AUTH
+	party          *party // nil for a responder before IKE_AUTH
 	spi            spiPair
 	initiator      bool // we are the original initiator
 	state          saState
@@ -136,7 +136,7 @@ func (s *ikeSA) moveTo(to saState) {
 		s.e.sas.halfOpen.remove(s)
 	}
 	s.state = to
-	s.e.touch(s.peer)
+	s.e.touch(s.party)
 }
 
 // lingerDead is how long an ended IKE SA still answers copies of the last request.
@@ -168,8 +168,8 @@ func (s *ikeSA) end(cause endCause, why string) {
 	} else {
 		s.remove()
 	}
-	if s.peer != nil {
-		s.peer.ended(s, cause, why)
+	if s.party != nil {
+		s.party.ended(s, cause, why)
 	}
 }
 
@@ -185,8 +185,8 @@ func (s *ikeSA) remove() {
 	}
 	s.setup = nil
 	s.keys.forget()
-	if s.peer != nil {
-		s.peer.sas = slices.DeleteFunc(s.peer.sas, func(o *ikeSA) bool { return o == s })
+	if s.party != nil {
+		s.party.sas = slices.DeleteFunc(s.party.sas, func(o *ikeSA) bool { return o == s })
 	}
 }
 
@@ -207,7 +207,7 @@ func (s *ikeSA) connecting() bool { return s.state == saConnecting || s.state ==
 
 // localAddr returns our outer address towards remote: the peer's configured one, or the one that
 // the system would use. It is not valid if neither is known.
-func (e *Engine) localAddr(p *peer, remote netip.Addr) netip.Addr {
+func (e *Engine) localAddr(p *profile, remote netip.Addr) netip.Addr {
 	if p.cfg.Local.IsValid() || e.cfg.LocalAddr == nil {
 		return p.cfg.Local
 	}

@@ -65,7 +65,7 @@ func (s *ikeSA) done(x exchange) {
 		return
 	}
 	s.work.current = nil
-	s.e.touch(s.peer)
+	s.e.touch(s.party)
 	s.startNext()
 }
 

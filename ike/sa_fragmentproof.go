@@ -93,7 +93,7 @@ func (x *fragmentProof) response(s *ikeSA, _ []wire.Payload) {
 		}
 	case !x.hurried:
 		s.net.fragments = fragmentsLost
-		s.peer.pathUnprobed()
+		s.party.pathUnprobed()
 	}
 	proven := s.net.fragments == fragmentsPass
 	s.done(x)
@@ -107,7 +107,7 @@ func (x *fragmentProof) response(s *ikeSA, _ []wire.Payload) {
 func (x *fragmentProof) abandon(s *ikeSA, _ string) { x.probe.tell(s.e, ipsec.PathUnknown) }
 
 // pathUnprobed reports, once, that large packets are not probed.
-func (p *peer) pathUnprobed() {
+func (p *party) pathUnprobed() {
 	if p.unprobed {
 		return
 	}

@@ -23,9 +23,9 @@ type succession struct {
 // with the same peer.
 func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	e := s.e
-	s.keys, s.net, s.remoteID, s.peer = keys, old.net, old.remoteID, old.peer
+	s.keys, s.net, s.remoteID, s.party = keys, old.net, old.remoteID, old.party
 	s.keys.fragment = old.keys.fragment
-	s.peer.sas = append(s.peer.sas, s)
+	s.party.sas = append(s.party.sas, s)
 	s.moveTo(saEstablished)
 	s.life.established, s.life.since = e.handling.now, old.life.since
 	s.live.lastIn, s.live.lastOut = old.live.lastIn, old.live.lastOut
@@ -109,7 +109,7 @@ func (s *ikeSA) cancelSuccession() {
 
 // scheduleRekey sets the IKE SA's lifetimes, as pair.schedule does.
 func (s *ikeSA) scheduleRekey() {
-	life := s.peer.cfg.Lifetime
+	life := s.party.cfg.Lifetime
 	if life <= 0 {
 		return
 	}

@@ -23,7 +23,7 @@ func TestRedundantSuccessorIsForgotten(t *testing.T) {
 		if lowestOf(nonceOf(req1), nonceOf(resp1), nonceOf(req2), nonceOf(resp2)) < 2 {
 			continue // right's stays
 		}
-		peer := p.left.e.peers.order[0]
+		peer := p.left.e.peers.order[0].party
 		theirs := peer.main().succ.theirs
 		p.deliver(resp1)
 		p.drive(5 * time.Millisecond) // the computation

@@ -45,7 +45,7 @@ func (x *informational) start(s *ikeSA) {
 	switch x.kind {
 	case askMove:
 		x.local = s.net.local
-		x.payloads = s.natNotifies(s.peer)
+		x.payloads = s.natNotifies(s.party.profile)
 		fallthrough
 	case askAlive, askClose:
 		s.ask(wire.Informational, x.payloads)

@@ -15,7 +15,7 @@ import (
 func TestKeysAreForgotten(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.up()
-	s := p.left.e.peers.order[0].main()
+	s := p.left.e.peers.order[0].party.main()
 	keys := s.keys.keys
 	p.left.disconnect("")
 	p.drive(lingerDead + 5*time.Second)

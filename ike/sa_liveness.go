@@ -45,11 +45,11 @@ func (s *ikeSA) startLiveness() {
 
 // nextCheck sets the timer to the next moment at which something may be due.
 func (s *ikeSA) nextCheck() {
-	at := s.lastHeard().Add(s.peer.cfg.DPD)
+	at := s.lastHeard().Add(s.party.cfg.DPD)
 	if now := s.e.handling.now; !at.After(now) {
-		at = now.Add(s.peer.cfg.DPD)
+		at = now.Add(s.party.cfg.DPD)
 	}
-	if s.peer.cfg.DPD <= 0 {
+	if s.party.cfg.DPD <= 0 {
 		at = time.Time{}
 	}
 	if !s.live.told.IsZero() {
@@ -175,7 +175,7 @@ func (s *ikeSA) decideLiveness() {
 // liveness must be confirmed (RFC 7296, Section 2.4).
 func (s *ikeSA) silent(now time.Time) bool {
 	heard := s.lastHeard()
-	if s.peer.cfg.DPD <= 0 || now.Sub(heard) < s.peer.cfg.DPD {
+	if s.party.cfg.DPD <= 0 || now.Sub(heard) < s.party.cfg.DPD {
 		return false
 	}
 	for _, p := range s.pairs {

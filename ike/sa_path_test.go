@@ -216,7 +216,7 @@ func TestOurAddressIsConfigured(t *testing.T) {
 	p.up()
 	p.left.config.LocalAddr = nil
 	p.left.e.cfg.LocalAddr = func(netip.Addr) netip.Addr { return netip.MustParseAddr("192.0.2.77") }
-	main := p.left.e.peers.order[0].main()
+	main := p.left.e.peers.order[0].party.main()
 	p.script(true)
 	p.left.rekey("lan")
 	p.drive(4 * time.Second)

@@ -22,7 +22,7 @@ import (
 // settleDuplicates looks for IKE SAs with the same peer of which we made at least one. After
 // crossing rekeyings we may have made both. Two that the peer made are its own concern, such as a
 // reauthentication.
-func (p *peer) settleDuplicates() {
+func (p *party) settleDuplicates() {
 	p.dropEarlyTries()
 	if !slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.initiator && s.usable() }) {
 		return // the peer made them all
@@ -37,7 +37,7 @@ func (p *peer) settleDuplicates() {
 }
 
 // dropEarlyTries ends our attempts that have not reached IKE_AUTH when the peer has connected.
-func (p *peer) dropEarlyTries() {
+func (p *party) dropEarlyTries() {
 	if p.main() == nil {
 		return
 	}
@@ -50,7 +50,7 @@ func (p *peer) dropEarlyTries() {
 }
 
 // settle decides between two IKE SAs. The creator of the loser acts.
-func (p *peer) settle(a, b *ikeSA) {
+func (p *party) settle(a, b *ikeSA) {
 	loser, winner := a, b
 	if compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs {
 		loser, winner = b, a
@@ -73,7 +73,7 @@ const maxMigrations = 4
 // migrate makes on the winner the Child SAs that only the loser has, and then deletes the loser.
 // Exchanges under way on the loser may still add Child SAs there, so it checks again before the
 // deletion.
-func (p *peer) migrate(loser, winner *ikeSA, tries int) {
+func (p *party) migrate(loser, winner *ikeSA, tries int) {
 	for _, q := range loser.pairs {
 		if q == loser.pairOf(q.policy) && winner.pairOf(q.policy) == nil {
 			x := newChildExchange(q.policy, nil)
@@ -152,7 +152,7 @@ func (s *ikeSA) pairOf(pol *policy) *pair {
 // delayOwnChildren lets a peer that has just connected make its Child SAs before we ask for ours.
 func (s *ikeSA) delayOwnChildren() {
 	e := s.e
-	for _, pol := range s.peer.policies {
+	for _, pol := range s.party.policies {
 		if pol.want && !pol.up() && !pol.busy && pol.retry.at.Before(e.handling.now.Add(timer.ReconnectFirst)) {
 			pol.retry.at = e.handling.now.Add(timer.ReconnectFirst)
 			e.timers.Set(&pol.retry.timer, pol.retry.at)

@@ -22,7 +22,7 @@ func (r *refusingSPIs) AllocSPI(resource int) (uint32, error) {
 // duplicates returns the IKE SA that is to go and the one that is to stay, where a side has both.
 func (s *testSide) duplicates() (loser, winner *ikeSA, ok bool) {
 	var usable []*ikeSA
-	for _, o := range s.e.peers.order[0].sas {
+	for _, o := range s.e.peers.order[0].party.sas {
 		if o.usable() {
 			usable = append(usable, o)
 		}

@@ -70,7 +70,7 @@ func (x *rekeyExchange) start(s *ikeSA) {
 // old one throughout, RFC 7296, Section 2.18 the new one for prf+). A PRF that is no longer
 // configured is replaced nevertheless.
 func (s *ikeSA) rekeyProposals() []wire.Proposal {
-	ps := s.peer.cfg.Proposals
+	ps := s.party.cfg.Proposals
 	current := s.keys.proposal
 	current.SPI = nil
 	if _, ok := proposal.Choose(ps, []wire.Proposal{current}); !ok {

@@ -9,7 +9,7 @@ func TestNeedlessIKERekeying(t *testing.T) {
 	p.up()
 	var fx Effects
 	p.left.e.handling = handling{now: p.now, fx: &fx}
-	s := p.left.e.peers.order[0].main()
+	s := p.left.e.peers.order[0].party.main()
 	s.succ.theirs = &ikeSA{} // the peer rekeys it already
 	x := &rekeyExchange{}
 	s.succ.ours = x

@@ -24,7 +24,7 @@ func TestRekeyingKeepsThePRF(t *testing.T) {
 		t.Fatal(err)
 	}
 	sa := func(configured ...wire.Proposal) *ikeSA {
-		return &ikeSA{peer: &peer{cfg: Peer{Proposals: configured}}, keys: saKeys{proposal: inUse, suite: su}}
+		return &ikeSA{party: &party{profile: &profile{cfg: Peer{Proposals: configured}}}, keys: saKeys{proposal: inUse, suite: su}}
 	}
 	offers := sa(suite.DefaultIKEProposals()...).rekeyProposals()
 	if !slices.Equal(offers[0].Transforms, inUse.Transforms) {

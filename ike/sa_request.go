@@ -116,7 +116,7 @@ func (s *ikeSA) moving() bool { return s.net.unsaid && s.state == saEstablished 
 
 // tries returns how many retransmissions the outstanding request may have.
 func (s *ikeSA) tries() int {
-	if s.state == saConnecting && len(s.peer.cfg.Remote) > 1 {
+	if s.state == saConnecting && len(s.party.cfg.Remote) > 1 {
 		return min(manyAddressTries, s.e.cfg.Retry.Tries)
 	}
 	if s.moving() {

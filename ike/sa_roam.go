@@ -93,7 +93,7 @@ func (e *Engine) sweepOn() {
 			w.next = p.place
 			return
 		}
-		p.roam()
+		p.party.roam()
 	}
 	w.running = false
 	switch {
@@ -117,11 +117,11 @@ func (e *Engine) lookForAddress() {
 }
 
 // roam checks whether the peer is sent to from the right address.
-func (p *peer) roam() {
+func (p *party) roam() {
 	for _, s := range slices.Clone(p.sas) {
 		s.roam()
 	}
-	if p.main() == nil && len(p.cfg.Remote) > 0 && p.e.cfg.LocalAddr != nil && p.e.localAddr(p, p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]).IsValid() {
+	if p.main() == nil && len(p.cfg.Remote) > 0 && p.e.cfg.LocalAddr != nil && p.e.localAddr(p.profile, p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]).IsValid() {
 		p.hasten()
 	}
 }
@@ -136,7 +136,7 @@ func (e *Engine) sourceGone(in SourceGone) {
 // roam changes to another source address if it must, or should, and reports whether it did.
 func (s *ikeSA) roam() bool {
 	was := s.net.local.Addr()
-	if s.peer == nil || s.peer.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state.ended() {
+	if s.party == nil || s.party.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state.ended() {
 		return false
 	}
 	// NAT detection of an attempt that started without an address hashed a wrong one, and would
@@ -181,11 +181,11 @@ func (s *ikeSA) mayLeaveFor(now netip.Addr) bool {
 	if !now.IsValid() || now.IsLoopback() != remote.IsLoopback() || now.IsLinkLocalUnicast() != remote.IsLinkLocalUnicast() || !s.e.hasAddr(now) {
 		return false
 	}
-	return s.peer.protects(was) || !s.peer.protects(now)
+	return s.party.protects(was) || !s.party.protects(now)
 }
 
 // protects reports whether an address is in a local network of one of the peer's children.
-func (p *peer) protects(a netip.Addr) bool {
+func (p *party) protects(a netip.Addr) bool {
 	for _, pol := range p.policies {
 		for _, sel := range pol.cfg.Local {
 			if sel.Start.Is4() == a.Is4() && sel.Start.Compare(a) <= 0 && a.Compare(sel.End) <= 0 {
@@ -199,11 +199,11 @@ func (p *peer) protects(a netip.Addr) bool {
 // isFollowed reports whether the peer is expected to send to the source of our authenticated
 // requests: it announced so, or it sees us behind a NAT.
 func (s *ikeSA) isFollowed() bool {
-	return s.net.follows || s.net.natT && (s.net.nat.Local || s.peer.cfg.Encap == EncapAlways)
+	return s.net.follows || s.net.natT && (s.net.nat.Local || s.party.cfg.Encap == EncapAlways)
 }
 
 // canReconnect reports whether a new IKE SA can take this one's place.
-func (s *ikeSA) canReconnect() bool { return len(s.peer.cfg.Remote) > 0 }
+func (s *ikeSA) canReconnect() bool { return len(s.party.cfg.Remote) > 0 }
 
 // leaveFor changes to another source address, and tells the peer.
 func (s *ikeSA) leaveFor(now netip.Addr) {
@@ -274,7 +274,7 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 		s.net.encap = true
 		s.movePairs()
 	case behind && s.net.natT:
-		s.float(s.peer)
+		s.float(s.party.profile)
 		s.net.encap = true
 		s.movePairs()
 		s.announce()
@@ -337,7 +337,7 @@ func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
 	}
 	s.movePeer(from)
 	s.nextCheck()
-	return s.natNotifies(s.peer)
+	return s.natNotifies(s.party.profile)
 }
 
 // Limits of the moves of one IKE SA's peer: maxMoves at once, then one per moveInterval. Each costs
@@ -376,5 +376,5 @@ func (s *ikeSA) mayMovePeer() bool {
 func (s *ikeSA) movePeer(to path) {
 	s.net.path = to
 	s.movePairs()
-	s.e.touch(s.peer)
+	s.e.touch(s.party)
 }

@@ -66,7 +66,7 @@ func roamer(t testing.TB, edit func(p *testPair)) *testPair {
 // wantOneIKESA checks that the IKE SA is still the one that it was.
 func (p *testPair) wantSameIKESA(was *ikeSA) {
 	p.t.Helper()
-	if now := p.left.e.peers.order[0].main(); now == nil || now.spi != was.spi {
+	if now := p.left.e.peers.order[0].party.main(); now == nil || now.spi != was.spi {
 		p.fatalf("the IKE SA is another one")
 	}
 }
@@ -90,7 +90,7 @@ func TestRoaming(t *testing.T) {
 			t.Run(c.name+", "+moves, func(t *testing.T) {
 				p := roamer(t, c.edit)
 				p.up2()
-				was := p.left.e.peers.order[0].main()
+				was := p.left.e.peers.order[0].party.main()
 				encap := p.left.e.Status()[0].Children[0].Encap
 				s, to := p.left, "192.0.2.101"
 				if moves == "responder" {
@@ -111,7 +111,7 @@ func TestRoaming(t *testing.T) {
 					to = netip.MustParseAddr(to).Next().String()
 				}
 				p.wantSameIKESA(was)
-				if main := s.e.peers.order[0].main(); main.net.unsaid || main.moving() {
+				if main := s.e.peers.order[0].party.main(); main.net.unsaid || main.moving() {
 					p.fatalf("the peer was told, and that is not known")
 				}
 				p.wantTunnel()
@@ -164,7 +164,7 @@ func TestRoamingIntoNAT(t *testing.T) {
 func TestRoamingBehindNAT(t *testing.T) {
 	p := roamer(t, behindNAT)
 	p.up2()
-	was := p.left.e.peers.order[0].main()
+	was := p.left.e.peers.order[0].party.main()
 	p.gap(100 * time.Millisecond)
 	p.left.roamTo("192.0.2.101")
 	if gap := p.gap(time.Second); gap > 2*testRTT {
@@ -212,7 +212,7 @@ func TestRoamingDuringExchange(t *testing.T) {
 func TestRoamingTwiceAtOnce(t *testing.T) {
 	p := roamer(t, nil)
 	p.up2()
-	was := p.left.e.peers.order[0].main()
+	was := p.left.e.peers.order[0].party.main()
 	p.gap(100 * time.Millisecond)
 	p.left.roamTo("192.0.2.101")
 	p.gap(testRTT / 4)
@@ -232,7 +232,7 @@ func TestRoamingTwiceAtOnce(t *testing.T) {
 func TestSameAddressComesBack(t *testing.T) {
 	p := roamer(t, nil)
 	p.up2()
-	was, addrs := p.left.e.peers.order[0].main(), slices.Clone(p.left.addrs)
+	was, addrs := p.left.e.peers.order[0].party.main(), slices.Clone(p.left.addrs)
 	sent := p.left.requests(wire.Informational)
 	p.left.addrs = nil
 	p.left.handle(AddressesChanged{})
@@ -253,7 +253,7 @@ func TestSameAddressComesBack(t *testing.T) {
 func TestRouteComesLater(t *testing.T) {
 	p := roamer(t, nil)
 	p.up2()
-	was := p.left.e.peers.order[0].main()
+	was := p.left.e.peers.order[0].party.main()
 	p.left.addrs = nil
 	p.left.handle(AddressesChanged{})
 	p.drive(2 * time.Second)
@@ -303,7 +303,7 @@ func TestPreferredSourceChanges(t *testing.T) {
 	// One that does not follow is left alone: what works is not given up.
 	p = roamer(t, nil)
 	p.up2()
-	p.left.e.peers.order[0].main().net.follows = false
+	p.left.e.peers.order[0].party.main().net.follows = false
 	p.left.addrs = slices.Insert(p.left.addrs, 0, netip.MustParseAddr("192.0.2.101"))
 	p.left.handle(AddressesChanged{})
 	p.drive(time.Second)
@@ -330,21 +330,21 @@ func TestRoamingNotFollowed(t *testing.T) {
 		hear func(p *testPair)
 		most time.Duration
 	}{
-		{"it never said that it follows", func(p *testPair) { p.left.e.peers.order[0].main().net.follows = false }, 2*testRTT + 10*time.Millisecond},
+		{"it never said that it follows", func(p *testPair) { p.left.e.peers.order[0].party.main().net.follows = false }, 2*testRTT + 10*time.Millisecond},
 		{"it does not answer", func(p *testPair) { p.right.e.sas.bySPI = map[wire.SPI]*ikeSA{} }, 9 * time.Second},
-		{"it refuses", func(p *testPair) { p.right.e.peers.order[0].main().net.moves.until = p.now.Add(time.Hour) }, 3*testRTT + 10*time.Millisecond},
+		{"it refuses", func(p *testPair) { p.right.e.peers.order[0].party.main().net.moves.until = p.now.Add(time.Hour) }, 3*testRTT + 10*time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := roamer(t, func(p *testPair) { p.left.peers[0].DPDAction = DPDClear })
 			p.up2()
-			was := p.left.e.peers.order[0].main()
+			was := p.left.e.peers.order[0].party.main()
 			p.gap(100 * time.Millisecond)
 			c.hear(p)
 			p.left.roamTo("192.0.2.101")
 			if gap := p.gap(10 * time.Second); gap > c.most {
 				p.fatalf("nothing came for %v", gap)
 			}
-			if now := p.left.e.peers.order[0].main(); now == nil || now.spi == was.spi {
+			if now := p.left.e.peers.order[0].party.main(); now == nil || now.spi == was.spi {
 				p.fatalf("the IKE SA is the same")
 			}
 			p.wantTunnel()
@@ -368,9 +368,9 @@ func TestRoamingFollowedOrNot(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := roamer(t, func(p *testPair) { p.left.peers[0].Encap = EncapAlways })
 			p.up2()
-			was := p.left.e.peers.order[0].main()
+			was := p.left.e.peers.order[0].party.main()
 			was.net.follows = false
-			p.right.e.peers.order[0].main().net.nat.Local = !c.follows
+			p.right.e.peers.order[0].party.main().net.nat.Local = !c.follows
 			p.gap(100 * time.Millisecond)
 			p.drive(c.before)
 			p.left.roamTo("192.0.2.101")
@@ -382,7 +382,7 @@ func TestRoamingFollowedOrNot(t *testing.T) {
 			} else if gap := p.gap(5 * time.Second); gap > proofTime+10*testRTT || c.follows && gap > 2*testRTT {
 				p.fatalf("nothing came for %v", gap)
 			}
-			if now := p.left.e.peers.order[0].main(); now == nil || (now.spi == was.spi) != c.same {
+			if now := p.left.e.peers.order[0].party.main(); now == nil || (now.spi == was.spi) != c.same {
 				p.fatalf("the IKE SA is the same: %v, want %v", now != nil && now.spi == was.spi, c.same)
 			}
 		})
@@ -458,7 +458,7 @@ func TestAddressCutsPauseShort(t *testing.T) {
 	p := roamer(t, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
 	p.right.kill()
 	p.drive(6 * time.Minute)
-	if pauses := p.waitFor(3*time.Minute, func() bool { return p.left.e.peers.order[0].try.at.Sub(p.now) > 20*time.Second }); pauses == 3*time.Minute {
+	if pauses := p.waitFor(3*time.Minute, func() bool { return p.left.e.peers.order[0].party.try.at.Sub(p.now) > 20*time.Second }); pauses == 3*time.Minute {
 		p.fatalf("there is no long pause")
 	}
 	p.right.start()

@@ -304,7 +304,7 @@ func TestRoamingOfVeryMany(t *testing.T) {
 	}
 	moved := 0
 	for st := range c.right.peers.all() {
-		if s := st.main(); s != nil && s.net.remote.Addr() == addr {
+		if s := st.party.main(); s != nil && s.net.remote.Addr() == addr {
 			moved++
 		}
 	}

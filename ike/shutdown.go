@@ -21,8 +21,8 @@ func (e *Engine) shutdown() {
 	}
 	e.stopping = true
 	for p := range e.peers.all() {
-		p.waiters.abandon(errStopping)
-		p.closeAll("the daemon is stopping")
+		p.party.waiters.abandon(errStopping)
+		p.party.closeAll("the daemon is stopping")
 	}
 	for _, s := range e.sortedSAs() {
 		if s.win.Outstanding() != nil {

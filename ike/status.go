@@ -96,7 +96,7 @@ func (e *Engine) StatusPart(from uint64, n int) (list []PeerStatus, next uint64)
 		if len(list) == n {
 			return list, p.place
 		}
-		list = append(list, p.status())
+		list = append(list, p.party.status())
 	}
 	return list, 0
 }
@@ -107,12 +107,12 @@ func (e *Engine) StatusOf(name string) (st PeerStatus, ok bool) {
 	if p == nil {
 		return PeerStatus{}, false
 	}
-	return p.status(), true
+	return p.party.status(), true
 }
 
 // shown returns the IKE SA that status describes: the one for new exchanges, otherwise the newest
 // that has not ended, or nil.
-func (p *peer) shown() *ikeSA {
+func (p *party) shown() *ikeSA {
 	if s := p.main(); s != nil {
 		return s
 	}
@@ -124,7 +124,7 @@ func (p *peer) shown() *ikeSA {
 	return nil
 }
 
-func (p *peer) status() PeerStatus {
+func (p *party) status() PeerStatus {
 	st := PeerStatus{Name: p.cfg.Name, RemoteID: p.cfg.RemoteID.String(), Reason: p.reason, Explain: slices.Clone(p.explain)}
 	s := p.shown()
 	if s != nil {
@@ -178,7 +178,7 @@ func (s *ikeSA) describe(st *PeerStatus) {
 }
 
 // whatNext describes what happens next to a peer that is down. s is its IKE SA, if any.
-func (p *peer) whatNext(s *ikeSA) string {
+func (p *party) whatNext(s *ikeSA) string {
 	now := p.e.handling.now
 	switch {
 	case p.e.stopping:
@@ -211,7 +211,7 @@ func (pol *policy) status(peer PeerState) ChildStatus {
 		case !pol.want && pol.base == intentTraffic:
 			st.State = ChildWaiting
 		}
-		st.Reason = join(pol.reason, pol.whatNext(pol.peer.e.handling.now))
+		st.Reason = join(pol.reason, pol.whatNext(pol.party.e.handling.now))
 		return st
 	}
 	st.State = ChildInstalled

@@ -45,7 +45,7 @@ func TestReasonAfterRejectionByInitiator(t *testing.T) {
 func TestRequestThatCannotBeProtected(t *testing.T) {
 	p := newPair(t, 3, nil)
 	p.up()
-	main := p.left.e.peers.order[0].main()
+	main := p.left.e.peers.order[0].party.main()
 	main.keys.fragment = 60 // too small for any fragment
 	ref := p.left.rekey("")
 	p.drive(time.Second)
@@ -61,11 +61,11 @@ func TestResponseThatCannotBeProtected(t *testing.T) {
 	for _, child := range []string{"lan", ""} {
 		p := newPair(t, 3, nil)
 		p.up()
-		main := p.right.e.peers.order[0].main()
+		main := p.right.e.peers.order[0].party.main()
 		main.keys.fragment = 60
 		p.left.rekey(child)
 		p.drive(time.Second)
-		if !main.state.ended() || p.right.e.peers.order[0].main() != nil || len(p.right.plane.sas) > 0 {
+		if !main.state.ended() || p.right.e.peers.order[0].party.main() != nil || len(p.right.plane.sas) > 0 {
 			t.Errorf("rekeying %q: the IKE SA is %v, with %d Child SAs", child, main.state, len(p.right.plane.sas))
 		}
 		p.wantReason(p.right, "protected")
@@ -132,7 +132,7 @@ func TestStatusInParts(t *testing.T) {
 func TestStatusOfStates(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.up()
-	s := p.left.e.peers.order[0].main()
+	s := p.left.e.peers.order[0].party.main()
 	for _, tt := range []struct {
 		state  saState
 		ours   *rekeyExchange

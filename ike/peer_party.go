@@ -12,12 +12,9 @@ import (
 	"culvert/internal/ipsec"
 )
 
-// peer is one configured peer with its policies and IKE SAs.
-type peer struct {
-	e        *Engine
-	given    Peer   // as configured
-	cfg      Peer   // with defaults filled in
-	place    uint64 // position in the configuration, increasing
+// party is the other end of a profile, with its IKE SAs and its policies.
+type party struct {
+	*profile
 	policies []*policy
 	sas      []*ikeSA // oldest first
 	try      try
@@ -25,7 +22,6 @@ type peer struct {
 	waiters  waiters
 	dirty    bool
 	unprobed bool // it was reported that its path is not probed
-	removed  bool // no longer configured: its SAs are being closed
 }
 
 // try is the state of our attempts to bring the peer up.
@@ -41,7 +37,7 @@ type try struct {
 const hastenPause = 10 * time.Second
 
 // hasten starts a waiting try at once.
-func (p *peer) hasten() {
+func (p *party) hasten() {
 	now := p.e.handling.now
 	if !p.try.at.After(now) || !p.try.hastened.IsZero() && now.Sub(p.try.hastened) < hastenPause {
 		return
@@ -50,23 +46,17 @@ func (p *peer) hasten() {
 	p.e.touch(p)
 }
 
-func (e *Engine) newPeer(cfg Peer) *peer {
-	p := &peer{e: e, given: cfg, cfg: cfg}
-	if p.cfg.RemotePort == 0 {
-		p.cfg.RemotePort = defaultIKEPort
+func (p *profile) newParty() *party {
+	q := &party{profile: p}
+	q.try.timer.Fire = func() { p.e.touch(q) }
+	for _, c := range p.cfg.Children {
+		q.policies = append(q.policies, newPolicy(q, c))
 	}
-	if p.cfg.RemoteNATPort == 0 {
-		p.cfg.RemoteNATPort = defaultNATPort
-	}
-	p.try.timer.Fire = func() { e.touch(p) }
-	for _, c := range cfg.Children {
-		p.policies = append(p.policies, newPolicy(p, c))
-	}
-	return p
+	return q
 }
 
-// touch marks the peer to be reconciled before Handle returns.
-func (e *Engine) touch(p *peer) {
+// touch marks the party to be reconciled before Handle returns.
+func (e *Engine) touch(p *party) {
 	if p != nil && !p.dirty {
 		p.dirty = true
 		e.peers.dirty = append(e.peers.dirty, p)
@@ -92,7 +82,7 @@ func (e *Engine) reconcileDirty() {
 }
 
 // reconcile starts what is wanted, missing and due.
-func (p *peer) reconcile() {
+func (p *party) reconcile() {
 	if p.removed || p.e.stopping {
 		return
 	}
@@ -121,7 +111,7 @@ func (p *peer) reconcile() {
 }
 
 // main returns the IKE SA for new exchanges, the newest usable one, or nil.
-func (p *peer) main() *ikeSA {
+func (p *party) main() *ikeSA {
 	for _, s := range slices.Backward(p.sas) {
 		if s.usable() {
 			return s
@@ -131,12 +121,12 @@ func (p *peer) main() *ikeSA {
 }
 
 // trying reports whether an attempt of ours is under way.
-func (p *peer) trying() bool {
+func (p *party) trying() bool {
 	return slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.connecting() })
 }
 
 // connect starts an attempt at the next address.
-func (p *peer) connect(due []*policy) {
+func (p *party) connect(due []*policy) {
 	if len(p.cfg.Remote) == 0 {
 		p.cannotConnect()
 		return
@@ -144,7 +134,7 @@ func (p *peer) connect(due []*policy) {
 	remote := p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]
 	s, err := p.e.newSA(true, saConnecting)
 	if err == nil {
-		s.peer = p
+		s.party = p
 		p.sas = append(p.sas, s)
 		err = s.startInit(netip.AddrPortFrom(remote, p.cfg.RemotePort))
 	}
@@ -159,7 +149,7 @@ func (p *peer) connect(due []*policy) {
 
 // cannotConnect fails what waits for a peer without a remote address. A policy that should always
 // be up waits for the peer.
-func (p *peer) cannotConnect() {
+func (p *party) cannotConnect() {
 	const why = "the peer is not connected, and no remote address is configured to connect to"
 	for _, pol := range p.policies {
 		if pol.want && (pol.base != intentUp || pol.flow != nil || p.waiters.waitFor(pol)) {
@@ -171,7 +161,7 @@ func (p *peer) cannotConnect() {
 
 // ended records the end of one of the peer's IKE SAs. For a failed attempt of ours tryFailed has
 // already recorded more.
-func (p *peer) ended(s *ikeSA, cause endCause, why string) {
+func (p *party) ended(s *ikeSA, cause endCause, why string) {
 	p.e.touch(p)
 	failedTry := cause == endFailed && s.life.established.IsZero()
 	if failedTry || p.main() != nil || p.removed {
@@ -182,7 +172,7 @@ func (p *peer) ended(s *ikeSA, cause endCause, why string) {
 
 // tryFailed records the failure of an attempt of ours. If the address did not answer, the next one
 // is tried at once.
-func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
+func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 	if p.removed || p.e.stopping {
 		return
 	}
@@ -214,14 +204,14 @@ func (p *peer) tryFailed(why string, explain []string, unanswered bool) {
 }
 
 // connected records that an IKE SA with the peer is established.
-func (p *peer) connected() {
+func (p *party) connected() {
 	p.try.fails, p.try.missed, p.try.at = 0, 0, time.Time{}
 	p.e.timers.Stop(&p.try.timer)
 	p.trouble = trouble{}
 	p.e.touch(p)
 }
 
-func (p *peer) policyNamed(name string) *policy {
+func (p *party) policyNamed(name string) *policy {
 	for _, pol := range p.policies {
 		if pol.cfg.Name == name {
 			return pol
@@ -233,30 +223,30 @@ func (p *peer) policyNamed(name string) *policy {
 // policyFor returns the configured policy of a name, or nil.
 func (e *Engine) policyFor(name ipsec.Policy) *policy {
 	if p := e.peers.byName[name.Peer]; p != nil {
-		return p.policyNamed(name.Child)
+		return p.party.policyNamed(name.Child)
 	}
 	return nil
 }
 
-func (p *peer) notice(level Level, event, child, text string) {
+func (p *party) notice(level Level, event, child, text string) {
 	p.e.emit(Notice{Level: level, Peer: p.cfg.Name, Child: child, Event: event, Text: identity.Printable(text)})
 }
 
 // notice reports an event of the IKE SA.
 func (s *ikeSA) notice(level Level, event, text string) {
 	n := Notice{Level: level, Event: event, Text: identity.Printable(text), IKESPI: s.ours()}
-	if s.peer != nil {
-		n.Peer = s.peer.cfg.Name
+	if s.party != nil {
+		n.Peer = s.party.cfg.Name
 	}
 	s.e.emit(n)
 }
 
 func (p *pair) notice(level Level, event, text string) {
-	n := Notice{Level: level, Peer: p.policy.peer.cfg.Name, Child: p.policy.cfg.Name, Event: event, Text: identity.Printable(text), SPIIn: p.sa.SPIIn}
+	n := Notice{Level: level, Peer: p.policy.party.cfg.Name, Child: p.policy.cfg.Name, Event: event, Text: identity.Printable(text), SPIIn: p.sa.SPIIn}
 	if p.owner != nil {
 		n.IKESPI = p.owner.ours()
 	}
-	p.policy.peer.e.emit(n)
+	p.policy.party.e.emit(n)
 }
 
 func (p *pair) cameUp() {
