@@ -2,9 +2,11 @@ package esp
 
 import (
 	"bytes"
-	"culvert/internal/ipheader"
 	"encoding/binary"
 	"testing"
+
+	"culvert/internal/ipheader"
+	"culvert/internal/packettest"
 )
 
 // RFC 6040, Figure 4, as it is printed: rows are the inner field, columns the outer one.
@@ -49,18 +51,10 @@ func TestOuterTOS(t *testing.T) {
 	}
 }
 
-// checksum is the IPv4 header checksum, made from nothing (RFC 1071).
+// checksum returns the checksum of an IPv4 header, whatever its checksum field holds.
 func checksum(header []byte) uint16 {
-	var sum uint32
-	for i := 0; i < len(header); i += 2 {
-		if i != ipheader.IPv4Checksum {
-			sum += uint32(binary.BigEndian.Uint16(header[i:]))
-		}
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	return ^uint16(sum)
+	rest := header[ipheader.IPv4Checksum+2:]
+	return ^packettest.Fold(packettest.Sum16(header[:ipheader.IPv4Checksum]) + packettest.Sum16(rest))
 }
 
 func TestApplyECN(t *testing.T) {

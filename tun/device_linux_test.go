@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"culvert/internal/netlab"
+	"culvert/internal/packettest"
 	"culvert/tun/gso"
-	"culvert/tun/gso/gsotest"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -103,7 +103,7 @@ func TestDeletedDevice(t *testing.T) {
 	if err := d.Queues()[0].Read(make([]byte, gso.MaxPacket+64), 64, &p); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Read: %v, want os.ErrClosed", err)
 	}
-	if err := d.Queues()[0].Write(&p, [][]byte{gsotest.Sample{}.Build()}); !errors.Is(err, os.ErrClosed) {
+	if err := d.Queues()[0].Write(&p, [][]byte{packettest.Sample{}.Build()}); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Write: %v, want os.ErrClosed", err)
 	}
 	if c := d.Counters(); c != nil {
@@ -116,7 +116,7 @@ func TestDeletedDevice(t *testing.T) {
 func TestDeviceFlaps(t *testing.T) {
 	h := newHost(t)
 	q := openIn(t, h, Config{Name: "tn0"}).Queues()[0]
-	pkt := gsotest.Sample{}.Build()
+	pkt := packettest.Sample{}.Build()
 	for range 2 {
 		if err := h.SetLink("tn0", false); err != nil {
 			t.Fatal(err)

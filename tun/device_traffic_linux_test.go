@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"culvert/internal/netlab"
+	"culvert/internal/packettest"
 	"culvert/tun/gso"
-	"culvert/tun/gso/gsotest"
 
 	"golang.org/x/sys/unix"
 )
@@ -174,7 +174,7 @@ func (j *joined) udpRun(t *testing.T, to string) {
 
 // Every combination of missing offloads, and both ways to write packets, carries the same octets.
 func TestTrafficWithAndWithoutOffloads(t *testing.T) {
-	data := gsotest.RandomBytes(1 << 20)
+	data := packettest.RandomBytes(1 << 20)
 	for _, disable := range []gso.Offloads{{}, {USO: true}, {TSO: true}, {TSO: true, USO: true}, {Checksum: true, TSO: true, USO: true}} {
 		for name, cross := range map[string]func(*gso.Packet, Queue) error{"whole": crossWhole, "cut": crossCut} {
 			t.Run(fmt.Sprintf("without %s/%s", disable, name), func(t *testing.T) {
@@ -200,7 +200,7 @@ func TestTrafficWithAndWithoutOffloads(t *testing.T) {
 // offloads the kernel lacks.
 func TestWriteSplitsWhatTheKernelLacks(t *testing.T) {
 	from := newJoined(t, gso.Offloads{})
-	data := gsotest.RandomBytes(1 << 20)
+	data := packettest.RandomBytes(1 << 20)
 	lab := newJoined(t, gso.Offloads{Checksum: true, TSO: true, USO: true})
 	mixed := &joined{a: from.a, da: from.da, b: lab.b, db: lab.db}
 	supers := mixed.join(t, crossWhole)
@@ -215,7 +215,7 @@ func TestWriteSplitsWhatTheKernelLacks(t *testing.T) {
 
 func TestReadAndWriteAllocateNothing(t *testing.T) {
 	j := newJoined(t, gso.Offloads{})
-	pkt := gsotest.Sample{UDP: true, Payload: gsotest.RandomBytes(1000)}.Build()
+	pkt := packettest.Sample{UDP: true, Payload: packettest.RandomBytes(1000)}.Build()
 	q, to := j.da.Queues()[0], j.db.Queues()[0]
 	var p gso.Packet
 	buf := make([]byte, gso.MaxPacket+64)

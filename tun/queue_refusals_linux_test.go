@@ -2,8 +2,8 @@ package tun
 
 import (
 	"bytes"
+	"culvert/internal/packettest"
 	"culvert/tun/gso"
-	"culvert/tun/gso/gsotest"
 	"errors"
 	"log/slog"
 	"strings"
@@ -42,7 +42,7 @@ func queuesOn(k *kernel) (a, b *queue) {
 }
 
 // super returns the IPv4 packet s as a super-packet with segments of size octets.
-func super(s gsotest.Sample, size int) *gso.Packet {
+func super(s packettest.Sample, size int) *gso.Packet {
 	kind := gso.TCPv4
 	if s.UDP {
 		kind = gso.UDP
@@ -58,7 +58,7 @@ func TestKernelThatRefusesSuperPackets(t *testing.T) {
 	for _, udp := range []bool{false, true} {
 		k := &kernel{refuses: true}
 		a, b := queuesOn(k)
-		s := gsotest.Sample{UDP: udp, Flags: 0x18, Payload: gsotest.RandomBytes(5000)}
+		s := packettest.Sample{UDP: udp, Flags: 0x18, Payload: packettest.RandomBytes(5000)}
 		const supers = 200
 		for i := range supers {
 			q := []*queue{a, b}[i%2]
@@ -92,7 +92,7 @@ func TestKernelThatRefusesSuperPackets(t *testing.T) {
 func TestSuperPacketRefusedAlone(t *testing.T) {
 	k := &kernel{}
 	q, _ := queuesOn(k)
-	s := gsotest.Sample{Flags: 0x18, Payload: gsotest.RandomBytes(3000)}
+	s := packettest.Sample{Flags: 0x18, Payload: packettest.RandomBytes(3000)}
 	for i := range 20 {
 		k.refuses = i%refusalsToLearn != 0
 		p := super(s, 1000)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"culvert/internal/packettest"
 )
 
 func testDatagram(v6 bool) datagram {
@@ -112,7 +114,7 @@ func checkFragments(t *testing.T, v6 bool, data []byte, size int) {
 	}
 	pseudo := append(d.src.Addr().AsSlice(), d.dst.Addr().AsSlice()...)
 	pseudo = append(pseudo, 0, 17, udp[4], udp[5])
-	if sum := slowSum(append(pseudo, udp...)); sum != 0xffff || binary.BigEndian.Uint16(udp[6:]) == 0 {
+	if sum := packettest.Fold(packettest.Sum16(append(pseudo, udp...))); sum != 0xffff || binary.BigEndian.Uint16(udp[6:]) == 0 {
 		t.Fatalf("v6=%t, %d octets in %d: a wrong checksum %x", v6, len(data), size, udp[6:8])
 	}
 }
@@ -142,7 +144,7 @@ func reassemble(t *testing.T, v6 bool, packets [][]byte) (udp []byte) {
 func fragmentOf(t *testing.T, v6 bool, p []byte) (offset int, more bool, part, id []byte) {
 	t.Helper()
 	switch {
-	case !v6 && p[0] == 0x45 && p[9] == 17 && int(binary.BigEndian.Uint16(p[2:])) == len(p) && slowSum(p[:20]) == 0xffff && p[6]&0xc0 == 0:
+	case !v6 && p[0] == 0x45 && p[9] == 17 && int(binary.BigEndian.Uint16(p[2:])) == len(p) && packettest.Fold(packettest.Sum16(p[:20])) == 0xffff && p[6]&0xc0 == 0:
 		return int(binary.BigEndian.Uint16(p[6:])&0x1fff) * 8, p[6]&0x20 != 0, p[20:], p[4:6]
 	case v6 && p[6] == 17 && int(binary.BigEndian.Uint16(p[4:])) == len(p)-40:
 		return 0, false, p[40:], nil
@@ -151,18 +153,6 @@ func fragmentOf(t *testing.T, v6 bool, p []byte) (offset int, more bool, part, i
 	}
 	t.Fatalf("v6=%t: headers of %x", v6, p[:min(len(p), 48)])
 	return 0, false, nil, nil
-}
-
-// slowSum is the one's complement sum as RFC 1071 defines it.
-func slowSum(b []byte) uint16 {
-	sum := 0
-	for i, octet := range b {
-		sum += int(octet) << (8 * (1 - i%2))
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return uint16(sum)
 }
 
 // A checksum of zero is sent as all ones, because zero means that there is none.

@@ -1,4 +1,4 @@
-package ipheader
+package ipheader_test
 
 import (
 	"bytes"
@@ -8,17 +8,23 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"culvert/internal/ipheader"
+	"culvert/internal/packettest"
 )
 
 // maxSummed is the length of the largest packet.
 const maxSummed = 65535
 
+// referenceSum returns the sum of b as the text of RFC 1071 has it.
+func referenceSum(b []byte) uint16 { return packettest.Fold(packettest.Sum16(b)) }
+
 // eachSum calls f with each way to sum that this processor has.
 func eachSum(t *testing.T, f func(t *testing.T)) {
 	t.Run("fast", f)
-	had := fastSum
-	defer func() { fastSum = had }()
-	fastSum = false
+	had := *ipheader.FastSum
+	defer func() { *ipheader.FastSum = had }()
+	*ipheader.FastSum = false
 	t.Run("plain", f)
 }
 
@@ -34,17 +40,17 @@ func TestSumAnywhere(t *testing.T) {
 			ones[i] = 0xff
 		}
 		for _, data := range [][]byte{buf, ones, make([]byte, most)} {
-			if got, want := Sum(0, data), slowSum(data); got != want {
+			if got, want := ipheader.Sum(0, data), referenceSum(data); got != want {
 				t.Fatalf("%d octets: %#04x, want %#04x", most, got, want)
 			}
 			for start := range 33 {
 				for n := start; n < 700; n += 1 + start%3 {
-					if got, want := Sum(0x1234, data[start:start+n]), slowSum(append([]byte{0x12, 0x34}, data[start:start+n]...)); got != want {
+					if got, want := ipheader.Sum(0x1234, data[start:start+n]), referenceSum(append([]byte{0x12, 0x34}, data[start:start+n]...)); got != want {
 						t.Fatalf("%d octets from %d: %#04x, want %#04x", n, start, got, want)
 					}
 				}
 				n := maxSummed - start
-				if got, want := Sum(0, data[start:start+n]), slowSum(data[start:start+n]); got != want {
+				if got, want := ipheader.Sum(0, data[start:start+n]), referenceSum(data[start:start+n]); got != want {
 					t.Fatalf("%d octets from %d: %#04x, want %#04x", n, start, got, want)
 				}
 			}
@@ -57,38 +63,24 @@ func TestSumMatchesReference(t *testing.T) {
 	_, _ = rand.NewChaCha8([32]byte{8}).Read(b)
 	for n := range b {
 		for _, initial := range []uint16{0, 1, 0x8000, 0xffff} {
-			got := Sum(initial, b[:n])
-			want := slowSum(append([]byte{byte(initial >> 8), byte(initial)}, b[:n]...))
+			got := ipheader.Sum(initial, b[:n])
+			want := referenceSum(append([]byte{byte(initial >> 8), byte(initial)}, b[:n]...))
 			if got != want && got^want != 0xffff { // 0 and 0xffff are the same number
-				t.Fatalf("Sum(%#x, %d octets) = %#04x, want %#04x", initial, n, got, want)
+				t.Fatalf("ipheader.Sum(%#x, %d octets) = %#04x, want %#04x", initial, n, got, want)
 			}
 		}
 	}
 	full := bytes.Repeat([]byte{0xff}, 65535)
-	if got, want := Sum(0, full), slowSum(full); got != want {
+	if got, want := ipheader.Sum(0, full), referenceSum(full); got != want {
 		t.Fatalf("all ones: %#x, want %#x", got, want)
 	}
-}
-
-// slowSum is RFC 1071 as its text has it.
-func slowSum(b []byte) uint16 {
-	var sum uint32
-	for i := 0; i < len(b); i += 2 {
-		w := uint32(b[i]) << 8
-		if i+1 < len(b) {
-			w |= uint32(b[i+1])
-		}
-		sum += w
-		sum = sum>>16 + sum&0xffff
-	}
-	return uint16(sum)
 }
 
 // BenchmarkSum alternates short runs of the two ways, and takes the fastest of each: other load can
 // only make one slower. x-plain is the plain way's time over the fast one's.
 func BenchmarkSum(b *testing.B) {
-	had := fastSum
-	defer func() { fastSum = had }()
+	had := *ipheader.FastSum
+	defer func() { *ipheader.FastSum = had }()
 	const run = 50
 	buf := make([]byte, 1500)
 	for _, n := range []int{20, 64, 128, 256, 512, 1400} {
@@ -96,10 +88,10 @@ func BenchmarkSum(b *testing.B) {
 			best := map[bool]time.Duration{false: math.MaxInt64, true: math.MaxInt64}
 			for b.Loop() {
 				for _, fast := range []bool{had, false} {
-					fastSum = fast
+					*ipheader.FastSum = fast
 					start := time.Now()
 					for range run {
-						Sum(0, buf[:n])
+						ipheader.Sum(0, buf[:n])
 					}
 					best[fast] = min(best[fast], time.Since(start))
 				}
@@ -114,17 +106,17 @@ func BenchmarkSum(b *testing.B) {
 // TestUpdate: the example of RFC 1624, Section 4, that the older equation gets wrong, and each word
 // of headers at even and odd offsets.
 func TestUpdate(t *testing.T) {
-	if got := Update(0xdd2f, 0x5555, 0x3285, false); got != 0x0000 {
+	if got := ipheader.Update(0xdd2f, 0x5555, 0x3285, false); got != 0x0000 {
 		t.Errorf("got %#x, want 0", got)
 	}
 	b := make([]byte, 60)
 	r := rand.NewChaCha8([32]byte{9})
 	_, _ = r.Read(b)
 	for at := range len(b) - 1 {
-		sum, old := ^Sum(0, b), binary.BigEndian.Uint16(b[at:])
+		sum, old := ^ipheader.Sum(0, b), binary.BigEndian.Uint16(b[at:])
 		now := uint16(r.Uint64())
 		binary.BigEndian.PutUint16(b[at:], now)
-		if got, want := Update(sum, old, now, at%2 != 0), ^Sum(0, b); got != want {
+		if got, want := ipheader.Update(sum, old, now, at%2 != 0), ^ipheader.Sum(0, b); got != want {
 			t.Errorf("word at %d: %#04x, want %#04x", at, got, want)
 		}
 	}

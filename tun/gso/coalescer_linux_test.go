@@ -17,10 +17,10 @@ import (
 	"time"
 
 	"culvert/internal/netlab"
+	"culvert/internal/packettest"
 	"culvert/selector"
 	"culvert/tun"
 	"culvert/tun/gso"
-	"culvert/tun/gso/gsotest"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -182,7 +182,7 @@ func (r *router) frame(frame []byte) {
 // through is what becomes of a batch on its way to far.
 func (r *router) through(t *testing.T, in []gso.ArrivedPacket, gathered bool) [][]byte {
 	t.Helper()
-	mark := gsotest.UDPPacket(netip.MustParseAddrPort("10.2.0.1:9"), netip.AddrPortFrom(netip.MustParseAddr("10.1.0.1"), markPort), true, []byte("mark"))
+	mark := packettest.UDPPacket(netip.MustParseAddrPort("10.2.0.1:9"), netip.AddrPortFrom(netip.MustParseAddr("10.1.0.1"), markPort), true, []byte("mark"))
 	r.deliver(t, in, gathered)
 	r.deliver(t, []gso.ArrivedPacket{{nil, mark}}, false)
 	select {
@@ -308,7 +308,7 @@ func TestKernelReceivesGatheredUDP(t *testing.T) {
 // listenUDP is a socket at the destination of pkt.
 func (k *kernel) listenUDP(t *testing.T, pkt []byte, gro bool) *net.UDPConn {
 	t.Helper()
-	hdr := gsotest.Parse(t, pkt)
+	hdr := packettest.Parse(t, pkt)
 	var c *net.UDPConn
 	if err := k.Do(func() (err error) {
 		c, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(hdr.Dst, hdr.DstPort)))

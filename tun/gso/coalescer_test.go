@@ -7,8 +7,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"culvert/internal/packettest"
 	"culvert/selector"
-	"culvert/tun/gso/gsotest"
 )
 
 // gathering is a Coalescer[*source] whose output is kept: what it writes, and that cut again by the
@@ -115,7 +115,7 @@ func stream(v6, udp bool, port uint16, n, size int) (pkts [][]byte) {
 	}
 	from, to := netip.AddrPortFrom(src, 1000), netip.AddrPortFrom(dst, port)
 	for i := range n {
-		data := gsotest.RandomBytes(size + i)[i:]
+		data := packettest.RandomBytes(size + i)[i:]
 		var pkt []byte
 		if udp {
 			pkt = udpPacket(from, to, true, data)

@@ -1,13 +1,13 @@
 package gso
 
-import "culvert/tun/gso/gsotest"
+import "culvert/internal/packettest"
 
 // The packets of the tests are made and checked by the plainest code there is, not by the code
 // under test.
 var (
-	udpPacket = gsotest.UDPPacket
-	tcpPacket = gsotest.TCPPacket
-	pseudoSum = gsotest.PseudoSum
-	sum16     = gsotest.Sum16
-	fold      = gsotest.Fold
+	udpPacket = packettest.UDPPacket
+	tcpPacket = packettest.TCPPacket
+	pseudoSum = packettest.PseudoSum
+	sum16     = packettest.Sum16
+	fold      = packettest.Fold
 )

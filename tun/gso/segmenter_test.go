@@ -3,7 +3,7 @@ package gso
 import (
 	"bytes"
 	"culvert/internal/ipheader"
-	"culvert/tun/gso/gsotest"
+	"culvert/internal/packettest"
 	"encoding/binary"
 	"testing"
 )
@@ -31,9 +31,9 @@ func super(t testing.TB, pkt []byte, segSize int) *Packet {
 	return p
 }
 
-func samples() map[string]gsotest.Sample {
-	pay := gsotest.RandomBytes(5000)
-	return map[string]gsotest.Sample{
+func samples() map[string]packettest.Sample {
+	pay := packettest.RandomBytes(5000)
+	return map[string]packettest.Sample{
 		"tcp4":               {Seq: 0xfffffff0, ID: 0xffff, Flags: 0x10, Payload: pay},
 		"tcp4 fin psh cwr":   {Flags: 0x10 | ipheader.TCPFIN | ipheader.TCPPSH | ipheader.TCPCWR, Payload: pay},
 		"tcp4 options":       {IPOptions: 8, TCPOptions: 12, Flags: 0x18, Payload: pay},
@@ -54,7 +54,7 @@ func samples() map[string]gsotest.Sample {
 // zeroSumPayload makes a UDP packet of samples' addresses and ports whose checksum comes out as
 // zero, which must be sent as all ones.
 func zeroSumPayload() []byte {
-	s := gsotest.Sample{UDP: true, Payload: make([]byte, 1000)}
+	s := packettest.Sample{UDP: true, Payload: make([]byte, 1000)}
 	pkt := s.Build()
 	// The field is the complement of all else: put into the data, it makes the whole sum all ones.
 	copy(s.Payload, pkt[ipheader.IPv4Len+ipheader.UDPChecksum:][:2])
@@ -72,7 +72,7 @@ func TestSegmenterMatchesReference(t *testing.T) {
 	}
 }
 
-func checkSegments(t *testing.T, name string, s gsotest.Sample, size int) {
+func checkSegments(t *testing.T, name string, s packettest.Sample, size int) {
 	t.Helper()
 	want := s.Cut(size)
 	buf := s.Build()
@@ -98,7 +98,7 @@ func checkSegments(t *testing.T, name string, s gsotest.Sample, size int) {
 }
 
 func TestSegmenterPassesOrdinaryPackets(t *testing.T) {
-	s := gsotest.Sample{Flags: 0x18, Payload: gsotest.RandomBytes(77)}
+	s := packettest.Sample{Flags: 0x18, Payload: packettest.RandomBytes(77)}
 	want := s.Build()
 	p := super(t, s.Build(), 0)
 	p.GSO = None
@@ -115,7 +115,7 @@ func TestSegmenterPassesOrdinaryPackets(t *testing.T) {
 }
 
 func TestSegmenterRefuses(t *testing.T) {
-	good := gsotest.Sample{Flags: 0x18, Payload: gsotest.RandomBytes(3000)}
+	good := packettest.Sample{Flags: 0x18, Payload: packettest.RandomBytes(3000)}
 	for name, spoil := range map[string]func(p *Packet){
 		"no segment size":    func(p *Packet) { p.SegSize = 0 },
 		"fragment":           func(p *Packet) { p.Data[6] = 0x20 },

@@ -1,4 +1,4 @@
-package gsotest
+package packettest
 
 import (
 	"encoding/binary"
@@ -7,27 +7,6 @@ import (
 
 	"culvert/selector"
 )
-
-// Sum16 returns the sum of the 16-bit words of b, not folded.
-func Sum16(b []byte) uint32 {
-	var s uint32
-	for i, c := range b {
-		if i%2 == 0 {
-			s += uint32(c) << 8
-		} else {
-			s += uint32(c)
-		}
-	}
-	return s
-}
-
-// Fold folds a sum of 16-bit words.
-func Fold(s uint32) uint16 {
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
-}
 
 // IPPacket returns a packet of the addresses' family around upper.
 func IPPacket(src, dst netip.Addr, proto uint8, df bool, upper []byte) []byte {
@@ -50,11 +29,6 @@ func IPPacket(src, dst netip.Addr, proto uint8, df bool, upper []byte) []byte {
 	copy(b[8:], src.AsSlice())
 	copy(b[24:], dst.AsSlice())
 	return append(b, upper...)
-}
-
-// PseudoSum returns the sum of the pseudo-header, not folded.
-func PseudoSum(src, dst netip.Addr, proto uint8, length int) uint32 {
-	return Sum16(src.AsSlice()) + Sum16(dst.AsSlice()) + uint32(proto) + uint32(length)
 }
 
 // UDPPacket returns a UDP packet with right checksums.

@@ -1,5 +1,6 @@
-// Package gsotest builds packets for the tests of packages gso and tun, by code of its own.
-package gsotest
+// Package packettest builds and checks packets for tests, by the plainest code there is: none of it
+// is the code under test, except that CheckSums and Parse parse by package selector.
+package packettest
 
 import (
 	"encoding/binary"
@@ -47,11 +48,11 @@ func (s Sample) Build() []byte {
 		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)+len(l4)))
 		binary.BigEndian.PutUint16(ip[4:], s.ID)
 		copy(ip[12:], []byte{10, 1, 0, 1, 10, 2, 0, 2})
-		binary.BigEndian.PutUint16(ip[10:], ^SlowSum(ip))
+		binary.BigEndian.PutUint16(ip[10:], ^Fold(Sum16(ip)))
 	}
 	pkt := append(ip, l4...)
 	at := len(ip) + s.csumOffset()
-	sum := ^SlowSum(slowPseudo(pkt, s.V6, s.proto(), l4))
+	sum := ^Fold(Sum16(slowPseudo(pkt, s.V6, s.proto(), l4)))
 	if sum == 0 {
 		sum = 0xffff
 	}
@@ -81,20 +82,6 @@ func (s Sample) transport() []byte {
 		h[i] = 1
 	}
 	return append(h, s.Payload...)
-}
-
-// SlowSum returns the sum of b as the text of RFC 1071 has it.
-func SlowSum(b []byte) uint16 {
-	var sum uint32
-	for i := 0; i < len(b); i += 2 {
-		w := uint32(b[i]) << 8
-		if i+1 < len(b) {
-			w |= uint32(b[i+1])
-		}
-		sum += w
-		sum = sum>>16 + sum&0xffff
-	}
-	return uint16(sum)
 }
 
 // slowPseudo is the octets that an upper-layer checksum covers, for a checksum field of zero.
@@ -154,7 +141,7 @@ func (s Sample) Unfinished() (pkt []byte, headers, start, offset int) {
 	headers = len(pkt) - len(s.Payload)
 	start, offset = headers-len(s.transport())+len(s.Payload), s.csumOffset()
 	pseudo := slowPseudo(pkt, s.V6, s.proto(), pkt[start:])
-	sum := SlowSum(pseudo[:len(pseudo)-len(pkt[start:])])
+	sum := Fold(Sum16(pseudo[:len(pseudo)-len(pkt[start:])]))
 	binary.BigEndian.PutUint16(pkt[start+offset:], sum)
 	return pkt, headers, start, offset
 }
