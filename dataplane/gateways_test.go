@@ -173,6 +173,44 @@ func tunnel(t testing.TB, workers int) (a, b *gateway, sa ipsec.ChildSA) {
 	return a, b, sa
 }
 
+// selectedTunnel is two running gateways, each with one policy and SA pair 1 up, for other
+// selectors than those of lan: local and remote are a's.
+func selectedTunnel(t testing.TB, workers int, change func(*Config), local, remote []selector.Selector) (a, b *gateway) {
+	t.Helper()
+	a, b = twoGateways(t, workers, change)
+	sa := childSA(t, a, b, 1)
+	sa.LocalTS, sa.RemoteTS = local, remote
+	for g, half := range map[*gateway]ipsec.ChildSA{a: sa, b: mirror(sa)} {
+		if err := g.SetPolicies([]PolicyConfig{{lan, half.LocalTS, half.RemoteTS}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install(t, a, b, sa)
+	return a, b
+}
+
+// limited is the selectors of one side, limited to a protocol and a port (0: any).
+func limited(list []selector.Selector, protocol uint8, port uint16) []selector.Selector {
+	for i := range list {
+		list[i].Protocol = protocol
+		if port != 0 {
+			list[i].StartPort, list[i].EndPort = port, port
+		}
+	}
+	return list
+}
+
+// udp5001 is a tunnel that is limited to UDP to port 5001 at b.
+func udp5001(t testing.TB, workers int) (a, b *gateway) {
+	t.Helper()
+	return selectedTunnel(t, workers, nil, limited(lanA(), 17, 0), limited(lanB(), 17, 5001))
+}
+
+// everything is the selectors of all addresses.
+func everything() []selector.Selector {
+	return []selector.Selector{selector.All(false), selector.All(true)}
+}
+
 // eventually waits until cond holds.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()

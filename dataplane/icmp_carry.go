@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"encoding/binary"
 	"net/netip"
 
 	"culvert/internal/ipheader"
@@ -28,7 +27,7 @@ func (t *tx) uncovered(x *txPacket) {
 	}
 	// RFC 4301, Section 5.1.1: the sender is told that this is administratively prohibited.
 	t.tally.add(dropNoPolicy, 1)
-	t.answer(x, prohibited)
+	t.answer(x, ipheader.Prohibited())
 }
 
 // carryError sends an ICMP error on the SA that would carry the answer to the packet that it
@@ -76,7 +75,7 @@ func needsSource(x *txPacket) bool {
 	if containsAddr(x.sa.sa.LocalTS, x.hdr.Src) {
 		return false
 	}
-	return x.hdr.ICMPTooBig() || isNoise(&x.hdr)
+	return x.hdr.ICMPTooBig() || x.hdr.IsNoise()
 }
 
 func containsAddr(list []selector.Selector, a netip.Addr) bool {
@@ -95,22 +94,11 @@ func setSource(pkt *gso.Packet, hdr *selector.Packet, src netip.Addr) {
 	hdr.Src = src
 	if hdr.Version == 4 {
 		to := src.As4()
-		replaceSummed(pkt.Data[12:16], to[:], pkt.Data[ipheader.IPv4Checksum:])
+		ipheader.Replace(pkt.Data[12:16], to[:], pkt.Data[ipheader.IPv4Checksum:])
 		return
 	}
 	to := src.As16()
-	replaceSummed(pkt.Data[8:24], to[:], pkt.Data[hdr.Upper+2:])
-}
-
-// replaceSummed writes to, of an even number of octets, over old, and updates the checksum at the
-// front of field.
-func replaceSummed(old, to, field []byte) {
-	sum := binary.BigEndian.Uint16(field)
-	for i := 0; i < len(to); i += 2 {
-		sum = ipheader.Update(sum, binary.BigEndian.Uint16(old[i:]), binary.BigEndian.Uint16(to[i:]), false)
-	}
-	copy(old, to)
-	binary.BigEndian.PutUint16(field, sum)
+	ipheader.Replace(pkt.Data[8:24], to[:], pkt.Data[hdr.Upper+ipheader.ICMPChecksum:])
 }
 
 // admitsError reports whether an ICMP error that the selectors of its SA do not cover by its own
@@ -118,6 +106,6 @@ func replaceSummed(old, to, field []byte) {
 func admitsError(x *rxPacket) bool {
 	c, hdr := x.sa, &x.hdr
 	var quoted selector.Packet
-	return hdr.ParseQuote(x.esp.Data, &quoted) == nil && quoted.Src == hdr.Dst && !isNoise(hdr) &&
+	return hdr.ParseQuote(x.esp.Data, &quoted) == nil && quoted.Src == hdr.Dst && !hdr.IsNoise() &&
 		selector.MatchOutbound(&quoted.Flow, c.sa.LocalTS, c.sa.RemoteTS)
 }

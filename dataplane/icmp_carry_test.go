@@ -8,39 +8,8 @@ import (
 	"time"
 
 	"culvert/esp"
-	"culvert/selector"
 	"culvert/tun/gso"
 )
-
-// limited is the selectors of one side, limited to a protocol and a port (0: any).
-func limited(list []selector.Selector, protocol uint8, port uint16) []selector.Selector {
-	for i := range list {
-		list[i].Protocol = protocol
-		if port != 0 {
-			list[i].StartPort, list[i].EndPort = port, port
-		}
-	}
-	return list
-}
-
-// udp5001 is two gateways whose one tunnel is limited to UDP to port 5001 at b.
-func udp5001(t testing.TB, workers int, change func(*Config)) (a, b *gateway) {
-	t.Helper()
-	a, b = twoGateways(t, workers, change)
-	sa := childSA(t, a, b, 1)
-	sa.LocalTS, sa.RemoteTS = limited(lanA(), 17, 0), limited(lanB(), 17, 5001)
-	for _, g := range []*gateway{a, b} {
-		half := sa
-		if g == b {
-			half = mirror(sa)
-		}
-		if err := g.SetPolicies([]PolicyConfig{{lan, half.LocalTS, half.RemoteTS}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	install(t, a, b, sa)
-	return a, b
-}
 
 // icmpAbout is an ICMP error from src about the first octets of pkt, to whoever sent it. kind is
 // type and code, of the packet's family.
@@ -66,7 +35,7 @@ var (
 // TestErrorsAboutLimitedTraffic is RFC 4301, Section 6.2 from end to end: errors about the traffic
 // of a child that is limited to a port come through, both ways, whoever sends them.
 func TestErrorsAboutLimitedTraffic(t *testing.T) {
-	a, b := udp5001(t, 1, nil)
+	a, b := udp5001(t, 1)
 	there4, there6 := udpPacket(client4, server4, true, make([]byte, 500)), udpPacket(client6, server6, true, make([]byte, 500))
 	back4, back6 := udpPacket(server4, client4, true, make([]byte, 500)), udpPacket(server6, client6, true, make([]byte, 500))
 	for name, tt := range map[string]struct {
@@ -102,7 +71,7 @@ func TestErrorsAboutLimitedTraffic(t *testing.T) {
 
 // TestErrorsThatAreNotCarried: what the quoted packet does not vouch for stays here.
 func TestErrorsThatAreNotCarried(t *testing.T) {
-	a, b := udp5001(t, 1, nil)
+	a, b := udp5001(t, 1)
 	about := udpPacket(server4, client4, true, make([]byte, 100)) // from b's network, as a sees it
 	elsewhere := netip.MustParseAddrPort("10.3.0.1:5001")
 	nested := icmpAbout(server4.Addr(), 0x303, udpPacket(client4, server4, true, nil), 28)

@@ -141,7 +141,7 @@ func (r *rx) deliver(x *rxPacket) {
 		if !r.admit(x) {
 			return
 		}
-	case c.sa.noise && isNoise(hdr) && !carriesNoise(hdr, c.sa.RemoteTS, c.sa.LocalTS):
+	case c.sa.noise && hdr.IsNoise() && !hdr.NoiseIsNamed(c.sa.RemoteTS, c.sa.LocalTS):
 		r.drop(c, dropNoiseIn)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/internal/ipheader"
 	"culvert/internal/ipsec"
 	"culvert/selector"
 )
@@ -102,6 +103,30 @@ func (c *pair) mtuFor(version uint8) (mtu int, fragment bool) {
 	}
 	return mtu, false
 }
+
+// clampMSS lowers the MSS option of a SYN to the size that fits into one inner packet of mtu
+// octets, so that TCP does not have to find the MTU by loss. The option counts neither the fixed
+// headers of IP and TCP nor their options (RFC 6691, Section 2). fixChecksum: see
+// ipheader.ClampMSS.
+func clampMSS(pkt []byte, hdr *selector.Packet, mtu int, fixChecksum bool) {
+	if hdr.Protocol != selector.ProtoTCP || hdr.Fragment != selector.NotFragment {
+		return
+	}
+	headers := ipheader.IPv4Len + ipheader.TCPLen
+	if hdr.Version == 6 {
+		headers = ipheader.IPv6Len + ipheader.TCPLen
+	}
+	ipheader.ClampMSS(pkt[hdr.Upper:hdr.TotalLen], mtu-headers, fixChecksum)
+}
+
+// Least MTUs.
+const (
+	// minIPv6MTU: RFC 8200, Section 5. Hosts ignore a smaller one in a Packet Too Big, so none is
+	// sent.
+	minIPv6MTU = 1280
+	// minIPv4MTU: RFC 791, Section 3.2: 68 octets pass "without further fragmentation".
+	minIPv4MTU = 68
+)
 
 // minMTU returns the MTU that every link must have for an IP version.
 func minMTU(version uint8) int {

@@ -6,6 +6,7 @@ import (
 
 	"culvert/esp"
 	"culvert/internal/ipsec"
+	"culvert/selector"
 )
 
 // errEmptySA is the error for a pair with neither direction.
@@ -94,7 +95,7 @@ func newPair(sa ipsec.ChildSA) (*pair, error) {
 	c.sa = knownSA{
 		ID: sa.ID, SPIIn: sa.SPIIn, PerResource: sa.PerResource, Resource: sa.Resource, Policy: sa.Policy,
 		Endpoint: sa.Endpoint, LocalTS: sa.LocalTS, RemoteTS: sa.RemoteTS,
-		noise:      mayBeNoise(sa.LocalTS) || mayBeNoise(sa.RemoteTS),
+		noise:      selector.MatchNoise(sa.LocalTS) || selector.MatchNoise(sa.RemoteTS),
 		tellsPorts: tellsPorts(sa.LocalTS) || tellsPorts(sa.RemoteTS),
 	}
 	c.sendOrder.next.Store(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1

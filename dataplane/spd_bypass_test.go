@@ -11,12 +11,10 @@ import (
 	"culvert/selector"
 )
 
-var everything = []selector.Selector{selector.All(false), selector.All(true)}
-
 // bypass returns a bypass of a name for all sources.
 func bypass(t *testing.T, name string, list ...string) PolicyConfig {
 	t.Helper()
-	return PolicyConfig{Policy: ipsec.Policy{Child: name}, Local: everything, Remote: nets(list...)}
+	return PolicyConfig{Policy: ipsec.Policy{Child: name}, Local: everything(), Remote: nets(list...)}
 }
 
 // wantRefused wants a packet from src neither to be sealed nor given back, and its sender to learn
@@ -57,7 +55,7 @@ func TestBypassIsNotSealed(t *testing.T) {
 func TestLongestPrefixAgainstABypass(t *testing.T) {
 	p := newGateway(t, 1, nil)
 	policy := func(child string, remote ...string) PolicyConfig {
-		return PolicyConfig{Policy: ipsec.Policy{Peer: "peer", Child: child}, Local: everything, Remote: nets(remote...)}
+		return PolicyConfig{Policy: ipsec.Policy{Peer: "peer", Child: child}, Local: everything(), Remote: nets(remote...)}
 	}
 	p.SetBypasses([]PolicyConfig{bypass(t, "x", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16")})
 	if err := p.SetPolicies([]PolicyConfig{policy("all", "0.0.0.0/0"), policy("small", "10.2.5.0/24"), policy("same", "10.3.0.0/16")}); err != nil {
@@ -92,7 +90,7 @@ func TestBypassesComeAndGo(t *testing.T) {
 			p.ChangeBypasses([]PolicyConfig{c}, nil)
 			now[name] = c
 		}
-		if err := p.ChangePolicies([]PolicyConfig{{lan, everything, everything[:1+rng.IntN(2)]}}, nil); err != nil {
+		if err := p.ChangePolicies([]PolicyConfig{{lan, everything(), everything()[:1+rng.IntN(2)]}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if got := p.spd.Load().Len(); got != len(now)+1 {
@@ -117,7 +115,7 @@ func TestBypassOfFragments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limited := PolicyConfig{Policy: ipsec.Policy{Peer: "peer", Child: "ports"}, Local: everything, Remote: []selector.Selector{ports}}
+	limited := PolicyConfig{Policy: ipsec.Policy{Peer: "peer", Child: "ports"}, Local: everything(), Remote: []selector.Selector{ports}}
 	if err := a.ChangePolicies([]PolicyConfig{limited}, nil); err != nil {
 		t.Fatal(err)
 	}

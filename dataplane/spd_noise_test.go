@@ -9,33 +9,13 @@ import (
 	"culvert/selector"
 )
 
-// wide is a tunnel whose selectors are those of everything, and more.
-func wide(t *testing.T, more ...string) (a, b *gateway) {
-	t.Helper()
-	a, b = twoGateways(t, 1, nil)
-	sa := childSA(t, a, b, 1)
-	sa.LocalTS = []selector.Selector{selector.All(false), selector.All(true)}
-	sa.RemoteTS = append([]selector.Selector{selector.All(false), selector.All(true)}, nets(more...)...)
-	for _, g := range []*gateway{a, b} {
-		half := sa
-		if g == b {
-			half = mirror(sa)
-		}
-		if err := g.SetPolicies([]PolicyConfig{{lan, half.LocalTS, half.RemoteTS}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	install(t, a, b, sa)
-	return a, b
-}
-
 // TestNoiseOfAPeer: what a peer's hosts say to their link is not written to the TUN, though the
 // selectors of everything match it; it is counted. What is unicast is.
 func TestNoiseOfAPeer(t *testing.T) {
 	g := newGateway(t, 1, nil)
 	g.start(t)
 	sa := childSA(t, g, g, 1)
-	sa.LocalTS = []selector.Selector{selector.All(false), selector.All(true)}
+	sa.LocalTS = everything()
 	sa.RemoteTS = sa.LocalTS
 	if err := g.InstallInbound(sa); err != nil {
 		t.Fatal(err)
@@ -67,7 +47,8 @@ func TestNoiseOfAPeer(t *testing.T) {
 
 // TestNamedNoise: selectors that hold nothing but noise mean it, at both ends.
 func TestNamedNoise(t *testing.T) {
-	a, b := wide(t, "224.0.0.0/24", "ff02::/16", "fe80::/10")
+	groups := nets("224.0.0.0/24", "ff02::/16", "fe80::/10")
+	a, b := selectedTunnel(t, 1, nil, everything(), append(everything(), groups...))
 	for _, n := range [][2]string{{"10.1.0.1:7", "224.0.0.251:7"}, {"[2001:db8:1::1]:7", "[ff02::5]:7"}, {"[2001:db8:1::1]:7", "[fe80::5]:7"}} {
 		pkt := udpPacket(netip.MustParseAddrPort(n[0]), netip.MustParseAddrPort(n[1]), true, nil)
 		a.queues[0].inject(pkt)

@@ -9,6 +9,7 @@ import (
 	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/internal/ipsec"
+	"culvert/internal/packettest"
 	"culvert/selector"
 	"culvert/tun"
 )
@@ -45,7 +46,7 @@ func TestMTUEdge(t *testing.T) {
 	b.queues[0].wantIdle(t)
 	whole := udpPacket(src4, dst4, false, random(1439-28))
 	a.queues[0].inject(whole)
-	data, more := reassemble(t, [][]byte{b.queues[0].want(t), b.queues[0].want(t)})
+	data, more := packettest.Reassemble(t, [][]byte{b.queues[0].want(t), b.queues[0].want(t)})
 	if !bytes.Equal(data, whole[20:]) || more {
 		t.Error("the fragments are not the packet")
 	}
@@ -118,7 +119,7 @@ func TestICMPIsLimited(t *testing.T) {
 
 func TestNoiseRaisesNothing(t *testing.T) {
 	a := newGateway(t, 1, nil)
-	if err := a.SetPolicies([]PolicyConfig{{lan, []selector.Selector{selector.All(false), selector.All(true)}, []selector.Selector{selector.All(false), selector.All(true)}}}); err != nil {
+	if err := a.SetPolicies([]PolicyConfig{{lan, everything(), everything()}}); err != nil {
 		t.Fatal(err)
 	}
 	a.start(t)

@@ -7,6 +7,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipheader"
 	"culvert/selector"
 	"culvert/tun"
 	"culvert/tun/gso"
@@ -91,7 +92,7 @@ func (t *tx) outbound(pkt *gso.Packet, since time.Time) {
 		return
 	}
 	pkt.Data = pkt.Data[:hdr.TotalLen]
-	if isNoise(hdr) {
+	if hdr.IsNoise() {
 		t.outboundNoise(&x)
 		return
 	}
@@ -156,7 +157,7 @@ func (t *tx) carry(x *txPacket) bool {
 // tooBig answers a packet that must not be fragmented (RFC 4301, Section 8.2.1, cases 1 and 3).
 func (t *tx) tooBig(x *txPacket, mtu int) {
 	t.drop(x.sa, dropTooBig)
-	t.answer(x, tooBig(mtu))
+	t.answer(x, ipheader.TooBig(mtu))
 }
 
 // discard drops the packets in hand after a panic, and lets other workers pass.

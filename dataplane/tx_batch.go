@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"culvert/esp"
+	"culvert/internal/ipheader"
 	"culvert/tun/gso"
 )
 
@@ -138,11 +139,13 @@ func (t *tx) sealOne(x *txPacket, inner []byte) bool {
 }
 
 // sealFragments cuts an IPv4 packet, which is x or a segment of it, into fragments, and seals and
-// enqueues each.
+// enqueues each. A packet that may be fragmented is cut before it is sealed, not after: a gateway
+// that reassembles outer fragments does so before it can tell forged ones (RFC 4301, Section 7),
+// and a NAT may drop them.
 func (t *tx) sealFragments(x *txPacket, pkt []byte, mtu int) bool {
-	f := fragmenter{pkt: pkt, header: x.hdr.HeaderLen, mtu: mtu}
+	f := ipheader.NewFragmenter(pkt, x.hdr.HeaderLen, mtu)
 	for {
-		frag := f.next(t.fragBuf[:0])
+		frag := f.Next(t.fragBuf[:0])
 		if len(frag) == 0 {
 			return true
 		}

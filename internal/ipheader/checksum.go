@@ -88,3 +88,14 @@ func Update(sum, old, now uint16, odd bool) uint16 {
 	s = s&0xffff + s>>16
 	return ^uint16(s)
 }
+
+// Replace writes now over old, fields of the same even length at an even offset, and updates the
+// checksum at the start of field. A wrong checksum stays wrong.
+func Replace(old, now, field []byte) {
+	sum := binary.BigEndian.Uint16(field)
+	for i := 0; i < len(now); i += 2 {
+		sum = Update(sum, binary.BigEndian.Uint16(old[i:]), binary.BigEndian.Uint16(now[i:]), false)
+	}
+	copy(old, now)
+	binary.BigEndian.PutUint16(field, sum)
+}

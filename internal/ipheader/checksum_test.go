@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -119,5 +120,22 @@ func TestUpdate(t *testing.T) {
 		if got, want := ipheader.Update(sum, old, now, at%2 != 0), ^ipheader.Sum(0, b); got != want {
 			t.Errorf("word at %d: %#04x, want %#04x", at, got, want)
 		}
+	}
+}
+
+// TestReplace: an address in a header gets another; a wrong checksum stays as wrong.
+func TestReplace(t *testing.T) {
+	pkt := packettest.UDPPacket(src4, dst4, true, []byte("data"))
+	ipheader.Replace(pkt[12:16], []byte{192, 0, 2, 77}, pkt[ipheader.IPv4Checksum:])
+	if got := netip.AddrFrom4([4]byte(pkt[12:16])); got != netip.MustParseAddr("192.0.2.77") {
+		t.Errorf("source %v", got)
+	}
+	if got := packettest.Fold(packettest.Sum16(pkt[:20])); got != 0xffff {
+		t.Errorf("sum of the header %#x", got)
+	}
+	pkt[8]-- // the time to live, without the checksum
+	ipheader.Replace(pkt[16:20], []byte{198, 51, 100, 1}, pkt[ipheader.IPv4Checksum:])
+	if got := packettest.Fold(packettest.Sum16(pkt[:20])); got != 0xffff-0x100 {
+		t.Errorf("sum of the damaged header %#x, want %#x", got, 0xffff-0x100)
 	}
 }

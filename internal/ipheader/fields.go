@@ -52,3 +52,6 @@ const (
 	UDPLength   = 4
 	UDPChecksum = 6
 )
+
+// ICMPChecksum is the checksum field of an ICMP header.
+const ICMPChecksum = 2

@@ -1,4 +1,4 @@
-package dataplane
+package ipheader_test
 
 import (
 	"bytes"
@@ -6,33 +6,14 @@ import (
 	"testing"
 
 	"culvert/internal/ipheader"
+	"culvert/internal/packettest"
 	"culvert/selector"
 )
 
-// reassemble puts fragments, in order, together again.
-func reassemble(t *testing.T, frags [][]byte) (data []byte, more bool) {
-	t.Helper()
-	base := -1
-	for _, f := range frags {
-		hdr := checkSums(t, f)
-		field := binary.BigEndian.Uint16(f[6:])
-		offset := int(field&ipheader.IPv4OffsetMask) * 8
-		if base < 0 {
-			base = offset
-		}
-		if offset != base+len(data) {
-			t.Fatalf("fragment at %d, want %d", offset, base+len(data))
-		}
-		data = append(data, f[hdr.HeaderLen:]...)
-		more = field&ipheader.IPv4MF != 0
-	}
-	return data, more
-}
-
 func fragments(pkt []byte, header, mtu int) (list [][]byte) {
-	f := fragmenter{pkt: pkt, header: header, mtu: mtu}
+	f := ipheader.NewFragmenter(pkt, header, mtu)
 	for {
-		b := f.next(nil)
+		b := f.Next(nil)
 		if len(b) == 0 {
 			return list
 		}
@@ -45,7 +26,7 @@ func TestFragments(t *testing.T) {
 	for i := range payload {
 		payload[i] = byte(i * 7)
 	}
-	pkt := udpPacket(src4, dst4, false, payload)
+	pkt := packettest.UDPPacket(src4, dst4, false, payload)
 	for _, mtu := range []int{68, 576, 1398, 1400, 3028, 3029, 9000} {
 		list := fragments(pkt, 20, mtu)
 		for i, f := range list {
@@ -56,7 +37,7 @@ func TestFragments(t *testing.T) {
 				t.Errorf("MTU %d: fragment %d of %d octets wastes room", mtu, i, len(f))
 			}
 		}
-		data, more := reassemble(t, list)
+		data, more := packettest.Reassemble(t, list)
 		if !bytes.Equal(data, pkt[20:]) || more {
 			t.Errorf("MTU %d: %d octets back, more %v", mtu, len(data), more)
 		}
@@ -64,17 +45,17 @@ func TestFragments(t *testing.T) {
 }
 
 func TestFragmentOfAFragment(t *testing.T) {
-	whole := fragments(udpPacket(src4, dst4, false, make([]byte, 4000)), 20, 1500)
+	whole := fragments(packettest.UDPPacket(src4, dst4, false, make([]byte, 4000)), 20, 1500)
 	middle := whole[1]
 	again := fragments(middle, 20, 600)
 	if got := binary.BigEndian.Uint16(again[0][6:]) & ipheader.IPv4OffsetMask; got != 1480/8 {
 		t.Errorf("first offset %d, want %d", got, 1480/8)
 	}
-	data, more := reassemble(t, again)
+	data, more := packettest.Reassemble(t, again)
 	if !bytes.Equal(data, middle[20:]) || !more {
 		t.Errorf("%d octets back, more %v, want %d, true", len(data), more, len(middle)-20)
 	}
-	if hdr := parse(t, again[1]); hdr.Fragment != selector.LaterFragment {
+	if hdr := packettest.Parse(t, again[1]); hdr.Fragment != selector.LaterFragment {
 		t.Errorf("second is %v", hdr.Fragment)
 	}
 }
@@ -82,23 +63,23 @@ func TestFragmentOfAFragment(t *testing.T) {
 func TestFragmentOptions(t *testing.T) {
 	// A no-operation, a timestamp (not copied), a router alert (copied, RFC 2113), end, padding.
 	options := []byte{1, 0x44, 4, 5, 0, 0x94, 4, 0, 0, 0, 0, 0}
-	pkt := udpPacket(src4, dst4, false, make([]byte, 1000))
+	pkt := packettest.UDPPacket(src4, dst4, false, make([]byte, 1000))
 	with := append(append(bytes.Clone(pkt[:20]), options...), pkt[20:]...)
 	with[0] = 0x48
 	binary.BigEndian.PutUint16(with[2:], uint16(len(with)))
 	list := fragments(with, 32, 500)
-	if data, _ := reassemble(t, list); !bytes.Equal(data, pkt[20:]) {
+	if data, _ := packettest.Reassemble(t, list); !bytes.Equal(data, pkt[20:]) {
 		t.Error("data differ")
 	}
 	if !bytes.Equal(list[0][20:32], options) {
 		t.Errorf("first fragment has options %x", list[0][20:32])
 	}
-	hdr := parse(t, list[1])
+	hdr := packettest.Parse(t, list[1])
 	if want := []byte{0x94, 4, 0, 0}; !bytes.Equal(list[1][20:hdr.HeaderLen], want) {
 		t.Errorf("second fragment has options %x, want %x", list[1][20:hdr.HeaderLen], want)
 	}
 	with[21], with[22] = 0x94, 0 // an option of length 0 ends them
-	if data, _ := reassemble(t, fragments(with, 32, 500)); !bytes.Equal(data, pkt[20:]) {
+	if data, _ := packettest.Reassemble(t, fragments(with, 32, 500)); !bytes.Equal(data, pkt[20:]) {
 		t.Error("data differ after a bad option")
 	}
 }
