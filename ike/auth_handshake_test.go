@@ -95,7 +95,7 @@ func toyPair(t *testing.T, ex wire.ExchangeType, answer string, edit func(*testP
 	for _, s := range p.left.e.sas.bySPI {
 		var fx Effects
 		p.left.e.handling = handling{now: p.now, fx: &fx}
-		s.work.current.(*authExchange).child.release(s)
+		s.work.Current().(*authExchange).child.release(s)
 		s.party.policies[0].busy = false
 		s.run(x)
 		for _, f := range fx.List {

@@ -187,7 +187,6 @@ func (x *authExchange) reject(s *ikeSA, why string) {
 	s.notice(Warn, "auth-failed", why)
 	s.party.tryFailed(why, s.party.explainIdentities(), false)
 	s.moveTo(saClosing)
-	s.work.current = nil
 	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, cause: endFailed, why: why})
 }
 

@@ -261,7 +261,7 @@ func (p *pair) doing() childActivity {
 		return childClosing
 	case p.state == pairReplaced:
 		return childReplaced
-	case p.rekeying != nil && p.rekeying == p.owner.work.current:
+	case p.rekeying != nil && p.rekeying == p.owner.work.Current():
 		return childRekeying
 	}
 	return childQuiet

@@ -100,7 +100,7 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 // awaitsChild reports whether our request for a Child SA is outstanding. The peer may have made
 // that one, and already rekey it, before its response arrives.
 func (s *ikeSA) awaitsChild() bool {
-	_, ok := s.work.current.(*childExchange)
+	_, ok := s.work.Current().(*childExchange)
 	return ok
 }
 

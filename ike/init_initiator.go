@@ -111,7 +111,7 @@ func (s *ikeSA) natNotifies(p *profile) []wire.Payload {
 
 // initResponse handles a response to our IKE_SA_INIT request. Nothing in it is authenticated.
 func (s *ikeSA) initResponse(d Datagram, m *wire.Message) {
-	x, ok := s.work.current.(*initExchange)
+	x, ok := s.work.Current().(*initExchange)
 	if !ok || s.setup.init.computing {
 		s.e.count("ike_stale_response")
 		return

@@ -215,7 +215,7 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 		s.end(endPeer, "the peer answered INVALID_SYNTAX")
 		return
 	}
-	x := s.work.current
+	x := s.work.Current()
 	if err != nil || critical || x == nil {
 		s.e.count("ike_malformed")
 		s.malformedResponse(x)
@@ -226,7 +226,7 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 
 // checkResponse checks the payloads of a response against the rule of its exchange.
 func (s *ikeSA) checkResponse(ex wire.ExchangeType, ps []wire.Payload) error {
-	if x, ok := s.work.current.(ruled); ok {
+	if x, ok := s.work.Current().(ruled); ok {
 		return x.responseRule().check(ex, true, ps)
 	}
 	return checkPayloads(ex, true, ps)
@@ -237,14 +237,14 @@ func (s *ikeSA) checkResponse(ex wire.ExchangeType, ps []wire.Payload) error {
 func (s *ikeSA) malformedResponse(x exchange) {
 	const why = "malformed response from the peer"
 	if x != nil && !s.state.beforeAuth() {
-		s.work.current = nil
+		s.work.Done(x)
 		x.abandon(s, why)
 	}
 	if s.state != saClosing {
 		s.fail(why)
 		return
 	}
-	if s.startNext(); s.work.current == nil {
+	if s.startNext(); !s.work.Busy() {
 		s.end(endLocal, why)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/ike/identity"
+	"culvert/ike/queue"
 	"culvert/ike/timer"
 	"culvert/ike/window"
 	"culvert/ike/wire"
@@ -28,7 +29,7 @@ type ikeSA struct {
 	setup          *setup    // nil once established
 	handshake      handshake // of a responder; nil outside of one
 	afterAuth      uint32    // message ID of the peer's first request after IKE_AUTH
-	work           work
+	work           queue.Queue[exchange]
 	pairs          []*pair // its Child SAs, the oldest first
 	life           life
 	live           liveness

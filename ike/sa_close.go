@@ -12,7 +12,7 @@ import (
 func (s *ikeSA) close(why string) { s.closeAs(endLocal, why) }
 
 func (s *ikeSA) closeAs(cause endCause, why string) {
-	auth, authenticating := s.work.current.(*authExchange)
+	auth, authenticating := s.work.Current().(*authExchange)
 	switch {
 	case s.state == saAuthenticating && authenticating && (s.win.Outstanding() != nil || auth.verifying):
 		auth.withdraw(s, why)
@@ -22,13 +22,12 @@ func (s *ikeSA) closeAs(cause endCause, why string) {
 		s.abandonWork(why)
 		s.remove()
 	case s.state == saEstablished || s.state == saRekeyed:
-		queue := s.work.queue
-		s.work.queue = nil
+		waiting := s.work.TakeWaiting()
 		s.moveTo(saClosing)
 		if s.succ.theirs != nil {
 			s.succ.theirs.closeAs(cause, why)
 		}
-		for _, x := range queue {
+		for _, x := range waiting {
 			x.abandon(s, why)
 		}
 		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: cause, why: why})

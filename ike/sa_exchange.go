@@ -1,8 +1,6 @@
 package ike
 
-import (
-	"culvert/ike/wire"
-)
+import "culvert/ike/wire"
 
 // exchange is an exchange that we initiate on an IKE SA. It builds the request and handles the
 // response. The window handles message IDs, retransmission, fragments and caching.
@@ -28,43 +26,41 @@ type ruled interface {
 	responseRule() payloadRule
 }
 
-// work holds the exchanges of one IKE SA: the current one, and those that wait.
-type work struct {
-	current exchange
-	queue   []exchange
-}
-
 // enqueue starts an exchange when those before it have ended.
 func (s *ikeSA) enqueue(x exchange) {
-	s.work.queue = append(s.work.queue, x)
+	s.work.Add(x)
 	s.startNext()
 }
 
-// startNext starts the next exchange if none is under way. During setup only the setup's own
-// exchanges run.
+// startNext starts the next exchange if none is under way.
 func (s *ikeSA) startNext() {
-	for s.work.current == nil && len(s.work.queue) > 0 && !s.succ.asked && s.state.authenticated() {
-		x := s.work.queue[0]
-		s.work.queue = s.work.queue[1:]
-		s.run(x)
+	for s.mayStart() {
+		x, ok := s.work.Next()
+		if !ok {
+			break
+		}
+		x.start(s)
 	}
-	if len(s.work.queue) > 0 {
+	if s.work.Waiting() > 0 {
 		s.hurry()
 	}
 }
 
-// run starts an exchange at once.
+// mayStart reports whether the IKE SA allows an exchange of the queue. During setup only the
+// setup's own exchanges run.
+func (s *ikeSA) mayStart() bool { return !s.succ.asked && s.state.authenticated() }
+
+// run starts an exchange at once, in place of the current one.
 func (s *ikeSA) run(x exchange) {
-	s.work.current = x
+	s.work.Replace(x)
 	x.start(s)
 }
 
-// done ends the current exchange.
+// done ends the current exchange, and starts the next one.
 func (s *ikeSA) done(x exchange) {
-	if s.work.current != x {
+	if !s.work.Done(x) {
 		return
 	}
-	s.work.current = nil
 	s.e.touch(s.party)
 	s.startNext()
 }
@@ -72,19 +68,15 @@ func (s *ikeSA) done(x exchange) {
 // holds reports whether x is still the current exchange. A computation may return when the IKE SA
 // has moved on.
 func (s *ikeSA) holds(x exchange) bool {
-	return s.work.current == x && !s.state.ended()
+	return s.work.Current() == x && !s.state.ended()
 }
 
 // abandonWork ends all exchanges without their responses.
 func (s *ikeSA) abandonWork(why string) {
-	queue := s.work.queue
-	if s.work.current != nil {
-		queue = append([]exchange{s.work.current}, queue...)
-	}
-	s.work = work{}
+	all := s.work.Take()
 	s.win.Withdraw()
 	s.e.timers.Stop(&s.retransmission)
-	for _, x := range queue {
+	for _, x := range all {
 		x.abandon(s, why)
 	}
 }
@@ -96,8 +88,8 @@ func (s *ikeSA) doing() ikeActivity {
 		return ikeReplaced
 	case s.state == saClosing:
 		return ikeClosing
-	case s.work.current != nil:
-		return s.work.current.activity()
+	case s.work.Busy():
+		return s.work.Current().activity()
 	}
 	return ikeQuiet
 }

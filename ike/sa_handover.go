@@ -59,8 +59,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 		p.owner = successor
 	}
 	successor.pairs, s.pairs = append(successor.pairs, s.pairs...), nil
-	queue := slices.DeleteFunc(s.work.queue, func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
-	s.work.queue = nil
+	waiting := slices.DeleteFunc(s.work.TakeWaiting(), func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
 	successor.net = s.net
 	if s.net.fragments == fragmentsLost { // it is tested again
 		successor.net.fragments = fragmentsUnknown
@@ -70,7 +69,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	s.e.after(&s.life.rekey, rekeyedLife)
 	s.e.answerRefs(&s.life.refs, nil)
 	successor.notice(Info, "ike-rekeyed", fmt.Sprintf("IKE SA %v/%v replaces %v/%v", successor.spi.I, successor.spi.R, s.spi.I, s.spi.R))
-	successor.work.queue = append(successor.work.queue, queue...)
+	successor.work.Add(waiting...)
 	if successor.net.unsaid {
 		successor.announce()
 	}

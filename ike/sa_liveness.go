@@ -188,7 +188,7 @@ func (s *ikeSA) silent(now time.Time) bool {
 
 // probe sends a liveness check, unless another request serves as one.
 func (s *ikeSA) probe() {
-	if s.state != saEstablished || s.work.current != nil || len(s.work.queue) > 0 {
+	if s.state != saEstablished || !s.work.Idle() {
 		return
 	}
 	s.enqueue(&informational{})

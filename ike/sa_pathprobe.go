@@ -73,7 +73,7 @@ func (e *Engine) probePath(in ProbePath) {
 
 // mayProbe reports whether a path probe may start at once.
 func (s *ikeSA) mayProbe() bool {
-	busy := s.work.current != nil || len(s.work.queue) > 0 || s.succ.asked
+	busy := !s.work.Idle() || s.succ.asked
 	return s.usable() && !busy && !s.e.stopping && !s.net.unsaid && !s.live.doubt && s.net.fragments != fragmentsLost
 }
 
@@ -230,7 +230,7 @@ func (s *ikeSA) probeWait() time.Duration {
 
 // hurry ends a probe under way.
 func (s *ikeSA) hurry() {
-	if x, ok := s.work.current.(prober); ok {
+	if x, ok := s.work.Current().(prober); ok {
 		x.hurry(s)
 	}
 }
@@ -239,8 +239,8 @@ func (s *ikeSA) hurry() {
 // that would live without it. If the peer's liveness is in question, the probe serves as the
 // liveness check instead, with its limit.
 func (s *ikeSA) patient() bool {
-	if _, probing := s.work.current.(prober); !probing || s.state != saEstablished {
+	if _, probing := s.work.Current().(prober); !probing || s.state != saEstablished {
 		return false
 	}
-	return len(s.work.queue) == 0 && !s.live.doubt && !s.moving() && !s.silent(s.e.handling.now)
+	return s.work.Waiting() == 0 && !s.live.doubt && !s.moving() && !s.silent(s.e.handling.now)
 }

@@ -90,7 +90,7 @@ func (p *party) migrate(loser, winner *ikeSA, tries int) {
 				return
 			}
 			winner.takeOver(loser)
-			if tries > 0 && (loser.work.current != nil || winner.lacks(loser)) {
+			if tries > 0 && (loser.work.Busy() || winner.lacks(loser)) {
 				p.migrate(loser, winner, tries-1)
 				return
 			}

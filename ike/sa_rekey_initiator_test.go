@@ -14,9 +14,9 @@ func TestNeedlessIKERekeying(t *testing.T) {
 	x := &rekeyExchange{}
 	s.succ.ours = x
 	next := &informational{}
-	s.work.queue = []exchange{x, next}
+	s.work.Add(x, next)
 	s.startNext()
-	if s.work.current != next || s.succ.ours != nil {
-		t.Errorf("the exchange under way is %T, want the one behind the rekeying", s.work.current)
+	if s.work.Current() != next || s.succ.ours != nil {
+		t.Errorf("the exchange under way is %T, want the one behind the rekeying", s.work.Current())
 	}
 }

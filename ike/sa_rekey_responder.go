@@ -85,7 +85,7 @@ func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
 		return
 	}
 	s.succ.theirs, s.succ.nonces = next, n
-	if _, ours := s.work.current.(*rekeyExchange); !ours {
+	if _, ours := s.work.Current().(*rekeyExchange); !ours {
 		s.acceptPeers()
 	}
 }

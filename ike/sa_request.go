@@ -50,7 +50,7 @@ func (s *ikeSA) askRaw(ex wire.ExchangeType, datagrams [][]byte) {
 // sendRequest sends the outstanding request and sets the retransmission timer.
 func (s *ikeSA) sendRequest() {
 	r, as := s.win.Outstanding(), Send{}
-	if x, ok := s.work.current.(prober); ok {
+	if x, ok := s.work.Current().(prober); ok {
 		as.FragmentSize = x.inParts(s, r.Repeated)
 	}
 	s.emitRequest(as)
@@ -75,7 +75,7 @@ func (s *ikeSA) retransmit() {
 	if r == nil {
 		return
 	}
-	if x, ok := s.work.current.(prober); ok && x.unanswered(s) {
+	if x, ok := s.work.Current().(prober); ok && x.unanswered(s) {
 		return
 	}
 	if (r.Repeated > 0 || !s.net.local.Addr().IsValid()) && s.roam() {
@@ -122,8 +122,8 @@ func (s *ikeSA) tries() int {
 	if s.moving() {
 		return moveRetry.Tries
 	}
-	probe, ok := s.work.current.(*informational)
-	_, path := s.work.current.(prober)
+	probe, ok := s.work.Current().(*informational)
+	_, path := s.work.Current().(prober)
 	if s.live.doubt || path && s.silent(s.e.handling.now) || ok && probe.kind == askAlive {
 		return min(doubtTries, s.e.cfg.Retry.Tries)
 	}

@@ -234,13 +234,13 @@ func (s *ikeSA) leaveFor(now netip.Addr) {
 // announce tells the peer our address, before anything else.
 func (s *ikeSA) announce() {
 	s.net.unsaid = true
-	if x, ok := s.work.current.(*informational); ok && x.kind == askMove && s.win.Outstanding() != nil {
+	if x, ok := s.work.Current().(*informational); ok && x.kind == askMove && s.win.Outstanding() != nil {
 		return // its response will find that it is out of date
 	}
-	if slices.ContainsFunc(s.work.queue, func(x exchange) bool { i, ok := x.(*informational); return ok && i.kind == askMove }) {
+	if s.work.Awaits(func(x exchange) bool { i, ok := x.(*informational); return ok && i.kind == askMove }) {
 		return
 	}
-	s.work.queue = slices.Insert(s.work.queue, 0, exchange(&informational{kind: askMove}))
+	s.work.AddUrgent(&informational{kind: askMove})
 	s.startNext()
 }
 
