@@ -2,6 +2,7 @@ package ike
 
 import (
 	"errors"
+	"slices"
 
 	"culvert/ike/suite"
 	"culvert/ike/wire"
@@ -104,19 +105,30 @@ func (s *ikeSA) message(d Datagram, h wire.Header) {
 		s.initResponse(d, m)
 		return
 	}
-	if len(m.Payloads) != 1 {
+	if len(m.Payloads) == 0 || !allUnknown(m.Payloads[:len(m.Payloads)-1]) {
 		s.unprotected(m)
 		return
 	}
-	switch p := m.Payloads[0].(type) {
+	outer, closing := m.Payloads[:len(m.Payloads)-1], m.Payloads[len(m.Payloads)-1]
+	switch p := closing.(type) {
 	case *wire.Encrypted:
 		ps, err := s.keys.in.Open(d.Data, p)
-		s.opened(d, h, digestOf(d.Data), ps, err)
+		s.opened(d, h, digestOf(d.Data), append(outer, ps...), err)
 	case *wire.EncryptedFragment:
 		s.fragment(d, h, p)
 	default:
 		s.unprotected(m)
 	}
+}
+
+// allUnknown reports whether the payloads are all of unknown types. Such payloads may stand before
+// SK{}, which covers them by its checksum, and are treated as if they stood in it: skipped, or
+// refused if they are critical (RFC 7296, Sections 2.5 and 3.14).
+func allUnknown(ps []wire.Payload) bool {
+	return !slices.ContainsFunc(ps, func(p wire.Payload) bool {
+		_, unknown := p.(*wire.Unknown)
+		return !unknown
+	})
 }
 
 // unprotected handles an unprotected message to an IKE SA that has keys. An error in it is only a
