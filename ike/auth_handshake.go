@@ -48,7 +48,8 @@ func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, er
 	list := s.candidates(ps, id)
 	if len(list) == 0 {
 		for _, p := range s.e.peers.suspects(s.net.path) {
-			p.party.refusedCall(fmt.Sprintf("%s identified itself as %s, but remote_id is %s", s.net.remote, id, p.cfg.RemoteID), append(p.explainIdentities(), "theirs: "+id.String()))
+			theirs, expected := identity.Apart(id, p.cfg.RemoteID)
+			p.party.refusedCall(fmt.Sprintf("%s identified itself as %s, but remote_id is %s", s.net.remote, theirs, expected), append(p.explainIdentities(), "theirs: "+theirs))
 		}
 		return nil, s.notAuthentic(fmt.Errorf("no configured peer accepts the identity %s", id))
 	}

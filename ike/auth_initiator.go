@@ -173,7 +173,8 @@ func (s *ikeSA) responderIs(idr *wire.ID) (id identity.ID, why string) {
 	case err != nil:
 		return id, err.Error()
 	case !id.Matches(s.party.cfg.RemoteID):
-		return id, fmt.Sprintf("the peer identified itself as %s, but remote_id is %s", id, s.party.cfg.RemoteID)
+		theirs, expected := identity.Apart(id, s.party.cfg.RemoteID)
+		return id, fmt.Sprintf("the peer identified itself as %s, but remote_id is %s", theirs, expected)
 	}
 	return id, ""
 }

@@ -116,8 +116,12 @@ func (s *ikeSA) initResponse(d Datagram, m *wire.Message) {
 		s.e.count("ike_stale_response")
 		return
 	}
-	if _, critical := wire.UnsupportedCritical(m.Payloads); critical || checkPayloads(wire.IKESAInit, true, m.Payloads) != nil {
-		s.e.count("ike_malformed")
+	if typ, critical := wire.UnsupportedCritical(m.Payloads); critical {
+		s.malformedInit(fmt.Errorf("unsupported critical payload %v", typ))
+		return
+	}
+	if err := checkPayloads(wire.IKESAInit, true, m.Payloads); err != nil {
+		s.malformedInit(err)
 		return
 	}
 	if n, ok := wire.FindNotify(m.Payloads, wire.Cookie); ok {
@@ -136,6 +140,12 @@ func (s *ikeSA) initResponse(d Datagram, m *wire.Message) {
 		s.e.count("ike_init_unacceptable")
 		s.suspect("unacceptable response to IKE_SA_INIT: "+err.Error(), nil)
 	}
+}
+
+// malformedInit notes that a response to IKE_SA_INIT cannot be read. A better one may come.
+func (s *ikeSA) malformedInit(err error) {
+	s.e.count("ike_malformed")
+	s.suspect("malformed response to IKE_SA_INIT: "+err.Error(), nil)
 }
 
 // cookieWanted sends the request again with the cookie that the responder asks for.
@@ -207,8 +217,11 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 	if m.ResponderSPI == 0 {
 		return errors.New("the responder's SPI is zero")
 	}
-	if len(sa.Proposals) != 1 || len(sa.Proposals[0].SPI) != 0 {
-		return errors.New("it must choose one proposal, without an SPI")
+	if n := len(sa.Proposals); n != 1 {
+		return fmt.Errorf("it must choose one proposal, and chose %d", n)
+	}
+	if n := len(sa.Proposals[0].SPI); n != 0 {
+		return fmt.Errorf("its proposal has an SPI of %d octets, and must have none in IKE_SA_INIT", n)
 	}
 	chosen := sa.Proposals[0]
 	if err := proposal.CheckAnswer(su.init.offers, chosen); err != nil {

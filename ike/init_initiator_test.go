@@ -206,6 +206,45 @@ func TestSpoofedInitAnswers(t *testing.T) {
 	}
 }
 
+// TestRefusedInitIsTold looks for the cause of a first exchange that does not succeed: what the
+// responder did wrong, in true words, and not an older reason.
+func TestRefusedInitIsTold(t *testing.T) {
+	good := spoofedAnswer("gcm256 prf256 x25519", make([]byte, 34))
+	with := func(i int, p wire.Payload) []wire.Payload {
+		ps := slices.Clone(good)
+		ps[i] = p
+		return ps
+	}
+	withSPI := testIKEProposal
+	withSPI.Number, withSPI.SPI = 1, make([]byte, 8)
+	for _, c := range []struct {
+		name   string
+		answer []wire.Payload
+		reason string
+	}{
+		{"the group that we sent", []wire.Payload{&wire.Notify{Kind: wire.InvalidKEPayload, Data: []byte{0, byte(wire.GroupX25519)}}}, "names key exchange x25519, which is the one we sent"},
+		{"a group not offered", []wire.Payload{&wire.Notify{Kind: wire.InvalidKEPayload, Data: []byte{0, 2}}}, "which we do not offer"},
+		{"nonce of 15 octets", with(2, &wire.Nonce{Data: make([]byte, 15)}), "malformed response to IKE_SA_INIT: Nonce"},
+		{"no nonce", good[:2], "malformed response to IKE_SA_INIT: missing Nonce payload"},
+		{"critical payload", append(slices.Clone(good), &wire.Unknown{PayloadType: 190, Critical: true}), "unsupported critical payload"},
+		{"two proposals", with(0, &wire.SA{Proposals: []wire.Proposal{testIKEProposal, testIKEProposal}}), "it must choose one proposal, and chose 2"},
+		{"an SPI in the proposal", with(0, &wire.SA{Proposals: []wire.Proposal{withSPI}}), "has an SPI of 8 octets"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := newAttack(newPair(t, 1, nil))
+			a.script(true)
+			a.left.connect("")
+			req := a.wantSend("left asks", a.left, wire.IKESAInit, false, "...")
+			m := wire.Message{Header: wire.Header{InitiatorSPI: req.hdr.InitiatorSPI, ResponderSPI: 0xbad, Exchange: wire.IKESAInit, Response: true}, Payloads: c.answer}
+			a.inject(a.left, a.right.home(), m.AppendTo(nil))
+			a.drive(refusalGrace + time.Second)
+			if why := a.left.e.peers.order[0].party.reason; !strings.Contains(why, c.reason) {
+				t.Errorf("the reason is %q, want one with %q", why, c.reason)
+			}
+		})
+	}
+}
+
 func spoofedAnswer(words string, public []byte) []wire.Payload {
 	p := wire.Proposal{Number: 1, Protocol: wire.ProtoIKE}
 	for w := range strings.FieldsSeq(words) {

@@ -3,6 +3,7 @@ package ike
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
@@ -36,15 +37,15 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 	}
 	m, err := wire.Parse(d.Data)
 	if err != nil {
-		e.malformedInit(d, h, wire.InvalidSyntax, nil)
+		e.malformedInit(d, h, &wire.Notify{Kind: wire.InvalidSyntax}, err.Error())
 		return
 	}
 	if typ, critical := wire.UnsupportedCritical(m.Payloads); critical {
-		e.malformedInit(d, h, wire.UnsupportedCriticalPayload, []byte{byte(typ)})
+		e.malformedInit(d, h, &wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(typ)}}, fmt.Sprintf("unsupported critical payload %v", typ))
 		return
 	}
 	if err := checkPayloads(wire.IKESAInit, false, m.Payloads); err != nil {
-		e.malformedInit(d, h, wire.InvalidSyntax, nil)
+		e.malformedInit(d, h, &wire.Notify{Kind: wire.InvalidSyntax}, err.Error())
 		return
 	}
 	if !e.admit(d, h, m) {
@@ -53,14 +54,27 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 	e.halfOpen(d, m, key)
 }
 
-// malformedInit refuses a request that no correct peer sends, within the limit of such errors.
-func (e *Engine) malformedInit(d Datagram, h wire.Header, kind wire.NotifyType, data []byte) {
+// malformedInit refuses a request that no correct peer sends, within the limit of such errors, and
+// records why with the peers that may have sent it.
+func (e *Engine) malformedInit(d Datagram, h wire.Header, n *wire.Notify, why string) {
 	e.count("ike_malformed")
+	e.explainRefusal(pathOf(d), "malformed IKE_SA_INIT request of "+d.Remote.String()+": "+why, func() []string { return nil })
 	if !e.unprotected.allowError(e.handling.now) {
 		e.count("ike_errors_limited")
 		return
 	}
-	e.refuseInit(d, h, kind, data)
+	e.refuseInit(d, h, n.Kind, n.Data)
+}
+
+// explainRefusal records a refused request with the peers that may have sent it, within the limit
+// of such explanations.
+func (e *Engine) explainRefusal(from path, why string, explain func() []string) {
+	if !e.unprotected.allowDiagnostic(e.handling.now) {
+		return
+	}
+	for _, p := range e.peers.suspects(from) {
+		p.party.refusedCall(why, explain())
+	}
 }
 
 // initAgain handles a copy of a request: it repeats the response if there is one.
@@ -152,11 +166,8 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 // may have sent it.
 func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Proposal) {
 	e.count("ike_no_proposal_chosen")
-	if e.unprotected.allowDiagnostic(e.handling.now) {
-		for _, p := range e.peers.suspects(pathOf(d)) {
-			p.party.refusedCall("none of the IKE proposals of "+d.Remote.String()+" is acceptable", proposal.Explain(ours, theirs))
-		}
-	}
+	why := "none of the IKE proposals of " + d.Remote.String() + " is acceptable"
+	e.explainRefusal(pathOf(d), why, func() []string { return proposal.Explain(ours, theirs) })
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
 }
 

@@ -1,6 +1,8 @@
 package ike
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"culvert/ike/wire"
@@ -30,5 +32,36 @@ func TestInitHeader(t *testing.T) {
 		if n := p.left.e.Counters()["ike_malformed"]; n != uint64(1-tt.kept) {
 			t.Errorf("%s: %d counted as malformed", tt.name, n)
 		}
+	}
+}
+
+// TestMalformedInitIsTold has the configured peer send first messages that no correct peer sends:
+// the reason is kept with the peer, and no state is left.
+func TestMalformedInitIsTold(t *testing.T) {
+	for _, c := range []struct {
+		name, reason string
+		edit         func(ps []wire.Payload) []wire.Payload
+	}{
+		{"nonce of 15 octets", "Nonce", func(ps []wire.Payload) []wire.Payload {
+			return append(ps[:2], &wire.Nonce{Data: make([]byte, 15)})
+		}},
+		{"no key exchange", "missing KE payload", func(ps []wire.Payload) []wire.Payload { return slices.Delete(ps, 1, 2) }},
+		{"two nonces", "duplicate Nonce payload", func(ps []wire.Payload) []wire.Payload { return append(ps, ps[2]) }},
+		{"critical payload", "unsupported critical payload", func(ps []wire.Payload) []wire.Payload {
+			return append(ps, &wire.Unknown{PayloadType: 190, Critical: true})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := newAttack(newPair(t, 1, nil))
+			r := a.newRogue(a.left)
+			a.inject(a.left, a.right.home(), r.message(c.edit(r.payloads())))
+			want := "malformed IKE_SA_INIT request of " + a.right.home().String() + ": "
+			if why := a.left.e.peers.order[0].party.reason; !strings.HasPrefix(why, want) || !strings.Contains(why, c.reason) {
+				t.Errorf("the reason is %q, want one with %q", why, c.reason)
+			}
+			if n := len(a.left.e.sas.bySPI); n != 0 {
+				t.Errorf("%d IKE SAs are left", n)
+			}
+		})
 	}
 }

@@ -30,7 +30,10 @@ func (c *groupChoice) correct(data []byte, offers []wire.Proposal) error {
 		return errGroupIgnored
 	}
 	group := wire.TransformID(binary.BigEndian.Uint16(data))
-	if group == c.group || !proposal.OffersGroup(offers, group) {
+	if group == c.group {
+		return fmt.Errorf("the peer answers INVALID_KE_PAYLOAD and names key exchange %s, which is the one we sent", wire.GroupName(group))
+	}
+	if !proposal.OffersGroup(offers, group) {
 		return fmt.Errorf("the peer wants key exchange %s, which we do not offer", wire.GroupName(group))
 	}
 	c.group = group

@@ -97,6 +97,10 @@ func (s *ikeSA) message(d Datagram, h wire.Header) {
 		return
 	}
 	m, err := wire.Parse(d.Data)
+	if err != nil && s.state == saConnecting {
+		s.malformedInit(err)
+		return
+	}
 	if err != nil {
 		s.e.count("ike_malformed")
 		return

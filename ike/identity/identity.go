@@ -25,13 +25,16 @@ const (
 	maxPrintedText = 256
 )
 
-// keyIDPrefix starts the text form of an opaque ID_KEY_ID.
-const keyIDPrefix = "keyid:"
+// The text forms of an opaque ID_KEY_ID begin with these: its octets in hexadecimal, or as text.
+const (
+	keyIDPrefix     = "keyid:"
+	keyIDTextPrefix = "keyid-text:"
+)
 
 // Parse reads the text form of an identity. The form gives the type: an IPv4 or IPv6 address, a
 // name ("left.example.com"), a mail address ("user@example.com"), a distinguished name ("CN=left,
-// O=Example"), or "keyid:" and hexadecimal octets. "*.example.com" and "*@example.com" are
-// patterns. Errors name the remedy.
+// O=Example"), or a key ID: "keyid:" and hexadecimal octets, or "keyid-text:" and text.
+// "*.example.com" and "*@example.com" are patterns. Errors name the remedy.
 func Parse(s string) (ID, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -39,6 +42,9 @@ func Parse(s string) (ID, error) {
 	}
 	if rest, ok := strings.CutPrefix(s, keyIDPrefix); ok {
 		return parseKeyID(rest)
+	}
+	if rest, ok := strings.CutPrefix(s, keyIDTextPrefix); ok {
+		return keyID(rest)
 	}
 	if addr, err := netip.ParseAddr(s); err == nil {
 		return parseAddress(addr)
@@ -55,12 +61,20 @@ func Parse(s string) (ID, error) {
 func parseKeyID(digits string) (ID, error) {
 	data, err := hex.DecodeString(digits)
 	if err != nil || len(data) == 0 {
-		return ID{}, fmt.Errorf("identity %s is not hexadecimal; use an even number of digits, for example keyid:c0ffee", Quote(keyIDPrefix+digits))
+		return ID{}, fmt.Errorf("identity %s is not hexadecimal; use an even number of digits, for example keyid:c0ffee, or %s for text", Quote(keyIDPrefix+digits), keyIDTextPrefix)
 	}
-	if len(data) > maxIdentity {
-		return ID{}, fmt.Errorf("identity keyid of %d octets is too long; the limit is %d octets", len(data), maxIdentity)
+	return keyID(string(data))
+}
+
+// keyID returns an ID_KEY_ID of the given octets.
+func keyID(octets string) (ID, error) {
+	switch n := len(octets); {
+	case n == 0:
+		return ID{}, fmt.Errorf("identity %s is empty; use for example %sbranch-1", keyIDTextPrefix, keyIDTextPrefix)
+	case n > maxIdentity:
+		return ID{}, fmt.Errorf("identity keyid of %d octets is too long; the limit is %d octets", n, maxIdentity)
 	}
-	return ID{wire.IDKeyID, string(data)}, nil
+	return ID{wire.IDKeyID, octets}, nil
 }
 
 func parseAddress(addr netip.Addr) (ID, error) {
@@ -126,6 +140,14 @@ func isHostname(s string) bool {
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
+
+// Apart returns the texts of two identities that differ, with their types if only those differ.
+func Apart(a, b ID) (string, string) {
+	if x, y := a.String(), b.String(); x != y {
+		return x, y
+	}
+	return a.Type.String() + " " + a.String(), b.Type.String() + " " + b.String()
+}
 
 // String returns the identity as Parse reads it. Since peers choose its content, its length is
 // bounded and control characters are escaped.

@@ -33,6 +33,7 @@ func TestParseIdentityTypeByForm(t *testing.T) {
 		{"user@example.com", wire.IDRFC822, hex.EncodeToString([]byte("user@example.com")), ""},
 		{"*@example.com", wire.IDRFC822, hex.EncodeToString([]byte("*@example.com")), ""},
 		{"keyid:C0ffee", wire.IDKeyID, "c0ffee", "keyid:c0ffee"},
+		{"keyid-text:hub 1", wire.IDKeyID, "6875622031", "keyid:6875622031"},
 		{"CN=left, O=Example", wire.IDDERDN, "3021310d300b060355040313046c6566743110300e060355040a13074578616d706c65", ""},
 		{`cn = Müller\, Söhne , O="A, B"`, wire.IDDERDN, "", `CN=Müller\, Söhne, O=A\, B`},
 		{"DC=com, DC=example, E=a@example.com", wire.IDDERDN, "", ""},
@@ -52,28 +53,30 @@ func TestParseIdentityTypeByForm(t *testing.T) {
 
 func TestParseIdentityErrorsNameTheRemedy(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                                      "use an address",
-		"192.0.2.1/24":                          "without a prefix length",
-		"300.1.1.1":                             "looks like an IP address",
-		"2001:db8::1%eth0":                      "omit",
-		"keyid:xyz":                             "for example keyid:c0ffee",
-		"keyid:":                                "hexadecimal",
-		"@left.example.com":                     `use "left.example.com"`,
-		"a*.example.com":                        "whole first label",
-		"*":                                     "whole first label",
-		"*.*.example.com":                       "whole first label",
-		"a b.example.com":                       "is not a name",
-		"left..example.com":                     "is not a name",
-		"user@":                                 "after the @",
-		"us*er@example.com":                     "* alone",
-		"CN=":                                   "use for example",
-		"CN=left, banana=1":                     "unknown attribute",
-		"CN=left, O":                            "use for example",
-		"left\x1b[31m.example":                  `\x1b`,
-		strings.Repeat("a", 300):                "at most 255",
-		"keyid:" + strings.Repeat("00", 3000):   "too long",
-		"CN=" + strings.Repeat("a", 3000):       "too long",
-		strings.Repeat("u", 400) + "@a.example": "too long",
+		"":                 "use an address",
+		"192.0.2.1/24":     "without a prefix length",
+		"300.1.1.1":        "looks like an IP address",
+		"2001:db8::1%eth0": "omit",
+		"keyid:xyz":        "for example keyid:c0ffee",
+		"keyid:":           "hexadecimal",
+		"keyid-text:":      "is empty",
+		"keyid-text:" + strings.Repeat("a", 2049): "too long",
+		"@left.example.com":                       `use "left.example.com"`,
+		"a*.example.com":                          "whole first label",
+		"*":                                       "whole first label",
+		"*.*.example.com":                         "whole first label",
+		"a b.example.com":                         "is not a name",
+		"left..example.com":                       "is not a name",
+		"user@":                                   "after the @",
+		"us*er@example.com":                       "* alone",
+		"CN=":                                     "use for example",
+		"CN=left, banana=1":                       "unknown attribute",
+		"CN=left, O":                              "use for example",
+		"left\x1b[31m.example":                    `\x1b`,
+		strings.Repeat("a", 300):                  "at most 255",
+		"keyid:" + strings.Repeat("00", 3000):     "too long",
+		"CN=" + strings.Repeat("a", 3000):         "too long",
+		strings.Repeat("u", 400) + "@a.example":   "too long",
 	} {
 		_, err := Parse(in)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.ContainsAny(err.Error(), "\x1b\n") {
@@ -216,6 +219,22 @@ func TestMailWithoutDomain(t *testing.T) {
 	} {
 		if got := mail(tt.id).Matches(mail(tt.pattern)); got != tt.want {
 			t.Errorf("%q matches %q: %v, want %v", tt.id, tt.pattern, got, tt.want)
+		}
+	}
+}
+
+// TestApart has two identities that differ in nothing but their type shown with it.
+func TestApart(t *testing.T) {
+	name, mail := ID{wire.IDFQDN, "right.example.com"}, ID{wire.IDRFC822, "right.example.com"}
+	for _, c := range []struct {
+		a, b   ID
+		wa, wb string
+	}{
+		{name, ID{wire.IDFQDN, "left.example.com"}, "right.example.com", "left.example.com"},
+		{name, mail, "ID_FQDN right.example.com", "ID_RFC822_ADDR right.example.com"},
+	} {
+		if a, b := Apart(c.a, c.b); a != c.wa || b != c.wb {
+			t.Errorf("Apart gives %q and %q, want %q and %q", a, b, c.wa, c.wb)
 		}
 	}
 }

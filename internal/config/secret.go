@@ -78,19 +78,22 @@ func (s section) checkPrivate(name string) {
 	s.fail(name, "this file contains secrets and must be readable by its owner only, but has mode %04o; run chmod 600 %s", f.mode.Perm(), f.path)
 }
 
-// parseSecret returns the octets of a secret: hexadecimal after 0x, base64 after 0s, otherwise the
-// text itself. Errors never contain it.
+// parseSecret returns the octets of a secret: hexadecimal after 0x, base64 after 0s, text after 0t,
+// otherwise the text itself. Errors never contain it.
 func parseSecret(value string) ([]byte, error) {
 	secret, err := []byte(value), error(nil)
 	if digits, ok := strings.CutPrefix(value, "0x"); ok {
 		if secret, err = hex.DecodeString(digits); err != nil {
-			return nil, errors.New("0x must be followed by an even number of hexadecimal digits")
+			return nil, errors.New("0x must be followed by an even number of hexadecimal digits; write 0t0x... for a text that begins with 0x")
 		}
 	}
 	if digits, ok := strings.CutPrefix(value, "0s"); ok {
 		if secret, err = base64.StdEncoding.DecodeString(digits); err != nil {
-			return nil, errors.New("0s must be followed by base64")
+			return nil, errors.New("0s must be followed by base64; write 0t0s... for a text that begins with 0s")
 		}
+	}
+	if text, ok := strings.CutPrefix(value, "0t"); ok {
+		secret = []byte(text)
 	}
 	if len(secret) == 0 {
 		return nil, fmt.Errorf("the secret is empty; set it to at least %d characters", weakSecret)

@@ -19,6 +19,21 @@ func TestBadSecrets(t *testing.T) {
 	})
 }
 
+// TestParseSecret reads each form of a secret: text, hexadecimal, base64, and text that begins as
+// one of the other forms does.
+func TestParseSecret(t *testing.T) {
+	for value, want := range map[string]string{
+		"a secret": "a secret", "0x6162": "ab", "0sYWI=": "ab", "0t0x6162": "0x6162", "0t0sYWI=": "0sYWI=", "0t0t": "0t", "0": "0",
+	} {
+		if got, err := parseSecret(value); err != nil || string(got) != want {
+			t.Errorf("parseSecret(%q) = %q, %v; want %q", value, got, err, want)
+		}
+	}
+	if _, err := parseSecret("0t"); err == nil {
+		t.Error("0t without a text is a secret")
+	}
+}
+
 func TestSecretsAreForTheirOwner(t *testing.T) {
 	dir := write(t, map[string]string{"a.toml": good + "\n" + peerFile("other", "3")})
 	path := filepath.Join(dir, "a.toml")
