@@ -2,6 +2,7 @@ package driver
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"culvert/ike"
@@ -28,62 +29,70 @@ type result struct {
 	panicked string
 }
 
-// A pool holds the backlog of computations, which belongs to the control goroutine, and the
-// channels to the workers. Jobs of established SAs go first. The engine bounds both backlogs: each
-// SA waits for one computation at a time.
+// A pool holds the waiting computations, those of established SAs and of our own connections apart
+// from those of newcomers, and the channel of their results.
 type pool struct {
-	first, newcomers []job
-	jobs             chan job
-	results          chan result
+	established, newcomers backlog
+	results                chan result
 }
 
-func newPool() pool { return pool{jobs: make(chan job), results: make(chan result)} }
+// A backlog holds computations that wait, which belong to the control goroutine, and the channel to
+// the workers. The engine bounds it: each SA waits for one computation at a time.
+type backlog struct {
+	waiting []job
+	jobs    chan job
+}
+
+func newPool() pool {
+	return pool{established: backlog{jobs: make(chan job)}, newcomers: backlog{jobs: make(chan job)}, results: make(chan result)}
+}
 
 func (p *pool) add(j job) {
+	b := &p.newcomers
 	if j.class == classEstablished {
-		p.first = append(p.first, j)
-		return
+		b = &p.established
 	}
-	p.newcomers = append(p.newcomers, j)
+	b.waiting = append(b.waiting, j)
 }
 
 // next returns the next job and the channel to offer it on; a nil channel without a job.
-func (p *pool) next() (chan<- job, job) {
-	switch {
-	case len(p.first) > 0:
-		return p.jobs, p.first[0]
-	case len(p.newcomers) > 0:
-		return p.jobs, p.newcomers[0]
+func (b *backlog) next() (chan<- job, job) {
+	if len(b.waiting) == 0 {
+		return nil, job{}
 	}
-	return nil, job{}
+	return b.jobs, b.waiting[0]
 }
 
-// taken removes the job of the last next, after a worker took it.
-func (p *pool) taken() {
-	if len(p.first) > 0 {
-		p.first = shift(p.first)
-		return
+// taken removes the job of the last next, after a worker took it, and with the last one the backing
+// array, which a flood may have enlarged.
+func (b *backlog) taken() {
+	b.waiting[0] = job{}
+	if b.waiting = b.waiting[1:]; len(b.waiting) == 0 {
+		b.waiting = nil
 	}
-	p.newcomers = shift(p.newcomers)
 }
 
-// shift removes the first job, and with the last one the backing array, which a flood may have
-// enlarged.
-func shift(jobs []job) []job {
-	jobs[0] = job{}
-	if len(jobs) == 1 {
-		return nil
-	}
-	return jobs[1:]
-}
+func (p *pool) newcomersFull() bool { return len(p.newcomers.waiting) >= maxNewcomerJobs }
 
-func (p *pool) newcomersFull() bool { return len(p.newcomers) >= maxNewcomerJobs }
+// start starts the workers: several for the jobs of established SAs, and one for those of
+// newcomers, on a thread of low priority, so that strangers take no time from the packets of
+// tunnels. They end when done is closed.
+func (p *pool) start(workers int, done <-chan struct{}, start func(func())) {
+	for range workers {
+		start(func() { p.work(p.established.jobs, done) })
+	}
+	start(func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		lowerPriority()
+		p.work(p.newcomers.jobs, done)
+	})
+}
 
 // work runs jobs until done is closed.
-func (p *pool) work(done <-chan struct{}) {
+func (p *pool) work(jobs <-chan job, done <-chan struct{}) {
 	for {
 		select {
-		case j := <-p.jobs:
+		case j := <-jobs:
 			r := runJob(j)
 			select {
 			case p.results <- r:

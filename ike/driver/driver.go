@@ -93,7 +93,7 @@ type Config struct {
 	// Resolve, if not nil, is asked to look the peer's DNS name up again and to call ChangePeers
 	// with the addresses. It must not block.
 	Resolve func(peer string)
-	Workers int // goroutines for slow computations; 0: GOMAXPROCS
+	Workers int // goroutines for slow computations of established SAs; 0: GOMAXPROCS
 }
 
 // ErrStopped is the answer to every command after the end of Run.
@@ -183,9 +183,7 @@ func (d *Driver) Run(ctx context.Context) error {
 	}
 	go d.read()
 	var workers sync.WaitGroup
-	for range d.cfg.Workers {
-		workers.Go(func() { d.loop.pool.work(d.done) })
-	}
+	d.loop.pool.start(d.cfg.Workers, d.done, workers.Go)
 	defer workers.Wait()
 	defer close(d.done)
 
@@ -217,7 +215,8 @@ func (d *Driver) step(ctx context.Context) {
 	if l.stopping {
 		stop, ended = nil, nil
 	}
-	jobs, job := l.pool.next()
+	jobs, job := l.pool.established.next()
+	strangers, stranger := l.pool.newcomers.next()
 	select {
 	case dg := <-established:
 		d.datagram(dg)
@@ -228,7 +227,9 @@ func (d *Driver) step(ctx context.Context) {
 	case r := <-l.pool.results:
 		d.computed(r)
 	case jobs <- job:
-		l.pool.taken()
+		l.pool.established.taken()
+	case strangers <- stranger:
+		l.pool.newcomers.taken()
 	case command := <-d.commands:
 		command()
 	case <-d.cfg.Plane.Wake():
