@@ -222,6 +222,7 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 	s.remoteID = id
 	s.moveTo(saEstablished)
 	s.setup, s.handshake = nil, nil
+	e.sas.halfOpen.recent.add(s.net.remote.Addr())
 	s.afterAuth = s.win.ExpectedID()
 	s.life.established, s.life.since = e.handling.now, e.handling.now
 	e.timers.Stop(&s.life.hard)

@@ -11,6 +11,11 @@ import (
 
 var errTest = errors.New("not in this test")
 
+// noGroups makes no key exchange.
+type noGroups struct{ fakeKEs }
+
+func (noGroups) New(wire.TransformID) (suite.KeyExchange, error) { return nil, errTest }
+
 // TestRequestThatCannotBeMade: a Child SA whose request cannot be made is answered for, at once,
 // and asked for again in a while.
 func TestRequestThatCannotBeMade(t *testing.T) {
@@ -26,7 +31,7 @@ func TestRequestThatCannotBeMade(t *testing.T) {
 	}{
 		{"no randomness", "no randomness: not in this test", func(e *Engine) { e.cfg.Rand = brokenReader{} }},
 		{"no key exchange", "the key exchange failed to start: not in this test", func(e *Engine) {
-			e.cfg.KE = func(wire.TransformID) (suite.KeyExchange, error) { return nil, errTest }
+			e.cfg.KE = noGroups{}
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -39,9 +39,9 @@ type keyPair struct {
 
 // newKey has Compute make our half of a key exchange. then is called with it by a later Handle.
 func (e *Engine) newKey(group wire.TransformID, then func(keyPair)) {
-	maker := e.cfg.KE
+	groups := e.cfg.KE
 	e.compute(func() any {
-		ke, err := maker(group)
+		ke, err := groups.New(group)
 		if err != nil {
 			return keyPair{err: err}
 		}
@@ -52,9 +52,9 @@ func (e *Engine) newKey(group wire.TransformID, then func(keyPair)) {
 // answerKey has Compute make our half of a key exchange and the shared secret with theirs. then is
 // called with both by a later Handle.
 func (e *Engine) answerKey(group wire.TransformID, theirs []byte, then func(keyPair)) {
-	maker := e.cfg.KE
+	groups := e.cfg.KE
 	e.compute(func() any {
-		ke, err := maker(group)
+		ke, err := groups.New(group)
 		if err != nil {
 			return keyPair{err: err}
 		}

@@ -14,10 +14,10 @@ import (
 
 // Config holds the parameters of an Engine. They do not change, except the peers (SetPeers).
 type Config struct {
-	Rand   io.Reader     // all randomness except that of key exchanges
-	KE     suite.KEMaker // makes key exchanges; tests use a fake group
-	SPIs   SPIAllocator  // inbound ESP SPIs, chosen by the dataplane so that their low bits are a slot
-	Limits EngineLimits  // zero fields take their defaults
+	Rand   io.Reader    // all randomness except that of key exchanges
+	KE     suite.Groups // the key exchange methods; tests use fake ones
+	SPIs   SPIAllocator // inbound ESP SPIs, chosen by the dataplane so that their low bits are a slot
+	Limits EngineLimits // zero fields take their defaults
 	// Resources is the number of the dataplane's workers. If there are several, a peer with
 	// PerResource is asked for a Child SA for each (RFC 9611).
 	Resources int

@@ -18,6 +18,7 @@ type Engine struct {
 	handling    handling
 	timers      timer.Heap
 	jobs        jobs
+	newcomers   int // computations under way for half-open IKE SAs
 	sas         saTable
 	peers       peerTable
 	pairs       map[ipsec.ChildID]*pair

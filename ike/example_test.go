@@ -21,7 +21,7 @@ func (s *spis) FreeSPI(uint32)               {}
 
 // newGateway returns an engine at local, with the network own behind it, that knows one peer.
 func newGateway(now time.Time, local, remote, own, other string) *ike.Engine {
-	e := ike.New(ike.Config{Rand: rand.Reader, KE: suite.NewKE, SPIs: &spis{}}, now)
+	e := ike.New(ike.Config{Rand: rand.Reader, KE: suite.SystemGroups{}, SPIs: &spis{}}, now)
 	network := func(prefix string) []selector.Selector {
 		return []selector.Selector{selector.FromPrefix(netip.MustParsePrefix(prefix))}
 	}

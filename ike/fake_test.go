@@ -30,19 +30,32 @@ type fakeKE struct {
 	public []byte
 }
 
-func fakeKEMaker(r io.Reader) suite.KEMaker {
-	return func(group wire.TransformID) (suite.KeyExchange, error) {
-		if !isFakeGroup(group) {
-			return nil, fmt.Errorf("no fake of group %d", group)
-		}
-		k := &fakeKE{group, make([]byte, 34)}
-		binary.BigEndian.PutUint16(k.public, uint16(group))
-		if _, err := io.ReadFull(r, k.public[2:]); err != nil {
-			return nil, err
-		}
-		return k, nil
-	}
+// fakeKEs are the groups of tests.
+type fakeKEs struct {
+	random io.Reader
+	dear   bool // all of them are dear
 }
+
+func (f fakeKEs) New(group wire.TransformID) (suite.KeyExchange, error) {
+	if !isFakeGroup(group) {
+		return nil, fmt.Errorf("no fake of group %d", group)
+	}
+	k := &fakeKE{group, make([]byte, 34)}
+	binary.BigEndian.PutUint16(k.public, uint16(group))
+	if _, err := io.ReadFull(f.random, k.public[2:]); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+func (fakeKEs) Check(group wire.TransformID, public []byte) error {
+	if len(public) != 34 || wire.TransformID(binary.BigEndian.Uint16(public)) != group || bytes.Equal(public[2:], make([]byte, 32)) {
+		return errors.New("fake public value is bad")
+	}
+	return nil
+}
+
+func (f fakeKEs) Dear(wire.TransformID) bool { return f.dear }
 
 func isFakeGroup(group wire.TransformID) bool {
 	for _, g := range fakeGroups {
@@ -56,8 +69,8 @@ func isFakeGroup(group wire.TransformID) bool {
 func (k *fakeKE) Public() []byte { return k.public }
 
 func (k *fakeKE) Shared(peer []byte) ([]byte, error) {
-	if len(peer) != 34 || wire.TransformID(binary.BigEndian.Uint16(peer)) != k.group || bytes.Equal(peer[2:], make([]byte, 32)) {
-		return nil, errors.New("fake public value is bad")
+	if err := (fakeKEs{}).Check(k.group, peer); err != nil {
+		return nil, err
 	}
 	return fakeShared(k.public, peer), nil
 }

@@ -115,7 +115,7 @@ type rogue struct {
 
 func (a *attack) newRogue(victim *testSide) *rogue {
 	a.forged++
-	ke, _ := fakeKEMaker(seededRand(a.forged, "rogue"))(wire.GroupX25519)
+	ke, _ := fakeKEs{random: seededRand(a.forged, "rogue")}.New(wire.GroupX25519)
 	nonce := make([]byte, 32)
 	seededRand(a.forged, "rogue nonce").Read(nonce)
 	return &rogue{a: a, victim: victim, spi: wire.SPI(0xbad<<48 | a.forged), ke: ke.(*fakeKE), nonce: nonce}

@@ -157,11 +157,11 @@ func BenchmarkSpoofedInit(b *testing.B) {
 	f.send(b.N)
 }
 
-// Cookies do not stop a source that can receive them. One address gets a sixteenth of the half-open
+// Cookies do not stop a source that can receive them. One address gets its share of the half-open
 // IKE SAs, whether it stops before IKE_AUTH or is refused there, and others still get through.
 func TestOneCallerCannotFillTheTable(t *testing.T) {
 	p := newPair(t, 3, func(p *testPair) {
-		p.right.config.Limits = EngineLimits{MaxHalfOpen: 64, CookieThreshold: 64}
+		p.right.config.Limits = EngineLimits{MaxHalfOpen: 4 * hostShare, CookieThreshold: 4 * hostShare}
 	})
 	a := newAttack(p)
 	var last *rogue

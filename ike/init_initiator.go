@@ -230,6 +230,10 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 	if proposal.Group(chosen) != su.init.group || ke.Group != su.init.group {
 		return fmt.Errorf("we sent key exchange %s, and it uses %s", wire.GroupName(su.init.group), wire.GroupName(ke.Group))
 	}
+	if err := s.e.cfg.KE.Check(ke.Group, ke.Data); err != nil {
+		s.e.count("ike_bad_key_exchange")
+		return err
+	}
 	response := append([]byte(nil), d.Data...)
 	su.init.computing = true
 	s.e.sharedKey(su.init.ke, ke.Data, func(k keyPair) {

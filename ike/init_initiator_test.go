@@ -118,7 +118,7 @@ func TestCookieAndInvalidKE(t *testing.T) {
 		ps := r.payloads()
 		proposal := withGroup(testIKEProposal, wire.GroupECP256)
 		proposal.Number = 1
-		ke, _ := fakeKEMaker(seededRand(a.forged, "rogue"))(wire.GroupECP256)
+		ke, _ := fakeKEs{random: seededRand(a.forged, "rogue")}.New(wire.GroupECP256)
 		ps[0], ps[1] = &wire.SA{Proposals: []wire.Proposal{proposal}}, &wire.KE{Group: wire.GroupECP256, Data: ke.Public()}
 		a.inject(p.right, attacker, r.message(ps))
 	}

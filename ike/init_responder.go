@@ -93,11 +93,12 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	if e.stopping {
 		return false
 	}
-	if !e.sas.halfOpen.admits(d.Remote.Addr(), limits.MaxHalfOpen) || len(e.sas.bySPI)-e.sas.halfOpen.count >= limits.MaxIKESAs {
+	from := d.Remote.Addr()
+	if !e.sas.halfOpen.admits(from, e.peers.configured(from), limits.MaxHalfOpen) || len(e.sas.bySPI)-e.sas.halfOpen.count >= limits.MaxIKESAs {
 		e.count("ike_half_open_limit")
 		return false
 	}
-	if e.sas.halfOpen.count < limits.CookieThreshold {
+	if !e.wantsCookie(m) {
 		return true
 	}
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
@@ -112,6 +113,16 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	e.count("ike_cookie_sent")
 	e.refuseInit(d, h, wire.Cookie, cookie)
 	return false
+}
+
+// maxBacklog is the number of newcomers' computations under way from which on a cookie is demanded.
+const maxBacklog = 2
+
+// wantsCookie reports whether the request must come with a cookie: many IKE SAs are half-open,
+// newcomers already wait for their computations, or this one's computation is dear.
+func (e *Engine) wantsCookie(m *wire.Message) bool {
+	ke, _ := wire.Find[*wire.KE](m.Payloads)
+	return e.sas.halfOpen.count >= e.cfg.Limits.CookieThreshold || e.newcomers >= maxBacklog || e.cfg.KE.Dear(ke.Group)
 }
 
 // refuseInit answers an IKE_SA_INIT request with one notify. The responder's SPI is zero, since
@@ -144,6 +155,10 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	if group := proposal.Group(chosen); ke.Group != group {
 		e.count("ike_invalid_ke")
 		e.refuseInit(d, m.Header, wire.InvalidKEPayload, binary.BigEndian.AppendUint16(nil, uint16(group)))
+		return
+	}
+	if err := e.cfg.KE.Check(ke.Group, ke.Data); err != nil {
+		e.badKeyExchange(d, m.Header, err)
 		return
 	}
 	s, err := e.newSA(false, saHalfOpen)
@@ -199,7 +214,9 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, chosen 
 		s.setup.fragment = likely.cfg.Fragment
 	}
 	header := m.Header
+	e.newcomers++
 	e.answerKey(ke.Group, ke.Data, func(k keyPair) {
+		e.newcomers--
 		if s.state != saHalfOpen {
 			return
 		}
@@ -207,14 +224,24 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, chosen 
 			s.keys, k.err = s.initKeys(chosen, k.shared)
 		}
 		if k.err != nil {
-			e.count("ike_bad_key_exchange")
-			e.refuseInit(d, header, wire.InvalidSyntax, nil)
-			s.remove()
+			// The IKE SA stays until its time is up: its source goes on to be charged for the work.
+			e.badKeyExchange(d, header, k.err)
 			return
 		}
 		s.keys.fragment = s.setup.fragment
 		s.sendInitResponse(likely, chosen, k.public)
 	})
+}
+
+// badKeyExchange refuses a request for its Key Exchange Data.
+func (e *Engine) badKeyExchange(d Datagram, h wire.Header, err error) {
+	e.count("ike_bad_key_exchange")
+	e.explainRefusal(pathOf(d), "IKE_SA_INIT request of "+d.Remote.String()+": "+err.Error(), func() []string { return nil })
+	if !e.unprotected.allowError(e.handling.now) {
+		e.count("ike_errors_limited")
+		return
+	}
+	e.refuseInit(d, h, wire.InvalidSyntax, nil)
 }
 
 // sendInitResponse sends the response and keeps it: AUTH covers it, and a copy of the request gets

@@ -108,7 +108,7 @@ func (s *testSide) start() {
 	s.plane = newPlane(s, seed)
 	random := seededRand(seed, s.name)
 	config := s.config
-	config.Rand, config.KE, config.SPIs = random, fakeKEMaker(seededRand(seed, s.name+" ke")), s.plane
+	config.Rand, config.KE, config.SPIs = random, fakeKEs{random: seededRand(seed, s.name+" ke")}, s.plane
 	config.LocalAddr, config.HasAddr = s.addrFor, s.hasAddr
 	s.stopped = false
 	s.e = New(config, s.p.now)

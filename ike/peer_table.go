@@ -201,6 +201,9 @@ func (t *peerTable) at(from path) []*profile {
 	return list
 }
 
+// configured reports whether some peer has the remote address.
+func (t *peerTable) configured(remote netip.Addr) bool { return len(t.byAddr[remote]) > 0 }
+
 func (p *profile) callableAt(local netip.Addr) bool {
 	return !p.cfg.Local.IsValid() || p.cfg.Local == local
 }

@@ -35,8 +35,8 @@ type ikeSA struct {
 	live           liveness
 	succ           succession
 	remoteID       identity.ID
-	init           initKey      // of a responder: the IKE_SA_INIT request that created it
-	source         netip.Prefix // of that request, while halfOpenTable counts it
+	init           initKey    // of a responder: the IKE_SA_INIT request that created it
+	source         netip.Addr // of that request, while halfOpenTable counts it
 }
 
 // spiPair holds both SPIs of an IKE SA.

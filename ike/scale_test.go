@@ -45,7 +45,7 @@ func newCrowd(tb testing.TB) *crowd {
 func (c *crowd) engine(addr netip.Addr, name string) *Engine {
 	plane := &crowdPlane{}
 	e := New(Config{
-		Rand: seededRand(1, name), KE: fakeKEMaker(seededRand(2, name)), SPIs: plane,
+		Rand: seededRand(1, name), KE: fakeKEs{random: seededRand(2, name)}, SPIs: plane,
 		LocalAddr: func(netip.Addr) netip.Addr { return addr },
 	}, c.now)
 	c.planes[e] = plane

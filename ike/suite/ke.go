@@ -9,11 +9,12 @@ import (
 	"culvert/ike/wire"
 )
 
-// keMethod is a key exchange method: the length of its Key Exchange Data in octets, and its
-// constructor.
+// keMethod is a key exchange method: the length of its Key Exchange Data in octets, its
+// constructor, and the check of the data that precedes every computation.
 type keMethod struct {
 	publicSize int
 	make       func() (KeyExchange, error)
+	check      func(public []byte) error
 }
 
 // keMethodOf looks up a key exchange method: Curve25519 (RFC 8031), the random ECP groups (RFC
@@ -31,7 +32,7 @@ func keMethodOf(group wire.TransformID) (keMethod, bool) {
 		return ecdhMethod(ecdh.P521(), 2*66, true), true
 	}
 	if g, ok := modpGroups[group]; ok {
-		return keMethod{g.bits / 8, g.generate}, true
+		return keMethod{g.bits / 8, g.generate, g.check}, true
 	}
 	return keMethod{}, false
 }
@@ -49,13 +50,43 @@ func PublicSize(group wire.TransformID) int {
 	return m.publicSize
 }
 
-// NewKE is a KEMaker that uses the system's randomness: crypto/ecdh does not accept another source.
+// SystemGroups are all supported methods, with the system's randomness.
+type SystemGroups struct{}
+
+// New implements Groups.
+func (SystemGroups) New(group wire.TransformID) (KeyExchange, error) { return NewKE(group) }
+
+// Check implements Groups.
+func (SystemGroups) Check(group wire.TransformID, public []byte) error {
+	m, ok := keMethodOf(group)
+	if !ok {
+		return errGroup(group)
+	}
+	return m.check(public)
+}
+
+// dearBits is the length of the primes, in bits, from which a MODP group is dear: an exponentiation
+// takes about a millisecond with 2048 bits, and several with 3072.
+const dearBits = 3072
+
+// Dear implements Groups.
+func (SystemGroups) Dear(group wire.TransformID) bool {
+	g, ok := modpGroups[group]
+	return ok && g.bits >= dearBits
+}
+
+// NewKE returns a fresh KeyExchange of a method. It uses the system's randomness, since crypto/ecdh
+// does not accept another source.
 func NewKE(group wire.TransformID) (KeyExchange, error) {
 	m, ok := keMethodOf(group)
 	if !ok {
-		return nil, fmt.Errorf("key exchange method %s is not supported", wire.GroupName(group))
+		return nil, errGroup(group)
 	}
 	return m.make()
+}
+
+func errGroup(group wire.TransformID) error {
+	return fmt.Errorf("key exchange method %s is not supported", wire.GroupName(group))
 }
 
 // errKELength returns the error for Key Exchange Data of the wrong length.
@@ -84,7 +115,41 @@ func ecdhMethod(curve ecdh.Curve, publicSize int, point bool) keMethod {
 			return nil, fmt.Errorf("key exchange: %w", err)
 		}
 		return newECDH(private, point), nil
+	}, func(public []byte) error {
+		if len(public) != publicSize {
+			return errKELength(len(public), publicSize)
+		}
+		if !point && allZero(public) {
+			return errSmallOrder
+		}
+		_, err := peerKey(curve, public, point)
+		return err
 	}}
+}
+
+// errSmallOrder is the error for Curve25519's zero. Shared finds the other points of small order by
+// their result (RFC 8031, Section 2).
+var errSmallOrder = errors.New("the peer's key exchange data is a point of small order")
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// peerKey returns the peer's public key. A point must be on the curve (RFC 6989, Section 2.3).
+func peerKey(curve ecdh.Curve, public []byte, point bool) (*ecdh.PublicKey, error) {
+	if point {
+		public = append([]byte{uncompressed}, public...)
+	}
+	key, err := curve.NewPublicKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("the peer's key exchange data: %w", err)
+	}
+	return key, nil
 }
 
 func newECDH(private *ecdh.PrivateKey, point bool) *ecdhKE {
@@ -107,12 +172,9 @@ func (k *ecdhKE) Shared(peer []byte) ([]byte, error) {
 	if len(peer) != len(k.public) {
 		return nil, errKELength(len(peer), len(k.public))
 	}
-	if k.point {
-		peer = append([]byte{uncompressed}, peer...)
-	}
-	public, err := k.private.Curve().NewPublicKey(peer)
+	public, err := peerKey(k.private.Curve(), peer, k.point)
 	if err != nil {
-		return nil, fmt.Errorf("the peer's key exchange data: %w", err)
+		return nil, err
 	}
 	shared, err := k.private.ECDH(public)
 	if err != nil {

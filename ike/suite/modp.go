@@ -65,6 +65,26 @@ func (g *modpGroup) begin(exponent *big.Int) *modpKE {
 	return &modpKE{prime, exponent, public.FillBytes(make([]byte, g.bits/8))}
 }
 
+// check returns an error for a value that Shared refuses.
+func (g *modpGroup) check(public []byte) error {
+	prime, _ := new(big.Int).SetString(g.prime, 16)
+	_, err := peerValue(public, prime, g.bits/8)
+	return err
+}
+
+// peerValue returns the peer's public value, which must have the full length and be within the
+// range of the group.
+func peerValue(public []byte, prime *big.Int, length int) (*big.Int, error) {
+	if len(public) != length {
+		return nil, errKELength(len(public), length)
+	}
+	y, one := new(big.Int).SetBytes(public), big.NewInt(1)
+	if y.Cmp(one) <= 0 || y.Cmp(new(big.Int).Sub(prime, one)) >= 0 {
+		return nil, errors.New("the peer's key exchange data is outside the range of the group")
+	}
+	return y, nil
+}
+
 func (k *modpKE) Public() []byte { return k.public }
 
 // Shared requires a value of the modulus's full length, padded with leading zero octets (RFC 7296,
@@ -73,12 +93,9 @@ func (k *modpKE) Shared(peer []byte) ([]byte, error) {
 	if k.exponent == nil {
 		return nil, errSpent
 	}
-	if len(peer) != len(k.public) {
-		return nil, errKELength(len(peer), len(k.public))
-	}
-	y, one := new(big.Int).SetBytes(peer), big.NewInt(1)
-	if y.Cmp(one) <= 0 || y.Cmp(new(big.Int).Sub(k.prime, one)) >= 0 {
-		return nil, errors.New("the peer's key exchange data is outside the range of the group")
+	y, err := peerValue(peer, k.prime, len(k.public))
+	if err != nil {
+		return nil, err
 	}
 	shared := new(big.Int).Exp(y, k.exponent, k.prime)
 	clear(k.exponent.Bits())

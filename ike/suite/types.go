@@ -16,6 +16,15 @@ type KeyExchange interface {
 	Shared(peer []byte) ([]byte, error)
 }
 
-// KEMaker returns a fresh KeyExchange of a method, or an error if it does not know the method. It
-// is slow and may run on any goroutine.
-type KEMaker func(group wire.TransformID) (KeyExchange, error)
+// Groups is a set of key exchange methods. SystemGroups is the one to use; tests have others.
+type Groups interface {
+	// New returns a fresh KeyExchange of a method, or an error if it does not know the method. It
+	// is slow and may run on any goroutine.
+	New(group wire.TransformID) (KeyExchange, error)
+	// Check returns an error for Key Exchange Data that Shared would refuse before it computes
+	// anything. It takes microseconds.
+	Check(group wire.TransformID, public []byte) error
+	// Dear reports whether a key exchange takes several milliseconds, so that a stranger must first
+	// show that it receives at its address.
+	Dear(group wire.TransformID) bool
+}

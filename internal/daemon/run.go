@@ -83,7 +83,7 @@ func warnForwarding(cfg *config.Config, log *slog.Logger) {
 func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	d.resolver = newResolver(systemLookup(netio.Dialer(cfg.Daemon.Mark.Value).DialContext), d.resolved)
 	engine := ike.New(ike.Config{
-		Rand: rand.Reader, KE: suite.NewKE, SPIs: p.plane, IKEPort: cfg.Daemon.IKEPort, NATPort: cfg.Daemon.NATPort,
+		Rand: rand.Reader, KE: suite.SystemGroups{}, SPIs: p.plane, IKEPort: cfg.Daemon.IKEPort, NATPort: cfg.Daemon.NATPort,
 		Resources: len(p.net.Ports()),
 		LocalAddr: func(remote netip.Addr) netip.Addr { a, _ := p.net.LocalAddr(remote); return a },
 		HasAddr:   p.net.HasAddr,
