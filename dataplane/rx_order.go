@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"culvert/dataplane/netio"
+	"culvert/dataplane/turnstile"
 	"culvert/tun"
 )
 
@@ -39,7 +40,7 @@ type rxOrder struct {
 	noCore  atomic.Bool   // there is no core for another worker
 	_       [cacheLine]byte
 
-	accepted, written turnstile
+	accepted, written turnstile.Turnstile
 }
 
 // rxPlace is the place of a batch in the receive order.
@@ -80,14 +81,14 @@ func (p *rxPlace) leave() {
 // awaitAccept returns when all batches before are accepted.
 func (p *rxPlace) awaitAccept() {
 	if p.ticketed && !p.accepting {
-		p.order.waited(p.order.accepted.wait(p.ticket))
+		p.order.waited(p.order.accepted.Wait(p.ticket))
 		p.accepting = true
 	}
 }
 
 func (p *rxPlace) passAccept() {
 	if p.ticketed && !p.accepted {
-		p.order.accepted.pass(p.ticket + 1)
+		p.order.accepted.Pass(p.ticket + 1)
 		p.accepted = true
 	}
 }
@@ -95,7 +96,7 @@ func (p *rxPlace) passAccept() {
 // awaitWrite returns when all batches before are written.
 func (p *rxPlace) awaitWrite() {
 	if p.ticketed && !p.writing {
-		p.order.waited(p.order.written.wait(p.ticket))
+		p.order.waited(p.order.written.Wait(p.ticket))
 		p.writing = true
 	}
 }
@@ -104,7 +105,7 @@ func (p *rxPlace) awaitWrite() {
 func (p *rxPlace) passWrite() {
 	if p.ticketed {
 		p.awaitWrite()
-		p.order.written.pass(p.ticket + 1)
+		p.order.written.Pass(p.ticket + 1)
 		p.ticketed = false
 	}
 }

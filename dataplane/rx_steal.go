@@ -1,6 +1,10 @@
 package dataplane
 
-import "time"
+import (
+	"time"
+
+	"culvert/dataplane/turnstile"
+)
 
 const (
 	// backlogCycles is the number of cycles in a row in which a worker must have left something in
@@ -98,7 +102,7 @@ func (r *rx) stealFrom(o *rxOrder) (busy bool) {
 			r.tally.add(countStolen, 1)
 			busy = true
 		case errTaken:
-			yield()
+			turnstile.Yield()
 			return true
 		default: // dry; or an error for the owner to see
 			o.behind.Store(false)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"culvert/dataplane/turnstile"
 	"culvert/esp"
 	"culvert/internal/ipheader"
 	"culvert/internal/ipsec"
@@ -23,7 +24,7 @@ type pair struct {
 	quiet    atomic.Bool  // nothing was sent for a while: the next send is to be reported
 	sa       knownSA      // its first fields share a cache line with those above
 
-	sendOrder turnstile // has cache lines of its own
+	sendOrder turnstile.Turnstile // has cache lines of its own
 
 	active bool  // may be used for sending. Plane.mu guards it and path
 	path   *path // the path of its packets

@@ -98,7 +98,7 @@ func newPair(sa ipsec.ChildSA) (*pair, error) {
 		noise:      selector.MatchNoise(sa.LocalTS) || selector.MatchNoise(sa.RemoteTS),
 		tellsPorts: tellsPorts(sa.LocalTS) || tellsPorts(sa.RemoteTS),
 	}
-	c.sendOrder.next.Store(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
+	c.sendOrder.Pass(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
 	c.endpoint.Store(&c.sa.Endpoint)
 	return c, nil
 }

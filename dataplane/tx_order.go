@@ -1,5 +1,7 @@
 package dataplane
 
+import "culvert/dataplane/turnstile"
+
 // txOrder is the send order of a worker: which sequence numbers of shared SAs it has reserved, and
 // which turns it holds. Each SA has a turnstile, whose tickets are the sequence numbers.
 type txOrder struct {
@@ -13,7 +15,7 @@ type txOrder struct {
 // heldTurn is a turn that the worker has used and not yet passed on: its packets are queued and not
 // yet sent.
 type heldTurn struct {
-	order *turnstile
+	order *turnstile.Turnstile
 	next  uint64
 }
 
@@ -77,23 +79,23 @@ func (q *txQueue) await(k *ticket) bool {
 	if h := o.find(t); h != nil && h.next == k.first {
 		return true
 	}
-	if t.next.Load() == k.first && o.holds < maxHeld {
+	if t.Reached(k.first) && o.holds < maxHeld {
 		return true
 	}
 	q.flush()
 	if len(o.late.tickets) > 0 {
 		q.sendLate()
 	}
-	if t.next.Load() == k.first || !o.late.has(k.pair) && t.waitBriefly(k.first) {
+	if t.Reached(k.first) || !o.late.has(k.pair) && t.WaitBriefly(k.first) {
 		return true
 	}
 	return q.putOff(k.pair, k.first, k.next)
 }
 
 // passOn lets the holder of the ticket next pass, and wakes workers that sleep until their turn.
-func (q *txQueue) passOn(t *turnstile, next uint64) {
-	t.pass(next)
-	if !t.awaited.Load() || !t.awaited.Swap(false) {
+func (q *txQueue) passOn(t *turnstile.Turnstile, next uint64) {
+	t.Pass(next)
+	if !t.Awaited() {
 		return
 	}
 	for _, w := range q.plane.workers {
@@ -104,7 +106,7 @@ func (q *txQueue) passOn(t *turnstile, next uint64) {
 }
 
 // find returns the turn of the SA that the worker holds, or nil.
-func (o *txOrder) find(t *turnstile) *heldTurn {
+func (o *txOrder) find(t *turnstile.Turnstile) *heldTurn {
 	for i := range o.held[:o.holds] {
 		if o.held[i].order == t {
 			return &o.held[i]
@@ -115,7 +117,7 @@ func (o *txOrder) find(t *turnstile) *heldTurn {
 
 // hold records that all packets up to the sequence number next are queued. flush passes the turn
 // on.
-func (o *txOrder) hold(t *turnstile, next uint64) {
+func (o *txOrder) hold(t *turnstile.Turnstile, next uint64) {
 	if h := o.find(t); h != nil {
 		h.next = next
 		return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culvert/dataplane/netio"
+	"culvert/dataplane/turnstile"
 )
 
 // Bounds of a worker's late tickets and their packets.
@@ -110,10 +111,10 @@ func (q *txQueue) putOff(c *pair, first, next uint64) (came bool) {
 	l := &q.order.late
 	for l.full() && !q.stopping.Load() && (len(l.tickets) == maxLate || time.Since(l.moved) < lateGrace) {
 		q.sendLate()
-		if c.sendOrder.next.Load() == first {
+		if c.sendOrder.Reached(first) {
 			return true
 		}
-		yield()
+		turnstile.Yield()
 		runtime.Gosched()
 	}
 	l.put(c, first, next)
@@ -132,7 +133,7 @@ func (q *txQueue) sendLate() {
 	late := &q.order.late
 	for i, at := 0, 0; i < len(late.tickets); {
 		l := late.tickets[i]
-		if l.pair.sendOrder.next.Load() != l.first {
+		if !l.pair.sendOrder.Reached(l.first) {
 			i, at = i+1, at+l.outs
 			continue
 		}
@@ -153,8 +154,8 @@ func (q *txQueue) sendLate() {
 func (o *txOrder) awaitLate() bool {
 	for i := range o.late.tickets {
 		l := &o.late.tickets[i]
-		l.pair.sendOrder.awaited.Store(true)
-		if l.pair.sendOrder.next.Load() == l.first {
+		l.pair.sendOrder.Await()
+		if l.pair.sendOrder.Reached(l.first) {
 			return false
 		}
 	}
