@@ -190,7 +190,12 @@ func (s *still) Close() error                                    { return nil }
 // loop is a worker without a thread, both of whose ends are still, with an SA pair to itself.
 func loop(t testing.TB, workers int) (*worker, *still) {
 	s := &still{}
-	g := newGateway(t, workers, func(c *Config) { c.Queues[0], c.Ports[0] = s, s })
+	return loopOf(t, workers, s, s), s
+}
+
+// loopOf is loop with the ends that it is given.
+func loopOf(t testing.TB, workers int, queue tun.Queue, port netio.Port) *worker {
+	g := newGateway(t, workers, func(c *Config) { c.Queues[0], c.Ports[0] = queue, port })
 	sa := childSA(t, g, g, 1)
 	sa.LocalTS, sa.RemoteTS = lanA(), lanB()
 	if err := g.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
@@ -205,7 +210,7 @@ func loop(t testing.TB, workers int) (*worker, *still) {
 		t.Fatal(err)
 	}
 	g.ActivateOutbound(sa.ID)
-	return g.workers[0], s
+	return g.workers[0]
 }
 
 // reads is a packet in the place where the worker reads it.

@@ -88,6 +88,46 @@ type moved struct {
 // not follow.
 const movedRepeat = time.Second
 
+// pick returns the SA for a worker's flow that matched the policy's entry of the given Order (0:
+// unknown): the newest that may carry it of the worker's own, else of the shared ones, else of any;
+// or nil. An SA that may send no more (hard limit, sequence numbers) carries nothing. Only workers
+// call it.
+func (s *slot) pick(f *selector.Flow, order uint64, worker int) *pair {
+	set := s.sas.Load()
+	if set.workers == nil {
+		return choose(set.shared, f, order)
+	}
+	own := set.workers.own
+	if worker >= 0 {
+		if p := choose(own[worker], f, order); p != nil {
+			return p
+		}
+	}
+	if p := choose(set.shared, f, order); p != nil {
+		return p
+	}
+	for _, list := range own {
+		if p := choose(list, f, order); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// choose returns the first of the list that may carry the flow, or nil.
+func choose(list []outboundSA, f *selector.Flow, order uint64) *pair {
+	for i := range list {
+		sa := &list[i]
+		if (order == 0 || sa.covers != order) && !selector.MatchOutbound(f, sa.pair.sa.LocalTS, sa.pair.sa.RemoteTS) {
+			continue
+		}
+		if !sa.pair.spent.Load() {
+			return sa.pair
+		}
+	}
+	return nil
+}
+
 // innerMTU returns the largest inner packet for a path MTU to the pair's endpoint.
 func (c *pair) innerMTU(path int) int {
 	ep := c.endpoint.Load()
@@ -182,22 +222,6 @@ func (p *Plane) sourceGone(c *pair, now int64) {
 		return
 	}
 	p.events.post(ipsec.Event{Kind: ipsec.EventSourceGone, ID: c.sa.ID, Policy: c.sa.Policy})
-}
-
-// LastTraffic returns when the pair's SAs last carried an authentic packet, to about a millisecond;
-// the zero time is never. Any goroutine may call it.
-func (p *Plane) LastTraffic(id ipsec.ChildID) (in, out time.Time, ok bool) {
-	c := p.pairByID(id)
-	if c == nil {
-		return time.Time{}, time.Time{}, false
-	}
-	return c.lastIn.time(), c.lastOut.time(), true
-}
-
-func (p *Plane) pairByID(id ipsec.ChildID) *pair {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.pairs[id]
 }
 
 // nextHeader returns the ESP next header of a packet of an IP version.

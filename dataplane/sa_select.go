@@ -34,46 +34,6 @@ type outboundSA struct {
 // noWorker stands for no particular worker.
 const noWorker = -1
 
-// pick returns the SA for a worker's flow that matched the policy's entry of the given Order (0:
-// unknown): the newest that may carry it of the worker's own, else of the shared ones, else of any;
-// or nil. An SA that may send no more (hard limit, sequence numbers) carries nothing. Only workers
-// call it.
-func (s *slot) pick(f *selector.Flow, order uint64, worker int) *pair {
-	set := s.sas.Load()
-	if set.workers == nil {
-		return choose(set.shared, f, order)
-	}
-	own := set.workers.own
-	if worker >= 0 {
-		if p := choose(own[worker], f, order); p != nil {
-			return p
-		}
-	}
-	if p := choose(set.shared, f, order); p != nil {
-		return p
-	}
-	for _, list := range own {
-		if p := choose(list, f, order); p != nil {
-			return p
-		}
-	}
-	return nil
-}
-
-// choose returns the first of the list that may carry the flow, or nil.
-func choose(list []outboundSA, f *selector.Flow, order uint64) *pair {
-	for i := range list {
-		sa := &list[i]
-		if (order == 0 || sa.covers != order) && !selector.MatchOutbound(f, sa.pair.sa.LocalTS, sa.pair.sa.RemoteTS) {
-			continue
-		}
-		if !sa.pair.spent.Load() {
-			return sa.pair
-		}
-	}
-	return nil
-}
-
 // first returns the SA that represents the policy: the newest of the shared ones, else that of the
 // first worker that has one, else nil.
 func (set *outboundSelection) first() *pair {

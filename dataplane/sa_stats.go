@@ -49,6 +49,22 @@ func (p *Plane) PolicyStats(policy ipsec.Policy) (ChildStats, bool) {
 	return sum.stats(mtu), true
 }
 
+// LastTraffic returns when the pair's SAs last carried an authentic packet, to about a millisecond;
+// the zero time is never. Any goroutine may call it.
+func (p *Plane) LastTraffic(id ipsec.ChildID) (in, out time.Time, ok bool) {
+	c := p.pairByID(id)
+	if c == nil {
+		return time.Time{}, time.Time{}, false
+	}
+	return c.lastIn.time(), c.lastOut.time(), true
+}
+
+func (p *Plane) pairByID(id ipsec.ChildID) *pair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pairs[id]
+}
+
 // A counts is a compact ChildStats: what a policy keeps of its removed pairs.
 type counts struct {
 	in, out         esp.Usage

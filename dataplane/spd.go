@@ -182,10 +182,3 @@ func (p *Plane) dropUnused(s *slot) {
 		delete(p.slots, s.policy)
 	}
 }
-
-// policyFor finds the policy of an outbound flow; ok is false if there is none or the flow is
-// bypassed.
-func (p *Plane) policyFor(f *selector.Flow) (t target, ok bool) {
-	t, ok = p.spd.Load().Lookup(f)
-	return t, ok && t.slot != nil
-}

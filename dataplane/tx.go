@@ -108,6 +108,13 @@ func (t *tx) outbound(pkt *gso.Packet, since time.Time) {
 	t.dispatch(&x, s, &hdr.Flow)
 }
 
+// policyFor finds the policy of an outbound flow; ok is false if there is none or the flow is
+// bypassed.
+func (p *Plane) policyFor(f *selector.Flow) (t target, ok bool) {
+	t, ok = p.spd.Load().Lookup(f)
+	return t, ok && t.slot != nil
+}
+
 // dispatch sends a packet, which counts as of the flow, on an SA of its policy, or puts it into the
 // acquire queue.
 func (t *tx) dispatch(x *txPacket, s target, flow *selector.Flow) {
