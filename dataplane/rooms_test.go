@@ -76,7 +76,7 @@ func runs(t *testing.T, way string) map[string]int {
 }
 
 // carryAlong carries packets, one in each cycle, on the way named "out small 2 10": out or in,
-// small packets or super-packets, with so many workers, and so many packets.
+// small packets or super-packets, the number of workers, and that of packets.
 func carryAlong(t *testing.T, way string) {
 	var direction, kind string
 	var workers, n int

@@ -1,5 +1,5 @@
-// Package turnstile keeps threads that work in parallel in order, at the cost of one atomic load and
-// one store for each turn while they do not wait.
+// Package turnstile keeps threads that work in parallel in order. A turn for which nobody waits
+// costs an atomic load and a store.
 package turnstile
 
 import (
@@ -33,8 +33,8 @@ const pad = 64
 // A waiter first spins for a number of looks (about 2 us): workers that alternate on an SA are
 // rarely further apart. Then it yields its core a number of times, with a look after each; a yield
 // costs half a microsecond if no thread wants the core, and lets a preempted holder go on. After
-// that WaitBriefly gives up, and Wait uses the scheduler: the holder may have its thread without the
-// right to run Go.
+// that WaitBriefly gives up, and Wait uses the scheduler: the holder may have its thread without
+// the right to run Go.
 const (
 	looks  = 1 << 11
 	yields = 1 << 6
