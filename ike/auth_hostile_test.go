@@ -3,6 +3,8 @@ package ike
 import (
 	"net/netip"
 	"slices"
+	"strings"
+	"testing"
 	"time"
 
 	"culvert/ike/identity"
@@ -232,4 +234,65 @@ func (a *attack) flipBits(ex wire.ExchangeType, first wire.PayloadType, plain []
 		}
 	}
 	a.replies = nil
+}
+
+// TestRefusedAuthIsTold has initiators ask for what is not supported: each is refused with the
+// notify that the RFC names, and the cause stands in the reason of the peer that may have asked.
+func TestRefusedAuthIsTold(t *testing.T) {
+	without := func(types ...wire.PayloadType) func(ps []wire.Payload) []wire.Payload {
+		return func(ps []wire.Payload) []wire.Payload {
+			return slices.DeleteFunc(ps, func(p wire.Payload) bool { return slices.Contains(types, p.Type()) })
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		edit   func(ps []wire.Payload) []wire.Payload
+		answer wire.NotifyType
+		reason string
+	}{
+		{"EAP", without(wire.PayloadAuth), wire.AuthenticationFailed, "it wants EAP authentication, which is not supported"},
+		{"childless", without(wire.PayloadSA, wire.PayloadTSi, wire.PayloadTSr), wire.InvalidSyntax, "an IKE SA without a Child SA (RFC 6023)"},
+		{"two IDi", func(ps []wire.Payload) []wire.Payload { return append(ps, ps[0]) }, wire.InvalidSyntax, "duplicate IDi payload"},
+		{"no TSr", without(wire.PayloadTSr), wire.InvalidSyntax, "missing TSr payload"},
+		{"no IDi", without(wire.PayloadIDi), wire.InvalidSyntax, "missing IDi payload"},
+		{"unknown method", func(ps []wire.Payload) []wire.Payload {
+			ps[1] = &wire.Auth{Method: 99, Data: make([]byte, 32)}
+			return ps
+		}, wire.AuthenticationFailed, "authenticates with authentication method(99), not with a pre-shared key"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := newAttack(newPair(t, 1, nil))
+			r := a.newRogue(a.right)
+			r.sendInit(r.payloads())
+			id := identity.ID{Type: wire.IDFQDN, Data: "left.example.com"}.Payload(false)
+			r.send(wire.IKEAuth, 1, c.edit(r.authPayloads(id)))
+			last := a.replies[len(a.replies)-1].msg
+			if _, ok := wire.FindNotify(last.payloads, c.answer); !ok {
+				t.Errorf("the answer is %v, want %v", last, c.answer)
+			}
+			if why := a.right.e.peers.order[0].party.reason; !strings.Contains(why, c.reason) {
+				t.Errorf("the reason is %q, want one with %q", why, c.reason)
+			}
+		})
+	}
+}
+
+// TestResponderWantsEAP has the responder answer IKE_AUTH with a request of EAP.
+func TestResponderWantsEAP(t *testing.T) {
+	a := newAttack(newPair(t, 1, nil))
+	a.script(true)
+	ref := a.left.connect("")
+	a.deliver(a.wantSend("left asks", a.left, wire.IKESAInit, false, "..."))
+	a.deliver(a.wantSend("right answers", a.right, wire.IKESAInit, true, "..."))
+	m := a.wantSend("left authenticates", a.left, wire.IKEAuth, false, "...")
+	h := m.hdr
+	h.Initiator, h.Response = false, true
+	ps := []wire.Payload{
+		identity.ID{Type: wire.IDFQDN, Data: "right.example.com"}.Payload(true),
+		&wire.Auth{Method: wire.AuthSharedKey, Data: make([]byte, 32)}, &wire.EAP{Data: []byte{1, 0, 0, 5, 1}},
+	}
+	keys := a.tap.sas[[2]wire.SPI{h.InitiatorSPI, h.ResponderSPI}]
+	a.inject(a.left, a.right.home(), a.seal(keys, h, wire.FirstType(ps), wire.AppendPayloads(nil, ps)))
+	a.drive(time.Second)
+	a.wantDone(a.left, ref, "the peer asks for EAP authentication")
 }

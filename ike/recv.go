@@ -232,9 +232,12 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 		return
 	}
 	x := s.work.Current()
-	if err != nil || critical || x == nil {
+	if critical {
+		err = errors.New("unsupported critical payload")
+	}
+	if err != nil || x == nil {
 		s.e.count("ike_malformed")
-		s.malformedResponse(x)
+		s.malformedResponse(x, whyMalformed(h.Exchange, ps, err))
 		return
 	}
 	x.response(s, ps)
@@ -248,10 +251,22 @@ func (s *ikeSA) checkResponse(ex wire.ExchangeType, ps []wire.Payload) error {
 	return checkPayloads(ex, true, ps)
 }
 
+// whyMalformed describes a response that breaks the rule of its exchange, by what its sender wants
+// if that is known.
+func whyMalformed(ex wire.ExchangeType, ps []wire.Payload, err error) string {
+	_, eap := wire.Find[*wire.EAP](ps)
+	switch {
+	case ex == wire.IKEAuth && eap:
+		return "the peer asks for EAP authentication, which is not supported; set it up for a pre-shared key"
+	case err == nil:
+		return "malformed response from the peer"
+	}
+	return "malformed response from the peer: " + err.Error()
+}
+
 // malformedResponse ends the IKE SA with a Delete, which is the next exchange. If the response was
 // to our Delete, the IKE SA ends at once.
-func (s *ikeSA) malformedResponse(x exchange) {
-	const why = "malformed response from the peer"
+func (s *ikeSA) malformedResponse(x exchange, why string) {
 	if x != nil && !s.state.beforeAuth() {
 		s.work.Done(x)
 		x.abandon(s, why)
@@ -275,12 +290,35 @@ func (s *ikeSA) takeRequest(d Datagram, h wire.Header, ps []wire.Payload, err er
 		err = &notifyError{&wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(typ)}}, "unsupported critical payload"}
 	} else if err = s.checkRequest(h.Exchange, ps); err != nil {
 		s.e.count("ike_malformed")
-		err = fatal(wire.InvalidSyntax, "malformed request: "+err.Error())
+		err = s.refuseMalformed(h.Exchange, ps, err)
 	}
 	if err == nil {
 		ps, err = s.handle(h.Exchange, ps)
 	}
 	s.conclude(ps, err)
+}
+
+// refuseMalformed returns the refusal of a request that breaks the rule of its exchange. Before
+// authentication the reason is recorded with the peers that may have sent it. An initiator that
+// wants EAP leaves out AUTH (RFC 7296, Section 2.16); one that wants no Child SA leaves out the
+// payloads for it, and is answered INVALID_SYNTAX (RFC 6023, Section 3).
+func (s *ikeSA) refuseMalformed(ex wire.ExchangeType, ps []wire.Payload, err error) error {
+	if ex != wire.IKEAuth || s.state != saHalfOpen {
+		return fatal(wire.InvalidSyntax, "malformed request: "+err.Error())
+	}
+	_, named := wire.FindID(ps, false)
+	_, auth := wire.Find[*wire.Auth](ps)
+	_, child := wire.Find[*wire.SA](ps)
+	kind, why := wire.InvalidSyntax, "malformed IKE_AUTH request: "+err.Error()
+	switch {
+	case named && !auth:
+		kind, why = wire.AuthenticationFailed, "it wants EAP authentication, which is not supported; set it up for a pre-shared key"
+		s.e.count("ike_authentication_failed")
+	case named && !child:
+		why = "it wants an IKE SA without a Child SA (RFC 6023), which is not supported; give it traffic selectors"
+	}
+	s.e.explainRefusal(s.net.path, s.net.remote.String()+": "+why, func() []string { return nil })
+	return fatal(kind, why)
 }
 
 // checkRequest checks the payloads of a request against the rule of its exchange.
