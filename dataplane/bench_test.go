@@ -49,7 +49,7 @@ func benchmarkSeal(b *testing.B, workers int, pkt gso.Packet, own bool) {
 	}
 	p := benchmarkPlane(b, cfg)
 	sa := ipsec.ChildSA{ID: 1, Policy: lan, SPIOut: 1000, KeyOut: key(1), Cipher: gcm, ESN: true,
-		Endpoint: ipsec.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB()}
+		Path: ipsec.NATPath(outerA, outerB), LocalTS: lanA(), RemoteTS: lanB()}
 	for resource := range workers + 1 {
 		if resource > 0 && !own {
 			break
@@ -71,7 +71,7 @@ func benchmarkSeal(b *testing.B, workers int, pkt gso.Packet, own bool) {
 func benchmarkOpen(b *testing.B, workers int) {
 	s, super := newSupply(), superPacket(dst4, src4, 1, make([]byte, 60000), 1388)
 	sa := ipsec.ChildSA{ID: 1, Policy: lan, SPIIn: 1000, KeyIn: key(1), Cipher: gcm, ESN: true, ReplayWindow: 4096,
-		Endpoint: ipsec.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB()}
+		Path: ipsec.NATPath(outerA, outerB), LocalTS: lanA(), RemoteTS: lanB()}
 	other := mirror(sa)
 	peer, err := esp.NewOutbound(other.Outbound())
 	if err != nil {

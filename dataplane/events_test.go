@@ -56,9 +56,14 @@ func recorded(g *gateway, n int, send func()) [][]byte {
 	return got
 }
 
-// come makes a datagram arrive at g.
-func (g *gateway) come(from netip.AddrPort, encap bool, data []byte) {
-	g.ports[0].in.put(nil, netio.Received{Data: bytes.Clone(data), Local: outerB, Remote: from, Encap: encap})
+// come makes an encapsulated datagram arrive at g.
+func (g *gateway) come(from netip.AddrPort, data []byte) {
+	g.comeOn(ipsec.NATPath(outerB, from), data)
+}
+
+// comeOn makes a datagram arrive at g on a path.
+func (g *gateway) comeOn(p ipsec.Path, data []byte) {
+	g.ports[0].in.put(nil, netio.Received{Data: bytes.Clone(data), Path: p})
 }
 
 func TestPeerMoved(t *testing.T) {
@@ -69,33 +74,33 @@ func TestPeerMoved(t *testing.T) {
 			a.queues[0].inject(udpPacket(src4, dst4, true, nil))
 		}
 	})
-	moved := netip.MustParseAddrPort("198.51.100.7:1024")
-	b.come(outerA, true, d[1])
+	moved := ipsec.NATPath(outerB, netip.MustParseAddrPort("198.51.100.7:1024"))
+	b.come(outerA, d[1])
 	b.queues[0].want(t)
-	b.come(moved, true, d[0]) // authentic, but overtaken
+	b.comeOn(moved, d[0]) // authentic, but overtaken
 	b.queues[0].want(t)
-	b.come(moved, true, d[1]) // a replay
+	b.comeOn(moved, d[1]) // a replay
 	forged := bytes.Clone(d[4])
 	forged[20] ^= 1
-	b.come(moved, true, forged)
+	b.comeOn(moved, forged)
 	b.wantCounter(t, "esp_replay", 1)
 	b.wantCounter(t, "esp_icv", 1)
 	b.wantNoEvent(t)
-	b.come(moved, true, d[2])
+	b.comeOn(moved, d[2])
 	b.queues[0].want(t)
-	if e := b.wantEvent(t, ipsec.EventPeerMoved); e.Remote != moved || e.ID != 1 {
+	if e := b.wantEvent(t, ipsec.EventPeerMoved); e.Path != moved || e.ID != 1 {
 		t.Errorf("event %+v", e)
 	}
-	b.come(moved, true, d[3]) // said already
+	b.comeOn(moved, d[3]) // said already
 	b.queues[0].want(t)
 	b.wantNoEvent(t)
-	b.SetEndpoint(1, ipsec.Endpoint{Local: outerB, Remote: moved, Encap: true})
-	b.come(moved, true, d[4])
+	b.SetPath(1, moved)
+	b.comeOn(moved, d[4])
 	b.queues[0].want(t)
 	b.wantNoEvent(t)
 	sent := recorded(b, 1, func() { b.queues[0].inject(udpPacket(dst4, src4, true, nil)) })
 	if len(sent) != 1 || sa.SPIIn == 0 {
-		t.Error("nothing was sent to the new endpoint")
+		t.Error("nothing was sent on the new path")
 	}
 }
 
@@ -129,24 +134,24 @@ func TestSourceGone(t *testing.T) {
 
 func TestRawESPPeersDoNotMove(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
-	b.SetEndpoint(1, ipsec.Endpoint{Local: netip.AddrPortFrom(outerB.Addr(), 0), Remote: netip.AddrPortFrom(outerA.Addr(), 0)})
+	b.SetPath(1, ipsec.RawPath(outerB.Addr(), outerA.Addr()))
 	d := recorded(a, 1, func() { a.queues[0].inject(udpPacket(src4, dst4, true, nil)) })
-	b.come(netip.MustParseAddrPort("198.51.100.7:0"), false, d[0])
+	b.comeOn(ipsec.RawPath(outerB.Addr(), netip.MustParseAddr("198.51.100.7")), d[0])
 	b.queues[0].want(t)
 	b.wantNoEvent(t)
 }
 
 func TestPeerMovedReplacesItself(t *testing.T) {
 	q := newEvents()
-	first, second := netip.MustParseAddrPort("192.0.2.8:1"), netip.MustParseAddrPort("192.0.2.9:1")
-	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 1, Remote: first})
-	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 2, Remote: first})
-	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 1, Remote: second})
+	first, second := ipsec.NATPath(outerA, netip.MustParseAddrPort("192.0.2.8:1")), ipsec.NATPath(outerA, netip.MustParseAddrPort("192.0.2.9:1"))
+	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 1, Path: first})
+	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 2, Path: first})
+	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 1, Path: second})
 	got := q.drain()
-	if len(got) != 2 || got[0].Remote != second || got[1].ID != 2 {
+	if len(got) != 2 || got[0].Path != second || got[1].ID != 2 {
 		t.Errorf("events %+v", got)
 	}
-	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 1, Remote: first})
+	q.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 1, Path: first})
 	if got := q.drain(); len(got) != 1 {
 		t.Errorf("events after a drain %+v", got)
 	}

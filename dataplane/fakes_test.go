@@ -273,7 +273,7 @@ func (p *fakePort) deliver(o netio.Outgoing) {
 		p.onWire(&o)
 	}
 	if p.peer != nil {
-		p.peer.in.put(nil, netio.Received{Data: o.Data, SegSize: o.SegSize, Local: o.Remote, Remote: o.Local, Encap: o.Encap, TOS: o.TOS})
+		p.peer.in.put(nil, netio.Received{Data: o.Data, SegSize: o.SegSize, Path: back(o.Path), TOS: o.TOS})
 	}
 }
 

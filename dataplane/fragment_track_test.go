@@ -158,7 +158,7 @@ func TestHostileFragments(t *testing.T) {
 	p, stranger := newPeer(t, sa), newPeer(t, other)
 	come := func(p *peer, list ...[]byte) {
 		for _, f := range list {
-			g.come(outerB, true, p.seal(map[byte]uint8{4: esp.NextIPv4, 6: esp.NextIPv6}[f[0]>>4], f))
+			g.come(outerB, p.seal(map[byte]uint8{4: esp.NextIPv4, 6: esp.NextIPv6}[f[0]>>4], f))
 		}
 	}
 	lost := uint64(0)
@@ -256,10 +256,10 @@ func TestFragmentsAfterARekey(t *testing.T) {
 	}
 	list := datagram(server4, netip.AddrPortFrom(client4.Addr(), 5001), 4000, 1)
 	for i, f := range list {
-		g.come(outerB, true, peers[min(i, 1)].seal(esp.NextIPv4, f))
+		g.come(outerB, peers[min(i, 1)].seal(esp.NextIPv4, f))
 	}
 	g.queues[0].wantAll(t, list)
-	g.come(outerB, true, peers[2].seal(esp.NextIPv4, list[1]))
+	g.come(outerB, peers[2].seal(esp.NextIPv4, list[1]))
 	g.wantCounter(t, "esp_fragment", 1)
 	g.queues[0].wantIdle(t)
 }

@@ -139,7 +139,7 @@ func childSA(t testing.TB, a, b *gateway, id ipsec.ChildID) ipsec.ChildSA {
 	}
 	return ipsec.ChildSA{
 		ID: id, Policy: lan, SPIIn: in, SPIOut: out, KeyIn: key(byte(2 * id)), KeyOut: key(byte(2*id + 1)), Cipher: gcm, ESN: true, ReplayWindow: 4096,
-		Endpoint: ipsec.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB(),
+		Path: ipsec.NATPath(outerA, outerB), LocalTS: lanA(), RemoteTS: lanB(),
 	}
 }
 
@@ -147,9 +147,12 @@ func mirror(sa ipsec.ChildSA) ipsec.ChildSA {
 	sa.SPIIn, sa.SPIOut = sa.SPIOut, sa.SPIIn
 	sa.KeyIn, sa.KeyOut = sa.KeyOut, sa.KeyIn
 	sa.LocalTS, sa.RemoteTS = sa.RemoteTS, sa.LocalTS
-	sa.Endpoint.Local, sa.Endpoint.Remote = sa.Endpoint.Remote, sa.Endpoint.Local
+	sa.Path = back(sa.Path)
 	return sa
 }
+
+// back returns a path as the other side sees it.
+func back(p ipsec.Path) ipsec.Path { return ipsec.NewPath(p.Via(), p.Remote(), p.Local(), p.Conn()) }
 
 // install brings an SA pair up at both.
 func install(t testing.TB, a, b *gateway, sa ipsec.ChildSA) {

@@ -70,19 +70,19 @@ func TestHostileInnerPackets(t *testing.T) {
 		{"IPv6 said to be IPv4", esp.NextIPv4, good6}, {"TCP alone", 6, good[20:]}, {"packet said to be TCP", 6, good},
 	}
 	for _, tt := range bad {
-		g.come(outerA, true, p.seal(tt.next, tt.payload))
+		g.come(outerA, p.seal(tt.next, tt.payload))
 	}
 	g.wantCounter(t, "esp_bad_inner", uint64(len(bad)))
-	g.come(outerA, true, p.seal(esp.NextDummy, random(77)))
+	g.come(outerA, p.seal(esp.NextDummy, random(77)))
 	g.wantCounter(t, "esp_dummy", 1)
 	g.queues[0].wantIdle(t)
 
-	g.come(outerA, true, p.seal(esp.NextIPv4, append(bytes.Clone(good), random(33)...))) // TFC padding (RFC 4303, Section 2.7)
+	g.come(outerA, p.seal(esp.NextIPv4, append(bytes.Clone(good), random(33)...))) // TFC padding (RFC 4303, Section 2.7)
 	if got := g.queues[0].want(t); !bytes.Equal(got, good) {
 		t.Errorf("got %x, want the packet without its padding", got)
 	}
 	spoofed := udpPacket(src4, dst4, true, nil) // from our own network
-	g.come(outerA, true, p.seal(esp.NextIPv4, spoofed))
+	g.come(outerA, p.seal(esp.NextIPv4, spoofed))
 	g.wantCounter(t, "esp_selector_mismatch", 1)
 }
 
@@ -91,15 +91,15 @@ func TestHostileDatagrams(t *testing.T) {
 	good := p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, []byte("good")))
 	const shortest = esp.Headroom + 2 + esp.ICVLen
 	for n := range shortest {
-		g.come(outerA, true, good[:n])
+		g.come(outerA, good[:n])
 	}
 	g.wantCounter(t, "esp_malformed", shortest-1) // an empty one is not sent as a datagram
-	g.come(outerA, true, good[:len(good)-4])
+	g.come(outerA, good[:len(good)-4])
 	g.wantCounter(t, "esp_icv", 1)
 	for i := range good {
 		flipped := bytes.Clone(good)
 		flipped[i] ^= 0x10
-		g.come(outerA, true, flipped)
+		g.come(outerA, flipped)
 	}
 	c := func() map[string]uint64 { return g.Counters() }
 	eventually(t, "every flipped bit is noticed", func() bool {
@@ -109,9 +109,9 @@ func TestHostileDatagrams(t *testing.T) {
 		t.Errorf("%d unknown SPIs, want 4", c()["esp_unknown_spi"])
 	}
 	g.queues[0].wantIdle(t)
-	g.come(outerA, true, good)
+	g.come(outerA, good)
 	g.queues[0].want(t)
-	g.come(outerA, true, good)
+	g.come(outerA, good)
 	eventually(t, "the replay is counted", func() bool { st, _ := g.ChildStats(1); return st.Drops["replay"] >= 1 })
 	g.queues[0].wantIdle(t)
 	if in, _, _ := g.LastTraffic(1); in.IsZero() {
@@ -133,7 +133,7 @@ func TestRunOfSeveralSAs(t *testing.T) {
 	}
 	size := len(run) / 6
 	run[2*size+30] ^= 1 // the third is forged
-	g.ports[0].in.put(nil, netio.Received{Data: append(run, 1, 2, 3), SegSize: size, Local: outerB, Remote: outerA, Encap: true})
+	g.ports[0].in.put(nil, netio.Received{Data: append(run, 1, 2, 3), SegSize: size, Path: ipsec.NATPath(outerB, outerA)})
 	for _, want := range []byte{0, 1, 3, 4, 5} {
 		if got := g.queues[0].want(t); got[len(got)-1] != want {
 			t.Errorf("packet %d, want %d", got[len(got)-1], want)
@@ -158,7 +158,7 @@ func TestManualOneWaySAs(t *testing.T) {
 	a, b := twoGateways(t, 1, nil)
 	send := ipsec.ChildSA{
 		ID: 1, Policy: lan, SPIOut: 0x1001, KeyOut: key(1), Cipher: esp.Cipher{ID: esp.ChaCha20Poly1305, KeyBits: 256},
-		Endpoint: ipsec.Endpoint{Local: outerA, Remote: outerB, Encap: true}, LocalTS: lanA(), RemoteTS: lanB(),
+		Path: ipsec.NATPath(outerA, outerB), LocalTS: lanA(), RemoteTS: lanB(),
 	}
 	send.KeyOut = bytes.Repeat([]byte{1}, 36)
 	receive := mirror(send)
@@ -199,9 +199,9 @@ func TestTUNRefuses(t *testing.T) {
 	g, p := oneGateway(t)
 	full, broken := error(tun.ErrWouldBlock), errors.New("broken")
 	g.queues[0].writeErr.Store(&full)
-	g.come(outerA, true, p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, nil)))
+	g.come(outerA, p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, nil)))
 	g.wantCounter(t, "tun_full", 1)
 	g.queues[0].writeErr.Store(&broken)
-	g.come(outerA, true, p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, nil)))
+	g.come(outerA, p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, nil)))
 	g.wantCounter(t, "tun_write_errors", 1)
 }

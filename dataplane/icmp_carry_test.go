@@ -178,17 +178,17 @@ func TestErrorsOfAHostilePeer(t *testing.T) {
 		if pkt[0]>>4 == 6 {
 			next = esp.NextIPv6
 		}
-		g.come(outerB, true, p.seal(next, pkt))
+		g.come(outerB, p.seal(next, pkt))
 		eventually(t, "a bad error is counted", func() bool { return g.Counters()["esp_icmp_mismatch"] == uint64(i+1) })
 	}
-	g.come(outerB, true, p.seal(esp.NextIPv4, icmpAbout(server4.Addr(), 0x501, about, 28))) // a redirect
+	g.come(outerB, p.seal(esp.NextIPv4, icmpAbout(server4.Addr(), 0x501, about, 28))) // a redirect
 	g.wantCounter(t, "esp_selector_mismatch", 1)
 	g.queues[0].wantIdle(t)
 	if st, _ := g.ChildStats(1); st.Drops["icmp_mismatch"] != uint64(len(bad)) {
 		t.Errorf("drops of the SA: %v", st.Drops)
 	}
 	good := icmpAbout(router4, 0x303, about, 28)
-	g.come(outerB, true, p.seal(esp.NextIPv4, good))
+	g.come(outerB, p.seal(esp.NextIPv4, good))
 	if got := g.queues[0].want(t); !bytes.Equal(got, good) {
 		t.Errorf("got %x, want %x", got, good)
 	}

@@ -5,12 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun"
 	"culvert/tun/gso"
+
+	"golang.org/x/sys/unix"
 )
 
 // A supply is what the in-memory queues and ports of a benchmark share: the number of items left to
@@ -181,7 +182,7 @@ func (r *ringPort) RecvFor(host netio.Port, _ []byte, in *netio.Received) error 
 	}
 	run := h.ring[h.next : h.next+h.size]
 	h.next += h.size
-	*in = netio.Received{Data: run, SegSize: esp.SealedLen(len(h.plain[0])), Local: outerA, Remote: outerB, Encap: true}
+	*in = netio.Received{Data: run, SegSize: esp.SealedLen(len(h.plain[0])), Path: ipsec.NATPath(outerA, outerB)}
 	return nil
 }
 

@@ -242,7 +242,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 			w.tx.outbound(&pkt, w.now)
 			w.tx.out.flush()
 		})
-		recv := netio.Received{Data: make([]byte, len(s.last.Data)), SegSize: s.last.SegSize, Remote: s.last.Remote, Encap: true}
+		recv := netio.Received{Data: make([]byte, len(s.last.Data)), SegSize: s.last.SegSize, Path: s.last.Path}
 		sealed := bytes.Clone(s.last.Data)
 		in := testing.AllocsPerRun(200, func() {
 			copy(recv.Data, sealed)
@@ -281,7 +281,7 @@ func BenchmarkInboundRun(b *testing.B) {
 	pkt := superPacket(src4, dst4, 1, make([]byte, 60000), 1388)
 	pkt.Data = w.reads(pkt.Data)
 	w.tx.outbound(&pkt, w.now)
-	recv := netio.Received{Data: make([]byte, len(s.last.Data)), SegSize: s.last.SegSize, Remote: s.last.Remote, Encap: true}
+	recv := netio.Received{Data: make([]byte, len(s.last.Data)), SegSize: s.last.SegSize, Path: s.last.Path}
 	sealed := bytes.Clone(s.last.Data)
 	b.SetBytes(int64(len(sealed)))
 	for b.Loop() {

@@ -33,8 +33,8 @@ const (
 // A path is the outer route of some SAs, and the state of its MTU. Plane.mu guards it. Times are
 // UnixNano, 0 is never: there may be as many paths as SAs.
 type path struct {
-	ep     ipsec.Endpoint // without the fields that do not choose the path
-	next   *path          // another path to the same address and port
+	outer  ipsec.Path
+	next   *path // another path to the same address and port
 	pairs  []*pair
 	search pmtu.Path
 
@@ -50,12 +50,11 @@ type path struct {
 	logged  int32 // the second in which a change was last logged
 }
 
-// linkMTU returns the MTU of the first hop to the endpoint, within the limits of IP. It may be
-// slow.
-func (p *Plane) linkMTU(ep *ipsec.Endpoint) int {
+// linkMTU returns the MTU of the first hop of a path, within the limits of IP. It may be slow.
+func (p *Plane) linkMTU(outer *ipsec.Path) int {
 	mtu := 0
-	if p.cfg.LinkMTU != nil && ep.Remote.IsValid() {
-		mtu = p.cfg.LinkMTU(ep.Local.Addr(), ep.Remote.Addr())
+	if p.cfg.LinkMTU != nil && outer.IsValid() {
+		mtu = p.cfg.LinkMTU(outer.Local().Addr(), outer.Remote().Addr())
 	}
 	if mtu <= 0 {
 		mtu = defaultLinkMTU
@@ -65,7 +64,7 @@ func (p *Plane) linkMTU(ep *ipsec.Endpoint) int {
 
 // limits returns the bounds that the first hop and the configuration set for a path.
 func (p *Plane) limits(pt *path) pmtu.Limits {
-	v6 := pt.ep.Remote.Addr().Is6()
+	v6 := pt.outer.Is6()
 	l := pmtu.Limits{Floor: p.cfg.MinMTU, Ceil: int(pt.link)}
 	if v6 {
 		l.Floor = minIPv6MTU // RFC 8201, Section 4: of less, a node "must discard it"
@@ -81,15 +80,15 @@ func (p *Plane) limits(pt *path) pmtu.Limits {
 		most = max(most, ceiling)
 	}
 	if most > 0 {
-		l.Ceil = min(l.Ceil, max(esp.OuterLen(most, v6, pt.ep.Encap), l.Floor))
+		l.Ceil = min(l.Ceil, max(esp.OuterLen(most, v6, pt.outer.Encapsulated()), l.Floor))
 	}
 	return l
 }
 
-// join adds c to the pairs of its endpoint's path, whose first hop has the MTU link. Plane.mu is
+// join adds c to the pairs of its path, whose first hop has the MTU link. Plane.mu is
 // held.
 func (p *Plane) join(c *pair, link int) {
-	pt := p.paths.of(*c.endpoint.Load())
+	pt := p.paths.of(*c.outer.Load())
 	if len(pt.pairs) == 0 {
 		p.paths.idle--
 	}
@@ -151,7 +150,7 @@ func (p *Plane) changed(pt *path, was int, by string) {
 	// live SA.
 	if second := int32(p.cfg.Now().Unix()); second != pt.logged {
 		pt.logged = second
-		p.cfg.Log.Info("the path MTU has changed", "remote", pt.ep.Remote.String(), "mtu", mtu, "was", was, "inner_mtu", pt.pairs[0].mtu.Load(), "by", by)
+		p.cfg.Log.Info("the path MTU has changed", "remote", pt.outer.Remote().String(), "mtu", mtu, "was", was, "inner_mtu", pt.pairs[0].mtu.Load(), "by", by)
 	}
 }
 
@@ -172,7 +171,7 @@ func (p *Plane) pathsOf(list []*pair) []*path {
 // refresh asks for the MTU of the first hop of paths again.
 func (p *Plane) refresh(list []*path) {
 	for _, pt := range list {
-		link := p.linkMTU(&pt.ep) // without the lock, since it may be slow
+		link := p.linkMTU(&pt.outer) // without the lock, since it may be slow
 		p.mu.Lock()
 		if len(pt.pairs) > 0 {
 			pt.link = int32(link)

@@ -24,25 +24,25 @@ func (p *Plane) pathTooBig(e netio.TooBig) {
 	p.changed(c.path, was, "ICMP")
 }
 
-// quoted reports whether a packet of the endpoint has the headers that e quotes.
-func quoted(ep *ipsec.Endpoint, e *netio.TooBig) bool {
-	local := ep.Local.Addr().WithZone("")
+// quoted reports whether a packet of the path has the headers that e quotes, which have no zones.
+func quoted(p *ipsec.Path, e *netio.TooBig) bool {
+	local, remote, to := p.Local().Addr().WithZone(""), p.Remote(), e.Path.Remote()
 	switch {
-	case e.SPI == 0 || ep.Encap != e.Encap || ep.Remote.Addr().WithZone("") != e.Remote.Addr():
+	case e.SPI == 0 || p.Via() != e.Path.Via() || remote.Addr().WithZone("") != to.Addr() || remote.Port() != to.Port():
 		return false
-	case local.IsValid() && !local.IsUnspecified() && local != e.Local.Addr():
-		return false
+	case local.IsValid() && !local.IsUnspecified():
+		return local == e.Path.Local().Addr()
 	}
-	return !e.Encap || ep.Remote.Port() == e.Remote.Port()
+	return true
 }
 
 // quotedBy returns the pair whose packet e quotes, or nil.
 func (ps *paths) quotedBy(e *netio.TooBig) *pair {
-	if c := ps.bySPI[e.SPI]; c == nil || quoted(c.endpoint.Load(), e) {
+	if c := ps.bySPI[e.SPI]; c == nil || quoted(c.outer.Load(), e) {
 		return c
 	}
 	for _, c := range ps.sameSPI[e.SPI] {
-		if quoted(c.endpoint.Load(), e) {
+		if quoted(c.outer.Load(), e) {
 			return c
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // A paths holds all paths of a plane.
 type paths struct {
-	all     map[netip.AddrPort]*path // by ep.Remote
+	all     map[netip.AddrPort]*path // by outer.Remote()
 	bySPI   map[uint32]*pair         // by outbound SPI
 	sameSPI map[uint32][]*pair       // further pairs with the same SPI
 	due     pathHeap
@@ -28,18 +28,16 @@ func newPaths() paths {
 	return paths{all: make(map[netip.AddrPort]*path), bySPI: make(map[uint32]*pair), sameSPI: make(map[uint32][]*pair)}
 }
 
-// of finds or makes the path of an endpoint. A new one has no limits.
-func (ps *paths) of(ep ipsec.Endpoint) *path {
-	if !ep.Encap {
-		ep.Local, ep.Remote = netip.AddrPortFrom(ep.Local.Addr(), 0), netip.AddrPortFrom(ep.Remote.Addr(), 0)
-	}
-	for pt := ps.all[ep.Remote]; pt != nil; pt = pt.next {
-		if pt.ep == ep {
+// of finds or makes the state of an outer path. A new one has no limits.
+func (ps *paths) of(outer ipsec.Path) *path {
+	remote := outer.Remote()
+	for pt := ps.all[remote]; pt != nil; pt = pt.next {
+		if pt.outer == outer {
 			return pt
 		}
 	}
-	pt := &path{ep: ep, next: ps.all[ep.Remote], place: -1}
-	ps.all[ep.Remote] = pt
+	pt := &path{outer: outer, next: ps.all[remote], place: -1}
+	ps.all[remote] = pt
 	ps.made++
 	ps.count++
 	ps.idle++
@@ -50,13 +48,14 @@ func (ps *paths) of(ep ipsec.Endpoint) *path {
 func (ps *paths) forget(pt *path) {
 	ps.idle--
 	ps.count--
-	at := ps.all[pt.ep.Remote]
+	remote := pt.outer.Remote()
+	at := ps.all[remote]
 	if at == pt {
 		if pt.next == nil {
-			delete(ps.all, pt.ep.Remote)
+			delete(ps.all, remote)
 			return
 		}
-		ps.all[pt.ep.Remote] = pt.next
+		ps.all[remote] = pt.next
 		return
 	}
 	for ; at != nil; at = at.next {

@@ -160,8 +160,8 @@ func (pt *path) mayAnswer(now time.Time) bool {
 // sendDummy posts d to a worker, to be sealed and sent on c as an outer packet of size octets, or
 // of the least possible. It does not count as use of the path. Plane.mu is held.
 func (p *Plane) sendDummy(c *pair, d dummy, size int) {
-	ep := &c.path.ep
-	n := max(dummyLen, esp.InnerMTU(size, ep.Remote.Addr().Is6(), ep.Encap))
+	outer := &c.path.outer
+	n := max(dummyLen, esp.InnerMTU(size, outer.Is6(), outer.Encapsulated()))
 	w := p.workers[max(c.sa.Resource-1, 0)]
 	if !p.cfg.Probe || !w.mail.putDummy(postedDummy{c, d, n}) {
 		return

@@ -27,7 +27,7 @@ var errLost = errors.New("lost on the way")
 
 func (n *narrowPath) between(a *gateway) {
 	a.ports[0].sending(func(o *netio.Outgoing) error {
-		if outer := esp.OuterLen(0, o.Remote.Addr().Is6(), o.Encap) - esp.SealedLen(0); outer+len(o.Data) > int(n.mtu.Load()) {
+		if outer := esp.OuterLen(0, o.Path.Is6(), o.Path.Encapsulated()) - esp.SealedLen(0); outer+len(o.Data) > int(n.mtu.Load()) {
 			if o.TOS == 0 {
 				n.lost.Add(1)
 			} else {
@@ -94,22 +94,22 @@ func (g *gateway) wantMTU(t *testing.T, id ipsec.ChildID, want int) {
 }
 
 func TestBlackHoleIsFoundByProbes(t *testing.T) {
-	for name, ep := range map[string]ipsec.Endpoint{
-		"UDP over IPv4":         {Local: outerA, Remote: outerB, Encap: true},
-		"protocol 50 over IPv4": {Local: netip.MustParseAddrPort("192.0.2.1:0"), Remote: netip.MustParseAddrPort("192.0.2.2:0")},
-		"UDP over IPv6":         {Local: netip.MustParseAddrPort("[2001:db8::1]:4500"), Remote: netip.MustParseAddrPort("[2001:db8::2]:4500"), Encap: true},
+	for name, outer := range map[string]ipsec.Path{
+		"UDP over IPv4":         ipsec.NATPath(outerA, outerB),
+		"protocol 50 over IPv4": ipsec.RawPath(outerA.Addr(), outerB.Addr()),
+		"UDP over IPv6":         ipsec.NATPath(netip.MustParseAddrPort("[2001:db8::1]:4500"), netip.MustParseAddrPort("[2001:db8::2]:4500")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b, path := probing(t, 1400, nil)
 			sa := childSA(t, a, b, 1)
-			sa.Endpoint = ep
+			sa.Path = outer
 			install(t, a, b, sa)
 			eventually(t, "the first probes", func() bool { return a.Counters()["pmtu_probes"] == 2 })
 			a.settle(t, path)
-			want := esp.InnerMTU(1400, ep.Remote.Addr().Is6(), ep.Encap)
+			want := esp.InnerMTU(1400, outer.Is6(), outer.Encapsulated())
 			a.pass(t, path, 15)
 			a.wantMTU(t, 1, want)
-			b.wantMTU(t, 1, esp.InnerMTU(1500, ep.Remote.Addr().Is6(), ep.Encap)) // the way back is wide
+			b.wantMTU(t, 1, esp.InnerMTU(1500, outer.Is6(), outer.Encapsulated())) // the way back is wide
 			if n := a.Counters()["pmtu_black_holes"]; n != 1 {
 				t.Errorf("%d black holes", n)
 			}
@@ -208,7 +208,7 @@ func TestDummies(t *testing.T) {
 	send := func(inner []byte) {
 		seq++
 		sealed := out.Seal(&scratch, make([]byte, esp.SealedLen(len(inner))), seq, inner, esp.NextDummy)
-		b.ports[0].in.put(nil, netio.Received{Data: sealed, Local: outerB, Remote: outerA, Encap: true})
+		b.ports[0].in.put(nil, netio.Received{Data: sealed, Path: ipsec.NATPath(outerB, outerA)})
 	}
 	request := make([]byte, dummyLen)
 	(&dummy{kind: dummyRequest}).put(request)
@@ -254,29 +254,29 @@ func TestTooBigMustQuoteALiveSA(t *testing.T) {
 	a.start(t)
 	sa := childSA(t, a, a, 1)
 	other := childSA(t, a, a, 2)
-	other.SPIOut, other.Endpoint.Remote = sa.SPIOut, netip.MustParseAddrPort("192.0.2.9:4500") // peers choose these, and may choose the same
+	other.SPIOut, other.Path = sa.SPIOut, ipsec.NATPath(outerA, netip.MustParseAddrPort("192.0.2.9:4500")) // peers choose these, and may choose the same
 	raw := childSA(t, a, a, 3)
-	raw.Endpoint = ipsec.Endpoint{Local: netip.MustParseAddrPort("[2001:db8::1]:500"), Remote: netip.MustParseAddrPort("[2001:db8::2]:500")}
+	raw.Path = ipsec.RawPath(netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"))
 	for _, s := range []ipsec.ChildSA{sa, other, raw} {
 		if err := a.InstallInbound(s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	good := netio.TooBig{Local: outerA, Remote: outerB, Encap: true, SPI: sa.SPIOut, MTU: 1400}
-	good6 := netio.TooBig{Local: netip.MustParseAddrPort("[2001:db8::1]:0"), Remote: netip.MustParseAddrPort("[2001:db8::2]:0"), SPI: raw.SPIOut, MTU: 1400}
+	good := netio.TooBig{Path: ipsec.NATPath(outerA, outerB), SPI: sa.SPIOut, MTU: 1400}
+	good6 := netio.TooBig{Path: raw.Path, SPI: raw.SPIOut, MTU: 1400}
 	change := func(e netio.TooBig, f func(e *netio.TooBig)) netio.TooBig { f(&e); return e }
 	ignored := uint64(0)
 	for name, e := range map[string]netio.TooBig{
 		"no SPI":                 change(good, func(e *netio.TooBig) { e.SPI = 0 }),
 		"another SPI":            change(good, func(e *netio.TooBig) { e.SPI++ }),
 		"an inbound SPI":         change(good, func(e *netio.TooBig) { e.SPI = sa.SPIIn }),
-		"another local address":  change(good, func(e *netio.TooBig) { e.Local = netip.MustParseAddrPort("192.0.2.8:4500") }),
-		"another remote address": change(good, func(e *netio.TooBig) { e.Remote = netip.MustParseAddrPort("192.0.2.8:4500") }),
-		"another port":           change(good, func(e *netio.TooBig) { e.Remote = netip.MustParseAddrPort("192.0.2.2:4501") }),
-		"without UDP":            change(good, func(e *netio.TooBig) { e.Encap = false }),
+		"another local address":  change(good, func(e *netio.TooBig) { e.Path = e.Path.WithLocal(netip.MustParseAddr("192.0.2.8")) }),
+		"another remote address": change(good, func(e *netio.TooBig) { e.Path = ipsec.NATPath(outerA, netip.MustParseAddrPort("192.0.2.8:4500")) }),
+		"another port":           change(good, func(e *netio.TooBig) { e.Path = ipsec.NATPath(outerA, netip.MustParseAddrPort("192.0.2.2:4501")) }),
+		"without UDP":            change(good, func(e *netio.TooBig) { e.Path = ipsec.RawPath(outerA.Addr(), outerB.Addr()) }),
 		"below the floor":        change(good, func(e *netio.TooBig) { e.MTU = 699 }),
 		"below the floor, IPv6":  change(good6, func(e *netio.TooBig) { e.MTU = 1279 }),
-		"IPv6 with UDP":          change(good6, func(e *netio.TooBig) { e.Encap = true }),
+		"IPv6 with UDP":          change(good6, func(e *netio.TooBig) { e.Path = ipsec.NATPath(raw.Path.Local(), raw.Path.Remote()) }),
 	} {
 		errs <- e
 		ignored++
@@ -293,7 +293,7 @@ func TestTooBigMustQuoteALiveSA(t *testing.T) {
 	a.wantCounter(t, "pmtu_icmp", 1)
 	a.wantMTU(t, 1, esp.InnerMTU(1400, false, true))
 	a.wantMTU(t, 2, esp.InnerMTU(1500, false, true))
-	errs <- change(good, func(e *netio.TooBig) { e.Remote, e.MTU = other.Endpoint.Remote, 700 })
+	errs <- change(good, func(e *netio.TooBig) { e.Path, e.MTU = other.Path, 700 })
 	a.wantCounter(t, "pmtu_icmp", 2)
 	a.wantMTU(t, 2, esp.InnerMTU(700, false, true))
 	errs <- good6
@@ -321,8 +321,8 @@ func TestPathsAreForgotten(t *testing.T) {
 	a.clock.Store(now.UnixNano())
 	for i := range rememberMost + 10 {
 		sa := childSA(t, a, a, ipsec.ChildID(i+1))
-		sa.Endpoint.Remote = netip.AddrPortFrom(outerB.Addr(), uint16(1+i%60000))
-		sa.Endpoint.Local = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 3)}), 4500)
+		local := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 3)}), 4500)
+		sa.Path = ipsec.NATPath(local, netip.AddrPortFrom(outerB.Addr(), uint16(1+i%60000)))
 		if err := a.InstallInbound(sa); err != nil {
 			t.Fatal(err)
 		}
@@ -427,7 +427,7 @@ func TestPathChangesDoNotFillTheLog(t *testing.T) {
 	for second := range 3 {
 		a.clock.Store(time.Unix(1000+int64(second), 0).UnixNano())
 		for i := range 100 {
-			a.pathTooBig(netio.TooBig{Local: outerA, Remote: outerB, Encap: true, SPI: sa.SPIOut, MTU: 1499 - 100*second - i})
+			a.pathTooBig(netio.TooBig{Path: ipsec.NATPath(outerA, outerB), SPI: sa.SPIOut, MTU: 1499 - 100*second - i})
 		}
 	}
 	a.wantMTU(t, 1, esp.InnerMTU(1200, false, true))

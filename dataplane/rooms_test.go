@@ -98,7 +98,7 @@ func carryAlong(t *testing.T, way string) {
 		w.tx.out.flush()
 	}
 	receive := func() {
-		e.come = &netio.Received{Data: e.sent.Data, SegSize: e.sent.SegSize, Remote: e.sent.Remote, Encap: e.sent.Encap}
+		e.come = &netio.Received{Data: e.sent.Data, SegSize: e.sent.SegSize, Path: e.sent.Path}
 		if _, err := w.rx.drain(); err != nil {
 			t.Fatal(err)
 		}

@@ -2,10 +2,10 @@ package dataplane
 
 import (
 	"errors"
-	"net/netip"
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // maxRxBatch is the most packets that are opened together: twice what netio aims at for a burst,
@@ -26,8 +26,7 @@ type rxBatch struct {
 // the decryption is then done for each of them.
 type rxRun struct {
 	pair    *pair
-	remote  netip.AddrPort
-	encap   bool
+	path    ipsec.Path
 	tos     uint8 // outer
 	packets []esp.Packet
 }
@@ -62,7 +61,7 @@ func (r *rx) arrived(pkt []byte, in *netio.Received) {
 			r.tally.add(dropUnknownSPI, 1)
 			return
 		}
-		b.runs[b.used] = rxRun{pair: c, remote: in.Remote, encap: in.Encap, tos: in.TOS, packets: b.packets[b.n:b.n]}
+		b.runs[b.used] = rxRun{pair: c, path: in.Path, tos: in.TOS, packets: b.packets[b.n:b.n]}
 		b.used++
 	}
 	run := &b.runs[b.used-1]
@@ -72,7 +71,7 @@ func (r *rx) arrived(pkt []byte, in *netio.Received) {
 
 // continues reports whether a datagram for the SPI that came as in is one of the run.
 func (i *rxRun) continues(spi uint32, in *netio.Received) bool {
-	return i.pair.sa.SPIIn == spi && i.remote == in.Remote && i.encap == in.Encap && i.tos == in.TOS
+	return i.pair.sa.SPIIn == spi && i.path == in.Path && i.tos == in.TOS
 }
 
 // openBatch opens the batch and delivers its packets (RFC 4301, Section 5.2; RFC 4303, Section
@@ -109,7 +108,7 @@ func (r *rx) accept(run *rxRun) {
 	c := run.pair
 	a := c.in.Accept(run.packets)
 	if a.Authentic {
-		r.plane.authentic(c, run.remote, run.encap, a.Newest, r.now)
+		r.plane.authentic(c, &run.path, a.Newest, r.now)
 		c.lastIn.set(r.nowNano)
 	}
 	if a.Soft {

@@ -48,7 +48,7 @@ func TestGatherBurst(t *testing.T) {
 		var burst []netio.Received
 		for data := o.Data; len(data) > 0; data = data[min(o.SegSize, len(data)):] {
 			one := data[:min(o.SegSize, len(data))]
-			burst = append(burst, netio.Received{Data: one, Local: o.Remote, Remote: o.Local, Encap: true, More: len(one) < len(data)})
+			burst = append(burst, netio.Received{Data: one, Path: back(o.Path), More: len(one) < len(data)})
 		}
 		b.ports[0].in.put(nil, burst...)
 		return lost

@@ -13,6 +13,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // rxOrderRig is a gateway of three workers, to the second of which everything comes.
@@ -50,7 +51,7 @@ func (r *rxOrderRig) packets(n int) (sealed [][]byte) {
 
 // run is packets as one receive brings them.
 func run(sealed [][]byte) netio.Received {
-	return netio.Received{Data: slices.Concat(sealed...), SegSize: len(sealed[0]), Local: outerA, Remote: outerB, Encap: true}
+	return netio.Received{Data: slices.Concat(sealed...), SegSize: len(sealed[0]), Path: ipsec.NATPath(outerA, outerB)}
 }
 
 // asleep waits until all workers have nothing to do.
@@ -211,7 +212,7 @@ func (r *rxOrderRig) mixture(j *jitter, n int) (traffic []netio.Received, refuse
 				one.More = true
 				traffic = append(traffic, one)
 			}
-			traffic = append(traffic, netio.Received{Kind: netio.IKE, Data: make([]byte, 30), Local: outerA, Remote: outerB, Encap: true})
+			traffic = append(traffic, netio.Received{Kind: netio.IKE, Data: make([]byte, 30), Path: ipsec.NATPath(outerA, outerB)})
 			messages++
 			continue
 		case 3: // overtaken: within the window, whichever batches it comes in

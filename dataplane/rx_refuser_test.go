@@ -6,6 +6,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun/gso"
 )
 
@@ -64,7 +65,7 @@ func TestNothingIsGatheredInVain(t *testing.T) {
 			}
 			run = append(run, out.Seal(&s, make([]byte, esp.SealedLen(len(pkt))), number, pkt, esp.NextIPv4)...)
 		}
-		g.ports[0].in.put(nil, netio.Received{Data: run, SegSize: len(run) / segments, Local: outerA, Remote: outerB, Encap: true})
+		g.ports[0].in.put(nil, netio.Received{Data: run, SegSize: len(run) / segments, Path: ipsec.NATPath(outerA, outerB)})
 		for range segments {
 			q.want(t)
 		}

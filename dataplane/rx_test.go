@@ -22,7 +22,7 @@ func TestBurstOfManySenders(t *testing.T) {
 	}{{outerB, ect}, {outerB, ect}, {outerB, ce}, {moved, ce}, {moved, ect}, {outerB, ect}} {
 		inner := udpPacket(dst6, src6, true, []byte{byte(i)})
 		inner[1] |= ect << 4
-		burst = append(burst, netio.Received{Data: p.seal(esp.NextIPv6, inner), Local: outerA, Remote: from.remote, Encap: true, TOS: from.tos, More: i < 5})
+		burst = append(burst, netio.Received{Data: p.seal(esp.NextIPv6, inner), Path: ipsec.NATPath(outerA, from.remote), TOS: from.tos, More: i < 5})
 	}
 	g.ports[0].in.put(nil, burst...)
 	for i, want := range []uint8{ect, ect, ce, ce, ect, ect} {
@@ -31,7 +31,7 @@ func TestBurstOfManySenders(t *testing.T) {
 			t.Errorf("packet %d: number %d with TOS %#x, want %#x", i, got[len(got)-1], hdr.TOS, want)
 		}
 	}
-	if e := g.wantEvent(t, ipsec.EventPeerMoved); e.Remote != moved {
+	if e := g.wantEvent(t, ipsec.EventPeerMoved); e.Path.Remote() != moved {
 		t.Errorf("event %+v", e)
 	}
 }
@@ -53,7 +53,7 @@ func TestHardLimitWithinAReceive(t *testing.T) {
 	for i := range came {
 		run = append(run, p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, []byte{byte(i)}))...)
 	}
-	g.ports[0].in.put(nil, netio.Received{Data: run, SegSize: len(run) / came, Local: outerA, Remote: outerB, Encap: true})
+	g.ports[0].in.put(nil, netio.Received{Data: run, SegSize: len(run) / came, Path: ipsec.NATPath(outerA, outerB)})
 	for i := range most {
 		if got := g.queues[0].want(t); got[len(got)-1] != byte(i) {
 			t.Fatalf("packet %d, want %d", got[len(got)-1], i)

@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -16,18 +15,18 @@ import (
 // immutable, except for the sequence numbers, the replay window and the atomic fields below. Only
 // the esp SAs hold keys.
 type pair struct {
-	in       *esp.Inbound  // nil: no inbound SA
-	out      *esp.Outbound // nil: no outbound SA
-	endpoint atomic.Pointer[ipsec.Endpoint]
-	mtu      atomic.Int32 // the largest inner packet that needs no outer fragments
-	spent    atomic.Bool  // nothing more may be sent: hard limit, or sequence numbers exhausted
-	quiet    atomic.Bool  // nothing was sent for a while: the next send is to be reported
-	sa       knownSA      // its first fields share a cache line with those above
+	in    *esp.Inbound               // nil: no inbound SA
+	out   *esp.Outbound              // nil: no outbound SA
+	outer atomic.Pointer[ipsec.Path] // of its packets
+	mtu   atomic.Int32               // the largest inner packet that needs no outer fragments
+	spent atomic.Bool                // nothing more may be sent: hard limit, or sequence numbers exhausted
+	quiet atomic.Bool                // nothing was sent for a while: the next send is to be reported
+	sa    knownSA                    // its first fields share a cache line with those above
 
 	sendOrder turnstile.Turnstile // has cache lines of its own
 
 	active bool  // may be used for sending. Plane.mu guards it and path
-	path   *path // the path of its packets
+	path   *path // the state of the outer path
 
 	lastIn   stamp // from here on: written per packet, apart from the cache lines read per packet
 	lastOut  stamp
@@ -50,7 +49,7 @@ type knownSA struct {
 	tellsPorts        bool // its selectors match only some ports
 	Resource          int
 	Policy            ipsec.Policy
-	Endpoint          ipsec.Endpoint // as installed
+	Path              ipsec.Path // as installed
 	LocalTS, RemoteTS []selector.Selector
 }
 
@@ -80,11 +79,11 @@ func stampTime(n int64) time.Time {
 
 // A moved is the last EventPeerMoved of an SA.
 type moved struct {
-	remote netip.AddrPort
-	at     time.Time
+	from ipsec.Path
+	at   time.Time
 }
 
-// movedRepeat is the pause before the same new address is reported again, if the control plane did
+// movedRepeat is the pause before the same new path is reported again, if the control plane did
 // not follow.
 const movedRepeat = time.Second
 
@@ -128,10 +127,10 @@ func choose(list []outboundSA, f *selector.Flow, order uint64) *pair {
 	return nil
 }
 
-// innerMTU returns the largest inner packet for a path MTU to the pair's endpoint.
-func (c *pair) innerMTU(path int) int {
-	ep := c.endpoint.Load()
-	return esp.InnerMTU(path, ep.Remote.Addr().Is6(), ep.Encap)
+// innerMTU returns the largest inner packet for an MTU of the pair's path.
+func (c *pair) innerMTU(mtu int) int {
+	p := c.outer.Load()
+	return esp.InnerMTU(mtu, p.Is6(), p.Encapsulated())
 }
 
 // mtuFor returns the largest inner packet of an IP version that is sealed unfragmented, whatever
@@ -196,22 +195,22 @@ func (p *Plane) expireHard(c *pair) {
 // authentic notes a packet that an SA's key has authenticated. newest means that its sequence
 // number is the highest so far: a replayed or overtaken packet must not move the peer (RFC 7296,
 // Section 2.23).
-func (p *Plane) authentic(c *pair, remote netip.AddrPort, encap, newest bool, now time.Time) {
+func (p *Plane) authentic(c *pair, from *ipsec.Path, newest bool, now time.Time) {
 	if !c.toldIn.Load() && !c.toldIn.Swap(true) {
 		p.events.post(ipsec.Event{Kind: ipsec.EventFirstInbound, ID: c.sa.ID, Policy: c.sa.Policy})
 	}
-	if !newest || !encap {
+	if !newest || !from.Encapsulated() {
 		return
 	}
-	ep := c.endpoint.Load()
-	if !ep.Encap || ep.Remote == remote {
+	to := c.outer.Load()
+	if !to.Encapsulated() || to.SameRemote(*from) {
 		return
 	}
-	if m := c.moved.Load(); m != nil && m.remote == remote && now.Sub(m.at) < movedRepeat {
+	if m := c.moved.Load(); m != nil && m.from == *from && now.Sub(m.at) < movedRepeat {
 		return
 	}
-	c.moved.Store(&moved{remote, now})
-	p.events.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: c.sa.ID, Policy: c.sa.Policy, Remote: remote})
+	c.moved.Store(&moved{*from, now})
+	p.events.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: c.sa.ID, Policy: c.sa.Policy, Path: *from})
 }
 
 // sourceGone reports, at most once a second, that the system has no route from the pair's local

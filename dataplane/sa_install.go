@@ -28,7 +28,7 @@ func (p *Plane) InstallInbound(sa ipsec.ChildSA) error {
 
 // publish registers a new pair. On an error it clears the pair's keys, which no worker has seen.
 func (p *Plane) publish(c *pair) (err error) {
-	link := p.linkMTU(c.endpoint.Load())
+	link := p.linkMTU(c.outer.Load())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer func() {
@@ -94,12 +94,12 @@ func newPair(sa ipsec.ChildSA) (*pair, error) {
 	}
 	c.sa = knownSA{
 		ID: sa.ID, SPIIn: sa.SPIIn, PerResource: sa.PerResource, Resource: sa.Resource, Policy: sa.Policy,
-		Endpoint: sa.Endpoint, LocalTS: sa.LocalTS, RemoteTS: sa.RemoteTS,
+		Path: sa.Path, LocalTS: sa.LocalTS, RemoteTS: sa.RemoteTS,
 		noise:      selector.MatchNoise(sa.LocalTS) || selector.MatchNoise(sa.RemoteTS),
 		tellsPorts: tellsPorts(sa.LocalTS) || tellsPorts(sa.RemoteTS),
 	}
 	c.sendOrder.Pass(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
-	c.endpoint.Store(&c.sa.Endpoint)
+	c.outer.Store(&c.sa.Path)
 	return c, nil
 }
 
@@ -183,9 +183,9 @@ func (p *Plane) remove(c *pair) {
 	p.nudge()
 }
 
-// SetEndpoint changes the destination of the pair's packets at once. Any goroutine may call it.
-func (p *Plane) SetEndpoint(id ipsec.ChildID, ep ipsec.Endpoint) {
-	link := p.linkMTU(&ep)
+// SetPath changes the path of the pair's packets at once. Any goroutine may call it.
+func (p *Plane) SetPath(id ipsec.ChildID, to ipsec.Path) {
+	link := p.linkMTU(&to)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.pairs[id]
@@ -193,7 +193,7 @@ func (p *Plane) SetEndpoint(id ipsec.ChildID, ep ipsec.Endpoint) {
 		return
 	}
 	p.part(c)
-	c.endpoint.Store(&ep)
+	c.outer.Store(&to)
 	p.join(c, link)
 	p.restart(c)
 	p.nudge()

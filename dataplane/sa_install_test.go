@@ -122,7 +122,7 @@ func TestPanicKeepsNoSA(t *testing.T) {
 	})
 	a.queues[0].in.put(nil, numbered(0, 40)...)
 	a.wantCounter(t, "panics", 1)
-	esp := netio.Received{Data: sealed, Local: outerB, Remote: outerA, Encap: true, More: true}
+	esp := netio.Received{Data: sealed, Path: ipsec.NATPath(outerB, outerA), More: true}
 	b.ports[0].in.put(nil, esp, netio.Received{Kind: netio.IKE, Data: []byte{0}})
 	b.wantCounter(t, "panics", 1)
 	ta, tb := a.trace(1), b.trace(1)

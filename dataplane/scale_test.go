@@ -65,7 +65,7 @@ func (c *crowd) newPair(tb testing.TB, n int) ipsec.ChildSA {
 	remote := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), 4500)
 	return ipsec.ChildSA{
 		ID: c.lastID, Policy: policy.Policy, SPIIn: spi, SPIOut: uint32(1000 + n), KeyIn: key(1), KeyOut: key(2), Cipher: gcm, ESN: true, ReplayWindow: 4096,
-		Endpoint: ipsec.Endpoint{Local: outerA, Remote: remote, Encap: true}, LocalTS: policy.Local, RemoteTS: policy.Remote,
+		Path: ipsec.NATPath(outerA, remote), LocalTS: policy.Local, RemoteTS: policy.Remote,
 	}
 }
 

@@ -31,7 +31,7 @@ func TestNoiseOfAPeer(t *testing.T) {
 		if port(n[0]).Addr().Is6() {
 			next = esp.NextIPv6
 		}
-		g.come(outerB, true, p.seal(next, udpPacket(port(n[0]), port(n[1]), true, nil)))
+		g.come(outerB, p.seal(next, udpPacket(port(n[0]), port(n[1]), true, nil)))
 		g.wantCounter(t, "esp_noise", uint64(i+1))
 	}
 	g.queues[0].wantIdle(t)
@@ -39,7 +39,7 @@ func TestNoiseOfAPeer(t *testing.T) {
 		t.Errorf("drops of the SA: %v", st.Drops)
 	}
 	quiet := udpPacket(port("169.254.10.1"), port("169.254.10.2"), true, nil)
-	g.come(outerB, true, p.seal(esp.NextIPv4, quiet))
+	g.come(outerB, p.seal(esp.NextIPv4, quiet))
 	if got := g.queues[0].want(t); !bytes.Equal(got, quiet) {
 		t.Errorf("got %x", got)
 	}

@@ -312,14 +312,14 @@ func TestTUNGetsTheLargestMTU(t *testing.T) {
 	}
 	want(esp.InnerMTU(1400, false, true))
 	wide := childSA(t, a, a, 2)
-	wide.Endpoint.Remote = outerA
+	wide.Path = ipsec.NATPath(outerA, outerA)
 	if err := a.InstallInbound(wide); err != nil {
 		t.Fatal(err)
 	}
 	want(esp.InnerMTU(1500, false, true))
 	a.RemoveSA(2)
 	want(esp.InnerMTU(1400, false, true))
-	a.SetEndpoint(1, ipsec.Endpoint{Local: outerA, Remote: netip.MustParseAddrPort("[2001:db8::9]:4500"), Encap: true})
+	a.SetPath(1, ipsec.NATPath(outerA, netip.MustParseAddrPort("[2001:db8::9]:4500")))
 	want(esp.InnerMTU(defaultLinkMTU, true, true)) // nothing is known of that path
 }
 

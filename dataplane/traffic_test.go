@@ -22,18 +22,16 @@ func random(n int) []byte {
 }
 
 func TestTunnelModes(t *testing.T) {
-	v4 := ipsec.Endpoint{Local: netip.MustParseAddrPort("192.0.2.1:4500"), Remote: netip.MustParseAddrPort("192.0.2.2:4500"), Encap: true}
-	v6 := ipsec.Endpoint{Local: netip.MustParseAddrPort("[2001:db8::1]:4500"), Remote: netip.MustParseAddrPort("[2001:db8::2]:4500"), Encap: true}
-	raw := func(e ipsec.Endpoint) ipsec.Endpoint {
-		return ipsec.Endpoint{Local: netip.AddrPortFrom(e.Local.Addr(), 0), Remote: netip.AddrPortFrom(e.Remote.Addr(), 0)}
-	}
+	v4 := ipsec.NATPath(netip.MustParseAddrPort("192.0.2.1:4500"), netip.MustParseAddrPort("192.0.2.2:4500"))
+	v6 := ipsec.NATPath(netip.MustParseAddrPort("[2001:db8::1]:4500"), netip.MustParseAddrPort("[2001:db8::2]:4500"))
+	raw := func(p ipsec.Path) ipsec.Path { return ipsec.RawPath(p.Local().Addr(), p.Remote().Addr()) }
 	inner4 := udpPacket(src4, dst4, true, []byte("over IPv4"))
 	inner6 := udpPacket(src6, dst6, true, []byte("over IPv6"))
-	for name, ep := range map[string]ipsec.Endpoint{"UDP over IPv4": v4, "UDP over IPv6": v6, "protocol 50 over IPv4": raw(v4), "protocol 50 over IPv6": raw(v6)} {
+	for name, outer := range map[string]ipsec.Path{"UDP over IPv4": v4, "UDP over IPv6": v6, "protocol 50 over IPv4": raw(v4), "protocol 50 over IPv6": raw(v6)} {
 		t.Run(name, func(t *testing.T) {
 			a, b := twoGateways(t, 1, nil)
 			sa := childSA(t, a, b, 1)
-			sa.Endpoint = ep
+			sa.Path = outer
 			install(t, a, b, sa)
 			for _, inner := range [][]byte{inner4, inner6} {
 				a.queues[0].inject(inner)
@@ -64,7 +62,7 @@ func TestDatagramOnTheWire(t *testing.T) {
 	a.queues[0].inject(inner)
 	b.queues[0].want(t)
 	o := wire[0]
-	if o.Local != outerA || o.Remote != outerB || !o.Encap || o.SegSize != 0 || o.TOS != 0xb9 {
+	if o.Path != ipsec.NATPath(outerA, outerB) || o.SegSize != 0 || o.TOS != 0xb9 {
 		t.Errorf("sent %+v", o)
 	}
 	if len(o.Data) != esp.SealedLen(len(inner)) || binary.BigEndian.Uint32(o.Data) != sa.SPIOut || binary.BigEndian.Uint32(o.Data[4:]) != 1 {
@@ -141,7 +139,7 @@ func TestSuperPacket(t *testing.T) {
 func TestHugePath(t *testing.T) {
 	a, b := twoGateways(t, 1, func(c *Config) { c.LinkMTU = func(_, _ netip.Addr) int { return 65536 } })
 	sa := childSA(t, a, b, 1)
-	sa.Endpoint = ipsec.Endpoint{Local: netip.AddrPortFrom(outerA.Addr(), 0), Remote: netip.AddrPortFrom(outerB.Addr(), 0)}
+	sa.Path = ipsec.RawPath(outerA.Addr(), outerB.Addr())
 	install(t, a, b, sa)
 	st, _ := a.ChildStats(1)
 	a.ports[0].wiretap(func(o *netio.Outgoing) {

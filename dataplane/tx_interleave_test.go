@@ -25,7 +25,7 @@ func narrowSA(t *testing.T, a, b *gateway, id ipsec.ChildID, host netip.AddrPort
 	t.Helper()
 	sa := childSA(t, a, b, id)
 	sa.LocalTS = []selector.Selector{selector.FromPrefix(netip.PrefixFrom(host.Addr(), 32))}
-	sa.Endpoint.Remote = remote
+	sa.Path = ipsec.NATPath(outerA, remote)
 	peer := mirror(sa)
 	sa.Limits = esp.Limits{HardPackets: limit}
 	if err := b.InstallInbound(peer); err != nil {

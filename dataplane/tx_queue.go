@@ -56,8 +56,7 @@ func (q *txQueue) space(n int) []byte {
 // lie at the beginning of what space returned.
 func (q *txQueue) enqueue(c *pair, how wrap, sealed []byte, segSize int) {
 	q.awaitTurn()
-	ep := c.endpoint.Load()
-	out := netio.Outgoing{Data: sealed, SegSize: segSize, Local: ep.Local, Remote: ep.Remote, Encap: ep.Encap, TOS: how.tos, Fragment: how.fragment}
+	out := netio.Outgoing{Data: sealed, SegSize: segSize, Path: *c.outer.Load(), TOS: how.tos, Fragment: how.fragment}
 	if q.order.ticket.late {
 		q.enqueueLate(c, out)
 		return

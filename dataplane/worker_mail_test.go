@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"culvert/dataplane/netio"
+	"culvert/internal/ipsec"
 )
 
 // TestESPFromAnotherSocket: ESP that came to a socket of the control plane is received as any
@@ -21,7 +22,7 @@ func TestESPFromAnotherSocket(t *testing.T) {
 	for i := range 3 {
 		pkt := udpPacket(src4, dst4, true, []byte{byte(i)})
 		a.queues[0].inject(pkt)
-		r := netio.Received{Kind: netio.ESP, Data: <-sealed, Local: outerB, Remote: outerA, Encap: true}
+		r := netio.Received{Kind: netio.ESP, Data: <-sealed, Path: ipsec.NATPath(outerB, outerA)}
 		b.Deliver(&r)
 		clear(r.Data) // it was copied
 		if got := b.queues[sa.SPIOut%2].want(t); !bytes.Equal(got, pkt) {

@@ -47,9 +47,9 @@ func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, er
 	}
 	list := s.candidates(ps, id)
 	if len(list) == 0 {
-		for _, p := range s.e.peers.suspects(s.net.path) {
+		for _, p := range s.e.peers.suspects(s.net.Path) {
 			theirs, expected := identity.Apart(id, p.cfg.RemoteID)
-			p.party.refusedCall(fmt.Sprintf("%s identified itself as %s, but remote_id is %s", s.net.remote, theirs, expected), append(p.explainIdentities(), "theirs: "+theirs))
+			p.party.refusedCall(fmt.Sprintf("%s identified itself as %s, but remote_id is %s", s.net.Remote(), theirs, expected), append(p.explainIdentities(), "theirs: "+theirs))
 		}
 		return nil, s.notAuthentic(fmt.Errorf("no configured peer accepts the identity %s", id))
 	}
@@ -63,7 +63,7 @@ func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, er
 // returns the error that ends the IKE SA.
 func (s *ikeSA) notAuthentic(err error) error {
 	s.e.count("ike_authentication_failed")
-	s.notice(Warn, "auth-failed", fmt.Sprintf("%s: %s", s.net.remote, err))
+	s.notice(Warn, "auth-failed", fmt.Sprintf("%s: %s", s.net.Remote(), err))
 	return fatal(wire.AuthenticationFailed, err.Error())
 }
 

@@ -207,7 +207,7 @@ func (x *authExchange) abandon(s *ikeSA, why string) {
 func (s *ikeSA) setupFailed(why string, explain []string, unanswered bool) {
 	p := s.party
 	if p != nil && len(p.cfg.Remote) > 1 {
-		why = s.net.remote.Addr().String() + ": " + why
+		why = s.net.Remote().Addr().String() + ": " + why
 	}
 	s.abandonWork(why)
 	s.remove()
@@ -222,7 +222,7 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 	s.remoteID = id
 	s.moveTo(saEstablished)
 	s.setup, s.handshake = nil, nil
-	e.sas.halfOpen.recent.add(s.net.remote.Addr())
+	e.sas.halfOpen.recent.add(s.net.Remote().Addr())
 	s.afterAuth = s.win.ExpectedID()
 	s.life.established, s.life.since = e.handling.now, e.handling.now
 	e.timers.Stop(&s.life.hard)
@@ -231,9 +231,9 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 		p.sas = append(p.sas, s)
 	}
 	if !s.initiator && !p.cfg.Local.IsValid() && e.cfg.LocalAddr != nil {
-		s.net.system = e.cfg.LocalAddr(s.net.remote.Addr())
+		s.net.system = e.cfg.LocalAddr(s.net.Remote().Addr())
 	}
-	s.notice(Info, "ike-up", fmt.Sprintf("IKE SA established with %s at %s", id, s.net.remote))
+	s.notice(Info, "ike-up", fmt.Sprintf("IKE SA established with %s at %s", id, s.net.Remote()))
 	s.scheduleRekey()
 	s.startLiveness()
 	p.connected()
@@ -243,7 +243,7 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 func (s *ikeSA) unanswered(r *window.Request) {
 	switch s.state {
 	case saConnecting, saAuthenticating:
-		why, explain := fmt.Sprintf("no answer to %v from %s", r.Exchange, s.net.remote), []string(nil)
+		why, explain := fmt.Sprintf("no answer to %v from %s", r.Exchange, s.net.Remote()), []string(nil)
 		if s.setup.refusal.reason != "" {
 			why, explain = s.setup.refusal.reason, s.setup.refusal.explain
 		}

@@ -15,7 +15,7 @@ import (
 // IKE_SA_INIT, before the identity was known.
 func (s *ikeSA) candidates(ps []wire.Payload, id identity.ID) []*profile {
 	var list []*profile
-	for _, p := range s.e.peers.called(id, s.net.local.Addr()) {
+	for _, p := range s.e.peers.called(id, s.net.Local().Addr()) {
 		if _, ok := proposal.Choose(p.cfg.Proposals, []wire.Proposal{s.keys.proposal}); ok {
 			list = append(list, p)
 		}
@@ -34,7 +34,7 @@ func (s *ikeSA) likelihood(p *profile, ps []wire.Payload) int {
 		rank += 4
 	}
 	switch {
-	case slices.Contains(p.cfg.Remote, s.net.remote.Addr()):
+	case slices.Contains(p.cfg.Remote, s.net.Remote().Addr()):
 		rank += 2
 	case len(p.cfg.Remote) == 0:
 		rank++

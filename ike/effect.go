@@ -1,8 +1,6 @@
 package ike
 
 import (
-	"net/netip"
-
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
@@ -17,15 +15,13 @@ type Effect interface{ isEffect() }
 // The effects of Engine.Handle. The receiver may keep byte slices in effects, but must not change
 // them.
 type (
-	// Send sends an IKE message. NATPort: from our NAT port, with the non-ESP marker. A Keepalive
-	// is the single octet 0xFF without marker.
+	// Send sends an IKE message. A Keepalive is the single octet 0xFF without marker.
 	Send struct {
-		Local, Remote netip.AddrPort // Local's address may be invalid: the system chooses
-		NATPort       bool
-		Keepalive     bool
-		DontFragment  bool // one IP packet that must not be fragmented
-		FragmentSize  int  // if positive, sent in IP fragments of at most this many octets
-		Data          []byte
+		Path         ipsec.Path
+		Keepalive    bool
+		DontFragment bool // one IP packet that must not be fragmented
+		FragmentSize int  // if positive, sent in IP fragments of at most this many octets
+		Data         []byte
 	}
 	// Compute asks to call Run on any goroutine, and to return its value as Computed{ID, value}.
 	// Run does not use the engine.
@@ -43,10 +39,10 @@ type (
 	DeactivateOutbound struct{ ID ipsec.ChildID }
 	// RemoveSA removes both SAs of the pair and frees their SPI.
 	RemoveSA struct{ ID ipsec.ChildID }
-	// SetEndpoint changes where the pair's packets go.
-	SetEndpoint struct {
-		ID       ipsec.ChildID
-		Endpoint ipsec.Endpoint
+	// SetPath changes the path of the pair's packets.
+	SetPath struct {
+		ID   ipsec.ChildID
+		Path ipsec.Path
 	}
 	// NeedTraffic asks for a Traffic input for the pair, at once.
 	NeedTraffic struct{ ID ipsec.ChildID }
@@ -94,7 +90,7 @@ func (InstallInbound) isEffect()     {}
 func (ActivateOutbound) isEffect()   {}
 func (DeactivateOutbound) isEffect() {}
 func (RemoveSA) isEffect()           {}
-func (SetEndpoint) isEffect()        {}
+func (SetPath) isEffect()            {}
 func (NeedTraffic) isEffect()        {}
 func (AcquireFailed) isEffect()      {}
 func (PathProbed) isEffect()         {}

@@ -10,6 +10,7 @@ import (
 	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -55,7 +56,7 @@ func ExampleEngine() {
 			switch f := f.(type) {
 			case ike.Send:
 				peer := map[string]string{"left": "right", "right": "left"}[name]
-				handle(peer, other, e, ike.Datagram{Local: f.Remote, Remote: f.Local, NATPort: f.NATPort, Data: f.Data})
+				handle(peer, other, e, ike.Datagram{Path: ipsec.NewPath(f.Path.Via(), f.Path.Remote(), f.Path.Local(), 0), Data: f.Data})
 			case ike.Compute:
 				handle(name, e, other, ike.Computed{ID: f.ID, Value: f.Run()})
 			case ike.InstallInbound:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // Messages of an attacker: from any address, or as the authenticated peer, with the keys that the
@@ -35,9 +36,11 @@ func newAttack(p *testPair) *attack {
 
 // inject hands a side a datagram from any address.
 func (a *attack) inject(to *testSide, from netip.AddrPort, data []byte) {
-	natPort := from.Port() == 4500
-	local := netip.AddrPortFrom(to.addrs[0], map[bool]uint16{false: 500, true: 4500}[natPort])
-	to.handle(Datagram{Local: local, Remote: from, NATPort: natPort, Data: data})
+	path := ipsec.UDPPath(netip.AddrPortFrom(to.addrs[0], 500), from)
+	if from.Port() == 4500 {
+		path = ipsec.NATPath(netip.AddrPortFrom(to.addrs[0], 4500), from)
+	}
+	to.handle(Datagram{Path: path, Data: data})
 	a.settle()
 }
 

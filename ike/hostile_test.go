@@ -91,10 +91,10 @@ func (s *testSide) snapshot() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "IKE SAs %d, half-open %d, pairs %d, SPIs %d, computations %d;", len(s.e.sas.bySPI), s.e.sas.halfOpen.count, len(s.e.pairs), len(s.plane.allocated), len(s.e.jobs.waiting))
 	for _, psa := range s.plane.ofPolicy(s.policy("lan")) {
-		fmt.Fprintf(&b, " child %d %08x %08x %v %v %v", psa.sa.ID, psa.sa.SPIIn, psa.sa.SPIOut, psa.sa.Endpoint, psa.sa.LocalTS, psa.sa.RemoteTS)
+		fmt.Fprintf(&b, " child %d %08x %08x %v %v %v", psa.sa.ID, psa.sa.SPIIn, psa.sa.SPIOut, psa.sa.Path, psa.sa.LocalTS, psa.sa.RemoteTS)
 	}
 	for _, sa := range s.e.peers.order[0].party.sas {
-		fmt.Fprintf(&b, " IKE %v %v %v", sa.spi, sa.state, sa.net.path)
+		fmt.Fprintf(&b, " IKE %v %v %v", sa.spi, sa.state, sa.net.Path)
 	}
 	return b.String()
 }

@@ -9,6 +9,7 @@ import (
 
 	"culvert/ike/window"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // An authenticated peer may send its next request only after the response to the last one (RFC
@@ -125,7 +126,7 @@ func (f *flood) send(count int) {
 		binary.BigEndian.PutUint32(data[nonce:], f.n)
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{100, byte(f.n >> 16), byte(f.n >> 8), byte(f.n)}), uint16(1024+f.n%50000))
 		fx.List = fx.List[:0]
-		f.a.right.e.Handle(f.a.now, Datagram{Local: f.a.right.home(), Remote: from, Data: data}, &fx)
+		f.a.right.e.Handle(f.a.now, Datagram{Path: ipsec.UDPPath(f.a.right.home(), from), Data: data}, &fx)
 	}
 }
 
@@ -223,7 +224,7 @@ func (r *rogue) sendRefused(proposals int) {
 	}
 	from := netip.AddrPortFrom(attacker.Addr(), 1000+uint16(r.a.forged))
 	var fx Effects
-	r.victim.e.Handle(r.a.now, Datagram{Local: r.victim.home(), Remote: from, Data: r.message(ps)}, &fx)
+	r.victim.e.Handle(r.a.now, Datagram{Path: ipsec.UDPPath(r.victim.home(), from), Data: r.message(ps)}, &fx)
 	for _, f := range fx.List {
 		r.victim.do(f)
 	}

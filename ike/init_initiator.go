@@ -8,6 +8,7 @@ import (
 
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // The initiator's IKE_SA_INIT (RFC 7296, Sections 1.2, 2.6, 2.6.1 and 2.21.1):
@@ -42,10 +43,9 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	s.setup.init.offers = proposal.Numbered(s.party.cfg.Proposals, nil)
 	s.setup.init.group = proposal.Group(s.party.cfg.Proposals[0])
 	s.setup.init.grace.Fire = s.graceOver
-	s.net.remote = remote
-	s.net.local = netip.AddrPortFrom(s.e.localAddr(s.party.profile, remote.Addr()), s.e.cfg.IKEPort)
+	s.net.Path = ipsec.UDPPath(netip.AddrPortFrom(s.e.localAddr(s.party.profile, remote.Addr()), s.e.cfg.IKEPort), remote)
 	if !s.party.cfg.Local.IsValid() {
-		s.net.system = s.net.local.Addr()
+		s.net.system = s.net.Local().Addr()
 	}
 	s.run(&initExchange{})
 	return nil
@@ -99,13 +99,13 @@ func (s *ikeSA) initNotifies(p *profile) []wire.Payload {
 
 // natNotifies returns the NAT detection payloads for our address and the peer's, as far as known.
 func (s *ikeSA) natNotifies(p *profile) []wire.Payload {
-	source := natHash(s.spi.I, s.spi.R, s.net.local)
+	source := natHash(s.spi.I, s.spi.R, s.net.Local())
 	if p.cfg.Encap == EncapAlways {
 		source = falseNATHash(s.spi.I, s.spi.R)
 	}
 	return []wire.Payload{
 		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: source},
-		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(s.spi.I, s.spi.R, s.net.remote)},
+		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(s.spi.I, s.spi.R, s.net.Remote())},
 	}
 }
 
@@ -248,13 +248,13 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 		}
 		su.nonces.Nr, su.response = nonce.Data, response
 		s.spi.R = m.ResponderSPI
-		x.finish(s, pathOf(d), chosen, m.Payloads, k.shared)
+		x.finish(s, d.Path, chosen, m.Payloads, k.shared)
 	})
 	return nil
 }
 
 // finish derives the keys and starts IKE_AUTH.
-func (x *initExchange) finish(s *ikeSA, from path, chosen wire.Proposal, ps []wire.Payload, shared []byte) {
+func (x *initExchange) finish(s *ikeSA, from ipsec.Path, chosen wire.Proposal, ps []wire.Payload, shared []byte) {
 	keys, err := s.initKeys(chosen, shared)
 	if err != nil {
 		s.setupFailed("cannot derive the keys: "+err.Error(), nil, false)
@@ -277,24 +277,22 @@ func (x *initExchange) finish(s *ikeSA, from path, chosen wire.Proposal, ps []wi
 // they do not match the addresses in the outer packet, MUST tunnel all future IKE and ESP packets
 // associated with this IKE SA over UDP port 4500" (RFC 7296, Section 2.23). The responder floats
 // when it answers to the source of the next request.
-func (s *ikeSA) detect(p *profile, from path, ps []wire.Payload) {
-	s.net.local = from.local
+func (s *ikeSA) detect(p *profile, from ipsec.Path, ps []wire.Payload) {
+	s.net.Path = s.net.WithLocal(from.Local().Addr())
 	if p.cfg.Encap == EncapNever {
 		return
 	}
-	nat, supported := detectNAT(ps, s.spi.I, s.natSPIr(), from.local, from.remote)
+	nat, supported := detectNAT(ps, s.spi.I, s.natSPIr(), from)
 	s.net.nat, s.net.natT = nat, supported
 	s.net.encap = supported && (nat.Local || nat.Remote || p.cfg.Encap == EncapAlways)
-	if s.net.encap && s.initiator && !s.net.natPort {
+	if s.net.encap && s.initiator {
 		s.float(p)
 	}
 }
 
 // float continues at the NAT ports.
 func (s *ikeSA) float(p *profile) {
-	s.net.natPort = true
-	s.net.local = netip.AddrPortFrom(s.net.local.Addr(), s.e.cfg.NATPort)
-	s.net.remote = netip.AddrPortFrom(s.net.remote.Addr(), p.cfg.RemoteNATPort)
+	s.net.Path = s.net.ToNATPort(s.e.cfg.NATPort, p.cfg.RemoteNATPort)
 }
 
 // natSPIr returns the responder's SPI in the header of the message with the hashes. It is zero in

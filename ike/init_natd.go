@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // natHash returns the data of NAT_DETECTION_SOURCE_IP and NAT_DETECTION_DESTINATION_IP: SHA-1(SPIi
@@ -16,7 +17,7 @@ func natHash(spiI, spiR wire.SPI, addr netip.AddrPort) []byte {
 	b := make([]byte, 0, 8+8+16+2)
 	b = binary.BigEndian.AppendUint64(b, uint64(spiI))
 	b = binary.BigEndian.AppendUint64(b, uint64(spiR))
-	b = append(b, addr.Addr().Unmap().AsSlice()...)
+	b = append(b, addr.Addr().AsSlice()...)
 	b = binary.BigEndian.AppendUint16(b, addr.Port())
 	sum := sha1.Sum(b)
 	return sum[:]
@@ -28,11 +29,11 @@ func falseNATHash(spiI, spiR wire.SPI) []byte {
 	return natHash(spiI, spiR, netip.AddrPort{})
 }
 
-// detectNAT reads the NAT detection payloads of a message that came from remote to local. If no
+// detectNAT reads the NAT detection payloads of a message that came on a path. If no
 // source hash matches, the sender is behind a NAT; if no destination hash matches, we are. It
 // reports supported if the peer sent both kinds. Otherwise there is no NAT traversal, and no NAT is
 // assumed.
-func detectNAT(ps []wire.Payload, spiI, spiR wire.SPI, local, remote netip.AddrPort) (state NATState, supported bool) {
+func detectNAT(ps []wire.Payload, spiI, spiR wire.SPI, from ipsec.Path) (state NATState, supported bool) {
 	var sources, destinations, sourceMatches, destinationMatches int
 	for _, p := range ps {
 		n, ok := p.(*wire.Notify)
@@ -42,10 +43,10 @@ func detectNAT(ps []wire.Payload, spiI, spiR wire.SPI, local, remote netip.AddrP
 		switch n.Kind {
 		case wire.NATDetectionSourceIP:
 			sources++
-			sourceMatches += subtle.ConstantTimeCompare(n.Data, natHash(spiI, spiR, remote))
+			sourceMatches += subtle.ConstantTimeCompare(n.Data, natHash(spiI, spiR, from.Remote()))
 		case wire.NATDetectionDestinationIP:
 			destinations++
-			destinationMatches += subtle.ConstantTimeCompare(n.Data, natHash(spiI, spiR, local))
+			destinationMatches += subtle.ConstantTimeCompare(n.Data, natHash(spiI, spiR, from.Local()))
 		}
 	}
 	if sources == 0 || destinations == 0 {

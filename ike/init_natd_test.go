@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // The digests were computed with sha1sum over the octets that RFC 7296, Section 2.23, lists.
@@ -15,7 +16,7 @@ func TestNATHash(t *testing.T) {
 		{"[::ffff:192.0.2.1]:500", natdV4},
 		{"[2001:db8::1]:4500", natdV6},
 	} {
-		got := hex.EncodeToString(natHash(0x0123456789abcdef, 0, netip.MustParseAddrPort(c.addr)))
+		got := hex.EncodeToString(natHash(0x0123456789abcdef, 0, ipsec.UDPPath(netip.MustParseAddrPort(c.addr), netip.AddrPort{}).Local()))
 		if got != c.want {
 			t.Errorf("%s: got %s, want %s", c.addr, got, c.want)
 		}
@@ -52,7 +53,7 @@ func TestDetectNAT(t *testing.T) {
 		{"not supported", []wire.Payload{&wire.Nonce{}}, NATState{}, false},
 		{"source only", []wire.Payload{src(remote)}, NATState{}, false},
 	} {
-		got, supported := detectNAT(c.ps, i, r, local, remote)
+		got, supported := detectNAT(c.ps, i, r, ipsec.UDPPath(local, remote))
 		if got != c.want || supported != c.supported {
 			t.Errorf("%s: got %+v, %v, want %+v, %v", c.what, got, supported, c.want, c.supported)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // The responder's IKE_SA_INIT (RFC 7296, Sections 1.2, 2.1, 2.6 and 2.21.1). A refused request
@@ -58,7 +59,7 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 // records why with the peers that may have sent it.
 func (e *Engine) malformedInit(d Datagram, h wire.Header, n *wire.Notify, why string) {
 	e.count("ike_malformed")
-	e.explainRefusal(pathOf(d), "malformed IKE_SA_INIT request of "+d.Remote.String()+": "+why, func() []string { return nil })
+	e.explainRefusal(d.Path, "malformed IKE_SA_INIT request of "+d.Path.Remote().String()+": "+why, func() []string { return nil })
 	if !e.unprotected.allowError(e.handling.now) {
 		e.count("ike_errors_limited")
 		return
@@ -68,7 +69,7 @@ func (e *Engine) malformedInit(d Datagram, h wire.Header, n *wire.Notify, why st
 
 // explainRefusal records a refused request with the peers that may have sent it, within the limit
 // of such explanations.
-func (e *Engine) explainRefusal(from path, why string, explain func() []string) {
+func (e *Engine) explainRefusal(from ipsec.Path, why string, explain func() []string) {
 	if !e.unprotected.allowDiagnostic(e.handling.now) {
 		return
 	}
@@ -81,7 +82,7 @@ func (e *Engine) explainRefusal(from path, why string, explain func() []string) 
 func (s *ikeSA) initAgain(d Datagram) {
 	s.e.count("ike_duplicate_request")
 	if s.state == saHalfOpen && s.setup.response != nil && s.win.ExpectedID() == 1 {
-		s.e.transmit(pathOf(d), [][]byte{s.setup.response})
+		s.e.transmit(d.Path, [][]byte{s.setup.response})
 	}
 }
 
@@ -93,7 +94,7 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	if e.stopping {
 		return false
 	}
-	from := d.Remote.Addr()
+	from := d.Path.Remote().Addr()
 	if !e.sas.halfOpen.admits(from, e.peers.configured(from), limits.MaxHalfOpen) || len(e.sas.bySPI)-e.sas.halfOpen.count >= limits.MaxIKESAs {
 		e.count("ike_half_open_limit")
 		return false
@@ -102,10 +103,10 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 		return true
 	}
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
-	if n, ok := wire.FindNotify(m.Payloads, wire.Cookie); ok && e.unprotected.cookies.valid(e.handling.now, n.Data, nonce.Data, d.Remote, h.InitiatorSPI) {
+	if n, ok := wire.FindNotify(m.Payloads, wire.Cookie); ok && e.unprotected.cookies.valid(e.handling.now, n.Data, nonce.Data, d.Path.Remote(), h.InitiatorSPI) {
 		return true
 	}
-	cookie, err := e.unprotected.cookies.make(e.handling.now, nonce.Data, d.Remote, h.InitiatorSPI)
+	cookie, err := e.unprotected.cookies.make(e.handling.now, nonce.Data, d.Path.Remote(), h.InitiatorSPI)
 	if err != nil {
 		e.count("ike_no_randomness")
 		return false
@@ -132,13 +133,13 @@ func (e *Engine) refuseInit(d Datagram, h wire.Header, kind wire.NotifyType, dat
 		Header:   wire.Header{InitiatorSPI: h.InitiatorSPI, Exchange: wire.IKESAInit, Response: true, MessageID: h.MessageID},
 		Payloads: []wire.Payload{&wire.Notify{Kind: kind, Data: data}},
 	}
-	e.transmit(pathOf(d), [][]byte{m.AppendTo(nil)})
+	e.transmit(d.Path, [][]byte{m.AppendTo(nil)})
 }
 
 // halfOpen chooses a proposal and creates a half-open IKE SA, if some configured peer accepts the
 // request.
 func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
-	known := e.peers.at(pathOf(d))
+	known := e.peers.at(d.Path)
 	var ours []wire.Proposal
 	for _, p := range known {
 		ours = append(ours, p.cfg.Proposals...)
@@ -169,10 +170,10 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	s.spi.I = m.InitiatorSPI
 	s.init, s.handshake = key, &authHandshake{}
 	e.sas.inits[key] = s
-	e.sas.halfOpen.add(s, d.Remote.Addr())
-	s.net.path = pathOf(d)
+	e.sas.halfOpen.add(s, d.Path.Remote().Addr())
+	s.net.Path = d.Path
 	likely := e.peers.likeliest(known)
-	s.detect(likely, s.net.path, m.Payloads)
+	s.detect(likely, s.net.Path, m.Payloads)
 	e.after(&s.life.hard, halfOpenLife)
 	s.answerInit(d, m, likely, chosen)
 }
@@ -181,8 +182,8 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 // may have sent it.
 func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Proposal) {
 	e.count("ike_no_proposal_chosen")
-	why := "none of the IKE proposals of " + d.Remote.String() + " is acceptable"
-	e.explainRefusal(pathOf(d), why, func() []string { return proposal.Explain(ours, theirs) })
+	why := "none of the IKE proposals of " + d.Path.Remote().String() + " is acceptable"
+	e.explainRefusal(d.Path, why, func() []string { return proposal.Explain(ours, theirs) })
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
 }
 
@@ -236,7 +237,7 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, chosen 
 // badKeyExchange refuses a request for its Key Exchange Data.
 func (e *Engine) badKeyExchange(d Datagram, h wire.Header, err error) {
 	e.count("ike_bad_key_exchange")
-	e.explainRefusal(pathOf(d), "IKE_SA_INIT request of "+d.Remote.String()+": "+err.Error(), func() []string { return nil })
+	e.explainRefusal(d.Path, "IKE_SA_INIT request of "+d.Path.Remote().String()+": "+err.Error(), func() []string { return nil })
 	if !e.unprotected.allowError(e.handling.now) {
 		e.count("ike_errors_limited")
 		return
@@ -252,7 +253,7 @@ func (s *ikeSA) sendInitResponse(p *profile, chosen wire.Proposal, public []byte
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: wire.IKESAInit, Response: true}, Payloads: ps}
 	s.setup.response = m.AppendTo(nil)
 	s.win.Begin()
-	s.e.transmit(s.net.path, [][]byte{s.setup.response})
+	s.e.transmit(s.net.Path, [][]byte{s.setup.response})
 	s.noteSent()
 }
 

@@ -1,7 +1,6 @@
 package ike
 
 import (
-	"net/netip"
 	"time"
 
 	"culvert/internal/ipsec"
@@ -13,12 +12,11 @@ type Input interface{ isInput() }
 
 // The inputs of Engine.Handle.
 type (
-	// Datagram is an IKE message as received, without the non-ESP marker. Data is borrowed for the
-	// call.
+	// Datagram is an IKE message as received, without the non-ESP marker. It is answered on its
+	// Path. Data is borrowed for the call.
 	Datagram struct {
-		Local, Remote netip.AddrPort
-		NATPort       bool // received at our NAT port (4500), with the marker
-		Data          []byte
+		Path ipsec.Path
+		Data []byte
 	}
 	// Wake reports that Deadline was reached.
 	Wake struct{}
@@ -58,11 +56,11 @@ type (
 		ID              ipsec.ChildID
 		LastIn, LastOut time.Time // zero: never
 	}
-	// PeerMoved reports that an authenticated ESP packet of the SA came from a new outer address
-	// (RFC 7296, Section 2.23).
+	// PeerMoved reports that an authenticated ESP packet of the SA came on a new path (RFC 7296,
+	// Section 2.23).
 	PeerMoved struct {
-		ID     ipsec.ChildID
-		Remote netip.AddrPort
+		ID   ipsec.ChildID
+		Path ipsec.Path
 	}
 	// AddressesChanged reports that addresses, links or routes of this host changed. Every IKE SA
 	// is checked, in portions, for whether its messages must be sent from another address.

@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"net/netip"
 	"time"
+
+	"culvert/internal/ipsec"
 )
 
 // testSchedule holds the events of the virtual clock, in order. Of two events at one moment the one
@@ -59,12 +61,21 @@ func (s *testSchedule) Pop() any {
 type testPacket struct {
 	from     *testSide
 	src, dst netip.AddrPort
-	nat      bool // to the NAT port
+	via      *ipsec.Transport
 	whole    bool // IP may not fragment it
 	part     int  // size of the fragments that it is sent in; 0: one packet
 	msg      *testMessage
 	data     []byte // of msg, as it goes: the link may change it
 	esp      *espPacket
+}
+
+// on puts a packet of a side on a path.
+func (s *testSide) on(p ipsec.Path, pk testPacket) *testPacket {
+	if a := p.Local().Addr(); !a.IsValid() || a.IsUnspecified() {
+		p = p.WithLocal(s.addrFor(p.Remote().Addr()))
+	}
+	pk.from, pk.src, pk.dst, pk.via = s, p.Local(), p.Remote(), p.Via()
+	return &pk
 }
 
 // linkFate decides what the link does with a packet: one delivery after each delay; none: it is
@@ -108,8 +119,8 @@ func (n *natBox) outbound(src netip.AddrPort) netip.AddrPort {
 // send puts a packet on the link, through the sender's NAT.
 func (p *testPair) send(pk *testPacket) {
 	if box := pk.from.nat; box != nil {
-		if pk.src.Port() == 0 {
-			return // protocol 50 does not pass
+		if pk.via == ipsec.Raw {
+			return // it does not pass
 		}
 		pk.src = box.outbound(pk.src)
 	}

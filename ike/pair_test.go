@@ -195,8 +195,8 @@ func (s *testSide) do(f Effect) {
 	case RemoveSA:
 		s.plane.remove(f.ID)
 		s.p.note("%s removes child %d", s.name, f.ID)
-	case SetEndpoint:
-		s.setEndpoint(f)
+	case SetPath:
+		s.setPath(f)
 	case NeedTraffic:
 		if psa := s.plane.sas[f.ID]; psa != nil {
 			s.later(psa.traffic())
@@ -222,32 +222,28 @@ func (s *testSide) do(f Effect) {
 	}
 }
 
-func (s *testSide) setEndpoint(f SetEndpoint) {
+func (s *testSide) setPath(f SetPath) {
 	psa := s.plane.sas[f.ID]
 	if psa == nil {
-		s.p.violated("%s: SetEndpoint of child %d, which is not installed", s.name, f.ID)
+		s.p.violated("%s: SetPath of child %d, which is not installed", s.name, f.ID)
 		return
 	}
-	psa.sa.Endpoint, psa.remote = f.Endpoint, f.Endpoint.Remote
-	s.p.note("%s moves child %d to %v", s.name, f.ID, f.Endpoint.Remote)
+	psa.sa.Path = f.Path
+	s.p.note("%s moves child %d: %v", s.name, f.ID, f.Path)
 }
 
 // send puts an IKE message on the link, or keeps it for the script.
 func (s *testSide) send(f Send) {
-	local := f.Local
-	if !local.Addr().IsValid() || local.Addr().IsUnspecified() {
-		local = netip.AddrPortFrom(s.addrFor(f.Remote.Addr()), map[bool]uint16{false: 500, true: 4500}[f.NATPort])
-	}
 	if f.Keepalive {
 		s.keepalive++
-		s.p.send(&testPacket{from: s, src: local, dst: f.Remote, nat: true})
+		s.p.send(s.on(f.Path, testPacket{}))
 		return
 	}
 	m := s.p.tap.see(s.p, s, f)
 	if !m.hdr.Response && !m.repeat {
 		s.sentRequests[m.hdr.Exchange]++
 	}
-	m.pk = &testPacket{from: s, src: local, dst: f.Remote, nat: f.NATPort, whole: f.DontFragment, part: f.FragmentSize, msg: m, data: slices.Clone(f.Data)}
+	m.pk = s.on(f.Path, testPacket{whole: f.DontFragment, part: f.FragmentSize, msg: m, data: slices.Clone(f.Data)})
 	s.p.noteLazy(func() string { return s.name + " > " + m.String() })
 	if s.p.scripted {
 		s.out = append(s.out, m)
@@ -258,12 +254,13 @@ func (s *testSide) send(f Send) {
 
 // receive takes a packet from the link; dst is its address behind the side's NAT.
 func (s *testSide) receive(pk *testPacket, dst netip.AddrPort) {
+	from := ipsec.NewPath(pk.via, dst, pk.src, 0)
 	switch {
 	case s.e == nil:
 	case pk.esp != nil:
-		s.plane.receive(pk)
+		s.plane.receive(pk.esp, from)
 	case pk.msg != nil:
-		s.handle(Datagram{Local: dst, Remote: pk.src, NATPort: pk.nat, Data: slices.Clone(pk.data)})
+		s.handle(Datagram{Path: from, Data: slices.Clone(pk.data)})
 	}
 }
 
@@ -359,7 +356,7 @@ func (p *testPair) transcript(n int) string {
 func describeInput(in Input) string {
 	switch in := in.(type) {
 	case Datagram:
-		return fmt.Sprintf("a datagram of %d octets from %v", len(in.Data), in.Remote)
+		return fmt.Sprintf("a datagram of %d octets from %v", len(in.Data), in.Path.Remote())
 	case SetPeers:
 		return fmt.Sprintf("SetPeers with %d peers", len(in.Peers))
 	case Computed:

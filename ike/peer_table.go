@@ -9,6 +9,7 @@ import (
 	"culvert/ike/identity"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // peerTable indexes the configured peers, and lists those to reconcile before Handle returns. The
@@ -191,10 +192,10 @@ func (c *offerCounts) count(ps []wire.Proposal, n int) (changed bool) {
 }
 
 // at returns the peers that have the remote address and accept calls at the local one.
-func (t *peerTable) at(from path) []*profile {
+func (t *peerTable) at(from ipsec.Path) []*profile {
 	var list []*profile
-	for _, p := range t.byAddr[from.remote.Addr()] {
-		if p.callableAt(from.local.Addr()) {
+	for _, p := range t.byAddr[from.Remote().Addr()] {
+		if p.callableAt(from.Local().Addr()) {
 			list = append(list, p)
 		}
 	}
@@ -232,7 +233,7 @@ func (t *peerTable) called(id identity.ID, local netip.Addr) []*profile {
 }
 
 // suspects returns the peers with which to record the failure of a call from an address.
-func (t *peerTable) suspects(from path) []*profile {
+func (t *peerTable) suspects(from ipsec.Path) []*profile {
 	if known := t.at(from); len(known) > 0 || len(t.byName) != 1 {
 		return known
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // TestSuspects: a failed call is laid to the peers of its address, and from elsewhere to the only
@@ -13,11 +14,11 @@ func TestSuspects(t *testing.T) {
 	p := newPair(t, 1, nil)
 	table := &p.left.e.peers
 	known := table.order[0]
-	there := path{local: p.left.home(), remote: p.right.home()}
-	elsewhere := path{local: p.left.home(), remote: netip.MustParseAddrPort("203.0.113.66:500")}
-	for _, from := range []path{there, elsewhere} {
+	there := ipsec.UDPPath(p.left.home(), p.right.home())
+	elsewhere := ipsec.UDPPath(p.left.home(), netip.MustParseAddrPort("203.0.113.66:500"))
+	for _, from := range []ipsec.Path{there, elsewhere} {
 		if list := table.suspects(from); len(list) != 1 || list[0] != known {
-			t.Errorf("from %v: %d suspects, want the one peer", from.remote, len(list))
+			t.Errorf("from %v: %d suspects, want the one peer", from, len(list))
 		}
 	}
 	second := p.left.peers[0]

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -35,7 +34,6 @@ type askedFor struct {
 type planeSA struct {
 	sa              ipsec.ChildSA
 	sends           bool
-	remote          netip.AddrPort
 	lastIn, lastOut time.Time
 	seqOut, seqIn   uint64
 }
@@ -92,7 +90,7 @@ func (pl *testPlane) install(sa ipsec.ChildSA) {
 	pl.s.p.freshKey(sa.SPIIn, sa.KeyIn)
 	delete(pl.allocated, sa.SPIIn)
 	pl.known[sa.SPIIn] = true
-	psa := &planeSA{sa: sa, remote: sa.Endpoint.Remote}
+	psa := &planeSA{sa: sa}
 	pl.sas[sa.ID], pl.inbound[sa.SPIIn] = psa, psa
 }
 
@@ -191,18 +189,12 @@ func (pl *testPlane) send(policy ipsec.Policy, worker int) {
 	}
 	psa.seqOut++
 	psa.lastOut = pl.s.p.now
-	ep := psa.sa.Endpoint
-	local := ep.Local
-	if !local.Addr().IsValid() || local.Addr().IsUnspecified() {
-		local = netip.AddrPortFrom(pl.s.addrFor(psa.remote.Addr()), local.Port())
-	}
 	pl.s.p.sentData++
-	pl.s.p.send(&testPacket{from: pl.s, src: local, dst: psa.remote, nat: ep.Encap, esp: &espPacket{pl.s, policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now, pl.pairs[policy.Child] == 1}})
+	pl.s.p.send(pl.s.on(psa.sa.Path, testPacket{esp: &espPacket{pl.s, policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now, pl.pairs[policy.Child] == 1}}))
 }
 
 // receive opens a packet if it can.
-func (pl *testPlane) receive(pk *testPacket) {
-	e := pk.esp
+func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 	psa := pl.inbound[e.spi]
 	// "the responder MAY begin sending on an SA as soon as it sends its response" (RFC 7296,
 	// Section 2.8). The first packets of a child may overtake it.
@@ -217,8 +209,8 @@ func (pl *testPlane) receive(pk *testPacket) {
 	psa.lastIn = pl.s.p.now
 	if e.seq > psa.seqIn {
 		psa.seqIn = e.seq
-		if psa.sa.Endpoint.Encap && pk.src != psa.remote {
-			pl.s.later(PeerMoved{ID: psa.sa.ID, Remote: pk.src})
+		if psa.sa.Path.Encapsulated() && !psa.sa.Path.SameRemote(from) {
+			pl.s.later(PeerMoved{ID: psa.sa.ID, Path: from})
 		}
 	}
 	if first {

@@ -18,9 +18,8 @@ func (e *Engine) datagram(d Datagram) {
 			e.recovered(why)
 		}
 	}()
-	d.Local, d.Remote = unmapped(d.Local), unmapped(d.Remote)
 	h, err := wire.ParseHeader(d.Data)
-	if err != nil || !d.Remote.IsValid() {
+	if err != nil || !d.Path.IsValid() {
 		e.count("ike_malformed")
 		return
 	}
@@ -191,7 +190,7 @@ func (s *ikeSA) fragmentOfLast(d Datagram, f *wire.EncryptedFragment) {
 		return
 	}
 	s.e.count("ike_duplicate_request")
-	s.repeatResponse(pathOf(d))
+	s.repeatResponse(d.Path)
 }
 
 // opened handles a message that is in the window, with its payloads. err is why it could not be
@@ -203,14 +202,14 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 	}
 	s.noteReceived()
 	if s.state == saHalfOpen {
-		s.net.path = pathOf(d)
+		s.net.Path = d.Path
 	} else {
 		s.follow(d)
 	}
 	if h.Response {
 		s.takeResponse(h, ps, err)
 	} else {
-		s.win.Accept(pathOf(d), digest, h.Exchange)
+		s.win.Accept(d.Path, digest, h.Exchange)
 		s.takeRequest(d, h, ps, err)
 	}
 	s.rekeyBeforeIDsRunOut()
@@ -317,7 +316,7 @@ func (s *ikeSA) refuseMalformed(ex wire.ExchangeType, ps []wire.Payload, err err
 	case named && !child:
 		why = "it wants an IKE SA without a Child SA (RFC 6023), which is not supported; give it traffic selectors"
 	}
-	s.e.explainRefusal(s.net.path, s.net.remote.String()+": "+why, func() []string { return nil })
+	s.e.explainRefusal(s.net.Path, s.net.Remote().String()+": "+why, func() []string { return nil })
 	return fatal(kind, why)
 }
 

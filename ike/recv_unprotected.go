@@ -83,5 +83,5 @@ func (e *Engine) sendError(d Datagram, h wire.Header, kind wire.NotifyType) {
 		},
 		Payloads: []wire.Payload{&wire.Notify{Kind: kind}},
 	}
-	e.transmit(pathOf(d), [][]byte{m.AppendTo(nil)})
+	e.transmit(d.Path, [][]byte{m.AppendTo(nil)})
 }

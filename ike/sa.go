@@ -13,6 +13,7 @@ import (
 	"culvert/ike/timer"
 	"culvert/ike/window"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // An ikeSA is an IKE SA, from its creation until its cached last response expires.
@@ -24,7 +25,7 @@ type ikeSA struct {
 	state          saState
 	net            network
 	keys           saKeys
-	win            window.Window[path]
+	win            window.Window[ipsec.Path]
 	retransmission timer.Timer
 	setup          *setup    // nil once established
 	handshake      handshake // of a responder; nil outside of one
@@ -75,7 +76,7 @@ type initKey [sha256.Size]byte
 // keyOf returns the key of an IKE_SA_INIT request.
 func keyOf(d Datagram) initKey {
 	h := sha256.New()
-	addr, _ := d.Remote.MarshalBinary()
+	addr, _ := d.Path.Remote().MarshalBinary()
 	h.Write([]byte{byte(len(addr))})
 	h.Write(addr)
 	h.Write(d.Data)

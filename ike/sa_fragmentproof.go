@@ -30,7 +30,7 @@ func (x *fragmentProof) activity() ikeActivity { return ikeQuiet }
 
 func (x *fragmentProof) start(s *ikeSA) {
 	size := proof4
-	if s.net.remote.Addr().Is6() {
+	if s.net.Is6() {
 		size = proof6
 	}
 	data, _, ok := s.padded(size)
@@ -48,7 +48,7 @@ func (x *fragmentProof) start(s *ikeSA) {
 func (x *fragmentProof) again(s *ikeSA) {
 	x.tries++
 	part := proofPart4
-	if s.net.remote.Addr().Is6() {
+	if s.net.Is6() {
 		part = proofPart6
 	}
 	s.emitRequest(Send{FragmentSize: part})

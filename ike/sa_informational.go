@@ -44,7 +44,7 @@ func (x *informational) activity() ikeActivity {
 func (x *informational) start(s *ikeSA) {
 	switch x.kind {
 	case askMove:
-		x.local = s.net.local
+		x.local = s.net.Local()
 		x.payloads = s.natNotifies(s.party.profile)
 		fallthrough
 	case askAlive, askClose:

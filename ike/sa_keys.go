@@ -79,7 +79,7 @@ func (s *ikeSA) childSA(chosen wire.Proposal, shared []byte, n noncePair, creato
 	fromI, fromR := su.ChildKeys(s.keys.suite.Prf(), s.keys.keys.D, shared, n.Ni, n.Nr)
 	sa := ipsec.ChildSA{
 		Cipher: esp.Cipher{ID: uint16(su.Cipher), KeyBits: su.KeyBits}, ESN: su.ESN,
-		KeyIn: fromR, KeyOut: fromI, Endpoint: s.net.endpoint(s.e),
+		KeyIn: fromR, KeyOut: fromI, Path: s.espPath(),
 	}
 	if !creator {
 		sa.KeyIn, sa.KeyOut = fromI, fromR
@@ -87,27 +87,13 @@ func (s *ikeSA) childSA(chosen wire.Proposal, shared []byte, n noncePair, creato
 	return sa, nil
 }
 
-// Octets in front of the IKE header in an IP datagram.
-const (
-	ipv4UDPHeaders = 20 + 8
-	ipv6UDPHeaders = 40 + 8
-	nonESPMarker   = 4
-)
-
 // maxDatagram returns the greatest length of an unfragmented message in octets, or 0 if there is no
 // limit.
 func (s *ikeSA) maxDatagram() int {
 	if s.keys.fragment <= 0 {
 		return 0
 	}
-	n := s.keys.fragment - ipv4UDPHeaders
-	if s.net.remote.Addr().Is6() {
-		n = s.keys.fragment - ipv6UDPHeaders
-	}
-	if s.net.natPort {
-		n -= nonESPMarker
-	}
-	return n
+	return s.keys.fragment - s.net.Headers()
 }
 
 // seal protects a message. It splits a long one into fragments if both sides support them.

@@ -74,7 +74,7 @@ func earliest(a, b time.Time) time.Time {
 // keepsNATOpen reports whether we send keepalives: only the side behind the NAT does (RFC 3948,
 // Section 4).
 func (s *ikeSA) keepsNATOpen() bool {
-	return s.net.nat.Local && s.net.natPort && s.state == saEstablished
+	return s.net.nat.Local && s.net.Via().Keepalives && s.state == saEstablished
 }
 
 // lastSent returns when something was last sent to the peer, as far as we know.
@@ -162,7 +162,7 @@ func (s *ikeSA) decideLiveness() {
 		return
 	}
 	if s.keepsNATOpen() && now.Sub(s.lastSent()) >= keepaliveInterval {
-		s.e.emit(Send{Local: s.net.local, Remote: s.net.remote, NATPort: true, Keepalive: true})
+		s.e.emit(Send{Path: s.net.Path, Keepalive: true})
 		s.noteSent()
 	}
 	if s.silent(now) {

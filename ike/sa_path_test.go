@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // behindNAT is a pair whose left side is behind a NAT.
@@ -28,7 +29,7 @@ func TestNATFloat(t *testing.T) {
 	}
 	p.deliver(resp)
 	auth := p.wantSend("left goes on at port 4500", p.left, wire.IKEAuth, false, "...")
-	if auth.pk.dst.Port() != 4500 || auth.pk.src.Port() != 4500 || !auth.pk.nat {
+	if auth.pk.dst.Port() != 4500 || auth.pk.src.Port() != 4500 || auth.pk.via != ipsec.NAT {
 		p.fatalf("IKE_AUTH goes from %v to %v", auth.pk.src, auth.pk.dst)
 	}
 	p.send(auth.pk)
@@ -131,7 +132,7 @@ func TestBehindNATFollowsNobody(t *testing.T) {
 	main, keys := a.established(p.left)
 	h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, MessageID: main.win.ExpectedID()}
 	a.inject(p.left, netip.AddrPortFrom(attacker.Addr(), 4500), a.seal(keys, h, 0, nil))
-	p.left.handle(PeerMoved{ID: p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID, Remote: netip.AddrPortFrom(attacker.Addr(), 4500)})
+	p.left.handle(PeerMoved{ID: p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID, Path: ipsec.NATPath(p.left.home(), netip.AddrPortFrom(attacker.Addr(), 4500))})
 	p.drive(time.Second)
 	if st := p.left.e.Status()[0]; st.Remote.Addr() != p.right.addrs[0] {
 		p.fatalf("left follows to %v", st.Remote)

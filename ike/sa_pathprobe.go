@@ -144,7 +144,7 @@ func (x *pathProbe) inParts(s *ikeSA, n int) int {
 	switch {
 	case n%2 != 0:
 		return 0
-	case s.net.remote.Addr().Is6():
+	case s.net.Is6():
 		return proof6
 	}
 	return proof4
@@ -183,13 +183,7 @@ func (s *ikeSA) padded(size int) (data []byte, sent int, ok bool) {
 	if !ok || s.keys.out == nil {
 		return nil, 0, false
 	}
-	headers := ipv4UDPHeaders
-	if s.net.remote.Addr().Is6() {
-		headers = ipv6UDPHeaders
-	}
-	if s.net.natPort {
-		headers += nonESPMarker
-	}
+	headers := s.net.Headers()
 	room := size - headers
 	for n, tries := 0, 0; tries < 3; tries++ { // without padding, then with the rest, then a block less
 		pad := &wire.Notify{Kind: padding, Data: make([]byte, n)}

@@ -15,7 +15,7 @@ func (pk *testPacket) outerLen() int {
 	if pk.dst.Addr().Is6() {
 		n += 20
 	}
-	if pk.nat {
+	if pk.via == ipsec.NAT {
 		n += 4
 	}
 	return n

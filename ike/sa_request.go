@@ -5,6 +5,7 @@ import (
 
 	"culvert/ike/window"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // rekeyBeforeIDsRunOut rekeys the IKE SA when its message IDs run low.
@@ -59,7 +60,7 @@ func (s *ikeSA) sendRequest() {
 
 // emitRequest sends the outstanding request to the peer. as tells how IP carries it.
 func (s *ikeSA) emitRequest(as Send) {
-	as.Local, as.Remote, as.NATPort = s.net.local, s.net.remote, s.net.natPort
+	as.Path = s.net.Path
 	for _, data := range s.win.Outstanding().Datagrams {
 		as.Data = data
 		s.e.emit(as)
@@ -78,7 +79,7 @@ func (s *ikeSA) retransmit() {
 	if x, ok := s.work.Current().(prober); ok && x.unanswered(s) {
 		return
 	}
-	if (r.Repeated > 0 || !s.net.local.Addr().IsValid()) && s.roam() {
+	if (r.Repeated > 0 || !s.net.Local().Addr().IsValid()) && s.roam() {
 		return // sent from another address, or ended: the host may not report changes of its addresses
 	}
 	if r.Repeated < s.tries() {
@@ -150,7 +151,7 @@ func (s *ikeSA) inWindow(d Datagram, h wire.Header) bool {
 		s.e.count("ike_message_id")
 	case window.Copy:
 		s.e.count("ike_duplicate_request")
-		s.repeatResponse(pathOf(d))
+		s.repeatResponse(d.Path)
 	case window.Stale:
 		s.e.count("ike_stale_response")
 	case window.Early:
@@ -162,7 +163,7 @@ func (s *ikeSA) inWindow(d Datagram, h wire.Header) bool {
 }
 
 // repeatResponse answers a copy of the peer's last request.
-func (s *ikeSA) repeatResponse(to path) { s.e.transmit(to, s.win.Repeat(to, s.net.path)) }
+func (s *ikeSA) repeatResponse(to ipsec.Path) { s.e.transmit(to, s.win.Repeat(to, s.net.Path)) }
 
 // answer sends the response to the peer's last request, and keeps it for copies of the request.
 func (s *ikeSA) answer(ps []wire.Payload) {

@@ -9,6 +9,7 @@ import (
 
 	"culvert/ike/timer"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // Roaming: this host sends from another address than before, because the old one is gone or because
@@ -135,14 +136,14 @@ func (e *Engine) sourceGone(in SourceGone) {
 
 // roam changes to another source address if it must, or should, and reports whether it did.
 func (s *ikeSA) roam() bool {
-	was := s.net.local.Addr()
+	was := s.net.Local().Addr()
 	if s.party == nil || s.party.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state.ended() {
 		return false
 	}
 	// NAT detection of an attempt that started without an address hashed a wrong one, and would
 	// find us behind a NAT.
 	gone := !was.IsValid() || !s.e.hasAddr(was)
-	now := s.e.cfg.LocalAddr(s.net.remote.Addr())
+	now := s.e.cfg.LocalAddr(s.net.Remote().Addr())
 	if now == was || !gone && (s.net.system != was || s.state.authenticated() && !s.isFollowed()) {
 		return false // what the peer may not follow is done only if necessary
 	}
@@ -177,7 +178,7 @@ func (e *Engine) hasAddr(a netip.Addr) bool {
 // returns for lack of a better one: of another scope than the peer's address, or in a protected
 // network, whose packets must not leave in the clear.
 func (s *ikeSA) mayLeaveFor(now netip.Addr) bool {
-	remote, was := s.net.remote.Addr(), s.net.local.Addr()
+	remote, was := s.net.Remote().Addr(), s.net.Local().Addr()
 	if !now.IsValid() || now.IsLoopback() != remote.IsLoopback() || now.IsLinkLocalUnicast() != remote.IsLinkLocalUnicast() || !s.e.hasAddr(now) {
 		return false
 	}
@@ -208,7 +209,7 @@ func (s *ikeSA) canReconnect() bool { return len(s.party.cfg.Remote) > 0 }
 // leaveFor changes to another source address, and tells the peer.
 func (s *ikeSA) leaveFor(now netip.Addr) {
 	s.e.count("ike_address_changed")
-	if was := s.net.local.Addr(); was.IsValid() {
+	if was := s.net.Local().Addr(); was.IsValid() {
 		s.notice(Info, "address-changed", fmt.Sprintf("our address towards the peer was %s and is %s", was, now))
 	}
 	if s.connecting() { // begun from another address: starts again
@@ -220,7 +221,7 @@ func (s *ikeSA) leaveFor(now netip.Addr) {
 		s.end(endMoved, "our address changed, and the peer does not follow it")
 		return
 	}
-	s.net.local, s.net.system = netip.AddrPortFrom(now, s.net.local.Port()), now
+	s.net.Path, s.net.system = s.net.WithLocal(now), now
 	s.movePairs()
 	if r := s.win.Outstanding(); r != nil {
 		r.Repeated = 0
@@ -249,9 +250,9 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	if s.state != saEstablished {
 		return // the successor repeats it
 	}
-	nat, supported := detectNAT(ps, s.spi.I, s.spi.R, s.net.local, s.net.remote)
+	nat, supported := detectNAT(ps, s.spi.I, s.spi.R, s.net.Path)
 	switch {
-	case x.local != s.net.local:
+	case x.local != s.net.Local():
 		s.announce()
 		return
 	case !supported && s.net.follows && s.canReconnect():
@@ -269,14 +270,14 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	if !supported {
 		return
 	}
-	switch behind := nat.Local || nat.Remote; {
-	case behind && s.net.natT && s.net.natPort:
-		s.net.encap = true
-		s.movePairs()
-	case behind && s.net.natT:
-		s.float(s.party.profile)
-		s.net.encap = true
-		s.movePairs()
+	if !s.net.natT || !nat.Local && !nat.Remote {
+		return
+	}
+	was := s.net.Path
+	s.float(s.party.profile)
+	s.net.encap = true
+	s.movePairs()
+	if s.net.Path != was {
 		s.announce()
 	}
 }
@@ -314,7 +315,7 @@ func (s *ikeSA) deserted(now time.Time) bool {
 // message apply.
 func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
 	from, _ := s.win.Last()
-	nat, ok := detectNAT(ps, s.spi.I, s.spi.R, from.local, from.remote)
+	nat, ok := detectNAT(ps, s.spi.I, s.spi.R, from)
 	if !ok || s.state == saRekeyed {
 		return nil
 	}
@@ -323,16 +324,16 @@ func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
 		return nil
 	}
 	if s.net.unsaid { // it does not know our address yet
-		from.local = netip.AddrPortFrom(s.net.local.Addr(), from.local.Port())
+		from = from.WithLocal(s.net.Local().Addr())
 	}
-	if from != s.net.path {
+	if from != s.net.Path {
 		if !s.mayMovePeer() {
 			return nil
 		}
-		s.notice(Info, "peer-moved", fmt.Sprintf("the peer was at %s and is at %s", s.net.remote, from.remote))
+		s.notice(Info, "peer-moved", fmt.Sprintf("the peer was at %s and is at %s", s.net.Remote(), from.Remote()))
 	}
 	s.net.nat = nat
-	if (nat.Local || nat.Remote) && s.net.natT && from.natPort {
+	if (nat.Local || nat.Remote) && s.net.natT && from.Via().CarriesESP {
 		s.net.encap = true
 	}
 	s.movePeer(from)
@@ -373,8 +374,8 @@ func (s *ikeSA) mayMovePeer() bool {
 }
 
 // movePeer sets the path of the IKE SA and its Child SAs.
-func (s *ikeSA) movePeer(to path) {
-	s.net.path = to
+func (s *ikeSA) movePeer(to ipsec.Path) {
+	s.net.Path = to
 	s.movePairs()
 	s.e.touch(s.party)
 }

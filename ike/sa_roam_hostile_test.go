@@ -7,6 +7,7 @@ import (
 
 	"culvert/ike/window"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // word is an authentic request of the victim's peer that says where it is, as that sends it next.
@@ -15,7 +16,7 @@ func (a *attack) word(victim *testSide, at netip.AddrPort) []byte {
 	main, _ := a.established(victim)
 	ps := []wire.Payload{
 		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: natHash(main.spi.I, main.spi.R, at)},
-		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(main.spi.I, main.spi.R, main.net.local)},
+		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(main.spi.I, main.spi.R, main.net.Local())},
 	}
 	return a.forgeRequest(victim, wire.Informational, wire.FirstType(ps), wire.AppendPayloads(nil, ps))
 }
@@ -27,8 +28,8 @@ func (a *attack) wantAt(what string, s *testSide, want netip.Addr) {
 		a.fatalf("%s: %s sends IKE to %v", what, s.name, st.Remote)
 	}
 	for _, psa := range s.plane.sas {
-		if psa.remote.Addr() != want {
-			a.fatalf("%s: %s sends ESP to %v", what, s.name, psa.remote)
+		if psa.sa.Path.Remote().Addr() != want {
+			a.fatalf("%s: %s sends ESP to %v", what, s.name, psa.sa.Path.Remote())
 		}
 	}
 }
@@ -45,7 +46,7 @@ func TestHostileMoves(t *testing.T) {
 		Header: wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, Exchange: wire.Informational, Initiator: true, MessageID: main.win.ExpectedID()},
 		Payloads: []wire.Payload{
 			&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: natHash(main.spi.I, main.spi.R, attacker)},
-			&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(main.spi.I, main.spi.R, main.net.local)},
+			&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(main.spi.I, main.spi.R, main.net.Local())},
 		},
 	}
 	a.inject(p.right, attacker, clear.AppendTo(nil))
@@ -58,7 +59,7 @@ func TestHostileMoves(t *testing.T) {
 	h := wire.Header{InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, MajorVersion: 2, Exchange: wire.Informational, Initiator: true, MessageID: main.win.ExpectedID()}
 	a.inject(p.right, attacker, a.seal(keys, h, 0, nil))
 	a.wantAt("an authentic request, its source changed, that says nothing of it", p.right, home)
-	p.right.handle(PeerMoved{ID: p.right.plane.ofPolicy(p.right.policy("lan"))[0].sa.ID, Remote: netip.AddrPortFrom(attacker.Addr(), 4500)})
+	p.right.handle(PeerMoved{ID: p.right.plane.ofPolicy(p.right.policy("lan"))[0].sa.ID, Path: ipsec.NATPath(p.right.home(), netip.AddrPortFrom(attacker.Addr(), 4500))})
 	a.wantAt("authentic ESP of a peer that is not behind a NAT", p.right, home)
 
 	to := netip.MustParseAddrPort("192.0.2.101:500")
@@ -114,7 +115,7 @@ func TestMovesAreLimited(t *testing.T) {
 			a.inject(a.right, to, a.forgeRequest(a.right, wire.Informational, 0, nil))
 		},
 		"by ESP": func(a *attack, to netip.AddrPort) {
-			a.right.handle(PeerMoved{ID: a.right.plane.ofPolicy(a.right.policy("lan"))[0].sa.ID, Remote: to})
+			a.right.handle(PeerMoved{ID: a.right.plane.ofPolicy(a.right.policy("lan"))[0].sa.ID, Path: ipsec.NATPath(a.right.home(), to)})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"culvert/ike/identity"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // crowd is two engines with many peers each, and nothing between them: a message arrives at once.
@@ -102,9 +103,8 @@ func (c *crowd) one(e *Engine, in Input) {
 			if e == c.left {
 				to = c.right
 			}
-			local := f.Local
 			if !f.Keepalive {
-				c.wire = append(c.wire, crowdDatagram{to, Datagram{Local: f.Remote, Remote: local, NATPort: f.NATPort, Data: f.Data}})
+				c.wire = append(c.wire, crowdDatagram{to, Datagram{Path: ipsec.NewPath(f.Path.Via(), f.Path.Remote(), f.Path.Local(), 0), Data: f.Data}})
 			}
 		case Compute:
 			c.one(e, Computed{ID: f.ID, Value: f.Run()})
@@ -304,7 +304,7 @@ func TestRoamingOfVeryMany(t *testing.T) {
 	}
 	moved := 0
 	for st := range c.right.peers.all() {
-		if s := st.party.main(); s != nil && s.net.remote.Addr() == addr {
+		if s := st.party.main(); s != nil && s.net.Remote().Addr() == addr {
 			moved++
 		}
 	}

@@ -347,7 +347,7 @@ func (s *testSide) unlike(mine, theirs *planeSA) string {
 		return "the keys differ"
 	case fmt.Sprint(mine.sa.LocalTS) != fmt.Sprint(theirs.sa.RemoteTS):
 		return fmt.Sprintf("selectors differ: %v and %v", mine.sa.LocalTS, theirs.sa.RemoteTS)
-	case mine.sa.Endpoint.Encap != theirs.sa.Endpoint.Encap:
+	case mine.sa.Path.Via() != theirs.sa.Path.Via():
 		return "one side encapsulates"
 	}
 	return ""

@@ -152,7 +152,7 @@ func (p *party) status() PeerStatus {
 
 // describe sets the fields that come from an IKE SA.
 func (s *ikeSA) describe(st *PeerStatus) {
-	st.Local, st.Remote = s.net.local, s.net.remote
+	st.Local, st.Remote = s.net.Local(), s.net.Remote()
 	st.SPIi, st.SPIr = s.spi.I, s.spi.R
 	st.NAT = s.net.nat
 	st.Established, st.RekeyAt = s.life.since, s.life.rekeyAt
@@ -218,7 +218,7 @@ func (pol *policy) status(peer PeerState) ChildStatus {
 	if p.rekeying != nil {
 		st.State = ChildRekeying
 	}
-	st.ID, st.Encap = p.sa.ID, p.sa.Endpoint.Encap
+	st.ID, st.Encap = p.sa.ID, p.sa.Path.Encapsulated()
 	st.SPIIn, st.SPIOut = p.sa.SPIIn, p.sa.SPIOut
 	st.Proposal = suite.ESPProposalName(p.proposal)
 	st.LocalTS, st.RemoteTS = slices.Clone(p.sa.LocalTS), slices.Clone(p.sa.RemoteTS)

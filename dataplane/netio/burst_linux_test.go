@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+
+	"culvert/internal/ipsec"
 )
 
 // TestBurst: many packets come in one system call and keep their order, sizes, addresses and TOS;
@@ -15,23 +17,23 @@ func TestBurst(t *testing.T) {
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		var want []Outgoing
 		for i := range 3*maxBurst + 1 {
-			out := Outgoing{Data: espPacket(uint32(1000+i), 40+i*7%1300), Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap, TOS: uint8(i) &^ 3}
+			out := Outgoing{Data: espPacket(uint32(1000+i), 40+i*7%1300), Path: espPath(encap, at(addrA[v6], port), at(addrB[v6], port)), TOS: uint8(i) &^ 3}
 			if i%2 == 0 {
-				out.Local = at(addrA2[v6], port)
+				out.Path = out.Path.WithLocal(addrA2[v6])
 			}
 			if err := sendOne(tx, &out); err != nil {
 				t.Fatal(err)
 			}
 			want = append(want, out)
 		}
-		other := Outgoing{Data: espPacket(7000, 100), Local: at(addrA[v6], 4500-port), Remote: at(addrB[v6], 4500-port), Encap: !encap}
+		other := Outgoing{Data: espPacket(7000, 100), Path: espPath(!encap, at(addrA[v6], 4500-port), at(addrB[v6], 4500-port))}
 		if err := sendOne(tx, &other); err != nil {
 			t.Fatal(err)
 		}
 		others, bursts, held := 0, 0, [][]byte(nil) // held: of the present burst
 		for i := 0; i < len(want)+others; i++ {
 			in := recv(t, rx, buf)
-			if in.Encap != encap {
+			if in.Path.Encapsulated() != encap {
 				others++
 				continue
 			}
@@ -47,8 +49,8 @@ func TestBurst(t *testing.T) {
 				bursts++
 			}
 			w := want[i-others]
-			if !bytes.Equal(in.Data, w.Data) || in.SegSize != 0 || in.Remote != w.Local || in.Local != w.Remote || in.TOS != w.TOS || in.Kind != ESP {
-				t.Fatalf("packet %d: %d octets from %s to %s, TOS %#x; sent %d from %s, TOS %#x", i, len(in.Data), in.Remote, in.Local, in.TOS, len(w.Data), w.Local, w.TOS)
+			if !bytes.Equal(in.Data, w.Data) || in.SegSize != 0 || in.Path != espPath(encap, w.Path.Remote(), w.Path.Local()) || in.TOS != w.TOS || in.Kind != ESP {
+				t.Fatalf("packet %d: %d octets from %s to %s, TOS %#x; sent %d from %s, TOS %#x", i, len(in.Data), in.Path.Remote(), in.Path.Local(), in.TOS, len(w.Data), w.Path.Local(), w.TOS)
 			}
 		}
 		size := maxBurst
@@ -59,7 +61,7 @@ func TestBurst(t *testing.T) {
 			t.Errorf("%d packets that waited came in %d bursts of at most %d; %d are of one without an end", len(want), bursts, size, len(held))
 		}
 		for others == 0 {
-			if recv(t, rx, buf).Encap != encap {
+			if recv(t, rx, buf).Path.Encapsulated() != encap {
 				others++
 			}
 		}
@@ -74,7 +76,7 @@ func TestOnlyReadySocketsAreRead(t *testing.T) {
 	var in Received
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		mustBeDry(t, rx, nil)
-		out := Outgoing{Data: espPacket(1000, 100), Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		out := Outgoing{Data: espPacket(1000, 100), Path: espPath(encap, at(addrA[v6], port), at(addrB[v6], port))}
 		if err := sendOne(tx, &out); err != nil {
 			t.Fatal(err)
 		}
@@ -100,17 +102,17 @@ func TestOnlyReadySocketsAreRead(t *testing.T) {
 	})
 }
 
-// TestOddAddresses: a nonsensical endpoint is an error and does not end the port.
-func TestOddAddresses(t *testing.T) {
+// TestOddPaths: a nonsensical path is an error and does not end the port.
+func TestOddPaths(t *testing.T) {
 	p := newPair(t, 1)
 	tx, data := p.netA.Ports()[0], espPacket(1000, 100)
 	for _, encap := range []bool{false, true} {
-		for _, out := range []Outgoing{
+		for _, path := range []ipsec.Path{
 			{},
-			{Local: at(addrA[false], 4500)},
-			{Remote: netip.AddrPortFrom(netip.MustParseAddr("::ffff:192.0.2.2"), 4500)},
+			espPath(encap, at(addrA[false], 4500), netip.AddrPort{}),
+			ipsec.UDPPath(at(addrA[false], 500), at(addrB[false], 4500)),
 		} {
-			out.Data, out.Encap = data, encap
+			out := Outgoing{Data: data, Path: path}
 			if err := sendOne(tx, &out); err == nil {
 				t.Errorf("%+v was sent", out)
 			}
@@ -118,7 +120,7 @@ func TestOddAddresses(t *testing.T) {
 		// A source of the other family is ignored.
 		buf := make([]byte, 65535)
 		for _, v6 := range []bool{false, true} {
-			out := Outgoing{Data: data, Encap: encap, Local: at(addrA[!v6], 4500), Remote: at(addrB[v6], 4500)}
+			out := Outgoing{Data: data, Path: espPath(encap, at(addrA[!v6], 4500), at(addrB[v6], 4500))}
 			if err := sendOne(tx, &out); err != nil {
 				t.Errorf("%+v: %v", out, err)
 			}
@@ -137,7 +139,7 @@ func BenchmarkReceive(b *testing.B) {
 	var in Received
 	for _, name := range []string{"udp", "protocol50"} {
 		for i := range outs {
-			outs[i] = Outgoing{Data: espPacket(1000, 1400), Local: at(addrA[false], 4500), Remote: at(addrB[false], 4500), Encap: name == "udp"}
+			outs[i] = Outgoing{Data: espPacket(1000, 1400), Path: espPath(name == "udp", at(addrA[false], 4500), at(addrB[false], 4500))}
 		}
 		b.Run(name, func(b *testing.B) {
 			for n := 0; n < b.N; {

@@ -35,7 +35,7 @@ type received struct {
 // A run is the undelivered rest of a coalesced run: from holds its addresses, and data is cut every
 // size octets.
 type run struct {
-	from Received // Local, Remote, Encap and TOS
+	from Received // Path and TOS
 	data []byte
 	size int // 0: a single datagram
 }

@@ -2,8 +2,27 @@ package netio
 
 import (
 	"bytes"
+	"net/netip"
 	"testing"
+
+	"culvert/internal/ipsec"
 )
+
+// espPath returns a path of ESP, encapsulated or not.
+func espPath(encap bool, local, remote netip.AddrPort) ipsec.Path {
+	if encap {
+		return ipsec.NATPath(local, remote)
+	}
+	return ipsec.RawPath(local.Addr(), remote.Addr())
+}
+
+// ikePath returns a path of IKE, from the NAT port or the IKE port.
+func ikePath(natPort bool, local, remote netip.AddrPort) ipsec.Path {
+	if natPort {
+		return ipsec.NATPath(local, remote)
+	}
+	return ipsec.UDPPath(local, remote)
+}
 
 func TestClassify(t *testing.T) {
 	for _, c := range []struct {

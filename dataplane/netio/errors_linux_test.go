@@ -3,6 +3,7 @@ package netio
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -54,8 +55,8 @@ func TestICMPErrorsLoseNothing(t *testing.T) {
 	buf := make([]byte, 65535)
 	rx, tx := p.netB.Ports()[0], p.netA.Ports()[0]
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
-		good := Outgoing{Data: espPacket(0xc0ffee01, 100), Remote: at(addrB[v6], port), Encap: encap}
-		bad := Outgoing{Data: espPacket(0xc0ffee01, 100), Remote: at(addrB[v6], 9999), Encap: true} // no socket is there
+		good := Outgoing{Data: espPacket(0xc0ffee01, 100), Path: espPath(encap, netip.AddrPort{}, at(addrB[v6], port))}
+		bad := Outgoing{Data: espPacket(0xc0ffee01, 100), Path: espPath(true, netip.AddrPort{}, at(addrB[v6], 9999))} // no socket is there
 		for range 20 {
 			outs := []Outgoing{bad, good}
 			tx.Send(outs)

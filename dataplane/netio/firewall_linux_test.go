@@ -61,7 +61,7 @@ func TestFirewallThatRefuses(t *testing.T) {
 		}
 		want += uint64(len(outs))
 		for _, nat := range []bool{true, false} {
-			err := n.SendIKE(at(addrA[v6], 0), at(addrB[v6], 500), nat, make([]byte, 100))
+			err := n.SendIKE(ikePath(nat, at(addrA[v6], 0), at(addrB[v6], 500)), make([]byte, 100))
 			if err == nil || !strings.Contains(err.Error(), "firewall of this host") || !strings.Contains(err.Error(), "0x4303") {
 				t.Errorf("IKE: %v", err)
 			}

@@ -3,6 +3,7 @@ package netio
 import (
 	"context"
 	"culvert/internal/ipheader"
+	"culvert/internal/ipsec"
 	"encoding/binary"
 	"log/slog"
 	"net"
@@ -17,10 +18,9 @@ import (
 // packet, which looks like ESP of ours. Anybody can send one: it proves nothing until the SPI is
 // found to be that of an SA on this path.
 type TooBig struct {
-	Local, Remote netip.AddrPort // of the quoted packet, ports of UDP encapsulation
-	Encap         bool
-	SPI           uint32 // 0: the quote ends before the SPI
-	MTU           int    // the router's; 0: it has none (RFC 1191, Section 5)
+	Path ipsec.Path // of the quoted packet
+	SPI  uint32     // 0: the quote ends before the SPI
+	MTU  int        // the router's; 0: it has none (RFC 1191, Section 5)
 }
 
 // icmpSide receives ICMP errors by one raw socket for each family. The error queues of the UDP
@@ -167,7 +167,7 @@ func parseTooBig(b []byte, v6 bool, natPort uint16) (e TooBig, ok bool) {
 		e.MTU = int(binary.BigEndian.Uint32(b[4:]))
 		q := b[icmpQuoteAt:]
 		proto, upper = q[6], q[ipv6Header:]
-		e.setAddresses(netip.AddrFrom16([16]byte(q[8:24])), netip.AddrFrom16([16]byte(q[24:40])))
+		e.Path = ipsec.RawPath(netip.AddrFrom16([16]byte(q[8:24])), netip.AddrFrom16([16]byte(q[24:40])))
 		return e, e.readUpper(proto, upper, natPort)
 	}
 	if len(b) < icmpQuoteAt+ipv4Header || b[0] != icmpUnreachable || b[1] != icmpFragNeeded || ipheader.Sum(0, b) != 0xffff {
@@ -181,15 +181,12 @@ func parseTooBig(b []byte, v6 bool, natPort uint16) (e TooBig, ok bool) {
 		return e, false
 	}
 	proto, upper = q[9], q[header:]
-	e.setAddresses(netip.AddrFrom4([4]byte(q[12:16])), netip.AddrFrom4([4]byte(q[16:20])))
+	e.Path = ipsec.RawPath(netip.AddrFrom4([4]byte(q[12:16])), netip.AddrFrom4([4]byte(q[16:20])))
 	return e, e.readUpper(proto, upper, natPort)
 }
 
-func (e *TooBig) setAddresses(src, dst netip.Addr) {
-	e.Local, e.Remote = at(src, 0), at(dst, 0)
-}
-
-// readUpper reads the SPI after the IP header, or in UDP after the UDP header.
+// readUpper reads the SPI after the IP header, or in UDP after the UDP header, whose ports become
+// those of the path.
 func (e *TooBig) readUpper(proto uint8, b []byte, natPort uint16) bool {
 	switch proto {
 	case protoESP:
@@ -197,9 +194,7 @@ func (e *TooBig) readUpper(proto uint8, b []byte, natPort uint16) bool {
 		if len(b) < udpHeader || binary.BigEndian.Uint16(b) != natPort {
 			return false
 		}
-		e.Encap = true
-		e.Local = at(e.Local.Addr(), natPort)
-		e.Remote = at(e.Remote.Addr(), binary.BigEndian.Uint16(b[2:]))
+		e.Path = ipsec.NATPath(at(e.Path.Local().Addr(), natPort), at(e.Path.Remote().Addr(), binary.BigEndian.Uint16(b[2:])))
 		b = b[udpHeader:]
 	default:
 		return false

@@ -1,11 +1,13 @@
 package netio
 
 import (
-	"culvert/internal/ipheader"
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+
+	"culvert/internal/ipheader"
+	"culvert/internal/ipsec"
 )
 
 // quote returns a "too big" error about a packet with an upper layer.
@@ -41,9 +43,9 @@ func TestParseTooBig(t *testing.T) {
 	esp := []byte{0xc0, 0xff, 0xee, 1, 0, 0, 0, 9}
 	udp := []byte{0x11, 0x94, 0x30, 0x39, 0, 100, 0, 0} // 4500 -> 12345
 	for _, v6 := range []bool{false, true} {
-		local, remote := at(addrOf("192.0.2.1"), 0), at(addrOf("192.0.2.2"), 0)
+		local, remote := addrOf("192.0.2.1"), addrOf("192.0.2.2")
 		if v6 {
-			local, remote = at(addrOf("2001:db8::1"), 0), at(addrOf("2001:db8::2"), 0)
+			local, remote = addrOf("2001:db8::1"), addrOf("2001:db8::2")
 		}
 		for _, tt := range []struct {
 			name string
@@ -51,13 +53,13 @@ func TestParseTooBig(t *testing.T) {
 			want TooBig
 			ok   bool
 		}{
-			{"protocol 50", quote(v6, 1400, 50, esp), TooBig{local, remote, false, 0xc0ffee01, 1400}, true},
-			{"the SPI alone", quote(v6, 1400, 50, esp[:4]), TooBig{local, remote, false, 0xc0ffee01, 1400}, true},
-			{"half of the SPI", quote(v6, 1400, 50, esp[:3]), TooBig{local, remote, false, 0, 1400}, true},
+			{"protocol 50", quote(v6, 1400, 50, esp), TooBig{ipsec.RawPath(local, remote), 0xc0ffee01, 1400}, true},
+			{"the SPI alone", quote(v6, 1400, 50, esp[:4]), TooBig{ipsec.RawPath(local, remote), 0xc0ffee01, 1400}, true},
+			{"half of the SPI", quote(v6, 1400, 50, esp[:3]), TooBig{ipsec.RawPath(local, remote), 0, 1400}, true},
 			{"UDP", quote(v6, 1300, 17, append(udp[:8:8], esp...)),
-				TooBig{at(local.Addr(), 4500), at(remote.Addr(), 12345), true, 0xc0ffee01, 1300}, true},
+				TooBig{ipsec.NATPath(at(local, 4500), at(remote, 12345)), 0xc0ffee01, 1300}, true},
 			{"UDP of a router that quotes eight octets", quote(v6, 1300, 17, udp),
-				TooBig{at(local.Addr(), 4500), at(remote.Addr(), 12345), true, 0, 1300}, true},
+				TooBig{ipsec.NATPath(at(local, 4500), at(remote, 12345)), 0, 1300}, true},
 			{"UDP cut short", quote(v6, 1300, 17, udp[:7]), TooBig{}, false},
 			{"UDP of another port", quote(v6, 1300, 17, append([]byte{0x11, 0x95}, udp[2:]...)), TooBig{}, false},
 			{"TCP", quote(v6, 1300, 6, udp), TooBig{}, false},

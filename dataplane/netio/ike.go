@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"culvert/internal/ipsec"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -84,7 +86,7 @@ func (k *ikeSide) read(c *ikeConn) {
 		told.read(oob[:oobn])
 		k.kernelDrops.Add(uint64(told.drops - c.drops))
 		c.drops = told.drops
-		if !k.sort(c, unmapPort(remote), buf[:n], &told) {
+		if !k.sort(c, remote, buf[:n], &told) {
 			return
 		}
 	}
@@ -93,7 +95,7 @@ func (k *ikeSide) read(c *ikeConn) {
 // sort passes the datagrams of one receive on: on the NAT port they may be several of any kind
 // (UDP_GRO). It returns false if the side was closed meanwhile.
 func (k *ikeSide) sort(c *ikeConn, remote netip.AddrPort, data []byte, told *received) bool {
-	from := Received{Kind: IKE, Local: netip.AddrPortFrom(told.local, c.bound.Port()), Remote: remote, Encap: c.nat, TOS: told.tos}
+	from := Received{Kind: IKE, Path: ipsec.NewPath(c.via(), at(told.local, c.bound.Port()), remote, 0), TOS: told.tos}
 	if !c.nat {
 		return k.put(from, data)
 	}
@@ -137,10 +139,10 @@ func (k *ikeSide) pause() bool {
 	}
 }
 
-// ReadIKE waits for the next datagram of the control plane's sockets and copies it to buf. Encap
-// reports that it came to the NAT port. It is IKE, or ESP that the kernel had coalesced with an IKE
-// message before it (UDP_GRO), which belongs to the packet path. An IKE message that was coalesced
-// with ESP before it comes through Port.Recv instead. After Close, ReadIKE returns net.ErrClosed.
+// ReadIKE waits for the next datagram of the control plane's sockets and copies it to buf. It is
+// IKE, or ESP that the kernel had coalesced with an IKE message before it (UDP_GRO), which belongs
+// to the packet path. An IKE message that was coalesced with ESP before it comes through Port.Recv
+// instead. After Close, ReadIKE returns net.ErrClosed.
 func (k *ikeSide) ReadIKE(buf []byte, in *Received) error {
 	for {
 		select {
@@ -158,47 +160,37 @@ func (k *ikeSide) ReadIKE(buf []byte, in *Received) error {
 	}
 }
 
-// SendIKE sends an IKE message to remote from local, of which only the address counts and may be
-// missing; with natPort from the NAT port with the non-ESP marker. IP fragments large messages.
-// SendIKE blocks at most briefly.
-func (k *ikeSide) SendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
+// SendIKE sends an IKE message on a path, of which our port does not count; from the NAT port it
+// sends the non-ESP marker as well. IP fragments large messages. SendIKE blocks at most briefly.
+func (k *ikeSide) SendIKE(p ipsec.Path, data []byte) error {
 	k.whole.RLock()
 	defer k.whole.RUnlock()
-	return k.sendIKE(local, remote, natPort, data)
+	return k.sendTo(p, marked(p, data))
 }
 
-// sendIKE is SendIKE with k.whole held.
-func (k *ikeSide) sendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
-	if natPort {
-		data = append(make([]byte, markerLen, markerLen+len(data)), data...)
+// marked returns an IKE message as it leaves on a path.
+func marked(p ipsec.Path, data []byte) []byte {
+	if p.Via() != ipsec.NAT {
+		return data
 	}
-	return k.sendTo(k.of(natPort), local, remote, data)
+	return append(make([]byte, markerLen, markerLen+len(data)), data...)
 }
 
-// of returns the sockets of the NAT port or of the IKE port.
-func (k *ikeSide) of(natPort bool) []*ikeConn {
-	if natPort {
-		return k.nat
-	}
-	return k.conns
-}
-
-// SendKeepalive sends a NAT-keepalive (RFC 3948, Section 4) from the NAT port.
-func (k *ikeSide) SendKeepalive(local, remote netip.AddrPort) error {
+// SendKeepalive sends a NAT-keepalive (RFC 3948, Section 4).
+func (k *ikeSide) SendKeepalive(p ipsec.Path) error {
 	k.whole.RLock()
 	defer k.whole.RUnlock()
-	return k.sendTo(k.nat, local, remote, []byte{0xff})
+	return k.sendTo(p, []byte{0xff})
 }
 
-func (k *ikeSide) sendTo(conns []*ikeConn, local, remote netip.AddrPort, data []byte) error {
-	remote = unmapPort(remote)
-	src := local.Addr().Unmap()
-	c := pick(conns, src, remote.Addr())
-	if c == nil {
-		k.sendErrors.Add(1)
-		return errNoSocket
+// sendTo sends one datagram. k.whole is held.
+func (k *ikeSide) sendTo(p ipsec.Path, data []byte) error {
+	c, err := k.pick(p)
+	if err != nil {
+		return err
 	}
-	if _, _, err := c.WriteMsgUDPAddrPort(data, sourceControl(src, remote.Addr()), remote); err != nil {
+	remote := p.Remote()
+	if _, _, err := c.WriteMsgUDPAddrPort(data, sourceControl(p.Local().Addr(), remote.Addr()), remote); err != nil {
 		return k.failed(err, remote)
 	}
 	return nil
@@ -217,27 +209,34 @@ func (k *ikeSide) failed(err error, remote netip.AddrPort) error {
 	return fmt.Errorf("netio: sending IKE to %s: %w", remote, err)
 }
 
-// pick returns the socket for remote: the one bound to the source, else one bound to all addresses,
-// else any of the family.
-func pick(conns []*ikeConn, src, remote netip.Addr) *ikeConn {
-	var found *ikeConn
-	for _, c := range conns {
+// pick returns the socket for a path: the one bound to its local address, else one bound to all
+// addresses, else any of the family. An error is counted.
+func (k *ikeSide) pick(p ipsec.Path) (found *ikeConn, err error) {
+	for _, c := range slices.Concat(k.conns, k.nat) {
 		bound := c.bound.Addr()
-		if bound.Is4() != remote.Is4() {
+		if c.via() != p.Via() || !p.IsValid() || bound.Is6() != p.Is6() {
 			continue
 		}
-		if bound == src {
-			return c
+		if bound == p.Local().Addr() {
+			return c, nil
 		}
 		if found == nil || bound.IsUnspecified() {
 			found = c
 		}
 	}
-	return found
+	if found == nil {
+		k.sendErrors.Add(1)
+		return nil, errNoSocket
+	}
+	return found, nil
 }
 
-func unmapPort(a netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+// via returns the transport of the socket's datagrams.
+func (c *ikeConn) via() *ipsec.Transport {
+	if c.nat {
+		return ipsec.NAT
+	}
+	return ipsec.UDP
 }
 
 // close ends the readers and every waiting call.

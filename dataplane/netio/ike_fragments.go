@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 
+	"culvert/internal/ipsec"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -47,26 +49,22 @@ func (r *raws) close() {
 //
 // Every path carries packets of 1280 octets over IPv6 (RFC 8200, Section 5), and of 68 over IPv4
 // (RFC 791, Section 3.2). Some hosts drop fragments that are smaller than necessary.
-func (n *Net) SendIKEInFragments(local, remote netip.AddrPort, natPort bool, data []byte, size int) error {
-	src, remote := local.Addr().Unmap(), unmapPort(remote)
+func (n *Net) SendIKEInFragments(p ipsec.Path, data []byte, size int) error {
+	src, remote := p.Local().Addr(), p.Remote()
 	raw := n.raws.of(remote.Addr())
 	if raw == nil || !src.IsValid() || src.IsUnspecified() || src.Is4() != remote.Addr().Is4() {
 		return errors.ErrUnsupported
 	}
-	c := pick(n.of(natPort), src, remote.Addr())
-	if c == nil {
-		n.sendErrors.Add(1)
-		return errNoSocket
+	c, err := n.pick(p)
+	if err != nil {
+		return err
 	}
 	// From a raw socket Linux would send IPv4 packets with any source.
 	if n.LinkMTU(src, remote.Addr()) == 0 {
 		return n.failed(unix.ENETUNREACH, remote)
 	}
-	if natPort {
-		data = append(make([]byte, markerLen, markerLen+len(data)), data...)
-	}
 	d := datagram{src: at(src, c.bound.Port()), dst: remote, tos: raw.tos, hops: raw.hops, id: newID()}
-	packets, err := d.packets(data, size)
+	packets, err := d.packets(marked(p, data), size)
 	if err != nil {
 		return err
 	}

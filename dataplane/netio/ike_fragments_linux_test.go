@@ -77,15 +77,15 @@ func TestSendIKEInFragments(t *testing.T) {
 			{9000, 576, map[bool]int{false: 17, true: 18}},
 		} {
 			msg := espPacket(0x11223344, tt.octets)
-			if err := p.netA.SendIKEInFragments(local, remote, natPort, msg, tt.size); err != nil {
+			if err := p.netA.SendIKEInFragments(ikePath(natPort, local, remote), msg, tt.size); err != nil {
 				t.Fatal(err)
 			}
 			in := readIKE(t, p.netB, buf)
-			if !bytes.Equal(in.Data, msg) || in.Encap != natPort || in.Remote != at(addrA2[v6], port) || in.Local != remote {
-				t.Errorf("%d in %d: %d octets from %s to %s", tt.octets, tt.size, len(in.Data), in.Remote, in.Local)
+			if !bytes.Equal(in.Data, msg) || in.Path != ikePath(natPort, remote, at(addrA2[v6], port)) {
+				t.Errorf("%d in %d: %d octets from %s to %s", tt.octets, tt.size, len(in.Data), in.Path.Remote(), in.Path.Local())
 			}
 			made := seen()
-			if err := p.netA.SendIKE(local, remote, natPort, msg); err != nil {
+			if err := p.netA.SendIKE(ikePath(natPort, local, remote), msg); err != nil {
 				t.Fatal(err)
 			}
 			readIKE(t, p.netB, buf)
@@ -139,12 +139,12 @@ func TestFragmentsThroughNAT(t *testing.T) {
 		seen := sniffUDP(t, p, v6)
 		for _, tt := range []struct{ octets, size int }{{3000, 1280}, {3000, 1400}, {200, 128}, {2000, 600}, {1000, 1280}} {
 			msg := espPacket(0x11223344, tt.octets)
-			if err := p.netA.SendIKEInFragments(at(addrA[v6], 0), at(addrB[v6], port), natPort, msg, tt.size); err != nil {
+			if err := p.netA.SendIKEInFragments(ikePath(natPort, at(addrA[v6], 0), at(addrB[v6], port)), msg, tt.size); err != nil {
 				t.Fatal(err)
 			}
 			in := readIKE(t, p.netB, buf)
-			if !bytes.Equal(in.Data, msg) || in.Encap != natPort || in.Remote.Port() == port {
-				t.Errorf("%d in %d: %d octets from %s", tt.octets, tt.size, len(in.Data), in.Remote)
+			if !bytes.Equal(in.Data, msg) || in.Path.Via().CarriesESP != natPort || in.Path.Remote().Port() == port {
+				t.Errorf("%d in %d: %d octets from %s", tt.octets, tt.size, len(in.Data), in.Path.Remote())
 			}
 			packets := seen()
 			for _, packet := range packets {
@@ -168,7 +168,7 @@ func TestFragmentsIgnoreTheKernelsPathMTU(t *testing.T) {
 			t.Fatal(err)
 		}
 		seen := sniffUDP(t, p, v6)
-		if err := p.netA.SendIKEInFragments(at(addrA[v6], 0), at(addrB2[v6], 500), false, make([]byte, 3000), 1448); err != nil {
+		if err := p.netA.SendIKEInFragments(ikePath(false, at(addrA[v6], 0), at(addrB2[v6], 500)), make([]byte, 3000), 1448); err != nil {
 			t.Fatal(err)
 		}
 		readIKE(t, p.netB, buf)
@@ -185,7 +185,7 @@ func TestFragmentsHaveTheirOwnID(t *testing.T) {
 	for v6 := range addrA {
 		seen, ids := sniffUDP(t, p, v6), make(map[string]bool)
 		for range 20 {
-			if err := p.netA.SendIKEInFragments(at(addrA[v6], 0), at(addrB[v6], 500), false, make([]byte, 100), 120); err != nil {
+			if err := p.netA.SendIKEInFragments(ikePath(false, at(addrA[v6], 0), at(addrB[v6], 500)), make([]byte, 100), 120); err != nil {
 				t.Fatal(err)
 			}
 			readIKE(t, p.netB, buf)
@@ -215,7 +215,7 @@ func TestFragmentsErrors(t *testing.T) {
 			{"larger than the device takes", at(addrA[v6], 500), 2000, unix.EMSGSIZE},
 			{"too small", at(addrA[v6], 500), 20, errSmallFragments},
 		} {
-			if err := p.netA.SendIKEInFragments(tt.local, remote, false, msg, tt.size); !errors.Is(err, tt.want) {
+			if err := p.netA.SendIKEInFragments(ikePath(false, tt.local, remote), msg, tt.size); !errors.Is(err, tt.want) {
 				t.Errorf("v6=%t, %s: %v, want %v", v6, tt.name, err, tt.want)
 			}
 		}
@@ -243,7 +243,7 @@ func TestRawSocketsAreIKEs(t *testing.T) {
 		if err := p.netA.sendRaw(p.netA.raws.of(addrA[v6]), &d, list); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.netA.SendIKE(d.src, d.dst, false, []byte("what came before it has arrived")); err != nil {
+		if err := p.netA.SendIKE(ikePath(false, d.src, d.dst), []byte("what came before it has arrived")); err != nil {
 			t.Fatal(err)
 		}
 		readIKE(t, p.netB, buf)
@@ -278,10 +278,10 @@ func TestFragmentsNeedNetRaw(t *testing.T) {
 	buf := make([]byte, 65535)
 	for v6 := range addrA {
 		local, remote := at(addrA[v6], 500), at(addrB[v6], 500)
-		if err := n.SendIKEInFragments(local, remote, false, make([]byte, 100), 1280); !errors.Is(err, errors.ErrUnsupported) {
+		if err := n.SendIKEInFragments(ikePath(false, local, remote), make([]byte, 100), 1280); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("v6=%t: %v, want ErrUnsupported", v6, err)
 		}
-		if err := n.SendIKE(local, remote, false, make([]byte, 100)); err != nil {
+		if err := n.SendIKE(ikePath(false, local, remote), make([]byte, 100)); err != nil {
 			t.Error(err)
 		}
 		readIKE(t, p.netB, buf)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/internal/ipsec"
 	"culvert/internal/netlab"
 
 	"golang.org/x/sys/unix"
@@ -51,22 +52,22 @@ func TestIKE(t *testing.T) {
 	for v6 := range addrA {
 		for _, size := range []int{28, 1472, 9000} { // the last in IP fragments
 			msg := espPacket(0x11223344, size)
-			if err := p.netA.SendIKE(at(addrA2[v6], 500), at(addrB2[v6], 500), false, msg); err != nil {
+			if err := p.netA.SendIKE(ikePath(false, at(addrA2[v6], 500), at(addrB2[v6], 500)), msg); err != nil {
 				t.Fatal(err)
 			}
 			in := readIKE(t, p.netB, buf)
-			if in.Kind != IKE || !bytes.Equal(in.Data, msg) || in.Encap || in.Local != at(addrB2[v6], 500) || in.Remote != at(addrA2[v6], 500) {
-				t.Errorf("port 500, v6=%t: %d octets to %s from %s", v6, len(in.Data), in.Local, in.Remote)
+			if in.Kind != IKE || !bytes.Equal(in.Data, msg) || in.Path != ipsec.UDPPath(at(addrB2[v6], 500), at(addrA2[v6], 500)) {
+				t.Errorf("port 500, v6=%t: %d octets to %s from %s", v6, len(in.Data), in.Path.Local(), in.Path.Remote())
 			}
-			if err := p.netA.SendIKE(netip.AddrPort{}, at(addrB[v6], 4500), true, msg); err != nil {
+			if err := p.netA.SendIKE(ikePath(true, netip.AddrPort{}, at(addrB[v6], 4500)), msg); err != nil {
 				t.Fatal(err)
 			}
 			in = readIKE(t, p.netB, buf)
-			if in.Kind != IKE || !bytes.Equal(in.Data, msg) || !in.Encap || in.Remote.Port() != 4500 || in.Local != at(addrB[v6], 4500) {
-				t.Errorf("port 4500, v6=%t, %d octets: got kind %d, %d octets to %s from %s", v6, size, in.Kind, len(in.Data), in.Local, in.Remote)
+			if in.Kind != IKE || !bytes.Equal(in.Data, msg) || in.Path.Via() != ipsec.NAT || in.Path.Remote().Port() != 4500 || in.Path.Local() != at(addrB[v6], 4500) {
+				t.Errorf("port 4500, v6=%t, %d octets: got kind %d, %d octets to %s from %s", v6, size, in.Kind, len(in.Data), in.Path.Local(), in.Path.Remote())
 			}
 		}
-		if err := p.netA.SendKeepalive(at(addrA[v6], 4500), at(addrB[v6], 4500)); err != nil {
+		if err := p.netA.SendKeepalive(ipsec.NATPath(at(addrA[v6], 4500), at(addrB[v6], 4500))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,15 +84,15 @@ func TestMixedRuns(t *testing.T) {
 	buf := make([]byte, 65535)
 	send := func(datagrams ...[]byte) {
 		t.Helper()
-		out := Outgoing{Data: bytes.Join(datagrams, nil), SegSize: 100, Remote: at(addrB[false], 4500), Encap: true}
+		out := Outgoing{Data: bytes.Join(datagrams, nil), SegSize: 100, Path: espPath(true, netip.AddrPort{}, at(addrB[false], 4500))}
 		if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 			t.Fatal(err)
 		}
 	}
 	check := func(in *Received, kind Kind, data []byte) {
 		t.Helper()
-		if in.Kind != kind || !bytes.Equal(in.Data, data) || in.SegSize != 0 || !in.Encap || in.Remote.Addr() != addrA[false] && in.Remote.Addr() != addrA2[false] {
-			t.Errorf("kind %d, %x from %s; want kind %d, %x", in.Kind, in.Data, in.Remote, kind, data)
+		if in.Kind != kind || !bytes.Equal(in.Data, data) || in.SegSize != 0 || in.Path.Via() != ipsec.NAT || in.Path.Remote().Addr() != addrA[false] && in.Path.Remote().Addr() != addrA2[false] {
+			t.Errorf("kind %d, %x from %s; want kind %d, %x", in.Kind, in.Data, in.Path.Remote(), kind, data)
 		}
 	}
 	send(esp, ike, esp, []byte{0xff})
@@ -131,14 +132,14 @@ func TestESPTakesNoRoomFromIKE(t *testing.T) {
 	p := newPair(t, workers)
 	buf := make([]byte, 65535)
 	for v6 := range addrA {
-		flood := Outgoing{Data: espPacket(workers*1000, 1200), Remote: at(addrB[v6], 4500), Encap: true}
+		flood := Outgoing{Data: espPacket(workers*1000, 1200), Path: espPath(true, netip.AddrPort{}, at(addrB[v6], 4500))}
 		for range 3 * socketBuffer / len(flood.Data) {
 			if err := sendOne(p.netA.Ports()[0], &flood); err != nil {
 				t.Fatal(err)
 			}
 		}
 		msg := espPacket(0x11223344, 300)
-		if err := p.netA.SendIKE(netip.AddrPort{}, at(addrB[v6], 4500), true, msg); err != nil {
+		if err := p.netA.SendIKE(ikePath(true, netip.AddrPort{}, at(addrB[v6], 4500)), msg); err != nil {
 			t.Fatal(err)
 		}
 		if in := readIKE(t, p.netB, buf); in.Kind != IKE || !bytes.Equal(in.Data, msg) {
@@ -167,7 +168,7 @@ func TestIKETakesNoRoomFromESP(t *testing.T) {
 	msg := espPacket(0x11223344, 1200)
 	const most = 100_000 // the reader keeps ikeBacklog messages and leaves the others in the kernel
 	for range most {
-		if err := p.netA.SendIKE(netip.AddrPort{}, at(addrB[false], 4500), true, msg); err != nil {
+		if err := p.netA.SendIKE(ikePath(true, netip.AddrPort{}, at(addrB[false], 4500)), msg); err != nil {
 			t.Fatal(err)
 		}
 		if len(p.netB.in) == cap(p.netB.in) {
@@ -175,11 +176,11 @@ func TestIKETakesNoRoomFromESP(t *testing.T) {
 		}
 	}
 	for range 3 * socketBuffer / len(msg) {
-		if err := p.netA.SendIKE(netip.AddrPort{}, at(addrB[false], 4500), true, msg); err != nil {
+		if err := p.netA.SendIKE(ikePath(true, netip.AddrPort{}, at(addrB[false], 4500)), msg); err != nil {
 			t.Fatal(err)
 		}
 	}
-	out := Outgoing{Data: espPacket(1000, 1200), Remote: at(addrB[false], 4500), Encap: true}
+	out := Outgoing{Data: espPacket(1000, 1200), Path: espPath(true, netip.AddrPort{}, at(addrB[false], 4500))}
 	if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +193,7 @@ func TestIKETakesNoRoomFromESP(t *testing.T) {
 			return
 		}
 		if len(p.netB.in) == 0 { // the kernel reports drops with the next received packet
-			_ = p.netA.SendIKE(netip.AddrPort{}, at(addrB[false], 4500), true, msg)
+			_ = p.netA.SendIKE(ikePath(true, netip.AddrPort{}, at(addrB[false], 4500)), msg)
 		}
 	}
 	t.Error("net_ike_kernel_drops stays 0")
@@ -234,7 +235,7 @@ func runFrom(t *testing.T, p *pair, v6 bool, port uint16, buf []byte) (coalesced
 	defer unix.Close(from.fd)
 	tx := newPort(p.netA.firewall, &Config{})
 	tx.socks = []*socket{from}
-	if err := sendOne(tx, &Outgoing{Data: bytes.Repeat(espPacket(1000, size), datagrams), SegSize: size, Remote: at(addrB[v6], 4500), Encap: true}); err != nil {
+	if err := sendOne(tx, &Outgoing{Data: bytes.Repeat(espPacket(1000, size), datagrams), SegSize: size, Path: espPath(true, netip.AddrPort{}, at(addrB[v6], 4500))}); err != nil {
 		t.Fatal(err)
 	}
 	for got := 0; got < datagrams*size; {
@@ -273,7 +274,7 @@ func TestIKEIsMarked(t *testing.T) {
 	for v6 := range addrA {
 		local, remote := at(addrA[v6], 4500), at(addrB[v6], 4500)
 		for _, natPort := range []bool{false, true} {
-			if err := a.SendIKE(local, remote, natPort, make([]byte, 100)); err != nil {
+			if err := a.SendIKE(ikePath(natPort, local, remote), make([]byte, 100)); err != nil {
 				t.Fatal(err)
 			}
 			ip := next()
@@ -283,14 +284,14 @@ func TestIKEIsMarked(t *testing.T) {
 			case v6 && (binary.BigEndian.Uint32(ip) != 6<<28|48<<2<<20):
 				t.Errorf("IPv6: version, traffic class, flow label %#x", ip[:4])
 			}
-			if err := a.ProbeIKE(local, remote, natPort, make([]byte, 100)); err != nil {
+			if err := a.ProbeIKE(ikePath(natPort, local, remote), make([]byte, 100)); err != nil {
 				t.Fatal(err)
 			}
 			if ip := next(); !v6 && ip[6]&0x40 == 0 {
 				t.Error("a probe has no DF")
 			}
 		}
-		if err := sendOne(a.Ports()[0], &Outgoing{Data: espPacket(1000, 100), Local: local, Remote: remote, Encap: true}); err != nil {
+		if err := sendOne(a.Ports()[0], &Outgoing{Data: espPacket(1000, 100), Path: espPath(true, local, remote)}); err != nil {
 			t.Fatal(err)
 		}
 		switch ip := next(); {

@@ -19,14 +19,14 @@ func TestIKEProbes(t *testing.T) {
 				to, room = at(addrB[v6], 4500), room-markerLen
 			}
 			for size, fits := range map[int]bool{room: true, room + 1: false, 9000: false} {
-				if err := p.netA.ProbeIKE(netip.AddrPort{}, to, natPort, espPacket(0x11223344, size)); (err == nil) != fits {
+				if err := p.netA.ProbeIKE(ikePath(natPort, netip.AddrPort{}, to), espPacket(0x11223344, size)); (err == nil) != fits {
 					t.Errorf("v6=%t, 4500=%t: %d octets: %v", v6, natPort, size, err)
 				}
 				if fits && len(readIKE(t, p.netB, buf).Data) != size {
 					t.Errorf("v6=%t: another came", v6)
 				}
 			}
-			if err := p.netA.SendIKE(netip.AddrPort{}, to, natPort, espPacket(0x11223344, 9000)); err != nil {
+			if err := p.netA.SendIKE(ikePath(natPort, netip.AddrPort{}, to), espPacket(0x11223344, 9000)); err != nil {
 				t.Fatal(err)
 			}
 			if n := len(readIKE(t, p.netB, buf).Data); n != 9000 {

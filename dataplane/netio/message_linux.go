@@ -95,14 +95,11 @@ func groSize(data []byte) int {
 // prepareSend sets the destination and the control messages; segSize 0 omits segmentation. The
 // caller sets the data.
 func (m *message) prepareSend(s *socket, out *Outgoing, segSize int) {
-	to := out.Remote
-	if s.raw { // IPv6 would take a port for a protocol
-		to = at(to.Addr(), 0)
-	}
+	to := out.Path.Remote()
 	m.setName(s.v6, to)
 	n := 0
-	if local := out.Local.Addr(); local.Is6() == s.v6 && local.IsValid() && !local.IsUnspecified() {
-		n = m.putPacketInfo(s.v6, local, zoneID(out.Remote.Addr()))
+	if local := out.Path.Local().Addr(); local.Is6() == s.v6 && local.IsValid() && !local.IsUnspecified() {
+		n = m.putPacketInfo(s.v6, local, zoneID(to.Addr()))
 	}
 	if s.v6 {
 		binary.NativeEndian.PutUint32(m.put(&n, unix.SOL_IPV6, unix.IPV6_TCLASS, 4), uint32(out.TOS))

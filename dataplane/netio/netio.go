@@ -4,7 +4,8 @@ package netio
 
 import (
 	"errors"
-	"net/netip"
+
+	"culvert/internal/ipsec"
 )
 
 // Errors that a worker must tell apart. After any other error in Outgoing.Err the datagrams are
@@ -39,13 +40,12 @@ const (
 // (UDP_GRO): then Data is cut every SegSize octets. Data is borrowed: it is valid until the next
 // Recv by the same Port, and with More until the end of the burst.
 type Received struct {
-	Kind          Kind
-	Data          []byte
-	SegSize       int            // 0: a single datagram
-	Local, Remote netip.AddrPort // outer destination and source; port 0 for raw ESP
-	Encap         bool           // received in UDP; for IKE: on the NAT port with the marker
-	TOS           uint8          // the outer TOS or traffic class octet, for ECN (RFC 6040)
-	More          bool           // Recv has more of this burst, or ErrWouldBlock; Data stays valid until the burst's end
+	Kind    Kind
+	Data    []byte
+	SegSize int        // 0: a single datagram
+	Path    ipsec.Path // to the sender
+	TOS     uint8      // the outer TOS or traffic class octet, for ECN (RFC 6040)
+	More    bool       // Recv has more of this burst, or ErrWouldBlock; Data stays valid until the burst's end
 }
 
 // A Helper is a Port that can receive the packets of another worker's port.
@@ -59,11 +59,10 @@ type Helper interface {
 // Outgoing is one ESP datagram, or several of equal size (the last may be shorter) laid end to end
 // and cut every SegSize octets (UDP_SEGMENT where the kernel has it). Send does not keep Data.
 type Outgoing struct {
-	Data          []byte
-	SegSize       int // 0: a single datagram
-	Local, Remote netip.AddrPort
-	Encap         bool
-	TOS           uint8
+	Data    []byte
+	SegSize int // 0: a single datagram
+	Path    ipsec.Path
+	TOS     uint8
 	// Fragment lets IP fragment a datagram larger than the path MTU, instead of refusing it with
 	// ErrTooBig: for IPv6 inside a path that does not carry its minimum of 1280 octets whole (RFC
 	// 8200, Section 5).

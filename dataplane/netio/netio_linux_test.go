@@ -14,22 +14,22 @@ func TestAddressesAndTOS(t *testing.T) {
 	buf := make([]byte, 65535)
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		data := espPacket(0xc0ffee01, 300)
-		out := Outgoing{Data: data, Local: at(addrA2[v6], port), Remote: at(addrB2[v6], port), Encap: encap, TOS: 0xb9}
+		out := Outgoing{Data: data, Path: espPath(encap, at(addrA2[v6], port), at(addrB2[v6], port)), TOS: 0xb9}
 		if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 			t.Fatal(err)
 		}
 		in := recv(t, p.netB.Ports()[0], buf)
-		want := Received{Kind: ESP, Data: data, Local: at(addrB2[v6], port), Remote: at(addrA2[v6], port), Encap: encap, TOS: 0xb9}
-		if !bytes.Equal(in.Data, want.Data) || in.Kind != ESP || in.Local != want.Local || in.Remote != want.Remote || in.Encap != encap || in.TOS != want.TOS {
+		want := Received{Kind: ESP, Data: data, Path: espPath(encap, at(addrB2[v6], port), at(addrA2[v6], port)), TOS: 0xb9}
+		if !bytes.Equal(in.Data, want.Data) || in.Kind != ESP || in.Path != want.Path || in.TOS != want.TOS {
 			t.Errorf("got %+v, want %+v", in, want)
 		}
 		// Without a source the system chooses one.
-		out.Local, out.TOS = netip.AddrPort{}, 0
+		out.Path, out.TOS = out.Path.WithLocal(netip.Addr{}), 0
 		if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 			t.Fatal(err)
 		}
-		if in := recv(t, p.netB.Ports()[0], buf); in.TOS != 0 || in.Local != want.Local {
-			t.Errorf("got %+v, want TOS 0 to %v", in, want.Local)
+		if in := recv(t, p.netB.Ports()[0], buf); in.TOS != 0 || in.Path.Local() != want.Path.Local() {
+			t.Errorf("got %+v, want TOS 0 to %v", in, want.Path.Local())
 		}
 	})
 }
@@ -41,7 +41,7 @@ func TestRunsArriveWhole(t *testing.T) {
 		const size, count, last = 1400, 70, 33 // more than one UDP_SEGMENT send, and a shorter end
 		want := bytes.Repeat(espPacket(0xc0ffee01, size), count)
 		want = append(want, espPacket(0xc0ffee01, last)...)
-		out := Outgoing{Data: want, SegSize: size, Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		out := Outgoing{Data: want, SegSize: size, Path: espPath(encap, at(addrA[v6], port), at(addrB[v6], port))}
 		for _, refuse := range []bool{false, true} { // as on a kernel or device that refuses UDP_SEGMENT
 			if refuse {
 				p.netA.ports[0].refused.add(addrB[v6], time.Now())
@@ -95,7 +95,7 @@ func TestTooBigAndLinkMTU(t *testing.T) {
 	}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		tx := p.netA.Ports()[0]
-		out := Outgoing{Data: espPacket(0xc0ffee01, 1301), Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		out := Outgoing{Data: espPacket(0xc0ffee01, 1301), Path: espPath(encap, at(addrA[v6], port), at(addrB[v6], port))}
 		if err := sendOne(tx, &out); !errors.Is(err, ErrTooBig) {
 			t.Errorf("one datagram of %d: %v, want ErrTooBig", len(out.Data), err)
 		}
@@ -122,13 +122,13 @@ func TestFragment(t *testing.T) {
 	buf := make([]byte, 65535)
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		want := espPacket(1000, 4000)
-		out := Outgoing{Data: want, Local: at(addrA2[v6], port), Remote: at(addrB[v6], port), Encap: encap, TOS: 4, Fragment: true}
+		out := Outgoing{Data: want, Path: espPath(encap, at(addrA2[v6], port), at(addrB[v6], port)), TOS: 4, Fragment: true}
 		if err := sendOne(p.netA.Ports()[1], &out); err != nil {
 			t.Fatal(err)
 		}
 		in := recv(t, p.netB.Ports()[0], buf)
-		if !bytes.Equal(in.Data, want) || in.Remote != at(addrA2[v6], port) || in.TOS != 4 {
-			t.Errorf("%d octets from %s, TOS %d", len(in.Data), in.Remote, in.TOS)
+		if !bytes.Equal(in.Data, want) || in.Path.Remote() != at(addrA2[v6], port) || in.TOS != 4 {
+			t.Errorf("%d octets from %s, TOS %d", len(in.Data), in.Path.Remote(), in.TOS)
 		}
 		out.Data, out.SegSize = bytes.Repeat(espPacket(1000, 2000), 3), 2000
 		if err := sendOne(p.netA.Ports()[0], &out); err != nil {
@@ -177,7 +177,7 @@ func TestWorkersShareBySPI(t *testing.T) {
 	buf := make([]byte, 65535)
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		for spi := uint32(1000); spi < 1012; spi++ {
-			out := Outgoing{Data: espPacket(spi, 64), Remote: at(addrB[v6], port), Encap: encap}
+			out := Outgoing{Data: espPacket(spi, 64), Path: espPath(encap, netip.AddrPort{}, at(addrB[v6], port))}
 			if err := sendOne(p.netA.Ports()[int(spi)%2], &out); err != nil { // the sender does not matter
 				t.Fatal(err)
 			}
@@ -194,7 +194,7 @@ func TestWorkersShareBySPI(t *testing.T) {
 
 func TestTruncatedIsCounted(t *testing.T) {
 	p := newPair(t, 1)
-	out := Outgoing{Data: espPacket(0xc0ffee01, 500), Remote: at(addrB[false], 4500), Encap: true}
+	out := Outgoing{Data: espPacket(0xc0ffee01, 500), Path: espPath(true, netip.AddrPort{}, at(addrB[false], 4500))}
 	if err := sendOne(p.netA.Ports()[0], &out); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestNoAllocations(t *testing.T) {
 	p := newPair(t, 1)
 	buf := make([]byte, 65535)
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
-		out := Outgoing{Data: espPacket(0xc0ffee01, 1200), SegSize: 600, Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		out := Outgoing{Data: espPacket(0xc0ffee01, 1200), SegSize: 600, Path: espPath(encap, at(addrA[v6], port), at(addrB[v6], port))}
 		tx, rx, outs := p.netA.Ports()[0], p.netB.Ports()[0], []Outgoing{out, out}
 		fds := len(rx.FDs())
 		var in Received

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"culvert/internal/ipsec"
 	"culvert/internal/netlab"
 
 	"golang.org/x/sys/unix"
@@ -58,30 +59,30 @@ func TestListenOnOneAddress(t *testing.T) {
 	b := openIn(t, p.b, Config{Listen: []netip.Addr{addrB2[false], addrB2[true]}, IKEPort: 500, NATPort: 4500, RawESP: true})
 	for v6 := range addrB {
 		for _, to := range []netip.Addr{addrB[v6], addrB2[v6]} {
-			if err := p.netA.SendIKE(netip.AddrPort{}, at(to, 4500), true, espPacket(0x11223344, 99)); err != nil {
+			if err := p.netA.SendIKE(ikePath(true, netip.AddrPort{}, at(to, 4500)), espPacket(0x11223344, 99)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if in := readIKE(t, b, buf); in.Local != at(addrB2[v6], 4500) || !in.Encap || len(in.Data) != 99 {
+		if in := readIKE(t, b, buf); in.Path.Local() != at(addrB2[v6], 4500) || in.Path.Via() != ipsec.NAT || len(in.Data) != 99 {
 			t.Errorf("IKE: got %+v", in)
 		}
 	}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		data := espPacket(0xc0ffee01, 99)
 		for _, to := range []netip.Addr{addrB[v6], addrB2[v6]} {
-			if err := sendOne(p.netA.Ports()[0], &Outgoing{Data: data, Remote: at(to, port), Encap: encap}); err != nil {
+			if err := sendOne(p.netA.Ports()[0], &Outgoing{Data: data, Path: espPath(encap, netip.AddrPort{}, at(to, port))}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if in := recv(t, b.Ports()[0], buf); in.Local != at(addrB2[v6], port) || !bytes.Equal(in.Data, data) {
+		if in := recv(t, b.Ports()[0], buf); in.Path.Local() != at(addrB2[v6], port) || !bytes.Equal(in.Data, data) {
 			t.Errorf("got %+v", in)
 		}
 		mustBeDry(t, b.Ports()[0], buf)
-		if err := sendOne(b.Ports()[0], &Outgoing{Data: data, Remote: at(addrA[v6], port), Encap: encap}); err != nil {
+		if err := sendOne(b.Ports()[0], &Outgoing{Data: data, Path: espPath(encap, netip.AddrPort{}, at(addrA[v6], port))}); err != nil {
 			t.Fatal(err)
 		}
-		if in := recv(t, p.netA.Ports()[0], buf); in.Remote.Addr() != addrB2[v6] {
-			t.Errorf("sent from %s, want the address listened on", in.Remote)
+		if in := recv(t, p.netA.Ports()[0], buf); in.Path.Remote().Addr() != addrB2[v6] {
+			t.Errorf("sent from %s, want the address listened on", in.Path.Remote())
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/internal/ipsec"
 	"culvert/internal/netlab"
 
 	"github.com/vishvananda/netlink"
@@ -50,9 +51,9 @@ func TestTooBigFromRouter(t *testing.T) {
 	remote := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.1"), true: netip.MustParseAddr("2001:db8:b::1")}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		a, n := newPath(t)
-		out := Outgoing{Data: espPacket(0xc0ffee01, 1400), Local: at(addrA[v6], port), Remote: at(remote[v6], port), Encap: encap}
+		out := Outgoing{Data: espPacket(0xc0ffee01, 1400), Path: espPath(encap, at(addrA[v6], port), at(remote[v6], port))}
 		tx := n.Ports()[0]
-		want := TooBig{Local: out.Local, Remote: out.Remote, Encap: encap, SPI: 0xc0ffee01, MTU: 1300}
+		want := TooBig{Path: out.Path, SPI: 0xc0ffee01, MTU: 1300}
 		for i := range 3 {
 			if err := sendOne(tx, &out); err != nil {
 				t.Fatalf("send %d: %v", i, err)
@@ -91,7 +92,7 @@ func TestFragmentsPassNarrowPath(t *testing.T) {
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		a, n := newPath(t)
 		b := openIn(t, a.peer, Config{IKEPort: 500, NATPort: 4500, RawESP: true})
-		out := Outgoing{Data: espPacket(0xc0ffee01, 1400), Local: at(addrA[v6], port), Remote: at(remote[v6], port), Encap: encap, Fragment: true}
+		out := Outgoing{Data: espPacket(0xc0ffee01, 1400), Path: espPath(encap, at(addrA[v6], port), at(remote[v6], port)), Fragment: true}
 		if err := sendOne(n.Ports()[0], &out); err != nil {
 			t.Fatal(err)
 		}
@@ -117,14 +118,14 @@ func TestSourceIsGone(t *testing.T) {
 	p := newPair(t, 1)
 	gone := map[bool]netip.Addr{false: netip.MustParseAddr("192.0.2.99"), true: netip.MustParseAddr("2001:db8::99")}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
-		out := Outgoing{Data: espPacket(0xc0ffee01, 100), Local: at(gone[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		out := Outgoing{Data: espPacket(0xc0ffee01, 100), Path: espPath(encap, at(gone[v6], port), at(addrB[v6], port))}
 		if err := sendOne(p.netA.Ports()[0], &out); !errors.Is(err, ErrNoRoute) {
 			t.Errorf("Send = %v, want ErrNoRoute", err)
 		}
-		if err := p.netA.SendIKE(at(gone[v6], 500), at(addrB[v6], 500), encap, []byte("x")); !errors.Is(err, ErrNoRoute) {
+		if err := p.netA.SendIKE(ikePath(encap, at(gone[v6], 500), at(addrB[v6], 500)), []byte("x")); !errors.Is(err, ErrNoRoute) {
 			t.Errorf("SendIKE = %v, want ErrNoRoute", err)
 		}
-		out = Outgoing{Data: espPacket(0xc0ffee01, 1600), Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap}
+		out = Outgoing{Data: espPacket(0xc0ffee01, 1600), Path: espPath(encap, at(addrA[v6], port), at(addrB[v6], port))}
 		if err := sendOne(p.netA.Ports()[0], &out); err == nil || errors.Is(err, ErrNoRoute) {
 			t.Errorf("Send of what is too big = %v", err)
 		}
@@ -172,14 +173,14 @@ func TestEverythingIsMarked(t *testing.T) {
 	to := netip.MustParseAddr("203.0.113.1") // only a marked packet has a route
 	for name, send := range map[string]func() error{
 		"UDP": func() error {
-			return sendOne(p.netA.Ports()[0], &Outgoing{Data: espPacket(1000, 99), Remote: at(to, 4500), Encap: true})
+			return sendOne(p.netA.Ports()[0], &Outgoing{Data: espPacket(1000, 99), Path: espPath(true, netip.AddrPort{}, at(to, 4500))})
 		},
 		"raw": func() error {
-			return sendOne(p.netA.Ports()[0], &Outgoing{Data: espPacket(1000, 99), Remote: at(to, 0)})
+			return sendOne(p.netA.Ports()[0], &Outgoing{Data: espPacket(1000, 99), Path: espPath(false, netip.AddrPort{}, at(to, 0))})
 		},
-		"IKE":       func() error { return p.netA.SendIKE(netip.AddrPort{}, at(to, 500), false, []byte("x")) },
-		"IKE 4500":  func() error { return p.netA.SendIKE(netip.AddrPort{}, at(to, 4500), true, []byte("x")) },
-		"keepalive": func() error { return p.netA.SendKeepalive(netip.AddrPort{}, at(to, 4500)) },
+		"IKE":       func() error { return p.netA.SendIKE(ikePath(false, netip.AddrPort{}, at(to, 500)), []byte("x")) },
+		"IKE 4500":  func() error { return p.netA.SendIKE(ikePath(true, netip.AddrPort{}, at(to, 4500)), []byte("x")) },
+		"keepalive": func() error { return p.netA.SendKeepalive(ipsec.NATPath(netip.AddrPort{}, at(to, 4500))) },
 		"probe":     func() error { _, err := p.netA.LocalAddr(to); return err },
 		"dialer": func() error {
 			c, err := Dialer(testMark).DialContext(context.Background(), "udp", at(to, 53).String())

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"culvert/internal/ipsec"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -67,10 +69,8 @@ func (p *port) recvFrom(s *socket, buf []byte, in *Received) error {
 			p.count.truncated.Add(1)
 			continue
 		}
-		r := run{data: buf[:n], from: Received{
-			Local:  netip.AddrPortFrom(localAddr(p.oob[:oobn], s.bound.Addr()), s.bound.Port()),
-			Remote: remoteAddr(from), Encap: true, TOS: receivedTOS(p.oob[:oobn]),
-		}}
+		local := at(localAddr(p.oob[:oobn], s.bound.Addr()), s.bound.Port())
+		r := run{data: buf[:n], from: Received{Path: ipsec.NATPath(local, remoteAddr(from)), TOS: receivedTOS(p.oob[:oobn])}}
 		r.next(in)
 		if in.Kind == Keepalive {
 			p.count.keepalives.Add(1)
@@ -132,7 +132,7 @@ func (p *port) sendRun(out *Outgoing) {
 	}
 	if out.Err != nil {
 		if out.Err == errRefused {
-			p.firewall.note(out.Lost, out.Remote, time.Now())
+			p.firewall.note(out.Lost, out.Path.Remote(), time.Now())
 		}
 		p.count.lost(out.Lost, out.Err)
 	}
@@ -143,9 +143,9 @@ func (p *port) check(out *Outgoing) error {
 	switch {
 	case len(out.Data) == 0:
 		return errEmpty
-	case !out.Encap:
+	case out.Path.Via() == ipsec.Raw:
 		return errNoRaw
-	case p.socketFor(out) == nil:
+	case out.Path.Via() != ipsec.NAT, p.socketFor(out) == nil:
 		return errNoSocket
 	}
 	return nil
@@ -155,7 +155,7 @@ func (p *port) sendOne(out *Outgoing, data []byte) error {
 	s := p.socketFor(out)
 	s.setTOS(out.TOS)
 	s.setFragment(out.Fragment)
-	_, err := unix.SendmsgN(s.fd, data, sourceControl(out.Local.Addr(), out.Remote.Addr()), sockaddr(out.Remote), unix.MSG_DONTWAIT)
+	_, err := unix.SendmsgN(s.fd, data, sourceControl(out.Path.Local().Addr(), out.Path.Remote().Addr()), sockaddr(out.Path.Remote()), unix.MSG_DONTWAIT)
 	if err == nil {
 		return nil
 	}
@@ -199,10 +199,10 @@ func (s *socket) setFragment(on bool) {
 func (p *port) socketFor(out *Outgoing) *socket {
 	var found *socket
 	for _, s := range p.socks {
-		if s.v6 != out.Remote.Addr().Is6() {
+		if s.v6 != out.Path.Is6() {
 			continue
 		}
-		if s.bound.Addr() == out.Local.Addr() {
+		if s.bound.Addr() == out.Path.Local().Addr() {
 			return s
 		}
 		if found == nil || s.bound.Addr().IsUnspecified() {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 
+	"culvert/internal/ipsec"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -138,9 +140,7 @@ func (p *port) take(in *Received) bool {
 	if s.raw {
 		return p.takeRaw(s, m, data, &r, in)
 	}
-	p.rest = run{data: data, from: Received{
-		Local: netip.AddrPortFrom(r.local, s.bound.Port()), Remote: m.remote(s.v6), Encap: true, TOS: r.tos,
-	}}
+	p.rest = run{data: data, from: Received{Path: ipsec.NATPath(at(r.local, s.bound.Port()), m.remote(s.v6)), TOS: r.tos}}
 	if r.segSize > 0 && r.segSize < len(data) {
 		p.rest.size = r.segSize
 		p.burst.datagrams += len(data) / r.segSize
@@ -162,8 +162,7 @@ func (p *port) deliver(in *Received) {
 // (RFC 3542, Section 3).
 func (p *port) takeRaw(s *socket, m *message, data []byte, r *received, in *Received) bool {
 	if s.v6 {
-		*in = Received{Kind: ESP, Data: data, TOS: r.tos, More: p.burst.more(),
-			Local: netip.AddrPortFrom(r.local, 0), Remote: netip.AddrPortFrom(m.remote(true).Addr(), 0)}
+		*in = Received{Kind: ESP, Data: data, TOS: r.tos, More: p.burst.more(), Path: ipsec.RawPath(r.local, m.remote(true).Addr())}
 		return true
 	}
 	const headerLen = 20
@@ -175,8 +174,7 @@ func (p *port) takeRaw(s *socket, m *message, data []byte, r *received, in *Rece
 		return false
 	}
 	*in = Received{Kind: ESP, Data: data[n:], TOS: data[1], More: p.burst.more(),
-		Local:  netip.AddrPortFrom(netip.AddrFrom4([4]byte(data[16:20])), 0),
-		Remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte(data[12:16])), 0)}
+		Path: ipsec.RawPath(netip.AddrFrom4([4]byte(data[16:20])), netip.AddrFrom4([4]byte(data[12:16])))}
 	return true
 }
 
@@ -192,11 +190,11 @@ func (p *port) FDs() []int {
 // socketFor returns the socket for out: of its kind and family, and bound to its source if there
 // are several.
 func (p *port) socketFor(out *Outgoing) (*socket, error) {
-	v6, local := out.Remote.Addr().Is6(), out.Local.Addr()
+	v6, local, raw := out.Path.Is6(), out.Path.Local().Addr(), out.Path.Via() == ipsec.Raw
 	if len(out.Data) == 0 {
 		return nil, errEmpty
 	}
-	if !out.Remote.Addr().IsValid() {
+	if !out.Path.IsValid() || !raw && out.Path.Via() != ipsec.NAT {
 		return nil, errNoSocket
 	}
 	socks := p.socks
@@ -205,7 +203,7 @@ func (p *port) socketFor(out *Outgoing) (*socket, error) {
 	}
 	var found *socket
 	for _, s := range socks {
-		if s.v6 != v6 || s.raw == out.Encap {
+		if s.v6 != v6 || s.raw != raw {
 			continue
 		}
 		if bound := s.bound.Addr(); bound == local || found == nil || found.bound.Addr() != local && bound.IsUnspecified() {
@@ -215,10 +213,10 @@ func (p *port) socketFor(out *Outgoing) (*socket, error) {
 	switch {
 	case found != nil:
 		return found, nil
-	case out.Encap:
-		return nil, errNoSocket
+	case raw:
+		return nil, errNoRaw
 	}
-	return nil, errNoRaw
+	return nil, errNoSocket
 }
 
 func closeAll(socks []*socket) {

@@ -3,6 +3,7 @@ package netio
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -16,7 +17,7 @@ func TestRecvFor(t *testing.T) {
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		send := func(first, n int) {
 			for i := range n {
-				if err := sendOne(p.netA.Ports()[0], &Outgoing{Data: espPacket(spi, 100+first+i), Remote: at(addrB[v6], port), Encap: encap}); err != nil {
+				if err := sendOne(p.netA.Ports()[0], &Outgoing{Data: espPacket(spi, 100+first+i), Path: espPath(encap, netip.AddrPort{}, at(addrB[v6], port))}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -26,12 +26,9 @@ func anyBatch(r *rand.Rand) (outs []Outgoing, wanted map[string][][]byte, lost [
 		if r.IntN(8) == 0 {
 			n = 20 + r.IntN(min(size, 1424)-19)
 		}
-		o := Outgoing{Local: at(addrA[v6], 0), Remote: at(addrB[v6], 0), Encap: encap, TOS: uint8(r.IntN(8) / 7 * 0xb8)}
-		if encap {
-			o.Local, o.Remote = at(addrA[v6], 4500), at(addrB[v6], 4500)
-		}
+		o := Outgoing{Path: espPath(encap, at(addrA[v6], 4500), at(addrB[v6], 4500)), TOS: uint8(r.IntN(8) / 7 * 0xb8)}
 		if other {
-			o.Local = netip.AddrPortFrom(addrA2[v6], o.Local.Port())
+			o.Path = o.Path.WithLocal(addrA2[v6])
 		}
 		total := n
 		if r.IntN(5) == 0 {
@@ -52,10 +49,10 @@ func anyBatch(r *rand.Rand) (outs []Outgoing, wanted map[string][][]byte, lost [
 		o.Data = buf[start:len(buf):len(buf)]
 		gone := 0
 		if nowhere { // there is no route
-			o.Remote = netip.AddrPortFrom(map[bool]netip.Addr{false: netip.MustParseAddr("203.0.113.1"), true: netip.MustParseAddr("2001:db8:ffff::1")}[v6], o.Remote.Port())
+			o.Path = espPath(encap, o.Path.Local(), at(map[bool]netip.Addr{false: netip.MustParseAddr("203.0.113.1"), true: netip.MustParseAddr("2001:db8:ffff::1")}[v6], 4500))
 			gone = o.Datagrams()
 		} else {
-			way := fmt.Sprint(o.Local, o.Encap, o.TOS)
+			way := fmt.Sprint(o.Path.Local(), encap, o.TOS)
 			for data := o.Data; len(data) > 0; data = data[min(n, len(data)):] {
 				if d := data[:min(n, len(data))]; len(d) > 1460 {
 					gone++
@@ -83,7 +80,7 @@ func TestSendAnything(t *testing.T) {
 		p.netA.Ports()[0].Send(outs)
 		for i := range outs {
 			if outs[i].Lost != lost[i] || (outs[i].Err == nil) != (lost[i] == 0) {
-				t.Errorf("seed %d: %d (%d octets by %d to %s): lost %d of %d, want %d: %v", seed, i, len(outs[i].Data), outs[i].SegSize, outs[i].Remote, outs[i].Lost, outs[i].Datagrams(), lost[i], outs[i].Err)
+				t.Errorf("seed %d: %d (%d octets by %d to %s): lost %d of %d, want %d: %v", seed, i, len(outs[i].Data), outs[i].SegSize, outs[i].Path.Remote(), outs[i].Lost, outs[i].Datagrams(), lost[i], outs[i].Err)
 			}
 		}
 		arrive(t, p.netB.Ports()[0], wanted)
@@ -113,7 +110,7 @@ func arrive(t *testing.T, port Port, wanted map[string][][]byte) {
 		if size == 0 {
 			size = len(in.Data)
 		}
-		way := fmt.Sprint(in.Remote, in.Encap, in.TOS)
+		way := fmt.Sprint(in.Path.Remote(), in.Path.Encapsulated(), in.TOS)
 		for data := in.Data; len(data) > 0; data = data[min(size, len(data)):] {
 			list := wanted[way]
 			if len(list) == 0 || !bytes.Equal(list[0], data[:min(size, len(data))]) {

@@ -1,9 +1,10 @@
 package netio
 
 import (
-	"net/netip"
 	"time"
 	"unsafe"
+
+	"culvert/internal/ipsec"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,11 +49,10 @@ type parcel struct {
 // A way is a message header for all datagrams of one path: most take the same path as the one
 // before.
 type way struct {
-	local, remote netip.AddrPort
-	tos           uint8
-	encap         bool
-	segSize       int
-	msg           message
+	path    ipsec.Path
+	tos     uint8
+	segSize int
+	msg     message
 }
 
 // Send implements Port.
@@ -84,7 +84,7 @@ func (p *port) lose(out *Outgoing, n int, err error) {
 		out.Err = err
 	}
 	if err == errRefused {
-		p.firewall.note(n, out.Remote, time.Now())
+		p.firewall.note(n, out.Path.Remote(), time.Now())
 	}
 	p.count.lost(n, err)
 }
@@ -97,7 +97,7 @@ func (p *port) add(outs []Outgoing, i int) {
 		size = len(out.Data)
 	}
 	run := 1 // datagrams in a message
-	if out.Encap && !out.Fragment && !p.single && !p.refused.has(out.Remote.Addr()) {
+	if out.Path.Via() == ipsec.NAT && !out.Fragment && !p.single && !p.refused.has(out.Path.Remote().Addr()) {
 		run = max(1, min(MaxSegments, MaxRun/size))
 	}
 	if run > 1 && b.n > 0 && b.join(outs, i, size) {
@@ -140,7 +140,7 @@ func adjacent(a, b []byte) bool {
 
 // sameWay reports whether two datagrams of one socket have the same headers.
 func sameWay(a, b *Outgoing) bool {
-	return a.Remote == b.Remote && a.Local == b.Local && a.TOS == b.TOS && a.Encap == b.Encap
+	return a.Path == b.Path && a.TOS == b.TOS
 }
 
 // post sends the messages. The kernel stops at the first failure, and returns its error when that
@@ -152,7 +152,7 @@ func (p *port) post(outs []Outgoing) {
 		out := &outs[b.of[i].first]
 		b.address(i, out)
 		if counted {
-			b.sock.note(out.Remote.Addr(), len(b.of[i].data))
+			b.sock.note(out.Path.Remote().Addr(), len(b.of[i].data))
 		}
 	}
 	told := false
@@ -191,12 +191,12 @@ func (b *outbound) address(i int, out *Outgoing) {
 // to returns the header for out's path.
 func (b *outbound) to(out *Outgoing, segSize int) *message {
 	w := &b.ways[b.way]
-	if w.remote == out.Remote && w.local == out.Local && w.tos == out.TOS && w.encap == out.Encap && w.segSize == segSize {
+	if w.path == out.Path && w.tos == out.TOS && w.segSize == segSize {
 		return &w.msg
 	}
 	b.way = (b.way + 1) % len(b.ways)
 	w = &b.ways[b.way]
-	w.local, w.remote, w.tos, w.encap, w.segSize = out.Local, out.Remote, out.TOS, out.Encap, segSize
+	w.path, w.tos, w.segSize = out.Path, out.TOS, segSize
 	w.msg.prepareSend(b.sock, out, segSize)
 	return &w.msg
 }
@@ -277,7 +277,7 @@ func (p *port) sendSingly(outs []Outgoing, m *parcel) {
 		}
 	}
 	if all {
-		p.refuse(outs[i].Remote)
+		p.refuse(outs[i].Path.Remote())
 	}
 }
 

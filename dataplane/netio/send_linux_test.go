@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/internal/ipsec"
 	"culvert/internal/netlab"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +22,7 @@ func laidOut(v6, encap bool, port uint16, sizes ...int) (outs []Outgoing, all []
 	}
 	rest := all
 	for _, n := range sizes {
-		outs = append(outs, Outgoing{Data: rest[:n], Local: at(addrA[v6], port), Remote: at(addrB[v6], port), Encap: encap})
+		outs = append(outs, Outgoing{Data: rest[:n], Path: espPath(encap, at(addrA[v6], port), at(addrB[v6], port))})
 		rest = rest[n:]
 	}
 	return outs, all
@@ -105,8 +106,8 @@ func TestOnlyWhatGoesTheSameWayShares(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		outs, want := laidOut(v6, true, 4500, times(8, 100)...)
 		outs[2].TOS = 0xb8
-		outs[3].Local = at(addrA2[v6], 4500)
-		outs[4].Remote = at(addrB2[v6], 4500)
+		outs[3].Path = outs[3].Path.WithLocal(addrA2[v6])
+		outs[4].Path = ipsec.NATPath(at(addrA[v6], 4500), at(addrB2[v6], 4500))
 		outs[6].Data = bytes.Clone(outs[6].Data)
 		p.netA.Ports()[0].Send(outs)
 		buf := make([]byte, 65535)
@@ -115,9 +116,9 @@ func TestOnlyWhatGoesTheSameWayShares(t *testing.T) {
 			in := recv(t, p.netB.Ports()[0], buf)
 			o := &outs[len(got)/100]
 			got = append(got, in.Data...)
-			if len(in.Data) != 100*count || in.TOS != o.TOS || in.Remote != o.Local || in.Local != o.Remote {
+			if len(in.Data) != 100*count || in.TOS != o.TOS || in.Path != ipsec.NATPath(o.Path.Remote(), o.Path.Local()) {
 				t.Errorf("receive %d: %d octets from %s to %s, TOS %#x, want %d from %s to %s, %#x",
-					i, len(in.Data), in.Remote, in.Local, in.TOS, 100*count, o.Local, o.Remote, o.TOS)
+					i, len(in.Data), in.Path.Remote(), in.Path.Local(), in.TOS, 100*count, o.Path.Local(), o.Path.Remote(), o.TOS)
 			}
 		}
 		if !bytes.Equal(got, want) {
@@ -138,7 +139,7 @@ func TestSendSaysWhatWasLost(t *testing.T) {
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		outs, _ := laidOut(v6, encap, port, 100, 100, 1600, 4800, 100, 100, 100)
 		outs[3].SegSize = 1600
-		outs[5].Remote = netip.AddrPort{}
+		outs[5].Path = espPath(encap, outs[5].Path.Local(), netip.AddrPort{})
 		p.netA.Ports()[0].Send(outs)
 		for i, want := range []struct {
 			lost int
@@ -167,7 +168,7 @@ func TestLostRunsAreWhose(t *testing.T) {
 			outs, _ := laidOut(v6, true, 4500, count*size, size, 3*size, size-100)
 			outs[0].SegSize, outs[2].SegSize = size, size
 			for i := range outs {
-				outs[i].Remote = at(remote, 4500)
+				outs[i].Path = ipsec.NATPath(outs[i].Path.Local(), at(remote, 4500))
 			}
 			setMTU(t, p.a, map[string]int{"no route": 1500, "too big": 1400}[name])
 			p.netA.Ports()[0].Send(outs)
@@ -212,7 +213,7 @@ func TestFullSocket(t *testing.T) {
 		setOption(t, s, unix.SOL_SOCKET, unix.SO_SNDBUF, 4608)
 		// Packets that wait for ARP take room in the socket's buffer.
 		for i := range outs {
-			outs[i].Remote = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.99"), port)
+			outs[i].Path = espPath(encap, outs[i].Path.Local(), at(netip.MustParseAddr("192.0.2.99"), port))
 		}
 		name, want := "net_send_would_block", ErrWouldBlock
 		if !encap {

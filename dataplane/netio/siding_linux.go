@@ -94,10 +94,10 @@ func (s *socket) deafen(workers int) error {
 
 // way returns the socket for out: s or a siding.
 func (s *socket) way(out *Outgoing) *socket {
-	remote := out.Remote.Addr()
+	remote := out.Path.Remote().Addr()
 	for i := range s.side.moved[:s.side.movedN] {
 		if m := &s.side.moved[i]; m.remote == remote {
-			if s.raw && !out.Local.Addr().IsValid() {
+			if s.raw && !out.Path.Local().Addr().IsValid() {
 				return s // the siding is connected, and has its own source
 			}
 			return m.to

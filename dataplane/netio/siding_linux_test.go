@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/internal/ipsec"
 	"culvert/internal/netlab"
 )
 
@@ -28,7 +29,7 @@ func TestSlowDeviceHurtsItsPeersAlone(t *testing.T) {
 		}
 		defer func() { _ = p.a.Unshape("nn0") }()
 		slow, _ := laidOut(v6, encap, port, times(40, 1400)...)
-		good := Outgoing{Data: espPacket(1, 1400), Local: at(from[v6], port), Remote: at(to[v6], port), Encap: encap}
+		good := Outgoing{Data: espPacket(1, 1400), Path: espPath(encap, at(from[v6], port), at(to[v6], port))}
 		outs := append(slow, good, slow[0], good)
 		tx, rx := p.netA.Ports()[0], netC.Ports()[0]
 		buf := make([]byte, 65535)
@@ -64,7 +65,7 @@ func TestSidings(t *testing.T) {
 	s := p.netA.ports[0].socks[0]
 	remote := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + i)}) }
 	at := func(i int) *socket {
-		return s.way(&Outgoing{Local: at(addrA[false], 4500), Remote: at(remote(i), 4500)})
+		return s.way(&Outgoing{Path: espPath(false, at(addrA[false], 4500), at(remote(i), 4500))})
 	}
 	taken := map[*socket]bool{s: true}
 	for i := range maxSidings {
@@ -76,7 +77,7 @@ func TestSidings(t *testing.T) {
 	}
 	slow, _ := laidOut(false, true, 4500, times(64, 1400)...)
 	for i := range slow {
-		slow[i].Remote = netip.AddrPortFrom(addrB[false], 4500)
+		slow[i].Path = ipsec.NATPath(slow[i].Path.Local(), netip.AddrPortFrom(addrB[false], 4500))
 	}
 	s.side.moved[0].remote = addrB[false]
 	for s.side.socks[0].queued() < s.side.size/sidingEmpty {

@@ -3,6 +3,8 @@ package netio
 import (
 	"bytes"
 	"testing"
+
+	"culvert/internal/ipsec"
 )
 
 // TestNoOffloads: with NoOffloads a run leaves as single datagrams, and a run from elsewhere
@@ -25,7 +27,7 @@ func TestNoOffloads(t *testing.T) {
 		} {
 			outs, want := laidOut(v6, true, 4500, times(n, size)...)
 			for i := range outs {
-				outs[i].Local, outs[i].Remote = at(addrA[v6], tt.from), at(addrB[v6], tt.to)
+				outs[i].Path = ipsec.NATPath(at(addrA[v6], tt.from), at(addrB[v6], tt.to))
 			}
 			tt.tx.Ports()[0].Send(outs)
 			got, datagrams, receives := collect(t, tt.rx.Ports()[0], len(want))

@@ -155,7 +155,7 @@ func TestAddressesChanged(t *testing.T) {
 		})
 		r.want("many calls", "addresseschanged {}")
 		r.transport.refuse = fmt.Errorf("%w: invalid argument", ErrNoRoute)
-		answer[ike.Wake](r, ike.Send{Remote: there}, ike.Send{Remote: there, Keepalive: true})
+		answer[ike.Wake](r, ike.Send{Path: overUDP}, ike.Send{Path: overUDP, Keepalive: true})
 		send := func() { r.call(context.Background(), func() { r.handle(ike.Wake{}, classEstablished) }) }
 		send()
 		r.want("without a route", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500", "addresseschanged {}")

@@ -40,14 +40,14 @@ func TestComputePriority(t *testing.T) {
 		gate := make(chan struct{})
 		r.compute(gate)
 		for _, text := range []string{"a", "b", "c", "d"} {
-			r.Deliver(here, there, false, message(initExchange, false, text))
+			r.Deliver(overUDP, message(initExchange, false, text))
 		}
 		synctest.Wait()
 		if got := strings.Join(r.journal.take(), "; "); !strings.Contains(got, "run a") || strings.Contains(got, "run b") {
 			t.Errorf("of four strangers run: %s", got)
 		}
-		r.Deliver(here, there, false, message(infoExchange, false, "rekey"))
-		r.Deliver(here, there, false, message(authExchange, true, "answer"))
+		r.Deliver(overUDP, message(infoExchange, false, "rekey"))
+		r.Deliver(overUDP, message(authExchange, true, "answer"))
 		synctest.Wait()
 		got := strings.Join(r.journal.take(), "; ")
 		for _, want := range []string{"run rekey", "run answer"} {
@@ -80,7 +80,7 @@ func TestComputeInheritsClass(t *testing.T) {
 				r.engine.script = nil
 			}
 		}
-		r.Deliver(here, there, false, message(authExchange, false, ""))
+		r.Deliver(overUDP, message(authExchange, false, ""))
 		synctest.Wait()
 		r.call(context.Background(), func() {
 			if f, n := len(r.loop.pool.established.waiting), len(r.loop.pool.newcomers.waiting); f != 0 || n != 2 {
@@ -95,8 +95,8 @@ func TestComputePanics(t *testing.T) {
 		gate := make(chan struct{})
 		close(gate)
 		r.compute(gate)
-		r.Deliver(here, there, false, message(infoExchange, false, "panic"))
-		r.Deliver(here, there, false, message(infoExchange, false, "good"))
+		r.Deliver(overUDP, message(infoExchange, false, "panic"))
+		r.Deliver(overUDP, message(infoExchange, false, "good"))
 		synctest.Wait()
 		got := strings.Join(r.journal.take(), "; ")
 		if !strings.Contains(got, "computed 1: internal error in a computation: bad point") || !strings.Contains(got, "computed 2: good") {

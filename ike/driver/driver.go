@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -48,8 +47,8 @@ type Plane interface {
 	DeactivateOutbound(id ipsec.ChildID)
 	// RemoveSA removes both SAs of the pair and frees their SPI.
 	RemoveSA(id ipsec.ChildID)
-	// SetEndpoint changes the outer addresses of the pair's packets.
-	SetEndpoint(id ipsec.ChildID, ep ipsec.Endpoint)
+	// SetPath changes the path of the pair's packets.
+	SetPath(id ipsec.ChildID, p ipsec.Path)
 	// LastTraffic returns the times of the last packets of the pair, zero for none; ok is false if
 	// there is no such pair.
 	LastTraffic(id ipsec.ChildID) (in, out time.Time, ok bool)
@@ -69,18 +68,18 @@ var ErrNoRoute = errors.New("no route from the local address")
 
 // Transport is the IKE sockets.
 type Transport interface {
-	// SendIKE sends a message, from the NAT port with the non-ESP marker. With an invalid local
-	// address the system chooses one.
-	SendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error
+	// SendIKE sends a message on a path, from the NAT port with the non-ESP marker. With an invalid
+	// local address the system chooses one.
+	SendIKE(p ipsec.Path, data []byte) error
 	// ProbeIKE is SendIKE of a message that IP must not fragment.
-	ProbeIKE(local, remote netip.AddrPort, natPort bool, data []byte) error
+	ProbeIKE(p ipsec.Path, data []byte) error
 	// SendIKEInFragments is SendIKE of a message in IP fragments of at most size octets each.
-	SendIKEInFragments(local, remote netip.AddrPort, natPort bool, data []byte, size int) error
+	SendIKEInFragments(p ipsec.Path, data []byte, size int) error
 	// SendKeepalive sends a NAT-keepalive (RFC 3948, Section 2.3).
-	SendKeepalive(local, remote netip.AddrPort) error
-	// ReadIKE waits for a datagram. natPort reports that it came to the NAT port, where the non-ESP
-	// marker was removed. After the transport was closed it returns net.ErrClosed.
-	ReadIKE(buf []byte) (n int, local, remote netip.AddrPort, natPort bool, err error)
+	SendKeepalive(p ipsec.Path) error
+	// ReadIKE waits for a message, and returns its length without a non-ESP marker, and its path.
+	// After the transport was closed it returns net.ErrClosed.
+	ReadIKE(buf []byte) (n int, from ipsec.Path, err error)
 }
 
 // Config is the configuration of a Driver. Engine, Plane and Transport are required.

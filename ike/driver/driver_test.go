@@ -111,7 +111,7 @@ func TestShutdown(t *testing.T) {
 		if _, _, err := r.Status(ctx); err != ErrStopped {
 			t.Errorf("Status: got %v", err)
 		}
-		if r.Deliver(here, there, false, nil) {
+		if r.Deliver(overUDP, nil) {
 			t.Error("a datagram was taken after the end")
 		}
 		if err := r.Run(ctx); err == nil {
@@ -131,7 +131,7 @@ func TestShutdownGrace(t *testing.T) {
 		start := time.Now()
 		r.cancel()
 		r.want("deletes", "shutdown")
-		r.Deliver(here, there, false, message(infoExchange, true, "deleted"))
+		r.Deliver(overUDP, message(infoExchange, true, "deleted"))
 		r.want("an answer", "datagram 192.0.2.2:500>192.0.2.1:500 nat=false deleted")
 		if err := <-outcome; err != ErrStopped {
 			t.Errorf("the command: got %v", err)

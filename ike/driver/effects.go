@@ -75,8 +75,8 @@ func (d *Driver) apply(f ike.Effect, c class) {
 		d.cfg.Plane.DeactivateOutbound(f.ID)
 	case ike.RemoveSA:
 		d.cfg.Plane.RemoveSA(f.ID)
-	case ike.SetEndpoint:
-		d.cfg.Plane.SetEndpoint(f.ID, f.Endpoint)
+	case ike.SetPath:
+		d.cfg.Plane.SetPath(f.ID, f.Path)
 	case ike.NeedTraffic:
 		d.needTraffic(f.ID)
 	case ike.AcquireFailed:
@@ -104,16 +104,16 @@ func (d *Driver) send(f ike.Send) {
 	var err error
 	switch {
 	case f.Keepalive:
-		err = d.cfg.Transport.SendKeepalive(f.Local, f.Remote)
+		err = d.cfg.Transport.SendKeepalive(f.Path)
 	case f.DontFragment:
-		d.trace("ike-sent", f.Local, f.Remote, f.Data)
-		_ = d.cfg.Transport.ProbeIKE(f.Local, f.Remote, f.NATPort, f.Data) // a probe that is too large counts as lost
+		d.trace("ike-sent", f.Path, f.Data)
+		_ = d.cfg.Transport.ProbeIKE(f.Path, f.Data) // a probe that is too large counts as lost
 	case f.FragmentSize > 0:
-		d.trace("ike-sent", f.Local, f.Remote, f.Data)
-		_ = d.cfg.Transport.SendIKEInFragments(f.Local, f.Remote, f.NATPort, f.Data, f.FragmentSize) // the engine has another form of the message
+		d.trace("ike-sent", f.Path, f.Data)
+		_ = d.cfg.Transport.SendIKEInFragments(f.Path, f.Data, f.FragmentSize) // the engine has another form of the message
 	default:
-		d.trace("ike-sent", f.Local, f.Remote, f.Data)
-		err = d.cfg.Transport.SendIKE(f.Local, f.Remote, f.NATPort, f.Data)
+		d.trace("ike-sent", f.Path, f.Data)
+		err = d.cfg.Transport.SendIKE(f.Path, f.Data)
 	}
 	if err == nil {
 		return
@@ -125,7 +125,7 @@ func (d *Driver) send(f ike.Send) {
 		}
 	}
 	if more, ok := d.loop.sendLog.allow(d.cfg.Now()); ok {
-		d.cfg.Log.Warn("cannot send to the peer: "+err.Error(), "event", "send-failed", "remote", f.Remote.String(), "not_logged", more)
+		d.cfg.Log.Warn("cannot send to the peer: "+err.Error(), "event", "send-failed", "remote", f.Path.Remote().String(), "not_logged", more)
 	}
 }
 
@@ -160,7 +160,7 @@ func (d *Driver) drain() {
 		case ipsec.EventFirstInbound:
 			d.firstInbound(e.ID)
 		case ipsec.EventPeerMoved:
-			d.handle(ike.PeerMoved{ID: e.ID, Remote: e.Remote}, classEstablished)
+			d.handle(ike.PeerMoved{ID: e.ID, Path: e.Path}, classEstablished)
 		case ipsec.EventProbePath:
 			d.handle(ike.ProbePath{ID: e.ID, Size: e.Size}, classEstablished)
 		case ipsec.EventSourceGone:

@@ -19,14 +19,14 @@ func TestEffectsInOrder(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		answer[ike.Acquire](r,
 			ike.InstallInbound{SA: ipsec.ChildSA{ID: 3}},
-			ike.Send{Remote: there, NATPort: true, Data: []byte("hello")},
+			ike.Send{Path: overNAT, Data: []byte("hello")},
 			ike.ActivateOutbound{ID: 3},
-			ike.SetEndpoint{ID: 3, Endpoint: ipsec.Endpoint{Remote: there}},
-			ike.Send{Remote: there, Keepalive: true},
+			ike.SetPath{ID: 3, Path: overUDP},
+			ike.Send{Path: overUDP, Keepalive: true},
 			ike.DeactivateOutbound{ID: 2},
 			ike.RemoveSA{ID: 2},
-			ike.Send{Remote: there, NATPort: true, DontFragment: true, Data: []byte("large")},
-			ike.Send{Remote: there, FragmentSize: 576, Data: []byte("again")},
+			ike.Send{Path: overNAT, DontFragment: true, Data: []byte("large")},
+			ike.Send{Path: overUDP, FragmentSize: 576, Data: []byte("again")},
 			ike.PathProbed{PathProbe: ipsec.PathProbe{ID: 3, Size: 1500, Sent: 1488, Verdict: ipsec.PathLost}},
 			ike.AcquireFailed{Policy: ipsec.Policy{Peer: "right", Child: "lan"}},
 			ike.Resolve{Peer: "right"},
@@ -38,7 +38,7 @@ func TestEffectsInOrder(t *testing.T) {
 			t.Fatalf("got %q", got)
 		}
 		r.journal.lines = got[1:]
-		r.want("in the engine's order", "install 3", "send 192.0.2.2:500 nat=true hello", "activate 3", "endpoint 3 192.0.2.2:500",
+		r.want("in the engine's order", "install 3", "send 192.0.2.2:500 nat=true hello", "activate 3", "path of 3 192.0.2.2:500",
 			"keepalive 192.0.2.2:500", "deactivate 2", "remove 2", "send whole 192.0.2.2:500 nat=true large", "send in parts of 576 192.0.2.2:500 nat=false again", "path 3: 1488 of 1500: 2", "acquire failed right/lan", "resolve right")
 	})
 }
@@ -50,13 +50,13 @@ func TestPlaneEvents(t *testing.T) {
 			ipsec.Event{Kind: ipsec.EventFirstInbound, ID: 5},
 			ipsec.Event{Kind: ipsec.EventFirstInbound, ID: 6},
 			ipsec.Event{Kind: ipsec.EventFirstInbound, ID: 77},
-			ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 7, Remote: there},
+			ipsec.Event{Kind: ipsec.EventPeerMoved, ID: 7, Path: overNAT},
 			ipsec.Event{Kind: ipsec.EventSourceGone, ID: 8},
 			ipsec.Event{Kind: ipsec.EventProbePath, ID: 9, Size: 1500},
 		)
-		r.want("events", "expire {ID:4 Hard:true}", "traffic 5 in=true", "traffic 6 in=true", "peermoved {ID:7 Remote:192.0.2.2:500}", "sourcegone {ID:8}", "probepath {ID:9 Size:1500}")
+		r.want("events", "expire {ID:4 Hard:true}", "traffic 5 in=true", "traffic 6 in=true", "peermoved {ID:7 Path:192.0.2.1:500 to 192.0.2.2:500 by udp-encap}", "sourcegone {ID:8}", "probepath {ID:9 Size:1500}")
 
-		answer[ike.Wake](r, ike.NeedTraffic{ID: 3}, ike.NeedTraffic{ID: 4}, ike.NeedTraffic{ID: 88}, ike.Send{Remote: there})
+		answer[ike.Wake](r, ike.NeedTraffic{ID: 3}, ike.NeedTraffic{ID: 4}, ike.NeedTraffic{ID: 88}, ike.Send{Path: overUDP})
 		r.wakeAt(time.Second)
 		time.Sleep(time.Second)
 		r.want("polled, after the effects", "wake", "send 192.0.2.2:500 nat=false ", "traffic 3 in=true", "traffic 4 in=false", "traffic 88 in=false")
@@ -91,7 +91,7 @@ func TestKeysAreCleared(t *testing.T) {
 func TestInstallRefused(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.plane.refuse = errors.New("no room")
-		answer[ike.Computed](r, ike.InstallInbound{SA: ipsec.ChildSA{ID: 3, Policy: ipsec.Policy{Peer: "right", Child: "lan"}}}, ike.Send{Remote: there})
+		answer[ike.Computed](r, ike.InstallInbound{SA: ipsec.ChildSA{ID: 3, Policy: ipsec.Policy{Peer: "right", Child: "lan"}}}, ike.Send{Path: overUDP})
 		r.call(context.Background(), func() { r.handle(ike.Computed{ID: 1}, classEstablished) })
 		r.want("refused", "computed 1: <nil>", "install 3", "send 192.0.2.2:500 nat=false ", "expire {ID:3 Hard:true}")
 		if h := r.History("right"); len(h) != 1 || h[0].Event != "install-failed" || !strings.Contains(h[0].Text, "no room") {
@@ -110,7 +110,7 @@ func TestPanicInHandle(t *testing.T) {
 		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
 			switch in := in.(type) {
 			case ike.Datagram:
-				fx.List = append(fx.List, ike.Send{Remote: there, Data: []byte("before")})
+				fx.List = append(fx.List, ike.Send{Path: overUDP, Data: []byte("before")})
 				if strings.HasSuffix(string(in.Data), "evil") {
 					panic("index out of range")
 				}
@@ -119,7 +119,7 @@ func TestPanicInHandle(t *testing.T) {
 			}
 		}
 		for _, text := range []string{"evil", "evil", "good"} {
-			r.Deliver(here, there, false, message(infoExchange, false, text))
+			r.Deliver(overUDP, message(infoExchange, false, text))
 		}
 		line := "datagram 192.0.2.2:500>192.0.2.1:500 nat=false "
 		send := "send 192.0.2.2:500 nat=false before"
@@ -172,7 +172,7 @@ func TestPanicsDoNotDelayWake(t *testing.T) {
 		}
 		r.wakeAt(panicPause)
 		for range 10 {
-			r.Deliver(here, there, false, message(infoExchange, false, ""))
+			r.Deliver(overUDP, message(infoExchange, false, ""))
 			time.Sleep(panicPause / 10)
 		}
 		synctest.Wait()
@@ -186,8 +186,8 @@ func TestPanicsDoNotDelayWake(t *testing.T) {
 func TestPanicElsewhere(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.Driver.cfg.Plane = brokenPlane{r.plane}
-		answer[ike.Datagram](r, ike.RemoveSA{ID: 1}, ike.Send{Remote: there, Data: []byte("after")})
-		r.Deliver(here, there, false, message(infoExchange, false, "x"))
+		answer[ike.Datagram](r, ike.RemoveSA{ID: 1}, ike.Send{Path: overUDP, Data: []byte("after")})
+		r.Deliver(overUDP, message(infoExchange, false, "x"))
 		r.want("the next effect", "datagram 192.0.2.2:500>192.0.2.1:500 nat=false x", "send 192.0.2.2:500 nat=false after")
 		if err := r.call(context.Background(), func() { panic("bad snapshot") }); err == nil {
 			t.Error("a command that panicked succeeded")

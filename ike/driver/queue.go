@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"culvert/ike"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // class is the urgency of a datagram and of the computations that follow from it.
@@ -38,10 +38,9 @@ type queue struct {
 }
 
 type datagram struct {
-	local, remote netip.AddrPort
-	natPort       bool
-	class         class
-	data          []byte
+	path  ipsec.Path
+	class class
+	data  []byte
 }
 
 // classify reads the header's Exchange Type and Response flag. Both can be forged: they only choose
@@ -66,17 +65,17 @@ func classify(data []byte) class {
 	return classEstablished
 }
 
-// Deliver queues an IKE datagram without its non-ESP marker; natPort reports that it came to the
-// NAT port. It copies data and never blocks. It returns false if the queue is full or the driver
-// has ended; the datagram is then dropped and counted.
-func (d *Driver) Deliver(local, remote netip.AddrPort, natPort bool, data []byte) bool {
+// Deliver queues an IKE datagram that came on a path, without its non-ESP marker. It copies data
+// and never blocks. It returns false if the queue is full or the driver has ended; the datagram is
+// then dropped and counted.
+func (d *Driver) Deliver(from ipsec.Path, data []byte) bool {
 	c := classify(data)
 	q := &d.queues[c]
 	size := int64(len(data))
 	// The test of the length saves copies of datagrams that a flood would only have dropped.
 	if q.bytes.Add(size) <= queueBytes && len(q.datagrams) < queueLen && !d.ended() {
 		select {
-		case q.datagrams <- datagram{local: local, remote: remote, natPort: natPort, class: c, data: bytes.Clone(data)}:
+		case q.datagrams <- datagram{path: from, class: c, data: bytes.Clone(data)}:
 			return true
 		default:
 		}
@@ -98,8 +97,8 @@ func (d *Driver) ended() bool {
 // datagram feeds one datagram to the engine.
 func (d *Driver) datagram(dg datagram) {
 	d.queues[dg.class].bytes.Add(-int64(len(dg.data)))
-	d.trace("ike-received", dg.local, dg.remote, dg.data)
-	d.handle(ike.Datagram{Local: dg.local, Remote: dg.remote, NATPort: dg.natPort, Data: dg.data}, dg.class)
+	d.trace("ike-received", dg.path, dg.data)
+	d.handle(ike.Datagram{Path: dg.path, Data: dg.data}, dg.class)
 }
 
 // Bounds of the pause after a read that failed.
@@ -113,11 +112,11 @@ func (d *Driver) read() {
 	buf := make([]byte, 1<<16)
 	pause := minReadPause
 	for {
-		n, local, remote, natPort, err := d.cfg.Transport.ReadIKE(buf)
+		n, from, err := d.cfg.Transport.ReadIKE(buf)
 		switch {
 		case err == nil:
 			pause = minReadPause
-			d.Deliver(local, remote, natPort, buf[:n])
+			d.Deliver(from, buf[:n])
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:

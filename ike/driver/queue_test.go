@@ -15,10 +15,10 @@ func TestDatagrams(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.transport.arrive <- arrival{data: message(infoExchange, false, "one")}
 		r.want("the IKE port", "datagram 192.0.2.2:500>192.0.2.1:500 nat=false one")
-		r.transport.arrive <- arrival{data: message(infoExchange, false, "nat"), natPort: true}
+		r.transport.arrive <- arrival{data: message(infoExchange, false, "nat"), path: overNAT}
 		r.want("the NAT port", "datagram 192.0.2.2:500>192.0.2.1:500 nat=true nat")
 		data := message(infoExchange, false, "two")
-		if !r.Deliver(here, there, true, data) {
+		if !r.Deliver(overNAT, data) {
 			t.Error("not delivered")
 		}
 		clear(data) // the caller reuses its buffer
@@ -34,7 +34,7 @@ func TestFlood(t *testing.T) {
 		r.compute(gate)
 		delivered := 0
 		for i := range 5000 {
-			if r.Deliver(here, there, false, message(initExchange, false, fmt.Sprint(i))) {
+			if r.Deliver(overUDP, message(initExchange, false, fmt.Sprint(i))) {
 				delivered++
 			}
 			if i%100 == 0 {
@@ -49,7 +49,7 @@ func TestFlood(t *testing.T) {
 			t.Errorf("got %d drops counted, want %d", got, 5000-delivered)
 		}
 		r.journal.take()
-		if !r.Deliver(here, there, false, message(infoExchange, false, "rekey")) {
+		if !r.Deliver(overUDP, message(infoExchange, false, "rekey")) {
 			t.Error("the queue of tunnels that are up is full")
 		}
 		r.want("the rekey", "datagram 192.0.2.2:500>192.0.2.1:500 nat=false rekey", "run rekey")
@@ -63,18 +63,18 @@ func TestQueueBytes(t *testing.T) {
 		r := newRig(t)
 		big := append(message(infoExchange, false, ""), make([]byte, 60000)...)
 		n := 0
-		for r.Deliver(here, there, false, big) {
+		for r.Deliver(overUDP, big) {
 			n++
 		}
 		if want := 2 << 20 / len(big); n != want {
 			t.Errorf("%d datagrams of %d octets were taken, want %d", n, len(big), want)
 		}
-		if !r.Deliver(here, there, false, message(initExchange, false, "")) {
+		if !r.Deliver(overUDP, message(initExchange, false, "")) {
 			t.Error("one class fills the queue of another")
 		}
 		r.run()
 		synctest.Wait()
-		if !r.Deliver(here, there, false, big) {
+		if !r.Deliver(overUDP, big) {
 			t.Error("the queue stays full")
 		}
 		r.cancel()
@@ -118,13 +118,13 @@ func TestSocketErrors(t *testing.T) {
 		}
 		r.want("reads on", "datagram 192.0.2.2:500>192.0.2.1:500 nat=false next")
 		r.transport.refuse = errors.New("network is unreachable")
-		answer[ike.Datagram](r, ike.Send{Remote: there})
+		answer[ike.Datagram](r, ike.Send{Path: overUDP})
 		for range 3 {
-			r.Deliver(here, there, false, message(infoExchange, false, ""))
+			r.Deliver(overUDP, message(infoExchange, false, ""))
 		}
 		synctest.Wait()
 		time.Sleep(time.Minute)
-		r.Deliver(here, there, false, message(infoExchange, false, ""))
+		r.Deliver(overUDP, message(infoExchange, false, ""))
 		synctest.Wait()
 		if got := strings.Count(r.logged.String(), "network is unreachable"); got != 2 || !strings.Contains(r.logged.String(), "not_logged=2") {
 			t.Errorf("logged %d times, want 2:\n%s", got, r.logged)

@@ -51,7 +51,7 @@ type fakeEngine struct {
 func (e *fakeEngine) Handle(now time.Time, in ike.Input, fx *ike.Effects) {
 	switch in := in.(type) {
 	case ike.Datagram:
-		e.journal.add("datagram %v>%v nat=%v %s", in.Remote, in.Local, in.NATPort, in.Data[min(len(in.Data), 28):])
+		e.journal.add("datagram %v>%v nat=%v %s", in.Path.Remote(), in.Path.Local(), in.Path == overNAT, in.Data[min(len(in.Data), 28):])
 	case ike.Connect:
 		e.journal.add("connect %s/%s", in.Peer, in.Child)
 	case ike.Disconnect:
@@ -123,8 +123,8 @@ func (p *fakePlane) ActivateOutbound(id ipsec.ChildID) { p.journal.add("activate
 
 func (p *fakePlane) DeactivateOutbound(id ipsec.ChildID) { p.journal.add("deactivate %d", id) }
 func (p *fakePlane) RemoveSA(id ipsec.ChildID)           { p.journal.add("remove %d", id) }
-func (p *fakePlane) SetEndpoint(id ipsec.ChildID, ep ipsec.Endpoint) {
-	p.journal.add("endpoint %d %v", id, ep.Remote)
+func (p *fakePlane) SetPath(id ipsec.ChildID, to ipsec.Path) {
+	p.journal.add("path of %d %v", id, to.Remote())
 }
 func (p *fakePlane) AcquireFailed(policy ipsec.Policy) {
 	p.journal.add("acquire failed %s/%s", policy.Peer, policy.Child)
@@ -163,43 +163,48 @@ type fakeTransport struct {
 }
 
 type arrival struct {
-	data    []byte
-	natPort bool
-	err     error
+	data []byte
+	path ipsec.Path // zero: the IKE port's
+	err  error
 }
 
-func (f *fakeTransport) SendIKE(_, remote netip.AddrPort, natPort bool, data []byte) error {
-	f.journal.add("send %v nat=%v %s", remote, natPort, data)
+func (f *fakeTransport) SendIKE(p ipsec.Path, data []byte) error {
+	f.journal.add("send %v nat=%v %s", p.Remote(), p == overNAT, data)
 	return f.refuse
 }
 
-func (f *fakeTransport) ProbeIKE(_, remote netip.AddrPort, natPort bool, data []byte) error {
-	f.journal.add("send whole %v nat=%v %s", remote, natPort, data)
+func (f *fakeTransport) ProbeIKE(p ipsec.Path, data []byte) error {
+	f.journal.add("send whole %v nat=%v %s", p.Remote(), p == overNAT, data)
 	return f.refuse
 }
 
-func (f *fakeTransport) SendIKEInFragments(_, remote netip.AddrPort, natPort bool, data []byte, size int) error {
-	f.journal.add("send in parts of %d %v nat=%v %s", size, remote, natPort, data)
+func (f *fakeTransport) SendIKEInFragments(p ipsec.Path, data []byte, size int) error {
+	f.journal.add("send in parts of %d %v nat=%v %s", size, p.Remote(), p == overNAT, data)
 	return f.refuse
 }
 
-func (f *fakeTransport) SendKeepalive(_, remote netip.AddrPort) error {
-	f.journal.add("keepalive %v", remote)
+func (f *fakeTransport) SendKeepalive(p ipsec.Path) error {
+	f.journal.add("keepalive %v", p.Remote())
 	return f.refuse
 }
 
-func (f *fakeTransport) ReadIKE(buf []byte) (int, netip.AddrPort, netip.AddrPort, bool, error) {
+func (f *fakeTransport) ReadIKE(buf []byte) (int, ipsec.Path, error) {
 	select {
 	case a := <-f.arrive:
-		return copy(buf, a.data), here, there, a.natPort, a.err
+		if !a.path.IsValid() {
+			a.path = overUDP
+		}
+		return copy(buf, a.data), a.path, a.err
 	case <-f.closed:
-		return 0, here, there, false, net.ErrClosed
+		return 0, ipsec.Path{}, net.ErrClosed
 	}
 }
 
 var (
 	here  = netip.MustParseAddrPort("192.0.2.1:500")
 	there = netip.MustParseAddrPort("192.0.2.2:500")
+
+	overUDP, overNAT = ipsec.UDPPath(here, there), ipsec.NATPath(here, there)
 )
 
 // rig is a running driver among fakes.

@@ -3,7 +3,6 @@ package driver
 import (
 	"bytes"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -16,25 +15,24 @@ func TestTrace(t *testing.T) {
 	var out bytes.Buffer
 	level := new(slog.LevelVar)
 	d := &Driver{cfg: Config{Log: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level}))}}
-	local, remote := netip.MustParseAddrPort("192.0.2.1:500"), netip.MustParseAddrPort("192.0.2.2:500")
 	m := wire.Message{Header: wire.Header{InitiatorSPI: 1, ResponderSPI: 2, MajorVersion: 2, Exchange: wire.IKEAuth, MessageID: 7, Response: true}}
 	raw := m.AppendTo(nil)
-	d.trace("ike-received", local, remote, raw)
+	d.trace("ike-received", overUDP, raw)
 	if out.Len() != 0 {
 		t.Errorf("at info: %s", &out)
 	}
 	level.Set(slog.LevelDebug)
-	d.trace("ike-received", local, remote, raw)
+	d.trace("ike-received", overUDP, raw)
 	for _, want := range []string{`msg="IKE_AUTH response"`, "event=ike-received", "msgid=7", "remote=192.0.2.2:500", "ike_spi_i=0000000000000001"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%s lacks %s", &out, want)
 		}
 	}
 	for n := range raw {
-		d.trace("ike-received", local, remote, raw[:n])
+		d.trace("ike-received", overUDP, raw[:n])
 	}
 	out.Reset()
-	d.trace("ike-received", local, remote, []byte("\x1b[31m$(reboot)\nlevel=ERROR"))
+	d.trace("ike-received", overUDP, []byte("\x1b[31m$(reboot)\nlevel=ERROR"))
 	if strings.Contains(out.String(), "reboot") || strings.Count(out.String(), "\n") != 1 {
 		t.Errorf("a stranger's words are logged: %s", &out)
 	}
@@ -51,10 +49,10 @@ func TestTraceOfSends(t *testing.T) {
 		send ike.Send
 		want int
 	}{
-		"whole":          {ike.Send{Remote: there}, 1},
-		"don't fragment": {ike.Send{Remote: there, DontFragment: true}, 1},
-		"in fragments":   {ike.Send{Remote: there, FragmentSize: 576}, 1},
-		"keepalive":      {ike.Send{Remote: there, Keepalive: true}, 0},
+		"whole":          {ike.Send{Path: overUDP}, 1},
+		"don't fragment": {ike.Send{Path: overUDP, DontFragment: true}, 1},
+		"in fragments":   {ike.Send{Path: overUDP, FragmentSize: 576}, 1},
+		"keepalive":      {ike.Send{Path: overUDP, Keepalive: true}, 0},
 	} {
 		out.Reset()
 		tt.send.Data = message(infoExchange, false, "")

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ func TestProtectionComesBeforePeers(t *testing.T) {
 		t.Errorf("got routes %q, want %q", got, want)
 	}
 	for id, sa := range f.sas {
-		if id < firstManualID || sa.Endpoint.Encap || sa.Endpoint.Local.String() != "192.0.2.1:0" || sa.Endpoint.Remote.String() != "192.0.2.9:0" || sa.SPIIn != 0x2001 {
+		if id < firstManualID || sa.Path != ipsec.RawPath(netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.9")) || sa.SPIIn != 0x2001 {
 			t.Errorf("got manual SA %d: %+v", id, sa)
 		}
 	}

@@ -108,14 +108,14 @@ func (d *Daemon) manualFor(c *config.Config, p *config.Peer, m *config.Manual) m
 		// Without a route to the peer yet, the system chooses the source of each packet.
 		local, _ = d.net.LocalAddr(addrs[0])
 	}
-	ep := ipsec.Endpoint{Encap: p.Encap == ike.EncapAlways || p.Encap == ike.EncapAuto && !d.net.RawESP(), Local: netip.AddrPortFrom(local, 0), Remote: netip.AddrPortFrom(addrs[0], 0)}
-	if ep.Encap {
-		ep.Local, ep.Remote = netip.AddrPortFrom(local, c.Daemon.NATPort), netip.AddrPortFrom(addrs[0], p.RemoteNATPort)
+	path := ipsec.RawPath(local, addrs[0])
+	if p.Encap == ike.EncapAlways || p.Encap == ike.EncapAuto && !d.net.RawESP() {
+		path = ipsec.NATPath(netip.AddrPortFrom(local, c.Daemon.NATPort), netip.AddrPortFrom(addrs[0], p.RemoteNATPort))
 	}
 	return manualSA{sa: ipsec.ChildSA{
 		Policy: ipsec.Policy{Peer: p.Name, Child: m.Name},
 		SPIIn:  m.SPIIn, SPIOut: m.SPIOut, KeyIn: m.KeyIn, KeyOut: m.KeyOut,
-		Cipher: m.Cipher, ESN: m.ESN, ReplayWindow: m.ReplayWindow, Endpoint: ep,
+		Cipher: m.Cipher, ESN: m.ESN, ReplayWindow: m.ReplayWindow, Path: path,
 		LocalTS: m.Local, RemoteTS: m.Remote,
 	}}
 }

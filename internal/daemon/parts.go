@@ -112,7 +112,7 @@ func needsRawESP(cfg *config.Config) bool {
 func (p *parts) join(c *config.Daemon) error {
 	plane, err := dataplane.New(dataplane.Config{
 		Queues: p.device.Queues(), Offloads: p.device.Offloads(), Ports: p.net.Ports(), LinkMTU: p.net.LinkMTU, TooBig: p.net.TooBig(), Probe: true, AskIKE: netio.CanProbeIKE, MTU: c.MTU, MinMTU: c.MTUMin, SetMTU: p.device.SetMTU, Spin: c.Spin, Log: p.log,
-		OnIKE: func(r *netio.Received) { p.driver.Deliver(r.Local, r.Remote, r.Encap, r.Data) },
+		OnIKE: func(r *netio.Received) { p.driver.Deliver(r.Path, r.Data) },
 	})
 	if err != nil {
 		return err

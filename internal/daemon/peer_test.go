@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"culvert/ike"
+	"culvert/internal/ipsec"
 )
 
 func TestWithoutProtocol50AutoMeansUDP(t *testing.T) {
@@ -20,8 +21,8 @@ func TestWithoutProtocol50AutoMeansUDP(t *testing.T) {
 		t.Errorf("got encap %v, want always", f.peers[0].Encap)
 	}
 	for _, sa := range f.sas {
-		if !sa.Endpoint.Encap || sa.Endpoint.Local.Port() != 4500 || sa.Endpoint.Remote.Port() != 4500 {
-			t.Errorf("got endpoint %+v, want UDP 4500", sa.Endpoint)
+		if sa.Path.Via() != ipsec.NAT || sa.Path.Local().Port() != 4500 || sa.Path.Remote().Port() != 4500 {
+			t.Errorf("got path %v, want UDP 4500", sa.Path)
 		}
 	}
 	writeConfig(t, d, strings.Replace(peerText("a", "192.0.2.2", "2"), "psk =", "encap = \"never\"\npsk =", 1))

@@ -185,7 +185,7 @@ func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) co
 	if why := d.unresolved(p); why != "" && sa.id == 0 {
 		out.Reason = why
 	}
-	if sa.sa.Endpoint.Encap {
+	if sa.sa.Path.Encapsulated() {
 		out.Encap = "udp"
 	}
 	if sa.id != 0 {

@@ -113,7 +113,7 @@ func newSite(t *testing.T, name string) *site {
 		t.Fatal(err)
 	}
 	cfg := dataplane.Config{Ports: p.net.Ports(), Log: log, MTU: 1400,
-		OnIKE: func(r *netio.Received) { p.driver.Deliver(r.Local, r.Remote, r.Encap, r.Data) }}
+		OnIKE: func(r *netio.Received) { p.driver.Deliver(r.Path, r.Data) }}
 	for range cfg.Ports {
 		q := newMemQueue()
 		s.queues = append(s.queues, q)

@@ -3,11 +3,11 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"culvert/dataplane"
 	"culvert/dataplane/netio"
 	"culvert/ike/driver"
+	"culvert/internal/ipsec"
 )
 
 // transport adapts the sockets to the driver: ESP from a socket of the control plane goes to the
@@ -18,23 +18,23 @@ type transport struct {
 }
 
 // SendIKE implements driver.Transport.
-func (t transport) SendIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
-	return sendError(t.Net.SendIKE(local, remote, natPort, data))
+func (t transport) SendIKE(p ipsec.Path, data []byte) error {
+	return sendError(t.Net.SendIKE(p, data))
 }
 
 // ProbeIKE implements driver.Transport.
-func (t transport) ProbeIKE(local, remote netip.AddrPort, natPort bool, data []byte) error {
-	return sendError(t.Net.ProbeIKE(local, remote, natPort, data))
+func (t transport) ProbeIKE(p ipsec.Path, data []byte) error {
+	return sendError(t.Net.ProbeIKE(p, data))
 }
 
 // SendIKEInFragments implements driver.Transport.
-func (t transport) SendIKEInFragments(local, remote netip.AddrPort, natPort bool, data []byte, size int) error {
-	return sendError(t.Net.SendIKEInFragments(local, remote, natPort, data, size))
+func (t transport) SendIKEInFragments(p ipsec.Path, data []byte, size int) error {
+	return sendError(t.Net.SendIKEInFragments(p, data, size))
 }
 
 // SendKeepalive implements driver.Transport.
-func (t transport) SendKeepalive(local, remote netip.AddrPort) error {
-	return sendError(t.Net.SendKeepalive(local, remote))
+func (t transport) SendKeepalive(p ipsec.Path) error {
+	return sendError(t.Net.SendKeepalive(p))
 }
 
 // sendError translates an error of the sockets for the driver.
@@ -46,14 +46,14 @@ func sendError(err error) error {
 }
 
 // ReadIKE implements driver.Transport.
-func (t transport) ReadIKE(buf []byte) (n int, local, remote netip.AddrPort, natPort bool, err error) {
+func (t transport) ReadIKE(buf []byte) (n int, from ipsec.Path, err error) {
 	var in netio.Received
 	for {
 		if err := t.Net.ReadIKE(buf, &in); err != nil {
-			return 0, local, remote, false, err
+			return 0, ipsec.Path{}, err
 		}
 		if in.Kind == netio.IKE {
-			return len(in.Data), in.Local, in.Remote, in.Encap, nil
+			return len(in.Data), in.Path, nil
 		}
 		t.plane.Deliver(&in)
 	}

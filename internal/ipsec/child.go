@@ -1,10 +1,8 @@
 // Package ipsec holds the words that the control plane and the dataplane share: policies, Child SA
-// pairs, their endpoints, and the events about them. It only holds values.
+// pairs, their paths, and the events about them. It only holds values.
 package ipsec
 
 import (
-	"net/netip"
-
 	"culvert/esp"
 	"culvert/selector"
 )
@@ -18,13 +16,6 @@ type ChildID uint64
 type Policy struct {
 	Peer  string // the peer's configured name, or the generated one of an instance
 	Child string // the child's configured name
-}
-
-// An Endpoint holds the outer addresses of a Child SA's packets.
-type Endpoint struct {
-	Local  netip.AddrPort // port 0 for raw ESP
-	Remote netip.AddrPort // port 0 for raw ESP
-	Encap  bool           // UDP encapsulation (RFC 3948) rather than IP protocol 50
 }
 
 // A ChildSA is a negotiated or manually keyed SA pair, as the control plane hands it to the
@@ -46,7 +37,7 @@ type ChildSA struct {
 	ReplayWindow int // packets; zero: no replay protection
 	State        esp.State
 
-	Endpoint Endpoint
+	Path Path // of the pair's packets
 	// LocalTS and RemoteTS are the negotiated selectors: source and destination of outbound inner
 	// packets (RFC 4301, Section 4.4.2).
 	LocalTS, RemoteTS []selector.Selector

@@ -1,8 +1,6 @@
 package ipsec
 
 import (
-	"net/netip"
-
 	"culvert/selector"
 )
 
@@ -14,7 +12,7 @@ const (
 	EventAcquire      EventKind = iota // Policy, Flow: a packet matched a policy that has no outbound SA; with a Resource, none of its own
 	EventExpire                        // ID, Hard: a byte or packet limit was reached
 	EventFirstInbound                  // ID: the first authentic packet came on a new inbound SA
-	EventPeerMoved                     // ID, Remote: an authentic packet with a new highest number had another outer source
+	EventPeerMoved                     // ID, Path: an authentic packet with a new highest number came on another path
 	EventSourceGone                    // ID: the system has no route from the pair's local address
 	EventProbePath                     // ID, Size: asks for a PathProbe of the pair's path with an outer packet of Size octets
 )
@@ -27,7 +25,7 @@ type Event struct {
 	Hard   bool
 	Policy Policy
 	Flow   selector.Flow
-	Remote netip.AddrPort
+	Path   Path
 	Size   int
 	// Resource is the worker, counted from 1, for which an EventAcquire asks for an SA while others
 	// exist. With 0 there is no SA at all.
