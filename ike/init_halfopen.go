@@ -2,6 +2,8 @@ package ike
 
 import (
 	"net/netip"
+
+	"culvert/ike/window"
 )
 
 // A halfOpenTable counts the IKE SAs that peers began and that are not authenticated: half-open
@@ -10,6 +12,7 @@ import (
 // that strangers can fill neither the memory nor the places of others.
 type halfOpenTable struct {
 	count  int
+	octets int                  // of fragments that wait for the rest of their message
 	from   map[netip.Prefix]int // of hosts and of networks
 	recent recentAddrs          // of established IKE SAs
 }
@@ -73,7 +76,34 @@ func (c *halfOpenTable) remove(s *ikeSA) {
 		}
 	}
 	c.count--
-	s.source = netip.Addr{}
+	c.octets -= s.held
+	s.source, s.held = netip.Addr{}, 0
+}
+
+// Bounds of what is kept of messages in fragments before authentication, in octets.
+const (
+	maxStrangersMessage = 16 << 10 // one message
+	maxStrangersHeld    = 8 << 20  // incomplete messages of all strangers
+	maxUnprovenHeld     = 12 << 20 // with those of known addresses
+)
+
+// chargeFragments charges a half-open IKE SA for the fragments that it holds. If the strangers, or
+// all, hold too many, it drops those of the IKE SA and returns false; the peer sends them again.
+func (e *Engine) chargeFragments(s *ikeSA, r *window.Reassembly) bool {
+	c := &e.sas.halfOpen
+	c.octets += r.Held() - s.held
+	s.held = r.Held()
+	limit := maxStrangersHeld
+	if e.peers.configured(s.source) || c.recent.has(s.source) {
+		limit = maxUnprovenHeld
+	}
+	if c.octets <= limit {
+		return true
+	}
+	r.Reset()
+	c.octets -= s.held
+	s.held = 0
+	return false
 }
 
 // maxRecent bounds the remembered addresses.

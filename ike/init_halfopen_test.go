@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
@@ -146,5 +147,80 @@ func TestCookieBeforeWork(t *testing.T) {
 		}
 		a.compute = func() time.Duration { return time.Millisecond }
 		a.up() // with a cookie, if the group is dear
+	}
+}
+
+// TestStrangersFragments has half-open IKE SAs hold fragments: what strangers hold together is
+// bounded, known addresses have a reserve beyond it, and what an IKE SA gives up is free again.
+func TestStrangersFragments(t *testing.T) {
+	e := newPair(t, 1, nil).right.e
+	hold := func(s *ikeSA) bool {
+		var r window.Reassembly
+		r.Add(&wire.EncryptedFragment{Number: 1, Total: 2}, make([]byte, maxStrangersMessage), [32]byte{}, maxStrangersMessage)
+		return e.chargeFragments(s, &r)
+	}
+	var list []*ikeSA
+	begin := func(from string) *ikeSA {
+		s := &ikeSA{}
+		e.sas.halfOpen.add(s, netip.MustParseAddr(from))
+		list = append(list, s)
+		return s
+	}
+	n := 0
+	for hold(begin("203.0.113.1")) {
+		n++
+	}
+	if want := maxStrangersHeld / maxStrangersMessage; n != want {
+		t.Errorf("%d strangers hold a message each, want %d", n, want)
+	}
+	lately := netip.MustParseAddr("198.51.100.1")
+	e.sas.halfOpen.recent.add(lately)
+	if !hold(begin("192.0.2.1")) || !hold(begin(lately.String())) {
+		t.Error("the configured peer, or one that lately had an IKE SA, is refused")
+	}
+	for hold(begin("192.0.2.1")) {
+		n++
+	}
+	if want := maxUnprovenHeld/maxStrangersMessage - 2; n != want {
+		t.Errorf("%d messages are held beside the two, want %d", n, want)
+	}
+	for _, s := range list {
+		e.sas.halfOpen.remove(s)
+	}
+	if n := e.sas.halfOpen.octets; n != 0 {
+		t.Errorf("%d octets stay charged", n)
+	}
+}
+
+// TestLongMessageBeforeAuth sends IKE_AUTH in fragments: one of 15 KB is handled, one of more than
+// 16 KB is not kept.
+func TestLongMessageBeforeAuth(t *testing.T) {
+	for size, want := range map[int]int{15 << 10: 1, 17 << 10: 0} {
+		a := newAttack(newPair(t, 1, nil))
+		r := a.newRogue(a.right)
+		r.sendInit(append(r.payloads(), &wire.Notify{Kind: wire.FragmentationSupported}))
+		before := len(a.replies)
+		ps := append(r.authPayloads(&wire.ID{IDType: wire.IDFQDN, Data: []byte("left.example.com")}), &wire.VendorID{Data: make([]byte, size)})
+		plain := wire.AppendPayloads(nil, ps)
+		h := wire.Header{InitiatorSPI: r.id[0], ResponderSPI: r.id[1], MajorVersion: 2, Exchange: wire.IKEAuth, Initiator: true, MessageID: 1}
+		const part = 1000
+		total := (len(plain) + part - 1) / part
+		first := wire.FirstType(ps)
+		for n := 1; n <= total; n++ {
+			piece := plain[:min(part, len(plain))]
+			plain = plain[len(piece):]
+			a.inject(a.right, attacker, a.sealFragment(r.keys, h, first, uint16(n), uint16(total), piece))
+			first = 0
+			if held := a.right.e.sas.halfOpen.octets; held > maxStrangersMessage {
+				t.Fatalf("%d octets are held", held)
+			}
+		}
+		if got := len(a.replies) - before; got != want {
+			t.Errorf("%d octets: %d answers, want %d", size, got, want)
+		}
+		a.drive(time.Minute)
+		if held := a.right.e.sas.halfOpen.octets; held != 0 {
+			t.Errorf("%d octets stay charged", held)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"culvert/ike/suite"
+	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
@@ -170,12 +171,24 @@ func (s *ikeSA) fragment(d Datagram, h wire.Header, f *wire.EncryptedFragment) {
 		s.opened(d, h, digestOf(d.Data), nil, err)
 		return
 	}
-	m, complete := r.Add(f, plain, digestOf(d.Data))
+	m, complete := r.Add(f, plain, digestOf(d.Data), s.maxReassembled())
+	if s.state == saHalfOpen && !s.e.chargeFragments(s, r) {
+		s.e.count("ike_fragment_refused")
+		return
+	}
 	if !complete {
 		return
 	}
 	ps, err := wire.ParsePayloads(m.First, m.Plain)
 	s.opened(d, h, m.Digest, ps, err)
+}
+
+// maxReassembled returns the most octets that a message in fragments may have.
+func (s *ikeSA) maxReassembled() int {
+	if s.state == saHalfOpen {
+		return maxStrangersMessage
+	}
+	return window.MaxReassembled
 }
 
 // fragmentOfLast handles a fragment of the last request that differs from its first copy. If it is

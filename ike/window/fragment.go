@@ -49,13 +49,13 @@ func (r *Reassembly) Wants(f *wire.EncryptedFragment) bool {
 }
 
 // Add takes a copy of the content of an authentic fragment that is wanted; digest is of its
-// datagram. It returns the message and is empty again once that is complete. A message that gets
-// too large is dropped.
-func (r *Reassembly) Add(f *wire.EncryptedFragment, plain []byte, digest [sha256.Size]byte) (m Message, complete bool) {
+// datagram. It returns the message and is empty again once that is complete. A message of more than
+// limit octets is dropped.
+func (r *Reassembly) Add(f *wire.EncryptedFragment, plain []byte, digest [sha256.Size]byte, limit int) (m Message, complete bool) {
 	if f.Total > r.total {
 		*r = Reassembly{total: f.Total, parts: make([][]byte, f.Total)}
 	}
-	if r.size+len(plain) > MaxReassembled {
+	if r.size+len(plain) > limit {
 		r.Reset()
 		return Message{}, false
 	}

@@ -23,7 +23,7 @@ func put(r *Reassembly, number, total uint16, plain string) (Message, bool) {
 	if !r.Wants(f) {
 		return Message{}, false
 	}
-	return r.Add(f, []byte(plain), sha256.Sum256([]byte(plain)))
+	return r.Add(f, []byte(plain), sha256.Sum256([]byte(plain)), MaxReassembled)
 }
 
 // In whatever order, and however often, fragments come: the message is complete with the last that
@@ -93,7 +93,7 @@ func TestFragmentsAreCopied(t *testing.T) {
 	var r Reassembly
 	put(&r, 1, 3, "")
 	plain := []byte("b")
-	r.Add(fragment(2, 3), plain, [sha256.Size]byte{})
+	r.Add(fragment(2, 3), plain, [sha256.Size]byte{}, MaxReassembled)
 	plain[0] = 'x'
 	if m, complete := put(&r, 3, 3, "c"); !complete || string(m.Plain) != "bc" {
 		t.Fatalf("complete %v: %q", complete, m.Plain)
