@@ -260,3 +260,30 @@ func TestPeerThatAnswersIsNotAsked(t *testing.T) {
 	a.wantAsked()
 	a.wantMTU(1500)
 }
+
+// The pause after questions without a verdict doubles from ten seconds to ten minutes.
+func TestPauseBetweenQuestions(t *testing.T) {
+	a := newAsked(t, ethernet, 1400)
+	a.path.asking = &asking{searching: true}
+	for i, want := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
+		a.path.askLater(a.now)
+		if got := time.Duration(a.path.asking.at - at(a.now)); got != want*time.Second {
+			t.Errorf("after %d questions without a verdict: %v, want %v", i+1, got, want*time.Second)
+		}
+	}
+	a.path.asking.unknown = 100
+	if a.path.askLater(a.now); a.path.asking.at != at(a.now).add(10*time.Minute) {
+		t.Error("after very many, the pause is not ten minutes")
+	}
+}
+
+// Between two common sizes the question is about the middle, a multiple of grain above the lower.
+func TestQuestionBetweenCommonSizes(t *testing.T) {
+	a := newAsked(t, ethernet, 1410)
+	for _, tt := range [][3]int32{{1400, 1420, 1408}, {1400, 1408, 1404}, {1400, 1406, 1404}, {1400, 1402, 1404}, {1400, 1401, 1404}} {
+		a.path.asking = &asking{searching: true, low: tt[0], high: tt[1]}
+		if got := a.path.askNext(); got != tt[2] {
+			t.Errorf("between %d and %d: %d is asked, want %d", tt[0], tt[1], got, tt[2])
+		}
+	}
+}

@@ -181,3 +181,40 @@ func TestRandomEvents(t *testing.T) {
 		}
 	}
 }
+
+// A silent peer is probed less and less often: one that has answered before at least each minute,
+// until it counts as one that never does, and then each ten minutes.
+func TestSilentPeerIsProbedLessOften(t *testing.T) {
+	for answered, pauses := range map[bool][]time.Duration{
+		false: {10, 20, 40, 80, 160, 320, 600, 600, 600},
+		true:  {10, 20, 40, 60, 60, 60, 60, 600, 600},
+	} {
+		l := newLink(t, ethernet, 1500)
+		if l.deaf = !answered; answered {
+			l.advance(time.Minute)
+		}
+		l.deaf = true
+		for i, want := range pauses {
+			for rounds := l.path.mute; l.path.mute == rounds; {
+				l.use(time.Second)
+			}
+			if got := time.Duration(l.path.startAt - l.path.ended); got != want*time.Second {
+				t.Errorf("answered before: %v: %v after silent round %d, want %v", answered, got, i+1, want*time.Second)
+			}
+		}
+	}
+}
+
+// What ICMP says about a silent peer's path is no reason to probe before its time.
+func TestTooBigLeavesSilentPeerAlone(t *testing.T) {
+	l := newLink(t, ethernet, 1500)
+	l.deaf = true
+	l.advance(5 * time.Second)
+	l.log = nil
+	l.path.Used(true)
+	l.path.TooBig(l.now, 1400)
+	l.advance(time.Second)
+	l.wantSent()
+	l.advance(10 * time.Second)
+	l.wantSent(576, 1400, 576, 1400, 576, 1400)
+}

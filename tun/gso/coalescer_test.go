@@ -406,3 +406,28 @@ func TestCoalesceDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestCoalesceDiscard: after Discard nothing is left of what was gathered, and the next batch is
+// gathered as usual.
+func TestCoalesceDiscard(t *testing.T) {
+	g := newGathering(t, allOffloads)
+	a, b := stream(false, false, 80, 3, 600), stream(true, true, 81, 3, 600)
+	from := &source{}
+	for _, p := range [][]byte{a[0], b[0], a[1], b[1]} {
+		hdr := packettest.Parse(t, p)
+		g.Add(from, bytes.Clone(p), hdr)
+	}
+	g.Discard()
+	for i := range g.flows {
+		if g.flows[i].from != nil || g.flows[i].n != 0 {
+			t.Errorf("place %d still holds %d packets", i, g.flows[i].n)
+		}
+	}
+	if g.Flush(); len(g.writes) != 0 {
+		t.Errorf("writes after Discard: %v", g.writes)
+	}
+	g.batch(t, from, a)
+	if g.check(t, a); len(g.writes) != 1 {
+		t.Errorf("writes %v, want one", g.writes)
+	}
+}

@@ -2,10 +2,12 @@ package gso
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
+	"testing"
+
 	"culvert/internal/ipheader"
 	"culvert/internal/packettest"
-	"encoding/binary"
-	"testing"
 )
 
 // super makes a built packet a super-packet as the kernel gives it: with the pseudo-header's sum
@@ -139,6 +141,55 @@ func TestSegmenterRefuses(t *testing.T) {
 	}
 }
 
+// TestSplitter: one whole packet is given as it is; pieces are joined, completed and cut; the first
+// error ends the packet.
+func TestSplitter(t *testing.T) {
+	whole := packettest.Sample{Flags: 0x18, Payload: packettest.RandomBytes(77)}
+	var s Splitter
+	var got [][]byte
+	keep := func(p []byte) error {
+		got = append(got, p)
+		return nil
+	}
+	pkt := whole.Build()
+	if err := s.Write(&Packet{}, [][]byte{pkt}, keep); err != nil || len(got) != 1 || &got[0][0] != &pkt[0] {
+		t.Errorf("a whole packet: %d packets, %v, want itself", len(got), err)
+	}
+	got = nil
+	p := super(t, whole.Build(), 0)
+	p.GSO = None
+	if err := s.Write(p, [][]byte{p.Data}, keep); err != nil || len(got) != 1 || !bytes.Equal(got[0], pkt) {
+		t.Errorf("an unfinished packet: %x, %v, want %x", got, err, pkt)
+	}
+	got = nil
+	if err := s.Write(&Packet{}, [][]byte{pkt[:50], pkt[50:]}, keep); err != nil || len(got) != 1 || !bytes.Equal(got[0], pkt) {
+		t.Errorf("two pieces: %x, %v, want %x", got, err, pkt)
+	}
+	big := packettest.Sample{Flags: 0x18, Payload: packettest.RandomBytes(2500)}
+	want := big.Cut(1000)
+	n := 0
+	p = super(t, big.Build(), 1000)
+	if err := s.Write(p, [][]byte{p.Data[:40], p.Data[40:1500], p.Data[1500:]}, func(p []byte) error {
+		if !bytes.Equal(p, want[n]) {
+			t.Errorf("segment %d: %x, want %x", n, p, want[n])
+		}
+		n++
+		return nil
+	}); err != nil || n != len(want) {
+		t.Errorf("a super-packet: %d segments, %v, want %d", n, err, len(want))
+	}
+	n = 0
+	full := errors.New("full")
+	if err := s.Write(super(t, big.Build(), 1000), [][]byte{big.Build()}, func([]byte) error {
+		n++
+		return full
+	}); !errors.Is(err, full) || n != 1 {
+		t.Errorf("after an error: %d segments, %v", n, err)
+	}
+	if err := s.Write(super(t, big.Build(), 1000), [][]byte{{0x45}}, keep); err == nil {
+		t.Error("what is no packet was written")
+	}
+}
 func FuzzSegmenter(f *testing.F) {
 	for _, s := range samples() {
 		f.Add(s.Build(), uint16(1000), uint8(1), uint16(20), uint16(16))
