@@ -1,9 +1,7 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/hex"
-	"errors"
 	"os"
 	"reflect"
 	"strconv"
@@ -136,17 +134,6 @@ func TestEveryPrefixFails(t *testing.T) {
 	}
 }
 
-func wantError(t *testing.T, err error, notify NotifyType, what string) {
-	t.Helper()
-	var e *Error
-	if !errors.As(err, &e) {
-		t.Fatalf("%s: got error %v, want an *Error", what, err)
-	}
-	if e.Notify != notify {
-		t.Errorf("%s: got %v (%v), want %v", what, e.Notify, e, notify)
-	}
-}
-
 // A parsed message shares no memory with its datagram, except the body of SK.
 func TestParseCopies(t *testing.T) {
 	for _, c := range loadCaptured(t) {
@@ -193,34 +180,63 @@ func TestEncryptedOffset(t *testing.T) {
 	}
 }
 
-// SA_RESOURCE_INFO and TS_MAX_QUEUE as in RFC 9611, Section 5: no protocol, no SPI, and the first
-// with or without data. A protocol and an SPI must be parsed as well; whether they are ignored is
-// for the user of the notify to decide.
-func TestResourceNotifies(t *testing.T) {
-	for _, tt := range []struct {
-		name, body string
-		want       Notify
+func TestRefusedChains(t *testing.T) {
+	nonce := &Nonce{Data: make([]byte, 16)}
+	sk := &Encrypted{First: PayloadNonce, Body: make([]byte, 30)}
+	inner := func(ps ...Payload) []byte { return AppendPayloads(nil, ps) }
+	tests := []struct {
+		name   string
+		b      []byte
+		notify NotifyType
 	}{
-		{"of no resource", "00 00 403c", Notify{Kind: SAResourceInfo}},
-		{"of the fourth", "00 00 403c 00000003", Notify{Kind: SAResourceInfo, Data: []byte{0, 0, 0, 3}}},
-		{"with an SPI", "03 04 403c c0ffee01 6370752d33", Notify{Protocol: ProtoESP, SPI: []byte{0xc0, 0xff, 0xee, 1}, Kind: SAResourceInfo, Data: []byte("cpu-3")}},
-		{"no more", "00 00 0030", Notify{Kind: TSMaxQueue}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			body := unhex(t, tt.body)
-			payload := append([]byte{0, 0, 0, byte(4 + len(body))}, body...)
-			ps, err := ParsePayloads(PayloadNotify, payload)
-			if err != nil || len(ps) != 1 || !reflect.DeepEqual(ps[0], &tt.want) {
-				t.Fatalf("got %v, %v, want %+v", ps, err, tt.want)
-			}
-			if got := AppendPayloads(nil, ps); !bytes.Equal(got, payload) {
-				t.Errorf("appended %x, want %x", got, payload)
-			}
-			for n := range len(payload) {
-				if _, err := ParsePayloads(PayloadNotify, payload[:n]); err == nil && n > 0 {
-					t.Errorf("the first %d octets parse", n)
-				}
-			}
-		})
+		{"next payload without payloads", datagram(PayloadSA, nil), InvalidSyntax},
+		{"payloads without next payload", datagram(NoNextPayload, inner(nonce)), InvalidSyntax},
+		{"payload header of 3 octets", datagram(PayloadNonce, []byte{0, 0, 0}), InvalidSyntax},
+		{"payload length 0", datagram(PayloadVendor, []byte{0, 0, 0, 0}), InvalidSyntax},
+		{"payload length 3", datagram(PayloadVendor, []byte{0, 0, 0, 3}), InvalidSyntax},
+		{"payload longer than the datagram", datagram(PayloadVendor, []byte{0, 0, 0, 5}), InvalidSyntax},
+		{"octets after the last payload", datagram(PayloadNonce, append(inner(nonce), 0)), InvalidSyntax},
+		{"a payload after SK", datagram(PayloadSK, inner(sk, nonce)), InvalidSyntax},
+		{"octets after SK", datagram(PayloadSK, append(inner(sk), 1, 2)), InvalidSyntax},
+		{"SKF 2 of 2 with a next payload", datagram(PayloadSKF, inner(&EncryptedFragment{First: PayloadSA, Number: 2, Total: 2})), InvalidSyntax},
+		{"257 payloads", datagram(PayloadVendor, inner(many(257)...)), InvalidSyntax},
+		{"major version 3", withVersion(datagram(PayloadNonce, inner(nonce)), 0x30), InvalidMajorVersion},
+		{"major version 1", withVersion(datagram(PayloadNonce, inner(nonce)), 0x10), InvalidMajorVersion},
+		{"major version 0", withVersion(datagram(PayloadNonce, inner(nonce)), 0), InvalidMajorVersion},
 	}
+	for _, tt := range tests {
+		_, err := Parse(tt.b)
+		wantError(t, err, tt.notify, tt.name)
+	}
+	if m, err := Parse(datagram(PayloadVendor, inner(many(256)...))); err != nil || len(m.Payloads) != 256 {
+		t.Errorf("256 payloads: %v", err)
+	}
+	for _, p := range []Payload{sk, &EncryptedFragment{Number: 1, Total: 1}} {
+		_, err := ParsePayloads(p.Type(), inner(p))
+		wantError(t, err, InvalidSyntax, p.Type().String()+" inside SK")
+	}
+}
+
+func many(n int) []Payload {
+	ps := make([]Payload, n)
+	for i := range ps {
+		ps[i] = &VendorID{}
+	}
+	return ps
+}
+
+// datagram returns an IKE_SA_INIT request with raw payloads.
+func datagram(next PayloadType, payloads []byte) []byte {
+	h := Header{InitiatorSPI: 1, NextPayload: next, Exchange: IKESAInit, Initiator: true, Length: uint32(HeaderLen + len(payloads))}
+	return append(h.AppendTo(nil), payloads...)
+}
+
+// An empty INFORMATIONAL message has an empty SK payload.
+func TestEmptyContent(t *testing.T) {
+	ps, err := ParsePayloads(NoNextPayload, nil)
+	if err != nil || len(ps) != 0 {
+		t.Errorf("got %v, %v", ps, err)
+	}
+	_, err = ParsePayloads(NoNextPayload, []byte{0})
+	wantError(t, err, InvalidSyntax, "an octet after nothing")
 }

@@ -2,16 +2,10 @@ package wire
 
 import (
 	"bytes"
-	"encoding/binary"
+	"reflect"
 	"strings"
 	"testing"
 )
-
-// datagram returns an IKE_SA_INIT request with raw payloads.
-func datagram(next PayloadType, payloads []byte) []byte {
-	h := Header{InitiatorSPI: 1, NextPayload: next, Exchange: IKESAInit, Initiator: true, Length: uint32(HeaderLen + len(payloads))}
-	return append(h.AppendTo(nil), payloads...)
-}
 
 // lastPayload prepends a generic header without a next payload to a body.
 func lastPayload(body []byte) []byte {
@@ -111,110 +105,130 @@ func TestRefusedBodies(t *testing.T) {
 	}
 }
 
-func TestRefusedChains(t *testing.T) {
-	nonce := &Nonce{Data: make([]byte, 16)}
-	sk := &Encrypted{First: PayloadNonce, Body: make([]byte, 30)}
-	inner := func(ps ...Payload) []byte { return AppendPayloads(nil, ps) }
-	tests := []struct {
-		name   string
-		b      []byte
-		notify NotifyType
-	}{
-		{"next payload without payloads", datagram(PayloadSA, nil), InvalidSyntax},
-		{"payloads without next payload", datagram(NoNextPayload, inner(nonce)), InvalidSyntax},
-		{"payload header of 3 octets", datagram(PayloadNonce, []byte{0, 0, 0}), InvalidSyntax},
-		{"payload length 0", datagram(PayloadVendor, []byte{0, 0, 0, 0}), InvalidSyntax},
-		{"payload length 3", datagram(PayloadVendor, []byte{0, 0, 0, 3}), InvalidSyntax},
-		{"payload longer than the datagram", datagram(PayloadVendor, []byte{0, 0, 0, 5}), InvalidSyntax},
-		{"octets after the last payload", datagram(PayloadNonce, append(inner(nonce), 0)), InvalidSyntax},
-		{"a payload after SK", datagram(PayloadSK, inner(sk, nonce)), InvalidSyntax},
-		{"octets after SK", datagram(PayloadSK, append(inner(sk), 1, 2)), InvalidSyntax},
-		{"SKF 2 of 2 with a next payload", datagram(PayloadSKF, inner(&EncryptedFragment{First: PayloadSA, Number: 2, Total: 2})), InvalidSyntax},
-		{"257 payloads", datagram(PayloadVendor, inner(many(257)...)), InvalidSyntax},
-		{"major version 3", withVersion(datagram(PayloadNonce, inner(nonce)), 0x30), InvalidMajorVersion},
-		{"major version 1", withVersion(datagram(PayloadNonce, inner(nonce)), 0x10), InvalidMajorVersion},
-		{"major version 0", withVersion(datagram(PayloadNonce, inner(nonce)), 0), InvalidMajorVersion},
+// parseOne parses a single payload from its body.
+func parseOne(t *testing.T, typ PayloadType, hex string) Payload {
+	t.Helper()
+	ps, err := ParsePayloads(typ, lastPayload(unhex(t, hex)))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, tt := range tests {
-		_, err := Parse(tt.b)
-		wantError(t, err, tt.notify, tt.name)
-	}
-	if m, err := Parse(datagram(PayloadVendor, inner(many(256)...))); err != nil || len(m.Payloads) != 256 {
-		t.Errorf("256 payloads: %v", err)
-	}
-	for _, p := range []Payload{sk, &EncryptedFragment{Number: 1, Total: 1}} {
-		_, err := ParsePayloads(p.Type(), inner(p))
-		wantError(t, err, InvalidSyntax, p.Type().String()+" inside SK")
-	}
+	return ps[0]
 }
 
-func many(n int) []Payload {
-	ps := make([]Payload, n)
-	for i := range ps {
-		ps[i] = &VendorID{}
-	}
-	return ps
-}
-
-func withVersion(b []byte, v byte) []byte {
-	b[17] = v
-	return b
-}
-
-// Datagrams of 0 to 27 octets, false Length fields, any major version: the result is a typed error
-// or a header, and it can be printed.
-func TestHeader(t *testing.T) {
-	good := datagram(NoNextPayload, nil)
-	for n := range good {
-		_, err := ParseHeader(good[:n])
-		wantError(t, err, InvalidSyntax, "short header")
-		if err.Error() == "" {
-			t.Error("an error without text")
+// Identities of every length, some of which crashed other daemons.
+func TestIdentityLengths(t *testing.T) {
+	for _, n := range []int{0, 1, 520, MaxPayloadLen - 8} {
+		want := &ID{Responder: true, IDType: IDKeyID, Data: clone([]byte(strings.Repeat("x", n)))}
+		ps, err := ParsePayloads(PayloadIDr, AppendPayloads(nil, []Payload{want}))
+		if err != nil || len(ps[0].(*ID).Data) != n {
+			t.Errorf("%d octets: %v", n, err)
 		}
 	}
-	for _, length := range []uint32{0, 27, 29, 1 << 31, 0xffffffff} {
-		bad := bytes.Clone(good)
-		binary.BigEndian.PutUint32(bad[24:], length)
-		_, err := ParseHeader(bad)
-		wantError(t, err, InvalidSyntax, "wrong length")
+}
+
+// Reserved fields and the critical bit of known payloads are ignored, and sent as zero (RFC 7296,
+// Section 2.5).
+func TestReservedIgnored(t *testing.T) {
+	b := unhex(t, "22 ff 0008 01 ffffff 00 ff 000c 001f ffff 01020304")
+	ps, err := ParsePayloads(PayloadAuth, b)
+	if err != nil {
+		t.Fatal(err)
 	}
-	zero := bytes.Clone(good)
-	clear(zero[:8])
-	_, err := ParseHeader(zero)
-	wantError(t, err, InvalidSyntax, "zero SPI")
-	for _, v := range []byte{0, 0x10, 0x2f, 0x30, 0xff} {
-		h, err := ParseHeader(withVersion(bytes.Clone(good), v))
-		if err != nil || h.MajorVersion != v>>4 || h.MinorVersion != v&0xf {
-			t.Errorf("version %#x: got %d.%d, %v", v, h.MajorVersion, h.MinorVersion, err)
-		}
+	if typ, ok := UnsupportedCritical(ps); ok {
+		t.Errorf("%v counts as unsupported", typ)
 	}
-	// The undefined flags: "'X' bits MUST be cleared when sending and MUST be ignored on receipt"
-	// (RFC 7296, Section 3.1).
-	good[19] = 0xff
-	h, err := ParseHeader(good)
-	if err != nil || !h.Initiator || !h.Response || !h.HigherVer {
-		t.Errorf("all flags: got %+v, %v", h, err)
-	}
-	if got := h.AppendTo(nil)[19]; got != 0x38 {
-		t.Errorf("flags sent: got %#x, want 0x38", got)
+	if got, want := AppendPayloads(nil, ps), unhex(t, "22 00 0008 01 000000 00 00 000c 001f 0000 01020304"); string(got) != string(want) {
+		t.Errorf("got %x, want %x", got, want)
 	}
 }
 
-// Texts of errors and messages hold none of the peer's octets, so that they cannot forge a log
-// line.
-func TestTextHoldsNoPeerOctets(t *testing.T) {
-	evil := []byte("$(reboot)`id`;\n\x1b[31m%s%n")
-	for _, p := range []Payload{
-		&ID{IDType: IDFQDN, Data: evil}, &VendorID{Data: evil}, &Notify{Kind: NotifyType(40000), SPI: evil, Data: evil},
-		&Unknown{PayloadType: 200, Critical: true, Body: evil}, &Configuration{CFGType: 9, Attributes: []ConfigAttribute{{7, evil}}},
+// The reserved octets of an identity are kept, because the peer's AUTH covers them as received (RFC
+// 7296, Section 2.15).
+func TestReservedOfIdentity(t *testing.T) {
+	b := unhex(t, "00 00 000c 0b aabbcc 01020304")
+	ps, err := ParsePayloads(PayloadIDi, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &ID{IDType: IDKeyID, Reserved: [3]byte{0xaa, 0xbb, 0xcc}, Data: []byte{1, 2, 3, 4}}
+	if !reflect.DeepEqual(ps, []Payload{want}) {
+		t.Errorf("got %+v, want %+v", ps[0], want)
+	}
+	if got := AppendPayloads(nil, ps); string(got) != string(b) {
+		t.Errorf("got %x, want %x", got, b)
+	}
+}
+
+func TestUnknownPayloads(t *testing.T) {
+	b := unhex(t, "c8 00 0006 aabb 2b 80 0004 00 00 0005 01")
+	ps, err := ParsePayloads(199, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Payload{
+		&Unknown{PayloadType: 199, Body: []byte{0xaa, 0xbb}}, &Unknown{PayloadType: 200, Critical: true}, &VendorID{Data: []byte{1}},
+	}
+	if !reflect.DeepEqual(ps, want) {
+		t.Errorf("got %s", FormatPayloads(ps))
+	}
+	if typ, ok := UnsupportedCritical(ps); !ok || typ != 200 {
+		t.Errorf("got %v %v, want payload(200)", typ, ok)
+	}
+	if got := AppendPayloads(nil, ps); string(got) != string(b) {
+		t.Errorf("got %x, want %x", got, b)
+	}
+	if got, want := FormatPayloads(ps), "payload(199), payload(200)!, V"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A caller that exceeds the width of a field has a bug, so appending panics.
+func TestAppendPanicsOnItsOwnBugs(t *testing.T) {
+	for name, p := range map[string]Payload{
+		"payload":    &VendorID{Data: make([]byte, MaxPayloadLen)},
+		"SPI":        &Notify{SPI: make([]byte, 256)},
+		"transforms": &SA{Proposals: []Proposal{{Transforms: make([]Transform, 256)}}},
+		"attribute":  &Configuration{Attributes: []ConfigAttribute{{Value: make([]byte, MaxPayloadLen+1)}}},
 	} {
-		m := Message{Header: Header{InitiatorSPI: 1, Exchange: 240}, Payloads: []Payload{p}}
-		parsed, err := Parse(m.AppendTo(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s := parsed.String(); strings.ContainsAny(s, "$`;\n\x1b%") {
-			t.Errorf("got %q", s)
-		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: too much was appended without a panic", name)
+				}
+			}()
+			AppendPayloads(nil, []Payload{p})
+		}()
+	}
+}
+
+// SA_RESOURCE_INFO and TS_MAX_QUEUE as in RFC 9611, Section 5: no protocol, no SPI, and the first
+// with or without data. A protocol and an SPI must be parsed as well; whether they are ignored is
+// for the user of the notify to decide.
+func TestResourceNotifies(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		want       Notify
+	}{
+		{"of no resource", "00 00 403c", Notify{Kind: SAResourceInfo}},
+		{"of the fourth", "00 00 403c 00000003", Notify{Kind: SAResourceInfo, Data: []byte{0, 0, 0, 3}}},
+		{"with an SPI", "03 04 403c c0ffee01 6370752d33", Notify{Protocol: ProtoESP, SPI: []byte{0xc0, 0xff, 0xee, 1}, Kind: SAResourceInfo, Data: []byte("cpu-3")}},
+		{"no more", "00 00 0030", Notify{Kind: TSMaxQueue}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			body := unhex(t, tt.body)
+			payload := append([]byte{0, 0, 0, byte(4 + len(body))}, body...)
+			ps, err := ParsePayloads(PayloadNotify, payload)
+			if err != nil || len(ps) != 1 || !reflect.DeepEqual(ps[0], &tt.want) {
+				t.Fatalf("got %v, %v, want %+v", ps, err, tt.want)
+			}
+			if got := AppendPayloads(nil, ps); !bytes.Equal(got, payload) {
+				t.Errorf("appended %x, want %x", got, payload)
+			}
+			for n := range len(payload) {
+				if _, err := ParsePayloads(PayloadNotify, payload[:n]); err == nil && n > 0 {
+					t.Errorf("the first %d octets parse", n)
+				}
+			}
+		})
 	}
 }
