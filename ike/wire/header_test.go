@@ -49,3 +49,33 @@ func withVersion(b []byte, v byte) []byte {
 	b[17] = v
 	return b
 }
+
+// TestHeaderOctets: the header of RFC 7296, Section 3.1, each flag by itself.
+func TestHeaderOctets(t *testing.T) {
+	b := unhex(t, "0102030405060708 1112131415161718 21 21 22 08 0000002a 0000001c")
+	want := Header{InitiatorSPI: 0x0102030405060708, ResponderSPI: 0x1112131415161718, NextPayload: PayloadSA, MajorVersion: 2, MinorVersion: 1,
+		Exchange: IKESAInit, Initiator: true, MessageID: 42, Length: 28}
+	for _, tt := range []struct {
+		flags byte
+		set   func(h *Header)
+	}{
+		{0x08, func(*Header) {}},
+		{0x20, func(h *Header) { h.Initiator, h.Response = false, true }},
+		{0x10, func(h *Header) { h.Initiator, h.HigherVer = false, true }},
+		{0, func(h *Header) { h.Initiator = false }},
+	} {
+		want := want
+		tt.set(&want)
+		b[19] = tt.flags
+		got, err := ParseHeader(b)
+		if err != nil || got != want {
+			t.Errorf("flags %#x: got %+v, %v", tt.flags, got, err)
+		}
+		if octets := got.AppendTo(nil); string(octets) != string(b) {
+			t.Errorf("flags %#x: appended %x", tt.flags, octets)
+		}
+	}
+	if got := (Header{}).AppendTo(nil)[17]; got != 0x20 {
+		t.Errorf("without a version: %#x, want 0x20", got)
+	}
+}

@@ -232,3 +232,55 @@ func TestResourceNotifies(t *testing.T) {
 		})
 	}
 }
+
+// TestPayloadOctets: the octets of each payload of payload.go, from the figures of RFC 7296,
+// Sections 3.4 to 3.12 and 3.14, and RFC 7383, Section 2.5.
+func TestPayloadOctets(t *testing.T) {
+	for _, tt := range []struct {
+		hex  string // of the body
+		want Payload
+	}{
+		{"001f 0000 aabb", &KE{Group: GroupX25519, Data: []byte{0xaa, 0xbb}}},
+		{"02 000000 6162", &ID{IDType: IDFQDN, Data: []byte("ab")}},
+		{"02 000000 6162", &ID{Responder: true, IDType: IDFQDN, Data: []byte("ab")}},
+		{"01 000000 c0000201", &ID{IDType: IDIPv4Addr, Data: []byte{192, 0, 2, 1}}},
+		{"05 000000" + strings.Repeat("20", 16), &ID{IDType: IDIPv6Addr, Data: []byte(strings.Repeat(" ", 16))}},
+		{"04 3082", &Cert{Encoding: CertX509Signature, Data: []byte{0x30, 0x82}}},
+		{"04 3082", &CertReq{Encoding: CertX509Signature, Data: []byte{0x30, 0x82}}},
+		{"02 000000 77", &Auth{Method: AuthSharedKey, Data: []byte{0x77}}},
+		{strings.Repeat("5a", 16), &Nonce{Data: []byte(strings.Repeat("Z", 16))}},
+		{strings.Repeat("5a", 256), &Nonce{Data: []byte(strings.Repeat("Z", 256))}},
+		{"03 04 4009 01020304 66", &Notify{Protocol: ProtoESP, SPI: []byte{1, 2, 3, 4}, Kind: RekeySA, Data: []byte{0x66}}},
+		{"01 00 0000", &Delete{Protocol: ProtoIKE}},
+		{"03 04 0002 01020304 05060708", &Delete{Protocol: ProtoESP, SPISize: 4, SPIs: [][]byte{{1, 2, 3, 4}, {5, 6, 7, 8}}}},
+		{"c8 02 0001 0102", &Delete{Protocol: 200, SPISize: 2, SPIs: [][]byte{{1, 2}}}},
+		{"6162", &VendorID{Data: []byte("ab")}},
+		{"6162", &Unknown{PayloadType: 200, Body: []byte("ab")}},
+	} {
+		body := unhex(t, tt.hex)
+		if got := AppendPayloads(nil, []Payload{tt.want}); string(got) != string(lastPayload(body)) {
+			t.Errorf("%v: appended %x, want %x", tt.want.Type(), got, lastPayload(body))
+		}
+		ps, err := ParsePayloads(tt.want.Type(), lastPayload(body))
+		if err != nil || len(ps) != 1 || !reflect.DeepEqual(ps[0], tt.want) {
+			t.Errorf("%v %x: got %+v, %v", tt.want.Type(), body, ps, err)
+		}
+	}
+	for _, tt := range []struct {
+		hex  string // of the payload
+		want Payload
+	}{
+		{"23 00 0006 0102", &Encrypted{First: PayloadIDi, Body: []byte{1, 2}}},
+		{"23 00 0009 0001 0002 03", &EncryptedFragment{First: PayloadIDi, Number: 1, Total: 2, Body: []byte{3}}},
+		{"00 00 0009 0002 0002 03", &EncryptedFragment{Number: 2, Total: 2, Body: []byte{3}}},
+	} {
+		b := unhex(t, tt.hex)
+		if got := AppendPayloads(nil, []Payload{tt.want}); string(got) != string(b) {
+			t.Errorf("%v: appended %x, want %x", tt.want.Type(), got, b)
+		}
+		m, err := Parse(datagram(tt.want.Type(), b))
+		if err != nil || len(m.Payloads) != 1 || !reflect.DeepEqual(m.Payloads[0], tt.want) {
+			t.Errorf("%v %x: got %v, %v", tt.want.Type(), b, m, err)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -24,5 +26,25 @@ func TestSelectorAsItCame(t *testing.T) {
 	s := p.(*TS).Selectors[0]
 	if s.StartPort != 65535 || s.EndPort != 0 || s.Protocol != 58 || s.Start.Compare(s.End) <= 0 || !s.Start.Is6() {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// TestSelectorOctets: a TSi of two families as RFC 7296, Section 3.13.1 draws its selectors.
+func TestSelectorOctets(t *testing.T) {
+	hex := "02 000000 07 06 0010 0050 01bb 0a010000 0a0100ff 08 00 0028 0000 ffff 20010db8000000000000000000000001 20010db8000000000000000000000002"
+	got := parseOne(t, PayloadTSi, hex)
+	want := &TS{Selectors: []TrafficSelector{
+		{Protocol: 6, StartPort: 80, EndPort: 443, Start: netip.MustParseAddr("10.1.0.0"), End: netip.MustParseAddr("10.1.0.255")},
+		{EndPort: 65535, Start: netip.MustParseAddr("2001:db8::1"), End: netip.MustParseAddr("2001:db8::2")},
+	}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if octets := AppendPayloads(nil, []Payload{got}); string(octets[4:]) != string(unhex(t, hex)) {
+		t.Errorf("appended %x", octets)
+	}
+	want.Responder = true
+	if got := parseOne(t, PayloadTSr, hex); !reflect.DeepEqual(got, want) {
+		t.Errorf("TSr: got %+v", got)
 	}
 }
