@@ -205,7 +205,7 @@ func TestSilentPeerIsProbedLessOften(t *testing.T) {
 	}
 }
 
-// What ICMP says about a silent peer's path is no reason to probe before its time.
+// A claim of ICMP about a silent peer's path does not make its probes due earlier.
 func TestTooBigLeavesSilentPeerAlone(t *testing.T) {
 	l := newLink(t, ethernet, 1500)
 	l.deaf = true
