@@ -144,9 +144,7 @@ func (a *authAttempt) prove(s *ikeSA, p *profile, c Credential) {
 
 // accept establishes the IKE SA and answers, with a Child SA if both sides agree on one.
 func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
-	if p.cfg.Encap == EncapNever {
-		s.net.encap, s.net.natT = false, false
-	}
+	s.narrow(p)
 	s.net.follows = saysItFollows(a.ps)
 	s.established(p.party, a.id)
 	s.delayOwnChildren()

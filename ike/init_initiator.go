@@ -44,6 +44,9 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	s.setup.init.group = proposal.Group(s.party.cfg.Proposals[0])
 	s.setup.init.grace.Fire = s.graceOver
 	s.net.Path = ipsec.UDPPath(netip.AddrPortFrom(s.e.localAddr(s.party.profile, remote.Addr()), s.e.cfg.IKEPort), remote)
+	if s.party.cfg.RemotePort == s.party.cfg.RemoteNATPort {
+		s.float(s.party.profile) // IKE may begin at the NAT port (RFC 7296, Section 2.23)
+	}
 	if !s.party.cfg.Local.IsValid() {
 		s.net.system = s.net.Local().Addr()
 	}
@@ -77,30 +80,31 @@ func (x *initExchange) send(s *ikeSA) {
 		ps = append(ps, &wire.Notify{Kind: wire.Cookie, Data: su.init.cookie})
 	}
 	ps = append(ps, &wire.SA{Proposals: su.init.offers}, &wire.KE{Group: su.init.group, Data: su.init.ke.Public()}, &wire.Nonce{Data: su.nonces.Ni})
-	ps = append(ps, s.initNotifies(s.party.profile)...)
+	ps = append(ps, s.initNotifies(s.party.terms())...)
+	ps = append(ps, s.party.announceCredential()...)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, Exchange: wire.IKESAInit, Initiator: true}, Payloads: ps}
 	su.request = m.AppendTo(nil)
 	s.askRaw(wire.IKESAInit, [][]byte{su.request})
 }
 
-// initNotifies returns what both sides announce in IKE_SA_INIT: NAT detection, support of
-// fragments, and the payloads of the credential. A peer with encap = "never" gets no NAT detection;
-// with "always" the source hash is false, so that the other side sees a NAT.
-func (s *ikeSA) initNotifies(p *profile) []wire.Payload {
+// initNotifies returns what both sides announce in IKE_SA_INIT: NAT detection and support of
+// fragments.
+func (s *ikeSA) initNotifies(terms initTerms) []wire.Payload {
 	var ps []wire.Payload
-	if p.cfg.Encap != EncapNever {
-		ps = append(ps, s.natNotifies(p)...)
+	if terms.encap != EncapNever {
+		ps = append(ps, s.natNotifies(terms.encap)...)
 	}
-	if p.cfg.Fragment > 0 {
+	if terms.fragment > 0 {
 		ps = append(ps, &wire.Notify{Kind: wire.FragmentationSupported})
 	}
-	return append(ps, p.announceCredential()...)
+	return ps
 }
 
 // natNotifies returns the NAT detection payloads for our address and the peer's, as far as known.
-func (s *ikeSA) natNotifies(p *profile) []wire.Payload {
+// With EncapAlways the source hash is false, so that the other side sees a NAT.
+func (s *ikeSA) natNotifies(encap EncapMode) []wire.Payload {
 	source := natHash(s.spi.I, s.spi.R, s.net.Local())
-	if p.cfg.Encap == EncapAlways {
+	if encap == EncapAlways {
 		source = falseNATHash(s.spi.I, s.spi.R)
 	}
 	return []wire.Payload{
@@ -263,7 +267,7 @@ func (x *initExchange) finish(s *ikeSA, from ipsec.Path, chosen wire.Proposal, p
 	s.keys = keys
 	s.e.timers.Stop(&s.setup.init.grace)
 	s.answered()
-	s.detect(s.party.profile, from, ps)
+	s.detect(s.party.cfg.Encap, from, ps)
 	if _, ok := wire.FindNotify(ps, wire.FragmentationSupported); !ok {
 		s.setup.fragment = 0
 	}
@@ -277,16 +281,16 @@ func (x *initExchange) finish(s *ikeSA, from ipsec.Path, chosen wire.Proposal, p
 // they do not match the addresses in the outer packet, MUST tunnel all future IKE and ESP packets
 // associated with this IKE SA over UDP port 4500" (RFC 7296, Section 2.23). The responder floats
 // when it answers to the source of the next request.
-func (s *ikeSA) detect(p *profile, from ipsec.Path, ps []wire.Payload) {
+func (s *ikeSA) detect(encap EncapMode, from ipsec.Path, ps []wire.Payload) {
 	s.net.Path = s.net.WithLocal(from.Local().Addr())
-	if p.cfg.Encap == EncapNever {
+	if encap == EncapNever {
 		return
 	}
 	nat, supported := detectNAT(ps, s.spi.I, s.natSPIr(), from)
 	s.net.nat, s.net.natT = nat, supported
-	s.net.encap = supported && (nat.Local || nat.Remote || p.cfg.Encap == EncapAlways)
+	s.net.encap = supported && (nat.Local || nat.Remote || encap == EncapAlways)
 	if s.net.encap && s.initiator {
-		s.float(p)
+		s.float(s.party.profile)
 	}
 }
 

@@ -173,9 +173,10 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	e.sas.halfOpen.add(s, d.Path.Remote().Addr())
 	s.net.Path = d.Path
 	likely := e.peers.likeliest(known)
-	s.detect(likely, s.net.Path, m.Payloads)
+	terms := e.peers.termsFor(known)
+	s.detect(terms.encap, s.net.Path, m.Payloads)
 	e.after(&s.life.hard, halfOpenLife)
-	s.answerInit(d, m, likely, chosen)
+	s.answerInit(d, m, likely, terms, chosen)
 }
 
 // noProposal refuses a request without an acceptable proposal, and records why with the peers that
@@ -200,7 +201,7 @@ func (p *party) refusedCall(why string, explain []string) {
 }
 
 // answerInit computes and sends the response.
-func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, chosen wire.Proposal) {
+func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, terms initTerms, chosen wire.Proposal) {
 	e := s.e
 	nr, err := e.nonce()
 	if err != nil {
@@ -212,7 +213,7 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, chosen 
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
 	s.setup = &setup{nonces: noncePair{Ni: nonce.Data, Nr: nr}, request: slices.Clone(d.Data)}
 	if _, ok := wire.FindNotify(m.Payloads, wire.FragmentationSupported); ok {
-		s.setup.fragment = likely.cfg.Fragment
+		s.setup.fragment = terms.fragment
 	}
 	header := m.Header
 	e.newcomers++
@@ -230,7 +231,7 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, chosen 
 			return
 		}
 		s.keys.fragment = s.setup.fragment
-		s.sendInitResponse(likely, chosen, k.public)
+		s.sendInitResponse(append(s.initNotifies(terms), likely.announceCredential()...), chosen, k.public)
 	})
 }
 
@@ -247,9 +248,9 @@ func (e *Engine) badKeyExchange(d Datagram, h wire.Header, err error) {
 
 // sendInitResponse sends the response and keeps it: AUTH covers it, and a copy of the request gets
 // it again.
-func (s *ikeSA) sendInitResponse(p *profile, chosen wire.Proposal, public []byte) {
+func (s *ikeSA) sendInitResponse(notifies []wire.Payload, chosen wire.Proposal, public []byte) {
 	ps := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: public}, &wire.Nonce{Data: s.setup.nonces.Nr}}
-	ps = append(ps, s.initNotifies(p)...)
+	ps = append(ps, notifies...)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: wire.IKESAInit, Response: true}, Payloads: ps}
 	s.setup.response = m.AppendTo(nil)
 	s.win.Begin()

@@ -27,12 +27,13 @@ type peerTable struct {
 	byID      map[identity.ID][]*profile // by remote identity, if it can be compared as it is
 	scanned   []*profile                 // the others: patterns and distinguished names
 	anywhere  []*profile                 // those without a remote address
+	terms     [2]termsTable              // of IKE_SA_INIT: of the peers without a remote address, and of the others
 	offers    [2]offerCounts             // IKE proposals: of the peers without a remote address, and of the others
 	proposals []wire.Proposal            // the distinct IKE proposals of all peers; first those of peers without a remote address
 }
 
 func newPeerTable() peerTable {
-	return peerTable{byName: map[string]*profile{}, byAddr: map[netip.Addr][]*profile{}, byID: map[identity.ID][]*profile{}}
+	return peerTable{byName: map[string]*profile{}, byAddr: map[netip.Addr][]*profile{}, byID: map[identity.ID][]*profile{}, terms: [2]termsTable{{}, {}}}
 }
 
 // add appends a peer.
@@ -164,6 +165,7 @@ func (t *peerTable) count(p *profile, n int) {
 	if len(p.cfg.Remote) == 0 {
 		kind = 0
 	}
+	t.terms[kind].count(p, n)
 	if !t.offers[kind].count(p.cfg.Proposals, n) {
 		return
 	}

@@ -45,7 +45,7 @@ func (x *informational) start(s *ikeSA) {
 	switch x.kind {
 	case askMove:
 		x.local = s.net.Local()
-		x.payloads = s.natNotifies(s.party.profile)
+		x.payloads = s.natNotifies(s.party.cfg.Encap)
 		fallthrough
 	case askAlive, askClose:
 		s.ask(wire.Informational, x.payloads)

@@ -338,7 +338,7 @@ func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
 	}
 	s.movePeer(from)
 	s.nextCheck()
-	return s.natNotifies(s.party.profile)
+	return s.natNotifies(s.party.cfg.Encap)
 }
 
 // Limits of the moves of one IKE SA's peer: maxMoves at once, then one per moveInterval. Each costs

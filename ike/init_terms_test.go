@@ -1,0 +1,123 @@
+package ike
+
+import (
+	"testing"
+	"time"
+
+	"culvert/ike/identity"
+	"culvert/ike/wire"
+)
+
+func TestTermsUnion(t *testing.T) {
+	never, auto, always := initTerms{encap: EncapNever}, initTerms{encap: EncapAuto}, initTerms{encap: EncapAlways}
+	small, large := initTerms{encap: EncapNever, fragment: 576}, initTerms{encap: EncapNever, fragment: 1280}
+	for _, c := range []struct {
+		list []initTerms
+		want initTerms
+	}{
+		{nil, never},
+		{[]initTerms{never, never}, never},
+		{[]initTerms{never, auto}, auto},
+		{[]initTerms{auto, always, never}, always},
+		{[]initTerms{large, small}, small},
+		{[]initTerms{small, never, large}, small},
+		{[]initTerms{auto, large}, initTerms{EncapAuto, 1280}},
+	} {
+		for range 2 {
+			table := termsTable{}
+			half := len(c.list) / 2
+			for _, terms := range c.list[:half] {
+				table.count(&profile{cfg: Peer{Encap: terms.encap, Fragment: terms.fragment}}, 1)
+			}
+			if got := table.union(c.list[half:]...); got != c.want {
+				t.Errorf("union of %v = %v, want %v", c.list, got, c.want)
+			}
+		}
+	}
+}
+
+func TestTermsTableForgets(t *testing.T) {
+	table, p := termsTable{}, &profile{cfg: Peer{Encap: EncapAlways}}
+	table.count(p, 1)
+	table.count(p, 1)
+	table.count(p, -1)
+	if len(table) != 1 {
+		t.Error("one of two peers is gone, and so are the terms of the other")
+	}
+	table.count(p, -1)
+	if len(table) != 0 {
+		t.Errorf("%v stays", table)
+	}
+}
+
+// connectFor2s connects and gives the other side time to answer.
+func (s *testSide) connectFor2s() uint64 {
+	ref := s.connect("")
+	s.p.drive(2 * time.Second)
+	return ref
+}
+
+// TestTermsOfAnotherEntry has a client behind a NAT call a responder whose first entry, for other
+// callers, allows neither encapsulation nor fragments: the client's own entry counts.
+func TestTermsOfAnotherEntry(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		behindNAT(p)
+		own := &p.right.peers[0]
+		own.Remote, own.Fragment, p.left.peers[0].Fragment = nil, 576, 576
+		other := *own
+		other.Name, other.Encap, other.Fragment = "other", EncapNever, 0
+		other.RemoteID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"}
+		p.right.peers = append([]Peer{other}, *own)
+	})
+	p.wantDone(p.left, p.left.connectFor2s(), "")
+	if st, ok := p.right.e.StatusOf("left"); !ok || !st.Children[0].Encap || !st.NAT.Remote {
+		t.Errorf("right sees %+v, %v", st, ok)
+	}
+	if n := p.right.e.peers.byName["left"].party.main().keys.fragment; n != 576 {
+		t.Errorf("right sends fragments of %d octets", n)
+	}
+	p.left.traffic("lan")
+	p.drive(time.Second)
+	p.wantNoLoss()
+}
+
+// TestTermsAreNarrowed has the caller turn out to be the entry that allows less than was announced.
+func TestTermsAreNarrowed(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		own := &p.right.peers[0]
+		own.Remote, own.Encap, own.Fragment = nil, EncapNever, 0
+		other := *own
+		other.Name, other.Encap, other.Fragment = "other", EncapAuto, 1280
+		other.RemoteID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"}
+		p.right.peers = append([]Peer{other}, *own)
+	})
+	p.wantDone(p.left, p.left.connectFor2s(), "")
+	s := p.right.e.peers.byName["left"].party.main()
+	if s.keys.fragment != 0 || s.net.encap || s.net.natT {
+		t.Errorf("fragments of %d octets, encap %v, NAT traversal %v", s.keys.fragment, s.net.encap, s.net.natT)
+	}
+}
+
+// TestBeginsAtNATPort connects to a peer whose port of IKE is the NAT port: every message has the
+// marker, and nothing changes its port.
+func TestBeginsAtNATPort(t *testing.T) {
+	for _, encap := range []EncapMode{EncapAuto, EncapNever} {
+		p := newPair(t, 1, func(p *testPair) {
+			p.left.peers[0].RemotePort = 4500
+			p.left.peers[0].Encap, p.right.peers[0].Encap = encap, encap
+		})
+		p.link = func(pk *testPacket) []time.Duration {
+			if pk.msg != nil && (pk.src.Port() != 4500 || pk.dst.Port() != 4500) {
+				t.Errorf("%v goes from %v to %v", pk.msg, pk.src, pk.dst)
+			}
+			return []time.Duration{time.Millisecond}
+		}
+		p.up2()
+		p.right.traffic("lan")
+		p.drive(time.Second)
+		p.wantNoLoss()
+		if got := p.left.e.Status()[0].Children[0].Encap; got {
+			t.Errorf("encap %d: ESP is encapsulated without a NAT", encap)
+		}
+	}
+}
