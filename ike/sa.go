@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/ike/identity"
+	"culvert/ike/liveness"
 	"culvert/ike/queue"
 	"culvert/ike/timer"
 	"culvert/ike/window"
@@ -33,7 +34,9 @@ type ikeSA struct {
 	work           queue.Queue[exchange]
 	pairs          []*pair // its Child SAs, the oldest first
 	life           life
-	live           liveness
+	live           liveness.Monitor[ipsec.ChildID]
+	check          timer.Timer // looks at live
+	rtt            roundTrip
 	succ           succession
 	remoteID       identity.ID
 	init           initKey    // of a responder: the IKE_SA_INIT request that created it
@@ -100,7 +103,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	s.life.rekey.Fire = s.rekeyDue
 	s.life.hard.Fire = s.hardEnd
 	s.retransmission.Fire = s.retransmit
-	s.live.check.Fire = s.liveCheck
+	s.check.Fire = s.liveCheck
 	e.sas.bySPI[spi] = s
 	return s, nil
 }
@@ -194,7 +197,7 @@ func (s *ikeSA) remove() {
 }
 
 func (s *ikeSA) stopTimers() {
-	for _, t := range []*timer.Timer{&s.life.rekey, &s.life.hard, &s.retransmission, &s.live.check} {
+	for _, t := range []*timer.Timer{&s.life.rekey, &s.life.hard, &s.retransmission, &s.check} {
 		s.e.timers.Stop(t)
 	}
 	if s.setup != nil {

@@ -89,7 +89,7 @@ func (x *fragmentProof) response(s *ikeSA, _ []wire.Payload) {
 	case !x.whole:
 		s.net.fragments = fragmentsPass
 		if x.tries == 1 {
-			s.live.measure(s.e.handling.now.Sub(x.at))
+			s.rtt.measure(s.e.handling.now.Sub(x.at))
 		}
 	case !x.hurried:
 		s.net.fragments = fragmentsLost

@@ -16,6 +16,7 @@ type succession struct {
 	ours      *rekeyExchange // queued or under way
 
 	redundant bool // of a peer's successor: ours stays instead
+	settling  bool // of one of two that were made at once: it is deleted as soon as the other one is known to work
 	asked     bool // the peer's rekeying is being computed: nothing else is started (Section 1.3.2)
 }
 
@@ -28,7 +29,7 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	s.party.sas = append(s.party.sas, s)
 	s.moveTo(saEstablished)
 	s.life.established, s.life.since = e.handling.now, old.life.since
-	s.live.lastIn, s.live.lastOut = old.live.lastIn, old.live.lastOut
+	s.live.Inherit(&old.live)
 	s.scheduleRekey()
 	s.nextCheck()
 }
@@ -41,7 +42,7 @@ func (s *ikeSA) becomeRedundant() {
 	if s.state == saEstablished {
 		s.succ.redundant = true
 		s.moveTo(saRekeyed)
-		s.e.timers.Stop(&s.live.check)
+		s.e.timers.Stop(&s.check)
 		s.e.after(&s.life.rekey, lingerDead)
 	}
 }
@@ -64,7 +65,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	if s.net.fragments == fragmentsLost { // it is tested again
 		successor.net.fragments = fragmentsUnknown
 	}
-	s.e.timers.Stop(&s.live.check)
+	s.e.timers.Stop(&s.check)
 	s.e.timers.Stop(&s.life.hard)
 	s.e.after(&s.life.rekey, rekeyedLife)
 	s.e.answerRefs(&s.life.refs, nil)

@@ -1,41 +1,16 @@
 package ike
 
 import (
-	"time"
-
-	"culvert/ike/timer"
+	"culvert/ike/liveness"
 	"culvert/internal/ipsec"
 )
 
-// liveness is what an IKE SA knows about the peer being alive (RFC 7296, Section 2.4) and about the
-// NAT's mapping (Section 2.23).
-//
-// Both depend on when packets were last seen on the Child SAs, which only the dataplane knows. So a
-// check has two steps: the timer asks for the Traffic of every pair, and the last answer triggers
-// the decision.
-type liveness struct {
-	lastIn   time.Time // last fresh authenticated IKE message
-	lastOut  time.Time // last IKE message sent
-	check    timer.Timer
-	waiting  map[ipsec.ChildID]bool // pairs whose Traffic was asked for and has not come
-	hint     time.Time              // last check because of an unprotected message
-	doubt    bool                   // an unprotected message since the last authentic one claims that the peer has lost the IKE SA
-	told     time.Time              // when a peer that need not follow us answered from our new address; zero: nothing to prove
-	rtt      time.Duration          // of the last path probe with one; 0: unknown
-	settling bool                   // redundant: deleted as soon as the other IKE SA is known to work
-}
+// The liveness.Monitor of an IKE SA decides. Here it gets what it needs, a timer and the times of
+// packets on the Child SAs, and what is due is carried out.
 
-const (
-	// keepaliveInterval is the default of RFC 3948, Section 4.
-	keepaliveInterval = 20 * time.Second
-	// hintInterval limits the checks made because of unprotected messages (RFC 7296, Section
-	// 2.21.4).
-	hintInterval = 10 * time.Second
-)
+func (s *ikeSA) noteSent() { s.live.Sent(s.e.handling.now) }
 
-func (s *ikeSA) noteSent() { s.live.lastOut = s.e.handling.now }
-
-func (s *ikeSA) noteReceived() { s.live.lastIn, s.live.doubt = s.e.handling.now, false }
+func (s *ikeSA) noteReceived() { s.live.Received(s.e.handling.now) }
 
 // startLiveness sets the first check when the IKE SA is established.
 func (s *ikeSA) startLiveness() {
@@ -45,30 +20,14 @@ func (s *ikeSA) startLiveness() {
 
 // nextCheck sets the timer to the next moment at which something may be due.
 func (s *ikeSA) nextCheck() {
-	at := s.lastHeard().Add(s.party.cfg.DPD)
-	if now := s.e.handling.now; !at.After(now) {
-		at = now.Add(s.party.cfg.DPD)
-	}
-	if s.party.cfg.DPD <= 0 {
-		at = time.Time{}
-	}
-	if !s.live.told.IsZero() {
-		at = earliest(at, s.live.told.Add(proofTime))
-	}
-	if s.keepsNATOpen() {
-		at = earliest(at, s.lastSent().Add(keepaliveInterval))
-	}
-	if !at.IsZero() {
-		s.e.timers.Set(&s.live.check, at)
+	if at := s.live.Next(s.e.handling.now, s.livenessRules(), s.seen); !at.IsZero() {
+		s.e.timers.Set(&s.check, at)
 	}
 }
 
-// earliest returns the earlier of two moments; zero means never.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
+// livenessRules returns what the configuration and the IKE SA's path and state ask for.
+func (s *ikeSA) livenessRules() liveness.Rules {
+	return liveness.Rules{DPD: s.party.cfg.DPD, KeepMapping: s.keepsNATOpen(), Replaceable: s.canReconnect()}
 }
 
 // keepsNATOpen reports whether we send keepalives: only the side behind the NAT does (RFC 3948,
@@ -77,26 +36,13 @@ func (s *ikeSA) keepsNATOpen() bool {
 	return s.net.nat.Local && s.net.Via().Keepalives && s.state == saEstablished
 }
 
-// lastSent returns when something was last sent to the peer, as far as we know.
-func (s *ikeSA) lastSent() time.Time {
-	last := s.live.lastOut
+// seen yields when packets were seen on each Child SA, as far as the dataplane has reported.
+func (s *ikeSA) seen(yield func(liveness.Traffic) bool) {
 	for _, p := range s.pairs {
-		if p.traffic.out.After(last) {
-			last = p.traffic.out
+		if !yield(liveness.Traffic{In: p.traffic.in, Out: p.traffic.out}) {
+			return
 		}
 	}
-	return last
-}
-
-// lastHeard returns when something authentic was last received.
-func (s *ikeSA) lastHeard() time.Time {
-	last := s.live.lastIn
-	for _, p := range s.pairs {
-		if p.traffic.in.After(last) {
-			last = p.traffic.in
-		}
-	}
-	return last
 }
 
 // liveCheck asks the dataplane for the pairs' Traffic.
@@ -104,14 +50,14 @@ func (s *ikeSA) liveCheck() {
 	if s.state != saEstablished {
 		return
 	}
-	s.live.waiting = map[ipsec.ChildID]bool{}
-	for _, p := range s.pairs {
-		s.live.waiting[p.sa.ID] = true
-		s.e.emit(NeedTraffic{ID: p.sa.ID})
-	}
-	// If the dataplane does not answer, the next check asks again.
-	s.e.after(&s.live.check, keepaliveInterval)
-	if len(s.pairs) == 0 {
+	again, decide := s.live.Ask(s.e.handling.now, func(yield func(ipsec.ChildID) bool) {
+		for _, p := range s.pairs {
+			s.e.emit(NeedTraffic{ID: p.sa.ID})
+			yield(p.sa.ID)
+		}
+	})
+	s.e.timers.Set(&s.check, again)
+	if decide {
 		s.decideLiveness()
 	}
 }
@@ -131,15 +77,8 @@ func (e *Engine) traffic(in Traffic) {
 	if p.judged {
 		p.judge()
 	}
-	if s.live.waiting[in.ID] {
-		delete(s.live.waiting, in.ID)
-		if len(s.live.waiting) > 0 {
-			return
-		}
-		s.live.waiting = nil
-		if s.state == saEstablished {
-			s.decideLiveness()
-		}
+	if s.live.Answered(in.ID) && s.state == saEstablished {
+		s.decideLiveness()
 	}
 }
 
@@ -153,37 +92,25 @@ func (p *pair) firstInbound() {
 	}
 }
 
-// decideLiveness sends what is due: a NAT keepalive, or a liveness check to a peer that we send to
-// and do not hear from.
+// decideLiveness does what is due.
 func (s *ikeSA) decideLiveness() {
-	now := s.e.handling.now
-	if s.deserted(now) {
-		s.end(endMoved, "our address changed, but the peer still sends to the old one")
-		return
-	}
-	if s.keepsNATOpen() && now.Sub(s.lastSent()) >= keepaliveInterval {
-		s.e.emit(Send{Path: s.net.Path, Keepalive: true})
-		s.noteSent()
-	}
-	if s.silent(now) {
-		s.probe()
+	for _, due := range s.live.Due(s.e.handling.now, s.livenessRules(), s.seen) {
+		switch due {
+		case liveness.GiveUp:
+			s.end(endMoved, "our address changed, but the peer still sends to the old one")
+			return
+		case liveness.Keepalive:
+			s.e.emit(Send{Path: s.net.Path, Keepalive: true})
+		case liveness.Probe:
+			s.probe()
+		}
 	}
 	s.nextCheck()
 }
 
-// silent reports whether only outgoing traffic was seen for the DPD interval, in which case
-// liveness must be confirmed (RFC 7296, Section 2.4).
-func (s *ikeSA) silent(now time.Time) bool {
-	heard := s.lastHeard()
-	if s.party.cfg.DPD <= 0 || now.Sub(heard) < s.party.cfg.DPD {
-		return false
-	}
-	for _, p := range s.pairs {
-		if p.traffic.out.After(heard) {
-			return true
-		}
-	}
-	return false
+// silent reports whether the peer must show that it is alive.
+func (s *ikeSA) silent() bool {
+	return s.live.Silent(s.e.handling.now, s.livenessRules(), s.seen)
 }
 
 // probe sends a liveness check, unless another request serves as one.
@@ -199,10 +126,7 @@ func (s *ikeSA) probe() {
 // address and should initiate a liveness check [...]. An implementation SHOULD limit the frequency
 // of such tests" (RFC 7296, Section 2.21.4).
 func (s *ikeSA) livenessHint() {
-	now := s.e.handling.now
-	if s.state != saEstablished || now.Sub(s.live.hint) < hintInterval {
-		return
+	if s.state == saEstablished && s.live.Hinted(s.e.handling.now) {
+		s.probe()
 	}
-	s.live.hint, s.live.doubt = now, true
-	s.probe()
 }

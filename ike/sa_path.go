@@ -49,7 +49,7 @@ func (s *ikeSA) follow(d Datagram) {
 // movePairs gives the dataplane the new path of the Child SAs.
 func (s *ikeSA) movePairs() {
 	s.hurry()
-	s.net.fragments, s.live.rtt = fragmentsUnknown, 0
+	s.net.fragments, s.rtt = fragmentsUnknown, 0
 	to := s.espPath()
 	for _, p := range s.pairs {
 		if p.sa.Path != to {

@@ -74,7 +74,7 @@ func (e *Engine) probePath(in ProbePath) {
 // mayProbe reports whether a path probe may start at once.
 func (s *ikeSA) mayProbe() bool {
 	busy := !s.work.Idle() || s.succ.asked
-	return s.usable() && !busy && !s.e.stopping && !s.net.unsaid && !s.live.doubt && s.net.fragments != fragmentsLost
+	return s.usable() && !busy && !s.e.stopping && !s.net.unsaid && !s.live.Doubted() && s.net.fragments != fragmentsLost
 }
 
 // pathProbe is the exchange that shows whether the path takes a packet of a given size.
@@ -164,9 +164,9 @@ func (x *pathProbe) response(s *ikeSA, _ []wire.Payload) {
 	case !x.parts:
 		x.tell(s.e, ipsec.PathPassed)
 		if x.tries == 1 {
-			s.live.measure(took)
+			s.rtt.measure(took)
 		}
-	case x.hurried || took < s.live.rtt/2: // it may answer the form with DF
+	case x.hurried || took < time.Duration(s.rtt/2): // it may answer the form with DF
 		x.tell(s.e, ipsec.PathUnknown)
 	default:
 		x.tell(s.e, ipsec.PathLost)
@@ -209,17 +209,20 @@ func (s *ikeSA) padded(size int) (data []byte, sent int, ok bool) {
 // cipherBlock is the largest block, in octets, to which a message is padded.
 const cipherBlock = 16
 
-// measure notes a round trip. The least one counts: it tells the answer to one form of a request
-// from that to the form before.
-func (l *liveness) measure(took time.Duration) {
-	if l.rtt <= 0 || took < l.rtt {
-		l.rtt = took
+// roundTrip is the least round trip measured on a path; 0: unknown. It tells the answer to one form
+// of a request from that to the form before.
+type roundTrip time.Duration
+
+// measure notes a round trip.
+func (r *roundTrip) measure(took time.Duration) {
+	if *r <= 0 || took < time.Duration(*r) {
+		*r = roundTrip(took)
 	}
 }
 
 // probeWait returns how long a response to one form of a probe is awaited.
 func (s *ikeSA) probeWait() time.Duration {
-	return min(max(probeLeast, 3*s.live.rtt), probeMost)
+	return min(max(probeLeast, time.Duration(3*s.rtt)), probeMost)
 }
 
 // hurry ends a probe under way.
@@ -236,5 +239,5 @@ func (s *ikeSA) patient() bool {
 	if _, probing := s.work.Current().(prober); !probing || s.state != saEstablished {
 		return false
 	}
-	return s.work.Waiting() == 0 && !s.live.doubt && !s.moving() && !s.silent(s.e.handling.now)
+	return s.work.Waiting() == 0 && !s.live.Doubted() && !s.moving() && !s.silent()
 }

@@ -55,14 +55,14 @@ func (p *party) settle(a, b *ikeSA) {
 	if compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs {
 		loser, winner = b, a
 	}
-	if winner.live.settling { // already decided otherwise, before one was rekeyed
+	if winner.succ.settling { // already decided otherwise, before one was rekeyed
 		return
 	}
 	loser.makeRedundant(winner)
-	if !loser.initiator || loser.live.settling {
+	if !loser.initiator || loser.succ.settling {
 		return
 	}
-	loser.live.settling = true
+	loser.succ.settling = true
 	p.migrate(loser, winner, maxMigrations)
 }
 
@@ -85,7 +85,7 @@ func (p *party) migrate(loser, winner *ikeSA, tries int) {
 		then: func() {
 			winner = winner.latest()
 			if !winner.usable() || !loser.usable() { // one was rekeyed or ended: start over
-				loser.live.settling = false
+				loser.succ.settling = false
 				p.e.touch(p)
 				return
 			}
@@ -96,7 +96,7 @@ func (p *party) migrate(loser, winner *ikeSA, tries int) {
 			}
 			loser.closeAs(endReplaced, "redundant: the peer connected at the same time")
 		},
-		otherwise: func() { loser.live.settling = false },
+		otherwise: func() { loser.succ.settling = false },
 	})
 }
 

@@ -66,7 +66,7 @@ func TestBothConnectAtOnce(t *testing.T) {
 					p.violated("%s: a pair of the IKE SA that is to go is live beside that of the other", s.name)
 				}
 			}
-			if loser.live.settling && winner.lacks(loser) && !refused { // its maker asks for what the other lacks
+			if loser.succ.settling && winner.lacks(loser) && !refused { // its maker asks for what the other lacks
 				refused, going, staying = true, loser, winner
 				spis[s.other()].left = 1
 			}

@@ -125,7 +125,7 @@ func (s *ikeSA) tries() int {
 	}
 	probe, ok := s.work.Current().(*informational)
 	_, path := s.work.Current().(prober)
-	if s.live.doubt || path && s.silent(s.e.handling.now) || ok && probe.kind == askAlive {
+	if s.live.Doubted() || path && s.silent() || ok && probe.kind == askAlive {
 		return min(doubtTries, s.e.cfg.Retry.Tries)
 	}
 	return s.e.cfg.Retry.Tries

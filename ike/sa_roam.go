@@ -261,7 +261,7 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	}
 	s.net.unsaid = false
 	if !s.net.follows {
-		s.live.told = s.e.handling.now
+		s.live.Told(s.e.handling.now)
 	}
 	if supported {
 		s.net.nat = nat
@@ -280,32 +280,6 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	if s.net.Path != was {
 		s.announce()
 	}
-}
-
-// A peer that need not follow us answers nevertheless. Its traffic shows whether it followed: some
-// must come within proofTime of its response, if ours goes on and some came within proofBefore of
-// the move.
-const (
-	proofTime   = 2 * time.Second
-	proofBefore = 10 * time.Second
-)
-
-// deserted reports, once after a move, that the peer's traffic has ended with it. It is called
-// right after the dataplane has reported traffic.
-func (s *ikeSA) deserted(now time.Time) bool {
-	told := s.live.told
-	if told.IsZero() || now.Sub(told) < proofTime {
-		return false
-	}
-	s.live.told = time.Time{}
-	ended := false
-	for _, p := range s.pairs {
-		if p.traffic.in.After(told) {
-			return false
-		}
-		ended = ended || p.traffic.out.Sub(told) > proofTime/2 && told.Sub(p.traffic.in) < proofBefore
-	}
-	return ended && s.canReconnect()
 }
 
 // whereItIs handles the peer's announcement of its address. It returns the payloads of the

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/liveness"
 	"culvert/ike/wire"
 )
 
@@ -363,7 +364,7 @@ func TestRoamingFollowedOrNot(t *testing.T) {
 	}{
 		{"it follows", true, 0, true},
 		{"it does not", false, 0, false},
-		{"it has nothing to send", false, proofBefore + time.Second, true},
+		{"it has nothing to send", false, liveness.ProofBefore + time.Second, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := roamer(t, func(p *testPair) { p.left.peers[0].Encap = EncapAlways })
@@ -379,7 +380,7 @@ func TestRoamingFollowedOrNot(t *testing.T) {
 					p.left.traffic("lan")
 					p.drive(time.Millisecond)
 				}
-			} else if gap := p.gap(5 * time.Second); gap > proofTime+10*testRTT || c.follows && gap > 2*testRTT {
+			} else if gap := p.gap(5 * time.Second); gap > liveness.ProofTime+10*testRTT || c.follows && gap > 2*testRTT {
 				p.fatalf("nothing came for %v", gap)
 			}
 			if now := p.left.e.peers.order[0].party.main(); now == nil || (now.spi == was.spi) != c.same {
