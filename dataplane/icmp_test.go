@@ -3,6 +3,7 @@ package dataplane
 import (
 	"net/netip"
 	"testing"
+	"time"
 )
 
 func TestNoICMPAbout(t *testing.T) {
@@ -23,4 +24,19 @@ func TestNoICMPAbout(t *testing.T) {
 			t.Errorf("%s is answered", name)
 		}
 	}
+}
+
+func TestICMPIsLimited(t *testing.T) {
+	a := newGateway(t, 1, nil)
+	a.clock.Store(int64(1000 * time.Second))
+	a.start(t)
+	pkt := udpPacket(src4, dst4, true, nil)
+	for range 3 * icmpPerSecond {
+		a.queues[0].inject(pkt)
+	}
+	a.wantCounter(t, "out_no_policy", 3*icmpPerSecond)
+	a.wantCounter(t, "icmp_sent", icmpPerSecond)
+	a.clock.Add(int64(time.Second))
+	a.queues[0].inject(pkt)
+	a.wantCounter(t, "icmp_sent", icmpPerSecond+1)
 }

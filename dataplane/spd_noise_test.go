@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -72,4 +73,27 @@ func TestNamedNoise(t *testing.T) {
 	}
 	a.queues[0].inject(udpPacket(netip.MustParseAddrPort("10.1.0.1:7"), netip.MustParseAddrPort("224.0.0.251:7"), true, nil))
 	a.wantCounter(t, "out_noise", 7)
+}
+
+func TestNoiseRaisesNothing(t *testing.T) {
+	a := newGateway(t, 1, nil)
+	if err := a.SetPolicies([]PolicyConfig{{lan, everything(), everything()}}); err != nil {
+		t.Fatal(err)
+	}
+	a.start(t)
+	port := func(s string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(s), 1) }
+	noise := [][2]string{
+		{"10.1.0.1", "224.0.0.251"}, {"10.1.0.1", "239.255.255.250"}, {"10.1.0.1", "255.255.255.255"}, {"0.0.0.0", "10.2.0.1"},
+		{"fe80::1", "ff02::2"}, {"fe80::1", "2001:db8::1"}, {"2001:db8::1", "fe80::1"}, {"::", "ff02::16"},
+	}
+	for _, n := range noise {
+		a.queues[0].inject(udpPacket(port(n[0]), port(n[1]), true, nil))
+	}
+	a.queues[0].inject([]byte{0x45}, []byte{0x10, 0, 0, 0}, nil)
+	a.wantCounter(t, "out_bad_packet", 3)
+	a.wantCounter(t, "out_noise", uint64(len(noise)))
+	a.wantNoEvent(t)
+	a.queues[0].wantIdle(t)
+	a.queues[0].inject(udpPacket(port("169.254.10.1"), port("169.254.10.2"), true, nil)) // numbered so by some gateways
+	a.wantEvent(t, ipsec.EventAcquire)
 }

@@ -10,7 +10,6 @@ import (
 	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/internal/ipsec"
-	"culvert/selector"
 	"culvert/tun/gso"
 )
 
@@ -134,38 +133,6 @@ func TestSuperPacket(t *testing.T) {
 	}
 }
 
-// TestHugePath is one whose MTU is the largest: one segment may be more than a UDP_SEGMENT send
-// takes.
-func TestHugePath(t *testing.T) {
-	a, b := twoGateways(t, 1, func(c *Config) { c.LinkMTU = func(_, _ netip.Addr) int { return 65536 } })
-	sa := childSA(t, a, b, 1)
-	sa.Path = ipsec.RawPath(outerA.Addr(), outerB.Addr())
-	install(t, a, b, sa)
-	st, _ := a.ChildStats(1)
-	a.ports[0].wiretap(func(o *netio.Outgoing) {
-		if len(o.Data) == 0 || len(o.Data) > maxDatagram-20 {
-			t.Errorf("a send of %d octets", len(o.Data))
-		}
-	})
-	for i, n := range []int{st.MTU - 40, maxDatagram - 40} {
-		payload := random(n)
-		a.queues[0].in.put(nil, superPacket(src4, dst4, uint32(i), payload, st.MTU-40))
-		segmentsAt(t, b.queues[0], uint32(i), payload, st.MTU-40)
-	}
-}
-
-func TestSegmentsAreSealedWithoutACopy(t *testing.T) {
-	data := make([]byte, 100, 110)
-	if got := withTailroom(data[20:60:60], data, 60); cap(got) != 90 || len(got) != 40 || &got[0] != &data[20] {
-		t.Errorf("a segment has room for %d octets", cap(got))
-	}
-	for _, end := range []int{59, 61, 10, 111} { // not where it is thought to be: left as it is
-		if got := withTailroom(data[20:60:60], data, end); cap(got) != 40 || &got[0] != &data[20] {
-			t.Errorf("end %d: another slice", end)
-		}
-	}
-}
-
 // usoPacket is a UDP super-packet.
 func usoPacket(src, dst netip.AddrPort, df bool, payload []byte, segment int) gso.Packet {
 	pkt := udpPacket(src, dst, df, payload)
@@ -211,14 +178,6 @@ func TestUDPSuperPacketBeyondTheMTU(t *testing.T) {
 	}
 }
 
-func TestPartialChecksumIsCompleted(t *testing.T) {
-	a, b, _ := tunnel(t, 1)
-	p := superPacket(src6, dst6, 1, []byte("GET /"), 1000)
-	p.GSO, p.SegSize, p.HdrLen = gso.None, 0, 0
-	a.queues[0].in.put(nil, p)
-	checkSums(t, b.queues[0].want(t))
-}
-
 func TestMSSIsClampedBothWays(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
 	// Only a knows that the path is narrow: it must clamp what it sends and what it receives.
@@ -239,20 +198,4 @@ func TestMSSIsClampedBothWays(t *testing.T) {
 	if mss := int(binary.BigEndian.Uint16(got[42:])); mss != want {
 		t.Errorf("MSS of the SYN-ACK %d, want %d", mss, want)
 	}
-}
-
-func TestECN(t *testing.T) {
-	a, b, _ := tunnel(t, 1)
-	a.ports[0].sending(func(o *netio.Outgoing) error { o.TOS |= 3; return nil }) // the path marks everything
-	ect := udpPacket(src6, dst6, true, []byte("x"))
-	ect[1] |= 0x20 // ECT(0)
-	a.queues[0].inject(ect)
-	got := b.queues[0].want(t)
-	var hdr selector.Packet
-	if err := selector.ParsePacket(got, &hdr); err != nil || hdr.TOS != 3 {
-		t.Errorf("TOS %#x, %v, want CE", hdr.TOS, err)
-	}
-	a.queues[0].inject(udpPacket(src4, dst4, true, []byte("not ECN-capable")))
-	b.wantCounter(t, "esp_ecn", 1)
-	b.queues[0].wantIdle(t)
 }

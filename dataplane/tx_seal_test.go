@@ -132,3 +132,15 @@ func TestTxBatchAtTheEndOfAnSA(t *testing.T) {
 	install(t, a, b, childSA(t, a, b, 2))
 	take(most, came)
 }
+
+func TestSegmentsAreSealedWithoutACopy(t *testing.T) {
+	data := make([]byte, 100, 110)
+	if got := withTailroom(data[20:60:60], data, 60); cap(got) != 90 || len(got) != 40 || &got[0] != &data[20] {
+		t.Errorf("a segment has room for %d octets", cap(got))
+	}
+	for _, end := range []int{59, 61, 10, 111} { // not where it is thought to be: left as it is
+		if got := withTailroom(data[20:60:60], data, end); cap(got) != 40 || &got[0] != &data[20] {
+			t.Errorf("end %d: another slice", end)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package dataplane
+
+import (
+	"net/netip"
+	"testing"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
+	"culvert/internal/ipsec"
+)
+
+// Datagrams of one burst are opened together only while their outer headers are the same: each has
+// its own congestion mark, and its own sender.
+func TestBurstOfManySenders(t *testing.T) {
+	g, p := oneGateway(t)
+	moved := netip.MustParseAddrPort("198.51.100.7:1024")
+	const ect, ce = 2, 3
+	var burst []netio.Received
+	for i, from := range []struct {
+		remote netip.AddrPort
+		tos    uint8
+	}{{outerB, ect}, {outerB, ect}, {outerB, ce}, {moved, ce}, {moved, ect}, {outerB, ect}} {
+		inner := udpPacket(dst6, src6, true, []byte{byte(i)})
+		inner[1] |= ect << 4
+		burst = append(burst, netio.Received{Data: p.seal(esp.NextIPv6, inner), Path: ipsec.NATPath(outerA, from.remote), TOS: from.tos, More: i < 5})
+	}
+	g.ports[0].in.put(nil, burst...)
+	for i, want := range []uint8{ect, ect, ce, ce, ect, ect} {
+		got := g.queues[0].want(t)
+		if hdr := parse(t, got); hdr.TOS != want || got[len(got)-1] != byte(i) {
+			t.Errorf("packet %d: number %d with TOS %#x, want %#x", i, got[len(got)-1], hdr.TOS, want)
+		}
+	}
+	if e := g.wantEvent(t, ipsec.EventPeerMoved); e.Path.Remote() != moved {
+		t.Errorf("event %+v", e)
+	}
+}
+
+// A receive of more packets than are opened together, of which the SA may carry only some: those
+// are delivered, and none after them.
+func TestHardLimitWithinAReceive(t *testing.T) {
+	const most, came = maxRxBatch + 20, 2*maxRxBatch + 5
+	g := newGateway(t, 1, nil)
+	g.start(t)
+	sa := childSA(t, g, g, 1)
+	sa.Limits = esp.Limits{HardPackets: most}
+	if err := g.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	sa.Limits = esp.Limits{} // our peer has none
+	p := newPeer(t, sa)
+	var run []byte
+	for i := range came {
+		run = append(run, p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, []byte{byte(i)}))...)
+	}
+	g.ports[0].in.put(nil, netio.Received{Data: run, SegSize: len(run) / came, Path: ipsec.NATPath(outerA, outerB)})
+	for i := range most {
+		if got := g.queues[0].want(t); got[len(got)-1] != byte(i) {
+			t.Fatalf("packet %d, want %d", got[len(got)-1], i)
+		}
+	}
+	g.wantCounter(t, "sa_expired", came-most)
+	g.queues[0].wantIdle(t)
+	var hard int
+	for _, e := range g.Drain() {
+		if e.Kind == ipsec.EventExpire && e.Hard {
+			hard++
+		}
+	}
+	if st, _ := g.ChildStats(1); hard != 1 || st.PacketsIn != came {
+		t.Errorf("%d hard expirations told, %+v", hard, st)
+	}
+}
