@@ -170,28 +170,6 @@ func TestLocalAddr(t *testing.T) {
 	}
 }
 
-// Every packet comes to the worker of its SPI, once, and to no other.
-func TestWorkersShareBySPI(t *testing.T) {
-	const workers = 3
-	p := newPair(t, workers)
-	buf := make([]byte, 65535)
-	each(t, func(t *testing.T, v6, encap bool, port uint16) {
-		for spi := uint32(1000); spi < 1012; spi++ {
-			out := Outgoing{Data: espPacket(spi, 64), Path: espPath(encap, netip.AddrPort{}, at(addrB[v6], port))}
-			if err := sendOne(p.netA.Ports()[int(spi)%2], &out); err != nil { // the sender does not matter
-				t.Fatal(err)
-			}
-			in := recv(t, p.netB.Ports()[spi%workers], buf)
-			if !bytes.Equal(in.Data, out.Data) {
-				t.Fatalf("SPI %d: got %x", spi, in.Data)
-			}
-			for _, other := range p.netB.Ports() {
-				mustBeDry(t, other, buf)
-			}
-		}
-	})
-}
-
 func TestTruncatedIsCounted(t *testing.T) {
 	p := newPair(t, 1)
 	out := Outgoing{Data: espPacket(0xc0ffee01, 500), Path: espPath(true, netip.AddrPort{}, at(addrB[false], 4500))}
