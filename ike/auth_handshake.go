@@ -156,8 +156,9 @@ func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
 	answer = append(answer, child...)
 	s.answer(append(answer, &wire.VendorID{Data: followsVendorID}))
 	if made != nil {
-		s.inUse(made)
-		made.cameUp()
+		s.party.settleDuplicates()
+		made.UseSoon()
+		made.CameUp()
 	}
 	if _, ok := wire.FindNotify(a.ps, wire.InitialContact); ok {
 		s.onlyOne()

@@ -96,7 +96,7 @@ func toyPair(t *testing.T, ex wire.ExchangeType, answer string, edit func(*testP
 		var fx Effects
 		p.left.e.handling = handling{now: p.now, fx: &fx}
 		s.work.Current().(*authExchange).child.release(s)
-		s.party.policies[0].busy = false
+		s.party.policies[0].Settled()
 		s.run(x)
 		for _, f := range fx.List {
 			p.left.do(f)

@@ -185,7 +185,7 @@ var hostileClear = []hostileRow{
 	{"CVE-2019-10155: every bit of every kind of protected message flipped", func(a *attack) {
 		a.flipBits(wire.Informational, wire.NoNextPayload, nil)
 		main, _ := a.established(a.right)
-		rekey := []wire.Payload{&wire.Notify{Protocol: wire.ProtoESP, Kind: wire.RekeySA, SPI: spiOctets(main.pairs[0].sa.SPIOut)}}
+		rekey := []wire.Payload{&wire.Notify{Protocol: wire.ProtoESP, Kind: wire.RekeySA, SPI: spiOctets(main.children.Pairs()[0].SA.SPIOut)}}
 		a.flipBits(wire.CreateChildSA, wire.PayloadNotify, wire.AppendPayloads(nil, rekey))
 	}, false},
 	{"RFC 7383: fragments in the worst order, without keys", func(a *attack) {
@@ -270,7 +270,7 @@ func TestRefusedAuthIsTold(t *testing.T) {
 			if _, ok := wire.FindNotify(last.payloads, c.answer); !ok {
 				t.Errorf("the answer is %v, want %v", last, c.answer)
 			}
-			if why := a.right.e.peers.order[0].party.reason; !strings.Contains(why, c.reason) {
+			if why := a.right.e.peers.order[0].party.Reason; !strings.Contains(why, c.reason) {
 				t.Errorf("the reason is %q, want one with %q", why, c.reason)
 			}
 		})

@@ -29,14 +29,14 @@ func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
 	pols := s.party.policies
 	for _, pol := range pols {
-		if pol.due(s.e.handling.now) {
+		if pol.Due() {
 			x.child = &childOffer{policy: pol}
 			return x
 		}
 	}
 	// The request for the connection may have been withdrawn since, but the exchange needs a Child
 	// SA.
-	if i := slices.IndexFunc(pols, func(pol *policy) bool { return !pol.up() && !pol.busy }); i >= 0 {
+	if i := slices.IndexFunc(pols, func(pol *Policy) bool { return !pol.Up() && !pol.Busy() }); i >= 0 {
 		x.child = &childOffer{policy: pols[i]}
 	}
 	return x
@@ -57,7 +57,7 @@ func (x *authExchange) start(s *ikeSA) {
 		s.setupFailed(err.Error(), nil, false)
 		return
 	}
-	x.child.policy.busy = true
+	x.child.policy.Begin()
 	x.credential = c
 	idi := s.party.cfg.LocalID.Payload(false)
 	s.prove(c, idi, func(made proof) {
@@ -98,7 +98,7 @@ func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {
 	refused := failed && !authentic
 	switch {
 	case s.state == saClosing && refused:
-		s.end(endLocal, "withdrawn, and refused by the peer")
+		s.end(EndLocal, "withdrawn, and refused by the peer")
 		return
 	case s.state == saClosing:
 		s.done(x) // the Delete comes next
@@ -145,7 +145,7 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.established(s.party, id)
 	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {
 		s.useNow(p)
-		p.cameUp()
+		p.CameUp()
 	}
 	s.done(x)
 }
@@ -188,7 +188,7 @@ func (x *authExchange) reject(s *ikeSA, why string) {
 	s.notice(Warn, "auth-failed", why)
 	s.party.tryFailed(why, s.party.explainIdentities(), false)
 	s.moveTo(saClosing)
-	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, cause: endFailed, why: why})
+	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, cause: EndFailed, why: why})
 }
 
 // withdraw gives up the policy of the exchange, but waits for the response.
@@ -244,24 +244,24 @@ func (s *ikeSA) unanswered(r *window.Request) {
 	switch s.state {
 	case saConnecting, saAuthenticating:
 		why, explain := fmt.Sprintf("no answer to %v from %s", r.Exchange, s.net.Remote()), []string(nil)
-		if s.setup.refusal.reason != "" {
-			why, explain = s.setup.refusal.reason, s.setup.refusal.explain
+		if s.setup.refusal.Reason != "" {
+			why, explain = s.setup.refusal.Reason, s.setup.refusal.Explain
 		}
-		s.setupFailed(why, explain, s.setup.refusal.reason == "")
+		s.setupFailed(why, explain, s.setup.refusal.Reason == "")
 	case saClosing:
-		s.end(endLocal, "deleted; the peer did not answer")
+		s.end(EndLocal, "deleted; the peer did not answer")
 	case saRekeyed:
-		s.end(endReplaced, "rekeyed; the peer did not answer the deletion")
+		s.end(EndReplaced, "rekeyed; the peer did not answer the deletion")
 	case saEstablished:
 		if s.moving() {
 			s.notice(Warn, "peer-silent", fmt.Sprintf("the peer does not answer %v from our new address", r.Exchange))
-			s.end(endMoved, "our address changed, and the peer does not answer")
+			s.end(EndMoved, "our address changed, and the peer does not answer")
 			return
 		}
 		fallthrough
 	default:
 		s.e.count("ike_peer_dead")
 		s.notice(Warn, "peer-dead", fmt.Sprintf("the peer no longer answers %v", r.Exchange))
-		s.end(endDead, "the peer does not answer")
+		s.end(EndDead, "the peer does not answer")
 	}
 }

@@ -53,7 +53,7 @@ func (s *ikeSA) onlyOne() {
 			continue
 		}
 		if !o.initiator || o.life.established.Before(s.life.born) {
-			o.end(endRestarted, "the peer restarted")
+			o.end(EndRestarted, "the peer restarted")
 		}
 	}
 }
@@ -78,7 +78,7 @@ func (s *ikeSA) notTooMany() {
 	}
 	if count > maxRedundant {
 		s.e.count("ike_too_many_twins")
-		oldest.closeAs(endReplaced, "the peer has too many IKE SAs")
+		oldest.closeAs(EndReplaced, "the peer has too many IKE SAs")
 	}
 }
 

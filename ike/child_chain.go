@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// chain is a sequence of Child SA pairs, each rekeyed to the next. A policy has a main chain, whose
-// pair any worker of the dataplane may send on. With a peer that makes Child SAs for single
+// A Chain is a sequence of Child SA pairs, each rekeyed to the next. A policy has a main chain,
+// whose pair any worker of the dataplane may send on. With a peer that makes Child SAs for single
 // resources (RFC 9611) it has further chains. When the main chain loses its last pair it takes over
 // the pairs of another chain: each side decides for itself which Child SA is for all workers.
-type chain struct {
-	policy   *policy
+type Chain struct {
+	policy   *Policy
 	resource int     // the worker of the dataplane, counted from 1; 0: any
-	pairs    []*pair // oldest first
+	pairs    []*Pair // oldest first
 	state    chainState
 }
 
@@ -26,55 +26,68 @@ const (
 	chainMerged                    // its pairs have become those of the main chain
 )
 
-// best returns the pair to send on: the newest live one, otherwise the newest replaced one, or nil.
-func (l *chain) best() *pair {
-	var replaced *pair
+// Best returns the pair to send on: the newest live one, otherwise the newest replaced one, or nil.
+func (l *Chain) Best() *Pair {
+	var replaced *Pair
 	for _, p := range slices.Backward(l.pairs) {
 		switch {
-		case p.state == pairLive:
+		case p.state == Live:
 			return p
-		case p.state == pairReplaced && replaced == nil:
+		case p.state == Replaced && replaced == nil:
 			replaced = p
 		}
 	}
 	return replaced
 }
 
-// on returns the newest live pair of the chain on an IKE SA, or nil.
-func (l *chain) on(s *ikeSA) *pair {
+// On returns the newest live pair of the chain on a carrier, or nil.
+func (l *Chain) On(c Carrier) *Pair {
 	for _, p := range slices.Backward(l.pairs) {
-		if p.owner == s && p.state == pairLive {
+		if p.carrier == c && p.state == Live {
 			return p
 		}
 	}
 	return nil
 }
 
-// now returns the chain that has this one's pairs: the main chain after a merge.
-func (l *chain) now() *chain {
+// Now returns the chain that has this one's pairs: the main chain after a merge.
+func (l *Chain) Now() *Chain {
 	if l.state == chainMerged {
 		return &l.policy.main
 	}
 	return l
 }
 
-func (l *chain) isMain() bool { return l == &l.policy.main }
+// IsMain reports whether any worker may send on the chain's pairs.
+func (l *Chain) IsMain() bool { return l == &l.policy.main }
+
+// Policy returns the policy that the chain belongs to.
+func (l *Chain) Policy() *Policy { return l.policy }
+
+// Pairs returns the pairs of the chain, the oldest first. The caller must not change the list.
+func (l *Chain) Pairs() []*Pair { return l.pairs }
+
+// Resource returns the worker that the chain is for, counted from 1; 0: any.
+func (l *Chain) Resource() int { return l.resource }
+
+// Settled reports whether no request for the chain's first pair is queued or under way.
+func (l *Chain) Settled() bool { return l.state == chainSettled }
 
 // name returns a description, for people, of a chain other than the main one.
-func (l *chain) name() string { return fmt.Sprintf("Child SA of worker %d", l.resource-1) }
+func (l *Chain) name() string { return fmt.Sprintf("Child SA of worker %d", l.resource-1) }
 
 // add appends a new pair to the chain.
-func (l *chain) add(p *pair) {
+func (l *Chain) add(p *Pair) {
 	p.chain = l
 	l.pairs = append(l.pairs, p)
-	if pol := l.policy; !l.isMain() && !slices.Contains(pol.more, l) { // it may have been dropped meanwhile
+	if pol := l.policy; !l.IsMain() && !slices.Contains(pol.more, l) { // it may have been dropped meanwhile
 		pol.more = append(pol.more, l)
 	}
 }
 
 // remove removes a pair from its chain.
-func (l *chain) remove(p *pair) {
-	l.pairs = slices.DeleteFunc(l.pairs, func(q *pair) bool { return q == p })
+func (l *Chain) remove(p *Pair) {
+	l.pairs = slices.DeleteFunc(l.pairs, func(q *Pair) bool { return q == p })
 	l.tidy()
 	if pol := l.policy; len(pol.main.pairs) == 0 {
 		pol.promote()
@@ -82,34 +95,40 @@ func (l *chain) remove(p *pair) {
 }
 
 // tidy drops a chain that has no pair and no request under way.
-func (l *chain) tidy() {
-	if pol := l.policy; !l.isMain() && len(l.pairs) == 0 && l.state == chainSettled {
-		pol.more = slices.DeleteFunc(pol.more, func(m *chain) bool { return m == l })
+func (l *Chain) tidy() {
+	if pol := l.policy; !l.IsMain() && len(l.pairs) == 0 && l.state == chainSettled {
+		pol.more = slices.DeleteFunc(pol.more, func(m *Chain) bool { return m == l })
 	}
 }
 
-// chains returns all chains of the policy, the main one first.
-func (pol *policy) chains() []*chain { return append([]*chain{&pol.main}, pol.more...) }
+// Main returns the chain whose pair any worker may send on.
+func (pol *Policy) Main() *Chain { return &pol.main }
 
-// pairs returns all pairs of the policy.
-func (pol *policy) pairs() []*pair {
+// Further returns the chains for single resources.
+func (pol *Policy) Further() []*Chain { return pol.more }
+
+// chains returns all chains of the policy, the main one first.
+func (pol *Policy) chains() []*Chain { return append([]*Chain{&pol.main}, pol.more...) }
+
+// Pairs returns all pairs of the policy.
+func (pol *Policy) Pairs() []*Pair {
 	if len(pol.more) == 0 {
 		return slices.Clone(pol.main.pairs)
 	}
-	var list []*pair
+	var list []*Pair
 	for _, l := range pol.chains() {
 		list = append(list, l.pairs...)
 	}
 	return list
 }
 
-// best returns the pair that represents the policy, or nil.
-func (pol *policy) best() *pair {
-	if p := pol.main.best(); p != nil {
+// Best returns the pair that represents the policy, or nil.
+func (pol *Policy) Best() *Pair {
+	if p := pol.main.Best(); p != nil {
 		return p
 	}
 	for _, l := range pol.more { // every pair of the main chain is being deleted
-		if p := l.best(); p != nil {
+		if p := l.Best(); p != nil {
 			return p
 		}
 	}
@@ -117,15 +136,15 @@ func (pol *policy) best() *pair {
 }
 
 // sendsBeside reports whether a pair other than p is sent on and remains usable.
-func (pol *policy) sendsBeside(p *pair) bool {
-	return slices.ContainsFunc(pol.pairs(), func(q *pair) bool { return q != p && q.outbound == outActive && q.state.usable() })
+func (pol *Policy) sendsBeside(p *Pair) bool {
+	return slices.ContainsFunc(pol.Pairs(), func(q *Pair) bool { return q != p && q.outbound == outActive && q.state.Usable() })
 }
 
 // promote moves the pairs of another chain to the main one, which has none left.
-func (pol *policy) promote() {
-	i := slices.IndexFunc(pol.more, func(l *chain) bool { return l.best() != nil })
+func (pol *Policy) promote() {
+	i := slices.IndexFunc(pol.more, func(l *Chain) bool { return l.Best() != nil })
 	if i < 0 {
-		i = slices.IndexFunc(pol.more, func(l *chain) bool { return len(l.pairs) > 0 })
+		i = slices.IndexFunc(pol.more, func(l *Chain) bool { return len(l.pairs) > 0 })
 	}
 	if i < 0 {
 		return
@@ -140,9 +159,9 @@ func (pol *policy) promote() {
 }
 
 // ended gives notice of the end of a chain other than the main one.
-func (l *chain) ended(why string) {
-	if l.isMain() {
+func (l *Chain) ended(why string) {
+	if l.IsMain() {
 		return
 	}
-	l.policy.party.notice(Info, "resource-down", l.policy.cfg.Name, l.name()+" ended: "+why)
+	l.policy.report("resource-down", l.name()+" ended: "+why)
 }

@@ -2,7 +2,6 @@ package ike
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"culvert/ike/proposal"
@@ -26,7 +25,7 @@ type childExchange struct {
 
 // newChildExchange returns a request for a Child SA of the policy, which replaces old unless that
 // is nil.
-func newChildExchange(pol *policy, old *pair) *childExchange {
+func newChildExchange(pol *Policy, old *Pair) *childExchange {
 	return &childExchange{childOffer: childOffer{policy: pol, old: old}}
 }
 
@@ -38,7 +37,7 @@ func (x *childExchange) start(s *ikeSA) {
 		return
 	}
 	err := x.prepare(s, false)
-	if err == nil && len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
+	if err == nil && len(s.children.Pairs()) >= s.e.cfg.Limits.MaxChildren {
 		err = errors.New("the IKE SA has reached its limit of Child SAs")
 	}
 	if err != nil {
@@ -48,7 +47,7 @@ func (x *childExchange) start(s *ikeSA) {
 		return
 	}
 	if x.further() {
-		x.chain.state = chainAsking
+		x.chain.Asking()
 	}
 	x.group = proposal.Group(x.offers[0])
 	x.begin(s)
@@ -57,17 +56,17 @@ func (x *childExchange) start(s *ikeSA) {
 // needless reports whether, when the exchange's turn comes, its purpose is already met or gone.
 func (x *childExchange) needless(s *ikeSA) bool {
 	if x.old != nil {
-		return x.old.state != pairLive || x.old.owner != s || x.crossed()
+		return x.old.State() != Live || x.old.Carrier() != s || x.crossed()
 	}
 	if x.further() {
-		return x.furtherNeedless(s)
+		return x.chain.Needless(s)
 	}
-	for _, p := range x.policy.pairs() {
-		if p.state == pairLive && !p.owner.state.ending() && (x.onto == nil || p.owner == x.onto) {
+	for _, p := range x.policy.Pairs() {
+		if p.State() == Live && !p.Carrier().Ending() && (x.onto == nil || p.Carrier() == x.onto) {
 			return true
 		}
 	}
-	return !x.policy.want
+	return !x.policy.Wanted()
 }
 
 // begin makes a new nonce and, if there is a key exchange, our half of it, and sends the request.
@@ -97,7 +96,7 @@ func (x *childExchange) begin(s *ikeSA) {
 func (x *childExchange) send(s *ikeSA) {
 	var ps []wire.Payload
 	if x.old != nil {
-		ps = append(ps, &wire.Notify{Protocol: wire.ProtoESP, SPI: spiOctets(x.old.sa.SPIIn), Kind: wire.RekeySA})
+		ps = append(ps, &wire.Notify{Protocol: wire.ProtoESP, SPI: spiOctets(x.old.SA.SPIIn), Kind: wire.RekeySA})
 	}
 	ps = append(ps, x.sa(), &wire.Nonce{Data: x.nonce})
 	if x.ke != nil {
@@ -154,45 +153,41 @@ func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared 
 		return
 	case x.old == nil:
 		s.useNow(p)
-		p.cameUp()
+		p.CameUp()
 		x.finish(s)
 		return
 	}
-	x.policy.rekeys++
-	p.refs, x.old.refs = x.old.refs, nil
-	p.notice(Info, "child-rekeyed", fmt.Sprintf("%s replaces %s", p, x.old))
-	s.e.answerRefs(&p.refs, nil)
+	p.Replaces(x.old)
+	x.old.Answer(nil)
 	x.settle(p)
 	x.finish(s)
 }
 
 // settle decides, after a rekeying of ours, between the new pair and that of a rekeying by the peer
 // (RFC 7296, Section 2.8.1).
-func (x *childExchange) settle(p *pair) {
+func (x *childExchange) settle(p *Pair) {
 	old := x.old
-	if old.owner == nil { // the peer has deleted it meanwhile
-		p.owner.useNow(p)
+	if old.Carrier() == nil { // the peer has deleted it meanwhile
+		saOf(p).useNow(p)
 		return
 	}
-	c := old.crossing
-	if c == nil || c.over() || compareRekeys(p.nonces, c.nonces) == keepOurs {
-		p.activate()
-		old.replaced(p)
-		if c != nil {
-			c.lost = p
-			if c.pair != nil && !c.over() {
-				c.pair.replaced(p)
-			}
+	c := negotiated(old).crossing
+	if c != nil && !c.over() && compareRekeys(negotiated(p).nonces, c.nonces) == keepTheirs {
+		// "the SA created with the lowest of the four nonces used in the two exchanges SHOULD be
+		// closed by the endpoint that created it."
+		p.Replaced(c.pair)
+		old.Replaced(c.pair)
+		p.Delete(EndReplaced, "redundant: both sides rekeyed at the same time")
+		return
+	}
+	var theirs []*Pair
+	if c != nil {
+		c.lost = p
+		if c.pair != nil && !c.over() {
+			theirs = append(theirs, c.pair)
 		}
-		old.delete(endReplaced, "rekeyed")
-		p.settleRedundant()
-		return
 	}
-	// "the SA created with the lowest of the four nonces used in the two exchanges SHOULD be closed
-	// by the endpoint that created it."
-	p.replaced(c.pair)
-	old.replaced(c.pair)
-	p.delete(endReplaced, "redundant: both sides rekeyed at the same time")
+	p.Supersedes(old, theirs...)
 }
 
 // refused reacts to an error response.
@@ -202,13 +197,14 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 		x.finish(s)
 		return
 	}
-	overtaken, tries := false, &x.policy.refusals
+	overtaken, tries := false, 0
 	if x.old != nil {
-		overtaken = x.old.state != pairLive || x.old.crossing != nil
-		tries = &x.old.dates.refusals
+		overtaken = x.old.State() != Live || negotiated(x.old).crossing != nil
+		tries = x.old.Refused()
+	} else {
+		tries = x.policy.Refused()
 	}
-	*tries++
-	switch reactTo(kind, overtaken, *tries) {
+	switch reactTo(kind, overtaken, tries) {
 	case reactForget:
 		x.release(s)
 		x.acceptPeers()
@@ -218,8 +214,8 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	case reactRecreate:
 		x.release(s)
 		if x.old != nil {
-			x.old.lost(endFailed, "the peer has no such Child SA")
-			x.policy.want = true
+			x.old.Lost(EndFailed, "the peer has no such Child SA")
+			x.policy.Want()
 		}
 	case reactCloseIKE:
 		x.fail(s, refusalText(kind)+" for minutes", nil)
@@ -235,27 +231,29 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 
 // acceptPeers leaves the rekeying to the peer's exchange, which crossed ours.
 func (x *childExchange) acceptPeers() {
-	x.policy.party.e.answerRefs(&x.old.refs, nil)
-	if x.crossed() && x.old.state == pairLive {
-		x.old.replaced(x.old.crossing.pair)
+	x.old.Answer(nil)
+	if x.crossed() && x.old.State() == Live {
+		x.old.Replaced(negotiated(x.old).crossing.pair)
 	}
 }
 
 // crossed reports whether the peer's rekeying of the same pair is under way or has succeeded.
 func (x *childExchange) crossed() bool {
-	return x.old != nil && x.old.owner != nil && x.old.crossing != nil && !x.old.crossing.over()
+	if x.old == nil || x.old.Carrier() == nil {
+		return false
+	}
+	c := negotiated(x.old).crossing
+	return c != nil && !c.over()
 }
 
 // wait schedules another try after a pause, as TEMPORARY_FAILURE demands (RFC 7296, Section 2.25).
 func (x *childExchange) wait(s *ikeSA, kind wire.NotifyType) {
 	pause := timer.TemporaryWait(s.e.cfg.Rand)
 	if x.old != nil {
-		s.e.after(&x.old.dates.soft, pause)
+		x.old.RekeyIn(pause)
 		return
 	}
-	x.policy.reason = refusalText(kind)
-	x.policy.retry.at = s.e.handling.now.Add(pause)
-	s.e.timers.Set(&x.policy.retry.timer, x.policy.retry.at)
+	x.policy.TryIn(pause, refusalText(kind))
 }
 
 // rekeyPause is the least pause between a failed rekeying and the next try.
@@ -270,9 +268,9 @@ func (x *childExchange) postpone(s *ikeSA) {
 		x.acceptPeers()
 		return
 	}
-	s.e.answerRefs(&x.old.refs, errors.New(x.policy.reason))
-	if x.old.state == pairLive && x.old.owner != nil {
-		s.e.after(&x.old.dates.soft, timer.Longer(rekeyPause, s.e.cfg.Rand))
+	x.old.Answer(errors.New(x.policy.Reason))
+	if x.old.State() == Live && x.old.Carrier() != nil {
+		x.old.RekeyIn(timer.Longer(rekeyPause, s.e.cfg.Rand))
 	}
 }
 
@@ -296,8 +294,8 @@ func (x *childExchange) failed(s *ikeSA, why string, explain []string) {
 // finish ends the exchange, whatever its outcome.
 func (x *childExchange) finish(s *ikeSA) {
 	x.settled()
-	if x.old != nil && x.old.rekeying == exchange(x) {
-		x.old.rekeying = nil
+	if x.old != nil {
+		x.old.RekeyEnded()
 	}
 	s.done(x)
 }
@@ -307,9 +305,15 @@ func (x *childExchange) abandon(s *ikeSA, why string) {
 	if x.old == nil {
 		return
 	}
-	x.old.rekeying = nil
-	s.e.answerRefs(&x.old.refs, errors.New(why))
-	if x.old.owner != nil && x.old.state == pairLive { // a successor of the IKE SA may have it
-		s.e.after(&x.old.dates.soft, timer.TemporaryWait(s.e.cfg.Rand))
+	x.old.RekeyEnded()
+	x.old.Answer(errors.New(why))
+	if x.old.Carrier() != nil && x.old.State() == Live { // a successor of the IKE SA may have it
+		x.old.RekeyIn(timer.TemporaryWait(s.e.cfg.Rand))
 	}
+}
+
+// useNow starts sending on a pair that we asked for, after duplicate IKE SAs are settled.
+func (s *ikeSA) useNow(p *Pair) {
+	s.party.settleDuplicates()
+	p.UseNow()
 }

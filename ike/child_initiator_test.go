@@ -95,24 +95,40 @@ func TestRekeyCommandIsAnswered(t *testing.T) {
 // TestCrossed: the peer's rekeying crosses ours until it fails, or until its pair or the old one is
 // gone.
 func TestCrossed(t *testing.T) {
-	s := &ikeSA{}
-	for _, tt := range []struct {
-		name string
-		old  *pair
-		want bool
+	for name, tt := range map[string]struct {
+		cross func(old, theirs *Pair)
+		want  bool
 	}{
-		{"nothing is replaced", nil, false},
-		{"the peer does nothing", &pair{owner: s}, false},
-		{"the peer's is being computed", &pair{owner: s, crossing: &crossing{}}, true},
-		{"the peer's is installed", &pair{owner: s, crossing: &crossing{pair: &pair{owner: s}}}, true},
-		{"the peer's failed", &pair{owner: s, crossing: &crossing{failed: true}}, false},
-		{"the peer's was deleted", &pair{owner: s, crossing: &crossing{pair: &pair{}}}, false},
-		{"the peer's is being deleted", &pair{owner: s, crossing: &crossing{pair: &pair{owner: s, state: pairDeleting}}}, false},
-		{"the old one was deleted", &pair{crossing: &crossing{}}, false},
+		"the peer does nothing":        {func(_, _ *Pair) {}, false},
+		"the peer's is being computed": {func(old, _ *Pair) { negotiated(old).crossing = &crossing{} }, true},
+		"the peer's is installed":      {func(old, theirs *Pair) { negotiated(old).crossing = &crossing{pair: theirs} }, true},
+		"the peer's failed":            {func(old, _ *Pair) { negotiated(old).crossing = &crossing{failed: true} }, false},
+		"the peer's was deleted": {func(old, theirs *Pair) {
+			negotiated(old).crossing = &crossing{pair: theirs}
+			theirs.Lost(EndPeer, "for the test")
+		}, false},
+		"the peer's is being deleted": {func(old, theirs *Pair) {
+			negotiated(old).crossing = &crossing{pair: theirs}
+			theirs.Delete(EndLocal, "for the test")
+		}, false},
+		"the old one was deleted": {func(old, _ *Pair) {
+			negotiated(old).crossing = &crossing{}
+			old.Lost(EndPeer, "for the test")
+		}, false},
 	} {
-		x := newChildExchange(&policy{}, tt.old)
-		if got := x.crossed(); got != tt.want {
-			t.Errorf("%s: crossed %v, want %v", tt.name, got, tt.want)
+		p := newPair(t, 1, twoChildren)
+		for _, child := range []string{"lan", "two"} {
+			p.left.connect(child)
+			p.drive(time.Second)
 		}
+		p.left.e.handling = handling{now: p.now, fx: &Effects{}}
+		old := p.left.e.pairs.Pair(1)
+		tt.cross(old, p.left.e.pairs.Pair(2))
+		if got := newChildExchange(old.Policy(), old).crossed(); got != tt.want {
+			t.Errorf("%s: crossed %v, want %v", name, got, tt.want)
+		}
+	}
+	if newChildExchange(&Policy{}, nil).crossed() {
+		t.Error("a request for a new pair is crossed")
 	}
 }

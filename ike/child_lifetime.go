@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"io"
 	"time"
 
 	"culvert/ike/timer"
@@ -10,74 +11,87 @@ import (
 
 // schedule sets the pair's timers. The creator rekeys clearly before the other side would, so that
 // with equal lifetimes the two rekeyings do not collide each time.
-func (p *pair) schedule() {
-	e, life := p.owner.e, p.policy.cfg.Lifetime
+func (p *Pair) schedule() {
+	t, life := p.table(), p.policy.Settings.Lifetime
 	if life <= 0 {
 		return
 	}
-	soft := rekeyMargin(e, life, p.creator)
-	p.dates.rekeyAt = e.handling.now.Add(soft)
-	e.after(&p.dates.soft, soft)
-	e.after(&p.dates.hard, life+life/10)
+	soft := RekeyMargin(life, p.creator, t.host.Rand())
+	p.dates.rekeyAt = t.host.Now().Add(soft)
+	t.after(&p.dates.soft, soft)
+	t.after(&p.dates.hard, life+life/10)
 }
 
-// rekeyMargin returns the age at which an SA of this lifetime is rekeyed: by its creator after 90
+// RekeyMargin returns the age at which an SA of this lifetime is rekeyed: by its creator after 90
 // to 97% of its life, by the other side after 98 to 100%. It is random, because "the timing of
 // rekeying requests SHOULD be jittered" (RFC 7296, Section 2.8.1).
-func rekeyMargin(e *Engine, life time.Duration, creator bool) time.Duration {
+func RekeyMargin(life time.Duration, creator bool, rand io.Reader) time.Duration {
 	if creator {
-		return life - life*3/100 - timer.Fraction(life*7/100, e.cfg.Rand)
+		return life - life*3/100 - timer.Fraction(life*7/100, rand)
 	}
-	return life - timer.Fraction(life*2/100, e.cfg.Rand)
+	return life - timer.Fraction(life*2/100, rand)
 }
 
 // unsure reports whether the peer may not have the pair yet, and it is worth waiting until it does.
-func (p *pair) unsure() bool {
-	return !p.proven() && p.owner.e.handling.now.Sub(p.dates.born) < provenLimit
+func (p *Pair) unsure() bool {
+	return !p.proven() && p.table().host.Now().Sub(p.dates.born) < provenLimit
 }
 
 // softDue is called at the soft end of the pair's lifetime. A pair for a single resource is not
 // rekeyed if it was never used, because a peer may delete idle ones (RFC 9611, Section 3). So the
 // dataplane is asked first; if it does not answer, the pair counts as used.
-func (p *pair) softDue() {
-	if p.judged = !p.judged && !p.chain.isMain() && p.state == pairLive; !p.judged {
-		p.softEnd()
+func (p *Pair) softDue() {
+	if p.judged = !p.judged && !p.chain.IsMain() && p.state == Live; !p.judged {
+		p.Expiring()
 		return
 	}
-	p.owner.e.after(&p.dates.soft, timer.TemporaryPause)
-	p.owner.e.emit(NeedTraffic{ID: p.sa.ID})
+	p.table().after(&p.dates.soft, timer.TemporaryPause)
+	p.table().host.NeedTraffic(p.SA.ID)
 }
 
 // judge decides about a pair for a single resource after the dataplane's answer.
-func (p *pair) judge() {
+func (p *Pair) judge() {
 	p.judged = false
-	if p.state != pairLive || p.chain.isMain() || !p.traffic.in.IsZero() || !p.traffic.out.IsZero() {
-		p.softEnd()
+	if p.state != Live || p.chain.IsMain() || !p.seen.In.IsZero() || !p.seen.Out.IsZero() {
+		p.Expiring()
 		return
 	}
-	p.delete(endReplaced, "its worker had nothing to send")
+	p.Delete(EndReplaced, "its worker had nothing to send")
 }
 
-// softEnd rekeys the pair.
-func (p *pair) softEnd() {
-	if p.owner == nil || p.state != pairLive || p.rekeying != nil || p.owner.state != saEstablished {
+// Expiring rekeys the pair, because a lifetime of it ends soon or a command asks for it.
+func (p *Pair) Expiring() {
+	if p.carrier == nil || p.state != Live || p.rekeying || !p.carrier.Established() {
 		return
 	}
 	if !p.proven() {
-		p.owner.e.after(&p.dates.soft, timer.TemporaryPause)
+		p.table().after(&p.dates.soft, timer.TemporaryPause)
 		return
 	}
-	p.rekeying = newChildExchange(p.policy, p)
-	if p.chain.isMain() {
+	p.rekeying = true
+	if p.chain.IsMain() {
 		p.policy.busy = true
 	}
-	p.owner.enqueue(p.rekeying)
+	p.carrier.Rekey(p)
 }
 
-// hardEnd deletes the pair, even if it could not be rekeyed: an expired SA must not be used (RFC
+// RekeyEnded records that our negotiation that was to replace the pair has ended, whatever its
+// outcome.
+func (p *Pair) RekeyEnded() { p.rekeying = false }
+
+// Refused counts a temporary refusal of the pair's rekeying. It returns their number.
+func (p *Pair) Refused() int {
+	p.dates.refusals++
+	return p.dates.refusals
+}
+
+// RekeyIn plans the next try to rekey the pair after d.
+func (p *Pair) RekeyIn(d time.Duration) { p.table().after(&p.dates.soft, d) }
+
+// Expired deletes the pair, even if it could not be rekeyed: an expired SA must not be used (RFC
 // 4301, Section 4.4.2.1).
-func (p *pair) hardEnd() {
-	p.delete(endExpired, "its lifetime has expired")
+func (p *Pair) Expired() {
+	p.Delete(EndExpired, "its lifetime has expired")
 }
 
 // A pair that the peer may not have yet is not deleted until provenLimit after its creation. It is
@@ -87,29 +101,29 @@ const (
 	deletePause = 500 * time.Millisecond
 )
 
-// delete sends a Delete for the pair, which ends when the peer has answered.
-func (p *pair) delete(cause endCause, why string) {
-	if p.owner == nil || p.state == pairDeleting || p.owner.state.ending() {
+// Delete deletes the pair on both sides. It ends when the peer has answered.
+func (p *Pair) Delete(cause Cause, why string) {
+	if p.carrier == nil || p.state == Deleting || p.carrier.Ending() {
 		return
 	}
-	s := p.owner
+	t := p.table()
 	if p.unsure() {
 		// The peer would not know the pair yet, and would install it when our response arrives.
-		p.dates.use.Fire = func() { p.delete(cause, why) }
-		s.e.after(&p.dates.use, deletePause)
+		p.dates.use.Fire = func() { p.Delete(cause, why) }
+		t.after(&p.dates.use, deletePause)
 		return
 	}
-	p.moveTo(pairDeleting)
-	s.e.timers.Stop(&p.dates.use)
-	s.e.timers.Stop(&p.dates.soft)
-	s.e.timers.Stop(&p.dates.hard)
+	p.moveTo(Deleting)
+	t.stop(&p.dates.use)
+	t.stop(&p.dates.soft)
+	t.stop(&p.dates.hard)
 	p.answerEnd(why)
-	switch successor := p.chain.best(); {
+	switch successor := p.chain.Best(); {
 	case p.outbound != outActive:
-	case successor != nil && successor.sa.ID > p.sa.ID:
-		p.giveWay(s.e, successor)
+	case successor != nil && successor.SA.ID > p.SA.ID:
+		p.giveWay(successor)
 	case successor == nil && p.policy.sendsBeside(p): // a pair of another chain takes over its traffic
-		p.quiet(s.e)
+		p.quiet()
 	}
-	s.enqueue(&informational{kind: askDelete, pairs: []*pair{p}, cause: cause, why: why})
+	p.carrier.Delete(p, cause, why)
 }

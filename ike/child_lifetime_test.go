@@ -80,7 +80,7 @@ func TestHardLifetimes(t *testing.T) {
 		// From now on the right refuses the proposals of a rekeying.
 		cfg := &p.right.e.peers.order[0].cfg
 		cfg.Proposals = []wire.Proposal{otherCipher(testIKEProposal)}
-		p.right.e.peers.order[0].party.policies[0].cfg.Proposals = []wire.Proposal{otherCipher(testESPProposal)}
+		p.right.e.peers.order[0].party.policies[0].Settings.Proposals = []wire.Proposal{otherCipher(testESPProposal)}
 		before := p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa
 		p.drive(10*time.Minute + 50*time.Second)
 		p.wantChild(p.left, "lan") // still the old one
@@ -90,7 +90,7 @@ func TestHardLifetimes(t *testing.T) {
 		p.drive(20 * time.Second)
 		p.wantNoChild("lan")
 		cfg.Proposals = []wire.Proposal{testIKEProposal}
-		p.right.e.peers.order[0].party.policies[0].cfg.Proposals = []wire.Proposal{testESPProposal}
+		p.right.e.peers.order[0].party.policies[0].Settings.Proposals = []wire.Proposal{testESPProposal}
 		p.drive(5 * time.Minute)
 		p.wantTunnel()
 	}
@@ -100,9 +100,9 @@ func TestHardLifetimes(t *testing.T) {
 func TestTemporaryFailureForEver(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
 	p.up()
-	q := p.right.e.peers.order[0].party.policies[0].main.pairs[0]
-	q.replaced(nil) // the right's idea of things is wrong
-	p.right.e.timers.Stop(&q.dates.soft)
+	q := p.right.e.peers.order[0].party.policies[0].Main().Pairs()[0]
+	q.Replaced(nil) // the right's idea of things is wrong
+	q.RekeyIn(24 * time.Hour)
 	ref := p.left.rekey("lan")
 	p.drive(5 * time.Minute)
 	p.wantNotice(p.left, "ike-down")
@@ -121,7 +121,7 @@ func TestChildSANotFound(t *testing.T) {
 	p.up()
 	var fx Effects
 	p.right.e.handling = handling{now: p.now, fx: &fx}
-	p.right.e.pairs[1].lost(endLocal, "the right forgot it")
+	p.right.e.pairs.Pair(1).Lost(EndLocal, "the right forgot it")
 	for _, f := range fx.List {
 		p.right.do(f)
 	}
@@ -135,7 +135,6 @@ func TestChildSANotFound(t *testing.T) {
 
 // TestRekeyMargin: the creator rekeys at 90 to 97% of the lifetime, the other side at 98 to 100%.
 func TestRekeyMargin(t *testing.T) {
-	e := &Engine{}
 	for _, tt := range []struct {
 		rand    io.Reader
 		creator bool
@@ -146,8 +145,7 @@ func TestRekeyMargin(t *testing.T) {
 		{zeroReader{}, false, 100 * time.Second},
 		{brokenReader{}, false, 98 * time.Second},
 	} {
-		e.cfg.Rand = tt.rand
-		if got := rekeyMargin(e, 100*time.Second, tt.creator); got != tt.want {
+		if got := RekeyMargin(100*time.Second, tt.creator, tt.rand); got != tt.want {
 			t.Errorf("by its creator %v: %v, want %v", tt.creator, got, tt.want)
 		}
 	}

@@ -13,9 +13,9 @@ import (
 
 // childOffer is a Child SA that we ask for in IKE_AUTH or CREATE_CHILD_SA.
 type childOffer struct {
-	policy        *policy
-	old           *pair  // the pair to replace; nil: a new one
-	chain         *chain // of a new pair for a single resource, otherwise nil
+	policy        *Policy
+	old           *Pair  // the pair to replace; nil: a new one
+	chain         *Chain // of a new pair for a single resource, otherwise nil
 	spi           uint32
 	offers        []wire.Proposal
 	local, remote []selector.Selector
@@ -25,45 +25,45 @@ type childOffer struct {
 // of that pair: "the proposed Traffic Selectors SHOULD be either the same as, or a superset of, the
 // Traffic Selectors used in the old Child SA" (RFC 7296, Section 2.9.2).
 func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
-	spi, err := s.e.cfg.SPIs.AllocSPI(o.target().resource)
+	spi, err := s.e.cfg.SPIs.AllocSPI(o.target().Resource())
 	if err != nil {
 		return fmt.Errorf("no SPI for a Child SA: %w", err)
 	}
 	o.spi = spi
-	proposals := o.policy.cfg.Proposals
+	proposals := o.policy.Settings.Proposals
 	if inAuth {
 		proposals = proposal.Distinct(proposal.WithoutKE(proposals))
 	}
 	switch {
 	case o.old != nil:
-		o.local, o.remote = o.old.sa.LocalTS, o.old.sa.RemoteTS
+		o.local, o.remote = o.old.SA.LocalTS, o.old.SA.RemoteTS
 	case o.further():
-		f := o.policy.main.on(s)
-		proposals, o.local, o.remote = o.policy.like(f), f.sa.LocalTS, f.sa.RemoteTS
+		f := o.policy.Main().On(s)
+		proposals, o.local, o.remote = like(f), f.SA.LocalTS, f.SA.RemoteTS
 	default:
-		o.local, o.remote = o.policy.selectorsToOffer()
+		o.local, o.remote = selectorsToOffer(o.policy)
 	}
 	o.offers = proposal.Numbered(proposals, spiOctets(spi))
 	return nil
 }
 
 // target returns the chain that the pair will belong to.
-func (o *childOffer) target() *chain {
+func (o *childOffer) target() *Chain {
 	switch {
 	case o.old != nil:
-		return o.old.chain.now()
+		return o.old.Chain().Now()
 	case o.further():
-		return o.chain.now()
+		return o.chain.Now()
 	}
-	return &o.policy.main
+	return o.policy.Main()
 }
 
 // info returns the notifies about non-initial fragments and resources, if any. A rekeying needs
 // none about resources (RFC 9611, Section 3).
 func (o *childOffer) info(s *ikeSA) []wire.Payload {
 	ps := nonFirst(o.local, o.remote)
-	if s.party.announces() && (o.old == nil || o.old.grouped) {
-		ps = append(ps, o.target().resourceInfo())
+	if s.party.announces() && (o.old == nil || o.old.Grouped()) {
+		ps = append(ps, resourceInfo(o.target()))
 	}
 	return ps
 }
@@ -90,29 +90,29 @@ func (o *childOffer) release(s *ikeSA) {
 func (o *childOffer) abandon(s *ikeSA, why string) {
 	o.release(s)
 	o.settled()
-	s.e.touch(o.policy.party)
+	o.policy.Owner().Touch()
 }
 
 // settled records that no request of ours for it is under way any more.
 func (o *childOffer) settled() {
 	if o.further() {
-		o.chain.finished()
+		o.chain.RequestEnded()
 		return
 	}
-	if o.target().isMain() {
-		o.policy.busy = false
+	if o.target().IsMain() {
+		o.policy.Settled()
 	}
 }
 
 // conclude reads the response. It returns the installed pair, or nil after telling the policy why
 // there is none.
-func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) *pair {
+func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) *Pair {
 	defer clear(shared)
 	if e, ok := wire.FindError(ps); ok {
 		o.fail(s, refusalText(e.Kind), o.explain(e.Kind))
 		return nil
 	}
-	p, err := o.agree(s, ps, n, shared)
+	a, err := o.agree(s, ps, n, shared)
 	if err != nil {
 		s.e.count("ike_child_unacceptable")
 		spi := o.spi
@@ -123,30 +123,23 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 	}
 	o.spi = 0
 	o.settled()
-	if o.old == nil && !o.further() {
-		p.grouped = s.party.announces() && s.infoWanted(ps)
-		o.policy.group = group{able: p.grouped}
-	} else {
-		p.grouped = o.further() || o.old.grouped
-	}
-	s.e.install(s, p, o.target())
-	o.policy.installed()
-	return p
+	a.Grouped = o.further() || s.party.announces() && s.infoWanted(ps)
+	return s.e.pairs.Install(s, o.target(), a)
 }
 
 // fail records the failure with the policy. If the old pair is still there it can be rekeyed later.
 func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
 	o.release(s)
 	if o.further() {
-		o.chain.failed(why)
+		o.chain.Failed(why)
 		return
 	}
 	if o.old == nil {
-		o.policy.failed(why, explain)
+		o.policy.Failed(why, explain)
 		return
 	}
 	o.settled()
-	o.policy.reason, o.policy.explain = "rekeying failed: "+why, explain
+	o.policy.Trouble = Trouble{"rekeying failed: " + why, explain}
 }
 
 func refusalText(kind wire.NotifyType) string {
@@ -163,7 +156,7 @@ func refusalText(kind wire.NotifyType) string {
 func (o *childOffer) explain(kind wire.NotifyType) []string {
 	switch kind {
 	case wire.TSUnacceptable:
-		return []string{"ours: local " + listSelectors(o.local) + ", remote " + listSelectors(o.remote), "theirs: unknown; see the peer's log"}
+		return []string{"ours: local " + ListSelectors(o.local) + ", remote " + ListSelectors(o.remote), "theirs: unknown; see the peer's log"}
 	case wire.NoProposalChosen:
 		return []string{"ours: " + proposal.List(o.offers), "theirs: unknown; see the peer's log"}
 	}
@@ -178,40 +171,33 @@ var (
 
 // agree checks the response against the offer: one of our proposals, and selectors within ours. At
 // a rekeying, or for a single resource, the selectors must not be narrower than before.
-func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) (*pair, error) {
+func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) (Agreement, error) {
 	sa, ok := wire.Find[*wire.SA](ps)
 	tsi, ok2 := wire.FindTS(ps, false)
 	tsr, ok3 := wire.FindTS(ps, true)
 	if !ok || !ok2 || !ok3 || len(sa.Proposals) != 1 {
-		return nil, errNoChild
+		return Agreement{}, errNoChild
 	}
 	chosen := sa.Proposals[0]
 	if err := proposal.CheckAnswer(o.offers, chosen); err != nil {
-		return nil, err
+		return Agreement{}, err
 	}
 	local, remote := selectorsOf(tsi), selectorsOf(tsr)
 	if len(local) == 0 || len(remote) == 0 {
-		return nil, errNoChild
+		return Agreement{}, errNoChild
 	}
 	if !selector.Subset(local, o.local) || !selector.Subset(remote, o.remote) {
-		return nil, errWidened
+		return Agreement{}, errWidened
 	}
 	if (o.old != nil || o.further()) && (!selector.Subset(o.local, local) || !selector.Subset(o.remote, remote)) {
-		return nil, errNarrowed
+		return Agreement{}, errNarrowed
 	}
-	p := &pair{policy: o.policy, creator: true, proposal: chosen, nonces: n}
 	esp, err := s.childSA(chosen, shared, n, true)
 	if err != nil {
-		return nil, err
+		return Agreement{}, err
 	}
-	p.sa = esp
-	p.describe(o.spi, binary.BigEndian.Uint32(chosen.SPI), local, remote)
-	return p, nil
-}
-
-// describe sets the fields of the pair that come from the policy and the negotiation.
-func (p *pair) describe(in, out uint32, local, remote []selector.Selector) {
-	p.sa.Policy, p.sa.Limits, p.sa.ReplayWindow = p.policy.name(), p.policy.cfg.Limits, p.policy.cfg.ReplayWindow
-	p.sa.SPIIn, p.sa.SPIOut = in, out
-	p.sa.LocalTS, p.sa.RemoteTS = selector.Normalize(local), selector.Normalize(remote)
+	esp.SPIIn, esp.SPIOut = o.spi, binary.BigEndian.Uint32(chosen.SPI)
+	esp.LocalTS, esp.RemoteTS = local, remote
+	origin := &negotiation{proposal: chosen, nonces: n}
+	return Agreement{SA: esp, Origin: origin, Creator: true, Replaces: o.old, Further: o.further()}, nil
 }

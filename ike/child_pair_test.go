@@ -191,7 +191,7 @@ func TestReplacedPairIsDeletedByEitherSide(t *testing.T) {
 		p.left.config.Retry = RetransmitPlan{First: 5 * time.Minute, Factor: 1, Tries: 5}
 	})
 	p.up()
-	old := p.right.e.pairs[1]
+	old := p.right.e.pairs.Pair(1)
 	p.link = func(pk *testPacket) []time.Duration { // left's Deletes are lost
 		if pk.from == p.left && pk.msg != nil && pk.msg.hdr.Exchange == wire.Informational && !pk.msg.hdr.Response {
 			return nil
@@ -200,16 +200,16 @@ func TestReplacedPairIsDeletedByEitherSide(t *testing.T) {
 	}
 	p.left.rekey("lan")
 	p.drive(replacedLife - time.Second)
-	if old.state != pairReplaced {
-		p.fatalf("the old pair is %v, want replaced", old.state)
+	if old.State() != Replaced {
+		p.fatalf("the old pair is %v, want replaced", old.State())
 	}
 	p.drive(2 * time.Second)
-	if old.state != pairLingering {
-		p.fatalf("the old pair is %v after %v, want lingering", old.state, replacedLife)
+	if old.State() != Lingering {
+		p.fatalf("the old pair is %v after %v, want lingering", old.State(), replacedLife)
 	}
 	p.drive(lingerPair)
-	if old.state != pairGone {
-		p.fatalf("the old pair is %v, want gone", old.state)
+	if old.State() != Gone {
+		p.fatalf("the old pair is %v, want gone", old.State())
 	}
 	p.wantSound()
 }

@@ -1,31 +1,14 @@
 package ike
 
 import (
-	"encoding/binary"
-	"fmt"
 	"slices"
 	"time"
 
-	"culvert/ike/proposal"
 	"culvert/ike/timer"
-	"culvert/ike/wire"
-	"culvert/selector"
 )
 
 // Child SAs for single resources (RFC 9611). A resource is a worker of the dataplane. Workers with
 // SAs of their own neither wait for each other's sequence numbers nor share a replay window.
-//
-//	the Child SA for any worker, in IKE_AUTH or CREATE_CHILD_SA, asks whether there may be more:
-//	HDR, SK {..., SA, [Ni,] TSi, TSr, N(SA_RESOURCE_INFO)}  -->
-//	                    <--  HDR, SK {..., SA, [Nr,] TSi, TSr, N(SA_RESOURCE_INFO)}
-//	each further one, from either side, when a worker is busy on one that is not its own:
-//	HDR, SK {SA, Ni, [KEi,] TSi, TSr, N(SA_RESOURCE_INFO, worker)}  -->
-//	                    <--  HDR, SK {SA, Nr, [KEr,] TSi, TSr, N(SA_RESOURCE_INFO, worker)}
-//	                    <--  HDR, SK {N(TS_MAX_QUEUE)}
-//
-// A peer whose response lacks the notify makes one Child SA, as without RFC 9611. We choose the
-// worker for each Child SA of the peer ourselves: the data of the notify is the other side's name
-// for one of its own resources, and useful for debugging only.
 
 // group is what is known about a policy's Child SAs for single resources.
 type group struct {
@@ -38,143 +21,43 @@ type group struct {
 // how long. A rekeying may be what fills the queue.
 const resourcePause = 10 * time.Minute
 
-// leastResourceSAs is the least limit of further Child SAs of one policy. The peer may have more
-// processors than we have, and an SA costs little.
-const leastResourceSAs = 16
-
-// maxResourceSAs returns the limit of a policy's chains beside the main one: at least twice the
-// number of processors, as RFC 9611, Section 6 recommends, because both sides may ask at once.
-func (e *Engine) maxResourceSAs() int { return max(2*e.cfg.Resources, leastResourceSAs) }
-
-// announces reports whether we tell the peer that we want more than one Child SA. With one worker
-// we do not, but agree if the peer asks.
-func (p *profile) announces() bool { return p.cfg.PerResource && p.e.cfg.Resources > 1 }
-
-// resourceInfo returns the SA_RESOURCE_INFO notify for a Child SA of the chain. It has no data for
-// the main chain (RFC 9611, Section 5.1).
-func (l *chain) resourceInfo() *wire.Notify {
-	n := &wire.Notify{Kind: wire.SAResourceInfo}
-	if l.resource > 0 {
-		n.Data = binary.BigEndian.AppendUint32(nil, uint32(l.resource-1))
-	}
-	return n
-}
-
-// infoWanted reports whether the peer's message has SA_RESOURCE_INFO and the configuration allows
-// it.
-func (s *ikeSA) infoWanted(ps []wire.Payload) bool {
-	_, ok := wire.FindNotify(ps, wire.SAResourceInfo)
-	return ok && s.party.cfg.PerResource
-}
-
 // acquireResource requests a Child SA for a worker. The policy has others to send on, so nothing
 // waits for this one.
-func (pol *policy) acquireResource(resource int) {
-	e := pol.party.e
-	s := pol.party.main()
-	if resource > e.cfg.Resources || s == nil || pol.main.on(s) == nil || !pol.mayAsk() {
+func (pol *Policy) acquireResource(resource int) {
+	c := pol.owner.Carrier()
+	if resource > pol.table.host.Workers() || c == nil || pol.main.On(c) == nil || !pol.mayAsk() {
 		return
 	}
-	if slices.ContainsFunc(pol.more, func(l *chain) bool { return l.resource == resource }) {
+	if slices.ContainsFunc(pol.more, func(l *Chain) bool { return l.resource == resource }) {
 		return
 	}
-	l := &chain{policy: pol, resource: resource, state: chainQueued}
+	l := &Chain{policy: pol, resource: resource, state: chainQueued}
 	pol.more = append(pol.more, l)
-	x := newChildExchange(pol, nil)
-	x.chain = l
-	s.enqueue(x)
+	c.Request(l)
 }
 
-func (pol *policy) mayAsk() bool {
-	e := pol.party.e
-	return pol.group.able && pol.want && !e.stopping && !pol.party.removed && !e.handling.now.Before(pol.group.notBefore)
+func (pol *Policy) mayAsk() bool {
+	return pol.group.able && pol.want && !pol.owner.Closed() && !pol.table.host.Now().Before(pol.group.notBefore)
 }
 
-// further reports whether the offer is for a new Child SA of a single resource.
-func (o *childOffer) further() bool { return o.chain != nil }
+// NoFurther records that the peer does not make pairs for single resources.
+func (pol *Policy) NoFurther() { pol.group.able = false }
 
-// furtherNeedless reports, when the exchange's turn comes, whether the Child SA for the resource is
-// no longer needed: the one beside it is gone, or the worker got one that the peer made.
-func (x *childExchange) furtherNeedless(s *ikeSA) bool {
-	return x.policy.main.on(s) == nil || !x.policy.mayAsk() || slices.ContainsFunc(x.policy.more, func(l *chain) bool {
-		return l != x.chain && l.resource == x.chain.resource
+// Needless reports whether, when the turn of the request for the chain's first pair comes, it is no
+// longer needed on the carrier: the pair beside it is gone, or the worker got one that the peer
+// made.
+func (l *Chain) Needless(c Carrier) bool {
+	pol := l.policy
+	return pol.main.On(c) == nil || !pol.mayAsk() || slices.ContainsFunc(pol.more, func(other *Chain) bool {
+		return other != l && other.resource == l.resource
 	})
 }
 
-// like returns our ESP proposal with the transforms of the given pair, so that only the key
-// exchange can still be chosen. All properties of a Child SA for a single resource must be those of
-// the first one (RFC 9611, Section 3).
-func (pol *policy) like(f *pair) []wire.Proposal {
-	chosen := proposal.WithoutKE([]wire.Proposal{f.proposal})[0]
-	chosen.SPI = spiOctets(f.sa.SPIIn) // any valid SPI, for Matches
-	for _, our := range pol.cfg.Proposals {
-		bare := proposal.WithoutKE([]wire.Proposal{our})[0]
-		if proposal.Matches(bare, chosen) {
-			transforms := append(slices.Clone(chosen.Transforms), proposal.OfType(our, wire.TransformKE)...)
-			return []wire.Proposal{{Protocol: our.Protocol, Transforms: transforms}}
-		}
-	}
-	return pol.cfg.Proposals
-}
-
-// pickFurther returns the pair of the main chain beside which the peer asks for a further Child SA:
-// one on this IKE SA whose selectors are those that the request and the policy lead to. The
-// request's first selectors may be those of a packet, and so lie within the others (RFC 9611,
-// Section 4). It returns nil if the request is for something new.
-func (s *ikeSA) pickFurther(terms childTerms, local, remote []selector.Selector) *pair {
-	if !terms.info || terms.old != nil {
-		return nil
-	}
-	for _, pol := range s.party.policies {
-		f := pol.main.on(s)
-		if f == nil || !f.grouped {
-			continue
-		}
-		if sameSelectors(selector.Narrow(local, pol.cfg.Local), f.sa.LocalTS) && sameSelectors(selector.Narrow(remote, pol.cfg.Remote), f.sa.RemoteTS) {
-			return f
-		}
-	}
-	return nil
-}
-
-// sameSelectors reports whether two lists match the same packets.
-func sameSelectors(a, b []selector.Selector) bool {
-	return selector.Subset(a, b) && selector.Subset(b, a)
-}
-
-// agreeFurther agrees to a further Child SA beside f, or refuses.
-func (s *ikeSA) agreeFurther(f *pair, theirs []wire.Proposal) (childPick, error) {
-	pol := f.policy
-	if len(pol.more) >= s.e.maxResourceSAs() || len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
-		// NO_ADDITIONAL_SAS is not used, because the peer could apply it to all selectors (RFC
-		// 9611, Section 6).
-		s.e.count("ike_ts_max_queue")
-		return childPick{}, refuse(wire.TSMaxQueue, "the Child SA has reached its limit of further Child SAs")
-	}
-	chosen, ok := proposal.Choose(pol.like(f), theirs)
-	if !ok {
-		s.e.count("ike_no_proposal_chosen")
-		return childPick{}, refuse(wire.NoProposalChosen, "the ESP proposal differs from that of the existing Child SA")
-	}
-	return childPick{policy: pol, chosen: chosen, local: f.sa.LocalTS, remote: f.sa.RemoteTS, further: true}, nil
-}
-
-// chainFor returns the chain for a pair that the peer asks for.
-func (pick childPick) chainFor(terms childTerms) *chain {
-	switch {
-	case terms.old != nil:
-		return terms.old.chain.now()
-	case pick.further && pick.policy.main.best() != nil: // the main pair may have ended during the key exchange computation
-		return pick.policy.freeChain()
-	}
-	return &pick.policy.main
-}
-
-// freeChain returns a new chain for a Child SA of the peer, for the worker that has the fewest (RFC
+// FreeChain returns a new chain for a Child SA of the peer, for the worker that has the fewest (RFC
 // 9611, Section 4). A worker's own request that is outstanding counts as one. A worker whose
 // request is still queued comes first.
-func (pol *policy) freeChain() *chain {
-	load := make([]int, max(1, pol.party.e.cfg.Resources))
+func (pol *Policy) FreeChain() *Chain {
+	load := make([]int, max(1, pol.table.host.Workers()))
 	for _, l := range pol.more {
 		if l.state == chainQueued {
 			load[l.resource-1]--
@@ -182,40 +65,23 @@ func (pol *policy) freeChain() *chain {
 		}
 		load[l.resource-1] += 2
 	}
-	return &chain{policy: pol, resource: 1 + slices.Index(load, slices.Min(load))}
+	return &Chain{policy: pol, resource: 1 + slices.Index(load, slices.Min(load))}
 }
 
-// acceptFurther ends our exchange for a worker's Child SA, which is installed.
-func (x *childExchange) acceptFurther(s *ikeSA, p *pair, ps []wire.Payload) {
-	if !s.infoWanted(ps) {
-		// The peer took it for a Child SA of the usual kind, or for a successor of the other one.
-		x.policy.group.able = false
-		p.delete(endReplaced, "the peer did not make it for a single resource")
-		return
-	}
-	p.notice(Info, "resource-up", fmt.Sprintf("%s is worker %d's", p, p.sa.Resource-1))
-	s.useNow(p)
+// Asking records that our request for the chain's first pair is under way.
+func (l *Chain) Asking() { l.state = chainAsking }
+
+// Failed records that a Child SA for a worker was refused.
+func (l *Chain) Failed(why string) {
+	l.Pause(timer.Longer(resourcePause, l.policy.table.host.Rand()))
+	l.policy.report("resource-failed", "no "+l.name()+": "+why)
 }
 
-// refusedFurther reacts to an error response. There are other Child SAs to send on.
-func (x *childExchange) refusedFurther(s *ikeSA, kind wire.NotifyType) {
-	x.release(s)
-	if kind == wire.TemporaryFailure {
-		x.policy.group.notBefore = s.e.handling.now.Add(timer.TemporaryWait(s.e.cfg.Rand))
-		return
-	}
-	x.chain.failed(refusalText(kind))
-}
+// Pause has the policy request no Child SA for a single resource for d.
+func (l *Chain) Pause(d time.Duration) { l.policy.group.notBefore = l.policy.table.host.Now().Add(d) }
 
-// failed records that a Child SA for a worker was refused.
-func (l *chain) failed(why string) {
-	e := l.policy.party.e
-	l.policy.group.notBefore = e.handling.now.Add(timer.Longer(resourcePause, e.cfg.Rand))
-	l.policy.party.notice(Info, "resource-failed", l.policy.cfg.Name, "no "+l.name()+": "+why)
-}
-
-// finished records that our request for the chain's first pair has ended.
-func (l *chain) finished() {
+// RequestEnded records that our request for the chain's first pair has ended, whatever its outcome.
+func (l *Chain) RequestEnded() {
 	if l.state != chainMerged {
 		l.state = chainSettled
 	}

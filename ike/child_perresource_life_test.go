@@ -200,14 +200,14 @@ func TestRekeyCommandWithWorkers(t *testing.T) {
 			p.fatalf("SPI %08x was not rekeyed", spi)
 		}
 	}
-	if n := len(p.left.e.parts); n > 0 {
+	if n := p.left.e.pairs.Unanswered(); n > 0 {
 		p.fatalf("%d commands are kept", n)
 	}
 	ref = p.left.rekey("lan")
 	p.right.kill()
 	p.drive(10 * time.Minute)
 	p.wantDone(p.left, ref, "the peer does not answer")
-	if n := len(p.left.e.parts); n > 0 {
+	if n := p.left.e.pairs.Unanswered(); n > 0 {
 		p.fatalf("%d commands are kept", n)
 	}
 }

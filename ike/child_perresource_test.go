@@ -270,9 +270,9 @@ func TestFurtherChildsSelectors(t *testing.T) {
 				ps[i] = wireTS(true, local)
 			}
 		}
-		before := len(p.right.e.policyFor(p.right.policy("lan")).more)
+		before := len(p.right.e.policyFor(p.right.policy("lan")).Further())
 		a.asPeer(p.right, wire.CreateChildSA, ps...)
-		return len(p.right.e.policyFor(p.right.policy("lan")).more) - before
+		return len(p.right.e.policyFor(p.right.policy("lan")).Further()) - before
 	}
 	lan := p.right.peers[0].Children[0]
 	one := func(s string) []selector.Selector { return testNetworks(s) }
@@ -342,7 +342,7 @@ func TestFurtherChildIsRefused(t *testing.T) {
 			other := testESPProposal
 			other.Transforms = []wire.Transform{{Type: wire.TransformENCR, ID: wire.EncrChaCha20Poly1305}, {Type: wire.TransformESN, ID: wire.ESNNo}}
 			pol := p.right.e.policyFor(p.right.policy("lan"))
-			pol.cfg.Proposals, pol.main.pairs[0].proposal = []wire.Proposal{other}, other
+			pol.Settings.Proposals, negotiated(pol.Main().Pairs()[0]).proposal = []wire.Proposal{other}, other
 		}, 2 * resourcePause},
 	} {
 		p := upWithWorkers(t, 2, 2, nil)

@@ -6,226 +6,205 @@ import (
 	"time"
 
 	"culvert/ike/timer"
-	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
-// policy is one configured child and its state.
-type policy struct {
-	party *party
-	cfg   Child
-	base  intent
-	want  bool           // it should be up now
-	flow  *selector.Flow // of the packet that triggered it
-	busy  bool           // our negotiation for it is queued or under way
-	main  chain
-	more  []*chain // for single resources
-	group group
+// A Policy is one configured child of a party: what should be up, and what is. Its owner starts the
+// negotiation of a pair when the policy is due, and calls Begin first.
+type Policy struct {
+	Name     ipsec.Policy
+	Settings Settings
+	table    *Table
+	owner    Owner
+	base     Intent
+	want     bool           // it should be up now
+	flow     *selector.Flow // of the packet that triggered it
+	busy     bool           // our negotiation for it is queued or under way
+	main     Chain
+	more     []*Chain // for single resources
+	group    group
 	// lingering are the deleted pairs whose inbound half still accepts packets.
-	lingering []*pair
-	retry     retry
-	trouble
+	lingering []*Pair
+	retry     Retry
+	Trouble
 	rekeys   int
 	refusals int // TEMPORARY_FAILURE responses, in a row
 }
 
-// intent is what to do with a policy that is down.
-type intent uint8
+// An Intent is what to do with a policy that is down.
+type Intent uint8
 
+// Intents, the strongest first.
 const (
-	intentUp      intent = iota // bring it up
-	intentTraffic               // wait for traffic
-	intentDown                  // leave it down
+	IntentUp      Intent = iota // bring it up
+	IntentTraffic               // wait for traffic
+	IntentDown                  // leave it down
 )
 
-// retry is the back-off after failures.
-type retry struct {
-	fails int
-	at    time.Time // time of the next try; zero: at once
-	timer timer.Timer
+// A Retry is the back-off after failures.
+type Retry struct {
+	Fails int
+	At    time.Time // time of the next try; zero: at once
+	Timer timer.Timer
 }
 
-// trouble is why something is down.
-type trouble struct {
-	reason  string
-	explain []string
+// Trouble is why something is down.
+type Trouble struct {
+	Reason  string
+	Explain []string
 }
 
-func newPolicy(p *party, c Child) *policy {
-	pol := &policy{party: p, cfg: c, base: intentOf(c.Start)}
+// NewPolicy returns a policy without pairs.
+func NewPolicy(t *Table, owner Owner, name ipsec.Policy, settings Settings) *Policy {
+	pol := &Policy{Name: name, Settings: settings, table: t, owner: owner, base: intentOf(settings.Start)}
 	pol.main.policy = pol
-	pol.want = pol.base == intentUp
-	pol.retry.timer.Fire = func() { p.e.touch(p) }
+	pol.want = pol.base == IntentUp
+	pol.retry.Timer.Fire = owner.Touch
 	return pol
 }
 
-func intentOf(m StartMode) intent {
+func intentOf(m StartMode) Intent {
 	switch m {
 	case StartBoot:
-		return intentUp
+		return IntentUp
 	case StartNever:
-		return intentDown
+		return IntentDown
 	}
-	return intentTraffic
+	return IntentTraffic
 }
 
-func (pol *policy) name() ipsec.Policy {
-	return ipsec.Policy{Peer: pol.party.cfg.Name, Child: pol.cfg.Name}
-}
+// Owner returns the party that the policy belongs to.
+func (pol *Policy) Owner() Owner { return pol.owner }
 
-// up reports whether packets of the policy can be sent, and will remain so: a pair on an IKE SA
+// Base returns what to do with the policy when it is down.
+func (pol *Policy) Base() Intent { return pol.base }
+
+// Wanted reports whether the policy should be up now.
+func (pol *Policy) Wanted() bool { return pol.want }
+
+// Want asks for the policy, because its pair turned out to be gone.
+func (pol *Policy) Want() { pol.want = true }
+
+// Busy reports whether our negotiation for the policy is queued or under way.
+func (pol *Policy) Busy() bool { return pol.busy }
+
+// Flow returns the packet that triggered the policy, or nil.
+func (pol *Policy) Flow() *selector.Flow { return pol.flow }
+
+// NextTry returns when the next negotiation may start; zero: at once.
+func (pol *Policy) NextTry() time.Time { return pol.retry.At }
+
+// Rekeys returns the number of rekeyings of the policy's pairs.
+func (pol *Policy) Rekeys() int { return pol.rekeys }
+
+// Up reports whether packets of the policy can be sent, and will remain so: a pair on a carrier
 // that is being closed does not count.
-func (pol *policy) up() bool {
-	has := func(l *chain) bool {
-		return slices.ContainsFunc(l.pairs, func(p *pair) bool { return p.state.usable() && !p.owner.state.ending() })
+func (pol *Policy) Up() bool {
+	has := func(l *Chain) bool {
+		return slices.ContainsFunc(l.pairs, func(p *Pair) bool { return p.state.Usable() && !p.carrier.Ending() })
 	}
 	return has(&pol.main) || slices.ContainsFunc(pol.more, has)
 }
 
-// due reports whether a negotiation for it should start now.
-func (pol *policy) due(now time.Time) bool {
-	return pol.want && !pol.busy && !pol.up() && !now.Before(pol.retry.at)
+// Due reports whether a negotiation for it should start now.
+func (pol *Policy) Due() bool {
+	return pol.want && !pol.busy && !pol.Up() && !pol.table.host.Now().Before(pol.retry.At)
 }
 
+// Begin records that our negotiation for the policy's main chain is queued or starts.
+func (pol *Policy) Begin() { pol.busy = true }
+
+// Settled records that no negotiation of ours for the policy's main chain is under way any more.
+func (pol *Policy) Settled() { pol.busy = false }
+
 // installed records that a pair was installed for it.
-func (pol *policy) installed() {
-	pol.retry.fails, pol.refusals, pol.retry.at = 0, 0, time.Time{}
-	pol.trouble = trouble{}
+func (pol *Policy) installed() {
+	pol.retry.Fails, pol.refusals, pol.retry.At = 0, 0, time.Time{}
+	pol.Trouble = Trouble{}
 	pol.flow = nil
 	pol.want = true
-	pol.party.e.timers.Stop(&pol.retry.timer)
+	pol.table.stop(&pol.retry.Timer)
 }
 
 // lost records that its last pair is gone.
-func (pol *policy) lost(cause endCause, why string) {
-	pol.reason = why
-	pol.party.notice(Info, "child-down", pol.cfg.Name, "Child SA ended: "+why)
-	if cause == endDead {
-		switch pol.party.cfg.DPDAction {
-		case DPDTrap:
-			pol.base = max(intentTraffic, pol.base)
-		case DPDClear:
-			pol.base = intentDown
-		}
+func (pol *Policy) lost(cause Cause, why string) {
+	pol.Reason = why
+	pol.report("child-down", "Child SA ended: "+why)
+	again := false
+	if cause == EndDead {
+		least := pol.owner.WhenDead()
+		pol.base = max(least, pol.base)
+		again = least == IntentUp
 	}
 	// A command or a packet may have asked for it again during the deletion.
-	again := pol.flow != nil || pol.party.waiters.waitFor(pol)
-	pol.want = pol.base == intentUp || cause == endMoved && pol.want || cause == endDead && pol.party.cfg.DPDAction == DPDRestart || pol.want && again
-	if pol.base == intentUp && (cause == endPeer || cause == endFailed) {
+	asked := pol.flow != nil || pol.owner.Awaited(pol)
+	pol.want = pol.base == IntentUp || cause == EndMoved && pol.want || again || pol.want && asked
+	if pol.base == IntentUp && (cause == EndPeer || cause == EndFailed) {
 		// The peer deleted it for a reason. A pause keeps the two sides from creating and deleting
 		// it without end.
-		pol.retry.at = pol.party.e.handling.now.Add(timer.ReconnectPause(1, pol.party.e.cfg.Rand))
-		pol.party.e.timers.Set(&pol.retry.timer, pol.retry.at)
+		pol.pause(timer.ReconnectPause(1, pol.table.host.Rand()))
 	}
-	pol.party.e.touch(pol.party)
+	pol.owner.Touch()
 }
 
-// failed records that our negotiation for it failed. What traffic asked for waits for new traffic.
-func (pol *policy) failed(why string, explain []string) {
-	e := pol.party.e
+// pause sets the time of the next try.
+func (pol *Policy) pause(d time.Duration) {
+	pol.retry.At = pol.table.host.Now().Add(d)
+	pol.table.host.Timers().Set(&pol.retry.Timer, pol.retry.At)
+}
+
+// Failed records that our negotiation for it failed. What traffic asked for waits for new traffic.
+func (pol *Policy) Failed(why string, explain []string) {
 	pol.busy = false
-	pol.reason, pol.explain = why, explain
-	pol.retry.fails++
-	pause := timer.ReconnectPause(pol.retry.fails, e.cfg.Rand)
-	pol.retry.at = e.handling.now.Add(pause)
-	e.timers.Set(&pol.retry.timer, pol.retry.at)
-	pol.party.notice(Warn, "child-failed", pol.cfg.Name, why)
-	pol.giveUp(fmt.Errorf("child %q: %s", pol.cfg.Name, why))
+	pol.Trouble = Trouble{why, explain}
+	pol.retry.Fails++
+	pol.pause(timer.ReconnectPause(pol.retry.Fails, pol.table.host.Rand()))
+	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Text: why})
+	pol.GiveUp(fmt.Errorf("child %q: %s", pol.Settings.Name, why))
 }
 
-// giveUp answers once whatever waits for the policy. A policy that should always be up is tried
+// GiveUp answers once whatever waits for the policy. A policy that should always be up is tried
 // again.
-func (pol *policy) giveUp(err error) {
+func (pol *Policy) GiveUp(err error) {
 	pol.flow = nil
-	pol.want = pol.base == intentUp
-	pol.party.e.emit(AcquireFailed{Policy: pol.name()})
-	pol.party.waiters.failed(pol, err)
+	pol.want = pol.base == IntentUp
+	pol.table.host.AcquireFailed(pol.Name)
+	pol.owner.GaveUp(pol, err)
 }
 
-// whatNext describes what happens next to a policy that is down.
-func (pol *policy) whatNext(now time.Time) string {
-	at := pol.retry.at
-	if pol.party.try.at.After(at) {
-		at = pol.party.try.at
-	}
-	switch {
-	case pol.busy:
-		return ""
-	case pol.want && len(pol.party.cfg.Remote) == 0 && pol.party.main() == nil:
-		return "waiting for the peer to connect: no remote address is configured"
-	case pol.want && at.After(now):
-		return "next try in " + seconds(at.Sub(now))
-	case !pol.want && pol.base == intentTraffic && at.After(now):
-		return "waiting for traffic after a pause of " + seconds(at.Sub(now))
-	case !pol.want && pol.base == intentTraffic:
-		return "waiting for traffic"
-	case !pol.want && pol.base == intentDown:
-		return "down until requested"
-	}
-	return ""
+// Refused counts a temporary refusal of our request for a pair. It returns their number since the
+// last pair came up.
+func (pol *Policy) Refused() int {
+	pol.refusals++
+	return pol.refusals
 }
 
-func seconds(d time.Duration) string {
-	return fmt.Sprintf("%d s", (d+time.Second-1)/time.Second)
+// TryIn plans the next try after d, because of a temporary refusal.
+func (pol *Policy) TryIn(d time.Duration, why string) {
+	pol.Reason = why
+	pol.pause(d)
 }
 
-// selectorsToOffer returns TSi and TSr of a new Child SA: first those of the packet that triggered
-// it, then all of the policy (RFC 7296, Section 2.9), up to the number that a payload holds.
-func (pol *policy) selectorsToOffer() (local, remote []selector.Selector) {
-	if pol.flow != nil && selector.MatchOutbound(pol.flow, pol.cfg.Local, pol.cfg.Remote) {
-		l, r := selector.Specific(pol.flow)
-		local, remote = append(local, l), append(remote, r)
-	}
-	local, remote = append(local, pol.cfg.Local...), append(remote, pol.cfg.Remote...)
-	return local[:min(len(local), selector.MaxSelectors)], remote[:min(len(remote), selector.MaxSelectors)]
-}
-
-// wireTS returns selectors as a TS payload.
-func wireTS(responder bool, list []selector.Selector) *wire.TS {
-	ts := &wire.TS{Responder: responder}
-	for _, s := range list {
-		ts.Selectors = append(ts.Selectors, wire.TrafficSelector{Protocol: s.Protocol, StartPort: s.StartPort, EndPort: s.EndPort, Start: s.Start, End: s.End})
-	}
-	return ts
-}
-
-// selectorsOf returns the selectors of a TS payload, without invalid ones.
-func selectorsOf(ts *wire.TS) []selector.Selector {
-	var list []selector.Selector
-	for _, w := range ts.Selectors {
-		s := selector.Selector{Start: w.Start, End: w.End, Protocol: w.Protocol, StartPort: w.StartPort, EndPort: w.EndPort}
-		if s.Valid() {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
-// explainSelectors returns lines with the selectors of both sides.
-func explainSelectors(ourLocal, ourRemote, theirLocal, theirRemote []selector.Selector) []string {
-	return []string{
-		"ours: local " + listSelectors(ourLocal) + ", remote " + listSelectors(ourRemote),
-		"theirs: local " + listSelectors(theirLocal) + ", remote " + listSelectors(theirRemote),
+// Defer plans the next try after d at the earliest, if one is due earlier.
+func (pol *Policy) Defer(d time.Duration) {
+	if pol.want && !pol.Up() && !pol.busy && pol.retry.At.Before(pol.table.host.Now().Add(d)) {
+		pol.pause(d)
 	}
 }
 
-// maxListed bounds the number of selectors that are listed.
-const maxListed = 10
+// RefusedCall records that a request of the peer for a pair of the policy was refused.
+func (pol *Policy) RefusedCall(why string, explain []string) {
+	if pol.Up() {
+		return
+	}
+	if pol.Reason != why {
+		pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-refused", Text: why})
+	}
+	pol.Trouble = Trouble{why, explain}
+}
 
-func listSelectors(list []selector.Selector) string {
-	if len(list) == 0 {
-		return "none"
-	}
-	var text string
-	for i, s := range list {
-		if i == maxListed {
-			return text + fmt.Sprintf(" and %d more", len(list)-i)
-		}
-		if i > 0 {
-			text += " "
-		}
-		text += s.String()
-	}
-	return text
+// report gives notice of an event of the policy.
+func (pol *Policy) report(event, text string) {
+	pol.owner.Report(Report{Policy: pol, Event: event, Text: text})
 }

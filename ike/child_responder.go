@@ -13,7 +13,7 @@ import (
 type childTerms struct {
 	nonces noncePair
 	shared []byte
-	old    *pair // the pair to replace; nil: a new one
+	old    *Pair // the pair to replace; nil: a new one
 	create bool  // requested in CREATE_CHILD_SA
 	later  bool  // the peer asks for non-initial fragments
 	info   bool  // the response carries SA_RESOURCE_INFO, as the request does (RFC 9611)
@@ -21,23 +21,10 @@ type childTerms struct {
 
 // childPick is what we agree to: the policy, one proposal, and the selectors that both sides allow.
 type childPick struct {
-	policy        *policy
+	policy        *Policy
 	chosen        wire.Proposal
 	local, remote []selector.Selector
 	further       bool // beside another one, for a single resource
-}
-
-// crossing is the peer's rekeying of a pair, which may cross our own (RFC 7296, Section 2.8.1).
-type crossing struct {
-	nonces noncePair
-	pair   *pair // nil until it is installed
-	lost   *pair // our own successor, once it is known to stay
-	failed bool
-}
-
-// over reports whether the peer's rekeying failed, or its pair was already deleted.
-func (c *crossing) over() bool {
-	return c.failed || c.pair != nil && (c.pair.owner == nil || c.pair.state == pairDeleting)
 }
 
 // termsOf reads the purpose of a CREATE_CHILD_SA request. It refuses a request that collides with
@@ -51,9 +38,9 @@ func (s *ikeSA) termsOf(ps []wire.Payload) (childTerms, error) {
 		if n.Protocol != wire.ProtoESP {
 			return terms, s.notFound(n)
 		}
-		terms.old = s.byOutSPI(n.SPI)
+		terms.old = s.children.Named(n.SPI)
 	}
-	switch answerTo(ask, s.doing(), terms.old.doing()) {
+	switch answerTo(ask, s.doing(), doingWith(terms.old)) {
 	case answerTemporary:
 		return terms, refuse(wire.TemporaryFailure, "the IKE SA or Child SA is being rekeyed or closed")
 	case answerNotFound:
@@ -82,7 +69,7 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	nonce, _ := wire.Find[*wire.Nonce](ps)
 	terms.nonces = noncePair{Ni: nonce.Data, Nr: nr}
 	if terms.old != nil {
-		terms.old.crossing = &crossing{nonces: terms.nonces}
+		negotiated(terms.old).crossing = &crossing{nonces: terms.nonces}
 	}
 	group := proposal.Group(pick.chosen)
 	if group == wire.GroupNone {
@@ -110,13 +97,18 @@ func (s *ikeSA) notFound(n *wire.Notify) error {
 
 // cancel records that the peer's rekeying of the pair failed.
 func (t childTerms) cancel() {
-	if t.old != nil && t.old.crossing != nil {
-		t.old.crossing.failed = true
-		if t.old.state == pairReplaced && t.old.next == nil {
-			t.old.revive()
-		}
-		t.old.crossing = nil
+	if t.old == nil {
+		return
 	}
+	n := negotiated(t.old)
+	if n.crossing == nil {
+		return
+	}
+	n.crossing.failed = true
+	if t.old.State() == Replaced && t.old.Next() == nil {
+		t.old.Revive()
+	}
+	n.crossing = nil
 }
 
 func (s *ikeSA) childComputed(pick childPick, terms childTerms, k keyPair) {
@@ -126,7 +118,7 @@ func (s *ikeSA) childComputed(pick childPick, terms childTerms, k keyPair) {
 		terms.cancel()
 		s.e.count("ike_bad_key_exchange")
 		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is invalid: "+k.err.Error()))
-	case s.state == saClosing || pick.policy.party.removed:
+	case s.state == saClosing || s.party.removed:
 		terms.cancel()
 		s.conclude(nil, refuse(wire.TemporaryFailure, "the IKE SA is being closed"))
 	default:
@@ -143,48 +135,48 @@ func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error
 		terms.cancel()
 		return err
 	}
-	answer := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{p.proposal}}, &wire.Nonce{Data: terms.nonces.Nr}}
+	answer := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{negotiated(p).proposal}}, &wire.Nonce{Data: terms.nonces.Nr}}
 	if ke != nil {
 		answer = append(answer, ke)
 	}
-	s.answer(append(answer, p.agreed(pick, terms)...))
-	if p.owner == nil { // the response could not be protected, and the IKE SA has ended
+	s.answer(append(answer, agreed(p, pick, terms)...))
+	if p.Carrier() == nil { // the response could not be protected, and the IKE SA has ended
 		return errPending
 	}
 	if terms.old != nil {
 		s.rekeyedByPeer(terms.old, p)
 	}
-	s.inUse(p)
+	s.party.settleDuplicates()
+	p.UseSoon()
 	switch {
-	case !p.chain.isMain() && terms.old == nil:
-		p.notice(Info, "resource-up", fmt.Sprintf("%s is worker %d's, as the peer asked for one more", p, p.sa.Resource-1))
+	case !p.Chain().IsMain() && terms.old == nil:
+		p.Report("resource-up", fmt.Sprintf("%s is worker %d's, as the peer asked for one more", p, p.SA.Resource-1))
 	case terms.old == nil:
-		p.cameUp()
+		p.CameUp()
 	}
 	return errPending
 }
 
 // rekeyedByPeer records what the peer's new pair replaces. The peer deletes the old one, unless our
 // own rekeying crossed its request.
-func (s *ikeSA) rekeyedByPeer(old, p *pair) {
-	p.policy.rekeys++
-	p.notice(Info, "child-rekeyed", fmt.Sprintf("%s replaces %s", p, old))
-	c := old.crossing
+func (s *ikeSA) rekeyedByPeer(old, p *Pair) {
+	p.Replaces(old)
+	c := negotiated(old).crossing
 	switch {
 	case c.lost != nil:
-		p.replaced(c.lost)
-	case old.doing() == childRekeying:
+		p.Replaced(c.lost)
+	case doingWith(old) == childRekeying:
 		c.pair = p // the nonces decide at the end of our own exchange
-	case old.owner != nil:
+	case old.Carrier() != nil:
 		c.pair = p
-		old.replaced(p)
-		s.e.answerRefs(&old.refs, nil)
+		old.Replaced(p)
+		old.Answer(nil)
 	}
 }
 
 // answerChild handles the Child SA of an IKE_AUTH request. It returns the pair and the payloads of
 // the response.
-func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*pair, []wire.Payload, error) {
+func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*Pair, []wire.Payload, error) {
 	defer clear(terms.shared)
 	pick, err := s.pickChild(ps, terms)
 	if err != nil {
@@ -194,49 +186,42 @@ func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*pair, []wire.
 	if err != nil {
 		return nil, nil, err
 	}
-	return p, append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{p.proposal}}}, p.agreed(pick, terms)...), nil
+	return p, append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{negotiated(p).proposal}}}, agreed(p, pick, terms)...), nil
 }
 
 // agreed returns the end of the response: the selectors, and notifies about non-initial fragments
 // and resources.
-func (p *pair) agreed(pick childPick, terms childTerms) []wire.Payload {
+func agreed(p *Pair, pick childPick, terms childTerms) []wire.Payload {
 	ps := []wire.Payload{wireTS(false, pick.remote), wireTS(true, pick.local)}
 	if terms.later {
 		ps = append(ps, nonFirst(pick.local, pick.remote)...)
 	}
 	if terms.info {
-		ps = append(ps, p.chain.resourceInfo())
+		ps = append(ps, resourceInfo(p.Chain()))
 	}
 	return ps
 }
 
 // makeChild installs the pair.
-func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*pair, error) {
+func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*Pair, error) {
 	l := pick.chainFor(terms)
-	spi, err := s.e.cfg.SPIs.AllocSPI(l.resource)
+	spi, err := s.e.cfg.SPIs.AllocSPI(l.Resource())
 	if err != nil {
 		return nil, refuse(wire.TemporaryFailure, "no SPI: "+err.Error())
 	}
-	p := &pair{policy: pick.policy, nonces: terms.nonces, grouped: terms.info}
-	if terms.old != nil {
-		p.grouped = terms.old.grouped
-	}
-	if p.sa, err = s.childSA(pick.chosen, terms.shared, terms.nonces, false); err != nil {
+	esp, err := s.childSA(pick.chosen, terms.shared, terms.nonces, false)
+	if err != nil {
 		s.e.cfg.SPIs.FreeSPI(spi)
 		return nil, refuse(wire.NoProposalChosen, err.Error())
 	}
-	p.describe(spi, binary.BigEndian.Uint32(pick.chosen.SPI), pick.local, pick.remote)
-	p.proposal = pick.chosen
-	p.proposal.SPI = spiOctets(spi)
-	if l.isMain() && terms.old == nil {
-		pick.policy.group = group{able: p.grouped}
-	}
-	s.e.install(s, p, l)
+	esp.SPIIn, esp.SPIOut = spi, binary.BigEndian.Uint32(pick.chosen.SPI)
+	esp.LocalTS, esp.RemoteTS = pick.local, pick.remote
+	origin := &negotiation{proposal: pick.chosen, nonces: terms.nonces}
+	origin.proposal.SPI = spiOctets(spi)
 	if terms.create {
-		p.via = origin{s, s.win.ExpectedID()}
+		origin.via, origin.next = s, s.win.ExpectedID()
 	}
-	pick.policy.installed()
-	return p, nil
+	return s.e.pairs.Install(s, l, Agreement{SA: esp, Origin: origin, Replaces: terms.old, Further: !l.IsMain(), Grouped: terms.info}), nil
 }
 
 // pickChild chooses the policy, the proposal and the selectors for a request.
@@ -248,21 +233,21 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 	if f := s.pickFurther(terms, local, remote); f != nil {
 		return s.agreeFurther(f, theirs)
 	}
-	if len(s.pairs) >= s.e.cfg.Limits.MaxChildren {
+	if len(s.children.Pairs()) >= s.e.cfg.Limits.MaxChildren {
 		return childPick{}, refuse(wire.NoAdditionalSAs, "the IKE SA has reached its limit of Child SAs")
 	}
 	if terms.old != nil {
 		return pickRekey(terms.old, theirs, local, remote)
 	}
 	var best childPick
-	var unlucky *policy // its selectors match, its proposals do not
+	var unlucky *Policy // its selectors match, its proposals do not
 	bestRank := -1
 	for _, pol := range s.party.policies {
-		l, r := selector.Narrow(local, pol.cfg.Local), selector.Narrow(remote, pol.cfg.Remote)
+		l, r := selector.Narrow(local, pol.Settings.Local), selector.Narrow(remote, pol.Settings.Remote)
 		if len(l) == 0 || len(r) == 0 {
 			continue
 		}
-		chosen, ok := pol.choose(theirs, terms.create)
+		chosen, ok := choose(pol, theirs, terms.create)
 		if !ok {
 			unlucky = pol
 			continue
@@ -278,8 +263,8 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 }
 
 // choose makes the responder's choice of an ESP proposal.
-func (pol *policy) choose(theirs []wire.Proposal, create bool) (wire.Proposal, bool) {
-	ours := pol.cfg.Proposals
+func choose(pol *Policy, theirs []wire.Proposal, create bool) (wire.Proposal, bool) {
+	ours := pol.Settings.Proposals
 	if !create {
 		ours = proposal.WithoutKE(ours)
 	}
@@ -288,21 +273,21 @@ func (pol *policy) choose(theirs []wire.Proposal, create bool) (wire.Proposal, b
 
 // pickRekey agrees to the replacement of a pair, with the same selectors. Narrower ones are
 // forbidden, and wider ones were never agreed on (RFC 7296, Section 2.9.2).
-func pickRekey(old *pair, theirs []wire.Proposal, local, remote []selector.Selector) (childPick, error) {
-	if !selector.Subset(old.sa.LocalTS, local) || !selector.Subset(old.sa.RemoteTS, remote) {
+func pickRekey(old *Pair, theirs []wire.Proposal, local, remote []selector.Selector) (childPick, error) {
+	if !selector.Subset(old.SA.LocalTS, local) || !selector.Subset(old.SA.RemoteTS, remote) {
 		return childPick{}, refuse(wire.TSUnacceptable, "the traffic selectors differ from those of the replaced Child SA")
 	}
-	chosen, ok := old.policy.choose(theirs, true)
+	chosen, ok := choose(old.Policy(), theirs, true)
 	if !ok {
 		return childPick{}, refuse(wire.NoProposalChosen, "no ESP proposal is acceptable")
 	}
-	return childPick{policy: old.policy, chosen: chosen, local: old.sa.LocalTS, remote: old.sa.RemoteTS}, nil
+	return childPick{policy: old.Policy(), chosen: chosen, local: old.SA.LocalTS, remote: old.SA.RemoteTS}, nil
 }
 
 // rankSelectors returns how well a policy fits a request: best if it covers all of its selectors,
 // next if it covers the first ones, which are those of the packet that triggered the request (RFC
 // 7296, Section 2.9). Among equals, a policy that is down ranks higher.
-func rankSelectors(pol *policy, local, remote, l, r []selector.Selector) int {
+func rankSelectors(pol *Policy, local, remote, l, r []selector.Selector) int {
 	rank := 0
 	if selector.Subset(local, l) && selector.Subset(remote, r) {
 		rank += 4
@@ -310,35 +295,24 @@ func rankSelectors(pol *policy, local, remote, l, r []selector.Selector) int {
 	if selector.Subset(local[:1], l) && selector.Subset(remote[:1], r) {
 		rank += 2
 	}
-	if !pol.up() {
+	if !pol.Up() {
 		rank++
 	}
 	return rank
 }
 
 // noChild refuses, and records the reason with the policies concerned.
-func (s *ikeSA) noChild(unlucky *policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
+func (s *ikeSA) noChild(unlucky *Policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
 	if unlucky != nil {
 		s.e.count("ike_no_proposal_chosen")
 		const why = "none of the peer's ESP proposals is acceptable"
-		unlucky.refusedCall(why, proposal.Explain(unlucky.cfg.Proposals, theirs))
+		unlucky.RefusedCall(why, proposal.Explain(unlucky.Settings.Proposals, theirs))
 		return refuse(wire.NoProposalChosen, why)
 	}
 	s.e.count("ike_ts_unacceptable")
 	const why = "the peer's traffic selectors do not overlap with ours"
 	for _, pol := range s.party.policies {
-		pol.refusedCall(why, explainSelectors(pol.cfg.Local, pol.cfg.Remote, remote, local))
+		pol.RefusedCall(why, explainSelectors(pol.Settings.Local, pol.Settings.Remote, remote, local))
 	}
 	return refuse(wire.TSUnacceptable, why)
-}
-
-// refusedCall records a refused request of the peer.
-func (pol *policy) refusedCall(why string, explain []string) {
-	if pol.up() {
-		return
-	}
-	if pol.reason != why {
-		pol.party.notice(Warn, "child-refused", pol.cfg.Name, why)
-	}
-	pol.trouble = trouble{reason: why, explain: explain}
 }

@@ -12,18 +12,18 @@ func TestCancelledRekeyingOfThePeer(t *testing.T) {
 		p.up()
 		var fx Effects
 		p.left.e.handling = handling{now: p.now, fx: &fx}
-		old := p.left.e.pairs[1]
-		old.crossing = &crossing{}
-		want := pairLive
+		old := p.left.e.pairs.Pair(1)
+		negotiated(old).crossing = &crossing{}
+		want := Live
 		if succeeded {
-			old.replaced(&pair{})
-			want = pairReplaced
+			old.Replaced(&Pair{})
+			want = Replaced
 		} else {
-			old.replaced(nil)
+			old.Replaced(nil)
 		}
 		childTerms{old: old}.cancel()
-		if old.state != want || old.crossing != nil {
-			t.Errorf("with a successor %v: the pair is %v, want %v", succeeded, old.state, want)
+		if old.State() != want || negotiated(old).crossing != nil {
+			t.Errorf("with a successor %v: the pair is %v, want %v", succeeded, old.State(), want)
 		}
 	}
 }

@@ -14,7 +14,7 @@ type setup struct {
 	request, response []byte // of IKE_SA_INIT, as sent; AUTH covers them (RFC 7296, Section 2.15)
 	init              initTry
 	fragment          int     // as saKeys.fragment
-	refusal           trouble // by an unprotected message, which anybody may have sent
+	refusal           Trouble // by an unprotected message, which anybody may have sent
 }
 
 // initTry is the state of the initiator's IKE_SA_INIT.

@@ -5,11 +5,9 @@ import (
 	"net/netip"
 	"time"
 
-	"culvert/esp"
 	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
-	"culvert/selector"
 )
 
 // Config holds the parameters of an Engine. They do not change, except the peers (SetPeers).
@@ -81,16 +79,8 @@ type Peer struct {
 	Children    []Child
 }
 
-// Child is one configured [[peer.child]] (with IKE; manual keys never reach the engine).
-type Child struct {
-	Name          string
-	Local, Remote []selector.Selector
-	Proposals     []wire.Proposal // ESP; a proposal with a TransformKE asks for PFS at CREATE_CHILD_SA
-	Start         StartMode
-	Lifetime      time.Duration // soft; the hard one comes a tenth later
-	Limits        esp.Limits
-	ReplayWindow  int
-}
+// Child is one configured [[peer.child]].
+type Child = Settings
 
 // EncapMode is [[peer]] encap.
 type EncapMode uint8
@@ -100,16 +90,6 @@ const (
 	EncapAuto EncapMode = iota
 	EncapAlways
 	EncapNever
-)
-
-// StartMode is [[peer.child]] start.
-type StartMode uint8
-
-// Values of StartMode.
-const (
-	StartTraffic StartMode = iota
-	StartBoot
-	StartNever
 )
 
 // DPDAction is what to do with the children of a peer that does not answer.

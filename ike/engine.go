@@ -9,7 +9,6 @@ import (
 	"culvert/ike/identity"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
-	"culvert/internal/ipsec"
 )
 
 // Engine is the IKEv2 state machine of one daemon. It is not safe for concurrent use.
@@ -21,10 +20,8 @@ type Engine struct {
 	newcomers   int // computations under way for half-open IKE SAs
 	sas         saTable
 	peers       peerTable
-	pairs       map[ipsec.ChildID]*pair
-	lastPair    ipsec.ChildID
+	pairs       *Table
 	unprotected unprotectedLimits
-	parts       map[uint64]*parts // by command
 	counts      map[string]uint64
 	stopping    bool
 	stopped     timer.Timer
@@ -54,10 +51,9 @@ func New(cfg Config, now time.Time) *Engine {
 		jobs:     jobs{waiting: map[uint64]func(any){}},
 		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}},
 		peers:    newPeerTable(),
-		pairs:    map[ipsec.ChildID]*pair{},
-		parts:    map[uint64]*parts{},
 		counts:   map[string]uint64{},
 	}
+	e.pairs = NewTable(pairHost{e})
 	e.unprotected.cookies.rand = cfg.Rand
 	e.stopped.Fire = e.endShutdown
 	e.sweep.retry.Fire = e.beginSweep

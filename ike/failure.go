@@ -38,17 +38,3 @@ func refuse(kind wire.NotifyType, text string) error {
 func fatal(kind wire.NotifyType, text string) error {
 	return &fatalError{notify: &wire.Notify{Kind: kind}, text: text}
 }
-
-// An endCause is why an IKE SA or a Child SA ended. It decides what happens next.
-type endCause uint8
-
-const (
-	endLocal     endCause = iota // we ended it: Disconnect, reload, shutdown
-	endPeer                      // the peer deleted it
-	endDead                      // the peer does not answer
-	endExpired                   // its hard lifetime is over
-	endReplaced                  // another one took over
-	endRestarted                 // the peer restarted, and has lost it
-	endMoved                     // our address changed, and the peer did not follow
-	endFailed                    // it never came up, or an error ended it
-)

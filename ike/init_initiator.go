@@ -196,8 +196,8 @@ func (s *ikeSA) refused(kind wire.NotifyType) {
 
 // suspect notes why the attempt may fail, and limits the time that is left for it to refusalGrace.
 func (s *ikeSA) suspect(why string, explain []string) {
-	first := s.setup.refusal.reason == ""
-	s.setup.refusal = trouble{why, explain}
+	first := s.setup.refusal.Reason == ""
+	s.setup.refusal = Trouble{why, explain}
 	s.e.touch(s.party)
 	if first {
 		s.e.after(&s.setup.init.grace, refusalGrace)
@@ -207,7 +207,7 @@ func (s *ikeSA) suspect(why string, explain []string) {
 // graceOver ends the attempt with the reason that suspect noted.
 func (s *ikeSA) graceOver() {
 	if s.state == saConnecting && !s.setup.init.computing {
-		s.setupFailed(s.setup.refusal.reason, s.setup.refusal.explain, false)
+		s.setupFailed(s.setup.refusal.Reason, s.setup.refusal.Explain, false)
 	}
 }
 

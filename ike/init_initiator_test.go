@@ -238,7 +238,7 @@ func TestRefusedInitIsTold(t *testing.T) {
 			m := wire.Message{Header: wire.Header{InitiatorSPI: req.hdr.InitiatorSPI, ResponderSPI: 0xbad, Exchange: wire.IKESAInit, Response: true}, Payloads: c.answer}
 			a.inject(a.left, a.right.home(), m.AppendTo(nil))
 			a.drive(refusalGrace + time.Second)
-			if why := a.left.e.peers.order[0].party.reason; !strings.Contains(why, c.reason) {
+			if why := a.left.e.peers.order[0].party.Reason; !strings.Contains(why, c.reason) {
 				t.Errorf("the reason is %q, want one with %q", why, c.reason)
 			}
 		})

@@ -194,10 +194,10 @@ func (p *party) refusedCall(why string, explain []string) {
 	if p.main() != nil {
 		return
 	}
-	if p.reason != why {
+	if p.Reason != why {
 		p.notice(Warn, "call-refused", "", why)
 	}
-	p.trouble = trouble{reason: why, explain: explain}
+	p.Trouble = Trouble{why, explain}
 }
 
 // answerInit computes and sends the response.

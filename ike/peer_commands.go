@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"culvert/ike/identity"
-	"culvert/selector"
 )
 
 // waiters holds the commands that wait for their outcome.
@@ -16,7 +15,7 @@ type waiters struct{ list []*waiter }
 // waiter is one Connect or Disconnect command.
 type waiter struct {
 	ref      uint64
-	policies []*policy
+	policies []*Policy
 	e        *Engine
 	met      func() bool
 }
@@ -31,8 +30,8 @@ func (w *waiters) check() {
 			return true
 		}
 		for _, pol := range n.policies {
-			if !pol.up() && !pol.want && !pol.busy {
-				n.e.emit(Done{Ref: n.ref, Err: fmt.Errorf("child %s: %s", identity.Quote(pol.cfg.Name), pol.reason)})
+			if !pol.Up() && !pol.Wanted() && !pol.Busy() {
+				n.e.emit(Done{Ref: n.ref, Err: fmt.Errorf("child %s: %s", identity.Quote(pol.Settings.Name), pol.Reason)})
 				return true
 			}
 		}
@@ -41,7 +40,7 @@ func (w *waiters) check() {
 }
 
 // failed answers the commands that wait for the policy.
-func (w *waiters) failed(pol *policy, err error) {
+func (w *waiters) failed(pol *Policy, err error) {
 	w.list = slices.DeleteFunc(w.list, func(n *waiter) bool {
 		if !slices.Contains(n.policies, pol) {
 			return false
@@ -51,7 +50,7 @@ func (w *waiters) failed(pol *policy, err error) {
 	})
 }
 
-func (w *waiters) waitFor(pol *policy) bool {
+func (w *waiters) waitFor(pol *Policy) bool {
 	return slices.ContainsFunc(w.list, func(n *waiter) bool { return slices.Contains(n.policies, pol) })
 }
 
@@ -64,7 +63,7 @@ func (w *waiters) abandon(err error) {
 }
 
 // target returns the peer and the policies that a command names.
-func (e *Engine) target(name, child string) (*party, []*policy, error) {
+func (e *Engine) target(name, child string) (*party, []*Policy, error) {
 	p := e.peers.byName[name]
 	if p == nil {
 		return nil, nil, fmt.Errorf("there is no peer %s", identity.Quote(name))
@@ -76,7 +75,7 @@ func (e *Engine) target(name, child string) (*party, []*policy, error) {
 	if pol == nil {
 		return nil, nil, fmt.Errorf("peer %s has no child %s", identity.Quote(name), identity.Quote(child))
 	}
-	return p.party, []*policy{pol}, nil
+	return p.party, []*Policy{pol}, nil
 }
 
 var errStopping = errors.New("the daemon is stopping")
@@ -94,12 +93,11 @@ func (e *Engine) connect(in Connect) {
 		return
 	}
 	for _, pol := range pols {
-		pol.base, pol.want = intentOf(pol.cfg.Start), true
-		pol.retry.at = time.Time{}
+		pol.Start()
 	}
-	p.try.at = time.Time{}
+	p.try.At = time.Time{}
 	p.waiters.add(&waiter{ref: in.Ref, policies: pols, e: e, met: func() bool {
-		return !slices.ContainsFunc(pols, func(pol *policy) bool { return !pol.up() })
+		return !slices.ContainsFunc(pols, func(pol *Policy) bool { return !pol.Up() })
 	}})
 	e.touch(p)
 }
@@ -112,17 +110,12 @@ func (e *Engine) disconnect(in Disconnect) {
 	}
 	down := errors.New("it was taken down by another command")
 	for _, pol := range pols {
-		pol.base, pol.want = max(intentTraffic, intentOf(pol.cfg.Start)), false
-		pol.retry.at = time.Time{}
-		if pol.flow != nil {
-			pol.flow = nil
-			e.emit(AcquireFailed{Policy: pol.name()})
-		}
+		pol.Stop()
 		p.waiters.failed(pol, down)
 	}
 	closing := p.closeAll
 	if in.Child != "" {
-		closing = pols[0].deleteAll
+		closing = pols[0].DeleteAll
 	}
 	p.waiters.add(&waiter{ref: in.Ref, e: e, met: closing("taken down by command")})
 	e.touch(p)
@@ -137,18 +130,6 @@ func (p *party) closeAll(why string) (ended func() bool) {
 	}
 	return func() bool {
 		return !slices.ContainsFunc(list, func(s *ikeSA) bool { return !s.state.ended() })
-	}
-}
-
-// deleteAll deletes the Child SAs of the policy. The returned function reports whether they have
-// ended.
-func (pol *policy) deleteAll(why string) (ended func() bool) {
-	list := pol.pairs()
-	for _, p := range list {
-		p.delete(endLocal, why)
-	}
-	return func() bool {
-		return !slices.ContainsFunc(list, func(p *pair) bool { return !p.state.ended() })
 	}
 }
 
@@ -168,106 +149,34 @@ func (e *Engine) rekey(in Rekey) {
 		s.rekeyDue()
 		return
 	}
-	e.rekeyChains(pols[0], in.Ref)
+	pols[0].Rekey(in.Ref)
 }
 
-// rekeyChains rekeys every Child SA that the policy sends on.
-func (e *Engine) rekeyChains(pol *policy, ref uint64) {
-	var list []*pair
-	for _, l := range pol.chains() {
-		if q := l.best(); q != nil {
-			q.refs = append(q.refs, ref)
-			list = append(list, q)
-		}
-	}
-	if len(list) == 0 {
-		e.emit(Done{Ref: ref, Err: fmt.Errorf("child %s is not up", identity.Quote(pol.cfg.Name))})
-		return
-	}
-	if len(list) > 1 {
-		e.parts[ref] = &parts{left: len(list)}
-	}
-	for _, q := range list {
-		q.softEnd()
-	}
-}
-
-// answerRefs answers Rekey commands.
+// answerRefs answers Rekey commands about an IKE SA.
 func (e *Engine) answerRefs(refs *[]uint64, err error) {
 	for _, ref := range *refs {
-		e.answerPart(ref, err)
+		e.emit(Done{Ref: ref, Err: err})
 	}
 	*refs = nil
 }
 
-// parts counts the answers for a command about several Child SAs.
-type parts struct {
-	left int
-	told bool // an error was reported
-}
-
-// answerPart answers a command when all its parts have ended, or at the first error.
-func (e *Engine) answerPart(ref uint64, err error) {
-	p := e.parts[ref]
-	if p == nil {
-		e.emit(Done{Ref: ref, Err: err})
-		return
-	}
-	p.left--
-	if !p.told && (err != nil || p.left == 0) {
-		p.told = true
-		e.emit(Done{Ref: ref, Err: err})
-	}
-	if p.left == 0 {
-		delete(e.parts, ref)
-	}
-}
-
 // acquire handles a packet that has no SA. The answer is a Child SA or AcquireFailed.
 func (e *Engine) acquire(in Acquire) {
-	pol := e.policyFor(in.Policy)
-	if in.Resource > 0 {
-		if pol != nil {
-			pol.acquireResource(in.Resource)
-		}
-		return
-	}
-	switch {
-	case pol == nil || e.stopping || pol.base == intentDown && !pol.want:
+	if pol := e.policyFor(in.Policy); pol != nil {
+		pol.Acquire(in.Flow, in.Resource)
+	} else if in.Resource == 0 {
 		e.emit(AcquireFailed{Policy: in.Policy})
-	case pol.up():
-		// The SA came up while the report was under way. If the peer may not have it yet, the
-		// packet waits.
-		if p := pol.best(); p.creator || e.handling.now.Sub(p.dates.born) >= useDelay {
-			p.activate()
-		}
-	case pol.want || pol.busy:
-		pol.remember(in.Flow)
-		e.touch(pol.party)
-	case e.handling.now.Before(pol.retry.at) || pol.party.main() == nil && e.handling.now.Before(pol.party.try.at):
-		e.emit(AcquireFailed{Policy: in.Policy})
-	default:
-		pol.want = true
-		pol.remember(in.Flow)
-		e.touch(pol.party)
-	}
-}
-
-func (pol *policy) remember(f selector.Flow) {
-	if pol.flow == nil {
-		pol.flow = &f
 	}
 }
 
 // expire handles a byte or packet limit.
 func (e *Engine) expire(in Expire) {
-	p := e.pairs[in.ID]
-	if p == nil || p.owner == nil {
-		return
+	p := e.pairs.Carried(in.ID)
+	switch {
+	case p == nil:
+	case in.Hard:
+		p.Expired()
+	default:
+		p.Expiring()
 	}
-	if in.Hard {
-		p.hardEnd()
-		return
-	}
-	p.softEnd()
 }

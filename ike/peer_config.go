@@ -107,13 +107,9 @@ func (p *profile) removeFrom(why string) {
 
 func (p *party) removeFrom(why string) {
 	p.waiters.abandon(errors.New(why))
-	p.e.timers.Stop(&p.try.timer)
+	p.e.timers.Stop(&p.try.Timer)
 	for _, pol := range p.policies {
-		pol.want = false
-		p.e.timers.Stop(&pol.retry.timer)
-		if pol.flow != nil {
-			p.e.emit(AcquireFailed{Policy: pol.name()})
-		}
+		pol.Close()
 	}
 	p.closeAll(why)
 }

@@ -55,7 +55,7 @@ var hostilePeer = []hostileRow{
 	{"libreswan impair-rekey-supernet: wider or other selectors in a rekeying", func(a *attack) {
 		for _, networks := range [][2]string{{"0.0.0.0/0", "0.0.0.0/0"}, {"10.0.0.0/8", "10.2.0.0/24"}, {"10.1.0.0/24", "10.3.0.0/16"}, {"::/0", "::/0"}, {"10.1.0.0/25", "10.2.0.0/24"}} {
 			main, _ := a.established(a.right)
-			ps := a.childRequest(&wire.Notify{Protocol: wire.ProtoESP, Kind: wire.RekeySA, SPI: spiOctets(main.pairs[0].sa.SPIOut)})
+			ps := a.childRequest(&wire.Notify{Protocol: wire.ProtoESP, Kind: wire.RekeySA, SPI: spiOctets(main.children.Pairs()[0].SA.SPIOut)})
 			ps = append(ps[:len(ps)-2], wireTS(false, testNetworks(networks[0])), wireTS(true, testNetworks(networks[1])))
 			a.asPeer(a.right, wire.CreateChildSA, ps...)
 			a.drive(time.Second)

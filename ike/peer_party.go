@@ -2,7 +2,6 @@ package ike
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -15,10 +14,10 @@ import (
 // party is the other end of a profile, with its IKE SAs and its policies.
 type party struct {
 	*profile
-	policies []*policy
+	policies []*Policy
 	sas      []*ikeSA // oldest first
 	try      try
-	trouble
+	Trouble
 	waiters  waiters
 	dirty    bool
 	unprobed bool // it was reported that its path is not probed
@@ -26,7 +25,7 @@ type party struct {
 
 // try is the state of our attempts to bring the peer up.
 type try struct {
-	retry
+	Retry
 	addr     int       // index into Remote of the next address to try
 	missed   int       // addresses that did not answer in this round
 	hastened time.Time // when a pause was last cut short
@@ -39,18 +38,18 @@ const hastenPause = 10 * time.Second
 // hasten starts a waiting try at once.
 func (p *party) hasten() {
 	now := p.e.handling.now
-	if !p.try.at.After(now) || !p.try.hastened.IsZero() && now.Sub(p.try.hastened) < hastenPause {
+	if !p.try.At.After(now) || !p.try.hastened.IsZero() && now.Sub(p.try.hastened) < hastenPause {
 		return
 	}
-	p.try.hastened, p.try.at = now, now
+	p.try.hastened, p.try.At = now, now
 	p.e.touch(p)
 }
 
 func (p *profile) newParty() *party {
 	q := &party{profile: p}
-	q.try.timer.Fire = func() { p.e.touch(q) }
+	q.try.Timer.Fire = func() { p.e.touch(q) }
 	for _, c := range p.cfg.Children {
-		q.policies = append(q.policies, newPolicy(q, c))
+		q.policies = append(q.policies, NewPolicy(p.e.pairs, q, ipsec.Policy{Peer: p.cfg.Name, Child: c.Name}, c))
 	}
 	return q
 }
@@ -88,9 +87,9 @@ func (p *party) reconcile() {
 	}
 	p.settleDuplicates()
 	p.waiters.check()
-	var due []*policy
+	var due []*Policy
 	for _, pol := range p.policies {
-		if pol.due(p.e.handling.now) {
+		if pol.Due() {
 			due = append(due, pol)
 		}
 	}
@@ -99,12 +98,12 @@ func (p *party) reconcile() {
 	}
 	if s := p.main(); s != nil {
 		for _, pol := range due {
-			pol.busy = true
+			pol.Begin()
 			s.enqueue(newChildExchange(pol, nil))
 		}
 		return
 	}
-	if p.trying() || p.e.handling.now.Before(p.try.at) {
+	if p.trying() || p.e.handling.now.Before(p.try.At) {
 		return
 	}
 	p.connect(due)
@@ -126,7 +125,7 @@ func (p *party) trying() bool {
 }
 
 // connect starts an attempt at the next address.
-func (p *party) connect(due []*policy) {
+func (p *party) connect(due []*Policy) {
 	if len(p.cfg.Remote) == 0 {
 		p.cannotConnect()
 		return
@@ -143,7 +142,7 @@ func (p *party) connect(due []*policy) {
 		return
 	}
 	for _, pol := range due {
-		pol.reason, pol.explain = "", nil
+		pol.Trouble = Trouble{}
 	}
 }
 
@@ -152,22 +151,22 @@ func (p *party) connect(due []*policy) {
 func (p *party) cannotConnect() {
 	const why = "the peer is not connected, and no remote address is configured to connect to"
 	for _, pol := range p.policies {
-		if pol.want && (pol.base != intentUp || pol.flow != nil || p.waiters.waitFor(pol)) {
-			pol.reason = why
-			pol.giveUp(errors.New(why))
+		if pol.Wanted() && (pol.Base() != IntentUp || pol.Flow() != nil || p.waiters.waitFor(pol)) {
+			pol.Reason = why
+			pol.GiveUp(errors.New(why))
 		}
 	}
 }
 
 // ended records the end of one of the peer's IKE SAs. For a failed attempt of ours tryFailed has
 // already recorded more.
-func (p *party) ended(s *ikeSA, cause endCause, why string) {
+func (p *party) ended(s *ikeSA, cause Cause, why string) {
 	p.e.touch(p)
-	failedTry := cause == endFailed && s.life.established.IsZero()
+	failedTry := cause == EndFailed && s.life.established.IsZero()
 	if failedTry || p.main() != nil || p.removed {
 		return
 	}
-	p.trouble = trouble{reason: why}
+	p.Trouble = Trouble{Reason: why}
 }
 
 // tryFailed records the failure of an attempt of ours. If the address did not answer, the next one
@@ -176,7 +175,7 @@ func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 	if p.removed || p.e.stopping {
 		return
 	}
-	p.trouble = trouble{reason: why, explain: explain}
+	p.Trouble = Trouble{why, explain}
 	p.e.touch(p)
 	if n := len(p.cfg.Remote); n > 0 {
 		p.try.addr = (p.try.addr + 1) % n
@@ -186,34 +185,34 @@ func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 		}
 	}
 	p.try.missed = 0
-	p.try.fails++
-	pause := timer.ReconnectPause(p.try.fails, p.e.cfg.Rand)
-	p.try.at = p.e.handling.now.Add(pause)
-	p.e.timers.Set(&p.try.timer, p.try.at)
+	p.try.Fails++
+	pause := timer.ReconnectPause(p.try.Fails, p.e.cfg.Rand)
+	p.try.At = p.e.handling.now.Add(pause)
+	p.e.timers.Set(&p.try.Timer, p.try.At)
 	p.notice(Warn, "connect-failed", "", why)
 	// What answers there is not the peer, or not as configured: the name may now have another
 	// address.
 	p.e.emit(Resolve{Peer: p.cfg.Name})
 	for _, pol := range p.policies {
-		pol.busy = false
-		if pol.want && !pol.up() {
-			pol.reason, pol.explain = "", nil
-			pol.giveUp(errors.New(why))
+		pol.Settled()
+		if pol.Wanted() && !pol.Up() {
+			pol.Trouble = Trouble{}
+			pol.GiveUp(errors.New(why))
 		}
 	}
 }
 
 // connected records that an IKE SA with the peer is established.
 func (p *party) connected() {
-	p.try.fails, p.try.missed, p.try.at = 0, 0, time.Time{}
-	p.e.timers.Stop(&p.try.timer)
-	p.trouble = trouble{}
+	p.try.Fails, p.try.missed, p.try.At = 0, 0, time.Time{}
+	p.e.timers.Stop(&p.try.Timer)
+	p.Trouble = Trouble{}
 	p.e.touch(p)
 }
 
-func (p *party) policyNamed(name string) *policy {
+func (p *party) policyNamed(name string) *Policy {
 	for _, pol := range p.policies {
-		if pol.cfg.Name == name {
+		if pol.Settings.Name == name {
 			return pol
 		}
 	}
@@ -221,7 +220,7 @@ func (p *party) policyNamed(name string) *policy {
 }
 
 // policyFor returns the configured policy of a name, or nil.
-func (e *Engine) policyFor(name ipsec.Policy) *policy {
+func (e *Engine) policyFor(name ipsec.Policy) *Policy {
 	if p := e.peers.byName[name.Peer]; p != nil {
 		return p.party.policyNamed(name.Child)
 	}
@@ -239,16 +238,4 @@ func (s *ikeSA) notice(level Level, event, text string) {
 		n.Peer = s.party.cfg.Name
 	}
 	s.e.emit(n)
-}
-
-func (p *pair) notice(level Level, event, text string) {
-	n := Notice{Level: level, Peer: p.policy.party.cfg.Name, Child: p.policy.cfg.Name, Event: event, Text: identity.Printable(text), SPIIn: p.sa.SPIIn}
-	if p.owner != nil {
-		n.IKESPI = p.owner.ours()
-	}
-	p.policy.party.e.emit(n)
-}
-
-func (p *pair) cameUp() {
-	p.notice(Info, "child-up", fmt.Sprintf("%s: %s with %s", p, listSelectors(p.sa.LocalTS), listSelectors(p.sa.RemoteTS)))
 }

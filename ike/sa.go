@@ -32,7 +32,7 @@ type ikeSA struct {
 	handshake      handshake // of a responder; nil outside of one
 	afterAuth      uint32    // message ID of the peer's first request after IKE_AUTH
 	work           queue.Queue[exchange]
-	pairs          []*pair // its Child SAs, the oldest first
+	children       Bundle // its Child SAs
 	life           life
 	live           liveness.Monitor[ipsec.ChildID]
 	check          timer.Timer // looks at live
@@ -137,7 +137,7 @@ func (e *Engine) nonce() ([]byte, error) { return e.random(nonceLen) }
 
 // moveTo changes the state. Nothing else does.
 func (s *ikeSA) moveTo(to saState) {
-	mustMove("an IKE SA", s.state, to, saMoves[s.state])
+	mustMove(s.state, to)
 	if to == saEstablished || to == saGone {
 		s.e.sas.halfOpen.remove(s)
 	}
@@ -150,19 +150,17 @@ const lingerDead = 30 * time.Second
 
 // end ends the IKE SA and its Child SAs on our side. If it has a cached response that the peer may
 // have lost, it stays for lingerDead to repeat it.
-func (s *ikeSA) end(cause endCause, why string) {
+func (s *ikeSA) end(cause Cause, why string) {
 	if s.state.ended() {
 		return
 	}
 	established := (s.state == saEstablished || s.state == saClosing) && !s.life.established.IsZero()
-	if cause == endDead || cause == endMoved {
+	if cause == EndDead || cause == EndMoved {
 		s.acceptPeers()
 	}
 	s.abandonWork(why)
 	s.cancelSuccession()
-	for _, p := range slices.Clone(s.pairs) {
-		p.lost(cause, why)
-	}
+	s.children.Lost(cause, why)
 	if established {
 		s.notice(Info, "ike-down", "IKE SA ended: "+why)
 	}

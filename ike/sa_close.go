@@ -9,9 +9,9 @@ import (
 // close asks the peer to delete the IKE SA. Before IKE_AUTH was sent the IKE SA ends at once: the
 // peer has nothing to delete, or there is no key to protect a Delete. After that the peer may have
 // the IKE SA, and the Delete follows the response.
-func (s *ikeSA) close(why string) { s.closeAs(endLocal, why) }
+func (s *ikeSA) close(why string) { s.closeAs(EndLocal, why) }
 
-func (s *ikeSA) closeAs(cause endCause, why string) {
+func (s *ikeSA) closeAs(cause Cause, why string) {
 	auth, authenticating := s.work.Current().(*authExchange)
 	switch {
 	case s.state == saAuthenticating && authenticating && (s.win.Outstanding() != nil || auth.verifying):
@@ -40,12 +40,12 @@ func (s *ikeSA) fail(why string) {
 		if s.initiator {
 			s.setupFailed(why, nil, false)
 		} else {
-			s.end(endFailed, why)
+			s.end(EndFailed, why)
 		}
 		return
 	}
 	s.notice(Warn, "ike-error", why)
-	s.closeAs(endFailed, why)
+	s.closeAs(EndFailed, why)
 }
 
 // deletedByPeer handles the peer's Delete of the IKE SA. "The response to a request that deletes
@@ -53,12 +53,12 @@ func (s *ikeSA) fail(why string) {
 // outstanding and the peer's has succeeded, the peer does not know of ours, and its successor
 // inherits (Section 2.8.2).
 func (s *ikeSA) deletedByPeer() {
-	cause, why := endPeer, "the peer deleted it"
+	cause, why := EndPeer, "the peer deleted it"
 	if s.acceptPeers() || s.state == saRekeyed {
-		cause, why = endReplaced, "rekeyed"
+		cause, why = EndReplaced, "rekeyed"
 	}
 	if s.state == saClosing {
-		cause, why = endLocal, "both sides deleted it"
+		cause, why = EndLocal, "both sides deleted it"
 	}
 	s.answer(nil)
 	s.end(cause, why)
@@ -70,15 +70,15 @@ func (s *ikeSA) childrenDeleted(spis [][]byte) [][]byte {
 	var ours [][]byte
 	s.adoptIfUndecided()
 	for _, spi := range spis {
-		p := s.byOutSPI(spi)
+		p := s.children.Named(spi)
 		if p == nil && s.state == saRekeyed && s.succ.successor != nil {
-			p = s.succ.successor.byOutSPI(spi)
+			p = s.succ.successor.children.Named(spi)
 		}
-		if answerTo(askDeleteChild, s.doing(), p.doing()) == answerWithoutDelete {
+		if answerTo(askDeleteChild, s.doing(), doingWith(p)) == answerWithoutDelete {
 			continue
 		}
-		ours = append(ours, binary.BigEndian.AppendUint32(nil, p.sa.SPIIn))
-		p.lost(endPeer, "the peer deleted it")
+		ours = append(ours, binary.BigEndian.AppendUint32(nil, p.SA.SPIIn))
+		p.Lost(EndPeer, "the peer deleted it")
 	}
 	return ours
 }

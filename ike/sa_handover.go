@@ -56,10 +56,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	successor.succ.parent = nil
 	s.succ.successor, s.succ.theirs = successor, nil
 	s.moveTo(saRekeyed)
-	for _, p := range s.pairs {
-		p.owner = successor
-	}
-	successor.pairs, s.pairs = append(successor.pairs, s.pairs...), nil
+	s.children.HandOver(successor)
 	waiting := slices.DeleteFunc(s.work.TakeWaiting(), func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
 	successor.net = s.net
 	if s.net.fragments == fragmentsLost { // it is tested again
@@ -107,13 +104,13 @@ func (s *ikeSA) cancelSuccession() {
 	s.e.answerRefs(&s.life.refs, errors.New("the IKE SA ended"))
 }
 
-// scheduleRekey sets the IKE SA's lifetimes, as pair.schedule does.
+// scheduleRekey sets the IKE SA's lifetimes, as Child SAs have them.
 func (s *ikeSA) scheduleRekey() {
 	life := s.party.cfg.Lifetime
 	if life <= 0 {
 		return
 	}
-	soft := rekeyMargin(s.e, life, s.initiator)
+	soft := RekeyMargin(life, s.initiator, s.e.cfg.Rand)
 	s.life.rekeyAt = s.e.handling.now.Add(soft)
 	s.e.after(&s.life.rekey, soft)
 	s.e.after(&s.life.hard, life+life/10)
@@ -129,6 +126,6 @@ func (s *ikeSA) hardEnd() {
 	case saDead:
 		s.remove()
 	case saEstablished:
-		s.closeAs(endExpired, "its lifetime has expired")
+		s.closeAs(EndExpired, "its lifetime has expired")
 	}
 }

@@ -22,10 +22,10 @@ const (
 type informational struct {
 	kind      askKind
 	local     netip.AddrPort // of askMove: our address when it was sent
-	pairs     []*pair
+	pairs     []*Pair
 	spis      []uint32 // inbound SPIs of Child SAs that were not installed here
 	payloads  []wire.Payload
-	cause     endCause
+	cause     Cause
 	why       string
 	then      func() // called after the response to askAlive
 	otherwise func() // called if there will be none
@@ -51,10 +51,10 @@ func (x *informational) start(s *ikeSA) {
 		s.ask(wire.Informational, x.payloads)
 		return
 	}
-	x.pairs = slices.DeleteFunc(x.pairs, func(p *pair) bool { return p.owner != s || p.state != pairDeleting })
+	x.pairs = slices.DeleteFunc(x.pairs, func(p *Pair) bool { return p.Carrier() != s || p.State() != Deleting })
 	d := &wire.Delete{Protocol: wire.ProtoESP, SPISize: 4}
 	for _, p := range x.pairs {
-		d.SPIs = append(d.SPIs, spiOctets(p.sa.SPIIn))
+		d.SPIs = append(d.SPIs, spiOctets(p.SA.SPIIn))
 	}
 	for _, spi := range x.spis {
 		d.SPIs = append(d.SPIs, spiOctets(spi))
@@ -74,9 +74,7 @@ func (x *informational) response(s *ikeSA, ps []wire.Payload) {
 		}
 	case askDelete:
 		for _, p := range x.pairs {
-			if p.owner != nil {
-				p.lost(x.cause, x.why)
-			}
+			p.Lost(x.cause, x.why)
 		}
 	case askClose:
 		s.end(x.cause, x.why)
@@ -89,8 +87,8 @@ func (x *informational) response(s *ikeSA, ps []wire.Payload) {
 
 func (x *informational) abandon(s *ikeSA, _ string) {
 	for _, p := range x.pairs {
-		if p.owner != nil && p.owner != s { // a successor inherited it, and must delete it
-			p.owner.enqueue(&informational{kind: askDelete, pairs: []*pair{p}, cause: x.cause, why: x.why})
+		if heir := p.Carrier(); heir != nil && heir != s { // a successor inherited it, and must delete it
+			heir.Delete(p, x.cause, x.why)
 		}
 	}
 	if x.otherwise != nil {
@@ -103,7 +101,7 @@ func (x *informational) abandon(s *ikeSA, _ string) {
 func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if kind, ok := s.rejection(ps); ok {
 		s.answer(nil)
-		s.end(endFailed, fmt.Sprintf("the peer rejected our authentication with %v", kind))
+		s.end(EndFailed, fmt.Sprintf("the peer rejected our authentication with %v", kind))
 		return nil, errPending
 	}
 	answer := s.whereItIs(ps)

@@ -38,8 +38,8 @@ func (s *ikeSA) keepsNATOpen() bool {
 
 // seen yields when packets were seen on each Child SA, as far as the dataplane has reported.
 func (s *ikeSA) seen(yield func(liveness.Traffic) bool) {
-	for _, p := range s.pairs {
-		if !yield(liveness.Traffic{In: p.traffic.in, Out: p.traffic.out}) {
+	for _, p := range s.children.Pairs() {
+		if !yield(liveness.Traffic(p.Seen())) {
 			return
 		}
 	}
@@ -51,9 +51,9 @@ func (s *ikeSA) liveCheck() {
 		return
 	}
 	again, decide := s.live.Ask(s.e.handling.now, func(yield func(ipsec.ChildID) bool) {
-		for _, p := range s.pairs {
-			s.e.emit(NeedTraffic{ID: p.sa.ID})
-			yield(p.sa.ID)
+		for _, p := range s.children.Pairs() {
+			s.e.emit(NeedTraffic{ID: p.SA.ID})
+			yield(p.SA.ID)
 		}
 	})
 	s.e.timers.Set(&s.check, again)
@@ -64,31 +64,14 @@ func (s *ikeSA) liveCheck() {
 
 // traffic handles an answer to NeedTraffic, or the report of a first packet.
 func (e *Engine) traffic(in Traffic) {
-	p := e.pairs[in.ID]
-	if p == nil || p.owner == nil {
+	p := e.pairs.Carried(in.ID)
+	if p == nil {
 		return
 	}
-	s := p.owner
-	first := p.traffic.in.IsZero() && !in.LastIn.IsZero()
-	p.traffic = trafficSeen{in: in.LastIn, out: in.LastOut}
-	if first {
-		p.firstInbound()
-	}
-	if p.judged {
-		p.judge()
-	}
+	s := saOf(p)
+	p.Saw(Seen{In: in.LastIn, Out: in.LastOut})
 	if s.live.Answered(in.ID) && s.state == saEstablished {
 		s.decideLiveness()
-	}
-}
-
-// firstInbound handles the first packet on the pair, which shows that the peer can receive on it:
-// "The responder can be assured that the initiator is prepared to receive messages on an SA if
-// [...] it has received a cryptographically valid message on the other half of the SA pair" (RFC
-// 7296, Section 2.8).
-func (p *pair) firstInbound() {
-	if p.state == pairLive && p.chain.best() == p {
-		p.activate()
 	}
 }
 
@@ -97,7 +80,7 @@ func (s *ikeSA) decideLiveness() {
 	for _, due := range s.live.Due(s.e.handling.now, s.livenessRules(), s.seen) {
 		switch due {
 		case liveness.GiveUp:
-			s.end(endMoved, "our address changed, but the peer still sends to the old one")
+			s.end(EndMoved, "our address changed, but the peer still sends to the old one")
 			return
 		case liveness.Keepalive:
 			s.e.emit(Send{Path: s.net.Path, Keepalive: true})

@@ -51,10 +51,10 @@ func (s *ikeSA) movePairs() {
 	s.hurry()
 	s.net.fragments, s.rtt = fragmentsUnknown, 0
 	to := s.espPath()
-	for _, p := range s.pairs {
-		if p.sa.Path != to {
-			p.sa.Path = to
-			s.e.emit(SetPath{ID: p.sa.ID, Path: to})
+	for _, p := range s.children.Pairs() {
+		if p.SA.Path != to {
+			p.SA.Path = to
+			s.e.emit(SetPath{ID: p.SA.ID, Path: to})
 		}
 	}
 }
@@ -62,11 +62,11 @@ func (s *ikeSA) movePairs() {
 // peerMoved is the equivalent of follow for an authenticated ESP packet. Only encapsulated packets
 // reveal a new NAT mapping.
 func (e *Engine) peerMoved(in PeerMoved) {
-	p := e.pairs[in.ID]
-	if p == nil || p.owner == nil {
+	p := e.pairs.Carried(in.ID)
+	if p == nil {
 		return
 	}
-	s := p.owner
+	s := saOf(p)
 	if !s.net.encap || s.net.SameRemote(in.Path) || s.net.nat.Local || !s.net.nat.Remote {
 		return
 	}

@@ -58,12 +58,12 @@ type prober interface {
 // there is anything else to do.
 func (e *Engine) probePath(in ProbePath) {
 	x := &pathProbe{id: in.ID, size: in.Size}
-	p := e.pairs[in.ID]
-	if p == nil || p.owner == nil || !p.owner.mayProbe() {
+	p := e.pairs.Carried(in.ID)
+	if p == nil || !saOf(p).mayProbe() {
 		x.tell(e, ipsec.PathUnknown)
 		return
 	}
-	s := p.owner
+	s := saOf(p)
 	if s.net.fragments == fragmentsUnknown {
 		s.enqueue(&fragmentProof{probe: x})
 		return

@@ -58,7 +58,7 @@ func (p *party) settle(a, b *ikeSA) {
 	if winner.succ.settling { // already decided otherwise, before one was rekeyed
 		return
 	}
-	loser.makeRedundant(winner)
+	loser.children.MakeRedundant(&winner.children)
 	if !loser.initiator || loser.succ.settling {
 		return
 	}
@@ -74,9 +74,9 @@ const maxMigrations = 4
 // Exchanges under way on the loser may still add Child SAs there, so it checks again before the
 // deletion.
 func (p *party) migrate(loser, winner *ikeSA, tries int) {
-	for _, q := range loser.pairs {
-		if q == loser.pairOf(q.policy) && winner.pairOf(q.policy) == nil {
-			x := newChildExchange(q.policy, nil)
+	for _, q := range loser.children.Pairs() {
+		if pol := q.Policy(); q == loser.children.Of(pol) && winner.children.Of(pol) == nil {
+			x := newChildExchange(pol, nil)
 			x.onto = winner
 			winner.enqueue(x)
 		}
@@ -89,12 +89,12 @@ func (p *party) migrate(loser, winner *ikeSA, tries int) {
 				p.e.touch(p)
 				return
 			}
-			winner.takeOver(loser)
-			if tries > 0 && (loser.work.Busy() || winner.lacks(loser)) {
+			winner.children.TakeOver(&loser.children)
+			if tries > 0 && (loser.work.Busy() || winner.children.Lacks(&loser.children)) {
 				p.migrate(loser, winner, tries-1)
 				return
 			}
-			loser.closeAs(endReplaced, "redundant: the peer connected at the same time")
+			loser.closeAs(EndReplaced, "redundant: the peer connected at the same time")
 		},
 		otherwise: func() { loser.succ.settling = false },
 	})
@@ -108,54 +108,9 @@ func (s *ikeSA) latest() *ikeSA {
 	return s
 }
 
-// lacks reports whether a policy has a live pair on the loser only.
-func (s *ikeSA) lacks(loser *ikeSA) bool {
-	return slices.ContainsFunc(loser.pairs, func(q *pair) bool { return q.state == pairLive && s.pairOf(q.policy) == nil })
-}
-
-// makeRedundant marks the pairs of the loser as replaced by those of the winner, so that nothing
-// switches back to them. Those for single resources end with the loser; their workers send on the
-// winner's pairs until they request others.
-func (s *ikeSA) makeRedundant(winner *ikeSA) {
-	for _, q := range s.pairs {
-		if successor := winner.pairOf(q.policy); successor != nil && q.state == pairLive && q.chain.isMain() {
-			q.replaced(successor)
-		}
-	}
-}
-
-// takeOver moves sending to the pairs of the winner.
-func (s *ikeSA) takeOver(loser *ikeSA) {
-	loser.makeRedundant(s)
-	for _, q := range slices.Clone(loser.pairs) {
-		if successor := s.pairOf(q.policy); successor != nil && q.outbound == outActive && q.chain.isMain() {
-			q.giveWay(s.e, successor)
-		}
-	}
-}
-
-// pairOf returns the IKE SA's live pair of a policy, preferably of the main chain, or nil.
-func (s *ikeSA) pairOf(pol *policy) *pair {
-	var other *pair
-	for _, p := range slices.Backward(s.pairs) {
-		if p.policy != pol || p.state != pairLive {
-			continue
-		}
-		if p.chain.isMain() {
-			return p
-		}
-		other = p
-	}
-	return other
-}
-
 // delayOwnChildren lets a peer that has just connected make its Child SAs before we ask for ours.
 func (s *ikeSA) delayOwnChildren() {
-	e := s.e
 	for _, pol := range s.party.policies {
-		if pol.want && !pol.up() && !pol.busy && pol.retry.at.Before(e.handling.now.Add(timer.ReconnectFirst)) {
-			pol.retry.at = e.handling.now.Add(timer.ReconnectFirst)
-			e.timers.Set(&pol.retry.timer, pol.retry.at)
-		}
+		pol.Defer(timer.ReconnectFirst)
 	}
 }

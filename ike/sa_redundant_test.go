@@ -53,7 +53,7 @@ func TestBothConnectAtOnce(t *testing.T) {
 		seen, refused := false, false
 		var going, staying *ikeSA // of the side that made the one that goes
 		p.after = func(s *testSide) {
-			if going != nil && going.state == saClosing && s.e == going.e && staying.lacks(going) {
+			if going != nil && going.state == saClosing && s.e == going.e && staying.children.Lacks(&going.children) {
 				p.violated("%s: an IKE SA goes before the other has all of its children", s.name)
 			}
 			loser, winner, ok := s.duplicates()
@@ -61,12 +61,12 @@ func TestBothConnectAtOnce(t *testing.T) {
 				return
 			}
 			seen = true
-			for _, q := range loser.pairs {
-				if q.state == pairLive && winner.pairOf(q.policy) != nil {
+			for _, q := range loser.children.Pairs() {
+				if q.State() == Live && winner.children.Of(q.Policy()) != nil {
 					p.violated("%s: a pair of the IKE SA that is to go is live beside that of the other", s.name)
 				}
 			}
-			if loser.succ.settling && winner.lacks(loser) && !refused { // its maker asks for what the other lacks
+			if loser.succ.settling && winner.children.Lacks(&loser.children) && !refused { // its maker asks for what the other lacks
 				refused, going, staying = true, loser, winner
 				spis[s.other()].left = 1
 			}

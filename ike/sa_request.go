@@ -38,7 +38,7 @@ func (s *ikeSA) cannotSend(why string) {
 		return
 	}
 	s.notice(Warn, "ike-error", why)
-	s.end(endFailed, why)
+	s.end(EndFailed, why)
 }
 
 // askRaw makes the datagrams the outstanding request, sends them, and starts the retransmission

@@ -129,8 +129,8 @@ func (p *party) roam() {
 
 // sourceGone handles a packet that the dataplane could not send from its source address.
 func (e *Engine) sourceGone(in SourceGone) {
-	if p := e.pairs[in.ID]; p != nil && p.owner != nil {
-		p.owner.roam()
+	if p := e.pairs.Carried(in.ID); p != nil {
+		saOf(p).roam()
 	}
 }
 
@@ -188,7 +188,7 @@ func (s *ikeSA) mayLeaveFor(now netip.Addr) bool {
 // protects reports whether an address is in a local network of one of the peer's children.
 func (p *party) protects(a netip.Addr) bool {
 	for _, pol := range p.policies {
-		for _, sel := range pol.cfg.Local {
+		for _, sel := range pol.Settings.Local {
 			if sel.Start.Is4() == a.Is4() && sel.Start.Compare(a) <= 0 && a.Compare(sel.End) <= 0 {
 				return true
 			}
@@ -218,7 +218,7 @@ func (s *ikeSA) leaveFor(now netip.Addr) {
 		return
 	}
 	if s.usable() && !s.isFollowed() && s.canReconnect() {
-		s.end(endMoved, "our address changed, and the peer does not follow it")
+		s.end(EndMoved, "our address changed, and the peer does not follow it")
 		return
 	}
 	s.net.Path, s.net.system = s.net.WithLocal(now), now
@@ -256,7 +256,7 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 		s.announce()
 		return
 	case !supported && s.net.follows && s.canReconnect():
-		s.end(endMoved, "our address changed, and the peer refuses to follow it")
+		s.end(EndMoved, "our address changed, and the peer refuses to follow it")
 		return
 	}
 	s.net.unsaid = false

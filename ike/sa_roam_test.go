@@ -459,7 +459,7 @@ func TestAddressCutsPauseShort(t *testing.T) {
 	p := roamer(t, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
 	p.right.kill()
 	p.drive(6 * time.Minute)
-	if pauses := p.waitFor(3*time.Minute, func() bool { return p.left.e.peers.order[0].party.try.at.Sub(p.now) > 20*time.Second }); pauses == 3*time.Minute {
+	if pauses := p.waitFor(3*time.Minute, func() bool { return p.left.e.peers.order[0].party.try.At.Sub(p.now) > 20*time.Second }); pauses == 3*time.Minute {
 		p.fatalf("there is no long pause")
 	}
 	p.right.start()

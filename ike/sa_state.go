@@ -1,6 +1,9 @@
 package ike
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // saState is the state of an IKE SA.
 type saState uint8
@@ -50,46 +53,9 @@ var saMoves = [...][]saState{
 	saGone:           nil,
 }
 
-// pairState is the state of a Child SA pair.
-type pairState uint8
-
-const (
-	pairLive      pairState = iota // in use
-	pairReplaced                   // rekeyed or redundant: receives, and sends until its successor does; one side will delete it
-	pairDeleting                   // our Delete is queued or outstanding
-	pairLingering                  // deleted on both sides; late packets are still accepted
-	pairGone
-)
-
-var pairStateNames = [...]string{"live", "replaced", "deleting", "lingering", "gone"}
-
-func (p pairState) String() string { return pairStateNames[p] }
-
-// usable reports whether packets may be sent on the pair.
-func (p pairState) usable() bool { return p == pairLive || p == pairReplaced }
-
-// ended reports whether the pair is deleted on our side.
-func (p pairState) ended() bool { return p == pairLingering || p == pairGone }
-
-// pairMoves lists every legal move of a Child SA pair. A replaced pair becomes live again if its
-// successor is deleted first.
-var pairMoves = [...][]pairState{
-	pairLive:      {pairReplaced, pairDeleting, pairLingering, pairGone},
-	pairReplaced:  {pairLive, pairDeleting, pairLingering, pairGone},
-	pairDeleting:  {pairLingering, pairGone},
-	pairLingering: {pairGone},
-	pairGone:      nil,
-}
-
 // mustMove panics if a move is not in the table. That is a bug of ours; a peer cannot cause it.
-func mustMove[S interface {
-	comparable
-	fmt.Stringer
-}](what string, from, to S, legal []S) {
-	for _, s := range legal {
-		if s == to {
-			return
-		}
+func mustMove(from, to saState) {
+	if !slices.Contains(saMoves[from], to) {
+		panic(fmt.Sprintf("ike: internal error: an IKE SA moves from %v to %v", from, to))
 	}
-	panic(fmt.Sprintf("ike: internal error: %s moves from %v to %v", what, from, to))
 }

@@ -124,8 +124,8 @@ func (c *crowd) connectAll(n int) {
 		c.handle(c.left, Connect{Peer: fmt.Sprintf("peer-%06d", i)})
 	}
 	for _, e := range []*Engine{c.left, c.right} {
-		if len(e.pairs) != n {
-			c.tb.Fatalf("%d of %d children came up", len(e.pairs), n)
+		if e.pairs.Len() != n {
+			c.tb.Fatalf("%d of %d children came up", e.pairs.Len(), n)
 		}
 	}
 }

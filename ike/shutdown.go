@@ -50,16 +50,14 @@ func (e *Engine) checkStopped() {
 func (e *Engine) endShutdown() {
 	for _, s := range e.sortedSAs() {
 		if !s.state.ended() {
-			s.end(endLocal, "the daemon is stopping")
+			s.end(EndLocal, "the daemon is stopping")
 		}
 	}
-	for _, p := range e.sortedPairs() {
-		p.gone(e)
-	}
+	e.pairs.RemoveAll()
 	e.emit(Stopped{})
 }
 
-// sortedSAs and sortedPairs return everything in an order that is the same in every run.
+// sortedSAs returns all IKE SAs in an order that is the same in every run.
 func (e *Engine) sortedSAs() []*ikeSA {
 	var list []*ikeSA
 	for _, s := range e.sas.bySPI {
@@ -71,14 +69,5 @@ func (e *Engine) sortedSAs() []*ikeSA {
 		}
 		return 1
 	})
-	return list
-}
-
-func (e *Engine) sortedPairs() []*pair {
-	var list []*pair
-	for _, p := range e.pairs {
-		list = append(list, p)
-	}
-	slices.SortFunc(list, func(a, b *pair) int { return int(a.sa.ID) - int(b.sa.ID) })
 	return list
 }

@@ -246,7 +246,7 @@ func (s *testSide) leftovers() string {
 	}{
 		{len(s.plane.sas), "Child SAs"}, {len(s.plane.allocated), "SPIs"}, {len(s.e.sas.bySPI), "IKE SAs"},
 		{len(s.e.sas.inits), "IKE_SA_INIT records"}, {s.e.sas.halfOpen.count, "half-open IKE SAs"},
-		{len(s.e.pairs), "pairs in the engine"}, {len(s.e.jobs.waiting), "computations"},
+		{s.e.pairs.Len(), "pairs in the engine"}, {len(s.e.jobs.waiting), "computations"},
 	} {
 		if n.count != 0 {
 			return fmt.Sprintf("%s has %d %s left", s.name, n.count, n.what)
@@ -325,12 +325,12 @@ func (s *testSide) childUnrest(child string, resources int) string {
 		}
 	}
 	pol := s.e.policyFor(s.policy(child))
-	if len(pol.main.pairs) != 1 {
-		return fmt.Sprintf("child %s: %s has %d that are for all workers", child, s.name, len(pol.main.pairs))
+	if len(pol.Main().Pairs()) != 1 {
+		return fmt.Sprintf("child %s: %s has %d that are for all workers", child, s.name, len(pol.Main().Pairs()))
 	}
-	for _, l := range pol.more {
-		if len(l.pairs) != 1 || l.state != chainSettled {
-			return fmt.Sprintf("child %s: %s has %d for worker %d", child, s.name, len(l.pairs), l.resource)
+	for _, l := range pol.Further() {
+		if len(l.Pairs()) != 1 || !l.Settled() {
+			return fmt.Sprintf("child %s: %s has %d for worker %d", child, s.name, len(l.Pairs()), l.Resource())
 		}
 	}
 	return ""

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -125,7 +126,7 @@ func (p *party) shown() *ikeSA {
 }
 
 func (p *party) status() PeerStatus {
-	st := PeerStatus{Name: p.cfg.Name, RemoteID: p.cfg.RemoteID.String(), Reason: p.reason, Explain: slices.Clone(p.explain)}
+	st := PeerStatus{Name: p.cfg.Name, RemoteID: p.cfg.RemoteID.String(), Reason: p.Reason, Explain: slices.Clone(p.Explain)}
 	s := p.shown()
 	if s != nil {
 		s.describe(&st)
@@ -138,13 +139,13 @@ func (p *party) status() PeerStatus {
 		st.Reason = join(st.Reason, p.whatNext(s))
 	}
 	for _, pol := range p.policies {
-		c := pol.status(st.State)
+		c := childStatus(pol, st.State)
 		if c.State == ChildDown && c.Reason == "" {
 			c.Reason = st.Reason
 		}
 		st.Children = append(st.Children, c)
-		for _, line := range pol.explain {
-			st.Explain = append(st.Explain, "child "+identity.Printable(pol.cfg.Name)+": "+line)
+		for _, line := range pol.Explain {
+			st.Explain = append(st.Explain, "child "+identity.Printable(pol.Settings.Name)+": "+line)
 		}
 	}
 	return st
@@ -165,8 +166,8 @@ func (s *ikeSA) describe(st *PeerStatus) {
 	switch {
 	case s.state == saConnecting || s.state == saAuthenticating:
 		st.State = PeerConnecting
-		if s.setup.refusal.reason != "" {
-			st.Reason, st.Explain = s.setup.refusal.reason, slices.Clone(s.setup.refusal.explain)
+		if s.setup.refusal.Reason != "" {
+			st.Reason, st.Explain = s.setup.refusal.Reason, slices.Clone(s.setup.refusal.Explain)
 		}
 	case s.state == saClosing:
 		st.State = PeerClosing
@@ -187,60 +188,60 @@ func (p *party) whatNext(s *ikeSA) string {
 		return "connecting"
 	case s != nil && s.state == saClosing:
 		return "being closed"
-	case !slices.ContainsFunc(p.policies, func(pol *policy) bool { return pol.want }):
-		if slices.ContainsFunc(p.policies, func(pol *policy) bool { return pol.base == intentTraffic }) {
+	case !slices.ContainsFunc(p.policies, func(pol *Policy) bool { return pol.Wanted() }):
+		if slices.ContainsFunc(p.policies, func(pol *Policy) bool { return pol.Base() == IntentTraffic }) {
 			return "waiting for traffic"
 		}
 		return "down until requested"
 	case len(p.cfg.Remote) == 0:
 		return "waiting for the peer to connect: no remote address is configured"
-	case p.try.at.After(now):
-		return "next try in " + seconds(p.try.at.Sub(now))
+	case p.try.At.After(now):
+		return "next try in " + seconds(p.try.At.Sub(now))
 	}
 	return ""
 }
 
-func (pol *policy) status(peer PeerState) ChildStatus {
-	st := ChildStatus{Name: pol.cfg.Name, Rekeys: pol.rekeys, Reason: pol.reason}
-	p := pol.best()
+func childStatus(pol *Policy, peer PeerState) ChildStatus {
+	st := ChildStatus{Name: pol.Settings.Name, Rekeys: pol.Rekeys(), Reason: pol.Reason}
+	p := pol.Best()
 	if p == nil {
 		st.State = ChildDown
 		switch {
-		case pol.busy || pol.want && peer == PeerConnecting:
+		case pol.Busy() || pol.Wanted() && peer == PeerConnecting:
 			st.State = ChildNegotiating
-		case !pol.want && pol.base == intentTraffic:
+		case !pol.Wanted() && pol.Base() == IntentTraffic:
 			st.State = ChildWaiting
 		}
-		st.Reason = join(pol.reason, pol.whatNext(pol.party.e.handling.now))
+		st.Reason = join(pol.Reason, whatNext(pol))
 		return st
 	}
 	st.State = ChildInstalled
-	if p.rekeying != nil {
+	if p.Rekeying() {
 		st.State = ChildRekeying
 	}
-	st.ID, st.Encap = p.sa.ID, p.sa.Path.Encapsulated()
-	st.SPIIn, st.SPIOut = p.sa.SPIIn, p.sa.SPIOut
-	st.Proposal = suite.ESPProposalName(p.proposal)
-	st.LocalTS, st.RemoteTS = slices.Clone(p.sa.LocalTS), slices.Clone(p.sa.RemoteTS)
-	st.RekeyAt = p.dates.rekeyAt
-	for _, l := range pol.more {
-		st.Resources = append(st.Resources, l.status())
+	st.ID, st.Encap = p.SA.ID, p.SA.Path.Encapsulated()
+	st.SPIIn, st.SPIOut = p.SA.SPIIn, p.SA.SPIOut
+	st.Proposal = suite.ESPProposalName(negotiated(p).proposal)
+	st.LocalTS, st.RemoteTS = slices.Clone(p.SA.LocalTS), slices.Clone(p.SA.RemoteTS)
+	st.RekeyAt = p.RekeyAt()
+	for _, l := range pol.Further() {
+		st.Resources = append(st.Resources, resourceStatus(l))
 	}
 	return st
 }
 
-// status describes a chain other than the main one.
-func (l *chain) status() ResourceStatus {
-	st := ResourceStatus{Resource: l.resource, State: ChildNegotiating}
-	p := l.best()
+// resourceStatus describes a chain other than the main one.
+func resourceStatus(l *Chain) ResourceStatus {
+	st := ResourceStatus{Resource: l.Resource(), State: ChildNegotiating}
+	p := l.Best()
 	if p == nil {
 		return st
 	}
 	st.State = ChildInstalled
-	if p.rekeying != nil {
+	if p.Rekeying() {
 		st.State = ChildRekeying
 	}
-	st.ID, st.SPIIn, st.SPIOut, st.RekeyAt = p.sa.ID, p.sa.SPIIn, p.sa.SPIOut, p.dates.rekeyAt
+	st.ID, st.SPIIn, st.SPIOut, st.RekeyAt = p.SA.ID, p.SA.SPIIn, p.SA.SPIOut, p.RekeyAt()
 	return st
 }
 
@@ -250,4 +251,32 @@ func join(reason, next string) string {
 		return reason + next
 	}
 	return reason + "; " + next
+}
+
+// whatNext describes what happens next to a policy that is down.
+func whatNext(pol *Policy) string {
+	p := pol.Owner().(*party)
+	at, now := pol.NextTry(), p.e.handling.now
+	if p.try.At.After(at) {
+		at = p.try.At
+	}
+	switch {
+	case pol.Busy():
+		return ""
+	case pol.Wanted() && len(p.cfg.Remote) == 0 && p.main() == nil:
+		return "waiting for the peer to connect: no remote address is configured"
+	case pol.Wanted() && at.After(now):
+		return "next try in " + seconds(at.Sub(now))
+	case !pol.Wanted() && pol.Base() == IntentTraffic && at.After(now):
+		return "waiting for traffic after a pause of " + seconds(at.Sub(now))
+	case !pol.Wanted() && pol.Base() == IntentTraffic:
+		return "waiting for traffic"
+	case !pol.Wanted() && pol.Base() == IntentDown:
+		return "down until requested"
+	}
+	return ""
+}
+
+func seconds(d time.Duration) string {
+	return fmt.Sprintf("%d s", (d+time.Second-1)/time.Second)
 }

@@ -1,0 +1,91 @@
+package ike
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// A Bundle is the pairs on one carrier, the oldest first. The zero value is empty.
+type Bundle struct{ list []*Pair }
+
+// Pairs returns the pairs. The caller must not change the list, and must copy it if it ends pairs
+// meanwhile.
+func (b *Bundle) Pairs() []*Pair { return b.list }
+
+func (b *Bundle) add(p *Pair) { b.list = append(b.list, p) }
+
+func (b *Bundle) remove(p *Pair) {
+	b.list = slices.DeleteFunc(b.list, func(q *Pair) bool { return q == p })
+}
+
+// Named returns the pair with the given outbound SPI, or nil. Peers name a Child SA by the SPI "the
+// exchange initiator would expect in inbound ESP or AH packets" (RFC 7296, Section 1.3.3).
+func (b *Bundle) Named(spi []byte) *Pair {
+	if len(spi) != 4 {
+		return nil
+	}
+	for _, p := range b.list {
+		if p.SA.SPIOut == binary.BigEndian.Uint32(spi) {
+			return p
+		}
+	}
+	return nil
+}
+
+// Of returns the live pair of a policy, preferably of the main chain, or nil.
+func (b *Bundle) Of(pol *Policy) *Pair {
+	var other *Pair
+	for _, p := range slices.Backward(b.list) {
+		if p.policy != pol || p.state != Live {
+			continue
+		}
+		if p.chain.IsMain() {
+			return p
+		}
+		other = p
+	}
+	return other
+}
+
+// HandOver moves all pairs to the carrier's successor.
+func (b *Bundle) HandOver(successor Carrier) {
+	to := successor.Bundle()
+	for _, p := range b.list {
+		p.carrier = successor
+		to.add(p)
+	}
+	b.list = nil
+}
+
+// Lost ends all pairs, because their carrier has ended.
+func (b *Bundle) Lost(cause Cause, why string) {
+	for _, p := range slices.Clone(b.list) {
+		p.Lost(cause, why)
+	}
+}
+
+// Lacks reports whether a policy has a live pair on the other bundle only.
+func (b *Bundle) Lacks(other *Bundle) bool {
+	return slices.ContainsFunc(other.list, func(q *Pair) bool { return q.state == Live && b.Of(q.policy) == nil })
+}
+
+// MakeRedundant marks the pairs as replaced by those of another carrier to the same peer, so that
+// nothing switches back to them. Those for single resources end with their carrier; their workers
+// send on the other's pairs until they request others.
+func (b *Bundle) MakeRedundant(winner *Bundle) {
+	for _, q := range b.list {
+		if successor := winner.Of(q.policy); successor != nil && q.state == Live && q.chain.IsMain() {
+			q.Replaced(successor)
+		}
+	}
+}
+
+// TakeOver moves sending from the pairs of another carrier to these.
+func (b *Bundle) TakeOver(loser *Bundle) {
+	loser.MakeRedundant(b)
+	for _, q := range slices.Clone(loser.list) {
+		if successor := b.Of(q.policy); successor != nil && q.outbound == outActive && q.chain.IsMain() {
+			q.giveWay(successor)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package ike
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"culvert/ike/identity"
+	"culvert/selector"
+)
+
+// This file is what commands, packets and the configuration ask of a policy.
+
+// Start wants the policy up, at once and as configured.
+func (pol *Policy) Start() {
+	pol.base, pol.want = intentOf(pol.Settings.Start), true
+	pol.retry.At = time.Time{}
+}
+
+// Stop wants the policy down until a command or traffic asks for it. The pairs stay until DeleteAll
+// or the end of their carriers.
+func (pol *Policy) Stop() {
+	pol.base, pol.want = max(IntentTraffic, intentOf(pol.Settings.Start)), false
+	pol.retry.At = time.Time{}
+	pol.forget()
+}
+
+// Close ends all tries for a policy that is no longer configured.
+func (pol *Policy) Close() {
+	pol.want = false
+	pol.table.stop(&pol.retry.Timer)
+	pol.forget()
+}
+
+// forget drops the packets that wait for the policy.
+func (pol *Policy) forget() {
+	if pol.flow != nil {
+		pol.flow = nil
+		pol.table.host.AcquireFailed(pol.Name)
+	}
+}
+
+// DeleteAll deletes the pairs of the policy. The returned function reports whether they have ended.
+func (pol *Policy) DeleteAll(why string) (ended func() bool) {
+	list := pol.Pairs()
+	for _, p := range list {
+		p.Delete(EndLocal, why)
+	}
+	return func() bool {
+		return !slices.ContainsFunc(list, func(p *Pair) bool { return !p.state.Ended() })
+	}
+}
+
+// Rekey rekeys every pair that the policy sends on, and answers the command when all are replaced,
+// or at the first error.
+func (pol *Policy) Rekey(ref uint64) {
+	var list []*Pair
+	for _, l := range pol.chains() {
+		if q := l.Best(); q != nil {
+			q.refs = append(q.refs, ref)
+			list = append(list, q)
+		}
+	}
+	if len(list) == 0 {
+		pol.table.host.Done(ref, fmt.Errorf("child %s is not up", identity.Quote(pol.Settings.Name)))
+		return
+	}
+	if len(list) > 1 {
+		pol.table.parts[ref] = &parts{left: len(list)}
+	}
+	for _, q := range list {
+		q.Expiring()
+	}
+}
+
+// Acquire handles a packet without an SA. The answer is a pair or AcquireFailed. With a resource
+// there are pairs, but none for this worker, which is counted from 1.
+func (pol *Policy) Acquire(f selector.Flow, resource int) {
+	now := pol.table.host.Now()
+	switch {
+	case resource > 0:
+		pol.acquireResource(resource)
+	case pol.owner.Closed() || pol.base == IntentDown && !pol.want:
+		pol.table.host.AcquireFailed(pol.Name)
+	case pol.Up():
+		// The SA came up while the report was under way. If the peer may not have it yet, the
+		// packet waits.
+		if p := pol.Best(); p.creator || now.Sub(p.dates.born) >= useDelay {
+			p.activate()
+		}
+	case pol.want || pol.busy:
+		pol.remember(f)
+	case now.Before(pol.retry.At) || pol.owner.Pausing():
+		pol.table.host.AcquireFailed(pol.Name)
+	default:
+		pol.want = true
+		pol.remember(f)
+	}
+}
+
+// remember records the first packet that waits for the policy.
+func (pol *Policy) remember(f selector.Flow) {
+	if pol.flow == nil {
+		pol.flow = &f
+	}
+	pol.owner.Touch()
+}

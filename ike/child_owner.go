@@ -1,0 +1,79 @@
+package ike
+
+import (
+	"io"
+	"time"
+
+	"culvert/ike/identity"
+	"culvert/ike/timer"
+	"culvert/internal/ipsec"
+)
+
+// This file is what policies and pairs need of the peer and of the engine around them: it
+// implements Owner and Host.
+
+// Carrier returns the IKE SA for new Child SAs, or nil.
+func (p *party) Carrier() Carrier {
+	if s := p.main(); s != nil {
+		return s
+	}
+	return nil
+}
+
+// Touch marks the peer to be reconciled before Handle returns.
+func (p *party) Touch() { p.e.touch(p) }
+
+// Closed reports whether nothing is started for the peer any more.
+func (p *party) Closed() bool { return p.removed || p.e.stopping }
+
+// Pausing reports whether the peer is not connected, and is not to be tried yet.
+func (p *party) Pausing() bool { return p.main() == nil && p.e.handling.now.Before(p.try.At) }
+
+// Awaited reports whether a command waits for the policy.
+func (p *party) Awaited(pol *Policy) bool { return p.waiters.waitFor(pol) }
+
+// GaveUp answers the commands that wait for the policy.
+func (p *party) GaveUp(pol *Policy, err error) { p.waiters.failed(pol, err) }
+
+// WhenDead returns what the configuration wants of children when the peer does not answer.
+func (p *party) WhenDead() Intent {
+	switch p.cfg.DPDAction {
+	case DPDTrap:
+		return IntentTraffic
+	case DPDClear:
+		return IntentDown
+	}
+	return IntentUp
+}
+
+// Report emits a notice.
+func (p *party) Report(r Report) {
+	n := Notice{Level: Info, Peer: p.cfg.Name, Child: r.Policy.Settings.Name, Event: r.Event, Text: identity.Printable(r.Text)}
+	if r.Warn {
+		n.Level = Warn
+	}
+	if r.Pair != nil {
+		n.SPIIn = r.Pair.SA.SPIIn
+		if s := saOf(r.Pair); s != nil {
+			n.IKESPI = s.ours()
+		}
+	}
+	p.e.emit(n)
+}
+
+// A pairHost is the engine as pairs see it: the effects on the dataplane, time and randomness.
+type pairHost struct{ e *Engine }
+
+func (h pairHost) Now() time.Time      { return h.e.handling.now }
+func (h pairHost) Timers() *timer.Heap { return &h.e.timers }
+func (h pairHost) Rand() io.Reader     { return h.e.cfg.Rand }
+func (h pairHost) Workers() int        { return h.e.cfg.Resources }
+
+func (h pairHost) Done(ref uint64, err error) { h.e.emit(Done{Ref: ref, Err: err}) }
+
+func (h pairHost) InstallInbound(sa ipsec.ChildSA)     { h.e.emit(InstallInbound{SA: sa}) }
+func (h pairHost) ActivateOutbound(id ipsec.ChildID)   { h.e.emit(ActivateOutbound{ID: id}) }
+func (h pairHost) DeactivateOutbound(id ipsec.ChildID) { h.e.emit(DeactivateOutbound{ID: id}) }
+func (h pairHost) RemoveSA(id ipsec.ChildID)           { h.e.emit(RemoveSA{ID: id}) }
+func (h pairHost) NeedTraffic(id ipsec.ChildID)        { h.e.emit(NeedTraffic{ID: id}) }
+func (h pairHost) AcquireFailed(policy ipsec.Policy)   { h.e.emit(AcquireFailed{Policy: policy}) }

@@ -1,0 +1,46 @@
+package ike
+
+import (
+	"culvert/ike/wire"
+	"culvert/selector"
+)
+
+// selectorsToOffer returns TSi and TSr of a new Child SA: first those of the packet that triggered
+// it, then all of the policy (RFC 7296, Section 2.9), up to the number that a payload holds.
+func selectorsToOffer(pol *Policy) (local, remote []selector.Selector) {
+	if pol.Flow() != nil && selector.MatchOutbound(pol.Flow(), pol.Settings.Local, pol.Settings.Remote) {
+		l, r := selector.Specific(pol.Flow())
+		local, remote = append(local, l), append(remote, r)
+	}
+	local, remote = append(local, pol.Settings.Local...), append(remote, pol.Settings.Remote...)
+	return local[:min(len(local), selector.MaxSelectors)], remote[:min(len(remote), selector.MaxSelectors)]
+}
+
+// wireTS returns selectors as a TS payload.
+func wireTS(responder bool, list []selector.Selector) *wire.TS {
+	ts := &wire.TS{Responder: responder}
+	for _, s := range list {
+		ts.Selectors = append(ts.Selectors, wire.TrafficSelector{Protocol: s.Protocol, StartPort: s.StartPort, EndPort: s.EndPort, Start: s.Start, End: s.End})
+	}
+	return ts
+}
+
+// selectorsOf returns the selectors of a TS payload, without invalid ones.
+func selectorsOf(ts *wire.TS) []selector.Selector {
+	var list []selector.Selector
+	for _, w := range ts.Selectors {
+		s := selector.Selector{Start: w.Start, End: w.End, Protocol: w.Protocol, StartPort: w.StartPort, EndPort: w.EndPort}
+		if s.Valid() {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// explainSelectors returns lines with the selectors of both sides.
+func explainSelectors(ourLocal, ourRemote, theirLocal, theirRemote []selector.Selector) []string {
+	return []string{
+		"ours: local " + ListSelectors(ourLocal) + ", remote " + ListSelectors(ourRemote),
+		"theirs: local " + ListSelectors(theirLocal) + ", remote " + ListSelectors(theirRemote),
+	}
+}
