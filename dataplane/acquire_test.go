@@ -54,7 +54,7 @@ func TestAcquireFailed(t *testing.T) {
 	pkt := udpPacket(src4, dst4, true, nil)
 	a.queues[0].inject(pkt)
 	a.wantEvent(t, ipsec.EventAcquire)
-	a.AcquireFailed(ipsec.Policy{Peer: "nobody"})
+	a.AcquireFailed(ipsec.PolicyID(99))
 	a.AcquireFailed(lan)
 	a.wantCounter(t, "out_no_sa", 1)
 	a.queues[0].inject(pkt) // too soon
@@ -69,7 +69,7 @@ func TestAcquireFailed(t *testing.T) {
 
 func TestKeptPacketsExpire(t *testing.T) {
 	a := newGateway(t, 1, nil)
-	if err := a.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+	if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}); err != nil {
 		t.Fatal(err)
 	}
 	w, start := a.workers[0], time.Unix(1000, 0)
@@ -103,7 +103,7 @@ func TestKeptPacketsExpire(t *testing.T) {
 
 func TestKeptPacketsExpireOneByOne(t *testing.T) {
 	a := newGateway(t, 1, nil)
-	if err := a.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+	if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}); err != nil {
 		t.Fatal(err)
 	}
 	w, start := a.workers[0], time.Unix(1000, 0)
@@ -123,9 +123,9 @@ func TestKeptPacketsExpireOneByOne(t *testing.T) {
 
 func TestAllThatIsKeptIsBounded(t *testing.T) {
 	a := newGateway(t, 1, nil)
-	var ps []PolicyConfig
+	var ps []ipsec.Policy
 	for i := range 400 {
-		ps = append(ps, PolicyConfig{ipsec.Policy{Peer: fmt.Sprint(i)}, lanA(), []selector.Selector{selector.FromAddr(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}))}})
+		ps = append(ps, ipsec.Policy{ID: ipsec.PolicyID(i + 1), Local: lanA(), Remote: []selector.Selector{selector.FromAddr(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}))}})
 	}
 	if err := a.SetPolicies(ps); err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func TestAllThatIsKeptIsBounded(t *testing.T) {
 		t.Errorf("%d acquires for 400 policies", n)
 	}
 	for _, p := range ps {
-		a.AcquireFailed(p.Policy)
+		a.AcquireFailed(p.ID)
 	}
 	if a.acquires.bytes != 0 || len(a.acquires.busy) != 0 {
 		t.Error("something is left")

@@ -116,7 +116,7 @@ func benchmarkPlane(b *testing.B, cfg Config) *Plane {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := p.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+	if err := p.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}); err != nil {
 		b.Fatal(err)
 	}
 	return p

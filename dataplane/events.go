@@ -21,7 +21,7 @@ type events struct {
 }
 
 type wanted struct {
-	policy   ipsec.Policy
+	policy   ipsec.PolicyID
 	resource int
 }
 

@@ -37,7 +37,7 @@ type fragmentTable struct {
 
 // A fragmentKey identifies a datagram: outbound, or inbound by the SAs of a policy.
 type fragmentKey struct {
-	policy ipsec.Policy
+	policy ipsec.PolicyID
 	selector.DatagramID
 }
 

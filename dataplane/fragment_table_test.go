@@ -106,7 +106,7 @@ func checkTables(t *testing.T, r *rand.Rand, steps int) {
 	key := func() fragmentKey {
 		k := fragmentKey{DatagramID: selector.DatagramID{Src: netip.AddrFrom4([4]byte{10, 0, 0, 1}), Dst: netip.AddrFrom4([4]byte{10, 0, 0, 2}), Protocol: 17, ID: r.Uint32N(spread)}}
 		if r.IntN(4) == 0 {
-			k.policy = ipsec.Policy{Peer: "peer"}
+			k.policy = ipsec.PolicyID(1)
 		}
 		return k
 	}

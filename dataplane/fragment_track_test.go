@@ -149,7 +149,7 @@ func TestHostileFragments(t *testing.T) {
 	sa := childSA(t, g, g, 1)
 	sa.LocalTS, sa.RemoteTS = limited(lanA(), 17, 5001), limited(lanB(), 17, 0)
 	other := childSA(t, g, g, 2) // another peer's
-	other.Policy, other.LocalTS, other.RemoteTS = ipsec.Policy{Peer: "other", Child: "lan"}, sa.LocalTS, sa.RemoteTS
+	other.Policy, other.LocalTS, other.RemoteTS = ipsec.PolicyID(2), sa.LocalTS, sa.RemoteTS
 	for _, sa := range []ipsec.ChildSA{sa, other} {
 		if err := g.InstallInbound(sa); err != nil {
 			t.Fatal(err)
@@ -272,23 +272,23 @@ func TestFragmentsChoosePolicies(t *testing.T) {
 	for i := range opaque {
 		opaque[i].StartPort, opaque[i].EndPort = selector.MaxPort, 0
 	}
-	port, any := ipsec.Policy{Peer: "peer", Child: "port"}, ipsec.Policy{Peer: "peer", Child: "any"}
+	port, any := ipsec.PolicyID(1), ipsec.PolicyID(2)
 	for name, tt := range map[string]struct {
 		remote []selector.Selector
-		later  ipsec.Policy
+		later  ipsec.PolicyID
 	}{
 		"any ports":    {lanB(), port},
 		"opaque ports": {opaque, any},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t, 1, nil)
-			if err := g.SetPolicies([]PolicyConfig{{port, limited(lanA(), 17, 0), limited(lanB(), 17, 5001)}, {any, lanA(), tt.remote}}); err != nil {
+			if err := g.SetPolicies([]ipsec.Policy{{ID: port, Local: limited(lanA(), 17, 0), Remote: limited(lanB(), 17, 5001)}, {ID: any, Local: lanA(), Remote: tt.remote}}); err != nil {
 				t.Fatal(err)
 			}
 			g.start(t)
 			for _, ends := range [][2]netip.AddrPort{{client4, server4}, {client6, server6}} {
 				list := datagram(ends[0], ends[1], 2000, 9)
-				kept := func(p ipsec.Policy) int {
+				kept := func(p ipsec.PolicyID) int {
 					g.acquires.mu.Lock()
 					defer g.acquires.mu.Unlock()
 					return len(g.slots[p].acquire.packets)
@@ -322,13 +322,13 @@ func TestFragmentsThatNeedNoState(t *testing.T) {
 	if a.fragmentsOut.known != nil || b.fragmentsIn.known != nil || a.fragmentsOut.waiting != nil {
 		t.Error("state was made")
 	}
-	if err := a.SetPolicies([]PolicyConfig{{lan, limited(lanA(), 17, 0), limited(lanB(), 17, 5001)}}); err != nil {
+	if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: limited(lanA(), 17, 0), Remote: limited(lanB(), 17, 5001)}}); err != nil {
 		t.Fatal(err)
 	}
 	if n := a.portPolicies.Load(); n != 1 {
 		t.Errorf("%d policies tell ports apart, want 1", n)
 	}
-	if err := a.ChangePolicies([]PolicyConfig{{lan, lanA(), lanB()}}, nil); err != nil {
+	if err := a.ChangePolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := a.portPolicies.Load(); n != 0 {

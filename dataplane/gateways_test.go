@@ -103,7 +103,7 @@ func twoGateways(t testing.TB, workers int, change func(*Config)) (a, b *gateway
 		if g == b {
 			local, remote = remote, local
 		}
-		if err := g.SetPolicies([]PolicyConfig{{lan, local, remote}}); err != nil {
+		if err := g.SetPolicies([]ipsec.Policy{{ID: lan, Local: local, Remote: remote}}); err != nil {
 			t.Fatal(err)
 		}
 		g.start(t)
@@ -112,7 +112,7 @@ func twoGateways(t testing.TB, workers int, change func(*Config)) (a, b *gateway
 }
 
 var (
-	lan  = ipsec.Policy{Peer: "peer", Child: "lan"}
+	lan  = ipsec.PolicyID(1)
 	gcm  = esp.Cipher{ID: esp.AESGCM16, KeyBits: 128}
 	nets = func(s ...string) (list []selector.Selector) {
 		for _, p := range s {
@@ -138,7 +138,7 @@ func childSA(t testing.TB, a, b *gateway, id ipsec.ChildID) ipsec.ChildSA {
 		t.Fatal(err)
 	}
 	return ipsec.ChildSA{
-		ID: id, Policy: lan, SPIIn: in, SPIOut: out, KeyIn: key(byte(2 * id)), KeyOut: key(byte(2*id + 1)), Cipher: gcm, ESN: true, ReplayWindow: 4096,
+		ID: id, Policy: lan, Name: ipsec.PolicyName{Peer: "peer", Child: "lan"}, SPIIn: in, SPIOut: out, KeyIn: key(byte(2 * id)), KeyOut: key(byte(2*id + 1)), Cipher: gcm, ESN: true, ReplayWindow: 4096,
 		Path: ipsec.NATPath(outerA, outerB), LocalTS: lanA(), RemoteTS: lanB(),
 	}
 }
@@ -184,7 +184,7 @@ func selectedTunnel(t testing.TB, workers int, change func(*Config), local, remo
 	sa := childSA(t, a, b, 1)
 	sa.LocalTS, sa.RemoteTS = local, remote
 	for g, half := range map[*gateway]ipsec.ChildSA{a: sa, b: mirror(sa)} {
-		if err := g.SetPolicies([]PolicyConfig{{lan, half.LocalTS, half.RemoteTS}}); err != nil {
+		if err := g.SetPolicies([]ipsec.Policy{{ID: lan, Local: half.LocalTS, Remote: half.RemoteTS}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun/gso"
 )
 
@@ -111,7 +112,7 @@ func TestErrorAboutTheFirstPacket(t *testing.T) {
 	sa := childSA(t, a, b, 1)
 	sa.LocalTS, sa.RemoteTS = limited(lanA(), 17, 0), limited(lanB(), 17, 5001)
 	theirs := mirror(sa)
-	if err := b.SetPolicies([]PolicyConfig{{lan, theirs.LocalTS, theirs.RemoteTS}}); err != nil {
+	if err := b.SetPolicies([]ipsec.Policy{{ID: lan, Local: theirs.LocalTS, Remote: theirs.RemoteTS}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.InstallInbound(sa); err != nil {

@@ -86,10 +86,10 @@ type Plane struct {
 
 	mu        sync.Mutex
 	pairs     map[ipsec.ChildID]*pair
-	slots     map[ipsec.Policy]*slot
+	slots     map[ipsec.PolicyID]*slot
 	lastOrder uint64
-	bypasses  map[ipsec.Policy]selector.Entry[target] // as in the table
-	mtus      map[int]int                             // number of SAs by inner MTU
+	bypasses  map[ipsec.PolicyID]selector.Entry[target] // as in the table
+	mtus      map[int]int                               // number of SAs by inner MTU
 	ceilings  map[string]int
 	paths     paths
 }
@@ -115,8 +115,8 @@ func New(cfg Config) (*Plane, error) {
 		events:   newEvents(),
 		kick:     make(chan struct{}, 1),
 		pairs:    make(map[ipsec.ChildID]*pair),
-		slots:    make(map[ipsec.Policy]*slot),
-		bypasses: make(map[ipsec.Policy]selector.Entry[target]),
+		slots:    make(map[ipsec.PolicyID]*slot),
+		bypasses: make(map[ipsec.PolicyID]selector.Entry[target]),
 		mtus:     make(map[int]int),
 		dummies:  make(chan receivedDummy, maxDummies),
 		paths:    newPaths(),

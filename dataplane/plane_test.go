@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"culvert/dataplane/netio"
+	"culvert/internal/ipsec"
 	"culvert/tun"
 	"culvert/tun/gso"
 )
@@ -160,7 +161,7 @@ func loopOf(t testing.TB, workers int, queue tun.Queue, port netio.Port) *worker
 	g := newGateway(t, workers, func(c *Config) { c.Queues[0], c.Ports[0] = queue, port })
 	sa := childSA(t, g, g, 1)
 	sa.LocalTS, sa.RemoteTS = lanA(), lanB()
-	if err := g.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+	if err := g.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}); err != nil {
 		t.Fatal(err)
 	}
 	// The peer is the other half of the same pair of keys, so that what is sent can be received.

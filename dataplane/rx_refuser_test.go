@@ -38,7 +38,7 @@ func (q *refusingQueue) Offloads() gso.Offloads {
 func TestNothingIsGatheredInVain(t *testing.T) {
 	q := &refusingQueue{fakeQueue: newFakeQueue(t)}
 	g := newGateway(t, 1, func(c *Config) { c.Queues[0], c.Offloads = q, allOffloads })
-	if err := g.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+	if err := g.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}); err != nil {
 		t.Fatal(err)
 	}
 	sa := childSA(t, g, g, 1)

@@ -8,6 +8,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // TestStolenFlows: with segments gathered, the order is that of each flow.
@@ -107,7 +108,7 @@ func TestStopWhileStealing(t *testing.T) {
 // TestThiefsOwnTraffic: who helps still serves its own queue and port.
 func TestThiefsOwnTraffic(t *testing.T) {
 	r := newRxOrderRig(t, 0, nil)
-	if err := r.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+	if err := r.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}); err != nil {
 		t.Fatal(err)
 	}
 	r.ActivateOutbound(1)

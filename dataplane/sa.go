@@ -48,7 +48,8 @@ type knownSA struct {
 	noise             bool // its selectors match some noise
 	tellsPorts        bool // its selectors match only some ports
 	Resource          int
-	Policy            ipsec.Policy
+	Policy            ipsec.PolicyID
+	Peer              string     // whose ceiling holds
 	Path              ipsec.Path // as installed
 	LocalTS, RemoteTS []selector.Selector
 }

@@ -57,7 +57,7 @@ func TestNobodyAsksWhereThePeerHasOneSA(t *testing.T) {
 // The events wait in a list whose length nobody else bounds.
 func TestAWorkersWishIsHeardOnce(t *testing.T) {
 	q := newEvents()
-	other := ipsec.Policy{Peer: "peer", Child: "other"}
+	other := ipsec.PolicyID(2)
 	for range 100 {
 		q.post(ipsec.Event{Kind: ipsec.EventAcquire, Policy: lan, Resource: 1})
 		q.post(ipsec.Event{Kind: ipsec.EventAcquire, Policy: lan, Resource: 2})

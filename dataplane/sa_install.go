@@ -93,7 +93,7 @@ func newPair(sa ipsec.ChildSA) (*pair, error) {
 		c.out = out
 	}
 	c.sa = knownSA{
-		ID: sa.ID, SPIIn: sa.SPIIn, PerResource: sa.PerResource, Resource: sa.Resource, Policy: sa.Policy,
+		ID: sa.ID, SPIIn: sa.SPIIn, PerResource: sa.PerResource, Resource: sa.Resource, Policy: sa.Policy, Peer: sa.Name.Peer,
 		Path: sa.Path, LocalTS: sa.LocalTS, RemoteTS: sa.RemoteTS,
 		noise:      selector.MatchNoise(sa.LocalTS) || selector.MatchNoise(sa.RemoteTS),
 		tellsPorts: tellsPorts(sa.LocalTS) || tellsPorts(sa.RemoteTS),
@@ -201,7 +201,7 @@ func (p *Plane) SetPath(id ipsec.ChildID, to ipsec.Path) {
 
 // AcquireFailed reports that no SA will come for the policy: its packets in the acquire queue are
 // dropped, and the next packet asks again. Any goroutine may call it.
-func (p *Plane) AcquireFailed(policy ipsec.Policy) {
+func (p *Plane) AcquireFailed(policy ipsec.PolicyID) {
 	p.mu.Lock()
 	s := p.slots[policy]
 	p.mu.Unlock()

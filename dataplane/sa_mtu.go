@@ -27,7 +27,7 @@ func (p *Plane) setInnerMTU(c *pair, path int) {
 // ceilingOf returns the largest inner MTU that the configuration allows a pair; 0: any. Plane.mu is
 // held.
 func (p *Plane) ceilingOf(c *pair) int {
-	most := p.ceilings[c.sa.Policy.Peer]
+	most := p.ceilings[c.sa.Peer]
 	if most == 0 || p.cfg.MTU > 0 && p.cfg.MTU < most {
 		most = p.cfg.MTU
 	}
@@ -45,7 +45,7 @@ func (p *Plane) SetCeilings(ceilings map[string]int) {
 	}
 	p.ceilings = ceilings
 	for _, c := range p.pairs {
-		if peer := c.sa.Policy.Peer; old[peer] != ceilings[peer] {
+		if peer := c.sa.Peer; old[peer] != ceilings[peer] {
 			p.limit(c.path)
 			p.setInnerMTU(c, c.path.search.MTU())
 		}

@@ -30,7 +30,7 @@ func (p *Plane) ChildStats(id ipsec.ChildID) (ChildStats, bool) {
 // PolicyStats returns the counts of a policy since it was set: of all its pairs, removed ones
 // included, so that a rekey does not show in them. The MTU is that of the pair in use for sending,
 // else of the newest. Any goroutine may call it.
-func (p *Plane) PolicyStats(policy ipsec.Policy) (ChildStats, bool) {
+func (p *Plane) PolicyStats(policy ipsec.PolicyID) (ChildStats, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.slots[policy]

@@ -20,7 +20,7 @@ import (
 // crowd is a plane with many policies and a Child SA pair for each, with nothing running.
 type crowd struct {
 	*Plane
-	policies []PolicyConfig
+	policies []ipsec.Policy
 	sas      []ipsec.ChildSA
 	lastID   ipsec.ChildID
 }
@@ -29,10 +29,10 @@ type crowd struct {
 var fewAndMany = []int{10, 100000}
 
 // crowdPolicy is the n-th of many policies.
-func crowdPolicy(n int) PolicyConfig {
+func crowdPolicy(n int) ipsec.Policy {
 	remote := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 12), byte(n >> 4), byte(n << 4)}), 28)
-	return PolicyConfig{
-		Policy: ipsec.Policy{Peer: fmt.Sprintf("peer-%06d", n), Child: "lan"},
+	return ipsec.Policy{
+		ID: ipsec.PolicyID(n + 1), Name: ipsec.PolicyName{Peer: fmt.Sprintf("peer-%06d", n), Child: "lan"},
 		Local:  []selector.Selector{selector.FromPrefix(netip.MustParsePrefix("192.0.2.0/24"))},
 		Remote: []selector.Selector{selector.FromPrefix(remote)},
 	}
@@ -44,7 +44,7 @@ func newCrowd(tb testing.TB, n int) *crowd {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := &crowd{Plane: p, policies: make([]PolicyConfig, n), sas: make([]ipsec.ChildSA, n)}
+	c := &crowd{Plane: p, policies: make([]ipsec.Policy, n), sas: make([]ipsec.ChildSA, n)}
 	for i := range c.policies {
 		c.policies[i] = crowdPolicy(i)
 	}
@@ -64,7 +64,7 @@ func (c *crowd) newPair(tb testing.TB, n int) ipsec.ChildSA {
 	policy := &c.policies[n]
 	remote := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), 4500)
 	return ipsec.ChildSA{
-		ID: c.lastID, Policy: policy.Policy, SPIIn: spi, SPIOut: uint32(1000 + n), KeyIn: key(1), KeyOut: key(2), Cipher: gcm, ESN: true, ReplayWindow: 4096,
+		ID: c.lastID, Policy: policy.ID, SPIIn: spi, SPIOut: uint32(1000 + n), KeyIn: key(1), KeyOut: key(2), Cipher: gcm, ESN: true, ReplayWindow: 4096,
 		Path: ipsec.NATPath(outerA, remote), LocalTS: policy.Local, RemoteTS: policy.Remote,
 	}
 }
@@ -109,7 +109,7 @@ const (
 func TestMemoryOfPairs(t *testing.T) {
 	const n = 4000
 	nothing := newCrowd(t, 0)
-	policies := make([]PolicyConfig, n)
+	policies := make([]ipsec.Policy, n)
 	for i := range policies {
 		policies[i] = crowdPolicy(i)
 	}
@@ -243,7 +243,7 @@ func BenchmarkChangePolicyScale(b *testing.B) {
 			if i++; i%2 != 0 {
 				changed.Local = []selector.Selector{tcp}
 			}
-			if err := c.ChangePolicies([]PolicyConfig{changed}, nil); err != nil {
+			if err := c.ChangePolicies([]ipsec.Policy{changed}, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -274,7 +274,7 @@ func BenchmarkPolicyStatsScale(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for i := range c.policies {
-					if _, ok := c.PolicyStats(c.policies[i].Policy); !ok {
+					if _, ok := c.PolicyStats(c.policies[i].ID); !ok {
 						b.Fatal("a policy is missing")
 					}
 				}

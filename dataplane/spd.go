@@ -9,19 +9,11 @@ import (
 	"culvert/selector"
 )
 
-// A PolicyConfig is one entry of the SPD (RFC 4301, Section 4.4.1): Policy's SAs protect the
-// traffic from Local to Remote. A packet that matches no entry is dropped. Bypasses are in
-// spd_bypass.go.
-type PolicyConfig struct {
-	Policy        ipsec.Policy
-	Local, Remote []selector.Selector
-}
-
 // A slot leads the packet path to the outbound SAs of a policy. It outlives SAs, and changes of the
 // SPD that leave the policy in it, so that a rekey is one Store and does not touch the table of
 // policies.
 type slot struct {
-	policy ipsec.Policy
+	policy ipsec.PolicyID
 	sas    atomic.Pointer[outboundSelection] // the active outbound SAs; never nil
 	noise  atomic.Pointer[namers]            // nil: the policy carries no noise
 	opaque atomic.Bool                       // the policy takes fragments without ports
@@ -43,7 +35,7 @@ type target struct {
 	order uint64
 }
 
-func newSlot(policy ipsec.Policy) *slot {
+func newSlot(policy ipsec.PolicyID) *slot {
 	s := &slot{policy: policy}
 	s.sas.Store(new(outboundSelection))
 	return s
@@ -54,14 +46,14 @@ func newSlot(policy ipsec.Policy) *slot {
 // negotiated for. SAs of a removed policy are not used for sending any more; the caller removes
 // them. Of policies that match a packet equally well, the one that was set first wins, then the one
 // earlier in ps. On an error nothing has changed. Any goroutine may call it.
-func (p *Plane) SetPolicies(ps []PolicyConfig) error {
+func (p *Plane) SetPolicies(ps []ipsec.Policy) error {
 	wanted, err := checkPolicies(ps)
 	if err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var gone []ipsec.Policy
+	var gone []ipsec.PolicyID
 	for policy, s := range p.slots {
 		if s.configured && !wanted[policy] {
 			gone = append(gone, policy)
@@ -75,14 +67,14 @@ func (p *Plane) SetPolicies(ps []PolicyConfig) error {
 // there, and removes those of gone, each with the effect that SetPolicies has. All others stay, and
 // the cost does not grow with their number. On an error nothing has changed. Any goroutine may call
 // it.
-func (p *Plane) ChangePolicies(set []PolicyConfig, gone []ipsec.Policy) error {
+func (p *Plane) ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error {
 	wanted, err := checkPolicies(set)
 	if err != nil {
 		return err
 	}
 	for _, policy := range gone {
 		if wanted[policy] {
-			return fmt.Errorf("dataplane: policy %s/%s is to be set and to be gone", policy.Peer, policy.Child)
+			return fmt.Errorf("dataplane: policy %d is to be set and to be gone", policy)
 		}
 	}
 	p.mu.Lock()
@@ -92,7 +84,7 @@ func (p *Plane) ChangePolicies(set []PolicyConfig, gone []ipsec.Policy) error {
 }
 
 // change publishes the SPD without the policies of gone and with those of set. Plane.mu is held.
-func (p *Plane) change(set []PolicyConfig, gone []ipsec.Policy) {
+func (p *Plane) change(set []ipsec.Policy, gone []ipsec.PolicyID) {
 	table := p.spd.Load()
 	for _, policy := range gone {
 		if s := p.slots[policy]; s != nil && s.configured {
@@ -103,48 +95,48 @@ func (p *Plane) change(set []PolicyConfig, gone []ipsec.Policy) {
 	p.spd.Store(p.addPolicies(table, set))
 }
 
-// checkPolicies returns the names of the policies, or an error about the first invalid one.
-func checkPolicies(ps []PolicyConfig) (names map[ipsec.Policy]bool, err error) {
-	names = make(map[ipsec.Policy]bool, len(ps))
+// checkPolicies returns the IDs of the policies, or an error about the first invalid one.
+func checkPolicies(ps []ipsec.Policy) (ids map[ipsec.PolicyID]bool, err error) {
+	ids = make(map[ipsec.PolicyID]bool, len(ps))
 	for i := range ps {
 		if err := checkPolicy(&ps[i]); err != nil {
 			return nil, err
 		}
-		if names[ps[i].Policy] {
-			return nil, fmt.Errorf("dataplane: policy %s/%s is there twice", ps[i].Policy.Peer, ps[i].Policy.Child)
+		if ids[ps[i].ID] {
+			return nil, fmt.Errorf("dataplane: policy %s is there twice", ps[i].Name)
 		}
-		names[ps[i].Policy] = true
+		ids[ps[i].ID] = true
 	}
-	return names, nil
+	return ids, nil
 }
 
-func checkPolicy(c *PolicyConfig) error {
+func checkPolicy(c *ipsec.Policy) error {
 	if len(c.Local) == 0 || len(c.Remote) == 0 {
-		return fmt.Errorf("dataplane: policy %s/%s has no selectors", c.Policy.Peer, c.Policy.Child)
+		return fmt.Errorf("dataplane: policy %s has no selectors", c.Name)
 	}
 	for _, s := range slices.Concat(c.Local, c.Remote) {
 		if !s.Valid() {
-			return fmt.Errorf("dataplane: policy %s/%s has the impossible selector %v", c.Policy.Peer, c.Policy.Child, s)
+			return fmt.Errorf("dataplane: policy %s has the impossible selector %v", c.Name, s)
 		}
 	}
 	return nil
 }
 
 // addPolicies adds new and changed policies to the table, in one step if the table is empty.
-func (p *Plane) addPolicies(table *selector.Table[target], ps []PolicyConfig) *selector.Table[target] {
+func (p *Plane) addPolicies(table *selector.Table[target], ps []ipsec.Policy) *selector.Table[target] {
 	fresh := table.Len() == 0
 	var entries []selector.Entry[target]
 	for _, c := range ps {
-		s := p.slotOf(c.Policy)
+		s := p.slotOf(c.ID)
 		if s.configured && slices.Equal(s.entry.Local, c.Local) && slices.Equal(s.entry.Remote, c.Remote) {
 			continue
 		}
 		if s.configured {
 			table = table.Without(s.entry)
 		}
-		p.lastOrder++
+		order := p.orderOf(&c)
 		p.acquires.admit(s)
-		s.setEntry(selector.Entry[target]{Order: p.lastOrder, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote), Value: target{s, p.lastOrder}}, len(p.workers))
+		s.setEntry(selector.Entry[target]{Order: order, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote), Value: target{s, order}}, len(p.workers))
 		p.notePorts(s)
 		if fresh {
 			entries = append(entries, s.entry)
@@ -158,8 +150,24 @@ func (p *Plane) addPolicies(table *selector.Table[target], ps []PolicyConfig) *s
 	return table
 }
 
+// Of entries with the same prefix, policies with SAs of their own win, then fallbacks, then
+// bypasses.
+const (
+	fallbackOrders = 1 << 62
+	bypassOrders   = 1 << 63
+)
+
+// orderOf returns the Order of a new entry. Plane.mu is held.
+func (p *Plane) orderOf(c *ipsec.Policy) uint64 {
+	p.lastOrder++
+	if c.Fallback {
+		return fallbackOrders | p.lastOrder
+	}
+	return p.lastOrder
+}
+
 // slotOf finds or makes the slot of a policy. Plane.mu is held.
-func (p *Plane) slotOf(policy ipsec.Policy) *slot {
+func (p *Plane) slotOf(policy ipsec.PolicyID) *slot {
 	s := p.slots[policy]
 	if s == nil {
 		s = newSlot(policy)

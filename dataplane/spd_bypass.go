@@ -15,22 +15,19 @@ import (
 // The longest remote prefix decides, as everywhere in the SPD; of entries with the same prefix, one
 // that protects wins.
 
-// lastOrders is where the Orders of bypasses begin, after those of all policies.
-const lastOrders = 1 << 63
-
-// SetBypasses sets the bypassed traffic: from Local to Remote of each entry, whose Policy is only
-// its name. Any goroutine may call it.
-func (p *Plane) SetBypasses(list []PolicyConfig) {
-	stay := make(map[ipsec.Policy]bool, len(list))
+// SetBypasses sets the bypassed traffic: from Local to Remote of each entry, whose ID may
+// be that of the policy that it limits. Any goroutine may call it.
+func (p *Plane) SetBypasses(list []ipsec.Policy) {
+	stay := make(map[ipsec.PolicyID]bool, len(list))
 	for i := range list {
-		stay[list[i].Policy] = true
+		stay[list[i].ID] = true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var gone []ipsec.Policy
-	for name := range p.bypasses {
-		if !stay[name] {
-			gone = append(gone, name)
+	var gone []ipsec.PolicyID
+	for id := range p.bypasses {
+		if !stay[id] {
+			gone = append(gone, id)
 		}
 	}
 	p.changeBypasses(list, gone)
@@ -38,23 +35,23 @@ func (p *Plane) SetBypasses(list []PolicyConfig) {
 
 // ChangeBypasses adds the bypasses of set or updates the selectors of those that are there, and
 // removes those of gone. Any goroutine may call it.
-func (p *Plane) ChangeBypasses(set []PolicyConfig, gone []ipsec.Policy) {
+func (p *Plane) ChangeBypasses(set []ipsec.Policy, gone []ipsec.PolicyID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.changeBypasses(set, gone)
 }
 
 // changeBypasses publishes the SPD with changed bypasses. Plane.mu is held.
-func (p *Plane) changeBypasses(set []PolicyConfig, gone []ipsec.Policy) {
+func (p *Plane) changeBypasses(set []ipsec.Policy, gone []ipsec.PolicyID) {
 	table := p.spd.Load()
-	for _, name := range gone {
-		if old, ok := p.bypasses[name]; ok {
+	for _, id := range gone {
+		if old, ok := p.bypasses[id]; ok {
 			table = table.Without(old)
-			delete(p.bypasses, name)
+			delete(p.bypasses, id)
 		}
 	}
 	for _, c := range set {
-		old, ok := p.bypasses[c.Policy]
+		old, ok := p.bypasses[c.ID]
 		if ok && slices.Equal(old.Local, c.Local) && slices.Equal(old.Remote, c.Remote) {
 			continue
 		}
@@ -62,8 +59,8 @@ func (p *Plane) changeBypasses(set []PolicyConfig, gone []ipsec.Policy) {
 			table = table.Without(old)
 		}
 		p.lastOrder++
-		e := selector.Entry[target]{Order: lastOrders | p.lastOrder, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote)}
-		p.bypasses[c.Policy] = e
+		e := selector.Entry[target]{Order: bypassOrders | p.lastOrder, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote)}
+		p.bypasses[c.ID] = e
 		table = table.With(e)
 	}
 	p.spd.Store(table)

@@ -11,10 +11,18 @@ import (
 	"culvert/selector"
 )
 
+// idOf returns the ID that stands for a short name in a test.
+func idOf(name string) (id ipsec.PolicyID) {
+	for _, c := range []byte(name) {
+		id = id<<8 | ipsec.PolicyID(c)
+	}
+	return id
+}
+
 // bypass returns a bypass of a name for all sources.
-func bypass(t *testing.T, name string, list ...string) PolicyConfig {
+func bypass(t *testing.T, name string, list ...string) ipsec.Policy {
 	t.Helper()
-	return PolicyConfig{Policy: ipsec.Policy{Child: name}, Local: everything(), Remote: nets(list...)}
+	return ipsec.Policy{ID: idOf(name), Local: everything(), Remote: nets(list...)}
 }
 
 // wantRefused wants a packet from src neither to be sealed nor given back, and its sender to learn
@@ -42,7 +50,7 @@ func TestBypassIsNotSealed(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
 	in4, in6 := netip.MustParseAddrPort("10.2.5.1:53"), netip.MustParseAddrPort("[2001:db8:2:5::1]:53")
 	wantThrough(t, a, b, src4, in4)
-	a.SetBypasses([]PolicyConfig{bypass(t, "x", "10.2.5.0/24", "2001:db8:2:5::/64")})
+	a.SetBypasses([]ipsec.Policy{bypass(t, "x", "10.2.5.0/24", "2001:db8:2:5::/64")})
 	wantRefused(t, a, b, src4, in4)
 	wantRefused(t, a, b, src6, in6)
 	wantThrough(t, a, b, src4, dst4)
@@ -54,17 +62,17 @@ func TestBypassIsNotSealed(t *testing.T) {
 
 func TestLongestPrefixAgainstABypass(t *testing.T) {
 	p := newGateway(t, 1, nil)
-	policy := func(child string, remote ...string) PolicyConfig {
-		return PolicyConfig{Policy: ipsec.Policy{Peer: "peer", Child: child}, Local: everything(), Remote: nets(remote...)}
+	policy := func(child string, remote ...string) ipsec.Policy {
+		return ipsec.Policy{ID: idOf(child), Local: everything(), Remote: nets(remote...)}
 	}
-	p.SetBypasses([]PolicyConfig{bypass(t, "x", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16")})
-	if err := p.SetPolicies([]PolicyConfig{policy("all", "0.0.0.0/0"), policy("small", "10.2.5.0/24"), policy("same", "10.3.0.0/16")}); err != nil {
+	p.SetBypasses([]ipsec.Policy{bypass(t, "x", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16")})
+	if err := p.SetPolicies([]ipsec.Policy{policy("all", "0.0.0.0/0"), policy("small", "10.2.5.0/24"), policy("same", "10.3.0.0/16")}); err != nil {
 		t.Fatal(err)
 	}
 	for to, want := range map[string]string{"10.2.5.1": "small", "10.2.6.1": "", "10.3.0.1": "same", "10.4.0.1": "", "10.5.0.1": "all"} {
 		f := selector.Flow{Src: src4.Addr(), Dst: netip.MustParseAddr(to), Protocol: 17}
 		got, ok := p.policyFor(&f)
-		if ok != (want != "") || ok && got.policy.Child != want {
+		if ok != (want != "") || ok && got.policy != idOf(want) {
 			t.Errorf("%s: got a policy: %t, want %q", to, ok, want)
 		}
 	}
@@ -75,22 +83,22 @@ func TestBypassesComeAndGo(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 5))
 	all := []string{"10.2.0.0/16", "10.2.5.0/24", "10.2.5.128/25", "10.3.0.0/16"}
 	p := newGateway(t, 1, nil)
-	names, now := []string{"x", "y", "z"}, map[string]PolicyConfig{}
+	names, now := []string{"x", "y", "z"}, map[string]ipsec.Policy{}
 	for range 300 {
 		name := names[rng.IntN(len(names))]
 		c := bypass(t, name, all[rng.IntN(len(all))], all[rng.IntN(len(all))])
 		switch rng.IntN(4) {
 		case 0:
-			p.ChangeBypasses(nil, []ipsec.Policy{c.Policy})
+			p.ChangeBypasses(nil, []ipsec.PolicyID{c.ID})
 			delete(now, name)
 		case 1:
-			p.SetBypasses([]PolicyConfig{c})
-			now = map[string]PolicyConfig{name: c}
+			p.SetBypasses([]ipsec.Policy{c})
+			now = map[string]ipsec.Policy{name: c}
 		default:
-			p.ChangeBypasses([]PolicyConfig{c}, nil)
+			p.ChangeBypasses([]ipsec.Policy{c}, nil)
 			now[name] = c
 		}
-		if err := p.ChangePolicies([]PolicyConfig{{lan, everything(), everything()[:1+rng.IntN(2)]}}, nil); err != nil {
+		if err := p.ChangePolicies([]ipsec.Policy{{ID: lan, Local: everything(), Remote: everything()[:1+rng.IntN(2)]}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if got := p.spd.Load().Len(); got != len(now)+1 {
@@ -115,11 +123,11 @@ func TestBypassOfFragments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limited := PolicyConfig{Policy: ipsec.Policy{Peer: "peer", Child: "ports"}, Local: everything(), Remote: []selector.Selector{ports}}
-	if err := a.ChangePolicies([]PolicyConfig{limited}, nil); err != nil {
+	limited := ipsec.Policy{ID: idOf("ports"), Local: everything(), Remote: []selector.Selector{ports}}
+	if err := a.ChangePolicies([]ipsec.Policy{limited}, nil); err != nil {
 		t.Fatal(err)
 	}
-	a.SetBypasses([]PolicyConfig{bypass(t, "x", "10.2.5.0/24", "10.3.5.0/24")})
+	a.SetBypasses([]ipsec.Policy{bypass(t, "x", "10.2.5.0/24", "10.3.5.0/24")})
 	for _, to := range []string{"10.2.5.1:53", "10.3.5.1:53"} {
 		whole := udpPacket(src4, netip.MustParseAddrPort(to), false, random(64))
 		first, later := bytes.Clone(whole[:20+32]), append(bytes.Clone(whole[:20]), whole[20+32:]...)

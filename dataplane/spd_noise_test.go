@@ -68,7 +68,7 @@ func TestNamedNoise(t *testing.T) {
 	b.queues[0].inject(udpPacket(netip.MustParseAddrPort("10.2.0.1:7"), netip.MustParseAddrPort("224.0.0.251:7"), true, nil))
 	b.wantCounter(t, "out_noise", 1)
 	b.queues[0].wantIdle(t)
-	if err := a.SetPolicies([]PolicyConfig{{lan, []selector.Selector{selector.All(false)}, []selector.Selector{selector.All(false)}}}); err != nil {
+	if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: []selector.Selector{selector.All(false)}, Remote: []selector.Selector{selector.All(false)}}}); err != nil {
 		t.Fatal(err)
 	}
 	a.queues[0].inject(udpPacket(netip.MustParseAddrPort("10.1.0.1:7"), netip.MustParseAddrPort("224.0.0.251:7"), true, nil))
@@ -77,7 +77,7 @@ func TestNamedNoise(t *testing.T) {
 
 func TestNoiseRaisesNothing(t *testing.T) {
 	a := newGateway(t, 1, nil)
-	if err := a.SetPolicies([]PolicyConfig{{lan, everything(), everything()}}); err != nil {
+	if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: everything(), Remote: everything()}}); err != nil {
 		t.Fatal(err)
 	}
 	a.start(t)

@@ -44,7 +44,7 @@ func TestPolicyThatShrinks(t *testing.T) {
 	sa.RemoteTS = nets("10.2.0.0/24")
 	outside := udpPacket(src4, netip.MustParseAddrPort("10.2.9.9:1"), true, nil)
 	flow := parse(t, outside).Flow
-	if err := g.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+	if err := g.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.InstallInbound(sa); err != nil {
@@ -52,7 +52,7 @@ func TestPolicyThatShrinks(t *testing.T) {
 	}
 	g.ActivateOutbound(1)
 	old, _ := g.spd.Load().Lookup(&flow)
-	if err := g.SetPolicies([]PolicyConfig{{lan, nets("10.1.0.0/16"), nets("10.2.0.0/24")}}); err != nil {
+	if err := g.SetPolicies([]ipsec.Policy{{ID: lan, Local: nets("10.1.0.0/16"), Remote: nets("10.2.0.0/24")}}); err != nil {
 		t.Fatal(err)
 	}
 	if c := old.pick(&flow, old.order, 0); c != nil {
@@ -67,19 +67,20 @@ func TestPolicyThatShrinks(t *testing.T) {
 
 func TestSetPolicies(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
-	other := ipsec.Policy{Peer: "other", Child: "lan"}
-	bad := []PolicyConfig{
-		{other, nil, lanB()},
-		{other, lanA(), []selector.Selector{{}}},
-		{lan, lanA(), lanB()}, // twice
+	other := ipsec.PolicyID(2)
+	bad := []ipsec.Policy{
+		{ID: other, Local: nil, Remote: lanB()},
+		{ID: other, Local: lanA(), Remote: []selector.Selector{{}}},
+		{ID: lan, Local: lanA(), Remote: lanB()},
+		// twice,
 	}
 	for _, c := range bad {
-		if err := a.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}, c}); err == nil {
+		if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}, c}); err == nil {
 			t.Errorf("%+v was taken", c)
 		}
 	}
 	before := a.slots[lan]
-	ps := []PolicyConfig{{lan, lanA(), lanB()}, {other, lanA(), nets("10.3.0.0/16")}}
+	ps := []ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}, {ID: other, Local: lanA(), Remote: nets("10.3.0.0/16")}}
 	if err := a.SetPolicies(ps); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestSetPolicies(t *testing.T) {
 		t.Errorf("acquire for %v", e.Policy)
 	}
 	// A changed policy keeps its SAs, which carry what they were negotiated for and no more.
-	if err := a.SetPolicies([]PolicyConfig{{lan, lanA(), nets("10.0.0.0/8")}}); err != nil {
+	if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: nets("10.0.0.0/8")}}); err != nil {
 		t.Fatal(err)
 	}
 	a.wantCounter(t, "out_no_sa", 1) // the kept packet of the policy that is gone
@@ -117,37 +118,37 @@ func TestSetPolicies(t *testing.T) {
 // ChangePolicies leaves all others alone, and does to those that it names what SetPolicies would.
 func TestChangePolicies(t *testing.T) {
 	a, b, _ := tunnel(t, 1)
-	other := ipsec.Policy{Peer: "other", Child: "lan"}
-	toOther := PolicyConfig{other, lanA(), nets("10.3.0.0/16")}
+	other := ipsec.PolicyID(2)
+	toOther := ipsec.Policy{ID: other, Local: lanA(), Remote: nets("10.3.0.0/16")}
 	for _, c := range []struct {
-		set  []PolicyConfig
-		gone []ipsec.Policy
+		set  []ipsec.Policy
+		gone []ipsec.PolicyID
 	}{
-		{[]PolicyConfig{toOther, {other, nil, nil}}, nil},
-		{[]PolicyConfig{toOther, toOther}, nil},
-		{[]PolicyConfig{toOther}, []ipsec.Policy{other}},
+		{[]ipsec.Policy{toOther, {ID: other, Local: nil, Remote: nil}}, nil},
+		{[]ipsec.Policy{toOther, toOther}, nil},
+		{[]ipsec.Policy{toOther}, []ipsec.PolicyID{other}},
 	} {
 		if err := a.ChangePolicies(c.set, c.gone); err == nil || a.spd.Load().Len() != 1 {
 			t.Errorf("set %v, gone %v: no error, or the SPD has changed", c.set, c.gone)
 		}
 	}
 	before := a.slots[lan]
-	change := func(set []PolicyConfig, gone ...ipsec.Policy) {
+	change := func(set []ipsec.Policy, gone ...ipsec.PolicyID) {
 		t.Helper()
 		if err := a.ChangePolicies(set, gone); err != nil {
 			t.Fatal(err)
 		}
 	}
-	change([]PolicyConfig{toOther})
+	change([]ipsec.Policy{toOther})
 	a.queues[0].inject(udpPacket(src4, netip.MustParseAddrPort("10.3.0.1:1"), true, nil))
 	if e := a.wantEvent(t, ipsec.EventAcquire); e.Policy != other {
 		t.Errorf("acquire for %v", e.Policy)
 	}
 	toOther.Remote = nets("10.4.0.0/16")
-	change([]PolicyConfig{toOther})
+	change([]ipsec.Policy{toOther})
 	a.queues[0].inject(udpPacket(src4, netip.MustParseAddrPort("10.3.0.1:1"), true, nil))
 	a.wantCounter(t, "out_no_policy", 1)
-	change(nil, other, ipsec.Policy{Peer: "nobody"})
+	change(nil, other, ipsec.PolicyID(99))
 	a.wantCounter(t, "out_no_sa", 1) // the kept packet of the policy that is gone
 	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
 	b.queues[0].want(t)

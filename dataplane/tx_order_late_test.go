@@ -17,7 +17,7 @@ import (
 // other is a policy beside lan with an SA of its own: its traffic has nothing to do with that of
 // lan.
 var (
-	other  = ipsec.Policy{Peer: "peer", Child: "other"}
+	other  = ipsec.PolicyID(2)
 	dstOwn = netip.MustParseAddrPort("198.51.100.1:53")
 )
 
@@ -26,10 +26,10 @@ func twoSAs(t *testing.T, workers int) (a, b *gateway) {
 	t.Helper()
 	a, b = twoGateways(t, workers, nil)
 	far := nets("198.51.100.0/24")
-	if err := a.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}, {other, lanA(), far}}); err != nil {
+	if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}, {ID: other, Local: lanA(), Remote: far}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.SetPolicies([]PolicyConfig{{lan, lanB(), lanA()}, {other, far, lanA()}}); err != nil {
+	if err := b.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanB(), Remote: lanA()}, {ID: other, Local: far, Remote: lanA()}}); err != nil {
 		t.Fatal(err)
 	}
 	install(t, a, b, childSA(t, a, b, 1))

@@ -10,6 +10,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 	"culvert/tun/gso"
 )
 
@@ -70,7 +71,7 @@ func oneSAOut(t *testing.T, seed uint64) {
 	const workers, reads = 3, 150
 	enoughProcs(t, workers)
 	a := newGateway(t, workers, nil)
-	if err := a.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}}); err != nil {
+	if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}); err != nil {
 		t.Fatal(err)
 	}
 	sa := childSA(t, a, a, 1)

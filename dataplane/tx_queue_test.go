@@ -62,9 +62,9 @@ func (s *script) Read(buf []byte, headroom int, p *gso.Packet) error {
 // sendsOf is what one turn of a worker sends when the TUN has these packets.
 func sendsOf(t *testing.T, r *recorder, workers int, list ...gso.Packet) *gateway {
 	t.Helper()
-	q, other := &script{list: list}, ipsec.Policy{Peer: "peer", Child: "other"}
+	q, other := &script{list: list}, ipsec.PolicyID(2)
 	g := newGateway(t, workers, func(c *Config) { c.Queues[0], c.Ports[0] = q, r })
-	if err := g.SetPolicies([]PolicyConfig{{lan, lanA(), lanB()}, {other, lanA(), nets("198.51.100.0/24")}}); err != nil {
+	if err := g.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}, {ID: other, Local: lanA(), Remote: nets("198.51.100.0/24")}}); err != nil {
 		t.Fatal(err)
 	}
 	one, two := childSA(t, g, g, 1), childSA(t, g, g, 2)

@@ -100,5 +100,5 @@ type Plane interface {
 	// NeedTraffic asks for a call of Pair.Saw.
 	NeedTraffic(id ipsec.ChildID)
 	// AcquireFailed drops the packets that wait for the policy.
-	AcquireFailed(policy ipsec.Policy)
+	AcquireFailed(policy ipsec.PolicyID)
 }

@@ -36,7 +36,7 @@ func (pol *Policy) Close() {
 func (pol *Policy) forget() {
 	if pol.flow != nil {
 		pol.flow = nil
-		pol.table.host.AcquireFailed(pol.Name)
+		pol.table.host.AcquireFailed(pol.ID)
 	}
 }
 
@@ -81,7 +81,7 @@ func (pol *Policy) Acquire(f selector.Flow, resource int) {
 	case resource > 0:
 		pol.acquireResource(resource)
 	case pol.owner.Closed() || pol.base == IntentDown && !pol.want:
-		pol.table.host.AcquireFailed(pol.Name)
+		pol.table.host.AcquireFailed(pol.ID)
 	case pol.Up():
 		// The SA came up while the report was under way. If the peer may not have it yet, the
 		// packet waits.
@@ -91,7 +91,7 @@ func (pol *Policy) Acquire(f selector.Flow, resource int) {
 	case pol.want || pol.busy:
 		pol.remember(f)
 	case now.Before(pol.retry.At) || pol.owner.Pausing():
-		pol.table.host.AcquireFailed(pol.Name)
+		pol.table.host.AcquireFailed(pol.ID)
 	default:
 		pol.want = true
 		pol.remember(f)

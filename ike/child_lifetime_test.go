@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"culvert/ike/wire"
-	"culvert/internal/ipsec"
 )
 
 // A day of short lifetimes on both sides: everything is rekeyed in time, by either side, and
@@ -128,7 +127,7 @@ func TestChildSANotFound(t *testing.T) {
 	p.left.rekey("lan")
 	p.drive(10 * time.Second)
 	p.wantTunnel()
-	if n := p.left.plane.ofPolicy(ipsec.Policy{Peer: "right", Child: "lan"}); n[0].sa.ID != 2 {
+	if n := p.left.plane.ofPolicy(p.left.policy("lan")); n[0].sa.ID != 2 {
 		t.Errorf("child %d, want a second one", n[0].sa.ID)
 	}
 }

@@ -76,4 +76,4 @@ func (h pairHost) ActivateOutbound(id ipsec.ChildID)   { h.e.emit(ActivateOutbou
 func (h pairHost) DeactivateOutbound(id ipsec.ChildID) { h.e.emit(DeactivateOutbound{ID: id}) }
 func (h pairHost) RemoveSA(id ipsec.ChildID)           { h.e.emit(RemoveSA{ID: id}) }
 func (h pairHost) NeedTraffic(id ipsec.ChildID)        { h.e.emit(NeedTraffic{ID: id}) }
-func (h pairHost) AcquireFailed(policy ipsec.Policy)   { h.e.emit(AcquireFailed{Policy: policy}) }
+func (h pairHost) AcquireFailed(policy ipsec.PolicyID) { h.e.emit(AcquireFailed{Policy: policy}) }

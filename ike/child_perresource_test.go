@@ -8,7 +8,6 @@ import (
 
 	"culvert/ike/timer"
 	"culvert/ike/wire"
-	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -270,9 +269,9 @@ func TestFurtherChildsSelectors(t *testing.T) {
 				ps[i] = wireTS(true, local)
 			}
 		}
-		before := len(p.right.e.policyFor(p.right.policy("lan")).Further())
+		before := len(p.right.e.policies.byID[p.right.policy("lan")].Further())
 		a.asPeer(p.right, wire.CreateChildSA, ps...)
-		return len(p.right.e.policyFor(p.right.policy("lan")).Further()) - before
+		return len(p.right.e.policies.byID[p.right.policy("lan")].Further()) - before
 	}
 	lan := p.right.peers[0].Children[0]
 	one := func(s string) []selector.Selector { return testNetworks(s) }
@@ -341,7 +340,7 @@ func TestFurtherChildIsRefused(t *testing.T) {
 		{"N(NO_PROPOSAL_CHOSEN)", func(p *testPair) {
 			other := testESPProposal
 			other.Transforms = []wire.Transform{{Type: wire.TransformENCR, ID: wire.EncrChaCha20Poly1305}, {Type: wire.TransformESN, ID: wire.ESNNo}}
-			pol := p.right.e.policyFor(p.right.policy("lan"))
+			pol := p.right.e.policies.byID[p.right.policy("lan")]
 			pol.Settings.Proposals, negotiated(pol.Main().Pairs()[0]).proposal = []wire.Proposal{other}, other
 		}, 2 * resourcePause},
 	} {
@@ -369,7 +368,7 @@ func TestNeedlessWishes(t *testing.T) {
 	for _, in := range []Acquire{
 		{Policy: p.left.policy("lan"), Resource: 3},
 		{Policy: p.left.policy("none"), Resource: 1},
-		{Policy: ipsec.Policy{Peer: "nobody", Child: "lan"}, Resource: 1},
+		{Policy: 99, Resource: 1},
 	} {
 		p.left.handle(in)
 	}

@@ -13,7 +13,8 @@ import (
 // A Policy is one configured child of a party: what should be up, and what is. Its owner starts the
 // negotiation of a pair when the policy is due, and calls Begin first.
 type Policy struct {
-	Name     ipsec.Policy
+	ID       ipsec.PolicyID
+	Name     ipsec.PolicyName
 	Settings Settings
 	table    *Table
 	owner    Owner
@@ -56,8 +57,8 @@ type Trouble struct {
 }
 
 // NewPolicy returns a policy without pairs.
-func NewPolicy(t *Table, owner Owner, name ipsec.Policy, settings Settings) *Policy {
-	pol := &Policy{Name: name, Settings: settings, table: t, owner: owner, base: intentOf(settings.Start)}
+func NewPolicy(t *Table, owner Owner, id ipsec.PolicyID, name ipsec.PolicyName, settings Settings) *Policy {
+	pol := &Policy{ID: id, Name: name, Settings: settings, table: t, owner: owner, base: intentOf(settings.Start)}
 	pol.main.policy = pol
 	pol.want = pol.base == IntentUp
 	pol.retry.Timer.Fire = owner.Touch
@@ -169,7 +170,7 @@ func (pol *Policy) Failed(why string, explain []string) {
 func (pol *Policy) GiveUp(err error) {
 	pol.flow = nil
 	pol.want = pol.base == IntentUp
-	pol.table.host.AcquireFailed(pol.Name)
+	pol.table.host.AcquireFailed(pol.ID)
 	pol.owner.GaveUp(pol, err)
 }
 

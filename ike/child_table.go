@@ -78,7 +78,8 @@ func (t *Table) Install(c Carrier, l *Chain, a Agreement) *Pair {
 		pol.group = group{able: a.Grouped}
 	}
 	l.add(p)
-	p.SA.ID, p.SA.Policy, p.SA.Limits, p.SA.ReplayWindow = t.last, pol.Name, pol.Settings.Limits, pol.Settings.ReplayWindow
+	p.SA.ID, p.SA.Policy, p.SA.Name = t.last, pol.ID, pol.Name
+	p.SA.Limits, p.SA.ReplayWindow = pol.Settings.Limits, pol.Settings.ReplayWindow
 	p.SA.LocalTS, p.SA.RemoteTS = selector.Normalize(a.SA.LocalTS), selector.Normalize(a.SA.RemoteTS)
 	p.SA.Resource, p.SA.PerResource = l.resource, p.grouped && t.host.Workers() > 1
 	p.dates.born = t.host.Now()

@@ -88,8 +88,8 @@ func (s *testSide) rekey(child string) uint64 {
 }
 
 // policy is the first peer's child of that name.
-func (s *testSide) policy(child string) ipsec.Policy {
-	return ipsec.Policy{Peer: s.peers[0].Name, Child: child}
+func (s *testSide) policy(child string) ipsec.PolicyID {
+	return s.plane.policyNamed(ipsec.PolicyName{Peer: s.peers[0].Name, Child: child})
 }
 
 // traffic sends a packet of the child, by the dataplane's first worker.

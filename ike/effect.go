@@ -48,7 +48,13 @@ type (
 	NeedTraffic struct{ ID ipsec.ChildID }
 	// AcquireFailed reports that what an Acquire or a failed Connect waited for will not come.
 	// Packets kept for the policy may be dropped.
-	AcquireFailed struct{ Policy ipsec.Policy }
+	AcquireFailed struct{ Policy ipsec.PolicyID }
+	// InstallPolicy adds a policy to the SPD, or changes the one with its ID. It precedes the first
+	// InstallInbound that serves the policy.
+	InstallPolicy struct{ Policy ipsec.Policy }
+	// RemovePolicy removes a policy. Its SAs, if there are any left, are no longer sent on;
+	// RemoveSA follows for each.
+	RemovePolicy struct{ ID ipsec.PolicyID }
 	// PathProbed is the result of a ProbePath.
 	PathProbed struct{ ipsec.PathProbe }
 	// Resolve asks for another lookup of the peer's DNS name, because a round of tries failed for
@@ -58,6 +64,7 @@ type (
 	Notice struct {
 		Level  Level
 		Peer   string
+		Party  string // the canonical identity, of a peer with many parties
 		Child  string
 		Event  string // a fixed word, such as "ike-up", "ike-down", "child-up", "child-down", "auth-failed"
 		Text   string // a sentence, escaped, without secrets
@@ -93,6 +100,8 @@ func (RemoveSA) isEffect()           {}
 func (SetPath) isEffect()            {}
 func (NeedTraffic) isEffect()        {}
 func (AcquireFailed) isEffect()      {}
+func (InstallPolicy) isEffect()      {}
+func (RemovePolicy) isEffect()       {}
 func (PathProbed) isEffect()         {}
 func (Resolve) isEffect()            {}
 func (Notice) isEffect()             {}

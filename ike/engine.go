@@ -20,6 +20,8 @@ type Engine struct {
 	newcomers   int // computations under way for half-open IKE SAs
 	sas         saTable
 	peers       peerTable
+	plan        peerPlan
+	policies    policyTable
 	pairs       *Table
 	unprotected unprotectedLimits
 	counts      map[string]uint64
@@ -51,6 +53,7 @@ func New(cfg Config, now time.Time) *Engine {
 		jobs:     jobs{waiting: map[uint64]func(any){}},
 		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}},
 		peers:    newPeerTable(),
+		policies: newPolicyTable(),
 		counts:   map[string]uint64{},
 	}
 	e.pairs = NewTable(pairHost{e})
@@ -115,6 +118,8 @@ func (e *Engine) apply(in Input) {
 		e.probePath(in)
 	case SourceGone:
 		e.sourceGone(in)
+	case PlanPeers:
+		e.planPeers(in)
 	case SetPeers:
 		e.setPeers(in.Peers)
 	case ChangePeers:

@@ -40,7 +40,7 @@ type (
 	// Acquire reports that a packet matched a policy that has no SA (RFC 4301, Section 4.4.1). With
 	// a Resource, the policy has SAs, but none for this worker, which is counted from 1 and busy.
 	Acquire struct {
-		Policy   ipsec.Policy
+		Policy   ipsec.PolicyID
 		Flow     selector.Flow
 		Resource int
 	}
@@ -79,6 +79,16 @@ type (
 		ID    uint64
 		Value any
 	}
+	// PlanPeers asks for the policies that a SetPeers (Whole) or ChangePeers with the same contents
+	// adds and removes, as InstallPolicy and RemovePolicy. Nothing else happens. When the policies
+	// are in force, the SetPeers or ChangePeers itself follows, which then leaves these effects
+	// out. So no packet is sent for a peer whose networks are not protected yet. With Whole there
+	// is an InstallPolicy for every peer of Set, whether it changes or not.
+	PlanPeers struct {
+		Set   []Peer
+		Gone  []string
+		Whole bool
+	}
 	// SetPeers replaces the configured peers. An unchanged peer keeps its SAs; those of a removed
 	// or changed one are closed.
 	SetPeers struct{ Peers []Peer }
@@ -106,6 +116,7 @@ func (AddressesChanged) isInput() {}
 func (SourceGone) isInput()       {}
 func (ProbePath) isInput()        {}
 func (Computed) isInput()         {}
+func (PlanPeers) isInput()        {}
 func (SetPeers) isInput()         {}
 func (ChangePeers) isInput()      {}
 func (Shutdown) isInput()         {}

@@ -62,7 +62,7 @@ type testSide struct {
 	notices   []Notice
 	done      map[uint64]error
 	answered  map[uint64]bool
-	failed    map[ipsec.Policy]int // AcquireFailed
+	failed    map[ipsec.PolicyID]int // AcquireFailed
 	resolves  []string
 	stopped   bool
 	nextRef   uint64
@@ -94,7 +94,7 @@ func newPair(t testing.TB, seed uint64, edit func(p *testPair)) *testPair {
 }
 
 func newSide(p *testPair, name string, addrs ...string) *testSide {
-	s := &testSide{p: p, name: name, done: map[uint64]error{}, answered: map[uint64]bool{}, failed: map[ipsec.Policy]int{}, sentRequests: map[wire.ExchangeType]int{}}
+	s := &testSide{p: p, name: name, done: map[uint64]error{}, answered: map[uint64]bool{}, failed: map[ipsec.PolicyID]int{}, sentRequests: map[wire.ExchangeType]int{}}
 	for _, a := range addrs {
 		s.addrs = append(s.addrs, netip.MustParseAddr(a))
 	}
@@ -201,6 +201,10 @@ func (s *testSide) do(f Effect) {
 		if psa := s.plane.sas[f.ID]; psa != nil {
 			s.later(psa.traffic())
 		}
+	case InstallPolicy:
+		s.plane.setPolicy(f.Policy)
+	case RemovePolicy:
+		s.plane.removePolicy(f.ID)
 	case AcquireFailed:
 		s.failed[f.Policy]++
 		delete(s.plane.asked, askedFor{f.Policy, 0})

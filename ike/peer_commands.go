@@ -162,7 +162,7 @@ func (e *Engine) answerRefs(refs *[]uint64, err error) {
 
 // acquire handles a packet that has no SA. The answer is a Child SA or AcquireFailed.
 func (e *Engine) acquire(in Acquire) {
-	if pol := e.policyFor(in.Policy); pol != nil {
+	if pol := e.policies.byID[in.Policy]; pol != nil {
 		pol.Acquire(in.Flow, in.Resource)
 	} else if in.Resource == 0 {
 		e.emit(AcquireFailed{Policy: in.Policy})

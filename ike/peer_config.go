@@ -13,6 +13,7 @@ func (e *Engine) setPeers(list []Peer) {
 	if e.stopping {
 		return
 	}
+	defer e.endPlan()
 	old := e.peers
 	e.peers = newPeerTable()
 	e.peers.dirty, e.peers.lastPlace = old.dirty, old.lastPlace
@@ -24,7 +25,7 @@ func (e *Engine) setPeers(list []Peer) {
 		if p != nil && p.sameBut(cfg) {
 			p.setAddresses(cfg)
 		} else {
-			p = e.newProfile(cfg)
+			p = e.plannedProfile(cfg)
 		}
 		e.peers.add(p)
 		e.touch(p.party)
@@ -43,6 +44,7 @@ func (e *Engine) changePeers(in ChangePeers) {
 	if e.stopping {
 		return
 	}
+	defer e.endPlan()
 	for _, name := range in.Gone {
 		if p := e.peers.byName[name]; p != nil {
 			e.peers.remove(p)
@@ -61,7 +63,7 @@ func (e *Engine) setPeer(cfg Peer) {
 	p := e.peers.byName[cfg.Name]
 	switch {
 	case p == nil:
-		p = e.newProfile(cfg)
+		p = e.plannedProfile(cfg)
 		e.peers.add(p)
 	case p.sameBut(cfg):
 		e.peers.unlist(p)
@@ -69,7 +71,7 @@ func (e *Engine) setPeer(cfg Peer) {
 		e.peers.list(p)
 	default:
 		old := p
-		p = e.newProfile(cfg)
+		p = e.plannedProfile(cfg)
 		e.peers.replace(old, p)
 		old.removeFrom(whyChanged)
 	}
@@ -110,6 +112,7 @@ func (p *party) removeFrom(why string) {
 	p.e.timers.Stop(&p.try.Timer)
 	for _, pol := range p.policies {
 		pol.Close()
+		p.e.policies.remove(p.e, pol)
 	}
 	p.closeAll(why)
 }

@@ -49,7 +49,7 @@ func (p *profile) newParty() *party {
 	q := &party{profile: p}
 	q.try.Timer.Fire = func() { p.e.touch(q) }
 	for _, c := range p.cfg.Children {
-		q.policies = append(q.policies, NewPolicy(p.e.pairs, q, ipsec.Policy{Peer: p.cfg.Name, Child: c.Name}, c))
+		q.policies = append(q.policies, NewPolicy(p.e.pairs, q, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Child: c.Name}, c))
 	}
 	return q
 }
@@ -215,14 +215,6 @@ func (p *party) policyNamed(name string) *Policy {
 		if pol.Settings.Name == name {
 			return pol
 		}
-	}
-	return nil
-}
-
-// policyFor returns the configured policy of a name, or nil.
-func (e *Engine) policyFor(name ipsec.Policy) *Policy {
-	if p := e.peers.byName[name.Peer]; p != nil {
-		return p.party.policyNamed(name.Child)
 	}
 	return nil
 }

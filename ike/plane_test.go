@@ -21,13 +21,15 @@ type testPlane struct {
 	sas       map[ipsec.ChildID]*planeSA
 	asked     map[askedFor]time.Time // of the last Acquire
 	pairs     map[string]int         // how many pairs each child has sent on so far
-	silenced  map[ipsec.Policy]int   // when DeactivateOutbound left a policy nothing to send on: the number of the Handle
+	silenced  map[ipsec.PolicyID]int // when DeactivateOutbound left a policy nothing to send on: the number of the Handle
 	known     map[uint32]bool        // every SPI that was ever installed
+	spd       map[ipsec.PolicyID]ipsec.Policy
+	removed   map[ipsec.PolicyID]bool // policies that were in the SPD
 }
 
 // askedFor is what an Acquire is for: an SA of a policy, or one of it for a worker.
 type askedFor struct {
-	policy   ipsec.Policy
+	policy   ipsec.PolicyID
 	resource int
 }
 
@@ -42,7 +44,7 @@ type planeSA struct {
 // the key.
 type espPacket struct {
 	from   *testSide
-	policy ipsec.Policy
+	policy ipsec.PolicyID
 	spi    uint32
 	key    []byte
 	seq    uint64
@@ -54,7 +56,8 @@ func newPlane(s *testSide, seed uint64) *testPlane {
 	return &testPlane{
 		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
 		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[ipsec.ChildID]*planeSA{},
-		asked: map[askedFor]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{}, silenced: map[ipsec.Policy]int{},
+		asked: map[askedFor]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{}, silenced: map[ipsec.PolicyID]int{},
+		spd: map[ipsec.PolicyID]ipsec.Policy{}, removed: map[ipsec.PolicyID]bool{},
 	}
 }
 
@@ -87,6 +90,10 @@ func (pl *testPlane) install(sa ipsec.ChildSA) {
 	if pl.sas[sa.ID] != nil {
 		pl.s.p.violated("%s: InstallInbound of child %d for the second time", pl.s.name, sa.ID)
 	}
+	// An SA of a peer that is no longer configured may still come up, to be closed at once.
+	if p, ok := pl.spd[sa.Policy]; !pl.removed[sa.Policy] && (!ok || !selector.Subset(sa.LocalTS, p.Local) || !selector.Subset(sa.RemoteTS, p.Remote)) {
+		pl.s.p.violated("%s: InstallInbound of child %d, whose policy %d is not installed or is narrower", pl.s.name, sa.ID, sa.Policy)
+	}
 	pl.s.p.freshKey(sa.SPIIn, sa.KeyIn)
 	delete(pl.allocated, sa.SPIIn)
 	pl.known[sa.SPIIn] = true
@@ -104,7 +111,7 @@ func (pl *testPlane) activate(id ipsec.ChildID) {
 		pl.s.p.violated("%s: ActivateOutbound of child %d only after DeactivateOutbound of the last that was sent on", pl.s.name, id)
 	}
 	if !psa.sends {
-		pl.pairs[psa.sa.Policy.Child]++
+		pl.pairs[psa.sa.Name.Child]++
 	}
 	psa.sends = true
 	delete(pl.asked, askedFor{psa.sa.Policy, 0})
@@ -124,7 +131,7 @@ func (pl *testPlane) deactivate(id ipsec.ChildID) {
 
 // sender returns the SA that a worker of the policy sends on, or nil: the newest of its own,
 // otherwise of those for all, otherwise of any. Worker 0 has none of its own.
-func (pl *testPlane) sender(policy ipsec.Policy, worker int) *planeSA {
+func (pl *testPlane) sender(policy ipsec.PolicyID, worker int) *planeSA {
 	var best *planeSA
 	rank := func(psa *planeSA) int {
 		switch psa.sa.Resource {
@@ -148,7 +155,7 @@ func (pl *testPlane) sender(policy ipsec.Policy, worker int) *planeSA {
 
 // senders is how many policies have an SA to send on.
 func (pl *testPlane) senders() int {
-	policies := map[ipsec.Policy]bool{}
+	policies := map[ipsec.PolicyID]bool{}
 	for _, psa := range pl.sas {
 		if psa.sends {
 			policies[psa.sa.Policy] = true
@@ -168,7 +175,7 @@ func (pl *testPlane) remove(id ipsec.ChildID) {
 }
 
 // ask asks for an SA, not too often.
-func (pl *testPlane) ask(policy ipsec.Policy, resource int) {
+func (pl *testPlane) ask(policy ipsec.PolicyID, resource int) {
 	key := askedFor{policy, resource}
 	if last, ok := pl.asked[key]; ok && pl.s.p.now.Sub(last) < time.Second {
 		return
@@ -178,7 +185,7 @@ func (pl *testPlane) ask(policy ipsec.Policy, resource int) {
 }
 
 // send sends one packet of a worker, or asks for an SA.
-func (pl *testPlane) send(policy ipsec.Policy, worker int) {
+func (pl *testPlane) send(policy ipsec.PolicyID, worker int) {
 	psa := pl.sender(policy, worker)
 	if psa == nil {
 		pl.ask(policy, 0)
@@ -190,7 +197,7 @@ func (pl *testPlane) send(policy ipsec.Policy, worker int) {
 	psa.seqOut++
 	psa.lastOut = pl.s.p.now
 	pl.s.p.sentData++
-	pl.s.p.send(pl.s.on(psa.sa.Path, testPacket{esp: &espPacket{pl.s, policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now, pl.pairs[policy.Child] == 1}}))
+	pl.s.p.send(pl.s.on(psa.sa.Path, testPacket{esp: &espPacket{pl.s, policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now, pl.pairs[psa.sa.Name.Child] == 1}}))
 }
 
 // receive opens a packet if it can.
@@ -223,7 +230,7 @@ func (psa *planeSA) traffic() Traffic {
 }
 
 // ofPolicy is the policy's SAs, the oldest first.
-func (pl *testPlane) ofPolicy(policy ipsec.Policy) []*planeSA {
+func (pl *testPlane) ofPolicy(policy ipsec.PolicyID) []*planeSA {
 	var list []*planeSA
 	for _, psa := range pl.sas {
 		if psa.sa.Policy == policy {
@@ -235,13 +242,36 @@ func (pl *testPlane) ofPolicy(policy ipsec.Policy) []*planeSA {
 }
 
 // flow is a packet of the policy, as Acquire tells it.
-func (s *testSide) flow(policy ipsec.Policy) selector.Flow {
-	for _, peer := range s.peers {
-		for _, c := range peer.Children {
-			if peer.Name == policy.Peer && c.Name == policy.Child {
-				return selector.Flow{Src: c.Local[0].Start, Dst: c.Remote[0].Start, Protocol: 17, SrcPort: 1000, DstPort: 2000}
-			}
+func (s *testSide) flow(policy ipsec.PolicyID) selector.Flow {
+	p, ok := s.plane.spd[policy]
+	if !ok {
+		return selector.Flow{}
+	}
+	return selector.Flow{Src: p.Local[0].Start, Dst: p.Remote[0].Start, Protocol: 17, SrcPort: 1000, DstPort: 2000}
+}
+
+// setPolicy adds a policy to the SPD or changes it.
+func (pl *testPlane) setPolicy(p ipsec.Policy) {
+	if pl.removed[p.ID] {
+		pl.s.p.violated("%s: InstallPolicy of %d, whose ID was used before", pl.s.name, p.ID)
+	}
+	pl.spd[p.ID] = p
+}
+
+func (pl *testPlane) removePolicy(id ipsec.PolicyID) {
+	if _, ok := pl.spd[id]; !ok {
+		pl.s.p.violated("%s: RemovePolicy of %d, which is not installed", pl.s.name, id)
+	}
+	delete(pl.spd, id)
+	pl.removed[id] = true
+}
+
+// policyNamed returns the ID of the policy with a name, or 0.
+func (pl *testPlane) policyNamed(name ipsec.PolicyName) ipsec.PolicyID {
+	for id, p := range pl.spd {
+		if p.Name == name {
+			return id
 		}
 	}
-	return selector.Flow{}
+	return 0
 }

@@ -197,7 +197,7 @@ func wantPolicy(p *testPair) {
 	for _, s := range []*testSide{p.left, p.right} {
 		for _, psa := range s.plane.sas {
 			for _, c := range s.peers[0].Children {
-				if c.Name != psa.sa.Policy.Child {
+				if c.Name != psa.sa.Name.Child {
 					continue
 				}
 				for i, ts := range [][]selector.Selector{psa.sa.LocalTS, psa.sa.RemoteTS} {

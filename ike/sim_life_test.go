@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"culvert/ike/wire"
-	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -316,7 +315,7 @@ func (s *simulation) roughCommand(side *testSide, child string) {
 
 // acquireOf is a packet of the child, whatever is installed.
 func acquireOf(s *testSide, child string) Acquire {
-	policy := ipsec.Policy{Peer: s.peers[0].Name, Child: child}
+	policy := s.policy(child)
 	return Acquire{Policy: policy, Flow: s.flow(policy)}
 }
 

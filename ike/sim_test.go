@@ -324,7 +324,7 @@ func (s *testSide) childUnrest(child string, resources int) string {
 			return fmt.Sprintf("child %s: %s does not send on %08x", child, s.name, psa.sa.SPIOut)
 		}
 	}
-	pol := s.e.policyFor(s.policy(child))
+	pol := s.e.policies.byID[s.policy(child)]
 	if len(pol.Main().Pairs()) != 1 {
 		return fmt.Sprintf("child %s: %s has %d that are for all workers", child, s.name, len(pol.Main().Pairs()))
 	}

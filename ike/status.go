@@ -32,6 +32,7 @@ type PeerStatus struct {
 // ChildStatus is a snapshot of one configured child.
 type ChildStatus struct {
 	Name              string
+	Policy            ipsec.PolicyID
 	State             ChildState
 	ID                ipsec.ChildID
 	Encap             bool
@@ -202,7 +203,7 @@ func (p *party) whatNext(s *ikeSA) string {
 }
 
 func childStatus(pol *Policy, peer PeerState) ChildStatus {
-	st := ChildStatus{Name: pol.Settings.Name, Rekeys: pol.Rekeys(), Reason: pol.Reason}
+	st := ChildStatus{Name: pol.Settings.Name, Policy: pol.ID, Rekeys: pol.Rekeys(), Reason: pol.Reason}
 	p := pol.Best()
 	if p == nil {
 		st.State = ChildDown

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"culvert/ike"
+	"culvert/internal/ipsec"
 )
 
 // maxWaiters bounds the commands that wait for their outcome.
@@ -79,9 +81,18 @@ func (d *Driver) finish(f ike.Done) {
 	}
 }
 
+// A Follow brings a change of policies into force: those of set are new or changed, those of gone
+// are no longer needed.
+type Follow func(set []ipsec.Policy, gone []ipsec.PolicyID) error
+
 // SetPeers replaces the configured peers and returns once the engine has them; it does not wait for
-// the changes of their SAs. The engine keeps the slice.
-func (d *Driver) SetPeers(ctx context.Context, peers []ike.Peer) error {
+// the changes of their SAs. Before the engine acts for a peer, follow brings its policies into
+// force, on the goroutine of the caller; it receives those of all peers. If follow returns an
+// error, the engine keeps the peers that it has. The engine keeps the slice.
+func (d *Driver) SetPeers(ctx context.Context, peers []ike.Peer, follow Follow) error {
+	if err := d.plan(ctx, ike.PlanPeers{Set: peers, Whole: true}, follow); err != nil {
+		return err
+	}
 	return d.call(ctx, func() {
 		d.history.keepOnly(peers)
 		d.handle(ike.SetPeers{Peers: peers}, classEstablished)
@@ -89,12 +100,48 @@ func (d *Driver) SetPeers(ctx context.Context, peers []ike.Peer) error {
 }
 
 // ChangePeers adds, changes and removes single peers, and returns once the engine has them; it does
-// not wait for the changes of their SAs. The engine keeps the contents of c.
-func (d *Driver) ChangePeers(ctx context.Context, c ike.ChangePeers) error {
+// not wait for the changes of their SAs. follow is called as by SetPeers, but with the policies
+// that change. The engine keeps the contents of c.
+func (d *Driver) ChangePeers(ctx context.Context, c ike.ChangePeers, follow Follow) error {
+	if err := d.plan(ctx, ike.PlanPeers{Set: c.Set, Gone: c.Gone}, follow); err != nil {
+		return err
+	}
 	return d.call(ctx, func() {
 		d.history.change(c)
 		d.handle(c, classEstablished)
 	})
+}
+
+// plan asks the engine for the policies of a change of peers, and has follow bring them into force.
+// That may take long, for the kernel's tables, and so is not done on the control goroutine.
+func (d *Driver) plan(ctx context.Context, in ike.PlanPeers, follow Follow) error {
+	var set []ipsec.Policy
+	var gone []ipsec.PolicyID
+	err := d.call(ctx, func() {
+		d.guarded(in)
+		set, gone = takePolicies(&d.loop.fx)
+		d.carryOut(classEstablished)
+	})
+	if err != nil {
+		return err
+	}
+	return follow(set, gone)
+}
+
+// takePolicies takes the changes of policies out of the effects.
+func takePolicies(fx *ike.Effects) (set []ipsec.Policy, gone []ipsec.PolicyID) {
+	fx.List = slices.DeleteFunc(fx.List, func(f ike.Effect) bool {
+		switch f := f.(type) {
+		case ike.InstallPolicy:
+			set = append(set, f.Policy)
+		case ike.RemovePolicy:
+			gone = append(gone, f.ID)
+		default:
+			return false
+		}
+		return true
+	})
+	return set, gone
 }
 
 // AddressesChanged tells the engine that addresses, links or routes of this host changed. It never

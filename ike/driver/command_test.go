@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/ike"
+	"culvert/internal/ipsec"
 )
 
 // commandRef returns the Ref of a command.
@@ -108,10 +109,10 @@ func TestTooManyCommands(t *testing.T) {
 func TestStatusAndPeers(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		ctx := context.Background()
-		if err := r.SetPeers(ctx, make([]ike.Peer, 2)); err != nil {
+		if err := r.SetPeers(ctx, make([]ike.Peer, 2), noFollow); err != nil {
 			t.Error(err)
 		}
-		r.want("peers", "peers 2")
+		r.want("peers", "plan +2 -0 whole=true", "peers 2")
 		peers, counters, err := r.Status(ctx)
 		if err != nil || len(peers) != 1024 || peers[0].Name != "right" || peers[1023].Name != "1023" || counters == nil {
 			t.Errorf("got %v, %v, %v", peers, counters, err)
@@ -120,10 +121,10 @@ func TestStatusAndPeers(t *testing.T) {
 		if r.engine.parts != 4 {
 			t.Errorf("asked for 1024 peers in %d parts, want 4", r.engine.parts)
 		}
-		if err := r.ChangePeers(ctx, ike.ChangePeers{Set: make([]ike.Peer, 1), Gone: []string{"a", "b"}}); err != nil {
+		if err := r.ChangePeers(ctx, ike.ChangePeers{Set: make([]ike.Peer, 1), Gone: []string{"a", "b"}}, noFollow); err != nil {
 			t.Error(err)
 		}
-		r.want("a change", "peers +1 -2")
+		r.want("a change", "plan +1 -2 whole=false", "peers +1 -2")
 		if st, ok, err := r.StatusOf(ctx, "right"); st.Name != "right" || !ok || err != nil {
 			t.Errorf("got %v, %t, %v", st, ok, err)
 		}
@@ -133,12 +134,65 @@ func TestStatusAndPeers(t *testing.T) {
 	})
 }
 
+// The policies of new peers are in force, on the caller's goroutine, before the engine has the
+// peers, and an error of that leaves it as it is.
+func TestPoliciesComeBeforePeers(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+			switch in.(type) {
+			case ike.PlanPeers:
+				fx.List = append(fx.List, ike.InstallPolicy{Policy: ipsec.Policy{ID: 4}}, ike.Resolve{Peer: "x"}, ike.RemovePolicy{ID: 3}, ike.InstallPolicy{Policy: ipsec.Policy{ID: 5}})
+			case ike.Shutdown:
+				fx.List = append(fx.List, ike.Stopped{})
+			}
+		}
+		failed := errors.New("the guard is broken")
+		for _, err := range []error{nil, failed} {
+			follow := func(set []ipsec.Policy, gone []ipsec.PolicyID) error {
+				// Were this the control goroutine, no command would be handled meanwhile.
+				if _, _, err := r.StatusOf(t.Context(), "right"); err != nil {
+					t.Error(err)
+				}
+				r.journal.add("follow %d %d, without %v", set[0].ID, set[1].ID, gone)
+				return err
+			}
+			if got := r.SetPeers(t.Context(), nil, follow); got != err {
+				t.Errorf("SetPeers: got %v, want %v", got, err)
+			}
+			if got := r.ChangePeers(t.Context(), ike.ChangePeers{}, follow); got != err {
+				t.Errorf("ChangePeers: got %v, want %v", got, err)
+			}
+		}
+		const told = "follow 4 5, without [3]"
+		r.want("in order",
+			"plan +0 -0 whole=true", "resolve x", "wake", told, "peers 0", "plan +0 -0 whole=false", "resolve x", "wake", told, "peers +0 -0",
+			"plan +0 -0 whole=true", "resolve x", "wake", told, "plan +0 -0 whole=false", "resolve x", "wake", told)
+	})
+}
+
+// The policies of parties come and go with them, in the order of the effects.
+func TestPoliciesOfParties(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		name := ipsec.PolicyName{Peer: "right", Party: "alice", Child: "lan"}
+		answer[ike.Wake](r, ike.InstallPolicy{Policy: ipsec.Policy{ID: 4, Name: name}}, ike.InstallInbound{SA: ipsec.ChildSA{ID: 3}}, ike.RemovePolicy{ID: 4})
+		r.call(t.Context(), func() { r.handle(ike.Wake{}, classEstablished) })
+		r.want("a party", "wake", "policy 4 right#alice/lan", "policies +1 -0", "install 3", "policies +0 -1")
+		r.plane.refuse = errors.New("impossible")
+		answer[ike.Wake](r, ike.RemovePolicy{ID: 4})
+		r.call(t.Context(), func() { r.handle(ike.Wake{}, classEstablished) })
+		if n := r.counts.installErrors.Load(); n != 1 {
+			t.Errorf("%d errors are counted", n)
+		}
+		r.want("refused", "wake", "policies +0 -1")
+	})
+}
+
 // A command before Run waits for it, or for its own context.
 func TestCommandBeforeRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if err := newRig(t).SetPeers(ctx, nil); err != context.DeadlineExceeded {
+		if err := newRig(t).SetPeers(ctx, nil, noFollow); err != context.DeadlineExceeded {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -38,6 +38,8 @@ type Engine interface {
 // Plane is the part of the dataplane that IKE controls. The control goroutine calls it; no method
 // may wait for IKE.
 type Plane interface {
+	// ChangePolicies adds or changes the policies of set in the SPD, and removes those of gone.
+	ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error
 	// InstallInbound makes the inbound SA live and registers the pair.
 	InstallInbound(sa ipsec.ChildSA) error
 	// ActivateOutbound makes the policy send on the pair's outbound SA, or for a pair with a
@@ -53,7 +55,7 @@ type Plane interface {
 	// there is no such pair.
 	LastTraffic(id ipsec.ChildID) (in, out time.Time, ok bool)
 	// AcquireFailed drops the packets that the policy has queued.
-	AcquireFailed(policy ipsec.Policy)
+	AcquireFailed(policy ipsec.PolicyID)
 	// PathProbed answers an EventProbePath.
 	PathProbed(r ipsec.PathProbe)
 	// Wake returns a channel with one slot, ready when Drain has events.

@@ -105,7 +105,7 @@ func TestShutdown(t *testing.T) {
 		if err := r.Do(ctx, ike.Connect{}); err != ErrStopped {
 			t.Errorf("Do: got %v", err)
 		}
-		if err := r.SetPeers(ctx, nil); err != ErrStopped {
+		if err := r.SetPeers(ctx, nil, noFollow); err != ErrStopped {
 			t.Errorf("SetPeers: got %v", err)
 		}
 		if _, _, err := r.Status(ctx); err != ErrStopped {

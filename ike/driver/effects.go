@@ -24,6 +24,11 @@ func (d *Driver) handle(in ike.Input, c class) {
 
 func (d *Driver) handleOne(in ike.Input, c class) {
 	d.guarded(in)
+	d.carryOut(c)
+}
+
+// carryOut carries out the effects of an input.
+func (d *Driver) carryOut(c class) {
 	fx := &d.loop.fx
 	for _, f := range fx.List {
 		d.apply(f, c)
@@ -79,6 +84,10 @@ func (d *Driver) apply(f ike.Effect, c class) {
 		d.cfg.Plane.SetPath(f.ID, f.Path)
 	case ike.NeedTraffic:
 		d.needTraffic(f.ID)
+	case ike.InstallPolicy:
+		d.changePolicies([]ipsec.Policy{f.Policy}, nil)
+	case ike.RemovePolicy:
+		d.changePolicies(nil, []ipsec.PolicyID{f.ID})
 	case ike.AcquireFailed:
 		d.cfg.Plane.AcquireFailed(f.Policy)
 	case ike.PathProbed:
@@ -139,8 +148,18 @@ func (d *Driver) install(sa ipsec.ChildSA) {
 		return
 	}
 	d.counts.installErrors.Add(1)
-	d.notice(ike.Notice{Level: ike.Error, Peer: sa.Policy.Peer, Child: sa.Policy.Child, Event: "install-failed", Text: "the dataplane refused the SA: " + err.Error(), SPIIn: sa.SPIIn})
+	d.notice(ike.Notice{Level: ike.Error, Peer: sa.Name.Peer, Party: sa.Name.Party, Child: sa.Name.Child, Event: "install-failed", Text: "the dataplane refused the SA: " + err.Error(), SPIIn: sa.SPIIn})
 	d.loop.pending = append(d.loop.pending, ike.Expire{ID: sa.ID, Hard: true})
+}
+
+// changePolicies changes the SPD for a party that connects by a configured peer or has ended. The
+// networks of the peer itself are protected all the time (see SetPeers), and a party's lie within
+// them, so neither the routes nor the guard change.
+func (d *Driver) changePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) {
+	if err := d.cfg.Plane.ChangePolicies(set, gone); err != nil {
+		d.counts.installErrors.Add(1)
+		d.notice(ike.Notice{Level: ike.Error, Event: "install-failed", Text: "the dataplane refused a policy: " + err.Error()})
+	}
 }
 
 // needTraffic answers NeedTraffic. A missing pair had no traffic.

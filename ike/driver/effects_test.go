@@ -28,18 +28,18 @@ func TestEffectsInOrder(t *testing.T) {
 			ike.Send{Path: overNAT, DontFragment: true, Data: []byte("large")},
 			ike.Send{Path: overUDP, FragmentSize: 576, Data: []byte("again")},
 			ike.PathProbed{PathProbe: ipsec.PathProbe{ID: 3, Size: 1500, Sent: 1488, Verdict: ipsec.PathLost}},
-			ike.AcquireFailed{Policy: ipsec.Policy{Peer: "right", Child: "lan"}},
+			ike.AcquireFailed{Policy: 7},
 			ike.Resolve{Peer: "right"},
 		)
-		r.plane.tell(ipsec.Event{Kind: ipsec.EventAcquire, Policy: ipsec.Policy{Peer: "right", Child: "lan"}, Flow: selector.Flow{Protocol: 1}, Resource: 2})
+		r.plane.tell(ipsec.Event{Kind: ipsec.EventAcquire, Policy: 7, Flow: selector.Flow{Protocol: 1}, Resource: 2})
 		synctest.Wait()
 		got := r.journal.take()
-		if len(got) == 0 || !strings.HasPrefix(got[0], "acquire {Policy:{Peer:right Child:lan}") || !strings.HasSuffix(got[0], "Resource:2}") {
+		if len(got) == 0 || !strings.HasPrefix(got[0], "acquire {Policy:7") || !strings.HasSuffix(got[0], "Resource:2}") {
 			t.Fatalf("got %q", got)
 		}
 		r.journal.lines = got[1:]
 		r.want("in the engine's order", "install 3", "send 192.0.2.2:500 nat=true hello", "activate 3", "path of 3 192.0.2.2:500",
-			"keepalive 192.0.2.2:500", "deactivate 2", "remove 2", "send whole 192.0.2.2:500 nat=true large", "send in parts of 576 192.0.2.2:500 nat=false again", "path 3: 1488 of 1500: 2", "acquire failed right/lan", "resolve right")
+			"keepalive 192.0.2.2:500", "deactivate 2", "remove 2", "send whole 192.0.2.2:500 nat=true large", "send in parts of 576 192.0.2.2:500 nat=false again", "path 3: 1488 of 1500: 2", "acquire failed 7", "resolve right")
 	})
 }
 
@@ -91,7 +91,7 @@ func TestKeysAreCleared(t *testing.T) {
 func TestInstallRefused(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.plane.refuse = errors.New("no room")
-		answer[ike.Computed](r, ike.InstallInbound{SA: ipsec.ChildSA{ID: 3, Policy: ipsec.Policy{Peer: "right", Child: "lan"}}}, ike.Send{Path: overUDP})
+		answer[ike.Computed](r, ike.InstallInbound{SA: ipsec.ChildSA{ID: 3, Policy: 7, Name: ipsec.PolicyName{Peer: "right", Child: "lan"}}}, ike.Send{Path: overUDP})
 		r.call(context.Background(), func() { r.handle(ike.Computed{ID: 1}, classEstablished) })
 		r.want("refused", "computed 1: <nil>", "install 3", "send 192.0.2.2:500 nat=false ", "expire {ID:3 Hard:true}")
 		if h := r.History("right"); len(h) != 1 || h[0].Event != "install-failed" || !strings.Contains(h[0].Text, "no room") {

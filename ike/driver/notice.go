@@ -81,8 +81,8 @@ func (d *Driver) History(peer string) []Event {
 	return slices.Clone(d.history.peers[peer])
 }
 
-// notice logs a notice with the fixed keys event, peer, child, ike_spi and child_spi, and adds it
-// to the history unless its level is debug.
+// notice logs a notice with the fixed keys event, peer, party, child, ike_spi and child_spi, and
+// adds it to the history unless its level is debug.
 func (d *Driver) notice(n ike.Notice) {
 	if n.Level > ike.Debug {
 		d.history.add(Event{At: d.cfg.Now(), Notice: n})
@@ -94,6 +94,9 @@ func (d *Driver) notice(n ike.Notice) {
 	attrs := []slog.Attr{slog.String("event", n.Event)}
 	if n.Peer != "" {
 		attrs = append(attrs, slog.String("peer", n.Peer))
+	}
+	if n.Party != "" {
+		attrs = append(attrs, slog.String("party", n.Party))
 	}
 	if n.Child != "" {
 		attrs = append(attrs, slog.String("child", n.Child))

@@ -153,11 +153,11 @@ func TestHistoryFollowsThePeers(t *testing.T) {
 			}
 		}
 		want(0, 1)
-		r.SetPeers(t.Context(), []ike.Peer{{Name: "left"}})
+		r.SetPeers(t.Context(), []ike.Peer{{Name: "left"}}, noFollow)
 		want(1, 0)
-		r.SetPeers(t.Context(), []ike.Peer{{Name: "left"}, {Name: "right"}})
+		r.SetPeers(t.Context(), []ike.Peer{{Name: "left"}, {Name: "right"}}, noFollow)
 		want(2, 1)
-		r.ChangePeers(t.Context(), ike.ChangePeers{Set: []ike.Peer{{Name: "right"}}, Gone: []string{"left"}})
+		r.ChangePeers(t.Context(), ike.ChangePeers{Set: []ike.Peer{{Name: "right"}}, Gone: []string{"left"}}, noFollow)
 		want(0, 2)
 	})
 }

@@ -62,6 +62,8 @@ func (e *fakeEngine) Handle(now time.Time, in ike.Input, fx *ike.Effects) {
 		e.journal.add("computed %d: %v", in.ID, in.Value)
 	case ike.Traffic:
 		e.journal.add("traffic %d in=%v", in.ID, !in.LastIn.IsZero())
+	case ike.PlanPeers:
+		e.journal.add("plan +%d -%d whole=%t", len(in.Set), len(in.Gone), in.Whole)
 	case ike.SetPeers:
 		e.journal.add("peers %d", len(in.Peers))
 	case ike.ChangePeers:
@@ -126,8 +128,13 @@ func (p *fakePlane) RemoveSA(id ipsec.ChildID)           { p.journal.add("remove
 func (p *fakePlane) SetPath(id ipsec.ChildID, to ipsec.Path) {
 	p.journal.add("path of %d %v", id, to.Remote())
 }
-func (p *fakePlane) AcquireFailed(policy ipsec.Policy) {
-	p.journal.add("acquire failed %s/%s", policy.Peer, policy.Child)
+func (p *fakePlane) AcquireFailed(policy ipsec.PolicyID) { p.journal.add("acquire failed %d", policy) }
+func (p *fakePlane) ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error {
+	for _, s := range set {
+		p.journal.add("policy %d %s", s.ID, s.Name)
+	}
+	p.journal.add("policies +%d -%d", len(set), len(gone))
+	return p.refuse
 }
 func (p *fakePlane) PathProbed(r ipsec.PathProbe) {
 	p.journal.add("path %d: %d of %d: %d", r.ID, r.Sent, r.Size, r.Verdict)
@@ -305,3 +312,6 @@ const (
 	authExchange = 35
 	infoExchange = 37
 )
+
+// noFollow is a Follow for tests that do not look at policies.
+func noFollow([]ipsec.Policy, []ipsec.PolicyID) error { return nil }

@@ -6,25 +6,42 @@ import (
 
 	"culvert/ike"
 	"culvert/internal/config"
+	"culvert/internal/ipsec"
 	"culvert/tun"
 	"culvert/tun/protect"
 )
 
-// apply makes a configuration the one in force. It protects and routes first, so that no packet of
-// a new peer can leave in the clear, and then tells the engine of the peers. d.applying is held.
+// apply makes a configuration the one in force. The engine tells the policies that its peers need.
+// They are protected and routed first, so that no packet of a new peer can leave in the clear. Then
+// the engine acts for the peers. d.applying is held.
 func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	if err := d.checkEncap(c); err != nil {
 		return err
 	}
 	diff := compare(d.inForce, c)
 	d.inForce = nil // until all of it is applied
-	if err := diff.applyTo(d.plane); err != nil {
+	d.plane.SetCeilings(ceilings(c))
+	if err := d.tellEngine(ctx, &diff); err != nil {
 		return err
 	}
-	diff.applyToBypasses(d.plane)
-	if err := d.protect(diff); err != nil {
+	d.inForce = c
+	return nil
+}
+
+// enforce brings the policies of the changed peers into force, and then all that the configuration
+// holds besides IKE. set and gone are the changes of the engine's policies. d.applying is held.
+func (d *Daemon) enforce(diff *difference, set []ipsec.Policy, gone []ipsec.PolicyID) error {
+	change := d.policies.change(diff, set, gone)
+	if len(change.set)+len(change.gone) > 0 {
+		if err := d.plane.ChangePolicies(change.set, change.gone); err != nil {
+			return err
+		}
+	}
+	change.applyToBypasses(diff, d.plane)
+	if err := d.protect(diff, change.set); err != nil {
 		return err
 	}
+	c := diff.next
 	d.mu.Lock()
 	d.cfg = c
 	for name, l := range d.found {
@@ -41,21 +58,17 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 		d.lookUp(&c.Peers[i], false)
 	}
 	d.setManual(c)
-	if err := d.tellEngine(ctx, diff); err != nil {
-		return err
-	}
-	d.inForce = c
 	return nil
 }
 
 // protect has the kernel hold back the protected flows and route them to the device.
-func (d *Daemon) protect(diff difference) error {
+func (d *Daemon) protect(diff *difference, policies []ipsec.Policy) error {
 	exempt, err := d.exempt(diff.next)
 	if err != nil {
 		return err
 	}
 	d.opened = d.flows.Opened(exempt)
-	change := diff.applyToFlows(d.flows)
+	change := diff.applyToFlows(d.flows, policies)
 	d.opened = append(d.opened, d.flows.Opened(change)...)
 	return d.follow(diff.next, change)
 }
@@ -78,8 +91,9 @@ func (d *Daemon) follow(c *config.Config, change protect.Change) error {
 	return err
 }
 
-// tellEngine changes the engine's peers.
-func (d *Daemon) tellEngine(ctx context.Context, diff difference) error {
+// tellEngine changes the engine's peers, and before that brings their policies into force.
+func (d *Daemon) tellEngine(ctx context.Context, diff *difference) error {
+	follow := func(set []ipsec.Policy, gone []ipsec.PolicyID) error { return d.enforce(diff, set, gone) }
 	change := ike.ChangePeers{Gone: diff.gone}
 	for _, p := range diff.set {
 		if e, ok := d.enginePeer(diff.next, p); ok {
@@ -90,9 +104,9 @@ func (d *Daemon) tellEngine(ctx context.Context, diff difference) error {
 	}
 	switch {
 	case diff.whole:
-		return d.ike.SetPeers(ctx, change.Set)
+		return d.ike.SetPeers(ctx, change.Set, follow)
 	case len(change.Set) == 0 && len(change.Gone) == 0:
-		return nil
+		return follow(nil, nil)
 	}
-	return d.ike.ChangePeers(ctx, change)
+	return d.ike.ChangePeers(ctx, change, follow)
 }

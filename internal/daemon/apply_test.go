@@ -16,8 +16,8 @@ import (
 
 func TestProtectionComesBeforePeers(t *testing.T) {
 	_, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+manualText("192.0.2.9", "01"), nil)
-	wantCalls(t, f, "policies", "routes", "install man", "activate", "peers")
-	if len(f.policies) != 2 || f.policies[0].Policy != (ipsec.Policy{Peer: "a", Child: "lan"}) || f.policies[1].Policy != (ipsec.Policy{Peer: "bench", Child: "man"}) {
+	wantCalls(t, f, "policies +2 -0", "routes", "install man", "activate", "peers")
+	if len(f.policies) != 2 || f.policies[0].Name != (ipsec.PolicyName{Peer: "a", Child: "lan"}) || f.policies[1].Name != (ipsec.PolicyName{Peer: "bench", Child: "man"}) {
 		t.Errorf("got policies %v", f.policies)
 	}
 	if len(f.peers) != 1 || f.peers[0].Name != "a" {

@@ -35,22 +35,21 @@ type Options struct {
 // The parts of a daemon behind interfaces; tests use others.
 type (
 	packetPath interface {
-		SetPolicies(ps []dataplane.PolicyConfig) error
-		ChangePolicies(set []dataplane.PolicyConfig, gone []ipsec.Policy) error
+		ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error
 		SetCeilings(ceilings map[string]int)
-		SetBypasses(set []dataplane.PolicyConfig)
-		ChangeBypasses(set []dataplane.PolicyConfig, gone []ipsec.Policy)
+		SetBypasses(set []ipsec.Policy)
+		ChangeBypasses(set []ipsec.Policy, gone []ipsec.PolicyID)
 		InstallInbound(sa ipsec.ChildSA) error
 		ActivateOutbound(id ipsec.ChildID)
 		TakeOut(id ipsec.ChildID) (esp.State, bool)
-		PolicyStats(policy ipsec.Policy) (dataplane.ChildStats, bool)
+		PolicyStats(policy ipsec.PolicyID) (dataplane.ChildStats, bool)
 		ChildStats(id ipsec.ChildID) (dataplane.ChildStats, bool)
 		Counters() map[string]uint64
 	}
 	keyExchange interface {
 		Do(ctx context.Context, in ike.Input) error
-		SetPeers(ctx context.Context, peers []ike.Peer) error
-		ChangePeers(ctx context.Context, c ike.ChangePeers) error
+		SetPeers(ctx context.Context, peers []ike.Peer, follow driver.Follow) error
+		ChangePeers(ctx context.Context, c ike.ChangePeers, follow driver.Follow) error
 		Status(ctx context.Context) ([]ike.PeerStatus, map[string]uint64, error)
 		StatusOf(ctx context.Context, peer string) (ike.PeerStatus, bool, error)
 		History(peer string) []driver.Event
@@ -88,14 +87,15 @@ type Daemon struct {
 	lastID   ipsec.ChildID // of manual SAs; guarded by applying
 	// inForce is the configuration that the packet path and the engine have in full; nil: none.
 	// Guarded by applying.
-	inForce *config.Config
-	flows   *protect.Set      // in the kernel. Guarded by applying.
-	opened  []protect.Opening // the flows that the last change left unprotected. Guarded by applying.
+	inForce  *config.Config
+	policies policies          // guarded by applying
+	flows    *protect.Set      // in the kernel. Guarded by applying.
+	opened   []protect.Opening // the flows that the last change left unprotected. Guarded by applying.
 
 	mu     sync.Mutex // guards the fields below
 	cfg    *config.Config
 	found  map[string]lookup // the addresses of the peers' DNS names, by peer
-	manual map[ipsec.Policy]manualSA
+	manual map[ipsec.PolicyName]manualSA
 }
 
 var _ control.Backend = (*Daemon)(nil)

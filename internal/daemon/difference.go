@@ -4,10 +4,8 @@ import (
 	"reflect"
 	"slices"
 
-	"culvert/dataplane"
 	"culvert/internal/config"
 	"culvert/internal/ipsec"
-	"culvert/selector"
 	"culvert/tun/protect"
 )
 
@@ -18,7 +16,7 @@ type difference struct {
 	whole    bool           // there is no previous configuration: everything is new
 	set      []*config.Peer // new or changed peers of next
 	gone     []string       // removed peers
-	policies []ipsec.Policy // removed policies of any peer
+	policies []protect.ID   // removed children of any peer
 }
 
 // compare returns the difference between two configurations; before may be nil.
@@ -51,11 +49,11 @@ func compare(before, next *config.Config) difference {
 	return d
 }
 
-// lose notes the policies of a peer that are not in stay.
+// lose notes the children of a peer that are not in stay.
 func (d *difference) lose(old *config.Peer, stay []string) {
 	for _, name := range old.Order {
 		if !slices.Contains(stay, name) {
-			d.policies = append(d.policies, ipsec.Policy{Peer: old.Name, Child: name})
+			d.policies = append(d.policies, protect.ID{Peer: old.Name, Child: name})
 		}
 	}
 }
@@ -71,35 +69,11 @@ func ceilings(c *config.Config) map[string]int {
 	return m
 }
 
-// applyTo changes the SPD and the MTU ceilings of its SAs.
-func (d *difference) applyTo(plane packetPath) error {
-	plane.SetCeilings(ceilings(d.next))
-	var set []dataplane.PolicyConfig
-	for _, p := range d.set {
-		eachChild(p, func(p *config.Peer, name string, local, remote []selector.Selector) {
-			set = append(set, dataplane.PolicyConfig{Policy: ipsec.Policy{Peer: p.Name, Child: name}, Local: local, Remote: remote})
-		})
-	}
-	switch {
-	case d.whole:
-		return plane.SetPolicies(set)
-	case len(set) == 0 && len(d.policies) == 0:
-		return nil
-	}
-	return plane.ChangePolicies(set, d.policies)
-}
-
-// applyToFlows changes the protected flows and returns the change for the kernel.
-func (d *difference) applyToFlows(flows *protect.Set) protect.Change {
-	var set []protect.Policy
-	var gone []protect.ID
-	for _, p := range d.set {
-		some, none := protectedBy(p, d.next.Daemon.Bypass)
-		set, gone = append(set, some...), append(gone, none...)
-	}
-	for _, p := range d.policies {
-		gone = append(gone, protect.ID{Peer: p.Peer, Child: p.Child})
-	}
+// applyToFlows changes the protected flows to those of the policies of all changed peers, and
+// returns the change for the kernel.
+func (d *difference) applyToFlows(flows *protect.Set, policies []ipsec.Policy) protect.Change {
+	set, gone := protectedBy(d.next, policies)
+	gone = append(gone, d.policies...)
 	if d.whole {
 		gone = flows.IDs() // those of set come back, which is not a change
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,13 +31,14 @@ type fakeParts struct {
 	mu       sync.Mutex
 	calls    []string
 	ceilings map[string]int
-	policies []dataplane.PolicyConfig
-	bypasses map[ipsec.Policy]string
+	policies []ipsec.Policy
+	bypasses map[ipsec.PolicyID]string
 	routes   map[string]map[netip.Prefix]protect.Kind // by the group's local networks
 	peers    []ike.Peer
 	sas      map[ipsec.ChildID]ipsec.ChildSA
 	status   []ike.PeerStatus
-	stats    map[ipsec.Policy]dataplane.ChildStats
+	stats    map[ipsec.PolicyID]dataplane.ChildStats
+	engine   *ike.Engine
 	pairs    map[ipsec.ChildID]dataplane.ChildStats
 	events   []driver.Event
 	do       func(in ike.Input) error
@@ -59,36 +61,30 @@ func (f *fakeParts) took() []string {
 	return calls
 }
 
-func (f *fakeParts) SetBypasses(set []dataplane.PolicyConfig) {
-	f.bypasses = map[ipsec.Policy]string{}
+func (f *fakeParts) SetBypasses(set []ipsec.Policy) {
+	f.bypasses = map[ipsec.PolicyID]string{}
 	f.ChangeBypasses(set, nil)
 }
 
-func (f *fakeParts) ChangeBypasses(set []dataplane.PolicyConfig, gone []ipsec.Policy) {
+func (f *fakeParts) ChangeBypasses(set []ipsec.Policy, gone []ipsec.PolicyID) {
 	for _, name := range gone {
 		delete(f.bypasses, name)
 	}
 	for _, c := range set {
-		f.bypasses[c.Policy] = fmt.Sprint(c.Local, " to ", c.Remote)
+		f.bypasses[c.ID] = fmt.Sprint(c.Local, " to ", c.Remote)
 	}
 }
 
-func (f *fakeParts) SetPolicies(ps []dataplane.PolicyConfig) error {
-	defer f.note("policies")()
-	f.policies = ps
-	return nil
-}
-
-func (f *fakeParts) ChangePolicies(set []dataplane.PolicyConfig, gone []ipsec.Policy) error {
+func (f *fakeParts) ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error {
 	defer f.note(fmt.Sprintf("policies +%d -%d", len(set), len(gone)))()
-	is := func(policy ipsec.Policy) func(dataplane.PolicyConfig) bool {
-		return func(c dataplane.PolicyConfig) bool { return c.Policy == policy }
+	is := func(id ipsec.PolicyID) func(ipsec.Policy) bool {
+		return func(c ipsec.Policy) bool { return c.ID == id }
 	}
 	for _, policy := range gone {
 		f.policies = slices.DeleteFunc(f.policies, is(policy))
 	}
 	for _, c := range set {
-		f.policies = append(slices.DeleteFunc(f.policies, is(c.Policy)), c)
+		f.policies = append(slices.DeleteFunc(f.policies, is(c.ID)), c)
 	}
 	return nil
 }
@@ -100,7 +96,7 @@ func (f *fakeParts) SetCeilings(ceilings map[string]int) {
 }
 
 func (f *fakeParts) InstallInbound(sa ipsec.ChildSA) error {
-	defer f.note("install " + sa.Policy.Child)()
+	defer f.note("install " + sa.Name.Child)()
 	if f.refuse != nil {
 		return f.refuse
 	}
@@ -111,13 +107,13 @@ func (f *fakeParts) InstallInbound(sa ipsec.ChildSA) error {
 func (f *fakeParts) ActivateOutbound(id ipsec.ChildID) { defer f.note("activate")() }
 
 func (f *fakeParts) TakeOut(id ipsec.ChildID) (esp.State, bool) {
-	defer f.note("remove " + f.sas[id].Policy.Child)()
+	defer f.note("remove " + f.sas[id].Name.Child)()
 	_, ok := f.sas[id]
 	delete(f.sas, id)
 	return esp.State{Sent: esp.Usage{Packets: uint64(id)}}, ok
 }
 
-func (f *fakeParts) PolicyStats(policy ipsec.Policy) (dataplane.ChildStats, bool) {
+func (f *fakeParts) PolicyStats(policy ipsec.PolicyID) (dataplane.ChildStats, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, sa := range f.sas {
@@ -138,13 +134,53 @@ func (f *fakeParts) ChildStats(id ipsec.ChildID) (dataplane.ChildStats, bool) {
 
 func (f *fakeParts) Do(_ context.Context, in ike.Input) error { return f.do(in) }
 
-func (f *fakeParts) SetPeers(ctx context.Context, peers []ike.Peer) error {
+// plan asks a true engine for the policies of a change of peers, and lets it follow.
+func (f *fakeParts) plan(in ike.PlanPeers, then ike.Input, follow driver.Follow) error {
+	if f.engine == nil {
+		f.engine = ike.New(ike.Config{Rand: rand.Reader}, epoch)
+	}
+	var fx ike.Effects
+	var set []ipsec.Policy
+	var gone []ipsec.PolicyID
+	f.engine.Handle(epoch, in, &fx)
+	for _, e := range fx.List {
+		switch e := e.(type) {
+		case ike.InstallPolicy:
+			set = append(set, e.Policy)
+		case ike.RemovePolicy:
+			gone = append(gone, e.ID)
+		}
+	}
+	if err := follow(set, gone); err != nil {
+		return err
+	}
+	f.engine.Handle(epoch, then, &fx)
+	return nil
+}
+
+// named returns the ID of the policy of a child.
+func (f *fakeParts) named(peer, child string) ipsec.PolicyID {
+	for _, p := range f.policies {
+		if p.Name.Peer == peer && p.Name.Child == child {
+			return p.ID
+		}
+	}
+	return 0
+}
+
+func (f *fakeParts) SetPeers(ctx context.Context, peers []ike.Peer, follow driver.Follow) error {
+	if err := f.plan(ike.PlanPeers{Set: peers, Whole: true}, ike.SetPeers{Peers: peers}, follow); err != nil {
+		return err
+	}
 	defer f.note("peers")()
 	f.peers = peers
 	return ctx.Err()
 }
 
-func (f *fakeParts) ChangePeers(ctx context.Context, c ike.ChangePeers) error {
+func (f *fakeParts) ChangePeers(ctx context.Context, c ike.ChangePeers, follow driver.Follow) error {
+	if err := f.plan(ike.PlanPeers{Set: c.Set, Gone: c.Gone}, c, follow); err != nil {
+		return err
+	}
 	defer f.note(fmt.Sprintf("peers +%d -%d", len(c.Set), len(c.Gone)))()
 	for _, name := range c.Gone {
 		f.peers = slices.DeleteFunc(f.peers, func(p ike.Peer) bool { return p.Name == name })
@@ -164,10 +200,23 @@ func (f *fakeParts) StatusOf(_ context.Context, peer string) (ike.PeerStatus, bo
 	if i < 0 {
 		return ike.PeerStatus{}, false, nil
 	}
+	f.nameStatus()
 	return f.status[i], true, nil
 }
 
+// nameStatus fills in the policies of the status, which tests leave out.
+func (f *fakeParts) nameStatus() {
+	for i := range f.status {
+		for j := range f.status[i].Children {
+			if c := &f.status[i].Children[j]; c.Policy == 0 {
+				c.Policy = f.named(f.status[i].Name, c.Name)
+			}
+		}
+	}
+}
+
 func (f *fakeParts) Status(context.Context) ([]ike.PeerStatus, map[string]uint64, error) {
+	f.nameStatus()
 	return f.status, map[string]uint64{"ike_malformed": 1}, nil
 }
 
@@ -253,10 +302,10 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // testDaemon returns a daemon of fake parts that has applied a configuration; ask looks names up.
 func testDaemon(t testing.TB, doc string, ask func(ctx context.Context, name string) ([]netip.Addr, error)) (*Daemon, *fakeParts, *bytes.Buffer) {
 	t.Helper()
-	f := &fakeParts{sas: map[ipsec.ChildID]ipsec.ChildSA{}, stats: map[ipsec.Policy]dataplane.ChildStats{}, rawESP: true}
+	f := &fakeParts{sas: map[ipsec.ChildID]ipsec.ChildSA{}, stats: map[ipsec.PolicyID]dataplane.ChildStats{}, rawESP: true}
 	out := &bytes.Buffer{}
 	d := &Daemon{log: slog.New(slog.NewTextHandler(out, nil)), level: new(slog.LevelVar), started: epoch, now: func() time.Time { return epoch.Add(10 * time.Second) },
-		plane: plane{f}, ike: f, routes: routes{f}, device: counted{}, net: sockets{f}, flows: protect.NewSet(), found: map[string]lookup{}, manual: map[ipsec.Policy]manualSA{}}
+		plane: plane{f}, ike: f, routes: routes{f}, device: counted{}, net: sockets{f}, flows: protect.NewSet(), found: map[string]lookup{}, policies: newPolicies(), manual: map[ipsec.PolicyName]manualSA{}}
 	d.opts.Config = filepath.Join(t.TempDir(), "a.toml")
 	if ask == nil {
 		ask = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no look-ups here") }

@@ -4,30 +4,30 @@ import (
 	"net/netip"
 	"slices"
 
-	"culvert/dataplane"
 	"culvert/internal/config"
 	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/protect"
 )
 
-// protectedBy returns the flows between networks that a peer's children protect and culvert routes
-// to the device, and the children without such routes. all is the bypass of every child.
-func protectedBy(p *config.Peer, all []netip.Prefix) (set []protect.Policy, none []protect.ID) {
-	eachChild(p, func(p *config.Peer, name string, local, remote []selector.Selector) {
-		id, r := protect.ID{Peer: p.Name, Child: name}, p.RoutingOf(name)
-		policy := protect.Policy{ID: id, Local: networks(local), Bypass: r.Bypass}
+// protectedBy returns the flows between networks that the policies of configured children protect
+// and culvert routes to the device, and the children without such routes.
+func protectedBy(c *config.Config, policies []ipsec.Policy) (set []protect.Policy, none []protect.ID) {
+	for i := range policies {
+		p := &policies[i]
+		id, r := nameOf(p), c.Peer(p.Name.Peer).RoutingOf(p.Name.Child)
+		policy := protect.Policy{ID: id, Local: networks(p.Local), Bypass: r.Bypass}
 		switch r.Routes {
 		case config.RoutesNone:
 			none = append(none, id)
-			return
+			continue
 		case config.RoutesListed:
 			policy.Remote = r.To
 		default:
-			policy.Remote = without(remote, slices.Concat(r.Bypass, all))
+			policy.Remote = without(p.Remote, slices.Concat(r.Bypass, c.Daemon.Bypass))
 		}
 		set = append(set, policy)
-	})
+	}
 	return set, none
 }
 
@@ -58,47 +58,10 @@ func without(list []selector.Selector, bypass []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// forAll names the bypass of [daemon] in the packet path.
-var forAll ipsec.Policy
-
-// bypassesOf returns the bypasses of a peer's children for the packet path, and the children
-// without any.
-func bypassesOf(p *config.Peer) (set []dataplane.PolicyConfig, none []ipsec.Policy) {
-	eachChild(p, func(p *config.Peer, name string, local, _ []selector.Selector) {
-		policy := ipsec.Policy{Peer: p.Name, Child: name}
-		if b := p.RoutingOf(name).Bypass; len(b) > 0 {
-			set = append(set, dataplane.PolicyConfig{Policy: policy, Local: local, Remote: selectorsOf(b)})
-			return
-		}
-		none = append(none, policy)
-	})
-	return set, none
-}
-
 func selectorsOf(list []netip.Prefix) []selector.Selector {
 	var out []selector.Selector
 	for _, p := range list {
 		out = append(out, selector.FromPrefix(p))
 	}
 	return out
-}
-
-// applyToBypasses tells the packet path of the changed bypasses.
-func (d *difference) applyToBypasses(plane packetPath) {
-	var set []dataplane.PolicyConfig
-	gone := slices.Clone(d.policies)
-	for _, p := range d.set {
-		some, none := bypassesOf(p)
-		set, gone = append(set, some...), append(gone, none...)
-	}
-	if d.whole {
-		if all := d.next.Daemon.Bypass; len(all) > 0 {
-			set = append(set, dataplane.PolicyConfig{
-				Policy: forAll, Local: []selector.Selector{selector.All(false), selector.All(true)}, Remote: selectorsOf(all),
-			})
-		}
-		plane.SetBypasses(set)
-		return
-	}
-	plane.ChangeBypasses(set, gone)
 }

@@ -50,9 +50,9 @@ func TestBypass(t *testing.T) {
 	}
 	has(f.exempt(lan), "10.5.0.0/24", true)
 	has(f.exempt(lan), "10.6.0.0/16", true)
-	want := map[ipsec.Policy]string{
-		{Peer: "a", Child: "lan"}: "[10.1.0.0/16] to [10.5.0.0/24]",
-		{}:                        "[0.0.0.0/0 ::/0] to [10.6.0.0/16]",
+	want := map[ipsec.PolicyID]string{
+		f.named("a", "lan"): "[10.1.0.0/16] to [10.5.0.0/24]",
+		allBypass:           "[0.0.0.0/0 ::/0] to [10.6.0.0/16]",
 	}
 	if !maps.Equal(f.bypasses, want) {
 		t.Errorf("the packet path has %v, want %v", f.bypasses, want)
@@ -68,7 +68,7 @@ func TestBypass(t *testing.T) {
 	}
 	reload("[daemon]\nbypass = [\"10.6.0.0/16\"]\n" + withChild(`"10.0.0.0/8"`, ""))
 	has(f.exempt(lan), "10.5.0.0/24", false)
-	if len(f.bypasses) != 1 || f.bypasses[ipsec.Policy{}] == "" {
+	if len(f.bypasses) != 1 || f.bypasses[allBypass] == "" {
 		t.Errorf("after the child's went: %v", f.bypasses)
 	}
 	reload(withChild(`"10.0.0.0/8"`, `bypass = ["10.7.0.0/24"]`))
@@ -77,7 +77,7 @@ func TestBypass(t *testing.T) {
 	}
 	has(f.exempt(lan), "10.6.0.0/16", false)
 	has(f.exempt(lan), "10.7.0.0/24", true)
-	if len(f.bypasses) != 1 || f.bypasses[ipsec.Policy{Peer: "a", Child: "lan"}] == "" {
+	if len(f.bypasses) != 1 || f.bypasses[f.named("a", "lan")] == "" {
 		t.Errorf("after that of all went: %v", f.bypasses)
 	}
 	reload(peerText("b", "192.0.2.3", "3"))

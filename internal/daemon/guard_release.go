@@ -10,6 +10,7 @@ import (
 
 	"culvert/internal/config"
 	"culvert/internal/control"
+	"culvert/internal/ipsec"
 	"culvert/tun"
 	"culvert/tun/guard"
 	"culvert/tun/protect"
@@ -40,7 +41,11 @@ func (p *parts) leave(device string, release bool) error {
 func flowsOf(c *config.Config) *protect.Set {
 	flows, diff := protect.NewSet(), compare(nil, c)
 	flows.Exempt(c.Daemon.Bypass, newOutside(slog.New(slog.DiscardHandler)).prefixes(c))
-	diff.applyToFlows(flows)
+	var policies []ipsec.Policy
+	for i := range c.Peers {
+		policies = append(policies, policiesOf(&c.Peers[i])...)
+	}
+	diff.applyToFlows(flows, policies)
 	return flows
 }
 

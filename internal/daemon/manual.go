@@ -29,25 +29,25 @@ func (d *Daemon) setManual(c *config.Config) {
 	d.mu.Lock()
 	old := d.manual
 	d.mu.Unlock()
-	next := map[ipsec.Policy]manualSA{}
+	next := map[ipsec.PolicyName]manualSA{}
 	for i := range c.Peers {
 		for j := range c.Peers[i].Manual {
 			m := d.manualFor(c, &c.Peers[i], &c.Peers[i].Manual[j])
-			if was := old[m.sa.Policy]; was.id != 0 && reflect.DeepEqual(was.sa, m.sa) {
+			if was := old[m.sa.Name]; was.id != 0 && reflect.DeepEqual(was.sa, m.sa) {
 				m = was
 			}
-			next[m.sa.Policy] = m
+			next[m.sa.Name] = m
 		}
 	}
-	for policy, was := range old { // first, because a new one may have the SPI of an old one
-		if was.id != 0 && next[policy].id != was.id {
+	for name, was := range old { // first, because a new one may have the SPI of an old one
+		if was.id != 0 && next[name].id != was.id {
 			d.takeOutManual(was, next)
-			d.log.Info("manual SA removed", "event", "child-down", "peer", policy.Peer, "child", policy.Child)
+			d.log.Info("manual SA removed", "event", "child-down", "peer", name.Peer, "child", name.Child)
 		}
 	}
-	for policy, m := range next {
+	for name, m := range next {
 		if m.id == 0 && m.reason == "" {
-			next[policy] = d.installManual(m)
+			next[name] = d.installManual(m)
 		}
 	}
 	d.mu.Lock()
@@ -58,11 +58,11 @@ func (d *Daemon) setManual(c *config.Config) {
 // takeOutManual removes a manual SA. Should it be replaced by one of the same SPIs and keys, with
 // another address or other networks, that one goes on with its sequence numbers: the peer, which
 // knows of no change, would take others for replays.
-func (d *Daemon) takeOutManual(was manualSA, next map[ipsec.Policy]manualSA) {
+func (d *Daemon) takeOutManual(was manualSA, next map[ipsec.PolicyName]manualSA) {
 	state, ok := d.plane.TakeOut(was.id)
-	if m := next[was.sa.Policy]; ok && sameKeys(&m.sa, &was.sa) {
+	if m := next[was.sa.Name]; ok && sameKeys(&m.sa, &was.sa) {
 		m.state = state
-		next[was.sa.Policy] = m
+		next[was.sa.Name] = m
 	}
 }
 
@@ -73,7 +73,7 @@ func sameKeys(a, b *ipsec.ChildSA) bool {
 }
 
 func (d *Daemon) installManual(m manualSA) manualSA {
-	log := d.log.With("peer", m.sa.Policy.Peer, "child", m.sa.Policy.Child)
+	log := d.log.With("peer", m.sa.Name.Peer, "child", m.sa.Name.Child)
 	d.lastID = max(d.lastID+1, firstManualID)
 	sa := m.sa
 	sa.ID, sa.State = d.lastID, m.state
@@ -101,7 +101,7 @@ func (d *Daemon) manualFor(c *config.Config, p *config.Peer, m *config.Manual) m
 		if reason == "" {
 			reason = p.RemoteName + " has no address of a family that this host sends from"
 		}
-		return manualSA{reason: reason, sa: ipsec.ChildSA{Policy: ipsec.Policy{Peer: p.Name, Child: m.Name}}}
+		return manualSA{reason: reason, sa: ipsec.ChildSA{Policy: d.policies.of(p.Name, m.Name), Name: ipsec.PolicyName{Peer: p.Name, Child: m.Name}}}
 	}
 	local := p.Local
 	if !local.IsValid() {
@@ -113,8 +113,8 @@ func (d *Daemon) manualFor(c *config.Config, p *config.Peer, m *config.Manual) m
 		path = ipsec.NATPath(netip.AddrPortFrom(local, c.Daemon.NATPort), netip.AddrPortFrom(addrs[0], p.RemoteNATPort))
 	}
 	return manualSA{sa: ipsec.ChildSA{
-		Policy: ipsec.Policy{Peer: p.Name, Child: m.Name},
-		SPIIn:  m.SPIIn, SPIOut: m.SPIOut, KeyIn: m.KeyIn, KeyOut: m.KeyOut,
+		Policy: d.policies.of(p.Name, m.Name), Name: ipsec.PolicyName{Peer: p.Name, Child: m.Name},
+		SPIIn: m.SPIIn, SPIOut: m.SPIOut, KeyIn: m.KeyIn, KeyOut: m.KeyOut,
 		Cipher: m.Cipher, ESN: m.ESN, ReplayWindow: m.ReplayWindow, Path: path,
 		LocalTS: m.Local, RemoteTS: m.Remote,
 	}}

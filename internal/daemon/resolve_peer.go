@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"culvert/ike"
 	"culvert/internal/config"
+	"culvert/internal/ipsec"
 )
 
 // findPeer waits for the first lookup of a peer's name. Even if it fails, the peer may have reached
@@ -75,10 +77,18 @@ func (d *Daemon) resolved(peer string, l lookup) {
 	}
 	ctx, cancel := context.WithTimeout(d.resolver.ctx, lookupTimeout)
 	defer cancel()
-	if err := d.ike.ChangePeers(ctx, ike.ChangePeers{Set: []ike.Peer{e}}); err != nil {
+	if err := d.ike.ChangePeers(ctx, ike.ChangePeers{Set: []ike.Peer{e}}, d.unchanged); err != nil {
 		d.inForce = nil // the next reload tells the engine everything
 		d.log.Warn("new addresses not applied", "event", "resolve-failed", "peer", peer, "error", err)
 	}
+}
+
+// unchanged is the Follow of a change of addresses only, which changes no policy.
+func (d *Daemon) unchanged(set []ipsec.Policy, gone []ipsec.PolicyID) error {
+	if len(set)+len(gone) > 0 {
+		return errors.New("the peer is not in force yet: reload the configuration")
+	}
+	return nil
 }
 
 // unresolved returns why a peer's name has no addresses yet, or "" if it has some or needs none.

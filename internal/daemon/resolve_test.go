@@ -42,7 +42,7 @@ func TestNameIsAskedForUntilItIsFound(t *testing.T) {
 		n := &names{}
 		d, f, _ := testDaemon(t, peerText("a", "hq.example.com", "2")+manualText("hq2.example.com", "01"), n.ask)
 		f.status = []ike.PeerStatus{{Name: "a", Reason: "the peer has no remote address here", Children: []ike.ChildStatus{{Name: "lan"}}}}
-		wantCalls(t, f, "policies", "routes", "peers")
+		wantCalls(t, f, "policies +2 -0", "routes", "peers")
 		synctest.Wait()
 		st, _ := d.Status(context.Background())
 		if got := st.Peers[0].Reason; !strings.HasPrefix(got, "hq.example.com cannot be resolved: no such host; trying again") {

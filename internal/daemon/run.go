@@ -49,7 +49,7 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, guard: p.guard, device: p.device, net: p.net,
-		cfg: cfg, flows: protect.NewSet(), outside: newOutside(log), found: map[string]lookup{}, manual: map[ipsec.Policy]manualSA{}}
+		cfg: cfg, flows: protect.NewSet(), outside: newOutside(log), found: map[string]lookup{}, policies: newPolicies(), manual: map[ipsec.PolicyName]manualSA{}}
 	warnForwarding(cfg, log)
 	warnLeft(&cfg.Daemon, log)
 	err = d.run(ctx, cfg, p)

@@ -18,7 +18,7 @@ type crowd struct{ *fakeParts }
 
 func (crowd) Counters() map[string]uint64 { return map[string]uint64{"esp_icv": 2} }
 
-func (crowd) PolicyStats(ipsec.Policy) (dataplane.ChildStats, bool) {
+func (crowd) PolicyStats(ipsec.PolicyID) (dataplane.ChildStats, bool) {
 	st := dataplane.ChildStats{MTU: 1446, PacketsIn: 1, PacketsOut: 2, LastIn: epoch, Drops: map[string]uint64{}}
 	for _, name := range []string{"malformed", "replay", "icv", "dummy", "bad_inner", "selector_mismatch", "ecn", "expired", "tun_full", "tun_write_errors", "too_big", "send_errors"} {
 		st.Drops[name] = 0

@@ -142,10 +142,11 @@ func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
 // child returns the status of a negotiated child; s is nil if the engine does not have it yet.
 func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.ChildStatus) control.Child {
 	out := control.Child{Name: c.Name, State: "down", Encap: "esp", LocalTS: selectors(c.Local), RemoteTS: selectors(c.Remote), WorkerSAs: []control.WorkerSA{}}
-	d.addStats(now, ipsec.Policy{Peer: p.Name, Child: c.Name}, &out)
 	if s == nil {
+		d.addStats(now, 0, &out)
 		return out
 	}
+	d.addStats(now, s.Policy, &out)
 	out.State, out.Proposal, out.Rekeys, out.Reason = childStates[s.State], s.Proposal, s.Rekeys, s.Reason
 	out.SPIIn, out.SPIOut = espSPI(s.SPIIn), espSPI(s.SPIOut)
 	out.RekeyIn = until(now, s.RekeyAt)
@@ -176,11 +177,10 @@ func (d *Daemon) workerSA(now time.Time, r ike.ResourceStatus) control.WorkerSA 
 // manualChild returns the status of a manual child.
 func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) control.Child {
 	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote), WorkerSAs: []control.WorkerSA{}}
-	policy := ipsec.Policy{Peer: p.Name, Child: m.Name}
-	d.addStats(now, policy, &out)
 	d.mu.Lock()
-	sa := d.manual[policy]
+	sa := d.manual[ipsec.PolicyName{Peer: p.Name, Child: m.Name}]
 	d.mu.Unlock()
+	d.addStats(now, sa.sa.Policy, &out)
 	out.Reason = sa.reason
 	if why := d.unresolved(p); why != "" && sa.id == 0 {
 		out.Reason = why
@@ -198,7 +198,7 @@ func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) co
 }
 
 // addStats fills in a child's traffic in the packet path, over all its SAs.
-func (d *Daemon) addStats(now time.Time, policy ipsec.Policy, out *control.Child) {
+func (d *Daemon) addStats(now time.Time, policy ipsec.PolicyID, out *control.Child) {
 	st, ok := d.plane.PolicyStats(policy)
 	if !ok {
 		st.Drops = map[string]uint64{}

@@ -30,7 +30,7 @@ func established(t *testing.T, f *fakeParts) {
 		Established: epoch, RekeyAt: epoch.Add(time.Hour), Explain: []string{"ours: x", "theirs: y"}, Children: []ike.ChildStatus{{
 			Name: "lan", State: ike.ChildInstalled, ID: 7, Encap: true, SPIIn: 0xc0ffee01, SPIOut: 0xbeef, Proposal: "aes128gcm16-esn",
 			LocalTS: []selector.Selector{sel(t, "10.1.0.0/24")}, RemoteTS: []selector.Selector{sel(t, "10.2.0.0/24")}, RekeyAt: epoch.Add(20 * time.Second), Rekeys: 2}}}}
-	f.stats[ipsec.Policy{Peer: "a", Child: "lan"}] = dataplane.ChildStats{BytesIn: 1, BytesOut: 2, PacketsIn: 3, PacketsOut: 4, LastIn: epoch.Add(9 * time.Second), MTU: 1400, Drops: map[string]uint64{"icv": 5, "replay": 0}}
+	f.stats[f.named("a", "lan")] = dataplane.ChildStats{BytesIn: 1, BytesOut: 2, PacketsIn: 3, PacketsOut: 4, LastIn: epoch.Add(9 * time.Second), MTU: 1400, Drops: map[string]uint64{"icv": 5, "replay": 0}}
 }
 
 func TestStatusOfAnEstablishedPeer(t *testing.T) {

@@ -123,7 +123,7 @@ func newSite(t *testing.T, name string) *site {
 		t.Fatal(err)
 	}
 	s.Daemon = &Daemon{log: log, level: new(slog.LevelVar), started: time.Now(), now: time.Now, plane: p.plane, routes: routes{&fakeParts{}}, device: counted{}, net: p.net,
-		flows: protect.NewSet(), found: map[string]lookup{}, manual: map[ipsec.Policy]manualSA{}}
+		flows: protect.NewSet(), found: map[string]lookup{}, policies: newPolicies(), manual: map[ipsec.PolicyName]manualSA{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", name, s.log)

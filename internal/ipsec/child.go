@@ -12,19 +12,14 @@ import (
 // ignored.
 type ChildID uint64
 
-// Policy names the configured policy (a [[peer.child]]) that a Child SA serves.
-type Policy struct {
-	Peer  string // the peer's configured name, or the generated one of an instance
-	Child string // the child's configured name
-}
-
 // A ChildSA is a negotiated or manually keyed SA pair, as the control plane hands it to the
 // dataplane. Keys hold the cipher key, then the salt. It is immutable, and the receiver may keep
 // it, except for the keys: the receiver makes its ciphers from them before it returns, after which
 // their owner may clear them.
 type ChildSA struct {
 	ID     ChildID
-	Policy Policy
+	Policy PolicyID
+	Name   PolicyName // of the policy
 
 	SPIIn, SPIOut uint32 // zero: this direction is absent (one-way manual SA)
 	KeyIn, KeyOut []byte

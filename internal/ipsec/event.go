@@ -23,7 +23,7 @@ type Event struct {
 	Kind   EventKind
 	ID     ChildID
 	Hard   bool
-	Policy Policy
+	Policy PolicyID
 	Flow   selector.Flow
 	Path   Path
 	Size   int

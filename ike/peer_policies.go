@@ -1,0 +1,131 @@
+package ike
+
+import "culvert/internal/ipsec"
+
+// policyTable holds the policies in the SPD. The engine gives each its ID, and has the SPD follow
+// by InstallPolicy and RemovePolicy.
+type policyTable struct {
+	last ipsec.PolicyID // of all that there ever were
+	byID map[ipsec.PolicyID]*Policy
+}
+
+func newPolicyTable() policyTable { return policyTable{byID: map[ipsec.PolicyID]*Policy{}} }
+
+// next returns a new ID.
+func (t *policyTable) next() ipsec.PolicyID {
+	t.last++
+	return t.last
+}
+
+// add adds a policy, and has it installed unless it was planned.
+func (t *policyTable) add(e *Engine, pol *Policy) {
+	t.byID[pol.ID] = pol
+	if !e.plan.set[pol.ID] {
+		e.emit(InstallPolicy{Policy: entryOf(pol)})
+	}
+}
+
+// remove removes a policy, and has it removed from the SPD unless that was planned.
+func (t *policyTable) remove(e *Engine, pol *Policy) {
+	if t.byID[pol.ID] == nil {
+		return
+	}
+	delete(t.byID, pol.ID)
+	if !e.plan.gone[pol.ID] {
+		e.emit(RemovePolicy{ID: pol.ID})
+	}
+}
+
+// entryOf returns the policy's entry of the SPD.
+func entryOf(pol *Policy) ipsec.Policy {
+	return ipsec.Policy{ID: pol.ID, Name: pol.Name, Local: pol.Settings.Local, Remote: pol.Settings.Remote}
+}
+
+// peerPlan is what the last PlanPeers told of the next change of peers.
+type peerPlan struct {
+	profiles  map[string]*profile // new and changed ones, by name
+	set, gone map[ipsec.PolicyID]bool
+}
+
+// planPeers makes the profiles that a change of peers will add, and tells their policies and those
+// that will go. An earlier plan is forgotten.
+func (e *Engine) planPeers(in PlanPeers) {
+	e.endPlan()
+	if e.stopping {
+		return
+	}
+	e.plan = peerPlan{profiles: map[string]*profile{}, set: map[ipsec.PolicyID]bool{}, gone: map[ipsec.PolicyID]bool{}}
+	stay := make(map[string]bool, len(in.Set))
+	for i := range in.Set {
+		if cfg := &in.Set[i]; !stay[cfg.Name] && len(cfg.Proposals) > 0 {
+			stay[cfg.Name] = true
+			e.planPeer(cfg, in.Whole)
+		}
+	}
+	if in.Whole {
+		for p := range e.peers.all() {
+			if !stay[p.cfg.Name] {
+				e.planEnd(p)
+			}
+		}
+		return
+	}
+	for _, name := range in.Gone {
+		if p := e.peers.byName[name]; p != nil && !stay[name] {
+			e.planEnd(p)
+		}
+	}
+}
+
+// planPeer plans to add or change a peer. With again, the policies of an unchanged one are told as
+// well.
+func (e *Engine) planPeer(cfg *Peer, again bool) {
+	old := e.peers.byName[cfg.Name]
+	if old != nil && old.sameBut(*cfg) {
+		if again {
+			e.planStart(old)
+		}
+		return
+	}
+	if old != nil {
+		e.planEnd(old)
+	}
+	p := e.newProfile(*cfg)
+	e.plan.profiles[cfg.Name] = p
+	e.planStart(p)
+	for _, pol := range p.party.policies {
+		e.plan.set[pol.ID] = true
+	}
+}
+
+// planStart tells the policies of a profile.
+func (e *Engine) planStart(p *profile) {
+	for _, pol := range p.party.policies {
+		e.emit(InstallPolicy{Policy: entryOf(pol)})
+	}
+}
+
+// planEnd tells that the policies of a profile will go.
+func (e *Engine) planEnd(p *profile) {
+	for _, pol := range p.party.policies {
+		e.plan.gone[pol.ID] = true
+		e.emit(RemovePolicy{ID: pol.ID})
+	}
+}
+
+// plannedProfile returns the profile that was planned for the configuration, or else a new one. Its
+// policies are added to the table.
+func (e *Engine) plannedProfile(cfg Peer) *profile {
+	p := e.plan.profiles[cfg.Name]
+	if p == nil || !p.sameBut(cfg) {
+		p = e.newProfile(cfg)
+	}
+	p.given.Remote, p.cfg.Remote = cfg.Remote, cfg.Remote
+	for _, pol := range p.party.policies {
+		e.policies.add(e, pol)
+	}
+	return p
+}
+
+// endPlan forgets the plan, which is carried out or overtaken.
+func (e *Engine) endPlan() { e.plan = peerPlan{} }

@@ -1,0 +1,41 @@
+package ipsec
+
+import "culvert/selector"
+
+// PolicyID identifies a policy within a daemon, for its whole life. The engine gives IDs, counted
+// from 1, to the policies of IKE, and uses none twice. IDs from FirstManualPolicy on belong to
+// policies that the engine does not know.
+type PolicyID uint64
+
+// FirstManualPolicy is the first ID of the policies of manual SAs and of bypasses.
+const FirstManualPolicy PolicyID = 1 << 62
+
+// PolicyName is what people call a policy. Two policies may have the same name for a while, after a
+// change of the configuration.
+type PolicyName struct {
+	Peer  string // the configured name of the peer
+	Party string // the canonical identity of the party; empty for a peer that has one party
+	Child string // the configured name of the child
+}
+
+// Address returns the name of the party as commands take it: peer or peer#party.
+func (n PolicyName) Address() string {
+	if n.Party == "" {
+		return n.Peer
+	}
+	return n.Peer + "#" + n.Party
+}
+
+func (n PolicyName) String() string { return n.Address() + "/" + n.Child }
+
+// A Policy is one entry of the SPD (RFC 4301, Section 4.4.1): its SAs protect the traffic from
+// Local to Remote.
+type Policy struct {
+	ID            PolicyID
+	Name          PolicyName
+	Local, Remote []selector.Selector
+	// Fallback marks the policy that protects the networks of a peer with many parties where no
+	// party is connected. It yields to policies with the same networks. It has no SAs, so that what
+	// it matches is dropped.
+	Fallback bool
+}
