@@ -292,3 +292,32 @@ func TestTableEntryWithOneNetworkTwice(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutSelectorsOfOnePrefix: all selectors of an entry go, those behind two of one prefix as
+// well, whether another entry has that prefix or not.
+func TestWithoutSelectorsOfOnePrefix(t *testing.T) {
+	limitedTo := func(protocol uint8, prefix string) Selector {
+		s := FromPrefix(netip.MustParsePrefix(prefix))
+		s.Protocol = protocol
+		return s
+	}
+	local := []Selector{All(false)}
+	gone := Entry[string]{Order: 2, Local: local, Value: "gone",
+		Remote: []Selector{limitedTo(ProtoTCP, "10.2.0.0/16"), limitedTo(ProtoUDP, "10.2.0.0/16"), limitedTo(ProtoTCP, "10.3.0.0/16")}}
+	stays := Entry[string]{Order: 1, Local: local, Value: "stays", Remote: []Selector{limitedTo(ProtoICMP, "10.2.0.0/16")}}
+	for _, others := range [][]Entry[string]{nil, {stays}} {
+		table := NewTable(append([]Entry[string]{gone}, others...)).Without(gone)
+		if table.Len() != len(others) {
+			t.Errorf("%d entries, want %d", table.Len(), len(others))
+		}
+		for _, protocol := range []uint8{ProtoTCP, ProtoUDP, ProtoICMP} {
+			for _, dst := range []string{"10.2.0.1", "10.3.0.1"} {
+				f := Flow{Src: netip.MustParseAddr("10.1.0.1"), Dst: netip.MustParseAddr(dst), Protocol: protocol}
+				want := len(others) == 1 && protocol == ProtoICMP && dst == "10.2.0.1"
+				if got, ok := table.Lookup(&f); ok != want {
+					t.Errorf("protocol %d to %s: %q, %v", protocol, dst, got, ok)
+				}
+			}
+		}
+	}
+}
