@@ -3,6 +3,7 @@ package netio
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -73,6 +74,42 @@ func TestMessageAddress(t *testing.T) {
 		}
 		if family := m.name.Family; v6 != (family == unix.AF_INET6) || v6 != (m.hdr.Namelen == unix.SizeofSockaddrInet6) {
 			t.Errorf("%v: family %d, %d octets", want, family, m.hdr.Namelen)
+		}
+	}
+}
+
+// TestPrepareSend: what is told to the kernel with a datagram: its source, unless any will do, its
+// TOS, and the size of segments if there are some.
+func TestPrepareSend(t *testing.T) {
+	for _, tt := range []struct {
+		local, remote string
+		segSize       int
+		want          []int32 // the types of the control messages
+	}{
+		{"192.0.2.1:4500", "192.0.2.2:4500", 1400, []int32{unix.IP_PKTINFO, unix.IP_TOS, unix.UDP_SEGMENT}},
+		{"192.0.2.1:4500", "192.0.2.2:4500", 0, []int32{unix.IP_PKTINFO, unix.IP_TOS}},
+		{"0.0.0.0:4500", "192.0.2.2:4500", 0, []int32{unix.IP_TOS}},
+		{"[2001:db8::1]:4500", "192.0.2.2:4500", 0, []int32{unix.IP_TOS}},
+		{"[2001:db8::1]:4500", "[2001:db8::2]:4500", 1, []int32{unix.IPV6_PKTINFO, unix.IPV6_TCLASS, unix.UDP_SEGMENT}},
+		{"[::]:4500", "[2001:db8::2]:4500", 0, []int32{unix.IPV6_TCLASS}},
+	} {
+		var m message
+		remote := netip.MustParseAddrPort(tt.remote)
+		out := &Outgoing{Path: espPath(true, netip.MustParseAddrPort(tt.local), remote), TOS: 0xb8}
+		m.prepareSend(&socket{v6: remote.Addr().Is6()}, out, tt.segSize)
+		list, err := unix.ParseSocketControlMessage(m.ctl[:m.hdr.Controllen])
+		if err != nil {
+			t.Errorf("%s to %s: %v", tt.local, tt.remote, err)
+		}
+		var got []int32
+		for _, c := range list {
+			got = append(got, c.Header.Type)
+			if (c.Header.Type == unix.IP_TOS || c.Header.Type == unix.IPV6_TCLASS) && binary.NativeEndian.Uint32(c.Data) != 0xb8 {
+				t.Errorf("%s to %s: TOS %x", tt.local, tt.remote, c.Data)
+			}
+		}
+		if !slices.Equal(got, tt.want) || m.remote(remote.Addr().Is6()) != remote {
+			t.Errorf("%s to %s: messages %v to %v, want %v", tt.local, tt.remote, got, m.remote(remote.Addr().Is6()), tt.want)
 		}
 	}
 }
