@@ -93,6 +93,7 @@ type natBox struct {
 	public   netip.Addr
 	out, in  map[netip.AddrPort]netip.AddrPort
 	nextPort uint16
+	inside   netip.Addr // of a static NAT, which maps one address and keeps the ports
 }
 
 func newNAT(public netip.Addr) *natBox {
@@ -101,12 +102,28 @@ func newNAT(public netip.Addr) *natBox {
 	return n
 }
 
+// newStaticNAT returns the NAT of a cloud's machine or of forwarded ports: it maps an address to a
+// public one, in both directions and for good.
+func newStaticNAT(public, inside netip.Addr) *natBox { return &natBox{public: public, inside: inside} }
+
+// inbound returns where a packet to a public address and port goes.
+func (n *natBox) inbound(dst netip.AddrPort) (netip.AddrPort, bool) {
+	if n.inside.IsValid() {
+		return netip.AddrPortFrom(n.inside, dst.Port()), true
+	}
+	inside, ok := n.in[dst]
+	return inside, ok
+}
+
 // forget drops all mappings: the next packet gets a new port.
 func (n *natBox) forget() {
 	n.out, n.in = map[netip.AddrPort]netip.AddrPort{}, map[netip.AddrPort]netip.AddrPort{}
 }
 
 func (n *natBox) outbound(src netip.AddrPort) netip.AddrPort {
+	if n.inside.IsValid() {
+		return netip.AddrPortFrom(n.public, src.Port())
+	}
 	if mapped, ok := n.out[src]; ok {
 		return mapped
 	}
@@ -134,7 +151,7 @@ func (p *testPair) arrive(pk *testPacket) {
 	dst := pk.dst
 	for _, s := range []*testSide{p.left, p.right} {
 		if s.nat != nil && s.nat.public == dst.Addr() {
-			inside, ok := s.nat.in[dst]
+			inside, ok := s.nat.inbound(dst)
 			if !ok {
 				return
 			}

@@ -217,6 +217,9 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 	if s.state == saHalfOpen {
 		s.net.Path = d.Path
 	} else {
+		if h.Response {
+			s.checkAnswered(h.MessageID, d.Path)
+		}
 		s.follow(d)
 	}
 	if h.Response {

@@ -16,6 +16,7 @@ type network struct {
 	follows bool // the peer announced that it follows us to another address
 	unsaid  bool // the peer does not know our present address yet
 	moves   moveLimit
+	check   *pathCheck // nil before the first one
 
 	fragments fragmentPath
 }
@@ -33,15 +34,17 @@ func (e *Engine) transmit(p ipsec.Path, datagrams [][]byte) {
 // follow adopts the source of a fresh authenticated message as the peer's address. "a host [...]
 // that is not behind a NAT, SHOULD send all packets [...] to the IP address and port in the
 // validated packet [...]. A host behind a NAT SHOULD NOT do this" (RFC 7296, Section 2.23). A peer
-// that is not behind a NAT announces its moves, and so is followed only by whereItIs.
+// that is not behind a NAT announces its moves, and so is followed only by whereItIs. If both sides
+// are behind NATs, see checkPath.
 func (s *ikeSA) follow(d Datagram) {
 	if !s.net.Local().Addr().IsValid() {
 		s.net.Path = s.net.WithLocal(d.Path.Local().Addr())
 	}
-	if s.net.SameRemote(d.Path) || s.net.nat.Local || !s.net.nat.Remote {
-		return
-	}
-	if s.mayMovePeer() {
+	switch {
+	case s.net.SameRemote(d.Path) || !s.net.nat.Remote:
+	case s.bothBehindNATs():
+		s.checkPath(d.Path)
+	case s.mayMovePeer():
 		s.movePeer(d.Path)
 	}
 }
@@ -67,10 +70,11 @@ func (e *Engine) peerMoved(in PeerMoved) {
 		return
 	}
 	s := saOf(p)
-	if !s.net.encap || s.net.SameRemote(in.Path) || s.net.nat.Local || !s.net.nat.Remote {
-		return
-	}
-	if s.mayMovePeer() {
+	switch {
+	case !s.net.encap || s.net.SameRemote(in.Path) || !s.net.nat.Remote:
+	case s.bothBehindNATs():
+		s.checkPath(s.net.WithRemoteOf(in.Path))
+	case s.mayMovePeer():
 		s.movePeer(s.net.WithRemoteOf(in.Path))
 	}
 }

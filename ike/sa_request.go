@@ -60,10 +60,10 @@ func (s *ikeSA) sendRequest() {
 
 // emitRequest sends the outstanding request to the peer. as tells how IP carries it.
 func (s *ikeSA) emitRequest(as Send) {
-	as.Path = s.net.Path
-	for _, data := range s.win.Outstanding().Datagrams {
-		as.Data = data
-		s.e.emit(as)
+	for _, as.Path = range s.requestPaths() {
+		for _, as.Data = range s.win.Outstanding().Datagrams {
+			s.e.emit(as)
+		}
 	}
 	s.noteSent()
 }

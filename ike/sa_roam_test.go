@@ -371,7 +371,8 @@ func TestRoamingFollowedOrNot(t *testing.T) {
 			p.up2()
 			was := p.left.e.peers.order[0].party.main()
 			was.net.follows = false
-			p.right.e.peers.order[0].party.main().net.nat.Local = !c.follows
+			right := p.right.e.peers.order[0].party.main()
+			right.net.natT, right.net.nat.Remote = c.follows, c.follows
 			p.gap(100 * time.Millisecond)
 			p.drive(c.before)
 			p.left.roamTo("192.0.2.101")

@@ -1,0 +1,98 @@
+package ike
+
+import (
+	"time"
+
+	"culvert/internal/ipsec"
+)
+
+// A host behind a NAT must not follow the other side on one packet alone, since anybody who can
+// send packets of the IKE SA again could so divert it (RFC 7296, Section 2.23). But if both sides
+// are behind NATs, as with a port forwarded to us, and the other side's NAT forgets its mapping,
+// only the new source of its packets tells where it is. So the new address is asked:
+//
+//	from the new address: ESP, or any IKE message  -->
+//	                                               <--  HDR, SK {}  to the new address
+//	from the new address: HDR, SK {}               -->
+//
+// and followed when the answer comes from there. It is the return routability check of RFC 4555,
+// Section 3.6, without its notifies, so that every peer answers it.
+
+// A pathCheck is a question to a new address of the peer.
+type pathCheck struct {
+	to    ipsec.Path
+	id    uint32    // of the request that was sent there
+	asked bool      // one was
+	until time.Time // when it is given up
+	asks  moveLimit
+}
+
+const (
+	// checkTime is how long the answer may take.
+	checkTime = 5 * time.Second
+	// checkTries is how many times our own question is sent to the new address alone. Then it goes
+	// the usual way as well, as any request.
+	checkTries = 2
+)
+
+// live reports whether a question is open.
+func (c *pathCheck) live(now time.Time) bool {
+	return c != nil && c.to.IsValid() && now.Before(c.until)
+}
+
+// checkPath asks the peer at a new address whether it is there, by the outstanding request or by a
+// new one. One address is asked at a time.
+func (s *ikeSA) checkPath(to ipsec.Path) {
+	now := s.e.handling.now
+	if s.state != saEstablished || s.net.check.live(now) {
+		return
+	}
+	if s.net.check == nil {
+		s.net.check = &pathCheck{}
+	}
+	c := s.net.check
+	if !c.asks.allow(now) {
+		s.e.count("ike_moves_limited")
+		return
+	}
+	s.e.count("ike_path_checked")
+	c.to, c.asked, c.until = to, false, now.Add(checkTime)
+	switch r := s.win.Outstanding(); {
+	case r != nil:
+		c.id, c.asked = r.ID, true
+		s.e.transmit(to, r.Datagrams)
+	case !s.work.Busy():
+		s.enqueue(&informational{kind: askAlive})
+	}
+}
+
+// requestPaths returns where the outstanding request is sent: to the peer, and to the address that
+// is asked. A new question goes there alone at first.
+func (s *ikeSA) requestPaths() []ipsec.Path {
+	c, r := s.net.check, s.win.Outstanding()
+	if !c.live(s.e.handling.now) {
+		return []ipsec.Path{s.net.Path}
+	}
+	c.id, c.asked = r.ID, true
+	if x, ok := s.work.Current().(*informational); ok && x.kind == askAlive && r.Repeated < checkTries {
+		return []ipsec.Path{c.to}
+	}
+	return []ipsec.Path{s.net.Path, c.to}
+}
+
+// checkAnswered handles an authentic response that came on a path. If it answers the question from
+// where that was sent to, the peer is followed there.
+func (s *ikeSA) checkAnswered(id uint32, from ipsec.Path) {
+	c := s.net.check
+	if !c.live(s.e.handling.now) || !c.asked || id != c.id {
+		return
+	}
+	to := c.to
+	c.to = ipsec.Path{}
+	if to.SameRemote(from) && s.mayMovePeer() {
+		s.movePeer(s.net.WithRemoteOf(to))
+	}
+}
+
+// bothBehindNATs reports whether the peer's address is followed only when it was asked.
+func (s *ikeSA) bothBehindNATs() bool { return s.net.nat.Local && s.net.nat.Remote }
