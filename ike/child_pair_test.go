@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/window"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
@@ -187,7 +188,7 @@ func TestDownRightAfterRekey(t *testing.T) {
 func TestReplacedPairIsDeletedByEitherSide(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		p.left.peers[0].DPD, p.right.peers[0].DPD = 0, 0
-		p.left.config.Retry = RetransmitPlan{First: 5 * time.Minute, Factor: 1, Tries: 5}
+		p.left.config.Retry = window.RetransmitPlan{First: 5 * time.Minute, Factor: 1, Tries: 5}
 	})
 	p.up()
 	old := p.right.e.pairs.Pair(1)

@@ -181,3 +181,7 @@ func reactTo(refusal wire.NotifyType, overtaken bool, tries int) reaction {
 	}
 	return reactFail
 }
+
+// temporaryTries is how many TEMPORARY_FAILURE responses in a row are accepted: about three minutes
+// of timer.TemporaryWait.
+const temporaryTries = 40

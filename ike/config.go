@@ -7,6 +7,7 @@ import (
 
 	"culvert/ike/identity"
 	"culvert/ike/suite"
+	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
@@ -19,7 +20,7 @@ type Config struct {
 	// Resources is the number of the dataplane's workers. If there are several, a peer with
 	// PerResource is asked for a Child SA for each (RFC 9611).
 	Resources int
-	Retry     RetransmitPlan // zero fields take their defaults
+	Retry     window.RetransmitPlan // zero fields take their defaults
 
 	IKEPort, NATPort uint16 // our UDP ports; default 500 and 4500
 	// LocalAddr returns the address that the system would send from to remote, or the zero Addr.
@@ -44,15 +45,6 @@ type EngineLimits struct {
 	MaxHalfOpen     int // half-open SAs above which new ones are dropped; default 4096, a sixteenth for one address
 	MaxIKESAs       int // all IKE SAs, including rekeyed ones; default 250000
 	MaxChildren     int // Child SAs of one IKE SA; default 256
-}
-
-// RetransmitPlan is the back-off of requests: pauses of First, First*Factor and so on, for Tries
-// retransmissions. Then the IKE SA is given up. Up to a tenth of jitter is added to each pause. The
-// defaults are 1 s, 1.8 and 6, about 75 s in all.
-type RetransmitPlan struct {
-	First  time.Duration
-	Factor float64
-	Tries  int
 }
 
 // Peer is one configured [[peer]].

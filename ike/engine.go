@@ -40,7 +40,7 @@ type handling struct {
 // New returns an engine without peers (see SetPeers).
 func New(cfg Config, now time.Time) *Engine {
 	cfg.Limits = cfg.Limits.withDefaults()
-	cfg.Retry = cfg.Retry.withDefaults()
+	cfg.Retry = cfg.Retry.WithDefaults()
 	if cfg.IKEPort == 0 {
 		cfg.IKEPort = defaultIKEPort
 	}

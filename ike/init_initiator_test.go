@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"culvert/ike/proposal/proposaltest"
+	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
@@ -264,8 +265,9 @@ func TestNobodyThere(t *testing.T) {
 	if len(p.left.resolves) == 0 || p.left.resolves[0] != "right" {
 		p.fatalf("no Resolve: %v", p.left.resolves)
 	}
-	if n := p.left.e.Counters()["ike_retransmitted"]; n != defaultRetryTries {
-		p.fatalf("sent again %d times, want %d", n, defaultRetryTries)
+	tries := window.RetransmitPlan{}.WithDefaults().Tries
+	if n := p.left.e.Counters()["ike_retransmitted"]; n != uint64(tries) {
+		p.fatalf("sent again %d times, want %d", n, tries)
 	}
 	if st := p.left.e.Status()[0]; st.State != PeerDown || !strings.Contains(st.Reason, "no answer") {
 		p.fatalf("status %+v", st)

@@ -78,7 +78,7 @@ func (x *fragmentProof) inParts(*ikeSA, int) int { return 0 }
 
 func (x *fragmentProof) hurry(s *ikeSA) {
 	x.hurried = true
-	if out := s.win.Outstanding(); out != nil && (!x.whole || out.Repeated >= s.tries()) { // it was repeated without limit
+	if out := s.win.Outstanding(); out != nil && (!x.whole || s.win.Exhausted(s.plan())) { // it was repeated without limit
 		x.sendWhole(s)
 	}
 }

@@ -152,7 +152,7 @@ func (x *pathProbe) inParts(s *ikeSA, n int) int {
 
 func (x *pathProbe) hurry(s *ikeSA) {
 	x.hurried = true
-	if out := s.win.Outstanding(); out != nil && (!x.parts || out.Repeated >= s.tries()) { // it was repeated without limit
+	if out := s.win.Outstanding(); out != nil && (!x.parts || s.win.Exhausted(s.plan())) { // it was repeated without limit
 		x.sendParts(s)
 	}
 }

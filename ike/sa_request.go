@@ -1,8 +1,6 @@
 package ike
 
 import (
-	"time"
-
 	"culvert/ike/window"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -55,7 +53,7 @@ func (s *ikeSA) sendRequest() {
 		as.FragmentSize = x.inParts(s, r.Repeated)
 	}
 	s.emitRequest(as)
-	s.e.after(&s.retransmission, s.pause(r.Repeated))
+	s.e.after(&s.retransmission, s.plan().Pause(r.Repeated, s.e.cfg.Rand))
 }
 
 // emitRequest sends the outstanding request to the peer. as tells how IP carries it.
@@ -82,10 +80,7 @@ func (s *ikeSA) retransmit() {
 	if (r.Repeated > 0 || !s.net.Local().Addr().IsValid()) && s.roam() {
 		return // sent from another address, or ended: the host may not report changes of its addresses
 	}
-	if r.Repeated < s.tries() {
-		r.Repeated++
-	} else if !s.patient() {
-		s.win.Withdraw()
+	if !s.win.Unanswered(s.plan(), s.patient()) {
 		s.unanswered(r)
 		return
 	}
@@ -99,36 +94,33 @@ const (
 	doubtTries       = 4 // a liveness check, or any request to a peer that may have lost the IKE SA: about 22 s
 )
 
-// pause returns how long to wait for a response after the given number of retransmissions. It is
-// shorter during shutdown and after a change of our address.
-func (s *ikeSA) pause(sent int) time.Duration {
-	if s.e.stopping {
-		return shutdownRetry.pause(sent, s.e.cfg.Rand)
-	}
-	if s.moving() {
-		return moveRetry.pause(sent, s.e.cfg.Rand)
-	}
-	return s.e.cfg.Retry.pause(sent, s.e.cfg.Rand)
-}
-
 // moving reports whether a new address of ours waits for the confirmation of a peer to which we can
 // reconnect.
 func (s *ikeSA) moving() bool { return s.net.unsaid && s.state == saEstablished && s.canReconnect() }
 
-// tries returns how many retransmissions the outstanding request may have.
-func (s *ikeSA) tries() int {
+// plan returns how the outstanding request is repeated. The pauses are shorter during shutdown.
+func (s *ikeSA) plan() window.RetransmitPlan {
+	p := s.planInService()
+	if s.e.stopping {
+		p.First, p.Factor = shutdownRetry.First, shutdownRetry.Factor
+	}
+	return p
+}
+
+// planInService returns the plan of an engine that is not being shut down.
+func (s *ikeSA) planInService() window.RetransmitPlan {
 	if s.state == saConnecting && len(s.party.cfg.Remote) > 1 {
-		return min(manyAddressTries, s.e.cfg.Retry.Tries)
+		return s.e.cfg.Retry.AtMost(manyAddressTries)
 	}
 	if s.moving() {
-		return moveRetry.Tries
+		return moveRetry
 	}
 	probe, ok := s.work.Current().(*informational)
 	_, path := s.work.Current().(prober)
 	if s.live.Doubted() || path && s.silent() || ok && probe.kind == askAlive {
-		return min(doubtTries, s.e.cfg.Retry.Tries)
+		return s.e.cfg.Retry.AtMost(doubtTries)
 	}
-	return s.e.cfg.Retry.Tries
+	return s.e.cfg.Retry
 }
 
 // answered takes the outstanding request out of the window, since its response has come.

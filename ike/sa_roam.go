@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"culvert/ike/timer"
+	"culvert/ike/window"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
@@ -44,7 +45,7 @@ func saysItFollows(ps []wire.Payload) bool {
 }
 
 // moveRetry is the back-off from a new address if a new IKE SA can be made instead: 7.5 s.
-var moveRetry = RetransmitPlan{First: 500 * time.Millisecond, Factor: 2, Tries: 3}
+var moveRetry = window.RetransmitPlan{First: 500 * time.Millisecond, Factor: 2, Tries: 3}
 
 // sweep is the check of every IKE SA after an address or route of this host changed.
 type sweep struct {

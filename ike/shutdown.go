@@ -3,6 +3,8 @@ package ike
 import (
 	"slices"
 	"time"
+
+	"culvert/ike/window"
 )
 
 // shutdownLimit is how long Shutdown waits for the peers' responses. A peer acts on our Delete even
@@ -12,7 +14,7 @@ import (
 const shutdownLimit = 600 * time.Millisecond
 
 // shutdownRetry is the plan by which requests are retransmitted meanwhile: twice.
-var shutdownRetry = RetransmitPlan{First: shutdownLimit / 4, Factor: 2}
+var shutdownRetry = window.RetransmitPlan{First: shutdownLimit / 4, Factor: 2}
 
 // shutdown deletes every IKE SA.
 func (e *Engine) shutdown() {
@@ -26,7 +28,7 @@ func (e *Engine) shutdown() {
 	}
 	for _, s := range e.sortedSAs() {
 		if s.win.Outstanding() != nil {
-			e.after(&s.retransmission, s.pause(0))
+			e.after(&s.retransmission, s.plan().Pause(0, e.cfg.Rand))
 		}
 	}
 	e.after(&e.stopped, shutdownLimit)

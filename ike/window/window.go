@@ -4,7 +4,7 @@
 // is one in both directions.
 //
 // A Window works on datagrams. It knows no exchange, no key and no clock: its owner authenticates
-// what Judge lets in before anything else is called, and decides when a request is repeated.
+// what Judge lets in before anything else is called, and waits for the pauses of a RetransmitPlan.
 package window
 
 import (

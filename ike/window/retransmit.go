@@ -1,0 +1,76 @@
+package window
+
+import (
+	"io"
+	"math"
+	"time"
+
+	"culvert/ike/timer"
+)
+
+// A RetransmitPlan is the back-off of requests: pauses of First, First*Factor and so on, for Tries
+// retransmissions (RFC 7296, Section 2.4). Then the IKE SA is given up. Up to a tenth of jitter is
+// added to each pause.
+type RetransmitPlan struct {
+	First  time.Duration
+	Factor float64
+	Tries  int
+}
+
+// The default plan gives up after about 75 seconds.
+const (
+	defaultFirst  = time.Second
+	defaultFactor = 1.8
+	defaultTries  = 6
+)
+
+// MaxPause bounds each pause of a plan, whatever its factor, before jitter.
+const MaxPause = 5 * time.Minute
+
+// WithDefaults returns the plan with defaults for unset fields.
+func (p RetransmitPlan) WithDefaults() RetransmitPlan {
+	if p.First <= 0 {
+		p.First = defaultFirst
+	}
+	if p.Factor < 1 {
+		p.Factor = defaultFactor
+	}
+	if p.Tries <= 0 {
+		p.Tries = defaultTries
+	}
+	return p
+}
+
+// AtMost returns the plan with no more than the given number of retransmissions.
+func (p RetransmitPlan) AtMost(tries int) RetransmitPlan {
+	p.Tries = min(p.Tries, tries)
+	return p
+}
+
+// Pause returns the time between the request's transmission number repeated+1 and the next one, or,
+// for repeated == Tries, until it is given up. The jitter keeps the peers of a crashed gateway from
+// calling in step.
+func (p RetransmitPlan) Pause(repeated int, rand io.Reader) time.Duration {
+	d := float64(p.First) * math.Pow(p.Factor, float64(repeated))
+	if !(d < float64(MaxPause)) {
+		d = float64(MaxPause)
+	}
+	return timer.Longer(time.Duration(d), rand)
+}
+
+// Unanswered notes that the outstanding request has waited for its response for a whole pause. It
+// reports whether the request is to be sent again. If not, all its retransmissions were made, and
+// it was withdrawn. A patient owner goes on for as long as it takes, with the last pause.
+func (w *Window[Path]) Unanswered(p RetransmitPlan, patient bool) (again bool) {
+	switch {
+	case w.out.Repeated < p.Tries:
+		w.out.Repeated++
+	case !patient:
+		w.Withdraw()
+		return false
+	}
+	return true
+}
+
+// Exhausted reports whether the outstanding request has had all its retransmissions.
+func (w *Window[Path]) Exhausted(p RetransmitPlan) bool { return w.out.Repeated >= p.Tries }
