@@ -211,3 +211,18 @@ func TestNoSPIForAWorker(t *testing.T) {
 		t.Error("an SPI of another worker was handed out")
 	}
 }
+
+// TestSADGrowsWhenHalfFull: the table doubles with the first SPI beyond half of its slots.
+func TestSADGrowsWhenHalfFull(t *testing.T) {
+	s := newSAD()
+	for want := sadMinSlots; want <= 4*sadMinSlots; want *= 2 {
+		for s.count < want/2 {
+			if _, err := s.alloc(anyRest, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := len(s.taken); got != want {
+			t.Errorf("%d slots for %d SPIs, want %d", got, s.count, want)
+		}
+	}
+}
