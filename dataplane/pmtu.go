@@ -198,10 +198,10 @@ func (p *Plane) refreshSome(now time.Time) {
 }
 
 // schedule updates the time at which a path is due in the heap. A path without an SA to send on is
-// never due. Plane.mu is held.
+// never due, nor is a stream, which carries packets of any size. Plane.mu is held.
 func (p *Plane) schedule(pt *path) {
 	pt.due = 0
-	if pt.carrier() != nil {
+	if pt.carrier() != nil && !pt.outer.Stream() {
 		pt.due = pt.checkAt
 		if at := pt.search.Deadline(); !at.IsZero() && (pt.due == 0 || at.UnixNano() < pt.due) {
 			pt.due = at.UnixNano()

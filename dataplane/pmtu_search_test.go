@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"bytes"
 	"net/netip"
 	"testing"
 	"time"
@@ -131,5 +132,32 @@ func TestProbesHaveABudget(t *testing.T) {
 	b.fill(now.Add(-time.Hour)) // a clock that is set back
 	if b.left < 0 || b.left > probeBurst {
 		t.Errorf("%v left", b.left)
+	}
+}
+
+// A stream carries packets of any size: nothing is probed for, and only the configuration bounds
+// what is sealed.
+func TestStreamIsNotProbed(t *testing.T) {
+	via := &ipsec.Transport{Name: "stream", CarriesESP: true, Stream: true}
+	for name, ceiling := range map[string]int{"the first hop": 0, "the configuration": 1300} {
+		t.Run(name, func(t *testing.T) {
+			a, b, path := probing(t, 1500, nil)
+			if ceiling > 0 {
+				a.SetCeilings(map[string]int{"peer": ceiling})
+			}
+			sa := childSA(t, a, b, 1)
+			sa.Path = ipsec.NewPath(via, outerA, outerB, 0)
+			install(t, a, b, sa)
+			a.wantMTU(t, 1, map[int]int{0: esp.InnerMTU(1500, false, true), 1300: 1300}[ceiling])
+			a.pass(t, path, 60)
+			inner := udpPacket(src4, dst4, true, random(1000))
+			a.queues[0].inject(inner)
+			if got := b.queues[0].want(t); !bytes.Equal(got, inner) {
+				t.Errorf("got %d octets, want %d", len(got), len(inner))
+			}
+			if n := a.Counters()["pmtu_probes"]; n != 0 {
+				t.Errorf("%d probes", n)
+			}
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"culvert/ike/suite"
 	"culvert/ike/window"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // Config holds the parameters of an Engine. They do not change, except the peers (SetPeers).
@@ -54,10 +55,12 @@ type Peer struct {
 	RemotePort    uint16       // IKE port of the peer, default 500
 	RemoteNATPort uint16       // default 4500
 	Local         netip.Addr   // our outer address; zero: the system chooses
-	LocalID       identity.ID
-	RemoteID      identity.ID // may be a pattern
-	PSK           []byte
-	Credential    Credential // in place of PSK
+	// Transport carries what we initiate; nil: UDP. The peer may use any.
+	Transport  *ipsec.Transport
+	LocalID    identity.ID
+	RemoteID   identity.ID // may be a pattern
+	PSK        []byte
+	Credential Credential // in place of PSK
 
 	Proposals []wire.Proposal // IKE, in order of preference
 	Lifetime  time.Duration   // of an IKE SA until its rekeying; jittered downwards by up to a tenth

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // cookieLife is how long new cookies are made with one secret. Its cookies stay valid for as long
@@ -32,6 +33,16 @@ type cookieJar struct {
 
 // cookieLen is within the 1 to 64 octets of RFC 7296, Section 2.6.
 const cookieLen = 1 + 16
+
+// cookieSource returns what a cookie proves of a path. A stream proves by itself that its peer
+// receives, and the cookie may return on another connection, from another port (RFC 9329, Section
+// 6.3).
+func cookieSource(p ipsec.Path) netip.AddrPort {
+	if p.Stream() {
+		return netip.AddrPortFrom(p.Remote().Addr(), 0)
+	}
+	return p.Remote()
+}
 
 // make returns the cookie for an IKE_SA_INIT request with this nonce, source and SPI.
 func (j *cookieJar) make(now time.Time, ni []byte, from netip.AddrPort, spi wire.SPI) ([]byte, error) {

@@ -43,7 +43,7 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	s.setup.init.offers = proposal.Numbered(s.party.cfg.Proposals, nil)
 	s.setup.init.group = proposal.Group(s.party.cfg.Proposals[0])
 	s.setup.init.grace.Fire = s.graceOver
-	s.net.Path = ipsec.UDPPath(netip.AddrPortFrom(s.e.localAddr(s.party.profile, remote.Addr()), s.e.cfg.IKEPort), remote)
+	s.net.Path = s.firstPath(remote)
 	if s.party.cfg.RemotePort == s.party.cfg.RemoteNATPort {
 		s.float(s.party.profile) // IKE may begin at the NAT port (RFC 7296, Section 2.23)
 	}
@@ -52,6 +52,18 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	}
 	s.run(&initExchange{})
 	return nil
+}
+
+// firstPath returns the path of the first message to remote: from our IKE port, or for another
+// transport than UDP from any. The port of a connection is not known before it is open, so the peer
+// takes us to be behind a NAT, which makes no difference on a stream (RFC 9329, Section 6.5).
+func (s *ikeSA) firstPath(remote netip.AddrPort) ipsec.Path {
+	p := s.party.profile
+	local := s.e.localAddr(p, remote.Addr())
+	if via := p.cfg.Transport; via != nil {
+		return ipsec.NewPath(via, netip.AddrPortFrom(local, 0), remote, 0)
+	}
+	return ipsec.UDPPath(netip.AddrPortFrom(local, s.e.cfg.IKEPort), remote)
 }
 
 func (x *initExchange) activity() ikeActivity { return ikeQuiet }

@@ -103,10 +103,10 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 		return true
 	}
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
-	if n, ok := wire.FindNotify(m.Payloads, wire.Cookie); ok && e.unprotected.cookies.valid(e.handling.now, n.Data, nonce.Data, d.Path.Remote(), h.InitiatorSPI) {
+	if n, ok := wire.FindNotify(m.Payloads, wire.Cookie); ok && e.unprotected.cookies.valid(e.handling.now, n.Data, nonce.Data, cookieSource(d.Path), h.InitiatorSPI) {
 		return true
 	}
-	cookie, err := e.unprotected.cookies.make(e.handling.now, nonce.Data, d.Path.Remote(), h.InitiatorSPI)
+	cookie, err := e.unprotected.cookies.make(e.handling.now, nonce.Data, cookieSource(d.Path), h.InitiatorSPI)
 	if err != nil {
 		e.count("ike_no_randomness")
 		return false

@@ -60,6 +60,7 @@ func (s *testSchedule) Pop() any {
 // testPacket is something on the wire: an IKE message, a keepalive, or an ESP packet of the model.
 type testPacket struct {
 	from     *testSide
+	path     ipsec.Path // as the sender has it
 	src, dst netip.AddrPort
 	via      *ipsec.Transport
 	whole    bool // IP may not fragment it
@@ -71,6 +72,7 @@ type testPacket struct {
 
 // on puts a packet of a side on a path.
 func (s *testSide) on(p ipsec.Path, pk testPacket) *testPacket {
+	pk.path = p
 	if a := p.Local().Addr(); !a.IsValid() || a.IsUnspecified() {
 		p = p.WithLocal(s.addrFor(p.Remote().Addr()))
 	}
@@ -133,8 +135,12 @@ func (n *natBox) outbound(src netip.AddrPort) netip.AddrPort {
 	return mapped
 }
 
-// send puts a packet on the link, through the sender's NAT.
+// send puts a packet on the link, through the sender's NAT, or on its stream.
 func (p *testPair) send(pk *testPacket) {
+	if pk.path.Stream() {
+		p.streams.carry(pk)
+		return
+	}
 	if box := pk.from.nat; box != nil {
 		if pk.via == ipsec.Raw {
 			return // it does not pass

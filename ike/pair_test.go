@@ -21,6 +21,7 @@ type testPair struct {
 	events      testSchedule
 	left, right *testSide
 	link        linkFate
+	streams     *streams             // nil: there are only datagrams
 	compute     func() time.Duration // how long a Compute takes
 	tap         *wireTap
 	after       func(s *testSide) // called after each Handle, for the invariants of a simulation
@@ -258,7 +259,11 @@ func (s *testSide) send(f Send) {
 
 // receive takes a packet from the link; dst is its address behind the side's NAT.
 func (s *testSide) receive(pk *testPacket, dst netip.AddrPort) {
-	from := ipsec.NewPath(pk.via, dst, pk.src, 0)
+	s.take(pk, ipsec.NewPath(pk.via, dst, pk.src, 0))
+}
+
+// take takes a packet that came on a path.
+func (s *testSide) take(pk *testPacket, from ipsec.Path) {
 	switch {
 	case s.e == nil:
 	case pk.esp != nil:

@@ -90,7 +90,7 @@ func (s *ikeSA) childSA(chosen wire.Proposal, shared []byte, n noncePair, creato
 // maxDatagram returns the greatest length of an unfragmented message in octets, or 0 if there is no
 // limit.
 func (s *ikeSA) maxDatagram() int {
-	if s.keys.fragment <= 0 {
+	if s.keys.fragment <= 0 || s.net.Stream() { // RFC 9329, Section 7.5
 		return 0
 	}
 	return s.keys.fragment - s.net.Headers()

@@ -40,12 +40,18 @@ func (s *ikeSA) follow(d Datagram) {
 	if !s.net.Local().Addr().IsValid() {
 		s.net.Path = s.net.WithLocal(d.Path.Local().Addr())
 	}
+	s.heardFrom(d.Path)
+}
+
+// heardFrom follows the peer to the path of an authentic packet, if that is enough to follow it. A
+// peer that opened another connection is always followed to it (RFC 9329, Section 6.1).
+func (s *ikeSA) heardFrom(to ipsec.Path) {
 	switch {
-	case s.net.SameRemote(d.Path) || !s.net.nat.Remote:
-	case s.bothBehindNATs():
-		s.checkPath(d.Path)
+	case s.net.SameRemote(to) || !to.Stream() && !s.net.nat.Remote:
+	case !to.Stream() && s.bothBehindNATs():
+		s.checkPath(to)
 	case s.mayMovePeer():
-		s.movePeer(d.Path)
+		s.movePeer(to)
 	}
 }
 
@@ -70,11 +76,7 @@ func (e *Engine) peerMoved(in PeerMoved) {
 		return
 	}
 	s := saOf(p)
-	switch {
-	case !s.net.encap || s.net.SameRemote(in.Path) || !s.net.nat.Remote:
-	case s.bothBehindNATs():
-		s.checkPath(s.net.WithRemoteOf(in.Path))
-	case s.mayMovePeer():
-		s.movePeer(s.net.WithRemoteOf(in.Path))
+	if s.espPath().Encapsulated() {
+		s.heardFrom(s.net.WithRemoteOf(in.Path))
 	}
 }

@@ -123,6 +123,18 @@ func TestNATRemap(t *testing.T) {
 	}
 }
 
+// Without encapsulation no ESP packet moves the peer, whatever is known of NATs.
+func TestRawESPMovesNobody(t *testing.T) {
+	p := newPair(t, 1, behindNAT)
+	p.up2()
+	before := p.right.e.Status()[0].Remote
+	p.right.e.peers.order[0].party.main().net.encap = false
+	p.right.handle(PeerMoved{ID: p.right.plane.ofPolicy(p.right.policy("lan"))[0].sa.ID, Path: ipsec.NATPath(p.right.home(), netip.AddrPortFrom(attacker.Addr(), 4500))})
+	if after := p.right.e.Status()[0].Remote; after != before {
+		p.fatalf("right follows to %v", after)
+	}
+}
+
 // A host behind a NAT does not follow (RFC 7296, Section 2.23): left keeps the address that it
 // knows.
 func TestBehindNATFollowsNobody(t *testing.T) {

@@ -74,7 +74,7 @@ func (e *Engine) probePath(in ProbePath) {
 // mayProbe reports whether a path probe may start at once.
 func (s *ikeSA) mayProbe() bool {
 	busy := !s.work.Idle() || s.succ.asked
-	return s.usable() && !busy && !s.e.stopping && !s.net.unsaid && !s.live.Doubted() && s.net.fragments != fragmentsLost
+	return s.usable() && !s.net.Stream() && !busy && !s.e.stopping && !s.net.unsaid && !s.live.Doubted() && s.net.fragments != fragmentsLost
 }
 
 // pathProbe is the exchange that shows whether the path takes a packet of a given size.

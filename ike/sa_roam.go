@@ -135,10 +135,11 @@ func (e *Engine) sourceGone(in SourceGone) {
 	}
 }
 
-// roam changes to another source address if it must, or should, and reports whether it did.
+// roam changes to another source address if it must, or should, and reports whether it did. On a
+// connection that the peer opened, the peer opens another (RFC 9329, Section 6.1).
 func (s *ikeSA) roam() bool {
 	was := s.net.Local().Addr()
-	if s.party == nil || s.party.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state.ended() {
+	if s.party == nil || s.net.Conn() != 0 || s.party.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state.ended() {
 		return false
 	}
 	// NAT detection of an attempt that started without an address hashed a wrong one, and would

@@ -9,6 +9,7 @@ import (
 
 	"culvert/ike/liveness"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // testRTT is the round trip of a pair's link.
@@ -135,6 +136,13 @@ func TestRoamingIntoNAT(t *testing.T) {
 	p.up2()
 	p.gap(100 * time.Millisecond)
 	p.left.nat = newNAT(netip.MustParseAddr("198.51.100.1"))
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.esp != nil && pk.via == ipsec.NAT && p.left.nat != nil && p.left.nat.in[pk.dst].Port() == 500 {
+			p.violated("encapsulated ESP goes to the IKE port")
+		}
+		return link(pk)
+	}
 	p.left.roamTo("10.0.0.7")
 	if gap := p.gap(time.Second); gap > 2*testRTT+testRTT/2 {
 		p.fatalf("nothing came for %v", gap)
@@ -143,6 +151,7 @@ func TestRoamingIntoNAT(t *testing.T) {
 	if l.NAT != (NATState{Local: true}) || r.NAT != (NATState{Remote: true}) || !l.Children[0].Encap || !r.Children[0].Encap || r.Remote.Addr() != p.left.nat.public {
 		p.fatalf("left sees %+v, right %+v at %v", l.NAT, r.NAT, r.Remote)
 	}
+	p.wantSound()
 	before := p.left.keepalive
 	p.drive(10 * time.Minute)
 	if n := p.left.keepalive - before; n < 29 || n > 31 {

@@ -111,6 +111,7 @@ func TestOddPaths(t *testing.T) {
 			{},
 			espPath(encap, at(addrA[false], 4500), netip.AddrPort{}),
 			ipsec.UDPPath(at(addrA[false], 500), at(addrB[false], 4500)),
+			ipsec.NewPath(&ipsec.Transport{Name: "another", CarriesESP: true}, at(addrA[false], 4500), at(addrB[false], 4500), 0),
 		} {
 			out := Outgoing{Data: data, Path: path}
 			if err := sendOne(tx, &out); err == nil {

@@ -95,6 +95,25 @@ func TestRunIsCutByKind(t *testing.T) {
 	}
 }
 
+// A transport of frames on a connection (RFC 9329, Section 3) tells IKE from ESP by the same
+// marker, and its path comes with each of them.
+func TestFramesAreSorted(t *testing.T) {
+	via := &ipsec.Transport{Name: "stream", CarriesESP: true, Stream: true}
+	path := ipsec.NewPath(via, netip.MustParseAddrPort("192.0.2.1:4500"), netip.MustParseAddrPort("192.0.2.2:50001"), 1)
+	stream := []byte{0, 8, 0xc0, 0, 0, 1, 1, 1, 0, 3, 0xff, 0, 8, 0, 0, 0, 0, 9, 9}
+	want := []delivery{{ESP, stream[2:8], 0}, {Keepalive, stream[10:11], 0}, {IKE, stream[17:], 0}}
+	for i := 0; len(stream) > 0; i++ {
+		frame := int(stream[0])<<8 | int(stream[1])
+		r := run{from: Received{Path: path}, data: stream[2:frame]}
+		var in Received
+		r.next(&in)
+		if in.Kind != want[i].kind || !bytes.Equal(in.Data, want[i].data) || in.Path != path {
+			t.Errorf("frame %d: kind %d, %x by %v", i, in.Kind, in.Data, in.Path)
+		}
+		stream = stream[frame:]
+	}
+}
+
 func FuzzRun(f *testing.F) {
 	f.Add([]byte{0xc0, 0, 0, 1, 0, 0, 0, 0, 0xff}, 4)
 	f.Add([]byte{}, 0)

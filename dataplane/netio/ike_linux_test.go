@@ -48,6 +48,12 @@ func wantCounter(t *testing.T, n *Net, name string, want uint64) {
 
 func TestIKE(t *testing.T) {
 	p := newPair(t, 2)
+	for _, path := range []ipsec.Path{{}, ipsec.UDPPath(at(addrA[false], 500), netip.AddrPort{}), ipsec.RawPath(addrA[false], addrB[false])} {
+		errs := []error{p.netA.SendIKE(path, []byte("x")), p.netA.ProbeIKE(path, []byte("x")), p.netA.SendKeepalive(path)}
+		if slices.Contains(errs, nil) {
+			t.Errorf("IKE was sent on %v: %v", path, errs)
+		}
+	}
 	buf := make([]byte, 65535)
 	for v6 := range addrA {
 		for _, size := range []int{28, 1472, 9000} { // the last in IP fragments

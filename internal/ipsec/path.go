@@ -12,6 +12,11 @@ type Transport struct {
 	Headers    int    // octets between the IP header and an IKE message
 	CarriesESP bool   // it carries ESP besides IKE
 	Keepalives bool   // a NAT forgets it without traffic, so the side behind the NAT sends keepalives
+	// Stream: each path is a connection, which carries IKE and ESP whole, whatever their size and
+	// whatever NAT is between (RFC 9329). A path without a number is one that we open at the first
+	// send, and which is opened again after it broke. A path with one was opened by the peer, and
+	// ends with its connection.
+	Stream bool
 }
 
 // The transports of IPsec, for each of which a function of this file makes paths.
@@ -87,20 +92,30 @@ func (p Path) Headers() int {
 // Encapsulated reports whether ESP on p has anything between it and the IP header.
 func (p Path) Encapsulated() bool { return p.via != Raw && p.via != nil }
 
+// Stream reports whether p is a connection.
+func (p Path) Stream() bool { return p.via != nil && p.via.Stream }
+
 // SameRemote reports whether p and q lead to the same address and port, by the same connection.
 func (p Path) SameRemote(q Path) bool {
 	return p.remote == q.remote && p.remotePort == q.remotePort && p.conn == q.conn
 }
 
-// WithLocal returns p from another of our addresses, and from the same port.
+// WithLocal returns p from another of our addresses, and from the same port. A connection that the
+// peer opened cannot be changed.
 func (p Path) WithLocal(a netip.Addr) Path {
-	p.local = a.Unmap()
+	if p.conn == 0 {
+		p.local = a.Unmap()
+	}
 	return p
 }
 
-// WithRemoteOf returns p with the remote address and port, and the connection, of q.
+// WithRemoteOf returns p with the remote address and port of q. If either is a connection, it is q:
+// what comes on a connection is answered there.
 func (p Path) WithRemoteOf(q Path) Path {
-	p.remote, p.remotePort, p.conn = q.remote, q.remotePort, q.conn
+	if p.Stream() || q.Stream() {
+		return q
+	}
+	p.remote, p.remotePort = q.remote, q.remotePort
 	return p
 }
 

@@ -18,7 +18,7 @@ func mapped(a netip.AddrPort) netip.AddrPort {
 }
 
 // A wire is a transport with connections.
-var wire = &Transport{Name: "wire", Headers: 3, CarriesESP: true}
+var wire = &Transport{Name: "wire", Headers: 3, CarriesESP: true, Stream: true}
 
 func TestPathsAreComparable(t *testing.T) {
 	p := NewPath(wire, ours, theirs, 7)
@@ -103,20 +103,36 @@ func TestPathOfESP(t *testing.T) {
 	}
 }
 
-func TestRoaming(t *testing.T) {
-	p := NewPath(wire, ours, theirs, 7)
-	if got := p.WithLocal(mapped(other).Addr()); got != NewPath(wire, netip.AddrPortFrom(other.Addr(), ours.Port()), theirs, 7) {
-		t.Errorf("from another address: %v", got)
+func TestWithLocal(t *testing.T) {
+	for p, want := range map[Path]Path{
+		UDPPath(ours, theirs):          UDPPath(netip.AddrPortFrom(other.Addr(), ours.Port()), theirs),
+		NewPath(wire, ours, theirs, 0): NewPath(wire, netip.AddrPortFrom(other.Addr(), ours.Port()), theirs, 0),
+		NewPath(wire, ours, theirs, 7): NewPath(wire, ours, theirs, 7),
+	} {
+		if got := p.WithLocal(mapped(other).Addr()); got != want {
+			t.Errorf("%v from another address: got %v, want %v", p, got, want)
+		}
 	}
-	if got := p.WithRemoteOf(NewPath(NAT, theirs, other, 9)); got != NewPath(wire, ours, other, 9) {
-		t.Errorf("to another address: %v", got)
+}
+
+func TestWithRemoteOf(t *testing.T) {
+	stream, another := NewPath(wire, ours, theirs, 7), NewPath(wire, ours, other, 9)
+	for _, tt := range []struct{ p, q, want Path }{
+		{UDPPath(ours, theirs), NATPath(theirs, other), UDPPath(ours, other)},
+		{stream, another, another},
+		{NATPath(ours, theirs), stream, stream},
+		{stream, NATPath(ours, theirs), NATPath(ours, theirs)},
+	} {
+		if got := tt.p.WithRemoteOf(tt.q); got != tt.want {
+			t.Errorf("%v to where %v leads: got %v, want %v", tt.p, tt.q, got, tt.want)
+		}
 	}
 	for q, want := range map[Path]bool{
 		NewPath(NAT, other, theirs, 7): true, NewPath(wire, ours, theirs, 8): false,
 		NewPath(wire, ours, other, 7): false, NewPath(wire, ours, netip.AddrPortFrom(theirs.Addr(), 1), 7): false,
 	} {
-		if p.SameRemote(q) != want {
-			t.Errorf("%v and %v lead to the same: %v", p, q, !want)
+		if stream.SameRemote(q) != want {
+			t.Errorf("%v and %v lead to the same: %v", stream, q, !want)
 		}
 	}
 }
