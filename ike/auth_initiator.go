@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/window"
 	"culvert/ike/wire"
@@ -36,7 +37,7 @@ func newAuthExchange(s *ikeSA) *authExchange {
 	}
 	// The request for the connection may have been withdrawn since, but the exchange needs a Child
 	// SA.
-	if i := slices.IndexFunc(pols, func(pol *Policy) bool { return !pol.Up() && !pol.Busy() }); i >= 0 {
+	if i := slices.IndexFunc(pols, func(pol *child.Policy) bool { return !pol.Up() && !pol.Busy() }); i >= 0 {
 		x.child = &childOffer{policy: pols[i]}
 	}
 	return x
@@ -98,7 +99,7 @@ func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {
 	refused := failed && !authentic
 	switch {
 	case s.state == saClosing && refused:
-		s.end(EndLocal, "withdrawn, and refused by the peer")
+		s.end(child.EndLocal, "withdrawn, and refused by the peer")
 		return
 	case s.state == saClosing:
 		s.done(x) // the Delete comes next
@@ -188,7 +189,7 @@ func (x *authExchange) reject(s *ikeSA, why string) {
 	s.notice(Warn, "auth-failed", why)
 	s.party.tryFailed(why, s.party.explainIdentities(), false)
 	s.moveTo(saClosing)
-	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, cause: EndFailed, why: why})
+	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, cause: child.EndFailed, why: why})
 }
 
 // withdraw gives up the policy of the exchange, but waits for the response.
@@ -249,19 +250,19 @@ func (s *ikeSA) unanswered(r *window.Request) {
 		}
 		s.setupFailed(why, explain, s.setup.refusal.Reason == "")
 	case saClosing:
-		s.end(EndLocal, "deleted; the peer did not answer")
+		s.end(child.EndLocal, "deleted; the peer did not answer")
 	case saRekeyed:
-		s.end(EndReplaced, "rekeyed; the peer did not answer the deletion")
+		s.end(child.EndReplaced, "rekeyed; the peer did not answer the deletion")
 	case saEstablished:
 		if s.moving() {
 			s.notice(Warn, "peer-silent", fmt.Sprintf("the peer does not answer %v from our new address", r.Exchange))
-			s.end(EndMoved, "our address changed, and the peer does not answer")
+			s.end(child.EndMoved, "our address changed, and the peer does not answer")
 			return
 		}
 		fallthrough
 	default:
 		s.e.count("ike_peer_dead")
 		s.notice(Warn, "peer-dead", fmt.Sprintf("the peer no longer answers %v", r.Exchange))
-		s.end(EndDead, "the peer does not answer")
+		s.end(child.EndDead, "the peer does not answer")
 	}
 }

@@ -3,6 +3,7 @@ package ike
 import (
 	"slices"
 
+	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
@@ -53,7 +54,7 @@ func (s *ikeSA) onlyOne() {
 			continue
 		}
 		if !o.initiator || o.life.established.Before(s.life.born) {
-			o.end(EndRestarted, "the peer restarted")
+			o.end(child.EndRestarted, "the peer restarted")
 		}
 	}
 }
@@ -78,7 +79,7 @@ func (s *ikeSA) notTooMany() {
 	}
 	if count > maxRedundant {
 		s.e.count("ike_too_many_twins")
-		oldest.closeAs(EndReplaced, "the peer has too many IKE SAs")
+		oldest.closeAs(child.EndReplaced, "the peer has too many IKE SAs")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"culvert/ike/child"
 	"culvert/ike/proposal"
 	"culvert/ike/suite"
 	"culvert/ike/timer"
@@ -25,7 +26,7 @@ type childExchange struct {
 
 // newChildExchange returns a request for a Child SA of the policy, which replaces old unless that
 // is nil.
-func newChildExchange(pol *Policy, old *Pair) *childExchange {
+func newChildExchange(pol *child.Policy, old *child.Pair) *childExchange {
 	return &childExchange{childOffer: childOffer{policy: pol, old: old}}
 }
 
@@ -56,13 +57,13 @@ func (x *childExchange) start(s *ikeSA) {
 // needless reports whether, when the exchange's turn comes, its purpose is already met or gone.
 func (x *childExchange) needless(s *ikeSA) bool {
 	if x.old != nil {
-		return x.old.State() != Live || x.old.Carrier() != s || x.crossed()
+		return x.old.State() != child.Live || x.old.Carrier() != s || x.crossed()
 	}
 	if x.further() {
 		return x.chain.Needless(s)
 	}
 	for _, p := range x.policy.Pairs() {
-		if p.State() == Live && !p.Carrier().Ending() && (x.onto == nil || p.Carrier() == x.onto) {
+		if p.State() == child.Live && !p.Carrier().Ending() && (x.onto == nil || p.Carrier() == x.onto) {
 			return true
 		}
 	}
@@ -165,7 +166,7 @@ func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared 
 
 // settle decides, after a rekeying of ours, between the new pair and that of a rekeying by the peer
 // (RFC 7296, Section 2.8.1).
-func (x *childExchange) settle(p *Pair) {
+func (x *childExchange) settle(p *child.Pair) {
 	old := x.old
 	if old.Carrier() == nil { // the peer has deleted it meanwhile
 		saOf(p).useNow(p)
@@ -177,10 +178,10 @@ func (x *childExchange) settle(p *Pair) {
 		// closed by the endpoint that created it."
 		p.Replaced(c.pair)
 		old.Replaced(c.pair)
-		p.Delete(EndReplaced, "redundant: both sides rekeyed at the same time")
+		p.Delete(child.EndReplaced, "redundant: both sides rekeyed at the same time")
 		return
 	}
-	var theirs []*Pair
+	var theirs []*child.Pair
 	if c != nil {
 		c.lost = p
 		if c.pair != nil && !c.over() {
@@ -199,7 +200,7 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	}
 	overtaken, tries := false, 0
 	if x.old != nil {
-		overtaken = x.old.State() != Live || negotiated(x.old).crossing != nil
+		overtaken = x.old.State() != child.Live || negotiated(x.old).crossing != nil
 		tries = x.old.Refused()
 	} else {
 		tries = x.policy.Refused()
@@ -214,7 +215,7 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	case reactRecreate:
 		x.release(s)
 		if x.old != nil {
-			x.old.Lost(EndFailed, "the peer has no such Child SA")
+			x.old.Lost(child.EndFailed, "the peer has no such Child SA")
 			x.policy.Want()
 		}
 	case reactCloseIKE:
@@ -232,7 +233,7 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 // acceptPeers leaves the rekeying to the peer's exchange, which crossed ours.
 func (x *childExchange) acceptPeers() {
 	x.old.Answer(nil)
-	if x.crossed() && x.old.State() == Live {
+	if x.crossed() && x.old.State() == child.Live {
 		x.old.Replaced(negotiated(x.old).crossing.pair)
 	}
 }
@@ -269,7 +270,7 @@ func (x *childExchange) postpone(s *ikeSA) {
 		return
 	}
 	x.old.Answer(errors.New(x.policy.Reason))
-	if x.old.State() == Live && x.old.Carrier() != nil {
+	if x.old.State() == child.Live && x.old.Carrier() != nil {
 		x.old.RekeyIn(timer.Longer(rekeyPause, s.e.cfg.Rand))
 	}
 }
@@ -307,13 +308,13 @@ func (x *childExchange) abandon(s *ikeSA, why string) {
 	}
 	x.old.RekeyEnded()
 	x.old.Answer(errors.New(why))
-	if x.old.Carrier() != nil && x.old.State() == Live { // a successor of the IKE SA may have it
+	if x.old.Carrier() != nil && x.old.State() == child.Live { // a successor of the IKE SA may have it
 		x.old.RekeyIn(timer.TemporaryWait(s.e.cfg.Rand))
 	}
 }
 
 // useNow starts sending on a pair that we asked for, after duplicate IKE SAs are settled.
-func (s *ikeSA) useNow(p *Pair) {
+func (s *ikeSA) useNow(p *child.Pair) {
 	s.party.settleDuplicates()
 	p.UseNow()
 }

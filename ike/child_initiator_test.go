@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 )
@@ -96,24 +97,24 @@ func TestRekeyCommandIsAnswered(t *testing.T) {
 // gone.
 func TestCrossed(t *testing.T) {
 	for name, tt := range map[string]struct {
-		cross func(old, theirs *Pair)
+		cross func(old, theirs *child.Pair)
 		want  bool
 	}{
-		"the peer does nothing":        {func(_, _ *Pair) {}, false},
-		"the peer's is being computed": {func(old, _ *Pair) { negotiated(old).crossing = &crossing{} }, true},
-		"the peer's is installed":      {func(old, theirs *Pair) { negotiated(old).crossing = &crossing{pair: theirs} }, true},
-		"the peer's failed":            {func(old, _ *Pair) { negotiated(old).crossing = &crossing{failed: true} }, false},
-		"the peer's was deleted": {func(old, theirs *Pair) {
+		"the peer does nothing":        {func(_, _ *child.Pair) {}, false},
+		"the peer's is being computed": {func(old, _ *child.Pair) { negotiated(old).crossing = &crossing{} }, true},
+		"the peer's is installed":      {func(old, theirs *child.Pair) { negotiated(old).crossing = &crossing{pair: theirs} }, true},
+		"the peer's failed":            {func(old, _ *child.Pair) { negotiated(old).crossing = &crossing{failed: true} }, false},
+		"the peer's was deleted": {func(old, theirs *child.Pair) {
 			negotiated(old).crossing = &crossing{pair: theirs}
-			theirs.Lost(EndPeer, "for the test")
+			theirs.Lost(child.EndPeer, "for the test")
 		}, false},
-		"the peer's is being deleted": {func(old, theirs *Pair) {
+		"the peer's is being deleted": {func(old, theirs *child.Pair) {
 			negotiated(old).crossing = &crossing{pair: theirs}
-			theirs.Delete(EndLocal, "for the test")
+			theirs.Delete(child.EndLocal, "for the test")
 		}, false},
-		"the old one was deleted": {func(old, _ *Pair) {
+		"the old one was deleted": {func(old, _ *child.Pair) {
 			negotiated(old).crossing = &crossing{}
-			old.Lost(EndPeer, "for the test")
+			old.Lost(child.EndPeer, "for the test")
 		}, false},
 	} {
 		p := newPair(t, 1, twoChildren)
@@ -128,7 +129,7 @@ func TestCrossed(t *testing.T) {
 			t.Errorf("%s: crossed %v, want %v", name, got, tt.want)
 		}
 	}
-	if newChildExchange(&Policy{}, nil).crossed() {
+	if newChildExchange(&child.Policy{}, nil).crossed() {
 		t.Error("a request for a new pair is crossed")
 	}
 }

@@ -1,10 +1,10 @@
 package ike
 
 import (
-	"io"
 	"testing"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/wire"
 )
 
@@ -120,7 +120,7 @@ func TestChildSANotFound(t *testing.T) {
 	p.up()
 	var fx Effects
 	p.right.e.handling = handling{now: p.now, fx: &fx}
-	p.right.e.pairs.Pair(1).Lost(EndLocal, "the right forgot it")
+	p.right.e.pairs.Pair(1).Lost(child.EndLocal, "the right forgot it")
 	for _, f := range fx.List {
 		p.right.do(f)
 	}
@@ -129,23 +129,5 @@ func TestChildSANotFound(t *testing.T) {
 	p.wantTunnel()
 	if n := p.left.plane.ofPolicy(p.left.policy("lan")); n[0].sa.ID != 2 {
 		t.Errorf("child %d, want a second one", n[0].sa.ID)
-	}
-}
-
-// TestRekeyMargin: the creator rekeys at 90 to 97% of the lifetime, the other side at 98 to 100%.
-func TestRekeyMargin(t *testing.T) {
-	for _, tt := range []struct {
-		rand    io.Reader
-		creator bool
-		want    time.Duration
-	}{
-		{zeroReader{}, true, 97 * time.Second},
-		{brokenReader{}, true, 90 * time.Second}, // without randomness it is the most that may be taken off
-		{zeroReader{}, false, 100 * time.Second},
-		{brokenReader{}, false, 98 * time.Second},
-	} {
-		if got := RekeyMargin(100*time.Second, tt.creator, tt.rand); got != tt.want {
-			t.Errorf("by its creator %v: %v, want %v", tt.creator, got, tt.want)
-		}
 	}
 }

@@ -3,6 +3,7 @@ package ike
 import (
 	"encoding/binary"
 
+	"culvert/ike/child"
 	"culvert/ike/wire"
 )
 
@@ -21,18 +22,18 @@ type negotiation struct {
 // crossing is the peer's rekeying of a pair, which may cross our own (RFC 7296, Section 2.8.1).
 type crossing struct {
 	nonces noncePair
-	pair   *Pair // nil until it is installed
-	lost   *Pair // our own successor, once it is known to stay
+	pair   *child.Pair // nil until it is installed
+	lost   *child.Pair // our own successor, once it is known to stay
 	failed bool
 }
 
 // over reports whether the peer's rekeying failed, or its pair was already deleted.
 func (c *crossing) over() bool {
-	return c.failed || c.pair != nil && (c.pair.Carrier() == nil || c.pair.State() == Deleting)
+	return c.failed || c.pair != nil && (c.pair.Carrier() == nil || c.pair.State() == child.Deleting)
 }
 
 // negotiated returns the negotiation that made a pair.
-func negotiated(p *Pair) *negotiation { return p.Origin.(*negotiation) }
+func negotiated(p *child.Pair) *negotiation { return p.Origin.(*negotiation) }
 
 // Proven reports whether the peer certainly has the pair when it handles a request about it: the
 // pair comes from IKE_AUTH, before whose end nothing else is handled; or the peer, which has one
@@ -45,7 +46,7 @@ func (n *negotiation) Proven() bool {
 func (n *negotiation) Crossed() bool { return n.crossing != nil }
 
 // Outlasts applies the rule of a simultaneous rekeying: the pair with the lowest nonce goes.
-func (n *negotiation) Outlasts(other Origin) bool {
+func (n *negotiation) Outlasts(other child.Origin) bool {
 	return compareRekeys(n.nonces, other.(*negotiation).nonces) == keepOurs
 }
 
@@ -54,13 +55,13 @@ func (n *negotiation) Revived() { n.crossing = nil }
 
 // doingWith returns, for the collision rules, what we are doing with the pair that a request names,
 // which is nil if there is none.
-func doingWith(p *Pair) childActivity {
+func doingWith(p *child.Pair) childActivity {
 	switch {
 	case p == nil:
 		return childAbsent
-	case p.State() == Deleting:
+	case p.State() == child.Deleting:
 		return childClosing
-	case p.State() == Replaced:
+	case p.State() == child.Replaced:
 		return childReplaced
 	case p.Rekeying() && saOf(p).rekeysNow(p):
 		return childRekeying
@@ -69,7 +70,7 @@ func doingWith(p *Pair) childActivity {
 }
 
 // rekeysNow reports whether the rekeying of the pair is the current exchange.
-func (s *ikeSA) rekeysNow(p *Pair) bool {
+func (s *ikeSA) rekeysNow(p *child.Pair) bool {
 	if s == nil {
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"culvert/ike/child"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
 	"culvert/selector"
@@ -13,9 +14,9 @@ import (
 
 // childOffer is a Child SA that we ask for in IKE_AUTH or CREATE_CHILD_SA.
 type childOffer struct {
-	policy        *Policy
-	old           *Pair  // the pair to replace; nil: a new one
-	chain         *Chain // of a new pair for a single resource, otherwise nil
+	policy        *child.Policy
+	old           *child.Pair  // the pair to replace; nil: a new one
+	chain         *child.Chain // of a new pair for a single resource, otherwise nil
 	spi           uint32
 	offers        []wire.Proposal
 	local, remote []selector.Selector
@@ -48,7 +49,7 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 }
 
 // target returns the chain that the pair will belong to.
-func (o *childOffer) target() *Chain {
+func (o *childOffer) target() *child.Chain {
 	switch {
 	case o.old != nil:
 		return o.old.Chain().Now()
@@ -106,7 +107,7 @@ func (o *childOffer) settled() {
 
 // conclude reads the response. It returns the installed pair, or nil after telling the policy why
 // there is none.
-func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) *Pair {
+func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) *child.Pair {
 	defer clear(shared)
 	if e, ok := wire.FindError(ps); ok {
 		o.fail(s, refusalText(e.Kind), o.explain(e.Kind))
@@ -139,7 +140,7 @@ func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
 		return
 	}
 	o.settled()
-	o.policy.Trouble = Trouble{"rekeying failed: " + why, explain}
+	o.policy.Trouble = child.Trouble{Reason: "rekeying failed: " + why, Explain: explain}
 }
 
 func refusalText(kind wire.NotifyType) string {
@@ -156,7 +157,7 @@ func refusalText(kind wire.NotifyType) string {
 func (o *childOffer) explain(kind wire.NotifyType) []string {
 	switch kind {
 	case wire.TSUnacceptable:
-		return []string{"ours: local " + ListSelectors(o.local) + ", remote " + ListSelectors(o.remote), "theirs: unknown; see the peer's log"}
+		return []string{"ours: local " + child.ListSelectors(o.local) + ", remote " + child.ListSelectors(o.remote), "theirs: unknown; see the peer's log"}
 	case wire.NoProposalChosen:
 		return []string{"ours: " + proposal.List(o.offers), "theirs: unknown; see the peer's log"}
 	}
@@ -171,33 +172,33 @@ var (
 
 // agree checks the response against the offer: one of our proposals, and selectors within ours. At
 // a rekeying, or for a single resource, the selectors must not be narrower than before.
-func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) (Agreement, error) {
+func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) (child.Agreement, error) {
 	sa, ok := wire.Find[*wire.SA](ps)
 	tsi, ok2 := wire.FindTS(ps, false)
 	tsr, ok3 := wire.FindTS(ps, true)
 	if !ok || !ok2 || !ok3 || len(sa.Proposals) != 1 {
-		return Agreement{}, errNoChild
+		return child.Agreement{}, errNoChild
 	}
 	chosen := sa.Proposals[0]
 	if err := proposal.CheckAnswer(o.offers, chosen); err != nil {
-		return Agreement{}, err
+		return child.Agreement{}, err
 	}
 	local, remote := selectorsOf(tsi), selectorsOf(tsr)
 	if len(local) == 0 || len(remote) == 0 {
-		return Agreement{}, errNoChild
+		return child.Agreement{}, errNoChild
 	}
 	if !selector.Subset(local, o.local) || !selector.Subset(remote, o.remote) {
-		return Agreement{}, errWidened
+		return child.Agreement{}, errWidened
 	}
 	if (o.old != nil || o.further()) && (!selector.Subset(o.local, local) || !selector.Subset(o.remote, remote)) {
-		return Agreement{}, errNarrowed
+		return child.Agreement{}, errNarrowed
 	}
 	esp, err := s.childSA(chosen, shared, n, true)
 	if err != nil {
-		return Agreement{}, err
+		return child.Agreement{}, err
 	}
 	esp.SPIIn, esp.SPIOut = o.spi, binary.BigEndian.Uint32(chosen.SPI)
 	esp.LocalTS, esp.RemoteTS = local, remote
 	origin := &negotiation{proposal: chosen, nonces: n}
-	return Agreement{SA: esp, Origin: origin, Creator: true, Replaces: o.old, Further: o.further()}, nil
+	return child.Agreement{SA: esp, Origin: origin, Creator: true, Replaces: o.old, Further: o.further()}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/timer"
 	"culvert/internal/ipsec"
@@ -13,7 +14,7 @@ import (
 // implements Owner and Host.
 
 // Carrier returns the IKE SA for new Child SAs, or nil.
-func (p *party) Carrier() Carrier {
+func (p *party) Carrier() child.Carrier {
 	if s := p.main(); s != nil {
 		return s
 	}
@@ -30,24 +31,24 @@ func (p *party) Closed() bool { return p.removed || p.e.stopping }
 func (p *party) Pausing() bool { return p.main() == nil && p.e.handling.now.Before(p.try.At) }
 
 // Awaited reports whether a command waits for the policy.
-func (p *party) Awaited(pol *Policy) bool { return p.waiters.waitFor(pol) }
+func (p *party) Awaited(pol *child.Policy) bool { return p.waiters.waitFor(pol) }
 
 // GaveUp answers the commands that wait for the policy.
-func (p *party) GaveUp(pol *Policy, err error) { p.waiters.failed(pol, err) }
+func (p *party) GaveUp(pol *child.Policy, err error) { p.waiters.failed(pol, err) }
 
 // WhenDead returns what the configuration wants of children when the peer does not answer.
-func (p *party) WhenDead() Intent {
+func (p *party) WhenDead() child.Intent {
 	switch p.cfg.DPDAction {
 	case DPDTrap:
-		return IntentTraffic
+		return child.IntentTraffic
 	case DPDClear:
-		return IntentDown
+		return child.IntentDown
 	}
-	return IntentUp
+	return child.IntentUp
 }
 
 // Report emits a notice.
-func (p *party) Report(r Report) {
+func (p *party) Report(r child.Report) {
 	n := Notice{Level: Info, Peer: p.cfg.Name, Child: r.Policy.Settings.Name, Event: r.Event, Text: identity.Printable(r.Text)}
 	if r.Warn {
 		n.Level = Warn

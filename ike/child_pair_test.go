@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/window"
 	"culvert/ike/wire"
 	"culvert/selector"
@@ -200,15 +201,15 @@ func TestReplacedPairIsDeletedByEitherSide(t *testing.T) {
 	}
 	p.left.rekey("lan")
 	p.drive(replacedLife - time.Second)
-	if old.State() != Replaced {
+	if old.State() != child.Replaced {
 		p.fatalf("the old pair is %v, want replaced", old.State())
 	}
 	p.drive(2 * time.Second)
-	if old.State() != Lingering {
+	if old.State() != child.Lingering {
 		p.fatalf("the old pair is %v after %v, want lingering", old.State(), replacedLife)
 	}
 	p.drive(lingerPair)
-	if old.State() != Gone {
+	if old.State() != child.Gone {
 		p.fatalf("the old pair is %v, want gone", old.State())
 	}
 	p.wantSound()

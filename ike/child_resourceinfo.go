@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"culvert/ike/child"
 	"culvert/ike/proposal"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
@@ -39,7 +40,7 @@ func (p *profile) announces() bool { return p.cfg.PerResource && p.e.cfg.Resourc
 
 // resourceInfo returns the SA_RESOURCE_INFO notify for a Child SA of the chain. It has no data for
 // the main chain (RFC 9611, Section 5.1).
-func resourceInfo(l *Chain) *wire.Notify {
+func resourceInfo(l *child.Chain) *wire.Notify {
 	n := &wire.Notify{Kind: wire.SAResourceInfo}
 	if l.Resource() > 0 {
 		n.Data = binary.BigEndian.AppendUint32(nil, uint32(l.Resource()-1))
@@ -57,7 +58,7 @@ func (s *ikeSA) infoWanted(ps []wire.Payload) bool {
 // like returns our ESP proposal with the transforms of the given pair, so that only the key
 // exchange can still be chosen. All properties of a Child SA for a single resource must be those of
 // the first one (RFC 9611, Section 3).
-func like(f *Pair) []wire.Proposal {
+func like(f *child.Pair) []wire.Proposal {
 	chosen := proposal.WithoutKE([]wire.Proposal{negotiated(f).proposal})[0]
 	chosen.SPI = spiOctets(f.SA.SPIIn) // any valid SPI, for Matches
 	for _, our := range f.Policy().Settings.Proposals {
@@ -74,7 +75,7 @@ func like(f *Pair) []wire.Proposal {
 // one on this IKE SA whose selectors are those that the request and the policy lead to. The
 // request's first selectors may be those of a packet, and so lie within the others (RFC 9611,
 // Section 4). It returns nil if the request is for something new.
-func (s *ikeSA) pickFurther(terms childTerms, local, remote []selector.Selector) *Pair {
+func (s *ikeSA) pickFurther(terms childTerms, local, remote []selector.Selector) *child.Pair {
 	if !terms.info || terms.old != nil {
 		return nil
 	}
@@ -96,7 +97,7 @@ func sameSelectors(a, b []selector.Selector) bool {
 }
 
 // agreeFurther agrees to a further Child SA beside f, or refuses.
-func (s *ikeSA) agreeFurther(f *Pair, theirs []wire.Proposal) (childPick, error) {
+func (s *ikeSA) agreeFurther(f *child.Pair, theirs []wire.Proposal) (childPick, error) {
 	pol := f.Policy()
 	if len(pol.Further()) >= s.e.maxResourceSAs() || len(s.children.Pairs()) >= s.e.cfg.Limits.MaxChildren {
 		// NO_ADDITIONAL_SAS is not used, because the peer could apply it to all selectors (RFC
@@ -113,7 +114,7 @@ func (s *ikeSA) agreeFurther(f *Pair, theirs []wire.Proposal) (childPick, error)
 }
 
 // chainFor returns the chain for a pair that the peer asks for.
-func (pick childPick) chainFor(terms childTerms) *Chain {
+func (pick childPick) chainFor(terms childTerms) *child.Chain {
 	switch {
 	case terms.old != nil:
 		return terms.old.Chain().Now()
@@ -127,11 +128,11 @@ func (pick childPick) chainFor(terms childTerms) *Chain {
 func (o *childOffer) further() bool { return o.chain != nil }
 
 // acceptFurther ends our exchange for a worker's Child SA, which is installed.
-func (x *childExchange) acceptFurther(s *ikeSA, p *Pair, ps []wire.Payload) {
+func (x *childExchange) acceptFurther(s *ikeSA, p *child.Pair, ps []wire.Payload) {
 	if !s.infoWanted(ps) {
 		// The peer took it for a Child SA of the usual kind, or for a successor of the other one.
 		x.policy.NoFurther()
-		p.Delete(EndReplaced, "the peer did not make it for a single resource")
+		p.Delete(child.EndReplaced, "the peer did not make it for a single resource")
 		return
 	}
 	p.Report("resource-up", fmt.Sprintf("%s is worker %d's", p, p.SA.Resource-1))

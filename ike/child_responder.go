@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"culvert/ike/child"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
 	"culvert/selector"
@@ -13,15 +14,15 @@ import (
 type childTerms struct {
 	nonces noncePair
 	shared []byte
-	old    *Pair // the pair to replace; nil: a new one
-	create bool  // requested in CREATE_CHILD_SA
-	later  bool  // the peer asks for non-initial fragments
-	info   bool  // the response carries SA_RESOURCE_INFO, as the request does (RFC 9611)
+	old    *child.Pair // the pair to replace; nil: a new one
+	create bool        // requested in CREATE_CHILD_SA
+	later  bool        // the peer asks for non-initial fragments
+	info   bool        // the response carries SA_RESOURCE_INFO, as the request does (RFC 9611)
 }
 
 // childPick is what we agree to: the policy, one proposal, and the selectors that both sides allow.
 type childPick struct {
-	policy        *Policy
+	policy        *child.Policy
 	chosen        wire.Proposal
 	local, remote []selector.Selector
 	further       bool // beside another one, for a single resource
@@ -105,7 +106,7 @@ func (t childTerms) cancel() {
 		return
 	}
 	n.crossing.failed = true
-	if t.old.State() == Replaced && t.old.Next() == nil {
+	if t.old.State() == child.Replaced && t.old.Next() == nil {
 		t.old.Revive()
 	}
 	n.crossing = nil
@@ -159,7 +160,7 @@ func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error
 
 // rekeyedByPeer records what the peer's new pair replaces. The peer deletes the old one, unless our
 // own rekeying crossed its request.
-func (s *ikeSA) rekeyedByPeer(old, p *Pair) {
+func (s *ikeSA) rekeyedByPeer(old, p *child.Pair) {
 	p.Replaces(old)
 	c := negotiated(old).crossing
 	switch {
@@ -176,7 +177,7 @@ func (s *ikeSA) rekeyedByPeer(old, p *Pair) {
 
 // answerChild handles the Child SA of an IKE_AUTH request. It returns the pair and the payloads of
 // the response.
-func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*Pair, []wire.Payload, error) {
+func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*child.Pair, []wire.Payload, error) {
 	defer clear(terms.shared)
 	pick, err := s.pickChild(ps, terms)
 	if err != nil {
@@ -191,7 +192,7 @@ func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*Pair, []wire.
 
 // agreed returns the end of the response: the selectors, and notifies about non-initial fragments
 // and resources.
-func agreed(p *Pair, pick childPick, terms childTerms) []wire.Payload {
+func agreed(p *child.Pair, pick childPick, terms childTerms) []wire.Payload {
 	ps := []wire.Payload{wireTS(false, pick.remote), wireTS(true, pick.local)}
 	if terms.later {
 		ps = append(ps, nonFirst(pick.local, pick.remote)...)
@@ -203,7 +204,7 @@ func agreed(p *Pair, pick childPick, terms childTerms) []wire.Payload {
 }
 
 // makeChild installs the pair.
-func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*Pair, error) {
+func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*child.Pair, error) {
 	l := pick.chainFor(terms)
 	spi, err := s.e.cfg.SPIs.AllocSPI(l.Resource())
 	if err != nil {
@@ -221,7 +222,7 @@ func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*Pair, error) {
 	if terms.create {
 		origin.via, origin.next = s, s.win.ExpectedID()
 	}
-	return s.e.pairs.Install(s, l, Agreement{SA: esp, Origin: origin, Replaces: terms.old, Further: !l.IsMain(), Grouped: terms.info}), nil
+	return s.e.pairs.Install(s, l, child.Agreement{SA: esp, Origin: origin, Replaces: terms.old, Further: !l.IsMain(), Grouped: terms.info}), nil
 }
 
 // pickChild chooses the policy, the proposal and the selectors for a request.
@@ -240,7 +241,7 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 		return pickRekey(terms.old, theirs, local, remote)
 	}
 	var best childPick
-	var unlucky *Policy // its selectors match, its proposals do not
+	var unlucky *child.Policy // its selectors match, its proposals do not
 	bestRank := -1
 	for _, pol := range s.party.policies {
 		l, r := selector.Narrow(local, pol.Settings.Local), selector.Narrow(remote, pol.Settings.Remote)
@@ -263,7 +264,7 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 }
 
 // choose makes the responder's choice of an ESP proposal.
-func choose(pol *Policy, theirs []wire.Proposal, create bool) (wire.Proposal, bool) {
+func choose(pol *child.Policy, theirs []wire.Proposal, create bool) (wire.Proposal, bool) {
 	ours := pol.Settings.Proposals
 	if !create {
 		ours = proposal.WithoutKE(ours)
@@ -273,7 +274,7 @@ func choose(pol *Policy, theirs []wire.Proposal, create bool) (wire.Proposal, bo
 
 // pickRekey agrees to the replacement of a pair, with the same selectors. Narrower ones are
 // forbidden, and wider ones were never agreed on (RFC 7296, Section 2.9.2).
-func pickRekey(old *Pair, theirs []wire.Proposal, local, remote []selector.Selector) (childPick, error) {
+func pickRekey(old *child.Pair, theirs []wire.Proposal, local, remote []selector.Selector) (childPick, error) {
 	if !selector.Subset(old.SA.LocalTS, local) || !selector.Subset(old.SA.RemoteTS, remote) {
 		return childPick{}, refuse(wire.TSUnacceptable, "the traffic selectors differ from those of the replaced Child SA")
 	}
@@ -287,7 +288,7 @@ func pickRekey(old *Pair, theirs []wire.Proposal, local, remote []selector.Selec
 // rankSelectors returns how well a policy fits a request: best if it covers all of its selectors,
 // next if it covers the first ones, which are those of the packet that triggered the request (RFC
 // 7296, Section 2.9). Among equals, a policy that is down ranks higher.
-func rankSelectors(pol *Policy, local, remote, l, r []selector.Selector) int {
+func rankSelectors(pol *child.Policy, local, remote, l, r []selector.Selector) int {
 	rank := 0
 	if selector.Subset(local, l) && selector.Subset(remote, r) {
 		rank += 4
@@ -302,7 +303,7 @@ func rankSelectors(pol *Policy, local, remote, l, r []selector.Selector) int {
 }
 
 // noChild refuses, and records the reason with the policies concerned.
-func (s *ikeSA) noChild(unlucky *Policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
+func (s *ikeSA) noChild(unlucky *child.Policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
 	if unlucky != nil {
 		s.e.count("ike_no_proposal_chosen")
 		const why = "none of the peer's ESP proposals is acceptable"

@@ -2,6 +2,8 @@ package ike
 
 import (
 	"testing"
+
+	"culvert/ike/child"
 )
 
 // TestCancelledRekeyingOfThePeer: a pair that was left to the peer's rekeying comes back to life
@@ -14,10 +16,10 @@ func TestCancelledRekeyingOfThePeer(t *testing.T) {
 		p.left.e.handling = handling{now: p.now, fx: &fx}
 		old := p.left.e.pairs.Pair(1)
 		negotiated(old).crossing = &crossing{}
-		want := Live
+		want := child.Live
 		if succeeded {
-			old.Replaced(&Pair{})
-			want = Replaced
+			old.Replaced(&child.Pair{})
+			want = child.Replaced
 		} else {
 			old.Replaced(nil)
 		}

@@ -1,13 +1,14 @@
 package ike
 
 import (
+	"culvert/ike/child"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
 
 // selectorsToOffer returns TSi and TSr of a new Child SA: first those of the packet that triggered
 // it, then all of the policy (RFC 7296, Section 2.9), up to the number that a payload holds.
-func selectorsToOffer(pol *Policy) (local, remote []selector.Selector) {
+func selectorsToOffer(pol *child.Policy) (local, remote []selector.Selector) {
 	if pol.Flow() != nil && selector.MatchOutbound(pol.Flow(), pol.Settings.Local, pol.Settings.Remote) {
 		l, r := selector.Specific(pol.Flow())
 		local, remote = append(local, l), append(remote, r)
@@ -40,7 +41,7 @@ func selectorsOf(ts *wire.TS) []selector.Selector {
 // explainSelectors returns lines with the selectors of both sides.
 func explainSelectors(ourLocal, ourRemote, theirLocal, theirRemote []selector.Selector) []string {
 	return []string{
-		"ours: local " + ListSelectors(ourLocal) + ", remote " + ListSelectors(ourRemote),
-		"theirs: local " + ListSelectors(theirLocal) + ", remote " + ListSelectors(theirRemote),
+		"ours: local " + child.ListSelectors(ourLocal) + ", remote " + child.ListSelectors(ourRemote),
+		"theirs: local " + child.ListSelectors(theirLocal) + ", remote " + child.ListSelectors(theirRemote),
 	}
 }

@@ -3,6 +3,7 @@ package ike
 import (
 	"errors"
 
+	"culvert/ike/child"
 	"culvert/ike/suite"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
@@ -13,8 +14,8 @@ type setup struct {
 	nonces            noncePair
 	request, response []byte // of IKE_SA_INIT, as sent; AUTH covers them (RFC 7296, Section 2.15)
 	init              initTry
-	fragment          int     // as saKeys.fragment
-	refusal           Trouble // by an unprotected message, which anybody may have sent
+	fragment          int           // as saKeys.fragment
+	refusal           child.Trouble // by an unprotected message, which anybody may have sent
 }
 
 // initTry is the state of the initiator's IKE_SA_INIT.

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"culvert/ike/child"
 	"io"
 	"net/netip"
 	"time"
@@ -75,7 +76,17 @@ type Peer struct {
 }
 
 // Child is one configured [[peer.child]].
-type Child = Settings
+type Child = child.Settings
+
+// StartMode is [[peer.child]] start.
+type StartMode = child.StartMode
+
+// Values of StartMode.
+const (
+	StartTraffic = child.StartTraffic
+	StartBoot    = child.StartBoot
+	StartNever   = child.StartNever
+)
 
 // EncapMode is [[peer]] encap.
 type EncapMode uint8

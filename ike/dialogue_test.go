@@ -279,3 +279,12 @@ func testNetworks(prefixes ...string) []selector.Selector {
 	}
 	return list
 }
+
+// Times and limits of ike/child that dialogues run into.
+const (
+	maxLingering  = 16
+	lingerPair    = 5 * time.Second
+	replacedLife  = 90 * time.Second
+	provenLimit   = 10 * time.Second
+	resourcePause = 10 * time.Minute
+)

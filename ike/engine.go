@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
@@ -22,7 +23,7 @@ type Engine struct {
 	peers       peerTable
 	plan        peerPlan
 	policies    policyTable
-	pairs       *Table
+	pairs       *child.Table
 	unprotected unprotectedLimits
 	counts      map[string]uint64
 	stopping    bool
@@ -56,7 +57,7 @@ func New(cfg Config, now time.Time) *Engine {
 		policies: newPolicyTable(),
 		counts:   map[string]uint64{},
 	}
-	e.pairs = NewTable(pairHost{e})
+	e.pairs = child.NewTable(pairHost{e})
 	e.unprotected.cookies.rand = cfg.Rand
 	e.stopped.Fire = e.endShutdown
 	e.sweep.retry.Fire = e.beginSweep

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -209,7 +210,7 @@ func (s *ikeSA) refused(kind wire.NotifyType) {
 // suspect notes why the attempt may fail, and limits the time that is left for it to refusalGrace.
 func (s *ikeSA) suspect(why string, explain []string) {
 	first := s.setup.refusal.Reason == ""
-	s.setup.refusal = Trouble{why, explain}
+	s.setup.refusal = child.Trouble{Reason: why, Explain: explain}
 	s.e.touch(s.party)
 	if first {
 		s.e.after(&s.setup.init.grace, refusalGrace)

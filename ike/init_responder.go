@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -197,7 +198,7 @@ func (p *party) refusedCall(why string, explain []string) {
 	if p.Reason != why {
 		p.notice(Warn, "call-refused", "", why)
 	}
-	p.Trouble = Trouble{why, explain}
+	p.Trouble = child.Trouble{Reason: why, Explain: explain}
 }
 
 // answerInit computes and sends the response.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/identity"
 )
 
@@ -15,7 +16,7 @@ type waiters struct{ list []*waiter }
 // waiter is one Connect or Disconnect command.
 type waiter struct {
 	ref      uint64
-	policies []*Policy
+	policies []*child.Policy
 	e        *Engine
 	met      func() bool
 }
@@ -40,7 +41,7 @@ func (w *waiters) check() {
 }
 
 // failed answers the commands that wait for the policy.
-func (w *waiters) failed(pol *Policy, err error) {
+func (w *waiters) failed(pol *child.Policy, err error) {
 	w.list = slices.DeleteFunc(w.list, func(n *waiter) bool {
 		if !slices.Contains(n.policies, pol) {
 			return false
@@ -50,7 +51,7 @@ func (w *waiters) failed(pol *Policy, err error) {
 	})
 }
 
-func (w *waiters) waitFor(pol *Policy) bool {
+func (w *waiters) waitFor(pol *child.Policy) bool {
 	return slices.ContainsFunc(w.list, func(n *waiter) bool { return slices.Contains(n.policies, pol) })
 }
 
@@ -63,19 +64,19 @@ func (w *waiters) abandon(err error) {
 }
 
 // target returns the peer and the policies that a command names.
-func (e *Engine) target(name, child string) (*party, []*Policy, error) {
+func (e *Engine) target(name, named string) (*party, []*child.Policy, error) {
 	p := e.peers.byName[name]
 	if p == nil {
 		return nil, nil, fmt.Errorf("there is no peer %s", identity.Quote(name))
 	}
-	if child == "" {
+	if named == "" {
 		return p.party, p.party.policies, nil
 	}
-	pol := p.party.policyNamed(child)
+	pol := p.party.policyNamed(named)
 	if pol == nil {
-		return nil, nil, fmt.Errorf("peer %s has no child %s", identity.Quote(name), identity.Quote(child))
+		return nil, nil, fmt.Errorf("peer %s has no child %s", identity.Quote(name), identity.Quote(named))
 	}
-	return p.party, []*Policy{pol}, nil
+	return p.party, []*child.Policy{pol}, nil
 }
 
 var errStopping = errors.New("the daemon is stopping")
@@ -97,7 +98,7 @@ func (e *Engine) connect(in Connect) {
 	}
 	p.try.At = time.Time{}
 	p.waiters.add(&waiter{ref: in.Ref, policies: pols, e: e, met: func() bool {
-		return !slices.ContainsFunc(pols, func(pol *Policy) bool { return !pol.Up() })
+		return !slices.ContainsFunc(pols, func(pol *child.Policy) bool { return !pol.Up() })
 	}})
 	e.touch(p)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/timer"
 	"culvert/internal/ipsec"
@@ -14,10 +15,10 @@ import (
 // party is the other end of a profile, with its IKE SAs and its policies.
 type party struct {
 	*profile
-	policies []*Policy
+	policies []*child.Policy
 	sas      []*ikeSA // oldest first
 	try      try
-	Trouble
+	child.Trouble
 	waiters  waiters
 	dirty    bool
 	unprobed bool // it was reported that its path is not probed
@@ -25,7 +26,7 @@ type party struct {
 
 // try is the state of our attempts to bring the peer up.
 type try struct {
-	Retry
+	child.Retry
 	addr     int       // index into Remote of the next address to try
 	missed   int       // addresses that did not answer in this round
 	hastened time.Time // when a pause was last cut short
@@ -49,7 +50,7 @@ func (p *profile) newParty() *party {
 	q := &party{profile: p}
 	q.try.Timer.Fire = func() { p.e.touch(q) }
 	for _, c := range p.cfg.Children {
-		q.policies = append(q.policies, NewPolicy(p.e.pairs, q, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Child: c.Name}, c))
+		q.policies = append(q.policies, child.NewPolicy(p.e.pairs, q, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Child: c.Name}, c))
 	}
 	return q
 }
@@ -87,7 +88,7 @@ func (p *party) reconcile() {
 	}
 	p.settleDuplicates()
 	p.waiters.check()
-	var due []*Policy
+	var due []*child.Policy
 	for _, pol := range p.policies {
 		if pol.Due() {
 			due = append(due, pol)
@@ -125,7 +126,7 @@ func (p *party) trying() bool {
 }
 
 // connect starts an attempt at the next address.
-func (p *party) connect(due []*Policy) {
+func (p *party) connect(due []*child.Policy) {
 	if len(p.cfg.Remote) == 0 {
 		p.cannotConnect()
 		return
@@ -142,7 +143,7 @@ func (p *party) connect(due []*Policy) {
 		return
 	}
 	for _, pol := range due {
-		pol.Trouble = Trouble{}
+		pol.Trouble = child.Trouble{}
 	}
 }
 
@@ -151,7 +152,7 @@ func (p *party) connect(due []*Policy) {
 func (p *party) cannotConnect() {
 	const why = "the peer is not connected, and no remote address is configured to connect to"
 	for _, pol := range p.policies {
-		if pol.Wanted() && (pol.Base() != IntentUp || pol.Flow() != nil || p.waiters.waitFor(pol)) {
+		if pol.Wanted() && (pol.Base() != child.IntentUp || pol.Flow() != nil || p.waiters.waitFor(pol)) {
 			pol.Reason = why
 			pol.GiveUp(errors.New(why))
 		}
@@ -160,13 +161,13 @@ func (p *party) cannotConnect() {
 
 // ended records the end of one of the peer's IKE SAs. For a failed attempt of ours tryFailed has
 // already recorded more.
-func (p *party) ended(s *ikeSA, cause Cause, why string) {
+func (p *party) ended(s *ikeSA, cause child.Cause, why string) {
 	p.e.touch(p)
-	failedTry := cause == EndFailed && s.life.established.IsZero()
+	failedTry := cause == child.EndFailed && s.life.established.IsZero()
 	if failedTry || p.main() != nil || p.removed {
 		return
 	}
-	p.Trouble = Trouble{Reason: why}
+	p.Trouble = child.Trouble{Reason: why}
 }
 
 // tryFailed records the failure of an attempt of ours. If the address did not answer, the next one
@@ -175,7 +176,7 @@ func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 	if p.removed || p.e.stopping {
 		return
 	}
-	p.Trouble = Trouble{why, explain}
+	p.Trouble = child.Trouble{Reason: why, Explain: explain}
 	p.e.touch(p)
 	if n := len(p.cfg.Remote); n > 0 {
 		p.try.addr = (p.try.addr + 1) % n
@@ -196,7 +197,7 @@ func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 	for _, pol := range p.policies {
 		pol.Settled()
 		if pol.Wanted() && !pol.Up() {
-			pol.Trouble = Trouble{}
+			pol.Trouble = child.Trouble{}
 			pol.GiveUp(errors.New(why))
 		}
 	}
@@ -206,11 +207,11 @@ func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 func (p *party) connected() {
 	p.try.Fails, p.try.missed, p.try.At = 0, 0, time.Time{}
 	p.e.timers.Stop(&p.try.Timer)
-	p.Trouble = Trouble{}
+	p.Trouble = child.Trouble{}
 	p.e.touch(p)
 }
 
-func (p *party) policyNamed(name string) *Policy {
+func (p *party) policyNamed(name string) *child.Policy {
 	for _, pol := range p.policies {
 		if pol.Settings.Name == name {
 			return pol

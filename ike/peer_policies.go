@@ -1,15 +1,18 @@
 package ike
 
-import "culvert/internal/ipsec"
+import (
+	"culvert/ike/child"
+	"culvert/internal/ipsec"
+)
 
 // policyTable holds the policies in the SPD. The engine gives each its ID, and has the SPD follow
 // by InstallPolicy and RemovePolicy.
 type policyTable struct {
 	last ipsec.PolicyID // of all that there ever were
-	byID map[ipsec.PolicyID]*Policy
+	byID map[ipsec.PolicyID]*child.Policy
 }
 
-func newPolicyTable() policyTable { return policyTable{byID: map[ipsec.PolicyID]*Policy{}} }
+func newPolicyTable() policyTable { return policyTable{byID: map[ipsec.PolicyID]*child.Policy{}} }
 
 // next returns a new ID.
 func (t *policyTable) next() ipsec.PolicyID {
@@ -18,7 +21,7 @@ func (t *policyTable) next() ipsec.PolicyID {
 }
 
 // add adds a policy, and has it installed unless it was planned.
-func (t *policyTable) add(e *Engine, pol *Policy) {
+func (t *policyTable) add(e *Engine, pol *child.Policy) {
 	t.byID[pol.ID] = pol
 	if !e.plan.set[pol.ID] {
 		e.emit(InstallPolicy{Policy: entryOf(pol)})
@@ -26,7 +29,7 @@ func (t *policyTable) add(e *Engine, pol *Policy) {
 }
 
 // remove removes a policy, and has it removed from the SPD unless that was planned.
-func (t *policyTable) remove(e *Engine, pol *Policy) {
+func (t *policyTable) remove(e *Engine, pol *child.Policy) {
 	if t.byID[pol.ID] == nil {
 		return
 	}
@@ -37,7 +40,7 @@ func (t *policyTable) remove(e *Engine, pol *Policy) {
 }
 
 // entryOf returns the policy's entry of the SPD.
-func entryOf(pol *Policy) ipsec.Policy {
+func entryOf(pol *child.Policy) ipsec.Policy {
 	return ipsec.Policy{ID: pol.ID, Name: pol.Name, Local: pol.Settings.Local, Remote: pol.Settings.Remote}
 }
 

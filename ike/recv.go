@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"culvert/ike/child"
 	"culvert/ike/suite"
 	"culvert/ike/window"
 	"culvert/ike/wire"
@@ -144,7 +145,7 @@ func (s *ikeSA) unprotected(m *wire.Message) {
 		return
 	}
 	if s.state == saAuthenticating {
-		s.setup.refusal = Trouble{Reason: "unprotected response to IKE_AUTH: " + n.Kind.String()}
+		s.setup.refusal = child.Trouble{Reason: "unprotected response to IKE_AUTH: " + n.Kind.String()}
 		s.e.touch(s.party)
 		return
 	}
@@ -243,7 +244,7 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 	}
 	if _, fatal := wire.FindNotify(ps, wire.InvalidSyntax); fatal && h.Exchange != wire.IKEAuth {
 		// Both sides treat it as fatal, and no Delete is needed (RFC 7296, Section 2.21.3).
-		s.end(EndPeer, "the peer answered INVALID_SYNTAX")
+		s.end(child.EndPeer, "the peer answered INVALID_SYNTAX")
 		return
 	}
 	x := s.work.Current()
@@ -291,7 +292,7 @@ func (s *ikeSA) malformedResponse(x exchange, why string) {
 		return
 	}
 	if s.startNext(); !s.work.Busy() {
-		s.end(EndLocal, why)
+		s.end(child.EndLocal, why)
 	}
 }
 
@@ -375,11 +376,11 @@ func (s *ikeSA) conclude(ps []wire.Payload, err error) {
 		s.e.count("ike_request_refused")
 		s.answer([]wire.Payload{notify.notify})
 		if s.state == saHalfOpen {
-			s.end(EndFailed, notify.text)
+			s.end(child.EndFailed, notify.text)
 		}
 	case errors.As(err, &end):
 		s.answer([]wire.Payload{end.notify})
-		s.end(EndFailed, end.text)
+		s.end(child.EndFailed, end.text)
 	default:
 		panic("ike: internal error: unexpected error of a handler: " + err.Error())
 	}

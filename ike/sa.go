@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/liveness"
 	"culvert/ike/queue"
@@ -32,7 +33,7 @@ type ikeSA struct {
 	handshake      handshake // of a responder; nil outside of one
 	afterAuth      uint32    // message ID of the peer's first request after IKE_AUTH
 	work           queue.Queue[exchange]
-	children       Bundle // its Child SAs
+	children       child.Bundle // its Child SAs
 	life           life
 	live           liveness.Monitor[ipsec.ChildID]
 	check          timer.Timer // looks at live
@@ -150,12 +151,12 @@ const lingerDead = 30 * time.Second
 
 // end ends the IKE SA and its Child SAs on our side. If it has a cached response that the peer may
 // have lost, it stays for lingerDead to repeat it.
-func (s *ikeSA) end(cause Cause, why string) {
+func (s *ikeSA) end(cause child.Cause, why string) {
 	if s.state.ended() {
 		return
 	}
 	established := (s.state == saEstablished || s.state == saClosing) && !s.life.established.IsZero()
-	if cause == EndDead || cause == EndMoved {
+	if cause == child.EndDead || cause == child.EndMoved {
 		s.acceptPeers()
 	}
 	s.abandonWork(why)

@@ -3,15 +3,16 @@ package ike
 import (
 	"encoding/binary"
 
+	"culvert/ike/child"
 	"culvert/ike/wire"
 )
 
 // close asks the peer to delete the IKE SA. Before IKE_AUTH was sent the IKE SA ends at once: the
 // peer has nothing to delete, or there is no key to protect a Delete. After that the peer may have
 // the IKE SA, and the Delete follows the response.
-func (s *ikeSA) close(why string) { s.closeAs(EndLocal, why) }
+func (s *ikeSA) close(why string) { s.closeAs(child.EndLocal, why) }
 
-func (s *ikeSA) closeAs(cause Cause, why string) {
+func (s *ikeSA) closeAs(cause child.Cause, why string) {
 	auth, authenticating := s.work.Current().(*authExchange)
 	switch {
 	case s.state == saAuthenticating && authenticating && (s.win.Outstanding() != nil || auth.verifying):
@@ -40,12 +41,12 @@ func (s *ikeSA) fail(why string) {
 		if s.initiator {
 			s.setupFailed(why, nil, false)
 		} else {
-			s.end(EndFailed, why)
+			s.end(child.EndFailed, why)
 		}
 		return
 	}
 	s.notice(Warn, "ike-error", why)
-	s.closeAs(EndFailed, why)
+	s.closeAs(child.EndFailed, why)
 }
 
 // deletedByPeer handles the peer's Delete of the IKE SA. "The response to a request that deletes
@@ -53,12 +54,12 @@ func (s *ikeSA) fail(why string) {
 // outstanding and the peer's has succeeded, the peer does not know of ours, and its successor
 // inherits (Section 2.8.2).
 func (s *ikeSA) deletedByPeer() {
-	cause, why := EndPeer, "the peer deleted it"
+	cause, why := child.EndPeer, "the peer deleted it"
 	if s.acceptPeers() || s.state == saRekeyed {
-		cause, why = EndReplaced, "rekeyed"
+		cause, why = child.EndReplaced, "rekeyed"
 	}
 	if s.state == saClosing {
-		cause, why = EndLocal, "both sides deleted it"
+		cause, why = child.EndLocal, "both sides deleted it"
 	}
 	s.answer(nil)
 	s.end(cause, why)
@@ -78,7 +79,7 @@ func (s *ikeSA) childrenDeleted(spis [][]byte) [][]byte {
 			continue
 		}
 		ours = append(ours, binary.BigEndian.AppendUint32(nil, p.SA.SPIIn))
-		p.Lost(EndPeer, "the peer deleted it")
+		p.Lost(child.EndPeer, "the peer deleted it")
 	}
 	return ours
 }

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"culvert/ike/child"
 	"errors"
 	"fmt"
 	"slices"
@@ -110,7 +111,7 @@ func (s *ikeSA) scheduleRekey() {
 	if life <= 0 {
 		return
 	}
-	soft := RekeyMargin(life, s.initiator, s.e.cfg.Rand)
+	soft := child.RekeyMargin(life, s.initiator, s.e.cfg.Rand)
 	s.life.rekeyAt = s.e.handling.now.Add(soft)
 	s.e.after(&s.life.rekey, soft)
 	s.e.after(&s.life.hard, life+life/10)
@@ -126,6 +127,6 @@ func (s *ikeSA) hardEnd() {
 	case saDead:
 		s.remove()
 	case saEstablished:
-		s.closeAs(EndExpired, "its lifetime has expired")
+		s.closeAs(child.EndExpired, "its lifetime has expired")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"culvert/ike/child"
 	"culvert/ike/wire"
 )
 
@@ -22,10 +23,10 @@ const (
 type informational struct {
 	kind      askKind
 	local     netip.AddrPort // of askMove: our address when it was sent
-	pairs     []*Pair
+	pairs     []*child.Pair
 	spis      []uint32 // inbound SPIs of Child SAs that were not installed here
 	payloads  []wire.Payload
-	cause     Cause
+	cause     child.Cause
 	why       string
 	then      func() // called after the response to askAlive
 	otherwise func() // called if there will be none
@@ -51,7 +52,7 @@ func (x *informational) start(s *ikeSA) {
 		s.ask(wire.Informational, x.payloads)
 		return
 	}
-	x.pairs = slices.DeleteFunc(x.pairs, func(p *Pair) bool { return p.Carrier() != s || p.State() != Deleting })
+	x.pairs = slices.DeleteFunc(x.pairs, func(p *child.Pair) bool { return p.Carrier() != s || p.State() != child.Deleting })
 	d := &wire.Delete{Protocol: wire.ProtoESP, SPISize: 4}
 	for _, p := range x.pairs {
 		d.SPIs = append(d.SPIs, spiOctets(p.SA.SPIIn))
@@ -101,7 +102,7 @@ func (x *informational) abandon(s *ikeSA, _ string) {
 func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if kind, ok := s.rejection(ps); ok {
 		s.answer(nil)
-		s.end(EndFailed, fmt.Sprintf("the peer rejected our authentication with %v", kind))
+		s.end(child.EndFailed, fmt.Sprintf("the peer rejected our authentication with %v", kind))
 		return nil, errPending
 	}
 	answer := s.whereItIs(ps)

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"culvert/ike/child"
 	"culvert/ike/liveness"
 	"culvert/internal/ipsec"
 )
@@ -69,7 +70,7 @@ func (e *Engine) traffic(in Traffic) {
 		return
 	}
 	s := saOf(p)
-	p.Saw(Seen{In: in.LastIn, Out: in.LastOut})
+	p.Saw(child.Seen{In: in.LastIn, Out: in.LastOut})
 	if s.live.Answered(in.ID) && s.state == saEstablished {
 		s.decideLiveness()
 	}
@@ -80,7 +81,7 @@ func (s *ikeSA) decideLiveness() {
 	for _, due := range s.live.Due(s.e.handling.now, s.livenessRules(), s.seen) {
 		switch due {
 		case liveness.GiveUp:
-			s.end(EndMoved, "our address changed, but the peer still sends to the old one")
+			s.end(child.EndMoved, "our address changed, but the peer still sends to the old one")
 			return
 		case liveness.Keepalive:
 			s.e.emit(Send{Path: s.net.Path, Keepalive: true})

@@ -3,6 +3,7 @@ package ike
 import (
 	"slices"
 
+	"culvert/ike/child"
 	"culvert/ike/timer"
 )
 
@@ -94,7 +95,7 @@ func (p *party) migrate(loser, winner *ikeSA, tries int) {
 				p.migrate(loser, winner, tries-1)
 				return
 			}
-			loser.closeAs(EndReplaced, "redundant: the peer connected at the same time")
+			loser.closeAs(child.EndReplaced, "redundant: the peer connected at the same time")
 		},
 		otherwise: func() { loser.succ.settling = false },
 	})

@@ -3,6 +3,8 @@ package ike
 import (
 	"testing"
 	"time"
+
+	"culvert/ike/child"
 )
 
 // refusingSPIs refuses a number of SPIs.
@@ -62,7 +64,7 @@ func TestBothConnectAtOnce(t *testing.T) {
 			}
 			seen = true
 			for _, q := range loser.children.Pairs() {
-				if q.State() == Live && winner.children.Of(q.Policy()) != nil {
+				if q.State() == child.Live && winner.children.Of(q.Policy()) != nil {
 					p.violated("%s: a pair of the IKE SA that is to go is live beside that of the other", s.name)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"culvert/ike/child"
 	"culvert/ike/proposal"
 	"culvert/ike/suite"
 	"culvert/ike/timer"
@@ -28,11 +29,11 @@ type rekeyExchange struct {
 // rekeyDue is called when the IKE SA is due for a rekeying, or, after one, for its end.
 func (s *ikeSA) rekeyDue() {
 	if s.state == saRekeyed && s.succ.redundant {
-		s.end(EndReplaced, "redundant: both sides rekeyed at the same time")
+		s.end(child.EndReplaced, "redundant: both sides rekeyed at the same time")
 		return
 	}
 	if s.state == saRekeyed {
-		s.closeAs(EndReplaced, "rekeyed, but the peer did not delete it")
+		s.closeAs(child.EndReplaced, "rekeyed, but the peer did not delete it")
 		return
 	}
 	if s.usable() && s.succ.ours == nil && s.succ.theirs == nil {
@@ -206,13 +207,13 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 	next.succeed(s, keys)
 	if s.state != saEstablished { // closed meanwhile; but the peer has handed over to the successor
 		s.done(x)
-		next.closeAs(EndLocal, "its predecessor was closed")
+		next.closeAs(child.EndLocal, "its predecessor was closed")
 		return
 	}
 	theirs := s.succ.theirs
 	if s.succ.successor != nil { // the peer already uses its own successor
 		s.done(x)
-		next.closeAs(EndReplaced, "redundant: both sides rekeyed at the same time")
+		next.closeAs(child.EndReplaced, "redundant: both sides rekeyed at the same time")
 		return
 	}
 	if theirs == nil || theirs.state.ending() || compareRekeys(n, s.succ.nonces) == keepOurs {
@@ -222,10 +223,10 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 		}
 		s.handOver(next)
 		s.done(x)
-		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: EndReplaced, why: "rekeyed"})
+		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: child.EndReplaced, why: "rekeyed"})
 		return
 	}
 	s.acceptPeers()
 	s.done(x)
-	next.closeAs(EndReplaced, "redundant: both sides rekeyed at the same time")
+	next.closeAs(child.EndReplaced, "redundant: both sides rekeyed at the same time")
 }

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"culvert/ike/child"
 	"culvert/ike/window"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -36,7 +37,7 @@ func (s *ikeSA) cannotSend(why string) {
 		return
 	}
 	s.notice(Warn, "ike-error", why)
-	s.end(EndFailed, why)
+	s.end(child.EndFailed, why)
 }
 
 // askRaw makes the datagrams the outstanding request, sends them, and starts the retransmission

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/timer"
 	"culvert/ike/window"
 	"culvert/ike/wire"
@@ -220,7 +221,7 @@ func (s *ikeSA) leaveFor(now netip.Addr) {
 		return
 	}
 	if s.usable() && !s.isFollowed() && s.canReconnect() {
-		s.end(EndMoved, "our address changed, and the peer does not follow it")
+		s.end(child.EndMoved, "our address changed, and the peer does not follow it")
 		return
 	}
 	s.net.Path, s.net.system = s.net.WithLocal(now), now
@@ -258,7 +259,7 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 		s.announce()
 		return
 	case !supported && s.net.follows && s.canReconnect():
-		s.end(EndMoved, "our address changed, and the peer refuses to follow it")
+		s.end(child.EndMoved, "our address changed, and the peer refuses to follow it")
 		return
 	}
 	s.net.unsaid = false

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/window"
 )
 
@@ -52,7 +53,7 @@ func (e *Engine) checkStopped() {
 func (e *Engine) endShutdown() {
 	for _, s := range e.sortedSAs() {
 		if !s.state.ended() {
-			s.end(EndLocal, "the daemon is stopping")
+			s.end(child.EndLocal, "the daemon is stopping")
 		}
 	}
 	e.pairs.RemoveAll()

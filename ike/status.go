@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
@@ -189,8 +190,8 @@ func (p *party) whatNext(s *ikeSA) string {
 		return "connecting"
 	case s != nil && s.state == saClosing:
 		return "being closed"
-	case !slices.ContainsFunc(p.policies, func(pol *Policy) bool { return pol.Wanted() }):
-		if slices.ContainsFunc(p.policies, func(pol *Policy) bool { return pol.Base() == IntentTraffic }) {
+	case !slices.ContainsFunc(p.policies, func(pol *child.Policy) bool { return pol.Wanted() }):
+		if slices.ContainsFunc(p.policies, func(pol *child.Policy) bool { return pol.Base() == child.IntentTraffic }) {
 			return "waiting for traffic"
 		}
 		return "down until requested"
@@ -202,7 +203,7 @@ func (p *party) whatNext(s *ikeSA) string {
 	return ""
 }
 
-func childStatus(pol *Policy, peer PeerState) ChildStatus {
+func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 	st := ChildStatus{Name: pol.Settings.Name, Policy: pol.ID, Rekeys: pol.Rekeys(), Reason: pol.Reason}
 	p := pol.Best()
 	if p == nil {
@@ -210,7 +211,7 @@ func childStatus(pol *Policy, peer PeerState) ChildStatus {
 		switch {
 		case pol.Busy() || pol.Wanted() && peer == PeerConnecting:
 			st.State = ChildNegotiating
-		case !pol.Wanted() && pol.Base() == IntentTraffic:
+		case !pol.Wanted() && pol.Base() == child.IntentTraffic:
 			st.State = ChildWaiting
 		}
 		st.Reason = join(pol.Reason, whatNext(pol))
@@ -232,7 +233,7 @@ func childStatus(pol *Policy, peer PeerState) ChildStatus {
 }
 
 // resourceStatus describes a chain other than the main one.
-func resourceStatus(l *Chain) ResourceStatus {
+func resourceStatus(l *child.Chain) ResourceStatus {
 	st := ResourceStatus{Resource: l.Resource(), State: ChildNegotiating}
 	p := l.Best()
 	if p == nil {
@@ -255,7 +256,7 @@ func join(reason, next string) string {
 }
 
 // whatNext describes what happens next to a policy that is down.
-func whatNext(pol *Policy) string {
+func whatNext(pol *child.Policy) string {
 	p := pol.Owner().(*party)
 	at, now := pol.NextTry(), p.e.handling.now
 	if p.try.At.After(at) {
@@ -268,11 +269,11 @@ func whatNext(pol *Policy) string {
 		return "waiting for the peer to connect: no remote address is configured"
 	case pol.Wanted() && at.After(now):
 		return "next try in " + seconds(at.Sub(now))
-	case !pol.Wanted() && pol.Base() == IntentTraffic && at.After(now):
+	case !pol.Wanted() && pol.Base() == child.IntentTraffic && at.After(now):
 		return "waiting for traffic after a pause of " + seconds(at.Sub(now))
-	case !pol.Wanted() && pol.Base() == IntentTraffic:
+	case !pol.Wanted() && pol.Base() == child.IntentTraffic:
 		return "waiting for traffic"
-	case !pol.Wanted() && pol.Base() == IntentDown:
+	case !pol.Wanted() && pol.Base() == child.IntentDown:
 		return "down until requested"
 	}
 	return ""

@@ -1,11 +1,23 @@
-package ike
+package child
 
 import (
+	"net/netip"
 	"testing"
+
+	"culvert/selector"
 )
 
+// networks returns selectors of networks.
+func networks(prefixes ...string) []selector.Selector {
+	var list []selector.Selector
+	for _, p := range prefixes {
+		list = append(list, selector.FromPrefix(netip.MustParsePrefix(p)))
+	}
+	return list
+}
+
 func TestListSelectors(t *testing.T) {
-	many := testNetworks("10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24", "10.0.4.0/24", "10.0.5.0/24",
+	many := networks("10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24", "10.0.4.0/24", "10.0.5.0/24",
 		"10.0.6.0/24", "10.0.7.0/24", "10.0.8.0/24", "10.0.9.0/24", "10.0.10.0/24", "10.0.11.0/24")
 	for _, tt := range []struct {
 		n    int

@@ -1,4 +1,4 @@
-package ike
+package child
 
 import (
 	"encoding/binary"
