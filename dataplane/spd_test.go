@@ -156,3 +156,40 @@ func TestChangePolicies(t *testing.T) {
 		t.Errorf("left: slots %v, %d policies", a.slots, a.spd.Load().Len())
 	}
 }
+
+// A peer has a thousand parties. A packet to one goes to its policy, although that of the peer
+// itself covers all of them; a packet to nobody finds the peer's, which has no SA.
+func TestThousandParties(t *testing.T) {
+	const n = 1000
+	p := newGateway(t, 1, nil)
+	to := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 2, byte(i >> 8), byte(i)}) }
+	all := ipsec.Policy{ID: n + 1, Fallback: true, Local: everything(), Remote: nets("10.2.0.0/16", "10.2.0.7/32")}
+	if err := p.ChangePolicies([]ipsec.Policy{all}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		party := ipsec.Policy{ID: ipsec.PolicyID(i + 1), Local: everything(), Remote: []selector.Selector{selector.FromAddr(to(i))}}
+		if err := p.ChangePolicies([]ipsec.Policy{party}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := func(i int) ipsec.PolicyID {
+		f := selector.Flow{Src: src4.Addr(), Dst: to(i), Protocol: 17}
+		got, ok := p.policyFor(&f)
+		if !ok {
+			t.Fatalf("no policy for %v", to(i))
+		}
+		return got.policy
+	}
+	for i := range n {
+		if got := found(i); got != ipsec.PolicyID(i+1) { // 7 also where the peer names the same network
+			t.Fatalf("a packet to party %d has the policy %d", i, got)
+		}
+	}
+	if got := found(n); got != all.ID {
+		t.Errorf("a packet to nobody has the policy %d", got)
+	}
+	if err := p.ChangePolicies(nil, []ipsec.PolicyID{8}); err != nil || found(7) != all.ID || found(8) != 9 {
+		t.Errorf("after one has gone: %v, policies %d and %d", err, found(7), found(8))
+	}
+}

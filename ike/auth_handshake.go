@@ -146,7 +146,7 @@ func (a *authAttempt) prove(s *ikeSA, p *profile, c Credential) {
 func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
 	s.narrow(p)
 	s.net.follows = saysItFollows(a.ps)
-	s.established(p.party, a.id)
+	s.established(p.partyOf(a.id), a.id)
 	s.delayOwnChildren()
 	made, child, err := s.answerChild(a.ps, childTerms{nonces: s.keys.nonces, later: asksForFragments(a.ps), info: s.infoWanted(a.ps)})
 	var refusal *notifyError

@@ -25,7 +25,7 @@ func (p *party) Carrier() child.Carrier {
 func (p *party) Touch() { p.e.touch(p) }
 
 // Closed reports whether nothing is started for the peer any more.
-func (p *party) Closed() bool { return p.removed || p.e.stopping }
+func (p *party) Closed() bool { return p.removed || p.forgotten || p.e.stopping }
 
 // Pausing reports whether the peer is not connected, and is not to be tried yet.
 func (p *party) Pausing() bool { return p.main() == nil && p.e.handling.now.Before(p.try.At) }
@@ -49,7 +49,7 @@ func (p *party) WhenDead() child.Intent {
 
 // Report emits a notice.
 func (p *party) Report(r child.Report) {
-	n := Notice{Level: Info, Peer: p.cfg.Name, Child: r.Policy.Settings.Name, Event: r.Event, Text: identity.Printable(r.Text)}
+	n := Notice{Level: Info, Peer: p.cfg.Name, Party: p.name, Child: r.Policy.Settings.Name, Event: r.Event, Text: identity.Printable(r.Text)}
 	if r.Warn {
 		n.Level = Warn
 	}

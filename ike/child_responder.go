@@ -205,6 +205,9 @@ func agreed(p *child.Pair, pick childPick, terms childTerms) []wire.Payload {
 
 // makeChild installs the pair.
 func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*child.Pair, error) {
+	if err := s.admit(pick.policy, pick.local, pick.remote); err != nil {
+		return nil, err
+	}
 	l := pick.chainFor(terms)
 	spi, err := s.e.cfg.SPIs.AllocSPI(l.Resource())
 	if err != nil {

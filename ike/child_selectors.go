@@ -7,13 +7,15 @@ import (
 )
 
 // selectorsToOffer returns TSi and TSr of a new Child SA: first those of the packet that triggered
-// it, then all of the policy (RFC 7296, Section 2.9), up to the number that a payload holds.
+// it, then all of the policy's entry in the SPD (RFC 7296, Section 2.9), up to the number that a
+// payload holds.
 func selectorsToOffer(pol *child.Policy) (local, remote []selector.Selector) {
-	if pol.Flow() != nil && selector.MatchOutbound(pol.Flow(), pol.Settings.Local, pol.Settings.Remote) {
+	entry := entryOf(pol)
+	if pol.Flow() != nil && selector.MatchOutbound(pol.Flow(), entry.Local, entry.Remote) {
 		l, r := selector.Specific(pol.Flow())
 		local, remote = append(local, l), append(remote, r)
 	}
-	local, remote = append(local, pol.Settings.Local...), append(remote, pol.Settings.Remote...)
+	local, remote = append(local, entry.Local...), append(remote, entry.Remote...)
 	return local[:min(len(local), selector.MaxSelectors)], remote[:min(len(remote), selector.MaxSelectors)]
 }
 

@@ -57,10 +57,13 @@ type Peer struct {
 	RemoteNATPort uint16       // default 4500
 	Local         netip.Addr   // our outer address; zero: the system chooses
 	// Transport carries what we initiate; nil: UDP. The peer may use any.
-	Transport  *ipsec.Transport
-	LocalID    identity.ID
-	RemoteID   identity.ID // may be a pattern
-	PSK        []byte
+	Transport *ipsec.Transport
+	LocalID   identity.ID
+	RemoteID  identity.ID // may be a pattern
+	PSK       []byte
+	// Parties makes a party of its own of each identity that RemoteID, a pattern, matches. There
+	// must be no Remote: such parties call us.
+	Parties    bool
 	Credential Credential // in place of PSK
 
 	Proposals []wire.Proposal // IKE, in order of preference

@@ -65,18 +65,18 @@ func (w *waiters) abandon(err error) {
 
 // target returns the peer and the policies that a command names.
 func (e *Engine) target(name, named string) (*party, []*child.Policy, error) {
-	p := e.peers.byName[name]
-	if p == nil {
-		return nil, nil, fmt.Errorf("there is no peer %s", identity.Quote(name))
+	p, err := e.named(name)
+	if err != nil {
+		return nil, nil, err
 	}
 	if named == "" {
-		return p.party, p.party.policies, nil
+		return p, p.policies, nil
 	}
-	pol := p.party.policyNamed(named)
+	pol := p.policyNamed(named)
 	if pol == nil {
 		return nil, nil, fmt.Errorf("peer %s has no child %s", identity.Quote(name), identity.Quote(named))
 	}
-	return p.party, []*child.Policy{pol}, nil
+	return p, []*child.Policy{pol}, nil
 }
 
 var errStopping = errors.New("the daemon is stopping")

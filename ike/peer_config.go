@@ -105,14 +105,14 @@ func (p *profile) setAddresses(cfg Peer) {
 func (p *profile) removeFrom(why string) {
 	p.removed = true
 	p.party.removeFrom(why)
+	for _, q := range slices.Clone(p.members.list) {
+		q.removeFrom(why)
+	}
 }
 
 func (p *party) removeFrom(why string) {
 	p.waiters.abandon(errors.New(why))
 	p.e.timers.Stop(&p.try.Timer)
-	for _, pol := range p.policies {
-		pol.Close()
-		p.e.policies.remove(p.e, pol)
-	}
+	p.endPolicies()
 	p.closeAll(why)
 }

@@ -22,6 +22,14 @@ type party struct {
 	waiters  waiters
 	dirty    bool
 	unprobed bool // it was reported that its path is not probed
+
+	// Of a party that is one of many:
+	name      string // its identity, as people see it; empty for the one that exists from the start
+	key       identity.ID
+	number    uint64 // by age
+	agreed    map[*child.Policy]networks
+	claimed   []addrRange
+	forgotten bool
 }
 
 // try is the state of our attempts to bring the peer up.
@@ -46,11 +54,13 @@ func (p *party) hasten() {
 	p.e.touch(p)
 }
 
-func (p *profile) newParty() *party {
-	q := &party{profile: p}
+// newParty returns a party with the policies of the profile's children, which are not in the SPD
+// yet.
+func (p *profile) newParty(name string) *party {
+	q := &party{profile: p, name: name}
 	q.try.Timer.Fire = func() { p.e.touch(q) }
 	for _, c := range p.cfg.Children {
-		q.policies = append(q.policies, child.NewPolicy(p.e.pairs, q, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Child: c.Name}, c))
+		q.policies = append(q.policies, child.NewPolicy(p.e.pairs, q, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Party: name, Child: c.Name}, c))
 	}
 	return q
 }
@@ -83,14 +93,14 @@ func (e *Engine) reconcileDirty() {
 
 // reconcile starts what is wanted, missing and due.
 func (p *party) reconcile() {
-	if p.removed || p.e.stopping {
+	if p.comeAndGo() || p.removed || p.e.stopping {
 		return
 	}
 	p.settleDuplicates()
 	p.waiters.check()
 	var due []*child.Policy
 	for _, pol := range p.policies {
-		if pol.Due() {
+		if pol.Due() && p.startable(pol) {
 			due = append(due, pol)
 		}
 	}
@@ -221,14 +231,14 @@ func (p *party) policyNamed(name string) *child.Policy {
 }
 
 func (p *party) notice(level Level, event, child, text string) {
-	p.e.emit(Notice{Level: level, Peer: p.cfg.Name, Child: child, Event: event, Text: identity.Printable(text)})
+	p.e.emit(Notice{Level: level, Peer: p.cfg.Name, Party: p.name, Child: child, Event: event, Text: identity.Printable(text)})
 }
 
 // notice reports an event of the IKE SA.
 func (s *ikeSA) notice(level Level, event, text string) {
 	n := Notice{Level: level, Event: event, Text: identity.Printable(text), IKESPI: s.ours()}
 	if s.party != nil {
-		n.Peer = s.party.cfg.Name
+		n.Peer, n.Party = s.party.cfg.Name, s.party.name
 	}
 	s.e.emit(n)
 }

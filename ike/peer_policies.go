@@ -41,7 +41,12 @@ func (t *policyTable) remove(e *Engine, pol *child.Policy) {
 
 // entryOf returns the policy's entry of the SPD.
 func entryOf(pol *child.Policy) ipsec.Policy {
-	return ipsec.Policy{ID: pol.ID, Name: pol.Name, Local: pol.Settings.Local, Remote: pol.Settings.Remote}
+	p := pol.Owner().(*party)
+	e := ipsec.Policy{ID: pol.ID, Name: pol.Name, Local: pol.Settings.Local, Remote: pol.Settings.Remote}
+	if e.Fallback = p.cfg.Parties && !p.isOne(); p.isOne() {
+		e.Local, e.Remote = p.agreed[pol].local, p.agreed[pol].remote
+	}
+	return e
 }
 
 // peerPlan is what the last PlanPeers told of the next change of peers.
@@ -110,9 +115,13 @@ func (e *Engine) planStart(p *profile) {
 
 // planEnd tells that the policies of a profile will go.
 func (e *Engine) planEnd(p *profile) {
-	for _, pol := range p.party.policies {
-		e.plan.gone[pol.ID] = true
-		e.emit(RemovePolicy{ID: pol.ID})
+	for _, q := range append([]*party{p.party}, p.members.list...) {
+		for _, pol := range q.policies {
+			if e.policies.byID[pol.ID] != nil {
+				e.plan.gone[pol.ID] = true
+				e.emit(RemovePolicy{ID: pol.ID})
+			}
+		}
 	}
 }
 

@@ -4,11 +4,12 @@ package ike
 // except for its addresses.
 type profile struct {
 	e       *Engine
-	given   Peer   // as configured
-	cfg     Peer   // with defaults filled in
-	place   uint64 // position in the configuration, increasing
-	party   *party // exists from the start
-	removed bool   // no longer configured: its SAs are being closed
+	given   Peer    // as configured
+	cfg     Peer    // with defaults filled in
+	place   uint64  // position in the configuration, increasing
+	party   *party  // exists from the start
+	members members // with Peer.Parties: the others
+	removed bool    // no longer configured: its SAs are being closed
 }
 
 func (e *Engine) newProfile(cfg Peer) *profile {
@@ -19,6 +20,6 @@ func (e *Engine) newProfile(cfg Peer) *profile {
 	if p.cfg.RemoteNATPort == 0 {
 		p.cfg.RemoteNATPort = defaultNATPort
 	}
-	p.party = p.newParty()
+	p.party = p.newParty("")
 	return p
 }

@@ -51,9 +51,9 @@ var moveRetry = window.RetransmitPlan{First: 500 * time.Millisecond, Factor: 2, 
 // sweep is the check of every IKE SA after an address or route of this host changed.
 type sweep struct {
 	running bool
-	next    uint64 // place of the next peer
-	again   bool   // something changed during the sweep
-	stray   bool   // an IKE SA has no address to send from
+	next    Mark // place of the next peer
+	again   bool // something changed during the sweep
+	stray   bool // an IKE SA has no address to send from
 	pause   time.Duration
 	retry   timer.Timer
 }
@@ -79,7 +79,7 @@ func (e *Engine) beginSweep() {
 		w.again = true
 		return
 	}
-	w.running, w.next, w.stray = true, 0, false
+	w.running, w.next, w.stray = true, Mark{}, false
 	e.sweepOn()
 }
 
@@ -91,18 +91,18 @@ func (e *Engine) sweepOn() {
 		return
 	}
 	looks := 0
-	for p := range e.peers.from(w.next) {
+	for p := range e.peers.parties(w.next) {
 		if looks++; looks > maxLooks {
-			w.next = p.place
+			w.next = p.mark()
 			return
 		}
-		p.party.roam()
+		p.roam()
 	}
 	w.running = false
 	switch {
 	case w.again:
 		w.again = false
-		w.running, w.next, w.stray = true, 0, false
+		w.running, w.next, w.stray = true, Mark{}, false
 	case w.stray:
 		e.lookForAddress()
 	}

@@ -23,9 +23,9 @@ func (e *Engine) shutdown() {
 		return
 	}
 	e.stopping = true
-	for p := range e.peers.all() {
-		p.party.waiters.abandon(errStopping)
-		p.party.closeAll("the daemon is stopping")
+	for p := range e.peers.parties(Mark{}) {
+		p.waiters.abandon(errStopping)
+		p.closeAll("the daemon is stopping")
 	}
 	for _, s := range e.sortedSAs() {
 		if s.win.Outstanding() != nil {

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -17,6 +18,7 @@ import (
 // PeerStatus is a snapshot of one configured peer and its children (Engine.Status).
 type PeerStatus struct {
 	Name          string
+	Party         string // its identity, if the peer has many parties and this one is connected
 	State         PeerState
 	Local, Remote netip.AddrPort
 	RemoteID      string
@@ -85,7 +87,7 @@ type NATState struct{ Local, Remote bool }
 // Status returns a snapshot of every configured peer and child, in the order of the configuration,
 // as of the last Handle. Durations in it count from that moment.
 func (e *Engine) Status() []PeerStatus {
-	list, _ := e.StatusPart(0, len(e.peers.byName))
+	list, _ := e.StatusPart(Mark{}, math.MaxInt)
 	return list
 }
 
@@ -93,24 +95,26 @@ func (e *Engine) Status() []PeerStatus {
 // else: at most n peers from a place on, which is 0 for the first part and then the returned next.
 // next is 0 after the last part. A peer that exists during all parts is in one of them, or, if
 // SetPeers comes between, perhaps in two.
-func (e *Engine) StatusPart(from uint64, n int) (list []PeerStatus, next uint64) {
+func (e *Engine) StatusPart(from Mark, n int) (list []PeerStatus, next Mark) {
 	list = make([]PeerStatus, 0, min(n, len(e.peers.byName)))
-	for p := range e.peers.from(from) {
+	for p := range e.peers.parties(from) {
 		if len(list) == n {
-			return list, p.place
+			return list, p.mark()
 		}
-		list = append(list, p.party.status())
+		list = append(list, p.status())
 	}
-	return list, 0
+	return list, Mark{}
 }
 
 // StatusOf returns the status of one peer; ok is false if there is none of that name.
 func (e *Engine) StatusOf(name string) (st PeerStatus, ok bool) {
-	p := e.peers.byName[name]
-	if p == nil {
-		return PeerStatus{}, false
+	if p, err := e.named(name); err == nil {
+		return p.status(), true
 	}
-	return p.party.status(), true
+	if p := e.peers.byName[name]; p != nil {
+		return p.party.status(), true
+	}
+	return PeerStatus{}, false
 }
 
 // shown returns the IKE SA that status describes: the one for new exchanges, otherwise the newest
@@ -128,7 +132,7 @@ func (p *party) shown() *ikeSA {
 }
 
 func (p *party) status() PeerStatus {
-	st := PeerStatus{Name: p.cfg.Name, RemoteID: p.cfg.RemoteID.String(), Reason: p.Reason, Explain: slices.Clone(p.Explain)}
+	st := PeerStatus{Name: p.cfg.Name, Party: p.name, RemoteID: p.cfg.RemoteID.String(), Reason: p.Reason, Explain: slices.Clone(p.Explain)}
 	s := p.shown()
 	if s != nil {
 		s.describe(&st)

@@ -94,7 +94,7 @@ func TestStatusInParts(t *testing.T) {
 	c := newCrowd(t)
 	c.handle(c.left, SetPeers{Peers: crowdPeers(true, 100)})
 	var got []string
-	for next, turn := uint64(0), 0; turn == 0 || next != 0; turn++ {
+	for next, turn := (Mark{}), 0; turn == 0 || next != (Mark{}); turn++ {
 		var list []PeerStatus
 		list, next = c.left.StatusPart(next, 7)
 		for _, st := range list {

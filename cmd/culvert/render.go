@@ -36,7 +36,7 @@ func render(st *control.Status, counters, colour bool, width int) string {
 	var rows []row
 	for i := range st.Peers {
 		p := &st.Peers[i]
-		rows = append(rows, row{clean(p.Name), clean(p.State), clean(peerDetails(p))})
+		rows = append(rows, row{clean(p.Address()), clean(p.State), clean(peerDetails(p))})
 		for j := range p.Children {
 			c := &p.Children[j]
 			rows = append(rows, row{"  " + clean(c.Name), clean(c.State), clean(childDetails(c))})

@@ -161,7 +161,7 @@ const statusPart = 256
 // driver; their names begin with "ike_".
 func (d *Driver) Status(ctx context.Context) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
 	var part []ike.PeerStatus
-	for next, first := uint64(0), true; err == nil && (first || next != 0); first = false {
+	for next, first := (ike.Mark{}), true; err == nil && (first || next != ike.Mark{}); first = false {
 		err = d.call(ctx, func() {
 			if first {
 				d.handle(ike.Wake{}, classEstablished) // updates the engine's time, for "next try in 12 s"

@@ -30,7 +30,7 @@ import (
 type Engine interface {
 	Handle(now time.Time, in ike.Input, fx *ike.Effects)
 	Deadline() time.Time
-	StatusPart(from uint64, n int) (list []ike.PeerStatus, next uint64)
+	StatusPart(from ike.Mark, n int) (list []ike.PeerStatus, next ike.Mark)
 	StatusOf(peer string) (ike.PeerStatus, bool)
 	Counters() map[string]uint64
 }

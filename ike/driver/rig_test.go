@@ -85,16 +85,16 @@ func (e *fakeEngine) Handle(now time.Time, in ike.Input, fx *ike.Effects) {
 func (e *fakeEngine) Deadline() time.Time { return e.deadline }
 
 // StatusPart knows 1023 peers besides right.
-func (e *fakeEngine) StatusPart(from uint64, n int) (list []ike.PeerStatus, next uint64) {
+func (e *fakeEngine) StatusPart(from ike.Mark, n int) (list []ike.PeerStatus, next ike.Mark) {
 	e.parts++
-	for place := from; place < 1024; place++ {
+	for place := from.Place; place < 1024; place++ {
 		if len(list) == n {
-			return list, place
+			return list, ike.Mark{Place: place}
 		}
 		st, _ := e.StatusOf(map[bool]string{true: "right", false: fmt.Sprint(place)}[place == 0])
 		list = append(list, st)
 	}
-	return list, 0
+	return list, ike.Mark{}
 }
 
 func (e *fakeEngine) StatusOf(peer string) (ike.PeerStatus, bool) {

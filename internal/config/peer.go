@@ -52,6 +52,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 		s.fail("", "the peer has no [[peer.child]]; add one with the networks to protect")
 	}
 	s.identities(&p)
+	p.Parties = p.RemoteID.IsPattern() && !s.has("remote")
 	l.config.Peers = append(l.config.Peers, p)
 	l.peers = append(l.peers, raw)
 }

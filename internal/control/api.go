@@ -44,11 +44,12 @@ type ChildGuardDrops struct {
 	In  uint64 `json:"in"`
 }
 
-// Peer is one configured peer.
+// Peer is one configured peer, or one connected party of a peer with many.
 type Peer struct {
 	Name        string   `json:"name"`
-	State       string   `json:"state"`  // down, connecting, established, rekeying, closing; manual
-	Remote      string   `json:"remote"` // address and port; before they are known, what is configured
+	Party       string   `json:"party,omitempty"` // its identity, if the peer has many parties
+	State       string   `json:"state"`           // down, connecting, established, rekeying, closing; manual
+	Remote      string   `json:"remote"`          // address and port; before they are known, what is configured
 	Local       string   `json:"local"`
 	RemoteID    string   `json:"remote_id"`
 	SPIi        string   `json:"ike_spi_i"`
@@ -59,6 +60,14 @@ type Peer struct {
 	RekeyIn     *float64 `json:"rekey_in_s"`
 	Reason      string   `json:"reason"`
 	Children    []Child  `json:"children"`
+}
+
+// Address returns the name by which commands address the peer or the party: peer or peer#party.
+func (p *Peer) Address() string {
+	if p.Party == "" {
+		return p.Name
+	}
+	return p.Name + "#" + p.Party
 }
 
 // Child is one configured child.
@@ -111,7 +120,8 @@ const (
 	Rekey Action = "rekey"
 )
 
-// Target is the body of POST /v1/up, down and rekey. An empty Child is the whole peer.
+// Target is the body of POST /v1/up, down and rekey. Peer is a peer, or peer#party. An empty Child
+// is the whole peer.
 type Target struct {
 	Peer  string `json:"peer"`
 	Child string `json:"child,omitempty"`

@@ -112,14 +112,18 @@ func (s *Server) status(r request) (any, error) {
 		return st, nil
 	}
 	var known []string
+	var found []Peer
 	for _, p := range st.Peers {
-		if p.Name == name {
-			st.Peers = []Peer{p}
-			return st, nil
+		if p.Name == name || p.Address() == name {
+			found = append(found, p)
 		}
-		known = append(known, p.Name)
+		known = append(known, p.Address())
 	}
-	return nil, NoPeer(name, known)
+	if len(found) == 0 {
+		return nil, NoPeer(name, known)
+	}
+	st.Peers = found
+	return st, nil
 }
 
 func (s *Server) explain(r request) (any, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"culvert/ike"
 	"culvert/ike/driver"
@@ -23,7 +24,7 @@ func stopping(err error) error {
 // Act initiates, closes or rekeys a peer or child, and waits for the outcome.
 func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (string, error) {
 	c := d.config()
-	p := c.Peer(t.Peer)
+	p := addressed(c, t.Peer)
 	if p == nil {
 		return "", control.NoPeer(t.Peer, peerNames(c))
 	}
@@ -46,6 +47,18 @@ func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (s
 		what += "/" + t.Child
 	}
 	return what + map[control.Action]string{control.Up: " is up", control.Down: " is down", control.Rekey: " is rekeyed"}[a], nil
+}
+
+// addressed returns the configured peer that a command addresses as peer or peer#party, or nil.
+func addressed(c *config.Config, address string) *config.Peer {
+	if p := c.Peer(address); p != nil {
+		return p
+	}
+	name, _, _ := strings.Cut(address, "#")
+	if p := c.Peer(name); p != nil && p.Parties {
+		return p
+	}
+	return nil
 }
 
 // actable returns an error if the action does not apply to the peer or child.

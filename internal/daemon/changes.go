@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"culvert/ike/identity"
 	"culvert/internal/config"
 )
 
@@ -56,7 +55,7 @@ func peerChange(old, p *config.Peer) string {
 	note("remote", []any{old.Remote, old.RemoteName}, []any{p.Remote, p.RemoteName})
 	note("ports", []uint16{old.RemotePort, old.RemoteNATPort}, []uint16{p.RemotePort, p.RemoteNATPort})
 	note("local", old.Local, p.Local)
-	note("identities", []identity.ID{old.LocalID, old.RemoteID}, []identity.ID{p.LocalID, p.RemoteID})
+	note("identities", []any{old.LocalID, old.RemoteID, old.Parties}, []any{p.LocalID, p.RemoteID, p.Parties})
 	note("secret", old.PSK, p.PSK)
 	note("ike_proposals", old.Proposals, p.Proposals)
 	note("ike_lifetime", old.Lifetime, p.Lifetime)

@@ -13,7 +13,7 @@ import (
 // Explain returns lines on a peer: its state, its last failure at length, and its last events.
 func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
 	c := d.config()
-	p := c.Peer(name)
+	p := addressed(c, name)
 	if p == nil {
 		return nil, control.NoPeer(name, peerNames(c))
 	}
@@ -29,9 +29,9 @@ func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
 
 func (d *Daemon) explain(p *config.Peer, s *ike.PeerStatus) []string {
 	st := d.peer(d.now(), p, s)
-	lines := []string{because(p.Name, st.State, st.Reason)}
+	lines := []string{because(st.Address(), st.State, st.Reason)}
 	for _, c := range st.Children {
-		lines = append(lines, because(p.Name+"/"+c.Name, c.State, c.Reason))
+		lines = append(lines, because(st.Address()+"/"+c.Name, c.State, c.Reason))
 	}
 	if s != nil && len(s.Explain) > 0 {
 		lines = append(lines, "", "the last failure:")
@@ -57,6 +57,9 @@ func because(what, state, reason string) string {
 
 func eventLine(e driver.Event) string {
 	what := e.Event
+	if e.Party != "" {
+		what = e.Party + " " + what
+	}
 	if e.Child != "" {
 		what = e.Child + " " + what
 	}

@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +33,7 @@ var (
 	descUptime     = prometheus.NewDesc("culvert_uptime_seconds", "Time since the daemon started.", nil, nil)
 	descPeerUp     = prometheus.NewDesc("culvert_peer_up", "1 if the peer's IKE SA is established.", peerLabels, nil)
 	descPeerState  = prometheus.NewDesc("culvert_peer_state", "1 for the state that the peer is in.", []string{"peer", "state"}, nil)
+	descParties    = prometheus.NewDesc("culvert_peer_parties", "Parties that are connected, of a peer with many; left out while there are none.", peerLabels, nil)
 	descChildUp    = prometheus.NewDesc("culvert_child_up", "1 if the child has an SA.", childLabels, nil)
 	descChildMTU   = prometheus.NewDesc("culvert_child_mtu_bytes", "The largest packet that fits through.", childLabels, nil)
 	descRekeys     = prometheus.NewDesc("culvert_child_rekeys_total", "How often the child's SA was rekeyed.", childLabels, nil)
@@ -48,7 +51,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descChildUp, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descChildGuard, descEvents} {
+	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descParties, descChildUp, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descChildGuard, descEvents} {
 		out <- d
 	}
 }
@@ -77,10 +80,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for name, n := range st.Counters {
 		count(descEvents, n, name)
 	}
-	for i := range st.Peers {
-		p := &st.Peers[i]
+	for _, p := range withoutParties(st.Peers) {
 		gauge(descPeerUp, truth(p.State == "established" || p.State == "rekeying" || p.State == "manual"), p.Name)
 		gauge(descPeerState, 1, p.Name, p.State)
+		if p.Party != "" {
+			gauge(descParties, float64(p.parties), p.Name)
+		}
 		for j := range p.Children {
 			collectChild(gauge, count, p.Name, &p.Children[j])
 		}
@@ -106,6 +111,52 @@ func collectChild(gauge func(*prometheus.Desc, float64, ...string), count func(*
 	if g := c.GuardDrops; g != nil && g.In > 0 {
 		count(descChildGuard, g.In, peer, c.Name, "in")
 	}
+}
+
+// A metricsPeer is a configured peer with the sums of its parties.
+type metricsPeer struct {
+	control.Peer
+	parties int
+}
+
+// withoutParties returns the configured peers. Parties have no metrics of their own, because their
+// number is not bounded by the configuration: a peer is in the best state of its parties, and its
+// children carry the sums of theirs.
+func withoutParties(list []control.Peer) (out []metricsPeer) {
+	for _, p := range list {
+		n := len(out)
+		if p.Party == "" || n == 0 || out[n-1].Name != p.Name {
+			p.Children = slices.Clone(p.Children)
+			out = append(out, metricsPeer{p, 1})
+			continue
+		}
+		sum := &out[n-1]
+		sum.parties++
+		if p.State == "established" {
+			sum.State = p.State
+		}
+		for i := range sum.Children {
+			addChild(&sum.Children[i], &p.Children[i])
+		}
+	}
+	return out
+}
+
+// addChild adds the counters of a party's child to another's of the same peer.
+func addChild(sum, c *control.Child) {
+	if c.State == "installed" {
+		sum.State = c.State
+	}
+	sum.MTU = max(sum.MTU, c.MTU)
+	sum.Rekeys += c.Rekeys
+	sum.BytesIn, sum.BytesOut = sum.BytesIn+c.BytesIn, sum.BytesOut+c.BytesOut
+	sum.PacketsIn, sum.PacketsOut = sum.PacketsIn+c.PacketsIn, sum.PacketsOut+c.PacketsOut
+	drops := map[string]uint64{}
+	maps.Copy(drops, sum.Drops)
+	for reason, n := range c.Drops {
+		drops[reason] += n
+	}
+	sum.Drops = drops
 }
 
 func truth(b bool) float64 {

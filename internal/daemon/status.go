@@ -43,21 +43,31 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 			st.Counters[name] += n
 		}
 	}
-	byName := map[string]*ike.PeerStatus{}
+	byName := map[string][]*ike.PeerStatus{} // several, of a peer with many parties
 	for i := range peers {
-		byName[peers[i].Name] = &peers[i]
+		byName[peers[i].Name] = append(byName[peers[i].Name], &peers[i])
 	}
 	c := d.config()
 	for i := range c.Peers {
-		p := d.peer(now, &c.Peers[i], byName[c.Peers[i].Name])
-		addHeld(&p, held)
-		st.Peers = append(st.Peers, p)
+		list := byName[c.Peers[i].Name]
+		if len(list) == 0 {
+			list = []*ike.PeerStatus{nil}
+		}
+		for _, s := range list {
+			p := d.peer(now, &c.Peers[i], s)
+			addHeld(&p, held)
+			st.Peers = append(st.Peers, p)
+		}
 	}
 	return st, nil
 }
 
-// addHeld fills in the guard's drops of the children for which it counts them.
+// addHeld fills in the guard's drops of the children for which it counts them. It does not count by
+// party.
 func addHeld(p *control.Peer, held map[protect.ID]guard.Drops) {
+	if p.Party != "" {
+		return
+	}
 	for i := range p.Children {
 		if n, ok := held[protect.ID{Peer: p.Name, Child: p.Children[i].Name}]; ok {
 			p.Children[i].GuardDrops = &control.ChildGuardDrops{Out: n.Out, In: n.In}
@@ -106,7 +116,7 @@ func configuredRemote(p *config.Peer) string {
 // ikePeer fills in the IKE status.
 func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *control.Peer) {
 	out.State, out.Proposal, out.NAT, out.Reason = peerStates[s.State], s.Proposal, natNames[s.NAT], s.Reason
-	out.SPIi, out.SPIr = ikeSPI(s.SPIi), ikeSPI(s.SPIr)
+	out.Party, out.SPIi, out.SPIr = s.Party, ikeSPI(s.SPIi), ikeSPI(s.SPIr)
 	if s.Remote.IsValid() {
 		out.Remote = s.Remote.String()
 	}

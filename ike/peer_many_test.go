@@ -1,0 +1,245 @@
+package ike
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/ike/identity"
+	"culvert/ike/wire"
+	"culvert/internal/ipsec"
+	"culvert/selector"
+)
+
+// userName is the identity of the n-th of many users.
+func userName(n int) string { return fmt.Sprintf("user%04d@example.com", n) }
+
+// userNet is the network of the n-th user.
+func userNet(n int) []selector.Selector {
+	return []selector.Selector{selector.FromAddr(netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)}))}
+}
+
+// user returns the left side's peer for one of many users at the right side.
+func user(p *testPair, n int) Peer {
+	peer := defaultPeer(p.left, p.right)
+	peer.Name = fmt.Sprintf("as%04d", n)
+	peer.LocalID = identity.ID{Type: wire.IDRFC822, Data: userName(n)}
+	peer.DPD = 0
+	peer.Children[0].Local = userNet(n)
+	return peer
+}
+
+// manyUsers returns a pair whose left side is n users, and whose right side has one profile for
+// them.
+func manyUsers(t testing.TB, n int) *testPair {
+	p := newPair(t, 1, func(p *testPair) {
+		p.left.peers = nil
+		for i := range n {
+			p.left.peers = append(p.left.peers, user(p, i))
+		}
+		office := &p.right.peers[0]
+		office.Name, office.Remote, office.Parties, office.DPD = "office", nil, true, 0
+		office.RemoteID = identity.ID{Type: wire.IDRFC822, Data: "*@example.com"}
+		office.Children[0].Remote = testNetworks("10.1.0.0/16")
+	})
+	return p
+}
+
+// call brings up one user.
+func (p *testPair) call(n int) error {
+	ref := p.left.ref()
+	p.left.handle(Connect{Peer: p.left.peers[n].Name, Ref: ref})
+	p.drive(200 * time.Millisecond)
+	if !p.left.answered[ref] {
+		return fmt.Errorf("user %d: no answer", n)
+	}
+	return p.left.done[ref]
+}
+
+// partyPolicy returns the entry of a user in the right side's SPD.
+func (p *testPair) partyPolicy(n int) (ipsec.Policy, bool) {
+	id := p.right.plane.policyNamed(ipsec.PolicyName{Peer: "office", Party: userName(n), Child: "lan"})
+	e, ok := p.right.plane.spd[id]
+	return e, ok
+}
+
+// One profile has a thousand parties. Each has its own IKE SA, Child SA and policy, and what
+// happens to one does not touch the others.
+func TestThousandParties(t *testing.T) {
+	const n = 1000
+	p := manyUsers(t, n+1)
+	before := heapInUse()
+	for i := range n {
+		if err := p.call(i); err != nil {
+			t.Fatalf("user %d: %v", i, err)
+		}
+	}
+	if perParty := (heapInUse() - before) / n; perParty > 96<<10 { // both sides, and what the test notes
+		t.Errorf("%d octets for each party", perParty)
+	}
+	seen := map[ipsec.PolicyID]bool{}
+	for _, psa := range p.right.plane.sas {
+		seen[psa.sa.Policy] = true
+	}
+	if len(p.right.plane.sas) != n || len(seen) != n || len(p.right.plane.spd) != n+1 {
+		t.Fatalf("%d Child SAs of %d policies; %d entries in the SPD", len(p.right.plane.sas), len(seen), len(p.right.plane.spd))
+	}
+	for i := range n {
+		if e, ok := p.partyPolicy(i); !ok || fmt.Sprint(e.Remote) != fmt.Sprint(userNet(i)) || e.Fallback {
+			t.Fatalf("user %d has the policy %+v", i, e)
+		}
+	}
+	if len(p.right.e.Status()) != n {
+		t.Errorf("%d parties in the status", len(p.right.e.Status()))
+	}
+	// Another user asks for a network of which user 7 has a part.
+	other := user(p, n).Children[0]
+	other.Local = userNet(7)
+	p.left.peers[n].Children = []Child{other}
+	p.left.handle(ChangePeers{Set: p.left.peers[n:]})
+	if err := p.call(n); err == nil || !strings.Contains(err.Error(), "TS_UNACCEPTABLE") {
+		t.Errorf("a second owner of a network: %v", err)
+	}
+	if said := p.right.saidAll(); !strings.Contains(said, userName(n)+" asks for networks of which "+userName(7)+" has a part") {
+		t.Error("the refusal is not explained")
+	}
+	// One goes, and the others stay.
+	id := p.right.plane.policyNamed(ipsec.PolicyName{Peer: "office", Party: userName(7), Child: "lan"})
+	ref := p.right.ref()
+	p.right.handle(Disconnect{Peer: "office#" + userName(7), Ref: ref})
+	p.drive(time.Second)
+	p.wantDone(p.right, ref, "")
+	p.drive(lingerDead + time.Second)
+	if _, ok := p.partyPolicy(7); ok || len(p.right.plane.sas) != n-1 || !p.right.plane.removed[id] {
+		t.Errorf("after one has gone there are %d Child SAs", len(p.right.plane.sas))
+	}
+	if st, ok := p.right.e.StatusOf("office#" + userName(8)); !ok || st.Party != userName(8) || st.State != PeerEstablished {
+		t.Errorf("the next one is %+v, %t", st, ok)
+	}
+	p.left.handle(SetPeers{Peers: p.left.peers[n:]})
+	p.drive(lingerDead + time.Minute)
+	office := p.right.e.peers.byName["office"]
+	if len(office.members.list)+len(office.members.byID) > 2 || len(office.members.claims.list) != 0 || len(p.right.plane.spd) != 1 {
+		t.Errorf("left: %d parties, %d claims, %d policies", len(office.members.list), len(office.members.claims.list), len(p.right.plane.spd))
+	}
+}
+
+// A party that authenticates once more is the same party, under any spelling of its identity. Its
+// policy stays, and grows with what it agrees to.
+func TestPartyComesAgain(t *testing.T) {
+	p := manyUsers(t, 2)
+	if err := p.call(0); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := p.partyPolicy(0)
+	again := user(p, 0)
+	again.Name, again.LocalID.Data = "again", strings.ToUpper(userName(0))
+	again.Children[0].Local = userNet(5)
+	p.left.peers = append(p.left.peers, again)
+	p.left.handle(ChangePeers{Set: p.left.peers[2:]})
+	if err := p.call(2); err != nil {
+		t.Fatal(err)
+	}
+	now, ok := p.partyPolicy(0)
+	if !ok || now.ID != first.ID || !selector.Subset(userNet(5), now.Remote) {
+		t.Errorf("the policy was %+v and is %+v", first, now)
+	}
+	if n := len(p.right.e.peers.byName["office"].members.list); n != 1 {
+		t.Errorf("%d parties", n)
+	}
+	if err := p.call(1); err != nil || len(p.right.plane.spd) != 3 {
+		t.Errorf("another user: %v, %d policies", err, len(p.right.plane.spd))
+	}
+}
+
+// Nobody exists before authentication, and packets to those that are absent raise nothing.
+func TestAbsentParty(t *testing.T) {
+	p := manyUsers(t, 1)
+	p.left.peers[0].PSK = []byte("a wrong key")
+	p.left.handle(ChangePeers{Set: p.left.peers})
+	if err := p.call(0); err == nil {
+		t.Fatal("a wrong key was accepted")
+	}
+	office := p.right.e.peers.byName["office"]
+	all := p.right.policy("lan")
+	if e := p.right.plane.spd[all]; len(office.members.list) != 0 || len(p.right.plane.spd) != 1 || !e.Fallback || fmt.Sprint(e.Remote) != "[10.1.0.0/16]" {
+		t.Errorf("%d parties; the SPD has %v", len(office.members.list), p.right.plane.spd)
+	}
+	p.right.handle(Acquire{Policy: all, Flow: p.right.flow(all)})
+	p.drive(time.Second)
+	if p.right.failed[all] == 0 {
+		t.Error("no AcquireFailed")
+	}
+}
+
+// A command about a peer with several parties must name one.
+func TestPartyIsNamed(t *testing.T) {
+	p := manyUsers(t, 2)
+	for i := range 2 {
+		if err := p.call(i); err != nil {
+			t.Fatal(err)
+		}
+		ref := p.right.ref()
+		p.right.handle(Rekey{Peer: "office", Ref: ref})
+		p.drive(time.Second)
+		p.wantDone(p.right, ref, map[int]string{1: "has 2 parties: name one of them"}[i])
+	}
+	for name, want := range map[string]string{"office#" + userName(1): "", "office#nobody": "has no party", "nobody#x": "there is no peer"} {
+		ref := p.right.ref()
+		p.right.handle(Rekey{Peer: name, Ref: ref})
+		p.drive(time.Second)
+		p.wantDone(p.right, ref, want)
+	}
+}
+
+// A change of the profile ends all its parties.
+func TestProfileOfManyChanges(t *testing.T) {
+	p := manyUsers(t, 3)
+	for i := range 3 {
+		if err := p.call(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.right.peers[0].Lifetime = time.Hour
+	p.right.handle(SetPeers{Peers: p.right.peers})
+	p.left.handle(SetPeers{})
+	p.drive(time.Minute)
+	if len(p.right.plane.sas) != 0 || len(p.right.plane.spd) != 1 || len(p.right.e.policies.byID) != 1 {
+		t.Errorf("left: %d SAs, the SPD %v", len(p.right.plane.sas), p.right.plane.spd)
+	}
+}
+
+func TestClaims(t *testing.T) {
+	var c claims
+	a, b := &party{}, &party{}
+	c.set(a, rangesOf(testNetworks("10.0.0.0/24", "10.0.0.128/25", "10.0.9.0/24", "2001:db8::/64")))
+	if len(c.list) != 3 {
+		t.Errorf("got %v", c.list)
+	}
+	for _, tt := range []struct {
+		network string
+		free    bool
+	}{
+		{"10.0.0.255/32", false}, {"10.0.0.0/32", false}, {"10.0.1.0/24", true}, {"10.0.0.0/8", false}, {"10.0.8.0/23", false},
+		{"9.0.0.0/8", true}, {"2001:db8:0:1::/64", true}, {"2001:db8::/48", false}, {"0.0.0.0/0", false}, {"11.0.0.0/8", true},
+	} {
+		if free := c.conflict(b, rangesOf(testNetworks(tt.network))) == nil; free != tt.free {
+			t.Errorf("%s: free: %t", tt.network, free)
+		}
+		if c.conflict(a, rangesOf(testNetworks(tt.network))) != nil {
+			t.Errorf("%s: a party is in its own way", tt.network)
+		}
+	}
+	c.set(b, rangesOf(testNetworks("10.0.1.0/24")))
+	c.set(a, rangesOf(testNetworks("10.0.9.0/24")))
+	if c.conflict(a, rangesOf(testNetworks("10.0.0.0/23"))) != b || c.conflict(b, rangesOf(testNetworks("10.0.0.0/24"))) != nil {
+		t.Errorf("got %v", c.list)
+	}
+	c.set(a, nil)
+	c.set(b, nil)
+	if len(c.list) != 0 {
+		t.Errorf("left: %v", c.list)
+	}
+}
