@@ -43,6 +43,10 @@ func (s *ikeSA) likelihood(p *profile, ps []wire.Payload) int {
 	return rank
 }
 
+// sameIdentity reports whether another IKE SA of the same party has the same authenticated
+// identity. A party of many has one, whatever the spelling.
+func (s *ikeSA) sameIdentity(o *ikeSA) bool { return s.party.isOne() || o.remoteID == s.remoteID }
+
 // onlyOne handles INITIAL_CONTACT: it ends every older IKE SA with the same authenticated identity.
 // The receiver may "delete any other IKE SAs it has to the same authenticated identity without
 // waiting for a timeout" (RFC 7296, Section 2.4). It spares an IKE SA of ours that was established
@@ -50,7 +54,7 @@ func (s *ikeSA) likelihood(p *profile, ps []wire.Payload) int {
 // not spare one that the peer began: the peer has abandoned it.
 func (s *ikeSA) onlyOne() {
 	for _, o := range slices.Clone(s.party.sas) {
-		if o == s || o.remoteID != s.remoteID || !o.state.authenticated() {
+		if o == s || !s.sameIdentity(o) || !o.state.authenticated() {
 			continue
 		}
 		if !o.initiator || o.life.established.Before(s.life.born) {
@@ -69,7 +73,7 @@ func (s *ikeSA) notTooMany() {
 	var oldest *ikeSA
 	count := 0
 	for _, o := range s.party.sas {
-		if o.remoteID != s.remoteID || o.initiator || !o.usable() {
+		if !s.sameIdentity(o) || o.initiator || !o.usable() {
 			continue
 		}
 		if oldest == nil {
@@ -86,7 +90,7 @@ func (s *ikeSA) notTooMany() {
 // superseded returns the number of the identity's IKE SAs that wait for their deletion.
 func (s *ikeSA) superseded() (count int) {
 	for _, o := range s.party.sas {
-		if o.remoteID == s.remoteID && (o.state == saRekeyed || o.state == saClosing) {
+		if s.sameIdentity(o) && (o.state == saRekeyed || o.state == saClosing) {
 			count++
 		}
 	}

@@ -142,6 +142,15 @@ func TestPartyComesAgain(t *testing.T) {
 	if err := p.call(2); err != nil {
 		t.Fatal(err)
 	}
+	usable := 0
+	for _, s := range p.right.e.peers.byName["office"].members.list[0].sas {
+		if s.usable() {
+			usable++
+		}
+	}
+	if usable != 1 {
+		t.Errorf("%d IKE SAs after INITIAL_CONTACT under another spelling", usable)
+	}
 	now, ok := p.partyPolicy(0)
 	if !ok || now.ID != first.ID || !selector.Subset(userNet(5), now.Remote) {
 		t.Errorf("the policy was %+v and is %+v", first, now)

@@ -30,7 +30,7 @@ func (p *party) settleDuplicates() {
 	}
 	for i, a := range p.sas {
 		for _, b := range p.sas[i+1:] {
-			if a.usable() && b.usable() && a.remoteID == b.remoteID && (a.initiator || b.initiator) {
+			if a.usable() && b.usable() && a.sameIdentity(b) && (a.initiator || b.initiator) {
 				p.settle(a, b)
 			}
 		}
