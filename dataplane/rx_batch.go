@@ -20,6 +20,9 @@ type rxBatch struct {
 	packets [maxRxBatch]esp.Packet
 	used    int // of runs; those behind are zero, so that none keeps an SA alive that was removed
 	runs    [maxRxBatch]rxRun
+	// sameOuter is set if the last run has the outer header of the datagrams that are being added:
+	// they share it, so it is compared once for all of them.
+	sameOuter bool
 }
 
 // rxRun is consecutive packets of a batch for one SA with the same outer header: little more than
@@ -37,6 +40,8 @@ func (r *rx) inbound(in *netio.Received) {
 	if size <= 0 {
 		size = len(data)
 	}
+	b := &r.batch
+	b.sameOuter = b.used > 0 && b.runs[b.used-1].path == in.Path && b.runs[b.used-1].tos == in.TOS
 	for len(data) > 0 {
 		n := min(size, len(data))
 		r.arrived(data[:n:n], in)
@@ -55,7 +60,7 @@ func (r *rx) arrived(pkt []byte, in *netio.Received) {
 	if b.n == maxRxBatch {
 		r.openBatch(false)
 	}
-	if b.used == 0 || !b.runs[b.used-1].continues(spi, in) {
+	if b.used == 0 || !b.sameOuter || b.runs[b.used-1].pair.sa.SPIIn != spi {
 		c := r.plane.sad.find(spi)
 		if c == nil {
 			r.tally.add(dropUnknownSPI, 1)
@@ -63,15 +68,11 @@ func (r *rx) arrived(pkt []byte, in *netio.Received) {
 		}
 		b.runs[b.used] = rxRun{pair: c, path: in.Path, tos: in.TOS, packets: b.packets[b.n:b.n]}
 		b.used++
+		b.sameOuter = true
 	}
 	run := &b.runs[b.used-1]
 	run.packets = append(run.packets, esp.Packet{Data: pkt})
 	b.n++
-}
-
-// continues reports whether a datagram for the SPI that came as in is one of the run.
-func (i *rxRun) continues(spi uint32, in *netio.Received) bool {
-	return i.pair.sa.SPIIn == spi && i.path == in.Path && i.tos == in.TOS
 }
 
 // openBatch opens the batch and delivers its packets (RFC 4301, Section 5.2; RFC 4303, Section

@@ -36,6 +36,24 @@ func TestBurstOfManySenders(t *testing.T) {
 	}
 }
 
+// Datagrams that the kernel coalesced begin with one of an unknown SPI: the next is of its own
+// sender, not of the one before.
+func TestUnknownSPIAheadOfAnotherSender(t *testing.T) {
+	g, p := oneGateway(t)
+	moved := ipsec.NATPath(outerA, netip.MustParseAddrPort("198.51.100.7:1024"))
+	seal := func() []byte { return p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, nil)) }
+	first, unknown, second := seal(), seal(), seal()
+	unknown[0] ^= 0x80
+	g.ports[0].in.put(nil, netio.Received{Data: first, Path: ipsec.NATPath(outerA, outerB), More: true},
+		netio.Received{Data: append(unknown, second...), SegSize: len(second), Path: moved})
+	g.queues[0].want(t)
+	g.queues[0].want(t)
+	if e := g.wantEvent(t, ipsec.EventPeerMoved); e.Path != moved {
+		t.Errorf("event %+v", e)
+	}
+	g.wantCounter(t, "esp_unknown_spi", 1)
+}
+
 // A receive of more packets than are opened together, of which the SA may carry only some: those
 // are delivered, and none after them.
 func TestHardLimitWithinAReceive(t *testing.T) {
