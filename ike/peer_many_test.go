@@ -76,7 +76,7 @@ func TestThousandParties(t *testing.T) {
 			t.Fatalf("user %d: %v", i, err)
 		}
 	}
-	if perParty := (heapInUse() - before) / n; perParty > 96<<10 { // both sides, and what the test notes
+	if perParty := (heapInUse() - before) / n; perParty > 40<<10 { // both sides, and what the test notes
 		t.Errorf("%d octets for each party", perParty)
 	}
 	seen := map[ipsec.PolicyID]bool{}
