@@ -21,3 +21,29 @@ func TestStates(t *testing.T) {
 		}
 	}
 }
+
+// TestMoves: a move is legal by the table, for every two states; another one is an internal error.
+func TestMoves(t *testing.T) {
+	legal := map[[2]State]bool{
+		{Live, Replaced}: true, {Live, Deleting}: true, {Live, Lingering}: true, {Live, Gone}: true,
+		{Replaced, Live}: true, {Replaced, Deleting}: true, {Replaced, Lingering}: true, {Replaced, Gone}: true,
+		{Deleting, Lingering}: true, {Deleting, Gone}: true,
+		{Lingering, Gone}: true,
+	}
+	for from := Live; from <= Gone; from++ {
+		for to := Live; to <= Gone; to++ {
+			p := &Pair{state: from}
+			func() {
+				defer func() {
+					if err := recover(); (err == nil) != legal[[2]State{from, to}] {
+						t.Errorf("from %v to %v: %v", from, to, err)
+					}
+				}()
+				p.moveTo(to)
+				if p.State() != to {
+					t.Errorf("from %v to %v: it is %v", from, to, p.State())
+				}
+			}()
+		}
+	}
+}
