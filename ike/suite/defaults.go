@@ -19,13 +19,16 @@ func DefaultIKEProposals() []wire.Proposal {
 }
 
 // DefaultESPProposals returns the proposals of a child without proposals: every AEAD, with and
-// without ESN, and without a key exchange of the Child SA's own.
+// without ESN; first with a key exchange of the Child SA's own, and then without. A peer that wants
+// perfect forward secrecy takes the first, in CREATE_CHILD_SA, where there is one; a peer that is
+// not set up for it takes the second. In IKE_AUTH both are the same.
 //
 // Both kinds of sequence numbers are in one proposal, ESN first. Two culverts agree on ESN. A peer
 // that is not configured for ESN, which is strongSwan's default, picks the other kind from the same
 // proposal. A peer that accepts ESN and then cannot use it needs "noesn" alone.
 func DefaultESPProposals() []wire.Proposal {
-	return parsed(ParseESPProposal, "aes128gcm16-aes256gcm16-aes192gcm16-chacha20poly1305-esn-noesn")
+	const ciphers = "aes128gcm16-aes256gcm16-aes192gcm16-chacha20poly1305-esn-noesn"
+	return parsed(ParseESPProposal, ciphers+groupWords, ciphers)
 }
 
 // parsed parses and numbers built-in proposals. It panics if one is wrong.

@@ -61,7 +61,7 @@ func (l *loader) readChild(p *Peer, peer section, index int, values map[string]a
 		s.readManual(p, peer, c, esn)
 		return s
 	}
-	c.Proposals = s.espProposals(esn, c.ReplayWindow)
+	c.Proposals = s.espProposals(esn, c.ReplayWindow, peer.pfs())
 	p.Children = append(p.Children, c)
 	return s
 }
@@ -131,11 +131,12 @@ func (s section) lifetime(c *ike.Child) {
 // espProposals returns the child's proposals with the sequence numbers that esn selects. Without a
 // replay window a receiver cannot follow the high half of extended sequence numbers (RFC 4303,
 // Section 2.2.1), so auto then means never.
-func (s section) espProposals(esn esnMode, window int) []wire.Proposal {
+func (s section) espProposals(esn esnMode, window int, pfs pfsMode) []wire.Proposal {
 	ps := suite.DefaultESPProposals()
 	if s.has("proposals") {
 		ps = s.proposals("proposals", suite.ParseESPProposal)
 	}
+	ps = pfs.apply(ps)
 	if window == 0 && esn == esnAlways {
 		s.fail("esn", "esn = \"always\" needs a replay window; set replay_window to 1 or more")
 	}

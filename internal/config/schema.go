@@ -77,6 +77,7 @@ var (
 		{name: "dpd_action", kind: text, def: "restart"},
 		{name: "fragment", kind: number, def: "1280"},
 		{name: "per_cpu", kind: text, def: "auto"},
+		{name: "pfs", kind: text, def: "auto"},
 		{name: "mtu", kind: number, def: "0"},
 		{name: "child", kind: tables},
 	}
