@@ -29,6 +29,12 @@ type authExchange struct {
 func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
 	pols := s.party.policies
+	if old := s.replaces(); old != nil {
+		if pol := old.oneCarriedBy(); pol != nil {
+			x.child = &childOffer{policy: pol}
+			return x
+		}
+	}
 	for _, pol := range pols {
 		if pol.Due() {
 			x.child = &childOffer{policy: pol}

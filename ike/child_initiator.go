@@ -38,7 +38,7 @@ func (x *childExchange) start(s *ikeSA) {
 		return
 	}
 	err := x.prepare(s, false)
-	if err == nil && len(s.children.Pairs()) >= s.e.cfg.Limits.MaxChildren {
+	if err == nil && len(s.children.Pairs()) >= s.maxChildren(x.old) {
 		err = errors.New("the IKE SA has reached its limit of Child SAs")
 	}
 	if err != nil {
@@ -52,6 +52,15 @@ func (x *childExchange) start(s *ikeSA) {
 	}
 	x.group = proposal.Group(x.offers[0])
 	x.begin(s)
+}
+
+// maxChildren returns how many Child SAs the IKE SA may have before another one is made. One that
+// replaces old is not one more, but the old ones stay for a while.
+func (s *ikeSA) maxChildren(old *child.Pair) int {
+	if old != nil {
+		return 2 * s.e.cfg.Limits.MaxChildren
+	}
+	return s.e.cfg.Limits.MaxChildren
 }
 
 // needless reports whether, when the exchange's turn comes, its purpose is already met or gone.
@@ -224,7 +233,7 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 		s.close("the peer keeps refusing: the two sides disagree about which SAs exist")
 		return
 	default:
-		x.fail(s, refusalText(kind), x.explain(kind))
+		x.childOffer.refused(s, kind)
 		x.postpone(s)
 	}
 	x.finish(s)
@@ -281,6 +290,9 @@ func (x *childExchange) unacceptable(s *ikeSA, why string) {
 	s.e.count("ike_child_unacceptable")
 	spi := x.spi
 	x.fail(s, "the peer's answer is not acceptable: "+why, nil)
+	if x.old != nil {
+		s.wontLive("rekeying the Child SA failed: the peer's answer is not acceptable: " + why)
+	}
 	x.postpone(s)
 	s.enqueue(&informational{kind: askDelete, spis: []uint32{spi}})
 	x.finish(s)

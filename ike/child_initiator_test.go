@@ -79,12 +79,13 @@ func TestRequestThatCannotBeMade(t *testing.T) {
 func TestRekeyCommandIsAnswered(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.up()
-	p.right.e.cfg.Limits.MaxChildren = 1
+	refuseRekeys(p, wire.NoAdditionalSAs, nil)
 	ref := p.left.rekey("lan")
 	p.drive(time.Second)
 	p.wantDone(p.left, ref, "rekeying failed: the peer answered NO_ADDITIONAL_SAS")
-	p.wantTunnel()
 
+	p = newPair(t, 1, nil)
+	p.up()
 	p.script(true)
 	ref = p.left.rekey("lan")
 	p.wantSend("left asks, which is lost", p.left, wire.CreateChildSA, false, "...")

@@ -110,7 +110,7 @@ func (o *childOffer) settled() {
 func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) *child.Pair {
 	defer clear(shared)
 	if e, ok := wire.FindError(ps); ok {
-		o.fail(s, refusalText(e.Kind), o.explain(e.Kind))
+		o.refused(s, e.Kind)
 		return nil
 	}
 	a, err := o.agree(s, ps, n, shared)
@@ -126,6 +126,15 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 	o.settled()
 	a.Grouped = o.further() || s.party.announces() && s.infoWanted(ps)
 	return s.e.pairs.Install(s, o.target(), a)
+}
+
+// refused records that the peer refuses the offer. If it replaces a pair, the IKE SA cannot be
+// kept.
+func (o *childOffer) refused(s *ikeSA, kind wire.NotifyType) {
+	o.fail(s, refusalText(kind), o.explain(kind))
+	if o.old != nil {
+		s.wontLive(o.rekeyRefused(kind))
+	}
 }
 
 // fail records the failure with the policy. If the old pair is still there it can be rekeyed later.

@@ -237,7 +237,7 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 	if f := s.pickFurther(terms, local, remote); f != nil {
 		return s.agreeFurther(f, theirs)
 	}
-	if len(s.children.Pairs()) >= s.e.cfg.Limits.MaxChildren {
+	if len(s.children.Pairs()) >= s.maxChildren(terms.old) {
 		return childPick{}, refuse(wire.NoAdditionalSAs, "the IKE SA has reached its limit of Child SAs")
 	}
 	if terms.old != nil {

@@ -19,9 +19,10 @@ type party struct {
 	sas      []*ikeSA // oldest first
 	try      try
 	child.Trouble
-	waiters  waiters
-	dirty    bool
-	unprobed bool // it was reported that its path is not probed
+	waiters   waiters
+	replacing replacement
+	dirty     bool
+	unprobed  bool // it was reported that its path is not probed
 
 	// Of a party that is one of many:
 	name      string // its identity, as people see it; empty for the one that exists from the start
@@ -59,6 +60,7 @@ func (p *party) hasten() {
 func (p *profile) newParty(name string) *party {
 	q := &party{profile: p, name: name}
 	q.try.Timer.Fire = func() { p.e.touch(q) }
+	q.replacing.timer.Fire = q.try.Timer.Fire
 	for _, c := range p.cfg.Children {
 		q.policies = append(q.policies, child.NewPolicy(p.e.pairs, q, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Party: name, Child: c.Name}, c))
 	}
@@ -98,6 +100,7 @@ func (p *party) reconcile() {
 	}
 	p.settleDuplicates()
 	p.waiters.check()
+	p.replaceDying()
 	var due []*child.Policy
 	for _, pol := range p.policies {
 		if pol.Due() && p.startable(pol) {
@@ -117,7 +120,7 @@ func (p *party) reconcile() {
 	if p.trying() || p.e.handling.now.Before(p.try.At) {
 		return
 	}
-	p.connect(due)
+	p.connect(due, nil)
 }
 
 // main returns the IKE SA for new exchanges, the newest usable one, or nil.
@@ -135,8 +138,8 @@ func (p *party) trying() bool {
 	return slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.connecting() })
 }
 
-// connect starts an attempt at the next address.
-func (p *party) connect(due []*child.Policy) {
+// connect starts an attempt at the next address, in place of an IKE SA unless that is nil.
+func (p *party) connect(due []*child.Policy, instead *ikeSA) {
 	if len(p.cfg.Remote) == 0 {
 		p.cannotConnect()
 		return
@@ -144,7 +147,7 @@ func (p *party) connect(due []*child.Policy) {
 	remote := p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]
 	s, err := p.e.newSA(true, saConnecting)
 	if err == nil {
-		s.party = p
+		s.party, s.succ.replaces = p, instead
 		p.sas = append(p.sas, s)
 		err = s.startInit(netip.AddrPortFrom(remote, p.cfg.RemotePort))
 	}

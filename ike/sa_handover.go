@@ -16,6 +16,9 @@ type succession struct {
 	parent    *ikeSA         // of a peer's successor: its predecessor, until that is decided
 	ours      *rekeyExchange // queued or under way
 
+	replaces *ikeSA // was made to take the place of this one
+	dying    string // why the IKE SA cannot be kept; empty: it can
+
 	redundant bool // of a peer's successor: ours stays instead
 	settling  bool // of one of two that were made at once: it is deleted as soon as the other one is known to work
 	asked     bool // the peer's rekeying is being computed: nothing else is started (Section 1.3.2)
@@ -54,7 +57,7 @@ const rekeyedLife = 90 * time.Second
 // handOver moves the Child SAs and the queued exchanges to the successor. The current exchange ends
 // on the old IKE SA.
 func (s *ikeSA) handOver(successor *ikeSA) {
-	successor.succ.parent = nil
+	successor.succ.parent, successor.succ.dying = nil, s.succ.dying
 	s.succ.successor, s.succ.theirs = successor, nil
 	s.moveTo(saRekeyed)
 	s.children.HandOver(successor)

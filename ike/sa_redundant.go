@@ -43,28 +43,35 @@ func (p *party) dropEarlyTries() {
 		return
 	}
 	for _, s := range slices.Clone(p.sas) {
-		if s.state == saConnecting {
+		if s.state == saConnecting && s.replaces() == nil {
 			s.abandonWork("the peer connected first")
 			s.remove()
 		}
 	}
 }
 
-// settle decides between two IKE SAs. The creator of the loser acts.
+// settle decides between two IKE SAs: one that was made in place of the other one wins. The creator
+// of the loser acts, or whoever replaces it.
 func (p *party) settle(a, b *ikeSA) {
-	loser, winner := a, b
-	if compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs {
+	loser, winner, why := a, b, "redundant: the peer connected at the same time"
+	switch {
+	case b.replaces() == a:
+	case a.replaces() == b, compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs:
 		loser, winner = b, a
 	}
 	if winner.succ.settling { // already decided otherwise, before one was rekeyed
 		return
 	}
 	loser.children.MakeRedundant(&winner.children)
-	if !loser.initiator || loser.succ.settling {
+	replaced := winner.replaces() == loser
+	if replaced {
+		why = "replaced: " + loser.succ.dying
+	}
+	if !loser.initiator && !replaced || loser.succ.settling {
 		return
 	}
 	loser.succ.settling = true
-	p.migrate(loser, winner, maxMigrations)
+	p.migrate(loser, winner, why, maxMigrations)
 }
 
 // maxMigrations bounds the rounds of migrate: the peer may refuse on the winner what it accepted on
@@ -74,7 +81,7 @@ const maxMigrations = 4
 // migrate makes on the winner the Child SAs that only the loser has, and then deletes the loser.
 // Exchanges under way on the loser may still add Child SAs there, so it checks again before the
 // deletion.
-func (p *party) migrate(loser, winner *ikeSA, tries int) {
+func (p *party) migrate(loser, winner *ikeSA, why string, tries int) {
 	for _, q := range loser.children.Pairs() {
 		if pol := q.Policy(); q == loser.children.Of(pol) && winner.children.Of(pol) == nil {
 			x := newChildExchange(pol, nil)
@@ -92,10 +99,10 @@ func (p *party) migrate(loser, winner *ikeSA, tries int) {
 			}
 			winner.children.TakeOver(&loser.children)
 			if tries > 0 && (loser.work.Busy() || winner.children.Lacks(&loser.children)) {
-				p.migrate(loser, winner, tries-1)
+				p.migrate(loser, winner, why, tries-1)
 				return
 			}
-			loser.closeAs(child.EndReplaced, "redundant: the peer connected at the same time")
+			loser.closeAs(child.EndReplaced, why)
 		},
 		otherwise: func() { loser.succ.settling = false },
 	})

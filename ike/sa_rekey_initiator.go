@@ -165,6 +165,7 @@ func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType) {
 		s.close("the peer keeps refusing: the two sides disagree about which SAs exist")
 	default:
 		x.failed(s, refusalText(kind))
+		s.wontLive("rekeying the IKE SA failed: the peer answered " + kind.String())
 	}
 }
 

@@ -87,6 +87,9 @@ func (s *ikeSA) retransmit() {
 	}
 	s.e.count("ike_retransmitted")
 	s.sendRequest()
+	if r.Exchange == wire.CreateChildSA && r.Repeated == patience && s.work.Current().activity() != ikeQuiet {
+		s.wontLive("the peer does not answer CREATE_CHILD_SA")
+	}
 }
 
 // The greatest number of retransmissions where it does not only depend on the configuration.

@@ -2,6 +2,7 @@ package proposal
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"culvert/ike/identity"
@@ -66,4 +67,18 @@ func namesOfType(p wire.Proposal, typ wire.TransformType) string {
 		return "nothing"
 	}
 	return identity.Printable(strings.Join(names, " or "))
+}
+
+// Groups returns the names of all key exchange methods of the proposals, each once, in their order;
+// empty if there are none.
+func Groups(ps []wire.Proposal) string {
+	var names []string
+	for _, p := range ps {
+		for _, t := range OfType(p, wire.TransformKE) {
+			if name := wire.GroupName(t.ID); t.ID != wire.GroupNone && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return strings.Join(names, ", ")
 }

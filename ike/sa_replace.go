@@ -1,0 +1,122 @@
+package ike
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"culvert/ike/child"
+	"culvert/ike/proposal"
+	"culvert/ike/timer"
+	"culvert/ike/wire"
+)
+
+// An IKE SA with a peer that refuses rekeyings for good works for one lifetime of its Child SAs and
+// no longer. A minimal peer refuses every CREATE_CHILD_SA, and then a new SA must be made (RFC
+// 7296, Section 4); a peer that is set up for another kind of PFS finds nothing wrong in IKE_AUTH,
+// which has no key exchange. What still works is what worked at first, so a new IKE SA takes the
+// place of the old one before that ends, as at a reauthentication (Section 2.8.3):
+//
+//	the old IKE SA                             the new IKE SA
+//	CREATE_CHILD_SA  -->
+//	                 <--  N(the refusal)
+//	                                           IKE_SA_INIT, IKE_AUTH  <-->
+//	                                           traffic moves to its Child SAs
+//	INFORMATIONAL {D}  -->
+
+// replacement is the state of the replacements of a party's IKE SAs.
+type replacement struct {
+	timer timer.Timer
+	at    time.Time // not before
+}
+
+// replacePause is the least time between two replacements. It keeps two peers that refuse
+// everything from making IKE SAs without end. After a failure the back-off of the party's attempts
+// holds as well.
+const replacePause = 5 * time.Second
+
+// patience is how many repetitions of a rekeying without an answer are waited for before a new IKE
+// SA is tried beside the old one.
+const patience = 3
+
+// wontLive records that the IKE SA cannot be kept, and has a new one take its place.
+func (s *ikeSA) wontLive(why string) {
+	if s.state != saEstablished || s.succ.dying != "" {
+		return
+	}
+	s.succ.dying = why
+	text := why + "; a new IKE SA takes its place"
+	if len(s.party.cfg.Remote) == 0 {
+		text = why + "; the peer must connect again, as no remote address is configured to connect to"
+	}
+	s.notice(Warn, "rekey-refused", text)
+	s.e.touch(s.party)
+}
+
+// replaceDying starts an attempt to connect in place of an IKE SA that cannot be kept.
+func (p *party) replaceDying() {
+	old := p.dying()
+	if old == nil || p.trying() || len(p.cfg.Remote) == 0 {
+		return
+	}
+	now, r := p.e.handling.now, &p.replacing
+	if at := later(r.at, p.try.At); now.Before(at) {
+		p.e.timers.Set(&r.timer, at)
+		return
+	}
+	r.at = now.Add(replacePause)
+	p.e.timers.Set(&r.timer, r.at)
+	p.connect(nil, old)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// dying returns an IKE SA that cannot be kept and that nothing replaces yet, or nil.
+func (p *party) dying() *ikeSA {
+	i := slices.IndexFunc(p.sas, func(s *ikeSA) bool { return s.usable() && s.succ.dying != "" && !s.succ.settling })
+	if i < 0 {
+		return nil
+	}
+	return p.sas[i]
+}
+
+// replaces returns the IKE SA in whose place this one was made, if it still stands, or nil.
+func (s *ikeSA) replaces() *ikeSA {
+	if s.succ.replaces == nil {
+		return nil
+	}
+	if old := s.succ.replaces.latest(); old.usable() {
+		return old
+	}
+	return nil
+}
+
+// oneCarriedBy returns a policy whose Child SA the IKE SA carries, or nil.
+func (s *ikeSA) oneCarriedBy() *child.Policy {
+	for _, q := range s.children.Pairs() {
+		if q == s.children.Of(q.Policy()) {
+			return q.Policy()
+		}
+	}
+	return nil
+}
+
+// rekeyRefused describes a refusal of a rekeying. If the peer accepted the same algorithms in
+// IKE_AUTH, the key exchange is the difference.
+func (o *childOffer) rekeyRefused(kind wire.NotifyType) string {
+	text := "rekeying the Child SA failed: the peer answered " + kind.String()
+	switch kind {
+	case wire.NoProposalChosen, wire.InvalidKEPayload:
+		text += ", and accepted the same ciphers in IKE_AUTH, where there is no key exchange: its setting for PFS differs (key exchanges offered: " + cmp.Or(proposal.Groups(o.offers), "none") + "); see pfs and proposals"
+	case wire.NoAdditionalSAs:
+		text += ": it has no room for another Child SA, or makes none but the first"
+	case wire.TSUnacceptable:
+		text += ", for the traffic selectors of the Child SA that is there"
+	}
+	return text
+}

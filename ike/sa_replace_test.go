@@ -1,0 +1,177 @@
+package ike
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// refuseRekeys has right answer each CREATE_CHILD_SA request of left with the notify, as a peer
+// does that makes no Child SA but the first (RFC 7296, Section 4). With 0 it does not answer.
+func refuseRekeys(p *testPair, kind wire.NotifyType, data []byte) {
+	a, link := newAttack(p), p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.from != p.left || pk.msg == nil || pk.msg.hdr.Exchange != wire.CreateChildSA || pk.msg.hdr.Response {
+			return link(pk)
+		}
+		h := pk.msg.hdr
+		if kind == 0 {
+			return nil
+		}
+		h.Initiator, h.Response = !h.Initiator, true
+		p.events.add(p.now.Add(20*time.Millisecond), func() {
+			s := p.right.e.lookup(pk.msg.hdr)
+			if s == nil || s.win.ExpectedID() != h.MessageID {
+				return
+			}
+			st := s.win.State()
+			st.Expected++
+			s.win.Restore(st)
+			keys := a.tap.sas[[2]wire.SPI{h.InitiatorSPI, h.ResponderSPI}]
+			keys.answeredID[!h.Initiator] = h.MessageID
+			ps := []wire.Payload{&wire.Notify{Kind: kind, Data: data}}
+			a.inject(p.left, p.right.home(), a.seal(keys, h, wire.FirstType(ps), wire.AppendPayloads(nil, ps)))
+		})
+		return nil
+	}
+}
+
+// shortLives gives the Child SAs of a pair a lifetime of 20 s, with traffic both ways.
+func shortLives(p *testPair) {
+	for _, s := range []*testSide{p.left, p.right} {
+		s.peers[0].Children[0].Lifetime = 20 * time.Second
+	}
+	p.right.peers[0].Children[0].Lifetime = time.Hour // left rekeys
+}
+
+// wantSteadyTraffic sends both ways for a time, and checks that nothing is lost, that there always
+// is a Child SA, and that the IKE SAs stay few.
+func (p *testPair) wantSteadyTraffic(d time.Duration) {
+	p.t.Helper()
+	p.lost = nil
+	for end := p.now.Add(d); p.now.Before(end); {
+		p.left.traffic("lan")
+		p.right.traffic("lan")
+		p.drive(50 * time.Millisecond)
+		for _, s := range []*testSide{p.left, p.right} {
+			if n := len(s.e.peers.order[0].party.sas); n > 5 {
+				p.fatalf("%s has %d IKE SAs", s.name, n)
+			}
+		}
+	}
+	p.drive(5 * time.Second)
+	p.wantNoLoss()
+	for _, s := range []*testSide{p.left, p.right} {
+		for _, n := range s.notices {
+			if n.Event == "child-down" {
+				p.fatalf("%s had no Child SA: %s", s.name, n.Text)
+			}
+		}
+	}
+}
+
+// TestRefusedRekeys has the peer refuse each rekeying of a Child SA, for each reason that lasts. A
+// new IKE SA takes the place of the old one each time: over 20 lifetimes no
+// packet is lost, and the first refusal is told.
+func TestRefusedRekeys(t *testing.T) {
+	for _, c := range []struct {
+		kind wire.NotifyType
+		data []byte
+		say  string
+	}{
+		{wire.NoAdditionalSAs, nil, "makes none but the first"},
+		{wire.NoProposalChosen, nil, "its setting for PFS differs (key exchanges offered: none)"},
+		{wire.TSUnacceptable, nil, "for the traffic selectors of the Child SA that is there"},
+		{wire.InvalidKEPayload, []byte{0, byte(wire.GroupECP256)}, "its setting for PFS differs"},
+		{0, nil, "does not answer CREATE_CHILD_SA"},
+	} {
+		t.Run(c.kind.String(), func(t *testing.T) {
+			life, lives := 20*time.Second, 20
+			if c.kind == 0 { // it takes a while until silence is noticed
+				life, lives = 10*time.Minute, 3
+			}
+			p := newPair(t, 1, func(p *testPair) {
+				shortLives(p)
+				p.left.peers[0].Children[0].Lifetime = life
+			})
+			p.up2()
+			refuseRekeys(p, c.kind, c.data)
+			p.wantSteadyTraffic(time.Duration(lives) * life)
+			if n := p.left.requests(wire.IKESAInit); n > lives+5 {
+				t.Errorf("%d IKE SAs were made in %d lifetimes", n, lives)
+			}
+			if !strings.Contains(p.left.saidAll(), c.say) {
+				t.Errorf("left does not say %q: %s", c.say, p.left.saidAll())
+			}
+		})
+	}
+}
+
+// TestPFSOfEitherSide runs 20 lifetimes with a key exchange for Child SAs on one side only, on
+// either, in both roles and with the default proposals against each.
+func TestPFSOfEitherSide(t *testing.T) {
+	with, without := withGroup(testESPProposal, wire.GroupX25519), testESPProposal
+	other := withGroup(testESPProposal, wire.GroupECP256)
+	for name, c := range map[string]struct {
+		left, right []wire.Proposal
+		in          string // left's notices
+	}{
+		"neither":              {[]wire.Proposal{without}, []wire.Proposal{without}, ""},
+		"both":                 {[]wire.Proposal{with}, []wire.Proposal{with}, ""},
+		"either, against with": {[]wire.Proposal{with, without}, []wire.Proposal{with}, ""},
+		"either, against none": {[]wire.Proposal{with, without}, []wire.Proposal{without}, ""},
+		"either, another":      {[]wire.Proposal{addGroup(with, wire.GroupECP256), without}, []wire.Proposal{other}, ""},
+		"with, against none":   {[]wire.Proposal{with}, []wire.Proposal{without}, "its setting for PFS differs (key exchanges offered: x25519)"},
+		"none, against with":   {[]wire.Proposal{without}, []wire.Proposal{with}, "its setting for PFS differs (key exchanges offered: none)"},
+		"with, against other":  {[]wire.Proposal{with}, []wire.Proposal{other}, "its setting for PFS differs"},
+	} {
+		for _, first := range []string{"left", "right"} {
+			t.Run(name+", "+first+" connects", func(t *testing.T) {
+				p := newPair(t, 1, func(p *testPair) {
+					shortLives(p)
+					p.left.peers[0].Children[0].Proposals, p.right.peers[0].Children[0].Proposals = c.left, c.right
+				})
+				s := p.left
+				if first == "right" {
+					s = p.right
+				}
+				ref := s.connect("")
+				p.drive(2 * time.Second)
+				p.wantDone(s, ref, "")
+				p.wantSteadyTraffic(400 * time.Second)
+				said := p.left.saidAll()
+				if c.in != "" && !strings.Contains(said, c.in) || c.in == "" && strings.Contains(said, "refused") {
+					t.Errorf("left says %s, want %q", said, c.in)
+				}
+				p.wantTunnel()
+			})
+		}
+	}
+}
+
+// addGroup returns the proposal with another key exchange method.
+func addGroup(p wire.Proposal, group wire.TransformID) wire.Proposal {
+	p = withGroup(p, wire.GroupX25519)
+	p.Transforms = append(p.Transforms, wire.Transform{Type: wire.TransformKE, ID: group})
+	return p
+}
+
+// TestRekeyAtTheLimit rekeys each Child SA of an IKE SA that has as many as it may have: a
+// replacement is not one more, on either side, and one more is refused.
+func TestRekeyAtTheLimit(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		twoChildren(p)
+		p.left.config.Limits.MaxChildren, p.right.config.Limits.MaxChildren = 2, 2
+	})
+	p.wantDone(p.left, p.left.connectFor2s(), "")
+	for _, s := range []*testSide{p.left, p.right} {
+		for _, name := range []string{"lan", "two"} {
+			ref := s.rekey(name)
+			p.drive(10 * time.Second)
+			p.wantDone(s, ref, "")
+		}
+	}
+	p.wantTunnel()
+}
