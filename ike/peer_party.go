@@ -9,6 +9,7 @@ import (
 	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/timer"
+	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
 
@@ -21,6 +22,7 @@ type party struct {
 	child.Trouble
 	waiters   waiters
 	replacing replacement
+	wishes    map[*child.Policy]wire.TransformID // the key exchange that the last CREATE_CHILD_SA agreed on
 	dirty     bool
 	unprobed  bool // it was reported that its path is not probed
 

@@ -29,6 +29,16 @@ func OffersGroup(offers []wire.Proposal, group wire.TransformID) bool {
 	return false
 }
 
+// Preferring returns the proposals with those first that have the key exchange method, or, for
+// GroupNone, those that have none.
+func Preferring(ps []wire.Proposal, group wire.TransformID) []wire.Proposal {
+	has := func(p wire.Proposal) bool {
+		return OffersGroup([]wire.Proposal{p}, group) || group == wire.GroupNone && Group(p) == wire.GroupNone
+	}
+	first := slices.DeleteFunc(slices.Clone(ps), func(p wire.Proposal) bool { return !has(p) })
+	return append(first, slices.DeleteFunc(slices.Clone(ps), has)...)
+}
+
 // Numbered returns the proposals as an SA payload lists them, numbered from 1, each with the SPI.
 func Numbered(ps []wire.Proposal, spi []byte) []wire.Proposal {
 	out := make([]wire.Proposal, 0, len(ps))
