@@ -89,8 +89,8 @@ type (
 		Gone  []string
 		Whole bool
 	}
-	// SetPeers replaces the configured peers. An unchanged peer keeps its SAs; those of a removed
-	// or changed one are closed.
+	// SetPeers replaces the configured peers. The SAs of a removed one are closed, and those that
+	// the change of another one reaches (Changes).
 	SetPeers struct{ Peers []Peer }
 	// ChangePeers adds or changes the peers in Set and removes those named in Gone. Others stay as
 	// they are. Each is treated as by SetPeers, except that a new one is placed last.

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// setPeers replaces the configured peers. An unchanged peer keeps its IKE SAs, as does one with
-// changed addresses only: those change whenever its name is looked up.
+// setPeers replaces the configured peers. A changed peer keeps the SAs that its change does not
+// reach (Changes).
 func (e *Engine) setPeers(list []Peer) {
 	if e.stopping {
 		return
@@ -22,8 +22,8 @@ func (e *Engine) setPeers(list []Peer) {
 			continue // refused by the configuration
 		}
 		p := old.byName[cfg.Name]
-		if p != nil && p.sameBut(cfg) {
-			p.setAddresses(cfg)
+		if p != nil && p.survives(&cfg) {
+			p.adopt(cfg)
 		} else {
 			p = e.plannedProfile(cfg)
 		}
@@ -38,6 +38,8 @@ func (e *Engine) setPeers(list []Peer) {
 }
 
 const whyChanged = "its configuration was changed or removed"
+
+var errChanged = errors.New(whyChanged)
 
 // changePeers applies changes to some peers as setPeers does to all.
 func (e *Engine) changePeers(in ChangePeers) {
@@ -65,9 +67,9 @@ func (e *Engine) setPeer(cfg Peer) {
 	case p == nil:
 		p = e.plannedProfile(cfg)
 		e.peers.add(p)
-	case p.sameBut(cfg):
+	case p.survives(&cfg):
 		e.peers.unlist(p)
-		p.setAddresses(cfg)
+		p.adopt(cfg)
 		e.peers.list(p)
 	default:
 		old := p
@@ -85,7 +87,7 @@ func (p *profile) sameBut(cfg Peer) bool {
 	return reflect.DeepEqual(was, cfg)
 }
 
-// setAddresses changes the addresses of an otherwise unchanged peer. A waiting try starts at once
+// setAddresses changes the addresses of a peer. A waiting try starts at once
 // if an address is new, but not on every other answer of a name server: then each failure would
 // start another try, without a pause between them.
 func (p *profile) setAddresses(cfg Peer) {
@@ -104,8 +106,7 @@ func (p *profile) setAddresses(cfg Peer) {
 // removeFrom closes a profile that is no longer configured.
 func (p *profile) removeFrom(why string) {
 	p.removed = true
-	p.party.removeFrom(why)
-	for _, q := range slices.Clone(p.members.list) {
+	for q := range p.all() {
 		q.removeFrom(why)
 	}
 }

@@ -43,7 +43,7 @@ func TestReloadKeeps(t *testing.T) {
 func TestReloadChanges(t *testing.T) {
 	p := bootPair(t)
 	changed := slices.Clone(p.left.peers)
-	changed[0].DPD = time.Hour
+	changed[0].PerResource = true
 	p.left.handle(SetPeers{Peers: changed})
 	p.drive(20 * time.Second)
 	p.wantTunnel()
@@ -154,7 +154,7 @@ func TestChangePeers(t *testing.T) {
 		t.Errorf("SPI %08x, want %08x as before; status %v", got, spi, p.left.e.Status())
 	}
 	changed := p.left.peers[0]
-	changed.DPD = time.Hour
+	changed.PerResource = true
 	p.left.handle(ChangePeers{Set: []Peer{changed}})
 	p.drive(20 * time.Second)
 	p.wantTunnel()

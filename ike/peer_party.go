@@ -64,9 +64,13 @@ func (p *profile) newParty(name string) *party {
 	q.try.Timer.Fire = func() { p.e.touch(q) }
 	q.replacing.timer.Fire = q.try.Timer.Fire
 	for _, c := range p.cfg.Children {
-		q.policies = append(q.policies, child.NewPolicy(p.e.pairs, q, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Party: name, Child: c.Name}, c))
+		q.policies = append(q.policies, q.newPolicy(c))
 	}
 	return q
+}
+
+func (p *party) newPolicy(c Child) *child.Policy {
+	return child.NewPolicy(p.e.pairs, p, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Party: p.name, Child: c.Name}, c)
 }
 
 // touch marks the party to be reconciled before Handle returns.

@@ -1,6 +1,8 @@
 package ike
 
 import (
+	"reflect"
+
 	"culvert/ike/child"
 	"culvert/internal/ipsec"
 )
@@ -51,7 +53,8 @@ func entryOf(pol *child.Policy) ipsec.Policy {
 
 // peerPlan is what the last PlanPeers told of the next change of peers.
 type peerPlan struct {
-	profiles  map[string]*profile // new and changed ones, by name
+	profiles  map[string]*profile                // new ones, and those in place of closed ones, by name
+	children  map[ipsec.PolicyName]*child.Policy // new ones of peers that stay
 	set, gone map[ipsec.PolicyID]bool
 }
 
@@ -62,7 +65,7 @@ func (e *Engine) planPeers(in PlanPeers) {
 	if e.stopping {
 		return
 	}
-	e.plan = peerPlan{profiles: map[string]*profile{}, set: map[ipsec.PolicyID]bool{}, gone: map[ipsec.PolicyID]bool{}}
+	e.plan = peerPlan{profiles: map[string]*profile{}, children: map[ipsec.PolicyName]*child.Policy{}, set: map[ipsec.PolicyID]bool{}, gone: map[ipsec.PolicyID]bool{}}
 	stay := make(map[string]bool, len(in.Set))
 	for i := range in.Set {
 		if cfg := &in.Set[i]; !stay[cfg.Name] && len(cfg.Proposals) > 0 {
@@ -85,14 +88,11 @@ func (e *Engine) planPeers(in PlanPeers) {
 	}
 }
 
-// planPeer plans to add or change a peer. With again, the policies of an unchanged one are told as
-// well.
+// planPeer plans to add or change a peer. With again, the policies that stay are told as well.
 func (e *Engine) planPeer(cfg *Peer, again bool) {
 	old := e.peers.byName[cfg.Name]
-	if old != nil && old.sameBut(*cfg) {
-		if again {
-			e.planStart(old)
-		}
+	if old != nil && old.survives(cfg) {
+		e.planChildren(old, cfg, again)
 		return
 	}
 	if old != nil {
@@ -106,6 +106,44 @@ func (e *Engine) planPeer(cfg *Peer, again bool) {
 	}
 }
 
+// planChildren plans the change of a peer whose IKE SAs stay: only the policies of children that
+// come, go or get other networks change.
+func (e *Engine) planChildren(p *profile, cfg *Peer, again bool) {
+	for q := range p.all() {
+		for _, pol := range q.policies {
+			switch {
+			case e.policies.byID[pol.ID] == nil:
+			case !sameChild(pol, cfg):
+				e.plan.gone[pol.ID] = true
+				e.emit(RemovePolicy{ID: pol.ID})
+			case again && !q.isOne():
+				e.emit(InstallPolicy{Policy: entryOf(pol)})
+			}
+		}
+	}
+	for _, c := range cfg.Children {
+		if pol := p.party.policyNamed(c.Name); pol == nil || !sameChild(pol, cfg) {
+			pol = p.party.newPolicy(c)
+			e.plan.children[pol.Name], e.plan.set[pol.ID] = pol, true
+			e.emit(InstallPolicy{Policy: entryOf(pol)})
+		}
+	}
+}
+
+// plannedPolicy returns the policy that was planned for a child, or else a new one. Those of a
+// party of many join the SPD when the party has agreed to networks (admit).
+func (p *party) plannedPolicy(c Child) *child.Policy {
+	if p.isOne() {
+		return p.newPolicy(c)
+	}
+	pol := p.e.plan.children[ipsec.PolicyName{Peer: p.cfg.Name, Child: c.Name}]
+	if pol == nil || !reflect.DeepEqual(pol.Settings, c) {
+		pol = p.newPolicy(c)
+	}
+	p.e.policies.add(p.e, pol)
+	return pol
+}
+
 // planStart tells the policies of a profile.
 func (e *Engine) planStart(p *profile) {
 	for _, pol := range p.party.policies {
@@ -115,7 +153,7 @@ func (e *Engine) planStart(p *profile) {
 
 // planEnd tells that the policies of a profile will go.
 func (e *Engine) planEnd(p *profile) {
-	for _, q := range append([]*party{p.party}, p.members.list...) {
+	for q := range p.all() {
 		for _, pol := range q.policies {
 			if e.policies.byID[pol.ID] != nil {
 				e.plan.gone[pol.ID] = true

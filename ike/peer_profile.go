@@ -1,7 +1,9 @@
 package ike
 
-// profile is one configured peer: what all parties that connect by it share. It does not change,
-// except for its addresses.
+import "iter"
+
+// profile is one configured peer: what all parties that connect by it share. Its settings change
+// as far as its IKE SAs survive that (adopt).
 type profile struct {
 	e       *Engine
 	given   Peer    // as configured
@@ -13,13 +15,28 @@ type profile struct {
 }
 
 func (e *Engine) newProfile(cfg Peer) *profile {
-	p := &profile{e: e, given: cfg, cfg: cfg}
-	if p.cfg.RemotePort == 0 {
-		p.cfg.RemotePort = defaultIKEPort
-	}
-	if p.cfg.RemoteNATPort == 0 {
-		p.cfg.RemoteNATPort = defaultNATPort
-	}
+	p := &profile{e: e, given: cfg, cfg: withDefaults(cfg)}
 	p.party = p.newParty("")
 	return p
+}
+
+func withDefaults(cfg Peer) Peer {
+	if cfg.RemotePort == 0 {
+		cfg.RemotePort = defaultIKEPort
+	}
+	if cfg.RemoteNATPort == 0 {
+		cfg.RemoteNATPort = defaultNATPort
+	}
+	return cfg
+}
+
+// all yields the profile's own party and its members.
+func (p *profile) all() iter.Seq[*party] {
+	return func(yield func(*party) bool) {
+		for _, q := range append([]*party{p.party}, p.members.list...) {
+			if !yield(q) {
+				return
+			}
+		}
+	}
 }

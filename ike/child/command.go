@@ -25,9 +25,20 @@ func (pol *Policy) Stop() {
 	pol.forget()
 }
 
+// Adopt takes other settings with the same networks. The pairs stay: proposals, lifetimes and the
+// replay window are those of the next ones. Another start is in force at once, but takes nothing
+// down that is up.
+func (pol *Policy) Adopt(s Settings) {
+	if s.Start != pol.Settings.Start {
+		pol.base = intentOf(s.Start)
+		pol.want = pol.want || pol.base == IntentUp
+	}
+	pol.Settings = s
+}
+
 // Close ends all tries for a policy that is no longer configured.
 func (pol *Policy) Close() {
-	pol.want = false
+	pol.want, pol.closed = false, true
 	pol.table.stop(&pol.retry.Timer)
 	pol.forget()
 }

@@ -21,6 +21,7 @@ type Policy struct {
 	base     Intent
 	want     bool           // it should be up now
 	flow     *selector.Flow // of the packet that triggered it
+	closed   bool           // no longer configured: its pairs end
 	busy     bool           // our negotiation for it is queued or under way
 	main     Chain
 	more     []*Chain // for single resources

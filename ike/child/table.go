@@ -91,6 +91,10 @@ func (t *Table) Install(c Carrier, l *Chain, a Agreement) *Pair {
 	p.schedule()
 	pol.installed()
 	pol.owner.Touch()
+	if pol.closed { // while it was negotiated
+		pol.want = false
+		p.Delete(EndLocal, "its child is no longer configured")
+	}
 	return p
 }
 

@@ -24,7 +24,7 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	if err := d.tellEngine(ctx, &diff); err != nil {
 		return err
 	}
-	d.inForce = c
+	d.inForce, d.applied = c, c
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"culvert/ike"
 	"culvert/internal/config"
 )
 
@@ -42,47 +43,95 @@ func changes(before, next *config.Config) []string {
 	return out
 }
 
-// peerChange returns the effect on a changed peer, or "" without a change. Any change of a
-// negotiated setting closes its SAs, which are then negotiated again.
+// peerChange returns the effect on a changed peer, or "" without a change. What concerns the engine
+// is by ike.Changes, which the engine itself acts by.
 func peerChange(old, p *config.Peer) string {
-	var keys, stay []string // the settings that end the SAs, and the others
-	to := &keys
-	note := func(name string, a, b any) {
-		if !reflect.DeepEqual(a, b) {
-			*to = append(*to, name)
+	list := peerChanges(old, p)
+	if len(list) == 0 {
+		return ""
+	}
+	var keys, rekey, connect, closed []string
+	for _, c := range list {
+		keys = add(keys, labelOf(c))
+		switch c.Reach {
+		case ike.ReachRekey:
+			rekey = add(rekey, labelOf(c))
+		case ike.ReachConnect:
+			connect = add(connect, labelOf(c))
+		case ike.ReachChild:
+			closed = add(closed, "child "+c.Child)
 		}
 	}
-	note("remote", []any{old.Remote, old.RemoteName}, []any{p.Remote, p.RemoteName})
-	note("ports", []uint16{old.RemotePort, old.RemoteNATPort}, []uint16{p.RemotePort, p.RemoteNATPort})
-	note("local", old.Local, p.Local)
-	note("identities", []any{old.LocalID, old.RemoteID, old.Parties}, []any{p.LocalID, p.RemoteID, p.Parties})
-	note("secret", old.PSK, p.PSK)
-	note("ike_proposals", old.Proposals, p.Proposals)
-	note("ike_lifetime", old.Lifetime, p.Lifetime)
-	note("encap", old.Encap, p.Encap)
-	note("dpd", []any{old.DPD, old.DPDAction}, []any{p.DPD, p.DPDAction})
-	note("fragment", old.Fragment, p.Fragment)
-	note("per_cpu", old.PerResource, p.PerResource)
-	for _, name := range childNames(old, p) {
-		note("child "+name, []any{childNamed(old, name), manualNamed(old, name)}, []any{childNamed(p, name), manualNamed(p, name)})
+	what := []string{"its SAs stay"}
+	if len(closed) > 0 {
+		what = []string{"the SAs of " + strings.Join(closed, ", ") + " are closed, the others stay"}
 	}
-	to = &stay
-	note("mtu", old.MTU, p.MTU)
+	if ike.Furthest(list) == ike.ReachPeer {
+		what, rekey, connect = []string{"its SAs are closed and set up again"}, nil, nil
+	}
+	if len(rekey) > 0 {
+		what = append(what, strings.Join(rekey, ", ")+": from the next rekeying")
+	}
+	if len(connect) > 0 {
+		what = append(what, strings.Join(connect, ", ")+": from the next connection")
+	}
+	return fmt.Sprintf("peer %q changes (%s): %s", p.Name, strings.Join(keys, ", "), strings.Join(what, "; "))
+}
+
+// add appends a name, once.
+func add(list []string, name string) []string {
+	if slices.Contains(list, name) {
+		return list
+	}
+	return append(list, name)
+}
+
+// labelOf returns the name of a changed setting, or of a child that comes or goes.
+func labelOf(c ike.Change) string {
+	switch {
+	case c.Child == "":
+		return c.Key
+	case c.Key == "":
+		return "child " + c.Child
+	}
+	return c.Key + " of child " + c.Child
+}
+
+// peerChanges returns the changes of a peer's settings, the engine's first.
+func peerChanges(old, p *config.Peer) []ike.Change {
+	list := ike.Changes(&old.Peer, &p.Peer)
+	note := func(child, key string, reach ike.Reach, a, b any) {
+		if !reflect.DeepEqual(a, b) {
+			list = append(list, ike.Change{Child: child, Key: key, Reach: reach})
+		}
+	}
+	if !slices.ContainsFunc(list, func(c ike.Change) bool { return c.Key == "remote" && c.Child == "" }) {
+		note("", "remote", ike.ReachConnect, old.RemoteName, p.RemoteName)
+	}
+	note("", "mtu", ike.ReachNone, old.MTU, p.MTU)
+	if len(old.Children) > 0 && len(p.Children) == 0 { // only manual children are left
+		for i := range list {
+			list[i].Reach = ike.ReachPeer
+		}
+	}
+	for _, name := range childNames(old, p) {
+		was, now := manualNamed(old, name), manualNamed(p, name)
+		note(name, "", ike.ReachChild, was, now)
+		if was != nil && reflect.DeepEqual(was, now) {
+			note(name, "", ike.ReachChild, outerOf(old), outerOf(p))
+		}
+	}
 	for _, name := range p.Order {
 		if slices.Contains(old.Order, name) {
-			note("routing of child "+name, old.RoutingOf(name), p.RoutingOf(name))
+			note(name, "routing", ike.ReachNone, old.RoutingOf(name), p.RoutingOf(name))
 		}
 	}
-	what := "its SAs are closed and set up again"
-	switch {
-	case len(keys)+len(stay) == 0:
-		return ""
-	case len(keys) == 0:
-		what = "its SAs stay"
-	case len(keys) == 1 && keys[0] == "remote" && len(p.Manual) == 0:
-		what = "its SAs stay, new ones use the new address"
-	}
-	return fmt.Sprintf("peer %q changes (%s): %s", p.Name, strings.Join(append(keys, stay...), ", "), what)
+	return list
+}
+
+// outerOf returns the settings that say how a manual SA of the peer sends.
+func outerOf(p *config.Peer) []any {
+	return []any{p.Remote, p.RemoteName, p.RemoteNATPort, p.Local, p.Encap}
 }
 
 // childNames returns the names of the children of both.

@@ -87,7 +87,9 @@ type Daemon struct {
 	lastID   ipsec.ChildID // of manual SAs; guarded by applying
 	// inForce is the configuration that the packet path and the engine have in full; nil: none.
 	// Guarded by applying.
-	inForce  *config.Config
+	inForce *config.Config
+	// applied is the configuration that was last in force in full. Guarded by applying.
+	applied  *config.Config
 	policies policies          // guarded by applying
 	flows    *protect.Set      // in the kernel. Guarded by applying.
 	opened   []protect.Opening // the flows that the last change left unprotected. Guarded by applying.

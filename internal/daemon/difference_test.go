@@ -17,7 +17,7 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	reload(peerText("a", "192.0.2.2", "2") + manualText("192.0.2.9", "01"))
-	wantCalls(t, f, "policies +2 -3", "routes", "install man", "activate", "peers +1 -1")
+	wantCalls(t, f, "policies +2 -2", "routes", "install man", "activate", "peers +1 -1")
 	if len(f.peers) != 1 || f.peers[0].Name != "a" || len(f.peers[0].Children) != 1 || len(f.policies) != 2 {
 		t.Errorf("got peers %v, policies %v", f.peers, f.policies)
 	}

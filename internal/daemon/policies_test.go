@@ -17,7 +17,7 @@ func TestChangedPolicyStaysProtected(t *testing.T) {
 	g := withGuard(d, f)
 	reload(t, d)
 	was, routes := f.named("a", "lan"), f.remotes()
-	writeConfig(t, d, strings.Replace(peerText("a", "192.0.2.2", "2"), "psk =", "dpd = \"7s\"\npsk =", 1))
+	writeConfig(t, d, strings.Replace(peerText("a", "192.0.2.2", "2"), "psk =", "encap = \"always\"\npsk =", 1))
 	f.took()
 	c := reload(t, d)
 	wantCalls(t, f, "policies +1 -1", "guard", "routes", "peers +1 -0")

@@ -23,8 +23,7 @@ func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
 	if err != nil {
 		return nil, d.refused(err)
 	}
-	before := d.config()
-	out := &control.Changes{Changes: changes(before, next), Warnings: []string{}}
+	out := &control.Changes{Changes: d.announce(next), Warnings: []string{}}
 	for _, w := range next.Warnings {
 		out.Warnings = append(out.Warnings, w.Error())
 	}
@@ -46,6 +45,20 @@ func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
 	}
 	d.log.Info("configuration reloaded", "event", "reloaded", "changes", len(out.Changes))
 	return out, nil
+}
+
+// announce returns the changes from what was last applied in full. After a reload that failed in
+// part, its changes are repeated.
+func (d *Daemon) announce(next *config.Config) []string {
+	before := d.applied
+	if before == nil {
+		before = d.config()
+	}
+	list := changes(before, next)
+	if d.inForce == nil {
+		list = append(list, "the last change was not applied in full: all of the configuration is applied again")
+	}
+	return list
 }
 
 // refused logs the errors of a configuration and returns the answer of the API.
