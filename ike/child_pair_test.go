@@ -38,7 +38,7 @@ func TestChildWithPFS(t *testing.T) {
 	p.wantDone(p.left, ref, "")
 	p.wantChild(p.left, "two")
 
-	ref = p.left.rekey("two")
+	ref = p.left.rekey("lan") // made by IKE_AUTH, where nothing is learned of the peer's group
 	p.deliver(p.wantSend("left asks to rekey", p.left, wire.CreateChildSA, false, "N(REKEY_SA), SA, Nonce, KE(x25519), TSi, TSr"))
 	p.deliver(p.wantSend("right wants its group", p.right, wire.CreateChildSA, true, "N(INVALID_KE_PAYLOAD)"))
 	p.deliver(p.wantSend("left asks again", p.left, wire.CreateChildSA, false, "N(REKEY_SA), SA, Nonce, KE(ecp256), TSi, TSr"))
