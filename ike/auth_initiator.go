@@ -226,7 +226,7 @@ func (s *ikeSA) setupFailed(why string, explain []string, unanswered bool) {
 // established enters the state in which both sides are authenticated.
 func (s *ikeSA) established(p *party, id identity.ID) {
 	e := s.e
-	s.remoteID = id
+	s.remoteID, s.remoteKey = id, id.Canonical()
 	s.moveTo(saEstablished)
 	s.setup, s.handshake = nil, nil
 	e.sas.halfOpen.recent.add(s.net.Remote().Addr())

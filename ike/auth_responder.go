@@ -44,8 +44,8 @@ func (s *ikeSA) likelihood(p *profile, ps []wire.Payload) int {
 }
 
 // sameIdentity reports whether another IKE SA of the same party has the same authenticated
-// identity. A party of many has one, whatever the spelling.
-func (s *ikeSA) sameIdentity(o *ikeSA) bool { return s.party.isOne() || o.remoteID == s.remoteID }
+// identity, whatever the spelling. A party of many has one.
+func (s *ikeSA) sameIdentity(o *ikeSA) bool { return s.party.isOne() || o.remoteKey == s.remoteKey }
 
 // onlyOne handles INITIAL_CONTACT: it ends every older IKE SA with the same authenticated identity.
 // The receiver may "delete any other IKE SAs it has to the same authenticated identity without

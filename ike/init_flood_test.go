@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/identity"
 	"culvert/ike/window"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -241,23 +242,64 @@ func BenchmarkRefusedProposals(b *testing.B) {
 }
 
 // A peer with a valid secret may connect any number of times, but keeps only the newest few of its
-// IKE SAs.
+// IKE SAs, whatever the spelling of its identity.
 func TestTooManyTwins(t *testing.T) {
 	p := newPair(t, 3, nil)
 	e := p.right.e
 	e.handling = handling{now: p.now, fx: &Effects{}}
 	peer := e.peers.order[0].party
 	var newest *ikeSA
-	for range 3 * maxRedundant {
+	for n := range 200 {
 		s, err := e.newSA(false, saHalfOpen)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.established(peer, peer.cfg.RemoteID)
+		s.established(peer, spelling(peer.cfg.RemoteID, n))
 		s.notTooMany()
 		newest = s
 	}
 	if len(peer.sas) != maxRedundant || peer.main() != newest {
 		t.Errorf("%d IKE SAs, the newest is %v", len(peer.sas), newest.state)
+	}
+}
+
+// spelling returns an identity with the case of its letters varied, a different one for each of 256
+// numbers.
+func spelling(id identity.ID, n int) identity.ID {
+	name := []byte(id.Data)
+	for bit, i := 0, 0; bit < 8; i++ {
+		if 'a' <= name[i] && name[i] <= 'z' {
+			name[i] -= byte(n>>bit&1) * ('a' - 'A')
+			bit++
+		}
+	}
+	id.Data = string(name)
+	return id
+}
+
+// TestOneIdentityInManySpellings: each call says INITIAL_CONTACT, and so ends the one before it,
+// which was of the same identity.
+func TestOneIdentityInManySpellings(t *testing.T) {
+	const calls = 200
+	c := newCrowd(t)
+	gateway := crowdPeer(false, 0)
+	callers := crowdPeers(true, calls)
+	for i := range callers {
+		callers[i].LocalID, callers[i].RemoteID = spelling(gateway.RemoteID, i), gateway.LocalID
+		callers[i].Children = crowdPeer(true, 0).Children
+	}
+	c.handle(c.right, SetPeers{Peers: []Peer{gateway}})
+	c.handle(c.left, SetPeers{Peers: callers})
+	for i := range calls {
+		c.handle(c.left, Connect{Peer: callers[i].Name})
+		usable := 0
+		for _, s := range c.right.sas.bySPI {
+			if s.usable() {
+				usable++
+			}
+		}
+		if usable != 1 {
+			t.Fatalf("after %d calls: %d IKE SAs, want 1", i+1, usable)
+		}
 	}
 }

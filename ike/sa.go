@@ -40,9 +40,10 @@ type ikeSA struct {
 	rtt            roundTrip
 	succ           succession
 	remoteID       identity.ID
-	init           initKey    // of a responder: the IKE_SA_INIT request that created it
-	source         netip.Addr // of that request, while halfOpenTable counts it
-	held           int        // octets of fragments that halfOpenTable has charged to it
+	remoteKey      identity.ID // its canonical form
+	init           initKey     // of a responder: the IKE_SA_INIT request that created it
+	source         netip.Addr  // of that request, while halfOpenTable counts it
+	held           int         // octets of fragments that halfOpenTable has charged to it
 }
 
 // spiPair holds both SPIs of an IKE SA.

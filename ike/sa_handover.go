@@ -28,7 +28,8 @@ type succession struct {
 // with the same peer.
 func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	e := s.e
-	s.keys, s.net, s.remoteID, s.party = keys, old.net, old.remoteID, old.party
+	s.keys, s.net, s.party = keys, old.net, old.party
+	s.remoteID, s.remoteKey = old.remoteID, old.remoteKey
 	s.keys.fragment = old.keys.fragment
 	s.party.sas = append(s.party.sas, s)
 	s.moveTo(saEstablished)

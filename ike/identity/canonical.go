@@ -50,21 +50,31 @@ func matchMail(mail, pattern string) bool {
 }
 
 // lowerASCII lowers A to Z only. Unicode's folding would turn the Kelvin sign into a 'k', and so
-// make two peers one.
+// make two peers one. Octets that are not UTF-8 stay as they are, for the same reason.
 func lowerASCII(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + ('a' - 'A')
+	if !strings.ContainsFunc(s, func(r rune) bool { return 'A' <= r && r <= 'Z' }) {
+		return s
+	}
+	lower := []byte(s)
+	for i, c := range lower {
+		if 'A' <= c && c <= 'Z' {
+			lower[i] = c + ('a' - 'A')
 		}
-		return r
-	}, s)
+	}
+	return string(lower)
 }
 
-// Canonical returns a form that is the same for all identities that Matches takes for one, except
-// distinguished names. Different identities may share it.
+// Canonical returns the form that all spellings of an identity share: what Matches takes for one,
+// patterns aside. It has no case in the user name of a mail address either, which Matches compares:
+// two users whose names differ in nothing else count as one.
 func (id ID) Canonical() ID {
-	if id.Type == wire.IDFQDN || id.Type == wire.IDRFC822 {
+	switch id.Type {
+	case wire.IDFQDN, wire.IDRFC822:
 		id.Data = lowerASCII(strings.TrimSuffix(id.Data, "."))
+	case wire.IDDERDN:
+		if name, ok := canonicalDN(id.Data); ok {
+			id.Data = name
+		}
 	}
 	return id
 }

@@ -146,28 +146,29 @@ func decodeDN(der string) (pkix.RDNSequence, bool) {
 // equalDN compares two Names by RFC 5280, Section 7.1: string types, the case of letters and the
 // amount of white space do not matter.
 func equalDN(a, b string) bool {
-	as, aok := decodeDN(a)
-	bs, bok := decodeDN(b)
-	if !aok || !bok || len(as) != len(bs) {
-		return false
-	}
-	for i := range as {
-		if len(as[i]) != len(bs[i]) {
-			return false
-		}
-		for j := range as[i] {
-			if !equalAttribute(as[i][j], bs[i][j]) {
-				return false
-			}
-		}
-	}
-	return true
+	x, xok := canonicalDN(a)
+	y, yok := canonicalDN(b)
+	return xok && yok && x == y
 }
 
-func equalAttribute(a, b pkix.AttributeTypeAndValue) bool {
-	av, aok := a.Value.(string)
-	bv, bok := b.Value.(string)
-	return aok && bok && a.Type.Equal(b.Type) && foldDN(av) == foldDN(bv)
+// canonicalDN returns a Name with folded values, all of them UTF8String, in DER, which puts the
+// attributes of a set in order. ok is false if it is not a Name of strings.
+func canonicalDN(der string) (name string, ok bool) {
+	rdns, ok := decodeDN(der)
+	if !ok {
+		return "", false
+	}
+	for _, rdn := range rdns {
+		for i, a := range rdn {
+			value, text := a.Value.(string)
+			if !text {
+				return "", false
+			}
+			rdn[i].Value = asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(foldDN(value))}
+		}
+	}
+	canonical, err := asn1.Marshal(rdns)
+	return string(canonical), err == nil
 }
 
 func foldDN(s string) string { return lowerASCII(strings.Join(strings.Fields(s), " ")) }

@@ -137,6 +137,48 @@ func TestIdentityDNStringTypes(t *testing.T) {
 	}
 }
 
+// TestCanonical: the canonical form is one for all spellings that match each other, and for no
+// others but users whose names differ in case.
+func TestCanonical(t *testing.T) {
+	dn := func(hex string) ID { return ID{wire.IDDERDN, string(unhex(t, hex))} }
+	fqdn := func(s string) ID { return ID{wire.IDFQDN, s} }
+	mail := func(s string) ID { return ID{wire.IDRFC822, s} }
+	for _, c := range []struct {
+		name string
+		a, b ID
+		same bool
+	}{
+		{"case of a name", fqdn("Left.example.COM"), fqdn("left.example.com"), true},
+		{"names", fqdn("left.example.com"), fqdn("right.example.com"), false},
+		{"octets that are not UTF-8", fqdn("A\xff"), fqdn("A\xfe"), false},
+		{"type", fqdn("left"), mail("left"), false},
+		{"case of a domain", mail("bob@Example.com"), mail("bob@example.COM"), true},
+		{"key ID", ID{wire.IDKeyID, "A"}, ID{wire.IDKeyID, "a"}, false},
+		{"string types", dn("300f 310d 300b 0603 550403 0c04 6c656674"), dn("300f 310d 300b 0603 550403 1304 4c656674"), true},
+		{"white space of a DN", mustIdentity(t, "CN=Left  One, O=Example"), mustIdentity(t, "cn=left one, o=EXAMPLE"), true},
+		{"order of a DN", mustIdentity(t, "CN=left, O=Example"), mustIdentity(t, "O=Example, CN=left"), false},
+		{"attributes", mustIdentity(t, "CN=left"), mustIdentity(t, "O=left"), false},
+		{"order of a set", dn("301a 3118 300a 0603 550403 0c03 616263 300a 0603 55040a 1303 616263"),
+			dn("301a 3118 300a 0603 55040a 0c03 414243 300a 0603 550403 1303 414243"), true},
+		{"a set and a sequence", dn("301a 3118 300a 0603 550403 0c03 616263 300a 0603 55040a 1303 616263"), mustIdentity(t, "CN=abc, O=abc"), false},
+		{"values without text", dn("300e 310c 300a 0603 550403 0203 010203"), dn("300e 310c 300a 0603 550403 0203 010204"), false},
+		{"no DER", ID{wire.IDDERDN, "CN=left"}, ID{wire.IDDERDN, "CN=Left"}, false},
+	} {
+		if got := c.a.Canonical() == c.b.Canonical(); got != c.same {
+			t.Errorf("%s: one canonical form: %v, want %v", c.name, got, c.same)
+		}
+		if got := c.a.Matches(c.b); got != c.same {
+			t.Errorf("%s: Matches is %v, want %v", c.name, got, c.same)
+		}
+		if once := c.a.Canonical(); once.Canonical() != once {
+			t.Errorf("%s: the canonical form has another one", c.name)
+		}
+	}
+	if a, b := mail("Bob@example.com"), mail("bob@example.com"); a.Canonical() != b.Canonical() || a.Matches(b) {
+		t.Error("the case of a user's name counts, or does not matter")
+	}
+}
+
 func TestIdentityOfBounds(t *testing.T) {
 	types := []wire.IDType{0, wire.IDIPv4Addr, wire.IDFQDN, wire.IDRFC822, wire.IDIPv6Addr, wire.IDDERDN, wire.IDDERGN, wire.IDKeyID, 99}
 	ok := map[wire.IDType][]int{
