@@ -37,6 +37,9 @@ func (p *profile) credential() (Credential, error) {
 	case p.cfg.Credential != nil:
 		return p.cfg.Credential, nil
 	case len(p.cfg.PSK) > 0:
+		if len(p.cfg.OtherPSKs) > 0 {
+			return rotatedPSK{PSK(p.cfg.PSK), p.cfg.OtherPSKs}, nil
+		}
 		return PSK(p.cfg.PSK), nil
 	}
 	return nil, fmt.Errorf("peer %q has no pre-shared key", p.cfg.Name)

@@ -40,3 +40,21 @@ func (k PSK) Verify(o *suite.SignedOctets, auth *wire.Auth, _ []wire.Payload) er
 
 // Slow implements Credential.
 func (PSK) Slow() bool { return false }
+
+// rotatedPSK is the Credential of a pre-shared key that is being replaced: the peer may prove
+// itself by another one as well.
+type rotatedPSK struct {
+	PSK
+	others [][]byte
+}
+
+// Verify implements Credential.
+func (r rotatedPSK) Verify(o *suite.SignedOctets, auth *wire.Auth, ps []wire.Payload) error {
+	err := r.PSK.Verify(o, auth, ps)
+	for _, k := range r.others {
+		if PSK(k).Verify(o, auth, ps) == nil {
+			err = nil
+		}
+	}
+	return err
+}

@@ -61,6 +61,9 @@ type Peer struct {
 	LocalID   identity.ID
 	RemoteID  identity.ID // may be a pattern
 	PSK       []byte
+	// OtherPSKs are accepted of the peer as PSK is, while a secret is being replaced. We prove
+	// ourselves by PSK alone.
+	OtherPSKs [][]byte
 	// Parties makes a party of its own of each identity that RemoteID, a pattern, matches. There
 	// must be no Remote: such parties call us.
 	Parties    bool

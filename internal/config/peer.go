@@ -43,7 +43,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	p.PerResource = s.word("per_cpu", "auto", "never") == 0
 	p.MTU = s.mtu("0 for no ceiling")
 	p.Proposals = s.ikeProposals()
-	p.PSK = s.psk()
+	p.PSK, p.OtherPSKs = s.secrets()
 	raw := rawPeer{section: s}
 	for i, child := range s.subtables("child") {
 		raw.children = append(raw.children, l.readChild(&p, s, i, child))

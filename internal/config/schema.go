@@ -65,7 +65,7 @@ var (
 		{name: "ike", kind: number, def: "2"},
 		{name: "local_id", kind: text},
 		{name: "remote_id", kind: text},
-		{name: "psk", kind: text},
+		{name: "psk", kind: textOrList},
 		{name: "psk_file", kind: text},
 		{name: "cert", kind: text, later: true},
 		{name: "key", kind: text, later: true},

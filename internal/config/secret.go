@@ -17,6 +17,35 @@ const maxSecret = 64 << 10
 // of one IKE_AUTH exchange can try candidates offline.
 const weakSecret = 12
 
+// secrets returns the peer's secrets, of which psk may list several, the one to use first.
+func (s section) secrets() (first []byte, others [][]byte) {
+	list := s.list("psk")
+	if _, isList := s.values["psk"].([]any); !isList {
+		return s.psk(), nil
+	}
+	if s.has("psk_file") {
+		s.fail("psk_file", "psk and psk_file are both set; remove one of them")
+	}
+	if s.checkPrivate("psk"); len(list) == 0 {
+		s.fail("psk", "psk is empty; list at least one secret")
+	}
+	if len(list) > maxSecrets {
+		s.fail("psk", "psk lists %d secrets; use at most %d", len(list), maxSecrets)
+		return nil, nil
+	}
+	for i, e := range list {
+		if secret := s.secret("psk", e.at, e.text); i == 0 {
+			first = secret
+		} else {
+			others = append(others, secret)
+		}
+	}
+	return first, others
+}
+
+// maxSecrets bounds the secrets that a call is tried with.
+const maxSecrets = 4
+
 // psk returns the peer's secret, from psk or psk_file, or nil if there is none or it is invalid.
 func (s section) psk() []byte {
 	inline, inFile := s.has("psk"), s.has("psk_file")
@@ -35,9 +64,14 @@ func (s section) psk() []byte {
 	default:
 		return nil
 	}
+	return s.secret(name, name, value)
+}
+
+// secret returns the octets of a secret, or nil if it is invalid.
+func (s section) secret(name, at, value string) []byte {
 	secret, err := parseSecret(value)
 	if err != nil {
-		s.fail(name, "%s: %v", name, err)
+		s.fail(at, "%s: %v", name, err)
 		return nil
 	}
 	if len(secret) < weakSecret {

@@ -12,6 +12,9 @@ func TestBadSecrets(t *testing.T) {
 		"no psk":            {editPeer("psk = \"correct horse battery staple\"\n", ""), []string{`a.toml:1: peer "right": psk is missing; set psk = "...", or set psk_file`}},
 		"empty psk":         {editPeer(`"correct horse battery staple"`, `""`), []string{`a.toml:6: peer "right": psk: the secret is empty; set it`}},
 		"bad hex":           {editPeer(`"correct horse battery staple"`, `"0xsecret"`), []string{`psk: 0x must be followed by an even number of hexadecimal digits`}},
+		"no secret in list": {editPeer(`"correct horse battery staple"`, `[]`), []string{`a.toml:6: peer "right": psk is empty; list at least one secret`}},
+		"five secrets":      {editPeer(`"correct horse battery staple"`, `["1", "2", "3", "4", "5"]`), []string{`a.toml:6: peer "right": psk lists 5 secrets; use at most 4`}},
+		"bad in a list":     {editPeer(`"correct horse battery staple"`, `["correct horse battery staple", "0xsecret"]`), []string{`psk: 0x must be followed by an even number of hexadecimal digits`}},
 		"bad base64":        {editPeer(`"correct horse battery staple"`, `"0s***"`), []string{`psk: 0s must be followed by base64`}},
 		"two secrets":       {editPeer(`psk =`, "psk_file = \"x\"\npsk ="), []string{`a.toml:6: peer "right": psk and psk_file are both set; remove one of them`}},
 		"no secret file":    {editPeer(`psk = "correct horse battery staple"`, `psk_file = "none.psk"`), []string{`none.psk: no such file`}},
@@ -95,5 +98,14 @@ func TestShortSecretIsAWarning(t *testing.T) {
 	c := mustLoad(t, strings.Replace(left, "correct horse battery staple", "secret", 1))
 	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Error(), `a.toml:6: peer "right": psk is short`) {
 		t.Errorf("got %v, want one about a short psk", c.Warnings)
+	}
+}
+
+// While a secret is replaced, psk lists it and its successor: the first is used.
+func TestSecretsInAList(t *testing.T) {
+	c := mustLoad(t, strings.Replace(left, `"correct horse battery staple"`, `["0x6e657720736563726574206f6620686578", "correct horse battery staple"]`, 1))
+	p := c.Peers[0]
+	if string(p.PSK) != "new secret of hex" || len(p.OtherPSKs) != 1 || string(p.OtherPSKs[0]) != "correct horse battery staple" || len(c.Warnings) != 0 {
+		t.Errorf("got %q, then %q, and warnings %v", p.PSK, p.OtherPSKs, c.Warnings)
 	}
 }
