@@ -86,11 +86,3 @@ func fakeShared(a, b []byte) []byte {
 
 // epoch is when virtual clocks begin.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// zeroReader reads zeros.
-type zeroReader struct{}
-
-func (zeroReader) Read(b []byte) (int, error) {
-	clear(b)
-	return len(b), nil
-}
