@@ -8,7 +8,10 @@ func TestStatsOutliveSAs(t *testing.T) {
 	sa := childSA(t, a, b, 1)
 	install(t, a, b, sa)
 	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
-	eventually(t, "it comes through", func() bool { st, _ := b.PolicyStats(sa.Policy); return st.PacketsIn == 1 && st.MTU > 0 })
+	eventually(t, "it comes through", func() bool {
+		st, _ := b.PolicyStats(sa.Policy)
+		return st.PacketsIn == 1 && !st.LastIn.IsZero() && st.MTU > 0
+	})
 	octets := uint64(len(udpPacket(src4, dst4, true, nil)))
 	b.RemoveSA(1)
 	if st, ok := b.PolicyStats(sa.Policy); !ok || st.PacketsIn != 1 || st.BytesIn != octets || st.LastIn.IsZero() || st.MTU != 0 || len(st.Drops) == 0 {
