@@ -24,8 +24,8 @@ type peerTable struct {
 	lastPlace uint64
 	dirty     []*party
 	byAddr    map[netip.Addr][]*profile
-	byID      map[identity.ID][]*profile // by remote identity, if it can be compared as it is
-	scanned   []*profile                 // the others: patterns and distinguished names
+	byID      map[identity.ID][]*profile // by canonical remote identity, without patterns
+	scanned   []*profile                 // those with a pattern
 	anywhere  []*profile                 // those without a remote address
 	terms     [2]termsTable              // of IKE_SA_INIT: of the peers without a remote address, and of the others
 	offers    [2]offerCounts             // IKE proposals: of the peers without a remote address, and of the others
@@ -121,9 +121,7 @@ func (t *peerTable) unlist(p *profile) {
 	t.count(p, -1)
 }
 
-func (p *profile) scanned() bool {
-	return p.cfg.RemoteID.IsPattern() || p.cfg.RemoteID.Type == wire.IDDERDN
-}
+func (p *profile) scanned() bool { return p.cfg.RemoteID.IsPattern() }
 
 func comparePlaces(a, b *profile) int { return cmp.Compare(a.place, b.place) }
 
