@@ -3,6 +3,7 @@ package ike
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"culvert/ike/child"
 	"culvert/ike/proposal"
@@ -244,15 +245,33 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 	if terms.old != nil {
 		return pickRekey(terms.old, theirs, local, remote)
 	}
+	return s.pickPolicy(theirs, local, remote, terms.create)
+}
+
+// maxSelectorWork is the number of comparisons of selectors after which no further policy is looked
+// at. The policy that exceeds it is finished: one alone takes 255 x 255 selectors.
+const maxSelectorWork = 1 << 15
+
+// pickPolicy chooses the policy that fits the request best. It refuses a request that is too
+// costly: of very many selectors that overlap with those of several policies.
+func (s *ikeSA) pickPolicy(theirs []wire.Proposal, local, remote []selector.Selector, create bool) (childPick, error) {
 	var best childPick
 	var unlucky *child.Policy // its selectors match, its proposals do not
-	bestRank := -1
+	bestRank, work := -1, 0
 	for _, pol := range s.party.policies {
+		if !overlap(local, pol.Settings.Local) || !overlap(remote, pol.Settings.Remote) {
+			continue
+		}
+		if work > maxSelectorWork {
+			s.e.count("ike_ts_unacceptable")
+			return childPick{}, refuse(wire.TSUnacceptable, "the peer proposes too many traffic selectors for our number of policies")
+		}
 		l, r := selector.Narrow(local, pol.Settings.Local), selector.Narrow(remote, pol.Settings.Remote)
+		work += len(l)*len(local) + len(r)*len(remote)
 		if len(l) == 0 || len(r) == 0 {
 			continue
 		}
-		chosen, ok := choose(pol, theirs, terms.create)
+		chosen, ok := choose(pol, theirs, create)
 		if !ok {
 			unlucky = pol
 			continue
@@ -265,6 +284,11 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 		return best, nil
 	}
 	return childPick{}, s.noChild(unlucky, theirs, local, remote)
+}
+
+// overlap reports whether a selector of one list overlaps with one of the other.
+func overlap(a, b []selector.Selector) bool {
+	return slices.ContainsFunc(a, func(s selector.Selector) bool { return slices.ContainsFunc(b, s.Overlaps) })
 }
 
 // choose makes the responder's choice of an ESP proposal.
