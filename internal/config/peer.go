@@ -51,11 +51,17 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	if len(raw.children) == 0 && !s.brokenChild(values) {
 		s.fail("", "the peer has no [[peer.child]]; add one with the networks to protect")
 	}
+	if n := len(p.Children); n > maxChildren {
+		raw.children[maxChildren].fail("", "the peer has %d children, more than the %d Child SAs that one IKE SA may have; join their networks in fewer children, each of which may list several", n, maxChildren)
+	}
 	s.identities(&p)
 	p.Parties = p.RemoteID.IsPattern() && !s.has("remote")
 	l.config.Peers = append(l.config.Peers, p)
 	l.peers = append(l.peers, raw)
 }
+
+// maxChildren is the engine's limit of Child SAs of one IKE SA (ike.Limits).
+const maxChildren = 256
 
 // brokenChild reports whether child has a wrong type, which open has reported.
 func (s section) brokenChild(values map[string]any) bool {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -38,5 +39,21 @@ func TestBadPeer(t *testing.T) {
 		"small peer mtu":      {editPeer(`name =`, "mtu = 575\nname ="), []string{`a.toml:2: peer "right": mtu = 575 is too small; use at least 576, or 0 for no ceiling`}},
 		"no child":            {good[:strings.Index(good, "[[peer.child]]")], []string{`a.toml:1: peer "right": the peer has no [[peer.child]]; add one`}},
 		"child of wrong type": {good[:strings.Index(good, "[[peer.child]]")] + "child = 1\n", []string{`a.toml:7: peer "right": child must be an array of tables`}},
+	})
+}
+
+// TestTooManyChildren: a peer may have as many children as its IKE SA may have Child SAs.
+func TestTooManyChildren(t *testing.T) {
+	doc := func(n int) string {
+		var b strings.Builder
+		b.WriteString(good[:strings.Index(good, "[[peer.child]]")])
+		for i := range n {
+			fmt.Fprintf(&b, "[[peer.child]]\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.%d.%d.0/24\"]\n", 2+i>>8, i&255)
+		}
+		return b.String()
+	}
+	testBad(t, map[string]bad{
+		"at the limit":    {doc(256), nil},
+		"above the limit": {doc(257), []string{`a.toml:775: peer "right": child "child257": the peer has 257 children, more than the 256 Child SAs that one IKE SA may have; join their networks in fewer children`}},
 	})
 }
