@@ -27,6 +27,7 @@ type SwanConfig struct {
 	IKE, ESP              string               // proposals
 	Children              map[string][2]string // name -> local_ts, remote_ts
 	IKERekey, ChildRekey  string               // like "4h", "1h"; exact (no jitter) when set
+	ChildLife             string               // the hard limit; default 110 % of ChildRekey
 	DPD                   string
 	Extra                 string // charon settings, lines of "name = value"
 	Connection            string // connection settings, likewise
@@ -167,6 +168,7 @@ func (c SwanConfig) connections() string {
 			line("rekey_time", c.ChildRekey)
 			line("rand_time", "0s")
 		}
+		line("life_time", c.ChildLife)
 		b.WriteString("      }\n")
 	}
 	fmt.Fprintf(&b, "    }\n  }\n}\nsecrets {\n  ike-culvert { id-1 = %s\n    id-2 = %s\n    secret = %q\n  }\n}\n", c.LocalID, c.RemoteID, c.PSK)
