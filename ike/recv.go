@@ -221,10 +221,15 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 		if h.Response {
 			s.checkAnswered(h.MessageID, d.Path)
 		}
-		s.follow(d)
+		if !h.Response || !s.bothBehindNATs() {
+			s.follow(d)
+		}
 	}
 	if h.Response {
 		s.takeResponse(h, ps, err)
+		if s.bothBehindNATs() { // the request that it answers can ask nothing more
+			s.follow(d)
+		}
 	} else {
 		s.win.Accept(d.Path, digest, h.Exchange)
 		s.takeRequest(d, h, ps, err)

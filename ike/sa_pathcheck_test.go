@@ -119,3 +119,28 @@ func TestAnswerFromElsewhere(t *testing.T) {
 		t.Errorf("right follows to %v", got)
 	}
 }
+
+// TestResponseTellsOfMove has the left NAT forget its mapping before left answers a liveness check,
+// so that the answer is the first packet from the new address. The request that it answers cannot
+// be the question: another one is asked at once.
+func TestResponseTellsOfMove(t *testing.T) {
+	p := newPair(t, 1, behindNATs)
+	p.up2()
+	old, link, forgot := remoteOf(p.right), p.link, false
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.from == p.left && pk.msg != nil && pk.msg.hdr.Response && !forgot {
+			forgot = true
+			inside := p.left.nat.in[pk.src]
+			p.left.nat.forget()
+			pk.src = p.left.nat.outbound(inside)
+		}
+		return link(pk)
+	}
+	p.right.e.peers.order[0].party.main().probe()
+	p.right.handle(Wake{})
+	p.drive(500 * time.Millisecond)
+	if !forgot || remoteOf(p.right) == old {
+		p.fatalf("the mapping was forgotten: %v; right sends to %v, as before", forgot, remoteOf(p.right))
+	}
+	p.wantTunnel()
+}
