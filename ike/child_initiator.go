@@ -50,7 +50,7 @@ func (x *childExchange) start(s *ikeSA) {
 	if x.further() {
 		x.chain.Asking()
 	}
-	x.group = s.party.firstGroup(x.policy, x.offers)
+	x.group = firstGroup(x.policy, x.offers)
 	x.begin(s)
 }
 
@@ -156,7 +156,7 @@ func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared 
 		x.finish(s)
 		return
 	}
-	s.party.learn(x.policy, negotiated(p).proposal)
+	learn(x.policy, negotiated(p).proposal)
 	switch {
 	case x.further():
 		x.acceptFurther(s, p, ps)

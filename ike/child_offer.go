@@ -37,7 +37,7 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 	}
 	switch {
 	case o.old != nil:
-		proposals = s.party.preferred(o.policy)
+		proposals = preferred(o.policy)
 		o.local, o.remote = o.old.SA.LocalTS, o.old.SA.RemoteTS
 	case o.further():
 		f := o.policy.Main().On(s)
@@ -51,28 +51,25 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 
 // preferred returns a policy's proposals in the order of a rekeying: first those with the key
 // exchange on which the peer agreed at the last one.
-func (p *party) preferred(pol *child.Policy) []wire.Proposal {
-	if group, known := p.wishes[pol]; known {
-		return proposal.Preferring(pol.Settings.Proposals, group)
+func preferred(pol *child.Policy) []wire.Proposal {
+	if pol.LastGroup != nil {
+		return proposal.Preferring(pol.Settings.Proposals, *pol.LastGroup)
 	}
 	return pol.Settings.Proposals
 }
 
 // firstGroup returns the key exchange of which a request for the policy carries our half.
-func (p *party) firstGroup(pol *child.Policy, offers []wire.Proposal) wire.TransformID {
-	group, known := p.wishes[pol]
-	if known && (group == wire.GroupNone && proposal.Group(offers[0]) == group || proposal.OffersGroup(offers, group)) {
-		return group
+func firstGroup(pol *child.Policy, offers []wire.Proposal) wire.TransformID {
+	if last := pol.LastGroup; last != nil && proposal.OffersGroup(offers, *last) {
+		return *last
 	}
 	return proposal.Group(offers[0])
 }
 
 // learn remembers which key exchange a CREATE_CHILD_SA exchange agreed on for a policy.
-func (p *party) learn(pol *child.Policy, chosen wire.Proposal) {
-	if p.wishes == nil {
-		p.wishes = map[*child.Policy]wire.TransformID{}
-	}
-	p.wishes[pol] = proposal.Group(chosen)
+func learn(pol *child.Policy, chosen wire.Proposal) {
+	group := proposal.Group(chosen)
+	pol.LastGroup = &group
 }
 
 // target returns the chain that the pair will belong to.

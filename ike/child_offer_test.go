@@ -36,7 +36,7 @@ func TestWishIsRemembered(t *testing.T) {
 				}
 			}
 			l := p.left.e.peers.order[0].party
-			if got := l.firstGroup(l.policies[0], l.preferred(l.policies[0])); got != c.group {
+			if got := firstGroup(l.policies[0], preferred(l.policies[0])); got != c.group {
 				t.Errorf("the next rekeying begins with %v, want %v", wire.GroupName(got), wire.GroupName(c.group))
 			}
 			p.drive(10 * time.Second)

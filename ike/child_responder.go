@@ -225,7 +225,7 @@ func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*child.Pair, error)
 	origin.proposal.SPI = spiOctets(spi)
 	if terms.create {
 		origin.via, origin.next = s, s.win.ExpectedID()
-		s.party.learn(pick.policy, pick.chosen)
+		learn(pick.policy, pick.chosen)
 	}
 	return s.e.pairs.Install(s, l, child.Agreement{SA: esp, Origin: origin, Replaces: terms.old, Further: !l.IsMain(), Grouped: terms.info}), nil
 }

@@ -114,6 +114,7 @@ func (p *profile) removeFrom(why string) {
 func (p *party) removeFrom(why string) {
 	p.waiters.abandon(errors.New(why))
 	p.e.timers.Stop(&p.try.Timer)
+	p.e.timers.Stop(&p.replacing.timer)
 	p.endPolicies()
 	p.closeAll(why)
 }

@@ -9,7 +9,6 @@ import (
 	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/timer"
-	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
 
@@ -22,7 +21,6 @@ type party struct {
 	child.Trouble
 	waiters   waiters
 	replacing replacement
-	wishes    map[*child.Policy]wire.TransformID // the key exchange that the last CREATE_CHILD_SA agreed on
 	dirty     bool
 	unprobed  bool // it was reported that its path is not probed
 
@@ -182,6 +180,11 @@ func (p *party) cannotConnect() {
 // already recorded more.
 func (p *party) ended(s *ikeSA, cause child.Cause, why string) {
 	p.e.touch(p)
+	for _, o := range p.sas {
+		if o.replaces() == nil {
+			o.succ.replaces = nil // else each IKE SA would keep all those before it in memory
+		}
+	}
 	failedTry := cause == child.EndFailed && s.life.established.IsZero()
 	if failedTry || p.main() != nil || p.removed {
 		return

@@ -102,6 +102,9 @@ func TestRefusedRekeys(t *testing.T) {
 			if n := p.left.requests(wire.IKESAInit); n > lives+5 {
 				t.Errorf("%d IKE SAs were made in %d lifetimes", n, lives)
 			}
+			if main := p.left.e.peers.order[0].party.main(); main.succ.replaces != nil && c.kind != 0 {
+				t.Error("the IKE SA keeps the one that it replaced in memory")
+			}
 			if !strings.Contains(p.left.saidAll(), c.say) {
 				t.Errorf("left does not say %q: %s", c.say, p.left.saidAll())
 			}

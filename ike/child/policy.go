@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/ike/timer"
+	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 	"culvert/selector"
 )
@@ -13,6 +14,10 @@ import (
 // A Policy is one configured child of a party: what should be up, and what is. Its owner starts the
 // negotiation of a pair when the policy is due, and calls Begin first.
 type Policy struct {
+	// LastGroup is the key exchange on which the last CREATE_CHILD_SA for the policy agreed; nil
+	// before the first one.
+	LastGroup *wire.TransformID
+
 	ID       ipsec.PolicyID
 	Name     ipsec.PolicyName
 	Settings Settings
