@@ -10,8 +10,8 @@ func saOf(p *child.Pair) *ikeSA {
 	return s
 }
 
-// Bundle returns the Child SAs of the IKE SA.
-func (s *ikeSA) Bundle() *child.Bundle { return &s.children }
+// Children returns the Child SAs of the IKE SA.
+func (s *ikeSA) Children() *child.Bundle { return &s.children }
 
 // Established reports whether Child SAs can be rekeyed.
 func (s *ikeSA) Established() bool { return s.state == saEstablished }

@@ -49,7 +49,7 @@ func (b *Bundle) Of(pol *Policy) *Pair {
 
 // HandOver moves all pairs to the carrier's successor.
 func (b *Bundle) HandOver(successor Carrier) {
-	to := successor.Bundle()
+	to := successor.Children()
 	for _, p := range b.list {
 		p.carrier = successor
 		to.add(p)

@@ -14,8 +14,8 @@ import (
 // A Carrier makes a pair with Table.Install and then calls Pair.UseNow or Pair.UseSoon. When it
 // ends it calls Bundle.Lost, or hands its pairs to a successor by Bundle.HandOver.
 type Carrier interface {
-	// Bundle returns the carrier's pairs.
-	Bundle() *Bundle
+	// Children returns the carrier's pairs.
+	Children() *Bundle
 	// Established reports whether its pairs can be rekeyed now.
 	Established() bool
 	// Ending reports whether it is being deleted, or has ended: its pairs end with it.

@@ -230,7 +230,7 @@ func (p *Pair) Revive() {
 // detach removes the pair from its carrier and its chain.
 func (p *Pair) detach() {
 	t := p.table()
-	p.carrier.Bundle().remove(p)
+	p.carrier.Children().remove(p)
 	p.chain.remove(p)
 	t.stop(&p.dates.soft)
 	t.stop(&p.dates.hard)

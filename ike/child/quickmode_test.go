@@ -244,7 +244,7 @@ type quick struct {
 	retry timer.Timer
 }
 
-func (c *quickSA) Bundle() *Bundle   { return &c.bundle }
+func (c *quickSA) Children() *Bundle { return &c.bundle }
 func (c *quickSA) Established() bool { return !c.ended }
 func (c *quickSA) Ending() bool      { return c.ended }
 func (c *quickSA) Rekey(p *Pair)     { c.negotiate(p) }

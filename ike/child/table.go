@@ -85,7 +85,7 @@ func (t *Table) Install(c Carrier, l *Chain, a Agreement) *Pair {
 	p.dates.born = t.host.Now()
 	p.dates.soft.Fire, p.dates.hard.Fire, p.dates.use.Fire = p.softDue, p.Expired, p.useAlone
 	t.pairs[p.SA.ID] = p
-	c.Bundle().add(p)
+	c.Children().add(p)
 	t.host.InstallInbound(p.SA)
 	p.SA.KeyIn, p.SA.KeyOut = nil, nil // who carries the effect out clears them
 	p.schedule()
