@@ -66,13 +66,13 @@ func (s *ikeSA) maxChildren(old *child.Pair) int {
 // needless reports whether, when the exchange's turn comes, its purpose is already met or gone.
 func (x *childExchange) needless(s *ikeSA) bool {
 	if x.old != nil {
-		return x.old.State() != child.Live || x.old.Carrier() != s || x.crossed()
+		return x.old.State() != child.Live || saOf(x.old) != s || x.crossed()
 	}
 	if x.further() {
-		return x.chain.Needless(s)
+		return x.chain.Needless(&s.children)
 	}
 	for _, p := range x.policy.Pairs() {
-		if p.State() == child.Live && !p.Carrier().Ending() && (x.onto == nil || p.Carrier() == x.onto) {
+		if p.State() == child.Live && !p.Carrier().Ending() && (x.onto == nil || saOf(p) == x.onto) {
 			return true
 		}
 	}

@@ -40,7 +40,7 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 		proposals = preferred(o.policy)
 		o.local, o.remote = o.old.SA.LocalTS, o.old.SA.RemoteTS
 	case o.further():
-		f := o.policy.Main().On(s)
+		f := o.policy.Main().On(&s.children)
 		proposals, o.local, o.remote = like(f), f.SA.LocalTS, f.SA.RemoteTS
 	default:
 		o.local, o.remote = selectorsToOffer(o.policy)
@@ -149,7 +149,7 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 	o.spi = 0
 	o.settled()
 	a.Grouped = o.further() || s.party.announces() && s.infoWanted(ps)
-	return s.e.pairs.Install(s, o.target(), a)
+	return s.e.pairs.Install(&s.children, o.target(), a)
 }
 
 // refused records that the peer refuses the offer. If it replaces a pair, the IKE SA cannot be

@@ -16,7 +16,7 @@ import (
 // Carrier returns the IKE SA for new Child SAs, or nil.
 func (p *party) Carrier() child.Carrier {
 	if s := p.main(); s != nil {
-		return s
+		return &s.children
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (s *ikeSA) pickFurther(terms childTerms, local, remote []selector.Selector)
 		return nil
 	}
 	for _, pol := range s.party.policies {
-		f := pol.Main().On(s)
+		f := pol.Main().On(&s.children)
 		if f == nil || !f.Grouped() {
 			continue
 		}

@@ -227,7 +227,7 @@ func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*child.Pair, error)
 		origin.via, origin.next = s, s.win.ExpectedID()
 		learn(pick.policy, pick.chosen)
 	}
-	return s.e.pairs.Install(s, l, child.Agreement{SA: esp, Origin: origin, Replaces: terms.old, Further: !l.IsMain(), Grouped: terms.info}), nil
+	return s.e.pairs.Install(&s.children, l, child.Agreement{SA: esp, Origin: origin, Replaces: terms.old, Further: !l.IsMain(), Grouped: terms.info}), nil
 }
 
 // pickChild chooses the policy, the proposal and the selectors for a request.

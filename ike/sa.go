@@ -33,7 +33,7 @@ type ikeSA struct {
 	handshake      handshake // of a responder; nil outside of one
 	afterAuth      uint32    // message ID of the peer's first request after IKE_AUTH
 	work           queue.Queue[exchange]
-	children       child.Bundle // its Child SAs
+	children       carrier // its Child SAs
 	life           life
 	live           liveness.Monitor[ipsec.ChildID]
 	check          timer.Timer // looks at live
@@ -101,6 +101,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	} else {
 		s.spi.R = spi
 	}
+	s.children.sa = s
 	s.life.born = e.handling.now
 	s.life.rekey.Fire = s.rekeyDue
 	s.life.hard.Fire = s.hardEnd

@@ -2,34 +2,41 @@ package ike
 
 import "culvert/ike/child"
 
-// An IKE SA carries pairs. This file implements Carrier.
+// A carrier is an IKE SA as its Child SAs know it: it holds them, and has the exchanges about them
+// made. It implements child.Carrier.
+type carrier struct {
+	child.Bundle
+	sa *ikeSA
+}
 
 // saOf returns the IKE SA that carries the pair, or nil once the pair is deleted.
 func saOf(p *child.Pair) *ikeSA {
-	s, _ := p.Carrier().(*ikeSA)
-	return s
+	if c, ok := p.Carrier().(*carrier); ok {
+		return c.sa
+	}
+	return nil
 }
 
 // Children returns the Child SAs of the IKE SA.
-func (s *ikeSA) Children() *child.Bundle { return &s.children }
+func (c *carrier) Children() *child.Bundle { return &c.Bundle }
 
 // Established reports whether Child SAs can be rekeyed.
-func (s *ikeSA) Established() bool { return s.state == saEstablished }
+func (c *carrier) Established() bool { return c.sa.state == saEstablished }
 
 // Ending reports whether the IKE SA is being deleted, or has ended.
-func (s *ikeSA) Ending() bool { return s.state.ending() }
+func (c *carrier) Ending() bool { return c.sa.state.ending() }
 
 // Rekey queues the exchange that replaces the pair.
-func (s *ikeSA) Rekey(p *child.Pair) { s.enqueue(newChildExchange(p.Policy(), p)) }
+func (c *carrier) Rekey(p *child.Pair) { c.sa.enqueue(newChildExchange(p.Policy(), p)) }
 
 // Request queues the exchange for the first pair of a chain for a single resource.
-func (s *ikeSA) Request(l *child.Chain) {
+func (c *carrier) Request(l *child.Chain) {
 	x := newChildExchange(l.Policy(), nil)
 	x.chain = l
-	s.enqueue(x)
+	c.sa.enqueue(x)
 }
 
 // Delete queues the exchange that deletes the pair.
-func (s *ikeSA) Delete(p *child.Pair, cause child.Cause, why string) {
-	s.enqueue(&informational{kind: askDelete, pairs: []*child.Pair{p}, cause: cause, why: why})
+func (c *carrier) Delete(p *child.Pair, cause child.Cause, why string) {
+	c.sa.enqueue(&informational{kind: askDelete, pairs: []*child.Pair{p}, cause: cause, why: why})
 }

@@ -61,7 +61,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	successor.succ.parent, successor.succ.dying = nil, s.succ.dying
 	s.succ.successor, s.succ.theirs = successor, nil
 	s.moveTo(saRekeyed)
-	s.children.HandOver(successor)
+	s.children.HandOver(&successor.children)
 	waiting := slices.DeleteFunc(s.work.TakeWaiting(), func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
 	successor.net = s.net
 	if s.net.fragments == fragmentsLost { // it is tested again

@@ -52,7 +52,7 @@ func (x *informational) start(s *ikeSA) {
 		s.ask(wire.Informational, x.payloads)
 		return
 	}
-	x.pairs = slices.DeleteFunc(x.pairs, func(p *child.Pair) bool { return p.Carrier() != s || p.State() != child.Deleting })
+	x.pairs = slices.DeleteFunc(x.pairs, func(p *child.Pair) bool { return saOf(p) != s || p.State() != child.Deleting })
 	d := &wire.Delete{Protocol: wire.ProtoESP, SPISize: 4}
 	for _, p := range x.pairs {
 		d.SPIs = append(d.SPIs, spiOctets(p.SA.SPIIn))
@@ -88,7 +88,7 @@ func (x *informational) response(s *ikeSA, ps []wire.Payload) {
 
 func (x *informational) abandon(s *ikeSA, _ string) {
 	for _, p := range x.pairs {
-		if heir := p.Carrier(); heir != nil && heir != s { // a successor inherited it, and must delete it
+		if heir := p.Carrier(); heir != nil && saOf(p) != s { // a successor inherited it, and must delete it
 			heir.Delete(p, x.cause, x.why)
 		}
 	}

@@ -62,7 +62,7 @@ func (p *party) settle(a, b *ikeSA) {
 	if winner.succ.settling { // already decided otherwise, before one was rekeyed
 		return
 	}
-	loser.children.MakeRedundant(&winner.children)
+	loser.children.MakeRedundant(&winner.children.Bundle)
 	replaced := winner.replaces() == loser
 	if replaced {
 		why = "replaced: " + loser.succ.dying
@@ -97,8 +97,8 @@ func (p *party) migrate(loser, winner *ikeSA, why string, tries int) {
 				p.e.touch(p)
 				return
 			}
-			winner.children.TakeOver(&loser.children)
-			if tries > 0 && (loser.work.Busy() || winner.children.Lacks(&loser.children)) {
+			winner.children.TakeOver(&loser.children.Bundle)
+			if tries > 0 && (loser.work.Busy() || winner.children.Lacks(&loser.children.Bundle)) {
 				p.migrate(loser, winner, why, tries-1)
 				return
 			}

@@ -55,7 +55,7 @@ func TestBothConnectAtOnce(t *testing.T) {
 		seen, refused := false, false
 		var going, staying *ikeSA // of the side that made the one that goes
 		p.after = func(s *testSide) {
-			if going != nil && going.state == saClosing && s.e == going.e && staying.children.Lacks(&going.children) {
+			if going != nil && going.state == saClosing && s.e == going.e && staying.children.Lacks(&going.children.Bundle) {
 				p.violated("%s: an IKE SA goes before the other has all of its children", s.name)
 			}
 			loser, winner, ok := s.duplicates()
@@ -68,7 +68,7 @@ func TestBothConnectAtOnce(t *testing.T) {
 					p.violated("%s: a pair of the IKE SA that is to go is live beside that of the other", s.name)
 				}
 			}
-			if loser.succ.settling && winner.children.Lacks(&loser.children) && !refused { // its maker asks for what the other lacks
+			if loser.succ.settling && winner.children.Lacks(&loser.children.Bundle) && !refused { // its maker asks for what the other lacks
 				refused, going, staying = true, loser, winner
 				spis[s.other()].left = 1
 			}
