@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
@@ -43,15 +44,11 @@ func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, er
 	idi, _ := wire.FindID(ps, false)
 	id, err := identity.FromPayload(idi)
 	if err != nil {
-		return nil, s.notAuthentic(err)
+		return nil, s.notAuthentic(nil, err, nil)
 	}
 	list := s.candidates(ps, id)
 	if len(list) == 0 {
-		for _, p := range s.e.peers.suspects(s.net.Path) {
-			theirs, expected := identity.Apart(id, p.cfg.RemoteID)
-			p.party.refusedCall(fmt.Sprintf("%s identified itself as %s, but remote_id is %s", s.net.Remote(), theirs, expected), append(p.explainIdentities(), "theirs: "+theirs))
-		}
-		return nil, s.notAuthentic(fmt.Errorf("no configured peer accepts the identity %s", id))
+		return nil, s.nobodyIs(id)
 	}
 	a := &authAttempt{ps: ps, id: id, idi: idi, list: list}
 	a.auth, _ = wire.Find[*wire.Auth](ps)
@@ -59,13 +56,45 @@ func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, er
 	return nil, errPending
 }
 
+// claimed returns the peer that an initiator is likeliest to be by its identity alone, or nil.
+func (s *ikeSA) claimed(idi *wire.ID, ps []wire.Payload) *profile {
+	if idi == nil {
+		return nil
+	}
+	id, err := identity.FromPayload(idi)
+	if err != nil {
+		return nil
+	}
+	if list := s.candidates(ps, id); len(list) > 0 {
+		return list[0]
+	}
+	return nil
+}
+
+// nobodyIs refuses an initiator whose identity no configured peer accepts.
+func (s *ikeSA) nobodyIs(id identity.ID) error {
+	known := s.e.peers.callers(s.net.Path, nil)
+	if len(s.e.peers.byName) == 1 {
+		known = []*profile{s.e.peers.likeliest(nil)}
+	}
+	if len(known) != 1 {
+		return s.notAuthentic(nil, fmt.Errorf("no configured peer accepts the identity %s", id), nil)
+	}
+	p := known[0]
+	theirs, expected := identity.Apart(id, p.cfg.RemoteID)
+	return s.notAuthentic(nil, fmt.Errorf("it identified itself as %s, but remote_id is %s", theirs, expected), append(p.explainIdentities(), "theirs: "+theirs))
+}
+
 // notAuthentic records that an initiator is refused, for a wrong proof or an unknown identity, and
-// returns the error that ends the IKE SA.
-func (s *ikeSA) notAuthentic(err error) error {
+// returns the error that ends the IKE SA. claims is the peer that it named, or nil.
+func (s *ikeSA) notAuthentic(claims *profile, err error, explain []string) error {
 	s.e.count("ike_authentication_failed")
-	s.notice(Warn, "auth-failed", fmt.Sprintf("%s: %s", s.net.Remote(), err))
+	s.e.callRefused(call{from: s.net.Path, claims: claims, event: eventAuthFailed, why: s.net.Remote().String() + ": " + err.Error(), explain: func() []string { return explain }})
 	return fatal(wire.AuthenticationFailed, err.Error())
 }
+
+// eventAuthFailed is the event of a wrong proof of identity.
+const eventAuthFailed = "auth-failed"
 
 // maxCandidates bounds the configured peers that one initiator is verified against.
 const maxCandidates = 8
@@ -84,9 +113,7 @@ type authAttempt struct {
 func (a *authAttempt) next(s *ikeSA) {
 	if len(a.why) == len(a.list) {
 		p := a.list[0] // its reason is the one to report
-		explain := append(p.explainIdentities(), "theirs: "+a.id.String())
-		p.party.refusedCall(a.why[0].Error(), explain)
-		s.conclude(nil, s.notAuthentic(a.why[0]))
+		s.conclude(nil, s.notAuthentic(p, a.why[0], append(p.explainIdentities(), "theirs: "+a.id.String())))
 		return
 	}
 	p := a.list[len(a.why)]
@@ -122,7 +149,7 @@ func (a *authAttempt) failed(s *ikeSA, err error) {
 // verification. An IKE SA that has already ended stays as it is.
 func (s *ikeSA) endHalfOpen() {
 	if s.state == saHalfOpen {
-		s.conclude(nil, s.notAuthentic(errors.New("the peer was removed from the configuration")))
+		s.conclude(nil, s.notAuthentic(nil, errors.New("the peer was removed from the configuration"), nil))
 	}
 }
 
@@ -134,12 +161,26 @@ func (a *authAttempt) prove(s *ikeSA, p *profile, c Credential) {
 		case s.state != saHalfOpen || p.removed:
 			s.endHalfOpen()
 		case made.err != nil:
-			p.party.refusedCall("cannot prove our identity: "+made.err.Error(), nil)
-			s.conclude(nil, s.notAuthentic(made.err))
+			// The peer is authenticated, and learns no more than that it failed.
+			s.e.count("ike_authentication_failed")
+			p.party.cannotProve(made.err)
+			s.conclude(nil, fatal(wire.AuthenticationFailed, made.err.Error()))
 		default:
 			a.accept(s, p, slices.Concat([]wire.Payload{idr}, c.Auth(), []wire.Payload{made.auth}))
 		}
 	})
+}
+
+// cannotProve records that this side could not authenticate itself to the party, which is
+// authenticated.
+func (p *party) cannotProve(err error) {
+	why := "cannot prove our identity: " + err.Error()
+	if p.Reason != why {
+		p.notice(Warn, eventAuthFailed, "", why)
+	}
+	if p.main() == nil {
+		p.Trouble = child.Trouble{Reason: why}
+	}
 }
 
 // accept establishes the IKE SA and answers, with a Child SA if both sides agree on one.

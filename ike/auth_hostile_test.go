@@ -237,7 +237,7 @@ func (a *attack) flipBits(ex wire.ExchangeType, first wire.PayloadType, plain []
 }
 
 // TestRefusedAuthIsTold has initiators ask for what is not supported: each is refused with the
-// notify that the RFC names, and the cause stands in the reason of the peer that may have asked.
+// notify that the RFC names, and the cause is told.
 func TestRefusedAuthIsTold(t *testing.T) {
 	without := func(types ...wire.PayloadType) func(ps []wire.Payload) []wire.Payload {
 		return func(ps []wire.Payload) []wire.Payload {
@@ -270,8 +270,8 @@ func TestRefusedAuthIsTold(t *testing.T) {
 			if _, ok := wire.FindNotify(last.payloads, c.answer); !ok {
 				t.Errorf("the answer is %v, want %v", last, c.answer)
 			}
-			if why := a.right.e.peers.order[0].party.Reason; !strings.Contains(why, c.reason) {
-				t.Errorf("the reason is %q, want one with %q", why, c.reason)
+			if why := a.right.refused; len(why) != 1 || !strings.Contains(why[0].Text, c.reason) || (why[0].Claims == "left") != (c.name != "no IDi") {
+				t.Errorf("strangers %+v, want one with %q, and whom it claims to be", why, c.reason)
 			}
 		})
 	}

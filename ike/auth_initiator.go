@@ -192,7 +192,7 @@ func (x *authExchange) reject(s *ikeSA, why string) {
 	s.e.count("ike_authentication_failed")
 	x.child.abandon(s, why)
 	x.child = nil
-	s.notice(Warn, "auth-failed", why)
+	s.notice(Warn, eventAuthFailed, why)
 	s.party.tryFailed(why, s.party.explainIdentities(), false)
 	s.moveTo(saClosing)
 	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, cause: child.EndFailed, why: why})

@@ -72,6 +72,9 @@ func (s *testSide) saidAll() string {
 	for _, n := range s.notices {
 		b.WriteString(n.Text + "\n")
 	}
+	for _, r := range s.refused {
+		b.WriteString(r.Text + "\n" + strings.Join(r.Explain, "\n") + "\n")
+	}
 	for _, st := range s.e.Status() {
 		b.WriteString(st.Reason + "\n" + strings.Join(st.Explain, "\n") + "\n")
 		for _, c := range st.Children {

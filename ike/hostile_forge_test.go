@@ -19,14 +19,14 @@ var attacker = netip.MustParseAddrPort("203.0.113.66:500")
 type attack struct {
 	*testPair
 	forged  uint64
-	replies []*testPacket // to addresses of neither side
+	replies []*testPacket // to addresses of neither side, and to rogues
 }
 
 func newAttack(p *testPair) *attack {
 	a := &attack{testPair: p}
 	link := p.link
 	p.link = func(pk *testPacket) []time.Duration {
-		if pk.msg != nil && !p.left.hasAddr(pk.dst.Addr()) && !p.right.hasAddr(pk.dst.Addr()) {
+		if pk.msg != nil && (pk.dst.Port() == roguePort || !p.left.hasAddr(pk.dst.Addr()) && !p.right.hasAddr(pk.dst.Addr())) {
 			a.replies = append(a.replies, pk)
 		}
 		return link(pk)
@@ -43,6 +43,9 @@ func (a *attack) inject(to *testSide, from netip.AddrPort, data []byte) {
 	to.handle(Datagram{Path: path, Data: data})
 	a.settle()
 }
+
+// roguePort is a port of a side's address at which another than the side calls.
+const roguePort = 501
 
 // home is the address that a side's IKE messages come from.
 func (s *testSide) home() netip.AddrPort { return netip.AddrPortFrom(s.addrs[0], 500) }
@@ -114,6 +117,7 @@ type rogue struct {
 	nonce  []byte
 	keys   *tapSA
 	id     [2]wire.SPI
+	from   netip.AddrPort
 }
 
 func (a *attack) newRogue(victim *testSide) *rogue {
@@ -121,7 +125,7 @@ func (a *attack) newRogue(victim *testSide) *rogue {
 	ke, _ := fakeKEs{random: seededRand(a.forged, "rogue")}.New(wire.GroupX25519)
 	nonce := make([]byte, 32)
 	seededRand(a.forged, "rogue nonce").Read(nonce)
-	return &rogue{a: a, victim: victim, spi: wire.SPI(0xbad<<48 | a.forged), ke: ke.(*fakeKE), nonce: nonce}
+	return &rogue{a: a, victim: victim, spi: wire.SPI(0xbad<<48 | a.forged), ke: ke.(*fakeKE), nonce: nonce, from: attacker}
 }
 
 // payloads is what an honest IKE_SA_INIT request holds.
@@ -140,7 +144,7 @@ func (r *rogue) message(ps []wire.Payload) []byte {
 func (r *rogue) sendInit(ps []wire.Payload) {
 	r.a.tap.inits[r.spi] = []*tapRequest{{ni: r.nonce, ke: r.ke.public, group: wire.GroupX25519}}
 	before := len(r.a.replies)
-	r.a.inject(r.victim, attacker, r.message(ps))
+	r.a.inject(r.victim, r.from, r.message(ps))
 	r.a.drive(100 * time.Millisecond)
 	for _, pk := range r.a.replies[before:] {
 		r.id = [2]wire.SPI{r.spi, pk.msg.hdr.ResponderSPI}
@@ -155,7 +159,7 @@ func (r *rogue) send(ex wire.ExchangeType, id uint32, ps []wire.Payload) {
 
 func (r *rogue) sendRaw(ex wire.ExchangeType, id uint32, first wire.PayloadType, plain []byte) {
 	h := wire.Header{InitiatorSPI: r.id[0], ResponderSPI: r.id[1], MajorVersion: 2, Exchange: ex, Initiator: true, MessageID: id}
-	r.a.inject(r.victim, attacker, r.a.seal(r.keys, h, first, plain))
+	r.a.inject(r.victim, r.from, r.a.seal(r.keys, h, first, plain))
 }
 
 // authPayloads is an IKE_AUTH request of the identity, with an AUTH that is wrong.

@@ -7,10 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"culvert/ike/child"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
-	"culvert/internal/ipsec"
 )
 
 // The responder's IKE_SA_INIT (RFC 7296, Sections 1.2, 2.1, 2.6 and 2.21.1). A refused request
@@ -57,26 +55,15 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 }
 
 // malformedInit refuses a request that no correct peer sends, within the limit of such errors, and
-// records why with the peers that may have sent it.
+// records why.
 func (e *Engine) malformedInit(d Datagram, h wire.Header, n *wire.Notify, why string) {
 	e.count("ike_malformed")
-	e.explainRefusal(d.Path, "malformed IKE_SA_INIT request of "+d.Path.Remote().String()+": "+why, func() []string { return nil })
+	e.callRefused(call{from: d.Path, event: eventCallRefused, why: "malformed IKE_SA_INIT request of " + d.Path.Remote().String() + ": " + why})
 	if !e.unprotected.allowError(e.handling.now) {
 		e.count("ike_errors_limited")
 		return
 	}
 	e.refuseInit(d, h, n.Kind, n.Data)
-}
-
-// explainRefusal records a refused request with the peers that may have sent it, within the limit
-// of such explanations.
-func (e *Engine) explainRefusal(from ipsec.Path, why string, explain func() []string) {
-	if !e.unprotected.allowDiagnostic(e.handling.now) {
-		return
-	}
-	for _, p := range e.peers.suspects(from) {
-		p.party.refusedCall(why, explain())
-	}
 }
 
 // initAgain handles a copy of a request: it repeats the response if there is one.
@@ -180,25 +167,12 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	s.answerInit(d, m, likely, terms, chosen)
 }
 
-// noProposal refuses a request without an acceptable proposal, and records why with the peers that
-// may have sent it.
+// noProposal refuses a request without an acceptable proposal, and records why.
 func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Proposal) {
 	e.count("ike_no_proposal_chosen")
 	why := "none of the IKE proposals of " + d.Path.Remote().String() + " is acceptable"
-	e.explainRefusal(d.Path, why, func() []string { return proposal.Explain(ours, theirs) })
+	e.callRefused(call{from: d.Path, event: eventCallRefused, why: why, explain: func() []string { return proposal.Explain(ours, theirs) }})
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
-}
-
-// refusedCall records a refused connection of the peer, unless the peer is up. Anybody may have
-// sent it.
-func (p *party) refusedCall(why string, explain []string) {
-	if p.main() != nil {
-		return
-	}
-	if p.Reason != why {
-		p.notice(Warn, "call-refused", "", why)
-	}
-	p.Trouble = child.Trouble{Reason: why, Explain: explain}
 }
 
 // answerInit computes and sends the response.
@@ -239,7 +213,7 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, terms i
 // badKeyExchange refuses a request for its Key Exchange Data.
 func (e *Engine) badKeyExchange(d Datagram, h wire.Header, err error) {
 	e.count("ike_bad_key_exchange")
-	e.explainRefusal(d.Path, "IKE_SA_INIT request of "+d.Path.Remote().String()+": "+err.Error(), func() []string { return nil })
+	e.callRefused(call{from: d.Path, event: eventCallRefused, why: "IKE_SA_INIT request of " + d.Path.Remote().String() + ": " + err.Error()})
 	if !e.unprotected.allowError(e.handling.now) {
 		e.count("ike_errors_limited")
 		return

@@ -56,7 +56,7 @@ func TestMalformedInitIsTold(t *testing.T) {
 			r := a.newRogue(a.left)
 			a.inject(a.left, a.right.home(), r.message(c.edit(r.payloads())))
 			want := "malformed IKE_SA_INIT request of " + a.right.home().String() + ": "
-			if why := a.left.e.peers.order[0].party.Reason; !strings.HasPrefix(why, want) || !strings.Contains(why, c.reason) {
+			if why := a.left.e.peers.order[0].calls.Reason; !strings.HasPrefix(why, want) || !strings.Contains(why, c.reason) {
 				t.Errorf("the reason is %q, want one with %q", why, c.reason)
 			}
 			if n := len(a.left.e.sas.bySPI); n != 0 {

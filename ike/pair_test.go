@@ -61,6 +61,7 @@ type testSide struct {
 
 	out       []*testMessage // scripted: messages that wait
 	notices   []Notice
+	refused   []Refused
 	done      map[uint64]error
 	answered  map[uint64]bool
 	failed    map[ipsec.PolicyID]int // AcquireFailed
@@ -216,6 +217,9 @@ func (s *testSide) do(f Effect) {
 	case Notice:
 		s.notices = append(s.notices, f)
 		s.p.note("%s: notice %s %s/%s: %s", s.name, f.Event, f.Peer, f.Child, f.Text)
+	case Refused:
+		s.refused = append(s.refused, f)
+		s.p.note("%s: refused %s %v as %q: %s", s.name, f.Event, f.From, f.Claims, f.Text)
 	case Done:
 		s.done[f.Ref], s.answered[f.Ref] = f.Err, true
 		s.p.note("%s: done %d: %v", s.name, f.Ref, f.Err)

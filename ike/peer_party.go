@@ -230,6 +230,7 @@ func (p *party) connected() {
 	p.try.Fails, p.try.missed, p.try.At = 0, 0, time.Time{}
 	p.e.timers.Stop(&p.try.Timer)
 	p.Trouble = child.Trouble{}
+	p.calls.Trouble = child.Trouble{} // of the profile
 	p.e.touch(p)
 }
 

@@ -11,6 +11,7 @@ type profile struct {
 	place   uint64  // position in the configuration, increasing
 	party   *party  // exists from the start
 	members members // with Peer.Parties: the others
+	calls   calls   // refused ones from its addresses
 	removed bool    // no longer configured: its SAs are being closed
 }
 

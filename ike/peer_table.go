@@ -231,11 +231,3 @@ func (t *peerTable) called(id identity.ID, local netip.Addr) []*profile {
 	}
 	return list
 }
-
-// suspects returns the peers with which to record the failure of a call from an address.
-func (t *peerTable) suspects(from ipsec.Path) []*profile {
-	if known := t.at(from); len(known) > 0 || len(t.byName) != 1 {
-		return known
-	}
-	return []*profile{t.likeliest(nil)}
-}

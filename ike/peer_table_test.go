@@ -2,37 +2,11 @@ package ike
 
 import (
 	"fmt"
-	"net/netip"
 	"testing"
 
 	"culvert/ike/identity"
 	"culvert/ike/wire"
-	"culvert/internal/ipsec"
 )
-
-// TestSuspects: a failed call is laid to the peers of its address, and from elsewhere to the only
-// peer that there is.
-func TestSuspects(t *testing.T) {
-	p := newPair(t, 1, nil)
-	table := &p.left.e.peers
-	known := table.order[0]
-	there := ipsec.UDPPath(p.left.home(), p.right.home())
-	elsewhere := ipsec.UDPPath(p.left.home(), netip.MustParseAddrPort("203.0.113.66:500"))
-	for _, from := range []ipsec.Path{there, elsewhere} {
-		if list := table.suspects(from); len(list) != 1 || list[0] != known {
-			t.Errorf("from %v: %d suspects, want the one peer", from, len(list))
-		}
-	}
-	second := p.left.peers[0]
-	second.Name, second.Remote = "second", []netip.Addr{netip.MustParseAddr("192.0.2.9")}
-	p.left.handle(ChangePeers{Set: []Peer{second}})
-	if list := table.suspects(there); len(list) != 1 || list[0] != known {
-		t.Errorf("from its address: %d suspects, want the peer that has it", len(list))
-	}
-	if list := table.suspects(elsewhere); len(list) != 0 {
-		t.Errorf("from elsewhere: %d suspects of two, want none", len(list))
-	}
-}
 
 // TestProposalsOfPeers: a proposal is accepted from anywhere as long as a peer has it.
 func TestProposalsOfPeers(t *testing.T) {

@@ -320,14 +320,14 @@ func (s *ikeSA) takeRequest(d Datagram, h wire.Header, ps []wire.Payload, err er
 }
 
 // refuseMalformed returns the refusal of a request that breaks the rule of its exchange. Before
-// authentication the reason is recorded with the peers that may have sent it. An initiator that
+// authentication the reason is recorded as that of a refused call. An initiator that
 // wants EAP leaves out AUTH (RFC 7296, Section 2.16); one that wants no Child SA leaves out the
 // payloads for it, and is answered INVALID_SYNTAX (RFC 6023, Section 3).
 func (s *ikeSA) refuseMalformed(ex wire.ExchangeType, ps []wire.Payload, err error) error {
 	if ex != wire.IKEAuth || s.state != saHalfOpen {
 		return fatal(wire.InvalidSyntax, "malformed request: "+err.Error())
 	}
-	_, named := wire.FindID(ps, false)
+	idi, named := wire.FindID(ps, false)
 	_, auth := wire.Find[*wire.Auth](ps)
 	_, child := wire.Find[*wire.SA](ps)
 	kind, why := wire.InvalidSyntax, "malformed IKE_AUTH request: "+err.Error()
@@ -338,7 +338,7 @@ func (s *ikeSA) refuseMalformed(ex wire.ExchangeType, ps []wire.Payload, err err
 	case named && !child:
 		why = "it wants an IKE SA without a Child SA (RFC 6023), which is not supported; give it traffic selectors"
 	}
-	s.e.explainRefusal(s.net.Path, s.net.Remote().String()+": "+why, func() []string { return nil })
+	s.e.callRefused(call{from: s.net.Path, claims: s.claimed(idi, ps), event: eventCallRefused, why: s.net.Remote().String() + ": " + why})
 	return fatal(kind, why)
 }
 

@@ -11,16 +11,16 @@ import (
 type unprotectedLimits struct {
 	cookies     cookieJar
 	errors      rate
-	diagnostics rate
+	diagnostics [2]rate // of strangers, and of calls from configured addresses
 }
 
 const (
 	// maxErrors is the number of unprotected errors that we send in a second at most (RFC 7296,
 	// Section 2.21.4, requires a limit).
 	maxErrors = 10
-	// maxDiagnostics is the number of refused strangers in a second that are explained to operators
-	// at most. Comparing with thousands of proposals costs more than the refusal, and each
-	// explanation may become a line of the log.
+	// maxDiagnostics is the number of refused calls in a second that are explained to operators at
+	// most, of strangers and of configured addresses each. Comparing with thousands of proposals
+	// costs more than the refusal, and each explanation may become a line of the log.
 	maxDiagnostics = 10
 )
 
@@ -42,9 +42,14 @@ func (r *rate) allow(now time.Time, most int) bool {
 // allowError counts an unprotected error, and reports whether it may be sent.
 func (o *unprotectedLimits) allowError(now time.Time) bool { return o.errors.allow(now, maxErrors) }
 
-// allowDiagnostic counts an explanation, and reports whether it may be made.
-func (o *unprotectedLimits) allowDiagnostic(now time.Time) bool {
-	return o.diagnostics.allow(now, maxDiagnostics)
+// allowDiagnostic counts an explanation of a call, from a configured address or a stranger's, and
+// reports whether it may be made.
+func (o *unprotectedLimits) allowDiagnostic(now time.Time, configured bool) bool {
+	which := 0
+	if configured {
+		which = 1
+	}
+	return o.diagnostics[which].allow(now, maxDiagnostics)
 }
 
 // unknownSPI handles a message whose SPIs are not those of an IKE SA. Only a request may be

@@ -142,7 +142,8 @@ func (p *party) status() PeerStatus {
 	if st.State == PeerEstablished || st.State == PeerRekeying {
 		st.Reason = ""
 	} else {
-		st.Reason = join(st.Reason, p.whatNext(s))
+		st.Reason = join(join(st.Reason, p.calls.Reason), p.whatNext(s))
+		st.Explain = append(st.Explain, p.calls.Explain...)
 	}
 	for _, pol := range p.policies {
 		c := childStatus(pol, st.State)

@@ -51,6 +51,9 @@ func render(st *control.Status, counters, colour bool, width int) string {
 	if len(rows) == 0 {
 		b.WriteString("no peers are configured\n")
 	}
+	for _, line := range strangerLines(st.Strangers) {
+		fmt.Fprintf(&b, "%s\n", fold(clean(line), 2, width))
+	}
 	if line := guardLine(&st.Guard); counters && line != "" {
 		fmt.Fprintf(&b, "\nguard: %s\n", fold(clean(line), len("guard: "), width))
 	}
@@ -58,6 +61,27 @@ func render(st *control.Status, counters, colour bool, width int) string {
 		fmt.Fprintf(&b, "\ncounters: %s\n", fold(clean(line), len("counters: "), width))
 	}
 	return b.String()
+}
+
+// maxStrangersShown bounds the strangers of the status for people; `status --json` has all.
+const maxStrangersShown = 5
+
+// strangerLines tells of the last refused callers, the last one first.
+func strangerLines(list []control.Stranger) (lines []string) {
+	for i, s := range slices.Backward(list) {
+		if len(lines) == 0 {
+			lines = append(lines, "", "calls that were refused; anybody can have made them:")
+		}
+		if n := len(list) - maxStrangersShown; n > i {
+			return append(lines, fmt.Sprintf("  and those of %s before", count(n, "caller", "callers")))
+		}
+		claims := ""
+		if s.Claims != "" {
+			claims = ", as " + s.Claims
+		}
+		lines = append(lines, fmt.Sprintf("  %s ago, %s%s: %s", span(&s.Last), count(s.Times, "time", "times"), claims, s.Reason))
+	}
+	return lines
 }
 
 // guardLine tells of the guard in a line, or "" if the daemon does not know of any.

@@ -15,6 +15,14 @@ func secs(s float64) *float64 { return &s }
 
 func statusExample() *control.Status {
 	return &control.Status{Version: 1, Uptime: 12.3, Guard: control.Guard{State: "on", Drops: control.GuardDrops{Out: 3, ICMP: 1}, Repairs: 2}, Counters: map[string]uint64{"ike_malformed": 2, "esp_unknown_spi": 0, "esp_icv": 1},
+		Strangers: []control.Stranger{
+			{Remote: "203.0.113.1:500", Reason: "not shown", Times: 1, Last: 900},
+			{Remote: "203.0.113.2:500", Reason: "203.0.113.2:500: two", Times: 2, Last: 80},
+			{Remote: "203.0.113.3:500", Reason: "203.0.113.3:500: three", Times: 3, Last: 70},
+			{Remote: "203.0.113.4:500", Reason: "203.0.113.4:500: \x1b[2J", Times: 4, Last: 60},
+			{Remote: "203.0.113.5:500", Reason: "203.0.113.5:500: five", Times: 5, Last: 50},
+			{Remote: "203.0.113.9:500", Claims: "right", Event: "auth-failed", Reason: "203.0.113.9:500: authentication of right.example.com failed: the pre-shared keys differ", Times: 1, Last: 3.5},
+		},
 		Peers: []control.Peer{
 			{Name: "right", State: "established", Remote: "192.0.2.2:500", Local: "192.0.2.1:500", RemoteID: "right.example.com",
 				Proposal: "aes256gcm16-prfsha384-x25519", NAT: "remote", Established: secs(3700), RekeyIn: secs(28000), Children: []control.Child{

@@ -111,17 +111,18 @@ const sourcesEvery = 10 * time.Second
 
 // A Driver is the control plane of a daemon. Its methods are safe for concurrent use.
 type Driver struct {
-	cfg      Config
-	queues   [numClasses]queue
-	commands chan func()
-	stop     chan struct{} // closed by Shutdown
-	stopOnce sync.Once
-	done     chan struct{} // closed when Run has ended
-	host     chan struct{} // one slot: AddressesChanged was called
-	started  atomic.Bool
-	counts   counts
-	history  history
-	loop     loop
+	cfg       Config
+	queues    [numClasses]queue
+	commands  chan func()
+	stop      chan struct{} // closed by Shutdown
+	stopOnce  sync.Once
+	done      chan struct{} // closed when Run has ended
+	host      chan struct{} // one slot: AddressesChanged was called
+	started   atomic.Bool
+	counts    counts
+	history   history
+	strangers strangers
+	loop      loop
 }
 
 // counts are the driver's own counters.
@@ -131,21 +132,22 @@ type counts struct {
 
 // loop is the state of the control goroutine.
 type loop struct {
-	fx       ike.Effects
-	pending  []ike.Input // inputs that follow from effects
-	timer    *time.Timer
-	armed    time.Time // the timer's time; zero: not set
-	wakeFrom time.Time // no Wake before this, whatever the engine's deadline
-	pool     pool
-	waiters  map[uint64]chan error
-	lastRef  uint64
-	stopping bool
-	stopped  bool // the engine has stopped, or the grace is over
-	grace    <-chan time.Time
-	turns    uint
-	panicLog throttle
-	sendLog  throttle
-	sources  throttle // checks of all source addresses after a send without a route
+	fx          ike.Effects
+	pending     []ike.Input // inputs that follow from effects
+	timer       *time.Timer
+	armed       time.Time // the timer's time; zero: not set
+	wakeFrom    time.Time // no Wake before this, whatever the engine's deadline
+	pool        pool
+	waiters     map[uint64]chan error
+	lastRef     uint64
+	stopping    bool
+	stopped     bool // the engine has stopped, or the grace is over
+	grace       <-chan time.Time
+	turns       uint
+	panicLog    throttle
+	sendLog     throttle
+	strangerLog throttle
+	sources     throttle // checks of all source addresses after a send without a route
 }
 
 // New returns a driver that does nothing before Run.
@@ -166,7 +168,7 @@ func New(cfg Config) *Driver {
 		done:     make(chan struct{}),
 		host:     make(chan struct{}, 1),
 		history:  newHistory(),
-		loop:     loop{pool: newPool(), waiters: map[uint64]chan error{}, panicLog: throttle{every: time.Second}, sendLog: throttle{every: 10 * time.Second}, sources: throttle{every: sourcesEvery}},
+		loop:     loop{pool: newPool(), waiters: map[uint64]chan error{}, panicLog: throttle{every: time.Second}, sendLog: throttle{every: 10 * time.Second}, strangerLog: throttle{every: strangerPause, burst: strangerLines}, sources: throttle{every: sourcesEvery}},
 	}
 	for c := range d.queues {
 		d.queues[c].datagrams = make(chan datagram, queueLen)

@@ -98,6 +98,8 @@ func (d *Driver) apply(f ike.Effect, c class) {
 		}
 	case ike.Notice:
 		d.notice(f)
+	case ike.Refused:
+		d.refused(f)
 	case ike.Done:
 		d.finish(f)
 	case ike.Stopped:

@@ -41,10 +41,31 @@ func (h *history) add(e Event) {
 	if !ok {
 		return // not configured, or no longer
 	}
+	if e.Event == "call-refused" {
+		events = dropRefused(events)
+	}
 	if room := min(historyLen, max(historyLeast, historyAll/len(h.peers))); len(events) >= room {
 		events = slices.Delete(events, 0, len(events)-room+1)
 	}
 	h.peers[e.Peer] = append(events, e)
+}
+
+// maxRefusedEvents bounds the events of one peer about calls that were refused before they were
+// authenticated: anybody may have sent these.
+const maxRefusedEvents = 4
+
+// dropRefused makes room for another event about a refused call, by that of the oldest one.
+func dropRefused(events []Event) []Event {
+	count := 0
+	for i := len(events) - 1; i >= 0; i-- {
+		if events[i].Event != "call-refused" {
+			continue
+		}
+		if count++; count == maxRefusedEvents {
+			return slices.Delete(events, i, i+1)
+		}
+	}
+	return events
 }
 
 // keepOnly keeps the events of peers and drops all others.
@@ -136,19 +157,25 @@ func (d *Driver) logPanic(what, stack string) {
 	}
 }
 
-// A throttle lets one line of a kind through in each interval, and counts the others.
+// A throttle lets one line of a kind through in each interval, and counts the others. After a pause
+// up to burst lines follow each other.
 type throttle struct {
 	every time.Duration
+	burst int // 0 is 1
 	last  time.Time
 	more  int
 }
 
 // allow reports whether to log now, and how many lines were suppressed since the last one.
 func (t *throttle) allow(now time.Time) (more int, ok bool) {
-	if !t.last.IsZero() && now.Sub(t.last) < t.every {
+	// last is when the present line would be due if all of a burst had been spread evenly.
+	if earliest := now.Add(-time.Duration(max(t.burst, 1)) * t.every); t.last.Before(earliest) {
+		t.last = earliest
+	}
+	if next := t.last.Add(t.every); next.After(now) {
 		t.more++
 		return 0, false
 	}
-	more, t.more, t.last = t.more, 0, now
+	more, t.more, t.last = t.more, 0, t.last.Add(t.every)
 	return more, true
 }

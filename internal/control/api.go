@@ -15,11 +15,23 @@ const SchemaVersion = 1
 
 // Status is the answer to GET /v1/status. Durations are in seconds; null where there is none.
 type Status struct {
-	Version  int               `json:"version"`
-	Uptime   float64           `json:"uptime_s"`
-	Guard    Guard             `json:"guard"`
-	Peers    []Peer            `json:"peers"`
-	Counters map[string]uint64 `json:"counters"`
+	Version   int               `json:"version"`
+	Uptime    float64           `json:"uptime_s"`
+	Guard     Guard             `json:"guard"`
+	Peers     []Peer            `json:"peers"`
+	Strangers []Stranger        `json:"strangers"`
+	Counters  map[string]uint64 `json:"counters"`
+}
+
+// Stranger is a caller whose calls were refused before it was authenticated. All of it can be made
+// up by anybody.
+type Stranger struct {
+	Remote string  `json:"remote"` // address and port
+	Claims string  `json:"claims"` // the configured peer whose identity it named; "" if none
+	Event  string  `json:"event"`  // call-refused, auth-failed
+	Reason string  `json:"reason"` // of the last refusal
+	Times  int     `json:"times"`
+	Last   float64 `json:"last_s"` // how long ago
 }
 
 // Guard is the filter in the kernel that holds protected traffic back where it would leave, or

@@ -17,6 +17,7 @@ func seconds(s float64) *float64 { return &s }
 // example is the status of docs/control.md.
 func example() Status {
 	return Status{Version: SchemaVersion, Uptime: 12.3, Guard: Guard{State: "on", Drops: GuardDrops{Out: 3}}, Counters: map[string]uint64{"ike_malformed": 0, "esp_unknown_spi": 0},
+		Strangers: []Stranger{{Remote: "203.0.113.9:500", Claims: "right", Event: "auth-failed", Reason: "203.0.113.9:500: authentication of right.example.com failed: the pre-shared keys differ", Times: 12, Last: 3.5}},
 		Peers: []Peer{{Name: "right", State: "established", Remote: "192.0.2.2:500", Local: "192.0.2.1:500", RemoteID: "right.example.com",
 			SPIi: "0123456789abcdef", SPIr: "fedcba9876543210", Proposal: "aes256gcm16-prfsha384-x25519", NAT: "none",
 			Established: seconds(10.1), RekeyIn: seconds(28000), Children: []Child{{
@@ -85,7 +86,8 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	peer := tree["peers"].([]any)[0].(map[string]any)
 	child := peer["children"].([]any)[0].(map[string]any)
 	worker := child["worker_sas"].([]any)[0].(map[string]any)
-	for _, object := range []map[string]any{tree, peer, child, worker} {
+	stranger := tree["strangers"].([]any)[0].(map[string]any)
+	for _, object := range []map[string]any{tree, peer, child, worker, stranger} {
 		for name := range object {
 			if !strings.Contains(string(doc), "`"+name+"`") {
 				t.Errorf("%s is not documented", name)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -123,6 +124,7 @@ func (s *Server) status(r request) (any, error) {
 		return nil, NoPeer(name, known)
 	}
 	st.Peers = found
+	st.Strangers = slices.DeleteFunc(st.Strangers, func(s Stranger) bool { return s.Claims != "" && s.Claims != found[0].Name })
 	return st, nil
 }
 

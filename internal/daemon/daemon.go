@@ -53,6 +53,7 @@ type (
 		Status(ctx context.Context) ([]ike.PeerStatus, map[string]uint64, error)
 		StatusOf(ctx context.Context, peer string) (ike.PeerStatus, bool, error)
 		History(peer string) []driver.Event
+		Strangers() []driver.Stranger
 	}
 	router interface {
 		Apply(c protect.Change) error

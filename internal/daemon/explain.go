@@ -10,7 +10,8 @@ import (
 	"culvert/internal/control"
 )
 
-// Explain returns lines on a peer: its state, its last failure at length, and its last events.
+// Explain returns lines on a peer: its state, its last failure at length, its last events, and the
+// strangers that may have been the peer.
 func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
 	c := d.config()
 	p := addressed(c, name)
@@ -45,7 +46,7 @@ func (d *Daemon) explain(p *config.Peer, s *ike.PeerStatus) []string {
 			lines = append(lines, "  "+eventLine(e))
 		}
 	}
-	return lines
+	return append(lines, explainStrangers(p, d.ike.Strangers())...)
 }
 
 func because(what, state, reason string) string {

@@ -28,22 +28,23 @@ import (
 // fakeParts stands for the packet path, IKE, the routes and the sockets, and records the calls in
 // order.
 type fakeParts struct {
-	mu       sync.Mutex
-	calls    []string
-	ceilings map[string]int
-	policies []ipsec.Policy
-	bypasses map[ipsec.PolicyID]string
-	routes   map[string]map[netip.Prefix]protect.Kind // by the group's local networks
-	peers    []ike.Peer
-	sas      map[ipsec.ChildID]ipsec.ChildSA
-	status   []ike.PeerStatus
-	stats    map[ipsec.PolicyID]dataplane.ChildStats
-	engine   *ike.Engine
-	pairs    map[ipsec.ChildID]dataplane.ChildStats
-	events   []driver.Event
-	do       func(in ike.Input) error
-	rawESP   bool
-	refuse   error // InstallInbound's
+	mu        sync.Mutex
+	calls     []string
+	ceilings  map[string]int
+	policies  []ipsec.Policy
+	bypasses  map[ipsec.PolicyID]string
+	routes    map[string]map[netip.Prefix]protect.Kind // by the group's local networks
+	peers     []ike.Peer
+	sas       map[ipsec.ChildID]ipsec.ChildSA
+	status    []ike.PeerStatus
+	stats     map[ipsec.PolicyID]dataplane.ChildStats
+	engine    *ike.Engine
+	pairs     map[ipsec.ChildID]dataplane.ChildStats
+	events    []driver.Event
+	strangers []driver.Stranger
+	do        func(in ike.Input) error
+	rawESP    bool
+	refuse    error // InstallInbound's
 }
 
 func (f *fakeParts) note(call string) func() {
@@ -221,6 +222,7 @@ func (f *fakeParts) Status(context.Context) ([]ike.PeerStatus, map[string]uint64
 }
 
 func (f *fakeParts) History(string) []driver.Event { return f.events }
+func (f *fakeParts) Strangers() []driver.Stranger  { return f.strangers }
 
 func (f *fakeParts) LocalAddr(netip.Addr) (netip.Addr, error) {
 	return netip.MustParseAddr("192.0.2.1"), nil

@@ -1,0 +1,120 @@
+package ike
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/ike/identity"
+	"culvert/ike/wire"
+)
+
+// failAuth has a rogue at an address fail IKE_AUTH on the right under left's name.
+func (a *attack) failAuth(from netip.AddrPort) {
+	r := a.newRogue(a.right)
+	r.from = from
+	r.sendInit(r.payloads())
+	r.send(wire.IKEAuth, 1, r.authPayloads(identity.ID{Type: wire.IDFQDN, Data: "left.example.com"}.Payload(false)))
+	a.drive(50 * time.Millisecond)
+}
+
+// TestStrangersStayStrangers has a stranger fail 64 times under the name of a configured peer, up
+// and down: the peer's reason, details and events stay its own.
+func TestStrangersStayStrangers(t *testing.T) {
+	for _, up := range []bool{true, false} {
+		a := newAttack(newPair(t, 1, nil))
+		if up {
+			a.up()
+		}
+		before, notices := a.right.e.Status()[0], len(a.right.notices)
+		for range 64 {
+			a.failAuth(attacker)
+		}
+		after := a.right.e.Status()[0]
+		if after.Reason != before.Reason || len(after.Explain) != len(before.Explain) || len(a.right.notices) != notices {
+			t.Errorf("up %v: the peer's reason is %q, its details %q, and it has %d notices more", up, after.Reason, after.Explain, len(a.right.notices)-notices)
+		}
+		if n := len(a.right.refused); n != 64 {
+			t.Errorf("up %v: %d strangers are recorded, want 64", up, n)
+		}
+		for _, r := range a.right.refused {
+			if r.Claims != "left" || r.Event != "auth-failed" || r.From != attacker || !strings.Contains(r.Text, "the pre-shared keys differ") || len(r.Explain) == 0 {
+				t.Fatalf("up %v: got %+v", up, r)
+			}
+		}
+	}
+}
+
+// TestRefusalsAreLimited: of the refusals in a second only some are recorded, and those of
+// strangers leave room for those of configured addresses.
+func TestRefusalsAreLimited(t *testing.T) {
+	a := newAttack(newPair(t, 1, nil))
+	bad := func(from netip.AddrPort) { a.inject(a.right, from, a.newRogue(a.right).message(nil)) }
+	for range 100 {
+		bad(attacker)
+	}
+	if n, limited := len(a.right.refused), a.right.e.Counters()["ike_refusals_limited"]; n != maxDiagnostics || limited != 100-maxDiagnostics {
+		t.Errorf("%d refusals in a second are recorded and %d are not, want %d and the others", n, limited, maxDiagnostics)
+	}
+	bad(a.left.home())
+	if why := a.right.e.Status()[0].Reason; !strings.Contains(why, "malformed") {
+		t.Errorf("the reason is %q: a configured address found no room", why)
+	}
+}
+
+// TestCallsFromConfiguredAddress: a peer that fails at its own address is explained by it, beside
+// what is known of the peer itself, with one event in a minute. When it is up, the address proves
+// nothing any more.
+func TestCallsFromConfiguredAddress(t *testing.T) {
+	a := newAttack(newPair(t, 1, nil))
+	posing := netip.AddrPortFrom(a.left.addrs[0], roguePort)
+	a.right.e.peers.order[0].party.Reason = "its own reason"
+	for range 5 {
+		a.failAuth(posing)
+	}
+	st := a.right.e.Status()[0]
+	for _, want := range []string{"its own reason; ", "the pre-shared keys differ"} {
+		if !strings.Contains(st.Reason, want) {
+			t.Errorf("the reason is %q, want %q in it", st.Reason, want)
+		}
+	}
+	if len(st.Explain) == 0 || len(a.right.refused) != 0 {
+		t.Errorf("got details %q and %d strangers", st.Explain, len(a.right.refused))
+	}
+	events := func() (n int) {
+		for _, e := range a.right.notices {
+			if e.Event == eventCallRefused {
+				n++
+			}
+		}
+		return n
+	}
+	if n := events(); n != 1 {
+		t.Errorf("%d events of five calls, want 1", n)
+	}
+	a.inject(a.right, a.left.home(), a.newRogue(a.right).message(nil))
+	a.drive(callPause)
+	a.inject(a.right, a.left.home(), a.newRogue(a.right).message(nil))
+	a.failAuth(posing)
+	if n := events(); n != 2 {
+		t.Errorf("%d events after a minute, want 2", n)
+	}
+	if text, want := a.wantNotice(a.right, eventCallRefused).Text, fmt.Sprintf("(and %d more refused calls", 6); !strings.Contains(text, want) {
+		t.Errorf("the event is %q, want %q in it", text, want)
+	}
+	a.up()
+	if st := a.right.e.Status()[0]; st.Reason != "" {
+		t.Errorf("the reason of a peer that is up is %q", st.Reason)
+	}
+	a.failAuth(posing)
+	if n := len(a.right.refused); n != 1 || events() != 2 {
+		t.Errorf("%d strangers, %d events: a call beside a peer that is up is a stranger's", n, events())
+	}
+	a.left.disconnect("")
+	a.drive(2 * time.Second)
+	if st := a.right.e.Status()[0]; strings.Contains(st.Reason, "pre-shared") {
+		t.Errorf("the reason is %q, from before it was up", st.Reason)
+	}
+}
