@@ -230,7 +230,7 @@ func (s *ikeSA) sendInitResponse(notifies []wire.Payload, chosen wire.Proposal, 
 	s.setup.response = m.AppendTo(nil)
 	s.win.Begin()
 	s.e.transmit(s.net.Path, [][]byte{s.setup.response})
-	s.noteSent()
+	s.live.noteSent()
 }
 
 // digestOf returns the digest by which a copy of a request is recognised.

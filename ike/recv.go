@@ -149,7 +149,7 @@ func (s *ikeSA) unprotected(m *wire.Message) {
 		s.e.touch(s.party)
 		return
 	}
-	s.livenessHint()
+	s.live.livenessHint()
 }
 
 // fragment opens a fragment, and handles the message once all of its fragments are there.
@@ -214,7 +214,7 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 		s.e.count("ike_auth_failed")
 		return
 	}
-	s.noteReceived()
+	s.live.noteReceived()
 	if s.state == saHalfOpen {
 		s.net.Path = d.Path
 	} else {

@@ -96,7 +96,7 @@ func TestOddAnswers(t *testing.T) {
 		"creating a child":    func(p *testPair) { p.left.connect("two") },
 		"rekeying the IKE SA": func(p *testPair) { p.left.rekey("") },
 		"authenticating":      nil,
-		"asking for liveness": func(p *testPair) { p.left.e.peers.order[0].party.main().probe() },
+		"asking for liveness": func(p *testPair) { p.left.e.peers.order[0].party.main().live.probe() },
 		"deleting a child":    func(p *testPair) { p.left.disconnect("lan") },
 		"deleting the IKE SA": func(p *testPair) { p.left.disconnect("") },
 	} {

@@ -10,7 +10,6 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/identity"
-	"culvert/ike/liveness"
 	"culvert/ike/queue"
 	"culvert/ike/timer"
 	"culvert/ike/window"
@@ -35,8 +34,7 @@ type ikeSA struct {
 	work           queue.Queue[exchange]
 	children       carrier // its Child SAs
 	life           life
-	live           liveness.Monitor[ipsec.ChildID]
-	check          timer.Timer // looks at live
+	live           livenessCheck
 	rtt            roundTrip
 	succ           succession
 	remoteID       identity.ID
@@ -101,12 +99,12 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	} else {
 		s.spi.R = spi
 	}
-	s.children.sa = s
+	s.children.sa, s.live.sa = s, s
 	s.life.born = e.handling.now
 	s.life.rekey.Fire = s.rekeyDue
 	s.life.hard.Fire = s.hardEnd
 	s.retransmission.Fire = s.retransmit
-	s.check.Fire = s.liveCheck
+	s.live.timer.Fire = s.live.liveCheck
 	e.sas.bySPI[spi] = s
 	return s, nil
 }
@@ -198,7 +196,7 @@ func (s *ikeSA) remove() {
 }
 
 func (s *ikeSA) stopTimers() {
-	for _, t := range []*timer.Timer{&s.life.rekey, &s.life.hard, &s.retransmission, &s.check} {
+	for _, t := range []*timer.Timer{&s.life.rekey, &s.life.hard, &s.retransmission, &s.live.timer} {
 		s.e.timers.Stop(t)
 	}
 	if s.setup != nil {

@@ -34,9 +34,9 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	s.party.sas = append(s.party.sas, s)
 	s.moveTo(saEstablished)
 	s.life.established, s.life.since = e.handling.now, old.life.since
-	s.live.Inherit(&old.live)
+	s.live.Inherit(&old.live.Monitor)
 	s.scheduleRekey()
-	s.nextCheck()
+	s.live.nextCheck()
 }
 
 // becomeRedundant marks a successor that the peer should delete, because ours stays. A peer that
@@ -47,7 +47,7 @@ func (s *ikeSA) becomeRedundant() {
 	if s.state == saEstablished {
 		s.succ.redundant = true
 		s.moveTo(saRekeyed)
-		s.e.timers.Stop(&s.check)
+		s.e.timers.Stop(&s.live.timer)
 		s.e.after(&s.life.rekey, lingerDead)
 	}
 }
@@ -67,7 +67,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	if s.net.fragments == fragmentsLost { // it is tested again
 		successor.net.fragments = fragmentsUnknown
 	}
-	s.e.timers.Stop(&s.check)
+	s.e.timers.Stop(&s.live.timer)
 	s.e.timers.Stop(&s.life.hard)
 	s.e.after(&s.life.rekey, rekeyedLife)
 	s.e.answerRefs(&s.life.refs, nil)

@@ -27,7 +27,7 @@ func TestRedundantSuccessorIsForgotten(t *testing.T) {
 		theirs := peer.main().succ.theirs
 		p.deliver(resp1)
 		p.drive(5 * time.Millisecond) // the computation
-		if theirs.state != saRekeyed || theirs.check.Running() || peer.main() == theirs {
+		if theirs.state != saRekeyed || theirs.live.timer.Running() || peer.main() == theirs {
 			t.Fatalf("the redundant successor is %v, want rekeyed", theirs.state)
 		}
 		p.right.kill()

@@ -136,7 +136,7 @@ func TestResponseTellsOfMove(t *testing.T) {
 		}
 		return link(pk)
 	}
-	p.right.e.peers.order[0].party.main().probe()
+	p.right.e.peers.order[0].party.main().live.probe()
 	p.right.handle(Wake{})
 	p.drive(500 * time.Millisecond)
 	if !forgot || remoteOf(p.right) == old {

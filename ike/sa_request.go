@@ -64,7 +64,7 @@ func (s *ikeSA) emitRequest(as Send) {
 			s.e.emit(as)
 		}
 	}
-	s.noteSent()
+	s.live.noteSent()
 }
 
 // retransmit sends the outstanding request again, octet for octet, or ends the IKE SA: "the
@@ -121,7 +121,7 @@ func (s *ikeSA) planInService() window.RetransmitPlan {
 	}
 	probe, ok := s.work.Current().(*informational)
 	_, path := s.work.Current().(prober)
-	if s.live.Doubted() || path && s.silent() || ok && probe.kind == askAlive {
+	if s.live.Doubted() || path && s.live.silent() || ok && probe.kind == askAlive {
 		return s.e.cfg.Retry.AtMost(doubtTries)
 	}
 	return s.e.cfg.Retry
@@ -170,5 +170,5 @@ func (s *ikeSA) answer(ps []wire.Payload) {
 		return
 	}
 	s.e.transmit(s.win.Respond(datagrams), datagrams)
-	s.noteSent()
+	s.live.noteSent()
 }
