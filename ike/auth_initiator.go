@@ -242,7 +242,7 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 	}
 	s.notice(Info, "ike-up", fmt.Sprintf("IKE SA established with %s at %s", id, s.net.Remote()))
 	s.scheduleRekey()
-	s.live.startLiveness()
+	s.live.begin()
 	p.connected()
 }
 

@@ -129,7 +129,7 @@ func (p *profile) adopt(cfg Peer) {
 		q.adoptChildren()
 		for _, s := range q.sas {
 			if monitored && s.state == saEstablished {
-				s.live.nextCheck()
+				s.live.schedule()
 			}
 		}
 		p.e.touch(q)

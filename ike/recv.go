@@ -149,7 +149,7 @@ func (s *ikeSA) unprotected(m *wire.Message) {
 		s.e.touch(s.party)
 		return
 	}
-	s.live.livenessHint()
+	s.live.hint()
 }
 
 // fragment opens a fragment, and handles the message once all of its fragments are there.

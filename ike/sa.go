@@ -104,7 +104,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	s.life.rekey.Fire = s.rekeyDue
 	s.life.hard.Fire = s.hardEnd
 	s.retransmission.Fire = s.retransmit
-	s.live.timer.Fire = s.live.liveCheck
+	s.live.timer.Fire = s.live.look
 	e.sas.bySPI[spi] = s
 	return s, nil
 }

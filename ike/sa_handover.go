@@ -36,7 +36,7 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	s.life.established, s.life.since = e.handling.now, old.life.since
 	s.live.Inherit(&old.live.Monitor)
 	s.scheduleRekey()
-	s.live.nextCheck()
+	s.live.schedule()
 }
 
 // becomeRedundant marks a successor that the peer should delete, because ours stays. A peer that

@@ -20,21 +20,21 @@ func (l *livenessCheck) noteSent() { l.Sent(l.sa.e.handling.now) }
 
 func (l *livenessCheck) noteReceived() { l.Received(l.sa.e.handling.now) }
 
-// startLiveness sets the first check when the IKE SA is established.
-func (l *livenessCheck) startLiveness() {
+// begin sets the first check when the IKE SA is established.
+func (l *livenessCheck) begin() {
 	l.noteReceived()
-	l.nextCheck()
+	l.schedule()
 }
 
-// nextCheck sets the timer to the next moment at which something may be due.
-func (l *livenessCheck) nextCheck() {
-	if at := l.Next(l.sa.e.handling.now, l.livenessRules(), l.seen); !at.IsZero() {
+// schedule sets the timer to the next moment at which something may be due.
+func (l *livenessCheck) schedule() {
+	if at := l.Next(l.sa.e.handling.now, l.rules(), l.seen); !at.IsZero() {
 		l.sa.e.timers.Set(&l.timer, at)
 	}
 }
 
-// livenessRules returns what the configuration and the IKE SA's path and state ask for.
-func (l *livenessCheck) livenessRules() liveness.Rules {
+// rules returns what the configuration and the IKE SA's path and state ask for.
+func (l *livenessCheck) rules() liveness.Rules {
 	return liveness.Rules{DPD: l.sa.party.cfg.DPD, KeepMapping: l.keepsNATOpen(), Replaceable: l.sa.canReconnect()}
 }
 
@@ -53,8 +53,8 @@ func (l *livenessCheck) seen(yield func(liveness.Traffic) bool) {
 	}
 }
 
-// liveCheck asks the dataplane for the pairs' Traffic.
-func (l *livenessCheck) liveCheck() {
+// look asks the dataplane for the pairs' Traffic.
+func (l *livenessCheck) look() {
 	if l.sa.state != saEstablished {
 		return
 	}
@@ -66,7 +66,7 @@ func (l *livenessCheck) liveCheck() {
 	})
 	l.sa.e.timers.Set(&l.timer, again)
 	if decide {
-		l.decideLiveness()
+		l.decide()
 	}
 }
 
@@ -79,13 +79,13 @@ func (e *Engine) traffic(in Traffic) {
 	s := saOf(p)
 	p.Saw(child.Seen{In: in.LastIn, Out: in.LastOut})
 	if s.live.Answered(in.ID) && s.state == saEstablished {
-		s.live.decideLiveness()
+		s.live.decide()
 	}
 }
 
-// decideLiveness does what is due.
-func (l *livenessCheck) decideLiveness() {
-	for _, due := range l.Due(l.sa.e.handling.now, l.livenessRules(), l.seen) {
+// decide does what is due.
+func (l *livenessCheck) decide() {
+	for _, due := range l.Due(l.sa.e.handling.now, l.rules(), l.seen) {
 		switch due {
 		case liveness.GiveUp:
 			l.sa.end(child.EndMoved, "our address changed, but the peer still sends to the old one")
@@ -96,12 +96,12 @@ func (l *livenessCheck) decideLiveness() {
 			l.probe()
 		}
 	}
-	l.nextCheck()
+	l.schedule()
 }
 
 // silent reports whether the peer must show that it is alive.
 func (l *livenessCheck) silent() bool {
-	return l.Silent(l.sa.e.handling.now, l.livenessRules(), l.seen)
+	return l.Silent(l.sa.e.handling.now, l.rules(), l.seen)
 }
 
 // probe sends a liveness check, unless another request serves as one.
@@ -112,11 +112,11 @@ func (l *livenessCheck) probe() {
 	l.sa.enqueue(&informational{})
 }
 
-// livenessHint probes because an unprotected message claims that the peer has lost the SA. "A node
+// hint probes because an unprotected message claims that the peer has lost the SA. "A node
 // should treat such a message [...] as a hint that there might be problems with SAs to that IP
 // address and should initiate a liveness check [...]. An implementation SHOULD limit the frequency
 // of such tests" (RFC 7296, Section 2.21.4).
-func (l *livenessCheck) livenessHint() {
+func (l *livenessCheck) hint() {
 	if l.sa.state == saEstablished && l.Hinted(l.sa.e.handling.now) {
 		l.probe()
 	}

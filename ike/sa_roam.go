@@ -269,7 +269,7 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	if supported {
 		s.net.nat = nat
 	}
-	s.live.nextCheck() // keepalives may be needed by now
+	s.live.schedule() // keepalives may be needed by now
 	if !supported {
 		return
 	}
@@ -314,7 +314,7 @@ func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
 		s.net.encap = true
 	}
 	s.movePeer(from)
-	s.live.nextCheck()
+	s.live.schedule()
 	return s.natNotifies(s.party.cfg.Encap)
 }
 
