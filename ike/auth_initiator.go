@@ -260,7 +260,7 @@ func (s *ikeSA) unanswered(r *window.Request) {
 	case saRekeyed:
 		s.end(child.EndReplaced, "rekeyed; the peer did not answer the deletion")
 	case saEstablished:
-		if s.moving() {
+		if s.net.moving() {
 			s.notice(Warn, "peer-silent", fmt.Sprintf("the peer does not answer %v from our new address", r.Exchange))
 			s.end(child.EndMoved, "our address changed, and the peer does not answer")
 			return

@@ -44,9 +44,9 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	s.setup.init.offers = proposal.Numbered(s.party.cfg.Proposals, nil)
 	s.setup.init.group = proposal.Group(s.party.cfg.Proposals[0])
 	s.setup.init.grace.Fire = s.graceOver
-	s.net.Path = s.firstPath(remote)
+	s.net.Path = s.net.firstPath(remote)
 	if s.party.cfg.RemotePort == s.party.cfg.RemoteNATPort {
-		s.float(s.party.profile) // IKE may begin at the NAT port (RFC 7296, Section 2.23)
+		s.net.float(s.party.profile) // IKE may begin at the NAT port (RFC 7296, Section 2.23)
 	}
 	if !s.party.cfg.Local.IsValid() {
 		s.net.system = s.net.Local().Addr()
@@ -58,13 +58,13 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 // firstPath returns the path of the first message to remote: from our IKE port, or for another
 // transport than UDP from any. The port of a connection is not known before it is open, so the peer
 // takes us to be behind a NAT, which makes no difference on a stream (RFC 9329, Section 6.5).
-func (s *ikeSA) firstPath(remote netip.AddrPort) ipsec.Path {
-	p := s.party.profile
-	local := s.e.localAddr(p, remote.Addr())
+func (n *network) firstPath(remote netip.AddrPort) ipsec.Path {
+	p := n.sa.party.profile
+	local := n.sa.e.localAddr(p, remote.Addr())
 	if via := p.cfg.Transport; via != nil {
 		return ipsec.NewPath(via, netip.AddrPortFrom(local, 0), remote, 0)
 	}
-	return ipsec.UDPPath(netip.AddrPortFrom(local, s.e.cfg.IKEPort), remote)
+	return ipsec.UDPPath(netip.AddrPortFrom(local, n.sa.e.cfg.IKEPort), remote)
 }
 
 func (x *initExchange) activity() ikeActivity { return ikeQuiet }
@@ -105,7 +105,7 @@ func (x *initExchange) send(s *ikeSA) {
 func (s *ikeSA) initNotifies(terms initTerms) []wire.Payload {
 	var ps []wire.Payload
 	if terms.encap != EncapNever {
-		ps = append(ps, s.natNotifies(terms.encap)...)
+		ps = append(ps, s.net.natNotifies(terms.encap)...)
 	}
 	if terms.fragment > 0 {
 		ps = append(ps, &wire.Notify{Kind: wire.FragmentationSupported})
@@ -115,14 +115,14 @@ func (s *ikeSA) initNotifies(terms initTerms) []wire.Payload {
 
 // natNotifies returns the NAT detection payloads for our address and the peer's, as far as known.
 // With EncapAlways the source hash is false, so that the other side sees a NAT.
-func (s *ikeSA) natNotifies(encap EncapMode) []wire.Payload {
-	source := natHash(s.spi.I, s.spi.R, s.net.Local())
+func (n *network) natNotifies(encap EncapMode) []wire.Payload {
+	source := natHash(n.sa.spi.I, n.sa.spi.R, n.Local())
 	if encap == EncapAlways {
-		source = falseNATHash(s.spi.I, s.spi.R)
+		source = falseNATHash(n.sa.spi.I, n.sa.spi.R)
 	}
 	return []wire.Payload{
 		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: source},
-		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(s.spi.I, s.spi.R, s.net.Remote())},
+		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(n.sa.spi.I, n.sa.spi.R, n.Remote())},
 	}
 }
 
@@ -280,7 +280,7 @@ func (x *initExchange) finish(s *ikeSA, from ipsec.Path, chosen wire.Proposal, p
 	s.keys = keys
 	s.e.timers.Stop(&s.setup.init.grace)
 	s.answered()
-	s.detect(s.party.cfg.Encap, from, ps)
+	s.net.detect(s.party.cfg.Encap, from, ps)
 	if _, ok := wire.FindNotify(ps, wire.FragmentationSupported); !ok {
 		s.setup.fragment = 0
 	}
@@ -294,29 +294,29 @@ func (x *initExchange) finish(s *ikeSA, from ipsec.Path, chosen wire.Proposal, p
 // they do not match the addresses in the outer packet, MUST tunnel all future IKE and ESP packets
 // associated with this IKE SA over UDP port 4500" (RFC 7296, Section 2.23). The responder floats
 // when it answers to the source of the next request.
-func (s *ikeSA) detect(encap EncapMode, from ipsec.Path, ps []wire.Payload) {
-	s.net.Path = s.net.WithLocal(from.Local().Addr())
+func (n *network) detect(encap EncapMode, from ipsec.Path, ps []wire.Payload) {
+	n.Path = n.WithLocal(from.Local().Addr())
 	if encap == EncapNever {
 		return
 	}
-	nat, supported := detectNAT(ps, s.spi.I, s.natSPIr(), from)
-	s.net.nat, s.net.natT = nat, supported
-	s.net.encap = supported && (nat.Local || nat.Remote || encap == EncapAlways)
-	if s.net.encap && s.initiator {
-		s.float(s.party.profile)
+	nat, supported := detectNAT(ps, n.sa.spi.I, n.natSPIr(), from)
+	n.nat, n.natT = nat, supported
+	n.encap = supported && (nat.Local || nat.Remote || encap == EncapAlways)
+	if n.encap && n.sa.initiator {
+		n.float(n.sa.party.profile)
 	}
 }
 
 // float continues at the NAT ports.
-func (s *ikeSA) float(p *profile) {
-	s.net.Path = s.net.ToNATPort(s.e.cfg.NATPort, p.cfg.RemoteNATPort)
+func (n *network) float(p *profile) {
+	n.Path = n.ToNATPort(n.sa.e.cfg.NATPort, p.cfg.RemoteNATPort)
 }
 
 // natSPIr returns the responder's SPI in the header of the message with the hashes. It is zero in
 // the first request.
-func (s *ikeSA) natSPIr() wire.SPI {
-	if s.initiator {
-		return s.spi.R
+func (n *network) natSPIr() wire.SPI {
+	if n.sa.initiator {
+		return n.sa.spi.R
 	}
 	return 0
 }

@@ -162,7 +162,7 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	s.net.Path = d.Path
 	likely := e.peers.likeliest(known)
 	terms := e.peers.termsFor(known)
-	s.detect(terms.encap, s.net.Path, m.Payloads)
+	s.net.detect(terms.encap, s.net.Path, m.Payloads)
 	e.after(&s.life.hard, halfOpenLife)
 	s.answerInit(d, m, likely, terms, chosen)
 }

@@ -31,6 +31,9 @@ func withDefaults(cfg Peer) Peer {
 	return cfg
 }
 
+// canConnect reports whether we can connect to the peer.
+func (p *profile) canConnect() bool { return len(p.cfg.Remote) > 0 }
+
 // all yields the profile's own party and its members.
 func (p *profile) all() iter.Seq[*party] {
 	return func(yield func(*party) bool) {

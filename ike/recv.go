@@ -219,16 +219,16 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 		s.net.Path = d.Path
 	} else {
 		if h.Response {
-			s.checkAnswered(h.MessageID, d.Path)
+			s.net.checkAnswered(h.MessageID, d.Path)
 		}
-		if !h.Response || !s.bothBehindNATs() {
-			s.follow(d)
+		if !h.Response || !s.net.bothBehindNATs() {
+			s.net.follow(d)
 		}
 	}
 	if h.Response {
 		s.takeResponse(h, ps, err)
-		if s.bothBehindNATs() { // the request that it answers can ask nothing more
-			s.follow(d)
+		if s.net.bothBehindNATs() { // the request that it answers can ask nothing more
+			s.net.follow(d)
 		}
 	} else {
 		s.win.Accept(d.Path, digest, h.Exchange)

@@ -99,7 +99,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	} else {
 		s.spi.R = spi
 	}
-	s.children.sa, s.live.sa = s, s
+	s.children.sa, s.live.sa, s.net.sa = s, s, s
 	s.life.born = e.handling.now
 	s.life.rekey.Fire = s.rekeyDue
 	s.life.hard.Fire = s.hardEnd

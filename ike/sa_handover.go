@@ -28,7 +28,8 @@ type succession struct {
 // with the same peer.
 func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	e := s.e
-	s.keys, s.net, s.party = keys, old.net, old.party
+	s.keys, s.party = keys, old.party
+	s.net.inherit(&old.net)
 	s.remoteID, s.remoteKey = old.remoteID, old.remoteKey
 	s.keys.fragment = old.keys.fragment
 	s.party.sas = append(s.party.sas, s)
@@ -63,7 +64,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	s.moveTo(saRekeyed)
 	s.children.HandOver(&successor.children)
 	waiting := slices.DeleteFunc(s.work.TakeWaiting(), func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
-	successor.net = s.net
+	successor.net.inherit(&s.net)
 	if s.net.fragments == fragmentsLost { // it is tested again
 		successor.net.fragments = fragmentsUnknown
 	}
@@ -74,7 +75,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	successor.notice(Info, "ike-rekeyed", fmt.Sprintf("IKE SA %v/%v replaces %v/%v", successor.spi.I, successor.spi.R, s.spi.I, s.spi.R))
 	successor.work.Add(waiting...)
 	if successor.net.unsaid {
-		successor.announce()
+		successor.net.announce()
 	}
 	successor.startNext()
 }

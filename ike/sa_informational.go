@@ -46,7 +46,7 @@ func (x *informational) start(s *ikeSA) {
 	switch x.kind {
 	case askMove:
 		x.local = s.net.Local()
-		x.payloads = s.natNotifies(s.party.cfg.Encap)
+		x.payloads = s.net.natNotifies(s.party.cfg.Encap)
 		fallthrough
 	case askAlive, askClose:
 		s.ask(wire.Informational, x.payloads)
@@ -105,7 +105,7 @@ func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) 
 		s.end(child.EndFailed, fmt.Sprintf("the peer rejected our authentication with %v", kind))
 		return nil, errPending
 	}
-	answer := s.whereItIs(ps)
+	answer := s.net.whereItIs(ps)
 	for _, p := range ps {
 		d, ok := p.(*wire.Delete)
 		switch {

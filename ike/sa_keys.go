@@ -79,7 +79,7 @@ func (s *ikeSA) childSA(chosen wire.Proposal, shared []byte, n noncePair, creato
 	fromI, fromR := su.ChildKeys(s.keys.suite.Prf(), s.keys.keys.D, shared, n.Ni, n.Nr)
 	sa := ipsec.ChildSA{
 		Cipher: esp.Cipher{ID: uint16(su.Cipher), KeyBits: su.KeyBits}, ESN: su.ESN,
-		KeyIn: fromR, KeyOut: fromI, Path: s.espPath(),
+		KeyIn: fromR, KeyOut: fromI, Path: s.net.espPath(),
 	}
 	if !creator {
 		sa.KeyIn, sa.KeyOut = fromI, fromR

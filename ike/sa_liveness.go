@@ -35,7 +35,7 @@ func (l *livenessCheck) schedule() {
 
 // rules returns what the configuration and the IKE SA's path and state ask for.
 func (l *livenessCheck) rules() liveness.Rules {
-	return liveness.Rules{DPD: l.sa.party.cfg.DPD, KeepMapping: l.keepsNATOpen(), Replaceable: l.sa.canReconnect()}
+	return liveness.Rules{DPD: l.sa.party.cfg.DPD, KeepMapping: l.keepsNATOpen(), Replaceable: l.sa.party.canConnect()}
 }
 
 // keepsNATOpen reports whether we send keepalives: only the side behind the NAT does (RFC 3948,

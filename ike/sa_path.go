@@ -6,8 +6,10 @@ import (
 	"culvert/internal/ipsec"
 )
 
-// network is an IKE SA's path and the result of NAT detection on it (RFC 7296, Section 2.23).
+// network is an IKE SA's path and the result of NAT detection on it (RFC 7296, Section 2.23). It
+// follows the peer and this host to other addresses, and its Child SAs with it.
 type network struct {
+	sa *ikeSA
 	ipsec.Path
 	system  netip.Addr // our address at the time, if the system chose it
 	nat     NATState
@@ -21,8 +23,15 @@ type network struct {
 	fragments fragmentPath
 }
 
+// inherit takes over the path of the IKE SA that this one succeeds, and what is known about it.
+func (n *network) inherit(old *network) {
+	sa := n.sa
+	*n = *old
+	n.sa = sa
+}
+
 // espPath returns the path of the Child SAs' packets.
-func (s *ikeSA) espPath() ipsec.Path { return s.net.ESP(s.net.encap, s.e.cfg.NATPort) }
+func (n *network) espPath() ipsec.Path { return n.ESP(n.encap, n.sa.e.cfg.NATPort) }
 
 // transmit sends the datagrams of one message along a path.
 func (e *Engine) transmit(p ipsec.Path, datagrams [][]byte) {
@@ -36,34 +45,34 @@ func (e *Engine) transmit(p ipsec.Path, datagrams [][]byte) {
 // validated packet [...]. A host behind a NAT SHOULD NOT do this" (RFC 7296, Section 2.23). A peer
 // that is not behind a NAT announces its moves, and so is followed only by whereItIs. If both sides
 // are behind NATs, see checkPath.
-func (s *ikeSA) follow(d Datagram) {
-	if !s.net.Local().Addr().IsValid() {
-		s.net.Path = s.net.WithLocal(d.Path.Local().Addr())
+func (n *network) follow(d Datagram) {
+	if !n.Local().Addr().IsValid() {
+		n.Path = n.WithLocal(d.Path.Local().Addr())
 	}
-	s.heardFrom(d.Path)
+	n.heardFrom(d.Path)
 }
 
 // heardFrom follows the peer to the path of an authentic packet, if that is enough to follow it. A
 // peer that opened another connection is always followed to it (RFC 9329, Section 6.1).
-func (s *ikeSA) heardFrom(to ipsec.Path) {
+func (n *network) heardFrom(to ipsec.Path) {
 	switch {
-	case s.net.SameRemote(to) || !to.Stream() && !s.net.nat.Remote:
-	case !to.Stream() && s.bothBehindNATs():
-		s.checkPath(to)
-	case s.mayMovePeer():
-		s.movePeer(to)
+	case n.SameRemote(to) || !to.Stream() && !n.nat.Remote:
+	case !to.Stream() && n.bothBehindNATs():
+		n.checkPath(to)
+	case n.mayMovePeer():
+		n.movePeer(to)
 	}
 }
 
 // movePairs gives the dataplane the new path of the Child SAs.
-func (s *ikeSA) movePairs() {
-	s.hurry()
-	s.net.fragments, s.rtt = fragmentsUnknown, 0
-	to := s.espPath()
-	for _, p := range s.children.Pairs() {
+func (n *network) movePairs() {
+	n.sa.hurry()
+	n.fragments, n.sa.rtt = fragmentsUnknown, 0
+	to := n.espPath()
+	for _, p := range n.sa.children.Pairs() {
 		if p.SA.Path != to {
 			p.SA.Path = to
-			s.e.emit(SetPath{ID: p.SA.ID, Path: to})
+			n.sa.e.emit(SetPath{ID: p.SA.ID, Path: to})
 		}
 	}
 }
@@ -76,7 +85,7 @@ func (e *Engine) peerMoved(in PeerMoved) {
 		return
 	}
 	s := saOf(p)
-	if s.espPath().Encapsulated() {
-		s.heardFrom(s.net.WithRemoteOf(in.Path))
+	if s.net.espPath().Encapsulated() {
+		s.net.heardFrom(s.net.WithRemoteOf(in.Path))
 	}
 }

@@ -42,57 +42,57 @@ func (c *pathCheck) live(now time.Time) bool {
 
 // checkPath asks the peer at a new address whether it is there, by the outstanding request or by a
 // new one. One address is asked at a time.
-func (s *ikeSA) checkPath(to ipsec.Path) {
-	now := s.e.handling.now
-	if s.state != saEstablished || s.net.check.live(now) {
+func (n *network) checkPath(to ipsec.Path) {
+	now := n.sa.e.handling.now
+	if n.sa.state != saEstablished || n.check.live(now) {
 		return
 	}
-	if s.net.check == nil {
-		s.net.check = &pathCheck{}
+	if n.check == nil {
+		n.check = &pathCheck{}
 	}
-	c := s.net.check
+	c := n.check
 	if !c.asks.allow(now) {
-		s.e.count("ike_moves_limited")
+		n.sa.e.count("ike_moves_limited")
 		return
 	}
-	s.e.count("ike_path_checked")
+	n.sa.e.count("ike_path_checked")
 	c.to, c.asked, c.until = to, false, now.Add(checkTime)
-	switch r := s.win.Outstanding(); {
+	switch r := n.sa.win.Outstanding(); {
 	case r != nil:
 		c.id, c.asked = r.ID, true
-		s.e.transmit(to, r.Datagrams)
-	case !s.work.Busy():
-		s.enqueue(&informational{kind: askAlive})
+		n.sa.e.transmit(to, r.Datagrams)
+	case !n.sa.work.Busy():
+		n.sa.enqueue(&informational{kind: askAlive})
 	}
 }
 
 // requestPaths returns where the outstanding request is sent: to the peer, and to the address that
 // is asked. A new question goes there alone at first.
-func (s *ikeSA) requestPaths() []ipsec.Path {
-	c, r := s.net.check, s.win.Outstanding()
-	if !c.live(s.e.handling.now) {
-		return []ipsec.Path{s.net.Path}
+func (n *network) requestPaths() []ipsec.Path {
+	c, r := n.check, n.sa.win.Outstanding()
+	if !c.live(n.sa.e.handling.now) {
+		return []ipsec.Path{n.Path}
 	}
 	c.id, c.asked = r.ID, true
-	if x, ok := s.work.Current().(*informational); ok && x.kind == askAlive && r.Repeated < checkTries {
+	if x, ok := n.sa.work.Current().(*informational); ok && x.kind == askAlive && r.Repeated < checkTries {
 		return []ipsec.Path{c.to}
 	}
-	return []ipsec.Path{s.net.Path, c.to}
+	return []ipsec.Path{n.Path, c.to}
 }
 
 // checkAnswered handles an authentic response that came on a path. If it answers the question from
 // where that was sent to, the peer is followed there.
-func (s *ikeSA) checkAnswered(id uint32, from ipsec.Path) {
-	c := s.net.check
-	if !c.live(s.e.handling.now) || !c.asked || id != c.id {
+func (n *network) checkAnswered(id uint32, from ipsec.Path) {
+	c := n.check
+	if !c.live(n.sa.e.handling.now) || !c.asked || id != c.id {
 		return
 	}
 	to := c.to
 	c.to = ipsec.Path{}
-	if to.SameRemote(from) && s.mayMovePeer() {
-		s.movePeer(s.net.WithRemoteOf(to))
+	if to.SameRemote(from) && n.mayMovePeer() {
+		n.movePeer(n.WithRemoteOf(to))
 	}
 }
 
 // bothBehindNATs reports whether the peer's address is followed only when it was asked.
-func (s *ikeSA) bothBehindNATs() bool { return s.net.nat.Local && s.net.nat.Remote }
+func (n *network) bothBehindNATs() bool { return n.nat.Local && n.nat.Remote }

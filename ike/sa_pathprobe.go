@@ -239,5 +239,5 @@ func (s *ikeSA) patient() bool {
 	if _, probing := s.work.Current().(prober); !probing || s.state != saEstablished {
 		return false
 	}
-	return s.work.Waiting() == 0 && !s.live.Doubted() && !s.moving() && !s.live.silent()
+	return s.work.Waiting() == 0 && !s.live.Doubted() && !s.net.moving() && !s.live.silent()
 }

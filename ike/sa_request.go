@@ -59,7 +59,7 @@ func (s *ikeSA) sendRequest() {
 
 // emitRequest sends the outstanding request to the peer. as tells how IP carries it.
 func (s *ikeSA) emitRequest(as Send) {
-	for _, as.Path = range s.requestPaths() {
+	for _, as.Path = range s.net.requestPaths() {
 		for _, as.Data = range s.win.Outstanding().Datagrams {
 			s.e.emit(as)
 		}
@@ -78,7 +78,7 @@ func (s *ikeSA) retransmit() {
 	if x, ok := s.work.Current().(prober); ok && x.unanswered(s) {
 		return
 	}
-	if (r.Repeated > 0 || !s.net.Local().Addr().IsValid()) && s.roam() {
+	if (r.Repeated > 0 || !s.net.Local().Addr().IsValid()) && s.net.roam() {
 		return // sent from another address, or ended: the host may not report changes of its addresses
 	}
 	if !s.win.Unanswered(s.plan(), s.patient()) {
@@ -100,7 +100,9 @@ const (
 
 // moving reports whether a new address of ours waits for the confirmation of a peer to which we can
 // reconnect.
-func (s *ikeSA) moving() bool { return s.net.unsaid && s.state == saEstablished && s.canReconnect() }
+func (n *network) moving() bool {
+	return n.unsaid && n.sa.state == saEstablished && n.sa.party.canConnect()
+}
 
 // plan returns how the outstanding request is repeated. The pauses are shorter during shutdown.
 func (s *ikeSA) plan() window.RetransmitPlan {
@@ -116,7 +118,7 @@ func (s *ikeSA) planInService() window.RetransmitPlan {
 	if s.state == saConnecting && len(s.party.cfg.Remote) > 1 {
 		return s.e.cfg.Retry.AtMost(manyAddressTries)
 	}
-	if s.moving() {
+	if s.net.moving() {
 		return moveRetry
 	}
 	probe, ok := s.work.Current().(*informational)

@@ -122,7 +122,7 @@ func (e *Engine) lookForAddress() {
 // roam checks whether the peer is sent to from the right address.
 func (p *party) roam() {
 	for _, s := range slices.Clone(p.sas) {
-		s.roam()
+		s.net.roam()
 	}
 	if p.main() == nil && len(p.cfg.Remote) > 0 && p.e.cfg.LocalAddr != nil && p.e.localAddr(p.profile, p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]).IsValid() {
 		p.hasten()
@@ -132,31 +132,31 @@ func (p *party) roam() {
 // sourceGone handles a packet that the dataplane could not send from its source address.
 func (e *Engine) sourceGone(in SourceGone) {
 	if p := e.pairs.Carried(in.ID); p != nil {
-		saOf(p).roam()
+		saOf(p).net.roam()
 	}
 }
 
 // roam changes to another source address if it must, or should, and reports whether it did. On a
 // connection that the peer opened, the peer opens another (RFC 9329, Section 6.1).
-func (s *ikeSA) roam() bool {
-	was := s.net.Local().Addr()
-	if s.party == nil || s.net.Conn() != 0 || s.party.cfg.Local.IsValid() || s.e.cfg.LocalAddr == nil || s.state == saEmbryo || s.state.ended() {
+func (n *network) roam() bool {
+	was := n.Local().Addr()
+	if n.sa.party == nil || n.Conn() != 0 || n.sa.party.cfg.Local.IsValid() || n.sa.e.cfg.LocalAddr == nil || n.sa.state == saEmbryo || n.sa.state.ended() {
 		return false
 	}
 	// NAT detection of an attempt that started without an address hashed a wrong one, and would
 	// find us behind a NAT.
-	gone := !was.IsValid() || !s.e.hasAddr(was)
-	now := s.e.cfg.LocalAddr(s.net.Remote().Addr())
-	if now == was || !gone && (s.net.system != was || s.state.authenticated() && !s.isFollowed()) {
+	gone := !was.IsValid() || !n.sa.e.hasAddr(was)
+	now := n.sa.e.cfg.LocalAddr(n.Remote().Addr())
+	if now == was || !gone && (n.system != was || n.sa.state.authenticated() && !n.isFollowed()) {
 		return false // what the peer may not follow is done only if necessary
 	}
-	if !s.mayLeaveFor(now) {
-		if gone && s.state.authenticated() {
-			s.e.lookForAddress()
+	if !n.mayLeaveFor(now) {
+		if gone && n.sa.state.authenticated() {
+			n.sa.e.lookForAddress()
 		}
 		return false
 	}
-	s.leaveFor(now)
+	n.leaveFor(now)
 	return true
 }
 
@@ -180,12 +180,12 @@ func (e *Engine) hasAddr(a netip.Addr) bool {
 // mayLeaveFor reports whether a source address is suitable. It refuses those that the system
 // returns for lack of a better one: of another scope than the peer's address, or in a protected
 // network, whose packets must not leave in the clear.
-func (s *ikeSA) mayLeaveFor(now netip.Addr) bool {
-	remote, was := s.net.Remote().Addr(), s.net.Local().Addr()
-	if !now.IsValid() || now.IsLoopback() != remote.IsLoopback() || now.IsLinkLocalUnicast() != remote.IsLinkLocalUnicast() || !s.e.hasAddr(now) {
+func (n *network) mayLeaveFor(now netip.Addr) bool {
+	remote, was := n.Remote().Addr(), n.Local().Addr()
+	if !now.IsValid() || now.IsLoopback() != remote.IsLoopback() || now.IsLinkLocalUnicast() != remote.IsLinkLocalUnicast() || !n.sa.e.hasAddr(now) {
 		return false
 	}
-	return s.party.protects(was) || !s.party.protects(now)
+	return n.sa.party.protects(was) || !n.sa.party.protects(now)
 }
 
 // protects reports whether an address is in a local network of one of the peer's children.
@@ -202,50 +202,47 @@ func (p *party) protects(a netip.Addr) bool {
 
 // isFollowed reports whether the peer is expected to send to the source of our authenticated
 // requests: it announced so, or it sees us behind a NAT.
-func (s *ikeSA) isFollowed() bool {
-	return s.net.follows || s.net.natT && (s.net.nat.Local || s.party.cfg.Encap == EncapAlways)
+func (n *network) isFollowed() bool {
+	return n.follows || n.natT && (n.nat.Local || n.sa.party.cfg.Encap == EncapAlways)
 }
 
-// canReconnect reports whether a new IKE SA can take this one's place.
-func (s *ikeSA) canReconnect() bool { return len(s.party.cfg.Remote) > 0 }
-
 // leaveFor changes to another source address, and tells the peer.
-func (s *ikeSA) leaveFor(now netip.Addr) {
-	s.e.count("ike_address_changed")
-	if was := s.net.Local().Addr(); was.IsValid() {
-		s.notice(Info, "address-changed", fmt.Sprintf("our address towards the peer was %s and is %s", was, now))
+func (n *network) leaveFor(now netip.Addr) {
+	n.sa.e.count("ike_address_changed")
+	if was := n.Local().Addr(); was.IsValid() {
+		n.sa.notice(Info, "address-changed", fmt.Sprintf("our address towards the peer was %s and is %s", was, now))
 	}
-	if s.connecting() { // begun from another address: starts again
-		s.abandonWork("our address changed")
-		s.remove()
+	if n.sa.connecting() { // begun from another address: starts again
+		n.sa.abandonWork("our address changed")
+		n.sa.remove()
 		return
 	}
-	if s.usable() && !s.isFollowed() && s.canReconnect() {
-		s.end(child.EndMoved, "our address changed, and the peer does not follow it")
+	if n.sa.usable() && !n.isFollowed() && n.sa.party.canConnect() {
+		n.sa.end(child.EndMoved, "our address changed, and the peer does not follow it")
 		return
 	}
-	s.net.Path, s.net.system = s.net.WithLocal(now), now
-	s.movePairs()
-	if r := s.win.Outstanding(); r != nil {
+	n.Path, n.system = n.WithLocal(now), now
+	n.movePairs()
+	if r := n.sa.win.Outstanding(); r != nil {
 		r.Repeated = 0
-		s.sendRequest()
+		n.sa.sendRequest()
 	}
-	if s.usable() {
-		s.announce()
+	if n.sa.usable() {
+		n.announce()
 	}
 }
 
 // announce tells the peer our address, before anything else.
-func (s *ikeSA) announce() {
-	s.net.unsaid = true
-	if x, ok := s.work.Current().(*informational); ok && x.kind == askMove && s.win.Outstanding() != nil {
+func (n *network) announce() {
+	n.unsaid = true
+	if x, ok := n.sa.work.Current().(*informational); ok && x.kind == askMove && n.sa.win.Outstanding() != nil {
 		return // its response will find that it is out of date
 	}
-	if s.work.Awaits(func(x exchange) bool { i, ok := x.(*informational); return ok && i.kind == askMove }) {
+	if n.sa.work.Awaits(func(x exchange) bool { i, ok := x.(*informational); return ok && i.kind == askMove }) {
 		return
 	}
-	s.work.AddUrgent(&informational{kind: askMove})
-	s.startNext()
+	n.sa.work.AddUrgent(&informational{kind: askMove})
+	n.sa.startNext()
 }
 
 // announced handles the peer's response to our announcement.
@@ -256,9 +253,9 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	nat, supported := detectNAT(ps, s.spi.I, s.spi.R, s.net.Path)
 	switch {
 	case x.local != s.net.Local():
-		s.announce()
+		s.net.announce()
 		return
-	case !supported && s.net.follows && s.canReconnect():
+	case !supported && s.net.follows && s.party.canConnect():
 		s.end(child.EndMoved, "our address changed, and the peer refuses to follow it")
 		return
 	}
@@ -277,11 +274,11 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 		return
 	}
 	was := s.net.Path
-	s.float(s.party.profile)
+	s.net.float(s.party.profile)
 	s.net.encap = true
-	s.movePairs()
+	s.net.movePairs()
 	if s.net.Path != was {
-		s.announce()
+		s.net.announce()
 	}
 }
 
@@ -290,32 +287,32 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 // request, the announcement is the peer's own, and is followed whatever NAT there is. Otherwise the
 // peer is now behind a NAT, or somebody relays its request; then the rules for any authenticated
 // message apply.
-func (s *ikeSA) whereItIs(ps []wire.Payload) []wire.Payload {
-	from, _ := s.win.Last()
-	nat, ok := detectNAT(ps, s.spi.I, s.spi.R, from)
-	if !ok || s.state == saRekeyed {
+func (n *network) whereItIs(ps []wire.Payload) []wire.Payload {
+	from, _ := n.sa.win.Last()
+	nat, ok := detectNAT(ps, n.sa.spi.I, n.sa.spi.R, from)
+	if !ok || n.sa.state == saRekeyed {
 		return nil
 	}
-	if nat.Remote && (!s.net.natT || s.net.nat.Local) {
-		s.e.count("ike_move_refused")
+	if nat.Remote && (!n.natT || n.nat.Local) {
+		n.sa.e.count("ike_move_refused")
 		return nil
 	}
-	if s.net.unsaid { // it does not know our address yet
-		from = from.WithLocal(s.net.Local().Addr())
+	if n.unsaid { // it does not know our address yet
+		from = from.WithLocal(n.Local().Addr())
 	}
-	if from != s.net.Path {
-		if !s.mayMovePeer() {
+	if from != n.Path {
+		if !n.mayMovePeer() {
 			return nil
 		}
-		s.notice(Info, "peer-moved", fmt.Sprintf("the peer was at %s and is at %s", s.net.Remote(), from.Remote()))
+		n.sa.notice(Info, "peer-moved", fmt.Sprintf("the peer was at %s and is at %s", n.Remote(), from.Remote()))
 	}
-	s.net.nat = nat
-	if (nat.Local || nat.Remote) && s.net.natT && from.Via().CarriesESP {
-		s.net.encap = true
+	n.nat = nat
+	if (nat.Local || nat.Remote) && n.natT && from.Via().CarriesESP {
+		n.encap = true
 	}
-	s.movePeer(from)
-	s.live.schedule()
-	return s.natNotifies(s.party.cfg.Encap)
+	n.movePeer(from)
+	n.sa.live.schedule()
+	return n.natNotifies(n.sa.party.cfg.Encap)
 }
 
 // Limits of the moves of one IKE SA's peer: maxMoves at once, then one per moveInterval. Each costs
@@ -341,18 +338,18 @@ func (m *moveLimit) allow(now time.Time) bool {
 }
 
 // mayMovePeer reports whether the peer may be followed once more, and counts it.
-func (s *ikeSA) mayMovePeer() bool {
-	if !s.net.moves.allow(s.e.handling.now) {
-		s.e.count("ike_moves_limited")
+func (n *network) mayMovePeer() bool {
+	if !n.moves.allow(n.sa.e.handling.now) {
+		n.sa.e.count("ike_moves_limited")
 		return false
 	}
-	s.e.count("ike_peer_moved")
+	n.sa.e.count("ike_peer_moved")
 	return true
 }
 
 // movePeer sets the path of the IKE SA and its Child SAs.
-func (s *ikeSA) movePeer(to ipsec.Path) {
-	s.net.Path = to
-	s.movePairs()
-	s.e.touch(s.party)
+func (n *network) movePeer(to ipsec.Path) {
+	n.Path = to
+	n.movePairs()
+	n.sa.e.touch(n.sa.party)
 }

@@ -113,7 +113,7 @@ func TestRoaming(t *testing.T) {
 					to = netip.MustParseAddr(to).Next().String()
 				}
 				p.wantSameIKESA(was)
-				if main := s.e.peers.order[0].party.main(); main.net.unsaid || main.moving() {
+				if main := s.e.peers.order[0].party.main(); main.net.unsaid || main.net.moving() {
 					p.fatalf("the peer was told, and that is not known")
 				}
 				p.wantTunnel()
