@@ -55,18 +55,6 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	return nil
 }
 
-// firstPath returns the path of the first message to remote: from our IKE port, or for another
-// transport than UDP from any. The port of a connection is not known before it is open, so the peer
-// takes us to be behind a NAT, which makes no difference on a stream (RFC 9329, Section 6.5).
-func (n *network) firstPath(remote netip.AddrPort) ipsec.Path {
-	p := n.sa.party.profile
-	local := n.sa.e.localAddr(p, remote.Addr())
-	if via := p.cfg.Transport; via != nil {
-		return ipsec.NewPath(via, netip.AddrPortFrom(local, 0), remote, 0)
-	}
-	return ipsec.UDPPath(netip.AddrPortFrom(local, n.sa.e.cfg.IKEPort), remote)
-}
-
 func (x *initExchange) activity() ikeActivity { return ikeQuiet }
 
 func (x *initExchange) start(s *ikeSA) {
@@ -111,19 +99,6 @@ func (s *ikeSA) initNotifies(terms initTerms) []wire.Payload {
 		ps = append(ps, &wire.Notify{Kind: wire.FragmentationSupported})
 	}
 	return ps
-}
-
-// natNotifies returns the NAT detection payloads for our address and the peer's, as far as known.
-// With EncapAlways the source hash is false, so that the other side sees a NAT.
-func (n *network) natNotifies(encap EncapMode) []wire.Payload {
-	source := natHash(n.sa.spi.I, n.sa.spi.R, n.Local())
-	if encap == EncapAlways {
-		source = falseNATHash(n.sa.spi.I, n.sa.spi.R)
-	}
-	return []wire.Payload{
-		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: source},
-		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(n.sa.spi.I, n.sa.spi.R, n.Remote())},
-	}
 }
 
 // initResponse handles a response to our IKE_SA_INIT request. Nothing in it is authenticated.
@@ -287,38 +262,6 @@ func (x *initExchange) finish(s *ikeSA, from ipsec.Path, chosen wire.Proposal, p
 	s.keys.fragment = s.setup.fragment
 	s.moveTo(saAuthenticating)
 	s.run(newAuthExchange(s))
-}
-
-// detect reads the NAT detection payloads and floats to the NAT ports: "The IKE initiator MUST
-// check the NAT_DETECTION_SOURCE_IP or NAT_DETECTION_DESTINATION_IP payloads if present, and if
-// they do not match the addresses in the outer packet, MUST tunnel all future IKE and ESP packets
-// associated with this IKE SA over UDP port 4500" (RFC 7296, Section 2.23). The responder floats
-// when it answers to the source of the next request.
-func (n *network) detect(encap EncapMode, from ipsec.Path, ps []wire.Payload) {
-	n.Path = n.WithLocal(from.Local().Addr())
-	if encap == EncapNever {
-		return
-	}
-	nat, supported := detectNAT(ps, n.sa.spi.I, n.natSPIr(), from)
-	n.nat, n.natT = nat, supported
-	n.encap = supported && (nat.Local || nat.Remote || encap == EncapAlways)
-	if n.encap && n.sa.initiator {
-		n.float(n.sa.party.profile)
-	}
-}
-
-// float continues at the NAT ports.
-func (n *network) float(p *profile) {
-	n.Path = n.ToNATPort(n.sa.e.cfg.NATPort, p.cfg.RemoteNATPort)
-}
-
-// natSPIr returns the responder's SPI in the header of the message with the hashes. It is zero in
-// the first request.
-func (n *network) natSPIr() wire.SPI {
-	if n.sa.initiator {
-		return n.sa.spi.R
-	}
-	return 0
 }
 
 // response does nothing: initResponse handles the responses.

@@ -54,3 +54,43 @@ func detectNAT(ps []wire.Payload, spiI, spiR wire.SPI, from ipsec.Path) (state N
 	}
 	return NATState{Local: destinationMatches == 0, Remote: sourceMatches == 0}, true
 }
+
+// natNotifies returns the NAT detection payloads for our address and the peer's, as far as known.
+// With EncapAlways the source hash is false, so that the other side sees a NAT.
+func (n *network) natNotifies(encap EncapMode) []wire.Payload {
+	source := natHash(n.sa.spi.I, n.sa.spi.R, n.Local())
+	if encap == EncapAlways {
+		source = falseNATHash(n.sa.spi.I, n.sa.spi.R)
+	}
+	return []wire.Payload{
+		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: source},
+		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(n.sa.spi.I, n.sa.spi.R, n.Remote())},
+	}
+}
+
+// detect reads the NAT detection payloads and floats to the NAT ports: "The IKE initiator MUST
+// check the NAT_DETECTION_SOURCE_IP or NAT_DETECTION_DESTINATION_IP payloads if present, and if
+// they do not match the addresses in the outer packet, MUST tunnel all future IKE and ESP packets
+// associated with this IKE SA over UDP port 4500" (RFC 7296, Section 2.23). The responder floats
+// when it answers to the source of the next request.
+func (n *network) detect(encap EncapMode, from ipsec.Path, ps []wire.Payload) {
+	n.Path = n.WithLocal(from.Local().Addr())
+	if encap == EncapNever {
+		return
+	}
+	nat, supported := detectNAT(ps, n.sa.spi.I, n.natSPIr(), from)
+	n.nat, n.natT = nat, supported
+	n.encap = supported && (nat.Local || nat.Remote || encap == EncapAlways)
+	if n.encap && n.sa.initiator {
+		n.float(n.sa.party.profile)
+	}
+}
+
+// natSPIr returns the responder's SPI in the header of the message with the hashes. It is zero in
+// the first request.
+func (n *network) natSPIr() wire.SPI {
+	if n.sa.initiator {
+		return n.sa.spi.R
+	}
+	return 0
+}

@@ -30,6 +30,23 @@ func (n *network) inherit(old *network) {
 	n.sa = sa
 }
 
+// firstPath returns the path of the first message to remote: from our IKE port, or for another
+// transport than UDP from any. The port of a connection is not known before it is open, so the peer
+// takes us to be behind a NAT, which makes no difference on a stream (RFC 9329, Section 6.5).
+func (n *network) firstPath(remote netip.AddrPort) ipsec.Path {
+	p := n.sa.party.profile
+	local := n.sa.e.localAddr(p, remote.Addr())
+	if via := p.cfg.Transport; via != nil {
+		return ipsec.NewPath(via, netip.AddrPortFrom(local, 0), remote, 0)
+	}
+	return ipsec.UDPPath(netip.AddrPortFrom(local, n.sa.e.cfg.IKEPort), remote)
+}
+
+// float continues at the NAT ports.
+func (n *network) float(p *profile) {
+	n.Path = n.ToNATPort(n.sa.e.cfg.NATPort, p.cfg.RemoteNATPort)
+}
+
 // espPath returns the path of the Child SAs' packets.
 func (n *network) espPath() ipsec.Path { return n.ESP(n.encap, n.sa.e.cfg.NATPort) }
 

@@ -98,12 +98,6 @@ const (
 	doubtTries       = 4 // a liveness check, or any request to a peer that may have lost the IKE SA: about 22 s
 )
 
-// moving reports whether a new address of ours waits for the confirmation of a peer to which we can
-// reconnect.
-func (n *network) moving() bool {
-	return n.unsaid && n.sa.state == saEstablished && n.sa.party.canConnect()
-}
-
 // plan returns how the outstanding request is repeated. The pauses are shorter during shutdown.
 func (s *ikeSA) plan() window.RetransmitPlan {
 	p := s.planInService()

@@ -206,6 +206,12 @@ func (n *network) isFollowed() bool {
 	return n.follows || n.natT && (n.nat.Local || n.sa.party.cfg.Encap == EncapAlways)
 }
 
+// moving reports whether a new address of ours waits for the confirmation of a peer to which we can
+// reconnect.
+func (n *network) moving() bool {
+	return n.unsaid && n.sa.state == saEstablished && n.sa.party.canConnect()
+}
+
 // leaveFor changes to another source address, and tells the peer.
 func (n *network) leaveFor(now netip.Addr) {
 	n.sa.e.count("ike_address_changed")
