@@ -99,7 +99,7 @@ var hostileAuth = []hostileRow{
 		a.left.connect("")
 		a.drive(2 * time.Minute)
 		a.wantNoChild("lan")
-		if n := a.right.e.sas.halfOpen.count; n != 0 {
+		if n := a.right.e.sas.halfOpen.Count(); n != 0 {
 			a.fatalf("%d half-open IKE SAs stay", n)
 		}
 		right.PSK, left.PSK = testPSK(), testPSK()

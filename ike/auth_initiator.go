@@ -229,7 +229,7 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 	s.remoteID, s.remoteKey = id, id.Canonical()
 	s.moveTo(saEstablished)
 	s.setup, s.handshake = nil, nil
-	e.sas.halfOpen.recent.add(s.net.Remote().Addr())
+	e.sas.halfOpen.Authenticated(s.net.Remote().Addr())
 	s.afterAuth = s.win.ExpectedID()
 	s.life.established, s.life.since = e.handling.now, e.handling.now
 	e.timers.Stop(&s.life.hard)

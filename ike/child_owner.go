@@ -59,7 +59,7 @@ func (p *party) Report(r child.Report) {
 			n.IKESPI = s.ours()
 		}
 	}
-	p.e.emit(n)
+	p.tell(n)
 }
 
 // A pairHost is the engine as pairs see it: the effects on the dataplane, time and randomness.

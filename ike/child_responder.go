@@ -82,6 +82,10 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 		terms.cancel()
 		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange method is required"}
 	}
+	if err := s.checkPublic(ke); err != nil {
+		terms.cancel()
+		return nil, err
+	}
 	s.e.answerKey(group, ke.Data, func(k keyPair) { s.childComputed(pick, terms, k) })
 	return nil, errPending
 }

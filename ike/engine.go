@@ -18,7 +18,6 @@ type Engine struct {
 	handling    handling
 	timers      timer.Heap
 	jobs        jobs
-	newcomers   int // computations under way for half-open IKE SAs
 	sas         saTable
 	peers       peerTable
 	plan        peerPlan

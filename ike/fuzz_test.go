@@ -114,7 +114,7 @@ func FuzzEngine(f *testing.F) {
 		if p.right.e.Counters()["ike_panic"] > 0 {
 			p.fatalf("panic: %s", p.wantNotice(p.right, "panic").Text)
 		}
-		if n := p.right.e.sas.halfOpen.count + len(p.right.plane.allocated) + len(p.right.e.jobs.waiting); n != 0 {
+		if n := p.right.e.sas.halfOpen.Count() + len(p.right.plane.allocated) + len(p.right.e.jobs.waiting); n != 0 {
 			p.fatalf("%d half-open IKE SAs, SPIs and computations stay", n)
 		}
 		p.wantSound()

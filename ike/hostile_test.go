@@ -89,7 +89,7 @@ func (p *testPair) stillWorks(reconnect bool) {
 // snapshot is the state that an attack must not change.
 func (s *testSide) snapshot() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "IKE SAs %d, half-open %d, pairs %d, SPIs %d, computations %d;", len(s.e.sas.bySPI), s.e.sas.halfOpen.count, s.e.pairs.Len(), len(s.plane.allocated), len(s.e.jobs.waiting))
+	fmt.Fprintf(&b, "IKE SAs %d, half-open %d, pairs %d, SPIs %d, computations %d;", len(s.e.sas.bySPI), s.e.sas.halfOpen.Count(), s.e.pairs.Len(), len(s.plane.allocated), len(s.e.jobs.waiting))
 	for _, psa := range s.plane.ofPolicy(s.policy("lan")) {
 		fmt.Fprintf(&b, " child %d %08x %08x %v %v %v", psa.sa.ID, psa.sa.SPIIn, psa.sa.SPIOut, psa.sa.Path, psa.sa.LocalTS, psa.sa.RemoteTS)
 	}

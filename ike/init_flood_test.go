@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/budget"
 	"culvert/ike/identity"
 	"culvert/ike/window"
 	"culvert/ike/wire"
@@ -79,8 +80,8 @@ func TestDatagramFromNowhere(t *testing.T) {
 	}
 	p.left.connect("")
 	p.drive(time.Minute)
-	if e := p.right.e; len(e.sas.bySPI) != 0 || e.sas.halfOpen.count != 0 || e.Counters()["ike_malformed"] == 0 {
-		p.fatalf("%d IKE SAs, %d half-open ones, counters %v", len(e.sas.bySPI), e.sas.halfOpen.count, e.Counters())
+	if e := p.right.e; len(e.sas.bySPI) != 0 || e.sas.halfOpen.Count() != 0 || e.Counters()["ike_malformed"] == 0 {
+		p.fatalf("%d IKE SAs, %d half-open ones, counters %v", len(e.sas.bySPI), e.sas.halfOpen.Count(), e.Counters())
 	}
 }
 
@@ -163,7 +164,7 @@ func BenchmarkSpoofedInit(b *testing.B) {
 // IKE SAs, whether it stops before IKE_AUTH or is refused there, and others still get through.
 func TestOneCallerCannotFillTheTable(t *testing.T) {
 	p := newPair(t, 3, func(p *testPair) {
-		p.right.config.Limits = EngineLimits{MaxHalfOpen: 4 * hostShare, CookieThreshold: 4 * hostShare}
+		p.right.config.Limits = EngineLimits{MaxHalfOpen: 4 * 64, CookieThreshold: 4 * 64}
 	})
 	a := newAttack(p)
 	var last *rogue
@@ -174,17 +175,17 @@ func TestOneCallerCannotFillTheTable(t *testing.T) {
 			last = r
 		}
 	}
-	if n := p.right.e.sas.halfOpen.count; n != 4 {
+	if n := p.right.e.sas.halfOpen.Count(); n != 4 {
 		t.Errorf("%d half-open IKE SAs, want 4", n)
 	}
 	last.send(wire.IKEAuth, 1, last.authPayloads(&wire.ID{IDType: wire.IDFQDN, Data: []byte("left.example.com")}))
-	if n := p.right.e.sas.halfOpen.count; n != 4 {
+	if n := p.right.e.sas.halfOpen.Count(); n != 4 {
 		t.Errorf("%d IKE SAs that are not authenticated after a refusal, want 4", n)
 	}
 	p.up()
 	p.drive(time.Minute)
-	if c := p.right.e.sas.halfOpen; c.count != 0 || len(c.from) != 0 {
-		t.Errorf("%d callers of %d addresses stay", c.count, len(c.from))
+	if n := p.right.e.sas.halfOpen.Count(); n != 0 {
+		t.Errorf("%d callers stay", n)
 	}
 }
 
@@ -193,8 +194,8 @@ func TestLongInit(t *testing.T) {
 	a := newAttack(p)
 	r := a.newRogue(p.right)
 	r.sendInit(append(r.payloads(), &wire.Notify{Kind: 40000, Data: make([]byte, maxInit)}))
-	if len(a.replies) != 0 || p.right.e.sas.halfOpen.count != 0 {
-		t.Errorf("%d replies, %d half-open", len(a.replies), p.right.e.sas.halfOpen.count)
+	if len(a.replies) != 0 || p.right.e.sas.halfOpen.Count() != 0 {
+		t.Errorf("%d replies, %d half-open", len(a.replies), p.right.e.sas.halfOpen.Count())
 	}
 }
 
@@ -208,7 +209,7 @@ func TestFloodOfProposals(t *testing.T) {
 		r.sendRefused(255)
 		p.now = p.now.Add(time.Millisecond)
 	}
-	if n := len(p.right.notices); n > maxDiagnostics {
+	if n := len(p.right.notices); n > budget.MaxRefusals {
 		t.Errorf("%d notices", n)
 	}
 	if len(a.replies) != 50 {

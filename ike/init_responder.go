@@ -59,7 +59,7 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 func (e *Engine) malformedInit(d Datagram, h wire.Header, n *wire.Notify, why string) {
 	e.count("ike_malformed")
 	e.callRefused(call{from: d.Path, event: eventCallRefused, why: "malformed IKE_SA_INIT request of " + d.Path.Remote().String() + ": " + why})
-	if !e.unprotected.allowError(e.handling.now) {
+	if !e.unprotected.AllowError(e.handling.now) {
 		e.count("ike_errors_limited")
 		return
 	}
@@ -83,7 +83,7 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 		return false
 	}
 	from := d.Path.Remote().Addr()
-	if !e.sas.halfOpen.admits(from, e.peers.configured(from), limits.MaxHalfOpen) || len(e.sas.bySPI)-e.sas.halfOpen.count >= limits.MaxIKESAs {
+	if !e.sas.halfOpen.Admits(from, e.peers.configured(from), limits.MaxHalfOpen) || len(e.sas.bySPI)-e.sas.halfOpen.Count() >= limits.MaxIKESAs {
 		e.count("ike_half_open_limit")
 		return false
 	}
@@ -104,14 +104,11 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	return false
 }
 
-// maxBacklog is the number of newcomers' computations under way from which on a cookie is demanded.
-const maxBacklog = 2
-
 // wantsCookie reports whether the request must come with a cookie: many IKE SAs are half-open,
 // newcomers already wait for their computations, or this one's computation is dear.
 func (e *Engine) wantsCookie(m *wire.Message) bool {
 	ke, _ := wire.Find[*wire.KE](m.Payloads)
-	return e.sas.halfOpen.count >= e.cfg.Limits.CookieThreshold || e.newcomers >= maxBacklog || e.cfg.KE.Dear(ke.Group)
+	return e.sas.halfOpen.Busy(e.cfg.Limits.CookieThreshold) || e.cfg.KE.Dear(ke.Group)
 }
 
 // refuseInit answers an IKE_SA_INIT request with one notify. The responder's SPI is zero, since
@@ -158,7 +155,7 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 	s.spi.I = m.InitiatorSPI
 	s.init, s.handshake = key, &authHandshake{}
 	e.sas.inits[key] = s
-	e.sas.halfOpen.add(s, d.Path.Remote().Addr())
+	s.place = e.sas.halfOpen.Add(d.Path.Remote().Addr())
 	s.net.Path = d.Path
 	likely := e.peers.likeliest(known)
 	terms := e.peers.termsFor(known)
@@ -191,9 +188,9 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, terms i
 		s.setup.fragment = terms.fragment
 	}
 	header := m.Header
-	e.newcomers++
+	e.sas.halfOpen.Computing(1)
 	e.answerKey(ke.Group, ke.Data, func(k keyPair) {
-		e.newcomers--
+		e.sas.halfOpen.Computing(-1)
 		if s.state != saHalfOpen {
 			return
 		}
@@ -214,7 +211,7 @@ func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, terms i
 func (e *Engine) badKeyExchange(d Datagram, h wire.Header, err error) {
 	e.count("ike_bad_key_exchange")
 	e.callRefused(call{from: d.Path, event: eventCallRefused, why: "IKE_SA_INIT request of " + d.Path.Remote().String() + ": " + err.Error()})
-	if !e.unprotected.allowError(e.handling.now) {
+	if !e.unprotected.AllowError(e.handling.now) {
 		e.count("ike_errors_limited")
 		return
 	}

@@ -1,9 +1,11 @@
 package ike
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"culvert/ike/wire"
 )
@@ -63,5 +65,60 @@ func TestMalformedInitIsTold(t *testing.T) {
 				t.Errorf("%d IKE SAs are left", n)
 			}
 		})
+	}
+}
+
+// TestBadPublicValueIsCheap sends requests of many addresses with a value that no honest peer
+// sends: nothing is computed and no state is left, each is counted, and the reason is told.
+func TestBadPublicValueIsCheap(t *testing.T) {
+	a := newAttack(newPair(t, 1, nil))
+	e := a.left.e
+	for i := range 300 {
+		r := a.newRogue(a.left)
+		r.ke.public = append([]byte(nil), r.ke.public...)
+		clear(r.ke.public[2:])
+		a.inject(a.left, netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), 500), r.message(r.payloads()))
+	}
+	if n := e.jobs.last; n != 0 || len(e.sas.bySPI) != 0 {
+		t.Errorf("%d computations and %d IKE SAs for bad values", n, len(e.sas.bySPI))
+	}
+	if n := e.Counters()["ike_bad_key_exchange"]; n != 300 {
+		t.Errorf("%d are counted, want 300", n)
+	}
+	if len(a.left.refused) == 0 {
+		t.Error("no reason is told")
+	}
+}
+
+// TestCookieBeforeWork demands a cookie before anything dear: of everybody if the group is, and
+// otherwise as soon as a few newcomers wait for their computations.
+func TestCookieBeforeWork(t *testing.T) {
+	for dear, want := range map[bool]int{false: 2, true: 0} {
+		a := newAttack(newPair(t, 1, nil))
+		a.compute = func() time.Duration { return time.Second }
+		e := a.right.e
+		e.cfg.KE = fakeKEs{random: seededRand(1, "dear"), dear: dear}
+		for i := range 10 {
+			r := a.newRogue(a.right)
+			a.inject(a.right, netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 500), r.message(r.payloads()))
+		}
+		if n := len(e.jobs.waiting); n != want {
+			t.Errorf("dear %v: %d computations, want %d", dear, n, want)
+		}
+		cookies := 0
+		for _, pk := range a.replies {
+			if _, ok := wire.FindNotify(pk.msg.payloads, wire.Cookie); ok {
+				cookies++
+			}
+		}
+		if cookies != 10-want {
+			t.Errorf("dear %v: %d cookies are demanded, want %d", dear, cookies, 10-want)
+		}
+		a.drive(5 * time.Second)
+		if e.sas.halfOpen.Busy(100) {
+			t.Errorf("dear %v: computations are still counted", dear)
+		}
+		a.compute = func() time.Duration { return time.Millisecond }
+		a.up() // with a cookie, if the group is dear
 	}
 }

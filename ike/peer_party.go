@@ -2,10 +2,12 @@ package ike
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
 
+	"culvert/ike/budget"
 	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/timer"
@@ -19,6 +21,8 @@ type party struct {
 	sas      []*ikeSA // oldest first
 	try      try
 	child.Trouble
+	account   budget.Account // of its IKE SAs
+	lines     budget.Lines   // of the log
 	waiters   waiters
 	replacing replacement
 	dirty     bool
@@ -244,14 +248,29 @@ func (p *party) policyNamed(name string) *child.Policy {
 }
 
 func (p *party) notice(level Level, event, child, text string) {
-	p.e.emit(Notice{Level: level, Peer: p.cfg.Name, Party: p.name, Child: child, Event: event, Text: identity.Printable(text)})
+	p.tell(Notice{Level: level, Peer: p.cfg.Name, Party: p.name, Child: child, Event: event, Text: identity.Printable(text)})
+}
+
+// tell emits a notice of the party, unless there were too many.
+func (p *party) tell(n Notice) {
+	more, ok := p.lines.Allow(p.e.handling.now)
+	if !ok {
+		p.e.count("ike_lines_limited")
+		return
+	}
+	if more > 0 {
+		n.Text += fmt.Sprintf(" (and %d lines of this peer were left out before)", more)
+	}
+	p.e.emit(n)
 }
 
 // notice reports an event of the IKE SA.
 func (s *ikeSA) notice(level Level, event, text string) {
 	n := Notice{Level: level, Event: event, Text: identity.Printable(text), IKESPI: s.ours()}
-	if s.party != nil {
-		n.Peer, n.Party = s.party.cfg.Name, s.party.name
+	if s.party == nil {
+		s.e.emit(n)
+		return
 	}
-	s.e.emit(n)
+	n.Peer, n.Party = s.party.cfg.Name, s.party.name
+	s.party.tell(n)
 }

@@ -1,18 +1,23 @@
 package ike
 
-import "iter"
+import (
+	"iter"
+
+	"culvert/ike/budget"
+)
 
 // profile is one configured peer: what all parties that connect by it share. Its settings change
 // as far as its IKE SAs survive that (adopt).
 type profile struct {
 	e       *Engine
-	given   Peer    // as configured
-	cfg     Peer    // with defaults filled in
-	place   uint64  // position in the configuration, increasing
-	party   *party  // exists from the start
-	members members // with Peer.Parties: the others
-	calls   calls   // refused ones from its addresses
-	removed bool    // no longer configured: its SAs are being closed
+	given   Peer           // as configured
+	cfg     Peer           // with defaults filled in
+	place   uint64         // position in the configuration, increasing
+	party   *party         // exists from the start
+	members members        // with Peer.Parties: the others
+	calls   calls          // refused ones from its addresses
+	account budget.Account // of all IKE SAs of its parties
+	removed bool           // no longer configured: its SAs are being closed
 }
 
 func (e *Engine) newProfile(cfg Peer) *profile {

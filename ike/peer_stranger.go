@@ -39,7 +39,7 @@ type calls struct {
 // callRefused records a refused call, within the limits of such records.
 func (e *Engine) callRefused(c call) {
 	owners := e.peers.callers(c.from, c.claims)
-	if !e.unprotected.allowDiagnostic(e.handling.now, len(owners) > 0) {
+	if !e.unprotected.AllowRefusal(e.handling.now, len(owners) > 0) {
 		e.count("ike_refusals_limited")
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/budget"
 	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
@@ -55,8 +56,8 @@ func TestRefusalsAreLimited(t *testing.T) {
 	for range 100 {
 		bad(attacker)
 	}
-	if n, limited := len(a.right.refused), a.right.e.Counters()["ike_refusals_limited"]; n != maxDiagnostics || limited != 100-maxDiagnostics {
-		t.Errorf("%d refusals in a second are recorded and %d are not, want %d and the others", n, limited, maxDiagnostics)
+	if n, limited := len(a.right.refused), a.right.e.Counters()["ike_refusals_limited"]; n != budget.MaxRefusals || limited != 100-budget.MaxRefusals {
+		t.Errorf("%d refusals in a second are recorded and %d are not, want %d and the others", n, limited, budget.MaxRefusals)
 	}
 	bad(a.left.home())
 	if why := a.right.e.Status()[0].Reason; !strings.Contains(why, "malformed") {

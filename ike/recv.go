@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"culvert/ike/budget"
 	"culvert/ike/child"
 	"culvert/ike/suite"
 	"culvert/ike/window"
@@ -173,7 +174,7 @@ func (s *ikeSA) fragment(d Datagram, h wire.Header, f *wire.EncryptedFragment) {
 		return
 	}
 	m, complete := r.Add(f, plain, digestOf(d.Data), s.maxReassembled())
-	if s.state == saHalfOpen && !s.e.chargeFragments(s, r) {
+	if s.state == saHalfOpen && !s.chargeFragments(r) {
 		s.e.count("ike_fragment_refused")
 		return
 	}
@@ -187,7 +188,7 @@ func (s *ikeSA) fragment(d Datagram, h wire.Header, f *wire.EncryptedFragment) {
 // maxReassembled returns the most octets that a message in fragments may have.
 func (s *ikeSA) maxReassembled() int {
 	if s.state == saHalfOpen {
-		return maxStrangersMessage
+		return budget.MaxMessage
 	}
 	return window.MaxReassembled
 }
@@ -231,8 +232,7 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 			s.net.follow(d)
 		}
 	} else {
-		s.win.Accept(d.Path, digest, h.Exchange)
-		s.takeRequest(d, h, ps, err)
+		s.request(d, h, digest, ps, err)
 	}
 	s.rekeyBeforeIDsRunOut()
 }

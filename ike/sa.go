@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/budget"
 	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/queue"
@@ -38,10 +39,9 @@ type ikeSA struct {
 	rtt            roundTrip
 	succ           succession
 	remoteID       identity.ID
-	remoteKey      identity.ID // its canonical form
-	init           initKey     // of a responder: the IKE_SA_INIT request that created it
-	source         netip.Addr  // of that request, while halfOpenTable counts it
-	held           int         // octets of fragments that halfOpenTable has charged to it
+	remoteKey      identity.ID  // its canonical form
+	init           initKey      // of a responder: the IKE_SA_INIT request that created it
+	place          budget.Place // of that request, until the IKE SA is authenticated
 }
 
 // spiPair holds both SPIs of an IKE SA.
@@ -69,7 +69,7 @@ func (s *ikeSA) ours() wire.SPI {
 type saTable struct {
 	bySPI    map[wire.SPI]*ikeSA
 	inits    map[initKey]*ikeSA // of responders, by their IKE_SA_INIT request
-	halfOpen halfOpenTable
+	halfOpen budget.Newcomers
 }
 
 // An initKey identifies an IKE_SA_INIT request: "a robust responder will do the IKE SA lookup using
@@ -140,7 +140,7 @@ func (e *Engine) nonce() ([]byte, error) { return e.random(nonceLen) }
 func (s *ikeSA) moveTo(to saState) {
 	mustMove(s.state, to)
 	if to == saEstablished || to == saGone {
-		s.e.sas.halfOpen.remove(s)
+		s.e.sas.halfOpen.Remove(&s.place)
 	}
 	s.state = to
 	s.e.touch(s.party)

@@ -34,6 +34,9 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if ke.Group != group {
 		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange method is required"}
 	}
+	if err := s.checkPublic(ke); err != nil {
+		return nil, err
+	}
 	nr, err := s.e.nonce()
 	if err != nil {
 		return nil, refuse(wire.TemporaryFailure, "no randomness")

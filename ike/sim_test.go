@@ -245,7 +245,7 @@ func (s *testSide) leftovers() string {
 		what  string
 	}{
 		{len(s.plane.sas), "Child SAs"}, {len(s.plane.allocated), "SPIs"}, {len(s.e.sas.bySPI), "IKE SAs"},
-		{len(s.e.sas.inits), "IKE_SA_INIT records"}, {s.e.sas.halfOpen.count, "half-open IKE SAs"},
+		{len(s.e.sas.inits), "IKE_SA_INIT records"}, {s.e.sas.halfOpen.Count(), "half-open IKE SAs"},
 		{s.e.pairs.Len(), "pairs in the engine"}, {len(s.e.jobs.waiting), "computations"},
 	} {
 		if n.count != 0 {
@@ -303,7 +303,7 @@ func (s *simulation) unrest() string {
 				return fmt.Sprintf("%s waits for the answer to %v", side.name, sa.win.Outstanding().Exchange)
 			}
 		}
-		if n := side.e.sas.halfOpen.count + len(side.e.jobs.waiting); n != 0 {
+		if n := side.e.sas.halfOpen.Count() + len(side.e.jobs.waiting); n != 0 {
 			return fmt.Sprintf("%s has %d half-open IKE SAs and computations", side.name, n)
 		}
 	}

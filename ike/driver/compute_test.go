@@ -66,6 +66,25 @@ func TestComputePriority(t *testing.T) {
 	})
 }
 
+// Computations of established SAs, however many and slow, do not keep newcomers' from running.
+func TestNewcomersDoNotStarve(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		gate := make(chan struct{})
+		defer close(gate)
+		r.compute(gate)
+		for range 100 {
+			r.Deliver(overUDP, message(infoExchange, false, "rekey"))
+		}
+		synctest.Wait()
+		r.journal.take()
+		r.Deliver(overUDP, message(initExchange, false, "newcomer"))
+		synctest.Wait()
+		if got := strings.Join(r.journal.take(), "; "); !strings.Contains(got, "run newcomer") {
+			t.Errorf("beside 100 computations of established SAs: %s", got)
+		}
+	})
+}
+
 // The inputs that follow from a stranger's computation have its class.
 func TestComputeInheritsClass(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {

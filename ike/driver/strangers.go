@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"culvert/ike"
+	"culvert/ike/budget"
 )
 
 // Bounds of the ring of strangers.
@@ -42,7 +43,7 @@ func (r *strangers) add(now time.Time, f ike.Refused) {
 	}
 	f.Text = shortened(f.Text)
 	s := Stranger{At: now, Times: 1, Refused: f}
-	if i := slices.IndexFunc(r.list, func(o Stranger) bool { return o.Claims == f.Claims && sameCaller(o, s) }); i >= 0 {
+	if i := slices.IndexFunc(r.list, func(o Stranger) bool { return o.Claims == f.Claims && budget.SameHost(o.From.Addr(), f.From.Addr()) }); i >= 0 {
 		s.Times += r.list[i].Times
 		r.list = slices.Delete(r.list, i, i+1)
 	} else if len(r.list) == maxStrangers {
@@ -60,7 +61,7 @@ func shortened(line string) string {
 func (r *strangers) makeRoom(s Stranger) {
 	first, count := 0, 0
 	for i := len(r.list) - 1; i >= 0; i-- {
-		if sameNetwork(r.list[i], s) {
+		if budget.SameNetwork(r.list[i].From.Addr(), s.From.Addr()) {
 			first = i
 			count++
 		}
@@ -69,20 +70,6 @@ func (r *strangers) makeRoom(s Stranger) {
 		first = 0
 	}
 	r.list = slices.Delete(r.list, first, first+1)
-}
-
-func sameCaller(a, b Stranger) bool  { return samePrefix(a, b, 32, 64) }
-func sameNetwork(a, b Stranger) bool { return samePrefix(a, b, 24, 48) }
-
-// samePrefix reports whether two strangers have addresses of one prefix, whose length is that of
-// their family.
-func samePrefix(a, b Stranger, bits4, bits6 int) bool {
-	bits := bits6
-	if a.From.Addr().Is4() {
-		bits = bits4
-	}
-	p, err := a.From.Addr().Prefix(bits)
-	return err == nil && p.Contains(b.From.Addr().WithZone(""))
 }
 
 // Strangers returns the last callers that were refused before they were authenticated, at most 64,

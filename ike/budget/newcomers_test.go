@@ -1,0 +1,91 @@
+package budget
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+)
+
+// fill has n addresses, the i-th of them from(i), begin as many half-open IKE SAs as they may, and
+// returns how many there are.
+func (c *Newcomers) fill(n, limit int, from func(i int) netip.Addr) int {
+	for i := range n {
+		for a := from(i); c.Admits(a, false, limit); {
+			c.Add(a)
+		}
+	}
+	return c.count
+}
+
+func TestHalfOpenShares(t *testing.T) {
+	const limit = 4096
+	addr := func(format string) func(i int) netip.Addr {
+		return func(i int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf(format, i)) }
+	}
+	for _, c := range []struct {
+		name string
+		n    int
+		from func(i int) netip.Addr
+		want int
+	}{
+		{"one address", 1, addr("192.0.2.%d"), limit / 64},
+		{"one /24", 256, addr("192.0.2.%d"), limit / 16},
+		{"16 networks, an address of each", 16, addr("10.%d.0.1"), limit / 4},
+		{"all addresses of one /64", 200, addr("2001:db8::%x"), limit / 64},
+		{"an IPv6 /60", 16, addr("2001:db8:0:%x::1"), limit / 16},
+		{"an IPv6 /48", 200, addr("2001:db8:0:%x::1"), limit / 16},
+		{"everybody", 200, addr("10.%d.0.1"), limit - limit/8},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var table Newcomers
+			if got := table.fill(c.n, limit, c.from); got != c.want {
+				t.Fatalf("strangers hold %d, want %d", got, c.want)
+			}
+			stranger, known := c.from(0), netip.MustParseAddr("198.51.100.7")
+			if table.Admits(stranger, false, limit) || !table.Admits(known, true, limit) {
+				t.Error("a configured address must still be admitted, and the strangers must not")
+			}
+			table.recent.add(known)
+			n := 0
+			for ; table.Admits(known, false, limit); n++ {
+				table.Add(known)
+			}
+			if want := min(limit/16, limit-c.want); n != want {
+				t.Errorf("an address that lately had an IKE SA holds %d, want %d", n, want)
+			}
+		})
+	}
+}
+
+// TestHalfOpenEnds counts down to nothing.
+func TestHalfOpenEnds(t *testing.T) {
+	var table Newcomers
+	var list []*Place
+	for _, text := range []string{"192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1"} {
+		p := table.Add(netip.MustParseAddr(text))
+		list = append(list, &p)
+	}
+	for _, p := range append(list, list...) { // the second time does nothing
+		table.Remove(p)
+	}
+	if table.count != 0 || len(table.from) != 0 {
+		t.Errorf("%d IKE SAs and %v stay", table.count, table.from)
+	}
+}
+
+func TestRecentAddrs(t *testing.T) {
+	var r recentAddrs
+	nth := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
+	for i := range maxRecent + 2 {
+		r.add(nth(i))
+		r.add(nth(i))
+	}
+	for i, want := range map[int]bool{0: false, 1: false, 2: true, maxRecent + 1: true, maxRecent + 2: false} {
+		if r.has(nth(i)) != want {
+			t.Errorf("address %d is remembered: %v", i, !want)
+		}
+	}
+	if len(r.set) != maxRecent || len(r.ring) != maxRecent {
+		t.Errorf("%d and %d addresses are kept", len(r.set), len(r.ring))
+	}
+}

@@ -1,0 +1,71 @@
+package ike
+
+import (
+	"crypto/sha256"
+
+	"culvert/ike/budget"
+	"culvert/ike/window"
+	"culvert/ike/wire"
+)
+
+// chargeFragments charges a half-open IKE SA for the fragments that it holds. If the strangers, or
+// all, hold too many, it drops those of the IKE SA and returns false; the peer sends them again.
+func (s *ikeSA) chargeFragments(r *window.Reassembly) bool {
+	if s.e.sas.halfOpen.Hold(&s.place, r.Held(), s.e.peers.configured(s.place.From())) {
+		return true
+	}
+	r.Reset()
+	return false
+}
+
+// request takes an authentic request as far as the accounts of the party and of its entry allow.
+// What they do not allow is refused with TEMPORARY_FAILURE, after which the peer tries again later
+// (RFC 7296, Section 2.25). If they do not even allow an answer, the request is not accepted, as if
+// it had been lost: the peer repeats it.
+func (s *ikeSA) request(d Datagram, h wire.Header, digest [sha256.Size]byte, ps []wire.Payload, err error) {
+	cost := s.costOf(h.Exchange, ps)
+	within := s.charge(cost)
+	if !within && (cost == budget.Cheap || !s.charge(budget.Cheap)) {
+		s.e.count("ike_over_budget_later")
+		return
+	}
+	s.win.Accept(d.Path, digest, h.Exchange)
+	if !within {
+		s.e.count("ike_over_budget")
+		s.conclude(nil, refuse(wire.TemporaryFailure, "the peer asks for too much at once"))
+		return
+	}
+	s.takeRequest(d, h, ps, err)
+}
+
+// charge charges the party and its entry, and reports whether they could afford it. Before
+// authentication there is nothing to charge: what strangers cost is limited by address.
+func (s *ikeSA) charge(c budget.Cost) bool {
+	return s.party == nil || budget.Charge(s.e.handling.now, &s.party.account, &s.party.profile.account, c)
+}
+
+// costOf returns what a request costs.
+func (s *ikeSA) costOf(ex wire.ExchangeType, ps []wire.Payload) budget.Cost {
+	if ex != wire.CreateChildSA {
+		return budget.Cheap
+	}
+	ke, ok := wire.Find[*wire.KE](ps)
+	switch {
+	case !ok:
+		return budget.Negotiate
+	case s.e.cfg.KE.Dear(ke.Group):
+		return budget.Dear
+	}
+	return budget.Exchange
+}
+
+// checkPublic refuses a public value of the peer that no correct implementation sends, before
+// anything is computed for it.
+func (s *ikeSA) checkPublic(ke *wire.KE) error {
+	err := s.e.cfg.KE.Check(ke.Group, ke.Data)
+	if err == nil {
+		return nil
+	}
+	s.e.count("ike_bad_key_exchange")
+	return fatal(wire.InvalidSyntax, "the key exchange value is invalid: "+err.Error())
+}

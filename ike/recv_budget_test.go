@@ -1,0 +1,218 @@
+package ike
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"culvert/ike/budget"
+	"culvert/ike/window"
+	"culvert/ike/wire"
+)
+
+// TestStrangersFragments has half-open IKE SAs hold fragments: what strangers hold together is
+// bounded, known addresses have a reserve beyond it, and what an IKE SA gives up is free again.
+func TestStrangersFragments(t *testing.T) {
+	e := newPair(t, 1, nil).right.e
+	hold := func(s *ikeSA) bool {
+		var r window.Reassembly
+		r.Add(&wire.EncryptedFragment{Number: 1, Total: 2}, make([]byte, budget.MaxMessage), [32]byte{}, budget.MaxMessage)
+		return s.chargeFragments(&r)
+	}
+	var list []*ikeSA
+	begin := func(from string) *ikeSA {
+		s := &ikeSA{e: e, place: e.sas.halfOpen.Add(netip.MustParseAddr(from))}
+		list = append(list, s)
+		return s
+	}
+	n := 0
+	for hold(begin("203.0.113.1")) {
+		n++
+	}
+	if want := (8 << 20) / budget.MaxMessage; n != want {
+		t.Errorf("%d strangers hold a message each, want %d", n, want)
+	}
+	lately := netip.MustParseAddr("198.51.100.1")
+	e.sas.halfOpen.Authenticated(lately)
+	if !hold(begin("192.0.2.1")) || !hold(begin(lately.String())) {
+		t.Error("the configured peer, or one that lately had an IKE SA, is refused")
+	}
+	for hold(begin("192.0.2.1")) {
+		n++
+	}
+	if want := (12<<20)/budget.MaxMessage - 2; n != want {
+		t.Errorf("%d messages are held beside the two, want %d", n, want)
+	}
+	for _, s := range list {
+		e.sas.halfOpen.Remove(&s.place)
+	}
+	if n := e.sas.halfOpen.Octets(); n != 0 {
+		t.Errorf("%d octets stay charged", n)
+	}
+}
+
+// TestLongMessageBeforeAuth sends IKE_AUTH in fragments: one of 15 KB is handled, one of more than
+// 16 KB is not kept.
+func TestLongMessageBeforeAuth(t *testing.T) {
+	for size, want := range map[int]int{15 << 10: 1, 17 << 10: 0} {
+		a := newAttack(newPair(t, 1, nil))
+		r := a.newRogue(a.right)
+		r.sendInit(append(r.payloads(), &wire.Notify{Kind: wire.FragmentationSupported}))
+		before := len(a.replies)
+		ps := append(r.authPayloads(&wire.ID{IDType: wire.IDFQDN, Data: []byte("left.example.com")}), &wire.VendorID{Data: make([]byte, size)})
+		plain := wire.AppendPayloads(nil, ps)
+		h := wire.Header{InitiatorSPI: r.id[0], ResponderSPI: r.id[1], MajorVersion: 2, Exchange: wire.IKEAuth, Initiator: true, MessageID: 1}
+		const part = 1000
+		total := (len(plain) + part - 1) / part
+		first := wire.FirstType(ps)
+		for n := 1; n <= total; n++ {
+			piece := plain[:min(part, len(plain))]
+			plain = plain[len(piece):]
+			a.inject(a.right, attacker, a.sealFragment(r.keys, h, first, uint16(n), uint16(total), piece))
+			first = 0
+			if held := a.right.e.sas.halfOpen.Octets(); held > budget.MaxMessage {
+				t.Fatalf("%d octets are held", held)
+			}
+		}
+		if got := len(a.replies) - before; got != want {
+			t.Errorf("%d octets: %d answers, want %d", size, got, want)
+		}
+		a.drive(time.Minute)
+		if held := a.right.e.sas.halfOpen.Octets(); held != 0 {
+			t.Errorf("%d octets stay charged", held)
+		}
+	}
+}
+
+// TestPeerThatAsksTooMuch: an authenticated peer that sends requests without a pause gets
+// TEMPORARY_FAILURE, and in the end nothing until it pauses. The IKE SA and its Child SAs live.
+func TestPeerThatAsksTooMuch(t *testing.T) {
+	a := newAttack(newPair(t, 1, nil))
+	a.up()
+	counted := func(name string) uint64 { return a.right.e.Counters()[name] }
+	ask := func(n int, ps ...wire.Payload) {
+		for range n {
+			a.asPeer(a.right, wire.CreateChildSA, ps...)
+		}
+	}
+	// wrong protocols, so that it is the requests that are too many and not the Child SAs
+	bad := &wire.Notify{Protocol: wire.ProtoIKE, Kind: wire.RekeySA, SPI: make([]byte, 4)}
+	ask(560, a.childRequest(bad)...)
+	if n := counted("ike_over_budget"); n != 0 {
+		t.Errorf("%d requests are refused of the first 560", n)
+	}
+	ask(40, a.childRequest(bad)...)
+	refused := counted("ike_over_budget")
+	if later := counted("ike_over_budget_later"); refused == 0 || later == 0 || counted("ike_request_refused") != 560+40-later {
+		t.Errorf("%d are refused for the budget, %d are left for later, counters %v", refused, later, a.right.e.Counters())
+	}
+	main, _ := a.established(a.right)
+	before := main.win.ExpectedID()
+	a.asPeer(a.right, wire.Informational)
+	if main.win.ExpectedID() != before {
+		t.Error("a liveness check beyond the budget is accepted")
+	}
+	a.drive(time.Second)
+	a.asPeer(a.right, wire.Informational)
+	if main.win.ExpectedID() != before+1 {
+		t.Error("a liveness check is not answered after a pause")
+	}
+	a.wantTunnel()
+	ref := a.right.rekey("")
+	a.drive(5 * time.Second)
+	a.wantDone(a.right, ref, "")
+	if p := a.right.e.peers.order[0]; p.party.account == (budget.Account{}) {
+		t.Error("a rekeyed IKE SA brings a new account")
+	}
+	ref = a.right.rekey("lan")
+	a.drive(5 * time.Second)
+	a.wantDone(a.right, ref, "")
+}
+
+// TestAllChildrenAtOnce rekeys as many Child SAs as an IKE SA may have, from both sides: nothing of
+// it is beyond the budget.
+func TestAllChildrenAtOnce(t *testing.T) {
+	const n = 255
+	p := newPair(t, 1, func(p *testPair) {
+		for _, s := range []*testSide{p.left, p.right} {
+			s.peers[0].Children = nil
+			for i := range n {
+				s.peers[0].Children = append(s.peers[0].Children, testChild(s, fmt.Sprint("c", i), i))
+			}
+		}
+	})
+	p.left.connect("")
+	p.drive(time.Minute)
+	p.wantTunnel()
+	for _, s := range []*testSide{p.left, p.right} {
+		for i := range n {
+			s.rekey(fmt.Sprint("c", i))
+		}
+	}
+	p.drive(5 * time.Minute)
+	for _, s := range []*testSide{p.left, p.right} {
+		c := s.e.Counters()
+		if c["ike_over_budget"]+c["ike_over_budget_later"]+c["ike_lines_limited"] != 0 {
+			t.Errorf("%s: counters %v", s.name, c)
+		}
+		for _, st := range s.e.Status()[0].Children {
+			if st.Rekeys == 0 {
+				t.Fatalf("%s: %s was not rekeyed", s.name, st.Name)
+			}
+		}
+	}
+	p.wantTunnel()
+}
+
+// TestLinesOfAPeer: what a peer can make us tell is limited, and the next line tells of what was
+// left out.
+func TestLinesOfAPeer(t *testing.T) {
+	p := newPair(t, 1, nil)
+	e := p.right.e
+	var fx Effects
+	e.handling.fx = &fx
+	for range 3000 {
+		e.peers.order[0].party.notice(Info, "test", "", "one")
+	}
+	n := len(fx.List)
+	if n != 1024 || e.Counters()["ike_lines_limited"] != uint64(3000-n) {
+		t.Errorf("%d lines of 3000, counters %v", n, e.Counters())
+	}
+	e.handling.now = e.handling.now.Add(time.Second)
+	e.peers.order[0].party.notice(Info, "test", "", "two")
+	if got, want := fx.List[n].(Notice).Text, fmt.Sprintf("two (and %d lines of this peer were left out before)", 3000-n); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestBadPublicValueOfAPeer: a rekeying with a public value that no honest peer sends is refused
+// before anything is computed.
+func TestBadPublicValueOfAPeer(t *testing.T) {
+	for _, ike := range []bool{true, false} {
+		a := newAttack(newPair(t, 1, func(p *testPair) {
+			for _, s := range []*testSide{p.left, p.right} {
+				s.peers[0].Children[0].Proposals = []wire.Proposal{withGroup(testESPProposal, wire.GroupX25519)}
+			}
+		}))
+		a.up()
+		r := a.newRogue(a.right)
+		bad := append([]byte(nil), r.ke.public...)
+		clear(bad[2:])
+		p := withGroup(testESPProposal, wire.GroupX25519)
+		p.Number, p.SPI = 1, []byte{0xba, 0xd0, 0, 1}
+		c := a.right.peers[0].Children[0]
+		ps := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{p}}, &wire.Nonce{Data: r.nonce}, &wire.KE{Group: wire.GroupX25519, Data: bad}, wireTS(false, c.Remote), wireTS(true, c.Local)}
+		if ike {
+			p = testIKEProposal
+			p.Number, p.SPI = 1, make([]byte, 8)
+			p.SPI[0] = 1
+			ps = []wire.Payload{&wire.SA{Proposals: []wire.Proposal{p}}, ps[1], ps[2]}
+		}
+		jobs := a.right.e.jobs.last
+		a.asPeer(a.right, wire.CreateChildSA, ps...)
+		if n := a.right.e.Counters()["ike_bad_key_exchange"]; n != 1 || a.right.e.jobs.last != jobs {
+			t.Errorf("IKE SA %v: %d bad values counted, %d computations", ike, n, a.right.e.jobs.last-jobs)
+		}
+	}
+}
