@@ -195,6 +195,7 @@ func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
 		child = []wire.Payload{refusal.notify}
 	}
 	answer = append(answer, child...)
+	answer = append(answer, s.auth.notify()...)
 	s.answer(append(answer, &wire.VendorID{Data: followsVendorID}))
 	if made != nil {
 		s.party.settleDuplicates()

@@ -150,6 +150,7 @@ func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.net.follows = saysItFollows(ps)
 	s.established(s.party, id)
+	s.auth.listen(ps)
 	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {
 		s.useNow(p)
 		p.CameUp()
@@ -242,6 +243,7 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 	}
 	s.notice(Info, "ike-up", fmt.Sprintf("IKE SA established with %s at %s", id, s.net.Remote()))
 	s.scheduleRekey()
+	s.auth.begin()
 	s.live.begin()
 	p.connected()
 }

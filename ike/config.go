@@ -71,10 +71,12 @@ type Peer struct {
 
 	Proposals []wire.Proposal // IKE, in order of preference
 	Lifetime  time.Duration   // of an IKE SA until its rekeying; jittered downwards by up to a tenth
-	Encap     EncapMode
-	DPD       time.Duration // 0: off
-	DPDAction DPDAction
-	Fragment  int // RFC 7383; 0: off
+	// AuthLifetime is how long an authentication is good for, in whole seconds; 0: without a limit.
+	AuthLifetime time.Duration
+	Encap        EncapMode
+	DPD          time.Duration // 0: off
+	DPDAction    DPDAction
+	Fragment     int // RFC 7383; 0: off
 	// PerResource lets both sides make Child SAs for single workers beside the shared one, if the
 	// peer supports it (RFC 9611).
 	PerResource bool

@@ -45,6 +45,7 @@ var peerSettings = []struct {
 	{"psk", ReachPeer, func(p *Peer) any { return len(p.PSK) == 0 && p.Credential == nil }},
 	{"ike_proposals", ReachRekey, func(p *Peer) any { return p.Proposals }},
 	{"ike_lifetime", ReachRekey, func(p *Peer) any { return p.Lifetime }},
+	{"auth_lifetime", ReachConnect, func(p *Peer) any { return p.AuthLifetime }},
 	{"encap", ReachPeer, func(p *Peer) any { return p.Encap }},
 	{"dpd", ReachNone, func(p *Peer) any { return p.DPD }},
 	{"dpd_action", ReachNone, func(p *Peer) any { return p.DPDAction }},

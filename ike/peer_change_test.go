@@ -33,6 +33,7 @@ var edits = []struct {
 	{"Credential", ReachConnect, func(p *Peer) { p.Credential = PSK("another secret of some length") }},
 	{"Proposals", ReachRekey, func(p *Peer) { p.Proposals = append(slices.Clone(p.Proposals), testIKEProposal) }},
 	{"Lifetime", ReachRekey, func(p *Peer) { p.Lifetime = time.Hour }},
+	{"AuthLifetime", ReachConnect, func(p *Peer) { p.AuthLifetime = time.Hour }},
 	{"Encap", ReachPeer, func(p *Peer) { p.Encap = EncapNever }},
 	{"DPD", ReachNone, func(p *Peer) { p.DPD = 7 * time.Second }},
 	{"DPDAction", ReachNone, func(p *Peer) { p.DPDAction = DPDClear }},

@@ -35,6 +35,7 @@ type ikeSA struct {
 	work           queue.Queue[exchange]
 	children       carrier // its Child SAs
 	life           life
+	auth           authLife
 	live           livenessCheck
 	rtt            roundTrip
 	succ           succession
@@ -99,7 +100,8 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	} else {
 		s.spi.R = spi
 	}
-	s.children.sa, s.live.sa, s.net.sa = s, s, s
+	s.children.sa, s.live.sa, s.net.sa, s.auth.sa = s, s, s, s
+	s.auth.due.Fire = s.auth.expire
 	s.life.born = e.handling.now
 	s.life.rekey.Fire = s.rekeyDue
 	s.life.hard.Fire = s.hardEnd
@@ -196,7 +198,7 @@ func (s *ikeSA) remove() {
 }
 
 func (s *ikeSA) stopTimers() {
-	for _, t := range []*timer.Timer{&s.life.rekey, &s.life.hard, &s.retransmission, &s.live.timer} {
+	for _, t := range []*timer.Timer{&s.life.rekey, &s.life.hard, &s.auth.due, &s.retransmission, &s.live.timer} {
 		s.e.timers.Stop(t)
 	}
 	if s.setup != nil {

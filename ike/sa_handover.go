@@ -36,6 +36,7 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	s.moveTo(saEstablished)
 	s.life.established, s.life.since = e.handling.now, old.life.since
 	s.live.Inherit(&old.live.Monitor)
+	s.auth.inherit(&old.auth)
 	s.scheduleRekey()
 	s.live.schedule()
 }

@@ -105,6 +105,7 @@ func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) 
 		s.end(child.EndFailed, fmt.Sprintf("the peer rejected our authentication with %v", kind))
 		return nil, errPending
 	}
+	s.auth.listen(ps)
 	answer := s.net.whereItIs(ps)
 	for _, p := range ps {
 		d, ok := p.(*wire.Delete)

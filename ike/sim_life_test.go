@@ -105,6 +105,9 @@ func (s *simulation) configureIKE(left, right *Peer) {
 		if s.chance(0.4) {
 			peer.Lifetime = s.between(4*time.Minute, 15*time.Minute)
 		}
+		if s.chance(0.25) {
+			peer.AuthLifetime = s.between(3*time.Minute, 10*time.Minute).Truncate(time.Second)
+		}
 		peer.Encap, peer.Fragment = encap, fragment
 		peer.DPD = []time.Duration{0, 10 * time.Second, 30 * time.Second}[s.rand.IntN(3)]
 		peer.DPDAction = DPDAction(s.rand.IntN(3))

@@ -19,6 +19,7 @@ const (
 	defaultIKELifetime = 8 * time.Hour
 	defaultDPD         = 30 * time.Second
 	minLifetime        = time.Second
+	minAuthLifetime    = 10 * time.Second
 	defaultFragment    = 1280
 	minFragment        = 576 // RFC 7383, Section 2.5.1: for IPv4; 1280 for IPv6
 	maxFragment        = 9000
@@ -37,6 +38,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	p.DPD = s.duration("dpd", defaultDPD, minLifetime, true)
 	p.DPDAction = []ike.DPDAction{ike.DPDRestart, ike.DPDTrap, ike.DPDClear}[s.word("dpd_action", "restart", "trap", "clear")]
 	p.Lifetime = s.duration("ike_lifetime", defaultIKELifetime, minLifetime, false)
+	p.AuthLifetime = s.duration("auth_lifetime", 0, minAuthLifetime, true).Truncate(time.Second)
 	if p.Fragment = int(s.number("fragment", defaultFragment, 0, maxFragment)); p.Fragment != 0 && p.Fragment < minFragment {
 		s.fail("fragment", "fragment = %d is too small; use at least %d, or 0 for no fragmentation", p.Fragment, minFragment)
 	}

@@ -72,6 +72,7 @@ var (
 		{name: "ca", kind: list, later: true},
 		{name: "ike_proposals", kind: list},
 		{name: "ike_lifetime", kind: text, def: "8h"},
+		{name: "auth_lifetime", kind: text, def: "0s"},
 		{name: "encap", kind: text, def: "auto"},
 		{name: "dpd", kind: text, def: "30s"},
 		{name: "dpd_action", kind: text, def: "restart"},
