@@ -71,6 +71,9 @@ func like(f *child.Pair) []wire.Proposal {
 	return f.Policy().Settings.Proposals
 }
 
+// maxFurther bounds the pairs that are compared in full with a request for a further one.
+const maxFurther = 4
+
 // pickFurther returns the pair of the main chain beside which the peer asks for a further Child SA:
 // one on this IKE SA whose selectors are those that the request and the policy lead to. The
 // request's first selectors may be those of a packet, and so lie within the others (RFC 9611,
@@ -79,10 +82,14 @@ func (s *ikeSA) pickFurther(terms childTerms, local, remote []selector.Selector)
 	if !terms.info || terms.old != nil {
 		return nil
 	}
+	w, tried := selector.NewWork(maxSelectorWork), 0
 	for _, pol := range s.party.policies {
 		f := pol.Main().On(&s.children)
-		if f == nil || !f.Grouped() {
+		if f == nil || !f.Grouped() || !selector.Prepare(f.SA.LocalTS).Within(local, w) || !selector.Prepare(f.SA.RemoteTS).Within(remote, w) {
 			continue
+		}
+		if tried++; tried > maxFurther {
+			return nil
 		}
 		if sameSelectors(selector.Narrow(local, pol.Settings.Local), f.SA.LocalTS) && sameSelectors(selector.Narrow(remote, pol.Settings.Remote), f.SA.RemoteTS) {
 			return f

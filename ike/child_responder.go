@@ -252,47 +252,68 @@ func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error
 	return s.pickPolicy(theirs, local, remote, terms.create)
 }
 
-// maxSelectorWork is the number of comparisons of selectors after which no further policy is looked
-// at. The policy that exceeds it is finished: one alone takes 255 x 255 selectors.
-const maxSelectorWork = 1 << 15
+// Bounds of the work for one request, which an authenticated peer chooses: less than a millisecond.
+const (
+	// maxSelectorWork is the number of comparisons of selectors: 255 x 255 selectors that overlap
+	// with 256 policies take half of it.
+	maxSelectorWork = 1 << 18
+	// maxChoices is the number of different lists of our ESP proposals that are compared with the
+	// peer's.
+	maxChoices = 8
+)
 
-// pickPolicy chooses the policy that fits the request best. It refuses a request that is too
-// costly: of very many selectors that overlap with those of several policies.
+// A candidate is a policy that overlaps with a request for a Child SA.
+type candidate struct {
+	policy *child.Policy
+	rank   int
+}
+
+// pickPolicy chooses the policy that fits the request best, of those with an acceptable proposal.
 func (s *ikeSA) pickPolicy(theirs []wire.Proposal, local, remote []selector.Selector, create bool) (childPick, error) {
-	var best childPick
-	var unlucky *child.Policy // its selectors match, its proposals do not
-	bestRank, work := -1, 0
-	for _, pol := range s.party.policies {
-		if !overlap(local, pol.Settings.Local) || !overlap(remote, pol.Settings.Remote) {
-			continue
-		}
-		if work > maxSelectorWork {
-			s.e.count("ike_ts_unacceptable")
-			return childPick{}, refuse(wire.TSUnacceptable, "the peer proposes too many traffic selectors for our number of policies")
-		}
-		l, r := selector.Narrow(local, pol.Settings.Local), selector.Narrow(remote, pol.Settings.Remote)
-		work += len(l)*len(local) + len(r)*len(remote)
-		if len(l) == 0 || len(r) == 0 {
-			continue
-		}
-		chosen, ok := choose(pol, theirs, create)
-		if !ok {
-			unlucky = pol
-			continue
-		}
-		if rank := rankSelectors(pol, local, remote, l, r); rank > bestRank {
-			best, bestRank = childPick{policy: pol, chosen: chosen, local: l, remote: r}, rank
-		}
+	list, ok := s.rankPolicies(local, remote)
+	if !ok {
+		s.e.count("ike_ts_unacceptable")
+		return childPick{}, refuse(wire.TSUnacceptable, "the peer proposes too many traffic selectors for our number of policies")
 	}
-	if bestRank >= 0 {
-		return best, nil
+	var unlucky *child.Policy // its selectors match, its proposals do not
+	tried := 0
+	for _, c := range list {
+		if unlucky != nil && sameProposals(unlucky, c.policy) {
+			continue
+		}
+		if tried++; tried > maxChoices {
+			break
+		}
+		chosen, ok := choose(c.policy, theirs, create)
+		if !ok {
+			unlucky = c.policy
+			continue
+		}
+		l, r := selector.Narrow(local, c.policy.Settings.Local), selector.Narrow(remote, c.policy.Settings.Remote)
+		if len(l) > 0 && len(r) > 0 {
+			return childPick{policy: c.policy, chosen: chosen, local: l, remote: r}, nil
+		}
 	}
 	return childPick{}, s.noChild(unlucky, theirs, local, remote)
 }
 
-// overlap reports whether a selector of one list overlaps with one of the other.
-func overlap(a, b []selector.Selector) bool {
-	return slices.ContainsFunc(a, func(s selector.Selector) bool { return slices.ContainsFunc(b, s.Overlaps) })
+// rankPolicies returns the policies that overlap with a request, the one that fits best first. ok
+// is false if they are too many to compare with that many selectors.
+func (s *ikeSA) rankPolicies(local, remote []selector.Selector) (list []candidate, ok bool) {
+	w := selector.NewWork(maxSelectorWork)
+	l, r := selector.Prepare(local), selector.Prepare(remote)
+	for _, pol := range s.party.policies {
+		if l.Overlaps(pol.Settings.Local, w) && r.Overlaps(pol.Settings.Remote, w) {
+			list = append(list, candidate{pol, rankSelectors(pol, l, r, w)})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b candidate) int { return b.rank - a.rank })
+	return list, w.Left()
+}
+
+// sameProposals reports whether two policies have the same ESP proposals.
+func sameProposals(a, b *child.Policy) bool {
+	return slices.EqualFunc(a.Settings.Proposals, b.Settings.Proposals, func(p, q wire.Proposal) bool { return slices.Equal(p.Transforms, q.Transforms) })
 }
 
 // choose makes the responder's choice of an ESP proposal.
@@ -320,12 +341,12 @@ func pickRekey(old *child.Pair, theirs []wire.Proposal, local, remote []selector
 // rankSelectors returns how well a policy fits a request: best if it covers all of its selectors,
 // next if it covers the first ones, which are those of the packet that triggered the request (RFC
 // 7296, Section 2.9). Among equals, a policy that is down ranks higher.
-func rankSelectors(pol *child.Policy, local, remote, l, r []selector.Selector) int {
+func rankSelectors(pol *child.Policy, local, remote selector.Proposal, w *selector.Work) int {
 	rank := 0
-	if selector.Subset(local, l) && selector.Subset(remote, r) {
+	if local.Within(pol.Settings.Local, w) && remote.Within(pol.Settings.Remote, w) {
 		rank += 4
 	}
-	if selector.Subset(local[:1], l) && selector.Subset(remote[:1], r) {
+	if local.First().Within(pol.Settings.Local, w) && remote.First().Within(pol.Settings.Remote, w) {
 		rank += 2
 	}
 	if !pol.Up() {
@@ -333,6 +354,9 @@ func rankSelectors(pol *child.Policy, local, remote, l, r []selector.Selector) i
 	}
 	return rank
 }
+
+// maxTold bounds the policies with which a request that fits none of them is recorded.
+const maxTold = 16
 
 // noChild refuses, and records the reason with the policies concerned.
 func (s *ikeSA) noChild(unlucky *child.Policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
@@ -344,8 +368,9 @@ func (s *ikeSA) noChild(unlucky *child.Policy, theirs []wire.Proposal, local, re
 	}
 	s.e.count("ike_ts_unacceptable")
 	const why = "the peer's traffic selectors do not overlap with ours"
-	for _, pol := range s.party.policies {
-		pol.RefusedCall(why, explainSelectors(pol.Settings.Local, pol.Settings.Remote, remote, local))
+	asked := selectorLine("theirs", remote, local)
+	for _, pol := range s.party.policies[:min(len(s.party.policies), maxTold)] {
+		pol.RefusedCall(why, []string{selectorLine("ours", pol.Settings.Local, pol.Settings.Remote), asked})
 	}
 	return refuse(wire.TSUnacceptable, why)
 }

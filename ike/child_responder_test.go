@@ -1,7 +1,10 @@
 package ike
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,20 +73,62 @@ func offered(s *ikeSA) (list []wire.Proposal) {
 	return list
 }
 
-// TestSelectorsOfManyChildren: the work for one request does not grow with the number of children
-// that it overlaps with. One child takes as many selectors as a payload holds.
+// TestSelectorsOfManyChildren: one request may have as many selectors as a payload holds, however
+// many children it overlaps with. That is half of the comparisons that it may cost.
 func TestSelectorsOfManyChildren(t *testing.T) {
-	for children, refused := range map[int]bool{2: false, 3: true, 100: true} {
+	for _, children := range []int{2, 100, 256} {
 		s, list := manySelectors(t, children)
 		theirs := offered(s)
 		pick, err := s.pickPolicy(theirs, list, list, true)
-		if (err != nil) != refused || !refused && len(pick.local) != len(list) {
-			t.Errorf("%d children: %d selectors, %v", children, len(pick.local), err)
+		if err != nil || len(pick.local) != len(list) || len(pick.remote) != len(list) {
+			t.Errorf("%d children: %d and %d selectors, %v", children, len(pick.local), len(pick.remote), err)
 		}
-		if few := list[:2]; children == 100 {
-			if _, err := s.pickPolicy(theirs, few, few, true); err != nil {
-				t.Errorf("two selectors: %v", err)
+		w := selector.NewWork(maxSelectorWork * 9 / 16)
+		p := selector.Prepare(list)
+		for _, pol := range s.party.policies {
+			if p.Overlaps(pol.Settings.Local, w) && p.Overlaps(pol.Settings.Remote, w) {
+				rankSelectors(pol, p, p, w)
 			}
+		}
+		if !w.Left() {
+			t.Errorf("%d children take more than half of the comparisons", children)
+		}
+	}
+}
+
+// TestTooManySelectors: a request that is too costly to compare is refused.
+func TestTooManySelectors(t *testing.T) {
+	s, list := manySelectors(t, 2)
+	apart := slices.Repeat([]selector.Selector{selector.All(true)}, 255)
+	for _, pol := range s.party.policies {
+		pol.Settings.Local = apart
+	}
+	for len(s.party.policies) < 256 {
+		s.party.policies = append(s.party.policies, s.party.policies[1])
+	}
+	var refusal *notifyError
+	if _, err := s.pickPolicy(offered(s), list, list, true); !errors.As(err, &refusal) || refusal.notify.Kind != wire.TSUnacceptable || !strings.Contains(refusal.text, "too many") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.pickPolicy(offered(s), list[:3], list[:3], true); !errors.As(err, &refusal) || strings.Contains(refusal.text, "too many") {
+		t.Errorf("three selectors: %v, want that none overlaps", err)
+	}
+}
+
+// TestProposalsOfManyChildren: the peer's proposals are compared with a few of ours, and not once
+// more for each child.
+func TestProposalsOfManyChildren(t *testing.T) {
+	for different, want := range map[int]bool{0: true, maxChoices - 2: true, maxChoices - 1: false} {
+		s, list := manySelectors(t, 100)
+		for i, pol := range s.party.policies[1:99] { // the last one accepts what the peer proposes
+			p := otherCipher(testESPProposal)
+			if i < different {
+				p = withGroup(p, wire.TransformID(100+i))
+			}
+			pol.Settings.Proposals = []wire.Proposal{p}
+		}
+		if _, err := s.pickPolicy(offered(s), list[:1], list[:1], true); (err == nil) != want {
+			t.Errorf("behind %d different lists of proposals: %v", different, err)
 		}
 	}
 }

@@ -42,8 +42,9 @@ func selectorsOf(ts *wire.TS) []selector.Selector {
 
 // explainSelectors returns lines with the selectors of both sides.
 func explainSelectors(ourLocal, ourRemote, theirLocal, theirRemote []selector.Selector) []string {
-	return []string{
-		"ours: local " + child.ListSelectors(ourLocal) + ", remote " + child.ListSelectors(ourRemote),
-		"theirs: local " + child.ListSelectors(theirLocal) + ", remote " + child.ListSelectors(theirRemote),
-	}
+	return []string{selectorLine("ours", ourLocal, ourRemote), selectorLine("theirs", theirLocal, theirRemote)}
+}
+
+func selectorLine(whose string, local, remote []selector.Selector) string {
+	return whose + ": local " + child.ListSelectors(local) + ", remote " + child.ListSelectors(remote)
 }

@@ -57,14 +57,41 @@ func (c *claims) conflict(owner *party, ranges []addrRange) *party {
 	return nil
 }
 
-// set replaces the owner's ranges, of which no other party has a part.
+// fewClaims is the number of ranges up to which set moves them one by one.
+const fewClaims = 8
+
+// set replaces the owner's ranges, of which no other party has a part. Its cost is that of one pass
+// over all, whatever their number.
 func (c *claims) set(owner *party, ranges []addrRange) {
-	for _, r := range owner.claimed {
+	old := owner.claimed
+	owner.claimed = ranges
+	if len(old)+len(ranges) > fewClaims {
+		c.merge(owner, ranges)
+		return
+	}
+	for _, r := range old {
 		i := c.at(r.first)
 		c.list = slices.Delete(c.list, i, i+1)
 	}
-	owner.claimed = ranges
 	for _, r := range ranges {
 		c.list = slices.Insert(c.list, c.at(r.first), claim{r, owner})
 	}
+}
+
+// merge is set for many ranges.
+func (c *claims) merge(owner *party, ranges []addrRange) {
+	list := make([]claim, 0, len(c.list)+len(ranges))
+	for _, have := range c.list {
+		if have.owner == owner {
+			continue
+		}
+		for len(ranges) > 0 && ranges[0].first.Less(have.first) {
+			list, ranges = append(list, claim{ranges[0], owner}), ranges[1:]
+		}
+		list = append(list, have)
+	}
+	for _, r := range ranges {
+		list = append(list, claim{r, owner})
+	}
+	c.list = list
 }

@@ -75,6 +75,10 @@ func (p *party) endPolicies() {
 	p.agreed = nil
 }
 
+// maxClaims bounds the disjoint ranges of addresses of one party, and the selectors of one of its
+// policies.
+const maxClaims = 1024
+
 // networks are selectors of a party's Child SAs.
 type networks struct{ local, remote []selector.Selector }
 
@@ -97,6 +101,10 @@ func (s *ikeSA) admit(pol *child.Policy, local, remote []selector.Selector) erro
 		}
 	}
 	ranges := rangesOf(append(all, now.remote...))
+	if max(len(ranges), len(now.local), len(now.remote)) > maxClaims {
+		p.e.count("ike_ts_unacceptable")
+		return refuse(wire.TSUnacceptable, "the party asks for too many networks")
+	}
 	if other := p.members.claims.conflict(p, ranges); other != nil {
 		p.e.count("ike_ts_unacceptable")
 		why := fmt.Sprintf("%s asks for networks of which %s has a part", p.name, other.name)

@@ -1,13 +1,20 @@
 package selector
 
-import "net/netip"
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
 
 // MaxSelectors is the most selectors that Narrow returns: a TS payload counts them in one octet
 // (RFC 7296, Section 3.13).
 const MaxSelectors = 255
 
-// maxIntersections bounds the work of Narrow on the proposal of an authenticated but hostile peer.
-const maxIntersections = 4096
+// Bounds of the work of Narrow on the proposal of an authenticated but hostile peer.
+const (
+	maxIntersections = 4096
+	maxComparisons   = 1 << 17 // beyond it, selectors that others cover are left in
+)
 
 // Narrow returns the selectors that a responder with the given policy accepts of proposed: the
 // intersection of both, in the order of proposed, then in that of policy, without selectors that
@@ -18,77 +25,130 @@ const maxIntersections = 4096
 // result whenever policy allows it (RFC 7296, Section 2.9), since nothing that both sides contain
 // is omitted. It comes first, so no bound cuts it off.
 func Narrow(proposed, policy []Selector) []Selector {
-	var list []Selector
+	m := maximal{work: NewWork(maxComparisons)}
 	found := 0
-	for _, p := range proposed {
-		for _, q := range policy {
-			both, ok := p.Intersect(q)
+	theirs, ours := cellsOf(proposed), cellsOf(policy)
+	for i := range theirs {
+		for j := range ours {
+			if !theirs[i].overlaps(&ours[j]) {
+				continue
+			}
+			both, ok := proposed[i].Intersect(policy[j])
 			if !ok || !both.Valid() {
 				continue
 			}
-			if list = insertMaximal(list, both); len(list) == MaxSelectors {
-				return list
+			if m.insert(both); len(m.list) == MaxSelectors {
+				return m.list
 			}
 			if found++; found == maxIntersections {
-				return list
+				return m.list
 			}
 		}
 	}
-	return list
+	return m.list
 }
 
-// insertMaximal appends s unless list covers it, and drops the selectors that s covers. It puts s
-// in the place of the first of these, so that the part of list with the initiator's first choice
-// stays first.
-func insertMaximal(list []Selector, s Selector) []Selector {
-	for _, have := range list {
-		if have.Covers(s) {
-			return list
-		}
-	}
-	placed := false
-	kept := list[:0]
-	for _, have := range list {
-		if !s.Covers(have) {
-			kept = append(kept, have)
-			continue
-		}
-		if !placed {
-			kept, placed = append(kept, s), true
-		}
-	}
-	if !placed {
-		kept = append(kept, s)
-	}
-	return kept
+// maximal is a list of selectors of which none covers another, as far as the work suffices.
+type maximal struct {
+	list  []Selector
+	cells []cell
+	work  *Work
 }
+
+// insert adds s unless the list covers it, and drops the selectors that s covers. It puts s in the
+// place of the first of these, so that the part of the list with the initiator's first choice stays
+// first.
+func (m *maximal) insert(s Selector) {
+	c := cellOf(s)
+	if !m.work.spend(2 * len(m.cells)) {
+		m.list, m.cells = append(m.list, s), append(m.cells, c)
+		return
+	}
+	covered := false
+	for i := range m.cells {
+		if m.cells[i].covers(&c) {
+			return
+		}
+		covered = covered || c.covers(&m.cells[i])
+	}
+	if !covered {
+		m.list, m.cells = append(m.list, s), append(m.cells, c)
+		return
+	}
+	list, cells, placed := m.list[:0], m.cells[:0], false
+	for i := range m.cells {
+		switch {
+		case !c.covers(&m.cells[i]):
+			list, cells = append(list, m.list[i]), append(cells, m.cells[i])
+		case !placed:
+			list, cells, placed = append(list, s), append(cells, c), true
+		}
+	}
+	m.list, m.cells = list, cells
+}
+
+// maxJoins bounds the rounds in which Normalize joins selectors. Each joins all that it can, first
+// by addresses and then by ports, so that real policies need two.
+const maxJoins = 8
 
 // Normalize returns fewer selectors for the same set of packets: it drops covered ones, and joins
 // those that touch or overlap in addresses (or in ports) and are otherwise equal. Each stands where
 // its first part stood. list is not changed.
 func Normalize(list []Selector) []Selector {
-	var out []Selector
+	m := maximal{work: NewWork(2 * maxComparisons)}
 	for _, s := range list {
-		out = insertMaximal(out, s)
+		m.insert(s)
 	}
-	for joinOne(&out) {
+	out := m.list
+	for range maxJoins {
+		n := len(out)
+		if out = joined(joined(out, byAddresses), byPorts); len(out) == n {
+			break
+		}
 	}
 	return out
 }
 
-// joinOne joins the first pair of selectors that can be joined, and reports whether there was one.
-func joinOne(list *[]Selector) bool {
-	l := *list
-	for i := range l {
-		for j := i + 1; j < len(l); j++ {
-			if s, ok := join(l[i], l[j]); ok {
-				l[i] = s
-				*list = append(l[:j], l[j+1:]...)
-				return true
-			}
+// byAddresses and byPorts order selectors so that those that can be joined, by their addresses or
+// by their ports, follow each other.
+func byAddresses(a, b Selector) int {
+	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.StartPort, b.StartPort), cmp.Compare(a.EndPort, b.EndPort), a.Start.Compare(b.Start), a.End.Compare(b.End))
+}
+
+func byPorts(a, b Selector) int {
+	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), a.Start.Compare(b.Start), a.End.Compare(b.End), cmp.Compare(a.StartPort, b.StartPort), cmp.Compare(a.EndPort, b.EndPort))
+}
+
+// joined returns the list with each selector joined with those that follow it in an order. It may
+// change list.
+func joined(list []Selector, order func(a, b Selector) int) []Selector {
+	if len(list) < 2 {
+		return list
+	}
+	at := make([]int, len(list))
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortFunc(at, func(i, j int) int { return order(list[i], list[j]) })
+	gone := make([]bool, len(list))
+	last := at[0]
+	for _, i := range at[1:] {
+		s, ok := join(list[last], list[i])
+		if !ok {
+			last = i
+			continue
+		}
+		first := min(last, i)
+		gone[max(last, i)] = true
+		list[first], last = s, first
+	}
+	out := list[:0]
+	for i, s := range list {
+		if !gone[i] {
+			out = append(out, s)
 		}
 	}
-	return false
+	return out
 }
 
 // join returns one selector for the packets of both. ok is false unless the two differ in addresses
@@ -142,36 +202,28 @@ func portsTouch(a, b Selector) bool {
 // themselves.
 //
 // Subset returns false once its work exceeds a bound that no real policy comes near.
-func Subset(a, b []Selector) bool {
-	work := maxWork
-	for _, s := range a {
-		if !coveredBy(s, b, &work) {
-			return false
-		}
-	}
-	return true
-}
+func Subset(a, b []Selector) bool { return Prepare(a).Within(b, NewWork(maxWork)) }
 
 // Equal reports whether a and b select the same packets.
 func Equal(a, b []Selector) bool { return Subset(a, b) && Subset(b, a) }
 
 // Bounds of Subset against the lists of an authenticated but hostile peer, with which its work
-// would be cubic: maxPieces limits the pieces of one selector, maxWork the cuts of all selectors.
-// 255 selectors, each cut by 255 others, take a quarter of that.
+// would be cubic: maxPieces limits the pieces of one selector, maxWork the comparisons and cuts of
+// all selectors. The comparisons of 255 selectors with 255 others take a third of that.
 const (
 	maxPieces = 4096
-	maxWork   = 1 << 18
+	maxWork   = 3 << 16
 )
 
 // coveredBy subtracts each of list from s, and reports whether nothing remains. It charges its cuts
-// to work, and returns false when that is used up.
-func coveredBy(s Selector, list []Selector, work *int) bool {
+// to the work, and returns false when that is used up.
+func coveredBy(s Selector, list []Selector, work *Work) bool {
 	left := []box{boxOf(s)}
 	for _, t := range list {
 		if !s.Overlaps(t) {
 			continue
 		}
-		if *work -= len(left); *work < 0 {
+		if !work.spend(cutWork * len(left)) {
 			return false
 		}
 		cut := boxOf(t)

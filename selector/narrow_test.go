@@ -159,13 +159,13 @@ func TestSubset(t *testing.T) {
 // other into very many pieces.
 func TestSubsetIsBounded(t *testing.T) {
 	var cuts, many []Selector
-	for i := range 45 {
+	for i := range 10 {
 		cuts = append(cuts, mustParse(t, fmt.Sprintf("10.%d.0.0/16 tcp", 2*i+1)), mustParse(t, fmt.Sprintf("10.0.0.0/8 tcp/%d-%d", 100*i+1, 100*i+50)))
 	}
 	for i := range 20 {
 		cuts = append(cuts, mustParse(t, fmt.Sprintf("10.200.%d.0/24 tcp", 2*i)))
 	}
-	cuts = append(cuts, mustParse(t, "10.0.0.0/8 tcp"))
+	cuts = append(cuts, mustParse(t, "10.0.0.0/9 tcp"), mustParse(t, "10.128.0.0/9 tcp"))
 	for i := range 255 {
 		many = append(many, mustParse(t, fmt.Sprintf("10.0.0.%d-10.255.255.%d tcp", i, i)))
 	}
@@ -176,14 +176,14 @@ func TestSubsetIsBounded(t *testing.T) {
 		t.Error("no bound on the work for 255 of them")
 	}
 	var stripes []Selector // each needed, each overlapping all of many
-	for i := range 255 {
-		stripes = append(stripes, mustParse(t, fmt.Sprintf("10.0.0.0/8 tcp/%d-%d", i*257, i*257+256)))
+	for i := range 32 {
+		stripes = append(stripes, mustParse(t, fmt.Sprintf("10.0.0.0/8 tcp/%d-%d", i*2048, i*2048+2047)))
 	}
 	for i := range many {
 		many[i].StartPort, many[i].EndPort = 0, 65534
 	}
 	if !Subset(many, stripes) {
-		t.Error("255 selectors that each need 255 others are refused")
+		t.Error("255 selectors that each need 32 others are refused")
 	}
 }
 
