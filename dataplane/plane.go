@@ -90,7 +90,6 @@ type Plane struct {
 	lastOrder uint64
 	bypasses  map[ipsec.PolicyID]selector.Entry[target] // as in the table
 	mtus      map[int]int                               // number of SAs by inner MTU
-	ceilings  map[string]int
 	paths     paths
 }
 

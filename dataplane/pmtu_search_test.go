@@ -143,7 +143,7 @@ func TestStreamIsNotProbed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, b, path := probing(t, 1500, nil)
 			if ceiling > 0 {
-				a.SetCeilings(map[string]int{"peer": ceiling})
+				a.setCeiling(t, ceiling)
 			}
 			sa := childSA(t, a, b, 1)
 			sa.Path = ipsec.NewPath(via, outerA, outerB, 0)

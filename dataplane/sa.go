@@ -49,7 +49,6 @@ type knownSA struct {
 	tellsPorts        bool // its selectors match only some ports
 	Resource          int
 	Policy            ipsec.PolicyID
-	Peer              string     // whose ceiling holds
 	Path              ipsec.Path // as installed
 	LocalTS, RemoteTS []selector.Selector
 }

@@ -93,7 +93,7 @@ func newPair(sa ipsec.ChildSA) (*pair, error) {
 		c.out = out
 	}
 	c.sa = knownSA{
-		ID: sa.ID, SPIIn: sa.SPIIn, PerResource: sa.PerResource, Resource: sa.Resource, Policy: sa.Policy, Peer: sa.Name.Peer,
+		ID: sa.ID, SPIIn: sa.SPIIn, PerResource: sa.PerResource, Resource: sa.Resource, Policy: sa.Policy,
 		Path: sa.Path, LocalTS: sa.LocalTS, RemoteTS: sa.RemoteTS,
 		noise:      selector.MatchNoise(sa.LocalTS) || selector.MatchNoise(sa.RemoteTS),
 		tellsPorts: tellsPorts(sa.LocalTS) || tellsPorts(sa.RemoteTS),

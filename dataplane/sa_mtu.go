@@ -1,8 +1,6 @@
 package dataplane
 
-import (
-	"maps"
-)
+import "culvert/internal/ipsec"
 
 // doubt notes that a send on c was larger than the device accepts. Only workers call it.
 func (p *Plane) doubt(c *pair) {
@@ -27,25 +25,42 @@ func (p *Plane) setInnerMTU(c *pair, path int) {
 // ceilingOf returns the largest inner MTU that the configuration allows a pair; 0: any. Plane.mu is
 // held.
 func (p *Plane) ceilingOf(c *pair) int {
-	most := p.ceilings[c.sa.Peer]
+	most := p.policyCeiling(c.sa.Policy)
 	if most == 0 || p.cfg.MTU > 0 && p.cfg.MTU < most {
 		most = p.cfg.MTU
 	}
 	return most
 }
 
-// SetCeilings sets the largest inner MTU of the SAs of each peer in the map; Config.MTU alone
-// bounds the SAs of others. The plane takes ownership of the map. Any goroutine may call it.
-func (p *Plane) SetCeilings(ceilings map[string]int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	old := p.ceilings
-	if maps.Equal(old, ceilings) {
+// policyCeiling returns the largest inner MTU of a policy's SAs (ipsec.Policy.MTU); 0: any.
+// Plane.mu is held.
+func (p *Plane) policyCeiling(policy ipsec.PolicyID) int {
+	s := p.slots[policy]
+	if s != nil && s.within != 0 {
+		s = p.slots[s.within]
+	}
+	if s == nil {
+		return 0
+	}
+	return s.ceiling
+}
+
+// setCeiling sets what a policy says of the inner MTU, and reports whether SAs may have to follow.
+// Plane.mu is held.
+func (s *slot) setCeiling(c *ipsec.Policy) (follow bool) {
+	follow = (s.ceiling != c.MTU || s.within != c.Within) && (s.configured || len(s.pairs) > 0)
+	s.ceiling, s.within = c.MTU, c.Within
+	return follow
+}
+
+// followCeilings limits the SAs of policies whose ceilings changed, and of those within them.
+// Plane.mu is held.
+func (p *Plane) followCeilings(changed map[*slot]bool) {
+	if len(changed) == 0 {
 		return
 	}
-	p.ceilings = ceilings
 	for _, c := range p.pairs {
-		if peer := c.sa.Peer; old[peer] != ceilings[peer] {
+		if s := p.slots[c.sa.Policy]; s != nil && (changed[s] || changed[p.slots[s.within]]) {
 			p.limit(c.path)
 			p.setInnerMTU(c, c.path.search.MTU())
 		}

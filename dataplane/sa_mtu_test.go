@@ -20,7 +20,7 @@ func TestCeilings(t *testing.T) {
 	if got := <-set; got != 1350 {
 		t.Errorf("TUN MTU %d", got)
 	}
-	a.SetCeilings(map[string]int{"peer": 1290, "other": 1280})
+	a.setCeiling(t, 1290)
 	a.wantMTU(t, 1, 1290)
 	install(t, a, b, childSA(t, a, b, 2))
 	a.wantMTU(t, 2, 1290)
@@ -30,12 +30,12 @@ func TestCeilings(t *testing.T) {
 	if outer < esp.OuterLen(1290, false, true) || esp.InnerMTU(outer, false, true) > 1290+3 {
 		t.Errorf("a path MTU of %d is searched for an inner one of 1290", outer)
 	}
-	a.SetCeilings(map[string]int{"peer": 1400})
+	a.setCeiling(t, 1400)
 	a.wantMTU(t, 1, 1350) // the daemon's is less
-	a.SetCeilings(nil)
+	a.setCeiling(t, 0)
 	a.wantMTU(t, 2, 1350)
 	// It reaches the MSS of what is sent and of what is received.
-	a.SetCeilings(map[string]int{"peer": 1300})
+	a.setCeiling(t, 1300)
 	mss := func(pkt []byte) int { return int(pkt[42])<<8 | int(pkt[43]) }
 	a.queues[0].inject(tcpPacket(src4, dst4, 1, 2, []byte{2, 4, 0x05, 0xb4}, nil))
 	if got := mss(b.queues[0].want(t)); got != 1260 {
@@ -45,6 +45,48 @@ func TestCeilings(t *testing.T) {
 	if got := mss(a.queues[0].want(t)); got != 1260 {
 		t.Errorf("MSS of a SYN from the peer %d, want 1260", got)
 	}
+}
+
+// setCeiling limits the inner MTU of the policy lan.
+func (g *gateway) setCeiling(t *testing.T, mtu int) {
+	t.Helper()
+	if err := g.ChangePolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB(), MTU: mtu}}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The MTU of a peer's own policy limits the SAs of its parties, and no others.
+func TestCeilingOfParties(t *testing.T) {
+	party, stranger := lan+1, lan+2
+	a := newGateway(t, 1, nil)
+	set := func(list ...ipsec.Policy) {
+		t.Helper()
+		if err := a.ChangePolicies(list, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	office := func(mtu int) ipsec.Policy {
+		return ipsec.Policy{ID: lan, Local: lanA(), Remote: lanB(), Fallback: true, MTU: mtu}
+	}
+	set(office(1290), ipsec.Policy{ID: stranger, Local: lanA(), Remote: lanB()})
+	set(ipsec.Policy{ID: party, Local: lanA(), Remote: lanB(), Within: lan})
+	for i, policy := range []ipsec.PolicyID{party, stranger} {
+		sa := childSA(t, a, a, ipsec.ChildID(i+1))
+		sa.Policy = policy
+		if err := a.InstallInbound(sa); err != nil {
+			t.Fatal(err)
+		}
+	}
+	free := esp.InnerMTU(1500, false, true)
+	a.wantMTU(t, 1, 1290)
+	a.wantMTU(t, 2, free)
+	set(office(1280))
+	a.wantMTU(t, 1, 1280)
+	a.wantMTU(t, 2, free)
+	set(ipsec.Policy{ID: party, Local: lanA(), Remote: lanB()})
+	a.wantMTU(t, 1, free)
+	set(ipsec.Policy{ID: party, Local: lanA(), Remote: lanB(), Within: lan}, office(0))
+	a.wantMTU(t, 1, free)
 }
 
 func TestTUNGetsTheLargestMTU(t *testing.T) {

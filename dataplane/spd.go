@@ -24,8 +24,10 @@ type slot struct {
 	entry      selector.Entry[target] // as in the table
 	configured bool
 	tellsPorts bool
-	pairs      []*pair // installed pairs, active or not, by age
-	past       counts  // counts of removed pairs
+	pairs      []*pair        // installed pairs, active or not, by age
+	past       counts         // counts of removed pairs
+	ceiling    int            // ipsec.Policy.MTU
+	within     ipsec.PolicyID // ipsec.Policy.Within
 }
 
 // target is what the SPD gives for a packet: the slot of its policy, or nil if it is bypassed, and
@@ -92,7 +94,17 @@ func (p *Plane) change(set []ipsec.Policy, gone []ipsec.PolicyID) {
 			p.unconfigure(s)
 		}
 	}
+	var changed map[*slot]bool
+	for i := range set {
+		if s := p.slotOf(set[i].ID); s.setCeiling(&set[i]) {
+			if changed == nil {
+				changed = make(map[*slot]bool)
+			}
+			changed[s] = true
+		}
+	}
 	p.spd.Store(p.addPolicies(table, set))
+	p.followCeilings(changed)
 }
 
 // checkPolicies returns the IDs of the policies, or an error about the first invalid one.

@@ -82,8 +82,9 @@ type (
 	// PlanPeers asks for the policies that a SetPeers (Whole) or ChangePeers with the same contents
 	// adds and removes, as InstallPolicy and RemovePolicy. Nothing else happens. When the policies
 	// are in force, the SetPeers or ChangePeers itself follows, which then leaves these effects
-	// out. So no packet is sent for a peer whose networks are not protected yet. With Whole there
-	// is an InstallPolicy for every peer of Set, whether it changes or not.
+	// out. So no packet is sent for a peer whose networks are not protected yet. There is an
+	// InstallPolicy for every child of every peer of Set, whether it changes or not; parties that
+	// stay are not told again.
 	PlanPeers struct {
 		Set   []Peer
 		Gone  []string

@@ -47,6 +47,7 @@ func entryOf(pol *child.Policy) ipsec.Policy {
 	e := ipsec.Policy{ID: pol.ID, Name: pol.Name, Local: pol.Settings.Local, Remote: pol.Settings.Remote}
 	if e.Fallback = p.cfg.Parties && !p.isOne(); p.isOne() {
 		e.Local, e.Remote = p.agreed[pol].local, p.agreed[pol].remote
+		e.Within = p.profile.party.policyNamed(pol.Name.Child).ID
 	}
 	return e
 }
@@ -70,7 +71,7 @@ func (e *Engine) planPeers(in PlanPeers) {
 	for i := range in.Set {
 		if cfg := &in.Set[i]; !stay[cfg.Name] && len(cfg.Proposals) > 0 {
 			stay[cfg.Name] = true
-			e.planPeer(cfg, in.Whole)
+			e.planPeer(cfg)
 		}
 	}
 	if in.Whole {
@@ -88,11 +89,11 @@ func (e *Engine) planPeers(in PlanPeers) {
 	}
 }
 
-// planPeer plans to add or change a peer. With again, the policies that stay are told as well.
-func (e *Engine) planPeer(cfg *Peer, again bool) {
+// planPeer plans to add or change a peer. The policies that stay are told as well.
+func (e *Engine) planPeer(cfg *Peer) {
 	old := e.peers.byName[cfg.Name]
 	if old != nil && old.survives(cfg) {
-		e.planChildren(old, cfg, again)
+		e.planChildren(old, cfg)
 		return
 	}
 	if old != nil {
@@ -108,7 +109,7 @@ func (e *Engine) planPeer(cfg *Peer, again bool) {
 
 // planChildren plans the change of a peer whose IKE SAs stay: only the policies of children that
 // come, go or get other networks change.
-func (e *Engine) planChildren(p *profile, cfg *Peer, again bool) {
+func (e *Engine) planChildren(p *profile, cfg *Peer) {
 	for q := range p.all() {
 		for _, pol := range q.policies {
 			switch {
@@ -116,7 +117,7 @@ func (e *Engine) planChildren(p *profile, cfg *Peer, again bool) {
 			case !sameChild(pol, cfg):
 				e.plan.gone[pol.ID] = true
 				e.emit(RemovePolicy{ID: pol.ID})
-			case again && !q.isOne():
+			case !q.isOne():
 				e.emit(InstallPolicy{Policy: entryOf(pol)})
 			}
 		}

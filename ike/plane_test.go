@@ -255,7 +255,31 @@ func (pl *testPlane) setPolicy(p ipsec.Policy) {
 	if pl.removed[p.ID] {
 		pl.s.p.violated("%s: InstallPolicy of %d, whose ID was used before", pl.s.name, p.ID)
 	}
+	if err := pl.outside(p); err != "" {
+		pl.s.p.violated("%s: InstallPolicy of %s: %s", pl.s.name, p.Name, err)
+	}
 	pl.spd[p.ID] = p
+}
+
+// outside returns what is wrong with a policy of a party: what lies outside of the peer's own
+// networks is not protected before the party comes. It returns "" for any other policy.
+func (pl *testPlane) outside(p ipsec.Policy) string {
+	if p.Within == 0 {
+		if p.Name.Party != "" {
+			return "it lies within no other policy"
+		}
+		return ""
+	}
+	in, ok := pl.spd[p.Within]
+	switch {
+	case !ok:
+		return fmt.Sprintf("it is within %d, which is not installed", p.Within)
+	case !in.Fallback || in.Name != (ipsec.PolicyName{Peer: p.Name.Peer, Child: p.Name.Child}):
+		return fmt.Sprintf("it is within %s", in.Name)
+	case !selector.Subset(p.Local, in.Local) || !selector.Subset(p.Remote, in.Remote):
+		return fmt.Sprintf("%v to %v is not within %v to %v", p.Local, p.Remote, in.Local, in.Remote)
+	}
+	return ""
 }
 
 func (pl *testPlane) removePolicy(id ipsec.PolicyID) {

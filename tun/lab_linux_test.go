@@ -69,10 +69,10 @@ func policy(remote string, local ...string) protect.Policy {
 	return protect.Policy{Remote: prefixes(remote), Local: prefixes(local...)}
 }
 
-// become replaces the policies in force. The name of each is its index.
+// become replaces the policies in force. The ID of each is its index.
 func (r *testRouter) become(ps ...protect.Policy) error {
 	for i := range ps {
-		ps[i].ID = protect.ID{Peer: "peer", Child: fmt.Sprint(i)}
+		ps[i].ID = protect.ID(i)
 	}
 	return r.Apply(r.set.Change(ps, r.set.IDs()))
 }

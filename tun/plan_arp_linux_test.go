@@ -36,7 +36,7 @@ func TestARPOfNeighbours(t *testing.T) {
 		addrsFirst, policiesFirst := newPlan([]uint16{500, 4500}, true), newPlan([]uint16{500, 4500}, true)
 		set := protect.NewSet()
 		for i := range c.nets {
-			c.nets[i].ID = protect.ID{Peer: "peer", Child: string(rune('a' + i))}
+			c.nets[i].ID = protect.ID(i)
 		}
 		for _, p := range []*plan{addrsFirst, policiesFirst} {
 			p.passARP = true
@@ -53,7 +53,7 @@ func TestARPOfNeighbours(t *testing.T) {
 				t.Errorf("%s: rules for ARP: %v, want %v", c.name, got, c.want)
 			}
 		}
-		e := addrsFirst.apply(set.Change(nil, []protect.ID{{Peer: "peer", Child: "a"}, {Peer: "peer", Child: "b"}}))
+		e := addrsFirst.apply(set.Change(nil, []protect.ID{0, 1}))
 		for k := range addrsFirst.rules {
 			if k.at == ruleARPProtocol || k.at == ruleARPRest {
 				t.Errorf("%s: without a policy there is %+v", c.name, k)

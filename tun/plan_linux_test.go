@@ -1,7 +1,6 @@
 package tun
 
 import (
-	"fmt"
 	"net/netip"
 	"testing"
 
@@ -11,7 +10,7 @@ import (
 // planOf returns the plan of policies on a host with some addresses.
 func planOf(ps []protect.Policy, addrs []netip.Addr) *plan {
 	for i := range ps {
-		ps[i].ID = protect.ID{Peer: "peer", Child: fmt.Sprint(i)}
+		ps[i].ID = protect.ID(i)
 	}
 	p := newPlan([]uint16{500, 4500}, true)
 	p.apply(protect.NewSet().Change(ps, nil))

@@ -66,14 +66,14 @@ func measure(t *testing.T, n int, fence bool) (s scale) {
 	h, d := newGateway(t)
 	r := routerIn(t, h, RouteConfig{Device: d, Fence: fence})
 	ps := many(n)
-	ps[0].ID = protect.ID{Peer: "a", Child: "lan"}
+	ps[0].ID = 1
 	whole := r.set.Change(ps, nil)
 	s.start = costOf(t, func() {
 		if err := r.Apply(whole); err != nil {
 			t.Fatal(err)
 		}
 	})
-	one := protect.ID{Peer: "b", Child: "one"}
+	one := protect.ID(2)
 	s.change = least(t, func(i int) {
 		p := protect.Policy{ID: one, Local: prefixes("10.1.0.0/16"), Remote: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 20, byte(i), 0}), 24)}}
 		if err := r.Apply(r.set.Change([]protect.Policy{p}, nil)); err != nil {

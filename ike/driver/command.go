@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,8 +82,8 @@ func (d *Driver) finish(f ike.Done) {
 	}
 }
 
-// A Follow brings a change of policies into force: those of set are new or changed, those of gone
-// are no longer needed.
+// A Follow brings a change of policies into force: set has all policies of the peers that are added
+// or changed, and gone those that are no longer needed.
 type Follow func(set []ipsec.Policy, gone []ipsec.PolicyID) error
 
 // SetPeers replaces the configured peers and returns once the engine has them; it does not wait for
@@ -100,8 +101,8 @@ func (d *Driver) SetPeers(ctx context.Context, peers []ike.Peer, follow Follow) 
 }
 
 // ChangePeers adds, changes and removes single peers, and returns once the engine has them; it does
-// not wait for the changes of their SAs. follow is called as by SetPeers, but with the policies
-// that change. The engine keeps the contents of c.
+// not wait for the changes of their SAs. follow is called as by SetPeers, but with the policies of
+// the peers in c. The engine keeps the contents of c.
 func (d *Driver) ChangePeers(ctx context.Context, c ike.ChangePeers, follow Follow) error {
 	if err := d.plan(ctx, ike.PlanPeers{Set: c.Set, Gone: c.Gone}, follow); err != nil {
 		return err
@@ -113,16 +114,24 @@ func (d *Driver) ChangePeers(ctx context.Context, c ike.ChangePeers, follow Foll
 }
 
 // plan asks the engine for the policies of a change of peers, and has follow bring them into force.
-// That may take long, for the kernel's tables, and so is not done on the control goroutine.
+// That may take long, for the kernel's tables, and so is not done on the control goroutine. Without
+// a whole plan, follow is not called: it would take policies for gone that the engine did not tell.
 func (d *Driver) plan(ctx context.Context, in ike.PlanPeers, follow Follow) error {
 	var set []ipsec.Policy
 	var gone []ipsec.PolicyID
+	var failed error
 	err := d.call(ctx, func() {
-		d.guarded(in)
+		switch {
+		case d.loop.stopping:
+			failed = ErrStopped
+			return
+		case !d.guarded(in):
+			failed = errPanicked
+		}
 		set, gone = takePolicies(&d.loop.fx)
 		d.carryOut(classEstablished)
 	})
-	if err != nil {
+	if err = cmp.Or(err, failed); err != nil {
 		return err
 	}
 	return follow(set, gone)

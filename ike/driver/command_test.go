@@ -170,6 +170,32 @@ func TestPoliciesComeBeforePeers(t *testing.T) {
 	})
 }
 
+// Without a whole plan nothing is brought into force, and the engine keeps its peers.
+func TestPlanThatIsNotWhole(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		follow := func([]ipsec.Policy, []ipsec.PolicyID) error { t.Error("half a plan is followed"); return nil }
+		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+			switch in.(type) {
+			case ike.PlanPeers:
+				fx.List = append(fx.List, ike.InstallPolicy{Policy: ipsec.Policy{ID: 4}})
+				panic("half a plan")
+			case ike.Shutdown:
+				fx.List = append(fx.List, ike.Stopped{})
+			}
+		}
+		if err := r.SetPeers(t.Context(), nil, follow); err != errPanicked {
+			t.Errorf("got %v", err)
+		}
+		r.want("after a panic", "plan +0 -0 whole=true")
+		r.call(t.Context(), func() { r.loop.stopping = true })
+		if err := r.ChangePeers(t.Context(), ike.ChangePeers{}, follow); err != ErrStopped {
+			t.Errorf("got %v", err)
+		}
+		r.call(t.Context(), func() { r.loop.stopping = false })
+		r.want("while stopping")
+	})
+}
+
 // The policies of parties come and go with them, in the order of the effects.
 func TestPoliciesOfParties(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {

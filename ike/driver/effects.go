@@ -39,12 +39,12 @@ func (d *Driver) carryOut(c class) {
 
 // guarded has the engine handle an input. A panic, which is a bug of ours, ends the handling of
 // that input and not the tunnels. It is counted and logged, and the effects so far are carried out,
-// because the engine's state already includes them.
-func (d *Driver) guarded(in ike.Input) {
+// because the engine's state already includes them. guarded reports whether there was none.
+func (d *Driver) guarded(in ike.Input) (ok bool) {
 	now := d.cfg.Now()
 	defer func() {
 		why := recover()
-		if why == nil {
+		if ok = why == nil; ok {
 			return
 		}
 		d.panicked(fmt.Sprintf("the engine panicked on %T", in), why)
@@ -53,6 +53,7 @@ func (d *Driver) guarded(in ike.Input) {
 		}
 	}()
 	d.cfg.Engine.Handle(now, in, &d.loop.fx)
+	return true
 }
 
 // panicPause is the pause after a Wake that panicked. No other input delays Wake: a stranger who
@@ -154,9 +155,9 @@ func (d *Driver) install(sa ipsec.ChildSA) {
 	d.loop.pending = append(d.loop.pending, ike.Expire{ID: sa.ID, Hard: true})
 }
 
-// changePolicies changes the SPD for a party that connects by a configured peer or has ended. The
-// networks of the peer itself are protected all the time (see SetPeers), and a party's lie within
-// them, so neither the routes nor the guard change.
+// changePolicies changes the SPD for a party that connects by a configured peer or has ended. Its
+// policies lie within the peer's own (ipsec.Policy.Within), which a Follow has brought into force,
+// so neither the routes nor the guard change.
 func (d *Driver) changePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) {
 	if err := d.cfg.Plane.ChangePolicies(set, gone); err != nil {
 		d.counts.installErrors.Add(1)

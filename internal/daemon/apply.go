@@ -20,7 +20,6 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 	}
 	diff := compare(d.inForce, c)
 	d.inForce = nil // until all of it is applied
-	d.plane.SetCeilings(ceilings(c))
 	if err := d.tellEngine(ctx, &diff); err != nil {
 		return err
 	}
@@ -29,16 +28,20 @@ func (d *Daemon) apply(ctx context.Context, c *config.Config) error {
 }
 
 // enforce brings the policies of the changed peers into force, and then all that the configuration
-// holds besides IKE. set and gone are the changes of the engine's policies. d.applying is held.
-func (d *Daemon) enforce(diff *difference, set []ipsec.Policy, gone []ipsec.PolicyID) error {
-	change := d.policies.change(diff, set, gone)
+// holds besides IKE. told and gone are what the engine told of the policies. d.applying is held.
+func (d *Daemon) enforce(diff *difference, told []ipsec.Policy, gone []ipsec.PolicyID) error {
+	change, err := d.policies.change(diff, told, gone)
+	if err != nil {
+		return err
+	}
 	if len(change.set)+len(change.gone) > 0 {
 		if err := d.plane.ChangePolicies(change.set, change.gone); err != nil {
 			return err
 		}
 	}
+	d.policies.ended(change.gone)
 	change.applyToBypasses(diff, d.plane)
-	if err := d.protect(diff, change.set); err != nil {
+	if err := d.protect(diff, &change); err != nil {
 		return err
 	}
 	c := diff.next
@@ -62,7 +65,7 @@ func (d *Daemon) enforce(diff *difference, set []ipsec.Policy, gone []ipsec.Poli
 }
 
 // protect has the kernel hold back the protected flows and route them to the device.
-func (d *Daemon) protect(diff *difference, policies []ipsec.Policy) error {
+func (d *Daemon) protect(diff *difference, policies *policyChange) error {
 	exempt, err := d.exempt(diff.next)
 	if err != nil {
 		return err
@@ -79,7 +82,7 @@ func (d *Daemon) follow(c *config.Config, change protect.Change) error {
 	if err := d.guard.apply(change, d.flows.Whole); err != nil {
 		return err
 	}
-	if err := d.guard.attribute(d.flows, c); err != nil {
+	if err := d.guard.attribute(d.flows, d.policies.inOrder(c)); err != nil {
 		d.log.Warn("the guard does not count by child", "event", "guard-not-counting", "error", err)
 	}
 	err := d.routes.Apply(change)

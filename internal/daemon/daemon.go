@@ -36,7 +36,6 @@ type Options struct {
 type (
 	packetPath interface {
 		ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error
-		SetCeilings(ceilings map[string]int)
 		SetBypasses(set []ipsec.Policy)
 		ChangeBypasses(set []ipsec.Policy, gone []ipsec.PolicyID)
 		InstallInbound(sa ipsec.ChildSA) error

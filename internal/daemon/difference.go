@@ -12,11 +12,11 @@ import (
 // A difference is the changes from one configuration to the next. The packet path and the engine
 // receive only these, so the cost of a changed peer does not depend on the number of other peers.
 type difference struct {
-	next     *config.Config
-	whole    bool           // there is no previous configuration: everything is new
-	set      []*config.Peer // new or changed peers of next
-	gone     []string       // removed peers
-	policies []protect.ID   // removed children of any peer
+	next  *config.Config
+	whole bool               // there is no previous configuration: everything is new
+	set   []*config.Peer     // new or changed peers of next
+	gone  []string           // removed peers
+	lost  []ipsec.PolicyName // removed children of any peer
 }
 
 // compare returns the difference between two configurations; before may be nil.
@@ -53,29 +53,21 @@ func compare(before, next *config.Config) difference {
 func (d *difference) lose(old *config.Peer, stay []string) {
 	for _, name := range old.Order {
 		if !slices.Contains(stay, name) {
-			d.policies = append(d.policies, protect.ID{Peer: old.Name, Child: name})
+			d.lost = append(d.lost, ipsec.PolicyName{Peer: old.Name, Child: name})
 		}
 	}
 }
 
-// ceilings returns the configured MTUs of peers.
-func ceilings(c *config.Config) map[string]int {
-	m := make(map[string]int)
-	for i := range c.Peers {
-		if p := &c.Peers[i]; p.MTU > 0 {
-			m[p.Name] = p.MTU
-		}
+// applyToFlows changes the protected flows as a change of the policies asks, and returns the change
+// for the kernel. Flows that one policy protected and another one protects from now on are no
+// change.
+func (d *difference) applyToFlows(flows *protect.Set, c *policyChange) protect.Change {
+	set, gone := protectedBy(d.next, c.set)
+	for _, id := range c.gone {
+		gone = append(gone, protect.ID(id))
 	}
-	return m
-}
-
-// applyToFlows changes the protected flows to those of the policies of all changed peers, and
-// returns the change for the kernel.
-func (d *difference) applyToFlows(flows *protect.Set, policies []ipsec.Policy) protect.Change {
-	set, gone := protectedBy(d.next, policies)
-	gone = append(gone, d.policies...)
 	if d.whole {
-		gone = flows.IDs() // those of set come back, which is not a change
+		gone = flows.IDs()
 	}
 	return flows.Change(set, gone)
 }

@@ -29,7 +29,7 @@ func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
 }
 
 func (d *Daemon) explain(p *config.Peer, s *ike.PeerStatus) []string {
-	st := d.peer(d.now(), p, s)
+	st := d.peer(d.now(), p, s, nil)
 	lines := []string{because(st.Address(), st.State, st.Reason)}
 	for _, c := range st.Children {
 		lines = append(lines, because(st.Address()+"/"+c.Name, c.State, c.Reason))

@@ -30,7 +30,6 @@ import (
 type fakeParts struct {
 	mu        sync.Mutex
 	calls     []string
-	ceilings  map[string]int
 	policies  []ipsec.Policy
 	bypasses  map[ipsec.PolicyID]string
 	routes    map[string]map[netip.Prefix]protect.Kind // by the group's local networks
@@ -90,12 +89,6 @@ func (f *fakeParts) ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) er
 	return nil
 }
 
-func (f *fakeParts) SetCeilings(ceilings map[string]int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.ceilings = ceilings
-}
-
 func (f *fakeParts) InstallInbound(sa ipsec.ChildSA) error {
 	defer f.note("install " + sa.Name.Child)()
 	if f.refuse != nil {
@@ -135,7 +128,8 @@ func (f *fakeParts) ChildStats(id ipsec.ChildID) (dataplane.ChildStats, bool) {
 
 func (f *fakeParts) Do(_ context.Context, in ike.Input) error { return f.do(in) }
 
-// plan asks a true engine for the policies of a change of peers, and lets it follow.
+// plan asks a true engine for the policies of a change of peers, and lets it follow, unless then is
+// nil.
 func (f *fakeParts) plan(in ike.PlanPeers, then ike.Input, follow driver.Follow) error {
 	if f.engine == nil {
 		f.engine = ike.New(ike.Config{Rand: rand.Reader}, epoch)
@@ -155,7 +149,9 @@ func (f *fakeParts) plan(in ike.PlanPeers, then ike.Input, follow driver.Follow)
 	if err := follow(set, gone); err != nil {
 		return err
 	}
-	f.engine.Handle(epoch, then, &fx)
+	if then != nil {
+		f.engine.Handle(epoch, then, &fx)
+	}
 	return nil
 }
 

@@ -11,12 +11,12 @@ import (
 )
 
 // protectedBy returns the flows between networks that the policies of configured children protect
-// and culvert routes to the device, and the children without such routes.
+// and culvert routes to the device, and the policies without such routes.
 func protectedBy(c *config.Config, policies []ipsec.Policy) (set []protect.Policy, none []protect.ID) {
 	for i := range policies {
 		p := &policies[i]
-		id, r := nameOf(p), c.Peer(p.Name.Peer).RoutingOf(p.Name.Child)
-		policy := protect.Policy{ID: id, Local: networks(p.Local), Bypass: r.Bypass}
+		id, r := protect.ID(p.ID), c.Peer(p.Name.Peer).RoutingOf(p.Name.Child)
+		policy := protect.Policy{ID: id, Name: p.Name.String(), Local: networks(p.Local), Bypass: r.Bypass}
 		switch r.Routes {
 		case config.RoutesNone:
 			none = append(none, id)

@@ -72,9 +72,9 @@ func (p *guardPart) apply(c protect.Change, whole func() protect.Change) (err er
 	return p.g.Apply(c)
 }
 
-// attribute has the guard count drops by child, for the first children of a configuration. The
-// flows must be in force. The guard holds back as much without it.
-func (p *guardPart) attribute(flows *protect.Set, c *config.Config) error {
+// attribute has the guard count drops by policy, for the first policies of an order. The flows must
+// be in force. The guard holds back as much without it.
+func (p *guardPart) attribute(flows *protect.Set, order iter.Seq[protect.ID]) error {
 	if !p.on() {
 		return nil
 	}
@@ -83,24 +83,11 @@ func (p *guardPart) attribute(flows *protect.Set, c *config.Config) error {
 	if p.g == nil {
 		return nil
 	}
-	return p.g.Attribute(flows.Owners(children(c)))
+	return p.g.Attribute(flows.Owners(order))
 }
 
-// children yields the children of a configuration, in the order of the files.
-func children(c *config.Config) iter.Seq[protect.ID] {
-	return func(yield func(protect.ID) bool) {
-		for i := range c.Peers {
-			for _, name := range c.Peers[i].Order {
-				if !yield(protect.ID{Peer: c.Peers[i].Name, Child: name}) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// status returns the guard's status, and the drops of the children for which it counts them.
-func (p *guardPart) status() (out control.Guard, byChild map[protect.ID]guard.Drops) {
+// status returns the guard's status, and the drops of the policies for which it counts them.
+func (p *guardPart) status() (out control.Guard, by map[protect.ID]guard.Drops) {
 	switch {
 	case p == nil || p.mode == config.GuardOff:
 		return control.Guard{State: "off"}, nil
@@ -112,10 +99,10 @@ func (p *guardPart) status() (out control.Guard, byChild map[protect.ID]guard.Dr
 	out.State = "on"
 	if p.g != nil {
 		var st guard.Stats
-		st, byChild = p.g.Counted()
+		st, by = p.g.Counted()
 		out.Drops, out.Repairs = control.GuardDrops{Out: st.Out, In: st.In, ICMP: st.ICMP}, st.Repairs
 	}
-	return out, byChild
+	return out, by
 }
 
 // close stops maintaining the guard, which stays in the kernel, and reports whether there is one.

@@ -37,16 +37,21 @@ func (p *parts) leave(device string, release bool) error {
 	return nil
 }
 
-// flowsOf returns the flows that a configuration protects on this host in its present state.
-func flowsOf(c *config.Config) *protect.Set {
-	flows, diff := protect.NewSet(), compare(nil, c)
+// flowsOf returns the flows that a configuration protects on this host in its present state, and
+// its policies, as they will be when a daemon runs: then the engine gives them other IDs.
+func flowsOf(c *config.Config) (*protect.Set, policies) {
+	flows, diff, policies := protect.NewSet(), compare(nil, c), newPolicies()
 	flows.Exempt(c.Daemon.Bypass, newOutside(slog.New(slog.DiscardHandler)).prefixes(c))
-	var policies []ipsec.Policy
+	var all policyChange
 	for i := range c.Peers {
-		policies = append(policies, policiesOf(&c.Peers[i])...)
+		all.set = append(all.set, policiesOf(&c.Peers[i])...)
 	}
-	diff.applyToFlows(flows, policies)
-	return flows
+	for i := range all.set {
+		all.set[i].ID = ipsec.PolicyID(i + 1)
+		policies.named[all.set[i].Name] = all.set[i].ID
+	}
+	diff.applyToFlows(flows, &all)
+	return flows, policies
 }
 
 // RaiseGuard puts up the guard of a configuration before its daemon runs, and returns a line about
@@ -63,12 +68,12 @@ func RaiseGuard(path string) (string, error) {
 	case control.Alive(c.Control):
 		return "", fmt.Errorf("a culvert daemon runs at %s, which has put up its guard", c.Control)
 	}
-	flows := flowsOf(cfg)
+	flows, policies := flowsOf(cfg)
 	g, err := guard.Open(guardConfig(c, nil), flows.Whole())
 	if err != nil {
 		return "", err
 	}
-	if err := g.Attribute(flows.Owners(children(cfg))); err != nil {
+	if err := g.Attribute(flows.Owners(policies.inOrder(cfg))); err != nil {
 		return "", err
 	}
 	_ = g.Close()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"culvert/ike"
 	"culvert/internal/config"
 	"culvert/internal/control"
 	"culvert/tun/guard"
@@ -21,7 +22,7 @@ type fakeGuard struct {
 	*fakeParts
 	whole, changes []protect.Change
 	owners         [][]protect.ID
-	byChild        map[protect.ID]guard.Drops
+	drops          map[protect.ID]guard.Drops
 	closed         bool
 
 	err, attributeErr error
@@ -39,7 +40,7 @@ func (g *fakeGuard) Attribute(o *protect.Owners) error {
 }
 
 func (g *fakeGuard) Counted() (guard.Stats, map[protect.ID]guard.Drops) {
-	return guard.Stats{Out: 1, In: 2, ICMP: 3, Repairs: 4}, g.byChild
+	return guard.Stats{Out: 1, In: 2, ICMP: 3, Repairs: 4}, g.drops
 }
 
 func (g *fakeGuard) Close() error { g.closed = true; return nil }
@@ -156,24 +157,22 @@ func TestGuardWhereThereIsNone(t *testing.T) {
 func TestGuardCountsByChild(t *testing.T) {
 	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	g := withGuard(d, f)
-	lan := func(peers ...string) (ids []protect.ID) {
-		for _, p := range peers {
-			ids = append(ids, protect.ID{Peer: p, Child: "lan"})
-		}
-		return ids
-	}
 	for i, step := range []struct {
 		config string
-		want   []protect.ID
+		want   []string
 	}{
-		{peerText("b", "192.0.2.3", "3") + peerText("a", "192.0.2.2", "2"), lan("b", "a")},
-		{peerText("a", "192.0.2.2", "2") + peerText("b", "192.0.2.3", "3"), lan("a", "b")}, // only the order
-		{peerText("a", "192.0.2.2", "2"), lan("a")},
+		{peerText("b", "192.0.2.3", "3") + peerText("a", "192.0.2.2", "2"), []string{"b", "a"}},
+		{peerText("a", "192.0.2.2", "2") + peerText("b", "192.0.2.3", "3"), []string{"a", "b"}}, // only the order
+		{peerText("a", "192.0.2.2", "2"), []string{"a"}},
 	} {
 		writeConfig(t, d, step.config)
 		reload(t, d)
-		if len(g.owners) == 0 || !slices.Equal(g.owners[len(g.owners)-1], step.want) {
-			t.Errorf("step %d: the owners are %v, want %v", i, g.owners, step.want)
+		var want []protect.ID
+		for _, peer := range step.want {
+			want = append(want, protect.ID(f.named(peer, "lan")))
+		}
+		if len(g.owners) == 0 || !slices.Equal(g.owners[len(g.owners)-1], want) {
+			t.Errorf("step %d: the owners are %v, want %v", i, g.owners, want)
 		}
 	}
 	g.attributeErr = errors.New("no maps")
@@ -186,9 +185,11 @@ func TestGuardCountsByChild(t *testing.T) {
 
 func TestGuardInStatusAndMetrics(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2")+peerText("b", "192.0.2.3", "5"), nil)
-	withGuard(d, f).byChild = map[protect.ID]guard.Drops{{Peer: "a", Child: "lan"}: {Out: 7}, {Peer: "gone", Child: "lan"}: {Out: 8}}
+	g := withGuard(d, f)
 	writeConfig(t, d, peerText("a", "192.0.2.2", "3")+peerText("b", "192.0.2.3", "5"))
 	reload(t, d)
+	f.status = []ike.PeerStatus{{Name: "a", Children: []ike.ChildStatus{{Name: "lan"}}}, {Name: "b", Children: []ike.ChildStatus{{Name: "lan"}}}}
+	g.drops = map[protect.ID]guard.Drops{protect.ID(f.named("a", "lan")): {Out: 7}, 99: {Out: 8}}
 	st, err := d.Status(context.Background())
 	if want := (control.Guard{State: "on", Drops: control.GuardDrops{Out: 1, In: 2, ICMP: 3}, Repairs: 4}); err != nil || st.Guard != want {
 		t.Errorf("got %+v, %v", st.Guard, err)

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"fmt"
+	"iter"
 	"slices"
 
 	"culvert/internal/config"
@@ -9,12 +11,13 @@ import (
 	"culvert/tun/protect"
 )
 
-// policies holds the IDs of the policies of all configured children. The engine gives those of IKE;
-// manual children have IDs of the daemon's. The policies of single parties of a peer are not here:
-// the engine tells the packet path of them itself, and they lie within the networks of the child.
+// policies holds the policies in force that stand for configured children. The engine tells those
+// of IKE, with their IDs; the daemon makes those of manual children. Policies of single parties of
+// a peer are not here: the engine tells the packet path of them itself, and they lie within one
+// that is.
 type policies struct {
-	ids        map[protect.ID]ipsec.PolicyID
-	spd        map[ipsec.PolicyID]bool // all that the packet path has, or may have after an error
+	named      map[ipsec.PolicyName]ipsec.PolicyID // of the children configured now
+	inForce    map[ipsec.PolicyID]bool             // in the SPD, or maybe after an error
 	lastManual ipsec.PolicyID
 }
 
@@ -22,77 +25,111 @@ type policies struct {
 const allBypass = ipsec.FirstManualPolicy
 
 func newPolicies() policies {
-	return policies{ids: map[protect.ID]ipsec.PolicyID{}, spd: map[ipsec.PolicyID]bool{}, lastManual: allBypass}
+	return policies{named: map[ipsec.PolicyName]ipsec.PolicyID{}, inForce: map[ipsec.PolicyID]bool{}, lastManual: allBypass}
 }
 
 // of returns the ID of a child's policy; 0 if there is none yet.
 func (p *policies) of(peer, child string) ipsec.PolicyID {
-	return p.ids[protect.ID{Peer: peer, Child: child}]
+	return p.named[ipsec.PolicyName{Peer: peer, Child: child}]
 }
 
-// A policyChange is what a difference between configurations changes in the SPD.
+// inOrder yields the policies of a configuration's children, in the order of the files.
+func (p *policies) inOrder(c *config.Config) iter.Seq[protect.ID] {
+	return func(yield func(protect.ID) bool) {
+		for i := range c.Peers {
+			for _, name := range c.Peers[i].Order {
+				if id := p.of(c.Peers[i].Name, name); id != 0 && !yield(protect.ID(id)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// A policyChange is a change of the policies in force. No ID is in both lists.
 type policyChange struct {
-	set  []ipsec.Policy   // of all children of the changed peers, in the order of the configuration
+	set  []ipsec.Policy   // all policies of the changed peers, in the order of the configuration
 	gone []ipsec.PolicyID // those that are no longer needed
 }
 
-// change applies a difference, and the changes of the engine's policies that it caused.
-func (p *policies) change(d *difference, set []ipsec.Policy, gone []ipsec.PolicyID) policyChange {
-	fresh := make(map[protect.ID]ipsec.Policy, len(set))
-	for _, pol := range set {
-		fresh[nameOf(&pol)] = pol
+// change returns the change that a difference between configurations means. told and gone are what
+// the engine told of it: all policies of the changed peers, and those that it no longer needs.
+func (p *policies) change(d *difference, told []ipsec.Policy, gone []ipsec.PolicyID) (c policyChange, err error) {
+	byName := make(map[ipsec.PolicyName]*ipsec.Policy, len(told))
+	for i := range told {
+		byName[told[i].Name] = &told[i]
 	}
-	c := policyChange{gone: gone}
-	for _, id := range gone {
-		delete(p.spd, id)
+	before := p.named
+	if d.whole {
+		p.named = make(map[ipsec.PolicyName]ipsec.PolicyID, len(told))
 	}
-	for _, id := range d.policies {
-		p.forget(id, &c)
+	c.gone = gone
+	for _, name := range d.lost {
+		p.replaceManual(before[name], 0, &c)
+		delete(p.named, name)
 	}
-	stay := map[ipsec.PolicyID]bool{}
 	for _, peer := range d.set {
 		for _, pol := range policiesOf(peer) {
-			id := nameOf(&pol)
-			if f, ok := fresh[id]; ok {
-				pol = f
-			} else if pol.ID = p.ids[id]; manualNamed(peer, id.Child) != nil && pol.ID <= allBypass {
-				p.lastManual++
-				pol.ID = p.lastManual
+			old := before[pol.Name]
+			switch t := byName[pol.Name]; {
+			case t != nil:
+				pol = *t
+			case manualNamed(peer, pol.Name.Child) == nil:
+				return c, fmt.Errorf("internal error: the engine has no policy for %s", pol.Name)
+			default:
+				pol.ID = p.manualID(old)
 			}
-			if pol.ID == 0 {
-				continue // the engine is stopping
-			}
-			if p.ids[id] != pol.ID {
-				p.forget(id, &c)
-			}
-			p.ids[id], p.spd[pol.ID], stay[pol.ID] = pol.ID, true, true
+			p.replaceManual(old, pol.ID, &c)
+			pol.MTU = peer.MTU
+			p.named[pol.Name], p.inForce[pol.ID] = pol.ID, true
 			c.set = append(c.set, pol)
 		}
 	}
-	for id := range p.spd {
-		if d.whole && !stay[id] {
-			p.end(id, &c)
+	if d.whole {
+		p.endOthers(&c)
+	}
+	return c, nil
+}
+
+// manualID returns the ID of the policy of a manual child that had the ID old.
+func (p *policies) manualID(old ipsec.PolicyID) ipsec.PolicyID {
+	if old > allBypass {
+		return old
+	}
+	p.lastManual++
+	return p.lastManual
+}
+
+// replaceManual ends the policy of a manual child if another one, or none, takes its place. The
+// engine tells itself which of its own end.
+func (p *policies) replaceManual(old, now ipsec.PolicyID, c *policyChange) {
+	if old > allBypass && old != now {
+		c.gone = append(c.gone, old)
+	}
+}
+
+// endOthers ends all policies in force that are in neither list of the change.
+func (p *policies) endOthers(c *policyChange) {
+	known := make(map[ipsec.PolicyID]bool, len(c.set)+len(c.gone))
+	for i := range c.set {
+		known[c.set[i].ID] = true
+	}
+	for _, id := range c.gone {
+		known[id] = true
+	}
+	for id := range p.inForce {
+		if !known[id] {
+			c.gone = append(c.gone, id)
 		}
 	}
-	return c
 }
 
-// forget removes a child's policy, if it has one.
-func (p *policies) forget(id protect.ID, c *policyChange) {
-	p.end(p.ids[id], c)
-	delete(p.ids, id)
-}
-
-// end removes a policy, once.
-func (p *policies) end(id ipsec.PolicyID, c *policyChange) {
-	if p.spd[id] {
-		c.gone = append(c.gone, id)
-		delete(p.spd, id)
+// ended forgets policies that are no longer in force.
+func (p *policies) ended(gone []ipsec.PolicyID) {
+	for _, id := range gone {
+		delete(p.inForce, id)
 	}
 }
-
-// nameOf returns the name of a policy of a configured child.
-func nameOf(p *ipsec.Policy) protect.ID { return protect.ID{Peer: p.Name.Peer, Child: p.Name.Child} }
 
 // policiesOf returns the policies of a peer's children, without IDs.
 func policiesOf(p *config.Peer) (list []ipsec.Policy) {

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"errors"
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -48,7 +50,7 @@ func TestPolicyChangesItsKind(t *testing.T) {
 	for _, doc := range []string{ike, manualText("192.0.2.9", "01"), ike} {
 		writeConfig(t, d, doc)
 		reload(t, d)
-		if len(f.policies) != 1 || len(d.policies.spd) != 1 || d.policies.of("bench", "man") != f.policies[0].ID {
+		if len(f.policies) != 1 || len(d.policies.inForce) != 1 || d.policies.of("bench", "man") != f.policies[0].ID {
 			t.Fatalf("policies %v, known %v", f.policies, d.policies)
 		}
 	}
@@ -70,7 +72,56 @@ func TestPoliciesAfterAnError(t *testing.T) {
 	g.err = nil
 	writeConfig(t, d, peerText("a", "192.0.2.2", "2"))
 	reload(t, d)
-	if len(f.policies) != 1 || f.named("a", "lan") == 0 || d.flows.IDs()[0] != (protect.ID{Peer: "a", Child: "lan"}) {
+	if len(f.policies) != 1 || f.named("a", "lan") == 0 || d.flows.IDs()[0] != protect.ID(f.named("a", "lan")) {
 		t.Errorf("got policies %v, flows of %v", f.policies, d.flows.IDs())
+	}
+}
+
+// A network more gives the policy another ID. To the kernel only the network is a change.
+func TestOneNetworkMoreIsOneChange(t *testing.T) {
+	more := netip.MustParsePrefix("10.9.0.0/16")
+	two := strings.Replace(peerText("a", "192.0.2.2", "2"), `"10.2.0.0/16"`, `"10.2.0.0/16", "10.9.0.0/16"`, 1)
+	for _, tt := range []struct {
+		name, before, after string
+		added, removed      []protect.Range
+		set                 map[netip.Prefix]protect.Kind
+		unset               []netip.Prefix
+	}{
+		{"one more", peerText("a", "192.0.2.2", "2"), two, []protect.Range{protect.RangeOf(more)}, nil, map[netip.Prefix]protect.Kind{more: protect.Protect}, nil},
+		{"one less", two, peerText("a", "192.0.2.2", "2"), nil, []protect.Range{protect.RangeOf(more)}, nil, []netip.Prefix{more}},
+	} {
+		d, f, _ := testDaemon(t, tt.before, nil)
+		g := withGuard(d, f)
+		reload(t, d)
+		was := f.named("a", "lan")
+		writeConfig(t, d, tt.after)
+		reload(t, d)
+		if now := f.named("a", "lan"); now == was || len(f.policies) != 1 || len(d.policies.inForce) != 1 {
+			t.Errorf("%s: the policy was %d and is %d; in force: %v", tt.name, was, now, d.policies.inForce)
+		}
+		if len(g.changes) != 1 || len(g.changes[0].Groups) != 1 {
+			t.Fatalf("%s: the changes are %+v", tt.name, g.changes)
+		}
+		c := g.changes[0].Groups[0]
+		if !slices.Equal(c.Added, tt.added) || !slices.Equal(c.Removed, tt.removed) || !maps.Equal(c.Set, tt.set) || !slices.Equal(c.Unset, tt.unset) {
+			t.Errorf("%s: the change is %+v", tt.name, c)
+		}
+	}
+}
+
+// What the engine does not tell is not taken for removed: the change is refused, and the flows stay
+// as they are.
+func TestPolicyThatTheEngineDoesNotTell(t *testing.T) {
+	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	routes := f.remotes()
+	for _, whole := range []bool{false, true} {
+		diff := compare(nil, d.config())
+		diff.whole = whole
+		if err := d.enforce(&diff, nil, nil); err == nil || !strings.Contains(err.Error(), "no policy for a/lan") {
+			t.Errorf("whole %v: got %v", whole, err)
+		}
+		if !slices.Equal(f.remotes(), routes) || len(f.policies) != 1 {
+			t.Errorf("whole %v: got routes %q, policies %v", whole, f.remotes(), f.policies)
+		}
 	}
 }

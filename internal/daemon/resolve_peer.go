@@ -83,9 +83,11 @@ func (d *Daemon) resolved(peer string, l lookup) {
 	}
 }
 
-// unchanged is the Follow of a change of addresses only, which changes no policy.
-func (d *Daemon) unchanged(set []ipsec.Policy, gone []ipsec.PolicyID) error {
-	if len(set)+len(gone) > 0 {
+// unchanged is the Follow of a change of addresses only, which changes no policy. d.applying is
+// held.
+func (d *Daemon) unchanged(told []ipsec.Policy, gone []ipsec.PolicyID) error {
+	fresh := func(p ipsec.Policy) bool { return !d.policies.inForce[p.ID] }
+	if len(gone) > 0 || slices.ContainsFunc(told, fresh) {
 		return errors.New("the peer is not in force yet: reload the configuration")
 	}
 	return nil

@@ -54,30 +54,25 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 			list = []*ike.PeerStatus{nil}
 		}
 		for _, s := range list {
-			p := d.peer(now, &c.Peers[i], s)
-			addHeld(&p, held)
-			st.Peers = append(st.Peers, p)
+			st.Peers = append(st.Peers, d.peer(now, &c.Peers[i], s, held))
 		}
 	}
 	return st, nil
 }
 
-// addHeld fills in the guard's drops of the children for which it counts them. It does not count by
-// party.
-func addHeld(p *control.Peer, held map[protect.ID]guard.Drops) {
-	if p.Party != "" {
-		return
+// guardDrops returns what the guard dropped for a policy; nil if it does not count for it. It
+// counts for no party: it follows the policy in which those of all parties lie.
+func guardDrops(policy ipsec.PolicyID, held map[protect.ID]guard.Drops) *control.ChildGuardDrops {
+	n, ok := held[protect.ID(policy)]
+	if !ok {
+		return nil
 	}
-	for i := range p.Children {
-		if n, ok := held[protect.ID{Peer: p.Name, Child: p.Children[i].Name}]; ok {
-			p.Children[i].GuardDrops = &control.ChildGuardDrops{Out: n.Out, In: n.In}
-		}
-	}
+	return &control.ChildGuardDrops{Out: n.Out, In: n.In}
 }
 
 // peer returns the status of a configured peer. s is its IKE status; nil for a peer without IKE, or
-// one that the engine does not have yet.
-func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus) control.Peer {
+// one that the engine does not have yet. held has the guard's drops by policy.
+func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus, held map[protect.ID]guard.Drops) control.Peer {
 	out := control.Peer{Name: p.Name, State: "down", Remote: configuredRemote(p), RemoteID: p.RemoteID.String(), NAT: "none", Children: []control.Child{}}
 	if p.Local.IsValid() {
 		out.Local = p.Local.String()
@@ -90,14 +85,18 @@ func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus) control.
 	}
 	for _, name := range p.Order {
 		if m := manualNamed(p, name); m != nil {
-			out.Children = append(out.Children, d.manualChild(now, p, m))
+			out.Children = append(out.Children, d.manualChild(now, p, m, held))
 			continue
 		}
 		child := childNamed(p, name)
 		if child == nil {
 			continue
 		}
-		c := d.child(now, p, child, childStatus(s, name))
+		of := childStatus(s, name)
+		c := d.child(now, p, child, of)
+		if of != nil {
+			c.GuardDrops = guardDrops(of.Policy, held)
+		}
 		if s != nil && s.State == ike.PeerDown && d.unresolved(p) != "" {
 			c.Reason = "the peer's name is not resolved"
 		}
@@ -185,12 +184,13 @@ func (d *Daemon) workerSA(now time.Time, r ike.ResourceStatus) control.WorkerSA 
 }
 
 // manualChild returns the status of a manual child.
-func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual) control.Child {
+func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual, held map[protect.ID]guard.Drops) control.Child {
 	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote), WorkerSAs: []control.WorkerSA{}}
 	d.mu.Lock()
 	sa := d.manual[ipsec.PolicyName{Peer: p.Name, Child: m.Name}]
 	d.mu.Unlock()
 	d.addStats(now, sa.sa.Policy, &out)
+	out.GuardDrops = guardDrops(sa.sa.Policy, held)
 	out.Reason = sa.reason
 	if why := d.unresolved(p); why != "" && sa.id == 0 {
 		out.Reason = why

@@ -38,4 +38,13 @@ type Policy struct {
 	// party is connected. It yields to policies with the same networks. It has no SAs, so that what
 	// it matches is dropped.
 	Fallback bool
+	// Within is the policy of the peer itself that a party's policy lies in: its networks hold all
+	// of the party's. It is 0 for every other policy.
+	//
+	// The kernel's routes and guard follow the policies without a Within, which are in force before
+	// the first party comes. One with a Within adds nothing to what they protect.
+	Within PolicyID
+	// MTU is the largest inner MTU of the SAs, also of those of the policies within this one; 0: as
+	// the path allows.
+	MTU int
 }

@@ -12,18 +12,18 @@ import (
 // counts holds the values of a table's counters.
 type counts struct {
 	Stats
-	byPolicy map[protect.ID]Drops
+	byPolicy map[string]Drops // by the policies' names, which alone outlive the daemon
 }
 
 // max returns the greater of each counter.
 func (c counts) max(o counts) counts {
 	out := counts{c.Stats.max(o.Stats), maps.Clone(c.byPolicy)}
-	for id, d := range o.byPolicy {
+	for name, d := range o.byPolicy {
 		if out.byPolicy == nil {
-			out.byPolicy = make(map[protect.ID]Drops)
+			out.byPolicy = make(map[string]Drops)
 		}
-		have := out.byPolicy[id]
-		out.byPolicy[id] = Drops{max(have.Out, d.Out), max(have.In, d.In)}
+		have := out.byPolicy[name]
+		out.byPolicy[name] = Drops{max(have.Out, d.Out), max(have.In, d.In)}
 	}
 	return out
 }
@@ -76,21 +76,21 @@ func (c *counts) add(name string, n uint64) {
 	case counterICMP:
 		c.ICMP = n
 	}
-	way, id, ok := parsePolicyCounter(name)
+	way, policy, ok := parsePolicyCounter(name)
 	if !ok {
 		return
 	}
 	if c.byPolicy == nil {
-		c.byPolicy = make(map[protect.ID]Drops)
+		c.byPolicy = make(map[string]Drops)
 	}
-	d := c.byPolicy[id]
+	d := c.byPolicy[policy]
 	switch way {
 	case counterOut:
 		d.Out = n
 	case counterIn:
 		d.In = n
 	}
-	c.byPolicy[id] = d
+	c.byPolicy[policy] = d
 }
 
 // Stats returns the counters.
@@ -107,19 +107,20 @@ func (g *Guard) Counted() (Stats, map[protect.ID]Drops) {
 		g.readCounters()
 	}
 	by := make(map[protect.ID]Drops, len(g.image.attributed.policies))
-	for id := range g.image.attributed.policies {
-		by[id] = g.counted.byPolicy[id]
+	for id, name := range g.image.attributed.policies {
+		by[id] = g.counted.byPolicy[name]
 	}
 	return g.counted.Stats, by
 }
 
 // Attribute makes the guard count drops for their owners as well. The counters of policies that no
-// longer own flows are deleted; those that an earlier daemon left for the others continue. It
-// follows Apply. An error has no effect on what is dropped.
+// longer own flows are deleted; those of the same name continue, whether an earlier daemon left
+// them or a policy with another ID. It follows Apply. An error has no effect on what is dropped.
 func (g *Guard) Attribute(o *protect.Owners) error {
 	err := g.change(func(b *batch) { g.image.attribute(b, o, g.counted.byPolicy) })
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	maps.DeleteFunc(g.counted.byPolicy, func(id protect.ID, _ Drops) bool { return !g.image.attributed.policies[id] })
+	names := g.image.attributed.names()
+	maps.DeleteFunc(g.counted.byPolicy, func(name string, _ Drops) bool { return !names[name] })
 	return err
 }

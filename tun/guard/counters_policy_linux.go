@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -27,16 +26,32 @@ const maxParts = 64
 
 // An attribution holds the policies for which drops are counted.
 type attribution struct {
-	policies map[protect.ID]bool
-	parts    [2][]*part // by family
-	last     int        // the number of the latest part
+	policies map[protect.ID]string // their names
+	parts    [2][]*part            // by family
+	last     int                   // the number of the latest part
 }
 
 // A part holds the local addresses with the same groups. It is immutable; a change replaces it.
 type part struct {
 	number int
 	locals []protect.Range
-	owned  []protect.Owned
+	owned  []countedRange
+}
+
+// A countedRange is an interval of destinations, and the name of the policy for which drops are
+// counted.
+type countedRange struct {
+	protect.Range
+	policy string
+}
+
+// names returns the names of the policies.
+func (a *attribution) names() map[string]bool {
+	out := make(map[string]bool, len(a.policies))
+	for _, name := range a.policies {
+		out[name] = true
+	}
+	return out
 }
 
 func (p *part) same(o *part) bool {
@@ -57,21 +72,11 @@ func (p *part) name(w *purpose, v6 bool) string {
 	return attributionPrefix + w.mapName(v6) + "-" + strconv.Itoa(p.number)
 }
 
-// policyCounter returns the name of a policy's counter. The names of peers and children contain
-// neither blanks nor slashes.
-func policyCounter(w *purpose, id protect.ID) string {
-	return w.name + " " + id.Peer + "/" + id.Child
-}
+// policyCounter returns the name of a policy's counter.
+func policyCounter(w *purpose, policy string) string { return w.name + " " + policy }
 
-// parsePolicyCounter is the inverse of policyCounter.
-func parsePolicyCounter(name string) (way string, id protect.ID, ok bool) {
-	way, policy, ok := strings.Cut(name, " ")
-	if !ok {
-		return "", protect.ID{}, false
-	}
-	id.Peer, id.Child, ok = strings.Cut(policy, "/")
-	return way, id, ok
-}
+// parsePolicyCounter is the inverse of policyCounter. The names of directions contain no blanks.
+func parsePolicyCounter(name string) (way, policy string, ok bool) { return strings.Cut(name, " ") }
 
 // addAttribution makes the chains to which the targets jump.
 func (c *Config) addAttribution(b *batch) {
@@ -99,39 +104,38 @@ func (c *Config) countByPolicy(b *batch, target string) {
 
 // attribute updates the counters by policy, and puts the difference into b. New counters start from
 // counted.
-func (m *image) attribute(b *batch, o *protect.Owners, counted map[protect.ID]Drops) {
+func (m *image) attribute(b *batch, o *protect.Owners, counted map[string]Drops) {
 	if !m.cfg.byPolicy {
 		return
 	}
-	before := m.attributed.policies
-	m.attributed.policies = make(map[protect.ID]bool)
+	before := m.attributed.names()
+	m.attributed.policies = make(map[protect.ID]string)
 	for _, id := range o.Policies() {
-		m.attributed.policies[id] = true
-		if !before[id] {
-			b.addPolicyCounters(id, counted[id])
+		m.attributed.policies[id] = o.Name(id)
+	}
+	now := m.attributed.names()
+	for _, name := range sorted(now) {
+		if !before[name] {
+			b.addPolicyCounters(name, counted[name])
 		}
 	}
 	for _, v6 := range families {
 		m.exchange(b, v6, m.partsOf(o, v6))
 	}
-	for _, id := range sortedIDs(before) {
+	for _, name := range sorted(before) {
 		for i := range ways {
-			if !m.attributed.policies[id] {
-				b.deleteCounter(policyCounter(&ways[i], id))
+			if !now[name] {
+				b.deleteCounter(policyCounter(&ways[i], name))
 			}
 		}
 	}
 }
 
-func sortedIDs(m map[protect.ID]bool) []protect.ID {
-	return slices.SortedFunc(maps.Keys(m), func(a, b protect.ID) int {
-		return cmp.Or(cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Child, b.Child))
-	})
-}
+func sorted(names map[string]bool) []string { return slices.Sorted(maps.Keys(names)) }
 
-func (b *batch) addPolicyCounters(id protect.ID, d Drops) {
+func (b *batch) addPolicyCounters(policy string, d Drops) {
 	for i, n := range []uint64{d.Out, d.In} {
-		b.addCounter(policyCounter(&ways[i], id), n)
+		b.addCounter(policyCounter(&ways[i], policy), n)
 	}
 }
 
@@ -153,10 +157,18 @@ func (m *image) partsOf(o *protect.Owners, v6 bool) []*part {
 	slices.SortFunc(sets, func(a, b *groupSet) int { return slices.Compare(a.groups, b.groups) })
 	var out []*part
 	for _, s := range sets[:min(len(sets), maxParts)] {
-		p := &part{locals: locals[s.number], owned: o.Of(s.groups)}
+		p := &part{locals: locals[s.number], owned: ownedBy(o, s.groups)}
 		if sortRanges(p.locals); len(p.owned) > 0 {
 			out = append(out, p)
 		}
+	}
+	return out
+}
+
+// ownedBy returns the owners of flows from the local networks of the groups, by name.
+func ownedBy(o *protect.Owners, groups []int) (out []countedRange) {
+	for _, x := range o.Of(groups) {
+		out = append(out, countedRange{x.Range, o.Name(x.ID)})
 	}
 	return out
 }
@@ -193,7 +205,7 @@ func (b *batch) addPart(w *purpose, v6 bool, p *part) {
 	name := p.name(w, v6)
 	b.addCounterMap(name, v6)
 	b.elements(unix.NFT_MSG_NEWSETELEM, name, len(p.owned), func(i int) (protect.Range, leadsTo) {
-		return p.owned[i].Range, leadsTo{counter: policyCounter(w, p.owned[i].ID)}
+		return p.owned[i].Range, leadsTo{counter: policyCounter(w, p.owned[i].policy)}
 	})
 	b.addChain(name)
 	b.addRule(name, seq(w.remote(v6), countBy{set: name}))
@@ -214,12 +226,12 @@ func (b *batch) deletePart(w *purpose, v6 bool, p *part) {
 }
 
 // wholeAttribution puts the whole attribution into a batch with a new table.
-func (m *image) wholeAttribution(b *batch, counted map[protect.ID]Drops) {
+func (m *image) wholeAttribution(b *batch, counted map[string]Drops) {
 	if !m.cfg.byPolicy {
 		return
 	}
-	for _, id := range sortedIDs(m.attributed.policies) {
-		b.addPolicyCounters(id, counted[id])
+	for _, name := range sorted(m.attributed.names()) {
+		b.addPolicyCounters(name, counted[name])
 	}
 	for _, v6 := range families {
 		for _, p := range m.attributed.parts[index(v6)] {
@@ -233,7 +245,7 @@ func (m *image) wholeAttribution(b *batch, counted map[protect.ID]Drops) {
 // sampleAttribution returns an attribution with one element of each kind, for try.
 func sampleAttribution() attribution {
 	all := protect.RangeOf(netip.PrefixFrom(netip.IPv4Unspecified(), 0))
-	id := protect.ID{Peer: "probe", Child: "probe"}
-	p := &part{number: 1, locals: []protect.Range{all}, owned: []protect.Owned{{Range: all, ID: id}}}
-	return attribution{policies: map[protect.ID]bool{id: true}, parts: [2][]*part{{p}, nil}}
+	const name = "probe/probe"
+	p := &part{number: 1, locals: []protect.Range{all}, owned: []countedRange{{all, name}}}
+	return attribution{policies: map[protect.ID]string{1: name}, parts: [2][]*part{{p}, nil}}
 }

@@ -47,7 +47,7 @@ func pfx(list ...string) []netip.Prefix {
 }
 
 func policy(child string, local, remote []netip.Prefix) protect.Policy {
-	return protect.Policy{ID: protect.ID{Peer: "peer", Child: child}, Local: local, Remote: remote}
+	return protect.Policy{ID: peerChild(child), Name: "peer/" + child, Local: local, Remote: remote}
 }
 
 // nft runs nft in a host and returns its output.

@@ -50,7 +50,7 @@ func (p *policies) change(s *protect.Set, locals [][]netip.Prefix) protect.Chang
 		set = append(set, policy(fmt.Sprint(p.rng.IntN(9)), locals[p.rng.IntN(len(locals))], p.prefixes(1+p.rng.IntN(6))))
 	}
 	for range p.rng.IntN(3) {
-		gone = append(gone, protect.ID{Peer: "peer", Child: fmt.Sprint(p.rng.IntN(9))})
+		gone = append(gone, peerChild(fmt.Sprint(p.rng.IntN(9))))
 	}
 	return s.Change(set, gone)
 }

@@ -20,8 +20,8 @@ func TestOpened(t *testing.T) {
 		want string
 	}{
 		{"nothing", start[:1], nil, "[]"},
-		{"a child goes", nil, []ID{{"peer", "b"}}, "[{[10.1.0.0/16] [10.2.7.0/24 10.3.0.0/24]}]"},
-		{"a child goes, another has a part of it", nil, []ID{{"peer", "a"}},
+		{"a child goes", nil, []ID{id("b")}, "[{[10.1.0.0/16] [10.2.7.0/24 10.3.0.0/24]}]"},
+		{"a child goes, another has a part of it", nil, []ID{id("a")},
 			"[{[10.1.0.0/24] [10.2.0.0/22 10.2.4.0/23 10.2.6.0/24 10.2.8.0/21 10.2.16.0/20 10.2.32.0/19 10.2.64.0/18 10.2.128.0/17]} {[fd01::/64] [fd02::/64]}]"},
 		{"a local network more", []Policy{policy("b", prefixes("10.1.0.0/16", "10.9.0.0/16"), prefixes("10.2.7.0/24", "10.3.0.0/24"), nil)}, nil, "[]"},
 		{"a bypass", []Policy{policy("b", prefixes("10.1.0.0/16"), prefixes("10.2.7.0/24", "10.3.0.0/24"), prefixes("10.3.0.128/25"))}, nil, "[{[10.1.0.0/16] [10.3.0.128/25]}]"},

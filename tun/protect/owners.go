@@ -50,7 +50,7 @@ func (o *Owners) add(id ID) {
 	n := len(o.order)
 	o.order = append(o.order, id)
 	networks, groups := 0, 0
-	for _, p := range o.set.policies[id] {
+	for _, p := range o.set.policies[id].parts {
 		networks += len(p.remote)
 		if o.first[p.group.ID] == nil {
 			groups++
@@ -61,7 +61,7 @@ func (o *Owners) add(id ID) {
 	}
 	o.owned += networks
 	o.known = append(o.known, id)
-	for _, p := range o.set.policies[id] {
+	for _, p := range o.set.policies[id].parts {
 		m := o.first[p.group.ID]
 		if m == nil {
 			m = make(map[netip.Prefix]int)
@@ -77,6 +77,9 @@ func (o *Owners) add(id ID) {
 
 // Policies returns the policies that can own flows, in order.
 func (o *Owners) Policies() []ID { return o.known }
+
+// Name returns the name of a policy.
+func (o *Owners) Name(id ID) string { return o.set.policies[id].name }
 
 // In reports whether a group has a policy that can own flows.
 func (o *Owners) In(group int) bool { return o.first[group] != nil }
@@ -171,7 +174,7 @@ func (o *Owners) owner(groups []*Group, a netip.Addr) (id ID, ok bool) {
 		}
 	}
 	if who == len(o.order) {
-		return ID{}, false
+		return 0, false
 	}
 	return o.order[who], true
 }

@@ -22,7 +22,7 @@ func (s *Set) ownersFrom(order []ID, src netip.Addr) []Owned {
 func in(list []Owned, dst netip.Addr) string {
 	for _, x := range list {
 		if !dst.Less(x.First) && !x.Last.Less(dst) {
-			return x.Child
+			return childOf(x.ID)
 		}
 	}
 	return ""
@@ -51,10 +51,10 @@ func (s *Set) slowOwner(policies map[string]Policy, order []ID, src, dst netip.A
 		}
 	}
 	for i := len(order) - 1; i >= 0; i-- {
-		p, ok := policies[order[i].Child]
+		p, ok := policies[childOf(order[i])]
 		decides := func(x netip.Prefix) bool { return x.Contains(dst) && x.Bits() == best }
 		if ok && deciding[fmt.Sprint(canonical(p.Local))] && slices.ContainsFunc(p.Remote, decides) {
-			owner = p.Child
+			owner = childOf(p.ID)
 		}
 	}
 	return owner
@@ -80,7 +80,7 @@ func TestOwners(t *testing.T) {
 		for i := range 8 {
 			p := policy(fmt.Sprint(i), local[rng.IntN(3)], some(1+rng.IntN(5)), nil)
 			s.Change([]Policy{p}, nil)
-			if policies[p.Child] = p; i > 1 { // the first two have no owner
+			if policies[childOf(p.ID)] = p; i > 1 { // the first two have no owner
 				order = append(order, p.ID)
 			}
 		}
@@ -107,17 +107,17 @@ func TestOwnersOfNeighbours(t *testing.T) {
 		policy("c", here, prefixes("10.2.2.0/24", "fd03::/64"), prefixes("10.3.0.0/16")),
 	}, nil)
 	var got []string
-	o := s.Owners(ids([]ID{{"peer", "b"}, {"peer", "none"}, {"peer", "c"}}))
+	o := s.Owners(ids([]ID{id("b"), id("none"), id("c")}))
 	for _, g := range s.Groups() {
 		for _, x := range o.Of([]int{g.ID}) {
-			got = append(got, fmt.Sprint(x.First, " ", x.Last, " ", x.Child))
+			got = append(got, fmt.Sprint(x.First, " ", x.Last, " ", o.Name(x.ID)))
 		}
 	}
 	want := []string{"10.2.0.0 10.2.1.255 b", "10.2.2.0 10.2.2.255 c", "fd03:: fd03::ffff:ffff:ffff:ffff c"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if want := []ID{{"peer", "b"}, {"peer", "c"}}; !slices.Equal(o.Policies(), want) {
+	if want := []ID{id("b"), id("c")}; !slices.Equal(o.Policies(), want) {
 		t.Errorf("owners are %v", o.Policies())
 	}
 }
@@ -142,8 +142,8 @@ func TestOwnersAreBounded(t *testing.T) {
 			order = append(order, p.ID)
 		}
 		o := s.Owners(ids(order))
-		for _, id := range o.Policies() {
-			known = append(known, id.Child)
+		for _, p := range o.Policies() {
+			known = append(known, childOf(p))
 		}
 		for _, g := range s.Groups() {
 			intervals += len(o.Of([]int{g.ID}))

@@ -19,12 +19,13 @@ import (
 	"strings"
 )
 
-// An ID names a policy: a peer and one of its children.
-type ID struct{ Peer, Child string }
+// An ID identifies a policy in a Set, and means nothing else.
+type ID uint64
 
-// A Policy holds a child's selectors as the kernel sees them: addresses without ports.
+// A Policy holds the selectors of one policy as the kernel sees them: addresses without ports.
 type Policy struct {
 	ID
+	Name          string         // for people, such as PEER/CHILD: what is counted for the policy bears it
 	Local, Remote []netip.Prefix // either family; each family needs networks on both sides
 	Bypass        []netip.Prefix // exempt from Remote, unless Remote has the same prefix or a longer one
 }
@@ -42,13 +43,19 @@ var linkScope = []netip.Prefix{
 
 // A Set holds the policies in force. It is not safe for concurrent use.
 type Set struct {
-	policies map[ID][]placed
+	policies map[ID]member
 	groups   map[string]*Group
 	byID     map[int]*Group
 	exempt   []netip.Prefix // for all groups
 	host     []netip.Prefix // for groups with a full tunnel
 	lastID   int
 	free     []int // free group IDs up to lastID, the smallest last
+}
+
+// A member is a policy of a Set.
+type member struct {
+	name  string
+	parts []placed
 }
 
 // A placed is a policy's share of a group.
@@ -59,7 +66,7 @@ type placed struct {
 
 // NewSet returns a set without policies.
 func NewSet() *Set {
-	return &Set{policies: make(map[ID][]placed), groups: make(map[string]*Group), byID: make(map[int]*Group)}
+	return &Set{policies: make(map[ID]member), groups: make(map[string]*Group), byID: make(map[int]*Group)}
 }
 
 // A Change holds the groups that a call changed.
@@ -151,7 +158,7 @@ func (s *Set) Whole() Change {
 }
 
 func (s *Set) remove(t *transaction, id ID) {
-	for _, p := range s.policies[id] {
+	for _, p := range s.policies[id].parts {
 		s.place(t, p, -1)
 		p.group.policies--
 	}
@@ -159,6 +166,7 @@ func (s *Set) remove(t *transaction, id ID) {
 }
 
 func (s *Set) add(t *transaction, p *Policy) {
+	m := member{name: p.Name}
 	for _, v6 := range []bool{false, true} {
 		local, remote := family(p.Local, v6), family(p.Remote, v6)
 		if len(local) == 0 || len(remote) == 0 {
@@ -167,7 +175,10 @@ func (s *Set) add(t *transaction, p *Policy) {
 		part := placed{s.group(t, v6, local), remote, family(p.Bypass, v6)}
 		part.group.policies++
 		s.place(t, part, 1)
-		s.policies[p.ID] = append(s.policies[p.ID], part)
+		m.parts = append(m.parts, part)
+	}
+	if m.parts != nil {
+		s.policies[p.ID] = m
 	}
 }
 

@@ -17,8 +17,24 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
+// id returns the ID of the policy of a child, and childOf the child.
+func id(child string) (id ID) {
+	for _, b := range []byte(child) {
+		id = id<<8 | ID(b)
+	}
+	return id
+}
+
+func childOf(id ID) string {
+	var out []byte
+	for ; id > 0; id >>= 8 {
+		out = append([]byte{byte(id)}, out...)
+	}
+	return string(out)
+}
+
 func policy(child string, local, remote, bypass []netip.Prefix) Policy {
-	return Policy{ID: ID{"peer", child}, Local: local, Remote: remote, Bypass: bypass}
+	return Policy{ID: id(child), Name: child, Local: local, Remote: remote, Bypass: bypass}
 }
 
 // protects reports whether any group of the set protects a flow.
@@ -244,7 +260,7 @@ func TestChangesAddUpToTheWhole(t *testing.T) {
 				set = append(set, policy(fmt.Sprint(i), local[rng.IntN(3)], some(1+rng.IntN(6)), some(rng.IntN(3))))
 			}
 			for range rng.IntN(3) {
-				gone = append(gone, ID{"peer", fmt.Sprint(rng.IntN(8))})
+				gone = append(gone, id(fmt.Sprint(rng.IntN(8))))
 			}
 			for _, id := range gone {
 				delete(told.policies, id)
@@ -278,7 +294,7 @@ func TestIDsStaySmall(t *testing.T) {
 		add(i + 1)
 	}
 	for _, gone := range []string{"2", "1", "3"} {
-		s.Change(nil, []ID{{"peer", gone}})
+		s.Change(nil, []ID{id(gone)})
 	}
 	for want := 1; want <= 3; want++ {
 		add(10 + want)
