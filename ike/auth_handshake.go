@@ -185,6 +185,12 @@ func (p *party) cannotProve(err error) {
 
 // accept establishes the IKE SA and answers, with a Child SA if both sides agree on one.
 func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
+	if p.isFull(a.id) {
+		// Other errors would leave the initiator with an IKE SA (RFC 7296, Section 2.21.2).
+		s.e.count("ike_too_many_parties")
+		s.conclude(nil, fatal(wire.AuthenticationFailed, "there are too many parties"))
+		return
+	}
 	s.narrow(p)
 	s.net.follows = saysItFollows(a.ps)
 	s.established(p.partyOf(a.id), a.id)

@@ -46,8 +46,14 @@ type EngineLimits struct {
 	CookieThreshold int // half-open SAs above which cookies are demanded (RFC 7296, Section 2.6); default 64
 	MaxHalfOpen     int // half-open SAs above which new ones are dropped; default 4096, a sixteenth for one address
 	MaxIKESAs       int // all IKE SAs, including rekeyed ones; default 250000
-	MaxChildren     int // Child SAs of one IKE SA; default 256
+	MaxChildren     int // Child SAs of one IKE SA; default DefaultMaxChildren
 }
+
+// Limits that the configuration has to know.
+const (
+	DefaultMaxChildren = 256   // EngineLimits.MaxChildren
+	DefaultMaxParties  = 16384 // Peer.MaxParties
+)
 
 // Peer is one configured [[peer]].
 type Peer struct {
@@ -67,6 +73,7 @@ type Peer struct {
 	// Parties makes a party of its own of each identity that RemoteID, a pattern, matches. There
 	// must be no Remote: such parties call us.
 	Parties    bool
+	MaxParties int        // of them at a time; 0: DefaultMaxParties
 	Credential Credential // in place of PSK
 
 	Proposals []wire.Proposal // IKE, in order of preference

@@ -73,7 +73,7 @@ func (l EngineLimits) withDefaults() EngineLimits {
 	for _, f := range []struct {
 		value *int
 		def   int
-	}{{&l.CookieThreshold, 64}, {&l.MaxHalfOpen, 4096}, {&l.MaxIKESAs, 250000}, {&l.MaxChildren, 256}} {
+	}{{&l.CookieThreshold, 64}, {&l.MaxHalfOpen, 4096}, {&l.MaxIKESAs, 250000}, {&l.MaxChildren, DefaultMaxChildren}} {
 		if *f.value <= 0 {
 			*f.value = f.def
 		}

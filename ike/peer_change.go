@@ -40,6 +40,7 @@ var peerSettings = []struct {
 	{"transport", ReachConnect, func(p *Peer) any { return p.Transport }},
 	{"local_id", ReachPeer, func(p *Peer) any { return p.LocalID }},
 	{"remote_id", ReachPeer, func(p *Peer) any { return []any{p.RemoteID, p.Parties} }},
+	{"max_parties", ReachNone, func(p *Peer) any { return p.MaxParties }},
 	{"psk", ReachConnect, func(p *Peer) any { return []any{p.PSK, p.OtherPSKs, p.Credential} }},
 	// Without a secret nobody is the peer any more.
 	{"psk", ReachPeer, func(p *Peer) any { return len(p.PSK) == 0 && p.Credential == nil }},

@@ -30,6 +30,7 @@ var edits = []struct {
 	{"PSK", ReachConnect, func(p *Peer) { p.PSK = []byte("another secret of some length") }},
 	{"OtherPSKs", ReachConnect, func(p *Peer) { p.OtherPSKs = [][]byte{[]byte("another secret of some length")} }},
 	{"Parties", ReachPeer, func(p *Peer) { p.Parties = true }},
+	{"MaxParties", ReachNone, func(p *Peer) { p.MaxParties = 7 }},
 	{"Credential", ReachConnect, func(p *Peer) { p.Credential = PSK("another secret of some length") }},
 	{"Proposals", ReachRekey, func(p *Peer) { p.Proposals = append(slices.Clone(p.Proposals), testIKEProposal) }},
 	{"Lifetime", ReachRekey, func(p *Peer) { p.Lifetime = time.Hour }},

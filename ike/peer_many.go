@@ -21,10 +21,11 @@ import (
 
 // members holds the parties that are connected by one profile.
 type members struct {
-	byID   map[identity.ID]*party // by canonical identity
-	list   []*party               // oldest first
-	last   uint64                 // number of the newest
-	claims claims
+	byID    map[identity.ID]*party // by canonical identity
+	list    []*party               // oldest first
+	last    uint64                 // number of the newest
+	claims  claims
+	refused uint64 // identities that were refused because there were too many
 }
 
 // partyOf returns the party of an authenticated identity. A new one is a member only from the
@@ -46,6 +47,17 @@ func (p *profile) partyOf(id identity.ID) *party {
 	p.members.byID[key] = q
 	p.members.list = append(p.members.list, q)
 	return q
+}
+
+// isFull reports whether one more party, of an authenticated identity, would be too many. It counts
+// the refusal.
+func (p *profile) isFull(id identity.ID) bool {
+	if !p.cfg.Parties || p.members.byID[id.Canonical()] != nil || len(p.members.list) < p.cfg.MaxParties {
+		return false
+	}
+	p.members.refused++
+	p.party.notice(Warn, "party-refused", "", fmt.Sprintf("%s is refused: %d parties are connected, as many as max_parties allows", id, len(p.members.list)))
+	return true
 }
 
 // isOne reports whether the party is one of many. Such a party calls us, never we it.

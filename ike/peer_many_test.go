@@ -252,3 +252,59 @@ func TestClaims(t *testing.T) {
 		t.Errorf("left: %v", c.list)
 	}
 }
+
+// TestMaxParties: beyond max_parties an identity is refused, which leaves nothing behind, is told
+// and is counted. One that is connected may connect again, and one that goes makes room.
+func TestMaxParties(t *testing.T) {
+	const most = 3
+	p := manyUsers(t, most+2)
+	office := p.right.peers[0]
+	office.MaxParties = most
+	p.right.handle(ChangePeers{Set: []Peer{office}})
+	for i := range most {
+		if err := p.call(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full := p.right.snapshot()
+	for i := range 2 {
+		if err := p.call(most + i); err == nil || !strings.Contains(err.Error(), "AUTHENTICATION_FAILED") {
+			t.Errorf("one more: %v", err)
+		}
+	}
+	if text := p.wantNotice(p.right, "party-refused").Text; text != userName(most+1)+" is refused: 3 parties are connected, as many as max_parties allows" {
+		t.Errorf("got %q", text)
+	}
+	want := PartyCount{Connected: most, Max: most, Refused: 2}
+	for _, st := range p.right.e.Status() {
+		if st.Party == "" || st.Parties != want {
+			t.Errorf("%s: %+v, want %+v", st.Party, st.Parties, want)
+		}
+	}
+	if n := p.right.e.Counters()["ike_too_many_parties"]; n != 2 {
+		t.Errorf("%d are counted, want 2", n)
+	}
+	for i := range 2 {
+		p.left.handle(Disconnect{Peer: p.left.peers[most+i].Name})
+	}
+	p.drive(lingerDead + halfOpenLife)
+	if now := p.right.snapshot(); now != full {
+		t.Errorf("the state changed from\n%s\nto\n%s", full, now)
+	}
+	again := user(p, 1)
+	again.Name = "again"
+	p.left.handle(ChangePeers{Set: []Peer{again}})
+	ref := p.left.ref()
+	p.left.handle(Connect{Peer: "again", Ref: ref})
+	p.drive(time.Second)
+	p.wantDone(p.left, ref, "")
+	ref = p.right.ref()
+	p.right.handle(Disconnect{Peer: "office#" + userName(0), Ref: ref})
+	p.drive(2*lingerDead + time.Second)
+	if err := p.call(most); err != nil {
+		t.Errorf("after one has gone: %v", err)
+	}
+	if n := len(p.right.e.peers.byName["office"].members.list); n != most {
+		t.Errorf("%d parties, want %d", n, most)
+	}
+}

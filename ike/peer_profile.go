@@ -33,6 +33,9 @@ func withDefaults(cfg Peer) Peer {
 	if cfg.RemoteNATPort == 0 {
 		cfg.RemoteNATPort = defaultNATPort
 	}
+	if cfg.MaxParties <= 0 {
+		cfg.MaxParties = DefaultMaxParties
+	}
 	return cfg
 }
 

@@ -30,6 +30,13 @@ type PeerStatus struct {
 	Reason        string    // why it is not up, and what happens next
 	Explain       []string  // details of the last failure: both sides' proposals, selectors or identities
 	Children      []ChildStatus
+	Parties       PartyCount // of the configured peer
+}
+
+// PartyCount counts the parties of a peer with many; Max is 0 for any other peer.
+type PartyCount struct {
+	Connected, Max int
+	Refused        uint64 // identities that were refused because there were too many
 }
 
 // ChildStatus is a snapshot of one configured child.
@@ -133,6 +140,9 @@ func (p *party) shown() *ikeSA {
 
 func (p *party) status() PeerStatus {
 	st := PeerStatus{Name: p.cfg.Name, Party: p.name, RemoteID: p.cfg.RemoteID.String(), Reason: p.Reason, Explain: slices.Clone(p.Explain)}
+	if p.cfg.Parties {
+		st.Parties = PartyCount{len(p.members.list), p.cfg.MaxParties, p.members.refused}
+	}
 	s := p.shown()
 	if s != nil {
 		s.describe(&st)

@@ -51,6 +51,9 @@ func render(st *control.Status, counters, colour bool, width int) string {
 	if len(rows) == 0 {
 		b.WriteString("no peers are configured\n")
 	}
+	for _, line := range partyLines(st.Peers) {
+		fmt.Fprintf(&b, "%s\n", clean(line))
+	}
 	for _, line := range strangerLines(st.Strangers) {
 		fmt.Fprintf(&b, "%s\n", fold(clean(line), 2, width))
 	}
@@ -61,6 +64,21 @@ func render(st *control.Status, counters, colour bool, width int) string {
 		fmt.Fprintf(&b, "\ncounters: %s\n", fold(clean(line), len("counters: "), width))
 	}
 	return b.String()
+}
+
+// partyLines tells how many parties the peers with many have.
+func partyLines(peers []control.Peer) (lines []string) {
+	for i, p := range peers {
+		if p.Parties == nil || i > 0 && peers[i-1].Name == p.Name {
+			continue
+		}
+		line := fmt.Sprintf("%s: %d of at most %d parties are connected", p.Name, p.Parties.Connected, p.Parties.Max)
+		if n := p.Parties.Refused; n > 0 {
+			line += fmt.Sprintf("; %d more were refused", n)
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // maxStrangersShown bounds the strangers of the status for people; `status --json` has all.

@@ -37,7 +37,7 @@ func statusExample() *control.Status {
 				}},
 			{Name: "headquarters", State: "down", Remote: "hq.example.com", RemoteID: "hq.example.com", NAT: "none", Reason: "hq.example.com cannot be resolved: no such host; it is asked for again",
 				Children: []control.Child{{Name: "child1", State: "down", LocalTS: []string{"::/0"}, RemoteTS: []string{"2001:db8::/32"}}}},
-			{Name: "evil", State: "connecting", RemoteID: "*.example.com", NAT: "none", Reason: "they said \x1b[2J\nright  established"},
+			{Name: "evil", State: "connecting", RemoteID: "*.example.com", Parties: &control.Parties{Connected: 1, Max: 2, Refused: 3}, NAT: "none", Reason: "they said \x1b[2J\nright  established"},
 			{Name: "bench", State: "manual", Remote: "192.0.2.9", NAT: "none",
 				Children: []control.Child{{Name: "in", State: "installed", Encap: "esp", SPIIn: "00001001", Proposal: "aes128gcm16", MTU: 1446,
 					LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.8.0.0/16"}}}},

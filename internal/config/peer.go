@@ -58,12 +58,24 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	}
 	s.identities(&p)
 	p.Parties = p.RemoteID.IsPattern() && !s.has("remote")
+	s.maxParties(&p)
 	l.config.Peers = append(l.config.Peers, p)
 	l.peers = append(l.peers, raw)
 }
 
-// maxChildren is the engine's limit of Child SAs of one IKE SA (ike.Limits).
-const maxChildren = 256
+// maxChildren is the engine's limit of Child SAs of one IKE SA.
+const maxChildren = ike.DefaultMaxChildren
+
+// mostParties is the greatest max_parties: all IKE SAs of a daemon are 250,000 at most.
+const mostParties = 100000
+
+// maxParties reads max_parties, which is for a peer with many parties only.
+func (s section) maxParties(p *Peer) {
+	p.MaxParties = int(s.number("max_parties", ike.DefaultMaxParties, 1, mostParties))
+	if s.has("max_parties") && !p.Parties {
+		s.fail("max_parties", "max_parties has no effect on a single peer; omit it, or omit remote and give a pattern as remote_id")
+	}
+}
 
 // brokenChild reports whether child has a wrong type, which open has reported.
 func (s section) brokenChild(values map[string]any) bool {

@@ -71,7 +71,15 @@ type Peer struct {
 	Established *float64 `json:"established_s"`
 	RekeyIn     *float64 `json:"rekey_in_s"`
 	Reason      string   `json:"reason"`
+	Parties     *Parties `json:"parties,omitempty"` // nil: of a single party
 	Children    []Child  `json:"children"`
+}
+
+// Parties counts the parties of a peer with many.
+type Parties struct {
+	Connected int    `json:"connected"`
+	Max       int    `json:"max"`
+	Refused   uint64 `json:"refused"`
 }
 
 // Address returns the name by which commands address the peer or the party: peer or peer#party.

@@ -49,7 +49,13 @@ func TestStatusOfParties(t *testing.T) {
 	f.status = []ike.PeerStatus{{Name: "a"}, partyStatus("alice@example.com", 71), partyStatus("bob@example.com", 72)}
 	f.stats[71] = dataplane.ChildStats{BytesIn: 5, MTU: 1400, Drops: map[string]uint64{"icv": 2}}
 	f.stats[72] = dataplane.ChildStats{BytesIn: 7, MTU: 1300, Drops: map[string]uint64{"icv": 1}}
+	for i := range f.status[1:] {
+		f.status[1+i].Parties = ike.PartyCount{Connected: 2, Max: 100, Refused: 7}
+	}
 	st, err := d.Status(context.Background())
+	if err == nil && (st.Peers[0].Parties != nil || *st.Peers[2].Parties != (control.Parties{Connected: 2, Max: 100, Refused: 7})) {
+		t.Errorf("got parties %+v and %+v", st.Peers[0].Parties, st.Peers[2].Parties)
+	}
 	if err != nil || len(st.Peers) != 3 {
 		t.Fatalf("got %+v, %v", st, err)
 	}

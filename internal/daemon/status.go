@@ -129,6 +129,9 @@ func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *
 		out.Established = ptr(seconds(now.Sub(s.Established)))
 	}
 	out.RekeyIn = until(now, s.RekeyAt)
+	if n := s.Parties; n.Max > 0 {
+		out.Parties = &control.Parties{Connected: n.Connected, Max: n.Max, Refused: n.Refused}
+	}
 	if s.State == ike.PeerDown {
 		if why := d.unresolved(p); why != "" {
 			out.Reason = why
