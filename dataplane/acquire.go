@@ -55,7 +55,8 @@ type verdict uint8
 
 const (
 	queued   verdict = iota
-	refused          // full, or too soon after a failure
+	full             // there is no room in the queue
+	tooSoon          // after a failure, or the policy is gone
 	saExists         // one came between the look-up and the lock: try again
 )
 
@@ -67,7 +68,7 @@ func (q *acquireQueue) add(s *slot, flow *selector.Flow, x *txPacket, th *thread
 		return saExists
 	}
 	if s.acquire.gone || th.now.Before(s.acquire.notBefore) {
-		return refused
+		return tooSoon
 	}
 	q.ask(s, flow, th.now)
 	return q.store(s, flow, x, th)
@@ -84,7 +85,7 @@ func (q *acquireQueue) addError(s *slot, flow *selector.Flow, x *txPacket, th *t
 		return saExists
 	}
 	if s.acquire.gone || len(s.acquire.packets) >= acquireErrors {
-		return refused
+		return full
 	}
 	q.busy[s] = struct{}{}
 	return q.store(s, flow, x, th)
@@ -94,7 +95,7 @@ func (q *acquireQueue) addError(s *slot, flow *selector.Flow, x *txPacket, th *t
 func (q *acquireQueue) store(s *slot, flow *selector.Flow, x *txPacket, th *thread) verdict {
 	a, size := &s.acquire, len(x.pkt.Data)
 	if len(a.packets) >= acquirePackets || a.bytes+size > acquireBytes || q.bytes+size > acquireAllBytes {
-		return refused
+		return full
 	}
 	c := queuedPacket{pkt: *x.pkt, flow: *flow, since: x.since, thread: th}
 	c.pkt.Data = append([]byte(nil), x.pkt.Data...)
@@ -131,13 +132,21 @@ func (q *acquireQueue) answered(s *slot) {
 	}
 }
 
-// failed drops the packets of s: the SA that they wait for will not come.
+// failed drops the packets of s: the SA that they wait for will not come. If s has other SAs, the
+// packets go back to their workers, which refuse them as outside of these (refuse).
 func (q *acquireQueue) failed(s *slot, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s.acquire.acquiring = false
 	s.acquire.notBefore = now.Add(acquireBackoff)
-	dropQueued(q.take(s))
+	list := q.take(s)
+	if s.sas.Load().first() == nil {
+		dropQueued(list)
+		return
+	}
+	for _, c := range list {
+		c.thread.mail.put(c)
+	}
 }
 
 // forget drops the packets of s and takes no more: its policy was removed.

@@ -50,7 +50,7 @@ func (t *tx) carryError(x *txPacket) {
 			switch t.plane.acquires.addError(s.slot, &flow, x, t.thread) {
 			case saExists:
 				continue
-			case refused:
+			case full:
 				t.tally.add(dropErrorNoSA, 1)
 			}
 			return

@@ -124,8 +124,10 @@ func (t *tx) dispatch(x *txPacket, s target, flow *selector.Flow) {
 			switch t.plane.acquires.add(s.slot, flow, x, t.thread) {
 			case saExists:
 				continue
-			case refused:
+			case full:
 				t.tally.add(dropNoSA, 1)
+			case tooSoon:
+				t.refuse(x, s.slot, flow)
 			}
 			return
 		}
