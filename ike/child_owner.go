@@ -8,6 +8,7 @@ import (
 	"culvert/ike/identity"
 	"culvert/ike/timer"
 	"culvert/internal/ipsec"
+	"culvert/selector"
 )
 
 // This file is what policies and pairs need of the peer and of the engine around them: it
@@ -35,6 +36,12 @@ func (p *party) Awaited(pol *child.Policy) bool { return p.waiters.waitFor(pol) 
 
 // GaveUp answers the commands that wait for the policy.
 func (p *party) GaveUp(pol *child.Policy, err error) { p.waiters.failed(pol, err) }
+
+// Networks returns the selectors of the policy's entry in the SPD.
+func (p *party) Networks(pol *child.Policy) (local, remote []selector.Selector) {
+	entry := entryOf(pol)
+	return entry.Local, entry.Remote
+}
 
 // WhenDead returns what the configuration wants of children when the peer does not answer.
 func (p *party) WhenDead() child.Intent {

@@ -48,11 +48,15 @@ type ChildStatus struct {
 	Encap             bool
 	SPIIn, SPIOut     uint32
 	Proposal          string
-	LocalTS, RemoteTS []selector.Selector
-	RekeyAt           time.Time
-	Rekeys            int
-	Reason            string
-	Resources         []ResourceStatus // Child SAs for single workers
+	LocalTS, RemoteTS []selector.Selector // granted
+	// AskedLocal and AskedRemote are the policy's networks. Narrow reports that the Child SAs carry
+	// less.
+	AskedLocal, AskedRemote []selector.Selector
+	Narrow                  bool
+	RekeyAt                 time.Time
+	Rekeys                  int
+	Reason                  string
+	Resources               []ResourceStatus // Child SAs for single workers
 }
 
 // ResourceStatus is a snapshot of a Child SA for a single worker.
@@ -220,6 +224,7 @@ func (p *party) whatNext(s *ikeSA) string {
 
 func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 	st := ChildStatus{Name: pol.Settings.Name, Policy: pol.ID, Rekeys: pol.Rekeys(), Reason: pol.Reason}
+	st.AskedLocal, st.AskedRemote = pol.Owner().Networks(pol)
 	p := pol.Best()
 	if p == nil {
 		st.State = ChildDown
@@ -240,6 +245,7 @@ func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 	st.SPIIn, st.SPIOut = p.SA.SPIIn, p.SA.SPIOut
 	st.Proposal = suite.ESPProposalName(negotiated(p).proposal)
 	st.LocalTS, st.RemoteTS = slices.Clone(p.SA.LocalTS), slices.Clone(p.SA.RemoteTS)
+	st.Narrow = pol.Narrow()
 	st.RekeyAt = p.RekeyAt()
 	for _, l := range pol.Further() {
 		st.Resources = append(st.Resources, resourceStatus(l))

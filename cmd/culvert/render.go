@@ -195,6 +195,9 @@ func peerDetails(p *control.Peer) string {
 func childDetails(c *control.Child) string {
 	parts := []string{strings.Join(c.LocalTS, " ") + " <-> " + strings.Join(c.RemoteTS, " ")}
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	if c.Narrowed {
+		add("narrowed by the peer from %s <-> %s", strings.Join(c.AskedLocal, " "), strings.Join(c.AskedRemote, " "))
+	}
 	if c.SPIIn != "" || c.SPIOut != "" {
 		add("%s in %s out %s", c.Encap, orNone(c.SPIIn), orNone(c.SPIOut))
 		add("%s", c.Proposal)

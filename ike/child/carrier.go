@@ -6,6 +6,7 @@ import (
 
 	"culvert/ike/timer"
 	"culvert/internal/ipsec"
+	"culvert/selector"
 )
 
 // A Carrier is the SA that negotiates pairs and carries the messages about them: an IKE SA. One
@@ -59,6 +60,8 @@ type Owner interface {
 	Awaited(pol *Policy) bool
 	// GaveUp answers the commands that wait for the policy.
 	GaveUp(pol *Policy, err error)
+	// Networks returns the selectors of the policy's entry in the SPD.
+	Networks(pol *Policy) (local, remote []selector.Selector)
 	// WhenDead returns what to do with a policy whose peer does not answer any more: IntentUp to
 	// bring it up again, or the least intent that it has from then on.
 	WhenDead() Intent

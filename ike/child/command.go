@@ -93,6 +93,8 @@ func (pol *Policy) Acquire(f selector.Flow, resource int) {
 		pol.acquireResource(resource)
 	case pol.owner.Closed() || pol.base == IntentDown && !pol.want:
 		pol.table.host.AcquireFailed(pol.ID)
+	case pol.Up() && !pol.carries(&f):
+		pol.table.host.AcquireFailed(pol.ID)
 	case pol.Up():
 		// The SA came up while the report was under way. If the peer may not have it yet, the
 		// packet waits.

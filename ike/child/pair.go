@@ -232,6 +232,7 @@ func (p *Pair) detach() {
 	t := p.table()
 	p.carrier.Children().remove(p)
 	p.chain.remove(p)
+	p.policy.compare()
 	t.stop(&p.dates.soft)
 	t.stop(&p.dates.hard)
 	t.stop(&p.dates.use)
@@ -372,5 +373,6 @@ func (p *Pair) Report(event, text string) {
 
 // CameUp gives notice of a pair that does not replace another.
 func (p *Pair) CameUp() {
-	p.Report("child-up", fmt.Sprintf("%s: %s with %s", p, ListSelectors(p.SA.LocalTS), ListSelectors(p.SA.RemoteTS)))
+	p.Report("child-up", fmt.Sprintf("%s: %s", p, grantOf(p)))
+	p.tellNarrow()
 }

@@ -33,6 +33,8 @@ type Policy struct {
 	group    group
 	// lingering are the deleted pairs whose inbound half still accepts packets.
 	lingering []*Pair
+	narrow    bool   // its pairs carry less than its networks
+	told      *grant // what the last notice about that was of
 	retry     Retry
 	Trouble
 	rekeys   int

@@ -11,6 +11,7 @@ import (
 
 	"culvert/ike/timer"
 	"culvert/internal/ipsec"
+	"culvert/selector"
 )
 
 // This file is a second protocol under the pairs, in the manner of IKEv1's quick mode (RFC 2409,
@@ -225,7 +226,12 @@ func (s *side) Pausing() bool         { return s.sa == nil }
 func (s *side) Awaited(*Policy) bool  { return false }
 func (s *side) GaveUp(*Policy, error) {}
 func (s *side) WhenDead() Intent      { return s.whenDead }
-func (s *side) Report(r Report)       { s.reports = append(s.reports, r.Event) }
+
+func (s *side) Networks(pol *Policy) (local, remote []selector.Selector) {
+	return pol.Settings.Local, pol.Settings.Remote
+}
+
+func (s *side) Report(r Report) { s.reports = append(s.reports, r.Event) }
 
 // quickSA is the SA on which quick modes run.
 type quickSA struct {

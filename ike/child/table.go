@@ -90,6 +90,7 @@ func (t *Table) Install(c Carrier, l *Chain, a Agreement) *Pair {
 	p.SA.KeyIn, p.SA.KeyOut = nil, nil // who carries the effect out clears them
 	p.schedule()
 	pol.installed()
+	pol.compare()
 	pol.owner.Touch()
 	if pol.closed { // while it was negotiated
 		pol.want = false

@@ -92,27 +92,30 @@ func (p *Peer) Address() string {
 
 // Child is one configured child.
 type Child struct {
-	Name       string            `json:"name"`
-	State      string            `json:"state"` // down, waiting, negotiating, installed, rekeying
-	Encap      string            `json:"encap"` // esp, udp
-	SPIIn      string            `json:"spi_in"`
-	SPIOut     string            `json:"spi_out"`
-	Proposal   string            `json:"proposal"`
-	LocalTS    []string          `json:"local_ts"`
-	RemoteTS   []string          `json:"remote_ts"`
-	MTU        int               `json:"mtu"`
-	BytesIn    uint64            `json:"bytes_in"`
-	BytesOut   uint64            `json:"bytes_out"`
-	PacketsIn  uint64            `json:"packets_in"`
-	PacketsOut uint64            `json:"packets_out"`
-	LastIn     *float64          `json:"last_in_s"`
-	LastOut    *float64          `json:"last_out_s"`
-	RekeyIn    *float64          `json:"rekey_in_s"`
-	Rekeys     int               `json:"rekeys"`
-	Drops      map[string]uint64 `json:"drops"`
-	GuardDrops *ChildGuardDrops  `json:"guard_drops"` // nil: not counted by child
-	Reason     string            `json:"reason"`
-	WorkerSAs  []WorkerSA        `json:"worker_sas"`
+	Name        string            `json:"name"`
+	State       string            `json:"state"` // down, waiting, negotiating, installed, rekeying
+	Encap       string            `json:"encap"` // esp, udp
+	SPIIn       string            `json:"spi_in"`
+	SPIOut      string            `json:"spi_out"`
+	Proposal    string            `json:"proposal"`
+	LocalTS     []string          `json:"local_ts"`
+	RemoteTS    []string          `json:"remote_ts"`
+	AskedLocal  []string          `json:"asked_local_ts"` // as configured, or as agreed with the party
+	AskedRemote []string          `json:"asked_remote_ts"`
+	Narrowed    bool              `json:"narrowed"` // the peer granted less than asked
+	MTU         int               `json:"mtu"`
+	BytesIn     uint64            `json:"bytes_in"`
+	BytesOut    uint64            `json:"bytes_out"`
+	PacketsIn   uint64            `json:"packets_in"`
+	PacketsOut  uint64            `json:"packets_out"`
+	LastIn      *float64          `json:"last_in_s"`
+	LastOut     *float64          `json:"last_out_s"`
+	RekeyIn     *float64          `json:"rekey_in_s"`
+	Rekeys      int               `json:"rekeys"`
+	Drops       map[string]uint64 `json:"drops"`
+	GuardDrops  *ChildGuardDrops  `json:"guard_drops"` // nil: not counted by child
+	Reason      string            `json:"reason"`
+	WorkerSAs   []WorkerSA        `json:"worker_sas"`
 }
 
 // WorkerSA is a Child SA of a child that is for a single worker, beside the one for all (RFC 9611).

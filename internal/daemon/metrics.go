@@ -35,6 +35,7 @@ var (
 	descPeerState  = prometheus.NewDesc("culvert_peer_state", "1 for the state that the peer is in.", []string{"peer", "state"}, nil)
 	descParties    = prometheus.NewDesc("culvert_peer_parties", "Parties that are connected, of a peer with many; left out while there are none.", peerLabels, nil)
 	descChildUp    = prometheus.NewDesc("culvert_child_up", "1 if the child has an SA.", childLabels, nil)
+	descNarrowed   = prometheus.NewDesc("culvert_child_narrowed", "1 if the peer granted less than the child's networks.", childLabels, nil)
 	descChildMTU   = prometheus.NewDesc("culvert_child_mtu_bytes", "The largest packet that fits through.", childLabels, nil)
 	descRekeys     = prometheus.NewDesc("culvert_child_rekeys_total", "How often the child's SA was rekeyed.", childLabels, nil)
 	descBytesIn    = prometheus.NewDesc("culvert_child_received_bytes_total", "Bytes of inner packets received.", childLabels, nil)
@@ -51,7 +52,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descParties, descChildUp, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descChildGuard, descEvents} {
+	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descParties, descChildUp, descNarrowed, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descChildGuard, descEvents} {
 		out <- d
 	}
 }
@@ -94,6 +95,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 
 func collectChild(gauge func(*prometheus.Desc, float64, ...string), count func(*prometheus.Desc, uint64, ...string), peer string, c *control.Child) {
 	gauge(descChildUp, truth(c.State == "installed" || c.State == "rekeying"), peer, c.Name)
+	gauge(descNarrowed, truth(c.Narrowed), peer, c.Name)
 	gauge(descChildMTU, float64(c.MTU), peer, c.Name)
 	count(descRekeys, uint64(c.Rekeys), peer, c.Name)
 	count(descBytesIn, c.BytesIn, peer, c.Name)
@@ -147,6 +149,7 @@ func addChild(sum, c *control.Child) {
 	if c.State == "installed" {
 		sum.State = c.State
 	}
+	sum.Narrowed = sum.Narrowed || c.Narrowed
 	sum.MTU = max(sum.MTU, c.MTU)
 	sum.Rekeys += c.Rekeys
 	sum.BytesIn, sum.BytesOut = sum.BytesIn+c.BytesIn, sum.BytesOut+c.BytesOut

@@ -153,7 +153,7 @@ func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
 
 // child returns the status of a negotiated child; s is nil if the engine does not have it yet.
 func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.ChildStatus) control.Child {
-	out := control.Child{Name: c.Name, State: "down", Encap: "esp", LocalTS: selectors(c.Local), RemoteTS: selectors(c.Remote), WorkerSAs: []control.WorkerSA{}}
+	out := downChild(c.Name, c.Local, c.Remote)
 	if s == nil {
 		d.addStats(now, 0, &out)
 		return out
@@ -168,6 +168,7 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 	if len(s.LocalTS) > 0 {
 		out.LocalTS, out.RemoteTS = selectors(s.LocalTS), selectors(s.RemoteTS)
 	}
+	out.AskedLocal, out.AskedRemote, out.Narrowed = selectors(s.AskedLocal), selectors(s.AskedRemote), s.Narrow
 	if s.SPIIn == 0 {
 		out.MTU = 0 // an old pair that is about to go
 	}
@@ -175,6 +176,12 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 		out.WorkerSAs = append(out.WorkerSAs, d.workerSA(now, r))
 	}
 	return out
+}
+
+// downChild returns the status of a child without an SA.
+func downChild(name string, local, remote []selector.Selector) control.Child {
+	l, r := selectors(local), selectors(remote)
+	return control.Child{Name: name, State: "down", Encap: "esp", LocalTS: l, RemoteTS: r, AskedLocal: l, AskedRemote: r, WorkerSAs: []control.WorkerSA{}}
 }
 
 // workerSA returns the status of a Child SA of a single worker.
@@ -188,7 +195,7 @@ func (d *Daemon) workerSA(now time.Time, r ike.ResourceStatus) control.WorkerSA 
 
 // manualChild returns the status of a manual child.
 func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual, held map[protect.ID]guard.Drops) control.Child {
-	out := control.Child{Name: m.Name, State: "down", Encap: "esp", LocalTS: selectors(m.Local), RemoteTS: selectors(m.Remote), WorkerSAs: []control.WorkerSA{}}
+	out := downChild(m.Name, m.Local, m.Remote)
 	d.mu.Lock()
 	sa := d.manual[ipsec.PolicyName{Peer: p.Name, Child: m.Name}]
 	d.mu.Unlock()

@@ -29,6 +29,7 @@ func established(t *testing.T, f *fakeParts) {
 		RemoteID: "a.example.com", SPIi: 0x123456789abcdef, SPIr: 0xfedcba9876543210, Proposal: "aes256gcm16-prfsha384-x25519", NAT: ike.NATState{Remote: true},
 		Established: epoch, RekeyAt: epoch.Add(time.Hour), Explain: []string{"ours: x", "theirs: y"}, Children: []ike.ChildStatus{{
 			Name: "lan", State: ike.ChildInstalled, ID: 7, Encap: true, SPIIn: 0xc0ffee01, SPIOut: 0xbeef, Proposal: "aes128gcm16-esn",
+			AskedLocal: []selector.Selector{sel(t, "10.1.0.0/16")}, AskedRemote: []selector.Selector{sel(t, "10.2.0.0/16")}, Narrow: true,
 			LocalTS: []selector.Selector{sel(t, "10.1.0.0/24")}, RemoteTS: []selector.Selector{sel(t, "10.2.0.0/24")}, RekeyAt: epoch.Add(20 * time.Second), Rekeys: 2}}}}
 	f.stats[f.named("a", "lan")] = dataplane.ChildStats{BytesIn: 1, BytesOut: 2, PacketsIn: 3, PacketsOut: 4, LastIn: epoch.Add(9 * time.Second), MTU: 1400, Drops: map[string]uint64{"icv": 5, "replay": 0}}
 }
@@ -52,6 +53,9 @@ func TestStatusOfAnEstablishedPeer(t *testing.T) {
 	if c.State != "installed" || c.Encap != "udp" || c.SPIIn != "c0ffee01" || c.SPIOut != "0000beef" || c.LocalTS[0] != "10.1.0.0/24" || c.RemoteTS[0] != "10.2.0.0/24" ||
 		c.MTU != 1400 || c.BytesIn != 1 || c.BytesOut != 2 || c.PacketsIn != 3 || c.PacketsOut != 4 || *c.LastIn != 1 || c.LastOut != nil || *c.RekeyIn != 10 || c.Rekeys != 2 || c.Drops["icv"] != 5 {
 		t.Errorf("got %+v", c)
+	}
+	if !c.Narrowed || c.AskedLocal[0] != "10.1.0.0/16" || c.AskedRemote[0] != "10.2.0.0/16" {
+		t.Errorf("narrowed %v from %v and %v", c.Narrowed, c.AskedLocal, c.AskedRemote)
 	}
 }
 
@@ -103,7 +107,7 @@ func TestStatusOfWhatIsDown(t *testing.T) {
 	if a.State != "down" || a.Remote != "192.0.2.2" || a.RemoteID != "a" || a.SPIi != "" || a.NAT != "none" || a.Established != nil || a.RekeyIn != nil || a.Reason != "no answer" {
 		t.Errorf("got %+v", a)
 	}
-	if c := a.Children[0]; c.State != "waiting" || c.SPIIn != "" || c.LocalTS[0] != "10.1.0.0/16" || c.MTU != 0 || c.Drops == nil || c.Reason != "waits for traffic" {
+	if c := a.Children[0]; c.State != "waiting" || c.SPIIn != "" || c.LocalTS[0] != "10.1.0.0/16" || c.Narrowed || c.MTU != 0 || c.Drops == nil || c.Reason != "waits for traffic" {
 		t.Errorf("got %+v", c)
 	}
 	if c := bench.Children[0]; bench.State != "manual" || c.State != "installed" || c.SPIIn != "00002001" || c.SPIOut != "00001001" || c.Proposal != "aes128gcm16" || c.MTU != 1446 {

@@ -130,8 +130,11 @@ type childStatus struct {
 	SPIIn                                string `json:"spi_in"`
 	SPIOut                               string `json:"spi_out"`
 	MTU, Rekeys                          int
-	PacketsIn                            uint64 `json:"packets_in"`
-	PacketsOut                           uint64 `json:"packets_out"`
+	Narrowed                             bool
+	RemoteTS                             []string `json:"remote_ts"`
+	AskedRemote                          []string `json:"asked_remote_ts"`
+	PacketsIn                            uint64   `json:"packets_in"`
+	PacketsOut                           uint64   `json:"packets_out"`
 	Drops                                map[string]uint64
 	GuardDrops                           struct{ Out, In uint64 } `json:"guard_drops"`
 	WorkerSAs                            []workerStatus           `json:"worker_sas"`

@@ -1,0 +1,90 @@
+package child
+
+import (
+	"fmt"
+	"slices"
+
+	"culvert/selector"
+)
+
+// A peer may grant less than a policy's networks (RFC 7296, Section 2.9), in either role: it
+// narrows our request, or its own request is narrower than our policy.
+
+// A grant is what a pair carries.
+type grant struct{ local, remote []selector.Selector }
+
+func grantOf(p *Pair) *grant { return &grant{p.SA.LocalTS, p.SA.RemoteTS} }
+
+func (g *grant) String() string {
+	return ListSelectors(g.local) + " with " + ListSelectors(g.remote)
+}
+
+func (g *grant) equal(o *grant) bool {
+	return slices.Equal(g.local, o.local) && slices.Equal(g.remote, o.remote)
+}
+
+// Narrow reports whether the policy is up and its pairs carry less than its networks.
+func (pol *Policy) Narrow() bool { return pol.narrow }
+
+// compare notes whether the policy's pairs carry all of its networks.
+func (pol *Policy) compare() {
+	var whole grant
+	whole.local, whole.remote = pol.owner.Networks(pol)
+	grants := pol.grants()
+	pol.narrow = len(grants) > 0 && !covered(&whole, grants)
+}
+
+// grants returns what the usable pairs carry.
+func (pol *Policy) grants() (list []*grant) {
+	for _, p := range pol.Pairs() {
+		if p.state.Usable() {
+			list = append(list, grantOf(p))
+		}
+	}
+	return list
+}
+
+// covered reports whether one of the grants is the whole, or several have one side of it and
+// together the other.
+func covered(whole *grant, grants []*grant) bool {
+	if slices.ContainsFunc(grants, whole.equal) {
+		return true
+	}
+	var local, remote []selector.Selector
+	for _, g := range grants {
+		hasLocal, hasRemote := selector.Subset(whole.local, g.local), selector.Subset(whole.remote, g.remote)
+		if hasLocal && hasRemote {
+			return true
+		}
+		if hasLocal {
+			remote = append(remote, g.remote...)
+		}
+		if hasRemote {
+			local = append(local, g.local...)
+		}
+	}
+	return len(remote) > 0 && selector.Subset(whole.remote, remote) || len(local) > 0 && selector.Subset(whole.local, local)
+}
+
+// carries reports whether a usable pair carries the flow.
+func (pol *Policy) carries(f *selector.Flow) bool {
+	return slices.ContainsFunc(pol.grants(), func(g *grant) bool { return selector.MatchOutbound(f, g.local, g.remote) })
+}
+
+// tellNarrow gives notice that the policy's pairs carry less than its networks: once, until they
+// carry all, or the first pair of the policy carries something else.
+func (p *Pair) tellNarrow() {
+	pol, g := p.policy, grantOf(p)
+	if !pol.narrow {
+		pol.told = nil
+		return
+	}
+	if pol.told != nil && (len(pol.Pairs()) > 1 || pol.told.equal(g)) {
+		return
+	}
+	pol.told = g
+	var whole grant
+	whole.local, whole.remote = pol.owner.Networks(pol)
+	const text = "the peer granted %s, which is less than %s: packets outside are refused; to carry them, configure the same networks on both sides"
+	pol.owner.Report(Report{Policy: pol, Pair: p, Warn: true, Event: "child-narrowed", Text: fmt.Sprintf(text, g, &whole)})
+}
