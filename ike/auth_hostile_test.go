@@ -277,6 +277,51 @@ func TestRefusedAuthIsTold(t *testing.T) {
 	}
 }
 
+// TestMalformedAuthResponse has right's response to IKE_AUTH replaced by one that is authentic and
+// malformed: right is told to delete what it made, and the attempt fails with the reason.
+func TestMalformedAuthResponse(t *testing.T) {
+	id := identity.ID{Type: wire.IDFQDN, Data: "right.example.com"}.Payload(true)
+	auth := &wire.Auth{Method: wire.AuthSharedKey, Data: make([]byte, 32)}
+	for name, c := range map[string]struct {
+		ps  []wire.Payload
+		why string
+	}{
+		"AUTH twice":        {[]wire.Payload{id, auth, auth}, "duplicate AUTH payload"},
+		"no IDr":            {[]wire.Payload{auth}, "missing IDr payload"},
+		"half a Child SA":   {[]wire.Payload{id, auth, &wire.SA{Proposals: []wire.Proposal{testESPProposal}}}, "SA, TSi and TSr"},
+		"a nonce":           {[]wire.Payload{id, auth, &wire.Nonce{Data: make([]byte, 32)}}, "unexpected Nonce payload"},
+		"critical, unknown": {[]wire.Payload{id, auth, &wire.Unknown{PayloadType: 200, Critical: true}}, "unsupported critical payload"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAttack(newPair(t, 1, nil))
+			a.script(true)
+			ref := a.left.connect("")
+			a.deliver(a.wantSend("left asks", a.left, wire.IKESAInit, false, "..."))
+			a.deliver(a.wantSend("right answers", a.right, wire.IKESAInit, true, "..."))
+			m := a.wantSend("left authenticates", a.left, wire.IKEAuth, false, "...")
+			a.deliver(m)
+			a.wantSend("right answers, which is lost", a.right, wire.IKEAuth, true, "...")
+			if st := a.right.e.Status()[0]; st.State != PeerEstablished {
+				a.fatalf("right is in state %d", st.State)
+			}
+			h := m.hdr
+			h.Initiator, h.Response = false, true
+			keys := a.tap.sas[[2]wire.SPI{h.InitiatorSPI, h.ResponderSPI}]
+			a.inject(a.left, a.right.home(), a.seal(keys, h, wire.FirstType(c.ps), wire.AppendPayloads(nil, c.ps)))
+			a.deliver(a.wantSend("left deletes", a.left, wire.Informational, false, "D(IKE)"))
+			a.wantDone(a.left, ref, c.why)
+			a.wantNoChild("lan")
+			if st := a.right.e.Status()[0]; st.State != PeerDown {
+				a.fatalf("right is in state %d", st.State)
+			}
+			a.deliver(a.wantSend("right answers", a.right, wire.Informational, true, ""))
+			if n := len(a.left.e.sas.bySPI); n != 0 {
+				a.fatalf("left has %d IKE SAs", n)
+			}
+		})
+	}
+}
+
 // TestResponderWantsEAP has the responder answer IKE_AUTH with a request of EAP.
 func TestResponderWantsEAP(t *testing.T) {
 	a := newAttack(newPair(t, 1, nil))

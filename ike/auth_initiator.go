@@ -191,12 +191,17 @@ func (s *ikeSA) responderIs(idr *wire.ID) (id identity.ID, why string) {
 // INFORMATIONAL exchange (RFC 7296, Section 2.21.2).
 func (x *authExchange) reject(s *ikeSA, why string) {
 	s.e.count("ike_authentication_failed")
-	x.child.abandon(s, why)
-	x.child = nil
 	s.notice(Warn, eventAuthFailed, why)
-	s.party.tryFailed(why, s.party.explainIdentities(), false)
+	s.tellFailed(x, why, s.party.explainIdentities(), &wire.Notify{Kind: wire.AuthenticationFailed})
+}
+
+// tellFailed ends an attempt after the response to IKE_AUTH. The responder has the IKE SA by then,
+// and perhaps a Child SA, and is told to delete them. Another attempt does not wait for that.
+func (s *ikeSA) tellFailed(x exchange, why string, explain []string, tell wire.Payload) {
+	x.abandon(s, why)
+	s.party.tryFailed(why, explain, false)
 	s.moveTo(saClosing)
-	s.run(&informational{kind: askClose, payloads: []wire.Payload{&wire.Notify{Kind: wire.AuthenticationFailed}}, cause: child.EndFailed, why: why})
+	s.run(&informational{kind: askClose, payloads: []wire.Payload{tell}, cause: child.EndFailed, why: why})
 }
 
 // withdraw gives up the policy of the exchange, but waits for the response.

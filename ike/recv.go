@@ -285,9 +285,14 @@ func whyMalformed(ex wire.ExchangeType, ps []wire.Payload, err error) string {
 	return "malformed response from the peer: " + err.Error()
 }
 
-// malformedResponse ends the IKE SA with a Delete, which is the next exchange. If the response was
-// to our Delete, the IKE SA ends at once.
+// malformedResponse ends the IKE SA with a Delete, which is the next exchange: after IKE_AUTH as
+// well, whose responder has authenticated us. If the response was to our Delete, the IKE SA ends at
+// once.
 func (s *ikeSA) malformedResponse(x exchange, why string) {
+	if x != nil && s.state == saAuthenticating {
+		s.tellFailed(x, why, nil, &wire.Delete{Protocol: wire.ProtoIKE})
+		return
+	}
 	if x != nil && !s.state.beforeAuth() {
 		s.work.Done(x)
 		x.abandon(s, why)
