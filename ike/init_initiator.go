@@ -226,6 +226,9 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 		s.e.count("ike_bad_key_exchange")
 		return err
 	}
+	if s.net.beginsAgain() {
+		return nil
+	}
 	response := append([]byte(nil), d.Data...)
 	su.init.computing = true
 	s.e.sharedKey(su.init.ke, ke.Data, func(k keyPair) {

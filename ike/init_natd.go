@@ -68,17 +68,39 @@ func (n *network) natNotifies(encap EncapMode) []wire.Payload {
 	}
 }
 
+// beginsAgain begins the attempt again if its request was sent before there was a route to the
+// peer, and there is one now. Its NAT_DETECTION_SOURCE_IP is of no address, so that the peer takes
+// us to be behind a NAT (RFC 7296, Section 2.23).
+func (n *network) beginsAgain() bool {
+	if !n.hashedNoAddress() {
+		return false
+	}
+	now := n.sa.e.localAddr(n.sa.party.profile, n.Remote().Addr())
+	if !now.IsValid() {
+		return false
+	}
+	n.leaveFor(now)
+	return true
+}
+
+// hashedNoAddress reports whether our request was sent without knowing its source.
+func (n *network) hashedNoAddress() bool {
+	return n.sa.initiator && !n.Local().Addr().IsValid() && n.sa.party.cfg.Encap == EncapAuto && !n.Stream()
+}
+
 // detect reads the NAT detection payloads and floats to the NAT ports: "The IKE initiator MUST
 // check the NAT_DETECTION_SOURCE_IP or NAT_DETECTION_DESTINATION_IP payloads if present, and if
 // they do not match the addresses in the outer packet, MUST tunnel all future IKE and ESP packets
 // associated with this IKE SA over UDP port 4500" (RFC 7296, Section 2.23). The responder floats
 // when it answers to the source of the next request.
 func (n *network) detect(encap EncapMode, from ipsec.Path, ps []wire.Payload) {
+	unknown := n.hashedNoAddress()
 	n.Path = n.WithLocal(from.Local().Addr())
 	if encap == EncapNever {
 		return
 	}
 	nat, supported := detectNAT(ps, n.sa.spi.I, n.natSPIr(), from)
+	nat.Local = nat.Local || unknown && supported // the peer concludes so from the hash that we sent
 	n.nat, n.natT = nat, supported
 	n.encap = supported && (nat.Local || nat.Remote || encap == EncapAlways)
 	if n.encap && n.sa.initiator {

@@ -439,6 +439,37 @@ func TestConnectingWithoutAddress(t *testing.T) {
 	}
 }
 
+// The first request left without a known source, and is answered before it is sent again: the
+// attempt begins again with the right NAT_DETECTION_SOURCE_IP. If the source stays unknown, both
+// sides take us to be behind a NAT.
+func TestHashOfNoAddress(t *testing.T) {
+	for _, stays := range []bool{false, true} {
+		p := newPair(t, 1, nil)
+		p.left.peers[0].Local = netip.Addr{}
+		p.left.start()
+		begun := p.now
+		p.left.e.cfg.LocalAddr = func(remote netip.Addr) netip.Addr {
+			if stays || p.now.Equal(begun) {
+				return netip.Addr{}
+			}
+			return p.left.addrFor(remote)
+		}
+		ref := p.left.connect("")
+		p.drive(200 * time.Millisecond)
+		p.wantDone(p.left, ref, "")
+		p.drive(2 * time.Second)
+		p.wantTunnel()
+		want := NATState{Local: stays}
+		if st := p.left.e.Status()[0]; st.NAT != want || st.Children[0].Encap != stays {
+			t.Errorf("the source stays unknown %v: left sees NAT %+v, and encapsulates: %v", stays, st.NAT, st.Children[0].Encap)
+		}
+		want = NATState{Remote: stays}
+		if st := p.right.e.Status()[0]; st.NAT != want || st.Children[0].Encap != stays {
+			t.Errorf("the source stays unknown %v: right sees NAT %+v, and encapsulates: %v", stays, st.NAT, st.Children[0].Encap)
+		}
+	}
+}
+
 // The dataplane's word for one SA is enough, and so is a retransmission where nobody tells of
 // addresses.
 func TestRoamingUntold(t *testing.T) {
