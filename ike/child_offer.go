@@ -155,10 +155,13 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 // refused records that the peer refuses the offer. If it replaces a pair, the IKE SA cannot be
 // kept.
 func (o *childOffer) refused(s *ikeSA, kind wire.NotifyType) {
-	o.fail(s, refusalText(kind), o.explain(kind))
-	if o.old != nil {
-		s.wontLive(o.rekeyRefused(kind))
+	if o.old == nil {
+		o.fail(s, refusalText(kind), o.explain(kind))
+		return
 	}
+	why := o.rekeyRefused(kind)
+	o.fail(s, why, o.explain(kind))
+	s.wontLive("rekeying the Child SA failed: " + why)
 }
 
 // fail records the failure with the policy. If the old pair is still there it can be rekeyed later.

@@ -109,7 +109,7 @@ func (s *ikeSA) oneCarriedBy() *child.Policy {
 // rekeyRefused describes a refusal of a rekeying. If the peer accepted the same algorithms in
 // IKE_AUTH, the key exchange is the difference.
 func (o *childOffer) rekeyRefused(kind wire.NotifyType) string {
-	text := "rekeying the Child SA failed: the peer answered " + kind.String()
+	text := "the peer answered " + kind.String()
 	switch kind {
 	case wire.NoProposalChosen, wire.InvalidKEPayload:
 		text += ", and accepted the same ciphers in IKE_AUTH, where there is no key exchange: its setting for PFS differs (key exchanges offered: " + cmp.Or(proposal.Groups(o.offers), "none") + "); see pfs and proposals"

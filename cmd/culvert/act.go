@@ -10,7 +10,10 @@ import (
 // act returns the command up, down or rekey, which waits for the outcome and prints it.
 func act(a control.Action) func(*call) error {
 	return func(c *call) error {
-		client := c.control()
+		client, verify := c.control(), new(bool)
+		if a == control.Up {
+			verify = c.flags.Bool("verify", false, "rekey once, and fail with the reason if that is refused")
+		}
 		args, err := c.parse(1, 1)
 		if err != nil {
 			return err
@@ -21,7 +24,7 @@ func act(a control.Action) func(*call) error {
 		}
 		ctx, stop := interruptible(c.ctx)
 		defer stop()
-		text, err := client().Act(ctx, a, control.Target{Peer: peer, Child: child})
+		text, err := client().Act(ctx, a, control.Target{Peer: peer, Child: child, Verify: *verify})
 		if err != nil {
 			return err
 		}

@@ -34,7 +34,7 @@ func commands() []command {
 		{"run", "--config FILE", "run the daemon in the foreground", run},
 		{"check", "--config FILE", "validate a configuration and print every error", check},
 		{"status", "[PEER] [--json] [--watch]", "show every peer and child, its state and the reason", status},
-		{"up", "PEER[/CHILD]", "bring up a peer or child", act(control.Up)},
+		{"up", "PEER[/CHILD] [--verify]", "bring up a peer or child, and check that it can be rekeyed", act(control.Up)},
 		{"down", "PEER[/CHILD]", "take down a peer or child until up or traffic asks for it", act(control.Down)},
 		{"rekey", "PEER[/CHILD]", "rekey a peer's IKE SA or a child's SA", act(control.Rekey)},
 		{"reload", "", "read the configuration again and apply what changed", reload},

@@ -27,6 +27,9 @@ func (f *fakeDaemon) Act(_ context.Context, a control.Action, t control.Target) 
 	if a == control.Rekey {
 		return "", &control.Error{Code: http.StatusConflict, Text: "the peer refused: NO_PROPOSAL_CHOSEN \x1b[2J"}
 	}
+	if t.Verify {
+		return t.Peer + "/" + t.Child + " is " + string(a) + ", and verified", nil
+	}
 	return t.Peer + "/" + t.Child + " is " + string(a), nil
 }
 func (f *fakeDaemon) Reload(context.Context) (*control.Changes, error) {
@@ -88,6 +91,9 @@ func TestCommands(t *testing.T) {
 		{"status --frob", 2, "", "there is no flag --frob"},
 		{"status a b --control SOCKET", 2, "", `unexpected "b"`},
 		{"up right --control SOCKET", 0, "right/ is up\n", ""},
+		{"up right --verify --control SOCKET", 0, "right/ is up, and verified\n", ""},
+		{"help up", 0, "--verify", ""},
+		{"down right --verify --control SOCKET", 2, "", "there is no flag --verify"},
 		{"--control SOCKET up right", 2, "", "there is no command"},
 		{"down right/lan --control SOCKET", 0, "right/lan is down\n", ""},
 		{"rekey right/lan --control SOCKET", 1, "", "culvert rekey: the peer refused: NO_PROPOSAL_CHOSEN \\x1b[2J\n"},

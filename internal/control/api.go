@@ -144,10 +144,11 @@ const (
 )
 
 // Target is the body of POST /v1/up, down and rekey. Peer is a peer, or peer#party. An empty Child
-// is the whole peer.
+// is the whole peer. With Verify, up rekeys once what is up.
 type Target struct {
-	Peer  string `json:"peer"`
-	Child string `json:"child,omitempty"`
+	Peer   string `json:"peer"`
+	Child  string `json:"child,omitempty"`
+	Verify bool   `json:"verify,omitempty"`
 }
 
 // Outcome is their answer: what was done, in words.

@@ -47,7 +47,7 @@ func TestClientAndServer(t *testing.T) {
 	if _, err := c.Status(ctx, "x y"); err == nil || err.Error() != `there is no peer "x y": configured are left, right` {
 		t.Errorf("status of a stranger: got %v", err)
 	}
-	if text, err := c.Act(ctx, Rekey, Target{"right", "lan"}); err != nil || text != "rekey right/lan" {
+	if text, err := c.Act(ctx, Rekey, Target{Peer: "right", Child: "lan"}); err != nil || text != "rekey right/lan" {
 		t.Errorf("rekey: got %q, %v", text, err)
 	}
 	if _, err := c.Act(ctx, Up, Target{Peer: "nobody"}); err == nil || err.Error() != `there is no peer "nobody": none is configured` {

@@ -143,7 +143,10 @@ func (s *Server) explain(r request) (any, error) {
 func (s *Server) act(r request, a Action) (any, error) {
 	t, err := parseTarget(r.body)
 	if err != nil {
-		return nil, &Error{Code: http.StatusBadRequest, Text: `the body must be {"peer": "NAME"} or {"peer": "NAME", "child": "NAME"}: ` + err.Error()}
+		return nil, &Error{Code: http.StatusBadRequest, Text: `the body must be {"peer": "NAME"} or {"peer": "NAME", "child": "NAME"}, for up also with "verify": ` + err.Error()}
+	}
+	if t.Verify && a != Up {
+		return nil, &Error{Code: http.StatusBadRequest, Text: fmt.Sprintf("verify goes with up, not with %s", a)}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), actTimeout)
 	defer cancel()

@@ -96,6 +96,8 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/v1/up", `{"peer": "a"} {}`, 400, "more than one value"},
 		{"POST", "/v1/up", `{"peer": "` + strings.Repeat("x", 1<<20) + `"}`, 413, "at most 65536 octets"},
 		{"POST", "/v1/up", `{"peer": "a"}`, 500, "broken"},
+		{"POST", "/v1/up", `{"peer": "a", "verify": true}`, 500, "broken"},
+		{"POST", "/v1/rekey", `{"peer": "a", "verify": true}`, 400, "verify goes with up, not with rekey"},
 		{"GET", "/v1/explain", "", 400, "peer is missing; use /v1/explain?peer=NAME"},
 		{"GET", "/v1/explain?peer=%00%1b", "", 404, "there is no peer"},
 		{"GET", "/v1/version", "", 200, `{"version":"v1.2.3"}`},

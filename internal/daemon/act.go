@@ -42,11 +42,18 @@ func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (s
 		}
 		return "", failed(err)
 	}
-	what := t.Peer
-	if t.Child != "" {
-		what += "/" + t.Child
+	if t.Verify {
+		return d.verify(ctx, p, t)
 	}
-	return what + map[control.Action]string{control.Up: " is up", control.Down: " is down", control.Rekey: " is rekeyed"}[a], nil
+	return named(t) + map[control.Action]string{control.Up: " is up", control.Down: " is down", control.Rekey: " is rekeyed"}[a], nil
+}
+
+// named returns a target as commands take it.
+func named(t control.Target) string {
+	if t.Child == "" {
+		return t.Peer
+	}
+	return t.Peer + "/" + t.Child
 }
 
 // addressed returns the configured peer that a command addresses as peer or peer#party, or nil.

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,43 @@ func TestStrongSwanPFS(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestStrongSwanVerified: up --verify tells a tunnel that will be rekeyed from one that will not,
+// because strongSwan wants another group, and names PFS.
+func TestStrongSwanVerified(t *testing.T) {
+	for _, tt := range []struct {
+		name, theirs, ours string
+		refused            bool
+	}{
+		{name: "PFS", theirs: "aes128gcm16-ecp256"},
+		{name: "no PFS", theirs: "aes128gcm16"},
+		{name: "another group", theirs: "aes128gcm16-ecp256", ours: "  proposals = [\"aes128gcm16-x25519\"]\n", refused: true},
+		{name: "no PFS here", theirs: "aes128gcm16-ecp256", ours: "  proposals = [\"aes128gcm16\"]\n", refused: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := build(t, topology{})
+			n.swan(t, func(c *netlab.SwanConfig) { c.ESP = tt.theirs })
+			left := leftOf(t, n, "", tt.ours+"  start = \"never\"\n")
+			left.do("up", "right")
+			spi := left.peer("right").SPIi
+			out, err := left.try(t.Context(), "up", "right", "--verify")
+			if !tt.refused {
+				if err != nil || !strings.Contains(out, "can be rekeyed") || left.child("right", "v4").Rekeys != 1 || left.peer("right").SPIi == spi {
+					t.Errorf("%s, %v; %d rekeyings", out, err, left.child("right", "v4").Rekeys)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatalf("verified: %s", out)
+			}
+			for _, want := range []string{"right is up, but the Child SA of v4 cannot be rekeyed", "NO_PROPOSAL_CHOSEN", "PFS", "see pfs and proposals"} {
+				if text := out + err.Error(); !strings.Contains(text, want) {
+					t.Errorf("%q lacks %q", text, want)
+				}
+			}
+		})
 	}
 }
 
