@@ -23,6 +23,7 @@ type crowd struct {
 	planes      map[*Engine]*crowdPlane
 	wire        []crowdDatagram
 	kept        func(*Engine, Notice)
+	timed       func(*Engine, time.Duration) // how long a Handle took; nil: not asked for
 }
 
 type crowdDatagram struct {
@@ -96,7 +97,11 @@ func (c *crowd) handle(e *Engine, in Input) {
 
 func (c *crowd) one(e *Engine, in Input) {
 	var fx Effects
+	begun := time.Now()
 	e.Handle(c.now, in, &fx)
+	if c.timed != nil {
+		c.timed(e, time.Since(begun))
+	}
 	for _, f := range fx.List {
 		switch f := f.(type) {
 		case Send:

@@ -1,0 +1,132 @@
+package ike
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"culvert/ike/identity"
+	"culvert/ike/wire"
+	"culvert/selector"
+)
+
+// clients is a crowd in which right has one entry for all, and left is n clients of it, each with
+// an address of its own inside.
+type clients struct {
+	*crowd
+	n     int
+	turns []time.Duration // of right's Handle
+}
+
+func newClients(tb testing.TB, n int) *clients {
+	c := &clients{crowd: newCrowd(tb), n: n}
+	c.timed = func(e *Engine, took time.Duration) {
+		if e == c.right {
+			c.turns = append(c.turns, took)
+		}
+	}
+	office := crowdPeer(false, 0)
+	office.Name, office.Parties = "office", true
+	office.RemoteID = identity.ID{Type: wire.IDFQDN, Data: "*.example.com"}
+	office.Children[0].Remote = testNetworks("10.0.0.0/8")
+	peers := crowdPeers(true, n)
+	for i := range peers {
+		peers[i].RemoteID = office.LocalID
+		peers[i].Children[0].Local = []selector.Selector{selector.FromAddr(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))}
+		peers[i].Children[0].Remote = office.Children[0].Local
+	}
+	c.handle(c.left, SetPeers{Peers: peers})
+	c.handle(c.right, SetPeers{Peers: []Peer{office}})
+	return c
+}
+
+// figures returns the time of right's control goroutine for each client, and of its turns the one
+// that only a thousandth exceed: the longest of all is that in which the system let others run.
+func (c *clients) figures() (each, long time.Duration) {
+	for _, took := range c.turns {
+		each += took
+	}
+	slices.Sort(c.turns)
+	long = c.turns[len(c.turns)*999/1000]
+	c.turns = c.turns[:0]
+	return each / time.Duration(c.n), long
+}
+
+// rekeyAll has each client rekey its IKE SA, or with a name its Child SA, 500 in a second.
+func (c *clients) rekeyAll(child string) {
+	for i := range c.n {
+		c.now = c.now.Add(2 * time.Millisecond)
+		c.handle(c.left, Rekey{Peer: fmt.Sprintf("peer-%06d", i), Child: child})
+	}
+}
+
+// expireAll has the gateway rekey the Child SA of each client.
+func (c *clients) expireAll() {
+	for _, p := range c.right.peers.byName["office"].members.list {
+		c.handle(c.right, Expire{ID: p.policies[0].Best().SA.ID})
+	}
+}
+
+// TestMemoryOfClients bounds the memory that a client of an entry takes on the side of the gateway,
+// when it is up and when it has been rekeyed.
+func TestMemoryOfClients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of clients")
+	}
+	const n = 2000
+	c := newClients(t, n)
+	left := heapInUse()
+	c.connectAll(n)
+	up := heapInUse() - left
+	c.rekeyAll("")
+	c.rekeyAll("lan")
+	c.later(5 * time.Minute)
+	rekeyed := heapInUse() - left
+	// The clients themselves are IKE SAs as well; TestMemoryOfIdleIKESAs bounds them.
+	t.Logf("%d octets of both sides for each client that is up, %d after a rekeying", up/n, rekeyed/n)
+	for _, got := range []int64{up / n, rekeyed / n} {
+		if got > 2*mostPerIKESA {
+			t.Errorf("a client takes %d octets, want at most %d for both sides", got, 2*mostPerIKESA)
+		}
+	}
+	runtime.KeepAlive(c)
+}
+
+// BenchmarkClients has clients of one entry connect and be rekeyed. The figures are those of the
+// gateway's control goroutine alone: for each client, and the longest turns.
+func BenchmarkClients(b *testing.B) {
+	for _, n := range []int{1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				c := newClients(b, n)
+				before := heapInUse()
+				c.turns = make([]time.Duration, 0, 8*n)
+				c.connectAll(n)
+				report := func(what string) {
+					each, long := c.figures()
+					b.ReportMetric(float64(each)/1e3, "us/"+what)
+					b.ReportMetric(float64(long)/1e3, "us/"+what+"-99.9%")
+				}
+				report("connect")
+				b.ReportMetric(float64(heapInUse()-before)/float64(n)/2, "B/client")
+				c.rekeyAll("")
+				report("rekey")
+				c.rekeyAll("lan")
+				report("child-rekey")
+				c.expireAll()
+				report("own-child-rekey")
+				if got := len(c.right.peers.byName["office"].members.list); got != n || c.right.pairs.Len() < n {
+					b.Fatalf("%d clients and %d Child SAs", got, c.right.pairs.Len())
+				}
+				if counts := c.right.Counters(); counts["ike_over_budget"]+counts["ike_over_budget_later"] > 0 {
+					b.Fatalf("some were refused: %v", counts)
+				}
+				b.ReportMetric(0, "ns/op")
+				runtime.KeepAlive(c)
+			}
+		})
+	}
+}
