@@ -46,12 +46,22 @@ type rxOrder struct {
 
 // rxPlace is the place of a batch in the receive order.
 type rxPlace struct {
-	order               *rxOrder
-	receiving, ticketed bool // the order is taken; there is a ticket
-	accepting, writing  bool // its turn has come
-	accepted            bool // and was passed on
-	ticket              uint64
+	order         *rxOrder
+	receiving     bool // the order is taken
+	ticket        uint64
+	accept, write turn // the ticket's, at both turnstiles
 }
+
+// turn is what a worker has of the turn of a ticket.
+type turn uint8
+
+const (
+	noTurn  turn = iota // there is no ticket
+	awaited             // the turn was not asked for yet
+	ours                // it has come
+	late                // it has not come; the packets wait in the lateQueue
+	passed              // it was ours, and is the next ticket's
+)
 
 // enter starts a receive from the port of o. It reports false if another worker is receiving.
 func (p *rxPlace) enter(o *rxOrder) bool {
@@ -65,8 +75,8 @@ func (p *rxPlace) enter(o *rxOrder) bool {
 // number gives the batch its place in the order. It is called while receiving, once there is
 // something.
 func (p *rxPlace) number() {
-	if p.order.shared && !p.ticketed {
-		p.ticket, p.ticketed = p.order.tickets, true
+	if p.order.shared && p.write == noTurn {
+		p.ticket, p.accept, p.write = p.order.tickets, awaited, awaited
 		p.order.tickets++
 	}
 }
@@ -81,33 +91,33 @@ func (p *rxPlace) leave() {
 
 // awaitAccept returns when all batches before are accepted.
 func (p *rxPlace) awaitAccept() {
-	if p.ticketed && !p.accepting {
+	if p.accept == awaited {
 		p.order.waited(p.order.accepted.Wait(p.ticket))
-		p.accepting = true
+		p.accept = ours
 	}
 }
 
+// passAccept lets the next batch be accepted. The turn of this one has come.
 func (p *rxPlace) passAccept() {
-	if p.ticketed && !p.accepted {
+	if p.accept == ours {
 		p.order.accepted.Pass(p.ticket + 1)
-		p.accepted = true
+		p.accept = passed
 	}
 }
 
 // awaitWrite returns when all batches before are written.
 func (p *rxPlace) awaitWrite() {
-	if p.ticketed && !p.writing {
+	if p.write == awaited {
 		p.order.waited(p.order.written.Wait(p.ticket))
-		p.writing = true
+		p.write = ours
 	}
 }
 
 // passWrite ends the batch.
 func (p *rxPlace) passWrite() {
-	if p.ticketed {
-		p.awaitWrite()
+	if p.awaitWrite(); p.write == ours {
 		p.order.written.Pass(p.ticket + 1)
-		p.ticketed = false
+		p.write = passed
 	}
 }
 

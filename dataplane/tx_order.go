@@ -26,8 +26,7 @@ const maxHeld = 16
 type ticket struct {
 	pair        *pair // nil: none
 	first, next uint64
-	called      bool // its turn has come, or
-	late        bool // its packets wait in the lateQueue until then
+	turn        turn
 }
 
 // takeTicket records the reservation of n sequence numbers.
@@ -36,7 +35,7 @@ func (q *txQueue) takeTicket(c *pair, first uint64, n int) {
 	if !o.shared {
 		return
 	}
-	o.ticket = ticket{pair: c, first: first, next: first + uint64(n)}
+	o.ticket = ticket{pair: c, first: first, next: first + uint64(n), turn: awaited}
 	if h := o.find(&c.sendOrder); h != nil && h.next != first {
 		q.flush() // another worker has reserved the numbers between: it must not wait while we seal
 	}
@@ -44,23 +43,28 @@ func (q *txQueue) takeTicket(c *pair, first uint64, n int) {
 
 // awaitTurn returns when it is the ticket's turn to send, or the ticket was put off.
 func (q *txQueue) awaitTurn() {
-	if t := &q.order.ticket; t.pair != nil && !t.called {
-		t.called, t.late = true, !q.await(t)
+	t := &q.order.ticket
+	switch {
+	case t.turn != awaited:
+	case q.await(t):
+		t.turn = ours
+	default:
+		t.turn = late
 	}
 }
 
 // useTicket is called when all packets of the ticket are enqueued. Another worker waits at most
 // until the queue is full or a super-packet is sealed.
 func (q *txQueue) useTicket() {
-	awaited := false
-	if t := &q.order.ticket; t.pair != nil {
-		if !t.late {
+	others := false // wait for us
+	if t := &q.order.ticket; t.turn != noTurn {
+		if t.turn != late {
 			q.order.hold(&t.pair.sendOrder, t.next)
-			awaited = t.pair.out.Used().Packets >= t.next
+			others = t.pair.out.Used().Packets >= t.next
 		}
 		*t = ticket{}
 	}
-	if awaited || q.octets >= flushBytes {
+	if others || q.octets >= flushBytes {
 		q.flush()
 	}
 }

@@ -57,7 +57,7 @@ func (q *txQueue) space(n int) []byte {
 func (q *txQueue) enqueue(c *pair, how wrap, sealed []byte, segSize int) {
 	q.awaitTurn()
 	out := netio.Outgoing{Data: sealed, SegSize: segSize, Path: *c.outer.Load(), TOS: how.tos, Fragment: how.fragment}
-	if q.order.ticket.late {
+	if q.order.ticket.turn == late {
 		q.enqueueLate(c, out)
 		return
 	}

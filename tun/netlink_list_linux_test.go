@@ -1,10 +1,11 @@
 package tun
 
 import (
-	"culvert/internal/netlab"
 	"fmt"
 	"sync"
 	"testing"
+
+	"culvert/internal/netlab"
 
 	"github.com/vishvananda/netlink"
 )

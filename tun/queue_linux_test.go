@@ -1,12 +1,13 @@
 package tun
 
 import (
-	"culvert/internal/ipheader"
-	"culvert/tun/gso"
 	"encoding/binary"
 	"errors"
 	"net/netip"
 	"testing"
+
+	"culvert/internal/ipheader"
+	"culvert/tun/gso"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"

@@ -2,13 +2,14 @@ package tun
 
 import (
 	"bytes"
-	"culvert/internal/packettest"
-	"culvert/tun/gso"
 	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 	"unsafe"
+
+	"culvert/internal/packettest"
+	"culvert/tun/gso"
 
 	"golang.org/x/sys/unix"
 )

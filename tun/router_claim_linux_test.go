@@ -1,10 +1,11 @@
 package tun
 
 import (
-	"culvert/internal/netlab"
-	"culvert/tun/protect"
 	"strings"
 	"testing"
+
+	"culvert/internal/netlab"
+	"culvert/tun/protect"
 )
 
 // The device of a killed daemon is gone, with the routes to it. Its rules and fences stay, and

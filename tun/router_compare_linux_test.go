@@ -1,11 +1,12 @@
 package tun
 
 import (
-	"culvert/tun/protect"
 	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
+
+	"culvert/tun/protect"
 )
 
 // compareNow compares everything with the kernel, as is done every minute, and returns the number

@@ -8,16 +8,17 @@ import (
 
 // mend makes the plan and the kernel follow events.
 func (r *Router) mend(e *events, now time.Time) error {
-	tryAgain := r.again.now(now, e.hosts)
+	tryAgain := r.again.now(now, e.news == hostsNews)
 	var errs []error
-	if e.whole && e.hosts { // events were lost
+	if e.whole && e.news == hostsNews { // events were lost
 		errs = append(errs, r.listAddrs())
 	} else if len(e.addrs) > 0 {
 		errs = append(errs, r.mendAddrs(e.addrs))
 	}
-	back := e.up && (e.down || !r.up) // the kernel has removed the routes without notices
-	if e.up || e.down {
-		r.up = e.up
+	// When the device went down, the kernel has removed the routes without notices.
+	back := e.device == deviceBack || e.device == deviceUp && !r.up
+	if e.device != deviceSame {
+		r.up = e.device != deviceDown
 	}
 	switch {
 	case tryAgain, back:

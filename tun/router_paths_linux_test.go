@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,66 +58,6 @@ func TestFullTunnelForSome(t *testing.T) {
 		})
 	}
 	checkRoutes(t, h, []routeCase{{"those with the tunnel", lookup{to: "198.51.100.1", from: "10.1.5.50", iif: "tlan"}, "tn0", ""}})
-}
-
-// ICMP errors about decrypted packets have a source of this host and a mark. They go to the device.
-func TestErrorsGoToTheDevice(t *testing.T) {
-	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d})
-	r.mustBecome(policy("10.2.0.0/16", "10.7.0.0/24"), policy("10.3.0.0/16", "10.8.0.0/24"), policy("2001:db8:2::/64", "2001:db8:7::/64"))
-	errors, ok := testMark.Errors()
-	if !ok {
-		t.Fatal("no mark for errors")
-	}
-	checkRoutes(t, h, []routeCase{
-		{"an error", lookup{to: "10.2.0.9", from: "192.0.2.1", mark: errors.Value}, "tn0", ""},
-		{"of the other group", lookup{to: "10.3.0.9", from: "192.0.2.1", mark: errors.Value | 1}, "tn0", ""},
-		{"IPv6", lookup{to: "2001:db8:2::9", from: "2001:db8:f::1", mark: errors.Value}, "tn0", ""},
-		{"to elsewhere", lookup{to: "198.51.100.1", from: "192.0.2.1", mark: errors.Value}, "tout", ""},
-		{"without the mark", lookup{to: "10.2.0.9", from: "192.0.2.1"}, "tout", ""},
-		{"with other bits alone", lookup{to: "10.2.0.9", from: "192.0.2.1", mark: 1}, "tout", ""},
-	})
-}
-
-// The mark is matched under its mask: mark bits of Kubernetes and others have no effect.
-func TestMarkIsMatchedUnderItsMask(t *testing.T) {
-	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d, Mark: protect.DefaultMark})
-	r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
-	for mark, dev := range map[uint32]string{
-		0x20: "tout", 0xc020: "tout", 0xffff0f20: "tout", 0xffffff9f | 0x20: "tout",
-		0: "tn0", 0x8000: "tn0", 0x4000: "tn0", 0xffffff9f: "tn0", 0x60: "tn0",
-	} {
-		checkRoutes(t, h, []routeCase{{fmt.Sprintf("marked %#x", mark), lookup{to: "10.2.0.9", from: "10.1.0.1", mark: mark}, dev, ""}})
-	}
-}
-
-// The kernel removes the routes of a source that goes, without notices of each. They are restored
-// when it comes back.
-func TestAddressGoesAndComesBack(t *testing.T) {
-	h, d := newGateway(t)
-	r := routerIn(t, h, RouteConfig{Device: d})
-	r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"), policy("2001:db8:2::/64", "2001:db8:1::/64"))
-	want := ours(t, h)
-	link, err := h.Netlink().LinkByName("tlan")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []string{"10.1.0.1/16", "2001:db8:1::1/64"} {
-		a, _ := netlink.ParseAddr(s)
-		a.Flags |= unix.IFA_F_NODAD
-		for range 10 { // with and without a pause between
-			for _, err := range []error{h.Netlink().AddrDel(link, a), h.Netlink().AddrAdd(link, a)} {
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		eventually(t, "the routes that prefer "+s+" are back", func() bool { return slices.Equal(ours(t, h), want) })
-	}
-	if rules, routes := r.compareNow(); rules != 0 || routes != 0 {
-		t.Errorf("comparing mended %d rules and %d routes", rules, routes)
-	}
 }
 
 // kernelCounter reads a counter of a host from /proc/net.

@@ -114,14 +114,42 @@ func (w *watcher) close() {
 
 // events holds the notices on which the router has not acted yet.
 type events struct {
-	any    bool
-	whole  bool // notices were lost: everything must be compared
-	hosts  bool // addresses or links changed
+	news   news
+	whole  bool // notices were lost, or it is time: everything must be compared
 	addrs  []addrEvent
 	rules  map[kernelRule]ruleEvent
 	routes map[kernelRoute]routeEvent
-	down   bool // the device was down
-	up     bool // the last notice about the device: it is up
+	device deviceNews
+}
+
+// news is what the notices concern. A later one includes those before.
+type news uint8
+
+const (
+	noNews    news = iota
+	oursNews       // our rules and routes, or where they are
+	hostsNews      // addresses or links of this host
+)
+
+// deviceNews is what the notices tell of the device.
+type deviceNews uint8
+
+const (
+	deviceSame deviceNews = iota
+	deviceUp              // it is up
+	deviceDown            // it is down
+	deviceBack            // it was down, and is up
+)
+
+// then returns the news after a notice that the device is up or down.
+func (d deviceNews) then(up bool) deviceNews {
+	switch {
+	case !up:
+		return deviceDown
+	case d == deviceDown || d == deviceBack:
+		return deviceBack
+	}
+	return deviceUp
 }
 
 // An addrEvent is a notice of an address that was added, changed or removed.
@@ -163,7 +191,7 @@ func (r *Router) follow() {
 			if !errors.Is(err, unix.ENOBUFS) { // with ENOBUFS the kernel has dropped notices
 				time.Sleep(settle)
 			}
-			e.any, e.whole, e.hosts = true, true, true
+			e.news, e.whole = hostsNews, true
 		default:
 			for m := range messages(b) {
 				r.note(&e, m, links)
@@ -194,7 +222,7 @@ func (r *Router) due(e *events, acted, compare time.Time) time.Time {
 			due = t
 		}
 	}
-	if e.any {
+	if e.news != noNews {
 		earlier(acted.Add(settle))
 	}
 	r.mu.Lock()
@@ -216,18 +244,18 @@ func (r *Router) note(e *events, m message, links map[uint32]uint32) {
 		if ok && !e.full() {
 			e.addrs = append(e.addrs, addrEvent{a, usable, m.kind == unix.RTM_DELADDR})
 		}
-		e.any, e.hosts = true, true
+		e.news = hostsNews
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		r.noteLink(e, m, links)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		if k, ok := parseRule(m.body); ok && !e.full() {
-			e.any = true
+			e.news = max(e.news, oursNews)
 			e.rules[k] = ruleEvent{m.kind == unix.RTM_DELRULE, by(m.port)}
 		}
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		k, ok := parseRoute(m.body)
 		if t := int(k.table) - r.table; ok && t >= 0 && t < tablesEach && !e.full() {
-			e.any = true
+			e.news = max(e.news, oursNews)
 			e.routes[k] = routeEvent{m.kind == unix.RTM_DELROUTE, by(m.port)}
 		}
 	}
@@ -247,10 +275,9 @@ func (r *Router) noteLink(e *events, m message, links map[uint32]uint32) {
 		return // another property, such as its statistics
 	}
 	links[l.index] = flags
-	e.any, e.hosts = true, true
+	e.news = hostsNews
 	if l.index == r.link {
-		e.up = l.up && m.kind == unix.RTM_NEWLINK
-		e.down = e.down || !e.up
+		e.device = e.device.then(l.up && m.kind == unix.RTM_NEWLINK)
 	}
 }
 
@@ -263,7 +290,7 @@ func (r *Router) act(e *events, now time.Time) {
 		r.repairs.report(now)
 	}
 	r.mu.Unlock()
-	if e.hosts && r.onHost != nil {
+	if e.news == hostsNews && r.onHost != nil {
 		r.onHost()
 	}
 }

@@ -81,3 +81,22 @@ func wantTheirs(t *testing.T, b []byte, port uint32) (kinds []uint16) {
 	}
 	return kinds
 }
+
+// A device that went down has lost its routes, even if it is up again when the notices are acted on.
+func TestDeviceNews(t *testing.T) {
+	for _, tt := range []struct {
+		notices []bool // it is up
+		want    deviceNews
+	}{
+		{nil, deviceSame}, {[]bool{true}, deviceUp}, {[]bool{true, true}, deviceUp}, {[]bool{false}, deviceDown}, {[]bool{true, false}, deviceDown},
+		{[]bool{false, true}, deviceBack}, {[]bool{false, true, true}, deviceBack}, {[]bool{false, true, false}, deviceDown}, {[]bool{true, false, true}, deviceBack},
+	} {
+		var got deviceNews
+		for _, up := range tt.notices {
+			got = got.then(up)
+		}
+		if got != tt.want {
+			t.Errorf("%v: got %d, want %d", tt.notices, got, tt.want)
+		}
+	}
+}

@@ -48,7 +48,7 @@ func (p *Path) Ask(now time.Time) (size int, ok bool) {
 		return 0, false
 	}
 	if p.asking == nil {
-		p.asking = &asking{used: p.used, at: at(now)}
+		p.asking = &asking{used: p.traffic != noTraffic, at: at(now)}
 	}
 	a := p.asking
 	if a.size != 0 && at(now) >= a.at {

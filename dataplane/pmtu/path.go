@@ -64,9 +64,8 @@ type Path struct {
 	high        int32 // the smallest size known not to pass; ceil+1: none
 	mute        int32 // rounds in a row without any answer
 
-	answers bool // the peer has answered a probe, and is not forgotten
-	used    bool // there was traffic since the last round began
-	busy    bool // of large packets
+	answers bool    // the peer has answered a probe, and is not forgotten
+	traffic traffic // since the last round began
 
 	rtt     time.Duration // smoothed; 0: unknown
 	startAt instant       // of the wanted round, if there is a reason for one
@@ -182,14 +181,26 @@ func (p *Path) Restart(now time.Time) {
 		return
 	}
 	if p.mute > 0 || p.low < p.mtu {
-		p.mute, p.startAt, p.used = 0, at(now), true
+		p.mute, p.startAt, p.traffic = 0, at(now), max(p.traffic, someTraffic)
 	}
 }
 
+// traffic is what the path has carried.
+type traffic uint8
+
+const (
+	noTraffic traffic = iota
+	someTraffic
+	largePackets // among others
+)
+
 // Used notes traffic since the last call; large means packets of more than a few hundred octets.
 func (p *Path) Used(large bool) {
-	p.used = true
-	p.busy = p.busy || large
+	most := someTraffic
+	if large {
+		most = largePackets
+	}
+	p.traffic = max(p.traffic, most)
 	if p.asking != nil {
 		p.asking.used = true
 	}

@@ -79,17 +79,17 @@ func sooner(a, b instant) instant {
 func (p *Path) wanted() instant {
 	switch {
 	case p.mute > 0:
-		if !p.used {
+		if p.traffic == noTraffic {
 			return never
 		}
 		return p.startAt
 	case p.low < p.mtu || p.gap():
 		return p.startAt
-	case !p.used:
+	case p.traffic == noTraffic:
 		return never
 	}
 	due := p.ended.add(confirmLight)
-	if p.busy {
+	if p.traffic == largePackets {
 		due = p.ended.add(confirmBusy)
 	}
 	if p.raiseAt != never && p.raiseAt < due {
@@ -136,7 +136,7 @@ func (p *Path) age(now time.Time) {
 // begin chooses the sizes of a round. The smallest shows whether the peer answers at all.
 func (p *Path) begin(now time.Time) {
 	p.round = &round{}
-	p.used, p.busy = false, false
+	p.traffic = noTraffic
 	switch {
 	case p.raiseAt != never && at(now) >= p.raiseAt:
 		p.high, p.raiseAt = p.ceil+1, at(now).add(raiseAfter)
