@@ -1,14 +1,15 @@
 package guard
 
 import (
-	"culvert/internal/netlab"
-	"culvert/tun/protect"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"culvert/internal/netlab"
+	"culvert/tun/protect"
 )
 
 // contents returns the intervals in the sets of a group, joined where they were cut.

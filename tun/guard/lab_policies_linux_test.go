@@ -1,11 +1,12 @@
 package guard
 
 import (
-	"culvert/tun/protect"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+
+	"culvert/tun/protect"
 )
 
 // policies draws policies among few addresses, so that they overlap, also at both ends of a

@@ -1,45 +1,15 @@
 package guard
 
 import (
-	"culvert/tun/protect"
 	"net"
 	"net/netip"
 	"testing"
 
+	"culvert/tun/protect"
+
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
-
-// ICMP errors with a decrypted packet do not leave in the clear (P7, P8).
-func TestQuotedPackets(t *testing.T) {
-	s := newSite(t)
-	g := openIn(t, s.gw, testConfig(), both())
-	before := g.Stats()
-	decrypted4, decrypted6 := udp("10.2.0.1", "10.1.0.5", 1, 7, 1), udp("fd02::1", "fd01::5", 1, 7, 1)
-	sent4, sent6 := udp("10.1.0.5", "10.2.0.1", 1, 7, 2), udp("fd01::5", "fd02::1", 1, 7, 2)
-	options := icmpQuoting("10.7.0.1", "10.2.0.1", 3, decrypted4)
-	options = append([]byte{0x46, 0, 0, byte(len(options) + 4)}, append(options[4:20:20], append([]byte{1, 1, 1, 1}, options[20:]...)...)...)
-	var bad [][]byte
-	for _, typ := range errorTypes4 {
-		bad = append(bad, icmpQuoting("10.7.0.1", "10.2.0.1", typ, decrypted4))
-	}
-	for _, typ := range errorTypes6 {
-		bad = append(bad, icmpQuoting("2001:db8::1", "fd02::1", typ, decrypted6))
-	}
-	bad = append(bad, options, redirectQuoting("2001:db8::1", "fd02::1", "fd01::5", decrypted6))
-	send(t, s.gw, bad...)
-	wantStats(t, g, before, 0, 0, uint64(len(bad)))
-	// Errors about packets of a local host go back to it; those about other flows go anywhere.
-	arrived := sniff(t, s.inside, "lan")
-	send(t, s.gw, icmpQuoting("10.1.0.254", "10.1.0.5", 3, sent4), icmpQuoting("fd01::254", "fd01::5", 1, sent6))
-	arrived.await(t, 2)
-	send(t, s.gw, icmpQuoting("192.0.2.1", "192.0.2.2", 3, udp("192.0.2.2", "192.0.2.1", 1, 7, 3)))
-	s.seen.await(t, 3)
-	if s.seen.has(1) {
-		t.Error("a decrypted packet left in plain, quoted")
-	}
-	wantStats(t, g, before, 0, 0, uint64(len(bad)))
-}
 
 // The kernel's own errors about decrypted packets get a mark, by which a rule leads them into the
 // device.

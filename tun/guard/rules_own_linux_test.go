@@ -1,11 +1,12 @@
 package guard
 
 import (
-	"culvert/tun/protect"
 	"net"
 	"net/netip"
 	"testing"
 	"time"
+
+	"culvert/tun/protect"
 
 	"golang.org/x/sys/unix"
 )

@@ -3,13 +3,14 @@ package guard
 import (
 	"bytes"
 	"context"
-	"culvert/internal/netlab"
-	"culvert/tun/protect"
 	"log/slog"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"culvert/internal/netlab"
+	"culvert/tun/protect"
 )
 
 // A change of the table by another program is undone within a second, and logged.
