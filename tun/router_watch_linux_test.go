@@ -82,7 +82,8 @@ func wantTheirs(t *testing.T, b []byte, port uint32) (kinds []uint16) {
 	return kinds
 }
 
-// A device that went down has lost its routes, even if it is up again when the notices are acted on.
+// A device that went down has lost its routes, even if it is up again when the notices are acted
+// on.
 func TestDeviceNews(t *testing.T) {
 	for _, tt := range []struct {
 		notices []bool // it is up

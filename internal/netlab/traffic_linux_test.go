@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What arrives changed, or not in full, is no transfer.
+// A transfer that arrives changed, or not in full, fails.
 func TestTransferIsChecked(t *testing.T) {
 	for name, tt := range map[string]struct {
 		octets string

@@ -212,7 +212,7 @@ func TestOneChangeAmongMany(t *testing.T) {
 	}
 }
 
-// What leaves and comes back in one change, with another ID or by another policy, is no change.
+// What leaves and comes back in one change, with another ID or by another policy, changes nothing.
 func TestChangeThatEndsWhereItBegan(t *testing.T) {
 	s := NewSet()
 	a := policy("a", prefixes("10.1.0.0/24"), prefixes("10.2.0.0/16", "10.3.0.0/16"), prefixes("10.2.7.0/24"))
