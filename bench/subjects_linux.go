@@ -83,7 +83,7 @@ func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 		{s.Left, "left", "right", "remote = \"192.0.2.2\"\n", leftNet, rightNet, "boot"},
 	} {
 		file := filepath.Join(s.Dir, g.me+".toml")
-		text := fmt.Sprintf("[daemon]\ncontrol = %q\nlog = \"warn\"\n[[peer]]\nname = %q\n%slocal_id = %q\nremote_id = %q\npsk = \"a benchmark's secret\"\nencap = %q\n"+
+		text := fmt.Sprintf("[daemon]\ncontrol = %q\ncrash_tokens = \"off\"\nlog = \"warn\"\n[[peer]]\nname = %q\n%slocal_id = %q\nremote_id = %q\npsk = \"a benchmark's secret\"\nencap = %q\n"+
 			"[[peer.child]]\nlocal = [%q]\nremote = [%q]\nproposals = [%q]\nstart = %q\n",
 			filepath.Join(s.Dir, g.me+".sock"), g.peer, g.remote, g.me, g.peer, encap, g.lan, g.to, c.Cipher, g.start) +
 			moreNetworks(g.lan, c.Networks)

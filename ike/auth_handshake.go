@@ -194,14 +194,14 @@ func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
 	s.narrow(p)
 	s.net.follows = saysItFollows(a.ps)
 	s.established(p.partyOf(a.id), a.id)
+	s.takeCrashToken(a.ps)
 	s.delayOwnChildren()
 	made, child, err := s.answerChild(a.ps, childTerms{nonces: s.keys.nonces, later: asksForFragments(a.ps), info: s.infoWanted(a.ps)})
 	var refusal *notifyError
 	if errors.As(err, &refusal) {
 		child = []wire.Payload{refusal.notify}
 	}
-	answer = append(answer, child...)
-	answer = append(answer, s.auth.notify()...)
+	answer = slices.Concat(answer, s.crashNotify(), child, s.auth.notify())
 	s.answer(append(answer, &wire.VendorID{Data: followsVendorID}))
 	if made != nil {
 		s.party.settleDuplicates()

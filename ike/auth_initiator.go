@@ -89,6 +89,7 @@ func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
 	}
 	ps = append(ps, x.credential.Auth()...)
 	ps = append(ps, auth)
+	ps = append(ps, s.crashNotify()...)
 	ps = append(ps, x.child.payloads(s)...)
 	s.ask(wire.IKEAuth, append(ps, &wire.VendorID{Data: followsVendorID}))
 }
@@ -151,6 +152,7 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.net.follows = saysItFollows(ps)
 	s.established(s.party, id)
 	s.auth.listen(ps)
+	s.takeCrashToken(ps)
 	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {
 		s.useNow(p)
 		p.CameUp()

@@ -23,6 +23,8 @@ type Config struct {
 	// PerResource is asked for a Child SA for each (RFC 9611).
 	Resources int
 	Retry     window.RetransmitPlan // zero fields take their defaults
+	// CrashTokens let peers know at once that this engine has lost its IKE SAs (RFC 6290).
+	CrashTokens CrashTokens
 
 	IKEPort, NATPort uint16 // our UDP ports; default 500 and 4500
 	// LocalAddr returns the address that the system would send from to remote, or the zero Addr.

@@ -112,7 +112,7 @@ func (s *ikeSA) message(d Datagram, h wire.Header) {
 		return
 	}
 	if len(m.Payloads) == 0 || !allUnknown(m.Payloads[:len(m.Payloads)-1]) {
-		s.unprotected(m)
+		s.unprotected(d, m)
 		return
 	}
 	outer, closing := m.Payloads[:len(m.Payloads)-1], m.Payloads[len(m.Payloads)-1]
@@ -123,7 +123,7 @@ func (s *ikeSA) message(d Datagram, h wire.Header) {
 	case *wire.EncryptedFragment:
 		s.fragment(d, h, p)
 	default:
-		s.unprotected(m)
+		s.unprotected(d, m)
 	}
 }
 
@@ -138,9 +138,12 @@ func allUnknown(ps []wire.Payload) bool {
 }
 
 // unprotected handles an unprotected message to an IKE SA that has keys. An error in it is only a
-// hint (RFC 7296, Sections 2.4 and 2.21.4).
-func (s *ikeSA) unprotected(m *wire.Message) {
+// hint (RFC 7296, Sections 2.4 and 2.21.4), unless the peer's token is beside it.
+func (s *ikeSA) unprotected(d Datagram, m *wire.Message) {
 	s.e.count("ike_unprotected")
+	if m.Response && s.crashed(d, m.Payloads) {
+		return
+	}
 	n, ok := wire.FindError(m.Payloads)
 	if !ok || !m.Response {
 		return
@@ -261,6 +264,7 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 		s.malformedResponse(x, whyMalformed(h.Exchange, ps, err))
 		return
 	}
+	s.noteCrashToken(ps)
 	x.response(s, ps)
 }
 
@@ -360,6 +364,7 @@ func (s *ikeSA) handle(ex wire.ExchangeType, ps []wire.Payload) ([]wire.Payload,
 	if x := s.handshakeFor(ex); x != nil {
 		return x.request(s, ps)
 	}
+	s.noteCrashToken(ps)
 	if ex == wire.CreateChildSA {
 		s.adoptIfUndecided()
 	}

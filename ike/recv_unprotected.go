@@ -1,6 +1,8 @@
 package ike
 
 import (
+	"net/netip"
+
 	"culvert/ike/budget"
 	"culvert/ike/wire"
 )
@@ -12,18 +14,33 @@ type unprotectedLimits struct {
 }
 
 // unknownSPI handles a message whose SPIs are not those of an IKE SA. Only a request may be
-// answered (RFC 7296, Section 2.21.4). The peer treats INVALID_IKE_SPI as a hint, since it is not
-// protected.
+// answered (RFC 7296, Section 2.21.4), and only a protected one is. The peer treats INVALID_IKE_SPI
+// as a hint, since it is not protected, unless our token proves that it is from us.
 func (e *Engine) unknownSPI(d Datagram, h wire.Header) {
 	e.count("ike_unknown_spi")
 	if h.Response || h.Exchange == wire.IKESAInit {
 		return
 	}
-	if !e.unprotected.AllowError(e.handling.now) {
+	from := d.Path.Remote().Addr()
+	if !e.unprotected.AllowAnswer(e.handling.now, from, e.knows(from)) {
 		e.count("ike_errors_limited")
 		return
 	}
-	e.sendError(d, h, wire.InvalidIKESPI)
+	m, err := wire.Parse(d.Data)
+	if err != nil || !isProtected(m) {
+		e.count("ike_malformed")
+		return
+	}
+	tokens := e.lostTokens(h)
+	if len(tokens) > 0 {
+		e.count("ike_crash_tokens_sent")
+	}
+	e.sendError(d, h, wire.InvalidIKESPI, tokens...)
+}
+
+// knows reports whether an address is configured, or lately had an IKE SA.
+func (e *Engine) knows(from netip.Addr) bool {
+	return e.peers.configured(from) || e.sas.halfOpen.Knows(from)
 }
 
 // refuseVersion answers a request of a higher major version (RFC 7296, Section 2.5). Messages of a
@@ -39,13 +56,13 @@ func (e *Engine) refuseVersion(d Datagram, h wire.Header) {
 // sendError answers a request with an unprotected error. It goes to the address and port that the
 // request came from, with the SPIs, message ID and exchange type of the request (RFC 7296, Section
 // 1.5).
-func (e *Engine) sendError(d Datagram, h wire.Header, kind wire.NotifyType) {
+func (e *Engine) sendError(d Datagram, h wire.Header, kind wire.NotifyType, more ...wire.Payload) {
 	m := wire.Message{
 		Header: wire.Header{
 			InitiatorSPI: h.InitiatorSPI, ResponderSPI: h.ResponderSPI, Exchange: h.Exchange,
 			Initiator: !h.Initiator, Response: true, MessageID: h.MessageID,
 		},
-		Payloads: []wire.Payload{&wire.Notify{Kind: kind}},
+		Payloads: append([]wire.Payload{&wire.Notify{Kind: kind}}, more...),
 	}
 	e.transmit(d.Path, [][]byte{m.AppendTo(nil)})
 }

@@ -43,6 +43,7 @@ type ikeSA struct {
 	remoteKey      identity.ID  // its canonical form
 	init           initKey      // of a responder: the IKE_SA_INIT request that created it
 	place          budget.Place // of that request, until the IKE SA is authenticated
+	token          takenToken   // of the peer
 }
 
 // spiPair holds both SPIs of an IKE SA.
@@ -192,6 +193,7 @@ func (s *ikeSA) remove() {
 	}
 	s.setup = nil
 	s.keys.forget()
+	s.token = takenToken{}
 	if s.party != nil {
 		s.party.sas = slices.DeleteFunc(s.party.sas, func(o *ikeSA) bool { return o == s })
 	}

@@ -17,6 +17,7 @@ const (
 	askDelete                // delete Child SAs
 	askClose                 // delete the IKE SA, or report that it cannot be established
 	askMove                  // tell our address after it changed
+	askToken                 // give our crash token
 )
 
 // informational is an INFORMATIONAL exchange that we initiate (RFC 7296, Section 1.4).
@@ -48,7 +49,7 @@ func (x *informational) start(s *ikeSA) {
 		x.local = s.net.Local()
 		x.payloads = s.net.natNotifies(s.party.cfg.Encap)
 		fallthrough
-	case askAlive, askClose:
+	case askAlive, askClose, askToken:
 		s.ask(wire.Informational, x.payloads)
 		return
 	}

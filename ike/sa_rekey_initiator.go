@@ -130,7 +130,9 @@ func (x *rekeyExchange) response(s *ikeSA, ps []wire.Payload) {
 			x.leave(s, k.err)
 			s.fail("the peer's key exchange value is invalid: " + k.err.Error())
 		default:
+			next := x.next
 			x.accept(s, sa.Proposals[0], noncePair{Ni: x.nonce, Nr: nonce.Data}, k.shared)
+			next.takeCrashToken(ps)
 		}
 	})
 }
@@ -222,6 +224,7 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 		if theirs != nil {
 			theirs.becomeRedundant()
 		}
+		next.giveCrashToken()
 		s.handOver(next)
 		s.done(x)
 		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: child.EndReplaced, why: "rekeyed"})

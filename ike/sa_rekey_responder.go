@@ -82,7 +82,7 @@ func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
 	next.succ.parent = s
 	answer := chosen
 	answer.SPI = binary.BigEndian.AppendUint64(nil, uint64(next.spi.R))
-	s.answer([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: n.Nr}, &wire.KE{Group: proposal.Group(chosen), Data: k.public}})
+	s.answer(append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: n.Nr}, &wire.KE{Group: proposal.Group(chosen), Data: k.public}}, next.crashNotify()...))
 	if s.state != saEstablished { // the response could not be protected, and the IKE SA has ended
 		next.remove()
 		return

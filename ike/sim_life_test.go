@@ -44,6 +44,10 @@ func (s *simulation) configure(p *testPair) {
 	if s.chance(0.3) {
 		s.configureResources(p)
 	}
+	if p.seed%2 == 0 {
+		s.what += ", crash tokens"
+		withTokens(p)
+	}
 	if !s.calm && s.chance(0.4) {
 		s.what += ", roaming"
 		s.roams = true

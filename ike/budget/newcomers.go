@@ -90,6 +90,9 @@ func (c *Newcomers) Remove(p *Place) {
 // Authenticated remembers the address of an IKE SA that was established.
 func (c *Newcomers) Authenticated(from netip.Addr) { c.recent.add(from) }
 
+// Knows reports whether an IKE SA was lately established from an address.
+func (c *Newcomers) Knows(from netip.Addr) bool { return c.recent.has(from) }
+
 // Count returns the number of half-open IKE SAs.
 func (c *Newcomers) Count() int { return c.count }
 

@@ -1,11 +1,16 @@
 package budget
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Unprotected bounds what messages outside of every IKE SA can make us do (RFC 7296, Sections 1.5
 // and 2.21.4).
 type Unprotected struct {
 	errors   rate
+	answers  sources // to requests of unknown IKE SAs
+	tokens   sources // messages with crash tokens
 	refusals [2]rate // of strangers, and of calls from configured addresses
 }
 
@@ -21,6 +26,26 @@ const (
 
 // AllowError counts an unprotected error, and reports whether it may be sent.
 func (u *Unprotected) AllowError(now time.Time) bool { return u.errors.allow(now, maxErrors) }
+
+// Limits that depend on the source.
+var (
+	// AnswerLimit bounds the answers to requests of unknown IKE SAs. After a restart each peer
+	// sends one.
+	AnswerLimit = SourceLimit{Host: 10, Strangers: 200, Known: 1000}
+	// TokenLimit bounds the messages whose crash tokens are compared (RFC 6290, Section 8.1).
+	TokenLimit = SourceLimit{Host: 10, Strangers: 1000, Known: 1000}
+)
+
+// AllowAnswer counts an answer to a request of an unknown IKE SA, and reports whether it may be
+// sent. known reports that the address is that of a peer.
+func (u *Unprotected) AllowAnswer(now time.Time, to netip.Addr, known bool) bool {
+	return u.answers.allow(now, to, known, AnswerLimit)
+}
+
+// AllowToken counts a message with crash tokens, and reports whether they may be compared.
+func (u *Unprotected) AllowToken(now time.Time, from netip.Addr, known bool) bool {
+	return u.tokens.allow(now, from, known, TokenLimit)
+}
 
 // AllowRefusal counts the explanation of a refused call, from a configured address or a
 // stranger's, and reports whether it may be made.

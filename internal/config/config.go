@@ -38,6 +38,7 @@ func (c *Config) Peer(name string) *Peer {
 type Daemon struct {
 	TUN     string
 	Control string // path of the control socket
+	State   string // path of the directory for what outlasts the daemon
 	Listen  []netip.Addr
 	IKEPort uint16
 	NATPort uint16
@@ -50,12 +51,13 @@ type Daemon struct {
 	JSONLog bool
 	Metrics string // host:port; empty: off
 
-	Guard        Guard
-	Mark         protect.Mark   // of the tunnels' own packets
-	RouteTable   int            // the first routing table; 0: chosen
-	RulePriority int            // of the first rule; 0: chosen
-	NoOffloads   bool           // segmentation and checksums are done here, not by the kernel
-	Bypass       []netip.Prefix // outside of all tunnels that have a larger remote network
+	NoCrashTokens bool // tokens for quick crash detection (RFC 6290) are neither given nor taken
+	Guard         Guard
+	Mark          protect.Mark   // of the tunnels' own packets
+	RouteTable    int            // the first routing table; 0: chosen
+	RulePriority  int            // of the first rule; 0: chosen
+	NoOffloads    bool           // segmentation and checksums are done here, not by the kernel
+	Bypass        []netip.Prefix // outside of all tunnels that have a larger remote network
 }
 
 // A Guard selects whether the kernel's packet filter enforces the policies.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ func defaultDaemon() Daemon {
 	return Daemon{
 		TUN:     "culvert0",
 		Control: DefaultControl,
+		State:   DefaultState,
 		Listen:  []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()},
 		IKEPort: 500,
 		NATPort: 4500,
@@ -60,6 +62,8 @@ func (l *loader) readDaemon(root section, top bool) {
 	d := &l.config.Daemon
 	d.TUN = s.deviceName()
 	d.Control = s.control(d.Control)
+	d.State = s.state(d.State)
+	d.NoCrashTokens = s.word("crash_tokens", "auto", "off") == 1
 	d.Listen = s.listen(d.Listen)
 	d.IKEPort = uint16(s.number("ike_port", 500, 1, 65535))
 	d.NATPort = uint16(s.number("nat_port", 4500, 1, 65535))
@@ -113,6 +117,14 @@ func (s section) control(def string) string {
 		s.fail("control", "control is too long for the path of a Unix socket; use at most %d octets", maxSocket)
 	case strings.ContainsRune(path, 0):
 		s.fail("control", "control = %q is not a path; remove the NUL character", path)
+	}
+	return path
+}
+
+func (s section) state(def string) string {
+	path := s.text("state", def)
+	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
+		s.fail("state", "state = %q is not the absolute path of a directory; use for example %q", path, DefaultState)
 	}
 	return path
 }

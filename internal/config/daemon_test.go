@@ -21,6 +21,8 @@ func TestBadDaemon(t *testing.T) {
 		"long device name": {withDaemon(`tun = "abcdefghijklmnop"`), []string{"is not a device name; use 1 to 15 characters"}},
 		"device name":      {withDaemon(`tun = "a/b"`), []string{"is not a device name; use 1 to 15 characters"}},
 		"empty control":    {withDaemon(`control = ""`), []string{"control is empty"}},
+		"relative state":   {withDaemon(`state = "lib"`), []string{"state = \"lib\" is not the absolute path of a directory; use for example \"/var/lib/culvert\""}},
+		"crash_tokens":     {withDaemon(`crash_tokens = "on"`), []string{"crash_tokens"}},
 		"long control":     {withDaemon(`control = "/` + strings.Repeat("x", 110) + `"`), []string{"control is too long for the path of a Unix socket; use at most 103 octets"}},
 		"listen":           {withDaemon(`listen = ["0.0.0.0", "192.0.2.300"]`), []string{`a.toml:2: daemon: listen: "192.0.2.300" is not an IP address; use for example "192.0.2.1"`}},
 		"listen twice":     {withDaemon(`listen = ["::", "::"]`), []string{"listen: :: is listed twice; remove one"}},

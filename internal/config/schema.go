@@ -37,6 +37,8 @@ var (
 	daemonKeys = []key{
 		{name: "tun", kind: text, def: "culvert0"},
 		{name: "control", kind: text, def: DefaultControl},
+		{name: "state", kind: text, def: DefaultState},
+		{name: "crash_tokens", kind: text, def: "auto"},
 		{name: "listen", kind: list, def: `["0.0.0.0", "::"]`},
 		{name: "ike_port", kind: number, def: "500"},
 		{name: "nat_port", kind: number, def: "4500"},
@@ -112,6 +114,9 @@ var (
 
 // DefaultControl is the default path of the control socket.
 const DefaultControl = "/run/culvert/control.sock"
+
+// DefaultState is the default path of the state directory.
+const DefaultState = "/var/lib/culvert"
 
 func names(keys []key) []string {
 	out := make([]string, len(keys))

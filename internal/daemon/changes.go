@@ -155,6 +155,8 @@ func restartKeys(a, b *config.Daemon) []string {
 	}
 	note("tun", a.TUN == b.TUN)
 	note("control", a.Control == b.Control)
+	note("state", a.State == b.State)
+	note("crash_tokens", a.NoCrashTokens == b.NoCrashTokens)
 	note("listen", slices.Equal(a.Listen, b.Listen))
 	note("ike_port", a.IKEPort == b.IKEPort)
 	note("nat_port", a.NATPort == b.NATPort)

@@ -30,6 +30,7 @@ type parts struct {
 	host    chan struct{} // one slot: this host's links or addresses changed
 	plane   *dataplane.Plane
 	driver  *driver.Driver
+	state   *stateDir                     // nil: there is none
 	roams   atomic.Pointer[driver.Driver] // the driver to inform about changed addresses; nil: none yet
 }
 
@@ -135,6 +136,7 @@ func (p *parts) close(held bool) {
 	if p.net != nil {
 		p.net.Close()
 	}
+	p.state.close()
 	if p.metrics != nil {
 		p.metrics.Close()
 	}

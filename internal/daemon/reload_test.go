@@ -59,7 +59,7 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 func TestReloadOfRoutingKeepsTheSAs(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	f.took()
-	writeConfig(t, d, "[daemon]\nguard = \"off\"\nmark = \"0x10/0x30\"\nroute_table = 300\nrule_priority = 7\noffloads = \"none\"\nmtu_min = 700\n"+
+	writeConfig(t, d, "[daemon]\nguard = \"off\"\nmark = \"0x10/0x30\"\nroute_table = 300\nrule_priority = 7\noffloads = \"none\"\nmtu_min = 700\nstate = \"/other\"\ncrash_tokens = \"off\"\n"+
 		strings.Replace(peerText("a", "192.0.2.2", "2"), "psk =", "mtu = 1300\npsk =", 1)+"bypass = [\"10.2.9.0/24\"]\n")
 	out, err := d.Reload(context.Background())
 	if err != nil {
@@ -67,7 +67,7 @@ func TestReloadOfRoutingKeepsTheSAs(t *testing.T) {
 	}
 	want := []string{
 		`peer "a" changes (mtu, routing of child lan): its SAs stay`,
-		`[daemon] mtu_min, offloads, guard, mark, route_table, rule_priority: takes effect when the daemon is started again`,
+		`[daemon] state, crash_tokens, mtu_min, offloads, guard, mark, route_table, rule_priority: takes effect when the daemon is started again`,
 		`opened: traffic between 10.1.0.0/16 and 10.2.9.0/24 is no longer protected`,
 	}
 	if !slices.Equal(out.Changes, want) {

@@ -84,9 +84,10 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	d.resolver = newResolver(systemLookup(netio.Dialer(cfg.Daemon.Mark.Value).DialContext), d.resolved)
 	engine := ike.New(ike.Config{
 		Rand: rand.Reader, KE: suite.SystemGroups{}, SPIs: p.plane, IKEPort: cfg.Daemon.IKEPort, NATPort: cfg.Daemon.NATPort,
-		Resources: len(p.net.Ports()),
-		LocalAddr: func(remote netip.Addr) netip.Addr { a, _ := p.net.LocalAddr(remote); return a },
-		HasAddr:   p.net.HasAddr,
+		Resources:   len(p.net.Ports()),
+		LocalAddr:   func(remote netip.Addr) netip.Addr { a, _ := p.net.LocalAddr(remote); return a },
+		HasAddr:     p.net.HasAddr,
+		CrashTokens: p.crashTokens(&cfg.Daemon),
 	}, time.Now())
 	p.driver = driver.New(driver.Config{Engine: engine, Plane: p.plane, Transport: transport{p.net, p.plane}, Log: d.log, Resolve: d.resolveAgain})
 	d.ike = p.driver

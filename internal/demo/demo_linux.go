@@ -122,7 +122,7 @@ func indented(text string) string {
 // first message.
 func (d *demo) run(ctx context.Context, h *netlab.Host, text string) error {
 	file := filepath.Join(d.dir, h.Name+".toml")
-	text = fmt.Sprintf("[daemon]\ncontrol = %q\nlog = \"warn\"\n\n%s", d.socket(h), text)
+	text = fmt.Sprintf("[daemon]\ncontrol = %q\nstate = %q\nlog = \"warn\"\n\n%s", d.socket(h), filepath.Join(d.dir, h.Name+".state"), text)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (g *gateway) config() string { return filepath.Join(g.dir, "culvert.toml") 
 // write writes the configuration: the daemon's part and the given peers.
 func (g *gateway) write(peers ...string) {
 	g.t.Helper()
-	text := fmt.Sprintf("[daemon]\ncontrol = %q\nlog = \"debug\"\n%s\n%s", filepath.Join(g.dir, "control.sock"), g.daemon, strings.Join(peers, "\n"))
+	text := fmt.Sprintf("[daemon]\ncontrol = %q\nstate = %q\nlog = \"debug\"\n%s\n%s", filepath.Join(g.dir, "control.sock"), filepath.Join(g.dir, "state"), g.daemon, strings.Join(peers, "\n"))
 	ok(g.t, os.WriteFile(g.config(), []byte(text), 0o600))
 }
 
