@@ -11,10 +11,12 @@ const tickEvery = time.Second
 
 // control is the goroutine for work too slow for a worker: asking for the MTUs of first hops,
 // finding those of paths, setting the TUN's, and dropping packets that were in the acquire queue
-// for too long.
+// for too long, and looking for peers that fell silent.
 func (p *Plane) control(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
+	looks := time.NewTicker(silenceEvery)
+	defer looks.Stop()
 	due := time.NewTimer(0)
 	defer due.Stop()
 	for {
@@ -27,6 +29,9 @@ func (p *Plane) control(ctx context.Context) {
 			p.pathTooBig(e)
 		case d := <-p.dummies:
 			p.takeDummy(d)
+		case <-looks.C:
+			p.lookForSilence(p.cfg.Now())
+			continue
 		case <-due.C:
 		case <-tick.C:
 			now := p.cfg.Now()

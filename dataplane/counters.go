@@ -51,6 +51,7 @@ const (
 	countICMP
 	countPanic        // the SA that a bug concerns is unknown
 	countErrorCarried // ICMP errors sent with the flow of the packet that they quote
+	countUnanswered   // paths on which packets were sent, and none came any more
 	countStolen       // batches that another worker took over
 	numReasons
 )
@@ -97,6 +98,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countICMP:         {"icmp_sent", ""},
 	countErrorCarried: {"icmp_carried", ""},
 	countECNAlarm:     {"ecn_alarms", "ecn_alarms"},
+	countUnanswered:   {"sa_unanswered", ""},
 	countStolen:       {"batches_stolen", ""},
 	countPanic:        {"panics", ""},
 }

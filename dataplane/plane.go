@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -75,6 +76,7 @@ type Plane struct {
 	acquires                  acquireQueue
 	doubts                    notices // pairs with a send too large for the device
 	stirred                   notices // pairs with traffic after a pause
+	unknown                   unknownSPIs
 	dummies                   chan receivedDummy
 	workers                   []*worker
 	tally                     tally         // counts of events outside the workers
@@ -91,6 +93,7 @@ type Plane struct {
 	bypasses  map[ipsec.PolicyID]selector.Entry[target] // as in the table
 	mtus      map[int]int                               // number of SAs by inner MTU
 	paths     paths
+	looked    int64 // when silences were last looked for; UnixNano
 }
 
 // errRun is the error of a second call of Run.
@@ -120,6 +123,7 @@ func New(cfg Config) (*Plane, error) {
 		dummies:  make(chan receivedDummy, maxDummies),
 		paths:    newPaths(),
 	}
+	p.unknown.seed = maphash.MakeSeed()
 	p.acquires.busy, p.acquires.post = make(map[*slot]struct{}), p.events.post
 	p.spd.Store(selector.NewTable[target](nil))
 	for i := range cfg.Queues {

@@ -33,10 +33,11 @@ const (
 // A path is the outer route of some SAs, and the state of its MTU. Plane.mu guards it. Times are
 // UnixNano, 0 is never: there may be as many paths as SAs.
 type path struct {
-	outer  ipsec.Path
-	next   *path // another path to the same address and port
-	pairs  []*pair
-	search pmtu.Path
+	outer   ipsec.Path
+	next    *path // another path to the same address and port
+	pairs   []*pair
+	search  pmtu.Path
+	silence silence
 
 	due     int64     // when search or use is to be checked
 	checkAt int64     // when its use is to be checked; 0: nothing sent since, and a worker reports the next send

@@ -14,6 +14,8 @@ const (
 	EventFirstInbound                  // ID: the first authentic packet came on a new inbound SA
 	EventPeerMoved                     // ID, Path: an authentic packet with a new highest number came on another path
 	EventSourceGone                    // ID: the system has no route from the pair's local address
+	EventUnanswered                    // ID: packets are sent on the pair's path, and none come any more, although they were usual
+	EventUnknownSPI                    // Path, SPI: ESP came with an SPI that is not in use; reported at a limited rate
 	EventProbePath                     // ID, Size: asks for a PathProbe of the pair's path with an outer packet of Size octets
 )
 
@@ -27,6 +29,7 @@ type Event struct {
 	Flow   selector.Flow
 	Path   Path
 	Size   int
+	SPI    uint32
 	// Resource is the worker, counted from 1, for which an EventAcquire asks for an SA while others
 	// exist. With 0 there is no SA at all.
 	Resource int

@@ -1,0 +1,65 @@
+package dataplane
+
+import (
+	"time"
+
+	"culvert/internal/ipsec"
+)
+
+// A silence is what is known of the answers on a path. Most traffic is answered by the other side's
+// hosts, so packets that suddenly are not are a sign that the peer is gone, long before a liveness
+// check is due.
+type silence struct {
+	answered   uint8 // looks since the last report at which packets had come, up to usualLooks
+	unanswered uint8 // looks since the last packet came at which packets had been sent
+}
+
+const (
+	silenceEvery = 500 * time.Millisecond // the interval of looks
+	// usualLooks is after how many looks with packets from the peer they are taken for usual.
+	usualLooks = 3
+	// silentLooks is the number of looks with packets to the peer, and none from it, that is a
+	// silence. It leaves the first packet after a pause a second for its answer.
+	silentLooks = 3
+	// silenceLag is how much later than its time a packet may be noted, by the coarse clock of its
+	// worker.
+	silenceLag = 10 * time.Millisecond
+)
+
+// look notes whether packets were received and sent since the last look, and reports whether a
+// silence is to be reported: once, until packets are usual again.
+func (s *silence) look(in, out bool) bool {
+	switch {
+	case in:
+		s.answered, s.unanswered = min(s.answered+1, usualLooks), 0
+	case out:
+		s.unanswered = min(s.unanswered+1, silentLooks)
+	}
+	if s.unanswered < silentLooks || s.answered < usualLooks {
+		return false
+	}
+	*s = silence{}
+	return true
+}
+
+// lookForSilence looks at the paths in use, which are those with a time at which their use is to be
+// checked. It reports one pair of each path that fell silent.
+func (p *Plane) lookForSilence(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	since := p.looked - int64(silenceLag)
+	p.looked = now.UnixNano()
+	for _, pt := range p.paths.due {
+		if pt.checkAt == 0 {
+			continue
+		}
+		var in, out bool
+		for _, c := range pt.pairs {
+			in, out = in || c.lastIn.Load() > since, out || c.lastOut.Load() > since
+		}
+		if c := pt.carrier(); pt.silence.look(in, out) && c != nil {
+			p.tally.add(countUnanswered, 1)
+			p.events.post(ipsec.Event{Kind: ipsec.EventUnanswered, ID: c.sa.ID})
+		}
+	}
+}
