@@ -211,5 +211,6 @@ func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
 	if _, ok := wire.FindNotify(a.ps, wire.InitialContact); ok {
 		s.onlyOne()
 	}
+	s.hintAbout()
 	s.notTooMany()
 }

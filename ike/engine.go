@@ -51,7 +51,7 @@ func New(cfg Config, now time.Time) *Engine {
 		cfg:      cfg,
 		handling: handling{now: now, fx: &Effects{}},
 		jobs:     jobs{waiting: map[uint64]func(any){}},
-		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}},
+		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}, byAddr: addrTable{}},
 		peers:    newPeerTable(),
 		policies: newPolicyTable(),
 		counts:   map[string]uint64{},
@@ -114,6 +114,10 @@ func (e *Engine) apply(in Input) {
 		e.peerMoved(in)
 	case AddressesChanged:
 		e.addressesChanged()
+	case Hint:
+		e.hint(in)
+	case UnknownSPI:
+		e.unknownESP(in)
 	case ProbePath:
 		e.probePath(in)
 	case SourceGone:

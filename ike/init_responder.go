@@ -147,6 +147,7 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 		e.badKeyExchange(d, m.Header, err)
 		return
 	}
+	e.hintAt(d.Path.Remote().Addr()) // it may have restarted
 	s, err := e.newSA(false, saHalfOpen)
 	if err != nil {
 		e.count("ike_no_randomness")

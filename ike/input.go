@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"net/netip"
 	"time"
 
 	"culvert/internal/ipsec"
@@ -68,6 +69,19 @@ type (
 	// SourceGone reports that packets of the pair cannot be sent, because the system has no route
 	// from their source. Its IKE SA is checked at once, as by AddressesChanged.
 	SourceGone struct{ ID ipsec.ChildID }
+	// Hint reports a sign, which anybody can cause, that the peer of a Child SA, or whoever is at
+	// an address, has lost its SAs or cannot be reached. The IKE SAs concerned are checked at once,
+	// at a limited rate. Either field may be zero.
+	Hint struct {
+		ID     ipsec.ChildID
+		Remote netip.Addr
+	}
+	// UnknownSPI reports ESP with an SPI that is not in use (RFC 7296, Section 1.5). Whoever sent
+	// it may send on a Child SA that we have lost.
+	UnknownSPI struct {
+		Path ipsec.Path
+		SPI  uint32
+	}
 	// ProbePath asks whether an outer packet of Size octets passes on the pair's path. A PathProbed
 	// effect always answers it.
 	ProbePath struct {
@@ -115,6 +129,8 @@ func (Traffic) isInput()          {}
 func (PeerMoved) isInput()        {}
 func (AddressesChanged) isInput() {}
 func (SourceGone) isInput()       {}
+func (Hint) isInput()             {}
+func (UnknownSPI) isInput()       {}
 func (ProbePath) isInput()        {}
 func (Computed) isInput()         {}
 func (PlanPeers) isInput()        {}

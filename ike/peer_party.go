@@ -40,9 +40,12 @@ type party struct {
 // try is the state of our attempts to bring the peer up.
 type try struct {
 	child.Retry
-	addr     int       // index into Remote of the next address to try
-	missed   int       // addresses that did not answer in this round
-	hastened time.Time // when a pause was last cut short
+	addr       int       // index into Remote of the next address to try
+	missed     int       // addresses that did not answer in this round
+	hastened   time.Time // when a pause was last cut short
+	calledBack time.Time // when packets on lost Child SAs last made us connect
+	met        bool      // an IKE SA was established once
+	prompt     bool      // the peer was lost just now, and no try has failed since
 }
 
 // hastenPause is the least time between two cuts of the pause before the next try. News that may
@@ -194,6 +197,7 @@ func (p *party) ended(s *ikeSA, cause child.Cause, why string) {
 		return
 	}
 	p.Trouble = child.Trouble{Reason: why}
+	p.try.prompt = cause == child.EndPeer || cause == child.EndDead
 }
 
 // tryFailed records the failure of an attempt of ours. If the address did not answer, the next one
@@ -211,7 +215,7 @@ func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 			return
 		}
 	}
-	p.try.missed = 0
+	p.try.missed, p.try.prompt = 0, false
 	p.try.Fails++
 	pause := timer.ReconnectPause(p.try.Fails, p.e.cfg.Rand)
 	p.try.At = p.e.handling.now.Add(pause)
@@ -231,7 +235,7 @@ func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 
 // connected records that an IKE SA with the peer is established.
 func (p *party) connected() {
-	p.try.Fails, p.try.missed, p.try.At = 0, 0, time.Time{}
+	p.try.Fails, p.try.missed, p.try.At, p.try.prompt, p.try.met = 0, 0, time.Time{}, false, true
 	p.e.timers.Stop(&p.try.Timer)
 	p.Trouble = child.Trouble{}
 	p.calls.Trouble = child.Trouble{} // of the profile

@@ -20,6 +20,7 @@ type testPlane struct {
 	inbound   map[uint32]*planeSA
 	sas       map[ipsec.ChildID]*planeSA
 	asked     map[askedFor]time.Time // of the last Acquire
+	unknown   time.Time              // of the last UnknownSPI
 	pairs     map[string]int         // how many pairs each child has sent on so far
 	silenced  map[ipsec.PolicyID]int // when DeactivateOutbound left a policy nothing to send on: the number of the Handle
 	known     map[uint32]bool        // every SPI that was ever installed
@@ -210,6 +211,10 @@ func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 	}
 	if psa == nil || !bytes.Equal(psa.sa.KeyIn, e.key) {
 		pl.s.p.lose(e, fmt.Sprintf("%s has no inbound SA %08x for it", pl.s.name, e.spi))
+		if now := pl.s.p.now; psa == nil && now.Sub(pl.unknown) >= time.Second {
+			pl.unknown = now
+			pl.s.later(UnknownSPI{Path: from, SPI: e.spi})
+		}
 		return
 	}
 	first := psa.lastIn.IsZero()

@@ -153,7 +153,7 @@ func (s *ikeSA) unprotected(d Datagram, m *wire.Message) {
 		s.e.touch(s.party)
 		return
 	}
-	s.live.hint()
+	s.live.hint(lostCheck)
 }
 
 // fragment opens a fragment, and handles the message once all of its fragments are there.

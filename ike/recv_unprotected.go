@@ -18,7 +18,7 @@ type unprotectedLimits struct {
 // as a hint, since it is not protected, unless our token proves that it is from us.
 func (e *Engine) unknownSPI(d Datagram, h wire.Header) {
 	e.count("ike_unknown_spi")
-	if h.Response || h.Exchange == wire.IKESAInit {
+	if h.Response || h.Exchange == wire.IKESAInit || e.heedInvalidSPI(d, h) {
 		return
 	}
 	from := d.Path.Remote().Addr()
@@ -42,6 +42,28 @@ func (e *Engine) unknownSPI(d Datagram, h wire.Header) {
 func (e *Engine) knows(from netip.Addr) bool {
 	return e.peers.configured(from) || e.sas.halfOpen.Knows(from)
 }
+
+// heedInvalidSPI reports whether the message is an unprotected INVALID_SPI, and takes it as a hint.
+// Such a message has no answer.
+func (e *Engine) heedInvalidSPI(d Datagram, h wire.Header) bool {
+	if h.Exchange != wire.Informational || !h.Initiator || h.MessageID != 0 || len(d.Data) > maxInvalidSPI {
+		return false
+	}
+	m, err := wire.Parse(d.Data)
+	if err != nil {
+		return false
+	}
+	n, ok := wire.FindNotify(m.Payloads, wire.InvalidSPI)
+	if !ok {
+		return false
+	}
+	e.hintAboutSPI(d.Path, n.Data)
+	return true
+}
+
+// maxInvalidSPI is the greatest length in octets of an unprotected INVALID_SPI with what its sender
+// may add.
+const maxInvalidSPI = 256
 
 // refuseVersion answers a request of a higher major version (RFC 7296, Section 2.5). Messages of a
 // lower one, such as IKEv1, are dropped.

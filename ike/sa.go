@@ -44,6 +44,7 @@ type ikeSA struct {
 	init           initKey      // of a responder: the IKE_SA_INIT request that created it
 	place          budget.Place // of that request, until the IKE SA is authenticated
 	token          takenToken   // of the peer
+	listed         netip.Addr   // where addrTable has it
 }
 
 // spiPair holds both SPIs of an IKE SA.
@@ -71,6 +72,7 @@ func (s *ikeSA) ours() wire.SPI {
 type saTable struct {
 	bySPI    map[wire.SPI]*ikeSA
 	inits    map[initKey]*ikeSA // of responders, by their IKE_SA_INIT request
+	byAddr   addrTable
 	halfOpen budget.Newcomers
 }
 
@@ -146,6 +148,7 @@ func (s *ikeSA) moveTo(to saState) {
 		s.e.sas.halfOpen.Remove(&s.place)
 	}
 	s.state = to
+	s.e.sas.byAddr.enlist(s)
 	s.e.touch(s.party)
 }
 

@@ -152,7 +152,7 @@ func (s *ikeSA) lostByPeer() {
 		s.end(child.EndDead, "the peer was restarted")
 	}
 	for _, o := range p.sas {
-		o.live.hint()
+		o.live.hint(hintedCheck)
 	}
 }
 

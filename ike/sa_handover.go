@@ -16,6 +16,8 @@ type succession struct {
 	parent    *ikeSA         // of a peer's successor: its predecessor, until that is decided
 	ours      *rekeyExchange // queued or under way
 
+	silent bool // dying, because the peer did not answer the check after a hint
+
 	replaces *ikeSA // was made to take the place of this one
 	dying    string // why the IKE SA cannot be kept; empty: it can
 
@@ -66,6 +68,7 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 	s.children.HandOver(&successor.children)
 	waiting := slices.DeleteFunc(s.work.TakeWaiting(), func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
 	successor.net.inherit(&s.net)
+	s.e.sas.byAddr.enlist(successor)
 	if s.net.fragments == fragmentsLost { // it is tested again
 		successor.net.fragments = fragmentsUnknown
 	}

@@ -1,6 +1,9 @@
 package ike
 
 import (
+	"slices"
+	"time"
+
 	"culvert/ike/child"
 	"culvert/ike/liveness"
 	"culvert/ike/timer"
@@ -14,11 +17,15 @@ type livenessCheck struct {
 	liveness.Monitor[ipsec.ChildID]
 	sa    *ikeSA
 	timer timer.Timer
+	doubt time.Duration // how long a check after a hint may take
 }
 
 func (l *livenessCheck) noteSent() { l.Sent(l.sa.e.handling.now) }
 
-func (l *livenessCheck) noteReceived() { l.Received(l.sa.e.handling.now) }
+func (l *livenessCheck) noteReceived() {
+	l.Received(l.sa.e.handling.now)
+	l.heardAgain()
+}
 
 // begin sets the first check when the IKE SA is established.
 func (l *livenessCheck) begin() {
@@ -35,7 +42,21 @@ func (l *livenessCheck) schedule() {
 
 // rules returns what the configuration and the IKE SA's path and state ask for.
 func (l *livenessCheck) rules() liveness.Rules {
-	return liveness.Rules{DPD: l.sa.party.cfg.DPD, KeepMapping: l.keepsNATOpen(), Replaceable: l.sa.party.canConnect()}
+	return liveness.Rules{DPD: l.sa.party.cfg.DPD, Idle: l.outdated(), KeepMapping: l.keepsNATOpen(), Replaceable: l.sa.party.canConnect()}
+}
+
+// outdated reports whether the same peer has a newer IKE SA with us. If it has given up this one
+// without our hearing of it, no packet is sent on this one that would show it.
+func (l *livenessCheck) outdated() bool {
+	for _, o := range slices.Backward(l.sa.party.sas) {
+		if o == l.sa {
+			return false
+		}
+		if o.usable() && o.sameIdentity(l.sa) {
+			return true
+		}
+	}
+	return false
 }
 
 // keepsNATOpen reports whether we send keepalives: only the side behind the NAT does (RFC 3948,
@@ -110,14 +131,4 @@ func (l *livenessCheck) probe() {
 		return
 	}
 	l.sa.enqueue(&informational{})
-}
-
-// hint probes because an unprotected message claims that the peer has lost the SA. "A node
-// should treat such a message [...] as a hint that there might be problems with SAs to that IP
-// address and should initiate a liveness check [...]. An implementation SHOULD limit the frequency
-// of such tests" (RFC 7296, Section 2.21.4).
-func (l *livenessCheck) hint() {
-	if l.sa.state == saEstablished && l.Hinted(l.sa.e.handling.now) {
-		l.probe()
-	}
 }

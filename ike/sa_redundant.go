@@ -98,7 +98,7 @@ func (p *party) migrate(loser, winner *ikeSA, why string, tries int) {
 				return
 			}
 			winner.children.TakeOver(&loser.children.Bundle)
-			if tries > 0 && (loser.work.Busy() || winner.children.Lacks(&loser.children.Bundle)) {
+			if tries > 0 && (loser.work.Busy() && !loser.succ.silent || winner.children.Lacks(&loser.children.Bundle)) {
 				p.migrate(loser, winner, why, tries-1)
 				return
 			}

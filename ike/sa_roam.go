@@ -356,6 +356,7 @@ func (n *network) mayMovePeer() bool {
 // movePeer sets the path of the IKE SA and its Child SAs.
 func (n *network) movePeer(to ipsec.Path) {
 	n.Path = to
+	n.sa.e.sas.byAddr.enlist(n.sa)
 	n.movePairs()
 	n.sa.e.touch(n.sa.party)
 }

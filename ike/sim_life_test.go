@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -217,6 +218,9 @@ func (s *simulation) trouble() {
 		if s.chance(0.2) {
 			s.probePath(s.anySide(), s.anyChild())
 		}
+		if s.chance(0.05) {
+			s.hint(s.anySide(), s.anyChild())
+		}
 		if !s.calm && s.chance(0.06) {
 			s.mishap()
 		}
@@ -228,6 +232,16 @@ func (s *simulation) trouble() {
 func (s *simulation) probePath(side *testSide, child string) {
 	for _, psa := range side.plane.ofPolicy(side.policy(child)) {
 		side.handle(ProbePath{ID: psa.sa.ID, Size: 576 + s.rand.IntN(1000)})
+	}
+}
+
+// hint has a side suspect that the peer has lost its SAs.
+func (s *simulation) hint(side *testSide, child string) {
+	for _, psa := range side.plane.ofPolicy(side.policy(child)) {
+		side.handle(Hint{ID: psa.sa.ID})
+	}
+	if s.chance(0.5) {
+		side.handle(UnknownSPI{Path: ipsec.UDPPath(side.home(), side.other().home()), SPI: s.rand.Uint32()})
 	}
 }
 

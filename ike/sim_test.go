@@ -124,6 +124,9 @@ func (s *simulation) watch(of *testSide) {
 			p.violated("%s is not up, and no reason says why", what)
 		}
 	}
+	if what := of.wantAddrTable(); what != "" {
+		p.violated("%s", what)
+	}
 	if n := len(of.e.sas.bySPI); n > 40 {
 		p.violated("%s has %d IKE SAs", of.name, n)
 	}

@@ -12,12 +12,15 @@ type Unprotected struct {
 	answers  sources // to requests of unknown IKE SAs
 	tokens   sources // messages with crash tokens
 	refusals [2]rate // of strangers, and of calls from configured addresses
+	hints    rate
 }
 
 const (
 	// maxErrors is the number of unprotected errors that we send in a second at most (RFC 7296,
 	// Section 2.21.4, requires a limit).
 	maxErrors = 10
+	// maxHints is the number of unprotected INVALID_SPI in a second whose SPIs are compared.
+	maxHints = 100
 	// MaxRefusals is the number of refused calls in a second that are explained to operators at
 	// most, of strangers and of configured addresses each. Comparing with thousands of proposals
 	// costs more than the refusal, and each explanation may become a line of the log.
@@ -46,6 +49,10 @@ func (u *Unprotected) AllowAnswer(now time.Time, to netip.Addr, known bool) bool
 func (u *Unprotected) AllowToken(now time.Time, from netip.Addr, known bool) bool {
 	return u.tokens.allow(now, from, known, TokenLimit)
 }
+
+// AllowHint counts an unprotected INVALID_SPI from a peer's address, and reports whether its SPI
+// may be compared with those in use.
+func (u *Unprotected) AllowHint(now time.Time) bool { return u.hints.allow(now, maxHints) }
 
 // AllowRefusal counts the explanation of a refused call, from a configured address or a
 // stranger's, and reports whether it may be made.

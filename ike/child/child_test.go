@@ -250,12 +250,12 @@ func TestStopAndStart(t *testing.T) {
 	w.run(5 * time.Second)
 	l := w.sides[0]
 	l.pol.Stop()
+	w.sides[1].pol.Stop() // the other side does not bring it up either
 	ended := l.pol.DeleteAll("for the test")
 	w.run(time.Second)
 	if !ended() || l.pol.Up() || l.pol.Wanted() || w.sides[1].count("child-down") != 1 {
 		t.Fatalf("ended %v, up %v, wanted %v", ended(), l.pol.Up(), l.pol.Wanted())
 	}
-	w.sides[1].pol.Stop() // the other side does not bring it up either
 	w.run(time.Minute)
 	if l.pol.Up() {
 		t.Fatal("it came back")

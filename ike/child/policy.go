@@ -56,6 +56,8 @@ type Retry struct {
 	Fails int
 	At    time.Time // time of the next try; zero: at once
 	Timer timer.Timer
+
+	prompted time.Time // the last loss after which the first try came at once
 }
 
 // Trouble is why something is down.
@@ -150,11 +152,24 @@ func (pol *Policy) lost(cause Cause, why string) {
 	asked := pol.flow != nil || pol.owner.Awaited(pol)
 	pol.want = pol.base == IntentUp || cause == EndMoved && pol.want || again || pol.want && asked
 	if pol.base == IntentUp && (cause == EndPeer || cause == EndFailed) {
-		// The peer deleted it for a reason. A pause keeps the two sides from creating and deleting
-		// it without end.
-		pol.pause(timer.ReconnectPause(1, pol.table.host.Rand()))
+		pol.pause(pol.pauseAfterLoss())
 	}
 	pol.owner.Touch()
+}
+
+// promptInterval is the least time between two losses after which the policy is tried at once.
+const promptInterval = 10 * time.Second
+
+// pauseAfterLoss returns when to try again after the peer deleted the last pair. It may only
+// restart, so the first try comes at once. But it may have had a reason: a pause then keeps the two
+// sides from creating and deleting a pair without end.
+func (pol *Policy) pauseAfterLoss() time.Duration {
+	now, rand := pol.table.host.Now(), pol.table.host.Rand()
+	if !pol.retry.prompted.IsZero() && now.Sub(pol.retry.prompted) < promptInterval {
+		return timer.ReconnectPause(1, rand)
+	}
+	pol.retry.prompted = now
+	return timer.PromptPause(rand)
 }
 
 // pause sets the time of the next try.

@@ -185,6 +185,10 @@ func (d *Driver) drain() {
 			d.handle(ike.PeerMoved{ID: e.ID, Path: e.Path}, classEstablished)
 		case ipsec.EventProbePath:
 			d.handle(ike.ProbePath{ID: e.ID, Size: e.Size}, classEstablished)
+		case ipsec.EventUnanswered:
+			d.handle(ike.Hint{ID: e.ID}, classEstablished)
+		case ipsec.EventUnknownSPI:
+			d.handle(ike.UnknownSPI{Path: e.Path, SPI: e.SPI}, classEstablished)
 		case ipsec.EventSourceGone:
 			d.handle(ike.SourceGone{ID: e.ID}, classEstablished)
 		}

@@ -32,6 +32,7 @@ const (
 // from call to call.
 type Rules struct {
 	DPD         time.Duration // silence after which the peer must show that it is alive; 0: never
+	Idle        bool          // the peer must show that it is alive also while nothing is sent
 	KeepMapping bool          // we are behind a NAT, and it is ours to keep its mapping
 	Replaceable bool          // another IKE SA can be made in place of a peer that does not follow us
 }
@@ -163,7 +164,7 @@ func (m *Monitor[ID]) Due(now time.Time, r Rules, seen iter.Seq[Traffic]) []Due 
 
 // Silent reports whether only outgoing traffic was seen for the DPD interval, in which case the
 // peer must show that it is alive (RFC 7296, Section 2.4). An IKE SA that is idle in both
-// directions is not silent.
+// directions is silent only by the rule Idle.
 func (m *Monitor[ID]) Silent(now time.Time, r Rules, seen iter.Seq[Traffic]) bool {
 	last := m.lastReceived(seen)
 	if r.DPD <= 0 || now.Sub(last) < r.DPD {
@@ -174,7 +175,7 @@ func (m *Monitor[ID]) Silent(now time.Time, r Rules, seen iter.Seq[Traffic]) boo
 			return true
 		}
 	}
-	return false
+	return r.Idle
 }
 
 // deserted reports, once after a move of ours, that the peer's traffic has ended with it: some came

@@ -160,6 +160,13 @@ func TestDialogues(t *testing.T) {
 			9s out a
 			10s in b      | 30s look, 40s look
 			41s end`},
+		"a peer that must be heard also while idle": {Rules{DPD: dpd, Idle: true}, `
+			0s start      | 30s look, 30s due: probe
+			31s received
+			59s silent    | 59s silent: false, 1m0s look, 1m1s look, 1m1s due: probe
+			62s received
+			63s in a
+			93s end       | 1m31s look`},
 		"without DPD nothing is looked at": {Rules{}, `
 			0s start
 			1s out a
@@ -348,7 +355,7 @@ func TestAgainstSearch(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		var m Monitor[int]
 		s := search{told: -1}
-		rules := Rules{DPD: time.Duration(r.IntN(3)*15) * time.Second, KeepMapping: r.IntN(2) == 0, Replaceable: r.IntN(2) == 0}
+		rules := Rules{DPD: time.Duration(r.IntN(3)*15) * time.Second, Idle: r.IntN(3) == 0, KeepMapping: r.IntN(2) == 0, Replaceable: r.IntN(2) == 0}
 		children := make([]Traffic, r.IntN(4))
 		for at := 0; at < 60; at += r.IntN(4) {
 			now := epoch.Add(time.Duration(at) * time.Second)
@@ -421,7 +428,7 @@ func (s *search) wrote(children []Traffic) []int {
 func (s *search) silent(at int, r Rules, children []Traffic) bool {
 	last := slices.Max(s.heard(children))
 	unanswered := slices.ContainsFunc(children, func(c Traffic) bool { return seconds(c.Out) > last })
-	return r.DPD > 0 && unanswered && at >= last+seconds(epoch.Add(r.DPD))
+	return r.DPD > 0 && (unanswered || r.Idle) && at >= last+seconds(epoch.Add(r.DPD))
 }
 
 func (s *search) due(at int, r Rules, children []Traffic) []Due {

@@ -48,3 +48,10 @@ func Fraction(d time.Duration, rand io.Reader) time.Duration {
 	}
 	return time.Duration(binary.BigEndian.Uint64(b[:]) % uint64(d+1))
 }
+
+// promptSpread spreads attempts that start at once, so that the peers of a gateway that went down
+// do not call in step.
+const promptSpread = 100 * time.Millisecond
+
+// PromptPause returns the time before the first attempt after a loss, at most 0.1 s.
+func PromptPause(rand io.Reader) time.Duration { return Fraction(promptSpread, rand) }

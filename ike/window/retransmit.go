@@ -47,6 +47,19 @@ func (p RetransmitPlan) AtMost(tries int) RetransmitPlan {
 	return p
 }
 
+// Within returns the plan with its pauses shortened in proportion, so that it gives up within
+// total, before jitter. A plan that is quick enough stays as it is.
+func (p RetransmitPlan) Within(total time.Duration) RetransmitPlan {
+	sum := 0.0
+	for n := range p.Tries + 1 {
+		sum += float64(p.First) * math.Pow(p.Factor, float64(n))
+	}
+	if sum > float64(total) {
+		p.First = time.Duration(float64(p.First) * float64(total) / sum)
+	}
+	return p
+}
+
 // Pause returns the time between the request's transmission number repeated+1 and the next one, or,
 // for repeated == Tries, until it is given up. The jitter keeps the peers of a crashed gateway from
 // calling in step.

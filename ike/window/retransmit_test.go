@@ -58,6 +58,8 @@ func TestSchedules(t *testing.T) {
 		"fewer than planned":            {RetransmitPlan{First: time.Second, Factor: 2, Tries: 6}.AtMost(2), 0, ms(0, 1*s, 3*s, 7*s)},
 		"no more than planned":          {RetransmitPlan{First: time.Second, Factor: 2, Tries: 1}.AtMost(2), 0, ms(0, 1*s, 3*s)},
 		"pauses have a bound":           {RetransmitPlan{First: 2 * time.Minute, Factor: 2, Tries: 3}, 0, ms(0, 2*m, 6*m, 11*m, 16*m)},
+		"within a time":                 {RetransmitPlan{First: time.Second, Factor: 2, Tries: 2}.Within(3500 * time.Millisecond), 0, ms(0, 500, 1500, 3500)},
+		"within more than it takes":     {RetransmitPlan{First: time.Second, Factor: 2, Tries: 2}.Within(time.Minute), 0, ms(0, 1*s, 3*s, 7*s)},
 		"a mad factor":                  {RetransmitPlan{First: time.Hour, Factor: 1e300, Tries: 2}, 0, ms(0, 5*m, 10*m, 15*m)},
 		"patience, with the last pause": {RetransmitPlan{First: time.Second, Factor: 2, Tries: 2}, 16 * time.Second, ms(0, 1*s, 3*s, 7*s, 11*s, 15*s, 19*s)},
 		"patience that is not needed":   {RetransmitPlan{First: time.Second, Factor: 2, Tries: 2}, 4 * time.Second, ms(0, 1*s, 3*s, 7*s)},

@@ -1,0 +1,223 @@
+package ike
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"culvert/ike/child"
+	"culvert/ike/liveness"
+	"culvert/internal/ipsec"
+)
+
+// A hint is an unprotected sign that the peer may have lost an IKE SA. "A node should treat such a
+// message [...] as a hint that there might be problems with SAs to that IP address and should
+// initiate a liveness check [...]. An implementation SHOULD limit the frequency of such tests" (RFC
+// 7296, Section 2.21.4). Anybody can send one, so nothing ends by it. If the check is not answered
+// for a short while, a new IKE SA is tried beside the old one, which is kept for as long as after
+// any other check:
+//
+//	an error, a call, ESP without an answer  -->
+//	            INFORMATIONAL {}, repeated for a short while  -->
+//	            IKE_SA_INIT, IKE_AUTH  <-->  the peer has restarted
+//	         or INFORMATIONAL {}       <--   it was a loss: all stays
+//
+// A stranger who forges hints costs one check each liveness.HintInterval.
+
+const (
+	// hintedCheck is the duration of a liveness check, or of any request, after a hint. Then a new
+	// IKE SA is tried.
+	hintedCheck = 2 * time.Second
+	// lostCheck is the same after a message that names our SPIs: it comes from somebody who sees
+	// our packets, as a rule from a peer that has restarted.
+	lostCheck = 500 * time.Millisecond
+)
+
+// hint checks at once whether the peer is alive. A request under way serves as the check. After a
+// further hint the check may take no longer than that one allows.
+func (l *livenessCheck) hint(within time.Duration) {
+	s := l.sa
+	if s.state != saEstablished {
+		return
+	}
+	out := s.win.Outstanding()
+	_, path := s.work.Current().(prober)
+	if l.inDoubt() && within < l.doubt {
+		l.doubt = within
+		if out != nil && !path {
+			s.awaitAnswer()
+		}
+		return
+	}
+	doubted := l.Doubted()
+	if !l.Hinted(s.e.handling.now) {
+		return
+	}
+	s.e.count("ike_liveness_hints")
+	l.doubt = within
+	switch {
+	case out == nil:
+		l.probe()
+	case path:
+		s.hurry()
+	case !doubted && !s.net.moving():
+		out.Repeated = 0
+		s.awaitAnswer() // nothing is sent in response to the hint
+	}
+}
+
+// awaitAnswer sets the time of the next repetition of the outstanding request by the present plan.
+func (s *ikeSA) awaitAnswer() {
+	s.e.after(&s.retransmission, s.plan().Pause(s.win.Outstanding().Repeated, s.e.cfg.Rand))
+}
+
+// inDoubt reports whether requests have the short plan that follows a hint. Where no other IKE SA
+// could be tried, nothing would be gained by it.
+func (l *livenessCheck) inDoubt() bool {
+	s := l.sa
+	return l.Doubted() && s.usable() && !s.succ.silent && s.party.canConnect() && !s.net.moving()
+}
+
+// askAgain sends the outstanding request again, as if it had not been repeated yet.
+func (s *ikeSA) askAgain() {
+	s.win.Outstanding().Repeated = 0
+	s.e.count("ike_retransmitted")
+	s.sendRequest()
+}
+
+// seekAnother has a new IKE SA tried beside one whose peer did not answer the check after a hint,
+// and reports whether it does. The outstanding request goes on for as long as any other check.
+func (l *livenessCheck) seekAnother() bool {
+	s := l.sa
+	if !l.inDoubt() || s.succ.dying != "" || s.oneCarriedBy() == nil {
+		return false
+	}
+	s.succ.silent, s.succ.dying = true, "the peer does not answer"
+	s.notice(Warn, "peer-silent", "the peer may have lost the IKE SA and does not answer; a new IKE SA is tried")
+	s.party.try.prompt = true
+	s.e.touch(s.party)
+	s.askAgain()
+	return true
+}
+
+// heardAgain drops the attempt that seekAnother began, since the peer has answered after all.
+func (l *livenessCheck) heardAgain() {
+	s := l.sa
+	if !s.succ.silent {
+		return
+	}
+	s.succ.silent, s.succ.dying = false, ""
+	for _, o := range s.party.sas {
+		if o.replaces() == s {
+			o.succ.replaces = nil
+		}
+	}
+	s.notice(Info, "peer-heard", "the peer answers again")
+	s.e.touch(s.party)
+}
+
+// hintAbout treats the establishment of another IKE SA by the same peer as a hint about the older
+// ones: it may have lost them. One that was established while the peer was already connecting by
+// the new one is alive.
+func (s *ikeSA) hintAbout() {
+	for _, o := range slices.Clone(s.party.sas) {
+		if o != s && o.sameIdentity(s) && o.life.established.Before(s.life.born) {
+			o.live.hint(hintedCheck)
+		}
+	}
+}
+
+// maxSharing bounds the IKE SAs that a hint about their address concerns. More of them share a
+// NAT's address, and it tells nothing of any particular one.
+const maxSharing = 16
+
+// hintAt treats something that came from an address, and does not belong to any SA, as a hint about
+// the IKE SAs with that address. The address may be forged.
+func (e *Engine) hintAt(remote netip.Addr) {
+	if list := e.sas.byAddr[remote]; len(list) <= maxSharing {
+		for _, s := range slices.Clone(list) {
+			s.live.hint(hintedCheck)
+		}
+	}
+}
+
+// hint handles what the dataplane or the host knows.
+func (e *Engine) hint(in Hint) {
+	if p := e.pairs.Carried(in.ID); p != nil {
+		saOf(p).live.hint(hintedCheck)
+	}
+	if in.Remote.IsValid() {
+		e.hintAt(in.Remote)
+	}
+}
+
+// unknownESP handles ESP with an SPI that is not in use as a hint about the IKE SAs with its
+// sender. Where there is none, the sender has one that we have lost.
+func (e *Engine) unknownESP(in UnknownSPI) {
+	remote := in.Path.Remote().Addr()
+	if len(e.sas.byAddr[remote]) > 0 {
+		e.hintAt(remote)
+		return
+	}
+	known := e.peers.at(in.Path)
+	for _, p := range known[:min(len(known), maxKnown)] {
+		p.party.callBack()
+	}
+}
+
+// callBack connects to a peer that sends on Child SAs that we lost when we were restarted: packets
+// had brought the tunnel up, and would again. A peer that was connected since then sends late ones
+// of a tunnel that has ended. Anybody may have sent them, so it calls back at a limited rate.
+func (p *party) callBack() {
+	now := p.e.handling.now
+	if p.try.met || p.trying() || !p.try.calledBack.IsZero() && now.Sub(p.try.calledBack) < liveness.HintInterval {
+		return
+	}
+	p.try.calledBack = now
+	for _, pol := range p.policies {
+		if pol.Base() == child.IntentTraffic {
+			pol.Want()
+		}
+	}
+	p.e.touch(p)
+}
+
+// hintAboutSPI treats an unprotected INVALID_SPI (RFC 7296, Section 1.5) as a hint about the IKE SA
+// whose Child SA sends to that address with that SPI.
+func (e *Engine) hintAboutSPI(from ipsec.Path, spi []byte) {
+	list := e.sas.byAddr[from.Remote().Addr()]
+	if len(list) == 0 || len(spi) != 4 || !e.unprotected.AllowHint(e.handling.now) {
+		return
+	}
+	for _, s := range list {
+		if s.children.Named(spi) != nil {
+			s.live.hint(lostCheck)
+			return
+		}
+	}
+}
+
+// An addrTable holds the established IKE SAs by their peer's address.
+type addrTable map[netip.Addr][]*ikeSA
+
+// enlist keeps the table, after a change of the state or the path of an IKE SA.
+func (t addrTable) enlist(s *ikeSA) {
+	var at netip.Addr
+	if s.state == saEstablished {
+		at = s.net.Remote().Addr()
+	}
+	if at == s.listed {
+		return
+	}
+	if list := t[s.listed]; len(list) == 1 {
+		delete(t, s.listed)
+	} else if i := slices.Index(list, s); i >= 0 {
+		last := len(list) - 1
+		list[i], list[last] = list[last], nil
+		t[s.listed] = list[:last]
+	}
+	if at.IsValid() {
+		t[at] = append(t[at], s)
+	}
+	s.listed = at
+}
