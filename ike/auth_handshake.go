@@ -10,9 +10,11 @@ import (
 	"culvert/ike/wire"
 )
 
-// A handshake is a responder's exchange with an initiator over several requests, the counterpart of
-// the initiator's exchange. While an IKE SA has one, it takes the requests that it expects; all
-// others are handled one by one.
+// A handshake is an exchange that the peer initiates, the counterpart of exchange: that of one
+// request, or of several. ikeSA.handshake is the one that is under way: it computes its answer, or
+// waits for its next request and takes that one. Other requests are handled meanwhile; one that
+// begins a handshake ends the one that waits. A handshake that does not end at once sets
+// ikeSA.handshake itself, and clears it at its end.
 type handshake interface {
 	// expects reports whether a request of the exchange type may be the next one. It is asked
 	// before the request is opened.
@@ -24,12 +26,30 @@ type handshake interface {
 	request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error)
 }
 
-// handshakeFor returns the handshake that takes a request of the exchange type, or nil.
-func (s *ikeSA) handshakeFor(ex wire.ExchangeType) handshake {
-	if s.handshake != nil && s.handshake.expects(ex) {
+// awaits reports whether the handshake under way expects a request of the exchange type.
+func (s *ikeSA) awaits(ex wire.ExchangeType) bool {
+	return s.handshake != nil && s.handshake.expects(ex)
+}
+
+// handshakeFor returns the handshake that takes a request, the one under way or a new one, or nil
+// if the request is handled by itself.
+func (s *ikeSA) handshakeFor(ex wire.ExchangeType, ps []wire.Payload) handshake {
+	switch {
+	case s.awaits(ex):
 		return s.handshake
+	case ex != wire.CreateChildSA:
+		return nil
+	case proposesIKE(ps):
+		return &rekeyHandshake{}
 	}
-	return nil
+	return &childHandshake{}
+}
+
+// endHandshake ends a handshake that is under way.
+func (s *ikeSA) endHandshake(x handshake) {
+	if s.handshake == x {
+		s.handshake = nil
+	}
 }
 
 // authHandshake is the responder's side of IKE_AUTH. It ends with the IKE SA established.
@@ -196,7 +216,7 @@ func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
 	s.established(p.partyOf(a.id), a.id)
 	s.takeCrashToken(a.ps)
 	s.delayOwnChildren()
-	made, child, err := s.answerChild(a.ps, childTerms{nonces: s.keys.nonces, later: asksForFragments(a.ps), info: s.infoWanted(a.ps)})
+	made, child, err := new(childAnswer).inAuth(s, a.ps)
 	var refusal *notifyError
 	if errors.As(err, &refusal) {
 		child = []wire.Payload{refusal.notify}

@@ -63,14 +63,15 @@ func doingWith(p *child.Pair) childActivity {
 		return childClosing
 	case p.State() == child.Replaced:
 		return childReplaced
-	case p.Rekeying() && saOf(p).rekeysNow(p):
+	case p.Rekeying() && rekeysNow(p):
 		return childRekeying
 	}
 	return childQuiet
 }
 
 // rekeysNow reports whether the rekeying of the pair is the current exchange.
-func (s *ikeSA) rekeysNow(p *child.Pair) bool {
+func rekeysNow(p *child.Pair) bool {
+	s := saOf(p)
 	if s == nil {
 		return false
 	}

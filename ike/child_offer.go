@@ -148,7 +148,7 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 	}
 	o.spi = 0
 	o.settled()
-	a.Grouped = o.further() || s.party.announces() && s.infoWanted(ps)
+	a.Grouped = o.further() || s.party.announces() && s.party.infoWanted(ps)
 	return s.e.pairs.Install(&s.children, o.target(), a)
 }
 

@@ -50,9 +50,9 @@ func resourceInfo(l *child.Chain) *wire.Notify {
 
 // infoWanted reports whether the peer's message has SA_RESOURCE_INFO and the configuration allows
 // it.
-func (s *ikeSA) infoWanted(ps []wire.Payload) bool {
+func (p *profile) infoWanted(ps []wire.Payload) bool {
 	_, ok := wire.FindNotify(ps, wire.SAResourceInfo)
-	return ok && s.party.cfg.PerResource
+	return ok && p.cfg.PerResource
 }
 
 // like returns our ESP proposal with the transforms of the given pair, so that only the key
@@ -74,12 +74,12 @@ func like(f *child.Pair) []wire.Proposal {
 // maxFurther bounds the pairs that are compared in full with a request for a further one.
 const maxFurther = 4
 
-// pickFurther returns the pair of the main chain beside which the peer asks for a further Child SA:
+// besides returns the pair of the main chain beside which the peer asks for a further Child SA:
 // one on this IKE SA whose selectors are those that the request and the policy lead to. The
 // request's first selectors may be those of a packet, and so lie within the others (RFC 9611,
 // Section 4). It returns nil if the request is for something new.
-func (s *ikeSA) pickFurther(terms childTerms, local, remote []selector.Selector) *child.Pair {
-	if !terms.info || terms.old != nil {
+func (a *childAnswer) besides(s *ikeSA, local, remote []selector.Selector) *child.Pair {
+	if !a.info || a.old != nil {
 		return nil
 	}
 	w, tried := selector.NewWork(maxSelectorWork), 0
@@ -103,8 +103,8 @@ func sameSelectors(a, b []selector.Selector) bool {
 	return selector.Subset(a, b) && selector.Subset(b, a)
 }
 
-// agreeFurther agrees to a further Child SA beside f, or refuses.
-func (s *ikeSA) agreeFurther(f *child.Pair, theirs []wire.Proposal) (childPick, error) {
+// pickFurther agrees to a further Child SA beside f, or refuses.
+func pickFurther(s *ikeSA, f *child.Pair, theirs []wire.Proposal) (childPick, error) {
 	pol := f.Policy()
 	if len(pol.Further()) >= s.e.maxResourceSAs() || len(s.children.Pairs()) >= s.e.cfg.Limits.MaxChildren {
 		// NO_ADDITIONAL_SAS is not used, because the peer could apply it to all selectors (RFC
@@ -120,15 +120,15 @@ func (s *ikeSA) agreeFurther(f *child.Pair, theirs []wire.Proposal) (childPick, 
 	return childPick{policy: pol, chosen: chosen, local: f.SA.LocalTS, remote: f.SA.RemoteTS, further: true}, nil
 }
 
-// chainFor returns the chain for a pair that the peer asks for.
-func (pick childPick) chainFor(terms childTerms) *child.Chain {
+// chain returns the chain for the pair.
+func (a *childAnswer) chain() *child.Chain {
 	switch {
-	case terms.old != nil:
-		return terms.old.Chain().Now()
-	case pick.further && pick.policy.Main().Best() != nil: // the main pair may have ended during the key exchange computation
-		return pick.policy.FreeChain()
+	case a.old != nil:
+		return a.old.Chain().Now()
+	case a.further && a.policy.Main().Best() != nil: // the main pair may have ended during the key exchange computation
+		return a.policy.FreeChain()
 	}
-	return pick.policy.Main()
+	return a.policy.Main()
 }
 
 // further reports whether the offer is for a new Child SA of a single resource.
@@ -136,7 +136,7 @@ func (o *childOffer) further() bool { return o.chain != nil }
 
 // acceptFurther ends our exchange for a worker's Child SA, which is installed.
 func (x *childExchange) acceptFurther(s *ikeSA, p *child.Pair, ps []wire.Payload) {
-	if !s.infoWanted(ps) {
+	if !s.party.infoWanted(ps) {
 		// The peer took it for a Child SA of the usual kind, or for a successor of the other one.
 		x.policy.NoFurther()
 		p.Delete(child.EndReplaced, "the peer did not make it for a single resource")

@@ -11,14 +11,15 @@ import (
 	"culvert/selector"
 )
 
-// childTerms are the parameters of a Child SA that the peer asks for.
-type childTerms struct {
+// A childAnswer is a Child SA that the peer asks for in IKE_AUTH or CREATE_CHILD_SA, and what we
+// agree to: the counterpart of childOffer.
+type childAnswer struct {
 	nonces noncePair
-	shared []byte
 	old    *child.Pair // the pair to replace; nil: a new one
 	create bool        // requested in CREATE_CHILD_SA
 	later  bool        // the peer asks for non-initial fragments
 	info   bool        // the response carries SA_RESOURCE_INFO, as the request does (RFC 9611)
+	childPick
 }
 
 // childPick is what we agree to: the policy, one proposal, and the selectors that both sides allow.
@@ -29,39 +30,49 @@ type childPick struct {
 	further       bool // beside another one, for a single resource
 }
 
-// termsOf reads the purpose of a CREATE_CHILD_SA request. It refuses a request that collides with
-// one of ours (RFC 7296, Section 2.25).
-func (s *ikeSA) termsOf(ps []wire.Payload) (childTerms, error) {
-	terms := childTerms{create: true, later: asksForFragments(ps), info: s.infoWanted(ps)}
+// childHandshake is the responder's side of CREATE_CHILD_SA for a Child SA, the counterpart of
+// childExchange.
+type childHandshake struct{ childAnswer }
+
+// expects implements handshake: the exchange has one request.
+func (*childHandshake) expects(wire.ExchangeType) bool { return false }
+
+func (*childHandshake) rule() payloadRule { return ruleCreateChild }
+
+// read reads the purpose of the request. It refuses a request that collides with one of ours (RFC
+// 7296, Section 2.25).
+func (x *childHandshake) read(s *ikeSA, ps []wire.Payload) error {
+	x.create, x.later, x.info = true, asksForFragments(ps), s.party.infoWanted(ps)
 	ask := askCreateChild
 	n, rekeys := wire.FindNotify(ps, wire.RekeySA)
 	if rekeys {
 		ask = askRekeyChild
 		if n.Protocol != wire.ProtoESP {
-			return terms, s.notFound(n)
+			return notFound(n)
 		}
-		terms.old = s.children.Named(n.SPI)
+		x.old = s.children.Named(n.SPI)
 	}
-	switch answerTo(ask, s.doing(), doingWith(terms.old)) {
+	switch answerTo(ask, s.doing(), doingWith(x.old)) {
 	case answerTemporary:
-		return terms, refuse(wire.TemporaryFailure, "the IKE SA or Child SA is being rekeyed or closed")
+		return refuse(wire.TemporaryFailure, "the IKE SA or Child SA is being rekeyed or closed")
 	case answerNotFound:
-		if s.awaitsChild() {
-			return terms, refuse(wire.TemporaryFailure, "it may be the Child SA of our own outstanding request")
+		// The peer may have made the Child SA that our outstanding request asks for, and already
+		// rekey it, before its response arrives.
+		if _, awaited := s.work.Current().(*childExchange); awaited {
+			return refuse(wire.TemporaryFailure, "it may be the Child SA of our own outstanding request")
 		}
-		return terms, s.notFound(n)
+		return notFound(n)
 	}
-	return terms, nil
+	return nil
 }
 
-// childRequest handles a CREATE_CHILD_SA request for a Child SA.
-func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
-	terms, err := s.termsOf(ps)
-	if err != nil {
+// request makes the Child SA, after the key exchange if there is one.
+func (x *childHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error) {
+	s.adoptIfUndecided()
+	if err := x.read(s, ps); err != nil {
 		return nil, err
 	}
-	pick, err := s.pickChild(ps, terms)
-	if err != nil {
+	if err := x.pick(s, ps); err != nil {
 		return nil, err
 	}
 	nr, err := s.e.nonce()
@@ -69,95 +80,90 @@ func (s *ikeSA) childRequest(ps []wire.Payload) ([]wire.Payload, error) {
 		return nil, refuse(wire.TemporaryFailure, "no randomness")
 	}
 	nonce, _ := wire.Find[*wire.Nonce](ps)
-	terms.nonces = noncePair{Ni: nonce.Data, Nr: nr}
-	if terms.old != nil {
-		negotiated(terms.old).crossing = &crossing{nonces: terms.nonces}
+	x.nonces = noncePair{Ni: nonce.Data, Nr: nr}
+	if x.old != nil {
+		negotiated(x.old).crossing = &crossing{nonces: x.nonces}
 	}
-	group := proposal.Group(pick.chosen)
+	group := proposal.Group(x.chosen)
 	if group == wire.GroupNone {
-		return nil, s.createChild(pick, terms, nil)
+		return nil, x.conclude(s, nil, nil)
 	}
 	ke, ok := wire.Find[*wire.KE](ps)
 	if !ok || ke.Group != group {
-		terms.cancel()
+		x.cancel()
 		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange method is required"}
 	}
 	if err := s.checkPublic(ke); err != nil {
-		terms.cancel()
+		x.cancel()
 		return nil, err
 	}
-	s.e.answerKey(group, ke.Data, func(k keyPair) { s.childComputed(pick, terms, k) })
+	s.handshake = x
+	s.e.answerKey(group, ke.Data, func(k keyPair) { x.computed(s, k) })
 	return nil, errPending
 }
 
-// awaitsChild reports whether our request for a Child SA is outstanding. The peer may have made
-// that one, and already rekey it, before its response arrives.
-func (s *ikeSA) awaitsChild() bool {
-	_, ok := s.work.Current().(*childExchange)
-	return ok
-}
-
-func (s *ikeSA) notFound(n *wire.Notify) error {
+func notFound(n *wire.Notify) error {
 	return &notifyError{&wire.Notify{Protocol: n.Protocol, SPI: n.SPI, Kind: wire.ChildSANotFound}, "the Child SA does not exist"}
 }
 
 // cancel records that the peer's rekeying of the pair failed.
-func (t childTerms) cancel() {
-	if t.old == nil {
+func (a *childAnswer) cancel() {
+	if a.old == nil {
 		return
 	}
-	n := negotiated(t.old)
+	n := negotiated(a.old)
 	if n.crossing == nil {
 		return
 	}
 	n.crossing.failed = true
-	if t.old.State() == child.Replaced && t.old.Next() == nil {
-		t.old.Revive()
+	if a.old.State() == child.Replaced && a.old.Next() == nil {
+		a.old.Revive()
 	}
 	n.crossing = nil
 }
 
-func (s *ikeSA) childComputed(pick childPick, terms childTerms, k keyPair) {
+// computed goes on after the key exchange.
+func (x *childHandshake) computed(s *ikeSA, k keyPair) {
+	s.endHandshake(x)
 	switch {
 	case s.state.ended():
 	case k.err != nil:
-		terms.cancel()
+		x.cancel()
 		s.e.count("ike_bad_key_exchange")
 		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is invalid: "+k.err.Error()))
 	case s.state == saClosing || s.party.removed:
-		terms.cancel()
+		x.cancel()
 		s.conclude(nil, refuse(wire.TemporaryFailure, "the IKE SA is being closed"))
 	default:
-		terms.shared = k.shared
-		s.conclude(nil, s.createChild(pick, terms, &wire.KE{Group: proposal.Group(pick.chosen), Data: k.public}))
+		s.conclude(nil, x.conclude(s, k.shared, &wire.KE{Group: proposal.Group(x.chosen), Data: k.public}))
 	}
 }
 
-// createChild installs the pair that was agreed on, sends the response, and decides which pair is
-// sent on.
-func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error {
-	p, err := s.makeChild(pick, terms)
+// conclude installs the pair that was agreed on, sends the response, and decides which pair is sent
+// on.
+func (x *childHandshake) conclude(s *ikeSA, shared []byte, ke *wire.KE) error {
+	p, err := x.install(s, shared)
 	if err != nil {
-		terms.cancel()
+		x.cancel()
 		return err
 	}
-	answer := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{negotiated(p).proposal}}, &wire.Nonce{Data: terms.nonces.Nr}}
+	answer := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{negotiated(p).proposal}}, &wire.Nonce{Data: x.nonces.Nr}}
 	if ke != nil {
 		answer = append(answer, ke)
 	}
-	s.answer(append(answer, agreed(p, pick, terms)...))
+	s.answer(append(answer, x.agreed(p)...))
 	if p.Carrier() == nil { // the response could not be protected, and the IKE SA has ended
 		return errPending
 	}
-	if terms.old != nil {
-		s.rekeyedByPeer(terms.old, p)
+	if x.old != nil {
+		rekeyedByPeer(x.old, p)
 	}
 	s.party.settleDuplicates()
 	p.UseSoon()
 	switch {
-	case !p.Chain().IsMain() && terms.old == nil:
+	case !p.Chain().IsMain() && x.old == nil:
 		p.Report("resource-up", fmt.Sprintf("%s is worker %d's, as the peer asked for one more", p, p.SA.Resource-1))
-	case terms.old == nil:
+	case x.old == nil:
 		p.CameUp()
 	}
 	return errPending
@@ -165,7 +171,7 @@ func (s *ikeSA) createChild(pick childPick, terms childTerms, ke *wire.KE) error
 
 // rekeyedByPeer records what the peer's new pair replaces. The peer deletes the old one, unless our
 // own rekeying crossed its request.
-func (s *ikeSA) rekeyedByPeer(old, p *child.Pair) {
+func rekeyedByPeer(old, p *child.Pair) {
 	p.Replaces(old)
 	c := negotiated(old).crossing
 	switch {
@@ -180,76 +186,79 @@ func (s *ikeSA) rekeyedByPeer(old, p *child.Pair) {
 	}
 }
 
-// answerChild handles the Child SA of an IKE_AUTH request. It returns the pair and the payloads of
-// the response.
-func (s *ikeSA) answerChild(ps []wire.Payload, terms childTerms) (*child.Pair, []wire.Payload, error) {
-	defer clear(terms.shared)
-	pick, err := s.pickChild(ps, terms)
+// inAuth handles the Child SA of an IKE_AUTH request. It returns the pair and the payloads of the
+// response.
+func (a *childAnswer) inAuth(s *ikeSA, ps []wire.Payload) (*child.Pair, []wire.Payload, error) {
+	a.nonces, a.later, a.info = s.keys.nonces, asksForFragments(ps), s.party.infoWanted(ps)
+	if err := a.pick(s, ps); err != nil {
+		return nil, nil, err
+	}
+	p, err := a.install(s, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := s.makeChild(pick, terms)
-	if err != nil {
-		return nil, nil, err
-	}
-	return p, append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{negotiated(p).proposal}}}, agreed(p, pick, terms)...), nil
+	return p, append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{negotiated(p).proposal}}}, a.agreed(p)...), nil
 }
 
 // agreed returns the end of the response: the selectors, and notifies about non-initial fragments
 // and resources.
-func agreed(p *child.Pair, pick childPick, terms childTerms) []wire.Payload {
-	ps := []wire.Payload{wireTS(false, pick.remote), wireTS(true, pick.local)}
-	if terms.later {
-		ps = append(ps, nonFirst(pick.local, pick.remote)...)
+func (a *childAnswer) agreed(p *child.Pair) []wire.Payload {
+	ps := []wire.Payload{wireTS(false, a.remote), wireTS(true, a.local)}
+	if a.later {
+		ps = append(ps, nonFirst(a.local, a.remote)...)
 	}
-	if terms.info {
+	if a.info {
 		ps = append(ps, resourceInfo(p.Chain()))
 	}
 	return ps
 }
 
-// makeChild installs the pair.
-func (s *ikeSA) makeChild(pick childPick, terms childTerms) (*child.Pair, error) {
-	if err := s.admit(pick.policy, pick.local, pick.remote); err != nil {
+// install installs the pair, and clears the shared secret.
+func (a *childAnswer) install(s *ikeSA, shared []byte) (*child.Pair, error) {
+	defer clear(shared)
+	if err := s.admit(a.policy, a.local, a.remote); err != nil {
 		return nil, err
 	}
-	l := pick.chainFor(terms)
+	l := a.chain()
 	spi, err := s.e.cfg.SPIs.AllocSPI(l.Resource())
 	if err != nil {
 		return nil, refuse(wire.TemporaryFailure, "no SPI: "+err.Error())
 	}
-	esp, err := s.childSA(pick.chosen, terms.shared, terms.nonces, false)
+	esp, err := s.childSA(a.chosen, shared, a.nonces, false)
 	if err != nil {
 		s.e.cfg.SPIs.FreeSPI(spi)
 		return nil, refuse(wire.NoProposalChosen, err.Error())
 	}
-	esp.SPIIn, esp.SPIOut = spi, binary.BigEndian.Uint32(pick.chosen.SPI)
-	esp.LocalTS, esp.RemoteTS = pick.local, pick.remote
-	origin := &negotiation{proposal: pick.chosen, nonces: terms.nonces}
+	esp.SPIIn, esp.SPIOut = spi, binary.BigEndian.Uint32(a.chosen.SPI)
+	esp.LocalTS, esp.RemoteTS = a.local, a.remote
+	origin := &negotiation{proposal: a.chosen, nonces: a.nonces}
 	origin.proposal.SPI = spiOctets(spi)
-	if terms.create {
+	if a.create {
 		origin.via, origin.next = s, s.win.ExpectedID()
-		learn(pick.policy, pick.chosen)
+		learn(a.policy, a.chosen)
 	}
-	return s.e.pairs.Install(&s.children, l, child.Agreement{SA: esp, Origin: origin, Replaces: terms.old, Further: !l.IsMain(), Grouped: terms.info}), nil
+	return s.e.pairs.Install(&s.children, l, child.Agreement{SA: esp, Origin: origin, Replaces: a.old, Further: !l.IsMain(), Grouped: a.info}), nil
 }
 
-// pickChild chooses the policy, the proposal and the selectors for a request.
-func (s *ikeSA) pickChild(ps []wire.Payload, terms childTerms) (childPick, error) {
+// pick chooses the policy, the proposal and the selectors for a request.
+func (a *childAnswer) pick(s *ikeSA, ps []wire.Payload) (err error) {
 	sa, _ := wire.Find[*wire.SA](ps)
 	tsi, _ := wire.FindTS(ps, false)
 	tsr, _ := wire.FindTS(ps, true)
 	theirs, remote, local := sa.Proposals, selectorsOf(tsi), selectorsOf(tsr)
-	if f := s.pickFurther(terms, local, remote); f != nil {
-		return s.agreeFurther(f, theirs)
+	if f := a.besides(s, local, remote); f != nil {
+		a.childPick, err = pickFurther(s, f, theirs)
+		return err
 	}
-	if len(s.children.Pairs()) >= s.maxChildren(terms.old) {
-		return childPick{}, refuse(wire.NoAdditionalSAs, "the IKE SA has reached its limit of Child SAs")
+	if len(s.children.Pairs()) >= s.maxChildren(a.old) {
+		return refuse(wire.NoAdditionalSAs, "the IKE SA has reached its limit of Child SAs")
 	}
-	if terms.old != nil {
-		return pickRekey(terms.old, theirs, local, remote)
+	if a.old != nil {
+		a.childPick, err = pickRekey(a.old, theirs, local, remote)
+		return err
 	}
-	return s.pickPolicy(theirs, local, remote, terms.create)
+	a.childPick, err = s.party.pickPolicy(theirs, local, remote, a.create)
+	return err
 }
 
 // Bounds of the work for one request, which an authenticated peer chooses: less than a millisecond.
@@ -269,10 +278,10 @@ type candidate struct {
 }
 
 // pickPolicy chooses the policy that fits the request best, of those with an acceptable proposal.
-func (s *ikeSA) pickPolicy(theirs []wire.Proposal, local, remote []selector.Selector, create bool) (childPick, error) {
-	list, ok := s.rankPolicies(local, remote)
+func (p *party) pickPolicy(theirs []wire.Proposal, local, remote []selector.Selector, create bool) (childPick, error) {
+	list, ok := p.rankPolicies(local, remote)
 	if !ok {
-		s.e.count("ike_ts_unacceptable")
+		p.e.count("ike_ts_unacceptable")
 		return childPick{}, refuse(wire.TSUnacceptable, "the peer proposes too many traffic selectors for our number of policies")
 	}
 	var unlucky *child.Policy // its selectors match, its proposals do not
@@ -294,15 +303,15 @@ func (s *ikeSA) pickPolicy(theirs []wire.Proposal, local, remote []selector.Sele
 			return childPick{policy: c.policy, chosen: chosen, local: l, remote: r}, nil
 		}
 	}
-	return childPick{}, s.noChild(unlucky, theirs, local, remote)
+	return childPick{}, p.noChild(unlucky, theirs, local, remote)
 }
 
 // rankPolicies returns the policies that overlap with a request, the one that fits best first. ok
 // is false if they are too many to compare with that many selectors.
-func (s *ikeSA) rankPolicies(local, remote []selector.Selector) (list []candidate, ok bool) {
+func (p *party) rankPolicies(local, remote []selector.Selector) (list []candidate, ok bool) {
 	w := selector.NewWork(maxSelectorWork)
 	l, r := selector.Prepare(local), selector.Prepare(remote)
-	for _, pol := range s.party.policies {
+	for _, pol := range p.policies {
 		if l.Overlaps(pol.Settings.Local, w) && r.Overlaps(pol.Settings.Remote, w) {
 			list = append(list, candidate{pol, rankSelectors(pol, l, r, w)})
 		}
@@ -359,17 +368,17 @@ func rankSelectors(pol *child.Policy, local, remote selector.Proposal, w *select
 const maxTold = 16
 
 // noChild refuses, and records the reason with the policies concerned.
-func (s *ikeSA) noChild(unlucky *child.Policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
+func (p *party) noChild(unlucky *child.Policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
 	if unlucky != nil {
-		s.e.count("ike_no_proposal_chosen")
+		p.e.count("ike_no_proposal_chosen")
 		const why = "none of the peer's ESP proposals is acceptable"
 		unlucky.RefusedCall(why, proposal.Explain(unlucky.Settings.Proposals, theirs))
 		return refuse(wire.NoProposalChosen, why)
 	}
-	s.e.count("ike_ts_unacceptable")
+	p.e.count("ike_ts_unacceptable")
 	const why = "the peer's traffic selectors do not overlap with ours"
 	asked := selectorLine("theirs", remote, local)
-	for _, pol := range s.party.policies[:min(len(s.party.policies), maxTold)] {
+	for _, pol := range p.policies[:min(len(p.policies), maxTold)] {
 		pol.RefusedCall(why, []string{selectorLine("ours", pol.Settings.Local, pol.Settings.Remote), asked})
 	}
 	return refuse(wire.TSUnacceptable, why)

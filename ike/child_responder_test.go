@@ -30,7 +30,7 @@ func TestCancelledRekeyingOfThePeer(t *testing.T) {
 		} else {
 			old.Replaced(nil)
 		}
-		childTerms{old: old}.cancel()
+		(&childAnswer{old: old}).cancel()
 		if old.State() != want || negotiated(old).crossing != nil {
 			t.Errorf("with a successor %v: the pair is %v, want %v", succeeded, old.State(), want)
 		}
@@ -79,7 +79,7 @@ func TestSelectorsOfManyChildren(t *testing.T) {
 	for _, children := range []int{2, 100, 256} {
 		s, list := manySelectors(t, children)
 		theirs := offered(s)
-		pick, err := s.pickPolicy(theirs, list, list, true)
+		pick, err := s.party.pickPolicy(theirs, list, list, true)
 		if err != nil || len(pick.local) != len(list) || len(pick.remote) != len(list) {
 			t.Errorf("%d children: %d and %d selectors, %v", children, len(pick.local), len(pick.remote), err)
 		}
@@ -107,10 +107,10 @@ func TestTooManySelectors(t *testing.T) {
 		s.party.policies = append(s.party.policies, s.party.policies[1])
 	}
 	var refusal *notifyError
-	if _, err := s.pickPolicy(offered(s), list, list, true); !errors.As(err, &refusal) || refusal.notify.Kind != wire.TSUnacceptable || !strings.Contains(refusal.text, "too many") {
+	if _, err := s.party.pickPolicy(offered(s), list, list, true); !errors.As(err, &refusal) || refusal.notify.Kind != wire.TSUnacceptable || !strings.Contains(refusal.text, "too many") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := s.pickPolicy(offered(s), list[:3], list[:3], true); !errors.As(err, &refusal) || strings.Contains(refusal.text, "too many") {
+	if _, err := s.party.pickPolicy(offered(s), list[:3], list[:3], true); !errors.As(err, &refusal) || strings.Contains(refusal.text, "too many") {
 		t.Errorf("three selectors: %v, want that none overlaps", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestProposalsOfManyChildren(t *testing.T) {
 			}
 			pol.Settings.Proposals = []wire.Proposal{p}
 		}
-		if _, err := s.pickPolicy(offered(s), list[:1], list[:1], true); (err == nil) != want {
+		if _, err := s.party.pickPolicy(offered(s), list[:1], list[:1], true); (err == nil) != want {
 			t.Errorf("behind %d different lists of proposals: %v", different, err)
 		}
 	}
@@ -138,6 +138,6 @@ func BenchmarkSelectorsOfManyChildren(b *testing.B) {
 	s, list := manySelectors(b, 100)
 	theirs := offered(s)
 	for b.Loop() {
-		s.pickPolicy(theirs, list, list, true)
+		s.party.pickPolicy(theirs, list, list, true)
 	}
 }

@@ -79,9 +79,9 @@ func (s *ikeSA) expects(h wire.Header) bool {
 	case saAuthenticating:
 		return h.Response // the window compares the exchange type with the request's
 	case saHalfOpen:
-		return !h.Response && s.keys.in != nil && s.handshakeFor(h.Exchange) != nil
+		return !h.Response && s.keys.in != nil && s.awaits(h.Exchange)
 	}
-	if !h.Response && s.handshakeFor(h.Exchange) != nil {
+	if !h.Response && s.awaits(h.Exchange) {
 		return true
 	}
 	if h.Exchange == wire.IKEAuth && h.Response { // to a request that has been withdrawn
@@ -89,6 +89,9 @@ func (s *ikeSA) expects(h wire.Header) bool {
 	}
 	if h.Exchange == wire.IKEAuth { // a copy of the request that we answered
 		return s.win.IsLast(h.MessageID)
+	}
+	if out := s.win.Outstanding(); h.Response && out != nil && h.Exchange == out.Exchange {
+		return true
 	}
 	return h.Exchange == wire.CreateChildSA || h.Exchange == wire.Informational
 }
@@ -318,9 +321,6 @@ func (s *ikeSA) takeRequest(d Datagram, h wire.Header, ps []wire.Payload, err er
 	} else if typ, critical := wire.UnsupportedCritical(ps); critical {
 		s.e.count("ike_critical_payload")
 		err = &notifyError{&wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(typ)}}, "unsupported critical payload"}
-	} else if err = s.checkRequest(h.Exchange, ps); err != nil {
-		s.e.count("ike_malformed")
-		err = s.refuseMalformed(h.Exchange, ps, err)
 	}
 	if err == nil {
 		ps, err = s.handle(h.Exchange, ps)
@@ -351,28 +351,26 @@ func (s *ikeSA) refuseMalformed(ex wire.ExchangeType, ps []wire.Payload, err err
 	return fatal(kind, why)
 }
 
-// checkRequest checks the payloads of a request against the rule of its exchange.
-func (s *ikeSA) checkRequest(ex wire.ExchangeType, ps []wire.Payload) error {
-	if x := s.handshakeFor(ex); x != nil {
-		return x.rule().check(ex, false, ps)
-	}
-	return checkPayloads(ex, false, ps)
-}
-
-// handle calls the handler of a request, and returns its answer.
+// handle checks the payloads of a request against the rule of its exchange, calls its handler, and
+// returns the answer.
 func (s *ikeSA) handle(ex wire.ExchangeType, ps []wire.Payload) ([]wire.Payload, error) {
-	if x := s.handshakeFor(ex); x != nil {
-		return x.request(s, ps)
+	x, err := s.handshakeFor(ex, ps), error(nil)
+	if x != nil {
+		err = x.rule().check(ex, false, ps)
+	} else {
+		err = checkPayloads(ex, false, ps)
+	}
+	if err != nil {
+		s.e.count("ike_malformed")
+		return nil, s.refuseMalformed(ex, ps, err)
 	}
 	s.noteCrashToken(ps)
-	if ex == wire.CreateChildSA {
-		s.adoptIfUndecided()
-	}
 	switch {
-	case ex == wire.CreateChildSA && proposesIKE(ps):
-		return s.rekeyRequest(ps)
-	case ex == wire.CreateChildSA:
-		return s.childRequest(ps)
+	case x != nil:
+		if x != s.handshake {
+			s.handshake = nil
+		}
+		return x.request(s, ps)
 	case ex == wire.Informational:
 		return s.informationalRequest(ps)
 	}

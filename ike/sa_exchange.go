@@ -48,7 +48,7 @@ func (s *ikeSA) startNext() {
 
 // mayStart reports whether the IKE SA allows an exchange of the queue. During setup only the
 // setup's own exchanges run.
-func (s *ikeSA) mayStart() bool { return !s.succ.asked && s.state.authenticated() }
+func (s *ikeSA) mayStart() bool { return !s.succeeding() && s.state.authenticated() }
 
 // run starts an exchange at once, in place of the current one.
 func (s *ikeSA) run(x exchange) {

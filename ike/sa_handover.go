@@ -23,7 +23,6 @@ type succession struct {
 
 	redundant bool // of a peer's successor: ours stays instead
 	settling  bool // of one of two that were made at once: it is deleted as soon as the other one is known to work
-	asked     bool // the peer's rekeying is being computed: nothing else is started (Section 1.3.2)
 }
 
 // succeed establishes the IKE SA as the successor of old, with the given keys, on the same path and

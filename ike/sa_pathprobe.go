@@ -73,7 +73,7 @@ func (e *Engine) probePath(in ProbePath) {
 
 // mayProbe reports whether a path probe may start at once.
 func (s *ikeSA) mayProbe() bool {
-	busy := !s.work.Idle() || s.succ.asked
+	busy := !s.work.Idle() || s.succeeding()
 	return s.usable() && !s.net.Stream() && !busy && !s.e.stopping && !s.net.unsaid && !s.live.Doubted() && s.net.fragments != fragmentsLost
 }
 

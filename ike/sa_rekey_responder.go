@@ -7,8 +7,28 @@ import (
 	"culvert/ike/wire"
 )
 
-// rekeyRequest handles the peer's request to rekey the IKE SA.
-func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
+// rekeyHandshake is the responder's side of CREATE_CHILD_SA that replaces the IKE SA, the
+// counterpart of rekeyExchange. While it is under way, the peer's successor is being computed, and
+// nothing is started on the IKE SA (RFC 7296, Section 1.3.2).
+type rekeyHandshake struct {
+	chosen wire.Proposal
+	nonces noncePair
+}
+
+// expects implements handshake: the exchange has one request.
+func (*rekeyHandshake) expects(wire.ExchangeType) bool { return false }
+
+func (*rekeyHandshake) rule() payloadRule { return ruleRekeyIKE }
+
+// succeeding reports whether the peer's successor of the IKE SA is being computed.
+func (s *ikeSA) succeeding() bool {
+	_, ok := s.handshake.(*rekeyHandshake)
+	return ok
+}
+
+// request makes the peer's successor after the key exchange.
+func (x *rekeyHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error) {
+	s.adoptIfUndecided()
 	crosses := false
 	switch answerTo(askRekeyIKE, s.doing(), childQuiet) {
 	case answerTemporary:
@@ -41,19 +61,19 @@ func (s *ikeSA) rekeyRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if err != nil {
 		return nil, refuse(wire.TemporaryFailure, "no randomness")
 	}
-	n := noncePair{Ni: nonce.Data, Nr: nr}
-	s.succ.asked = true
+	x.chosen, x.nonces = chosen, noncePair{Ni: nonce.Data, Nr: nr}
+	s.handshake = x
 	s.e.answerKey(group, ke.Data, func(k keyPair) {
-		s.succ.asked = false
-		s.rekeyComputed(chosen, n, k)
+		s.endHandshake(x)
+		x.computed(s, k)
 		s.startNext()
 	})
 	return nil, errPending
 }
 
-// rekeyComputed makes the peer's successor and answers. It hands over to it unless our own rekeying
+// computed makes the peer's successor and answers. It hands over to it unless our own rekeying
 // is outstanding.
-func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
+func (x *rekeyHandshake) computed(s *ikeSA, k keyPair) {
 	if s.state.ended() {
 		return
 	}
@@ -71,8 +91,8 @@ func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
 		s.conclude(nil, refuse(wire.TemporaryFailure, "no randomness"))
 		return
 	}
-	next.spi.I = wire.SPI(binary.BigEndian.Uint64(chosen.SPI))
-	keys, err := next.rekeyKeys(s, chosen, k.shared, n)
+	next.spi.I = wire.SPI(binary.BigEndian.Uint64(x.chosen.SPI))
+	keys, err := next.rekeyKeys(s, x.chosen, k.shared, x.nonces)
 	if err != nil {
 		next.remove()
 		s.conclude(nil, refuse(wire.NoProposalChosen, err.Error()))
@@ -80,14 +100,14 @@ func (s *ikeSA) rekeyComputed(chosen wire.Proposal, n noncePair, k keyPair) {
 	}
 	next.succeed(s, keys)
 	next.succ.parent = s
-	answer := chosen
+	answer := x.chosen
 	answer.SPI = binary.BigEndian.AppendUint64(nil, uint64(next.spi.R))
-	s.answer(append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: n.Nr}, &wire.KE{Group: proposal.Group(chosen), Data: k.public}}, next.crashNotify()...))
+	s.answer(append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: x.nonces.Nr}, &wire.KE{Group: proposal.Group(x.chosen), Data: k.public}}, next.crashNotify()...))
 	if s.state != saEstablished { // the response could not be protected, and the IKE SA has ended
 		next.remove()
 		return
 	}
-	s.succ.theirs, s.succ.nonces = next, n
+	s.succ.theirs, s.succ.nonces = next, x.nonces
 	if _, ours := s.work.Current().(*rekeyExchange); !ours {
 		s.acceptPeers()
 	}
