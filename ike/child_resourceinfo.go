@@ -120,17 +120,6 @@ func pickFurther(s *ikeSA, f *child.Pair, theirs []wire.Proposal) (childPick, er
 	return childPick{policy: pol, chosen: chosen, local: f.SA.LocalTS, remote: f.SA.RemoteTS, further: true}, nil
 }
 
-// chain returns the chain for the pair.
-func (a *childAnswer) chain() *child.Chain {
-	switch {
-	case a.old != nil:
-		return a.old.Chain().Now()
-	case a.further && a.policy.Main().Best() != nil: // the main pair may have ended during the key exchange computation
-		return a.policy.FreeChain()
-	}
-	return a.policy.Main()
-}
-
 // further reports whether the offer is for a new Child SA of a single resource.
 func (o *childOffer) further() bool { return o.chain != nil }
 

@@ -3,12 +3,10 @@ package ike
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"culvert/ike/child"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
-	"culvert/selector"
 )
 
 // A childAnswer is a Child SA that the peer asks for in IKE_AUTH or CREATE_CHILD_SA, and what we
@@ -20,14 +18,6 @@ type childAnswer struct {
 	later  bool        // the peer asks for non-initial fragments
 	info   bool        // the response carries SA_RESOURCE_INFO, as the request does (RFC 9611)
 	childPick
-}
-
-// childPick is what we agree to: the policy, one proposal, and the selectors that both sides allow.
-type childPick struct {
-	policy        *child.Policy
-	chosen        wire.Proposal
-	local, remote []selector.Selector
-	further       bool // beside another one, for a single resource
 }
 
 // childHandshake is the responder's side of CREATE_CHILD_SA for a Child SA, the counterpart of
@@ -240,146 +230,13 @@ func (a *childAnswer) install(s *ikeSA, shared []byte) (*child.Pair, error) {
 	return s.e.pairs.Install(&s.children, l, child.Agreement{SA: esp, Origin: origin, Replaces: a.old, Further: !l.IsMain(), Grouped: a.info}), nil
 }
 
-// pick chooses the policy, the proposal and the selectors for a request.
-func (a *childAnswer) pick(s *ikeSA, ps []wire.Payload) (err error) {
-	sa, _ := wire.Find[*wire.SA](ps)
-	tsi, _ := wire.FindTS(ps, false)
-	tsr, _ := wire.FindTS(ps, true)
-	theirs, remote, local := sa.Proposals, selectorsOf(tsi), selectorsOf(tsr)
-	if f := a.besides(s, local, remote); f != nil {
-		a.childPick, err = pickFurther(s, f, theirs)
-		return err
+// chain returns the chain for the pair.
+func (a *childAnswer) chain() *child.Chain {
+	switch {
+	case a.old != nil:
+		return a.old.Chain().Now()
+	case a.further && a.policy.Main().Best() != nil: // the main pair may have ended during the key exchange computation
+		return a.policy.FreeChain()
 	}
-	if len(s.children.Pairs()) >= s.maxChildren(a.old) {
-		return refuse(wire.NoAdditionalSAs, "the IKE SA has reached its limit of Child SAs")
-	}
-	if a.old != nil {
-		a.childPick, err = pickRekey(a.old, theirs, local, remote)
-		return err
-	}
-	a.childPick, err = s.party.pickPolicy(theirs, local, remote, a.create)
-	return err
-}
-
-// Bounds of the work for one request, which an authenticated peer chooses: less than a millisecond.
-const (
-	// maxSelectorWork is the number of comparisons of selectors: 255 x 255 selectors that overlap
-	// with 256 policies take half of it.
-	maxSelectorWork = 1 << 18
-	// maxChoices is the number of different lists of our ESP proposals that are compared with the
-	// peer's.
-	maxChoices = 8
-)
-
-// A candidate is a policy that overlaps with a request for a Child SA.
-type candidate struct {
-	policy *child.Policy
-	rank   int
-}
-
-// pickPolicy chooses the policy that fits the request best, of those with an acceptable proposal.
-func (p *party) pickPolicy(theirs []wire.Proposal, local, remote []selector.Selector, create bool) (childPick, error) {
-	list, ok := p.rankPolicies(local, remote)
-	if !ok {
-		p.e.count("ike_ts_unacceptable")
-		return childPick{}, refuse(wire.TSUnacceptable, "the peer proposes too many traffic selectors for our number of policies")
-	}
-	var unlucky *child.Policy // its selectors match, its proposals do not
-	tried := 0
-	for _, c := range list {
-		if unlucky != nil && sameProposals(unlucky, c.policy) {
-			continue
-		}
-		if tried++; tried > maxChoices {
-			break
-		}
-		chosen, ok := choose(c.policy, theirs, create)
-		if !ok {
-			unlucky = c.policy
-			continue
-		}
-		l, r := selector.Narrow(local, c.policy.Settings.Local), selector.Narrow(remote, c.policy.Settings.Remote)
-		if len(l) > 0 && len(r) > 0 {
-			return childPick{policy: c.policy, chosen: chosen, local: l, remote: r}, nil
-		}
-	}
-	return childPick{}, p.noChild(unlucky, theirs, local, remote)
-}
-
-// rankPolicies returns the policies that overlap with a request, the one that fits best first. ok
-// is false if they are too many to compare with that many selectors.
-func (p *party) rankPolicies(local, remote []selector.Selector) (list []candidate, ok bool) {
-	w := selector.NewWork(maxSelectorWork)
-	l, r := selector.Prepare(local), selector.Prepare(remote)
-	for _, pol := range p.policies {
-		if l.Overlaps(pol.Settings.Local, w) && r.Overlaps(pol.Settings.Remote, w) {
-			list = append(list, candidate{pol, rankSelectors(pol, l, r, w)})
-		}
-	}
-	slices.SortStableFunc(list, func(a, b candidate) int { return b.rank - a.rank })
-	return list, w.Left()
-}
-
-// sameProposals reports whether two policies have the same ESP proposals.
-func sameProposals(a, b *child.Policy) bool {
-	return slices.EqualFunc(a.Settings.Proposals, b.Settings.Proposals, func(p, q wire.Proposal) bool { return slices.Equal(p.Transforms, q.Transforms) })
-}
-
-// choose makes the responder's choice of an ESP proposal.
-func choose(pol *child.Policy, theirs []wire.Proposal, create bool) (wire.Proposal, bool) {
-	ours := pol.Settings.Proposals
-	if !create {
-		ours = proposal.WithoutKE(ours)
-	}
-	return proposal.Choose(ours, theirs)
-}
-
-// pickRekey agrees to the replacement of a pair, with the same selectors. Narrower ones are
-// forbidden, and wider ones were never agreed on (RFC 7296, Section 2.9.2).
-func pickRekey(old *child.Pair, theirs []wire.Proposal, local, remote []selector.Selector) (childPick, error) {
-	if !selector.Subset(old.SA.LocalTS, local) || !selector.Subset(old.SA.RemoteTS, remote) {
-		return childPick{}, refuse(wire.TSUnacceptable, "the traffic selectors differ from those of the replaced Child SA")
-	}
-	chosen, ok := choose(old.Policy(), theirs, true)
-	if !ok {
-		return childPick{}, refuse(wire.NoProposalChosen, "no ESP proposal is acceptable")
-	}
-	return childPick{policy: old.Policy(), chosen: chosen, local: old.SA.LocalTS, remote: old.SA.RemoteTS}, nil
-}
-
-// rankSelectors returns how well a policy fits a request: best if it covers all of its selectors,
-// next if it covers the first ones, which are those of the packet that triggered the request (RFC
-// 7296, Section 2.9). Among equals, a policy that is down ranks higher.
-func rankSelectors(pol *child.Policy, local, remote selector.Proposal, w *selector.Work) int {
-	rank := 0
-	if local.Within(pol.Settings.Local, w) && remote.Within(pol.Settings.Remote, w) {
-		rank += 4
-	}
-	if local.First().Within(pol.Settings.Local, w) && remote.First().Within(pol.Settings.Remote, w) {
-		rank += 2
-	}
-	if !pol.Up() {
-		rank++
-	}
-	return rank
-}
-
-// maxTold bounds the policies with which a request that fits none of them is recorded.
-const maxTold = 16
-
-// noChild refuses, and records the reason with the policies concerned.
-func (p *party) noChild(unlucky *child.Policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
-	if unlucky != nil {
-		p.e.count("ike_no_proposal_chosen")
-		const why = "none of the peer's ESP proposals is acceptable"
-		unlucky.RefusedCall(why, proposal.Explain(unlucky.Settings.Proposals, theirs))
-		return refuse(wire.NoProposalChosen, why)
-	}
-	p.e.count("ike_ts_unacceptable")
-	const why = "the peer's traffic selectors do not overlap with ours"
-	asked := selectorLine("theirs", remote, local)
-	for _, pol := range p.policies[:min(len(p.policies), maxTold)] {
-		pol.RefusedCall(why, []string{selectorLine("ours", pol.Settings.Local, pol.Settings.Remote), asked})
-	}
-	return refuse(wire.TSUnacceptable, why)
+	return a.policy.Main()
 }
