@@ -43,7 +43,7 @@ func (p *party) dropEarlyTries() {
 		return
 	}
 	for _, s := range slices.Clone(p.sas) {
-		if s.state == saConnecting && s.replaces() == nil {
+		if s.state == saConnecting && s.inPlaceOf() == nil {
 			s.abandonWork("the peer connected first")
 			s.remove()
 		}
@@ -55,15 +55,15 @@ func (p *party) dropEarlyTries() {
 func (p *party) settle(a, b *ikeSA) {
 	loser, winner, why := a, b, "redundant: the peer connected at the same time"
 	switch {
-	case b.replaces() == a:
-	case a.replaces() == b, compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs:
+	case b.inPlaceOf() == a:
+	case a.inPlaceOf() == b, compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs:
 		loser, winner = b, a
 	}
 	if winner.succ.settling { // already decided otherwise, before one was rekeyed
 		return
 	}
 	loser.children.MakeRedundant(&winner.children.Bundle)
-	replaced := winner.replaces() == loser
+	replaced := winner.inPlaceOf() == loser
 	if replaced {
 		why = "replaced: " + loser.succ.dying
 	}

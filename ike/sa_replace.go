@@ -85,8 +85,8 @@ func (p *party) dying() *ikeSA {
 	return p.sas[i]
 }
 
-// replaces returns the IKE SA in whose place this one was made, if it still stands, or nil.
-func (s *ikeSA) replaces() *ikeSA {
+// inPlaceOf returns the IKE SA in whose place this one was made, if it still stands, or nil.
+func (s *ikeSA) inPlaceOf() *ikeSA {
 	if s.succ.replaces == nil {
 		return nil
 	}
