@@ -29,7 +29,7 @@ type authExchange struct {
 func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
 	pols := s.party.policies
-	if old := s.inPlaceOf(); old != nil {
+	if old := s.succ.inPlaceOf(); old != nil {
 		if pol := old.oneCarriedBy(); pol != nil {
 			x.child = &childOffer{policy: pol}
 			return x

@@ -292,7 +292,7 @@ func (x *childExchange) unacceptable(s *ikeSA, why string) {
 	spi := x.spi
 	x.fail(s, "the peer's answer is not acceptable: "+why, nil)
 	if x.old != nil {
-		s.wontLive("rekeying the Child SA failed: the peer's answer is not acceptable: " + why)
+		s.succ.wontLive("rekeying the Child SA failed: the peer's answer is not acceptable: " + why)
 	}
 	x.postpone(s)
 	s.enqueue(&informational{kind: askDelete, spis: []uint32{spi}})

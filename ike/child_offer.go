@@ -161,7 +161,7 @@ func (o *childOffer) refused(s *ikeSA, kind wire.NotifyType) {
 	}
 	why := o.rekeyRefused(kind)
 	o.fail(s, why, o.explain(kind))
-	s.wontLive("rekeying the Child SA failed: " + why)
+	s.succ.wontLive("rekeying the Child SA failed: " + why)
 }
 
 // fail records the failure with the policy. If the old pair is still there it can be rekeyed later.

@@ -58,7 +58,7 @@ func (x *childHandshake) read(s *ikeSA, ps []wire.Payload) error {
 
 // request makes the Child SA, after the key exchange if there is one.
 func (x *childHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error) {
-	s.adoptIfUndecided()
+	s.succ.adoptIfUndecided()
 	if err := x.read(s, ps); err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	} else {
 		s.spi.R = spi
 	}
-	s.children.sa, s.live.sa, s.net.sa, s.auth.sa = s, s, s, s
+	s.children.sa, s.live.sa, s.net.sa, s.succ.sa, s.auth.sa = s, s, s, s, s
 	s.auth.due.Fire = s.auth.expire
 	s.life.born = e.handling.now
 	s.life.rekey.Fire = s.rekeyDue
@@ -163,10 +163,10 @@ func (s *ikeSA) end(cause child.Cause, why string) {
 	}
 	established := (s.state == saEstablished || s.state == saClosing) && !s.life.established.IsZero()
 	if cause == child.EndDead || cause == child.EndMoved {
-		s.acceptPeers()
+		s.succ.acceptPeers()
 	}
 	s.abandonWork(why)
-	s.cancelSuccession()
+	s.succ.cancelSuccession()
 	s.children.Lost(cause, why)
 	if established {
 		s.notice(Info, "ike-down", "IKE SA ended: "+why)

@@ -55,7 +55,7 @@ func (s *ikeSA) fail(why string) {
 // inherits (Section 2.8.2).
 func (s *ikeSA) deletedByPeer() {
 	cause, why := child.EndPeer, "the peer deleted it"
-	if s.acceptPeers() || s.state == saRekeyed {
+	if s.succ.acceptPeers() || s.state == saRekeyed {
 		cause, why = child.EndReplaced, "rekeyed"
 	}
 	if s.state == saClosing {
@@ -69,7 +69,7 @@ func (s *ikeSA) deletedByPeer() {
 // inbound SPIs of the same pairs.
 func (s *ikeSA) childrenDeleted(spis [][]byte) [][]byte {
 	var ours [][]byte
-	s.adoptIfUndecided()
+	s.succ.adoptIfUndecided()
 	for _, spi := range spis {
 		p := s.children.Named(spi)
 		if p == nil && s.state == saRekeyed && s.succ.successor != nil {

@@ -10,6 +10,7 @@ import (
 
 // succession is what becomes of an IKE SA that is rekeyed, by us, by the peer, or by both.
 type succession struct {
+	sa        *ikeSA
 	successor *ikeSA         // has inherited the Child SAs
 	theirs    *ikeSA         // the peer's successor, until our outstanding rekeying decides
 	nonces    noncePair      // of the peer's exchange
@@ -45,13 +46,13 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 // becomeRedundant marks a successor that the peer should delete, because ours stays. A peer that
 // received our Delete of the old IKE SA before our response to its own rekeying has forgotten that
 // rekeying. So the successor is also removed here after a while, without a Delete.
-func (s *ikeSA) becomeRedundant() {
-	s.succ.parent = nil
-	if s.state == saEstablished {
-		s.succ.redundant = true
-		s.moveTo(saRekeyed)
-		s.e.timers.Stop(&s.live.timer)
-		s.e.after(&s.life.rekey, lingerDead)
+func (c *succession) becomeRedundant() {
+	c.parent = nil
+	if c.sa.state == saEstablished {
+		c.redundant = true
+		c.sa.moveTo(saRekeyed)
+		c.sa.e.timers.Stop(&c.sa.live.timer)
+		c.sa.e.after(&c.sa.life.rekey, lingerDead)
 	}
 }
 
@@ -60,22 +61,22 @@ const rekeyedLife = 90 * time.Second
 
 // handOver moves the Child SAs and the queued exchanges to the successor. The current exchange ends
 // on the old IKE SA.
-func (s *ikeSA) handOver(successor *ikeSA) {
-	successor.succ.parent, successor.succ.dying = nil, s.succ.dying
-	s.succ.successor, s.succ.theirs = successor, nil
-	s.moveTo(saRekeyed)
-	s.children.HandOver(&successor.children)
-	waiting := slices.DeleteFunc(s.work.TakeWaiting(), func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
-	successor.net.inherit(&s.net)
-	s.e.sas.byAddr.enlist(successor)
-	if s.net.fragments == fragmentsLost { // it is tested again
+func (c *succession) handOver(successor *ikeSA) {
+	successor.succ.parent, successor.succ.dying = nil, c.dying
+	c.successor, c.theirs = successor, nil
+	c.sa.moveTo(saRekeyed)
+	c.sa.children.HandOver(&successor.children)
+	waiting := slices.DeleteFunc(c.sa.work.TakeWaiting(), func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
+	successor.net.inherit(&c.sa.net)
+	c.sa.e.sas.byAddr.enlist(successor)
+	if c.sa.net.fragments == fragmentsLost { // it is tested again
 		successor.net.fragments = fragmentsUnknown
 	}
-	s.e.timers.Stop(&s.live.timer)
-	s.e.timers.Stop(&s.life.hard)
-	s.e.after(&s.life.rekey, rekeyedLife)
-	s.e.answerRefs(&s.life.refs, nil)
-	successor.notice(Info, "ike-rekeyed", fmt.Sprintf("IKE SA %v/%v replaces %v/%v", successor.spi.I, successor.spi.R, s.spi.I, s.spi.R))
+	c.sa.e.timers.Stop(&c.sa.live.timer)
+	c.sa.e.timers.Stop(&c.sa.life.hard)
+	c.sa.e.after(&c.sa.life.rekey, rekeyedLife)
+	c.sa.e.answerRefs(&c.sa.life.refs, nil)
+	successor.notice(Info, "ike-rekeyed", fmt.Sprintf("IKE SA %v/%v replaces %v/%v", successor.spi.I, successor.spi.R, c.sa.spi.I, c.sa.spi.R))
 	successor.work.Add(waiting...)
 	if successor.net.unsaid {
 		successor.net.announce()
@@ -84,33 +85,33 @@ func (s *ikeSA) handOver(successor *ikeSA) {
 }
 
 // acceptPeers hands over to the peer's successor, and reports whether there was one.
-func (s *ikeSA) acceptPeers() bool {
-	theirs := s.succ.theirs
-	if theirs == nil || theirs.state != saEstablished || s.state != saEstablished {
+func (c *succession) acceptPeers() bool {
+	theirs := c.theirs
+	if theirs == nil || theirs.state != saEstablished || c.sa.state != saEstablished {
 		return false
 	}
-	s.handOver(theirs)
+	c.handOver(theirs)
 	return true
 }
 
 // adoptIfUndecided handles the first use of the peer's successor while our own rekeying of its
 // predecessor is outstanding: the peer would not use it if it were to be deleted.
-func (s *ikeSA) adoptIfUndecided() {
-	if s.succ.parent != nil && s.succ.parent.succ.theirs == s {
-		s.succ.parent.acceptPeers()
+func (c *succession) adoptIfUndecided() {
+	if c.parent != nil && c.parent.succ.theirs == c.sa {
+		c.parent.succ.acceptPeers()
 	}
 }
 
 // cancelSuccession drops what is undecided when the IKE SA ends.
-func (s *ikeSA) cancelSuccession() {
-	if parent := s.succ.parent; parent != nil && parent.succ.theirs == s {
+func (c *succession) cancelSuccession() {
+	if parent := c.parent; parent != nil && parent.succ.theirs == c.sa {
 		parent.succ.theirs = nil
 	}
-	if theirs := s.succ.theirs; theirs != nil && theirs.state == saEstablished {
+	if theirs := c.theirs; theirs != nil && theirs.state == saEstablished {
 		theirs.succ.parent = nil
 	}
-	s.succ.parent, s.succ.theirs = nil, nil
-	s.e.answerRefs(&s.life.refs, errors.New("the IKE SA ended"))
+	c.parent, c.theirs = nil, nil
+	c.sa.e.answerRefs(&c.sa.life.refs, errors.New("the IKE SA ended"))
 }
 
 // scheduleRekey sets the IKE SA's lifetimes, as Child SAs have them.

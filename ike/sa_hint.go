@@ -108,7 +108,7 @@ func (l *livenessCheck) heardAgain() {
 	}
 	s.succ.silent, s.succ.dying = false, ""
 	for _, o := range s.party.sas {
-		if o.inPlaceOf() == s {
+		if o.succ.inPlaceOf() == s {
 			o.succ.replaces = nil
 		}
 	}

@@ -43,7 +43,7 @@ func (p *party) dropEarlyTries() {
 		return
 	}
 	for _, s := range slices.Clone(p.sas) {
-		if s.state == saConnecting && s.inPlaceOf() == nil {
+		if s.state == saConnecting && s.succ.inPlaceOf() == nil {
 			s.abandonWork("the peer connected first")
 			s.remove()
 		}
@@ -55,15 +55,15 @@ func (p *party) dropEarlyTries() {
 func (p *party) settle(a, b *ikeSA) {
 	loser, winner, why := a, b, "redundant: the peer connected at the same time"
 	switch {
-	case b.inPlaceOf() == a:
-	case a.inPlaceOf() == b, compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs:
+	case b.succ.inPlaceOf() == a:
+	case a.succ.inPlaceOf() == b, compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs:
 		loser, winner = b, a
 	}
 	if winner.succ.settling { // already decided otherwise, before one was rekeyed
 		return
 	}
 	loser.children.MakeRedundant(&winner.children.Bundle)
-	replaced := winner.inPlaceOf() == loser
+	replaced := winner.succ.inPlaceOf() == loser
 	if replaced {
 		why = "replaced: " + loser.succ.dying
 	}
@@ -91,7 +91,7 @@ func (p *party) migrate(loser, winner *ikeSA, why string, tries int) {
 	}
 	winner.enqueue(&informational{
 		then: func() {
-			winner = winner.latest()
+			winner = winner.succ.latest()
 			if !winner.usable() || !loser.usable() { // one was rekeyed or ended: start over
 				loser.succ.settling = false
 				p.e.touch(p)
@@ -109,7 +109,8 @@ func (p *party) migrate(loser, winner *ikeSA, why string, tries int) {
 }
 
 // latest returns the last of the successors that the IKE SA was rekeyed to.
-func (s *ikeSA) latest() *ikeSA {
+func (c *succession) latest() *ikeSA {
+	s := c.sa
 	for s.succ.successor != nil {
 		s = s.succ.successor
 	}

@@ -157,7 +157,7 @@ func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	case s.succ.theirs != nil:
 		// The peer did not notice the simultaneous rekeying, so our own is dropped (RFC 7296,
 		// Section 2.8.2).
-		s.acceptPeers()
+		s.succ.acceptPeers()
 		x.leave(s, nil)
 	case reactTo(kind, false, s.life.tries) == reactWait:
 		s.e.after(&s.life.rekey, timer.TemporaryWait(s.e.cfg.Rand))
@@ -167,7 +167,7 @@ func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType) {
 		s.close("the peer keeps refusing: the two sides disagree about which SAs exist")
 	default:
 		x.failed(s, refusalText(kind))
-		s.wontLive("rekeying the IKE SA failed: the peer answered " + kind.String())
+		s.succ.wontLive("rekeying the IKE SA failed: the peer answered " + kind.String())
 	}
 }
 
@@ -222,15 +222,15 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 	if theirs == nil || theirs.state.ending() || compareRekeys(n, s.succ.nonces) == keepOurs {
 		s.succ.theirs = nil
 		if theirs != nil {
-			theirs.becomeRedundant()
+			theirs.succ.becomeRedundant()
 		}
 		next.giveCrashToken()
-		s.handOver(next)
+		s.succ.handOver(next)
 		s.done(x)
 		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: child.EndReplaced, why: "rekeyed"})
 		return
 	}
-	s.acceptPeers()
+	s.succ.acceptPeers()
 	s.done(x)
 	next.closeAs(child.EndReplaced, "redundant: both sides rekeyed at the same time")
 }

@@ -28,7 +28,7 @@ func (s *ikeSA) succeeding() bool {
 
 // request makes the peer's successor after the key exchange.
 func (x *rekeyHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error) {
-	s.adoptIfUndecided()
+	s.succ.adoptIfUndecided()
 	crosses := false
 	switch answerTo(askRekeyIKE, s.doing(), childQuiet) {
 	case answerTemporary:
@@ -109,6 +109,6 @@ func (x *rekeyHandshake) computed(s *ikeSA, k keyPair) {
 	}
 	s.succ.theirs, s.succ.nonces = next, x.nonces
 	if _, ours := s.work.Current().(*rekeyExchange); !ours {
-		s.acceptPeers()
+		s.succ.acceptPeers()
 	}
 }

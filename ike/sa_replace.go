@@ -40,17 +40,17 @@ const replacePause = 5 * time.Second
 const patience = 3
 
 // wontLive records that the IKE SA cannot be kept, and has a new one take its place.
-func (s *ikeSA) wontLive(why string) {
-	if s.state != saEstablished || s.succ.dying != "" {
+func (c *succession) wontLive(why string) {
+	if c.sa.state != saEstablished || c.dying != "" {
 		return
 	}
-	s.succ.dying = why
+	c.dying = why
 	text := why + "; a new IKE SA takes its place"
-	if len(s.party.cfg.Remote) == 0 {
+	if len(c.sa.party.cfg.Remote) == 0 {
 		text = why + "; the peer must connect again, as no remote address is configured to connect to"
 	}
-	s.notice(Warn, "rekey-refused", text)
-	s.e.touch(s.party)
+	c.sa.notice(Warn, "rekey-refused", text)
+	c.sa.e.touch(c.sa.party)
 }
 
 // replaceDying starts an attempt to connect in place of an IKE SA that cannot be kept.
@@ -86,11 +86,11 @@ func (p *party) dying() *ikeSA {
 }
 
 // inPlaceOf returns the IKE SA in whose place this one was made, if it still stands, or nil.
-func (s *ikeSA) inPlaceOf() *ikeSA {
-	if s.succ.replaces == nil {
+func (c *succession) inPlaceOf() *ikeSA {
+	if c.replaces == nil {
 		return nil
 	}
-	if old := s.succ.replaces.latest(); old.usable() {
+	if old := c.replaces.succ.latest(); old.usable() {
 		return old
 	}
 	return nil

@@ -94,7 +94,7 @@ func (s *ikeSA) retransmit() {
 	s.e.count("ike_retransmitted")
 	s.sendRequest()
 	if r.Exchange == wire.CreateChildSA && r.Repeated == patience && s.work.Current().activity() != ikeQuiet {
-		s.wontLive("the peer does not answer CREATE_CHILD_SA")
+		s.succ.wontLive("the peer does not answer CREATE_CHILD_SA")
 	}
 }
 
