@@ -166,7 +166,7 @@ func (s *ikeSA) end(cause child.Cause, why string) {
 		s.succ.acceptPeers()
 	}
 	s.abandonWork(why)
-	s.succ.cancelSuccession()
+	s.succ.cancel()
 	s.children.Lost(cause, why)
 	if established {
 		s.notice(Info, "ike-down", "IKE SA ended: "+why)

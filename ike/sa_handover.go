@@ -102,8 +102,8 @@ func (c *succession) adoptIfUndecided() {
 	}
 }
 
-// cancelSuccession drops what is undecided when the IKE SA ends.
-func (c *succession) cancelSuccession() {
+// cancel drops what is undecided when the IKE SA ends.
+func (c *succession) cancel() {
 	if parent := c.parent; parent != nil && parent.succ.theirs == c.sa {
 		parent.succ.theirs = nil
 	}
