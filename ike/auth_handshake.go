@@ -19,18 +19,17 @@ func (*authHandshake) rule() payloadRule { return ruleAuthRequest }
 
 // request verifies the initiator against one candidate after the other.
 func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error) {
-	idi, _ := wire.FindID(ps, false)
-	id, err := identity.FromPayload(idi)
-	if err != nil {
-		return nil, s.notAuthentic(nil, err, nil)
-	}
-	list := s.candidates(ps, id)
-	if len(list) == 0 {
-		return nil, s.nobodyIs(id)
-	}
-	a := &authAttempt{ps: ps, id: id, idi: idi, list: list}
+	a := &authAttempt{sa: s, ps: ps}
+	a.idi, _ = wire.FindID(ps, false)
 	a.auth, _ = wire.Find[*wire.Auth](ps)
-	a.next(s)
+	var err error
+	if a.id, err = identity.FromPayload(a.idi); err != nil {
+		return nil, a.notAuthentic(nil, err, nil)
+	}
+	if a.list = a.candidates(); len(a.list) == 0 {
+		return nil, a.nobody()
+	}
+	a.next()
 	return nil, errPending
 }
 
@@ -43,29 +42,32 @@ func (s *ikeSA) claimed(idi *wire.ID, ps []wire.Payload) *profile {
 	if err != nil {
 		return nil
 	}
-	if list := s.candidates(ps, id); len(list) > 0 {
+	a := &authAttempt{sa: s, ps: ps, id: id}
+	if list := a.candidates(); len(list) > 0 {
 		return list[0]
 	}
 	return nil
 }
 
-// nobodyIs refuses an initiator whose identity no configured peer accepts.
-func (s *ikeSA) nobodyIs(id identity.ID) error {
+// nobody refuses an initiator whose identity no configured peer accepts.
+func (a *authAttempt) nobody() error {
+	s := a.sa
 	known := s.e.peers.callers(s.net.Path, nil)
 	if len(s.e.peers.byName) == 1 {
 		known = []*profile{s.e.peers.likeliest(nil)}
 	}
 	if len(known) != 1 {
-		return s.notAuthentic(nil, fmt.Errorf("no configured peer accepts the identity %s", id), nil)
+		return a.notAuthentic(nil, fmt.Errorf("no configured peer accepts the identity %s", a.id), nil)
 	}
 	p := known[0]
-	theirs, expected := identity.Apart(id, p.cfg.RemoteID)
-	return s.notAuthentic(nil, fmt.Errorf("it identified itself as %s, but remote_id is %s", theirs, expected), append(p.explainIdentities(), "theirs: "+theirs))
+	theirs, expected := identity.Apart(a.id, p.cfg.RemoteID)
+	return a.notAuthentic(nil, fmt.Errorf("it identified itself as %s, but remote_id is %s", theirs, expected), append(p.explainIdentities(), "theirs: "+theirs))
 }
 
 // notAuthentic records that an initiator is refused, for a wrong proof or an unknown identity, and
 // returns the error that ends the IKE SA. claims is the peer that it named, or nil.
-func (s *ikeSA) notAuthentic(claims *profile, err error, explain []string) error {
+func (a *authAttempt) notAuthentic(claims *profile, err error, explain []string) error {
+	s := a.sa
 	s.e.count("ike_authentication_failed")
 	s.e.callRefused(call{from: s.net.Path, claims: claims, event: eventAuthFailed, why: s.net.Remote().String() + ": " + err.Error(), explain: func() []string { return explain }})
 	return fatal(wire.AuthenticationFailed, err.Error())
@@ -79,6 +81,7 @@ const maxCandidates = 8
 
 // An authAttempt is an initiator's request of IKE_AUTH during its verification.
 type authAttempt struct {
+	sa   *ikeSA
 	ps   []wire.Payload
 	id   identity.ID
 	idi  *wire.ID
@@ -88,10 +91,11 @@ type authAttempt struct {
 }
 
 // next tries the next candidate, or refuses the initiator if none is left.
-func (a *authAttempt) next(s *ikeSA) {
+func (a *authAttempt) next() {
+	s := a.sa
 	if len(a.why) == len(a.list) {
 		p := a.list[0] // its reason is the one to report
-		s.conclude(nil, s.notAuthentic(p, a.why[0], append(p.explainIdentities(), "theirs: "+a.id.String())))
+		s.conclude(nil, a.notAuthentic(p, a.why[0], append(p.explainIdentities(), "theirs: "+a.id.String())))
 		return
 	}
 	p := a.list[len(a.why)]
@@ -102,49 +106,50 @@ func (a *authAttempt) next(s *ikeSA) {
 		}
 	}
 	if err != nil {
-		a.failed(s, err)
+		a.failed(err)
 		return
 	}
 	s.verify(c, a.idi, a.auth, a.ps, func(err error) {
 		switch {
 		case s.state != saHalfOpen || p.removed:
-			s.endHalfOpen()
+			a.endHalfOpen()
 		case err != nil:
-			a.failed(s, fmt.Errorf("authentication of %s failed: %w", a.id, err))
+			a.failed(fmt.Errorf("authentication of %s failed: %w", a.id, err))
 		default:
-			a.prove(s, p, c)
+			a.prove(p, c)
 		}
 	})
 }
 
 // failed records why the current candidate is not the initiator, and tries the next one.
-func (a *authAttempt) failed(s *ikeSA, err error) {
+func (a *authAttempt) failed(err error) {
 	a.why = append(a.why, err)
-	a.next(s)
+	a.next()
 }
 
 // endHalfOpen refuses an initiator whose peer was removed from the configuration during the
 // verification. An IKE SA that has already ended stays as it is.
-func (s *ikeSA) endHalfOpen() {
-	if s.state == saHalfOpen {
-		s.conclude(nil, s.notAuthentic(nil, errors.New("the peer was removed from the configuration"), nil))
+func (a *authAttempt) endHalfOpen() {
+	if a.sa.state == saHalfOpen {
+		a.sa.conclude(nil, a.notAuthentic(nil, errors.New("the peer was removed from the configuration"), nil))
 	}
 }
 
 // prove makes this side's AUTH for the initiator, which is p.
-func (a *authAttempt) prove(s *ikeSA, p *profile, c Credential) {
+func (a *authAttempt) prove(p *profile, c Credential) {
+	s := a.sa
 	idr := p.cfg.LocalID.Payload(true)
 	s.prove(c, idr, func(made proof) {
 		switch {
 		case s.state != saHalfOpen || p.removed:
-			s.endHalfOpen()
+			a.endHalfOpen()
 		case made.err != nil:
 			// The peer is authenticated, and learns no more than that it failed.
 			s.e.count("ike_authentication_failed")
 			p.party.cannotProve(made.err)
 			s.conclude(nil, fatal(wire.AuthenticationFailed, made.err.Error()))
 		default:
-			a.accept(s, p, slices.Concat([]wire.Payload{idr}, c.Auth(), []wire.Payload{made.auth}))
+			a.accept(p, slices.Concat([]wire.Payload{idr}, c.Auth(), []wire.Payload{made.auth}))
 		}
 	})
 }
@@ -162,7 +167,8 @@ func (p *party) cannotProve(err error) {
 }
 
 // accept establishes the IKE SA and answers, with a Child SA if both sides agree on one.
-func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
+func (a *authAttempt) accept(p *profile, answer []wire.Payload) {
+	s := a.sa
 	if p.isFull(a.id) {
 		// Other errors would leave the initiator with an IKE SA (RFC 7296, Section 2.21.2).
 		s.e.count("ike_too_many_parties")
@@ -173,7 +179,7 @@ func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
 	s.net.follows = saysItFollows(a.ps)
 	s.established(p.partyOf(a.id), a.id)
 	s.takeCrashToken(a.ps)
-	s.delayOwnChildren()
+	s.party.delayOwnChildren()
 	made, child, err := new(childAnswer).inAuth(s, a.ps)
 	var refusal *notifyError
 	if errors.As(err, &refusal) {
@@ -187,8 +193,8 @@ func (a *authAttempt) accept(s *ikeSA, p *profile, answer []wire.Payload) {
 		made.CameUp()
 	}
 	if _, ok := wire.FindNotify(a.ps, wire.InitialContact); ok {
-		s.onlyOne()
+		s.party.onlyOne(s)
 	}
 	s.hintAbout()
-	s.notTooMany()
+	s.party.notTooMany(s)
 }

@@ -4,38 +4,37 @@ import (
 	"slices"
 
 	"culvert/ike/child"
-	"culvert/ike/identity"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
 )
 
-// candidates returns the configured peers that an initiator with the identity may be, the likeliest
-// first. In the order of weight: the initiator asks for the peer's local identity; the remote
-// identity is exact, not a pattern; the peer is configured at this address, or else at none. Ties
-// keep the order of the configuration. A candidate must allow the proposal that was chosen in
-// IKE_SA_INIT, before the identity was known.
-func (s *ikeSA) candidates(ps []wire.Payload, id identity.ID) []*profile {
+// candidates returns the configured peers that the initiator may be, the likeliest first. In the
+// order of weight: the initiator asks for the peer's local identity; the remote identity is exact,
+// not a pattern; the peer is configured at this address, or else at none. Ties keep the order of
+// the configuration. A candidate must allow the proposal that was chosen in IKE_SA_INIT, before the
+// identity was known.
+func (a *authAttempt) candidates() []*profile {
 	var list []*profile
-	for _, p := range s.e.peers.called(id, s.net.Local().Addr()) {
-		if _, ok := proposal.Choose(p.cfg.Proposals, []wire.Proposal{s.keys.proposal}); ok {
+	for _, p := range a.sa.e.peers.called(a.id, a.sa.net.Local().Addr()) {
+		if _, ok := proposal.Choose(p.cfg.Proposals, []wire.Proposal{a.sa.keys.proposal}); ok {
 			list = append(list, p)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b *profile) int { return s.likelihood(b, ps) - s.likelihood(a, ps) })
+	slices.SortStableFunc(list, func(p, q *profile) int { return a.likelihood(q) - a.likelihood(p) })
 	return list[:min(len(list), maxCandidates)]
 }
 
 // likelihood returns the rank of a peer among the candidates; the highest is the likeliest.
-func (s *ikeSA) likelihood(p *profile, ps []wire.Payload) int {
+func (a *authAttempt) likelihood(p *profile) int {
 	rank := 0
-	if idr, ok := wire.FindID(ps, true); ok && idr.IDType == p.cfg.LocalID.Type && string(idr.Data) == p.cfg.LocalID.Data {
+	if idr, ok := wire.FindID(a.ps, true); ok && idr.IDType == p.cfg.LocalID.Type && string(idr.Data) == p.cfg.LocalID.Data {
 		rank += 8
 	}
 	if !p.cfg.RemoteID.IsPattern() {
 		rank += 4
 	}
 	switch {
-	case slices.Contains(p.cfg.Remote, s.net.Remote().Addr()):
+	case slices.Contains(p.cfg.Remote, a.sa.net.Remote().Addr()):
 		rank += 2
 	case len(p.cfg.Remote) == 0:
 		rank++
@@ -47,13 +46,13 @@ func (s *ikeSA) likelihood(p *profile, ps []wire.Payload) int {
 // identity, whatever the spelling. A party of many has one.
 func (s *ikeSA) sameIdentity(o *ikeSA) bool { return s.party.isOne() || o.remoteKey == s.remoteKey }
 
-// onlyOne handles INITIAL_CONTACT: it ends every older IKE SA with the same authenticated identity.
-// The receiver may "delete any other IKE SAs it has to the same authenticated identity without
-// waiting for a timeout" (RFC 7296, Section 2.4). It spares an IKE SA of ours that was established
-// after the peer began this one: both sides started at once, and settleDuplicates decides. It does
-// not spare one that the peer began: the peer has abandoned it.
-func (s *ikeSA) onlyOne() {
-	for _, o := range slices.Clone(s.party.sas) {
+// onlyOne handles INITIAL_CONTACT: it ends every IKE SA older than s with the same authenticated
+// identity. The receiver may "delete any other IKE SAs it has to the same authenticated identity
+// without waiting for a timeout" (RFC 7296, Section 2.4). It spares an IKE SA of ours that was
+// established after the peer began this one: both sides started at once, and settleDuplicates
+// decides. It does not spare one that the peer began: the peer has abandoned it.
+func (p *party) onlyOne(s *ikeSA) {
+	for _, o := range slices.Clone(p.sas) {
 		if o == s || !s.sameIdentity(o) || !o.state.authenticated() {
 			continue
 		}
@@ -68,11 +67,12 @@ func (s *ikeSA) onlyOne() {
 // reauthentication.
 const maxRedundant = 16
 
-// notTooMany ends the oldest IKE SA that the identity began, if there are more than maxRedundant.
-func (s *ikeSA) notTooMany() {
+// notTooMany ends the oldest IKE SA that the identity of s began, if there are more than
+// maxRedundant.
+func (p *party) notTooMany(s *ikeSA) {
 	var oldest *ikeSA
 	count := 0
-	for _, o := range s.party.sas {
+	for _, o := range p.sas {
 		if !s.sameIdentity(o) || o.initiator || !o.usable() {
 			continue
 		}
@@ -82,14 +82,14 @@ func (s *ikeSA) notTooMany() {
 		count++
 	}
 	if count > maxRedundant {
-		s.e.count("ike_too_many_twins")
+		p.e.count("ike_too_many_twins")
 		oldest.closeAs(child.EndReplaced, "the peer has too many IKE SAs")
 	}
 }
 
-// superseded returns the number of the identity's IKE SAs that wait for their deletion.
-func (s *ikeSA) superseded() (count int) {
-	for _, o := range s.party.sas {
+// superseded returns the number of IKE SAs of the identity of s that wait for their deletion.
+func (p *party) superseded(s *ikeSA) (count int) {
+	for _, o := range p.sas {
 		if s.sameIdentity(o) && (o.state == saRekeyed || o.state == saClosing) {
 			count++
 		}

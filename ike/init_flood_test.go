@@ -256,7 +256,7 @@ func TestTooManyTwins(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.established(peer, spelling(peer.cfg.RemoteID, n))
-		s.notTooMany()
+		s.party.notTooMany(s)
 		newest = s
 	}
 	if len(peer.sas) != maxRedundant || peer.main() != newest {

@@ -118,8 +118,8 @@ func (c *succession) latest() *ikeSA {
 }
 
 // delayOwnChildren lets a peer that has just connected make its Child SAs before we ask for ours.
-func (s *ikeSA) delayOwnChildren() {
-	for _, pol := range s.party.policies {
+func (p *party) delayOwnChildren() {
+	for _, pol := range p.policies {
 		pol.Defer(timer.ReconnectFirst)
 	}
 }

@@ -39,7 +39,7 @@ func (x *rekeyHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, e
 	if crosses && s.succ.theirs != nil {
 		return nil, refuse(wire.TemporaryFailure, "the IKE SA is being rekeyed")
 	}
-	if s.superseded() >= maxRedundant {
+	if s.party.superseded(s) >= maxRedundant {
 		return nil, refuse(wire.TemporaryFailure, "the peer has not deleted the IKE SAs that it rekeyed before")
 	}
 	sa, _ := wire.Find[*wire.SA](ps)
