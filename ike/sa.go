@@ -37,7 +37,7 @@ type ikeSA struct {
 	life           life
 	auth           authLife
 	live           livenessCheck
-	rtt            roundTrip
+	probes         probing
 	succ           succession
 	remoteID       identity.ID
 	remoteKey      identity.ID  // its canonical form
@@ -103,7 +103,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	} else {
 		s.spi.R = spi
 	}
-	s.children.sa, s.live.sa, s.net.sa, s.succ.sa, s.auth.sa = s, s, s, s, s
+	s.children.sa, s.live.sa, s.net.sa, s.succ.sa, s.probes.sa, s.auth.sa = s, s, s, s, s, s
 	s.auth.due.Fire = s.auth.expire
 	s.life.born = e.handling.now
 	s.life.rekey.Fire = s.rekeyDue

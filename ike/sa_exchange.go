@@ -42,7 +42,7 @@ func (s *ikeSA) startNext() {
 		x.start(s)
 	}
 	if s.work.Waiting() > 0 {
-		s.hurry()
+		s.probes.hurry()
 	}
 }
 

@@ -33,7 +33,7 @@ func (x *fragmentProof) start(s *ikeSA) {
 	if s.net.Is6() {
 		size = proof6
 	}
-	data, _, ok := s.padded(size)
+	data, _, ok := s.probes.padded(size)
 	if !ok {
 		x.abandon(s, "")
 		s.done(x)
@@ -52,7 +52,7 @@ func (x *fragmentProof) again(s *ikeSA) {
 		part = proofPart6
 	}
 	s.emitRequest(Send{FragmentSize: part})
-	s.e.after(&s.retransmission, s.probeWait())
+	s.e.after(&s.retransmission, s.probes.wait())
 }
 
 func (x *fragmentProof) unanswered(s *ikeSA) bool {
@@ -87,17 +87,17 @@ func (x *fragmentProof) hurry(s *ikeSA) {
 func (x *fragmentProof) response(s *ikeSA, _ []wire.Payload) {
 	switch {
 	case !x.whole:
-		s.net.fragments = fragmentsPass
+		s.probes.fragments = fragmentsPass
 		if x.tries == 1 {
-			s.rtt.measure(s.e.handling.now.Sub(x.at))
+			s.probes.rtt.measure(s.e.handling.now.Sub(x.at))
 		}
 	case !x.hurried:
-		s.net.fragments = fragmentsLost
+		s.probes.fragments = fragmentsLost
 		s.party.pathUnprobed()
 	}
-	proven := s.net.fragments == fragmentsPass
+	proven := s.probes.fragments == fragmentsPass
 	s.done(x)
-	if proven && s.mayProbe() {
+	if proven && s.probes.mayProbe() {
 		s.enqueue(x.probe)
 		return
 	}

@@ -69,8 +69,8 @@ func (c *succession) handOver(successor *ikeSA) {
 	waiting := slices.DeleteFunc(c.sa.work.TakeWaiting(), func(x exchange) bool { _, rekeys := x.(*rekeyExchange); return rekeys })
 	successor.net.inherit(&c.sa.net)
 	c.sa.e.sas.byAddr.enlist(successor)
-	if c.sa.net.fragments == fragmentsLost { // it is tested again
-		successor.net.fragments = fragmentsUnknown
+	if c.sa.probes.fragments != fragmentsLost { // otherwise it is tested again
+		successor.probes.fragments = c.sa.probes.fragments
 	}
 	c.sa.e.timers.Stop(&c.sa.live.timer)
 	c.sa.e.timers.Stop(&c.sa.life.hard)

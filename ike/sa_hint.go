@@ -59,7 +59,7 @@ func (l *livenessCheck) hint(within time.Duration) {
 	case out == nil:
 		l.probe()
 	case path:
-		s.hurry()
+		s.probes.hurry()
 	case !doubted && !s.net.moving():
 		out.Repeated = 0
 		s.awaitAnswer() // nothing is sent in response to the hint

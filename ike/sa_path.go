@@ -19,8 +19,6 @@ type network struct {
 	unsaid  bool // the peer does not know our present address yet
 	moves   moveLimit
 	check   *pathCheck // nil before the first one
-
-	fragments fragmentPath
 }
 
 // inherit takes over the path of the IKE SA that this one succeeds, and what is known about it.
@@ -83,8 +81,7 @@ func (n *network) heardFrom(to ipsec.Path) {
 
 // movePairs gives the dataplane the new path of the Child SAs.
 func (n *network) movePairs() {
-	n.sa.hurry()
-	n.fragments, n.sa.rtt = fragmentsUnknown, 0
+	n.sa.probes.moved()
 	to := n.espPath()
 	for _, p := range n.sa.children.Pairs() {
 		if p.SA.Path != to {

@@ -59,22 +59,29 @@ type prober interface {
 func (e *Engine) probePath(in ProbePath) {
 	x := &pathProbe{id: in.ID, size: in.Size}
 	p := e.pairs.Carried(in.ID)
-	if p == nil || !saOf(p).mayProbe() {
+	if p == nil || !saOf(p).probes.mayProbe() {
 		x.tell(e, ipsec.PathUnknown)
 		return
 	}
 	s := saOf(p)
-	if s.net.fragments == fragmentsUnknown {
+	if s.probes.fragments == fragmentsUnknown {
 		s.enqueue(&fragmentProof{probe: x})
 		return
 	}
 	s.enqueue(x)
 }
 
+// probing is what the probes of an IKE SA have found out about its path.
+type probing struct {
+	sa        *ikeSA
+	fragments fragmentPath
+	rtt       roundTrip
+}
+
 // mayProbe reports whether a path probe may start at once.
-func (s *ikeSA) mayProbe() bool {
-	busy := !s.work.Idle() || s.succeeding()
-	return s.usable() && !s.net.Stream() && !busy && !s.e.stopping && !s.net.unsaid && !s.live.Doubted() && s.net.fragments != fragmentsLost
+func (g *probing) mayProbe() bool {
+	busy := !g.sa.work.Idle() || g.sa.succeeding()
+	return g.sa.usable() && !g.sa.net.Stream() && !busy && !g.sa.e.stopping && !g.sa.net.unsaid && !g.sa.live.Doubted() && g.fragments != fragmentsLost
 }
 
 // pathProbe is the exchange that shows whether the path takes a packet of a given size.
@@ -101,7 +108,7 @@ func (x *pathProbe) tell(e *Engine, v ipsec.PathVerdict) {
 func (x *pathProbe) activity() ikeActivity { return ikeQuiet }
 
 func (x *pathProbe) start(s *ikeSA) {
-	data, sent, ok := s.padded(x.size)
+	data, sent, ok := s.probes.padded(x.size)
 	if !ok {
 		x.tell(s.e, ipsec.PathUnknown)
 		s.done(x)
@@ -117,7 +124,7 @@ func (x *pathProbe) start(s *ikeSA) {
 func (x *pathProbe) again(s *ikeSA) {
 	x.tries++
 	s.emitRequest(Send{DontFragment: true})
-	s.e.after(&s.retransmission, s.probeWait())
+	s.e.after(&s.retransmission, s.probes.wait())
 }
 
 func (x *pathProbe) unanswered(s *ikeSA) bool {
@@ -164,9 +171,9 @@ func (x *pathProbe) response(s *ikeSA, _ []wire.Payload) {
 	case !x.parts:
 		x.tell(s.e, ipsec.PathPassed)
 		if x.tries == 1 {
-			s.rtt.measure(took)
+			s.probes.rtt.measure(took)
 		}
-	case x.hurried || took < time.Duration(s.rtt/2): // it may answer the form with DF
+	case x.hurried || took < time.Duration(s.probes.rtt/2): // it may answer the form with DF
 		x.tell(s.e, ipsec.PathUnknown)
 	default:
 		x.tell(s.e, ipsec.PathLost)
@@ -178,16 +185,16 @@ func (x *pathProbe) abandon(s *ikeSA, _ string) { x.tell(s.e, ipsec.PathUnknown)
 
 // padded returns an INFORMATIONAL request, and the size of its IP packet: the largest up to size
 // octets that the cipher's blocks allow.
-func (s *ikeSA) padded(size int) (data []byte, sent int, ok bool) {
-	id, ok := s.win.NextID()
-	if !ok || s.keys.out == nil {
+func (g *probing) padded(size int) (data []byte, sent int, ok bool) {
+	id, ok := g.sa.win.NextID()
+	if !ok || g.sa.keys.out == nil {
 		return nil, 0, false
 	}
-	headers := s.net.Headers()
+	headers := g.sa.net.Headers()
 	room := size - headers
 	for n, tries := 0, 0; tries < 3; tries++ { // without padding, then with the rest, then a block less
 		pad := &wire.Notify{Kind: padding, Data: make([]byte, n)}
-		list, err := s.keys.out.SealFragments(s.header(wire.Informational, false, id), []wire.Payload{pad}, 0)
+		list, err := g.sa.keys.out.SealFragments(g.sa.header(wire.Informational, false, id), []wire.Payload{pad}, 0)
 		if err != nil || len(list) != 1 {
 			return nil, 0, false
 		}
@@ -220,24 +227,30 @@ func (r *roundTrip) measure(took time.Duration) {
 	}
 }
 
-// probeWait returns how long a response to one form of a probe is awaited.
-func (s *ikeSA) probeWait() time.Duration {
-	return min(max(probeLeast, time.Duration(3*s.rtt)), probeMost)
+// wait returns how long a response to one form of a probe is awaited.
+func (g *probing) wait() time.Duration {
+	return min(max(probeLeast, time.Duration(3*g.rtt)), probeMost)
+}
+
+// moved forgets what is known about the path, which has changed, and ends a probe under way.
+func (g *probing) moved() {
+	g.hurry()
+	g.fragments, g.rtt = fragmentsUnknown, 0
 }
 
 // hurry ends a probe under way.
-func (s *ikeSA) hurry() {
-	if x, ok := s.work.Current().(prober); ok {
-		x.hurry(s)
+func (g *probing) hurry() {
+	if x, ok := g.sa.work.Current().(prober); ok {
+		x.hurry(g.sa)
 	}
 }
 
 // patient reports whether a request is repeated without limit. A path probe must not end an IKE SA
 // that would live without it. If the peer's liveness is in question, the probe serves as the
 // liveness check instead, with its limit.
-func (s *ikeSA) patient() bool {
-	if _, probing := s.work.Current().(prober); !probing || s.state != saEstablished {
+func (g *probing) patient() bool {
+	if _, probing := g.sa.work.Current().(prober); !probing || g.sa.state != saEstablished {
 		return false
 	}
-	return s.work.Waiting() == 0 && !s.live.Doubted() && !s.net.moving() && !s.live.silent()
+	return g.sa.work.Waiting() == 0 && !g.sa.live.Doubted() && !g.sa.net.moving() && !g.sa.live.silent()
 }

@@ -87,7 +87,7 @@ func (s *ikeSA) retransmit() {
 	if s.win.Exhausted(s.plan()) && s.live.seekAnother() {
 		return
 	}
-	if !s.win.Unanswered(s.plan(), s.patient()) {
+	if !s.win.Unanswered(s.plan(), s.probes.patient()) {
 		s.unanswered(r)
 		return
 	}
