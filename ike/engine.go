@@ -2,14 +2,61 @@ package ike
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net/netip"
 	"time"
 
 	"culvert/ike/child"
 	"culvert/ike/identity"
+	"culvert/ike/suite"
 	"culvert/ike/timer"
+	"culvert/ike/window"
 	"culvert/ike/wire"
+)
+
+// Config holds the parameters of an Engine. They do not change, except the peers (SetPeers).
+type Config struct {
+	Rand   io.Reader    // all randomness except that of key exchanges
+	KE     suite.Groups // the key exchange methods; tests use fake ones
+	SPIs   SPIAllocator // inbound ESP SPIs, chosen by the dataplane so that their low bits are a slot
+	Limits EngineLimits // zero fields take their defaults
+	// Resources is the number of the dataplane's workers. If there are several, a peer with
+	// PerResource is asked for a Child SA for each (RFC 9611).
+	Resources int
+	Retry     window.RetransmitPlan // zero fields take their defaults
+	// CrashTokens let peers know at once that this engine has lost its IKE SAs (RFC 6290).
+	CrashTokens CrashTokens
+
+	IKEPort, NATPort uint16 // our UDP ports; default 500 and 4500
+	// LocalAddr returns the address that the system would send from to remote, or the zero Addr.
+	// NAT detection needs it for a peer without Local: if LocalAddr is nil, such a peer takes us to
+	// be behind a NAT. It is called in Handle and must be quick.
+	LocalAddr func(remote netip.Addr) netip.Addr
+	// HasAddr reports whether an address belongs to this host and its sockets receive there. If it
+	// is nil, every address does. It is called in Handle and must be quick.
+	HasAddr func(local netip.Addr) bool
+}
+
+// SPIAllocator allocates inbound ESP SPIs; with a resource (ipsec.ChildSA), one that names it.
+// FreeSPI frees one that no RemoveSA effect will name.
+type SPIAllocator interface {
+	AllocSPI(resource int) (uint32, error)
+	FreeSPI(spi uint32)
+}
+
+// EngineLimits bound the engine's state against hostile peers.
+type EngineLimits struct {
+	CookieThreshold int // half-open SAs above which cookies are demanded (RFC 7296, Section 2.6); default 64
+	MaxHalfOpen     int // half-open SAs above which new ones are dropped; default 4096, a sixteenth for one address
+	MaxIKESAs       int // all IKE SAs, including rekeyed ones; default 250000
+	MaxChildren     int // Child SAs of one IKE SA; default DefaultMaxChildren
+}
+
+// Limits that the configuration has to know.
+const (
+	DefaultMaxChildren = 256   // EngineLimits.MaxChildren
+	DefaultMaxParties  = 16384 // Peer.MaxParties
 )
 
 // Engine is the IKEv2 state machine of one daemon. It is not safe for concurrent use.

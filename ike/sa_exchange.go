@@ -1,6 +1,14 @@
 package ike
 
-import "culvert/ike/wire"
+import (
+	"math"
+	"time"
+
+	"culvert/ike/child"
+	"culvert/ike/window"
+	"culvert/ike/wire"
+	"culvert/internal/ipsec"
+)
 
 // exchange is an exchange that we initiate on an IKE SA. It builds the request and handles the
 // response. The window handles message IDs, retransmission, fragments and caching.
@@ -92,4 +100,205 @@ func (s *ikeSA) doing() ikeActivity {
 		return s.work.Current().activity()
 	}
 	return ikeQuiet
+}
+
+// rekeyBeforeIDsRunOut rekeys the IKE SA when its message IDs run low.
+func (s *ikeSA) rekeyBeforeIDsRunOut() {
+	if s.state == saEstablished && s.win.Worn() {
+		s.rekeyDue()
+	}
+}
+
+// ask sends a request of the IKE SA's current exchange.
+func (s *ikeSA) ask(ex wire.ExchangeType, ps []wire.Payload) {
+	id, ok := s.win.NextID()
+	if !ok {
+		s.cannotSend("the message IDs are exhausted")
+		return
+	}
+	datagrams, err := s.seal(ex, false, id, ps)
+	if err != nil {
+		s.cannotSend("a request could not be protected: " + err.Error())
+		return
+	}
+	s.askRaw(ex, datagrams)
+}
+
+// cannotSend ends an IKE SA that can send nothing further, not even a Delete: its keys or message
+// IDs are exhausted, or there is no randomness.
+func (s *ikeSA) cannotSend(why string) {
+	if s.state.beforeAuth() {
+		s.fail(why)
+		return
+	}
+	s.notice(Warn, "ike-error", why)
+	s.end(child.EndFailed, why)
+}
+
+// askRaw makes the datagrams the outstanding request, sends them, and starts the retransmission
+// timer.
+func (s *ikeSA) askRaw(ex wire.ExchangeType, datagrams [][]byte) {
+	s.win.Send(ex, datagrams)
+	s.sendRequest()
+}
+
+// sendRequest sends the outstanding request and sets the retransmission timer.
+func (s *ikeSA) sendRequest() {
+	r, as := s.win.Outstanding(), Send{}
+	if x, ok := s.work.Current().(prober); ok {
+		as.FragmentSize = x.inParts(s, r.Repeated)
+	}
+	s.emitRequest(as)
+	s.awaitAnswer()
+}
+
+// emitRequest sends the outstanding request to the peer. as tells how IP carries it.
+func (s *ikeSA) emitRequest(as Send) {
+	for _, as.Path = range s.net.requestPaths() {
+		for _, as.Data = range s.win.Outstanding().Datagrams {
+			s.e.emit(as)
+		}
+	}
+	s.live.noteSent()
+}
+
+// retransmit sends the outstanding request again, octet for octet, or ends the IKE SA: "the
+// initiator MUST retransmit a request until it either receives a corresponding response or deems
+// the IKE SA to have failed" (RFC 7296, Section 2.1).
+func (s *ikeSA) retransmit() {
+	r := s.win.Outstanding()
+	if r == nil {
+		return
+	}
+	if x, ok := s.work.Current().(prober); ok && x.unanswered(s) {
+		return
+	}
+	if (r.Repeated > 0 || !s.net.Local().Addr().IsValid()) && s.net.roam() {
+		return // sent from another address, or ended: the host may not report changes of its addresses
+	}
+	if s.win.Exhausted(s.plan()) && s.live.seekAnother() {
+		return
+	}
+	if !s.win.Unanswered(s.plan(), s.probes.patient()) {
+		s.unanswered(r)
+		return
+	}
+	s.e.count("ike_retransmitted")
+	s.sendRequest()
+	if r.Exchange == wire.CreateChildSA && r.Repeated == patience && s.work.Current().activity() != ikeQuiet {
+		s.succ.wontLive("the peer does not answer CREATE_CHILD_SA")
+	}
+}
+
+// Bounds of plans where they do not only depend on the configuration.
+const (
+	manyAddressTries = 3 // IKE_SA_INIT to a peer with several addresses
+	livenessTries    = 4 // a liveness check, or any request to a peer that may have lost the IKE SA
+	// leastCheck is the least duration of a liveness check, however short the DPD interval is.
+	leastCheck = 2 * time.Second
+	// promptFirst and promptFactor are the pauses of IKE_SA_INIT when the tunnel was lost just now:
+	// a peer that restarts is back within a fraction of a second. promptMore retransmissions are
+	// added, so that the try is not much shorter than any other.
+	promptFirst  = 100 * time.Millisecond
+	promptFactor = 1.5
+	promptMore   = 6
+)
+
+// plan returns how the outstanding request is repeated. The pauses are shorter during shutdown.
+func (s *ikeSA) plan() window.RetransmitPlan {
+	p := s.planInService()
+	if s.e.stopping {
+		p.First, p.Factor = shutdownRetry.First, shutdownRetry.Factor
+	}
+	return p
+}
+
+// planInService returns the plan of an engine that is not being shut down.
+func (s *ikeSA) planInService() window.RetransmitPlan {
+	if s.state == saConnecting {
+		return s.planConnecting()
+	}
+	if s.net.moving() {
+		return moveRetry
+	}
+	probe, ok := s.work.Current().(*informational)
+	_, path := s.work.Current().(prober)
+	check := path && s.live.silent() || ok && probe.kind == askAlive
+	switch plan := s.e.cfg.Retry.AtMost(livenessTries); {
+	case s.live.inDoubt():
+		return plan.Within(min(s.checkTime(), s.live.doubt))
+	case s.live.Doubted() && s.state.ending():
+		return plan // nothing waits for it, and the peer should hear of the end
+	case s.live.Doubted(), check:
+		return plan.Within(s.checkTime())
+	}
+	return s.e.cfg.Retry
+}
+
+// planConnecting returns the plan of IKE_SA_INIT.
+func (s *ikeSA) planConnecting() window.RetransmitPlan {
+	plan := s.e.cfg.Retry
+	if len(s.party.cfg.Remote) > 1 {
+		plan = plan.AtMost(manyAddressTries)
+	}
+	if s.party.try.prompt && plan.First > promptFirst {
+		plan.First, plan.Factor = promptFirst, promptFactor
+		plan.Tries += promptMore
+	}
+	return plan
+}
+
+// checkTime returns how long a liveness check may take: no longer than the DPD interval, so that a
+// dead peer is found within two of them.
+func (s *ikeSA) checkTime() time.Duration {
+	if s.party == nil || s.party.cfg.DPD <= 0 {
+		return math.MaxInt64
+	}
+	return max(s.party.cfg.DPD, leastCheck)
+}
+
+// answered takes the outstanding request out of the window, since its response has come.
+func (s *ikeSA) answered() {
+	s.win.Answered()
+	s.e.timers.Stop(&s.retransmission)
+}
+
+// inWindow reports whether a message is to be opened: it is the response to the outstanding
+// request, or the peer's next request. A copy of the last request gets the same response again,
+// octet for octet.
+func (s *ikeSA) inWindow(d Datagram, h wire.Header) bool {
+	switch s.win.Judge(h, d.Data) {
+	case window.Response, window.Refragmented:
+		return true
+	case window.Next:
+		if !s.state.ended() {
+			return true
+		}
+		s.e.count("ike_message_id")
+	case window.Copy:
+		s.e.count("ike_duplicate_request")
+		s.repeatResponse(d.Path)
+	case window.Stale:
+		s.e.count("ike_stale_response")
+	case window.Early:
+		s.e.count("ike_outside_window")
+	case window.UnknownID:
+		s.e.count("ike_message_id")
+	}
+	return false
+}
+
+// repeatResponse answers a copy of the peer's last request.
+func (s *ikeSA) repeatResponse(to ipsec.Path) { s.e.transmit(to, s.win.Repeat(to, s.net.Path)) }
+
+// answer sends the response to the peer's last request, and keeps it for copies of the request.
+func (s *ikeSA) answer(ps []wire.Payload) {
+	_, ex := s.win.Last()
+	datagrams, err := s.seal(ex, true, s.win.ExpectedID()-1, ps)
+	if err != nil {
+		s.cannotSend("a response could not be protected: " + err.Error())
+		return
+	}
+	s.e.transmit(s.win.Respond(datagrams), datagrams)
+	s.live.noteSent()
 }
