@@ -182,7 +182,7 @@ func (e *Engine) apply(in Input) {
 
 // Deadline returns when Handle must next be called with Wake; zero means never.
 func (e *Engine) Deadline() time.Time {
-	if len(e.peers.dirty) > 0 || e.sweep.running {
+	if len(e.peers.dirty) > 0 || e.sweep.state != sweepOver {
 		return e.handling.now
 	}
 	return e.timers.Next()

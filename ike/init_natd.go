@@ -101,9 +101,14 @@ func (n *network) detect(encap EncapMode, from ipsec.Path, ps []wire.Payload) {
 	}
 	nat, supported := detectNAT(ps, n.sa.spi.I, n.natSPIr(), from)
 	nat.Local = nat.Local || unknown && supported // the peer concludes so from the hash that we sent
-	n.nat, n.natT = nat, supported
-	n.encap = supported && (nat.Local || nat.Remote || encap == EncapAlways)
-	if n.encap && n.sa.initiator {
+	n.nat, n.encap = nat, encapImpossible
+	if supported {
+		n.encap = encapPossible
+	}
+	if nat.Local || nat.Remote || encap == EncapAlways {
+		n.encap.use()
+	}
+	if n.encap == encapUsed && n.sa.initiator {
 		n.float(n.sa.party.profile)
 	}
 }

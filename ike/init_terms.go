@@ -70,9 +70,9 @@ func (t *peerTable) termsFor(known []*profile) initTerms {
 func (s *ikeSA) narrow(p *profile) {
 	switch p.cfg.Encap {
 	case EncapNever:
-		s.net.encap, s.net.natT = false, false
+		s.net.encap = encapImpossible
 	case EncapAlways:
-		s.net.encap = s.net.encap || s.net.natT
+		s.net.encap.use()
 	}
 	if s.keys.fragment > 0 {
 		s.keys.fragment = p.cfg.Fragment

@@ -93,8 +93,8 @@ func TestTermsAreNarrowed(t *testing.T) {
 	})
 	p.wantDone(p.left, p.left.connectFor2s(), "")
 	s := p.right.e.peers.byName["left"].party.main()
-	if s.keys.fragment != 0 || s.net.encap || s.net.natT {
-		t.Errorf("fragments of %d octets, encap %v, NAT traversal %v", s.keys.fragment, s.net.encap, s.net.natT)
+	if s.keys.fragment != 0 || s.net.encap != encapImpossible {
+		t.Errorf("fragments of %d octets, encapsulation %v", s.keys.fragment, s.net.encap)
 	}
 }
 

@@ -19,12 +19,20 @@ const (
 // fragmentProof is the exchange that shows whether IP fragments arrive on a path. The path probe
 // that needs it follows.
 type fragmentProof struct {
-	probe   *pathProbe
-	at      time.Time // when the request was first sent
-	tries   int       // transmissions in fragments
-	whole   bool      // sent as usual by now
-	hurried bool      // the response proves nothing
+	probe *pathProbe
+	at    time.Time // when the request was first sent
+	tries int       // transmissions in fragments
+	form  proofForm
 }
+
+// proofForm is the form in which the request of a fragmentProof was last sent.
+type proofForm uint8
+
+const (
+	proofParts   proofForm = iota // in small IP fragments
+	proofWhole                    // as usual, since no response came
+	proofUnclear                  // as usual, but the response proves nothing
+)
 
 func (x *fragmentProof) activity() ikeActivity { return ikeQuiet }
 
@@ -57,8 +65,8 @@ func (x *fragmentProof) again(s *ikeSA) {
 
 func (x *fragmentProof) unanswered(s *ikeSA) bool {
 	switch {
-	case x.whole:
-		x.hurried = true // the peer or the path was down
+	case x.form != proofParts:
+		x.form = proofUnclear // the peer or the path was down
 		return false
 	case x.tries < probeTries:
 		x.again(s)
@@ -70,28 +78,28 @@ func (x *fragmentProof) unanswered(s *ikeSA) bool {
 
 // sendWhole sends the request as usual. The response does not tell which form it answers.
 func (x *fragmentProof) sendWhole(s *ikeSA) {
-	x.whole = true
+	x.form = proofWhole
 	s.askRaw(wire.Informational, s.win.Outstanding().Datagrams)
 }
 
 func (x *fragmentProof) inParts(*ikeSA, int) int { return 0 }
 
 func (x *fragmentProof) hurry(s *ikeSA) {
-	x.hurried = true
-	if out := s.win.Outstanding(); out != nil && (!x.whole || s.win.Exhausted(s.plan())) { // it was repeated without limit
+	if out := s.win.Outstanding(); out != nil && (x.form == proofParts || s.win.Exhausted(s.plan())) { // it was repeated without limit
 		x.sendWhole(s)
 	}
+	x.form = proofUnclear
 }
 
 // response accepts any authentic response: its content has no meaning.
 func (x *fragmentProof) response(s *ikeSA, _ []wire.Payload) {
-	switch {
-	case !x.whole:
+	switch x.form {
+	case proofParts:
 		s.probes.fragments = fragmentsPass
 		if x.tries == 1 {
 			s.probes.rtt.measure(s.e.handling.now.Sub(x.at))
 		}
-	case !x.hurried:
+	case proofWhole:
 		s.probes.fragments = fragmentsLost
 		s.party.pathUnprobed()
 	}

@@ -22,9 +22,17 @@ type succession struct {
 	replaces *ikeSA // was made to take the place of this one
 	dying    string // why the IKE SA cannot be kept; empty: it can
 
-	redundant bool // of a peer's successor: ours stays instead
-	settling  bool // of one of two that were made at once: it is deleted as soon as the other one is known to work
+	fate fate
 }
+
+// fate is what is decided about one of several IKE SAs with the same peer.
+type fate uint8
+
+const (
+	fateOpen      fate = iota
+	fateSettled        // it goes: we delete it as soon as the other one is known to work
+	fateRedundant      // of a peer's successor: ours stays instead, and the peer deletes it
+)
 
 // succeed establishes the IKE SA as the successor of old, with the given keys, on the same path and
 // with the same peer.
@@ -49,7 +57,7 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 func (c *succession) becomeRedundant() {
 	c.parent = nil
 	if c.sa.state == saEstablished {
-		c.redundant = true
+		c.fate = fateRedundant
 		c.sa.moveTo(saRekeyed)
 		c.sa.e.timers.Stop(&c.sa.live.timer)
 		c.sa.e.after(&c.sa.life.rekey, lingerDead)

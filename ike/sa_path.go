@@ -13,12 +13,30 @@ type network struct {
 	ipsec.Path
 	system  netip.Addr // our address at the time, if the system chose it
 	nat     NATState
-	natT    bool // both sides do NAT detection: UDP encapsulation is possible
-	encap   bool // Child SAs are encapsulated in UDP
+	encap   encapsulation
 	follows bool // the peer announced that it follows us to another address
 	unsaid  bool // the peer does not know our present address yet
 	moves   moveLimit
 	check   *pathCheck // nil before the first one
+}
+
+// encapsulation is whether the Child SAs of a path are encapsulated in UDP.
+type encapsulation uint8
+
+const (
+	encapImpossible encapsulation = iota // one side does no NAT detection
+	encapPossible                        // both do, and it is not needed
+	encapUsed
+)
+
+// possible reports whether both sides do NAT detection.
+func (e encapsulation) possible() bool { return e == encapPossible || e == encapUsed }
+
+// use begins the encapsulation if it is possible.
+func (e *encapsulation) use() {
+	if e.possible() {
+		*e = encapUsed
+	}
 }
 
 // inherit takes over the path of the IKE SA that this one succeeds, and what is known about it.
@@ -46,7 +64,7 @@ func (n *network) float(p *profile) {
 }
 
 // espPath returns the path of the Child SAs' packets.
-func (n *network) espPath() ipsec.Path { return n.ESP(n.encap, n.sa.e.cfg.NATPort) }
+func (n *network) espPath() ipsec.Path { return n.ESP(n.encap == encapUsed, n.sa.e.cfg.NATPort) }
 
 // transmit sends the datagrams of one message along a path.
 func (e *Engine) transmit(p ipsec.Path, datagrams [][]byte) {

@@ -128,7 +128,7 @@ func TestRawESPMovesNobody(t *testing.T) {
 	p := newPair(t, 1, behindNAT)
 	p.up2()
 	before := p.right.e.Status()[0].Remote
-	p.right.e.peers.order[0].party.main().net.encap = false
+	p.right.e.peers.order[0].party.main().net.encap = encapPossible
 	p.right.handle(PeerMoved{ID: p.right.plane.ofPolicy(p.right.policy("lan"))[0].sa.ID, Path: ipsec.NATPath(p.right.home(), netip.AddrPortFrom(attacker.Addr(), 4500))})
 	if after := p.right.e.Status()[0].Remote; after != before {
 		p.fatalf("right follows to %v", after)

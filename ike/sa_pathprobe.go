@@ -86,15 +86,23 @@ func (g *probing) mayProbe() bool {
 
 // pathProbe is the exchange that shows whether the path takes a packet of a given size.
 type pathProbe struct {
-	id      ipsec.ChildID
-	size    int       // asked for
-	sent    int       // size of the request
-	at      time.Time // when its current form was first sent
-	tries   int       // with DF
-	parts   bool      // sent in fragments by now
-	hurried bool      // it is unknown which form the response answers
-	told    bool
+	id    ipsec.ChildID
+	size  int       // asked for
+	sent  int       // size of the request
+	at    time.Time // when its current form was first sent
+	tries int       // with DF
+	form  probeForm
+	told  bool
 }
+
+// probeForm is the form in which the request of a pathProbe was last sent.
+type probeForm uint8
+
+const (
+	probeWhole   probeForm = iota // one packet with DF
+	probeParts                    // in IP fragments, since no response came
+	probeUnclear                  // in IP fragments, but the response may answer the whole
+)
 
 // tell gives the dataplane the answer, once.
 func (x *pathProbe) tell(e *Engine, v ipsec.PathVerdict) {
@@ -129,7 +137,7 @@ func (x *pathProbe) again(s *ikeSA) {
 
 func (x *pathProbe) unanswered(s *ikeSA) bool {
 	switch {
-	case x.parts:
+	case x.form != probeWhole:
 		return false
 	case x.tries < probeTries:
 		x.again(s)
@@ -141,7 +149,7 @@ func (x *pathProbe) unanswered(s *ikeSA) bool {
 
 // sendParts sends the same request in fragments.
 func (x *pathProbe) sendParts(s *ikeSA) {
-	x.parts, x.at = true, s.e.handling.now
+	x.form, x.at = probeParts, s.e.handling.now
 	s.askRaw(wire.Informational, s.win.Outstanding().Datagrams)
 }
 
@@ -158,22 +166,22 @@ func (x *pathProbe) inParts(s *ikeSA, n int) int {
 }
 
 func (x *pathProbe) hurry(s *ikeSA) {
-	x.hurried = true
-	if out := s.win.Outstanding(); out != nil && (!x.parts || s.win.Exhausted(s.plan())) { // it was repeated without limit
+	if out := s.win.Outstanding(); out != nil && (x.form == probeWhole || s.win.Exhausted(s.plan())) { // it was repeated without limit
 		x.sendParts(s)
 	}
+	x.form = probeUnclear
 }
 
 // response accepts any authentic response: its content has no meaning.
 func (x *pathProbe) response(s *ikeSA, _ []wire.Payload) {
 	took := s.e.handling.now.Sub(x.at)
 	switch {
-	case !x.parts:
+	case x.form == probeWhole:
 		x.tell(s.e, ipsec.PathPassed)
 		if x.tries == 1 {
 			s.probes.rtt.measure(took)
 		}
-	case x.hurried || took < time.Duration(s.probes.rtt/2): // it may answer the form with DF
+	case x.form == probeUnclear || took < time.Duration(s.probes.rtt/2): // it may answer the form with DF
 		x.tell(s.e, ipsec.PathUnknown)
 	default:
 		x.tell(s.e, ipsec.PathLost)

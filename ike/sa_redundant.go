@@ -59,7 +59,7 @@ func (p *party) settle(a, b *ikeSA) {
 	case a.succ.inPlaceOf() == b, compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs:
 		loser, winner = b, a
 	}
-	if winner.succ.settling { // already decided otherwise, before one was rekeyed
+	if winner.succ.fate == fateSettled { // already decided otherwise, before one was rekeyed
 		return
 	}
 	loser.children.MakeRedundant(&winner.children.Bundle)
@@ -67,10 +67,10 @@ func (p *party) settle(a, b *ikeSA) {
 	if replaced {
 		why = "replaced: " + loser.succ.dying
 	}
-	if !loser.initiator && !replaced || loser.succ.settling {
+	if !loser.initiator && !replaced || loser.succ.fate == fateSettled {
 		return
 	}
-	loser.succ.settling = true
+	loser.succ.fate = fateSettled
 	p.migrate(loser, winner, why, maxMigrations)
 }
 
@@ -93,7 +93,7 @@ func (p *party) migrate(loser, winner *ikeSA, why string, tries int) {
 		then: func() {
 			winner = winner.succ.latest()
 			if !winner.usable() || !loser.usable() { // one was rekeyed or ended: start over
-				loser.succ.settling = false
+				loser.succ.fate = fateOpen
 				p.e.touch(p)
 				return
 			}
@@ -104,7 +104,7 @@ func (p *party) migrate(loser, winner *ikeSA, why string, tries int) {
 			}
 			loser.closeAs(child.EndReplaced, why)
 		},
-		otherwise: func() { loser.succ.settling = false },
+		otherwise: func() { loser.succ.fate = fateOpen },
 	})
 }
 

@@ -68,7 +68,7 @@ func TestBothConnectAtOnce(t *testing.T) {
 					p.violated("%s: a pair of the IKE SA that is to go is live beside that of the other", s.name)
 				}
 			}
-			if loser.succ.settling && winner.children.Lacks(&loser.children.Bundle) && !refused { // its maker asks for what the other lacks
+			if loser.succ.fate == fateSettled && winner.children.Lacks(&loser.children.Bundle) && !refused { // its maker asks for what the other lacks
 				refused, going, staying = true, loser, winner
 				spis[s.other()].left = 1
 			}

@@ -28,7 +28,7 @@ type rekeyExchange struct {
 
 // rekeyDue is called when the IKE SA is due for a rekeying, or, after one, for its end.
 func (s *ikeSA) rekeyDue() {
-	if s.state == saRekeyed && s.succ.redundant {
+	if s.state == saRekeyed && s.succ.fate == fateRedundant {
 		s.end(child.EndReplaced, "redundant: both sides rekeyed at the same time")
 		return
 	}

@@ -50,13 +50,23 @@ var moveRetry = window.RetransmitPlan{First: 500 * time.Millisecond, Factor: 2, 
 
 // sweep is the check of every IKE SA after an address or route of this host changed.
 type sweep struct {
-	running bool
-	next    Mark // place of the next peer
-	again   bool // something changed during the sweep
-	stray   bool // an IKE SA has no address to send from
-	pause   time.Duration
-	retry   timer.Timer
+	state sweepState
+	next  Mark // place of the next peer
+	stray bool // an IKE SA has no address to send from
+	pause time.Duration
+	retry timer.Timer
 }
+
+type sweepState uint8
+
+const (
+	sweepOver sweepState = iota
+	sweepRunning
+	sweepOutdated // something changed during the sweep, and another one follows
+)
+
+// start begins a sweep.
+func (w *sweep) start() { w.state, w.next, w.stray = sweepRunning, Mark{}, false }
 
 const (
 	// maxLooks bounds the peers that one Handle checks: each costs a query of the system.
@@ -75,19 +85,19 @@ func (e *Engine) addressesChanged() {
 func (e *Engine) beginSweep() {
 	w := &e.sweep
 	e.timers.Stop(&w.retry)
-	if w.running {
-		w.again = true
+	if w.state != sweepOver {
+		w.state = sweepOutdated
 		return
 	}
-	w.running, w.next, w.stray = true, Mark{}, false
+	w.start()
 	e.sweepOn()
 }
 
 // sweepOn checks the next peers. At the end it starts another sweep if needed.
 func (e *Engine) sweepOn() {
 	w := &e.sweep
-	if !w.running || e.stopping {
-		w.running = false
+	if w.state == sweepOver || e.stopping {
+		w.state = sweepOver
 		return
 	}
 	looks := 0
@@ -98,12 +108,12 @@ func (e *Engine) sweepOn() {
 		}
 		p.roam()
 	}
-	w.running = false
-	switch {
-	case w.again:
-		w.again = false
-		w.running, w.next, w.stray = true, Mark{}, false
-	case w.stray:
+	if w.state == sweepOutdated {
+		w.start()
+		return
+	}
+	w.state = sweepOver
+	if w.stray {
 		e.lookForAddress()
 	}
 }
@@ -112,7 +122,7 @@ func (e *Engine) sweepOn() {
 func (e *Engine) lookForAddress() {
 	w := &e.sweep
 	w.stray = true
-	if w.running || w.retry.Running() {
+	if w.state != sweepOver || w.retry.Running() {
 		return
 	}
 	w.pause = min(max(2*w.pause, strayFirst), strayMax)
@@ -203,7 +213,7 @@ func (p *party) protects(a netip.Addr) bool {
 // isFollowed reports whether the peer is expected to send to the source of our authenticated
 // requests: it announced so, or it sees us behind a NAT.
 func (n *network) isFollowed() bool {
-	return n.follows || n.natT && (n.nat.Local || n.sa.party.cfg.Encap == EncapAlways)
+	return n.follows || n.encap.possible() && (n.nat.Local || n.sa.party.cfg.Encap == EncapAlways)
 }
 
 // moving reports whether a new address of ours waits for the confirmation of a peer to which we can
@@ -276,12 +286,12 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	if !supported {
 		return
 	}
-	if !s.net.natT || !nat.Local && !nat.Remote {
+	if !s.net.encap.possible() || !nat.Local && !nat.Remote {
 		return
 	}
 	was := s.net.Path
 	s.net.float(s.party.profile)
-	s.net.encap = true
+	s.net.encap.use()
 	s.net.movePairs()
 	if s.net.Path != was {
 		s.net.announce()
@@ -299,7 +309,7 @@ func (n *network) whereItIs(ps []wire.Payload) []wire.Payload {
 	if !ok || n.sa.state == saRekeyed {
 		return nil
 	}
-	if nat.Remote && (!n.natT || n.nat.Local) {
+	if nat.Remote && (!n.encap.possible() || n.nat.Local) {
 		n.sa.e.count("ike_move_refused")
 		return nil
 	}
@@ -313,8 +323,8 @@ func (n *network) whereItIs(ps []wire.Payload) []wire.Payload {
 		n.sa.notice(Info, "peer-moved", fmt.Sprintf("the peer was at %s and is at %s", n.Remote(), from.Remote()))
 	}
 	n.nat = nat
-	if (nat.Local || nat.Remote) && n.natT && from.Via().CarriesESP {
-		n.encap = true
+	if (nat.Local || nat.Remote) && from.Via().CarriesESP {
+		n.encap.use()
 	}
 	n.movePeer(from)
 	n.sa.live.schedule()

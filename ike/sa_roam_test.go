@@ -381,7 +381,10 @@ func TestRoamingFollowedOrNot(t *testing.T) {
 			was := p.left.e.peers.order[0].party.main()
 			was.net.follows = false
 			right := p.right.e.peers.order[0].party.main()
-			right.net.natT, right.net.nat.Remote = c.follows, c.follows
+			right.net.encap, right.net.nat.Remote = encapImpossible, c.follows
+			if c.follows {
+				right.net.encap = encapPossible
+			}
 			p.gap(100 * time.Millisecond)
 			p.drive(c.before)
 			p.left.roamTo("192.0.2.101")
