@@ -174,25 +174,6 @@ func TestCredentialOfSeveralCandidates(t *testing.T) {
 	}
 }
 
-// The number of candidates that are tried is bounded, however many are configured.
-func TestCandidatesAreBounded(t *testing.T) {
-	p := newPair(t, 1, func(p *testPair) {
-		var list []Peer
-		for i := range maxCandidates + 1 {
-			peer := p.right.peers[0]
-			peer.Name, peer.Credential = "candidate"+string(rune('a'+i)), PSK("another key")
-			if i == maxCandidates {
-				peer.Credential = PSK(testPSK())
-			}
-			list = append(list, peer)
-		}
-		p.right.peers = list
-	})
-	p.left.connect("")
-	p.drive(5 * time.Second)
-	p.wantNoChild("lan")
-}
-
 // A peer that is disconnected or removed, or an IKE SA that expires, during a signature or its
 // verification leaves no state on either side.
 func TestEndDuringSlowCredential(t *testing.T) {

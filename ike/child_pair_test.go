@@ -7,7 +7,6 @@ import (
 	"culvert/ike/child"
 	"culvert/ike/window"
 	"culvert/ike/wire"
-	"culvert/selector"
 )
 
 // withPFS adds a key exchange to the children of both sides; left guesses X25519, right wants
@@ -69,30 +68,6 @@ func TestIKERekeyCorrectsGroup(t *testing.T) {
 	p.deliver(p.wantSend("right lets it go", p.right, wire.Informational, true, ""))
 	p.wantDone(p.left, ref, "")
 	p.wantTunnel()
-}
-
-// RFC 7296, Section 2.9: the packet's selectors come first, and the responder narrows to what both
-// sides allow.
-func TestTriggerAndNarrowing(t *testing.T) {
-	p := newPair(t, 1, func(p *testPair) {
-		p.left.peers[0].Children[0].Remote = testNetworks("10.0.0.0/8")
-		p.right.peers[0].Children[0].Local = testNetworks("10.2.0.0/16")
-	})
-	flow := selector.Flow{Src: testNetworks("10.1.0.7/32")[0].Start, Dst: testNetworks("10.2.3.4/32")[0].Start, Protocol: 6, SrcPort: 40000, DstPort: 443}
-	p.left.handle(Acquire{Policy: p.left.policy("lan"), Flow: flow})
-	p.drive(2 * time.Second)
-	p.wantTunnel()
-	sa := p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa
-	if want := testNetworks("10.2.0.0/16"); !selector.Equal(sa.RemoteTS, want) {
-		t.Errorf("remote selectors are %v, want %v", sa.RemoteTS, want)
-	}
-	p.left.rekey("lan")
-	p.drive(10 * time.Second)
-	p.wantTunnel()
-	again := p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa
-	if !selector.Equal(again.RemoteTS, sa.RemoteTS) || again.SPIIn == sa.SPIIn {
-		t.Errorf("after the rekeying the selectors are %v, want %v on another SPI", again.RemoteTS, sa.RemoteTS)
-	}
 }
 
 // One negotiation for one policy, whatever the number of packets. A failure is reported, and the
@@ -158,32 +133,6 @@ func TestChildLimit(t *testing.T) {
 	p.wantChild(p.left, "lan")
 }
 
-// A pair that lingers after a rekeying is not sent on when its successor is deleted: the peer would
-// not know the SPI.
-func TestDownRightAfterRekey(t *testing.T) {
-	for _, child := range []string{"", "lan"} {
-		p := newPair(t, 1, nil)
-		p.up()
-		ref := p.left.rekey("lan")
-		p.drive(time.Second)
-		p.wantDone(p.left, ref, "")
-		if n := len(p.left.plane.ofPolicy(p.left.policy("lan"))); n != 2 {
-			t.Fatalf("%d pairs after the rekeying, want the new one and the one that lingers", n)
-		}
-		ref = p.left.disconnect(child)
-		p.drive(time.Second)
-		p.wantDone(p.left, ref, "")
-		for _, s := range []*testSide{p.left, p.right} {
-			if n := len(s.plane.ofPolicy(s.policy("lan"))); n != 0 {
-				t.Errorf("down %q: %s has %d pairs, want none", child, s.name, n)
-			}
-		}
-		p.left.traffic("lan")
-		p.drive(time.Second)
-		p.wantTunnel()
-	}
-}
-
 // TestReplacedPairIsDeletedByEitherSide: where the side that rekeyed does not delete the old pair,
 // the other one does in the end.
 func TestReplacedPairIsDeletedByEitherSide(t *testing.T) {
@@ -213,23 +162,4 @@ func TestReplacedPairIsDeletedByEitherSide(t *testing.T) {
 		p.fatalf("the old pair is %v, want gone", old.State())
 	}
 	p.wantSound()
-}
-
-// TestFirstUseOfThePeersPair: without a word of the peer on it, a pair that it asked for is sent on
-// after 800 ms.
-func TestFirstUseOfThePeersPair(t *testing.T) {
-	p := newPair(t, 1, func(p *testPair) { p.scripted = true })
-	p.left.connect("lan")
-	p.deliver(p.wantSend("left begins", p.left, wire.IKESAInit, false, "..."))
-	p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, "..."))
-	p.deliver(p.wantSend("left authenticates", p.left, wire.IKEAuth, false, "..."))
-	p.wantSend("right answers, which is lost", p.right, wire.IKEAuth, true, "...")
-	p.drive(799 * time.Millisecond)
-	if p.right.plane.senders() != 0 {
-		p.fatalf("right sends too early")
-	}
-	p.drive(time.Millisecond)
-	if p.right.plane.senders() != 1 {
-		p.fatalf("right does not send after 800 ms")
-	}
 }

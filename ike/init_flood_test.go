@@ -2,14 +2,12 @@ package ike
 
 import (
 	"encoding/binary"
-	"math"
 	"net/netip"
 	"testing"
 	"time"
 
 	"culvert/ike/budget"
 	"culvert/ike/identity"
-	"culvert/ike/window"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
@@ -83,32 +81,6 @@ func TestDatagramFromNowhere(t *testing.T) {
 	if e := p.right.e; len(e.sas.bySPI) != 0 || e.sas.halfOpen.Count() != 0 || e.Counters()["ike_malformed"] == 0 {
 		p.fatalf("%d IKE SAs, %d half-open ones, counters %v", len(e.sas.bySPI), e.sas.halfOpen.Count(), e.Counters())
 	}
-}
-
-// Message IDs do not wrap (RFC 7296, Section 2.2).
-func TestMessageIDsUsedUp(t *testing.T) {
-	p := newPair(t, 3, nil)
-	p.up()
-	left, right := p.left.e.peers.order[0].party.main(), p.right.e.peers.order[0].party.main()
-	_, keys := newAttack(p).established(p.left)
-	const worn = 1 << 31
-	l, r := left.win.State(), right.win.State()
-	l.Next, r.Expected = worn, worn
-	left.win.Restore(l)
-	right.win.Restore(r)
-	keys.lastID[true], keys.answeredID[true] = worn, worn
-	p.left.rekey("lan")
-	p.drive(10 * time.Second)
-	if left.state == saEstablished || right.state == saEstablished {
-		t.Errorf("the IKE SA is not rekeyed: %v and %v", left.state, right.state)
-	}
-	p.wantTunnel()
-
-	left = p.left.e.peers.order[0].party.main()
-	left.win.Restore(window.State{Next: math.MaxUint32})
-	ref := p.left.rekey("lan")
-	p.drive(time.Second)
-	p.wantDone(p.left, ref, "exhausted")
 }
 
 // flood sends spoofed IKE_SA_INIT requests, all of them with different addresses, SPIs and nonces.
@@ -239,28 +211,6 @@ func BenchmarkRefusedProposals(b *testing.B) {
 	b.ReportAllocs()
 	for range b.N {
 		r.sendRefused(255)
-	}
-}
-
-// A peer with a valid secret may connect any number of times, but keeps only the newest few of its
-// IKE SAs, whatever the spelling of its identity.
-func TestTooManyTwins(t *testing.T) {
-	p := newPair(t, 3, nil)
-	e := p.right.e
-	e.handling = handling{now: p.now, fx: &Effects{}}
-	peer := e.peers.order[0].party
-	var newest *ikeSA
-	for n := range 200 {
-		s, err := e.newSA(false, saHalfOpen)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.established(peer, spelling(peer.cfg.RemoteID, n))
-		s.party.notTooMany(s)
-		newest = s
-	}
-	if len(peer.sas) != maxRedundant || peer.main() != newest {
-		t.Errorf("%d IKE SAs, the newest is %v", len(peer.sas), newest.state)
 	}
 }
 

@@ -1,8 +1,6 @@
 package ike
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -60,42 +58,6 @@ func TestReloadChanges(t *testing.T) {
 	p.wantDone(p.left, ref, "there is no peer")
 }
 
-// Shutdown deletes everything at the peers, and ends at once when they answer.
-func TestShutdown(t *testing.T) {
-	p := bootPair(t)
-	p.left.handle(Shutdown{})
-	p.drive(100 * time.Millisecond)
-	if !p.left.stopped {
-		t.Fatal("not stopped, though the peer has answered")
-	}
-	p.wantNoChild("lan")
-	if s := p.right.e.peers.order[0].party.main(); s != nil {
-		t.Error("the peer still has the IKE SA")
-	}
-	for _, in := range []Input{Connect{Peer: "right", Ref: 77}, Acquire{Policy: p.left.policy("lan")}, Rekey{Peer: "right", Ref: 78}, SetPeers{}, Shutdown{}} {
-		p.left.handle(in)
-	}
-	if p.left.done[77] == nil || p.left.done[78] == nil {
-		t.Error("commands succeed after Shutdown")
-	}
-}
-
-// A peer that does not answer delays Shutdown for a short time only. Nothing stays in the
-// dataplane.
-func TestShutdownUnanswered(t *testing.T) {
-	p := bootPair(t)
-	p.right.kill()
-	p.left.handle(Shutdown{})
-	p.drive(shutdownLimit / 2)
-	if p.left.stopped {
-		t.Fatal("stopped without waiting for the peer")
-	}
-	p.drive(shutdownLimit)
-	if !p.left.stopped || len(p.left.plane.sas) != 0 {
-		t.Errorf("stopped %v with %d SAs left", p.left.stopped, len(p.left.plane.sas))
-	}
-}
-
 // Commands that make no sense are answered.
 func TestCommandsRefused(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Remote = nil })
@@ -119,22 +81,6 @@ func TestCommandsRefused(t *testing.T) {
 	if st := p.left.e.Status()[0]; !strings.Contains(st.Reason, "waiting for traffic") {
 		t.Errorf("reason %q", st.Reason)
 	}
-}
-
-// A peer without an address here waits, and says so; it is up when the other side calls.
-func TestAnswersOnly(t *testing.T) {
-	p := newPair(t, 1, func(p *testPair) {
-		p.right.peers[0].Remote = nil
-		p.right.peers[0].Children[0].Start = StartBoot
-	})
-	p.drive(time.Minute)
-	if st := p.right.e.Status()[0]; !strings.Contains(st.Reason, "waiting for the peer to connect") {
-		t.Errorf("reason %q", st.Reason)
-	}
-	p.up()
-	p.right.traffic("lan")
-	p.drive(time.Second)
-	p.wantNoLoss()
 }
 
 // ChangePeers leaves all other peers alone, and does to those that it names what SetPeers would.
@@ -168,37 +114,6 @@ func TestChangePeers(t *testing.T) {
 	p.left.handle(ChangePeers{Set: []Peer{changed}})
 	if n := len(p.left.e.Status()); n != 0 {
 		t.Errorf("%d peers after Shutdown", n)
-	}
-}
-
-// A table of peers that was changed step by step finds what one finds that was made at once.
-func TestPeerTableChanges(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
-	e := New(Config{Rand: seededRand(1, "table")}, epoch)
-	random := func() Peer {
-		p := crowdPeer(r.IntN(3) > 0, r.IntN(60))
-		for range r.IntN(2) {
-			p.Remote = append(p.Remote, netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(6))}))
-		}
-		switch r.IntN(4) {
-		case 0:
-			p.RemoteID.Data = "*.example.com"
-		case 1:
-			p.RemoteID.Data = fmt.Sprintf("shared-%d.example.com", r.IntN(3))
-		}
-		for range r.IntN(3) {
-			p.Proposals = append(p.Proposals, withGroup(testIKEProposal, fakeGroups[r.IntN(3)]))
-		}
-		return p
-	}
-	for step := range 600 {
-		switch r.IntN(3) {
-		case 0:
-			e.Handle(epoch, ChangePeers{Gone: []string{random().Name}}, &Effects{})
-		default:
-			e.Handle(epoch, ChangePeers{Set: []Peer{random(), random()}}, &Effects{})
-		}
-		checkPeerTable(t, step, &e.peers)
 	}
 }
 
@@ -241,49 +156,5 @@ func checkPeerTable(t *testing.T, step int, got *peerTable) {
 	}
 	if len(got.order) > 2*len(got.byName)+maxRemoved {
 		t.Fatalf("step %d: %d places for %d peers", step, len(got.order), len(got.byName))
-	}
-}
-
-// Lost messages of a shutdown are retransmitted: the Delete, and the request that it must wait for
-// (the window is one).
-func TestShutdownOverALossyLink(t *testing.T) {
-	for _, busy := range []bool{false, true} {
-		p := bootPair(t)
-		link := p.link
-		lost := 0
-		p.link = func(*testPacket) []time.Duration { lost++; return nil }
-		if busy {
-			p.left.rekey("lan")
-		} else {
-			p.left.handle(Shutdown{})
-		}
-		p.link = link
-		if busy {
-			p.left.handle(Shutdown{})
-		}
-		p.drive(shutdownLimit - time.Millisecond)
-		if lost == 0 || !p.left.stopped {
-			t.Fatalf("busy=%t: %d datagrams lost, stopped %t", busy, lost, p.left.stopped)
-		}
-		if s := p.right.e.peers.order[0].party.main(); s != nil {
-			t.Errorf("busy=%t: the peer still has the IKE SA", busy)
-		}
-	}
-}
-
-// TestNewAddressesAreAllTried: a round of tries goes once through the addresses that the peer has
-// now.
-func TestNewAddressesAreAllTried(t *testing.T) {
-	p := newPair(t, 1, func(p *testPair) { p.link = func(*testPacket) []time.Duration { return nil } })
-	p.left.resolved(netip.MustParseAddr("192.0.2.8"), netip.MustParseAddr("192.0.2.9"))
-	ref := p.left.connect("lan")
-	for range 600 {
-		if p.drive(time.Second); p.left.answered[ref] {
-			break
-		}
-	}
-	p.wantDone(p.left, ref, "no answer to IKE_SA_INIT")
-	if n := p.left.sentRequests[wire.IKESAInit]; n != 2 {
-		t.Errorf("%d tries before the command is answered, want one at each of two addresses", n)
 	}
 }

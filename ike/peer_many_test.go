@@ -220,39 +220,6 @@ func TestProfileOfManyChanges(t *testing.T) {
 	}
 }
 
-func TestClaims(t *testing.T) {
-	var c claims
-	a, b := &party{}, &party{}
-	c.set(a, rangesOf(testNetworks("10.0.0.0/24", "10.0.0.128/25", "10.0.9.0/24", "2001:db8::/64")))
-	if len(c.list) != 3 {
-		t.Errorf("got %v", c.list)
-	}
-	for _, tt := range []struct {
-		network string
-		free    bool
-	}{
-		{"10.0.0.255/32", false}, {"10.0.0.0/32", false}, {"10.0.1.0/24", true}, {"10.0.0.0/8", false}, {"10.0.8.0/23", false},
-		{"9.0.0.0/8", true}, {"2001:db8:0:1::/64", true}, {"2001:db8::/48", false}, {"0.0.0.0/0", false}, {"11.0.0.0/8", true},
-	} {
-		if free := c.conflict(b, rangesOf(testNetworks(tt.network))) == nil; free != tt.free {
-			t.Errorf("%s: free: %t", tt.network, free)
-		}
-		if c.conflict(a, rangesOf(testNetworks(tt.network))) != nil {
-			t.Errorf("%s: a party is in its own way", tt.network)
-		}
-	}
-	c.set(b, rangesOf(testNetworks("10.0.1.0/24")))
-	c.set(a, rangesOf(testNetworks("10.0.9.0/24")))
-	if c.conflict(a, rangesOf(testNetworks("10.0.0.0/23"))) != b || c.conflict(b, rangesOf(testNetworks("10.0.0.0/24"))) != nil {
-		t.Errorf("got %v", c.list)
-	}
-	c.set(a, nil)
-	c.set(b, nil)
-	if len(c.list) != 0 {
-		t.Errorf("left: %v", c.list)
-	}
-}
-
 // TestMaxParties: beyond max_parties an identity is refused, which leaves nothing behind, is told
 // and is counted. One that is connected may connect again, and one that goes makes room.
 func TestMaxParties(t *testing.T) {

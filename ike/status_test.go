@@ -26,54 +26,6 @@ func TestReasonAfterMalformedRequest(t *testing.T) {
 	p.wantReason(p.right, "malformed")
 }
 
-func TestReasonAfterRejectionByInitiator(t *testing.T) {
-	p := newPair(t, 3, func(p *testPair) {
-		p.left.peers[0].RemoteID.Data = "other.example.com"
-		p.right.peers[0].LocalID.Data = "right.example.com"
-	})
-	p.left.connect("")
-	p.drive(time.Second)
-	p.wantReason(p.left, "other.example.com")
-	if st := p.left.e.Status()[0]; len(st.Explain) == 0 {
-		t.Errorf("nothing explains %q", st.Reason)
-	}
-	p.wantReason(p.right, "AUTHENTICATION_FAILED")
-}
-
-// A request that cannot be protected, because keys are used up, ends the IKE SA at once: no other
-// could be sent.
-func TestRequestThatCannotBeProtected(t *testing.T) {
-	p := newPair(t, 3, nil)
-	p.up()
-	main := p.left.e.peers.order[0].party.main()
-	main.keys.fragment = 60 // too small for any fragment
-	ref := p.left.rekey("")
-	p.drive(time.Second)
-	p.wantDone(p.left, ref, "protected")
-	if !main.state.ended() {
-		t.Errorf("the IKE SA is %v", main.state)
-	}
-	p.drive(3 * time.Minute)
-	p.wantSound()
-}
-
-func TestResponseThatCannotBeProtected(t *testing.T) {
-	for _, child := range []string{"lan", ""} {
-		p := newPair(t, 3, nil)
-		p.up()
-		main := p.right.e.peers.order[0].party.main()
-		main.keys.fragment = 60
-		p.left.rekey(child)
-		p.drive(time.Second)
-		if !main.state.ended() || p.right.e.peers.order[0].party.main() != nil || len(p.right.plane.sas) > 0 {
-			t.Errorf("rekeying %q: the IKE SA is %v, with %d Child SAs", child, main.state, len(p.right.plane.sas))
-		}
-		p.wantReason(p.right, "protected")
-		p.drive(3 * time.Minute)
-		p.wantSound()
-	}
-}
-
 // unexplained names what is not up without a reason.
 func (s *testSide) unexplained() string {
 	for _, st := range s.e.Status() {

@@ -1,0 +1,69 @@
+package ike
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"culvert/ike/window"
+)
+
+// A request that cannot be protected, because keys are used up, ends the IKE SA at once: no other
+// could be sent.
+func TestRequestThatCannotBeProtected(t *testing.T) {
+	p := newPair(t, 3, nil)
+	p.up()
+	main := p.left.e.peers.order[0].party.main()
+	main.keys.fragment = 60 // too small for any fragment
+	ref := p.left.rekey("")
+	p.drive(time.Second)
+	p.wantDone(p.left, ref, "protected")
+	if !main.state.ended() {
+		t.Errorf("the IKE SA is %v", main.state)
+	}
+	p.drive(3 * time.Minute)
+	p.wantSound()
+}
+
+func TestResponseThatCannotBeProtected(t *testing.T) {
+	for _, child := range []string{"lan", ""} {
+		p := newPair(t, 3, nil)
+		p.up()
+		main := p.right.e.peers.order[0].party.main()
+		main.keys.fragment = 60
+		p.left.rekey(child)
+		p.drive(time.Second)
+		if !main.state.ended() || p.right.e.peers.order[0].party.main() != nil || len(p.right.plane.sas) > 0 {
+			t.Errorf("rekeying %q: the IKE SA is %v, with %d Child SAs", child, main.state, len(p.right.plane.sas))
+		}
+		p.wantReason(p.right, "protected")
+		p.drive(3 * time.Minute)
+		p.wantSound()
+	}
+}
+
+// Message IDs do not wrap (RFC 7296, Section 2.2).
+func TestMessageIDsUsedUp(t *testing.T) {
+	p := newPair(t, 3, nil)
+	p.up()
+	left, right := p.left.e.peers.order[0].party.main(), p.right.e.peers.order[0].party.main()
+	_, keys := newAttack(p).established(p.left)
+	const worn = 1 << 31
+	l, r := left.win.State(), right.win.State()
+	l.Next, r.Expected = worn, worn
+	left.win.Restore(l)
+	right.win.Restore(r)
+	keys.lastID[true], keys.answeredID[true] = worn, worn
+	p.left.rekey("lan")
+	p.drive(10 * time.Second)
+	if left.state == saEstablished || right.state == saEstablished {
+		t.Errorf("the IKE SA is not rekeyed: %v and %v", left.state, right.state)
+	}
+	p.wantTunnel()
+
+	left = p.left.e.peers.order[0].party.main()
+	left.win.Restore(window.State{Next: math.MaxUint32})
+	ref := p.left.rekey("lan")
+	p.drive(time.Second)
+	p.wantDone(p.left, ref, "exhausted")
+}
