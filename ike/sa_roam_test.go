@@ -259,22 +259,6 @@ func TestSameAddressComesBack(t *testing.T) {
 	}
 }
 
-// The address comes first, and becomes usable or gets a route later, without a notification.
-func TestRouteComesLater(t *testing.T) {
-	p := roamer(t, nil)
-	p.up2()
-	was := p.left.e.peers.order[0].party.main()
-	p.left.addrs = nil
-	p.left.handle(AddressesChanged{})
-	p.drive(2 * time.Second)
-	p.left.addrs = []netip.Addr{netip.MustParseAddr("192.0.2.101")}
-	p.drive(strayMax + time.Second)
-	if st := p.right.e.Status()[0]; st.Remote.Addr() != p.left.addrs[0] {
-		p.fatalf("right sends to %v", st.Remote)
-	}
-	p.wantSameIKESA(was)
-}
-
 // For want of another address the system would send from a protected network or, to an address of
 // the whole Internet, from the link's: neither is a new home.
 func TestNoHome(t *testing.T) {
