@@ -61,3 +61,32 @@ func TestRoamingOfVeryMany(t *testing.T) {
 		t.Errorf("%d of %d were told", moved, n)
 	}
 }
+
+// An address that changes during a sweep is looked for by another one: no IKE SA stays at the
+// address of the first.
+func TestAddressChangesDuringSweep(t *testing.T) {
+	const n = 2*maxLooks + 1
+	c := newCrowd(t)
+	addr := crowdLeft
+	c.left.cfg.LocalAddr = func(netip.Addr) netip.Addr { return addr }
+	c.left.cfg.HasAddr = func(a netip.Addr) bool { return a == addr }
+	c.one(c.left, SetPeers{Peers: crowdPeers(true, n)})
+	c.one(c.right, SetPeers{Peers: crowdPeers(false, n)})
+	c.later(time.Second)
+	c.connectAll(n)
+	addr = netip.MustParseAddr("192.0.2.101")
+	c.handle(c.left, AddressesChanged{})
+	if at := c.left.Deadline(); at.After(c.now) {
+		t.Fatalf("Deadline is %v during a sweep", at)
+	}
+	addr = netip.MustParseAddr("192.0.2.102")
+	c.handle(c.left, AddressesChanged{})
+	for !c.left.Deadline().After(c.now) {
+		c.handle(c.left, Wake{})
+	}
+	for p := range c.left.peers.all() {
+		if s := p.party.main(); s == nil || s.net.Local().Addr() != addr {
+			t.Fatalf("an IKE SA is left behind: %+v", s)
+		}
+	}
+}
