@@ -1,8 +1,12 @@
 package daemon
 
 import (
+	"maps"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -100,4 +104,171 @@ func TestSome(t *testing.T) {
 			t.Errorf("%d networks: got %q, want %q", n, got, want)
 		}
 	}
+}
+
+// settings are other values of the keys of a table, as TOML.
+type settings map[string]string
+
+var (
+	daemonEdits = settings{
+		"tun": `"culvert7"`, "control": `"/run/c7.sock"`, "state": `"/var/lib/c7"`, "crash_tokens": `"off"`, "listen": `["192.0.2.1"]`, "ike_port": "501", "nat_port": "4501",
+		"ike_dscp": "0", "workers": "3", "spin_us": "5", "mtu": "1300", "mtu_min": "600", "offloads": `"none"`, "guard": `"off"`, "bypass": `["10.4.7.0/24"]`, "mark": `"0x10/0x30"`,
+		"route_table": "300", "rule_priority": "7", "log": `"debug"`, "log_format": `"json"`, "metrics": `"127.0.0.1:9000"`,
+	}
+	peerEdits = settings{
+		"name": `"b"`, "remote": `"192.0.2.3"`, "remote_ike_port": "501", "remote_nat_port": "4501", "local": `"192.0.2.1"`, "local_id": `"another"`, "remote_id": `"another"`,
+		"psk": `"another secret of some length"`, "ike_proposals": `["aes256gcm16-prfsha384-ecp384"]`, "ike_lifetime": `"3h"`, "auth_lifetime": `"24h"`, "encap": `"always"`, "dpd": `"7s"`,
+		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "per_cpu": `"never"`, "mtu": "1300", "psk_file": `"secret"`,
+	}
+	childEdits = settings{
+		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`,
+		"lifetime": `{ time = "30m" }`, "replay_window": "128", "esn": `"never"`,
+		"manual": `{ spi_out = "0x1001", key_out = "0x0100000000000000000000000000000000000000", spi_in = "0x2001", key_in = "0x0000000000000000000000000000000000000000", cipher = "aes128gcm16" }`,
+	}
+	// otherKeys are those without an edit: no other value is supported, they hold tables and files,
+	// whose contents are compared, or they are for another kind of peer.
+	otherKeys = []string{"peer.ike", "peer.cert", "peer.key", "peer.ca", "peer.child", "peer.max_parties", "daemon.include"}
+)
+
+// edited returns a configuration, with one key of a table changed.
+func edited(table, key, value string) string {
+	peer := settings{"name": `"a"`, "remote": `"192.0.2.2"`, "local_id": `"me"`, "remote_id": `"a"`, "psk": `"0123456789abcdef"`}
+	child := settings{"name": `"lan"`, "local": `["10.1.0.0/16"]`, "remote": `["10.2.0.0/16"]`}
+	daemon := settings{}
+	if t := map[string]settings{"daemon": daemon, "peer": peer, "child": child}[table]; t != nil {
+		t[key] = value
+	}
+	if key == "psk_file" {
+		delete(peer, "psk")
+	}
+	text := func(t settings) (text string) {
+		for _, k := range slices.Sorted(maps.Keys(t)) {
+			text += k + " = " + t[k] + "\n"
+		}
+		return text
+	}
+	const dmz = "[[peer.child]]\nname = \"dmz\"\nlocal = [\"10.3.0.0/16\"]\nremote = [\"10.4.0.0/16\"]\n"
+	return "[daemon]\n" + text(daemon) + "[[peer]]\n" + text(peer) + "[[peer.child]]\n" + text(child) + dmz
+}
+
+// What a reload does with each key is what the reference says, and no key is forgotten.
+func TestEveryKeyDoesWhatTheReferenceSays(t *testing.T) {
+	reference, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	load := func(doc string) *config.Config {
+		t.Helper()
+		path := filepath.Join(dir, "a.toml")
+		for name, content := range map[string]string{path: doc, filepath.Join(dir, "secret"): "another secret of some length"} {
+			if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := config.Load(path)
+		if err != nil {
+			t.Errorf("%v in\n%s", err, doc)
+			return &config.Config{}
+		}
+		return c
+	}
+	promised, keys := reachesIn(string(reference)), keysIn(string(reference))
+	if len(keys) < 45 || len(promised) < 30 {
+		t.Fatalf("the reference has the keys %q, and says of a reload %v", keys, promised)
+	}
+	before := load(edited("", "", ""))
+	for _, name := range keys {
+		table, key, _ := strings.Cut(name, ".")
+		value := map[string]settings{"daemon": daemonEdits, "peer": peerEdits, "child": childEdits}[table][key]
+		switch want := promised[name]; {
+		case slices.Contains(otherKeys, name):
+			continue
+		case value == "":
+			t.Errorf("%s has no edit here", name)
+		case want == "":
+			t.Errorf("the reference does not say what a reload does with %s", name)
+		default:
+			lines := changes(before, load(edited(table, key, value)))
+			if got := reachSaid(lines); got != want {
+				t.Errorf("%s: the reference promises %q, a reload says %q", name, want, lines)
+			}
+		}
+	}
+}
+
+// reachSaid returns the reach that the lines of a reload tell, as reachesIn names it.
+func reachSaid(lines []string) string {
+	said := strings.Join(lines, "\n")
+	for _, r := range []struct{ words, reach string }{
+		{"is removed: its SAs are deleted", "all are closed"},
+		{"closed and set up again", "all are closed"},
+		{"the SAs of child", "those of the child are closed"},
+		{"from the next rekeying", "from the next rekeying"},
+		{"from the next connection", "from the next connection"},
+		{"when the daemon is started again", "at the next start"},
+		{"its SAs stay", "in force at once"},
+		{"[daemon] ", "in force at once"},
+	} {
+		if strings.Contains(said, r.words) {
+			return r.reach
+		}
+	}
+	return "nothing"
+}
+
+var (
+	aKey     = regexp.MustCompile("`([a-z_]+)`")
+	aSection = regexp.MustCompile(`(?m)^## .\[+(?:peer\.)?(daemon|peer|child)\]+.\n`)
+)
+
+// keysIn returns the keys of the tables in the reference, each with its table.
+func keysIn(reference string) (keys []string) {
+	at := aSection.FindAllStringSubmatchIndex(reference, -1)
+	for i, m := range at {
+		section := reference[m[1]:]
+		if i+1 < len(at) {
+			section = reference[m[1]:at[i+1][0]]
+		}
+		_, section, _ = strings.Cut(section, "| key | default | meaning |")
+		section, _, _ = strings.Cut(section, "\n### ")
+		for line := range strings.Lines(section) {
+			if k := aKey.FindStringSubmatch(line); strings.HasPrefix(line, "| `") && k != nil {
+				keys = append(keys, reference[m[2]:m[3]]+"."+k[1])
+			}
+		}
+	}
+	return keys
+}
+
+// reachesIn returns what the reference says that a reload does with the SAs, by key.
+func reachesIn(reference string) map[string]string {
+	said := make(map[string]string)
+	for key := range daemonEdits {
+		said["daemon."+key] = "at the next start"
+	}
+	for _, key := range []string{"log", "bypass"} { // in the text before the table
+		said["daemon."+key] = "in force at once"
+	}
+	said["child.name"] = "those of the child are closed" // it removes one and adds another
+	_, text, _ := strings.Cut(reference, "| changed keys of a peer |")
+	text, _, _ = strings.Cut(text, "\n\n")
+	for line := range strings.Lines(text) {
+		cells := strings.Split(line, "|")
+		for _, reach := range []string{"in force at once", "from the next rekeying", "from the next connection", "those of the child are closed", "all are closed"} {
+			if len(cells) < 3 || !strings.Contains(cells[2], reach) {
+				continue
+			}
+			for _, part := range strings.Split(cells[1], ";") {
+				table := "peer"
+				if strings.Contains(part, "child") {
+					table = "child"
+				}
+				for _, k := range aKey.FindAllStringSubmatch(part, -1) {
+					said[table+"."+k[1]] = reach
+				}
+			}
+		}
+	}
+	return said
 }
