@@ -31,9 +31,9 @@ func (u *unknownSPIs) due(from netip.Addr, now int64) bool {
 
 // unknownSPI counts and reports a datagram of an SPI that is not in use: a peer may still send on
 // an SA that this side has lost, or this is noise.
-func (r *rx) unknownSPI(spi uint32, from *ipsec.Path) {
+func (r *rx) unknownSPI(spi uint32, size int, from *ipsec.Path) {
 	r.tally.add(dropUnknownSPI, 1)
 	if r.plane.unknown.due(from.Remote().Addr(), r.nowNano) {
-		r.plane.events.post(ipsec.Event{Kind: ipsec.EventUnknownSPI, SPI: spi, Path: *from})
+		r.plane.events.post(ipsec.Event{Kind: ipsec.EventUnknownSPI, SPI: spi, Size: size, Path: *from})
 	}
 }

@@ -27,7 +27,7 @@ func TestUnknownSPIIsReported(t *testing.T) {
 		come(5)
 		count += 5
 		g.wantCounter(t, "esp_unknown_spi", count)
-		if e := g.wantEvent(t, ipsec.EventUnknownSPI); e.SPI != spi || e.Path.Remote() != outerB {
+		if e := g.wantEvent(t, ipsec.EventUnknownSPI); e.SPI != spi || e.Size == 0 || e.Path.Remote() != outerB {
 			t.Errorf("event %+v", e)
 		}
 		if e := g.Drain(); len(e) != 0 {
@@ -76,9 +76,9 @@ func BenchmarkUnknownSPI(b *testing.B) {
 	r := &g.workers[0].rx
 	r.nowNano = 1
 	path := ipsec.NATPath(outerA, outerB)
-	r.unknownSPI(7, &path)
+	r.unknownSPI(7, 100, &path)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.unknownSPI(7, &path)
+		r.unknownSPI(7, 100, &path)
 	}
 }

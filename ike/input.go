@@ -77,10 +77,11 @@ type (
 		Remote netip.Addr
 	}
 	// UnknownSPI reports ESP with an SPI that is not in use (RFC 7296, Section 1.5). Whoever sent
-	// it may send on a Child SA that we have lost.
+	// it may send on a Child SA that we have lost. Size is the packet's, from the SPI on.
 	UnknownSPI struct {
 		Path ipsec.Path
 		SPI  uint32
+		Size int
 	}
 	// ProbePath asks whether an outer packet of Size octets passes on the pair's path. A PathProbed
 	// effect always answers it.

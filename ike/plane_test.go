@@ -213,7 +213,7 @@ func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 		pl.s.p.lose(e, fmt.Sprintf("%s has no inbound SA %08x for it", pl.s.name, e.spi))
 		if now := pl.s.p.now; psa == nil && now.Sub(pl.unknown) >= time.Second {
 			pl.unknown = now
-			pl.s.later(UnknownSPI{Path: from, SPI: e.spi})
+			pl.s.later(UnknownSPI{Path: from, SPI: e.spi, Size: 100})
 		}
 		return
 	}

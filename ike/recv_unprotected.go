@@ -57,13 +57,13 @@ func (e *Engine) heedInvalidSPI(d Datagram, h wire.Header) bool {
 	if !ok {
 		return false
 	}
-	e.hintAboutSPI(d.Path, n.Data)
+	e.hintAboutSPI(d, n.Data, m.Payloads)
 	return true
 }
 
 // maxInvalidSPI is the greatest length in octets of an unprotected INVALID_SPI with what its sender
 // may add.
-const maxInvalidSPI = 256
+const maxInvalidSPI = 1024
 
 // refuseVersion answers a request of a higher major version (RFC 7296, Section 2.5). Messages of a
 // lower one, such as IKEv1, are dropped.

@@ -7,7 +7,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/liveness"
-	"culvert/internal/ipsec"
+	"culvert/ike/wire"
 )
 
 // A hint is an unprotected sign that the peer may have lost an IKE SA. "A node should treat such a
@@ -154,6 +154,7 @@ func (e *Engine) hint(in Hint) {
 // unknownESP handles ESP with an SPI that is not in use as a hint about the IKE SAs with its
 // sender. Where there is none, the sender has one that we have lost.
 func (e *Engine) unknownESP(in UnknownSPI) {
+	e.answerESP(in)
 	remote := in.Path.Remote().Addr()
 	if len(e.sas.byAddr[remote]) > 0 {
 		e.hintAt(remote)
@@ -183,15 +184,18 @@ func (p *party) callBack() {
 }
 
 // hintAboutSPI treats an unprotected INVALID_SPI (RFC 7296, Section 1.5) as a hint about the IKE SA
-// whose Child SA sends to that address with that SPI.
-func (e *Engine) hintAboutSPI(from ipsec.Path, spi []byte) {
-	list := e.sas.byAddr[from.Remote().Addr()]
+// whose Child SA sends to that address with that SPI. A crash token beside it proves that the peer
+// has lost that one (RFC 6290, Section 8.2).
+func (e *Engine) hintAboutSPI(d Datagram, spi []byte, ps []wire.Payload) {
+	list := e.sas.byAddr[d.Path.Remote().Addr()]
 	if len(list) == 0 || len(spi) != 4 || !e.unprotected.AllowHint(e.handling.now) {
 		return
 	}
 	for _, s := range list {
 		if s.children.Named(spi) != nil {
-			s.live.hint(lostCheck)
+			if !s.crashed(d, ps) {
+				s.live.hint(lostCheck)
+			}
 			return
 		}
 	}

@@ -11,6 +11,7 @@ type Unprotected struct {
 	errors   rate
 	answers  sources // to requests of unknown IKE SAs
 	tokens   sources // messages with crash tokens
+	strays   sources // to ESP with unknown SPIs
 	refusals [2]rate // of strangers, and of calls from configured addresses
 	hints    rate
 }
@@ -37,12 +38,19 @@ var (
 	AnswerLimit = SourceLimit{Host: 10, Strangers: 200, Known: 1000}
 	// TokenLimit bounds the messages whose crash tokens are compared (RFC 6290, Section 8.1).
 	TokenLimit = SourceLimit{Host: 10, Strangers: 1000, Known: 1000}
+	// InvalidSPILimit bounds the answers to ESP with unknown SPIs.
+	InvalidSPILimit = SourceLimit{Host: 2, Strangers: 50, Known: 200}
 )
 
 // AllowAnswer counts an answer to a request of an unknown IKE SA, and reports whether it may be
 // sent. known reports that the address is that of a peer.
 func (u *Unprotected) AllowAnswer(now time.Time, to netip.Addr, known bool) bool {
 	return u.answers.allow(now, to, known, AnswerLimit)
+}
+
+// AllowInvalidSPI counts an answer to ESP with an unknown SPI, and reports whether it may be sent.
+func (u *Unprotected) AllowInvalidSPI(now time.Time, to netip.Addr, known bool) bool {
+	return u.strays.allow(now, to, known, InvalidSPILimit)
 }
 
 // AllowToken counts a message with crash tokens, and reports whether they may be compared.

@@ -188,7 +188,7 @@ func (d *Driver) drain() {
 		case ipsec.EventUnanswered:
 			d.handle(ike.Hint{ID: e.ID}, classEstablished)
 		case ipsec.EventUnknownSPI:
-			d.handle(ike.UnknownSPI{Path: e.Path, SPI: e.SPI}, classEstablished)
+			d.handle(ike.UnknownSPI{Path: e.Path, SPI: e.SPI, Size: e.Size}, classEstablished)
 		case ipsec.EventSourceGone:
 			d.handle(ike.SourceGone{ID: e.ID}, classEstablished)
 		}

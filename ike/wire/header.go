@@ -37,13 +37,20 @@ func ParseHeader(b []byte) (Header, error) {
 	switch {
 	case uint64(h.Length) != uint64(len(b)):
 		r.fail("the length field is %d, the datagram has %d octets", h.Length, len(b))
-	case h.InitiatorSPI == 0: // "This value MUST NOT be zero." (RFC 7296, Section 3.1)
+	case h.InitiatorSPI == 0 && !h.mayLackSPI():
+		// "This value MUST NOT be zero." (RFC 7296, Section 3.1)
 		r.fail("the initiator's SPI is zero")
 	}
 	if r.failed() {
 		return Header{}, r.err()
 	}
 	return h, nil
+}
+
+// mayLackSPI reports whether the message may be an unprotected INVALID_SPI, which belongs to no IKE
+// SA (RFC 7296, Section 1.5).
+func (h *Header) mayLackSPI() bool {
+	return h.Exchange == Informational && h.Initiator && !h.Response && h.ResponderSPI == 0 && h.NextPayload == PayloadNotify
 }
 
 // AppendTo appends the header with its NextPayload and Length unchanged; Message.AppendTo fills

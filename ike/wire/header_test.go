@@ -27,6 +27,20 @@ func TestHeader(t *testing.T) {
 	clear(zero[:8])
 	_, err := ParseHeader(zero)
 	wantError(t, err, InvalidSyntax, "zero SPI")
+	// Only an unprotected INVALID_SPI may have none (RFC 7296, Section 1.5).
+	stray := Message{Header: Header{Exchange: Informational, Initiator: true}, Payloads: []Payload{&Notify{Kind: InvalidSPI}}}
+	if _, err := ParseHeader(stray.AppendTo(nil)); err != nil {
+		t.Error(err)
+	}
+	for _, spoil := range []func(m *Message){
+		func(m *Message) { m.Header.Response = true }, func(m *Message) { m.Header.Initiator = false }, func(m *Message) { m.Header.ResponderSPI = 1 },
+		func(m *Message) { m.Header.Exchange = IKESAInit }, func(m *Message) { m.Payloads = []Payload{&Nonce{}} },
+	} {
+		m := stray
+		spoil(&m)
+		_, err := ParseHeader(m.AppendTo(nil))
+		wantError(t, err, InvalidSyntax, "zero SPI of another message")
+	}
 	for _, v := range []byte{0, 0x10, 0x2f, 0x30, 0xff} {
 		h, err := ParseHeader(withVersion(bytes.Clone(good), v))
 		if err != nil || h.MajorVersion != v>>4 || h.MinorVersion != v&0xf {

@@ -15,7 +15,7 @@ const (
 	EventPeerMoved                     // ID, Path: an authentic packet with a new highest number came on another path
 	EventSourceGone                    // ID: the system has no route from the pair's local address
 	EventUnanswered                    // ID: packets are sent on the pair's path, and none come any more, although they were usual
-	EventUnknownSPI                    // Path, SPI: ESP came with an SPI that is not in use; reported at a limited rate
+	EventUnknownSPI                    // Path, SPI, Size: ESP came with an SPI that is not in use; reported at a limited rate
 	EventProbePath                     // ID, Size: asks for a PathProbe of the pair's path with an outer packet of Size octets
 )
 
