@@ -44,14 +44,22 @@ func (pol *Policy) grants() (list []*grant) {
 	return list
 }
 
+// maxGranted bounds the selectors that are compared for one message: a peer can make as many pairs
+// as an IKE SA may have, each with as many selectors as a payload holds.
+const maxGranted = 1024
+
 // covered reports whether one of the grants is the whole, or several have one side of it and
-// together the other.
+// together the other. It misses that where the grants have very many selectors.
 func covered(whole *grant, grants []*grant) bool {
 	if slices.ContainsFunc(grants, whole.equal) {
 		return true
 	}
 	var local, remote []selector.Selector
+	work := 0
 	for _, g := range grants {
+		if work += len(g.local) + len(g.remote); work > maxGranted {
+			return false
+		}
 		hasLocal, hasRemote := selector.Subset(whole.local, g.local), selector.Subset(whole.remote, g.remote)
 		if hasLocal && hasRemote {
 			return true

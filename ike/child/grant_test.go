@@ -27,3 +27,19 @@ func TestCovered(t *testing.T) {
 		}
 	}
 }
+
+// TestCoveredIsBounded: many selectors are not compared with the whole, which is found among them
+// nevertheless.
+func TestCoveredIsBounded(t *testing.T) {
+	whole := &grant{networks("10.1.0.0/16"), networks("10.2.0.0/16")}
+	many := &grant{whole.local, networks("10.3.0.0/16")}
+	for range maxGranted {
+		many.remote = append(many.remote, many.remote[0])
+	}
+	if covered(whole, []*grant{many, {networks("10.0.0.0/8"), networks("10.0.0.0/8")}}) {
+		t.Error("the work has no bound")
+	}
+	if !covered(whole, []*grant{many, whole}) {
+		t.Error("the whole itself is not found")
+	}
+}
