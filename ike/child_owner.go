@@ -54,6 +54,9 @@ func (p *party) WhenDead() child.Intent {
 	return child.IntentUp
 }
 
+// Backoff returns the configured pauses between tries.
+func (p *party) Backoff() timer.Backoff { return p.cfg.Reconnect }
+
 // Report emits a notice.
 func (p *party) Report(r child.Report) {
 	n := Notice{Level: Info, Peer: p.cfg.Name, Party: p.name, Child: r.Policy.Settings.Name, Event: r.Event, Text: identity.Printable(r.Text)}

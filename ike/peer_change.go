@@ -50,6 +50,8 @@ var peerSettings = []struct {
 	{"encap", ReachPeer, func(p *Peer) any { return p.Encap }},
 	{"dpd", ReachNone, func(p *Peer) any { return p.DPD }},
 	{"dpd_action", ReachNone, func(p *Peer) any { return p.DPDAction }},
+	{"retransmit", ReachNone, func(p *Peer) any { return p.Retransmit }},
+	{"retry", ReachNone, func(p *Peer) any { return p.Reconnect }},
 	{"fragment", ReachConnect, func(p *Peer) any { return p.Fragment }},
 	{"per_cpu", ReachPeer, func(p *Peer) any { return p.PerResource }},
 }

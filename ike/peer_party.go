@@ -10,7 +10,6 @@ import (
 	"culvert/ike/budget"
 	"culvert/ike/child"
 	"culvert/ike/identity"
-	"culvert/ike/timer"
 	"culvert/internal/ipsec"
 )
 
@@ -217,7 +216,7 @@ func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 	}
 	p.try.missed, p.try.prompt = 0, false
 	p.try.Fails++
-	pause := timer.ReconnectPause(p.try.Fails, p.e.cfg.Rand)
+	pause := p.cfg.Reconnect.Pause(p.try.Fails, p.e.cfg.Rand)
 	p.try.At = p.e.handling.now.Add(pause)
 	p.e.timers.Set(&p.try.Timer, p.try.At)
 	p.notice(Warn, "connect-failed", "", why)

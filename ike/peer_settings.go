@@ -8,6 +8,8 @@ import (
 	"culvert/ike/budget"
 	"culvert/ike/child"
 	"culvert/ike/identity"
+	"culvert/ike/timer"
+	"culvert/ike/window"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
@@ -40,7 +42,11 @@ type Peer struct {
 	Encap        EncapMode
 	DPD          time.Duration // 0: off
 	DPDAction    DPDAction
-	Fragment     int // RFC 7383; 0: off
+	// Retransmit is how requests to the peer are repeated. Its fields that are zero are those of
+	// Config.Retry.
+	Retransmit window.RetransmitPlan
+	Reconnect  timer.Backoff // the pauses between tries to bring the peer or a child up
+	Fragment   int           // RFC 7383; 0: off
 	// PerResource lets both sides make Child SAs for single workers beside the shared one, if the
 	// peer supports it (RFC 9611).
 	PerResource bool

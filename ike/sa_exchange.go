@@ -1,9 +1,6 @@
 package ike
 
 import (
-	"math"
-	"time"
-
 	"culvert/ike/child"
 	"culvert/ike/window"
 	"culvert/ike/wire"
@@ -188,73 +185,6 @@ func (s *ikeSA) retransmit() {
 	if r.Exchange == wire.CreateChildSA && r.Repeated == patience && s.work.Current().activity() != ikeQuiet {
 		s.succ.wontLive("the peer does not answer CREATE_CHILD_SA")
 	}
-}
-
-// Bounds of plans where they do not only depend on the configuration.
-const (
-	manyAddressTries = 3 // IKE_SA_INIT to a peer with several addresses
-	livenessTries    = 4 // a liveness check, or any request to a peer that may have lost the IKE SA
-	// leastCheck is the least duration of a liveness check, however short the DPD interval is.
-	leastCheck = 2 * time.Second
-	// promptFirst and promptFactor are the pauses of IKE_SA_INIT when the tunnel was lost just now:
-	// a peer that restarts is back within a fraction of a second. promptMore retransmissions are
-	// added, so that the try is not much shorter than any other.
-	promptFirst  = 100 * time.Millisecond
-	promptFactor = 1.5
-	promptMore   = 6
-)
-
-// plan returns how the outstanding request is repeated. The pauses are shorter during shutdown.
-func (s *ikeSA) plan() window.RetransmitPlan {
-	p := s.planInService()
-	if s.e.stopping {
-		p.First, p.Factor = shutdownRetry.First, shutdownRetry.Factor
-	}
-	return p
-}
-
-// planInService returns the plan of an engine that is not being shut down.
-func (s *ikeSA) planInService() window.RetransmitPlan {
-	if s.state == saConnecting {
-		return s.planConnecting()
-	}
-	if s.net.moving() {
-		return moveRetry
-	}
-	probe, ok := s.work.Current().(*informational)
-	_, path := s.work.Current().(prober)
-	check := path && s.live.silent() || ok && probe.kind == askAlive
-	switch plan := s.e.cfg.Retry.AtMost(livenessTries); {
-	case s.live.inDoubt():
-		return plan.Within(min(s.checkTime(), s.live.doubt))
-	case s.live.Doubted() && s.state.ending():
-		return plan // nothing waits for it, and the peer should hear of the end
-	case s.live.Doubted(), check:
-		return plan.Within(s.checkTime())
-	}
-	return s.e.cfg.Retry
-}
-
-// planConnecting returns the plan of IKE_SA_INIT.
-func (s *ikeSA) planConnecting() window.RetransmitPlan {
-	plan := s.e.cfg.Retry
-	if len(s.party.cfg.Remote) > 1 {
-		plan = plan.AtMost(manyAddressTries)
-	}
-	if s.party.try.prompt && plan.First > promptFirst {
-		plan.First, plan.Factor = promptFirst, promptFactor
-		plan.Tries += promptMore
-	}
-	return plan
-}
-
-// checkTime returns how long a liveness check may take: no longer than the DPD interval, so that a
-// dead peer is found within two of them.
-func (s *ikeSA) checkTime() time.Duration {
-	if s.party == nil || s.party.cfg.DPD <= 0 {
-		return math.MaxInt64
-	}
-	return max(s.party.cfg.DPD, leastCheck)
 }
 
 // answered takes the outstanding request out of the window, since its response has come.

@@ -65,6 +65,8 @@ type Owner interface {
 	// WhenDead returns what to do with a policy whose peer does not answer any more: IntentUp to
 	// bring it up again, or the least intent that it has from then on.
 	WhenDead() Intent
+	// Backoff returns the pauses between tries to bring a policy up.
+	Backoff() timer.Backoff
 	// Report gives notice of an event.
 	Report(r Report)
 }

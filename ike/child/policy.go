@@ -166,7 +166,7 @@ const promptInterval = 10 * time.Second
 func (pol *Policy) pauseAfterLoss() time.Duration {
 	now, rand := pol.table.host.Now(), pol.table.host.Rand()
 	if !pol.retry.prompted.IsZero() && now.Sub(pol.retry.prompted) < promptInterval {
-		return timer.ReconnectPause(1, rand)
+		return pol.owner.Backoff().Pause(1, rand)
 	}
 	pol.retry.prompted = now
 	return timer.PromptPause(rand)
@@ -183,7 +183,7 @@ func (pol *Policy) Failed(why string, explain []string) {
 	pol.busy = false
 	pol.Trouble = Trouble{why, explain}
 	pol.retry.Fails++
-	pol.pause(timer.ReconnectPause(pol.retry.Fails, pol.table.host.Rand()))
+	pol.pause(pol.owner.Backoff().Pause(pol.retry.Fails, pol.table.host.Rand()))
 	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Text: why})
 	pol.GiveUp(fmt.Errorf("child %q: %s", pol.Settings.Name, why))
 }

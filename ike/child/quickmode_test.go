@@ -60,6 +60,7 @@ type side struct {
 	failed     int // AcquireFailed
 	sent, lost int // packets
 	whenDead   Intent
+	backoff    timer.Backoff
 	touched    bool
 	lastSPI    uint32
 	workers    int
@@ -220,12 +221,13 @@ func (s *side) Carrier() Carrier {
 	}
 	return s.sa
 }
-func (s *side) Touch()                { s.touched = true }
-func (s *side) Closed() bool          { return false }
-func (s *side) Pausing() bool         { return s.sa == nil }
-func (s *side) Awaited(*Policy) bool  { return false }
-func (s *side) GaveUp(*Policy, error) {}
-func (s *side) WhenDead() Intent      { return s.whenDead }
+func (s *side) Touch()                 { s.touched = true }
+func (s *side) Closed() bool           { return false }
+func (s *side) Pausing() bool          { return s.sa == nil }
+func (s *side) Awaited(*Policy) bool   { return false }
+func (s *side) GaveUp(*Policy, error)  {}
+func (s *side) WhenDead() Intent       { return s.whenDead }
+func (s *side) Backoff() timer.Backoff { return s.backoff }
 
 func (s *side) Networks(pol *Policy) (local, remote []selector.Selector) {
 	return pol.Settings.Local, pol.Settings.Remote

@@ -1,24 +1,30 @@
 package timer
 
 import (
+	"cmp"
 	"encoding/binary"
 	"io"
 	"time"
 )
 
-// The back-off between failed attempts to bring something up.
+// The default back-off between failed attempts to bring something up.
 const (
 	ReconnectFirst = 2 * time.Second
 	ReconnectMax   = time.Minute
 )
 
-// ReconnectPause returns the time before the next attempt after this many failures in a row.
-func ReconnectPause(failures int, rand io.Reader) time.Duration {
-	d := ReconnectMax
-	if shift := max(failures, 1) - 1; shift < 5 {
-		d = min(ReconnectFirst<<shift, ReconnectMax)
+// A Backoff is the pauses between failed attempts: First, then twice as long each time, up to Max.
+// Fields that are zero are ReconnectFirst and ReconnectMax.
+type Backoff struct{ First, Max time.Duration }
+
+// Pause returns the time before the next attempt after this many failures in a row. Up to a tenth
+// of jitter is added.
+func (b Backoff) Pause(failures int, rand io.Reader) time.Duration {
+	d, most := cmp.Or(b.First, ReconnectFirst), cmp.Or(b.Max, ReconnectMax)
+	for n := 1; n < failures && d < most; n++ {
+		d *= 2
 	}
-	return Longer(d, rand)
+	return Longer(min(d, most), rand)
 }
 
 // TemporaryPause is the least wait before a request answered with TEMPORARY_FAILURE is tried again:

@@ -16,10 +16,21 @@ func (zeroReader) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestReconnectPauseDoublesToItsMost(t *testing.T) {
-	for failures, want := range map[int]time.Duration{-1: ReconnectFirst, 0: ReconnectFirst, 1: ReconnectFirst, 2: 2 * ReconnectFirst, 5: 16 * ReconnectFirst, 6: ReconnectMax, 1 << 40: ReconnectMax} {
-		if d := ReconnectPause(failures, zeroReader{}); d != want {
-			t.Errorf("after %d failures: %v, want %v", failures, d, want)
+func TestBackoffDoublesToItsMost(t *testing.T) {
+	for _, c := range []struct {
+		backoff  Backoff
+		failures map[int]time.Duration
+	}{
+		{Backoff{}, map[int]time.Duration{-1: ReconnectFirst, 0: ReconnectFirst, 1: ReconnectFirst, 2: 2 * ReconnectFirst, 5: 16 * ReconnectFirst, 6: ReconnectMax, 1 << 40: ReconnectMax}},
+		{Backoff{First: time.Second}, map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 7: ReconnectMax}},
+		{Backoff{Max: 3 * time.Second}, map[int]time.Duration{1: ReconnectFirst, 2: 3 * time.Second, 3: 3 * time.Second}},
+		{Backoff{First: time.Hour, Max: time.Hour}, map[int]time.Duration{1: time.Hour, 2: time.Hour}},
+		{Backoff{First: time.Hour, Max: time.Minute}, map[int]time.Duration{1: time.Minute}},
+	} {
+		for failures, want := range c.failures {
+			if d := c.backoff.Pause(failures, zeroReader{}); d != want {
+				t.Errorf("%+v after %d failures: %v, want %v", c.backoff, failures, d, want)
+			}
 		}
 	}
 }

@@ -27,18 +27,23 @@ const (
 // MaxPause bounds each pause of a plan, whatever its factor, before jitter.
 const MaxPause = 5 * time.Minute
 
-// WithDefaults returns the plan with defaults for unset fields.
-func (p RetransmitPlan) WithDefaults() RetransmitPlan {
+// Or returns the plan with the fields of def where it has none.
+func (p RetransmitPlan) Or(def RetransmitPlan) RetransmitPlan {
 	if p.First <= 0 {
-		p.First = defaultFirst
+		p.First = def.First
 	}
 	if p.Factor < 1 {
-		p.Factor = defaultFactor
+		p.Factor = def.Factor
 	}
 	if p.Tries <= 0 {
-		p.Tries = defaultTries
+		p.Tries = def.Tries
 	}
 	return p
+}
+
+// WithDefaults returns the plan with defaults for unset fields.
+func (p RetransmitPlan) WithDefaults() RetransmitPlan {
+	return p.Or(RetransmitPlan{First: defaultFirst, Factor: defaultFactor, Tries: defaultTries})
 }
 
 // AtMost returns the plan with no more than the given number of retransmissions.

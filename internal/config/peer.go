@@ -37,6 +37,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	p.Encap = []ike.EncapMode{ike.EncapAuto, ike.EncapAlways, ike.EncapNever}[s.word("encap", "auto", "always", "never")]
 	p.DPD = s.duration("dpd", defaultDPD, minLifetime, true)
 	p.DPDAction = []ike.DPDAction{ike.DPDRestart, ike.DPDTrap, ike.DPDClear}[s.word("dpd_action", "restart", "trap", "clear")]
+	p.Retransmit, p.Reconnect = s.retransmit(), s.retry()
 	p.Lifetime = s.duration("ike_lifetime", defaultIKELifetime, minLifetime, false)
 	p.AuthLifetime = s.duration("auth_lifetime", 0, minAuthLifetime, true).Truncate(time.Second)
 	if p.Fragment = int(s.number("fragment", defaultFragment, 0, maxFragment)); p.Fragment != 0 && p.Fragment < minFragment {

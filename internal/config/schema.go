@@ -12,11 +12,12 @@ const (
 	table
 	tables // an array of tables
 	textOrList
+	decimal // a number with or without a fraction
 )
 
 func (k kind) String() string {
 	return [...]string{`text in quotes`, `a number`, `a list of text, such as ["a", "b"]`, `a table`, `an array of tables`,
-		`text in quotes or a list of text, such as ["a", "b"]`}[k]
+		`text in quotes or a list of text, such as ["a", "b"]`, `a number, such as 1.8`}[k]
 }
 
 // A key is one key that a table may contain.
@@ -78,6 +79,8 @@ var (
 		{name: "encap", kind: text, def: "auto"},
 		{name: "dpd", kind: text, def: "30s"},
 		{name: "dpd_action", kind: text, def: "restart"},
+		{name: "retransmit", kind: table},
+		{name: "retry", kind: table},
 		{name: "fragment", kind: number, def: "1280"},
 		{name: "per_cpu", kind: text, def: "auto"},
 		{name: "pfs", kind: text, def: "auto"},
@@ -102,6 +105,15 @@ var (
 		{name: "time", kind: text, def: "1h"},
 		{name: "bytes", kind: text},
 		{name: "packets", kind: number, def: "0"},
+	}
+	retransmitKeys = []key{
+		{name: "first", kind: text, def: "1s"},
+		{name: "factor", kind: decimal, def: "1.8"},
+		{name: "tries", kind: number, def: "6"},
+	}
+	retryKeys = []key{
+		{name: "first", kind: text, def: "2s"},
+		{name: "max", kind: text, def: "1m"},
 	}
 	manualKeys = []key{
 		{name: "spi_out", kind: text},

@@ -14,7 +14,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for heading, keys := range map[string][]key{
-		"## `[daemon]`": daemonKeys, "## `[[peer]]`": peerKeys, "## `[[peer.child]]`": childKeys, "### `lifetime`": lifetimeKeys, "### `manual`": manualKeys,
+		"## `[daemon]`": daemonKeys, "## `[[peer]]`": peerKeys, "## `[[peer.child]]`": childKeys, "### `lifetime`": lifetimeKeys, "### `retransmit`": retransmitKeys, "### `retry`": retryKeys, "### `manual`": manualKeys,
 	} {
 		documented := tableUnder(t, string(doc), heading)
 		for _, k := range keys {

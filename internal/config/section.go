@@ -51,7 +51,9 @@ func hasKind(value any, k kind) bool {
 	case string:
 		return k == text
 	case int64:
-		return k == number
+		return k == number || k == decimal
+	case float64:
+		return k == decimal
 	case map[string]any:
 		return k == table
 	case []map[string]any:
@@ -93,6 +95,22 @@ func (s section) number(name string, def, lo, hi int64) int64 {
 	}
 	if v < lo || v > hi {
 		s.fail(name, "%s = %d is out of range; use %d to %d", name, v, lo, hi)
+		return def
+	}
+	return v
+}
+
+// fraction returns the key's value, a number with or without a fraction.
+func (s section) fraction(name string, def, lo, hi float64) float64 {
+	v, ok := s.values[name].(float64)
+	if n, whole := s.values[name].(int64); whole {
+		v, ok = float64(n), true
+	}
+	if !ok {
+		return def
+	}
+	if !(v >= lo && v <= hi) { // NaN as well
+		s.fail(name, "%s = %v is out of range; use %v to %v", name, v, lo, hi)
 		return def
 	}
 	return v
