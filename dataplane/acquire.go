@@ -34,6 +34,7 @@ type acquireState struct {
 	packets   []queuedPacket
 	bytes     int
 	gone      bool // the policy was removed: nothing is queued
+	held      bool // an operator holds the policy down: its packets are dropped
 	acquiring bool // an Acquire is posted and neither answered nor too old
 	flow      selector.Flow
 	asked     time.Time
@@ -57,6 +58,7 @@ const (
 	queued   verdict = iota
 	full             // there is no room in the queue
 	tooSoon          // after a failure, or the policy is gone
+	heldDown         // an operator holds the policy down
 	saExists         // one came between the look-up and the lock: try again
 )
 
@@ -66,6 +68,9 @@ func (q *acquireQueue) add(s *slot, flow *selector.Flow, x *txPacket, th *thread
 	defer q.mu.Unlock()
 	if s.pick(flow, 0, noWorker) != nil { // activated before the lock was taken: answered will not be called again
 		return saExists
+	}
+	if s.acquire.held {
+		return heldDown
 	}
 	if s.acquire.gone || th.now.Before(s.acquire.notBefore) {
 		return tooSoon
@@ -84,7 +89,7 @@ func (q *acquireQueue) addError(s *slot, flow *selector.Flow, x *txPacket, th *t
 	if s.pick(flow, 0, noWorker) != nil {
 		return saExists
 	}
-	if s.acquire.gone || len(s.acquire.packets) >= acquireErrors {
+	if s.acquire.gone || s.acquire.held || len(s.acquire.packets) >= acquireErrors {
 		return full
 	}
 	q.busy[s] = struct{}{}
@@ -147,6 +152,14 @@ func (q *acquireQueue) failed(s *slot, now time.Time) {
 	for _, c := range list {
 		c.thread.mail.put(c)
 	}
+}
+
+// hold drops the packets of s, and takes no more while it is held down.
+func (q *acquireQueue) hold(s *slot, held bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.acquire.held, s.acquire.acquiring, s.acquire.notBefore = held, false, time.Time{}
+	dropQueued(q.take(s))
 }
 
 // forget drops the packets of s and takes no more: its policy was removed.

@@ -190,3 +190,29 @@ func TestNarrowedByThePeer(t *testing.T) {
 	b.queues[0].want(t)
 	a.wantNoEvent(t)
 }
+
+// Packets of a policy that is held down are dropped and counted as such, through changes of the
+// SPD, and cause no negotiation.
+func TestHoldPolicy(t *testing.T) {
+	a, b := twoGateways(t, 1, nil)
+	pkt := udpPacket(src4, dst4, true, nil)
+	a.queues[0].inject(pkt)
+	a.wantEvent(t, ipsec.EventAcquire)
+	a.HoldPolicy(ipsec.PolicyID(99), true)
+	a.HoldPolicy(lan, true)
+	a.wantCounter(t, "out_no_sa", 1)
+	a.queues[0].inject(pkt)
+	a.wantCounter(t, "out_down", 1)
+	if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}); err != nil {
+		t.Fatal(err)
+	}
+	a.queues[0].inject(pkt)
+	a.wantCounter(t, "out_down", 2)
+	a.wantNoEvent(t)
+	a.HoldPolicy(lan, false)
+	a.queues[0].inject(pkt)
+	a.wantEvent(t, ipsec.EventAcquire)
+	install(t, a, b, childSA(t, a, b, 1))
+	b.queues[0].want(t)
+	a.wantCounter(t, "out_no_sa", 1)
+}

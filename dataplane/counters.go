@@ -34,6 +34,7 @@ const (
 	dropNoise                                       // multicast, broadcast and link-local that no tunnel carries
 	dropNoPolicy                                    // RFC 4301, Section 5.1: no SPD entry
 	dropNoSA                                        // no SA, and not in the acquire queue, or there for too long
+	dropHeld                                        // RFC 4301, Section 4.4.1: an operator took the policy down, so it discards
 	dropErrorOut                                    // RFC 4301, Section 6.2: an ICMP error about traffic that no policy covers
 	dropFragmentOut                                 // RFC 4301, Section 7.3: a later fragment without its first, or over it
 	dropErrorNoSA                                   // RFC 4301, Section 6.2: an ICMP error about traffic of an SA that does not exist
@@ -78,6 +79,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropNoise:       {"out_noise", ""},
 	dropNoPolicy:    {"out_no_policy", ""},
 	dropNoSA:        {"out_no_sa", ""},
+	dropHeld:        {"out_down", ""},
 	dropErrorOut:    {"out_icmp_no_policy", ""},
 	dropFragmentOut: {"out_fragment", ""},
 	dropErrorNoSA:   {"out_icmp_no_sa", ""},

@@ -85,6 +85,17 @@ func (p *Plane) ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error 
 	return nil
 }
 
+// HoldPolicy begins, or with held false ends, to drop the packets of a policy, which an operator
+// took down. The control plane sends on no SA of it meanwhile. Changes of the SPD that leave the
+// policy there do not end it. Any goroutine may call it.
+func (p *Plane) HoldPolicy(policy ipsec.PolicyID, held bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.slots[policy]; s != nil {
+		p.acquires.hold(s, held)
+	}
+}
+
 // change publishes the SPD without the policies of gone and with those of set. Plane.mu is held.
 func (p *Plane) change(set []ipsec.Policy, gone []ipsec.PolicyID) {
 	table := p.spd.Load()

@@ -128,6 +128,8 @@ func (t *tx) dispatch(x *txPacket, s target, flow *selector.Flow) {
 				t.tally.add(dropNoSA, 1)
 			case tooSoon:
 				t.refuse(x, s.slot, flow)
+			case heldDown:
+				t.tally.add(dropHeld, 1)
 			}
 			return
 		}

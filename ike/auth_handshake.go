@@ -88,12 +88,17 @@ type authAttempt struct {
 	auth *wire.Auth
 	list []*profile // candidates, the likeliest first
 	why  []error    // of the candidates that were tried, in the order of list
+	held *hold      // of a candidate that it is, and that an operator holds down
 }
 
 // next tries the next candidate, or refuses the initiator if none is left.
 func (a *authAttempt) next() {
 	s := a.sa
 	if len(a.why) == len(a.list) {
+		if a.held != nil {
+			s.conclude(nil, a.held.refuseCall(s))
+			return
+		}
 		p := a.list[0] // its reason is the one to report
 		s.conclude(nil, a.notAuthentic(p, a.why[0], append(p.explainIdentities(), "theirs: "+a.id.String())))
 		return
@@ -148,6 +153,9 @@ func (a *authAttempt) prove(p *profile, c Credential) {
 			s.e.count("ike_authentication_failed")
 			p.party.cannotProve(made.err)
 			s.conclude(nil, fatal(wire.AuthenticationFailed, made.err.Error()))
+		case p.heldFrom(a.id) != nil:
+			a.held = p.heldFrom(a.id)
+			a.failed(errors.New(a.held.text()))
 		default:
 			a.accept(p, slices.Concat([]wire.Payload{idr}, c.Auth(), []wire.Payload{made.auth}))
 		}

@@ -43,7 +43,7 @@ func newAuthExchange(s *ikeSA) *authExchange {
 	}
 	// The request for the connection may have been withdrawn since, but the exchange needs a Child
 	// SA.
-	if i := slices.IndexFunc(pols, func(pol *child.Policy) bool { return !pol.Up() && !pol.Busy() }); i >= 0 {
+	if i := slices.IndexFunc(pols, func(pol *child.Policy) bool { return !pol.Up() && !pol.Busy() && !pol.Held() }); i >= 0 {
 		x.child = &childOffer{policy: pols[i]}
 	}
 	return x

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"errors"
 	"slices"
 
 	"culvert/ike/child"
@@ -35,6 +36,9 @@ func (a *childAnswer) pick(s *ikeSA, ps []wire.Payload) (err error) {
 		return err
 	}
 	a.childPick, err = s.party.pickPolicy(theirs, local, remote, a.create)
+	if err == errHeld {
+		return s.refuseHeld(a.policy)
+	}
 	return err
 }
 
@@ -54,7 +58,11 @@ type candidate struct {
 	rank   int
 }
 
+// errHeld means that an operator holds down the only policy that fits a request.
+var errHeld = errors.New("held down")
+
 // pickPolicy chooses the policy that fits the request best, of those with an acceptable proposal.
+// With errHeld it returns the policy that is held down.
 func (p *party) pickPolicy(theirs []wire.Proposal, local, remote []selector.Selector, create bool) (childPick, error) {
 	list, ok := p.rankPolicies(local, remote)
 	if !ok {
@@ -62,8 +70,13 @@ func (p *party) pickPolicy(theirs []wire.Proposal, local, remote []selector.Sele
 		return childPick{}, refuse(wire.TSUnacceptable, "the peer proposes too many traffic selectors for our number of policies")
 	}
 	var unlucky *child.Policy // its selectors match, its proposals do not
+	var held *child.Policy    // its selectors match, but an operator holds it down
 	tried := 0
 	for _, c := range list {
+		if c.policy.Held() {
+			held = c.policy
+			continue
+		}
 		if unlucky != nil && sameProposals(unlucky, c.policy) {
 			continue
 		}
@@ -79,6 +92,9 @@ func (p *party) pickPolicy(theirs []wire.Proposal, local, remote []selector.Sele
 		if len(l) > 0 && len(r) > 0 {
 			return childPick{policy: c.policy, chosen: chosen, local: l, remote: r}, nil
 		}
+	}
+	if held != nil && unlucky == nil {
+		return childPick{policy: held}, errHeld
 	}
 	return childPick{}, p.noChild(unlucky, theirs, local, remote)
 }

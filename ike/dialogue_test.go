@@ -77,7 +77,7 @@ func (s *testSide) connect(child string) uint64 {
 
 func (s *testSide) disconnect(child string) uint64 {
 	ref := s.ref()
-	s.handle(Disconnect{Peer: s.peers[0].Name, Child: child, Ref: ref})
+	s.handle(Disconnect{Peer: s.peers[0].Name, Child: child, Once: true, Ref: ref})
 	return ref
 }
 

@@ -55,6 +55,12 @@ type (
 	// RemovePolicy removes a policy. Its SAs, if there are any left, are no longer sent on;
 	// RemoveSA follows for each.
 	RemovePolicy struct{ ID ipsec.PolicyID }
+	// HoldPolicy begins, or with Held false ends, to drop all packets of a policy: an operator took
+	// it down. The policy is in the SPD, and stays there.
+	HoldPolicy struct {
+		ID   ipsec.PolicyID
+		Held bool
+	}
 	// PathProbed is the result of a ProbePath.
 	PathProbed struct{ ipsec.PathProbe }
 	// Resolve asks for another lookup of the peer's DNS name, because a round of tries failed for
@@ -102,6 +108,7 @@ func (NeedTraffic) isEffect()        {}
 func (AcquireFailed) isEffect()      {}
 func (InstallPolicy) isEffect()      {}
 func (RemovePolicy) isEffect()       {}
+func (HoldPolicy) isEffect()         {}
 func (PathProbed) isEffect()         {}
 func (Resolve) isEffect()            {}
 func (Notice) isEffect()             {}

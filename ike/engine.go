@@ -69,6 +69,7 @@ type Engine struct {
 	peers       peerTable
 	plan        peerPlan
 	policies    policyTable
+	holds       holdTable
 	pairs       *child.Table
 	unprotected unprotectedLimits
 	counts      map[string]uint64
@@ -101,6 +102,7 @@ func New(cfg Config, now time.Time) *Engine {
 		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}, byAddr: addrTable{}},
 		peers:    newPeerTable(),
 		policies: newPolicyTable(),
+		holds:    holdTable{},
 		counts:   map[string]uint64{},
 	}
 	e.pairs = child.NewTable(pairHost{e})

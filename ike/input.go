@@ -21,16 +21,20 @@ type (
 	}
 	// Wake reports that Deadline was reached.
 	Wake struct{}
-	// Connect brings up a peer, or one child of it. An empty Child means all children. Ref names
-	// the command in the Done effect.
+	// Connect brings up a peer, or one child of it. An empty Child means all children. It ends what
+	// Disconnects of the same, or of parts of it, hold down. A peer that only calls us may call
+	// again then, and Connect does not wait for it. Ref names the command in the Done effect.
 	Connect struct {
 		Peer, Child string
 		Ref         uint64
 	}
-	// Disconnect closes a peer or one child of it, and keeps it down until Connect or traffic asks
-	// for it again.
+	// Disconnect closes a peer or one child of it, and holds it down until Connect, whatever else
+	// asks for it: its packets are dropped and the peer's calls are refused. By is who gave the
+	// command. With Once it is closed, and then anything may bring it up again.
 	Disconnect struct {
 		Peer, Child string
+		Once        bool
+		By          string
 		Ref         uint64
 	}
 	// Rekey rekeys a peer's IKE SA (Child empty) or one of its children.

@@ -207,6 +207,8 @@ func (s *testSide) do(f Effect) {
 		s.plane.setPolicy(f.Policy)
 	case RemovePolicy:
 		s.plane.removePolicy(f.ID)
+	case HoldPolicy:
+		s.plane.hold(f)
 	case AcquireFailed:
 		s.failed[f.Policy]++
 		delete(s.plane.asked, askedFor{f.Policy, 0})

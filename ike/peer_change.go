@@ -129,6 +129,7 @@ func (p *profile) adopt(cfg Peer) {
 	p.setAddresses(cfg)
 	monitored := p.cfg.DPD != cfg.DPD
 	p.given, p.cfg = cfg, withDefaults(cfg)
+	p.e.holds.prune(&cfg)
 	for q := range p.all() {
 		q.adoptChildren()
 		for _, s := range q.sas {

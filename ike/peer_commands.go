@@ -82,12 +82,23 @@ func (e *Engine) target(name, named string) (*party, []*child.Policy, error) {
 var errStopping = errors.New("the daemon is stopping")
 
 func (e *Engine) connect(in Connect) {
+	released, err := e.release(in)
+	if err != nil {
+		e.emit(Done{Ref: in.Ref, Err: err})
+		return
+	}
 	p, pols, err := e.target(in.Peer, in.Child)
+	if released && (err != nil || len(p.cfg.Remote) == 0 && p.main() == nil) {
+		e.emit(Done{Ref: in.Ref}) // the peer may call again
+		return
+	}
 	switch {
 	case err == nil && e.stopping:
 		err = errStopping
 	case err == nil && len(pols) == 0:
 		err = fmt.Errorf("peer %s has no children to bring up", identity.Quote(in.Peer))
+	case err == nil:
+		err = e.stillHeld(pols)
 	}
 	if err != nil {
 		e.emit(Done{Ref: in.Ref, Err: err})
@@ -104,6 +115,10 @@ func (e *Engine) connect(in Connect) {
 }
 
 func (e *Engine) disconnect(in Disconnect) {
+	if !in.Once {
+		e.holdDown(in)
+		return
+	}
 	p, pols, err := e.target(in.Peer, in.Child)
 	if err != nil {
 		e.emit(Done{Ref: in.Ref, Err: err})
@@ -114,11 +129,14 @@ func (e *Engine) disconnect(in Disconnect) {
 		pol.Stop()
 		p.waiters.failed(pol, down)
 	}
+	const why = "taken down by command"
 	closing := p.closeAll
 	if in.Child != "" {
 		closing = pols[0].DeleteAll
+	} else {
+		p.Trouble = child.Trouble{Reason: why}
 	}
-	p.waiters.add(&waiter{ref: in.Ref, e: e, met: closing("taken down by command")})
+	p.waiters.add(&waiter{ref: in.Ref, e: e, met: closing(why)})
 	e.touch(p)
 }
 

@@ -35,6 +35,11 @@ func (e *Engine) setPeers(list []Peer) {
 			p.removeFrom(whyChanged)
 		}
 	}
+	for name := range e.holds {
+		if e.peers.byName[name.Peer] == nil {
+			delete(e.holds, name)
+		}
+	}
 }
 
 const whyChanged = "its configuration was changed or removed"
@@ -52,6 +57,7 @@ func (e *Engine) changePeers(in ChangePeers) {
 			e.peers.remove(p)
 			p.removeFrom(whyChanged)
 		}
+		e.holds.prune(&Peer{Name: name})
 	}
 	for _, cfg := range in.Set {
 		if len(cfg.Proposals) > 0 {

@@ -39,7 +39,7 @@ func (p *profile) partyOf(id identity.ID) *party {
 		return q
 	}
 	p.members.last++
-	q := p.newParty(identity.Printable(key.String()))
+	q := p.newParty(partyName(id))
 	q.key, q.number = key, p.members.last
 	if p.members.byID == nil {
 		p.members.byID = map[identity.ID]*party{}
@@ -52,12 +52,33 @@ func (p *profile) partyOf(id identity.ID) *party {
 // isFull reports whether one more party, of an authenticated identity, would be too many. It counts
 // the refusal.
 func (p *profile) isFull(id identity.ID) bool {
-	if !p.cfg.Parties || p.members.byID[id.Canonical()] != nil || len(p.members.list) < p.cfg.MaxParties {
+	if !p.cfg.Parties || p.members.byID[id.Canonical()] != nil || p.present() < p.cfg.MaxParties {
 		return false
 	}
 	p.members.refused++
-	p.party.notice(Warn, "party-refused", "", fmt.Sprintf("%s is refused: %d parties are connected, as many as max_parties allows", id, len(p.members.list)))
+	p.party.notice(Warn, "party-refused", "", fmt.Sprintf("%s is refused: %d parties are connected, as many as max_parties allows", id, p.present()))
 	return true
+}
+
+// present returns the number of parties that are connected. Others stay only while they are held
+// down.
+func (p *profile) present() int {
+	n := len(p.members.list)
+	if len(p.e.holds) == 0 {
+		return n
+	}
+	for _, q := range p.members.list {
+		if len(q.sas) == 0 && q.heldAlone() {
+			n--
+		}
+	}
+	return n
+}
+
+// partyName returns the name of the party with an identity.
+func partyName(id identity.ID) string {
+	key := id.Canonical()
+	return identity.Printable(key.String())
 }
 
 // isOne reports whether the party is one of many. Such a party calls us, never we it.
@@ -65,7 +86,7 @@ func (p *party) isOne() bool { return p != p.profile.party }
 
 // comeAndGo forgets a party of many that has no IKE SA left, and reports whether it did.
 func (p *party) comeAndGo() (gone bool) {
-	if !p.isOne() || len(p.sas) > 0 || p.forgotten {
+	if !p.isOne() || len(p.sas) > 0 || p.forgotten || p.heldAlone() {
 		return p.forgotten
 	}
 	p.forgotten = true
@@ -189,7 +210,7 @@ func (e *Engine) named(name string) (*party, error) {
 		}
 		return nil, fmt.Errorf("peer %s has %d parties: name one of them, such as %s", identity.Quote(name), len(p.members.list), identity.Quote(name+"#"+p.members.list[0].name))
 	}
-	peer, one, _ := strings.Cut(name, "#")
+	peer, one := splitAddress(name)
 	p := e.peers.byName[peer]
 	if p == nil {
 		return nil, fmt.Errorf("there is no peer %s", identity.Quote(peer))
@@ -200,4 +221,10 @@ func (e *Engine) named(name string) (*party, error) {
 		}
 	}
 	return nil, fmt.Errorf("peer %s has no party %s that is connected", identity.Quote(peer), identity.Quote(one))
+}
+
+// splitAddress returns the peer and the party of a name peer#party.
+func splitAddress(name string) (peer, party string) {
+	peer, party, _ = strings.Cut(name, "#")
+	return peer, party
 }

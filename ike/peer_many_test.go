@@ -108,7 +108,7 @@ func TestThousandParties(t *testing.T) {
 	// One goes, and the others stay.
 	id := p.right.plane.policyNamed(ipsec.PolicyName{Peer: "office", Party: userName(7), Child: "lan"})
 	ref := p.right.ref()
-	p.right.handle(Disconnect{Peer: "office#" + userName(7), Ref: ref})
+	p.right.handle(Disconnect{Peer: "office#" + userName(7), Once: true, Ref: ref})
 	p.drive(time.Second)
 	p.wantDone(p.right, ref, "")
 	p.drive(lingerDead + time.Second)
@@ -252,7 +252,7 @@ func TestMaxParties(t *testing.T) {
 		t.Errorf("%d are counted, want 2", n)
 	}
 	for i := range 2 {
-		p.left.handle(Disconnect{Peer: p.left.peers[most+i].Name})
+		p.left.handle(Disconnect{Peer: p.left.peers[most+i].Name, Once: true})
 	}
 	p.drive(lingerDead + halfOpenLife)
 	if now := p.right.snapshot(); now != full {
@@ -266,7 +266,7 @@ func TestMaxParties(t *testing.T) {
 	p.drive(time.Second)
 	p.wantDone(p.left, ref, "")
 	ref = p.right.ref()
-	p.right.handle(Disconnect{Peer: "office#" + userName(0), Ref: ref})
+	p.right.handle(Disconnect{Peer: "office#" + userName(0), Once: true, Ref: ref})
 	p.drive(2*lingerDead + time.Second)
 	if err := p.call(most); err != nil {
 		t.Errorf("after one has gone: %v", err)

@@ -74,7 +74,9 @@ func (p *profile) newParty(name string) *party {
 }
 
 func (p *party) newPolicy(c Child) *child.Policy {
-	return child.NewPolicy(p.e.pairs, p, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Party: p.name, Child: c.Name}, c)
+	pol := child.NewPolicy(p.e.pairs, p, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Party: p.name, Child: c.Name}, c)
+	p.e.obey(pol)
+	return pol
 }
 
 // touch marks the party to be reconciled before Handle returns.
@@ -105,9 +107,13 @@ func (e *Engine) reconcileDirty() {
 
 // reconcile starts what is wanted, missing and due.
 func (p *party) reconcile() {
+	if p.isOne() && len(p.profile.party.waiters.list) > 0 {
+		p.e.touch(p.profile.party) // they may wait for this one
+	}
 	if p.comeAndGo() || p.removed || p.e.stopping {
 		return
 	}
+	p.enforceHolds()
 	p.settleDuplicates()
 	p.waiters.check()
 	p.replaceDying()

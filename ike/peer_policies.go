@@ -28,6 +28,7 @@ func (t *policyTable) add(e *Engine, pol *child.Policy) {
 	if !e.plan.set[pol.ID] {
 		e.emit(InstallPolicy{Policy: entryOf(pol)})
 	}
+	e.obey(pol)
 }
 
 // remove removes a policy, and has it removed from the SPD unless that was planned.
@@ -172,9 +173,11 @@ func (e *Engine) plannedProfile(cfg Peer) *profile {
 		p = e.newProfile(cfg)
 	}
 	p.given.Remote, p.cfg.Remote = cfg.Remote, cfg.Remote
+	e.holds.prune(&cfg)
 	for _, pol := range p.party.policies {
 		e.policies.add(e, pol)
 	}
+	p.keepHeld()
 	return p
 }
 

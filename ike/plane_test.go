@@ -26,6 +26,7 @@ type testPlane struct {
 	known     map[uint32]bool        // every SPI that was ever installed
 	spd       map[ipsec.PolicyID]ipsec.Policy
 	removed   map[ipsec.PolicyID]bool // policies that were in the SPD
+	held      map[ipsec.PolicyID]bool
 }
 
 // askedFor is what an Acquire is for: an SA of a policy, or one of it for a worker.
@@ -58,7 +59,7 @@ func newPlane(s *testSide, seed uint64) *testPlane {
 		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
 		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[ipsec.ChildID]*planeSA{},
 		asked: map[askedFor]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{}, silenced: map[ipsec.PolicyID]int{},
-		spd: map[ipsec.PolicyID]ipsec.Policy{}, removed: map[ipsec.PolicyID]bool{},
+		spd: map[ipsec.PolicyID]ipsec.Policy{}, removed: map[ipsec.PolicyID]bool{}, held: map[ipsec.PolicyID]bool{},
 	}
 }
 
@@ -102,11 +103,22 @@ func (pl *testPlane) install(sa ipsec.ChildSA) {
 	pl.sas[sa.ID], pl.inbound[sa.SPIIn] = psa, psa
 }
 
+// hold begins or ends to drop the packets of a policy.
+func (pl *testPlane) hold(f HoldPolicy) {
+	if _, ok := pl.spd[f.ID]; !ok {
+		pl.s.p.violated("%s: HoldPolicy of policy %d, which is not installed", pl.s.name, f.ID)
+	}
+	pl.held[f.ID] = f.Held
+}
+
 func (pl *testPlane) activate(id ipsec.ChildID) {
 	psa := pl.sas[id]
 	if psa == nil {
 		pl.s.p.violated("%s: ActivateOutbound of child %d, which is not installed", pl.s.name, id)
 		return
+	}
+	if pl.held[psa.sa.Policy] {
+		pl.s.p.violated("%s: ActivateOutbound of child %d, which is held down", pl.s.name, id)
 	}
 	if pl.silenced[psa.sa.Policy] == pl.s.handled {
 		pl.s.p.violated("%s: ActivateOutbound of child %d only after DeactivateOutbound of the last that was sent on", pl.s.name, id)

@@ -29,6 +29,7 @@ type PeerStatus struct {
 	RekeyAt       time.Time // zero: none planned
 	Reason        string    // why it is not up, and what happens next
 	Explain       []string  // details of the last failure: both sides' proposals, selectors or identities
+	Held          *Hold     // an operator holds it down; nil: none does
 	Children      []ChildStatus
 	Parties       PartyCount // of the configured peer
 }
@@ -56,6 +57,7 @@ type ChildStatus struct {
 	RekeyAt                 time.Time
 	Rekeys                  int
 	Reason                  string
+	Held                    *Hold            // an operator holds it, or its peer, down; nil: none does
 	Resources               []ResourceStatus // Child SAs for single workers
 }
 
@@ -145,7 +147,7 @@ func (p *party) shown() *ikeSA {
 func (p *party) status() PeerStatus {
 	st := PeerStatus{Name: p.cfg.Name, Party: p.name, RemoteID: p.cfg.RemoteID.String(), Reason: p.Reason, Explain: slices.Clone(p.Explain)}
 	if p.cfg.Parties {
-		st.Parties = PartyCount{len(p.members.list), p.cfg.MaxParties, p.members.refused}
+		st.Parties = PartyCount{p.present(), p.cfg.MaxParties, p.members.refused}
 	}
 	s := p.shown()
 	if s != nil {
@@ -153,9 +155,14 @@ func (p *party) status() PeerStatus {
 	} else if len(p.cfg.Remote) > 0 {
 		st.Remote = netip.AddrPortFrom(p.cfg.Remote[p.try.addr%len(p.cfg.Remote)], p.cfg.RemotePort)
 	}
-	if st.State == PeerEstablished || st.State == PeerRekeying {
+	h := p.hold()
+	st.Held = h.shown()
+	switch {
+	case st.State == PeerEstablished || st.State == PeerRekeying:
 		st.Reason = ""
-	} else {
+	case h != nil && st.State == PeerDown:
+		st.Reason = h.until()
+	default:
 		st.Reason = join(join(st.Reason, p.calls.Reason), p.whatNext(s))
 		st.Explain = append(st.Explain, p.calls.Explain...)
 	}
@@ -225,16 +232,21 @@ func (p *party) whatNext(s *ikeSA) string {
 func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 	st := ChildStatus{Name: pol.Settings.Name, Policy: pol.ID, Rekeys: pol.Rekeys(), Reason: pol.Reason}
 	st.AskedLocal, st.AskedRemote = pol.Owner().Networks(pol)
+	h := pol.Owner().(*party).e.holds.on(pol.Name)
+	st.Held = h.shown()
 	p := pol.Best()
 	if p == nil {
 		st.State = ChildDown
 		switch {
+		case pol.Held():
 		case pol.Busy() || pol.Wanted() && peer == PeerConnecting:
 			st.State = ChildNegotiating
 		case !pol.Wanted() && pol.Base() == child.IntentTraffic:
 			st.State = ChildWaiting
 		}
-		st.Reason = join(pol.Reason, whatNext(pol))
+		if st.Reason = join(pol.Reason, whatNext(pol)); h != nil {
+			st.Reason = h.until()
+		}
 		return st
 	}
 	st.State = ChildInstalled

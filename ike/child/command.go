@@ -17,12 +17,36 @@ func (pol *Policy) Start() {
 	pol.retry.At = time.Time{}
 }
 
-// Stop wants the policy down until a command or traffic asks for it. The pairs stay until DeleteAll
-// or the end of their carriers.
+// Stop ends what asked for the policy so far. The pairs stay until DeleteAll or the end of their
+// carriers. A policy that should always be up is tried again after a pause.
 func (pol *Policy) Stop() {
-	pol.base, pol.want = max(IntentTraffic, intentOf(pol.Settings.Start)), false
-	pol.retry.At = time.Time{}
+	pol.base, pol.want, pol.retry.At = intentOf(pol.Settings.Start), false, time.Time{}
 	pol.forget()
+	if pol.base == IntentUp {
+		pol.want = true
+		pol.pause(pol.owner.Backoff().Pause(1, pol.table.host.Rand()))
+	}
+}
+
+// Hold keeps the policy down until Release, whatever asks for it. It sends on no pair any more; the
+// pairs stay until DeleteAll or the end of their carriers.
+func (pol *Policy) Hold() {
+	pol.held, pol.want = true, false
+	pol.forget()
+	for _, p := range pol.Pairs() {
+		p.quiet()
+	}
+}
+
+// Held reports whether the policy is held down.
+func (pol *Policy) Held() bool { return pol.held }
+
+// Release ends a Hold. The policy comes up as configured.
+func (pol *Policy) Release() {
+	pol.held, pol.retry.At = false, time.Time{}
+	pol.base = intentOf(pol.Settings.Start)
+	pol.want = pol.base == IntentUp
+	pol.owner.Touch()
 }
 
 // Adopt takes other settings with the same networks. The pairs stay: proposals, lifetimes and the
@@ -89,9 +113,10 @@ func (pol *Policy) Rekey(ref uint64) {
 func (pol *Policy) Acquire(f selector.Flow, resource int) {
 	now := pol.table.host.Now()
 	switch {
-	case resource > 0:
+	case resource > 0 && !pol.held:
 		pol.acquireResource(resource)
-	case pol.owner.Closed() || pol.base == IntentDown && !pol.want:
+	case resource > 0:
+	case pol.held || pol.owner.Closed() || pol.base == IntentDown && !pol.want:
 		pol.table.host.AcquireFailed(pol.ID)
 	case pol.Up() && !pol.carries(&f):
 		pol.table.host.AcquireFailed(pol.ID)

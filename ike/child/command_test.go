@@ -52,26 +52,46 @@ func TestRekeyCommand(t *testing.T) {
 	}
 }
 
-// A command to stop, then to start.
-func TestStopAndStart(t *testing.T) {
+// A command to stop: what should always be up comes back, by our own after a pause.
+func TestStopOnce(t *testing.T) {
 	w := newWorld(t, 1, boot)
 	w.run(5 * time.Second)
 	l := w.sides[0]
 	l.pol.Stop()
-	w.sides[1].pol.Stop() // the other side does not bring it up either
+	ended := l.pol.DeleteAll("for the test")
+	if pause := l.pol.NextTry().Sub(w.now); !l.pol.Wanted() || pause < time.Second {
+		t.Fatalf("wanted %v, tried after %v", l.pol.Wanted(), pause)
+	}
+	w.run(10 * time.Second)
+	if !ended() || w.sides[1].count("child-down") != 1 || !l.pol.Up() {
+		t.Fatalf("ended %v, up %v; the other side: %v", ended(), l.pol.Up(), w.sides[1].reports)
+	}
+}
+
+// A policy that is held down sends on nothing, and comes up by no packet and no start, until it is
+// released.
+func TestHoldAndRelease(t *testing.T) {
+	w := newWorld(t, 1, boot)
+	w.run(5 * time.Second)
+	l, r := w.sides[0], w.sides[1]
+	r.pol.Hold() // nor does the other side bring it up
+	l.pol.Hold()
+	if len(l.sends) > 0 {
+		t.Fatalf("sends on %v", l.sends)
+	}
 	ended := l.pol.DeleteAll("for the test")
 	w.run(time.Second)
-	if !ended() || l.pol.Up() || l.pol.Wanted() || w.sides[1].count("child-down") != 1 {
-		t.Fatalf("ended %v, up %v, wanted %v", ended(), l.pol.Up(), l.pol.Wanted())
-	}
-	w.run(time.Minute)
-	if l.pol.Up() {
-		t.Fatal("it came back")
-	}
+	failed := l.failed
 	l.pol.Start()
-	l.Touch()
+	l.pol.Acquire(selector.Flow{}, 0)
+	w.run(time.Minute)
+	if !ended() || l.pol.Up() || l.pol.Wanted() || l.pol.Due() || l.pol.Flow() != nil || l.failed != failed+1 {
+		t.Fatalf("ended %v, up %v, wanted %v, due %v, packets answered %d", ended(), l.pol.Up(), l.pol.Wanted(), l.pol.Due(), l.failed-failed)
+	}
+	r.pol.Release()
+	l.pol.Release()
 	w.run(10 * time.Second)
-	if !l.pol.Up() {
+	if !l.pol.Up() || len(l.sends) == 0 {
 		t.Fatal("it did not come up")
 	}
 }

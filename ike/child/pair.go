@@ -120,7 +120,7 @@ const (
 
 // activate makes the chain send on the pair.
 func (p *Pair) activate() {
-	if p.outbound == outActive || p.carrier == nil {
+	if p.outbound == outActive || p.carrier == nil || p.policy.held {
 		return
 	}
 	for _, q := range p.chain.pairs {

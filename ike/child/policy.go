@@ -27,6 +27,7 @@ type Policy struct {
 	want     bool           // it should be up now
 	flow     *selector.Flow // of the packet that triggered it
 	closed   bool           // no longer configured: its pairs end
+	held     bool           // an operator holds it down
 	busy     bool           // our negotiation for it is queued or under way
 	main     Chain
 	more     []*Chain // for single resources
@@ -92,7 +93,7 @@ func (pol *Policy) Owner() Owner { return pol.owner }
 func (pol *Policy) Base() Intent { return pol.base }
 
 // Wanted reports whether the policy should be up now.
-func (pol *Policy) Wanted() bool { return pol.want }
+func (pol *Policy) Wanted() bool { return pol.want && !pol.held }
 
 // Want asks for the policy, because its pair turned out to be gone.
 func (pol *Policy) Want() { pol.want = true }
@@ -120,7 +121,7 @@ func (pol *Policy) Up() bool {
 
 // Due reports whether a negotiation for it should start now.
 func (pol *Policy) Due() bool {
-	return pol.want && !pol.busy && !pol.Up() && !pol.table.host.Now().Before(pol.retry.At)
+	return pol.Wanted() && !pol.busy && !pol.Up() && !pol.table.host.Now().Before(pol.retry.At)
 }
 
 // Begin records that our negotiation for the policy's main chain is queued or starts.

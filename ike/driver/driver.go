@@ -40,6 +40,8 @@ type Engine interface {
 type Plane interface {
 	// ChangePolicies adds or changes the policies of set in the SPD, and removes those of gone.
 	ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error
+	// HoldPolicy begins, or with held false ends, to drop the packets of a policy.
+	HoldPolicy(id ipsec.PolicyID, held bool)
 	// InstallInbound makes the inbound SA live and registers the pair.
 	InstallInbound(sa ipsec.ChildSA) error
 	// ActivateOutbound makes the policy send on the pair's outbound SA, or for a pair with a

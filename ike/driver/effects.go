@@ -89,6 +89,8 @@ func (d *Driver) apply(f ike.Effect, c class) {
 		d.changePolicies([]ipsec.Policy{f.Policy}, nil)
 	case ike.RemovePolicy:
 		d.changePolicies(nil, []ipsec.PolicyID{f.ID})
+	case ike.HoldPolicy:
+		d.cfg.Plane.HoldPolicy(f.ID, f.Held)
 	case ike.AcquireFailed:
 		d.cfg.Plane.AcquireFailed(f.Policy)
 	case ike.PathProbed:

@@ -129,6 +129,9 @@ func (p *fakePlane) SetPath(id ipsec.ChildID, to ipsec.Path) {
 	p.journal.add("path of %d %v", id, to.Remote())
 }
 func (p *fakePlane) AcquireFailed(policy ipsec.PolicyID) { p.journal.add("acquire failed %d", policy) }
+func (p *fakePlane) HoldPolicy(policy ipsec.PolicyID, held bool) {
+	p.journal.add("hold %d %t", policy, held)
+}
 func (p *fakePlane) ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error {
 	for _, s := range set {
 		p.journal.add("policy %d %s", s.ID, s.Name)
