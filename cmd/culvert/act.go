@@ -10,9 +10,12 @@ import (
 // act returns the command up, down or rekey, which waits for the outcome and prints it.
 func act(a control.Action) func(*call) error {
 	return func(c *call) error {
-		client, verify := c.control(), new(bool)
-		if a == control.Up {
+		client, verify, once := c.control(), new(bool), new(bool)
+		switch a {
+		case control.Up:
 			verify = c.flags.Bool("verify", false, "rekey once, and fail with the reason if that is refused")
+		case control.Down:
+			once = c.flags.Bool("once", false, "close it only: traffic, start = \"boot\" or the peer may bring it up again")
 		}
 		args, err := c.parse(1, 1)
 		if err != nil {
@@ -24,7 +27,7 @@ func act(a control.Action) func(*call) error {
 		}
 		ctx, stop := interruptible(c.ctx)
 		defer stop()
-		text, err := client().Act(ctx, a, control.Target{Peer: peer, Child: child, Verify: *verify})
+		text, err := client().Act(ctx, a, control.Target{Peer: peer, Child: child, Verify: *verify, Once: *once})
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ func commands() []command {
 		{"check", "--config FILE", "validate a configuration and print every error", check},
 		{"status", "[PEER] [--json] [--watch]", "show every peer and child, its state and the reason", status},
 		{"up", "PEER[/CHILD] [--verify]", "bring up a peer or child, and check that it can be rekeyed", act(control.Up)},
-		{"down", "PEER[/CHILD]", "take down a peer or child until up or traffic asks for it", act(control.Down)},
+		{"down", "[--once] PEER[/CHILD]", "take down a peer or child until up, whatever asks for it", act(control.Down)},
 		{"rekey", "PEER[/CHILD]", "rekey a peer's IKE SA or a child's SA", act(control.Rekey)},
 		{"reload", "", "read the configuration again and apply what changed", reload},
 		{"explain", "PEER", "explain in full why a peer's last negotiation failed", explain},

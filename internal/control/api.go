@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // SchemaVersion is the version of Status. It grows when a field changes its name or meaning, but
@@ -71,6 +72,7 @@ type Peer struct {
 	Established *float64 `json:"established_s"`
 	RekeyIn     *float64 `json:"rekey_in_s"`
 	Reason      string   `json:"reason"`
+	TakenDown   *Hold    `json:"taken_down"`        // nil: nobody took it down
 	Parties     *Parties `json:"parties,omitempty"` // nil: of a single party
 	Children    []Child  `json:"children"`
 }
@@ -80,6 +82,13 @@ type Parties struct {
 	Connected int    `json:"connected"`
 	Max       int    `json:"max"`
 	Refused   uint64 `json:"refused"`
+}
+
+// Hold is the command by which an operator took something down, in force until up.
+type Hold struct {
+	By  string    `json:"by"`
+	At  time.Time `json:"at"`
+	For float64   `json:"for_s"`
 }
 
 // Address returns the name by which commands address the peer or the party: peer or peer#party.
@@ -115,6 +124,7 @@ type Child struct {
 	Drops       map[string]uint64 `json:"drops"`
 	GuardDrops  *ChildGuardDrops  `json:"guard_drops"` // nil: not counted by child
 	Reason      string            `json:"reason"`
+	TakenDown   *Hold             `json:"taken_down"` // of the child or of the whole peer; nil: nobody took it down
 	WorkerSAs   []WorkerSA        `json:"worker_sas"`
 }
 
@@ -144,11 +154,14 @@ const (
 )
 
 // Target is the body of POST /v1/up, down and rekey. Peer is a peer, or peer#party. An empty Child
-// is the whole peer. With Verify, up rekeys once what is up.
+// is the whole peer. With Verify, up rekeys once what is up. With Once,
+// down only closes it.
 type Target struct {
 	Peer   string `json:"peer"`
 	Child  string `json:"child,omitempty"`
 	Verify bool   `json:"verify,omitempty"`
+	Once   bool   `json:"once,omitempty"`
+	By     string `json:"-"` // the user who asked, as the kernel knows it; set by the server
 }
 
 // Outcome is their answer: what was done, in words.

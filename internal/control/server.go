@@ -43,6 +43,7 @@ func NewServer(backend Backend, log *slog.Logger) *Server {
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       withCaller,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -50,7 +51,7 @@ func NewServer(backend Backend, log *slog.Logger) *Server {
 
 // Serve answers requests on l until Close.
 func (s *Server) Serve(l net.Listener) error {
-	err := s.http.Serve(netutil.LimitListener(l, maxConnections))
+	err := s.http.Serve(netutil.LimitListener(callers{l}, maxConnections))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -142,12 +143,16 @@ func (s *Server) explain(r request) (any, error) {
 
 func (s *Server) act(r request, a Action) (any, error) {
 	t, err := parseTarget(r.body)
+	if err == nil && t.Once && a != Down {
+		err = fmt.Errorf("once belongs to %s", Down)
+	}
 	if err != nil {
 		return nil, &Error{Code: http.StatusBadRequest, Text: `the body must be {"peer": "NAME"} or {"peer": "NAME", "child": "NAME"}, for up also with "verify": ` + err.Error()}
 	}
 	if t.Verify && a != Up {
 		return nil, &Error{Code: http.StatusBadRequest, Text: fmt.Sprintf("verify goes with up, not with %s", a)}
 	}
+	t.By = caller(r.Context())
 	ctx, cancel := context.WithTimeout(r.Context(), actTimeout)
 	defer cancel()
 	text, err := s.backend.Act(ctx, a, t)

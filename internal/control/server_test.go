@@ -98,6 +98,8 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/v1/up", `{"peer": "a"}`, 500, "broken"},
 		{"POST", "/v1/up", `{"peer": "a", "verify": true}`, 500, "broken"},
 		{"POST", "/v1/rekey", `{"peer": "a", "verify": true}`, 400, "verify goes with up, not with rekey"},
+		{"POST", "/v1/up", `{"peer": "a", "once": true}`, 400, "once belongs to down"},
+		{"POST", "/v1/down", `{"peer": "a", "By": "root"}`, 400, "By"},
 		{"GET", "/v1/explain", "", 400, "peer is missing; use /v1/explain?peer=NAME"},
 		{"GET", "/v1/explain?peer=%00%1b", "", 404, "there is no peer"},
 		{"GET", "/v1/version", "", 200, `{"version":"v1.2.3"}`},

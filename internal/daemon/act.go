@@ -45,7 +45,24 @@ func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (s
 	if t.Verify {
 		return d.verify(ctx, p, t)
 	}
-	return named(t) + map[control.Action]string{control.Up: " is up", control.Down: " is down", control.Rekey: " is rekeyed"}[a], nil
+	return d.outcome(ctx, a, t), nil
+}
+
+// outcome says what an action did.
+func (d *Daemon) outcome(ctx context.Context, a control.Action, t control.Target) string {
+	what := named(t)
+	switch {
+	case a == control.Rekey:
+		return what + " is rekeyed"
+	case a == control.Down && t.Once:
+		return what + ` is down; traffic, start = "boot" or the peer may bring it up again`
+	case a == control.Down:
+		return fmt.Sprintf("%s is down, and refuses traffic and calls until \"culvert up %s\" or the next start of the daemon", what, what)
+	}
+	if st, ok, err := d.ike.StatusOf(ctx, t.Peer); err == nil && (!ok || st.State == ike.PeerDown) {
+		return what + " is no longer held down: it comes up when the peer connects"
+	}
+	return what + " is up"
 }
 
 // named returns a target as commands take it.
@@ -84,7 +101,7 @@ func command(a control.Action, t control.Target) ike.Input {
 	case control.Up:
 		return ike.Connect{Peer: t.Peer, Child: t.Child}
 	case control.Down:
-		return ike.Disconnect{Peer: t.Peer, Child: t.Child}
+		return ike.Disconnect{Peer: t.Peer, Child: t.Child, Once: t.Once, By: t.By}
 	}
 	return ike.Rekey{Peer: t.Peer, Child: t.Child}
 }

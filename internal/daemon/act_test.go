@@ -21,8 +21,9 @@ func TestActions(t *testing.T) {
 		input  ike.Input
 		code   int
 	}{
-		{control.Up, control.Target{Peer: "a"}, "a is up", ike.Connect{Peer: "a"}, 0},
-		{control.Down, control.Target{Peer: "a", Child: "lan"}, "a/lan is down", ike.Disconnect{Peer: "a", Child: "lan"}, 0},
+		{control.Up, control.Target{Peer: "a"}, "a is no longer held down: it comes up when the peer connects", ike.Connect{Peer: "a"}, 0},
+		{control.Down, control.Target{Peer: "a", Child: "lan", By: "root"}, `a/lan is down, and refuses traffic and calls until "culvert up a/lan"`, ike.Disconnect{Peer: "a", Child: "lan", By: "root"}, 0},
+		{control.Down, control.Target{Peer: "a", Once: true, By: "root"}, "may bring it up again", ike.Disconnect{Peer: "a", Once: true, By: "root"}, 0},
 		{control.Rekey, control.Target{Peer: "a", Child: "lan"}, "a/lan is rekeyed", ike.Rekey{Peer: "a", Child: "lan"}, 0},
 		{control.Up, control.Target{Peer: "x"}, `there is no peer "x": configured are a, bench`, nil, 404},
 		{control.Up, control.Target{Peer: "a", Child: "x"}, `peer "a" has no child "x": the only one is lan`, nil, 404},
@@ -38,6 +39,10 @@ func TestActions(t *testing.T) {
 		if !strings.Contains(text, tt.text) || asked != tt.input || (e != nil) != (tt.code != 0) || e != nil && e.Code != tt.code {
 			t.Errorf("%s %v: got %q, %v, asked %v", tt.action, tt.target, text, err, asked)
 		}
+	}
+	f.status = []ike.PeerStatus{{Name: "a", State: ike.PeerEstablished}}
+	if text, err := d.Act(context.Background(), control.Up, control.Target{Peer: "a"}); err != nil || text != "a is up" {
+		t.Errorf("up: %q, %v", text, err)
 	}
 	f.do = func(ike.Input) error { return errors.New("no answer from 192.0.2.2") }
 	var e *control.Error

@@ -33,6 +33,7 @@ var (
 	descUptime     = prometheus.NewDesc("culvert_uptime_seconds", "Time since the daemon started.", nil, nil)
 	descPeerUp     = prometheus.NewDesc("culvert_peer_up", "1 if the peer's IKE SA is established.", peerLabels, nil)
 	descPeerState  = prometheus.NewDesc("culvert_peer_state", "1 for the state that the peer is in.", []string{"peer", "state"}, nil)
+	descTakenDown  = prometheus.NewDesc("culvert_peer_taken_down", "1 if an operator took the whole peer down.", peerLabels, nil)
 	descParties    = prometheus.NewDesc("culvert_peer_parties", "Parties that are connected, of a peer with many; left out while there are none.", peerLabels, nil)
 	descChildUp    = prometheus.NewDesc("culvert_child_up", "1 if the child has an SA.", childLabels, nil)
 	descNarrowed   = prometheus.NewDesc("culvert_child_narrowed", "1 if the peer granted less than the child's networks.", childLabels, nil)
@@ -52,7 +53,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descParties, descChildUp, descNarrowed, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descChildGuard, descEvents} {
+	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descTakenDown, descParties, descChildUp, descNarrowed, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descChildGuard, descEvents} {
 		out <- d
 	}
 }
@@ -84,6 +85,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for _, p := range withoutParties(st.Peers) {
 		gauge(descPeerUp, truth(p.State == "established" || p.State == "rekeying" || p.State == "manual"), p.Name)
 		gauge(descPeerState, 1, p.Name, p.State)
+		gauge(descTakenDown, truth(p.TakenDown != nil && p.parties == 0), p.Name)
 		if p.Party != "" {
 			gauge(descParties, float64(p.parties), p.Name)
 		}

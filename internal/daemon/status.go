@@ -97,7 +97,7 @@ func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus, held map
 		if of != nil {
 			c.GuardDrops = guardDrops(of.Policy, held)
 		}
-		if s != nil && s.State == ike.PeerDown && d.unresolved(p) != "" {
+		if s != nil && s.State == ike.PeerDown && c.TakenDown == nil && d.unresolved(p) != "" {
 			c.Reason = "the peer's name is not resolved"
 		}
 		out.Children = append(out.Children, c)
@@ -132,7 +132,8 @@ func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *
 	if n := s.Parties; n.Max > 0 {
 		out.Parties = &control.Parties{Connected: n.Connected, Max: n.Max, Refused: n.Refused}
 	}
-	if s.State == ike.PeerDown {
+	out.TakenDown = hold(now, s.Held)
+	if s.State == ike.PeerDown && s.Held == nil {
 		if why := d.unresolved(p); why != "" {
 			out.Reason = why
 		}
@@ -161,7 +162,7 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 	d.addStats(now, s.Policy, &out)
 	out.State, out.Proposal, out.Rekeys, out.Reason = childStates[s.State], s.Proposal, s.Rekeys, s.Reason
 	out.SPIIn, out.SPIOut = espSPI(s.SPIIn), espSPI(s.SPIOut)
-	out.RekeyIn = until(now, s.RekeyAt)
+	out.RekeyIn, out.TakenDown = until(now, s.RekeyAt), hold(now, s.Held)
 	if s.Encap {
 		out.Encap = "udp"
 	}
@@ -252,6 +253,14 @@ func espSPI(spi uint32) string {
 
 // seconds returns d in seconds, rounded to a millisecond.
 func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*1000) / 1000 }
+
+// hold returns the command that took something down; nil if there is none.
+func hold(now time.Time, h *ike.Hold) *control.Hold {
+	if h == nil {
+		return nil
+	}
+	return &control.Hold{By: h.By, At: h.At.UTC().Truncate(time.Second), For: max(0, seconds(now.Sub(h.At)))}
+}
 
 // since returns the seconds since t; nil for the zero time.
 func since(now, t time.Time) *float64 {

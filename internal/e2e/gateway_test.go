@@ -120,8 +120,9 @@ type guardStatus struct {
 
 type peerStatus struct {
 	Name, State, Remote, Local, Reason, NAT, Proposal string
-	SPIi                                              string `json:"ike_spi_i"`
-	SPIr                                              string `json:"ike_spi_r"`
+	SPIi                                              string               `json:"ike_spi_i"`
+	SPIr                                              string               `json:"ike_spi_r"`
+	TakenDown                                         *struct{ By string } `json:"taken_down"`
 	Children                                          []childStatus
 }
 
