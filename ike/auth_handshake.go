@@ -201,7 +201,7 @@ func (a *authAttempt) accept(p *profile, answer []wire.Payload) {
 		made.CameUp()
 	}
 	if _, ok := wire.FindNotify(a.ps, wire.InitialContact); ok {
-		s.party.onlyOne(s)
+		s.initialContact()
 	}
 	s.hintAbout()
 	s.party.notTooMany(s)

@@ -81,7 +81,7 @@ func (x *authExchange) start(s *ikeSA) {
 // send sends the request with our AUTH.
 func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
 	ps := []wire.Payload{idi}
-	if !s.party.hasOther(s) {
+	if !s.hasSibling() {
 		ps = append(ps, &wire.Notify{Kind: wire.InitialContact})
 	}
 	if id := s.party.cfg.RemoteID; id.Data != "" && !id.IsPattern() {
@@ -92,12 +92,6 @@ func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
 	ps = append(ps, s.crashNotify()...)
 	ps = append(ps, x.child.payloads(s)...)
 	s.ask(wire.IKEAuth, append(ps, &wire.VendorID{Data: followsVendorID}))
-}
-
-// hasOther reports whether another IKE SA with the peer is established. Then INITIAL_CONTACT must
-// not be sent.
-func (p *party) hasOther(s *ikeSA) bool {
-	return slices.ContainsFunc(p.sas, func(o *ikeSA) bool { return o != s && o.state.authenticated() })
 }
 
 func (x *authExchange) response(s *ikeSA, ps []wire.Payload) {

@@ -46,22 +46,6 @@ func (a *authAttempt) likelihood(p *profile) int {
 // identity, whatever the spelling. A party of many has one.
 func (s *ikeSA) sameIdentity(o *ikeSA) bool { return s.party.isOne() || o.remoteKey == s.remoteKey }
 
-// onlyOne handles INITIAL_CONTACT: it ends every IKE SA older than s with the same authenticated
-// identity. The receiver may "delete any other IKE SAs it has to the same authenticated identity
-// without waiting for a timeout" (RFC 7296, Section 2.4). It spares an IKE SA of ours that was
-// established after the peer began this one: both sides started at once, and settleDuplicates
-// decides. It does not spare one that the peer began: the peer has abandoned it.
-func (p *party) onlyOne(s *ikeSA) {
-	for _, o := range slices.Clone(p.sas) {
-		if o == s || !s.sameIdentity(o) || !o.state.authenticated() {
-			continue
-		}
-		if !o.initiator || o.life.established.Before(s.life.born) {
-			o.end(child.EndRestarted, "the peer restarted")
-		}
-	}
-}
-
 // maxRedundant is the number of IKE SAs that one identity may have begun with us, and separately of
 // those that it rekeyed and has not deleted. A correct peer has at most two, during
 // reauthentication.

@@ -228,8 +228,7 @@ func spelling(id identity.ID, n int) identity.ID {
 	return id
 }
 
-// TestOneIdentityInManySpellings: each call says INITIAL_CONTACT, and so ends the one before it,
-// which was of the same identity.
+// TestOneIdentityInManySpellings: calls of one identity have one bound, however it is spelt.
 func TestOneIdentityInManySpellings(t *testing.T) {
 	const calls = 200
 	c := newCrowd(t)
@@ -249,8 +248,8 @@ func TestOneIdentityInManySpellings(t *testing.T) {
 				usable++
 			}
 		}
-		if usable != 1 {
-			t.Fatalf("after %d calls: %d IKE SAs, want 1", i+1, usable)
+		if want := min(i+1, maxRedundant); usable != want {
+			t.Fatalf("after %d calls: %d IKE SAs, want %d", i+1, usable, want)
 		}
 	}
 }

@@ -120,7 +120,7 @@ func TestUpOfAPeerThatCalls(t *testing.T) {
 
 // Once: what should always be up, comes up again after a pause.
 func TestDownOnce(t *testing.T) {
-	p := newPair(t, 1, allBoot)
+	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
 	p.drive(time.Minute)
 	ref := p.left.disconnect("")
 	p.drive(time.Second)

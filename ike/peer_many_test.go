@@ -137,9 +137,10 @@ func TestPartyComesAgain(t *testing.T) {
 	again := user(p, 0)
 	again.Name, again.LocalID.Data = "again", strings.ToUpper(userName(0))
 	again.Children[0].Local = userNet(5)
-	p.left.peers = append(p.left.peers, again)
-	p.left.handle(ChangePeers{Set: p.left.peers[2:]})
-	if err := p.call(2); err != nil {
+	p.left.kill() // else the new peer would know of the other's IKE SA
+	p.left.peers = []Peer{again, p.left.peers[1]}
+	p.left.start()
+	if err := p.call(0); err != nil {
 		t.Fatal(err)
 	}
 	usable := 0
