@@ -71,11 +71,11 @@ func (s *ikeSA) awaitAnswer() {
 	s.e.after(&s.retransmission, s.plan().Pause(s.win.Outstanding().Repeated, s.e.cfg.Rand))
 }
 
-// inDoubt reports whether requests have the short plan that follows a hint. Where no other IKE SA
-// could be tried, nothing would be gained by it.
+// inDoubt reports whether requests have the short plan that follows a hint, at whose end another
+// IKE SA is tried. Where none would be, the IKE SA must not end by that plan.
 func (l *livenessCheck) inDoubt() bool {
 	s := l.sa
-	return l.Doubted() && s.usable() && !s.succ.silent && s.party.canConnect() && !s.net.moving()
+	return l.Doubted() && s.usable() && s.succ.dying == "" && s.oneCarriedBy() != nil && s.party.canConnect() && !s.net.moving()
 }
 
 // askAgain sends the outstanding request again, as if it had not been repeated yet.
@@ -89,7 +89,7 @@ func (s *ikeSA) askAgain() {
 // and reports whether it does. The outstanding request goes on for as long as any other check.
 func (l *livenessCheck) seekAnother() bool {
 	s := l.sa
-	if !l.inDoubt() || s.succ.dying != "" || s.oneCarriedBy() == nil {
+	if !l.inDoubt() {
 		return false
 	}
 	s.succ.silent, s.succ.dying = true, "the peer does not answer"

@@ -285,6 +285,29 @@ func TestHintDuringAnOutage(t *testing.T) {
 	}
 }
 
+// An IKE SA in whose place none is tried, as it carries nothing or another one is tried already,
+// does not end by the short plan.
+func TestHintWhereNothingIsTried(t *testing.T) {
+	for name, prepare := range map[string]func(p *testPair, s *ikeSA){
+		"no Child SA": func(p *testPair, s *ikeSA) {
+			p.left.handle(Disconnect{Peer: "right", Child: "lan"})
+			p.drive(10 * time.Second)
+		},
+		"dying": func(p *testPair, s *ikeSA) { s.succ.dying, s.party.replacing.at = "for the test", p.now.Add(time.Hour) },
+	} {
+		p := newPair(t, 1, nil)
+		p.up()
+		s := p.left.main()
+		prepare(p, s)
+		p.link = func(*testPacket) []time.Duration { return nil }
+		p.left.handle(Hint{Remote: p.right.home().Addr()})
+		p.drive(20 * time.Second)
+		if s.state != saEstablished {
+			p.fatalf("%s: the IKE SA is %v", name, s.state)
+		}
+	}
+}
+
 // A peer that cannot be connected to is asked for as long as by any other check.
 func TestHintOfACaller(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
