@@ -150,6 +150,8 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {
 		s.useNow(p)
 		p.CameUp()
+	} else {
+		s.succ.childless = true
 	}
 	s.done(x)
 }

@@ -235,6 +235,9 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 		return
 	default:
 		x.childOffer.refused(s, kind)
+		if x.old == nil {
+			s.cannotCarry(kind)
+		}
 		x.postpone(s)
 	}
 	x.finish(s)

@@ -3,6 +3,7 @@ package ike
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"culvert/ike/child"
 	"culvert/ike/proposal"
@@ -32,7 +33,9 @@ func (a *childAnswer) pick(s *ikeSA, ps []wire.Payload) (err error) {
 		return refuse(wire.NoAdditionalSAs, "the IKE SA has reached its limit of Child SAs")
 	}
 	if a.old != nil {
-		a.childPick, err = pickRekey(a.old, theirs, local, remote)
+		if a.childPick, err = pickRekey(a.old, theirs, local, remote); err != nil {
+			a.old.Hasten(refusedPause)
+		}
 		return err
 	}
 	a.childPick, err = s.party.pickPolicy(theirs, local, remote, a.create)
@@ -41,6 +44,11 @@ func (a *childAnswer) pick(s *ikeSA, ps []wire.Payload) (err error) {
 	}
 	return err
 }
+
+// refusedPause is the time between our refusal of the peer's rekeying and our own. Ours may
+// succeed, or show that the IKE SA cannot be kept, in which case a new one can be made before the
+// old pair expires. The peer may not be able to make one. If it is, it has done so by then.
+const refusedPause = 5 * time.Second
 
 // Bounds of the work for one request, which an authenticated peer chooses: less than a millisecond.
 const (

@@ -1,11 +1,12 @@
 package ike
 
 import (
-	"culvert/ike/child"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"culvert/ike/child"
 )
 
 // succession is what becomes of an IKE SA that is rekeyed, by us, by the peer, or by both.
@@ -21,6 +22,8 @@ type succession struct {
 
 	replaces *ikeSA // was made to take the place of this one
 	dying    string // why the IKE SA cannot be kept; empty: it can
+	// childless is set if the peer refused the Child SA of IKE_AUTH as well.
+	childless bool
 
 	fate fate
 }
@@ -70,7 +73,7 @@ const rekeyedLife = 90 * time.Second
 // handOver moves the Child SAs and the queued exchanges to the successor. The current exchange ends
 // on the old IKE SA.
 func (c *succession) handOver(successor *ikeSA) {
-	successor.succ.parent, successor.succ.dying = nil, c.dying
+	successor.succ.parent, successor.succ.dying, successor.succ.childless = nil, c.dying, c.childless
 	c.successor, c.theirs = successor, nil
 	c.sa.moveTo(saRekeyed)
 	c.sa.children.HandOver(&successor.children)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/wire"
 )
 
@@ -94,4 +95,67 @@ func (p *testPair) waitFor(most time.Duration, met func() bool) time.Duration {
 		p.drive(time.Second)
 	}
 	return p.now.Sub(start)
+}
+
+// A child that an operator asked for, and that waits for no traffic, is restarted when its peer
+// died or restarted, or its lifetime ended: for as long as the peer does not answer, but not
+// against its refusal.
+func TestRestartOfWhatWasAskedFor(t *testing.T) {
+	end := map[string]func(p *testPair){
+		"the peer dies": func(p *testPair) {
+			p.right.kill()
+			p.waitFor(3*time.Minute, func() bool {
+				p.left.traffic("lan")
+				return len(p.left.plane.sas) == 0
+			})
+			p.drive(5 * time.Minute)
+			p.right.start()
+		},
+		"the peer restarts": func(p *testPair) {
+			p.right.kill()
+			p.right.start()
+			p.right.connect("two")
+		},
+		"it expires": func(p *testPair) {
+			p.left.handle(Expire{ID: p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID, Hard: true})
+		},
+	}
+	for name, end := range end {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, func(p *testPair) {
+				twoChildren(p)
+				p.left.peers[0].Children[0].Start = StartNever
+				p.left.peers[0].DPD = 30 * time.Second
+			})
+			p.wantDone(p.left, p.left.connectFor2s(), "")
+			end(p)
+			p.drive(90 * time.Second)
+			p.wantChild(p.left, "lan")
+			p.right.kill()
+			p.left.disconnect("lan")
+			p.left.disconnect("")
+			p.drive(5 * time.Minute)
+			if p.left.policyOf("lan").Wanted() {
+				t.Error("what was taken down is wanted")
+			}
+		})
+	}
+	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartNever })
+	p.up()
+	p.right.kill()
+	p.right.peers[0].Children = []Child{testChild(p.right, "other", 7)}
+	p.right.start()
+	p.waitFor(3*time.Minute, func() bool {
+		p.left.traffic("lan")
+		return len(p.left.plane.sas) == 0
+	})
+	p.drive(2 * time.Minute)
+	if p.left.policyOf("lan").Wanted() {
+		t.Error("it is tried against the peer's refusal")
+	}
+}
+
+// policyOf returns the engine's policy of a child of the first peer.
+func (s *testSide) policyOf(name string) *child.Policy {
+	return s.e.peers.order[0].party.policyNamed(name)
 }

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -67,6 +68,14 @@ func (p *party) replaceDying() {
 	r.at = now.Add(replacePause)
 	p.e.timers.Set(&r.timer, r.at)
 	p.connect(nil, old)
+}
+
+// cannotCarry handles the refusal of a new Child SA. If the IKE SA carries none, it has served its
+// purpose: what the peer accepts in IKE_AUTH it accepts on a new IKE SA only.
+func (s *ikeSA) cannotCarry(kind wire.NotifyType) {
+	if len(s.children.Pairs()) == 0 && !s.succ.childless {
+		s.succ.wontLive(fmt.Sprintf("the peer answered %v to CREATE_CHILD_SA, and the IKE SA has no Child SA", kind))
+	}
 }
 
 func later(a, b time.Time) time.Time {

@@ -30,7 +30,7 @@ func refuseRekeys(p *testPair, kind wire.NotifyType, data []byte) {
 			st.Expected++
 			s.win.Restore(st)
 			keys := a.tap.sas[[2]wire.SPI{h.InitiatorSPI, h.ResponderSPI}]
-			keys.answeredID[!h.Initiator] = h.MessageID
+			keys.answeredID[!h.Initiator] = h.MessageID + 1
 			ps := []wire.Payload{&wire.Notify{Kind: kind, Data: data}}
 			a.inject(p.left, p.right.home(), a.seal(keys, h, wire.FirstType(ps), wire.AppendPayloads(nil, ps)))
 		})
@@ -177,4 +177,73 @@ func TestRekeyAtTheLimit(t *testing.T) {
 		}
 	}
 	p.wantTunnel()
+}
+
+// pfsOnOneSide is a pair in which left alone has a key exchange for its Child SAs, so that only the
+// one of IKE_AUTH can come up.
+func pfsOnOneSide(p *testPair) {
+	p.left.peers[0].Children[0].Proposals = []wire.Proposal{withGroup(testESPProposal, wire.GroupX25519)}
+}
+
+// TestRefuserReplaces has right's rekeyings refused by left, which alone can connect: left finds
+// out that its own would be refused as well, and makes a new IKE SA before the Child SA expires.
+func TestRefuserReplaces(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		pfsOnOneSide(p)
+		p.left.peers[0].Children[0].Lifetime = time.Hour
+		p.right.peers[0].Children[0].Lifetime = 2 * time.Minute
+		p.right.peers[0].Remote = nil
+	})
+	p.up2()
+	p.wantSteadyTraffic(10 * time.Minute)
+	if n := p.left.requests(wire.IKESAInit); n < 4 || n > 8 {
+		t.Errorf("%d IKE SAs in 10 minutes", n)
+	}
+	p.wantTunnel()
+}
+
+// TestRefusedAsNew has a Child SA that came up in IKE_AUTH end, while the IKE SA stays. The peer
+// refuses another one on that IKE SA for good: it comes up on a new IKE SA.
+func TestRefusedAsNew(t *testing.T) {
+	for name, prepare := range map[string]func(p *testPair){
+		"PFS of one side": func(*testPair) {},
+		"no other Child SA but the first": func(p *testPair) {
+			refuseRekeys(p, wire.NoAdditionalSAs, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, func(p *testPair) {
+				if name == "PFS of one side" {
+					pfsOnOneSide(p)
+				}
+				p.left.peers[0].Children[0].Start = StartBoot
+			})
+			p.up2()
+			prepare(p)
+			p.left.handle(Expire{ID: p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID, Hard: true})
+			p.drive(12 * time.Second)
+			p.wantTunnel()
+			if n := p.left.requests(wire.IKESAInit); n != 2 {
+				t.Errorf("%d IKE SAs were begun, want 2", n)
+			}
+		})
+	}
+}
+
+// TestRefusedEverywhere has the peer refuse the Child SA in IKE_AUTH as well: no further IKE SA is
+// made for it.
+func TestRefusedEverywhere(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		p.left.peers[0].Children[0].Start = StartBoot
+		p.right.peers[0].Children[0].Proposals = []wire.Proposal{{Protocol: wire.ProtoESP, Transforms: []wire.Transform{
+			{Type: wire.TransformENCR, ID: wire.EncrChaCha20Poly1305}, {Type: wire.TransformESN, ID: wire.ESNNo},
+		}}}
+	})
+	for range 3 {
+		p.drive(5 * time.Minute)
+		p.left.rekey("")
+	}
+	if n := p.left.requests(wire.IKESAInit); n != 1 {
+		t.Errorf("%d IKE SAs were begun, want 1", n)
+	}
 }

@@ -21,6 +21,7 @@ func (pol *Policy) Start() {
 // carriers. A policy that should always be up is tried again after a pause.
 func (pol *Policy) Stop() {
 	pol.base, pol.want, pol.retry.At = intentOf(pol.Settings.Start), false, time.Time{}
+	pol.restart = false
 	pol.forget()
 	if pol.base == IntentUp {
 		pol.want = true
@@ -31,7 +32,7 @@ func (pol *Policy) Stop() {
 // Hold keeps the policy down until Release, whatever asks for it. It sends on no pair any more; the
 // pairs stay until DeleteAll or the end of their carriers.
 func (pol *Policy) Hold() {
-	pol.held, pol.want = true, false
+	pol.held, pol.want, pol.restart = true, false, false
 	pol.forget()
 	for _, p := range pol.Pairs() {
 		p.quiet()
@@ -62,7 +63,7 @@ func (pol *Policy) Adopt(s Settings) {
 
 // Close ends all tries for a policy that is no longer configured.
 func (pol *Policy) Close() {
-	pol.want, pol.closed = false, true
+	pol.want, pol.restart, pol.closed = false, false, true
 	pol.table.stop(&pol.retry.Timer)
 	pol.forget()
 }

@@ -88,6 +88,16 @@ func (p *Pair) Refused() int {
 // RekeyIn plans the next try to rekey the pair after d.
 func (p *Pair) RekeyIn(d time.Duration) { p.table().after(&p.dates.soft, d) }
 
+// Hasten plans the next try to rekey the pair within d, if it is planned for later.
+func (p *Pair) Hasten(d time.Duration) {
+	at := p.table().host.Now().Add(d)
+	if p.carrier == nil || p.state != Live || p.rekeying || !at.Before(p.dates.rekeyAt) {
+		return
+	}
+	p.dates.rekeyAt = at
+	p.RekeyIn(d)
+}
+
 // Expired deletes the pair, even if it could not be rekeyed: an expired SA must not be used (RFC
 // 4301, Section 4.4.2.1).
 func (p *Pair) Expired() {

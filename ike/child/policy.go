@@ -25,6 +25,7 @@ type Policy struct {
 	owner    Owner
 	base     Intent
 	want     bool           // it should be up now
+	restart  bool           // it ended without anybody's command, and is tried until the peer answers
 	flow     *selector.Flow // of the packet that triggered it
 	closed   bool           // no longer configured: its pairs end
 	held     bool           // an operator holds it down
@@ -135,7 +136,7 @@ func (pol *Policy) installed() {
 	pol.retry.Fails, pol.refusals, pol.retry.At = 0, 0, time.Time{}
 	pol.Trouble = Trouble{}
 	pol.flow = nil
-	pol.want = true
+	pol.want, pol.restart = true, false
 	pol.table.stop(&pol.retry.Timer)
 }
 
@@ -143,15 +144,15 @@ func (pol *Policy) installed() {
 func (pol *Policy) lost(cause Cause, why string) {
 	pol.Reason = why
 	pol.report("child-down", "Child SA ended: "+why)
-	again := false
+	least := pol.owner.WhenDead()
 	if cause == EndDead {
-		least := pol.owner.WhenDead()
 		pol.base = max(least, pol.base)
-		again = least == IntentUp
 	}
+	// What was taken down is not wanted any more; what traffic asks for waits for traffic.
+	pol.restart = pol.want && (cause == EndExpired && pol.base == IntentDown || (cause == EndDead || cause == EndRestarted) && least == IntentUp)
 	// A command or a packet may have asked for it again during the deletion.
 	asked := pol.flow != nil || pol.owner.Awaited(pol)
-	pol.want = pol.base == IntentUp || cause == EndMoved && pol.want || again || pol.want && asked
+	pol.want = pol.base == IntentUp || cause == EndMoved && pol.want || pol.restart || pol.want && asked
 	if pol.base == IntentUp && (cause == EndPeer || cause == EndFailed) {
 		pol.pause(pol.pauseAfterLoss())
 	}
@@ -181,7 +182,7 @@ func (pol *Policy) pause(d time.Duration) {
 
 // Failed records that our negotiation for it failed. What traffic asked for waits for new traffic.
 func (pol *Policy) Failed(why string, explain []string) {
-	pol.busy = false
+	pol.busy, pol.restart = false, false
 	pol.Trouble = Trouble{why, explain}
 	pol.retry.Fails++
 	pol.pause(pol.owner.Backoff().Pause(pol.retry.Fails, pol.table.host.Rand()))
@@ -193,7 +194,7 @@ func (pol *Policy) Failed(why string, explain []string) {
 // again.
 func (pol *Policy) GiveUp(err error) {
 	pol.flow = nil
-	pol.want = pol.base == IntentUp
+	pol.want = pol.base == IntentUp || pol.restart
 	pol.table.host.AcquireFailed(pol.ID)
 	pol.owner.GaveUp(pol, err)
 }
