@@ -23,6 +23,7 @@ type fragmentProof struct {
 	at    time.Time // when the request was first sent
 	tries int       // transmissions in fragments
 	form  proofForm
+	haste
 }
 
 // proofForm is the form in which the request of a fragmentProof was last sent.
@@ -85,7 +86,7 @@ func (x *fragmentProof) sendWhole(s *ikeSA) {
 func (x *fragmentProof) inParts(*ikeSA, int) int { return 0 }
 
 func (x *fragmentProof) hurry(s *ikeSA) {
-	if out := s.win.Outstanding(); out != nil && (x.form == proofParts || s.win.Exhausted(s.plan())) { // it was repeated without limit
+	if again := x.begin(s); s.win.Outstanding() != nil && (x.form == proofParts || again) {
 		x.sendWhole(s)
 	}
 	x.form = proofUnclear

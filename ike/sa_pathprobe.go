@@ -93,6 +93,7 @@ type pathProbe struct {
 	tries int       // with DF
 	form  probeForm
 	told  bool
+	haste
 }
 
 // probeForm is the form in which the request of a pathProbe was last sent.
@@ -166,7 +167,7 @@ func (x *pathProbe) inParts(s *ikeSA, n int) int {
 }
 
 func (x *pathProbe) hurry(s *ikeSA) {
-	if out := s.win.Outstanding(); out != nil && (x.form == probeWhole || s.win.Exhausted(s.plan())) { // it was repeated without limit
+	if again := x.begin(s); s.win.Outstanding() != nil && (x.form == probeWhole || again) {
 		x.sendParts(s)
 	}
 	x.form = probeUnclear
@@ -244,6 +245,18 @@ func (g *probing) wait() time.Duration {
 func (g *probing) moved() {
 	g.hurry()
 	g.fragments, g.rtt = fragmentsUnknown, 0
+}
+
+// haste makes the wait of other exchanges for a prober's request begin once.
+type haste struct{ begun bool }
+
+// begin reports whether the request is to have all tries of its plan from now on, because it was
+// repeated without limit before. Otherwise exchanges that begin to wait one after another would
+// keep a dead peer's IKE SA.
+func (h *haste) begin(s *ikeSA) bool {
+	again := !h.begun && s.win.Outstanding() != nil && s.win.Exhausted(s.plan()) && !s.live.Doubted() && !s.live.silent()
+	h.begun = true
+	return again
 }
 
 // hurry ends a probe under way.

@@ -365,3 +365,30 @@ func TestPathProbeOfAnotherPath(t *testing.T) {
 	}
 	p.wantTunnel()
 }
+
+// TestProbeOfTheDead has the peer restart during a path probe, while exchanges begin to wait one
+// after another. None of them gives the probe further tries.
+func TestProbeOfTheDead(t *testing.T) {
+	for _, proven := range []bool{false, true} {
+		p := newPair(t, 1, twoChildren)
+		p.wantDone(p.left, p.left.connectFor2s(), "")
+		if proven {
+			p.proven()
+		}
+		old := p.left.e.peers.order[0].party.main()
+		p.right.kill()
+		p.probe(1400)
+		p.drive(time.Second)
+		p.right.start()
+		for _, command := range []func(){
+			func() { p.left.rekey("lan") }, func() { p.left.rekey("two") }, func() { p.left.rekey("") },
+			func() { p.left.disconnect("two") }, func() { p.left.disconnect("lan") },
+		} {
+			p.drive(10 * time.Second)
+			command()
+		}
+		if !old.state.ended() {
+			p.fatalf("proven %v: after 50 s the IKE SA with the dead still stands", proven)
+		}
+	}
+}
