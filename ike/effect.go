@@ -64,7 +64,7 @@ type (
 	// PathProbed is the result of a ProbePath.
 	PathProbed struct{ ipsec.PathProbe }
 	// Resolve asks for another lookup of the peer's DNS name, because a round of tries failed for
-	// any reason. SetPeers or ChangePeers returns the result.
+	// any reason, or the peer does not answer. SetPeers or ChangePeers returns the result.
 	Resolve struct{ Peer string }
 	// Notice is an event for people, logs and tests.
 	Notice struct {

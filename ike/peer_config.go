@@ -107,6 +107,7 @@ func (p *profile) setAddresses(cfg Peer) {
 	if slices.ContainsFunc(cfg.Remote, func(a netip.Addr) bool { return !slices.Contains(old, a) }) {
 		p.party.hasten()
 	}
+	p.party.redirect()
 }
 
 // removeFrom closes a profile that is no longer configured.

@@ -61,6 +61,16 @@ func (p *party) hasten() {
 	p.e.touch(p)
 }
 
+// redirect ends an attempt to connect to an address that the peer no longer has. The next one
+// follows at once.
+func (p *party) redirect() {
+	for _, s := range slices.Clone(p.sas) {
+		if s.state == saConnecting && !slices.Contains(p.cfg.Remote, s.net.Remote().Addr()) {
+			s.end(child.EndFailed, "the peer has another address")
+		}
+	}
+}
+
 // newParty returns a party with the policies of the profile's children, which are not in the SPD
 // yet.
 func (p *profile) newParty(name string) *party {
@@ -196,6 +206,9 @@ func (p *party) ended(s *ikeSA, cause child.Cause, why string) {
 		if o.succ.inPlaceOf() == nil {
 			o.succ.replaces = nil // else each IKE SA would keep all those before it in memory
 		}
+	}
+	if cause == child.EndDead || cause == child.EndMoved {
+		p.e.emit(Resolve{Peer: p.cfg.Name}) // it may be elsewhere by now
 	}
 	failedTry := cause == child.EndFailed && s.life.established.IsZero()
 	if failedTry || p.main() != nil || p.removed {

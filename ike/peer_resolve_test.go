@@ -96,3 +96,31 @@ func TestRotatedAddressesDoNotHasten(t *testing.T) {
 		p.fatalf("%d tries before, %d after", tries, n)
 	}
 }
+
+// A peer dies at an address to which it was followed, and starts again there. Its name is looked up
+// at once, and the attempt to connect to the address that the name had before is given up.
+func TestNameOfTheDead(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		p.left.peers[0].Children[0].Start = StartBoot
+		p.right.peers[0].Local = netip.Addr{}
+	})
+	p.up()
+	p.right.addrs[0] = netip.MustParseAddr("192.0.2.3")
+	p.right.handle(AddressesChanged{})
+	p.drive(time.Second)
+	p.wantTunnel()
+	p.right.kill()
+	p.right.start()
+	p.left.resolves = nil
+	died := p.waitFor(2*time.Minute, func() bool {
+		p.left.traffic("lan")
+		return len(p.left.resolves) > 0
+	})
+	p.drive(2 * time.Second) // connecting to where nobody is
+	p.left.resolved(p.right.addrs[0])
+	p.drive(time.Second)
+	if st := p.left.e.Status()[0]; st.State != PeerEstablished || st.Remote.Addr() != p.right.addrs[0] {
+		p.fatalf("%v after the peer was found dead: %v with %v: %s", died, st.State, st.Remote, st.Reason)
+	}
+	p.wantNotice(p.left, "peer-dead")
+}
