@@ -24,7 +24,8 @@ type testPair struct {
 	streams     *streams             // nil: there are only datagrams
 	compute     func() time.Duration // how long a Compute takes
 	tap         *wireTap
-	after       func(s *testSide) // called after each Handle, for the invariants of a simulation
+	after       func(s *testSide)                        // called after each Handle, for the invariants of a simulation
+	opened      func(s *testSide, name ipsec.PolicyName) // called when a side has opened an ESP packet
 
 	scripted bool // IKE messages wait in side.out for the test to deliver them
 	lines    []testLine
@@ -73,6 +74,8 @@ type testSide struct {
 	probed    []ipsec.PathProbe
 
 	sentRequests map[wire.ExchangeType]int // without those sent again
+
+	refuses func(pk *testPacket, from ipsec.Path) bool // answers IKE messages in place of the engine, if it reports so
 }
 
 // newPair returns two sides that know one peer each. edit may change everything before the engines
@@ -274,6 +277,7 @@ func (s *testSide) take(pk *testPacket, from ipsec.Path) {
 	case s.e == nil:
 	case pk.esp != nil:
 		s.plane.receive(pk.esp, from)
+	case pk.msg != nil && s.refuses != nil && s.refuses(pk, from):
 	case pk.msg != nil:
 		s.handle(Datagram{Path: from, Data: slices.Clone(pk.data)})
 	}

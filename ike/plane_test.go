@@ -19,11 +19,11 @@ type testPlane struct {
 	allocated map[uint32]bool // not yet installed
 	inbound   map[uint32]*planeSA
 	sas       map[ipsec.ChildID]*planeSA
-	asked     map[askedFor]time.Time // of the last Acquire
-	unknown   time.Time              // of the last UnknownSPI
-	pairs     map[string]int         // how many pairs each child has sent on so far
-	silenced  map[ipsec.PolicyID]int // when DeactivateOutbound left a policy nothing to send on: the number of the Handle
-	known     map[uint32]bool        // every SPI that was ever installed
+	asked     map[askedFor]time.Time   // of the last Acquire
+	unknown   time.Time                // of the last UnknownSPI
+	pairs     map[ipsec.PolicyName]int // how many pairs each policy has sent on so far
+	silenced  map[ipsec.PolicyID]int   // when DeactivateOutbound left a policy nothing to send on: the number of the Handle
+	known     map[uint32]bool          // every SPI that was ever installed
 	spd       map[ipsec.PolicyID]ipsec.Policy
 	removed   map[ipsec.PolicyID]bool // policies that were in the SPD
 	held      map[ipsec.PolicyID]bool
@@ -58,7 +58,7 @@ func newPlane(s *testSide, seed uint64) *testPlane {
 	return &testPlane{
 		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
 		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[ipsec.ChildID]*planeSA{},
-		asked: map[askedFor]time.Time{}, pairs: map[string]int{}, known: map[uint32]bool{}, silenced: map[ipsec.PolicyID]int{},
+		asked: map[askedFor]time.Time{}, pairs: map[ipsec.PolicyName]int{}, known: map[uint32]bool{}, silenced: map[ipsec.PolicyID]int{},
 		spd: map[ipsec.PolicyID]ipsec.Policy{}, removed: map[ipsec.PolicyID]bool{}, held: map[ipsec.PolicyID]bool{},
 	}
 }
@@ -124,7 +124,7 @@ func (pl *testPlane) activate(id ipsec.ChildID) {
 		pl.s.p.violated("%s: ActivateOutbound of child %d only after DeactivateOutbound of the last that was sent on", pl.s.name, id)
 	}
 	if !psa.sends {
-		pl.pairs[psa.sa.Name.Child]++
+		pl.pairs[psa.sa.Name]++
 	}
 	psa.sends = true
 	delete(pl.asked, askedFor{psa.sa.Policy, 0})
@@ -210,7 +210,7 @@ func (pl *testPlane) send(policy ipsec.PolicyID, worker int) {
 	psa.seqOut++
 	psa.lastOut = pl.s.p.now
 	pl.s.p.sentData++
-	pl.s.p.send(pl.s.on(psa.sa.Path, testPacket{esp: &espPacket{pl.s, policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now, pl.pairs[psa.sa.Name.Child] == 1}}))
+	pl.s.p.send(pl.s.on(psa.sa.Path, testPacket{esp: &espPacket{pl.s, policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now, pl.pairs[psa.sa.Name] == 1}}))
 }
 
 // receive opens a packet if it can.
@@ -228,6 +228,9 @@ func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 			pl.s.later(UnknownSPI{Path: from, SPI: e.spi, Size: 100})
 		}
 		return
+	}
+	if pl.s.p.opened != nil {
+		pl.s.p.opened(pl.s, psa.sa.Name)
 	}
 	first := psa.lastIn.IsZero()
 	psa.lastIn = pl.s.p.now

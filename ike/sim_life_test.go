@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"culvert/ike/proposal"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 	"culvert/selector"
@@ -18,23 +19,21 @@ func (s *simulation) configure(p *testPair) {
 	p.link = s.fate
 	p.compute = func() time.Duration { return s.between(0, 20*time.Millisecond) }
 	s.link.delay, s.link.jitter = s.between(time.Millisecond, 80*time.Millisecond), s.between(0, 200*time.Millisecond)
-	s.children = 1 + s.rand.IntN(3)
 	left, right := &p.left.peers[0], &p.right.peers[0]
+	s.what = map[bool]string{false: "rough", true: "calm"}[s.calm]
 	s.configureIKE(left, right)
 	left.Children, right.Children = nil, nil
-	for n := range s.children {
+	for n := range 1 + s.rand.IntN(3) {
 		s.addChild(p, n)
 	}
-	s.what = "rough"
+	if s.chance(0.3) {
+		s.configurePFS(left, right)
+	}
 	if s.calm {
-		s.what = "calm"
 		s.link.dup = 0.05
 	}
 	if s.chance(0.3) {
-		p.left.nat = newNAT(netip.MustParseAddr("198.51.100.1"))
-		right.Remote = nil
-		left.Encap, right.Encap = EncapAuto, EncapAuto
-		s.what += ", NAT"
+		s.configureNAT(p)
 	}
 	if s.chance(0.2) {
 		p.right.config.Limits.CookieThreshold = 1
@@ -42,14 +41,20 @@ func (s *simulation) configure(p *testPair) {
 	if s.chance(0.2) && p.left.nat == nil {
 		s.overIPv6(p)
 	}
-	if s.chance(0.3) {
+	kind := s.rand.IntN(10)
+	switch {
+	case kind < 3:
 		s.configureResources(p)
+	case kind == 3:
+		s.configureParties(p)
+	case kind == 4:
+		s.configureRefusal(p)
 	}
 	if p.seed%2 == 0 {
 		s.what += ", crash tokens"
 		withTokens(p)
 	}
-	if !s.calm && s.chance(0.4) {
+	if !s.calm && p.right.nat == nil && kind != 3 && s.chance(0.4) {
 		s.what += ", roaming"
 		s.roams = true
 		left.Local, right.Local = netip.Addr{}, netip.Addr{}
@@ -76,6 +81,7 @@ func (s *simulation) configureResources(p *testPair) {
 // overIPv6 adds both sides' IPv6 addresses to the peers, and lets the system choose the local ones.
 func (s *simulation) overIPv6(p *testPair) {
 	s.what += ", IPv6"
+	s.sixes = true
 	for _, side := range []*testSide{p.left, p.right} {
 		peer := &side.peers[0]
 		peer.Local = netip.Addr{}
@@ -114,6 +120,7 @@ func (s *simulation) configureIKE(left, right *Peer) {
 			peer.AuthLifetime = s.between(3*time.Minute, 10*time.Minute).Truncate(time.Second)
 		}
 		peer.Encap, peer.Fragment = encap, fragment
+		peer.OtherPSKs = [][]byte{otherTestPSK}
 		peer.DPD = []time.Duration{0, 10 * time.Second, 30 * time.Second}[s.rand.IntN(3)]
 		peer.DPDAction = DPDAction(s.rand.IntN(3))
 	}
@@ -134,23 +141,21 @@ func (s *simulation) configureIKE(left, right *Peer) {
 		right.Remote = nil
 	}
 	if s.chance(0.1) {
-		left.Remote = append([]netip.Addr{netip.MustParseAddr("192.0.2.99")}, left.Remote...) // nobody there
+		left.Remote = append([]netip.Addr{nobody}, left.Remote...)
 	}
 }
 
 func (s *simulation) addChild(p *testPair, n int) {
 	name := string(rune('a' + n))
-	proposal := testESPProposal
+	plain := testESPProposal
 	if s.chance(0.3) {
-		proposal = wire.Proposal{Protocol: wire.ProtoESP, Transforms: []wire.Transform{
+		plain = wire.Proposal{Protocol: wire.ProtoESP, Transforms: []wire.Transform{
 			{Type: wire.TransformENCR, ID: wire.EncrChaCha20Poly1305},
 			{Type: wire.TransformESN, ID: wire.ESNYes},
 			{Type: wire.TransformESN, ID: wire.ESNNo},
 		}}
 	}
-	if s.chance(0.4) {
-		proposal = withGroup(proposal, wire.GroupX25519)
-	}
+	proposals := s.drawPFS(plain)
 	narrow := -1
 	if s.chance(0.3) {
 		narrow = s.rand.IntN(2) // one side's policy has only half of the other's
@@ -161,7 +166,7 @@ func (s *simulation) addChild(p *testPair, n int) {
 		if i == narrow {
 			c.Remote = []selector.Selector{half(c.Remote[0]), selector.FromAddr(c.Remote[0].End)}
 		}
-		c.Proposals = []wire.Proposal{proposal}
+		c.Proposals = proposals
 		c.Lifetime = life
 		if s.chance(0.3) {
 			c.Lifetime = s.between(2*time.Minute, 8*time.Minute)
@@ -172,6 +177,24 @@ func (s *simulation) addChild(p *testPair, n int) {
 		}
 		side.peers[0].Children = append(side.peers[0].Children, c)
 	}
+}
+
+// drawPFS returns proposals with the algorithms of one: with a key exchange, without one, or with
+// the choice that the defaults leave.
+func (s *simulation) drawPFS(plain wire.Proposal) []wire.Proposal {
+	with := withGroup(plain, wire.GroupX25519)
+	list := [][]wire.Proposal{{plain}, {with}, {with, plain}, {addGroup(with, wire.GroupECP256), plain}}
+	return list[s.rand.IntN(len(list))]
+}
+
+// configurePFS gives one side another setting for PFS. Without any in common, only the Child SA of
+// IKE_AUTH can come up, so there is one child.
+func (s *simulation) configurePFS(left, right *Peer) {
+	left.Children, right.Children = left.Children[:1], right.Children[:1]
+	plain := left.Children[0].Proposals[0]
+	plain.Transforms = slices.DeleteFunc(slices.Clone(plain.Transforms), func(t wire.Transform) bool { return t.Type == wire.TransformKE })
+	left.Children[0].Proposals, right.Children[0].Proposals = s.drawPFS(plain), s.drawPFS(plain)
+	s.what += ", PFS of " + proposal.Groups(left.Children[0].Proposals) + " and " + proposal.Groups(right.Children[0].Proposals)
 }
 
 // half is the lower half of a /24.
@@ -200,26 +223,27 @@ func (s *simulation) fate(pk *testPacket) []time.Duration {
 // trouble lives through a random time: traffic always, and what the kind of life allows.
 func (s *simulation) trouble() {
 	p := s.p
-	length := 30 * time.Minute
+	length, weather := 30*time.Minute, time.Time{}
 	if !s.calm {
 		length = s.between(5*time.Minute, 12*time.Minute)
-		s.link.drop = []float64{0, 0.05, 0.2, 0.4}[s.rand.IntN(4)]
-		s.link.dup = []float64{0, 0.1, 0.3}[s.rand.IntN(3)]
-		s.link.corrupt = []float64{0, 0, 0.05}[s.rand.IntN(3)]
 	}
 	end := p.now.Add(length)
-	p.left.connect("")
+	s.connectUnwanted()
 	for p.now.Before(end) && len(p.broken) == 0 {
+		if !s.calm && !p.now.Before(weather) {
+			weather = p.now.Add(s.between(time.Minute, 6*time.Minute))
+			s.drawWeather()
+		}
 		p.drive(s.between(100*time.Millisecond, 20*time.Second))
 		s.someTraffic()
 		if s.chance(0.1) {
 			s.command()
 		}
 		if s.chance(0.2) {
-			s.probePath(s.anySide(), s.anyChild())
+			s.probePath(s.anyEnd())
 		}
 		if s.chance(0.05) {
-			s.hint(s.anySide(), s.anyChild())
+			s.hint(s.anyEnd())
 		}
 		if !s.calm && s.chance(0.06) {
 			s.mishap()
@@ -228,28 +252,40 @@ func (s *simulation) trouble() {
 	p.link = s.fate
 }
 
+// drawWeather changes what the link does: half of the time it loses nothing.
+func (s *simulation) drawWeather() {
+	l := &s.link
+	l.drop, l.dup, l.corrupt = 0, []float64{0, 0.1, 0.3}[s.rand.IntN(3)], 0
+	if s.chance(0.5) {
+		l.drop = []float64{0.05, 0.2, 0.4}[s.rand.IntN(3)]
+		l.corrupt = []float64{0, 0, 0.05}[s.rand.IntN(3)]
+	}
+	s.upset()
+	s.p.note("--- the link loses %v, doubles %v, corrupts %v", l.drop, l.dup, l.corrupt)
+}
+
 // probePath has a dataplane ask whether a size passes, of which half do not.
-func (s *simulation) probePath(side *testSide, child string) {
-	for _, psa := range side.plane.ofPolicy(side.policy(child)) {
-		side.handle(ProbePath{ID: psa.sa.ID, Size: 576 + s.rand.IntN(1000)})
+func (s *simulation) probePath(e *simEnd) {
+	for _, psa := range e.sas() {
+		e.side.handle(ProbePath{ID: psa.sa.ID, Size: 576 + s.rand.IntN(1000)})
 	}
 }
 
 // hint has a side suspect that the peer has lost its SAs.
-func (s *simulation) hint(side *testSide, child string) {
-	for _, psa := range side.plane.ofPolicy(side.policy(child)) {
-		side.handle(Hint{ID: psa.sa.ID})
+func (s *simulation) hint(e *simEnd) {
+	for _, psa := range e.sas() {
+		e.side.handle(Hint{ID: psa.sa.ID})
 	}
-	if s.chance(0.5) {
-		side.handle(UnknownSPI{Path: ipsec.UDPPath(side.home(), side.other().home()), SPI: s.rand.Uint32()})
+	if other := e.side.other(); len(e.side.addrs) > 0 && len(other.addrs) > 0 && s.chance(0.5) {
+		e.side.handle(UnknownSPI{Path: ipsec.UDPPath(e.side.home(), other.home()), SPI: s.rand.Uint32()})
 	}
 }
 
 func (s *simulation) someTraffic() {
-	for _, side := range []*testSide{s.p.left, s.p.right} {
-		for _, c := range side.peers[0].Children {
-			if side.e != nil && s.chance(0.5) {
-				side.trafficBy(s.worker(), c.Name)
+	for _, tu := range s.tunnels {
+		for i := range tu.ends {
+			if s.chance(0.5) {
+				tu.ends[i].send(s.worker())
 			}
 		}
 	}
@@ -267,77 +303,88 @@ func (s *simulation) anySide() *testSide {
 	return side
 }
 
-func (s *simulation) anyChild() string { return string(rune('a' + s.rand.IntN(s.children))) }
+// anyEnd is an end of any tunnel, at a side that lives.
+func (s *simulation) anyEnd() *simEnd {
+	side := s.anySide()
+	return s.tunnels[s.rand.IntN(len(s.tunnels))].at(side)
+}
+
+func (tu *simTunnel) at(side *testSide) *simEnd {
+	if tu.ends[0].side == side {
+		return &tu.ends[0]
+	}
+	return &tu.ends[1]
+}
 
 // command is something that operators or limits do. Several at about the same time make collisions.
 func (s *simulation) command() {
-	sides := []*testSide{s.anySide()}
+	e, kind := s.anyEnd(), s.rand.IntN(9)
+	ends := []*simEnd{e}
 	if s.chance(0.5) {
-		sides = append(sides, sides[0].other())
+		for _, tu := range s.tunnels {
+			if tu.at(e.side) == e {
+				ends = append(ends, tu.at(e.side.other()))
+			}
+		}
 	}
-	child, kind := s.anyChild(), s.rand.IntN(8)
-	for _, side := range sides {
-		s.give(side, child, kind)
+	for _, e := range ends {
+		s.give(e, kind)
 		for s.chance(0.3) {
-			s.give(side, s.anyChild(), s.rand.IntN(8))
+			s.give(s.tunnels[s.rand.IntN(len(s.tunnels))].at(e.side), s.rand.IntN(9))
 		}
 	}
 }
 
 // give lets a side be told something within a few round trips.
-func (s *simulation) give(side *testSide, child string, kind int) {
-	life := side.life
+func (s *simulation) give(e *simEnd, kind int) {
+	life := e.side.life
 	s.p.events.add(s.p.now.Add(s.between(0, 2*s.link.delay+s.link.jitter)), func() {
-		if side.e != nil && side.life == life {
-			s.obey(side, child, kind)
+		if e.side.e != nil && e.side.life == life {
+			s.obey(e, kind)
 		}
 	})
 }
 
-func (s *simulation) obey(side *testSide, child string, kind int) {
+func (s *simulation) obey(e *simEnd, kind int) {
 	switch {
 	case kind <= 2:
-		side.rekey(child)
+		e.side.handle(Rekey{Peer: e.target, Child: e.name.Child, Ref: e.side.ref()})
 	case kind == 3:
-		side.rekey("")
-	case kind == 4:
-		side.handle(SetPeers{Peers: slices.Clone(side.peers)}) // nothing changed
-	case kind == 5:
-		s.expire(side, child, false)
-	case kind == 6 && !s.calm:
-		s.roughCommand(side, child)
+		e.side.handle(Rekey{Peer: e.target, Ref: e.side.ref()})
+	case kind <= 5:
+		s.reload(e)
+	case kind == 6:
+		s.expire(e, false)
+	case kind == 7 && !s.calm:
+		s.roughCommand(e)
 	default:
-		side.connect(child)
+		s.connect(e)
 	}
 }
 
-func (s *simulation) expire(side *testSide, child string, hard bool) {
-	for _, psa := range side.plane.ofPolicy(side.policy(child)) {
-		side.handle(Expire{ID: psa.sa.ID, Hard: hard})
+func (s *simulation) expire(e *simEnd, hard bool) {
+	for _, psa := range e.sas() {
+		e.side.handle(Expire{ID: psa.sa.ID, Hard: hard})
 	}
 }
 
 // roughCommand takes something down, at least for a while.
-func (s *simulation) roughCommand(side *testSide, child string) {
+func (s *simulation) roughCommand(e *simEnd) {
+	s.upset()
 	switch s.rand.IntN(5) {
 	case 0:
-		side.disconnect(child)
+		s.disconnect(e, false)
 	case 1:
-		side.disconnect("")
+		s.disconnect(e, true)
 	case 2:
-		s.expire(side, child, true)
+		s.expire(e, true)
 	case 3:
-		side.handle(acquireOf(side, child))
+		if id := e.policy(); id != 0 {
+			e.side.handle(Acquire{Policy: id, Flow: e.side.flow(id)})
+		}
 	case 4:
-		side.peers[0].DPD += time.Millisecond // another configuration: the peer is closed and connects again
-		side.handle(SetPeers{Peers: slices.Clone(side.peers)})
+		s.reloadRough(e)
 	}
-}
-
-// acquireOf is a packet of the child, whatever is installed.
-func acquireOf(s *testSide, child string) Acquire {
-	policy := s.policy(child)
-	return Acquire{Policy: policy, Flow: s.flow(policy)}
 }
 
 // roam takes a side's addresses away, and gives it others, at once or later, with a word to its
@@ -357,6 +404,7 @@ func (s *simulation) roam(side *testSide) {
 	p.note("--- %s leaves %v for %v", side.name, side.addrs, fresh)
 	told := s.chance(0.7)
 	arrive := func() {
+		s.upset()
 		side.addrs = fresh
 		if told && side.e != nil {
 			side.handle(AddressesChanged{})
@@ -376,17 +424,26 @@ func (s *simulation) roam(side *testSide) {
 
 // settleNames has each side look up where the other one is by now.
 func (s *simulation) settleNames() {
-	for _, side := range []*testSide{s.p.left, s.p.right} {
-		remote := side.peers[0].Remote
-		if !s.roams || len(remote) == 0 || len(side.other().addrs) == 0 {
-			continue
-		}
-		at := side.other().addrFor(remote[len(remote)-1])
-		if nat := side.other().nat; nat != nil {
-			at = nat.public
-		}
-		side.resolved(at)
+	s.settleName(s.p.left)
+	s.settleName(s.p.right)
+}
+
+func (s *simulation) settleName(side *testSide) {
+	remote := side.peers[0].Remote
+	if !s.roams || len(remote) == 0 || len(side.other().addrs) == 0 || side.e == nil {
+		return
 	}
+	at := side.other().addrFor(remote[len(remote)-1])
+	if nat := side.other().nat; nat != nil {
+		at = nat.public
+	}
+	side.resolved(at)
+}
+
+// answerResolve has the name server answer after a while.
+func (s *simulation) answerResolve(side *testSide) {
+	side.resolves = nil
+	s.p.events.add(s.p.now.Add(s.between(0, 2*time.Second)), func() { s.settleName(side) })
 }
 
 // mishap is what happens to networks and machines.
@@ -406,6 +463,7 @@ func (s *simulation) mishap() {
 		if p.left.nat != nil {
 			p.note("--- the NAT forgets")
 			p.left.nat.forget()
+			s.upset()
 		}
 	default:
 		side := s.anySide()
@@ -413,9 +471,14 @@ func (s *simulation) mishap() {
 			return
 		}
 		side.kill()
-		p.events.add(p.now.Add(s.between(0, time.Minute)), func() {
+		again := s.between(0, time.Minute)
+		if s.chance(0.5) {
+			again = s.between(0, 2*time.Second)
+		}
+		p.events.add(p.now.Add(again), func() {
 			if side.e == nil {
 				p.note("--- %s starts again", side.name)
+				s.upset()
 				side.start()
 			}
 		})

@@ -11,10 +11,11 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("ike.seeds", 2000, "how many seeds the simulation runs")
+	simSeeds = flag.Int("ike.seeds", 500, "how many seeds the simulation runs")
 	simSeed  = flag.Uint64("ike.seed", 0, "the one seed that the simulation runs; 0: see -ike.seeds")
 	simFirst = flag.Uint64("ike.first", 1, "the first seed")
 	simLines = flag.Int("ike.lines", 120, "how many lines of the transcript a failing seed prints")
+	simTimes = flag.Int("ike.phases", 0, "how many times of trouble each life has; 0: one or two")
 )
 
 // TestSimulation runs the whole lives of tunnels, one for each seed. A failing seed prints itself
@@ -27,14 +28,14 @@ func TestSimulation(t *testing.T) {
 		first, count = *simSeed, 1
 	}
 	if testing.Short() && *simSeed == 0 {
-		count = min(count, 200)
+		count = min(count, 100)
 	}
 	var hours float64
 	failed := 0
 	for seed := first; seed < first+uint64(count); seed++ {
 		s := newSimulation(t, seed)
 		err := s.survive()
-		hours += s.p.now.Sub(epoch).Hours()
+		hours += s.p.now.Sub(epoch).Hours() * float64(s.parties())
 		if err != nil {
 			failed++
 			t.Errorf("seed %d (%s): %v\n%s", seed, s.what, err, s.p.transcript(*simLines))
@@ -53,13 +54,17 @@ type simulation struct {
 	what string
 	// calm: the link may delay, reorder and duplicate, but loses nothing, and nobody crashes: no
 	// packet may be lost.
-	calm     bool
-	children int
+	calm    bool
+	tunnels []*simTunnel
+	// calmSince is when something last happened that may interrupt traffic.
+	calmSince time.Time
 	// resources is how many workers the dataplanes have; 0: nothing is said of them (RFC 9611).
 	resources int
 	link      simLink
 	bursting  bool
 	roams     bool // addresses are the system's to choose, and change
+	sixes     bool // over IPv6
+	leaving   bool // the sides shut down
 }
 
 // simLink is what the link does at random.
@@ -73,7 +78,10 @@ func newSimulation(t testing.TB, seed uint64) *simulation {
 	s := &simulation{rand: rand.New(seededRand(seed, "simulation"))}
 	s.calm = seed%3 == 0
 	s.p = newPair(t, seed, s.configure)
+	s.listTunnels()
+	s.calmSince = s.p.now
 	s.p.after = s.watch
+	s.p.events.add(s.p.now, s.pulse)
 	return s
 }
 
@@ -100,6 +108,9 @@ func (s *simulation) run() error {
 	if !s.calm {
 		phases = 2
 	}
+	if *simTimes > 0 {
+		phases = *simTimes
+	}
 	for range phases {
 		s.trouble()
 		if err := s.heal(); err != nil {
@@ -113,10 +124,10 @@ func (s *simulation) run() error {
 // moments that matter.
 func (s *simulation) watch(of *testSide) {
 	p := s.p
-	if n := len(of.plane.sas); n > 6*s.children+20+s.mostResourceSAs() {
+	if n := len(of.plane.sas); n > 6*len(s.tunnels)+20+s.mostResourceSAs() {
 		p.violated("%s has %d Child SAs installed", of.name, n)
 	}
-	if n := len(of.plane.allocated); n > 2*s.children*(1+s.resources)+10 {
+	if n := len(of.plane.allocated); n > 2*len(s.tunnels)*(1+s.resources)+10 {
 		p.violated("%s holds %d SPIs that are not installed", of.name, n)
 	}
 	if of.handled%8 == 0 { // each time takes long
@@ -126,6 +137,9 @@ func (s *simulation) watch(of *testSide) {
 	}
 	if what := of.wantAddrTable(); what != "" {
 		p.violated("%s", what)
+	}
+	if len(of.resolves) > 0 {
+		s.answerResolve(of)
 	}
 	if n := len(of.e.sas.bySPI); n > 40 {
 		p.violated("%s has %d IKE SAs", of.name, n)
@@ -146,7 +160,7 @@ func (s *simulation) mostResourceSAs() int {
 	if s.resources == 0 {
 		return 0
 	}
-	return s.children * 3 * max(2*s.resources, leastResourceSAs)
+	return len(s.tunnels) * 3 * max(2*s.resources, leastResourceSAs)
 }
 
 // worker is one of the workers.
@@ -157,14 +171,15 @@ func (s *simulation) worker() int {
 	return 1 + s.rand.IntN(s.resources)
 }
 
-// burst sends a packet each way on every policy that is up.
+// burst sends a packet each way on every tunnel that is up.
 func (s *simulation) burst() {
-	for _, side := range []*testSide{s.p.left, s.p.right} {
-		for _, c := range side.peers[0].Children {
-			if side.e != nil && side.plane.sender(side.policy(c.Name), 1) != nil {
-				side.trafficBy(s.worker(), c.Name)
-			} else if side.e != nil && s.calm && side.plane.pairs[c.Name] > 0 {
-				s.p.violated("%s has no SA for %s, which was up", side.name, c.Name)
+	for _, tu := range s.tunnels {
+		for i := range tu.ends {
+			e := &tu.ends[i]
+			if id := e.policy(); id != 0 && e.side.e != nil && e.side.plane.sender(id, 1) != nil {
+				e.send(s.worker())
+			} else if e.side.e != nil && s.calm && e.side.plane.pairs[e.name] > 0 {
+				s.p.violated("%s has no SA for %s, which was up", e.side.name, e.name.Child)
 			}
 		}
 	}
@@ -180,17 +195,17 @@ func (s *simulation) heal() error {
 		}
 	}
 	p.note("--- the trouble is over")
+	s.upset()
+	s.settleNames()
 	var why string
 	calmFor := 0
 	for i := range 8 * 60 {
 		if i%45 == 0 {
-			s.settleNames()
-			p.left.connect("")
+			s.connectUnwanted()
 		}
-		for _, side := range []*testSide{p.left, p.right} {
-			for _, c := range side.peers[0].Children {
-				side.trafficBy(s.worker(), c.Name)
-			}
+		for _, tu := range s.tunnels {
+			tu.ends[0].send(s.worker())
+			tu.ends[1].send(s.worker())
 		}
 		p.drive(time.Second)
 		if err := s.sound(); err != nil {
@@ -210,7 +225,7 @@ func (s *simulation) flows() error {
 	before := len(s.p.lost)
 	sent := s.p.sentData
 	s.burst()
-	want := 2 * s.children
+	want := 2 * len(s.tunnels)
 	if got := s.p.sentData - sent; got != want {
 		return fmt.Errorf("%d of %d policies can send", got, want)
 	}
@@ -223,6 +238,7 @@ func (s *simulation) flows() error {
 
 // farewell shuts one side down, and then the other: nothing may stay.
 func (s *simulation) farewell() error {
+	s.leaving = true
 	first := s.p.left
 	if s.chance(0.5) {
 		first = s.p.right
@@ -283,22 +299,17 @@ func (s *simulation) unrest() string {
 				return fmt.Sprintf("%s has not answered command %d", side.name, ref)
 			}
 		}
-		most := s.children * (1 + max(2*s.resources, leastResourceSAs))
+		most := len(s.tunnels) * (1 + max(2*s.resources, leastResourceSAs))
 		if s.resources == 0 {
-			most = s.children
-		}
-		for _, c := range side.peers[0].Children {
-			if why := side.childUnrest(c.Name, s.resources); why != "" {
-				return why
-			}
+			most = len(s.tunnels)
 		}
 		if n := len(side.plane.sas); n > most {
-			return fmt.Sprintf("%s has %d Child SAs for %d children", side.name, n, s.children)
+			return fmt.Sprintf("%s has %d Child SAs for %d children", side.name, n, len(s.tunnels))
 		}
 		if n := len(side.plane.allocated); n != 0 {
 			return fmt.Sprintf("%s holds %d SPIs", side.name, n)
 		}
-		if n := len(side.e.sas.bySPI); n != 1 {
+		if n := len(side.e.sas.bySPI); n != s.parties() {
 			return fmt.Sprintf("%s has %d IKE SAs", side.name, n)
 		}
 		for _, sa := range side.e.sas.bySPI {
@@ -310,30 +321,38 @@ func (s *simulation) unrest() string {
 			return fmt.Sprintf("%s has %d half-open IKE SAs and computations", side.name, n)
 		}
 	}
+	for _, tu := range s.tunnels {
+		for i := range tu.ends {
+			if why := tu.ends[i].unrest(&tu.ends[1-i], s.resources); why != "" {
+				return why
+			}
+		}
+	}
 	return ""
 }
 
-// childUnrest says what is wrong with a child's SAs.
-func (s *testSide) childUnrest(child string, resources int) string {
-	mine, theirs := s.plane.ofPolicy(s.policy(child)), s.other().plane.ofPolicy(s.other().policy(child))
+// unrest says what is wrong with a tunnel's SAs at one end.
+func (e *simEnd) unrest(other *simEnd, resources int) string {
+	child := e.name.Child
+	mine, theirs := e.sas(), other.sas()
 	if len(mine) != len(theirs) || len(mine) == 0 || resources == 0 && len(mine) > 1 {
-		return fmt.Sprintf("child %s: %s has %d SAs, %s has %d", child, s.name, len(mine), s.other().name, len(theirs))
+		return fmt.Sprintf("child %s: %s has %d SAs, %s has %d", child, e.side.name, len(mine), other.side.name, len(theirs))
 	}
 	for _, psa := range mine {
-		if why := s.unlike(psa, s.other().plane.inbound[psa.sa.SPIOut]); why != "" {
+		if why := e.side.unlike(psa, other.side.plane.inbound[psa.sa.SPIOut]); why != "" {
 			return fmt.Sprintf("child %s: %s", child, why)
 		}
 		if !psa.sends {
-			return fmt.Sprintf("child %s: %s does not send on %08x", child, s.name, psa.sa.SPIOut)
+			return fmt.Sprintf("child %s: %s does not send on %08x", child, e.side.name, psa.sa.SPIOut)
 		}
 	}
-	pol := s.e.policies.byID[s.policy(child)]
+	pol := e.side.e.policies.byID[e.policy()]
 	if len(pol.Main().Pairs()) != 1 {
-		return fmt.Sprintf("child %s: %s has %d that are for all workers", child, s.name, len(pol.Main().Pairs()))
+		return fmt.Sprintf("child %s: %s has %d that are for all workers", child, e.side.name, len(pol.Main().Pairs()))
 	}
 	for _, l := range pol.Further() {
 		if len(l.Pairs()) != 1 || !l.Settled() {
-			return fmt.Sprintf("child %s: %s has %d for worker %d", child, s.name, len(l.Pairs()), l.Resource())
+			return fmt.Sprintf("child %s: %s has %d for worker %d", child, e.side.name, len(l.Pairs()), l.Resource())
 		}
 	}
 	return ""
