@@ -51,9 +51,7 @@ const swanChildKeys = "  [[peer.child]]\n  name = \"v4\"\n  local = [\"10.1.0.0/
 // leftOf starts culvert at left as the peer of strongSwan.
 func leftOf(t *testing.T, n *network, keys, childKeys string) *gateway {
 	t.Helper()
-	left := newGateway(t, n.left)
-	left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right")+keys, swanChildKeys+childKeys))
-	return left
+	return leftAt(t, n, "192.0.2.2", keys, childKeys)
 }
 
 func TestStrongSwan(t *testing.T) {

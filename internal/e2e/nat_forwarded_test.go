@@ -1,0 +1,141 @@
+//go:build linux
+
+package e2e
+
+import (
+	"testing"
+	"time"
+)
+
+// forwarded is the public address of right behind its NAT.
+const forwarded = "198.51.100.1"
+
+// forwardRight puts right behind a NAT with a fixed mapping, as the machine of a cloud is: its
+// address becomes another one, in both directions.
+func (n *network) forwardRight(t *testing.T) {
+	t.Helper()
+	ok(t, n.nat.NFT(
+		"add table ip cloud",
+		"add chain ip cloud pre { type nat hook prerouting priority -100; }",
+		"add rule ip cloud pre ip daddr "+forwarded+" udp dport { 500, 4500 } dnat to 192.0.2.2",
+		"add chain ip cloud post { type nat hook postrouting priority 90; }",
+		"add rule ip cloud post oifname in ip saddr 192.0.2.2 snat to "+forwarded))
+}
+
+// forwardLeft has left's NAT forward the ports of IKE to it.
+func (n *network) forwardLeft(t *testing.T) {
+	t.Helper()
+	ok(t, n.nat.NFT(
+		"add table ip ports",
+		"add chain ip ports pre { type nat hook prerouting priority -100; }",
+		"add rule ip ports pre iifname out ip daddr 192.0.2.1 udp dport { 500, 4500 } dnat to 10.98.0.2"))
+}
+
+// TestNATForgetsWithBothBehindNATs has both ends behind NATs, so that right follows left to its new
+// mapping only after it has asked there.
+func TestNATForgetsWithBothBehindNATs(t *testing.T) {
+	n := build(t, topology{nat: true})
+	n.forwardRight(t)
+	left, right := pair(t, n, forwarded, "")
+	n.wantPing(t, 10*time.Second)
+	for name, nat := range map[string]string{"left": left.peer("right").NAT, "right": right.peer("left").NAT} {
+		if nat != "both" {
+			t.Fatalf("%s says NAT %q", name, nat)
+		}
+	}
+	for range 3 {
+		before := right.peer("left").Remote
+		n.wantForgotten(t, left, time.Second)
+		if now := right.peer("left").Remote; now == before {
+			t.Errorf("right still sends to %s", before)
+		}
+	}
+	if right.status().Counters["ike_path_checked"] == 0 {
+		t.Error("right followed without a question")
+	}
+	wantNeverDown(t, left, right)
+}
+
+// wantForgotten has the NAT forget its mappings under traffic: the IKE SA stays, and traffic stops
+// only for a while.
+func (n *network) wantForgotten(t *testing.T, left *gateway, most time.Duration) {
+	t.Helper()
+	spi := left.peer("right").SPIi
+	end := n.silence(t)
+	ok(t, n.nat.ForgetMappings())
+	time.Sleep(most + time.Second) // the traffic meanwhile is measured
+	longest := end()
+	t.Logf("nothing came for %v", longest)
+	if longest > most {
+		t.Errorf("nothing came for %v, want %v at most", longest, most)
+	}
+	if p := left.peer("right"); p.SPIi != spi || p.State != "established" {
+		t.Errorf("the IKE SA is another one: %+v", p)
+	}
+}
+
+// TestNATForgetsBesideStrongSwan is the same with strongSwan at right, which follows an IKE message
+// from the new mapping, but no ESP. Left sends one when nothing answers its traffic for the time
+// that dpd says.
+func TestNATForgetsBesideStrongSwan(t *testing.T) {
+	n := build(t, topology{nat: true})
+	n.forwardRight(t)
+	n.swan(t, nil)
+	ok(t, n.right.Block("oifname wan ip saddr 10.2.0.0/16")) // strongSwan sends in the clear between two SAs
+	left := leftAt(t, n, forwarded, "dpd = \"2s\"\n", boot)
+	left.waitUp("right")
+	n.wantPing(t, 10*time.Second)
+	n.wantForgotten(t, left, 6*time.Second)
+}
+
+// A swanPath is how culvert at left and strongSwan at right reach each other.
+type swanPath struct {
+	name        string
+	left, right bool // it is behind a NAT
+}
+
+var swanPaths = []swanPath{{"direct", false, false}, {"culvert behind a NAT", true, false}, {"strongSwan behind a NAT", false, true}, {"both behind NATs", true, true}}
+
+// build makes the network, in which the given side connects. It returns the address at which each
+// side is reached.
+func (p swanPath) build(t *testing.T, connects string) (n *network, left, right string) {
+	t.Helper()
+	if !p.left && !p.right {
+		return build(t, topology{}), "192.0.2.1", "192.0.2.2"
+	}
+	n = build(t, topology{nat: true})
+	left, right = "192.0.2.1", "192.0.2.2"
+	switch {
+	case !p.left:
+		left = "10.98.0.2"
+		ok(t, n.nat.NFT("delete table inet nat"))
+	case connects == "strongSwan":
+		n.forwardLeft(t)
+	}
+	if p.right {
+		right = forwarded
+		n.forwardRight(t)
+	}
+	return n, left, right
+}
+
+// wantNAT checks that left sees the path as its name says: strongSwan, which has UDP encapsulation
+// only, always claims to be behind a NAT.
+func (p swanPath) wantNAT(t *testing.T, left *gateway) {
+	t.Helper()
+	want := "remote"
+	if p.left {
+		want = "both"
+	}
+	if got := left.peer("right").NAT; got != want {
+		t.Errorf("left says NAT %q, want %q", got, want)
+	}
+}
+
+// leftAt starts culvert at left as the peer of strongSwan at an address.
+func leftAt(t *testing.T, n *network, remote, keys, childKeys string) *gateway {
+	t.Helper()
+	left := newGateway(t, n.left)
+	left.start(peerText("right", "remote = \""+remote+"\"\n"+identities("left", "right")+keys, swanChildKeys+childKeys))
+	return left
+}
