@@ -12,7 +12,7 @@ import (
 
 // mostPerHalfOpen bounds the memory of a half-open IKE SA, in bytes, with a request of 208 octets
 // and an elliptic curve. EngineLimits.MaxHalfOpen bounds their number, so that all take 20 MB.
-const mostPerHalfOpen = 5 << 10
+const mostPerHalfOpen = 5400
 
 // TestMemoryOfHalfOpen has strangers begin IKE SAs that they do not authenticate.
 func TestMemoryOfHalfOpen(t *testing.T) {
