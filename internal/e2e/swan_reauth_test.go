@@ -45,8 +45,8 @@ func TestStrongSwanReauthenticates(t *testing.T) {
 }
 
 // wantReauthentications checks that 200 packets/s each way arrive while new IKE SAs take the place
-// of old ones. Of each, one packet may be lost: strongSwan sends on the new Child SA before its
-// IKE_AUTH response is read.
+// of old ones. A tenth of a second may be lost of each: strongSwan sends on the new Child SA before
+// its IKE_AUTH response is read, which on a busy machine takes a while.
 func (n *network) wantReauthentications(t *testing.T, left *gateway, times int) {
 	t.Helper()
 	n.wantPing(t, 10*time.Second)
@@ -64,7 +64,7 @@ func (n *network) wantReauthentications(t *testing.T, left *gateway, times int) 
 		})
 	}
 	for name, s := range map[string]*netlab.Stream{"left to right": right, "right to left": back} {
-		if lost := s.Stop(3 * time.Second); lost > uint64(times) || s.Sent.Load() < 200 {
+		if lost := s.Stop(3 * time.Second); lost > uint64(20*times) || s.Sent.Load() < 200 {
 			t.Errorf("%s: %d of %d datagrams lost", name, lost, s.Sent.Load())
 		}
 	}
