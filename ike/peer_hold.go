@@ -151,10 +151,8 @@ func (e *Engine) release(in Connect) (released bool, err error) {
 	if p == nil || len(e.holds) == 0 {
 		return false, nil
 	}
-	for n, h := range e.holds {
-		if n != name && covers(n, name) {
-			return false, fmt.Errorf("%s: use up for %s", h.text(), identity.Quote(address(n)))
-		}
+	if h := e.holds.on(name); h != nil && h.name != name {
+		return false, fmt.Errorf("%s: use up for %s", h.text(), identity.Quote(address(h.name)))
 	}
 	for n := range e.holds {
 		if covers(name, n) {
