@@ -174,33 +174,6 @@ func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared 
 	x.finish(s)
 }
 
-// settle decides, after a rekeying of ours, between the new pair and that of a rekeying by the peer
-// (RFC 7296, Section 2.8.1).
-func (x *childExchange) settle(p *child.Pair) {
-	old := x.old
-	if old.Carrier() == nil { // the peer has deleted it meanwhile
-		saOf(p).useNow(p)
-		return
-	}
-	c := negotiated(old).crossing
-	if c != nil && !c.over() && compareRekeys(negotiated(p).nonces, c.nonces) == keepTheirs {
-		// "the SA created with the lowest of the four nonces used in the two exchanges SHOULD be
-		// closed by the endpoint that created it."
-		p.Replaced(c.pair)
-		old.Replaced(c.pair)
-		p.Delete(child.EndReplaced, "redundant: both sides rekeyed at the same time")
-		return
-	}
-	var theirs []*child.Pair
-	if c != nil {
-		c.lost = p
-		if c.pair != nil && !c.over() {
-			theirs = append(theirs, c.pair)
-		}
-	}
-	p.Supersedes(old, theirs...)
-}
-
 // refused reacts to an error response.
 func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	if x.further() {
@@ -241,23 +214,6 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 		x.postpone(s)
 	}
 	x.finish(s)
-}
-
-// acceptPeers leaves the rekeying to the peer's exchange, which crossed ours.
-func (x *childExchange) acceptPeers() {
-	x.old.Answer(nil)
-	if x.crossed() && x.old.State() == child.Live {
-		x.old.Replaced(negotiated(x.old).crossing.pair)
-	}
-}
-
-// crossed reports whether the peer's rekeying of the same pair is under way or has succeeded.
-func (x *childExchange) crossed() bool {
-	if x.old == nil || x.old.Carrier() == nil {
-		return false
-	}
-	c := negotiated(x.old).crossing
-	return c != nil && !c.over()
 }
 
 // wait schedules another try after a pause, as TEMPORARY_FAILURE demands (RFC 7296, Section 2.25).

@@ -19,19 +19,6 @@ type negotiation struct {
 	next uint32
 }
 
-// crossing is the peer's rekeying of a pair, which may cross our own (RFC 7296, Section 2.8.1).
-type crossing struct {
-	nonces noncePair
-	pair   *child.Pair // nil until it is installed
-	lost   *child.Pair // our own successor, once it is known to stay
-	failed bool
-}
-
-// over reports whether the peer's rekeying failed, or its pair was already deleted.
-func (c *crossing) over() bool {
-	return c.failed || c.pair != nil && (c.pair.Carrier() == nil || c.pair.State() == child.Deleting)
-}
-
 // negotiated returns the negotiation that made a pair.
 func negotiated(p *child.Pair) *negotiation { return p.Origin.(*negotiation) }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"culvert/ike/budget"
+	"culvert/ike/child"
 	"culvert/ike/wire"
 )
 
@@ -87,4 +88,23 @@ func (e *Engine) sendError(d Datagram, h wire.Header, kind wire.NotifyType, more
 		Payloads: append([]wire.Payload{&wire.Notify{Kind: kind}}, more...),
 	}
 	e.transmit(d.Path, [][]byte{m.AppendTo(nil)})
+}
+
+// unprotected handles an unprotected message to an IKE SA that has keys. An error in it is only a
+// hint (RFC 7296, Sections 2.4 and 2.21.4), unless the peer's token is beside it.
+func (s *ikeSA) unprotected(d Datagram, m *wire.Message) {
+	s.e.count("ike_unprotected")
+	if m.Response && s.crashed(d, m.Payloads) {
+		return
+	}
+	n, ok := wire.FindError(m.Payloads)
+	if !ok || !m.Response {
+		return
+	}
+	if s.state == saAuthenticating {
+		s.setup.refusal = child.Trouble{Reason: "unprotected response to IKE_AUTH: " + n.Kind.String()}
+		s.e.touch(s.party)
+		return
+	}
+	s.live.hint(lostCheck)
 }
