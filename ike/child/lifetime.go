@@ -32,6 +32,15 @@ func RekeyMargin(life time.Duration, creator bool, rand io.Reader) time.Duration
 	return life - timer.Fraction(life*2/100, rand)
 }
 
+// renewal is how far the replacement of a pair is whose lifetime ends.
+type renewal uint8
+
+const (
+	renewalNone       renewal = iota
+	renewalInQuestion         // the dataplane was asked whether the pair has carried traffic
+	renewalBegun              // our negotiation that replaces it is queued or under way
+)
+
 // unsure reports whether the peer may not have the pair yet, and it is worth waiting until it does.
 func (p *Pair) unsure() bool {
 	return !p.proven() && p.table().host.Now().Sub(p.dates.born) < provenLimit
@@ -41,34 +50,39 @@ func (p *Pair) unsure() bool {
 // rekeyed if it was never used, because a peer may delete idle ones (RFC 9611, Section 3). So the
 // dataplane is asked first; if it does not answer, the pair counts as used.
 func (p *Pair) softDue() {
-	if p.judged = !p.judged && !p.chain.IsMain() && p.state == Live; !p.judged {
+	if p.renewal != renewalNone || p.chain.IsMain() || p.state != Live {
 		p.Expiring()
 		return
 	}
+	p.renewal = renewalInQuestion
 	p.table().after(&p.dates.soft, timer.TemporaryPause)
 	p.table().host.NeedTraffic(p.SA.ID)
 }
 
 // judge decides about a pair for a single resource after the dataplane's answer.
 func (p *Pair) judge() {
-	p.judged = false
 	if p.state != Live || p.chain.IsMain() || !p.seen.In.IsZero() || !p.seen.Out.IsZero() {
 		p.Expiring()
 		return
 	}
+	p.renewal = renewalNone
 	p.Delete(EndReplaced, "its worker had nothing to send")
 }
 
 // Expiring rekeys the pair, because a lifetime of it ends soon or a command asks for it.
 func (p *Pair) Expiring() {
-	if p.carrier == nil || p.state != Live || p.rekeying || !p.carrier.Established() {
+	if p.renewal == renewalBegun {
+		return
+	}
+	p.renewal = renewalNone
+	if p.carrier == nil || p.state != Live || !p.carrier.Established() {
 		return
 	}
 	if !p.proven() {
 		p.table().after(&p.dates.soft, timer.TemporaryPause)
 		return
 	}
-	p.rekeying = true
+	p.renewal = renewalBegun
 	if p.chain.IsMain() {
 		p.policy.busy = true
 	}
@@ -77,7 +91,7 @@ func (p *Pair) Expiring() {
 
 // RekeyEnded records that our negotiation that was to replace the pair has ended, whatever its
 // outcome.
-func (p *Pair) RekeyEnded() { p.rekeying = false }
+func (p *Pair) RekeyEnded() { p.renewal = renewalNone }
 
 // Refused counts a temporary refusal of the pair's rekeying. It returns their number.
 func (p *Pair) Refused() int {
@@ -91,7 +105,7 @@ func (p *Pair) RekeyIn(d time.Duration) { p.table().after(&p.dates.soft, d) }
 // Hasten plans the next try to rekey the pair within d, if it is planned for later.
 func (p *Pair) Hasten(d time.Duration) {
 	at := p.table().host.Now().Add(d)
-	if p.carrier == nil || p.state != Live || p.rekeying || !at.Before(p.dates.rekeyAt) {
+	if p.carrier == nil || p.state != Live || p.renewal == renewalBegun || !at.Before(p.dates.rekeyAt) {
 		return
 	}
 	p.dates.rekeyAt = at

@@ -30,10 +30,9 @@ type Pair struct {
 	refs     []uint64 // Rekey commands to answer
 	state    State
 	outbound outState
+	renewal  renewal
 	creator  bool // we asked for it
 	grouped  bool // there may be others beside it for single resources (RFC 9611)
-	rekeying bool // our negotiation that replaces it is queued or under way
-	judged   bool // the dataplane was asked whether the pair has carried traffic
 }
 
 type pairDates struct {
@@ -68,7 +67,7 @@ func (p *Pair) Creator() bool { return p.creator }
 func (p *Pair) Grouped() bool { return p.grouped }
 
 // Rekeying reports whether our negotiation that replaces the pair is queued or under way.
-func (p *Pair) Rekeying() bool { return p.rekeying }
+func (p *Pair) Rekeying() bool { return p.renewal == renewalBegun }
 
 // RekeyAt returns when the pair will be rekeyed; zero: not planned.
 func (p *Pair) RekeyAt() time.Time { return p.dates.rekeyAt }
@@ -86,7 +85,7 @@ func (p *Pair) Saw(t Seen) {
 	if first && p.state == Live && p.chain.Best() == p {
 		p.activate()
 	}
-	if p.judged {
+	if p.renewal == renewalInQuestion {
 		p.judge()
 	}
 }
