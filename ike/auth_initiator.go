@@ -151,7 +151,7 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 		s.useNow(p)
 		p.CameUp()
 	} else {
-		s.succ.childless = true
+		s.auth.childless = true
 	}
 	s.done(x)
 }

@@ -25,6 +25,8 @@ type authLife struct {
 	ours  time.Time // when it ends by our configuration; zero: never
 	told  time.Time // when it ends by the peer's word; zero: never
 	due   timer.Timer
+	// childless is set if the peer refused the Child SA of IKE_AUTH.
+	childless bool
 }
 
 // minToldLife bounds the limit that a peer tells from below.
@@ -41,7 +43,7 @@ func (a *authLife) begin() {
 
 // inherit continues the life for a successor by rekeying.
 func (a *authLife) inherit(old *authLife) {
-	a.asked, a.ours, a.told = old.asked, old.ours, old.told
+	a.asked, a.ours, a.told, a.childless = old.asked, old.ours, old.told, old.childless
 	a.sa.e.timers.Stop(&old.due)
 	a.schedule()
 }
@@ -109,10 +111,10 @@ func (a *authLife) expire() {
 // renew has a new IKE SA take the place of this one.
 func (a *authLife) renew() {
 	s := a.sa
-	if s.succ.dying != "" {
+	if s.succ.outlook != outlookGood {
 		return
 	}
-	s.succ.dying = "authenticated again"
+	s.succ.outlook, s.succ.why = outlookDying, "authenticated again"
 	s.notice(Info, "ike-reauthenticating", fmt.Sprintf("the authentication is good until %s; a new IKE SA takes its place", a.ends().UTC().Format(time.RFC3339)))
 	s.e.touch(s.party)
 }

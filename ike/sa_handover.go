@@ -18,15 +18,20 @@ type succession struct {
 	parent    *ikeSA         // of a peer's successor: its predecessor, until that is decided
 	ours      *rekeyExchange // queued or under way
 
-	silent bool // dying, because the peer did not answer the check after a hint
-
 	replaces *ikeSA // was made to take the place of this one
-	dying    string // why the IKE SA cannot be kept; empty: it can
-	// childless is set if the peer refused the Child SA of IKE_AUTH as well.
-	childless bool
-
-	fate fate
+	outlook  outlook
+	why      string // it cannot be kept
+	fate     fate
 }
+
+// outlook tells whether an IKE SA can be kept.
+type outlook uint8
+
+const (
+	outlookGood   outlook = iota // it can be kept
+	outlookSilent                // the peer did not answer the check after a hint: only if it answers
+	outlookDying                 // it cannot: a new IKE SA takes its place
+)
 
 // fate is what is decided about one of several IKE SAs with the same peer.
 type fate uint8
@@ -73,7 +78,7 @@ const rekeyedLife = 90 * time.Second
 // handOver moves the Child SAs and the queued exchanges to the successor. The current exchange ends
 // on the old IKE SA.
 func (c *succession) handOver(successor *ikeSA) {
-	successor.succ.parent, successor.succ.dying, successor.succ.childless = nil, c.dying, c.childless
+	successor.succ.parent, successor.succ.outlook, successor.succ.why = nil, c.outlook, c.why
 	c.successor, c.theirs = successor, nil
 	c.sa.moveTo(saRekeyed)
 	c.sa.children.HandOver(&successor.children)

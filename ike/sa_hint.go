@@ -75,7 +75,7 @@ func (s *ikeSA) awaitAnswer() {
 // IKE SA is tried. Where none would be, the IKE SA must not end by that plan.
 func (l *livenessCheck) inDoubt() bool {
 	s := l.sa
-	return l.Doubted() && s.usable() && s.succ.dying == "" && s.oneCarriedBy() != nil && s.party.canConnect() && !s.net.moving()
+	return l.Doubted() && s.usable() && s.succ.outlook == outlookGood && s.oneCarriedBy() != nil && s.party.canConnect() && !s.net.moving()
 }
 
 // askAgain sends the outstanding request again, as if it had not been repeated yet.
@@ -92,7 +92,7 @@ func (l *livenessCheck) seekAnother() bool {
 	if !l.inDoubt() {
 		return false
 	}
-	s.succ.silent, s.succ.dying = true, "the peer does not answer"
+	s.succ.outlook, s.succ.why = outlookSilent, "the peer does not answer"
 	s.notice(Warn, "peer-silent", "the peer may have lost the IKE SA and does not answer; a new IKE SA is tried")
 	s.party.try.prompt = true
 	s.e.touch(s.party)
@@ -103,10 +103,10 @@ func (l *livenessCheck) seekAnother() bool {
 // heardAgain drops the attempt that seekAnother began, since the peer has answered after all.
 func (l *livenessCheck) heardAgain() {
 	s := l.sa
-	if !s.succ.silent {
+	if s.succ.outlook != outlookSilent {
 		return
 	}
-	s.succ.silent, s.succ.dying = false, ""
+	s.succ.outlook, s.succ.why = outlookGood, ""
 	for _, o := range s.party.sas {
 		if o.succ.inPlaceOf() == s {
 			o.succ.replaces = nil

@@ -293,7 +293,7 @@ func TestHintWhereNothingIsTried(t *testing.T) {
 			p.left.handle(Disconnect{Peer: "right", Child: "lan"})
 			p.drive(10 * time.Second)
 		},
-		"dying": func(p *testPair, s *ikeSA) { s.succ.dying, s.party.replacing.at = "for the test", p.now.Add(time.Hour) },
+		"dying": func(p *testPair, s *ikeSA) { s.succ.outlook, s.party.replacing.at = outlookDying, p.now.Add(time.Hour) },
 	} {
 		p := newPair(t, 1, nil)
 		p.up()
@@ -360,7 +360,7 @@ func TestAnotherIKESAIsAHint(t *testing.T) {
 			p.right.e.sas.byAddr = addrTable{}
 		}
 		old := p.left.main()
-		old.succ.dying = "for the test"
+		old.succ.outlook = outlookDying
 		old.e.touch(old.party)
 		p.left.handle(Hint{})
 		p.drive(c.within)

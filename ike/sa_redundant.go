@@ -65,7 +65,7 @@ func (p *party) settle(a, b *ikeSA) {
 	loser.children.MakeRedundant(&winner.children.Bundle)
 	replaced := winner.succ.inPlaceOf() == loser
 	if replaced {
-		why = "replaced: " + loser.succ.dying
+		why = "replaced: " + loser.succ.why
 	}
 	if !loser.initiator && !replaced || loser.succ.fate == fateSettled {
 		return
@@ -98,7 +98,7 @@ func (p *party) migrate(loser, winner *ikeSA, why string, tries int) {
 				return
 			}
 			winner.children.TakeOver(&loser.children.Bundle)
-			if tries > 0 && (loser.work.Busy() && !loser.succ.silent || winner.children.Lacks(&loser.children.Bundle)) {
+			if tries > 0 && (loser.work.Busy() && loser.succ.outlook != outlookSilent || winner.children.Lacks(&loser.children.Bundle)) {
 				p.migrate(loser, winner, why, tries-1)
 				return
 			}

@@ -42,10 +42,10 @@ const patience = 3
 
 // wontLive records that the IKE SA cannot be kept, and has a new one take its place.
 func (c *succession) wontLive(why string) {
-	if c.sa.state != saEstablished || c.dying != "" {
+	if c.sa.state != saEstablished || c.outlook != outlookGood {
 		return
 	}
-	c.dying = why
+	c.outlook, c.why = outlookDying, why
 	text := why + "; a new IKE SA takes its place"
 	if len(c.sa.party.cfg.Remote) == 0 {
 		text = why + "; the peer must connect again, as no remote address is configured to connect to"
@@ -73,7 +73,7 @@ func (p *party) replaceDying() {
 // cannotCarry handles the refusal of a new Child SA. If the IKE SA carries none, it has served its
 // purpose: what the peer accepts in IKE_AUTH it accepts on a new IKE SA only.
 func (s *ikeSA) cannotCarry(kind wire.NotifyType) {
-	if len(s.children.Pairs()) == 0 && !s.succ.childless {
+	if len(s.children.Pairs()) == 0 && !s.auth.childless {
 		s.succ.wontLive(fmt.Sprintf("the peer answered %v to CREATE_CHILD_SA, and the IKE SA has no Child SA", kind))
 	}
 }
@@ -87,7 +87,7 @@ func later(a, b time.Time) time.Time {
 
 // dying returns an IKE SA that cannot be kept and that nothing replaces yet, or nil.
 func (p *party) dying() *ikeSA {
-	i := slices.IndexFunc(p.sas, func(s *ikeSA) bool { return s.usable() && s.succ.dying != "" && s.succ.fate == fateOpen })
+	i := slices.IndexFunc(p.sas, func(s *ikeSA) bool { return s.usable() && s.succ.outlook != outlookGood && s.succ.fate == fateOpen })
 	if i < 0 {
 		return nil
 	}
