@@ -155,8 +155,8 @@ func (p *party) adoptChildren() {
 			continue
 		}
 		pol := p.plannedPolicy(c)
-		if i >= 0 && old[i].Wanted() {
-			pol.Want()
+		if i >= 0 {
+			pol.Follow(old[i])
 		}
 		p.policies, fresh = append(p.policies, pol), true
 	}

@@ -184,6 +184,28 @@ func TestReloadOfAChild(t *testing.T) {
 	p.wantSound()
 }
 
+// A child that was up is set up again after a change that closes the peer's IKE SAs, also if only a
+// command brings it up; one that is down stays down.
+func TestReloadSetsUpAgain(t *testing.T) {
+	for _, whole := range []bool{true, false} {
+		p := streamedPair(t)
+		p.wantDone(p.left, driven(p, p.left.disconnect("lan")), "")
+		closing := editedPeer(p.left.peers[0], func(q *Peer) {
+			q.PerResource = !q.PerResource
+			for i := range q.Children {
+				q.Children[i].Start = StartNever
+			}
+		})
+		p.left.reload(closing, whole)
+		p.drive(3 * time.Second)
+		p.wantChild(p.left, "second")
+		if n := len(p.left.plane.ofPolicy(p.left.policy("lan"))); n != 0 || p.left.requests(wire.IKESAInit) != 2 {
+			t.Errorf("whole %v: the child that was down has %d SAs", whole, n)
+		}
+		p.wantSound()
+	}
+}
+
 // A child that is removed while it is negotiated leaves no SA on either side.
 func TestReloadDuringANegotiation(t *testing.T) {
 	for wait := range 30 {

@@ -25,7 +25,7 @@ func (e *Engine) setPeers(list []Peer) {
 		if p != nil && p.survives(&cfg) {
 			p.adopt(cfg)
 		} else {
-			p = e.plannedProfile(cfg)
+			p = e.inPlaceOf(p, cfg)
 		}
 		e.peers.add(p)
 		e.touch(p.party)
@@ -79,11 +79,26 @@ func (e *Engine) setPeer(cfg Peer) {
 		e.peers.list(p)
 	default:
 		old := p
-		p = e.plannedProfile(cfg)
+		p = e.inPlaceOf(old, cfg)
 		e.peers.replace(old, p)
 		old.removeFrom(whyChanged)
 	}
 	e.touch(p.party)
+}
+
+// inPlaceOf returns the profile of a configuration that no IKE SA of the old profile survives; nil:
+// there was none. What was up, or was to be, comes up again, whatever its start.
+func (e *Engine) inPlaceOf(old *profile, cfg Peer) *profile {
+	p := e.plannedProfile(cfg)
+	if old == nil || len(cfg.Remote) == 0 {
+		return p
+	}
+	for _, pol := range p.party.policies {
+		if was := old.party.policyNamed(pol.Settings.Name); was != nil {
+			pol.Follow(was)
+		}
+	}
+	return p
 }
 
 // sameBut reports whether the configuration is the same except for the addresses.

@@ -164,11 +164,18 @@ func (p *party) trying() bool {
 	return slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.connecting() })
 }
 
-// connect starts an attempt at the next address, in place of an IKE SA unless that is nil.
+// connect starts an attempt at the next address, in place of an IKE SA unless that is nil. A round
+// of attempts in place of one that stands begins where the peer was reached last: to wait first for
+// an address that may not answer would take the time that the Child SAs have left.
 func (p *party) connect(due []*child.Policy, instead *ikeSA) {
 	if len(p.cfg.Remote) == 0 {
 		p.cannotConnect()
 		return
+	}
+	if instead != nil && p.try.missed == 0 {
+		if i := slices.Index(p.cfg.Remote, instead.net.Remote().Addr()); i >= 0 {
+			p.try.addr = i
+		}
 	}
 	remote := p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]
 	s, err := p.e.newSA(true, saConnecting)

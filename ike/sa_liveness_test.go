@@ -98,10 +98,13 @@ func (p *testPair) waitFor(most time.Duration, met func() bool) time.Duration {
 }
 
 // A child that an operator asked for, and that waits for no traffic, is restarted when its peer
-// died or restarted, or its lifetime ended: for as long as the peer does not answer, but not
-// against its refusal.
+// died or restarted, or its lifetime ended, with pauses also while the peer refuses it, until it is
+// taken down.
 func TestRestartOfWhatWasAskedFor(t *testing.T) {
 	end := map[string]func(p *testPair){
+		"the peer deletes it": func(p *testPair) {
+			p.right.disconnect("")
+		},
 		"the peer dies": func(p *testPair) {
 			p.right.kill()
 			p.waitFor(3*time.Minute, func() bool {
@@ -150,8 +153,12 @@ func TestRestartOfWhatWasAskedFor(t *testing.T) {
 		return len(p.left.plane.sas) == 0
 	})
 	p.drive(2 * time.Minute)
+	if tries := p.left.requests(wire.CreateChildSA); !p.left.policyOf("lan").Wanted() || tries < 3 || tries > 20 {
+		t.Errorf("wanted %v, %d tries while the peer refuses", p.left.policyOf("lan").Wanted(), tries)
+	}
+	p.left.disconnect("lan")
 	if p.left.policyOf("lan").Wanted() {
-		t.Error("it is tried against the peer's refusal")
+		t.Error("what was taken down is tried")
 	}
 }
 

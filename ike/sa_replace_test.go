@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,19 @@ func TestRefusedRekeys(t *testing.T) {
 				t.Errorf("left does not say %q: %s", c.say, p.left.saidAll())
 			}
 		})
+	}
+}
+
+// TestReplacementStartsWhereThePeerIs has a reload put an address at which nobody answers before
+// one at which the peer was reached. To wait for it first would take the Child SAs' last seconds.
+func TestReplacementStartsWhereThePeerIs(t *testing.T) {
+	p := newPair(t, 1, shortLives)
+	p.up2()
+	refuseRekeys(p, wire.NoAdditionalSAs, nil)
+	p.left.reload(editedPeer(p.left.peers[0], func(q *Peer) { q.Remote = []netip.Addr{nobody, q.Remote[0]} }), false)
+	p.wantSteadyTraffic(5 * 20 * time.Second)
+	if n := p.left.requests(wire.IKESAInit); n < 5 {
+		t.Errorf("%d IKE SAs were made in 5 lifetimes", n)
 	}
 }
 

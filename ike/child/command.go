@@ -11,17 +11,39 @@ import (
 
 // This file is what commands, packets and the configuration ask of a policy.
 
-// Start wants the policy up, at once and as configured.
+// Start wants the policy up, at once and as configured. If it comes up, it is brought up again
+// whenever it is lost, until Stop or Hold, also with StartNever.
 func (pol *Policy) Start() {
-	pol.base, pol.want = intentOf(pol.Settings.Start), true
+	pol.base, pol.want, pol.asked = intentOf(pol.Settings.Start), true, true
 	pol.retry.At = time.Time{}
+	if pol.Up() {
+		pol.raise()
+	}
+}
+
+// Follow wants what an earlier policy with other settings wanted, in whose place this one is.
+func (pol *Policy) Follow(old *Policy) {
+	if !old.Wanted() {
+		return
+	}
+	pol.want, pol.asked = true, old.asked
+	if old.base == IntentUp {
+		pol.raise()
+	}
+}
+
+// raise has a policy that a command asked for stay up.
+func (pol *Policy) raise() {
+	if pol.asked && pol.base == IntentDown {
+		pol.base = IntentUp
+	}
 }
 
 // Stop ends what asked for the policy so far. The pairs stay until DeleteAll or the end of their
 // carriers. A policy that should always be up is tried again after a pause.
 func (pol *Policy) Stop() {
 	pol.base, pol.want, pol.retry.At = intentOf(pol.Settings.Start), false, time.Time{}
-	pol.restart = false
+	pol.restart, pol.asked = false, false
 	pol.forget()
 	if pol.base == IntentUp {
 		pol.want = true
@@ -32,7 +54,7 @@ func (pol *Policy) Stop() {
 // Hold keeps the policy down until Release, whatever asks for it. It sends on no pair any more; the
 // pairs stay until DeleteAll or the end of their carriers.
 func (pol *Policy) Hold() {
-	pol.held, pol.want, pol.restart = true, false, false
+	pol.held, pol.want, pol.restart, pol.asked = true, false, false, false
 	pol.forget()
 	for _, p := range pol.Pairs() {
 		p.quiet()
@@ -59,6 +81,9 @@ func (pol *Policy) Adopt(s Settings) {
 		pol.want = pol.want || pol.base == IntentUp
 	}
 	pol.Settings = s
+	if pol.Up() {
+		pol.raise()
+	}
 }
 
 // Close ends all tries for a policy that is no longer configured.

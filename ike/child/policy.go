@@ -25,6 +25,7 @@ type Policy struct {
 	owner    Owner
 	base     Intent
 	want     bool           // it should be up now
+	asked    bool           // by a command, which still holds
 	restart  bool           // it ended without anybody's command, and is tried until the peer answers
 	flow     *selector.Flow // of the packet that triggered it
 	closed   bool           // no longer configured: its pairs end
@@ -137,6 +138,7 @@ func (pol *Policy) installed() {
 	pol.Trouble = Trouble{}
 	pol.flow = nil
 	pol.want, pol.restart = true, false
+	pol.raise()
 	pol.table.stop(&pol.retry.Timer)
 }
 
@@ -146,7 +148,7 @@ func (pol *Policy) lost(cause Cause, why string) {
 	pol.report("child-down", "Child SA ended: "+why)
 	least := pol.owner.WhenDead()
 	if cause == EndDead {
-		pol.base = max(least, pol.base)
+		pol.settle(least)
 	}
 	// What was taken down is not wanted any more; what traffic asks for waits for traffic.
 	pol.restart = pol.want && (cause == EndExpired && pol.base == IntentDown || (cause == EndDead || cause == EndRestarted) && least == IntentUp)
@@ -157,6 +159,15 @@ func (pol *Policy) lost(cause Cause, why string) {
 		pol.pause(pol.pauseAfterLoss())
 	}
 	pol.owner.Touch()
+}
+
+// settle sets what to do with the policy after the death of the peer: no more than least. What a
+// command asked for is then as it is configured.
+func (pol *Policy) settle(least Intent) {
+	if least != IntentUp && pol.asked {
+		pol.base, pol.asked = intentOf(pol.Settings.Start), false
+	}
+	pol.base = max(least, pol.base)
 }
 
 // promptInterval is the least time between two losses after which the policy is tried at once.
@@ -195,6 +206,7 @@ func (pol *Policy) Failed(why string, explain []string) {
 func (pol *Policy) GiveUp(err error) {
 	pol.flow = nil
 	pol.want = pol.base == IntentUp || pol.restart
+	pol.asked = pol.asked && pol.want
 	pol.table.host.AcquireFailed(pol.ID)
 	pol.owner.GaveUp(pol, err)
 }

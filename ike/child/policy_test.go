@@ -28,7 +28,11 @@ func TestEndOfTheCarrier(t *testing.T) {
 		{StartTraffic, EndDead, IntentUp, true, IntentTraffic, false},
 		{StartTraffic, EndDead, IntentTraffic, false, IntentTraffic, false},
 		{StartTraffic, EndMoved, IntentTraffic, true, IntentTraffic, false},
+		{StartNever, EndPeer, IntentTraffic, true, IntentUp, true},
+		{StartNever, EndExpired, IntentTraffic, true, IntentUp, false},
+		{StartNever, EndDead, IntentUp, true, IntentUp, false},
 		{StartNever, EndDead, IntentTraffic, false, IntentDown, false},
+		{StartNever, EndDead, IntentDown, false, IntentDown, false},
 	} {
 		w := newWorld(t, 1, Settings{Name: "lan", Start: tt.start})
 		l := w.sides[0]
