@@ -30,3 +30,84 @@ func TestHandOver(t *testing.T) {
 	}
 	w.wantUp(1)
 }
+
+// A peer names a pair by the SPI on which it receives.
+func TestNamed(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	p := s.install(s.pol.Main(), true, func(a *Agreement) { a.SA.SPIIn, a.SA.SPIOut = 0x01020304, 0x05060708 })
+	s.ours()
+	for spi, want := range map[string]*Pair{
+		"\x05\x06\x07\x08": p, "\x01\x02\x03\x04": nil, "\x05\x06\x07": nil, "": nil, "\x05\x06\x07\x08\x09": nil, "\x05\x06\x07\x09": nil,
+	} {
+		if got := s.sa.bundle.Named([]byte(spi)); got != want {
+			t.Errorf("%x: %v", spi, got)
+		}
+	}
+	p.Lost(EndPeer, "")
+	if got := s.sa.bundle.Named([]byte{5, 6, 7, 8}); got != nil {
+		t.Errorf("what has ended: %v", got)
+	}
+}
+
+// The live pair of a policy: of the main chain if there is one, otherwise of another.
+func TestBundleOf(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	main, own := s.ours(), s.own(1, true)
+	b := &s.sa.bundle
+	if b.Of(s.pol) != main || b.Of(&Policy{}) != nil {
+		t.Errorf("got %v and %v", b.Of(s.pol), b.Of(&Policy{}))
+	}
+	main.moveTo(Replaced)
+	if b.Of(s.pol) != own {
+		t.Errorf("got %v", b.Of(s.pol))
+	}
+	own.moveTo(Replaced)
+	if b.Of(s.pol) != nil {
+		t.Errorf("got %v", b.Of(s.pol))
+	}
+}
+
+// All pairs end with their carrier.
+func TestBundleLost(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	s.ours()
+	s.own(1, true)
+	s.ours()
+	s.sa.bundle.Lost(EndDead, "for the test")
+	if len(s.sa.bundle.Pairs()) != 0 || s.table.Len() != 0 || s.pol.Reason != "for the test" {
+		t.Errorf("%d pairs are left, %d in the table", len(s.sa.bundle.Pairs()), s.table.Len())
+	}
+}
+
+// Two carriers to the same peer: what one has the other may lack; it is made redundant; and sending
+// moves over.
+func TestTwoCarriers(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	loser, winner := s.sa, &stillSA{established: true}
+	old, own := s.ours(), s.own(1, true)
+	if !winner.bundle.Lacks(&loser.bundle) || loser.bundle.Lacks(&winner.bundle) {
+		t.Error("who lacks what is confused")
+	}
+	winner.bundle.MakeRedundant(&loser.bundle)
+	loser.bundle.MakeRedundant(&winner.bundle)
+	if old.State() != Live {
+		t.Fatalf("it is %v, and nothing replaces it", old.State())
+	}
+	s.sa = winner
+	p := s.install(s.pol.Main(), false, nil)
+	if winner.bundle.Lacks(&loser.bundle) {
+		t.Error("it has what the other has")
+	}
+	s.plane = nil
+	winner.bundle.TakeOver(&loser.bundle)
+	s.wantPlane("taken over", "send 3, stop 1")
+	if old.State() != Replaced || old.Next() != p || own.State() != Live {
+		t.Errorf("it is %v, replaced by %v; the worker's is %v", old.State(), old.Next(), own.State())
+	}
+	winner.bundle.TakeOver(&loser.bundle)
+	s.wantPlane("again", "")
+	own.moveTo(Replaced)
+	if winner.bundle.Lacks(&loser.bundle) {
+		t.Error("what is not live is missed")
+	}
+}

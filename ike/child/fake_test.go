@@ -1,6 +1,7 @@
 package child
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"culvert/internal/ipsec"
 	"culvert/selector"
 )
+
+var errTest = errors.New("not in this test")
 
 // A stand is the host and the owner of one policy, for tests of a single step. It records what it
 // is told, and its randomness is all zeros, so that every pause is the shortest.

@@ -1,6 +1,11 @@
 package child
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+
+	"culvert/selector"
+)
 
 // TestCovered: pairs carry a policy if one does, or if several share one side and have the other
 // together.
@@ -41,5 +46,88 @@ func TestCoveredIsBounded(t *testing.T) {
 	}
 	if !covered(whole, []*grant{many, whole}) {
 		t.Error("the whole itself is not found")
+	}
+}
+
+// narrowed returns a stand whose policy has two remote networks.
+func narrowed(t *testing.T) *stand {
+	return newStand(t, Settings{Name: "lan", Local: networks("10.1.0.0/16"), Remote: networks("10.2.0.0/16", "10.3.0.0/16")})
+}
+
+// with makes a pair that carries these remote networks.
+func (s *stand) with(remote ...string) *Pair {
+	return s.install(s.pol.Main(), true, func(a *Agreement) { a.SA.RemoteTS = networks(remote...) })
+}
+
+// A policy is narrow while its usable pairs carry less than its networks.
+func TestNarrow(t *testing.T) {
+	s := narrowed(t)
+	if s.pol.Narrow() {
+		t.Error("without a pair")
+	}
+	first := s.with("10.2.0.0/16")
+	if !s.pol.Narrow() {
+		t.Error("half of it is all")
+	}
+	second := s.with("10.3.0.0/16")
+	if s.pol.Narrow() {
+		t.Error("two halves are not all")
+	}
+	first.moveTo(Deleting)
+	second.Lost(EndPeer, "")
+	if s.pol.Narrow() {
+		t.Error("what cannot be sent on counts")
+	}
+}
+
+// That a policy is narrow is told once, and again when the first pair carries something else, or
+// after all had been carried.
+func TestTellNarrow(t *testing.T) {
+	s := narrowed(t)
+	const half, other = "10.2.0.0/16", "10.3.0.0/16"
+	const text = "the peer granted 10.1.0.0/16 with 10.2.0.0/16, which is less than 10.1.0.0/16 with 10.2.0.0/16 10.3.0.0/16: packets outside are refused; to carry them, configure the same networks on both sides"
+	for _, step := range []struct {
+		what   string
+		beside bool
+		remote []string
+		want   []string
+	}{
+		{"the first", false, []string{half}, []string{"child-up", "child-narrowed"}},
+		{"the same again", false, []string{half}, []string{"child-down", "child-up"}},
+		{"another half", false, []string{other}, []string{"child-down", "child-up", "child-narrowed"}},
+		{"all", false, []string{half, other}, []string{"child-down", "child-up"}},
+		{"the half again", false, []string{half}, []string{"child-down", "child-up", "child-narrowed"}},
+		{"something beside it", true, []string{"10.2.0.0/17"}, []string{"child-up"}},
+	} {
+		if !step.beside {
+			for _, p := range s.pol.Pairs() {
+				p.Lost(EndPeer, "")
+			}
+		}
+		p := s.with(step.remote...)
+		p.CameUp()
+		if r := s.reports[len(s.reports)-1]; step.what == "the first" && (r.Text != text || !r.Warn || r.Pair != p) {
+			t.Errorf("reported %+v", r)
+		}
+		s.wantEvents(step.what, step.want...)
+	}
+}
+
+// A packet is carried if a usable pair has its addresses.
+func TestCarries(t *testing.T) {
+	s := narrowed(t)
+	flow := &selector.Flow{Src: netip.MustParseAddr("10.1.0.1"), Dst: netip.MustParseAddr("10.2.0.1")}
+	p := s.with("10.3.0.0/16")
+	if s.pol.carries(flow) {
+		t.Error("it is outside")
+	}
+	s.with("10.2.0.0/16").moveTo(Replaced)
+	if !s.pol.carries(flow) {
+		t.Error("a replaced pair carries it")
+	}
+	p.moveTo(Deleting)
+	flow.Dst = netip.MustParseAddr("10.3.0.1")
+	if s.pol.carries(flow) {
+		t.Error("a pair that is being deleted carries it")
 	}
 }
