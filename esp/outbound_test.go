@@ -194,44 +194,6 @@ func TestNewErrors(t *testing.T) {
 	}
 }
 
-func TestCipher(t *testing.T) {
-	for _, c := range []struct {
-		c    Cipher
-		name string
-		key  int
-	}{
-		{Cipher{AESGCM16, 128}, "aes128gcm16", 20}, {Cipher{AESGCM16, 192}, "aes192gcm16", 28}, {Cipher{AESGCM16, 256}, "aes256gcm16", 36},
-		{Cipher{ChaCha20Poly1305, 256}, "chacha20poly1305", 36}, {Cipher{12, 128}, "encryption 12 with 128 bits", 0},
-	} {
-		if c.c.String() != c.name || c.c.KeyLen() != c.key {
-			t.Errorf("%v: %d octets, want %s and %d", c.c, c.c.KeyLen(), c.name, c.key)
-		}
-	}
-}
-
-func TestInnerMTU(t *testing.T) {
-	for _, c := range []struct {
-		path      int
-		v6, encap bool
-		want      int
-	}{
-		{1500, false, false, 1446}, {1500, false, true, 1438}, {1500, true, false, 1426}, {1500, true, true, 1418},
-		{1501, false, false, 1446}, {1503, false, false, 1446}, {1504, false, false, 1450}, {1280, true, false, 1206}, {40, false, false, 0}, {0, true, true, 0},
-	} {
-		got := InnerMTU(c.path, c.v6, c.encap)
-		if got != c.want {
-			t.Errorf("InnerMTU(%d, %v, %v) = %d, want %d", c.path, c.v6, c.encap, got, c.want)
-		}
-		outer := map[bool]int{false: 20, true: 40}[c.v6] + map[bool]int{false: 0, true: 8}[c.encap]
-		if got > 0 && (outer+SealedLen(got) > c.path || outer+SealedLen(got+1) <= c.path) {
-			t.Errorf("InnerMTU(%d, %v, %v) = %d is not the largest that fits", c.path, c.v6, c.encap, got)
-		}
-		if out := OuterLen(got, c.v6, c.encap); out != outer+SealedLen(got) {
-			t.Errorf("OuterLen(%d, %v, %v) = %d, want %d", got, c.v6, c.encap, out, outer+SealedLen(got))
-		}
-	}
-}
-
 func TestReserveRuns(t *testing.T) {
 	o := mustOut(t, pair(aes128, false, 64))
 	for _, c := range []struct{ n, want int }{{1, 1}, {44, 2}, {1, 46}, {0, 47}, {1, 47}} {

@@ -82,26 +82,6 @@ func sealed(t testing.TB, raw []byte) *wire.Encrypted {
 	return payload[*wire.Encrypted](t, m.Payloads)
 }
 
-// TestRFC7634 is the IKEv2 example of RFC 7634, Appendix B.
-func TestRFC7634(t *testing.T) {
-	key := unhex(t, "808182838485868788898a8b8c8d8e8f 909192939495969798999a9b9c9d9e9f a0a1a2a3")
-	want := unhex(t, `c0 c1 c2 c3 c4 c5 c6 c7 d0 d1 d2 d3 d4 d5 d6 d7 2e 20 25 00 00 00 00 09 00 00 00 45 29 00 00 29
-		10 11 12 13 14 15 16 17 61 03 94 70 1f 8d 01 7f 7c 12 92 48 89 6b 71 bf e2 52 36 ef d7 cd c6 70 66 90 63 15 b2`)
-	p, err := NewProtector(words["chacha20poly1305"], wire.Transform{}, key, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.box.(*aeadBox).next = 0x1011121314151617
-	got, err := p.SealMessage(testHeader, []wire.Payload{windowSize})
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("got %x, %v\nwant %x", got, err, want)
-	}
-	ps, err := p.Open(want, sealed(t, want))
-	if err != nil || len(ps) != 1 || !bytes.Equal(payload[*wire.Notify](t, ps).Data, windowSize.Data) {
-		t.Errorf("opened as %v, %v", ps, err)
-	}
-}
-
 func TestSealOpen(t *testing.T) {
 	for _, p := range protections() {
 		out, in := p.protector(t, rand.Reader), p.protector(t, nil)
@@ -261,52 +241,6 @@ func sealRaw(t *testing.T, p protection, first wire.PayloadType, padded []byte) 
 	}
 	t.Fatal("unknown box")
 	return nil
-}
-
-// TestPadding: any padding that fits is accepted (RFC 7296, Section 3.14; RFC 5282, Section 3). A
-// genuine message with other padding is malformed, and may be answered.
-func TestPadding(t *testing.T) {
-	notify := wire.AppendPayloads(nil, []wire.Payload{windowSize}) // 12 octets
-	pad := func(n int, length byte) []byte {
-		return append(append(bytes.Clone(notify), bytes.Repeat([]byte{0xa5}, n)...), length)
-	}
-	for _, p := range protections() {
-		for _, c := range []struct {
-			name   string
-			padded []byte
-			ok     bool
-		}{
-			{"the least padding", pad(3, 3), true},
-			{"a block more", pad(19, 19), true},
-			{"the most padding", pad(243, 243), true},
-			{"all padding is payloads", pad(3, 15), true}, // nothing remains, so Next Payload is wrong
-			{"a pad length of one too many", pad(3, 16), false},
-			{"a pad length of 255", pad(3, 255), false},
-		} {
-			raw := sealRaw(t, p, wire.PayloadNotify, c.padded)
-			ps, err := p.protector(t, nil).Open(raw, sealed(t, raw))
-			var malformed *wire.Error
-			switch {
-			case c.name == "all padding is payloads":
-				if !errors.As(err, &malformed) {
-					t.Errorf("%v, %s: %v", p, c.name, err)
-				}
-			case c.ok && (err != nil || len(ps) != 1):
-				t.Errorf("%v, %s: %v, %v", p, c.name, ps, err)
-			case !c.ok && (!errors.As(err, &malformed) || malformed.Notify != wire.InvalidSyntax || ps != nil):
-				t.Errorf("%v, %s: %v, %v", p, c.name, ps, err)
-			}
-		}
-		for n := range 18 { // no pad length at all, and with CBC partial blocks
-			raw := sealRaw(t, p, wire.NoNextPayload, make([]byte, n))
-			ps, err := p.protector(t, nil).Open(raw, sealed(t, raw))
-			var malformed *wire.Error
-			whole := n > 0 && (p.integ == wire.Transform{} || n%16 == 0)
-			if !whole && (!errors.As(err, &malformed) || malformed.Notify != wire.InvalidSyntax) {
-				t.Errorf("%v, %d octets inside: %v, %v", p, n, ps, err)
-			}
-		}
-	}
 }
 
 // TestMalformedInside: the error tells a genuine message with malformed payloads from a forged one.

@@ -1,13 +1,10 @@
 package mutate
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -117,60 +114,6 @@ func TestRun(t *testing.T) {
 	wantSameMutants(t, s, r)
 }
 
-// wantSameMutants wants a run of fewer mutants, one at a time, to find survivors of the first.
-func wantSameMutants(t *testing.T, s Settings, all Result) {
-	t.Helper()
-	s.Mutants, s.Parallel = 4, 1
-	results, err := Run(t.Context(), s, new(strings.Builder), new(strings.Builder))
-	if err != nil || len(results) != 1 || results[0].Mutants() != 4 {
-		t.Fatalf("got %+v, %v", results, err)
-	}
-	for _, few := range results[0].Survivors {
-		if !slices.Contains(all.Survivors, few) {
-			t.Errorf("%+v does not survive with more mutants", few)
-		}
-	}
-}
-
-func TestRunRefuses(t *testing.T) {
-	needBuild(t)
-	dir := module(t, map[string]string{
-		"bad/bad.go": "package bad\n\nfunc F() {}\n", "bad/bad_test.go": "package bad\n\nimport \"testing\"\n\nfunc Test(t *testing.T) { t.Fatal(\"it fails anyway\") }\n",
-		"odd/odd.go": "package odd\n\nfunc F() { return 1 }\n", "odd/odd_test.go": "package odd\n",
-	})
-	for pattern, want := range map[string]string{"./bad": "it fails anyway", "./odd": "too many return values", "./none": "go list"} {
-		s := Settings{Dir: dir, Packages: []string{pattern}, Mutants: 1, Parallel: 1}
-		if r, err := Run(t.Context(), s, new(strings.Builder), new(strings.Builder)); err == nil || !strings.Contains(err.Error(), want) || len(r) > 0 {
-			t.Errorf("%s: got %v, %v; want an error with %q", pattern, r, err, want)
-		}
-	}
-}
-
-// An interrupt ends a test that would never end, with all its processes.
-func TestRunIsInterrupted(t *testing.T) {
-	needBuild(t)
-	started := filepath.Join(t.TempDir(), "started")
-	if err := syscall.Mkfifo(started, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	dir := module(t, map[string]string{
-		"p/p.go": "package p\n\nfunc F() bool { return true }\n",
-		"p/p_test.go": "package p\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\nfunc Test(t *testing.T) {\n\tif !F() {\n\t\tos.WriteFile(\"" + started +
-			"\", nil, 0)\n\t\tselect {}\n\t}\n}\n",
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() {
-		os.ReadFile(started) // ends when the mutant's test has written to it
-		cancel()
-	}()
-	s := Settings{Dir: dir, Packages: []string{"./p"}, Mutants: 1, Parallel: 2, Limit: time.Hour}
-	results, err := Run(ctx, s, new(strings.Builder), new(strings.Builder))
-	if !errors.Is(err, context.Canceled) || len(results) != 1 || results[0].Mutants() != 0 {
-		t.Errorf("got %+v, %v", results, err)
-	}
-}
-
 func TestCheck(t *testing.T) {
 	good := Settings{Packages: []string{"./p"}, Mutants: 1, Parallel: 1, Floor: 100}
 	if err := good.Check(); err != nil {
@@ -190,34 +133,4 @@ func TestCheck(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-}
-
-// An interrupt during a compilation leaves nothing behind: module checks the temporary files.
-func TestRunIsInterruptedWhileItCompiles(t *testing.T) {
-	needBuild(t)
-	dir := module(t, map[string]string{"p/code.go": code, "p/code_test.go": tests})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() {
-		for ctx.Err() == nil && !compiling() {
-			time.Sleep(time.Millisecond)
-		}
-		cancel()
-	}()
-	s := Settings{Dir: dir, Packages: []string{"./p"}, Mutants: 1, Parallel: 1}
-	results, err := Run(ctx, s, new(strings.Builder), new(strings.Builder))
-	if err == nil || len(results) != 0 {
-		t.Errorf("got %+v, %v", results, err)
-	}
-}
-
-// compiling reports whether a go command has its folder of intermediate files in TMPDIR, at any
-// depth where the lab might put it.
-func compiling() bool {
-	for _, depth := range []string{"go-build*/*", "*/go-build*/*", "*/*/go-build*/*"} {
-		if found, err := filepath.Glob(filepath.Join(os.TempDir(), depth)); err == nil && len(found) > 0 {
-			return true
-		}
-	}
-	return false
 }
