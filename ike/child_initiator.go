@@ -38,7 +38,7 @@ func (x *childExchange) start(s *ikeSA) {
 		return
 	}
 	err := x.prepare(s, false)
-	if err == nil && len(s.children.Pairs()) >= s.maxChildren(x.old) {
+	if err == nil && len(s.children.Pairs()) >= x.maxChildren(s) {
 		err = errors.New("the IKE SA has reached its limit of Child SAs")
 	}
 	if err != nil {
@@ -47,11 +47,20 @@ func (x *childExchange) start(s *ikeSA) {
 		x.finish(s)
 		return
 	}
-	if x.further() {
+	if x.beside() {
 		x.chain.Asking()
 	}
 	x.group = firstGroup(x.policy, x.offers)
 	x.begin(s)
+}
+
+// maxChildren returns how many Child SAs the IKE SA may have before the exchange makes another one.
+// Parts leave half of them to the first Child SAs of other policies.
+func (x *childExchange) maxChildren(s *ikeSA) int {
+	if x.part() {
+		return s.e.cfg.Limits.MaxChildren / 2
+	}
+	return s.maxChildren(x.old)
 }
 
 // maxChildren returns how many Child SAs the IKE SA may have before another one is made. One that
@@ -68,7 +77,7 @@ func (x *childExchange) needless(s *ikeSA) bool {
 	if x.old != nil {
 		return x.old.State() != child.Live || saOf(x.old) != s || x.crossed()
 	}
-	if x.further() {
+	if x.beside() {
 		return x.chain.Needless(&s.children)
 	}
 	for _, p := range x.policy.Pairs() {
@@ -162,6 +171,10 @@ func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared 
 		x.acceptFurther(s, p, ps)
 		x.finish(s)
 		return
+	case x.part():
+		x.acceptPart(s, p)
+		x.finish(s)
+		return
 	case x.old == nil:
 		s.useNow(p)
 		p.CameUp()
@@ -176,8 +189,13 @@ func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared 
 
 // refused reacts to an error response.
 func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
-	if x.further() {
+	switch {
+	case x.further():
 		x.refusedFurther(s, kind)
+		x.finish(s)
+		return
+	case x.part():
+		x.refusedPart(s, kind)
 		x.finish(s)
 		return
 	}

@@ -16,7 +16,7 @@ import (
 type childOffer struct {
 	policy        *child.Policy
 	old           *child.Pair  // the pair to replace; nil: a new one
-	chain         *child.Chain // of a new pair for a single resource, otherwise nil
+	chain         *child.Chain // of a new pair beside the main chain's, otherwise nil
 	spi           uint32
 	offers        []wire.Proposal
 	local, remote []selector.Selector
@@ -42,6 +42,9 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 	case o.further():
 		f := o.policy.Main().On(&s.children)
 		proposals, o.local, o.remote = like(f), f.SA.LocalTS, f.SA.RemoteTS
+	case o.part():
+		proposals = preferred(o.policy)
+		o.local, o.remote = partToOffer(o.chain)
 	default:
 		o.local, o.remote = selectorsToOffer(o.policy)
 	}
@@ -77,17 +80,26 @@ func (o *childOffer) target() *child.Chain {
 	switch {
 	case o.old != nil:
 		return o.old.Chain().Now()
-	case o.further():
+	case o.beside():
 		return o.chain.Now()
 	}
 	return o.policy.Main()
+}
+
+// chainFor returns the chain for what was agreed on. A new pair may lack what the main chain's
+// carries, if both sides ask at the same time.
+func (o *childOffer) chainFor(a child.Agreement) *child.Chain {
+	if o.old == nil && !o.beside() {
+		return o.policy.ChainOf(a.SA.LocalTS, a.SA.RemoteTS)
+	}
+	return o.target()
 }
 
 // info returns the notifies about non-initial fragments and resources, if any. A rekeying needs
 // none about resources (RFC 9611, Section 3).
 func (o *childOffer) info(s *ikeSA) []wire.Payload {
 	ps := nonFirst(o.local, o.remote)
-	if s.party.announces() && (o.old == nil || o.old.Grouped()) {
+	if s.party.announces() && !o.part() && (o.old == nil || o.old.Grouped()) {
 		ps = append(ps, resourceInfo(o.target()))
 	}
 	return ps
@@ -120,7 +132,7 @@ func (o *childOffer) abandon(s *ikeSA, why string) {
 
 // settled records that no request of ours for it is under way any more.
 func (o *childOffer) settled() {
-	if o.further() {
+	if o.beside() {
 		o.chain.RequestEnded()
 		return
 	}
@@ -147,15 +159,18 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 		return nil
 	}
 	o.spi = 0
-	o.settled()
-	a.Grouped = o.further() || s.party.announces() && s.party.infoWanted(ps)
-	return s.e.pairs.Install(&s.children, o.target(), a)
+	if !o.part() { // whose request ends with the exchange: it is answered if there is no pair by then
+		o.settled()
+	}
+	a.Grouped = o.further() || !o.part() && s.party.announces() && s.party.infoWanted(ps)
+	return s.e.pairs.Install(&s.children, o.chainFor(a), a)
 }
 
 // refused records that the peer refuses the offer. If it replaces a pair, the IKE SA cannot be
 // kept.
 func (o *childOffer) refused(s *ikeSA, kind wire.NotifyType) {
 	if o.old == nil {
+		o.onePairOnly(kind)
 		o.fail(s, refusalText(kind), o.explain(kind))
 		return
 	}
@@ -167,8 +182,12 @@ func (o *childOffer) refused(s *ikeSA, kind wire.NotifyType) {
 // fail records the failure with the policy. If the old pair is still there it can be rekeyed later.
 func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
 	o.release(s)
-	if o.further() {
+	switch {
+	case o.further():
 		o.chain.Failed(why)
+		return
+	case o.part():
+		o.chain.PartRefused(why)
 		return
 	}
 	if o.old == nil {
@@ -201,9 +220,10 @@ func (o *childOffer) explain(kind wire.NotifyType) []string {
 }
 
 var (
-	errNoChild  = errors.New("it has no valid Child SA")
-	errWidened  = errors.New("it widened the traffic selectors")
-	errNarrowed = errors.New("it narrowed the traffic selectors of the existing Child SA")
+	errNoChild   = errors.New("it has no valid Child SA")
+	errWidened   = errors.New("it widened the traffic selectors")
+	errNotUseful = errors.New("it carries neither the packet that asked for it nor anything else that no Child SA carries")
+	errNarrowed  = errors.New("it narrowed the traffic selectors of the existing Child SA")
 )
 
 // agree checks the response against the offer: one of our proposals, and selectors within ours. At
@@ -226,6 +246,9 @@ func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []by
 	if !selector.Subset(local, o.local) || !selector.Subset(remote, o.remote) {
 		return child.Agreement{}, errWidened
 	}
+	if o.part() && !o.chain.Useful(local, remote) {
+		return child.Agreement{}, errNotUseful
+	}
 	if (o.old != nil || o.further()) && (!selector.Subset(o.local, local) || !selector.Subset(o.remote, remote)) {
 		return child.Agreement{}, errNarrowed
 	}
@@ -236,5 +259,5 @@ func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []by
 	esp.SPIIn, esp.SPIOut = o.spi, binary.BigEndian.Uint32(chosen.SPI)
 	esp.LocalTS, esp.RemoteTS = local, remote
 	origin := &negotiation{proposal: chosen, nonces: n}
-	return child.Agreement{SA: esp, Origin: origin, Creator: true, Replaces: o.old, Further: o.further()}, nil
+	return child.Agreement{SA: esp, Origin: origin, Creator: true, Replaces: o.old, Further: o.beside()}, nil
 }

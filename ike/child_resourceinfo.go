@@ -106,7 +106,7 @@ func sameSelectors(a, b []selector.Selector) bool {
 // pickFurther agrees to a further Child SA beside f, or refuses.
 func pickFurther(s *ikeSA, f *child.Pair, theirs []wire.Proposal) (childPick, error) {
 	pol := f.Policy()
-	if len(pol.Further()) >= s.e.maxResourceSAs() || len(s.children.Pairs()) >= s.e.cfg.Limits.MaxChildren {
+	if len(pol.Further())-len(pol.Parts()) >= s.e.maxResourceSAs() || len(s.children.Pairs()) >= s.e.cfg.Limits.MaxChildren {
 		// NO_ADDITIONAL_SAS is not used, because the peer could apply it to all selectors (RFC
 		// 9611, Section 6).
 		s.e.count("ike_ts_max_queue")
@@ -120,8 +120,8 @@ func pickFurther(s *ikeSA, f *child.Pair, theirs []wire.Proposal) (childPick, er
 	return childPick{policy: pol, chosen: chosen, local: f.SA.LocalTS, remote: f.SA.RemoteTS, further: true}, nil
 }
 
-// further reports whether the offer is for a new Child SA of a single resource.
-func (o *childOffer) further() bool { return o.chain != nil }
+// further reports whether the offer is of a Child SA for a single resource.
+func (o *childOffer) further() bool { return o.beside() && o.chain.Resource() > 0 }
 
 // acceptFurther ends our exchange for a worker's Child SA, which is installed.
 func (x *childExchange) acceptFurther(s *ikeSA, p *child.Pair, ps []wire.Payload) {

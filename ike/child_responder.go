@@ -151,7 +151,7 @@ func (x *childHandshake) conclude(s *ikeSA, shared []byte, ke *wire.KE) error {
 	s.party.settleDuplicates()
 	p.UseSoon()
 	switch {
-	case !p.Chain().IsMain() && x.old == nil:
+	case p.Chain().Resource() > 0 && x.old == nil:
 		p.Report("resource-up", fmt.Sprintf("%s is worker %d's, as the peer asked for one more", p, p.SA.Resource-1))
 	case x.old == nil:
 		p.CameUp()
@@ -197,7 +197,7 @@ func (a *childAnswer) agreed(p *child.Pair) []wire.Payload {
 	if a.later {
 		ps = append(ps, nonFirst(a.local, a.remote)...)
 	}
-	if a.info {
+	if a.info && !p.Chain().IsPart() {
 		ps = append(ps, resourceInfo(p.Chain()))
 	}
 	return ps
@@ -227,7 +227,7 @@ func (a *childAnswer) install(s *ikeSA, shared []byte) (*child.Pair, error) {
 		origin.via, origin.next = s, s.win.ExpectedID()
 		learn(a.policy, a.chosen)
 	}
-	return s.e.pairs.Install(&s.children, l, child.Agreement{SA: esp, Origin: origin, Replaces: a.old, Further: !l.IsMain(), Grouped: a.info}), nil
+	return s.e.pairs.Install(&s.children, l, child.Agreement{SA: esp, Origin: origin, Replaces: a.old, Further: !l.IsMain(), Grouped: a.info && !l.IsPart()}), nil
 }
 
 // chain returns the chain for the pair.
@@ -238,5 +238,5 @@ func (a *childAnswer) chain() *child.Chain {
 	case a.further && a.policy.Main().Best() != nil: // the main pair may have ended during the key exchange computation
 		return a.policy.FreeChain()
 	}
-	return a.policy.Main()
+	return a.policy.ChainOf(a.local, a.remote)
 }

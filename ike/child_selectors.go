@@ -11,11 +11,18 @@ import (
 // payload holds.
 func selectorsToOffer(pol *child.Policy) (local, remote []selector.Selector) {
 	entry := entryOf(pol)
-	if pol.Flow() != nil && selector.MatchOutbound(pol.Flow(), entry.Local, entry.Remote) {
+	if pol.SinglePair && pol.Flow() != nil {
+		return pairOf(pol.Flow(), entry.Local, entry.Remote)
+	}
+	if pol.Settings.Narrow == child.NarrowTraffic && pol.Flow() != nil && selector.MatchOutbound(pol.Flow(), entry.Local, entry.Remote) {
 		l, r := selector.Specific(pol.Flow())
 		local, remote = append(local, l), append(remote, r)
 	}
-	local, remote = append(local, entry.Local...), append(remote, entry.Remote...)
+	return fit(append(local, entry.Local...), append(remote, entry.Remote...))
+}
+
+// fit cuts selectors to the number that a payload holds.
+func fit(local, remote []selector.Selector) ([]selector.Selector, []selector.Selector) {
 	return local[:min(len(local), selector.MaxSelectors)], remote[:min(len(remote), selector.MaxSelectors)]
 }
 

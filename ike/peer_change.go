@@ -66,6 +66,7 @@ var childSettings = []struct {
 	{"remote", ReachChild, func(c *Child) any { return c.Remote }},
 	{"proposals", ReachRekey, func(c *Child) any { return c.Proposals }},
 	{"start", ReachNone, func(c *Child) any { return c.Start }},
+	{"narrow", ReachNone, func(c *Child) any { return c.Narrow }},
 	{"lifetime", ReachRekey, func(c *Child) any { return []any{c.Lifetime, c.Limits} }},
 	{"replay_window", ReachRekey, func(c *Child) any { return c.ReplayWindow }},
 }

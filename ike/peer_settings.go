@@ -59,6 +59,15 @@ type Child = child.Settings
 // StartMode is [[peer.child]] start.
 type StartMode = child.StartMode
 
+// NarrowMode is [[peer.child]] narrow.
+type NarrowMode = child.NarrowMode
+
+// Values of NarrowMode.
+const (
+	NarrowTraffic = child.NarrowTraffic
+	NarrowPeer    = child.NarrowPeer
+)
+
 // Values of StartMode.
 const (
 	StartTraffic = child.StartTraffic

@@ -207,10 +207,15 @@ func (pl *testPlane) send(policy ipsec.PolicyID, worker int) {
 	if psa.sa.PerResource && psa.sa.Resource != worker {
 		pl.ask(policy, worker)
 	}
+	pl.sendOn(psa)
+}
+
+// sendOn sends one packet on an SA.
+func (pl *testPlane) sendOn(psa *planeSA) {
 	psa.seqOut++
 	psa.lastOut = pl.s.p.now
 	pl.s.p.sentData++
-	pl.s.p.send(pl.s.on(psa.sa.Path, testPacket{esp: &espPacket{pl.s, policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now, pl.pairs[psa.sa.Name] == 1}}))
+	pl.s.p.send(pl.s.on(psa.sa.Path, testPacket{esp: &espPacket{pl.s, psa.sa.Policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now, pl.pairs[psa.sa.Name] == 1}}))
 }
 
 // receive opens a packet if it can.

@@ -94,6 +94,7 @@ var simEdits = []simEdit{
 			c.Start = StartTraffic + StartBoot - c.Start
 		}
 	}},
+	{field: "child Narrow", edit: func(_ *simulation, _ *simEnd, _ *Peer, c *Child) { c.Narrow = NarrowTraffic + NarrowPeer - c.Narrow }},
 	{field: "child Lifetime", edit: func(s *simulation, _ *simEnd, _ *Peer, c *Child) {
 		c.Lifetime = s.between(2*time.Minute, 8*time.Minute)
 	}},

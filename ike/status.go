@@ -58,6 +58,16 @@ type ChildStatus struct {
 	Reason                  string
 	Held                    *Hold            // an operator holds it, or its peer, down; nil: none does
 	Resources               []ResourceStatus // Child SAs for single workers
+	Parts                   []PartStatus     // Child SAs for what the first one does not carry
+}
+
+// PartStatus is a snapshot of a Child SA for a part of a child's networks.
+type PartStatus struct {
+	State             ChildState
+	ID                ipsec.ChildID
+	SPIIn, SPIOut     uint32
+	LocalTS, RemoteTS []selector.Selector
+	RekeyAt           time.Time
 }
 
 // ResourceStatus is a snapshot of a Child SA for a single worker.
@@ -236,8 +246,22 @@ func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 	st.Narrow = pol.Narrow()
 	st.RekeyAt = p.RekeyAt()
 	for _, l := range pol.Further() {
-		st.Resources = append(st.Resources, resourceStatus(l))
+		if !l.IsPart() {
+			st.Resources = append(st.Resources, resourceStatus(l))
+		} else if part := l.Best(); part != nil && part != p {
+			st.Parts = append(st.Parts, partStatus(part))
+		}
 	}
+	return st
+}
+
+// partStatus describes the pair of a part.
+func partStatus(p *child.Pair) PartStatus {
+	st := PartStatus{State: ChildInstalled, ID: p.SA.ID, SPIIn: p.SA.SPIIn, SPIOut: p.SA.SPIOut, RekeyAt: p.RekeyAt()}
+	if p.Rekeying() {
+		st.State = ChildRekeying
+	}
+	st.LocalTS, st.RemoteTS = slices.Clone(p.SA.LocalTS), slices.Clone(p.SA.RemoteTS)
 	return st
 }
 

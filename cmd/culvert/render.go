@@ -40,6 +40,10 @@ func render(st *control.Status, counters, colour bool, width int) string {
 		for j := range p.Children {
 			c := &p.Children[j]
 			rows = append(rows, row{"  " + clean(c.Name), clean(c.State), clean(childDetails(c))})
+			for k := range c.PartSAs {
+				sa := &c.PartSAs[k]
+				rows = append(rows, row{"    part", clean(sa.State), clean(partDetails(sa))})
+			}
 			for k := range c.WorkerSAs {
 				sa := &c.WorkerSAs[k]
 				rows = append(rows, row{fmt.Sprintf("    worker %d", sa.Worker), clean(sa.State), clean(workerDetails(sa))})
@@ -219,6 +223,19 @@ func childDetails(c *control.Child) string {
 		add("dropped by the guard: %d out, %d in", g.Out, g.In)
 	}
 	return join(parts, c.Reason)
+}
+
+// partDetails returns the networks, the SPIs and the traffic of a Child SA for a part of a child.
+func partDetails(sa *control.PartSA) string {
+	parts := []string{
+		strings.Join(sa.LocalTS, " ") + " <-> " + strings.Join(sa.RemoteTS, " "),
+		fmt.Sprintf("in %s out %s", sa.SPIIn, sa.SPIOut),
+		fmt.Sprintf("received %s, sent %s", traffic(sa.BytesIn, sa.PacketsIn, sa.LastIn), traffic(sa.BytesOut, sa.PacketsOut, sa.LastOut)),
+	}
+	if sa.RekeyIn != nil {
+		parts = append(parts, "rekey in "+span(sa.RekeyIn))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // workerDetails returns the SPIs and the traffic of a Child SA that serves a single worker.

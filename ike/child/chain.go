@@ -3,15 +3,19 @@ package child
 import (
 	"fmt"
 	"slices"
+
+	"culvert/selector"
 )
 
 // A Chain is a sequence of Child SA pairs, each rekeyed to the next. A policy has a main chain,
 // whose pair any worker of the dataplane may send on. With a peer that makes Child SAs for single
-// resources (RFC 9611) it has further chains. When the main chain loses its last pair it takes over
-// the pairs of another chain: each side decides for itself which Child SA is for all workers.
+// resources (RFC 9611), or for parts of the policy, it has further chains. When the main chain
+// loses its last pair it takes over the pairs of another chain: each side decides for itself which
+// Child SA is for all workers.
 type Chain struct {
 	policy   *Policy
-	resource int     // the worker of the dataplane, counted from 1; 0: any
+	resource int // the worker of the dataplane, counted from 1; 0: any
+	flow     *selector.Flow
 	pairs    []*Pair // oldest first
 	state    chainState
 }
@@ -58,7 +62,7 @@ func (l *Chain) Now() *Chain {
 	return l
 }
 
-// IsMain reports whether any worker may send on the chain's pairs.
+// IsMain reports whether the chain is the policy's main one.
 func (l *Chain) IsMain() bool { return l == &l.policy.main }
 
 // Policy returns the policy that the chain belongs to.
@@ -74,7 +78,12 @@ func (l *Chain) Resource() int { return l.resource }
 func (l *Chain) Settled() bool { return l.state == chainSettled }
 
 // name returns a description, for people, of a chain other than the main one.
-func (l *Chain) name() string { return fmt.Sprintf("Child SA of worker %d", l.resource-1) }
+func (l *Chain) name() string {
+	if l.resource == 0 {
+		return "Child SA for a further part of the networks"
+	}
+	return fmt.Sprintf("Child SA of worker %d", l.resource-1)
+}
 
 // add appends a new pair to the chain.
 func (l *Chain) add(p *Pair) {
@@ -104,7 +113,7 @@ func (l *Chain) tidy() {
 // Main returns the chain whose pair any worker may send on.
 func (pol *Policy) Main() *Chain { return &pol.main }
 
-// Further returns the chains for single resources.
+// Further returns the chains beside the main one.
 func (pol *Policy) Further() []*Chain { return pol.more }
 
 // chains returns all chains of the policy, the main one first.
@@ -163,5 +172,9 @@ func (l *Chain) ended(why string) {
 	if l.IsMain() {
 		return
 	}
-	l.policy.report("resource-down", l.name()+" ended: "+why)
+	event := "resource-down"
+	if l.IsPart() {
+		event = "part-down"
+	}
+	l.policy.report(event, l.name()+" ended: "+why)
 }

@@ -145,11 +145,11 @@ func (pol *Policy) Acquire(f selector.Flow, resource int) {
 	case pol.held || pol.owner.Closed() || pol.base == IntentDown && !pol.want:
 		pol.table.host.AcquireFailed(pol.ID)
 	case pol.Up() && !pol.carries(&f):
-		pol.table.host.AcquireFailed(pol.ID)
+		pol.acquirePart(f)
 	case pol.Up():
 		// The SA came up while the report was under way. If the peer may not have it yet, the
 		// packet waits.
-		if p := pol.Best(); p.creator || now.Sub(p.dates.born) >= useDelay {
+		if p := pol.bestFor(&f); p.creator || now.Sub(p.dates.born) >= useDelay {
 			p.activate()
 		}
 	case pol.want || pol.busy:

@@ -121,9 +121,9 @@ func TestAcquire(t *testing.T) {
 		"up":                          {func(s *stand) { s.install(s.pol.Main(), true, nil) }, "send 1", false, true},
 		"up, asked by the peer":       {func(s *stand) { s.install(s.pol.Main(), false, nil) }, "", false, true},
 		"up, asked by the peer, late": {func(s *stand) { s.install(s.pol.Main(), false, nil); s.pass(useDelay) }, "send 1", false, true},
-		"up, but not for this packet": {func(s *stand) {
-			s.install(s.pol.Main(), true, func(a *Agreement) { a.SA.RemoteTS = networks("10.3.0.0/16") })
-		}, "drop", false, true},
+		"up, but not for this packet": {func(s *stand) { s.up("10.3.0.0/16") }, "", false, true},
+		"up, and no parts wanted":     {func(s *stand) { s.up("10.3.0.0/16"); s.pol.Settings.Narrow = NarrowPeer }, "drop", false, true},
+		"up by another chain":         {func(s *stand) { s.up("10.3.0.0/16"); s.part("10.2.0.0/16") }, "send 2", false, true},
 	} {
 		s := newStand(t, wide)
 		tt.change(s)

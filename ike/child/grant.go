@@ -79,6 +79,17 @@ func (pol *Policy) carries(f *selector.Flow) bool {
 	return slices.ContainsFunc(pol.grants(), func(g *grant) bool { return selector.MatchOutbound(f, g.local, g.remote) })
 }
 
+// bestFor returns the pair that a flow should be sent on: the best of a chain, if it carries the
+// flow, otherwise that of the policy.
+func (pol *Policy) bestFor(f *selector.Flow) *Pair {
+	for _, l := range pol.chains() {
+		if p := l.Best(); p != nil && selector.MatchOutbound(f, p.SA.LocalTS, p.SA.RemoteTS) {
+			return p
+		}
+	}
+	return pol.Best()
+}
+
 // tellNarrow gives notice that the policy's pairs carry less than its networks: once, until they
 // carry all, or the first pair of the policy carries something else.
 func (p *Pair) tellNarrow() {
@@ -93,6 +104,10 @@ func (p *Pair) tellNarrow() {
 	pol.told = g
 	var whole grant
 	whole.local, whole.remote = pol.owner.Networks(pol)
-	const text = "the peer granted %s, which is less than %s: packets outside are refused; to carry them, configure the same networks on both sides"
-	pol.owner.Report(Report{Policy: pol, Pair: p, Warn: true, Event: "child-narrowed", Text: fmt.Sprintf(text, g, &whole)})
+	rest := "the rest is asked for when a packet needs it"
+	if pol.Settings.Narrow == NarrowPeer {
+		rest = "packets outside are refused"
+	}
+	const text = "the peer granted %s, which is less than %s: %s; to carry all, configure the same networks on both sides"
+	pol.owner.Report(Report{Policy: pol, Pair: p, Warn: true, Event: "child-narrowed", Text: fmt.Sprintf(text, g, &whole, rest)})
 }

@@ -85,7 +85,7 @@ func TestNarrow(t *testing.T) {
 func TestTellNarrow(t *testing.T) {
 	s := narrowed(t)
 	const half, other = "10.2.0.0/16", "10.3.0.0/16"
-	const text = "the peer granted 10.1.0.0/16 with 10.2.0.0/16, which is less than 10.1.0.0/16 with 10.2.0.0/16 10.3.0.0/16: packets outside are refused; to carry them, configure the same networks on both sides"
+	const text = "the peer granted 10.1.0.0/16 with 10.2.0.0/16, which is less than 10.1.0.0/16 with 10.2.0.0/16 10.3.0.0/16: the rest is asked for when a packet needs it; to carry all, configure the same networks on both sides"
 	for _, step := range []struct {
 		what   string
 		beside bool

@@ -46,11 +46,11 @@ func (p *Pair) unsure() bool {
 	return !p.proven() && p.table().host.Now().Sub(p.dates.born) < provenLimit
 }
 
-// softDue is called at the soft end of the pair's lifetime. A pair for a single resource is not
-// rekeyed if it was never used, because a peer may delete idle ones (RFC 9611, Section 3). So the
-// dataplane is asked first; if it does not answer, the pair counts as used.
+// softDue is called at the soft end of the pair's lifetime. A dispensable pair is not rekeyed if it
+// was never used, because a peer may delete idle ones (RFC 9611, Section 3). So the dataplane is
+// asked first; if it does not answer, the pair counts as used.
 func (p *Pair) softDue() {
-	if p.renewal != renewalNone || p.chain.IsMain() || p.state != Live {
+	if p.renewal != renewalNone || !p.dispensable() || p.state != Live {
 		p.Expiring()
 		return
 	}
@@ -59,14 +59,20 @@ func (p *Pair) softDue() {
 	p.table().host.NeedTraffic(p.SA.ID)
 }
 
-// judge decides about a pair for a single resource after the dataplane's answer.
+// dispensable reports whether the pair need not be rekeyed if it was never used: it is for a single
+// resource, or for a part of the policy that a packet of ours asked for.
+func (p *Pair) dispensable() bool {
+	return p.chain.resource > 0 || p.chain.IsPart() && p.creator
+}
+
+// judge decides about a dispensable pair after the dataplane's answer.
 func (p *Pair) judge() {
-	if p.state != Live || p.chain.IsMain() || !p.seen.In.IsZero() || !p.seen.Out.IsZero() {
+	if p.state != Live || !p.dispensable() || !p.seen.In.IsZero() || !p.seen.Out.IsZero() {
 		p.Expiring()
 		return
 	}
 	p.renewal = renewalNone
-	p.Delete(EndReplaced, "its worker had nothing to send")
+	p.Delete(EndReplaced, "it was not used")
 }
 
 // Expiring rekeys the pair, because a lifetime of it ends soon or a command asks for it.

@@ -254,7 +254,7 @@ func TestWorkersPairIsRekeyedIfUsed(t *testing.T) {
 			s.wantDeleted(name)
 		} else {
 			s.wantRekeyed(name)
-			s.wantDeleted(name, "2: its worker had nothing to send")
+			s.wantDeleted(name, "2: it was not used")
 		}
 	}
 }

@@ -179,7 +179,7 @@ func (p *Pair) useAlone() {
 			return
 		}
 	}
-	if !p.chain.IsMain() && p.unsure() { // the main chain can be sent on meanwhile
+	if p.chain.resource > 0 && p.unsure() { // the main chain can be sent on meanwhile
 		p.table().after(&p.dates.use, deletePause)
 		return
 	}

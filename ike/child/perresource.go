@@ -44,9 +44,12 @@ func (pol *Policy) mayAsk() bool {
 func (pol *Policy) NoFurther() { pol.group.able = false }
 
 // Needless reports whether, when the turn of the request for the chain's first pair comes, it is no
-// longer needed on the carrier: the pair beside it is gone, or the worker got one that the peer
-// made.
+// longer needed on the carrier: the pair beside it is gone, or the worker or the packet got one
+// that the peer made.
 func (l *Chain) Needless(c Carrier) bool {
+	if l.IsPart() {
+		return l.needlessPart()
+	}
 	pol := l.policy
 	return pol.main.On(c) == nil || !pol.mayAsk() || slices.ContainsFunc(pol.more, func(other *Chain) bool {
 		return other != l && other.resource == l.resource
@@ -59,6 +62,9 @@ func (l *Chain) Needless(c Carrier) bool {
 func (pol *Policy) FreeChain() *Chain {
 	load := make([]int, max(1, pol.table.host.Workers()))
 	for _, l := range pol.more {
+		if l.resource == 0 {
+			continue
+		}
 		if l.state == chainQueued {
 			load[l.resource-1]--
 			continue
@@ -86,4 +92,7 @@ func (l *Chain) RequestEnded() {
 		l.state = chainSettled
 	}
 	l.tidy()
+	if l.flow != nil && !l.Carries() {
+		l.policy.table.host.AcquireFailed(l.policy.ID)
+	}
 }

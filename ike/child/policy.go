@@ -17,6 +17,8 @@ type Policy struct {
 	// LastGroup is the key exchange on which the last CREATE_CHILD_SA for the policy agreed; nil
 	// before the first one.
 	LastGroup *wire.TransformID
+	// SinglePair reports that the peer wants a Child SA for each pair of addresses.
+	SinglePair bool
 
 	ID       ipsec.PolicyID
 	Name     ipsec.PolicyName
@@ -38,7 +40,8 @@ type Policy struct {
 	lingering []*Pair
 	narrow    bool   // its pairs carry less than its networks
 	told      *grant // what the last notice about that was of
-	retry     Retry
+	partRefusals
+	retry Retry
 	Trouble
 	rekeys   int
 	refusals int // TEMPORARY_FAILURE responses, in a row

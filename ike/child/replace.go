@@ -61,6 +61,9 @@ func (p *Pair) SettleRedundant() {
 		if q.creator != p.creator && !p.Origin.Outlasts(q.Origin) {
 			loser, winner = p, q
 		}
+		if !winner.carriesAll(loser) {
+			continue
+		}
 		loser.Replaced(winner)
 		if loser.creator {
 			loser.dates.soft.Fire = func() { loser.Delete(EndReplaced, "redundant") }

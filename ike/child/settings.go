@@ -14,10 +14,24 @@ type Settings struct {
 	Local, Remote []selector.Selector
 	Proposals     []wire.Proposal // ESP; a proposal with a TransformKE asks for PFS at CREATE_CHILD_SA
 	Start         StartMode
+	Narrow        NarrowMode
 	Lifetime      time.Duration // soft; the hard one comes a tenth later
 	Limits        esp.Limits
 	ReplayWindow  int
 }
+
+// NarrowMode is [[peer.child]] narrow: by what a Child SA is narrowed that does not get all of the
+// child's networks (RFC 7296, Section 2.9).
+type NarrowMode uint8
+
+// Values of NarrowMode.
+const (
+	// NarrowTraffic: a request begins with the selectors of the packet that it is for, and what was
+	// not granted is asked for when a packet needs it.
+	NarrowTraffic NarrowMode = iota
+	// NarrowPeer: a request has only the networks. What the peer does not grant is not asked for.
+	NarrowPeer
+)
 
 // StartMode is [[peer.child]] start.
 type StartMode uint8

@@ -68,13 +68,13 @@ type Agreement struct {
 // Install adds a pair to the chain and makes the dataplane accept packets on it.
 func (t *Table) Install(c Carrier, l *Chain, a Agreement) *Pair {
 	t.last++
-	l = l.Now()
+	l = l.Now().home()
 	pol := l.policy
 	p := &Pair{SA: a.SA, Origin: a.Origin, policy: pol, carrier: c, creator: a.Creator, grouped: a.Grouped}
 	switch {
 	case a.Replaces != nil:
 		p.grouped = a.Replaces.grouped
-	case !a.Further:
+	case !a.Further && l.IsMain():
 		pol.group = group{able: a.Grouped}
 	}
 	l.add(p)

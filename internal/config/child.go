@@ -51,6 +51,7 @@ func (l *loader) readChild(p *Peer, peer section, index int, values map[string]a
 	s.checkFamilies(&c)
 	p.Routing = append(p.Routing, s.routing(c.Remote))
 	c.Start = []ike.StartMode{ike.StartTraffic, ike.StartBoot, ike.StartNever}[s.word("start", "traffic", "boot", "never")]
+	c.Narrow = []ike.NarrowMode{ike.NarrowTraffic, ike.NarrowPeer}[s.word("narrow", "traffic", "peer")]
 	if c.Start == ike.StartBoot && !peer.has("remote") {
 		s.fail("start", "start = \"boot\" needs a remote address to initiate to; set remote in the peer, or omit start")
 	}
@@ -182,7 +183,7 @@ func (s section) readManual(p *Peer, peer section, c ike.Child, esn esnMode) {
 	if !peer.has("remote") {
 		s.fail("manual", "manual keys need an address to send to; set remote in the peer")
 	}
-	for _, name := range []string{"proposals", "start", "lifetime"} {
+	for _, name := range []string{"proposals", "start", "narrow", "lifetime"} {
 		if s.has(name) {
 			s.fail(name, "%s has no effect on a child with manual keys; remove it", name)
 		}

@@ -17,6 +17,7 @@ func TestBadChild(t *testing.T) {
 		"empty remote list":   {editPeer("remote = [\"10.2.0.0/16\"]\n", "remote = []\n"), []string{`a.toml:9: peer "right": child "child1": remote has no networks; list those on the peer's side`}},
 		"families of child":   {editPeer(`"10.2.0.0/16"`, `"2001:db8::/64"`), []string{`local has IPv4 networks and remote has none, so no packet can match them; add some to remote, or remove them from local`, `remote has IPv6 networks and local has none`}},
 		"start":               {withChild(`start = "now"`), []string{`start = "now" is not valid; use one of traffic, boot, never`}},
+		"narrow":              {withChild(`narrow = "ours"`), []string{`narrow = "ours" is not valid; use one of traffic, peer`}},
 		"start without peer":  {editPeer("remote = \"192.0.2.2\"\n", "") + "start = \"boot\"\n", []string{`a.toml:9: peer "right": child "child1": start = "boot" needs a remote address to initiate to; set remote in the peer`}},
 		"child lifetime":      {withChild(`lifetime = { time = "soon" }`), []string{`a.toml:10: peer "right": child "child1": lifetime: time = "soon" is not a duration; use for example "8h"`}},
 		"replay window":       {withChild(`replay_window = 100000`), []string{`replay_window = 100000 is out of range; use 0 to 65536`}},

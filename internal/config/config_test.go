@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("peer: got %+v", p.Peer)
 	}
 	ch := p.Children[0]
-	if ch.Name != "child1" || ch.Start != ike.StartBoot || ch.Lifetime != time.Hour || ch.Limits != (esp.Limits{}) || ch.ReplayWindow != 4096 || len(ch.Proposals) == 0 {
+	if ch.Name != "child1" || ch.Start != ike.StartBoot || ch.Narrow != ike.NarrowTraffic || ch.Lifetime != time.Hour || ch.Limits != (esp.Limits{}) || ch.ReplayWindow != 4096 || len(ch.Proposals) == 0 {
 		t.Errorf("child: got %+v", ch)
 	}
 	if !slices.Equal(ch.Local, []selector.Selector{mustSelector(t, "10.1.0.0/16")}) || !slices.Equal(ch.Remote, []selector.Selector{mustSelector(t, "10.2.0.0/16")}) {

@@ -96,6 +96,7 @@ var (
 		{name: "routes", kind: textOrList, def: "auto"},
 		{name: "proposals", kind: list},
 		{name: "start", kind: text, def: "traffic"},
+		{name: "narrow", kind: text, def: "traffic"},
 		{name: "lifetime", kind: table},
 		{name: "replay_window", kind: number, def: "4096"},
 		{name: "esn", kind: text, def: "auto"},

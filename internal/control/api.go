@@ -126,6 +126,24 @@ type Child struct {
 	Reason      string            `json:"reason"`
 	TakenDown   *Hold             `json:"taken_down"` // of the child or of the whole peer; nil: nobody took it down
 	WorkerSAs   []WorkerSA        `json:"worker_sas"`
+	PartSAs     []PartSA          `json:"part_sas"`
+}
+
+// PartSA is a Child SA of a child that carries a part of its networks, beside the one that the
+// child's fields describe.
+type PartSA struct {
+	State      string   `json:"state"` // installed, rekeying
+	SPIIn      string   `json:"spi_in"`
+	SPIOut     string   `json:"spi_out"`
+	LocalTS    []string `json:"local_ts"`
+	RemoteTS   []string `json:"remote_ts"`
+	BytesIn    uint64   `json:"bytes_in"`
+	BytesOut   uint64   `json:"bytes_out"`
+	PacketsIn  uint64   `json:"packets_in"`
+	PacketsOut uint64   `json:"packets_out"`
+	LastIn     *float64 `json:"last_in_s"`
+	LastOut    *float64 `json:"last_out_s"`
+	RekeyIn    *float64 `json:"rekey_in_s"`
 }
 
 // WorkerSA is a Child SA of a child that is for a single worker, beside the one for all (RFC 9611).

@@ -121,7 +121,7 @@ var (
 		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit": "{ tries = 3 }", "retry": `{ max = "30s" }`, "per_cpu": `"never"`, "mtu": "1300", "psk_file": `"secret"`,
 	}
 	childEdits = settings{
-		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`,
+		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`,
 		"lifetime": `{ time = "30m" }`, "replay_window": "128", "esn": `"never"`,
 		"manual": `{ spi_out = "0x1001", key_out = "0x0100000000000000000000000000000000000000", spi_in = "0x2001", key_in = "0x0000000000000000000000000000000000000000", cipher = "aes128gcm16" }`,
 	}

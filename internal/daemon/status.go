@@ -176,13 +176,16 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 	for _, r := range s.Resources {
 		out.WorkerSAs = append(out.WorkerSAs, d.workerSA(now, r))
 	}
+	for _, part := range s.Parts {
+		out.PartSAs = append(out.PartSAs, d.partSA(now, part))
+	}
 	return out
 }
 
 // downChild returns the status of a child without an SA.
 func downChild(name string, local, remote []selector.Selector) control.Child {
 	l, r := selectors(local), selectors(remote)
-	return control.Child{Name: name, State: "down", Encap: "esp", LocalTS: l, RemoteTS: r, AskedLocal: l, AskedRemote: r, WorkerSAs: []control.WorkerSA{}}
+	return control.Child{Name: name, State: "down", Encap: "esp", LocalTS: l, RemoteTS: r, AskedLocal: l, AskedRemote: r, WorkerSAs: []control.WorkerSA{}, PartSAs: []control.PartSA{}}
 }
 
 // workerSA returns the status of a Child SA of a single worker.
@@ -190,6 +193,15 @@ func (d *Daemon) workerSA(now time.Time, r ike.ResourceStatus) control.WorkerSA 
 	st, _ := d.plane.ChildStats(r.ID)
 	return control.WorkerSA{
 		Worker: r.Resource - 1, State: childStates[r.State], SPIIn: espSPI(r.SPIIn), SPIOut: espSPI(r.SPIOut), RekeyIn: until(now, r.RekeyAt),
+		BytesIn: st.BytesIn, BytesOut: st.BytesOut, PacketsIn: st.PacketsIn, PacketsOut: st.PacketsOut, LastIn: since(now, st.LastIn), LastOut: since(now, st.LastOut),
+	}
+}
+
+// partSA returns the status of a Child SA for a part of a child's networks.
+func (d *Daemon) partSA(now time.Time, s ike.PartStatus) control.PartSA {
+	st, _ := d.plane.ChildStats(s.ID)
+	return control.PartSA{
+		State: childStates[s.State], SPIIn: espSPI(s.SPIIn), SPIOut: espSPI(s.SPIOut), LocalTS: selectors(s.LocalTS), RemoteTS: selectors(s.RemoteTS), RekeyIn: until(now, s.RekeyAt),
 		BytesIn: st.BytesIn, BytesOut: st.BytesOut, PacketsIn: st.PacketsIn, PacketsOut: st.PacketsOut, LastIn: since(now, st.LastIn), LastOut: since(now, st.LastOut),
 	}
 }

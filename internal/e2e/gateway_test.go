@@ -139,6 +139,14 @@ type childStatus struct {
 	Drops                                map[string]uint64
 	GuardDrops                           struct{ Out, In uint64 } `json:"guard_drops"`
 	WorkerSAs                            []workerStatus           `json:"worker_sas"`
+	PartSAs                              []partStatus             `json:"part_sas"`
+}
+
+// partStatus is a Child SA for a part of a child's networks.
+type partStatus struct {
+	State    string
+	SPIIn    string   `json:"spi_in"`
+	RemoteTS []string `json:"remote_ts"`
 }
 
 // workerStatus is a Child SA for a single worker.

@@ -61,3 +61,48 @@ func TestStrongSwanNarrows(t *testing.T) {
 		})
 	}
 }
+
+// TestStrongSwanGrantsParts: strongSwan has a child for each of its networks, and culvert one for
+// all. What the first Child SA does not carry follows when a packet needs it, whoever connects, and
+// every Child SA is rekeyed.
+func TestStrongSwanGrantsParts(t *testing.T) {
+	for _, connects := range []string{"culvert", "strongSwan"} {
+		t.Run(connects+" connects", func(t *testing.T) {
+			n := build(t, topology{})
+			ok(t, n.right.LAN("lan2", "10.2.1.1/24"))
+			s := n.swan(t, func(c *netlab.SwanConfig) {
+				c.RemoteAddr = "192.0.2.1"
+				c.Children["more"] = [2]string{"10.2.1.0/24", "10.1.0.0/24"}
+			})
+			left := newGateway(t, n.left)
+			left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right"),
+				childText("v4", "10.1.0.0/24", "10.2.0.0/16", "  lifetime = { time = \"8s\" }\n")))
+			if connects == "strongSwan" {
+				ctl(t, s, "--initiate", "--child", "v4", "--timeout", "15")
+				ctl(t, s, "--initiate", "--child", "more", "--timeout", "15")
+			}
+			both := []netip.Addr{rightLAN4, addr("10.2.1.1")}
+			for _, to := range both {
+				n.wantTrafficOf(t, 1<<16, leftLAN4, to)
+			}
+			c := left.child("right", "v4")
+			if len(c.PartSAs) != 1 || c.RemoteTS[0] == c.PartSAs[0].RemoteTS[0] || c.Drops["not_granted"] != 0 {
+				t.Errorf("networks %v, parts %+v, drops %v", c.RemoteTS, c.PartSAs, c.Drops)
+			}
+			var streams []*netlab.Stream
+			for _, to := range both {
+				stream, err := netlab.StartStream(n.left, leftLAN4, n.right, to, 100, 200)
+				ok(t, err)
+				streams = append(streams, stream)
+			}
+			left.wait(30*time.Second, "two rekeyings of each", "right", func(p peerStatus) bool {
+				return p.Children[0].Rekeys >= 4 && len(p.Children[0].PartSAs) == 1 && p.Children[0].PartSAs[0].SPIIn != c.PartSAs[0].SPIIn
+			})
+			for i, stream := range streams {
+				if lost := stream.Stop(3 * time.Second); lost != 0 {
+					t.Errorf("to %v: %d of %d packets lost", both[i], lost, stream.Sent.Load())
+				}
+			}
+		})
+	}
+}

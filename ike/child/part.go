@@ -1,0 +1,148 @@
+package child
+
+import (
+	"slices"
+	"time"
+
+	"culvert/selector"
+)
+
+// Child SAs for parts of a policy. A responder may narrow a request to a subset that must have a
+// Child SA of its own (RFC 7296, Section 2.9). What the pairs of a policy do not carry is then
+// asked for when a packet needs it, and becomes a chain of its own, a part. The peer may make parts
+// as well, in requests that are narrower than the policy.
+
+// maxParts bounds the parts of a policy that we ask for: a peer that narrows each of them to one
+// flow could otherwise be made to have as many as there are flows.
+const maxParts = 32
+
+// partRefusals is the back-off after refused requests for parts.
+type partRefusals struct {
+	fails     int
+	notBefore time.Time
+}
+
+// IsPart reports whether the chain's pairs carry a part of the policy, beside those of the main
+// chain.
+func (l *Chain) IsPart() bool { return !l.IsMain() && l.resource == 0 && l.state != chainMerged }
+
+// Flow returns the packet for which the first pair of a part is asked; nil: the peer asked for it.
+func (l *Chain) Flow() *selector.Flow { return l.flow }
+
+// Parts returns the parts of the policy.
+func (pol *Policy) Parts() []*Chain {
+	if len(pol.more) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(pol.more), func(l *Chain) bool { return !l.IsPart() })
+}
+
+// acquirePart requests a part for a packet that the policy's pairs do not carry, or answers at once
+// that none will come.
+func (pol *Policy) acquirePart(f selector.Flow) {
+	c, parts := pol.owner.Carrier(), pol.Parts()
+	if slices.ContainsFunc(parts, func(l *Chain) bool { return l.state != chainSettled }) {
+		return // the answer to that request is one to this packet
+	}
+	if c == nil || len(parts) >= maxParts || !pol.mayHaveParts() || pol.table.host.Now().Before(pol.partRefusals.notBefore) {
+		pol.table.host.AcquireFailed(pol.ID)
+		return
+	}
+	l := &Chain{policy: pol, flow: &f, state: chainQueued}
+	pol.more = append(pol.more, l)
+	c.Request(l)
+}
+
+func (pol *Policy) mayHaveParts() bool {
+	return pol.Settings.Narrow == NarrowTraffic && pol.want && !pol.owner.Closed()
+}
+
+// needlessPart reports whether a request for a part is no longer needed.
+func (l *Chain) needlessPart() bool {
+	pol := l.policy
+	return !pol.mayHaveParts() || !pol.Up() || pol.carries(l.flow)
+}
+
+// Missing returns what to ask for in the request for a part: the policy's networks without those
+// that its pairs already carry towards the packet's destination, or from its source.
+func (l *Chain) Missing() (local, remote []selector.Selector) {
+	pol := l.policy
+	local, remote = pol.owner.Networks(pol)
+	var ours, theirs []selector.Selector
+	for _, g := range pol.grants() {
+		if len(ours)+len(g.local) > maxCut || len(theirs)+len(g.remote) > maxCut {
+			break
+		}
+		if slices.ContainsFunc(g.local, func(s selector.Selector) bool { return s.MatchesSource(l.flow) }) {
+			theirs = append(theirs, g.remote...)
+		} else if slices.ContainsFunc(g.remote, func(s selector.Selector) bool { return s.MatchesDest(l.flow) }) {
+			ours = append(ours, g.local...)
+		}
+	}
+	return selector.Without(local, ours), selector.Without(remote, theirs)
+}
+
+// maxCut bounds the selectors that are left out of a request. One that asks for what is there
+// already does no harm: what it is granted must carry something else.
+const maxCut = 128
+
+// Useful reports whether a grant of the peer's carries the packet that it was asked for, or at
+// least something that no pair carries.
+func (l *Chain) Useful(local, remote []selector.Selector) bool {
+	if selector.MatchOutbound(l.flow, local, remote) {
+		return true
+	}
+	return !covered(&grant{selector.Normalize(local), selector.Normalize(remote)}, l.policy.grants())
+}
+
+// Carries reports whether a pair of the policy carries the packet that the part was asked for.
+func (l *Chain) Carries() bool { return l.policy.carries(l.flow) }
+
+// home returns the chain for the first pair of a part: the main one, if that has nothing to send
+// on.
+func (l *Chain) home() *Chain {
+	pol := l.policy
+	if !l.IsPart() || len(l.pairs) > 0 || pol.main.Best() != nil {
+		return l
+	}
+	pol.more = slices.DeleteFunc(pol.more, func(m *Chain) bool { return m == l })
+	l.state = chainMerged
+	return &pol.main
+}
+
+// PartRefused records that a request for a part was refused, or came to nothing usable.
+func (l *Chain) PartRefused(why string) {
+	pol := l.policy
+	if pol.partRefusals.fails++; pol.SinglePair { // others may be granted
+		pol.partRefusals.fails = 1
+	}
+	l.PausePart(pol.owner.Backoff().Pause(pol.partRefusals.fails, pol.table.host.Rand()))
+	pol.report("part-failed", "no "+l.name()+": "+why)
+}
+
+// PausePart has the policy request no part for d.
+func (l *Chain) PausePart(d time.Duration) {
+	l.policy.partRefusals.notBefore = l.policy.table.host.Now().Add(d)
+}
+
+// PartMade records that a request for a part has been granted.
+func (l *Chain) PartMade() { l.policy.partRefusals = partRefusals{} }
+
+// ChainOf returns the chain for a new pair with the given selectors: the one whose pair has the
+// same, or the main one if the new pair carries all that the main chain's does, or else a new part.
+func (pol *Policy) ChainOf(local, remote []selector.Selector) *Chain {
+	asked := &grant{selector.Normalize(local), selector.Normalize(remote)}
+	for _, l := range append([]*Chain{&pol.main}, pol.Parts()...) {
+		if p := l.Best(); p != nil && asked.equal(grantOf(p)) {
+			return l
+		}
+	}
+	p := pol.main.Best()
+	if p == nil || covered(grantOf(p), []*grant{asked}) {
+		return &pol.main
+	}
+	return &Chain{policy: pol}
+}
+
+// carriesAll reports whether the pair carries all that another does.
+func (p *Pair) carriesAll(o *Pair) bool { return covered(grantOf(o), []*grant{grantOf(p)}) }
