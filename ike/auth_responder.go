@@ -42,10 +42,6 @@ func (a *authAttempt) likelihood(p *profile) int {
 	return rank
 }
 
-// sameIdentity reports whether another IKE SA of the same party has the same authenticated
-// identity, whatever the spelling. A party of many has one.
-func (s *ikeSA) sameIdentity(o *ikeSA) bool { return s.party.isOne() || o.remoteKey == s.remoteKey }
-
 // maxRedundant is the number of IKE SAs that one identity may have begun with us, and separately of
 // those that it rekeyed and has not deleted. A correct peer has at most two, during
 // reauthentication.

@@ -3,20 +3,10 @@ package ike
 import (
 	"errors"
 
-	"culvert/ike/child"
 	"culvert/ike/suite"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
 )
-
-// setup is what an IKE SA needs only until it is established.
-type setup struct {
-	nonces            noncePair
-	request, response []byte // of IKE_SA_INIT, as sent; AUTH covers them (RFC 7296, Section 2.15)
-	init              initTry
-	fragment          int           // as saKeys.fragment
-	refusal           child.Trouble // by an unprotected message, which anybody may have sent
-}
 
 // initTry is the state of the initiator's IKE_SA_INIT.
 type initTry struct {

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"maps"
@@ -229,4 +230,57 @@ func (j *jobs) finish(in Computed) {
 	}
 	delete(j.waiting, in.ID)
 	then(in.Value)
+}
+
+// freshSPI returns a random SPI that is not zero and not in use.
+func (e *Engine) freshSPI() (wire.SPI, error) {
+	for {
+		b, err := e.random(8)
+		if err != nil {
+			return 0, err
+		}
+		spi := wire.SPI(binary.BigEndian.Uint64(b))
+		if _, used := e.sas.bySPI[spi]; !used && spi != 0 {
+			return spi, nil
+		}
+	}
+}
+
+// random returns n random octets from the configured source.
+func (e *Engine) random(n int) ([]byte, error) {
+	b := make([]byte, n)
+	_, err := io.ReadFull(e.cfg.Rand, b)
+	return b, err
+}
+
+// nonceLen is the length of our nonces in octets: at least half the key size of every PRF (RFC
+// 7296, Section 2.10).
+const nonceLen = 32
+
+func (e *Engine) nonce() ([]byte, error) { return e.random(nonceLen) }
+
+// touch marks the party to be reconciled before Handle returns.
+func (e *Engine) touch(p *party) {
+	if p != nil && !p.dirty {
+		p.dirty = true
+		e.peers.dirty = append(e.peers.dirty, p)
+	}
+}
+
+// maxReconciles bounds the peers that one Handle reconciles; Deadline asks for the next Handle at
+// once. So neither a large configuration nor a peer that keeps touching itself delays other inputs.
+const maxReconciles = 256
+
+// reconcileDirty reconciles the touched peers.
+func (e *Engine) reconcileDirty() {
+	for n := 0; len(e.peers.dirty) > 0 && n < maxReconciles; n++ {
+		p := e.peers.dirty[0]
+		e.peers.dirty = e.peers.dirty[1:]
+		p.dirty = false
+		p.reconcile()
+	}
+	if len(e.peers.dirty) == 0 {
+		e.peers.dirty = nil
+	}
+	e.checkStopped()
 }

@@ -2,9 +2,7 @@ package ike
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 	"time"
@@ -115,33 +113,6 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	return s, nil
 }
 
-// freshSPI returns a random SPI that is not zero and not in use.
-func (e *Engine) freshSPI() (wire.SPI, error) {
-	for {
-		b, err := e.random(8)
-		if err != nil {
-			return 0, err
-		}
-		spi := wire.SPI(binary.BigEndian.Uint64(b))
-		if _, used := e.sas.bySPI[spi]; !used && spi != 0 {
-			return spi, nil
-		}
-	}
-}
-
-// random returns n random octets from the configured source.
-func (e *Engine) random(n int) ([]byte, error) {
-	b := make([]byte, n)
-	_, err := io.ReadFull(e.cfg.Rand, b)
-	return b, err
-}
-
-// nonceLen is the length of our nonces in octets: at least half the key size of every PRF (RFC
-// 7296, Section 2.10).
-const nonceLen = 32
-
-func (e *Engine) nonce() ([]byte, error) { return e.random(nonceLen) }
-
 // lingerDead is how long an ended IKE SA still answers copies of the last request.
 const lingerDead = 30 * time.Second
 
@@ -206,15 +177,6 @@ func (s *ikeSA) usable() bool { return s.state == saEstablished && s.succ.parent
 
 // connecting reports whether the IKE SA is an attempt of ours to connect.
 func (s *ikeSA) connecting() bool { return s.state == saConnecting || s.state == saAuthenticating }
-
-// localAddr returns our outer address towards remote: the peer's configured one, or the one that
-// the system would use. It is not valid if neither is known.
-func (e *Engine) localAddr(p *profile, remote netip.Addr) netip.Addr {
-	if p.cfg.Local.IsValid() || e.cfg.LocalAddr == nil {
-		return p.cfg.Local
-	}
-	return e.cfg.LocalAddr(remote)
-}
 
 // saState is the state of an IKE SA.
 type saState uint8
@@ -281,3 +243,24 @@ func (s *ikeSA) moveTo(to saState) {
 	s.e.sas.byAddr.enlist(s)
 	s.e.touch(s.party)
 }
+
+// setup is what an IKE SA needs only until it is established.
+type setup struct {
+	nonces            noncePair
+	request, response []byte // of IKE_SA_INIT, as sent; AUTH covers them (RFC 7296, Section 2.15)
+	init              initTry
+	fragment          int           // as saKeys.fragment
+	refusal           child.Trouble // by an unprotected message, which anybody may have sent
+}
+
+// saOf returns the IKE SA that carries the pair, or nil once the pair is deleted.
+func saOf(p *child.Pair) *ikeSA {
+	if c, ok := p.Carrier().(*carrier); ok {
+		return c.sa
+	}
+	return nil
+}
+
+// sameIdentity reports whether another IKE SA of the same party has the same authenticated
+// identity, whatever the spelling. A party of many has one.
+func (s *ikeSA) sameIdentity(o *ikeSA) bool { return s.party.isOne() || o.remoteKey == s.remoteKey }

@@ -9,14 +9,6 @@ type carrier struct {
 	sa *ikeSA
 }
 
-// saOf returns the IKE SA that carries the pair, or nil once the pair is deleted.
-func saOf(p *child.Pair) *ikeSA {
-	if c, ok := p.Carrier().(*carrier); ok {
-		return c.sa
-	}
-	return nil
-}
-
 // Children returns the Child SAs of the IKE SA.
 func (c *carrier) Children() *child.Bundle { return &c.Bundle }
 

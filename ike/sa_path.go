@@ -121,3 +121,15 @@ func (e *Engine) peerMoved(in PeerMoved) {
 		s.net.heardFrom(s.net.WithRemoteOf(in.Path))
 	}
 }
+
+// localAddr returns our outer address towards remote: the peer's configured one, or the one that
+// the system would use. It is not valid if neither is known.
+func (e *Engine) localAddr(p *profile, remote netip.Addr) netip.Addr {
+	if p.cfg.Local.IsValid() || e.cfg.LocalAddr == nil {
+		return p.cfg.Local
+	}
+	return e.cfg.LocalAddr(remote)
+}
+
+// NATState tells which sides of an IKE SA are behind a NAT (RFC 7296, Section 2.23).
+type NATState struct{ Local, Remote bool }

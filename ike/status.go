@@ -103,9 +103,6 @@ const (
 	ChildRekeying
 )
 
-// NATState tells which sides of an IKE SA are behind a NAT (RFC 7296, Section 2.23).
-type NATState struct{ Local, Remote bool }
-
 // Status returns a snapshot of every configured peer and child, in the order of the configuration,
 // as of the last Handle. Durations in it count from that moment.
 func (e *Engine) Status() []PeerStatus {

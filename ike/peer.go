@@ -3,6 +3,7 @@ package ike
 import (
 	"iter"
 	"net/netip"
+	"slices"
 	"time"
 
 	"culvert/ike/budget"
@@ -140,4 +141,80 @@ func (p *profile) all() iter.Seq[*party] {
 			}
 		}
 	}
+}
+
+// party is the other end of a profile, with its IKE SAs and its policies.
+type party struct {
+	*profile
+	policies []*child.Policy
+	sas      []*ikeSA // oldest first
+	try      try
+	child.Trouble
+	account   budget.Account // of its IKE SAs
+	lines     budget.Lines   // of the log
+	waiters   waiters
+	replacing replacement
+	dirty     bool
+	unprobed  bool // it was reported that its path is not probed
+
+	// Of a party that is one of many:
+	name      string // its identity, as people see it; empty for the one that exists from the start
+	key       identity.ID
+	number    uint64 // by age
+	agreed    map[*child.Policy]networks
+	claimed   []addrRange
+	forgotten bool
+}
+
+// try is the state of our attempts to bring the peer up.
+type try struct {
+	child.Retry
+	addr       int       // index into Remote of the next address to try
+	missed     int       // addresses that did not answer in this round
+	hastened   time.Time // when a pause was last cut short
+	calledBack time.Time // when packets on lost Child SAs last made us connect
+	met        bool      // an IKE SA was established once
+	prompt     bool      // the peer was lost just now, and no try has failed since
+}
+
+// newParty returns a party with the policies of the profile's children, which are not in the SPD
+// yet.
+func (p *profile) newParty(name string) *party {
+	q := &party{profile: p, name: name}
+	q.try.Timer.Fire = func() { p.e.touch(q) }
+	q.replacing.timer.Fire = q.try.Timer.Fire
+	for _, c := range p.cfg.Children {
+		q.policies = append(q.policies, q.newPolicy(c))
+	}
+	return q
+}
+
+func (p *party) newPolicy(c Child) *child.Policy {
+	pol := child.NewPolicy(p.e.pairs, p, p.e.policies.next(), ipsec.PolicyName{Peer: p.cfg.Name, Party: p.name, Child: c.Name}, c)
+	p.e.obey(pol)
+	return pol
+}
+
+// main returns the IKE SA for new exchanges, the newest usable one, or nil.
+func (p *party) main() *ikeSA {
+	for _, s := range slices.Backward(p.sas) {
+		if s.usable() {
+			return s
+		}
+	}
+	return nil
+}
+
+// trying reports whether an attempt of ours is under way.
+func (p *party) trying() bool {
+	return slices.ContainsFunc(p.sas, func(s *ikeSA) bool { return s.connecting() })
+}
+
+func (p *party) policyNamed(name string) *child.Policy {
+	for _, pol := range p.policies {
+		if pol.Settings.Name == name {
+			return pol
+		}
+	}
+	return nil
 }

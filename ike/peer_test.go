@@ -5,6 +5,22 @@ import (
 	"testing"
 )
 
+// All parties of a profile are its own one, then the members; who looks may stop.
+func TestAllParties(t *testing.T) {
+	own, a, b := &party{}, &party{}, &party{}
+	p := &profile{party: own, members: members{list: []*party{a, b}}}
+	var got []*party
+	for q := range p.all() {
+		got = append(got, q)
+		if q == a {
+			break
+		}
+	}
+	if len(got) != 2 || got[0] != own || got[1] != a {
+		t.Errorf("got %v", got)
+	}
+}
+
 // Settings that are left out take their defaults; what is given stays, and is kept as given.
 func TestSettingsThatAreLeftOut(t *testing.T) {
 	e := New(Config{}, epoch)
@@ -26,21 +42,5 @@ func TestSettingsThatAreLeftOut(t *testing.T) {
 		if p.given.RemotePort != tt.given.RemotePort || p.given.RemoteNATPort != tt.given.RemoteNATPort {
 			t.Errorf("%s: given were ports %d and %d", tt.description, p.given.RemotePort, p.given.RemoteNATPort)
 		}
-	}
-}
-
-// All parties of a profile are its own one, then the members; who looks may stop.
-func TestAllParties(t *testing.T) {
-	own, a, b := &party{}, &party{}, &party{}
-	p := &profile{party: own, members: members{list: []*party{a, b}}}
-	var got []*party
-	for q := range p.all() {
-		got = append(got, q)
-		if q == a {
-			break
-		}
-	}
-	if len(got) != 2 || got[0] != own || got[1] != a {
-		t.Errorf("got %v", got)
 	}
 }
