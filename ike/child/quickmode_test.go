@@ -40,7 +40,10 @@ type letter struct {
 	take func()
 }
 
-const latency = 10 * time.Millisecond
+const (
+	latency    = 10 * time.Millisecond
+	packetEach = 100 * time.Millisecond // by each side
+)
 
 // side is one end: the host, the owner and the dataplane of one policy.
 type side struct {
@@ -112,7 +115,7 @@ func (w *world) run(d time.Duration) {
 	w.t.Helper()
 	end := w.now.Add(d)
 	for w.now.Before(end) {
-		w.now = w.now.Add(latency)
+		w.now = w.next(end)
 		for len(w.mail) > 0 && !w.mail[0].at.After(w.now) {
 			m := w.mail[0]
 			w.mail = w.mail[1:]
@@ -122,11 +125,32 @@ func (w *world) run(d time.Duration) {
 		for _, s := range w.sides {
 			s.timers.FireDue(w.now)
 			w.settle()
-			if w.now.Sub(epoch)%(10*latency) == 0 {
+			if w.now.Sub(epoch)%packetEach == 0 {
 				s.sendPacket()
 			}
 		}
 	}
+}
+
+// next returns the time at which something happens next, at the latest end: a message or a packet
+// arrives, a timer fires, or packets are sent.
+func (w *world) next(end time.Time) time.Time {
+	next := w.now.Add(packetEach - w.now.Sub(epoch)%packetEach)
+	if next.After(end) {
+		next = end
+	}
+	if len(w.mail) > 0 && w.mail[0].at.Before(next) {
+		next = w.mail[0].at
+	}
+	for _, s := range w.sides {
+		if at := s.timers.Next(); !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	if !next.After(w.now) { // what is due is handled by the next step
+		next = w.now.Add(1)
+	}
+	return next
 }
 
 // settle does what an engine does at the end of each input: it starts what is due.
