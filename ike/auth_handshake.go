@@ -186,14 +186,14 @@ func (a *authAttempt) accept(p *profile, answer []wire.Payload) {
 	s.narrow(p)
 	s.net.follows = saysItFollows(a.ps)
 	s.established(p.partyOf(a.id), a.id)
-	s.takeCrashToken(a.ps)
+	s.token.take(a.ps)
 	s.party.delayOwnChildren()
 	made, child, err := new(childAnswer).inAuth(s, a.ps)
 	var refusal *notifyError
 	if errors.As(err, &refusal) {
 		child = []wire.Payload{refusal.notify}
 	}
-	answer = slices.Concat(answer, s.crashNotify(), child, s.auth.notify())
+	answer = slices.Concat(answer, s.token.notify(), child, s.auth.notify())
 	s.answer(append(answer, &wire.VendorID{Data: followsVendorID}))
 	if made != nil {
 		s.party.settleDuplicates()

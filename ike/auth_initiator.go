@@ -89,7 +89,7 @@ func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
 	}
 	ps = append(ps, x.credential.Auth()...)
 	ps = append(ps, auth)
-	ps = append(ps, s.crashNotify()...)
+	ps = append(ps, s.token.notify()...)
 	ps = append(ps, x.child.payloads(s)...)
 	s.ask(wire.IKEAuth, append(ps, &wire.VendorID{Data: followsVendorID}))
 }
@@ -146,7 +146,7 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.net.follows = saysItFollows(ps)
 	s.established(s.party, id)
 	s.auth.listen(ps)
-	s.takeCrashToken(ps)
+	s.token.take(ps)
 	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {
 		s.useNow(p)
 		p.CameUp()
@@ -245,7 +245,7 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 		s.net.system = e.cfg.LocalAddr(s.net.Remote().Addr())
 	}
 	s.notice(Info, "ike-up", fmt.Sprintf("IKE SA established with %s at %s", id, s.net.Remote()))
-	s.scheduleRekey()
+	s.life.schedule()
 	s.auth.begin()
 	s.live.begin()
 	p.connected()

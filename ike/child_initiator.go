@@ -227,7 +227,7 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	default:
 		x.childOffer.refused(s, kind)
 		if x.old == nil {
-			s.cannotCarry(kind)
+			s.succ.cannotCarry(kind)
 		}
 		x.postpone(s)
 	}

@@ -165,7 +165,7 @@ func (e *Engine) rekey(in Rekey) {
 			return
 		}
 		s.life.refs = append(s.life.refs, in.Ref)
-		s.rekeyDue()
+		s.life.due()
 		return
 	}
 	pols[0].Rekey(in.Ref)

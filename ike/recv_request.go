@@ -35,7 +35,7 @@ func (s *ikeSA) handle(ex wire.ExchangeType, ps []wire.Payload) ([]wire.Payload,
 		s.e.count("ike_malformed")
 		return nil, s.refuseMalformed(ex, ps, err)
 	}
-	s.noteCrashToken(ps)
+	s.token.note(ps)
 	switch {
 	case x != nil:
 		if x != s.handshake {

@@ -31,7 +31,7 @@ func (s *ikeSA) takeResponse(h wire.Header, ps []wire.Payload, err error) {
 		s.malformedResponse(x, whyMalformed(h.Exchange, ps, err))
 		return
 	}
-	s.noteCrashToken(ps)
+	s.token.note(ps)
 	x.response(s, ps)
 }
 

@@ -94,7 +94,7 @@ func (e *Engine) sendError(d Datagram, h wire.Header, kind wire.NotifyType, more
 // hint (RFC 7296, Sections 2.4 and 2.21.4), unless the peer's token is beside it.
 func (s *ikeSA) unprotected(d Datagram, m *wire.Message) {
 	s.e.count("ike_unprotected")
-	if m.Response && s.crashed(d, m.Payloads) {
+	if m.Response && s.token.proves(d, m.Payloads) {
 		return
 	}
 	n, ok := wire.FindError(m.Payloads)

@@ -42,22 +42,12 @@ type ikeSA struct {
 	remoteKey      identity.ID  // its canonical form
 	init           initKey      // of a responder: the IKE_SA_INIT request that created it
 	place          budget.Place // of that request, until the IKE SA is authenticated
-	token          takenToken   // of the peer
-	listed         netip.Addr   // where addrTable has it
+	token          crashToken
+	listed         netip.Addr // where addrTable has it
 }
 
 // spiPair holds both SPIs of an IKE SA.
 type spiPair struct{ I, R wire.SPI }
-
-// life holds the times and lifetime timers of an IKE SA.
-type life struct {
-	born, established time.Time
-	since             time.Time // when the first IKE SA was established that this one replaces by rekeying
-	rekeyAt           time.Time
-	rekey, hard       timer.Timer // hard also ends a half-open IKE SA and a dead one
-	tries             int         // consecutive refusals of our rekeying
-	refs              []uint64
-}
 
 // ours returns the SPI that we chose. Datagrams are assigned to IKE SAs by it.
 func (s *ikeSA) ours() wire.SPI {
@@ -102,11 +92,12 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	} else {
 		s.spi.R = spi
 	}
-	s.children.sa, s.live.sa, s.net.sa, s.succ.sa, s.probes.sa, s.auth.sa = s, s, s, s, s, s
+	s.children.sa, s.live.sa, s.net.sa, s.succ.sa, s.probes.sa = s, s, s, s, s
+	s.life.sa, s.auth.sa, s.token.sa = s, s, s
 	s.auth.due.Fire = s.auth.expire
 	s.life.born = e.handling.now
-	s.life.rekey.Fire = s.rekeyDue
-	s.life.hard.Fire = s.hardEnd
+	s.life.rekey.Fire = s.life.due
+	s.life.hard.Fire = s.life.over
 	s.retransmission.Fire = s.retransmit
 	s.live.timer.Fire = s.live.look
 	e.sas.bySPI[spi] = s
@@ -157,7 +148,7 @@ func (s *ikeSA) remove() {
 	}
 	s.setup = nil
 	s.keys.forget()
-	s.token = takenToken{}
+	s.token.forget()
 	if s.party != nil {
 		s.party.sas = slices.DeleteFunc(s.party.sas, func(o *ikeSA) bool { return o == s })
 	}

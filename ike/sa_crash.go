@@ -59,8 +59,18 @@ func (e *Engine) crashToken(spi spiPair, initiator bool) []byte {
 	return mac.Sum(nil)[:crashTokenLen]
 }
 
-// crashNotify returns a notify with our token for the IKE SA, or none.
-func (s *ikeSA) crashNotify() []wire.Payload { return tokenNotify(s.e.crashToken(s.spi, s.initiator)) }
+// A crashToken is what an IKE SA has of the tokens: the digest of the one that the peer gave us,
+// which itself need not be kept.
+type crashToken struct {
+	sa     *ikeSA
+	known  bool
+	digest [sha256.Size]byte
+}
+
+// notify returns a notify with our token for the IKE SA, or none.
+func (t *crashToken) notify() []wire.Payload {
+	return tokenNotify(t.sa.e.crashToken(t.sa.spi, t.sa.initiator))
+}
 
 func tokenNotify(token []byte) []wire.Payload {
 	if token == nil {
@@ -69,39 +79,36 @@ func tokenNotify(token []byte) []wire.Payload {
 	return []wire.Payload{&wire.Notify{Protocol: wire.ProtoIKE, Kind: wire.QuickCrashDetection, Data: token}}
 }
 
-// giveCrashToken sends our token for an IKE SA that our rekeying made.
-func (s *ikeSA) giveCrashToken() {
-	if ps := s.crashNotify(); len(ps) > 0 {
-		s.enqueue(&informational{kind: askToken, payloads: ps})
+// give sends our token for an IKE SA that our rekeying made.
+func (t *crashToken) give() {
+	if ps := t.notify(); len(ps) > 0 {
+		t.sa.enqueue(&informational{kind: askToken, payloads: ps})
 	}
 }
 
-// A takenToken is the digest of the token that the peer gave us, which itself need not be kept.
-type takenToken struct {
-	known  bool
-	digest [sha256.Size]byte
-}
-
-// takeCrashToken keeps the peer's token from a protected message, in place of an earlier one.
-func (s *ikeSA) takeCrashToken(ps []wire.Payload) {
+// take keeps the peer's token from a protected message, in place of an earlier one.
+func (t *crashToken) take(ps []wire.Payload) {
 	n, ok := wire.FindNotify(ps, wire.QuickCrashDetection)
-	if !ok || s.e.cfg.CrashTokens.Off || len(n.Data) < minCrashToken || len(n.Data) > maxCrashToken {
+	if !ok || t.sa.e.cfg.CrashTokens.Off || len(n.Data) < minCrashToken || len(n.Data) > maxCrashToken {
 		return
 	}
-	s.token = takenToken{known: true, digest: sha256.Sum256(n.Data)}
+	t.known, t.digest = true, sha256.Sum256(n.Data)
 }
 
-// noteCrashToken takes the token of a protected message on an authenticated IKE SA, which the peer
+// forget drops the peer's token at the end of the IKE SA.
+func (t *crashToken) forget() { t.known, t.digest = false, [sha256.Size]byte{} }
+
+// note takes the token of a protected message on an authenticated IKE SA, which the peer
 // may send at any time (RFC 6290, Section 4.4). That of a rekeying is the successor's.
-func (s *ikeSA) noteCrashToken(ps []wire.Payload) {
-	if s.state.authenticated() && !proposesIKE(ps) {
-		s.takeCrashToken(ps)
+func (t *crashToken) note(ps []wire.Payload) {
+	if t.sa.state.authenticated() && !proposesIKE(ps) {
+		t.take(ps)
 	}
 }
 
 // matches reports whether an unprotected message presents the token. All tokens in it are compared,
 // in constant time.
-func (t *takenToken) matches(ps []wire.Payload) bool {
+func (t *crashToken) matches(ps []wire.Payload) bool {
 	match, seen := 0, 0
 	for _, p := range ps {
 		n, ok := p.(*wire.Notify)
@@ -117,10 +124,11 @@ func (t *takenToken) matches(ps []wire.Payload) bool {
 	return t.known && match == 1
 }
 
-// crashed handles the tokens of an unprotected message, and reports whether the IKE SA has ended by
+// proves handles the tokens of an unprotected message, and reports whether the IKE SA has ended by
 // them. A wrong token changes nothing, and there is no response.
-func (s *ikeSA) crashed(d Datagram, ps []wire.Payload) bool {
-	if _, ok := wire.FindNotify(ps, wire.QuickCrashDetection); !ok || !s.token.known || !s.state.authenticated() {
+func (t *crashToken) proves(d Datagram, ps []wire.Payload) bool {
+	s := t.sa
+	if _, ok := wire.FindNotify(ps, wire.QuickCrashDetection); !ok || !t.known || !s.state.authenticated() {
 		return false
 	}
 	from := d.Path.Remote().Addr()
@@ -128,20 +136,20 @@ func (s *ikeSA) crashed(d Datagram, ps []wire.Payload) bool {
 		s.e.count("ike_crash_tokens_limited")
 		return false
 	}
-	if !s.token.matches(ps) {
+	if !t.matches(ps) {
 		s.e.count("ike_crash_tokens_wrong")
 		s.e.emit(Notice{Level: Debug, Event: "crash-token-wrong", IKESPI: s.ours(), Text: "a message from " + d.Path.Remote().String() + " has a wrong crash token for the IKE SA"})
 		return false
 	}
 	s.e.count("ike_crash_tokens_right")
-	s.lostByPeer()
+	t.lostByPeer()
 	return true
 }
 
 // lostByPeer ends an IKE SA that the peer has proved to have lost. It may have lost its other ones
 // as well, which are asked.
-func (s *ikeSA) lostByPeer() {
-	p := s.party
+func (t *crashToken) lostByPeer() {
+	s, p := t.sa, t.sa.party
 	switch s.state {
 	case saRekeyed:
 		s.end(child.EndReplaced, "rekeyed, and lost by the peer")

@@ -53,7 +53,7 @@ func (s *ikeSA) startNext() {
 
 // mayStart reports whether the IKE SA allows an exchange of the queue. During setup only the
 // setup's own exchanges run.
-func (s *ikeSA) mayStart() bool { return !s.succeeding() && s.state.authenticated() }
+func (s *ikeSA) mayStart() bool { return !s.succ.computing() && s.state.authenticated() }
 
 // run starts an exchange at once, in place of the current one.
 func (s *ikeSA) run(x exchange) {
@@ -102,7 +102,7 @@ func (s *ikeSA) doing() ikeActivity {
 // rekeyBeforeIDsRunOut rekeys the IKE SA when its message IDs run low.
 func (s *ikeSA) rekeyBeforeIDsRunOut() {
 	if s.state == saEstablished && s.win.Worn() {
-		s.rekeyDue()
+		s.life.due()
 	}
 }
 

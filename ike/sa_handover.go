@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
-
-	"culvert/ike/child"
 )
 
 // succession is what becomes of an IKE SA that is rekeyed, by us, by the peer, or by both.
@@ -44,8 +41,8 @@ const (
 
 // succeed establishes the IKE SA as the successor of old, with the given keys, on the same path and
 // with the same peer.
-func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
-	e := s.e
+func (c *succession) succeed(old *ikeSA, keys saKeys) {
+	s, e := c.sa, c.sa.e
 	s.keys, s.party = keys, old.party
 	s.net.inherit(&old.net)
 	s.remoteID, s.remoteKey = old.remoteID, old.remoteKey
@@ -55,7 +52,7 @@ func (s *ikeSA) succeed(old *ikeSA, keys saKeys) {
 	s.life.established, s.life.since = e.handling.now, old.life.since
 	s.live.Inherit(&old.live.Monitor)
 	s.auth.inherit(&old.auth)
-	s.scheduleRekey()
+	s.life.schedule()
 	s.live.schedule()
 }
 
@@ -71,9 +68,6 @@ func (c *succession) becomeRedundant() {
 		c.sa.e.after(&c.sa.life.rekey, lingerDead)
 	}
 }
-
-// rekeyedLife is how long a rekeyed IKE SA waits for the peer's Delete.
-const rekeyedLife = 90 * time.Second
 
 // handOver moves the Child SAs and the queued exchanges to the successor. The current exchange ends
 // on the old IKE SA.
@@ -128,30 +122,4 @@ func (c *succession) cancel() {
 	}
 	c.parent, c.theirs = nil, nil
 	c.sa.e.answerRefs(&c.sa.life.refs, errors.New("the IKE SA ended"))
-}
-
-// scheduleRekey sets the IKE SA's lifetimes, as Child SAs have them.
-func (s *ikeSA) scheduleRekey() {
-	life := s.party.cfg.Lifetime
-	if life <= 0 {
-		return
-	}
-	soft := child.RekeyMargin(life, s.initiator, s.e.cfg.Rand)
-	s.life.rekeyAt = s.e.handling.now.Add(soft)
-	s.e.after(&s.life.rekey, soft)
-	s.e.after(&s.life.hard, life+life/10)
-}
-
-// hardEnd is called at the end of a half-open IKE SA that was not authenticated, at the hard end of
-// a lifetime, and when a dead IKE SA is to be forgotten.
-func (s *ikeSA) hardEnd() {
-	switch s.state {
-	case saHalfOpen:
-		s.e.count("ike_half_open_expired")
-		s.remove()
-	case saDead:
-		s.remove()
-	case saEstablished:
-		s.closeAs(child.EndExpired, "its lifetime has expired")
-	}
 }

@@ -153,6 +153,7 @@ func TestRequestsDuringHandshake(t *testing.T) {
 // computed nothing of ours is started.
 func TestEndOfHandshake(t *testing.T) {
 	s := &ikeSA{state: saEstablished}
+	s.succ.sa = s
 	x, other := &rekeyHandshake{}, &childHandshake{}
 	s.handshake = x
 	if s.mayStart() {

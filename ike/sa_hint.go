@@ -193,7 +193,7 @@ func (e *Engine) hintAboutSPI(d Datagram, spi []byte, ps []wire.Payload) {
 	}
 	for _, s := range list {
 		if s.children.Named(spi) != nil {
-			if !s.crashed(d, ps) {
+			if !s.token.proves(d, ps) {
 				s.live.hint(lostCheck)
 			}
 			return

@@ -80,7 +80,7 @@ type probing struct {
 
 // mayProbe reports whether a path probe may start at once.
 func (g *probing) mayProbe() bool {
-	busy := !g.sa.work.Idle() || g.sa.succeeding()
+	busy := !g.sa.work.Idle() || g.sa.succ.computing()
 	return g.sa.usable() && !g.sa.net.Stream() && !busy && !g.sa.e.stopping && !g.sa.net.unsaid && !g.sa.live.Doubted() && g.fragments != fragmentsLost
 }
 

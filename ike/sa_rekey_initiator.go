@@ -26,22 +26,6 @@ type rekeyExchange struct {
 	ke     suite.KeyExchange
 }
 
-// rekeyDue is called when the IKE SA is due for a rekeying, or, after one, for its end.
-func (s *ikeSA) rekeyDue() {
-	if s.state == saRekeyed && s.succ.fate == fateRedundant {
-		s.end(child.EndReplaced, "redundant: both sides rekeyed at the same time")
-		return
-	}
-	if s.state == saRekeyed {
-		s.closeAs(child.EndReplaced, "rekeyed, but the peer did not delete it")
-		return
-	}
-	if s.usable() && s.succ.ours == nil && s.succ.theirs == nil {
-		s.succ.ours = &rekeyExchange{}
-		s.enqueue(s.succ.ours)
-	}
-}
-
 func (x *rekeyExchange) activity() ikeActivity { return ikeRekeying }
 
 func (x *rekeyExchange) start(s *ikeSA) {
@@ -132,7 +116,7 @@ func (x *rekeyExchange) response(s *ikeSA, ps []wire.Payload) {
 		default:
 			next := x.next
 			x.accept(s, sa.Proposals[0], noncePair{Ni: x.nonce, Nr: nonce.Data}, k.shared)
-			next.takeCrashToken(ps)
+			next.token.take(ps)
 		}
 	})
 }
@@ -207,7 +191,7 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 		return
 	}
 	x.next, s.succ.ours = nil, nil
-	next.succeed(s, keys)
+	next.succ.succeed(s, keys)
 	if s.state != saEstablished { // closed meanwhile; but the peer has handed over to the successor
 		s.done(x)
 		next.closeAs(child.EndLocal, "its predecessor was closed")
@@ -224,7 +208,7 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 		if theirs != nil {
 			theirs.succ.becomeRedundant()
 		}
-		next.giveCrashToken()
+		next.token.give()
 		s.succ.handOver(next)
 		s.done(x)
 		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: child.EndReplaced, why: "rekeyed"})

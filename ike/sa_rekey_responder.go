@@ -20,9 +20,9 @@ func (*rekeyHandshake) expects(wire.ExchangeType) bool { return false }
 
 func (*rekeyHandshake) rule() payloadRule { return ruleRekeyIKE }
 
-// succeeding reports whether the peer's successor of the IKE SA is being computed.
-func (s *ikeSA) succeeding() bool {
-	_, ok := s.handshake.(*rekeyHandshake)
+// computing reports whether the peer's successor of the IKE SA is being computed.
+func (c *succession) computing() bool {
+	_, ok := c.sa.handshake.(*rekeyHandshake)
 	return ok
 }
 
@@ -98,11 +98,11 @@ func (x *rekeyHandshake) computed(s *ikeSA, k keyPair) {
 		s.conclude(nil, refuse(wire.NoProposalChosen, err.Error()))
 		return
 	}
-	next.succeed(s, keys)
+	next.succ.succeed(s, keys)
 	next.succ.parent = s
 	answer := x.chosen
 	answer.SPI = binary.BigEndian.AppendUint64(nil, uint64(next.spi.R))
-	s.answer(append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: x.nonces.Nr}, &wire.KE{Group: proposal.Group(x.chosen), Data: k.public}}, next.crashNotify()...))
+	s.answer(append([]wire.Payload{&wire.SA{Proposals: []wire.Proposal{answer}}, &wire.Nonce{Data: x.nonces.Nr}, &wire.KE{Group: proposal.Group(x.chosen), Data: k.public}}, next.token.notify()...))
 	if s.state != saEstablished { // the response could not be protected, and the IKE SA has ended
 		next.remove()
 		return

@@ -72,9 +72,9 @@ func (p *party) replaceDying() {
 
 // cannotCarry handles the refusal of a new Child SA. If the IKE SA carries none, it has served its
 // purpose: what the peer accepts in IKE_AUTH it accepts on a new IKE SA only.
-func (s *ikeSA) cannotCarry(kind wire.NotifyType) {
-	if len(s.children.Pairs()) == 0 && !s.auth.childless {
-		s.succ.wontLive(fmt.Sprintf("the peer answered %v to CREATE_CHILD_SA, and the IKE SA has no Child SA", kind))
+func (c *succession) cannotCarry(kind wire.NotifyType) {
+	if len(c.sa.children.Pairs()) == 0 && !c.sa.auth.childless {
+		c.wontLive(fmt.Sprintf("the peer answered %v to CREATE_CHILD_SA, and the IKE SA has no Child SA", kind))
 	}
 }
 

@@ -1,0 +1,67 @@
+package ike
+
+import (
+	"time"
+
+	"culvert/ike/child"
+	"culvert/ike/timer"
+)
+
+// life holds the times and lifetime timers of an IKE SA.
+type life struct {
+	sa                *ikeSA
+	born, established time.Time
+	since             time.Time // when the first IKE SA was established that this one replaces by rekeying
+	rekeyAt           time.Time
+	rekey, hard       timer.Timer // hard also ends a half-open IKE SA and a dead one
+	tries             int         // consecutive refusals of our rekeying
+	refs              []uint64
+}
+
+// rekeyedLife is how long a rekeyed IKE SA waits for the peer's Delete.
+const rekeyedLife = 90 * time.Second
+
+// schedule sets the IKE SA's lifetimes, as Child SAs have them.
+func (l *life) schedule() {
+	s := l.sa
+	lasts := s.party.cfg.Lifetime
+	if lasts <= 0 {
+		return
+	}
+	soft := child.RekeyMargin(lasts, s.initiator, s.e.cfg.Rand)
+	l.rekeyAt = s.e.handling.now.Add(soft)
+	s.e.after(&l.rekey, soft)
+	s.e.after(&l.hard, lasts+lasts/10)
+}
+
+// over is called at the end of a half-open IKE SA that was not authenticated, at the hard end of a
+// lifetime, and when a dead IKE SA is to be forgotten.
+func (l *life) over() {
+	s := l.sa
+	switch s.state {
+	case saHalfOpen:
+		s.e.count("ike_half_open_expired")
+		s.remove()
+	case saDead:
+		s.remove()
+	case saEstablished:
+		s.closeAs(child.EndExpired, "its lifetime has expired")
+	}
+}
+
+// due is called when the IKE SA is due for a rekeying, or, after one, for its end.
+func (l *life) due() {
+	s := l.sa
+	if s.state == saRekeyed && s.succ.fate == fateRedundant {
+		s.end(child.EndReplaced, "redundant: both sides rekeyed at the same time")
+		return
+	}
+	if s.state == saRekeyed {
+		s.closeAs(child.EndReplaced, "rekeyed, but the peer did not delete it")
+		return
+	}
+	if s.usable() && s.succ.ours == nil && s.succ.theirs == nil {
+		s.succ.ours = &rekeyExchange{}
+		s.enqueue(s.succ.ours)
+	}
+}
