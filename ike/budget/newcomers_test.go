@@ -89,3 +89,77 @@ func TestRecentAddrs(t *testing.T) {
 		t.Errorf("%d and %d addresses are kept", len(r.set), len(r.ring))
 	}
 }
+
+// TestHold: strangers may hold 8 MB of fragments in all, and known addresses 4 MB more. What
+// exceeds that is not charged, and what an IKE SA held is free when it ends.
+func TestHold(t *testing.T) {
+	const megabyte = 1 << 20
+	var c Newcomers
+	place := func(text string) *Place {
+		p := c.Add(netip.MustParseAddr(text))
+		return &p
+	}
+	stranger, other, known, recent := place("192.0.2.1"), place("192.0.2.2"), place("198.51.100.1"), place("198.51.100.2")
+	c.Authenticated(recent.From())
+	hold := func(what string, p *Place, octets int, configured, want bool, total int) {
+		t.Helper()
+		if got := c.Hold(p, octets, configured); got != want || c.Octets() != total {
+			t.Errorf("%s: %v, and %d octets are held; want %v and %d", what, got, c.Octets(), want, total)
+		}
+	}
+	hold("a stranger", stranger, 3*megabyte, false, true, 3*megabyte)
+	hold("the stranger, more", stranger, 8*megabyte, false, true, 8*megabyte)
+	hold("another stranger", other, 1, false, false, 8*megabyte)
+	hold("a configured address", known, 4*megabyte, true, true, 12*megabyte)
+	hold("one that lately had an IKE SA", recent, 1, false, false, 12*megabyte)
+	hold("the configured one, less", known, megabyte, true, true, 9*megabyte)
+	hold("one that lately had an IKE SA, again", recent, 3*megabyte, false, true, 12*megabyte)
+	hold("a stranger that holds too much then", stranger, 8*megabyte+1, false, false, 4*megabyte)
+	c.Remove(known)
+	c.Remove(recent)
+	if c.Octets() != 0 || c.Count() != 2 {
+		t.Errorf("%d octets of %d are held", c.Octets(), c.Count())
+	}
+	if !c.Knows(netip.MustParseAddr("198.51.100.2")) || c.Knows(netip.MustParseAddr("198.51.100.1")) {
+		t.Error("who authenticated is confused")
+	}
+}
+
+// TestBusy: cookies are demanded from a number of half-open IKE SAs on, or when two computations
+// are under way.
+func TestBusy(t *testing.T) {
+	var c Newcomers
+	p := c.Add(netip.MustParseAddr("192.0.2.1"))
+	if !c.Busy(1) || c.Busy(2) {
+		t.Error("the threshold is another number")
+	}
+	c.Computing(1)
+	if c.Busy(2) {
+		t.Error("one computation is too much")
+	}
+	c.Computing(1)
+	if !c.Busy(2) {
+		t.Error("two computations are not too much")
+	}
+	c.Computing(-1)
+	c.Remove(&p)
+	if c.Busy(1) || c.Count() != 0 {
+		t.Error("it stays busy")
+	}
+}
+
+// TestSmallLimits: with few half-open IKE SAs, each host and each network may still have one.
+func TestSmallLimits(t *testing.T) {
+	a, same, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("198.51.100.1")
+	var c Newcomers
+	if !c.Admits(a, false, 8) {
+		t.Fatal("the first is refused")
+	}
+	c.Add(a)
+	if c.Admits(a, false, 8) || c.Admits(same, false, 8) || c.Admits(a, true, 8) || !c.Admits(other, false, 8) {
+		t.Error("a host, or a network, has another number than one")
+	}
+	if !SameNetwork(a, same) || SameHost(a, same) || SameNetwork(a, other) {
+		t.Error("networks are confused")
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"culvert/ike/timer"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -262,5 +263,50 @@ func TestRekeyOfSeveral(t *testing.T) {
 	main.Answer(nil)
 	if s.done[2] != errTest || s.done[3] != errTest || s.table.Unanswered() != 0 {
 		t.Errorf("answered %v and %v, %d are left", s.done[2], s.done[3], s.table.Unanswered())
+	}
+}
+
+// What a command asked for stays up, however it is configured, from the time when it has come up
+// until somebody takes it down; a first try that fails ends it.
+func TestAskedByACommand(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(s *stand)
+		want   bool
+	}{
+		"it has come up":              {func(s *stand) { s.ours() }, true},
+		"it was up":                   {func(s *stand) { s.pol.want = false; s.ours(); s.pol.Start() }, true},
+		"it has failed":               {func(s *stand) { s.pol.GiveUp(errTest); s.ours() }, false},
+		"it was stopped":              {func(s *stand) { s.ours(); s.pol.Stop(); s.ours() }, false},
+		"it was held":                 {func(s *stand) { s.ours(); s.pol.Hold(); s.pol.Release(); s.ours() }, false},
+		"the peer is to be left dead": {func(s *stand) { s.ours(); s.whenDead = IntentDown; s.pol.Best().Lost(EndDead, ""); s.ours() }, false},
+		"another one asked for it": {func(s *stand) {
+			old := NewPolicy(s.table, s, 8, ipsec.PolicyName{}, s.pol.Settings)
+			old.Start()
+			s.pol.Stop()
+			s.pol.Follow(old)
+			s.ours()
+		}, true},
+		"another one, that is up": {func(s *stand) {
+			old := NewPolicy(s.table, s, 8, ipsec.PolicyName{}, s.pol.Settings)
+			old.Start()
+			s.install(old.Main(), true, nil).Lost(EndLocal, "")
+			s.pol.Stop()
+			s.pol.Follow(old)
+		}, true},
+		"another one that nobody asked for": {func(s *stand) {
+			s.pol.Stop()
+			s.pol.Follow(NewPolicy(s.table, s, 8, ipsec.PolicyName{}, s.pol.Settings))
+			s.ours()
+		}, false},
+	} {
+		s := newStand(t, Settings{Name: "lan", Start: StartNever})
+		s.pol.Start()
+		tt.change(s)
+		for _, p := range s.pol.Pairs() {
+			p.Lost(EndPeer, "for the test")
+		}
+		if s.pol.Wanted() != tt.want || (s.pol.Base() == IntentUp) != tt.want {
+			t.Errorf("%s: wanted %v, base %d", name, s.pol.Wanted(), s.pol.Base())
+		}
 	}
 }

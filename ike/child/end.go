@@ -59,14 +59,13 @@ func (p *Pair) Answer(err error) {
 	}
 }
 
-// detach removes the pair from its carrier and its chain.
+// detach removes the pair from its carrier and its chain. The caller says when it is gone.
 func (p *Pair) detach() {
 	t := p.table()
 	p.carrier.Children().remove(p)
 	p.chain.remove(p)
 	p.policy.compare()
 	t.stop(&p.dates.soft)
-	t.stop(&p.dates.hard)
 	t.stop(&p.dates.use)
 	p.policy.owner.Touch()
 	p.carrier = nil
