@@ -154,6 +154,7 @@ type party struct {
 	lines     budget.Lines   // of the log
 	waiters   waiters
 	replacing replacement
+	settling  timer.Timer // of settleDuplicates
 	dirty     bool
 	unprobed  bool // it was reported that its path is not probed
 
@@ -182,7 +183,7 @@ type try struct {
 func (p *profile) newParty(name string) *party {
 	q := &party{profile: p, name: name}
 	q.try.Timer.Fire = func() { p.e.touch(q) }
-	q.replacing.timer.Fire = q.try.Timer.Fire
+	q.replacing.timer.Fire, q.settling.Fire = q.try.Timer.Fire, q.try.Timer.Fire
 	for _, c := range p.cfg.Children {
 		q.policies = append(q.policies, q.newPolicy(c))
 	}

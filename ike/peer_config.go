@@ -137,6 +137,7 @@ func (p *party) removeFrom(why string) {
 	p.waiters.abandon(errors.New(why))
 	p.e.timers.Stop(&p.try.Timer)
 	p.e.timers.Stop(&p.replacing.timer)
+	p.e.timers.Stop(&p.settling)
 	p.endPolicies()
 	p.closeAll(why)
 }

@@ -95,7 +95,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	s.children.sa, s.live.sa, s.net.sa, s.succ.sa, s.probes.sa = s, s, s, s, s
 	s.life.sa, s.auth.sa, s.token.sa = s, s, s
 	s.auth.due.Fire = s.auth.expire
-	s.life.born = e.handling.now
+	s.life.born, s.life.begun = e.handling.now, e.handling.now
 	s.life.rekey.Fire = s.life.due
 	s.life.hard.Fire = s.life.over
 	s.retransmission.Fire = s.retransmit

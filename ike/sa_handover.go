@@ -36,6 +36,7 @@ type fate uint8
 const (
 	fateOpen      fate = iota
 	fateSettled        // it goes: we delete it as soon as the other one is known to work
+	fateBeside         // it stays beside the other one, on which the peer refuses its Child SAs
 	fateRedundant      // of a peer's successor: ours stays instead, and the peer deletes it
 )
 
@@ -49,7 +50,7 @@ func (c *succession) succeed(old *ikeSA, keys saKeys) {
 	s.keys.fragment = old.keys.fragment
 	s.party.sas = append(s.party.sas, s)
 	s.moveTo(saEstablished)
-	s.life.established, s.life.since = e.handling.now, old.life.since
+	s.life.established, s.life.begun, s.life.since = e.handling.now, old.life.begun, old.life.since
 	s.live.Inherit(&old.live.Monitor)
 	s.auth.inherit(&old.auth)
 	s.life.schedule()

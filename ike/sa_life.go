@@ -11,7 +11,7 @@ import (
 type life struct {
 	sa                *ikeSA
 	born, established time.Time
-	since             time.Time // when the first IKE SA was established that this one replaces by rekeying
+	begun, since      time.Time // birth and establishment of the first IKE SA that this one replaces by rekeying
 	rekeyAt           time.Time
 	rekey, hard       timer.Timer // hard also ends a half-open IKE SA and a dead one
 	tries             int         // consecutive refusals of our rekeying

@@ -50,62 +50,117 @@ func (p *party) dropEarlyTries() {
 	}
 }
 
-// settle decides between two IKE SAs: one that was made in place of the other one wins. The creator
-// of the loser acts, or whoever replaces it.
-func (p *party) settle(a, b *ikeSA) {
-	loser, winner, why := a, b, "redundant: the peer connected at the same time"
-	switch {
-	case b.succ.inPlaceOf() == a:
-	case a.succ.inPlaceOf() == b, compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs:
-		loser, winner = b, a
-	}
-	if winner.succ.fate == fateSettled { // already decided otherwise, before one was rekeyed
-		return
-	}
-	loser.children.MakeRedundant(&winner.children.Bundle)
-	replaced := winner.succ.inPlaceOf() == loser
-	if replaced {
-		why = "replaced: " + loser.succ.why
-	}
-	if !loser.initiator && !replaced || loser.succ.fate == fateSettled {
-		return
-	}
-	loser.succ.fate = fateSettled
-	p.migrate(loser, winner, why, maxMigrations)
+// A settlement is what is done about one of two IKE SAs with the same peer, where the other one
+// wins.
+type settlement struct {
+	loser, winner *ikeSA
+	replaced      bool   // the winner was made in place of the loser, which must go
+	why           string // the loser goes
+	tries         int    // rounds of migrate that are left
 }
 
 // maxMigrations bounds the rounds of migrate: the peer may refuse on the winner what it accepted on
 // the loser.
 const maxMigrations = 4
 
+// insteadOf reports whether an IKE SA stays rather than the other one, other than by the rule: it
+// was made in the other's place, it alone can be kept, or whoever began it knew the other one.
+func (s *ikeSA) insteadOf(o *ikeSA) bool {
+	if s.succ.inPlaceOf() == o || o.succ.inPlaceOf() == s {
+		return s.succ.inPlaceOf() == o
+	}
+	if good := s.succ.outlook == outlookGood; good != (o.succ.outlook == outlookGood) {
+		return good
+	}
+	return s.beganLately(o)
+}
+
+// beganLately reports whether the IKE SA was begun when the other one stood, less than rekeyedLife
+// ago: whoever began it knew the other one, and deletes it. The peer may see it otherwise, if the
+// last message of the other one came late, so the rule decides if both are there after that time.
+func (s *ikeSA) beganLately(o *ikeSA) bool {
+	return s.life.begun.After(o.life.since) && s.e.handling.now.Sub(s.life.since) < rekeyedLife
+}
+
+// settle decides between two IKE SAs with the same peer. The creator of the loser acts, or whoever
+// replaces it.
+func (p *party) settle(a, b *ikeSA) {
+	d := &settlement{loser: a, winner: b, why: "redundant: the peer connected at the same time", tries: maxMigrations}
+	switch {
+	case b.insteadOf(a):
+	case a.insteadOf(b), compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs:
+		d.loser, d.winner = b, a
+	}
+	if d.winner.succ.fate == fateSettled { // already decided otherwise, before one was rekeyed
+		return
+	}
+	d.loser.children.MakeRedundant(&d.winner.children.Bundle)
+	if d.replaced = d.winner.succ.inPlaceOf() == d.loser; d.replaced {
+		d.why = "replaced: " + d.loser.succ.why
+	}
+	if d.loser.succ.fate == fateSettled || !d.replaced && !d.isOurs() {
+		return
+	}
+	d.loser.succ.fate = fateSettled
+	d.migrate()
+}
+
+// isOurs reports whether we delete the loser, which the winner was not made to replace. If the peer
+// may be about to, it is asked again later.
+func (d *settlement) isOurs() bool {
+	if d.winner.beganLately(d.loser) && !(d.loser.initiator && d.winner.initiator) {
+		p := d.loser.party
+		p.e.timers.Set(&p.settling, d.winner.life.since.Add(rekeyedLife))
+		return false
+	}
+	return d.loser.initiator && d.loser.succ.fate != fateBeside
+}
+
 // migrate makes on the winner the Child SAs that only the loser has, and then deletes the loser.
 // Exchanges under way on the loser may still add Child SAs there, so it checks again before the
 // deletion.
-func (p *party) migrate(loser, winner *ikeSA, why string, tries int) {
-	for _, q := range loser.children.Pairs() {
-		if pol := q.Policy(); q == loser.children.Of(pol) && winner.children.Of(pol) == nil {
+func (d *settlement) migrate() {
+	for _, q := range d.loser.children.Pairs() {
+		if pol := q.Policy(); q == d.loser.children.Of(pol) && d.winner.children.Of(pol) == nil {
 			x := newChildExchange(pol, nil)
-			x.onto = winner
-			winner.enqueue(x)
+			x.onto = d.winner
+			d.winner.enqueue(x)
 		}
 	}
-	winner.enqueue(&informational{
-		then: func() {
-			winner = winner.succ.latest()
-			if !winner.usable() || !loser.usable() { // one was rekeyed or ended: start over
-				loser.succ.fate = fateOpen
-				p.e.touch(p)
-				return
-			}
-			winner.children.TakeOver(&loser.children.Bundle)
-			if tries > 0 && (loser.work.Busy() && loser.succ.outlook != outlookSilent || winner.children.Lacks(&loser.children.Bundle)) {
-				p.migrate(loser, winner, why, tries-1)
-				return
-			}
-			loser.closeAs(child.EndReplaced, why)
-		},
-		otherwise: func() { loser.succ.fate = fateOpen },
-	})
+	d.winner.enqueue(&informational{then: d.migrated, otherwise: func() { d.loser.succ.fate = fateOpen }})
+}
+
+// migrated is called when a round of migrate is over, and both sides have what came up on the
+// winner.
+func (d *settlement) migrated() {
+	loser := d.loser
+	d.winner = d.winner.succ.latest()
+	if !d.winner.usable() || !loser.usable() { // one was rekeyed or ended: start over
+		loser.succ.fate = fateOpen
+		loser.e.touch(loser.party)
+		return
+	}
+	d.winner.children.TakeOver(&loser.children.Bundle)
+	lacks := d.winner.children.Lacks(&loser.children.Bundle)
+	switch {
+	case d.tries > 0 && (loser.work.Busy() && loser.succ.outlook != outlookSilent || lacks):
+		d.tries--
+		d.migrate()
+	case lacks && !d.replaced:
+		d.stayBeside()
+	default:
+		loser.closeAs(child.EndReplaced, d.why)
+	}
+}
+
+// stayBeside keeps the loser, whose Child SAs the peer refuses on the winner: a peer may accept
+// them in IKE_AUTH only. A winner that carries nothing goes instead.
+func (d *settlement) stayBeside() {
+	d.loser.succ.fate = fateBeside
+	if len(d.winner.children.Pairs()) == 0 {
+		d.winner.closeAs(child.EndReplaced, "redundant: the peer connected at the same time, and refuses the Child SAs of the other IKE SA on this one")
+	}
+	d.loser.e.touch(d.loser.party)
 }
 
 // latest returns the last of the successors that the IKE SA was rekeyed to.

@@ -1,10 +1,12 @@
 package ike
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"culvert/ike/child"
+	"culvert/ike/wire"
 )
 
 // refusingSPIs refuses a number of SPIs.
@@ -88,5 +90,46 @@ func TestBothConnectAtOnce(t *testing.T) {
 	}
 	if !retried {
 		t.Error("the child was never refused")
+	}
+}
+
+// TestBothReplaceAtOnce has both sides find at the same time that the peer refuses to rekey, for
+// PFS, and make a new IKE SA each. One of them may carry nothing, because the Child SA is up on the
+// other, and only IKE_AUTH makes it: no packet is lost whichever is decided to go.
+func TestBothReplaceAtOnce(t *testing.T) {
+	empty := 0
+	for seed := uint64(1); seed <= 40; seed++ {
+		p := newPair(t, seed, func(p *testPair) {
+			shortLives(p)
+			left := &p.left.peers[0]
+			left.Children[0].Lifetime = time.Hour
+			left.Children[0].Proposals = []wire.Proposal{withGroup(testESPProposal, wire.GroupX25519)}
+			if seed%2 == 0 { // the peer lacks it
+				left.Children = append(left.Children, testChild(p.left, "extra", 7))
+				left.Children[1].Start = StartTraffic
+			}
+		})
+		p.wantDone(p.left, driven(p, p.left.connect("lan")), "")
+		if seed%2 == 0 {
+			p.left.connect("extra")
+		}
+		first := []*testSide{p.left, p.right}[seed/2%2]
+		for _, s := range []*testSide{first, first.other()} {
+			s.handle(Rekey{Peer: s.other().name, Child: "lan", Ref: s.ref()})
+			p.drive(time.Duration(seed) * time.Millisecond)
+		}
+		p.wantSteadyTraffic(3 * time.Minute)
+		p.drive(30 * time.Second)
+		for _, s := range []*testSide{p.left, p.right} {
+			if n := len(s.e.peers.order[0].party.sas); n > 2 {
+				p.fatalf("%s has %d IKE SAs at rest", s.name, n)
+			}
+		}
+		if strings.Contains(p.left.saidAll()+p.right.saidAll(), "refuses the Child SAs of the other IKE SA") {
+			empty++
+		}
+	}
+	if empty == 0 {
+		t.Error("the one that was to stay never was without a Child SA")
 	}
 }

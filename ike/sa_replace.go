@@ -87,7 +87,7 @@ func later(a, b time.Time) time.Time {
 
 // dying returns an IKE SA that cannot be kept and that nothing replaces yet, or nil.
 func (p *party) dying() *ikeSA {
-	i := slices.IndexFunc(p.sas, func(s *ikeSA) bool { return s.usable() && s.succ.outlook != outlookGood && s.succ.fate == fateOpen })
+	i := slices.IndexFunc(p.sas, func(s *ikeSA) bool { return s.usable() && s.succ.outlook != outlookGood && s.succ.fate != fateSettled })
 	if i < 0 {
 		return nil
 	}

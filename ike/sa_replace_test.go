@@ -57,7 +57,7 @@ func (p *testPair) wantSteadyTraffic(d time.Duration) {
 		p.right.traffic("lan")
 		p.drive(50 * time.Millisecond)
 		for _, s := range []*testSide{p.left, p.right} {
-			if n := len(s.e.peers.order[0].party.sas); n > 5 {
+			if n := len(s.e.peers.order[0].party.sas); n > 6 {
 				p.fatalf("%s has %d IKE SAs", s.name, n)
 			}
 		}

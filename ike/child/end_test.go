@@ -149,3 +149,34 @@ func TestAnswerEnd(t *testing.T) {
 		t.Errorf("%d commands are kept", s.table.Unanswered())
 	}
 }
+
+// A peer that deletes a pair has the one that replaced it; the newest one, which the peer asked
+// for, it may not have yet.
+func TestHeirOfADeletedPair(t *testing.T) {
+	for name, tt := range map[string]struct {
+		seen, crossed bool
+		want          string
+	}{
+		"the newest is unknown to the peer": {false, false, "send 2, stop 1"},
+		"the replacement is replaced":       {false, true, "send 2, stop 1"},
+		"packets came on the newest":        {true, false, "send 3, stop 1"},
+	} {
+		s := newStand(t, onDemand(0))
+		old := s.ours()
+		next := s.install(s.pol.Main(), false, nil)
+		old.Replaced(next)
+		newest := s.install(s.pol.Main(), false, nil)
+		if tt.crossed {
+			next.Replaced(newest)
+		}
+		if tt.seen {
+			newest.seen.In = s.now
+		}
+		s.plane = nil
+		old.Lost(EndPeer, "for the test")
+		s.wantPlane(name, tt.want)
+		if live := next.State() == Live; live == tt.crossed {
+			t.Errorf("%s: the replacement is %v", name, next.State())
+		}
+	}
+}

@@ -37,6 +37,7 @@ type Pair struct {
 
 type pairDates struct {
 	born, rekeyAt time.Time
+	planned       time.Time   // when a replaced one would have been rekeyed
 	soft, hard    timer.Timer // hard also ends the lingering of a deleted pair
 	use           timer.Timer // when to start sending on a pair that the peer asked for
 	refusals      int         // TEMPORARY_FAILURE responses to its rekeying, in a row
@@ -134,7 +135,9 @@ func (p *Pair) activate() {
 // giveWay moves sending to the successor, which may be older. The successor is activated first, so
 // that there is always an SA to send on.
 func (p *Pair) giveWay(successor *Pair) {
-	successor.Revive()
+	if successor.chain.Best() == successor {
+		successor.Revive()
+	}
 	successor.activate()
 	p.quiet()
 }

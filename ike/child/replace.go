@@ -15,7 +15,7 @@ func (p *Pair) Replaced(next *Pair) {
 	if p.state == Live {
 		p.moveTo(Replaced)
 	}
-	p.dates.rekeyAt = time.Time{}
+	p.dates.planned, p.dates.rekeyAt = p.dates.rekeyAt, time.Time{}
 	p.dates.soft.Fire = p.replacedEnd
 	p.table().after(&p.dates.soft, replacedLife)
 }
@@ -36,7 +36,8 @@ func (p *Pair) replacedEnd() {
 	p.Delete(EndReplaced, "replaced, but the peer did not delete it")
 }
 
-// Revive makes a replaced pair live again, because its successor ended first.
+// Revive makes a replaced pair live again, because its successor ended first. It is rekeyed when it
+// would have been, or soon.
 func (p *Pair) Revive() {
 	if p.state != Replaced {
 		return
@@ -45,6 +46,11 @@ func (p *Pair) Revive() {
 	p.next = nil
 	p.Origin.Revived()
 	p.dates.soft.Fire = p.softDue
+	if wait := p.dates.planned.Sub(p.table().host.Now()); wait > timer.TemporaryPause {
+		p.dates.rekeyAt = p.dates.planned
+		p.table().after(&p.dates.soft, wait)
+		return
+	}
 	p.table().after(&p.dates.soft, timer.TemporaryPause)
 }
 
