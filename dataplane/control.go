@@ -37,6 +37,7 @@ func (p *Plane) control(ctx context.Context) {
 			now := p.cfg.Now()
 			p.acquires.tick(now)
 			p.tickFragments(now)
+			p.tickEarlies(now)
 			p.refreshSome(now)
 		}
 		p.setTUNMTU()

@@ -29,6 +29,7 @@ const (
 
 const (
 	dropUnknownSPI  reason = iota + numChildReasons // RFC 4303, Section 3.4.2: no SA
+	dropEarly                                       // came before its SA, and there was no room, or the SA did not come
 	dropStray                                       // reached the control plane's socket faster than it could be handed over
 	dropBadPacket                                   // not an IP packet, from the TUN
 	dropNoise                                       // multicast, broadcast and link-local that no tunnel carries
@@ -53,6 +54,7 @@ const (
 	countPanic        // the SA that a bug concerns is unknown
 	countErrorCarried // ICMP errors sent with the flow of the packet that they quote
 	countUnanswered   // paths on which packets were sent, and none came any more
+	countEarly        // ESP that came before its SA and was kept
 	countStolen       // batches that another worker took over
 	numReasons
 )
@@ -72,6 +74,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropECN:        {"esp_ecn", "ecn"},
 	dropExpired:    {"sa_expired", "expired"},
 	dropStray:      {"esp_stray", ""},
+	dropEarly:      {"esp_early_dropped", ""},
 	dropTUNFull:    {"tun_full", "tun_full"},
 	dropTUNError:   {"tun_write_errors", "tun_write_errors"},
 
@@ -102,6 +105,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countECNAlarm:     {"ecn_alarms", "ecn_alarms"},
 	countUnanswered:   {"sa_unanswered", ""},
 	countStolen:       {"batches_stolen", ""},
+	countEarly:        {"esp_early", ""},
 	countPanic:        {"panics", ""},
 }
 

@@ -77,6 +77,7 @@ type Plane struct {
 	doubts                    notices // pairs with a send too large for the device
 	stirred                   notices // pairs with traffic after a pause
 	unknown                   unknownSPIs
+	earlies                   earlyQueue
 	dummies                   chan receivedDummy
 	workers                   []*worker
 	tally                     tally         // counts of events outside the workers
@@ -124,6 +125,7 @@ func New(cfg Config) (*Plane, error) {
 		paths:    newPaths(),
 	}
 	p.unknown.seed = maphash.MakeSeed()
+	p.earlies.spis = make(map[uint32][]earlyPacket)
 	p.acquires.busy, p.acquires.post = make(map[*slot]struct{}), p.events.post
 	p.spd.Store(selector.NewTable[target](nil))
 	for i := range cfg.Queues {

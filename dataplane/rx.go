@@ -57,7 +57,9 @@ func (r *rx) drain() (progress, error) {
 		size, err := r.carry(r.order)
 		switch {
 		case err == nil:
-			octets += size
+			if octets += size; r.mail.early.Load() {
+				return leftMore, nil
+			}
 		case errors.Is(err, netio.ErrWouldBlock):
 			r.caughtUp()
 			return ranDry(n), nil

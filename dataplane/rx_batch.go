@@ -63,8 +63,9 @@ func (r *rx) arrived(pkt []byte, in *netio.Received) {
 	if b.used == 0 || !b.sameOuter || b.runs[b.used-1].pair.sa.SPIIn != spi {
 		c := r.plane.sad.find(spi)
 		if c == nil {
-			r.unknownSPI(spi, len(pkt), &in.Path)
-			return
+			if c = r.early(spi, pkt, in); c == nil {
+				return
+			}
 		}
 		b.runs[b.used] = rxRun{pair: c, path: in.Path, tos: in.TOS, packets: b.packets[b.n:b.n]}
 		b.used++

@@ -75,10 +75,10 @@ func BenchmarkUnknownSPI(b *testing.B) {
 	g := newGateway(b, 1, nil)
 	r := &g.workers[0].rx
 	r.nowNano = 1
-	path := ipsec.NATPath(outerA, outerB)
-	r.unknownSPI(7, 100, &path)
+	in, pkt := &netio.Received{Path: ipsec.NATPath(outerA, outerB)}, make([]byte, 100)
+	r.early(7, pkt, in)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.unknownSPI(7, 100, &path)
+		r.early(7, pkt, in)
 	}
 }

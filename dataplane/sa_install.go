@@ -48,6 +48,9 @@ func (p *Plane) publish(c *pair) (err error) {
 	p.slotOf(c.sa.Policy).join(c)
 	p.join(c, link)
 	p.nudge()
+	if c.in != nil {
+		p.earliesArrived(c.sa.SPIIn)
+	}
 	return nil
 }
 

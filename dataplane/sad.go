@@ -34,6 +34,8 @@ var errSADFull = errors.New("dataplane: no free SPI: too many security associati
 type sad struct {
 	table   atomic.Pointer[sadTable]
 	foreign atomic.Pointer[map[uint32]*pair] // SPIs from outside whose slot was taken; nil: none
+	// reserved holds the SPIs that were handed out and not installed yet.
+	reserved sync.Map
 
 	mu     sync.Mutex
 	random io.Reader
@@ -99,6 +101,7 @@ func (s *sad) alloc(rest, workers int) (uint32, error) {
 		}
 		s.taken[spi&s.mask()] = spi
 		s.count++
+		s.reserved.Store(spi, nil)
 		return spi, nil
 	}
 	return 0, errSADFull
@@ -157,6 +160,14 @@ func (s *sad) free(spi uint32) {
 	}
 	s.taken[slot] = 0
 	s.count--
+	s.reserved.Delete(spi)
+}
+
+// isReserved reports whether the SPI was handed out and is not installed yet. Any goroutine may
+// call it.
+func (s *sad) isReserved(spi uint32) bool {
+	_, ok := s.reserved.Load(spi)
+	return ok
 }
 
 // install makes p's inbound SA live. Its SPI is from alloc, or an operator's own (manual keys); the
@@ -178,6 +189,7 @@ func (s *sad) install(p *pair) error {
 	}
 	if s.taken[slot] == spi {
 		s.table.Load().slots[slot].Store(p)
+		s.reserved.Delete(spi) // from now on it is found
 		return nil
 	}
 	s.changeForeign(func(m map[uint32]*pair) { m[spi] = p })
@@ -229,4 +241,7 @@ func (p *Plane) AllocSPI(resource int) (uint32, error) {
 
 // FreeSPI gives back an SPI that was never installed; others are not affected. Any goroutine may
 // call it.
-func (p *Plane) FreeSPI(spi uint32) { p.sad.free(spi) }
+func (p *Plane) FreeSPI(spi uint32) {
+	p.sad.free(spi)
+	p.earliesLost(spi)
+}

@@ -2,14 +2,15 @@ package dataplane
 
 import (
 	"bytes"
-	"culvert/dataplane/netio"
-	"culvert/esp"
 	"sync"
 	"sync/atomic"
+
+	"culvert/dataplane/netio"
+	"culvert/esp"
 )
 
 // openMail sends packets from the acquire queue whose SA has come, and receives ESP that reached
-// another socket.
+// another socket, or came before its SA.
 func (w *worker) openMail() {
 	list, strays, dummies := w.mail.take()
 	for i := range strays {
@@ -29,10 +30,13 @@ func (w *worker) openMail() {
 }
 
 // A mailbox is where other goroutines leave work for a worker: packets to seal and send, and ESP
-// that reached a socket outside the workers.
+// that reached a socket outside the workers or came before its SA.
 type mailbox struct {
 	wake func()
 	full atomic.Bool // something is in it; the worker checks only this, once per turn of its loop
+	// early is set if some of that is ESP that came before its SA: the worker receives it before
+	// more from its port, which would overtake it.
+	early atomic.Bool
 
 	mu      sync.Mutex
 	list    []queuedPacket
@@ -63,6 +67,20 @@ func (m *mailbox) putStray(r netio.Received) bool {
 	return room
 }
 
+// putEarly adds ESP that came before its SA was installed, the oldest first. It returns how many of
+// the packets there is room for.
+func (m *mailbox) putEarly(list []earlyPacket) int {
+	m.mu.Lock()
+	list = list[:min(len(list), max(0, maxStrays-len(m.strays)))]
+	for i := range list {
+		m.strays = append(m.strays, list[i].datagram)
+	}
+	m.early.Store(true)
+	m.mu.Unlock()
+	m.filled()
+	return len(list)
+}
+
 // putDummy adds a dummy packet to send. It reports false if there is no room.
 func (m *mailbox) putDummy(d postedDummy) bool {
 	m.mu.Lock()
@@ -83,6 +101,7 @@ func (m *mailbox) filled() {
 
 func (m *mailbox) take() (list []queuedPacket, strays []netio.Received, dummies []postedDummy) {
 	m.full.Store(false)
+	m.early.Store(false)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list, strays, dummies = m.list, m.strays, m.dummies

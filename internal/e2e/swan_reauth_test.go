@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -44,9 +45,29 @@ func TestStrongSwanReauthenticates(t *testing.T) {
 	}
 }
 
+// TestStrongSwanSendsBeforeItsAnswer holds what strongSwan says for 50 ms. The packets that it
+// sends on a new Child SA are here before its IKE_AUTH response, and none is lost.
+func TestStrongSwanSendsBeforeItsAnswer(t *testing.T) {
+	n := build(t, topology{wire: true})
+	n.swan(t, func(c *netlab.SwanConfig) { c.RemoteAddr = "192.0.2.1" })
+	left := leftOf(t, n, "auth_lifetime = \"12s\"\n", boot+"\n")
+	left.waitUp("right")
+	ofRight, ike := []byte{192, 0, 2, 2, 192, 0, 2, 1, 4500 >> 8, 4500 & 0xff}, make([]byte, 4) // RFC 3948, Section 2.2
+	n.wire.Impair(netlab.Impairment{Hold: func(frame []byte) time.Duration {
+		if len(frame) > 46 && bytes.Equal(frame[26:36], ofRight) && bytes.Equal(frame[42:46], ike) {
+			return 50 * time.Millisecond
+		}
+		return 0
+	}})
+	n.wantReauthentications(t, left, 2)
+	if c := left.status().Counters; c["esp_early"] < 8 || c["esp_early_dropped"] != 0 || c["esp_unknown_spi"] != 0 {
+		t.Errorf("%d early packets, %d of them dropped, %d of unknown SPIs", c["esp_early"], c["esp_early_dropped"], c["esp_unknown_spi"])
+	}
+}
+
 // wantReauthentications checks that 200 packets/s each way arrive while new IKE SAs take the place
-// of old ones. A tenth of a second may be lost of each: strongSwan sends on the new Child SA before
-// its IKE_AUTH response is read, which on a busy machine takes a while.
+// of old ones. What strongSwan loses is its own concern: on a busy machine it deletes an old Child
+// SA before it has read all that came for it.
 func (n *network) wantReauthentications(t *testing.T, left *gateway, times int) {
 	t.Helper()
 	n.wantPing(t, 10*time.Second)
@@ -63,10 +84,11 @@ func (n *network) wantReauthentications(t *testing.T, left *gateway, times int) 
 			return other
 		})
 	}
-	for name, s := range map[string]*netlab.Stream{"left to right": right, "right to left": back} {
-		if lost := s.Stop(3 * time.Second); lost > uint64(20*times) || s.Sent.Load() < 200 {
-			t.Errorf("%s: %d of %d datagrams lost", name, lost, s.Sent.Load())
-		}
+	if lost := back.Stop(3 * time.Second); lost != 0 || back.Sent.Load() < 200 {
+		t.Errorf("right to left: %d of %d datagrams lost", lost, back.Sent.Load())
+	}
+	if lost := right.Stop(3 * time.Second); lost > uint64(20*times) || right.Sent.Load() < 200 {
+		t.Errorf("left to right: %d of %d datagrams lost", lost, right.Sent.Load())
 	}
 	if strings.Contains(left.proc.Output(), "event=child-down") {
 		t.Error("the Child SA was down")

@@ -15,6 +15,8 @@ import (
 type Impairment struct {
 	Drop, Double, Delay float64
 	MaxDelay            time.Duration // the greatest delay of a delayed frame: later ones overtake it
+	// Hold returns a delay of a certain frame, or 0. It must not keep the frame. nil: none.
+	Hold func(frame []byte) time.Duration
 }
 
 // A Wire is a link between two hosts through this process, which can impair and inspect it.
@@ -122,6 +124,11 @@ func (w *Wire) forward(to int, frame []byte, how *Impairment) {
 	drop, double, delay := w.rng.Float64() < how.Drop, w.rng.Float64() < how.Double, w.rng.Float64() < how.Delay
 	late := time.Duration(w.rng.Float64() * float64(how.MaxDelay))
 	w.mu.Unlock()
+	if how.Hold != nil {
+		if hold := how.Hold(frame); hold > 0 {
+			delay, late = true, hold
+		}
+	}
 	switch {
 	case drop:
 		w.Dropped.Add(1)

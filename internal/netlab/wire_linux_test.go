@@ -2,8 +2,11 @@ package netlab
 
 import (
 	"context"
+	"math/rand/v2"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestWireImpairs(t *testing.T) {
@@ -24,4 +27,29 @@ func TestWireImpairs(t *testing.T) {
 	if lost == 0 || s.Doubled.Load() == 0 || s.Reordered.Load() == 0 {
 		t.Errorf("lost %d, doubled %d, reordered %d: the wire impairs nothing", lost, s.Doubled.Load(), s.Reordered.Load())
 	}
+}
+
+// TestWireHolds: a frame that is held arrives later, and all others at once.
+func TestWireHolds(t *testing.T) {
+	var w Wire
+	w.rng = rand.New(rand.NewPCG(1, 0))
+	w.Impair(Impairment{Hold: func(frame []byte) time.Duration { return time.Duration(frame[0]) * time.Millisecond }})
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(ends[0])
+	for _, f := range []byte{100, 0} {
+		w.forward(ends[1], []byte{f}, w.impairment.Load())
+	}
+	for _, want := range []byte{0, 100} {
+		var got [1]byte
+		if n, err := unix.Read(ends[0], got[:]); n != 1 || err != nil || got[0] != want {
+			t.Fatalf("got %v, %v, want frame %d", got, err, want)
+		}
+	}
+	if n := w.Delayed.Load(); n != 1 {
+		t.Errorf("%d frames are delayed", n)
+	}
+	unix.Close(ends[1])
 }
