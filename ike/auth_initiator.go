@@ -42,8 +42,11 @@ func newAuthExchange(s *ikeSA) *authExchange {
 		}
 	}
 	// The request for the connection may have been withdrawn since, but the exchange needs a Child
-	// SA.
-	if i := slices.IndexFunc(pols, func(pol *child.Policy) bool { return !pol.Up() && !pol.Busy() && !pol.Held() }); i >= 0 {
+	// SA: one that may come up without a command.
+	mayBeUp := func(pol *child.Policy) bool {
+		return !pol.Up() && !pol.Busy() && !pol.Held() && (pol.Wanted() || pol.Base() != child.IntentDown)
+	}
+	if i := slices.IndexFunc(pols, mayBeUp); i >= 0 {
 		x.child = &childOffer{policy: pols[i]}
 	}
 	return x

@@ -136,3 +136,28 @@ func TestInitiatorRejects(t *testing.T) {
 		}
 	}
 }
+
+// A child that only a command brings up stays down if the command is withdrawn while we connect;
+// one that traffic may bring up takes its place.
+func TestCommandWithdrawnWhileConnecting(t *testing.T) {
+	for name, other := range map[string]StartMode{"no other": StartNever, "another for traffic": StartTraffic} {
+		p := newPair(t, 1, func(p *testPair) {
+			twoChildren(p)
+			p.left.peers[0].Children[0].Start, p.left.peers[0].Children[1].Start = StartNever, other
+		})
+		p.left.connect("lan")
+		p.drive(15 * time.Millisecond)
+		p.left.disconnect("lan")
+		p.drive(5 * time.Second)
+		if n := len(p.left.plane.ofPolicy(p.left.policy("lan"))); n != 0 {
+			t.Errorf("%s: the child that was taken down has %d SAs", name, n)
+		}
+		if n := len(p.left.plane.sas); (n == 1) != (other == StartTraffic) {
+			t.Errorf("%s: %d SAs", name, n)
+		}
+		if s := p.right.e.sas; other == StartNever && (len(s.bySPI) != 0 && s.halfOpen.Count() != len(s.bySPI)) {
+			t.Errorf("%s: right has %d IKE SAs", name, len(s.bySPI))
+		}
+		p.wantSound()
+	}
+}
