@@ -27,3 +27,36 @@ func TestExplain(t *testing.T) {
 		t.Errorf("5000 proposals explained in %d characters", len(strings.Join(lines, "")))
 	}
 }
+
+// TestList names the proposals, at most maxListed of them.
+func TestList(t *testing.T) {
+	one := proposaltest.Parse(t, "esp gcm128 noesn")
+	many := slices.Repeat(one, 12)
+	if List(nil) != "none" || List(one) != one[0].String() {
+		t.Errorf("got %q and %q", List(nil), List(one))
+	}
+	if got := List(many[:10]); strings.Count(got, ", ") != 9 || strings.Contains(got, "more") {
+		t.Errorf("ten: %q", got)
+	}
+	if got := List(many); strings.Count(got, ", ") != 10 || !strings.HasSuffix(got, ", and 2 more") {
+		t.Errorf("twelve: %q", got)
+	}
+}
+
+// TestExplainNearest: of several proposals the nearest pair is explained, and nothing is said where
+// no pair differs.
+func TestExplainNearest(t *testing.T) {
+	ours := proposaltest.Parse(t, "ike cbc256 sha256 prf256 x25519; ike gcm128 prf256 x25519")
+	for _, c := range []struct{ theirs, want string }{
+		{"ike cc20 prf256 x25519; ike gcm128 prf256 ecp256", "we have x25519, they have ecp256"},
+		{"ike gcm128 prf256 ecp256; ike cc20 prf256 x25519", "we have x25519, they have ecp256"},
+		{"ike gcm128 gcm256 prf384 ecp256", "we have prfsha256, they have prfsha384"},
+	} {
+		if lines := Explain(ours, proposaltest.Parse(t, c.theirs)); len(lines) != 3 || !strings.HasSuffix(lines[2], ": "+c.want) {
+			t.Errorf("%q: got %q, want %q", c.theirs, lines, c.want)
+		}
+	}
+	if lines := Explain(ours[1:], ours[1:]); len(lines) != 2 {
+		t.Errorf("the same: got %q", lines)
+	}
+}

@@ -287,3 +287,12 @@ func FuzzJudge(f *testing.F) {
 		}
 	})
 }
+
+// The fragments of a request and those of a response are gathered apart.
+func TestFragmentsAreApart(t *testing.T) {
+	w := new(Window[string])
+	request, response := w.Fragments(header(false, 0)), w.Fragments(header(true, 0))
+	if request == response || request != w.Fragments(header(false, 1)) || response != w.Fragments(header(true, 1)) {
+		t.Error("they share a place, or have several")
+	}
+}
