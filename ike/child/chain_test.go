@@ -162,6 +162,18 @@ func TestTidy(t *testing.T) {
 	s.wantEvents("the last one of the worker", "resource-down")
 }
 
+// A worker's chain goes with its last pair, and the owner looks at the policy then.
+func TestLastPairOfAChain(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	s.ours()
+	p := s.own(1, true)
+	s.touched = false
+	p.Lost(EndPeer, "for the test")
+	if len(s.pol.Further()) != 0 || !s.touched {
+		t.Errorf("%d other chains; touched %v", len(s.pol.Further()), s.touched)
+	}
+}
+
 // The policy is represented by a worker's pair where every pair of the main chain is being deleted.
 func TestBestOfAnotherChain(t *testing.T) {
 	s := newStand(t, onDemand(0))

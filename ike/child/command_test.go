@@ -293,6 +293,12 @@ func TestAskedByACommand(t *testing.T) {
 			s.pol.Stop()
 			s.pol.Follow(old)
 		}, true},
+		"it is configured anew while it is up": {func(s *stand) {
+			s.ours()
+			s.pol.base = IntentDown
+			s.pol.Adopt(s.pol.Settings)
+		}, true},
+		"it is configured anew while it is down": {func(s *stand) { s.pol.Adopt(s.pol.Settings); s.pol.GiveUp(errTest) }, false},
 		"another one that nobody asked for": {func(s *stand) {
 			s.pol.Stop()
 			s.pol.Follow(NewPolicy(s.table, s, 8, ipsec.PolicyName{}, s.pol.Settings))

@@ -15,7 +15,7 @@ func TestWhenAPairIsUsed(t *testing.T) {
 
 	s = newStand(t, onDemand(0))
 	s.install(s.pol.Main(), false, nil).UseSoon()
-	s.pass(useDelay - 1)
+	s.pass(800*time.Millisecond - 1)
 	s.wantPlane("asked by the peer", "install 1")
 	s.pass(1)
 	s.wantPlane("after the delay", "send 1")

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"strings"
 	"testing"
 
 	"culvert/ike/wire"
@@ -11,5 +12,71 @@ func TestIdentityDNStringTypes(t *testing.T) {
 	utf8DN := ID{wire.IDDERDN, string(unhex(t, "300f 310d 300b 0603 550403 0c04 6c656674"))}
 	if !utf8DN.Matches(mustIdentity(t, "CN=left")) {
 		t.Errorf("%q does not match CN=left", utf8DN)
+	}
+}
+
+// TestAttributes: the OID and the string type of each attribute (RFC 4519; RFC 2985, Section
+// 5.2.1), whatever the case of its name, and the name that is printed.
+func TestAttributes(t *testing.T) {
+	for name, want := range map[string]struct{ oid, tag, printed string }{
+		"CN": {"0603 550403", "13", "CN"}, "SN": {"0603 550404", "13", "SN"}, "serialnumber": {"0603 550405", "13", "serialNumber"},
+		"c": {"0603 550406", "13", "C"}, "L": {"0603 550407", "13", "L"}, "ST": {"0603 550408", "13", "ST"}, "S": {"0603 550408", "13", "ST"},
+		"street": {"0603 550409", "13", "STREET"}, "O": {"0603 55040a", "13", "O"}, "OU": {"0603 55040b", "13", "OU"}, "T": {"0603 55040c", "13", "T"},
+		"postalCode": {"0603 550411", "13", "postalCode"}, "G": {"0603 55042a", "13", "G"}, "GN": {"0603 55042a", "13", "G"},
+		"uid": {"060a 0992268993f22c640101", "13", "UID"}, "DC": {"060a 0992268993f22c640119", "16", "DC"},
+		"E": {"0609 2a864886f70d010901", "16", "E"}, "emailaddress": {"0609 2a864886f70d010901", "16", "E"},
+	} {
+		id := mustIdentity(t, name+"=x")
+		attribute := append(unhex(t, want.oid), unhex(t, want.tag+" 01 78")...)
+		if !strings.HasSuffix(id.Data, string(attribute)) || id.Type != wire.IDDERDN {
+			t.Errorf("%s: %x, want it to end with %x", name, id.Data, attribute)
+		}
+		if id.String() != want.printed+"=x" {
+			t.Errorf("%s is printed as %q", name, id)
+		}
+	}
+	if id := mustIdentity(t, "DC=\u00e9"); !strings.HasSuffix(id.Data, "\x0c\x02\u00e9") {
+		t.Errorf("what does not fit an IA5String is %x, not an UTF8String", id.Data)
+	}
+}
+
+// TestEscapes: commas and quotation marks of a value, as they are written and printed.
+func TestEscapes(t *testing.T) {
+	for in, want := range map[string]string{
+		`CN="a,b", O=c`:   `CN=a\,b, O=c`,
+		`CN=a\,b,O=c`:     `CN=a\,b, O=c`,
+		`CN=a\\, O=c`:     `CN=a\\, O=c`,
+		`CN="a\"b, c"`:    `CN=a\"b\, c`,
+		`CN=a"b`:          `CN=a\"b`,
+		`CN=a\`:           `CN=a\\`,
+		`CN = a , O = b `: `CN=a, O=b`,
+	} {
+		if got := mustIdentity(t, in); got.String() != want {
+			t.Errorf("%s is printed as %s, want %s", in, got, want)
+		}
+	}
+	for _, bad := range []string{`CN=`, `CN=""`, `CN=a, =b`, "CN=a\x01b"} {
+		if id, err := Parse(bad); err == nil {
+			t.Errorf("%q is read as %s", bad, id)
+		}
+	}
+}
+
+// TestNamesThatAreNone: what is not a Name, or has something behind it, equals nothing but itself.
+func TestNamesThatAreNone(t *testing.T) {
+	dn := func(s string) ID { return ID{wire.IDDERDN, string(unhex(t, s))} }
+	whole := "300f 310d 300b 0603 550403 0c04 6c656674"
+	trailing, cut := dn(whole+"00"), dn(whole[:len(whole)-2])
+	for name, id := range map[string]ID{"with an octet behind it": trailing, "cut": cut} {
+		if id.Matches(dn(whole)) || dn(whole).Matches(id) || !id.Matches(id) || id.Canonical() != id {
+			t.Errorf("a Name %s is taken for another one", name)
+		}
+		if !strings.HasPrefix(id.String(), "type 9:") {
+			t.Errorf("a Name %s is printed as %q", name, id)
+		}
+	}
+	other := dn("300f 310d 300b 0603 550401 0c04 6c656674")
+	if got := other.String(); got != "2.5.4.1=left" {
+		t.Errorf("an unknown attribute is printed as %q", got)
 	}
 }

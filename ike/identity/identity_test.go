@@ -85,6 +85,31 @@ func TestParseIdentityErrorsNameTheRemedy(t *testing.T) {
 	}
 }
 
+// TestNamesOfHosts: every letter and digit, '-' and '_' make a label of at most 63 octets, and
+// labels a name of at most 255.
+func TestNamesOfHosts(t *testing.T) {
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	label := strings.Repeat("a", 63)
+	long := strings.Repeat(label+".", 3)
+	for in, want := range map[string]bool{
+		letters + "-_0123456789":                     true,
+		strings.ToUpper(letters):                     true,
+		label + ".example":                           true,
+		label + "a.example":                          false,
+		long + label:                                 true, // 255 octets
+		long + label[:62] + ".b":                     false,
+		"a@" + long + label:                          true,
+		strings.Repeat("u", 64) + "@" + long + label: true, // 320
+		strings.Repeat("u", 65) + "@" + long + label: false,
+		"a`": false, "a{": false, "a@[": false, "a/b": false, "a:b": false, "a\u00e9": false, "a;": false,
+		"\u0161=x": false, "a-b=c": false, // no distinguished names
+	} {
+		if _, err := Parse(in); (err == nil) != want {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
 func TestIdentityOfBounds(t *testing.T) {
 	types := []wire.IDType{0, wire.IDIPv4Addr, wire.IDFQDN, wire.IDRFC822, wire.IDIPv6Addr, wire.IDDERDN, wire.IDDERGN, wire.IDKeyID, 99}
 	ok := map[wire.IDType][]int{

@@ -17,3 +17,24 @@ func TestIdentityStringIsHarmless(t *testing.T) {
 		}
 	}
 }
+
+// TestPrintable: what cannot be printed is escaped, and a long text is cut.
+func TestPrintable(t *testing.T) {
+	long := strings.Repeat("a", maxPrintedText+1)
+	for in, want := range map[string]string{
+		"": "", "left": "left", "M\u00fcller": "M\u00fcller", "a\nb\x7f": `a\nb\x7f`, "\xff": `\xff`, "\ufffd": "\ufffd",
+		"\u202e": `\u202e`, long: long, long + "b": long + "...",
+	} {
+		if got := Printable(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	if Quote("a\n") != `"a\n"` {
+		t.Errorf("quoted as %s", Quote("a\n"))
+	}
+	for in, want := range map[string]bool{"": true, "a b\u00e9": true, "\x1f": false, " ": true, "a\x7f": false, "\x80": true} {
+		if IsText(in) != want {
+			t.Errorf("%q is text: %v", in, !want)
+		}
+	}
+}

@@ -162,8 +162,7 @@ func matchType(our, their wire.Proposal, typ wire.TransformType, must bool) (t w
 	}
 	for _, t := range ourTs {
 		switch {
-		case t.UnknownAttribute || must && noneMeansNothing && t.ID == none.ID:
-			continue
+		case t.UnknownAttribute || must && noneMeansNothing && t.ID == none.ID: // never chosen
 		case slices.Contains(theirTs, t):
 			return t, true, nil
 		case !must && t == none && len(theirTs) == 0:

@@ -51,6 +51,9 @@ func TestExplainNearest(t *testing.T) {
 		{"ike cc20 prf256 x25519; ike gcm128 prf256 ecp256", "we have x25519, they have ecp256"},
 		{"ike gcm128 prf256 ecp256; ike cc20 prf256 x25519", "we have x25519, they have ecp256"},
 		{"ike gcm128 gcm256 prf384 ecp256", "we have prfsha256, they have prfsha384"},
+		{"ike gcm128 sha256 prf256 x25519; ike gcm128 prf256 ecp256", "we have x25519, they have ecp256"},
+		{"ike gcm128 sha256 prf256 x25519; ike cbc256 sha512 prf256 x25519", "we have sha256, they have sha512"},
+		{"ike cc20 sha256 prf256 x25519; ike gcm128 sha256 prf256 x25519", "they offer an integrity algorithm to a cipher that has its own"},
 	} {
 		if lines := Explain(ours, proposaltest.Parse(t, c.theirs)); len(lines) != 3 || !strings.HasSuffix(lines[2], ": "+c.want) {
 			t.Errorf("%q: got %q, want %q", c.theirs, lines, c.want)
