@@ -207,33 +207,6 @@ func TestSubsetProperties(t *testing.T) {
 	}
 }
 
-func TestNormalize(t *testing.T) {
-	for _, c := range []struct{ in, want []string }{
-		{nil, nil},
-		{[]string{"10.1.0.0/16", "10.1.0.0/16"}, []string{"10.1.0.0/16"}},
-		{[]string{"10.1.0.5/32 tcp/80", "10.1.0.0/16"}, []string{"10.1.0.0/16"}},
-		{[]string{"10.1.0.0/24", "10.1.1.0/24"}, []string{"10.1.0.0/23"}},
-		{[]string{"10.1.1.0/24", "192.0.2.0/24", "10.1.0.0/24"}, []string{"10.1.0.0/23", "192.0.2.0/24"}},
-		{[]string{"10.1.0.0/24 tcp/80", "10.1.0.0/24 tcp/81-90"}, []string{"10.1.0.0/24 tcp/80-90"}},
-		{[]string{"10.1.0.0/24 tcp/0-80", "10.1.0.0/24 tcp/81-65535"}, []string{"10.1.0.0/24 tcp/0-80", "10.1.0.0/24 tcp/81-65535"}},
-		{[]string{"10.1.0.0/24 tcp/80", "10.1.0.0/24 udp/81"}, []string{"10.1.0.0/24 tcp/80", "10.1.0.0/24 udp/81"}},
-		{[]string{"10.1.0.0/24 tcp/opaque", "10.1.0.0/24 tcp/80"}, []string{"10.1.0.0/24 tcp/opaque", "10.1.0.0/24 tcp/80"}},
-		{[]string{"0.0.0.0/1", "128.0.0.0/1", "::/0"}, []string{"0.0.0.0/0", "::/0"}},
-		{[]string{"255.255.255.255", "::"}, []string{"255.255.255.255/32", "::/128"}},
-	} {
-		if got := Normalize(mustParseAll(t, c.in...)); !slices.Equal(texts(got), c.want) {
-			t.Errorf("Normalize(%v) = %v, want %v", c.in, texts(got), c.want)
-		}
-	}
-	r := rand.New(rand.NewPCG(31, 31))
-	for range 1000 {
-		list := validSelectors(r)
-		if got := Normalize(list); len(got) > len(list) || !Equal(got, list) {
-			t.Fatalf("Normalize(%v) = %v", list, got)
-		}
-	}
-}
-
 // The bounds of Narrow are exact.
 func TestNarrowBounds(t *testing.T) {
 	all := []Selector{All(false)}
