@@ -8,15 +8,15 @@ import (
 
 // An events is the queue of events from the packet path to the control plane. It needs no bound of
 // its own: each event is posted once for each SA or policy (marks on the pair, the slot's
-// unanswered Acquire), a second PeerMoved of an SA replaces the first, a second SourceGone of an SA
-// is dropped, and so is a worker's second request for an SA of its own for a policy.
+// unanswered Acquire), a second PeerMoved of an SA replaces the first, a second EventUnsent of an
+// SA is dropped, and so is a worker's second request for an SA of its own for a policy.
 type events struct {
 	wake chan struct{} // one slot
 
 	mu     sync.Mutex
 	list   []ipsec.Event
 	moved  map[ipsec.ChildID]int      // place of an SA's PeerMoved in list
-	gone   map[ipsec.ChildID]struct{} // SAs with a SourceGone in list
+	unsent map[ipsec.ChildID]struct{} // SAs with an Unsent in list
 	wanted map[wanted]struct{}        // requests in list of workers for SAs of their own
 }
 
@@ -26,7 +26,7 @@ type wanted struct {
 }
 
 func newEvents() *events {
-	return &events{wake: make(chan struct{}, 1), moved: make(map[ipsec.ChildID]int), gone: make(map[ipsec.ChildID]struct{}), wanted: make(map[wanted]struct{})}
+	return &events{wake: make(chan struct{}, 1), moved: make(map[ipsec.ChildID]int), unsent: make(map[ipsec.ChildID]struct{}), wanted: make(map[wanted]struct{})}
 }
 
 // post queues e and wakes the control plane. It blocks no longer than another post takes.
@@ -40,11 +40,11 @@ func (q *events) post(e ipsec.Event) {
 		}
 		q.moved[e.ID] = len(q.list)
 	}
-	if e.Kind == ipsec.EventSourceGone {
-		if _, ok := q.gone[e.ID]; ok {
+	if e.Kind == ipsec.EventUnsent {
+		if _, ok := q.unsent[e.ID]; ok {
 			return
 		}
-		q.gone[e.ID] = struct{}{}
+		q.unsent[e.ID] = struct{}{}
 	}
 	if e.Resource > 0 {
 		key := wanted{e.Policy, e.Resource}
@@ -66,7 +66,7 @@ func (q *events) drain() []ipsec.Event {
 	list := q.list
 	q.list = nil
 	clear(q.moved)
-	clear(q.gone)
+	clear(q.unsent)
 	clear(q.wanted)
 	return list
 }

@@ -11,6 +11,8 @@ import (
 	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/internal/ipsec"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestFirstInbound(t *testing.T) {
@@ -104,8 +106,8 @@ func TestPeerMoved(t *testing.T) {
 	}
 }
 
-// A pair whose packets have no route says so, once a second.
-func TestSourceGone(t *testing.T) {
+// A pair whose packets this host refuses to send says so, once a second.
+func TestUnsent(t *testing.T) {
 	a, _, _ := tunnel(t, 1)
 	a.clock.Store(int64(1000 * time.Second))
 	a.ports[0].sending(func(*netio.Outgoing) error { return fmt.Errorf("send: %w", netio.ErrNoRoute) })
@@ -115,7 +117,7 @@ func TestSourceGone(t *testing.T) {
 		a.wantCounter(t, "out_send_errors", n)
 	}
 	lose(1)
-	if e := a.wantEvent(t, ipsec.EventSourceGone); e.ID != 1 {
+	if e := a.wantEvent(t, ipsec.EventUnsent); e.ID != 1 || e.Why != ipsec.ObstacleRoute {
 		t.Errorf("event %+v", e)
 	}
 	lose(2)
@@ -124,12 +126,17 @@ func TestSourceGone(t *testing.T) {
 	lose(3)
 	a.clock.Store(int64(1002 * time.Second))
 	lose(4)
-	a.wantEvent(t, ipsec.EventSourceGone)
+	a.wantEvent(t, ipsec.EventUnsent)
 	a.wantNoEvent(t) // those that nobody took are one
 	a.ports[0].sending(func(*netio.Outgoing) error { return errors.New("operation not permitted") })
 	a.clock.Store(int64(1003 * time.Second))
 	lose(5)
 	a.wantNoEvent(t)
+	a.ports[0].sending(func(*netio.Outgoing) error { return unix.EPERM })
+	lose(6)
+	if e := a.wantEvent(t, ipsec.EventUnsent); e.Why != ipsec.ObstacleFirewall {
+		t.Errorf("event %+v", e)
+	}
 }
 
 func TestRawESPPeersDoNotMove(t *testing.T) {

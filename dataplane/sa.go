@@ -28,15 +28,15 @@ type pair struct {
 	active bool  // may be used for sending. Plane.mu guards it and path
 	path   *path // the state of the outer path
 
-	lastIn   stamp // from here on: written per packet, apart from the cache lines read per packet
-	lastOut  stamp
-	drops    drops
-	stale    atomic.Bool   // a send was larger than the device's MTU, which is being asked for again
-	toldIn   atomic.Bool   // EventFirstInbound
-	toldSoft atomic.Bool   // EventExpire, soft
-	toldHard atomic.Bool   // EventExpire, hard
-	toldGone atomic.Uint32 // EventSourceGone: the second of the last post
-	moved    atomic.Pointer[moved]
+	lastIn     stamp // from here on: written per packet, apart from the cache lines read per packet
+	lastOut    stamp
+	drops      drops
+	stale      atomic.Bool   // a send was larger than the device's MTU, which is being asked for again
+	toldIn     atomic.Bool   // EventFirstInbound
+	toldSoft   atomic.Bool   // EventExpire, soft
+	toldHard   atomic.Bool   // EventExpire, hard
+	toldUnsent atomic.Uint32 // EventUnsent: the second of the last post
+	moved      atomic.Pointer[moved]
 }
 
 // A knownSA is the part of an ipsec.ChildSA that the packet path needs. With very many pairs, the
@@ -213,14 +213,13 @@ func (p *Plane) authentic(c *pair, from *ipsec.Path, newest bool, now time.Time)
 	p.events.post(ipsec.Event{Kind: ipsec.EventPeerMoved, ID: c.sa.ID, Policy: c.sa.Policy, Path: *from})
 }
 
-// sourceGone reports, at most once a second, that the system has no route from the pair's local
-// address.
-func (p *Plane) sourceGone(c *pair, now int64) {
-	second, last := uint32(now/int64(time.Second)), c.toldGone.Load()
-	if second == last || !c.toldGone.CompareAndSwap(last, second) {
+// unsent reports, at most once a second, that this host refuses to send the pair's packets.
+func (p *Plane) unsent(c *pair, why ipsec.Obstacle, now int64) {
+	second, last := uint32(now/int64(time.Second)), c.toldUnsent.Load()
+	if second == last || !c.toldUnsent.CompareAndSwap(last, second) {
 		return
 	}
-	p.events.post(ipsec.Event{Kind: ipsec.EventSourceGone, ID: c.sa.ID, Policy: c.sa.Policy})
+	p.events.post(ipsec.Event{Kind: ipsec.EventUnsent, ID: c.sa.ID, Policy: c.sa.Policy, Why: why})
 }
 
 // nextHeader returns the ESP next header of a packet of an IP version.

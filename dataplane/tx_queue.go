@@ -5,6 +5,7 @@ import (
 
 	"culvert/dataplane/netio"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // runSpace is the most octets of one sealed packet, and of one run of them.
@@ -117,8 +118,8 @@ func (q *txQueue) sent(c *pair, out *netio.Outgoing) {
 	}
 	if out.Lost > 0 {
 		q.dropAll(c, dropSend, out.Lost)
-		if errors.Is(out.Err, netio.ErrNoRoute) {
-			q.plane.sourceGone(c, q.nowNano)
+		if why := netio.Obstacle(out.Err); why != ipsec.NoObstacle {
+			q.plane.unsent(c, why, q.nowNano)
 		}
 	}
 }

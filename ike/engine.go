@@ -170,8 +170,8 @@ func (e *Engine) apply(in Input) {
 		e.unknownESP(in)
 	case ProbePath:
 		e.probePath(in)
-	case SourceGone:
-		e.sourceGone(in)
+	case Unreachable:
+		e.unreachable(in)
 	case PlanPeers:
 		e.planPeers(in)
 	case SetPeers:

@@ -70,9 +70,14 @@ type (
 	// AddressesChanged reports that addresses, links or routes of this host changed. Every IKE SA
 	// is checked, in portions, for whether its messages must be sent from another address.
 	AddressesChanged struct{}
-	// SourceGone reports that packets of the pair cannot be sent, because the system has no route
-	// from their source. Its IKE SA is checked at once, as by AddressesChanged.
-	SourceGone struct{ ID ipsec.ChildID }
+	// Unreachable reports that packets of the pair, or on the path if ID is zero, do not arrive:
+	// this host refuses to send them, or an ICMP error says so, which anybody can forge. It is
+	// shown, and taken as a Hint. For the lack of a route the IKE SA is also checked as by
+	// AddressesChanged.
+	Unreachable struct {
+		ID ipsec.ChildID
+		ipsec.Unreachable
+	}
 	// Hint reports a sign, which anybody can cause, that the peer of a Child SA, or whoever is at
 	// an address, has lost its SAs or cannot be reached. The IKE SAs concerned are checked at once,
 	// at a limited rate. Either field may be zero.
@@ -133,7 +138,7 @@ func (Expire) isInput()           {}
 func (Traffic) isInput()          {}
 func (PeerMoved) isInput()        {}
 func (AddressesChanged) isInput() {}
-func (SourceGone) isInput()       {}
+func (Unreachable) isInput()      {}
 func (Hint) isInput()             {}
 func (UnknownSPI) isInput()       {}
 func (ProbePath) isInput()        {}

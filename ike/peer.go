@@ -154,6 +154,7 @@ type party struct {
 	lines     budget.Lines   // of the log
 	waiters   waiters
 	replacing replacement
+	obstacle  *obstacle   // nil: none was reported
 	settling  timer.Timer // of settleDuplicates
 	dirty     bool
 	unprobed  bool // it was reported that its path is not probed

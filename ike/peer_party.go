@@ -169,6 +169,7 @@ func (p *party) connected() {
 	p.e.timers.Stop(&p.try.Timer)
 	p.Trouble = child.Trouble{}
 	p.calls.Trouble = child.Trouble{} // of the profile
+	p.obstacle = nil
 	p.e.touch(p)
 }
 

@@ -242,6 +242,7 @@ type setup struct {
 	init              initTry
 	fragment          int           // as saKeys.fragment
 	refusal           child.Trouble // by an unprotected message, which anybody may have sent
+	obstructed        bool          // the request does not arrive, as far as this host or an ICMP error tells
 }
 
 // saOf returns the IKE SA that carries the pair, or nil once the pair is deleted.

@@ -24,6 +24,7 @@ func (l *livenessCheck) noteSent() { l.Sent(l.sa.e.handling.now) }
 
 func (l *livenessCheck) noteReceived() {
 	l.Received(l.sa.e.handling.now)
+	l.sa.party.heard()
 	l.heardAgain()
 }
 

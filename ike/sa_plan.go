@@ -62,6 +62,9 @@ func (s *ikeSA) planConnecting() window.RetransmitPlan {
 		plan.First, plan.Factor = promptFirst, promptFactor
 		plan.Tries += promptMore
 	}
+	if s.setup.obstructed {
+		plan = plan.Within(hintedCheck)
+	}
 	return plan
 }
 

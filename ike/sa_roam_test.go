@@ -461,12 +461,12 @@ func TestHashOfNoAddress(t *testing.T) {
 // addresses.
 func TestRoamingUntold(t *testing.T) {
 	for name, tell := range map[string]func(p *testPair){
-		"the dataplane cannot send": func(p *testPair) { p.left.handle(SourceGone{ID: p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID}) },
+		"the dataplane cannot send": func(p *testPair) { p.left.handle(unsent(p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID)) },
 		"a request is not answered": func(p *testPair) { p.left.rekey("lan"); p.drive(5 * time.Second) },
 		"nothing comes any more": func(p *testPair) {
 			p.gap(45 * time.Second)
 		},
-		"of an SA that is not there": func(p *testPair) { p.left.handle(SourceGone{ID: 4711}); p.left.handle(AddressesChanged{}) },
+		"of an SA that is not there": func(p *testPair) { p.left.handle(unsent(4711)); p.left.handle(AddressesChanged{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := roamer(t, func(p *testPair) { p.left.peers[0].DPD = 30 * time.Second })

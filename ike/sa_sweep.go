@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/ike/timer"
+	"culvert/internal/ipsec"
 )
 
 // sweep is the check of every IKE SA after an address or route of this host changed.
@@ -92,17 +93,12 @@ func (e *Engine) lookForAddress() {
 // roam checks whether the peer is sent to from the right address.
 func (p *party) roam() {
 	for _, s := range slices.Clone(p.sas) {
-		s.net.roam()
+		if !s.net.roam() && s.net.homeless() && !s.state.ended() {
+			p.obstructed(s, ipsec.Unreachable{Why: ipsec.ObstacleSource})
+		}
 	}
 	if p.main() == nil && len(p.cfg.Remote) > 0 && p.e.cfg.LocalAddr != nil && p.e.localAddr(p.profile, p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]).IsValid() {
 		p.hasten()
-	}
-}
-
-// sourceGone handles a packet that the dataplane could not send from its source address.
-func (e *Engine) sourceGone(in SourceGone) {
-	if p := e.pairs.Carried(in.ID); p != nil {
-		saOf(p).net.roam()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"culvert/ike/child"
@@ -27,6 +28,7 @@ type PeerStatus struct {
 	Established   time.Time // of the first IKE SA; rekeyings do not count
 	RekeyAt       time.Time // zero: none planned
 	Reason        string    // why it is not up, and what happens next
+	Unreachable   string    // what keeps packets from it, as this host and ICMP errors tell; "": nothing was reported lately
 	Explain       []string  // details of the last failure: both sides' proposals, selectors or identities
 	Held          *Hold     // an operator holds it down; nil: none does
 	Children      []ChildStatus
@@ -151,7 +153,7 @@ func (p *party) shown() *ikeSA {
 }
 
 func (p *party) status() PeerStatus {
-	st := PeerStatus{Name: p.cfg.Name, Party: p.name, RemoteID: p.cfg.RemoteID.String(), Reason: p.Reason, Explain: slices.Clone(p.Explain)}
+	st := PeerStatus{Name: p.cfg.Name, Party: p.name, RemoteID: p.cfg.RemoteID.String(), Reason: p.Reason, Explain: slices.Clone(p.Explain), Unreachable: p.obstacleText()}
 	if p.cfg.Parties {
 		st.Parties = PartyCount{p.present(), p.cfg.MaxParties, p.members.refused}
 	}
@@ -169,6 +171,9 @@ func (p *party) status() PeerStatus {
 	case h != nil && st.State == PeerDown:
 		st.Reason = h.until()
 	default:
+		if !strings.Contains(st.Reason, st.Unreachable) {
+			st.Reason = join(st.Reason, st.Unreachable)
+		}
 		st.Reason = join(join(st.Reason, p.calls.Reason), p.whatNext(s))
 		st.Explain = append(st.Explain, p.calls.Explain...)
 	}

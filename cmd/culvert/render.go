@@ -193,6 +193,9 @@ func peerDetails(p *control.Peer) string {
 	if p.RekeyIn != nil {
 		add("rekey in %s", span(p.RekeyIn))
 	}
+	if p.Unreachable != "" && !strings.Contains(p.Reason, p.Unreachable) {
+		add("%s", p.Unreachable)
+	}
 	return join(parts, p.Reason)
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"culvert/internal/ipsec"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -31,6 +33,21 @@ func (e sendErrno) Is(target error) bool { return target == ErrNoRoute && noRout
 // packet info that is not the host's, Linux returns ENETUNREACH over IPv4 and EINVAL over IPv6.
 func noRoute(err error) bool {
 	return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EADDRNOTAVAIL)
+}
+
+// Obstacle returns why this host refused to send, if an error of Send tells. Nothing is allocated
+// for it.
+func Obstacle(err error) ipsec.Obstacle {
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrNoRoute), noRoute(err), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETDOWN):
+		return ipsec.ObstacleRoute
+	case errors.Is(err, errRefused), errors.Is(err, unix.EPERM):
+		return ipsec.ObstacleFirewall
+	case errors.Is(err, unix.EACCES):
+		return ipsec.ObstacleForbidden
+	}
+	return ipsec.NoObstacle
 }
 
 func sendError(e unix.Errno) error {

@@ -60,19 +60,22 @@ func attach(fd, option int, prog []bpf.Instruction) error {
 	return nil
 }
 
-// filterICMP lets only "too big" errors about UDP or IP protocol 50 into a raw ICMP socket. The
-// filter sees IPv4 packets from the IP header on and ICMPv6 from its own header on.
+// filterICMP lets only errors that parseTooBig and parseUnreachable may read, about UDP or IP
+// protocol 50, into a raw ICMP socket. The filter sees IPv4 packets from the IP header on and
+// ICMPv6 from its own header on.
 func filterICMP(c syscall.RawConn, v6 bool) error {
 	prog := []bpf.Instruction{
 		bpf.LoadMemShift{Off: 0},
-		bpf.LoadIndirect{Off: 0, Size: 2}, // type and code
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: icmpUnreachable<<8 | icmpFragNeeded, SkipTrue: 4},
+		bpf.LoadIndirect{Off: 0, Size: 1}, // type
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: icmpUnreachable, SkipTrue: 4},
 		bpf.LoadIndirect{Off: icmpQuoteAt + 9, Size: 1},
 	}
 	if v6 {
 		prog = []bpf.Instruction{
-			bpf.LoadAbsolute{Off: 0, Size: 2},
-			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: icmp6TooBig << 8, SkipTrue: 4},
+			bpf.LoadAbsolute{Off: 0, Size: 1},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: icmp6Unreachable, SkipTrue: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: icmp6TooBig, SkipTrue: 1},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: icmp6Parameter, SkipTrue: 4},
 			bpf.LoadAbsolute{Off: icmpQuoteAt + 6, Size: 1},
 		}
 	}

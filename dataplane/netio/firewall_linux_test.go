@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"culvert/internal/ipsec"
 )
 
 // lines is the log.
@@ -55,14 +57,15 @@ func TestFirewallThatRefuses(t *testing.T) {
 		outs, _ := laidOut(v6, encap, port, times(20, 100)...)
 		n.Ports()[0].Send(outs)
 		for i := range outs {
-			if outs[i].Lost != 1 || !errors.Is(outs[i].Err, errRefused) {
+			if outs[i].Lost != 1 || !errors.Is(outs[i].Err, errRefused) || Obstacle(outs[i].Err) != ipsec.ObstacleFirewall {
 				t.Fatalf("datagram %d: lost %d, %v", i, outs[i].Lost, outs[i].Err)
 			}
 		}
 		want += uint64(len(outs))
 		for _, nat := range []bool{true, false} {
 			err := n.SendIKE(ikePath(nat, at(addrA[v6], 0), at(addrB[v6], 500)), make([]byte, 100))
-			if err == nil || !strings.Contains(err.Error(), "firewall of this host") || !strings.Contains(err.Error(), "0x4303") {
+			var told *ipsec.SendError
+			if !errors.As(err, &told) || told.Why != ipsec.ObstacleFirewall || !strings.Contains(err.Error(), "firewall of this host") || !strings.Contains(err.Error(), "0x4303") {
 				t.Errorf("IKE: %v", err)
 			}
 			want++

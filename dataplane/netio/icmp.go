@@ -2,9 +2,6 @@ package netio
 
 import (
 	"context"
-	"culvert/internal/ipheader"
-	"culvert/internal/ipsec"
-	"encoding/binary"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -12,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"culvert/internal/ipsec"
 )
 
 // TooBig is an ICMP error about a packet larger than a link on its path, with the quote of the
@@ -27,13 +26,15 @@ type TooBig struct {
 // sockets would not do: among sockets that share a port, the kernel chooses the receiver of an
 // error by a hash.
 type icmpSide struct {
-	tooBig  chan TooBig
-	tooBigs atomic.Uint64 // received errors whose quote may be ours
-	conns4  []*net.IPConn // of IPv4
-	conns6  []*net.IPConn // of IPv6; each has at most one
-	done    chan struct{}
-	once    sync.Once
-	wg      sync.WaitGroup
+	tooBig       chan TooBig
+	tooBigs      atomic.Uint64 // received errors whose quote may be ours
+	unreachable  chan ipsec.Unreachable
+	unreachables atomic.Uint64 // likewise
+	conns4       []*net.IPConn // of IPv4
+	conns6       []*net.IPConn // of IPv6; each has at most one
+	done         chan struct{}
+	once         sync.Once
+	wg           sync.WaitGroup
 }
 
 const (
@@ -51,15 +52,19 @@ const (
 )
 
 func newICMPSide() *icmpSide {
-	return &icmpSide{tooBig: make(chan TooBig, icmpBacklog), done: make(chan struct{})}
+	return &icmpSide{tooBig: make(chan TooBig, icmpBacklog), unreachable: make(chan ipsec.Unreachable, icmpBacklog), done: make(chan struct{})}
 }
 
 // TooBig returns the channel of received errors.
 func (k *icmpSide) TooBig() <-chan TooBig { return k.tooBig }
 
+// Unreachable returns the channel of received errors which say that a packet, possibly of ours,
+// does not reach its destination. Anybody can send one.
+func (k *icmpSide) Unreachable() <-chan ipsec.Unreachable { return k.unreachable }
+
 // start opens the sockets that the system allows, and begins to read. Without them only probes find
 // path MTUs.
-func (k *icmpSide) start(natPort uint16, log *slog.Logger) {
+func (k *icmpSide) start(own ports, log *slog.Logger) {
 	for _, f := range []struct {
 		network string
 		v6      bool
@@ -74,7 +79,7 @@ func (k *icmpSide) start(natPort uint16, log *slog.Logger) {
 		} else {
 			k.conns4 = append(k.conns4, c)
 		}
-		k.wg.Go(func() { k.readErrors(c, f.v6, natPort) })
+		k.wg.Go(func() { k.readErrors(c, f.v6, own) })
 	}
 }
 
@@ -91,10 +96,10 @@ func openICMP(network string, v6 bool) (*net.IPConn, error) {
 }
 
 // readErrors passes the errors of c on until it is closed.
-func (k *icmpSide) readErrors(c *net.IPConn, v6 bool, natPort uint16) {
+func (k *icmpSide) readErrors(c *net.IPConn, v6 bool, own ports) {
 	buf := make([]byte, icmpMost)
 	for left, since := icmpBurst, time.Now(); ; left-- {
-		n, _, err := c.ReadFromIP(buf)
+		n, from, err := c.ReadFromIP(buf)
 		if err != nil || left == 0 {
 			if k.rest(icmpPause - time.Since(since)) {
 				return
@@ -107,15 +112,30 @@ func (k *icmpSide) readErrors(c *net.IPConn, v6 bool, natPort uint16) {
 		if err != nil {
 			continue
 		}
-		e, ok := parseTooBig(buf[:n], v6, natPort)
-		if !ok {
-			continue
-		}
+		k.sort(buf[:n], from, v6, own)
+	}
+}
+
+// sort passes an error on, unless too many wait already.
+func (k *icmpSide) sort(b []byte, from *net.IPAddr, v6 bool, own ports) {
+	if e, ok := parseTooBig(b, v6, own.nat); ok {
 		k.tooBigs.Add(1)
 		select {
 		case k.tooBig <- e:
 		default:
 		}
+		return
+	}
+	u, ok := parseUnreachable(b, v6, own)
+	if !ok {
+		return
+	}
+	k.unreachables.Add(1)
+	by, _ := netip.AddrFromSlice(from.IP)
+	u.By = by.Unmap()
+	select {
+	case k.unreachable <- u:
+	default:
 	}
 }
 
@@ -139,68 +159,4 @@ func (k *icmpSide) close() {
 		}
 		k.wg.Wait()
 	})
-}
-
-// Types and codes (RFC 792, RFC 1191, RFC 4443), and the protocols that carry ESP.
-const (
-	icmpUnreachable = 3
-	icmpFragNeeded  = 4
-	icmp6TooBig     = 2
-	icmpQuoteAt     = 8 // where the quoted packet begins
-	protoUDP        = 17
-	protoESP        = 50
-
-	ipv4Header = 20
-	ipv6Header = 40
-	udpHeader  = 8
-)
-
-// parseTooBig parses an ICMP message; ok is false if it is not a "too big" error about a packet of
-// ours.
-func parseTooBig(b []byte, v6 bool, natPort uint16) (e TooBig, ok bool) {
-	var proto uint8
-	var upper []byte
-	if v6 {
-		if len(b) < icmpQuoteAt+ipv6Header || b[0] != icmp6TooBig {
-			return e, false
-		}
-		e.MTU = int(binary.BigEndian.Uint32(b[4:]))
-		q := b[icmpQuoteAt:]
-		proto, upper = q[6], q[ipv6Header:]
-		e.Path = ipsec.RawPath(netip.AddrFrom16([16]byte(q[8:24])), netip.AddrFrom16([16]byte(q[24:40])))
-		return e, e.readUpper(proto, upper, natPort)
-	}
-	if len(b) < icmpQuoteAt+ipv4Header || b[0] != icmpUnreachable || b[1] != icmpFragNeeded || ipheader.Sum(0, b) != 0xffff {
-		return e, false
-	}
-	e.MTU = int(binary.BigEndian.Uint16(b[6:]))
-	q := b[icmpQuoteAt:]
-	header := int(q[0]&0x0f) * 4
-	later := binary.BigEndian.Uint16(q[6:])&0x1fff != 0 // a fragment other than the first
-	if q[0]>>4 != 4 || header < ipv4Header || header > len(q) || later {
-		return e, false
-	}
-	proto, upper = q[9], q[header:]
-	e.Path = ipsec.RawPath(netip.AddrFrom4([4]byte(q[12:16])), netip.AddrFrom4([4]byte(q[16:20])))
-	return e, e.readUpper(proto, upper, natPort)
-}
-
-// readUpper reads the SPI after the IP header, or in UDP after the UDP header, whose ports become
-// those of the path.
-func (e *TooBig) readUpper(proto uint8, b []byte, natPort uint16) bool {
-	switch proto {
-	case protoESP:
-	case protoUDP:
-		if len(b) < udpHeader || binary.BigEndian.Uint16(b) != natPort {
-			return false
-		}
-		e.Path = ipsec.NATPath(at(e.Path.Local().Addr(), natPort), at(e.Path.Remote().Addr(), binary.BigEndian.Uint16(b[2:])))
-		b = b[udpHeader:]
-	default:
-		return false
-	}
-	if len(b) >= spiLen {
-		e.SPI = binary.BigEndian.Uint32(b)
-	}
-	return true
 }

@@ -196,17 +196,23 @@ func (k *ikeSide) sendTo(p ipsec.Path, data []byte) error {
 	return nil
 }
 
-// failed counts a failure to send to remote and returns its error.
+// failed counts a failure to send to remote and returns its error, an ipsec.SendError if the host
+// refused to send.
 func (k *ikeSide) failed(err error, remote netip.AddrPort) error {
+	why := Obstacle(err)
 	switch {
 	case errors.Is(err, unix.EPERM):
 		k.firewall.note(1, remote, time.Now())
-		return fmt.Errorf("%w: %s", errRefused, k.firewall.remedy())
+		return &ipsec.SendError{Why: why, Err: fmt.Errorf("%w: %s", errRefused, k.firewall.remedy())}
 	case noRoute(err):
 		err = fmt.Errorf("%w: %w", ErrNoRoute, err)
 	}
 	k.sendErrors.Add(1)
-	return fmt.Errorf("netio: sending IKE to %s: %w", remote, err)
+	err = fmt.Errorf("netio: sending IKE to %s: %w", remote, err)
+	if why == ipsec.NoObstacle {
+		return err
+	}
+	return &ipsec.SendError{Why: why, Err: err}
 }
 
 // pick returns the socket for a path: the one bound to its local address, else one bound to all

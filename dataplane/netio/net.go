@@ -57,7 +57,7 @@ func Open(cfg Config) (*Net, error) {
 	}
 	n.openRaws(&cfg)
 	n.ikeSide.start()
-	n.icmpSide.start(n.natPort, cfg.Log)
+	n.icmpSide.start(ports{n.ikePort, n.natPort}, cfg.Log)
 	return n, nil
 }
 
@@ -130,6 +130,7 @@ func (n *Net) Counters() map[string]uint64 {
 	m["net_keepalives_in"] += n.keepalives.Load()
 	m["ike_datagrams"] = n.received.Load()
 	m["net_icmp_too_big"] = n.tooBigs.Load()
+	m["net_icmp_unreachable"] = n.unreachables.Load()
 	m["net_ike_kernel_drops"] = n.kernelDrops.Load()
 	return m
 }

@@ -119,14 +119,14 @@ func TestSourceIsGone(t *testing.T) {
 	gone := map[bool]netip.Addr{false: netip.MustParseAddr("192.0.2.99"), true: netip.MustParseAddr("2001:db8::99")}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		out := Outgoing{Data: espPacket(0xc0ffee01, 100), Path: espPath(encap, at(gone[v6], port), at(addrB[v6], port))}
-		if err := sendOne(p.netA.Ports()[0], &out); !errors.Is(err, ErrNoRoute) {
+		if err := sendOne(p.netA.Ports()[0], &out); !errors.Is(err, ErrNoRoute) || Obstacle(err) != ipsec.ObstacleRoute {
 			t.Errorf("Send = %v, want ErrNoRoute", err)
 		}
-		if err := p.netA.SendIKE(ikePath(encap, at(gone[v6], 500), at(addrB[v6], 500)), []byte("x")); !errors.Is(err, ErrNoRoute) {
+		if err := p.netA.SendIKE(ikePath(encap, at(gone[v6], 500), at(addrB[v6], 500)), []byte("x")); !errors.Is(err, ErrNoRoute) || Obstacle(err) != ipsec.ObstacleRoute {
 			t.Errorf("SendIKE = %v, want ErrNoRoute", err)
 		}
 		out = Outgoing{Data: espPacket(0xc0ffee01, 1600), Path: espPath(encap, at(addrA[v6], port), at(addrB[v6], port))}
-		if err := sendOne(p.netA.Ports()[0], &out); err == nil || errors.Is(err, ErrNoRoute) {
+		if err := sendOne(p.netA.Ports()[0], &out); err == nil || errors.Is(err, ErrNoRoute) || Obstacle(err) != ipsec.NoObstacle {
 			t.Errorf("Send of what is too big = %v", err)
 		}
 	})

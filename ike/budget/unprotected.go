@@ -14,6 +14,7 @@ type Unprotected struct {
 	strays   sources // to ESP with unknown SPIs
 	refusals [2]rate // of strangers, and of calls from configured addresses
 	hints    rate
+	icmp     rate
 }
 
 const (
@@ -22,6 +23,8 @@ const (
 	maxErrors = 10
 	// maxHints is the number of unprotected INVALID_SPI in a second whose SPIs are compared.
 	maxHints = 100
+	// maxICMP is the number of ICMP errors in a second whose quotes are compared.
+	maxICMP = 100
 	// MaxRefusals is the number of refused calls in a second that are explained to operators at
 	// most, of strangers and of configured addresses each. Comparing with thousands of proposals
 	// costs more than the refusal, and each explanation may become a line of the log.
@@ -61,6 +64,9 @@ func (u *Unprotected) AllowToken(now time.Time, from netip.Addr, known bool) boo
 // AllowHint counts an unprotected INVALID_SPI from a peer's address, and reports whether its SPI
 // may be compared with those in use.
 func (u *Unprotected) AllowHint(now time.Time) bool { return u.hints.allow(now, maxHints) }
+
+// AllowICMP counts an ICMP error, and reports whether it may be compared with what we send.
+func (u *Unprotected) AllowICMP(now time.Time) bool { return u.icmp.allow(now, maxICMP) }
 
 // AllowRefusal counts the explanation of a refused call, from a configured address or a
 // stranger's, and reports whether it may be made.

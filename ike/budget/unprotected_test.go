@@ -11,10 +11,15 @@ import (
 func TestUnprotected(t *testing.T) {
 	var u Unprotected
 	for _, at := range []time.Time{start, start.Add(time.Second), start} {
-		errors, strangers, known, hints := 0, 0, 0, 0
+		errors, strangers, known, hints, icmp := 0, 0, 0, 0, 0
 		for range 2 * maxHints {
 			if u.AllowHint(at) {
 				hints++
+			}
+		}
+		for range 2 * maxICMP {
+			if u.AllowICMP(at) {
+				icmp++
 			}
 		}
 		for range 100 {
@@ -30,8 +35,8 @@ func TestUnprotected(t *testing.T) {
 				known++
 			}
 		}
-		if hints != maxHints {
-			t.Errorf("%d hints in a second", hints)
+		if hints != maxHints || icmp != maxICMP {
+			t.Errorf("%d hints and %d ICMP errors in a second", hints, icmp)
 		}
 		if errors != maxErrors || strangers != MaxRefusals || known != MaxRefusals {
 			t.Errorf("%d errors, %d and %d refusals in a second", errors, strangers, known)

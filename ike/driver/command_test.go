@@ -251,5 +251,10 @@ func TestAddressesChanged(t *testing.T) {
 		r.transport.refuse = errors.New("operation not permitted")
 		send()
 		r.want("refused for another reason", "wake", "send 192.0.2.2:500 nat=false ", "keepalive 192.0.2.2:500")
+		r.transport.refuse = &ipsec.SendError{Why: ipsec.ObstacleFirewall, Err: errors.New("operation not permitted")}
+		answer[ike.Wake](r, ike.Send{Path: overUDP})
+		send()
+		r.want("refused by this host", "wake", "send 192.0.2.2:500 nat=false ",
+			"unreachable 0 a firewall of this host refuses what is sent (EPERM) by invalid IP: 192.0.2.1:500 to 192.0.2.2:500 by udp")
 	})
 }

@@ -67,7 +67,8 @@ type Plane interface {
 }
 
 // Errors of the Transport's sends match ErrNoRoute (errors.Is) if the system has no route from the
-// local address to the remote one.
+// local address to the remote one. With an ipsec.SendError in them (errors.As) the engine is told
+// that this host refuses to send.
 var ErrNoRoute = errors.New("no route from the local address")
 
 // Transport is the IKE sockets.
@@ -96,7 +97,9 @@ type Config struct {
 	// Resolve, if not nil, is asked to look the peer's DNS name up again and to call ChangePeers
 	// with the addresses. It must not block.
 	Resolve func(peer string)
-	Workers int // goroutines for slow computations of established SAs; 0: GOMAXPROCS
+	// Unreachable, if not nil, has ICMP errors, which anybody can forge.
+	Unreachable <-chan ipsec.Unreachable
+	Workers     int // goroutines for slow computations of established SAs; 0: GOMAXPROCS
 }
 
 // ErrStopped is the answer to every command after the end of Run.
@@ -239,6 +242,8 @@ func (d *Driver) step(ctx context.Context) {
 		command()
 	case <-d.cfg.Plane.Wake():
 		d.drain()
+	case u := <-d.cfg.Unreachable:
+		d.handle(ike.Unreachable{Unreachable: u}, classEstablished)
 	case <-d.host:
 		d.handle(ike.AddressesChanged{}, classEstablished)
 	case <-l.timer.C:

@@ -138,6 +138,9 @@ func (d *Driver) send(f ike.Send) {
 			d.loop.pending = append(d.loop.pending, ike.AddressesChanged{})
 		}
 	}
+	if told := (*ipsec.SendError)(nil); errors.As(err, &told) {
+		d.loop.pending = append(d.loop.pending, ike.Unreachable{Unreachable: ipsec.Unreachable{Why: told.Why, Path: f.Path}})
+	}
 	if more, ok := d.loop.sendLog.allow(d.cfg.Now()); ok {
 		d.cfg.Log.Warn("cannot send to the peer: "+err.Error(), "event", "send-failed", "remote", f.Path.Remote().String(), "not_logged", more)
 	}
@@ -191,8 +194,8 @@ func (d *Driver) drain() {
 			d.handle(ike.Hint{ID: e.ID}, classEstablished)
 		case ipsec.EventUnknownSPI:
 			d.handle(ike.UnknownSPI{Path: e.Path, SPI: e.SPI, Size: e.Size}, classEstablished)
-		case ipsec.EventSourceGone:
-			d.handle(ike.SourceGone{ID: e.ID}, classEstablished)
+		case ipsec.EventUnsent:
+			d.handle(ike.Unreachable{ID: e.ID, Unreachable: ipsec.Unreachable{Why: e.Why}}, classEstablished)
 		}
 	}
 }

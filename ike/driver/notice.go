@@ -41,8 +41,8 @@ func (h *history) add(e Event) {
 	if !ok {
 		return // not configured, or no longer
 	}
-	if e.Event == "call-refused" {
-		events = dropRefused(events)
+	if e.Event == "call-refused" || e.Event == "unreachable" {
+		events = dropForgeable(events, e.Event)
 	}
 	if room := min(historyLen, max(historyLeast, historyAll/len(h.peers))); len(events) >= room {
 		events = slices.Delete(events, 0, len(events)-room+1)
@@ -50,18 +50,18 @@ func (h *history) add(e Event) {
 	h.peers[e.Peer] = append(events, e)
 }
 
-// maxRefusedEvents bounds the events of one peer about calls that were refused before they were
-// authenticated: anybody may have sent these.
-const maxRefusedEvents = 4
+// maxForgeable bounds the events of one peer about calls that were refused before they were
+// authenticated, and likewise about ICMP errors: anybody may have sent these.
+const maxForgeable = 4
 
-// dropRefused makes room for another event about a refused call, by that of the oldest one.
-func dropRefused(events []Event) []Event {
+// dropForgeable makes room for another event of a kind, by that of the oldest one.
+func dropForgeable(events []Event, kind string) []Event {
 	count := 0
 	for i := len(events) - 1; i >= 0; i-- {
-		if events[i].Event != "call-refused" {
+		if events[i].Event != kind {
 			continue
 		}
-		if count++; count == maxRefusedEvents {
+		if count++; count == maxForgeable {
 			return slices.Delete(events, i, i+1)
 		}
 	}

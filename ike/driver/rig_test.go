@@ -62,6 +62,8 @@ func (e *fakeEngine) Handle(now time.Time, in ike.Input, fx *ike.Effects) {
 		e.journal.add("computed %d: %v", in.ID, in.Value)
 	case ike.Traffic:
 		e.journal.add("traffic %d in=%v", in.ID, !in.LastIn.IsZero())
+	case ike.Unreachable:
+		e.journal.add("unreachable %d %v by %v: %v", in.ID, in.Why, in.By, in.Path)
 	case ike.PlanPeers:
 		e.journal.add("plan +%d -%d whole=%t", len(in.Set), len(in.Gone), in.Whole)
 	case ike.SetPeers:

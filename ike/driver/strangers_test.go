@@ -102,7 +102,7 @@ func TestRefusedEventsAreFew(t *testing.T) {
 		add("call-refused", i)
 	}
 	got := h.peers["right"]
-	if len(got) != 1+maxRefusedEvents || got[0].Event != "child-up" || got[1].Text != fmt.Sprint(2*historyLen-maxRefusedEvents) {
+	if len(got) != 1+maxForgeable || got[0].Event != "child-up" || got[1].Text != fmt.Sprint(2*historyLen-maxForgeable) {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -72,6 +72,7 @@ type Peer struct {
 	Established *float64 `json:"established_s"`
 	RekeyIn     *float64 `json:"rekey_in_s"`
 	Reason      string   `json:"reason"`
+	Unreachable string   `json:"unreachable"`       // what this host and ICMP errors say; "": nothing lately
 	TakenDown   *Hold    `json:"taken_down"`        // nil: nobody took it down
 	Parties     *Parties `json:"parties,omitempty"` // nil: of a single party
 	Children    []Child  `json:"children"`

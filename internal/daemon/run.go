@@ -89,7 +89,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 		HasAddr:     p.net.HasAddr,
 		CrashTokens: p.crashTokens(&cfg.Daemon),
 	}, time.Now())
-	p.driver = driver.New(driver.Config{Engine: engine, Plane: p.plane, Transport: transport{p.net, p.plane}, Log: d.log, Resolve: d.resolveAgain})
+	p.driver = driver.New(driver.Config{Engine: engine, Plane: p.plane, Transport: transport{p.net, p.plane}, Unreachable: p.net.Unreachable(), Log: d.log, Resolve: d.resolveAgain})
 	d.ike = p.driver
 	p.roams.Store(p.driver)
 

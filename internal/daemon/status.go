@@ -115,7 +115,7 @@ func configuredRemote(p *config.Peer) string {
 // ikePeer fills in the IKE status.
 func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *control.Peer) {
 	out.State, out.Proposal, out.NAT, out.Reason = peerStates[s.State], s.Proposal, natNames[s.NAT], s.Reason
-	out.Party, out.SPIi, out.SPIr = s.Party, ikeSPI(s.SPIi), ikeSPI(s.SPIr)
+	out.Party, out.SPIi, out.SPIr, out.Unreachable = s.Party, ikeSPI(s.SPIi), ikeSPI(s.SPIr), s.Unreachable
 	if s.Remote.IsValid() {
 		out.Remote = s.Remote.String()
 	}

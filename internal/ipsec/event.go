@@ -13,7 +13,7 @@ const (
 	EventExpire                        // ID, Hard: a byte or packet limit was reached
 	EventFirstInbound                  // ID: the first authentic packet came on a new inbound SA
 	EventPeerMoved                     // ID, Path: an authentic packet with a new highest number came on another path
-	EventSourceGone                    // ID: the system has no route from the pair's local address
+	EventUnsent                        // ID, Why: this host refuses to send the pair's packets; reported at most once a second
 	EventUnanswered                    // ID: packets are sent on the pair's path, and none come any more, although they were usual
 	EventUnknownSPI                    // Path, SPI, Size: ESP came with an SPI that is not in use; reported at a limited rate
 	EventProbePath                     // ID, Size: asks for a PathProbe of the pair's path with an outer packet of Size octets
@@ -30,6 +30,7 @@ type Event struct {
 	Path   Path
 	Size   int
 	SPI    uint32
+	Why    Obstacle
 	// Resource is the worker, counted from 1, for which an EventAcquire asks for an SA while others
 	// exist. With 0 there is no SA at all.
 	Resource int
