@@ -63,14 +63,42 @@ func TestAccountOfAnEntry(t *testing.T) {
 	}
 }
 
+// TestRatesOfAnEntry: what the parties of one entry may do together at once, and in each second
+// then.
+func TestRatesOfAnEntry(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		cost     Cost
+		at, then int
+	}{
+		{"cheap", Cheap, 8 * 5632, 20000},
+		{"key exchange", Exchange, 4096, 512},
+		{"dear key exchange", Dear, 512, 64},
+	} {
+		var entry Account
+		all := func(now time.Time) (n int) {
+			for range 100 {
+				n += spend(now, new(Account), &entry, c.cost, 1e6)
+			}
+			return n
+		}
+		if n := all(start); n != c.at {
+			t.Errorf("%s: %d at once, want %d", c.name, n, c.at)
+		}
+		if n := all(start.Add(time.Second)); n < c.then-1 || n > c.then {
+			t.Errorf("%s: %d in a second, want %d", c.name, n, c.then)
+		}
+	}
+}
+
 func TestLines(t *testing.T) {
 	var l Lines
 	n := 0
 	for ok := true; ok; n++ {
 		_, ok = l.Allow(start)
 	}
-	if n--; n != 4*256 {
-		t.Errorf("%d lines at once, want %d", n, 4*256)
+	if n--; n != 1024 {
+		t.Errorf("%d lines at once, want 1024", n)
 	}
 	l.Allow(start)
 	if more, ok := l.Allow(start.Add(time.Second / 5)); !ok || more != 2 {

@@ -74,18 +74,19 @@ func TestHalfOpenEnds(t *testing.T) {
 }
 
 func TestRecentAddrs(t *testing.T) {
+	const recent = 4096
 	var r recentAddrs
 	nth := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
-	for i := range maxRecent + 2 {
+	for i := range recent + 2 {
 		r.add(nth(i))
 		r.add(nth(i))
 	}
-	for i, want := range map[int]bool{0: false, 1: false, 2: true, maxRecent + 1: true, maxRecent + 2: false} {
+	for i, want := range map[int]bool{0: false, 1: false, 2: true, recent + 1: true, recent + 2: false} {
 		if r.has(nth(i)) != want {
 			t.Errorf("address %d is remembered: %v", i, !want)
 		}
 	}
-	if len(r.set) != maxRecent || len(r.ring) != maxRecent {
+	if len(r.set) != recent || len(r.ring) != recent {
 		t.Errorf("%d and %d addresses are kept", len(r.set), len(r.ring))
 	}
 }
