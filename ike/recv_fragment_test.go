@@ -113,3 +113,49 @@ func TestNoFragmentsUnlessBoth(t *testing.T) {
 		p.drive(2 * time.Second)
 	}
 }
+
+// TestRefragmentedRequest: the peer cuts an answered request to another size. Its first fragment,
+// if it is authentic, brings the response again, and the others nothing (RFC 7383, Section 2.6.1).
+func TestRefragmentedRequest(t *testing.T) {
+	a := newAttack(newPair(t, 1, fragmenting(600)))
+	a.up()
+	a.script(true)
+	victim := a.left
+	main, keys := a.established(victim)
+	h := wire.Header{
+		InitiatorSPI: main.spi.I, ResponderSPI: main.spi.R, MajorVersion: 2, Exchange: wire.Informational,
+		Initiator: !main.initiator, MessageID: main.win.ExpectedID(),
+	}
+	ps := []wire.Payload{&wire.Notify{Kind: 40000, Data: make([]byte, 30)}}
+	first, plain := wire.FirstType(ps), wire.AppendPayloads(nil, ps)
+	piece := func(number, total uint16) []byte {
+		size := (len(plain) + int(total) - 1) / int(total)
+		from := int(number-1) * size
+		typ := first
+		if number > 1 {
+			typ = 0
+		}
+		return a.sealFragment(keys, h, typ, number, total, plain[from:min(from+size, len(plain))])
+	}
+	send := func(data []byte) { a.inject(victim, victim.other().home(), data) }
+	send(piece(1, 2))
+	a.wantIdle("one half")
+	send(piece(2, 2))
+	a.wantSend("the response", victim, wire.Informational, true, "")
+	send(piece(2, 3))
+	send(piece(3, 3))
+	a.wantIdle("later fragments of another size")
+	forged := piece(1, 3)
+	forged[len(forged)-1]++
+	send(forged)
+	a.wantIdle("a forged first fragment")
+	if n := victim.e.Counters()["ike_auth_failed"]; n != 1 {
+		t.Errorf("%d forged fragments are counted", n)
+	}
+	before := victim.e.Counters()["ike_duplicate_request"]
+	send(piece(1, 3))
+	a.wantSend("the response again", victim, wire.Informational, true, "")
+	if n := victim.e.Counters()["ike_duplicate_request"] - before; n != 1 {
+		t.Errorf("%d duplicates are counted", n)
+	}
+}

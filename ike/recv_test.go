@@ -41,6 +41,9 @@ func TestPayloadsBeforeSK(t *testing.T) {
 				return
 			}
 			a.wantSend("the response", victim, wire.Informational, true, c.answer)
+			if got := victim.e.Counters()["ike_critical_payload"]; (got == 1) != (c.answer != "") {
+				t.Errorf("%d critical payloads are counted", got)
+			}
 		})
 	}
 }
