@@ -80,6 +80,9 @@ func (x *childExchange) needless(s *ikeSA) bool {
 	if x.beside() {
 		return x.chain.Needless(&s.children)
 	}
+	if x.like != nil {
+		return !x.policy.Wanted() || x.like.State() != child.Live || x.onto.children.InPlaceOf(x.like) != nil
+	}
 	for _, p := range x.policy.Pairs() {
 		if p.State() == child.Live && !p.Carrier().Ending() && (x.onto == nil || saOf(p) == x.onto) {
 			return true
@@ -196,6 +199,10 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 		return
 	case x.part():
 		x.refusedPart(s, kind)
+		x.finish(s)
+		return
+	case x.like != nil:
+		x.fail(s, refusalText(kind), nil)
 		x.finish(s)
 		return
 	}

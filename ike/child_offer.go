@@ -16,6 +16,7 @@ import (
 type childOffer struct {
 	policy        *child.Policy
 	old           *child.Pair  // the pair to replace; nil: a new one
+	like          *child.Pair  // of a new pair: one on another IKE SA that has what this one should
 	chain         *child.Chain // of a new pair beside the main chain's, otherwise nil
 	spi           uint32
 	offers        []wire.Proposal
@@ -42,6 +43,9 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 	case o.further():
 		f := o.policy.Main().On(&s.children)
 		proposals, o.local, o.remote = like(f), f.SA.LocalTS, f.SA.RemoteTS
+	case o.like != nil:
+		proposals = preferred(o.policy)
+		o.local, o.remote = o.like.SA.LocalTS, o.like.SA.RemoteTS
 	case o.part():
 		proposals = preferred(o.policy)
 		o.local, o.remote = partToOffer(o.chain)
@@ -188,6 +192,9 @@ func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
 		return
 	case o.part():
 		o.chain.PartRefused(why)
+		return
+	case o.like != nil: // what it carries is asked for when a packet needs it
+		o.like.Chain().PartRefused(why)
 		return
 	}
 	if o.old == nil {

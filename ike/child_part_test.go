@@ -307,6 +307,55 @@ func TestUnusedPartIsNotRekeyed(t *testing.T) {
 	}
 }
 
+// TestPartsOverAReauthentication: a new IKE SA gets all parts before the old one is deleted,
+// although the first of them that the peer grants there is another one.
+func TestPartsOverAReauthentication(t *testing.T) {
+	dsts := []string{"10.2.0.9", "10.2.1.9", "10.2.2.9"}
+	for first := range dsts {
+		p := parted(t, func(p *testPair) { p.left.peers[0].AuthLifetime = 10 * time.Minute }, "10.2.0.0/24", "10.2.1.0/24", "10.2.2.0/24")
+		for i := range dsts {
+			p.left.sendTo("lan", dsts[(first+i)%len(dsts)])
+			p.drive(2 * time.Second)
+		}
+		p.wantCarried(dsts...)
+		for range 20 * 60 * 5 { // two lives of an authentication
+			for i, dst := range dsts {
+				name := fmt.Sprintf("part%d", i)
+				if p.left.carrier("lan", p.left.flowTo("lan", dst)) == nil || p.right.carrier(name, p.right.flowTo(name, dst)) == nil {
+					p.fatalf("nothing carries %s", dst)
+				}
+				p.left.sendTo("lan", dst)
+				p.right.sendTo(name, dst)
+			}
+			p.drive(200 * time.Millisecond)
+		}
+		p.wantCarried(dsts...)
+		if n := p.left.requests(wire.IKESAInit); n != 3 {
+			t.Errorf("%d IKE SAs, want 3", n)
+		}
+		if st := p.left.e.Status()[0].Children[0]; len(st.Parts) != 2 || len(p.left.plane.sas) != 3 {
+			t.Errorf("%d parts, %d SAs", len(st.Parts), len(p.left.plane.sas))
+		}
+	}
+}
+
+// TestRefusedPartOverAReauthentication: a part that the peer refuses on the new IKE SA is asked for
+// there once, and does not keep the old one.
+func TestRefusedPartOverAReauthentication(t *testing.T) {
+	p := parted(t, func(p *testPair) { p.left.peers[0].AuthLifetime = 10 * time.Minute }, "10.2.0.0/24", "10.2.1.0/24")
+	p.left.sendTo("lan", "10.2.0.9")
+	p.drive(2 * time.Second)
+	p.left.sendTo("lan", "10.2.1.9")
+	p.drive(2 * time.Second)
+	before := p.creates()
+	p.right.e.peers.order[0].party.policies[1].Settings.Remote = testNetworks("10.3.0.0/16") // what it has stays
+	p.drive(11 * time.Minute)
+	if n := p.creates() - before; n != 1 || p.left.requests(wire.IKESAInit) != 2 || len(p.left.e.sas.bySPI) != 1 {
+		t.Errorf("%d requests, %d IKE SAs", n, len(p.left.e.sas.bySPI))
+	}
+	p.wantCarried("10.2.0.9")
+}
+
 // TestSinglePair: a peer that answers SINGLE_PAIR_REQUIRED is asked next for the addresses of the
 // packet alone.
 func TestSinglePair(t *testing.T) {

@@ -116,16 +116,23 @@ func (d *settlement) isOurs() bool {
 	return d.loser.initiator && d.loser.succ.fate != fateBeside
 }
 
-// migrate makes on the winner the Child SAs that only the loser has, and then deletes the loser.
-// Exchanges under way on the loser may still add Child SAs there, so it checks again before the
-// deletion.
+// migrate makes on the winner the Child SAs that only the loser has, those for parts of a policy
+// once, and then deletes the loser. Exchanges under way on the loser may still add Child SAs there,
+// so it checks again before the deletion.
 func (d *settlement) migrate() {
 	for _, q := range d.loser.children.Pairs() {
-		if pol := q.Policy(); q == d.loser.children.Of(pol) && d.winner.children.Of(pol) == nil {
-			x := newChildExchange(pol, nil)
-			x.onto = d.winner
-			d.winner.enqueue(x)
+		pol := q.Policy()
+		x := newChildExchange(pol, nil)
+		x.onto = d.winner
+		switch {
+		case q == d.loser.children.Of(pol) && d.winner.children.Of(pol) == nil:
+		case q.Chain().Resource() == 0 && d.winner.children.Wants(q):
+			x.like = q
+			q.Copied()
+		default:
+			continue
 		}
+		d.winner.enqueue(x)
 	}
 	d.winner.enqueue(&informational{then: d.migrated, otherwise: func() { d.loser.succ.fate = fateOpen }})
 }

@@ -47,6 +47,32 @@ func (b *Bundle) Of(pol *Policy) *Pair {
 	return other
 }
 
+// InPlaceOf returns the live pair that can take the place of one on another carrier, or nil: of the
+// same chain, or else one that carries all that the other does. For a pair for a single resource
+// that is any of its policy.
+func (b *Bundle) InPlaceOf(q *Pair) *Pair {
+	if q.chain.resource > 0 {
+		return b.Of(q.policy)
+	}
+	var other *Pair
+	for _, p := range slices.Backward(b.list) {
+		if p.policy != q.policy || p.state != Live {
+			continue
+		}
+		if p.chain == q.chain {
+			return p
+		}
+		if other == nil && p.carriesAll(q) {
+			other = p
+		}
+	}
+	return other
+}
+
+// Wants reports whether a pair like that of another carrier is to be made on this one: it is live,
+// nothing can take its place, and it was not asked for yet.
+func (b *Bundle) Wants(q *Pair) bool { return q.state == Live && !q.copied && b.InPlaceOf(q) == nil }
+
 // HandOver moves all pairs to the carrier's successor.
 func (b *Bundle) HandOver(successor Carrier) {
 	to := successor.Children()
@@ -64,9 +90,12 @@ func (b *Bundle) Lost(cause Cause, why string) {
 	}
 }
 
-// Lacks reports whether a policy has a live pair on the other bundle only.
+// Lacks reports whether a policy has a live pair on the other bundle only, or one there that is to
+// be made here.
 func (b *Bundle) Lacks(other *Bundle) bool {
-	return slices.ContainsFunc(other.list, func(q *Pair) bool { return q.state == Live && b.Of(q.policy) == nil })
+	return slices.ContainsFunc(other.list, func(q *Pair) bool {
+		return q.state == Live && (b.Of(q.policy) == nil || b.Wants(q))
+	})
 }
 
 // MakeRedundant marks the pairs as replaced by those of another carrier to the same peer, so that
@@ -74,7 +103,7 @@ func (b *Bundle) Lacks(other *Bundle) bool {
 // send on the other's pairs until they request others.
 func (b *Bundle) MakeRedundant(winner *Bundle) {
 	for _, q := range b.list {
-		if successor := winner.Of(q.policy); successor != nil && q.state == Live && q.chain.IsMain() {
+		if successor := winner.InPlaceOf(q); successor != nil && q.state == Live && q.chain.resource == 0 {
 			q.Replaced(successor)
 		}
 	}
@@ -84,7 +113,7 @@ func (b *Bundle) MakeRedundant(winner *Bundle) {
 func (b *Bundle) TakeOver(loser *Bundle) {
 	loser.MakeRedundant(b)
 	for _, q := range slices.Clone(loser.list) {
-		if successor := b.Of(q.policy); successor != nil && q.outbound == outActive && q.chain.IsMain() {
+		if successor := b.InPlaceOf(q); successor != nil && q.outbound == outActive && q.chain.resource == 0 {
 			q.giveWay(successor)
 		}
 	}

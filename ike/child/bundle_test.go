@@ -111,3 +111,40 @@ func TestTwoCarriers(t *testing.T) {
 		t.Error("what is not live is missed")
 	}
 }
+
+// What takes the place of a pair on another carrier: one of its chain, or one that carries as much;
+// of a worker's, any of its policy. One like it is wanted once.
+func TestInPlaceOf(t *testing.T) {
+	s := newStand(t, wideSettings())
+	main, part, other := s.up("10.2.0.0/24"), s.part("10.2.1.0/24"), s.part("10.2.2.0/24")
+	old := s.sa
+	s.sa = &stillSA{established: true}
+	b := &s.sa.bundle
+	want := func(what string, q, in *Pair, wanted bool) {
+		t.Helper()
+		if got := b.InPlaceOf(q); got != in || b.Wants(q) != wanted {
+			t.Errorf("%s: in its place %v, want %v; one like it is wanted: %v", what, got, in, b.Wants(q))
+		}
+	}
+	want("nothing there", part, nil, true)
+	again := s.install(part.chain, true, func(a *Agreement) { a.SA.RemoteTS, a.Further = networks("10.2.1.0/24"), true })
+	want("the same part", part, again, false)
+	want("another part", main, nil, true)
+	if !b.Lacks(&old.bundle) {
+		t.Error("it lacks two pairs")
+	}
+	main.Copied()
+	want("asked for", main, nil, false)
+	wide := s.part("10.2.0.0/16")
+	want("a wider one", other, wide, false)
+	if b.Lacks(&old.bundle) {
+		t.Error("it lacks nothing that was not asked for")
+	}
+	worker := s.install(&Chain{policy: s.pol, resource: 1}, true, func(a *Agreement) { a.SA.RemoteTS, a.Further, a.Grouped = networks("10.2.9.0/24"), true, true })
+	worker.carrier = old
+	want("a worker's", worker, b.Of(s.pol), false)
+	b.TakeOver(&old.bundle)
+	if part.next != again || other.next != wide || main.next != wide {
+		t.Errorf("replaced by %v, %v and %v", part.next, other.next, main.next)
+	}
+}

@@ -32,6 +32,7 @@ type Pair struct {
 	outbound outState
 	renewal  renewal
 	creator  bool // we asked for it
+	copied   bool // another carrier was asked for one like it
 	grouped  bool // there may be others beside it for single resources (RFC 9611)
 }
 
@@ -66,6 +67,9 @@ func (p *Pair) Creator() bool { return p.creator }
 
 // Grouped reports whether there may be others beside it for single resources (RFC 9611).
 func (p *Pair) Grouped() bool { return p.grouped }
+
+// Copied records that another carrier is asked for a pair like it.
+func (p *Pair) Copied() { p.copied = true }
 
 // Rekeying reports whether our negotiation that replaces the pair is queued or under way.
 func (p *Pair) Rekeying() bool { return p.renewal == renewalBegun }
