@@ -195,13 +195,17 @@ func (a *authAttempt) accept(p *profile, answer []wire.Payload) {
 	}
 	answer = slices.Concat(answer, s.token.notify(), child, s.auth.notify())
 	s.answer(append(answer, &wire.VendorID{Data: followsVendorID}))
+	_, initial := wire.FindNotify(a.ps, wire.InitialContact)
 	if made != nil {
-		s.party.settleDuplicates()
+		if !initial { // otherwise most of the duplicates are about to end
+			s.party.settleDuplicates()
+		}
 		made.UseSoon()
 		made.CameUp()
 	}
-	if _, ok := wire.FindNotify(a.ps, wire.InitialContact); ok {
+	if initial {
 		s.initialContact()
+		s.party.settleDuplicates()
 	}
 	s.hintAbout()
 	s.party.notTooMany(s)
