@@ -89,9 +89,8 @@ func toyPair(t *testing.T, ex wire.ExchangeType, answer string, edit func(*testP
 		}
 		x = &toyExchange{ex: ex, answer: answer}
 	}
-	for _, s := range p.right.e.sas.bySPI {
-		s.handshake = &toyHandshake{ex: ex, next: s.handshake}
-	}
+	usual := p.right.e.sas.halfOpen.begin
+	p.right.e.sas.halfOpen.begin = func() handshake { return &toyHandshake{ex: ex, next: usual()} }
 	for _, s := range p.left.e.sas.bySPI {
 		var fx Effects
 		p.left.e.handling = handling{now: p.now, fx: &fx}

@@ -100,13 +100,14 @@ func New(cfg Config, now time.Time) *Engine {
 		cfg:      cfg,
 		handling: handling{now: now, fx: &Effects{}},
 		jobs:     jobs{waiting: map[uint64]func(any){}},
-		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, inits: map[initKey]*ikeSA{}, byAddr: addrTable{}},
+		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, byAddr: addrTable{}},
 		peers:    newPeerTable(),
 		policies: newPolicyTable(),
 		holds:    holdTable{},
 		counts:   map[string]uint64{},
 	}
 	e.pairs = child.NewTable(pairHost{e})
+	e.sas.halfOpen = newHalfOpens(e, now)
 	e.unprotected.cookies.rand = cfg.Rand
 	e.stopped.Fire = e.endShutdown
 	e.sweep.retry.Fire = e.beginSweep
@@ -240,10 +241,15 @@ func (e *Engine) freshSPI() (wire.SPI, error) {
 			return 0, err
 		}
 		spi := wire.SPI(binary.BigEndian.Uint64(b))
-		if _, used := e.sas.bySPI[spi]; !used && spi != 0 {
+		if !e.inUse(spi) && spi != 0 {
 			return spi, nil
 		}
 	}
+}
+
+// inUse reports whether an SPI is ours, of an IKE SA or of a half-open one.
+func (e *Engine) inUse(spi wire.SPI) bool {
+	return e.sas.bySPI[spi] != nil || e.sas.halfOpen.bySPI[spi] != nil
 }
 
 // random returns n random octets from the configured source.

@@ -219,7 +219,7 @@ func floodHalfOpen(a *attack) {
 		if i%100 == 0 {
 			a.drive(time.Millisecond)
 		}
-		most = max(most, len(a.right.e.sas.bySPI))
+		most = max(most, len(a.right.e.sas.bySPI)+len(a.right.e.sas.halfOpen.bySPI))
 	}
 	a.drive(time.Second)
 	if limit := a.right.e.cfg.Limits.CookieThreshold + 10; most > limit {

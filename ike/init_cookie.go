@@ -23,7 +23,10 @@ const cookieLife = 30 * time.Second
 //	       | HMAC-SHA256(secret of the generation, address | port | SPIi | Ni)[:16]
 //
 // It covers the port, so that other hosts behind the same NAT cannot use a victim's cookie.
-type cookieJar struct {
+type cookieJar struct{ secrets }
+
+// secrets are a random secret and the one before it.
+type secrets struct {
 	rand              io.Reader
 	generation        uint8
 	born              time.Time // when the current secret was made; zero: there is none
@@ -46,7 +49,7 @@ func cookieSource(p ipsec.Path) netip.AddrPort {
 
 // make returns the cookie for an IKE_SA_INIT request with this nonce, source and SPI.
 func (j *cookieJar) make(now time.Time, ni []byte, from netip.AddrPort, spi wire.SPI) ([]byte, error) {
-	if err := j.rotate(now); err != nil {
+	if err := j.rotate(now, cookieLife); err != nil {
 		return nil, err
 	}
 	return appendCookie([]byte{j.generation}, &j.current, ni, from, spi), nil
@@ -55,7 +58,7 @@ func (j *cookieJar) make(now time.Time, ni []byte, from netip.AddrPort, spi wire
 // valid reports whether make returned this cookie for the same request, under the current secret or
 // the one before it.
 func (j *cookieJar) valid(now time.Time, cookie, ni []byte, from netip.AddrPort, spi wire.SPI) bool {
-	if len(cookie) != cookieLen || j.born.IsZero() || j.rotate(now) != nil {
+	if len(cookie) != cookieLen || j.born.IsZero() || j.rotate(now, cookieLife) != nil {
 		return false
 	}
 	secret := &j.current
@@ -68,17 +71,17 @@ func (j *cookieJar) valid(now time.Time, cookie, ni []byte, from netip.AddrPort,
 	return hmac.Equal(cookie, appendCookie(cookie[:1:1], secret, ni, from, spi))
 }
 
-// rotate makes the first secret, and replaces the current one when it is older than cookieLife.
-func (j *cookieJar) rotate(now time.Time) error {
+// rotate makes the first secret, and replaces the current one when it is older than life.
+func (j *secrets) rotate(now time.Time, life time.Duration) error {
 	age := now.Sub(j.born)
-	if !j.born.IsZero() && age < cookieLife {
+	if !j.born.IsZero() && age < life {
 		return nil
 	}
 	var fresh [32]byte
 	if _, err := io.ReadFull(j.rand, fresh[:]); err != nil {
-		return fmt.Errorf("no randomness for a cookie secret: %w", err)
+		return fmt.Errorf("no randomness for a secret: %w", err)
 	}
-	j.hasPrevious = !j.born.IsZero() && age < 2*cookieLife
+	j.hasPrevious = !j.born.IsZero() && age < 2*life
 	j.previous, j.current = j.current, fresh
 	j.generation++
 	j.born = now

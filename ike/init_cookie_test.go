@@ -13,7 +13,7 @@ import (
 )
 
 func TestCookie(t *testing.T) {
-	jar := cookieJar{rand: seededRand(1, "cookie")}
+	jar := cookieJar{secrets{rand: seededRand(1, "cookie")}}
 	from, ni, spi := netip.MustParseAddrPort("192.0.2.1:500"), []byte("nonce of sixteen"), wire.SPI(1)
 	if jar.valid(epoch, make([]byte, cookieLen), ni, from, spi) {
 		t.Error("a cookie is valid before any was made")
@@ -52,7 +52,7 @@ func TestCookie(t *testing.T) {
 }
 
 func TestCookieForged(t *testing.T) {
-	jar := cookieJar{rand: seededRand(1, "cookie")}
+	jar := cookieJar{secrets{rand: seededRand(1, "cookie")}}
 	from, ni := netip.MustParseAddrPort("192.0.2.1:500"), []byte("nonce of sixteen")
 	cookie, _ := jar.make(epoch, ni, from, 1)
 	for i := range len(cookie) * 8 {
@@ -74,7 +74,7 @@ func TestCookieForged(t *testing.T) {
 
 // After a long pause the old secret is not kept as the previous one.
 func TestCookieLongIdle(t *testing.T) {
-	jar := cookieJar{rand: seededRand(1, "cookie")}
+	jar := cookieJar{secrets{rand: seededRand(1, "cookie")}}
 	from, ni := netip.MustParseAddrPort("192.0.2.1:500"), []byte("nonce of sixteen")
 	cookie, _ := jar.make(epoch, ni, from, 1)
 	if _, err := jar.make(epoch.Add(time.Hour), ni, from, 1); err != nil {
@@ -86,7 +86,7 @@ func TestCookieLongIdle(t *testing.T) {
 }
 
 func TestCookieWithoutRandomness(t *testing.T) {
-	jar := cookieJar{rand: iotest.ErrReader(io.ErrUnexpectedEOF)}
+	jar := cookieJar{secrets{rand: iotest.ErrReader(io.ErrUnexpectedEOF)}}
 	if _, err := jar.make(epoch, nil, netip.AddrPort{}, 1); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("got %v, want the reader's error", err)
 	}

@@ -81,7 +81,7 @@ func (x *initExchange) send(s *ikeSA) {
 		ps = append(ps, &wire.Notify{Kind: wire.Cookie, Data: su.init.cookie})
 	}
 	ps = append(ps, &wire.SA{Proposals: su.init.offers}, &wire.KE{Group: su.init.group, Data: su.init.ke.Public()}, &wire.Nonce{Data: su.nonces.Ni})
-	ps = append(ps, s.initNotifies(s.party.terms())...)
+	ps = append(ps, initNotifies(s.spi, s.net.Path, s.party.terms())...)
 	ps = append(ps, s.party.announceCredential()...)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, Exchange: wire.IKESAInit, Initiator: true}, Payloads: ps}
 	su.request = m.AppendTo(nil)
@@ -90,10 +90,10 @@ func (x *initExchange) send(s *ikeSA) {
 
 // initNotifies returns what both sides announce in IKE_SA_INIT: NAT detection and support of
 // fragments.
-func (s *ikeSA) initNotifies(terms initTerms) []wire.Payload {
+func initNotifies(spi spiPair, path ipsec.Path, terms initTerms) []wire.Payload {
 	var ps []wire.Payload
 	if terms.encap != EncapNever {
-		ps = append(ps, s.net.natNotifies(terms.encap)...)
+		ps = append(ps, natNotifies(spi, path, terms.encap)...)
 	}
 	if terms.fragment > 0 {
 		ps = append(ps, &wire.Notify{Kind: wire.FragmentationSupported})

@@ -57,14 +57,14 @@ func detectNAT(ps []wire.Payload, spiI, spiR wire.SPI, from ipsec.Path) (state N
 
 // natNotifies returns the NAT detection payloads for our address and the peer's, as far as known.
 // With EncapAlways the source hash is false, so that the other side sees a NAT.
-func (n *network) natNotifies(encap EncapMode) []wire.Payload {
-	source := natHash(n.sa.spi.I, n.sa.spi.R, n.Local())
+func natNotifies(spi spiPair, path ipsec.Path, encap EncapMode) []wire.Payload {
+	source := natHash(spi.I, spi.R, path.Local())
 	if encap == EncapAlways {
-		source = falseNATHash(n.sa.spi.I, n.sa.spi.R)
+		source = falseNATHash(spi.I, spi.R)
 	}
 	return []wire.Payload{
 		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: source},
-		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(n.sa.spi.I, n.sa.spi.R, n.Remote())},
+		&wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(spi.I, spi.R, path.Remote())},
 	}
 }
 

@@ -4,18 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"slices"
-	"time"
 
 	"culvert/ike/proposal"
+	"culvert/ike/suite"
 	"culvert/ike/wire"
 )
 
 // The responder's IKE_SA_INIT (RFC 7296, Sections 1.2, 2.1, 2.6 and 2.21.1). A refused request
 // leaves no state, and every request gets at most one response, not much longer than itself.
-
-// halfOpenLife is how long a responder waits for IKE_AUTH.
-const halfOpenLife = 30 * time.Second
 
 // maxInit is the greatest length of a request in octets. The request is kept until IKE_AUTH, since
 // AUTH covers it. "All IKEv2 implementations MUST be able to send, receive, and process IKE
@@ -30,9 +26,12 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 		e.count("ike_malformed")
 		return
 	}
-	key := keyOf(d)
-	if s := e.sas.inits[key]; s != nil {
-		s.initAgain(d)
+	spi, before, err := e.sas.halfOpen.spisFor(d)
+	if err != nil {
+		e.count("ike_no_randomness")
+		return
+	}
+	if e.sas.halfOpen.copied(d, spi, before) {
 		return
 	}
 	m, err := wire.Parse(d.Data)
@@ -51,7 +50,7 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 	if !e.admit(d, h, m) {
 		return
 	}
-	e.halfOpen(d, m, key)
+	e.halfOpen(d, m, spi)
 }
 
 // malformedInit refuses a request that no correct peer sends, within the limit of such errors, and
@@ -66,14 +65,6 @@ func (e *Engine) malformedInit(d Datagram, h wire.Header, n *wire.Notify, why st
 	e.refuseInit(d, h, n.Kind, n.Data)
 }
 
-// initAgain handles a copy of a request: it repeats the response if there is one.
-func (s *ikeSA) initAgain(d Datagram) {
-	s.e.count("ike_duplicate_request")
-	if s.state == saHalfOpen && s.setup.response != nil && s.win.ExpectedID() == 1 {
-		s.e.transmit(d.Path, [][]byte{s.setup.response})
-	}
-}
-
 // admit checks a request against the limits, and asks for a cookie when many IKE SAs are half-open:
 // "a responder [...] commits no state to an SA until it knows the initiator can receive packets at
 // the address from which it claims to be sending them" (RFC 7296, Section 2.6).
@@ -83,7 +74,7 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 		return false
 	}
 	from := d.Path.Remote().Addr()
-	if !e.sas.halfOpen.Admits(from, e.peers.configured(from), limits.MaxHalfOpen) || len(e.sas.bySPI)-e.sas.halfOpen.Count() >= limits.MaxIKESAs {
+	if !e.sas.halfOpen.Admits(from, octetsOfHalfOpen+2*len(d.Data), e.peers.configured(from), limits.MaxHalfOpen) || len(e.sas.bySPI) >= limits.MaxIKESAs {
 		e.count("ike_half_open_limit")
 		return false
 	}
@@ -123,7 +114,7 @@ func (e *Engine) refuseInit(d Datagram, h wire.Header, kind wire.NotifyType, dat
 
 // halfOpen chooses a proposal and creates a half-open IKE SA, if some configured peer accepts the
 // request.
-func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
+func (e *Engine) halfOpen(d Datagram, m *wire.Message, spi wire.SPI) {
 	known := e.peers.at(d.Path)
 	var ours []wire.Proposal
 	for _, p := range known {
@@ -148,21 +139,16 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, key initKey) {
 		return
 	}
 	e.hintAt(d.Path.Remote().Addr()) // it may have restarted
-	s, err := e.newSA(false, saHalfOpen)
+	nr, err := e.nonce()
 	if err != nil {
 		e.count("ike_no_randomness")
 		return
 	}
-	s.spi.I = m.InitiatorSPI
-	s.init, s.handshake = key, &authHandshake{}
-	e.sas.inits[key] = s
-	s.place = e.sas.halfOpen.Add(d.Path.Remote().Addr())
-	s.net.Path = d.Path
-	likely := e.peers.likeliest(known)
-	terms := e.peers.termsFor(known)
-	s.net.detect(terms.encap, s.net.Path, m.Payloads)
-	e.after(&s.life.hard, halfOpenLife)
-	s.answerInit(d, m, likely, terms, chosen)
+	h := &halfOpen{path: d.Path, spi: spi}
+	h.setRequest(d.Data, nr, chosen, e.peers.likeliest(known).announceCredential())
+	h.setTerms(e.peers.termsFor(known), m.Payloads)
+	e.sas.halfOpen.insert(h)
+	e.sas.halfOpen.compute(h, m)
 }
 
 // noProposal refuses a request without an acceptable proposal, and records why.
@@ -173,38 +159,30 @@ func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Propo
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
 }
 
-// answerInit computes and sends the response.
-func (s *ikeSA) answerInit(d Datagram, m *wire.Message, likely *profile, terms initTerms, chosen wire.Proposal) {
-	e := s.e
-	nr, err := e.nonce()
-	if err != nil {
-		s.remove()
-		e.count("ike_no_randomness")
-		return
-	}
+// compute makes the keys of a half-open IKE SA, and sends the response.
+func (t *halfOpens) compute(h *halfOpen, m *wire.Message) {
 	ke, _ := wire.Find[*wire.KE](m.Payloads)
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
-	s.setup = &setup{nonces: noncePair{Ni: nonce.Data, Nr: nr}, request: slices.Clone(d.Data)}
-	if _, ok := wire.FindNotify(m.Payloads, wire.FragmentationSupported); ok {
-		s.setup.fragment = terms.fragment
-	}
 	header := m.Header
-	e.sas.halfOpen.Computing(1)
-	e.answerKey(ke.Group, ke.Data, func(k keyPair) {
-		e.sas.halfOpen.Computing(-1)
-		if s.state != saHalfOpen {
+	t.Computing(1)
+	t.e.answerKey(ke.Group, ke.Data, func(k keyPair) {
+		defer clear(k.shared)
+		t.Computing(-1)
+		if t.bySPI[h.spi] != h {
 			return
 		}
+		su, err := suite.NewIKESuite(h.chosen())
 		if k.err == nil {
-			s.keys, k.err = s.initKeys(chosen, k.shared)
+			k.err = err
 		}
 		if k.err != nil {
-			// The IKE SA stays until its time is up: its source goes on to be charged for the work.
-			e.badKeyExchange(d, header, k.err)
+			// The half-open IKE SA stays until its time is up: its source goes on to be charged.
+			t.e.badKeyExchange(Datagram{Path: h.path}, header, k.err)
 			return
 		}
-		s.keys.fragment = s.setup.fragment
-		s.sendInitResponse(append(s.initNotifies(terms), likely.announceCredential()...), chosen, k.public)
+		h.setKey(k.public, su.SKEYSEED(nonce.Data, h.nonce(), k.shared))
+		t.hold(h)
+		t.e.transmit(h.path, [][]byte{h.response()})
 	})
 }
 
@@ -217,18 +195,6 @@ func (e *Engine) badKeyExchange(d Datagram, h wire.Header, err error) {
 		return
 	}
 	e.refuseInit(d, h, wire.InvalidSyntax, nil)
-}
-
-// sendInitResponse sends the response and keeps it: AUTH covers it, and a copy of the request gets
-// it again.
-func (s *ikeSA) sendInitResponse(notifies []wire.Payload, chosen wire.Proposal, public []byte) {
-	ps := []wire.Payload{&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: public}, &wire.Nonce{Data: s.setup.nonces.Nr}}
-	ps = append(ps, notifies...)
-	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: wire.IKESAInit, Response: true}, Payloads: ps}
-	s.setup.response = m.AppendTo(nil)
-	s.win.Begin()
-	s.e.transmit(s.net.Path, [][]byte{s.setup.response})
-	s.live.noteSent()
 }
 
 // digestOf returns the digest by which a copy of a request is recognised.

@@ -28,8 +28,8 @@ func TestInitHeader(t *testing.T) {
 		m := wire.Message{Header: wire.Header{InitiatorSPI: r.spi, MajorVersion: 2, Exchange: wire.IKESAInit, Initiator: true}, Payloads: r.payloads()}
 		tt.edit(&m.Header)
 		a.inject(p.left, attacker, m.AppendTo(nil))
-		if n := len(p.left.e.sas.bySPI); n != tt.kept {
-			t.Errorf("%s: %d IKE SAs, want %d", tt.name, n, tt.kept)
+		if n := len(p.left.e.sas.halfOpen.bySPI); n != tt.kept {
+			t.Errorf("%s: %d half-open IKE SAs, want %d", tt.name, n, tt.kept)
 		}
 		if n := p.left.e.Counters()["ike_malformed"]; n != uint64(1-tt.kept) {
 			t.Errorf("%s: %d counted as malformed", tt.name, n)
@@ -61,7 +61,7 @@ func TestMalformedInitIsTold(t *testing.T) {
 			if why := a.left.e.peers.order[0].calls.Reason; !strings.HasPrefix(why, want) || !strings.Contains(why, c.reason) {
 				t.Errorf("the reason is %q, want one with %q", why, c.reason)
 			}
-			if n := len(a.left.e.sas.bySPI); n != 0 {
+			if n := len(a.left.e.sas.halfOpen.bySPI); n != 0 {
 				t.Errorf("%d IKE SAs are left", n)
 			}
 		})
@@ -79,8 +79,8 @@ func TestBadPublicValueIsCheap(t *testing.T) {
 		clear(r.ke.public[2:])
 		a.inject(a.left, netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), 500), r.message(r.payloads()))
 	}
-	if n := e.jobs.last; n != 0 || len(e.sas.bySPI) != 0 {
-		t.Errorf("%d computations and %d IKE SAs for bad values", n, len(e.sas.bySPI))
+	if n := e.jobs.last; n != 0 || len(e.sas.halfOpen.bySPI) != 0 {
+		t.Errorf("%d computations and %d half-open IKE SAs for bad values", n, len(e.sas.halfOpen.bySPI))
 	}
 	if n := e.Counters()["ike_bad_key_exchange"]; n != 300 {
 		t.Errorf("%d are counted, want 300", n)

@@ -32,6 +32,10 @@ func (e *Engine) datagram(d Datagram) {
 		return
 	}
 	s := e.lookup(h)
+	if half := e.sas.halfOpen.find(h); s == nil && half != nil {
+		e.sas.halfOpen.message(half, d, h)
+		return
+	}
 	if s == nil {
 		e.unknownSPI(d, h)
 		return

@@ -8,10 +8,11 @@ import (
 	"culvert/ike/wire"
 )
 
-// chargeFragments charges a half-open IKE SA for the fragments that it holds. If the strangers, or
-// all, hold too many, it drops those of the IKE SA and returns false; the peer sends them again.
+// chargeFragments charges an IKE SA before its authentication for the fragments that it holds. If
+// its address, or all, hold too many, it drops those of the IKE SA and returns false; the peer
+// sends them again.
 func (s *ikeSA) chargeFragments(r *window.Reassembly) bool {
-	if s.e.sas.halfOpen.Hold(&s.place, r.Held(), s.e.peers.configured(s.place.From())) {
+	if s.e.sas.halfOpen.hold(s.half) {
 		return true
 	}
 	r.Reset()

@@ -7,47 +7,55 @@ import (
 	"time"
 
 	"culvert/ike/budget"
-	"culvert/ike/window"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // TestStrangersFragments has half-open IKE SAs hold fragments: what strangers hold together is
-// bounded, known addresses have a reserve beyond it, and what an IKE SA gives up is free again.
+// bounded, known addresses have a reserve beyond it, one address has its share, and what an IKE SA
+// gives up is free again.
 func TestStrangersFragments(t *testing.T) {
 	e := newPair(t, 1, nil).right.e
-	hold := func(s *ikeSA) bool {
-		var r window.Reassembly
-		r.Add(&wire.EncryptedFragment{Number: 1, Total: 2}, make([]byte, budget.MaxMessage), [32]byte{}, budget.MaxMessage)
-		return s.chargeFragments(&r)
+	e.handling.now = epoch
+	table := e.sas.halfOpen
+	hold := func(from netip.Addr) bool {
+		h := &halfOpen{path: ipsec.UDPPath(netip.AddrPort{}, netip.AddrPortFrom(from, 500)), spi: wire.SPI(len(table.bySPI) + 1), late: &lateHalfOpen{}, data: make([]byte, nonceLen)}
+		table.insert(h)
+		h.late.win.Fragments(wire.Header{}).Add(&wire.EncryptedFragment{Number: 1, Total: 2}, make([]byte, budget.MaxMessage), [32]byte{}, budget.MaxMessage)
+		return table.hold(h)
 	}
-	var list []*ikeSA
-	begin := func(from string) *ikeSA {
-		s := &ikeSA{e: e, place: e.sas.halfOpen.Add(netip.MustParseAddr(from))}
-		list = append(list, s)
-		return s
+	nth := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{100, byte(n >> 4), 0, byte(n)}) }
+	size := octetsOfHalfOpen + nonceLen + octetsOfLate + octetsOfKeys + budget.MaxMessage*9/8 + 2*32
+	count := func(from func(int) netip.Addr) (n int) {
+		for hold(from(n)) {
+			n++
+		}
+		return n
 	}
-	n := 0
-	for hold(begin("203.0.113.1")) {
-		n++
+	one := netip.MustParseAddr("203.0.113.1")
+	if n, want := count(func(int) netip.Addr { return one }), (8<<20)/64/size; n != want {
+		t.Errorf("a stranger holds %d messages, want %d", n, want)
 	}
-	if want := (8 << 20) / budget.MaxMessage; n != want {
-		t.Errorf("%d strangers hold a message each, want %d", n, want)
+	if n, most := count(nth), (8<<20)/size; n < most-20 || n > most {
+		t.Errorf("strangers hold %d messages, want %d at most", n, most)
 	}
 	lately := netip.MustParseAddr("198.51.100.1")
-	e.sas.halfOpen.Authenticated(lately)
-	if !hold(begin("192.0.2.1")) || !hold(begin(lately.String())) {
+	table.Authenticated(lately)
+	if !hold(netip.MustParseAddr("192.0.2.1")) || !hold(lately) {
 		t.Error("the configured peer, or one that lately had an IKE SA, is refused")
 	}
-	for hold(begin("192.0.2.1")) {
-		n++
+	if n, want := count(func(int) netip.Addr { return lately }), (12<<20)/16/size-1; n != want {
+		t.Errorf("one that lately had an IKE SA holds %d messages more, want %d", n, want)
 	}
-	if want := (12<<20)/budget.MaxMessage - 2; n != want {
-		t.Errorf("%d messages are held beside the two, want %d", n, want)
+	for i := range 200 {
+		table.Authenticated(nth(i))
 	}
-	for _, s := range list {
-		e.sas.halfOpen.Remove(&s.place)
+	count(nth)
+	if most := 12 << 20; table.Octets() > most || table.Octets() < most-size {
+		t.Errorf("%d octets are held, want nearly %d", table.Octets(), most)
 	}
-	if n := e.sas.halfOpen.Octets(); n != 0 {
+	table.dropAll()
+	if n := table.Octets(); n != 0 {
 		t.Errorf("%d octets stay charged", n)
 	}
 }
@@ -71,7 +79,7 @@ func TestLongMessageBeforeAuth(t *testing.T) {
 			plain = plain[len(piece):]
 			a.inject(a.right, attacker, a.sealFragment(r.keys, h, first, uint16(n), uint16(total), piece))
 			first = 0
-			if held := a.right.e.sas.halfOpen.Octets(); held > budget.MaxMessage {
+			if held := a.right.e.sas.halfOpen.Octets(); held > budget.MaxMessage*9/8+octetsOfHalfOpen+octetsOfLate+octetsOfSA+2048 {
 				t.Fatalf("%d octets are held", held)
 			}
 		}

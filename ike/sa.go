@@ -1,13 +1,11 @@
 package ike
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"slices"
 	"time"
 
-	"culvert/ike/budget"
 	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/queue"
@@ -39,9 +37,8 @@ type ikeSA struct {
 	probes         probing
 	succ           succession
 	remoteID       identity.ID
-	remoteKey      identity.ID  // its canonical form
-	init           initKey      // of a responder: the IKE_SA_INIT request that created it
-	place          budget.Place // of that request, until the IKE SA is authenticated
+	remoteKey      identity.ID // its canonical form
+	half           *halfOpen   // of a responder, until the IKE SA is authenticated: what it was made of
 	token          crashToken
 	listed         netip.Addr // where addrTable has it
 }
@@ -60,24 +57,8 @@ func (s *ikeSA) ours() wire.SPI {
 // An saTable holds all IKE SAs of an engine.
 type saTable struct {
 	bySPI    map[wire.SPI]*ikeSA
-	inits    map[initKey]*ikeSA // of responders, by their IKE_SA_INIT request
 	byAddr   addrTable
-	halfOpen budget.Newcomers
-}
-
-// An initKey identifies an IKE_SA_INIT request: "a robust responder will do the IKE SA lookup using
-// the whole packet, its hash, or the Ni payload" (RFC 7296, Section 2.1). It covers the source
-// address as well, so that a copy from another address does not get the response.
-type initKey [sha256.Size]byte
-
-// keyOf returns the key of an IKE_SA_INIT request.
-func keyOf(d Datagram) initKey {
-	h := sha256.New()
-	addr, _ := d.Path.Remote().MarshalBinary()
-	h.Write([]byte{byte(len(addr))})
-	h.Write(addr)
-	h.Write(d.Data)
-	return initKey(h.Sum(nil))
+	halfOpen *halfOpens
 }
 
 // newSA creates an IKE SA with a new SPI of ours, and adds it to the table.
@@ -86,6 +67,11 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e.saOf(initiator, state, spi), nil
+}
+
+// saOf creates an IKE SA with an SPI of ours, and adds it to the table.
+func (e *Engine) saOf(initiator bool, state saState, spi wire.SPI) *ikeSA {
 	s := &ikeSA{e: e, initiator: initiator, state: state}
 	if initiator {
 		s.spi.I = spi
@@ -101,7 +87,7 @@ func (e *Engine) newSA(initiator bool, state saState) (*ikeSA, error) {
 	s.retransmission.Fire = s.retransmit
 	s.live.timer.Fire = s.live.look
 	e.sas.bySPI[spi] = s
-	return s, nil
+	return s
 }
 
 // lingerDead is how long an ended IKE SA still answers copies of the last request.
@@ -123,12 +109,16 @@ func (s *ikeSA) end(cause child.Cause, why string) {
 	if established {
 		s.notice(Info, "ike-down", "IKE SA ended: "+why)
 	}
-	if s.win.HasResponse() {
+	switch {
+	case s.win.HasResponse() && s.half != nil:
+		s.e.sas.halfOpen.refuse(s)
+		s.remove()
+	case s.win.HasResponse():
 		s.moveTo(saDead)
 		s.stopTimers()
 		s.setup = nil
 		s.e.after(&s.life.hard, lingerDead)
-	} else {
+	default:
 		s.remove()
 	}
 	if s.party != nil {
@@ -143,9 +133,6 @@ func (s *ikeSA) remove() {
 		s.moveTo(saGone)
 	}
 	delete(s.e.sas.bySPI, s.ours())
-	if s.e.sas.inits[s.init] == s {
-		delete(s.e.sas.inits, s.init)
-	}
 	s.setup = nil
 	s.keys.forget()
 	s.token.forget()
@@ -209,7 +196,7 @@ var saMoves = [...][]saState{
 	saEmbryo:         {saEstablished, saGone},
 	saConnecting:     {saAuthenticating, saGone},
 	saAuthenticating: {saEstablished, saClosing, saDead, saGone},
-	saHalfOpen:       {saEstablished, saDead, saGone},
+	saHalfOpen:       {saEstablished, saGone},
 	saEstablished:    {saRekeyed, saClosing, saDead, saGone},
 	saRekeyed:        {saClosing, saDead, saGone},
 	saClosing:        {saDead, saGone},
@@ -224,11 +211,19 @@ func mustMove(from, to saState) {
 	}
 }
 
+// leaveHalfOpen ends what is kept of IKE_SA_INIT.
+func (s *ikeSA) leaveHalfOpen() {
+	if s.half != nil {
+		s.e.sas.halfOpen.remove(s.half)
+		s.half = nil
+	}
+}
+
 // moveTo changes the state. Nothing else does.
 func (s *ikeSA) moveTo(to saState) {
 	mustMove(s.state, to)
 	if to == saEstablished || to == saGone {
-		s.e.sas.halfOpen.Remove(&s.place)
+		s.leaveHalfOpen()
 	}
 	s.state = to
 	s.e.sas.byAddr.enlist(s)

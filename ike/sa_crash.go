@@ -168,7 +168,7 @@ func (t *crashToken) lostByPeer() {
 // a protected one. A token must not be sent for an IKE SA that exists (RFC 6290, Section 9.2), nor
 // for one whose header only lies about the roles: neither SPI may be one of ours.
 func (e *Engine) lostTokens(h wire.Header) []wire.Payload {
-	if e.sas.bySPI[h.InitiatorSPI] != nil || e.sas.bySPI[h.ResponderSPI] != nil || h.InitiatorSPI == 0 || h.ResponderSPI == 0 {
+	if e.inUse(h.InitiatorSPI) || e.inUse(h.ResponderSPI) || h.InitiatorSPI == 0 || h.ResponderSPI == 0 {
 		return nil
 	}
 	return tokenNotify(e.crashToken(spiPair{h.InitiatorSPI, h.ResponderSPI}, !h.Initiator))

@@ -47,7 +47,7 @@ func (x *informational) start(s *ikeSA) {
 	switch x.kind {
 	case askMove:
 		x.local = s.net.Local()
-		x.payloads = s.net.natNotifies(s.party.cfg.Encap)
+		x.payloads = natNotifies(s.spi, s.net.Path, s.party.cfg.Encap)
 		fallthrough
 	case askAlive, askClose, askToken:
 		s.ask(wire.Informational, x.payloads)

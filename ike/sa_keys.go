@@ -22,7 +22,7 @@ type saKeys struct {
 // initKeys derives the keys of IKE_SA_INIT (RFC 7296, Section 2.14). Like all functions here that
 // derive keys, it clears the shared secret.
 func (s *ikeSA) initKeys(chosen wire.Proposal, shared []byte) (saKeys, error) {
-	return s.newKeys(chosen, s.setup.nonces, shared, func(k *suite.KeySchedule) error {
+	return s.e.newKeys(s.spi, s.initiator, chosen, s.setup.nonces, shared, func(k *suite.KeySchedule) error {
 		k.Init(shared)
 		return nil
 	})
@@ -30,7 +30,7 @@ func (s *ikeSA) initKeys(chosen wire.Proposal, shared []byte) (saKeys, error) {
 
 // rekeyKeys derives the keys of the IKE SA s, which replaces old (RFC 7296, Section 2.18).
 func (s *ikeSA) rekeyKeys(old *ikeSA, chosen wire.Proposal, shared []byte, n noncePair) (saKeys, error) {
-	return s.newKeys(chosen, n, shared, func(k *suite.KeySchedule) error {
+	return s.e.newKeys(s.spi, s.initiator, chosen, n, shared, func(k *suite.KeySchedule) error {
 		if old.keys.keys == nil {
 			return errNoSA
 		}
@@ -40,18 +40,18 @@ func (s *ikeSA) rekeyKeys(old *ikeSA, chosen wire.Proposal, shared []byte, n non
 }
 
 // newKeys derives keys by a schedule that seed initialises.
-func (s *ikeSA) newKeys(chosen wire.Proposal, n noncePair, shared []byte, seed func(*suite.KeySchedule) error) (saKeys, error) {
+func (e *Engine) newKeys(spi spiPair, initiator bool, chosen wire.Proposal, n noncePair, shared []byte, seed func(*suite.KeySchedule) error) (saKeys, error) {
 	defer clear(shared)
 	su, err := suite.NewIKESuite(chosen)
 	if err != nil {
 		return saKeys{}, err
 	}
-	schedule := su.Schedule(n.Ni, n.Nr, s.spi.I, s.spi.R)
+	schedule := su.Schedule(n.Ni, n.Nr, spi.I, spi.R)
 	if err := seed(schedule); err != nil {
 		return saKeys{}, err
 	}
 	k := saKeys{proposal: chosen, suite: su, nonces: n, keys: schedule.Keys()}
-	k.out, k.in, err = su.Protectors(k.keys, s.initiator, s.e.cfg.Rand)
+	k.out, k.in, err = su.Protectors(k.keys, initiator, e.cfg.Rand)
 	return k, err
 }
 

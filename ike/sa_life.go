@@ -13,7 +13,7 @@ type life struct {
 	born, established time.Time
 	begun, since      time.Time // birth and establishment of the first IKE SA that this one replaces by rekeying
 	rekeyAt           time.Time
-	rekey, hard       timer.Timer // hard also ends a half-open IKE SA and a dead one
+	rekey, hard       timer.Timer // hard also ends a dead IKE SA
 	tries             int         // consecutive refusals of our rekeying
 	refs              []uint64
 }
@@ -34,14 +34,10 @@ func (l *life) schedule() {
 	s.e.after(&l.hard, lasts+lasts/10)
 }
 
-// over is called at the end of a half-open IKE SA that was not authenticated, at the hard end of a
-// lifetime, and when a dead IKE SA is to be forgotten.
+// over is called at the hard end of a lifetime, and when a dead IKE SA is to be forgotten.
 func (l *life) over() {
 	s := l.sa
 	switch s.state {
-	case saHalfOpen:
-		s.e.count("ike_half_open_expired")
-		s.remove()
 	case saDead:
 		s.remove()
 	case saEstablished:

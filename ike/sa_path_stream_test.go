@@ -230,7 +230,7 @@ func TestCookieOnStreams(t *testing.T) {
 	on := func(remote string, number uint32) netip.AddrPort {
 		return cookieSource(ipsec.NewPath(streamed, netip.MustParseAddrPort("192.0.2.2:4500"), netip.MustParseAddrPort(remote), number))
 	}
-	jar := cookieJar{rand: seededRand(1, "cookie")}
+	jar := cookieJar{secrets{rand: seededRand(1, "cookie")}}
 	ni, spi := []byte("nonce of sixteen"), wire.SPI(1)
 	cookie, err := jar.make(epoch, ni, on("192.0.2.1:50001", 1), spi)
 	if err != nil || !jar.valid(epoch, cookie, ni, on("192.0.2.1:50002", 2), spi) || jar.valid(epoch, cookie, ni, on("192.0.2.9:50001", 1), spi) {

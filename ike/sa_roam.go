@@ -212,7 +212,7 @@ func (n *network) whereItIs(ps []wire.Payload) []wire.Payload {
 	}
 	n.movePeer(from)
 	n.sa.live.schedule()
-	return n.natNotifies(n.sa.party.cfg.Encap)
+	return natNotifies(n.sa.spi, n.Path, n.sa.party.cfg.Encap)
 }
 
 // Limits of the moves of one IKE SA's peer: maxMoves at once, then one per moveInterval. Each costs

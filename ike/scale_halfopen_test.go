@@ -2,57 +2,169 @@ package ike
 
 import (
 	"net/netip"
+	"reflect"
 	"runtime"
 	"testing"
+	"time"
 
+	"culvert/ike/budget"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
 
-// mostPerHalfOpen bounds the memory of a half-open IKE SA, in bytes, with a request of 208 octets
-// and an elliptic curve. EngineLimits.MaxHalfOpen bounds their number, so that all take 20 MB.
-const mostPerHalfOpen = 5400
+// Bounds of the heap that half-open IKE SAs take, in bytes: one that was begun by a request of 208
+// octets with an elliptic curve, and all of them when each holds as many fragments as it may.
+const (
+	mostPerHalfOpen    = 512
+	mostForAllHalfOpen = 16 << 20
+)
 
-// TestMemoryOfHalfOpen has strangers begin IKE SAs that they do not authenticate.
-func TestMemoryOfHalfOpen(t *testing.T) {
-	if testing.Short() {
-		t.Skip("thousands of IKE SAs")
-	}
-	const n = 2000
-	c := newCrowd(t)
+// A crush is strangers who begin IKE SAs with a gateway and do not authenticate them: 16 of each
+// address, and 64 of each network.
+type crush struct {
+	*crowd
+	ke   []byte
+	size int // of a request
+}
+
+func newCrush(tb testing.TB, limits EngineLimits) *crush {
+	c := &crush{crowd: newCrowd(tb)}
 	c.right.cfg.KE = suite.SystemGroups{}
-	c.right.cfg.Limits.CookieThreshold, c.right.cfg.Limits.MaxHalfOpen = 1<<20, 1<<20
+	c.right.cfg.Limits = limits.withDefaults()
 	c.handle(c.right, SetPeers{Peers: crowdPeers(false, 1)})
 	ke, err := suite.SystemGroups{}.New(wire.GroupX25519)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	var size int
-	begin := func(from, to int) {
-		for i := from; i < to; i++ {
-			p := testIKEProposal
-			p.Number = 1
-			nonce := make([]byte, 32)
-			nonce[0], nonce[1] = byte(i), byte(i>>8)
-			m := wire.Message{Header: wire.Header{InitiatorSPI: wire.SPI(i + 1), MajorVersion: 2, Exchange: wire.IKESAInit, Initiator: true}, Payloads: []wire.Payload{
-				&wire.SA{Proposals: []wire.Proposal{p}}, &wire.KE{Group: wire.GroupX25519, Data: ke.Public()}, &wire.Nonce{Data: nonce},
-				&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: make([]byte, 20)}, &wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: make([]byte, 20)},
-				&wire.Notify{Kind: wire.FragmentationSupported}}}
-			data := m.AppendTo(nil)
-			size = len(data)
-			path := ipsec.UDPPath(netip.AddrPortFrom(crowdRight, 500), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), 500))
-			c.one(c.right, Datagram{Path: path, Data: data})
-			c.wire = nil
-		}
+	c.ke = ke.Public()
+	return c
+}
+
+// path is that of a stranger.
+func (c *crush) path(i int) ipsec.Path {
+	return ipsec.UDPPath(netip.AddrPortFrom(crowdRight, 500), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 14), byte(i >> 6), byte(i >> 4)}), 500))
+}
+
+// begin has the i-th stranger send a request.
+func (c *crush) begin(i int) {
+	p := testIKEProposal
+	p.Number = 1
+	nonce := make([]byte, 32)
+	nonce[0], nonce[1] = byte(i), byte(i>>8)
+	m := wire.Message{Header: wire.Header{InitiatorSPI: wire.SPI(i + 1), MajorVersion: 2, Exchange: wire.IKESAInit, Initiator: true}, Payloads: []wire.Payload{
+		&wire.SA{Proposals: []wire.Proposal{p}}, &wire.KE{Group: wire.GroupX25519, Data: c.ke}, &wire.Nonce{Data: nonce},
+		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: make([]byte, 20)}, &wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: make([]byte, 20)},
+		&wire.Notify{Kind: wire.FragmentationSupported}}}
+	data := m.AppendTo(nil)
+	c.size = len(data)
+	c.one(c.right, Datagram{Path: c.path(i), Data: data})
+	c.wire = nil
+}
+
+// fragments sends the beginning of an IKE_AUTH request of three parts of the given size, of which
+// the last does not come.
+func (c *crush) fragments(h *halfOpen, part int) {
+	e := c.right
+	ni, _ := wire.Find[*wire.Nonce](h.parsedRequest())
+	keys, err := e.newKeys(h.spis(), true, h.chosen(), noncePair{Ni: ni.Data, Nr: h.nonce()}, nil, func(k *suite.KeySchedule) error {
+		k.Resume(h.skeyseed())
+		return nil
+	})
+	if err != nil {
+		c.tb.Fatal(err)
 	}
-	begin(0, 100)
+	header := wire.Header{InitiatorSPI: h.spis().I, ResponderSPI: h.spi, Exchange: wire.IKEAuth, Initiator: true, MessageID: 1}
+	datagrams, err := keys.out.SealFragments(header, []wire.Payload{&wire.VendorID{Data: make([]byte, 3*part-100)}}, part+60)
+	if err != nil || len(datagrams) != 3 {
+		c.tb.Fatalf("%d fragments, %v", len(datagrams), err)
+	}
+	for _, data := range datagrams[:2] {
+		c.one(e, Datagram{Path: h.path, Data: data})
+		c.wire = nil
+	}
+}
+
+// TestHalfOpenCostsHalfAKilobyte bounds the heap for each half-open IKE SA.
+func TestHalfOpenCostsHalfAKilobyte(t *testing.T) {
+	const n = 4096
+	c := newCrush(t, EngineLimits{CookieThreshold: 1 << 20, MaxHalfOpen: 2 * n})
+	for i := range 128 {
+		c.begin(i)
+	}
 	before := heapInUse()
-	begin(100, 100+n)
-	got := (heapInUse() - before) / n
-	t.Logf("%d bytes for each half-open IKE SA, begun by a request of %d octets", got, size)
-	if open := c.right.sas.halfOpen.Count(); open != 100+n || got > mostPerHalfOpen {
+	for i := 128; i < n; i++ {
+		c.begin(i)
+	}
+	got := (heapInUse() - before) / (n - 128)
+	t.Logf("%d bytes for each half-open IKE SA, begun by a request of %d octets", got, c.size)
+	if open := len(c.right.sas.halfOpen.bySPI); open != n || got > mostPerHalfOpen || len(c.right.sas.bySPI) != 0 {
 		t.Errorf("%d half-open IKE SAs take %d bytes each, want at most %d", open, got, mostPerHalfOpen)
 	}
+	if size := reflect.TypeFor[halfOpen]().Size(); size > 144 {
+		t.Errorf("a halfOpen has %d bytes, want 144: a size of the allocator", size)
+	}
 	runtime.KeepAlive(c)
+}
+
+// TestHalfOpenChargesWhatItCosts compares the account with the heap.
+func TestHalfOpenChargesWhatItCosts(t *testing.T) {
+	for _, part := range []int{0, 500, 5000} {
+		const n = 512
+		c := newCrush(t, EngineLimits{CookieThreshold: 1 << 20, MaxHalfOpen: 1 << 20})
+		before, charged := heapInUse(), 0
+		for i := range n {
+			c.begin(64 * i)
+		}
+		for h := c.right.sas.halfOpen.first; h != nil && part > 0; h = h.next {
+			c.fragments(h, part)
+		}
+		charged = c.right.sas.halfOpen.Octets()
+		if took := int(heapInUse() - before); took > charged || took < charged*6/10 {
+			t.Errorf("fragments of %d octets: %d half-open IKE SAs take %d bytes of the heap, and are charged for %d", part, n, took, charged)
+		}
+		runtime.KeepAlive(c)
+	}
+}
+
+// TestHalfOpenCostsWithFragments has the greatest number of half-open IKE SAs, all of which hold as
+// many fragments as they may.
+func TestHalfOpenCostsWithFragments(t *testing.T) {
+	const n = 4096
+	c := newCrush(t, EngineLimits{CookieThreshold: 1 << 20, MaxHalfOpen: 2 * n})
+	before := heapInUse()
+	for i := range n {
+		c.begin(i)
+	}
+	for h := c.right.sas.halfOpen.first; h != nil; h = h.next {
+		c.fragments(h, budget.MaxMessage/3)
+	}
+	took := heapInUse() - before
+	t.Logf("%d half-open IKE SAs take %d bytes with fragments, and are charged for %d", n, took, c.right.sas.halfOpen.Octets())
+	if refused := c.right.Counters()["ike_fragment_refused"]; took > mostForAllHalfOpen || refused == 0 {
+		t.Errorf("they take more than %d, and %d fragments are refused", mostForAllHalfOpen, refused)
+	}
+	c.later(halfOpenLife + time.Second)
+	if left := len(c.right.sas.halfOpen.bySPI) + c.right.sas.halfOpen.Octets(); left != 0 {
+		t.Errorf("%d are left", left)
+	}
+	runtime.KeepAlive(c)
+}
+
+// TestHalfOpenRequestsAreCharged: long requests fill the room of their address and not that of
+// others.
+func TestHalfOpenRequestsAreCharged(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.right.config.Limits = EngineLimits{CookieThreshold: 1 << 20} })
+	a := newAttack(p)
+	for range 64 {
+		r := a.newRogue(p.right)
+		r.sendInit(append(r.payloads(), &wire.VendorID{Data: make([]byte, 7<<10)}))
+	}
+	if n, most := p.right.e.sas.halfOpen.Octets(), (8<<20)/64; n > most || n < most-20<<10 {
+		t.Errorf("one address holds %d octets, want nearly %d", n, most)
+	}
+	if p.right.e.Counters()["ike_half_open_limit"] == 0 {
+		t.Error("no request is refused")
+	}
+	p.up()
 }

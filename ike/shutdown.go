@@ -23,6 +23,7 @@ func (e *Engine) shutdown() {
 		return
 	}
 	e.stopping = true
+	e.sas.halfOpen.dropAll()
 	for p := range e.peers.parties(Mark{}) {
 		p.waiters.abandon(errStopping)
 		p.closeAll("the daemon is stopping")

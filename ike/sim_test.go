@@ -264,7 +264,7 @@ func (s *testSide) leftovers() string {
 		what  string
 	}{
 		{len(s.plane.sas), "Child SAs"}, {len(s.plane.allocated), "SPIs"}, {len(s.e.sas.bySPI), "IKE SAs"},
-		{len(s.e.sas.inits), "IKE_SA_INIT records"}, {s.e.sas.halfOpen.Count(), "half-open IKE SAs"},
+		{len(s.e.sas.halfOpen.bySPI), "half-open IKE SAs"}, {s.e.sas.halfOpen.Count(), "half-open IKE SAs in the account"},
 		{s.e.pairs.Len(), "pairs in the engine"}, {len(s.e.jobs.waiting), "computations"},
 	} {
 		if n.count != 0 {

@@ -4,7 +4,8 @@
 //
 //	who                       what                       room         beyond it
 //	a host, a network, all    half-open IKE SAs          Newcomers    the request is dropped
-//	strangers, all newcomers  octets of fragments        Newcomers    the fragments are dropped
+//	the same                  octets of these, with      Newcomers    the same, or the fragments
+//	                          their fragments                         are dropped
 //	newcomers                 computations under way     Newcomers    a cookie is demanded
 //	everybody                 unprotected errors, words  Unprotected  none is sent, or recorded
 //	                          about refused calls

@@ -1,28 +1,30 @@
 package budget
 
-import "net/netip"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
-// Newcomers counts the IKE SAs that peers began and that are not authenticated: half-open ones,
-// refused ones that still answer copies of the last request, and those whose key exchange failed.
-// Each is charged to the address that began it and to the network around that address, so that
-// strangers can fill neither the memory nor the places of others.
+// Newcomers counts the IKE SAs that peers began and that are not authenticated, and their octets:
+// half-open ones, refused ones that still answer copies of the last request, and those whose key
+// exchange failed. Each is charged to the address that began it and to the network around that
+// address, so that strangers can fill neither the memory nor the places of others.
 type Newcomers struct {
-	count     int
-	octets    int                  // of fragments that wait for the rest of their message
-	computing int                  // computations under way
-	from      map[netip.Prefix]int // of hosts and of networks
-	recent    recentAddrs          // of established IKE SAs
+	all             tally
+	hosts, networks map[uint64]tally // by hostKey and networkKey
+	computing       int              // computations under way
+	recent          recentAddrs      // of established IKE SAs
 }
 
-// A Place is what one half-open IKE SA is charged for. The zero Place is not charged.
-type Place struct {
-	from netip.Addr
-	held int // octets of fragments
-}
+// tally is what half-open IKE SAs are charged: their number, and the octets of all of them.
+type tally struct{ count, octets int32 }
+
+// A Place is the charge for one half-open IKE SA, in octets. The zero Place is not charged.
+type Place int32
 
 // A cookie proves that an address is genuine, not that its user is honest, and others must still
 // get through (RFC 8019, Section 4.2). These are the inverses of the parts of all half-open IKE SAs
-// that one host, one network, and the strangers' reserve may have.
+// and of their octets that one host, one network, and the strangers' reserve may have.
 const (
 	hostShare    = 64
 	knownShare   = 16 // one host that is configured, or lately had an IKE SA
@@ -30,61 +32,113 @@ const (
 	reserveShare = 8 // kept free of strangers
 )
 
-// hostOf returns what counts as one host: an IPv4 address, or the /64 of an IPv6 address.
-func hostOf(a netip.Addr) netip.Prefix { return prefixOf(a, 32, 64) }
-
-// networkOf returns what counts as one network: the /24 of an IPv4 address, or the /48 of an IPv6
-// address.
-func networkOf(a netip.Addr) netip.Prefix { return prefixOf(a, 24, 48) }
-
-func prefixOf(a netip.Addr, bits4, bits6 int) netip.Prefix {
-	bits := bits6
+// hostKey returns what counts as one host, as a number: an IPv4 address, or the /64 of an IPv6
+// address. The numbers of IPv4 addresses are those of a part of IPv6 that is not routed.
+func hostKey(a netip.Addr) uint64 {
 	if a.Is4() {
-		bits = bits4
+		b := a.As4()
+		return 1<<40 | uint64(binary.BigEndian.Uint32(b[:]))
 	}
-	p, _ := a.Prefix(bits)
-	return p
+	b := a.As16()
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// networkKey returns what counts as one network, as hostKey does for hosts: the /24 of an IPv4
+// address, or the /48 of an IPv6 address.
+func networkKey(a netip.Addr) uint64 {
+	if a.Is4() {
+		return hostKey(a) &^ 0xff
+	}
+	return hostKey(a) &^ 0xffff
 }
 
 // SameHost and SameNetwork report whether two addresses count as one host, or one network.
-func SameHost(a, b netip.Addr) bool    { return hostOf(a) == hostOf(b) }
-func SameNetwork(a, b netip.Addr) bool { return networkOf(a) == networkOf(b) }
+func SameHost(a, b netip.Addr) bool    { return hostKey(a) == hostKey(b) }
+func SameNetwork(a, b netip.Addr) bool { return networkKey(a) == networkKey(b) }
 
-// Admits reports whether the limits allow another half-open IKE SA from an address. limit is that
-// for all; configured reports that a peer of the configuration has the address.
-func (c *Newcomers) Admits(from netip.Addr, configured bool, limit int) bool {
+// Bounds of the octets of half-open IKE SAs: what they are made of, and messages in fragments that
+// are not complete.
+const (
+	maxStrangersOctets = 8 << 20  // of all strangers
+	maxOctets          = 12 << 20 // with those of known addresses
+)
+
+// MaxMessage bounds a message in fragments before authentication, in octets.
+const MaxMessage = 16 << 10
+
+// Admits reports whether the limits allow another half-open IKE SA of some octets from an address.
+// limit is that for the number of all; configured reports that a peer of the configuration has the
+// address.
+func (c *Newcomers) Admits(from netip.Addr, octets int, configured bool, limit int) bool {
+	host, network := c.hosts[hostKey(from)].count, c.networks[networkKey(from)].count
 	if configured || c.recent.has(from) {
-		return c.count < limit && c.from[hostOf(from)] < max(limit/knownShare, 1)
+		return int(c.all.count) < limit && int(host) < max(limit/knownShare, 1) && c.affords(from, octets, configured)
 	}
-	return c.count < limit-limit/reserveShare &&
-		c.from[hostOf(from)] < max(limit/hostShare, 1) &&
-		c.from[networkOf(from)] < max(limit/networkShare, 1)
+	return int(c.all.count) < limit-limit/reserveShare &&
+		int(host) < max(limit/hostShare, 1) &&
+		int(network) < max(limit/networkShare, 1) && c.affords(from, octets, configured)
 }
 
-// Add charges an address for an IKE SA.
-func (c *Newcomers) Add(from netip.Addr) Place {
-	if c.from == nil {
-		c.from = map[netip.Prefix]int{}
+// affords reports whether the limits allow more octets of an address.
+func (c *Newcomers) affords(from netip.Addr, octets int, configured bool) bool {
+	all, host := int(c.all.octets)+octets, int(c.hosts[hostKey(from)].octets)+octets
+	if configured || c.recent.has(from) {
+		return all <= maxOctets && host <= maxOctets/knownShare
 	}
-	c.from[hostOf(from)]++
-	c.from[networkOf(from)]++
-	c.count++
-	return Place{from: from}
+	network := int(c.networks[networkKey(from)].octets) + octets
+	return all <= maxStrangersOctets && host <= maxStrangersOctets/hostShare && network <= maxStrangersOctets/networkShare
 }
 
-// Remove ends the charge for an IKE SA: it is authenticated, or gone. A second call does nothing.
-func (c *Newcomers) Remove(p *Place) {
-	if !p.from.IsValid() {
+// Add charges an address for an IKE SA of some octets, at least one.
+func (c *Newcomers) Add(from netip.Addr, octets int) Place {
+	c.change(from, tally{1, int32(octets)})
+	return Place(octets)
+}
+
+// Remove ends the charge for an IKE SA that an address began: it is authenticated, or gone. A
+// second call does nothing.
+func (c *Newcomers) Remove(from netip.Addr, p *Place) {
+	if *p == 0 {
 		return
 	}
-	for _, prefix := range []netip.Prefix{hostOf(p.from), networkOf(p.from)} {
-		if c.from[prefix]--; c.from[prefix] == 0 {
-			delete(c.from, prefix)
+	c.change(from, tally{-1, -int32(*p)})
+	*p = 0
+}
+
+// Hold changes the octets that an IKE SA is charged for. It reports false, and changes nothing, if
+// they are more than before and the limits do not allow it.
+func (c *Newcomers) Hold(from netip.Addr, p *Place, octets int, configured bool) bool {
+	more := octets - int(*p)
+	if *p == 0 || more > 0 && !c.affords(from, more, configured) {
+		return false
+	}
+	c.change(from, tally{0, int32(more)})
+	*p = Place(octets)
+	return true
+}
+
+// change adds to what an address and its network are charged.
+func (c *Newcomers) change(from netip.Addr, by tally) {
+	if c.hosts == nil {
+		c.hosts, c.networks = map[uint64]tally{}, map[uint64]tally{}
+	}
+	c.all.add(by)
+	for _, of := range []struct {
+		table map[uint64]tally
+		key   uint64
+	}{{c.hosts, hostKey(from)}, {c.networks, networkKey(from)}} {
+		t := of.table[of.key]
+		if t.add(by); t.count == 0 {
+			delete(of.table, of.key)
+		} else {
+			of.table[of.key] = t
 		}
 	}
-	c.count--
-	c.octets -= p.held
-	*p = Place{}
+}
+
+func (t *tally) add(by tally) {
+	t.count += by.count
+	t.octets += by.octets
 }
 
 // Authenticated remembers the address of an IKE SA that was established.
@@ -94,39 +148,10 @@ func (c *Newcomers) Authenticated(from netip.Addr) { c.recent.add(from) }
 func (c *Newcomers) Knows(from netip.Addr) bool { return c.recent.has(from) }
 
 // Count returns the number of half-open IKE SAs.
-func (c *Newcomers) Count() int { return c.count }
+func (c *Newcomers) Count() int { return int(c.all.count) }
 
-// Octets returns the octets of fragments that half-open IKE SAs hold.
-func (c *Newcomers) Octets() int { return c.octets }
-
-// MaxMessage bounds a message in fragments before authentication, in octets.
-const MaxMessage = 16 << 10
-
-// Bounds of the octets of incomplete messages before authentication.
-const (
-	maxStrangersHeld = 8 << 20  // of all strangers
-	maxHeld          = 12 << 20 // with those of known addresses
-)
-
-// Hold charges an IKE SA for the octets of fragments that it now holds. It reports false if the
-// strangers, or all, hold too many: then the IKE SA must drop them, and the peer sends them again.
-func (c *Newcomers) Hold(p *Place, octets int, configured bool) bool {
-	c.octets += octets - p.held
-	p.held = octets
-	limit := maxStrangersHeld
-	if configured || c.recent.has(p.from) {
-		limit = maxHeld
-	}
-	if c.octets <= limit {
-		return true
-	}
-	c.octets -= p.held
-	p.held = 0
-	return false
-}
-
-// From returns the address that is charged, or the zero Addr.
-func (p *Place) From() netip.Addr { return p.from }
+// Octets returns the octets that half-open IKE SAs are charged for.
+func (c *Newcomers) Octets() int { return int(c.all.octets) }
 
 // maxBacklog is the number of newcomers' computations under way from which on a cookie is demanded.
 const maxBacklog = 2
@@ -137,7 +162,7 @@ func (c *Newcomers) Computing(n int) { c.computing += n }
 // Busy reports whether newcomers wait: threshold of their IKE SAs are half-open, or several of
 // their computations are under way.
 func (c *Newcomers) Busy(threshold int) bool {
-	return c.count >= threshold || c.computing >= maxBacklog
+	return c.Count() >= threshold || c.computing >= maxBacklog
 }
 
 // maxRecent bounds the remembered addresses.

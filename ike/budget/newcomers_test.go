@@ -10,11 +10,11 @@ import (
 // returns how many there are.
 func (c *Newcomers) fill(n, limit int, from func(i int) netip.Addr) int {
 	for i := range n {
-		for a := from(i); c.Admits(a, false, limit); {
-			c.Add(a)
+		for a := from(i); c.Admits(a, 1, false, limit); {
+			c.Add(a, 1)
 		}
 	}
-	return c.count
+	return c.Count()
 }
 
 func TestHalfOpenShares(t *testing.T) {
@@ -42,13 +42,13 @@ func TestHalfOpenShares(t *testing.T) {
 				t.Fatalf("strangers hold %d, want %d", got, c.want)
 			}
 			stranger, known := c.from(0), netip.MustParseAddr("198.51.100.7")
-			if table.Admits(stranger, false, limit) || !table.Admits(known, true, limit) {
+			if table.Admits(stranger, 1, false, limit) || !table.Admits(known, 1, true, limit) {
 				t.Error("a configured address must still be admitted, and the strangers must not")
 			}
 			table.recent.add(known)
 			n := 0
-			for ; table.Admits(known, false, limit); n++ {
-				table.Add(known)
+			for ; table.Admits(known, 1, false, limit); n++ {
+				table.Add(known, 1)
 			}
 			if want := min(limit/16, limit-c.want); n != want {
 				t.Errorf("an address that lately had an IKE SA holds %d, want %d", n, want)
@@ -57,19 +57,71 @@ func TestHalfOpenShares(t *testing.T) {
 	}
 }
 
+// TestHalfOpenOctets has addresses charge octets until they are refused.
+func TestHalfOpenOctets(t *testing.T) {
+	const limit, piece = 1 << 20, 4 << 10
+	for _, c := range []struct {
+		name  string
+		from  func(i int) netip.Addr
+		known bool
+		want  int
+	}{
+		{"a stranger", func(int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, 1}) }, false, 128 << 10},
+		{"a network", func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }, false, 512 << 10},
+		{"strangers", func(i int) netip.Addr { return netip.AddrFrom4([4]byte{100, byte(i), 0, 1}) }, false, 8 << 20},
+		{"a configured address", func(int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, 1}) }, true, 768 << 10},
+		{"configured addresses", func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }, true, 12 << 20},
+	} {
+		var table Newcomers
+		var from []netip.Addr
+		var places []Place
+		refused := 0
+		for i := 0; refused < 300; i++ {
+			a := c.from(i)
+			if !table.Admits(a, piece, c.known, limit) {
+				refused++
+				continue
+			}
+			from, places = append(from, a), append(places, table.Add(a, piece))
+		}
+		if table.Octets() != c.want {
+			t.Errorf("%s: %d octets, want %d", c.name, table.Octets(), c.want)
+		}
+		last := len(places) - 1
+		if table.Hold(from[last], &places[last], piece+1, c.known) || places[last] != piece {
+			t.Errorf("%s: one more octet is charged", c.name)
+		}
+		if !table.Hold(from[last], &places[last], piece-1, c.known) || !table.Hold(from[last], &places[last], piece, c.known) {
+			t.Errorf("%s: what was given up is not free", c.name)
+		}
+		for i := range places {
+			table.Remove(from[i], &places[i])
+		}
+		if table.Octets() != 0 || len(table.hosts)+len(table.networks) != 0 {
+			t.Errorf("%s: %d octets stay charged", c.name, table.Octets())
+		}
+	}
+}
+
 // TestHalfOpenEnds counts down to nothing.
 func TestHalfOpenEnds(t *testing.T) {
 	var table Newcomers
-	var list []*Place
+	var from []netip.Addr
+	var places []Place
 	for _, text := range []string{"192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1"} {
-		p := table.Add(netip.MustParseAddr(text))
-		list = append(list, &p)
+		a := netip.MustParseAddr(text)
+		from, places = append(from, a), append(places, table.Add(a, 100))
 	}
-	for _, p := range append(list, list...) { // the second time does nothing
-		table.Remove(p)
+	for range 2 { // the second time does nothing
+		for i := range places {
+			table.Remove(from[i], &places[i])
+		}
 	}
-	if table.count != 0 || len(table.from) != 0 {
-		t.Errorf("%d IKE SAs and %v stay", table.count, table.from)
+	if table.all != (tally{}) || len(table.hosts)+len(table.networks) != 0 {
+		t.Errorf("%v, %v and %v stay", table.all, table.hosts, table.networks)
+	}
+	if table.Hold(from[0], &places[0], 1, true) {
+		t.Error("what was removed is charged again")
 	}
 }
 
@@ -91,38 +143,37 @@ func TestRecentAddrs(t *testing.T) {
 	}
 }
 
-// TestHold: strangers may hold 8 MB of fragments in all, and known addresses 4 MB more. What
-// exceeds that is not charged, and what an IKE SA held is free when it ends.
+// TestHold: where strangers have 8 MB in all, known addresses have 4 MB more.
 func TestHold(t *testing.T) {
-	const megabyte = 1 << 20
+	const kilobyte = 1 << 10
 	var c Newcomers
-	place := func(text string) *Place {
-		p := c.Add(netip.MustParseAddr(text))
-		return &p
+	for i := range 64 {
+		c.Add(netip.AddrFrom4([4]byte{100, byte(i), 0, 1}), 128*kilobyte)
 	}
-	stranger, other, known, recent := place("192.0.2.1"), place("192.0.2.2"), place("198.51.100.1"), place("198.51.100.2")
-	c.Authenticated(recent.From())
-	hold := func(what string, p *Place, octets int, configured, want bool, total int) {
-		t.Helper()
-		if got := c.Hold(p, octets, configured); got != want || c.Octets() != total {
-			t.Errorf("%s: %v, and %d octets are held; want %v and %d", what, got, c.Octets(), want, total)
-		}
-	}
-	hold("a stranger", stranger, 3*megabyte, false, true, 3*megabyte)
-	hold("the stranger, more", stranger, 8*megabyte, false, true, 8*megabyte)
-	hold("another stranger", other, 1, false, false, 8*megabyte)
-	hold("a configured address", known, 4*megabyte, true, true, 12*megabyte)
-	hold("one that lately had an IKE SA", recent, 1, false, false, 12*megabyte)
-	hold("the configured one, less", known, megabyte, true, true, 9*megabyte)
-	hold("one that lately had an IKE SA, again", recent, 3*megabyte, false, true, 12*megabyte)
-	hold("a stranger that holds too much then", stranger, 8*megabyte+1, false, false, 4*megabyte)
-	c.Remove(known)
-	c.Remove(recent)
-	if c.Octets() != 0 || c.Count() != 2 {
-		t.Errorf("%d octets of %d are held", c.Octets(), c.Count())
-	}
-	if !c.Knows(netip.MustParseAddr("198.51.100.2")) || c.Knows(netip.MustParseAddr("198.51.100.1")) {
+	stranger, known, recent := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("203.0.113.1")
+	c.Authenticated(recent)
+	if !c.Knows(recent) || c.Knows(known) {
 		t.Error("who authenticated is confused")
+	}
+	for _, tt := range []struct {
+		from       netip.Addr
+		configured bool
+		octets     int
+		want       bool
+	}{
+		{stranger, false, 1, true}, // what it was added with is not asked for
+		{stranger, false, 2, false},
+		{known, true, 768 * kilobyte, true},
+		{known, true, 768*kilobyte + 1, false},
+		{recent, false, 768 * kilobyte, true},
+		{recent, false, 768*kilobyte + 1, false},
+	} {
+		p := c.Add(tt.from, 1)
+		before := c.Octets()
+		if got := c.Hold(tt.from, &p, tt.octets, tt.configured); got != tt.want || got && c.Octets() != before+tt.octets-1 || !got && c.Octets() != before {
+			t.Errorf("%v, %d octets: %v, and %d are held", tt.from, tt.octets, got, c.Octets())
+		}
+		c.Remove(tt.from, &p)
 	}
 }
 
@@ -130,7 +181,8 @@ func TestHold(t *testing.T) {
 // are under way.
 func TestBusy(t *testing.T) {
 	var c Newcomers
-	p := c.Add(netip.MustParseAddr("192.0.2.1"))
+	from := netip.MustParseAddr("192.0.2.1")
+	p := c.Add(from, 1)
 	if !c.Busy(1) || c.Busy(2) {
 		t.Error("the threshold is another number")
 	}
@@ -143,7 +195,7 @@ func TestBusy(t *testing.T) {
 		t.Error("two computations are not too much")
 	}
 	c.Computing(-1)
-	c.Remove(&p)
+	c.Remove(from, &p)
 	if c.Busy(1) || c.Count() != 0 {
 		t.Error("it stays busy")
 	}
@@ -153,11 +205,11 @@ func TestBusy(t *testing.T) {
 func TestSmallLimits(t *testing.T) {
 	a, same, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("198.51.100.1")
 	var c Newcomers
-	if !c.Admits(a, false, 8) {
+	if !c.Admits(a, 1, false, 8) {
 		t.Fatal("the first is refused")
 	}
-	c.Add(a)
-	if c.Admits(a, false, 8) || c.Admits(same, false, 8) || c.Admits(a, true, 8) || !c.Admits(other, false, 8) {
+	c.Add(a, 1)
+	if c.Admits(a, 1, false, 8) || c.Admits(same, 1, false, 8) || c.Admits(a, 1, true, 8) || !c.Admits(other, 1, false, 8) {
 		t.Error("a host, or a network, has another number than one")
 	}
 	if !SameNetwork(a, same) || SameHost(a, same) || SameNetwork(a, other) {

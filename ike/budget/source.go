@@ -9,8 +9,8 @@ import (
 // forged. Known addresses have a total of their own, so that strangers cannot use it up.
 type sources struct {
 	second time.Time
-	from   map[netip.Prefix]int // never more entries than both totals
-	total  [2]int               // of strangers, and of known addresses
+	from   map[uint64]int // by hostKey; never more entries than both totals
+	total  [2]int         // of strangers, and of known addresses
 }
 
 // A SourceLimit is the number of events in a second at most: of a host, of all strangers, and of
@@ -26,13 +26,13 @@ func (r *sources) allow(now time.Time, from netip.Addr, known bool, most SourceL
 	if known {
 		total, limit = &r.total[1], most.Known
 	}
-	if *total >= limit || r.from[hostOf(from)] >= most.Host {
+	if *total >= limit || r.from[hostKey(from)] >= most.Host {
 		return false
 	}
 	if r.from == nil {
-		r.from = map[netip.Prefix]int{}
+		r.from = map[uint64]int{}
 	}
-	r.from[hostOf(from)]++
+	r.from[hostKey(from)]++
 	*total++
 	return true
 }

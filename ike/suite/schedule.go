@@ -1,9 +1,13 @@
 package suite
 
-import "culvert/ike/wire"
+import (
+	"bytes"
 
-// A KeySchedule derives the keys of one IKE SA in steps: Init or Rekey seeds it, and Mix adds each
-// further shared secret. Keys returns the keys of the last step.
+	"culvert/ike/wire"
+)
+
+// A KeySchedule derives the keys of one IKE SA in steps: Init, Rekey or Resume seeds it, and Mix
+// adds each further shared secret. Keys returns the keys of the last step.
 //
 //	Init:   SKEYSEED = prf(Ni | Nr, g^ir)                    RFC 7296, Section 2.14
 //	Rekey:  SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr) RFC 7296, Section 2.18
@@ -31,6 +35,10 @@ func (k *KeySchedule) Init(shared []byte) { k.derive(k.suite.SKEYSEED(k.ni, k.nr
 func (k *KeySchedule) Rekey(oldPRF *PRF, oldSKd, shared []byte) {
 	k.derive(RekeySKEYSEED(oldPRF, oldSKd, shared, k.ni, k.nr))
 }
+
+// Resume seeds the schedule of an IKE SA whose SKEYSEED was kept (IKESuite.SKEYSEED). The caller
+// must clear it.
+func (k *KeySchedule) Resume(skeyseed []byte) { k.derive(bytes.Clone(skeyseed)) }
 
 // Mix adds a shared secret to a seeded schedule.
 func (k *KeySchedule) Mix(secret []byte) {

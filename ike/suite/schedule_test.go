@@ -22,6 +22,16 @@ func TestKeySchedule(t *testing.T) {
 		seed := prf.Sum([]byte("NiNr"), shared)
 		wantKeys(t, "Init", first, keysOf(seed))
 
+		k = s.Schedule(ni, nr, 1, 2)
+		k.Resume(seed)
+		wantKeys(t, "Resume", k.Keys(), keysOf(seed))
+		if !bytes.Equal(seed, prf.Sum([]byte("NiNr"), shared)) {
+			t.Error("Resume changes the SKEYSEED of its caller")
+		}
+
+		k = s.Schedule(ni, nr, 1, 2)
+		k.Init(shared)
+		first = k.Keys()
 		want := keysOf(prf.Sum(keysOf(seed).D, []byte("second secretNiNr")))
 		k.Mix(second)
 		wantKeys(t, "Mix", k.Keys(), want)

@@ -38,6 +38,12 @@ func (r *Reassembly) Reset() { *r = Reassembly{} }
 // Held returns the octets that are held.
 func (r *Reassembly) Held() int { return r.size }
 
+// partOverhead is what a part takes beyond its octets: a slice header, and what is rounded up.
+const partOverhead = 24 + 8
+
+// Octets returns the octets of memory that the fragments take, with those that are still missing.
+func (r *Reassembly) Octets() int { return r.size + r.size/8 + len(r.parts)*partOverhead }
+
 // Wants reports, before the costly opening, whether a fragment can be of use. One that has more
 // Total Fragments than those before replaces them, because the sender has fragmented the message
 // again; one that has less comes late and is dropped (RFC 7383, Section 2.6).

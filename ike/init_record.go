@@ -1,0 +1,151 @@
+package ike
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"culvert/ike/proposal"
+	"culvert/ike/suite"
+	"culvert/ike/wire"
+)
+
+// The data of a half-open IKE SA are in one piece of memory:
+//
+//	request      IKE_SA_INIT as received: AUTH covers it (RFC 7296, Section 2.15)
+//	nonce        ours, of nonceLen octets
+//	choice       the proposal that we chose
+//	public       our public value
+//	SKEYSEED     of which the keys are derived when they are needed
+//	credential   the payloads that a credential adds to the response, with the type of the first
+//
+// The response is not among them. It is made of them again, octet by octet, whenever it is needed.
+// Our private value is gone when the response is sent, and no later message of the peer causes
+// another key exchange.
+
+// setRequest begins the data. extra are the payloads of a credential.
+func (h *halfOpen) setRequest(request, nonce []byte, chosen wire.Proposal, extra []wire.Payload) {
+	choice := appendChoice(nil, chosen)
+	h.request, h.choice = uint16(len(request)), uint8(len(choice))
+	h.data = slices.Concat(request, nonce, choice)
+	if len(extra) > 0 {
+		h.data = wire.AppendPayloads(append(h.data, byte(wire.FirstType(extra))), extra)
+	}
+}
+
+// setKey adds the results of the key exchange to the data.
+func (h *halfOpen) setKey(public, skeyseed []byte) {
+	at := int(h.request) + nonceLen + int(h.choice)
+	h.public, h.seed = uint16(len(public)), uint8(len(skeyseed))
+	h.data = slices.Concat(h.data[:at], public, skeyseed, h.data[at:])
+	clear(skeyseed)
+}
+
+// part returns n octets of the data.
+func (h *halfOpen) part(from, n int) []byte { return h.data[from : from+n : from+n] }
+
+func (h *halfOpen) requestData() []byte { return h.part(0, int(h.request)) }
+
+func (h *halfOpen) nonce() []byte { return h.part(int(h.request), nonceLen) }
+
+func (h *halfOpen) chosen() wire.Proposal {
+	return readChoice(h.part(int(h.request)+nonceLen, int(h.choice)))
+}
+
+func (h *halfOpen) publicValue() []byte {
+	return h.part(int(h.request)+nonceLen+int(h.choice), int(h.public))
+}
+
+func (h *halfOpen) skeyseed() []byte {
+	return h.part(int(h.request)+nonceLen+int(h.choice)+int(h.public), int(h.seed))
+}
+
+// credential returns the payloads that a credential added to the response.
+func (h *halfOpen) credential() []wire.Payload {
+	raw := h.data[int(h.request)+nonceLen+int(h.choice)+int(h.public)+int(h.seed):]
+	if len(raw) == 0 {
+		return nil
+	}
+	ps, err := wire.ParsePayloads(wire.PayloadType(raw[0]), raw[1:])
+	if err != nil {
+		panic("ike: internal error: the payloads of a credential: " + err.Error())
+	}
+	return ps
+}
+
+// spis returns both SPIs.
+func (h *halfOpen) spis() spiPair {
+	return spiPair{I: wire.SPI(binary.BigEndian.Uint64(h.data)), R: h.spi}
+}
+
+// setTerms keeps what the response announces.
+func (h *halfOpen) setTerms(terms initTerms, request []wire.Payload) {
+	h.encap, h.fragment = terms.encap, uint16(min(terms.fragment, math.MaxUint16))
+	_, h.peerFragments = wire.FindNotify(request, wire.FragmentationSupported)
+}
+
+// fragments returns the size of fragments, if both sides support them, or 0.
+func (h *halfOpen) fragments() int {
+	if !h.peerFragments {
+		return 0
+	}
+	return int(h.fragment)
+}
+
+// response returns the response to IKE_SA_INIT.
+func (h *halfOpen) response() []byte {
+	chosen := h.chosen()
+	ps := []wire.Payload{
+		&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: h.publicValue()}, &wire.Nonce{Data: h.nonce()},
+	}
+	ps = append(ps, initNotifies(h.spis(), h.path, initTerms{h.encap, int(h.fragment)})...)
+	m := wire.Message{
+		Header:   wire.Header{InitiatorSPI: h.spis().I, ResponderSPI: h.spi, Exchange: wire.IKESAInit, Response: true},
+		Payloads: append(ps, h.credential()...),
+	}
+	return m.AppendTo(nil)
+}
+
+// parsedRequest parses the request again.
+func (h *halfOpen) parsedRequest() []wire.Payload {
+	m, err := wire.Parse(h.requestData())
+	if err != nil {
+		panic("ike: internal error: a request that was parsed before: " + err.Error())
+	}
+	return m.Payloads
+}
+
+// keys derives the keys of a half-open IKE SA. The caller must forget them.
+func (t *halfOpens) keys(h *halfOpen, request []wire.Payload) (saKeys, error) {
+	ni, _ := wire.Find[*wire.Nonce](request)
+	keys, err := t.e.newKeys(h.spis(), false, h.chosen(), noncePair{Ni: ni.Data, Nr: bytes.Clone(h.nonce())}, nil, func(k *suite.KeySchedule) error {
+		k.Resume(h.skeyseed())
+		return nil
+	})
+	keys.fragment = h.fragments()
+	return keys, err
+}
+
+// appendChoice appends a proposal without SPI: its number, and type, ID and key length of each
+// transform.
+func appendChoice(b []byte, p wire.Proposal) []byte {
+	b = append(b, p.Number)
+	for _, t := range p.Transforms {
+		b = append(b, byte(t.Type))
+		b = binary.BigEndian.AppendUint16(b, uint16(t.ID))
+		b = binary.BigEndian.AppendUint16(b, t.KeyLength)
+	}
+	return b
+}
+
+// readChoice returns the proposal of appendChoice.
+func readChoice(b []byte) wire.Proposal {
+	p := wire.Proposal{Number: b[0], Protocol: wire.ProtoIKE}
+	for t := range slices.Chunk(b[1:], 5) {
+		p.Transforms = append(p.Transforms, wire.Transform{
+			Type: wire.TransformType(t[0]), ID: wire.TransformID(binary.BigEndian.Uint16(t[1:])), KeyLength: binary.BigEndian.Uint16(t[3:]),
+		})
+	}
+	return p
+}

@@ -1,0 +1,63 @@
+package ike
+
+import (
+	"bytes"
+	"net/netip"
+	"reflect"
+	"testing"
+
+	"culvert/ike/suite"
+	"culvert/ike/wire"
+	"culvert/internal/ipsec"
+)
+
+// TestInitRecord writes the data of half-open IKE SAs and reads them back.
+func TestInitRecord(t *testing.T) {
+	vendor := []wire.Payload{&wire.VendorID{Data: []byte("a credential")}, &wire.Notify{Kind: 16431, Data: []byte{0, 5}}}
+	for _, text := range []string{"aes128gcm16-prfsha256-x25519", "aes256-sha512-prfsha512-modp2048"} {
+		for _, extra := range [][]wire.Payload{nil, vendor} {
+			p, err := suite.ParseIKEProposal(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Number = 3
+			size := suite.PublicSize(p.Transforms[len(p.Transforms)-1].ID)
+			public, nonce, seed := bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{2}, nonceLen), bytes.Repeat([]byte{3}, 64)
+			m := wire.Message{Header: wire.Header{InitiatorSPI: 77, MajorVersion: 2, Exchange: wire.IKESAInit, Initiator: true}, Payloads: []wire.Payload{
+				&wire.SA{Proposals: []wire.Proposal{p}}, &wire.Nonce{Data: nonce}}}
+			request := m.AppendTo(nil)
+			h := &halfOpen{spi: 88, path: ipsec.UDPPath(netip.MustParseAddrPort("192.0.2.1:500"), netip.MustParseAddrPort("192.0.2.2:500"))}
+			h.setRequest(request, nonce, p, extra)
+			if h.setKey(public, bytes.Clone(seed)); !bytes.Equal(h.requestData(), request) || !bytes.Equal(h.nonce(), nonce) || !bytes.Equal(h.publicValue(), public) || !bytes.Equal(h.skeyseed(), seed) {
+				t.Errorf("%s: got %x", text, h.data)
+			}
+			if got := h.chosen(); !reflect.DeepEqual(got, p) {
+				t.Errorf("%s: chosen %v, want %v", text, got, p)
+			}
+			if got := h.spis(); got != (spiPair{77, 88}) {
+				t.Errorf("%s: SPIs %v", text, got)
+			}
+			if got := h.credential(); !reflect.DeepEqual(got, extra) {
+				t.Errorf("%s: the payloads of the credential are %v, want %v", text, got, extra)
+			}
+			if got, err := wire.Parse(h.response()); err != nil || len(got.Payloads) != 5+len(extra) {
+				t.Errorf("%s: the response is %v, %v", text, got, err)
+			}
+		}
+	}
+}
+
+// TestTermsOfRecord keeps what was announced.
+func TestTermsOfRecord(t *testing.T) {
+	supports := []wire.Payload{&wire.Notify{Kind: wire.FragmentationSupported}}
+	for _, c := range []struct {
+		size    int
+		request []wire.Payload
+		want    int
+	}{{1280, supports, 1280}, {1280, nil, 0}, {0, supports, 0}, {1 << 20, supports, 65535}} {
+		var h halfOpen
+		if h.setTerms(initTerms{EncapNever, c.size}, c.request); h.fragments() != c.want || h.encap != EncapNever {
+			t.Errorf("%d: fragments of %d, want %d", c.size, h.fragments(), c.want)
+		}
+	}
+}
