@@ -35,6 +35,7 @@ type acquireState struct {
 	bytes     int
 	gone      bool // the policy was removed: nothing is queued
 	held      bool // an operator holds the policy down: its packets are dropped
+	standby   bool // the policy yields to others with the same networks
 	acquiring bool // an Acquire is posted and neither answered nor too old
 	flow      selector.Flow
 	asked     time.Time
@@ -60,6 +61,7 @@ const (
 	tooSoon          // after a failure, or the policy is gone
 	heldDown         // an operator holds the policy down
 	saExists         // one came between the look-up and the lock: try again
+	yielded          // the policy stands by since the look-up, and another one is matched: look up again
 )
 
 // add queues a copy of a packet that no SA of s covers, and posts the Acquire if none is posted.
@@ -68,6 +70,11 @@ func (q *acquireQueue) add(s *slot, flow *selector.Flow, x *txPacket, th *thread
 	defer q.mu.Unlock()
 	if s.pick(flow, 0, noWorker) != nil { // activated before the lock was taken: answered will not be called again
 		return saExists
+	}
+	if s.acquire.standby {
+		if n, ok := th.plane.policyFor(flow); ok && n.slot != s {
+			return yielded
+		}
 	}
 	if s.acquire.held {
 		return heldDown
@@ -160,6 +167,21 @@ func (q *acquireQueue) hold(s *slot, held bool) {
 	defer q.mu.Unlock()
 	s.acquire.held, s.acquire.acquiring, s.acquire.notBefore = held, false, time.Time{}
 	dropQueued(q.take(s))
+}
+
+// standBy has s yield, or not. The packets of one that yields go back to their workers, which look
+// their policy up again.
+func (q *acquireQueue) standBy(s *slot, standby bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.acquire.standby, s.acquire.notBefore = standby, time.Time{}
+	if !standby {
+		return
+	}
+	s.acquire.acquiring = false
+	for _, c := range q.take(s) {
+		c.thread.mail.put(c)
+	}
 }
 
 // forget drops the packets of s and takes no more: its policy was removed.

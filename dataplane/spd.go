@@ -23,6 +23,7 @@ type slot struct {
 	// The rest is guarded by Plane.mu.
 	entry      selector.Entry[target] // as in the table
 	configured bool
+	standby    bool // the policy yields to others with the same networks
 	tellsPorts bool
 	pairs      []*pair        // installed pairs, active or not, by age
 	past       counts         // counts of removed pairs
@@ -157,7 +158,11 @@ func (p *Plane) addPolicies(table *selector.Table[target], ps []ipsec.Policy) *s
 		if s.configured {
 			table = table.Without(s.entry)
 		}
-		order := p.orderOf(&c)
+		if !s.configured {
+			s.standby = c.Standby
+			p.acquires.standBy(s, s.standby)
+		}
+		order := p.orderOf(s, &c)
 		p.acquires.admit(s)
 		s.setEntry(selector.Entry[target]{Order: order, Local: slices.Clone(c.Local), Remote: slices.Clone(c.Remote), Value: target{s, order}}, len(p.workers))
 		p.notePorts(s)
@@ -173,20 +178,21 @@ func (p *Plane) addPolicies(table *selector.Table[target], ps []ipsec.Policy) *s
 	return table
 }
 
-// Of entries with the same prefix, policies with SAs of their own win, then fallbacks, then
-// bypasses.
+// Of entries with the same prefix, policies with SAs of their own win, then those that stand by,
+// then fallbacks, then bypasses.
 const (
+	standbyOrders  = 1 << 61
 	fallbackOrders = 1 << 62
 	bypassOrders   = 1 << 63
 )
 
 // orderOf returns the Order of a new entry. Plane.mu is held.
-func (p *Plane) orderOf(c *ipsec.Policy) uint64 {
+func (p *Plane) orderOf(s *slot, c *ipsec.Policy) uint64 {
 	p.lastOrder++
 	if c.Fallback {
 		return fallbackOrders | p.lastOrder
 	}
-	return p.lastOrder
+	return s.order(p.lastOrder)
 }
 
 // slotOf finds or makes the slot of a policy. Plane.mu is held.

@@ -124,6 +124,9 @@ func (t *tx) dispatch(x *txPacket, s target, flow *selector.Flow) {
 			switch t.plane.acquires.add(s.slot, flow, x, t.thread) {
 			case saExists:
 				continue
+			case yielded:
+				s, _ = t.plane.policyFor(flow)
+				continue
 			case full:
 				t.tally.add(dropNoSA, 1)
 			case tooSoon:

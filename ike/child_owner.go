@@ -83,8 +83,15 @@ func (h pairHost) Workers() int        { return h.e.cfg.Resources }
 func (h pairHost) Done(ref uint64, err error) { h.e.emit(Done{Ref: ref, Err: err}) }
 
 func (h pairHost) InstallInbound(sa ipsec.ChildSA)     { h.e.emit(InstallInbound{SA: sa}) }
-func (h pairHost) ActivateOutbound(id ipsec.ChildID)   { h.e.emit(ActivateOutbound{ID: id}) }
 func (h pairHost) DeactivateOutbound(id ipsec.ChildID) { h.e.emit(DeactivateOutbound{ID: id}) }
 func (h pairHost) RemoveSA(id ipsec.ChildID)           { h.e.emit(RemoveSA{ID: id}) }
 func (h pairHost) NeedTraffic(id ipsec.ChildID)        { h.e.emit(NeedTraffic{ID: id}) }
+
+func (h pairHost) ActivateOutbound(id ipsec.ChildID) {
+	h.e.emit(ActivateOutbound{ID: id})
+	if p := h.e.pairs.Carried(id); p != nil && ownerOf(p.Policy()).prioritized() {
+		h.e.touch(ownerOf(p.Policy())) // the policy may become the active one
+	}
+}
+
 func (h pairHost) AcquireFailed(policy ipsec.PolicyID) { h.e.emit(AcquireFailed{Policy: policy}) }

@@ -61,6 +61,16 @@ type (
 		ID   ipsec.PolicyID
 		Held bool
 	}
+	// StandbyPolicy has a policy yield to others with the same networks, or with Standby false has
+	// it matched before those that do. What comes on the SAs of either is accepted. A policy whose
+	// InstallPolicy says Standby yields from the start.
+	StandbyPolicy struct {
+		ID      ipsec.PolicyID
+		Standby bool
+	}
+	// ProbePair asks to send a packet on the pair which the peer answers, if it knows how. The next
+	// Traffic tells whether something has come.
+	ProbePair struct{ ID ipsec.ChildID }
 	// PathProbed is the result of a ProbePath.
 	PathProbed struct{ ipsec.PathProbe }
 	// Resolve asks for another lookup of the peer's DNS name, because a round of tries failed for
@@ -109,6 +119,8 @@ func (AcquireFailed) isEffect()      {}
 func (InstallPolicy) isEffect()      {}
 func (RemovePolicy) isEffect()       {}
 func (HoldPolicy) isEffect()         {}
+func (StandbyPolicy) isEffect()      {}
+func (ProbePair) isEffect()          {}
 func (PathProbed) isEffect()         {}
 func (Resolve) isEffect()            {}
 func (Notice) isEffect()             {}

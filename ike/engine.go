@@ -71,6 +71,7 @@ type Engine struct {
 	plan        peerPlan
 	policies    policyTable
 	holds       holdTable
+	standby     standbyTable
 	pairs       *child.Table
 	unprotected unprotectedLimits
 	counts      map[string]uint64
@@ -104,6 +105,7 @@ func New(cfg Config, now time.Time) *Engine {
 		peers:    newPeerTable(),
 		policies: newPolicyTable(),
 		holds:    holdTable{},
+		standby:  newStandbyTable(),
 		counts:   map[string]uint64{},
 	}
 	e.pairs = child.NewTable(pairHost{e})
@@ -284,6 +286,7 @@ func (e *Engine) reconcileDirty() {
 		e.peers.dirty = e.peers.dirty[1:]
 		p.dirty = false
 		p.reconcile()
+		p.chooseAll()
 	}
 	if len(e.peers.dirty) == 0 {
 		e.peers.dirty = nil

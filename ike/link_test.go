@@ -155,7 +155,7 @@ func (p *testPair) send(pk *testPacket) {
 // arrive brings a packet to the side that has its destination address, through that side's NAT.
 func (p *testPair) arrive(pk *testPacket) {
 	dst := pk.dst
-	for _, s := range []*testSide{p.left, p.right} {
+	for _, s := range p.sides() {
 		if s.nat != nil && s.nat.public == dst.Addr() {
 			inside, ok := s.nat.inbound(dst)
 			if !ok {

@@ -20,6 +20,7 @@ type testPair struct {
 	now         time.Time
 	events      testSchedule
 	left, right *testSide
+	more        []*testSide // further gateways
 	link        linkFate
 	streams     *streams             // nil: there are only datagrams
 	compute     func() time.Duration // how long a Compute takes
@@ -70,7 +71,8 @@ type testSide struct {
 	stopped   bool
 	nextRef   uint64
 	handled   int
-	keepalive int // keepalives sent
+	keepalive int  // keepalives sent
+	noProbes  bool // the peers of the side answer no ProbePair
 	probed    []ipsec.PathProbe
 
 	sentRequests map[wire.ExchangeType]int // without those sent again
@@ -95,8 +97,14 @@ func newPair(t testing.TB, seed uint64, edit func(p *testPair)) *testPair {
 	}
 	p.left.start()
 	p.right.start()
+	for _, s := range p.more {
+		s.start()
+	}
 	return p
 }
+
+// sides returns all gateways.
+func (p *testPair) sides() []*testSide { return append([]*testSide{p.left, p.right}, p.more...) }
 
 func newSide(p *testPair, name string, addrs ...string) *testSide {
 	s := &testSide{p: p, name: name, done: map[uint64]error{}, answered: map[uint64]bool{}, failed: map[ipsec.PolicyID]int{}, sentRequests: map[wire.ExchangeType]int{}}
@@ -212,6 +220,10 @@ func (s *testSide) do(f Effect) {
 		s.plane.removePolicy(f.ID)
 	case HoldPolicy:
 		s.plane.hold(f)
+	case StandbyPolicy:
+		s.plane.standBy(f)
+	case ProbePair:
+		s.plane.probe(f.ID)
 	case AcquireFailed:
 		s.failed[f.Policy]++
 		delete(s.plane.asked, askedFor{f.Policy, 0})
@@ -298,7 +310,7 @@ const maxWakes = 100
 func (p *testPair) step(end time.Time) bool {
 	next, ok := p.events.next()
 	var wake *testSide
-	for _, s := range []*testSide{p.left, p.right} {
+	for _, s := range p.sides() {
 		if s.e == nil {
 			continue
 		}

@@ -48,6 +48,10 @@ type Peer struct {
 	Retransmit window.RetransmitPlan
 	Reconnect  timer.Backoff // the pauses between tries to bring the peer or a child up
 	Fragment   int           // RFC 7383; 0: off
+	// Priority makes the peer's children one of several for their networks: of those with the same
+	// networks, packets go through that of the least Priority that works. 0: the networks are the
+	// peer's own.
+	Priority int
 	// PerResource lets both sides make Child SAs for single workers beside the shared one, if the
 	// peer supports it (RFC 9611).
 	PerResource bool
@@ -156,6 +160,7 @@ type party struct {
 	replacing replacement
 	obstacle  *obstacle   // nil: none was reported
 	settling  timer.Timer // of settleDuplicates
+	data      dataHealth
 	dirty     bool
 	unprobed  bool // it was reported that its path is not probed
 
@@ -185,6 +190,7 @@ func (p *profile) newParty(name string) *party {
 	q := &party{profile: p, name: name}
 	q.try.Timer.Fire = func() { p.e.touch(q) }
 	q.replacing.timer.Fire, q.settling.Fire = q.try.Timer.Fire, q.try.Timer.Fire
+	q.data.timer.Fire = q.watchData
 	for _, c := range p.cfg.Children {
 		q.policies = append(q.policies, q.newPolicy(c))
 	}

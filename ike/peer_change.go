@@ -52,6 +52,7 @@ var peerSettings = []struct {
 	{"dpd_action", ReachNone, func(p *Peer) any { return p.DPDAction }},
 	{"retransmit", ReachNone, func(p *Peer) any { return p.Retransmit }},
 	{"retry", ReachNone, func(p *Peer) any { return p.Reconnect }},
+	{"priority", ReachNone, func(p *Peer) any { return p.Priority }},
 	{"fragment", ReachConnect, func(p *Peer) any { return p.Fragment }},
 	{"per_cpu", ReachPeer, func(p *Peer) any { return p.PerResource }},
 }
@@ -140,6 +141,7 @@ func (p *profile) adopt(cfg Peer) {
 		}
 		p.e.touch(q)
 	}
+	p.regroup()
 }
 
 // adoptChildren makes the party's policies those of the configuration. Policies whose networks

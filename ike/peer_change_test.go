@@ -41,6 +41,7 @@ var edits = []struct {
 	{"Retransmit", ReachNone, func(p *Peer) { p.Retransmit.Tries = 3 }},
 	{"Reconnect", ReachNone, func(p *Peer) { p.Reconnect.First = time.Second }},
 	{"Fragment", ReachConnect, func(p *Peer) { p.Fragment = 600 }},
+	{"Priority", ReachNone, func(p *Peer) { p.Priority = 7 }},
 	{"PerResource", ReachPeer, func(p *Peer) { p.PerResource = true }},
 	{"Children", ReachNone, func(p *Peer) { p.Children = append(p.Children, Child{Name: "dmz", Proposals: p.Children[0].Proposals}) }},
 	{"child Name", ReachChild, func(p *Peer) { p.Children[0].Name = "x" }},

@@ -181,7 +181,12 @@ func (e *Engine) answerRefs(refs *[]uint64, err error) {
 
 // acquire handles a packet that has no SA. The answer is a Child SA or AcquireFailed.
 func (e *Engine) acquire(in Acquire) {
-	if pol := e.policies.byID[in.Policy]; pol != nil {
+	g := e.standby.of[in.Policy]
+	if g != nil && in.Resource == 0 {
+		g.asked = true
+		e.touch(ownerOf(g.members[0].pol))
+	}
+	if pol := e.policies.byID[in.Policy]; pol != nil && !g.left(pol) {
 		pol.Acquire(in.Flow, in.Resource)
 	} else if in.Resource == 0 {
 		e.emit(AcquireFailed{Policy: in.Policy})

@@ -66,6 +66,7 @@ func (t holdTable) prune(cfg *Peer) {
 func (e *Engine) obey(pol *child.Policy) {
 	held := len(e.holds) > 0 && e.holds.on(pol.Name) != nil
 	if held {
+		e.choose(pol) // another one may take its traffic
 		pol.Hold()
 	} else if pol.Held() {
 		pol.Release()

@@ -29,6 +29,7 @@ func (t *policyTable) add(e *Engine, pol *child.Policy) {
 		e.emit(InstallPolicy{Policy: entryOf(pol)})
 	}
 	e.obey(pol)
+	e.join(pol)
 }
 
 // remove removes a policy, and has it removed from the SPD unless that was planned.
@@ -37,6 +38,7 @@ func (t *policyTable) remove(e *Engine, pol *child.Policy) {
 		return
 	}
 	delete(t.byID, pol.ID)
+	e.leave(pol)
 	if !e.plan.gone[pol.ID] {
 		e.emit(RemovePolicy{ID: pol.ID})
 	}
@@ -50,6 +52,7 @@ func entryOf(pol *child.Policy) ipsec.Policy {
 		e.Local, e.Remote = p.agreed[pol].local, p.agreed[pol].remote
 		e.Within = p.profile.party.policyNamed(pol.Name.Child).ID
 	}
+	e.Standby = p.prioritized()
 	return e
 }
 

@@ -27,6 +27,9 @@ type testPlane struct {
 	spd       map[ipsec.PolicyID]ipsec.Policy
 	removed   map[ipsec.PolicyID]bool // policies that were in the SPD
 	held      map[ipsec.PolicyID]bool
+	standby   map[ipsec.PolicyID]bool
+	orders    map[ipsec.PolicyID]int // of policies that match equally well: the lowest wins
+	lastOrder int
 }
 
 // askedFor is what an Acquire is for: an SA of a policy, or one of it for a worker.
@@ -52,6 +55,8 @@ type espPacket struct {
 	seq    uint64
 	at     time.Time
 	first  bool // of the first pair that the child ever sent on
+	dummy  bool // it has no content
+	probe  bool // it is a dummy that the receiver answers
 }
 
 func newPlane(s *testSide, seed uint64) *testPlane {
@@ -60,6 +65,7 @@ func newPlane(s *testSide, seed uint64) *testPlane {
 		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[ipsec.ChildID]*planeSA{},
 		asked: map[askedFor]time.Time{}, pairs: map[ipsec.PolicyName]int{}, known: map[uint32]bool{}, silenced: map[ipsec.PolicyID]int{},
 		spd: map[ipsec.PolicyID]ipsec.Policy{}, removed: map[ipsec.PolicyID]bool{}, held: map[ipsec.PolicyID]bool{},
+		standby: map[ipsec.PolicyID]bool{}, orders: map[ipsec.PolicyID]int{},
 	}
 }
 
@@ -212,10 +218,9 @@ func (pl *testPlane) send(policy ipsec.PolicyID, worker int) {
 
 // sendOn sends one packet on an SA.
 func (pl *testPlane) sendOn(psa *planeSA) {
-	psa.seqOut++
 	psa.lastOut = pl.s.p.now
 	pl.s.p.sentData++
-	pl.s.p.send(pl.s.on(psa.sa.Path, testPacket{esp: &espPacket{pl.s, psa.sa.Policy, psa.sa.SPIOut, psa.sa.KeyOut, psa.seqOut, pl.s.p.now, pl.pairs[psa.sa.Name] == 1}}))
+	pl.s.p.send(pl.s.on(psa.sa.Path, testPacket{esp: pl.s.packet(psa)}))
 }
 
 // receive opens a packet if it can.
@@ -234,7 +239,7 @@ func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 		}
 		return
 	}
-	if pl.s.p.opened != nil {
+	if pl.s.p.opened != nil && !e.dummy {
 		pl.s.p.opened(pl.s, psa.sa.Name)
 	}
 	first := psa.lastIn.IsZero()
@@ -247,6 +252,9 @@ func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 	}
 	if first {
 		pl.s.later(psa.traffic())
+	}
+	if e.probe {
+		pl.answerProbe(psa)
 	}
 }
 
@@ -282,6 +290,10 @@ func (pl *testPlane) setPolicy(p ipsec.Policy) {
 	}
 	if err := pl.outside(p); err != "" {
 		pl.s.p.violated("%s: InstallPolicy of %s: %s", pl.s.name, p.Name, err)
+	}
+	if _, ok := pl.spd[p.ID]; !ok {
+		pl.lastOrder++
+		pl.standby[p.ID], pl.orders[p.ID] = p.Standby, pl.lastOrder
 	}
 	pl.spd[p.ID] = p
 }

@@ -136,6 +136,7 @@ func (s *ikeSA) cannotSend(why string) {
 // timer.
 func (s *ikeSA) askRaw(ex wire.ExchangeType, datagrams [][]byte) {
 	s.win.Send(ex, datagrams)
+	s.live.asked, s.live.repeated = s.e.handling.now, false
 	s.sendRequest()
 }
 
@@ -182,6 +183,7 @@ func (s *ikeSA) retransmit() {
 	}
 	s.e.count("ike_retransmitted")
 	s.sendRequest()
+	s.live.suspect()
 	if r.Exchange == wire.CreateChildSA && r.Repeated == patience && s.work.Current().activity() != ikeQuiet {
 		s.succ.wontLive("the peer does not answer CREATE_CHILD_SA")
 	}

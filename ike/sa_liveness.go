@@ -18,6 +18,9 @@ type livenessCheck struct {
 	sa    *ikeSA
 	timer timer.Timer
 	doubt time.Duration // how long a check after a hint may take
+	asked time.Time     // when the last request was first sent
+	// repeated is set while a request had to be sent again, and nothing authentic has come since.
+	repeated bool
 }
 
 func (l *livenessCheck) noteSent() { l.Sent(l.sa.e.handling.now) }
@@ -25,6 +28,10 @@ func (l *livenessCheck) noteSent() { l.Sent(l.sa.e.handling.now) }
 func (l *livenessCheck) noteReceived() {
 	l.Received(l.sa.e.handling.now)
 	l.sa.party.heard()
+	if l.repeated {
+		l.repeated = false
+		l.sa.e.touch(l.sa.party)
+	}
 	l.heardAgain()
 }
 
@@ -43,7 +50,7 @@ func (l *livenessCheck) schedule() {
 
 // rules returns what the configuration and the IKE SA's path and state ask for.
 func (l *livenessCheck) rules() liveness.Rules {
-	return liveness.Rules{DPD: l.sa.party.cfg.DPD, Idle: l.outdated(), KeepMapping: l.keepsNATOpen(), Replaceable: l.sa.party.canConnect()}
+	return liveness.Rules{DPD: l.sa.party.cfg.DPD, Idle: l.outdated() || l.sa.party.prioritized(), KeepMapping: l.keepsNATOpen(), Replaceable: l.sa.party.canConnect()}
 }
 
 // outdated reports whether the same peer has a newer IKE SA with us. If it has given up this one
@@ -100,6 +107,9 @@ func (e *Engine) traffic(in Traffic) {
 	}
 	s := saOf(p)
 	p.Saw(child.Seen{In: in.LastIn, Out: in.LastOut})
+	if s.party.prioritized() {
+		e.touch(s.party)
+	}
 	if s.live.Answered(in.ID) && s.state == saEstablished {
 		s.live.decide()
 	}

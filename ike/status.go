@@ -58,6 +58,7 @@ type ChildStatus struct {
 	RekeyAt                 time.Time
 	Rekeys                  int
 	Reason                  string
+	Role                    *Role            // among children with the same networks; nil: there are no others
 	Held                    *Hold            // an operator holds it, or its peer, down; nil: none does
 	Resources               []ResourceStatus // Child SAs for single workers
 	Parts                   []PartStatus     // Child SAs for what the first one does not carry
@@ -222,6 +223,7 @@ func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 	st.AskedLocal, st.AskedRemote = pol.Owner().Networks(pol)
 	h := pol.Owner().(*party).e.holds.on(pol.Name)
 	st.Held = h.shown()
+	st.Role = roleOf(pol)
 	p := pol.Best()
 	if p == nil {
 		st.State = ChildDown

@@ -124,6 +124,13 @@ func (pol *Policy) Up() bool {
 	return has(&pol.main) || slices.ContainsFunc(pol.more, has)
 }
 
+// Sends reports whether packets of the policy are sent, and will remain so (Up).
+func (pol *Policy) Sends() bool {
+	return slices.ContainsFunc(pol.Pairs(), func(p *Pair) bool {
+		return p.outbound != outInactive && p.state.Usable() && !p.carrier.Ending()
+	})
+}
+
 // Due reports whether a negotiation for it should start now.
 func (pol *Policy) Due() bool {
 	return pol.Wanted() && !pol.busy && !pol.Up() && !pol.table.host.Now().Before(pol.retry.At)

@@ -42,6 +42,11 @@ type Plane interface {
 	ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error
 	// HoldPolicy begins, or with held false ends, to drop the packets of a policy.
 	HoldPolicy(id ipsec.PolicyID, held bool)
+	// StandbyPolicy has a policy yield to others with the same networks, or with standby false has
+	// it matched before those that do.
+	StandbyPolicy(id ipsec.PolicyID, standby bool)
+	// ProbePair sends a packet on the pair which the peer answers, if it knows how.
+	ProbePair(id ipsec.ChildID)
 	// InstallInbound makes the inbound SA live and registers the pair.
 	InstallInbound(sa ipsec.ChildSA) error
 	// ActivateOutbound makes the policy send on the pair's outbound SA, or for a pair with a

@@ -91,6 +91,10 @@ func (d *Driver) apply(f ike.Effect, c class) {
 		d.changePolicies(nil, []ipsec.PolicyID{f.ID})
 	case ike.HoldPolicy:
 		d.cfg.Plane.HoldPolicy(f.ID, f.Held)
+	case ike.StandbyPolicy:
+		d.cfg.Plane.StandbyPolicy(f.ID, f.Standby)
+	case ike.ProbePair:
+		d.cfg.Plane.ProbePair(f.ID)
 	case ike.AcquireFailed:
 		d.cfg.Plane.AcquireFailed(f.Policy)
 	case ike.PathProbed:

@@ -134,6 +134,10 @@ func (p *fakePlane) AcquireFailed(policy ipsec.PolicyID) { p.journal.add("acquir
 func (p *fakePlane) HoldPolicy(policy ipsec.PolicyID, held bool) {
 	p.journal.add("hold %d %t", policy, held)
 }
+func (p *fakePlane) StandbyPolicy(policy ipsec.PolicyID, standby bool) {
+	p.journal.add("standby %d %t", policy, standby)
+}
+func (p *fakePlane) ProbePair(id ipsec.ChildID) { p.journal.add("probe pair %d", id) }
 func (p *fakePlane) ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error {
 	for _, s := range set {
 		p.journal.add("policy %d %s", s.ID, s.Name)

@@ -44,6 +44,9 @@ type Policy struct {
 	// The kernel's routes and guard follow the policies without a Within, which are in force before
 	// the first party comes. One with a Within adds nothing to what they protect.
 	Within PolicyID
+	// Standby marks a new policy that yields to one with the same networks until the control plane
+	// prefers it (Plane.StandbyPolicy). Of a policy that exists already it changes nothing.
+	Standby bool
 	// MTU is the largest inner MTU of the SAs, also of those of the policies within this one; 0: as
 	// the path allows.
 	MTU int

@@ -1,0 +1,204 @@
+package ike
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/selector"
+)
+
+func TestStandbyTakesOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		fail, mend func(g *testGroup)
+		most       time.Duration // without answers
+	}{
+		"kill -9":        {(*testGroup).killPreferred, func(g *testGroup) { g.gateways[0].start() }, 2100 * time.Millisecond},
+		"unplugged":      {(*testGroup).unplug, (*testGroup).repair, 2100 * time.Millisecond},
+		"only ESP":       {func(g *testGroup) { g.drop(g.gateways[0], onlyESP) }, (*testGroup).repair, 2100 * time.Millisecond},
+		"a Delete":       {func(g *testGroup) { g.down(g.gateways[0], "left", "") }, func(g *testGroup) { g.lift(g.gateways[0], "left", "", "") }, 100 * time.Millisecond},
+		"taken down":     {func(g *testGroup) { g.down(g.left, "right", "") }, func(g *testGroup) { g.lift(g.left, "right", "", "") }, 100 * time.Millisecond},
+		"its child only": {func(g *testGroup) { g.down(g.left, "right", "lan") }, func(g *testGroup) { g.lift(g.left, "right", "lan", "") }, 100 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGroup(t, 2, nil)
+			g.wantActive(g.gateways[0])
+			g.wantFlow(10 * time.Second)
+			g.quiet()
+			g.events.add(g.now.Add(5*time.Second), func() { c.fail(g) })
+			g.flow(20 * time.Second)
+			if g.gap > c.most {
+				g.fatalf("no answer for %v", g.gap)
+			}
+			g.wantActive(g.gateways[1])
+			g.wantNotice(g.left, "switched")
+			g.wantFlow(2 * time.Minute)
+			g.wantActive(g.gateways[1])
+			g.quiet()
+			c.mend(g)
+			g.flow(2 * time.Minute)
+			g.drive(time.Second)
+			if g.sent != g.answered || len(g.lost) > 0 {
+				g.fatalf("on the way back %d of %d packets were not answered", g.sent-g.answered, g.sent)
+			}
+			g.wantActive(g.gateways[0])
+		})
+	}
+}
+
+func TestPreferredMustHold(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) { g.link = func(*testPacket) []time.Duration { return nil } })
+	g.repair()
+	g.unplug()
+	g.waitFor(time.Minute, func() bool { return g.active() == g.gateways[1] })
+	g.repair()
+	g.waitFor(5*time.Minute, func() bool { return len(g.gateways[0].plane.sas) > 0 })
+	g.drive(time.Second)
+	g.wantActive(g.gateways[0])
+	g.flow(5 * time.Second)
+	for range 3 {
+		g.unplug()
+		g.flow(4 * time.Second)
+		g.wantActive(g.gateways[1])
+		g.repair()
+		g.flow(9 * time.Second)
+		g.wantActive(g.gateways[1])
+		st, _ := g.left.e.StatusOf("right")
+		if why := st.Children[0].Role.Why; !strings.Contains(why, "10s") && !strings.Contains(why, "no Child SA") {
+			g.fatalf("the preferred one waits: %q", why)
+		}
+		g.flow(30 * time.Second)
+		g.wantActive(g.gateways[0])
+	}
+}
+
+func TestNoStandbyWorks(t *testing.T) {
+	g := newGroup(t, 3, nil)
+	g.wantFlow(5 * time.Second)
+	for _, s := range g.gateways {
+		s.kill()
+	}
+	g.flow(3 * time.Minute)
+	if n := g.left.plane.senders(); n > 0 {
+		g.fatalf("%d policies have an SA", n)
+	}
+	g.wantActive(g.gateways[0])
+	g.gateways[2].start()
+	g.waitFor(5*time.Minute, func() bool { g.flow(time.Second); return g.active() == g.gateways[2] })
+	g.wantFlow(time.Minute)
+	g.gateways[1].start()
+	g.waitFor(5*time.Minute, func() bool { g.flow(time.Second); return g.active() == g.gateways[1] })
+	g.wantFlow(time.Minute)
+	g.gateways[0].start()
+	g.waitFor(5*time.Minute, func() bool { g.flow(time.Second); return g.active() == g.gateways[0] })
+	g.wantFlow(time.Minute)
+}
+
+func TestAllAreTakenDown(t *testing.T) {
+	g := newGroup(t, 2, nil)
+	g.down(g.left, "right", "")
+	g.down(g.left, "spare2", "")
+	g.quiet()
+	g.flow(5 * time.Second)
+	if g.answered > 0 || !g.left.plane.held[g.left.plane.matched(g.left.policy("lan"))] {
+		g.fatalf("%d packets were answered", g.answered)
+	}
+	g.lift(g.left, "spare2", "", "")
+	g.wantActive(g.gateways[1])
+	g.wantFlow(5 * time.Second)
+}
+
+func TestHubWithTwoDefaultSpokes(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		g := newGroup(t, 2, func(g *testGroup) {
+			all := []selector.Selector{selector.All(false), selector.All(true)}
+			for i, s := range g.gateways {
+				hub, spoke := &g.left.peers[i], &s.peers[0]
+				hub.Children[0].Remote, spoke.Children[0].Local = all, all
+				net := append(hub.Children[0].Local, testNetworks("2001:db8:1::/64")...)
+				hub.Children[0].Local, spoke.Children[0].Remote = net, net
+				hub.Remote, spoke.Children[0].Start, hub.Children[0].Start = nil, StartBoot, StartTraffic
+				if v6 {
+					hub.Local, spoke.Local, spoke.Remote = g.left.addrs[1], s.addrs[1], []netip.Addr{g.left.addrs[1]}
+				}
+			}
+		})
+		g.wantActive(g.gateways[0])
+		g.wantFlow(5 * time.Second)
+		g.killPreferred()
+		g.quiet()
+		g.flow(10 * time.Second)
+		if g.gap > 2100*time.Millisecond {
+			g.fatalf("no answer for %v", g.gap)
+		}
+		g.wantActive(g.gateways[1])
+		g.gateways[0].start()
+		g.wantFlow(time.Minute)
+		g.wantActive(g.gateways[0])
+	}
+}
+
+func TestFarEndSwitchesFirst(t *testing.T) {
+	g := newGroup(t, 2, nil)
+	g.wantFlow(5 * time.Second)
+	far := g.gateways[1]
+	for range 100 {
+		far.traffic("lan")
+		g.flow(100 * time.Millisecond)
+	}
+	g.wantNoLoss()
+	g.wantActive(g.gateways[0])
+}
+
+func TestStandbyOnDemand(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) {
+		for i := range g.left.peers {
+			g.left.peers[i].Children[0].Start = StartTraffic
+		}
+	})
+	g.flow(10 * time.Second)
+	g.wantActive(g.gateways[0])
+	if n := len(g.gateways[1].plane.sas); n != 0 {
+		g.fatalf("the standby has %d SAs", n)
+	}
+	g.unplug()
+	g.quiet()
+	g.flow(20 * time.Second)
+	if g.gap > 4*time.Second {
+		g.fatalf("no answer for %v", g.gap)
+	}
+	g.wantActive(g.gateways[1])
+	g.repair()
+	g.flow(2 * time.Minute)
+	g.wantActive(g.gateways[0])
+
+	g = newGroup(t, 2, func(g *testGroup) {
+		for i := range g.left.peers {
+			g.left.peers[i].Children[0].Start = StartTraffic
+		}
+	})
+	g.unplug()
+	took := g.waitFor(time.Minute, func() bool { g.flow(everyPacket); return g.answered > 0 })
+	if took > 5*time.Second {
+		g.fatalf("the first answer after %v", took)
+	}
+	g.wantActive(g.gateways[1])
+}
+
+func TestStandbyOfACaller(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) {
+		for i := range g.left.peers {
+			g.left.peers[i].Children[0].Start = StartTraffic
+		}
+		g.left.peers[0].Remote = nil
+	})
+	took := g.waitFor(time.Minute, func() bool { g.flow(everyPacket); return g.answered > 0 })
+	if took > 1500*time.Millisecond {
+		g.fatalf("the first answer after %v", took)
+	}
+	g.wantActive(g.gateways[1])
+	g.gateways[0].connect("")
+	g.flow(5 * time.Second)
+	g.wantActive(g.gateways[0])
+}

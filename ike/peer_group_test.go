@@ -1,0 +1,230 @@
+package ike
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"culvert/internal/ipsec"
+)
+
+// A testGroup is a gateway with several peers for the same networks. Packets flow all the time: the
+
+// gateway sends what its SPD says, and the peer that receives a packet answers it.
+
+type testGroup struct {
+	*testPair
+	gateways       []*testSide // the peers, the most preferred first
+	sent, answered int
+	last           time.Time     // of an answer
+	gap            time.Duration // the longest between two answers
+	oneWay         bool          // the peers answer nothing
+	looks          map[ipsec.Path]*[2]int
+	looked         time.Time
+	seenIn, seenOt map[ipsec.ChildID]uint64
+}
+
+// newGroup returns a gateway with n peers for the same networks, which it connects to.
+
+func newGroup(t testing.TB, n int, edit func(g *testGroup)) *testGroup {
+	g := &testGroup{looks: map[ipsec.Path]*[2]int{}, seenIn: map[ipsec.ChildID]uint64{}, seenOt: map[ipsec.ChildID]uint64{}}
+	newPair(t, 1, func(p *testPair) {
+		g.testPair = p
+		g.gateways = []*testSide{p.right}
+		for i := 2; i <= n; i++ {
+			s := newSide(p, fmt.Sprintf("spare%d", i), fmt.Sprintf("192.0.2.%d", 10*i), fmt.Sprintf("2001:db8::%d0", i))
+			p.more, g.gateways = append(p.more, s), append(g.gateways, s)
+		}
+		p.left.peers = nil
+		for i, s := range g.gateways {
+			peer := defaultPeer(p.left, s)
+			peer.Priority = i + 1
+			peer.Children[0].Start = StartBoot
+			p.left.peers = append(p.left.peers, peer)
+			s.peers = []Peer{defaultPeer(s, p.left)}
+			c := &s.peers[0].Children[0]
+			c.Local, c.Remote = peer.Children[0].Remote, peer.Children[0].Local
+		}
+		p.opened = g.opened
+		if edit != nil {
+			edit(g)
+		}
+	})
+	g.drive(5 * time.Second)
+	return g
+}
+
+// opened answers a packet, or counts an answer.
+
+func (g *testGroup) opened(s *testSide, name ipsec.PolicyName) {
+	switch {
+	case s == g.left:
+		g.answered++
+		g.gap, g.last = max(g.gap, g.now.Sub(g.last)), g.now
+	case !g.oneWay:
+		s.plane.send(s.plane.policyNamed(name), 1)
+	}
+}
+
+// active returns the peer through whose policy the gateway's packets go.
+
+func (g *testGroup) active() *testSide {
+	name := g.left.plane.spd[g.left.plane.matched(g.left.policy("lan"))].Name
+	i := slices.IndexFunc(g.gateways, func(s *testSide) bool { return s.name == name.Peer })
+	return g.gateways[i]
+}
+
+const everyPacket = 50 * time.Millisecond
+
+// flow sends packets for a time, and reports what the dataplane would of silences.
+
+func (g *testGroup) flow(d time.Duration) {
+	g.last = g.now
+	for end := g.now.Add(d); g.now.Before(end); {
+		g.left.plane.send(g.left.plane.matched(g.left.policy("lan")), 1)
+		g.sent++
+		g.drive(everyPacket)
+		if g.now.Sub(g.looked) >= 500*time.Millisecond {
+			g.looked = g.now
+			g.look()
+		}
+	}
+	g.gap = max(g.gap, g.now.Sub(g.last))
+}
+
+// look is lookForSilence of the dataplane.
+
+func (g *testGroup) look() {
+	use := map[ipsec.Path]*planeSA{}
+	ins, outs := map[ipsec.Path]bool{}, map[ipsec.Path]bool{}
+	for id, psa := range g.left.plane.sas {
+		at := psa.sa.Path
+		if use[at] == nil || use[at].sa.ID < id {
+			use[at] = psa
+		}
+		ins[at] = ins[at] || psa.seqIn != g.seenIn[id]
+		outs[at] = outs[at] || psa.seqOut != g.seenOt[id]
+		g.seenIn[id], g.seenOt[id] = psa.seqIn, psa.seqOut
+	}
+	for at, psa := range use {
+		l := g.looks[at]
+		if l == nil {
+			l = new([2]int)
+			g.looks[at] = l
+		}
+		switch {
+		case ins[at]:
+			l[0], l[1] = min(l[0]+1, 3), 0
+		case outs[at]:
+			l[1]++
+		}
+		if l[0] == 3 && l[1] >= 3 {
+			*l = [2]int{}
+			g.left.handle(Hint{ID: psa.sa.ID})
+		}
+	}
+}
+
+// quiet forgets what was counted so far.
+
+func (g *testGroup) quiet() {
+	g.drive(time.Second)
+	g.sent, g.answered, g.gap, g.lost = 0, 0, 0, nil
+}
+
+// wantActive checks which peer is active, and that status says so.
+
+func (g *testGroup) wantActive(s *testSide) {
+	g.t.Helper()
+	if now := g.active(); now != s {
+		g.fatalf("packets go through %s, want %s", now.name, s.name)
+	}
+	for _, other := range g.gateways {
+		st, _ := g.left.e.StatusOf(other.name)
+		if r := st.Children[0].Role; r == nil || r.Active != (s == other) || r.Why == "" || r.Since.IsZero() {
+			g.fatalf("the role of %s is %+v", other.name, r)
+		}
+	}
+	g.wantSound()
+}
+
+// wantFlow sends for a time, and checks that everything was answered.
+
+func (g *testGroup) wantFlow(d time.Duration) {
+	g.t.Helper()
+	g.quiet()
+	g.flow(d)
+	g.drive(time.Second)
+	if g.sent != g.answered {
+		g.fatalf("%d of %d packets were not answered", g.sent-g.answered, g.sent)
+	}
+	g.wantNoLoss()
+}
+
+// drop drops what is sent between the gateway and a peer, as far as it is of a kind.
+
+func (g *testGroup) drop(s *testSide, which func(pk *testPacket) bool) {
+	link := g.link
+	g.link = func(pk *testPacket) []time.Duration {
+		if (pk.from == s || slices.Contains(s.addrs, pk.dst.Addr())) && which(pk) {
+			return nil
+		}
+		return link(pk)
+	}
+}
+
+func anything(*testPacket) bool { return true }
+
+func onlyESP(pk *testPacket) bool { return pk.esp != nil }
+
+func onlyIKE(pk *testPacket) bool { return pk.msg != nil }
+
+func (g *testGroup) unplug() { g.drop(g.gateways[0], anything) }
+
+func (g *testGroup) repair() { g.link = steadyLink(10 * time.Millisecond) }
+
+func (g *testGroup) killPreferred() { g.gateways[0].kill() }
+
+// The standby takes over when the preferred peer fails, whatever the failure is, and loses no more
+
+// than one check takes. When the preferred peer is back, it is active again, without a loss.
+
+// A peer that has failed must work for a while before it is active again. One that comes up for the
+
+// first time is active at once.
+
+// One-way traffic is never answered, so only IKE can show a failure: within a DPD interval and one
+
+// repetition.
+
+// A peer whose IKE is slow, and whose packets come and go, stays active; only when its IKE is
+// silent
+
+// for long does the standby take over, still without a loss.
+
+// Without any peer that works nothing is sent, and the packets wait for the first that comes.
+
+// Those that are taken down do not count, and if all are, everything is dropped.
+
+// A reload does not undo the choice and loses nothing. Other priorities are in force at once.
+
+// Both gateways have other networks apart from those of a group. A peer of a group that is removed
+
+// leaves it to the others.
+
+// A hub with two spokes for everything, which call it, over IPv6 as well.
+
+// The far end may send on the SA of the standby: it is accepted, and changes nothing.
+
+// What waits for traffic comes up in turn: the standby connects only when the preferred peer does
+
+// not answer, and is left when that one is back.
+
+// A preferred peer without an address, which has not called yet, is not waited for.
+
+// ESP to the preferred peer is dropped while its IKE answers. Where the peer answers no probes, the
+
+// way is tried after a while, at growing intervals and for a short time.
+
+// Policies of one group are those with the same networks in any order.

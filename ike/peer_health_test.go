@@ -1,0 +1,80 @@
+package ike
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStandbyOfOneWayTraffic(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) {
+		g.oneWay = true
+		g.left.peers[0].DPD = 5 * time.Second
+	})
+	g.flow(30 * time.Second)
+	g.wantActive(g.gateways[0])
+	g.unplug()
+	start := g.now
+	for g.active() == g.gateways[0] && g.now.Sub(start) < time.Minute {
+		g.flow(everyPacket)
+	}
+	if took := g.now.Sub(start); took > 8*time.Second {
+		g.fatalf("switched after %v", took)
+	}
+	g.wantActive(g.gateways[1])
+}
+
+func TestPacketsCountMoreThanIKE(t *testing.T) {
+	g := newGroup(t, 2, nil)
+	g.wantFlow(5 * time.Second)
+	g.drop(g.gateways[0], onlyIKE)
+	g.left.handle(Rekey{Peer: "right", Child: "lan", Ref: g.left.ref()})
+	g.wantFlow(2 * time.Second)
+	if g.left.main().win.Outstanding().Repeated == 0 {
+		g.fatalf("the request was not repeated")
+	}
+	g.wantActive(g.gateways[0])
+	g.wantFlow(time.Minute)
+	g.wantActive(g.gateways[1])
+}
+
+func TestTrialOfThePreferred(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) { g.left.noProbes = true })
+	g.wantFlow(5 * time.Second)
+	g.left.main().net.follows = false // it is not a culvert
+	g.drop(g.gateways[0], onlyESP)
+	g.flow(20 * time.Second)
+	g.wantActive(g.gateways[1])
+	g.wantFlow(4 * time.Minute)
+	g.quiet()
+	g.flow(20 * time.Minute)
+	trials := 0
+	for _, n := range g.left.notices {
+		if n.Event == "switched" && strings.Contains(n.Text, "it is preferred") {
+			trials++
+		}
+	}
+	if trials != 2 || g.gap > 4*time.Second {
+		g.fatalf("%d trials, and no answer for %v", trials, g.gap)
+	}
+	g.wantActive(g.gateways[1])
+	g.repair()
+	g.wantFlow(30 * time.Minute)
+	g.wantActive(g.gateways[0])
+}
+
+// A peer that answers probes shows that packets arrive again, at the next probe.
+func TestProbesOfThePreferred(t *testing.T) {
+	g := newGroup(t, 2, nil)
+	g.wantFlow(5 * time.Second)
+	g.drop(g.gateways[0], onlyESP)
+	g.flow(5 * time.Second)
+	g.wantActive(g.gateways[1])
+	g.wantFlow(40 * time.Minute) // without a trial
+	g.wantActive(g.gateways[1])
+	g.repair()
+	g.wantFlow(probeEvery + standbyHold - time.Second)
+	g.wantActive(g.gateways[1])
+	g.wantFlow(probeEvery + 2*time.Second)
+	g.wantActive(g.gateways[0])
+}
