@@ -205,6 +205,9 @@ func childDetails(c *control.Child) string {
 	if c.Narrowed {
 		add("narrowed by the peer from %s <-> %s", strings.Join(c.AskedLocal, " "), strings.Join(c.AskedRemote, " "))
 	}
+	if r := c.Role; r != nil {
+		add("%s for %s (%s)", map[bool]string{true: "active", false: "stands by"}[r.Active], span(&r.For), r.Why)
+	}
 	if c.SPIIn != "" || c.SPIOut != "" {
 		add("%s in %s out %s", c.Encap, orNone(c.SPIIn), orNone(c.SPIOut))
 		add("%s", c.Proposal)

@@ -33,7 +33,7 @@ func statusExample() *control.Status {
 							{Worker: 1, State: "installed", SPIIn: "c0ffee03", SPIOut: "deadbee0", BytesIn: 1200000, PacketsIn: 900, LastIn: secs(0.2), RekeyIn: secs(3100)},
 							{Worker: 0, State: "negotiating"},
 						}},
-					{Name: "part", State: "installed", Encap: "udp", SPIIn: "c0ffee05", SPIOut: "deadbee5", Proposal: "aes128gcm16-esn", LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.5.0.0/24"}, Narrowed: true,
+					{Name: "part", State: "installed", Role: &control.Role{For: 75, Why: "another one is preferred"}, Encap: "udp", SPIIn: "c0ffee05", SPIOut: "deadbee5", Proposal: "aes128gcm16-esn", LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.5.0.0/24"}, Narrowed: true,
 						AskedLocal: []string{"10.1.0.0/16"}, AskedRemote: []string{"10.5.0.0/16", "10.6.0.0/16"}, MTU: 1446, Drops: map[string]uint64{"not_granted": 3}},
 					{Name: "mgmt", State: "waiting", LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.9.0.0/24"}, Reason: "waits for traffic"},
 				}},

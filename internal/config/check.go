@@ -105,7 +105,10 @@ type claim struct {
 // A claimant is one child in the search for overlaps.
 type claimant struct {
 	section
-	local []selector.Selector
+	local, remote []selector.Selector
+	bypass        []netip.Prefix
+	peer          int // index
+	priority      int // 0: it is not one of several for its networks
 }
 
 // checkOverlaps refuses two children that claim the same packet. It allows a smaller remote network
@@ -129,7 +132,9 @@ func (l *loader) checkOverlaps() {
 				continue
 			}
 			reported[pair] = true
-			reportOverlap(children, a, c)
+			if !standBy(children, pair) {
+				reportOverlap(children, a, c)
+			}
 		}
 		around = append(around, c)
 	}
@@ -138,23 +143,25 @@ func (l *loader) checkOverlaps() {
 func (l *loader) claims() ([]claimant, []claim) {
 	var children []claimant
 	var claims []claim
-	add := func(raw rawPeer, index int, local, remote []selector.Selector) {
+	add := func(peer, index, priority int, local, remote []selector.Selector) {
+		raw := l.peers[peer]
 		if index < 0 || index >= len(raw.children) {
 			return
 		}
 		for _, sel := range remote {
 			claims = append(claims, claim{len(children), sel})
 		}
-		children = append(children, claimant{raw.children[index], local})
+		bypass := l.config.Peers[peer].Routing[index].Bypass
+		children = append(children, claimant{raw.children[index], local, remote, bypass, peer, priority})
 	}
 	for i := range l.config.Peers {
 		p := &l.config.Peers[i]
 		for _, c := range p.Children {
-			add(l.peers[i], slices.Index(p.Order, c.Name), c.Local, c.Remote)
+			add(i, slices.Index(p.Order, c.Name), p.Priority, c.Local, c.Remote)
 		}
 		for _, m := range p.Manual {
 			if m.SPIOut != 0 { // one that only receives claims no packet
-				add(l.peers[i], slices.Index(p.Order, m.Name), m.Local, m.Remote)
+				add(i, slices.Index(p.Order, m.Name), 0, m.Local, m.Remote)
 			}
 		}
 	}
@@ -184,12 +191,47 @@ func contend(children []claimant, a, b claim) bool {
 	return false
 }
 
+// sameSelectors reports whether two lists hold the same selectors, in any order. Neither holds one
+// twice.
+func sameSelectors(a, b []selector.Selector) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(s selector.Selector) bool { return !slices.Contains(b, s) })
+}
+
+// sameNetworks reports whether two children have the same networks.
+func sameNetworks(a, b *claimant) bool {
+	return sameSelectors(a.local, b.local) && sameSelectors(a.remote, b.remote)
+}
+
+// standBy reports whether one of two children stands by for the other. What is bypassed must be the
+// same then, since it is in force whichever is active.
+func standBy(children []claimant, pair [2]int) bool {
+	first, second := &children[pair[0]], &children[pair[1]]
+	if !sameNetworks(first, second) || first.priority == 0 || second.priority == 0 || first.priority == second.priority {
+		return false
+	}
+	sorted := func(list []netip.Prefix) []netip.Prefix {
+		return slices.SortedFunc(slices.Values(list), netip.Prefix.Compare)
+	}
+	if !slices.Equal(sorted(first.bypass), sorted(second.bypass)) {
+		second.fail("bypass", "bypass differs from that of the child at %s, which has the same networks; give both the same, as it holds whichever of the two is active", first.place("remote"))
+	}
+	return true
+}
+
 // reportOverlap reports an overlap at the child that was read later.
 func reportOverlap(children []claimant, a, b claim) {
 	if a.child > b.child {
 		a, b = b, a
 	}
-	first, second := children[a.child], children[b.child]
-	second.fail("remote", "remote %s overlaps %s of the child at %s, and their local networks overlap as well, so both children claim the same packets; make them disjoint, or make one a smaller network inside the other (the longest prefix decides)",
-		b.remote, a.remote, first.place("remote"))
+	first, second := &children[a.child], &children[b.child]
+	remedy := ""
+	switch {
+	case first.peer == second.peer:
+	case sameNetworks(first, second):
+		remedy = ", or give their peers different priorities (priority = 1 in one, priority = 2 in the other), so that one stands by for the other"
+	case first.priority > 0 && second.priority > 0:
+		remedy = ", or give both exactly the same networks, so that one stands by for the other"
+	}
+	second.fail("remote", "remote %s overlaps %s of the child at %s, and their local networks overlap as well, so both children claim the same packets; make them disjoint, or make one a smaller network inside the other (the longest prefix decides)%s",
+		b.remote, a.remote, first.place("remote"), remedy)
 }

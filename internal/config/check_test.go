@@ -62,6 +62,52 @@ func TestOverlapWithinAPeerIsFoundToo(t *testing.T) {
 	}
 }
 
+// Children with the same networks are allowed where the priorities tell which one stands by.
+func TestPriorities(t *testing.T) {
+	// with gives the two peers priorities; 0 is none.
+	with := func(a, b int, doc string) string {
+		for name, n := range map[string]int{"a": a, "b": b} {
+			if n > 0 {
+				doc = edit(doc, fmt.Sprintf("name = %q\n", name), fmt.Sprintf("name = %q\npriority = %d\n", name, n))
+			}
+		}
+		return doc
+	}
+	const one, two = `"10.1.0.0/16", "2001:db8:1::/64"`, `"0.0.0.0/0", "::/0"`
+	const turned = `"::/0", "0.0.0.0/0"`
+	for name, c := range map[string]struct {
+		doc  string
+		want []string // in the only error; nil: there is none
+	}{
+		"distinct":          {with(1, 2, twoChildren(one, two, one, two)), nil},
+		"in another order":  {with(1, 2, twoChildren(one, two, one, turned)), nil},
+		"the same":          {with(1, 1, twoChildren(one, two, one, two)), []string{`a.toml:18: peer "b": child "child1": remote 0.0.0.0/0 overlaps `, "a.toml:9", "priority = 1 in one, priority = 2 in the other"}},
+		"only one":          {with(1, 0, twoChildren(one, two, one, two)), []string{`a.toml:17: `, "a.toml:9", "priority = 1 in one, priority = 2 in the other"}},
+		"none":              {twoChildren(one, two, one, two), []string{`a.toml:16: `, "a.toml:8", "priority = 1 in one"}},
+		"a part":            {with(1, 2, twoChildren(one, two, `"10.1.0.0/16"`, `"0.0.0.0/0"`)), []string{`a.toml:18: `, "a.toml:9", "exactly the same networks"}},
+		"other locals":      {with(1, 2, twoChildren(`"10.1.0.0/16"`, `"10.2.0.0/16"`, `"10.1.0.0/16", "10.3.0.0/16"`, `"10.2.0.0/16"`)), []string{`a.toml:18: `, "exactly the same networks"}},
+		"another bypass":    {with(1, 2, twoChildren(one, two, one, two)) + "bypass = [\"10.9.0.0/16\"]\n", []string{`a.toml:19: peer "b": child "child1": bypass differs from that of the child at `, "a.toml:9"}},
+		"the same bypass":   {strings.ReplaceAll(with(1, 2, twoChildren(one, two, one, two)), "remote = ["+two+"]", "remote = ["+two+"]\nbypass = [\"10.9.0.0/16\"]"), nil},
+		"many parties":      {edit(editPeer("remote = \"192.0.2.2\"\n", "priority = 1\n"), `"right.example.com"`, `"*.example.com"`), []string{`a.toml:3: peer "right": priority has no effect on a peer with many parties`}},
+		"manual":            {editManual("name = \"m\"", "name = \"m\"\npriority = 1"), []string{`a.toml:3: peer "m": priority has no effect on manual keys`}},
+		"too large":         {editPeer("name =", "priority = 65536\nname ="), []string{`a.toml:2: peer "right": priority = 65536`}},
+		"within one peer":   {editPeer("name =", "priority = 1\nname =") + "[[peer.child]]\nname = \"x\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.2.0.0/16\"]\n", []string{`child "x": remote 10.2.0.0/16 overlaps`}},
+		"with a manual one": {editPeer("name =", "priority = 1\nname =") + edit(manualGood, `"192.0.2.2"`, `"192.0.2.3"`), []string{`peer "m": child "child1": remote 10.2.0.0/16 overlaps`}},
+	} {
+		_, err := loadText(t, c.doc)
+		got := texts(err)
+		if (err == nil) != (c.want == nil) || len(got) > 1 && c.want != nil {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+			continue
+		}
+		for _, w := range c.want {
+			if !strings.Contains(got[0], w) {
+				t.Errorf("%s: got %q, want %q", name, got, w)
+			}
+		}
+	}
+}
+
 func TestManyPeersAreCheckedFast(t *testing.T) {
 	var b strings.Builder
 	for i := range 20000 {

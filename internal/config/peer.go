@@ -60,6 +60,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	s.identities(&p)
 	p.Parties = p.RemoteID.IsPattern() && !s.has("remote")
 	s.maxParties(&p)
+	s.priority(&p)
 	l.config.Peers = append(l.config.Peers, p)
 	l.peers = append(l.peers, raw)
 }
@@ -75,6 +76,21 @@ func (s section) maxParties(p *Peer) {
 	p.MaxParties = int(s.number("max_parties", ike.DefaultMaxParties, 1, mostParties))
 	if s.has("max_parties") && !p.Parties {
 		s.fail("max_parties", "max_parties has no effect on a single peer; omit it, or omit remote and give a pattern as remote_id")
+	}
+}
+
+// mostPriority is the greatest priority.
+const mostPriority = 65535
+
+// priority reads priority, which is for a single peer with IKE.
+func (s section) priority(p *Peer) {
+	p.Priority = int(s.number("priority", 0, 0, mostPriority))
+	switch {
+	case p.Priority == 0:
+	case p.Parties:
+		s.fail("priority", "priority has no effect on a peer with many parties; omit it, or give the identity of one peer as remote_id")
+	case len(p.Children) == 0:
+		s.fail("priority", "priority has no effect on manual keys, which do not show whether the peer works; omit it")
 	}
 }
 

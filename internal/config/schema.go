@@ -85,6 +85,7 @@ var (
 		{name: "per_cpu", kind: text, def: "auto"},
 		{name: "pfs", kind: text, def: "auto"},
 		{name: "mtu", kind: number, def: "0"},
+		{name: "priority", kind: number, def: "0"},
 		{name: "max_parties", kind: number, def: "16384"},
 		{name: "child", kind: tables},
 	}

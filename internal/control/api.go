@@ -92,6 +92,13 @@ type Hold struct {
 	For float64   `json:"for_s"`
 }
 
+// Role is what a child is among those with the same networks.
+type Role struct {
+	Active bool    `json:"active"` // packets are sent through it; the others stand by
+	For    float64 `json:"for_s"`
+	Why    string  `json:"why"`
+}
+
 // Address returns the name by which commands address the peer or the party: peer or peer#party.
 func (p *Peer) Address() string {
 	if p.Party == "" {
@@ -125,6 +132,7 @@ type Child struct {
 	Drops       map[string]uint64 `json:"drops"`
 	GuardDrops  *ChildGuardDrops  `json:"guard_drops"` // nil: not counted by child
 	Reason      string            `json:"reason"`
+	Role        *Role             `json:"role"`       // nil: no other child has its networks
 	TakenDown   *Hold             `json:"taken_down"` // of the child or of the whole peer; nil: nobody took it down
 	WorkerSAs   []WorkerSA        `json:"worker_sas"`
 	PartSAs     []PartSA          `json:"part_sas"`

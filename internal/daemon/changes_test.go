@@ -73,7 +73,7 @@ func TestEveryPeerSettingIsReported(t *testing.T) {
 		reflect.ValueOf(p).Elem().FieldByIndex(f.Index).Set(other(t, f.Type))
 		got := peerChange(old, p)
 		closed := strings.Contains(got, "its SAs are closed and set up again")
-		stay := slices.Contains([]string{"Remote", "RemoteName", "MTU", "RemotePort", "RemoteNATPort", "Proposals", "Lifetime", "DPD", "DPDAction", "Fragment", "OtherPSKs", "AuthLifetime", "MaxParties", "Retransmit", "Reconnect"}, f.Name)
+		stay := slices.Contains([]string{"Remote", "RemoteName", "MTU", "RemotePort", "RemoteNATPort", "Proposals", "Lifetime", "DPD", "DPDAction", "Fragment", "OtherPSKs", "AuthLifetime", "MaxParties", "Priority", "Retransmit", "Reconnect"}, f.Name)
 		if got == "" || closed == stay {
 			t.Errorf("%s: got %q", f.Name, got)
 		}
@@ -118,7 +118,7 @@ var (
 	peerEdits = settings{
 		"name": `"b"`, "remote": `"192.0.2.3"`, "remote_ike_port": "501", "remote_nat_port": "4501", "local": `"192.0.2.1"`, "local_id": `"another"`, "remote_id": `"another"`,
 		"psk": `"another secret of some length"`, "ike_proposals": `["aes256gcm16-prfsha384-ecp384"]`, "ike_lifetime": `"3h"`, "auth_lifetime": `"24h"`, "encap": `"always"`, "dpd": `"7s"`,
-		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit": "{ tries = 3 }", "retry": `{ max = "30s" }`, "per_cpu": `"never"`, "mtu": "1300", "psk_file": `"secret"`,
+		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit": "{ tries = 3 }", "retry": `{ max = "30s" }`, "per_cpu": `"never"`, "mtu": "1300", "priority": "1", "psk_file": `"secret"`,
 	}
 	childEdits = settings{
 		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`,

@@ -36,6 +36,7 @@ var (
 	descTakenDown  = prometheus.NewDesc("culvert_peer_taken_down", "1 if an operator took the whole peer down.", peerLabels, nil)
 	descParties    = prometheus.NewDesc("culvert_peer_parties", "Parties that are connected, of a peer with many; left out while there are none.", peerLabels, nil)
 	descChildUp    = prometheus.NewDesc("culvert_child_up", "1 if the child has an SA.", childLabels, nil)
+	descActive     = prometheus.NewDesc("culvert_child_active", "1 if packets are sent through the child, 0 if it stands by; only of one of several children with the same networks.", childLabels, nil)
 	descNarrowed   = prometheus.NewDesc("culvert_child_narrowed", "1 if the peer granted less than the child's networks.", childLabels, nil)
 	descChildMTU   = prometheus.NewDesc("culvert_child_mtu_bytes", "The largest packet that fits through.", childLabels, nil)
 	descRekeys     = prometheus.NewDesc("culvert_child_rekeys_total", "How often the child's SA was rekeyed.", childLabels, nil)
@@ -53,7 +54,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descTakenDown, descParties, descChildUp, descNarrowed, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descChildGuard, descEvents} {
+	for _, d := range []*prometheus.Desc{descUptime, descPeerUp, descPeerState, descTakenDown, descParties, descChildUp, descActive, descNarrowed, descChildMTU, descRekeys, descBytesIn, descBytesOut, descPacketsIn, descPacketsOut, descDrops, descGuardUp, descGuardDrops, descRepairs, descChildGuard, descEvents} {
 		out <- d
 	}
 }
@@ -97,6 +98,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 
 func collectChild(gauge func(*prometheus.Desc, float64, ...string), count func(*prometheus.Desc, uint64, ...string), peer string, c *control.Child) {
 	gauge(descChildUp, truth(c.State == "installed" || c.State == "rekeying"), peer, c.Name)
+	if c.Role != nil {
+		gauge(descActive, truth(c.Role.Active), peer, c.Name)
+	}
 	gauge(descNarrowed, truth(c.Narrowed), peer, c.Name)
 	gauge(descChildMTU, float64(c.MTU), peer, c.Name)
 	count(descRekeys, uint64(c.Rekeys), peer, c.Name)

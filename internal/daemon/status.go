@@ -163,6 +163,9 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 	out.State, out.Proposal, out.Rekeys, out.Reason = childStates[s.State], s.Proposal, s.Rekeys, s.Reason
 	out.SPIIn, out.SPIOut = espSPI(s.SPIIn), espSPI(s.SPIOut)
 	out.RekeyIn, out.TakenDown = until(now, s.RekeyAt), hold(now, s.Held)
+	if r := s.Role; r != nil {
+		out.Role = &control.Role{Active: r.Active, For: max(0, seconds(now.Sub(r.Since))), Why: r.Why}
+	}
 	if s.Encap {
 		out.Encap = "udp"
 	}

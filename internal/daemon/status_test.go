@@ -30,6 +30,7 @@ func established(t *testing.T, f *fakeParts) {
 		Established: epoch, RekeyAt: epoch.Add(time.Hour), Explain: []string{"ours: x", "theirs: y"}, Children: []ike.ChildStatus{{
 			Name: "lan", State: ike.ChildInstalled, ID: 7, Encap: true, SPIIn: 0xc0ffee01, SPIOut: 0xbeef, Proposal: "aes128gcm16-esn",
 			AskedLocal: []selector.Selector{sel(t, "10.1.0.0/16")}, AskedRemote: []selector.Selector{sel(t, "10.2.0.0/16")}, Narrow: true,
+			Role:    &ike.Role{Since: epoch.Add(3 * time.Second), Why: "another one is preferred"},
 			LocalTS: []selector.Selector{sel(t, "10.1.0.0/24")}, RemoteTS: []selector.Selector{sel(t, "10.2.0.0/24")}, RekeyAt: epoch.Add(20 * time.Second), Rekeys: 2}}}}
 	f.stats[f.named("a", "lan")] = dataplane.ChildStats{BytesIn: 1, BytesOut: 2, PacketsIn: 3, PacketsOut: 4, LastIn: epoch.Add(9 * time.Second), MTU: 1400, Drops: map[string]uint64{"icv": 5, "replay": 0}}
 }
@@ -56,6 +57,9 @@ func TestStatusOfAnEstablishedPeer(t *testing.T) {
 	}
 	if !c.Narrowed || c.AskedLocal[0] != "10.1.0.0/16" || c.AskedRemote[0] != "10.2.0.0/16" {
 		t.Errorf("narrowed %v from %v and %v", c.Narrowed, c.AskedLocal, c.AskedRemote)
+	}
+	if c.Role == nil || *c.Role != (control.Role{For: 7, Why: "another one is preferred"}) {
+		t.Errorf("the role is %+v", c.Role)
 	}
 }
 
