@@ -133,6 +133,7 @@ type childStatus struct {
 	SPIOut                               string `json:"spi_out"`
 	MTU, Rekeys                          int
 	Narrowed                             bool
+	Role                                 *struct{ Active bool }
 	RemoteTS                             []string `json:"remote_ts"`
 	AskedRemote                          []string `json:"asked_remote_ts"`
 	PacketsIn                            uint64   `json:"packets_in"`
