@@ -96,7 +96,10 @@ func (q *acquireQueue) addError(s *slot, flow *selector.Flow, x *txPacket, th *t
 	if s.pick(flow, 0, noWorker) != nil {
 		return saExists
 	}
-	if s.acquire.gone || s.acquire.held || len(s.acquire.packets) >= acquireErrors {
+	if s.acquire.held {
+		return heldDown
+	}
+	if s.acquire.gone || len(s.acquire.packets) >= acquireErrors {
 		return full
 	}
 	q.busy[s] = struct{}{}
@@ -159,6 +162,13 @@ func (q *acquireQueue) failed(s *slot, now time.Time) {
 	for _, c := range list {
 		c.thread.mail.put(c)
 	}
+}
+
+// holds reports whether s is held down.
+func (q *acquireQueue) holds(s *slot) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return s.acquire.held
 }
 
 // hold drops the packets of s, and takes no more while it is held down.

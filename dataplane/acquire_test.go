@@ -216,3 +216,27 @@ func TestHoldPolicy(t *testing.T) {
 	b.queues[0].want(t)
 	a.wantCounter(t, "out_no_sa", 1)
 }
+
+// Packets that come on an SA of a policy that is held down are refused at once, although the SA is
+// there until its peer has answered the Delete.
+func TestHoldRefusesInbound(t *testing.T) {
+	a, b, _ := tunnel(t, 1)
+	pkt := udpPacket(src4, dst4, true, nil)
+	a.queues[0].inject(pkt)
+	b.queues[0].want(t)
+	b.HoldPolicy(lan, true)
+	a.queues[0].inject(pkt)
+	b.wantCounter(t, "esp_down", 1)
+	if st, _ := b.ChildStats(1); st.Drops["down"] != 1 {
+		t.Errorf("the child's drops are %v", st.Drops)
+	}
+	b.HoldPolicy(lan, false)
+	a.queues[0].inject(pkt)
+	b.queues[0].want(t)
+	b.wantCounter(t, "esp_down", 1)
+
+	b.HoldPolicy(lan, true) // one that was negotiated meanwhile
+	install(t, a, b, childSA(t, a, b, 2))
+	a.queues[0].inject(pkt)
+	b.wantCounter(t, "esp_down", 2)
+}

@@ -16,6 +16,7 @@ const (
 	dropErrorIn                  // RFC 4301, Section 6.2: an ICMP error about traffic that the SA does not carry
 	dropFragmentIn               // RFC 4301, Section 7.3: a later fragment without its first, or over it
 	dropNoiseIn                  // multicast, broadcast and link-local, within the SA's selectors
+	dropHeldIn                   // an operator took the policy down, and the SA is being deleted
 	dropECN                      // RFC 6040, Section 4.2: CE outside, not ECN-capable inside
 	dropExpired                  // the SA reached its hard limit (RFC 4301, Section 4.4.2.1)
 	dropTUNFull
@@ -71,6 +72,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropErrorIn:    {"esp_icmp_mismatch", "icmp_mismatch"},
 	dropFragmentIn: {"esp_fragment", "fragment"},
 	dropNoiseIn:    {"esp_noise", "noise"},
+	dropHeldIn:     {"esp_down", "down"},
 	dropECN:        {"esp_ecn", "ecn"},
 	dropExpired:    {"sa_expired", "expired"},
 	dropStray:      {"esp_stray", ""},

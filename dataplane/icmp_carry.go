@@ -52,6 +52,8 @@ func (t *tx) carryError(x *txPacket) {
 				continue
 			case full:
 				t.tally.add(dropErrorNoSA, 1)
+			case heldDown:
+				t.tally.add(dropHeld, 1)
 			}
 			return
 		}

@@ -100,6 +100,10 @@ func TestErrorsThatAreNotCarried(t *testing.T) {
 	}
 	a.wantCounter(t, "out_icmp_no_sa", 1)
 	a.wantNoEvent(t) // "no SA will be created"
+	a.HoldPolicy(lan, true)
+	a.queues[0].inject(icmpAbout(router4, 0x303, about, 28))
+	a.wantCounter(t, "out_down", 1)
+	a.wantCounter(t, "out_icmp_no_sa", 1)
 	if n := b.ports[0].in.len(); n != 0 || b.Counters()["icmp_carried"] != 0 {
 		t.Errorf("%d datagrams were sent", n)
 	}

@@ -132,6 +132,10 @@ func (r *rx) received(in *netio.Received) {
 // deliver checks an opened packet and hands it to the coalescer, which writes it to the TUN.
 func (r *rx) deliver(x *rxPacket) {
 	c, hdr := x.sa, &x.hdr
+	if c.held.Load() {
+		r.drop(c, dropHeldIn)
+		return
+	}
 	if selector.ParsePacket(x.esp.Data, hdr) != nil || nextHeader(hdr.Version) != x.esp.Next {
 		r.drop(c, dropBadInner)
 		return

@@ -20,6 +20,7 @@ type pair struct {
 	outer atomic.Pointer[ipsec.Path] // of its packets
 	mtu   atomic.Int32               // the largest inner packet that needs no outer fragments
 	spent atomic.Bool                // nothing more may be sent: hard limit, or sequence numbers exhausted
+	held  atomic.Bool                // an operator took the policy down: nothing is let in
 	quiet atomic.Bool                // nothing was sent for a while: the next send is to be reported
 	sa    knownSA                    // its first fields share a cache line with those above
 

@@ -39,6 +39,9 @@ func (p *Plane) publish(c *pair) (err error) {
 	if _, ok := p.pairs[c.sa.ID]; ok {
 		return fmt.Errorf("dataplane: Child SA %d is installed already", c.sa.ID)
 	}
+	if s := p.slots[c.sa.Policy]; s != nil {
+		c.held.Store(p.acquires.holds(s))
+	}
 	if c.in != nil {
 		if err := p.sad.install(c); err != nil {
 			return err

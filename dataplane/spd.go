@@ -87,13 +87,17 @@ func (p *Plane) ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error 
 }
 
 // HoldPolicy begins, or with held false ends, to drop the packets of a policy, which an operator
-// took down. The control plane sends on no SA of it meanwhile. Changes of the SPD that leave the
-// policy there do not end it. Any goroutine may call it.
+// took down: those of this side, and those that still come on its SAs while these are deleted. The
+// control plane sends on no SA of it meanwhile. Changes of the SPD that leave the policy there do
+// not end it. Any goroutine may call it.
 func (p *Plane) HoldPolicy(policy ipsec.PolicyID, held bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s := p.slots[policy]; s != nil {
 		p.acquires.hold(s, held)
+		for _, c := range s.pairs {
+			c.held.Store(held)
+		}
 	}
 }
 
