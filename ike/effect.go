@@ -96,17 +96,6 @@ type (
 	Stopped struct{}
 )
 
-// Level is the severity of a Notice.
-type Level uint8
-
-// Levels.
-const (
-	Debug Level = iota
-	Info
-	Warn
-	Error
-)
-
 func (Send) isEffect()               {}
 func (Compute) isEffect()            {}
 func (InstallInbound) isEffect()     {}

@@ -254,3 +254,15 @@ func (n *network) movePeer(to ipsec.Path) {
 	n.movePairs()
 	n.sa.e.touch(n.sa.party)
 }
+
+// roam checks whether the peer is sent to from the right address.
+func (p *party) roam() {
+	for _, s := range slices.Clone(p.sas) {
+		if !s.net.roam() && s.net.homeless() && !s.state.ended() {
+			p.obstructed(s, ipsec.Unreachable{Why: ipsec.ObstacleSource})
+		}
+	}
+	if p.main() == nil && len(p.cfg.Remote) > 0 && p.e.cfg.LocalAddr != nil && p.e.localAddr(p.profile, p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]).IsValid() {
+		p.hasten()
+	}
+}

@@ -2,11 +2,9 @@ package ike
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"culvert/ike/timer"
-	"culvert/internal/ipsec"
 )
 
 // sweep is the check of every IKE SA after an address or route of this host changed.
@@ -88,18 +86,6 @@ func (e *Engine) lookForAddress() {
 	}
 	w.pause = min(max(2*w.pause, strayFirst), strayMax)
 	e.after(&w.retry, w.pause)
-}
-
-// roam checks whether the peer is sent to from the right address.
-func (p *party) roam() {
-	for _, s := range slices.Clone(p.sas) {
-		if !s.net.roam() && s.net.homeless() && !s.state.ended() {
-			p.obstructed(s, ipsec.Unreachable{Why: ipsec.ObstacleSource})
-		}
-	}
-	if p.main() == nil && len(p.cfg.Remote) > 0 && p.e.cfg.LocalAddr != nil && p.e.localAddr(p.profile, p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]).IsValid() {
-		p.hasten()
-	}
 }
 
 // hasAddr reports whether an address is this host's, as far as the engine knows.

@@ -204,6 +204,7 @@ func TestBusy(t *testing.T) {
 // TestSmallLimits: with few half-open IKE SAs, each host and each network may still have one.
 func TestSmallLimits(t *testing.T) {
 	a, same, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("198.51.100.1")
+	third := netip.MustParseAddr("203.0.113.1")
 	var c Newcomers
 	if !c.Admits(a, 1, false, 8) {
 		t.Fatal("the first is refused")
@@ -211,6 +212,10 @@ func TestSmallLimits(t *testing.T) {
 	c.Add(a, 1)
 	if c.Admits(a, 1, false, 8) || c.Admits(same, 1, false, 8) || c.Admits(a, 1, true, 8) || !c.Admits(other, 1, false, 8) {
 		t.Error("a host, or a network, has another number than one")
+	}
+	c.Add(other, 1)
+	if c.Admits(third, 1, true, 2) || !c.Admits(third, 1, true, 3) {
+		t.Error("a configured address has a place beyond the limit, or none within it")
 	}
 	if !SameNetwork(a, same) || SameHost(a, same) || SameNetwork(a, other) {
 		t.Error("networks are confused")
