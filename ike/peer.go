@@ -226,3 +226,11 @@ func (p *party) policyNamed(name string) *child.Policy {
 	}
 	return nil
 }
+
+// removeFrom closes a profile that is no longer configured.
+func (p *profile) removeFrom(why string) {
+	p.removed = true
+	for q := range p.all() {
+		q.removeFrom(why)
+	}
+}

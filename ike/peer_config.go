@@ -125,14 +125,6 @@ func (p *profile) setAddresses(cfg Peer) {
 	p.party.redirect()
 }
 
-// removeFrom closes a profile that is no longer configured.
-func (p *profile) removeFrom(why string) {
-	p.removed = true
-	for q := range p.all() {
-		q.removeFrom(why)
-	}
-}
-
 func (p *party) removeFrom(why string) {
 	p.waiters.abandon(errors.New(why))
 	p.e.timers.Stop(&p.try.Timer)

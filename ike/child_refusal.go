@@ -1,0 +1,108 @@
+package ike
+
+import (
+	"errors"
+
+	"culvert/ike/child"
+	"culvert/ike/timer"
+	"culvert/ike/wire"
+)
+
+// refused reacts to an error response.
+func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
+	switch {
+	case x.further():
+		x.refusedFurther(s, kind)
+		x.finish(s)
+		return
+	case x.part():
+		x.refusedPart(s, kind)
+		x.finish(s)
+		return
+	case x.like != nil:
+		x.fail(s, refusalText(kind), nil)
+		x.finish(s)
+		return
+	}
+	overtaken, tries := false, 0
+	if x.old != nil {
+		overtaken = x.old.State() != child.Live || negotiated(x.old).crossing != nil
+		tries = x.old.Refused()
+	} else {
+		tries = x.policy.Refused()
+	}
+	switch reactTo(kind, overtaken, tries) {
+	case reactForget:
+		x.release(s)
+		x.acceptPeers()
+	case reactWait:
+		x.release(s)
+		x.wait(s, kind)
+	case reactRecreate:
+		x.release(s)
+		if x.old != nil {
+			x.old.Lost(child.EndFailed, "the peer has no such Child SA")
+			x.policy.Want()
+		}
+	case reactCloseIKE:
+		x.fail(s, refusalText(kind)+" for minutes", nil)
+		x.finish(s)
+		s.close("the peer keeps refusing: the two sides disagree about which SAs exist")
+		return
+	default:
+		x.childOffer.refused(s, kind)
+		if x.old == nil {
+			s.succ.cannotCarry(kind)
+		}
+		x.postpone(s)
+	}
+	x.finish(s)
+}
+
+// wait schedules another try after a pause, as TEMPORARY_FAILURE demands (RFC 7296, Section 2.25).
+func (x *childExchange) wait(s *ikeSA, kind wire.NotifyType) {
+	pause := timer.TemporaryWait(s.e.cfg.Rand)
+	if x.old != nil {
+		x.old.RekeyIn(pause)
+		return
+	}
+	x.policy.TryIn(pause, refusalText(kind))
+}
+
+// rekeyPause is the least pause between a failed rekeying and the next try.
+const rekeyPause = 10 * timer.TemporaryPause
+
+// postpone schedules the next try of a rekeying that failed.
+func (x *childExchange) postpone(s *ikeSA) {
+	if x.old == nil {
+		return
+	}
+	if x.crossed() {
+		x.acceptPeers()
+		return
+	}
+	x.old.Answer(errors.New(x.policy.Reason))
+	if x.old.State() == child.Live && x.old.Carrier() != nil {
+		x.old.RekeyIn(timer.Longer(rekeyPause, s.e.cfg.Rand))
+	}
+}
+
+// unacceptable ends the exchange because its response cannot be used. The peer has installed its
+// pair by now, so it is sent a Delete.
+func (x *childExchange) unacceptable(s *ikeSA, why string) {
+	s.e.count("ike_child_unacceptable")
+	spi := x.spi
+	x.fail(s, "the peer's answer is not acceptable: "+why, nil)
+	if x.old != nil {
+		s.succ.wontLive("rekeying the Child SA failed: the peer's answer is not acceptable: " + why)
+	}
+	x.postpone(s)
+	s.enqueue(&informational{kind: askDelete, spis: []uint32{spi}})
+	x.finish(s)
+}
+
+func (x *childExchange) failed(s *ikeSA, why string, explain []string) {
+	x.fail(s, why, explain)
+	x.postpone(s)
+	x.finish(s)
+}
