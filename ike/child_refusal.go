@@ -13,17 +13,19 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	switch {
 	case x.further():
 		x.refusedFurther(s, kind)
-		x.finish(s)
-		return
 	case x.part():
 		x.refusedPart(s, kind)
-		x.finish(s)
-		return
 	case x.like != nil:
 		x.fail(s, refusalText(kind), nil)
-		x.finish(s)
+	default:
+		x.refusedMain(s, kind)
 		return
 	}
+	x.finish(s)
+}
+
+// refusedMain is refused for a pair of the policy's main chain.
+func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 	overtaken, tries := false, 0
 	if x.old != nil {
 		overtaken = x.old.State() != child.Live || negotiated(x.old).crossing != nil
