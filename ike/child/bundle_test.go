@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -146,5 +147,16 @@ func TestInPlaceOf(t *testing.T) {
 	b.TakeOver(&old.bundle)
 	if part.next != again || other.next != wide || main.next != wide {
 		t.Errorf("replaced by %v, %v and %v", part.next, other.next, main.next)
+	}
+}
+
+// The pairs of several policies on one carrier are told apart, whichever came last.
+func TestBundleOfSeveral(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	first := s.ours()
+	other := NewPolicy(s.table, s, 8, ipsec.PolicyName{}, onDemand(0))
+	second := s.install(other.Main(), true, nil)
+	if b := &s.sa.bundle; b.Of(s.pol) != first || b.Of(other) != second {
+		t.Errorf("got %v and %v", b.Of(s.pol), b.Of(other))
 	}
 }

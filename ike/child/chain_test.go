@@ -190,3 +190,15 @@ func TestBestOfAnotherChain(t *testing.T) {
 		t.Errorf("got %v", s.pol.Best())
 	}
 }
+
+// A chain whose request is under way has no pair to take over.
+func TestPromoteSkipsRequests(t *testing.T) {
+	s, main := grouped(t)
+	s.pol.Acquire(selector.Flow{}, 1)
+	own := s.own(2, true)
+	own.Delete(EndLocal, "for the test")
+	main.Lost(EndPeer, "for the test")
+	if got := s.pol.Main().Pairs(); len(got) != 1 || got[0] != own {
+		t.Errorf("the main chain has %v", got)
+	}
+}

@@ -180,3 +180,17 @@ func TestHeirOfADeletedPair(t *testing.T) {
 		}
 	}
 }
+
+// No timer of a pair outlives it.
+func TestTimersEndWithThePair(t *testing.T) {
+	s := newStand(t, onDemand(100*time.Second))
+	p := s.install(s.pol.Main(), false, nil)
+	p.UseSoon()
+	if s.timers.Len() != 3 {
+		t.Fatalf("%d timers run", s.timers.Len())
+	}
+	p.Lost(EndPeer, "for the test")
+	if s.timers.Len() != 0 {
+		t.Errorf("%d timers run", s.timers.Len())
+	}
+}

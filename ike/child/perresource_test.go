@@ -156,7 +156,7 @@ func TestRefusedResource(t *testing.T) {
 	if r := s.reports; len(r) != 1 || r[0].Event != "resource-failed" || r[0].Text != "no Child SA of worker 1: for the test" || r[0].Policy != s.pol || r[0].Pair != nil {
 		t.Errorf("reported %+v", r)
 	}
-	s.pass(resourcePause - 1)
+	s.pass(10*time.Minute - 1)
 	s.pol.Acquire(selector.Flow{}, 2)
 	if len(s.sa.requested) != 1 || len(s.pol.Further()) != 0 {
 		t.Error("the peer is asked again before the pause is over")

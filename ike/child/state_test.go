@@ -47,3 +47,13 @@ func TestMoves(t *testing.T) {
 		}
 	}
 }
+
+// The owner looks at its policies after each move of a pair that is carried.
+func TestMovesTouchTheOwner(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	p := s.ours()
+	s.touched = false
+	if p.moveTo(Replaced); !s.touched {
+		t.Error("the owner is not touched")
+	}
+}
