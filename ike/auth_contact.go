@@ -64,18 +64,23 @@ func (t *peerTable) sharing(p *profile, remote identity.ID) func(yield func(*par
 	}
 	return func(yield func(*party) bool) {
 		for _, q := range list {
-			if q.removed || q.cfg.LocalID.Canonical() != p.cfg.LocalID.Canonical() {
+			if q.removed || q.local != p.local {
 				continue
 			}
-			with := []*party{q.party}
-			switch {
-			case q.cfg.Parties && pattern:
-				with = q.members.list
-			case q.cfg.Parties:
-				with = []*party{q.members.byID[key]}
+			if !q.cfg.Parties {
+				if !yield(q.party) {
+					return
+				}
+				continue
 			}
-			for _, one := range with {
-				if one != nil && !yield(one) {
+			if !pattern {
+				if one := q.members.byID[key]; one != nil && !yield(one) {
+					return
+				}
+				continue
+			}
+			for _, one := range q.members.list {
+				if !yield(one) {
 					return
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/identity"
 	"culvert/ike/wire"
 )
 
@@ -158,6 +159,35 @@ func TestEntriesWithDifferentSecrets(t *testing.T) {
 		p.wantDone(p.right, ref, "AUTHENTICATION_FAILED")
 		if i := slices.IndexFunc(p.right.e.Status(), func(st PeerStatus) bool { return st.Name == "left" }); p.right.e.Status()[i].State != PeerEstablished {
 			p.fatalf("the entry with the right secret went down")
+		}
+	}
+}
+
+// TestSharingCostsLittle: to look for the IKE SAs of other entries reads no distinguished name of
+// theirs, however many there are.
+func TestSharingCostsLittle(t *testing.T) {
+	peers := crowdPeers(false, 1000)
+	for i := range peers {
+		peers[i].LocalID, peers[i].RemoteID = dnOf(t, 0), dnOf(t, i+1)
+	}
+	c := newCrowd(t)
+	c.handle(c.right, SetPeers{Peers: peers})
+	parties := 0
+	allocs := testing.AllocsPerRun(1, func() {
+		parties = 0
+		for range c.right.peers.sharing(c.right.peers.order[0], identity.ID{}) {
+			parties++
+		}
+	})
+	if parties != len(peers) || allocs > 20 {
+		t.Errorf("%v allocations for %d parties", allocs, parties)
+	}
+}
+
+func BenchmarkSharing(b *testing.B) {
+	e := namedByDN(b)
+	for b.Loop() {
+		for range e.peers.sharing(e.peers.order[0], identity.ID{}) {
 		}
 	}
 }

@@ -106,6 +106,7 @@ type profile struct {
 	e       *Engine
 	given   Peer           // as configured
 	cfg     Peer           // with defaults filled in
+	local   identity.ID    // cfg.LocalID in its canonical form
 	place   uint64         // position in the configuration, increasing
 	party   *party         // exists from the start
 	members members        // with Peer.Parties: the others
@@ -115,7 +116,7 @@ type profile struct {
 }
 
 func (e *Engine) newProfile(cfg Peer) *profile {
-	p := &profile{e: e, given: cfg, cfg: withDefaults(cfg)}
+	p := &profile{e: e, given: cfg, cfg: withDefaults(cfg), local: cfg.LocalID.Canonical()}
 	p.party = p.newParty("")
 	return p
 }
