@@ -202,6 +202,20 @@ func (e *Engine) hintAboutSPI(d Datagram, spi []byte, ps []wire.Payload) {
 	}
 }
 
+// peerLacks handles the peer's protected word that it does not know an SPI that we send to (RFC
+// 7296, Section 1.5): the Child SA is rekeyed, at a limited rate. A peer that has it after all,
+// because the word is about a packet that crossed a change, loses nothing by that. One that has
+// lost it says so again (Section 2.25.1), and gets a new one.
+func (s *ikeSA) peerLacks(spi []byte) {
+	p, now := s.children.Named(spi), s.e.handling.now
+	if p == nil || !s.usable() || !s.live.lacked.IsZero() && now.Sub(s.live.lacked) < liveness.HintInterval {
+		return
+	}
+	s.live.lacked = now
+	s.e.count("ike_peer_lacks_child")
+	p.Expiring()
+}
+
 // An addrTable holds the established IKE SAs by their peer's address.
 type addrTable map[netip.Addr][]*ikeSA
 

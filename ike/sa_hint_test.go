@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
@@ -439,5 +440,48 @@ func TestRestartedPeerIsTriedAtOnce(t *testing.T) {
 	}
 	if took := p.now.Sub(back); took > 250*time.Millisecond {
 		p.fatalf("back after %v", took)
+	}
+}
+
+// A peer says, protected, that it does not know the SPI of a Child SA: if it has lost it, there is
+// another one at once; if not, it is rekeyed without loss. Repeated words cost nothing.
+func TestPeerLacksAChildSA(t *testing.T) {
+	for _, lost := range []bool{true, false} {
+		p := newPair(t, 1, nil)
+		p.up()
+		p.left.traffic("lan")
+		p.drive(time.Second)
+		pair := p.left.main().children.Pairs()[0]
+		if lost {
+			gone := p.right.main().children.Pairs()[0]
+			gone.Lost(child.EndLocal, "lost by the test")
+			p.right.plane.remove(gone.SA.ID)
+		}
+		say := func(spi uint32) {
+			n := &wire.Notify{Kind: wire.InvalidSPI, Data: binary.BigEndian.AppendUint32(nil, spi)}
+			p.right.main().enqueue(&informational{payloads: []wire.Payload{n}})
+			p.right.handle(Wake{})
+			p.drive(time.Second)
+		}
+		say(pair.SA.SPIIn) // not one that left sends to
+		if n := p.left.requests(wire.CreateChildSA); n != 0 {
+			p.fatalf("lost=%t: %d requests because of another SPI", lost, n)
+		}
+		say(pair.SA.SPIOut)
+		if got := p.left.main().children.Pairs(); len(got) != 1 || got[0] == pair {
+			p.fatalf("lost=%t: %d pairs, the old one is the first: %t", lost, len(got), got[0] == pair)
+		}
+		sent := p.left.requests(wire.CreateChildSA)
+		for range 5 {
+			say(p.left.main().children.Pairs()[0].SA.SPIOut)
+		}
+		if n := p.left.requests(wire.CreateChildSA); n != sent {
+			p.fatalf("lost=%t: %d further requests", lost, n-sent)
+		}
+		if n := p.left.e.Counters()["ike_peer_lacks_child"]; n != 1 {
+			p.fatalf("lost=%t: counted %d", lost, n)
+		}
+		p.drive(time.Minute) // the old one is there for late packets
+		p.wantTunnel()
 	}
 }

@@ -107,6 +107,9 @@ func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) 
 		return nil, errPending
 	}
 	s.auth.listen(ps)
+	if n, ok := wire.FindNotify(ps, wire.InvalidSPI); ok {
+		s.peerLacks(n.Data)
+	}
 	answer := s.net.whereItIs(ps)
 	for _, p := range ps {
 		d, ok := p.(*wire.Delete)

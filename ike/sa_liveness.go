@@ -18,7 +18,9 @@ type livenessCheck struct {
 	sa    *ikeSA
 	timer timer.Timer
 	doubt time.Duration // how long a check after a hint may take
-	asked time.Time     // when the last request was first sent
+	// lacked is when the peer last said of a Child SA that it does not know it.
+	lacked time.Time
+	asked  time.Time // when the last request was first sent
 	// repeated is set while a request had to be sent again, and nothing authentic has come since.
 	repeated bool
 }
