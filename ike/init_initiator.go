@@ -206,26 +206,14 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 	sa, _ := wire.Find[*wire.SA](m.Payloads)
 	ke, _ := wire.Find[*wire.KE](m.Payloads)
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
-	if m.ResponderSPI == 0 {
-		return errors.New("the responder's SPI is zero")
-	}
-	if n := len(sa.Proposals); n != 1 {
-		return fmt.Errorf("it must choose one proposal, and chose %d", n)
-	}
-	if n := len(sa.Proposals[0].SPI); n != 0 {
-		return fmt.Errorf("its proposal has an SPI of %d octets, and must have none in IKE_SA_INIT", n)
-	}
-	chosen := sa.Proposals[0]
-	if err := proposal.CheckAnswer(su.init.offers, chosen); err != nil {
+	if err := su.init.check(m.ResponderSPI, sa, ke); err != nil {
 		return err
-	}
-	if proposal.Group(chosen) != su.init.group || ke.Group != su.init.group {
-		return fmt.Errorf("we sent key exchange %s, and it uses %s", wire.GroupName(su.init.group), wire.GroupName(ke.Group))
 	}
 	if err := s.e.cfg.KE.Check(ke.Group, ke.Data); err != nil {
 		s.e.count("ike_bad_key_exchange")
 		return err
 	}
+	chosen := sa.Proposals[0]
 	if s.net.beginsAgain() {
 		return nil
 	}
@@ -245,6 +233,27 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 		s.spi.R = m.ResponderSPI
 		x.finish(s, d.Path, chosen, m.Payloads, k.shared)
 	})
+	return nil
+}
+
+// check reports what of a response does not answer our request.
+func (o *initTry) check(spi wire.SPI, sa *wire.SA, ke *wire.KE) error {
+	if spi == 0 {
+		return errors.New("the responder's SPI is zero")
+	}
+	if n := len(sa.Proposals); n != 1 {
+		return fmt.Errorf("it must choose one proposal, and chose %d", n)
+	}
+	chosen := sa.Proposals[0]
+	if n := len(chosen.SPI); n != 0 {
+		return fmt.Errorf("its proposal has an SPI of %d octets, and must have none in IKE_SA_INIT", n)
+	}
+	if err := proposal.CheckAnswer(o.offers, chosen); err != nil {
+		return err
+	}
+	if proposal.Group(chosen) != o.group || ke.Group != o.group {
+		return fmt.Errorf("we sent key exchange %s, and it uses %s", wire.GroupName(o.group), wire.GroupName(ke.Group))
+	}
 	return nil
 }
 

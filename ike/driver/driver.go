@@ -211,19 +211,10 @@ func (d *Driver) Run(ctx context.Context) error {
 	}
 }
 
-// Messages of established SAs go before those of new peers, except in every turn divisible by
-// fairTurn, so that neither a flood of IKE_SA_INIT stops rekeys nor a flood of junk stops new
-// peers.
-const fairTurn = 8
-
 // step waits for one event and handles it.
 func (d *Driver) step(ctx context.Context) {
 	l := &d.loop
-	established, auth, init := d.queues[classEstablished].datagrams, d.queues[classAuth].datagrams, d.queues[classInit].datagrams
-	l.turns++
-	if l.pool.newcomersFull() || len(established) > 0 && l.turns%fairTurn != 0 {
-		auth, init = nil, nil
-	}
+	established, auth, init := d.turn()
 	stop, ended := d.stop, ctx.Done()
 	if l.stopping {
 		stop, ended = nil, nil

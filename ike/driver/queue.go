@@ -131,3 +131,19 @@ func (d *Driver) read() {
 		}
 	}
 }
+
+// Messages of established SAs go before those of new peers, except in every turn divisible by
+// fairTurn, so that neither a flood of IKE_SA_INIT stops rekeys nor a flood of junk stops new
+// peers.
+const fairTurn = 8
+
+// turn begins a turn of the loop, and returns the queues of datagrams that it may take from; nil:
+// not this time.
+func (d *Driver) turn() (established, auth, init <-chan datagram) {
+	established, auth, init = d.queues[classEstablished].datagrams, d.queues[classAuth].datagrams, d.queues[classInit].datagrams
+	d.loop.turns++
+	if d.loop.pool.newcomersFull() || len(established) > 0 && d.loop.turns%fairTurn != 0 {
+		return established, nil, nil
+	}
+	return established, auth, init
+}

@@ -82,14 +82,10 @@ func warnForwarding(cfg *config.Config, log *slog.Logger) {
 // run works until the end.
 func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	d.resolver = newResolver(systemLookup(netio.Dialer(cfg.Daemon.Mark.Value).DialContext), d.resolved)
-	engine := ike.New(ike.Config{
-		Rand: rand.Reader, KE: suite.SystemGroups{}, SPIs: p.plane, IKEPort: cfg.Daemon.IKEPort, NATPort: cfg.Daemon.NATPort,
-		Resources:   len(p.net.Ports()),
-		LocalAddr:   func(remote netip.Addr) netip.Addr { a, _ := p.net.LocalAddr(remote); return a },
-		HasAddr:     p.net.HasAddr,
-		CrashTokens: p.crashTokens(&cfg.Daemon),
-	}, time.Now())
-	p.driver = driver.New(driver.Config{Engine: engine, Plane: p.plane, Transport: transport{p.net, p.plane}, Unreachable: p.net.Unreachable(), Log: d.log, Resolve: d.resolveAgain})
+	p.driver = driver.New(driver.Config{
+		Engine: p.newEngine(&cfg.Daemon), Plane: p.plane, Transport: transport{p.net, p.plane}, Unreachable: p.net.Unreachable(),
+		Log: d.log, Resolve: d.resolveAgain,
+	})
 	d.ike = p.driver
 	p.roams.Store(p.driver)
 
@@ -132,6 +128,17 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	stopPlane()
 	<-planeDone
 	return err
+}
+
+// newEngine returns the engine on the parts that are open.
+func (p *parts) newEngine(c *config.Daemon) *ike.Engine {
+	return ike.New(ike.Config{
+		Rand: rand.Reader, KE: suite.SystemGroups{}, SPIs: p.plane, IKEPort: c.IKEPort, NATPort: c.NATPort,
+		Resources:   len(p.net.Ports()),
+		LocalAddr:   func(remote netip.Addr) netip.Addr { a, _ := p.net.LocalAddr(remote); return a },
+		HasAddr:     p.net.HasAddr,
+		CrashTokens: p.crashTokens(c),
+	}, time.Now())
 }
 
 // closeGrace bounds the time for answers to clients at the end.
