@@ -62,7 +62,7 @@ type proof struct {
 // prove has c make this side's AUTH payload. then is called with it, at once or by a later Handle.
 func (s *ikeSA) prove(c Credential, id *wire.ID, then func(proof)) {
 	o := s.signed(s.initiator, id)
-	s.e.work(c.Slow(), func() any {
+	s.carryOut(c.Slow(), func() any {
 		auth, err := c.Prove(o)
 		return proof{auth, err}
 	}, func(v any) {
@@ -78,7 +78,7 @@ func (s *ikeSA) prove(c Credential, id *wire.ID, then func(proof)) {
 // by a later Handle. The payloads must not be changed until then.
 func (s *ikeSA) verify(c Credential, id *wire.ID, auth *wire.Auth, ps []wire.Payload, then func(error)) {
 	o := s.signed(!s.initiator, id)
-	s.e.work(c.Slow(), func() any { return verdict{c.Verify(o, auth, ps)} }, func(v any) {
+	s.carryOut(c.Slow(), func() any { return verdict{c.Verify(o, auth, ps)} }, func(v any) {
 		got, ok := v.(verdict)
 		if !ok {
 			got.err = errComputation
@@ -90,13 +90,14 @@ func (s *ikeSA) verify(c Credential, id *wire.ID, auth *wire.Auth, ps []wire.Pay
 // verdict is the result of a Verify.
 type verdict struct{ err error }
 
-// work runs run at once or, if it is slow, by Compute; then is called with its value.
-func (e *Engine) work(slow bool, run func() any, then func(any)) {
+// carryOut runs run at once or, if it is slow, by Compute; then is called with its value, unless
+// the IKE SA has ended or no longer waits.
+func (s *ikeSA) carryOut(slow bool, run func() any, then func(any)) {
 	if !slow {
 		then(run())
 		return
 	}
-	e.compute(run, then)
+	s.e.computeFor(s, run, then)
 }
 
 // signed returns what one side's AUTH covers: its own first message, the other side's nonce and its

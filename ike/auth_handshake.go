@@ -17,6 +17,8 @@ func (*authHandshake) expects(ex wire.ExchangeType) bool { return ex == wire.IKE
 
 func (*authHandshake) rule() payloadRule { return ruleAuthRequest }
 
+func (*authHandshake) abandon(*ikeSA) {}
+
 // request verifies the initiator against one candidate after the other.
 func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error) {
 	a := &authAttempt{sa: s, ps: ps}

@@ -32,6 +32,7 @@ type toyHandshake struct {
 
 func (x *toyHandshake) expects(ex wire.ExchangeType) bool { return ex == x.ex }
 func (x *toyHandshake) rule() payloadRule                 { return payloadRule{} }
+func (x *toyHandshake) abandon(*ikeSA)                    {}
 
 func (x *toyHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error) {
 	n, ok := wire.FindNotify(ps, toy)

@@ -29,6 +29,13 @@ func (*childHandshake) expects(wire.ExchangeType) bool { return false }
 
 func (*childHandshake) rule() payloadRule { return ruleCreateChild }
 
+// abandon implements handshake: the pair was not rekeyed.
+func (x *childHandshake) abandon(s *ikeSA) {
+	if !s.state.ended() {
+		x.cancel()
+	}
+}
+
 // read reads the purpose of the request. It refuses a request that collides with one of ours (RFC
 // 7296, Section 2.25).
 func (x *childHandshake) read(s *ikeSA, ps []wire.Payload) error {
@@ -88,7 +95,7 @@ func (x *childHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, e
 		return nil, err
 	}
 	s.handshake = x
-	s.e.answerKey(group, ke.Data, func(k keyPair) { x.computed(s, k) })
+	s.answerKey(group, ke.Data, func(k keyPair) { x.computed(s, k) })
 	return nil, errPending
 }
 

@@ -43,15 +43,24 @@ func (e *Engine) newKey(group wire.TransformID, then func(keyPair)) {
 // answerKey has Compute make our half of a key exchange and the shared secret with theirs. then is
 // called with both by a later Handle.
 func (e *Engine) answerKey(group wire.TransformID, theirs []byte, then func(keyPair)) {
-	groups := e.cfg.KE
-	e.compute(func() any {
+	e.compute(answering(e.cfg.KE, group, theirs), keyResult(then))
+}
+
+// answerKey is that of the engine for a request of the peer: then is not called once the IKE SA has
+// ended or no longer waits.
+func (s *ikeSA) answerKey(group wire.TransformID, theirs []byte, then func(keyPair)) {
+	s.e.computeFor(s, answering(s.e.cfg.KE, group, theirs), keyResult(then))
+}
+
+func answering(groups suite.Groups, group wire.TransformID, theirs []byte) func() any {
+	return func() any {
 		ke, err := groups.New(group)
 		if err != nil {
 			return keyPair{err: err}
 		}
 		shared, err := ke.Shared(theirs)
 		return keyPair{ke: ke, public: ke.Public(), shared: shared, err: err}
-	}, keyResult(then))
+	}
 }
 
 // sharedKey has Compute make the shared secret of our half and theirs. then is called with it by a

@@ -100,7 +100,7 @@ func New(cfg Config, now time.Time) *Engine {
 	e := &Engine{
 		cfg:      cfg,
 		handling: handling{now: now, fx: &Effects{}},
-		jobs:     jobs{waiting: map[uint64]func(any){}},
+		jobs:     jobs{waiting: map[uint64]func(any){}, ofSA: map[*ikeSA]uint64{}},
 		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, byAddr: addrTable{}},
 		peers:    newPeerTable(),
 		policies: newPolicyTable(),
@@ -216,6 +216,7 @@ func (e *Engine) recovered(why any) {
 type jobs struct {
 	last    uint64
 	waiting map[uint64]func(any)
+	ofSA    map[*ikeSA]uint64 // see computeFor
 }
 
 // compute runs run elsewhere. A later Handle calls then with its value, if ever; then must check
@@ -224,6 +225,25 @@ func (e *Engine) compute(run func() any, then func(any)) {
 	e.jobs.last++
 	e.jobs.waiting[e.jobs.last] = then
 	e.emit(Compute{ID: e.jobs.last, Run: run})
+}
+
+// computeFor is compute for an IKE SA, which waits for one such computation at a time, until its
+// result comes or cancel is called.
+func (e *Engine) computeFor(s *ikeSA, run func() any, then func(any)) {
+	e.compute(run, func(v any) {
+		delete(e.jobs.ofSA, s)
+		then(v)
+	})
+	e.jobs.ofSA[s] = e.jobs.last
+}
+
+// cancel drops the computation that an IKE SA waits for by computeFor, if there is one. Its result
+// is ignored.
+func (j *jobs) cancel(s *ikeSA) {
+	if id, ok := j.ofSA[s]; ok {
+		delete(j.ofSA, s)
+		delete(j.waiting, id)
+	}
 }
 
 func (j *jobs) finish(in Computed) {

@@ -77,6 +77,7 @@ func (s *ikeSA) conclude(ps []wire.Payload, err error) {
 	var end *fatalError
 	switch {
 	case errors.Is(err, errPending):
+		s.waitWithAnswer()
 	case err == nil:
 		s.answer(ps)
 	case errors.As(err, &notify):

@@ -26,9 +26,10 @@ type ikeSA struct {
 	keys           saKeys
 	win            window.Window[ipsec.Path]
 	retransmission timer.Timer
-	setup          *setup    // nil once established
-	handshake      handshake // of a responder; nil outside of one
-	afterAuth      uint32    // message ID of the peer's first request after IKE_AUTH
+	setup          *setup       // nil once established
+	handshake      handshake    // of a responder; nil outside of one
+	answerBy       *timer.Timer // of waitWithAnswer; nil: nothing waits
+	afterAuth      uint32       // message ID of the peer's first request after IKE_AUTH
 	work           queue.Queue[exchange]
 	children       carrier // its Child SAs
 	life           life
@@ -117,6 +118,7 @@ func (s *ikeSA) end(cause child.Cause, why string) {
 		s.moveTo(saDead)
 		s.stopTimers()
 		s.setup = nil
+		s.abandonHandshake()
 		s.e.after(&s.life.hard, lingerDead)
 	default:
 		s.remove()
@@ -134,6 +136,7 @@ func (s *ikeSA) remove() {
 	}
 	delete(s.e.sas.bySPI, s.ours())
 	s.setup = nil
+	s.abandonHandshake()
 	s.keys.forget()
 	s.token.forget()
 	if s.party != nil {

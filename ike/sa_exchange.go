@@ -225,6 +225,7 @@ func (s *ikeSA) repeatResponse(to ipsec.Path) { s.e.transmit(to, s.win.Repeat(to
 
 // answer sends the response to the peer's last request, and keeps it for copies of the request.
 func (s *ikeSA) answer(ps []wire.Payload) {
+	s.stopWaiting()
 	_, ex := s.win.Last()
 	datagrams, err := s.seal(ex, true, s.win.ExpectedID()-1, ps)
 	if err != nil {

@@ -1,6 +1,11 @@
 package ike
 
-import "culvert/ike/wire"
+import (
+	"time"
+
+	"culvert/ike/timer"
+	"culvert/ike/wire"
+)
 
 // A handshake is an exchange that the peer initiates, the counterpart of exchange: that of one
 // request, or of several. ikeSA.handshake is the one that is under way: it computes its answer, or
@@ -16,6 +21,57 @@ type handshake interface {
 	// request handles it and returns the answer. It returns errPending when ikeSA.conclude follows
 	// later, after a computation.
 	request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, error)
+	// abandon is called if it ends while its answer waits for a computation, whose result will not
+	// come: the IKE SA has ended, or answerLimit is over.
+	abandon(s *ikeSA)
+}
+
+// answerLimit is how long a request of an authenticated peer may wait for its answer. IKE_AUTH has
+// halfOpenLife.
+const answerLimit = 30 * time.Second
+
+// waitWithAnswer bounds the wait for the answer to the peer's last request.
+func (s *ikeSA) waitWithAnswer() {
+	if !s.win.Pending() || s.state.beforeAuth() || s.state.ended() {
+		return
+	}
+	s.answerBy = &timer.Timer{Fire: s.answerOverdue}
+	s.e.after(s.answerBy, answerLimit)
+}
+
+// answerOverdue refuses a request whose answer takes too long.
+func (s *ikeSA) answerOverdue() {
+	s.e.count("ike_answer_overdue")
+	x := s.dropHandshake()
+	s.conclude(nil, refuse(wire.TemporaryFailure, "the answer takes too long"))
+	if x != nil {
+		x.abandon(s)
+	}
+}
+
+// abandonHandshake ends the wait of an IKE SA that has ended.
+func (s *ikeSA) abandonHandshake() {
+	if x := s.dropHandshake(); x != nil {
+		x.abandon(s)
+	}
+}
+
+// dropHandshake ends the handshake under way, if there is one, with the computation that it waits
+// for, and returns it.
+func (s *ikeSA) dropHandshake() handshake {
+	x := s.handshake
+	s.handshake = nil
+	s.e.jobs.cancel(s)
+	s.stopWaiting()
+	return x
+}
+
+// stopWaiting stops the timer of waitWithAnswer.
+func (s *ikeSA) stopWaiting() {
+	if s.answerBy != nil {
+		s.e.timers.Stop(s.answerBy)
+		s.answerBy = nil
+	}
 }
 
 // awaits reports whether the handshake under way expects a request of the exchange type.

@@ -166,3 +166,79 @@ func TestEndOfHandshake(t *testing.T) {
 		t.Error("the handshake is not over")
 	}
 }
+
+// TestAnswerThatDoesNotCome has a rekeying that the peer asks for wait for a computation that never
+// ends: after answerLimit it is refused, so that the peer can go on, and a result that comes later
+// changes nothing.
+func TestAnswerThatDoesNotCome(t *testing.T) {
+	for _, child := range []string{"", "lan"} {
+		p := newPair(t, 1, func(p *testPair) {
+			p.left.peers[0].DPD, p.right.peers[0].DPD = 0, 0
+			for _, s := range []*testSide{p.left, p.right} {
+				s.peers[0].Children[0].Proposals = []wire.Proposal{withGroup(testESPProposal, wire.GroupX25519)}
+			}
+		})
+		p.up()
+		late := false
+		p.compute = func() time.Duration {
+			if late { // left's half was quick
+				return answerLimit + 5*time.Second
+			}
+			late = true
+			return time.Millisecond
+		}
+		ref := p.left.rekey(child)
+		p.drive(answerLimit - time.Second)
+		s := p.right.main()
+		if n := p.right.e.Counters()["ike_answer_overdue"]; n != 0 || s.handshake == nil || s.answerBy == nil || !s.win.Pending() {
+			p.fatalf("%q: it does not wait", child)
+		}
+		late = false
+		p.compute = func() time.Duration { return time.Millisecond }
+		p.drive(2 * time.Second)
+		if n := p.right.e.Counters()["ike_answer_overdue"]; n != 1 || s.answerBy != nil || s.win.Pending() || len(p.right.e.jobs.waiting)+len(p.right.e.jobs.ofSA) != 0 {
+			p.fatalf("%q: it is overdue %d times, and %d computations are there", child, n, len(p.right.e.jobs.waiting))
+		}
+		p.drive(time.Minute) // left tries again
+		p.wantDone(p.left, ref, "")
+		p.wantTunnel()
+	}
+}
+
+// TestNothingWaitsAfterTheEnd ends an IKE SA while an answer to its peer waits for a computation,
+// before and after its authentication: neither the computation nor a timer stays.
+func TestNothingWaitsAfterTheEnd(t *testing.T) {
+	never := func() time.Duration { return time.Hour }
+	for name, end := range map[string]func(p *testPair){
+		"shutdown":            func(p *testPair) { p.right.handle(Shutdown{}) },
+		"the peer is removed": func(p *testPair) { p.right.handle(SetPeers{}) },
+	} {
+		for _, before := range []bool{true, false} {
+			p := newPair(t, 1, func(p *testPair) {
+				if before {
+					p.right.peers[0].Credential = slowPSK{PSK(testPSK())}
+				}
+			})
+			if before {
+				p.left.connect("")
+				p.drive(30 * time.Millisecond) // IKE_AUTH is on its way
+				p.compute = never
+			} else {
+				p.up()
+				p.left.rekey("")
+				p.drive(5 * time.Millisecond)
+				p.compute = never
+			}
+			p.drive(time.Second)
+			if n := len(p.right.e.jobs.ofSA); n != 1 {
+				p.fatalf("%s, before %v: %d computations, want one that waits", name, before, n)
+			}
+			p.left.kill()
+			end(p)
+			p.drive(4 * time.Minute)
+			if n := len(p.right.e.jobs.waiting) + len(p.right.e.jobs.ofSA) + len(p.right.e.sas.bySPI) + len(p.right.e.sas.halfOpen.bySPI); n != 0 {
+				p.fatalf("%s, before %v: %d are left", name, before, n)
+			}
+		}
+	}
+}

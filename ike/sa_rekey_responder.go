@@ -20,6 +20,13 @@ func (*rekeyHandshake) expects(wire.ExchangeType) bool { return false }
 
 func (*rekeyHandshake) rule() payloadRule { return ruleRekeyIKE }
 
+// abandon implements handshake: the queue goes on.
+func (*rekeyHandshake) abandon(s *ikeSA) {
+	if !s.state.ended() {
+		s.startNext()
+	}
+}
+
 // computing reports whether the peer's successor of the IKE SA is being computed.
 func (c *succession) computing() bool {
 	_, ok := c.sa.handshake.(*rekeyHandshake)
@@ -63,7 +70,7 @@ func (x *rekeyHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, e
 	}
 	x.chosen, x.nonces = chosen, noncePair{Ni: nonce.Data, Nr: nr}
 	s.handshake = x
-	s.e.answerKey(group, ke.Data, func(k keyPair) {
+	s.answerKey(group, ke.Data, func(k keyPair) {
 		s.endHandshake(x)
 		x.computed(s, k)
 		s.startNext()
