@@ -25,31 +25,34 @@ type authExchange struct {
 	verifying  bool // the response has come and is being verified
 }
 
-// newAuthExchange returns an exchange that negotiates the first policy that is due.
+// newAuthExchange returns an exchange that negotiates a policy that needs the IKE SA.
 func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
-	pols := s.party.policies
-	if old := s.succ.inPlaceOf(); old != nil {
+	if pol := s.party.firstPolicy(s.succ.inPlaceOf()); pol != nil {
+		x.child = &childOffer{policy: pol}
+	}
+	return x
+}
+
+// firstPolicy returns the policy whose Child SA IKE_AUTH negotiates, or nil: one that the IKE SA
+// carries in whose place a new one is made, unless that is nil, or one that is due. The request for
+// the connection may have been withdrawn since, but the exchange needs a Child SA: then it is one
+// that may come up without a command.
+func (p *party) firstPolicy(old *ikeSA) *child.Policy {
+	if old != nil {
 		if pol := old.oneCarriedBy(); pol != nil {
-			x.child = &childOffer{policy: pol}
-			return x
+			return pol
 		}
 	}
-	for _, pol := range pols {
-		if pol.Due() {
-			x.child = &childOffer{policy: pol}
-			return x
-		}
-	}
-	// The request for the connection may have been withdrawn since, but the exchange needs a Child
-	// SA: one that may come up without a command.
 	mayBeUp := func(pol *child.Policy) bool {
 		return !pol.Up() && !pol.Busy() && !pol.Held() && (pol.Wanted() || pol.Base() != child.IntentDown)
 	}
-	if i := slices.IndexFunc(pols, mayBeUp); i >= 0 {
-		x.child = &childOffer{policy: pols[i]}
+	for _, meets := range []func(*child.Policy) bool{(*child.Policy).Due, mayBeUp} {
+		if i := slices.IndexFunc(p.policies, meets); i >= 0 {
+			return p.policies[i]
+		}
 	}
-	return x
+	return nil
 }
 
 func (x *authExchange) activity() ikeActivity { return ikeChildren }

@@ -54,7 +54,7 @@ func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 	default:
 		x.childOffer.refused(s, kind)
 		if x.old == nil {
-			s.succ.cannotCarry(kind)
+			s.succ.cannotCarry(x.policy, kind)
 		}
 		x.postpone(s)
 	}

@@ -56,7 +56,7 @@ func (d *dataHealth) tryAgain(e *Engine) {
 func (p *party) watchData() {
 	d, now := &p.data, p.e.handling.now
 	for _, pol := range p.policies {
-		if q := pol.Best(); q != nil {
+		if q := pol.Sender(); q != nil { // the peer may not have the newest yet
 			p.e.emit(ProbePair{ID: q.SA.ID})
 			p.e.emit(NeedTraffic{ID: q.SA.ID})
 		}

@@ -57,7 +57,7 @@ func (c *succession) wontLive(why string) {
 // replaceDying starts an attempt to connect in place of an IKE SA that cannot be kept.
 func (p *party) replaceDying() {
 	old := p.dying()
-	if old == nil || p.trying() || len(p.cfg.Remote) == 0 {
+	if old == nil || p.trying() || len(p.cfg.Remote) == 0 || p.firstPolicy(old) == nil {
 		return
 	}
 	now, r := p.e.handling.now, &p.replacing
@@ -71,11 +71,16 @@ func (p *party) replaceDying() {
 }
 
 // cannotCarry handles the refusal of a new Child SA. If the IKE SA carries none, it has served its
-// purpose: what the peer accepts in IKE_AUTH it accepts on a new IKE SA only.
-func (c *succession) cannotCarry(kind wire.NotifyType) {
-	if len(c.sa.children.Pairs()) == 0 && !c.sa.auth.childless {
-		c.wontLive(fmt.Sprintf("the peer answered %v to CREATE_CHILD_SA, and the IKE SA has no Child SA", kind))
+// purpose: what the peer accepts in IKE_AUTH it accepts on a new IKE SA only, which the policy then
+// needs.
+func (c *succession) cannotCarry(pol *child.Policy, kind wire.NotifyType) {
+	if len(c.sa.children.Pairs()) > 0 || c.sa.auth.childless {
+		return
 	}
+	if c.outlook == outlookGood {
+		pol.Want()
+	}
+	c.wontLive(fmt.Sprintf("the peer answered %v to CREATE_CHILD_SA, and the IKE SA has no Child SA", kind))
 }
 
 func later(a, b time.Time) time.Time {

@@ -224,6 +224,13 @@ func TestRefusedAsNew(t *testing.T) {
 		"no other Child SA but the first": func(p *testPair) {
 			refuseRekeys(p, wire.NoAdditionalSAs, nil)
 		},
+		"by a command": func(p *testPair) {
+			refuseRekeys(p, wire.NoAdditionalSAs, nil)
+			p.left.reload(editedPeer(p.left.peers[0], func(q *Peer) { q.Children[0].Start = StartNever }), false)
+			p.left.disconnect("lan")
+			p.drive(time.Second)
+			p.left.connect("lan")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, 1, func(p *testPair) {
@@ -234,7 +241,9 @@ func TestRefusedAsNew(t *testing.T) {
 			})
 			p.up2()
 			prepare(p)
-			p.left.handle(Expire{ID: p.left.plane.ofPolicy(p.left.policy("lan"))[0].sa.ID, Hard: true})
+			if list := p.left.plane.ofPolicy(p.left.policy("lan")); len(list) > 0 {
+				p.left.handle(Expire{ID: list[0].sa.ID, Hard: true})
+			}
 			p.drive(12 * time.Second)
 			p.wantTunnel()
 			if n := p.left.requests(wire.IKESAInit); n != 2 {

@@ -125,10 +125,18 @@ func (pol *Policy) Up() bool {
 }
 
 // Sends reports whether packets of the policy are sent, and will remain so (Up).
-func (pol *Policy) Sends() bool {
-	return slices.ContainsFunc(pol.Pairs(), func(p *Pair) bool {
+func (pol *Policy) Sends() bool { return pol.Sender() != nil }
+
+// Sender returns a pair that packets of the policy are sent on, and will remain so, or nil.
+func (pol *Policy) Sender() *Pair {
+	list := pol.Pairs()
+	i := slices.IndexFunc(list, func(p *Pair) bool {
 		return p.outbound != outInactive && p.state.Usable() && !p.carrier.Ending()
 	})
+	if i < 0 {
+		return nil
+	}
+	return list[i]
 }
 
 // Due reports whether a negotiation for it should start now.

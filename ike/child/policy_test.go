@@ -279,3 +279,24 @@ func TestRefusedCall(t *testing.T) {
 		t.Errorf("the reason is %q", s.pol.Reason)
 	}
 }
+
+// The pair that is sent on is the old one until the peer is known to have its replacement.
+func TestSender(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	if s.pol.Sender() != nil || s.pol.Sends() {
+		t.Error("a policy without a pair sends")
+	}
+	old := s.ours()
+	next := s.install(s.pol.Main(), false, nil)
+	old.Replaced(next)
+	if s.pol.Sender() != old || s.pol.Best() != next {
+		t.Errorf("%v is sent on, and %v is the best", s.pol.Sender(), s.pol.Best())
+	}
+	old.Lost(EndPeer, "for the test")
+	if s.pol.Sender() != next {
+		t.Errorf("%v is sent on after the end of the old one", s.pol.Sender())
+	}
+	if s.sa.ending = true; s.pol.Sends() {
+		t.Error("it sends on a pair of an IKE SA that is being closed")
+	}
+}
