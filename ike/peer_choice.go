@@ -128,14 +128,27 @@ func (g *standbyGroup) activate(next *standbyMember, why string) {
 	ownerOf(next.pol).notice(level, "switched", next.pol.Settings.Name, identity.Printable(text))
 }
 
+// dismiss leaves a policy down that a command took down once, until something else wants it or no
+// other one of its group works.
+func (e *Engine) dismiss(pol *child.Policy) {
+	if g := e.standby.of[pol.ID]; g != nil {
+		g.member(pol).dismissed = true
+	}
+}
+
 // call wants those members up that are needed, if a member is: the better ones than the best that
 // is well, or if none is, those up to the first that is about to come up.
 func (g *standbyGroup) call() {
+	works := g.first(func(m *standbyMember) bool { return m.ill == "" }) != nil
 	if !g.asked && g.first(func(m *standbyMember) bool { return m.pol.Wanted() || m.pol.Up() }) == nil {
 		return
 	}
 	g.asked = false
 	for _, m := range g.members {
+		m.dismissed = m.dismissed && works && !m.pol.Wanted()
+		if m.dismissed {
+			continue
+		}
 		if m.canComeUp() && !m.pol.Wanted() {
 			m.pol.Want()
 			g.e.touch(ownerOf(m.pol))

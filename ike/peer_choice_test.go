@@ -9,6 +9,8 @@ import (
 	"culvert/selector"
 )
 
+// The standby takes over when the preferred peer fails, whatever the failure is, and loses no more
+// than one check takes. When the preferred peer is back, it is active again, without a loss.
 func TestStandbyTakesOver(t *testing.T) {
 	for name, c := range map[string]struct {
 		fail, mend func(g *testGroup)
@@ -47,6 +49,8 @@ func TestStandbyTakesOver(t *testing.T) {
 	}
 }
 
+// A peer that has failed must work for a while before it is active again. One that comes up for the
+// first time is active at once.
 func TestPreferredMustHold(t *testing.T) {
 	g := newGroup(t, 2, func(g *testGroup) { g.link = func(*testPacket) []time.Duration { return nil } })
 	g.repair()
@@ -73,6 +77,7 @@ func TestPreferredMustHold(t *testing.T) {
 	}
 }
 
+// Without any peer that works nothing is sent, and the packets wait for the first that comes.
 func TestNoStandbyWorks(t *testing.T) {
 	g := newGroup(t, 3, nil)
 	g.wantFlow(5 * time.Second)
@@ -95,6 +100,7 @@ func TestNoStandbyWorks(t *testing.T) {
 	g.wantFlow(time.Minute)
 }
 
+// Those that are taken down do not count, and if all are, everything is dropped.
 func TestAllAreTakenDown(t *testing.T) {
 	g := newGroup(t, 2, nil)
 	g.down(g.left, "right", "")
@@ -109,6 +115,7 @@ func TestAllAreTakenDown(t *testing.T) {
 	g.wantFlow(5 * time.Second)
 }
 
+// A hub with two spokes for everything, which call it, over IPv6 as well.
 func TestHubWithTwoDefaultSpokes(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		g := newGroup(t, 2, func(g *testGroup) {
@@ -139,6 +146,7 @@ func TestHubWithTwoDefaultSpokes(t *testing.T) {
 	}
 }
 
+// The far end may send on the SA of the standby: it is accepted, and changes nothing.
 func TestFarEndSwitchesFirst(t *testing.T) {
 	g := newGroup(t, 2, nil)
 	g.wantFlow(5 * time.Second)
@@ -151,6 +159,8 @@ func TestFarEndSwitchesFirst(t *testing.T) {
 	g.wantActive(g.gateways[0])
 }
 
+// What waits for traffic comes up in turn: the standby connects only when the preferred peer does
+// not answer, and is left when that one is back.
 func TestStandbyOnDemand(t *testing.T) {
 	g := newGroup(t, 2, func(g *testGroup) {
 		for i := range g.left.peers {
@@ -186,6 +196,7 @@ func TestStandbyOnDemand(t *testing.T) {
 	g.wantActive(g.gateways[1])
 }
 
+// A preferred peer without an address, which has not called yet, is not waited for.
 func TestStandbyOfACaller(t *testing.T) {
 	g := newGroup(t, 2, func(g *testGroup) {
 		for i := range g.left.peers {
@@ -201,4 +212,63 @@ func TestStandbyOfACaller(t *testing.T) {
 	g.gateways[0].connect("")
 	g.flow(5 * time.Second)
 	g.wantActive(g.gateways[0])
+}
+
+// Taken down once, a preferred peer that waits for traffic is left down while the standby works. It
+// comes up by a command, by its own start, by a call, or when the standby fails.
+func TestDownOnceLeavesTheStandby(t *testing.T) {
+	for _, named := range []string{"", "lan"} {
+		for name, c := range map[string]struct {
+			start StartMode
+			want  func(g *testGroup)
+			most  time.Duration // until it is active
+		}{
+			"a command":       {StartTraffic, func(g *testGroup) { g.lift(g.left, "right", named, "") }, 20 * time.Second},
+			"a call":          {StartTraffic, func(g *testGroup) { g.gateways[0].connect(""); g.drive(time.Second) }, 20 * time.Second},
+			"another start":   {StartTraffic, func(g *testGroup) { g.setStart(0, StartBoot) }, 20 * time.Second},
+			"start at boot":   {StartBoot, nil, 20 * time.Second},
+			"a dead standby":  {StartTraffic, func(g *testGroup) { g.drop(g.gateways[1], anything) }, 5 * time.Second},
+			"a standby's end": {StartTraffic, func(g *testGroup) { g.down(g.left, "spare2", "") }, time.Second},
+		} {
+			t.Run(name+" "+named, func(t *testing.T) {
+				g := newGroup(t, 2, func(g *testGroup) { g.left.peers[0].Children[0].Start = c.start })
+				g.wantFlow(5 * time.Second)
+				g.wantActive(g.gateways[0])
+				g.left.disconnect(named)
+				g.drive(time.Second)
+				g.wantActive(g.gateways[1])
+				if c.want != nil {
+					g.wantFlow(5 * time.Minute)
+					g.wantActive(g.gateways[1])
+					if n := len(g.gateways[0].plane.sas); n != 0 {
+						g.fatalf("it has %d SAs", n)
+					}
+					c.want(g)
+				}
+				g.waitFor(c.most, func() bool { g.flow(time.Second); return g.active() == g.gateways[0] })
+				g.wantFlow(5 * time.Second)
+				if g.left.e.standby.of[g.left.policy("lan")].members[0].dismissed {
+					g.fatalf("it is up, and the command still counts")
+				}
+			})
+		}
+	}
+}
+
+// Taken down once without a standby that works, it comes up with the next packet.
+func TestDownOnceWithoutAStandby(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) {
+		for i := range g.left.peers {
+			g.left.peers[i].Children[0].Start = StartTraffic
+		}
+	})
+	g.flow(time.Second)
+	g.left.disconnect("")
+	g.drive(time.Minute)
+	if n := len(g.gateways[0].plane.sas) + len(g.gateways[1].plane.sas); n != 0 {
+		g.fatalf("there are %d SAs", n)
+	}
+	g.flow(time.Second)
+	g.wantActive(g.gateways[0])
+	g.wantFlow(5 * time.Second)
 }

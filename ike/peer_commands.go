@@ -127,6 +127,7 @@ func (e *Engine) disconnect(in Disconnect) {
 	down := errors.New("it was taken down by another command")
 	for _, pol := range pols {
 		pol.Stop()
+		e.dismiss(pol)
 		p.waiters.failed(pol, down)
 	}
 	const why = "taken down by command"

@@ -10,9 +10,7 @@ import (
 )
 
 // A testGroup is a gateway with several peers for the same networks. Packets flow all the time: the
-
 // gateway sends what its SPD says, and the peer that receives a packet answers it.
-
 type testGroup struct {
 	*testPair
 	gateways       []*testSide // the peers, the most preferred first
@@ -26,7 +24,6 @@ type testGroup struct {
 }
 
 // newGroup returns a gateway with n peers for the same networks, which it connects to.
-
 func newGroup(t testing.TB, n int, edit func(g *testGroup)) *testGroup {
 	g := &testGroup{looks: map[ipsec.Path]*[2]int{}, seenIn: map[ipsec.ChildID]uint64{}, seenOt: map[ipsec.ChildID]uint64{}}
 	newPair(t, 1, func(p *testPair) {
@@ -56,7 +53,6 @@ func newGroup(t testing.TB, n int, edit func(g *testGroup)) *testGroup {
 }
 
 // opened answers a packet, or counts an answer.
-
 func (g *testGroup) opened(s *testSide, name ipsec.PolicyName) {
 	switch {
 	case s == g.left:
@@ -68,7 +64,6 @@ func (g *testGroup) opened(s *testSide, name ipsec.PolicyName) {
 }
 
 // active returns the peer through whose policy the gateway's packets go.
-
 func (g *testGroup) active() *testSide {
 	name := g.left.plane.spd[g.left.plane.matched(g.left.policy("lan"))].Name
 	i := slices.IndexFunc(g.gateways, func(s *testSide) bool { return s.name == name.Peer })
@@ -78,7 +73,6 @@ func (g *testGroup) active() *testSide {
 const everyPacket = 50 * time.Millisecond
 
 // flow sends packets for a time, and reports what the dataplane would of silences.
-
 func (g *testGroup) flow(d time.Duration) {
 	g.last = g.now
 	for end := g.now.Add(d); g.now.Before(end); {
@@ -94,7 +88,6 @@ func (g *testGroup) flow(d time.Duration) {
 }
 
 // look is lookForSilence of the dataplane.
-
 func (g *testGroup) look() {
 	use := map[ipsec.Path]*planeSA{}
 	ins, outs := map[ipsec.Path]bool{}, map[ipsec.Path]bool{}
@@ -127,14 +120,12 @@ func (g *testGroup) look() {
 }
 
 // quiet forgets what was counted so far.
-
 func (g *testGroup) quiet() {
 	g.drive(time.Second)
 	g.sent, g.answered, g.gap, g.lost = 0, 0, 0, nil
 }
 
 // wantActive checks which peer is active, and that status says so.
-
 func (g *testGroup) wantActive(s *testSide) {
 	g.t.Helper()
 	if now := g.active(); now != s {
@@ -150,7 +141,6 @@ func (g *testGroup) wantActive(s *testSide) {
 }
 
 // wantFlow sends for a time, and checks that everything was answered.
-
 func (g *testGroup) wantFlow(d time.Duration) {
 	g.t.Helper()
 	g.quiet()
@@ -163,7 +153,6 @@ func (g *testGroup) wantFlow(d time.Duration) {
 }
 
 // drop drops what is sent between the gateway and a peer, as far as it is of a kind.
-
 func (g *testGroup) drop(s *testSide, which func(pk *testPacket) bool) {
 	link := g.link
 	g.link = func(pk *testPacket) []time.Duration {
@@ -186,45 +175,12 @@ func (g *testGroup) repair() { g.link = steadyLink(10 * time.Millisecond) }
 
 func (g *testGroup) killPreferred() { g.gateways[0].kill() }
 
-// The standby takes over when the preferred peer fails, whatever the failure is, and loses no more
-
-// than one check takes. When the preferred peer is back, it is active again, without a loss.
-
-// A peer that has failed must work for a while before it is active again. One that comes up for the
-
-// first time is active at once.
-
-// One-way traffic is never answered, so only IKE can show a failure: within a DPD interval and one
-
-// repetition.
-
-// A peer whose IKE is slow, and whose packets come and go, stays active; only when its IKE is
-// silent
-
-// for long does the standby take over, still without a loss.
-
-// Without any peer that works nothing is sent, and the packets wait for the first that comes.
-
-// Those that are taken down do not count, and if all are, everything is dropped.
-
-// A reload does not undo the choice and loses nothing. Other priorities are in force at once.
-
-// Both gateways have other networks apart from those of a group. A peer of a group that is removed
-
-// leaves it to the others.
-
-// A hub with two spokes for everything, which call it, over IPv6 as well.
-
-// The far end may send on the SA of the standby: it is accepted, and changes nothing.
-
-// What waits for traffic comes up in turn: the standby connects only when the preferred peer does
-
-// not answer, and is left when that one is back.
-
-// A preferred peer without an address, which has not called yet, is not waited for.
-
-// ESP to the preferred peer is dropped while its IKE answers. Where the peer answers no probes, the
-
-// way is tried after a while, at growing intervals and for a short time.
-
-// Policies of one group are those with the same networks in any order.
+// setStart reloads with another start of the i-th peer's child.
+func (g *testGroup) setStart(i int, m StartMode) {
+	list := slices.Clone(g.left.peers)
+	list[i].Children = slices.Clone(list[i].Children)
+	list[i].Children[0].Start = m
+	g.left.peers = list
+	g.left.handle(PlanPeers{Set: list, Whole: true})
+	g.left.handle(SetPeers{Peers: slices.Clone(list)})
+}

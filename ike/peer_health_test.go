@@ -6,6 +6,8 @@ import (
 	"time"
 )
 
+// One-way traffic is never answered, so only IKE can show a failure: within a DPD interval and one
+// repetition.
 func TestStandbyOfOneWayTraffic(t *testing.T) {
 	g := newGroup(t, 2, func(g *testGroup) {
 		g.oneWay = true
@@ -24,6 +26,8 @@ func TestStandbyOfOneWayTraffic(t *testing.T) {
 	g.wantActive(g.gateways[1])
 }
 
+// A peer whose IKE is slow, and whose packets come and go, stays active; only when its IKE is
+// silent for long does the standby take over, still without a loss.
 func TestPacketsCountMoreThanIKE(t *testing.T) {
 	g := newGroup(t, 2, nil)
 	g.wantFlow(5 * time.Second)
@@ -38,6 +42,8 @@ func TestPacketsCountMoreThanIKE(t *testing.T) {
 	g.wantActive(g.gateways[1])
 }
 
+// ESP to the preferred peer is dropped while its IKE answers. Where the peer answers no probes, the
+// way is tried after a while, at growing intervals and for a short time.
 func TestTrialOfThePreferred(t *testing.T) {
 	g := newGroup(t, 2, func(g *testGroup) { g.left.noProbes = true })
 	g.wantFlow(5 * time.Second)

@@ -52,6 +52,7 @@ type standbyMember struct {
 	ill       string    // why packets should not be sent through it; empty: it is well
 	wellSince time.Time // zero: it is ill
 	failed    bool      // it was well once, and then ill
+	dismissed bool      // a command took it down once: it waits while another one works
 	standby   bool      // as the SPD has it
 	since     time.Time // of its role
 	why       string    // it was made active

@@ -7,6 +7,7 @@ import (
 	"time"
 )
 
+// A reload does not undo the choice and loses nothing. Other priorities are in force at once.
 func TestReloadKeepsTheChoice(t *testing.T) {
 	g := newGroup(t, 2, nil)
 	g.wantFlow(5 * time.Second)
@@ -39,6 +40,7 @@ func TestReloadKeepsTheChoice(t *testing.T) {
 	}
 }
 
+// A peer of a group that is removed leaves it to the others.
 func TestRemovedPeerLeavesItsGroup(t *testing.T) {
 	g := newGroup(t, 3, nil)
 	g.wantFlow(5 * time.Second)
@@ -68,6 +70,7 @@ func TestRemovedPeerLeavesItsGroup(t *testing.T) {
 	g.wantSound()
 }
 
+// Policies of one group are those with the same networks in any order.
 func TestNetworksKey(t *testing.T) {
 	p := newPair(t, 1, nil)
 	party := p.left.e.peers.order[0].party
