@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"syscall"
 	"testing"
@@ -12,32 +13,43 @@ import (
 )
 
 // redundant starts a hub with two gateways, a and b, that both have the network 10.2.0.0/24, with a
-// service at one address in it. The hub prefers a.
-func redundant(t *testing.T) (s *star, hub, a *gateway) {
+// service at one address in it. The hub prefers a. The function begin starts a gateway.
+func redundant(t *testing.T, begin func(name string, h *netlab.Host)) (s *star, hub *gateway) {
 	t.Helper()
 	s = buildStar(t, []flow{flowOf("10.1.0.0/16", "10.2.0.0/16"), flowOf("10.2.0.0/16", "10.1.0.0/16"), flowOf("fd00::/8", "fd00::/8")})
 	ok(t, s.hub.LAN("lan", "10.1.0.1/24", "fd01::1/64"), s.a.LAN("lan", "10.2.0.1/24", "fd02::1/64"), s.b.LAN("lan", "10.2.0.1/24", "fd02::1/64"))
-	local, remote := []string{"10.1.0.0/24", "fd01::/64"}, []string{"10.2.0.0/24", "fd02::/64"}
+	begin("a", s.a)
+	begin("b", s.b)
 	var peers []string
-	gateways := map[string]*gateway{}
-	for i, spoke := range []struct {
-		name, wan string
-		host      *netlab.Host
-	}{{"a", aWAN, s.a}, {"b", bWAN, s.b}} {
-		keys := fmt.Sprintf("remote = %q\npriority = %d\nretry = { max = \"2s\" }\n", spoke.wan, i+1)
-		peers = append(peers, peerText(spoke.name, keys+identities("hub", spoke.name), networksText("lan", local, remote, boot)))
-		g := newGateway(t, spoke.host)
-		g.start(peerText("hub", identities(spoke.name, "hub"), networksText("lan", remote, local, "")))
-		gateways[spoke.name] = g
+	for i, wan := range []string{aWAN, bWAN} {
+		name := string(rune('a' + i))
+		keys := fmt.Sprintf("remote = %q\npriority = %d\nretry = { max = \"2s\" }\n", wan, i+1)
+		peers = append(peers, peerText(name, keys+identities("hub", name), networksText("lan", hubNetworks, spokeNetworks, boot)))
 	}
 	hub = newGateway(t, s.hub)
 	hub.start(peers...)
 	hub.waitUp("a")
 	hub.waitUp("b")
 	hub.waitActive(t, "a")
+	s.wantBoth(t)
+	return s, hub
+}
+
+var hubNetworks, spokeNetworks = []string{"10.1.0.0/24", "fd01::/64"}, []string{"10.2.0.0/24", "fd02::/64"}
+
+// startSpoke starts a culvert as one of the gateways.
+func startSpoke(t *testing.T, name string, h *netlab.Host) *gateway {
+	t.Helper()
+	g := newGateway(t, h)
+	g.start(peerText("hub", identities(name, "hub"), networksText("lan", spokeNetworks, hubNetworks, "")))
+	return g
+}
+
+// wantBoth checks that the hub reaches the service, by IPv4 and IPv6.
+func (s *star) wantBoth(t *testing.T) {
+	t.Helper()
 	wantPing(t, s.hub, addr("10.1.0.1"), addr("10.2.0.1"))
 	wantPing(t, s.hub, addr("fd01::1"), addr("fd02::1"))
-	return s, hub, gateways["a"]
 }
 
 // waitActive waits until packets are sent through a peer's child.
@@ -49,19 +61,29 @@ func (g *gateway) waitActive(t *testing.T, peer string) {
 	})
 }
 
-// pings sends 200 echo requests per second, and returns the number of those without a reply when it
-// is ended.
-func (s *star) pings(t *testing.T, length time.Duration) (lost func() int) {
+// pings sends 200 echo requests per second for a time, or with 0 until it is ended. When it is
+// ended, it returns the number of those without a reply.
+func (s *star) pings(t *testing.T, length time.Duration) (end func() int) {
 	t.Helper()
-	result := make(chan int, 1)
+	stop, result := make(chan struct{}), make(chan int, 1)
 	go func() {
-		_, n, err := s.hub.Pings(t.Context(), addr("10.1.0.1"), addr("10.2.0.1"), 200, length)
-		if err != nil {
-			t.Errorf("pings: %v", err)
+		lost := 0
+		for ended := false; !ended; {
+			_, n, err := s.hub.Pings(t.Context(), addr("10.1.0.1"), addr("10.2.0.1"), 200, cmp.Or(length, time.Second))
+			if err != nil {
+				t.Errorf("pings: %v", err)
+			}
+			lost += n
+			select {
+			case <-stop:
+				ended = true
+			default:
+				ended = length > 0 || err != nil
+			}
 		}
-		result <- n
+		result <- lost
 	}()
-	return func() int { return <-result }
+	return func() int { close(stop); return <-result }
 }
 
 // TestStandbyTakesOver has two gateways for one network. The preferred one is killed and started
@@ -87,25 +109,36 @@ func TestStandbyTakesOver(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, hub, a := redundant(t)
-			lost := s.pings(t, 10*time.Second)
-			time.Sleep(4 * time.Second) // traffic that is usual
-			ok(t, c.fail(s, a))
-			hub.waitActive(t, "b")
-			outage := time.Duration(lost()) * 5 * time.Millisecond
-			t.Logf("%s: without answers for %v", name, outage)
-			if outage > 5*time.Second {
-				t.Errorf("without answers for %v", outage)
-			}
-			wantPing(t, s.hub, addr("fd01::1"), addr("fd02::1"))
-			lost = s.pings(t, 25*time.Second)
-			ok(t, c.mend(s, a))
-			hub.waitActive(t, "a")
-			if n := lost(); n > 0 {
-				t.Errorf("%d packets were lost on the way back", n)
-			}
-			wantPing(t, s.hub, addr("fd01::1"), addr("fd02::1"))
-			s.leaks.wantNone(t, "at the end")
+			var a *gateway
+			s, hub := redundant(t, func(name string, h *netlab.Host) {
+				if g := startSpoke(t, name, h); name == "a" {
+					a = g
+				}
+			})
+			s.takeOver(t, hub, func() { ok(t, c.fail(s, a)) }, func() { ok(t, c.mend(s, a)) })
 		})
 	}
+}
+
+// takeOver has the preferred gateway fail under traffic, and then work again.
+func (s *star) takeOver(t *testing.T, hub *gateway, fail, mend func()) {
+	t.Helper()
+	lost := s.pings(t, 9*time.Second)
+	time.Sleep(3 * time.Second) // traffic that is usual
+	fail()
+	hub.waitActive(t, "b")
+	outage := time.Duration(lost()) * 5 * time.Millisecond
+	t.Logf("without answers for %v", outage)
+	if outage > 5*time.Second {
+		t.Errorf("without answers for %v", outage)
+	}
+	s.wantBoth(t)
+	lost = s.pings(t, 0)
+	mend()
+	hub.waitActive(t, "a")
+	if n := lost(); n > 0 {
+		t.Errorf("%d packets were lost on the way back", n)
+	}
+	s.wantBoth(t)
+	s.leaks.wantNone(t, "at the end")
 }
