@@ -61,7 +61,7 @@ const (
 	tooSoon          // after a failure, or the policy is gone
 	heldDown         // an operator holds the policy down
 	saExists         // one came between the look-up and the lock: try again
-	yielded          // the policy stands by since the look-up, and another one is matched: look up again
+	yielded          // the policy stands by since the look-up, and is not matched any more: look up again
 )
 
 // add queues a copy of a packet that no SA of s covers, and posts the Acquire if none is posted.
@@ -72,7 +72,7 @@ func (q *acquireQueue) add(s *slot, flow *selector.Flow, x *txPacket, th *thread
 		return saExists
 	}
 	if s.acquire.standby {
-		if n, ok := th.plane.policyFor(flow); ok && n.slot != s {
+		if n, _ := th.plane.policyFor(flow); n.slot != s {
 			return yielded
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"culvert/internal/ipsec"
 	"culvert/selector"
+	"culvert/tun/gso"
 )
 
 // spare is a second policy for the networks of lan.
@@ -115,6 +116,29 @@ func TestStandbyTakesWaitingPackets(t *testing.T) {
 	a.queues[0].inject(pkt)
 	if e := a.wantEvent(t, ipsec.EventAcquire); e.Policy != lan {
 		t.Errorf("an Acquire of policy %d", e.Policy)
+	}
+}
+
+// TestStandbyGoesWhileSent: a worker found the policy that stands by for a packet, and then no
+// policy is there: it answers as for any other packet without one.
+func TestStandbyGoesWhileSent(t *testing.T) {
+	a := newGateway(t, 1, nil)
+	if err := a.ChangePolicies([]ipsec.Policy{{ID: spare, Local: lanA(), Remote: lanB(), Standby: true}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	pkt := udpPacket(src4, dst4, true, nil)
+	x := txPacket{pkt: &gso.Packet{Data: pkt}, hdr: *parse(t, pkt)}
+	found, ok := a.policyFor(&x.hdr.Flow)
+	if !ok || found.policy != spare {
+		t.Fatalf("found %v", found)
+	}
+	if err := a.ChangePolicies(nil, []ipsec.PolicyID{spare}); err != nil {
+		t.Fatal(err)
+	}
+	w := a.workers[0]
+	w.tx.dispatch(&x, found, &x.hdr.Flow)
+	if n := a.Counters()[reasonNames[dropNoPolicy].plane]; n != 1 {
+		t.Errorf("%d packets without a policy, want one", n)
 	}
 }
 

@@ -125,7 +125,11 @@ func (t *tx) dispatch(x *txPacket, s target, flow *selector.Flow) {
 			case saExists:
 				continue
 			case yielded:
-				s, _ = t.plane.policyFor(flow)
+				var ok bool
+				if s, ok = t.plane.policyFor(flow); !ok {
+					t.uncovered(x)
+					return
+				}
 				continue
 			case full:
 				t.tally.add(dropNoSA, 1)
