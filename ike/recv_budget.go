@@ -16,6 +16,7 @@ func (s *ikeSA) chargeFragments(r *window.Reassembly) bool {
 		return true
 	}
 	r.Reset()
+	s.e.sas.halfOpen.hold(s.half)
 	return false
 }
 

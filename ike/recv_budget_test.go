@@ -60,6 +60,34 @@ func TestStrangersFragments(t *testing.T) {
 	}
 }
 
+// TestFragmentsWithoutRoom: a further message of a half-open IKE SA whose fragments there is no
+// room for is dropped, and no longer charged for.
+func TestFragmentsWithoutRoom(t *testing.T) {
+	e := newPair(t, 1, nil).right.e
+	table := e.sas.halfOpen
+	from := netip.MustParseAddr("203.0.113.1")
+	h := &halfOpen{path: ipsec.UDPPath(netip.AddrPort{}, netip.AddrPortFrom(from, 500)), spi: 1, late: &lateHalfOpen{}, data: make([]byte, nonceLen)}
+	table.insert(h)
+	s := e.saOf(false, saHalfOpen, h.spi)
+	s.half, h.late.sa = h, s
+	table.hold(h)
+	before := table.Octets()
+	r := s.win.Fragments(wire.Header{})
+	add := func(number uint16) bool {
+		r.Add(&wire.EncryptedFragment{Number: number, Total: 3}, make([]byte, 1000), [32]byte{}, budget.MaxMessage)
+		return s.chargeFragments(r)
+	}
+	if !add(1) || table.Octets() <= before {
+		t.Fatal("the first fragment is refused, or not charged for")
+	}
+	room := (8<<20)/64 - table.Octets() - 1000
+	other := table.Add(from, room)
+	if add(2) || r.Held() != 0 || table.Octets() != before+room {
+		t.Errorf("%d octets are held, and %d are charged, want %d", r.Held(), table.Octets()-room, before)
+	}
+	table.Remove(from, &other)
+}
+
 // TestLongMessageBeforeAuth sends IKE_AUTH in fragments: one of 15 KB is handled, one of more than
 // 16 KB is not kept.
 func TestLongMessageBeforeAuth(t *testing.T) {

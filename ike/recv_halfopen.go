@@ -151,7 +151,8 @@ func (t *halfOpens) collect(half *halfOpen, d Datagram, f *wire.EncryptedFragmen
 }
 
 // promote makes an ikeSA of a half-open IKE SA, for as long as the first message that its keys
-// protect is handled, and gives it the keys. It returns nil if the limits do not allow it.
+// protect is handled, and gives it the keys. SKEYSEED is then of no more use, and is cleared. It
+// returns nil if the limits do not allow it.
 func (t *halfOpens) promote(half *halfOpen) *ikeSA {
 	e, late := t.e, half.late
 	s := e.saOf(false, saHalfOpen, half.spi)
@@ -168,6 +169,7 @@ func (t *halfOpens) promote(half *halfOpen) *ikeSA {
 	s.net.Path = half.path
 	s.net.detect(half.encap, half.path, half.parsedRequest())
 	s.keys, late.keys = late.keys, saKeys{}
+	clear(half.skeyseed())
 	s.setup = &setup{nonces: s.keys.nonces, request: half.requestData(), response: half.response(), fragment: s.keys.fragment}
 	s.handshake = t.begin()
 	s.win.Begin()

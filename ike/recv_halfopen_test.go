@@ -82,9 +82,13 @@ func TestRefusedAuthIsRepeated(t *testing.T) {
 			t.Fatalf("%d answers of %d, or another one", len(a.replies)-before, want)
 		}
 	}
+	key := halfOpenOf(t, a.right.e).skeyseed()
 	send(request, 1)
 	if n, ok := wire.FindNotify(a.replies[0].msg.payloads, wire.AuthenticationFailed); !ok || len(a.right.e.sas.bySPI) != 0 {
 		t.Fatalf("answered with %v, and %d IKE SAs are there", n, len(a.right.e.sas.bySPI))
+	}
+	if len(key) == 0 || !bytes.Equal(key, make([]byte, len(key))) {
+		t.Errorf("SKEYSEED is kept: %x", key)
 	}
 	send(request, 1)
 	send(a.sealFragment(r.keys, r.header(), first, 1, 2, plain[:40]), 0) // the keys are gone
