@@ -227,12 +227,22 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 
 func BenchmarkOutboundSuper(b *testing.B) {
 	w, _ := loop(b, 1)
+	w.benchmarkOutbound(b, superPacket(src4, dst4, 1, make([]byte, 60000), 1388))
+}
+
+func BenchmarkOutboundSmall(b *testing.B) {
+	w, _ := loop(b, 1)
+	w.benchmarkOutbound(b, smallPacket())
+}
+
+func smallPacket() gso.Packet { return gso.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 64))} }
+
+func (w *worker) benchmarkOutbound(b *testing.B, p gso.Packet) {
 	w.now = time.Now()
-	super := superPacket(src4, dst4, 1, make([]byte, 60000), 1388)
-	b.SetBytes(int64(len(super.Data)))
+	b.SetBytes(int64(len(p.Data)))
 	for b.Loop() {
-		pkt := super
-		pkt.Data = w.reads(super.Data)
+		pkt := p
+		pkt.Data = w.reads(p.Data)
 		w.tx.outbound(&pkt, w.now)
 		w.tx.out.flush()
 	}

@@ -186,3 +186,19 @@ func TestProbePair(t *testing.T) {
 		t.Errorf("stats %+v", st)
 	}
 }
+
+// BenchmarkOutboundOfAGroup is BenchmarkOutboundSmall with three policies that stand by.
+func BenchmarkOutboundOfAGroup(b *testing.B) {
+	w, s := loop(b, 1)
+	var group []ipsec.Policy
+	for id := spare; id < spare+3; id++ {
+		group = append(group, ipsec.Policy{ID: id, Local: lanA(), Remote: lanB(), Standby: true})
+	}
+	if err := w.plane.ChangePolicies(group, nil); err != nil {
+		b.Fatal(err)
+	}
+	w.benchmarkOutbound(b, smallPacket())
+	if len(s.last.Data) == 0 {
+		b.Fatal("nothing was sent")
+	}
+}
