@@ -2,6 +2,7 @@ package ike
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -100,7 +101,10 @@ func (g *testGroup) look() {
 		outs[at] = outs[at] || psa.seqOut != g.seenOt[id]
 		g.seenIn[id], g.seenOt[id] = psa.seqIn, psa.seqOut
 	}
-	for at, psa := range use {
+	list := slices.Collect(maps.Values(use))
+	slices.SortFunc(list, func(a, b *planeSA) int { return int(a.sa.ID) - int(b.sa.ID) })
+	for _, psa := range list {
+		at := psa.sa.Path
 		l := g.looks[at]
 		if l == nil {
 			l = new([2]int)

@@ -14,7 +14,7 @@ import (
 
 // withTokens gives both sides secrets that outlast a restart, and a peer that initiates.
 func withTokens(p *testPair) {
-	for _, s := range []*testSide{p.left, p.right} {
+	for _, s := range p.sides() {
 		s.config.CrashTokens.Secret = bytes.Repeat([]byte(s.name[:1]), 32)
 	}
 }

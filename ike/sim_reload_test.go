@@ -206,10 +206,7 @@ func (s *simulation) reloadAny(e *simEnd, rough bool) {
 	if !x.both {
 		return
 	}
-	other := &s.tunnelOf(e).ends[0]
-	if other == e {
-		other = &s.tunnelOf(e).ends[1]
-	}
+	other := s.tunnelOf(e).other(e)
 	s.p.events.add(s.p.now.Add(s.between(0, 10*time.Second)), func() { s.apply(other, &x) })
 }
 

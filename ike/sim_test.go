@@ -13,6 +13,7 @@ import (
 var (
 	simSeeds = flag.Int("ike.seeds", 500, "how many seeds the simulation runs")
 	simSeed  = flag.Uint64("ike.seed", 0, "the one seed that the simulation runs; 0: see -ike.seeds")
+	simStep  = flag.Uint64("ike.step", 1, "the difference between two seeds")
 	simFirst = flag.Uint64("ike.first", 1, "the first seed")
 	simLines = flag.Int("ike.lines", 120, "how many lines of the transcript a failing seed prints")
 	simTimes = flag.Int("ike.phases", 0, "how many times of trouble each life has; 0: one or two")
@@ -32,7 +33,7 @@ func TestSimulation(t *testing.T) {
 	}
 	var hours float64
 	failed := 0
-	for seed := first; seed < first+uint64(count); seed++ {
+	for seed := first; seed < first+uint64(count)**simStep; seed += *simStep {
 		s := newSimulation(t, seed)
 		err := s.survive()
 		hours += s.p.now.Sub(epoch).Hours() * float64(s.parties())
@@ -41,7 +42,7 @@ func TestSimulation(t *testing.T) {
 			t.Errorf("seed %d (%s): %v\n%s", seed, s.what, err, s.p.transcript(*simLines))
 		}
 		if failed == 3 {
-			t.Fatalf("stopped after %d seeds: too many fail", seed-first+1)
+			t.Fatalf("stopped after %d seeds: too many fail", (seed-first) / *simStep + 1)
 		}
 	}
 	t.Logf("%d seeds, %.0f simulated tunnel-hours", count, hours)
@@ -62,9 +63,10 @@ type simulation struct {
 	resources int
 	link      simLink
 	bursting  bool
-	roams     bool // addresses are the system's to choose, and change
-	sixes     bool // over IPv6
-	leaving   bool // the sides shut down
+	roams     bool      // addresses are the system's to choose, and change
+	sixes     bool      // over IPv6
+	leaving   bool      // the sides shut down
+	group     *simGroup // left has several peers for the same networks
 }
 
 // simLink is what the link does at random.
@@ -77,6 +79,10 @@ type simLink struct {
 func newSimulation(t testing.TB, seed uint64) *simulation {
 	s := &simulation{rand: rand.New(seededRand(seed, "simulation"))}
 	s.calm = seed%3 == 0
+	if seed%simGroupEvery == 0 {
+		newGroupSimulation(t, s, seed)
+		return s
+	}
 	s.p = newPair(t, seed, s.configure)
 	s.listTunnels()
 	s.calmSince = s.p.now
@@ -104,20 +110,27 @@ func (s *simulation) survive() (err error) {
 
 // run is the life: times of trouble, each followed by a time in which all must become well again.
 func (s *simulation) run() error {
-	phases := 1
-	if !s.calm {
-		phases = 2
+	if s.group != nil {
+		return s.group.run()
 	}
-	if *simTimes > 0 {
-		phases = *simTimes
-	}
-	for range phases {
+	for range s.phases() {
 		s.trouble()
 		if err := s.heal(); err != nil {
 			return err
 		}
 	}
 	return s.farewell()
+}
+
+// phases is how many times of trouble there are.
+func (s *simulation) phases() int {
+	switch {
+	case *simTimes > 0:
+		return *simTimes
+	case s.calm:
+		return 1
+	}
+	return 2
 }
 
 // watch is called after each Handle. It checks bounds that always hold, and sends traffic at the
@@ -151,7 +164,11 @@ func (s *simulation) watch(of *testSide) {
 	s.bursting = true
 	p.events.add(p.now, func() {
 		s.bursting = false
-		s.burst()
+		if s.group != nil {
+			s.group.burst()
+		} else {
+			s.burst()
+		}
 	})
 }
 
@@ -283,7 +300,7 @@ func (s *simulation) sound() error {
 	if s.calm && len(p.lost) > 0 {
 		return fmt.Errorf("%d of %d packets lost, the first: %s", len(p.lost), p.sentData, p.lost[0].why)
 	}
-	for _, side := range []*testSide{p.left, p.right} {
+	for _, side := range p.sides() {
 		if side.e != nil && side.e.Counters()["ike_panic"] > 0 {
 			return fmt.Errorf("%s panicked: %s", side.name, p.wantNotice(side, "panic").Text)
 		}

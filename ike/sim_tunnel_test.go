@@ -158,6 +158,14 @@ func (s *simulation) pulse() {
 	p.events.add(p.now.Add(next), s.pulse)
 }
 
+// other returns the other end.
+func (tu *simTunnel) other(e *simEnd) *simEnd {
+	if e == &tu.ends[0] {
+		return &tu.ends[1]
+	}
+	return &tu.ends[0]
+}
+
 // connectUnwanted asks for every tunnel that nobody brings up by himself.
 func (s *simulation) connectUnwanted() {
 	for _, tu := range s.tunnels {
