@@ -43,11 +43,13 @@ func (g *standbyGroup) check() {
 // examine finds out whether packets can be sent through the member.
 func (m *standbyMember) examine(now time.Time) {
 	m.ill = m.illness()
+	m.dismissed = m.dismissed && !m.pol.Wanted()
 	switch {
 	case m.ill != "" && !m.wellSince.IsZero():
 		m.failed, m.wellSince = true, time.Time{}
 	case m.ill == "" && m.wellSince.IsZero():
 		m.wellSince = now
+		m.askTraffic()
 	}
 }
 
@@ -105,7 +107,9 @@ func (g *standbyGroup) activate(next *standbyMember, why string) {
 	e, old := g.e, g.active
 	g.active = next
 	next.since, next.why = e.handling.now, why
-	ownerOf(next.pol).data.tryAgain(e)
+	if ownerOf(next.pol).data.tryAgain(e); old != nil && old.ill == "" {
+		next.prove(old)
+	}
 	if next.standby {
 		next.standby = false
 		e.emit(StandbyPolicy{ID: next.pol.ID})
@@ -145,7 +149,7 @@ func (g *standbyGroup) call() {
 	}
 	g.asked = false
 	for _, m := range g.members {
-		m.dismissed = m.dismissed && works && !m.pol.Wanted()
+		m.dismissed = m.dismissed && works
 		if m.dismissed {
 			continue
 		}

@@ -272,3 +272,23 @@ func TestDownOnceWithoutAStandby(t *testing.T) {
 	g.wantActive(g.gateways[0])
 	g.wantFlow(5 * time.Second)
 }
+
+// The command counts no more for a standby that has come up since, also while another one is
+// active.
+func TestDownOnceOfTheStandby(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) { g.left.peers[1].Children[0].Start = StartTraffic })
+	g.wantFlow(5 * time.Second)
+	g.gateways[1].connect("")
+	g.drive(time.Second)
+	standby := g.left.e.standby.of[g.left.policy("lan")].members[1]
+	g.left.handle(Disconnect{Peer: "spare2", Once: true, Ref: g.left.ref()})
+	g.drive(time.Second)
+	if !standby.dismissed {
+		g.fatalf("it was not taken down")
+	}
+	g.gateways[1].connect("")
+	g.drive(time.Second)
+	if g.wantActive(g.gateways[0]); standby.dismissed {
+		g.fatalf("it is up, and the command still counts")
+	}
+}

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"slices"
 	"time"
 
 	"culvert/ike/child"
@@ -49,6 +50,30 @@ func (d *dataHealth) tryAgain(e *Engine) {
 	if !d.trial.IsZero() {
 		d.trial = e.handling.now
 		e.after(&d.timer, trialTime)
+	}
+}
+
+// prove begins a trial of a member that takes the place of one whose packets are answered, if
+// nothing has come on its own SAs: its IKE SA may be there while its ESP is dropped.
+func (m *standbyMember) prove(old *standbyMember) {
+	p := ownerOf(m.pol)
+	if d, now := &p.data, p.e.handling.now; d.silent.IsZero() && old.answered() && !m.answered() {
+		d.silent, d.trial = now, now
+		p.e.after(&d.timer, trialTime)
+	}
+}
+
+// answered reports whether something was received on the member's SAs.
+func (m *standbyMember) answered() bool {
+	return slices.ContainsFunc(m.pol.Pairs(), func(q *child.Pair) bool { return !q.Seen().In.IsZero() })
+}
+
+// askTraffic asks what was received on the SAs of all members, for prove.
+func (m *standbyMember) askTraffic() {
+	for _, o := range ownerOf(m.pol).e.standby.of[m.pol.ID].members {
+		if q := o.pol.Sender(); q != nil {
+			ownerOf(o.pol).e.emit(NeedTraffic{ID: q.SA.ID})
+		}
 	}
 }
 

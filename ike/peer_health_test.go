@@ -84,3 +84,31 @@ func TestProbesOfThePreferred(t *testing.T) {
 	g.wantFlow(probeEvery + 2*time.Second)
 	g.wantActive(g.gateways[0])
 }
+
+// A preferred peer that comes back with its IKE while its ESP is dropped takes packets for a trial
+// only, as those of the standby are answered.
+func TestPreferredWithoutESP(t *testing.T) {
+	for _, culvert := range []bool{true, false} {
+		g := newGroup(t, 2, func(g *testGroup) { g.left.noProbes = !culvert })
+		g.wantFlow(5 * time.Second)
+		g.killPreferred()
+		g.flow(20 * time.Second)
+		g.wantActive(g.gateways[1])
+		g.drop(g.gateways[0], onlyESP)
+		g.gateways[0].start()
+		g.quiet()
+		g.flow(20 * time.Second)
+		if s := g.left.main(); !culvert && s != nil {
+			s.net.follows = false
+		}
+		g.flow(20 * time.Second)
+		g.wantActive(g.gateways[1])
+		if g.gap > 5*time.Second {
+			g.fatalf("no answer for %v", g.gap)
+		}
+		g.wantFlow(4 * time.Minute)
+		g.repair()
+		g.flow(6 * time.Minute)
+		g.wantActive(g.gateways[0])
+	}
+}
