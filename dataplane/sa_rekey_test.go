@@ -190,6 +190,9 @@ func TestOrderOnTheWire(t *testing.T) {
 	for i := range packets {
 		a.queues[i%workers].inject(udpPacket(src4, dst4, true, nil))
 		want++
+		for !keptUp(a, b) {
+			runtime.Gosched()
+		}
 		if i%50 == 0 {
 			a.queues[i/50%workers].in.put(nil, superPacket(src4, dst4, 1, make([]byte, 13000), 1300))
 			want += 10
