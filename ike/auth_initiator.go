@@ -158,6 +158,9 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 		p.CameUp()
 	} else {
 		s.auth.childless = true
+		if e, ok := wire.FindError(ps); ok {
+			s.auth.refusal = e.Kind
+		}
 	}
 	s.done(x)
 }

@@ -25,8 +25,10 @@ type authLife struct {
 	ours  time.Time // when it ends by our configuration; zero: never
 	told  time.Time // when it ends by the peer's word; zero: never
 	due   timer.Timer
-	// childless is set if the peer refused the Child SA of IKE_AUTH.
+	// childless is set if the Child SA of IKE_AUTH did not come up, and refusal to the error by
+	// which the peer refused it; 0: by none.
 	childless bool
+	refusal   wire.NotifyType
 }
 
 // minToldLife bounds the limit that a peer tells from below.
@@ -43,7 +45,7 @@ func (a *authLife) begin() {
 
 // inherit continues the life for a successor by rekeying.
 func (a *authLife) inherit(old *authLife) {
-	a.asked, a.ours, a.told, a.childless = old.asked, old.ours, old.told, old.childless
+	a.asked, a.ours, a.told, a.childless, a.refusal = old.asked, old.ours, old.told, old.childless, old.refusal
 	a.sa.e.timers.Stop(&old.due)
 	a.schedule()
 }

@@ -72,9 +72,12 @@ func (p *party) replaceDying() {
 
 // cannotCarry handles the refusal of a new Child SA. If the IKE SA carries none, it has served its
 // purpose: what the peer accepts in IKE_AUTH it accepts on a new IKE SA only, which the policy then
-// needs.
+// needs. Where IKE_AUTH was refused as well, and by the same error, a new IKE SA is likely to be as
+// empty. By another error, the peer no longer objects to what it refused there, such as a child
+// that was taken down.
 func (c *succession) cannotCarry(pol *child.Policy, kind wire.NotifyType) {
-	if len(c.sa.children.Pairs()) > 0 || c.sa.auth.childless {
+	a := &c.sa.auth
+	if len(c.sa.children.Pairs()) > 0 || a.childless && (a.refusal == 0 || a.refusal == kind) {
 		return
 	}
 	if c.outlook == outlookGood {

@@ -270,3 +270,28 @@ func TestRefusedEverywhere(t *testing.T) {
 		t.Errorf("%d IKE SAs were begun, want 1", n)
 	}
 }
+
+// A child of two sides whose PFS differs can only come up in IKE_AUTH. Taken down at the responder
+// and brought up again, it does so by another IKE SA, and by none while it is down.
+func TestUpOfAChildWithAnotherPFS(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		allBoot(p)
+		p.right.peers[0].Remote = nil
+		p.right.peers[0].Children[0].Proposals = []wire.Proposal{withGroup(testESPProposal, wire.GroupX25519)}
+	})
+	p.drive(time.Minute)
+	p.wantTunnel()
+	p.down(p.right, "left", "lan")
+	p.drive(10 * time.Minute)
+	p.wantNoChild("lan")
+	if n := p.left.requests(wire.IKESAInit); n != 2 {
+		p.fatalf("%d IKE SAs were made, want the first and one that was refused its Child SA", n)
+	}
+	p.right.connect("lan") // its own request is refused
+	took := p.waitFor(5*time.Minute, func() bool { return p.left.plane.senders() == 1 })
+	if n := p.left.requests(wire.IKESAInit); n != 3 || took > 70*time.Second {
+		p.fatalf("up after %v, with IKE SA %d", took, n)
+	}
+	p.drive(time.Minute)
+	p.wantTunnel()
+}
