@@ -355,6 +355,8 @@ func (s *simulation) obey(e *simEnd, kind int) {
 		s.reload(e)
 	case kind == 6:
 		s.expire(e, false)
+	case kind == 7 && !s.calm && s.chance(0.3):
+		s.holdOrRelease(e)
 	case kind == 7 && !s.calm:
 		s.roughCommand(e)
 	default:

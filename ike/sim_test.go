@@ -63,10 +63,11 @@ type simulation struct {
 	resources int
 	link      simLink
 	bursting  bool
-	roams     bool      // addresses are the system's to choose, and change
-	sixes     bool      // over IPv6
-	leaving   bool      // the sides shut down
-	group     *simGroup // left has several peers for the same networks
+	roams     bool       // addresses are the system's to choose, and change
+	sixes     bool       // over IPv6
+	leaving   bool       // the sides shut down
+	group     *simGroup  // left has several peers for the same networks
+	holds     []*simDown // what operators hold down
 }
 
 // simLink is what the link does at random.
@@ -148,6 +149,7 @@ func (s *simulation) watch(of *testSide) {
 			p.violated("%s is not up, and no reason says why", what)
 		}
 	}
+	s.wantHeld(of)
 	if what := of.wantAddrTable(); what != "" {
 		p.violated("%s", what)
 	}

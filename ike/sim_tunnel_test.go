@@ -109,6 +109,7 @@ func (s *simulation) opened(at *testSide, name ipsec.PolicyName) {
 		for i := range tu.ends {
 			if e := &tu.ends[i]; e.side == at && e.name == name {
 				e.passed = s.p.now
+				s.wantShut(tu)
 			}
 		}
 	}
@@ -171,6 +172,7 @@ func (s *simulation) connectUnwanted() {
 	for _, tu := range s.tunnels {
 		for i := range tu.ends {
 			if e := &tu.ends[i]; e.down {
+				s.release(e)
 				s.connect(e)
 			}
 		}
@@ -182,6 +184,9 @@ func (s *simulation) connectUnwanted() {
 
 // connect and disconnect are the commands of an operator.
 func (s *simulation) connect(e *simEnd) {
+	if s.upOfHeld(e) {
+		return
+	}
 	e.down, e.asked, e.life = false, e.side.ref(), e.side.life
 	s.upset()
 	e.side.handle(Connect{Peer: e.target, Child: e.name.Child, Ref: e.asked})
