@@ -43,6 +43,8 @@ func whatNext(pol *child.Policy) string {
 		return ""
 	case pol.Wanted() && len(p.cfg.Remote) == 0 && p.main() == nil:
 		return "waiting for the peer to connect: no remote address is configured"
+	case pol.Wanted() && !p.startable(pol):
+		return "waiting for the peer to ask for it"
 	case pol.Wanted() && at.After(now):
 		return "next try in " + seconds(at.Sub(now))
 	case !pol.Wanted() && pol.Base() == child.IntentTraffic && at.After(now):

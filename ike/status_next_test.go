@@ -49,4 +49,10 @@ func TestWhatNext(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.text)
 		}
 	}
+	// A client of an entry for many, with which no networks are agreed.
+	one := party.profile.newParty("someone").policies[0]
+	one.Start()
+	if got := whatNext(one); got != "waiting for the peer to ask for it" {
+		t.Errorf("a client: %q", got)
+	}
 }
