@@ -46,10 +46,12 @@ func TestUnreachable(t *testing.T) {
 					t.Errorf("%s: another IKE SA", what)
 				}
 			}
-			traffic := func() {
-				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-				defer cancel()
-				n.left.Ping(ctx, leftLAN4, rightLAN4, 64) // it is not answered
+			traffic := func() { // for longer than the pause between two reports of a path
+				for range 30 {
+					ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+					n.left.Ping(ctx, leftLAN4, rightLAN4, 64) // it is not answered
+					cancel()
+				}
 			}
 
 			ok(t, n.left.NFT("add table inet own", "add chain inet own out { type filter hook output priority 0; }", "add rule inet own out oifname wan drop"))
