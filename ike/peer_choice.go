@@ -31,7 +31,9 @@ func (e *Engine) choose(pol *child.Policy) {
 func (g *standbyGroup) check() {
 	now := g.e.handling.now
 	for _, m := range g.members {
-		m.examine(now)
+		if m.examine(now) {
+			g.askTraffic()
+		}
 	}
 	if next, why := g.best(now); next != g.active {
 		g.activate(next, why)
@@ -40,8 +42,8 @@ func (g *standbyGroup) check() {
 	g.wake(now)
 }
 
-// examine finds out whether packets can be sent through the member.
-func (m *standbyMember) examine(now time.Time) {
+// examine finds out whether packets can be sent through the member, and reports whether that is new.
+func (m *standbyMember) examine(now time.Time) (recovered bool) {
 	m.ill = m.illness()
 	m.dismissed = m.dismissed && !m.pol.Wanted()
 	switch {
@@ -49,8 +51,9 @@ func (m *standbyMember) examine(now time.Time) {
 		m.failed, m.wellSince = true, time.Time{}
 	case m.ill == "" && m.wellSince.IsZero():
 		m.wellSince = now
-		m.askTraffic()
+		return true
 	}
+	return false
 }
 
 // ready reports whether the member may take the place of a worse one that is well.

@@ -68,11 +68,11 @@ func (m *standbyMember) answered() bool {
 	return slices.ContainsFunc(m.pol.Pairs(), func(q *child.Pair) bool { return !q.Seen().In.IsZero() })
 }
 
-// askTraffic asks what was received on the SAs of all members, for prove.
-func (m *standbyMember) askTraffic() {
-	for _, o := range ownerOf(m.pol).e.standby.of[m.pol.ID].members {
-		if q := o.pol.Sender(); q != nil {
-			ownerOf(o.pol).e.emit(NeedTraffic{ID: q.SA.ID})
+// askTraffic asks what was received on the SAs of the members, for prove.
+func (g *standbyGroup) askTraffic() {
+	for _, m := range g.members {
+		if q := m.pol.Sender(); q != nil {
+			g.e.emit(NeedTraffic{ID: q.SA.ID})
 		}
 	}
 }

@@ -89,6 +89,7 @@ func (t *halfOpens) late(half *halfOpen) bool {
 	}
 	keys, err := t.keys(half, half.parsedRequest())
 	if err != nil {
+		half.late = nil // no message may find it without keys
 		panic("ike: internal error: the keys of a half-open IKE SA: " + err.Error())
 	}
 	half.late.keys = keys
