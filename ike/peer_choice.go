@@ -42,7 +42,8 @@ func (g *standbyGroup) check() {
 	g.wake(now)
 }
 
-// examine finds out whether packets can be sent through the member, and reports whether that is new.
+// examine finds out whether packets can be sent through the member, and reports whether that is
+// new.
 func (m *standbyMember) examine(now time.Time) (recovered bool) {
 	m.ill = m.illness()
 	m.dismissed = m.dismissed && !m.pol.Wanted()
