@@ -245,3 +245,14 @@ func (s *simulation) apply(e *simEnd, x *simEdit) {
 		side.handle(ChangePeers{Set: slices.Clone(list[e.peer : e.peer+1])})
 	}
 }
+
+// extraSAs returns the SAs of the children that reloads added: a command for a whole peer brings
+// them up.
+func (s *testSide) extraSAs() (list []*planeSA) {
+	for _, psa := range s.plane.sas {
+		if pol := s.e.policies.byID[psa.sa.Policy]; pol != nil && pol.Name.Child == "extra" {
+			list = append(list, psa)
+		}
+	}
+	return list
+}

@@ -322,7 +322,7 @@ func (s *simulation) unrest() string {
 		if s.resources == 0 {
 			most = len(s.tunnels)
 		}
-		if n := len(side.plane.sas); n > most {
+		if n := len(side.plane.sas) - len(side.extraSAs()); n > most {
 			return fmt.Sprintf("%s has %d Child SAs for %d children", side.name, n, len(s.tunnels))
 		}
 		if n := len(side.plane.allocated); n != 0 {
@@ -339,6 +339,9 @@ func (s *simulation) unrest() string {
 		if n := side.e.sas.halfOpen.Count() + len(side.e.jobs.waiting); n != 0 {
 			return fmt.Sprintf("%s has %d half-open IKE SAs and computations", side.name, n)
 		}
+	}
+	if l, r := len(s.p.left.extraSAs()), len(s.p.right.extraSAs()); l != r {
+		return fmt.Sprintf("of children that reloads added left has %d SAs, and right %d", l, r)
 	}
 	for _, tu := range s.tunnels {
 		for i := range tu.ends {
