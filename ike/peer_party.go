@@ -27,10 +27,20 @@ func (p *party) hasten() {
 // follows at once.
 func (p *party) redirect() {
 	for _, s := range slices.Clone(p.sas) {
-		if s.state == saConnecting && !slices.Contains(p.cfg.Remote, s.net.Remote().Addr()) {
-			s.end(child.EndFailed, "the peer has another address")
+		if s.misdirected() {
+			s.end(child.EndFailed, movedAway)
 		}
 	}
+}
+
+const movedAway = "the peer has another address"
+
+// misdirected reports whether an attempt to connect goes to an address that the peer no longer has.
+// Where IKE_SA_INIT was answered, IKE_AUTH may be as well until it has been repeated.
+func (s *ikeSA) misdirected() bool {
+	out := s.win.Outstanding()
+	return (s.state == saConnecting || s.state == saAuthenticating && out != nil && out.Repeated > 0) &&
+		!slices.Contains(s.party.cfg.Remote, s.net.Remote().Addr())
 }
 
 // reconcile starts what is wanted, missing and due.

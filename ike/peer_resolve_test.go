@@ -124,3 +124,40 @@ func TestNameOfTheDead(t *testing.T) {
 	}
 	p.wantNotice(p.left, "peer-dead")
 }
+
+// The peer leaves its address between its answer to IKE_SA_INIT and IKE_AUTH. Once the name stands
+// for the new address, IKE_AUTH is not repeated at the old one until it fails: whether the news
+// comes before the first repetition or after it.
+func TestPeerLeavesBeforeAuth(t *testing.T) {
+	for name, news := range map[string]time.Duration{"before a repetition": 500 * time.Millisecond, "after one": 2 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, func(p *testPair) {
+				p.left.peers[0].Children[0].Start = StartBoot
+				p.right.peers[0].Local = netip.Addr{}
+			})
+			p.drive(15 * time.Millisecond) // the response to IKE_SA_INIT is under way
+			p.right.addrs[0] = netip.MustParseAddr("192.0.2.3")
+			p.drive(news)
+			p.left.resolved(p.right.addrs[0])
+			p.drive(1500 * time.Millisecond)
+			p.wantTunnel()
+			if n := p.left.sentRequests[wire.IKESAInit]; n != 2 {
+				p.fatalf("%d requests of IKE_SA_INIT, want one to each address", n)
+			}
+		})
+	}
+}
+
+// A name that stands for another address by now does not end an attempt that is being answered.
+func TestAttemptThatIsAnsweredGoesOn(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		p.left.peers[0].Children[0].Start = StartBoot
+	})
+	p.drive(25 * time.Millisecond) // IKE_AUTH is under way
+	p.left.resolved(netip.MustParseAddr("192.0.2.3"))
+	p.drive(time.Second)
+	p.wantTunnel()
+	if n := p.left.sentRequests[wire.IKESAInit]; n != 1 {
+		p.fatalf("%d requests of IKE_SA_INIT", n)
+	}
+}

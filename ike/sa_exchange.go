@@ -181,6 +181,10 @@ func (s *ikeSA) retransmit() {
 		s.unanswered(r)
 		return
 	}
+	if s.misdirected() {
+		s.end(child.EndFailed, movedAway)
+		return
+	}
 	s.e.count("ike_retransmitted")
 	s.sendRequest()
 	s.live.suspect()
