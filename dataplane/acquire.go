@@ -33,14 +33,21 @@ type queuedPacket struct {
 type acquireState struct {
 	packets   []queuedPacket
 	bytes     int
-	gone      bool // the policy was removed: nothing is queued
-	held      bool // an operator holds the policy down: its packets are dropped
-	standby   bool // the policy yields to others with the same networks
+	admission admission
 	acquiring bool // an Acquire is posted and neither answered nor too old
 	flow      selector.Flow
 	asked     time.Time
 	notBefore time.Time // no new Acquire until then
 }
+
+// admission is what becomes of the packets of a policy that has no SA.
+type admission uint8
+
+const (
+	admitted  admission = iota // they wait for one
+	heldBack                   // they are dropped: an operator holds the policy down
+	abandoned                  // they are dropped: the policy was removed
+)
 
 // acquireQueue keeps the first packets of policies that have no SA, and asks the control plane for
 // one: one Acquire for each policy until it is answered. Its lock is never taken while packets flow
@@ -71,15 +78,15 @@ func (q *acquireQueue) add(s *slot, flow *selector.Flow, x *txPacket, th *thread
 	if s.pick(flow, 0, noWorker) != nil { // activated before the lock was taken: answered will not be called again
 		return saExists
 	}
-	if s.acquire.standby {
+	if s.standby {
 		if n, _ := th.plane.policyFor(flow); n.slot != s {
 			return yielded
 		}
 	}
-	if s.acquire.held {
+	if s.acquire.admission == heldBack {
 		return heldDown
 	}
-	if s.acquire.gone || th.now.Before(s.acquire.notBefore) {
+	if s.acquire.admission == abandoned || th.now.Before(s.acquire.notBefore) {
 		return tooSoon
 	}
 	q.ask(s, flow, th.now)
@@ -96,10 +103,10 @@ func (q *acquireQueue) addError(s *slot, flow *selector.Flow, x *txPacket, th *t
 	if s.pick(flow, 0, noWorker) != nil {
 		return saExists
 	}
-	if s.acquire.held {
+	if s.acquire.admission == heldBack {
 		return heldDown
 	}
-	if s.acquire.gone || len(s.acquire.packets) >= acquireErrors {
+	if s.acquire.admission == abandoned || len(s.acquire.packets) >= acquireErrors {
 		return full
 	}
 	q.busy[s] = struct{}{}
@@ -168,23 +175,30 @@ func (q *acquireQueue) failed(s *slot, now time.Time) {
 func (q *acquireQueue) holds(s *slot) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return s.acquire.held
+	return s.acquire.admission == heldBack
 }
 
 // hold drops the packets of s, and takes no more while it is held down.
 func (q *acquireQueue) hold(s *slot, held bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s.acquire.held, s.acquire.acquiring, s.acquire.notBefore = held, false, time.Time{}
+	s.acquire.acquiring, s.acquire.notBefore = false, time.Time{}
+	switch {
+	case s.acquire.admission == abandoned:
+	case held:
+		s.acquire.admission = heldBack
+	default:
+		s.acquire.admission = admitted
+	}
 	dropQueued(q.take(s))
 }
 
 // standBy has s yield, or not. The packets of one that yields go back to their workers, which look
-// their policy up again.
+// their policy up again. Plane.mu is held.
 func (q *acquireQueue) standBy(s *slot, standby bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s.acquire.standby, s.acquire.notBefore = standby, time.Time{}
+	s.standby, s.acquire.notBefore = standby, time.Time{}
 	if !standby {
 		return
 	}
@@ -198,15 +212,17 @@ func (q *acquireQueue) standBy(s *slot, standby bool) {
 func (q *acquireQueue) forget(s *slot) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s.acquire.gone, s.acquire.acquiring = true, false
+	s.acquire.admission, s.acquire.acquiring = abandoned, false
 	dropQueued(q.take(s))
 }
 
-// admit lets packets of s be queued again.
+// admit lets packets of s be queued again, if its policy had been removed.
 func (q *acquireQueue) admit(s *slot) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s.acquire.gone = false
+	if s.acquire.admission == abandoned {
+		s.acquire.admission = admitted
+	}
 }
 
 // take empties s.

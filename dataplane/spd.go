@@ -19,11 +19,11 @@ type slot struct {
 	opaque atomic.Bool                       // the policy takes fragments without ports
 
 	acquire acquireState // guarded by acquireQueue.mu
+	standby bool         // the policy yields to others with the same networks; set under both locks
 
 	// The rest is guarded by Plane.mu.
 	entry      selector.Entry[target] // as in the table
 	configured bool
-	standby    bool // the policy yields to others with the same networks
 	tellsPorts bool
 	pairs      []*pair        // installed pairs, active or not, by age
 	past       counts         // counts of removed pairs
@@ -163,8 +163,7 @@ func (p *Plane) addPolicies(table *selector.Table[target], ps []ipsec.Policy) *s
 			table = table.Without(s.entry)
 		}
 		if !s.configured {
-			s.standby = c.Standby
-			p.acquires.standBy(s, s.standby)
+			p.acquires.standBy(s, c.Standby)
 		}
 		order := p.orderOf(s, &c)
 		p.acquires.admit(s)
@@ -196,7 +195,7 @@ func (p *Plane) orderOf(s *slot, c *ipsec.Policy) uint64 {
 	if c.Fallback {
 		return fallbackOrders | p.lastOrder
 	}
-	return s.order(p.lastOrder)
+	return standbyOrder(p.lastOrder, s.standby)
 }
 
 // slotOf finds or makes the slot of a policy. Plane.mu is held.

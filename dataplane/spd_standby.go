@@ -13,11 +13,10 @@ func (p *Plane) StandbyPolicy(policy ipsec.PolicyID, standby bool) {
 	if s == nil || !s.configured || s.standby == standby {
 		return
 	}
-	s.standby = standby
 	table := p.spd.Load().Without(s.entry)
 	p.lastOrder++
 	e := s.entry
-	e.Order = s.order(p.lastOrder)
+	e.Order = standbyOrder(p.lastOrder, standby)
 	e.Value = target{s, e.Order}
 	s.setEntry(e, len(p.workers))
 	p.spd.Store(table.With(e))
@@ -35,9 +34,9 @@ func (p *Plane) ProbePair(id ipsec.ChildID) {
 	}
 }
 
-// order returns the Order of the slot's entry that has a number.
-func (s *slot) order(n uint64) uint64 {
-	if s.standby {
+// standbyOrder returns the Order of an entry that has a number, and stands by or not.
+func standbyOrder(n uint64, standby bool) uint64 {
+	if standby {
 		return standbyOrders | n
 	}
 	return n
