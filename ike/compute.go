@@ -19,6 +19,49 @@ type initTry struct {
 	grace     timer.Timer // runs after an unprotected refusal
 }
 
+// jobs holds the slow computations under way.
+type jobs struct {
+	last    uint64
+	waiting map[uint64]func(any)
+	ofSA    map[*ikeSA]uint64 // see computeFor
+}
+
+// compute runs run elsewhere. A later Handle calls then with its value, if ever; then must check
+// that what it works for still exists.
+func (e *Engine) compute(run func() any, then func(any)) {
+	e.jobs.last++
+	e.jobs.waiting[e.jobs.last] = then
+	e.emit(Compute{ID: e.jobs.last, Run: run})
+}
+
+// computeFor is compute for an IKE SA, which waits for one such computation at a time, until its
+// result comes or cancel is called.
+func (e *Engine) computeFor(s *ikeSA, run func() any, then func(any)) {
+	e.compute(run, func(v any) {
+		delete(e.jobs.ofSA, s)
+		then(v)
+	})
+	e.jobs.ofSA[s] = e.jobs.last
+}
+
+// cancel drops the computation that an IKE SA waits for by computeFor, if there is one. Its result
+// is ignored.
+func (j *jobs) cancel(s *ikeSA) {
+	if id, ok := j.ofSA[s]; ok {
+		delete(j.ofSA, s)
+		delete(j.waiting, id)
+	}
+}
+
+func (j *jobs) finish(in Computed) {
+	then := j.waiting[in.ID]
+	if then == nil {
+		return
+	}
+	delete(j.waiting, in.ID)
+	then(in.Value)
+}
+
 // A keyPair is the result of a key exchange computation: our half, the shared secret if it was
 // asked for, or an error.
 type keyPair struct {
