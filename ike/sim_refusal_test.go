@@ -93,3 +93,13 @@ func (r *simRefusal) seal(h wire.Header) []byte {
 	ps := []wire.Payload{&wire.Notify{Kind: r.kind}}
 	return r.sealer.seal(keys, h, wire.FirstType(ps), wire.AppendPayloads(nil, ps))
 }
+
+// mostIKESAs returns how many IKE SAs there may be at rest. A peer that takes no Child SA but the
+// first has another one for each further child.
+func (s *simulation) mostIKESAs() int {
+	n := s.parties()
+	if s.p.left.refuses != nil || s.p.right.refuses != nil {
+		n += len(s.p.left.extraSAs())
+	}
+	return n
+}
