@@ -49,6 +49,8 @@ type Plane interface {
 	ProbePair(id ipsec.ChildID)
 	// InstallInbound makes the inbound SA live and registers the pair.
 	InstallInbound(sa ipsec.ChildSA) error
+	// FreeSPI gives back an SPI that was never installed.
+	FreeSPI(spi uint32)
 	// ActivateOutbound makes the policy send on the pair's outbound SA, or for a pair with a
 	// Resource the one worker, unless it already sends on a pair with a larger ID.
 	ActivateOutbound(id ipsec.ChildID)

@@ -152,13 +152,14 @@ func (d *Driver) send(f ike.Send) {
 
 // install makes an inbound SA live and clears its keys, which the dataplane no longer needs: the
 // control plane keeps no key of a Child SA. An SA that the dataplane refuses is closed as after its
-// hard lifetime, because the peer knows it, or soon will.
+// hard lifetime, because the peer knows it, or soon will. Its SPI is not reserved any longer.
 func (d *Driver) install(sa ipsec.ChildSA) {
 	defer sa.ClearKeys()
 	err := d.cfg.Plane.InstallInbound(sa)
 	if err == nil {
 		return
 	}
+	d.cfg.Plane.FreeSPI(sa.SPIIn)
 	d.counts.installErrors.Add(1)
 	d.notice(ike.Notice{Level: ike.Error, Peer: sa.Name.Peer, Party: sa.Name.Party, Child: sa.Name.Child, Event: "install-failed", Text: "the dataplane refused the SA: " + err.Error(), SPIIn: sa.SPIIn})
 	d.loop.pending = append(d.loop.pending, ike.Expire{ID: sa.ID, Hard: true})

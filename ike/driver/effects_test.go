@@ -91,13 +91,13 @@ func TestKeysAreCleared(t *testing.T) {
 	}
 }
 
-// An SA that the dataplane refuses is closed, because the peer uses it.
+// An SA that the dataplane refuses is closed, because the peer uses it, and its SPI is free again.
 func TestInstallRefused(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		r.plane.refuse = errors.New("no room")
-		answer[ike.Computed](r, ike.InstallInbound{SA: ipsec.ChildSA{ID: 3, Policy: 7, Name: ipsec.PolicyName{Peer: "right", Child: "lan"}}}, ike.Send{Path: overUDP})
+		answer[ike.Computed](r, ike.InstallInbound{SA: ipsec.ChildSA{ID: 3, Policy: 7, Name: ipsec.PolicyName{Peer: "right", Child: "lan"}, SPIIn: 4711}}, ike.Send{Path: overUDP})
 		r.call(context.Background(), func() { r.handle(ike.Computed{ID: 1}, classEstablished) })
-		r.want("refused", "computed 1: <nil>", "install 3", "send 192.0.2.2:500 nat=false ", "expire {ID:3 Hard:true}")
+		r.want("refused", "computed 1: <nil>", "install 3", "free 4711", "send 192.0.2.2:500 nat=false ", "expire {ID:3 Hard:true}")
 		if h := r.History("right"); len(h) != 1 || h[0].Event != "install-failed" || !strings.Contains(h[0].Text, "no room") {
 			t.Errorf("got history %+v", h)
 		}

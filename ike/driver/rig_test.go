@@ -123,6 +123,7 @@ func (p *fakePlane) InstallInbound(sa ipsec.ChildSA) error {
 	}
 	return p.refuse
 }
+func (p *fakePlane) FreeSPI(spi uint32)                { p.journal.add("free %d", spi) }
 func (p *fakePlane) ActivateOutbound(id ipsec.ChildID) { p.journal.add("activate %d", id) }
 
 func (p *fakePlane) DeactivateOutbound(id ipsec.ChildID) { p.journal.add("deactivate %d", id) }
