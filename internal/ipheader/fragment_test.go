@@ -83,3 +83,30 @@ func TestFragmentOptions(t *testing.T) {
 		t.Error("data differ after a bad option")
 	}
 }
+
+// TestFragmentsAreAppended: a fragment stands behind what is in the buffer, and its header has
+// whole words of its own.
+func TestFragmentsAreAppended(t *testing.T) {
+	// A router alert (copied), then an option that consists of its type and length (copied).
+	options := []byte{0x94, 4, 0, 0, 1, 1, 0x9e, 2}
+	pkt := packettest.UDPPacket(src4, dst4, false, make([]byte, 1000))
+	with := append(append(bytes.Clone(pkt[:20]), options...), pkt[20:]...)
+	with[0] = 0x47
+	binary.BigEndian.PutUint16(with[2:], uint16(len(with)))
+	alone := fragments(with, 28, 500)
+	if want := []byte{0x94, 4, 0, 0, 0x9e, 2, 0, 0}; !bytes.Equal(alone[1][20:28], want) || alone[1][0] != 0x47 {
+		t.Errorf("second fragment starts with %x, want the options %x", alone[1][:28], want)
+	}
+	for _, before := range []string{"a", "ab", "abc", "abcd"} {
+		f := ipheader.NewFragmenter(with, 28, 500)
+		for i, want := range alone {
+			got := f.Next([]byte(before))
+			if string(got[:len(before)]) != before || !bytes.Equal(got[len(before):], want) {
+				t.Errorf("fragment %d behind %q: %x, want %x", i, before, got[len(before):], want)
+			}
+		}
+		if got := f.Next([]byte(before)); string(got) != before {
+			t.Errorf("after the last one: %x", got)
+		}
+	}
+}

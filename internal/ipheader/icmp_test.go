@@ -1,6 +1,7 @@
 package ipheader_test
 
 import (
+	"bytes"
 	"testing"
 
 	"culvert/internal/ipheader"
@@ -63,5 +64,27 @@ func TestICMPErrorLargeMTU(t *testing.T) {
 	}
 	if _, _, mtu := packettest.CheckICMPError(t, ipheader.TooBig(0x12345).Append(nil, pkt6), pkt6); mtu != 0x12345 {
 		t.Errorf("IPv6: %#x", mtu)
+	}
+}
+
+// TestICMPErrorHeader: the IP header of an error is the same for all packets but for its length,
+// its addresses and its checksum.
+func TestICMPErrorHeader(t *testing.T) {
+	pkt4, pkt6 := packettest.UDPPacket(src4, dst4, true, make([]byte, 20)), packettest.UDPPacket(src6, dst6, true, make([]byte, 20))
+	// Version 4, five words, precedence 6, identification 0, DF, offset 0, TTL 64, ICMP.
+	e4 := ipheader.Prohibited().Append(nil, pkt4)
+	if want := []byte{0x45, 0xc0, 0, 76, 0, 0, 0x40, 0, 64, 1}; !bytes.Equal(e4[:10], want) {
+		t.Errorf("IPv4: header % x, want % x", e4[:10], want)
+	}
+	if want := []byte{3, 13}; !bytes.Equal(e4[20:22], want) || !bytes.Equal(e4[24:28], make([]byte, 4)) {
+		t.Errorf("IPv4: ICMP % x", e4[20:28])
+	}
+	// Version 6, no traffic class, no flow label, ICMPv6, hop limit 64.
+	e6 := ipheader.Prohibited().Append(nil, pkt6)
+	if want := []byte{0x60, 0, 0, 0, 0, 76, 58, 64}; !bytes.Equal(e6[:8], want) {
+		t.Errorf("IPv6: header % x, want % x", e6[:8], want)
+	}
+	if want := []byte{1, 1}; !bytes.Equal(e6[40:42], want) || !bytes.Equal(e6[44:48], make([]byte, 4)) {
+		t.Errorf("IPv6: ICMPv6 % x", e6[40:48])
 	}
 }
