@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -65,6 +66,29 @@ func TestAttached(t *testing.T) {
 	got := fmt.Sprint(sample().Attached("culvert0"))
 	if want := "[{10.1.0.0/24 lan true} {192.0.2.0/24 wan false} {2001:db8::/64 wan false}]"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestPrefixOf: only an address with a mask of its own length is a prefix.
+func TestPrefixOf(t *testing.T) {
+	for _, tt := range []struct {
+		addr net.Addr
+		want string
+	}{
+		{&net.IPNet{IP: net.IPv4(192, 0, 2, 1), Mask: net.CIDRMask(24, 32)}, "192.0.2.1/24"},
+		{&net.IPNet{IP: net.IPv4(192, 0, 2, 1).To4(), Mask: net.CIDRMask(32, 32)}, "192.0.2.1/32"},
+		{&net.IPNet{IP: net.ParseIP("2001:db8::1"), Mask: net.CIDRMask(128, 128)}, "2001:db8::1/128"},
+		{&net.IPNet{IP: net.IPv4(192, 0, 2, 1), Mask: net.CIDRMask(120, 128)}, ""},
+		{&net.IPNet{Mask: net.CIDRMask(0, 32)}, ""},
+		{&net.IPAddr{IP: net.IPv4(192, 0, 2, 1)}, ""},
+	} {
+		got := ""
+		if p, ok := prefixOf(tt.addr); ok {
+			got = p.String()
+		}
+		if got != tt.want {
+			t.Errorf("%v: got %q, want %q", tt.addr, got, tt.want)
+		}
 	}
 }
 
