@@ -8,7 +8,7 @@ import (
 func TestBadRoutesAreLeftOut(t *testing.T) {
 	v := Read(tree(t, map[string]string{
 		"proc/net/route":      heading + "wan\n\nwan\tx\t0\t0\t0\t0\t0\t00FFFFFF\n",
-		"proc/net/ipv6_route": "x 40 0 0 0 0 0 0 0 wan\n2001 40 0 0 0 0 0 0 0 wan\n20010db8000200000000000000000000 ff 0 0 0 0 0 0 0 wan\n",
+		"proc/net/ipv6_route": "x 40 0 0 0 0 0 0 0 wan\n2001 40 0 0 0 0 0 0 0 wan\n20010db8000200000000000000000000 ff 0 0 0 0 0 0 0 wan\n20010db8000200000000000000000000 81 0 0 0 0 0 0 0 wan\n",
 	}))
 	if len(v.Routes) != 0 || len(v.Default) != 0 {
 		t.Errorf("got %+v", v)
