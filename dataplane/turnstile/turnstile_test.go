@@ -1,6 +1,7 @@
 package turnstile
 
 import (
+	"reflect"
 	"runtime"
 	"sync"
 	"testing"
@@ -79,5 +80,20 @@ func TestAwaited(t *testing.T) {
 	ts.Await()
 	if ts.Pass(1); !ts.Awaited() || ts.Awaited() {
 		t.Error("the sleeper is to be woken, once")
+	}
+}
+
+// TestCacheLine: what waiters look at shares its cache line with nothing else, wherever the
+// turnstile begins, and a turnstile takes two lines.
+func TestCacheLine(t *testing.T) {
+	const line = 64
+	ts := reflect.TypeFor[Turnstile]()
+	offset := func(name string) uintptr {
+		f, _ := ts.FieldByName(name)
+		return f.Offset
+	}
+	size, next, awaited := ts.Size(), offset("next"), offset("awaited")
+	if next < line || size-next < line || awaited-next >= line || size != 2*line {
+		t.Errorf("%d octets, next at %d, awaited at %d", size, next, awaited)
 	}
 }
