@@ -275,6 +275,11 @@ func TestPauseBetweenQuestions(t *testing.T) {
 	if a.path.askLater(a.now); a.path.asking.at != at(a.now).add(10*time.Minute) {
 		t.Error("after very many, the pause is not ten minutes")
 	}
+	a.path.asking.size = 1400
+	a.path.Told(a.now, 1400, 1400, Passed)
+	if a.path.askLater(a.now); a.path.asking.at != at(a.now).add(10*time.Second) {
+		t.Error("after a verdict, the pause is not ten seconds again")
+	}
 }
 
 // Between two common sizes the question is about the middle, a multiple of grain above the lower.

@@ -175,12 +175,13 @@ func (p *Path) ask(now time.Time) {
 	}
 }
 
-// Restart wants the MTU confirmed because an SA has come up: the peer, or its software, may be new.
+// Restart wants a silent peer probed because an SA has come up: the peer, or its software, may be
+// new. One that answers is probed anyway if the MTU is not confirmed.
 func (p *Path) Restart(now time.Time) {
 	if p.round != nil || p.ended != never && at(now) < p.ended.add(restartAfter) {
 		return
 	}
-	if p.mute > 0 || p.low < p.mtu {
+	if p.mute > 0 {
 		p.mute, p.startAt, p.traffic = 0, at(now), max(p.traffic, someTraffic)
 	}
 }

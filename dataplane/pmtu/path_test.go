@@ -19,7 +19,9 @@ func TestAnswersThatAreNone(t *testing.T) {
 		t.Error("an ID that was never used was believed")
 	}
 	l.path.TooBig(l.now, 1400)
-	l.path.Answer(l.now, first[1])
+	if l.path.Answer(l.now, first[1]) {
+		t.Error("an answer after the end of its round changed the MTU")
+	}
 	l.wantMTU(1400)
 }
 
@@ -142,6 +144,41 @@ func TestLimits(t *testing.T) {
 	if l.path.TooBig(l.now, 399) {
 		t.Error("a claim below the floor, which a small first hop has lowered, was believed")
 	}
+}
+
+// TestLimitsAsBefore: limits that do not change leave the round under way alone, and each of the
+// two counts.
+func TestLimitsAsBefore(t *testing.T) {
+	l := newLink(t, ethernet, 1500)
+	l.step()
+	l.path.SetLimits(l.now, ethernet)
+	if l.path.round == nil {
+		t.Error("the same limits ended the round")
+	}
+	l.advance(time.Second)
+	l.path.TooBig(l.now, 1000)
+	l.path.SetLimits(l.now, Limits{Floor: 1280, Ceil: 1500})
+	l.wantMTU(1280)
+	l.path.SetLimits(l.now, Limits{Floor: 1280, Ceil: 1270})
+	l.wantMTU(1270)
+}
+
+// TestNewSAAfterAnOutage: a new SA is traffic: a peer is probed again that answered before, and
+// then was silent while a larger size was tried.
+func TestNewSAAfterAnOutage(t *testing.T) {
+	l := newLink(t, ethernet, 1300)
+	l.advance(time.Minute)
+	l.deaf = true
+	l.advance(raiseAfter)
+	l.path.Used(true)
+	l.advance(time.Minute) // without more traffic, there is one round
+	if l.path.mute != 1 || l.path.low < 1300 || l.path.round != nil {
+		t.Fatalf("%d silent rounds, %d passes", l.path.mute, l.path.low)
+	}
+	l.deaf, l.log = false, nil
+	l.path.Restart(l.now)
+	l.advance(confirmLight)
+	l.wantSent(576, 1300)
 }
 
 // In any order of events the MTU stays within the limits and the path comes to rest.

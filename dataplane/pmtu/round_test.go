@@ -2,6 +2,7 @@ package pmtu
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -172,6 +173,32 @@ func TestSooner(t *testing.T) {
 	for _, tt := range [][3]instant{{1, 2, 1}, {2, 1, 1}, {never, 2, 2}, {2, never, 2}, {never, never, never}} {
 		if got := sooner(tt[0], tt[1]); got != tt[2] {
 			t.Errorf("sooner(%d, %d) = %d, want %d", tt[0], tt[1], got, tt[2])
+		}
+	}
+}
+
+// TestSizesBetween: the sizes of a round divide what is open evenly, at multiples of grain above
+// the size that passes, and are at most seven.
+func TestSizesBetween(t *testing.T) {
+	for _, tt := range []struct {
+		low, high int32
+		want      []int
+	}{
+		{1400, 1420, []int{1404, 1408, 1412, 1416}},
+		{1400, 1500, []int{1416, 1432, 1448, 1464, 1480, 1496}},
+		{1500, 4352, []int{1860, 2220, 2580, 2940, 3300, 3660, 4020}},
+		{1400, 1405, []int{1404}},
+		{1400, 1404, nil},
+	} {
+		p := New(epoch, Limits{Floor: 576, Ceil: 9000}, 1)
+		p.round = &round{}
+		p.addBetween(tt.low, tt.high)
+		var got []int
+		for _, a := range p.round.sizes {
+			got = append(got, a.Size)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("between %d and %d: %v, want %v", tt.low, tt.high, got, tt.want)
 		}
 	}
 }

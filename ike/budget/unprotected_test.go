@@ -63,6 +63,7 @@ func TestNumbers(t *testing.T) {
 	}{
 		{"errors", func(int) bool { return u.AllowError(start) }, 10},
 		{"hints", func(int) bool { return u.AllowHint(start) }, 100},
+		{"ICMP errors", func(int) bool { return u.AllowICMP(start) }, 100},
 		{"refusals of strangers", func(int) bool { return u.AllowRefusal(start, false) }, 10},
 		{"refusals of configured addresses", func(int) bool { return u.AllowRefusal(start, true) }, 10},
 		{"answers to one host", func(int) bool { return u.AllowAnswer(start, host(1), false) }, 10},
