@@ -165,6 +165,10 @@ func TestOwnersAreBounded(t *testing.T) {
 	if known, n := owners(small, big); !slices.Equal(known, []string{"small"}) || n != 1 {
 		t.Errorf("with a large policy owners are %q with %d intervals", known, n)
 	}
+	fits := policy("fits", local, networks(0, maxOwned-1), nil)
+	if known, n := owners(small, fits); len(known) != 2 || n != 2 {
+		t.Errorf("with a policy that just fits, owners are %q with %d intervals", known, n)
+	}
 	around, within := policy("around", local, prefixes("100.0.0.0/8"), nil), policy("within", local, networks(0, maxOwnerVisits), nil)
 	if known, n := owners(small, around, within); len(known) != 2 || n != 1 {
 		t.Errorf("with a network that holds many others, owners are %q with %d intervals", known, n)
