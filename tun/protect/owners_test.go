@@ -78,7 +78,7 @@ func TestOwners(t *testing.T) {
 		s, policies := NewSet(), make(map[string]Policy)
 		var order []ID
 		for i := range 8 {
-			p := policy(fmt.Sprint(i), local[rng.IntN(3)], some(1+rng.IntN(5)), nil)
+			p := policy(fmt.Sprint(i), local[rng.IntN(3)], some(1+rng.IntN(5)), some(rng.IntN(2)))
 			s.Change([]Policy{p}, nil)
 			if policies[childOf(p.ID)] = p; i > 1 { // the first two have no owner
 				order = append(order, p.ID)
