@@ -33,6 +33,7 @@ func (g *standbyGroup) check() {
 	for _, m := range g.members {
 		if m.examine(now) {
 			g.askTraffic()
+			ownerOf(m.pol).prove(proofTime, usualAnswers)
 		}
 	}
 	if next, why := g.best(now); next != g.active {
@@ -76,7 +77,7 @@ func (g *standbyGroup) best(now time.Time) (*standbyMember, string) {
 	case a.ill != "":
 		return well, fmt.Sprintf("%s failed: %s", address(a.pol.Name), a.ill)
 	}
-	if m := g.first(func(m *standbyMember) bool { return m.ready(now) }); m != nil && g.before(m, a) {
+	if m := g.first(func(m *standbyMember) bool { return m.ready(now) }); m != nil && g.before(m, a) && m.proven(now) {
 		return m, "it is preferred, and works"
 	}
 	return a, ""
@@ -111,9 +112,7 @@ func (g *standbyGroup) activate(next *standbyMember, why string) {
 	e, old := g.e, g.active
 	g.active = next
 	next.since, next.why = e.handling.now, why
-	if ownerOf(next.pol).data.tryAgain(e); old != nil && old.ill == "" {
-		next.prove(old)
-	}
+	next.verify(old)
 	if next.standby {
 		next.standby = false
 		e.emit(StandbyPolicy{ID: next.pol.ID})
@@ -174,13 +173,13 @@ func (g *standbyGroup) wake(now time.Time) {
 		if m == g.active {
 			break
 		}
-		if m.ill == "" && (at.IsZero() || m.wellSince.Before(at)) {
-			at = m.wellSince
+		if t := m.wellSince.Add(standbyHold); m.ill == "" && t.After(now) && (at.IsZero() || t.Before(at)) {
+			at = t
 		}
 	}
 	if at.IsZero() {
 		g.e.timers.Stop(&g.timer)
 		return
 	}
-	g.e.timers.Set(&g.timer, later(now, at.Add(standbyHold)))
+	g.e.timers.Set(&g.timer, at)
 }

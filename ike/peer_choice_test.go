@@ -18,7 +18,7 @@ func TestStandbyTakesOver(t *testing.T) {
 	}{
 		"kill -9":        {(*testGroup).killPreferred, func(g *testGroup) { g.gateways[0].start() }, 2100 * time.Millisecond},
 		"unplugged":      {(*testGroup).unplug, (*testGroup).repair, 2100 * time.Millisecond},
-		"only ESP":       {func(g *testGroup) { g.drop(g.gateways[0], onlyESP) }, (*testGroup).repair, 2100 * time.Millisecond},
+		"only ESP":       {func(g *testGroup) { g.drop(g.gateways[0], onlyESP) }, (*testGroup).repair, 2600 * time.Millisecond},
 		"a Delete":       {func(g *testGroup) { g.down(g.gateways[0], "left", "") }, func(g *testGroup) { g.lift(g.gateways[0], "left", "", "") }, 100 * time.Millisecond},
 		"taken down":     {func(g *testGroup) { g.down(g.left, "right", "") }, func(g *testGroup) { g.lift(g.left, "right", "", "") }, 100 * time.Millisecond},
 		"its child only": {func(g *testGroup) { g.down(g.left, "right", "lan") }, func(g *testGroup) { g.lift(g.left, "right", "lan", "") }, 100 * time.Millisecond},

@@ -167,6 +167,17 @@ func (g *testGroup) drop(s *testSide, which func(pk *testPacket) bool) {
 	}
 }
 
+// strangers makes the peers ones that answer no probes.
+func (g *testGroup) strangers() {
+	g.left.noProbes = true
+	g.after = func(of *testSide) {
+		for _, s := range of.e.sas.bySPI {
+			s.net.follows = false
+		}
+	}
+	g.after(g.left)
+}
+
 func anything(*testPacket) bool { return true }
 
 func onlyESP(pk *testPacket) bool { return pk.esp != nil }

@@ -18,48 +18,75 @@ import (
 //	ProbePair, every probeEvery   -->  something comes on its SAs: it is well
 //	a new IKE SA                  -->  it is well
 //	neither, for firstTrial       -->  with a peer that may not answer probes: it is sent on for
-//	                                   trialTime; without an answer it is ill again,
+//	                                   shortTrial; without an answer it is ill again,
 //	                                   and the next trial is later
+//
+// A trial while another one works costs the packets of shortTrial at most. Also an answer that
+// comes after its end makes the policy well.
 const (
 	probeEvery            = 5 * time.Second
-	trialTime             = 2 * time.Second
-	firstTrial, lastTrial = 5 * time.Minute, time.Hour
+	trialTime             = 2 * time.Second // while none works
+	shortTrial            = 500 * time.Millisecond
+	firstTrial, lastTrial = 30 * time.Second, 90 * time.Second
 )
 
 // A dataHealth is what is known of a party's packets.
 type dataHealth struct {
 	silent time.Time // when it was found that they are not answered; zero: they are
-	trial  time.Time // when packets were sent again without a sign that they arrive; zero: they were not
-	trials int       // in a row
+	// trial is when packets were sent again without a sign that they arrive; zero: they were not.
+	trial  time.Time
+	length time.Duration // of the trial
+	trials int           // in a row
+	proof  dataProof
 	timer  timer.Timer
 }
 
-// fellSilent records that packets to the peer are not answered any more.
-func (p *party) fellSilent() {
-	d, now := &p.data, p.e.handling.now
-	if !p.prioritized() || !d.silent.IsZero() && d.trial.IsZero() {
+// unanswered handles the word of the dataplane that packets to the peer are not answered any more.
+func (p *party) unanswered() {
+	if !p.prioritized() {
 		return
 	}
-	d.silent, d.trial = now, time.Time{}
+	if p.data.silent.IsZero() && p.answersProbes() {
+		p.prove(hintProof, 1)
+		return
+	}
+	p.fellSilent()
+}
+
+// fellSilent records that packets to the peer are not answered.
+func (p *party) fellSilent() {
+	d := &p.data
+	if !d.silent.IsZero() && d.trial.IsZero() {
+		return
+	}
+	d.silent, d.trial, d.proof = p.e.handling.now, time.Time{}, dataProof{}
 	p.e.after(&d.timer, probeEvery)
 	p.e.touch(p)
 }
 
-// tryAgain begins the trial of packets on a policy that has become active.
-func (d *dataHealth) tryAgain(e *Engine) {
-	if !d.trial.IsZero() {
-		d.trial = e.handling.now
-		e.after(&d.timer, trialTime)
+// begin begins a trial of the packets of a member that takes the place of another one.
+func (d *dataHealth) begin(e *Engine, old *standbyMember) {
+	if d.length = trialTime; old != nil && old.ill == "" {
+		d.length = shortTrial
 	}
+	d.trial = e.handling.now
+	e.after(&d.timer, d.length)
 }
 
-// prove begins a trial of a member that takes the place of one whose packets are answered, if
-// nothing has come on its own SAs: its IKE SA may be there while its ESP is dropped.
-func (m *standbyMember) prove(old *standbyMember) {
+// verify finds out whether the packets of a member that has become active arrive: its IKE SA may be
+// there while its ESP is dropped. Of a peer that answers no probes only a trial shows it, if those
+// of the one before were answered.
+func (m *standbyMember) verify(old *standbyMember) {
 	p := ownerOf(m.pol)
-	if d, now := &p.data, p.e.handling.now; d.silent.IsZero() && old.answered() && !m.answered() {
-		d.silent, d.trial = now, now
-		p.e.after(&d.timer, trialTime)
+	d, now := &p.data, p.e.handling.now
+	switch {
+	case !d.trial.IsZero():
+		d.begin(p.e, old)
+	case p.answersProbes():
+		p.prove(proofTime, usualAnswers)
+	case old != nil && d.silent.IsZero() && old.answered() && !m.answered():
+		d.silent = now
+		d.begin(p.e, old)
 	}
 }
 
@@ -68,7 +95,7 @@ func (m *standbyMember) answered() bool {
 	return slices.ContainsFunc(m.pol.Pairs(), func(q *child.Pair) bool { return !q.Seen().In.IsZero() })
 }
 
-// askTraffic asks what was received on the SAs of the members, for prove.
+// askTraffic asks what was received on the SAs of the members, for verify.
 func (g *standbyGroup) askTraffic() {
 	for _, m := range g.members {
 		if q := m.pol.Sender(); q != nil {
@@ -80,18 +107,27 @@ func (g *standbyGroup) askTraffic() {
 // watchData asks what has come on a party's SAs, and lets the peer show that packets arrive.
 func (p *party) watchData() {
 	d, now := &p.data, p.e.handling.now
-	for _, pol := range p.policies {
-		if q := pol.Sender(); q != nil { // the peer may not have the newest yet
-			p.e.emit(ProbePair{ID: q.SA.ID})
-			p.e.emit(NeedTraffic{ID: q.SA.ID})
-		}
+	if d.silent.IsZero() {
+		p.watchProof()
+		return
 	}
+	p.probe()
 	if d.trial.IsZero() && !p.answersProbes() && now.Sub(d.silent) >= min(firstTrial<<min(d.trials, 8), lastTrial) {
-		d.trial = now
+		d.trial, d.length = now, trialTime
 		d.trials++
 	}
-	p.e.after(&d.timer, probeEvery)
+	if p.e.after(&d.timer, probeEvery); p.inTrial() {
+		p.e.after(&d.timer, shortTrial) // few packets may flow
+	}
 	p.e.touch(p)
+}
+
+// inTrial reports whether packets are sent for a trial.
+func (p *party) inTrial() bool {
+	return !p.data.trial.IsZero() && slices.ContainsFunc(p.policies, func(pol *child.Policy) bool {
+		g := p.e.standby.of[pol.ID]
+		return g != nil && g.active != nil && g.active.pol == pol
+	})
 }
 
 // answersProbes reports whether the peer is a culvert, which answers a ProbePair.
@@ -104,27 +140,43 @@ func (p *party) answersProbes() bool {
 func (p *party) judgeData() {
 	d, now := &p.data, p.e.handling.now
 	if d.silent.IsZero() {
+		if d.proof.due(now) && !p.lastIn().After(d.proof.since) {
+			p.fellSilent()
+		}
 		return
 	}
-	var in, out time.Time
-	for _, pol := range p.policies {
-		for _, q := range pol.Pairs() {
-			in, out = later(in, q.Seen().In), later(out, q.Seen().Out)
-		}
-	}
 	switch {
-	case in.After(d.silent):
+	case p.lastIn().After(d.silent):
 		p.dataWorks()
-	case !d.trial.IsZero() && out.Sub(d.trial) >= trialTime/2 && now.Sub(d.trial) >= trialTime:
+	case !d.trial.IsZero() && p.lastOut().Sub(d.trial) >= d.length/2 && now.Sub(d.trial) >= d.length:
 		p.fellSilent()
 	}
 }
 
-// dataWorks forgets a silence: something has come, or the IKE SA is a new one.
+// lastOut returns when something was last sent on the party's SAs, as far as is known.
+func (p *party) lastOut() (out time.Time) {
+	for _, pol := range p.policies {
+		for _, q := range pol.Pairs() {
+			out = later(out, q.Seen().Out)
+		}
+	}
+	return out
+}
+
+// reconnected forgets a silence, as the IKE SA is a new one. A proof goes on with its Child SAs.
+func (p *party) reconnected() {
+	if d := &p.data; !d.proof.since.IsZero() {
+		d.proof.since, d.proof.within = p.e.handling.now, 2*proofTime
+		return
+	}
+	p.dataWorks()
+}
+
+// dataWorks forgets a silence.
 func (p *party) dataWorks() {
+	p.e.timers.Stop(&p.data.timer)
 	d := &p.data
-	d.silent, d.trial, d.trials = time.Time{}, time.Time{}, 0
-	p.e.timers.Stop(&d.timer)
+	d.silent, d.trial, d.trials, d.proof = time.Time{}, time.Time{}, 0, dataProof{}
 }
 
 // illness returns why packets should not be sent through the member, or "".
@@ -153,9 +205,10 @@ func (m *standbyMember) canComeUp() bool {
 }
 
 // comingUp reports whether the policy may be up soon: it is tried, and nothing has gone wrong yet.
+// One that is up and ill is not waited for.
 func (m *standbyMember) comingUp() bool {
 	p := ownerOf(m.pol)
-	if !m.canComeUp() {
+	if !m.canComeUp() || m.pol.Sends() {
 		return false
 	}
 	if s := p.main(); s != nil {

@@ -175,7 +175,7 @@ func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 func (p *party) connected() {
 	p.try.Fails, p.try.missed, p.try.At, p.try.prompt, p.try.met = 0, 0, time.Time{}, false, true
 	p.e.timers.Stop(&p.try.Timer)
-	p.dataWorks()
+	p.reconnected()
 	p.Trouble = child.Trouble{}
 	p.calls.Trouble = child.Trouble{} // of the profile
 	p.obstacle = nil

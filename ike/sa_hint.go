@@ -145,7 +145,7 @@ func (e *Engine) hintAt(remote netip.Addr) {
 func (e *Engine) hint(in Hint) {
 	if p := e.pairs.Carried(in.ID); p != nil {
 		saOf(p).live.hint(hintedCheck)
-		saOf(p).party.fellSilent()
+		saOf(p).party.unanswered()
 	}
 	if in.Remote.IsValid() {
 		e.hintAt(in.Remote)

@@ -84,13 +84,15 @@ func (gr *simGroup) pulse() {
 	gr.p.events.add(gr.p.now.Add(simGroupPulse), gr.pulse)
 }
 
-// callLeft has the peer send a packet that left cannot connect to.
+// callLeft has the peer send a packet that left cannot connect to, and has no SA with: the hosts
+// behind it want the tunnel, and nobody else may find out that left has lost it.
 func (gr *simGroup) callLeft(gate *simGate, n *simNets) {
 	i := gr.entry(gate.side.name)
 	if i < 0 || len(gr.p.left.peers[i].Remote) > 0 || gate.side.e == nil {
 		return
 	}
-	if name := (ipsec.PolicyName{Peer: "left", Child: n.name}); !gate.side.sendsOn(name) {
+	name, ours := ipsec.PolicyName{Peer: "left", Child: n.name}, ipsec.PolicyName{Peer: gate.side.name, Child: n.name}
+	if !gate.side.sendsOn(name) || len(gr.p.left.plane.ofPolicy(gr.p.left.plane.policyNamed(ours))) == 0 {
 		gate.side.plane.send(gate.side.plane.policyNamed(name), 1)
 	}
 }
@@ -197,6 +199,7 @@ func (gr *simGroup) heal() error {
 		// Where ESP alone is dropped, only packets that were answered before can show it.
 		gr.fail(broken, simCutsIKE)
 	}
+	gr.raise(broken)
 	p.note("--- the trouble is over")
 	var why string
 	calmFor := 0
@@ -212,6 +215,21 @@ func (gr *simGroup) heal() error {
 		}
 	}
 	return fmt.Errorf("8 minutes after the trouble: %s", why)
+}
+
+// raise brings up what left has taken down once, and leaves down while another peer works.
+func (gr *simGroup) raise(broken *simGate) {
+	left := gr.p.left
+	for _, tu := range gr.tunnels {
+		e := &tu.ends[0]
+		g := left.e.standby.of[e.policy()]
+		if g == nil || broken != nil && broken.side.name == e.target {
+			continue
+		}
+		if pol := left.e.policies.byID[e.policy()]; pol != nil && g.member(pol).dismissed {
+			left.handle(Connect{Peer: e.target, Child: e.name.Child, Ref: left.ref()})
+		}
+	}
 }
 
 // unrest says what is not as it should be when nothing is going on.
@@ -263,7 +281,8 @@ func (gr *simGroup) mustBeUp(e *simEnd) bool {
 	return pol == nil || pol.Wanted()
 }
 
-// flows checks that each packet is answered, and that none is lost but those of a broken gate.
+// flows checks that each packet is answered, and that none is lost but those of a broken gate, and
+// probes to it, which ask whether it works again.
 func (gr *simGroup) flows(broken *simGate) error {
 	before, sent := len(gr.p.lost), 0
 	opened, answers := gr.p.opened, 0
@@ -278,7 +297,7 @@ func (gr *simGroup) flows(broken *simGate) error {
 	}
 	gr.p.drive(simGroupPulse * 9)
 	gr.p.opened = opened
-	lost := slices.DeleteFunc(slices.Clone(gr.p.lost[before:]), func(l lostPacket) bool { return broken != nil && l.from == broken.side })
+	lost := slices.DeleteFunc(slices.Clone(gr.p.lost[before:]), func(l lostPacket) bool { return broken != nil && (l.from == broken.side || l.probe) })
 	if len(lost) > 0 || answers < sent {
 		return fmt.Errorf("at rest, %d packets are lost, and %d of at least %d answered", len(lost), answers, sent)
 	}
