@@ -3,6 +3,7 @@ package ike
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"culvert/ike/child"
 	"culvert/ike/identity"
@@ -206,7 +207,7 @@ func (x *authExchange) reject(s *ikeSA, why string) {
 // and perhaps a Child SA, and is told to delete them. Another attempt does not wait for that.
 func (s *ikeSA) tellFailed(x exchange, why string, explain []string, tell wire.Payload) {
 	x.abandon(s, why)
-	s.party.tryFailed(why, explain, false)
+	s.party.tryFailed(why, explain, time.Time{})
 	s.moveTo(saClosing)
 	s.run(&informational{kind: askClose, payloads: []wire.Payload{tell}, cause: child.EndFailed, why: why})
 }
@@ -231,9 +232,14 @@ func (s *ikeSA) setupFailed(why string, explain []string, unanswered bool) {
 	}
 	s.abandonWork(why)
 	s.remove()
-	if p != nil {
-		p.tryFailed(why, explain, unanswered)
+	if p == nil {
+		return
 	}
+	var asked time.Time
+	if unanswered {
+		asked = s.live.LastSent()
+	}
+	p.tryFailed(why, explain, asked)
 }
 
 // established enters the state in which both sides are authenticated.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culvert/ike/child"
+	"culvert/ike/timer"
 )
 
 // hastenPause is the least time between two cuts of the pause before the next try. News that may
@@ -98,7 +99,7 @@ func (p *party) connect(due []*child.Policy, instead *ikeSA) {
 		err = s.startInit(netip.AddrPortFrom(remote, p.cfg.RemotePort))
 	}
 	if err != nil {
-		p.tryFailed("no randomness: "+err.Error(), nil, false)
+		p.tryFailed("no randomness: "+err.Error(), nil, time.Time{})
 		return
 	}
 	for _, pol := range due {
@@ -138,9 +139,11 @@ func (p *party) ended(s *ikeSA, cause child.Cause, why string) {
 	p.try.prompt = cause == child.EndPeer || cause == child.EndDead
 }
 
-// tryFailed records the failure of an attempt of ours. If the address did not answer, the next one
-// is tried at once.
-func (p *party) tryFailed(why string, explain []string, unanswered bool) {
+// tryFailed records the failure of an attempt of ours. If the address did not answer, asked is when
+// it was asked last, and else zero. Then the next address is tried at once. After the last one the
+// peer is left unasked for the pause, or timer.ReconnectMax if that is longer: the last repetitions
+// have pauses of their own.
+func (p *party) tryFailed(why string, explain []string, asked time.Time) {
 	if p.removed || p.e.stopping {
 		return
 	}
@@ -148,15 +151,18 @@ func (p *party) tryFailed(why string, explain []string, unanswered bool) {
 	p.e.touch(p)
 	if n := len(p.cfg.Remote); n > 0 {
 		p.try.addr = (p.try.addr + 1) % n
-		if p.try.missed++; unanswered && p.try.missed < n {
+		if p.try.missed++; !asked.IsZero() && p.try.missed < n {
 			p.notice(Warn, "connect-failed", "", why+"; the next address is tried")
 			return
 		}
 	}
 	p.try.missed, p.try.prompt = 0, false
 	p.try.Fails++
-	pause := p.cfg.Reconnect.Pause(p.try.Fails, p.e.cfg.Rand)
-	p.try.At = p.e.handling.now.Add(pause)
+	now, pause := p.e.handling.now, p.cfg.Reconnect.Pause(p.try.Fails, p.e.cfg.Rand)
+	p.try.At = now.Add(pause)
+	if latest := asked.Add(max(pause, timer.ReconnectMax)); !asked.IsZero() && p.try.At.After(latest) {
+		p.try.At = later(now, latest)
+	}
 	p.e.timers.Set(&p.try.Timer, p.try.At)
 	p.notice(Warn, "connect-failed", "", why)
 	// What answers there is not the peer, or not as configured: the name may now have another

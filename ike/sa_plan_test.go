@@ -50,6 +50,21 @@ func TestConfiguredRepetitions(t *testing.T) {
 		0, 200, 600, 6400, 6600, 7000, 15800, 16000, 16400)
 }
 
+// A link that was cut comes back right after the last repetition of a try. The peer is not left
+// unasked for that repetition's pause and then for the pause between tries: with the default plan
+// that would be 37 s and a minute.
+func TestNoAnswerIsNotWaitedForTwice(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
+	at := p.sentAt(wire.IKESAInit, 30*time.Minute)
+	var longest int
+	for i := 1; i < len(at); i++ {
+		longest = max(longest, at[i]-at[i-1])
+	}
+	if longest < 60_000 || longest > 67_000 {
+		p.fatalf("no request for %d ms, want a minute and up to a tenth", longest)
+	}
+}
+
 // Fields that are not set are those of the engine.
 func TestPlanOfPeerAndEngine(t *testing.T) {
 	p := newPair(t, 1, nil)

@@ -65,6 +65,9 @@ type Monitor[ID comparable] struct {
 // Sent notes that an IKE message was sent.
 func (m *Monitor[ID]) Sent(now time.Time) { m.sent = now }
 
+// LastSent returns when something was last sent to the peer; zero: never.
+func (m *Monitor[ID]) LastSent() time.Time { return m.sent }
+
 // Received notes a fresh authentic IKE message. It ends a doubt.
 func (m *Monitor[ID]) Received(now time.Time) { m.received, m.doubted = now, false }
 
