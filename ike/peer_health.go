@@ -245,7 +245,7 @@ func (l *livenessCheck) unanswered() bool {
 	if !l.repeated {
 		return s.succ.outlook == outlookSilent
 	}
-	if r := s.win.Outstanding(); s.succ.outlook == outlookSilent || r != nil && r.Repeated >= patience {
+	if s.succ.outlook == outlookSilent || s.win.Outstanding() != nil && l.ignored() {
 		return true
 	}
 	for _, q := range s.children.Pairs() {

@@ -128,6 +128,20 @@ func (n *network) homeless() bool {
 	return a.IsValid() && !n.sa.e.hasAddr(a)
 }
 
+// homeless reports whether the address that we sent from was gone when it was last looked at.
+func (p *party) homeless() bool {
+	return p.obstacle.shown(p.e.handling.now) && p.obstacle.why == ipsec.ObstacleSource
+}
+
+// isHome asks again at once what was asked while our address was gone: the peer did not hear it,
+// and its answer ends the doubt before another IKE SA is made.
+func (s *ikeSA) isHome() {
+	if _, path := s.work.Current().(prober); path || s.win.Outstanding() == nil || !s.state.authenticated() {
+		return
+	}
+	s.askAgain()
+}
+
 // hurryTry shortens an attempt to connect if there is another address to try.
 func (s *ikeSA) hurryTry() {
 	p := s.party

@@ -3,6 +3,7 @@ package ike
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -225,6 +226,39 @@ func TestOwnAddressIsGone(t *testing.T) {
 		p.left.handle(AddressesChanged{})
 		p.drive(40 * time.Second)
 		p.left.wantShown("")
+		p.wantTunnel()
+	}
+}
+
+// Our address is gone for a while. A rekeying under way is asked for more often then, as the peer
+// may be dead, and that is not taken for its silence: the rekeying is completed once the address is
+// back, and the IKE SA is the same.
+func TestOwnAddressIsGoneDuringARekey(t *testing.T) {
+	for _, outage := range []time.Duration{500 * time.Millisecond, 1900 * time.Millisecond, 5 * time.Second} {
+		p := roamer(t, nil)
+		p.up2()
+		was, addrs, link := p.left.main(), slices.Clone(p.left.addrs), p.link
+		p.left.handle(Rekey{Peer: "right", Child: "lan", Ref: p.left.ref()})
+		p.link = func(*testPacket) []time.Duration { return nil }
+		p.left.addrs = nil
+		p.left.handle(AddressesChanged{})
+		for end := p.now.Add(outage); p.now.Before(end); {
+			p.left.handle(unsent(was.children.Pairs()[0].SA.ID))
+			p.drive(100 * time.Millisecond)
+		}
+		p.left.wantShown("unreachable: our address 192.0.2.1 is gone")
+		p.link, p.left.addrs = link, addrs
+		p.left.handle(AddressesChanged{})
+		p.left.wantShown("")
+		p.drive(testRTT + 5*time.Millisecond)
+		if p.left.count("child-rekeyed") != 1 {
+			p.fatalf("after %v: the rekeying is not completed a round trip after the address was back", outage)
+		}
+		p.drive(time.Minute)
+		p.wantSameIKESA(was)
+		if n := p.left.requests(wire.IKESAInit); outage < hintedCheck && n != 1 {
+			p.fatalf("after %v: %d IKE SAs were tried", outage, n)
+		}
 		p.wantTunnel()
 	}
 }

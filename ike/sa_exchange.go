@@ -188,7 +188,7 @@ func (s *ikeSA) retransmit() {
 	s.e.count("ike_retransmitted")
 	s.sendRequest()
 	s.live.suspect()
-	if r.Exchange == wire.CreateChildSA && r.Repeated == patience && s.work.Current().activity() != ikeQuiet {
+	if r.Exchange == wire.CreateChildSA && s.live.ignored() && s.work.Current().activity() != ikeQuiet {
 		s.succ.wontLive("the peer does not answer CREATE_CHILD_SA")
 	}
 }

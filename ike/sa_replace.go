@@ -36,9 +36,16 @@ type replacement struct {
 // holds as well.
 const replacePause = 5 * time.Second
 
-// patience is how many repetitions of a rekeying without an answer are waited for before a new IKE
-// SA is tried beside the old one.
+// patience is for how many repetitions of a rekeying, by the plan that is configured, an answer is
+// waited for before a new IKE SA is tried beside the old one.
 const patience = 3
+
+// ignored reports whether the outstanding request has waited for longer than that. What counts is
+// the time: to a peer that may be dead a request is repeated as often within a second, and an
+// outage of a second must not cost the IKE SA.
+func (l *livenessCheck) ignored() bool {
+	return l.sa.e.handling.now.Sub(l.asked) >= l.sa.configuredPlan().Until(patience)
+}
 
 // wontLive records that the IKE SA cannot be kept, and has a new one take its place.
 func (c *succession) wontLive(why string) {

@@ -257,10 +257,19 @@ func (n *network) movePeer(to ipsec.Path) {
 
 // roam checks whether the peer is sent to from the right address.
 func (p *party) roam() {
+	home := false
 	for _, s := range slices.Clone(p.sas) {
-		if !s.net.roam() && s.net.homeless() && !s.state.ended() {
+		switch {
+		case s.net.roam() || s.state.ended():
+		case s.net.homeless():
 			p.obstructed(s, ipsec.Unreachable{Why: ipsec.ObstacleSource})
+		case p.homeless():
+			home = true
+			s.isHome()
 		}
+	}
+	if home {
+		p.obstacle.last = time.Time{}
 	}
 	if p.main() == nil && len(p.cfg.Remote) > 0 && p.e.cfg.LocalAddr != nil && p.e.localAddr(p.profile, p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]).IsValid() {
 		p.hasten()

@@ -65,15 +65,29 @@ func (p RetransmitPlan) Within(total time.Duration) RetransmitPlan {
 	return p
 }
 
+// Until returns the time from the first transmission to the retransmission of a number, before
+// jitter.
+func (p RetransmitPlan) Until(repeated int) (total time.Duration) {
+	for n := range repeated {
+		total += p.pause(n)
+	}
+	return total
+}
+
 // Pause returns the time between the request's transmission number repeated+1 and the next one, or,
 // for repeated == Tries, until it is given up. The jitter keeps the peers of a crashed gateway from
 // calling in step.
 func (p RetransmitPlan) Pause(repeated int, rand io.Reader) time.Duration {
+	return timer.Longer(p.pause(repeated), rand)
+}
+
+// pause is Pause without the jitter.
+func (p RetransmitPlan) pause(repeated int) time.Duration {
 	d := float64(p.First) * math.Pow(p.Factor, float64(repeated))
 	if !(d < float64(MaxPause)) {
 		d = float64(MaxPause)
 	}
-	return timer.Longer(time.Duration(d), rand)
+	return time.Duration(d)
 }
 
 // Unanswered notes that the outstanding request has waited for its response for a whole pause. It

@@ -71,6 +71,11 @@ func TestSchedules(t *testing.T) {
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
+		for n := range tt.plan.Tries + 1 {
+			if got := tt.plan.Until(n).Truncate(time.Millisecond); got != tt.want[n] {
+				t.Errorf("%s: %v until retransmission %d, want %v", name, got, n, tt.want[n])
+			}
+		}
 	}
 }
 
