@@ -132,11 +132,13 @@ func (n *network) wantNoneLostOver(t *testing.T, left *gateway, rekeys int) {
 	back, err := netlab.StartStream(n.right, rightLAN4, n.left, leftLAN4, 200, 200)
 	ok(t, err)
 	left.wait(time.Duration(20+5*rekeys)*time.Second, "rekeys by lifetime", "right", func(p peerStatus) bool {
+		time.Sleep(200 * time.Millisecond) // a look costs a process, and many keep the machine busy
 		return p.Children[0].Rekeys >= begun+rekeys && p.Children[0].State == "installed"
 	})
 	for name, s := range map[string]*netlab.Stream{"left to right": right, "right to left": back} {
 		if lost := s.Stop(3 * time.Second); lost != 0 || s.Sent.Load() < 200 {
-			t.Errorf("%s: %d of %d datagrams lost", name, lost, s.Sent.Load())
+			t.Errorf("%s: %d of %d datagrams lost: %d", name, lost, s.Sent.Load(), s.Missing())
+			n.logDrops(t)
 		} else {
 			t.Logf("%s: 0 of %d datagrams lost", name, s.Sent.Load())
 		}

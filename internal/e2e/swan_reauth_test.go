@@ -85,10 +85,15 @@ func (n *network) wantReauthentications(t *testing.T, left *gateway, times int) 
 		})
 	}
 	if lost := back.Stop(3 * time.Second); lost != 0 || back.Sent.Load() < 200 {
-		t.Errorf("right to left: %d of %d datagrams lost", lost, back.Sent.Load())
+		t.Errorf("right to left: %d of %d datagrams lost: %d", lost, back.Sent.Load(), back.Missing())
 	}
 	if lost := right.Stop(3 * time.Second); lost > uint64(20*times) || right.Sent.Load() < 200 {
-		t.Errorf("left to right: %d of %d datagrams lost", lost, right.Sent.Load())
+		t.Errorf("left to right: %d of %d datagrams lost: %d", lost, right.Sent.Load(), right.Missing())
+	} else {
+		t.Logf("left to right: %d of %d datagrams lost: %d", lost, right.Sent.Load(), right.Missing())
+	}
+	if t.Failed() {
+		n.logDrops(t)
 	}
 	if strings.Contains(left.proc.Output(), "event=child-down") {
 		t.Error("the Child SA was down")

@@ -105,7 +105,8 @@ type Stream struct {
 
 	rx, tx  net.PacketConn
 	stop    context.CancelFunc
-	ended   chan struct{}
+	ended   chan struct{} // no more are sent
+	closed  chan struct{} // no more are received
 	dst     net.Addr
 	highest uint64
 	seen    map[uint64]bool
@@ -113,7 +114,7 @@ type Stream struct {
 
 // StartStream sends rate datagrams of size octets each second until Stop.
 func StartStream(from *Host, src netip.Addr, to *Host, dst netip.Addr, rate, size int) (*Stream, error) {
-	s := &Stream{ended: make(chan struct{}), seen: map[uint64]bool{}}
+	s := &Stream{ended: make(chan struct{}), closed: make(chan struct{}), seen: map[uint64]bool{}}
 	listen := func(h *Host, a netip.Addr) (c net.PacketConn, err error) {
 		err = h.Do(func() error {
 			c, err = net.ListenPacket("udp", netip.AddrPortFrom(a, 0).String())
@@ -167,6 +168,7 @@ func (s *Stream) sendAll(ctx context.Context, rate, size int) {
 }
 
 func (s *Stream) receiveAll() {
+	defer close(s.closed)
 	b := make([]byte, 65536)
 	for {
 		n, _, err := s.rx.ReadFrom(b)
@@ -201,5 +203,17 @@ func (s *Stream) Stop(patience time.Duration) (lost uint64) {
 	_ = Until(ctx, "the last datagrams", func() bool { return s.Received.Load() == s.Sent.Load() })
 	s.rx.Close()
 	s.tx.Close()
+	<-s.closed
 	return s.Sent.Load() - s.Received.Load()
+}
+
+// Missing returns the numbers that did not arrive, of those up to the last one that did. The stream
+// must have been stopped.
+func (s *Stream) Missing() (list []uint64) {
+	for n := range s.highest {
+		if !s.seen[n] {
+			list = append(list, n)
+		}
+	}
+	return list
 }

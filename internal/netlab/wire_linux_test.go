@@ -27,6 +27,9 @@ func TestWireImpairs(t *testing.T) {
 	if lost == 0 || s.Doubled.Load() == 0 || s.Reordered.Load() == 0 {
 		t.Errorf("lost %d, doubled %d, reordered %d: the wire impairs nothing", lost, s.Doubled.Load(), s.Reordered.Load())
 	}
+	if n := uint64(len(s.Missing())); n == 0 || n > lost || n+20 < lost { // the last ones are not counted
+		t.Errorf("%d are missing of %d lost", n, lost)
+	}
 }
 
 // TestWireHolds: a frame that is held arrives later, and all others at once.
