@@ -54,11 +54,7 @@ func halves(p netip.Prefix) (lower, upper netip.Prefix) {
 func lastAddr(p netip.Prefix) netip.Addr {
 	octets := p.Addr().AsSlice()
 	for i := range octets {
-		if left := p.Bits() - i*8; left <= 0 {
-			octets[i] = 0xff
-		} else if left < 8 {
-			octets[i] |= 0xff >> left
-		}
+		octets[i] |= 0xff >> max(p.Bits()-i*8, 0) // nothing in the octets of the network
 	}
 	a, _ := netip.AddrFromSlice(octets)
 	return a

@@ -107,6 +107,27 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+// TestPauseAfterErrors: the pause after a read that failed doubles up to a second, and is the
+// shortest again after a datagram.
+func TestPauseAfterErrors(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		failed := arrival{err: errors.New("connection refused")}
+		r.transport.arrive <- failed
+		for i, want := range []time.Duration{10, 20, 40, 80, 160, 320, 640, 1000, 1000} {
+			start := time.Now()
+			if r.transport.arrive <- failed; time.Since(start) != want*time.Millisecond {
+				t.Errorf("after %d errors: read again after %v", i+1, time.Since(start))
+			}
+		}
+		r.transport.arrive <- arrival{data: message(infoExchange, false, "next")}
+		r.transport.arrive <- failed
+		start := time.Now()
+		if r.transport.arrive <- failed; time.Since(start) != minReadPause {
+			t.Errorf("after a datagram: read again after %v", time.Since(start))
+		}
+	})
+}
+
 // Errors of the sockets are counted, rarely logged, and end nothing.
 func TestSocketErrors(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
