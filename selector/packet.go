@@ -145,9 +145,6 @@ func (p *Packet) skipExtensions(pkt []byte) error {
 			}
 			length = 8 * (1 + int(pkt[p.Upper+1]))
 		case extFragment:
-			if len(pkt) < p.Upper+8 {
-				return ErrTruncated
-			}
 		default:
 			return nil
 		}

@@ -126,3 +126,15 @@ func TestComputePanics(t *testing.T) {
 		}
 	})
 }
+
+// TestBacklogGivesItsMemoryBack: the backing array of a flood goes with its last job.
+func TestBacklogGivesItsMemoryBack(t *testing.T) {
+	var b backlog
+	b.waiting = append(b.waiting, job{}, job{})
+	if b.taken(); len(b.waiting) != 1 {
+		t.Errorf("%d jobs of two wait after one was taken", len(b.waiting))
+	}
+	if b.taken(); b.waiting != nil {
+		t.Errorf("%d jobs, room for %d, after the last one", len(b.waiting), cap(b.waiting))
+	}
+}

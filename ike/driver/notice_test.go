@@ -161,3 +161,21 @@ func TestHistoryFollowsThePeers(t *testing.T) {
 		want(0, 2)
 	})
 }
+
+// TestHistoryNumbers: up to a thousand peers, each has the last 64 events, and with very many 8.
+func TestHistoryNumbers(t *testing.T) {
+	for _, tt := range []struct{ peers, want int }{{1, 64}, {999, 64}, {1000, 63}, {7999, 8}, {20000, 8}} {
+		d := &Driver{history: newHistory()} // with the engine's own events under the empty name
+		peers := make([]ike.Peer, tt.peers)
+		for i := range peers {
+			peers[i].Name = fmt.Sprint(i)
+		}
+		d.history.change(ike.ChangePeers{Set: peers})
+		for range 100 {
+			d.history.add(Event{Notice: ike.Notice{Peer: "0"}})
+		}
+		if got := len(d.History("0")); got != tt.want {
+			t.Errorf("%d peers: %d events of one, want %d", tt.peers, got, tt.want)
+		}
+	}
+}

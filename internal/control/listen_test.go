@@ -49,3 +49,23 @@ func TestListen(t *testing.T) {
 		t.Errorf("below a file: got %v", err)
 	}
 }
+
+// TestAlive: a daemon is alive while it listens, and not because its socket is there.
+func TestAlive(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.sock")
+	if Alive(path) {
+		t.Error("alive without a socket")
+	}
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !Alive(path) {
+		t.Error("not alive while it listens")
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	if Alive(path) {
+		t.Error("alive after its end")
+	}
+}

@@ -3,6 +3,7 @@ package control
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,11 @@ type fake struct {
 	act    func(ctx context.Context, a Action, t Target) (string, error)
 }
 
-func (f *fake) Status(context.Context) (*Status, error) { st := f.status; return &st, nil }
+func (f *fake) Status(context.Context) (*Status, error) {
+	st := f.status
+	st.Strangers = slices.Clone(st.Strangers)
+	return &st, nil
+}
 func (f *fake) Act(ctx context.Context, a Action, t Target) (string, error) {
 	return f.act(ctx, a, t)
 }
@@ -76,6 +82,41 @@ func request1(t *testing.T, path, method, url, body string) (int, string) {
 	defer resp.Body.Close()
 	data, _ := io.ReadAll(resp.Body)
 	return resp.StatusCode, strings.TrimSpace(string(data))
+}
+
+// TestStatusOfAPeer: the status of a peer names its parties, or the one that was asked for, and the
+// strangers that claim to be it or nobody.
+func TestStatusOfAPeer(t *testing.T) {
+	path := serveFake(t, &fake{status: Status{
+		Peers:     []Peer{{Name: "left"}, {Name: "right", Party: "a"}, {Name: "right", Party: "b"}},
+		Strangers: []Stranger{{Remote: "1"}, {Remote: "2", Claims: "right"}, {Remote: "3", Claims: "left"}},
+	}})
+	for query, want := range map[string]string{
+		"":                  "left right#a right#b, 1 2 3",
+		"?peer=right":       "right#a right#b, 1 2",
+		"?peer=right%23b":   "right#b, 1 2",
+		"?peer=left":        "left, 1 3",
+		"?peer=left%23a":    "",
+		"?peer=nobody":      "",
+		"?peer=right%23any": "",
+	} {
+		code, body := request1(t, path, "GET", "/v1/status"+query, "")
+		var st Status
+		if err := json.Unmarshal([]byte(body), &st); err != nil || (code == http.StatusOK) != (want != "") {
+			t.Errorf("%q: code %d, %v", query, code, err)
+		}
+		var peers, strangers []string
+		for _, p := range st.Peers {
+			peers = append(peers, p.Address())
+		}
+		for _, s := range st.Strangers {
+			strangers = append(strangers, s.Remote)
+		}
+		got := strings.Join(peers, " ") + ", " + strings.Join(strangers, " ")
+		if want != "" && got != want {
+			t.Errorf("%q: got %s, want %s", query, got, want)
+		}
+	}
 }
 
 func TestBadRequests(t *testing.T) {

@@ -141,6 +141,19 @@ func TestSegmenterRefuses(t *testing.T) {
 	}
 }
 
+// TestLargestSegment: a segment may be as large as a packet, and no larger.
+func TestLargestSegment(t *testing.T) {
+	sample := packettest.Sample{Flags: 0x18, Payload: packettest.RandomBytes(3000)}
+	header := len(sample.Build()) - 3000
+	var seg Segmenter
+	if err := seg.Reset(super(t, sample.Build(), MaxPacket-header)); err != nil || len(seg.Next()) != header+3000 {
+		t.Errorf("a segment size that just fits: %v", err)
+	}
+	if err := seg.Reset(super(t, sample.Build(), MaxPacket-header+1)); !errors.Is(err, errSegment) {
+		t.Errorf("a segment size one larger: %v", err)
+	}
+}
+
 // TestSplitter: one whole packet is given as it is; pieces are joined, completed and cut; the first
 // error ends the packet.
 func TestSplitter(t *testing.T) {
