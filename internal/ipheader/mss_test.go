@@ -25,6 +25,7 @@ func TestClampMSS(t *testing.T) {
 		{"SYN over IPv6", src6, dst6, syn, mss(1440), 1378, 22, 1378},
 		{"SYN-ACK", src4, dst4, synAck, mss(1460), 1360, 22, 1360},
 		{"at an odd offset", src4, dst4, syn, append([]byte{1}, mss(1460)...), 1360, 23, 1360},
+		{"behind two no-operations", src4, dst4, syn, append([]byte{1, 1}, mss(1460)...), 1360, 24, 1360},
 		{"behind other options", src6, dst6, syn, append([]byte{4, 2, 3, 3, 7, 1}, mss(8940)...), 1340, 28, 1340},
 		{"small enough", src4, dst4, syn, mss(1398), 1398, 0, 0},
 		{"not a SYN", src4, dst4, ack, mss(1460), 1360, 0, 0},
