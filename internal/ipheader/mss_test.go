@@ -13,6 +13,7 @@ import (
 func TestClampMSS(t *testing.T) {
 	const syn, synAck, ack = 0x02, 0x12, 0x10
 	mss := func(n uint16) []byte { return binary.BigEndian.AppendUint16([]byte{2, 4}, n) }
+	high := netip.AddrPortFrom(src4.Addr(), 40000) // larger than any MSS, were it one
 	tests := []struct {
 		name     string
 		src, dst netip.AddrPort
@@ -29,10 +30,10 @@ func TestClampMSS(t *testing.T) {
 		{"behind other options", src6, dst6, syn, append([]byte{4, 2, 3, 3, 7, 1}, mss(8940)...), 1340, 28, 1340},
 		{"small enough", src4, dst4, syn, mss(1398), 1398, 0, 0},
 		{"not a SYN", src4, dst4, ack, mss(1460), 1360, 0, 0},
-		{"no option", src4, dst4, syn, nil, 1360, 0, 0},
-		{"after the end of options", src4, dst4, syn, append([]byte{0, 0, 0, 0}, mss(1460)...), 1360, 0, 0},
-		{"option of length 0", src4, dst4, syn, append([]byte{9, 0}, mss(1460)...), 1360, 0, 0},
-		{"option cut short", src4, dst4, syn, []byte{1, 1, 2, 4}, 1360, 0, 0},
+		{"no option", high, dst4, syn, nil, 1360, 0, 0},
+		{"after the end of options", high, dst4, syn, append([]byte{0, 0, 0, 0}, mss(1460)...), 1360, 0, 0},
+		{"option of length 0", high, dst4, syn, append([]byte{9, 0}, mss(1460)...), 1360, 0, 0},
+		{"option cut short", high, dst4, syn, []byte{1, 1, 2, 4}, 1360, 0, 0},
 		{"no room for any", src4, dst4, syn, mss(1460), 0, 0, 0},
 	}
 	for _, tt := range tests {
