@@ -73,7 +73,8 @@ func TestClampLeavesPartialChecksum(t *testing.T) {
 // TestClampCutShort: every prefix of a SYN is left alone, and so is one whose data offset is beyond
 // its end.
 func TestClampCutShort(t *testing.T) {
-	whole := packettest.TCPPacket(src4, dst4, 1, 2, []byte{1, 1, 1, 1, 2, 4, 0x05, 0xb4}, nil)[20:]
+	high := netip.AddrPortFrom(src4.Addr(), 40000)
+	whole := packettest.TCPPacket(high, dst4, 1, 2, []byte{1, 1, 1, 1, 2, 4, 0x05, 0xb4}, nil)[20:]
 	for n := range whole {
 		if ipheader.ClampMSS(bytes.Clone(whole[:n]), 1360, true) {
 			t.Errorf("clamped a TCP header of %d octets", n)
