@@ -98,9 +98,7 @@ func (m *standbyMember) answered() bool {
 // askTraffic asks what was received on the SAs of the members, for verify.
 func (g *standbyGroup) askTraffic() {
 	for _, m := range g.members {
-		if q := m.pol.Sender(); q != nil {
-			g.e.emit(NeedTraffic{ID: q.SA.ID})
-		}
+		g.e.askTraffic(m.pol)
 	}
 }
 

@@ -1,6 +1,10 @@
 package ike
 
-import "time"
+import (
+	"time"
+
+	"culvert/ike/child"
+)
 
 // A culvert answers a ProbePair, so of such a peer it can be found out whether ESP passes both ways
 // before packets depend on it, and without a loss. It has to show that:
@@ -87,9 +91,17 @@ func (p *party) probe() (sent bool) {
 	for _, pol := range p.policies {
 		if q := pol.Sender(); q != nil { // the peer may not have the newest yet
 			p.e.emit(ProbePair{ID: q.SA.ID})
-			p.e.emit(NeedTraffic{ID: q.SA.ID})
+			p.e.askTraffic(pol)
 			sent = true
 		}
 	}
 	return sent
+}
+
+// askTraffic asks what has come on all SAs of a policy: an answer may come on any, such as that of
+// a single worker.
+func (e *Engine) askTraffic(pol *child.Policy) {
+	for _, q := range pol.Pairs() {
+		e.emit(NeedTraffic{ID: q.SA.ID})
+	}
 }

@@ -118,3 +118,29 @@ func TestProofIsShort(t *testing.T) {
 		g.fatalf("%d probes after a hint", probes)
 	}
 }
+
+// An answer to a probe counts on whichever SA it comes, such as that of a single worker.
+func TestAnswerOnAnotherSA(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) {
+		for i, s := range append(g.gateways, g.left) {
+			s.config.Resources = 2
+			s.peers[0].PerResource = true
+			g.left.peers[min(i, 1)].PerResource = true
+		}
+	})
+	g.wantFlow(10 * time.Second)
+	var id ipsec.ChildID
+	for _, psa := range g.left.plane.ofPolicy(g.left.policy("lan")) {
+		id = max(id, psa.sa.ID)
+	}
+	if n := len(g.left.plane.ofPolicy(g.left.policy("lan"))); n < 2 {
+		g.fatalf("%d SAs", n)
+	}
+	for range 5 {
+		g.left.handle(Hint{ID: id})
+		g.wantFlow(5 * time.Second)
+	}
+	if g.wantActive(g.gateways[0]); g.left.e.Counters()["ike_switched"] != 0 {
+		g.fatalf("switched")
+	}
+}
