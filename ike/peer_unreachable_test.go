@@ -263,6 +263,16 @@ func TestOwnAddressIsGoneDuringARekey(t *testing.T) {
 	}
 }
 
+// That one address is gone is still said when another IKE SA of the peer has its own.
+func TestAnotherAddressIsGone(t *testing.T) {
+	p := roamer(t, nil)
+	p.up2()
+	gone := netip.MustParseAddr("192.0.2.99")
+	p.left.main().party.obstacle = &obstacle{why: ipsec.ObstacleSource, local: gone, last: p.now}
+	p.left.handle(AddressesChanged{})
+	p.left.wantShown("unreachable: our address 192.0.2.99 is gone")
+}
+
 // Of several addresses the next one is tried soon after an ICMP error about one, but not before
 // that one has had the time to answer. The last one has all the time.
 func TestNextAddressIsTriedSooner(t *testing.T) {

@@ -263,7 +263,7 @@ func (p *party) roam() {
 		case s.net.roam() || s.state.ended():
 		case s.net.homeless():
 			p.obstructed(s, ipsec.Unreachable{Why: ipsec.ObstacleSource})
-		case p.homeless():
+		case p.homeless() && p.obstacle.local == s.net.Local().Addr():
 			home = true
 			s.isHome()
 		}
