@@ -270,6 +270,10 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 func (s *ikeSA) unanswered(r *window.Request) {
 	switch s.state {
 	case saConnecting, saAuthenticating:
+		if s.setup.lost {
+			s.beginAgain()
+			return
+		}
 		why, explain := join(fmt.Sprintf("no answer to %v from %s", r.Exchange, s.net.Remote()), s.party.obstacleText()), []string(nil)
 		if s.setup.refusal.Reason != "" {
 			why, explain = s.setup.refusal.Reason, s.setup.refusal.Explain

@@ -104,6 +104,9 @@ func (s *ikeSA) unprotected(d Datagram, m *wire.Message) {
 	if s.state == saAuthenticating {
 		s.setup.refusal = child.Trouble{Reason: "unprotected response to IKE_AUTH: " + n.Kind.String()}
 		s.e.touch(s.party)
+		if n.Kind == wire.InvalidIKESPI {
+			s.lostWhileAuthenticating()
+		}
 		return
 	}
 	s.live.hint(lostCheck)

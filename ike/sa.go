@@ -240,6 +240,7 @@ type setup struct {
 	init              initTry
 	fragment          int           // as saKeys.fragment
 	refusal           child.Trouble // by an unprotected message, which anybody may have sent
+	lost              bool          // the responder says that it does not know the IKE SA
 	obstructed        bool          // the request does not arrive, as far as this host or an ICMP error tells
 }
 

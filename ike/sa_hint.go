@@ -22,7 +22,8 @@ import (
 //	            IKE_SA_INIT, IKE_AUTH  <-->  the peer has restarted
 //	         or INFORMATIONAL {}       <--   it was a loss: all stays
 //
-// A stranger who forges hints costs one check each liveness.HintInterval.
+// A stranger who forges hints costs one check each liveness.HintInterval, or, where a new IKE SA is
+// tried already, one more request of that.
 
 const (
 	// hintedCheck is the duration of a liveness check, or of any request, after a hint. Then a new
@@ -44,7 +45,7 @@ func (l *livenessCheck) hint(within time.Duration) {
 	_, path := s.work.Current().(prober)
 	if l.inDoubt() && within < l.doubt {
 		l.doubt = within
-		if out != nil && !path {
+		if out != nil {
 			s.awaitAnswer()
 		}
 		return
@@ -55,14 +56,17 @@ func (l *livenessCheck) hint(within time.Duration) {
 	}
 	s.e.count("ike_liveness_hints")
 	l.doubt = within
+	l.hurryAnother()
 	switch {
 	case out == nil:
 		l.probe()
+		return
 	case path:
 		s.probes.hurry()
-	case !doubted && !s.net.moving():
+	}
+	if out = s.win.Outstanding(); out != nil && !doubted && !s.net.moving() {
 		out.Repeated = 0
-		s.awaitAnswer() // nothing is sent in response to the hint
+		s.awaitAnswer() // nothing but another form of a path probe is sent in response to the hint
 	}
 }
 
@@ -98,6 +102,23 @@ func (l *livenessCheck) seekAnother() bool {
 	s.e.touch(s.party)
 	s.askAgain()
 	return true
+}
+
+// hurryAnother hastens the attempt to make another IKE SA in place of one that a hint is about, if
+// there is one: its requests may have been lost while the peer was away, and their pauses have
+// become long. So may the pause before the next attempt.
+func (l *livenessCheck) hurryAnother() {
+	s := l.sa
+	if s.succ.outlook == outlookGood {
+		return
+	}
+	for _, o := range s.party.sas {
+		if o.connecting() && o.win.Outstanding() != nil {
+			s.party.try.prompt = true
+			o.askAgain()
+		}
+	}
+	s.party.hasten()
 }
 
 // heardAgain drops the attempt that seekAnother began, since the peer has answered after all.
@@ -200,6 +221,31 @@ func (e *Engine) hintAboutSPI(d Datagram, spi []byte, ps []wire.Payload) {
 			return
 		}
 	}
+}
+
+// lostWhileAuthenticating treats an unprotected INVALID_IKE_SPI in response to our IKE_AUTH as a
+// hint that the responder was restarted since IKE_SA_INIT. If no other response comes within
+// hintedCheck, another attempt begins at once. A peer that takes long to authenticate us has more
+// time in that one, since further hints within liveness.HintInterval count for nothing.
+func (s *ikeSA) lostWhileAuthenticating() {
+	t, now := &s.party.try, s.e.handling.now
+	if s.win.Outstanding() == nil || !t.lost.IsZero() && now.Sub(t.lost) < liveness.HintInterval {
+		return
+	}
+	t.lost, s.setup.lost = now, true
+	s.win.Outstanding().Repeated = 0
+	s.awaitAnswer()
+}
+
+// beginAgain ends an attempt whose responder seems to have lost it, and has another one begin at
+// once.
+func (s *ikeSA) beginAgain() {
+	p, why := s.party, s.setup.refusal.Reason
+	s.abandonWork(why)
+	s.remove()
+	p.try.prompt = true
+	p.notice(Warn, "connect-failed", "", why+"; another attempt begins at once")
+	p.e.touch(p)
 }
 
 // peerLacks handles the peer's protected word that it does not know an SPI that we send to (RFC

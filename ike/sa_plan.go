@@ -35,6 +35,9 @@ func (s *ikeSA) planInService() window.RetransmitPlan {
 	if s.state == saConnecting {
 		return s.planConnecting()
 	}
+	if s.setup != nil && s.setup.lost {
+		return s.configuredPlan().AtMost(livenessTries).Within(hintedCheck)
+	}
 	if s.net.moving() {
 		return moveRetry
 	}

@@ -147,7 +147,11 @@ func (d *settlement) migrated() {
 		loser.e.touch(loser.party)
 		return
 	}
-	d.winner.children.TakeOver(&loser.children.Bundle)
+	if loser.live.Doubted() {
+		d.winner.children.TakeOverAll(&loser.children.Bundle)
+	} else {
+		d.winner.children.TakeOver(&loser.children.Bundle)
+	}
 	lacks := d.winner.children.Lacks(&loser.children.Bundle)
 	switch {
 	case d.tries > 0 && (loser.work.Busy() && loser.succ.outlook != outlookSilent || lacks):

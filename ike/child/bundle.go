@@ -118,3 +118,14 @@ func (b *Bundle) TakeOver(loser *Bundle) {
 		}
 	}
 }
+
+// TakeOverAll is TakeOver for a carrier whose peer does not answer: also of the pairs for single
+// resources, which do not wait for the carrier's end.
+func (b *Bundle) TakeOverAll(loser *Bundle) {
+	b.TakeOver(loser)
+	for _, q := range slices.Clone(loser.list) {
+		if successor := b.InPlaceOf(q); successor != nil && q.outbound == outActive {
+			q.giveWay(successor)
+		}
+	}
+}

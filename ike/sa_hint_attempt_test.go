@@ -1,0 +1,150 @@
+package ike
+
+import (
+	"testing"
+	"time"
+
+	"culvert/ike/wire"
+)
+
+// Hints where another IKE SA is tried already, or its attempt is what the peer has lost.
+
+// TestResponderRestartedBeforeAuth: a responder that was restarted between IKE_SA_INIT and IKE_AUTH
+// does not know the IKE SA. Its word costs the attempt the rest of its time, but no back-off.
+func TestResponderRestartedBeforeAuth(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
+	p.script(true)
+	ref := p.left.connect("lan")
+	p.deliver(p.wantSend("left calls", p.left, wire.IKESAInit, false, "..."))
+	p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, "..."))
+	p.drive(10 * time.Millisecond)
+	p.right.kill()
+	p.right.start()
+	p.script(false)
+	for _, m := range p.left.out {
+		p.arrive(m.pk) // IKE_AUTH
+	}
+	p.left.out = nil
+	p.drive(hintedCheck - 100*time.Millisecond)
+	if n := p.left.requests(wire.IKESAInit); n != 1 {
+		p.fatalf("%d attempts before the end of the check", n)
+	}
+	p.drive(700 * time.Millisecond)
+	p.wantDone(p.left, ref, "")
+	p.drive(time.Second)
+	p.wantTunnel()
+	p.wantNotice(p.left, "connect-failed")
+}
+
+// TestForgedLossOfAnAttempt: whoever sees IKE_AUTH can forge that it is unknown. The first such
+// message ends an attempt that the peer does not answer in time, further ones of the next ten
+// seconds no other: a peer that takes long to authenticate us has that time.
+func TestForgedLossOfAnAttempt(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
+	const slow = 4 * time.Second
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if m := pk.msg; m != nil && m.hdr.Exchange == wire.IKEAuth && m.hdr.Response && m.protected {
+			return []time.Duration{slow}
+		}
+		return link(pk)
+	}
+	a := newAttack(p)
+	ref := p.left.connect("lan")
+	for range 80 { // 8 s
+		p.drive(100 * time.Millisecond)
+		for _, s := range p.left.e.peers.order[0].party.sas {
+			if s.state != saAuthenticating {
+				continue
+			}
+			forged := wire.Message{
+				Header:   wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: s.spi.R, Exchange: wire.IKEAuth, Response: true, MessageID: 1},
+				Payloads: []wire.Payload{&wire.Notify{Kind: wire.InvalidIKESPI}},
+			}
+			a.inject(p.left, p.right.home(), forged.AppendTo(nil))
+		}
+	}
+	p.wantDone(p.left, ref, "")
+	if n := p.left.requests(wire.IKESAInit); n != 2 {
+		p.fatalf("%d attempts, want 2", n)
+	}
+}
+
+// TestHintHastensAnAttempt: an attempt in place of an IKE SA that does not answer has long pauses
+// when the peer is back. A hint has it ask at once, be it for IKE_SA_INIT or only after a back-off,
+// and the next hint only after liveness.HintInterval.
+func TestHintHastensAnAttempt(t *testing.T) {
+	for name, prepare := range map[string]func(p *testPair, s *ikeSA){
+		"in IKE_SA_INIT": func(p *testPair, _ *ikeSA) {
+			p.left.rekey("lan")
+			p.drive(33 * time.Second) // the next IKE_SA_INIT would come seconds later
+		},
+		"between attempts": func(p *testPair, s *ikeSA) {
+			s.succ.outlook, s.party.try.At = outlookDying, p.now.Add(time.Hour)
+			p.drive(time.Second)
+		},
+	} {
+		p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
+		p.up()
+		link, s := p.link, p.left.main()
+		p.link = func(*testPacket) []time.Duration { return nil }
+		hint := p.right.lostSPI(s.children.Pairs()[0].SA.SPIOut)
+		p.right.kill()
+		if prepare(p, s); !s.usable() || s.succ.outlook != outlookDying {
+			p.fatalf("%s: the IKE SA does not wait for another", name)
+		}
+		p.link = link
+		p.right.start()
+		p.left.handle(hint)
+		p.left.handle(hint)
+		if n := p.left.e.Counters()["ike_liveness_hints"]; n != 1 {
+			p.fatalf("%s: %d hints", name, n)
+		}
+		p.wantReplaced(500 * time.Millisecond)
+	}
+}
+
+// TestSilentIKESACarriesNoWorker: when another IKE SA is up in place of one whose peer does not
+// answer after a hint, workers with pairs of their own no longer send on the old one.
+func TestSilentIKESACarriesNoWorker(t *testing.T) {
+	p := upWithOwn(t, func(p *testPair) { p.right.peers[0].Remote = nil })
+	p.script(false)
+	hint := p.right.lostSPI(p.wantSender(p.left, 2, 2).sa.SPIOut)
+	p.right.kill()
+	p.right.start()
+	p.link = func(pk *testPacket) []time.Duration { // the restarted peer proves nothing
+		if pk.msg != nil && !pk.msg.protected && pk.msg.hdr.Exchange != wire.IKESAInit {
+			return nil
+		}
+		return []time.Duration{testRTT / 2}
+	}
+	p.left.handle(hint)
+	p.drive(2 * time.Second)
+	for worker := 1; worker <= 2; worker++ {
+		if psa := p.left.plane.sender(p.left.policy("lan"), worker); psa == nil || p.right.plane.inbound[psa.sa.SPIOut] == nil {
+			p.fatalf("worker %d sends on %+v", worker, psa)
+		}
+	}
+	p.drive(2 * time.Minute)
+	p.wantSound()
+}
+
+// TestHintDuringAPathProbe: a path probe that is repeated without limit is the check after a hint,
+// and takes no longer than any other.
+func TestHintDuringAPathProbe(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
+	p.up()
+	s := p.left.main()
+	pair, link := s.children.Pairs()[0].SA, p.link
+	p.left.handle(ProbePath{ID: pair.ID, Size: 1400})
+	p.drive(100 * time.Millisecond)
+	p.link = func(*testPacket) []time.Duration { return nil }
+	p.left.handle(ProbePath{ID: pair.ID, Size: 1300})
+	p.drive(20 * time.Second) // the next repetition would come seconds later
+	hint := p.right.lostSPI(pair.SPIOut)
+	p.right.kill()
+	p.right.start()
+	p.link = link
+	p.left.handle(hint)
+	p.wantReplaced(time.Second)
+}
