@@ -25,6 +25,7 @@ type testPair struct {
 	streams     *streams             // nil: there are only datagrams
 	compute     func() time.Duration // how long a Compute takes
 	tap         *wireTap
+	before      func(s *testSide, in Input)              // called before each Handle
 	after       func(s *testSide)                        // called after each Handle, for the invariants of a simulation
 	opened      func(s *testSide, name ipsec.PolicyName) // called when a side has opened an ESP packet
 
@@ -173,6 +174,9 @@ func (s *testSide) handle(in Input) {
 	}
 	if _, ok := in.(Wake); !ok {
 		s.p.noteLazy(func() string { return s.name + ": " + describeInput(in) })
+	}
+	if s.p.before != nil {
+		s.p.before(s, in)
 	}
 	var fx Effects
 	s.handled++
