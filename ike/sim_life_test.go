@@ -190,6 +190,7 @@ func (s *simulation) drawPFS(plain wire.Proposal) []wire.Proposal {
 // configurePFS gives one side another setting for PFS. Without any in common, only the Child SA of
 // IKE_AUTH can come up, so there is one child.
 func (s *simulation) configurePFS(left, right *Peer) {
+	s.alone = true
 	left.Children, right.Children = left.Children[:1], right.Children[:1]
 	plain := left.Children[0].Proposals[0]
 	plain.Transforms = slices.DeleteFunc(slices.Clone(plain.Transforms), func(t wire.Transform) bool { return t.Type == wire.TransformKE })

@@ -45,6 +45,7 @@ func (s *simulation) configureRefusal(p *testPair) {
 			peer.Children = peer.Children[:1]
 		}
 	}
+	s.alone = how.all
 	r := &simRefusal{side: side, kind: how.kind, all: how.all, sealer: &attack{testPair: p}, answered: map[[2]wire.SPI]refusedRequest{}}
 	side.refuses = r.refuse
 }
@@ -92,14 +93,4 @@ func (r *simRefusal) seal(h wire.Header) []byte {
 	h.Initiator, h.Response = !h.Initiator, true
 	ps := []wire.Payload{&wire.Notify{Kind: r.kind}}
 	return r.sealer.seal(keys, h, wire.FirstType(ps), wire.AppendPayloads(nil, ps))
-}
-
-// mostIKESAs returns how many IKE SAs there may be at rest. A peer that takes no Child SA but the
-// first has another one for each further child.
-func (s *simulation) mostIKESAs() int {
-	n := s.parties()
-	if s.p.left.refuses != nil || s.p.right.refuses != nil {
-		n += len(s.p.left.extraSAs())
-	}
-	return n
 }

@@ -73,10 +73,10 @@ var simEdits = []simEdit{
 		}
 	}},
 	{field: "Priority", edit: func(s *simulation, _ *simEnd, p *Peer, _ *Child) { p.Priority = s.rand.IntN(3) }},
-	{field: "Children", edit: func(_ *simulation, e *simEnd, p *Peer, _ *Child) {
+	{field: "Children", edit: func(s *simulation, e *simEnd, p *Peer, _ *Child) {
 		if n := len(p.Children); p.Children[n-1].Name == "extra" {
 			p.Children = p.Children[:n-1]
-		} else if !p.Parties {
+		} else if !p.Parties && !s.alone {
 			extra := testChild(e.side, "extra", 9)
 			extra.Start = StartNever
 			p.Children = append(p.Children, extra)
