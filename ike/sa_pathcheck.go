@@ -41,10 +41,11 @@ func (c *pathCheck) live(now time.Time) bool {
 }
 
 // checkPath asks the peer at a new address whether it is there, by the outstanding request or by a
-// new one. One address is asked at a time.
+// new one. One address is asked at a time. An IKE SA that is being deleted has the deletion to ask
+// by, and nothing else.
 func (n *network) checkPath(to ipsec.Path) {
-	now := n.sa.e.handling.now
-	if n.sa.state != saEstablished || n.check.live(now) {
+	now, r := n.sa.e.handling.now, n.sa.win.Outstanding()
+	if n.check.live(now) || n.sa.state != saEstablished && (r == nil || n.sa.state == saAuthenticating) {
 		return
 	}
 	if n.check == nil {
@@ -57,7 +58,7 @@ func (n *network) checkPath(to ipsec.Path) {
 	}
 	n.sa.e.count("ike_path_checked")
 	c.to, c.asked, c.until = to, false, now.Add(checkTime)
-	switch r := n.sa.win.Outstanding(); {
+	switch {
 	case r != nil:
 		c.id, c.asked = r.ID, true
 		n.sa.e.transmit(to, r.Datagrams)

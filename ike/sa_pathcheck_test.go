@@ -144,3 +144,23 @@ func TestResponseTellsOfMove(t *testing.T) {
 	}
 	p.wantTunnel()
 }
+
+// TestDeletionFollows has left's NAT forget its mapping when right has begun to delete the IKE SA.
+// The deletion goes to where left is by now, instead of to the old mapping until it is given up.
+func TestDeletionFollows(t *testing.T) {
+	p := newPair(t, 1, behindNATs)
+	p.up2()
+	p.left.nat.forget()
+	p.right.handle(Disconnect{Peer: "left", Ref: p.right.ref()})
+	p.drive(200 * time.Millisecond)
+	p.left.traffic("lan")
+	p.drive(time.Second)
+	for _, s := range p.right.e.sas.bySPI {
+		if !s.state.ended() {
+			p.fatalf("right still has an IKE SA that is %v", s.state)
+		}
+	}
+	if n := len(p.left.plane.sas); n > 0 {
+		p.fatalf("left still has %d Child SAs", n)
+	}
+}
