@@ -98,7 +98,8 @@ func TestRotatedAddressesDoNotHasten(t *testing.T) {
 }
 
 // A peer dies at an address to which it was followed, and starts again there. Its name is looked up
-// at once, and the attempt to connect to the address that the name had before is given up.
+// when it has not answered a few times, and the attempt to connect to the address that the name had
+// before is given up.
 func TestNameOfTheDead(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		p.left.peers[0].Children[0].Start = StartBoot
@@ -112,7 +113,7 @@ func TestNameOfTheDead(t *testing.T) {
 	p.right.kill()
 	p.right.start()
 	p.left.resolves = nil
-	died := p.waitFor(2*time.Minute, func() bool {
+	died := p.waitFor(10*time.Second, func() bool { // all repetitions take 76 s
 		p.left.traffic("lan")
 		return len(p.left.resolves) > 0
 	})
@@ -120,9 +121,8 @@ func TestNameOfTheDead(t *testing.T) {
 	p.left.resolved(p.right.addrs[0])
 	p.drive(time.Second)
 	if st := p.left.e.Status()[0]; st.State != PeerEstablished || st.Remote.Addr() != p.right.addrs[0] {
-		p.fatalf("%v after the peer was found dead: %v with %v: %s", died, st.State, st.Remote, st.Reason)
+		p.fatalf("%v after the peer died: %v with %v: %s", died, st.State, st.Remote, st.Reason)
 	}
-	p.wantNotice(p.left, "peer-dead")
 }
 
 // The peer leaves its address between its answer to IKE_SA_INIT and IKE_AUTH. Once the name stands

@@ -188,6 +188,9 @@ func (s *ikeSA) retransmit() {
 	s.e.count("ike_retransmitted")
 	s.sendRequest()
 	s.live.suspect()
+	if r.Repeated == patience && s.party != nil {
+		s.e.emit(Resolve{Peer: s.party.cfg.Name}) // it may be elsewhere by now
+	}
 	if r.Exchange == wire.CreateChildSA && s.live.ignored() && s.work.Current().activity() != ikeQuiet {
 		s.succ.wontLive("the peer does not answer CREATE_CHILD_SA")
 	}
