@@ -223,7 +223,7 @@ func (gr *simGroup) raise(broken *simGate) {
 	for _, tu := range gr.tunnels {
 		e := &tu.ends[0]
 		g := left.e.standby.of[e.policy()]
-		if g == nil || broken != nil && broken.side.name == e.target {
+		if g == nil || broken != nil && broken.side.name == e.target && !gr.works(broken, e.name.Child) {
 			continue
 		}
 		if pol := left.e.policies.byID[e.policy()]; pol != nil && g.member(pol).dismissed {
@@ -254,6 +254,11 @@ func (gr *simGroup) unrest(broken *simGate) string {
 		}
 		if why := mine.unrest(&tu.ends[1], 0); why != "" {
 			return why
+		}
+	}
+	for _, sa := range gr.p.left.e.sas.bySPI {
+		if sa.win.Outstanding() != nil && (broken == nil || sa.party != nil && sa.party.cfg.Name != broken.side.name) {
+			return fmt.Sprintf("left waits for the answer to %v", sa.win.Outstanding().Exchange)
 		}
 	}
 	if broken != nil {

@@ -376,7 +376,11 @@ func (gr *simGroup) mend(gate *simGate) {
 		gate.side.start()
 	}
 	if gate.gone != nil {
-		list := append(slices.Clone(left.peers), *gate.gone)
+		back := *gate.gone
+		for slices.ContainsFunc(left.peers, func(p Peer) bool { return p.Priority == back.Priority }) {
+			back.Priority++ // it was drawn before the others' were changed
+		}
+		list := append(slices.Clone(left.peers), back)
 		gate.gone = nil
 		gr.setPeers(list)
 	}
