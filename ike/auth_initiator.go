@@ -36,12 +36,12 @@ func newAuthExchange(s *ikeSA) *authExchange {
 }
 
 // firstPolicy returns the policy whose Child SA IKE_AUTH negotiates, or nil: one that the IKE SA
-// carries in whose place a new one is made, unless that is nil, or one that is due. The request for
+// serves in whose place a new one is made, unless that is nil, or one that is due. The request for
 // the connection may have been withdrawn since, but the exchange needs a Child SA: then it is one
 // that may come up without a command.
 func (p *party) firstPolicy(old *ikeSA) *child.Policy {
 	if old != nil {
-		if pol := old.oneCarriedBy(); pol != nil {
+		if pol := old.oneServed(); pol != nil {
 			return pol
 		}
 	}

@@ -79,7 +79,7 @@ func (s *ikeSA) awaitAnswer() {
 // IKE SA is tried. Where none would be, the IKE SA must not end by that plan.
 func (l *livenessCheck) inDoubt() bool {
 	s := l.sa
-	return l.Doubted() && s.usable() && s.succ.outlook == outlookGood && s.oneCarriedBy() != nil && s.party.canConnect() && !s.net.moving()
+	return l.Doubted() && s.usable() && s.succ.outlook == outlookGood && s.oneServed() != nil && s.party.canConnect() && !s.net.moving()
 }
 
 // askAgain sends the outstanding request again, as if it had not been repeated yet.

@@ -148,3 +148,26 @@ func TestHintDuringAPathProbe(t *testing.T) {
 	p.left.handle(hint)
 	p.wantReplaced(time.Second)
 }
+
+// TestHintWhenNothingIsCarried has the only Child SA end while the peer is away. The IKE SA, whose
+// Delete is not answered, carries nothing any more, and the policy waits for it. The sign that the
+// peer has restarted leads to another IKE SA for that policy, instead of 75 s of repetitions.
+func TestHintWhenNothingIsCarried(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartBoot })
+	p.up()
+	p.right.kill()
+	for id := range p.left.plane.sas {
+		p.left.handle(Expire{ID: id, Hard: true})
+	}
+	p.drive(10 * time.Second) // the repetitions have long pauses by now
+	p.right.start()
+	p.left.handle(UnknownSPI{Path: p.left.main().net.Path, SPI: 0x1234, Size: 100})
+	p.drive(2 * time.Second)
+	p.lost = nil
+	p.left.traffic("lan")
+	p.right.traffic("lan")
+	p.drive(time.Second)
+	p.wantNoLoss()
+	p.drive(2 * time.Minute) // the old IKE SA ends
+	p.wantTunnel()
+}

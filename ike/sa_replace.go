@@ -120,12 +120,17 @@ func (c *succession) inPlaceOf() *ikeSA {
 	return nil
 }
 
-// oneCarriedBy returns a policy whose Child SA the IKE SA carries, or nil.
-func (s *ikeSA) oneCarriedBy() *child.Policy {
+// oneServed returns a policy whose Child SA the IKE SA carries, or else one that should be up and
+// waits for an exchange on it, or nil.
+func (s *ikeSA) oneServed() *child.Policy {
 	for _, q := range s.children.Pairs() {
 		if q == s.children.Of(q.Policy()) {
 			return q.Policy()
 		}
+	}
+	waits := func(pol *child.Policy) bool { return pol.Wanted() && pol.Busy() && !pol.Up() }
+	if i := slices.IndexFunc(s.party.policies, waits); i >= 0 && s.party.main() == s {
+		return s.party.policies[i]
 	}
 	return nil
 }
