@@ -147,7 +147,7 @@ func (t *crashToken) proves(d Datagram, ps []wire.Payload) bool {
 }
 
 // lostByPeer ends an IKE SA that the peer has proved to have lost. It may have lost its other ones
-// as well, which are asked.
+// as well, which are asked, and answers an attempt to connect again.
 func (t *crashToken) lostByPeer() {
 	s, p := t.sa, t.sa.party
 	switch s.state {
@@ -162,6 +162,7 @@ func (t *crashToken) lostByPeer() {
 	for _, o := range p.sas {
 		o.live.hint(hintedCheck)
 	}
+	p.hurry() // it is there
 }
 
 // lostTokens returns notifies with our token for the IKE SA that a request names, if the request is

@@ -105,20 +105,24 @@ func (l *livenessCheck) seekAnother() bool {
 }
 
 // hurryAnother hastens the attempt to make another IKE SA in place of one that a hint is about, if
-// there is one: its requests may have been lost while the peer was away, and their pauses have
-// become long. So may the pause before the next attempt.
+// there is one.
 func (l *livenessCheck) hurryAnother() {
-	s := l.sa
-	if s.succ.outlook == outlookGood {
-		return
+	if l.sa.succ.outlook != outlookGood {
+		l.sa.party.hurry()
 	}
-	for _, o := range s.party.sas {
-		if o.connecting() && o.win.Outstanding() != nil {
-			s.party.try.prompt = true
-			o.askAgain()
+}
+
+// hurry hastens an attempt to connect, at a sign that the peer is there again: requests may have
+// been lost while it was away, and their pauses have become long. So may the pause before the next
+// attempt.
+func (p *party) hurry() {
+	for _, s := range p.sas {
+		if s.connecting() && s.win.Outstanding() != nil {
+			p.try.prompt = true
+			s.askAgain()
 		}
 	}
-	s.party.hasten()
+	p.hasten()
 }
 
 // heardAgain drops the attempt that seekAnother began, since the peer has answered after all.
