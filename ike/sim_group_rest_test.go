@@ -246,6 +246,9 @@ func (gr *simGroup) unrest(broken *simGate) string {
 		if at := gr.p.left.plane.spd[id].Name.Peer; at != best.Name || gr.p.left.plane.standby[id] {
 			return fmt.Sprintf("packets of %s go through %s, and not %s", n.name, at, best.Name)
 		}
+		if gr.p.left.plane.sender(id, 1) == nil { // the peer may be the one that calls
+			return fmt.Sprintf("there is no SA for %s", n.name)
+		}
 	}
 	for _, tu := range gr.tunnels {
 		mine := &tu.ends[0]
