@@ -116,17 +116,12 @@ func (e *Engine) refuseInit(d Datagram, h wire.Header, kind wire.NotifyType, dat
 // request.
 func (e *Engine) halfOpen(d Datagram, m *wire.Message, spi wire.SPI) {
 	known := e.peers.at(d.Path)
-	var ours []wire.Proposal
-	for _, p := range known {
-		ours = append(ours, p.cfg.Proposals...)
-	}
-	ours = append(ours, e.peers.proposals...)
 	sa, _ := wire.Find[*wire.SA](m.Payloads)
 	ke, _ := wire.Find[*wire.KE](m.Payloads)
 	theirs := proposal.WithSPISize(sa.Proposals, 0)
-	chosen, ok := proposal.Choose(ours, theirs)
+	chosen, ok := e.peers.choose(known, theirs)
 	if !ok {
-		e.noProposal(d, m.Header, proposal.Distinct(ours), theirs)
+		e.noProposal(d, m.Header, known, theirs)
 		return
 	}
 	if group := proposal.Group(chosen); ke.Group != group {
@@ -151,9 +146,15 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, spi wire.SPI) {
 	e.sas.halfOpen.compute(h, m)
 }
 
-// noProposal refuses a request without an acceptable proposal, and records why.
-func (e *Engine) noProposal(d Datagram, h wire.Header, ours, theirs []wire.Proposal) {
+// noProposal refuses a request without an acceptable proposal, and records why; known are the peers
+// with the caller's address.
+func (e *Engine) noProposal(d Datagram, h wire.Header, known []*profile, theirs []wire.Proposal) {
 	e.count("ike_no_proposal_chosen")
+	var ours []wire.Proposal
+	for _, p := range known {
+		ours = append(ours, p.cfg.Proposals...)
+	}
+	ours = proposal.Distinct(append(ours, e.peers.proposals...))
 	why := "none of the IKE proposals of " + d.Path.Remote().String() + " is acceptable"
 	e.callRefused(call{from: d.Path, event: eventCallRefused, why: why, explain: func() []string { return proposal.Explain(ours, theirs) }})
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)

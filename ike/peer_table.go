@@ -17,7 +17,7 @@ import (
 //
 // Peers are not identified by their address: a peer may have moved, or be behind a NAT, before its
 // name tells. So a request from any address is answered with any peer's proposals, those of the
-// peers with that address first. IKE_AUTH tells who the peer is.
+// peers with that address first (init_choice.go). IKE_AUTH tells who the peer is.
 type peerTable struct {
 	byName    map[string]*profile
 	order     []*profile // in the order of the configuration, including removed ones
@@ -28,7 +28,7 @@ type peerTable struct {
 	scanned   []*profile                 // those with a pattern
 	anywhere  []*profile                 // those without a remote address
 	terms     [2]termsTable              // of IKE_SA_INIT: of the peers without a remote address, and of the others
-	offers    [2]offerCounts             // IKE proposals: of the peers without a remote address, and of the others
+	offers    [2]initOffers              // IKE proposals: of the peers without a remote address, and of the others
 	proposals []wire.Proposal            // the distinct IKE proposals of all peers; first those of peers without a remote address
 }
 
@@ -148,16 +148,7 @@ func delist[K comparable](m map[K][]*profile, key K, p *profile) {
 	}
 }
 
-// offerCount is a proposal and the number of peers that have it.
-type offerCount struct {
-	proposal wire.Proposal
-	peers    int
-}
-
-// offerCounts are all proposals. They are few, because peers share them.
-type offerCounts []offerCount
-
-// count adds the proposals of a peer (n = 1) or removes them (n = -1).
+// count adds a peer (n = 1) or removes it (n = -1).
 func (t *peerTable) count(p *profile, n int) {
 	kind := 1
 	if len(p.cfg.Remote) == 0 {
@@ -170,25 +161,10 @@ func (t *peerTable) count(p *profile, n int) {
 	t.proposals = nil
 	for _, offers := range t.offers {
 		for _, o := range offers {
-			t.proposals = append(t.proposals, o.proposal)
+			t.proposals = append(t.proposals, o.proposals...)
 		}
 	}
 	t.proposals = proposal.Distinct(t.proposals)
-}
-
-// count adds n to the proposals' numbers, and reports whether one appeared or vanished.
-func (c *offerCounts) count(ps []wire.Proposal, n int) (changed bool) {
-	for _, p := range ps {
-		i := slices.IndexFunc(*c, func(o offerCount) bool { return slices.Equal(o.proposal.Transforms, p.Transforms) })
-		if i < 0 {
-			i, changed = len(*c), true
-			*c = append(*c, offerCount{proposal: p})
-		}
-		if (*c)[i].peers += n; (*c)[i].peers == 0 {
-			*c, changed = slices.Delete(*c, i, i+1), true
-		}
-	}
-	return changed
 }
 
 // at returns the peers that have the remote address and accept calls at the local one.

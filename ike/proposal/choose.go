@@ -47,6 +47,38 @@ func Choose(ours, theirs []wire.Proposal) (wire.Proposal, bool) {
 	return wire.Proposal{}, false
 }
 
+// maxCommon bounds the result of Common, as that of a hostile SA payload.
+const maxCommon = 64
+
+// Common returns of theirs what ours allows as well: from any result, Choose picks only what both
+// allow. The transforms come in our order.
+func Common(ours, theirs []wire.Proposal) (list []wire.Proposal) {
+	for _, our := range ours {
+		for _, their := range theirs {
+			if _, err := match(our, their); err != nil {
+				continue
+			}
+			their.Transforms = commonTransforms(our, their)
+			if list = append(list, their); len(list) == maxCommon {
+				return list
+			}
+		}
+	}
+	return list
+}
+
+// commonTransforms returns the transforms of both proposals. NONE for integrity goes with a cipher
+// that has its own, whether we say it or not.
+func commonTransforms(our, their wire.Proposal) (list []wire.Transform) {
+	none := wire.Transform{Type: wire.TransformINTEG, ID: wire.IntegNone}
+	for _, t := range append(slices.Clone(our.Transforms), none) {
+		if slices.Contains(their.Transforms, t) && !slices.Contains(list, t) {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
 // WithSPISize returns the proposals with an SPI of n octets: 0 in IKE_SA_INIT, 8 for an IKE SA's
 // rekeying, 4 for ESP (RFC 7296, Section 3.3.1).
 func WithSPISize(ps []wire.Proposal, n int) []wire.Proposal {

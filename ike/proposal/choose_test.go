@@ -163,3 +163,29 @@ func TestCheckAnswerRefusesWhatWasNotOffered(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is chosen from the common proposals is allowed by both.
+func TestCommon(t *testing.T) {
+	for _, c := range []struct{ ours, theirs, want string }{
+		{"ike gcm256 prf256 x25519", "ike gcm256 prf256 x25519", "gcm256 prf256 x25519"},
+		{"ike gcm256 gcm128 prf256 x25519", "ike gcm128 prf384 prf256 ecp256 x25519", "gcm128 prf256 x25519"},
+		{"ike gcm256 prf256 x25519; ike gcm128 prf256 ecp256", "ike gcm128 gcm256 prf256 x25519 ecp256", "gcm256 prf256 x25519|ecp256 gcm128 prf256"},
+		{"ike gcm256 prf256 x25519", "ike gcm256 noauth sha256 prf256 x25519", "gcm256 noauth prf256 x25519"},
+		{"ike gcm256 prf256 x25519", "ike gcm256 sha256 prf256 x25519", ""},
+		{"ike gcm256 prf256 x25519", "ike gcm256 gcm256 prf256 x25519 x25519", "gcm256 prf256 x25519"},
+		{"ike gcm256 prf256 x25519", "ike gcm256 prf256 ecp256", ""},
+	} {
+		var got []string
+		for _, p := range Common(proposaltest.Parse(t, c.ours), proposaltest.Parse(t, c.theirs)) {
+			if got = append(got, words(p)); p.Number != 1 {
+				t.Errorf("%s and %s: number %d", c.ours, c.theirs, p.Number)
+			}
+		}
+		if got := strings.Join(got, "|"); got != c.want {
+			t.Errorf("%s and %s: %q, want %q", c.ours, c.theirs, got, c.want)
+		}
+	}
+	if n := len(Common(proposaltest.Parse(t, "ike gcm256 prf256 x25519"), slices.Repeat(proposaltest.Parse(t, "ike gcm256 prf256 x25519"), 1000))); n != maxCommon {
+		t.Errorf("%d of a hostile payload", n)
+	}
+}
