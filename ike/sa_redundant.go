@@ -105,15 +105,20 @@ func (p *party) settle(a, b *ikeSA) {
 	d.migrate()
 }
 
-// isOurs reports whether we delete the loser, which the winner was not made to replace. If the peer
-// may be about to, it is asked again later.
+// isOurs reports whether we delete the loser, which the winner was not made to replace: its creator
+// does, and whoever knows that it cannot be kept, since the peer may see the other one as the
+// loser. One that stayed since the winner lacked something goes when it lacks nothing any more. If
+// the peer may be about to delete it, it is asked again later.
 func (d *settlement) isOurs() bool {
 	if d.winner.beganLately(d.loser) && !(d.loser.initiator && d.winner.initiator) {
 		p := d.loser.party
 		p.e.timers.Set(&p.settling, d.winner.life.since.Add(rekeyedLife))
 		return false
 	}
-	return d.loser.initiator && d.loser.succ.fate != fateBeside
+	if d.loser.succ.fate == fateBeside && d.winner.children.Lacks(&d.loser.children.Bundle) {
+		return false
+	}
+	return d.loser.initiator || d.loser.succ.outlook != outlookGood
 }
 
 // migrate makes on the winner the Child SAs that only the loser has, those for parts of a policy

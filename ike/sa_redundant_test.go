@@ -133,3 +133,28 @@ func TestBothReplaceAtOnce(t *testing.T) {
 		t.Error("the one that was to stay never was without a Child SA")
 	}
 }
+
+// TestOneKnowsThatItCannotBeKept has left find that an IKE SA of right's cannot be kept, and make
+// another one, while right finds nothing wrong with it. Whichever one the rule of nonces is for,
+// the old one goes, and no packet is lost.
+func TestOneKnowsThatItCannotBeKept(t *testing.T) {
+	for seed := uint64(1); seed <= 8; seed++ {
+		p := newPair(t, seed, func(p *testPair) { p.right.peers[0].Children[0].Start = StartBoot })
+		p.drive(time.Minute)
+		old := p.left.main()
+		var fx Effects
+		p.left.e.handling = handling{now: p.now, fx: &fx}
+		old.succ.wontLive("a test says so")
+		p.left.handle(Wake{})
+		p.drive(30 * time.Millisecond) // IKE_AUTH is under way
+		for _, s := range old.party.sas {
+			s.succ.replaces = nil // as after the end of another IKE SA meanwhile
+		}
+		p.wantSteadyTraffic(rekeyedLife + time.Minute)
+		for _, s := range p.sides() {
+			if n := len(s.e.peers.order[0].party.sas); n != 1 {
+				p.fatalf("%s has %d IKE SAs at rest", s.name, n)
+			}
+		}
+	}
+}
