@@ -47,7 +47,7 @@ func (p *party) unanswered() {
 		return
 	}
 	if p.data.silent.IsZero() && p.answersProbes() {
-		p.prove(hintProof, 1)
+		p.prove(hintProof, usualAnswers)
 		return
 	}
 	p.fellSilent()

@@ -12,7 +12,8 @@ import (
 //	when it comes up, since its IKE may pass and its ESP may not
 //	before it takes the place of one that works, unless something came lately
 //	when it has become active, for long enough that the dataplane takes answers for usual
-//	when packets are not answered: it may be a host behind it that is gone
+//	when packets are not answered, likewise: it may be a host behind it that is gone, and then
+//	the peer may go as well
 //
 // Without an answer in time its packets are not answered (fellSilent).
 const (
@@ -55,7 +56,7 @@ func (p *party) goOnProving() {
 // watchProof takes stock of a proof.
 func (p *party) watchProof() {
 	if d := &p.data; p.lastIn().After(d.proof.since) {
-		d.proof.since = p.e.handling.now
+		d.proof.since, d.proof.within = p.e.handling.now, max(d.proof.within, proofTime)
 		d.proof.answers--
 	}
 	p.goOnProving()
