@@ -3,8 +3,10 @@ package daemon
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"culvert/ike"
 	"culvert/internal/control"
@@ -49,4 +51,24 @@ func TestActions(t *testing.T) {
 	if _, err := d.Act(context.Background(), control.Up, control.Target{Peer: "a"}); !errors.As(err, &e) || e.Code != 409 || e.Text != "no answer from 192.0.2.2" {
 		t.Errorf("got %v, want a conflict with the reason", err)
 	}
+}
+
+// A peer whose name has no address yet cannot be brought up for that reason, whatever the engine
+// says. Any other action fails for its own.
+func TestUpOfAnUnresolvedPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, f, _ := testDaemon(t, peerText("a", "hq.example.com", "2"), func(context.Context, string) ([]netip.Addr, error) {
+			return nil, errors.New("hq.example.com has no address")
+		})
+		defer d.resolver.close()
+		f.do = func(ike.Input) error { return errors.New("no remote address") }
+		for action, want := range map[control.Action]string{
+			control.Up: "hq.example.com has no address; trying again", control.Rekey: "no remote address",
+		} {
+			var e *control.Error
+			if _, err := d.Act(context.Background(), action, control.Target{Peer: "a"}); !errors.As(err, &e) || e.Text != want {
+				t.Errorf("%s: got %v, want %q", action, err, want)
+			}
+		}
+	})
 }

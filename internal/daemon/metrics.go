@@ -86,7 +86,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for _, p := range withoutParties(st.Peers) {
 		gauge(descPeerUp, truth(p.State == "established" || p.State == "rekeying" || p.State == "manual"), p.Name)
 		gauge(descPeerState, 1, p.Name, p.State)
-		gauge(descTakenDown, truth(p.TakenDown != nil && p.parties == 0), p.Name)
+		gauge(descTakenDown, truth(p.TakenDown != nil && p.Party == ""), p.Name)
 		if p.Party != "" {
 			gauge(descParties, float64(p.parties), p.Name)
 		}

@@ -68,3 +68,26 @@ func TestLookupsDoNotHoldUp(t *testing.T) {
 		}
 	})
 }
+
+// Each change of what a name stands for is in the log, and a look-up with the same result is not.
+func TestChangesOfANameAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		last := byte(2)
+		d, _, out := testDaemon(t, peerText("a", "hq.example.com", "2"), func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, last})}, nil
+		})
+		defer d.resolver.close()
+		for _, tt := range []struct {
+			addr byte
+			want int
+		}{{2, 1}, {2, 1}, {3, 2}} {
+			last = tt.addr
+			d.resolveAgain("a")
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if got := strings.Count(out.String(), "event=resolved"); got != tt.want {
+				t.Errorf("%d lines, want %d:\n%s", got, tt.want, out)
+			}
+		}
+	})
+}
