@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -29,7 +30,7 @@ type authExchange struct {
 // newAuthExchange returns an exchange that negotiates a policy that needs the IKE SA.
 func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
-	if pol := s.party.firstPolicy(s.succ.inPlaceOf()); pol != nil {
+	if pol := s.party.firstPolicy(cmp.Or(s.succ.inPlaceOf(), s.succ.expiredBefore())); pol != nil {
 		x.child = &childOffer{policy: pol}
 	}
 	return x
@@ -41,7 +42,7 @@ func newAuthExchange(s *ikeSA) *authExchange {
 // that may come up without a command.
 func (p *party) firstPolicy(old *ikeSA) *child.Policy {
 	if old != nil {
-		if pol := old.oneServed(); pol != nil {
+		if pol := old.oneServed(); pol != nil && (pol.Wanted() || !old.life.expired) {
 			return pol
 		}
 	}

@@ -22,7 +22,7 @@ const minAnsweredESP = 48
 func (e *Engine) answerESP(in UnknownSPI) {
 	to := e.pathForIKE(in.Path)
 	if in.Size < minAnsweredESP || !e.mayAnswer(to) || slices.ContainsFunc(e.sas.byAddr[to.Remote().Addr()], func(s *ikeSA) bool {
-		return s.net.Remote() == to.Remote() || !in.Path.Encapsulated()
+		return s.isEstablished() && (s.net.Remote() == to.Remote() || !in.Path.Encapsulated())
 	}) {
 		return
 	}

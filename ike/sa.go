@@ -153,6 +153,9 @@ func (s *ikeSA) stopTimers() {
 	}
 }
 
+// isEstablished reports whether the IKE SA is neither replaced nor being deleted.
+func (s *ikeSA) isEstablished() bool { return s.state == saEstablished }
+
 // usable reports whether new exchanges may be started on the IKE SA.
 func (s *ikeSA) usable() bool { return s.state == saEstablished && s.succ.parent == nil }
 

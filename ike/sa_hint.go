@@ -39,6 +39,7 @@ const (
 func (l *livenessCheck) hint(within time.Duration) {
 	s := l.sa
 	if s.state != saEstablished {
+		l.hintAtEnd(within)
 		return
 	}
 	out := s.win.Outstanding()
@@ -182,8 +183,7 @@ func (e *Engine) hint(in Hint) {
 func (e *Engine) unknownESP(in UnknownSPI) {
 	e.answerESP(in)
 	remote := in.Path.Remote().Addr()
-	if len(e.sas.byAddr[remote]) > 0 {
-		e.hintAt(remote)
+	if e.hintAt(remote); slices.ContainsFunc(e.sas.byAddr[remote], (*ikeSA).isEstablished) {
 		return
 	}
 	known := e.peers.at(in.Path)
@@ -266,13 +266,13 @@ func (s *ikeSA) peerLacks(spi []byte) {
 	p.Expiring()
 }
 
-// An addrTable holds the established IKE SAs by their peer's address.
+// An addrTable holds the established IKE SAs by their peer's address, until their end.
 type addrTable map[netip.Addr][]*ikeSA
 
 // enlist keeps the table, after a change of the state or the path of an IKE SA.
 func (t addrTable) enlist(s *ikeSA) {
 	var at netip.Addr
-	if s.state == saEstablished {
+	if s.isEstablished() || s.state == saClosing {
 		at = s.net.Remote().Addr()
 	}
 	if at == s.listed {

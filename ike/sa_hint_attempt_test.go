@@ -1,6 +1,8 @@
 package ike
 
 import (
+	"encoding/binary"
+	"strings"
 	"testing"
 	"time"
 
@@ -170,4 +172,82 @@ func TestHintWhenNothingIsCarried(t *testing.T) {
 	p.wantNoLoss()
 	p.drive(2 * time.Minute) // the old IKE SA ends
 	p.wantTunnel()
+}
+
+// expiring returns a tunnel whose peer is away while the authentication expires. The Delete waits
+// behind a request, so that the Child SA still carries packets.
+func expiring(t *testing.T) (*testPair, *ikeSA) {
+	p := newPair(t, 1, func(p *testPair) {
+		limitAuth(40*time.Second, 0, time.Hour)(p)
+		p.right.peers[0].Remote = nil
+	})
+	p.up()
+	s := p.left.main()
+	p.right.kill()
+	p.drive(30 * time.Second)
+	p.left.rekey("lan")
+	p.drive(15 * time.Second) // the next IKE_SA_INIT would come seconds later
+	if s.state != saClosing || !p.left.live(p.left.plane.sender(p.left.policy("lan"), 1)) {
+		p.fatalf("the IKE SA is %v", s.state)
+	}
+	return p, s
+}
+
+// TestHintAboutAnExpiredIKESA: a sign that the peer is back, also one that names the Child SA of an
+// IKE SA that has expired, has the attempt to authenticate again ask at once.
+func TestHintAboutAnExpiredIKESA(t *testing.T) {
+	for name, hint := range map[string]func(p *testPair, s *ikeSA) Input{
+		"INVALID_SPI": func(p *testPair, s *ikeSA) Input {
+			m := wire.Message{
+				Header:   wire.Header{InitiatorSPI: 7, Exchange: wire.Informational, Initiator: true},
+				Payloads: []wire.Payload{&wire.Notify{Kind: wire.InvalidSPI, Data: binary.BigEndian.AppendUint32(nil, s.children.Pairs()[0].SA.SPIOut)}},
+			}
+			return Datagram{Path: s.net.Path, Data: m.AppendTo(nil)}
+		},
+		"a Child SA": func(_ *testPair, s *ikeSA) Input { return Hint{ID: s.children.Pairs()[0].SA.ID} },
+		"an address": func(_ *testPair, s *ikeSA) Input { return UnknownSPI{Path: s.net.Path, SPI: 0x1234, Size: 100} },
+	} {
+		p, s := expiring(t)
+		p.right.start()
+		in := hint(p, s)
+		p.left.handle(in)
+		p.left.handle(in)
+		if n := p.left.e.Counters()["ike_liveness_hints"]; n != 1 {
+			p.fatalf("%s: %d hints", name, n)
+		}
+		if _, esp := in.(UnknownSPI); esp && p.left.e.Counters()["ike_invalid_spi_sent"] == 0 {
+			p.fatalf("the sender of ESP is not told that its SPI is unknown")
+		}
+		p.wantReplaced(500 * time.Millisecond)
+		if said := p.left.saidAll(); strings.Contains(said, "connect-failed") {
+			p.fatalf("%s: an attempt failed: %s", name, said)
+		}
+	}
+}
+
+// TestHintEndsAnExpiredIKESA: an IKE SA that has expired ends if the peer does not answer for a
+// short while after a hint, so that what it carries is connected. One that people have closed is
+// deleted for longer, as the peer should hear of that.
+func TestHintEndsAnExpiredIKESA(t *testing.T) {
+	for _, expired := range []bool{true, false} {
+		p, s := expiring(t)
+		s.life.expired = expired
+		p.left.handle(Hint{ID: s.children.Pairs()[0].SA.ID})
+		p.drive(hintedCheck + time.Second)
+		if s.state.ended() != expired {
+			p.fatalf("the IKE SA is %v; expired: %v", s.state, expired)
+		}
+	}
+}
+
+// TestDownWhileExpired: what is taken down while the IKE SA that carries it has expired does not
+// come up by the attempt to authenticate again.
+func TestDownWhileExpired(t *testing.T) {
+	p, _ := expiring(t)
+	p.left.disconnect("lan")
+	p.right.start()
+	p.drive(2 * time.Minute)
+	if len(p.left.plane.sas) > 0 || p.right.main() != nil {
+		p.fatalf("it is up again")
+	}
 }

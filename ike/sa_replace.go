@@ -120,6 +120,34 @@ func (c *succession) inPlaceOf() *ikeSA {
 	return nil
 }
 
+// expiredBefore returns the IKE SA in whose place this one was made, if it has expired meanwhile
+// and is being deleted, or nil. That takes long where the peer does not answer.
+func (c *succession) expiredBefore() *ikeSA {
+	if c.replaces == nil {
+		return nil
+	}
+	if old := c.replaces.succ.latest(); old.state == saClosing && old.life.expired {
+		return old
+	}
+	return nil
+}
+
+// hintAtEnd hastens the attempt to make another IKE SA in place of one that is being deleted. Its
+// Child SAs carry packets until the Delete is answered, which a request before it may hold up. One
+// that has expired ends if that is not answered for a short while.
+func (l *livenessCheck) hintAtEnd(within time.Duration) {
+	s := l.sa
+	if s.state != saClosing || !l.Hinted(s.e.handling.now) {
+		return
+	}
+	s.e.count("ike_liveness_hints")
+	l.doubt = within
+	if s.win.Outstanding() != nil && s.life.expired {
+		s.askAgain()
+	}
+	s.party.hurry()
+}
+
 // oneServed returns a policy whose Child SA the IKE SA carries, or else one that should be up and
 // waits for an exchange on it, or nil.
 func (s *ikeSA) oneServed() *child.Policy {
