@@ -156,3 +156,32 @@ func TestPreferredWithoutESP(t *testing.T) {
 		g.wantActive(g.gateways[0])
 	}
 }
+
+// A peer that takes one child down while its IKE does not pass is left when it gives its IKE SA up:
+// until then its other child shows that it works.
+func TestOneChildIsGone(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) {
+		for i, s := range g.gateways {
+			lab := testChild(g.left, "lab", 1)
+			back := lab
+			back.Local, back.Remote, lab.Start = lab.Remote, lab.Local, StartBoot
+			g.left.peers[i].Children = append(g.left.peers[i].Children, lab)
+			s.peers[0].Children = append(s.peers[0].Children, back)
+		}
+	})
+	both := func(d time.Duration) {
+		for end := g.now.Add(d); g.now.Before(end); {
+			g.left.plane.send(g.left.plane.matched(g.left.policy("lab")), 1)
+			g.flow(everyPacket)
+		}
+	}
+	both(20 * time.Second)
+	right := g.gateways[0]
+	g.wantActive(right)
+	g.drop(right, onlyIKE)
+	right.handle(Disconnect{Peer: "left", Child: "lan", By: "root", Ref: right.ref()})
+	for end := g.now.Add(85 * time.Second); g.active() == right && g.now.Before(end); {
+		both(time.Second)
+	}
+	g.wantActive(g.gateways[1])
+}

@@ -118,12 +118,32 @@ func (gr *simGroup) checkLiveness(n *simNets) {
 	if n.arrived.Before(passed) {
 		passed = n.arrived
 	}
+	if gr.hidden(n) {
+		n.hidden = now
+	}
 	gap := now.Sub(later(worked, passed))
-	quick := now.Sub(ready) > simReady && now.Sub(passed) > simTakeover+2*gr.link.delay+2*gr.link.jitter
+	quick := now.Sub(ready) > simReady && now.Sub(later(n.hidden, passed)) > simTakeover+2*gr.link.delay+2*gr.link.jitter
 	if gap > simPatience || quick {
 		gr.p.violated("no packet of %s was answered for %v, though a peer has worked for %v, and been ready for %v", n.name, now.Sub(passed), now.Sub(worked), now.Sub(ready))
 		n.arrived, n.answered = now, now
 	}
+}
+
+// hidden reports whether the peer of some networks has them down and cannot say so, as its IKE does
+// not pass, while packets of other networks that it answers show that it works. It ends when the
+// peer gives its IKE SA up (TestOneChildIsGone).
+func (gr *simGroup) hidden(n *simNets) bool {
+	at := gr.p.left.plane.spd[gr.matched(n)].Name.Peer
+	i := slices.IndexFunc(gr.gates, func(g *simGate) bool { return g.side.name == at })
+	if i < 0 || !gr.gates[i].mute {
+		return false
+	}
+	down := func(child string) bool {
+		return slices.ContainsFunc(gr.gates[i].holds, func(h simHold) bool {
+			return h.at == gr.gates[i].side && (h.child == "" || h.child == child)
+		})
+	}
+	return down(n.name) && slices.ContainsFunc(gr.nets, func(other *simNets) bool { return !down(other.name) })
 }
 
 // watch is called after each Handle.

@@ -31,6 +31,7 @@ type simGate struct {
 	side  *testSide
 	since time.Time              // it has worked since then without a break
 	cut   func(*testPacket) bool // what the link to it drops; nil: nothing
+	mute  bool                   // the cut drops IKE alone
 	holds []simHold
 	gone  *Peer // left's entry, while a reload has removed it
 	fails int   // how often it has failed or was mended
@@ -46,6 +47,7 @@ type simHold struct {
 type simNets struct {
 	name              string
 	arrived, answered time.Time   // the last packet at a peer, and at left
+	hidden            time.Time   // when left last could not know that the peer has them down
 	ready             []time.Time // since when each gate has an SA at both ends, and works
 	up                bool        // in this life of left
 }
@@ -281,13 +283,15 @@ func (gr *simGroup) drawCut(gate *simGate, kinds int) {
 		func(pk *testPacket) bool { return onlyESP(pk) && from(pk) },
 		func(pk *testPacket) bool { return onlyESP(pk) && !from(pk) },
 	}[kind]
+	gate.mute = kind == simCutsIKEAlone
 	gr.p.note("--- %s is cut off, kind %d", gate.side.name, kind)
 }
 
 // The first of the kinds of cuts drop IKE as well, the others ESP alone.
 const (
-	simCutsIKE = 3
-	simCuts    = 6
+	simCutsIKE      = 3
+	simCuts         = 6
+	simCutsIKEAlone = 1 // which of them
 )
 
 // fail has a gate fail, by one of the first kinds of cuts or in another way.
@@ -369,7 +373,7 @@ func (gr *simGroup) startLeft() {
 // mend has a gate work.
 func (gr *simGroup) mend(gate *simGate) {
 	left := gr.p.left
-	gate.cut = nil
+	gate.cut, gate.mute = nil, false
 	gate.fails++
 	if gate.side.e == nil {
 		gate.forget(gate.side)
