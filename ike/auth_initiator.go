@@ -167,14 +167,15 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.done(x)
 }
 
-// refused ends the attempt after a protected refusal. Its sender is the one that answered
-// IKE_SA_INIT, and no other response will come.
+// refused ends the attempt. Who answered IKE_SA_INIT refuses it: no other response will come.
 func (x *authExchange) refused(s *ikeSA, kind wire.NotifyType) {
-	why := fmt.Sprintf("the peer answered %v", kind)
-	if kind == wire.AuthenticationFailed {
+	why, failed := fmt.Sprintf("the peer answered %v", kind), kind == wire.AuthenticationFailed
+	if failed {
 		why += ": the pre-shared key or the identities differ"
 	}
-	s.setupFailed(why, s.party.explainIdentities(), false)
+	if !failed || !s.crossedCookie(why) {
+		s.setupFailed(why, s.party.explainIdentities(), false)
+	}
 }
 
 // explainIdentities returns both configured identities, for operators.

@@ -91,3 +91,43 @@ func TestCookieWithoutRandomness(t *testing.T) {
 		t.Errorf("got %v, want the reader's error", err)
 	}
 }
+
+// TestCookieCrossesAResponse: a copy of IKE_SA_INIT is answered by a cookie, and the first response
+// comes after that. AUTH then covers another request than the responder has, which refuses it.
+// Another attempt begins at once, but not where the refusal was meant: nor without a cookie.
+func TestCookieCrossesAResponse(t *testing.T) {
+	for _, c := range []struct {
+		meant, cookie bool
+		attempts      int
+	}{{false, true, 2}, {true, true, 2}, {true, false, 1}} {
+		p := newPair(t, 1, func(p *testPair) {
+			p.right.peers[0].Remote = nil
+			if c.meant {
+				p.right.peers[0].PSK = []byte("a secret that left does not have")
+			}
+		})
+		a := newAttack(p)
+		p.script(true)
+		p.left.connect("lan")
+		for attempt := 1; attempt <= c.attempts; attempt++ {
+			init := p.wantSend("left calls", p.left, wire.IKESAInit, false, "...")
+			p.deliver(init)
+			response := p.wantSend("right answers", p.right, wire.IKESAInit, true, "...")
+			if c.cookie && (c.meant || attempt == 1) {
+				cookie := wire.Message{
+					Header:   wire.Header{InitiatorSPI: init.hdr.InitiatorSPI, Exchange: wire.IKESAInit, Response: true},
+					Payloads: []wire.Payload{&wire.Notify{Kind: wire.Cookie, Data: []byte{1, 2, 3}}},
+				}
+				a.inject(p.left, p.right.home(), cookie.AppendTo(nil))
+				p.wantSend("left repeats it with the cookie", p.left, wire.IKESAInit, false, "...")
+			}
+			p.deliver(response)
+			p.deliver(p.wantSend("left authenticates", p.left, wire.IKEAuth, false, "..."))
+			p.deliver(p.wantSend("right answers", p.right, wire.IKEAuth, true, "..."))
+		}
+		p.drive(300 * time.Millisecond)
+		if connected := p.left.main() != nil; connected == c.meant || len(p.left.out) > 0 {
+			p.fatalf("connected: %v; %d more messages", connected, len(p.left.out))
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culvert/ike/child"
+	"culvert/ike/liveness"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -150,6 +151,21 @@ func (x *initExchange) cookieWanted(s *ikeSA, cookie []byte) {
 	su.init.cookies++
 	su.init.cookie = cookie
 	x.send(s)
+}
+
+// crossedCookie begins another attempt if the responder refused an AUTH that covers a request with
+// a cookie, and reports whether it does. Its response may have been to the request before that one:
+// the two cross when a copy of the earlier is answered by the cookie. The next refusal within
+// liveness.HintInterval is believed.
+func (s *ikeSA) crossedCookie(why string) bool {
+	t, now := &s.party.try, s.e.handling.now
+	if s.setup.init.cookies == 0 || !t.lost.IsZero() && now.Sub(t.lost) < liveness.HintInterval {
+		return false
+	}
+	t.lost = now
+	s.setup.refusal.Reason = why + "; or its response was to a request without a cookie"
+	s.beginAgain()
+	return true
 }
 
 // groupWanted starts again with the group that the responder asks for, if we offered it. All

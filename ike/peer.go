@@ -181,7 +181,7 @@ type try struct {
 	missed     int       // addresses that did not answer in this round
 	hastened   time.Time // when a pause was last cut short
 	calledBack time.Time // when packets on lost Child SAs last made us connect
-	lost       time.Time // when a responder last said that it does not know the IKE SA of our IKE_AUTH
+	lost       time.Time // when an attempt was last begun again at once, as its responder seemed to have lost it
 	met        bool      // an IKE SA was established once
 	prompt     bool      // the peer was lost just now, and no try has failed since
 }
