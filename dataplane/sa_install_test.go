@@ -166,3 +166,21 @@ func TestKeysAreClearedAtOnce(t *testing.T) {
 	}
 	runtime.KeepAlive(c)
 }
+
+// A pair whose path changes is one of its new path alone: the old one may be forgotten, and no
+// packet of that size is sent on it any more.
+func TestPairLeavesItsPath(t *testing.T) {
+	a := newGateway(t, 1, func(*Config) {})
+	if err := a.InstallInbound(childSA(t, a, a, 1)); err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Lock()
+	old := a.pairs[1].path
+	a.mu.Unlock()
+	a.SetPath(1, ipsec.NATPath(outerA, netip.MustParseAddrPort("192.0.2.77:4500")))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at := a.pairs[1].path; at == old || len(at.pairs) != 1 || len(old.pairs) != 0 || a.paths.idle != 1 {
+		t.Errorf("the old path has %d pairs, the new one %d, %d are idle", len(old.pairs), len(at.pairs), a.paths.idle)
+	}
+}
