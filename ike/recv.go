@@ -148,7 +148,7 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 		s.e.count("ike_auth_failed")
 		return
 	}
-	s.live.noteReceived()
+	s.live.noteReceived(h.Response)
 	if s.state == saHalfOpen {
 		s.net.Path = d.Path
 	} else {

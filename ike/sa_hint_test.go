@@ -485,3 +485,32 @@ func TestPeerLacksAChildSA(t *testing.T) {
 		p.wantTunnel()
 	}
 }
+
+// A request that the peer sent right before it was killed comes after the sign of its restart. It is
+// no proof that the peer has the IKE SA: the check goes on, and the tunnel is back within its time.
+func TestRequestFromBeforeTheRestart(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		p.left.peers[0].Children[0].Start, p.right.peers[0].Remote = StartBoot, nil
+	})
+	p.up()
+	late := 200 * time.Millisecond
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if m := pk.msg; m != nil && pk.from == p.right && !m.hdr.Response && m.protected {
+			return []time.Duration{late}
+		}
+		return link(pk)
+	}
+	p.right.probe(p.right.main())
+	p.right.kill()
+	p.right.start()
+	for id := range p.left.plane.sas {
+		p.left.handle(Hint{ID: id})
+	}
+	p.drive(3 * time.Second)
+	if n := len(p.right.plane.sas); n != 1 {
+		p.fatalf("right has %d Child SAs", n)
+	}
+	p.drive(2 * time.Minute) // the old IKE SA ends
+	p.wantTunnel()
+}

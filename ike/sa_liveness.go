@@ -27,8 +27,13 @@ type livenessCheck struct {
 
 func (l *livenessCheck) noteSent() { l.Sent(l.sa.e.handling.now) }
 
-func (l *livenessCheck) noteReceived() {
-	l.Received(l.sa.e.handling.now)
+// noteReceived notes a fresh authentic message: a response, or a request.
+func (l *livenessCheck) noteReceived(response bool) {
+	if now := l.sa.e.handling.now; response {
+		l.Received(now)
+	} else if !l.Requested(now) {
+		return
+	}
 	l.sa.party.heard()
 	if l.repeated {
 		l.repeated = false
@@ -39,7 +44,7 @@ func (l *livenessCheck) noteReceived() {
 
 // begin sets the first check when the IKE SA is established.
 func (l *livenessCheck) begin() {
-	l.noteReceived()
+	l.noteReceived(true)
 	l.schedule()
 }
 

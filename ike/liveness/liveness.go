@@ -21,6 +21,9 @@ const (
 	// HintInterval is the least time between two checks that unprotected messages cause (RFC 7296,
 	// Section 2.21.4).
 	HintInterval = 10 * time.Second
+	// underWay is how old a request may be when it comes. One that comes so soon after a hint may
+	// have been sent before what the hint is about.
+	underWay = time.Second
 	// ProofTime is how long a peer that was told of our new address has to show that it follows.
 	ProofTime = 2 * time.Second
 	// ProofBefore is how recent, before it was told, its traffic must have been for a lack of it to
@@ -70,6 +73,16 @@ func (m *Monitor[ID]) LastSent() time.Time { return m.sent }
 
 // Received notes a fresh authentic IKE message. It ends a doubt.
 func (m *Monitor[ID]) Received(now time.Time) { m.received, m.doubted = now, false }
+
+// Requested notes a fresh authentic request of the peer's, and reports whether it shows that the
+// peer still has the IKE SA. It does unless it may have been under way when a hint came.
+func (m *Monitor[ID]) Requested(now time.Time) bool {
+	if m.doubted && now.Sub(m.hinted) < underWay {
+		return false
+	}
+	m.Received(now)
+	return true
+}
 
 // Inherit takes over when messages were sent and received on the IKE SA that this one replaces.
 func (m *Monitor[ID]) Inherit(old *Monitor[ID]) { m.received, m.sent = old.received, old.sent }
