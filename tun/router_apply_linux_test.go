@@ -5,6 +5,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestApplyFollowsTheDifference(t *testing.T) {
@@ -37,5 +39,28 @@ func TestApplyFollowsTheDifference(t *testing.T) {
 	}
 	if err := r.become(a); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Apply after Close: %v", err)
+	}
+}
+
+// The first refusal is told of, or that IPv6 is switched off, with its remedy.
+func TestRefusalsAreToldOf(t *testing.T) {
+	for _, tt := range []struct {
+		refused []error // each of IPv6
+		first   error
+		allIPv6 bool
+	}{
+		{[]error{unix.EINVAL}, unix.EINVAL, false},
+		{[]error{unix.EINVAL, unix.ENODEV}, unix.EINVAL, false},
+		{[]error{unix.EINVAL, unix.EACCES}, unix.EACCES, false},
+		{[]error{unix.EACCES, unix.EINVAL}, unix.EACCES, false},
+		{[]error{unix.EACCES, unix.EAFNOSUPPORT}, unix.EAFNOSUPPORT, true},
+	} {
+		var f refusals
+		for _, err := range tt.refused {
+			f.add(true, "tn0", err)
+		}
+		if f.first != tt.first || f.allIPv6 != tt.allIPv6 || f.n != len(tt.refused) {
+			t.Errorf("%v: %d, the first is %v, all for IPv6: %t", tt.refused, f.n, f.first, f.allIPv6)
+		}
 	}
 }

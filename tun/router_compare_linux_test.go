@@ -69,3 +69,20 @@ func changed(before, after []string) string {
 	gone, come := slices.DeleteFunc(slices.Clone(before), in(after)), slices.DeleteFunc(slices.Clone(after), in(before))
 	return fmt.Sprintf("removed %q, added %q", gone, come)
 }
+
+// A repair that the kernel does not refuse is not tried again.
+func TestRepairIsNotTriedAgain(t *testing.T) {
+	h, d := newGateway(t)
+	r := routerIn(t, h, RouteConfig{Device: d})
+	r.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
+	o := &others{t, h, kernelIn(t, h)}
+	r.mu.Lock() // so that the notices are not acted on before
+	for id := range 4 {
+		o.flush(r.table + id)
+	}
+	err, due := r.compare(true), r.again.at
+	r.mu.Unlock()
+	if n := r.Counters()["route_repairs"]; err != nil || n == 0 || !due.IsZero() {
+		t.Errorf("%d routes were repaired: %v, and another try is due at %v", n, err, due)
+	}
+}

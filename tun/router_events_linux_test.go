@@ -44,3 +44,20 @@ func TestDeviceNews(t *testing.T) {
 		}
 	}
 }
+
+// A notice about a rule that cannot be read is no news of a rule of ours.
+func TestUnreadableRule(t *testing.T) {
+	r := &Router{table: first, plan: newPlan(nil, false)}
+	var e events
+	e.reset()
+	k := kernelRule{table: first, protocol: routeProtocol}
+	m := k.append(nil, unix.RTM_DELRULE, 0)
+	complete(m, 0, 0)
+	for m := range messages(m) {
+		m.body = m.body[:3]
+		r.note(&e, m, nil)
+	}
+	if len(e.rules) != 0 || e.news != 0 {
+		t.Errorf("%d rules are news: %v", len(e.rules), e.news)
+	}
+}
