@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,16 +73,17 @@ func TestLookupsDoNotHoldUp(t *testing.T) {
 // Each change of what a name stands for is in the log, and a look-up with the same result is not.
 func TestChangesOfANameAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		last := byte(2)
+		var last atomic.Uint32
+		last.Store(2)
 		d, _, out := testDaemon(t, peerText("a", "hq.example.com", "2"), func(context.Context, string) ([]netip.Addr, error) {
-			return []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, last})}, nil
+			return []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(last.Load())})}, nil
 		})
 		defer d.resolver.close()
 		for _, tt := range []struct {
-			addr byte
+			addr uint32
 			want int
 		}{{2, 1}, {2, 1}, {3, 2}} {
-			last = tt.addr
+			last.Store(tt.addr)
 			d.resolveAgain("a")
 			time.Sleep(time.Minute)
 			synctest.Wait()
