@@ -486,8 +486,9 @@ func TestPeerLacksAChildSA(t *testing.T) {
 	}
 }
 
-// A request that the peer sent right before it was killed comes after the sign of its restart. It is
-// no proof that the peer has the IKE SA: the check goes on, and the tunnel is back within its time.
+// A request that the peer sent right before it was killed comes after the sign of its restart. It
+// does not prove that the peer has the IKE SA: the check goes on, and the tunnel is back within its
+// time.
 func TestRequestFromBeforeTheRestart(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		p.left.peers[0].Children[0].Start, p.right.peers[0].Remote = StartBoot, nil

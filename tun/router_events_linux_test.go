@@ -45,7 +45,7 @@ func TestDeviceNews(t *testing.T) {
 	}
 }
 
-// A notice about a rule that cannot be read is no news of a rule of ours.
+// A notice about a rule that cannot be read tells nothing of a rule of ours.
 func TestUnreadableRule(t *testing.T) {
 	r := &Router{table: first, plan: newPlan(nil, false)}
 	var e events
