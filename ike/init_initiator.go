@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"culvert/ike/child"
-	"culvert/ike/liveness"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -155,14 +154,12 @@ func (x *initExchange) cookieWanted(s *ikeSA, cookie []byte) {
 
 // crossedCookie begins another attempt if the responder refused an AUTH that covers a request with
 // a cookie, and reports whether it does. Its response may have been to the request before that one:
-// the two cross when a copy of the earlier is answered by the cookie. The next refusal within
-// liveness.HintInterval is believed.
+// the two cross when a copy of the earlier is answered by the cookie. Another refusal soon after is
+// believed.
 func (s *ikeSA) crossedCookie(why string) bool {
-	t, now := &s.party.try, s.e.handling.now
-	if s.setup.init.cookies == 0 || !t.lost.IsZero() && now.Sub(t.lost) < liveness.HintInterval {
+	if s.setup.init.cookies == 0 || !s.party.mayBeginAgain() {
 		return false
 	}
-	t.lost = now
 	s.setup.refusal.Reason = why + "; or its response was to a request without a cookie"
 	s.beginAgain()
 	return true

@@ -181,7 +181,7 @@ type try struct {
 	missed     int       // addresses that did not answer in this round
 	hastened   time.Time // when a pause was last cut short
 	calledBack time.Time // when packets on lost Child SAs last made us connect
-	lost       time.Time // when an attempt was last begun again at once, as its responder seemed to have lost it
+	again      time.Time // when an attempt was last allowed to end so that another begins at once
 	met        bool      // an IKE SA was established once
 	prompt     bool      // the peer was lost just now, and no try has failed since
 }

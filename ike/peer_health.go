@@ -138,27 +138,17 @@ func (p *party) answersProbes() bool {
 func (p *party) judgeData() {
 	d, now := &p.data, p.e.handling.now
 	if d.silent.IsZero() {
-		if d.proof.due(now) && !p.lastIn().After(d.proof.since) {
+		if d.proof.due(now) && !p.lastSeen().In.After(d.proof.since) {
 			p.fellSilent()
 		}
 		return
 	}
 	switch {
-	case p.lastIn().After(d.silent):
+	case p.lastSeen().In.After(d.silent):
 		p.dataWorks()
-	case !d.trial.IsZero() && p.lastOut().Sub(d.trial) >= d.length/2 && now.Sub(d.trial) >= d.length:
+	case !d.trial.IsZero() && p.lastSeen().Out.Sub(d.trial) >= d.length/2 && now.Sub(d.trial) >= d.length:
 		p.fellSilent()
 	}
-}
-
-// lastOut returns when something was last sent on the party's SAs, as far as is known.
-func (p *party) lastOut() (out time.Time) {
-	for _, pol := range p.policies {
-		for _, q := range pol.Pairs() {
-			out = later(out, q.Seen().Out)
-		}
-	}
-	return out
 }
 
 // reconnected forgets a silence, as the IKE SA is a new one. A proof goes on with its Child SAs.

@@ -55,7 +55,7 @@ func (p *party) goOnProving() {
 
 // watchProof takes stock of a proof.
 func (p *party) watchProof() {
-	if d := &p.data; p.lastIn().After(d.proof.since) {
+	if d := &p.data; p.lastSeen().In.After(d.proof.since) {
 		d.proof.since, d.proof.within = p.e.handling.now, max(d.proof.within, proofTime)
 		d.proof.answers--
 	}
@@ -69,21 +69,22 @@ func (d *dataProof) due(now time.Time) bool { return !d.since.IsZero() && now.Su
 // found out: what comes is followed by another check.
 func (m *standbyMember) proven(now time.Time) bool {
 	p := ownerOf(m.pol)
-	if !p.answersProbes() || now.Sub(p.lastIn()) <= provenFor {
+	if !p.answersProbes() || now.Sub(p.lastSeen().In) <= provenFor {
 		return true
 	}
 	p.prove(proofTime, usualAnswers)
 	return false
 }
 
-// lastIn returns when something was last received on the party's SAs, as far as is known.
-func (p *party) lastIn() (in time.Time) {
+// lastSeen returns when something was last received and sent on any SA of the party, as far as is
+// known.
+func (p *party) lastSeen() (last child.Seen) {
 	for _, pol := range p.policies {
 		for _, q := range pol.Pairs() {
-			in = later(in, q.Seen().In)
+			last.In, last.Out = later(last.In, q.Seen().In), later(last.Out, q.Seen().Out)
 		}
 	}
-	return in
+	return last
 }
 
 // probe lets the peer show that packets arrive, asks what has come on the SAs, and reports whether

@@ -227,31 +227,6 @@ func (e *Engine) hintAboutSPI(d Datagram, spi []byte, ps []wire.Payload) {
 	}
 }
 
-// lostWhileAuthenticating treats an unprotected INVALID_IKE_SPI in response to our IKE_AUTH as a
-// hint that the responder was restarted since IKE_SA_INIT. If no other response comes within
-// hintedCheck, another attempt begins at once. A peer that takes long to authenticate us has more
-// time in that one, since further hints within liveness.HintInterval count for nothing.
-func (s *ikeSA) lostWhileAuthenticating() {
-	t, now := &s.party.try, s.e.handling.now
-	if s.win.Outstanding() == nil || !t.lost.IsZero() && now.Sub(t.lost) < liveness.HintInterval {
-		return
-	}
-	t.lost, s.setup.lost = now, true
-	s.win.Outstanding().Repeated = 0
-	s.awaitAnswer()
-}
-
-// beginAgain ends an attempt whose responder seems to have lost it, and has another one begin at
-// once.
-func (s *ikeSA) beginAgain() {
-	p, why := s.party, s.setup.refusal.Reason
-	s.abandonWork(why)
-	s.remove()
-	p.try.prompt = true
-	p.notice(Warn, "connect-failed", "", why+"; another attempt begins at once")
-	p.e.touch(p)
-}
-
 // peerLacks handles the peer's protected word that it does not know an SPI that we send to (RFC
 // 7296, Section 1.5): the Child SA is rekeyed, at a limited rate. A peer that has it after all,
 // because the word is about a packet that crossed a change, loses nothing by that. One that has

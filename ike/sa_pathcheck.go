@@ -45,7 +45,7 @@ func (c *pathCheck) live(now time.Time) bool {
 // by, and nothing else.
 func (n *network) checkPath(to ipsec.Path) {
 	now, r := n.sa.e.handling.now, n.sa.win.Outstanding()
-	if n.check.live(now) || n.sa.state != saEstablished && (r == nil || n.sa.state == saAuthenticating) {
+	if n.check.live(now) || !n.sa.state.authenticated() || n.sa.state != saEstablished && r == nil {
 		return
 	}
 	if n.check == nil {

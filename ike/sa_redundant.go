@@ -152,11 +152,7 @@ func (d *settlement) migrated() {
 		loser.e.touch(loser.party)
 		return
 	}
-	if loser.live.Doubted() {
-		d.winner.children.TakeOverAll(&loser.children.Bundle)
-	} else {
-		d.winner.children.TakeOver(&loser.children.Bundle)
-	}
+	d.winner.children.TakeOver(&loser.children.Bundle, loser.live.Doubted())
 	lacks := d.winner.children.Lacks(&loser.children.Bundle)
 	switch {
 	case d.tries > 0 && (loser.work.Busy() && loser.succ.outlook != outlookSilent || lacks):

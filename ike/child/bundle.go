@@ -109,22 +109,13 @@ func (b *Bundle) MakeRedundant(winner *Bundle) {
 	}
 }
 
-// TakeOver moves sending from the pairs of another carrier to these.
-func (b *Bundle) TakeOver(loser *Bundle) {
+// TakeOver moves sending from the pairs of another carrier to these. Those for single resources
+// wait for the carrier's end, unless it is silent: its peer does not answer.
+func (b *Bundle) TakeOver(loser *Bundle, silent bool) {
 	loser.MakeRedundant(b)
 	for _, q := range slices.Clone(loser.list) {
-		if successor := b.InPlaceOf(q); successor != nil && q.outbound == outActive && q.chain.resource == 0 {
-			q.giveWay(successor)
-		}
-	}
-}
-
-// TakeOverAll is TakeOver for a carrier whose peer does not answer: also of the pairs for single
-// resources, which do not wait for the carrier's end.
-func (b *Bundle) TakeOverAll(loser *Bundle) {
-	b.TakeOver(loser)
-	for _, q := range slices.Clone(loser.list) {
-		if successor := b.InPlaceOf(q); successor != nil && q.outbound == outActive {
+		successor := b.InPlaceOf(q)
+		if successor != nil && q.outbound == outActive && (silent || q.chain.resource == 0) {
 			q.giveWay(successor)
 		}
 	}

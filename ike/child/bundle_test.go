@@ -100,13 +100,15 @@ func TestTwoCarriers(t *testing.T) {
 		t.Error("it has what the other has")
 	}
 	s.plane = nil
-	winner.bundle.TakeOver(&loser.bundle)
+	winner.bundle.TakeOver(&loser.bundle, false)
 	s.wantPlane("taken over", "send 3, stop 1")
 	if old.State() != Replaced || old.Next() != p || own.State() != Live {
 		t.Errorf("it is %v, replaced by %v; the worker's is %v", old.State(), old.Next(), own.State())
 	}
-	winner.bundle.TakeOver(&loser.bundle)
+	winner.bundle.TakeOver(&loser.bundle, false)
 	s.wantPlane("again", "")
+	winner.bundle.TakeOver(&loser.bundle, true)
+	s.wantPlane("from a silent one", "stop 2")
 	own.moveTo(Replaced)
 	if winner.bundle.Lacks(&loser.bundle) {
 		t.Error("what is not live is missed")
@@ -144,7 +146,7 @@ func TestInPlaceOf(t *testing.T) {
 	worker := s.install(&Chain{policy: s.pol, resource: 1}, true, func(a *Agreement) { a.SA.RemoteTS, a.Further, a.Grouped = networks("10.2.9.0/24"), true, true })
 	worker.carrier = old
 	want("a worker's", worker, b.Of(s.pol), false)
-	b.TakeOver(&old.bundle)
+	b.TakeOver(&old.bundle, false)
 	if part.next != again || other.next != wide || main.next != wide {
 		t.Errorf("replaced by %v, %v and %v", part.next, other.next, main.next)
 	}
