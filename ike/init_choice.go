@@ -44,8 +44,12 @@ func (o *initOffers) count(ps []wire.Proposal, n int) (changed bool) {
 	return changed
 }
 
+// maxOffered bounds the proposals of a caller that are looked at.
+const maxOffered = 32
+
 // choose chooses one of a caller's proposals; known are the peers with its address.
 func (t *peerTable) choose(known []*profile, theirs []wire.Proposal) (chosen wire.Proposal, ok bool) {
+	theirs = theirs[:min(len(theirs), maxOffered)]
 	var near initOffers
 	for _, p := range known[:min(len(known), maxKnown)] {
 		near.count(p.cfg.Proposals, 1)
@@ -59,7 +63,7 @@ func (t *peerTable) choose(known []*profile, theirs []wire.Proposal) (chosen wir
 }
 
 // maxCompared bounds the lists of proposals whose common ones are looked for.
-const maxCompared = 16
+const maxCompared = 8
 
 // choose chooses what as many as possible of the lists allow.
 func (o initOffers) choose(theirs []wire.Proposal) (wire.Proposal, bool) {

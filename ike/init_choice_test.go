@@ -3,6 +3,7 @@ package ike
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"culvert/ike/identity"
@@ -84,5 +85,50 @@ func TestInitOffersForget(t *testing.T) {
 		if changed := offers.count(step.ps, step.n); changed != step.changed || len(offers) != step.lists {
 			t.Errorf("step %d: changed: %v; %d lists", i, changed, len(offers))
 		}
+	}
+}
+
+// hostileOffer returns entries that allow lists of different proposals, and an SA payload that has
+// something in common with each entry, in as many ways as there are.
+func hostileOffer(t testing.TB) (offers initOffers, theirs []wire.Proposal) {
+	var all []string
+	for _, encr := range []string{"gcm128", "gcm192", "gcm256", "cc20"} {
+		for _, ke := range []string{"x25519", "ecp256"} {
+			for _, prf := range []string{"prf256", "prf384"} {
+				all = append(all, fmt.Sprintf("ike %s %s %s;", encr, prf, ke))
+			}
+		}
+	}
+	wide := "ike gcm128 gcm192 gcm256 cc20 prf256 prf384 x25519 ecp256;"
+	for i := range all {
+		ours := strings.Join(slices.Concat(all[i:], all[:i]), "")
+		offers.count(proposaltest.Parse(t, strings.TrimSuffix(ours, ";")), 1)
+	}
+	theirs = proposaltest.Parse(t, strings.TrimSuffix(strings.Repeat(wide, 255), ";"))
+	return offers, theirs
+}
+
+// A choice among the proposals of a hostile caller costs a few times what a usual one costs.
+func TestHostileOfferIsBounded(t *testing.T) {
+	offers, theirs := hostileOffer(t)
+	table := peerTable{offers: [2]initOffers{offers}}
+	allocs := func(theirs []wire.Proposal) float64 {
+		return testing.AllocsPerRun(3, func() {
+			if _, ok := table.choose(nil, theirs); !ok {
+				t.Error("nothing is chosen")
+			}
+		})
+	}
+	if usual, hostile := allocs(theirs[:8]), allocs(theirs); hostile > 5*usual {
+		t.Errorf("%v allocations, %v for a usual offer", hostile, usual)
+	}
+}
+
+func BenchmarkHostileOffer(b *testing.B) {
+	offers, theirs := hostileOffer(b)
+	table := peerTable{offers: [2]initOffers{offers}}
+	b.ReportAllocs()
+	for b.Loop() {
+		table.choose(nil, theirs)
 	}
 }

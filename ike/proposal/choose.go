@@ -48,10 +48,10 @@ func Choose(ours, theirs []wire.Proposal) (wire.Proposal, bool) {
 }
 
 // maxCommon bounds the result of Common, as that of a hostile SA payload.
-const maxCommon = 64
+const maxCommon = 8
 
-// Common returns of theirs what ours allows as well: from any result, Choose picks only what both
-// allow. The transforms come in our order.
+// Common returns of theirs what ours allows as well, each set of transforms once: from any result,
+// Choose picks only what both allow. The transforms come in our order.
 func Common(ours, theirs []wire.Proposal) (list []wire.Proposal) {
 	for _, our := range ours {
 		for _, their := range theirs {
@@ -59,6 +59,9 @@ func Common(ours, theirs []wire.Proposal) (list []wire.Proposal) {
 				continue
 			}
 			their.Transforms = commonTransforms(our, their)
+			if slices.ContainsFunc(list, func(p wire.Proposal) bool { return slices.Equal(p.Transforms, their.Transforms) }) {
+				continue
+			}
 			if list = append(list, their); len(list) == maxCommon {
 				return list
 			}

@@ -185,7 +185,17 @@ func TestCommon(t *testing.T) {
 			t.Errorf("%s and %s: %q, want %q", c.ours, c.theirs, got, c.want)
 		}
 	}
-	if n := len(Common(proposaltest.Parse(t, "ike gcm256 prf256 x25519"), slices.Repeat(proposaltest.Parse(t, "ike gcm256 prf256 x25519"), 1000))); n != maxCommon {
+	one := "ike gcm256 gcm128 cc20 prf256 x25519"
+	if n := len(Common(proposaltest.Parse(t, one), slices.Repeat(proposaltest.Parse(t, one), 1000))); n != 1 {
+		t.Errorf("%d of a payload that repeats one", n)
+	}
+	var many string
+	for _, encr := range []string{"gcm256", "gcm128", "cc20"} {
+		for _, ke := range []string{"x25519", "ecp256", "x25519 ecp256"} {
+			many += ";ike " + encr + " prf256 " + ke
+		}
+	}
+	if n := len(Common(proposaltest.Parse(t, many[1:]), proposaltest.Parse(t, many[1:]))); n != maxCommon {
 		t.Errorf("%d of a hostile payload", n)
 	}
 }
