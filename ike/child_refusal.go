@@ -52,10 +52,13 @@ func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 		s.close("the peer keeps refusing: the two sides disagree about which SAs exist")
 		return
 	default:
-		x.childOffer.refused(s, kind)
-		if x.old == nil {
-			s.succ.cannotCarry(x.policy, kind)
+		if x.old == nil && s.succ.cannotCarry(kind) {
+			x.onePairOnly(kind)
+			x.release(s)
+			x.policy.PutOff(refusalText(kind), x.explain(kind))
+			break
 		}
+		x.childOffer.refused(s, kind)
 		x.postpone(s)
 	}
 	x.finish(s)

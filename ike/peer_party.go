@@ -66,6 +66,9 @@ func (p *party) reconcile() {
 		return
 	}
 	if s := p.main(); s != nil {
+		if s.succ.barren() {
+			return
+		}
 		for _, pol := range due {
 			pol.Begin()
 			s.enqueue(newChildExchange(pol, nil))

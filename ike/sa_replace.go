@@ -77,20 +77,25 @@ func (p *party) replaceDying() {
 	p.connect(nil, old)
 }
 
-// cannotCarry handles the refusal of a new Child SA. If the IKE SA carries none, it has served its
-// purpose: what the peer accepts in IKE_AUTH it accepts on a new IKE SA only, which the policy then
-// needs. Where IKE_AUTH was refused as well, and by the same error, a new IKE SA is likely to be as
-// empty. By another error, the peer no longer objects to what it refused there, such as a child
-// that was taken down.
-func (c *succession) cannotCarry(pol *child.Policy, kind wire.NotifyType) {
+// cannotCarry handles the refusal of a new Child SA, and reports whether the policy is to wait for
+// another IKE SA. If this one carries none, it has served its purpose: what the peer accepts in
+// IKE_AUTH it accepts on a new IKE SA only. Where IKE_AUTH was refused as well, and by the same
+// error, a new IKE SA is likely to be as empty. By another error, the peer no longer objects to
+// what it refused there, such as a child that was taken down.
+func (c *succession) cannotCarry(kind wire.NotifyType) bool {
 	a := &c.sa.auth
 	if len(c.sa.children.Pairs()) > 0 || a.childless && (a.refusal == 0 || a.refusal == kind) {
-		return
-	}
-	if c.outlook == outlookGood {
-		pol.Want()
+		return false
 	}
 	c.wontLive(fmt.Sprintf("the peer answered %v to CREATE_CHILD_SA, and the IKE SA has no Child SA", kind))
+	return c.barren()
+}
+
+// barren reports whether the IKE SA carries nothing, and an attempt of ours is to take its place:
+// what is wanted comes up there.
+func (c *succession) barren() bool {
+	return c.outlook == outlookDying && c.fate != fateSettled && len(c.sa.children.Pairs()) == 0 &&
+		len(c.sa.party.cfg.Remote) > 0
 }
 
 func later(a, b time.Time) time.Time {

@@ -253,6 +253,40 @@ func TestRefusedAsNew(t *testing.T) {
 	}
 }
 
+// A peer that makes a Child SA in IKE_AUTH only: what a command asks for comes up on a new IKE SA,
+// and only then is the command answered; also while the IKE SA that carries nothing still stands,
+// because the attempt to replace it failed.
+func TestUpWhereOnlyIKEAuthMakesAChild(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Children[0].Start = StartNever })
+	p.up()
+	refuseRekeys(p, wire.NoAdditionalSAs, nil)
+	p.left.disconnect("lan")
+	p.drive(time.Second)
+	ref := p.left.connect("lan")
+	p.drive(2 * time.Second)
+	p.wantDone(p.left, ref, "")
+	p.wantTunnel()
+
+	p.left.disconnect("lan")
+	p.drive(10 * time.Second)
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.msg != nil && pk.msg.hdr.Exchange == wire.IKESAInit {
+			return nil
+		}
+		return link(pk)
+	}
+	ref = p.left.connect("lan")
+	p.drive(3 * time.Minute)
+	p.wantDone(p.left, ref, "no answer to IKE_SA_INIT")
+	ref = p.left.connect("lan")
+	p.drive(time.Second)
+	p.link = link
+	p.drive(2 * time.Minute)
+	p.wantDone(p.left, ref, "")
+	p.wantTunnel()
+}
+
 // TestRefusedEverywhere has the peer refuse the Child SA in IKE_AUTH as well: no further IKE SA is
 // made for it.
 func TestRefusedEverywhere(t *testing.T) {

@@ -219,6 +219,14 @@ func (pol *Policy) Failed(why string, explain []string) {
 	pol.GiveUp(fmt.Errorf("child %q: %s", pol.Settings.Name, why))
 }
 
+// PutOff records that our negotiation for it failed on a carrier that another one is to take the
+// place of. Whatever waits for it waits for that one.
+func (pol *Policy) PutOff(why string, explain []string) {
+	pol.busy, pol.want = false, true
+	pol.Trouble = Trouble{why, explain}
+	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Text: why})
+}
+
 // GiveUp answers once whatever waits for the policy. A policy that should always be up is tried
 // again.
 func (pol *Policy) GiveUp(err error) {
