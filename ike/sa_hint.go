@@ -100,6 +100,7 @@ func (l *livenessCheck) seekAnother() bool {
 	s.succ.outlook, s.succ.why = outlookSilent, "the peer does not answer"
 	s.notice(Warn, "peer-silent", "the peer may have lost the IKE SA and does not answer; a new IKE SA is tried")
 	s.party.try.prompt = true
+	s.party.hurry() // an attempt that is under way may be what the peer has lost
 	s.e.touch(s.party)
 	s.askAgain()
 	return true

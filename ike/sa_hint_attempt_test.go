@@ -106,6 +106,34 @@ func TestHintHastensAnAttempt(t *testing.T) {
 	}
 }
 
+// TestHintHastensAnAttemptOfBoth: both sides connected at once, and the attempt that still waits
+// for IKE_AUTH has long pauses when the peer has restarted. When the IKE SA does not answer the
+// check after a hint, that attempt asks at once and finds that the peer has lost it as well.
+func TestHintHastensAnAttemptOfBoth(t *testing.T) {
+	p := newPair(t, 1, nil)
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if m := pk.msg; m != nil && pk.from == p.left && m.hdr.Exchange == wire.IKEAuth && !m.hdr.Response {
+			return nil
+		}
+		return link(pk)
+	}
+	p.left.connect("lan")
+	p.right.connect("lan")
+	p.drive(15 * time.Second) // the next IKE_AUTH would come seconds later
+	s := p.left.main()
+	if s == nil || !s.party.trying() || s.succ.outlook != outlookGood {
+		p.fatalf("left does not still connect beside an IKE SA of right's")
+	}
+	hint := p.right.lostSPI(s.children.Pairs()[0].SA.SPIOut)
+	p.right.kill()
+	p.right.peers[0].Remote = nil
+	p.right.start()
+	p.link = link
+	p.left.handle(hint)
+	p.wantReplaced(lostCheck + hintedCheck + 500*time.Millisecond)
+}
+
 // TestSilentIKESACarriesNoWorker: when another IKE SA is up in place of one whose peer does not
 // answer after a hint, workers with pairs of their own no longer send on the old one.
 func TestSilentIKESACarriesNoWorker(t *testing.T) {
