@@ -42,7 +42,7 @@ func newAuthExchange(s *ikeSA) *authExchange {
 // that may come up without a command.
 func (p *party) firstPolicy(old *ikeSA) *child.Policy {
 	if old != nil {
-		if pol := old.oneServed(); pol != nil && (pol.Wanted() || !old.life.expired) {
+		if pol := old.oneServed(); pol != nil && (pol.Wanted() || old.life.closed != child.EndExpired) {
 			return pol
 		}
 	}

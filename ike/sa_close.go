@@ -24,7 +24,7 @@ func (s *ikeSA) closeAs(cause child.Cause, why string) {
 		s.remove()
 	case s.state == saEstablished || s.state == saRekeyed:
 		waiting := s.work.TakeWaiting()
-		s.life.expired = cause == child.EndExpired
+		s.life.closed = cause
 		s.moveTo(saClosing)
 		if s.succ.theirs != nil {
 			s.succ.theirs.closeAs(cause, why)

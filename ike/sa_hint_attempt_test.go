@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/wire"
 )
 
@@ -253,17 +254,17 @@ func TestHintAboutAnExpiredIKESA(t *testing.T) {
 	}
 }
 
-// TestHintEndsAnExpiredIKESA: an IKE SA that has expired ends if the peer does not answer for a
-// short while after a hint, so that what it carries is connected. One that people have closed is
-// deleted for longer, as the peer should hear of that.
-func TestHintEndsAnExpiredIKESA(t *testing.T) {
-	for _, expired := range []bool{true, false} {
+// TestHintEndsAClosedIKESA: an IKE SA that has expired or was replaced ends if the peer does not
+// answer for a short while after a hint, so that what it carries is connected. One that people have
+// closed is deleted for longer, as the peer should hear of that.
+func TestHintEndsAClosedIKESA(t *testing.T) {
+	for cause, ends := range map[child.Cause]bool{child.EndExpired: true, child.EndReplaced: true, child.EndLocal: false} {
 		p, s := expiring(t)
-		s.life.expired = expired
+		s.life.closed = cause
 		p.left.handle(Hint{ID: s.children.Pairs()[0].SA.ID})
 		p.drive(hintedCheck + time.Second)
-		if s.state.ended() != expired {
-			p.fatalf("the IKE SA is %v; expired: %v", s.state, expired)
+		if s.state.ended() != ends {
+			p.fatalf("the IKE SA is %v; cause: %v", s.state, cause)
 		}
 	}
 }

@@ -16,7 +16,7 @@ type life struct {
 	rekey, hard       timer.Timer // hard also ends a dead IKE SA
 	tries             int         // consecutive refusals of our rekeying
 	refs              []uint64
-	expired           bool // it is being deleted for its age: packets pass only until then
+	closed            child.Cause // why it is being deleted
 }
 
 // rekeyedLife is how long a rekeyed IKE SA waits for the peer's Delete.

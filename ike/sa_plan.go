@@ -45,7 +45,7 @@ func (s *ikeSA) planInService() window.RetransmitPlan {
 	_, path := s.work.Current().(prober)
 	check := path && s.live.silent() || ok && probe.kind == askAlive
 	switch plan := s.configuredPlan().AtMost(livenessTries); {
-	case s.live.inDoubt(), s.live.Doubted() && s.state == saClosing && s.life.expired:
+	case s.live.inDoubt(), s.live.Doubted() && s.closesByItself():
 		return plan.Within(min(s.checkTime(), s.live.doubt))
 	case s.live.Doubted() && s.state.ending():
 		return plan // nothing waits for it, and the peer should hear of the end

@@ -131,15 +131,21 @@ func (c *succession) expiredBefore() *ikeSA {
 	if c.replaces == nil {
 		return nil
 	}
-	if old := c.replaces.succ.latest(); old.state == saClosing && old.life.expired {
+	if old := c.replaces.succ.latest(); old.state == saClosing && old.life.closed == child.EndExpired {
 		return old
 	}
 	return nil
 }
 
+// closesByItself reports whether the IKE SA is being deleted, and not because people want it down:
+// packets are to pass, and others carry them only when it has ended.
+func (s *ikeSA) closesByItself() bool {
+	return s.state == saClosing && s.life.closed != child.EndLocal
+}
+
 // hintAtEnd hastens the attempt to make another IKE SA in place of one that is being deleted. Its
 // Child SAs carry packets until the Delete is answered, which a request before it may hold up. One
-// that has expired ends if that is not answered for a short while.
+// that people did not close ends if that is not answered for a short while.
 func (l *livenessCheck) hintAtEnd(within time.Duration) {
 	s := l.sa
 	if s.state != saClosing || !l.Hinted(s.e.handling.now) {
@@ -147,7 +153,7 @@ func (l *livenessCheck) hintAtEnd(within time.Duration) {
 	}
 	s.e.count("ike_liveness_hints")
 	l.doubt = within
-	if s.win.Outstanding() != nil && s.life.expired {
+	if s.win.Outstanding() != nil && s.closesByItself() {
 		s.askAgain()
 	}
 	s.party.hurry()
