@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culvert/ike/child"
+	"culvert/ike/liveness"
 	"culvert/ike/wire"
 )
 
@@ -279,4 +280,37 @@ func TestDownWhileExpired(t *testing.T) {
 	if len(p.left.plane.sas) > 0 || p.right.main() != nil {
 		p.fatalf("it is up again")
 	}
+}
+
+// besideAnother returns a tunnel where right has made an IKE SA in place of another one, which it
+// has not deleted yet when it restarts, and a hint that it has lost the new one.
+func besideAnother(t *testing.T) (p *testPair, old *ikeSA, hint Datagram) {
+	p = newPair(t, 1, nil)
+	p.up()
+	old = p.left.main()
+	dying := p.right.main()
+	dying.succ.outlook = outlookDying
+	dying.e.touch(dying.party)
+	p.right.handle(Wake{})
+	for p.left.main() == old {
+		p.drive(time.Millisecond)
+	}
+	hint = p.right.lostSPI(p.left.main().children.Pairs()[0].SA.SPIOut)
+	p.right.kill()
+	p.drive(liveness.HintInterval) // since its IKE_SA_INIT, which was a hint
+	if !old.usable() || old.succ.fate != fateOpen || old.oneServed() != nil {
+		p.fatalf("the old IKE SA is %v, its fate is %v", old.state, old.succ.fate)
+	}
+	p.right.peers[0].Remote = nil
+	p.right.start()
+	return p, old, hint
+}
+
+// TestSilentBesideADyingIKESA: that an IKE SA cannot be kept which nothing needs any more does not
+// keep another one from being made in place of the IKE SA that does not answer.
+func TestSilentBesideADyingIKESA(t *testing.T) {
+	p, old, hint := besideAnother(t)
+	old.succ.outlook = outlookDying
+	p.left.handle(hint)
+	p.wantReplaced(lostCheck + 500*time.Millisecond)
 }

@@ -64,7 +64,7 @@ func (c *succession) wontLive(why string) {
 // replaceDying starts an attempt to connect in place of an IKE SA that cannot be kept.
 func (p *party) replaceDying() {
 	old := p.dying()
-	if old == nil || p.trying() || len(p.cfg.Remote) == 0 || p.firstPolicy(old) == nil {
+	if old == nil || p.trying() || len(p.cfg.Remote) == 0 {
 		return
 	}
 	now, r := p.e.handling.now, &p.replacing
@@ -105,9 +105,12 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// dying returns an IKE SA that cannot be kept and that nothing replaces yet, or nil.
+// dying returns an IKE SA that cannot be kept, that a policy needs and that nothing replaces yet,
+// or nil.
 func (p *party) dying() *ikeSA {
-	i := slices.IndexFunc(p.sas, func(s *ikeSA) bool { return s.usable() && s.succ.outlook != outlookGood && s.succ.fate != fateSettled })
+	i := slices.IndexFunc(p.sas, func(s *ikeSA) bool {
+		return s.usable() && s.succ.outlook != outlookGood && s.succ.fate != fateSettled && p.firstPolicy(s) != nil
+	})
 	if i < 0 {
 		return nil
 	}
