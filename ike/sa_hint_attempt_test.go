@@ -314,3 +314,24 @@ func TestSilentBesideADyingIKESA(t *testing.T) {
 	p.left.handle(hint)
 	p.wantReplaced(lostCheck + 500*time.Millisecond)
 }
+
+// TestSilentBesideALostIKESA: the Child SA of an IKE SA that does not answer is to be made on an
+// older one, which the peer has lost as well. That one is in doubt, so that a third one is made
+// soon, also if the peer says nothing of it.
+func TestSilentBesideALostIKESA(t *testing.T) {
+	for _, mute := range []bool{false, true} {
+		p, _, hint := besideAnother(t)
+		link, within := p.link, 2*lostCheck+500*time.Millisecond
+		if mute {
+			within = lostCheck + hintedCheck + 500*time.Millisecond
+			p.link = func(pk *testPacket) []time.Duration {
+				if m := pk.msg; m != nil && pk.from == p.right && m.hdr.Exchange != wire.IKESAInit && !m.protected {
+					return nil
+				}
+				return link(pk)
+			}
+		}
+		p.left.handle(hint)
+		p.wantReplaced(within)
+	}
+}

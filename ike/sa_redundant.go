@@ -140,6 +140,9 @@ func (d *settlement) migrate() {
 		d.winner.enqueue(x)
 	}
 	d.winner.enqueue(&informational{then: d.migrated, otherwise: func() { d.loser.succ.fate = fateOpen }})
+	if d.loser.succ.outlook == outlookSilent && !d.replaced {
+		d.winner.live.hint(hintedCheck) // the peer may have lost both
+	}
 }
 
 // migrated is called when a round of migrate is over, and both sides have what came up on the

@@ -164,17 +164,22 @@ func (l *livenessCheck) hintAtEnd(within time.Duration) {
 
 // oneServed returns a policy whose Child SA the IKE SA carries, or else one that should be up and
 // waits for an exchange on it, or nil.
-func (s *ikeSA) oneServed() *child.Policy {
+func (s *ikeSA) oneServed() (pol *child.Policy) {
 	for _, q := range s.children.Pairs() {
 		if q == s.children.Of(q.Policy()) {
 			return q.Policy()
 		}
 	}
-	waits := func(pol *child.Policy) bool { return pol.Wanted() && pol.Busy() && !pol.Up() }
-	if i := slices.IndexFunc(s.party.policies, waits); i >= 0 && s.party.main() == s {
-		return s.party.policies[i]
+	waits := func(x exchange) bool {
+		if c, ok := x.(*childExchange); ok && c.policy.Wanted() {
+			pol = c.policy
+		}
+		return pol != nil
 	}
-	return nil
+	if !waits(s.work.Current()) {
+		s.work.Awaits(waits)
+	}
+	return pol
 }
 
 // rekeyRefused describes a refusal of a rekeying. If the peer accepted the same algorithms in
