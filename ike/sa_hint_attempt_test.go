@@ -335,3 +335,21 @@ func TestSilentBesideALostIKESA(t *testing.T) {
 		p.wantReplaced(within)
 	}
 }
+
+// TestHintAboutAClosedIKESA: the answer to the Delete of an IKE SA that was replaced says that the
+// peer does not know it. It may have restarted, so the one that took its place is checked.
+func TestHintAboutAClosedIKESA(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	old := p.left.main()
+	old.succ.outlook = outlookDying
+	old.e.touch(old.party)
+	p.left.handle(Wake{})
+	for old.state != saClosing {
+		p.drive(time.Millisecond)
+	}
+	p.right.kill()
+	p.right.peers[0].Remote = nil
+	p.right.start()
+	p.wantReplaced(replacePause + 500*time.Millisecond) // since the replacement
+}

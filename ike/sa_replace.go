@@ -148,7 +148,8 @@ func (s *ikeSA) closesByItself() bool {
 
 // hintAtEnd hastens the attempt to make another IKE SA in place of one that is being deleted. Its
 // Child SAs carry packets until the Delete is answered, which a request before it may hold up. One
-// that people did not close ends if that is not answered for a short while.
+// that people did not close ends if that is not answered for a short while. The others with the
+// same peer are checked as well: one that has lost it by a restart has lost all.
 func (l *livenessCheck) hintAtEnd(within time.Duration) {
 	s := l.sa
 	if s.state != saClosing || !l.Hinted(s.e.handling.now) {
@@ -160,6 +161,11 @@ func (l *livenessCheck) hintAtEnd(within time.Duration) {
 		s.askAgain()
 	}
 	s.party.hurry()
+	for _, o := range slices.Clone(s.party.sas) {
+		if o.usable() && o.sameIdentity(s) {
+			o.live.hint(hintedCheck)
+		}
+	}
 }
 
 // oneServed returns a policy whose Child SA the IKE SA carries, or else one that should be up and
