@@ -207,7 +207,11 @@ func (s *simulation) reloadAny(e *simEnd, rough bool) {
 		return
 	}
 	other := s.tunnelOf(e).other(e)
-	s.p.events.add(s.p.now.Add(s.between(0, 10*time.Second)), func() { s.apply(other, &x) })
+	s.differing++
+	s.p.events.add(s.p.now.Add(s.between(0, 10*time.Second)), func() {
+		s.differing--
+		s.apply(other, &x)
+	})
 }
 
 func (s *simulation) tunnelOf(e *simEnd) *simTunnel {

@@ -75,6 +75,7 @@ type simulation struct {
 	alone     bool       // only the Child SA of IKE_AUTH can come up
 	group     *simGroup  // left has several peers for the same networks
 	holds     []*simDown // what operators hold down
+	differing int        // settings of both sides that only one has yet
 	hints     simHints
 }
 
