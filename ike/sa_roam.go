@@ -247,8 +247,17 @@ func (n *network) mayMovePeer() bool {
 	return true
 }
 
-// movePeer sets the path of the IKE SA and its Child SAs.
+// movePeer sets the path of the IKE SA and its Child SAs. A peer that has moved on a successor that
+// is still undecided has moved on its predecessor, which carries the Child SAs until then.
 func (n *network) movePeer(to ipsec.Path) {
+	if parent := n.sa.succ.parent; parent != nil {
+		old, at := &parent.net, to
+		if old.unsaid {
+			at = to.WithLocal(old.Local().Addr())
+		}
+		old.nat, old.encap = n.nat, n.encap
+		old.movePeer(at)
+	}
 	n.Path = to
 	n.sa.e.sas.byAddr.enlist(n.sa)
 	n.movePairs()

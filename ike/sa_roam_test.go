@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -215,6 +216,41 @@ func TestRoamingDuringExchange(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// Both sides rekey the IKE SA at once, and right's request is lost. Left moves, and announces that
+// on its new IKE SA while right waits for the answer to its own request: right follows at once, and
+// stays where left is when left has deleted the old IKE SA. Right may move as well.
+func TestRoamingDuringCrossingRekeyings(t *testing.T) {
+	for i, late := range []time.Duration{0, 500 * time.Millisecond, 0, 500 * time.Millisecond} {
+		p := roamer(t, nil)
+		p.up2()
+		p.gap(100 * time.Millisecond)
+		link, end := p.link, p.now.Add(late)
+		p.link = func(pk *testPacket) []time.Duration {
+			what := fmt.Sprint(pk.msg)
+			if pk.from == p.right && strings.Contains(what, "CREATE_CHILD_SA request") || strings.Contains(what, "{D(IKE)}") && p.now.Before(end) {
+				return nil
+			}
+			return link(pk)
+		}
+		p.right.rekey("")
+		p.left.rekey("")
+		p.gap(testRTT / 4)
+		p.left.roamTo("192.0.2.101")
+		if i > 1 {
+			p.gap(testRTT)
+			p.right.addrs = slices.Insert(p.right.addrs, 0, netip.MustParseAddr("192.0.2.102"))
+			p.right.handle(AddressesChanged{})
+		}
+		if gap := p.gap(5 * time.Second); gap > 3*testRTT {
+			p.fatalf("the Delete comes after %v: nothing came for %v", late, gap)
+		}
+		if st := p.right.e.Status()[0]; st.Remote.Addr() != p.left.addrs[0] || st.Local.Addr() != p.right.addrs[0] {
+			p.fatalf("the Delete comes after %v: right sends from %v to %v", late, st.Local, st.Remote)
+		}
+		p.wantTunnel()
 	}
 }
 
