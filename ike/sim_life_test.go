@@ -397,16 +397,16 @@ func (s *simulation) roam(side *testSide) {
 	if side.e == nil {
 		return
 	}
-	fresh := []netip.Addr{
-		netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + s.rand.IntN(100))}),
-		netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", 0x100+s.rand.IntN(100))),
-	}
-	if side.other().hasAddr(fresh[0]) || side.other().hasAddr(fresh[1]) {
+	fresh := s.freshAddrs()
+	if side.other().hasAnyOf(fresh) {
 		return
 	}
 	p.note("--- %s leaves %v for %v", side.name, side.addrs, fresh)
 	told := s.chance(0.7)
 	arrive := func() {
+		for side.other().hasAnyOf(fresh) { // it came there first
+			fresh = s.freshAddrs()
+		}
 		s.upset()
 		side.addrs = fresh
 		if told && side.e != nil {
@@ -424,6 +424,16 @@ func (s *simulation) roam(side *testSide) {
 	}
 	arrive()
 }
+
+// freshAddrs returns an IPv4 and an IPv6 address.
+func (s *simulation) freshAddrs() []netip.Addr {
+	return []netip.Addr{
+		netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + s.rand.IntN(100))}),
+		netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", 0x100+s.rand.IntN(100))),
+	}
+}
+
+func (s *testSide) hasAnyOf(list []netip.Addr) bool { return slices.ContainsFunc(list, s.hasAddr) }
 
 // settleNames has each side look up where the other one is by now.
 func (s *simulation) settleNames() {

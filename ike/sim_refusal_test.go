@@ -45,7 +45,7 @@ func (s *simulation) configureRefusal(p *testPair) {
 			peer.Children = peer.Children[:1]
 		}
 	}
-	s.alone = how.all
+	s.alone = s.alone || how.all
 	r := &simRefusal{side: side, kind: how.kind, all: how.all, sealer: &attack{testPair: p}, answered: map[[2]wire.SPI]refusedRequest{}}
 	side.refuses = r.refuse
 }
