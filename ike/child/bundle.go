@@ -100,11 +100,23 @@ func (b *Bundle) Lacks(other *Bundle) bool {
 
 // MakeRedundant marks the pairs as replaced by those of another carrier to the same peer, so that
 // nothing switches back to them. Those for single resources end with their carrier; their workers
-// send on the other's pairs until they request others.
+// send on the other's pairs until they request others. What was decided the other way round before
+// is undone.
 func (b *Bundle) MakeRedundant(winner *Bundle) {
+	winner.reinstate(b)
 	for _, q := range b.list {
 		if successor := winner.InPlaceOf(q); successor != nil && q.state == Live && q.chain.resource == 0 {
 			q.Replaced(successor)
+		}
+	}
+}
+
+// reinstate makes the pairs live again that those of another carrier were to replace, of each chain
+// the newest.
+func (b *Bundle) reinstate(other *Bundle) {
+	for _, p := range slices.Backward(b.list) {
+		if p.state == Replaced && slices.Contains(other.list, p.next) && p.chain.On(p.carrier) == nil {
+			p.Revive()
 		}
 	}
 }

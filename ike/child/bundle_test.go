@@ -80,6 +80,32 @@ func TestBundleLost(t *testing.T) {
 	}
 }
 
+// It is decided which of two carriers goes, and then otherwise: what was to be replaced is live
+// again, unless there is a live one beside it, and what was to replace it is replaced.
+func TestDecidedOtherwise(t *testing.T) {
+	for _, beside := range []bool{false, true} {
+		s := newStand(t, onDemand(0))
+		first, second := s.sa, &stillSA{established: true}
+		old := s.ours()
+		s.sa = second
+		p := s.ours()
+		first.bundle.MakeRedundant(&second.bundle)
+		if old.State() != Replaced || p.State() != Live {
+			t.Fatalf("they are %v and %v", old.State(), p.State())
+		}
+		want := Live
+		if s.sa = first; beside {
+			s.ours()
+			want = Replaced
+		}
+		second.bundle.TakeOver(&first.bundle, false)
+		first.bundle.TakeOver(&second.bundle, false)
+		if old.State() != want || p.State() != Replaced {
+			t.Errorf("beside another one %v: they are %v and %v", beside, old.State(), p.State())
+		}
+	}
+}
+
 // Two carriers to the same peer: what one has the other may lack; it is made redundant; and sending
 // moves over.
 func TestTwoCarriers(t *testing.T) {
