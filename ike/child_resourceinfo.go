@@ -84,7 +84,7 @@ func (a *childAnswer) besides(s *ikeSA, local, remote []selector.Selector) *chil
 	}
 	w, tried := selector.NewWork(maxSelectorWork), 0
 	for _, pol := range s.party.policies {
-		f := pol.Main().On(&s.children)
+		f := pol.Main().Beside(&s.children)
 		if f == nil || !f.Grouped() || !selector.Prepare(f.SA.LocalTS).Within(local, w) || !selector.Prepare(f.SA.RemoteTS).Within(remote, w) {
 			continue
 		}

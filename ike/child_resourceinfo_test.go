@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
 	"culvert/selector"
@@ -128,6 +129,26 @@ func TestIKEAuthSpeaksOfResources(t *testing.T) {
 			p.wantIdle("nobody asks a peer that does not do it")
 		}
 	}
+}
+
+// A peer asks for a further Child SA beside one that we hold to be replaced by one on another IKE
+// SA, of which it need not know. It does not become one for all workers.
+func TestFurtherChildBesideARedundantOne(t *testing.T) {
+	p := upWithWorkers(t, 2, 2, nil)
+	main := p.right.main().children.Pairs()[0]
+	var fx Effects
+	p.right.e.handling = handling{now: p.now, fx: &fx}
+	main.Replaced(new(child.Pair)) // it has ended by now
+	p.addWorker(p.left, 2)
+	pol := main.Policy()
+	if len(pol.Main().Pairs()) != 1 || len(pol.Further()) != 1 {
+		p.fatalf("right has %d pairs for all workers, and %d workers with their own", len(pol.Main().Pairs()), len(pol.Further()))
+	}
+	p.script(false)
+	p.drive(2 * time.Minute)
+	p.wantPairs("lan", 2)
+	p.wantSender(p.left, 2, 2)
+	p.wantSender(p.right, 2, 0)
 }
 
 // A tunnel has one pair until a worker is busy; then that worker has its own, at both ends,

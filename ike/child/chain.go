@@ -54,6 +54,20 @@ func (l *Chain) On(c Carrier) *Pair {
 	return nil
 }
 
+// Beside returns the pair on a carrier beside which the peer may ask for others: On, or else the
+// newest one that a pair on another carrier was to replace, of which the peer need not know.
+func (l *Chain) Beside(c Carrier) *Pair {
+	if p := l.On(c); p != nil {
+		return p
+	}
+	for _, p := range slices.Backward(l.pairs) {
+		if p.carrier == c && p.state == Replaced && p.next != nil && p.next.carrier != c {
+			return p
+		}
+	}
+	return nil
+}
+
 // Now returns the chain that has this one's pairs: the main chain after a merge.
 func (l *Chain) Now() *Chain {
 	if l.state == chainMerged {

@@ -202,3 +202,28 @@ func TestPromoteSkipsRequests(t *testing.T) {
 		t.Errorf("the main chain has %v", got)
 	}
 }
+
+// Others may stand beside the live pair on a carrier, or beside one that a pair on another carrier
+// was to replace, but not beside a rekeyed one.
+func TestBeside(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	c, main := s.sa, s.pol.Main()
+	old := s.ours()
+	if got := main.Beside(c); got != old {
+		t.Errorf("a live one: %v", got)
+	}
+	next := s.install(main, false, nil)
+	old.Replaced(next)
+	next.moveTo(Replaced)
+	if got := main.Beside(c); got != nil {
+		t.Errorf("a rekeyed one: %v", got)
+	}
+	s.sa = &stillSA{established: true}
+	next.Replaced(s.ours())
+	if got := main.Beside(c); got != next {
+		t.Errorf("one that another carrier's replaces: %v", got)
+	}
+	if got := main.Beside(&stillSA{}); got != nil {
+		t.Errorf("on a third carrier: %v", got)
+	}
+}
