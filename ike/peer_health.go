@@ -233,7 +233,7 @@ func (l *livenessCheck) unanswered() bool {
 	if !l.repeated {
 		return s.succ.outlook == outlookSilent
 	}
-	if s.succ.outlook == outlookSilent || s.win.Outstanding() != nil && l.ignored() {
+	if s.succ.outlook == outlookSilent || l.ignored() {
 		return true
 	}
 	for _, q := range s.children.Pairs() {

@@ -155,7 +155,7 @@ func (d *settlement) migrated() {
 		loser.e.touch(loser.party)
 		return
 	}
-	d.winner.children.TakeOver(&loser.children.Bundle, loser.live.Doubted())
+	d.winner.children.TakeOver(&loser.children.Bundle, loser.live.Doubted() || loser.live.ignored())
 	lacks := d.winner.children.Lacks(&loser.children.Bundle)
 	switch {
 	case d.tries > 0 && (loser.work.Busy() && loser.succ.outlook != outlookSilent || lacks):

@@ -158,3 +158,31 @@ func TestOneKnowsThatItCannotBeKept(t *testing.T) {
 		}
 	}
 }
+
+// TestIgnoredIKESACarriesNoWorker: a peer that was restarted, without a sign of it, does not answer
+// a rekeying. When another IKE SA is up in place of the old one, workers with pairs of their own no
+// longer send on that, which is kept until the repetitions end.
+func TestIgnoredIKESACarriesNoWorker(t *testing.T) {
+	p := upWithOwn(t, func(p *testPair) { p.right.peers[0].Remote = nil })
+	p.script(false)
+	p.right.kill()
+	p.right.start()
+	p.link = func(pk *testPacket) []time.Duration { // the restarted peer says nothing
+		if pk.msg != nil && !pk.msg.protected && pk.msg.hdr.Exchange != wire.IKESAInit {
+			return nil
+		}
+		return []time.Duration{testRTT / 2}
+	}
+	p.left.rekey("lan")
+	p.drive(10 * time.Second)
+	if old := p.left.e.peers.order[0].party.sas[0]; old.state != saClosing {
+		p.fatalf("the old IKE SA is %v", old.state)
+	}
+	for worker := 1; worker <= 2; worker++ {
+		if psa := p.left.plane.sender(p.left.policy("lan"), worker); psa == nil || p.right.plane.inbound[psa.sa.SPIOut] == nil {
+			p.fatalf("worker %d sends on %+v", worker, psa)
+		}
+	}
+	p.drive(2 * time.Minute)
+	p.wantSound()
+}

@@ -44,7 +44,7 @@ const patience = 3
 // the time: to a peer that may be dead a request is repeated as often within a second, and an
 // outage of a second must not cost the IKE SA.
 func (l *livenessCheck) ignored() bool {
-	return l.sa.e.handling.now.Sub(l.asked) >= l.sa.configuredPlan().Until(patience)
+	return l.sa.win.Outstanding() != nil && l.sa.e.handling.now.Sub(l.asked) >= l.sa.configuredPlan().Until(patience)
 }
 
 // wontLive records that the IKE SA cannot be kept, and has a new one take its place.
