@@ -1,8 +1,12 @@
 package tun
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"culvert/internal/netlab"
 	"culvert/tun/protect"
@@ -98,4 +102,58 @@ func TestTwoDaemonsInOneNamespace(t *testing.T) {
 		{"the second's", lookup{to: "10.3.0.9"}, "tn1", ""},
 		{"the second's marked", lookup{to: "10.3.0.9", mark: testMark.Value | 0x11}, "tout", ""},
 	})
+}
+
+// Tables and priorities are taken up to the bounds that a refusal names, and not beyond.
+func TestBoundsOfTheConfiguration(t *testing.T) {
+	h, d := newGateway(t)
+	const lastTable, lastPriority = 1<<31 - tablesEach, mainPriority - ruleCount
+	for _, tt := range []struct {
+		table, prio int
+		ok          bool
+	}{
+		{255, 1, false}, {256, 1, true}, {lastTable, 1, true}, {lastTable + 1, 1, false},
+		{testTable, -1, false}, {testTable, lastPriority, true}, {testTable, lastPriority + 1, false},
+	} {
+		var r *Router
+		err := h.Do(func() (err error) {
+			r, err = NewRouter(RouteConfig{Device: d, Mark: testMark, Table: tt.table, Priority: tt.prio})
+			return err
+		})
+		if (err == nil) != tt.ok {
+			t.Errorf("table %d, priority %d: %v", tt.table, tt.prio, err)
+		}
+		if err != nil {
+			continue
+		}
+		tr := &testRouter{r, t, protect.NewSet()}
+		tr.mustBecome(policy("10.2.0.0/16", "10.1.0.0/16"))
+		checkRoutes(t, h, []routeCase{{"protected", lookup{to: "10.2.0.9", from: "10.1.0.1"}, "tn0", ""}})
+		if err := r.Close(false); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What killed daemons left goes as a whole: their rules, and the routes in the tables that the
+// router is about to use.
+func TestStaleRulesAndOccupiedTables(t *testing.T) {
+	h, d := newGateway(t)
+	r := routerIn(t, h, RouteConfig{Device: d, Table: testTable, Fence: true})
+	before := ours(t, h)
+	k := kernelRule{prio: 77, action: unix.FR_ACT_NOP, table: testTable + 9, protocol: routeProtocol}
+	fence := r.kernelFence(dest{table: 5, dst: netip.MustParsePrefix("10.9.0.0/16")})
+	o := &others{t, h, kernelIn(t, h)}
+	o.change(unix.RTM_NEWRULE, unix.NLM_F_CREATE, &k)
+	o.change(unix.RTM_NEWROUTE, unix.NLM_F_CREATE, &fence)
+	if left := ours(t, h); len(left) != len(before)+2 {
+		t.Fatalf("a killed daemon left %q", left)
+	}
+	r.mu.Lock()
+	r.stale = []kernelRule{k}
+	err := r.removeStale([]int{testTable + 5})
+	r.mu.Unlock()
+	if got := ours(t, h); err != nil || !slices.Equal(got, before) {
+		t.Errorf("there are still %q, %v", got, err)
+	}
 }

@@ -96,3 +96,39 @@ func TestFixedPriority(t *testing.T) {
 		t.Errorf("%d rules in front counted, want 1", got)
 	}
 }
+
+// The rules need the whole range of their priorities: one in which another daemon has a rule,
+// at either end, is passed over, and a rule beside it or of a dead daemon is not in the way.
+func TestFreeRangeOfPriorities(t *testing.T) {
+	r := &Router{plan: newPlan(nil, false)}
+	free := r.choosePriority(nil)
+	for _, tt := range []struct {
+		prio     int
+		protocol uint8
+		stale    bool
+		want     int
+	}{
+		{free - 1, routeProtocol, false, free},
+		{free, routeProtocol, false, free - ruleCount},
+		{free + ruleCount - 1, routeProtocol, false, free - ruleCount},
+		{free + ruleCount, routeProtocol, false, free},
+		{free + ruleCount - 1, routeProtocol, true, free},
+		{free, unix.RTPROT_STATIC, false, free}, // for sources of no policy
+	} {
+		k := kernelRule{prio: uint32(tt.prio), protocol: tt.protocol, action: unix.FR_ACT_TO_TBL, table: 100}
+		r.stale = nil
+		if tt.stale {
+			r.stale = []kernelRule{k}
+		}
+		if got := r.choosePriority([]kernelRule{k}); got != tt.want {
+			t.Errorf("beside %+v: the rules begin at %d, want %d", tt, got, tt.want)
+		}
+	}
+	var all []kernelRule
+	for prio := range free + ruleCount {
+		all = append(all, kernelRule{prio: uint32(prio), protocol: routeProtocol})
+	}
+	if got := r.choosePriority(all); got != 0 {
+		t.Errorf("among rules everywhere the rules begin at %d", got)
+	}
+}
