@@ -80,3 +80,26 @@ func TestCountersOfTheKernel(t *testing.T) {
 		t.Errorf("after the end of the table there is %+v", st)
 	}
 }
+
+// Counters of other tables are not a guard's, whatever their names.
+func TestCountersOfOneTable(t *testing.T) {
+	socketIn(t, func(s *socket) {
+		for _, tt := range []struct {
+			table string
+			out   uint64
+		}{{"before", 9}, {"culvert-x", 5}, {"behind", 7}} {
+			b := newBatch(tt.table)
+			b.addTable()
+			b.addCounter(counterOut, tt.out)
+			if err := s.commit(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c, err := s.counters("culvert-x"); err != nil || c.Out != 5 {
+			t.Errorf("got %+v, %v", c, err)
+		}
+		if c, err := s.counters("none"); err != nil || c.Out != 0 {
+			t.Errorf("of a table that is not there: %+v, %v", c, err)
+		}
+	})
+}

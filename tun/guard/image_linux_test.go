@@ -82,3 +82,26 @@ func TestChangesAddUpToTheWhole(t *testing.T) {
 		}
 	}
 }
+
+// Who owns the flows is told again and again. Where nothing is new, nothing is written.
+func TestAttributingAgainChangesNothing(t *testing.T) {
+	cfg := testConfig()
+	cfg.byPolicy = true
+	m, set := newImage(&cfg), protect.NewSet()
+	var local []netip.Prefix
+	for i := range 20 { // apart from each other
+		local = append(local, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(2 * i), 0, 0}), 16))
+	}
+	m.apply(newBatch(""), set.Change([]protect.Policy{policy("a", local, pfx("192.0.2.0/24"))}, nil))
+	owners := set.Owners(slices.Values([]protect.ID{peerChild("a")}))
+	b := newBatch("")
+	if m.attribute(b, owners, nil); b.empty() {
+		t.Fatal("the owner has no counters")
+	}
+	for range 5 {
+		b = newBatch("")
+		if m.attribute(b, owners, nil); !b.empty() {
+			t.Fatalf("telling it again writes %q", b.what[1:])
+		}
+	}
+}

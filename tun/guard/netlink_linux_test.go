@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -92,5 +93,21 @@ func TestRemedies(t *testing.T) {
 		if !errors.Is(got, err) {
 			t.Errorf("%v is not %v", got, err)
 		}
+	}
+}
+
+// The send buffer grows before a batch needs it, whatever the size of the batch.
+func TestCommitOfEachSize(t *testing.T) {
+	for size := minRoom - 30<<10; size < 3*minRoom; size += 50 << 10 {
+		socketIn(t, func(s *socket) {
+			b := newBatch("culvert-x")
+			b.addTable()
+			for i := 0; len(b.buf) < size; i++ {
+				b.addCounter("a name that is rather long "+strconv.Itoa(i), 0)
+			}
+			if err := s.commit(b); err != nil {
+				t.Errorf("%d octets: %v", len(b.buf), err)
+			}
+		})
 	}
 }
