@@ -118,3 +118,20 @@ func link(name string, addrs ...string) host.Link {
 	}
 	return l
 }
+
+// The daemon goes on where the kernel does not take a change of what is outside, and says so.
+func TestOutsideThatTheKernelRefuses(t *testing.T) {
+	d, f, log := testDaemon(t, withChild(`"0.0.0.0/0"`, ""), nil)
+	s := &scene{view: host.View{Links: []host.Link{link("wan", "192.0.2.1/24")}}}
+	s.on(d)
+	d.routes = noRoutes{routes{f}}
+	d.hostChanged()
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), "event=outside-failed error=\"no routes here\"") {
+		t.Errorf("%d warnings in %s", n, log)
+	}
+	d.routes = routes{f}
+	s.view.Links = []host.Link{link("wan", "198.51.100.7/25")}
+	if d.hostChanged(); strings.Count(log.String(), "level=WARN") != 1 {
+		t.Errorf("a change that succeeded is warned about: %s", log)
+	}
+}

@@ -1,10 +1,15 @@
 package daemon
 
 import (
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"culvert/ike"
 	"culvert/internal/config"
+	"culvert/internal/control"
 )
 
 // IP protocol 50 is needed unless every peer is always sent ESP in UDP.
@@ -40,5 +45,28 @@ func TestHostChanged(t *testing.T) {
 	case <-p.host:
 		t.Error("noted twice")
 	default:
+	}
+}
+
+// A start that fails says what failed first, and leaves nothing open, however far it came.
+func TestPartsOpenAllOrNone(t *testing.T) {
+	procs := runtime.GOMAXPROCS(0)
+	t.Cleanup(func() { runtime.GOMAXPROCS(procs) })
+	path := filepath.Join(t.TempDir(), "c.sock")
+	for want, c := range map[string]config.Daemon{
+		"control socket: ": {Control: "/dev/null/c.sock"},
+		"metrics: ":        {Control: path, Metrics: "127.0.0.1:70000"},
+		"listen address ":  {Control: path, Listen: addrs("192.0.2.1"), Guard: config.GuardOff, Workers: 1},
+		"device name ":     {Control: path, Metrics: "127.0.0.1:0", TUN: strings.Repeat("x", 40), Guard: config.GuardOff, Workers: 1},
+	} {
+		p, err := openParts(&config.Config{Daemon: c}, slog.New(slog.DiscardHandler))
+		if p != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, %v, want %q", p, err, want)
+		}
+		l, err := control.Listen(path)
+		if err != nil {
+			t.Fatalf("after %q the control socket is still open: %v", want, err)
+		}
+		l.Close()
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"culvert/ike"
+	"culvert/internal/config"
 	"culvert/internal/control"
 )
 
@@ -92,4 +93,28 @@ func TestChangesOfANameAreLogged(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Why a peer has no address is told of the name that it has now.
+func TestReasonOfAnotherName(t *testing.T) {
+	d, _, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
+	none := errors.New("no such host")
+	for _, tt := range []struct {
+		name  string
+		found lookup
+		want  string
+	}{
+		{"", lookup{}, ""},
+		{"hq.example.com", lookup{}, "hq.example.com is being looked up"},
+		{"hq.example.com", lookup{name: "hq.example.com", err: none}, "no such host; trying again"},
+		{"hq.example.com", lookup{name: "hq.example.com", addrs: addrs("192.0.2.7")}, ""},
+		{"hq.example.com", lookup{name: "hq.example.com", addrs: addrs("192.0.2.7"), err: none}, ""},
+		{"hq.example.com", lookup{name: "old.example.com", err: none}, "hq.example.com is being looked up"},
+		{"hq.example.com", lookup{name: "old.example.com", addrs: addrs("192.0.2.7")}, "hq.example.com is being looked up"},
+	} {
+		d.found["a"] = tt.found
+		if got := d.unresolved(&config.Peer{Peer: ike.Peer{Name: "a"}, RemoteName: tt.name}); got != tt.want {
+			t.Errorf("%q, found %+v: got %q, want %q", tt.name, tt.found, got, tt.want)
+		}
+	}
 }

@@ -118,3 +118,28 @@ func TestStatusOfWhatIsDown(t *testing.T) {
 		t.Errorf("got %+v", bench)
 	}
 }
+
+// A child waits for the name of its peer, unless an operator holds it down.
+func TestStatusOfAChildWithoutAnAddress(t *testing.T) {
+	for _, tt := range []struct {
+		name, remote string
+		state        ike.PeerState
+		held         *ike.Hold
+		want         string
+	}{
+		{"not resolved", "hq.example.com", ike.PeerDown, nil, "the peer's name is not resolved"},
+		{"held", "hq.example.com", ike.PeerDown, &ike.Hold{By: "root"}, "as the engine says"},
+		{"up although not resolved", "hq.example.com", ike.PeerEstablished, nil, "as the engine says"},
+		{"an address", "192.0.2.2", ike.PeerDown, nil, "as the engine says"},
+	} {
+		d, f, _ := testDaemon(t, peerText("a", tt.remote, "2"), nil)
+		f.status = []ike.PeerStatus{{Name: "a", State: tt.state, Children: []ike.ChildStatus{{Name: "lan", State: ike.ChildWaiting, Reason: "as the engine says", Held: tt.held}}}}
+		st, err := d.Status(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := st.Peers[0].Children[0]; c.Reason != tt.want || (c.TakenDown != nil) != (tt.held != nil) {
+			t.Errorf("%s: the child is down for %q, taken down: %v; want %q", tt.name, c.Reason, c.TakenDown, tt.want)
+		}
+	}
+}
