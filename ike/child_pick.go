@@ -138,7 +138,8 @@ func choose(pol *child.Policy, theirs []wire.Proposal, create bool) (wire.Propos
 // pickRekey agrees to the replacement of a pair, with the same selectors. Narrower ones are
 // forbidden, and wider ones were never agreed on (RFC 7296, Section 2.9.2).
 func pickRekey(old *child.Pair, theirs []wire.Proposal, local, remote []selector.Selector) (childPick, error) {
-	if !selector.Subset(old.SA.LocalTS, local) || !selector.Subset(old.SA.RemoteTS, remote) {
+	w := selector.NewWork(maxSelectorWork)
+	if !selector.Prepare(old.SA.LocalTS).Within(local, w) || !selector.Prepare(old.SA.RemoteTS).Within(remote, w) {
 		return childPick{}, refuse(wire.TSUnacceptable, "the traffic selectors differ from those of the replaced Child SA")
 	}
 	chosen, ok := choose(old.Policy(), theirs, true)

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
 // manySelectors returns a peer's IKE SA with a number of children for all networks, and 255
 // selectors that have nothing in common.
-func manySelectors(tb testing.TB, children int) (*ikeSA, []selector.Selector) {
+func manySelectors(tb testing.TB, children int) (*testPair, *ikeSA, []selector.Selector) {
 	all := selector.All(false)
 	p := newPair(tb, 1, func(p *testPair) {
 		for n := 1; n < children; n++ {
@@ -26,17 +27,22 @@ func manySelectors(tb testing.TB, children int) (*ikeSA, []selector.Selector) {
 	})
 	p.left.connect("lan")
 	p.drive(2 * time.Second)
-	var list []selector.Selector
+	list := payloadOf(tb, func(i int) string { return fmt.Sprintf("172.%d.%d.0/25", 16+i>>7, i&127) })
+	s := p.right.e.peers.order[0].party.main()
+	s.e.handling = handling{now: p.now, fx: &Effects{}}
+	return p, s, list
+}
+
+// payloadOf returns as many selectors as a payload holds, by their numbers.
+func payloadOf(tb testing.TB, text func(i int) string) (list []selector.Selector) {
 	for i := range selector.MaxSelectors {
-		s, err := selector.ParseSelector(fmt.Sprintf("172.%d.%d.0/25", 16+i>>7, i&127))
+		s, err := selector.ParseSelector(text(i))
 		if err != nil {
 			tb.Fatal(err)
 		}
 		list = append(list, s)
 	}
-	s := p.right.e.peers.order[0].party.main()
-	s.e.handling = handling{now: p.now, fx: &Effects{}}
-	return s, list
+	return list
 }
 
 // offered returns the ESP proposals of a request that we agree to.
@@ -52,7 +58,7 @@ func offered(s *ikeSA) (list []wire.Proposal) {
 // many children it overlaps with. That is half of the comparisons that it may cost.
 func TestSelectorsOfManyChildren(t *testing.T) {
 	for _, children := range []int{2, 100, 256} {
-		s, list := manySelectors(t, children)
+		_, s, list := manySelectors(t, children)
 		theirs := offered(s)
 		pick, err := s.party.pickPolicy(theirs, list, list, true)
 		if err != nil || len(pick.local) != len(list) || len(pick.remote) != len(list) {
@@ -73,7 +79,7 @@ func TestSelectorsOfManyChildren(t *testing.T) {
 
 // TestTooManySelectors: a request that is too costly to compare is refused.
 func TestTooManySelectors(t *testing.T) {
-	s, list := manySelectors(t, 2)
+	_, s, list := manySelectors(t, 2)
 	apart := slices.Repeat([]selector.Selector{selector.All(true)}, 255)
 	for _, pol := range s.party.policies {
 		pol.Settings.Local = apart
@@ -94,7 +100,7 @@ func TestTooManySelectors(t *testing.T) {
 // more for each child.
 func TestProposalsOfManyChildren(t *testing.T) {
 	for different, want := range map[int]bool{0: true, maxChoices - 2: true, maxChoices - 1: false} {
-		s, list := manySelectors(t, 100)
+		_, s, list := manySelectors(t, 100)
 		for i, pol := range s.party.policies[1:99] { // the last one accepts what the peer proposes
 			p := otherCipher(testESPProposal)
 			if i < different {
@@ -108,11 +114,36 @@ func TestProposalsOfManyChildren(t *testing.T) {
 	}
 }
 
-// BenchmarkSelectorsOfManyChildren is the choice for 255 x 255 selectors among 100 children.
+// BenchmarkSelectorsOfManyChildren is a whole request with 255 x 255 selectors, to an engine with
+// that many children, until its response is there: networks apart, and ports of one network.
 func BenchmarkSelectorsOfManyChildren(b *testing.B) {
-	s, list := manySelectors(b, 100)
-	theirs := offered(s)
-	for b.Loop() {
-		s.party.pickPolicy(theirs, list, list, true)
+	for _, children := range []int{1, 2, 100, 256} {
+		b.Run(fmt.Sprintf("networks/%d", children), func(b *testing.B) { benchmarkRequest(b, children, nil) })
+		ports := payloadOf(b, func(i int) string { return fmt.Sprintf("172.16.0.0/12 tcp/%d", 2*i) })
+		b.Run(fmt.Sprintf("ports/%d", children), func(b *testing.B) { benchmarkRequest(b, children, ports) })
 	}
+}
+
+// benchmarkRequest measures a request with these selectors on both sides, or those of
+// manySelectors. Each is the first of its engine's.
+func benchmarkRequest(b *testing.B, children int, list []selector.Selector) {
+	var took time.Duration
+	for b.Loop() {
+		p, s, apart := manySelectors(b, children)
+		if list == nil {
+			list = apart
+		}
+		ps := []wire.Payload{
+			&wire.SA{Proposals: offered(s)}, &wire.Nonce{Data: make([]byte, 32)}, wireTS(false, list), wireTS(true, list),
+		}
+		a, fx := newAttack(p), &Effects{}
+		request := a.forgeRequest(p.right, wire.CreateChildSA, wire.FirstType(ps), wire.AppendPayloads(nil, ps))
+		in := Datagram{Path: ipsec.UDPPath(p.right.home(), p.left.home()), Data: request}
+		start := time.Now()
+		p.right.e.Handle(p.now, in, fx)
+		if took += time.Since(start); len(fx.List) == 0 {
+			b.Fatal("no answer")
+		}
+	}
+	b.ReportMetric(float64(took.Nanoseconds())/float64(b.N), "ns/request")
 }

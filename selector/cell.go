@@ -1,7 +1,9 @@
 package selector
 
 import (
+	"cmp"
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 )
 
@@ -15,6 +17,10 @@ type cell struct {
 	portStart, portEnd   uint32
 }
 
+// opaquePort stands for invisible ports. It lies above all ports, so that ANY includes it and no
+// other range does.
+const opaquePort = MaxPort + 1
+
 // A number is an address.
 type number struct{ high, low uint64 }
 
@@ -24,6 +30,20 @@ func numberOf(a netip.Addr) number {
 }
 
 func (a number) less(b number) bool { return a.high < b.high || a.high == b.high && a.low < b.low }
+
+func (a number) compare(b number) int {
+	return cmp.Or(cmp.Compare(a.high, b.high), cmp.Compare(a.low, b.low))
+}
+
+func (a number) next() number {
+	low, carry := bits.Add64(a.low, 1, 0)
+	return number{a.high + carry, low}
+}
+
+func (a number) prev() number {
+	low, borrow := bits.Sub64(a.low, 1, 0)
+	return number{a.high - borrow, low}
+}
 
 func cellOf(s Selector) cell {
 	c := cell{family: s.Start.BitLen(), start: numberOf(s.Start), end: numberOf(s.End), protoStart: s.Protocol, protoEnd: s.Protocol, portStart: uint32(s.StartPort), portEnd: uint32(s.EndPort)}
@@ -113,7 +133,7 @@ func (p Proposal) Overlaps(policy []Selector, w *Work) bool {
 func (p Proposal) Within(policy []Selector, w *Work) bool {
 	cells := cellsOf(policy)
 	for i := range p.cells {
-		if !p.cells[i].coveredByOne(cells, w) && !coveredBy(p.list[i], policy, w) {
+		if !p.cells[i].coveredByOne(cells, w) && !p.cells[i].coveredBy(cells, w) {
 			return false
 		}
 	}

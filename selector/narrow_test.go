@@ -155,38 +155,6 @@ func TestSubset(t *testing.T) {
 }
 
 // A subset's packets are all in the superset.
-// A peer chooses both lists of a rekeying. Each has at most 255 selectors, which can still cut each
-// other into very many pieces.
-func TestSubsetIsBounded(t *testing.T) {
-	var cuts, many []Selector
-	for i := range 10 {
-		cuts = append(cuts, mustParse(t, fmt.Sprintf("10.%d.0.0/16 tcp", 2*i+1)), mustParse(t, fmt.Sprintf("10.0.0.0/8 tcp/%d-%d", 100*i+1, 100*i+50)))
-	}
-	for i := range 20 {
-		cuts = append(cuts, mustParse(t, fmt.Sprintf("10.200.%d.0/24 tcp", 2*i)))
-	}
-	cuts = append(cuts, mustParse(t, "10.0.0.0/9 tcp"), mustParse(t, "10.128.0.0/9 tcp"))
-	for i := range 255 {
-		many = append(many, mustParse(t, fmt.Sprintf("10.0.0.%d-10.255.255.%d tcp", i, i)))
-	}
-	if !Subset(many[:1], cuts) {
-		t.Error("one selector, cut into many pieces, is refused")
-	}
-	if Subset(many, cuts) {
-		t.Error("no bound on the work for 255 of them")
-	}
-	var stripes []Selector // each needed, each overlapping all of many
-	for i := range 32 {
-		stripes = append(stripes, mustParse(t, fmt.Sprintf("10.0.0.0/8 tcp/%d-%d", i*2048, i*2048+2047)))
-	}
-	for i := range many {
-		many[i].StartPort, many[i].EndPort = 0, 65534
-	}
-	if !Subset(many, stripes) {
-		t.Error("255 selectors that each need 32 others are refused")
-	}
-}
-
 func TestSubsetProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 21))
 	yes := 0

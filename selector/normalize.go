@@ -13,11 +13,7 @@ const maxJoins = 8
 // those that touch or overlap in addresses (or in ports) and are otherwise equal. Each stands where
 // its first part stood. list is not changed.
 func Normalize(list []Selector) []Selector {
-	m := maximal{work: NewWork(2 * maxComparisons)}
-	for _, s := range list {
-		m.insert(s)
-	}
-	out := m.list
+	out := uncovered(list)
 	for range maxJoins {
 		n := len(out)
 		if out = joined(joined(out, byAddresses), byPorts); len(out) == n {
@@ -25,6 +21,25 @@ func Normalize(list []Selector) []Selector {
 		}
 	}
 	return out
+}
+
+// uncovered returns a copy of the list without the selectors that others cover, as far as a bound
+// on the work allows. Most lists have none that overlap in addresses, which is found by sorting.
+func uncovered(list []Selector) []Selector {
+	sorted := cellsOf(list)
+	slices.SortFunc(sorted, func(a, b cell) int { return a.start.compare(b.start) })
+	apart := true
+	for i := 1; i < len(sorted) && apart; i++ {
+		apart = sorted[i-1].end.less(sorted[i].start)
+	}
+	if apart {
+		return slices.Clone(list)
+	}
+	m := maximal{work: NewWork(2 * maxComparisons)}
+	for _, s := range list {
+		m.insert(s)
+	}
+	return m.list
 }
 
 // byAddresses and byPorts order selectors so that those that can be joined, by their addresses or

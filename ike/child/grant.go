@@ -44,9 +44,9 @@ func (pol *Policy) grants() (list []*grant) {
 	return list
 }
 
-// maxGranted bounds the selectors that are compared for one message: a peer can make as many pairs
-// as an IKE SA may have, each with as many selectors as a payload holds.
-const maxGranted = 1024
+// maxGranted bounds the comparisons of selectors for one message: a peer can make as many pairs as
+// an IKE SA may have, each with as many selectors as a payload holds.
+const maxGranted = 1 << 16
 
 // covered reports whether one of the grants is the whole, or several have one side of it and
 // together the other. It misses that where the grants have very many selectors.
@@ -54,13 +54,11 @@ func covered(whole *grant, grants []*grant) bool {
 	if slices.ContainsFunc(grants, whole.equal) {
 		return true
 	}
+	w := selector.NewWork(maxGranted)
+	l, r := selector.Prepare(whole.local), selector.Prepare(whole.remote)
 	var local, remote []selector.Selector
-	work := 0
 	for _, g := range grants {
-		if work += len(g.local) + len(g.remote); work > maxGranted {
-			return false
-		}
-		hasLocal, hasRemote := selector.Subset(whole.local, g.local), selector.Subset(whole.remote, g.remote)
+		hasLocal, hasRemote := l.Within(g.local, w), r.Within(g.remote, w)
 		if hasLocal && hasRemote {
 			return true
 		}
@@ -70,8 +68,11 @@ func covered(whole *grant, grants []*grant) bool {
 		if hasRemote {
 			local = append(local, g.local...)
 		}
+		if !w.Left() {
+			return false
+		}
 	}
-	return len(remote) > 0 && selector.Subset(whole.remote, remote) || len(local) > 0 && selector.Subset(whole.local, local)
+	return len(remote) > 0 && r.Within(remote, w) || len(local) > 0 && l.Within(local, w)
 }
 
 // carries reports whether a usable pair carries the flow.

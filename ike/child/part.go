@@ -131,13 +131,16 @@ func (l *Chain) PartMade() { l.policy.partRefusals = partRefusals{} }
 // ChainOf returns the chain for a new pair with the given selectors: the one whose pair has the
 // same, or the main one if the new pair carries all that the main chain's does, or else a new part.
 func (pol *Policy) ChainOf(local, remote []selector.Selector) *Chain {
+	p, parts := pol.main.Best(), pol.Parts()
+	if p == nil && len(parts) == 0 {
+		return &pol.main
+	}
 	asked := &grant{selector.Normalize(local), selector.Normalize(remote)}
-	for _, l := range append([]*Chain{&pol.main}, pol.Parts()...) {
+	for _, l := range append([]*Chain{&pol.main}, parts...) {
 		if p := l.Best(); p != nil && asked.equal(grantOf(p)) {
 			return l
 		}
 	}
-	p := pol.main.Best()
 	if p == nil || covered(grantOf(p), []*grant{asked}) {
 		return &pol.main
 	}
