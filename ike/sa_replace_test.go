@@ -281,6 +281,9 @@ func TestUpWhereOnlyIKEAuthMakesAChild(t *testing.T) {
 	p.wantDone(p.left, ref, "no answer to IKE_SA_INIT")
 	ref = p.left.connect("lan")
 	p.drive(time.Second)
+	if c := p.left.e.Status()[0].Children[0]; !strings.Contains(c.Reason, "waiting for a new IKE SA: the peer answered NO_ADDITIONAL_SAS") {
+		t.Errorf("the child's reason is %q", c.Reason)
+	}
 	p.link = link
 	p.drive(2 * time.Minute)
 	p.wantDone(p.left, ref, "")

@@ -34,6 +34,7 @@ func (p *party) whatNext(s *ikeSA) string {
 // whatNext describes what happens next to a policy that is down.
 func whatNext(pol *child.Policy) string {
 	p := pol.Owner().(*party)
+	s := p.main()
 	at, now := pol.NextTry(), p.e.handling.now
 	if p.try.At.After(at) {
 		at = p.try.At
@@ -41,10 +42,12 @@ func whatNext(pol *child.Policy) string {
 	switch {
 	case pol.Busy():
 		return ""
-	case pol.Wanted() && len(p.cfg.Remote) == 0 && p.main() == nil:
+	case pol.Wanted() && len(p.cfg.Remote) == 0 && s == nil:
 		return "waiting for the peer to connect: no remote address is configured"
 	case pol.Wanted() && !p.startable(pol):
 		return "waiting for the peer to ask for it"
+	case pol.Wanted() && s != nil && s.succ.barren():
+		return "waiting for a new IKE SA: " + s.succ.why
 	case pol.Wanted() && at.After(now):
 		return "next try in " + seconds(at.Sub(now))
 	case !pol.Wanted() && pol.Base() == child.IntentTraffic && at.After(now):
