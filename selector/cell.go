@@ -35,6 +35,20 @@ func (a number) compare(b number) int {
 	return cmp.Or(cmp.Compare(a.high, b.high), cmp.Compare(a.low, b.low))
 }
 
+func least(a, b number) number {
+	if b.less(a) {
+		return b
+	}
+	return a
+}
+
+func most(a, b number) number {
+	if a.less(b) {
+		return b
+	}
+	return a
+}
+
 func (a number) next() number {
 	low, carry := bits.Add64(a.low, 1, 0)
 	return number{a.high + carry, low}
@@ -99,16 +113,36 @@ const cutWork = 16
 
 // A Proposal is a peer's list of selectors, prepared for the comparison with many policies.
 type Proposal struct {
-	list  []Selector
 	cells []cell
+	hulls []cell // one of each family: what covers these covers all cells
 }
 
-// Prepare returns the list as a Proposal. The list must not change.
-func Prepare(list []Selector) Proposal { return Proposal{list, cellsOf(list)} }
+// Prepare returns the list as a Proposal.
+func Prepare(list []Selector) Proposal {
+	p := Proposal{cells: cellsOf(list)}
+	for i := range p.cells {
+		p.enclose(&p.cells[i])
+	}
+	return p
+}
+
+// enclose widens the hull of the cell's family.
+func (p *Proposal) enclose(c *cell) {
+	for i := range p.hulls {
+		if h := &p.hulls[i]; h.family == c.family {
+			h.start, h.end = least(h.start, c.start), most(h.end, c.end)
+			h.protoStart, h.protoEnd = min(h.protoStart, c.protoStart), max(h.protoEnd, c.protoEnd)
+			h.portStart, h.portEnd = min(h.portStart, c.portStart), max(h.portEnd, c.portEnd)
+			return
+		}
+	}
+	p.hulls = append(p.hulls, *c)
+}
 
 // First returns the proposal of the first selector alone.
 func (p Proposal) First() Proposal {
-	return Proposal{p.list[:min(1, len(p.list))], p.cells[:min(1, len(p.cells))]}
+	first := p.cells[:min(1, len(p.cells))]
+	return Proposal{first, first}
 }
 
 // Overlaps reports whether a selector of the proposal and one of the policy have a packet in
@@ -132,8 +166,21 @@ func (p Proposal) Overlaps(policy []Selector, w *Work) bool {
 // It is false if the work does not suffice.
 func (p Proposal) Within(policy []Selector, w *Work) bool {
 	cells := cellsOf(policy)
+	if within(p.hulls, cells, w) {
+		return true
+	}
 	for i := range p.cells {
 		if !p.cells[i].coveredByOne(cells, w) && !p.cells[i].coveredBy(cells, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// within reports whether each of list is covered by a single one of the cells.
+func within(list, cells []cell, w *Work) bool {
+	for i := range list {
+		if !list[i].coveredByOne(cells, w) {
 			return false
 		}
 	}

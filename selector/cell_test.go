@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -84,6 +85,37 @@ func TestWorkForLongLists(t *testing.T) {
 		w := NewWork(maxWork)
 		if !Prepare(c.list).Within(c.list, w) || !w.Left() {
 			t.Errorf("%s: it is not within itself", c.name)
+		}
+	}
+}
+
+// A policy that covers all of a long list at once is found so; one of each family is.
+func TestWithinByHulls(t *testing.T) {
+	var list []Selector
+	for i := range 127 {
+		list = append(list, mustParse(t, fmt.Sprintf("10.0.%d.0/25 tcp/%d", 2*i, i+1)), mustParse(t, fmt.Sprintf("2001:db8:%x::/64", 2*i)))
+	}
+	for policy, want := range map[string]bool{
+		"0.0.0.0/0|::/0":                          true,
+		"10.0.0.0/8 tcp/1-127|2001:db8::/32":      true,
+		"10.0.0.0/8 tcp/2-127|2001:db8::/32":      false,
+		"10.0.0.0/8 tcp/1-126|2001:db8::/32":      false,
+		"10.0.0.0/8 udp|2001:db8::/32":            false,
+		"10.0.0.128-10.255.255.255|2001:db8::/32": false,
+		"10.0.0.0-10.0.252.126|2001:db8::/32":     false,
+		"10.0.0.0/8":                              false,
+		"10.0.0.0/9 tcp/1-127|2001:db8::/33":      true,
+		"10.0.0.0/8 tcp/1-127|2001:db8:0:1::/64":  false,
+	} {
+		ours := mustParseAll(t, strings.Split(policy, "|")...)
+		w := NewWork(2 * len(ours))
+		if got := Prepare(list).Within(ours, w); got != want {
+			t.Errorf("within %s: %v", policy, got)
+		} else if want && !w.Left() {
+			t.Errorf("within %s: each selector was compared", policy)
+		}
+		if got := Subset(list, ours); got != want {
+			t.Errorf("subset of %s: %v", policy, got)
 		}
 	}
 }

@@ -24,15 +24,11 @@ func Normalize(list []Selector) []Selector {
 }
 
 // uncovered returns a copy of the list without the selectors that others cover, as far as a bound
-// on the work allows. Most lists have none that overlap in addresses, which is found by sorting.
+// on the work allows. Most lists have none that overlap in addresses, or none that overlap in
+// ports, which is found by sorting.
 func uncovered(list []Selector) []Selector {
-	sorted := cellsOf(list)
-	slices.SortFunc(sorted, func(a, b cell) int { return a.start.compare(b.start) })
-	apart := true
-	for i := 1; i < len(sorted) && apart; i++ {
-		apart = sorted[i-1].end.less(sorted[i].start)
-	}
-	if apart {
+	cells := cellsOf(list)
+	if apartInAddresses(cells) || apartInPorts(cells) {
 		return slices.Clone(list)
 	}
 	m := maximal{work: NewWork(2 * maxComparisons)}
@@ -40,6 +36,28 @@ func uncovered(list []Selector) []Selector {
 		m.insert(s)
 	}
 	return m.list
+}
+
+// apartInAddresses reports whether no two cells have an address in common, and sorts them.
+func apartInAddresses(cells []cell) bool {
+	slices.SortFunc(cells, func(a, b cell) int { return a.start.compare(b.start) })
+	for i := 1; i < len(cells); i++ {
+		if !cells[i-1].end.less(cells[i].start) {
+			return false
+		}
+	}
+	return true
+}
+
+// apartInPorts reports whether no two cells have a port in common, and sorts them.
+func apartInPorts(cells []cell) bool {
+	slices.SortFunc(cells, func(a, b cell) int { return cmp.Compare(a.portStart, b.portStart) })
+	for i := 1; i < len(cells); i++ {
+		if cells[i-1].portEnd >= cells[i].portStart {
+			return false
+		}
+	}
+	return true
 }
 
 // byAddresses and byPorts order selectors so that those that can be joined, by their addresses or

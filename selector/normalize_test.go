@@ -32,3 +32,17 @@ func TestNormalize(t *testing.T) {
 		}
 	}
 }
+
+// A selector that another covers by one address and one port is dropped.
+func TestNormalizeAtTheEdges(t *testing.T) {
+	for _, list := range [][]string{
+		{"10.0.0.0/8 tcp/1-5", "10.255.255.255 tcp/5"},
+		{"10.0.0.7 udp/9", "10.0.0.7-10.1.0.0 udp/9-12"},
+		{"10.0.0.0/8 tcp/1-5", "11.0.0.0/8 tcp/7", "10.3.0.0/16 tcp/5"},
+	} {
+		got := Normalize(mustParseAll(t, list...))
+		if len(got) != len(list)-1 || !Equal(got, mustParseAll(t, list...)) {
+			t.Errorf("%v: %v", list, got)
+		}
+	}
+}
