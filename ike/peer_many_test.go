@@ -2,6 +2,7 @@ package ike
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -204,20 +205,43 @@ func TestPartyIsNamed(t *testing.T) {
 	}
 }
 
-// A change of the profile ends all its parties.
+// A change of the profile ends its parties only if it reaches so far. By any other one they stay,
+// with their IKE SAs and Child SAs.
 func TestProfileOfManyChanges(t *testing.T) {
-	p := manyUsers(t, 3)
-	for i := range 3 {
-		if err := p.call(i); err != nil {
-			t.Fatal(err)
+	const n = 3
+	for _, e := range edits {
+		switch {
+		case e.field == "Remote": // a profile of many parties has none
+			continue
+		case e.reach == ReachChild, e.reach == ReachPeer && e.field != "Encap":
+			continue
 		}
-	}
-	p.right.peers[0].Lifetime = time.Hour
-	p.right.handle(SetPeers{Peers: p.right.peers})
-	p.left.handle(SetPeers{})
-	p.drive(time.Minute)
-	if len(p.right.plane.sas) != 0 || len(p.right.plane.spd) != 1 || len(p.right.e.policies.byID) != 1 {
-		t.Errorf("left: %d SAs, the SPD %v", len(p.right.plane.sas), p.right.plane.spd)
+		for _, whole := range []bool{true, false} {
+			t.Run(e.field, func(t *testing.T) {
+				p := manyUsers(t, n)
+				for i := range n {
+					if err := p.call(i); err != nil {
+						t.Fatal(err)
+					}
+				}
+				sas, children := maps.Clone(p.right.e.sas.bySPI), maps.Clone(p.right.plane.sas)
+				p.right.reload(editedPeer(p.right.peers[0], e.edit), whole)
+				p.drive(time.Minute)
+				if e.reach == ReachPeer {
+					if len(p.right.e.sas.bySPI) != 0 || len(p.right.plane.sas) != 0 || len(p.right.plane.spd) != 1 {
+						p.fatalf("left: %d IKE SAs, %d SAs, the SPD %v", len(p.right.e.sas.bySPI), len(p.right.plane.sas), p.right.plane.spd)
+					}
+					return
+				}
+				if len(sas) != n || len(children) != n || !maps.Equal(p.right.e.sas.bySPI, sas) || !maps.Equal(p.right.plane.sas, children) {
+					p.fatalf("the SAs were %v and %v, and are %v and %v", sas, children, p.right.e.sas.bySPI, p.right.plane.sas)
+				}
+				if asked := p.left.requests(wire.IKESAInit); asked != n {
+					p.fatalf("%d IKE SAs were begun, want %d", asked, n)
+				}
+				p.wantSound()
+			})
+		}
 	}
 }
 
