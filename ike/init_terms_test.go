@@ -6,6 +6,7 @@ import (
 
 	"culvert/ike/identity"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 func TestTermsUnion(t *testing.T) {
@@ -107,8 +108,8 @@ func TestBeginsAtNATPort(t *testing.T) {
 			p.left.peers[0].Encap, p.right.peers[0].Encap = encap, encap
 		})
 		p.link = func(pk *testPacket) []time.Duration {
-			if pk.msg != nil && (pk.src.Port() != 4500 || pk.dst.Port() != 4500) {
-				t.Errorf("%v goes from %v to %v", pk.msg, pk.src, pk.dst)
+			if pk.msg != nil && (pk.src.Port() != 4500 || pk.dst.Port() != 4500 || pk.via != ipsec.NAT) {
+				t.Errorf("%v goes from %v to %v by %s", pk.msg, pk.src, pk.dst, pk.via.Name)
 			}
 			return []time.Duration{time.Millisecond}
 		}
