@@ -125,7 +125,7 @@ func (s *ikeSA) message(d Datagram, h wire.Header) {
 		ps, err := s.keys.in.Open(d.Data, p)
 		s.opened(d, h, digestOf(d.Data), append(outer, ps...), err)
 	case *wire.EncryptedFragment:
-		s.fragment(d, h, p)
+		s.fragment(d, h, outer, p)
 	default:
 		s.unprotected(d, m)
 	}

@@ -9,8 +9,9 @@ import (
 	"culvert/ike/wire"
 )
 
-// fragment opens a fragment, and handles the message once all of its fragments are there.
-func (s *ikeSA) fragment(d Datagram, h wire.Header, f *wire.EncryptedFragment) {
+// fragment opens a fragment, and handles the message once all of its fragments are there. outer are
+// the payloads before SKF{}, all of unknown types: a critical one has the message refused at once.
+func (s *ikeSA) fragment(d Datagram, h wire.Header, outer []wire.Payload, f *wire.EncryptedFragment) {
 	if !h.Response && h.MessageID != s.win.ExpectedID() {
 		s.fragmentOfLast(d, f)
 		return
@@ -25,8 +26,8 @@ func (s *ikeSA) fragment(d Datagram, h wire.Header, f *wire.EncryptedFragment) {
 		s.e.count("ike_auth_failed")
 		return
 	}
-	if err != nil {
-		s.opened(d, h, digestOf(d.Data), nil, err)
+	if _, critical := wire.UnsupportedCritical(outer); critical || err != nil {
+		s.opened(d, h, digestOf(d.Data), outer, err)
 		return
 	}
 	m, complete := r.Add(f, plain, digestOf(d.Data), s.maxReassembled())

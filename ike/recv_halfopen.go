@@ -104,7 +104,7 @@ func (t *halfOpens) open(half *halfOpen, d Datagram, m *wire.Message) {
 	var err error
 	if f, ok := wire.Find[*wire.EncryptedFragment](m.Payloads); ok {
 		var whole bool
-		if ps, digest, whole, err = t.collect(half, d, f); !whole {
+		if ps, digest, whole, err = t.collect(half, d, outer, f); !whole {
 			return
 		}
 	} else {
@@ -122,20 +122,21 @@ func (t *halfOpens) open(half *halfOpen, d Datagram, m *wire.Message) {
 }
 
 // collect opens a fragment and keeps it, if it is authentic. It returns the payloads once the
-// message is whole, or what is malformed in it.
-func (t *halfOpens) collect(half *halfOpen, d Datagram, f *wire.EncryptedFragment) (ps []wire.Payload, digest [32]byte, whole bool, err error) {
+// message is whole, or what is malformed in it, or outer, those before SKF{}, if one is critical.
+func (t *halfOpens) collect(half *halfOpen, d Datagram, outer []wire.Payload, f *wire.EncryptedFragment) (ps []wire.Payload, digest [32]byte, whole bool, err error) {
 	r, digest := half.late.win.Fragments(wire.Header{}), digestOf(d.Data)
 	if half.fragments() == 0 || !r.Wants(f) {
 		t.e.count("ike_fragment_refused")
 		return nil, digest, false, nil
 	}
 	plain, err := half.late.keys.in.OpenFragment(d.Data, f)
+	_, critical := wire.UnsupportedCritical(outer)
 	switch {
 	case errors.Is(err, suite.ErrAuth):
 		t.e.count("ike_auth_failed")
 		return nil, digest, false, nil
-	case err != nil:
-		return nil, digest, true, err
+	case err != nil, critical:
+		return outer, digest, true, err
 	}
 	m, whole := r.Add(f, plain, digest, budget.MaxMessage)
 	if !t.hold(half) {
