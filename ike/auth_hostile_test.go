@@ -290,6 +290,7 @@ func TestMalformedAuthResponse(t *testing.T) {
 		"no IDr":            {[]wire.Payload{auth}, "missing IDr payload"},
 		"half a Child SA":   {[]wire.Payload{id, auth, &wire.SA{Proposals: []wire.Proposal{testESPProposal}}}, "SA, TSi and TSr"},
 		"a nonce":           {[]wire.Payload{id, auth, &wire.Nonce{Data: make([]byte, 32)}}, "unexpected Nonce payload"},
+		"unknown method":    {[]wire.Payload{id, &wire.Auth{Method: 99, Data: make([]byte, 32)}}, "authentication method(99)"},
 		"critical, unknown": {[]wire.Payload{id, auth, &wire.Unknown{PayloadType: 200, Critical: true}}, "unsupported critical payload"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -308,7 +309,11 @@ func TestMalformedAuthResponse(t *testing.T) {
 			h.Initiator, h.Response = false, true
 			keys := a.tap.sas[[2]wire.SPI{h.InitiatorSPI, h.ResponderSPI}]
 			a.inject(a.left, a.right.home(), a.seal(keys, h, wire.FirstType(c.ps), wire.AppendPayloads(nil, c.ps)))
-			a.deliver(a.wantSend("left deletes", a.left, wire.Informational, false, "D(IKE)"))
+			tell := "D(IKE)"
+			if name == "unknown method" { // well-formed, but it proves nothing
+				tell = "N(AUTHENTICATION_FAILED)"
+			}
+			a.deliver(a.wantSend("left ends it", a.left, wire.Informational, false, tell))
 			a.wantDone(a.left, ref, c.why)
 			a.wantNoChild("lan")
 			if st := a.right.e.Status()[0]; st.State != PeerDown {
@@ -319,6 +324,31 @@ func TestMalformedAuthResponse(t *testing.T) {
 				a.fatalf("left has %d IKE SAs", n)
 			}
 		})
+	}
+}
+
+// TestChildlessAuthResponse has right's response to IKE_AUTH authenticate right and say nothing of
+// the Child SA, as of an IKE SA without one (RFC 6023): the IKE SA stays, no child comes up, the
+// command that asked for one is told so, and right is told to delete what it made.
+func TestChildlessAuthResponse(t *testing.T) {
+	a := newAttack(newPair(t, 1, nil))
+	a.script(true)
+	ref := a.left.connect("")
+	a.deliver(a.wantSend("left asks", a.left, wire.IKESAInit, false, "..."))
+	a.deliver(a.wantSend("right answers", a.right, wire.IKESAInit, true, "..."))
+	a.deliver(a.wantSend("left authenticates", a.left, wire.IKEAuth, false, "..."))
+	m := a.wantSend("right answers, which is lost", a.right, wire.IKEAuth, true, "IDr, AUTH, ...")
+	keys := a.tap.sas[[2]wire.SPI{m.hdr.InitiatorSPI, m.hdr.ResponderSPI}]
+	ps := m.payloads[:2]
+	a.inject(a.left, a.right.home(), a.seal(keys, m.hdr, wire.FirstType(ps), wire.AppendPayloads(nil, ps)))
+	a.wantDone(a.left, ref, "it has no valid Child SA")
+	a.deliver(a.wantSend("left deletes it", a.left, wire.Informational, false, "D(ESP x1)"))
+	a.deliver(a.wantSend("right answers", a.right, wire.Informational, true, "D(ESP x1)"))
+	a.wantNoChild("lan")
+	for _, s := range a.sides() {
+		if st := s.e.Status()[0]; st.State != PeerEstablished {
+			a.fatalf("%s is in state %d", s.name, st.State)
+		}
 	}
 }
 
