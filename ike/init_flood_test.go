@@ -161,6 +161,43 @@ func TestOneCallerCannotFillTheTable(t *testing.T) {
 	}
 }
 
+// TestStrangersShareIsFull has strangers of many networks begin as many IKE SAs as all of them may,
+// with valid cookies: one more is refused, and a peer at its configured address gets in.
+func TestStrangersShareIsFull(t *testing.T) {
+	const all, reserve = 64, 8
+	p := newPair(t, 3, func(p *testPair) {
+		p.right.config.Limits = EngineLimits{MaxHalfOpen: all, CookieThreshold: 4}
+	})
+	a := newAttack(p)
+	for i := range all {
+		r := a.newRogue(p.right)
+		r.from = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(i), 1}), 500)
+		r.sendInitWithCookie()
+		if full := i >= all-reserve; (r.keys == nil) != full {
+			a.fatalf("stranger %d is let in: %t", i, !full)
+		}
+	}
+	sent, refused := p.right.e.Counters()["ike_cookie_sent"], p.right.e.Counters()["ike_half_open_limit"]
+	if n := p.right.e.sas.halfOpen.Count(); n != all-reserve || refused != reserve || sent == 0 {
+		t.Errorf("%d half-open IKE SAs, %d refused, %d cookies", n, refused, sent)
+	}
+	p.up()
+	if n := p.right.e.sas.halfOpen.Count(); n != all-reserve {
+		t.Errorf("%d half-open IKE SAs: the strangers' are gone", n)
+	}
+}
+
+// sendInitWithCookie sends the request, and again with the cookie that is demanded, if one is.
+func (r *rogue) sendInitWithCookie() {
+	ps, before := r.payloads(), len(r.a.replies)
+	r.sendInit(ps)
+	for _, pk := range r.a.replies[before:] {
+		if n, ok := wire.FindNotify(pk.msg.payloads, wire.Cookie); ok {
+			r.sendInit(append([]wire.Payload{&wire.Notify{Kind: wire.Cookie, Data: n.Data}}, ps...))
+		}
+	}
+}
+
 func TestLongInit(t *testing.T) {
 	p := newPair(t, 3, nil)
 	a := newAttack(p)
