@@ -168,6 +168,37 @@ func TestPFSOfEitherSide(t *testing.T) {
 	}
 }
 
+// TestPFSMismatchIsToldInTime: the first rekeying that is refused for PFS has the cause told, and a
+// new IKE SA made at once, long before the Child SA that could not be rekeyed ends by its lifetime.
+func TestPFSMismatchIsToldInTime(t *testing.T) {
+	const life, hardEnd = 20 * time.Minute, 22 * time.Minute
+	with, without := []wire.Proposal{withGroup(testESPProposal, wire.GroupX25519)}, []wire.Proposal{testESPProposal}
+	for name, lists := range map[string][2][]wire.Proposal{"left has it": {with, without}, "right has it": {without, with}} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, func(p *testPair) {
+				for i, s := range p.sides() {
+					s.peers[0].Children[0].Proposals, s.peers[0].Children[0].Lifetime = lists[i], life
+				}
+			})
+			p.up()
+			made := p.now
+			told := p.waitFor(life, func() bool { return strings.Contains(p.left.saidAll(), "its setting for PFS differs") })
+			if n := p.left.requests(wire.CreateChildSA); n != 1 || told < life*9/10-3*time.Second || told > life*97/100+time.Second {
+				p.fatalf("told after %v and %d requests", told, n)
+			}
+			p.waitFor(life, func() bool { return p.left.said("ike-up") == 2 && p.left.said("child-up") == 2 })
+			if left := made.Add(hardEnd).Sub(p.now); left < hardEnd-life {
+				p.fatalf("the new IKE SA is up %v before the end of the Child SA", left)
+			}
+			p.drive(5 * time.Second)
+			p.wantTunnel()
+			if n := p.left.requests(wire.IKESAInit); n != 2 || p.left.said("child-down") > 0 {
+				p.fatalf("%d IKE SAs, %d times without a Child SA", n, p.left.said("child-down"))
+			}
+		})
+	}
+}
+
 // addGroup returns the proposal with another key exchange method.
 func addGroup(p wire.Proposal, group wire.TransformID) wire.Proposal {
 	p = withGroup(p, wire.GroupX25519)
