@@ -89,8 +89,9 @@ func (x *informational) response(s *ikeSA, ps []wire.Payload) {
 
 func (x *informational) abandon(s *ikeSA, _ string) {
 	for _, p := range x.pairs {
-		if heir := p.Carrier(); heir != nil && saOf(p) != s { // a successor inherited it, and must delete it
-			heir.Delete(p, x.cause, x.why)
+		// A successor inherited it, and must delete it.
+		if successor := p.Carrier(); successor != nil && saOf(p) != s {
+			successor.Delete(p, x.cause, x.why)
 		}
 	}
 	if x.otherwise != nil {

@@ -27,7 +27,7 @@ func (p *Pair) Lost(cause Cause, why string) {
 		}
 		return
 	}
-	if successor := p.heir(l); successor != nil && p.outbound == outActive {
+	if successor := p.successor(l); successor != nil && p.outbound == outActive {
 		p.giveWay(successor)
 	}
 	if len(l.pairs) == 0 {
@@ -40,9 +40,9 @@ func (p *Pair) Lost(cause Cause, why string) {
 	p.linger()
 }
 
-// heir returns the pair of the chain to send on after this one, or nil. A peer that deletes a pair
-// has its replacement; the newest pair it may not have yet.
-func (p *Pair) heir(l *Chain) *Pair {
+// successor returns the pair of the chain to send on after this one, or nil. A peer that deletes a
+// pair has its replacement; the newest pair it may not have yet.
+func (p *Pair) successor(l *Chain) *Pair {
 	best, next := l.Best(), p.next
 	if best == nil || best.creator || !best.seen.In.IsZero() || next == nil || !next.state.Usable() || next.chain != l {
 		return best
