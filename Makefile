@@ -29,13 +29,14 @@ test: peers build ## every test, real peers included (root)
 	CULVERT_BIN=$(CURDIR)/bin/culvert $(GO) test -count=1 -timeout 20m ./...
 	CULVERT_AESGCM=generic $(GO) test -count=1 ./esp/...
 
-check: ## gofmt, vet for every platform, staticcheck, govulncheck, the import rules
+check: ## gofmt, vet for every platform, staticcheck, govulncheck, the import rules, the rooms of a packet
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	for p in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./... || exit 1; done
 	$(GO) run $(STATICCHECK) ./...
 	@out=$$($(GO) run $(GOVULNCHECK) ./... 2>&1); s=$$?; echo "$$out" | tail -20; \
 	  test $$s -eq 0 || case "$$out" in *"fetching vulnerabilities"*) echo "govulncheck: its database cannot be reached, not checked";; *) exit $$s;; esac
 	$(GO) test -count=1 ./internal/house
+	CULVERT_MEASURE=1 $(GO) test -count=1 -covermode=atomic -run RoomsOfAPacket ./dataplane
 
 race: ## the tests of everything but the real peers, with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $$($(GO) list ./... | grep -v internal/e2e)
