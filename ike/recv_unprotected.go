@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"fmt"
 	"net/netip"
 
 	"culvert/ike/budget"
@@ -67,13 +68,31 @@ func (e *Engine) heedInvalidSPI(d Datagram, h wire.Header) bool {
 const maxInvalidSPI = 1024
 
 // refuseVersion answers a request of a higher major version (RFC 7296, Section 2.5). Messages of a
-// lower one, such as IKEv1, are dropped.
+// lower one, such as IKEv1, are dropped, and told.
 func (e *Engine) refuseVersion(d Datagram, h wire.Header) {
 	e.count("ike_version")
-	if h.MajorVersion < wire.MajorVersion || h.Response || !e.unprotected.AllowError(e.handling.now) {
+	if h.MajorVersion < wire.MajorVersion {
+		e.olderVersion(d, h)
+		return
+	}
+	if h.Response || !e.unprotected.AllowError(e.handling.now) {
 		return
 	}
 	e.sendError(d, h, wire.InvalidMajorVersion)
+}
+
+// olderVersion tells of a peer that calls by an older version of IKE, or answers our IKE_SA_INIT by
+// one. The SPIs stand where IKEv1 has its cookies (RFC 2408, Section 3.1), of which the responder's
+// is zero in the first message.
+func (e *Engine) olderVersion(d Datagram, h wire.Header) {
+	why := fmt.Sprintf("%v speaks IKEv%d, and we speak IKEv2 only: its connection must be set to IKEv2", d.Path.Remote(), h.MajorVersion)
+	s := e.sas.bySPI[h.InitiatorSPI]
+	switch {
+	case s != nil && s.state == saConnecting && s.net.Remote().Addr() == d.Path.Remote().Addr():
+		s.suspect(why, nil)
+	case s == nil && h.ResponderSPI == 0:
+		e.callRefused(call{from: d.Path, event: eventCallRefused, why: why})
+	}
 }
 
 // sendError answers a request with an unprotected error. It goes to the address and port that the

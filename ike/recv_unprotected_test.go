@@ -1,6 +1,8 @@
 package ike
 
 import (
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,4 +28,43 @@ func TestInvalidSPIHint(t *testing.T) {
 	if n := p.left.requests(wire.Informational); n > 3 {
 		p.fatalf("%d probes in 10 s because of forged hints", n)
 	}
+}
+
+// A peer that speaks IKEv1 is named: one that calls in its reason, and a stranger among the others;
+// one that answers us by it in the reason of the attempt, but not if anybody else does.
+func TestPeerOfIKEv1(t *testing.T) {
+	const want = "speaks IKEv1, and we speak IKEv2 only"
+	older := func(h wire.Header) []byte {
+		data := (&wire.Message{Header: h}).AppendTo(nil)
+		data[17], data[18] = 0x10, 2 // version 1.0, Identity Protection (RFC 2408, Section 3.1)
+		return data
+	}
+	a := newAttack(newPair(t, 1, nil))
+	e := a.left.e
+	call := older(wire.Header{InitiatorSPI: 7, Initiator: true})
+	a.inject(a.left, a.right.home(), call)
+	if why := e.peers.order[0].calls.Reason; !strings.Contains(why, want) {
+		t.Errorf("the reason is %q", why)
+	}
+	if n := e.Counters()["ike_version"]; n != 1 || len(a.replies) > 0 {
+		t.Errorf("%d counted, %d replies", n, len(a.replies))
+	}
+	refused := len(a.left.refused)
+	a.inject(a.left, netip.MustParseAddrPort("198.51.100.7:500"), call)
+	if list := a.left.refused[refused:]; len(list) != 1 || !strings.Contains(list[0].Text, want) {
+		t.Errorf("of a stranger: %v", list)
+	}
+
+	a.link = func(*testPacket) []time.Duration { return nil }
+	ref := a.left.connect("lan")
+	a.drive(time.Second)
+	s := e.peers.order[0].party.sas[0]
+	answer := older(wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: 9})
+	a.inject(a.left, netip.MustParseAddrPort("198.51.100.7:500"), answer)
+	if s.setup.refusal.Reason != "" {
+		t.Errorf("a stranger's answer is believed: %q", s.setup.refusal.Reason)
+	}
+	a.inject(a.left, a.right.home(), answer)
+	a.drive(time.Minute)
+	a.wantDone(a.left, ref, want)
 }
