@@ -3,6 +3,7 @@ package ike
 import (
 	"fmt"
 	"slices"
+	"testing"
 	"time"
 
 	"culvert/internal/ipsec"
@@ -279,10 +280,8 @@ func (gr *simGroup) unrest(broken *simGate) string {
 			return why
 		}
 	}
-	for _, sa := range gr.p.left.e.sas.bySPI {
-		if sa.win.Outstanding() != nil && (broken == nil || sa.party != nil && sa.party.cfg.Name != broken.side.name) {
-			return fmt.Sprintf("left waits for the answer to %v", sa.win.Outstanding().Exchange)
-		}
+	if why := gr.waits(broken); why != "" {
+		return why
 	}
 	if broken != nil {
 		return ""
@@ -301,6 +300,44 @@ func (gr *simGroup) unrest(broken *simGate) string {
 		}
 	}
 	return ""
+}
+
+// waits says which side waits for an answer, but for those to and of a broken gate. A Delete of the
+// peers' may be what waits: packets on its Child SA are lost once left has handled it.
+func (gr *simGroup) waits(broken *simGate) string {
+	for _, side := range gr.p.sides() {
+		if side.e == nil || broken != nil && side == broken.side {
+			continue
+		}
+		for _, sa := range side.e.sas.bySPI {
+			if sa.win.Outstanding() == nil {
+				continue
+			}
+			if broken == nil || sa.party != nil && sa.party.cfg.Name != broken.side.name {
+				return fmt.Sprintf("%s waits for the answer to %v", side.name, sa.win.Outstanding().Exchange)
+			}
+		}
+	}
+	return ""
+}
+
+// TestGroupWaitsForItsPeers: there is no rest while the Delete of a peer is not answered, unless
+// its gate is broken.
+func TestGroupWaitsForItsPeers(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	gr := &simGroup{simulation: &simulation{p: p}}
+	if why := gr.waits(nil); why != "" {
+		p.fatalf("at rest: %s", why)
+	}
+	p.link = func(*testPacket) []time.Duration { return nil }
+	p.right.handle(Expire{ID: p.right.main().children.Pairs()[0].SA.ID, Hard: true})
+	if got, want := gr.waits(nil), "right waits for the answer to INFORMATIONAL"; got != want {
+		p.fatalf("%q, want %q", got, want)
+	}
+	if why := gr.waits(&simGate{side: p.right}); why != "" {
+		p.fatalf("where that is broken: %s", why)
+	}
 }
 
 // mustBeUp reports whether left keeps a child up that is not active.
