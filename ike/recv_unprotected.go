@@ -129,4 +129,7 @@ func (s *ikeSA) unprotected(d Datagram, m *wire.Message) {
 		return
 	}
 	s.live.hint(lostCheck)
+	if n.Kind == wire.InvalidIKESPI {
+		s.denied()
+	}
 }

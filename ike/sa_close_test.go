@@ -65,3 +65,52 @@ func TestWithdrawnWhileAuthenticating(t *testing.T) {
 		}
 	}
 }
+
+// deniedDelete has left delete an IKE SA that its peer lost by a restart, while forged
+// INVALID_IKE_SPIs come in numbers, and returns it.
+func deniedDelete(t *testing.T, answers bool) (p *testPair, s *ikeSA) {
+	p = newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
+	p.up()
+	s = p.left.main()
+	p.right.kill()
+	if answers {
+		p.right.start()
+	}
+	p.left.handle(Disconnect{Peer: "right", By: "root", Ref: p.left.ref()})
+	return p, s
+}
+
+// TestDeleteThatIsDenied: a peer that answers each Delete by INVALID_IKE_SPI does not have the IKE
+// SA, and what was taken down ends after a few of them.
+func TestDeleteThatIsDenied(t *testing.T) {
+	p, s := deniedDelete(t, true)
+	if took := p.waitFor(time.Minute, func() bool { return s.state.ended() }); took > 6*time.Second {
+		p.fatalf("it ends after %v", took)
+	}
+}
+
+// TestForgedDenials: those that answer no Delete count once for each, so that the Delete is still
+// repeated as often.
+func TestForgedDenials(t *testing.T) {
+	p, s := deniedDelete(t, false)
+	a, h := newAttack(p), s.spi
+	forged := wire.Message{
+		Header: wire.Header{
+			InitiatorSPI: h.I, ResponderSPI: h.R, Exchange: wire.Informational, Response: true, MessageID: s.win.Outstanding().ID,
+		},
+		Payloads: []wire.Payload{&wire.Notify{Kind: wire.InvalidIKESPI}},
+	}
+	for range 20 { // 2 s: the Delete is sent twice
+		a.inject(p.left, p.right.home(), forged.AppendTo(nil))
+		p.drive(100 * time.Millisecond)
+	}
+	if s.deleteDenied() || s.state.ended() {
+		p.fatalf("many denials of few Deletes count")
+	}
+	if took := p.waitFor(time.Minute, func() bool { return s.state.ended() }); took < 15*time.Second {
+		p.fatalf("it ends after %v", took)
+	}
+	if n := p.left.e.Counters()["ike_retransmitted"]; n < livenessTries {
+		p.fatalf("%d repetitions, want %d at least", n, livenessTries)
+	}
+}

@@ -47,6 +47,8 @@ func (s *ikeSA) planInService() window.RetransmitPlan {
 	switch plan := s.configuredPlan().AtMost(livenessTries); {
 	case s.live.inDoubt(), s.live.Doubted() && s.closesByItself():
 		return plan.Within(min(s.checkTime(), s.live.doubt))
+	case s.deleteDenied():
+		return plan.Within(hintedCheck)
 	case s.live.Doubted() && s.state.ending():
 		return plan // nothing waits for it, and the peer should hear of the end
 	case s.live.Doubted(), check:
