@@ -63,6 +63,7 @@ func TestChildSANotFound(t *testing.T) {
 	p.left.rekey("lan")
 	p.drive(10 * time.Second)
 	p.wantTunnel()
+	p.wantAgreement() // no SPI is kept for the rekeying
 	if n := p.left.plane.ofPolicy(p.left.policy("lan")); n[0].sa.ID != 2 {
 		t.Errorf("child %d, want a second one", n[0].sa.ID)
 	}

@@ -127,6 +127,11 @@ func TestIKEAuthSpeaksOfResources(t *testing.T) {
 			p.left.trafficBy(1, "lan")
 			p.right.trafficBy(1, "lan")
 			p.wantIdle("nobody asks a peer that does not do it")
+			for _, s := range []*testSide{p.left, p.right} {
+				if psa := s.plane.ofPolicy(s.policy("lan"))[0]; psa.sa.PerResource {
+					p.fatalf("%+v: workers of %s's dataplane are to ask for their own", tt, s.name)
+				}
+			}
 		}
 	}
 }

@@ -289,3 +289,25 @@ func TestNextAddress(t *testing.T) {
 	p.wantTunnel()
 	p.wantNotice(p.left, "connect-failed")
 }
+
+// A second response to IKE_SA_INIT, while that to the first is computed, is counted and ignored.
+func TestSecondInitResponse(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		p.compute = func() time.Duration { return 50 * time.Millisecond }
+	})
+	p.script(true)
+	ref := p.left.connect("")
+	p.drive(time.Second)
+	p.deliver(p.wantSend("left asks", p.left, wire.IKESAInit, false, initPayloads))
+	p.drive(200 * time.Millisecond)
+	resp := p.wantSend("right answers", p.right, wire.IKESAInit, true, initPayloads)
+	p.script(false)
+	p.arrive(resp.pk)
+	p.arrive(resp.pk)
+	if n := p.left.e.Counters()["ike_stale_response"]; n != 1 {
+		t.Errorf("%d stale responses are counted, want 1", n)
+	}
+	p.drive(2 * time.Second)
+	p.wantDone(p.left, ref, "")
+	p.wantTunnel()
+}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"culvert/internal/ipsec"
 )
 
 // A reload does not undo the choice and loses nothing. Other priorities are in force at once.
@@ -83,5 +85,30 @@ func TestNetworksKey(t *testing.T) {
 	}
 	if key("10.1.0.0/16", "10.3.0.0/16") == key("10.1.0.0/16 10.3.0.0/16", "10.3.0.0/16") || key("10.1.0.0/16", "10.3.0.0/16") == key("10.3.0.0/16", "10.1.0.0/16") {
 		t.Error("other networks have the same key")
+	}
+}
+
+// A packet that asks for a policy which another one of its group has left behind is refused at
+// once. Nothing is left behind while none is active.
+func TestPacketForWhatIsLeft(t *testing.T) {
+	g := newGroup(t, 2, nil)
+	g.wantFlow(5 * time.Second)
+	g.wantActive(g.gateways[0])
+	ids := map[string]ipsec.PolicyID{}
+	for id, pol := range g.left.plane.spd {
+		ids[pol.Name.Peer] = id
+	}
+	for name, want := range map[string]int{"right": 0, "spare2": 1} {
+		id := ids[name]
+		before := g.left.failed[id]
+		g.left.handle(Acquire{Policy: id, Flow: g.left.flow(id)})
+		if n := g.left.failed[id] - before; n != want {
+			t.Errorf("a packet for %s fails %d times, want %d", name, n, want)
+		}
+	}
+	var none *standbyGroup
+	pol := g.left.e.policies.byID[ids["right"]]
+	if none.left(pol) || (&standbyGroup{}).left(pol) {
+		t.Error("a policy is left behind where none is active")
 	}
 }

@@ -68,6 +68,24 @@ func TestCheckPayloads(t *testing.T) {
 	}
 }
 
+// An SA payload may come without a proposal. It is not one of an IKE SA.
+func TestProposesIKE(t *testing.T) {
+	for what, c := range map[string]struct {
+		ps   []wire.Payload
+		want bool
+	}{
+		"no payload":  {nil, false},
+		"no SA":       {[]wire.Payload{&wire.Nonce{}}, false},
+		"no proposal": {[]wire.Payload{&wire.SA{}}, false},
+		"ESP":         {[]wire.Payload{&wire.Nonce{}, saESP}, false},
+		"IKE":         {[]wire.Payload{&wire.Nonce{}, saIKE}, true},
+	} {
+		if got := proposesIKE(c.ps); got != c.want {
+			t.Errorf("%s: got %v, want %v", what, got, c.want)
+		}
+	}
+}
+
 func TestCheckPayloadsOfRefusals(t *testing.T) {
 	cookie := &wire.Notify{Kind: wire.Cookie}
 	for _, c := range []struct {

@@ -68,3 +68,34 @@ func TestPeerOfIKEv1(t *testing.T) {
 	a.drive(time.Minute)
 	a.wantDone(a.left, ref, want)
 }
+
+// Of the protected messages with unknown SPIs only a request is answered, and none of IKE_SA_INIT.
+func TestOnlyRequestsAreAnswered(t *testing.T) {
+	for _, tt := range []struct {
+		ex       wire.ExchangeType
+		response bool
+		want     int
+	}{
+		{wire.Informational, false, 1},
+		{wire.CreateChildSA, false, 1},
+		{wire.Informational, true, 0},
+		{wire.CreateChildSA, true, 0},
+		{wire.IKESAInit, false, 0},
+		{wire.IKESAInit, true, 0},
+	} {
+		a := newAttack(newPair(t, 1, nil))
+		m := wire.Message{
+			Header: wire.Header{
+				InitiatorSPI: 0xbad, ResponderSPI: 0xbad, MajorVersion: 2, Exchange: tt.ex,
+				Initiator: true, Response: tt.response, MessageID: 7,
+			},
+			Payloads: []wire.Payload{&wire.Encrypted{Body: make([]byte, 40)}},
+		}
+		a.inject(a.right, attacker, m.AppendTo(nil))
+		a.drive(time.Second)
+		if len(a.replies) != tt.want {
+			t.Errorf("%v, response %v: %d replies, want %d", tt.ex, tt.response, len(a.replies), tt.want)
+		}
+		a.wantReplies(tt.want, wire.InvalidIKESPI)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/ike/window"
+	"culvert/ike/wire"
 )
 
 // A request that cannot be protected, because keys are used up, ends the IKE SA at once: no other
@@ -66,4 +67,26 @@ func TestMessageIDsUsedUp(t *testing.T) {
 	ref := p.left.rekey("lan")
 	p.drive(time.Second)
 	p.wantDone(p.left, ref, "exhausted")
+}
+
+// A request that follows the Delete of the IKE SA is counted and not answered.
+func TestRequestAfterDelete(t *testing.T) {
+	a := newAttack(newPair(t, 3, nil))
+	a.up()
+	a.script(true)
+	main, keys := a.established(a.left)
+	a.right.disconnect("")
+	del := a.wantSend("right deletes it", a.right, wire.Informational, false, "D(IKE)")
+	a.deliver(del)
+	a.wantSend("left agrees", a.left, wire.Informational, true, "")
+	if !main.state.ended() {
+		t.Fatalf("the IKE SA is %v", main.state)
+	}
+	h := del.hdr
+	h.MessageID++
+	a.inject(a.left, a.right.home(), a.seal(keys, h, 0, nil))
+	if n := a.left.e.Counters()["ike_message_id"]; n != 1 {
+		t.Errorf("%d messages are counted, want 1: %v", n, a.left.e.Counters())
+	}
+	a.wantIdle("the request has no answer")
 }

@@ -43,6 +43,29 @@ func TestProbesOneWayTraffic(t *testing.T) {
 	p.wantTunnel()
 }
 
+// A peer that is sent to on one Child SA and heard on another is not probed, whichever the
+// dataplane answers for first.
+func TestNoProbesAcrossChildren(t *testing.T) {
+	for _, way := range [][2]string{{"lan", "two"}, {"two", "lan"}} {
+		p := newPair(t, 1, func(p *testPair) {
+			twoChildren(p)
+			p.left.peers[0].DPD = 30 * time.Second
+		})
+		p.wantDone(p.left, p.left.connectFor2s(), "")
+		ref := p.left.connect("two")
+		p.drive(2 * time.Second)
+		p.wantDone(p.left, ref, "")
+		for range 300 {
+			p.left.traffic(way[0])
+			p.right.traffic(way[1])
+			p.drive(time.Second)
+		}
+		if n := p.left.requests(wire.Informational); n > 0 {
+			p.fatalf("sent on %s and heard on %s: %d probes, want none", way[0], way[1], n)
+		}
+	}
+}
+
 // A dead peer, and what dpd_action makes of its children.
 func TestDeadPeer(t *testing.T) {
 	for _, c := range []struct {
