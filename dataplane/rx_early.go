@@ -31,6 +31,7 @@ const (
 // earlyPacket is a copy of a datagram with a reserved SPI.
 type earlyPacket struct {
 	datagram netio.Received
+	port     int // of the worker it came to
 	since    time.Time
 }
 
@@ -61,7 +62,7 @@ func (r *rx) early(spi uint32, pkt []byte, in *netio.Received) *pair {
 		return nil
 	}
 	r.tally.add(dropEarly, q.expire(spi, r.now))
-	if q.keep(spi, pkt, in, r.now) {
+	if q.keep(spi, pkt, in, r.batch.order.owner.index, r.now) {
 		r.tally.add(countEarly, 1)
 	} else {
 		r.tally.add(dropEarly, 1)
@@ -70,13 +71,13 @@ func (r *rx) early(spi uint32, pkt []byte, in *netio.Received) *pair {
 }
 
 // keep takes a copy of a datagram, if there is room. q.mu is held.
-func (q *earlyQueue) keep(spi uint32, pkt []byte, in *netio.Received, now time.Time) bool {
+func (q *earlyQueue) keep(spi uint32, pkt []byte, in *netio.Received, port int, now time.Time) bool {
 	size := len(pkt) + earlyOverhead
 	list := q.spis[spi]
 	if len(list) >= earlyPackets || octetsOf(list)+size > earlyOctets || q.octets+size > earlyAllOctets {
 		return false
 	}
-	c := earlyPacket{datagram: *in, since: now}
+	c := earlyPacket{datagram: *in, port: port, since: now}
 	c.datagram.Data, c.datagram.SegSize, c.datagram.More = bytes.Clone(pkt), 0, false
 	q.spis[spi] = append(list, c)
 	q.octets += size
@@ -114,15 +115,15 @@ func (q *earlyQueue) take(spi uint32) []earlyPacket {
 	return list
 }
 
-// earliesArrived hands the packets of an SPI, whose SA is live by now, to the worker that the SPI
-// names.
+// earliesArrived hands the packets of an SPI, whose SA is live by now, to the worker that they came
+// to: the next ones come to it as well, and it receives these first.
 func (p *Plane) earliesArrived(spi uint32) {
 	q := &p.earlies
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	dropped := q.expire(spi, p.cfg.Now())
 	if list := q.take(spi); len(list) > 0 {
-		dropped += len(list) - p.workers[spi%uint32(len(p.workers))].mail.putEarly(list)
+		dropped += len(list) - p.workers[list[len(list)-1].port].mail.putEarly(list)
 	}
 	p.tally.add(dropEarly, dropped)
 }

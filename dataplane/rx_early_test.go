@@ -127,7 +127,7 @@ func TestEarlyESPIsNotOvertaken(t *testing.T) {
 func TestEarlyESPIsBounded(t *testing.T) {
 	g := newGateway(t, 1, nil)
 	r := &g.workers[0].rx
-	r.now = time.Unix(1000, 0)
+	r.now, r.batch.order = time.Unix(1000, 0), r.order
 	in := &netio.Received{Path: ipsec.NATPath(outerA, outerB)}
 	come := func(spi uint32, size, n int) (kept int) {
 		before := len(g.earlies.spis[spi])
@@ -231,5 +231,26 @@ func TestEarlyESPWithoutItsSA(t *testing.T) {
 			g.wantCounter(t, "esp_early_dropped", dropped)
 			g.wantCounter(t, "esp_unknown_spi", tt.unknown)
 		})
+	}
+}
+
+// Early ESP is received by the worker that it came to, whatever its SPI is: what comes later comes
+// there as well.
+func TestEarlyESPStaysWithItsPort(t *testing.T) {
+	g := newGateway(t, 2, nil) // not running
+	sa, p := reservedSA(t, g, 1)
+	other := 1 - int(sa.SPIIn)%2
+	g.ports[other].in.put(nil, netio.Received{Data: p.seal(esp.NextIPv4, numberedPacket(0)), Path: ipsec.RawPath(outerA.Addr(), outerB.Addr())})
+	g.workers[other].now = time.Now()
+	if _, err := g.workers[other].rx.drain(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	_, here, _ := g.workers[other].mail.take()
+	_, there, _ := g.workers[1-other].mail.take()
+	if len(here) != 1 || len(there) != 0 {
+		t.Errorf("%d packets for the worker that has the port, and %d for the other", len(here), len(there))
 	}
 }
