@@ -230,8 +230,9 @@ func (s *sad) changeForeign(change func(map[uint32]*pair)) {
 }
 
 // AllocSPI chooses an inbound SPI: unpredictable, free, never 0 to 255. A resource is a worker
-// counted from 1: the SPI then leads its packets to that worker; 0: to any. The SPI is the caller's
-// until FreeSPI, or until RemoveSA of the pair it was installed with. Any goroutine may call it.
+// counted from 1: over UDP the SPI then leads its packets to that worker; 0: to any. The SPI is the
+// caller's until FreeSPI, or until RemoveSA of the pair it was installed with. Any goroutine may
+// call it.
 func (p *Plane) AllocSPI(resource int) (uint32, error) {
 	if resource <= 0 || resource > len(p.workers) {
 		return p.sad.alloc(anyRest, 1)

@@ -83,7 +83,7 @@ func TestOnlyReadySocketsAreRead(t *testing.T) {
 		if err := rx.Recv(nil, &in); !errors.Is(err, ErrWouldBlock) {
 			t.Errorf("Recv = %v from a socket that it was not told of", err)
 		}
-		for i, s := range rx.socks {
+		for i, s := range rx.heard {
 			if s.v6 != v6 || s.raw == encap {
 				rx.Ready(i)
 			}
@@ -94,7 +94,7 @@ func TestOnlyReadySocketsAreRead(t *testing.T) {
 		if in := recv(t, rx, nil); !bytes.Equal(in.Data, out.Data) {
 			t.Error("something else came")
 		}
-		for _, s := range rx.socks {
+		for _, s := range rx.heard {
 			if s.ready.Load() {
 				t.Errorf("socket v6=%t, raw=%t is dry and still looked at", s.v6, s.raw)
 			}

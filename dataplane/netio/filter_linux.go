@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Packets go to the worker given by the SPI modulo the number of workers, on every kind of socket,
-// so that all packets of an SA come to one worker, in order. On the NAT port everything but ESP
-// goes to the control plane's own socket, which thus has a receive buffer that ESP cannot fill.
+// On the NAT port, ESP goes to the worker given by the SPI modulo the number of workers, so that
+// all packets of an SA come to one worker, in order. Everything else goes to the control plane's
+// own socket, which thus has a receive buffer that ESP cannot fill. Of the raw sockets of a listen
+// address one receives: each further one would cost a copy of every packet.
 
 // steerUDP makes the kernel choose among the sockets bound to fd's address and port, in the order
 // of their binding: the workers' sockets, then the control plane's. The program sees the UDP
@@ -29,20 +30,9 @@ func steerUDP(fd, workers int) error {
 	})
 }
 
-// shareRaw lets only the given worker's packets into the raw socket fd: each raw socket gets a copy
-// of every packet. The filter sees IPv4 packets from the IP header on and IPv6 ones from the ESP
-// header on.
-func shareRaw(fd int, v6 bool, worker, workers int) error {
-	load := []bpf.Instruction{bpf.LoadMemShift{Off: 0}, bpf.LoadIndirect{Off: 0, Size: 4}}
-	if v6 {
-		load = []bpf.Instruction{bpf.LoadAbsolute{Off: 0, Size: 4}}
-	}
-	return attach(fd, unix.SO_ATTACH_FILTER, append(load,
-		bpf.ALUOpConstant{Op: bpf.ALUOpMod, Val: uint32(workers)},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(worker), SkipFalse: 1},
-		bpf.RetConstant{Val: 0xffffffff},
-		bpf.RetConstant{Val: 0},
-	))
+// takeNothing lets no packet into the socket fd.
+func takeNothing(fd int) error {
+	return attach(fd, unix.SO_ATTACH_FILTER, []bpf.Instruction{bpf.RetConstant{Val: 0}})
 }
 
 func attach(fd, option int, prog []bpf.Instruction) error {

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// Every packet comes to the worker of its SPI, once, and to no other.
-func TestWorkersShareBySPI(t *testing.T) {
+// Every packet comes to one worker and to no other: over UDP to that of its SPI, and of IP protocol
+// 50 to that which receives for the listen address, the first of IPv4 and the second of IPv6.
+func TestOneWorkerReceives(t *testing.T) {
 	const workers = 3
 	p := newPair(t, workers)
 	buf := make([]byte, 65535)
@@ -17,7 +18,7 @@ func TestWorkersShareBySPI(t *testing.T) {
 			if err := sendOne(p.netA.Ports()[int(spi)%2], &out); err != nil { // the sender does not matter
 				t.Fatal(err)
 			}
-			in := recv(t, p.netB.Ports()[spi%workers], buf)
+			in := recv(t, p.netB.Ports()[p.receiver(spi, v6, encap)], buf)
 			if !bytes.Equal(in.Data, out.Data) {
 				t.Fatalf("SPI %d: got %x", spi, in.Data)
 			}

@@ -98,7 +98,7 @@ func (m *message) prepareSend(s *socket, out *Outgoing, segSize int) {
 	to := out.Path.Remote()
 	m.setName(s.v6, to)
 	n := 0
-	if local := out.Path.Local().Addr(); local.Is6() == s.v6 && local.IsValid() && !local.IsUnspecified() {
+	if local := s.source(out); local.Is6() == s.v6 && local.IsValid() && !local.IsUnspecified() {
 		n = m.putPacketInfo(s.v6, local, zoneID(to.Addr()))
 	}
 	if s.v6 {

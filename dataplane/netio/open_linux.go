@@ -46,7 +46,7 @@ func (n *Net) listenNAT(a netip.Addr, cfg *Config) error {
 		if err != nil {
 			return bindError("the NAT port", at(a, n.natPort), "nat_port", err)
 		}
-		p.socks = append(p.socks, s)
+		p.addSocket(s)
 		n.natPort = s.bound.Port()
 		if first == nil {
 			first = s
@@ -76,19 +76,20 @@ func (n *Net) openSidings(cfg *Config) {
 	}
 }
 
-// openRaw opens the raw sockets of IP protocol 50: each worker's, and one that only sends.
+// openRaw opens the raw sockets of IP protocol 50: for each listen address each worker's, of which
+// one receives, and one for fragments, which only sends. The addresses are spread over the workers.
 func (n *Net) openRaw(cfg *Config) error {
-	for _, c := range n.conns {
-		if err := n.listenRaw(c.bound.Addr(), cfg); err != nil {
+	for i, c := range n.conns {
+		if err := n.listenRaw(c.bound.Addr(), i%cfg.Workers, cfg); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (n *Net) listenRaw(a netip.Addr, cfg *Config) error {
+func (n *Net) listenRaw(a netip.Addr, receiver int, cfg *Config) error {
 	for i := range cfg.Workers + 1 {
-		s, err := (&socket{v6: a.Is6(), raw: true, frag: i == cfg.Workers, bound: at(a, 0)}).open(cfg)
+		s, err := (&socket{v6: a.Is6(), raw: true, frag: i == cfg.Workers, deaf: i != receiver, bound: at(a, 0)}).open(cfg)
 		switch {
 		case err == nil:
 		case absent(a, err):
@@ -102,10 +103,7 @@ func (n *Net) listenRaw(a netip.Addr, cfg *Config) error {
 		if s.frag {
 			n.frag = append(n.frag, s)
 		} else {
-			n.ports[i].socks = append(n.ports[i].socks, s)
-		}
-		if err := shareRaw(s.fd, s.v6, i, cfg.Workers); err != nil { // index cfg.Workers: none
-			return err
+			n.ports[i].addSocket(s)
 		}
 	}
 	n.rawESP = true

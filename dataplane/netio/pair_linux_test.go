@@ -140,6 +140,18 @@ func mustBeDry(t *testing.T, p Port, buf []byte) {
 	}
 }
 
+// receiver returns the worker of two or more that receives protocol 50, or the packets of an SPI
+// over UDP.
+func (p *pair) receiver(spi uint32, v6, encap bool) int {
+	switch {
+	case encap:
+		return int(spi) % len(p.netB.ports)
+	case v6: // the second listen address
+		return 1
+	}
+	return 0
+}
+
 // espPacket returns a packet that looks like ESP to the sockets.
 func espPacket(spi uint32, n int) []byte {
 	b := make([]byte, n)

@@ -15,9 +15,10 @@ import (
 // scheduler of each costs more than it gains (docs/decisions.md, section 4). A loop over them must
 // sleep in an ordinary system call.
 type port struct {
-	socks []*socket
+	socks []*socket // to send
+	heard []*socket // those of them that receive
 	frag  []*socket // shared with the other ports, and only used to send
-	at    int       // the socket that was read last, by any port
+	at    int       // of heard, the one that was read last, by any port
 
 	burst *burst
 	rest  run // the undelivered rest of a coalesced message
@@ -38,7 +39,7 @@ func newPort(f *firewall, cfg *Config) *port {
 }
 
 // Ready implements Port.
-func (p *port) Ready(i int) { p.socks[i].ready.Store(true) }
+func (p *port) Ready(i int) { p.heard[i].ready.Store(true) }
 
 // Recv implements Port. The data is in the port's own memory.
 func (p *port) Recv(_ []byte, in *Received) error { return p.recv(p, in) }
@@ -76,11 +77,11 @@ func (p *port) recv(host *port, in *Received) error {
 // next returns the next socket that may have packets, in turn: the others wait for one burst at
 // most.
 func (p *port) next() *socket {
-	for range p.socks {
-		if p.at++; p.at >= len(p.socks) {
+	for range p.heard {
+		if p.at++; p.at >= len(p.heard) {
 			p.at = 0
 		}
-		if s := p.socks[p.at]; s.ready.Load() {
+		if s := p.heard[p.at]; s.ready.Load() {
 			return s
 		}
 	}
@@ -180,11 +181,19 @@ func (p *port) takeRaw(s *socket, m *message, data []byte, r *received, in *Rece
 
 // FDs implements Port.
 func (p *port) FDs() []int {
-	fds := make([]int, len(p.socks))
-	for i, s := range p.socks {
+	fds := make([]int, len(p.heard))
+	for i, s := range p.heard {
 		fds[i] = s.fd
 	}
 	return fds
+}
+
+// addSocket gives the port a socket.
+func (p *port) addSocket(s *socket) {
+	p.socks = append(p.socks, s)
+	if !s.deaf {
+		p.heard = append(p.heard, s)
+	}
 }
 
 // socketFor returns the socket for out: of its kind and family, and bound to its source if there

@@ -11,10 +11,11 @@ import (
 // TestRecvFor: a port receives the packets of another worker's sockets, in order, into memory of
 // its own.
 func TestRecvFor(t *testing.T) {
-	const spi = 1000 // of the first of two workers
+	const spi = 1000
 	p := newPair(t, 2)
-	host, helper := p.netB.Ports()[0], p.netB.Ports()[1].(Helper)
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
+		by := p.receiver(spi, v6, encap)
+		host, helper := p.netB.Ports()[by], p.netB.Ports()[1-by].(Helper)
 		send := func(first, n int) {
 			for i := range n {
 				if err := sendOne(p.netA.Ports()[0], &Outgoing{Data: espPacket(spi, 100+first+i), Path: espPath(encap, netip.AddrPort{}, at(addrB[v6], port))}); err != nil {
@@ -66,9 +67,9 @@ func TestRecvFor(t *testing.T) {
 			}
 		}
 		mustBeDry(t, host, bufs[0])
-		mustBeDry(t, p.netB.Ports()[1], bufs[1])
+		mustBeDry(t, p.netB.Ports()[1-by], bufs[1])
 	})
-	if err := helper.RecvFor(nil, make([]byte, 100), new(Received)); !errors.Is(err, errStranger) {
+	if err := p.netB.Ports()[1].(Helper).RecvFor(nil, make([]byte, 100), new(Received)); !errors.Is(err, errStranger) {
 		t.Errorf("receiving for a port of something else: %v", err)
 	}
 }

@@ -63,33 +63,15 @@ func (s *socket) tryOpenSidings(cfg *Config) (err error) {
 		return err
 	}
 	for range maxSidings {
-		d, err := (&socket{v6: s.v6, raw: s.raw, bound: s.bound}).open(cfg)
+		// In UDP it never receives, because it was bound after the sockets that datagrams are
+		// steered to.
+		d, err := (&socket{v6: s.v6, raw: s.raw, deaf: s.raw, bound: s.bound}).open(cfg)
 		if err != nil {
 			return err
 		}
 		s.side.socks = append(s.side.socks, d)
-		if err := d.deafen(cfg.Workers); err != nil {
-			return err
-		}
 	}
 	return nil
-}
-
-// deafen keeps a siding from receiving. In UDP it never does, because it was bound after the
-// sockets that datagrams are steered to. A raw one would get a copy of each packet; connected, it
-// gets those of one address, and its filter takes none of them. It sends to any destination.
-func (s *socket) deafen(workers int) error {
-	if !s.raw {
-		return nil
-	}
-	if err := shareRaw(s.fd, s.v6, workers, workers); err != nil {
-		return err
-	}
-	none := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	if s.v6 {
-		none = netip.IPv6Loopback()
-	}
-	return unix.Connect(s.fd, sockaddr(netip.AddrPortFrom(none, 0)))
 }
 
 // way returns the socket for out: s or a siding.
@@ -97,9 +79,6 @@ func (s *socket) way(out *Outgoing) *socket {
 	remote := out.Path.Remote().Addr()
 	for i := range s.side.moved[:s.side.movedN] {
 		if m := &s.side.moved[i]; m.remote == remote {
-			if s.raw && !out.Path.Local().Addr().IsValid() {
-				return s // the siding is connected, and has its own source
-			}
 			return m.to
 		}
 	}

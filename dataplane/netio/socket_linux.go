@@ -23,6 +23,7 @@ type socket struct {
 	v6    bool
 	raw   bool           // IP protocol 50 rather than UDP
 	frag  bool           // only sends, with fragmentation of large packets
+	deaf  bool           // a raw one that only sends
 	bound netip.AddrPort // the address may be unspecified
 	drops uint32         // the kernel's last count of drops
 	ready atomic.Bool    // there may be packets to read: set by the worker, cleared by any port that finds none
@@ -106,6 +107,9 @@ func (s *socket) setup(cfg *Config) error {
 			return err
 		}
 	}
+	if s.deaf {
+		return s.deafen()
+	}
 	if err := unix.Bind(s.fd, sockaddr(s.bound)); err != nil {
 		return err
 	}
@@ -118,6 +122,37 @@ func (s *socket) setup(cfg *Config) error {
 	}
 	s.bound = netip.AddrPortFrom(s.bound.Addr(), portOf(sa))
 	return nil
+}
+
+// Addresses that nothing of IP protocol 50 arrives at: the limited broadcast (RFC 919), and a
+// multicast address that is never assigned to a group (RFC 4291, Section 2.7.1).
+var (
+	deafIPv4 = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	deafIPv6 = netip.AddrFrom16([16]byte{0: 0xff, 1: 0x0e})
+)
+
+// deafen keeps a raw socket from receiving. The kernel makes a copy of each packet for each raw
+// socket whose address it fits, and looks at the filter only then. Bound to an address that is no
+// host's, the socket costs nothing when packets arrive; and unlike any other address, one of a
+// group or a broadcast does not become the source of what is sent.
+func (s *socket) deafen() error {
+	if err := takeNothing(s.fd); err != nil {
+		return err
+	}
+	nowhere := deafIPv4
+	if s.v6 {
+		nowhere = deafIPv6
+	}
+	return unix.Bind(s.fd, sockaddr(netip.AddrPortFrom(nowhere, 0)))
+}
+
+// source returns the source address of out, if need be that of s, which the kernel does not know of
+// a deaf socket. Unspecified: the system chooses it.
+func (s *socket) source(out *Outgoing) netip.Addr {
+	if local := out.Path.Local().Addr(); local.IsValid() && !local.IsUnspecified() {
+		return local
+	}
+	return s.bound.Addr()
 }
 
 // commonOptions are those of every socket: local address and TOS of received packets, mark,
