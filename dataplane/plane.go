@@ -48,6 +48,8 @@ type Config struct {
 	LinkMTU func(local, remote netip.Addr) int
 	// TooBig delivers ICMP errors about packets too big for their path. Nil: none.
 	TooBig <-chan netio.TooBig
+	// Inlet is told of the inbound SAs of IP protocol 50. Nil: nobody is.
+	Inlet Inlet
 	// Probe enables probes, which confirm and search path MTUs, and answers to those of peers.
 	Probe bool
 	// AskIKE has IKE find the path MTUs of peers that answer no probes (ipsec.EventProbePath).
@@ -66,6 +68,23 @@ type Config struct {
 	Now  func() time.Time // nil: time.Now
 	Log  *slog.Logger     // nil: none
 }
+
+// An Inlet takes ESP past the IP stack. Its methods return soon; any goroutine may call them.
+type Inlet interface {
+	// Expect tells that the SPI may become an SA's, and that packets may come before they do.
+	Expect(spi uint32)
+	// Live tells of an inbound SA of IP protocol 50.
+	Live(spi uint32)
+	// Gone tells that no SA has the SPI any more.
+	Gone(spi uint32)
+}
+
+// noInlet is told of SPIs that nobody wants to know.
+type noInlet struct{}
+
+func (noInlet) Expect(uint32) {}
+func (noInlet) Live(uint32)   {}
+func (noInlet) Gone(uint32)   {}
 
 // Plane is the dataplane. Its methods may be called by any goroutine, before, during and after Run.
 type Plane struct {
@@ -108,6 +127,9 @@ func New(cfg Config) (*Plane, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Inlet == nil {
+		cfg.Inlet = noInlet{}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -53,8 +53,16 @@ func (p *Plane) publish(c *pair) (err error) {
 	p.nudge()
 	if c.in != nil {
 		p.earliesArrived(c.sa.SPIIn)
+		p.tellInlet(c)
 	}
 	return nil
+}
+
+// tellInlet tells of the pair's inbound SA, if its packets come by IP protocol 50.
+func (p *Plane) tellInlet(c *pair) {
+	if to := c.outer.Load(); c.in != nil && to.Via() == ipsec.Raw {
+		p.cfg.Inlet.Live(c.sa.SPIIn)
+	}
 }
 
 // clearKeys wipes the keys of the pair's ciphers at once. No goroutine may be using the pair any
@@ -178,6 +186,7 @@ func (p *Plane) remove(c *pair) {
 	delete(p.pairs, c.sa.ID)
 	if c.in != nil {
 		p.sad.remove(c)
+		p.cfg.Inlet.Gone(c.sa.SPIIn)
 	}
 	p.countMTU(int(c.mtu.Load()), -1)
 	c.active = false
@@ -200,6 +209,7 @@ func (p *Plane) SetPath(id ipsec.ChildID, to ipsec.Path) {
 	}
 	p.part(c)
 	c.outer.Store(&to)
+	p.tellInlet(c)
 	p.join(c, link)
 	p.restart(c)
 	p.nudge()

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"runtime"
@@ -182,5 +183,39 @@ func TestPairLeavesItsPath(t *testing.T) {
 	defer a.mu.Unlock()
 	if at := a.pairs[1].path; at == old || len(at.pairs) != 1 || len(old.pairs) != 0 || a.paths.idle != 1 {
 		t.Errorf("the old path has %d pairs, the new one %d, %d are idle", len(old.pairs), len(at.pairs), a.paths.idle)
+	}
+}
+
+// inletCalls is an Inlet that notes what it is told.
+type inletCalls []string
+
+func (l *inletCalls) Expect(spi uint32) { *l = append(*l, fmt.Sprint("expect ", spi)) }
+func (l *inletCalls) Live(spi uint32)   { *l = append(*l, fmt.Sprint("live ", spi)) }
+func (l *inletCalls) Gone(spi uint32)   { *l = append(*l, fmt.Sprint("gone ", spi)) }
+
+// The inlet is told of an SPI before it is handed out, of an SA of IP protocol 50 when it is there
+// or comes to this path, and of the end of both.
+func TestInletIsTold(t *testing.T) {
+	told := &inletCalls{}
+	a := newGateway(t, 1, func(c *Config) { c.Inlet = told })
+	unused, err := a.AllocSPI(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.FreeSPI(unused)
+	a.FreeSPI(unused)
+	sa := childSA(t, a, newGateway(t, 1, nil), 1)
+	raw := ipsec.RawPath(outerA.Addr(), outerB.Addr())
+	sa.Path = raw
+	if err := a.InstallInbound(sa); err != nil {
+		t.Fatal(err)
+	}
+	a.FreeSPI(sa.SPIIn) // which it is not
+	a.SetPath(1, ipsec.NATPath(outerA, outerB))
+	a.SetPath(1, raw)
+	a.RemoveSA(1)
+	want := fmt.Sprintf("[expect %d gone %d expect %d live %d live %d gone %d]", unused, unused, sa.SPIIn, sa.SPIIn, sa.SPIIn, sa.SPIIn)
+	if got := fmt.Sprint(*told); got != want {
+		t.Errorf("told %s, want %s", got, want)
 	}
 }

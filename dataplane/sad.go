@@ -150,17 +150,18 @@ func (s *sad) grow() {
 	s.table.Store(table)
 }
 
-// free gives back an SPI that was handed out and never installed.
-func (s *sad) free(spi uint32) {
+// free gives back an SPI that was handed out and never installed, and reports whether it was.
+func (s *sad) free(spi uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slot := spi & s.mask()
 	if spi == 0 || s.taken[slot] != spi || s.table.Load().slots[slot].Load() != nil {
-		return
+		return false
 	}
 	s.taken[slot] = 0
 	s.count--
 	s.reserved.Delete(spi)
+	return true
 }
 
 // isReserved reports whether the SPI was handed out and is not installed yet. Any goroutine may
@@ -234,15 +235,22 @@ func (s *sad) changeForeign(change func(map[uint32]*pair)) {
 // caller's until FreeSPI, or until RemoveSA of the pair it was installed with. Any goroutine may
 // call it.
 func (p *Plane) AllocSPI(resource int) (uint32, error) {
-	if resource <= 0 || resource > len(p.workers) {
-		return p.sad.alloc(anyRest, 1)
+	rest, workers := anyRest, 1
+	if resource > 0 && resource <= len(p.workers) {
+		rest, workers = resource-1, len(p.workers)
 	}
-	return p.sad.alloc(resource-1, len(p.workers))
+	spi, err := p.sad.alloc(rest, workers)
+	if err == nil {
+		p.cfg.Inlet.Expect(spi)
+	}
+	return spi, err
 }
 
 // FreeSPI gives back an SPI that was never installed; others are not affected. Any goroutine may
 // call it.
 func (p *Plane) FreeSPI(spi uint32) {
-	p.sad.free(spi)
+	if p.sad.free(spi) {
+		p.cfg.Inlet.Gone(spi)
+	}
 	p.earliesLost(spi)
 }

@@ -62,6 +62,9 @@ func render(st *control.Status, counters, colour bool, width int) string {
 	if line := guardLine(&st.Guard); counters && line != "" {
 		fmt.Fprintf(&b, "\nguard: %s\n", fold(clean(line), len("guard: "), width))
 	}
+	if st.FastPath != "" && counters {
+		fmt.Fprintf(&b, "\nfast path of protocol 50: %s\n", fold(clean(st.FastPath), len("fast path of protocol 50: "), width))
+	}
 	if line := nonZero(st.Counters); counters && line != "" {
 		fmt.Fprintf(&b, "\ncounters: %s\n", fold(clean(line), len("counters: "), width))
 	}

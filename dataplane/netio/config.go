@@ -19,8 +19,9 @@ type Config struct {
 	// the tunnels. 0: none. Linux only.
 	Mark uint32
 	// IKETOS is the TOS or traffic class octet of IKE: the DSCP in its upper six bits. Linux only.
-	IKETOS uint8
-	RawESP bool // also IP protocol 50, where the system supports it
+	IKETOS   uint8
+	RawESP   bool // also IP protocol 50, where the system supports it
+	FastPath bool // protocol 50 may pass by the IP stack where the system allows it
 	// NoOffloads turns UDP_SEGMENT and UDP_GRO off: datagrams are sent and received one by one.
 	NoOffloads bool
 	Log        *slog.Logger

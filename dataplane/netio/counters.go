@@ -13,6 +13,7 @@ type counters struct {
 	sendErrors  atomic.Uint64 // not sent for any other reason
 	moved       atomic.Uint64 // remotes that filled the send buffer and were moved to another
 	gsoRefused  atomic.Uint64 // refusals of UDP_SEGMENT by the kernel or a device
+	ring        atomic.Uint64 // packets of IP protocol 50 received past the IP stack
 }
 
 // lost counts n datagrams that were not sent.
@@ -41,4 +42,5 @@ func (c *counters) addTo(m map[string]uint64) {
 	m["net_send_errors"] += c.sendErrors.Load()
 	m["net_send_moved"] += c.moved.Load()
 	m["net_gso_refused"] += c.gsoRefused.Load()
+	m["net_ring"] += c.ring.Load()
 }

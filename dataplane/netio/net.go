@@ -19,6 +19,7 @@ type Net struct {
 	ikePort, natPort uint16
 	mark             uint32
 	rawESP           bool
+	inlet            *inlet // nil: none
 	log              *slog.Logger
 	once             sync.Once
 }
@@ -56,6 +57,7 @@ func Open(cfg Config) (*Net, error) {
 		p.frag = n.frag
 	}
 	n.openRaws(&cfg)
+	n.openInlet(&cfg)
 	n.ikeSide.start()
 	n.icmpSide.start(ports{n.ikePort, n.natPort}, cfg.Log)
 	return n, nil
@@ -124,6 +126,9 @@ func (n *Net) Counters() map[string]uint64 {
 	for _, p := range n.ports {
 		p.count.addTo(m)
 	}
+	if n.inlet != nil {
+		m["net_ring_full"] = n.inlet.full()
+	}
 	m["net_truncated"] += n.truncated.Load()
 	m["net_send_errors"] += n.sendErrors.Load()
 	m["net_send_refused"] = n.firewall.refused.Load()
@@ -138,6 +143,9 @@ func (n *Net) Counters() map[string]uint64 {
 // Close closes every socket; a waiting ReadIKE returns net.ErrClosed. Further calls do nothing.
 func (n *Net) Close() error {
 	n.once.Do(func() {
+		if n.inlet != nil {
+			n.inlet.close()
+		}
 		n.ikeSide.close()
 		n.icmpSide.close()
 		n.links.close()

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 
 	"culvert/internal/ipsec"
 
@@ -23,6 +24,11 @@ type port struct {
 	burst *burst
 	rest  run // the undelivered rest of a coalesced message
 
+	bell      *bell                // of the ring; nil: there will be none
+	ring      atomic.Pointer[ring] // nil: not yet
+	ringBurst ringBurst            // of any port's ring
+	ringFirst bool                 // the ring's turn is before the sockets', at any port
+
 	out     outbound
 	one     message // of a datagram sent by itself
 	errs    message // of ICMP errors
@@ -39,7 +45,13 @@ func newPort(f *firewall, cfg *Config) *port {
 }
 
 // Ready implements Port.
-func (p *port) Ready(i int) { p.heard[i].ready.Store(true) }
+func (p *port) Ready(i int) {
+	if i == len(p.heard) {
+		p.heardBell()
+		return
+	}
+	p.heard[i].ready.Store(true)
+}
 
 // Recv implements Port. The data is in the port's own memory.
 func (p *port) Recv(_ []byte, in *Received) error { return p.recv(p, in) }
@@ -65,11 +77,22 @@ func (p *port) recv(host *port, in *Received) error {
 		}
 		return nil
 	}
+	if p.ringBurst.more() {
+		p.takeRing(in)
+		return nil
+	}
+	p.ringBurst.finish()
+	if host.ringFirst = !host.ringFirst; host.ringFirst && p.recvRing(host, in) {
+		return nil
+	}
 	for s := host.next(); s != nil; s = host.next() {
 		got, err := p.recvFrom(s, in)
 		if got || err != nil {
 			return err
 		}
+	}
+	if p.recvRing(host, in) {
+		return nil
 	}
 	return ErrWouldBlock
 }
@@ -181,9 +204,12 @@ func (p *port) takeRaw(s *socket, m *message, data []byte, r *received, in *Rece
 
 // FDs implements Port.
 func (p *port) FDs() []int {
-	fds := make([]int, len(p.heard))
+	fds := make([]int, len(p.heard), len(p.heard)+1)
 	for i, s := range p.heard {
 		fds[i] = s.fd
+	}
+	if p.bell != nil {
+		fds = append(fds, p.bell.fd())
 	}
 	return fds
 }

@@ -88,6 +88,7 @@ spin_us = 50
 mtu = 1400
 mtu_min = 600
 offloads = "none"
+fast_path = "off"
 guard = "require"
 mark = "0x1000/0x3000"
 route_table = 900

@@ -19,6 +19,7 @@ type Status struct {
 	Version   int               `json:"version"`
 	Uptime    float64           `json:"uptime_s"`
 	Guard     Guard             `json:"guard"`
+	FastPath  string            `json:"fast_path"` // how ESP comes as IP protocol 50: off, idle, on: DEVICES, socket: REASON
 	Peers     []Peer            `json:"peers"`
 	Strangers []Stranger        `json:"strangers"`
 	Counters  map[string]uint64 `json:"counters"`

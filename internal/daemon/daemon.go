@@ -63,6 +63,7 @@ type (
 	network interface {
 		LocalAddr(remote netip.Addr) (netip.Addr, error)
 		RawESP() bool // reports whether ESP over IP protocol 50 is possible
+		FastPath() string
 		Counters() map[string]uint64
 	}
 )

@@ -223,7 +223,8 @@ func (f *fakeParts) Strangers() []driver.Stranger  { return f.strangers }
 func (f *fakeParts) LocalAddr(netip.Addr) (netip.Addr, error) {
 	return netip.MustParseAddr("192.0.2.1"), nil
 }
-func (f *fakeParts) RawESP() bool { return f.rawESP }
+func (f *fakeParts) RawESP() bool     { return f.rawESP }
+func (f *fakeParts) FastPath() string { return "on: eth0" }
 
 // plane is fakeParts as the packet path.
 type plane struct{ *fakeParts }

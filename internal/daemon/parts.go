@@ -72,7 +72,7 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcs))
 	if p.net, err = netio.Open(netio.Config{
 		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: c.Mark.Value, IKETOS: c.DSCP << 2, RawESP: needsRawESP(cfg), Log: p.log,
-		NoOffloads: c.NoOffloads,
+		NoOffloads: c.NoOffloads, FastPath: !c.NoFastPath,
 	}); err != nil {
 		return err
 	}
@@ -113,6 +113,7 @@ func needsRawESP(cfg *config.Config) bool {
 func (p *parts) join(c *config.Daemon) error {
 	plane, err := dataplane.New(dataplane.Config{
 		Queues: p.device.Queues(), Offloads: p.device.Offloads(), Ports: p.net.Ports(), LinkMTU: p.net.LinkMTU, TooBig: p.net.TooBig(), Probe: true, AskIKE: netio.CanProbeIKE, MTU: c.MTU, MinMTU: c.MTUMin, SetMTU: p.device.SetMTU, Spin: c.Spin, Log: p.log,
+		Inlet: p.net,
 		OnIKE: func(r *netio.Received) { p.driver.Deliver(r.Path, r.Data) },
 	})
 	if err != nil {

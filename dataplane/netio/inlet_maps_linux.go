@@ -1,0 +1,129 @@
+package netio
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// maxOurs is the most addresses that packets are taken for past the IP stack.
+const maxOurs = 4096
+
+// inletMaps are what the program at the devices reads and writes.
+type inletMaps struct {
+	known, ours, rings, bells *ebpf.Map
+	program                   *ebpf.Program
+	table                     spiTable // known's memory
+	memory                    [][]byte // the rings'
+}
+
+func mapOf(name string, t ebpf.MapType, key, value, n int, flags uint32) *ebpf.MapSpec {
+	return &ebpf.MapSpec{Name: name, Type: t, KeySize: uint32(key), ValueSize: uint32(value), MaxEntries: uint32(n), Flags: flags}
+}
+
+// ringSpec describes the map of a ring.
+func ringSpec() *ebpf.MapSpec {
+	return mapOf("culvert_ring", ebpf.Array, 4, slotSize, 1+ringSlots, unix.BPF_F_MMAPABLE)
+}
+
+// newInletMaps makes the maps, without a ring yet, and loads the program.
+func newInletMaps(bells []*bell) (_ *inletMaps, err error) {
+	m := &inletMaps{}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	workers := len(bells)
+	rings, doors := mapOf("culvert_rings", ebpf.ArrayOfMaps, 4, 4, workers, 0), mapOf("culvert_bells", ebpf.ArrayOfMaps, 4, 4, workers, 0)
+	rings.InnerMap = ringSpec()
+	doors.InnerMap = &ebpf.MapSpec{Type: ebpf.RingBuf, MaxEntries: uint32(os.Getpagesize())}
+	for _, c := range []struct {
+		to   **ebpf.Map
+		spec *ebpf.MapSpec
+	}{
+		{&m.known, mapOf("culvert_spis", ebpf.Array, 4, 4*knownSlots, 1, unix.BPF_F_MMAPABLE)},
+		{&m.ours, mapOf("culvert_addrs", ebpf.Hash, 16, 4, maxOurs, unix.BPF_F_NO_PREALLOC)},
+		{&m.rings, rings},
+		{&m.bells, doors},
+	} {
+		if *c.to, err = ebpf.NewMap(c.spec); err != nil {
+			return nil, err
+		}
+	}
+	for i, b := range bells {
+		if err := m.bells.Put(uint32(i), b.m); err != nil {
+			return nil, err
+		}
+	}
+	if m.table, err = mapped(m.known, 4*knownSlots); err != nil {
+		return nil, err
+	}
+	m.program, err = ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "culvert_esp", Type: ebpf.SchedCLS, AttachType: ebpf.AttachTCXIngress,
+		Instructions: ringProgram(ringMaps{m.known.FD(), m.ours.FD(), m.rings.FD(), m.bells.FD()}, workers),
+	})
+	return m, err
+}
+
+// mapped returns the memory of a map.
+func mapped(m *ebpf.Map, size int) ([]byte, error) {
+	page := os.Getpagesize()
+	b, err := unix.Mmap(m.FD(), 0, (size+page-1)/page*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("mapping %d octets of a map: %w", size, err)
+	}
+	return b, nil
+}
+
+// addRing makes the ring of a worker, which is held. From then on packets may come into it.
+func (m *inletMaps) addRing(worker int) (*ring, error) {
+	memory, err := ebpf.NewMap(ringSpec())
+	if err != nil {
+		return nil, err
+	}
+	defer memory.Close() // the map of rings and the mapping keep it
+	mem, err := mapped(memory, ringSize)
+	if err != nil {
+		return nil, err
+	}
+	m.memory = append(m.memory, mem)
+	r := newRing(mem)
+	r.held.Store(true)
+	return r, m.rings.Put(uint32(worker), memory)
+}
+
+// A spiTable is the memory of the SPIs whose packets are taken, by their lower bits.
+type spiTable []byte
+
+// place returns the place of an SPI.
+func (t spiTable) place(spi uint32) *atomic.Uint32 {
+	return (*atomic.Uint32)(unsafe.Pointer(&t[4*(spi%knownSlots)]))
+}
+
+// know has packets of an SPI taken. Of two SPIs with the same place the first one stays; the other
+// comes by the socket.
+func (t spiTable) know(spi uint32) { t.place(spi).CompareAndSwap(0, spi) }
+
+// forget ends what know began.
+func (t spiTable) forget(spi uint32) { t.place(spi).CompareAndSwap(spi, 0) }
+
+func (m *inletMaps) close() {
+	if m.program != nil {
+		m.program.Close()
+	}
+	for _, mem := range append(m.memory, m.table) {
+		if mem != nil {
+			_ = unix.Munmap(mem)
+		}
+	}
+	for _, one := range []*ebpf.Map{m.known, m.ours, m.rings, m.bells} {
+		if one != nil {
+			one.Close()
+		}
+	}
+}

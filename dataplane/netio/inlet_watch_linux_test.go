@@ -1,0 +1,81 @@
+package netio
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestWithoutCapability: without the right to load programs everything works by the socket, and the
+// status says why.
+func TestWithoutCapability(t *testing.T) {
+	if b, _ := os.ReadFile("/proc/sys/kernel/unprivileged_bpf_disabled"); strings.TrimSpace(string(b)) == "0" {
+		t.Skip("everybody may make maps here")
+	}
+	p := newPair(t, 1)
+	p.netB.Close()
+	open := func() (err error) {
+		p.netB, err = Open(Config{IKEPort: 500, NATPort: 4500, Mark: testMark, RawESP: true, FastPath: true})
+		return err
+	}
+	if err := p.b.Do(func() error {
+		return without(unix.CAP_BPF, func() error { return without(unix.CAP_SYS_ADMIN, open) })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.netB.Close() })
+	p.netB.Live(1000)
+	p.becomes(t, "socket: programs at devices need CAP_BPF and CAP_NET_ADMIN")
+	out := Outgoing{Data: espPacket(1000, 100), Path: espPath(false, at(addrA[false], 0), at(addrB[false], 0))}
+	if err := sendOne(p.netA.Ports()[0], &out); err != nil {
+		t.Fatal(err)
+	}
+	if in := recv(t, p.netB.Ports()[0], nil); len(in.Data) != 100 || p.netB.Counters()["net_ring"] != 0 {
+		t.Errorf("%d octets came", len(in.Data))
+	}
+}
+
+// A process that is killed leaves no program behind: the packets go to the socket that is opened
+// next.
+func TestKilledLeavesNothing(t *testing.T) {
+	const child = "CULVERT_TEST_RING"
+	if os.Getenv(child) != "" {
+		n, err := Open(Config{IKEPort: 500, NATPort: 4500, Mark: testMark, RawESP: true, FastPath: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n.Live(1000); n.portOf(1000).ring.Load() == nil; time.Sleep(time.Millisecond) {
+		}
+		_, _ = os.Stdout.WriteString("ready\n")
+		select {}
+	}
+	p := newPair(t, 1)
+	p.netB.Close()
+	cmd := exec.Command("/proc/self/exe", "-test.run=TestKilledLeavesNothing")
+	cmd.Env = append(os.Environ(), child+"=1")
+	pipe, err := cmd.StdoutPipe()
+	if err == nil {
+		err = p.b.Do(cmd.Start)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 64)
+	if n, err := pipe.Read(line); err != nil || string(line[:n]) != "ready\n" {
+		t.Fatalf("the other process says %q: %v", line[:n], err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	p.netB = openIn(t, p.b, Config{IKEPort: 500, NATPort: 4500, Mark: testMark, RawESP: true})
+	out := Outgoing{Data: espPacket(1000, 100), Path: espPath(false, at(addrA[false], 0), at(addrB[false], 0))}
+	if err := sendOne(p.netA.Ports()[0], &out); err != nil {
+		t.Fatal(err)
+	}
+	recv(t, p.netB.Ports()[0], nil)
+}
