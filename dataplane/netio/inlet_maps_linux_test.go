@@ -1,6 +1,10 @@
 package netio
 
-import "testing"
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
 
 // Of two SPIs with the same place the first one is taken until it has gone.
 func TestSPITable(t *testing.T) {
@@ -19,5 +23,31 @@ func TestSPITable(t *testing.T) {
 	table.know(second)
 	if got := table.place(first).Load(); got != second {
 		t.Errorf("%d is known, want %d", got, second)
+	}
+}
+
+// TestCapabilitiesOfTheUnit: the kernel takes maps, program and attachment with the capabilities
+// that the unit file grants, without CAP_PERFMON, with which the verifier is less strict.
+func TestCapabilitiesOfTheUnit(t *testing.T) {
+	p := newPair(t, 1)
+	load := func() error {
+		b, err := newBell()
+		if err != nil {
+			return err
+		}
+		defer b.close()
+		m, err := newInletMaps([]*bell{b})
+		if err != nil {
+			return err
+		}
+		defer m.close()
+		d := inletDevices{}
+		defer d.close()
+		return d.attach(m, map[int]string{1: "lo"})
+	}
+	if err := p.b.Do(func() error {
+		return without(unix.CAP_PERFMON, func() error { return without(unix.CAP_SYS_ADMIN, load) })
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
