@@ -14,6 +14,8 @@ type counters struct {
 	moved       atomic.Uint64 // remotes that filled the send buffer and were moved to another
 	gsoRefused  atomic.Uint64 // refusals of UDP_SEGMENT by the kernel or a device
 	ring        atomic.Uint64 // packets of IP protocol 50 received past the IP stack
+	direct      atomic.Uint64 // of protocol 50, sent past the IP stack
+	fallback    atomic.Uint64 // of protocol 50, sent through the IP stack because they could not pass by it
 }
 
 // lost counts n datagrams that were not sent.
@@ -43,4 +45,6 @@ func (c *counters) addTo(m map[string]uint64) {
 	m["net_send_moved"] += c.moved.Load()
 	m["net_gso_refused"] += c.gsoRefused.Load()
 	m["net_ring"] += c.ring.Load()
+	m["net_direct"] += c.direct.Load()
+	m["net_direct_fallback"] += c.fallback.Load()
 }

@@ -25,7 +25,7 @@ func TestLostIsCountedByReason(t *testing.T) {
 				t.Errorf("%v: %s = %d, want %d", err, key, n, want)
 			}
 		}
-		if _, ok := m[name]; !ok && name != "" || len(m) != 10 {
+		if _, ok := m[name]; !ok && name != "" || len(m) != 12 {
 			t.Errorf("%v: counters %v", err, m)
 		}
 	}
@@ -39,10 +39,13 @@ func TestCounterNames(t *testing.T) {
 	c.kernelDrops.Add(3)
 	c.moved.Add(4)
 	c.gsoRefused.Add(5)
-	c.ring.Add(6)
+	c.direct.Add(6)
+	c.fallback.Add(7)
+	c.ring.Add(8)
 	m := map[string]uint64{}
 	c.addTo(m)
-	for name, want := range map[string]uint64{"net_keepalives_in": 1, "net_truncated": 2, "net_kernel_drops": 3, "net_send_moved": 4, "net_gso_refused": 5, "net_ring": 6} {
+	for name, want := range map[string]uint64{"net_keepalives_in": 1, "net_truncated": 2, "net_kernel_drops": 3, "net_send_moved": 4, "net_gso_refused": 5,
+		"net_direct": 6, "net_direct_fallback": 7, "net_ring": 8} {
 		if m[name] != want {
 			t.Errorf("%s = %d, want %d", name, m[name], want)
 		}

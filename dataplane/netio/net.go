@@ -14,6 +14,7 @@ type Net struct {
 	*ikeSide
 	*icmpSide
 	links            links
+	hops             *hopCache // nil: protocol 50 is sent through the IP stack
 	ports            []*port
 	frag             []*socket // for Outgoing.Fragment, of all ports
 	ikePort, natPort uint16
@@ -56,6 +57,7 @@ func Open(cfg Config) (*Net, error) {
 	for _, p := range n.ports {
 		p.frag = n.frag
 	}
+	n.openDirect(&cfg)
 	n.openRaws(&cfg)
 	n.openInlet(&cfg)
 	n.ikeSide.start()
@@ -149,6 +151,7 @@ func (n *Net) Close() error {
 		n.ikeSide.close()
 		n.icmpSide.close()
 		n.links.close()
+		n.hops.close()
 		for _, p := range n.ports {
 			closeAll(p.socks)
 		}

@@ -35,6 +35,11 @@ type port struct {
 	refused refusals
 	single  bool // datagrams are sent one by one, without UDP_SEGMENT
 
+	hops   *hopCache // the Net's; nil: everything goes through the IP stack
+	frames *frames   // with hops
+	recent recent
+	now    int64 // of hops, at the begin of Send
+
 	count    counters
 	firewall *firewall // the Net's
 	log      *slog.Logger
@@ -257,6 +262,7 @@ func (p *port) socketFor(out *Outgoing) (*socket, error) {
 func closeAll(socks []*socket) {
 	for _, s := range socks {
 		closeAll(s.side.socks)
+		s.bypass.close()
 		unix.Close(s.fd)
 		s.fd = -1
 	}

@@ -32,6 +32,7 @@ type outbound struct {
 	hdr  [maxMessages]mmsghdr
 	iov  [maxMessages]unix.Iovec
 	of   [maxMessages]parcel
+	lane int                  // stackLane, or that of a packet socket
 	ways [maxMessages + 1]way // a ring; one more than a call can use, so that the last one of the call before stays
 	way  int                  // the last one used
 }
@@ -44,6 +45,7 @@ type parcel struct {
 	count       int  // datagrams
 	size        int  // octets of each but the last, which may be shorter
 	open        bool // more may join: not a part, the last is not shorter, and the kernel cuts runs for this remote
+	hop         *hop // of a message past the IP stack
 }
 
 // A way is a message header for all datagrams of one path: most take the same path as the one
@@ -57,6 +59,9 @@ type way struct {
 
 // Send implements Port.
 func (p *port) Send(outs []Outgoing) {
+	if p.hops != nil {
+		p.now = p.hops.now()
+	}
 	for i := range outs {
 		out := &outs[i]
 		out.Lost, out.Err = 0, nil
@@ -68,11 +73,12 @@ func (p *port) Send(outs []Outgoing) {
 		if s.side.movedN > 0 {
 			s = s.way(out)
 		}
-		if s != p.out.sock {
+		h, lane := p.lane(s, out)
+		if s != p.out.sock || lane != p.out.lane {
 			p.post(outs)
-			p.out.sock = s
+			p.out.sock, p.out.lane = s, lane
 		}
-		p.add(outs, i)
+		p.add(outs, i, h)
 	}
 	p.post(outs)
 }
@@ -89,8 +95,9 @@ func (p *port) lose(out *Outgoing, n int, err error) {
 	p.count.lost(n, err)
 }
 
-// add puts outs[i] into messages, the last existing one if it fits.
-func (p *port) add(outs []Outgoing, i int) {
+// add puts outs[i], which takes the hop h if there is one, into messages, the last existing one if
+// it fits.
+func (p *port) add(outs []Outgoing, i int, h *hop) {
 	out, b := &outs[i], &p.out
 	size := out.SegSize
 	if size <= 0 || size > len(out.Data) {
@@ -111,7 +118,7 @@ func (p *port) add(outs []Outgoing, i int) {
 		rest = rest[len(chunk):]
 		count := (len(chunk) + size - 1) / size
 		open := run > 1 && len(chunk) == len(out.Data) && len(chunk) == count*size
-		b.of[b.n] = parcel{data: chunk, first: i, last: i, count: count, size: size, open: open}
+		b.of[b.n] = parcel{data: chunk, first: i, last: i, count: count, size: size, open: open, hop: h}
 		b.n++
 	}
 }
@@ -143,20 +150,35 @@ func sameWay(a, b *Outgoing) bool {
 	return a.Path == b.Path && a.TOS == b.TOS
 }
 
-// post sends the messages. The kernel stops at the first failure, and returns its error when that
-// message is tried again.
+// post sends the messages.
 func (p *port) post(outs []Outgoing) {
 	b := &p.out
 	counted := b.n > 0 && len(b.sock.side.socks) > 0
-	for i := range b.n {
-		out := &outs[b.of[i].first]
-		b.address(i, out)
-		if counted {
-			b.sock.note(out.Path.Remote().Addr(), len(b.of[i].data))
+	if counted {
+		for i := range b.n {
+			b.sock.note(outs[b.of[i].first].Path.Remote().Addr(), len(b.of[i].data))
 		}
 	}
+	done := 0
+	if b.n > 0 && b.lane != stackLane {
+		done = p.postDirect(outs)
+	}
+	p.postStack(outs, done)
+	b.n = 0
+	if counted && b.sock.side.sent >= b.sock.side.size/sidingLook && b.sock.look() {
+		p.count.moved.Add(1)
+	}
+}
+
+// postStack sends the messages from one on through the IP stack. The kernel stops at the first
+// failure, and returns its error when that message is tried again.
+func (p *port) postStack(outs []Outgoing, done int) {
+	b := &p.out
+	for i := done; i < b.n; i++ {
+		b.address(i, &outs[b.of[i].first])
+	}
 	told := false
-	for done := 0; done < b.n; {
+	for done < b.n {
 		sent, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(b.sock.fd), uintptr(unsafe.Pointer(&b.hdr[done])), uintptr(b.n-done),
 			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		switch {
@@ -169,10 +191,6 @@ func (p *port) post(outs []Outgoing) {
 			done = p.failed(outs, done, e)
 			told = false
 		}
-	}
-	b.n = 0
-	if counted && b.sock.side.sent >= b.sock.side.size/sidingLook && b.sock.look() {
-		p.count.moved.Add(1)
 	}
 }
 

@@ -176,10 +176,19 @@ func (d *sidings) putBack(siding *socket) {
 	d.movedN = n
 }
 
-// queued returns the octets in the send buffer, or 0 where the system does not tell.
+// queued returns the octets in the send buffer, and in that of the packet socket beside it.
 func (s *socket) queued() int {
+	n := queued(s.fd)
+	if s.bypass != nil {
+		n += queued(s.bypass.fd)
+	}
+	return n
+}
+
+// queued returns the octets in a send buffer, or 0 where the system does not tell.
+func queued(fd int) int {
 	var n int32
-	if _, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(s.fd), unix.SIOCOUTQ, uintptr(unsafe.Pointer(&n))); e != 0 {
+	if _, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCOUTQ, uintptr(unsafe.Pointer(&n))); e != 0 {
 		return 0
 	}
 	return int(n)

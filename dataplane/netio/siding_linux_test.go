@@ -11,9 +11,19 @@ import (
 
 // TestSlowDeviceHurtsItsPeersAlone: one peer is behind a device of 5 Mbit/s with a queue of 16 MB,
 // and is sent far more than that; another peer behind an idle device receives all of its packets.
-func TestSlowDeviceHurtsItsPeersAlone(t *testing.T) {
+func TestSlowDeviceHurtsItsPeersAlone(t *testing.T) { slowDevice(t, newPair(t, 1)) }
+
+// The same holds past the IP stack.
+func TestSlowDeviceDirect(t *testing.T) {
+	p := newDirectPair(t, 1)
+	slowDevice(t, p)
+	if n := direct(p.netA); n < 4000 {
+		t.Errorf("only %d packets were sent past the IP stack", n)
+	}
+}
+
+func slowDevice(t *testing.T, p *pair) {
 	const rate, queue = 5_000_000, 16 << 20
-	p := newPair(t, 1)
 	other := newHost(t, p.lab, "nn-c")
 	if err := p.lab.Link(netlab.Iface{Host: p.a, Name: "nn1", Addrs: []string{"198.51.100.1/24", "2001:db8:5::1/64"}},
 		netlab.Iface{Host: other, Name: "nn0", Addrs: []string{"198.51.100.2/24", "2001:db8:5::2/64"}}, 1500); err != nil {
