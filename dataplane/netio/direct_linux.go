@@ -56,7 +56,7 @@ func (n *Net) openDirect(cfg *Config) {
 }
 
 func (n *Net) tryOpenDirect(cfg *Config) error {
-	h, err := openHopCache(cfg.Mark, func(int) bool { return true }, n.log)
+	h, err := openHopCache(cfg.Mark, n.inlet.takesAt, n.log)
 	if err != nil {
 		return err
 	}

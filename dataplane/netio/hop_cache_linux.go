@@ -49,7 +49,7 @@ type hopCache struct {
 type hopTable struct{ entries map[hopKey]*entry }
 
 // openHopCache opens the cache. The carries function may be called by any goroutine; after its
-// answer has changed, dropLink must be called.
+// answer has changed, dropAll must be called.
 func openHopCache(mark uint32, carries func(link int) bool, log *slog.Logger) (h *hopCache, err error) {
 	h = &hopCache{
 		mark: mark, carries: carries, log: log, begun: time.Now(), ttl: -1, told: make(map[obstacle]bool),

@@ -101,8 +101,11 @@ func (h *hopCache) note(kind uint16, body []byte) {
 	}
 }
 
-// dropAll drops everything, also what is known of the rules.
+// dropAll drops everything, also what is known of the rules. A nil cache has nothing.
 func (h *hopCache) dropAll() {
+	if h == nil {
+		return
+	}
 	h.rulesChanged.Store(true)
 	h.drop(func(*entry) bool { return true })
 }

@@ -43,6 +43,7 @@ type inlet struct {
 	without map[int]bool    // workers for which no ring could be made
 	table   spiTable        // nil: not attached
 	devices []string        // where it is attached
+	indices map[int]bool    // of these
 	reason  error           // why it is not
 	lost    uint64
 }
@@ -163,9 +164,21 @@ func (i *inlet) attach() (err error) {
 		return err
 	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
 	i.table = i.maps.table
+	i.mu.Unlock()
+	i.net.hops.dropAll()
 	return nil
+}
+
+// takesAt reports whether packets are taken at a device: only there may others pass by the IP stack
+// on their way out, whose connection tracking would see but one direction.
+func (i *inlet) takesAt(device int) bool {
+	if i == nil {
+		return false
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.table != nil && i.indices[device]
 }
 
 // serve gives a ring to each worker that an SA has come for, and has the SA's packets taken.

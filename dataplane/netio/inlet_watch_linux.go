@@ -3,6 +3,7 @@ package netio
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 
 	"github.com/vishvananda/netlink/nl"
@@ -74,9 +75,17 @@ func listen(s *nl.NetlinkSocket, changes, ended chan<- struct{}) {
 // follow attaches the program to the devices that there are now.
 func (i *inlet) follow() error {
 	err := i.at.follow(i.net, i.maps)
+	now := make(map[int]bool)
+	for index := range i.at.links {
+		now[index] = true
+	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.devices = i.at.names
+	before := i.indices
+	i.devices, i.indices = i.at.names, now
+	i.mu.Unlock()
+	if !maps.Equal(before, now) {
+		i.net.hops.dropAll()
+	}
 	return err
 }
 

@@ -79,3 +79,23 @@ func TestKilledLeavesNothing(t *testing.T) {
 	}
 	recv(t, p.netB.Ports()[0], nil)
 }
+
+// TestBothDirectionsPassBy: packets are sent past the IP stack only while others are received past
+// it at the same device.
+func TestBothDirectionsPassBy(t *testing.T) {
+	p := newPair(t, 1)
+	p.netA.Close()
+	p.netA = openIn(t, p.a, Config{IKEPort: 500, NATPort: 4500, Workers: 1, Mark: testMark, RawESP: true, FastPath: true})
+	mustNotGoDirect(t, p.netA, espOut(false, 100))
+	p.netA.Live(1000)
+	mustGoDirect(t, p.netA, espOut(false, 100))
+	setMTU(t, p.a, maxRingMTU+1)
+	mustNotGoDirect(t, p.netA, espOut(false, 100))
+	setMTU(t, p.a, 1500)
+	mustGoDirect(t, p.netA, espOut(false, 100))
+	p.netA.hops.mu.Lock()
+	defer p.netA.hops.mu.Unlock()
+	if p.netA.inlet.takesAt(999) || (*inlet)(nil).takesAt(linkIndex(t, p, "nn0")) {
+		t.Error("packets are taken at a device that there is not, or by an inlet that there is not")
+	}
+}

@@ -57,9 +57,9 @@ func Open(cfg Config) (*Net, error) {
 	for _, p := range n.ports {
 		p.frag = n.frag
 	}
-	n.openDirect(&cfg)
 	n.openRaws(&cfg)
 	n.openInlet(&cfg)
+	n.openDirect(&cfg)
 	n.ikeSide.start()
 	n.icmpSide.start(ports{n.ikePort, n.natPort}, cfg.Log)
 	return n, nil
