@@ -149,7 +149,7 @@ func (p *port) lane(s *socket, out *Outgoing) (*hop, int) {
 	return nil, stackLane
 }
 
-// entry returns the entry of a datagram, and asks for it if there is none.
+// entry returns the entry of a datagram, and asks for it if there is none but room for it.
 func (p *port) entry(out *Outgoing) *entry {
 	t, r := p.hops.table.Load(), &p.recent
 	if r.table == t && r.tos == out.TOS && r.path == out.Path {
@@ -161,7 +161,9 @@ func (p *port) entry(out *Outgoing) *entry {
 	}
 	e := t.entries[k]
 	if e == nil {
-		p.hops.want(k)
+		if len(t.entries) < maxEntries {
+			p.hops.want(k)
+		}
 		return nil
 	}
 	*r = recent{t, out.Path, out.TOS, e}

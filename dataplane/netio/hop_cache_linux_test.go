@@ -186,3 +186,18 @@ func TestManyPaths(t *testing.T) {
 		t.Errorf("%d keys, want 8", n)
 	}
 }
+
+// TestFullTableIsNotAsked: a key that the table has no room for costs no question: each would have
+// the table copied.
+func TestFullTableIsNotAsked(t *testing.T) {
+	h := idleCache(t)
+	list := make([]*entry, maxEntries)
+	for i := range list {
+		list[i] = &entry{key: testKey(i)}
+	}
+	put(h, list...)
+	p := &port{hops: h}
+	if e := p.entry(&Outgoing{Path: espPath(false, at(addrA[false], 0), at(addrB[false], 0))}); e != nil || len(h.asks) != 0 {
+		t.Errorf("the entry is %v, and %d keys wait", e, len(h.asks))
+	}
+}
