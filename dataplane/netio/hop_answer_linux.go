@@ -165,19 +165,6 @@ func parseNeighbour(b []byte) (n neighbourAnswer, err error) {
 	return n, nil
 }
 
-// parseAddress returns the address in a notice of one of this host's.
-func parseAddress(b []byte) (a netip.Addr, ok bool) {
-	if len(b) < unix.SizeofIfAddrmsg {
-		return a, false
-	}
-	for kind, v := range attributes(b[unix.SizeofIfAddrmsg:]) {
-		if kind == unix.IFA_LOCAL || kind == unix.IFA_ADDRESS && !a.IsValid() { // IFA_ADDRESS may be the peer's
-			a, _ = netip.AddrFromSlice(v)
-		}
-	}
-	return a, a.IsValid()
-}
-
 // number returns the value of an attribute of 32 bits; of another, 0.
 func number(v []byte) uint32 {
 	if len(v) != 4 {

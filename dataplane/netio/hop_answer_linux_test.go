@@ -124,17 +124,3 @@ func TestParseNeighbour(t *testing.T) {
 		t.Error("half a header is a neighbour")
 	}
 }
-
-func TestParseAddress(t *testing.T) {
-	ours, peers := attr(unix.IFA_LOCAL, addrA[false].AsSlice()), attr(unix.IFA_ADDRESS, addrB[false].AsSlice())
-	for i, b := range [][]byte{body(8, nil, peers, ours), body(8, nil, ours, peers), body(8, nil, attr(unix.IFA_ADDRESS, addrA[false].AsSlice()))} {
-		if a, ok := parseAddress(b); a != addrA[false] || !ok {
-			t.Errorf("%d: %v, %v", i, a, ok)
-		}
-	}
-	for _, b := range [][]byte{nil, body(8, nil)} {
-		if a, ok := parseAddress(b); ok {
-			t.Errorf("%x has the address %v", b, a)
-		}
-	}
-}

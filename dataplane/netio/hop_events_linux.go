@@ -84,9 +84,6 @@ func (h *hopCache) note(kind uint16, body []byte) {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		p, ok := parseDestination(body)
 		h.drop(func(e *entry) bool { return !ok || p.Contains(e.key.remote) || p.Contains(e.key.local) })
-	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		a, ok := parseAddress(body)
-		h.drop(func(e *entry) bool { return !ok || a == e.key.local || a == e.key.remote })
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		if len(body) >= unix.SizeofIfInfomsg {
 			h.dropLink(int(binary.NativeEndian.Uint32(body[4:])))
@@ -96,7 +93,9 @@ func (h *hopCache) note(kind uint16, body []byte) {
 			n.valid = n.valid && kind == unix.RTM_NEWNEIGH
 			h.dropNeighbour(n)
 		}
-	case unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR, unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		// With an address go the routes that prefer it as their source: from older kernels without a
+		// notice.
 		h.dropAll()
 	}
 }

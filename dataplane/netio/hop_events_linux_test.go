@@ -2,6 +2,7 @@ package netio
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
@@ -52,7 +53,7 @@ func TestNotices(t *testing.T) {
 		{"a route of the other family", route(unix.RTM_NEWROUTE, "::/0"), true, false},
 		{"half a route", notice(unix.RTM_NEWROUTE, nil), true, true},
 		{"our address", addr(addrA[false]), true, true},
-		{"another address", addr(addrA2[false]), true, false},
+		{"another address", addr(addrA2[false]), true, true},
 		{"the device", link(3), true, true},
 		{"another device", link(4), true, false},
 		{"half a device", notice(unix.RTM_NEWLINK, nil), true, false},
@@ -124,4 +125,35 @@ func TestNeighbourMoves(t *testing.T) {
 			t.Errorf("v6=%t: still sent to %s", v6, moved)
 		}
 	}
+}
+
+// TestAddressGoesWithARoute: with an address go the routes that prefer it as their source;
+// older kernels tell nothing of these.
+func TestAddressGoesWithARoute(t *testing.T) {
+	p := newDirectPair(t, 1)
+	twoLinks(t, p)
+	nl, addr := p.a.Netlink(), &netlink.Addr{IPNet: netlink.NewIPNet(net.ParseIP("192.0.2.77"))}
+	link, err := nl.LinkByName("nn0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, dst, _ := net.ParseCIDR(behind[false])
+	if err := errors.Join(
+		nl.AddrAdd(link, addr),
+		nl.RouteAdd(&netlink.Route{Dst: dst, Gw: net.ParseIP(viaNN0[false]), Src: addr.IP}),
+		nl.RouteAdd(&netlink.Route{Dst: dst, Gw: net.ParseIP(viaNN1[false]), Priority: 10}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	mustLeaveBy(t, p, farOut(false), "nn0")
+	e := asked(t, p.netA, farOut(false))
+	if err := nl.AddrDel(link, addr); err != nil {
+		t.Fatal(err)
+	}
+	nn0 := int32(linkIndex(t, p, "nn0"))
+	until(t, "no more by the first link", func() bool {
+		h := e.hop.Load()
+		return h == nil || h.name.Ifindex != nn0
+	})
+	mustLeaveBy(t, p, farOut(false), "nn1")
 }
