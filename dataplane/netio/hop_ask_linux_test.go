@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -156,5 +157,31 @@ func TestHopLimits(t *testing.T) {
 				t.Errorf("v6=%t: sent with %d, want %d", v6, last[at], want)
 			}
 		}
+	}
+}
+
+// TestNextHopsByNumber: with nexthop_compat_mode off the kernel does not tell what a next hop
+// object is, which may be a group.
+func TestNextHopsByNumber(t *testing.T) {
+	p := newDirectPair(t, 1)
+	twoLinks(t, p)
+	if err := p.a.Sysctl("ipv4/nexthop_compat_mode", "0"); err != nil {
+		t.Skip(err)
+	}
+	for _, args := range []string{
+		"nexthop add id 1 via 192.0.2.2 dev nn0", "nexthop add id 2 via 198.51.100.2 dev nn1",
+		"nexthop add id 10 group 1/2", "route add 203.0.113.0/24 nhid 10",
+	} {
+		if out, err := p.a.Run(t.Context(), nil, "ip", strings.Fields(args)...); err != nil {
+			t.Fatal(out, err)
+		}
+	}
+	mustNotGoDirect(t, p.netA, farOut(false))
+	h := p.netA.hops
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := hopKey{addrA[false], far[false], 0}
+	if _, err := h.findRoute(key); !errors.Is(err, obstacleMany) {
+		t.Errorf("the obstacle is %v", err)
 	}
 }

@@ -94,8 +94,8 @@ func (h *hopCache) note(kind uint16, body []byte) {
 			h.dropNeighbour(n)
 		}
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR, unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
-		// With an address go the routes that prefer it as their source: from older kernels without a
-		// notice.
+		// With an address go the routes that prefer it as their source: from older kernels without
+		// a notice.
 		h.dropAll()
 	}
 }

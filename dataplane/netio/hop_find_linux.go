@@ -107,7 +107,7 @@ func (h *hopCache) findRoute(k hopKey) (r routeAnswer, err error) {
 	switch {
 	case r.kind != unix.RTN_UNICAST:
 		return r, obstacleKind
-	case whole.many:
+	case whole.many || whole.link == 0: // only the number of a next hop object (nexthop_compat_mode)
 		return r, obstacleMany
 	case whole.other || r.other:
 		return r, obstacleOther
