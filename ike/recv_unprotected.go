@@ -85,14 +85,18 @@ func (e *Engine) refuseVersion(d Datagram, h wire.Header) {
 // one. The SPIs stand where IKEv1 has its cookies (RFC 2408, Section 3.1), of which the responder's
 // is zero in the first message.
 func (e *Engine) olderVersion(d Datagram, h wire.Header) {
-	why := fmt.Sprintf("%v speaks IKEv%d, and we speak IKEv2 only: its connection must be set to IKEv2", d.Path.Remote(), h.MajorVersion)
 	s := e.sas.bySPI[h.InitiatorSPI]
 	switch {
 	case s != nil && s.state == saConnecting && s.net.Remote().Addr() == d.Path.Remote().Addr():
-		s.suspect(why, nil)
+		s.suspect(ofVersion(d, h), nil)
 	case s == nil && h.ResponderSPI == 0:
-		e.callRefused(call{from: d.Path, event: eventCallRefused, why: why})
+		e.callRefused(call{from: d.Path, event: eventCallRefused, why: ofVersion(d, h)})
 	}
+}
+
+// ofVersion says which version of IKE the sender of a message speaks.
+func ofVersion(d Datagram, h wire.Header) string {
+	return fmt.Sprintf("%v speaks IKEv%d, and we speak IKEv2 only: its connection must be set to IKEv2", d.Path.Remote(), h.MajorVersion)
 }
 
 // sendError answers a request with an unprotected error. It goes to the address and port that the
