@@ -144,12 +144,12 @@ func TestKeysAreClearedAtOnce(t *testing.T) {
 	if len(s.keys) == 0 {
 		t.Skip("the keys are in the standard library's memory: no VAES here")
 	}
-	twin, err := newPair(childSA(t, a, b, 1))
+	again, err := newPair(childSA(t, a, b, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := keysOf(twin)
-	if err := a.publish(twin); err == nil {
+	mine := keysOf(again)
+	if err := a.publish(again); err == nil {
 		t.Fatal("two SAs have one ID")
 	}
 	for i, k := range mine {

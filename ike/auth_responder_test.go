@@ -50,7 +50,7 @@ func TestCandidatesAreBounded(t *testing.T) {
 
 // A peer with a valid secret may connect any number of times, but keeps only the newest few of its
 // IKE SAs, whatever the spelling of its identity.
-func TestTooManyTwins(t *testing.T) {
+func TestTooManyRedundantSAs(t *testing.T) {
 	p := newPair(t, 3, nil)
 	e := p.right.e
 	e.handling = handling{now: p.now, fx: &Effects{}}

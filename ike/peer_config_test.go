@@ -121,8 +121,8 @@ func checkPeerTable(t *testing.T, step int, got *peerTable) {
 	t.Helper()
 	want := newPeerTable()
 	for p := range got.all() {
-		twin := *p
-		want.add(&twin)
+		other := *p
+		want.add(&other)
 	}
 	names := func(list []*profile) (out string) {
 		for _, p := range list {

@@ -13,7 +13,7 @@ const (
 	maxBurst    = 32
 	maxUDPBurst = 8
 	// A burst aims at burstOctets and burstDatagrams, by the mean sizes of the burst before: about
-	// one UDP_GRO message. More would strain the caches and delay other workers, which open the
+	// one UDP_GRO message. More would not fit the caches and delay other workers, which open the
 	// next packets at the same time but deliver them only after this burst.
 	burstOctets    = 64 << 10
 	burstDatagrams = 64

@@ -152,7 +152,7 @@ func TestAnswerEnd(t *testing.T) {
 
 // A peer that deletes a pair has the one that replaced it; the newest one, which the peer asked
 // for, it may not have yet.
-func TestHeirOfADeletedPair(t *testing.T) {
+func TestSuccessorOfADeletedPair(t *testing.T) {
 	for name, tt := range map[string]struct {
 		seen, crossed bool
 		want          string
