@@ -71,7 +71,8 @@ func (a *authAttempt) nobody() error {
 func (a *authAttempt) notAuthentic(claims *profile, err error, explain []string) error {
 	s := a.sa
 	s.e.count("ike_authentication_failed")
-	s.e.callRefused(call{from: s.net.Path, claims: claims, event: eventAuthFailed, why: s.net.Remote().String() + ": " + err.Error(), explain: func() []string { return explain }})
+	why := func() string { return s.net.Remote().String() + ": " + err.Error() }
+	s.e.callRefused(call{from: s.net.Path, claims: claims, event: eventAuthFailed, explain: func() []string { return explain }}, why)
 	return fatal(wire.AuthenticationFailed, err.Error())
 }
 

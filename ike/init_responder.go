@@ -36,15 +36,17 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 	}
 	m, err := wire.Parse(d.Data)
 	if err != nil {
-		e.malformedInit(d, h, &wire.Notify{Kind: wire.InvalidSyntax}, err.Error())
+		e.malformedInit(d, h, &wire.Notify{Kind: wire.InvalidSyntax}, err.Error)
 		return
 	}
 	if typ, critical := wire.UnsupportedCritical(m.Payloads); critical {
-		e.malformedInit(d, h, &wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(typ)}}, fmt.Sprintf("unsupported critical payload %v", typ))
+		e.malformedInit(d, h, &wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(typ)}}, func() string {
+			return fmt.Sprintf("unsupported critical payload %v", typ)
+		})
 		return
 	}
 	if err := checkPayloads(wire.IKESAInit, false, m.Payloads); err != nil {
-		e.malformedInit(d, h, &wire.Notify{Kind: wire.InvalidSyntax}, err.Error())
+		e.malformedInit(d, h, &wire.Notify{Kind: wire.InvalidSyntax}, err.Error)
 		return
 	}
 	if !e.admit(d, h, m) {
@@ -55,9 +57,11 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 
 // malformedInit refuses a request that no correct peer sends, within the limit of such errors, and
 // records why.
-func (e *Engine) malformedInit(d Datagram, h wire.Header, n *wire.Notify, why string) {
+func (e *Engine) malformedInit(d Datagram, h wire.Header, n *wire.Notify, why func() string) {
 	e.count("ike_malformed")
-	e.callRefused(call{from: d.Path, event: eventCallRefused, why: "malformed IKE_SA_INIT request of " + d.Path.Remote().String() + ": " + why})
+	e.callRefused(call{from: d.Path, event: eventCallRefused}, func() string {
+		return "malformed IKE_SA_INIT request of " + d.Path.Remote().String() + ": " + why()
+	})
 	if !e.unprotected.AllowError(e.handling.now) {
 		e.count("ike_errors_limited")
 		return
@@ -150,13 +154,16 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, spi wire.SPI) {
 // with the caller's address.
 func (e *Engine) noProposal(d Datagram, h wire.Header, known []*profile, theirs []wire.Proposal) {
 	e.count("ike_no_proposal_chosen")
-	var ours []wire.Proposal
-	for _, p := range known {
-		ours = append(ours, p.cfg.Proposals...)
+	why := func() string {
+		return "none of the IKE proposals of " + d.Path.Remote().String() + " is acceptable"
 	}
-	ours = proposal.Distinct(append(ours, e.peers.proposals...))
-	why := "none of the IKE proposals of " + d.Path.Remote().String() + " is acceptable"
-	e.callRefused(call{from: d.Path, event: eventCallRefused, why: why, explain: func() []string { return proposal.Explain(ours, theirs) }})
+	e.callRefused(call{from: d.Path, event: eventCallRefused, explain: func() []string {
+		var ours []wire.Proposal
+		for _, p := range known {
+			ours = append(ours, p.cfg.Proposals...)
+		}
+		return proposal.Explain(proposal.Distinct(append(ours, e.peers.proposals...)), theirs)
+	}}, why)
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
 }
 
@@ -190,7 +197,9 @@ func (t *halfOpens) compute(h *halfOpen, m *wire.Message) {
 // badKeyExchange refuses a request for its Key Exchange Data.
 func (e *Engine) badKeyExchange(d Datagram, h wire.Header, err error) {
 	e.count("ike_bad_key_exchange")
-	e.callRefused(call{from: d.Path, event: eventCallRefused, why: "IKE_SA_INIT request of " + d.Path.Remote().String() + ": " + err.Error()})
+	e.callRefused(call{from: d.Path, event: eventCallRefused}, func() string {
+		return "IKE_SA_INIT request of " + d.Path.Remote().String() + ": " + err.Error()
+	})
 	if !e.unprotected.AllowError(e.handling.now) {
 		e.count("ike_errors_limited")
 		return

@@ -22,7 +22,6 @@ type call struct {
 	from    ipsec.Path
 	claims  *profile // whose identity it named; nil: none that is configured
 	event   string
-	why     string
 	explain func() []string // called only if it is recorded
 }
 
@@ -36,14 +35,15 @@ type calls struct {
 	more          int       // others since then
 }
 
-// callRefused records a refused call, within the limits of such records.
-func (e *Engine) callRefused(c call) {
+// callRefused records a refused call, within the limits of such records. why is called only if it
+// is recorded: a flood of calls pays for no words.
+func (e *Engine) callRefused(c call, why func() string) {
 	owners := e.peers.callers(c.from, c.claims)
 	if !e.unprotected.AllowRefusal(e.handling.now, len(owners) > 0) {
 		e.count("ike_refusals_limited")
 		return
 	}
-	trouble := child.Trouble{Reason: c.why}
+	trouble := child.Trouble{Reason: why()}
 	if c.explain != nil {
 		trouble.Explain = c.explain()
 	}
@@ -53,7 +53,7 @@ func (e *Engine) callRefused(c call) {
 	if len(owners) > 0 {
 		return
 	}
-	r := Refused{From: c.from.Remote(), Event: c.event, Text: identity.Printable(c.why), Explain: trouble.Explain}
+	r := Refused{From: c.from.Remote(), Event: c.event, Text: identity.Printable(trouble.Reason), Explain: trouble.Explain}
 	if c.claims != nil {
 		r.Claims = c.claims.cfg.Name
 	}

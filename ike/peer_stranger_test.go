@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"culvert/ike/budget"
 	"culvert/ike/identity"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // failAuth has a rogue at an address fail IKE_AUTH on the right under left's name.
@@ -117,5 +119,30 @@ func TestCallsFromConfiguredAddress(t *testing.T) {
 	a.drive(2 * time.Second)
 	if st := a.right.e.Status()[0]; strings.Contains(st.Reason, "pre-shared") {
 		t.Errorf("the reason is %q, from before it was up", st.Reason)
+	}
+}
+
+// TestRefusalsOverTheLimitAreCheap: a refused call over the limit of records has no words made for
+// it. The list of the peers with its address is all that is allocated.
+func TestRefusalsOverTheLimitAreCheap(t *testing.T) {
+	a := newAttack(newPair(t, 1, nil))
+	e, broken := a.right.e, errors.New("broken")
+	for _, from := range []netip.AddrPort{attacker, a.left.home()} {
+		d := Datagram{Path: ipsec.UDPPath(a.right.home(), from)}
+		old, odd := wire.Header{InitiatorSPI: 1, MajorVersion: 1}, &wire.Notify{Kind: wire.InvalidSyntax}
+		for what, refuse := range map[string]func(){
+			"malformed":  func() { e.malformedInit(d, old, odd, broken.Error) },
+			"a bad key":  func() { e.badKeyExchange(d, old, broken) },
+			"of version": func() { e.olderVersion(d, old) },
+		} {
+			for range 2 * budget.MaxRefusals {
+				refuse()
+			}
+			before := e.Counters()["ike_refusals_limited"]
+			allocs := testing.AllocsPerRun(100, refuse)
+			if n := e.Counters()["ike_refusals_limited"] - before; n < 100 || allocs > float64(len(e.peers.at(d.Path))) {
+				t.Errorf("%s, from %v: %v allocations, %d over the limit", what, from, allocs, n)
+			}
+		}
 	}
 }

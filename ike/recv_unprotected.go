@@ -90,7 +90,7 @@ func (e *Engine) olderVersion(d Datagram, h wire.Header) {
 	case s != nil && s.state == saConnecting && s.net.Remote().Addr() == d.Path.Remote().Addr():
 		s.suspect(ofVersion(d, h), nil)
 	case s == nil && h.ResponderSPI == 0:
-		e.callRefused(call{from: d.Path, event: eventCallRefused, why: ofVersion(d, h)})
+		e.callRefused(call{from: d.Path, event: eventCallRefused}, func() string { return ofVersion(d, h) })
 	}
 }
 
