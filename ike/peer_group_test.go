@@ -88,13 +88,14 @@ func (g *testGroup) flow(d time.Duration) {
 	g.gap = max(g.gap, g.now.Sub(g.last))
 }
 
-// look is lookForSilence of the dataplane.
+// look is lookForSilence of the dataplane, which reports the newest pair of a path that may be sent
+// on.
 func (g *testGroup) look() {
 	use := map[ipsec.Path]*planeSA{}
 	ins, outs := map[ipsec.Path]bool{}, map[ipsec.Path]bool{}
 	for id, psa := range g.left.plane.sas {
 		at := psa.sa.Path
-		if use[at] == nil || use[at].sa.ID < id {
+		if psa.sends && (use[at] == nil || use[at].sa.ID < id) {
 			use[at] = psa
 		}
 		ins[at] = ins[at] || psa.seqIn != g.seenIn[id]

@@ -168,9 +168,14 @@ func (e *Engine) hintAt(remote netip.Addr) {
 	}
 }
 
-// hint handles what the dataplane or the host knows.
+// hint handles what the dataplane or the host knows. A pair may have ended just after it was
+// reported: the silence of its path, which is reported once, then concerns what its policy has now.
 func (e *Engine) hint(in Hint) {
-	if p := e.pairs.Carried(in.ID); p != nil {
+	p := e.pairs.Pair(in.ID)
+	if p != nil && p.Carrier() == nil {
+		p = p.Policy().Best()
+	}
+	if p != nil {
 		saOf(p).live.hint(hintedCheck)
 		saOf(p).party.unanswered()
 	}

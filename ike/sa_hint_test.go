@@ -96,6 +96,31 @@ func TestHintsOfALivePeer(t *testing.T) {
 	}
 }
 
+// TestHintAboutAnEndedPair: the dataplane reports a pair that is rekeyed and deleted meanwhile. The
+// peer is asked nevertheless, since the dataplane reports a silence once.
+func TestHintAboutAnEndedPair(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	old := p.left.main().children.Pairs()[0].SA.ID
+	p.left.rekey("lan")
+	if p.drive(time.Second); p.left.e.pairs.Pair(old) == nil || p.left.e.pairs.Carried(old) != nil {
+		p.fatalf("the old pair does not linger")
+	}
+	before := p.left.requests(wire.Informational)
+	p.left.handle(Hint{ID: old})
+	if n := p.left.requests(wire.Informational) - before; n != 1 {
+		p.fatalf("%d checks", n)
+	}
+	p.drive(10 * time.Second)
+	if p.left.e.pairs.Pair(old) != nil {
+		p.fatalf("the old pair lingers for long")
+	}
+	p.left.handle(Hint{ID: old})
+	if n := p.left.requests(wire.Informational) - before; n != 1 {
+		p.fatalf("%d checks after a hint about a pair that is forgotten", n)
+	}
+}
+
 // What does not concern an IKE SA causes no check.
 func TestHintsOfNothing(t *testing.T) {
 	p := newPair(t, 1, nil)
