@@ -100,6 +100,10 @@ func TestAcquire(t *testing.T) {
 	if p.left.failed[99] != 1 {
 		t.Error("no AcquireFailed for a policy that is not")
 	}
+	p.left.handle(Acquire{Policy: 98, Resource: 1})
+	if p.left.failed[98] != 0 {
+		t.Error("AcquireFailed for a resource, whose packets another SA carries")
+	}
 }
 
 // A child that is never to be started is not by traffic, but by command.

@@ -99,3 +99,24 @@ func TestOnlyRequestsAreAnswered(t *testing.T) {
 		a.wantReplies(tt.want, wire.InvalidIKESPI)
 	}
 }
+
+// One host is answered INVALID_IKE_SPI a few times a second, and the rest is counted.
+func TestAnswersToUnknownSPIsAreLimited(t *testing.T) {
+	const requests, answers = 50, 10
+	a := newAttack(newPair(t, 1, nil))
+	for n := range requests {
+		m := wire.Message{
+			Header: wire.Header{
+				InitiatorSPI: wire.SPI(n + 1), ResponderSPI: 0xbad, MajorVersion: 2, Exchange: wire.Informational,
+				Initiator: true,
+			},
+			Payloads: []wire.Payload{&wire.Encrypted{Body: make([]byte, 40)}},
+		}
+		a.inject(a.right, attacker, m.AppendTo(nil))
+	}
+	a.drive(100 * time.Millisecond)
+	a.wantReplies(answers, wire.InvalidIKESPI)
+	if n := a.right.e.Counters()["ike_errors_limited"]; n != requests-answers {
+		t.Errorf("%d answers were withheld, want %d", n, requests-answers)
+	}
+}
