@@ -5,6 +5,8 @@ package e2e
 import (
 	"testing"
 	"time"
+
+	"culvert/internal/netlab"
 )
 
 // forwarded is the public address of right behind its NAT.
@@ -45,7 +47,7 @@ func TestNATForgetsWithBothBehindNATs(t *testing.T) {
 	}
 	for range 3 {
 		before := right.peer("left").Remote
-		n.wantForgotten(t, left, time.Second)
+		n.wantForgotten(t, left, 0, time.Second)
 		if now := right.peer("left").Remote; now == before {
 			t.Errorf("right still sends to %s", before)
 		}
@@ -56,12 +58,13 @@ func TestNATForgetsWithBothBehindNATs(t *testing.T) {
 	wantNeverDown(t, left, right)
 }
 
-// wantForgotten has the NAT forget its mappings under traffic: the IKE SA stays, and traffic stops
-// only for a while.
-func (n *network) wantForgotten(t *testing.T, left *gateway, most time.Duration) {
+// wantForgotten has the NAT forget its mappings after some time of traffic: the IKE SA stays, and
+// traffic stops only for a while.
+func (n *network) wantForgotten(t *testing.T, left *gateway, usual, most time.Duration) {
 	t.Helper()
 	spi := left.peer("right").SPIi
 	end := n.silence(t)
+	time.Sleep(usual)
 	ok(t, n.nat.ForgetMappings())
 	time.Sleep(most + time.Second) // the traffic meanwhile is measured
 	longest := end()
@@ -75,17 +78,68 @@ func (n *network) wantForgotten(t *testing.T, left *gateway, most time.Duration)
 }
 
 // TestNATForgetsBesideStrongSwan is the same with strongSwan at right, which follows an IKE message
-// from the new mapping, but no ESP. Left sends one when nothing answers its traffic for the time
-// that dpd says.
+// from the new mapping, but no ESP. Left sends one when nothing has answered its traffic for a
+// second and a half, where it was answered before, and whatever dpd says.
 func TestNATForgetsBesideStrongSwan(t *testing.T) {
 	n := build(t, topology{nat: true})
 	n.forwardRight(t)
 	n.swan(t, nil)
 	ok(t, n.right.Block("oifname wan ip saddr 10.2.0.0/16")) // strongSwan sends in the clear between two SAs
-	left := leftAt(t, n, forwarded, "dpd = \"2s\"\n", boot)
+	left := leftAt(t, n, forwarded, "", boot)
 	left.waitUp("right")
 	n.wantPing(t, 10*time.Second)
-	n.wantForgotten(t, left, 6*time.Second)
+	n.wantForgotten(t, left, 4*time.Second, 3*time.Second)
+}
+
+// TestNATOfStrongSwanForgets has strongSwan connect from behind the NAT that forgets. Right follows
+// its ESP after a question that is sent to the new mapping.
+func TestNATOfStrongSwanForgets(t *testing.T) {
+	n := build(t, topology{nat: true})
+	n.forwardRight(t)
+	right := newGateway(t, n.right)
+	right.start(peerText("left", identities("right", "left"), rightChildren("")[0]))
+	s := startSwan(t, n.left, func(c *netlab.SwanConfig) {
+		c.RemoteAddr, c.LocalID, c.RemoteID = forwarded, "left.example.com", "right.example.com"
+		c.Children = map[string][2]string{"v4": {"10.1.0.0/24", "10.2.0.0/24"}}
+	})
+	ok(t, n.left.Block("oifname wan ip saddr 10.1.0.0/16")) // strongSwan sends in the clear between two SAs
+	ctl(t, s, "--initiate", "--child", "v4", "--timeout", "15")
+	right.waitUp("left")
+	if nat := right.peer("left").NAT; nat != "both" {
+		t.Fatalf("right says NAT %q", nat)
+	}
+	n.wantPing(t, 10*time.Second)
+	spi := right.peer("left").SPIi
+	for range 3 {
+		n.wantFollowed(t, right)
+	}
+	if p := right.peer("left"); p.SPIi != spi || p.State != "established" {
+		t.Errorf("the IKE SA is another one: %+v", p)
+	}
+	wantNeverDown(t, right)
+}
+
+// wantFollowed has the NAT forget its mappings under 200 packets/s each way: nothing of what left
+// sends is lost, and of what right sends only what was under way to the old mapping.
+func (n *network) wantFollowed(t *testing.T, right *gateway) {
+	t.Helper()
+	out, err := netlab.StartStream(n.left, leftLAN4, n.right, rightLAN4, 200, 200)
+	ok(t, err)
+	back, err := netlab.StartStream(n.right, rightLAN4, n.left, leftLAN4, 200, 200)
+	ok(t, err)
+	wantFlow(t, "at first", out, back)
+	before := right.peer("left").Remote
+	ok(t, n.nat.ForgetMappings())
+	right.wait(5*time.Second, "right to follow the new mapping", "left", func(p peerStatus) bool { return p.Remote != before })
+	wantFlow(t, "afterwards", out, back)
+	if lost := out.Stop(3 * time.Second); lost > 0 {
+		t.Errorf("%d of %d datagrams of left are lost", lost, out.Sent.Load())
+	}
+	lost, most := back.Stop(3*time.Second), uint64(200*mostSilence/time.Second)
+	t.Logf("%d of %d datagrams of right are lost", lost, back.Sent.Load())
+	if lost > most {
+		t.Errorf("%d of %d datagrams of right are lost, want at most %d", lost, back.Sent.Load(), most)
+	}
 }
 
 // A swanPath is how culvert at left and strongSwan at right reach each other.

@@ -19,6 +19,7 @@ var swanESP = []struct{ name, proposal string }{
 	{"no PFS", "aes128gcm16"},
 	{"ecp256 first", "aes128gcm16-ecp256-x25519"},
 	{"modp2048 first", "aes128gcm16-modp2048-x25519"},
+	{"modp2048 alone", "aes128gcm16-modp2048"},
 }
 
 // lifetimesEnv is the variable with the number of lifetimes over which every cell of
@@ -66,6 +67,7 @@ func TestStrongSwanVerified(t *testing.T) {
 	}{
 		{name: "PFS", theirs: "aes128gcm16-ecp256"},
 		{name: "no PFS", theirs: "aes128gcm16"},
+		{name: "modp2048 alone", theirs: "aes128gcm16-modp2048"},
 		{name: "another group", theirs: "aes128gcm16-ecp256", ours: "  proposals = [\"aes128gcm16-x25519\"]\n", refused: true},
 		{name: "no PFS here", theirs: "aes128gcm16-ecp256", ours: "  proposals = [\"aes128gcm16\"]\n", refused: true},
 	} {
