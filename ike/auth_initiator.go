@@ -30,6 +30,12 @@ type authExchange struct {
 // newAuthExchange returns an exchange that negotiates a policy that needs the IKE SA.
 func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
+	if own := s.succ.own; own != nil && s.party.main() != nil {
+		if own.Wanted() && !own.Up() && !own.Busy() {
+			x.child = &childOffer{policy: own}
+		}
+		return x
+	}
 	if pol := s.party.firstPolicy(cmp.Or(s.succ.inPlaceOf(), s.succ.expiredBefore())); pol != nil {
 		x.child = &childOffer{policy: pol}
 	}
@@ -60,6 +66,11 @@ func (p *party) firstPolicy(old *ikeSA) *child.Policy {
 func (x *authExchange) activity() ikeActivity { return ikeChildren }
 
 func (x *authExchange) start(s *ikeSA) {
+	if x.child == nil && s.succ.own != nil && s.party.main() != nil {
+		s.abandonWork("its policy is up, or is no longer wanted")
+		s.remove()
+		return
+	}
 	if x.child == nil {
 		s.setupFailed("no policy needs the peer any longer", nil, false)
 		return
@@ -153,6 +164,7 @@ func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.net.follows = saysItFollows(ps)
 	s.established(s.party, id)
+	s.standBeside()
 	s.auth.listen(ps)
 	s.token.take(ps)
 	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {

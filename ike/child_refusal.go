@@ -52,16 +52,29 @@ func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 		s.close("the peer keeps refusing: the two sides disagree about which SAs exist")
 		return
 	default:
-		if x.old == nil && s.succ.cannotCarry(kind) {
-			x.onePairOnly(kind)
-			x.release(s)
-			x.policy.PutOff(refusalText(kind), x.explain(kind))
+		if x.old == nil && x.putOff(s, kind) {
 			break
 		}
 		x.childOffer.refused(s, kind)
 		x.postpone(s)
 	}
 	x.finish(s)
+}
+
+// putOff has the policy wait for another IKE SA, and reports whether it does.
+func (x *childExchange) putOff(s *ikeSA, kind wire.NotifyType) bool {
+	text := refusalText(kind)
+	switch {
+	case s.succ.cannotCarry(kind):
+		x.onePairOnly(kind)
+	case x.onto == nil && s.party.getsOwn(x.policy, s, kind):
+		text += "; it gets an IKE SA of its own, as the peer may make it in IKE_AUTH only"
+	default:
+		return false
+	}
+	x.release(s)
+	x.policy.PutOff(text, x.explain(kind))
+	return true
 }
 
 // wait schedules another try after a pause, as TEMPORARY_FAILURE demands (RFC 7296, Section 2.25).

@@ -130,6 +130,7 @@ func (p *party) removeFrom(why string) {
 	p.e.timers.Stop(&p.try.Timer)
 	p.e.timers.Stop(&p.replacing.timer)
 	p.e.timers.Stop(&p.settling)
+	p.e.timers.Stop(&p.beside.timer)
 	p.e.timers.Stop(&p.data.timer)
 	p.endPolicies()
 	p.closeAll(why)

@@ -56,9 +56,11 @@ func (p *party) reconcile() {
 	p.settleDuplicates()
 	p.waiters.check()
 	p.replaceDying()
+	p.closeIdle()
+	p.connectBeside()
 	var due []*child.Policy
 	for _, pol := range p.policies {
-		if pol.Due() && p.startable(pol) {
+		if pol.Due() && p.startable(pol) && !p.waitsForOwn(pol) {
 			due = append(due, pol)
 		}
 	}
@@ -81,19 +83,13 @@ func (p *party) reconcile() {
 	p.connect(due, nil)
 }
 
-// connect starts an attempt at the next address, in place of an IKE SA unless that is nil. A round
-// of attempts in place of one that stands begins where the peer was reached last: to wait first for
-// an address that may not answer would take the time that the Child SAs have left.
-func (p *party) connect(due []*child.Policy, instead *ikeSA) {
+// connect starts an attempt at the next address, in place of an IKE SA unless that is nil.
+func (p *party) connect(due []*child.Policy, instead *ikeSA) *ikeSA {
 	if len(p.cfg.Remote) == 0 {
 		p.cannotConnect()
-		return
+		return nil
 	}
-	if instead != nil && p.try.missed == 0 {
-		if i := slices.Index(p.cfg.Remote, instead.net.Remote().Addr()); i >= 0 {
-			p.try.addr = i
-		}
-	}
+	p.startAt(instead)
 	remote := p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]
 	s, err := p.e.newSA(true, saConnecting)
 	if err == nil {
@@ -103,10 +99,22 @@ func (p *party) connect(due []*child.Policy, instead *ikeSA) {
 	}
 	if err != nil {
 		p.tryFailed("no randomness: "+err.Error(), nil, time.Time{})
-		return
+		return nil
 	}
 	for _, pol := range due {
 		pol.Trouble = child.Trouble{}
+	}
+	return s
+}
+
+// startAt has a round of attempts begin where an IKE SA that stands reached the peer last, unless
+// it is nil: to wait first for an address that may not answer would take the time that the Child
+// SAs have left.
+func (p *party) startAt(standing *ikeSA) {
+	if standing != nil && p.try.missed == 0 {
+		if i := slices.Index(p.cfg.Remote, standing.net.Remote().Addr()); i >= 0 {
+			p.try.addr = i
+		}
 	}
 }
 
@@ -159,7 +167,7 @@ func (p *party) tryFailed(why string, explain []string, asked time.Time) {
 			return
 		}
 	}
-	p.try.missed, p.try.prompt = 0, false
+	p.try.missed, p.try.prompt, p.beside.waiting = 0, false, nil
 	p.try.Fails++
 	now, pause := p.e.handling.now, p.cfg.Reconnect.Pause(p.try.Fails, p.e.cfg.Rand)
 	p.try.At = now.Add(pause)

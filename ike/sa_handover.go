@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"culvert/ike/child"
 )
 
 // succession is what becomes of an IKE SA that is rekeyed, by us, by the peer, or by both.
@@ -15,7 +17,8 @@ type succession struct {
 	parent    *ikeSA         // of a peer's successor: its predecessor, until that is decided
 	ours      *rekeyExchange // queued or under way
 
-	replaces *ikeSA // was made to take the place of this one
+	replaces *ikeSA        // was made to take the place of this one
+	own      *child.Policy // was made for this one alone, beside others; nil: for all
 	outlook  outlook
 	why      string // it cannot be kept
 	fate     fate
@@ -74,6 +77,9 @@ func (c *succession) becomeRedundant() {
 // on the old IKE SA.
 func (c *succession) handOver(successor *ikeSA) {
 	successor.succ.parent, successor.succ.outlook, successor.succ.why = nil, c.outlook, c.why
+	if c.fate == fateBeside {
+		successor.succ.fate = fateBeside
+	}
 	c.successor, c.theirs = successor, nil
 	c.sa.moveTo(saRekeyed)
 	c.sa.children.HandOver(&successor.children)

@@ -43,7 +43,7 @@ func (p *party) dropEarlyTries() {
 		return
 	}
 	for _, s := range slices.Clone(p.sas) {
-		if s.state == saConnecting && s.succ.inPlaceOf() == nil {
+		if s.state == saConnecting && s.succ.inPlaceOf() == nil && s.succ.own == nil {
 			s.abandonWork("the peer connected first")
 			s.remove()
 		}

@@ -48,6 +48,8 @@ func whatNext(pol *child.Policy) string {
 		return "waiting for the peer to ask for it"
 	case pol.Wanted() && s != nil && s.succ.barren():
 		return "waiting for a new IKE SA: " + s.succ.why
+	case pol.Wanted() && p.waitsForOwn(pol):
+		return "waiting for an IKE SA of its own"
 	case pol.Wanted() && at.After(now):
 		return "next try in " + seconds(at.Sub(now))
 	case !pol.Wanted() && pol.Base() == child.IntentTraffic && at.After(now):
