@@ -1,15 +1,15 @@
 package ike
 
 import (
-	"container/heap"
 	"net/netip"
 	"time"
 
 	"culvert/internal/ipsec"
 )
 
-// testSchedule holds the events of the virtual clock, in order. Of two events at one moment the one
-// planned first comes first.
+// testSchedule holds the events of the virtual clock, as a heap of its own, which unlike
+// container/heap allocates nothing: simulations spend their time here. Of two events at one moment
+// the one planned first comes first.
 type testSchedule struct {
 	list []testEvent
 	seq  uint64
@@ -23,7 +23,10 @@ type testEvent struct {
 
 func (s *testSchedule) add(at time.Time, run func()) {
 	s.seq++
-	heap.Push(s, testEvent{at, s.seq, run})
+	s.list = append(s.list, testEvent{at, s.seq, run})
+	for i := len(s.list) - 1; i > 0 && s.before(i, (i-1)/2); i = (i - 1) / 2 {
+		s.swap(i, (i-1)/2)
+	}
 }
 
 // pop takes the first event if it is due by the given time.
@@ -31,7 +34,23 @@ func (s *testSchedule) pop(by time.Time) (testEvent, bool) {
 	if len(s.list) == 0 || s.list[0].at.After(by) {
 		return testEvent{}, false
 	}
-	return heap.Pop(s).(testEvent), true
+	first, last := s.list[0], len(s.list)-1
+	s.swap(0, last)
+	s.list[last] = testEvent{}
+	s.list = s.list[:last]
+	for i := 0; ; {
+		least := i
+		for _, child := range []int{2*i + 1, 2*i + 2} {
+			if child < last && s.before(child, least) {
+				least = child
+			}
+		}
+		if least == i {
+			return first, true
+		}
+		s.swap(i, least)
+		i = least
+	}
 }
 
 func (s *testSchedule) next() (time.Time, bool) {
@@ -41,21 +60,14 @@ func (s *testSchedule) next() (time.Time, bool) {
 	return s.list[0].at, true
 }
 
-func (s *testSchedule) Len() int { return len(s.list) }
-func (s *testSchedule) Less(i, j int) bool {
-	if !s.list[i].at.Equal(s.list[j].at) {
-		return s.list[i].at.Before(s.list[j].at)
+func (s *testSchedule) before(i, j int) bool {
+	if c := s.list[i].at.Compare(s.list[j].at); c != 0 {
+		return c < 0
 	}
 	return s.list[i].seq < s.list[j].seq
 }
-func (s *testSchedule) Swap(i, j int) { s.list[i], s.list[j] = s.list[j], s.list[i] }
-func (s *testSchedule) Push(x any)    { s.list = append(s.list, x.(testEvent)) }
-func (s *testSchedule) Pop() any {
-	last := s.list[len(s.list)-1]
-	s.list[len(s.list)-1] = testEvent{}
-	s.list = s.list[:len(s.list)-1]
-	return last
-}
+
+func (s *testSchedule) swap(i, j int) { s.list[i], s.list[j] = s.list[j], s.list[i] }
 
 // testPacket is something on the wire: an IKE message, a keepalive, or an ESP packet of the model.
 type testPacket struct {

@@ -19,6 +19,7 @@ type testPlane struct {
 	allocated map[uint32]bool // not yet installed
 	inbound   map[uint32]*planeSA
 	sas       map[ipsec.ChildID]*planeSA
+	list      []*planeSA               // the same
 	asked     map[askedFor]time.Time   // of the last Acquire
 	unknown   time.Time                // of the last UnknownSPI
 	pairs     map[ipsec.PolicyName]int // how many pairs each policy has sent on so far
@@ -107,6 +108,7 @@ func (pl *testPlane) install(sa ipsec.ChildSA) {
 	pl.known[sa.SPIIn] = true
 	psa := &planeSA{sa: sa}
 	pl.sas[sa.ID], pl.inbound[sa.SPIIn] = psa, psa
+	pl.list = append(pl.list, psa)
 }
 
 // hold begins or ends to drop the packets of a policy.
@@ -161,7 +163,7 @@ func (pl *testPlane) sender(policy ipsec.PolicyID, worker int) *planeSA {
 		}
 		return 0
 	}
-	for _, psa := range pl.sas {
+	for _, psa := range pl.list {
 		if !psa.sends || psa.sa.Policy != policy {
 			continue
 		}
@@ -190,6 +192,7 @@ func (pl *testPlane) remove(id ipsec.ChildID) {
 		return
 	}
 	delete(pl.sas, id)
+	pl.list = slices.DeleteFunc(pl.list, func(o *planeSA) bool { return o == psa })
 	delete(pl.inbound, psa.sa.SPIIn)
 }
 
