@@ -26,7 +26,8 @@ type testPlane struct {
 	silenced  map[ipsec.PolicyID]int   // when DeactivateOutbound left a policy nothing to send on: the number of the Handle
 	known     map[uint32]bool          // every SPI that was ever installed
 	spd       map[ipsec.PolicyID]ipsec.Policy
-	removed   map[ipsec.PolicyID]bool // policies that were in the SPD
+	named     map[ipsec.PolicyName]ipsec.PolicyID // of the SPD
+	removed   map[ipsec.PolicyID]bool             // policies that were in the SPD
 	held      map[ipsec.PolicyID]bool
 	standby   map[ipsec.PolicyID]bool
 	orders    map[ipsec.PolicyID]int // of policies that match equally well: the lowest wins
@@ -65,7 +66,7 @@ func newPlane(s *testSide, seed uint64) *testPlane {
 		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
 		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[ipsec.ChildID]*planeSA{},
 		asked: map[askedFor]time.Time{}, pairs: map[ipsec.PolicyName]int{}, known: map[uint32]bool{}, silenced: map[ipsec.PolicyID]int{},
-		spd: map[ipsec.PolicyID]ipsec.Policy{}, removed: map[ipsec.PolicyID]bool{}, held: map[ipsec.PolicyID]bool{},
+		spd: map[ipsec.PolicyID]ipsec.Policy{}, named: map[ipsec.PolicyName]ipsec.PolicyID{}, removed: map[ipsec.PolicyID]bool{}, held: map[ipsec.PolicyID]bool{},
 		standby: map[ipsec.PolicyID]bool{}, orders: map[ipsec.PolicyID]int{},
 	}
 }
@@ -298,7 +299,7 @@ func (pl *testPlane) setPolicy(p ipsec.Policy) {
 		pl.lastOrder++
 		pl.standby[p.ID], pl.orders[p.ID] = p.Standby, pl.lastOrder
 	}
-	pl.spd[p.ID] = p
+	pl.spd[p.ID], pl.named[p.Name] = p, p.ID
 }
 
 // outside returns what is wrong with a policy of a party: what lies outside of the peer's own
@@ -326,16 +327,12 @@ func (pl *testPlane) removePolicy(id ipsec.PolicyID) {
 	if _, ok := pl.spd[id]; !ok {
 		pl.s.p.violated("%s: RemovePolicy of %d, which is not installed", pl.s.name, id)
 	}
+	if name := pl.spd[id].Name; pl.named[name] == id {
+		delete(pl.named, name)
+	}
 	delete(pl.spd, id)
 	pl.removed[id] = true
 }
 
 // policyNamed returns the ID of the policy with a name, or 0.
-func (pl *testPlane) policyNamed(name ipsec.PolicyName) ipsec.PolicyID {
-	for id, p := range pl.spd {
-		if p.Name == name {
-			return id
-		}
-	}
-	return 0
-}
+func (pl *testPlane) policyNamed(name ipsec.PolicyName) ipsec.PolicyID { return pl.named[name] }
