@@ -96,6 +96,70 @@ func TestMemoryOfClients(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
+// A clientCost is what a rekeying of one client takes: the allocations of both sides, which are the
+// same in each run, and the CPU time of the gateway's median turn, in which neither a garbage
+// collection nor a table that grows has a share.
+type clientCost struct {
+	allocs float64
+	turn   time.Duration
+}
+
+// allocations returns how many objects were allocated so far.
+func allocations() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
+
+// costs returns what each kind of rekeying of 200 of the clients costs.
+func (c *clients) costs() map[string]clientCost {
+	const sample = 200
+	costs := map[string]clientCost{}
+	measure := func(what string, one func(i int)) {
+		c.turns = make([]time.Duration, 0, 16*sample)
+		before := allocations()
+		for i := range sample {
+			c.now = c.now.Add(2 * time.Millisecond)
+			one(i * (c.n / sample))
+		}
+		after := allocations()
+		slices.Sort(c.turns)
+		costs[what] = clientCost{float64(after-before) / sample, c.turns[len(c.turns)/2]}
+	}
+	name := func(i int) string { return fmt.Sprintf("peer-%06d", i) }
+	measure("IKE SA", func(i int) { c.handle(c.left, Rekey{Peer: name(i)}) })
+	measure("Child SA", func(i int) { c.handle(c.left, Rekey{Peer: name(i), Child: "lan"}) })
+	members := c.right.peers.byName["office"].members.list
+	measure("Child SA, by the gateway", func(i int) { c.handle(c.right, Expire{ID: members[i].policies[0].Best().SA.ID}) })
+	return costs
+}
+
+// TestClientsCostTheSame compares what a rekeying of one client costs the gateway among 250 clients
+// and among 5,000. A search through all of them would cost several times as much.
+func TestClientsCostTheSame(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of clients")
+	}
+	runtime.LockOSThread() // for threadTime
+	defer runtime.UnlockOSThread()
+	var costs [2]map[string]clientCost
+	for i, n := range []int{250, 5000} {
+		c := newClients(t, n)
+		c.connectAll(n)
+		costs[i] = c.costs()
+	}
+	for what, few := range costs[0] {
+		many := costs[1][what]
+		t.Logf("%s: %.0f and %.0f allocations, %v and %v for a turn", what, few.allocs, many.allocs, few.turn, many.turn)
+		if many.allocs > few.allocs*1.1 {
+			t.Errorf("%s: %.0f allocations among few, %.0f among many", what, few.allocs, many.allocs)
+		}
+		if many.turn > 4*few.turn {
+			t.Errorf("%s: a turn takes %v among few, %v among many", what, few.turn, many.turn)
+		}
+	}
+}
+
 // BenchmarkClients has clients of one entry connect and be rekeyed. The figures are those of the
 // gateway's control goroutine alone: for each client, and the longest turns.
 func BenchmarkClients(b *testing.B) {
