@@ -103,7 +103,17 @@ func (l *livenessCheck) seekAnother() bool {
 	s.party.hurry() // an attempt that is under way may be what the peer has lost
 	s.e.touch(s.party)
 	s.askAgain()
+	l.hintOthers()
 	return true
+}
+
+// hintOthers checks the other IKE SAs with the same peer, which has lost all if it was restarted.
+func (l *livenessCheck) hintOthers() {
+	for _, o := range slices.Clone(l.sa.party.sas) {
+		if o != l.sa && o.usable() && o.sameIdentity(l.sa) {
+			o.live.hint(hintedCheck)
+		}
+	}
 }
 
 // hurryAnother hastens the attempt to make another IKE SA in place of one that a hint is about, if

@@ -64,13 +64,12 @@ type settlement struct {
 const maxMigrations = 4
 
 // insteadOf reports whether an IKE SA stays rather than the other one, other than by the rule: it
-// was made in the other's place, it alone can be kept, or whoever began it knew the other one.
+// was made in the other's place, or whoever began it knew the other one. Whether they can be kept
+// does not count, since one side alone may know: by that, each side would delete another one. The
+// one that stays has a new one take its place then (replaceDying).
 func (s *ikeSA) insteadOf(o *ikeSA) bool {
 	if s.succ.inPlaceOf() == o || o.succ.inPlaceOf() == s {
 		return s.succ.inPlaceOf() == o
-	}
-	if good := s.succ.outlook == outlookGood; good != (o.succ.outlook == outlookGood) {
-		return good
 	}
 	return s.beganLately(o)
 }
@@ -106,8 +105,7 @@ func (p *party) settle(a, b *ikeSA) {
 }
 
 // isOurs reports whether we delete the loser, which the winner was not made to replace: its creator
-// does, and whoever knows that it cannot be kept, since the peer may see the other one as the
-// loser. One that stayed since the winner lacked something goes when it lacks nothing any more. If
+// does. One that stayed since the winner lacked something goes when it lacks nothing any more. If
 // the peer may be about to delete it, it is asked again later.
 func (d *settlement) isOurs() bool {
 	if d.winner.beganLately(d.loser) && !(d.loser.initiator && d.winner.initiator) {
@@ -118,7 +116,7 @@ func (d *settlement) isOurs() bool {
 	if d.loser.succ.fate == fateBeside && d.winner.children.Lacks(&d.loser.children.Bundle) {
 		return false
 	}
-	return d.loser.initiator || d.loser.succ.outlook != outlookGood
+	return d.loser.initiator
 }
 
 // migrate makes on the winner the Child SAs that only the loser has, those for parts of a policy
@@ -140,9 +138,6 @@ func (d *settlement) migrate() {
 		d.winner.enqueue(x)
 	}
 	d.winner.enqueue(&informational{then: d.migrated, otherwise: func() { d.loser.succ.fate = fateOpen }})
-	if d.loser.succ.outlook == outlookSilent && !d.replaced {
-		d.winner.live.hint(hintedCheck) // the peer may have lost both
-	}
 }
 
 // migrated is called when a round of migrate is over, and both sides have what came up on the

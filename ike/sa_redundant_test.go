@@ -164,6 +164,35 @@ func TestOneKnowsThatItCannotBeKept(t *testing.T) {
 	}
 }
 
+// TestOneKnowsThatTheWinnerCannotBeKept has both sides connect at once, and one of them find at the
+// same time that the IKE SA that is to stay cannot be kept. The peer deletes the other one, so this
+// one carries the tunnel until a new one has taken its place.
+func TestOneKnowsThatTheWinnerCannotBeKept(t *testing.T) {
+	for seed := uint64(1); seed <= 16; seed++ {
+		p := newPair(t, seed, nil)
+		p.left.connect("lan")
+		p.right.connect("lan")
+		knower := p.sides()[seed%2]
+		for {
+			_, winner, ok := knower.duplicates()
+			if _, _, both := knower.other().duplicates(); !ok || !both {
+				p.drive(time.Millisecond)
+				continue
+			}
+			knower.e.handling = handling{now: p.now, fx: &Effects{}}
+			winner.succ.wontLive("a test says so")
+			knower.handle(Wake{})
+			break
+		}
+		p.wantSteadyTraffic(rekeyedLife + time.Minute)
+		for _, s := range p.sides() {
+			if list := s.e.peers.order[0].party.sas; len(list) != 1 || list[0].succ.outlook != outlookGood {
+				p.fatalf("%s has %d IKE SAs at rest", s.name, len(list))
+			}
+		}
+	}
+}
+
 // TestIgnoredIKESACarriesNoWorker: a peer that was restarted, without a sign of it, does not answer
 // a rekeying. When another IKE SA is up in place of the old one, workers with pairs of their own no
 // longer send on that, which is kept until the repetitions end.

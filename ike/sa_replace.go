@@ -161,11 +161,7 @@ func (l *livenessCheck) hintAtEnd(within time.Duration) {
 		s.askAgain()
 	}
 	s.party.hurry()
-	for _, o := range slices.Clone(s.party.sas) {
-		if o.usable() && o.sameIdentity(s) {
-			o.live.hint(hintedCheck)
-		}
-	}
+	l.hintOthers()
 }
 
 // oneServed returns a policy whose Child SA the IKE SA carries, or else one that should be up and
