@@ -11,7 +11,7 @@ import (
 // What a policy of a group is worth is judged by its packets. An IKE SA may live while ESP is
 // dropped on its way: packets that suddenly are not answered make a policy ill although its peer
 // answers IKE (Hint). A request without an answer makes it ill after the first repetition, unless
-// packets have come since.
+// packets have come since; these are answers to probes alone where a Hint comes as well.
 //
 // Nothing is sent through a policy that is ill, so it must be found out that it works again:
 //
@@ -51,6 +51,16 @@ func (p *party) unanswered() {
 		return
 	}
 	p.fellSilent()
+}
+
+// packetsUnanswered handles the same word about the IKE SA: a peer that answers neither requests
+// nor packets may be ending it, and answers probes until then.
+func (l *livenessCheck) packetsUnanswered() {
+	if l.repeated {
+		l.noAnswers = true
+		l.sa.e.touch(l.sa.party)
+	}
+	l.sa.party.unanswered()
 }
 
 // fellSilent records that packets to the peer are not answered.
@@ -227,13 +237,14 @@ func (l *livenessCheck) suspect() {
 }
 
 // unanswered reports whether the peer seems not to receive: a request had to be repeated, and no
-// packet has come since it was first sent, or it had to be repeated for long.
+// packet has come since it was first sent, or packets are not answered either, or it had to be
+// repeated for long.
 func (l *livenessCheck) unanswered() bool {
 	s := l.sa
 	if !l.repeated {
 		return s.succ.outlook == outlookSilent
 	}
-	if s.succ.outlook == outlookSilent || l.ignored() {
+	if s.succ.outlook == outlookSilent || l.noAnswers || l.ignored() {
 		return true
 	}
 	for _, q := range s.children.Pairs() {

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -184,4 +185,26 @@ func TestOneChildIsGone(t *testing.T) {
 		both(time.Second)
 	}
 	g.wantActive(g.gateways[1])
+}
+
+// TestClosedWhileIKEIsCut has a peer that calls end the IKE SA while its IKE does not pass, since a
+// reload gives it another local address. Until it gives the Delete up it answers probes on the old
+// Child SA, and packets no more: that these are not answered counts, as IKE is not answered either.
+func TestClosedWhileIKEIsCut(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) {
+		g.left.peers[0].Remote, g.left.peers[0].Children[0].Start = nil, StartTraffic
+		g.gateways[0].peers[0].Children[0].Start = StartBoot
+	})
+	right := g.gateways[0]
+	g.flow(20 * time.Second)
+	g.wantActive(right)
+	g.drop(right, onlyIKE)
+	right.reload(editedPeer(right.peers[0], func(q *Peer) { q.Local = netip.Addr{} }), false)
+	g.flow(5 * time.Second)
+	g.wantActive(g.gateways[1])
+	g.wantFlow(2 * time.Minute)
+	g.wantActive(g.gateways[1])
+	g.repair()
+	g.wantFlow(2 * time.Minute)
+	g.wantActive(right)
 }

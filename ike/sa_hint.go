@@ -187,7 +187,7 @@ func (e *Engine) hint(in Hint) {
 	}
 	if p != nil {
 		saOf(p).live.hint(hintedCheck)
-		saOf(p).party.unanswered()
+		saOf(p).live.packetsUnanswered()
 	}
 	if in.Remote.IsValid() {
 		e.hintAt(in.Remote)

@@ -22,7 +22,8 @@ type livenessCheck struct {
 	lacked time.Time
 	asked  time.Time // when the last request was first sent
 	// repeated is set while a request had to be sent again, and nothing authentic has come since.
-	repeated bool
+	repeated  bool
+	noAnswers bool // packets were not answered since then either
 }
 
 func (l *livenessCheck) noteSent() { l.Sent(l.sa.e.handling.now) }
@@ -36,7 +37,7 @@ func (l *livenessCheck) noteReceived(response bool) {
 	}
 	l.sa.party.heard()
 	if l.repeated {
-		l.repeated = false
+		l.repeated, l.noAnswers = false, false
 		l.sa.e.touch(l.sa.party)
 	}
 	l.heardAgain()
