@@ -1,5 +1,5 @@
-// AES-GCM (NIST SP 800-38D) with VAES and VPCLMULQDQ on YMM registers: two blocks in each, the
-// earlier one in the low lane.
+// AES-GCM (NIST SP 800-38D) on vector registers. ymm_amd64.h or xmm_amd64.h is included before this
+// file and says how wide they are: LANES blocks in each. A chunk is the blocks of 8 registers.
 //
 // Constant time: branches depend only on lengths, the number of rounds and whether buffers overlap,
 // all of which are public. Addresses depend only on these and on pointers. Keys, texts, hashes and
@@ -30,7 +30,7 @@
 #define KEY R10    // the next round key
 #define LAST R11   // the last round key
 #define HASHED R12 // sealing: the next ciphertext to hash
-#define CHUNKS R13 // chunks of 16 blocks left
+#define CHUNKS R13 // chunks left
 #define AAD BX
 #define AADLEN DX
 #define T0 R12 // outside of the loops over chunks
@@ -38,33 +38,7 @@
 #define T2 R14
 #define T3 R10
 
-// Vectors.
-#define S0X X0
-#define S0 Y0 // 16 blocks of CTR: counters, AES states, key stream
-#define S1 Y1
-#define S2 Y2
-#define S3 Y3
-#define S4 Y4
-#define S5 Y5
-#define S6 Y6
-#define S7 Y7
-#define RK Y8   // a round key, in both lanes
-#define RKX X8
-#define LO Y9   // sums of products, not reduced
-#define MI Y10
-#define HI Y11
-#define HIX X11
-#define BLK Y12 // operand of multiplications: blocks of text, octets reversed
-#define BLKX X12
-#define TMP Y13
-#define TMPX X13
-#define ACC Y14 // the hash so far, in the low lane; the high one is zero
-#define ACCX X14
-#define MASKX X14 // after the last use of ACC: E(K, J0)
-#define CTR Y15 // the counters of the next two blocks, octets reversed
-#define CTRX X15
-
-// Reverses the octets of both lanes.
+// Reverses the octets of each lane.
 DATA swap<>+0(SB)/8, $0x08090a0b0c0d0e0f
 DATA swap<>+8(SB)/8, $0x0001020304050607
 DATA swap<>+16(SB)/8, $0x08090a0b0c0d0e0f
@@ -82,19 +56,6 @@ GLOBL poly<>(SB), NOPTR|RODATA, $32
 DATA carry<>+0(SB)/8, $1
 DATA carry<>+8(SB)/8, $0xc200000000000001
 GLOBL carry<>(SB), NOPTR|RODATA, $16
-
-// Added to the nonce with a zero behind it: the first two counters of the text. J0 has 1.
-DATA start<>+0(SB)/8, $2
-DATA start<>+8(SB)/8, $0
-DATA start<>+16(SB)/8, $3
-DATA start<>+24(SB)/8, $0
-GLOBL start<>(SB), NOPTR|RODATA, $32
-
-DATA two<>+0(SB)/8, $2
-DATA two<>+8(SB)/8, $0
-DATA two<>+16(SB)/8, $2
-DATA two<>+24(SB)/8, $0
-GLOBL two<>(SB), NOPTR|RODATA, $32
 
 // At offset 16-n: a mask that keeps n octets and clears the others.
 DATA keep<>+0(SB)/8, $-1
@@ -114,7 +75,7 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	VPXOR MI, MI, MI; \
 	VPXOR HI, HI, HI
 
-// MULTIPLY: LO, MI, HI += BLK * power in both lanes; LO + HI is not added to MI yet. halves is the
+// MULTIPLY: LO, MI, HI += BLK * power in each lane; LO + HI is not added to MI yet. halves is the
 // sum of the power's halves.
 #define MULTIPLY(power, halves) \
 	VPSHUFD $0x4e, BLK, TMP; \
@@ -126,7 +87,7 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	VPCLMULQDQ $0x11, power, BLK, TMP; \
 	VPXOR TMP, HI, HI
 
-// REDUCE: to = HI*2^128 + MI*2^64 + LO, reduced, with both lanes added. q is first the low half of
+// REDUCE: to = HI*2^128 + MI*2^64 + LO, reduced, with all lanes added. q is first the low half of
 // LO, then that of MI.
 #define REDUCE(to) \
 	VPXOR LO, MI, MI; \
@@ -138,32 +99,31 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	VPCLMULQDQ $0x00, poly<>(SB), MI, TMP; \
 	VPSHUFD $0x4e, MI, MI; \
 	VPXOR MI, HI, HI; \
-	VPXOR TMP, HI, HI; \
-	VEXTRACTI128 $1, HI, TMPX; \
-	VPXOR TMPX, HIX, to
+	ADD_LANES(to)
 
-// HASH: multiplies pair i of the chunk at text by its powers, H^(16-2i) and H^(15-2i).
+// HASH: multiplies the blocks of register i of the chunk at text by their powers, from
+// H^(CHUNK_BLOCKS-LANES*i) down.
 #define HASH(i, text) \
-	VMOVDQU (32*i)(text), BLK; \
+	VMOVDQU (WIDTH*i)(text), BLK; \
 	VPSHUFB swap<>(SB), BLK, BLK; \
-	MULTIPLY(POWER(16-2*i)(K), (POWER(16-2*i)+FOLDED)(K))
+	MULTIPLY(POWER(CHUNK_BLOCKS-LANES*i)(K), (POWER(CHUNK_BLOCKS-LANES*i)+FOLDED)(K))
 
-// HASH_FIRST: the same for pair 0, to which the hash so far is added. It comes last, since that
+// HASH_FIRST: the same for register 0, to which the hash so far is added. It comes last, since that
 // hash takes longest to be known.
 #define HASH_FIRST(text) \
 	VMOVDQU (text), BLK; \
 	VPSHUFB swap<>(SB), BLK, BLK; \
 	VPXOR ACC, BLK, BLK; \
-	MULTIPLY(POWER(16)(K), (POWER(16)+FOLDED)(K))
+	MULTIPLY(POWER(CHUNK_BLOCKS)(K), (POWER(CHUNK_BLOCKS)+FOLDED)(K))
 
-// COUNTER: s = the next two counter blocks, with the first round key added.
+// COUNTER: s = the next counter blocks, with the first round key added.
 #define COUNTER(s) \
 	VPSHUFB swap<>(SB), CTR, s; \
-	VPADDD two<>(SB), CTR, CTR; \
+	VPADDD step<>(SB), CTR, CTR; \
 	VPXOR RK, s, s
 
 #define COUNTERS \
-	VBROADCASTI128 schedule_keys(K), RK; \
+	LOAD_KEY(schedule_keys(K)); \
 	COUNTER(S0); \
 	COUNTER(S1); \
 	COUNTER(S2); \
@@ -173,7 +133,7 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	COUNTER(S6); \
 	COUNTER(S7)
 
-// ROUND2, 4, 8: one round of AES for 4, 8, 16 blocks.
+// ROUND2, 4, 8: one round of AES for 2, 4, 8 registers.
 #define ROUND2 \
 	VAESENC RK, S0, S0; \
 	VAESENC RK, S1, S1
@@ -190,9 +150,9 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	VAESENC RK, S6, S6; \
 	VAESENC RK, S7, S7
 
-// ROUND: round n for 16 blocks.
+// ROUND: round n for a chunk.
 #define ROUND(n) \
-	VBROADCASTI128 (schedule_keys+16*n)(K), RK; \
+	LOAD_KEY((schedule_keys+16*n)(K)); \
 	ROUND8
 
 // LAST2, 4, 8: the last round.
@@ -212,16 +172,16 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	VAESENCLAST RK, S6, S6; \
 	VAESENCLAST RK, S7, S7
 
-// CRYPT: the last round for pair i of a chunk, combined with the text. The round adds its operand
-// at the end, so the text is added to the key before.
+// CRYPT: the last round for register i of a chunk, combined with the text. The round adds its
+// operand at the end, so the text is added to the key before.
 #define CRYPT(i, s) \
-	VPXOR (32*i)(IN), RK, TMP; \
+	VPXOR (WIDTH*i)(IN), RK, TMP; \
 	VAESENCLAST TMP, s, s; \
-	VMOVDQU s, (32*i)(OUT)
+	VMOVDQU s, (WIDTH*i)(OUT)
 
-// CRYPT_CHUNK: the last round for 16 blocks, and advance to the next.
+// CRYPT_CHUNK: the last round for a chunk, and advance to the next.
 #define CRYPT_CHUNK \
-	VBROADCASTI128 (LAST), RK; \
+	LOAD_KEY((LAST)); \
 	CRYPT(0, S0); \
 	CRYPT(1, S1); \
 	CRYPT(2, S2); \
@@ -230,9 +190,9 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	CRYPT(5, S5); \
 	CRYPT(6, S6); \
 	CRYPT(7, S7); \
-	ADDQ $256, IN; \
-	ADDQ $256, OUT; \
-	SUBQ $256, LEFT
+	ADDQ $CHUNK_LEN, IN; \
+	ADDQ $CHUNK_LEN, OUT; \
+	SUBQ $CHUNK_LEN, LEFT
 
 // MORE_ROUNDS: the rounds from 10 to the last but one: none, two or four (FIPS 197, Section 5).
 #define MORE_ROUNDS(done) \
@@ -245,7 +205,7 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	ROUND(13); \
 done:
 
-// CHUNK: CTR of 16 blocks, interleaved with the hash of 16 others.
+// CHUNK: CTR of a chunk, interleaved with the hash of another.
 #define CHUNK(text, done) \
 	COUNTERS; \
 	CLEAR_PRODUCT; \
@@ -270,106 +230,6 @@ done:
 	REDUCE(ACCX); \
 	CRYPT_CHUNK
 
-// APART: jumps to bad if the octets at a and at b overlap. It changes neither. They overlap if the
-// unsigned difference of the addresses is less than the length of the one that begins first.
-#define APART(a, alen, b, blen, good, bad) \
-	TESTQ alen, alen; \
-	JEQ good; \
-	TESTQ blen, blen; \
-	JEQ good; \
-	MOVQ b, T0; \
-	SUBQ a, T0; \
-	CMPQ T0, alen; \
-	JCS bad; \
-	NEGQ T0; \
-	CMPQ T0, blen; \
-	JCS bad; \
-good:
-
-// LOAD_PART: BLKX = the n octets at p, 1 to 15, followed by zeros. No other octet is read: from 4
-// or 8 octets on, two loads overlap. Branches, addresses and shift counts depend on n, a length,
-// alone.
-#define LOAD_PART(p, n, below8, below4, loaded) \
-	XORL T2, T2; \
-	CMPQ n, $8; \
-	JLT below8; \
-	MOVQ (p), T0; \
-	MOVQ -8(p)(n*1), T2; \
-	MOVQ $15, T1; \
-	SUBQ n, T1; \
-	SHLQ $3, T1; \
-	SHRXQ T1, T2, T2; \
-	SHRQ $8, T2; \
-	JMP loaded; \
-below8: \
-	CMPQ n, $4; \
-	JLT below4; \
-	MOVL (p), T0; \
-	MOVL -4(p)(n*1), T3; \
-	LEAQ -32(n*8), T1; \
-	SHLXQ T1, T3, T3; \
-	ORQ T3, T0; \
-	JMP loaded; \
-below4: \
-	MOVBQZX (p), T0; \
-	MOVQ n, T1; \
-	SHRQ $1, T1; \
-	MOVBQZX (p)(T1*1), T3; \
-	SHLQ $3, T1; \
-	SHLXQ T1, T3, T3; \
-	ORQ T3, T0; \
-	MOVBQZX -1(p)(n*1), T3; \
-	LEAQ -8(n*8), T1; \
-	SHLXQ T1, T3, T3; \
-	ORQ T3, T0; \
-loaded: \
-	VMOVQ T0, BLKX; \
-	VPINSRQ $1, T2, BLKX, BLKX
-
-// STORE_PART: stores the first LEFT octets of S0X, 1 to 15, at OUT. No other octet is written.
-// Branches, addresses and shift counts depend on LEFT alone.
-#define STORE_PART(below8, below4, stored) \
-	VMOVQ S0X, T0; \
-	CMPQ LEFT, $8; \
-	JLT below8; \
-	VPEXTRQ $1, S0X, T2; \
-	MOVQ T0, (OUT); \
-	LEAQ -64(LEFT*8), T1; \
-	SHRXQ T1, T0, T0; \
-	MOVQ $56, T3; \
-	SUBQ T1, T3; \
-	SHLXQ T3, T2, T2; \
-	SHLQ $8, T2; \
-	ORQ T2, T0; \
-	MOVQ T0, -8(OUT)(LEFT*1); \
-	JMP stored; \
-below8: \
-	CMPQ LEFT, $4; \
-	JLT below4; \
-	MOVL T0, (OUT); \
-	LEAQ -32(LEFT*8), T1; \
-	SHRXQ T1, T0, T0; \
-	MOVL T0, -4(OUT)(LEFT*1); \
-	JMP stored; \
-below4: \
-	MOVB T0, (OUT); \
-	MOVQ LEFT, T2; \
-	SHRQ $1, T2; \
-	LEAQ (T2*8), T1; \
-	SHRXQ T1, T0, T3; \
-	MOVB T3, (OUT)(T2*1); \
-	LEAQ -8(LEFT*8), T1; \
-	SHRXQ T1, T0, T3; \
-	MOVB T3, -1(OUT)(LEFT*1); \
-stored:
-
-// LOAD_12: to = the 12 octets at p, followed by zeros. They are loaded as esp has just stored them,
-// 4 and 8: a load that spans two stores would wait for both.
-#define LOAD_12(p, to) \
-	VMOVQ 4(p), to; \
-	VPSLLDQ $4, to, to; \
-	VPINSRD $0, (p), to, to
-
 // TIMES_H: ACC = BLK * H. The high lane of BLK must be zero.
 #define TIMES_H \
 	CLEAR_PRODUCT; \
@@ -384,8 +244,7 @@ stored:
 	LEAQ schedule_keys(K)(LAST*1), LAST; \
 	LOAD_12(NONCE, CTRX); \
 	VPSHUFB swap<>(SB), CTRX, CTRX; \
-	VINSERTI128 $1, CTRX, CTR, CTR; \
-	VPADDD start<>(SB), CTR, CTR; \
+	FIRST_COUNTERS; \
 	VPXOR ACC, ACC, ACC; \
 	CMPQ AADLEN, $8; \
 	JNE aadNot8; \
@@ -420,8 +279,8 @@ aadLoaded: \
 aadDone:
 
 // TAIL_POWER: POW = the address of the power for the first block of the tail. The tail is the
-// remaining text, of t blocks, 0 to 16. The block of lengths follows, with H^1, so the first block
-// has H^(t+1).
+// remaining text, of t blocks, 0 to CHUNK_BLOCKS. The block of lengths follows, with H^1, so the
+// first block has H^(t+1).
 #define TAIL_POWER \
 	LEAQ 15(LEFT), POW; \
 	ANDQ $-16, POW; \
@@ -436,56 +295,50 @@ aadDone:
 	SHLQ $3, T2; \
 	VMOVQ T2, BLKX; \
 	VPINSRQ $1, T1, BLKX, BLKX; \
-	VINSERTI128 $1, BLKX, ACC, BLK; \
-	VMOVDQU (T0), X0; \
-	VINSERTI128 $1, POWER(1)(K), S0, S0; \
-	VMOVDQU FOLDED(T0), X1; \
-	VINSERTI128 $1, (POWER(1)+FOLDED)(K), S1, S1; \
-	CLEAR_PRODUCT; \
-	MULTIPLY(S0, S1); \
+	TAIL_PRODUCTS; \
 	MOVL $0x01000000, T0; \
 	LOAD_12(NONCE, MASKX); \
 	VPINSRD $3, T0, MASKX, MASKX; \
-	VBROADCASTI128 schedule_keys(K), RK; \
+	LOAD_KEY(schedule_keys(K)); \
 	VPXOR RKX, MASKX, MASKX; \
 	LEAQ (schedule_keys+16)(K), KEY; \
 	COUNTER(S0); \
 	COUNTER(S1); \
-	CMPQ LEFT, $64; \
-	JGT upTo8; \
-	STREAM(ROUND2, LAST2, rounds4); \
+	CMPQ LEFT, $(2*WIDTH); \
+	JGT over2; \
+	STREAM(ROUND2, LAST2, rounds2); \
 	JMP streamed; \
-upTo8: \
+over2: \
 	COUNTER(S2); \
 	COUNTER(S3); \
-	CMPQ LEFT, $128; \
-	JGT upTo16; \
-	STREAM(ROUND4, LAST4, rounds8); \
+	CMPQ LEFT, $(4*WIDTH); \
+	JGT over4; \
+	STREAM(ROUND4, LAST4, rounds4); \
 	JMP streamed; \
-upTo16: \
+over4: \
 	COUNTER(S4); \
 	COUNTER(S5); \
 	COUNTER(S6); \
 	COUNTER(S7); \
-	STREAM(ROUND8, LAST8, rounds16); \
+	STREAM(ROUND8, LAST8, rounds8); \
 streamed:
 
 // STREAM: all rounds, for the registers that round and last process, and for MASKX. The number of
 // rounds depends on the length of the key, not on the key.
 #define STREAM(round, last, again) \
 again: \
-	VBROADCASTI128 (KEY), RK; \
+	LOAD_KEY((KEY)); \
 	round; \
 	VAESENC RKX, MASKX, MASKX; \
 	ADDQ $16, KEY; \
 	CMPQ KEY, LAST; \
 	JNE again; \
-	VBROADCASTI128 (LAST), RK; \
+	LOAD_KEY((LAST)); \
 	last; \
 	VAESENCLAST RKX, MASKX, MASKX
 
-// PAIR_DONE: advances by n octets, and n/16 powers.
-#define PAIR_DONE(n) \
+// ADVANCE: hashes BLK, and advances by n octets and n/16 powers.
+#define ADVANCE(n) \
 	VPSHUFB swap<>(SB), BLK, BLK; \
 	MULTIPLY((POW), FOLDED(POW)); \
 	ADDQ $n, IN; \
@@ -493,21 +346,21 @@ again: \
 	ADDQ $n, POW; \
 	SUBQ $n, LEFT
 
-// SEAL_PAIR: seals two blocks of the tail with the key stream in S0, if there are two; then S0
-// holds the key stream of the next.
-#define SEAL_PAIR(next) \
-	CMPQ LEFT, $32; \
+// SEAL_REGISTER: seals LANES blocks of the tail with the key stream in S0, if they are there; then
+// S0 holds the key stream of the next.
+#define SEAL_REGISTER(next) \
+	CMPQ LEFT, $WIDTH; \
 	JLT single; \
 	VPXOR (IN), S0, BLK; \
 	VMOVDQU BLK, (OUT); \
-	PAIR_DONE(32); \
+	ADVANCE(WIDTH); \
 	VMOVDQA next, S0
 
-#define OPEN_PAIR(next) \
-	CMPQ LEFT, $32; \
+#define OPEN_REGISTER(next) \
+	CMPQ LEFT, $WIDTH; \
 	JLT single; \
 	VMOVDQU (IN), BLK; \
 	VPXOR BLK, S0, S0; \
 	VMOVDQU S0, (OUT); \
-	PAIR_DONE(32); \
+	ADVANCE(WIDTH); \
 	VMOVDQA next, S0

@@ -1,6 +1,8 @@
 #include "go_asm.h"
 #include "textflag.h"
+#include "xmm_amd64.h"
 #include "macros_amd64.h"
+#include "buffers_amd64.h"
 
 // Work done once for each key, and once for the processor. No branch and no address depends on a
 // key.
@@ -43,7 +45,6 @@ power: // H^n, then H^n * H
 	SUBQ $16, POW
 	DECQ LEFT
 	JNE power
-	VZEROUPPER
 	RET
 
 // func subWord(w uint32) uint32

@@ -27,7 +27,7 @@ type schedule struct {
 	_      uint64
 }
 
-// The assembly: kernel_amd64.s.
+// The assembly: setup_amd64.s and vaes_amd64.s.
 
 // setup computes powers and folded from keys and rounds.
 func setup(k *schedule)
@@ -35,11 +35,11 @@ func setup(k *schedule)
 // subWord returns the S-box of each octet of w (FIPS 197, Section 5.2), in constant time.
 func subWord(w uint32) uint32
 
-// seal encrypts plaintext to out, which is tagLen longer, and appends the tag. If out overlaps aad,
+// sealYMM encrypts plaintext to out, which is tagLen longer, and appends the tag. If out overlaps aad,
 // or plaintext other than at the same start, ok is false and nothing is written.
-func seal(k *schedule, out, nonce, plaintext, aad []byte) (ok bool)
+func sealYMM(k *schedule, out, nonce, plaintext, aad []byte) (ok bool)
 
-// verdict is the result of open.
+// verdict is the result of openYMM.
 type verdict uint64
 
 const (
@@ -48,9 +48,9 @@ const (
 	overlapping verdict = 2 // out overlaps aad, or ciphertext other than at its start: nothing is written
 )
 
-// open decrypts ciphertext, which is tagLen longer than out, to out, and checks its tag. If it is
+// openYMM decrypts ciphertext, which is tagLen longer than out, to out, and checks its tag. If it is
 // forged, out holds octets that must not be used.
-func open(k *schedule, out, nonce, ciphertext, aad []byte) (v verdict)
+func openYMM(k *schedule, out, nonce, ciphertext, aad []byte) (v verdict)
 
 // vector is AES-GCM in assembly. The schedule is a separate allocation, so that it can be wiped
 // when nothing refers to the vector any more. Code that uses k must keep v alive until it is done.
@@ -129,7 +129,7 @@ func (v *vector) Seal(dst, nonce, plaintext, additionalData []byte) []byte {
 		return v.generic().Seal(dst, nonce, plaintext, additionalData)
 	}
 	ret := grow(dst, len(plaintext)+tagLen)
-	ok := seal(v.k, ret[len(dst):], nonce, plaintext, additionalData)
+	ok := sealYMM(v.k, ret[len(dst):], nonce, plaintext, additionalData)
 	runtime.KeepAlive(v) // the key must not be wiped before its use
 	if !ok {
 		panic("aesgcm: invalid buffer overlap of output and input or additional data")
@@ -148,7 +148,7 @@ func (v *vector) Open(dst, nonce, ciphertext, additionalData []byte) ([]byte, er
 		return v.generic().Open(dst, nonce, ciphertext, additionalData)
 	}
 	ret := grow(dst, n)
-	says := open(v.k, ret[len(dst):], nonce, ciphertext, additionalData)
+	says := openYMM(v.k, ret[len(dst):], nonce, ciphertext, additionalData)
 	runtime.KeepAlive(v)
 	switch says {
 	case overlapping:

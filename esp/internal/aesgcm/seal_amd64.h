@@ -1,0 +1,92 @@
+// The body of a sealing function, between the loads of its arguments and its return. T1 holds the
+// length of the output. It jumps to overlap if output and input overlap other than at the same
+// start, or output and additional data at all; nothing is written then. macros_amd64.h explains the
+// algorithm, and why neither time nor control flow depends on keys or texts.
+
+	CMPQ OUT, IN
+	JEQ inPlace
+	APART(OUT, T1, IN, LEFT, inPlace, overlap)
+	APART(OUT, T1, AAD, AADLEN, apart, overlap)
+	BEGIN
+	CMPQ LEFT, $CHUNK_LEN
+	JGT chunks
+	TAIL_POWER
+	LEAQ -16(POW), T0 // the additional data precede the tail
+	JMP tail
+
+chunks:
+	VMOVDQA ACC, BLK
+	TIMES_H
+	LEAQ -1(LEFT), CHUNKS
+	SHRQ $CHUNK_SHIFT, CHUNKS // the tail is not empty
+	MOVQ OUT, HASHED
+	COUNTERS
+	ROUND(1)
+	ROUND(2)
+	ROUND(3)
+	ROUND(4)
+	ROUND(5)
+	ROUND(6)
+	ROUND(7)
+	ROUND(8)
+	ROUND(9)
+	MORE_ROUNDS(lastOfFirst)
+	CRYPT_CHUNK
+	DECQ CHUNKS
+	JEQ hashLast
+	PCALIGN $32
+
+chunk: // encrypts a chunk, hashes the one before
+	CHUNK(HASHED, lastOfChunk)
+	ADDQ $CHUNK_LEN, HASHED
+	DECQ CHUNKS
+	JNE chunk
+
+hashLast:
+	CLEAR_PRODUCT
+	HASH(1, HASHED)
+	HASH(2, HASHED)
+	HASH(3, HASHED)
+	HASH(4, HASHED)
+	HASH(5, HASHED)
+	HASH(6, HASHED)
+	HASH(7, HASHED)
+	HASH_FIRST(HASHED)
+	REDUCE(ACCX)
+	TAIL_POWER
+	MOVQ POW, T0 // the hash so far is added to the first block of the tail
+
+tail:
+	MOVQ aad_len+88(FP), T1
+	MOVQ plaintext_len+64(FP), T2
+	TAIL_BEGIN
+	SEAL_REGISTER(S1)
+	SEAL_REGISTER(S2)
+	SEAL_REGISTER(S3)
+	SEAL_REGISTER(S4)
+	SEAL_REGISTER(S5)
+	SEAL_REGISTER(S6)
+	SEAL_REGISTER(S7)
+	SEAL_REGISTER(S7)
+
+single:
+	SEAL_SINGLE
+
+part:
+	TESTQ LEFT, LEFT
+	JEQ tag
+	LOAD_PART(IN, LEFT, below8, below4, loaded)
+	LEAQ keep<>+16(SB), T0
+	SUBQ LEFT, T0
+	VPXOR BLKX, S0X, S0X
+	VPAND (T0), S0X, S0X
+	VPSHUFB swap<>(SB), S0X, BLKX
+	MULTIPLY((POW), FOLDED(POW))
+	STORE_PART(storeBelow8, storeBelow4, stored)
+	ADDQ LEFT, OUT
+
+tag:
+	REDUCE(BLKX)
+	VPSHUFB swap<>(SB), BLKX, BLKX
+	VPXOR MASKX, BLKX, BLKX
+	VMOVDQU BLKX, (OUT)

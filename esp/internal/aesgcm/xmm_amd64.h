@@ -1,0 +1,60 @@
+// The width of AES-NI: one block in each XMM register. Nothing here needs more than AVX.
+
+#define LANES 1        // blocks in a register
+#define WIDTH 16       // octets in a register
+#define CHUNK_BLOCKS 8 // 8 registers
+#define CHUNK_LEN 128
+#define CHUNK_SHIFT 7
+
+#define S0X X0
+#define S0 X0 // CTR of a chunk: counters, AES states, key stream
+#define S1 X1
+#define S2 X2
+#define S3 X3
+#define S4 X4
+#define S5 X5
+#define S6 X6
+#define S7 X7
+#define RK X8   // a round key
+#define RKX X8
+#define LO X9   // sums of products, not reduced
+#define MI X10
+#define HI X11
+#define BLK X12 // operand of multiplications: a block of text, octets reversed
+#define BLKX X12
+#define TMP X13
+#define TMPX X13
+#define ACC X14 // the hash so far
+#define ACCX X14
+#define MASKX X14 // after the last use of ACC: E(K, J0)
+#define CTR X15 // the counter of the next block, octets reversed
+#define CTRX X15
+
+// Added to the nonce with a zero behind it: the first counter of the text. J0 has 1.
+DATA start<>+0(SB)/8, $2
+DATA start<>+8(SB)/8, $0
+GLOBL start<>(SB), NOPTR|RODATA, $16
+
+DATA step<>+0(SB)/8, $1
+DATA step<>+8(SB)/8, $0
+GLOBL step<>(SB), NOPTR|RODATA, $16
+
+// LOAD_KEY: RK = the round key at p.
+#define LOAD_KEY(p) VMOVDQU p, RK
+
+// ADD_LANES: to = HI + TMP. There is one lane.
+#define ADD_LANES(to) VPXOR TMP, HI, to
+
+// FIRST_COUNTERS: CTR = the counter of the first block, from the nonce in CTRX, octets reversed.
+#define FIRST_COUNTERS VPADDD start<>(SB), CTR, CTR
+
+// TAIL_PRODUCTS: LO, MI, HI = ACC * the power at T0 + BLK * H.
+#define TAIL_PRODUCTS \
+	CLEAR_PRODUCT; \
+	MULTIPLY(POWER(1)(K), (POWER(1)+FOLDED)(K)); \
+	VMOVDQA ACC, BLK; \
+	MULTIPLY((T0), FOLDED(T0))
+
+// No block is left alone.
+#define SEAL_SINGLE
+#define OPEN_SINGLE

@@ -1,0 +1,88 @@
+// The width of VAES: two blocks in each YMM register, the earlier one in the low lane.
+
+#define LANES 2         // blocks in a register
+#define WIDTH 32        // octets in a register
+#define CHUNK_BLOCKS 16 // 8 registers
+#define CHUNK_LEN 256
+#define CHUNK_SHIFT 8
+
+#define S0X X0
+#define S0 Y0 // CTR of a chunk: counters, AES states, key stream
+#define S1 Y1
+#define S2 Y2
+#define S3 Y3
+#define S4 Y4
+#define S5 Y5
+#define S6 Y6
+#define S7 Y7
+#define RK Y8   // a round key, in both lanes
+#define RKX X8
+#define LO Y9   // sums of products, not reduced
+#define MI Y10
+#define HI Y11
+#define HIX X11
+#define BLK Y12 // operand of multiplications: blocks of text, octets reversed
+#define BLKX X12
+#define TMP Y13
+#define TMPX X13
+#define ACC Y14 // the hash so far, in the low lane; the high one is zero
+#define ACCX X14
+#define MASKX X14 // after the last use of ACC: E(K, J0)
+#define CTR Y15 // the counters of the next two blocks, octets reversed
+#define CTRX X15
+
+// Added to the nonce with a zero behind it: the first two counters of the text. J0 has 1.
+DATA start<>+0(SB)/8, $2
+DATA start<>+8(SB)/8, $0
+DATA start<>+16(SB)/8, $3
+DATA start<>+24(SB)/8, $0
+GLOBL start<>(SB), NOPTR|RODATA, $32
+
+DATA step<>+0(SB)/8, $2
+DATA step<>+8(SB)/8, $0
+DATA step<>+16(SB)/8, $2
+DATA step<>+24(SB)/8, $0
+GLOBL step<>(SB), NOPTR|RODATA, $32
+
+// LOAD_KEY: RK = the round key at p, in each lane.
+#define LOAD_KEY(p) VBROADCASTI128 p, RK
+
+// ADD_LANES: to = HI + TMP, with both lanes added.
+#define ADD_LANES(to) \
+	VPXOR TMP, HI, HI; \
+	VEXTRACTI128 $1, HI, TMPX; \
+	VPXOR TMPX, HIX, to
+
+// FIRST_COUNTERS: CTR = the counters of the first blocks, from the nonce in CTRX, octets reversed.
+#define FIRST_COUNTERS \
+	VINSERTI128 $1, CTRX, CTR, CTR; \
+	VPADDD start<>(SB), CTR, CTR
+
+// TAIL_PRODUCTS: LO, MI, HI = ACC * the power at T0 + BLK * H, one product in each lane.
+#define TAIL_PRODUCTS \
+	VINSERTI128 $1, BLKX, ACC, BLK; \
+	VMOVDQU (T0), X0; \
+	VINSERTI128 $1, POWER(1)(K), S0, S0; \
+	VMOVDQU FOLDED(T0), X1; \
+	VINSERTI128 $1, (POWER(1)+FOLDED)(K), S1, S1; \
+	CLEAR_PRODUCT; \
+	MULTIPLY(S0, S1)
+
+// SEAL_SINGLE: seals a block that is left alone, if there is one, with the low lane of S0; then S0X
+// holds the key stream of the next.
+#define SEAL_SINGLE \
+	CMPQ LEFT, $16; \
+	JLT part; \
+	VPXOR (IN), S0X, BLKX; \
+	VMOVDQU BLKX, (OUT); \
+	ADVANCE(16); \
+	VEXTRACTI128 $1, S0, S0X
+
+#define OPEN_SINGLE \
+	CMPQ LEFT, $16; \
+	JLT part; \
+	VMOVDQU (IN), BLKX; \
+	VPXOR BLKX, S0X, X1; \
+	VMOVDQU X1, (OUT); \
+	ADVANCE(16); \
+	VEXTRACTI128 $1, S0, S0X
