@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/cipher"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 )
@@ -14,19 +15,20 @@ const maxText = 70_000
 // keyLens are the key lengths of AES in octets.
 var keyLens = []int{16, 24, 32}
 
+// engines returns the names of the implementations that this machine supports.
+func engines() map[string]engine {
+	all := map[string]engine{"generic": generic, "aesni": aesni, "vaes": vaes}
+	maps.DeleteFunc(all, func(_ string, e engine) bool { return e > best() })
+	return all
+}
+
 // eachWay runs f with each implementation that this machine supports; make returns a cipher with a
 // key.
 func eachWay(t *testing.T, f func(t *testing.T, make func(testing.TB, []byte) cipher.AEAD)) {
 	t.Helper()
-	ways := map[string]func([]byte) (cipher.AEAD, error){"generic": newGeneric}
-	if supported() {
-		ways["vector"] = newVector
-	} else {
-		t.Log("this processor has no VAES and VPCLMULQDQ: crypto/cipher only")
-	}
-	for name, way := range ways {
+	for name, e := range engines() {
 		t.Run(name, func(t *testing.T) {
-			f(t, func(t testing.TB, key []byte) cipher.AEAD { return must(t, way, key) })
+			f(t, func(t testing.TB, key []byte) cipher.AEAD { return must(t, e.new, key) })
 		})
 	}
 }

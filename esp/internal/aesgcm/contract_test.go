@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"testing"
@@ -116,7 +117,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	})
 }
 
-// TestChoice runs this test again as a child process, in environments that ask for crypto/cipher
+// TestChoice runs this test again as a child process, in environments that select an implementation
 // and in one that does not.
 func TestChoice(t *testing.T) {
 	const wanted = "AESGCM_TEST_WANT"
@@ -126,22 +127,42 @@ func TestChoice(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, wipes := a.(interface{ Clear() })
-		if got := map[bool]string{true: "vector", false: "generic"}[Fast()]; got != want || wipes != (want == "vector") {
+		if got := fmt.Sprint(int(chosen)); got != want || Fast() != (chosen != generic) || wipes != Fast() {
 			t.Errorf("%s, %T, want %s", got, a, want)
 		}
 		return
 	}
-	best := "generic"
-	if supported() {
-		best = "vector"
-	}
-	for _, c := range []struct{ env, want string }{
-		{Environment + "=", best}, {Environment + "=generic", "generic"}, {"GODEBUG=fips140=on", "generic"}, {"GODEBUG=fips140=off", best},
+	for _, c := range []struct {
+		env  string
+		want engine
+	}{
+		{Environment + "=", best()}, {Environment + "=generic", generic}, {Environment + "=aesni", min(best(), aesni)},
+		{"GODEBUG=fips140=on", generic}, {"GODEBUG=fips140=off", best()},
 	} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestChoice$")
-		cmd.Env = append(os.Environ(), Environment+"=", "GODEBUG=fips140=off", c.env, wanted+"="+c.want)
+		cmd.Env = append(os.Environ(), Environment+"=", "GODEBUG=fips140=off", c.env, wanted+"="+fmt.Sprint(int(c.want)))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("with %s: %v\n%s", c.env, err, bytes.TrimSpace(out))
+		}
+	}
+}
+
+// TestChoose: the environment selects nothing that the processor does not support, and in FIPS 140
+// mode it selects nothing.
+func TestChoose(t *testing.T) {
+	for _, c := range []struct {
+		best   engine
+		wanted string
+		fips   bool
+		want   engine
+	}{
+		{vaes, "", false, vaes}, {vaes, "aesni", false, aesni}, {vaes, "generic", false, generic}, {vaes, "other", false, vaes},
+		{aesni, "", false, aesni}, {aesni, "aesni", false, aesni}, {aesni, "generic", false, generic},
+		{generic, "", false, generic}, {generic, "aesni", false, generic},
+		{vaes, "", true, generic}, {vaes, "aesni", true, generic},
+	} {
+		if got := choose(c.best, c.wanted, c.fips); got != c.want {
+			t.Errorf("choose(%d, %q, %v) = %d, want %d", c.best, c.wanted, c.fips, got, c.want)
 		}
 	}
 }

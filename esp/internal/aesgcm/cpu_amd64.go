@@ -8,13 +8,15 @@ func cpuid(leaf, subleaf uint32) (eax, ebx, ecx, edx uint32)
 // must have OSXSAVE.
 func xgetbv() (eax uint32)
 
-// The features that the kernel needs: Intel's Software Developer's Manual, Volume 2, CPUID.
+// The features that the kernels need: Intel's Software Developer's Manual, Volume 2, CPUID. All of
+// them are needed for VAES, those without AVX2 and leaf 7 ECX for AES-NI.
 const (
 	osXSAVE  = 1 << 27
 	leaf1ECX = 1<<1 | 1<<9 | 1<<19 | 1<<25 | osXSAVE | 1<<28 // PCLMULQDQ, SSSE3, SSE4.1, AES-NI, OSXSAVE, AVX
-	leaf7EBX = 1<<5 | 1<<8                                   // AVX2, BMI2
-	leaf7ECX = 1<<9 | 1<<10                                  // VAES, VPCLMULQDQ
-	xcr0     = 1<<1 | 1<<2                                   // XMM and the high halves of YMM
+	bmi2     = 1 << 8
+	leaf7EBX = 1<<5 | bmi2  // AVX2, BMI2
+	leaf7ECX = 1<<9 | 1<<10 // VAES, VPCLMULQDQ
+	xcr0     = 1<<1 | 1<<2  // XMM and the high halves of YMM, which AVX needs on XMM as well
 )
 
 // features holds the answers of the processor and the operating system.
@@ -37,10 +39,16 @@ func readFeatures() (f features) {
 	return f
 }
 
-// enough reports whether all features that the kernel needs are present.
-func (f features) enough() bool {
-	return f.leaves >= 7 && f.leaf1ECX&leaf1ECX == leaf1ECX && f.xcr0&xcr0 == xcr0 && f.leaf7EBX&leaf7EBX == leaf7EBX && f.leaf7ECX&leaf7ECX == leaf7ECX
+// best returns the fastest implementation whose features are all present.
+func (f features) best() engine {
+	switch {
+	case f.leaves < 7 || f.leaf1ECX&leaf1ECX != leaf1ECX || f.xcr0&xcr0 != xcr0 || f.leaf7EBX&bmi2 == 0:
+		return generic
+	case f.leaf7EBX&leaf7EBX != leaf7EBX || f.leaf7ECX&leaf7ECX != leaf7ECX:
+		return aesni
+	}
+	return vaes
 }
 
-// supported reports whether this machine can run the kernel.
-func supported() bool { return readFeatures().enough() }
+// best returns the fastest implementation that this machine can run.
+func best() engine { return readFeatures().best() }

@@ -17,8 +17,9 @@ const maxCall = 1 << 16
 // errOpen is Open's error for an unauthentic text.
 var errOpen = errors.New("aesgcm: message authentication failed")
 
-// schedule holds everything derived from a key. The assembly loads 32 octets at a time and may read
-// up to 16 octets behind folded: rounds and the padding behind it make room for that.
+// schedule holds everything derived from a key, the same for both widths. The assembly loads up to
+// 32 octets at a time and may read up to 16 octets behind folded: rounds and the padding behind it
+// make room for that.
 type schedule struct {
 	keys   [16][blockLen]byte // round keys (FIPS 197, Section 5.2): up to 15
 	powers [18][blockLen]byte // H^18 down to H^1, divided by x, octets reversed
@@ -27,7 +28,7 @@ type schedule struct {
 	_      uint64
 }
 
-// The assembly: setup_amd64.s and vaes_amd64.s.
+// The assembly: setup_amd64.s, vaes_amd64.s and aesni_amd64.s.
 
 // setup computes powers and folded from keys and rounds.
 func setup(k *schedule)
@@ -35,11 +36,13 @@ func setup(k *schedule)
 // subWord returns the S-box of each octet of w (FIPS 197, Section 5.2), in constant time.
 func subWord(w uint32) uint32
 
-// sealYMM encrypts plaintext to out, which is tagLen longer, and appends the tag. If out overlaps aad,
-// or plaintext other than at the same start, ok is false and nothing is written.
+// sealYMM and sealXMM encrypt plaintext to out, which is tagLen longer, and append the tag. If out
+// overlaps aad, or plaintext other than at the same start, ok is false and nothing is written.
 func sealYMM(k *schedule, out, nonce, plaintext, aad []byte) (ok bool)
 
-// verdict is the result of openYMM.
+func sealXMM(k *schedule, out, nonce, plaintext, aad []byte) (ok bool)
+
+// verdict is the result of openYMM and openXMM.
 type verdict uint64
 
 const (
@@ -48,21 +51,24 @@ const (
 	overlapping verdict = 2 // out overlaps aad, or ciphertext other than at its start: nothing is written
 )
 
-// openYMM decrypts ciphertext, which is tagLen longer than out, to out, and checks its tag. If it is
-// forged, out holds octets that must not be used.
+// openYMM and openXMM decrypt ciphertext, which is tagLen longer than out, to out, and check its
+// tag. If it is forged, out holds octets that must not be used.
 func openYMM(k *schedule, out, nonce, ciphertext, aad []byte) (v verdict)
+
+func openXMM(k *schedule, out, nonce, ciphertext, aad []byte) (v verdict)
 
 // vector is AES-GCM in assembly. The schedule is a separate allocation, so that it can be wiped
 // when nothing refers to the vector any more. Code that uses k must keep v alive until it is done.
 type vector struct {
-	k *schedule
+	k   *schedule
+	ymm bool // VAES on YMM registers, AES-NI on XMM registers otherwise
 }
 
-func newVector(key []byte) (cipher.AEAD, error) {
+func newVector(key []byte, e engine) (cipher.AEAD, error) {
 	if n := len(key); n != 16 && n != 24 && n != 32 {
 		return nil, aes.KeySizeError(n)
 	}
-	v := &vector{k: new(schedule)}
+	v := &vector{k: new(schedule), ymm: e == vaes}
 	v.k.expand(key)
 	setup(v.k)
 	runtime.AddCleanup(v, (*schedule).wipe, v.k)
@@ -129,7 +135,12 @@ func (v *vector) Seal(dst, nonce, plaintext, additionalData []byte) []byte {
 		return v.generic().Seal(dst, nonce, plaintext, additionalData)
 	}
 	ret := grow(dst, len(plaintext)+tagLen)
-	ok := sealYMM(v.k, ret[len(dst):], nonce, plaintext, additionalData)
+	var ok bool
+	if v.ymm {
+		ok = sealYMM(v.k, ret[len(dst):], nonce, plaintext, additionalData)
+	} else {
+		ok = sealXMM(v.k, ret[len(dst):], nonce, plaintext, additionalData)
+	}
 	runtime.KeepAlive(v) // the key must not be wiped before its use
 	if !ok {
 		panic("aesgcm: invalid buffer overlap of output and input or additional data")
@@ -148,7 +159,12 @@ func (v *vector) Open(dst, nonce, ciphertext, additionalData []byte) ([]byte, er
 		return v.generic().Open(dst, nonce, ciphertext, additionalData)
 	}
 	ret := grow(dst, n)
-	says := openYMM(v.k, ret[len(dst):], nonce, ciphertext, additionalData)
+	var says verdict
+	if v.ymm {
+		says = openYMM(v.k, ret[len(dst):], nonce, ciphertext, additionalData)
+	} else {
+		says = openXMM(v.k, ret[len(dst):], nonce, ciphertext, additionalData)
+	}
 	runtime.KeepAlive(v)
 	switch says {
 	case overlapping:
