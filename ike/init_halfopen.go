@@ -60,6 +60,9 @@ func (h *halfOpen) octets() int {
 		switch sa := h.late.sa; {
 		case sa != nil:
 			n += octetsOfSA + sa.win.Fragments(wire.Header{}).Octets()
+			if sa.setup != nil {
+				n += len(sa.setup.request)
+			}
 		case !h.refused():
 			n += octetsOfKeys
 		}

@@ -143,3 +143,19 @@ func TestManyHalfOpenEnd(t *testing.T) {
 		t.Errorf("%d are left, counters %v", len(table.bySPI), c.right.Counters())
 	}
 }
+
+// TestUnpackedRequestIsCharged: the IKE SA that handles IKE_AUTH has the request as it came,
+// however short it is when packed.
+func TestUnpackedRequestIsCharged(t *testing.T) {
+	sa := &ikeSA{setup: &setup{}}
+	h := &halfOpen{late: &lateHalfOpen{sa: sa}}
+	before := h.octets()
+	sa.setup.request = make([]byte, 5000)
+	if got := h.octets() - before; got != 5000 {
+		t.Errorf("a request of 5000 octets is charged as %d", got)
+	}
+	sa.setup = nil // established
+	if got := h.octets(); got != before {
+		t.Errorf("once established, %d octets are charged, want %d", got, before)
+	}
+}

@@ -13,7 +13,7 @@ import (
 
 // The data of a half-open IKE SA are in one piece of memory:
 //
-//	request      IKE_SA_INIT as received: AUTH covers it (RFC 7296, Section 2.15)
+//	request      IKE_SA_INIT as received, packed: AUTH covers it (RFC 7296, Section 2.15)
 //	nonce        ours, of nonceLen octets
 //	choice       the proposal that we chose
 //	public       our public value
@@ -26,9 +26,9 @@ import (
 
 // setRequest begins the data. extra are the payloads of a credential.
 func (h *halfOpen) setRequest(request, nonce []byte, chosen wire.Proposal, extra []wire.Payload) {
-	choice := appendChoice(nil, chosen)
-	h.request, h.choice = uint16(len(request)), uint8(len(choice))
-	h.data = slices.Concat(request, nonce, choice)
+	packed, choice := packRequest(request), appendChoice(nil, chosen)
+	h.request, h.choice = uint16(len(packed)), uint8(len(choice))
+	h.data = slices.Concat(packed, nonce, choice)
 	if len(extra) > 0 {
 		h.data = wire.AppendPayloads(append(h.data, byte(wire.FirstType(extra))), extra)
 	}
@@ -45,7 +45,7 @@ func (h *halfOpen) setKey(public, skeyseed []byte) {
 // part returns n octets of the data.
 func (h *halfOpen) part(from, n int) []byte { return h.data[from : from+n : from+n] }
 
-func (h *halfOpen) requestData() []byte { return h.part(0, int(h.request)) }
+func (h *halfOpen) requestData() []byte { return unpackRequest(h.part(0, int(h.request))) }
 
 func (h *halfOpen) nonce() []byte { return h.part(int(h.request), nonceLen) }
 
@@ -107,9 +107,9 @@ func (h *halfOpen) response() []byte {
 	return m.AppendTo(nil)
 }
 
-// parsedRequest parses the request again.
-func (h *halfOpen) parsedRequest() []wire.Payload {
-	m, err := wire.Parse(h.requestData())
+// parsedRequest parses a request again.
+func parsedRequest(request []byte) []wire.Payload {
+	m, err := wire.Parse(request)
 	if err != nil {
 		panic("ike: internal error: a request that was parsed before: " + err.Error())
 	}

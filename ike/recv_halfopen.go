@@ -87,7 +87,7 @@ func (t *halfOpens) late(half *halfOpen) bool {
 		half.late = nil
 		return false
 	}
-	keys, err := t.keys(half, half.parsedRequest())
+	keys, err := t.keys(half, parsedRequest(half.requestData()))
 	if err != nil {
 		half.late = nil // no message may find it without keys
 		panic("ike: internal error: the keys of a half-open IKE SA: " + err.Error())
@@ -158,6 +158,7 @@ func (t *halfOpens) collect(half *halfOpen, d Datagram, outer []wire.Payload, f 
 func (t *halfOpens) promote(half *halfOpen) *ikeSA {
 	e, late := t.e, half.late
 	s := e.saOf(false, saHalfOpen, half.spi)
+	s.setup = &setup{request: half.requestData()}
 	late.sa = s
 	if !t.hold(half) {
 		late.sa = nil
@@ -169,10 +170,10 @@ func (t *halfOpens) promote(half *halfOpen) *ikeSA {
 	s.spi, s.half = half.spis(), half
 	s.life.born = t.clock.Add(half.since)
 	s.net.Path = half.path
-	s.net.detect(half.encap, half.path, half.parsedRequest())
+	s.net.detect(half.encap, half.path, parsedRequest(s.setup.request))
 	s.keys, late.keys = late.keys, saKeys{}
 	clear(half.skeyseed())
-	s.setup = &setup{nonces: s.keys.nonces, request: half.requestData(), response: half.response(), fragment: s.keys.fragment}
+	s.setup.nonces, s.setup.response, s.setup.fragment = s.keys.nonces, half.response(), s.keys.fragment
 	s.handshake = t.begin()
 	s.win.Begin()
 	s.live.noteSent()
