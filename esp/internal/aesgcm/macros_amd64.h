@@ -17,8 +17,9 @@
 // adds q*POLY 64 bits higher and q 128 bits higher. After the second such step, the upper 128 bits
 // are the result.
 //
-// CTR. The counter block is also kept with its octets reversed, so that its 32-bit counter is the
-// lowest word of its lane.
+// CTR. J0 has the counter 1, so the text begins with 2, and each chunk with 2 more than a multiple
+// of CHUNK_BLOCKS. CTR holds the counter block of that multiple with its octets reversed, so that
+// its 32-bit counter is the lowest word of its lane.
 
 // Pointers and counts.
 #define K AX       // *schedule
@@ -57,6 +58,25 @@ DATA carry<>+0(SB)/8, $1
 DATA carry<>+8(SB)/8, $0xc200000000000001
 GLOBL carry<>(SB), NOPTR|RODATA, $16
 
+// Block i is the counter i. Added (exclusive or) to a counter that is a multiple of CHUNK_BLOCKS,
+// it counts on by i, if i is less than CHUNK_BLOCKS.
+DATA count<>+24(SB)/8, $0x0100000000000000
+DATA count<>+40(SB)/8, $0x0200000000000000
+DATA count<>+56(SB)/8, $0x0300000000000000
+DATA count<>+72(SB)/8, $0x0400000000000000
+DATA count<>+88(SB)/8, $0x0500000000000000
+DATA count<>+104(SB)/8, $0x0600000000000000
+DATA count<>+120(SB)/8, $0x0700000000000000
+DATA count<>+136(SB)/8, $0x0800000000000000
+DATA count<>+152(SB)/8, $0x0900000000000000
+DATA count<>+168(SB)/8, $0x0a00000000000000
+DATA count<>+184(SB)/8, $0x0b00000000000000
+DATA count<>+200(SB)/8, $0x0c00000000000000
+DATA count<>+216(SB)/8, $0x0d00000000000000
+DATA count<>+232(SB)/8, $0x0e00000000000000
+DATA count<>+248(SB)/8, $0x0f00000000000000
+GLOBL count<>(SB), NOPTR|RODATA, $256
+
 // At offset 16-n: a mask that keeps n octets and clears the others.
 DATA keep<>+0(SB)/8, $-1
 DATA keep<>+8(SB)/8, $-1
@@ -69,15 +89,17 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 #define POWER(n) (schedule_powers+16*(18-(n)))
 #define FOLDED (schedule_folded-schedule_powers) // from a power to the sum of its halves
 
-// CLEAR_PRODUCT: LO = MI = HI = 0.
-#define CLEAR_PRODUCT \
-	VPXOR LO, LO, LO; \
-	VPXOR MI, MI, MI; \
-	VPXOR HI, HI, HI
-
-// MULTIPLY: LO, MI, HI += BLK * power in each lane; LO + HI is not added to MI yet. halves is the
+// MULTIPLY: LO, MI, HI = BLK * power in each lane; LO + HI is not added to MI yet. halves is the
 // sum of the power's halves.
 #define MULTIPLY(power, halves) \
+	VPSHUFD $0x4e, BLK, TMP; \
+	VPXOR BLK, TMP, TMP; \
+	VPCLMULQDQ $0x00, halves, TMP, MI; \
+	VPCLMULQDQ $0x00, power, BLK, LO; \
+	VPCLMULQDQ $0x11, power, BLK, HI
+
+// MULTIPLY_ADD: LO, MI, HI += BLK * power.
+#define MULTIPLY_ADD(power, halves) \
 	VPSHUFD $0x4e, BLK, TMP; \
 	VPXOR BLK, TMP, TMP; \
 	VPCLMULQDQ $0x00, halves, TMP, TMP; \
@@ -102,36 +124,49 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	ADD_LANES(to)
 
 // HASH: multiplies the blocks of register i of the chunk at text by their powers, from
-// H^(CHUNK_BLOCKS-LANES*i) down.
-#define HASH(i, text) \
+// H^(CHUNK_BLOCKS-LANES*i) down. multiply is MULTIPLY_ADD, or MULTIPLY for the first.
+#define HASH(i, text, multiply) \
 	VMOVDQU (WIDTH*i)(text), BLK; \
 	VPSHUFB swap<>(SB), BLK, BLK; \
-	MULTIPLY(POWER(CHUNK_BLOCKS-LANES*i)(K), (POWER(CHUNK_BLOCKS-LANES*i)+FOLDED)(K))
+	multiply(POWER(CHUNK_BLOCKS-LANES*i)(K), (POWER(CHUNK_BLOCKS-LANES*i)+FOLDED)(K))
 
-// HASH_FIRST: the same for register 0, to which the hash so far is added. It comes last, since that
+// HASH_START: the same for register 0, to which the hash so far is added. It comes last, since that
 // hash takes longest to be known.
-#define HASH_FIRST(text) \
+#define HASH_START(text) \
 	VMOVDQU (text), BLK; \
 	VPSHUFB swap<>(SB), BLK, BLK; \
 	VPXOR ACC, BLK, BLK; \
-	MULTIPLY(POWER(CHUNK_BLOCKS)(K), (POWER(CHUNK_BLOCKS)+FOLDED)(K))
+	MULTIPLY_ADD(POWER(CHUNK_BLOCKS)(K), (POWER(CHUNK_BLOCKS)+FOLDED)(K))
 
-// COUNTER: s = the next counter blocks, with the first round key added.
-#define COUNTER(s) \
-	VPSHUFB swap<>(SB), CTR, s; \
+// BASE: TMP = the counter block of CTR in each lane, with the first round key added.
+#define BASE \
+	VPSHUFB swap<>(SB), CTR, TMP; \
+	VPXOR RK, TMP, TMP
+
+// NEXT_BASE: the same for the next multiple of CHUNK_BLOCKS.
+#define NEXT_BASE \
 	VPADDD step<>(SB), CTR, CTR; \
-	VPXOR RK, s, s
+	BASE
 
+// COUNTER: s = the counter blocks that follow the base's by n.
+#define COUNTER(n, s) VPXOR count<>+(16*(n))(SB), TMP, s
+
+// COUNTERS_0_1, 2_3, 4_7: the counter blocks of these registers, in this order, after BASE.
+#define COUNTERS_0_1 \
+	COUNTER(2, S0); \
+	COUNTER(2+LANES, S1)
+
+#define COUNTERS_2_3 \
+	COUNTER(2+2*LANES, S2); \
+	COUNTER(2+3*LANES, S3)
+
+// COUNTERS: the counter blocks of a chunk.
 #define COUNTERS \
 	LOAD_KEY(schedule_keys(K)); \
-	COUNTER(S0); \
-	COUNTER(S1); \
-	COUNTER(S2); \
-	COUNTER(S3); \
-	COUNTER(S4); \
-	COUNTER(S5); \
-	COUNTER(S6); \
-	COUNTER(S7)
+	BASE; \
+	COUNTERS_0_1; \
+	COUNTERS_2_3; \
+	COUNTERS_4_7
 
 // ROUND2, 4, 8: one round of AES for 2, 4, 8 registers.
 #define ROUND2 \
@@ -208,23 +243,22 @@ done:
 // CHUNK: CTR of a chunk, interleaved with the hash of another.
 #define CHUNK(text, done) \
 	COUNTERS; \
-	CLEAR_PRODUCT; \
 	ROUND(1); \
-	HASH(1, text); \
+	HASH(1, text, MULTIPLY); \
 	ROUND(2); \
-	HASH(2, text); \
+	HASH(2, text, MULTIPLY_ADD); \
 	ROUND(3); \
-	HASH(3, text); \
+	HASH(3, text, MULTIPLY_ADD); \
 	ROUND(4); \
-	HASH(4, text); \
+	HASH(4, text, MULTIPLY_ADD); \
 	ROUND(5); \
-	HASH(5, text); \
+	HASH(5, text, MULTIPLY_ADD); \
 	ROUND(6); \
-	HASH(6, text); \
+	HASH(6, text, MULTIPLY_ADD); \
 	ROUND(7); \
-	HASH(7, text); \
+	HASH(7, text, MULTIPLY_ADD); \
 	ROUND(8); \
-	HASH_FIRST(text); \
+	HASH_START(text); \
 	ROUND(9); \
 	MORE_ROUNDS(done) \
 	REDUCE(ACCX); \
@@ -232,7 +266,6 @@ done:
 
 // TIMES_H: ACC = BLK * H. The high lane of BLK must be zero.
 #define TIMES_H \
-	CLEAR_PRODUCT; \
 	MULTIPLY(POWER(1)(K), (POWER(1)+FOLDED)(K)); \
 	REDUCE(ACCX)
 
@@ -244,7 +277,7 @@ done:
 	LEAQ schedule_keys(K)(LAST*1), LAST; \
 	LOAD_12(NONCE, CTRX); \
 	VPSHUFB swap<>(SB), CTRX, CTRX; \
-	FIRST_COUNTERS; \
+	COPY_CTR; \
 	VPXOR ACC, ACC, ACC; \
 	CMPQ AADLEN, $8; \
 	JNE aadNot8; \
@@ -302,24 +335,20 @@ aadDone:
 	LOAD_KEY(schedule_keys(K)); \
 	VPXOR RKX, MASKX, MASKX; \
 	LEAQ (schedule_keys+16)(K), KEY; \
-	COUNTER(S0); \
-	COUNTER(S1); \
+	BASE; \
+	COUNTERS_0_1; \
 	CMPQ LEFT, $(2*WIDTH); \
 	JGT over2; \
 	STREAM(ROUND2, LAST2, rounds2); \
 	JMP streamed; \
 over2: \
-	COUNTER(S2); \
-	COUNTER(S3); \
+	COUNTERS_2_3; \
 	CMPQ LEFT, $(4*WIDTH); \
 	JGT over4; \
 	STREAM(ROUND4, LAST4, rounds4); \
 	JMP streamed; \
 over4: \
-	COUNTER(S4); \
-	COUNTER(S5); \
-	COUNTER(S6); \
-	COUNTER(S7); \
+	COUNTERS_4_7; \
 	STREAM(ROUND8, LAST8, rounds8); \
 streamed:
 
@@ -340,7 +369,7 @@ again: \
 // ADVANCE: hashes BLK, and advances by n octets and n/16 powers.
 #define ADVANCE(n) \
 	VPSHUFB swap<>(SB), BLK, BLK; \
-	MULTIPLY((POW), FOLDED(POW)); \
+	MULTIPLY_ADD((POW), FOLDED(POW)); \
 	ADDQ $n, IN; \
 	ADDQ $n, OUT; \
 	ADDQ $n, POW; \

@@ -48,7 +48,7 @@ part:
 	LOAD_PART(IN, LEFT, below8, below4, loaded)
 	VPXOR BLKX, S0X, S0X
 	VPSHUFB swap<>(SB), BLKX, BLKX
-	MULTIPLY((POW), FOLDED(POW))
+	MULTIPLY_ADD((POW), FOLDED(POW))
 	STORE_PART(storeBelow8, storeBelow4, stored)
 	ADDQ LEFT, IN
 

@@ -27,15 +27,11 @@
 #define ACC X14 // the hash so far
 #define ACCX X14
 #define MASKX X14 // after the last use of ACC: E(K, J0)
-#define CTR X15 // the counter of the next block, octets reversed
+#define CTR X15 // a counter block, octets reversed
 #define CTRX X15
 
-// Added to the nonce with a zero behind it: the first counter of the text. J0 has 1.
-DATA start<>+0(SB)/8, $2
-DATA start<>+8(SB)/8, $0
-GLOBL start<>(SB), NOPTR|RODATA, $16
-
-DATA step<>+0(SB)/8, $1
+// CHUNK_BLOCKS, as a counter of CTR.
+DATA step<>+0(SB)/8, $8
 DATA step<>+8(SB)/8, $0
 GLOBL step<>(SB), NOPTR|RODATA, $16
 
@@ -45,15 +41,22 @@ GLOBL step<>(SB), NOPTR|RODATA, $16
 // ADD_LANES: to = HI + TMP. There is one lane.
 #define ADD_LANES(to) VPXOR TMP, HI, to
 
-// FIRST_COUNTERS: CTR = the counter of the first block, from the nonce in CTRX, octets reversed.
-#define FIRST_COUNTERS VPADDD start<>(SB), CTR, CTR
+// COPY_CTR: there is one lane.
+#define COPY_CTR
+
+// COUNTERS_4_7: registers 4 to 7. The last two belong to the next multiple of CHUNK_BLOCKS.
+#define COUNTERS_4_7 \
+	COUNTER(6, S4); \
+	COUNTER(7, S5); \
+	NEXT_BASE; \
+	COUNTER(0, S6); \
+	COUNTER(1, S7)
 
 // TAIL_PRODUCTS: LO, MI, HI = ACC * the power at T0 + BLK * H.
 #define TAIL_PRODUCTS \
-	CLEAR_PRODUCT; \
 	MULTIPLY(POWER(1)(K), (POWER(1)+FOLDED)(K)); \
 	VMOVDQA ACC, BLK; \
-	MULTIPLY((T0), FOLDED(T0))
+	MULTIPLY_ADD((T0), FOLDED(T0))
 
 // No block is left alone.
 #define SEAL_SINGLE

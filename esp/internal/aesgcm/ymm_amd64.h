@@ -28,19 +28,13 @@
 #define ACC Y14 // the hash so far, in the low lane; the high one is zero
 #define ACCX X14
 #define MASKX X14 // after the last use of ACC: E(K, J0)
-#define CTR Y15 // the counters of the next two blocks, octets reversed
+#define CTR Y15 // a counter block, octets reversed, in each lane
 #define CTRX X15
 
-// Added to the nonce with a zero behind it: the first two counters of the text. J0 has 1.
-DATA start<>+0(SB)/8, $2
-DATA start<>+8(SB)/8, $0
-DATA start<>+16(SB)/8, $3
-DATA start<>+24(SB)/8, $0
-GLOBL start<>(SB), NOPTR|RODATA, $32
-
-DATA step<>+0(SB)/8, $2
+// CHUNK_BLOCKS, as a counter of CTR, in each lane.
+DATA step<>+0(SB)/8, $16
 DATA step<>+8(SB)/8, $0
-DATA step<>+16(SB)/8, $2
+DATA step<>+16(SB)/8, $16
 DATA step<>+24(SB)/8, $0
 GLOBL step<>(SB), NOPTR|RODATA, $32
 
@@ -53,10 +47,16 @@ GLOBL step<>(SB), NOPTR|RODATA, $32
 	VEXTRACTI128 $1, HI, TMPX; \
 	VPXOR TMPX, HIX, to
 
-// FIRST_COUNTERS: CTR = the counters of the first blocks, from the nonce in CTRX, octets reversed.
-#define FIRST_COUNTERS \
-	VINSERTI128 $1, CTRX, CTR, CTR; \
-	VPADDD start<>(SB), CTR, CTR
+// COPY_CTR: copies the low lane of CTR to the high one.
+#define COPY_CTR VINSERTI128 $1, CTRX, CTR, CTR
+
+// COUNTERS_4_7: registers 4 to 7. The last one belongs to the next multiple of CHUNK_BLOCKS.
+#define COUNTERS_4_7 \
+	COUNTER(10, S4); \
+	COUNTER(12, S5); \
+	COUNTER(14, S6); \
+	NEXT_BASE; \
+	COUNTER(0, S7)
 
 // TAIL_PRODUCTS: LO, MI, HI = ACC * the power at T0 + BLK * H, one product in each lane.
 #define TAIL_PRODUCTS \
@@ -65,7 +65,6 @@ GLOBL step<>(SB), NOPTR|RODATA, $32
 	VINSERTI128 $1, POWER(1)(K), S0, S0; \
 	VMOVDQU FOLDED(T0), X1; \
 	VINSERTI128 $1, (POWER(1)+FOLDED)(K), S1, S1; \
-	CLEAR_PRODUCT; \
 	MULTIPLY(S0, S1)
 
 // SEAL_SINGLE: seals a block that is left alone, if there is one, with the low lane of S0; then S0X
