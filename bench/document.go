@@ -19,7 +19,8 @@ type Document struct {
 	Date         time.Time     `json:"date"`
 	Machine      Machine       `json:"machine"`
 	Rounds       int           `json:"rounds"`
-	Seconds      float64       `json:"seconds"` // the length of a measurement
+	Seconds      float64       `json:"seconds"`          // the length of a measurement
+	Layout       string        `json:"layout,omitempty"` // of hosts and links, in words
 	Interrupted  bool          `json:"interrupted,omitempty"`
 	Subjects     []Present     `json:"subjects"`
 	Absent       []Absent      `json:"absent,omitempty"`
@@ -93,6 +94,10 @@ func (d *Document) Text(w io.Writer) error {
 	most := ""
 	if d.Interrupted {
 		most = "at most (the run was interrupted) "
+	}
+	if d.Layout != "" {
+		_, e := fmt.Fprintf(w, "- between them: %s\n", d.Layout)
+		err = errors.Join(err, e)
 	}
 	_, e := fmt.Fprintf(w, "\nMedians of %s%d interleaved rounds of %g s for each measurement, and their spread; ratios are taken round by round.\n\n", most, d.Rounds, d.Seconds)
 	err = errors.Join(err, e, Tables(w, d.Summaries))

@@ -39,6 +39,7 @@ const (
 	udp64     = "UDP, 64 octets"
 	udp512    = "UDP, 512 octets"
 	udp1400   = "UDP, 1400 octets"
+	imix      = "UDP, mixed sizes"
 	idle      = "latency, idle"
 	loaded    = "latency, under load"
 	footprint = "start and memory"
@@ -65,7 +66,7 @@ type group struct {
 
 var groups = []group{
 	{"TCP", []string{tcp1, tcp8, tcpBoth}, []column{{Throughput, []string{Rival}}, {VPNCPU, []string{Rival, Floor}}, {MachineCPU, []string{Rival, Floor}}}},
-	{"UDP at the highest rate with less than 0.1 % loss", []string{udp64, udp512, udp1400}, []column{{PacketRate, []string{Rival}}, {Loss, nil}, {VPNCPUPacket, []string{Rival, Floor}}, {Reordered, nil}}},
+	{"UDP at the highest rate with less than 0.1 % loss", []string{udp64, udp512, udp1400, imix}, []column{{PacketRate, []string{Rival}}, {Loss, nil}, {VPNCPUPacket, []string{Rival, Floor}}, {Reordered, nil}}},
 	{"Round trip of an echo", []string{idle, loaded}, []column{{P50, []string{Rival}}, {P99, []string{Rival}}, {Loss, nil}}},
 	{"Both gateways' processes", []string{footprint}, []column{{FirstPacket, []string{Rival}}, {PeakMemory, []string{Rival}}}},
 }

@@ -12,8 +12,9 @@ import (
 type Measurement struct {
 	Test    string             `json:"test"`
 	Subject string             `json:"subject"`
-	Round   int                `json:"round"`  // from 0
-	Values  map[string]float64 `json:"values"` // by Metric.Key
+	Round   int                `json:"round"`           // from 0
+	Cores   int                `json:"cores,omitempty"` // 0: all of the machine
+	Values  map[string]float64 `json:"values"`          // by Metric.Key
 }
 
 // String returns the measurement as a line of progress.
@@ -26,7 +27,11 @@ func (m Measurement) String() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%-20s %-27s %s", m.Test, m.Subject, strings.Join(parts, "; "))
+	subject := m.Subject
+	if m.Cores > 0 {
+		subject += fmt.Sprintf(", cores: %d", m.Cores)
+	}
+	return fmt.Sprintf("%-20s %-27s %s", m.Test, subject, strings.Join(parts, "; "))
 }
 
 // A Stat is the median and the spread of several rounds.
@@ -58,11 +63,12 @@ func percentile(sorted []time.Duration, p float64) time.Duration {
 	return sorted[min(max(int(math.Ceil(p*float64(len(sorted))))-1, 0), len(sorted)-1)]
 }
 
-// A Summary is the figures of one subject in one test over all rounds.
+// A Summary is the figures of one subject in one test, with one number of cores, over all rounds.
 type Summary struct {
 	Test    string          `json:"test"`
 	Subject string          `json:"subject"`
-	Values  map[string]Stat `json:"values"` // by Metric.Key
+	Cores   int             `json:"cores,omitempty"` // 0: all of the machine
+	Values  map[string]Stat `json:"values"`          // by Metric.Key
 	// Ratios are this subject's values divided by a baseline's of the same round, by the baseline's
 	// name and by Metric.Key.
 	Ratios map[string]map[string]Stat `json:"ratios"`
@@ -71,29 +77,35 @@ type Summary struct {
 // A cell is the place of a measurement in the results.
 type cell struct {
 	test, subject string
-	round         int
+	cores, round  int
 }
 
-// Summarize returns a summary for each test and subject: tests in the order of the tables, subjects
-// in the order of their first measurement. Ratios to the baselines are taken within each round,
-// since a disturbance of the machine then affects both sides of a ratio.
+// Summarize returns a summary for each test, subject and number of cores: tests in the order of the
+// tables, subjects and cores in the order of their first measurements. Ratios to the baselines are
+// taken within each round, since a disturbance of the machine then affects both sides of a ratio.
 func Summarize(ms []Measurement, baselines ...string) []Summary {
 	at := map[cell]Measurement{}
 	var subjects []string
+	var cores []int
 	rounds := 0
 	for _, m := range ms {
-		at[cell{m.Test, m.Subject, m.Round}] = m
+		at[cell{m.Test, m.Subject, m.Cores, m.Round}] = m
 		rounds = max(rounds, m.Round+1)
 		if !slices.Contains(subjects, m.Subject) {
 			subjects = append(subjects, m.Subject)
+		}
+		if !slices.Contains(cores, m.Cores) {
+			cores = append(cores, m.Cores)
 		}
 	}
 	var out []Summary
 	for _, g := range groups {
 		for _, test := range g.tests {
 			for _, subject := range subjects {
-				if s := summarize(at, test, subject, rounds, baselines); len(s.Values) > 0 {
-					out = append(out, s)
+				for _, n := range cores {
+					if s := summarize(at, cell{test, subject, n, rounds}, baselines); len(s.Values) > 0 {
+						out = append(out, s)
+					}
 				}
 			}
 		}
@@ -101,20 +113,25 @@ func Summarize(ms []Measurement, baselines ...string) []Summary {
 	return out
 }
 
-func summarize(at map[cell]Measurement, test, subject string, rounds int, baselines []string) Summary {
+// summarize returns the summary of all rounds up to that of a cell.
+func summarize(at map[cell]Measurement, of cell, baselines []string) Summary {
 	values, ratios := map[string][]float64{}, map[[2]string][]float64{}
-	for round := range rounds {
-		for key, v := range at[cell{test, subject, round}].Values {
+	for round := range of.round {
+		one := of
+		one.round = round
+		for key, v := range at[one].Values {
 			values[key] = append(values[key], v)
 			for _, b := range baselines {
 				// No ratio to a missing value or 0: the plain link has no VPN CPU.
-				if of := at[cell{test, b, round}].Values[key]; of > 0 {
-					ratios[[2]string{b, key}] = append(ratios[[2]string{b, key}], v/of)
+				base := one
+				base.subject = b
+				if w := at[base].Values[key]; w > 0 {
+					ratios[[2]string{b, key}] = append(ratios[[2]string{b, key}], v/w)
 				}
 			}
 		}
 	}
-	s := Summary{Test: test, Subject: subject, Values: map[string]Stat{}, Ratios: map[string]map[string]Stat{}}
+	s := Summary{Test: of.test, Subject: of.subject, Cores: of.cores, Values: map[string]Stat{}, Ratios: map[string]map[string]Stat{}}
 	for key, v := range values {
 		s.Values[key] = stat(v)
 	}

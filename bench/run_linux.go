@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ type run struct {
 	settings Settings
 	subjects []Subject
 	tests    []kind
+	cores    []int     // numbers of them; 0: all
 	out      io.Writer // progress
 	pace     *pace
 	doc      *Document
@@ -36,18 +38,24 @@ func Run(ctx context.Context, s Settings, candidates []Subject, out io.Writer) (
 	if err := netlab.Available(); err != nil {
 		return nil, err
 	}
-	doc := &Document{Schema: SchemaVersion, Date: time.Now().UTC().Truncate(time.Second), Rounds: s.Rounds, Seconds: s.Time.Seconds()}
+	cores, err := s.Layout.cores(runtime.NumCPU())
+	if err != nil {
+		return nil, err
+	}
+	doc := &Document{Schema: SchemaVersion, Date: time.Now().UTC().Truncate(time.Second), Rounds: s.Rounds, Seconds: s.Time.Seconds(), Layout: s.Layout.String()}
 	if doc.Machine, err = thisMachine(); err != nil {
 		return nil, err
 	}
-	r := &run{settings: s, tests: tests, out: out, pace: newPace(), doc: doc}
+	r := &run{settings: s, tests: tests, cores: cores, out: out, pace: newPace(), doc: doc}
 	if err := r.choose(ctx, candidates); err != nil {
 		return nil, err
 	}
 	r.plan()
 	for round := range s.Rounds {
-		if r.round(ctx, round); ctx.Err() != nil {
-			break
+		for _, n := range cores {
+			if err := r.confined(ctx, round, n); err != nil {
+				return nil, err
+			}
 		}
 	}
 	doc.Interrupted = ctx.Err() != nil
@@ -62,6 +70,9 @@ func (r *run) choose(ctx context.Context, candidates []Subject) error {
 			continue
 		}
 		version, err := s.Version(ctx)
+		if _, many := s.(Multiplier); err == nil && !many && r.settings.Layout.peers() > 1 {
+			err = errors.New("it makes one tunnel only here")
+		}
 		if err != nil {
 			r.doc.Absent = append(r.doc.Absent, Absent{s.Name(), err.Error()})
 			fmt.Fprintf(r.out, "%s is not measured: %v\n", s.Name(), err)
@@ -79,7 +90,7 @@ func (r *run) choose(ctx context.Context, candidates []Subject) error {
 const starting = "start"
 
 func (r *run) plan() {
-	n := len(r.subjects) * r.settings.Rounds
+	n := len(r.subjects) * r.settings.Rounds * len(r.cores)
 	r.pace.plan(starting, n, time.Second)
 	for _, t := range r.tests {
 		r.pace.plan(t.name, n, t.expect(r.settings.Time))
@@ -96,8 +107,22 @@ func about(d time.Duration) string {
 	return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
 }
 
+// confined makes a round with a number of cores, unless the context has ended. It returns an error
+// if the cores cannot be restricted.
+func (r *run) confined(ctx context.Context, round, cores int) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	restore, err := confine(cores)
+	if err != nil {
+		return err
+	}
+	r.round(ctx, round, cores)
+	return restore()
+}
+
 // round starts every subject, makes every test with each, and stops them.
-func (r *run) round(ctx context.Context, round int) {
+func (r *run) round(ctx context.Context, round, cores int) {
 	var up []*joined
 	defer func() {
 		for _, j := range up {
@@ -107,7 +132,7 @@ func (r *run) round(ctx context.Context, round int) {
 	for i := range r.subjects {
 		s := r.subjects[(i+round)%len(r.subjects)]
 		begun := time.Now()
-		j, err := join(ctx, s)
+		j, err := join(ctx, s, r.settings.Layout)
 		r.pace.did(starting, time.Since(begun))
 		if ctx.Err() != nil {
 			if j != nil {
@@ -119,6 +144,7 @@ func (r *run) round(ctx context.Context, round int) {
 			r.failed(Failure{s.Name(), round, "", err.Error()})
 			continue
 		}
+		j.cores = cores
 		up = append(up, j)
 	}
 	for _, t := range r.tests {
@@ -144,7 +170,7 @@ func (r *run) record(j *joined, round int, test string, values map[string]float6
 		r.failed(Failure{j.name, round, test, withOutput(err, j.procs).Error()})
 		return
 	}
-	m := Measurement{Test: test, Subject: j.name, Round: round, Values: values}
+	m := Measurement{Test: test, Subject: j.name, Round: round, Cores: j.cores, Values: values}
 	r.doc.Measurements = append(r.doc.Measurements, m)
 	fmt.Fprintf(r.out, "round %d/%d, %s left: %s\n", round+1, r.settings.Rounds, about(r.pace.left()), m)
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/internal/control"
 	"culvert/internal/netlab"
 )
 
@@ -35,6 +37,17 @@ func needNamespaces(t *testing.T) {
 		t.Skip("builds programs and runs them in namespaces")
 	}
 	netlab.Require(t, netlab.Available())
+}
+
+// must fails the test on an error.
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
 }
 
 // children returns the running child processes of this one.
@@ -104,6 +117,65 @@ func wantMeasured(t *testing.T, doc *Document) {
 					t.Errorf("%s, %s: %s is %+v", subject.Subject, test, m.Key, v)
 				}
 			}
+		}
+	}
+}
+
+// TestLayouts: hosts behind the gateways, packet filters, and several tunnels with traffic on each,
+// which is counted at the gateways.
+func TestLayouts(t *testing.T) {
+	needNamespaces(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	culvert := build(t, "culvert/cmd/culvert")
+	for tests, l := range map[string]Layout{"tcp8": {Link: LinkVeth, Forwarded: true, Firewall: true}, "tcp8,imix": {Peers: 3, CoreList: "1"}} {
+		s := Settings{Rounds: 1, Time: 100 * time.Millisecond, Tests: tests, Layout: l}
+		doc, err := Run(t.Context(), s, []Subject{Culvert{Binary: culvert, Cipher: "aes128gcm16"}, Plain{}}, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(doc.Failures) > 0 || doc.Layout != l.String() {
+			t.Errorf("%s: %v", doc.Layout, doc.Failures)
+		}
+		if absent := len(doc.Absent); absent != min(l.Peers, 1) {
+			t.Errorf("%s: %d subjects are absent", doc.Layout, absent)
+		}
+		for _, k := range must(s.chosen())(t) {
+			if s := find(t, doc.Summaries, k.name, "culvert, protocol 50"); s.Cores != len(l.CoreList) || len(s.Values) == 0 {
+				t.Errorf("%s, %s: %+v", doc.Layout, k.name, s)
+			}
+		}
+	}
+}
+
+// Datagrams and streams use every tunnel.
+func TestEveryTunnelHasTraffic(t *testing.T) {
+	needNamespaces(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	culvert := build(t, "culvert/cmd/culvert")
+	j, err := join(t.Context(), Culvert{Binary: culvert, Cipher: "aes128gcm16"}, Layout{Peers: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.close()
+	path, err := j.datagrams()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer path.Close()
+	if c, err := path.Run(t.Context(), 600, []int{64}, 500*time.Millisecond); err != nil || c.Received == 0 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	out, err := j.Left.Run(t.Context(), nil, culvert, "status", "--json", "--control", filepath.Join(j.Dir, "left.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status control.Status
+	if err := json.Unmarshal([]byte(out), &status); err != nil || len(status.Peers) != 3 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for i, flow := range j.overAll(3) {
+		if n := status.Peers[i].Children[0].PacketsOut; n < 20 || flow.Dst != remoteOf(i) {
+			t.Errorf("tunnel %d carried %d packets; stream %d goes to %s", i, n, i, flow.Dst)
 		}
 	}
 }

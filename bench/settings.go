@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ type Settings struct {
 	Tests  string
 	JSON   string // files to write
 	SVG    string
+	Layout Layout
 }
 
 // Register adds the flags to f. The values that the settings hold are the defaults.
@@ -27,6 +29,7 @@ func (s *Settings) Register(f *flag.FlagSet) {
 	f.StringVar(&s.Tests, "tests", s.Tests, "make only these `tests`: "+strings.Join(testKeys(), ","))
 	f.StringVar(&s.JSON, "json", s.JSON, "write every measurement to this `file`")
 	f.StringVar(&s.SVG, "svg", s.SVG, "write a plot to this `file`")
+	s.Layout.register(f)
 }
 
 // A kind is a kind of test: its key on the command line, its name in reports, and its expected
@@ -39,7 +42,7 @@ type kind struct {
 // kinds are all kinds of tests, in the order of a round.
 var kinds = []kind{
 	{"tcp1", tcp1, expectLoad}, {"tcp8", tcp8, expectLoad}, {"tcpboth", tcpBoth, expectLoad},
-	{"udp64", udp64, expectSearch}, {"udp512", udp512, expectSearch}, {"udp1400", udp1400, expectSearch},
+	{"udp64", udp64, expectSearch}, {"udp512", udp512, expectSearch}, {"udp1400", udp1400, expectSearch}, {"imix", imix, expectSearch},
 	{"idle", idle, expectLoad}, {"loaded", loaded, expectLoad},
 }
 
@@ -69,6 +72,9 @@ func (s *Settings) chosen() ([]kind, error) {
 		return nil, errors.New("-rounds must be at least 1")
 	case s.Time < least:
 		return nil, fmt.Errorf("-time must be at least %v", least)
+	}
+	if err := s.Layout.check(runtime.NumCPU()); err != nil {
+		return nil, err
 	}
 	if s.Tests == "" {
 		return kinds, nil

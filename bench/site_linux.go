@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -18,11 +17,12 @@ var leftLAN, rightLAN = netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10
 
 const leftNet, rightNet = "10.1.0.0/16", "10.2.0.0/16"
 
-// A Site is the pair of hosts that a Subject joins. The link between them has the MTU 1500 and the
-// addresses 192.0.2.1 (left) and 192.0.2.2 (right).
+// A Site is the pair of gateways that a Subject joins. The link between them has the MTU 1500 and
+// the addresses 192.0.2.1 (left) and 192.0.2.2 (right).
 type Site struct {
 	Left, Right *netlab.Host
 	Dir         string // for temporary files
+	Peers       int    // tunnels to make; a subject that makes one only is given 1
 }
 
 // A Subject is a way to join the two sites.
@@ -33,27 +33,40 @@ type Subject interface {
 	Version(ctx context.Context) (string, error)
 	// Start joins the sites, so that leftLAN reaches rightLAN, and returns the VPN's processes, the
 	// initiator last; the plain link has none. Before Start, the LANs must not reach each other.
-	// The processes that were started are returned with an error as well.
+	// The processes that were started are returned with an error as well. Site.Peers is 1 unless
+	// the subject is a Multiplier.
 	Start(ctx context.Context, s Site) ([]*netlab.Process, error)
+}
+
+// A Multiplier is a subject that can make several tunnels: one for each remoteOf.
+type Multiplier interface{ MakesMany() }
+
+// remoteOf returns the remote address of a tunnel, from 0 on. The first is rightLAN.
+func remoteOf(tunnel int) netip.Addr {
+	n := tunnel + 1
+	return netip.AddrFrom4([4]byte{10, 2, byte(n >> 8), byte(n)})
 }
 
 // A joined is a running subject in namespaces of its own.
 type joined struct {
 	Site
+	near, far *netlab.Host // where the traffic begins and ends
+
 	name  string
 	lab   *netlab.Lab
 	procs []*netlab.Process
+	cores int           // that it was started with; 0: all
 	first time.Duration // from the initiator's start to the first echo reply
 }
 
 // join builds two sites and starts the subject between them. The caller must close the result.
-func join(ctx context.Context, s Subject) (*joined, error) {
+func join(ctx context.Context, s Subject, l Layout) (*joined, error) {
 	lab, err := netlab.New()
 	if err != nil {
 		return nil, err
 	}
 	j := &joined{name: s.Name(), lab: lab}
-	if err := j.start(ctx, s); err != nil {
+	if err := j.start(ctx, s, l); err != nil {
 		err = withOutput(err, j.procs)
 		j.close()
 		return nil, err
@@ -67,11 +80,11 @@ func (j *joined) close() {
 	os.RemoveAll(j.Dir)
 }
 
-func (j *joined) start(ctx context.Context, s Subject) (err error) {
-	if j.Site, err = newSite(j.lab); err != nil {
+func (j *joined) start(ctx context.Context, s Subject, l Layout) (err error) {
+	if err := j.build(l); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second+time.Duration(j.Peers)*startOfOne)
 	defer cancel()
 	if j.procs, err = s.Start(ctx, j.Site); err != nil {
 		return err
@@ -80,25 +93,16 @@ func (j *joined) start(ctx context.Context, s Subject) (err error) {
 	if n := len(j.procs); n > 0 {
 		begun = j.procs[n-1].Started()
 	}
-	_, err = j.Left.PingUntil(ctx, leftLAN, rightLAN, 5*time.Millisecond)
+	_, err = j.near.PingUntil(ctx, leftLAN, rightLAN, 5*time.Millisecond)
 	j.first = time.Since(begun)
+	for i := 1; i < j.Peers && err == nil; i++ { // every tunnel carries traffic before one is measured
+		_, err = j.near.PingUntil(ctx, leftLAN, remoteOf(i), 5*time.Millisecond)
+	}
 	return err
 }
 
-func newSite(lab *netlab.Lab) (s Site, err error) {
-	if s.Left, err = lab.Host("left"); err != nil {
-		return s, err
-	}
-	if s.Right, err = lab.Host("right"); err != nil {
-		return s, err
-	}
-	if s.Dir, err = os.MkdirTemp("", "culvert-bench-"); err != nil {
-		return s, err
-	}
-	return s, errors.Join(
-		lab.Link(netlab.Iface{Host: s.Left, Name: "wan", Addrs: []string{"192.0.2.1/24"}}, netlab.Iface{Host: s.Right, Name: "wan", Addrs: []string{"192.0.2.2/24"}}, 1500),
-		s.Left.LAN("lan", leftLAN.String()+"/24"), s.Right.LAN("lan", rightLAN.String()+"/24"))
-}
+// startOfOne is the most time that a tunnel may take to come up among many.
+const startOfOne = 20 * time.Millisecond
 
 // withOutput adds the last lines of the processes' output to an error.
 func withOutput(err error, procs []*netlab.Process) error {

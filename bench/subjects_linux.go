@@ -67,32 +67,27 @@ func (c Culvert) Version(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s; %s", version, c.Cipher), nil
 }
 
+// MakesMany marks culvert as a Multiplier.
+func (Culvert) MakesMany() {}
+
+// A gateway is one side of the tunnels.
+type gateway struct {
+	host     *netlab.Host
+	me, peer string // names, to which a tunnel's number is added where there are several
+	remote   string // address; empty: it only answers
+}
+
 // Start starts both gateways, the responder (right) first.
 func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
-	encap := "auto"
-	if c.UDP {
-		encap = "always"
+	var env []string
+	if c.Floor {
+		env = []string{daemon.FloorVariable + "=" + daemon.FloorConsent}
 	}
 	var procs []*netlab.Process
-	for _, g := range []struct {
-		host                      *netlab.Host
-		me, peer, remote, lan, to string
-		start                     string
-	}{
-		{s.Right, "right", "left", "", rightNet, leftNet, "traffic"},
-		{s.Left, "left", "right", "remote = \"192.0.2.2\"\n", leftNet, rightNet, "boot"},
-	} {
+	for _, g := range []gateway{{s.Right, "right", "left", ""}, {s.Left, "left", "right", "192.0.2.2"}} {
 		file := filepath.Join(s.Dir, g.me+".toml")
-		text := fmt.Sprintf("[daemon]\ncontrol = %q\ncrash_tokens = \"off\"\nlog = \"warn\"\n[[peer]]\nname = %q\n%slocal_id = %q\nremote_id = %q\npsk = \"a benchmark's secret\"\nencap = %q\n"+
-			"[[peer.child]]\nlocal = [%q]\nremote = [%q]\nproposals = [%q]\nstart = %q\n",
-			filepath.Join(s.Dir, g.me+".sock"), g.peer, g.remote, g.me, g.peer, encap, g.lan, g.to, c.Cipher, g.start) +
-			moreNetworks(g.lan, c.Networks)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(c.config(g, s)), 0o600); err != nil {
 			return procs, err
-		}
-		var env []string
-		if c.Floor {
-			env = []string{daemon.FloorVariable + "=" + daemon.FloorConsent}
 		}
 		p, err := g.host.Start(env, nil, c.Binary, "run", "--config", file)
 		if err != nil {
@@ -106,6 +101,38 @@ func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 		}
 	}
 	return procs, nil
+}
+
+// config returns the configuration of a gateway: a peer for each tunnel.
+func (c Culvert) config(g gateway, s Site) string {
+	encap, start := "auto", "boot"
+	if c.UDP {
+		encap = "always"
+	}
+	if g.remote == "" {
+		start = "traffic"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "[daemon]\ncontrol = %q\ncrash_tokens = \"off\"\nlog = \"warn\"\n", filepath.Join(s.Dir, g.me+".sock"))
+	for i := range s.Peers {
+		number, far := "", rightNet
+		if s.Peers > 1 {
+			number, far = fmt.Sprint(i), remoteOf(i).String()+"/32"
+		}
+		local, remote := leftNet, far
+		if g.me == "right" {
+			local, remote = far, leftNet
+		}
+		fmt.Fprintf(&b, "[[peer]]\nname = %q\nlocal_id = %q\nremote_id = %q\npsk = \"a benchmark's secret\"\nencap = %q\n", g.peer+number, g.me+number, g.peer+number, encap)
+		if g.remote != "" {
+			fmt.Fprintf(&b, "remote = %q\n", g.remote)
+		}
+		fmt.Fprintf(&b, "[[peer.child]]\nlocal = [%q]\nremote = [%q]\nproposals = [%q]\nstart = %q\n", local, remote, c.Cipher, start)
+		if i == 0 {
+			b.WriteString(moreNetworks(local, c.Networks))
+		}
+	}
+	return b.String()
 }
 
 // perChild is the number of networks of a child: IKE counts selectors in one octet.

@@ -47,6 +47,9 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .spread { stroke: #1f2328; stroke-width: 1.5; fill: none }
 .back { fill: #ffffff }
 .break { stroke: #ffffff; stroke-width: 3 }
+.axis { stroke: #8c959f; fill: none }
+.line { stroke: #8c959f; stroke-width: 2; fill: none }
+.ours-line { stroke: #0969da }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 }
 .note, .value { fill: #9198a1 }
@@ -55,15 +58,22 @@ text { fill: #e6edf3 }
 .spread { stroke: #e6edf3 }
 .back { fill: #0d1117 }
 .break { stroke: #0d1117 }
+.ours-line { stroke: #4493f8 }
 }
 `
 
-// Plot writes an SVG with two columns of charts: the medians as bars, with their spread.
+// Plot writes an SVG with two columns of charts: the medians as bars, with their spread, of the
+// largest number of cores. If there are several, curves by the number of cores come first.
 func (d *Document) Plot(w io.Writer) error {
-	var charts []string
-	var heights []int
+	charts, heights := d.curves()
+	most := 0
+	for _, s := range d.Summaries {
+		most = max(most, s.Cores)
+	}
 	for _, p := range panels {
-		rows := slices.DeleteFunc(slices.Clone(d.Summaries), func(s Summary) bool { return s.Test != p.test || s.Values[p.metric.Key].Rounds == 0 })
+		rows := slices.DeleteFunc(slices.Clone(d.Summaries), func(s Summary) bool {
+			return s.Test != p.test || s.Cores != most || s.Values[p.metric.Key].Rounds == 0
+		})
 		if len(rows) > 0 {
 			charts, heights = append(charts, p.draw(rows)), append(heights, titleHeight+rowHeight*len(rows))
 		}

@@ -26,6 +26,10 @@ func Tables(w io.Writer, sums []Summary) error {
 // rows returns the header and a row for each summary of the group's tests.
 func (g group) rows(sums []Summary) [][]string {
 	header := []string{"test", "subject"}
+	byCores := slices.ContainsFunc(sums, func(s Summary) bool { return s.Cores > 0 })
+	if byCores {
+		header = append(header, "cores")
+	}
 	var cells []func(Summary) string
 	for _, c := range g.columns {
 		header = append(header, c.metric.Title)
@@ -44,6 +48,9 @@ func (g group) rows(sums []Summary) [][]string {
 			continue
 		}
 		row := []string{s.Test, s.Subject}
+		if byCores {
+			row = append(row, fmt.Sprint(s.Cores))
+		}
 		for _, f := range cells {
 			row = append(row, f(s))
 		}

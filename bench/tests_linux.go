@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"culvert/internal/netlab"
@@ -12,11 +13,12 @@ import (
 // Metric.Key.
 var measures = map[string]func(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error){
 	tcp1:    tcp(func(j *joined) []netlab.Flow { return []netlab.Flow{j.rightwards(1)} }),
-	tcp8:    tcp(func(j *joined) []netlab.Flow { return []netlab.Flow{j.rightwards(8)} }),
+	tcp8:    tcp(func(j *joined) []netlab.Flow { return j.overAll(8) }),
 	tcpBoth: tcp(func(j *joined) []netlab.Flow { return []netlab.Flow{j.rightwards(1), j.leftwards(1)} }),
 	udp64:   udp(64),
 	udp512:  udp(512),
 	udp1400: udp(1400),
+	imix:    udp(64, 512, 64, 64, 512, 64, 1400, 64, 512, 64, 512, 64),
 	idle:    latency,
 	loaded: func(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error) {
 		load, err := netlab.StartLoad(ctx, j.rightwards(1))
@@ -32,11 +34,25 @@ var measures = map[string]func(ctx context.Context, j *joined, d time.Duration) 
 }
 
 func (j *joined) rightwards(streams int) netlab.Flow {
-	return netlab.Flow{From: j.Left, To: j.Right, Src: leftLAN, Dst: rightLAN, Streams: streams}
+	return netlab.Flow{From: j.near, To: j.far, Src: leftLAN, Dst: rightLAN, Streams: streams}
 }
 
 func (j *joined) leftwards(streams int) netlab.Flow {
-	return netlab.Flow{From: j.Right, To: j.Left, Src: rightLAN, Dst: leftLAN, Streams: streams}
+	return netlab.Flow{From: j.far, To: j.near, Src: rightLAN, Dst: leftLAN, Streams: streams}
+}
+
+// overAll returns the flows of the streams to the right, each over a tunnel of its own as far as
+// there are enough.
+func (j *joined) overAll(streams int) []netlab.Flow {
+	if j.Peers == 1 {
+		return []netlab.Flow{j.rightwards(streams)}
+	}
+	flows := make([]netlab.Flow, streams)
+	for i := range flows {
+		flows[i] = j.rightwards(1)
+		flows[i].Dst = remoteOf(i * j.Peers / streams)
+	}
+	return flows
 }
 
 // wait returns after d, or earlier with the context's error.
@@ -103,16 +119,29 @@ func (j *joined) values(of map[Metric]float64) map[string]float64 {
 	return out
 }
 
-// udp returns a test for the highest rate of datagrams of the size with less than 0.1% loss.
-func udp(size int) func(context.Context, *joined, time.Duration) (map[string]float64, error) {
+// datagrams opens the sockets for datagrams over all tunnels.
+func (j *joined) datagrams() (*netlab.Datagrams, error) {
+	if j.Peers == 1 {
+		return netlab.NewDatagrams(j.near, leftLAN, j.far, rightLAN)
+	}
+	to := make([]netip.Addr, j.Peers)
+	for i := range to {
+		to[i] = remoteOf(i)
+	}
+	return netlab.NewDatagramsToMany(j.near, leftLAN, j.far, to)
+}
+
+// udp returns a test for the highest rate with less than 0.1% loss of datagrams whose sizes are
+// taken in turn.
+func udp(sizes ...int) func(context.Context, *joined, time.Duration) (map[string]float64, error) {
 	return func(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error) {
-		path, err := netlab.NewDatagrams(j.Left, leftLAN, j.Right, rightLAN)
+		path, err := j.datagrams()
 		if err != nil {
 			return nil, err
 		}
 		defer path.Close()
 		s := Search{First: 8000, Least: 100, MaxLoss: 0.001, Resolution: 0.04, Trial: trialLength(d), Confirm: d / 2, Trials: 40}
-		t, err := s.Highest(func(rate float64, d time.Duration) (Trial, error) { return j.try(ctx, path, rate, size, d) })
+		t, err := s.Highest(func(rate float64, d time.Duration) (Trial, error) { return j.try(ctx, path, rate, sizes, d) })
 		if err != nil {
 			return nil, err
 		}
@@ -126,12 +155,12 @@ func udp(size int) func(context.Context, *joined, time.Duration) (map[string]flo
 	}
 }
 
-func (j *joined) try(ctx context.Context, path *netlab.Datagrams, rate float64, size int, d time.Duration) (Trial, error) {
+func (j *joined) try(ctx context.Context, path *netlab.Datagrams, rate float64, sizes []int, d time.Duration) (Trial, error) {
 	before, err := j.cost()
 	if err != nil {
 		return Trial{}, err
 	}
-	c, err := path.Run(ctx, rate, size, d)
+	c, err := path.Run(ctx, rate, sizes, d)
 	if err != nil {
 		return Trial{}, err
 	}
@@ -144,7 +173,7 @@ func (j *joined) try(ctx context.Context, path *netlab.Datagrams, rate float64, 
 const pingRate = 1000
 
 func latency(ctx context.Context, j *joined, d time.Duration) (map[string]float64, error) {
-	rtts, lost, err := j.Left.Pings(ctx, leftLAN, rightLAN, pingRate, d)
+	rtts, lost, err := j.near.Pings(ctx, leftLAN, rightLAN, pingRate, d)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,13 +20,14 @@ import (
 // itself (no UDP_SEGMENT). It is not safe for concurrent use.
 type Datagrams struct {
 	tx, rx int
-	run    uint32 // in each datagram, so that late ones of a run are not counted in the next
+	to     []unix.RawSockaddrInet4 // taken in turn; none: the sender's socket is connected
+	run    uint32                  // in each datagram, so that late ones of a run are not counted in the next
 }
 
 // DatagramCount is the result of one run.
 type DatagramCount struct {
 	Sent, Received uint64
-	Reordered      uint64        // arrived after a datagram that was sent later
+	Reordered      uint64        // arrived after a datagram to the same address that was sent later
 	Overflowed     uint64        // those of the lost ones that the receiver's own socket buffer dropped
 	Took           time.Duration // the time of the sending
 	Span           time.Duration // until the last one arrived; never less than Took
@@ -43,7 +45,7 @@ const (
 	backlog = time.Millisecond
 )
 
-// NewDatagrams opens the sockets; Close closes them.
+// NewDatagrams opens the sockets for datagrams to one address; Close closes them.
 func NewDatagrams(from *Host, src netip.Addr, to *Host, dst netip.Addr) (*Datagrams, error) {
 	d := &Datagrams{tx: -1, rx: -1}
 	err := to.Do(func() (err error) { d.rx, err = udpSocket(dst); return err })
@@ -60,6 +62,29 @@ func NewDatagrams(from *Host, src netip.Addr, to *Host, dst netip.Addr) (*Datagr
 	if err != nil {
 		d.Close()
 		return nil, fmt.Errorf("UDP from %s to %s: %w", src, dst, err)
+	}
+	return d, nil
+}
+
+// NewDatagramsToMany opens the sockets for datagrams to several IPv4 addresses of a host, which are
+// taken in turn; Close closes them.
+func NewDatagramsToMany(from *Host, src netip.Addr, to *Host, dst []netip.Addr) (*Datagrams, error) {
+	d := &Datagrams{tx: -1, rx: -1}
+	err := to.Do(func() (err error) { d.rx, err = udpSocket(netip.IPv4Unspecified()); return err })
+	if err == nil {
+		err = from.Do(func() (err error) { d.tx, err = udpSocket(src); return err })
+	}
+	var local unix.Sockaddr
+	if err == nil {
+		local, err = unix.Getsockname(d.rx)
+	}
+	if err != nil {
+		d.Close()
+		return nil, fmt.Errorf("UDP from %s to %d addresses: %w", src, len(dst), err)
+	}
+	port := uint16(local.(*unix.SockaddrInet4).Port)
+	for _, a := range dst {
+		d.to = append(d.to, unix.RawSockaddrInet4{Family: unix.AF_INET, Port: port<<8 | port>>8, Addr: a.As4()})
 	}
 	return d, nil
 }
@@ -96,20 +121,21 @@ func udpSocket(a netip.Addr) (int, error) {
 	return fd, nil
 }
 
-// Run offers rate datagrams per second of size octets of payload (at least 12) for the given time,
-// and counts the arrivals. It offers fewer if the machine keeps the sender from running: see Sent.
-func (d *Datagrams) Run(ctx context.Context, rate float64, size int, length time.Duration) (DatagramCount, error) {
+// Run offers rate datagrams per second for the given time and counts the arrivals. Their sizes, in
+// octets of payload (12 at least), are taken in turn. It offers fewer if the machine keeps the
+// sender from running: see Sent.
+func (d *Datagrams) Run(ctx context.Context, rate float64, sizes []int, length time.Duration) (DatagramCount, error) {
 	d.run++
 	before, err := socketDrops(d.rx)
 	if err != nil {
 		return DatagramCount{}, err
 	}
-	r := receiver{fd: d.rx, run: d.run, stop: make(chan struct{}), ended: make(chan error, 1)}
+	r := receiver{fd: d.rx, run: d.run, highest: make([]uint64, max(len(d.to), 1)), stop: make(chan struct{}), ended: make(chan error, 1)}
 	go r.loop()
 	var c DatagramCount
 	begun := time.Now()
 	sent := make(chan error, 1)
-	go func() { sent <- c.send(ctx, d.tx, d.run, rate, size, length) }()
+	go func() { sent <- c.send(ctx, d, rate, sizes, length) }()
 	sendErr := <-sent
 	if sendErr == nil {
 		r.settle(c.Sent, length)
@@ -125,10 +151,10 @@ func (d *Datagrams) Run(ctx context.Context, rate float64, size int, length time
 }
 
 // send is the sender, on a thread of its own.
-func (c *DatagramCount) send(ctx context.Context, fd int, run uint32, rate float64, size int, length time.Duration) error {
+func (c *DatagramCount) send(ctx context.Context, d *Datagrams, rate float64, sizes []int, length time.Duration) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	m := newMsgs(datagramBatch, max(size, datagramHeader), 0)
+	m := newMsgs(datagramBatch, max(slices.Max(sizes), datagramHeader), 0)
 	catchUp := rate*backlog.Seconds() + 1
 	begun := time.Now()
 	for given := 0.0; ; {
@@ -137,10 +163,15 @@ func (c *DatagramCount) send(ctx context.Context, fd int, run uint32, rate float
 		given += max(due-catchUp, 0) // skipped
 		for due = min(due, catchUp); due >= 1; {
 			for i := range min(int(due), datagramBatch) {
-				binary.BigEndian.PutUint32(m.bufs[i], run)
-				binary.BigEndian.PutUint64(m.bufs[i][4:], c.Sent+uint64(i))
+				n := c.Sent + uint64(i)
+				binary.BigEndian.PutUint32(m.bufs[i], d.run)
+				binary.BigEndian.PutUint64(m.bufs[i][4:], n)
+				m.iovs[i].SetLen(max(sizes[n%uint64(len(sizes))], datagramHeader))
+				if len(d.to) > 0 {
+					m.address(i, &d.to[n%uint64(len(d.to))])
+				}
 			}
-			n, err := m.send(fd, min(int(due), datagramBatch))
+			n, err := m.send(d.tx, min(int(due), datagramBatch))
 			if err != nil && err != unix.EINTR && err != unix.ENOBUFS {
 				return fmt.Errorf("sending datagrams: %w", err)
 			}
@@ -170,6 +201,7 @@ type receiver struct {
 	run       uint32
 	received  atomic.Uint64
 	reordered uint64
+	highest   []uint64  // by destination, whose numbers are apart by the number of destinations
 	last      time.Time // of the last arrival
 	stop      chan struct{}
 	ended     chan error
@@ -179,7 +211,6 @@ func (r *receiver) loop() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	m := newMsgs(4*datagramBatch, datagramHeader, 0)
-	var highest uint64
 	for {
 		n, err := m.receive(r.fd)
 		if err != nil {
@@ -193,10 +224,11 @@ func (r *receiver) loop() {
 				continue
 			}
 			mine++
-			if seq := binary.BigEndian.Uint64(b[4:]); seq < highest {
+			seq := binary.BigEndian.Uint64(b[4:])
+			if highest := &r.highest[seq%uint64(len(r.highest))]; seq < *highest {
 				r.reordered++
 			} else {
-				highest = seq
+				*highest = seq
 			}
 		}
 		if mine > 0 {

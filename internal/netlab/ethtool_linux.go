@@ -55,3 +55,20 @@ func ethtoolSet(fd int, dev string, v *ethtoolValue) error {
 	}
 	return nil
 }
+
+// LikeNICs makes the ends of a link behave like network cards: packets are cut to the MTU, with
+// whole checksums, before they enter the link, and joined by GRO where they leave it. A veth pair
+// by itself hands over what its sender has joined.
+func LikeNICs(ends ...Iface) error {
+	for _, i := range ends {
+		if err := i.Host.NoOffloads(i.Name); err != nil {
+			return err
+		}
+	}
+	for _, i := range ends {
+		if err := i.Host.GRO(i.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

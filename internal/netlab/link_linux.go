@@ -93,3 +93,22 @@ func (h *Host) HasLink(name string) bool {
 	_, err := h.nl.LinkByName(name)
 	return err == nil
 }
+
+// Own makes all addresses of an IPv4 prefix the host's own, so that it receives what is sent to
+// them and may send from them.
+func (h *Host) Own(prefix string) error {
+	_, n, err := net.ParseCIDR(prefix)
+	if err != nil {
+		return err
+	}
+	lo, err := h.nl.LinkByName("lo")
+	if err == nil {
+		err = h.nl.RouteReplace(&netlink.Route{
+			Dst: n, LinkIndex: lo.Attrs().Index, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST,
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("%s: addresses of %s: %w", h.Name, prefix, err)
+	}
+	return nil
+}

@@ -40,7 +40,14 @@ func newMsgs(count, size, control int) *msgs {
 	return m
 }
 
-// send sends the first n on a connected socket and returns the number sent.
+// address sets where the i-th datagram goes, on a socket that is not connected. The address is used
+// by send.
+func (m *msgs) address(i int, to *unix.RawSockaddrInet4) {
+	m.hdrs[i].hdr.Name = (*byte)(unsafe.Pointer(to))
+	m.hdrs[i].hdr.Namelen = uint32(unsafe.Sizeof(*to))
+}
+
+// send sends the first n and returns the number sent.
 func (m *msgs) send(fd, n int) (int, error) {
 	r, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&m.hdrs[0])), uintptr(n), 0, 0, 0)
 	if errno != 0 {
