@@ -57,6 +57,7 @@ const (
 	countUnanswered   // paths on which packets were sent, and none came any more
 	countEarly        // ESP that came before its SA and was kept
 	countStolen       // batches that another worker took over
+	countCopied       // copies of packets, sent on an SA that is tried
 	numReasons
 )
 
@@ -107,6 +108,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countECNAlarm:     {"ecn_alarms", "ecn_alarms"},
 	countUnanswered:   {"sa_unanswered", ""},
 	countStolen:       {"batches_stolen", ""},
+	countCopied:       {"out_copied", ""},
 	countEarly:        {"esp_early", ""},
 	countPanic:        {"panics", ""},
 }

@@ -113,7 +113,8 @@ type Plane struct {
 	bypasses  map[ipsec.PolicyID]selector.Entry[target] // as in the table
 	mtus      map[int]int                               // number of SAs by inner MTU
 	paths     paths
-	looked    int64 // when silences were last looked for; UnixNano
+	looked    int64                       // when silences were last looked for; UnixNano
+	copyings  map[ipsec.PolicyID]*copying // by the policy on whose SAs copies are sent
 }
 
 // errRun is the error of a second call of Run.
@@ -144,6 +145,7 @@ func New(cfg Config) (*Plane, error) {
 		bypasses: make(map[ipsec.PolicyID]selector.Entry[target]),
 		mtus:     make(map[int]int),
 		dummies:  make(chan receivedDummy, maxDummies),
+		copyings: make(map[ipsec.PolicyID]*copying),
 		paths:    newPaths(),
 	}
 	p.unknown.seed = maphash.MakeSeed()

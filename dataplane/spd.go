@@ -213,6 +213,7 @@ func (p *Plane) unconfigure(s *slot) {
 	s.configured = false
 	p.notePorts(s)
 	p.acquires.forget(s)
+	p.endCopying(s.policy)
 	p.dropUnused(s)
 }
 

@@ -31,6 +31,7 @@ type tx struct {
 	batch    txBatch
 	out      txQueue
 	answers  icmpAnswers
+	copyings []*copying // mostly none
 }
 
 // open prepares t, whose thread, queue and port are there. shared: see the field.
@@ -142,6 +143,9 @@ func (t *tx) dispatch(x *txPacket, s target, flow *selector.Flow) {
 		}
 		if x.sa.sa.PerResource && x.sa.sa.Resource != t.index+1 {
 			t.noteDemand(s.slot, flow)
+		}
+		if len(t.copyings) > 0 {
+			t.copyOut(x, s.slot, flow)
 		}
 		if t.carry(x) {
 			return

@@ -13,6 +13,9 @@ import (
 // another socket, or came before its SA.
 func (w *worker) openMail() {
 	list, strays, dummies := w.mail.take()
+	if copyings := w.mail.takeCopyings(); len(copyings) > 0 {
+		w.tx.copyLike(copyings)
+	}
 	for i := range strays {
 		w.rx.batch.rxPlace = rxPlace{order: w.rx.order} // without a ticket
 		w.rx.inbound(&strays[i])
@@ -38,10 +41,11 @@ type mailbox struct {
 	// more from its port, which would overtake it.
 	early atomic.Bool
 
-	mu      sync.Mutex
-	list    []queuedPacket
-	strays  []netio.Received
-	dummies []postedDummy
+	mu       sync.Mutex
+	list     []queuedPacket
+	strays   []netio.Received
+	dummies  []postedDummy
+	copyings []*copying
 }
 
 // maxStrays bounds the number of ESP packets in a mailbox.
