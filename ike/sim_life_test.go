@@ -187,12 +187,11 @@ func (s *simulation) drawPFS(plain wire.Proposal) []wire.Proposal {
 	return list[s.rand.IntN(len(list))]
 }
 
-// configurePFS gives one side another setting for PFS for the first child. Without any in common,
-// that comes up in IKE_AUTH only, on an IKE SA of its own if another child was first.
+// configurePFS gives one side another setting for PFS. Without any in common, only the Child SA of
+// IKE_AUTH can come up, so there is one child.
 func (s *simulation) configurePFS(left, right *Peer) {
 	s.alone = true
-	n := min(2, len(left.Children))
-	left.Children, right.Children = left.Children[:n], right.Children[:n]
+	left.Children, right.Children = left.Children[:1], right.Children[:1]
 	plain := left.Children[0].Proposals[0]
 	plain.Transforms = slices.DeleteFunc(slices.Clone(plain.Transforms), func(t wire.Transform) bool { return t.Type == wire.TransformKE })
 	left.Children[0].Proposals, right.Children[0].Proposals = s.drawPFS(plain), s.drawPFS(plain)

@@ -59,15 +59,6 @@ func (s *simulation) listTunnels() {
 // parties returns how many IKE SAs there are at rest.
 func (s *simulation) parties() int { return len(s.p.left.peers) }
 
-// mostIKESAs returns how many there may be: where a Child SA may come up in IKE_AUTH only, each
-// child may have one of its own.
-func (s *simulation) mostIKESAs() int {
-	if s.alone {
-		return len(s.tunnels)
-	}
-	return s.parties()
-}
-
 // policy returns the ID of the end's policy, or 0.
 func (e *simEnd) policy() ipsec.PolicyID { return e.side.plane.policyNamed(e.name) }
 
