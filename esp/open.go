@@ -112,12 +112,39 @@ func (p *Packet) cutTrailer(text []byte) {
 // goroutine may call it at any time. If runs are accepted in the order of their arrival, no packet
 // is behind the window because of who decrypted it.
 func (in *Inbound) Accept(run []Packet) (a Arrival) {
+	if len(run) == 1 {
+		return in.acceptOne(&run[0])
+	}
 	var good Usage
 	for rest := run; len(rest) > 0; {
 		rest = rest[in.acceptBlock(rest, &a, &good):]
 	}
 	if good.Packets != 0 {
 		in.count(run, good, &a)
+	}
+	return a
+}
+
+// acceptOne is Accept for a packet that came alone, without the loops and sums of a run.
+func (in *Inbound) acceptOne(p *Packet) (a Arrival) {
+	if !p.authentic {
+		return a
+	}
+	fresh, highest := in.window.accept(p.Seq>>blockShift, 1<<(p.Seq&blockMask))
+	if fresh == 0 {
+		p.refuse(ErrReplay)
+		return a
+	}
+	a = Arrival{Authentic: true, Newest: highest}
+	if p.Err != nil {
+		return a
+	}
+	n := uint64(len(p.Data))
+	packets, octets := in.packets.Add(1), in.octets.Add(n)
+	a.Soft = reached(packets, 1, in.limits.softPackets) || reached(octets, n, in.limits.softOctets)
+	a.Hard = packets > in.limits.hardPackets || octets > in.limits.hardOctets
+	if a.Hard {
+		p.refuse(ErrExhausted)
 	}
 	return a
 }

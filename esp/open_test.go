@@ -118,6 +118,26 @@ func TestOpenReplay(t *testing.T) {
 	open(129, ErrReplay, false) // never seen, but far behind
 }
 
+// TestAcceptCopies: of two copies that were both decrypted before one was accepted, the second is
+// refused.
+func TestAcceptCopies(t *testing.T) {
+	sa := pair(aes128, true, 64)
+	o, in := mustOut(t, sa), mustIn(t, sa)
+	run := runOf(sealNumber(o, 1, 20), sealNumber(o, 1, 20))
+	for i := range run {
+		in.Decrypt(new(Scratch), &run[i])
+	}
+	if a := in.Accept(run[:1]); a != (Arrival{Authentic: true, Newest: true}) || run[0].Err != nil {
+		t.Errorf("the first: %+v, %v", a, run[0].Err)
+	}
+	if a := in.Accept(run[1:]); a != (Arrival{}) || run[1].Err != ErrReplay || run[1].Data != nil {
+		t.Errorf("the second: %+v, %v", a, run[1].Err)
+	}
+	if got := in.Used(); got != (Usage{Packets: 1, Octets: 20}) {
+		t.Errorf("counted %+v", got)
+	}
+}
+
 // A sender with extended sequence numbers crosses 2^32 twice, out of order and with losses.
 func TestOpenExtendedSequence(t *testing.T) {
 	sa := pair(aes128, true, 128)
