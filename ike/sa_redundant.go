@@ -81,13 +81,24 @@ func (s *ikeSA) beganLately(o *ikeSA) bool {
 	return s.life.begun.After(o.life.since) && s.e.handling.now.Sub(s.life.since) < rekeyedLife
 }
 
+// outdoes reports whether an IKE SA stays rather than the other one.
+func (s *ikeSA) outdoes(o *ikeSA) bool {
+	return !o.insteadOf(s) && (s.insteadOf(o) || compareRekeys(s.keys.nonces, o.keys.nonces) == keepOurs)
+}
+
+// outdone reports whether a third IKE SA stays rather than this one, which therefore takes no Child
+// SAs over: they would be redundant at once. One that stays beside others takes them.
+func (s *ikeSA) outdone() bool {
+	return s.succ.fate != fateBeside && slices.ContainsFunc(s.party.sas, func(o *ikeSA) bool {
+		return o != s && o.usable() && o.sameIdentity(s) && (o.initiator || s.initiator) && !s.outdoes(o)
+	})
+}
+
 // settle decides between two IKE SAs with the same peer. The creator of the loser acts, or whoever
 // replaces it.
 func (p *party) settle(a, b *ikeSA) {
 	d := &settlement{loser: a, winner: b, why: "redundant: the peer connected at the same time", tries: maxMigrations}
-	switch {
-	case b.insteadOf(a):
-	case a.insteadOf(b), compareRekeys(a.keys.nonces, b.keys.nonces) == keepOurs:
+	if a.outdoes(b) {
 		d.loser, d.winner = b, a
 	}
 	if d.winner.succ.fate == fateSettled { // already decided otherwise, before one was rekeyed
@@ -97,7 +108,7 @@ func (p *party) settle(a, b *ikeSA) {
 	if d.replaced = d.winner.succ.inPlaceOf() == d.loser; d.replaced {
 		d.why = "replaced: " + d.loser.succ.why
 	}
-	if d.loser.succ.fate == fateSettled || !d.replaced && !d.isOurs() {
+	if d.loser.succ.fate == fateSettled || !d.replaced && (d.winner.outdone() || !d.isOurs()) {
 		return
 	}
 	d.loser.succ.fate = fateSettled
@@ -145,7 +156,7 @@ func (d *settlement) migrate() {
 func (d *settlement) migrated() {
 	loser := d.loser
 	d.winner = d.winner.succ.latest()
-	if !d.winner.usable() || !loser.usable() { // one was rekeyed or ended: start over
+	if !d.winner.usable() || !loser.usable() || !d.replaced && d.winner.outdone() { // rekeyed, ended or about to: start over
 		loser.succ.fate = fateOpen
 		loser.e.touch(loser.party)
 		return

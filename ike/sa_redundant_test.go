@@ -193,6 +193,58 @@ func TestOneKnowsThatTheWinnerCannotBeKept(t *testing.T) {
 	}
 }
 
+// TestThreeIKESAs has both sides make an IKE SA at about the same time beside one that stood. Its
+// Child SAs go to the one that stays of the three: on the other, which goes as well, they would be
+// redundant at once, and would seem to be refused.
+func TestThreeIKESAs(t *testing.T) {
+	three := 0
+	for i := 12; i < 36; i++ {
+		p := upWithOwn(t, nil)
+		p.script(false)
+		first := p.sides()[i%2]
+		first.another()
+		p.drive(time.Duration(i/2) * time.Millisecond)
+		first.other().another()
+		before := p.left.requests(wire.CreateChildSA) + p.right.requests(wire.CreateChildSA)
+		p.after = func(s *testSide) {
+			usable := 0
+			for _, o := range s.e.peers.order[0].party.sas {
+				if usable += btoi(o.usable()); o.succ.fate == fateBeside {
+					p.violated("%s: an IKE SA stays beside", s.name)
+				}
+			}
+			three += btoi(usable == 3)
+		}
+		p.wantSteadyTraffic(rekeyedLife + time.Minute)
+		if n := p.left.requests(wire.CreateChildSA) + p.right.requests(wire.CreateChildSA) - before; n > 2 {
+			p.fatalf("%d Child SAs were asked for", n)
+		}
+		for _, s := range p.sides() {
+			if n := len(s.e.peers.order[0].party.sas); n != 1 {
+				p.fatalf("%s has %d IKE SAs at rest", s.name, n)
+			}
+		}
+		p.wantSound()
+	}
+	if three == 0 {
+		t.Error("there never were three")
+	}
+}
+
+// another has a side make another IKE SA, in place of none.
+func (s *testSide) another() {
+	old := s.main()
+	old.succ.outlook = outlookDying
+	old.e.touch(old.party)
+	s.handle(Wake{})
+	old.succ.outlook = outlookGood
+	s.p.events.add(s.p.now.Add(30*time.Millisecond), func() { // IKE_AUTH is under way
+		for _, o := range old.party.sas {
+			o.succ.replaces = nil
+		}
+	})
+}
+
 // TestIgnoredIKESACarriesNoWorker: a peer that was restarted, without a sign of it, does not answer
 // a rekeying. When another IKE SA is up in place of the old one, workers with pairs of their own no
 // longer send on that, which is kept until the repetitions end.
