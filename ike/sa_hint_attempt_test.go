@@ -261,7 +261,9 @@ func TestHintAboutAnExpiredIKESA(t *testing.T) {
 func TestHintEndsAClosedIKESA(t *testing.T) {
 	for cause, ends := range map[child.Cause]bool{child.EndExpired: true, child.EndReplaced: true, child.EndLocal: false} {
 		p, s := expiring(t)
-		s.life.closed = cause
+		if s.life.closed = cause; cause == child.EndLocal {
+			s.oneServed().Stop()
+		}
 		p.left.handle(Hint{ID: s.children.Pairs()[0].SA.ID})
 		p.drive(hintedCheck + time.Second)
 		if s.state.ended() != ends {
@@ -352,4 +354,21 @@ func TestHintAboutAClosedIKESA(t *testing.T) {
 	p.right.peers[0].Remote = nil
 	p.right.start()
 	p.wantReplaced(replacePause + 500*time.Millisecond) // since the replacement
+}
+
+// TestHintWhileWantedAgain: what was taken down while a request was under way, and is brought up
+// again, waits for the end of the old IKE SA. A sign that the peer has lost it ends that soon.
+func TestHintWhileWantedAgain(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
+	p.up()
+	hint := p.right.lostSPI(p.left.main().children.Pairs()[0].SA.SPIOut)
+	p.right.kill()
+	p.left.rekey("lan")
+	p.left.handle(Disconnect{Peer: "right", Once: true, Ref: p.left.ref()})
+	p.drive(15 * time.Second)
+	p.right.start()
+	p.left.connect("lan")
+	p.drive(100 * time.Millisecond)
+	p.left.handle(hint)
+	p.wantReplaced(2 * time.Second)
 }

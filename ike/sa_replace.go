@@ -140,10 +140,15 @@ func (c *succession) expiredBefore() *ikeSA {
 	return nil
 }
 
-// closesByItself reports whether the IKE SA is being deleted, and not because people want it down:
-// packets are to pass, and others carry them only when it has ended.
+// closesByItself reports whether the IKE SA is being deleted, and not because people want it down,
+// or they want it up again by now: packets are to pass, and others carry them only when it has
+// ended.
 func (s *ikeSA) closesByItself() bool {
-	return s.state == saClosing && s.life.closed != child.EndLocal
+	if s.state != saClosing {
+		return false
+	}
+	pol := s.oneServed()
+	return s.life.closed != child.EndLocal || pol != nil && pol.Wanted()
 }
 
 // hintAtEnd hastens the attempt to make another IKE SA in place of one that is being deleted. Its
