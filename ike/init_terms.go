@@ -1,5 +1,7 @@
 package ike
 
+import "cmp"
+
 // initTerms are what IKE_SA_INIT announces beside proposals. A responder does not know its caller
 // yet, so it announces whatever one of the possible callers may need (termsTable), and IKE_AUTH
 // narrows that to what the caller's entry allows.
@@ -66,6 +68,10 @@ func (t *peerTable) termsFor(known []*profile) initTerms {
 	return t.terms[0].union(list...)
 }
 
+// receivesFragments is the size of the fragments of an IKE SA that only receives them: its caller
+// may send what was announced (RFC 7383, Section 2.3).
+const receivesFragments = -1
+
 // narrow limits what was announced to what the entry of the caller, which is known now, allows.
 func (s *ikeSA) narrow(p *profile) {
 	switch p.cfg.Encap {
@@ -75,6 +81,6 @@ func (s *ikeSA) narrow(p *profile) {
 		s.net.encap.use()
 	}
 	if s.keys.fragment > 0 {
-		s.keys.fragment = p.cfg.Fragment
+		s.keys.fragment = cmp.Or(p.cfg.Fragment, receivesFragments)
 	}
 }

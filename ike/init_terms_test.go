@@ -83,10 +83,12 @@ func TestTermsOfAnotherEntry(t *testing.T) {
 }
 
 // TestTermsAreNarrowed has the caller turn out to be the entry that allows less than was announced.
+// Nothing is sent to it in fragments, but what it sends is accepted: it was told that it may.
 func TestTermsAreNarrowed(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		own := &p.right.peers[0]
 		own.Remote, own.Encap, own.Fragment = nil, EncapNever, 0
+		p.left.peers[0].Fragment = 200
 		other := *own
 		other.Name, other.Encap, other.Fragment = "other", EncapAuto, 1280
 		other.RemoteID = identity.ID{Type: wire.IDFQDN, Data: "other.example.com"}
@@ -94,9 +96,12 @@ func TestTermsAreNarrowed(t *testing.T) {
 	})
 	p.wantDone(p.left, p.left.connectFor2s(), "")
 	s := p.right.e.peers.byName["left"].party.main()
-	if s.keys.fragment != 0 || s.net.encap != encapImpossible {
+	if s.keys.fragment != receivesFragments || s.maxDatagram() != 0 || s.net.encap != encapImpossible {
 		t.Errorf("fragments of %d octets, encapsulation %v", s.keys.fragment, s.net.encap)
 	}
+	p.wantDone(p.left, driven(p, p.left.rekey("lan")), "")
+	p.wantDone(p.left, driven(p, p.left.rekey("")), "")
+	p.wantDone(p.left, driven(p, p.left.rekey("lan")), "")
 }
 
 // TestBeginsAtNATPort connects to a peer whose port of IKE is the NAT port: every message has the

@@ -16,7 +16,7 @@ type saKeys struct {
 	keys     *suite.Keys
 	out, in  *suite.Protector
 	nonces   noncePair // of the exchange that created the IKE SA
-	fragment int       // largest IP datagram of an unfragmented message (RFC 7383); 0: no fragmentation
+	fragment int       // largest unfragmented IP datagram (RFC 7383); 0: no fragments; receivesFragments
 }
 
 // initKeys derives the keys of IKE_SA_INIT (RFC 7296, Section 2.14). Like all functions here that
