@@ -108,6 +108,9 @@ func (e *Engine) connect(in Connect) {
 		pol.Start()
 	}
 	p.try.At = time.Time{}
+	for _, s := range p.sas {
+		s.askAtOnce()
+	}
 	p.waiters.add(&waiter{ref: in.Ref, policies: pols, e: e, met: func() bool {
 		return !slices.ContainsFunc(pols, func(pol *child.Policy) bool { return !pol.Up() })
 	}})

@@ -44,3 +44,20 @@ func TestConnectWhileDisconnecting(t *testing.T) {
 		p.wantTunnel()
 	}
 }
+
+// TestConnectAsksAtOnce brings a child up again while its Delete waits for the next repetition: the
+// peer can be reached again by now.
+func TestConnectAsksAtOnce(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	link := p.link
+	p.link = func(*testPacket) []time.Duration { return nil }
+	p.left.handle(Disconnect{Peer: "right", Child: "lan", Once: true, Ref: p.left.ref()})
+	p.drive(25 * time.Second)
+	p.link = link
+	ref := p.left.connect("lan")
+	p.drive(500 * time.Millisecond)
+	p.wantDone(p.left, ref, "")
+	p.drive(10 * time.Second)
+	p.wantTunnel()
+}

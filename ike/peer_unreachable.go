@@ -133,9 +133,10 @@ func (p *party) homeless() bool {
 	return p.obstacle.shown(p.e.handling.now) && p.obstacle.why == ipsec.ObstacleSource
 }
 
-// isHome asks again at once what was asked while our address was gone: the peer did not hear it,
-// and its answer ends the doubt before another IKE SA is made.
-func (s *ikeSA) isHome() {
+// askAtOnce asks again at once what the peer may not have heard, at a sign that it hears it now:
+// our address is back, so that its answer ends the doubt before another IKE SA is made, or people
+// want it up.
+func (s *ikeSA) askAtOnce() {
 	if _, path := s.work.Current().(prober); path || s.win.Outstanding() == nil || !s.state.authenticated() {
 		return
 	}

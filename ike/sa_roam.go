@@ -274,7 +274,7 @@ func (p *party) roam() {
 			p.obstructed(s, ipsec.Unreachable{Why: ipsec.ObstacleSource})
 		case p.homeless() && p.obstacle.local == s.net.Local().Addr():
 			home = true
-			s.isHome()
+			s.askAtOnce()
 		}
 	}
 	if home {
