@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 
 	"culvert/ike/proposal"
 	"culvert/ike/suite"
@@ -87,7 +88,7 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	}
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
 	if n, ok := wire.FindNotify(m.Payloads, wire.Cookie); ok && e.unprotected.cookies.valid(e.handling.now, n.Data, nonce.Data, cookieSource(d.Path), h.InitiatorSPI) {
-		return true
+		return e.admitDear(m, from)
 	}
 	cookie, err := e.unprotected.cookies.make(e.handling.now, nonce.Data, cookieSource(d.Path), h.InitiatorSPI)
 	if err != nil {
@@ -97,6 +98,16 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	e.count("ike_cookie_sent")
 	e.refuseInit(d, h, wire.Cookie, cookie)
 	return false
+}
+
+// admitDear drops a request for a dear group if strangers have enough of those under way: the peer
+// sends it again.
+func (e *Engine) admitDear(m *wire.Message, from netip.Addr) bool {
+	if ke, _ := wire.Find[*wire.KE](m.Payloads); e.cfg.KE.Dear(ke.Group) && !e.sas.halfOpen.AdmitsDear(from, e.peers.configured(from)) {
+		e.count("ike_half_open_limit")
+		return false
+	}
+	return true
 }
 
 // wantsCookie reports whether the request must come with a cookie: many IKE SAs are half-open,
@@ -171,11 +182,11 @@ func (e *Engine) noProposal(d Datagram, h wire.Header, known []*profile, theirs 
 func (t *halfOpens) compute(h *halfOpen, m *wire.Message) {
 	ke, _ := wire.Find[*wire.KE](m.Payloads)
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
-	header := m.Header
-	t.Computing(1)
+	header, dear := m.Header, t.e.cfg.KE.Dear(ke.Group)
+	t.Computing(1, dear)
 	t.e.answerKey(ke.Group, ke.Data, func(k keyPair) {
 		defer clear(k.shared)
-		t.Computing(-1)
+		t.Computing(-1, dear)
 		if t.bySPI[h.spi] != h {
 			return
 		}

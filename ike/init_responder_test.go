@@ -90,6 +90,37 @@ func TestBadPublicValueIsCheap(t *testing.T) {
 	}
 }
 
+// TestDearGroupsOfStrangers has strangers of many networks return cookies, with a group that takes
+// long: a few of them are computed at a time, the others are dropped before they leave any state,
+// and a peer at its configured address gets in, with that group as well.
+func TestDearGroupsOfStrangers(t *testing.T) {
+	a := newAttack(newPair(t, 1, nil))
+	busy := true
+	a.compute = func() time.Duration {
+		if busy {
+			return time.Minute
+		}
+		return 0
+	}
+	e := a.right.e
+	e.cfg.KE = fakeKEs{random: seededRand(1, "dear"), dear: true}
+	for i := range 100 {
+		r := a.newRogue(a.right)
+		r.from = netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(i), 1}), 500)
+		r.sendInitWithCookie()
+	}
+	counts := e.Counters()
+	const want = 8
+	if n := len(e.jobs.waiting); n != want || len(e.sas.halfOpen.bySPI) != want || counts["ike_half_open_limit"] != 100-want || counts["ike_cookie_sent"] != 100 {
+		t.Errorf("%d computations and %d half-open IKE SAs of 100 strangers, want %d: %v", n, len(e.sas.halfOpen.bySPI), want, counts)
+	}
+	busy = false
+	a.up()
+	if n := len(e.jobs.waiting); n != want {
+		t.Errorf("%d computations of strangers, want %d", n, want)
+	}
+}
+
 // TestCookieBeforeWork demands a cookie before anything dear: of everybody if the group is, and
 // otherwise as soon as a few newcomers wait for their computations.
 func TestCookieBeforeWork(t *testing.T) {

@@ -7,6 +7,8 @@
 //	the same                  octets of these, with      Newcomers    the same, or the fragments
 //	                          their fragments                         are dropped
 //	newcomers                 computations under way     Newcomers    a cookie is demanded
+//	strangers                 of these, those that are   Newcomers    the request is dropped
+//	                          dear
 //	everybody                 unprotected errors, words  Unprotected  none is sent, or recorded
 //	                          about refused calls
 //	the IKE SAs of a party,   control, computations      Account      TEMPORARY_FAILURE, and then

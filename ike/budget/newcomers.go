@@ -13,6 +13,7 @@ type Newcomers struct {
 	all             tally
 	hosts, networks map[uint64]tally // by hostKey and networkKey
 	computing       int              // computations under way
+	dear            int              // of these with a dear group
 	recent          recentAddrs      // of established IKE SAs
 }
 
@@ -156,8 +157,25 @@ func (c *Newcomers) Octets() int { return int(c.all.octets) }
 // maxBacklog is the number of newcomers' computations under way from which on a cookie is demanded.
 const maxBacklog = 2
 
-// Computing notes that a computation for a newcomer begins (n = 1) or has ended (n = -1).
-func (c *Newcomers) Computing(n int) { c.computing += n }
+// maxDear is the number of newcomers' computations with dear groups under way from which on
+// strangers cause no more of them. All of newcomers' computations have one thread, of low priority:
+// whatever strangers send, others wait for a few at most.
+const maxDear = 8
+
+// Computing notes that a computation for a newcomer begins (n = 1) or has ended (n = -1), and
+// whether its group is dear.
+func (c *Newcomers) Computing(n int, dear bool) {
+	c.computing += n
+	if dear {
+		c.dear += n
+	}
+}
+
+// AdmitsDear reports whether the limits allow a computation with a dear group for an address.
+// configured is as for Admits.
+func (c *Newcomers) AdmitsDear(from netip.Addr, configured bool) bool {
+	return c.dear < maxDear || configured || c.recent.has(from)
+}
 
 // Busy reports whether newcomers wait: threshold of their IKE SAs are half-open, or several of
 // their computations are under way.

@@ -186,18 +186,45 @@ func TestBusy(t *testing.T) {
 	if !c.Busy(1) || c.Busy(2) {
 		t.Error("the threshold is another number")
 	}
-	c.Computing(1)
+	c.Computing(1, false)
 	if c.Busy(2) {
 		t.Error("one computation is too much")
 	}
-	c.Computing(1)
+	c.Computing(1, false)
 	if !c.Busy(2) {
 		t.Error("two computations are not too much")
 	}
-	c.Computing(-1)
+	c.Computing(-1, false)
 	c.Remove(from, &p)
 	if c.Busy(1) || c.Count() != 0 {
 		t.Error("it stays busy")
+	}
+}
+
+// TestDearComputations: strangers cause a few of them at a time, whatever quick ones are under way.
+// Addresses that are configured, or that lately had an IKE SA, may cause more.
+func TestDearComputations(t *testing.T) {
+	stranger, friend := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
+	var c Newcomers
+	c.Authenticated(friend)
+	for range 100 {
+		c.Computing(1, false)
+	}
+	for i := range maxDear {
+		if !c.AdmitsDear(stranger, false) {
+			t.Fatalf("%d are too many", i)
+		}
+		c.Computing(1, true)
+	}
+	if c.AdmitsDear(stranger, false) || !c.AdmitsDear(stranger, true) || !c.AdmitsDear(friend, false) {
+		t.Error("the limit is not that of strangers")
+	}
+	c.Computing(-1, false)
+	if c.AdmitsDear(stranger, false) {
+		t.Error("the end of a quick one lets a stranger in")
+	}
+	if c.Computing(-1, true); !c.AdmitsDear(stranger, false) {
+		t.Error("the end of a dear one does not let a stranger in")
 	}
 }
 
