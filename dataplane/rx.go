@@ -23,8 +23,9 @@ type rx struct {
 	order   *rxOrder // of what comes to the port
 	backlog backlog
 
-	recv    netio.Received
-	buf     []byte // what is received
+	recvs   [maxReceives]netio.Received // what one receive brought
+	ahead   lookAhead                   // of recvs
+	buf     []byte                      // what is received
 	scratch esp.Scratch
 	batch   rxBatch
 	packet  rxPacket             // of the batch, the one in hand
@@ -93,27 +94,49 @@ func (r *rx) carry(o *rxOrder) (octets int, err error) {
 	return octets, err
 }
 
+// maxReceives is the most messages that are received before they are looked at: the largest burst
+// of netio.
+const maxReceives = 32
+
 // receive takes one receive's worth from the port whose order was entered.
 func (r *rx) receive() (octets int, err error) {
-	for n := 0; ; n++ {
+	n, some := 0, false
+	for more := true; more; some = true {
+		in := &r.recvs[n]
 		if owner := r.batch.order.owner; owner == r {
-			err = r.port.Recv(r.buf, &r.recv)
+			err = r.port.Recv(r.buf, in)
 		} else {
-			err = r.port.(netio.Helper).RecvFor(owner.port, r.buf, &r.recv)
+			err = r.port.(netio.Helper).RecvFor(owner.port, r.buf, in)
 		}
 		if err != nil {
-			if n > 0 { // the end of a burst; anything worse comes again
+			if some { // the end of a burst; anything worse comes again
 				err = nil
 			}
-			return octets, err
+			break
 		}
 		r.batch.number()
-		octets += len(r.recv.Data)
-		r.received(&r.recv)
-		if !r.recv.More {
-			return octets, nil
+		octets += len(in.Data)
+		more = in.More
+		if n++; n == maxReceives {
+			r.receivedAll(n)
+			n = 0
 		}
 	}
+	r.receivedAll(n)
+	return octets, err
+}
+
+// receivedAll sorts the messages of a burst, or a part of it. The SAs of several are looked up
+// before the first is taken.
+func (r *rx) receivedAll(n int) {
+	if n > 1 {
+		r.ahead.look(r.plane.sad, r.recvs[:n])
+	}
+	for i := range r.recvs[:n] {
+		r.ahead.at = i
+		r.received(&r.recvs[i])
+	}
+	r.ahead.forget()
 }
 
 // received sorts what came. A NAT keepalive ends here (RFC 3948, Section 4).
@@ -214,5 +237,6 @@ func (r *rx) discard() {
 	r.batch.n, r.batch.used = 0, 0
 	r.batch.giveUp()
 	clear(r.batch.runs[:]) // keeps none of the SAs in hand alive
+	r.ahead.forget()
 	r.packet.sa, r.packet.esp = nil, nil
 }

@@ -61,7 +61,7 @@ func (r *rx) arrived(pkt []byte, in *netio.Received) {
 		r.openBatch(false)
 	}
 	if b.used == 0 || !b.sameOuter || b.runs[b.used-1].pair.sa.SPIIn != spi {
-		c := r.plane.sad.find(spi)
+		c := r.ahead.find(r.plane.sad, spi)
 		if c == nil {
 			if c = r.early(spi, pkt, in); c == nil {
 				return

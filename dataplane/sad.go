@@ -15,13 +15,19 @@ import (
 // at any number of SAs. The other bits are random, so that an SPI cannot be guessed and is not soon
 // used again.
 //
-//	SPI   rrrrrrrrrrrrrrrrrrrr ssssssssssss    table.slots[s] -> pair, whose whole SPI must match
+//	SPI   rrrrrrrrrrrr cccccccccc ssssssssss    chunks[c].pairs[s], whose whole SPI must match
 //
-// When the table doubles, one more of the random bits becomes part of the slot. Two SPIs with
+// The table grows by one chunk at a time (linear hashing), so that no SPI waits for long: chunk n
+// takes over, from the chunk whose number has one bit less, what has that bit set. Two SPIs with
 // different slots keep different slots, so that none has to be moved to another.
 const (
-	sadMinSlots = 1 << 8
-	sadMaxSlots = 1 << 20
+	sadSlotBits   = 10
+	sadChunkSlots = 1 << sadSlotBits
+	sadMaxChunks  = 1 << 10
+	sadMaxSlots   = sadMaxChunks * sadChunkSlots
+	// Of each sadFullness slots, up to sadFull are taken on average before the table grows. Those
+	// of a chunk that is to be split next may be taken twice as densely as others.
+	sadFull, sadFullness = 3, 8
 	// minSPI: the IANA reserves 1 to 255, and 0 is for local use (RFC 4303, Section 2.1).
 	minSPI = 256
 )
@@ -39,30 +45,45 @@ type sad struct {
 
 	mu     sync.Mutex
 	random io.Reader
-	taken  []uint32 // by slot: the SPI handed out or claimed, 0 if free
-	count  int      // of taken slots
-}
-
-type sadTable struct {
-	mask  uint32
-	slots []atomic.Pointer[pair]
+	count  int // of taken slots
 }
 
 func newSAD() *sad {
-	s := &sad{random: rand.Reader, taken: make([]uint32, sadMinSlots)}
-	s.table.Store(newSADTable(sadMinSlots))
+	s := &sad{random: rand.Reader}
+	s.table.Store(&sadTable{chunks: []*sadChunk{new(sadChunk)}, count: 1})
 	return s
-}
-
-func newSADTable(slots int) *sadTable {
-	return &sadTable{mask: uint32(slots - 1), slots: make([]atomic.Pointer[pair], slots)}
 }
 
 // find returns the pair whose inbound SA has the SPI, or nil.
 func (s *sad) find(spi uint32) *pair {
-	t := s.table.Load()
-	if p := t.slots[spi&t.mask].Load(); p != nil && p.sa.SPIIn == spi {
+	if p := s.table.Load().get(spi); p != nil {
 		return p
+	}
+	return s.findElsewhere(spi)
+}
+
+// findAll sets found to the pairs whose inbound SAs have the SPIs, or nil.
+func (s *sad) findAll(spis []uint32, found []*pair) {
+	s.table.Load().getAll(spis, found)
+	for i, spi := range spis {
+		if found[i] == nil {
+			found[i] = s.findElsewhere(spi)
+		}
+	}
+}
+
+// findElsewhere looks an SPI up that was not found: the table may just have grown, in which case
+// the slot that was looked at has been emptied, or the SPI is foreign.
+func (s *sad) findElsewhere(spi uint32) *pair {
+	for t := s.table.Load(); ; {
+		if p := t.get(spi); p != nil {
+			return p
+		}
+		now := s.table.Load()
+		if now == t {
+			break
+		}
+		t = now
 	}
 	if m := s.foreign.Load(); m != nil {
 		return (*m)[spi]
@@ -70,12 +91,12 @@ func (s *sad) find(spi uint32) *pair {
 	return nil
 }
 
-// Bounds of the search for an SPI that names a worker: the number of random ones tried, and the
-// number of slots examined from each on. Only a nearly full table of the largest size needs more
-// than a few.
+// Bounds of the search for an SPI: the number of random ones tried, and the number of chunks
+// examined for each if it must name a worker. Only a nearly full table of the largest size needs
+// more than a few slots.
 const (
 	sadDraws = 64
-	sadLooks = 1 << 12
+	sadLooks = 4
 	anyRest  = -1 // of an SPI modulo the number of workers
 )
 
@@ -84,10 +105,11 @@ const (
 func (s *sad) alloc(rest, workers int) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.count*2 >= len(s.taken) && len(s.taken) < sadMaxSlots {
-		s.grow()
+	t := s.table.Load()
+	if s.count*sadFullness >= t.size()*sadFull && t.count < sadMaxChunks {
+		t = s.grow()
 	}
-	if s.count >= len(s.taken) {
+	if s.count >= t.size() {
 		return 0, errSADFull
 	}
 	for range sadDraws {
@@ -95,35 +117,41 @@ func (s *sad) alloc(rest, workers int) (uint32, error) {
 		if _, err := io.ReadFull(s.random, b[:]); err != nil {
 			return 0, fmt.Errorf("dataplane: choosing an SPI: %w", err)
 		}
-		spi, ok := s.nearestFree(binary.BigEndian.Uint32(b[:]), rest, workers)
+		spi, ok := t.nearestFree(binary.BigEndian.Uint32(b[:]), rest, workers)
 		if !ok || spi < minSPI || s.isForeign(spi) {
 			continue
 		}
-		s.taken[spi&s.mask()] = spi
-		s.count++
+		s.take(t, spi)
 		s.reserved.Store(spi, nil)
 		return spi, nil
 	}
 	return 0, errSADFull
 }
 
-// nearestFree returns spi with its slot moved on to the first free one that gives it the rest.
-func (s *sad) nearestFree(spi uint32, rest, workers int) (uint32, bool) {
-	mask := s.mask()
-	looks := len(s.taken) // one of them is free
-	if rest != anyRest {
-		looks = min(looks, sadLooks)
-	}
-	for range looks {
-		if s.taken[spi&mask] == 0 && (rest == anyRest || int(spi%uint32(workers)) == rest) {
-			return spi, true
-		}
-		spi = spi&^mask | (spi+1)&mask
-	}
-	return 0, false
+// grow adds a chunk to the table, and returns the new table.
+func (s *sad) grow() *sadTable {
+	t, from := s.table.Load().grow()
+	s.table.Store(t)
+	t.moved(from)
+	return t
 }
 
-func (s *sad) mask() uint32 { return uint32(len(s.taken) - 1) }
+// take marks the slot of an SPI as taken by it.
+func (s *sad) take(t *sadTable, spi uint32) {
+	chunk := t.chunk(spi)
+	chunk.taken[spi%sadChunkSlots] = spi
+	chunk.count++
+	s.count++
+}
+
+// release frees the slot of an SPI.
+func (s *sad) release(t *sadTable, spi uint32) {
+	chunk := t.chunk(spi)
+	chunk.pairs[spi%sadChunkSlots].Store(nil)
+	chunk.taken[spi%sadChunkSlots] = 0
+	chunk.count--
+	s.count--
+}
 
 func (s *sad) isForeign(spi uint32) bool {
 	m := s.foreign.Load()
@@ -134,32 +162,16 @@ func (s *sad) isForeign(spi uint32) bool {
 	return ok
 }
 
-// grow doubles the table. Look-ups use the old one until the new one is complete.
-func (s *sad) grow() {
-	old := s.table.Load()
-	taken := make([]uint32, 2*len(s.taken))
-	table := newSADTable(len(taken))
-	for slot, spi := range s.taken {
-		if spi == 0 {
-			continue
-		}
-		taken[spi&table.mask] = spi
-		table.slots[spi&table.mask].Store(old.slots[slot].Load())
-	}
-	s.taken = taken
-	s.table.Store(table)
-}
-
 // free gives back an SPI that was handed out and never installed, and reports whether it was.
 func (s *sad) free(spi uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slot := spi & s.mask()
-	if spi == 0 || s.taken[slot] != spi || s.table.Load().slots[slot].Load() != nil {
+	t := s.table.Load()
+	chunk, slot := t.chunk(spi), spi%sadChunkSlots
+	if spi == 0 || chunk.taken[slot] != spi || chunk.pairs[slot].Load() != nil {
 		return false
 	}
-	s.taken[slot] = 0
-	s.count--
+	s.release(t, spi)
 	s.reserved.Delete(spi)
 	return true
 }
@@ -183,13 +195,13 @@ func (s *sad) install(p *pair) error {
 	if s.find(spi) != nil {
 		return fmt.Errorf("dataplane: inbound SPI %#x is in use", spi)
 	}
-	slot := spi & s.mask()
-	if s.taken[slot] == 0 {
-		s.taken[slot] = spi
-		s.count++
+	t := s.table.Load()
+	chunk, slot := t.chunk(spi), spi%sadChunkSlots
+	if chunk.taken[slot] == 0 {
+		s.take(t, spi)
 	}
-	if s.taken[slot] == spi {
-		s.table.Load().slots[slot].Store(p)
+	if chunk.taken[slot] == spi {
+		chunk.pairs[slot].Store(p)
 		s.reserved.Delete(spi) // from now on it is found
 		return nil
 	}
@@ -202,11 +214,8 @@ func (s *sad) remove(p *pair) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	spi := p.sa.SPIIn
-	slot := spi & s.mask()
-	if s.table.Load().slots[slot].Load() == p {
-		s.table.Load().slots[slot].Store(nil)
-		s.taken[slot] = 0
-		s.count--
+	if t := s.table.Load(); t.get(spi) == p {
+		s.release(t, spi)
 		return
 	}
 	if m := s.foreign.Load(); m != nil && (*m)[spi] == p {

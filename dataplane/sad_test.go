@@ -21,7 +21,7 @@ func TestSPIsAreNeverReserved(t *testing.T) {
 func TestSADGrowsAndKeepsWhatItHas(t *testing.T) {
 	s := newSAD()
 	pairs := make(map[uint32]*pair)
-	for range 5 * sadMinSlots {
+	for range 5 * sadChunkSlots {
 		spi, err := s.alloc(anyRest, 1)
 		if err != nil {
 			t.Fatal(err)
@@ -35,8 +35,8 @@ func TestSADGrowsAndKeepsWhatItHas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := len(s.table.Load().slots); got < 5*sadMinSlots {
-		t.Errorf("table has %d slots for %d SAs", got, 5*sadMinSlots)
+	if got, want := s.table.Load().size(), 5*sadChunkSlots*sadFullness/sadFull; got < want || got > want+sadChunkSlots {
+		t.Errorf("table has %d slots for %d SAs", got, 5*sadChunkSlots)
 	}
 	if s.foreign.Load() != nil {
 		t.Error("an SPI that was handed out has no slot")
@@ -181,7 +181,7 @@ func TestFreeSPI(t *testing.T) {
 func TestSPINamesTheWorker(t *testing.T) {
 	for _, workers := range []int{1, 2, 3, 7, 64} {
 		g := newGateway(t, workers, nil)
-		for i := range 4 * sadMinSlots { // the table grows meanwhile
+		for i := range 2 * sadChunkSlots { // the table grows meanwhile
 			resource := 1 + i%workers
 			spi, err := g.AllocSPI(resource)
 			if err != nil {
@@ -203,26 +203,28 @@ func TestSPINamesTheWorker(t *testing.T) {
 func TestNoSPIForAWorker(t *testing.T) {
 	s := newSAD()
 	s.random = bytes.NewReader(make([]byte, 4*sadDraws)) // always the same one
-	for slot := range s.taken {
-		s.taken[slot] = uint32(slot) // all but the count says that the table is full
+	chunk := s.table.Load().chunks[0]
+	for slot := range chunk.taken {
+		chunk.taken[slot] = minSPI
 	}
-	s.taken[7] = 0
+	chunk.taken[7], chunk.count = 0, sadChunkSlots-1
 	if _, err := s.alloc(2, 4); err == nil {
 		t.Error("an SPI of another worker was handed out")
 	}
 }
 
-// TestSADGrowsWhenHalfFull: the table doubles with the first SPI beyond half of its slots.
-func TestSADGrowsWhenHalfFull(t *testing.T) {
+// TestSADGrowsByChunks: the table grows by one chunk with the first SPI beyond three eighths of its
+// slots.
+func TestSADGrowsByChunks(t *testing.T) {
 	s := newSAD()
-	for want := sadMinSlots; want <= 4*sadMinSlots; want *= 2 {
-		for s.count < want/2 {
+	for want := 1; want <= 6; want++ {
+		for s.count < want*sadChunkSlots*3/8 {
 			if _, err := s.alloc(anyRest, 1); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got := len(s.taken); got != want {
-			t.Errorf("%d slots for %d SPIs, want %d", got, s.count, want)
+		if got := s.table.Load().count; got != want {
+			t.Errorf("%d chunks for %d SPIs, want %d", got, s.count, want)
 		}
 	}
 }

@@ -183,6 +183,31 @@ func BenchmarkFindScale(b *testing.B) {
 	})
 }
 
+// BenchmarkFindBatchScale looks up the SPIs of a burst at a time; the figure is for each of them.
+func BenchmarkFindBatchScale(b *testing.B) {
+	eachCrowd(b, func(b *testing.B, c *crowd, peers []uint32) {
+		spis := make([]uint32, len(peers))
+		for i, n := range peers {
+			spis[i] = c.sas[n].SPIIn
+		}
+		var found [maxReceives]*pair
+		lost := 0
+		b.ReportAllocs()
+		for i := 0; i < b.N; i += len(found) {
+			at := i & (len(spis) - 1)
+			c.sad.findAll(spis[at:at+len(found)], found[:])
+			for _, p := range found {
+				if p == nil {
+					lost++
+				}
+			}
+		}
+		if lost > 0 {
+			b.Errorf("%d SPIs were not found", lost)
+		}
+	})
+}
+
 // BenchmarkSendScale carries packets of 64 octets to random peers: classification, SA, encryption,
 // and a port that costs nothing.
 func BenchmarkSendScale(b *testing.B) {
@@ -248,22 +273,6 @@ func BenchmarkChangePolicyScale(b *testing.B) {
 			}
 		}
 	})
-}
-
-// BenchmarkSADGrows measures the longest wait for an SPI: the table doubles while it is held.
-func BenchmarkSADGrows(b *testing.B) {
-	for b.Loop() {
-		s := newSAD()
-		var longest time.Duration
-		for range 300000 {
-			start := time.Now()
-			if _, err := s.alloc(anyRest, 1); err != nil {
-				b.Fatal(err)
-			}
-			longest = max(longest, time.Since(start))
-		}
-		b.ReportMetric(float64(longest.Microseconds()), "longest-us")
-	}
 }
 
 // BenchmarkPolicyStatsScale asks for the counts of every policy.

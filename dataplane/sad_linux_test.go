@@ -1,0 +1,39 @@
+package dataplane
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// BenchmarkSADGrows measures the longest wait for an SPI, since the table grows meanwhile: in time
+// of the clock, and in CPU time of the thread, which other work of the machine does not lengthen.
+func BenchmarkSADGrows(b *testing.B) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var longest, longestCPU time.Duration
+	for b.Loop() {
+		s := newSAD()
+		for range 300000 {
+			start, cpu := time.Now(), threadCPU(b)
+			if _, err := s.alloc(anyRest, 1); err != nil {
+				b.Fatal(err)
+			}
+			longestCPU = max(longestCPU, threadCPU(b)-cpu)
+			longest = max(longest, time.Since(start))
+		}
+	}
+	b.ReportMetric(float64(longest.Microseconds()), "longest-us")
+	b.ReportMetric(float64(longestCPU.Microseconds()), "longest-cpu-us")
+}
+
+// threadCPU returns the CPU time of the calling thread.
+func threadCPU(b *testing.B) time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(t.Nano())
+}
