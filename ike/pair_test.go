@@ -28,6 +28,7 @@ type testPair struct {
 	before      func(s *testSide, in Input)              // called before each Handle
 	after       func(s *testSide)                        // called after each Handle, for the invariants of a simulation
 	opened      func(s *testSide, name ipsec.PolicyName) // called when a side has opened an ESP packet
+	copied      bool                                     // that is a copy, or an answer to one
 
 	scripted bool // IKE messages wait in side.out for the test to deliver them
 	lines    []testLine
@@ -226,6 +227,8 @@ func (s *testSide) do(f Effect) {
 		s.plane.hold(f)
 	case StandbyPolicy:
 		s.plane.standBy(f)
+	case CopyPackets:
+		s.plane.copyPackets(f)
 	case ProbePair:
 		s.plane.probe(f.ID)
 	case AcquireFailed:
@@ -346,6 +349,9 @@ func (p *testPair) step(end time.Time) bool {
 
 // lose counts a packet that its receiver cannot open.
 func (p *testPair) lose(e *espPacket, why string) {
+	if e.copy {
+		return
+	}
 	p.lost = append(p.lost, lostPacket{e, p.now, why})
 	p.note("packet %d of %v on %08x, sent at %v, is lost: %s", e.seq, e.policy, e.spi, e.at.Sub(epoch), why)
 }

@@ -77,7 +77,7 @@ func (g *standbyGroup) best(now time.Time) (*standbyMember, string) {
 	case a.ill != "":
 		return well, fmt.Sprintf("%s failed: %s", address(a.pol.Name), a.ill)
 	}
-	if m := g.first(func(m *standbyMember) bool { return m.ready(now) }); m != nil && g.before(m, a) && m.proven(now) {
+	if m := g.first(func(m *standbyMember) bool { return m.ready(now) }); m != nil && g.before(m, a) && m.proven(now, a) {
 		return m, "it is preferred, and works"
 	}
 	return a, ""

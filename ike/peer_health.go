@@ -17,16 +17,16 @@ import (
 //
 //	ProbePair, every probeEvery   -->  something comes on its SAs: it is well
 //	a new IKE SA                  -->  it is well
-//	neither, for firstTrial       -->  with a peer that may not answer probes: it is sent on for
-//	                                   shortTrial; without an answer it is ill again,
-//	                                   and the next trial is later
+//	neither, for firstTrial       -->  with a peer that answers no probes: a trial, and without an
+//	                                   answer the next one, later
 //
-// A trial while another one works costs the packets of shortTrial at most. Also an answer that
-// comes after its end makes the policy well.
+// A trial while another one works is made by copies of a few packets, and costs none (tryByCopies).
+// While none works all packets are sent on it. Also an answer that comes after its end makes the
+// policy well.
 const (
 	probeEvery            = 5 * time.Second
 	trialTime             = 2 * time.Second // while none works
-	shortTrial            = 500 * time.Millisecond
+	trialLook             = 500 * time.Millisecond
 	firstTrial, lastTrial = 30 * time.Second, 90 * time.Second
 )
 
@@ -35,15 +35,17 @@ type dataHealth struct {
 	silent time.Time // when it was found that they are not answered; zero: they are
 	// trial is when packets were sent again without a sign that they arrive; zero: they were not.
 	trial  time.Time
-	length time.Duration // of the trial
-	trials int           // in a row
+	trials int // in a row
 	proof  dataProof
+	copies copyTrial
+	alike  time.Time // when packets were answered neither here nor where they are sent
 	timer  timer.Timer
 }
 
 // unanswered handles the word of the dataplane that packets to the peer are not answered any more.
+// Of copies the trial says it, which also knows whether others are answered.
 func (p *party) unanswered() {
-	if !p.prioritized() {
+	if !p.prioritized() || p.data.copies.underWay() {
 		return
 	}
 	if p.data.silent.IsZero() && p.answersProbes() {
@@ -69,34 +71,32 @@ func (p *party) fellSilent() {
 	if !d.silent.IsZero() && d.trial.IsZero() {
 		return
 	}
+	p.endCopies()
 	d.silent, d.trial, d.proof = p.e.handling.now, time.Time{}, dataProof{}
 	p.e.after(&d.timer, probeEvery)
 	p.e.touch(p)
 }
 
-// begin begins a trial of the packets of a member that takes the place of another one.
-func (d *dataHealth) begin(e *Engine, old *standbyMember) {
-	if d.length = trialTime; old != nil && old.ill == "" {
-		d.length = shortTrial
-	}
+// begin begins a trial by all packets.
+func (d *dataHealth) begin(e *Engine) {
 	d.trial = e.handling.now
-	e.after(&d.timer, d.length)
+	e.after(&d.timer, trialTime)
 }
 
 // verify finds out whether the packets of a member that has become active arrive: its IKE SA may be
 // there while its ESP is dropped. Of a peer that answers no probes only a trial shows it, if those
-// of the one before were answered.
+// of the one before were answered until it failed.
 func (m *standbyMember) verify(old *standbyMember) {
 	p := ownerOf(m.pol)
 	d, now := &p.data, p.e.handling.now
 	switch {
 	case !d.trial.IsZero():
-		d.begin(p.e, old)
+		d.begin(p.e)
 	case p.answersProbes():
 		p.prove(proofTime, usualAnswers)
-	case old != nil && d.silent.IsZero() && old.answered() && !m.answered():
+	case old != nil && old.ill != "" && d.silent.IsZero() && old.answered() && !m.answered():
 		d.silent = now
-		d.begin(p.e, old)
+		d.begin(p.e)
 	}
 }
 
@@ -115,17 +115,24 @@ func (g *standbyGroup) askTraffic() {
 // watchData asks what has come on a party's SAs, and lets the peer show that packets arrive.
 func (p *party) watchData() {
 	d, now := &p.data, p.e.handling.now
-	if d.silent.IsZero() {
+	switch {
+	case d.copies.underWay():
+		p.watchCopies()
+		return
+	case d.silent.IsZero():
 		p.watchProof()
 		return
 	}
 	p.probe()
 	if d.trial.IsZero() && !p.answersProbes() && now.Sub(d.silent) >= min(firstTrial<<min(d.trials, 8), lastTrial) {
-		d.trial, d.length = now, trialTime
 		d.trials++
+		if p.tryByCopies() {
+			return
+		}
+		d.trial = now
 	}
 	if p.e.after(&d.timer, probeEvery); p.inTrial() {
-		p.e.after(&d.timer, shortTrial) // few packets may flow
+		p.e.after(&d.timer, trialLook) // few packets may flow
 	}
 	p.e.touch(p)
 }
@@ -147,6 +154,9 @@ func (p *party) answersProbes() bool {
 // judgeData draws the conclusions from the packets that were seen.
 func (p *party) judgeData() {
 	d, now := &p.data, p.e.handling.now
+	if d.copies.underWay() {
+		p.judgeCopies()
+	}
 	if d.silent.IsZero() {
 		if d.proof.due(now) && !p.lastSeen().In.After(d.proof.since) {
 			p.fellSilent()
@@ -156,7 +166,7 @@ func (p *party) judgeData() {
 	switch {
 	case p.lastSeen().In.After(d.silent):
 		p.dataWorks()
-	case !d.trial.IsZero() && p.lastSeen().Out.Sub(d.trial) >= d.length/2 && now.Sub(d.trial) >= d.length:
+	case !d.trial.IsZero() && p.lastSeen().Out.Sub(d.trial) >= trialTime/2 && now.Sub(d.trial) >= trialTime:
 		p.fellSilent()
 	}
 }
@@ -172,6 +182,7 @@ func (p *party) reconnected() {
 
 // dataWorks forgets a silence.
 func (p *party) dataWorks() {
+	p.endCopies()
 	p.e.timers.Stop(&p.data.timer)
 	d := &p.data
 	d.silent, d.trial, d.trials, d.proof = time.Time{}, time.Time{}, 0, dataProof{}

@@ -66,14 +66,18 @@ func (p *party) watchProof() {
 func (d *dataProof) due(now time.Time) bool { return !d.since.IsZero() && now.Sub(d.since) >= d.within }
 
 // proven reports whether the member may take the place of one that works. If it is not known, it is
-// found out: what comes is followed by another check.
-func (m *standbyMember) proven(now time.Time) bool {
+// found out: what comes is followed by another check. Of a peer that answers no probes, answers to
+// packets show it, if those of the one that works have them.
+func (m *standbyMember) proven(now time.Time, active *standbyMember) bool {
 	p := ownerOf(m.pol)
-	if !p.answersProbes() || now.Sub(p.lastSeen().In) <= provenFor {
+	switch {
+	case now.Sub(p.lastSeen().In) <= provenFor, now.Sub(p.data.alike) <= provenFor:
 		return true
+	case p.answersProbes():
+		p.prove(proofTime, usualAnswers)
+		return false
 	}
-	p.prove(proofTime, usualAnswers)
-	return false
+	return !active.answered() || !p.tryByCopies()
 }
 
 // lastSeen returns when something was last received and sent on any SA of the party, as far as is

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"slices"
+	"time"
 
 	"culvert/internal/ipsec"
 )
@@ -35,6 +36,38 @@ func (pl *testPlane) matched(id ipsec.PolicyID) ipsec.PolicyID {
 	return best
 }
 
+// planeCopies is what the dataplane was asked to copy.
+type planeCopies struct {
+	CopyPackets
+	next time.Time
+}
+
+// copyPackets has packets copied.
+func (pl *testPlane) copyPackets(f CopyPackets) {
+	pl.copies = slices.DeleteFunc(pl.copies, func(c *planeCopies) bool { return c.On == f.On })
+	if f.N > 0 {
+		pl.trials++
+		pl.copies = append(pl.copies, &planeCopies{CopyPackets: f})
+	}
+}
+
+// sendCopies sends the copies of a packet of a policy.
+func (pl *testPlane) sendCopies(policy ipsec.PolicyID) {
+	now := pl.s.p.now
+	for _, c := range pl.copies {
+		psa := pl.sender(c.On, 1)
+		if c.Of != policy || c.N == 0 || now.Before(c.next) || psa == nil {
+			continue
+		}
+		c.N--
+		pl.copied++
+		c.next = now.Add(100 * time.Millisecond)
+		pl.s.p.copied = true
+		pl.sendOn(psa)
+		pl.s.p.copied = false
+	}
+}
+
 // probe sends a packet on a pair that the peer answers.
 func (pl *testPlane) probe(id ipsec.ChildID) {
 	psa := pl.sas[id]
@@ -58,5 +91,5 @@ func (pl *testPlane) answerProbe(psa *planeSA) {
 // packet makes the next packet on an SA.
 func (s *testSide) packet(psa *planeSA) *espPacket {
 	psa.seqOut++
-	return &espPacket{from: s, policy: psa.sa.Policy, spi: psa.sa.SPIOut, key: psa.sa.KeyOut, seq: psa.seqOut, at: s.p.now, first: s.plane.pairs[psa.sa.Name] == 1}
+	return &espPacket{from: s, policy: psa.sa.Policy, spi: psa.sa.SPIOut, key: psa.sa.KeyOut, seq: psa.seqOut, at: s.p.now, first: s.plane.pairs[psa.sa.Name] == 1, copy: s.p.copied}
 }

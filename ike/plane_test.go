@@ -32,6 +32,9 @@ type testPlane struct {
 	standby   map[ipsec.PolicyID]bool
 	orders    map[ipsec.PolicyID]int // of policies that match equally well: the lowest wins
 	lastOrder int
+	copies    []*planeCopies
+	trials    int // CopyPackets
+	copied    int // packets
 }
 
 // askedFor is what an Acquire is for: an SA of a policy, or one of it for a worker.
@@ -57,6 +60,7 @@ type espPacket struct {
 	seq    uint64
 	at     time.Time
 	first  bool // of the first pair that the child ever sent on
+	copy   bool // of a packet that was sent on another SA, or an answer to one
 	dummy  bool // it has no content
 	probe  bool // it is a dummy that the receiver answers
 }
@@ -217,6 +221,7 @@ func (pl *testPlane) send(policy ipsec.PolicyID, worker int) {
 	if psa.sa.PerResource && psa.sa.Resource != worker {
 		pl.ask(policy, worker)
 	}
+	pl.sendCopies(policy)
 	pl.sendOn(psa)
 }
 
@@ -244,7 +249,9 @@ func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 		return
 	}
 	if pl.s.p.opened != nil && !e.dummy {
+		pl.s.p.copied = e.copy
 		pl.s.p.opened(pl.s, psa.sa.Name)
+		pl.s.p.copied = false
 	}
 	first := psa.lastIn.IsZero()
 	psa.lastIn = pl.s.p.now

@@ -47,6 +47,8 @@ type Plane interface {
 	StandbyPolicy(id ipsec.PolicyID, standby bool)
 	// ProbePair sends a packet on the pair which the peer answers, if it knows how.
 	ProbePair(id ipsec.ChildID)
+	// CopyPackets has up to n packets of a policy sent on an SA of another one as well.
+	CopyPackets(of, on ipsec.PolicyID, n int)
 	// InstallInbound makes the inbound SA live and registers the pair.
 	InstallInbound(sa ipsec.ChildSA) error
 	// FreeSPI gives back an SPI that was never installed.

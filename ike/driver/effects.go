@@ -95,6 +95,8 @@ func (d *Driver) apply(f ike.Effect, c class) {
 		d.cfg.Plane.StandbyPolicy(f.ID, f.Standby)
 	case ike.ProbePair:
 		d.cfg.Plane.ProbePair(f.ID)
+	case ike.CopyPackets:
+		d.cfg.Plane.CopyPackets(f.Of, f.On, f.N)
 	case ike.AcquireFailed:
 		d.cfg.Plane.AcquireFailed(f.Policy)
 	case ike.PathProbed:

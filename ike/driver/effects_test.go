@@ -30,6 +30,7 @@ func TestEffectsInOrder(t *testing.T) {
 			ike.PathProbed{PathProbe: ipsec.PathProbe{ID: 3, Size: 1500, Sent: 1488, Verdict: ipsec.PathLost}},
 			ike.StandbyPolicy{ID: 8, Standby: true},
 			ike.ProbePair{ID: 3},
+			ike.CopyPackets{Of: 8, On: 9, N: 2},
 			ike.AcquireFailed{Policy: 7},
 			ike.Resolve{Peer: "right"},
 		)
@@ -41,7 +42,7 @@ func TestEffectsInOrder(t *testing.T) {
 		}
 		r.journal.lines = got[1:]
 		r.want("in the engine's order", "install 3", "send 192.0.2.2:500 nat=true hello", "activate 3", "path of 3 192.0.2.2:500",
-			"keepalive 192.0.2.2:500", "deactivate 2", "remove 2", "send whole 192.0.2.2:500 nat=true large", "send in parts of 576 192.0.2.2:500 nat=false again", "path 3: 1488 of 1500: 2", "standby 8 true", "probe pair 3", "acquire failed 7", "resolve right")
+			"keepalive 192.0.2.2:500", "deactivate 2", "remove 2", "send whole 192.0.2.2:500 nat=true large", "send in parts of 576 192.0.2.2:500 nat=false again", "path 3: 1488 of 1500: 2", "standby 8 true", "probe pair 3", "copy 2 of 8 on 9", "acquire failed 7", "resolve right")
 	})
 }
 

@@ -139,6 +139,9 @@ func (p *fakePlane) StandbyPolicy(policy ipsec.PolicyID, standby bool) {
 	p.journal.add("standby %d %t", policy, standby)
 }
 func (p *fakePlane) ProbePair(id ipsec.ChildID) { p.journal.add("probe pair %d", id) }
+func (p *fakePlane) CopyPackets(of, on ipsec.PolicyID, n int) {
+	p.journal.add("copy %d of %d on %d", n, of, on)
+}
 func (p *fakePlane) ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) error {
 	for _, s := range set {
 		p.journal.add("policy %d %s", s.ID, s.Name)
