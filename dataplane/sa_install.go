@@ -53,7 +53,7 @@ func (p *Plane) publish(c *pair) (err error) {
 	p.nudge()
 	if c.in != nil {
 		p.earliesArrived(c.sa.SPIIn)
-		p.tellInlet(c)
+		p.tellInletFirst(c)
 	}
 	return nil
 }
@@ -63,6 +63,14 @@ func (p *Plane) tellInlet(c *pair) {
 	if to := c.outer.Load(); c.in != nil && to.Via() == ipsec.Raw {
 		p.cfg.Inlet.Live(c.sa.SPIIn)
 	}
+}
+
+// tellInletFirst is tellInlet for a new pair: packets by UDP are not awaited any more.
+func (p *Plane) tellInletFirst(c *pair) {
+	if to := c.outer.Load(); to.Via() != ipsec.Raw {
+		p.cfg.Inlet.Gone(c.sa.SPIIn)
+	}
+	p.tellInlet(c)
 }
 
 // clearKeys wipes the keys of the pair's ciphers at once. No goroutine may be using the pair any

@@ -218,4 +218,13 @@ func TestInletIsTold(t *testing.T) {
 	if got := fmt.Sprint(*told); got != want {
 		t.Errorf("told %s, want %s", got, want)
 	}
+	*told = nil
+	udp := childSA(t, a, newGateway(t, 1, nil), 2)
+	udp.Path = ipsec.NATPath(outerA, outerB)
+	if err := a.InstallInbound(udp); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(*told), fmt.Sprintf("[expect %d gone %d]", udp.SPIIn, udp.SPIIn); got != want {
+		t.Errorf("of an SA by UDP it is told %s, want %s", got, want)
+	}
 }

@@ -62,13 +62,24 @@ func render(st *control.Status, counters, colour bool, width int) string {
 	if line := guardLine(&st.Guard); counters && line != "" {
 		fmt.Fprintf(&b, "\nguard: %s\n", fold(clean(line), len("guard: "), width))
 	}
-	if st.FastPath != "" && counters {
-		fmt.Fprintf(&b, "\nfast path of protocol 50: %s\n", fold(clean(st.FastPath), len("fast path of protocol 50: "), width))
+	if counters {
+		writeFastPath(&b, st, width)
 	}
 	if line := nonZero(st.Counters); counters && line != "" {
 		fmt.Fprintf(&b, "\ncounters: %s\n", fold(clean(line), len("counters: "), width))
 	}
 	return b.String()
+}
+
+// writeFastPath writes how protocol 50 comes and leaves.
+func writeFastPath(b *strings.Builder, st *control.Status, width int) {
+	for _, d := range []struct{ head, state string }{
+		{"protocol 50 received past the IP stack: ", st.FastPath}, {"protocol 50 sent past the IP stack: ", st.FastSent},
+	} {
+		if d.state != "" {
+			fmt.Fprintf(b, "\n%s%s\n", d.head, fold(clean(d.state), len(d.head), width))
+		}
+	}
 }
 
 // partyLines tells how many parties the peers with many have.

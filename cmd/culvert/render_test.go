@@ -14,7 +14,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func secs(s float64) *float64 { return &s }
 
 func statusExample() *control.Status {
-	return &control.Status{Version: 1, Uptime: 12.3, Guard: control.Guard{State: "on", Drops: control.GuardDrops{Out: 3, ICMP: 1}, Repairs: 2}, FastPath: "on: eth0", Counters: map[string]uint64{"ike_malformed": 2, "esp_unknown_spi": 0, "esp_icv": 1},
+	return &control.Status{Version: 1, Uptime: 12.3, Guard: control.Guard{State: "on", Drops: control.GuardDrops{Out: 3, ICMP: 1}, Repairs: 2}, FastPath: "on: eth0", FastSent: "socket: to 192.0.2.1: its device is in a VRF", Counters: map[string]uint64{"ike_malformed": 2, "esp_unknown_spi": 0, "esp_icv": 1},
 		Strangers: []control.Stranger{
 			{Remote: "203.0.113.1:500", Reason: "not shown", Times: 1, Last: 900},
 			{Remote: "203.0.113.2:500", Reason: "203.0.113.2:500: two", Times: 2, Last: 80},

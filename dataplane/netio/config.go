@@ -21,7 +21,10 @@ type Config struct {
 	// IKETOS is the TOS or traffic class octet of IKE: the DSCP in its upper six bits. Linux only.
 	IKETOS   uint8
 	RawESP   bool // also IP protocol 50, where the system supports it
-	FastPath bool // protocol 50 may pass by the IP stack where the system allows it
+	FastPath bool // protocol 50 may pass by the IP stack where the system and its policy allow it
+	// OwnTables are tables of nftables, family inet, that accept all that the sockets send and
+	// receive: ours.
+	OwnTables []string
 	// NoOffloads turns UDP_SEGMENT and UDP_GRO off: datagrams are sent and received one by one.
 	NoOffloads bool
 	Log        *slog.Logger

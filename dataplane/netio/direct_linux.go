@@ -45,8 +45,8 @@ func (n *Net) openDirect(cfg *Config) {
 	if !cfg.FastPath || !n.rawESP {
 		return
 	}
-	if err := n.tryOpenDirect(cfg); err != nil {
-		n.log.Info("protocol 50 is sent through the IP stack", "event", "fast-path", "error", err)
+	if n.direct = n.tryOpenDirect(cfg); n.direct != nil {
+		n.log.Info("protocol 50 is sent through the IP stack", "event", "fast-path", "error", n.direct)
 		return
 	}
 	for _, p := range n.ports {

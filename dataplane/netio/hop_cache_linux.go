@@ -35,7 +35,9 @@ type hopCache struct {
 	wg      sync.WaitGroup
 	notices *os.File
 	kernel  kernel
-	ttl     int // a raw socket of IPv4, which knows the TTL; -1: none
+	ttl     int            // a raw socket of IPv4, which knows the TTL; -1: none
+	links   map[int]uint32 // the state of devices; listen's
+	deaf    atomic.Bool    // there are no notices any more
 
 	// mu is held from a question to the entry's answer: a notice that comes meanwhile is about what
 	// is in the table then.
@@ -52,7 +54,7 @@ type hopTable struct{ entries map[hopKey]*entry }
 // answer has changed, dropAll must be called.
 func openHopCache(mark uint32, carries func(link int) bool, log *slog.Logger) (h *hopCache, err error) {
 	h = &hopCache{
-		mark: mark, carries: carries, log: log, begun: time.Now(), ttl: -1, told: make(map[obstacle]bool),
+		mark: mark, carries: carries, log: log, begun: time.Now(), ttl: -1, told: make(map[obstacle]bool), links: make(map[int]uint32),
 		asks: make(chan hopKey, 64), wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	h.table.Store(&hopTable{make(map[hopKey]*entry)})
@@ -202,7 +204,7 @@ func (h *hopCache) refresh() {
 // renew asks the kernel for e. The caller holds mu.
 func (h *hopCache) renew(e *entry) {
 	f, err := h.find(e)
-	e.stale, e.fixed = false, isFixed(err)
+	e.stale, e.fixed, e.why = false, isFixed(err), err
 	if err != nil {
 		e.hop.Store(nil)
 		h.tell(e.key, err)

@@ -58,12 +58,23 @@ func (h *hopCache) listen() {
 		if err != nil {
 			return // closed
 		}
-		if sa, ok := from.(*unix.SockaddrNetlink); failed != nil {
-			h.dropAll() // ENOBUFS: the kernel has dropped notices
-		} else if ok && sa.Pid == 0 {
+		switch sa, ok := from.(*unix.SockaddrNetlink); {
+		case errors.Is(failed, unix.ENOBUFS): // the kernel has dropped notices
+			h.dropAll()
+		case failed != nil:
+			h.deafen(failed)
+			return
+		case ok && sa.Pid == 0:
 			h.take(buf[:n])
 		}
 	}
+}
+
+// deafen ends the cache: without notices nothing in it holds.
+func (h *hopCache) deafen(err error) {
+	h.deaf.Store(true)
+	h.dropAll()
+	h.log.Warn("protocol 50 is sent through the IP stack: changes of routes are not seen any more", "event", "fast-path", "error", err)
 }
 
 // take acts on the messages in b.
@@ -86,7 +97,7 @@ func (h *hopCache) note(kind uint16, body []byte) {
 		h.drop(func(e *entry) bool { return !ok || p.Contains(e.key.remote) || p.Contains(e.key.local) })
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		if len(body) >= unix.SizeofIfInfomsg {
-			h.dropLink(int(binary.NativeEndian.Uint32(body[4:])))
+			h.noteLink(kind == unix.RTM_DELLINK, int(binary.NativeEndian.Uint32(body[4:])), binary.NativeEndian.Uint32(body[8:]))
 		}
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		if n, err := parseNeighbour(body); err == nil {
@@ -107,6 +118,24 @@ func (h *hopCache) dropAll() {
 	}
 	h.rulesChanged.Store(true)
 	h.drop(func(*entry) bool { return true })
+}
+
+// noteLink drops what leads to a device that has changed. If it has come or gone, or its carrier
+// has, routes by other devices may have to give way to those by it, or take their place, without a
+// notice (the sysctl ignore_routes_with_linkdown).
+func (h *hopCache) noteLink(gone bool, index int, flags uint32) {
+	const state = unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOWER_UP
+	before, known := h.links[index]
+	if flags &= state; gone {
+		delete(h.links, index)
+	} else {
+		h.links[index] = flags
+	}
+	if !gone && known && before == flags {
+		h.dropLink(index)
+		return
+	}
+	h.dropAll()
 }
 
 func (h *hopCache) dropLink(index int) { h.drop(func(e *entry) bool { return e.link == index }) }

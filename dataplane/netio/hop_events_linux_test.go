@@ -36,7 +36,10 @@ func TestNotices(t *testing.T) {
 	addr := func(a netip.Addr) []byte {
 		return notice(unix.RTM_DELADDR, body(8, nil, attr(unix.IFA_LOCAL, a.AsSlice())))
 	}
-	link := func(index byte) []byte { return notice(unix.RTM_NEWLINK, body(16, map[int]byte{4: index})) }
+	link := func(index, flags byte) []byte {
+		return notice(unix.RTM_NEWLINK, body(16, map[int]byte{4: index, 8: flags}))
+	}
+	h.links[3], h.links[4] = unix.IFF_UP, unix.IFF_UP
 	neighbour := func(kind uint16, state, index byte, a netip.Addr, mac [6]byte) []byte {
 		return notice(kind, body(12, map[int]byte{4: index, 8: state}, attr(unix.NDA_DST, a.AsSlice()), attr(unix.NDA_LLADDR, mac[:])))
 	}
@@ -54,8 +57,12 @@ func TestNotices(t *testing.T) {
 		{"half a route", notice(unix.RTM_NEWROUTE, nil), true, true},
 		{"our address", addr(addrA[false]), true, true},
 		{"another address", addr(addrA2[false]), true, true},
-		{"the device", link(3), true, true},
-		{"another device", link(4), true, false},
+		{"the device", link(3, unix.IFF_UP|unix.IFF_DEBUG), true, true},
+		{"another device", link(4, unix.IFF_UP|unix.IFF_DEBUG), true, false},
+		{"the carrier of another device", link(4, unix.IFF_UP|unix.IFF_RUNNING), true, true},
+		{"another device as it is now", link(4, unix.IFF_UP|unix.IFF_RUNNING), true, false},
+		{"a new device", link(5, 0), true, true},
+		{"another device's end", notice(unix.RTM_DELLINK, body(16, map[int]byte{4: 4})), true, true},
 		{"half a device", notice(unix.RTM_NEWLINK, nil), true, false},
 		{"the neighbour as it was", neighbour(unix.RTM_NEWNEIGH, unix.NUD_STALE, 3, gateway, mac), true, false},
 		{"the neighbour elsewhere", neighbour(unix.RTM_NEWNEIGH, unix.NUD_STALE, 3, gateway, another), true, true},
@@ -94,6 +101,17 @@ func TestLostNotices(t *testing.T) {
 	h.dropAll()
 	if e.hop.Load() != nil || !e.stale || !h.rulesChanged.Load() {
 		t.Error("something is kept")
+	}
+}
+
+// TestDeafCache: when there are no more notices, nothing passes by any more.
+func TestDeafCache(t *testing.T) {
+	p := newDirectPair(t, 1)
+	mustGoDirect(t, p.netA, espOut(false, 100))
+	p.netA.hops.deafen(unix.EBADF)
+	mustNotGoDirect(t, p.netA, espOut(false, 100))
+	if got := p.netA.hops.words(nil); got != "socket: to 192.0.2.2: changes of routes are not seen any more" {
+		t.Errorf("they are sent: %s", got)
 	}
 }
 

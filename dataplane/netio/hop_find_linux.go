@@ -27,6 +27,7 @@ var (
 	errNotOurs      = errors.New("netio: not an address of this host")
 	errNoNeighbour  = errors.New("netio: the neighbour is not known")
 	errDeviceIsDown = errors.New("netio: the device is down")
+	errDeaf         = errors.New("netio: changes of routes are not seen any more")
 )
 
 // isFixed reports whether only a change that has a notice can end an error.
@@ -48,6 +49,9 @@ func (h *hopCache) tell(k hopKey, err error) {
 // find asks the kernel for the first hop of e, and sets its device and its neighbour.
 func (h *hopCache) find(e *entry) (f first, err error) {
 	e.link, e.via = 0, e.key.remote
+	if h.deaf.Load() {
+		return f, errDeaf
+	}
 	if err := h.findRules(int(familyOf(e.key.remote))); err != nil {
 		return f, err
 	}

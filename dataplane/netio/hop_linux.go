@@ -113,6 +113,7 @@ type entry struct {
 
 	stale bool       // the kernel must be asked
 	fixed bool       // it has no hop, and only a notice can tell of one
+	why   error      // it has no hop
 	link  int        // the device of the route, as far as there is one
 	via   netip.Addr // the neighbour
 	to    [6]byte    // its Ethernet address, with a hop

@@ -18,5 +18,8 @@ func (n *Net) Expect(uint32) {}
 // Gone tells that an inbound SA has ended.
 func (n *Net) Gone(uint32) {}
 
-// FastPath says how packets of IP protocol 50 come.
-func (n *Net) FastPath() string { return "off" }
+// FastPath says how packets of IP protocol 50 come, and how they are sent.
+type FastPath struct{ In, Out string }
+
+// FastPath returns the state of both directions.
+func (n *Net) FastPath() FastPath { return FastPath{"off", "off"} }

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"culvert/dataplane/netio/hostpolicy"
 )
 
 // maxRingMTU is the largest MTU of a device whose packets fit into a ring. Packets of one SA by two
@@ -18,9 +19,21 @@ const maxRingMTU = ringPacket
 
 // An inletDevices is where the program is attached, and which addresses it takes packets for.
 type inletDevices struct {
-	links map[int]link.Link // by the device's index
-	names []string          // of the devices, sorted
-	ours  map[netip.Addr]bool
+	at   map[int]attached // by the device's index
+	ours map[netip.Addr]bool
+}
+
+// attached is the program at a device.
+type attached struct {
+	link link.Link
+	name string // of the device
+}
+
+// A devicePlan is where the program belongs.
+type devicePlan struct {
+	wanted  map[int]string // devices and their names
+	ours    map[netip.Addr]bool
+	skipped string // why not at one more; empty: there is none
 }
 
 // canRing reports whether packets of IP protocol 50 can be taken at a device: one with Ethernet
@@ -35,36 +48,54 @@ func takesFor(a netip.Addr) bool {
 	return a.IsValid() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsMulticast()
 }
 
-// follow attaches the program to the devices that there are now, and tells it our addresses.
-func (d *inletDevices) follow(n *Net, m *inletMaps) error {
+// planDevices returns where the program belongs now, in the calling thread's network namespace.
+func planDevices(n *Net) (p devicePlan, err error) {
 	all, err := n.links.LinkList()
 	if err != nil {
-		return fmt.Errorf("listing the devices: %w", err)
+		return p, fmt.Errorf("listing the devices: %w", err)
 	}
 	addrs, err := n.links.AddrList(nil, unix.AF_UNSPEC)
 	if err != nil {
-		return fmt.Errorf("listing the addresses: %w", err)
+		return p, fmt.Errorf("listing the addresses: %w", err)
 	}
-	ours, at := make(map[netip.Addr]bool), make(map[int]bool)
+	filtered, err := hostpolicy.Ingresses()
+	if err != nil {
+		return p, fmt.Errorf("listing the filters of tc: %w", err)
+	}
+	return choose(all, addrs, filtered, n.receivesAt), nil
+}
+
+// choose chooses among devices and addresses. Not the devices with filters of tc, which would not
+// see the packets, and not the addresses of VRFs: packets from outside do not get to them.
+func choose(all []netlink.Link, addrs []netlink.Addr, filtered map[int]bool, receives func(netip.Addr) bool) devicePlan {
+	p := devicePlan{wanted: make(map[int]string), ours: make(map[netip.Addr]bool)}
+	vrf, at := make(map[int]bool), make(map[int]bool)
+	for _, l := range all {
+		vrf[l.Attrs().Index] = l.Type() == "vrf"
+	}
+	for _, l := range all {
+		vrf[l.Attrs().Index] = vrf[l.Attrs().Index] || vrf[l.Attrs().MasterIndex]
+	}
 	for i := range addrs {
 		a, ok := netip.AddrFromSlice(addrs[i].IP)
-		if a = a.Unmap(); ok && takesFor(a) {
+		if a = a.Unmap(); ok && takesFor(a) && !vrf[addrs[i].LinkIndex] {
 			at[addrs[i].LinkIndex] = true
-			if n.receivesAt(a) {
-				ours[a] = true
+			if receives(a) {
+				p.ours[a] = true
 			}
 		}
 	}
-	if err := d.address(m, ours); err != nil {
-		return err
-	}
-	wanted := make(map[int]string)
 	for _, l := range all {
-		if a := l.Attrs(); at[a.Index] && canRing(a) {
-			wanted[a.Index] = a.Name
+		a := l.Attrs()
+		switch {
+		case !at[a.Index] || !canRing(a):
+		case filtered[a.Index]:
+			p.skipped = "filters of tc are for what comes to " + a.Name
+		default:
+			p.wanted[a.Index] = a.Name
 		}
 	}
-	return d.attach(m, wanted)
+	return p
 }
 
 // address tells the program our addresses.
@@ -85,36 +116,75 @@ func (d *inletDevices) address(m *inletMaps, ours map[netip.Addr]bool) error {
 	return nil
 }
 
-// attach attaches the program to the wanted devices, and detaches it from all others.
+// fits reports whether the program is where it belongs.
+func (d *inletDevices) fits(p devicePlan) bool {
+	for index, name := range p.wanted {
+		if d.at[index].name != name {
+			return false
+		}
+	}
+	return len(d.at) == len(p.wanted)
+}
+
+// intact reports whether the program is still attached, and behind all others: a device that is
+// made again has none, though its index may be the same.
+func (d *inletDevices) intact(m *inletMaps) bool {
+	for index, a := range d.at {
+		if !a.holds(index) || !hostpolicy.IsLast(index, m.id) {
+			return false
+		}
+	}
+	return true
+}
+
+// holds reports whether the program is attached to the device with an index.
+func (a attached) holds(index int) bool {
+	info, err := a.link.Info()
+	if err != nil {
+		return false
+	}
+	tcx := info.TCX()
+	return tcx != nil && tcx.Ifindex == uint32(index)
+}
+
+// attach attaches the program to the wanted devices, behind all others, and detaches it from all
+// other devices.
 func (d *inletDevices) attach(m *inletMaps, wanted map[int]string) (err error) {
-	if d.links == nil {
-		d.links = make(map[int]link.Link)
-	}
-	for index, l := range d.links {
-		if wanted[index] == "" {
-			l.Close()
-			delete(d.links, index)
+	for index, a := range d.at {
+		if wanted[index] != a.name || !a.holds(index) || !hostpolicy.IsLast(index, m.id) {
+			a.link.Close()
+			delete(d.at, index)
 		}
 	}
-	d.names = nil
 	for index, name := range wanted {
-		if d.links[index] == nil {
-			l, failed := link.AttachTCX(link.TCXOptions{Interface: index, Program: m.program, Attach: ebpf.AttachTCXIngress})
-			if failed != nil {
-				err = fmt.Errorf("device %s: %w", name, failed)
-				continue
-			}
-			d.links[index] = l
+		if d.at[index].link != nil {
+			continue
 		}
-		d.names = append(d.names, name)
+		l, failed := link.AttachTCX(link.TCXOptions{Interface: index, Program: m.program, Attach: ebpf.AttachTCXIngress})
+		if failed != nil {
+			err = fmt.Errorf("device %s: %w", name, failed)
+			continue
+		}
+		if d.at == nil {
+			d.at = make(map[int]attached)
+		}
+		d.at[index] = attached{l, name}
 	}
-	slices.Sort(d.names)
 	return err
 }
 
-func (d *inletDevices) close() {
-	for _, l := range d.links {
-		l.Close()
+// names are those of the devices, by index.
+func (d *inletDevices) names() map[int]string {
+	out := make(map[int]string)
+	for index, a := range d.at {
+		out[index] = a.name
 	}
-	d.links = nil
+	return out
+}
+
+func (d *inletDevices) close() {
+	for _, a := range d.at {
+		a.link.Close()
+	}
+	d.at = nil
 }

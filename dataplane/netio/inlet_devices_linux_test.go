@@ -1,6 +1,8 @@
 package netio
 
 import (
+	"errors"
+	"maps"
 	"net"
 	"net/netip"
 	"testing"
@@ -8,6 +10,9 @@ import (
 
 	"culvert/internal/netlab"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 )
 
@@ -34,10 +39,93 @@ func TestCanRing(t *testing.T) {
 	}
 }
 
+// TestChooseDevices: not those with filters of tc, nor the addresses of VRFs and of their devices.
+func TestChooseDevices(t *testing.T) {
+	link := func(index, master int, name string) netlink.LinkAttrs {
+		return netlink.LinkAttrs{Index: index, MasterIndex: master, Name: name, MTU: 1500, EncapType: "ether"}
+	}
+	all := []netlink.Link{
+		&netlink.Device{LinkAttrs: link(4, 3, "in-vrf")}, &netlink.Dummy{LinkAttrs: link(1, 0, "plain")}, &netlink.Device{LinkAttrs: link(2, 0, "filtered")},
+		&netlink.Vrf{LinkAttrs: link(3, 0, "vrf")}, &netlink.Device{LinkAttrs: link(5, 0, "bare")}, &netlink.Device{LinkAttrs: link(6, 0, "other")},
+	}
+	var addrs []netlink.Addr
+	for index, a := range []string{1: "192.0.2.1", 2: "192.0.2.2", 3: "192.0.2.3", 4: "192.0.2.4", 6: "2001:db8::6"} {
+		if a != "" {
+			addrs = append(addrs, netlink.Addr{IPNet: netlink.NewIPNet(net.ParseIP(a)), LinkIndex: index})
+		}
+	}
+	p := choose(all, addrs, map[int]bool{2: true, 5: true}, func(a netip.Addr) bool { return a.Is4() })
+	if want := map[int]string{1: "plain", 6: "other"}; !maps.Equal(p.wanted, want) || p.skipped != "filters of tc are for what comes to filtered" {
+		t.Errorf("chosen %v, not %q", p.wanted, p.skipped)
+	}
+	if want := map[netip.Addr]bool{netip.MustParseAddr("192.0.2.1"): true, netip.MustParseAddr("192.0.2.2"): true}; !maps.Equal(p.ours, want) {
+		t.Errorf("packets to %v are taken", p.ours)
+	}
+}
+
+// TestSameIndexAgain: a device that is made again with the same index gets the program, and so does
+// one where another program came behind ours.
+func TestSameIndexAgain(t *testing.T) {
+	p := newRingPair(t, 1)
+	p.live(t, 1000)
+	nl := p.b.Netlink()
+	add := func() {
+		t.Helper()
+		veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "again", Index: 4000, MTU: 1500}, PeerName: "other"}
+		addr := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP("203.0.113.1").To4(), Mask: net.CIDRMask(24, 32)}}
+		if err := errors.Join(nl.LinkAdd(veth), nl.AddrAdd(veth, addr), nl.LinkSetUp(veth)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	programs := func() (list []ebpf.ProgramID) {
+		t.Helper()
+		if err := p.b.Do(func() error {
+			r, err := link.QueryPrograms(link.QueryOptions{Target: 4000, Attach: ebpf.AttachTCXIngress})
+			if err == nil {
+				for _, a := range r.Programs {
+					list = append(list, a.ID)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	add()
+	p.becomes(t, "on: again,nn0")
+	for range 5 {
+		if err := nl.LinkDel(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "again", Index: 4000}}); err != nil {
+			t.Fatal(err)
+		}
+		add()
+		until(t, "the program at the new device", func() bool { return len(programs()) == 1 })
+	}
+	other, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, AttachType: ebpf.AttachTCXIngress, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, tcxNext), asm.Return()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	ours := programs()[0]
+	if err := p.b.Do(func() error {
+		l, err := link.AttachTCX(link.TCXOptions{Interface: 4000, Program: other, Attach: ebpf.AttachTCXIngress})
+		if err == nil {
+			t.Cleanup(func() { l.Close() })
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := nl.LinkSetMTU(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: 4000}}, 1400); err != nil { // a notice
+		t.Fatal(err)
+	}
+	until(t, "our program behind the other", func() bool { l := programs(); return len(l) == 2 && l[1] == ours })
+}
+
 // becomes waits until the fast path of b is in a state.
 func (p *pair) becomes(t *testing.T, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); p.netB.FastPath() != want; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Second); p.netB.FastPath().In != want; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the fast path is %q, want %q", p.netB.FastPath(), want)
 		}
@@ -50,12 +138,12 @@ func (p *pair) becomes(t *testing.T, want string) {
 func TestInletFollowsDevices(t *testing.T) {
 	p := newRingPair(t, 1)
 	p.live(t, 1000)
-	link, err := p.b.Netlink().LinkByName("nn0")
+	nn0, err := p.b.Netlink().LinkByName("nn0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.becomes(t, "on: nn0")
-	if err := p.b.Netlink().LinkSetMTU(link, 9000); err != nil {
+	if err := p.b.Netlink().LinkSetMTU(nn0, 9000); err != nil {
 		t.Fatal(err)
 	}
 	p.becomes(t, "socket: no Ethernet device with an address of ours and an MTU that fits")
@@ -72,7 +160,7 @@ func TestInletFollowsDevices(t *testing.T) {
 		}
 	}
 	arrive("192.0.2.1", "192.0.2.2", false)
-	if err := p.b.Netlink().LinkSetMTU(link, 1500); err != nil {
+	if err := p.b.Netlink().LinkSetMTU(nn0, 1500); err != nil {
 		t.Fatal(err)
 	}
 	p.becomes(t, "on: nn0")

@@ -1,9 +1,7 @@
 package netio
 
 import (
-	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,26 +18,35 @@ import (
 // descriptors, also of a process that is killed. Where the system has no such programs (Linux 6.6)
 // or does not allow them, the socket has all packets.
 //
-// No packet overtakes another of its SA: an SPI is known before its peer learns of it, and what
-// the ring has no room for is lost. A new ring is held until the sockets have been read, in which
-// there may be packets of the SAs that it was made for.
+// Packets are taken while this host has no policy for ESP that they would pass by (hostpolicy),
+// which is followed.
+//
+// No packet overtakes another of its SA: an SPI is known before its peer learns of it, what the
+// ring has no room for is lost, and when packets begin or end to be taken, the workers deliver what
+// came before first (ringDue, ringLeads).
 type inlet struct {
 	net   *Net
+	own   []string // tables of nftables
 	bells []*bell
 	work  chan struct{} // one slot: an SA came whose worker has no ring
 	stop  chan struct{}
 	done  chan struct{}
-	space int          // the network namespace of the sockets
-	maps  *inletMaps   // run's; nil: not made
-	at    inletDevices // run's
+	space int // the network namespace of the sockets
+
+	// run's
+	maps   *inletMaps // nil: not made
+	at     inletDevices
+	policy inletPolicy
 
 	mu      sync.Mutex
-	live    map[uint32]bool // SPIs
+	live    map[uint32]bool // SPIs; false: expected
 	without map[int]bool    // workers for which no ring could be made
-	table   spiTable        // nil: not attached
-	devices []string        // where it is attached
-	indices map[int]bool    // of these
-	reason  error           // why it is not
+	table   spiTable        // nil: no packets are taken
+	devices map[int]string  // where the program is attached, by index
+	skipped string          // why not at one more
+	in, out error           // why packets are not received, or sent, past the IP stack
+	begun   bool            // there was an SA
+	told    inletWords
 	lost    uint64
 }
 
@@ -48,20 +55,23 @@ func (n *Net) openInlet(cfg *Config) {
 	if !cfg.FastPath || !n.rawESP {
 		return
 	}
-	i := &inlet{net: n, work: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), live: make(map[uint32]bool), without: make(map[int]bool)}
+	i := &inlet{
+		net: n, own: cfg.OwnTables, live: make(map[uint32]bool), without: make(map[int]bool),
+		work: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
 	n.inlet = i
 	for _, p := range n.ports {
 		b, err := newBell()
 		if err != nil {
-			i.reason = err
+			i.in = err
 			i.closeBells()
 			break
 		}
 		i.bells = append(i.bells, b)
 		p.bell = b
 	}
-	if i.reason == nil {
-		i.space, i.reason = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if i.in == nil {
+		i.space, i.in = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
 	go i.run()
 }
@@ -103,6 +113,10 @@ func (n *Net) Expect(spi uint32) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.live[spi] {
+		return
+	}
+	i.live[spi] = false
 	if i.table != nil && n.portOf(spi).ring.Load() != nil {
 		i.table.know(spi)
 	}
@@ -125,7 +139,7 @@ func (n *Net) Gone(spi uint32) {
 // portOf returns the port of the worker that an SPI names.
 func (n *Net) portOf(spi uint32) *port { return n.ports[int(spi%uint32(len(n.ports)))] }
 
-// run makes the inlet when the first SA comes, and then follows SAs and devices.
+// run makes the inlet when the first SA comes, and then follows SAs, devices and policy.
 func (i *inlet) run() {
 	defer close(i.done)
 	select {
@@ -133,78 +147,56 @@ func (i *inlet) run() {
 	case <-i.stop:
 		return
 	}
-	err := i.reason
+	err := i.in
 	if err == nil {
-		err = i.attach()
+		err = enter(i.space)
 	}
-	i.tell(err)
-	if err == nil {
-		i.serve()
-		i.watch()
+	if err != nil {
+		i.refuse(err, err)
+		return
 	}
+	i.watch()
 }
 
-// attach makes the maps and attaches the program.
-func (i *inlet) attach() (err error) {
-	if err = enter(i.space); err != nil {
-		return err
-	}
-	if err = firewallNamesESP(); err != nil {
-		return err
-	}
-	if i.maps, err = newInletMaps(i.bells); err != nil {
-		return err
-	}
-	if err = i.follow(); err != nil && len(i.at.links) == 0 {
-		return err
-	}
-	i.mu.Lock()
-	i.table = i.maps.table
-	i.mu.Unlock()
-	i.net.hops.dropAll()
-	return nil
-}
-
-// takesAt reports whether packets are taken at a device: only there may others pass by the IP stack
-// on their way out, whose connection tracking would see but one direction.
+// takesAt reports whether packets may be sent past the IP stack by a device: only where others are
+// taken, since connection tracking would see but one direction.
 func (i *inlet) takesAt(device int) bool {
 	if i == nil {
 		return false
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.table != nil && i.indices[device]
+	return i.table != nil && i.out == nil && i.devices[device] != ""
 }
 
 // serve gives a ring to each worker that an SA has come for, and has the SA's packets taken.
 func (i *inlet) serve() {
-	var made []*ring
-	for {
-		worker := i.needy()
-		if worker < 0 {
-			break
-		}
+	if i.maps == nil {
+		return
+	}
+	for worker := i.needy(); worker >= 0; worker = i.needy() {
 		r, err := i.maps.addRing(worker)
 		i.mu.Lock()
 		if err != nil {
 			i.without[worker] = true
 			i.net.log.Warn("no ring for a worker: its ESP comes by the raw socket", "worker", worker, "error", err)
 		} else {
-			made = append(made, r)
 			i.net.ports[worker].ring.Store(r)
-			for spi := range i.live {
-				if i.net.portOf(spi) == i.net.ports[worker] {
-					i.table.know(spi)
-				}
-			}
+			i.know()
 		}
 		i.mu.Unlock()
 	}
-	if len(made) > 0 {
-		i.settle()
+}
+
+// know has the packets of all SAs taken whose worker has a ring, unless none are. i.mu is held.
+func (i *inlet) know() {
+	if i.table == nil {
+		return
 	}
-	for _, r := range made {
-		r.held.Store(false)
+	for spi := range i.live {
+		if i.net.portOf(spi).ring.Load() != nil {
+			i.table.know(spi)
+		}
 	}
 }
 
@@ -212,31 +204,10 @@ func (i *inlet) serve() {
 func (i *inlet) needy() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for spi := range i.live {
-		if worker := int(spi % uint32(len(i.net.ports))); i.net.ports[worker].ring.Load() == nil && !i.without[worker] {
+	for spi, live := range i.live {
+		if worker := int(spi % uint32(len(i.net.ports))); live && i.net.ports[worker].ring.Load() == nil && !i.without[worker] {
 			return worker
 		}
 	}
 	return -1
-}
-
-// Bounds of settle.
-const (
-	settleMost = 20 * time.Millisecond
-	settleLook = 100 * time.Microsecond
-	settleLast = time.Millisecond // for what a worker has just read
-)
-
-// settle returns when the workers have what came to the raw sockets before.
-func (i *inlet) settle() {
-	queued := func(p *port) bool {
-		return slices.ContainsFunc(p.heard, func(s *socket) bool {
-			n, err := unix.IoctlGetInt(s.fd, unix.SIOCINQ)
-			return s.raw && err == nil && n > 0
-		})
-	}
-	for end := time.Now().Add(settleMost); slices.ContainsFunc(i.net.ports, queued) && time.Now().Before(end); {
-		time.Sleep(settleLook)
-	}
-	time.Sleep(settleLast)
 }

@@ -17,8 +17,9 @@ const maxOurs = 4096
 type inletMaps struct {
 	known, ours, rings, bells *ebpf.Map
 	program                   *ebpf.Program
-	table                     spiTable // known's memory
-	memory                    [][]byte // the rings'
+	id                        ebpf.ProgramID // the program's
+	table                     spiTable       // known's memory
+	memory                    [][]byte       // the rings'
 }
 
 func mapOf(name string, t ebpf.MapType, key, value, n int, flags uint32) *ebpf.MapSpec {
@@ -67,6 +68,13 @@ func newInletMaps(bells []*bell) (_ *inletMaps, err error) {
 		Name: "culvert_esp", Type: ebpf.SchedCLS, AttachType: ebpf.AttachTCXIngress,
 		Instructions: ringProgram(ringMaps{m.known.FD(), m.ours.FD(), m.rings.FD(), m.bells.FD()}, workers),
 	})
+	if err != nil {
+		return nil, err
+	}
+	info, err := m.program.Info()
+	if err == nil {
+		m.id, _ = info.ID()
+	}
 	return m, err
 }
 
@@ -80,7 +88,7 @@ func mapped(m *ebpf.Map, size int) ([]byte, error) {
 	return b, nil
 }
 
-// addRing makes the ring of a worker, which is held. From then on packets may come into it.
+// addRing makes the ring of a worker. From then on packets may come into it.
 func (m *inletMaps) addRing(worker int) (*ring, error) {
 	memory, err := ebpf.NewMap(ringSpec())
 	if err != nil {
@@ -93,7 +101,6 @@ func (m *inletMaps) addRing(worker int) (*ring, error) {
 	}
 	m.memory = append(m.memory, mem)
 	r := newRing(mem)
-	r.held.Store(true)
 	return r, m.rings.Put(uint32(worker), memory)
 }
 

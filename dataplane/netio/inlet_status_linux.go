@@ -4,54 +4,95 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
-// tell logs once how packets come.
-func (i *inlet) tell(err error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.reason = err
-	log := i.net.log.With(slog.String("event", "fast-path"))
-	if err != nil {
-		log.Info("ESP comes by the raw socket, which costs throughput: "+i.why(), "error", err)
-		return
-	}
-	log.Info("ESP of live SAs comes past the IP stack: firewalls and conntrack do not see it", "devices", strings.Join(i.devices, ","))
-}
+// FastPath says how packets of IP protocol 50 come, and how they are sent: "off", "idle" before
+// there are any, "on" and the devices, or "socket" and the reason.
+type FastPath struct{ In, Out string }
 
-// why returns the reason in words. i.mu is held.
-func (i *inlet) why() string {
-	switch {
-	case errors.Is(i.reason, ebpf.ErrNotSupported), errors.Is(i.reason, unix.ENOSYS):
-		return "this kernel has no programs at devices (Linux 6.6 has them)"
-	case errors.Is(i.reason, unix.EPERM), errors.Is(i.reason, unix.EACCES):
-		return "programs at devices need CAP_BPF and CAP_NET_ADMIN"
-	}
-	return fmt.Sprint(i.reason)
-}
-
-// FastPath says how packets of IP protocol 50 come: "off", "idle" before the first SA, "on" and the
-// devices, or "socket" and the reason.
-func (n *Net) FastPath() string {
+// FastPath returns the state of both directions.
+func (n *Net) FastPath() FastPath {
 	i := n.inlet
 	if i == nil {
-		return "off"
+		return FastPath{"off", "off"}
 	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
+	in, out, devices, takes := i.inWords(), i.out, maps.Clone(i.devices), i.table != nil
+	i.mu.Unlock()
 	switch {
-	case i.reason != nil:
-		return "socket: " + i.why()
-	case i.table == nil:
+	case n.hops == nil:
+		return FastPath{in, "socket: " + why(n.direct)}
+	case out != nil:
+		return FastPath{in, "socket: " + why(out)}
+	case !takes:
+		return FastPath{in, "idle"}
+	}
+	return FastPath{in, n.hops.words(devices)}
+}
+
+// inWords says how packets come. i.mu is held.
+func (i *inlet) inWords() string {
+	switch {
+	case i.in != nil:
+		return "socket: " + why(i.in)
+	case !i.begun:
 		return "idle"
+	case len(i.devices) == 0 && i.skipped != "":
+		return "socket: " + i.skipped
 	case len(i.devices) == 0:
 		return "socket: no Ethernet device with an address of ours and an MTU that fits"
+	case i.table == nil:
+		return "socket: the workers are held up"
 	}
-	return "on: " + strings.Join(i.devices, ",")
+	return "on: " + strings.Join(slices.Sorted(maps.Values(i.devices)), ",")
+}
+
+// why returns a reason in words.
+func why(err error) string {
+	switch {
+	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.ENOSYS):
+		return "this kernel has no programs at devices (Linux 6.6 has them)"
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return "programs at devices need CAP_BPF and CAP_NET_ADMIN"
+	}
+	return fmt.Sprint(err)
+}
+
+// inletWords is what was logged last.
+type inletWords struct {
+	in, out string
+	at      time.Time
+}
+
+// tellLeast is the least time between two log lines, and the one that is due is written by the next
+// call after it.
+const tellLeast = 10 * time.Second
+
+// tell logs how packets come and leave, when that has changed.
+func (i *inlet) tell() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	now := inletWords{at: time.Now()}
+	for _, w := range []struct {
+		to  *string
+		err error
+	}{{&now.in, i.in}, {&now.out, i.out}} {
+		if *w.to = "past the IP stack"; w.err != nil {
+			*w.to = "by the raw socket: " + why(w.err)
+		}
+	}
+	if now.in == i.told.in && now.out == i.told.out || now.at.Sub(i.told.at) < tellLeast {
+		return
+	}
+	i.told = now
+	i.net.log.Info("ESP as IP protocol 50", slog.String("event", "fast-path"), slog.String("received", now.in), slog.String("sent", now.out))
 }
 
 // full returns the number of packets that found a ring full.

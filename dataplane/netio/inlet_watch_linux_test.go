@@ -55,6 +55,9 @@ func TestBothDirectionsPassBy(t *testing.T) {
 	p.netA.Close()
 	p.netA = openIn(t, p.a, Config{IKEPort: 500, NATPort: 4500, Workers: 1, Mark: testMark, RawESP: true, FastPath: true})
 	mustNotGoDirect(t, p.netA, espOut(false, 100))
+	if got := p.netA.FastPath(); got.Out != "idle" {
+		t.Errorf("before the first SA they are sent: %s", got.Out)
+	}
 	p.netA.Live(1000)
 	mustGoDirect(t, p.netA, espOut(false, 100))
 	setMTU(t, p.a, maxRingMTU+1)

@@ -15,6 +15,7 @@ type Net struct {
 	*icmpSide
 	links            links
 	hops             *hopCache // nil: protocol 50 is sent through the IP stack
+	direct           error     // why
 	ports            []*port
 	frag             []*socket // for Outgoing.Fragment, of all ports
 	ikePort, natPort uint16

@@ -52,7 +52,7 @@ func newPort(f *firewall, cfg *Config) *port {
 // Ready implements Port.
 func (p *port) Ready(i int) {
 	if i == len(p.heard) {
-		p.heardBell()
+		p.bell.still()
 		return
 	}
 	p.heard[i].ready.Store(true)
@@ -72,6 +72,14 @@ func (p *port) RecvFor(host Port, _ []byte, in *Received) error {
 
 // recv receives from the sockets of host, unless an undelivered part of a burst is left.
 func (p *port) recv(host *port, in *Received) error {
+	r := host.ring.Load()
+	if p.ringBurst.more() {
+		p.takeRing(in)
+		return nil
+	}
+	if p.leads(r, in) {
+		return nil
+	}
 	if len(p.rest.data) > 0 {
 		p.deliver(in)
 		return nil
@@ -82,22 +90,27 @@ func (p *port) recv(host *port, in *Received) error {
 		}
 		return nil
 	}
-	if p.ringBurst.more() {
-		p.takeRing(in)
-		return nil
-	}
 	p.ringBurst.finish()
-	if host.ringFirst = !host.ringFirst; host.ringFirst && p.recvRing(host, in) {
+	return p.recvNew(host, r, in)
+}
+
+// recvNew receives a burst from the ring or a socket of host, in turn.
+func (p *port) recvNew(host *port, r *ring, in *Received) error {
+	host.settle(r)
+	if host.ringFirst = !host.ringFirst; host.ringFirst && p.recvRing(r, burstDatagrams, in) {
 		return nil
 	}
-	for s := host.next(); s != nil; s = host.next() {
-		got, err := p.recvFrom(s, in)
-		if got || err != nil {
-			return err
+	for again := true; again; again = host.settle(r) {
+		for s := host.next(); s != nil; s = host.next() {
+			got, err := p.recvFrom(s, r, in)
+			if got || err != nil {
+				return err
+			}
 		}
-	}
-	if p.recvRing(host, in) {
-		return nil
+		r.settled()
+		if p.recvRing(r, burstDatagrams, in) {
+			return nil
+		}
 	}
 	return ErrWouldBlock
 }
@@ -117,12 +130,12 @@ func (p *port) next() *socket {
 }
 
 // recvFrom receives a burst from s and delivers its first packet into in. It returns false without
-// an error if there was none.
-func (p *port) recvFrom(s *socket, in *Received) (bool, error) {
+// an error if there was none. If the packets in the ring beside s are older, they come first.
+func (p *port) recvFrom(s *socket, r *ring, in *Received) (bool, error) {
 	for told := false; ; {
 		switch e := p.burst.receive(s); e {
 		case 0:
-			return p.fromBurst(in), nil
+			return p.leads(r, in) || p.fromBurst(in), nil
 		case unix.EAGAIN:
 			s.drainErrors(&p.errs) // poll may have reported it for these alone
 			return false, nil

@@ -1,27 +1,56 @@
 package netio
 
-// recvRing takes a burst from the ring of host and delivers its first packet. It reports false if
-// the ring is dry: then the next packet rings the bell.
-func (p *port) recvRing(host *port, in *Received) bool {
-	r := host.ring.Load()
-	if r == nil || r.doze() {
+// recvRing takes a burst of at most the given number of packets from a ring, and delivers the first
+// one. It reports false if the ring is dry, and then the next packet rings the bell, or if it is
+// not its turn.
+func (p *port) recvRing(r *ring, most int, in *Received) bool {
+	if r == nil || r.doze() || r.turn.Load() == ringDue {
 		return false
 	}
-	p.ringBurst.take(r)
+	p.ringBurst.take(r, most)
 	p.takeRing(in)
 	return true
+}
+
+// leads is recvRing for a ring whose packets are older than those of the sockets, also than those
+// of a burst that has not begun yet: they become the begin of that one.
+func (p *port) leads(r *ring, in *Received) bool {
+	if r == nil || r.turn.Load() != ringLeads || !r.waits() {
+		return false
+	}
+	if !p.burst.more() {
+		p.ringBurst.finish()
+	}
+	return p.recvRing(r, ringSlots, in)
 }
 
 // takeRing delivers the next packet of a burst from a ring.
 func (p *port) takeRing(in *Received) {
 	p.ringBurst.next(in)
+	in.More = in.More || p.burst.more()
 	p.count.ring.Add(1)
 }
 
-// heardBell stills the bell. While the ring is held nothing may be taken from it, and nothing else
-// tells when that ends: the bell rings on.
-func (p *port) heardBell() {
-	if r := p.ring.Load(); r == nil || !r.held.Load() {
-		p.bell.still()
+// settle has the raw sockets read until they are dry, if the packets in the ring are newer, and
+// reports whether it is to be done now. A packet was in its socket before the next one of its SA
+// came into the ring, which is why the ring is looked at first.
+func (p *port) settle(r *ring) bool {
+	if r == nil || r.settling || r.turn.Load() != ringDue || !r.waits() {
+		return false
+	}
+	for _, s := range p.heard {
+		if s.raw {
+			s.ready.Store(true)
+		}
+	}
+	r.settling = true
+	return true
+}
+
+// settled ends settle, when all sockets are dry.
+func (r *ring) settled() {
+	if r != nil && r.settling {
+		r.settling = false
+		r.turn.CompareAndSwap(ringDue, ringFlows)
 	}
 }

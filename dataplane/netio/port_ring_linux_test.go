@@ -3,6 +3,7 @@ package netio
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -93,15 +94,116 @@ func TestBellWakes(t *testing.T) {
 		}
 	}
 	mustBeDry(t, rx, nil)
-	r := p.netB.ports[0].ring.Load()
-	r.held.Store(true)
-	if err := sendOne(p.netA.Ports()[0], &out); err != nil {
-		t.Fatal(err)
+}
+
+// numbered sends packets of an SA with the sequence numbers from first on, before last.
+func (p *pair) numbered(t *testing.T, spi, first, last uint32) {
+	t.Helper()
+	for n := first; n < last; n++ {
+		out := Outgoing{Data: espPacket(spi, 100), Path: espPath(false, at(addrA[false], 0), at(addrB[false], 0))}
+		binary.BigEndian.PutUint32(out.Data[4:], n)
+		if err := sendOne(p.netA.Ports()[0], &out); err != nil {
+			t.Fatal(err)
+		}
 	}
-	mustBeDry(t, rx, nil)
-	if !poll(rx, 5*time.Second) || !poll(rx, 0) {
-		t.Error("the bell does not ring on while the ring is held")
+}
+
+// inOrder receives the packets with the numbers from first on, before last, by the ports in turn.
+func (p *pair) inOrder(t *testing.T, first, last uint32) {
+	t.Helper()
+	host, helper := p.netB.Ports()[0], p.netB.Ports()[1].(Helper)
+	lookEverywhere(host)
+	for by := 0; first < last; by = 1 - by {
+		receive := [2]func([]byte, *Received) error{host.Recv, func(b []byte, in *Received) error { return helper.RecvFor(host, b, in) }}[by]
+		held := map[uint32][]byte{}
+		for more := true; more; first++ {
+			var in Received
+			err := receive(nil, &in)
+			for len(held) == 0 && errors.Is(err, ErrWouldBlock) && poll(host, 5*time.Second) {
+				err = receive(nil, &in)
+			}
+			if err != nil {
+				t.Fatalf("packet %d: %v", first, err)
+			}
+			if got := binary.BigEndian.Uint32(in.Data[4:]); got != first {
+				t.Fatalf("packet %d came, want %d", got, first)
+			}
+			held[first], more = in.Data, in.More
+		}
+		for n, data := range held {
+			if binary.BigEndian.Uint32(data[4:]) != n {
+				t.Fatalf("the memory of packet %d has another before its burst has ended", n)
+			}
+		}
 	}
-	r.held.Store(false)
-	recv(t, rx, nil)
+	mustBeDry(t, p.netB.Ports()[1], nil) // a helper that looks after its own again
+}
+
+// TestRingAfterSockets: when packets begin to be taken, those that wait in a socket come first,
+// whenever the worker wakes.
+func TestRingAfterSockets(t *testing.T) {
+	const spi = 1000
+	p := newRingPair(t, 2)
+	p.live(t, 1002) // the worker's ring is there
+	for _, n := range []uint32{0, 1, maxBurst - 1, maxBurst, 5 * maxBurst} {
+		p.netB.Gone(spi)
+		p.netB.ports[0].ring.Load().turn.Store(ringDue)
+		p.numbered(t, spi, 0, n)
+		p.netB.Live(spi)
+		p.numbered(t, spi, n, n+300)
+		p.inOrder(t, 0, n+300)
+		if got := p.netB.ports[0].ring.Load().turn.Load(); got != ringFlows {
+			t.Errorf("after all packets the turn is %d", got)
+		}
+		mustBeDry(t, p.netB.Ports()[0], nil)
+	}
+}
+
+// TestSocketsAfterRing: when packets end to be taken, those that wait in the ring come first, also
+// if a socket was read before the last of them came.
+func TestSocketsAfterRing(t *testing.T) {
+	const spi = 1000
+	p := newRingPair(t, 2)
+	p.live(t, spi)
+	p.numbered(t, spi, 0, 1)
+	p.inOrder(t, 0, 1)
+	for _, n := range []uint32{1, burstDatagrams, 5 * burstDatagrams} {
+		p.netB.Live(spi)
+		p.netB.ports[0].ring.Load().turn.Store(ringFlows)
+		p.numbered(t, spi, 0, n)
+		p.netB.ports[0].ring.Load().turn.Store(ringLeads)
+		p.netB.Gone(spi)
+		p.numbered(t, spi, n, n+100)
+		p.inOrder(t, 0, n+100)
+		mustBeDry(t, p.netB.Ports()[0], nil)
+	}
+}
+
+// A packet that came into the ring after a socket was tried for is still older than what the socket
+// had.
+func TestRingBeforeBurst(t *testing.T) {
+	p := newRingPair(t, 2)
+	p.live(t, 1000)
+	rx := p.netB.ports[0]
+	rx.ring.Load().turn.Store(ringLeads)
+	p.numbered(t, 1002, 2, 6) // by the socket
+	for _, s := range rx.heard {
+		if s.raw && !s.v6 {
+			if e := rx.burst.receive(s); e != 0 {
+				t.Fatal(e)
+			}
+		}
+	}
+	p.numbered(t, 1000, 0, 2) // by the ring
+	var got []uint32
+	for more := true; more; {
+		var in Received
+		if err := rx.Recv(nil, &in); err != nil {
+			t.Fatal(err)
+		}
+		got, more = append(got, binary.BigEndian.Uint32(in.Data[4:])), in.More
+	}
+	if !slices.Equal(got, []uint32{0, 1, 2, 3, 4, 5}) {
+		t.Errorf("one burst has %d", got)
+	}
 }

@@ -36,10 +36,27 @@ const (
 )
 
 type ring struct {
-	mem  []byte
-	tail uint64      // the next packet to take; its receiver's
-	held atomic.Bool // packets that came before are still in a socket
+	mem      []byte
+	tail     atomic.Uint64 // the next packet to take; only its receiver changes it
+	turn     atomic.Uint32 // ringFlows and so on
+	settling bool          // the sockets are read until they are dry, before the ring; its receiver's
 }
+
+// The turn of a ring and of the raw sockets beside it. What is older always comes first:
+//
+//	      the inlet has packets taken         the worker has seen a packet in the ring,
+//	  |   from now on                         and after it the sockets dry
+//	  v                                       |
+//	ringDue --------------------------------> ringFlows
+//	  ^                                       |
+//	  | the ring is empty                     | the inlet has no more packets taken
+//	  |                                       v
+//	ringLeads <-------------------------------+
+const (
+	ringFlows = iota // in turn: no SA's packets are in both
+	ringDue          // what is in the sockets is older
+	ringLeads        // what is in the ring is older
+)
 
 // newRing returns the ring in mem, whose slots are all free.
 func newRing(mem []byte) *ring {
@@ -47,6 +64,7 @@ func newRing(mem []byte) *ring {
 	for i := range uint64(ringSlots) {
 		r.slot(i).number().Store(i)
 	}
+	r.turn.Store(ringDue)
 	return r
 }
 
@@ -65,9 +83,10 @@ func (s slot) number() *atomic.Uint64 { return word(s, slotNumber) }
 // word returns a number in the shared memory, in the host's byte order.
 func word(mem []byte, at int) *atomic.Uint64 { return (*atomic.Uint64)(unsafe.Pointer(&mem[at])) }
 
-// waits reports whether there is a packet.
+// waits reports whether there is a packet. Any goroutine may call it.
 func (r *ring) waits() bool {
-	return r.slot(r.tail).number().Load() == r.tail+1 && !r.held.Load()
+	tail := r.tail.Load()
+	return r.slot(tail).number().Load() == tail+1
 }
 
 // full returns the number of packets that were lost.
@@ -77,9 +96,6 @@ func (r *ring) full() uint64 { return word(r.mem, ringFull).Load() }
 func (r *ring) doze() bool {
 	if r.waits() {
 		return false
-	}
-	if r.held.Load() {
-		return true
 	}
 	awake := word(r.mem, ringAwake)
 	if awake.Load() != 0 {
@@ -99,13 +115,18 @@ type ringBurst struct {
 	first, at, end uint64
 }
 
-// take takes the packets that wait in r, up to a burst. The burst before has ended.
-func (b *ringBurst) take(r *ring) {
-	b.from, b.first, b.at = r, r.tail, r.tail
-	for r.tail-b.first < burstDatagrams && r.waits() {
-		r.tail++
+// take takes the packets that wait in r, at most the given number. If the burst before has not
+// ended, it goes on with them.
+func (b *ringBurst) take(r *ring, most int) {
+	tail := r.tail.Load()
+	if b.first == b.end {
+		b.first = tail
 	}
-	b.end = r.tail
+	b.from, b.at, b.end = r, tail, tail
+	for b.end-tail < uint64(most) && r.slot(b.end).number().Load() == b.end+1 {
+		b.end++
+	}
+	r.tail.Store(b.end)
 }
 
 // more reports whether there are undelivered packets.

@@ -19,7 +19,8 @@ type Status struct {
 	Version   int               `json:"version"`
 	Uptime    float64           `json:"uptime_s"`
 	Guard     Guard             `json:"guard"`
-	FastPath  string            `json:"fast_path"` // how ESP comes as IP protocol 50: off, idle, on: DEVICES, socket: REASON
+	FastPath  string            `json:"fast_path"`      // how ESP comes as IP protocol 50: off, idle, on: DEVICES, socket: REASON
+	FastSent  string            `json:"fast_path_sent"` // how it is sent: likewise, or on: DEVICES; socket: to ADDRESS: REASON
 	Peers     []Peer            `json:"peers"`
 	Strangers []Stranger        `json:"strangers"`
 	Counters  map[string]uint64 `json:"counters"`

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"culvert/dataplane"
+	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/ike"
 	"culvert/ike/driver"
@@ -63,7 +64,7 @@ type (
 	network interface {
 		LocalAddr(remote netip.Addr) (netip.Addr, error)
 		RawESP() bool // reports whether ESP over IP protocol 50 is possible
-		FastPath() string
+		FastPath() netio.FastPath
 		Counters() map[string]uint64
 	}
 )

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"culvert/dataplane"
+	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/ike"
 	"culvert/ike/driver"
@@ -223,8 +224,8 @@ func (f *fakeParts) Strangers() []driver.Stranger  { return f.strangers }
 func (f *fakeParts) LocalAddr(netip.Addr) (netip.Addr, error) {
 	return netip.MustParseAddr("192.0.2.1"), nil
 }
-func (f *fakeParts) RawESP() bool     { return f.rawESP }
-func (f *fakeParts) FastPath() string { return "on: eth0" }
+func (f *fakeParts) RawESP() bool             { return f.rawESP }
+func (f *fakeParts) FastPath() netio.FastPath { return netio.FastPath{In: "on: eth0", Out: "idle"} }
 
 // plane is fakeParts as the packet path.
 type plane struct{ *fakeParts }

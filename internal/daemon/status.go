@@ -37,7 +37,8 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 	}
 	now := d.now()
 	stands, held := d.guard.status()
-	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Guard: stands, FastPath: d.net.FastPath(), Peers: []control.Peer{}, Strangers: strangers(now, d.ike.Strangers()), Counters: counters}
+	fast := d.net.FastPath()
+	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Guard: stands, FastPath: fast.In, FastSent: fast.Out, Peers: []control.Peer{}, Strangers: strangers(now, d.ike.Strangers()), Counters: counters}
 	for _, more := range []map[string]uint64{d.plane.Counters(), d.device.Counters(), d.net.Counters(), d.routes.Counters()} {
 		for name, n := range more {
 			st.Counters[name] += n

@@ -107,6 +107,8 @@ func (g *gateway) do(args ...string) string {
 // status is the part of the JSON status that the tests use.
 type status struct {
 	Version  int
+	FastPath string `json:"fast_path"`
+	FastSent string `json:"fast_path_sent"`
 	Guard    guardStatus
 	Peers    []peerStatus
 	Counters map[string]uint64

@@ -75,6 +75,13 @@ const (
 	second = "/2"
 )
 
+// Tables returns the names of the tables that a guard of a device may have, in the family inet.
+// They accept what is sent with the mark, and what comes to the daemon's ports or as ESP.
+func Tables(device string) []string {
+	names := tableNames(device)
+	return names[:]
+}
+
 // tableNames returns the two names of a device's table.
 func tableNames(device string) [2]string {
 	return [2]string{tablePrefix + device, tablePrefix + device + second}

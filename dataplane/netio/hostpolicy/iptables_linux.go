@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// oldTables returns an error if there are tables of the older iptables. They are not looked into. In
-// proc is the network namespace's folder of /proc.
+// oldTables returns an error if there are tables of the older iptables, which are not looked into.
+// In proc is the network namespace's folder of /proc.
 func oldTables(proc string) error {
 	for _, name := range []string{"ip_tables_names", "ip6_tables_names"} {
 		b, err := os.ReadFile(filepath.Join(proc, name))
