@@ -28,10 +28,14 @@ type jobs struct {
 
 // compute runs run elsewhere. A later Handle calls then with its value, if ever; then must check
 // that what it works for still exists.
-func (e *Engine) compute(run func() any, then func(any)) {
+func (e *Engine) compute(run func() any, then func(any)) { e.begin(Compute{Run: run}, then) }
+
+// begin is compute for a computation without its ID.
+func (e *Engine) begin(c Compute, then func(any)) {
 	e.jobs.last++
-	e.jobs.waiting[e.jobs.last] = then
-	e.emit(Compute{ID: e.jobs.last, Run: run})
+	c.ID = e.jobs.last
+	e.jobs.waiting[c.ID] = then
+	e.emit(c)
 }
 
 // computeFor is compute for an IKE SA, which waits for one such computation at a time, until its
@@ -86,7 +90,7 @@ func (e *Engine) newKey(group wire.TransformID, then func(keyPair)) {
 // answerKey has Compute make our half of a key exchange and the shared secret with theirs. then is
 // called with both by a later Handle.
 func (e *Engine) answerKey(group wire.TransformID, theirs []byte, then func(keyPair)) {
-	e.compute(answering(e.cfg.KE, group, theirs), keyResult(then))
+	e.begin(Compute{Run: answering(e.cfg.KE, group, theirs), Dear: e.cfg.KE.Dear(group)}, keyResult(then))
 }
 
 // answerKey is that of the engine for a request of the peer: then is not called once the IKE SA has

@@ -46,6 +46,17 @@ func TestKeyExchangeComputations(t *testing.T) {
 	}
 }
 
+// The driver is told which key exchanges of newcomers are dear.
+func TestDearComputationsAreTold(t *testing.T) {
+	for _, dear := range []bool{false, true} {
+		e := New(Config{KE: fakeKEs{random: seededRand(1, "ke"), dear: dear}}, epoch)
+		e.answerKey(wire.GroupX25519, nil, func(keyPair) {})
+		if c := e.handling.fx.List[0].(Compute); c.Dear != dear {
+			t.Errorf("dear is %v, want %v", c.Dear, dear)
+		}
+	}
+}
+
 // A computation that failed where it ran has no keyPair as its value.
 func TestComputationThatFailed(t *testing.T) {
 	for _, v := range []any{nil, "panic: a bug"} {

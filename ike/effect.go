@@ -24,10 +24,12 @@ type (
 		Data         []byte
 	}
 	// Compute asks to call Run on any goroutine, and to return its value as Computed{ID, value}.
-	// Run does not use the engine.
+	// Run does not use the engine. Dear reports that it takes milliseconds, so that others may go
+	// before it.
 	Compute struct {
-		ID  uint64
-		Run func() any
+		ID   uint64
+		Run  func() any
+		Dear bool
 	}
 	// InstallInbound adds the pair and accepts packets on its inbound SA. Nothing is sent on it
 	// yet. The keys in it have no other copy; the receiver must clear them (ChildSA.ClearKeys).

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"culvert/ike"
 )
@@ -17,6 +18,7 @@ const maxNewcomerJobs = 64
 type job struct {
 	id    uint64
 	run   func() any
+	dear  bool // it takes milliseconds
 	class class
 }
 
@@ -47,12 +49,20 @@ func newPool() pool {
 	return pool{established: backlog{jobs: make(chan job)}, newcomers: backlog{jobs: make(chan job)}, results: make(chan result)}
 }
 
+// add adds a job. Of newcomers' jobs, a quick one goes before the dear ones that wait: a few of
+// these take seconds where the processors are busy, and anybody who returns a cookie can cause
+// them.
 func (p *pool) add(j job) {
-	b := &p.newcomers
 	if j.class == classEstablished {
-		b = &p.established
+		p.established.waiting = append(p.established.waiting, j)
+		return
 	}
-	b.waiting = append(b.waiting, j)
+	b := &p.newcomers
+	at := len(b.waiting)
+	if first := slices.IndexFunc(b.waiting, func(w job) bool { return w.dear }); first >= 0 && !j.dear {
+		at = first
+	}
+	b.waiting = slices.Insert(b.waiting, at, j)
 }
 
 // next returns the next job and the channel to offer it on; a nil channel without a job.

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -136,5 +137,29 @@ func TestBacklogGivesItsMemoryBack(t *testing.T) {
 	}
 	if b.taken(); b.waiting != nil {
 		t.Errorf("%d jobs, room for %d, after the last one", len(b.waiting), cap(b.waiting))
+	}
+}
+
+// TestQuickBeforeDear: a newcomer's quick job goes before the dear ones of others, and jobs of one
+// kind keep their order.
+func TestQuickBeforeDear(t *testing.T) {
+	p := newPool()
+	for i, dear := range []bool{false, true, true, false, true, false} {
+		p.add(job{id: uint64(i), dear: dear, class: classInit})
+	}
+	p.add(job{id: 6, dear: true, class: classEstablished})
+	p.add(job{id: 7, class: classEstablished})
+	order := func(b *backlog) (ids []uint64) {
+		for jobs, j := b.next(); jobs != nil; jobs, j = b.next() {
+			ids = append(ids, j.id)
+			b.taken()
+		}
+		return ids
+	}
+	if got := order(&p.newcomers); !slices.Equal(got, []uint64{0, 3, 5, 1, 2, 4}) {
+		t.Errorf("newcomers' jobs run in the order %v", got)
+	}
+	if got := order(&p.established); !slices.Equal(got, []uint64{6, 7}) {
+		t.Errorf("those of established SAs run in the order %v", got)
 	}
 }
