@@ -92,6 +92,17 @@ func TestThousandParties(t *testing.T) {
 			t.Fatalf("user %d has the policy %+v", i, e)
 		}
 	}
+	shown := 0
+	for next, first := (Mark{}), true; first || next != (Mark{}); first = false {
+		var list []PeerStatus
+		if list, next = p.right.e.StatusOfPart("office", next, 300); len(list) > 300 {
+			t.Fatalf("a part of %d", len(list))
+		}
+		shown += len(list)
+	}
+	if one, _ := p.right.e.StatusOfPart("office#"+userName(7), Mark{}, 1); shown != n || len(one) != 1 || one[0].Party != userName(7) {
+		t.Errorf("%d parties in parts; one of them is %v", shown, one)
+	}
 	if len(p.right.e.Status()) != n {
 		t.Errorf("%d parties in the status", len(p.right.e.Status()))
 	}

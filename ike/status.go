@@ -128,6 +128,31 @@ func (e *Engine) StatusPart(from Mark, n int) (list []PeerStatus, next Mark) {
 	return list, Mark{}
 }
 
+// StatusOfPart is StatusPart for one peer, or for one party, by the name that commands use for it.
+// Of a peer that is not configured, or a party that is not connected, the list is empty.
+func (e *Engine) StatusOfPart(name string, from Mark, n int) (list []PeerStatus, next Mark) {
+	p := e.peers.byName[name]
+	if p == nil {
+		if q, err := e.named(name); err == nil {
+			list = append(list, q.status())
+		}
+		return list, Mark{}
+	}
+	if from == (Mark{}) {
+		from.Place = p.place
+	}
+	for q := range e.peers.parties(from) {
+		switch {
+		case q.profile != p:
+			return list, Mark{}
+		case len(list) == n:
+			return list, q.mark()
+		}
+		list = append(list, q.status())
+	}
+	return list, Mark{}
+}
+
 // StatusOf returns the status of one peer; ok is false if there is none of that name.
 func (e *Engine) StatusOf(name string) (st PeerStatus, ok bool) {
 	if p, err := e.named(name); err == nil {

@@ -69,6 +69,22 @@ func TestStatusInParts(t *testing.T) {
 	}
 }
 
+// TestStatusOfPart: one peer of many, a peer with many parties in parts, one of its parties, and
+// nobody.
+func TestStatusOfPart(t *testing.T) {
+	c := newCrowd(t)
+	c.handle(c.left, SetPeers{Peers: crowdPeers(true, 100)})
+	for _, name := range []string{"peer-000000", "peer-000042", "peer-000099"} {
+		list, next := c.left.StatusOfPart(name, Mark{}, 10)
+		if len(list) != 1 || list[0].Name != name || next != (Mark{}) {
+			t.Errorf("%s: %v, then %v", name, list, next)
+		}
+	}
+	if list, next := c.left.StatusOfPart("nobody", Mark{}, 10); len(list) != 0 || next != (Mark{}) {
+		t.Errorf("nobody: %v, then %v", list, next)
+	}
+}
+
 // TestStatusOfStates: what people see of an IKE SA in each of its states.
 func TestStatusOfStates(t *testing.T) {
 	p := newPair(t, 1, nil)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,13 @@ type fakeDaemon struct{ peers []control.Peer }
 func (f *fakeDaemon) Version() string { return "test" }
 func (f *fakeDaemon) Status(context.Context) (*control.Status, error) {
 	return &control.Status{Version: 1, Peers: f.peers, Counters: map[string]uint64{"esp_unknown_spi": 3, "ike_malformed": 0}}, nil
+}
+func (f *fakeDaemon) StatusOf(ctx context.Context, name string) (*control.Status, error) {
+	st, err := f.Status(ctx)
+	if st.Peers = slices.DeleteFunc(slices.Clone(st.Peers), func(p control.Peer) bool { return p.Name != name }); len(st.Peers) == 0 {
+		return nil, control.NoPeer(name, []string{"right"})
+	}
+	return st, err
 }
 func (f *fakeDaemon) Act(_ context.Context, a control.Action, t control.Target) (string, error) {
 	if t.Peer != "right" {

@@ -169,6 +169,19 @@ const statusPart = 256
 // Status returns a snapshot of every configured peer, and the counters of the engine and the
 // driver; their names begin with "ike_".
 func (d *Driver) Status(ctx context.Context) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
+	return d.snapshot(ctx, d.cfg.Engine.StatusPart)
+}
+
+// StatusOfAll is Status for one peer with its parties, or for one party, by the name that commands
+// use for it. Without such a one the list is empty.
+func (d *Driver) StatusOfAll(ctx context.Context, name string) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
+	return d.snapshot(ctx, func(from ike.Mark, n int) ([]ike.PeerStatus, ike.Mark) {
+		return d.cfg.Engine.StatusOfPart(name, from, n)
+	})
+}
+
+// snapshot puts a snapshot together from parts.
+func (d *Driver) snapshot(ctx context.Context, more func(from ike.Mark, n int) ([]ike.PeerStatus, ike.Mark)) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
 	var part []ike.PeerStatus
 	for next, first := (ike.Mark{}), true; err == nil && (first || next != ike.Mark{}); first = false {
 		err = d.call(ctx, func() {
@@ -176,7 +189,7 @@ func (d *Driver) Status(ctx context.Context) (peers []ike.PeerStatus, counters m
 				d.handle(ike.Wake{}, classEstablished) // updates the engine's time, for "next try in 12 s"
 				counters = d.cfg.Engine.Counters()
 			}
-			part, next = d.cfg.Engine.StatusPart(next, statusPart)
+			part, next = more(next, statusPart)
 		})
 		peers = append(peers, part...)
 	}

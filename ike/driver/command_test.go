@@ -131,6 +131,13 @@ func TestStatusAndPeers(t *testing.T) {
 		if _, ok, err := r.StatusOf(ctx, "nobody"); ok || err != nil {
 			t.Errorf("got %t, %v", ok, err)
 		}
+		r.engine.parts = 0
+		if list, _, err := r.StatusOfAll(ctx, "office"); len(list) != 1000 || list[999].Party != "999" || err != nil || r.engine.parts != 4 {
+			t.Errorf("got %d parties in %d parts, %v", len(list), r.engine.parts, err)
+		}
+		if list, _, err := r.StatusOfAll(ctx, "nobody"); len(list) != 0 || err != nil {
+			t.Errorf("got %v, %v", list, err)
+		}
 	})
 }
 

@@ -32,6 +32,7 @@ type Engine interface {
 	Deadline() time.Time
 	StatusPart(from ike.Mark, n int) (list []ike.PeerStatus, next ike.Mark)
 	StatusOf(peer string) (ike.PeerStatus, bool)
+	StatusOfPart(name string, from ike.Mark, n int) (list []ike.PeerStatus, next ike.Mark)
 	Counters() map[string]uint64
 }
 

@@ -99,6 +99,18 @@ func (e *fakeEngine) StatusPart(from ike.Mark, n int) (list []ike.PeerStatus, ne
 	return list, ike.Mark{}
 }
 
+// StatusOfPart knows 1000 parties of office.
+func (e *fakeEngine) StatusOfPart(name string, from ike.Mark, n int) (list []ike.PeerStatus, next ike.Mark) {
+	e.parts++
+	for number := from.Party; name == "office" && number < 1000; number++ {
+		if len(list) == n {
+			return list, ike.Mark{Place: 1, Party: number}
+		}
+		list = append(list, ike.PeerStatus{Name: name, Party: fmt.Sprint(number)})
+	}
+	return list, ike.Mark{}
+}
+
 func (e *fakeEngine) StatusOf(peer string) (ike.PeerStatus, bool) {
 	return ike.PeerStatus{Name: peer}, peer != "nobody"
 }

@@ -253,6 +253,8 @@ func configured(names []string) string {
 // when ctx ends, and return an *Error where the HTTP status is not 500.
 type Backend interface {
 	Status(ctx context.Context) (*Status, error)
+	// StatusOf has one peer with its parties, or one party; without such a one it returns NoPeer.
+	StatusOf(ctx context.Context, name string) (*Status, error)
 	// Act waits for the outcome.
 	Act(ctx context.Context, a Action, t Target) (string, error)
 	Reload(ctx context.Context) (*Changes, error)

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -105,28 +104,10 @@ func serve(w http.ResponseWriter, r *http.Request, h func(request) (any, error))
 }
 
 func (s *Server) status(r request) (any, error) {
-	st, err := s.backend.Status(r.Context())
-	if err != nil {
-		return nil, err
+	if name := r.URL.Query().Get("peer"); name != "" {
+		return s.backend.StatusOf(r.Context(), name)
 	}
-	name := r.URL.Query().Get("peer")
-	if name == "" {
-		return st, nil
-	}
-	var known []string
-	var found []Peer
-	for _, p := range st.Peers {
-		if p.Name == name || p.Address() == name {
-			found = append(found, p)
-		}
-		known = append(known, p.Address())
-	}
-	if len(found) == 0 {
-		return nil, NoPeer(name, known)
-	}
-	st.Peers = found
-	st.Strangers = slices.DeleteFunc(st.Strangers, func(s Stranger) bool { return s.Claims != "" && s.Claims != found[0].Name })
-	return st, nil
+	return s.backend.Status(r.Context())
 }
 
 func (s *Server) explain(r request) (any, error) {

@@ -29,6 +29,12 @@ func (f *fake) Status(context.Context) (*Status, error) {
 	st.Strangers = slices.Clone(st.Strangers)
 	return &st, nil
 }
+func (f *fake) StatusOf(_ context.Context, name string) (*Status, error) {
+	if i := slices.IndexFunc(f.status.Peers, func(p Peer) bool { return p.Name == name }); i >= 0 {
+		return &Status{Peers: f.status.Peers[i : i+1]}, nil
+	}
+	return nil, NoPeer(name, []string{"left", "right"})
+}
 func (f *fake) Act(ctx context.Context, a Action, t Target) (string, error) {
 	return f.act(ctx, a, t)
 }
@@ -84,36 +90,25 @@ func request1(t *testing.T, path, method, url, body string) (int, string) {
 	return resp.StatusCode, strings.TrimSpace(string(data))
 }
 
-// TestStatusOfAPeer: the status of a peer names its parties, or the one that was asked for, and the
-// strangers that claim to be it or nobody.
+// TestStatusOfAPeer: with a name, only the status of that peer is asked for.
 func TestStatusOfAPeer(t *testing.T) {
-	path := serveFake(t, &fake{status: Status{
-		Peers:     []Peer{{Name: "left"}, {Name: "right", Party: "a"}, {Name: "right", Party: "b"}},
-		Strangers: []Stranger{{Remote: "1"}, {Remote: "2", Claims: "right"}, {Remote: "3", Claims: "left"}},
-	}})
+	path := serveFake(t, &fake{status: Status{Peers: []Peer{{Name: "left"}, {Name: "right#b"}}}})
 	for query, want := range map[string]string{
-		"":                  "left right#a right#b, 1 2 3",
-		"?peer=right":       "right#a right#b, 1 2",
-		"?peer=right%23b":   "right#b, 1 2",
-		"?peer=left":        "left, 1 3",
-		"?peer=left%23a":    "",
-		"?peer=nobody":      "",
-		"?peer=right%23any": "",
+		"":                "left right#b",
+		"?peer=left":      "left",
+		"?peer=right%23b": "right#b",
+		"?peer=nobody":    "",
 	} {
 		code, body := request1(t, path, "GET", "/v1/status"+query, "")
 		var st Status
 		if err := json.Unmarshal([]byte(body), &st); err != nil || (code == http.StatusOK) != (want != "") {
 			t.Errorf("%q: code %d, %v", query, code, err)
 		}
-		var peers, strangers []string
+		var peers []string
 		for _, p := range st.Peers {
-			peers = append(peers, p.Address())
+			peers = append(peers, p.Name)
 		}
-		for _, s := range st.Strangers {
-			strangers = append(strangers, s.Remote)
-		}
-		got := strings.Join(peers, " ") + ", " + strings.Join(strangers, " ")
-		if want != "" && got != want {
+		if got := strings.Join(peers, " "); got != want {
 			t.Errorf("%q: got %s, want %s", query, got, want)
 		}
 	}

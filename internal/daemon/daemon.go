@@ -52,6 +52,7 @@ type (
 		ChangePeers(ctx context.Context, c ike.ChangePeers, follow driver.Follow) error
 		Status(ctx context.Context) ([]ike.PeerStatus, map[string]uint64, error)
 		StatusOf(ctx context.Context, peer string) (ike.PeerStatus, bool, error)
+		StatusOfAll(ctx context.Context, name string) ([]ike.PeerStatus, map[string]uint64, error)
 		History(peer string) []driver.Event
 		Strangers() []driver.Stranger
 	}

@@ -193,6 +193,17 @@ func (f *fakeParts) ChangePeers(ctx context.Context, c ike.ChangePeers, follow d
 	return ctx.Err()
 }
 
+// StatusOfAll has the peers of a name, or the party of an address.
+func (f *fakeParts) StatusOfAll(_ context.Context, name string) (list []ike.PeerStatus, counters map[string]uint64, err error) {
+	f.nameStatus()
+	for _, s := range f.status {
+		if s.Name == name || s.Name+"#"+s.Party == name {
+			list = append(list, s)
+		}
+	}
+	return list, map[string]uint64{}, nil
+}
+
 func (f *fakeParts) StatusOf(_ context.Context, peer string) (ike.PeerStatus, bool, error) {
 	i := slices.IndexFunc(f.status, func(s ike.PeerStatus) bool { return s.Name == peer })
 	if i < 0 {

@@ -67,6 +67,25 @@ func TestStatusOfParties(t *testing.T) {
 	if st.Peers[1].Children[0].BytesIn != 5 || st.Peers[2].Children[0].BytesIn != 7 {
 		t.Errorf("the parties' counters are %+v", st.Peers)
 	}
+	for name, want := range map[string]string{
+		"a": "a", "office": "office#alice@example.com office#bob@example.com", "office#bob@example.com": "office#bob@example.com",
+	} {
+		st, err := d.StatusOf(context.Background(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for i := range st.Peers {
+			got = append(got, st.Peers[i].Address())
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("status of %s: %v, want %s", name, got, want)
+		}
+	}
+	const none = `there is no peer "office#carol": configured are a, office#alice@example.com, office#bob@example.com`
+	if _, err := d.StatusOf(context.Background(), "office#carol"); err == nil || err.Error() != none {
+		t.Errorf("%v, want %s", err, none)
+	}
 	w := httptest.NewRecorder()
 	metricsServer(d.Status, d.log).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	body, _ := io.ReadAll(w.Body)

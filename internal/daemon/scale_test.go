@@ -26,6 +26,13 @@ func (crowd) PolicyStats(ipsec.PolicyID) (dataplane.ChildStats, bool) {
 	return st, true
 }
 
+// StatusOfAll finds a peer as the engine does, at once.
+func (c crowd) StatusOfAll(_ context.Context, name string) ([]ike.PeerStatus, map[string]uint64, error) {
+	var n int
+	_, err := fmt.Sscanf(name, "peer-%d", &n)
+	return c.status[n : n+1], map[string]uint64{}, err
+}
+
 // newCrowd returns a daemon with n peers.
 func newCrowd(b *testing.B, n int) *Daemon {
 	var doc strings.Builder
@@ -34,7 +41,7 @@ func newCrowd(b *testing.B, n int) *Daemon {
 		doc.WriteString(strings.Replace(text, "10.2.0.0/16", fmt.Sprintf("11.%d.%d.0/24", i>>8, i&255), 1))
 	}
 	d, f, _ := testDaemon(b, doc.String(), nil)
-	d.plane = crowd{f}
+	d.plane, d.ike = crowd{f}, crowd{f}
 	for i := range n {
 		f.status = append(f.status, ike.PeerStatus{
 			Name: fmt.Sprintf("peer-%06d", i), State: ike.PeerEstablished, SPIi: 1, SPIr: 2, Proposal: "aes256gcm16-prfsha384-x25519", Established: epoch,
@@ -56,6 +63,21 @@ func BenchmarkStatus(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/peer")
+		})
+	}
+}
+
+// BenchmarkStatusOfOne takes a snapshot of one peer of many.
+func BenchmarkStatusOfOne(b *testing.B) {
+	for _, n := range []int{10, 10000} {
+		d := newCrowd(b, n)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if st, err := d.StatusOf(context.Background(), "peer-000007"); err != nil || len(st.Peers) != 1 {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"culvert/ike"
@@ -35,6 +36,44 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 	if err != nil {
 		return nil, stopping(err)
 	}
+	return d.status(d.config().Peers, peers, counters), nil
+}
+
+// StatusOf is Status with one peer and its parties, or one party, by the name that commands use for
+// it. Its cost does not grow with the number of peers.
+func (d *Daemon) StatusOf(ctx context.Context, name string) (*control.Status, error) {
+	peers, counters, err := d.ike.StatusOfAll(ctx, name)
+	if err != nil {
+		return nil, stopping(err)
+	}
+	of := name
+	if len(peers) > 0 {
+		of = peers[0].Name
+	}
+	p := d.config().Peer(of)
+	if p == nil {
+		return nil, d.noPeer(ctx, name)
+	}
+	st := d.status([]config.Peer{*p}, peers, counters)
+	st.Strangers = slices.DeleteFunc(st.Strangers, func(s control.Stranger) bool { return s.Claims != "" && s.Claims != p.Name })
+	return st, nil
+}
+
+// noPeer returns the error for a name that is nobody's, with the names that exist.
+func (d *Daemon) noPeer(ctx context.Context, name string) error {
+	st, err := d.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var known []string
+	for i := range st.Peers {
+		known = append(known, st.Peers[i].Address())
+	}
+	return control.NoPeer(name, known)
+}
+
+// status returns the status of configured peers, of which the engine says what peers are.
+func (d *Daemon) status(configured []config.Peer, peers []ike.PeerStatus, counters map[string]uint64) *control.Status {
 	now := d.now()
 	stands, held := d.guard.status()
 	fast := d.net.FastPath()
@@ -48,17 +87,16 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 	for i := range peers {
 		byName[peers[i].Name] = append(byName[peers[i].Name], &peers[i])
 	}
-	c := d.config()
-	for i := range c.Peers {
-		list := byName[c.Peers[i].Name]
+	for i := range configured {
+		list := byName[configured[i].Name]
 		if len(list) == 0 {
 			list = []*ike.PeerStatus{nil}
 		}
 		for _, s := range list {
-			st.Peers = append(st.Peers, d.peer(now, &c.Peers[i], s, held))
+			st.Peers = append(st.Peers, d.peer(now, &configured[i], s, held))
 		}
 	}
-	return st, nil
+	return st
 }
 
 // guardDrops returns what the guard dropped for a policy; nil if it does not count for it. It

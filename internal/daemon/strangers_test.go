@@ -24,6 +24,11 @@ func TestStatusOfStrangers(t *testing.T) {
 	if err != nil || len(st.Strangers) != 1 || st.Strangers[0] != want {
 		t.Errorf("got %+v, %v, want %+v", st.Strangers, err, want)
 	}
+	f.strangers = append(f.strangers, driver.Stranger{At: epoch, Refused: ike.Refused{From: from, Claims: "b"}}, driver.Stranger{At: epoch, Refused: ike.Refused{From: from}})
+	of, err := d.StatusOf(context.Background(), "a")
+	if err != nil || len(of.Strangers) != 2 || of.Strangers[0].Claims != "a" || of.Strangers[1].Claims != "" {
+		t.Errorf("with a's status: %+v, %v; want those that claim to be it or nobody", of, err)
+	}
 	if st.Peers[0].Reason != "" {
 		t.Errorf("the peer's reason is %q", st.Peers[0].Reason)
 	}
