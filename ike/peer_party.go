@@ -135,8 +135,8 @@ func (p *party) cannotConnect() {
 func (p *party) ended(s *ikeSA, cause child.Cause, why string) {
 	p.e.touch(p)
 	for _, o := range p.sas {
-		if o.succ.inPlaceOf() == nil && o.succ.expiredBefore() == nil {
-			o.succ.replaces = nil // else each IKE SA would keep all those before it in memory
+		if o.succ.expiredBefore() == nil { // else each would keep all those before it in memory
+			o.succ.replaces = o.succ.inPlaceOf()
 		}
 	}
 	if cause == child.EndDead || cause == child.EndMoved {

@@ -117,15 +117,17 @@ func (p *party) dying() *ikeSA {
 	return p.sas[i]
 }
 
-// inPlaceOf returns the IKE SA in whose place this one was made, if it still stands, or nil.
+// inPlaceOf returns the IKE SA in whose place this one was made, if it still stands, or nil. One
+// that ended before it could take the place of yet another one leaves that to this one.
 func (c *succession) inPlaceOf() *ikeSA {
 	if c.replaces == nil {
 		return nil
 	}
-	if old := c.replaces.succ.latest(); old.usable() {
+	old := c.replaces.succ.latest()
+	if old.usable() {
 		return old
 	}
-	return nil
+	return old.succ.inPlaceOf()
 }
 
 // expiredBefore returns the IKE SA in whose place this one was made, if it has expired meanwhile

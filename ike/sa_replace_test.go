@@ -363,3 +363,37 @@ func TestUpOfAChildWithAnotherPFS(t *testing.T) {
 	p.drive(time.Minute)
 	p.wantTunnel()
 }
+
+// TestReplacedBeforeItTookOver has the peer restart when a new IKE SA has just come up in place of
+// an old one. The third one takes over from both.
+func TestReplacedBeforeItTookOver(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		twoChildren(p)
+		for i := range p.right.peers[0].Children {
+			p.right.peers[0].Children[i].Start = StartBoot
+		}
+	})
+	p.drive(2 * rekeyedLife)
+	old := p.left.main()
+	old.succ.outlook = outlookDying
+	old.e.touch(old.party)
+	for p.left.handle(Wake{}); p.left.main() == old; {
+		p.drive(time.Millisecond)
+	}
+	hints := []Datagram{p.right.lostSPI(old.children.Pairs()[0].SA.SPIOut), p.right.lostSPI(p.left.main().children.Pairs()[0].SA.SPIOut)}
+	p.right.kill()
+	p.right.peers[0].Remote = nil
+	p.right.start()
+	for _, hint := range hints {
+		p.left.handle(hint)
+	}
+	p.drive(replacePause + 500*time.Millisecond)
+	for _, name := range []string{"lan", "two"} {
+		psa := p.left.plane.sender(p.left.policy(name), 1)
+		if psa == nil || p.right.plane.inbound[psa.sa.SPIOut] == nil {
+			p.fatalf("%s: left sends on %+v", name, psa)
+		}
+	}
+	p.drive(time.Minute)
+	p.wantSound()
+}
