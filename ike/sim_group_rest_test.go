@@ -130,21 +130,47 @@ func (gr *simGroup) checkLiveness(n *simNets) {
 	}
 }
 
-// hidden reports whether the peer of some networks has them down and cannot say so, as its IKE does
-// not pass, while packets of other networks that it answers show that it works. It ends when the
-// peer gives its IKE SA up (TestOneChildIsGone).
+// hidden reports whether the peer of some networks has them down, or has lost with one of two IKE
+// SAs what left sends on, and cannot say so, as its IKE does not pass, while packets of other
+// networks that it answers show that it works: silence is looked for by path. It ends when the peer
+// gives its IKE SA up (TestOneChildIsGone).
 func (gr *simGroup) hidden(n *simNets) bool {
 	at := gr.p.left.plane.spd[gr.matched(n)].Name.Peer
 	i := slices.IndexFunc(gr.gates, func(g *simGate) bool { return g.side.name == at })
 	if i < 0 || !gr.gates[i].mute {
 		return false
 	}
+	gate, left := gr.gates[i], gr.p.left.plane
 	down := func(child string) bool {
-		return slices.ContainsFunc(gr.gates[i].holds, func(h simHold) bool {
-			return h.at == gr.gates[i].side && (h.child == "" || h.child == child)
-		})
+		held := func(h simHold) bool { return h.at == gate.side && (h.child == "" || h.child == child) }
+		psa := left.sender(left.policyNamed(ipsec.PolicyName{Peer: at, Child: child}), 1)
+		return psa == nil || gate.side.plane.inbound[psa.sa.SPIOut] == nil || slices.ContainsFunc(gate.holds, held)
 	}
 	return down(n.name) && slices.ContainsFunc(gr.nets, func(other *simNets) bool { return !down(other.name) })
+}
+
+// TestHiddenFromLeft: networks that a peer has lost are hidden while its IKE does not pass and it
+// has others.
+func TestHiddenFromLeft(t *testing.T) {
+	p := newPair(t, 1, twoChildren)
+	p.up()
+	p.wantDone(p.left, driven(p, p.left.connect("two")), "")
+	gate, nets := &simGate{side: p.right, mute: true}, []*simNets{{name: "lan"}, {name: "two"}}
+	gr := &simGroup{simulation: &simulation{p: p}, gates: []*simGate{gate}, nets: nets}
+	want := func(when string, lan, two bool) {
+		t.Helper()
+		if l, w := gr.hidden(nets[0]), gr.hidden(nets[1]); l != lan || w != two {
+			p.fatalf("%s: %v, %v", when, l, w)
+		}
+	}
+	want("at rest", false, false)
+	delete(p.right.plane.inbound, p.left.plane.sender(p.left.policy("lan"), 1).sa.SPIOut)
+	want("one is down", true, false)
+	gate.mute = false
+	want("IKE passes", false, false)
+	gate.mute = true
+	delete(p.right.plane.inbound, p.left.plane.sender(p.left.policy("two"), 1).sa.SPIOut)
+	want("both are down", false, false)
 }
 
 // watch is called after each Handle.
