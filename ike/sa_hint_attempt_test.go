@@ -372,3 +372,18 @@ func TestHintWhileWantedAgain(t *testing.T) {
 	p.left.handle(hint)
 	p.wantReplaced(2 * time.Second)
 }
+
+// TestHintAboutARekeyedIKESA: the answer to the Delete of an IKE SA that was rekeyed says that the
+// peer does not know it. It may have restarted, so the successor is checked.
+func TestHintAboutARekeyedIKESA(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
+	p.up()
+	old := p.left.main()
+	p.left.rekey("")
+	for p.left.main() == old {
+		p.drive(time.Millisecond)
+	}
+	p.right.kill()
+	p.right.start()
+	p.wantReplaced(3*time.Second + hintedCheck)
+}

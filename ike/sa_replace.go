@@ -156,9 +156,14 @@ func (s *ikeSA) closesByItself() bool {
 // hintAtEnd hastens the attempt to make another IKE SA in place of one that is being deleted. Its
 // Child SAs carry packets until the Delete is answered, which a request before it may hold up. One
 // that people did not close ends if that is not answered for a short while. The others with the
-// same peer are checked as well: one that has lost it by a restart has lost all.
+// same peer are checked as well: one that has lost it by a restart has lost all. Of one that was
+// rekeyed the successor is checked.
 func (l *livenessCheck) hintAtEnd(within time.Duration) {
 	s := l.sa
+	if s.state == saRekeyed && s.succ.successor != nil {
+		s.succ.latest().live.hint(hintedCheck)
+		return
+	}
 	if s.state != saClosing || !l.Hinted(s.e.handling.now) {
 		return
 	}
