@@ -59,10 +59,10 @@ func (s *simulation) sign(at *testSide, in Input) {
 		if psa := at.plane.sas[in.ID]; psa != nil {
 			s.signAbout("silence", at, func(e *simEnd) bool { return e.policy() == psa.sa.Policy })
 		}
-	case UnknownSPI: // it is about the IKE SAs with its sender's address only
+	case UnknownSPI: // about the IKE SAs with its sender's address only, also if they carry nothing
 		s.signAbout("unknown ESP", at, func(e *simEnd) bool {
-			psa := at.plane.sender(e.policy(), 1)
-			return psa != nil && psa.sa.Path.Remote().Addr() == in.Path.Remote().Addr()
+			pol := at.e.policies.byID[e.policy()]
+			return pol != nil && slices.ContainsFunc(at.e.sas.byAddr[in.Path.Remote().Addr()], func(sa *ikeSA) bool { return sa.party == ownerOf(pol) })
 		})
 	case Datagram:
 		s.signIn(at, in)
