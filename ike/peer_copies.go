@@ -102,14 +102,28 @@ func (p *party) answeredElsewhere(since time.Time) bool {
 	return false
 }
 
+// failedBefore reports whether the party, or one of its policies that are tried, has failed before.
+func (p *party) failedBefore() bool {
+	for on := range p.tried() {
+		if p.e.standby.of[on.ID].member(on).failed {
+			return true
+		}
+	}
+	return !p.data.silent.IsZero()
+}
+
 // watchCopies asks what was sent and has come. While no packet was there to be copied the request
-// is made again: another policy may be active.
+// is made again, as another policy may be active; a party that never failed is not kept waiting.
 func (p *party) watchCopies() {
 	d, now := &p.data, p.e.handling.now
 	look := copyLook
 	if d.copies.sent.IsZero() && now.Sub(d.copies.since) > copyAnswer {
 		look = idleLook
-		if !p.copy() {
+		first := !p.failedBefore()
+		if first {
+			d.idle = now
+		}
+		if first || !p.copy() {
 			p.endCopies()
 			p.e.touch(p)
 			return

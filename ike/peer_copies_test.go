@@ -137,3 +137,35 @@ func TestWayBackOfOneWayTraffic(t *testing.T) {
 	g.flow(time.Minute)
 	g.wantActive(g.gateways[0])
 }
+
+// Without packets, a preferred peer that comes up for the first time is not kept waiting, and left
+// when the first packets are not answered. With packets it is tried before.
+func TestFirstTimeOfThePreferred(t *testing.T) {
+	for _, passes := range []bool{true, false} {
+		for _, flows := range []bool{true, false} {
+			g := newGroup(t, 2, func(g *testGroup) { g.left.peers[0].Children[0].Start = StartNever })
+			g.strangers()
+			g.wantFlow(5 * time.Second)
+			g.wantActive(g.gateways[1])
+			if !passes {
+				g.drop(g.gateways[0], onlyESP)
+			}
+			g.left.connect("lan")
+			if flows {
+				g.wantFlow(10 * time.Second)
+			} else {
+				g.drive(2 * copyAnswer)
+				g.wantActive(g.gateways[0])
+				g.flow(10 * time.Second)
+			}
+			if passes {
+				g.wantActive(g.gateways[0])
+			} else {
+				g.wantActive(g.gateways[1])
+			}
+			if g.gap > trialTime+time.Second {
+				g.fatalf("no answer for %v", g.gap)
+			}
+		}
+	}
+}

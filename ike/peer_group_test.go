@@ -177,7 +177,9 @@ func (g *testGroup) strangers() {
 	g.left.noProbes = true
 	g.after = func(of *testSide) {
 		for _, s := range of.e.sas.bySPI {
-			s.net.follows = false
+			if s.net.follows = false; s.party != nil {
+				s.party.data.proof = dataProof{} // begun before
+			}
 		}
 	}
 	g.after(g.left)

@@ -39,6 +39,7 @@ type dataHealth struct {
 	proof  dataProof
 	copies copyTrial
 	alike  time.Time // when packets were answered neither here nor where they are sent
+	idle   time.Time // when there were no packets for a first trial
 	timer  timer.Timer
 }
 
@@ -85,7 +86,7 @@ func (d *dataHealth) begin(e *Engine) {
 
 // verify finds out whether the packets of a member that has become active arrive: its IKE SA may be
 // there while its ESP is dropped. Of a peer that answers no probes only a trial shows it, if those
-// of the one before were answered until it failed.
+// of the one before were answered.
 func (m *standbyMember) verify(old *standbyMember) {
 	p := ownerOf(m.pol)
 	d, now := &p.data, p.e.handling.now
@@ -94,7 +95,7 @@ func (m *standbyMember) verify(old *standbyMember) {
 		d.begin(p.e)
 	case p.answersProbes():
 		p.prove(proofTime, usualAnswers)
-	case old != nil && old.ill != "" && d.silent.IsZero() && old.answered() && !m.answered():
+	case old != nil && d.silent.IsZero() && now.Sub(d.alike) > provenFor && old.answered() && !m.answered():
 		d.silent = now
 		d.begin(p.e)
 	}

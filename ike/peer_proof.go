@@ -71,7 +71,7 @@ func (d *dataProof) due(now time.Time) bool { return !d.since.IsZero() && now.Su
 func (m *standbyMember) proven(now time.Time, active *standbyMember) bool {
 	p := ownerOf(m.pol)
 	switch {
-	case now.Sub(p.lastSeen().In) <= provenFor, now.Sub(p.data.alike) <= provenFor:
+	case now.Sub(p.lastSeen().In) <= provenFor, now.Sub(later(p.data.alike, p.data.idle)) <= provenFor:
 		return true
 	case p.answersProbes():
 		p.prove(proofTime, usualAnswers)
