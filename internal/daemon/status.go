@@ -11,7 +11,6 @@ import (
 	"culvert/ike/wire"
 	"culvert/internal/config"
 	"culvert/internal/control"
-	"culvert/internal/ipsec"
 	"culvert/selector"
 	"culvert/tun/guard"
 	"culvert/tun/protect"
@@ -99,16 +98,6 @@ func (d *Daemon) status(configured []config.Peer, peers []ike.PeerStatus, counte
 	return st
 }
 
-// guardDrops returns what the guard dropped for a policy; nil if it does not count for it. It
-// counts for no party: it follows the policy in which those of all parties lie.
-func guardDrops(policy ipsec.PolicyID, held map[protect.ID]guard.Drops) *control.ChildGuardDrops {
-	n, ok := held[protect.ID(policy)]
-	if !ok {
-		return nil
-	}
-	return &control.ChildGuardDrops{Out: n.Out, In: n.In}
-}
-
 // peer returns the status of a configured peer. s is its IKE status; nil for a peer without IKE, or
 // one that the engine does not have yet. held has the guard's drops by policy.
 func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus, held map[protect.ID]guard.Drops) control.Peer {
@@ -177,110 +166,6 @@ func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *
 			out.Reason = why
 		}
 	}
-}
-
-func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
-	if s == nil {
-		return nil
-	}
-	for i := range s.Children {
-		if s.Children[i].Name == name {
-			return &s.Children[i]
-		}
-	}
-	return nil
-}
-
-// child returns the status of a negotiated child; s is nil if the engine does not have it yet.
-func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.ChildStatus) control.Child {
-	out := downChild(c.Name, c.Local, c.Remote)
-	if s == nil {
-		d.addStats(now, 0, &out)
-		return out
-	}
-	d.addStats(now, s.Policy, &out)
-	out.State, out.Proposal, out.Rekeys, out.Reason = childStates[s.State], s.Proposal, s.Rekeys, s.Reason
-	out.SPIIn, out.SPIOut = espSPI(s.SPIIn), espSPI(s.SPIOut)
-	out.RekeyIn, out.TakenDown = until(now, s.RekeyAt), hold(now, s.Held)
-	if r := s.Role; r != nil {
-		out.Role = &control.Role{Active: r.Active, For: max(0, seconds(now.Sub(r.Since))), Why: r.Why}
-	}
-	if s.Encap {
-		out.Encap = "udp"
-	}
-	if len(s.LocalTS) > 0 {
-		out.LocalTS, out.RemoteTS = selectors(s.LocalTS), selectors(s.RemoteTS)
-	}
-	out.AskedLocal, out.AskedRemote, out.Narrowed = selectors(s.AskedLocal), selectors(s.AskedRemote), s.Narrow
-	if s.SPIIn == 0 {
-		out.MTU = 0 // an old pair that is about to go
-	}
-	for _, r := range s.Resources {
-		out.WorkerSAs = append(out.WorkerSAs, d.workerSA(now, r))
-	}
-	for _, part := range s.Parts {
-		out.PartSAs = append(out.PartSAs, d.partSA(now, part))
-	}
-	return out
-}
-
-// downChild returns the status of a child without an SA.
-func downChild(name string, local, remote []selector.Selector) control.Child {
-	l, r := selectors(local), selectors(remote)
-	return control.Child{Name: name, State: "down", Encap: "esp", LocalTS: l, RemoteTS: r, AskedLocal: l, AskedRemote: r, WorkerSAs: []control.WorkerSA{}, PartSAs: []control.PartSA{}}
-}
-
-// workerSA returns the status of a Child SA of a single worker.
-func (d *Daemon) workerSA(now time.Time, r ike.ResourceStatus) control.WorkerSA {
-	st, _ := d.plane.ChildStats(r.ID)
-	return control.WorkerSA{
-		Worker: r.Resource - 1, State: childStates[r.State], SPIIn: espSPI(r.SPIIn), SPIOut: espSPI(r.SPIOut), RekeyIn: until(now, r.RekeyAt),
-		BytesIn: st.BytesIn, BytesOut: st.BytesOut, PacketsIn: st.PacketsIn, PacketsOut: st.PacketsOut, LastIn: since(now, st.LastIn), LastOut: since(now, st.LastOut),
-	}
-}
-
-// partSA returns the status of a Child SA for a part of a child's networks.
-func (d *Daemon) partSA(now time.Time, s ike.PartStatus) control.PartSA {
-	st, _ := d.plane.ChildStats(s.ID)
-	return control.PartSA{
-		State: childStates[s.State], SPIIn: espSPI(s.SPIIn), SPIOut: espSPI(s.SPIOut), LocalTS: selectors(s.LocalTS), RemoteTS: selectors(s.RemoteTS), RekeyIn: until(now, s.RekeyAt),
-		BytesIn: st.BytesIn, BytesOut: st.BytesOut, PacketsIn: st.PacketsIn, PacketsOut: st.PacketsOut, LastIn: since(now, st.LastIn), LastOut: since(now, st.LastOut),
-	}
-}
-
-// manualChild returns the status of a manual child.
-func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual, held map[protect.ID]guard.Drops) control.Child {
-	out := downChild(m.Name, m.Local, m.Remote)
-	d.mu.Lock()
-	sa := d.manual[ipsec.PolicyName{Peer: p.Name, Child: m.Name}]
-	d.mu.Unlock()
-	d.addStats(now, sa.sa.Policy, &out)
-	out.GuardDrops = guardDrops(sa.sa.Policy, held)
-	out.Reason = sa.reason
-	if why := d.unresolved(p); why != "" && sa.id == 0 {
-		out.Reason = why
-	}
-	if sa.sa.Path.Encapsulated() {
-		out.Encap = "udp"
-	}
-	if sa.id != 0 {
-		out.State, out.SPIIn, out.SPIOut, out.Proposal = "installed", espSPI(m.SPIIn), espSPI(m.SPIOut), m.CipherName
-		if m.ESN {
-			out.Proposal += "-esn"
-		}
-	}
-	return out
-}
-
-// addStats fills in a child's traffic in the packet path, over all its SAs.
-func (d *Daemon) addStats(now time.Time, policy ipsec.PolicyID, out *control.Child) {
-	st, ok := d.plane.PolicyStats(policy)
-	if !ok {
-		st.Drops = map[string]uint64{}
-	}
-	out.MTU, out.Drops = st.MTU, st.Drops
-	out.BytesIn, out.BytesOut, out.PacketsIn, out.PacketsOut = st.BytesIn, st.BytesOut, st.PacketsIn, st.PacketsOut
-	out.LastIn, out.LastOut = since(now, st.LastIn), since(now, st.LastOut)
 }
 
 func selectors(list []selector.Selector) []string {
