@@ -40,7 +40,7 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.setup = &setup{nonces: noncePair{Ni: ni}, fragment: s.party.cfg.Fragment}
+	s.setup = &setup{nonces: noncePair{Ni: ni}, terms: s.party.terms()}
 	s.setup.init.offers = proposal.Numbered(s.party.cfg.Proposals, nil)
 	s.setup.init.group = proposal.Group(s.party.cfg.Proposals[0])
 	s.setup.init.grace.Fire = s.graceOver
@@ -81,7 +81,7 @@ func (x *initExchange) send(s *ikeSA) {
 		ps = append(ps, &wire.Notify{Kind: wire.Cookie, Data: su.init.cookie})
 	}
 	ps = append(ps, &wire.SA{Proposals: su.init.offers}, &wire.KE{Group: su.init.group, Data: su.init.ke.Public()}, &wire.Nonce{Data: su.nonces.Ni})
-	ps = append(ps, initNotifies(s.spi, s.net.Path, s.party.terms())...)
+	ps = append(ps, initNotifies(s.spi, s.net.Path, su.terms)...)
 	ps = append(ps, s.party.announceCredential()...)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, Exchange: wire.IKESAInit, Initiator: true}, Payloads: ps}
 	su.request = m.AppendTo(nil)
@@ -280,11 +280,10 @@ func (x *initExchange) finish(s *ikeSA, from ipsec.Path, chosen wire.Proposal, p
 	s.keys = keys
 	s.e.timers.Stop(&s.setup.init.grace)
 	s.answered()
-	s.net.detect(s.party.cfg.Encap, from, ps)
-	if _, ok := wire.FindNotify(ps, wire.FragmentationSupported); !ok {
-		s.setup.fragment = 0
+	s.net.detect(s.setup.terms.encap, from, ps)
+	if _, ok := wire.FindNotify(ps, wire.FragmentationSupported); ok {
+		s.keys.fragment = s.setup.terms.fragment
 	}
-	s.keys.fragment = s.setup.fragment
 	s.moveTo(saAuthenticating)
 	s.run(newAuthExchange(s))
 }

@@ -104,6 +104,26 @@ func TestTermsAreNarrowed(t *testing.T) {
 	p.wantDone(p.left, driven(p, p.left.rekey("lan")), "")
 }
 
+// TestTermsOfOneAttempt changes the setting of fragments while another form of the IKE_SA_INIT
+// request is called for. All forms announce what the first one does: another attempt has the new
+// setting.
+func TestTermsOfOneAttempt(t *testing.T) {
+	for _, size := range []int{0, 200} {
+		p := newPair(t, 1, func(p *testPair) {
+			p.left.peers[0].Proposals = append(p.left.peers[0].Proposals, withGroup(testIKEProposal, wire.GroupECP256))
+			p.right.peers[0].Proposals = p.left.peers[0].Proposals[1:]
+			p.left.peers[0].Fragment, p.right.peers[0].Fragment = size, 576
+		})
+		p.left.connect("lan")
+		p.left.reload(editedPeer(p.left.peers[0], func(q *Peer) { q.Fragment = 200 - size }), false)
+		p.drive(time.Second)
+		p.wantTunnel()
+		if s := p.left.main(); s.keys.fragment != size || s.party.cfg.Fragment == size {
+			t.Errorf("set to %d, and now to %d: an IKE SA with %d", size, s.party.cfg.Fragment, s.keys.fragment)
+		}
+	}
+}
+
 // TestBeginsAtNATPort connects to a peer whose port of IKE is the NAT port: every message has the
 // marker, and nothing changes its port.
 func TestBeginsAtNATPort(t *testing.T) {

@@ -173,7 +173,7 @@ func (t *halfOpens) promote(half *halfOpen) *ikeSA {
 	s.net.detect(half.encap, half.path, parsedRequest(s.setup.request))
 	s.keys, late.keys = late.keys, saKeys{}
 	clear(half.skeyseed())
-	s.setup.nonces, s.setup.response, s.setup.fragment = s.keys.nonces, half.response(), s.keys.fragment
+	s.setup.nonces, s.setup.response = s.keys.nonces, half.response()
 	s.handshake = t.begin()
 	s.win.Begin()
 	s.live.noteSent()

@@ -241,7 +241,7 @@ type setup struct {
 	nonces            noncePair
 	request, response []byte // of IKE_SA_INIT, as sent; AUTH covers them (RFC 7296, Section 2.15)
 	init              initTry
-	fragment          int           // as saKeys.fragment
+	terms             initTerms     // of an initiator, the same in each form of the request
 	refusal           child.Trouble // by an unprotected message, which anybody may have sent
 	lost              bool          // the responder says that it does not know the IKE SA
 	obstructed        bool          // the request does not arrive, as far as this host or an ICMP error tells
