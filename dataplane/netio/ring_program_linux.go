@@ -49,7 +49,7 @@ type ringMaps struct {
 // ringProgram returns the program that runs for each packet that comes to a device, before the IP
 // stack. It takes packets of IP protocol 50 whose SPI is live and whose destination is ours, and
 // leaves everything else to who comes next: what is not for this host, fragments, options, other
-// tags, what is too large, what has no ring. A packet that it takes is in the ring, or lost where
+// tags, what is too large, what has no ring, a wrong checksum. A packet that it takes is in the ring, or lost where
 // the ring is full: if that one went by the socket, it would be overtaken.
 //
 // R6 is the packet, R7 its SPI and then the ring, R8 its length without the IP header, R9 the
@@ -113,11 +113,14 @@ func header(to asm.Register, offset int16, size asm.Size) asm.Instruction {
 
 // readIPv4 reads an IPv4 header without options of a whole packet (RFC 791, Section 3.1).
 func readIPv4() asm.Instructions {
-	return append(load(headerIPv4+spiLen),
+	p := append(load(headerIPv4+spiLen),
 		header(asm.R1, 0, asm.Byte),
 		asm.JNE.Imm(asm.R1, 4<<4|headerIPv4/4, "pass"),
 		header(asm.R1, protoOffset4, asm.Byte),
 		asm.JNE.Imm(asm.R1, protoESP, "pass"),
+	)
+	p = append(p, sumUp()...)
+	return append(p,
 		header(asm.R1, 6, asm.Half),
 		asm.HostTo(asm.BE, asm.R1, asm.Half),
 		asm.And.Imm(asm.R1, moreFragments4|(moreFragments4-1)),
@@ -146,11 +149,38 @@ func readIPv4() asm.Instructions {
 	)
 }
 
+// sumUp passes what has a wrong checksum of the IPv4 header.
+func sumUp() asm.Instructions {
+	p := asm.Instructions{
+		asm.Mov.Imm(asm.R1, 0),
+		asm.Mov.Imm(asm.R2, 0),
+		asm.Mov.Reg(asm.R3, asm.R10),
+		asm.Add.Imm(asm.R3, stackHeader),
+		asm.Mov.Imm(asm.R4, headerIPv4),
+		asm.Mov.Imm(asm.R5, 0),
+		asm.FnCsumDiff.Call(),
+		asm.LSh.Imm(asm.R0, 32), // the sum has 32 bits, or 16 from Linux 6.13 on
+		asm.RSh.Imm(asm.R0, 32),
+	}
+	for range 2 {
+		p = append(p,
+			asm.Mov.Reg(asm.R1, asm.R0),
+			asm.RSh.Imm(asm.R1, 16),
+			asm.And.Imm(asm.R0, 0xffff),
+			asm.Add.Reg(asm.R0, asm.R1),
+		)
+	}
+	return append(p, asm.JNE.Imm(asm.R0, 0xffff, "pass"))
+}
+
 // readIPv6 reads an IPv6 header without extension headers (RFC 8200, Section 3).
 func readIPv6() asm.Instructions {
 	p := load(headerIPv6 + spiLen)
 	p[0] = p[0].WithSymbol("ipv6")
 	p = append(p,
+		header(asm.R1, 0, asm.Byte),
+		asm.RSh.Imm(asm.R1, 4),
+		asm.JNE.Imm(asm.R1, 6, "pass"),
 		header(asm.R1, protoOffset6, asm.Byte),
 		asm.JNE.Imm(asm.R1, protoESP, "pass"),
 		header(asm.R8, 4, asm.Half),

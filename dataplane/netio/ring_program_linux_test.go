@@ -20,7 +20,25 @@ func espFrame(v6 bool, spi uint32, size int) []byte {
 	if v6 {
 		binary.BigEndian.PutUint16(b[12:], etherIPv6)
 	}
-	return append(append(b, header...), espPacket(spi, size)...)
+	b = append(append(b, header...), espPacket(spi, size)...)
+	sumHeader(b)
+	return b
+}
+
+// sumHeader sets the checksum of an IPv4 header behind an Ethernet header.
+func sumHeader(b []byte) {
+	if binary.BigEndian.Uint16(b[12:]) != etherIPv4 {
+		return
+	}
+	header := b[headerEthernet:][:headerIPv4]
+	header[10], header[11] = 0, 0
+	sum := uint32(0)
+	for i := 0; i < headerIPv4; i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(header[i:]))
+	}
+	sum = sum>>16 + sum&0xffff
+	sum += sum >> 16
+	binary.BigEndian.PutUint16(header[10:], ^uint16(sum))
 }
 
 // TestProgramTakesOnlyOurs: the program takes whole packets of live SPIs to our addresses, and
@@ -77,10 +95,12 @@ func TestProgramTakesOnlyOurs(t *testing.T) {
 			"another protocol":  {100, func(b []byte) { b[ip+protocol]++ }, next},
 			"another EtherType": {100, func(b []byte) { b[13]++ }, next},
 			"for another host":  {100, func(b []byte) { b[0] = 2 }, next},
+			"another version":   {100, func(b []byte) { b[ip] += 0x10 }, next},
 			"longer than it is": {100, func(b []byte) { b[ip+3]++; b[ip+5]++ }, next},
 		} {
 			frame := espFrame(v6, spi, tt.size)
 			tt.change(frame)
+			sumHeader(frame)
 			if got := run(frame); got != tt.want {
 				t.Errorf("v6=%t, %s: verdict %d, want %d", v6, name, got, tt.want)
 			}
@@ -95,8 +115,26 @@ func TestProgramTakesOnlyOurs(t *testing.T) {
 		"options":            func(b []byte) { b[headerEthernet]++ },
 	} {
 		frame := espFrame(false, spi, 100)
-		if change(frame); run(frame) != next {
+		change(frame)
+		if sumHeader(frame); run(frame) != next {
 			t.Errorf("%s is taken", name)
+		}
+	}
+	for source := range 1 << 9 { // sums that carry, also twice
+		frame := espFrame(false, spi, 100)
+		frame[headerEthernet+12], frame[headerEthernet+13] = 0xff, byte(source)
+		frame[headerEthernet+14] = byte(source >> 1)
+		sumHeader(frame)
+		if run(frame) != tcxDrop {
+			t.Fatalf("not taken: % x", frame[:headerEthernet+headerIPv4])
+		}
+		taken++
+		for _, at := range []int{1, 8, 10, 11, 15} {
+			frame[headerEthernet+at] ^= 4
+			if run(frame) != next {
+				t.Fatalf("taken with a wrong checksum: % x", frame[:headerEthernet+headerIPv4])
+			}
+			frame[headerEthernet+at] ^= 4
 		}
 	}
 	if got := word(r.mem, ringHead).Load(); got != taken {

@@ -74,6 +74,7 @@ var rulesets = []struct{ name, chains, concerns string }{
 	{"all but some", "chain a { " + input + "meta l4proto != { tcp, udp } drop; }", "in"},
 	{"all but some and ESP", "chain a { " + input + "meta l4proto != { tcp, esp } drop; }", ""},
 	{"a named set", "set s { type inet_proto; elements = { tcp, esp }; }; chain a { " + input + "meta l4proto @s drop; }", "in"},
+	{"a set that empties by itself", "set s { type inet_proto; flags timeout; elements = { esp timeout 1h }; }; chain a { " + input + "policy drop; meta l4proto @s accept; }", "in"},
 	{"a source", "chain a { " + input + "ip saddr 192.0.2.7 drop; }", "in"},
 	{"a device", "chain a { " + input + "iifname \"eth7\" drop; }", "in"},
 	{"a source accepted", "chain a { " + input + "ip saddr 192.0.2.7 accept; iifname lo accept; ct state established accept; }", ""},

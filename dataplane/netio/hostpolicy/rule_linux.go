@@ -219,7 +219,7 @@ func (r *rule) lookup(a map[uint16][]byte) (truth, error) {
 	if to != nil && !byVerdict {
 		_, _ = r.load("lookup", false, to, value{})
 	}
-	plain := v.known != nil && s.flags&(unix.NFT_SET_INTERVAL|setConcat) == 0
+	plain := v.known != nil && s.flags&(unix.NFT_SET_INTERVAL|unix.NFT_SET_TIMEOUT|setConcat) == 0
 	if !plain && !byVerdict {
 		return maybe, nil
 	}

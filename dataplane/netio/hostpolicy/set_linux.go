@@ -16,7 +16,7 @@ type set struct {
 type element struct {
 	key     []byte
 	verdict *verdict // of a verdict map
-	odd     bool     // more than a single key, or it counts
+	odd     bool     // more than a single key, or it counts, or ends by itself
 }
 
 // Flags of sets and elements (linux/netfilter/nf_tables.h).
@@ -102,7 +102,7 @@ func parseElement(b []byte) (e element) {
 			e.verdict = parseVerdict(v)
 		case unix.NFTA_SET_ELEM_FLAGS:
 			e.odd = e.odd || number(v) != 0
-		case unix.NFTA_SET_ELEM_PAD, unix.NFTA_SET_ELEM_USERDATA, unix.NFTA_SET_ELEM_TIMEOUT, unix.NFTA_SET_ELEM_EXPIRATION:
+		case unix.NFTA_SET_ELEM_PAD, unix.NFTA_SET_ELEM_USERDATA:
 		default:
 			e.odd = true
 		}
