@@ -57,7 +57,7 @@ type Daemon struct {
 	RouteTable    int            // the first routing table; 0: chosen
 	RulePriority  int            // of the first rule; 0: chosen
 	NoOffloads    bool           // segmentation and checksums are done here, not by the kernel
-	FastPath      bool           // ESP as IP protocol 50 may pass by the kernel's IP stack
+	NoFastPath    bool           // ESP as IP protocol 50 does not pass by the kernel's IP stack
 	Bypass        []netip.Prefix // outside of all tunnels that have a larger remote network
 }
 

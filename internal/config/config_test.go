@@ -37,7 +37,7 @@ func TestDefaults(t *testing.T) {
 		got.NATPort != want.NATPort || got.DSCP != want.DSCP || got.Log != want.Log || got.JSONLog || got.Workers != 0 || got.Spin != 0 || got.MTU != 0 || got.Metrics != "" {
 		t.Errorf("daemon: got %+v, want %+v", got, want)
 	}
-	if d := c.Daemon; d.MTUMin != 576 || d.NoOffloads || d.Guard != GuardAuto || d.Mark != protect.DefaultMark || d.RouteTable != 0 || d.RulePriority != 0 || d.Bypass != nil {
+	if d := c.Daemon; d.MTUMin != 576 || d.NoOffloads || d.NoFastPath || d.Guard != GuardAuto || d.Mark != protect.DefaultMark || d.RouteTable != 0 || d.RulePriority != 0 || d.Bypass != nil {
 		t.Errorf("daemon: got %+v", d)
 	}
 	if len(c.Peers) != 1 || c.Children() != 1 {
@@ -131,7 +131,7 @@ mtu = 1380
 		d.Log != slog.LevelDebug || !d.JSONLog || d.Metrics != "127.0.0.1:9155" {
 		t.Errorf("daemon: got %+v", d)
 	}
-	if d.MTUMin != 600 || !d.NoOffloads || d.Guard != GuardRequire || d.Mark != (protect.Mark{Value: 0x1000, Mask: 0x3000}) || d.RouteTable != 900 || d.RulePriority != 32700 ||
+	if d.MTUMin != 600 || !d.NoOffloads || !d.NoFastPath || d.Guard != GuardRequire || d.Mark != (protect.Mark{Value: 0x1000, Mask: 0x3000}) || d.RouteTable != 900 || d.RulePriority != 32700 ||
 		!slices.Equal(d.Bypass, prefixes("10.4.0.16/28", "10.4.0.32/32")) {
 		t.Errorf("daemon: got %+v", d)
 	}

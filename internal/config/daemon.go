@@ -83,7 +83,7 @@ func (l *loader) readDaemon(root section, top bool) {
 	d.RouteTable = s.routeTable()
 	d.RulePriority = int(s.number("rule_priority", 0, 0, maxRulePriority))
 	d.NoOffloads = s.word("offloads", "auto", "none") == 1
-	d.FastPath = s.word("fast_path", "off", "auto") == 1
+	d.NoFastPath = s.word("fast_path", "auto", "off") == 1
 	l.top, l.bypass = s, s.networks("bypass")
 	d.Bypass = prefixesOf(l.bypass)
 	l.include(s)

@@ -14,7 +14,7 @@ func TestBadDaemon(t *testing.T) {
 		"no DSCP":          {withDaemon(`ike_dscp = 64`), []string{"ike_dscp = 64 is out of range; use 0 to 63"}},
 		"small mtu":        {withDaemon(`mtu = 100`), []string{"mtu = 100 is too small"}},
 		"small mtu_min":    {withDaemon(`mtu_min = 60`), []string{"a.toml:2: daemon: mtu_min = 60 is out of range; use 68 to 65535"}},
-		"fast path":        {withDaemon(`fast_path = "on"`), []string{`a.toml:2: daemon: fast_path = "on" is not valid; use one of off, auto`}},
+		"fast path":        {withDaemon(`fast_path = "on"`), []string{`a.toml:2: daemon: fast_path = "on" is not valid; use one of auto, off`}},
 		"offloads":         {withDaemon(`offloads = "gso"`), []string{`a.toml:2: daemon: offloads = "gso" is not valid; use one of auto, none`}},
 		"guard":            {withDaemon(`guard = "on"`), []string{`a.toml:2: daemon: guard = "on" is not valid; use one of auto, require, off`}},
 		"late rules":       {withDaemon(`rule_priority = 32701`), []string{`a.toml:2: daemon: rule_priority = 32701 is out of range; use 0 to 32700`}},

@@ -49,7 +49,7 @@ var (
 		{name: "mtu", kind: number, def: "0"},
 		{name: "mtu_min", kind: number, def: "576"},
 		{name: "offloads", kind: text, def: "auto"},
-		{name: "fast_path", kind: text, def: "off"},
+		{name: "fast_path", kind: text, def: "auto"},
 		{name: "guard", kind: text, def: "auto"},
 		{name: "bypass", kind: list},
 		{name: "mark", kind: text, def: protect.DefaultMark.String()},

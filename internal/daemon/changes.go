@@ -166,7 +166,7 @@ func restartKeys(a, b *config.Daemon) []string {
 	note("mtu", a.MTU == b.MTU)
 	note("mtu_min", a.MTUMin == b.MTUMin)
 	note("offloads", a.NoOffloads == b.NoOffloads)
-	note("fast_path", a.FastPath == b.FastPath)
+	note("fast_path", a.NoFastPath == b.NoFastPath)
 	note("guard", a.Guard == b.Guard)
 	note("mark", a.Mark == b.Mark)
 	note("route_table", a.RouteTable == b.RouteTable)
