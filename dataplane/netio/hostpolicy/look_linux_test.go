@@ -2,6 +2,7 @@ package hostpolicy
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -135,6 +136,34 @@ func TestRulesets(t *testing.T) {
 	}
 	if v := look(t, h); v != (Verdict{}) {
 		t.Errorf("without rules: %v", v)
+	}
+}
+
+// BenchmarkFirewall is the time of one look at many rules.
+func BenchmarkFirewall(b *testing.B) {
+	h, err := netlab.Need(b).Host("policy")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, rules := range []int{10, 1000} {
+		if err := rulesOf(h, "inet", "chain a { "+input+strings.Repeat("tcp dport 22 counter drop; ", rules)+"}"); err != nil {
+			b.Fatal(err)
+		}
+		b.Run(strconv.Itoa(rules), func(b *testing.B) {
+			if err := h.Do(func() error {
+				for b.Loop() {
+					if v := Firewall(nil); v != (Verdict{}) {
+						b.Fatal(v)
+					}
+				}
+				return nil
+			}); err != nil {
+				b.Fatal(err)
+			}
+		})
+		if err := h.NFT("delete table inet t"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -60,11 +60,16 @@ func (r *rule) eval(exprs []byte) (truth, error) {
 	return r.match, nil
 }
 
+// fields are the attributes of an expression, by their number.
+type fields [16][]byte
+
 // step evaluates one expression.
 func (r *rule) step(name string, data []byte) (truth, error) {
-	a := make(map[uint16][]byte)
+	var a fields
 	for kind, v := range attributes(data) {
-		a[kind] = v
+		if int(kind) < len(a) {
+			a[kind] = v
+		}
 	}
 	switch name {
 	case "meta":
@@ -83,15 +88,15 @@ func (r *rule) step(name string, data []byte) (truth, error) {
 	case "byteorder":
 		return r.load(name, false, a[unix.NFTA_BYTEORDER_DREG], value{})
 	case "bitwise":
-		return r.load(name, false, a[unix.NFTA_BITWISE_DREG], r.bitwise(a))
+		return r.load(name, false, a[unix.NFTA_BITWISE_DREG], r.bitwise(&a))
 	case "immediate":
 		return r.immediate(a[unix.NFTA_IMMEDIATE_DREG], a[unix.NFTA_IMMEDIATE_DATA])
 	case "cmp":
-		return r.compare(a)
+		return r.compare(&a)
 	case "range":
 		return maybe, nil
 	case "lookup":
-		return r.lookup(a)
+		return r.lookup(&a)
 	}
 	return never, fmt.Errorf("a rule that may concern ESP has %q", name)
 }
@@ -161,7 +166,7 @@ func (r *rule) header(base, offset, size uint32) value {
 var invalid = binary.NativeEndian.AppendUint32(nil, 1)
 
 // bitwise returns what is known after an operation: only that no packet is in the state invalid.
-func (r *rule) bitwise(a map[uint16][]byte) value {
+func (r *rule) bitwise(a *fields) value {
 	mask, xor := dataOf(a[unix.NFTA_BITWISE_MASK]), dataOf(a[unix.NFTA_BITWISE_XOR])
 	v := r.regs[register(a[unix.NFTA_BITWISE_SREG])]
 	if v.state && number(a[nftaBitwiseOp]) == 0 && bytes.Equal(mask, invalid) && bytes.Equal(xor, make([]byte, 4)) {
@@ -187,7 +192,7 @@ func (r *rule) immediate(to, data []byte) (truth, error) {
 }
 
 // compare compares a register with a constant.
-func (r *rule) compare(a map[uint16][]byte) (truth, error) {
+func (r *rule) compare(a *fields) (truth, error) {
 	v, with := r.regs[register(a[unix.NFTA_CMP_SREG])], dataOf(a[unix.NFTA_CMP_DATA])
 	if v.known == nil || len(with) != len(v.known) {
 		return maybe, nil
@@ -205,7 +210,7 @@ func (r *rule) compare(a map[uint16][]byte) (truth, error) {
 }
 
 // lookup looks a register up in a set, or in a map of verdicts.
-func (r *rule) lookup(a map[uint16][]byte) (truth, error) {
+func (r *rule) lookup(a *fields) (truth, error) {
 	name, v := text(a[unix.NFTA_LOOKUP_SET]), r.regs[register(a[unix.NFTA_LOOKUP_SREG])]
 	to := a[unix.NFTA_LOOKUP_DREG]
 	s, err := r.rules.set(r.table, name)

@@ -8,7 +8,8 @@ import (
 const (
 	mostChains   = 1 << 14
 	mostRules    = 1 << 14
-	mostElements = 1 << 14 // messages with elements of one set, each of which holds many
+	mostSets     = 1 << 14 // of a table
+	mostElements = 1 << 10 // of a set that is looked into
 )
 
 // A tableKey names a table of nftables; names are unique in their family only.
@@ -37,13 +38,14 @@ type chainKey struct {
 type ruleset struct {
 	chains map[chainKey]*chain
 	bases  []*chain
-	sets   map[chainKey]*set // those that were looked at
+	sets   map[chainKey]*set // of the tables that were looked at
+	tables map[tableKey]bool // these
 }
 
 // readRuleset reads the ruleset of the calling thread's network namespace, without inet tables of
 // the names in own.
 func readRuleset(own map[string]bool) (*ruleset, error) {
-	r := &ruleset{chains: make(map[chainKey]*chain), sets: make(map[chainKey]*set)}
+	r := &ruleset{chains: make(map[chainKey]*chain), sets: make(map[chainKey]*set), tables: make(map[tableKey]bool)}
 	err := nftables(unix.NFT_MSG_GETCHAIN, unix.NFPROTO_UNSPEC, mostChains, nil, func(family uint8, b []byte) {
 		if c := parseChain(family, b); !c.table.in(own) {
 			r.chains[chainKey{c.table, c.name}] = c

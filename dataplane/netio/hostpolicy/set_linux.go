@@ -29,38 +29,38 @@ const (
 	setAttrExpr, setAttrExprs = 0x11, 0x12
 )
 
-// set returns a set of a table.
+// set returns a set of a table. All sets of a table are read together.
 func (r *ruleset) set(t tableKey, name string) (*set, error) {
-	k := chainKey{t, name}
-	if s := r.sets[k]; s != nil {
-		return s, nil
-	}
-	var s *set
-	err := nftables(unix.NFT_MSG_GETSET, t.family, mostChains, []*nl.RtAttr{nl.NewRtAttr(unix.NFTA_SET_TABLE, nl.ZeroTerminated(t.name))}, func(_ uint8, b []byte) {
-		found := &set{}
-		mine := false
-		for kind, v := range attributes(b) {
-			switch kind {
-			case unix.NFTA_SET_NAME:
-				mine = text(v) == name
-			case unix.NFTA_SET_FLAGS:
-				found.flags |= number(v)
-			case setAttrExpr, setAttrExprs:
-				found.flags |= setExpr
-			}
+	if !r.tables[t] {
+		attrs := []*nl.RtAttr{nl.NewRtAttr(unix.NFTA_SET_TABLE, nl.ZeroTerminated(t.name))}
+		if err := nftables(unix.NFT_MSG_GETSET, t.family, mostSets, attrs, func(_ uint8, b []byte) {
+			name, s := parseSet(b)
+			r.sets[chainKey{t, name}] = s
+		}); err != nil {
+			return nil, err
 		}
-		if mine {
-			s = found
-		}
-	})
-	if err == nil && s == nil {
-		err = errGone
+		r.tables[t] = true
 	}
-	if err != nil {
-		return nil, err
+	s := r.sets[chainKey{t, name}]
+	if s == nil {
+		return nil, errGone
 	}
-	r.sets[k] = s
 	return s, nil
+}
+
+func parseSet(b []byte) (name string, s *set) {
+	s = &set{}
+	for kind, v := range attributes(b) {
+		switch kind {
+		case unix.NFTA_SET_NAME:
+			name = text(v)
+		case unix.NFTA_SET_FLAGS:
+			s.flags |= number(v)
+		case setAttrExpr, setAttrExprs:
+			s.flags |= setExpr
+		}
+	}
+	return name, s
 }
 
 // elementsOf returns the elements of a set.
@@ -76,15 +76,22 @@ func (r *ruleset) elementsOf(t tableKey, name string) ([]element, error) {
 		nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_TABLE, nl.ZeroTerminated(t.name)),
 		nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_SET, nl.ZeroTerminated(name)),
 	}
+	n := 0
 	err = nftables(unix.NFT_MSG_GETSETELEM, t.family, mostElements, attrs, func(_ uint8, b []byte) {
 		for kind, list := range attributes(b) {
-			if kind == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-				for _, e := range attributes(list) {
+			if kind != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+				continue
+			}
+			for _, e := range attributes(list) {
+				if n++; n <= mostElements {
 					s.elements = append(s.elements, parseElement(e))
 				}
 			}
 		}
 	})
+	if err == nil && n > mostElements {
+		err = errLarge
+	}
 	s.read = err == nil
 	return s.elements, err
 }

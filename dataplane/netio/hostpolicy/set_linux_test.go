@@ -2,10 +2,42 @@ package hostpolicy
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
+
+// A set with more elements than the bound is not looked into.
+func TestLargeSet(t *testing.T) {
+	h := newHost(t)
+	for n, want := range map[int]error{mostElements: nil, mostElements + 1: errLarge} {
+		var list strings.Builder
+		for i := range n {
+			fmt.Fprintf(&list, "%s%d : drop", []string{", ", ""}[max(0, 1-i)], i+1)
+		}
+		if err := rulesOf(h, "inet", "map m { type mark : verdict; elements = { "+list.String()+" }; }"); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Do(func() error {
+			r, err := readRuleset(nil)
+			if err != nil {
+				return err
+			}
+			got, err := r.elementsOf(tableKey{unix.NFPROTO_INET, "t"}, "m")
+			if !errors.Is(err, want) || want == nil && len(got) != n {
+				t.Errorf("of %d elements there are %d: %v", n, len(got), err)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.NFT("delete table inet t"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 // Sets have their flags and elements, and those of maps their verdicts.
 func TestSets(t *testing.T) {
