@@ -49,8 +49,8 @@ type ringMaps struct {
 // ringProgram returns the program that runs for each packet that comes to a device, before the IP
 // stack. It takes packets of IP protocol 50 whose SPI is live and whose destination is ours, and
 // leaves everything else to who comes next: what is not for this host, fragments, options, other
-// tags, what is too large, what has no ring, a wrong checksum. A packet that it takes is in the ring, or lost where
-// the ring is full: if that one went by the socket, it would be overtaken.
+// tags, what is too large, what has no ring, a wrong checksum. A packet that it takes is in the
+// ring, or lost where the ring is full: if that one went by the socket, it would be overtaken.
 //
 // R6 is the packet, R7 its SPI and then the ring, R8 its length without the IP header, R9 the
 // offset of its ESP header.
