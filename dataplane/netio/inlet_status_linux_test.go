@@ -1,6 +1,8 @@
 package netio
 
 import (
+	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -34,5 +36,27 @@ func TestWithoutCapability(t *testing.T) {
 	}
 	if in := recv(t, p.netB.Ports()[0], nil); len(in.Data) != 100 || p.netB.Counters()["net_ring"] != 0 {
 		t.Errorf("%d octets came", len(in.Data))
+	}
+}
+
+// TestFastPathIsTold: a change is logged once with its reason, and one that comes soon after another
+// when that was a while ago.
+func TestFastPathIsTold(t *testing.T) {
+	var log lines
+	i := &inlet{net: &Net{log: slog.New(slog.NewTextHandler(&log, nil))}}
+	i.tell()
+	i.tell()
+	if log.count("received=\"past the IP stack\"", "sent=\"past the IP stack\"") != 1 {
+		t.Errorf("told\n%s", log.text.String())
+	}
+	i.out = errors.New("a rule")
+	if i.tell(); log.count("a rule") != 0 {
+		t.Error("a change is told at once after another")
+	}
+	i.told.at = i.told.at.Add(-tellLeast)
+	i.tell()
+	i.tell()
+	if log.count("received=\"past the IP stack\"", "sent=\"by the raw socket: a rule\"") != 1 {
+		t.Errorf("told\n%s", log.text.String())
 	}
 }
