@@ -39,8 +39,8 @@ func TestWithoutCapability(t *testing.T) {
 	}
 }
 
-// TestFastPathIsTold: a change is logged once with its reason, and one that comes soon after another
-// when that was a while ago.
+// TestFastPathIsTold: a change is logged once with its reason, and one that comes soon after
+// another when that was a while ago.
 func TestFastPathIsTold(t *testing.T) {
 	var log lines
 	i := &inlet{net: &Net{log: slog.New(slog.NewTextHandler(&log, nil))}}
