@@ -75,6 +75,7 @@ type Engine struct {
 	pairs       *child.Table
 	unprotected unprotectedLimits
 	counts      map[string]uint64
+	configured  bool // there was a SetPeers
 	stopping    bool
 	stopped     timer.Timer
 	sweep       sweep

@@ -23,6 +23,10 @@ const maxInit = 8 << 10
 // initRequest answers an IKE_SA_INIT request. It keeps state only if all of the request is
 // acceptable.
 func (e *Engine) initRequest(d Datagram, h wire.Header) {
+	if !e.configured { // a refusal would make callers wait; a request without an answer comes again
+		e.count("ike_not_configured")
+		return
+	}
 	if h.MessageID != 0 || !h.Initiator || len(d.Data) > maxInit {
 		e.count("ike_malformed")
 		return

@@ -153,3 +153,17 @@ func TestCookieBeforeWork(t *testing.T) {
 		a.up() // with a cookie, if the group is dear
 	}
 }
+
+// TestCallerDuringTheStart: who calls a gateway that does not have its peers yet, since there are
+// many, is not refused, and gets in once they are there.
+func TestCallerDuringTheStart(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.right.late = true })
+	ref := p.left.connect("")
+	if p.drive(300 * time.Millisecond); p.left.answered[ref] || p.right.e.Counters()["ike_not_configured"] != 1 {
+		p.fatalf("answered: %v, %v", p.left.done[ref], p.right.e.Counters())
+	}
+	p.right.handle(SetPeers{Peers: p.right.peers})
+	p.drive(2 * time.Second)
+	p.wantDone(p.left, ref, "")
+	p.wantTunnel()
+}

@@ -57,6 +57,7 @@ type testSide struct {
 	name   string
 	addrs  []netip.Addr
 	nat    *natBox
+	late   bool // start gives the engine no peers
 	e      *Engine
 	life   int // counts restarts: what an earlier life computed is not delivered
 	peers  []Peer
@@ -127,7 +128,9 @@ func (s *testSide) start() {
 	config.LocalAddr, config.HasAddr = s.addrFor, s.hasAddr
 	s.stopped = false
 	s.e = New(config, s.p.now)
-	s.handle(SetPeers{Peers: slices.Clone(s.peers)})
+	if !s.late {
+		s.handle(SetPeers{Peers: slices.Clone(s.peers)})
+	}
 }
 
 // kill is kill -9: SAs and all are gone without a word; start begins the next life.

@@ -14,6 +14,7 @@ func (e *Engine) setPeers(list []Peer) {
 		return
 	}
 	defer e.endPlan()
+	e.configured = true
 	old := e.peers
 	e.peers = newPeerTable()
 	e.peers.dirty, e.peers.lastPlace = old.dirty, old.lastPlace
