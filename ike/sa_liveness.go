@@ -58,21 +58,16 @@ func (l *livenessCheck) schedule() {
 
 // rules returns what the configuration and the IKE SA's path and state ask for.
 func (l *livenessCheck) rules() liveness.Rules {
-	return liveness.Rules{DPD: l.sa.party.cfg.DPD, Idle: l.outdated() || l.sa.party.prioritized(), KeepMapping: l.keepsNATOpen(), Replaceable: l.sa.party.canConnect()}
+	return liveness.Rules{DPD: l.sa.party.cfg.DPD, Idle: l.doubled() || l.sa.party.prioritized(), KeepMapping: l.keepsNATOpen(), Replaceable: l.sa.party.canConnect()}
 }
 
-// outdated reports whether the same peer has a newer IKE SA with us. If it has given up this one
-// without our hearing of it, no packet is sent on this one that would show it.
-func (l *livenessCheck) outdated() bool {
-	for _, o := range slices.Backward(l.sa.party.sas) {
-		if o == l.sa {
-			return false
-		}
-		if o.usable() && o.sameIdentity(l.sa) {
-			return true
-		}
-	}
-	return false
+// doubled reports whether the same peer has another IKE SA with us. If it has given up this one
+// without our hearing of it, no packet is sent on this one that would show it. Of two that were
+// begun at about the same time this may be either.
+func (l *livenessCheck) doubled() bool {
+	return slices.ContainsFunc(l.sa.party.sas, func(o *ikeSA) bool {
+		return o != l.sa && o.usable() && o.sameIdentity(l.sa)
+	})
 }
 
 // keepsNATOpen reports whether we send keepalives: only the side behind the NAT does (RFC 3948,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"culvert/ike/child"
+	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
@@ -188,4 +189,41 @@ func TestRestartOfWhatWasAskedFor(t *testing.T) {
 // policyOf returns the engine's policy of a child of the first peer.
 func (s *testSide) policyOf(name string) *child.Policy {
 	return s.e.peers.order[0].party.policyNamed(name)
+}
+
+// TestDeleteOfARedundantIKESAIsLost: after both sides connected at once, the Delete of one IKE SA
+// is lost with all its repetitions. No packets are sent on it that would show that, whichever was
+// begun first, so the peer checks it.
+func TestDeleteOfARedundantIKESAIsLost(t *testing.T) {
+	lost := 0
+	for seed := uint64(1); seed <= 8; seed++ {
+		p := newPair(t, seed, func(p *testPair) {
+			for _, s := range p.sides() { // the Delete is repeated until the redundant Child SA is gone
+				s.peers[0].DPD, s.peers[0].Retransmit = 30*time.Second, window.RetransmitPlan{First: 4 * time.Second, Factor: 2, Tries: 5}
+			}
+		})
+		link := p.link
+		p.link = func(pk *testPacket) []time.Duration {
+			for _, s := range pk.from.e.sas.bySPI {
+				if pk.msg != nil && !pk.msg.hdr.Response && s.state == saClosing && s.spi.I == pk.msg.hdr.InitiatorSPI {
+					lost++
+					return nil
+				}
+			}
+			return link(pk)
+		}
+		p.left.connect("lan")
+		p.right.connect("lan")
+		p.drive(12 * time.Minute)
+		for _, s := range p.sides() {
+			if n := len(s.e.sas.bySPI); n != 1 {
+				p.violated("%s has %d IKE SAs at rest", s.name, n)
+			}
+		}
+		p.wantSound()
+		p.wantTunnel()
+	}
+	if lost == 0 {
+		t.Error("nothing was lost")
+	}
 }
