@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -144,6 +145,20 @@ func TestLayouts(t *testing.T) {
 				t.Errorf("%s, %s: %+v", doc.Layout, k.name, s)
 			}
 		}
+	}
+}
+
+func TestRemoteOf(t *testing.T) {
+	seen := map[netip.Addr]bool{}
+	for i := range MaxPeers {
+		a := remoteOf(i)
+		if last := a.As4()[3]; seen[a] || last == 0 || last == 255 || !netip.MustParsePrefix(rightNet).Contains(a) {
+			t.Fatalf("tunnel %d has %s", i, a)
+		}
+		seen[a] = true
+	}
+	if remoteOf(0) != rightLAN {
+		t.Errorf("the first tunnel has %s", remoteOf(0))
 	}
 }
 

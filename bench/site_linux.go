@@ -41,10 +41,10 @@ type Subject interface {
 // A Multiplier is a subject that can make several tunnels: one for each remoteOf.
 type Multiplier interface{ MakesMany() }
 
-// remoteOf returns the remote address of a tunnel, from 0 on. The first is rightLAN.
+// remoteOf returns the remote address of a tunnel, from 0 on: the first is rightLAN, and none is the
+// first or last of a /24, which may be its broadcast address.
 func remoteOf(tunnel int) netip.Addr {
-	n := tunnel + 1
-	return netip.AddrFrom4([4]byte{10, 2, byte(n >> 8), byte(n)})
+	return netip.AddrFrom4([4]byte{10, 2, byte(tunnel / 254), byte(tunnel%254 + 1)})
 }
 
 // A joined is a running subject in namespaces of its own.
