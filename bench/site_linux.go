@@ -41,8 +41,8 @@ type Subject interface {
 // A Multiplier is a subject that can make several tunnels: one for each remoteOf.
 type Multiplier interface{ MakesMany() }
 
-// remoteOf returns the remote address of a tunnel, from 0 on: the first is rightLAN, and none is the
-// first or last of a /24, which may be its broadcast address.
+// remoteOf returns the remote address of a tunnel, from 0 on: the first is rightLAN, and none is
+// the first or last of a /24, which may be its broadcast address.
 func remoteOf(tunnel int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 2, byte(tunnel / 254), byte(tunnel%254 + 1)})
 }
