@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -48,6 +47,46 @@ type sad struct {
 	count  int // of taken slots
 }
 
+// A sadTable is the chunks at one time, by their numbers. A number whose chunk was not split off
+// yet has the chunk that it is to be split from.
+type sadTable struct {
+	mask   uint32 // of the numbers: one less than how many there are
+	chunks []*sadChunk
+	count  int // of different chunks: those whose numbers are below
+}
+
+type sadChunk struct {
+	pairs [sadChunkSlots]atomic.Pointer[pair] // installed
+	taken [sadChunkSlots]uint32               // the SPIs handed out or claimed, 0: free; under the lock
+	count int                                 // of taken slots; under the lock
+}
+
+func (t *sadTable) chunk(spi uint32) *sadChunk { return t.chunks[spi>>sadSlotBits&t.mask] }
+
+func (t *sadTable) size() int { return t.count * sadChunkSlots }
+
+// get returns the pair of an SPI, or nil if its slot has none or that of another.
+func (t *sadTable) get(spi uint32) *pair {
+	if p := t.chunk(spi).pairs[spi%sadChunkSlots].Load(); p != nil && p.sa.SPIIn == spi {
+		return p
+	}
+	return nil
+}
+
+// getAll sets found to the pairs of SPIs, as get returns them. The loads of one SPI do not wait for
+// those of another, as they do when each packet is carried before the next is looked up: with many
+// peers they come from memory.
+func (t *sadTable) getAll(spis []uint32, found []*pair) {
+	for i, spi := range spis {
+		found[i] = t.chunk(spi).pairs[spi%sadChunkSlots].Load()
+	}
+	for i, spi := range spis {
+		if p := found[i]; p != nil && p.sa.SPIIn != spi {
+			found[i] = nil
+		}
+	}
+}
+
 func newSAD() *sad {
 	s := &sad{random: rand.Reader}
 	s.table.Store(&sadTable{chunks: []*sadChunk{new(sadChunk)}, count: 1})
@@ -89,43 +128,6 @@ func (s *sad) findElsewhere(spi uint32) *pair {
 		return (*m)[spi]
 	}
 	return nil
-}
-
-// Bounds of the search for an SPI: the number of random ones tried, and the number of chunks
-// examined for each if it must name a worker. Only a nearly full table of the largest size needs
-// more than a few slots.
-const (
-	sadDraws = 64
-	sadLooks = 4
-	anyRest  = -1 // of an SPI modulo the number of workers
-)
-
-// alloc returns an SPI whose slot is free and whose value is rest modulo the number of workers,
-// unless rest is anyRest.
-func (s *sad) alloc(rest, workers int) (uint32, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.table.Load()
-	if s.count*sadFullness >= t.size()*sadFull && t.count < sadMaxChunks {
-		t = s.grow()
-	}
-	if s.count >= t.size() {
-		return 0, errSADFull
-	}
-	for range sadDraws {
-		var b [4]byte
-		if _, err := io.ReadFull(s.random, b[:]); err != nil {
-			return 0, fmt.Errorf("dataplane: choosing an SPI: %w", err)
-		}
-		spi, ok := t.nearestFree(binary.BigEndian.Uint32(b[:]), rest, workers)
-		if !ok || spi < minSPI || s.isForeign(spi) {
-			continue
-		}
-		s.take(t, spi)
-		s.reserved.Store(spi, nil)
-		return spi, nil
-	}
-	return 0, errSADFull
 }
 
 // grow adds a chunk to the table, and returns the new table.
