@@ -27,7 +27,8 @@ type halfOpen struct {
 	request, public uint16 // lengths of parts of data
 	choice, seed    uint8  // likewise
 	encap           EncapMode
-	peerFragments   bool // the peer supports fragments
+	able            abilities // that the response announces
+	peerFragments   bool      // the peer supports fragments
 	fragment        uint16
 }
 

@@ -82,6 +82,7 @@ func (x *initExchange) send(s *ikeSA) {
 	}
 	ps = append(ps, &wire.SA{Proposals: su.init.offers}, &wire.KE{Group: su.init.group, Data: su.init.ke.Public()}, &wire.Nonce{Data: su.nonces.Ni})
 	ps = append(ps, initNotifies(s.spi, s.net.Path, su.terms)...)
+	ps = append(ps, s.ownAbilities().payload()...)
 	ps = append(ps, s.party.announceCredential()...)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, Exchange: wire.IKESAInit, Initiator: true}, Payloads: ps}
 	su.request = m.AppendTo(nil)
@@ -280,6 +281,7 @@ func (x *initExchange) finish(s *ikeSA, from ipsec.Path, chosen wire.Proposal, p
 	s.keys = keys
 	s.e.timers.Stop(&s.setup.init.grace)
 	s.answered()
+	s.net.able = s.ownAbilities() & abilitiesIn(ps)
 	s.net.detect(s.setup.terms.encap, from, ps)
 	if _, ok := wire.FindNotify(ps, wire.FragmentationSupported); ok {
 		s.keys.fragment = s.setup.terms.fragment

@@ -14,7 +14,7 @@ import (
 	"culvert/ike/wire"
 )
 
-const initPayloads = "SA, KE(x25519), Nonce, N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP), N(IKEV2_FRAGMENTATION_SUPPORTED)"
+const initPayloads = "SA, KE(x25519), Nonce, N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP), N(IKEV2_FRAGMENTATION_SUPPORTED), V"
 
 // The exchanges of RFC 7296, Section 1.2, and no other messages.
 func TestConnectDialogue(t *testing.T) {

@@ -45,7 +45,7 @@ var packOurs = sync.OnceValue(func() *packBefore {
 		&wire.SA{Proposals: suite.DefaultIKEProposals()},
 		&wire.KE{Group: wire.GroupX25519, Data: random(suite.PublicSize(wire.GroupX25519))}, &wire.Nonce{Data: random(nonceLen)},
 		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: random(20)}, &wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: random(20)},
-		&wire.Notify{Kind: wire.FragmentationSupported},
+		&wire.Notify{Kind: wire.FragmentationSupported}, &wire.VendorID{Data: ableUDP.octets()},
 	}}
 	p := &packBefore{data: m.AppendTo(nil)[spiLen:]}
 	for at := len(p.data) - minCopy; at >= 0; at-- { // the first place counts

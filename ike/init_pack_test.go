@@ -29,7 +29,7 @@ func initOctets(offers []wire.Proposal, group wire.TransformID, more ...wire.Pay
 	m := wire.Message{Header: wire.Header{InitiatorSPI: 77, Exchange: wire.IKESAInit, Initiator: true}, Payloads: []wire.Payload{
 		&wire.SA{Proposals: offers}, &wire.KE{Group: group, Data: octets(suite.PublicSize(group))}, &wire.Nonce{Data: octets(32)},
 		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: octets(20)}, &wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: octets(20)},
-		&wire.Notify{Kind: wire.FragmentationSupported}}}
+		&wire.Notify{Kind: wire.FragmentationSupported}, &wire.VendorID{Data: ableUDP.octets()}}}
 	m.Payloads = append(m.Payloads, more...)
 	return m.AppendTo(nil)
 }
@@ -51,7 +51,7 @@ func TestPackRequest(t *testing.T) {
 	}{
 		{"ours", initOctets(ours, wire.GroupX25519), 144},
 		{"ours with the group that was asked for", initOctets(ours, wire.GroupMODP4096), 640},
-		{"ours with a cookie", initOctets(ours, wire.GroupX25519, &wire.Notify{Kind: wire.Cookie, Data: noise[:32]}), 184},
+		{"ours with a cookie", initOctets(ours, wire.GroupX25519, &wire.Notify{Kind: wire.Cookie, Data: noise[:32]}), 192},
 		{"another offer", initOctets([]wire.Proposal{others}, wire.GroupMODP2048), 416},
 		{"a header", make([]byte, 28), 20},
 		{"zeros", make([]byte, maxInit), 208},

@@ -83,6 +83,9 @@ func (h *halfOpen) spis() spiPair {
 func (h *halfOpen) setTerms(terms initTerms, request []wire.Payload) {
 	h.encap, h.fragment = terms.encap, uint16(min(terms.fragment, math.MaxUint16))
 	_, h.peerFragments = wire.FindNotify(request, wire.FragmentationSupported)
+	if abilitiesIn(request) != 0 && !h.path.Stream() {
+		h.able = terms.abilities()
+	}
 }
 
 // fragments returns the size of fragments, if both sides support them, or 0.
@@ -100,6 +103,7 @@ func (h *halfOpen) response() []byte {
 		&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: h.publicValue()}, &wire.Nonce{Data: h.nonce()},
 	}
 	ps = append(ps, initNotifies(h.spis(), h.path, initTerms{h.encap, int(h.fragment)})...)
+	ps = append(ps, h.able.payload()...)
 	m := wire.Message{
 		Header:   wire.Header{InitiatorSPI: h.spis().I, ResponderSPI: h.spi, Exchange: wire.IKESAInit, Response: true},
 		Payloads: append(ps, h.credential()...),

@@ -47,6 +47,33 @@ func TestInitRecord(t *testing.T) {
 	}
 }
 
+// TestAbilitiesOfRecord answers an announcement of abilities, and no other request, with ours.
+func TestAbilitiesOfRecord(t *testing.T) {
+	udp := ipsec.UDPPath(netip.MustParseAddrPort("192.0.2.1:500"), netip.MustParseAddrPort("192.0.2.2:500"))
+	stream := ipsec.NewPath(&ipsec.Transport{Stream: true}, udp.Local(), udp.Remote(), 1)
+	for _, c := range []struct {
+		what    string
+		encap   EncapMode
+		path    ipsec.Path
+		request []wire.Payload
+		want    abilities
+	}{
+		{"ours", EncapAuto, udp, ableUDP.payload(), ableUDP},
+		{"of another culvert, with abilities that we do not know", EncapAuto, udp, abilities(0x80).payload(), ableUDP},
+		{"none", EncapAuto, udp, nil, 0},
+		{"another vendor's", EncapAuto, udp, []wire.Payload{&wire.VendorID{Data: []byte("somebody else's vendor ID")}}, 0},
+		{"cut", EncapAuto, udp, []wire.Payload{&wire.VendorID{Data: []byte(abilitiesVendorID)}}, 0},
+		{"encapsulation forbidden here", EncapNever, udp, ableUDP.payload(), 0},
+		{"always encapsulated", EncapAlways, udp, ableUDP.payload(), 0},
+		{"on a stream", EncapAuto, stream, ableUDP.payload(), 0},
+	} {
+		h := halfOpen{path: c.path}
+		if h.setTerms(initTerms{encap: c.encap}, c.request); h.able != c.want {
+			t.Errorf("%s: the response announces %b, want %b", c.what, h.able, c.want)
+		}
+	}
+}
+
 // TestTermsOfRecord keeps what was announced.
 func TestTermsOfRecord(t *testing.T) {
 	supports := []wire.Payload{&wire.Notify{Kind: wire.FragmentationSupported}}

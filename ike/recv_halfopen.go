@@ -170,7 +170,9 @@ func (t *halfOpens) promote(half *halfOpen) *ikeSA {
 	s.spi, s.half = half.spis(), half
 	s.life.born = t.clock.Add(half.since)
 	s.net.Path = half.path
-	s.net.detect(half.encap, half.path, parsedRequest(s.setup.request))
+	request := parsedRequest(s.setup.request)
+	s.net.able = half.able & abilitiesIn(request)
+	s.net.detect(half.encap, half.path, request)
 	s.keys, late.keys = late.keys, saKeys{}
 	clear(half.skeyseed())
 	s.setup.nonces, s.setup.response = s.keys.nonces, half.response()

@@ -14,8 +14,9 @@ type network struct {
 	system  netip.Addr // our address at the time, if the system chose it
 	nat     NATState
 	encap   encapsulation
-	follows bool // the peer announced that it follows us to another address
-	unsaid  bool // the peer does not know our present address yet
+	able    abilities // of both sides
+	follows bool      // the peer announced that it follows us to another address
+	unsaid  bool      // the peer does not know our present address yet
 	moves   moveLimit
 	check   *pathCheck // nil before the first one
 }

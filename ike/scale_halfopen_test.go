@@ -57,7 +57,7 @@ func (c *crush) begin(i int) {
 	m := wire.Message{Header: wire.Header{InitiatorSPI: wire.SPI(i + 1), MajorVersion: 2, Exchange: wire.IKESAInit, Initiator: true}, Payloads: []wire.Payload{
 		&wire.SA{Proposals: c.offers}, &wire.KE{Group: wire.GroupX25519, Data: octets(len(c.ke))}, &wire.Nonce{Data: octets(32)},
 		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: octets(20)}, &wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: octets(20)},
-		&wire.Notify{Kind: wire.FragmentationSupported}}}
+		&wire.Notify{Kind: wire.FragmentationSupported}, &wire.VendorID{Data: ableUDP.octets()}}}
 	data := m.AppendTo(nil)
 	c.size = len(data)
 	c.one(c.right, Datagram{Path: c.path(i), Data: data})
