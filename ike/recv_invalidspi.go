@@ -18,11 +18,12 @@ import (
 const minAnsweredESP = 48
 
 // answerESP sends INVALID_SPI to the sender of an ESP packet, whose address may be forged. A peer
-// whose IKE SA is there is asked by that instead.
+// whose IKE SA is there is asked by that first. If it has all that are known, the packet is of yet
+// another one with that address.
 func (e *Engine) answerESP(in UnknownSPI) {
 	to := e.pathForIKE(in.Path)
 	if in.Size < minAnsweredESP || !e.mayAnswer(to) || slices.ContainsFunc(e.sas.byAddr[to.Remote().Addr()], func(s *ikeSA) bool {
-		return s.isEstablished() && (s.net.Remote() == to.Remote() || !in.Path.Encapsulated())
+		return s.isEstablished() && (s.net.Remote() == to.Remote() || !in.Path.Encapsulated()) && !s.live.Vouched(e.handling.now)
 	}) {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/ike/budget"
+	"culvert/ike/liveness"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
@@ -145,6 +146,25 @@ func TestTokenBesideInvalidSPI(t *testing.T) {
 		a.inject(a.left, a.right.home(), m.AppendTo(nil))
 		if a.main.state.ended() != right {
 			a.fatalf("with a right token (%v) the IKE SA is %v", right, a.main.state)
+		}
+	}
+}
+
+// ESP comes from a peer that has all IKE SAs with its address: it is of yet another one, which was
+// lost. After a check that the peer answered, and only then, INVALID_SPI tells so.
+func TestInvalidSPIToAVouchedPeer(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	stray := UnknownSPI{Path: ipsec.RawPath(p.right.addrs[0], p.left.addrs[0]), SPI: 7, Size: 100}
+	for i, c := range []struct {
+		pause            time.Duration
+		checks, answered int
+	}{{0, 1, 0}, {0, 1, 0}, {2 * rtt, 1, 1}, {liveness.HintInterval, 2, 1}, {2 * rtt, 2, 2}} {
+		p.drive(c.pause)
+		p.right.handle(stray)
+		checks, answered := p.right.requests(wire.Informational), int(p.right.e.Counters()["ike_invalid_spi_sent"])
+		if checks -= answered; checks != c.checks || answered != c.answered {
+			p.fatalf("packet %d: %d checks and %d INVALID_SPI", i+1, checks, answered)
 		}
 	}
 }

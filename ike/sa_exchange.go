@@ -61,13 +61,17 @@ func (s *ikeSA) run(x exchange) {
 	x.start(s)
 }
 
-// done ends the current exchange, and starts the next one.
+// done ends the current exchange, and starts the next one. A peer that is still doubted is checked
+// by another.
 func (s *ikeSA) done(x exchange) {
 	if !s.work.Done(x) {
 		return
 	}
 	s.e.touch(s.party)
 	s.startNext()
+	if s.live.Doubted() {
+		s.live.probe()
+	}
 }
 
 // holds reports whether x is still the current exchange. A computation may return when the IKE SA

@@ -540,3 +540,32 @@ func TestRequestFromBeforeTheRestart(t *testing.T) {
 	p.drive(2 * time.Minute) // the old IKE SA ends
 	p.wantTunnel()
 }
+
+// A response that the peer sent right before it was killed comes after the sign of its restart. It
+// does not prove that the peer has the IKE SA: another request is sent.
+func TestResponseFromBeforeTheRestart(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		p.left.peers[0].Children[0].Start, p.right.peers[0].Remote = StartBoot, nil
+	})
+	p.up()
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if m := pk.msg; m != nil && pk.from == p.right && m.hdr.Response && m.protected {
+			return []time.Duration{200 * time.Millisecond}
+		}
+		return link(pk)
+	}
+	p.left.probe(p.left.main())
+	p.drive(rtt)
+	p.right.kill()
+	p.right.start()
+	for id := range p.left.plane.sas {
+		p.left.handle(Hint{ID: id})
+	}
+	p.drive(3 * time.Second)
+	if n := len(p.right.plane.sas); n != 1 {
+		p.fatalf("right has %d Child SAs", n)
+	}
+	p.drive(2 * time.Minute) // the old IKE SA ends
+	p.wantTunnel()
+}

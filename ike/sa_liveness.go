@@ -30,9 +30,8 @@ func (l *livenessCheck) noteSent() { l.Sent(l.sa.e.handling.now) }
 
 // noteReceived notes a fresh authentic message: a response, or a request.
 func (l *livenessCheck) noteReceived(response bool) {
-	if now := l.sa.e.handling.now; response {
-		l.Received(now)
-	} else if !l.Requested(now) {
+	now := l.sa.e.handling.now
+	if response && !l.Responded(now, l.asked) || !response && !l.Requested(now) {
 		return
 	}
 	l.sa.party.heard()

@@ -21,7 +21,7 @@ const (
 	// HintInterval is the least time between two checks that unprotected messages cause (RFC 7296,
 	// Section 2.21.4).
 	HintInterval = 10 * time.Second
-	// underWay is how old a request may be when it comes. One that comes so soon after a hint may
+	// underWay is how old a message may be when it comes. One that comes so soon after a hint may
 	// have been sent before what the hint is about.
 	underWay = time.Second
 	// ProofTime is how long a peer that was told of our new address has to show that it follows.
@@ -84,6 +84,17 @@ func (m *Monitor[ID]) Requested(now time.Time) bool {
 	return true
 }
 
+// Responded notes a fresh authentic response to a request that was first sent at asked, and reports
+// whether it shows that the peer still has the IKE SA: one to a request from before a hint may have
+// been under way as well.
+func (m *Monitor[ID]) Responded(now, asked time.Time) bool {
+	if asked.Before(m.hinted) {
+		return m.Requested(now)
+	}
+	m.Received(now)
+	return true
+}
+
 // Inherit takes over when messages were sent and received on the IKE SA that this one replaces.
 func (m *Monitor[ID]) Inherit(old *Monitor[ID]) { m.received, m.sent = old.received, old.sent }
 
@@ -100,6 +111,12 @@ func (m *Monitor[ID]) Hinted(now time.Time) bool {
 // Doubted reports whether an unprotected message claims that the peer has lost the IKE SA, and
 // nothing authentic was received since.
 func (m *Monitor[ID]) Doubted() bool { return m.doubted }
+
+// Vouched reports whether the last check because of an unprotected message is recent, and the peer
+// has shown by it that it has the IKE SA.
+func (m *Monitor[ID]) Vouched(now time.Time) bool {
+	return !m.doubted && now.Sub(m.hinted) < HintInterval
+}
 
 // Told notes that the peer answered from our new address, although it need not follow us there: its
 // traffic has to show within ProofTime whether it does.

@@ -466,3 +466,28 @@ func (s *search) next(now int, r Rules, children []Traffic) int {
 	}
 	return -1
 }
+
+// A response proves that the peer has the IKE SA if its request was sent after the hint, or if it
+// comes so late that it was sent after it.
+func TestResponseAfterAHint(t *testing.T) {
+	for _, c := range []struct {
+		asked, answered time.Duration // after the hint
+		proves          bool
+	}{
+		{-time.Millisecond, underWay - 1, false},
+		{-time.Millisecond, underWay, true},
+		{0, time.Millisecond, true},
+	} {
+		var m Monitor[string]
+		m.Hinted(epoch)
+		if got := m.Responded(epoch.Add(c.answered), epoch.Add(c.asked)); got != c.proves || m.Doubted() == c.proves {
+			t.Errorf("%+v: %v, doubted %v", c, got, m.Doubted())
+		}
+		if got := m.Vouched(epoch.Add(HintInterval - 1)); got != c.proves {
+			t.Errorf("%+v: vouched for: %v", c, got)
+		}
+		if m.Vouched(epoch.Add(HintInterval)) {
+			t.Errorf("%+v: vouched for after the interval", c)
+		}
+	}
+}
