@@ -33,11 +33,10 @@ const (
 // A path is the outer route of some SAs, and the state of its MTU. Plane.mu guards it. Times are
 // UnixNano, 0 is never: there may be as many paths as SAs.
 type path struct {
-	outer   ipsec.Path
-	next    *path // another path to the same address and port
-	pairs   []*pair
-	search  pmtu.Path
-	silence silence
+	outer  ipsec.Path
+	next   *path // another path to the same address and port
+	pairs  []*pair
+	search pmtu.Path
 
 	due     int64     // when search or use is to be checked
 	checkAt int64     // when its use is to be checked; 0: nothing sent since, and a worker reports the next send
@@ -220,8 +219,12 @@ func (p *Plane) schedule(pt *path) {
 }
 
 // carrier returns the newest SA that may be sent on, or nil. Plane.mu is held.
-func (pt *path) carrier() *pair {
-	for _, c := range slices.Backward(pt.pairs) {
+func (pt *path) carrier() *pair { return newestToSend(pt.pairs) }
+
+// newestToSend returns the newest of some pairs, which are by age, that may be sent on, or nil.
+// Plane.mu is held.
+func newestToSend(list []*pair) *pair {
+	for _, c := range slices.Backward(list) {
 		if c.active && !c.spent.Load() {
 			return c
 		}

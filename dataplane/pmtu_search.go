@@ -141,9 +141,21 @@ func (p *Plane) takeDummy(d receivedDummy) {
 		p.changed(pt, was, "probes")
 		return
 	}
-	if c := pt.carrier(); c != nil && pt.mayAnswer(now) {
+	if c := p.answersOn(d.pair); c != nil && pt.mayAnswer(now) {
 		p.sendDummy(c, dummy{kind: dummyAnswer, probe: d.probe}, 0)
 	}
+}
+
+// answersOn returns the SA for the answer to a request on a pair, or nil: one of its policy, since
+// the peer may want to know whether the policy's packets pass, or else any of its path. Plane.mu is
+// held.
+func (p *Plane) answersOn(c *pair) *pair {
+	if s := p.slots[c.sa.Policy]; s != nil {
+		if own := newestToSend(s.pairs); own != nil {
+			return own
+		}
+	}
+	return c.path.carrier()
 }
 
 // answersPerSecond bounds the requests of a path that are answered in a second.

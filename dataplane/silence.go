@@ -6,9 +6,10 @@ import (
 	"culvert/internal/ipsec"
 )
 
-// A silence is what is known of the answers on a path. Most traffic is answered by the other side's
-// hosts, so packets that suddenly are not are a sign that the peer is gone, long before a liveness
-// check is due.
+// A silence is what is known of the answers to a policy's packets. Most traffic is answered by the
+// other side's hosts, so packets that suddenly are not are a sign that the peer is gone, or its SA,
+// long before a liveness check is due. What comes on the SAs of another policy is not an answer:
+// the peer may have lost one of several.
 type silence struct {
 	answered   uint8 // looks since the last report at which packets had come, up to usualLooks
 	unanswered uint8 // looks since the last packet came at which packets had been sent
@@ -42,8 +43,8 @@ func (s *silence) look(in, out bool) bool {
 	return true
 }
 
-// lookForSilence looks at the paths in use, which are those with a time at which their use is to be
-// checked. It reports one pair of each path that fell silent.
+// lookForSilence looks at the policies with an SA on a path in use, which is one with a time at
+// which its use is to be checked. It reports one pair of each policy that fell silent.
 func (p *Plane) lookForSilence(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -53,13 +54,23 @@ func (p *Plane) lookForSilence(now time.Time) {
 		if pt.checkAt == 0 {
 			continue
 		}
-		var in, out bool
 		for _, c := range pt.pairs {
-			in, out = in || c.lastIn.Load() > since, out || c.lastOut.Load() > since
+			if s := p.slots[c.sa.Policy]; s != nil && s.lookedAt != p.looked {
+				s.lookedAt = p.looked
+				p.lookAt(s, since)
+			}
 		}
-		if c := pt.carrier(); pt.silence.look(in, out) && c != nil {
-			p.tally.add(countUnanswered, 1)
-			p.events.post(ipsec.Event{Kind: ipsec.EventUnanswered, ID: c.sa.ID})
-		}
+	}
+}
+
+// lookAt looks at the SAs of a policy, on whichever path. Plane.mu is held.
+func (p *Plane) lookAt(s *slot, since int64) {
+	var in, out bool
+	for _, c := range s.pairs {
+		in, out = in || c.lastIn.Load() > since, out || c.lastOut.Load() > since
+	}
+	if c := newestToSend(s.pairs); s.silence.look(in, out) && c != nil {
+		p.tally.add(countUnanswered, 1)
+		p.events.post(ipsec.Event{Kind: ipsec.EventUnanswered, ID: c.sa.ID})
 	}
 }

@@ -40,17 +40,21 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// A path whose pairs send and no longer receive is reported, by a pair that sends. What comes on
-// any pair of the path counts.
-func TestSilenceOfAPath(t *testing.T) {
+// A policy whose pairs send and no longer receive is reported, by a pair that sends. What comes on
+// any of its pairs counts, also on another path, and what comes on pairs of another policy does
+// not, although these are on the same path.
+func TestSilenceOfAPolicy(t *testing.T) {
 	a := newGateway(t, 1, nil)
 	now := time.Unix(1000, 0)
 	a.clock.Store(now.UnixNano())
 	for id := ipsec.ChildID(1); id <= 3; id++ {
 		sa := childSA(t, a, a, id)
 		sa.KeyIn, sa.KeyOut = key(byte(10*id)), key(byte(10*id+1))
-		if id == 3 {
+		switch id {
+		case 1:
 			sa.Path = ipsec.NATPath(outerA, netip.MustParseAddrPort("192.0.2.3:4500"))
+		case 3:
+			sa.Policy = spare
 		}
 		if err := a.InstallInbound(sa); err != nil {
 			t.Fatal(err)
@@ -59,7 +63,7 @@ func TestSilenceOfAPath(t *testing.T) {
 			a.ActivateOutbound(id)
 		}
 	}
-	a.stir([]*pair{a.pairs[2], a.pairs[3]})
+	a.stir([]*pair{a.pairs[1], a.pairs[2]})
 	look := func(in, out []ipsec.ChildID) {
 		now = now.Add(silenceEvery)
 		for _, id := range in {
@@ -89,10 +93,16 @@ func TestSilenceOfAPath(t *testing.T) {
 	}
 	a.wantCounter(t, "sa_unanswered", 1)
 	for range 9 {
-		look(nil, ids(2))
+		look(ids(3), ids(2, 3))
 	}
 	if e := a.Drain(); len(e) != 0 {
 		t.Fatalf("events %+v: it is reported again", e)
+	}
+	for range 3 {
+		look(nil, ids(2, 3))
+	}
+	if e := a.Drain(); len(e) != 1 || e[0].ID != 3 {
+		t.Fatalf("events %+v, want that pair 3 is not answered", e)
 	}
 	// A packet is noted late by a coarse clock.
 	for range 3 {
@@ -125,20 +135,22 @@ func TestSilenceIsLookedFor(t *testing.T) {
 	}
 }
 
-// looks returns at how many looks packets had come on the path of pair 1.
+// looks returns at how many looks packets had come for the policy of pair 1.
 func (g *gateway) looks() uint8 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.pairs[1].path.silence.answered
+	return g.slots[g.pairs[1].sa.Policy].silence.answered
 }
 
 // 10,000 tunnels in use cost a look less than 5 ms.
 func BenchmarkLookForSilence(b *testing.B) {
 	a := newGateway(b, 1, nil)
 	for i := range 10000 {
-		pt := &path{outer: ipsec.NATPath(outerA, outerB), checkAt: 1, pairs: []*pair{{active: true}}}
-		pt.pairs[0].lastOut.Store(int64(i))
-		a.paths.due.Push(pt)
+		c := &pair{active: true}
+		c.sa.Policy = ipsec.PolicyID(i + 1)
+		c.lastOut.Store(int64(i))
+		a.slotOf(c.sa.Policy).join(c)
+		a.paths.due.Push(&path{outer: ipsec.NATPath(outerA, outerB), checkAt: 1, pairs: []*pair{c}})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -29,6 +29,8 @@ type slot struct {
 	past       counts         // counts of removed pairs
 	ceiling    int            // ipsec.Policy.MTU
 	within     ipsec.PolicyID // ipsec.Policy.Within
+	silence    silence
+	lookedAt   int64 // when its silence was last looked for, as Plane.looked
 }
 
 // target is what the SPD gives for a packet: the slot of its policy, or nil if it is bypassed, and

@@ -187,6 +187,30 @@ func TestProbePair(t *testing.T) {
 	}
 }
 
+// The answer to a probe comes on an SA of the same policy, although another one's is newer on the
+// same path: it shows that the policy's packets pass. Where the policy has none to send on, any
+// will do for the path's MTU.
+func TestProbeIsAnsweredOnItsPolicy(t *testing.T) {
+	a, b, _ := probing(t, 1500, nil)
+	installFor(t, a, b, lan)
+	installFor(t, a, b, spare)
+	old, young := ipsec.ChildID(lan), ipsec.ChildID(spare)
+	before := a.clock.Add(int64(time.Second))
+	a.ProbePair(old)
+	eventually(t, "an answer", func() bool { in, _, _ := a.LastTraffic(old); return in.UnixNano() >= before })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range []*pair{b.pairs[old], b.pairs[young]} {
+		if on := b.answersOn(c); on != c {
+			t.Errorf("the answer to %d goes on %d", c.sa.ID, on.sa.ID)
+		}
+	}
+	b.pairs[old].active = false
+	if on := b.answersOn(b.pairs[old]); on != b.pairs[young] {
+		t.Errorf("without an SA of its policy the answer goes on %v", on)
+	}
+}
+
 // BenchmarkOutboundOfAGroup is BenchmarkOutboundSmall with three policies that stand by.
 func BenchmarkOutboundOfAGroup(b *testing.B) {
 	w, s := loop(b, 1)

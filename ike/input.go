@@ -80,8 +80,8 @@ type (
 	}
 	// Hint reports a sign, which anybody can cause, that the peer of a Child SA, or whoever is at
 	// an address, has lost its SAs or cannot be reached. The IKE SAs concerned are checked at once,
-	// at a limited rate. Either field may be zero. An ID also says that packets are sent to that
-	// peer, and suddenly none come any more, by which a standby may take over.
+	// at a limited rate. Either field may be zero. An ID also says that packets are sent on the SAs
+	// of its policy, and suddenly none come any more, by which a standby may take over.
 	Hint struct {
 		ID     ipsec.ChildID
 		Remote netip.Addr

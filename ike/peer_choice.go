@@ -33,7 +33,7 @@ func (g *standbyGroup) check() {
 	for _, m := range g.members {
 		if m.examine(now) {
 			g.askTraffic()
-			ownerOf(m.pol).prove(proofTime, usualAnswers)
+			m.prove(proofTime, usualAnswers)
 		}
 	}
 	if next, why := g.best(now); next != g.active {
@@ -132,7 +132,7 @@ func (g *standbyGroup) activate(next *standbyMember, why string) {
 		level = Warn
 	}
 	text := fmt.Sprintf("packets go through %s now, and no longer through %s: %s", address(next.pol.Name), address(old.pol.Name), why)
-	ownerOf(next.pol).notice(level, "switched", next.pol.Settings.Name, identity.Printable(text))
+	next.party().notice(level, "switched", next.pol.Settings.Name, identity.Printable(text))
 }
 
 // dismiss leaves a policy down that a command took down once, until something else wants it or no
@@ -158,7 +158,7 @@ func (g *standbyGroup) call() {
 		}
 		if m.canComeUp() && !m.pol.Wanted() {
 			m.pol.Want()
-			g.e.touch(ownerOf(m.pol))
+			g.e.touch(m.party())
 		}
 		if m.ill == "" || m.comingUp() {
 			return

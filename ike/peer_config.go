@@ -132,7 +132,6 @@ func (p *party) removeFrom(why string) {
 	p.e.timers.Stop(&p.replacing.timer)
 	p.e.timers.Stop(&p.settling)
 	p.e.timers.Stop(&p.beside.timer)
-	p.e.timers.Stop(&p.data.timer)
 	p.endPolicies()
 	p.closeAll(why)
 }

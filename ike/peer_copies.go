@@ -1,10 +1,8 @@
 package ike
 
 import (
-	"iter"
 	"time"
 
-	"culvert/ike/child"
 	"culvert/internal/ipsec"
 )
 
@@ -35,124 +33,94 @@ type copyTrial struct {
 
 func (t *copyTrial) underWay() bool { return !t.since.IsZero() }
 
-// tried yields the policies of the party whose group has another one that is active and well, and
-// whose packets may be copied, with that one.
-func (p *party) tried() iter.Seq2[*child.Policy, *child.Policy] {
-	return func(yield func(on, of *child.Policy) bool) {
-		for _, pol := range p.policies {
-			g := p.e.standby.of[pol.ID]
-			if g == nil || g.active == nil || g.active.pol == pol || g.active.ill != "" || !pol.Sends() {
-				continue
-			}
-			if !yield(pol, g.active.pol) {
-				return
-			}
-		}
+// another returns the policy that is active and well in place of the member, whose packets may be
+// copied to try it, or nil.
+func (m *standbyMember) another() *standbyMember {
+	a := m.group.active
+	if a == nil || a == m || a.ill != "" || !m.pol.Sends() {
+		return nil
 	}
+	return a
 }
 
 // tryByCopies begins a trial by copies unless one is under way, and reports whether there is one:
 // it needs another policy that works.
-func (p *party) tryByCopies() bool {
-	d := &p.data
+func (m *standbyMember) tryByCopies() bool {
+	d, e := &m.data, m.group.e
 	if d.copies.underWay() {
 		return true
 	}
-	if !p.copy() {
+	if !m.copy() {
 		return false
 	}
-	d.copies = copyTrial{since: p.e.handling.now}
-	p.e.after(&d.timer, copyLook)
+	d.copies = copyTrial{since: e.handling.now}
+	e.after(&d.timer, copyLook)
 	return true
 }
 
-// copy has packets copied, and reports whether there are policies for that.
-func (p *party) copy() (some bool) {
-	for on, of := range p.tried() {
-		p.e.emit(CopyPackets{Of: of.ID, On: on.ID, N: trialCopies})
-		some = true
+// copy has packets copied, and reports whether there is a policy for that.
+func (m *standbyMember) copy() bool {
+	of := m.another()
+	if of == nil {
+		return false
 	}
-	return some
+	m.group.e.emit(CopyPackets{Of: of.pol.ID, On: m.pol.ID, N: trialCopies})
+	return true
 }
 
 // endCopies ends a trial by copies.
-func (p *party) endCopies() {
-	if !p.data.copies.underWay() {
+func (m *standbyMember) endCopies() {
+	d, e := &m.data, m.group.e
+	if !d.copies.underWay() {
 		return
 	}
-	p.data.copies = copyTrial{}
-	for _, pol := range p.policies {
-		if p.e.standby.of[pol.ID] != nil {
-			p.e.emit(CopyPackets{On: pol.ID})
-		}
-	}
-	p.e.after(&p.data.timer, probeEvery)
-}
-
-// answeredElsewhere reports whether something has come since then on the SAs of those whose packets
-// are copied.
-func (p *party) answeredElsewhere(since time.Time) bool {
-	for _, of := range p.tried() {
-		for _, q := range of.Pairs() {
-			if q.Seen().In.After(since) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// failedBefore reports whether the party, or one of its policies that are tried, has failed before.
-func (p *party) failedBefore() bool {
-	for on := range p.tried() {
-		if p.e.standby.of[on.ID].member(on).failed {
-			return true
-		}
-	}
-	return !p.data.silent.IsZero()
+	d.copies = copyTrial{}
+	e.emit(CopyPackets{On: m.pol.ID})
+	e.after(&d.timer, probeEvery)
 }
 
 // watchCopies asks what was sent and has come. While no packet was there to be copied the request
-// is made again, as another policy may be active; a party that never failed is not kept waiting.
-func (p *party) watchCopies() {
-	d, now := &p.data, p.e.handling.now
-	look := copyLook
+// is made again, as another policy may be active; one that never failed is not kept waiting.
+func (m *standbyMember) watchCopies() {
+	d, e := &m.data, m.group.e
+	now, look := e.handling.now, copyLook
 	if d.copies.sent.IsZero() && now.Sub(d.copies.since) > copyAnswer {
 		look = idleLook
-		first := !p.failedBefore()
+		first := !m.failed && d.silent.IsZero()
 		if first {
 			d.idle = now
 		}
-		if first || !p.copy() {
-			p.endCopies()
-			p.e.touch(p)
+		if first || !m.copy() {
+			m.endCopies()
+			e.touch(m.party())
 			return
 		}
 	}
-	for on, of := range p.tried() {
-		p.e.askTraffic(on)
-		p.e.askTraffic(of)
+	e.askTraffic(m.pol)
+	if of := m.another(); of != nil {
+		e.askTraffic(of.pol)
 	}
-	p.e.after(&d.timer, look)
-	p.e.touch(p)
+	e.after(&d.timer, look)
+	e.touch(m.party())
 }
 
 // judgeCopies draws the conclusions from what was seen in a trial by copies.
-func (p *party) judgeCopies() {
-	d, now, seen := &p.data, p.e.handling.now, p.lastSeen()
+func (m *standbyMember) judgeCopies() {
+	d, now, seen := &m.data, m.group.e.handling.now, m.lastSeen()
+	of := m.another()
 	switch t := &d.copies; {
 	case seen.In.After(t.since):
-		p.endCopies()
+		m.endCopies()
 	case t.sent.IsZero() && seen.Out.After(t.since):
 		t.sent = now
 	case t.sent.IsZero() || now.Sub(t.sent) < copyAnswer:
-	case d.silent.IsZero() && !p.answeredElsewhere(t.since):
+	case d.silent.IsZero() && (of == nil || !of.lastSeen().In.After(t.since)):
 		d.alike = now
-		p.endCopies()
+		m.endCopies()
 	default:
-		p.endCopies()
+		m.endCopies()
 		d.silent = time.Time{} // what follows counts from now
-		p.fellSilent()
+		m.fellSilent()
 	}
 }
 

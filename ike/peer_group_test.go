@@ -16,18 +16,21 @@ type testGroup struct {
 	*testPair
 	gateways       []*testSide // the peers, the most preferred first
 	sent, answered int
+	lab            bool          // packets of lab flow as well
+	labs           [2]int        // of these, those sent and answered
 	copies         int           // that were sent to the peers and came
-	last           time.Time     // of an answer
-	gap            time.Duration // the longest between two answers
+	last           time.Time     // of an answer to lan's
+	gap            time.Duration // the longest between two answers to lan's
 	oneWay         bool          // the peers answer nothing
-	looks          map[ipsec.Path]*[2]int
+	silent         string        // the child of whose packets they answer none
+	looks          map[ipsec.PolicyID]*[2]int
 	looked         time.Time
 	seenIn, seenOt map[ipsec.ChildID]uint64
 }
 
 // newGroup returns a gateway with n peers for the same networks, which it connects to.
 func newGroup(t testing.TB, n int, edit func(g *testGroup)) *testGroup {
-	g := &testGroup{looks: map[ipsec.Path]*[2]int{}, seenIn: map[ipsec.ChildID]uint64{}, seenOt: map[ipsec.ChildID]uint64{}}
+	g := &testGroup{looks: map[ipsec.PolicyID]*[2]int{}, seenIn: map[ipsec.ChildID]uint64{}, seenOt: map[ipsec.ChildID]uint64{}}
 	newPair(t, 1, func(p *testPair) {
 		g.testPair = p
 		g.gateways = []*testSide{p.right}
@@ -60,17 +63,36 @@ func (g *testGroup) opened(s *testSide, name ipsec.PolicyName) {
 		return
 	}
 	switch {
+	case s == g.left && name.Child == "lab":
+		g.labs[1]++
 	case s == g.left:
 		g.answered++
 		g.gap, g.last = max(g.gap, g.now.Sub(g.last)), g.now
-	case !g.oneWay:
+	case !g.oneWay && name.Child != g.silent:
 		s.plane.send(s.plane.policyNamed(name), 1)
 	}
 }
 
+// newGroupOfTwo returns a gateway with n peers that have two children each, lan and lab.
+func newGroupOfTwo(t testing.TB, n int) *testGroup {
+	return newGroup(t, n, func(g *testGroup) {
+		g.lab = true
+		for i, s := range g.gateways {
+			lab := testChild(g.left, "lab", 1)
+			back := lab
+			back.Local, back.Remote, lab.Start = lab.Remote, lab.Local, StartBoot
+			g.left.peers[i].Children = append(g.left.peers[i].Children, lab)
+			s.peers[0].Children = append(s.peers[0].Children, back)
+		}
+	})
+}
+
 // active returns the peer through whose policy the gateway's packets go.
-func (g *testGroup) active() *testSide {
-	name := g.left.plane.spd[g.left.plane.matched(g.left.policy("lan"))].Name
+func (g *testGroup) active() *testSide { return g.activeFor("lan") }
+
+// activeFor returns the same for the packets of a child.
+func (g *testGroup) activeFor(child string) *testSide {
+	name := g.left.plane.spd[g.left.plane.matched(g.left.policy(child))].Name
 	i := slices.IndexFunc(g.gateways, func(s *testSide) bool { return s.name == name.Peer })
 	return g.gateways[i]
 }
@@ -83,6 +105,10 @@ func (g *testGroup) flow(d time.Duration) {
 	for end := g.now.Add(d); g.now.Before(end); {
 		g.left.plane.send(g.left.plane.matched(g.left.policy("lan")), 1)
 		g.sent++
+		if g.lab {
+			g.left.plane.send(g.left.plane.matched(g.left.policy("lab")), 1)
+			g.labs[0]++
+		}
 		g.drive(everyPacket)
 		if g.now.Sub(g.looked) >= 500*time.Millisecond {
 			g.looked = g.now
@@ -92,38 +118,35 @@ func (g *testGroup) flow(d time.Duration) {
 	g.gap = max(g.gap, g.now.Sub(g.last))
 }
 
-// look is lookForSilence of the dataplane, which reports the newest pair of a path that may be sent
-// on.
+// look is lookForSilence of the dataplane, which reports the newest pair of a policy that may be
+// sent on.
 func (g *testGroup) look() {
-	use := map[ipsec.Path]*planeSA{}
-	ins, outs := map[ipsec.Path]bool{}, map[ipsec.Path]bool{}
+	use := map[ipsec.PolicyID]*planeSA{}
+	ins, outs := map[ipsec.PolicyID]bool{}, map[ipsec.PolicyID]bool{}
 	for id, psa := range g.left.plane.sas {
-		at := psa.sa.Path
-		if psa.sends && (use[at] == nil || use[at].sa.ID < id) {
-			use[at] = psa
+		of := psa.sa.Policy
+		if psa.sends && (use[of] == nil || use[of].sa.ID < id) {
+			use[of] = psa
 		}
-		ins[at] = ins[at] || psa.seqIn != g.seenIn[id]
-		outs[at] = outs[at] || psa.seqOut != g.seenOt[id]
+		ins[of] = ins[of] || psa.seqIn != g.seenIn[id]
+		outs[of] = outs[of] || psa.seqOut != g.seenOt[id]
 		g.seenIn[id], g.seenOt[id] = psa.seqIn, psa.seqOut
 	}
-	list := slices.Collect(maps.Values(use))
-	slices.SortFunc(list, func(a, b *planeSA) int { return int(a.sa.ID) - int(b.sa.ID) })
-	for _, psa := range list {
-		at := psa.sa.Path
-		l := g.looks[at]
+	for _, of := range slices.Sorted(maps.Keys(use)) {
+		l := g.looks[of]
 		if l == nil {
 			l = new([2]int)
-			g.looks[at] = l
+			g.looks[of] = l
 		}
 		switch {
-		case ins[at]:
+		case ins[of]:
 			l[0], l[1] = min(l[0]+1, 3), 0
-		case outs[at]:
+		case outs[of]:
 			l[1]++
 		}
 		if l[0] == 3 && l[1] >= 3 {
 			*l = [2]int{}
-			g.left.handle(Hint{ID: psa.sa.ID})
+			g.left.handle(Hint{ID: use[of].sa.ID})
 		}
 	}
 }
@@ -131,7 +154,7 @@ func (g *testGroup) look() {
 // quiet forgets what was counted so far.
 func (g *testGroup) quiet() {
 	g.drive(time.Second)
-	g.sent, g.answered, g.gap, g.lost = 0, 0, 0, nil
+	g.sent, g.answered, g.labs, g.gap, g.lost = 0, 0, [2]int{}, 0, nil
 }
 
 // wantActive checks which peer is active, and that status says so.
@@ -158,7 +181,16 @@ func (g *testGroup) wantFlow(d time.Duration) {
 	if g.sent != g.answered {
 		g.fatalf("%d of %d packets were not answered", g.sent-g.answered, g.sent)
 	}
+	g.wantLab()
 	g.wantNoLoss()
+}
+
+// wantLab checks that all of lab's packets were answered.
+func (g *testGroup) wantLab() {
+	g.t.Helper()
+	if g.labs[0] != g.labs[1] {
+		g.fatalf("%d of %d packets of lab were not answered", g.labs[0]-g.labs[1], g.labs[0])
+	}
 }
 
 // drop drops what is sent between the gateway and a peer, as far as it is of a kind.
@@ -177,12 +209,23 @@ func (g *testGroup) strangers() {
 	g.left.noProbes = true
 	g.after = func(of *testSide) {
 		for _, s := range of.e.sas.bySPI {
-			if s.net.follows = false; s.party != nil {
-				s.party.data.proof = dataProof{} // begun before
+			s.net.follows = false
+		}
+		for _, group := range of.e.standby.of {
+			for _, m := range group.members {
+				m.data.proof = dataProof{} // begun before
 			}
 		}
 	}
 	g.after(g.left)
+}
+
+// dropChild drops the ESP between the gateway and a peer that is of a child, in one direction or
+// both.
+func (g *testGroup) dropChild(s *testSide, child string, to, from bool) {
+	g.drop(s, func(pk *testPacket) bool {
+		return onlyESP(pk) && pk.from.childOf(pk.esp) == child && (pk.from == s && from || pk.from != s && to)
+	})
 }
 
 func anything(*testPacket) bool { return true }

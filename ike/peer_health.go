@@ -9,9 +9,10 @@ import (
 )
 
 // What a policy of a group is worth is judged by its packets. An IKE SA may live while ESP is
-// dropped on its way: packets that suddenly are not answered make a policy ill although its peer
-// answers IKE (Hint). A request without an answer makes it ill after the first repetition, unless
-// packets have come since; these are answers to probes alone where a Hint comes as well.
+// dropped on its way, or the peer has lost a Child SA: packets that suddenly are not answered make
+// a policy ill although its peer answers IKE (Hint), and also what it sends for other policies. A
+// request without an answer makes it ill after the first repetition, unless packets have come
+// since, for any policy; these are answers to probes alone where a Hint comes as well.
 //
 // Nothing is sent through a policy that is ill, so it must be found out that it works again:
 //
@@ -30,9 +31,10 @@ const (
 	firstTrial, lastTrial = 30 * time.Second, 90 * time.Second
 )
 
-// A dataHealth is what is known of a party's packets.
+// A dataHealth is what is known of a policy's packets.
 type dataHealth struct {
-	silent time.Time // when it was found that they are not answered; zero: they are
+	hinted time.Time // when the dataplane last said that they are not answered
+	silent time.Time // when it was found that they are not; zero: they are
 	// trial is when packets were sent again without a sign that they arrive; zero: they were not.
 	trial  time.Time
 	trials int // in a row
@@ -43,39 +45,36 @@ type dataHealth struct {
 	timer  timer.Timer
 }
 
-// unanswered handles the word of the dataplane that packets to the peer are not answered any more.
-// Of copies the trial says it, which also knows whether others are answered.
-func (p *party) unanswered() {
-	if !p.prioritized() || p.data.copies.underWay() {
+// packetsUnanswered handles the word of the dataplane that packets of a policy are not answered any
+// more. Of copies the trial says it, which also knows whether others are answered.
+func (e *Engine) packetsUnanswered(pol *child.Policy) {
+	g := e.standby.of[pol.ID]
+	if g == nil {
 		return
 	}
-	if p.data.silent.IsZero() && p.answersProbes() {
-		p.prove(hintProof, usualAnswers)
-		return
+	m := g.member(pol)
+	d := &m.data
+	d.hinted = e.handling.now
+	e.touch(m.party())
+	switch {
+	case d.copies.underWay():
+	case d.silent.IsZero() && m.party().answersProbes():
+		m.prove(hintProof, usualAnswers)
+	default:
+		m.fellSilent()
 	}
-	p.fellSilent()
 }
 
-// packetsUnanswered handles the same word about the IKE SA: a peer that answers neither requests
-// nor packets may be ending it, and answers probes until then.
-func (l *livenessCheck) packetsUnanswered() {
-	if l.repeated {
-		l.noAnswers = true
-		l.sa.e.touch(l.sa.party)
-	}
-	l.sa.party.unanswered()
-}
-
-// fellSilent records that packets to the peer are not answered.
-func (p *party) fellSilent() {
-	d := &p.data
+// fellSilent records that packets of the policy are not answered.
+func (m *standbyMember) fellSilent() {
+	d, e := &m.data, m.group.e
 	if !d.silent.IsZero() && d.trial.IsZero() {
 		return
 	}
-	p.endCopies()
-	d.silent, d.trial, d.proof = p.e.handling.now, time.Time{}, dataProof{}
-	p.e.after(&d.timer, probeEvery)
-	p.e.touch(p)
+	m.endCopies()
+	d.silent, d.trial, d.proof = e.handling.now, time.Time{}, dataProof{}
+	e.after(&d.timer, probeEvery)
+	e.touch(m.party())
 }
 
 // begin begins a trial by all packets.
@@ -88,16 +87,16 @@ func (d *dataHealth) begin(e *Engine) {
 // there while its ESP is dropped. Of a peer that answers no probes only a trial shows it, if those
 // of the one before were answered.
 func (m *standbyMember) verify(old *standbyMember) {
-	p := ownerOf(m.pol)
-	d, now := &p.data, p.e.handling.now
+	d, e := &m.data, m.group.e
+	now := e.handling.now
 	switch {
 	case !d.trial.IsZero():
-		d.begin(p.e)
-	case p.answersProbes():
-		p.prove(proofTime, usualAnswers)
+		d.begin(e)
+	case m.party().answersProbes():
+		m.prove(proofTime, usualAnswers)
 	case old != nil && d.silent.IsZero() && now.Sub(d.alike) > provenFor && old.answered() && !m.answered():
 		d.silent = now
-		d.begin(p.e)
+		d.begin(e)
 	}
 }
 
@@ -113,37 +112,29 @@ func (g *standbyGroup) askTraffic() {
 	}
 }
 
-// watchData asks what has come on a party's SAs, and lets the peer show that packets arrive.
-func (p *party) watchData() {
-	d, now := &p.data, p.e.handling.now
+// watchData asks what has come on a policy's SAs, and lets the peer show that packets arrive.
+func (m *standbyMember) watchData() {
+	d, e := &m.data, m.group.e
 	switch {
 	case d.copies.underWay():
-		p.watchCopies()
+		m.watchCopies()
 		return
 	case d.silent.IsZero():
-		p.watchProof()
+		m.watchProof()
 		return
 	}
-	p.probe()
-	if d.trial.IsZero() && !p.answersProbes() && now.Sub(d.silent) >= min(firstTrial<<min(d.trials, 8), lastTrial) {
+	m.probe()
+	if d.trial.IsZero() && !m.party().answersProbes() && e.handling.now.Sub(d.silent) >= min(firstTrial<<min(d.trials, 8), lastTrial) {
 		d.trials++
-		if p.tryByCopies() {
+		if m.tryByCopies() {
 			return
 		}
-		d.trial = now
+		d.trial = e.handling.now
 	}
-	if p.e.after(&d.timer, probeEvery); p.inTrial() {
-		p.e.after(&d.timer, trialLook) // few packets may flow
+	if e.after(&d.timer, probeEvery); !d.trial.IsZero() && m.group.active == m {
+		e.after(&d.timer, trialLook) // few packets may flow
 	}
-	p.e.touch(p)
-}
-
-// inTrial reports whether packets are sent for a trial.
-func (p *party) inTrial() bool {
-	return !p.data.trial.IsZero() && slices.ContainsFunc(p.policies, func(pol *child.Policy) bool {
-		g := p.e.standby.of[pol.ID]
-		return g != nil && g.active != nil && g.active.pol == pol
-	})
+	e.touch(m.party())
 }
 
 // answersProbes reports whether the peer is a culvert, which answers a ProbePair.
@@ -153,80 +144,87 @@ func (p *party) answersProbes() bool {
 }
 
 // judgeData draws the conclusions from the packets that were seen.
-func (p *party) judgeData() {
-	d, now := &p.data, p.e.handling.now
+func (m *standbyMember) judgeData() {
+	d, now := &m.data, m.group.e.handling.now
 	if d.copies.underWay() {
-		p.judgeCopies()
+		m.judgeCopies()
 	}
 	if d.silent.IsZero() {
-		if d.proof.due(now) && !p.lastSeen().In.After(d.proof.since) {
-			p.fellSilent()
+		if d.proof.due(now) && !m.lastSeen().In.After(d.proof.since) {
+			m.fellSilent()
 		}
 		return
 	}
-	switch {
-	case p.lastSeen().In.After(d.silent):
-		p.dataWorks()
-	case !d.trial.IsZero() && p.lastSeen().Out.Sub(d.trial) >= trialTime/2 && now.Sub(d.trial) >= trialTime:
-		p.fellSilent()
+	switch seen := m.lastSeen(); {
+	case seen.In.After(d.silent):
+		m.dataWorks()
+	case !d.trial.IsZero() && seen.Out.Sub(d.trial) >= trialTime/2 && now.Sub(d.trial) >= trialTime:
+		m.fellSilent()
 	}
 }
 
-// reconnected forgets a silence, as the IKE SA is a new one. A proof goes on with its Child SAs.
+// reconnected forgets the silences of the party's policies, as the IKE SA is a new one. A proof
+// goes on with its Child SAs.
 func (p *party) reconnected() {
-	if d := &p.data; !d.proof.since.IsZero() {
-		d.proof.since, d.proof.within = p.e.handling.now, 2*proofTime
-		return
+	for _, pol := range p.policies {
+		g := p.e.standby.of[pol.ID]
+		if g == nil {
+			continue
+		}
+		m := g.member(pol)
+		if d := &m.data; !d.proof.since.IsZero() {
+			d.proof.since, d.proof.within = p.e.handling.now, 2*proofTime
+			continue
+		}
+		m.dataWorks()
 	}
-	p.dataWorks()
 }
 
 // dataWorks forgets a silence.
-func (p *party) dataWorks() {
-	p.endCopies()
-	p.e.timers.Stop(&p.data.timer)
-	d := &p.data
+func (m *standbyMember) dataWorks() {
+	m.endCopies()
+	d := &m.data
+	m.group.e.timers.Stop(&d.timer)
 	d.silent, d.trial, d.trials, d.proof = time.Time{}, time.Time{}, 0, dataProof{}
 }
 
 // illness returns why packets should not be sent through the member, or "".
 func (m *standbyMember) illness() string {
-	p := ownerOf(m.pol)
-	p.judgeData()
+	m.judgeData()
 	switch q := m.pol.Best(); {
 	case m.heldDown():
 		return "it was taken down"
 	case !m.pol.Sends() || q == nil:
 		return "it has no Child SA"
-	case saOf(q).live.unanswered():
+	case saOf(q).live.unanswered(m.data.hinted):
 		return "the peer does not answer"
-	case !p.data.silent.IsZero() && p.data.trial.IsZero():
+	case !m.data.silent.IsZero() && m.data.trial.IsZero():
 		return "packets are sent, and none come any more"
 	}
 	return ""
 }
 
-func (m *standbyMember) heldDown() bool { return ownerOf(m.pol).e.holds.on(m.pol.Name) != nil }
+func (m *standbyMember) heldDown() bool { return m.group.e.holds.on(m.pol.Name) != nil }
 
 // canComeUp reports whether the policy may be brought up by us.
 func (m *standbyMember) canComeUp() bool {
-	p := ownerOf(m.pol)
+	p := m.party()
 	return !m.heldDown() && (m.pol.Base() != child.IntentDown || m.pol.Wanted()) && (p.canConnect() || p.main() != nil)
 }
 
 // comingUp reports whether the policy may be up soon: it is tried, and nothing has gone wrong yet.
 // One that is up and ill is not waited for.
 func (m *standbyMember) comingUp() bool {
-	p := ownerOf(m.pol)
+	p := m.party()
 	if !m.canComeUp() || m.pol.Sends() {
 		return false
 	}
 	if s := p.main(); s != nil {
-		return !s.live.unanswered() && !p.e.handling.now.Before(m.pol.NextTry())
+		return !s.live.unanswered(m.data.hinted) && !p.e.handling.now.Before(m.pol.NextTry())
 	}
 	for _, s := range p.sas {
 		if s.connecting() {
-			return !s.live.repeated
+			return s.live.repeated.IsZero()
 		}
 	}
 	return p.try.Fails == 0
@@ -238,7 +236,9 @@ func (l *livenessCheck) suspect() {
 	if _, path := s.work.Current().(prober); path || s.party == nil || !s.party.prioritized() {
 		return
 	}
-	l.repeated = true
+	if l.repeated.IsZero() {
+		l.repeated = s.e.handling.now
+	}
 	pairs := s.children.Pairs()
 	for _, q := range pairs {
 		s.e.emit(NeedTraffic{ID: q.SA.ID})
@@ -248,15 +248,16 @@ func (l *livenessCheck) suspect() {
 	}
 }
 
-// unanswered reports whether the peer seems not to receive: a request had to be repeated, and no
-// packet has come since it was first sent, or packets are not answered either, or it had to be
-// repeated for long.
-func (l *livenessCheck) unanswered() bool {
+// unanswered reports whether the peer seems not to receive the packets of a policy: a request had
+// to be repeated, and no packet has come since it was first sent, or the policy's packets are not
+// answered either, as the dataplane last said at the given time, or it had to be repeated for long.
+// A peer that answers neither may be ending the IKE SA, and answers probes until then.
+func (l *livenessCheck) unanswered(hinted time.Time) bool {
 	s := l.sa
-	if !l.repeated {
+	if l.repeated.IsZero() {
 		return s.succ.outlook == outlookSilent
 	}
-	if s.succ.outlook == outlookSilent || l.noAnswers || l.ignored() {
+	if s.succ.outlook == outlookSilent || !hinted.Before(l.repeated) || l.ignored() {
 		return true
 	}
 	for _, q := range s.children.Pairs() {

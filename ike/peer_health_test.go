@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -98,33 +99,86 @@ func TestPreferredWithoutESP(t *testing.T) {
 	}
 }
 
-// A peer that takes one child down while its IKE does not pass is left when it gives its IKE SA up:
-// until then its other child shows that it works.
+// A peer that takes one child down while its IKE does not pass is left for that child, although
+// packets of the other one show that the peer is there.
 func TestOneChildIsGone(t *testing.T) {
-	g := newGroup(t, 2, func(g *testGroup) {
-		for i, s := range g.gateways {
-			lab := testChild(g.left, "lab", 1)
-			back := lab
-			back.Local, back.Remote, lab.Start = lab.Remote, lab.Local, StartBoot
-			g.left.peers[i].Children = append(g.left.peers[i].Children, lab)
-			s.peers[0].Children = append(s.peers[0].Children, back)
-		}
-	})
-	both := func(d time.Duration) {
-		for end := g.now.Add(d); g.now.Before(end); {
-			g.left.plane.send(g.left.plane.matched(g.left.policy("lab")), 1)
-			g.flow(everyPacket)
-		}
-	}
-	both(20 * time.Second)
+	g := newGroupOfTwo(t, 2)
 	right := g.gateways[0]
+	g.wantFlow(20 * time.Second)
 	g.wantActive(right)
 	g.drop(right, onlyIKE)
 	right.handle(Disconnect{Peer: "left", Child: "lan", By: "root", Ref: right.ref()})
-	for end := g.now.Add(85 * time.Second); g.active() == right && g.now.Before(end); {
-		both(time.Second)
-	}
+	g.quiet()
+	g.flow(5 * time.Second)
 	g.wantActive(g.gateways[1])
+	g.wantGap(3 * time.Second)
+	g.wantLab()
+}
+
+// wantGap checks that lan's packets were not without an answer for longer.
+func (g *testGroup) wantGap(most time.Duration) {
+	g.t.Helper()
+	if g.gap > most {
+		g.fatalf("no answer for %v", g.gap)
+	}
+}
+
+// A child whose ESP does not pass, in one direction or both, while that of another child of the
+// same peer does, is left alone: its packets go through the standby within a liveness check, and
+// come back without a loss. The peer answers probes, or does not.
+func TestOneChildWithoutESP(t *testing.T) {
+	for _, culvert := range []bool{true, false} {
+		for _, c := range []struct {
+			name     string
+			to, from bool
+		}{{"to it", true, false}, {"from it", false, true}, {"both ways", true, true}} {
+			t.Run(fmt.Sprintf("%s, answers probes: %t", c.name, culvert), func(t *testing.T) {
+				g := newGroupOfTwo(t, 2)
+				if !culvert {
+					g.strangers()
+				}
+				right, spare := g.gateways[0], g.gateways[1]
+				g.wantFlow(20 * time.Second)
+				g.dropChild(right, "lan", c.to, c.from)
+				g.quiet()
+				g.flow(10 * time.Second)
+				g.drive(time.Second)
+				g.wantActive(spare)
+				g.wantGap(3 * time.Second)
+				g.wantLab()
+				g.wantFlow(5 * time.Minute) // trials cost nothing
+				g.wantActive(spare)
+				g.repair()
+				g.wantFlow(lastTrial + standbyHold + 2*probeEvery)
+				g.wantActive(right)
+				if now := g.activeFor("lab"); now != right {
+					g.fatalf("packets of lab go through %s", now.name)
+				}
+				if n := g.left.e.Counters()["ike_switched"]; n != 2 {
+					g.fatalf("switched %d times", n)
+				}
+			})
+		}
+	}
+}
+
+// A child that carries one-way traffic beside another one stays where it is, whether or not it had
+// answers before.
+func TestOneChildIsOneWay(t *testing.T) {
+	g := newGroupOfTwo(t, 2)
+	g.silent = "lan"
+	g.flow(time.Minute)
+	g.silent = ""
+	g.wantFlow(20 * time.Second)
+	g.silent = "lan"
+	g.quiet()
+	g.flow(time.Minute)
+	g.drive(time.Second)
+	g.wantActive(g.gateways[0])
+	g.wantLab()
+	if n := g.left.e.Counters()["ike_switched"]; n != 0 {
+		g.fatalf("switched %d times", n)
+	}
 }
 
 // TestClosedWhileIKEIsCut has a peer that calls end the IKE SA while its IKE does not pass, since a

@@ -32,34 +32,34 @@ type dataProof struct {
 	answers int // that are missing
 }
 
-// prove has the peer show that ESP passes, if it can.
-func (p *party) prove(within time.Duration, answers int) {
-	d := &p.data
-	if !p.answersProbes() || !d.silent.IsZero() || !d.proof.since.IsZero() {
+// prove has the peer show that ESP passes for the policy, if it can.
+func (m *standbyMember) prove(within time.Duration, answers int) {
+	d := &m.data
+	if !m.party().answersProbes() || !d.silent.IsZero() || !d.proof.since.IsZero() {
 		return
 	}
-	d.proof = dataProof{p.e.handling.now, within, answers}
-	p.goOnProving()
+	d.proof = dataProof{m.group.e.handling.now, within, answers}
+	m.goOnProving()
 }
 
-// goOnProving sends the next probe. A peer without a Child SA has nothing to show.
-func (p *party) goOnProving() {
-	d := &p.data
-	if d.proof.answers == 0 || !p.answersProbes() || !p.probe() {
+// goOnProving sends the next probe. A policy without a Child SA has nothing to show.
+func (m *standbyMember) goOnProving() {
+	d, e := &m.data, m.group.e
+	if d.proof.answers == 0 || !m.party().answersProbes() || !m.probe() {
 		d.proof = dataProof{}
 		return
 	}
-	p.e.after(&d.timer, proofEvery)
-	p.e.touch(p)
+	e.after(&d.timer, proofEvery)
+	e.touch(m.party())
 }
 
 // watchProof takes stock of a proof.
-func (p *party) watchProof() {
-	if d := &p.data; p.lastSeen().In.After(d.proof.since) {
-		d.proof.since, d.proof.within = p.e.handling.now, max(d.proof.within, proofTime)
+func (m *standbyMember) watchProof() {
+	if d := &m.data; m.lastSeen().In.After(d.proof.since) {
+		d.proof.since, d.proof.within = m.group.e.handling.now, max(d.proof.within, proofTime)
 		d.proof.answers--
 	}
-	p.goOnProving()
+	m.goOnProving()
 }
 
 // due reports whether an answer should have come.
@@ -69,39 +69,35 @@ func (d *dataProof) due(now time.Time) bool { return !d.since.IsZero() && now.Su
 // found out: what comes is followed by another check. Of a peer that answers no probes, answers to
 // packets show it, if those of the one that works have them.
 func (m *standbyMember) proven(now time.Time, active *standbyMember) bool {
-	p := ownerOf(m.pol)
 	switch {
-	case now.Sub(p.lastSeen().In) <= provenFor, now.Sub(later(p.data.alike, p.data.idle)) <= provenFor:
+	case now.Sub(m.lastSeen().In) <= provenFor, now.Sub(later(m.data.alike, m.data.idle)) <= provenFor:
 		return true
-	case p.answersProbes():
-		p.prove(proofTime, usualAnswers)
+	case m.party().answersProbes():
+		m.prove(proofTime, usualAnswers)
 		return false
 	}
-	return !active.answered() || !p.tryByCopies()
+	return !active.answered() || !m.tryByCopies()
 }
 
-// lastSeen returns when something was last received and sent on any SA of the party, as far as is
+// lastSeen returns when something was last received and sent on any SA of the policy, as far as is
 // known.
-func (p *party) lastSeen() (last child.Seen) {
-	for _, pol := range p.policies {
-		for _, q := range pol.Pairs() {
-			last.In, last.Out = later(last.In, q.Seen().In), later(last.Out, q.Seen().Out)
-		}
+func (m *standbyMember) lastSeen() (last child.Seen) {
+	for _, q := range m.pol.Pairs() {
+		last.In, last.Out = later(last.In, q.Seen().In), later(last.Out, q.Seen().Out)
 	}
 	return last
 }
 
-// probe lets the peer show that packets arrive, asks what has come on the SAs, and reports whether
-// there are any.
-func (p *party) probe() (sent bool) {
-	for _, pol := range p.policies {
-		if q := pol.Sender(); q != nil { // the peer may not have the newest yet
-			p.e.emit(ProbePair{ID: q.SA.ID})
-			p.e.askTraffic(pol)
-			sent = true
-		}
+// probe lets the peer show that packets arrive, asks what has come on the policy's SAs, and reports
+// whether there are any.
+func (m *standbyMember) probe() bool {
+	q := m.pol.Sender() // the peer may not have the newest yet
+	if q == nil {
+		return false
 	}
-	return sent
+	m.group.e.emit(ProbePair{ID: q.SA.ID})
+	m.group.e.askTraffic(m.pol)
+	return true
 }
 
 // askTraffic asks what has come on all SAs of a policy: an answer may come on any, such as that of

@@ -48,7 +48,9 @@ type standbyGroup struct {
 
 // A standbyMember is one policy of a group.
 type standbyMember struct {
+	group     *standbyGroup
 	pol       *child.Policy
+	data      dataHealth
 	ill       string    // why packets should not be sent through it; empty: it is well
 	wellSince time.Time // zero: it is ill
 	failed    bool      // it was well once, and then ill
@@ -94,7 +96,9 @@ func (e *Engine) join(pol *child.Policy) {
 		e.standby.byKey[key] = g
 	}
 	e.standby.of[pol.ID] = g
-	g.members = append(g.members, &standbyMember{pol: pol, standby: true, since: e.handling.now})
+	m := &standbyMember{group: g, pol: pol, standby: true, since: e.handling.now}
+	m.data.timer.Fire = m.watchData
+	g.members = append(g.members, m)
 	g.sort()
 	e.touch(ownerOf(pol))
 }
@@ -106,6 +110,9 @@ func (e *Engine) leave(pol *child.Policy) {
 		return
 	}
 	delete(e.standby.of, pol.ID)
+	m := g.member(pol)
+	m.endCopies()
+	e.timers.Stop(&m.data.timer)
 	g.members = slices.DeleteFunc(g.members, func(m *standbyMember) bool { return m.pol == pol })
 	if g.active != nil && g.active.pol == pol {
 		g.active = nil
@@ -118,13 +125,15 @@ func (e *Engine) leave(pol *child.Policy) {
 	e.touch(ownerOf(g.members[0].pol))
 }
 
+func (m *standbyMember) party() *party { return ownerOf(m.pol) }
+
 // ownerOf returns the party that a policy belongs to.
 func ownerOf(pol *child.Policy) *party { return pol.Owner().(*party) }
 
 // sort puts the members in order.
 func (g *standbyGroup) sort() {
 	slices.SortStableFunc(g.members, func(a, b *standbyMember) int {
-		return cmp.Compare(ownerOf(a.pol).cfg.Priority, ownerOf(b.pol).cfg.Priority)
+		return cmp.Compare(a.party().cfg.Priority, b.party().cfg.Priority)
 	})
 }
 

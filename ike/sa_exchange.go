@@ -140,7 +140,7 @@ func (s *ikeSA) cannotSend(why string) {
 // timer.
 func (s *ikeSA) askRaw(ex wire.ExchangeType, datagrams [][]byte) {
 	s.win.Send(ex, datagrams)
-	s.live.asked, s.live.repeated = s.e.handling.now, false
+	s.live.noteAsked()
 	s.sendRequest()
 }
 

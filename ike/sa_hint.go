@@ -187,7 +187,7 @@ func (e *Engine) hint(in Hint) {
 	}
 	if p != nil {
 		saOf(p).live.hint(hintedCheck)
-		saOf(p).live.packetsUnanswered()
+		e.packetsUnanswered(p.Policy())
 	}
 	if in.Remote.IsValid() {
 		e.hintAt(in.Remote)

@@ -21,10 +21,13 @@ type livenessCheck struct {
 	// lacked is when the peer last said of a Child SA that it does not know it.
 	lacked time.Time
 	asked  time.Time // when the last request was first sent
-	// repeated is set while a request had to be sent again, and nothing authentic has come since.
-	repeated  bool
-	noAnswers bool // packets were not answered since then either
+	// repeated is when a request had to be sent again, and nothing authentic has come since; zero:
+	// none had.
+	repeated time.Time
 }
+
+// noteAsked notes a new request.
+func (l *livenessCheck) noteAsked() { l.asked, l.repeated = l.sa.e.handling.now, time.Time{} }
 
 func (l *livenessCheck) noteSent() { l.Sent(l.sa.e.handling.now) }
 
@@ -35,8 +38,8 @@ func (l *livenessCheck) noteReceived(response bool) {
 		return
 	}
 	l.sa.party.heard()
-	if l.repeated {
-		l.repeated, l.noAnswers = false, false
+	if !l.repeated.IsZero() {
+		l.repeated = time.Time{}
 		l.sa.e.touch(l.sa.party)
 	}
 	l.heardAgain()

@@ -24,7 +24,7 @@ const (
 func (gr *simGroup) works(gate *simGate, child string) bool {
 	l, left := &gr.link, gr.p.left
 	held := slices.ContainsFunc(gate.holds, func(h simHold) bool { return h.child == "" || h.child == child })
-	return !gr.leaving && l.drop == 0 && l.corrupt == 0 && gate.cut == nil && gate.gone == nil && !held && left.e != nil && gate.side.e != nil
+	return !gr.leaving && l.drop == 0 && l.corrupt == 0 && !gate.cuts(child) && gate.gone == nil && !held && left.e != nil && gate.side.e != nil
 }
 
 // opened notes that a packet has passed, and has a peer answer it.
@@ -119,58 +119,12 @@ func (gr *simGroup) checkLiveness(n *simNets) {
 	if n.arrived.Before(passed) {
 		passed = n.arrived
 	}
-	if gr.hidden(n) {
-		n.hidden = now
-	}
 	gap := now.Sub(later(worked, passed))
-	quick := now.Sub(ready) > simReady && now.Sub(later(n.hidden, passed)) > simTakeover+2*gr.link.delay+2*gr.link.jitter
+	quick := now.Sub(ready) > simReady && now.Sub(passed) > simTakeover+2*gr.link.delay+2*gr.link.jitter
 	if gap > simPatience || quick {
 		gr.p.violated("no packet of %s was answered for %v, though a peer has worked for %v, and been ready for %v", n.name, now.Sub(passed), now.Sub(worked), now.Sub(ready))
 		n.arrived, n.answered = now, now
 	}
-}
-
-// hidden reports whether the peer of some networks has them down, or has lost with one of two IKE
-// SAs what left sends on, and cannot say so, as its IKE does not pass, while packets of other
-// networks that it answers show that it works: silence is looked for by path. It ends when the peer
-// gives its IKE SA up (TestOneChildIsGone).
-func (gr *simGroup) hidden(n *simNets) bool {
-	at := gr.p.left.plane.spd[gr.matched(n)].Name.Peer
-	i := slices.IndexFunc(gr.gates, func(g *simGate) bool { return g.side.name == at })
-	if i < 0 || !gr.gates[i].mute {
-		return false
-	}
-	gate, left := gr.gates[i], gr.p.left.plane
-	down := func(child string) bool {
-		held := func(h simHold) bool { return h.at == gate.side && (h.child == "" || h.child == child) }
-		psa := left.sender(left.policyNamed(ipsec.PolicyName{Peer: at, Child: child}), 1)
-		return psa == nil || gate.side.plane.inbound[psa.sa.SPIOut] == nil || slices.ContainsFunc(gate.holds, held)
-	}
-	return down(n.name) && slices.ContainsFunc(gr.nets, func(other *simNets) bool { return !down(other.name) })
-}
-
-// TestHiddenFromLeft: networks that a peer has lost are hidden while its IKE does not pass and it
-// has others.
-func TestHiddenFromLeft(t *testing.T) {
-	p := newPair(t, 1, twoChildren)
-	p.up()
-	p.wantDone(p.left, driven(p, p.left.connect("two")), "")
-	gate, nets := &simGate{side: p.right, mute: true}, []*simNets{{name: "lan"}, {name: "two"}}
-	gr := &simGroup{simulation: &simulation{p: p}, gates: []*simGate{gate}, nets: nets}
-	want := func(when string, lan, two bool) {
-		t.Helper()
-		if l, w := gr.hidden(nets[0]), gr.hidden(nets[1]); l != lan || w != two {
-			p.fatalf("%s: %v, %v", when, l, w)
-		}
-	}
-	want("at rest", false, false)
-	delete(p.right.plane.inbound, p.left.plane.sender(p.left.policy("lan"), 1).sa.SPIOut)
-	want("one is down", true, false)
-	gate.mute = false
-	want("IKE passes", false, false)
-	gate.mute = true
-	delete(p.right.plane.inbound, p.left.plane.sender(p.left.policy("two"), 1).sa.SPIOut)
-	want("both are down", false, false)
 }
 
 // watch is called after each Handle.
@@ -214,7 +168,7 @@ func (gr *simGroup) burst() {
 	}
 	for _, gate := range gr.gates {
 		for _, n := range gr.nets {
-			if name := (ipsec.PolicyName{Peer: "left", Child: n.name}); gate.side.e != nil && gate.cut == nil && gate.side.sendsOn(name) {
+			if name := (ipsec.PolicyName{Peer: "left", Child: n.name}); gate.side.e != nil && !gate.cuts(n.name) && gate.side.sendsOn(name) {
 				psa := gate.side.plane.sender(gate.side.plane.policyNamed(name), 1)
 				e := gate.side.packet(psa)
 				e.dummy = true
@@ -226,7 +180,7 @@ func (gr *simGroup) burst() {
 
 // forgetLooks begins to look for silences of another life of left.
 func (gr *simGroup) forgetLooks() {
-	gr.g.looks = map[ipsec.Path]*[2]int{}
+	gr.g.looks = map[ipsec.PolicyID]*[2]int{}
 	gr.g.seenIn, gr.g.seenOt = map[ipsec.ChildID]uint64{}, map[ipsec.ChildID]uint64{}
 	gr.g.looked = gr.p.now
 }

@@ -31,7 +31,7 @@ type simGate struct {
 	side  *testSide
 	since time.Time              // it has worked since then without a break
 	cut   func(*testPacket) bool // what the link to it drops; nil: nothing
-	mute  bool                   // the cut drops IKE alone
+	child string                 // of whose ESP alone it drops some
 	holds []simHold
 	gone  *Peer // left's entry, while a reload has removed it
 	fails int   // how often it has failed or was mended
@@ -47,7 +47,6 @@ type simHold struct {
 type simNets struct {
 	name              string
 	arrived, answered time.Time   // the last packet at a peer, and at left
-	hidden            time.Time   // when left last could not know that the peer has them down
 	ready             []time.Time // since when each gate has an SA at both ends, and works
 	up                bool        // in this life of left
 }
@@ -278,21 +277,36 @@ func (gr *simGroup) setPeers(list []Peer) {
 func (gr *simGroup) drawCut(gate *simGate, kinds int) {
 	kind := gr.rand.IntN(kinds)
 	from := func(pk *testPacket) bool { return pk.from == gate.side }
+	gate.child = ""
+	ofChild := func(pk *testPacket) bool { return onlyESP(pk) && pk.from.childOf(pk.esp) == gate.child }
 	gate.cut = []func(*testPacket) bool{
 		anything, onlyIKE, from, onlyESP,
 		func(pk *testPacket) bool { return onlyESP(pk) && from(pk) },
 		func(pk *testPacket) bool { return onlyESP(pk) && !from(pk) },
+		ofChild,
+		func(pk *testPacket) bool { return ofChild(pk) && from(pk) },
+		func(pk *testPacket) bool { return ofChild(pk) && !from(pk) },
 	}[kind]
-	gate.mute = kind == simCutsIKEAlone
-	gr.p.note("--- %s is cut off, kind %d", gate.side.name, kind)
+	if kind >= simCutsOfPeer {
+		gate.child = gr.nets[gr.rand.IntN(len(gr.nets))].name
+	}
+	gr.p.note("--- %s is cut off, kind %d %s", gate.side.name, kind, gate.child)
 }
 
-// The first of the kinds of cuts drop IKE as well, the others ESP alone.
+// The first of the kinds of cuts drop IKE as well, the next ESP alone, the last that of a child.
 const (
-	simCutsIKE      = 3
-	simCuts         = 6
-	simCutsIKEAlone = 1 // which of them
+	simCutsIKE    = 3
+	simCutsOfPeer = 6
+	simCuts       = 9
 )
+
+// cuts reports whether the link to the gate drops something that a child needs.
+func (gate *simGate) cuts(child string) bool {
+	return gate.cut != nil && (gate.child == "" || gate.child == child)
+}
+
+// childOf returns the name of the child that a packet of the side is for.
+func (s *testSide) childOf(e *espPacket) string { return s.plane.spd[e.policy].Name.Child }
 
 // fail has a gate fail, by one of the first kinds of cuts or in another way.
 func (gr *simGroup) fail(gate *simGate, cuts int) {
@@ -373,7 +387,7 @@ func (gr *simGroup) startLeft() {
 // mend has a gate work.
 func (gr *simGroup) mend(gate *simGate) {
 	left := gr.p.left
-	gate.cut, gate.mute = nil, false
+	gate.cut = nil
 	gate.fails++
 	if gate.side.e == nil {
 		gate.forget(gate.side)

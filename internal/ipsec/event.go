@@ -14,7 +14,7 @@ const (
 	EventFirstInbound                  // ID: the first authentic packet came on a new inbound SA
 	EventPeerMoved                     // ID, Path: an authentic packet with a new highest number came on another path
 	EventUnsent                        // ID, Why: this host refuses to send the pair's packets; reported at most once a second
-	EventUnanswered                    // ID: packets are sent on the pair's path, and none come any more, although they were usual
+	EventUnanswered                    // ID: packets are sent for the pair's policy, and none come any more, although they were usual
 	EventUnknownSPI                    // Path, SPI, Size: ESP came with an SPI that is not in use; reported at a limited rate
 	EventProbePath                     // ID, Size: asks for a PathProbe of the pair's path with an outer packet of Size octets
 )
