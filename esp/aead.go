@@ -1,6 +1,7 @@
 package esp
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -31,6 +32,18 @@ var (
 type aead interface {
 	Seal(dst, nonce, plaintext, additionalData []byte) []byte
 	Open(dst, nonce, ciphertext, additionalData []byte) ([]byte, error)
+}
+
+// packetAEAD is an aead that also processes an ESP packet as it lies. The result is that of prepare
+// and the aead, but no nonce and no additional data are made for it. salt has its first octet
+// lowest.
+type packetAEAD interface {
+	aead
+	// SealPacket encrypts text behind header and IV of packet, which is as long as the sealed
+	// packet. text is there already, or does not overlap packet.
+	SealPacket(packet, text []byte, salt uint32, seq uint64, esn bool)
+	// OpenPacket decrypts the packet in place and reports whether it is authentic.
+	OpenPacket(packet []byte, salt uint32, seq uint64, esn bool) bool
 }
 
 // ciphers holds every cipher that may be negotiated.
@@ -65,10 +78,11 @@ func (c Cipher) String() string {
 
 // keyed is a cipher with its key, the common part of both directions.
 type keyed struct {
-	aead aead
-	salt [saltLen]byte
-	spi  uint32
-	esn  bool
+	aead  aead
+	whole packetAEAD // aead, or nil if it has no methods for packets
+	salt  uint32     // its first octet lowest
+	spi   uint32
+	esn   bool
 }
 
 // newKeyed checks values from outside. Its errors never contain key octets.
@@ -89,7 +103,30 @@ func newKeyed(spi uint32, c Cipher, key []byte, esn bool) (keyed, error) {
 	if err != nil {
 		return keyed{}, fmt.Errorf("esp: %s: %w", c, err)
 	}
-	return keyed{aead: a, salt: [saltLen]byte(key[split:]), spi: spi, esn: esn}, nil
+	return withAEAD(a, key[split:], spi, esn), nil
+}
+
+func withAEAD(a aead, salt []byte, spi uint32, esn bool) keyed {
+	whole, _ := a.(packetAEAD)
+	return keyed{aead: a, whole: whole, salt: binary.LittleEndian.Uint32(salt), spi: spi, esn: esn}
+}
+
+// seal seals text, whose length is that between header and ICV, into pkt.
+func (k *keyed) seal(s *Scratch, pkt, text []byte, seq uint64) {
+	if k.whole != nil {
+		k.whole.SealPacket(pkt, text, k.salt, seq, k.esn)
+		return
+	}
+	nonce, aad := s.prepare(k, pkt, seq)
+	k.aead.Seal(pkt[:Headroom], nonce, text, aad)
+}
+
+// openByAEAD opens pkt in place by the aead, and reports whether it is authentic.
+func (k *keyed) openByAEAD(s *Scratch, pkt []byte, seq uint64) bool {
+	nonce, aad := s.prepare(k, pkt, seq)
+	text := pkt[Headroom:]
+	_, err := k.aead.Open(text[:0], nonce, text, aad)
+	return err == nil
 }
 
 // clear wipes the expanded key if the cipher supports it, and drops the only reference to it. The
@@ -98,6 +135,6 @@ func (k *keyed) clear() {
 	if w, ok := k.aead.(interface{ Clear() }); ok {
 		w.Clear()
 	}
-	k.aead = nil
-	k.salt = [saltLen]byte{}
+	k.aead, k.whole = nil, nil
+	k.salt = 0
 }

@@ -22,7 +22,7 @@ func TestClear(t *testing.T) {
 	o, in := mustOut(t, sa), mustIn(t, sa)
 	o.Clear()
 	in.Clear()
-	if o.aead != nil || in.aead != nil || o.salt != [saltLen]byte{} || in.salt != [saltLen]byte{} {
+	if o.keyed != (keyed{spi: sa.SPI}) || in.keyed != (keyed{spi: sa.SPI}) {
 		t.Error("a cleared SA still has its key")
 	}
 }

@@ -46,7 +46,7 @@ func (v *vector) keyed(t testing.TB) keyed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keyed{aead: a, salt: [saltLen]byte(v.key[split:]), spi: v.spi, esn: v.esn}
+	return withAEAD(a, v.key[split:], v.spi, v.esn)
 }
 
 func (v *vector) outbound(t testing.TB) *Outbound {

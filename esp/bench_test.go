@@ -70,7 +70,7 @@ func (x *bench) fill(n int) {
 	for i, pkt := range x.packets {
 		seq := first + uint64(i)
 		x.out.Seal(&x.s, pkt, seq, x.inner[i*n:][:n], NextIPv4)
-		x.scratch[i].prepare(&x.in.keyed, x.out.spi, seq, seq)
+		x.scratch[i].prepare(&x.in.keyed, pkt, seq)
 		x.run[i] = Packet{Data: pkt}
 	}
 }

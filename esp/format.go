@@ -101,11 +101,12 @@ type Scratch struct {
 	aad   [HeaderLen + 4]byte
 }
 
-// prepare returns the nonce and the additional data of a packet, which cover all of its header.
-func (s *Scratch) prepare(k *keyed, spi uint32, seq, iv uint64) (nonce, aad []byte) {
-	*(*[saltLen]byte)(s.nonce[:]) = k.salt
-	binary.BigEndian.PutUint64(s.nonce[saltLen:], iv)
-	binary.BigEndian.PutUint32(s.aad[:], spi)
+// prepare returns the nonce and the additional data of a packet, which cover all of its header and
+// its IV.
+func (s *Scratch) prepare(k *keyed, pkt []byte, seq uint64) (nonce, aad []byte) {
+	binary.LittleEndian.PutUint32(s.nonce[:], k.salt)
+	copy(s.nonce[saltLen:], pkt[HeaderLen:Headroom])
+	copy(s.aad[:4], pkt)
 	if k.esn {
 		// RFC 4106, Section 5: SPI, then all 64 bits of the sequence number; the high half is not
 		// sent.

@@ -74,15 +74,18 @@ func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
 		p.refuse(ErrReplay)
 		return
 	}
-	nonce, aad := s.prepare(&in.keyed, binary.BigEndian.Uint32(pkt), seq, binary.BigEndian.Uint64(pkt[HeaderLen:]))
-	text := pkt[Headroom:]
-	text, err := in.aead.Open(text[:0], nonce, text, aad)
-	if err != nil {
+	var ok bool
+	if in.whole != nil {
+		ok = in.whole.OpenPacket(pkt, in.salt, seq, in.esn)
+	} else {
+		ok = in.openByAEAD(s, pkt, seq)
+	}
+	if !ok {
 		p.refuse(ErrICV)
 		return
 	}
 	p.Seq, p.authentic = seq, true
-	p.cutTrailer(text)
+	p.cutTrailer(pkt[Headroom : len(pkt)-ICVLen])
 }
 
 // cutTrailer removes padding, pad length and next header. RFC 4303, Section 2.4: "the receiver

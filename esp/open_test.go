@@ -12,7 +12,7 @@ func sealText(k *keyed, seq uint64, text []byte) []byte {
 	pkt := make([]byte, Headroom, Headroom+len(text)+ICVLen)
 	pkt[0], pkt[1], pkt[2], pkt[3] = byte(k.spi>>24), byte(k.spi>>16), byte(k.spi>>8), byte(k.spi)
 	pkt[4], pkt[5], pkt[6], pkt[7] = byte(seq>>24), byte(seq>>16), byte(seq>>8), byte(seq)
-	nonce, aad := s.prepare(k, k.spi, seq, 0)
+	nonce, aad := s.prepare(k, pkt, seq)
 	return k.aead.Seal(pkt, nonce, text, aad)
 }
 

@@ -104,14 +104,12 @@ func (o *Outbound) seal(s *Scratch, dst []byte, seq, iv uint64, payload []byte, 
 	binary.BigEndian.PutUint32(dst, o.spi)
 	binary.BigEndian.PutUint32(dst[4:], uint32(seq))
 	binary.BigEndian.PutUint64(dst[HeaderLen:], iv)
-	nonce, aad := s.prepare(&o.keyed, o.spi, seq, iv)
-
 	inPlace := n == 0 || &dst[Headroom] == &payload[0]
 	if !inPlace && cap(payload)-n >= Tailroom {
 		behind := payload[n : n+Tailroom]
 		saved := binary.LittleEndian.Uint64(behind)
 		putTrailer(behind, size-n, next)
-		o.aead.Seal(dst[Headroom:Headroom], nonce, payload[:size], aad)
+		o.keyed.seal(s, dst, payload[:size], seq)
 		binary.LittleEndian.PutUint64(behind, saved)
 		return dst
 	}
@@ -120,7 +118,7 @@ func (o *Outbound) seal(s *Scratch, dst []byte, seq, iv uint64, payload []byte, 
 		copy(text, payload)
 	}
 	putTrailer(dst[Headroom+n:], size-n, next) // and into the room of the ICV, which is written later
-	o.aead.Seal(text[:0], nonce, text, aad)
+	o.keyed.seal(s, dst, text, seq)
 	return dst
 }
 

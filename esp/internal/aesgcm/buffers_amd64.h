@@ -100,3 +100,13 @@ stored:
 	VMOVQ 4(p), to; \
 	VPSLLDQ $4, to, to; \
 	VPINSRD $0, (p), to, to
+
+// HEADROOM is the length of an ESP packet's header and IV, which precede the text.
+#define HEADROOM 16
+
+// PACKET_NONCE: to = the nonce of the ESP packet at NONCE, salt and IV (RFC 4106, Section 4),
+// followed by zeros.
+#define PACKET_NONCE(to) \
+	VMOVQ 8(NONCE), to; \
+	VPSLLDQ $4, to, to; \
+	VPINSRD $0, SALT, to, to

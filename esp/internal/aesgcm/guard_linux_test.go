@@ -66,6 +66,37 @@ func TestGuardPages(t *testing.T) {
 	})
 }
 
+// TestGuardPagesOfPackets: the same for whole packets, with the text elsewhere and in place.
+func TestGuardPagesOfPackets(t *testing.T) {
+	const most = 700
+	text, packet := newGuarded(t, most), newGuarded(t, most+64)
+	all := sample(1, most)
+	eachKey(t, func(t *testing.T, ours, _ cipher.AEAD) {
+		whole, ok := ours.(interface {
+			SealPacket(packet, text []byte, salt uint32, seq uint64, esn bool)
+			OpenPacket(packet []byte, salt uint32, seq uint64, esn bool) bool
+		})
+		if !ok {
+			return
+		}
+		for n := range most + 1 {
+			for _, end := range []bool{false, true} {
+				const head = 16
+				src, dst := text.put(all[:n], end), packet.put(make([]byte, head+n+tagLen), end)
+				whole.SealPacket(dst, src, 1, uint64(n), end)
+				if !whole.OpenPacket(dst, 1, uint64(n), end) {
+					t.Fatalf("%d octets: not opened", n)
+				}
+				same(t, "opened", dst[head:head+n], src)
+				whole.SealPacket(dst, dst[head:head+n], 1, uint64(n), end)
+				if !whole.OpenPacket(dst, 1, uint64(n), end) {
+					t.Fatalf("%d octets, in place: not opened", n)
+				}
+			}
+		}
+	})
+}
+
 // TestTooLong: a text beyond the limit of one nonce (SP 800-38D, Section 5.2.1.1: 2^39-256 bits) is
 // refused before any of it is read: its memory does not exist.
 func TestTooLong(t *testing.T) {

@@ -33,6 +33,7 @@
 #define HASHED R12 // sealing: the next ciphertext to hash
 #define CHUNKS R13 // chunks left
 #define AAD BX
+#define SALT BX    // of a packet, in the low half
 #define AADLEN DX
 #define T0 R12 // outside of the loops over chunks
 #define T1 R13
@@ -269,15 +270,19 @@ done:
 	MULTIPLY(POWER(1)(K), (POWER(1)+FOLDED)(K)); \
 	REDUCE(ACCX)
 
-// BEGIN: computes the first counters, and in ACC the hash of the additional data without the last
-// multiplication by H; zero if there is no additional data. Branches depend on AADLEN alone.
+// BEGIN: computes LAST and the first counters. NONCE_BLOCK(to) is defined before a body is
+// included: to = the nonce, followed by zeros.
 #define BEGIN \
 	MOVQ schedule_rounds(K), LAST; \
 	SHLQ $4, LAST; \
 	LEAQ schedule_keys(K)(LAST*1), LAST; \
-	LOAD_12(NONCE, CTRX); \
+	NONCE_BLOCK(CTRX); \
 	VPSHUFB swap<>(SB), CTRX, CTRX; \
-	COPY_CTR; \
+	COPY_CTR
+
+// HASH_AAD: computes in ACC the hash of the additional data without the last multiplication by H;
+// zero if there is no additional data. Branches depend on AADLEN alone.
+#define HASH_AAD \
 	VPXOR ACC, ACC, ACC; \
 	CMPQ AADLEN, $8; \
 	JNE aadNot8; \
@@ -311,6 +316,14 @@ aadLoaded: \
 	VPXOR BLKX, ACCX, ACCX; \
 aadDone:
 
+// HASH_HEADER: the same for the header of an ESP packet at NONCE (RFC 4106, Section 5): the SPI,
+// and behind it number, which is 4 octets and zeros, or 8. There are no branches.
+#define HASH_HEADER(number) \
+	VMOVQ number, BLKX; \
+	VPSLLDQ $4, BLKX, BLKX; \
+	VPINSRD $0, (NONCE), BLKX, BLKX; \
+	VPSHUFB swap<>(SB), BLKX, ACCX
+
 // TAIL_POWER: POW = the address of the power for the first block of the tail. The tail is the
 // remaining text, of t blocks, 0 to CHUNK_BLOCKS. The block of lengths follows, with H^1, so the
 // first block has H^(t+1).
@@ -330,7 +343,7 @@ aadDone:
 	VPINSRQ $1, T1, BLKX, BLKX; \
 	TAIL_PRODUCTS; \
 	MOVL $0x01000000, T0; \
-	LOAD_12(NONCE, MASKX); \
+	NONCE_BLOCK(MASKX); \
 	VPINSRD $3, T0, MASKX, MASKX; \
 	LOAD_KEY(schedule_keys(K)); \
 	VPXOR RKX, MASKX, MASKX; \
@@ -393,3 +406,31 @@ again: \
 	VMOVDQU S0, (OUT); \
 	ADVANCE(WIDTH); \
 	VMOVDQA next, S0
+
+// OPEN_PART: opens the LEFT octets that are not a whole block, if there are any, with the key
+// stream in S0X, and loads the tag behind them into S1X. OPEN_PART_IN_PLACE stores a whole block:
+// the octets behind the text are the tag's, which stay as they are.
+#define OPEN_PART \
+	VMOVDQU (IN)(LEFT*1), S1X; \
+	TESTQ LEFT, LEFT; \
+	JEQ tag; \
+	LOAD_PART(IN, LEFT, below8, below4, loaded); \
+	VPXOR BLKX, S0X, S0X; \
+	VPSHUFB swap<>(SB), BLKX, BLKX; \
+	MULTIPLY_ADD((POW), FOLDED(POW)); \
+	STORE_PART(storeBelow8, storeBelow4, stored)
+
+#define OPEN_PART_IN_PLACE \
+	VMOVDQU (IN)(LEFT*1), S1X; \
+	TESTQ LEFT, LEFT; \
+	JEQ tag; \
+	LEAQ keep<>+16(SB), T0; \
+	SUBQ LEFT, T0; \
+	VMOVDQU (T0), TMPX; \
+	VMOVDQU (IN), BLKX; \
+	VPAND TMPX, S0X, S0X; \
+	VPXOR BLKX, S0X, S0X; \
+	VMOVDQU S0X, (OUT); \
+	VPAND TMPX, BLKX, BLKX; \
+	VPSHUFB swap<>(SB), BLKX, BLKX; \
+	MULTIPLY_ADD((POW), FOLDED(POW))

@@ -1,13 +1,7 @@
-// The body of a sealing function, between the loads of its arguments and its return. T1 holds the
-// length of the output. It jumps to overlap if output and input overlap other than at the same
-// start, or output and additional data at all; nothing is written then. macros_amd64.h explains the
-// algorithm, and why neither time nor control flow depends on keys or texts.
+// The body of a sealing function, between the hash of the additional data and its return. LENGTHS
+// puts the length of the additional data in T1 and that of the text in T2. macros_amd64.h explains
+// the algorithm, and why neither time nor control flow depends on keys or texts.
 
-	CMPQ OUT, IN
-	JEQ inPlace
-	APART(OUT, T1, IN, LEFT, inPlace, overlap)
-	APART(OUT, T1, AAD, AADLEN, apart, overlap)
-	BEGIN
 	CMPQ LEFT, $CHUNK_LEN
 	JGT chunks
 	TAIL_POWER
@@ -56,8 +50,7 @@ hashLast:
 	MOVQ POW, T0 // the hash so far is added to the first block of the tail
 
 tail:
-	MOVQ aad_len+88(FP), T1
-	MOVQ plaintext_len+64(FP), T2
+	LENGTHS
 	TAIL_BEGIN
 	SEAL_REGISTER(S1)
 	SEAL_REGISTER(S2)
@@ -81,7 +74,7 @@ part:
 	VPAND (T0), S0X, S0X
 	VPSHUFB swap<>(SB), S0X, BLKX
 	MULTIPLY_ADD((POW), FOLDED(POW))
-	STORE_PART(storeBelow8, storeBelow4, stored)
+	VMOVDQU S0X, (OUT) // and zeros into the room of the tag
 	ADDQ LEFT, OUT
 
 tag:

@@ -181,6 +181,11 @@ func (v *vector) check(nonce []byte) {
 	if len(nonce) != nonceLen {
 		panic("aesgcm: incorrect nonce length")
 	}
+	v.checkKey()
+}
+
+// checkKey panics if the key was cleared.
+func (v *vector) checkKey() {
 	if v.k.rounds == 0 {
 		panic("aesgcm: use of a key that was cleared")
 	}

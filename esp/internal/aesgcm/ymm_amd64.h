@@ -7,6 +7,7 @@
 #define CHUNK_SHIFT 8
 
 #define S0X X0
+#define S1X X1
 #define S0 Y0 // CTR of a chunk: counters, AES states, key stream
 #define S1 Y1
 #define S2 Y2
