@@ -3,7 +3,6 @@ package esp
 import (
 	"fmt"
 	"math"
-	"sync/atomic"
 )
 
 // An Inbound is the receiving direction of an SA. Its methods are safe for concurrent use with a
@@ -13,9 +12,8 @@ type Inbound struct {
 	limits thresholds
 	window window
 
-	packets atomic.Uint64
-	octets  atomic.Uint64
-	_       [cacheLine]byte
+	used usageCounter
+	_    [cacheLine - 8]byte // two words of used, which are seldom written, are the rest
 }
 
 // NewInbound returns the receiving direction of sa, and keeps no reference to sa. ReplayWindow is 0
@@ -44,7 +42,7 @@ func NewInbound(sa *SA) (*Inbound, error) {
 func (in *Inbound) SPI() uint32 { return in.spi }
 
 // Used returns what Accept has counted.
-func (in *Inbound) Used() Usage { return Usage{Packets: in.packets.Load(), Octets: in.octets.Load()} }
+func (in *Inbound) Used() Usage { return in.used.load() }
 
 // Clear forgets the key. No goroutine may use the SA any more: one that did would panic. The keys
 // in the SA remain for their owner to clear.

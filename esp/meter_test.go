@@ -2,6 +2,8 @@ package esp
 
 import (
 	"errors"
+	"math/rand/v2"
+	"sync"
 	"testing"
 )
 
@@ -28,5 +30,74 @@ func TestSPINeedsAWholePacket(t *testing.T) {
 	}
 	if _, ok := SPI(pkt[:len(pkt)-1]); ok {
 		t.Error("a packet that is too short has an SPI")
+	}
+}
+
+// TestUsageCounter: the counts are plain sums, over many times what the word holds of either, from
+// any state on, with long and short runs.
+func TestUsageCounter(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		want := Usage{Packets: r.Uint64() >> (1 + r.IntN(63)), Octets: r.Uint64() >> (1 + r.IntN(63))}
+		var c usageCounter
+		c.store(want)
+		start := want
+		for range 20_000 {
+			packets, octets := r.Uint64N(packetsLag+1), r.Uint64N(octetsLag+1)
+			packets, octets = packets>>r.IntN(30), octets>>r.IntN(40)
+			want.Packets += packets
+			want.Octets += octets
+			if got := c.add(packets, octets); got != want || c.load() != want {
+				t.Fatalf("from %+v: %+v, then %+v, want %+v", start, got, c.load(), want)
+			}
+		}
+		if want.Octets-start.Octets < 4<<octetBits || want.Packets-start.Packets < 4<<packetBits {
+			t.Fatalf("%+v to %+v: the test tests little", start, want)
+		}
+	}
+}
+
+// TestUsageIsTheNearest: whether what was read before the sum is behind it or ahead of it.
+func TestUsageIsTheNearest(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 100_000 {
+		near := Usage{Packets: r.Uint64() >> 1, Octets: r.Uint64() >> 1}
+		want := Usage{
+			Packets: near.Packets + r.Uint64N(1<<packetBits) - 1<<(packetBits-1),
+			Octets:  near.Octets + r.Uint64N(1<<octetBits) - 1<<(octetBits-1),
+		}
+		if got := near.nearest(want.Octets + want.Packets<<octetBits); got != want {
+			t.Fatalf("the nearest to %+v is %+v, want %+v", near, got, want)
+		}
+	}
+}
+
+// TestUsageConcurrently: each sum is seen by one goroutine, in rising order, and none is lost, also
+// where near changes.
+func TestUsageConcurrently(t *testing.T) {
+	const workers, each, size = 4, 20_000, 1 << 20 // 5 times octetsLag in all, and over a carry
+	start := Usage{Packets: 1<<packetBits - 100, Octets: 3<<octetBits - 100*size}
+	var c usageCounter
+	c.store(start)
+	seen := make([][]Usage, workers)
+	var wg sync.WaitGroup
+	for w := range seen {
+		wg.Go(func() {
+			for range each {
+				seen[w] = append(seen[w], c.add(1, size))
+			}
+		})
+	}
+	wg.Wait()
+	all := map[uint64]bool{}
+	for _, list := range seen {
+		last := uint64(0)
+		for _, u := range list {
+			n := u.Packets - start.Packets
+			if u.Octets-start.Octets != n*size || all[n] || n <= last || n > workers*each {
+				t.Fatalf("%+v after %d packets, from %+v", u, last, start)
+			}
+			all[n], last = true, n
+		}
 	}
 }

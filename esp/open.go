@@ -93,18 +93,18 @@ func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
 // pieces that a wider load would have to wait for.
 func (p *Packet) cutTrailer(text []byte) {
 	end := len(text) - trailerLen
-	pad := int(text[end])
-	if pad > end {
+	start := end - int(text[end])
+	if start < 0 {
 		p.refuse(ErrPadding)
 		return
 	}
-	for i, b := range text[end-pad : end] {
-		if b != byte(i+1) {
+	for i := start; i < end; i++ {
+		if text[i] != byte(i-start+1) {
 			p.refuse(ErrPadding)
 			return
 		}
 	}
-	p.Data, p.Next = text[:end-pad], text[end+1]
+	p.Data, p.Next = text[:start], text[end+1]
 	if p.Next == NextDummy {
 		p.Err = ErrDummy
 	}
@@ -115,39 +115,40 @@ func (p *Packet) cutTrailer(text []byte) {
 // goroutine may call it at any time. If runs are accepted in the order of their arrival, no packet
 // is behind the window because of who decrypted it.
 func (in *Inbound) Accept(run []Packet) (a Arrival) {
-	if len(run) == 1 {
-		return in.acceptOne(&run[0])
+	if len(run) != 1 {
+		return in.acceptRun(run)
 	}
+	p := &run[0] // it came alone: without the loops and sums of a run
+	if !p.authentic {
+		return a
+	}
+	fresh, highest := in.window.acceptOne(p.Seq)
+	if !fresh {
+		p.refuse(ErrReplay)
+		return a
+	}
+	a.Authentic, a.Newest = true, highest
+	if p.Err != nil {
+		return a
+	}
+	n := uint64(len(p.Data))
+	u := in.used.add(1, n)
+	a.Soft = reached(u.Packets, 1, in.limits.softPackets) || reached(u.Octets, n, in.limits.softOctets)
+	if u.Packets > in.limits.hardPackets || u.Octets > in.limits.hardOctets {
+		a.Hard = true
+		p.refuse(ErrExhausted)
+	}
+	return a
+}
+
+// acceptRun is Accept for any number of packets.
+func (in *Inbound) acceptRun(run []Packet) (a Arrival) {
 	var good Usage
 	for rest := run; len(rest) > 0; {
 		rest = rest[in.acceptBlock(rest, &a, &good):]
 	}
 	if good.Packets != 0 {
 		in.count(run, good, &a)
-	}
-	return a
-}
-
-// acceptOne is Accept for a packet that came alone, without the loops and sums of a run.
-func (in *Inbound) acceptOne(p *Packet) (a Arrival) {
-	if !p.authentic {
-		return a
-	}
-	fresh, highest := in.window.accept(p.Seq>>blockShift, 1<<(p.Seq&blockMask))
-	if fresh == 0 {
-		p.refuse(ErrReplay)
-		return a
-	}
-	a = Arrival{Authentic: true, Newest: highest}
-	if p.Err != nil {
-		return a
-	}
-	n := uint64(len(p.Data))
-	packets, octets := in.packets.Add(1), in.octets.Add(n)
-	a.Soft = reached(packets, 1, in.limits.softPackets) || reached(octets, n, in.limits.softOctets)
-	a.Hard = packets > in.limits.hardPackets || octets > in.limits.hardOctets
-	if a.Hard {
-		p.refuse(ErrExhausted)
 	}
 	return a
 }
@@ -208,7 +209,8 @@ func refuseTaken(run []Packet, fresh uint32, good *Usage) {
 // count counts the accepted packets of run, and refuses those beyond a hard limit. RFC 4301,
 // Section 4.4.2.1: at "a hard lifetime [...] the current SA ends".
 func (in *Inbound) count(run []Packet, good Usage, a *Arrival) {
-	p, o := in.packets.Add(good.Packets), in.octets.Add(good.Octets)
+	u := in.used.add(good.Packets, good.Octets)
+	p, o := u.Packets, u.Octets
 	a.Soft = reached(p, good.Packets, in.limits.softPackets) || reached(o, good.Octets, in.limits.softOctets)
 	a.Hard = p > in.limits.hardPackets || o > in.limits.hardOctets
 	if !a.Hard {

@@ -33,8 +33,7 @@ func (o *Outbound) put(s State) {
 
 // put sets the state of a new inbound SA.
 func (in *Inbound) put(s State) {
-	in.packets.Store(s.Received.Packets)
-	in.octets.Store(s.Received.Octets)
+	in.used.store(s.Received)
 	in.window.put(s.Highest)
 }
 

@@ -112,6 +112,21 @@ func (w *window) accept(block uint64, bits uint32) (fresh uint32, highest bool) 
 	return fresh, highest && block == top
 }
 
+// acceptOne is accept for the number of a packet that came alone. Most often its block has the word
+// already, and is not newer than the highest: then the bit is all that changes.
+func (w *window) acceptOne(seq uint64) (fresh, highest bool) {
+	block, bit := seq>>blockShift, uint64(1)<<(seq&blockMask)
+	if len(w.ring) != 0 && block <= w.top.Load() {
+		word := w.word(block)
+		old := word.Load()
+		if uint32(old>>32) == uint32(block) && old&bit == 0 && word.CompareAndSwap(old, old|bit) {
+			return true, uint32(old) < uint32(bit) && block == w.top.Load()
+		}
+	}
+	set, highest := w.accept(block, uint32(bit))
+	return set != 0, highest
+}
+
 // mark sets bits of the block in word. It returns those that were not set, and whether one of them
 // is the highest of the block.
 func mark(word *atomic.Uint64, block uint64, bits uint32) (fresh uint32, highest bool) {

@@ -51,7 +51,11 @@ func tryNumber(w *window, seq uint64) bool {
 	return first
 }
 
+// acceptNumber accepts an odd number as that of a packet that came alone, an even one as a run's.
 func acceptNumber(w *window, seq uint64) (first, highest bool) {
+	if seq%2 != 0 {
+		return w.acceptOne(seq)
+	}
 	fresh, highest := w.accept(seq>>blockShift, 1<<(seq&blockMask))
 	return fresh != 0, highest
 }
@@ -112,6 +116,17 @@ func sub(a, b uint64) uint64 {
 		return 0
 	}
 	return a - b
+}
+
+// TestAcceptBeforeTheTopMoves: another goroutine has set a bit of a new block, and has not moved
+// the top yet. A number of that block is the highest, and moves it.
+func TestAcceptBeforeTheTopMoves(t *testing.T) {
+	w := newWindow(64, 0)
+	const block = 10
+	mark(w.word(block), block, 1)
+	if fresh, highest := w.acceptOne(block<<blockShift | 3); !fresh || !highest || w.top.Load() != block {
+		t.Errorf("accepted %v, the highest %v, the top at block %d", fresh, highest, w.top.Load())
+	}
 }
 
 func TestWindowOff(t *testing.T) {
