@@ -129,11 +129,11 @@ func key(seed byte) []byte { return bytes.Repeat([]byte{seed}, 20) }
 // childSA is a's half of an SA pair with generation id; mirror makes b's.
 func childSA(t testing.TB, a, b *gateway, id ipsec.ChildID) ipsec.ChildSA {
 	t.Helper()
-	in, err := a.AllocSPI(0)
+	in, err := a.AllocSPI(uint32(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := b.AllocSPI(0)
+	out, err := b.AllocSPI(uint32(id))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func reservedSA(t *testing.T, g *gateway, id ipsec.ChildID) (ipsec.ChildSA, *pee
 // comeAtWorker has a datagram arrive at the port of the worker that its SPI names.
 func (g *gateway) comeAtWorker(data []byte) {
 	spi, _ := esp.SPI(data)
-	g.ports[int(spi)%len(g.ports)].in.put(nil, netio.Received{Data: data, Path: ipsec.NATPath(outerA, outerB)})
+	g.ports[netio.WorkerOf(spi, len(g.ports))].in.put(nil, netio.Received{Data: data, Path: ipsec.NATPath(outerA, outerB)})
 }
 
 // ESP that comes before its SA is installed is delivered then, in order and before what comes
@@ -48,7 +48,7 @@ func TestEarlyESP(t *testing.T) {
 		g.comeAtWorker(forged)
 		g.comeAtWorker(p.seal(esp.NextIPv4, udpPacket(src4, dst4, true, nil)))
 		g.wantCounter(t, "esp_early", good+3)
-		q := g.queues[int(sa.SPIIn)%workers]
+		q := g.queues[netio.WorkerOf(sa.SPIIn, workers)]
 		q.wantIdle(t)
 		if err := g.InstallInbound(sa); err != nil {
 			t.Fatal(err)
@@ -89,7 +89,7 @@ func TestEarlyESPWhileItIsInstalled(t *testing.T) {
 		wg.Wait()
 		seen := map[string]bool{}
 		for range each {
-			seen[string(g.queues[sa.SPIIn%2].want(t))] = true
+			seen[string(g.queues[netio.WorkerOf(sa.SPIIn, 2)].want(t))] = true
 		}
 		if len(seen) != each {
 			t.Fatalf("round %d: %d different packets, want %d", round, len(seen), each)
@@ -239,7 +239,7 @@ func TestEarlyESPWithoutItsSA(t *testing.T) {
 func TestEarlyESPStaysWithItsPort(t *testing.T) {
 	g := newGateway(t, 2, nil) // not running
 	sa, p := reservedSA(t, g, 1)
-	other := 1 - int(sa.SPIIn)%2
+	other := 1 - netio.WorkerOf(sa.SPIIn, 2)
 	g.ports[other].in.put(nil, netio.Received{Data: p.seal(esp.NextIPv4, numberedPacket(0)), Path: ipsec.RawPath(outerA.Addr(), outerB.Addr())})
 	g.workers[other].now = time.Now()
 	if _, err := g.workers[other].rx.drain(); err != nil {

@@ -76,11 +76,6 @@ func TestWorkerThatIsNot(t *testing.T) {
 			t.Errorf("an SA for worker %d of 2 was installed", resource)
 		}
 	}
-	for _, resource := range []int{-1, 3} { // of more workers than there are any SPI will do
-		if _, err := g.AllocSPI(resource); err != nil {
-			t.Errorf("AllocSPI(%d): %v", resource, err)
-		}
-	}
 }
 
 // TestPartsOfAPolicy: of several SAs of a policy each carries what its selectors match, in both

@@ -241,16 +241,12 @@ func (s *sad) changeForeign(change func(map[uint32]*pair)) {
 	s.foreign.Store(&m)
 }
 
-// AllocSPI chooses an inbound SPI: unpredictable, free, never 0 to 255. A resource is a worker
-// counted from 1: over UDP the SPI then leads its packets to that worker; 0: to any. The SPI is the
-// caller's until FreeSPI, or until RemoveSA of the pair it was installed with. Any goroutine may
-// call it.
-func (p *Plane) AllocSPI(resource int) (uint32, error) {
-	rest, workers := anyRest, 1
-	if resource > 0 && resource <= len(p.workers) {
-		rest, workers = resource-1, len(p.workers)
-	}
-	spi, err := p.sad.alloc(rest, workers)
+// AllocSPI chooses an inbound SPI: unpredictable, free, never 0 to 255. What comes with SPIs of one
+// lane comes to one worker, in order. The SPI is the caller's until FreeSPI, or until RemoveSA of
+// the pair it was installed with. Any goroutine may call it.
+func (p *Plane) AllocSPI(lane uint32) (uint32, error) {
+	workers := len(p.workers)
+	spi, err := p.sad.alloc(int(lane%uint32(workers)), workers)
 	if err == nil {
 		p.cfg.Inlet.Expect(spi)
 	}

@@ -18,7 +18,7 @@ func BenchmarkSADGrows(b *testing.B) {
 		s := newSAD()
 		for range 300000 {
 			start, cpu := time.Now(), threadCPU(b)
-			if _, err := s.alloc(anyRest, 1); err != nil {
+			if _, err := s.alloc(0, 1); err != nil {
 				b.Fatal(err)
 			}
 			longestCPU = max(longestCPU, threadCPU(b)-cpu)

@@ -5,20 +5,16 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"culvert/dataplane/netio"
 )
 
-// Bounds of the search for an SPI: the number of random ones tried, and the number of chunks
-// examined for each if it must name a worker. Only a nearly full table of the largest size needs
-// more than a few slots.
-const (
-	sadDraws = 64
-	sadLooks = 4
-	anyRest  = -1 // of an SPI modulo the number of workers
-)
+// sadDraws bounds the search for an SPI: the number of random ones tried. Only a nearly full table
+// of the largest size needs more than a few slots.
+const sadDraws = 64
 
-// alloc returns an SPI whose slot is free and whose value is rest modulo the number of workers,
-// unless rest is anyRest.
-func (s *sad) alloc(rest, workers int) (uint32, error) {
+// alloc returns an SPI whose slot is free and whose packets come to a worker.
+func (s *sad) alloc(worker, workers int) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.table.Load()
@@ -33,7 +29,7 @@ func (s *sad) alloc(rest, workers int) (uint32, error) {
 		if _, err := io.ReadFull(s.random, b[:]); err != nil {
 			return 0, fmt.Errorf("dataplane: choosing an SPI: %w", err)
 		}
-		spi, ok := t.nearestFree(binary.BigEndian.Uint32(b[:]), rest, workers)
+		spi, ok := t.nearestFree(netio.SPIFor(binary.BigEndian.Uint32(b[:]), worker, workers))
 		if !ok || spi < minSPI || s.isForeign(spi) {
 			continue
 		}
@@ -44,20 +40,16 @@ func (s *sad) alloc(rest, workers int) (uint32, error) {
 	return 0, errSADFull
 }
 
-// nearestFree returns spi with its slot moved on to the first free one that gives it the rest. The
-// lock is held, as by the callers of the methods below.
-func (t *sadTable) nearestFree(spi uint32, rest, workers int) (uint32, bool) {
-	looks := len(t.chunks)
-	if rest != anyRest {
-		looks = min(looks, sadLooks)
-	}
-	for range looks {
+// nearestFree returns spi with its slot moved on to the first free one. The lock is held, as by the
+// callers of the methods below.
+func (t *sadTable) nearestFree(spi uint32) (uint32, bool) {
+	for range t.chunks {
 		chunk := t.chunk(spi)
 		for range sadChunkSlots {
 			if chunk.count == sadChunkSlots {
 				break
 			}
-			if chunk.taken[spi%sadChunkSlots] == 0 && (rest == anyRest || int(spi%uint32(workers)) == rest) {
+			if chunk.taken[spi%sadChunkSlots] == 0 {
 				return spi, true
 			}
 			spi = spi&^(sadChunkSlots-1) | (spi+1)%sadChunkSlots

@@ -46,7 +46,7 @@ func TestSADGrowsUnderLookUps(t *testing.T) {
 	s := newSAD()
 	stays := make([]*pair, 100)
 	for i := range stays {
-		spi, err := s.alloc(anyRest, 1)
+		spi, err := s.alloc(0, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func TestSADGrowsUnderLookUps(t *testing.T) {
 	}
 	var others []*pair
 	for n := range 20 * sadChunkSlots {
-		spi, err := s.alloc(anyRest, 1)
+		spi, err := s.alloc(0, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestFindAll(t *testing.T) {
 	var spis []uint32
 	want := map[uint32]*pair{}
 	for n := range 3 * sadChunkSlots {
-		spi, err := s.alloc(anyRest, 1)
+		spi, err := s.alloc(0, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

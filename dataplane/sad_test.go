@@ -3,6 +3,8 @@ package dataplane
 import (
 	"bytes"
 	"testing"
+
+	"culvert/dataplane/netio"
 )
 
 func testPair(spi uint32) *pair { return &pair{sa: knownSA{SPIIn: spi}} }
@@ -12,7 +14,7 @@ func TestSPIsAreNeverReserved(t *testing.T) {
 	// The first choice is 5, whose slot is free: reserved by RFC 4303, Section 2.1, so another must
 	// be drawn.
 	s.random = bytes.NewReader([]byte{0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 1, 5})
-	spi, err := s.alloc(anyRest, 1)
+	spi, err := s.alloc(0, 1)
 	if err != nil || spi != 0x105 {
 		t.Fatalf("alloc = %#x, %v, want 0x105", spi, err)
 	}
@@ -22,7 +24,7 @@ func TestSADGrowsAndKeepsWhatItHas(t *testing.T) {
 	s := newSAD()
 	pairs := make(map[uint32]*pair)
 	for range 5 * sadChunkSlots {
-		spi, err := s.alloc(anyRest, 1)
+		spi, err := s.alloc(0, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,17 +65,17 @@ func TestSADGrowsAndKeepsWhatItHas(t *testing.T) {
 func TestSADSlotIsReused(t *testing.T) {
 	s := newSAD()
 	s.random = bytes.NewReader([]byte{0xaa, 0, 0, 7, 0xbb, 0, 0, 7, 0xcc, 0, 0, 7})
-	first, _ := s.alloc(anyRest, 1)
+	first, _ := s.alloc(0, 1)
 	old := testPair(first)
 	if err := s.install(old); err != nil {
 		t.Fatal(err)
 	}
-	second, _ := s.alloc(anyRest, 1)
+	second, _ := s.alloc(0, 1)
 	if second != 0xbb000008 {
 		t.Errorf("alloc in a taken slot = %#x, want the next slot", second)
 	}
 	s.remove(old)
-	third, _ := s.alloc(anyRest, 1)
+	third, _ := s.alloc(0, 1)
 	if third != 0xcc000007 {
 		t.Errorf("alloc after remove = %#x, want slot 7 again", third)
 	}
@@ -91,7 +93,7 @@ func TestSADSlotIsReused(t *testing.T) {
 
 func TestSADFree(t *testing.T) {
 	s := newSAD()
-	spi, _ := s.alloc(anyRest, 1)
+	spi, _ := s.alloc(0, 1)
 	s.free(spi ^ 1<<31) // not one that was handed out
 	if s.count != 1 {
 		t.Error("freed an SPI that nobody has")
@@ -101,7 +103,7 @@ func TestSADFree(t *testing.T) {
 	if s.count != 0 {
 		t.Errorf("count after free = %d", s.count)
 	}
-	spi, _ = s.alloc(anyRest, 1)
+	spi, _ = s.alloc(0, 1)
 	p := testPair(spi)
 	_ = s.install(p)
 	s.free(spi)
@@ -112,7 +114,7 @@ func TestSADFree(t *testing.T) {
 
 func TestSADTakesForeignSPIs(t *testing.T) {
 	s := newSAD()
-	own, _ := s.alloc(anyRest, 1)
+	own, _ := s.alloc(0, 1)
 	claimed := own ^ 1 | 1<<30 // a free slot
 	beside := own ^ 1<<31      // a taken one
 	pairs := []*pair{testPair(own), testPair(claimed), testPair(beside)}
@@ -155,11 +157,11 @@ func TestSADFull(t *testing.T) {
 	}
 	s := newSAD()
 	for range sadMaxSlots {
-		if _, err := s.alloc(anyRest, 1); err != nil {
+		if _, err := s.alloc(0, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.alloc(anyRest, 1); err == nil {
+	if _, err := s.alloc(0, 1); err == nil {
 		t.Error("one more than there are slots")
 	}
 }
@@ -176,19 +178,18 @@ func TestFreeSPI(t *testing.T) {
 	}
 }
 
-// RFC 9611 binds an SA to a resource of the host alone; that its packets come to the worker is the
-// doing of the SPI, which the socket filters reduce modulo the number of workers.
-func TestSPINamesTheWorker(t *testing.T) {
+// TestSPIsOfALane: the SPIs of one lane name one worker, however many they are.
+func TestSPIsOfALane(t *testing.T) {
 	for _, workers := range []int{1, 2, 3, 7, 64} {
 		g := newGateway(t, workers, nil)
-		for i := range 2 * sadChunkSlots { // the table grows meanwhile
-			resource := 1 + i%workers
-			spi, err := g.AllocSPI(resource)
+		for i := range 4 * sadChunkSlots { // the table grows meanwhile
+			lane := 64<<20 - uint32(i%workers)*uint32(i/(2*sadChunkSlots)) // at first the same for all
+			spi, err := g.AllocSPI(lane)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := int(spi) % workers; got != resource-1 || spi < minSPI {
-				t.Fatalf("of %d workers: SPI %#x goes to worker %d, want %d", workers, spi, got, resource-1)
+			if got, want := netio.WorkerOf(spi, workers), int(lane%uint32(workers)); got != want || spi < minSPI {
+				t.Fatalf("of %d workers: SPI %#x goes to worker %d, want %d", workers, spi, got, want)
 			}
 			if err := g.sad.install(testPair(spi)); err != nil {
 				t.Fatal(err)
@@ -200,26 +201,13 @@ func TestSPINamesTheWorker(t *testing.T) {
 	}
 }
 
-func TestNoSPIForAWorker(t *testing.T) {
-	s := newSAD()
-	s.random = bytes.NewReader(make([]byte, 4*sadDraws)) // always the same one
-	chunk := s.table.Load().chunks[0]
-	for slot := range chunk.taken {
-		chunk.taken[slot] = minSPI
-	}
-	chunk.taken[7], chunk.count = 0, sadChunkSlots-1
-	if _, err := s.alloc(2, 4); err == nil {
-		t.Error("an SPI of another worker was handed out")
-	}
-}
-
 // TestSADGrowsByChunks: the table grows by one chunk with the first SPI beyond three eighths of its
 // slots.
 func TestSADGrowsByChunks(t *testing.T) {
 	s := newSAD()
 	for want := 1; want <= 6; want++ {
 		for s.count < want*sadChunkSlots*3/8 {
-			if _, err := s.alloc(anyRest, 1); err != nil {
+			if _, err := s.alloc(0, 1); err != nil {
 				t.Fatal(err)
 			}
 		}

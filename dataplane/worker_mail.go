@@ -120,7 +120,7 @@ func (p *Plane) Deliver(r *netio.Received) {
 	spi, _ := esp.SPI(r.Data) // any worker may count a packet too short for an SPI
 	stray := *r
 	stray.Data, stray.More = bytes.Clone(r.Data), false
-	if !p.workers[spi%uint32(len(p.workers))].mail.putStray(stray) {
+	if !p.workers[netio.WorkerOf(spi, len(p.workers))].mail.putStray(stray) {
 		p.tally.add(dropStray, 1)
 	}
 }

@@ -25,7 +25,7 @@ func TestESPFromAnotherSocket(t *testing.T) {
 		r := netio.Received{Kind: netio.ESP, Data: <-sealed, Path: ipsec.NATPath(outerB, outerA)}
 		b.Deliver(&r)
 		clear(r.Data) // it was copied
-		if got := b.queues[sa.SPIOut%2].want(t); !bytes.Equal(got, pkt) {
+		if got := b.queues[netio.WorkerOf(sa.SPIOut, 2)].want(t); !bytes.Equal(got, pkt) {
 			t.Errorf("packet %d: %x", i, got)
 		}
 	}

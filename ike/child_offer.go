@@ -27,7 +27,7 @@ type childOffer struct {
 // of that pair: "the proposed Traffic Selectors SHOULD be either the same as, or a superset of, the
 // Traffic Selectors used in the old Child SA" (RFC 7296, Section 2.9.2).
 func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
-	spi, err := s.e.cfg.SPIs.AllocSPI(o.target().Resource())
+	spi, err := s.e.cfg.SPIs.AllocSPI(s.lane())
 	if err != nil {
 		return fmt.Errorf("no SPI for a Child SA: %w", err)
 	}

@@ -217,7 +217,7 @@ func (a *childAnswer) install(s *ikeSA, shared []byte) (*child.Pair, error) {
 		return nil, err
 	}
 	l := a.chain()
-	spi, err := s.e.cfg.SPIs.AllocSPI(l.Resource())
+	spi, err := s.e.cfg.SPIs.AllocSPI(s.lane())
 	if err != nil {
 		return nil, refuse(wire.TemporaryFailure, "no SPI: "+err.Error())
 	}

@@ -39,10 +39,10 @@ type Config struct {
 	HasAddr func(local netip.Addr) bool
 }
 
-// SPIAllocator allocates inbound ESP SPIs; with a resource (ipsec.ChildSA), one that names it.
+// SPIAllocator allocates inbound ESP SPIs. What comes with those of one lane stays in its order.
 // FreeSPI frees one that no RemoveSA effect will name.
 type SPIAllocator interface {
-	AllocSPI(resource int) (uint32, error)
+	AllocSPI(lane uint32) (uint32, error)
 	FreeSPI(spi uint32)
 }
 

@@ -17,8 +17,8 @@ import (
 // spis hands out SPIs; in the daemon the dataplane does.
 type spis struct{ last uint32 }
 
-func (s *spis) AllocSPI(int) (uint32, error) { s.last++; return 255 + s.last, nil }
-func (s *spis) FreeSPI(uint32)               {}
+func (s *spis) AllocSPI(uint32) (uint32, error) { s.last++; return 255 + s.last, nil }
+func (s *spis) FreeSPI(uint32)                  {}
 
 // newGateway returns an engine at local, with the network own behind it, that knows one peer.
 func newGateway(now time.Time, local, remote, own, other string) *ike.Engine {

@@ -16,7 +16,8 @@ import (
 type testPlane struct {
 	s         *testSide
 	rand      *rand.Rand
-	allocated map[uint32]bool // not yet installed
+	allocated map[uint32]bool   // not yet installed
+	lanes     map[uint32]uint32 // of SPIs
 	inbound   map[uint32]*planeSA
 	sas       map[ipsec.ChildID]*planeSA
 	list      []*planeSA               // the same
@@ -68,7 +69,7 @@ type espPacket struct {
 func newPlane(s *testSide, seed uint64) *testPlane {
 	return &testPlane{
 		s: s, rand: rand.New(seededRand(seed, s.name+" spi")),
-		allocated: map[uint32]bool{}, inbound: map[uint32]*planeSA{}, sas: map[ipsec.ChildID]*planeSA{},
+		allocated: map[uint32]bool{}, lanes: map[uint32]uint32{}, inbound: map[uint32]*planeSA{}, sas: map[ipsec.ChildID]*planeSA{},
 		asked: map[askedFor]time.Time{}, pairs: map[ipsec.PolicyName]int{}, known: map[uint32]bool{}, silenced: map[ipsec.PolicyID]int{},
 		spd: map[ipsec.PolicyID]ipsec.Policy{}, named: map[ipsec.PolicyName]ipsec.PolicyID{}, removed: map[ipsec.PolicyID]bool{}, held: map[ipsec.PolicyID]bool{},
 		standby: map[ipsec.PolicyID]bool{}, orders: map[ipsec.PolicyID]int{},
@@ -76,15 +77,11 @@ func newPlane(s *testSide, seed uint64) *testPlane {
 }
 
 // AllocSPI and FreeSPI are the engine's SPIAllocator.
-func (pl *testPlane) AllocSPI(resource int) (uint32, error) {
-	workers := uint32(max(1, pl.s.config.Resources))
+func (pl *testPlane) AllocSPI(lane uint32) (uint32, error) {
 	for {
-		spi := pl.rand.Uint32()
-		if resource > 0 {
-			spi = spi - spi%workers + uint32(resource) - 1
-		}
-		if spi >= 256 && !pl.allocated[spi] && pl.inbound[spi] == nil {
+		if spi := pl.rand.Uint32(); spi >= 256 && !pl.allocated[spi] && pl.inbound[spi] == nil {
 			pl.allocated[spi] = true
+			pl.lanes[spi] = lane
 			return spi, nil
 		}
 	}
@@ -107,6 +104,11 @@ func (pl *testPlane) install(sa ipsec.ChildSA) {
 	// An SA of a peer that is no longer configured may still come up, to be closed at once.
 	if p, ok := pl.spd[sa.Policy]; !pl.removed[sa.Policy] && (!ok || !selector.Subset(sa.LocalTS, p.Local) || !selector.Subset(sa.RemoteTS, p.Remote)) {
 		pl.s.p.violated("%s: InstallInbound of child %d, whose policy %d is not installed or is narrower", pl.s.name, sa.ID, sa.Policy)
+	}
+	for _, o := range pl.list { // a flow may go on from that one to this
+		if o.sa.Policy == sa.Policy && pl.lanes[o.sa.SPIIn] != pl.lanes[sa.SPIIn] {
+			pl.s.p.violated("%s: child %d has lane %d, and child %d of the policy %d", pl.s.name, sa.ID, pl.lanes[sa.SPIIn], o.sa.ID, pl.lanes[o.sa.SPIIn])
+		}
 	}
 	pl.s.p.freshKey(sa.SPIIn, sa.KeyIn)
 	delete(pl.allocated, sa.SPIIn)

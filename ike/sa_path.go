@@ -19,6 +19,7 @@ type network struct {
 	unsaid  bool      // the peer does not know our present address yet
 	moves   moveLimit
 	check   *pathCheck // nil before the first one
+	lane    uint32     // 0: see ikeSA.lane
 }
 
 // encapsulation is whether the Child SAs of a path are encapsulated in UDP.

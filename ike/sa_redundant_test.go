@@ -15,12 +15,12 @@ type refusingSPIs struct {
 	left int
 }
 
-func (r *refusingSPIs) AllocSPI(resource int) (uint32, error) {
+func (r *refusingSPIs) AllocSPI(lane uint32) (uint32, error) {
 	if r.left > 0 {
 		r.left--
 		return 0, errTest
 	}
-	return r.SPIAllocator.AllocSPI(resource)
+	return r.SPIAllocator.AllocSPI(lane)
 }
 
 // duplicates returns the IKE SA that is to go and the one that is to stay, where a side has both.

@@ -36,8 +36,8 @@ type crowdDatagram struct {
 // crowdPlane hands out SPIs.
 type crowdPlane struct{ next uint32 }
 
-func (p *crowdPlane) AllocSPI(_ int) (uint32, error) { p.next++; return 256 + p.next, nil }
-func (p *crowdPlane) FreeSPI(uint32)                 {}
+func (p *crowdPlane) AllocSPI(uint32) (uint32, error) { p.next++; return 256 + p.next, nil }
+func (p *crowdPlane) FreeSPI(uint32)                  {}
 
 var crowdLeft, crowdRight = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 

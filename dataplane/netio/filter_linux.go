@@ -8,10 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// On the NAT port, ESP goes to the worker given by the SPI modulo the number of workers, so that
-// all packets of an SA come to one worker, in order. Everything else goes to the control plane's
-// own socket, which thus has a receive buffer that ESP cannot fill. Of the raw sockets of a listen
-// address one receives: each further one would cost a copy of every packet.
+// On the NAT port, ESP goes to the worker that WorkerOf names. Everything else goes to the control
+// plane's own socket, which thus has a receive buffer that ESP cannot fill. Of the raw sockets of a
+// listen address one receives: each further one would cost a copy of every packet.
 
 // steerUDP makes the kernel choose among the sockets bound to fd's address and port, in the order
 // of their binding: the workers' sockets, then the control plane's. The program sees the UDP
@@ -21,9 +20,10 @@ func steerUDP(fd, workers int) error {
 	control := bpf.RetConstant{Val: uint32(workers)}
 	return attach(fd, unix.SO_ATTACH_REUSEPORT_CBPF, []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtLen},
-		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: spiLen, SkipTrue: 4}, // a keepalive
+		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: spiLen, SkipTrue: 5}, // a keepalive
 		bpf.LoadAbsolute{Off: 0, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 2}, // the non-ESP marker
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 3}, // the non-ESP marker
+		bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: steerShift},
 		bpf.ALUOpConstant{Op: bpf.ALUOpMod, Val: uint32(workers)},
 		bpf.RetA{},
 		control,

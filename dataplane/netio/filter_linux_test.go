@@ -13,9 +13,10 @@ func TestOneWorkerReceives(t *testing.T) {
 	p := newPair(t, workers)
 	buf := make([]byte, 65535)
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
-		for spi := uint32(1000); spi < 1012; spi++ {
+		for i := range 12 {
+			spi := uint32(i)<<steerShift + 1000
 			out := Outgoing{Data: espPacket(spi, 64), Path: espPath(encap, netip.AddrPort{}, at(addrB[v6], port))}
-			if err := sendOne(p.netA.Ports()[int(spi)%2], &out); err != nil { // the sender does not matter
+			if err := sendOne(p.netA.Ports()[i%2], &out); err != nil { // the sender does not matter
 				t.Fatal(err)
 			}
 			in := recv(t, p.netB.Ports()[p.receiver(spi, v6, encap)], buf)

@@ -137,7 +137,7 @@ func (n *Net) Gone(spi uint32) {
 }
 
 // portOf returns the port of the worker that an SPI names.
-func (n *Net) portOf(spi uint32) *port { return n.ports[int(spi%uint32(len(n.ports)))] }
+func (n *Net) portOf(spi uint32) *port { return n.ports[WorkerOf(spi, len(n.ports))] }
 
 // run makes the inlet when the first SA comes, and then follows SAs, devices and policy.
 func (i *inlet) run() {
@@ -205,7 +205,7 @@ func (i *inlet) needy() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for spi, live := range i.live {
-		if worker := int(spi % uint32(len(i.net.ports))); live && i.net.ports[worker].ring.Load() == nil && !i.without[worker] {
+		if worker := WorkerOf(spi, len(i.net.ports)); live && i.net.ports[worker].ring.Load() == nil && !i.without[worker] {
 			return worker
 		}
 	}

@@ -47,7 +47,7 @@ func TestInlet(t *testing.T) {
 	if got := p.netB.FastPath(); got != (FastPath{"idle", "idle"}) {
 		t.Errorf("the fast path is %q before the first SA", got)
 	}
-	spis := []uint32{1000, 1001, 1002, 0xfffffff1}
+	spis := []uint32{1000, 1<<steerShift + 1001, 2<<steerShift + 1002, 0xfffffff1}
 	p.live(t, spis...)
 	ring := uint64(0)
 	for v6 := range addrA {

@@ -145,7 +145,7 @@ func mustBeDry(t *testing.T, p Port, buf []byte) {
 func (p *pair) receiver(spi uint32, v6, encap bool) int {
 	switch {
 	case encap:
-		return int(spi) % len(p.netB.ports)
+		return WorkerOf(spi, len(p.netB.ports))
 	case v6: // the second listen address
 		return 1
 	}

@@ -244,6 +244,7 @@ func find(index int32, none string) asm.Instructions {
 // findRing finds the ring of the worker that the SPI names, and its first part.
 func findRing(m ringMaps, workers int) asm.Instructions {
 	p := asm.Instructions{
+		asm.RSh.Imm(asm.R7, steerShift),
 		asm.Mod.Imm(asm.R7, int32(workers)),
 		asm.StoreMem(asm.R10, stackWorker, asm.R7, asm.Word),
 		asm.LoadMapPtr(asm.R1, m.rings),
