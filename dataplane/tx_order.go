@@ -80,6 +80,13 @@ func (q *txQueue) giveUpTicket() {
 // for each other.
 func (q *txQueue) await(k *ticket) bool {
 	o, t := &q.order, &k.pair.sendOrder
+	if len(o.late.tickets) > 0 {
+		q.flush()
+		q.sendLate()
+		if o.late.delays(k.pair) {
+			return q.putOff(k.pair, k.first, k.next)
+		}
+	}
 	if h := o.find(t); h != nil && h.next == k.first {
 		return true
 	}
@@ -87,10 +94,7 @@ func (q *txQueue) await(k *ticket) bool {
 		return true
 	}
 	q.flush()
-	if len(o.late.tickets) > 0 {
-		q.sendLate()
-	}
-	if t.Reached(k.first) || !o.late.has(k.pair) && t.WaitBriefly(k.first) {
+	if t.Reached(k.first) || t.WaitBriefly(k.first) {
 		return true
 	}
 	return q.putOff(k.pair, k.first, k.next)

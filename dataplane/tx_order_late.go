@@ -43,9 +43,18 @@ type lateTicket struct {
 	outs        int
 }
 
-// has reports whether there are tickets of c.
-func (q *lateQueue) has(c *pair) bool {
-	return slices.ContainsFunc(q.tickets, func(l lateTicket) bool { return l.pair == c })
+// delays reports whether what is sent on c must wait for a ticket: one of its policy, whose flows
+// may have gone on to c from another SA.
+func (q *lateQueue) delays(c *pair) bool { return delayed(q.tickets, c) }
+
+func delayed(by []lateTicket, c *pair) bool {
+	return slices.ContainsFunc(by, func(l lateTicket) bool { return l.pair.sa.Policy == c.sa.Policy })
+}
+
+// mayGo reports whether the turn of ticket i has come, and nothing delays it.
+func (q *lateQueue) mayGo(i int) bool {
+	l := &q.tickets[i]
+	return l.pair.sendOrder.Reached(l.first) && !delayed(q.tickets[:i], l.pair)
 }
 
 // full reports whether another super-packet may not fit.
@@ -111,7 +120,7 @@ func (q *txQueue) putOff(c *pair, first, next uint64) (came bool) {
 	l := &q.order.late
 	for l.full() && !q.stopping.Load() && (len(l.tickets) == maxLate || time.Since(l.moved) < lateGrace) {
 		q.sendLate()
-		if c.sendOrder.Reached(first) {
+		if c.sendOrder.Reached(first) && !l.delays(c) {
 			return true
 		}
 		turnstile.Yield()
@@ -133,7 +142,7 @@ func (q *txQueue) sendLate() {
 	late := &q.order.late
 	for i, at := 0, 0; i < len(late.tickets); {
 		l := late.tickets[i]
-		if !l.pair.sendOrder.Reached(l.first) {
+		if !late.mayGo(i) {
 			i, at = i+1, at+l.outs
 			continue
 		}
@@ -153,9 +162,8 @@ func (q *txQueue) sendLate() {
 // reports false if one has come already.
 func (o *txOrder) awaitLate() bool {
 	for i := range o.late.tickets {
-		l := &o.late.tickets[i]
-		l.pair.sendOrder.Await()
-		if l.pair.sendOrder.Reached(l.first) {
+		o.late.tickets[i].pair.sendOrder.Await()
+		if o.late.mayGo(i) {
 			return false
 		}
 	}

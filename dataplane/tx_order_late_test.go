@@ -115,6 +115,37 @@ func TestHeldSendHoldsNobodyElse(t *testing.T) {
 	a.wantCounter(t, "out_send_errors", 0)
 }
 
+// TestNextSAWaitsForWhatIsOwed: a flow that goes on to another SA does not overtake what its worker
+// still owes on the one before. Other policies' flows pass, and the worker sleeps meanwhile.
+func TestNextSAWaitsForWhatIsOwed(t *testing.T) {
+	a, b := twoSAs(t, 2)
+	release := holdSend(t, a, 0, numbered(0, 1)[0])
+	more := func(from, n int) {
+		t.Helper()
+		a.queues[1].in.put(nil, append(numbered(from, n), toOther(1)...)...)
+		if hdr := parse(t, b.queues[1].want(t)); hdr.Dst != dstOwn.Addr() {
+			t.Errorf("a packet for %v overtook", hdr.Dst)
+		}
+	}
+	more(1, 3)
+	install(t, a, b, childSA(t, a, b, 3))
+	more(4, 3)
+	more(7, 1)
+	eventually(t, "the worker sleeps", a.workers[1].idle.Load)
+	if n := a.pairByID(3).out.Used().Packets; n != 4 {
+		t.Errorf("%d packets are sealed on the next SA, want 4", n)
+	}
+	release()
+	var got []int
+	for range 7 {
+		got = append(got, kind(b.queues[1].want(t)))
+	}
+	if want := upTo(1, 8); !slices.Equal(got, want) {
+		t.Errorf("came %v, want %v", got, want)
+	}
+	a.wantCounter(t, "out_send_errors", 0)
+}
+
 // TestHeldSendIsBounded: what is kept for an SA whose turn does not come has a bound, above which
 // its packets are dropped and counted; its numbers are passed on, and other SAs are not held up.
 func TestHeldSendIsBounded(t *testing.T) {
