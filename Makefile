@@ -22,7 +22,7 @@ build: ## build the static binary bin/culvert
 demo: build ## two gateways in namespaces: tunnel, traffic, a rekey under load, status (root)
 	./bin/culvert demo
 
-peers: ## install what the end-to-end tests need: strongSwan, OpenVPN, nft (Debian, root)
+peers: ## install what the tests need: strongSwan, OpenVPN, nft, qemu-user (Debian, root)
 	.ci/peers
 
 test: peers build ## every test, real peers included (root)

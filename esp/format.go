@@ -105,8 +105,8 @@ type Scratch struct {
 // its IV.
 func (s *Scratch) prepare(k *keyed, pkt []byte, seq uint64) (nonce, aad []byte) {
 	binary.LittleEndian.PutUint32(s.nonce[:], k.salt)
-	copy(s.nonce[saltLen:], pkt[HeaderLen:Headroom])
-	copy(s.aad[:4], pkt)
+	binary.NativeEndian.PutUint64(s.nonce[saltLen:], binary.NativeEndian.Uint64(pkt[HeaderLen:]))
+	binary.NativeEndian.PutUint32(s.aad[:], binary.NativeEndian.Uint32(pkt))
 	if k.esn {
 		// RFC 4106, Section 5: SPI, then all 64 bits of the sequence number; the high half is not
 		// sent.

@@ -117,11 +117,13 @@ func TestNothingIsAllocated(t *testing.T) {
 	})
 }
 
+// choiceWanted is the environment variable that tells TestChoice in a child process what New uses.
+const choiceWanted = "AESGCM_TEST_WANT"
+
 // TestChoice runs this test again as a child process, in environments that select an implementation
 // and in one that does not.
 func TestChoice(t *testing.T) {
-	const wanted = "AESGCM_TEST_WANT"
-	if want, inner := os.LookupEnv(wanted); inner {
+	if want, inner := os.LookupEnv(choiceWanted); inner {
 		a, err := New(make([]byte, 16))
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +142,7 @@ func TestChoice(t *testing.T) {
 		{"GODEBUG=fips140=on", generic}, {"GODEBUG=fips140=off", best()},
 	} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestChoice$")
-		cmd.Env = append(os.Environ(), Environment+"=", "GODEBUG=fips140=off", c.env, wanted+"="+fmt.Sprint(int(c.want)))
+		cmd.Env = append(os.Environ(), Environment+"=", "GODEBUG=fips140=off", c.env, choiceWanted+"="+fmt.Sprint(int(c.want)))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("with %s: %v\n%s", c.env, err, bytes.TrimSpace(out))
 		}

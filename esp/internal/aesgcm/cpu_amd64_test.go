@@ -1,6 +1,11 @@
 package aesgcm
 
-import "testing"
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+)
 
 // TestEveryFeatureIsNeeded: VAES is selected if every feature is present, AES-NI if only AVX2, VAES
 // or VPCLMULQDQ is missing, and crypto/cipher if another one is.
@@ -42,4 +47,45 @@ func TestEveryFeatureIsNeeded(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestOtherProcessors runs the vectors and the comparison of packets with crypto/cipher again on
+// processors that qemu emulates. An instruction that a processor does not have ends the program
+// there. Of those that are older, AES-NI is selected where AVX and BMI2 are, with AVX2 or without.
+func TestOtherProcessors(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	qemu, err := exec.LookPath("qemu-x86_64")
+	switch {
+	case err != nil && os.Getenv("CI") != "":
+		t.Fatal(err)
+	case err != nil:
+		t.Skip("no qemu-x86_64: make peers installs it")
+	}
+	if emulated(qemu, "max", generic) == nil {
+		t.Skip("this qemu emulates no AVX, which is 7.2's")
+	}
+	for cpu, want := range map[string]engine{
+		"Haswell": aesni, "Skylake-Client": aesni, "Cascadelake-Server": aesni, "EPYC": aesni, "EPYC-Rome": aesni, "EPYC,-avx2": aesni,
+		"Haswell,-bmi2": generic, "Haswell,-avx": generic, "Haswell,-pclmulqdq": generic, "Haswell,-aes": generic, "Haswell,-ssse3": generic,
+		"Haswell,-xsave": generic, "IvyBridge": generic, "Westmere": generic, "qemu64": generic,
+	} {
+		t.Run(cpu, func(t *testing.T) {
+			t.Parallel()
+			if err := emulated(qemu, cpu, want); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// emulated runs tests on a processor of qemu's, as the child that TestChoice starts.
+func emulated(qemu, cpu string, want engine) error {
+	cmd := exec.Command(qemu, "-cpu", cpu, os.Args[0], "-test.short", "-test.run=^Test(Choice|NIST|Wycheproof|Powers|PacketOffsets|PacketLong)$")
+	cmd.Env = append(os.Environ(), choiceWanted+"="+fmt.Sprint(int(want)), Environment+"=", "GODEBUG=fips140=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
 }
