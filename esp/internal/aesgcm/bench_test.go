@@ -103,8 +103,8 @@ func BenchmarkOpen(b *testing.B) {
 }
 
 // BenchmarkBatch seals and opens in place packets that come together in batches: a locked
-// instruction between two of them keeps the processor from beginning one before the other ends. Both
-// ciphers pay for it.
+// instruction between two of them keeps the processor from beginning one before the other ends.
+// Both ciphers pay for it.
 func BenchmarkBatch(b *testing.B) {
 	if !Fast() {
 		b.Skip("New makes crypto/cipher's here: nothing to compare")
