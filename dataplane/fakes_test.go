@@ -87,6 +87,7 @@ type fakeQueue struct {
 	reads    atomic.Int64
 	writeErr atomic.Pointer[error]
 	onWrite  func()          // before each
+	onRead   func()          // after each for another worker
 	blocking chan gso.Packet // not nil: no descriptor, Read blocks
 	closed   bool
 }
@@ -142,6 +143,15 @@ func (q *fakeQueue) Write(p *gso.Packet, pieces [][]byte) error {
 		}
 	}
 	return nil
+}
+
+// ReadFor implements tun.Helper.
+func (q *fakeQueue) ReadFor(host tun.Queue, buf []byte, headroom int, p *gso.Packet) error {
+	err := host.(*fakeQueue).Read(buf, headroom, p)
+	if f := host.(*fakeQueue).onRead; f != nil && err == nil {
+		f()
+	}
+	return err
 }
 
 // WriteFor implements tun.Helper.

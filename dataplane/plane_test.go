@@ -147,8 +147,11 @@ func (s *still) RecvFor(netio.Port, []byte, *netio.Received) error {
 	return netio.ErrWouldBlock
 }
 func (s *still) WriteFor(tun.Queue, *gso.Packet, [][]byte) error { return nil }
-func (s *still) FD() int                                         { return 0 }
-func (s *still) Close() error                                    { return nil }
+func (s *still) ReadFor(tun.Queue, []byte, int, *gso.Packet) error {
+	return tun.ErrWouldBlock
+}
+func (s *still) FD() int      { return 0 }
+func (s *still) Close() error { return nil }
 
 // loop is a worker without a thread, both of whose ends are still, with an SA pair to itself.
 func loop(t testing.TB, workers int) (*worker, *still) {

@@ -39,8 +39,22 @@ func (q *queue) FD() int { return q.fd }
 // Read implements Queue. The virtio-net header goes into the last octets of the headroom. A
 // headroom below its 10 octets counts as 10.
 func (q *queue) Read(buf []byte, headroom int, p *gso.Packet) error {
+	return q.readFrom(q.fd, buf, headroom, p)
+}
+
+// ReadFor implements Helper. The queues of one device differ only in their descriptors.
+func (q *queue) ReadFor(host Queue, buf []byte, headroom int, p *gso.Packet) error {
+	h, ok := host.(*queue)
+	if !ok {
+		return errStranger
+	}
+	return q.readFrom(h.fd, buf, headroom, p)
+}
+
+// readFrom reads from the queue with the descriptor fd.
+func (q *queue) readFrom(fd int, buf []byte, headroom int, p *gso.Packet) error {
 	if !q.vnet {
-		n, err := q.read(buf[headroom:])
+		n, err := read(fd, buf[headroom:])
 		if err == nil {
 			*p = gso.Packet{Data: buf[headroom : headroom+n]}
 		}
@@ -49,7 +63,7 @@ func (q *queue) Read(buf []byte, headroom int, p *gso.Packet) error {
 	headroom = max(headroom, gso.VnetLen)
 	frame := buf[headroom-gso.VnetLen:]
 	for {
-		n, err := q.read(frame)
+		n, err := read(fd, frame)
 		if err != nil {
 			return err
 		}
@@ -64,12 +78,13 @@ func (q *queue) Read(buf []byte, headroom int, p *gso.Packet) error {
 	}
 }
 
-func (q *queue) read(b []byte) (int, error) {
+// read reads what comes next from the queue with the descriptor fd.
+func read(fd int, b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, unix.EINVAL
 	}
 	for {
-		n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(q.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 		switch e {
 		case 0:
 			return int(n), nil
@@ -87,7 +102,7 @@ func (q *queue) read(b []byte) (int, error) {
 // Write implements Queue.
 func (q *queue) Write(p *gso.Packet, pieces [][]byte) error { return q.writeTo(q.fd, p, pieces) }
 
-// WriteFor implements Helper. The queues of one device differ only in their descriptors.
+// WriteFor implements Helper.
 func (q *queue) WriteFor(host Queue, p *gso.Packet, pieces [][]byte) error {
 	h, ok := host.(*queue)
 	if !ok {

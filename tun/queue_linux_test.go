@@ -15,7 +15,8 @@ import (
 
 // A packet that one worker writes for another comes from the other's queue, and the kernel sends
 // the answers of the flow to that queue. Otherwise the answers of a flow whose packets two workers
-// opened would be spread over both queues and overtake each other.
+// opened would be spread over both queues and overtake each other. What one worker reads for
+// another is in the other's queue alone.
 func TestWriteFor(t *testing.T) {
 	h := newHost(t)
 	// A router reports on a new link which IPv6 groups it joins (RFC 3810), in any queue.
@@ -48,8 +49,11 @@ func TestWriteFor(t *testing.T) {
 		if fds[1].Revents != 0 {
 			queue = 1
 		}
-		if err := q[queue].Read(buf, 64, &p); err != nil {
+		if err := q[1-queue].(Helper).ReadFor(q[queue], buf, 64, &p); err != nil {
 			t.Fatal(err)
+		}
+		if err := q[queue].Read(buf, 64, &p); !errors.Is(err, ErrWouldBlock) {
+			t.Fatalf("what was read for queue %d is still in it: %v", queue, err)
 		}
 		return queue
 	}
@@ -64,6 +68,9 @@ func TestWriteFor(t *testing.T) {
 	}
 	if err := q[0].(Helper).WriteFor(nil, &p, nil); !errors.Is(err, errStranger) {
 		t.Errorf("writing for a queue of something else: %v", err)
+	}
+	if err := q[0].(Helper).ReadFor(nil, buf, 64, &p); !errors.Is(err, errStranger) {
+		t.Errorf("reading for a queue of something else: %v", err)
 	}
 }
 

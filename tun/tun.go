@@ -28,10 +28,12 @@ type Queue interface {
 	Close() error
 }
 
-// A Helper is a Queue whose worker can write to another worker's queue.
+// A Helper is a Queue whose worker can use another worker's queue. Its methods use no state that
+// host's worker changes, so that the latter may use host at the same time.
 type Helper interface {
-	// WriteFor writes to host, another queue of the same device, as host's Write would. It uses no
-	// state that host's worker changes, so that the latter may use host at the same time.
+	// ReadFor reads from host, another queue of the same device, as host's Read would.
+	ReadFor(host Queue, buf []byte, headroom int, p *gso.Packet) error
+	// WriteFor writes to host, another queue of the same device, as host's Write would.
 	WriteFor(host Queue, p *gso.Packet, pieces [][]byte) error
 }
 
