@@ -21,7 +21,8 @@ const (
 	acquireBackoff  = time.Second      // after a failure; the control plane has its own, longer ones
 )
 
-// queuedPacket is a copy of a packet that waits for an SA. Its thread read it and will send it.
+// queuedPacket is a copy of a packet that waits for an SA. It came to the queue of its thread, by
+// which it will be sent.
 type queuedPacket struct {
 	pkt    gso.Packet
 	flow   selector.Flow
@@ -71,8 +72,9 @@ const (
 	yielded          // the policy stands by since the look-up, and is not matched any more: look up again
 )
 
-// add queues a copy of a packet that no SA of s covers, and posts the Acquire if none is posted.
-func (q *acquireQueue) add(s *slot, flow *selector.Flow, x *txPacket, th *thread) verdict {
+// add queues a copy of a packet of th's queue that no SA of s covers, and posts the Acquire if none
+// is posted.
+func (q *acquireQueue) add(s *slot, flow *selector.Flow, x *txPacket, th *thread, now time.Time) verdict {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if s.pick(flow, 0, noWorker) != nil { // activated before the lock was taken: answered will not be called again
@@ -86,10 +88,10 @@ func (q *acquireQueue) add(s *slot, flow *selector.Flow, x *txPacket, th *thread
 	if s.acquire.admission == heldBack {
 		return heldDown
 	}
-	if s.acquire.admission == abandoned || th.now.Before(s.acquire.notBefore) {
+	if s.acquire.admission == abandoned || now.Before(s.acquire.notBefore) {
 		return tooSoon
 	}
-	q.ask(s, flow, th.now)
+	q.ask(s, flow, now)
 	return q.store(s, flow, x, th)
 }
 

@@ -24,6 +24,9 @@ func BenchmarkOneSA(b *testing.B) {
 	both("seal", func(b *testing.B, workers int) { benchmarkSeal(b, workers, superSource(), false) })
 	both("seal-small", func(b *testing.B, workers int) { benchmarkSeal(b, workers, smallSource(), false) })
 	both("open", benchmarkOpen)
+	// One flow, all of which is in the queue of one worker.
+	both("flow", func(b *testing.B, workers int) { benchmarkFlow(b, workers, superSource()) })
+	both("flow-small", func(b *testing.B, workers int) { benchmarkFlow(b, workers, smallSource()) })
 }
 
 // BenchmarkOwnSAs is two workers that send on one SA, and on one of their own each (RFC 9611):
@@ -41,10 +44,24 @@ func superSource() gso.Packet { return superPacket(src4, dst4, 1, make([]byte, 6
 func smallSource() gso.Packet { return gso.Packet{Data: udpPacket(src4, dst4, true, make([]byte, 36))} }
 
 func benchmarkSeal(b *testing.B, workers int, pkt gso.Packet, own bool) {
-	s := newSupply()
+	benchmarkSources(b, workers, workers, pkt, own)
+}
+
+func benchmarkFlow(b *testing.B, workers int, pkt gso.Packet) {
+	p := benchmarkSources(b, workers, 1, pkt, false)
+	b.ReportMetric(float64(p.Counters()["batches_stolen"])/float64(b.N), "stolen/op")
+}
+
+// benchmarkSources is workers that send, with the given number of queues that are not empty.
+func benchmarkSources(b *testing.B, workers, sources int, pkt gso.Packet, own bool) *Plane {
+	s, nothing := newSupply(), newSupply()
 	cfg := Config{}
-	for range workers {
-		cfg.Queues = append(cfg.Queues, newSourceQueue(s.newTap(b), pkt))
+	for i := range workers {
+		from := s
+		if i >= sources {
+			from = nothing
+		}
+		cfg.Queues = append(cfg.Queues, newSourceQueue(from.newTap(b), pkt))
 		cfg.Ports = append(cfg.Ports, &sinkPort{supply: s})
 	}
 	p := benchmarkPlane(b, cfg)
@@ -66,6 +83,7 @@ func benchmarkSeal(b *testing.B, workers int, pkt gso.Packet, own bool) {
 	b.ResetTimer()
 	s.run(b.N, 1)
 	b.StopTimer()
+	return p
 }
 
 func benchmarkOpen(b *testing.B, workers int) {

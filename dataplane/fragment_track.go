@@ -73,7 +73,7 @@ func (t *tx) outboundFirst(x *txPacket) {
 		t.dispatch(x, s, &hdr.Flow)
 	}
 	for _, h := range waiting {
-		t.mail.put(queuedPacket{pkt: h.pkt, since: h.since, thread: t.thread})
+		t.home.mail.put(queuedPacket{pkt: h.pkt, since: h.since, thread: t.home})
 	}
 }
 

@@ -45,9 +45,9 @@ func (t *tx) carryError(x *txPacket) {
 		return
 	}
 	for {
-		x.sa = s.pick(&flow, s.order, t.index)
+		x.sa = s.pick(&flow, s.order, t.home.index)
 		if x.sa == nil {
-			switch t.plane.acquires.addError(s.slot, &flow, x, t.thread) {
+			switch t.plane.acquires.addError(s.slot, &flow, x, t.home) {
 			case saExists:
 				continue
 			case full:

@@ -102,7 +102,16 @@ func newSourceQueue(t *tap, p gso.Packet) *sourceQueue {
 }
 
 func (q *sourceQueue) Read(buf []byte, headroom int, p *gso.Packet) error {
-	if !q.take() {
+	return q.readFrom(q.tap, buf, headroom, p)
+}
+
+// ReadFor implements tun.Helper: what is handed out lies in the reader's memory.
+func (q *sourceQueue) ReadFor(host tun.Queue, buf []byte, headroom int, p *gso.Packet) error {
+	return q.readFrom(host.(*sourceQueue).tap, buf, headroom, p)
+}
+
+func (q *sourceQueue) readFrom(t *tap, buf []byte, headroom int, p *gso.Packet) error {
+	if !t.take() {
 		return tun.ErrWouldBlock
 	}
 	copy(q.super.Data, q.head) // the sealing of the last has left other headers there

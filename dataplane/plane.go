@@ -156,6 +156,7 @@ func New(cfg Config) (*Plane, error) {
 		p.workers = append(p.workers, newWorker(p, i))
 	}
 	giveRxOrders(p.workers)
+	giveReadOrders(p.workers)
 	return p, nil
 }
 

@@ -73,7 +73,9 @@ func (r *rx) drain() (progress, error) {
 			return ranDry(n), nil
 		}
 	}
-	r.fallBehind()
+	if r.order.shared {
+		r.fallBehind(&r.backlog, &r.order.loot)
+	}
 	return leftMore, nil
 }
 

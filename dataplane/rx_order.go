@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"sync/atomic"
-	"time"
 
 	"culvert/dataplane/netio"
 	"culvert/dataplane/turnstile"
@@ -36,10 +35,8 @@ type rxOrder struct {
 	taken   atomic.Bool // a worker is receiving
 	tickets uint64      // handed out; the receiver's
 	_       [cacheLine]byte
-	behind  atomic.Bool   // the owner has a backlog
-	stolen  atomic.Uint64 // batches that other workers opened
-	noCore  atomic.Bool   // there is no core for another worker
-	_       [cacheLine]byte
+	loot
+	_ [cacheLine]byte
 
 	accepted, written turnstile.Turnstile
 }
@@ -92,7 +89,9 @@ func (p *rxPlace) leave() {
 // awaitAccept returns when all batches before are accepted.
 func (p *rxPlace) awaitAccept() {
 	if p.accept == awaited {
-		p.order.waited(p.order.accepted.Wait(p.ticket))
+		if p.order.accepted.Wait(p.ticket) {
+			p.order.waitedLong()
+		}
 		p.accept = ours
 	}
 }
@@ -108,7 +107,9 @@ func (p *rxPlace) passAccept() {
 // awaitWrite returns when all batches before are written.
 func (p *rxPlace) awaitWrite() {
 	if p.write == awaited {
-		p.order.waited(p.order.written.Wait(p.ticket))
+		if p.order.written.Wait(p.ticket) {
+			p.order.waitedLong()
+		}
 		p.write = ours
 	}
 }
@@ -129,72 +130,11 @@ func (p *rxPlace) giveUp() {
 	p.passWrite()
 }
 
-const (
-	// backlogCycles is the number of cycles in a row in which a worker must have left something in
-	// its port before others may steal from it: about a millisecond of work.
-	backlogCycles = 2
-	// stealWorth is the number of batches that a woken worker should steal before nothing is left:
-	// the wake-up costs as much as one or two. Where stealing is not worth it, as with traffic in
-	// spurts, or where all cores are busy and the workers wait for each other, they are woken half
-	// as often each time, between these bounds.
-	stealWorth    = 16
-	stealPause    = time.Millisecond
-	maxStealPause = 512 * time.Millisecond
-)
-
-// backlog is what a worker knows of its port's backlog.
-type backlog struct {
-	cycles int           // in a row that left something
-	asked  int64         // when it last woke another worker: its clock
-	pause  time.Duration // until it may again
-	stolen uint64        // batches that had been stolen by then
-}
-
 // caughtUp records that the port is dry.
 func (r *rx) caughtUp() {
 	r.backlog.cycles = 0
-	if o := r.order; o.shared && o.behind.Load() {
+	if o := r.order; o.behind.Load() {
 		o.behind.Store(false)
-	}
-}
-
-// fallBehind records that a cycle ended and the port may have more. Where that goes on, another
-// worker is woken.
-func (r *rx) fallBehind() {
-	o, b := r.order, &r.backlog
-	if b.cycles++; !o.shared || b.cycles < backlogCycles {
-		return
-	}
-	if since := r.nowNano - b.asked; since >= 0 && since < int64(b.pause) {
-		return
-	}
-	stolen := o.stolen.Load()
-	if futile := o.noCore.Swap(false) || stolen-b.stolen < stealWorth; futile && b.pause != 0 {
-		b.pause = min(2*b.pause, maxStealPause)
-	} else {
-		b.pause = stealPause
-	}
-	b.asked, b.stolen = r.nowNano, stolen
-	o.behind.Store(true)
-	r.wakeIdle()
-}
-
-// wakeIdle wakes another worker, if one sleeps. One that is awake steals when it has nothing to do.
-func (r *rx) wakeIdle() {
-	for _, w := range r.plane.workers {
-		if w.index != r.index && w.idle.Load() {
-			w.sleeper.wake()
-			return
-		}
-	}
-}
-
-// waited records that a worker waited for a turn. A long wait ends the stealing: the worker whose
-// turn it is has no core to run on.
-func (o *rxOrder) waited(long bool) {
-	if long {
-		o.behind.Store(false)
-		o.noCore.Store(true)
 	}
 }
 

@@ -104,7 +104,7 @@ func TestStandbyTakesWaitingPackets(t *testing.T) {
 	flow, x := parse(t, pkt).Flow, txPacket{}
 	var th thread
 	th.plane = a.Plane
-	if v := a.acquires.add(a.slots[lan], &flow, &x, &th); v != yielded {
+	if v := a.acquires.add(a.slots[lan], &flow, &x, &th, time.Now()); v != yielded {
 		t.Errorf("the verdict for the policy that stands by is %d", v)
 	}
 	if a.acquires.bytes != 0 || len(a.acquires.busy) != 0 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"culvert/dataplane/netio"
+	"culvert/dataplane/turnstile"
 	"culvert/esp"
 	"culvert/internal/ipheader"
 	"culvert/selector"
@@ -15,13 +16,18 @@ import (
 
 // tx carries packets from a worker's TUN queue to its port:
 //
-//	drain -> outbound -> dispatch -> carry -> addToBatch or sealSuper -> txQueue -> port
+//	drain -> take -> outbound -> dispatch -> carry -> addToBatch or sealSuper -> txQueue -> port
 type tx struct {
 	*thread
-	queue  tun.Queue
-	shared bool // other workers may send on the same SAs
-	silent bool // the queue never reports that it can be read: it is read in each cycle
-	ready  bool // the queue may have a packet
+	queue   tun.Queue
+	reads   *readOrder // of the queue
+	reading *readOrder // the one that is taken; nil: none
+	missing int64      // since when the owner misses a slot that is being sealed; 0: it does not
+	backlog backlog
+	home    *thread // the worker to whose queue the packet in hand came, and whose SAs it takes: mostly this one
+	shared  bool    // other workers may send on the same SAs
+	silent  bool    // the queue never reports that it can be read: it is read in each cycle
+	ready   bool    // the queue may have a packet
 
 	read     gso.Packet // as read from the queue
 	buf      []byte     // what is read from the queue, and the transmit batch
@@ -34,9 +40,9 @@ type tx struct {
 	copyings []*copying // mostly none
 }
 
-// open prepares t, whose thread, queue and port are there. shared: see the field.
+// open prepares t, whose order of reads is set later. shared: see the field.
 func (t *tx) open(th *thread, queue tun.Queue, port netio.Port, shared bool) {
-	t.thread, t.queue, t.shared = th, queue, shared
+	t.thread, t.home, t.queue, t.shared = th, th, queue, shared
 	t.buf = make([]byte, txBatchSpace+tunHeadroom+gso.MaxPacket+tunTailroom)
 	t.fragBuf = make([]byte, 0, maxDatagram+tunTailroom)
 	t.out.open(th, port, shared)
@@ -64,19 +70,55 @@ type wrap struct {
 
 // drain sends what the TUN has, up to the budget of a cycle. An error is the end of the device.
 func (t *tx) drain() (progress, error) {
-	for n, octets := 0, 0; n < cyclePackets && octets < cycleBytes; n++ {
-		err := t.queue.Read(t.readSpace(), tunHeadroom, &t.read)
-		if errors.Is(err, tun.ErrWouldBlock) {
+	n := t.sendReady()
+	for octets := 0; n < cyclePackets && octets < cycleBytes; {
+		reads, size, err := t.take(t.reads)
+		n, octets = n+reads, octets+size
+		t.sendReady()
+		switch {
+		case err == nil:
+		case errors.Is(err, tun.ErrWouldBlock):
 			t.ready = t.silent
+			t.caughtUp()
 			return ranDry(n), nil
-		}
-		if err != nil {
+		case errors.Is(err, errTaken):
+			turnstile.Yield()
+			return leftMore, nil
+		default:
 			return wasDry, fmt.Errorf("dataplane: the TUN device is gone: %w", err)
 		}
-		octets += len(t.read.Data)
-		t.outbound(&t.read, t.now)
+	}
+	if t.reads.shared {
+		t.fallBehind(&t.backlog, &t.reads.loot)
 	}
 	return leftMore, nil
+}
+
+// take carries a super-packet from the queue of o, or as many others as a batch holds, or all of a
+// cycle if nobody may steal. Only one worker reads at a time, until the sequence numbers of what it
+// read are reserved.
+func (t *tx) take(o *readOrder) (reads, octets int, err error) {
+	if !t.enter(o) {
+		return 0, 0, errTaken
+	}
+	for reads < cyclePackets && octets < cycleBytes {
+		if o.owner == t {
+			err = t.queue.Read(t.readSpace(), tunHeadroom, &t.read)
+		} else {
+			err = t.queue.(tun.Helper).ReadFor(o.owner.queue, t.readSpace(), tunHeadroom, &t.read)
+		}
+		if err != nil {
+			break
+		}
+		reads, octets = reads+1, octets+len(t.read.Data)
+		t.outbound(&t.read, t.now)
+		if o.shared && t.batch.n == 0 {
+			break
+		}
+	}
+	t.sealLast()
+	t.leave(reads > 0)
+	return reads, octets, err
 }
 
 // outbound sends what one read of the TUN gave, a packet or a super-packet, on its SA (RFC 4301,
@@ -120,9 +162,9 @@ func (p *Plane) policyFor(f *selector.Flow) (t target, ok bool) {
 // acquire queue.
 func (t *tx) dispatch(x *txPacket, s target, flow *selector.Flow) {
 	for {
-		x.sa = s.pick(flow, s.order, t.index)
+		x.sa = s.pick(flow, s.order, t.home.index)
 		if x.sa == nil {
-			switch t.plane.acquires.add(s.slot, flow, x, t.thread) {
+			switch t.plane.acquires.add(s.slot, flow, x, t.home, t.now) {
 			case saExists:
 				continue
 			case yielded:
@@ -141,7 +183,7 @@ func (t *tx) dispatch(x *txPacket, s target, flow *selector.Flow) {
 			}
 			return
 		}
-		if x.sa.sa.PerResource && x.sa.sa.Resource != t.index+1 {
+		if x.sa.sa.PerResource && t.home == t.thread && x.sa.sa.Resource != t.index+1 {
 			t.noteDemand(s.slot, flow)
 		}
 		if len(t.copyings) > 0 {
@@ -187,6 +229,7 @@ func (t *tx) discard() {
 	t.out.order.late.discard()
 	t.out.giveUpTicket()
 	t.batch.discard()
+	t.leave(true)
 	t.out.flush()
 	clear(t.out.from[:]) // keeps none of the SAs in hand alive
 }

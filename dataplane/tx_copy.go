@@ -93,7 +93,7 @@ func (t *tx) copyOut(x *txPacket, s *slot, flow *selector.Flow) {
 		if c.of != s || x.hdr.Fragment != selector.NotFragment {
 			continue
 		}
-		if to := c.on.pick(flow, 0, t.index); to != nil && to != x.sa && c.due(t.nowNano) {
+		if to := c.on.pick(flow, 0, t.home.index); to != nil && to != x.sa && c.due(t.nowNano) {
 			t.sendCopy(x, to)
 		}
 	}

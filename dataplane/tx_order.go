@@ -1,6 +1,10 @@
 package dataplane
 
-import "culvert/dataplane/turnstile"
+import (
+	"sync/atomic"
+
+	"culvert/dataplane/turnstile"
+)
 
 // txOrder is the send order of a worker: which sequence numbers of shared SAs it has reserved, and
 // which turns it holds. Each SA has a turnstile, whose tickets are the sequence numbers.
@@ -33,6 +37,10 @@ type ticket struct {
 func (q *txQueue) takeTicket(c *pair, first uint64, n int) {
 	o := &q.order
 	if !o.shared {
+		return
+	}
+	if q.sealed != nil {
+		q.sealed.take(c, first, n)
 		return
 	}
 	o.ticket = ticket{pair: c, first: first, next: first + uint64(n), turn: awaited}
@@ -132,4 +140,96 @@ func (o *txOrder) hold(t *turnstile.Turnstile, next uint64) {
 	}
 	o.held[o.holds] = heldTurn{t, next}
 	o.holds++
+}
+
+// readOrder is the order in which packets are read from one worker's queue. All packets of a flow
+// come to one queue, so that one busy flow would keep one worker busy and no other. Therefore a
+// worker that has nothing of its own to do steals from a queue with a backlog: it reads, reserves
+// the sequence numbers, and seals into a slot. The owner sends the slots in the order in which they
+// were read, beside what it reads and seals itself:
+//
+//	worker 0, the owner:  read 6 | seal 6      | send 6 | send 7 | send 8 | read 10 ...
+//	worker 1:                read 7 | seal 7 | read 8 | seal 8 | read 9 | seal 9 ...
+//
+// So one thread sends what came from a queue, by one port: neither the queues of a network card nor
+// the kernel's softirqs, which belong to a core, can reorder a flow. The owner is mostly busy in
+// the send, as the kernel cuts super-packets in it and, on some devices, does the far end's work.
+// Nobody waits: without a slot, or while another reads, a worker does something else. As long as
+// the owner does everything, no slot is used.
+type readOrder struct {
+	owner  *tx
+	shared bool // others may steal
+	slots  []txSlot
+
+	_       [cacheLine]byte
+	taken   atomic.Bool   // a worker reads
+	tickets atomic.Uint64 // slots handed out; the reader's
+	_       [cacheLine]byte
+	sent    atomic.Uint64 // slots sent; the owner's
+	_       [cacheLine]byte
+	loot
+	hungry atomic.Bool // a thief found no slot
+	_      [cacheLine]byte
+}
+
+// idle reports whether no slot is in use. The owner calls it.
+func (o *readOrder) idle() bool { return o.tickets.Load() == o.sent.Load() }
+
+// next returns the slot that is to be sent next.
+func (o *readOrder) next() *txSlot { return &o.slots[o.sent.Load()%uint64(len(o.slots))] }
+
+// sendReady sends what is sealed in slots, and returns their number.
+func (t *tx) sendReady() int {
+	if o := t.reads; o.idle() && !o.hungry.Load() {
+		return 0
+	}
+	return t.sendSealed()
+}
+
+// enter begins to read from the queue of o. It reports false if another worker is reading, there is
+// no slot, or packets that waited for their SA come before what would be read.
+func (t *tx) enter(o *readOrder) bool {
+	if !o.shared {
+		return true
+	}
+	if !o.taken.CompareAndSwap(false, true) {
+		return false
+	}
+	t.reading = o
+	if !o.owner.mail.full.Load() && (o.owner == t && o.idle() || t.takeSlot(o)) {
+		return true
+	}
+	t.leaveReading()
+	return false
+}
+
+// leaveReading ends the reading: the sequence numbers of what was read are reserved.
+func (t *tx) leaveReading() {
+	if o := t.reading; o != nil {
+		if t.out.sealed != nil {
+			o.tickets.Add(1)
+		}
+		t.reading = nil
+		o.taken.Store(false)
+	}
+}
+
+// leave ends the reading and the sealing. some reports whether something was read.
+func (t *tx) leave(some bool) {
+	s := t.out.sealed
+	if !some {
+		t.out.sealed = nil
+	}
+	t.leaveReading()
+	if s != nil {
+		t.giveSlot(s, some)
+	}
+}
+
+// caughtUp records that the queue is dry.
+func (t *tx) caughtUp() {
+	t.backlog.cycles = 0
+	if o := t.reads; o.behind.Load() {
+		o.behind.Store(false)
+	}
 }

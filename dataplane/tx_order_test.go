@@ -68,7 +68,7 @@ func TestOneSAOutInOrder(t *testing.T) {
 }
 
 func oneSAOut(t *testing.T, seed uint64) {
-	const workers, reads = 3, 150
+	const workers, reads = 3, 60
 	enoughProcs(t, workers)
 	a := newGateway(t, workers, nil)
 	if err := a.SetPolicies([]ipsec.Policy{{ID: lan, Local: lanA(), Remote: lanB()}}); err != nil {

@@ -34,6 +34,7 @@ type txQueue struct {
 	outs   [maxOuts]netio.Outgoing
 	from   [maxOuts]*pair // [n:] is nil: no SA that was removed is kept alive
 	order  txOrder
+	sealed *txSlot // what is sealed goes there instead, for the owner of the read order to send
 }
 
 func (q *txQueue) open(th *thread, port netio.Port, shared bool) {
@@ -44,6 +45,9 @@ func (q *txQueue) open(th *thread, port netio.Port, shared bool) {
 // space returns space for n octets of sealed packets; n is at most runSpace. What is sealed there
 // must be enqueued before the next call.
 func (q *txQueue) space(n int) []byte {
+	if q.sealed != nil {
+		return q.sealed.space(n)
+	}
 	if q.n > 0 && len(q.buf)-q.used < n {
 		q.flush()
 	}
@@ -54,8 +58,12 @@ func (q *txQueue) space(n int) []byte {
 }
 
 // enqueue adds sealed packets, cut every segSize octets, to what is sent by the next flush. They
-// lie at the beginning of what space returned.
+// lie at the beginning of what space returned, or in a slot.
 func (q *txQueue) enqueue(c *pair, how wrap, sealed []byte, segSize int) {
+	if q.sealed != nil {
+		q.sealed.add(how, sealed, segSize)
+		return
+	}
 	q.awaitTurn()
 	out := netio.Outgoing{Data: sealed, SegSize: segSize, Path: *c.outer.Load(), TOS: how.tos, Fragment: how.fragment}
 	if q.order.ticket.turn == late {

@@ -20,6 +20,7 @@ type txBatch struct {
 	begin   int  // of the space for the packet in hand
 	used    int  // octets of tx.buf
 	broken  bool // packets are sealed one by one
+	last    bool // all that was read is in it
 	packets [maxOuts]batchedPacket
 }
 
@@ -37,7 +38,7 @@ const (
 	txBatchSpace = txBatchBytes + tunHeadroom + maxBatched + tunTailroom + txBatchAlign // of tx.buf, at most
 )
 
-func (b *txBatch) discard() { b.pair, b.n, b.octets, b.broken = nil, 0, 0, false }
+func (b *txBatch) discard() { b.pair, b.n, b.octets, b.broken, b.last = nil, 0, 0, false, false }
 
 // readSpace returns where the next packet is read to: behind those of the batch, with room for the
 // largest.
@@ -56,7 +57,7 @@ func (t *tx) readSpace() []byte {
 func (t *tx) addToBatch(x *txPacket) bool {
 	b, c, inner := &t.batch, x.sa, x.pkt.Data
 	wait := t.shared && !b.broken && len(inner) <= maxBatched
-	if b.n > 0 && (!wait || b.pair != c || b.n == maxOuts || b.used > txBatchBytes) {
+	if b.n > 0 && (!wait || b.pair != c) {
 		t.sealBatch()
 	}
 	if !wait {
@@ -67,7 +68,20 @@ func (t *tx) addToBatch(x *txPacket) bool {
 	b.n++
 	b.octets += len(inner)
 	b.used = b.begin + (tunHeadroom+len(inner)+tunTailroom+txBatchAlign-1)&^(txBatchAlign-1)
+	if b.full() {
+		t.sealLast()
+	}
 	return true
+}
+
+// full reports whether nothing more may be added.
+func (b *txBatch) full() bool { return b.n == maxOuts || b.used > txBatchBytes }
+
+// sealLast seals and enqueues the batch, in which is all that was read.
+func (t *tx) sealLast() {
+	t.batch.last = true
+	t.sealBatch()
+	t.batch.last = false
 }
 
 // sealBatch seals and enqueues the batch.
@@ -87,6 +101,9 @@ func (t *tx) sealBatch() {
 		t.plane.expireSoft(c)
 	}
 	t.out.takeTicket(c, seq, len(list))
+	if b.last {
+		t.leaveReading()
+	}
 	space := t.out.space(octets + len(list)*esp.MaxOverhead)
 	for i := range list {
 		p := &list[i]
@@ -192,6 +209,7 @@ func (t *tx) sealSuper(x *txPacket) bool {
 	if !ok {
 		return false
 	}
+	t.leaveReading() // the batch before is sealed
 	largest := esp.SealedLen(int(pkt.HdrLen) + int(pkt.SegSize))
 	space := t.out.space(min(n*largest, runSpace))
 	used, count, size := 0, 0, 0 // of the space

@@ -151,12 +151,14 @@ func (w *worker) cycle() (busy bool, err error) {
 	if len(w.tx.out.order.late.tickets) > 0 {
 		w.tx.out.sendLate()
 	}
-	if w.mail.full.Load() {
+	if w.mail.full.Load() && w.tx.reads.idle() {
 		w.openMail()
 	}
 	out := wasDry
 	if w.tx.ready {
 		out, err = w.tx.drain()
+	} else {
+		out = ranDry(w.tx.sendReady())
 	}
 	w.tx.sealBatch()
 	w.tx.out.flush()
@@ -165,7 +167,7 @@ func (w *worker) cycle() (busy bool, err error) {
 	}
 	in, err := w.rx.drain()
 	if out == wasDry && in == wasDry && err == nil {
-		in = w.rx.steal()
+		in = w.steal()
 	}
 	w.more = out == leftMore || in == leftMore
 	return out != wasDry || in != wasDry, err
@@ -232,5 +234,8 @@ func (w *worker) sleep() (awakening, error) {
 	}
 	w.idle.Store(true)
 	defer w.idle.Store(false)
+	if w.tx.reads.next().ready.Load() { // a thief that has sealed it after this look wakes us
+		return nothing, nil
+	}
 	return w.sleeper.sleep()
 }

@@ -40,9 +40,9 @@ const (
 	yields = 1 << 6
 )
 
-// longWait is a wait that only a thread without a core can cause: sealing, opening or writing a
+// LongWait is a wait that only a thread without a core can cause: sealing, opening or writing a
 // super-packet takes a tenth of it.
-const longWait = 300 * time.Microsecond
+const LongWait = 300 * time.Microsecond
 
 // WaitBriefly waits for the ticket's turn about as long as a running holder needs, and reports
 // whether it has come. Everything that the previous holders did is then visible.
@@ -72,7 +72,7 @@ func (t *Turnstile) offer(ticket uint64) bool {
 	return false
 }
 
-// Wait returns when the ticket's turn has come. long reports whether that took longWait.
+// Wait returns when the ticket's turn has come. long reports whether that took LongWait.
 func (t *Turnstile) Wait(ticket uint64) (long bool) {
 	if t.spin(ticket) {
 		return false
@@ -83,7 +83,7 @@ func (t *Turnstile) Wait(ticket uint64) (long bool) {
 			runtime.Gosched()
 		}
 	}
-	return time.Since(begun) >= longWait
+	return time.Since(begun) >= LongWait
 }
 
 // Reached reports whether it is the ticket's turn.

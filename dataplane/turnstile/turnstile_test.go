@@ -59,7 +59,7 @@ func TestLongWait(t *testing.T) {
 	for ticket := uint64(1); ticket < 100; ticket++ { // where this thread had no core, the turn came before the wait
 		began := time.Now()
 		go func() {
-			for time.Since(began) < 4*longWait {
+			for time.Since(began) < 4*LongWait {
 				runtime.Gosched()
 			}
 			ts.Pass(ticket)
@@ -68,7 +68,7 @@ func TestLongWait(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("no wait of more than %v was long", longWait)
+	t.Errorf("no wait of more than %v was long", LongWait)
 }
 
 // TestAwaited: whoever passes a turn on learns once that a sleeper waits.
