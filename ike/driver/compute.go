@@ -43,15 +43,20 @@ type pool struct {
 type backlog struct {
 	waiting []job
 	jobs    chan job
+	passed  int // quick ones of newcomers that were taken before a dear one, since one was
 }
+
+// dearTurn is how many quick computations of newcomers go before a dear one that waits. Those of a
+// steady run of quick newcomers would do so for ever.
+const dearTurn = 32
 
 func newPool() pool {
 	return pool{established: backlog{jobs: make(chan job)}, newcomers: backlog{jobs: make(chan job)}, results: make(chan result)}
 }
 
-// add adds a job. Of newcomers' jobs, a quick one goes before the dear ones that wait: a few of
-// these take seconds where the processors are busy, and anybody who returns a cookie can cause
-// them.
+// add adds a job. Of newcomers' jobs, a quick one goes before the dear ones that wait (but see
+// dearTurn): a few of these take seconds where the processors are busy, and anybody who returns a
+// cookie can cause them.
 func (p *pool) add(j job) {
 	if j.class == classEstablished {
 		p.established.waiting = append(p.established.waiting, j)
@@ -59,10 +64,15 @@ func (p *pool) add(j job) {
 	}
 	b := &p.newcomers
 	at := len(b.waiting)
-	if first := slices.IndexFunc(b.waiting, func(w job) bool { return w.dear }); first >= 0 && !j.dear {
+	if first := b.firstDear(); first >= 0 && !j.dear {
 		at = first
 	}
 	b.waiting = slices.Insert(b.waiting, at, j)
+}
+
+// firstDear returns the index of the first dear job, or -1.
+func (b *backlog) firstDear() int {
+	return slices.IndexFunc(b.waiting, func(w job) bool { return w.dear })
 }
 
 // next returns the next job and the channel to offer it on; a nil channel without a job.
@@ -70,14 +80,29 @@ func (b *backlog) next() (chan<- job, job) {
 	if len(b.waiting) == 0 {
 		return nil, job{}
 	}
-	return b.jobs, b.waiting[0]
+	return b.jobs, b.waiting[b.index()]
+}
+
+// index returns which job is the next: the first, or the first dear one if it is its turn.
+func (b *backlog) index() int {
+	if b.passed < dearTurn {
+		return 0
+	}
+	return max(b.firstDear(), 0)
 }
 
 // taken removes the job of the last next, after a worker took it, and with the last one the backing
 // array, which a flood may have enlarged.
 func (b *backlog) taken() {
+	at := b.index()
+	j := b.waiting[at]
+	copy(b.waiting[1:at+1], b.waiting[:at])
 	b.waiting[0] = job{}
-	if b.waiting = b.waiting[1:]; len(b.waiting) == 0 {
+	b.waiting = b.waiting[1:]
+	if b.passed++; j.class == classEstablished || j.dear || b.firstDear() < 0 {
+		b.passed = 0
+	}
+	if len(b.waiting) == 0 {
 		b.waiting = nil
 	}
 }

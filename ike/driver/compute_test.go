@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -137,6 +138,60 @@ func TestBacklogGivesItsMemoryBack(t *testing.T) {
 	}
 	if b.taken(); b.waiting != nil {
 		t.Errorf("%d jobs, room for %d, after the last one", len(b.waiting), cap(b.waiting))
+	}
+}
+
+// TestDearHaveATurn: a steady run of quick newcomers' jobs, however long, has a dear one wait for a
+// few of them only, and the next dear one as well.
+func TestDearHaveATurn(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		ran := 0
+		r.engine.script = func(_ time.Time, in ike.Input, fx *ike.Effects) {
+			_, first := in.(ike.Datagram)
+			_, next := in.(ike.Computed)
+			quick := ike.Compute{ID: 2, Run: func() any { ran++; time.Sleep(time.Millisecond); return nil }}
+			switch {
+			case first:
+				dear := ike.Compute{ID: 1, Dear: true, Run: func() any { r.journal.add("dear after %d", ran); return nil }}
+				fx.List = append(fx.List, quick, quick, dear, dear)
+			case next && ran < 10*dearTurn:
+				fx.List = append(fx.List, quick)
+			case in == ike.Shutdown{}:
+				fx.List = append(fx.List, ike.Stopped{})
+			}
+		}
+		r.Deliver(overUDP, message(initExchange, false, ""))
+		time.Sleep(time.Minute)
+		var got []string
+		for _, line := range r.journal.take() {
+			if strings.HasPrefix(line, "dear") {
+				got = append(got, line)
+			}
+		}
+		want := []string{fmt.Sprintf("dear after %d", dearTurn), fmt.Sprintf("dear after %d", 2*dearTurn)}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	})
+}
+
+// TestTurnKeepsTheOrder: the quick jobs that wait while a dear one has its turn keep their order.
+func TestTurnKeepsTheOrder(t *testing.T) {
+	p := newPool()
+	b := &p.newcomers
+	for id := range uint64(3) {
+		p.add(job{id: id, class: classInit})
+	}
+	p.add(job{id: 3, dear: true, class: classInit})
+	p.add(job{id: 4, dear: true, class: classInit})
+	b.passed = dearTurn
+	var got []uint64
+	for jobs, j := b.next(); jobs != nil; jobs, j = b.next() {
+		got = append(got, j.id)
+		b.taken()
+	}
+	if !slices.Equal(got, []uint64{3, 0, 1, 2, 4}) || b.passed != 0 {
+		t.Errorf("the order is %v, and %d have passed", got, b.passed)
 	}
 }
 
