@@ -104,8 +104,8 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 	return false
 }
 
-// admitDear drops a request for a dear group if strangers have enough of those under way: the peer
-// sends it again.
+// admitDear drops a request for a dear group if strangers, or its network or host, have enough of
+// those under way: the peer sends it again.
 func (e *Engine) admitDear(m *wire.Message, from netip.Addr) bool {
 	if ke, _ := wire.Find[*wire.KE](m.Payloads); e.cfg.KE.Dear(ke.Group) && !e.sas.halfOpen.AdmitsDear(from, e.peers.configured(from)) {
 		e.count("ike_half_open_limit")
@@ -186,11 +186,11 @@ func (e *Engine) noProposal(d Datagram, h wire.Header, known []*profile, theirs 
 func (t *halfOpens) compute(h *halfOpen, m *wire.Message) {
 	ke, _ := wire.Find[*wire.KE](m.Payloads)
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
-	header, dear := m.Header, t.e.cfg.KE.Dear(ke.Group)
-	t.Computing(1, dear)
+	header, from, dear := m.Header, h.path.Remote().Addr(), t.e.cfg.KE.Dear(ke.Group)
+	t.Computing(from, 1, dear)
 	t.e.answerKey(ke.Group, ke.Data, func(k keyPair) {
 		defer clear(k.shared)
-		t.Computing(-1, dear)
+		t.Computing(from, -1, dear)
 		if t.bySPI[h.spi] != h {
 			return
 		}

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -118,6 +119,45 @@ func TestDearGroupsOfStrangers(t *testing.T) {
 	a.up()
 	if n := len(e.jobs.waiting); n != want {
 		t.Errorf("%d computations of strangers, want %d", n, want)
+	}
+}
+
+// TestDearGroupsOfANetwork has strangers of one network return cookies: they have a share of the
+// dear computations, and a stranger of another network and a configured peer get in beside them.
+func TestDearGroupsOfANetwork(t *testing.T) {
+	for _, format := range []string{"203.0.113.%d", "2001:db8:1:%x::1"} {
+		a := newAttack(newPair(t, 1, nil))
+		busy := true
+		a.compute = func() time.Duration {
+			if busy {
+				return time.Minute
+			}
+			return 0
+		}
+		e := a.right.e
+		e.cfg.KE = fakeKEs{random: seededRand(1, "dear"), dear: true}
+		call := func(from string) *rogue {
+			r := a.newRogue(a.right)
+			r.from = netip.AddrPortFrom(netip.MustParseAddr(from), 500)
+			r.sendInitWithCookie()
+			return r
+		}
+		for i := range 50 {
+			call(fmt.Sprintf(format, i))
+		}
+		const want = 2
+		if n := len(e.jobs.waiting); n != want || e.Counters()["ike_half_open_limit"] != 50-want {
+			t.Errorf("%s: %d computations of one network, want %d", format, n, want)
+		}
+		call("198.51.100.1")
+		call("2001:db8:2::1")
+		if n := len(e.jobs.waiting); n != want+2 {
+			t.Errorf("%s: %d computations with those of others, want %d", format, n, want+2)
+		}
+		busy = false
+		if a.up(); len(e.jobs.waiting) != want+2 {
+			t.Errorf("%s: %d computations after a peer came up", format, len(e.jobs.waiting))
+		}
 	}
 }
 

@@ -13,12 +13,19 @@ type Newcomers struct {
 	all             tally
 	hosts, networks map[uint64]tally // by hostKey and networkKey
 	computing       int              // computations under way
-	dear            int              // of these with a dear group
+	dear            dearComputations // of these
 	recent          recentAddrs      // of established IKE SAs
 }
 
 // tally is what half-open IKE SAs are charged: their number, and the octets of all of them.
 type tally struct{ count, octets int32 }
+
+// A dearComputations counts the computations with dear groups, all of them and by hostKey and
+// networkKey. There are few.
+type dearComputations struct {
+	all             int
+	hosts, networks map[uint64]int
+}
 
 // A Place is the charge for one half-open IKE SA, in octets. The zero Place is not charged.
 type Place int32
@@ -92,7 +99,7 @@ func (c *Newcomers) affords(from netip.Addr, octets int, configured bool) bool {
 
 // Add charges an address for an IKE SA of some octets, at least one.
 func (c *Newcomers) Add(from netip.Addr, octets int) Place {
-	c.change(from, tally{1, int32(octets)})
+	c.change(from, tally{count: 1, octets: int32(octets)})
 	return Place(octets)
 }
 
@@ -102,7 +109,7 @@ func (c *Newcomers) Remove(from netip.Addr, p *Place) {
 	if *p == 0 {
 		return
 	}
-	c.change(from, tally{-1, -int32(*p)})
+	c.change(from, tally{count: -1, octets: -int32(*p)})
 	*p = 0
 }
 
@@ -113,7 +120,7 @@ func (c *Newcomers) Hold(from netip.Addr, p *Place, octets int, configured bool)
 	if *p == 0 || more > 0 && !c.affords(from, more, configured) {
 		return false
 	}
-	c.change(from, tally{0, int32(more)})
+	c.change(from, tally{octets: int32(more)})
 	*p = Place(octets)
 	return true
 }
@@ -157,24 +164,42 @@ func (c *Newcomers) Octets() int { return int(c.all.octets) }
 // maxBacklog is the number of newcomers' computations under way from which on a cookie is demanded.
 const maxBacklog = 2
 
-// maxDear is the number of newcomers' computations with dear groups under way from which on
-// strangers cause no more of them. All of newcomers' computations have one thread, of low priority:
-// whatever strangers send, others wait for a few at most.
-const maxDear = 8
+// Bounds of the newcomers' computations with dear groups that are under way. All of newcomers'
+// computations have one thread, of low priority: whatever strangers send, others wait for a few at
+// most. Of these no network has all, and none is kept from known hosts.
+const (
+	maxDear       = 8 // from which on strangers cause no more
+	maxDearOfNet  = 2 // of these for one network
+	maxDearOfHost = 4 // of a host that is configured, or lately had an IKE SA, beside any others
+)
 
 // Computing notes that a computation for a newcomer begins (n = 1) or has ended (n = -1), and
-// whether its group is dear.
-func (c *Newcomers) Computing(n int, dear bool) {
-	c.computing += n
-	if dear {
-		c.dear += n
+// whether its group is dear, which is charged to the address that began the IKE SA.
+func (c *Newcomers) Computing(from netip.Addr, n int, dear bool) {
+	if c.computing += n; !dear {
+		return
 	}
+	d := &c.dear
+	if d.hosts == nil {
+		d.hosts, d.networks = map[uint64]int{}, map[uint64]int{}
+	}
+	d.all += n
+	count := func(table map[uint64]int, key uint64) {
+		if table[key] += n; table[key] == 0 {
+			delete(table, key)
+		}
+	}
+	count(d.hosts, hostKey(from))
+	count(d.networks, networkKey(from))
 }
 
 // AdmitsDear reports whether the limits allow a computation with a dear group for an address.
 // configured is as for Admits.
 func (c *Newcomers) AdmitsDear(from netip.Addr, configured bool) bool {
-	return c.dear < maxDear || configured || c.recent.has(from)
+	if configured || c.recent.has(from) {
+		return c.dear.hosts[hostKey(from)] < maxDearOfHost
+	}
+	return c.dear.all < maxDear && c.dear.networks[networkKey(from)] < maxDearOfNet
 }
 
 // Busy reports whether newcomers wait: threshold of their IKE SAs are half-open, or several of

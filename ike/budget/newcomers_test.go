@@ -3,6 +3,7 @@ package budget
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -186,15 +187,15 @@ func TestBusy(t *testing.T) {
 	if !c.Busy(1) || c.Busy(2) {
 		t.Error("the threshold is another number")
 	}
-	c.Computing(1, false)
+	c.Computing(from, 1, false)
 	if c.Busy(2) {
 		t.Error("one computation is too much")
 	}
-	c.Computing(1, false)
+	c.Computing(from, 1, false)
 	if !c.Busy(2) {
 		t.Error("two computations are not too much")
 	}
-	c.Computing(-1, false)
+	c.Computing(from, -1, false)
 	c.Remove(from, &p)
 	if c.Busy(1) || c.Count() != 0 {
 		t.Error("it stays busy")
@@ -202,29 +203,70 @@ func TestBusy(t *testing.T) {
 }
 
 // TestDearComputations: strangers cause a few of them at a time, whatever quick ones are under way.
-// Addresses that are configured, or that lately had an IKE SA, may cause more.
+// Hosts that are configured, or that lately had an IKE SA, may cause some more.
 func TestDearComputations(t *testing.T) {
-	stranger, friend := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
+	nth := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, byte(i), 1}) }
+	stranger, friend := nth(100), netip.MustParseAddr("198.51.100.1")
 	var c Newcomers
 	c.Authenticated(friend)
 	for range 100 {
-		c.Computing(1, false)
+		c.Computing(stranger, 1, false)
 	}
 	for i := range maxDear {
-		if !c.AdmitsDear(stranger, false) {
+		if !c.AdmitsDear(nth(i), false) {
 			t.Fatalf("%d are too many", i)
 		}
-		c.Computing(1, true)
+		c.Computing(nth(i), 1, true)
 	}
 	if c.AdmitsDear(stranger, false) || !c.AdmitsDear(stranger, true) || !c.AdmitsDear(friend, false) {
 		t.Error("the limit is not that of strangers")
 	}
-	c.Computing(-1, false)
+	for range maxDearOfHost {
+		c.Computing(friend, 1, true)
+	}
+	if c.AdmitsDear(friend, false) || c.AdmitsDear(friend, true) || !c.AdmitsDear(stranger, true) {
+		t.Error("the limit of a known host is not its own")
+	}
+	for range maxDearOfHost {
+		c.Computing(friend, -1, true)
+	}
+	c.Computing(stranger, -1, false)
 	if c.AdmitsDear(stranger, false) {
 		t.Error("the end of a quick one lets a stranger in")
 	}
-	if c.Computing(-1, true); !c.AdmitsDear(stranger, false) {
+	if c.Computing(nth(0), -1, true); !c.AdmitsDear(stranger, false) {
 		t.Error("the end of a dear one does not let a stranger in")
+	}
+	for i := range maxDear - 1 {
+		c.Computing(nth(i+1), -1, true)
+	}
+	if d := &c.dear; d.all != 0 || len(d.hosts)+len(d.networks) != 0 {
+		t.Errorf("%+v stay", d)
+	}
+}
+
+// TestDearComputationsOfANetwork: one network, a /24 or a /48, has a share of them.
+func TestDearComputationsOfANetwork(t *testing.T) {
+	for _, format := range []string{"192.0.2.%d", "2001:db8:0:%x::1", "2001:db8::%x"} {
+		var c Newcomers
+		n := 0
+		for i := range 100 {
+			if a := netip.MustParseAddr(fmt.Sprintf(format, i)); c.AdmitsDear(a, false) {
+				c.Computing(a, 1, true)
+				n++
+			}
+		}
+		same := netip.MustParseAddr(fmt.Sprintf(format, 200))
+		c.Authenticated(same)
+		switch {
+		case n != maxDearOfNet:
+			t.Errorf("%s: strangers hold %d, want %d", format, n, maxDearOfNet)
+		case !c.AdmitsDear(netip.MustParseAddr("203.0.113.1"), false), !c.AdmitsDear(netip.MustParseAddr("2001:db8:1::1"), false):
+			t.Errorf("%s: strangers of another network are kept out", format)
+		case strings.Contains(format, "::%x"): // known hosts are addresses
+		case !c.AdmitsDear(same, false):
+			t.Errorf("%s: a known host of the network is kept out", format)
+		}
 	}
 }
 
