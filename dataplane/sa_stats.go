@@ -31,14 +31,42 @@ func (p *Plane) ChildStats(id ipsec.ChildID) (ChildStats, bool) {
 // included, so that a rekey does not show in them. The MTU is that of the pair in use for sending,
 // else of the newest. Any goroutine may call it.
 func (p *Plane) PolicyStats(policy ipsec.PolicyID) (ChildStats, bool) {
+	n, mtu, ok := p.policyCounts(policy)
+	if !ok {
+		return ChildStats{}, false
+	}
+	return n.stats(mtu), true
+}
+
+// A PolicyCounts is a ChildStats that takes no memory of its own.
+type PolicyCounts struct {
+	PacketsIn, PacketsOut uint64
+	BytesIn, BytesOut     uint64
+	MTU                   int
+	Drops                 [NumDrops]uint64 // by the reasons that DropName names
+}
+
+// NumDrops is the number of reasons that are counted for each policy.
+const NumDrops = int(numChildReasons)
+
+// DropName returns the name that ChildStats has for a reason.
+func DropName(reason int) string { return reasonNames[reason].child }
+
+// PolicyCounts is PolicyStats for those who ask for many policies. It allocates nothing.
+func (p *Plane) PolicyCounts(policy ipsec.PolicyID) (PolicyCounts, bool) {
+	n, mtu, ok := p.policyCounts(policy)
+	return PolicyCounts{n.in.Packets, n.out.Packets, n.in.Octets, n.out.Octets, mtu, n.drops}, ok
+}
+
+// policyCounts holds the lock for this policy only.
+func (p *Plane) policyCounts(policy ipsec.PolicyID) (sum counts, mtu int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.slots[policy]
 	if s == nil {
-		return ChildStats{}, false
+		return counts{}, 0, false
 	}
-	sum := s.past
-	mtu := 0
+	sum = s.past
 	for _, c := range s.pairs {
 		sum.add(c.counts())
 		mtu = int(c.mtu.Load())
@@ -46,7 +74,7 @@ func (p *Plane) PolicyStats(policy ipsec.PolicyID) (ChildStats, bool) {
 	if c := s.sas.Load().first(); c != nil {
 		mtu = int(c.mtu.Load())
 	}
-	return sum.stats(mtu), true
+	return sum, mtu, true
 }
 
 // LastTraffic returns when the pair's SAs last carried an authentic packet, to about a millisecond;

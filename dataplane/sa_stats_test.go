@@ -24,3 +24,34 @@ func TestStatsOutliveSAs(t *testing.T) {
 		t.Errorf("without the policy: got %+v", st)
 	}
 }
+
+// PolicyCounts has what PolicyStats has, of all pairs and removed ones, and allocates nothing.
+func TestPolicyCounts(t *testing.T) {
+	c := newCrowd(t, 2).withPairs(t)
+	policy := c.policies[1].ID
+	drop := func(r reason, n uint64) { c.pairs[c.sas[1].ID].drops[r].Add(n) }
+	drop(dropICV, 3)
+	drop(dropReplay, 1)
+	c.rekey(t, 1)
+	drop(dropICV, 4)
+	drop(countECNAlarm, 5)
+	n, ok := c.PolicyCounts(policy)
+	st, _ := c.PolicyStats(policy)
+	if !ok || n.MTU == 0 || n.MTU != st.MTU || n.PacketsIn != st.PacketsIn || n.PacketsOut != st.PacketsOut || n.BytesIn != st.BytesIn || n.BytesOut != st.BytesOut {
+		t.Errorf("got %+v, %t, want %+v", n, ok, st)
+	}
+	for i, got := range n.Drops {
+		if want := st.Drops[DropName(i)]; got != want || DropName(i) == "" {
+			t.Errorf("%s: %d, want %d", DropName(i), got, want)
+		}
+	}
+	if len(st.Drops) != NumDrops || st.Drops["icv"] != 7 || st.Drops["replay"] != 1 || st.Drops["ecn_alarms"] != 5 {
+		t.Errorf("got %v", st.Drops)
+	}
+	if _, ok := c.PolicyCounts(99); ok {
+		t.Error("a policy that does not exist has counts")
+	}
+	if allocs := testing.AllocsPerRun(100, func() { c.PolicyCounts(policy) }); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}

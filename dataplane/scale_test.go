@@ -293,6 +293,24 @@ func BenchmarkPolicyStatsScale(b *testing.B) {
 	}
 }
 
+// BenchmarkPolicyCountsScale is what a scrape of the metrics asks of the packet path.
+func BenchmarkPolicyCountsScale(b *testing.B) {
+	for _, n := range fewAndMany {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c := newCrowd(b, n).withPairs(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range c.policies {
+					if _, ok := c.PolicyCounts(c.policies[i].ID); !ok {
+						b.Fatal("a policy is missing")
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/policy")
+		})
+	}
+}
+
 // BenchmarkGCScale is one collection of garbage: how long it takes beside everything else, for how
 // long it stops everything, and the longest that a packet waits meanwhile.
 func BenchmarkGCScale(b *testing.B) {

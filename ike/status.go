@@ -169,19 +169,25 @@ func (s *ikeSA) describe(st *PeerStatus) {
 	if s.remoteID.Data != "" {
 		st.RemoteID = s.remoteID.String()
 	}
+	st.State = s.peerState()
+	if st.State == PeerConnecting && s.setup.refusal.Reason != "" {
+		st.Reason, st.Explain = s.setup.refusal.Reason, slices.Clone(s.setup.refusal.Explain)
+	}
+}
+
+// peerState returns the state of a peer that status describes by the IKE SA.
+func (s *ikeSA) peerState() PeerState {
 	switch {
 	case s.state == saConnecting || s.state == saAuthenticating:
-		st.State = PeerConnecting
-		if s.setup.refusal.Reason != "" {
-			st.Reason, st.Explain = s.setup.refusal.Reason, slices.Clone(s.setup.refusal.Explain)
-		}
+		return PeerConnecting
 	case s.state == saClosing:
-		st.State = PeerClosing
+		return PeerClosing
 	case s.state == saRekeyed || s.succ.ours != nil || s.succ.theirs != nil:
-		st.State = PeerRekeying
+		return PeerRekeying
 	case s.state == saEstablished:
-		st.State = PeerEstablished
+		return PeerEstablished
 	}
+	return PeerDown
 }
 
 func childStatus(pol *child.Policy, peer PeerState) ChildStatus {

@@ -162,67 +162,6 @@ func (d *Driver) AddressesChanged() {
 	}
 }
 
-// statusPart is the number of peers per command of Status: other inputs are handled between the
-// parts of a large snapshot.
-const statusPart = 256
-
-// Status returns a snapshot of every configured peer, and the counters of the engine and the
-// driver; their names begin with "ike_".
-func (d *Driver) Status(ctx context.Context) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
-	return d.snapshot(ctx, d.cfg.Engine.StatusPart)
-}
-
-// StatusOfAll is Status for one peer with its parties, or for one party, by the name that commands
-// use for it. Without such a one the list is empty.
-func (d *Driver) StatusOfAll(ctx context.Context, name string) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
-	return d.snapshot(ctx, func(from ike.Mark, n int) ([]ike.PeerStatus, ike.Mark) {
-		return d.cfg.Engine.StatusOfPart(name, from, n)
-	})
-}
-
-// snapshot puts a snapshot together from parts.
-func (d *Driver) snapshot(ctx context.Context, more func(from ike.Mark, n int) ([]ike.PeerStatus, ike.Mark)) (peers []ike.PeerStatus, counters map[string]uint64, err error) {
-	var part []ike.PeerStatus
-	for next, first := (ike.Mark{}), true; err == nil && (first || next != ike.Mark{}); first = false {
-		err = d.call(ctx, func() {
-			if first {
-				d.handle(ike.Wake{}, classEstablished) // updates the engine's time, for "next try in 12 s"
-				counters = d.cfg.Engine.Counters()
-			}
-			part, next = more(next, statusPart)
-		})
-		peers = append(peers, part...)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if counters == nil {
-		counters = map[string]uint64{}
-	}
-	d.counts.addTo(counters)
-	counters["ike_dropped_queue_established"] += d.queues[classEstablished].dropped.Load()
-	counters["ike_dropped_queue_auth"] += d.queues[classAuth].dropped.Load()
-	counters["ike_dropped_queue_init"] += d.queues[classInit].dropped.Load()
-	return peers, counters, nil
-}
-
-// StatusOf returns a snapshot of one peer; ok is false if the engine has no peer of that name.
-func (d *Driver) StatusOf(ctx context.Context, peer string) (st ike.PeerStatus, ok bool, err error) {
-	err = d.call(ctx, func() {
-		d.handle(ike.Wake{}, classEstablished)
-		st, ok = d.cfg.Engine.StatusOf(peer)
-	})
-	return st, ok, err
-}
-
-func (c *counts) addTo(m map[string]uint64) {
-	m["ike_panic"] += c.panics.Load()
-	m["ike_compute_panic"] += c.computePanics.Load()
-	m["ike_send_error"] += c.sendErrors.Load()
-	m["ike_read_error"] += c.readErrors.Load()
-	m["ike_install_error"] += c.installErrors.Load()
-}
-
 // Shutdown has the engine delete every SA and waits until Run has ended, which takes less than a
 // second, or until ctx ends. The end of Run's context does the same.
 func (d *Driver) Shutdown(ctx context.Context) error {

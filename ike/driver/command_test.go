@@ -106,38 +106,17 @@ func TestTooManyCommands(t *testing.T) {
 	})
 }
 
-func TestStatusAndPeers(t *testing.T) {
+func TestPeers(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		ctx := context.Background()
 		if err := r.SetPeers(ctx, make([]ike.Peer, 2), noFollow); err != nil {
 			t.Error(err)
 		}
 		r.want("peers", "plan +2 -0 whole=true", "peers 2")
-		peers, counters, err := r.Status(ctx)
-		if err != nil || len(peers) != 1024 || peers[0].Name != "right" || peers[1023].Name != "1023" || counters == nil {
-			t.Errorf("got %v, %v, %v", peers, counters, err)
-		}
-		r.want("status", "wake")
-		if r.engine.parts != 4 {
-			t.Errorf("asked for 1024 peers in %d parts, want 4", r.engine.parts)
-		}
 		if err := r.ChangePeers(ctx, ike.ChangePeers{Set: make([]ike.Peer, 1), Gone: []string{"a", "b"}}, noFollow); err != nil {
 			t.Error(err)
 		}
 		r.want("a change", "plan +1 -2 whole=false", "peers +1 -2")
-		if st, ok, err := r.StatusOf(ctx, "right"); st.Name != "right" || !ok || err != nil {
-			t.Errorf("got %v, %t, %v", st, ok, err)
-		}
-		if _, ok, err := r.StatusOf(ctx, "nobody"); ok || err != nil {
-			t.Errorf("got %t, %v", ok, err)
-		}
-		r.engine.parts = 0
-		if list, _, err := r.StatusOfAll(ctx, "office"); len(list) != 1000 || list[999].Party != "999" || err != nil || r.engine.parts != 4 {
-			t.Errorf("got %d parties in %d parts, %v", len(list), r.engine.parts, err)
-		}
-		if list, _, err := r.StatusOfAll(ctx, "nobody"); len(list) != 0 || err != nil {
-			t.Errorf("got %v, %v", list, err)
-		}
 	})
 }
 

@@ -31,6 +31,7 @@ type Engine interface {
 	Handle(now time.Time, in ike.Input, fx *ike.Effects)
 	Deadline() time.Time
 	StatusPart(from ike.Mark, n int) (list []ike.PeerStatus, next ike.Mark)
+	GaugesPart(from ike.Mark, n int, out *ike.Gauges) (next ike.Mark)
 	StatusOf(peer string) (ike.PeerStatus, bool)
 	StatusOfPart(name string, from ike.Mark, n int) (list []ike.PeerStatus, next ike.Mark)
 	Counters() map[string]uint64

@@ -99,6 +99,17 @@ func (e *fakeEngine) StatusPart(from ike.Mark, n int) (list []ike.PeerStatus, ne
 	return list, ike.Mark{}
 }
 
+// GaugesPart knows the peers of StatusPart, each with a child.
+func (e *fakeEngine) GaugesPart(from ike.Mark, n int, out *ike.Gauges) ike.Mark {
+	list, next := e.StatusPart(from, n)
+	out.Peers, out.Children = out.Peers[:0], out.Children[:0]
+	for _, st := range list {
+		out.Peers = append(out.Peers, ike.PeerGauges{Name: st.Name, Children: 1})
+		out.Children = append(out.Children, ike.ChildGauges{Name: "of " + st.Name})
+	}
+	return next
+}
+
 // StatusOfPart knows 1000 parties of office.
 func (e *fakeEngine) StatusOfPart(name string, from ike.Mark, n int) (list []ike.PeerStatus, next ike.Mark) {
 	e.parts++

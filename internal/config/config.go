@@ -34,6 +34,12 @@ func (c *Config) Peer(name string) *Peer {
 	return nil
 }
 
+// Place returns the place in Peers of the peer with a name; ok is false if there is none.
+func (c *Config) Place(name string) (at int, ok bool) {
+	at, ok = c.place[name]
+	return at, ok
+}
+
 // A Daemon holds the [daemon] table.
 type Daemon struct {
 	TUN     string

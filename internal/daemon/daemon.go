@@ -43,6 +43,7 @@ type (
 		ActivateOutbound(id ipsec.ChildID)
 		TakeOut(id ipsec.ChildID) (esp.State, bool)
 		PolicyStats(policy ipsec.PolicyID) (dataplane.ChildStats, bool)
+		PolicyCounts(policy ipsec.PolicyID) (dataplane.PolicyCounts, bool)
 		ChildStats(id ipsec.ChildID) (dataplane.ChildStats, bool)
 		Counters() map[string]uint64
 	}
@@ -51,6 +52,7 @@ type (
 		SetPeers(ctx context.Context, peers []ike.Peer, follow driver.Follow) error
 		ChangePeers(ctx context.Context, c ike.ChangePeers, follow driver.Follow) error
 		Status(ctx context.Context) ([]ike.PeerStatus, map[string]uint64, error)
+		Gauges(ctx context.Context, take func(*ike.Gauges)) (map[string]uint64, error)
 		StatusOf(ctx context.Context, peer string) (ike.PeerStatus, bool, error)
 		StatusOfAll(ctx context.Context, name string) ([]ike.PeerStatus, map[string]uint64, error)
 		History(peer string) []driver.Event

@@ -120,6 +120,15 @@ func (f *fakeParts) PolicyStats(policy ipsec.PolicyID) (dataplane.ChildStats, bo
 	return st, ok
 }
 
+func (f *fakeParts) PolicyCounts(policy ipsec.PolicyID) (dataplane.PolicyCounts, bool) {
+	st, ok := f.PolicyStats(policy)
+	n := dataplane.PolicyCounts{PacketsIn: st.PacketsIn, PacketsOut: st.PacketsOut, BytesIn: st.BytesIn, BytesOut: st.BytesOut, MTU: st.MTU}
+	for i := range n.Drops {
+		n.Drops[i] = st.Drops[dataplane.DropName(i)]
+	}
+	return n, ok
+}
+
 func (f *fakeParts) ChildStats(id ipsec.ChildID) (dataplane.ChildStats, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -227,6 +236,21 @@ func (f *fakeParts) nameStatus() {
 func (f *fakeParts) Status(context.Context) ([]ike.PeerStatus, map[string]uint64, error) {
 	f.nameStatus()
 	return f.status, map[string]uint64{"ike_malformed": 1}, nil
+}
+
+// Gauges gives the peers of the status one by one.
+func (f *fakeParts) Gauges(_ context.Context, take func(*ike.Gauges)) (map[string]uint64, error) {
+	f.nameStatus()
+	for i := range f.status {
+		st := &f.status[i]
+		g := ike.Gauges{Peers: []ike.PeerGauges{{Name: st.Name, State: st.State, Held: st.Held != nil, IsParty: st.Party != "", Connected: st.Parties.Connected, Children: len(st.Children)}}}
+		for _, c := range st.Children {
+			g.Children = append(g.Children, ike.ChildGauges{Name: c.Name, Policy: c.Policy, Rekeys: c.Rekeys, Up: c.State >= ike.ChildInstalled, Carries: c.SPIIn != 0,
+				Narrow: c.Narrow, Grouped: c.Role != nil, Active: c.Role != nil && c.Role.Active})
+		}
+		take(&g)
+	}
+	return map[string]uint64{"ike_malformed": 1}, nil
 }
 
 func (f *fakeParts) History(string) []driver.Event { return f.events }

@@ -198,7 +198,7 @@ func TestGuardInStatusAndMetrics(t *testing.T) {
 		t.Errorf("of the children: %v, %v", a, b)
 	}
 	w := httptest.NewRecorder()
-	metricsServer(d.Status, d.log).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	metricsServer(d.sample, d.log).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		"culvert_guard_up 1\n", `culvert_guard_drops_total{direction="out"} 1`, `culvert_guard_drops_total{direction="in"} 2`,
 		`culvert_guard_drops_total{direction="icmp"} 3`, "culvert_guard_repairs_total 4\n",

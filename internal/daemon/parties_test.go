@@ -87,7 +87,7 @@ func TestStatusOfParties(t *testing.T) {
 		t.Errorf("%v, want %s", err, none)
 	}
 	w := httptest.NewRecorder()
-	metricsServer(d.Status, d.log).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	metricsServer(d.sample, d.log).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	body, _ := io.ReadAll(w.Body)
 	for _, line := range []string{
 		`culvert_peer_up{peer="office"} 1`, `culvert_peer_parties{peer="office"} 2`, `culvert_child_received_bytes_total{child="lan",peer="office"} 12`,

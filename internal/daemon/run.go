@@ -96,7 +96,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	go func() { defer close(planeDone); ended <- p.plane.Run(planeCtx) }()
 	go func() { defer close(driverDone); ended <- p.driver.Run(context.Background()) }()
 	api := control.NewServer(d, d.log)
-	scrape := metricsServer(d.Status, d.log)
+	scrape := metricsServer(d.sample, d.log)
 
 	err := d.begin(ctx, cfg)
 	hostCtx, stopHost := context.WithCancel(context.Background())

@@ -77,11 +77,7 @@ func (d *Daemon) status(configured []config.Peer, peers []ike.PeerStatus, counte
 	stands, held := d.guard.status()
 	fast := d.net.FastPath()
 	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Guard: stands, FastPath: fast.In, FastSent: fast.Out, Peers: []control.Peer{}, Strangers: strangers(now, d.ike.Strangers()), Counters: counters}
-	for _, more := range []map[string]uint64{d.plane.Counters(), d.device.Counters(), d.net.Counters(), d.routes.Counters()} {
-		for name, n := range more {
-			st.Counters[name] += n
-		}
-	}
+	d.addCounters(st.Counters)
 	byName := map[string][]*ike.PeerStatus{} // several, of a peer with many parties
 	for i := range peers {
 		byName[peers[i].Name] = append(byName[peers[i].Name], &peers[i])
@@ -96,6 +92,15 @@ func (d *Daemon) status(configured []config.Peer, peers []ike.PeerStatus, counte
 		}
 	}
 	return st
+}
+
+// addCounters adds the counters of everything but the engine.
+func (d *Daemon) addCounters(sum map[string]uint64) {
+	for _, more := range []map[string]uint64{d.plane.Counters(), d.device.Counters(), d.net.Counters(), d.routes.Counters()} {
+		for name, n := range more {
+			sum[name] += n
+		}
+	}
 }
 
 // peer returns the status of a configured peer. s is its IKE status; nil for a peer without IKE, or
