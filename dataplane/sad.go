@@ -87,6 +87,9 @@ func (t *sadTable) getAll(spis []uint32, found []*pair) {
 	}
 }
 
+// size returns the number of slots, which grows with that of the SAs. Any goroutine may call it.
+func (s *sad) size() int { return s.table.Load().size() }
+
 func newSAD() *sad {
 	s := &sad{random: rand.Reader}
 	s.table.Store(&sadTable{chunks: []*sadChunk{new(sadChunk)}, count: 1})
@@ -95,32 +98,30 @@ func newSAD() *sad {
 
 // find returns the pair whose inbound SA has the SPI, or nil.
 func (s *sad) find(spi uint32) *pair {
-	if p := s.table.Load().get(spi); p != nil {
+	t := s.table.Load()
+	if p := t.get(spi); p != nil {
 		return p
 	}
-	return s.findElsewhere(spi)
+	return s.findElsewhere(t, spi)
 }
 
 // findAll sets found to the pairs whose inbound SAs have the SPIs, or nil.
 func (s *sad) findAll(spis []uint32, found []*pair) {
-	s.table.Load().getAll(spis, found)
+	t := s.table.Load()
+	t.getAll(spis, found)
 	for i, spi := range spis {
 		if found[i] == nil {
-			found[i] = s.findElsewhere(spi)
+			found[i] = s.findElsewhere(t, spi)
 		}
 	}
 }
 
-// findElsewhere looks an SPI up that was not found: the table may just have grown, in which case
-// the slot that was looked at has been emptied, or the SPI is foreign.
-func (s *sad) findElsewhere(spi uint32) *pair {
-	for t := s.table.Load(); ; {
-		if p := t.get(spi); p != nil {
+// findElsewhere looks an SPI up that was not found in a table: it may just have grown, in which
+// case the slot that was looked at has been emptied, or the SPI is foreign.
+func (s *sad) findElsewhere(t *sadTable, spi uint32) *pair {
+	for now := s.table.Load(); now != t; now = s.table.Load() {
+		if p := now.get(spi); p != nil {
 			return p
-		}
-		now := s.table.Load()
-		if now == t {
-			break
 		}
 		t = now
 	}

@@ -125,3 +125,48 @@ func TestFindAll(t *testing.T) {
 		}
 	}
 }
+
+// TestFindInAGrownTable: an SPI whose slot has moved since the table was loaded is found in the new
+// one, also after several changes, and one that is nobody's in none.
+func TestFindInAGrownTable(t *testing.T) {
+	s := newSAD()
+	old := s.table.Load()
+	var pairs []*pair
+	for range 3 * sadChunkSlots {
+		spi, err := s.alloc(0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := testPair(spi)
+		if err := s.install(p); err != nil {
+			t.Fatal(err)
+		}
+		pairs = append(pairs, p)
+	}
+	moved := 0
+	for _, p := range pairs {
+		if old.get(p.sa.SPIIn) == nil {
+			moved++
+		}
+		if got := s.findElsewhere(old, p.sa.SPIIn); got != p {
+			t.Errorf("%#x: %v", p.sa.SPIIn, got)
+		}
+	}
+	if moved < len(pairs)/2 {
+		t.Errorf("%d of %d SPIs have moved", moved, len(pairs))
+	}
+	if p := s.findElsewhere(old, 0); p != nil {
+		t.Errorf("%v has no SPI", p)
+	}
+}
+
+// BenchmarkFindNobodys looks a burst up that is no SA's, such as IKE.
+func BenchmarkFindNobodys(b *testing.B) {
+	s := newSAD()
+	var spis [maxReceives]uint32
+	var found [maxReceives]*pair
+	for b.Loop() {
+		s.findAll(spis[:], found[:])
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(spis)), "ns/SPI")
+}
