@@ -6,6 +6,7 @@ import (
 	"culvert/dataplane/netio"
 	"culvert/esp"
 	"culvert/internal/ipsec"
+	"culvert/selector"
 )
 
 // maxRxBatch is the most packets that are opened together: twice what netio aims at for a burst,
@@ -155,10 +156,12 @@ func refusal(err error) reason {
 // many peers at the same time an SA comes from memory, not from a cache: looked up together, the
 // SAs of a burst come at once, not one after another with the work for a packet in between.
 type lookAhead struct {
-	n     int // messages; 0: nothing was looked up
-	at    int // the message in hand
-	spis  [maxReceives]uint32
-	pairs [maxReceives]*pair // nil: none has the SPI
+	n      int // messages; 0: nothing was looked up
+	at     int // the message in hand
+	spis   [maxReceives]uint32
+	pairs  [maxReceives]*pair        // nil: none has the SPI
+	sas    [maxReceives]*esp.Inbound // of fetch
+	loaded uint64                    // keeps the loads of fetch from being left out
 }
 
 // look looks the SAs of messages up.
@@ -171,6 +174,46 @@ func (l *lookAhead) look(s *sad, in []netio.Received) {
 		}
 	}
 	s.findAll(l.spis[:l.n], l.pairs[:l.n])
+	if s.size() >= fetchFrom {
+		l.fetch()
+	}
+}
+
+// fetchFrom is the size of the SAD from which on it has more SAs, about a thousand, than a core's
+// cache holds with what their packets need.
+const fetchFrom = 4 * sadChunkSlots
+
+// fetch loads what carrying the messages will read of their SAs, for all of them at once. What the
+// first loop reads is needed by the second.
+func (l *lookAhead) fetch() {
+	list := l.sas[:0]
+	var last *pair
+	for _, p := range l.pairs[:l.n] {
+		if p != nil && p != last && p.in != nil {
+			l.loaded += uint64(p.lastIn.Load())
+			list = append(list, p.in)
+		}
+		last = p
+	}
+	for _, p := range l.pairs[:l.n] {
+		if p == nil {
+			continue
+		}
+		l.loaded += firstPort(p.sa.LocalTS) + firstPort(p.sa.RemoteTS)
+		if to := p.outer.Load(); to != nil {
+			l.loaded += uint64(to.Remote().Port())
+		}
+	}
+	l.loaded += esp.Fetch(list)
+	clear(list)
+}
+
+// firstPort reads the first selector.
+func firstPort(list []selector.Selector) uint64 {
+	if len(list) == 0 {
+		return 0
+	}
+	return uint64(list[0].StartPort)
 }
 
 // find returns the pair of an SPI of the message in hand, or nil.

@@ -26,7 +26,7 @@ type crowd struct {
 }
 
 // fewAndMany are the numbers of policies that the benchmarks compare; there are twice as many SAs.
-var fewAndMany = []int{10, 100000}
+var fewAndMany = []int{100, 100000}
 
 // crowdPolicy is the n-th of many policies.
 func crowdPolicy(n int) ipsec.Policy {
