@@ -28,6 +28,7 @@ var (
 	P50             = Metric{Key: "p50_us", Title: "p50, µs", Unit: "µs", Verb: "%.0f", Scale: 1, Less: true}
 	P99             = Metric{Key: "p99_us", Title: "p99, µs", Unit: "µs", Verb: "%.0f", Scale: 1, Less: true}
 	PeakMemory      = Metric{Key: "peak_rss_mib", Title: "peak memory, MiB", Unit: "MiB", Verb: "%.1f", Scale: 1, Less: true}
+	AllTunnels      = Metric{Key: "all_tunnels_ms", Title: "start to a packet through each tunnel, ms", Unit: "ms", Verb: "%.0f", Scale: 1, Less: true}
 	FirstPacket     = Metric{Key: "first_packet_ms", Title: "start to first packet, ms", Unit: "ms", Verb: "%.0f", Scale: 1, Less: true}
 )
 
@@ -68,5 +69,5 @@ var groups = []group{
 	{"TCP", []string{tcp1, tcp8, tcpBoth}, []column{{Throughput, []string{Rival}}, {VPNCPU, []string{Rival, Floor}}, {MachineCPU, []string{Rival, Floor}}}},
 	{"UDP at the highest rate with less than 0.1 % loss", []string{udp64, udp512, udp1400, imix}, []column{{PacketRate, []string{Rival}}, {Loss, nil}, {VPNCPUPacket, []string{Rival, Floor}}, {Reordered, nil}}},
 	{"Round trip of an echo", []string{idle, loaded}, []column{{P50, []string{Rival}}, {P99, []string{Rival}}, {Loss, nil}}},
-	{"Both gateways' processes", []string{footprint}, []column{{FirstPacket, []string{Rival}}, {PeakMemory, []string{Rival}}}},
+	{"Both gateways' processes", []string{footprint}, []column{{FirstPacket, []string{Rival}}, {AllTunnels, nil}, {PeakMemory, []string{Rival}}}},
 }

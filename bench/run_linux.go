@@ -160,7 +160,11 @@ func (r *run) round(ctx context.Context, round, cores int) {
 	}
 	for _, j := range up {
 		peak, err := j.peakMemory()
-		r.record(j, round, footprint, j.values(map[Metric]float64{FirstPacket: j.first.Seconds() * 1000, PeakMemory: peak}), err)
+		values := map[Metric]float64{FirstPacket: j.first.Seconds() * 1000, PeakMemory: peak}
+		if j.Peers > 1 {
+			values[AllTunnels] = j.all.Seconds() * 1000
+		}
+		r.record(j, round, footprint, j.values(values), err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"culvert/internal/control"
 	"culvert/internal/daemon"
 	"culvert/internal/netlab"
 )
@@ -77,6 +78,17 @@ type gateway struct {
 	remote   string // address; empty: it only answers
 }
 
+// peerName returns the name of the peer of a tunnel, one of several.
+func (g gateway) peerName(tunnel, of int) string { return numbered(g.peer, tunnel, of) }
+
+// numbered adds a tunnel's number to a name, if there are several tunnels.
+func numbered(name string, tunnel, of int) string {
+	if of == 1 {
+		return name
+	}
+	return fmt.Sprint(name, tunnel)
+}
+
 // Start starts both gateways, the responder (right) first.
 func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 	var env []string
@@ -95,7 +107,9 @@ func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 		}
 		procs = append(procs, p)
 		if g.me == "right" {
-			if err := netlab.Until(ctx, "culvert's control socket", func() bool { _, err := os.Stat(filepath.Join(s.Dir, "right.sock")); return err == nil }); err != nil {
+			// It answers as soon as the peers are in force.
+			c := control.NewClient(filepath.Join(s.Dir, "right.sock"))
+			if err := netlab.Until(ctx, "the responder", func() bool { _, err := c.Status(ctx, g.peerName(0, s.Peers)); return err == nil }); err != nil {
 				return procs, err
 			}
 		}
@@ -115,15 +129,18 @@ func (c Culvert) config(g gateway, s Site) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[daemon]\ncontrol = %q\ncrash_tokens = \"off\"\nlog = \"warn\"\n", filepath.Join(s.Dir, g.me+".sock"))
 	for i := range s.Peers {
-		number, far := "", rightNet
+		far := rightNet
 		if s.Peers > 1 {
-			number, far = fmt.Sprint(i), remoteOf(i).String()+"/32"
+			far = remoteOf(i).String() + "/32"
 		}
 		local, remote := leftNet, far
 		if g.me == "right" {
 			local, remote = far, leftNet
 		}
-		fmt.Fprintf(&b, "[[peer]]\nname = %q\nlocal_id = %q\nremote_id = %q\npsk = \"a benchmark's secret\"\nencap = %q\n", g.peer+number, g.me+number, g.peer+number, encap)
+		if i > 0 { // one after another (bringUp), not all at once
+			start = "traffic"
+		}
+		fmt.Fprintf(&b, "[[peer]]\nname = %q\nlocal_id = %q\nremote_id = %q\npsk = \"a benchmark's secret\"\nencap = %q\n", g.peerName(i, s.Peers), numbered(g.me, i, s.Peers), g.peerName(i, s.Peers), encap)
 		if g.remote != "" {
 			fmt.Fprintf(&b, "remote = %q\n", g.remote)
 		}

@@ -32,6 +32,9 @@ func (g group) rows(sums []Summary) [][]string {
 	}
 	var cells []func(Summary) string
 	for _, c := range g.columns {
+		if c.metric == AllTunnels && !slices.ContainsFunc(sums, func(s Summary) bool { return s.Values[c.metric.Key].Rounds > 0 }) {
+			continue // there is one
+		}
 		header = append(header, c.metric.Title)
 		cells = append(cells, func(s Summary) string { return c.metric.format(s.Values[c.metric.Key]) })
 		for _, base := range c.ratios {
