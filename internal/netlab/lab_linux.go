@@ -117,17 +117,23 @@ func (h *Host) thread(ready chan<- error) {
 	}
 }
 
+// errEnded is a function that has ended its goroutine, as a test's Fatal and Skip do.
+var errEnded = errors.New("it did not return")
+
 // Do runs f on a thread in the host's namespace and returns its error. Sockets that f opens stay in
 // the namespace; f may block.
 func (h *Host) Do(f func() error) error {
 	done := make(chan error)
 	go func() { // stays locked: the thread ends with the goroutine, and with it its use of the namespace
 		runtime.LockOSThread()
-		if err := netns.Set(h.ns); err != nil {
-			done <- fmt.Errorf("entering namespace of %s: %w", h.Name, err)
+		err := errEnded
+		defer func() { done <- err }()
+		if err = netns.Set(h.ns); err != nil {
+			err = fmt.Errorf("entering namespace of %s: %w", h.Name, err)
 			return
 		}
-		done <- f()
+		err = errEnded
+		err = f()
 	}()
 	return <-done
 }
