@@ -13,6 +13,7 @@ import (
 var notices = []int{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+	unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
 }
 
 // noticeBuffer is the receive buffer of the notices, in octets. Where it is too small, all that is
@@ -104,9 +105,10 @@ func (h *hopCache) note(kind uint16, body []byte) {
 			n.valid = n.valid && kind == unix.RTM_NEWNEIGH
 			h.dropNeighbour(n)
 		}
-	case unix.RTM_NEWADDR, unix.RTM_DELADDR, unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR, unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP,
+		unix.RTM_NEWNETCONF:
 		// With an address go the routes that prefer it as their source: from older kernels without
-		// a notice.
+		// a notice. The sysctl ignore_routes_with_linkdown decides which routes count.
 		h.dropAll()
 	}
 }

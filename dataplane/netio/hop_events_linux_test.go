@@ -74,6 +74,7 @@ func TestNotices(t *testing.T) {
 		{"the neighbour is found", neighbour(unix.RTM_NEWNEIGH, unix.NUD_REACHABLE, 3, gateway, mac), false, true},
 		{"the neighbour is looked for", neighbour(unix.RTM_NEWNEIGH, unix.NUD_INCOMPLETE, 3, gateway, [6]byte{}), false, false},
 		{"a rule", notice(unix.RTM_NEWRULE, body(12, nil)), true, true},
+		{"a setting of routes", notice(unix.RTM_NEWNETCONF, nil), true, true},
 		{"a next hop", notice(unix.RTM_DELNEXTHOP, nil), true, true},
 		{"something else", notice(unix.RTM_NEWQDISC, nil), true, false},
 		{"no message", []byte{200, 0, 0, 0, 1}, true, false},
