@@ -14,7 +14,7 @@ import (
 )
 
 // release removes the guards and routes that block protected traffic after a daemon has ended, and
-// prints which traffic may now pass.
+// the filters of tc of one that was killed, and prints which traffic may now pass.
 func release(c *call) error {
 	path := c.config()
 	device := c.flags.String("tun", "", "the device `NAME`; without --tun and --config, every device with a guard and no daemon")

@@ -25,6 +25,10 @@ type Config struct {
 	// OwnTables are tables of nftables, family inet, that accept all that the sockets send and
 	// receive: ours.
 	OwnTables []string
+	// Owner is a name that no other daemon in the network namespace has, such as its TUN device's:
+	// of filters of tc that outlast the process (Linux).
+	Owner string
+	NoTCX bool // programs at devices are attached as on kernels without tcx (tests)
 	// NoOffloads turns UDP_SEGMENT and UDP_GRO off: datagrams are sent and received one by one.
 	NoOffloads bool
 	Log        *slog.Logger

@@ -5,8 +5,6 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -25,7 +23,7 @@ type inletDevices struct {
 
 // attached is the program at a device.
 type attached struct {
-	link link.Link
+	hook
 	name string // of the device
 }
 
@@ -126,41 +124,30 @@ func (d *inletDevices) fits(p devicePlan) bool {
 	return len(d.at) == len(p.wanted)
 }
 
-// intact reports whether the program is still attached, and behind all others: a device that is
-// made again has none, though its index may be the same.
-func (d *inletDevices) intact(m *inletMaps) bool {
-	for index, a := range d.at {
-		if !a.holds(index) || !hostpolicy.IsLast(index, m.id) {
+// intact reports whether the program is still attached, and behind all others.
+func (d *inletDevices) intact() bool {
+	for _, a := range d.at {
+		if !a.holds() {
 			return false
 		}
 	}
 	return true
 }
 
-// holds reports whether the program is attached to the device with an index.
-func (a attached) holds(index int) bool {
-	info, err := a.link.Info()
-	if err != nil {
-		return false
-	}
-	tcx := info.TCX()
-	return tcx != nil && tcx.Ifindex == uint32(index)
-}
-
 // attach attaches the program to the wanted devices, behind all others, and detaches it from all
 // other devices.
 func (d *inletDevices) attach(m *inletMaps, wanted map[int]string) (err error) {
 	for index, a := range d.at {
-		if wanted[index] != a.name || !a.holds(index) || !hostpolicy.IsLast(index, m.id) {
-			a.link.Close()
+		if wanted[index] != a.name || !a.holds() {
+			a.close()
 			delete(d.at, index)
 		}
 	}
 	for index, name := range wanted {
-		if d.at[index].link != nil {
+		if d.at[index].hook != nil {
 			continue
 		}
-		l, failed := link.AttachTCX(link.TCXOptions{Interface: index, Program: m.program, Attach: ebpf.AttachTCXIngress})
+		h, failed := m.attach(index)
 		if failed != nil {
 			err = fmt.Errorf("device %s: %w", name, failed)
 			continue
@@ -168,7 +155,7 @@ func (d *inletDevices) attach(m *inletMaps, wanted map[int]string) (err error) {
 		if d.at == nil {
 			d.at = make(map[int]attached)
 		}
-		d.at[index] = attached{l, name}
+		d.at[index] = attached{h, name}
 	}
 	return err
 }
@@ -184,7 +171,7 @@ func (d *inletDevices) names() map[int]string {
 
 func (d *inletDevices) close() {
 	for _, a := range d.at {
-		a.link.Close()
+		a.close()
 	}
 	d.at = nil
 }

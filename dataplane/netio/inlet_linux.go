@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"culvert/dataplane/netio/clsact"
 )
 
 // An inlet takes packets of IP protocol 50 past the IP stack: a program at the devices, before it,
@@ -15,8 +17,9 @@ import (
 //
 // It is made when the first SA of protocol 50 comes, so that a daemon without one has none, and
 // nothing waits for it. A ring is made when its worker's first SA comes. All of it ends with the
-// descriptors, also of a process that is killed. Where the system has no such programs (Linux 6.6)
-// or does not allow them, the socket has all packets.
+// descriptors, also of a process that is killed: the program is attached by tcx, or on older
+// kernels by a filter of tc (package clsact), of which a stub remains. Where the system has no such
+// programs (Linux 5.12) or does not allow them, the socket has all packets.
 //
 // Packets are taken while this host has no policy for ESP that they would pass by (hostpolicy),
 // which is followed.
@@ -27,6 +30,8 @@ import (
 type inlet struct {
 	net   *Net
 	own   []string // tables of nftables
+	owner string
+	noTCX bool
 	bells []*bell
 	work  chan struct{} // one slot: an SA came whose worker has no ring
 	stop  chan struct{}
@@ -43,6 +48,7 @@ type inlet struct {
 	without map[int]bool    // workers for which no ring could be made
 	table   spiTable        // nil: no packets are taken
 	devices map[int]string  // where the program is attached, by index
+	by      string          // how it is attached
 	skipped string          // why not at one more
 	in, out error           // why packets are not received, or sent, past the IP stack
 	begun   bool            // there was an SA
@@ -50,13 +56,17 @@ type inlet struct {
 	lost    uint64
 }
 
-// openInlet prepares the inlet. Without one n.inlet is nil.
+// openInlet prepares the inlet, and removes what a killed process has left. Without an inlet
+// n.inlet is nil.
 func (n *Net) openInlet(cfg *Config) {
+	if _, err := clsact.Release(func(owner string) bool { return owner == cfg.Owner }); err != nil {
+		n.log.Warn("filters of tc that an ended daemon has left stay; they do nothing", "error", err)
+	}
 	if !cfg.FastPath || !n.rawESP {
 		return
 	}
 	i := &inlet{
-		net: n, own: cfg.OwnTables, live: make(map[uint32]bool), without: make(map[int]bool),
+		net: n, own: cfg.OwnTables, owner: cfg.Owner, noTCX: cfg.NoTCX, live: make(map[uint32]bool), without: make(map[int]bool),
 		work: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	n.inlet = i
@@ -142,6 +152,7 @@ func (n *Net) portOf(spi uint32) *port { return n.ports[WorkerOf(spi, len(n.port
 // run makes the inlet when the first SA comes, and then follows SAs, devices and policy.
 func (i *inlet) run() {
 	defer close(i.done)
+	defer i.at.close()
 	select {
 	case <-i.work:
 	case <-i.stop:

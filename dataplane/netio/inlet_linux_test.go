@@ -12,10 +12,28 @@ import (
 // newRingPair is newPair whose b takes packets past the IP stack.
 func newRingPair(t testing.TB, workers int) *pair {
 	t.Helper()
+	return newRingPairBy(t, workers, false)
+}
+
+// newRingPairBy is newRingPair with a choice of the hook.
+func newRingPairBy(t testing.TB, workers int, noTCX bool) *pair {
+	t.Helper()
 	p := newPair(t, workers)
 	p.netB.Close()
-	p.netB = openIn(t, p.b, Config{IKEPort: 500, NATPort: 4500, Workers: workers, Mark: testMark, RawESP: true, FastPath: true})
+	p.netB = openIn(t, p.b, ringConfig(workers, noTCX))
 	return p
+}
+
+func ringConfig(workers int, noTCX bool) Config {
+	return Config{IKEPort: 500, NATPort: 4500, Workers: workers, Mark: testMark, RawESP: true, FastPath: true, Owner: "test0", NoTCX: noTCX}
+}
+
+// byEachHook runs f with the program attached by tcx, where the kernel has it, and by clsact.
+func byEachHook(t *testing.T, f func(t *testing.T, noTCX bool)) {
+	t.Helper()
+	for _, noTCX := range []bool{false, true} {
+		t.Run(fmt.Sprintf("noTCX=%t", noTCX), func(t *testing.T) { f(t, noTCX) })
+	}
 }
 
 // live makes SPIs live at b and waits until their packets are taken.
@@ -41,9 +59,11 @@ func (p *pair) live(t testing.TB, spis ...uint32) {
 
 // TestInlet: packets of live SPIs come by the ring of the worker that the SPI names, whole, with
 // the same addresses and TOS as by the socket; all others come by the socket.
-func TestInlet(t *testing.T) {
+func TestInlet(t *testing.T) { byEachHook(t, takenPackets) }
+
+func takenPackets(t *testing.T, noTCX bool) {
 	const workers = 3
-	p := newRingPair(t, workers)
+	p := newRingPairBy(t, workers, noTCX)
 	if got := p.netB.FastPath(); got != (FastPath{"idle", "idle"}) {
 		t.Errorf("the fast path is %q before the first SA", got)
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"culvert/dataplane/netio/clsact"
 )
 
 // maxOurs is the most addresses that packets are taken for past the IP stack.
@@ -20,6 +22,10 @@ type inletMaps struct {
 	id                        ebpf.ProgramID // the program's
 	table                     spiTable       // known's memory
 	memory                    [][]byte       // the rings'
+	workers                   int
+	owner                     string       // of what stays in the kernel
+	noTCX                     bool         // the gate is opened at once
+	gate                      *clsact.Gate // nil: the program is attached by tcx
 }
 
 func mapOf(name string, t ebpf.MapType, key, value, n int, flags uint32) *ebpf.MapSpec {
@@ -32,15 +38,14 @@ func ringSpec() *ebpf.MapSpec {
 }
 
 // newInletMaps makes the maps, without a ring yet, and loads the program.
-func newInletMaps(bells []*bell) (_ *inletMaps, err error) {
-	m := &inletMaps{}
+func newInletMaps(bells []*bell, owner string, noTCX bool) (_ *inletMaps, err error) {
+	m := &inletMaps{workers: len(bells), owner: owner, noTCX: noTCX}
 	defer func() {
 		if err != nil {
 			m.close()
 		}
 	}()
-	workers := len(bells)
-	rings, doors := mapOf("culvert_rings", ebpf.ArrayOfMaps, 4, 4, workers, 0), mapOf("culvert_bells", ebpf.ArrayOfMaps, 4, 4, workers, 0)
+	rings, doors := mapOf("culvert_rings", ebpf.ArrayOfMaps, 4, 4, m.workers, 0), mapOf("culvert_bells", ebpf.ArrayOfMaps, 4, 4, m.workers, 0)
 	rings.InnerMap = ringSpec()
 	doors.InnerMap = &ebpf.MapSpec{Type: ebpf.RingBuf, MaxEntries: uint32(os.Getpagesize())}
 	for _, c := range []struct {
@@ -64,18 +69,27 @@ func newInletMaps(bells []*bell) (_ *inletMaps, err error) {
 	if m.table, err = mapped(m.known, 4*knownSlots); err != nil {
 		return nil, err
 	}
-	m.program, err = ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "culvert_esp", Type: ebpf.SchedCLS, AttachType: ebpf.AttachTCXIngress,
-		Instructions: ringProgram(ringMaps{m.known.FD(), m.ours.FD(), m.rings.FD(), m.bells.FD()}, workers),
+	return m, m.load(tcxDrop)
+}
+
+// load loads the program, in place of the one before, with the verdict on what it takes.
+func (m *inletMaps) load(taken int32) error {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "culvert_esp", Type: ebpf.SchedCLS,
+		Instructions: ringProgram(ringMaps{m.known.FD(), m.ours.FD(), m.rings.FD(), m.bells.FD()}, m.workers, taken),
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	info, err := m.program.Info()
+	if m.program != nil {
+		m.program.Close()
+	}
+	m.program = p
+	info, err := p.Info()
 	if err == nil {
 		m.id, _ = info.ID()
 	}
-	return m, err
+	return err
 }
 
 // mapped returns the memory of a map.
@@ -120,6 +134,9 @@ func (t spiTable) know(spi uint32) { t.place(spi).CompareAndSwap(0, spi) }
 func (t spiTable) forget(spi uint32) { t.place(spi).CompareAndSwap(spi, 0) }
 
 func (m *inletMaps) close() {
+	if m.gate != nil {
+		m.gate.Close()
+	}
 	if m.program != nil {
 		m.program.Close()
 	}

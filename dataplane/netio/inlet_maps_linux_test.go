@@ -30,13 +30,13 @@ func TestSPITable(t *testing.T) {
 // that the unit file grants, without CAP_PERFMON, with which the verifier is less strict.
 func TestCapabilitiesOfTheUnit(t *testing.T) {
 	p := newPair(t, 1)
-	load := func() error {
+	load := func(noTCX bool) error {
 		b, err := newBell()
 		if err != nil {
 			return err
 		}
 		defer b.close()
-		m, err := newInletMaps([]*bell{b})
+		m, err := newInletMaps([]*bell{b}, "", noTCX)
 		if err != nil {
 			return err
 		}
@@ -45,9 +45,13 @@ func TestCapabilitiesOfTheUnit(t *testing.T) {
 		defer d.close()
 		return d.attach(m, map[int]string{1: "lo"})
 	}
-	if err := p.b.Do(func() error {
-		return without(unix.CAP_PERFMON, func() error { return without(unix.CAP_SYS_ADMIN, load) })
-	}); err != nil {
-		t.Fatal(err)
+	for _, noTCX := range []bool{false, true} {
+		if err := p.b.Do(func() error {
+			return without(unix.CAP_PERFMON, func() error {
+				return without(unix.CAP_SYS_ADMIN, func() error { return load(noTCX) })
+			})
+		}); err != nil {
+			t.Errorf("without tcx %t: %v", noTCX, err)
+		}
 	}
 }

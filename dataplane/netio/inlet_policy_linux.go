@@ -53,14 +53,14 @@ func (i *inlet) check(rules bool) {
 	case !i.takes():
 		_ = i.follow() // a device that is gone again
 		i.begin()
-	case !i.at.intact(i.maps):
+	case !i.at.intact():
 		_ = i.follow()
 	}
 }
 
 // make makes the maps and the program, and attaches it.
 func (i *inlet) make() (err error) {
-	if i.maps, err = newInletMaps(i.bells); err != nil {
+	if i.maps, err = newInletMaps(i.bells, i.owner, i.noTCX); err != nil {
 		i.maps = nil
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
 )
 
@@ -110,23 +112,49 @@ func TestPolicyOfOneDirection(t *testing.T) {
 	mustGoDirect(t, p.netB, out)
 }
 
-// TestFiltersOfDevice: where filters of tc would see a packet after the program, none is taken.
-func TestFiltersOfDevice(t *testing.T) {
-	p := newRingPair(t, 1)
+// TestFiltersOfDevice: where filters of tc would see a packet after the program, none is taken. An
+// empty place for them does not matter.
+func TestFiltersOfDevice(t *testing.T) { byEachHook(t, filterDevice) }
+
+func filterDevice(t *testing.T, noTCX bool) {
+	p := newRingPairBy(t, 2, noTCX)
 	p.live(t, 1000)
 	nn0, err := p.b.Netlink().LinkByName("nn0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	clsact := &netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: nn0.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}, QdiscType: "clsact"}
-	if err := p.b.Netlink().QdiscAdd(clsact); err != nil {
+	if err := p.b.Netlink().QdiscReplace(clsact); err != nil {
 		t.Skip("no filters of tc here: ", err)
 	}
-	p.says(t, "socket: filters of tc are for what comes to nn0", "")
-	if err := p.b.Netlink().QdiscDel(clsact); err != nil {
+	p.says(t, "on: nn0", "")
+	accept, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	p.says(t, "on: nn0", "")
+	defer accept.Close()
+	filter := &netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{LinkIndex: nn0.Attrs().Index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Priority: 7, Protocol: unix.ETH_P_IP},
+		Fd:          accept.FD(), Name: "another", DirectAction: true,
+	}
+	for range 3 {
+		if err := p.b.Netlink().FilterAdd(filter); err != nil {
+			t.Fatal(err)
+		}
+		p.says(t, "socket: filters of tc are for what comes to nn0", "")
+		p.numbered(t, 1000, 0, 10)
+		p.inOrder(t, 0, 10)
+		if err := p.b.Netlink().FilterDel(filter); err != nil {
+			t.Fatal(err)
+		}
+		p.says(t, "on: nn0", "")
+		before := p.netB.Counters()["net_ring"]
+		p.numbered(t, 1000, 0, 10)
+		p.inOrder(t, 0, 10)
+		if n := p.netB.Counters()["net_ring"] - before; n != 10 {
+			t.Errorf("%d packets of 10 came by the ring", n)
+		}
+	}
 }
 
 // When the notices have ended, nothing passes by any more.

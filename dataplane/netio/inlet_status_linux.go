@@ -51,14 +51,14 @@ func (i *inlet) inWords() string {
 	case i.table == nil:
 		return "socket: the workers are held up"
 	}
-	return "on: " + strings.Join(slices.Sorted(maps.Values(i.devices)), ",")
+	return "on: " + strings.Join(slices.Sorted(maps.Values(i.devices)), ",") + " by " + i.by
 }
 
 // why returns a reason in words.
 func why(err error) string {
 	switch {
 	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.ENOSYS):
-		return "this kernel has no programs at devices (Linux 6.6 has them)"
+		return "this kernel has no programs at devices (Linux 5.12 has them, with clsact and cls_bpf)"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return "programs at devices need CAP_BPF and CAP_NET_ADMIN"
 	}

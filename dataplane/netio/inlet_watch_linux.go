@@ -142,7 +142,7 @@ func (i *inlet) follow() error {
 	if err := i.at.address(i.maps, plan.ours); err != nil {
 		return err
 	}
-	if took := i.takes(); !i.at.fits(plan) || !i.at.intact(i.maps) {
+	if took := i.takes(); !i.at.fits(plan) || !i.at.intact() {
 		i.end()
 		err = i.at.attach(i.maps, plan.wanted)
 		if took {
@@ -151,7 +151,7 @@ func (i *inlet) follow() error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.devices, i.skipped = i.at.names(), plan.skipped
+	i.devices, i.skipped, i.by = i.at.names(), plan.skipped, i.maps.by()
 	return err
 }
 
@@ -163,7 +163,6 @@ func (i *inlet) close() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.lost, i.table = lost, nil
-	i.at.close()
 	for _, p := range i.net.ports {
 		p.ring.Store(nil)
 	}

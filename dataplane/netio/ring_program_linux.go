@@ -50,11 +50,12 @@ type ringMaps struct {
 // stack. It takes packets of IP protocol 50 whose SPI is live and whose destination is ours, and
 // leaves everything else to who comes next: what is not for this host, fragments, options, other
 // tags, what is too large, what has no ring, a wrong checksum. A packet that it takes is in the
-// ring, or lost where the ring is full: if that one went by the socket, it would be overtaken.
+// ring, or lost where the ring is full: if that one went by the socket, it would be overtaken. The
+// verdict taken ends its way in the kernel.
 //
 // R6 is the packet, R7 its SPI and then the ring, R8 its length without the IP header, R9 the
 // offset of its ESP header.
-func ringProgram(m ringMaps, workers int) asm.Instructions {
+func ringProgram(m ringMaps, workers int, taken int32) asm.Instructions {
 	p := asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),
 		asm.LoadMem(asm.R2, asm.R6, skbType, asm.Word),
@@ -79,9 +80,7 @@ func ringProgram(m ringMaps, workers int) asm.Instructions {
 		asm.LoadMem(asm.R1, asm.R10, stackHead, asm.DWord).WithSymbol("full"),
 		asm.Mov.Imm(asm.R2, 1),
 		asm.Instruction{OpCode: asm.StoreXAddOp(asm.DWord), Dst: asm.R1, Src: asm.R2, Offset: ringFull},
-		asm.Mov.Imm(asm.R0, tcxDrop),
-		asm.Return(),
-		asm.Mov.Imm(asm.R0, tcxDrop).WithSymbol("taken"),
+		asm.Mov.Imm(asm.R0, taken).WithSymbol("taken"),
 		asm.Return(),
 		asm.Mov.Imm(asm.R0, tcxNext).WithSymbol("pass"),
 		asm.Return(),

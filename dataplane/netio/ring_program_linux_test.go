@@ -50,7 +50,7 @@ func TestProgramTakesOnlyOurs(t *testing.T) {
 		t.Skip("no BPF ring buffers here: ", err)
 	}
 	defer b.close()
-	m, err := newInletMaps([]*bell{b})
+	m, err := newInletMaps([]*bell{b}, "", false)
 	if err != nil {
 		t.Fatal(err)
 	}

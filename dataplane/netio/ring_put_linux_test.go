@@ -12,7 +12,7 @@ import (
 // Documentation/bpf/standardization/instruction-set.rst), which the assembler must not lose: an
 // addition in place of an exchange passes the verifier.
 func TestAtomicsAreWhole(t *testing.T) {
-	program := ringProgram(ringMaps{3, 4, 5, 6}, 2)
+	program := ringProgram(ringMaps{3, 4, 5, 6}, 2, tcxDrop)
 	found := map[int32]int{}
 	for _, ins := range program {
 		if ins.OpCode.Class() != asm.StXClass || ins.OpCode.Mode() != asm.AtomicMode {

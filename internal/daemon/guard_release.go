@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"culvert/dataplane/netio"
 	"culvert/internal/config"
 	"culvert/internal/control"
 	"culvert/internal/ipsec"
@@ -98,9 +99,9 @@ type Released struct {
 	Local, Remote []netip.Prefix
 }
 
-// Release removes the guard of a device, or with device "" every guard whose device is absent, and
-// the routes and rules of ended daemons. A device that exists has a daemon, and its guard stays
-// unless force is set.
+// Release removes the guard of a device, or with device "" every guard whose device is absent, the
+// routes and rules of ended daemons, and the filters of tc of killed ones. A device that exists has
+// a daemon, and its guard and filters stay unless force is set.
 func Release(device string, force bool) (out []Released, err error) {
 	standing, err := guard.Devices()
 	if err != nil {
@@ -133,5 +134,12 @@ func Release(device string, force bool) (out []Released, err error) {
 		slices.SortFunc(r.Remote, netip.Prefix.Compare)
 		out = append(out, r)
 	}
-	return out, err
+	filters, failed := netio.ReleaseFilters(func(owner string) bool {
+		_, none := net.InterfaceByName(owner)
+		return (device == "" || owner == device) && (none != nil || force)
+	})
+	for _, f := range filters {
+		out = append(out, Released{What: f})
+	}
+	return out, errors.Join(err, failed)
 }

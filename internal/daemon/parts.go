@@ -72,7 +72,7 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcs))
 	if p.net, err = netio.Open(netio.Config{
 		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: c.Mark.Value, IKETOS: c.DSCP << 2, RawESP: needsRawESP(cfg), Log: p.log,
-		NoOffloads: c.NoOffloads, FastPath: !c.NoFastPath, OwnTables: guard.Tables(c.TUN),
+		NoOffloads: c.NoOffloads, FastPath: !c.NoFastPath, OwnTables: guard.Tables(c.TUN), Owner: c.TUN,
 	}); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // TestIngress: filters of tc are found at their device, and a program that comes behind ours.
@@ -20,6 +21,17 @@ func TestIngress(t *testing.T) {
 		clsact := &netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: 1, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}, QdiscType: "clsact"}
 		if err := netlink.QdiscAdd(clsact); err != nil {
 			t.Skip("no filters of tc here: ", err)
+		}
+		if at, err := Ingresses(); err != nil || len(at) != 0 {
+			t.Errorf("with a place for filters: %v, %v", at, err)
+		}
+		p := next(t)
+		defer p.Close()
+		if err := netlink.FilterAdd(&netlink.BpfFilter{
+			FilterAttrs: netlink.FilterAttrs{LinkIndex: 1, Parent: netlink.HANDLE_MIN_INGRESS, Protocol: unix.ETH_P_ALL},
+			Fd:          p.FD(), Name: "another", DirectAction: true,
+		}); err != nil {
+			return err
 		}
 		if at, err := Ingresses(); err != nil || !at[1] {
 			t.Errorf("with filters: %v, %v", at, err)
@@ -48,13 +60,20 @@ func TestIngress(t *testing.T) {
 	}
 }
 
+// next returns a program that does nothing.
+func next(t *testing.T) *ebpf.Program {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // attach attaches a program to a device.
 func attach(t *testing.T, device int) (link.Link, ebpf.ProgramID) {
 	t.Helper()
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, AttachType: ebpf.AttachTCXIngress, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}})
-	if err != nil {
-		t.Skip("no programs at devices here: ", err)
-	}
+	p := next(t)
 	defer p.Close()
 	l, err := link.AttachTCX(link.TCXOptions{Interface: device, Program: p, Attach: ebpf.AttachTCXIngress})
 	if err != nil {
