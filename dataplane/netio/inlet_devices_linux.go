@@ -67,7 +67,7 @@ func planDevices(n *Net) (p devicePlan, err error) {
 // see the packets, and not the addresses of VRFs: packets from outside do not get to them.
 func choose(all []netlink.Link, addrs []netlink.Addr, filtered map[int]bool, receives func(netip.Addr) bool) devicePlan {
 	p := devicePlan{wanted: make(map[int]string), ours: make(map[netip.Addr]bool)}
-	vrf, at := make(map[int]bool), make(map[int]bool)
+	vrf, at := make(map[int]bool), make(map[int]bool) // in a VRF; with an address
 	for _, l := range all {
 		vrf[l.Attrs().Index] = l.Type() == "vrf"
 	}
@@ -76,9 +76,9 @@ func choose(all []netlink.Link, addrs []netlink.Addr, filtered map[int]bool, rec
 	}
 	for i := range addrs {
 		a, ok := netip.AddrFromSlice(addrs[i].IP)
-		if a = a.Unmap(); ok && takesFor(a) && !vrf[addrs[i].LinkIndex] {
+		if a = a.Unmap(); ok && takesFor(a) {
 			at[addrs[i].LinkIndex] = true
-			if receives(a) {
+			if receives(a) && !vrf[addrs[i].LinkIndex] {
 				p.ours[a] = true
 			}
 		}
@@ -86,7 +86,12 @@ func choose(all []netlink.Link, addrs []netlink.Addr, filtered map[int]bool, rec
 	for _, l := range all {
 		a := l.Attrs()
 		switch {
-		case !at[a.Index] || !canRing(a):
+		case !at[a.Index]:
+		case vrf[a.Index]:
+			p.skipped = a.Name + " is in a VRF"
+		case a.EncapType == "ppp":
+			p.skipped = a.Name + " is not an Ethernet device"
+		case !canRing(a):
 		case filtered[a.Index]:
 			p.skipped = "filters of tc are for what comes to " + a.Name
 		default:

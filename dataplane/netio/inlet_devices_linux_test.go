@@ -56,8 +56,16 @@ func TestChooseDevices(t *testing.T) {
 		}
 	}
 	p := choose(all, addrs, map[int]bool{2: true, 5: true}, func(a netip.Addr) bool { return a.Is4() })
-	if want := map[int]string{1: "plain", 6: "other"}; !maps.Equal(p.wanted, want) || p.skipped != "filters of tc are for what comes to filtered" {
-		t.Errorf("chosen %v, not %q", p.wanted, p.skipped)
+	if want := map[int]string{1: "plain", 6: "other"}; !maps.Equal(p.wanted, want) {
+		t.Errorf("chosen %v", p.wanted)
+	}
+	ppp := link(7, 0, "ppp0")
+	ppp.EncapType = "ppp"
+	for index, want := range map[int]string{1: "", 2: "filters of tc are for what comes to filtered", 4: "in-vrf is in a VRF", 7: "ppp0 is not an Ethernet device"} {
+		address := []netlink.Addr{{IPNet: netlink.NewIPNet(net.ParseIP("192.0.2.1")), LinkIndex: index}}
+		if p := choose(append(all, &netlink.Device{LinkAttrs: ppp}), address, map[int]bool{2: true}, func(netip.Addr) bool { return true }); p.skipped != want {
+			t.Errorf("with an address at device %d: %q", index, p.skipped)
+		}
 	}
 	if want := map[netip.Addr]bool{netip.MustParseAddr("192.0.2.1"): true, netip.MustParseAddr("192.0.2.2"): true}; !maps.Equal(p.ours, want) {
 		t.Errorf("packets to %v are taken", p.ours)

@@ -51,7 +51,11 @@ func (i *inlet) inWords() string {
 	case i.table == nil:
 		return "socket: the workers are held up"
 	}
-	return "on: " + strings.Join(slices.Sorted(maps.Values(i.devices)), ",") + " by " + i.by
+	words := "on: " + strings.Join(slices.Sorted(maps.Values(i.devices)), ",") + " by " + i.by
+	if i.skipped != "" {
+		words += "; socket: " + i.skipped
+	}
+	return words
 }
 
 // why returns a reason in words.
