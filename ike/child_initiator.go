@@ -19,7 +19,6 @@ import (
 type childExchange struct {
 	childOffer
 	groupChoice
-	onto  *ikeSA // a pair on this IKE SA is wanted, even if another IKE SA has one
 	nonce []byte
 	ke    suite.KeyExchange
 }
@@ -81,10 +80,10 @@ func (x *childExchange) needless(s *ikeSA) bool {
 		return x.chain.Needless(&s.children)
 	}
 	if x.like != nil {
-		return !x.policy.Wanted() || x.like.State() != child.Live || x.onto.children.InPlaceOf(x.like) != nil
+		return !x.policy.Wanted() || x.like.State() != child.Live || s.children.InPlaceOf(x.like) != nil
 	}
 	for _, p := range x.policy.Pairs() {
-		if p.State() == child.Live && !p.Carrier().Ending() && (x.onto == nil || saOf(p) == x.onto) {
+		if p.State() == child.Live && !p.Carrier().Ending() && (x.moves == nil || saOf(p) == s) {
 			return true
 		}
 	}

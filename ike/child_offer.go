@@ -17,6 +17,7 @@ type childOffer struct {
 	policy        *child.Policy
 	old           *child.Pair  // the pair to replace; nil: a new one
 	like          *child.Pair  // of a new pair: one on another IKE SA that has what this one should
+	moves         *settlement  // that asks for a new pair, even if another IKE SA has one; or nil
 	chain         *child.Chain // of a new pair beside the main chain's, otherwise nil
 	spi           uint32
 	offers        []wire.Proposal
@@ -197,7 +198,11 @@ func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
 		o.like.Chain().PartRefused(why)
 		return
 	}
-	if o.old == nil {
+	switch {
+	case o.old == nil && o.moves != nil && o.policy.Up(): // by what the other IKE SA has
+		o.policy.NotMoved(why)
+		return
+	case o.old == nil:
 		o.policy.Failed(why, explain)
 		return
 	}

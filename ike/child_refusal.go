@@ -67,7 +67,7 @@ func (x *childExchange) putOff(s *ikeSA, kind wire.NotifyType) bool {
 	switch {
 	case s.succ.cannotCarry(kind):
 		x.onePairOnly(kind)
-	case x.onto == nil && s.party.getsOwn(x.policy, s, kind):
+	case x.moves == nil && s.party.getsOwn(x.policy, s, kind):
 		text += "; it gets an IKE SA of its own, as the peer may make it in IKE_AUTH only"
 	default:
 		return false
@@ -80,8 +80,12 @@ func (x *childExchange) putOff(s *ikeSA, kind wire.NotifyType) bool {
 // wait schedules another try after a pause, as TEMPORARY_FAILURE demands (RFC 7296, Section 2.25).
 func (x *childExchange) wait(s *ikeSA, kind wire.NotifyType) {
 	pause := timer.TemporaryWait(s.e.cfg.Rand)
-	if x.old != nil {
+	switch {
+	case x.old != nil:
 		x.old.RekeyIn(pause)
+		return
+	case x.moves != nil:
+		x.moves.later(x.policy)
 		return
 	}
 	x.policy.TryIn(pause, refusalText(kind))

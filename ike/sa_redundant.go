@@ -54,13 +54,16 @@ func (p *party) dropEarlyTries() {
 // wins.
 type settlement struct {
 	loser, winner *ikeSA
-	replaced      bool   // the winner was made in place of the loser, which must go
-	why           string // the loser goes
-	tries         int    // rounds of migrate that are left
+	replaced      bool                  // the winner was made in place of the loser, which must go
+	why           string                // the loser goes
+	asked         map[*child.Policy]int // how many rounds of migrate asked for one's first Child SA
+	waits         int                   // rounds that are left to wait for an exchange on the loser
+	busy          bool                  // the peer answered TEMPORARY_FAILURE in this round
+	again         timer.Timer           // of the round after that
 }
 
-// maxMigrations bounds the rounds of migrate: the peer may refuse on the winner what it accepted on
-// the loser.
+// maxMigrations bounds the rounds of migrate that ask for the same: the peer may refuse on the
+// winner what it accepted on the loser. It also bounds those that only wait.
 const maxMigrations = 4
 
 // insteadOf reports whether an IKE SA stays rather than the other one, other than by the rule: it
@@ -97,7 +100,8 @@ func (s *ikeSA) outdone() bool {
 // settle decides between two IKE SAs with the same peer. The creator of the loser acts, or whoever
 // replaces it.
 func (p *party) settle(a, b *ikeSA) {
-	d := &settlement{loser: a, winner: b, why: "redundant: the peer connected at the same time", tries: maxMigrations}
+	d := &settlement{loser: a, winner: b, why: "redundant: the peer connected at the same time", asked: map[*child.Policy]int{}, waits: maxMigrations}
+	d.again.Fire = d.migrated
 	if a.outdoes(b) {
 		d.loser, d.winner = b, a
 	}
@@ -135,12 +139,12 @@ func (d *settlement) isOurs() bool {
 // so it checks again before the deletion.
 func (d *settlement) migrate() {
 	for _, q := range d.loser.children.Pairs() {
-		pol := q.Policy()
-		x := newChildExchange(pol, nil)
-		x.onto = d.winner
+		x := newChildExchange(q.Policy(), nil)
+		x.moves = d
 		switch {
-		case q == d.loser.children.Of(pol) && d.winner.children.Of(pol) == nil:
-		case q.Chain().Resource() == 0 && d.winner.children.Wants(q):
+		case d.mayAskFor(q):
+			d.asked[q.Policy()]++
+		case d.mayAskLike(q):
 			x.like = q
 			q.Copied()
 		default:
@@ -149,6 +153,22 @@ func (d *settlement) migrate() {
 		d.winner.enqueue(x)
 	}
 	d.winner.enqueue(&informational{then: d.migrated, otherwise: func() { d.loser.succ.fate = fateOpen }})
+}
+
+// mayAskFor reports whether the winner may be asked for the first Child SA of a pair's policy.
+func (d *settlement) mayAskFor(q *child.Pair) bool {
+	pol := q.Policy()
+	return q == d.loser.children.Of(pol) && d.winner.children.Of(pol) == nil && d.asked[pol] < maxMigrations
+}
+
+// mayAskLike reports whether the winner may be asked for a Child SA that has what a pair has.
+func (d *settlement) mayAskLike(q *child.Pair) bool {
+	return q.Chain().Resource() == 0 && d.winner.children.Of(q.Policy()) != nil && d.winner.children.Wants(q)
+}
+
+// mayAsk reports whether there is something that the winner lacks and may be asked for.
+func (d *settlement) mayAsk() bool {
+	return slices.ContainsFunc(d.loser.children.Pairs(), func(q *child.Pair) bool { return d.mayAskFor(q) || d.mayAskLike(q) })
 }
 
 // migrated is called when a round of migrate is over, and both sides have what came up on the
@@ -164,14 +184,26 @@ func (d *settlement) migrated() {
 	d.winner.children.TakeOver(&loser.children.Bundle, loser.live.Doubted() || loser.live.ignored())
 	lacks := d.winner.children.Lacks(&loser.children.Bundle)
 	switch {
-	case d.tries > 0 && (loser.work.Busy() && loser.succ.outlook != outlookSilent || lacks):
-		d.tries--
+	case d.busy:
+		d.busy = false
+		loser.e.after(&d.again, timer.TemporaryWait(loser.e.cfg.Rand))
+	case lacks && d.mayAsk():
+		d.migrate()
+	case loser.work.Busy() && loser.succ.outlook != outlookSilent && d.waits > 0:
+		d.waits--
 		d.migrate()
 	case lacks && !d.replaced:
 		d.stayBeside()
 	default:
 		loser.closeAs(child.EndReplaced, d.why)
 	}
+}
+
+// later records that the peer refuses a policy's Child SA on the winner for the moment. It is asked
+// for again after a pause.
+func (d *settlement) later(pol *child.Policy) {
+	d.busy = true
+	d.asked[pol]--
 }
 
 // stayBeside keeps the loser, whose Child SAs the peer refuses on the winner: a peer may accept

@@ -7,6 +7,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // refusingSPIs refuses a number of SPIs.
@@ -25,12 +26,7 @@ func (r *refusingSPIs) AllocSPI(lane uint32) (uint32, error) {
 
 // duplicates returns the IKE SA that is to go and the one that is to stay, where a side has both.
 func (s *testSide) duplicates() (loser, winner *ikeSA, ok bool) {
-	var usable []*ikeSA
-	for _, o := range s.e.peers.order[0].party.sas {
-		if o.usable() {
-			usable = append(usable, o)
-		}
-	}
+	usable := s.usable()
 	if len(usable) != 2 {
 		return nil, nil, false
 	}
@@ -90,6 +86,130 @@ func TestBothConnectAtOnce(t *testing.T) {
 	}
 	if !retried {
 		t.Error("the child was never refused")
+	}
+}
+
+// settling drives until a side has decided that an IKE SA of its own is to go, and returns it.
+func (p *testPair) settling() (s *testSide, loser *ikeSA) {
+	p.t.Helper()
+	for range 1000 {
+		for _, s := range p.sides() {
+			if loser, _, ok := s.duplicates(); ok && loser.succ.fate == fateSettled {
+				return s, loser
+			}
+		}
+		p.drive(time.Millisecond)
+	}
+	p.fatalf("the sides did not connect at once")
+	return nil, nil
+}
+
+// ask has a side ask for a child on an IKE SA.
+func (s *testSide) ask(o *ikeSA, child string) {
+	pol := s.e.policies.byID[s.policy(child)]
+	s.act(func() {
+		pol.Want()
+		pol.Begin()
+		o.enqueue(newChildExchange(pol, nil))
+	})
+}
+
+// act has something happen within a side's engine.
+func (s *testSide) act(what func()) {
+	var fx Effects
+	s.e.handling = handling{now: s.p.now, fx: &fx}
+	what()
+	for _, f := range fx.List {
+		s.do(f)
+	}
+	s.handle(Wake{})
+}
+
+// usable returns a side's IKE SAs that neither are replaced nor end.
+func (s *testSide) usable() (list []*ikeSA) {
+	for _, o := range s.e.peers.order[0].party.sas {
+		if o.usable() {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// wantOneIKESA checks that all children are up, by one IKE SA.
+func (p *testPair) wantOneIKESA() {
+	p.t.Helper()
+	p.wantTunnel()
+	for _, s := range p.sides() {
+		if n := len(s.e.peers.order[0].party.sas); n != 1 {
+			p.fatalf("%s has %d IKE SAs at rest", s.name, n)
+		}
+	}
+}
+
+// TestLateChildOfARedundantIKESA has a child come up on the IKE SA that is to go, after rounds in
+// which that was waited for. It moves to the other one as an early one does: nothing was refused.
+func TestLateChildOfARedundantIKESA(t *testing.T) {
+	for late := testRTT; late < 16*testRTT; late += testRTT / 4 {
+		p := newPair(t, 1, twoChildren)
+		p.left.connect("lan")
+		p.right.connect("lan")
+		s, loser := p.settling()
+		link := p.link
+		p.link = func(pk *testPacket) []time.Duration {
+			if pk.from == s && pk.msg != nil && pk.msg.hdr.InitiatorSPI == loser.spi.I && pk.msg.hdr.Exchange == wire.CreateChildSA {
+				return []time.Duration{late}
+			}
+			return link(pk)
+		}
+		s.ask(loser, "two")
+		p.drive(time.Minute)
+		p.wantOneIKESA()
+	}
+}
+
+// TestTemporaryRefusalOfAMove has the peer refuse for a while, by TEMPORARY_FAILURE, what is to
+// move to the IKE SA that stays, as one that rekeys it does. The children move when it accepts them.
+func TestTemporaryRefusalOfAMove(t *testing.T) {
+	p := newPair(t, 1, twoChildren)
+	p.left.connect("lan")
+	p.right.connect("lan")
+	s, loser := p.settling()
+	s.ask(loser, "two")
+	refused := 0
+	r := &simRefusal{side: s.other(), kind: wire.TemporaryFailure, all: true, sealer: &attack{testPair: p}, answered: map[[2]wire.SPI]refusedRequest{}}
+	r.side.refuses = func(pk *testPacket, from ipsec.Path) bool {
+		if pk.msg.hdr.InitiatorSPI == loser.spi.I || refused == 2*maxMigrations || !r.refuse(pk, from) {
+			return false
+		}
+		refused++
+		return true
+	}
+	p.drive(2 * time.Minute)
+	if refused != 2*maxMigrations {
+		p.fatalf("asked %d times", refused)
+	}
+	p.wantOneIKESA()
+}
+
+// TestRefusedMove has the peer refuse for good what is to move to the IKE SA that stays. The other
+// one stays as well, and its child is wanted as before, so that it comes back after a loss.
+func TestRefusedMove(t *testing.T) {
+	p := newPair(t, 1, twoChildren)
+	p.left.connect("lan")
+	p.right.connect("lan")
+	s, loser := p.settling()
+	s.ask(loser, "two")
+	r := &simRefusal{side: s.other(), kind: wire.NoProposalChosen, all: true, sealer: &attack{testPair: p}, answered: map[[2]wire.SPI]refusedRequest{}}
+	r.side.refuses = func(pk *testPacket, from ipsec.Path) bool {
+		return pk.msg.hdr.InitiatorSPI != loser.spi.I && r.refuse(pk, from)
+	}
+	p.drive(5 * time.Minute)
+	p.wantTunnel()
+	if n := len(s.usable()); n != 2 || loser.succ.fate != fateBeside {
+		p.fatalf("%d IKE SAs", n)
+	}
+	if pol := s.e.policies.byID[s.policy("two")]; !pol.Wanted() {
+		p.fatalf("the child is no longer wanted")
 	}
 }
 

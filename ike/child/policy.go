@@ -219,6 +219,12 @@ func (pol *Policy) Failed(why string, explain []string) {
 	pol.GiveUp(fmt.Errorf("child %q: %s", pol.Settings.Name, why))
 }
 
+// NotMoved records that a negotiation for it failed by which it was to move to another carrier. It
+// stays up by what it has.
+func (pol *Policy) NotMoved(why string) {
+	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Text: why})
+}
+
 // PutOff records that our negotiation for it failed on a carrier that another one is to take the
 // place of. Whatever waits for it waits for that one.
 func (pol *Policy) PutOff(why string, explain []string) {
