@@ -62,6 +62,9 @@ func (s *ikeSA) deletedByPeer() {
 	if s.state == saClosing {
 		cause, why = child.EndLocal, "both sides deleted it"
 	}
+	if cause == child.EndPeer {
+		s.leaveLine()
+	}
 	s.answer(nil)
 	s.end(cause, why)
 }

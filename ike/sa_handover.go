@@ -53,7 +53,7 @@ func (c *succession) succeed(old *ikeSA, keys saKeys) {
 	s.keys.fragment = old.keys.fragment
 	s.party.sas = append(s.party.sas, s)
 	s.moveTo(saEstablished)
-	s.life.established, s.life.begun, s.life.since = e.handling.now, old.life.begun, old.life.since
+	s.life.established, s.life.line, s.life.since = e.handling.now, old.life.line, old.life.since
 	s.live.Inherit(&old.live.Monitor)
 	s.auth.inherit(&old.auth)
 	s.life.schedule()
@@ -77,6 +77,7 @@ func (c *succession) becomeRedundant() {
 // on the old IKE SA.
 func (c *succession) handOver(successor *ikeSA) {
 	successor.succ.parent, successor.succ.outlook, successor.succ.why = nil, c.outlook, c.why
+	successor.succ.replaces = c.inPlaceOf()
 	if c.fate == fateBeside {
 		successor.succ.fate = fateBeside
 	}

@@ -11,13 +11,18 @@ import (
 type life struct {
 	sa                *ikeSA
 	born, established time.Time
-	begun, since      time.Time // birth and establishment of the first IKE SA that this one replaces by rekeying
+	since             time.Time // establishment of the first IKE SA that this one replaces by rekeying
+	line              line
 	rekeyAt           time.Time
 	rekey, hard       timer.Timer // hard also ends a dead IKE SA
 	tries             int         // consecutive refusals of our rekeying
 	refs              []uint64
 	closed            child.Cause // why it is being deleted
 }
+
+// A line is a succession of IKE SAs that replace one another, by rekeying or by a new IKE_SA_INIT:
+// when the first of them was begun, and when it was established.
+type line struct{ begun, since time.Time }
 
 // rekeyedLife is how long a rekeyed IKE SA waits for the peer's Delete.
 const rekeyedLife = 90 * time.Second

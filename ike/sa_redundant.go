@@ -80,8 +80,32 @@ func (s *ikeSA) insteadOf(o *ikeSA) bool {
 // beganLately reports whether the IKE SA was begun when the other one stood, less than rekeyedLife
 // ago: whoever began it knew the other one, and deletes it. The peer may see it otherwise, if the
 // last message of the other one came late, so the rule decides if both are there after that time.
+// One that was made in place of a third counts as that: it was begun for the sake of that alone.
 func (s *ikeSA) beganLately(o *ikeSA) bool {
-	return s.life.begun.After(o.life.since) && s.e.handling.now.Sub(s.life.since) < rekeyedLife
+	return s.life.line.begun.After(o.life.since) && s.e.handling.now.Sub(s.life.line.since) < rekeyedLife
+}
+
+// lineOf returns the line that an IKE SA of ours belongs to when it is established: that of the one
+// in whose place it was made, or its own.
+func (s *ikeSA) lineOf() line {
+	if old := s.succ.inPlaceOf(); old != nil {
+		return old.life.line
+	}
+	return line{s.life.line.begun, s.e.handling.now}
+}
+
+// leaveLine is called when the peer deletes an IKE SA. If it has made another one just before, that
+// was in place of this one, and goes on with its line.
+func (s *ikeSA) leaveLine() {
+	var next *ikeSA
+	for _, o := range s.party.sas {
+		if o != s && o.usable() && !o.initiator && o.sameIdentity(s) && o.beganLately(s) && (next == nil || o.life.since.After(next.life.since)) {
+			next = o
+		}
+	}
+	if next != nil {
+		next.life.line = s.life.line
+	}
 }
 
 // outdoes reports whether an IKE SA stays rather than the other one.
@@ -125,7 +149,7 @@ func (p *party) settle(a, b *ikeSA) {
 func (d *settlement) isOurs() bool {
 	if d.winner.beganLately(d.loser) && !(d.loser.initiator && d.winner.initiator) {
 		p := d.loser.party
-		p.e.timers.Set(&p.settling, d.winner.life.since.Add(rekeyedLife))
+		p.e.timers.Set(&p.settling, d.winner.life.line.since.Add(rekeyedLife))
 		return false
 	}
 	if d.loser.succ.fate == fateBeside && d.winner.children.Lacks(&d.loser.children.Bundle) {

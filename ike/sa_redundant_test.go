@@ -168,7 +168,8 @@ func TestLateChildOfARedundantIKESA(t *testing.T) {
 }
 
 // TestTemporaryRefusalOfAMove has the peer refuse for a while, by TEMPORARY_FAILURE, what is to
-// move to the IKE SA that stays, as one that rekeys it does. The children move when it accepts them.
+// move to the IKE SA that stays, as one that rekeys it does. The children move when it accepts
+// them.
 func TestTemporaryRefusalOfAMove(t *testing.T) {
 	p := newPair(t, 1, twoChildren)
 	p.left.connect("lan")
@@ -348,6 +349,61 @@ func TestThreeIKESAs(t *testing.T) {
 	}
 	if three == 0 {
 		t.Error("there never were three")
+	}
+}
+
+// TestRekeyedBesideTheOneInItsPlace has both the old IKE SA and the one that was made in its place
+// rekeyed before the old one is deleted. The successor of the new one still replaces that of the
+// old one, which goes at once: otherwise both sides would wait for each other.
+func TestRekeyedBesideTheOneInItsPlace(t *testing.T) {
+	for seed := uint64(1); seed <= 8; seed++ {
+		p := newPair(t, seed, func(p *testPair) { p.right.peers[0].Remote = nil })
+		p.up()
+		old := p.left.main()
+		p.left.act(func() { old.succ.wontLive("a test says so") })
+		for len(p.left.usable()) < 2 || len(p.right.usable()) < 2 {
+			p.drive(time.Millisecond)
+		}
+		p.left.act(old.life.due)
+		p.right.act(p.right.usable()[1].life.due)
+		p.wantSteadyTraffic(5 * time.Second)
+		for _, s := range p.sides() {
+			if n := len(s.usable()); n != 1 {
+				p.fatalf("%s has %d IKE SAs", s.name, n)
+			}
+		}
+		p.wantSteadyTraffic(3 * time.Minute)
+	}
+}
+
+// TestReplacedInTurn has two IKE SAs, one of each side, with a child each, and each of them
+// replaced by itself, as at a reauthentication, less than rekeyedLife after the other one. They are
+// settled nevertheless.
+func TestReplacedInTurn(t *testing.T) {
+	for seed := uint64(1); seed <= 8; seed++ {
+		p := newPair(t, seed, twoChildren)
+		p.up()
+		p.drive(rekeyedLife)
+		p.right.another()
+		again := func(s *testSide) {
+			p.wantSteadyTraffic(rekeyedLife / 2)
+			for _, o := range s.usable() {
+				if o.initiator {
+					s.act(func() { o.succ.wontLive("a test says so") })
+				}
+			}
+		}
+		again(p.left)
+		again(p.right)
+		again(p.left)
+		p.wantSteadyTraffic(rekeyedLife / 2)
+		for _, s := range p.sides() {
+			if n := len(s.usable()); n != 1 {
+				p.fatalf("%s has %d IKE SAs", s.name, n)
+			}
+		}
+		p.wantSteadyTraffic(2 * rekeyedLife)
+		p.wantOneIKESA()
 	}
 }
 

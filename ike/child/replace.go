@@ -17,7 +17,11 @@ func (p *Pair) Replaced(next *Pair) {
 	}
 	p.dates.planned, p.dates.rekeyAt = p.dates.rekeyAt, time.Time{}
 	p.dates.soft.Fire = p.replacedEnd
-	p.table().after(&p.dates.soft, replacedLife)
+	lasts := replacedLife
+	if next != nil && next.carrier != p.carrier {
+		lasts = 2 * replacedLife // which carrier stays may be decided otherwise in the end
+	}
+	p.table().after(&p.dates.soft, lasts)
 }
 
 // replacedLife is how long a replaced pair waits for the side that should delete it.

@@ -185,3 +185,18 @@ func TestSupersedes(t *testing.T) {
 		t.Errorf("a redundant one is %v, replaced by %v", third.State(), third.Next())
 	}
 }
+
+// A pair that one on another carrier replaces is deleted later: which carrier stays may be decided
+// otherwise until then.
+func TestReplacedByAnotherCarrier(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	old := s.ours()
+	first := s.sa
+	s.sa = &stillSA{established: true}
+	old.Replaced(s.ours())
+	s.sa = first
+	s.pass(2*replacedLife - 1)
+	s.wantDeleted("before its time")
+	s.pass(1)
+	s.wantDeleted("then", "1: replaced, but the peer did not delete it")
+}
