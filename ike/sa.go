@@ -82,7 +82,7 @@ func (e *Engine) saOf(initiator bool, state saState, spi wire.SPI) *ikeSA {
 	s.children.sa, s.live.sa, s.net.sa, s.succ.sa, s.probes.sa = s, s, s, s, s
 	s.life.sa, s.auth.sa, s.token.sa = s, s, s
 	s.auth.due.Fire = s.auth.expire
-	s.life.born, s.life.begun = e.handling.now, e.handling.now
+	s.life.born, s.life.line.begun = e.handling.now, e.handling.now
 	s.life.rekey.Fire = s.life.due
 	s.life.hard.Fire = s.life.over
 	s.retransmission.Fire = s.retransmit
@@ -95,7 +95,8 @@ func (e *Engine) saOf(initiator bool, state saState, spi wire.SPI) *ikeSA {
 const lingerDead = 30 * time.Second
 
 // end ends the IKE SA and its Child SAs on our side. If it has a cached response that the peer may
-// have lost, it stays for lingerDead to repeat it.
+// have lost, it stays for lingerDead to repeat it, unless that is of IKE_AUTH: by that the peer
+// would establish an IKE SA that has ended.
 func (s *ikeSA) end(cause child.Cause, why string) {
 	if s.state.ended() {
 		return
@@ -114,7 +115,7 @@ func (s *ikeSA) end(cause child.Cause, why string) {
 	case s.win.HasResponse() && s.half != nil:
 		s.e.sas.halfOpen.refuse(s)
 		s.remove()
-	case s.win.HasResponse():
+	case s.win.HasResponse() && !s.unused():
 		s.moveTo(saDead)
 		s.stopTimers()
 		s.setup = nil
@@ -127,6 +128,10 @@ func (s *ikeSA) end(cause child.Cause, why string) {
 		s.party.ended(s, cause, why)
 	}
 }
+
+// unused reports whether the peer, who began the IKE SA, has asked nothing since IKE_AUTH: it may
+// not know yet that the IKE SA was established.
+func (s *ikeSA) unused() bool { return s.afterAuth != 0 && s.win.ExpectedID() == s.afterAuth }
 
 // remove takes the IKE SA out of the table, stops its timers and clears its keys.
 func (s *ikeSA) remove() {

@@ -40,6 +40,26 @@ func TestResponderRestartedBeforeAuth(t *testing.T) {
 	p.wantNotice(p.left, "connect-failed")
 }
 
+// TestEndedBeforeItWasUsed has the response to IKE_AUTH lost for so long that the responder ends
+// the IKE SA. A later copy of the request does not bring up what has ended: the initiator begins
+// again at once.
+func TestEndedBeforeItWasUsed(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.from == p.right && pk.msg.hdr.Exchange == wire.IKEAuth {
+			return nil
+		}
+		return link(pk)
+	}
+	p.left.connect("lan")
+	p.drive(testRTT * 3)
+	p.right.act(func() { p.right.main().end(child.EndDead, "a test says so") })
+	p.link = link
+	p.drive(hintedCheck + 2*time.Second) // the next copy comes after a second
+	p.wantTunnel()
+}
+
 // TestForgedLossOfAnAttempt: whoever sees IKE_AUTH can forge that it is unknown. The first such
 // message ends an attempt that the peer does not answer in time, further ones of the next ten
 // seconds no other: a peer that takes long to authenticate us has that time.
