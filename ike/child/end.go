@@ -15,7 +15,7 @@ func (p *Pair) Lost(cause Cause, why string) {
 	if p.carrier == nil {
 		return
 	}
-	pol, l := p.policy, p.chain
+	pol, l, on := p.policy, p.chain, p.carrier
 	p.answerEnd(why)
 	p.detach()
 	if pol.Best() == nil {
@@ -29,6 +29,9 @@ func (p *Pair) Lost(cause Cause, why string) {
 	}
 	if successor := p.successor(l); successor != nil && p.outbound == outActive {
 		p.giveWay(successor)
+	}
+	if q := l.Best(); q != nil && q.state == Replaced && q.next == p && q.carrier != on && !q.carrier.Ending() {
+		q.Revive() // the other carrier stays after all: the peer may rekey the pair there
 	}
 	if len(l.pairs) == 0 {
 		l.ended(why)

@@ -200,3 +200,21 @@ func TestReplacedByAnotherCarrier(t *testing.T) {
 	s.pass(1)
 	s.wantDeleted("then", "1: replaced, but the peer did not delete it")
 }
+
+// A pair that one on another carrier was to replace is in use again as soon as that ends, also if
+// that was not sent on: the other carrier went, and the peer may rekey the pair at once.
+func TestReplacementOnAnotherCarrierEnds(t *testing.T) {
+	for _, ending := range []bool{false, true} {
+		s := newStand(t, onDemand(0))
+		old := s.ours()
+		first := s.sa
+		s.sa = &stillSA{established: true}
+		next := s.install(s.pol.Main(), false, nil)
+		old.Replaced(next)
+		first.ending = ending
+		next.Lost(EndPeer, "")
+		if live := old.State() == Live; live == ending {
+			t.Errorf("its carrier ends: %v; it is %v", ending, old.State())
+		}
+	}
+}
