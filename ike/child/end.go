@@ -44,13 +44,21 @@ func (p *Pair) Lost(cause Cause, why string) {
 }
 
 // successor returns the pair of the chain to send on after this one, or nil. A peer that deletes a
-// pair has its replacement; the newest pair it may not have yet.
+// pair has its replacement, and what it rekeyed; the newest pair it may not have yet.
 func (p *Pair) successor(l *Chain) *Pair {
 	best, next := l.Best(), p.next
-	if best == nil || best.creator || !best.seen.In.IsZero() || next == nil || !next.state.Usable() || next.chain != l {
+	if best == nil || best.creator || !best.seen.In.IsZero() {
 		return best
 	}
-	return next
+	if next != nil && next.state.Usable() && next.chain == l {
+		return next
+	}
+	for _, q := range l.pairs {
+		if q.next == best && q.state.Usable() && q.carrier == best.carrier {
+			return q
+		}
+	}
+	return best
 }
 
 // answerEnd answers the Rekey commands of a pair that ends. The end of a pair for a single resource

@@ -181,6 +181,19 @@ func TestSuccessorOfADeletedPair(t *testing.T) {
 	}
 }
 
+// TestSuccessorThatIsRekeyed has the peer delete an IKE SA of its own, and rekey the Child SA on
+// the other one at the same time. What replaces that is unknown to the peer until our response
+// arrives.
+func TestSuccessorThatIsRekeyed(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	old := s.ours()
+	s.sa = &stillSA{established: true}
+	s.install(s.pol.Main(), false, nil).Replaced(s.install(s.pol.Main(), false, nil))
+	s.plane = nil
+	old.Lost(EndPeer, "for the test")
+	s.wantPlane("the other one is rekeyed", "send 2, stop 1")
+}
+
 // No timer of a pair outlives it.
 func TestTimersEndWithThePair(t *testing.T) {
 	s := newStand(t, onDemand(100*time.Second))
