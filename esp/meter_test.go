@@ -42,7 +42,7 @@ func TestUsageCounter(t *testing.T) {
 		var c usageCounter
 		c.store(want)
 		start := want
-		for range 20_000 {
+		for range 5_000 {
 			packets, octets := r.Uint64N(packetsLag+1), r.Uint64N(octetsLag+1)
 			packets, octets = packets>>r.IntN(30), octets>>r.IntN(40)
 			want.Packets += packets

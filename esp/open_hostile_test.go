@@ -54,7 +54,7 @@ func TestForgedAmongOthers(t *testing.T) {
 			sa := pair(c, esn, 4096)
 			out, in := mustOut(t, sa), mustIn(t, sa)
 			r := rand.New(rand.NewPCG(uint64(c.KeyBits), uint64(c.ID)))
-			for first := uint64(1); first < 1000; first += 50 {
+			for first := uint64(1); first < 1000; first += 100 {
 				buf, list := arrivals(r, out, first)
 				before := bytes.Clone(buf)
 				run := make([]Packet, len(list))
@@ -100,6 +100,9 @@ func TestEveryImplementation(t *testing.T) {
 	const inner = "ESP_TEST_INNER"
 	if os.Getenv(inner) != "" {
 		return
+	}
+	if testing.Short() {
+		t.Skip("takes as long as the package's other tests together")
 	}
 	for _, name := range []string{"generic", "aesni"} {
 		cmd := exec.Command(os.Args[0], "-test.short", "-test.run=^Test(Seal|Open|Forged|Run|Every|Nothing|GCM|ChaCha|Scapy)")
