@@ -12,6 +12,7 @@ type counters struct {
 	noBuffers   atomic.Uint64 // not sent: the queue of the device, or the buffer of a raw socket, was full
 	sendErrors  atomic.Uint64 // not sent for any other reason
 	moved       atomic.Uint64 // remotes that filled the send buffer and were moved to another
+	shed        atomic.Uint64 // times that more of an SA's packets was shed, as they fill a receive buffer
 	gsoRefused  atomic.Uint64 // refusals of UDP_SEGMENT by the kernel or a device
 	ring        atomic.Uint64 // packets of IP protocol 50 received past the IP stack
 	direct      atomic.Uint64 // of protocol 50, sent past the IP stack
@@ -43,6 +44,7 @@ func (c *counters) addTo(m map[string]uint64) {
 	m["net_send_no_buffers"] += c.noBuffers.Load()
 	m["net_send_errors"] += c.sendErrors.Load()
 	m["net_send_moved"] += c.moved.Load()
+	m["net_shed"] += c.shed.Load()
 	m["net_gso_refused"] += c.gsoRefused.Load()
 	m["net_ring"] += c.ring.Load()
 	m["net_direct"] += c.direct.Load()

@@ -179,6 +179,9 @@ func (p *port) take(in *Received) bool {
 		return false
 	}
 	p.burst.datagrams++
+	if s.noteReceived(data) {
+		p.count.shed.Add(1)
+	}
 	if s.raw {
 		return p.takeRaw(s, m, data, &r, in)
 	}
