@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"culvert/dataplane/netio"
+	"culvert/dataplane/turnstile"
 	"culvert/esp"
 	"culvert/selector"
 	"culvert/tun"
@@ -30,7 +31,8 @@ type rx struct {
 	batch   rxBatch
 	packet  rxPacket             // of the batch, the one in hand
 	gather  gso.Coalescer[*pair] // of what the receive in hand brought
-	refuser tun.Refuser          // nil: the queue never reports its offloads
+	noted   notedWrites
+	refuser tun.Refuser // nil: the queue never reports its offloads
 }
 
 // rxPacket is an opened packet on its way in, with all that is known of it. It is one value that is
@@ -54,6 +56,10 @@ func (r *rx) open(th *thread, queue tun.Queue, port netio.Port) {
 // drain carries what the port has, up to the budget of a cycle, to the TUN. An error is the end of
 // the port.
 func (r *rx) drain() (progress, error) {
+	if r.batch.stage != finished && (!r.proceed() || r.mail.early.Load()) {
+		turnstile.Yield()
+		return leftMore, nil
+	}
 	for n, octets := 0, 0; n < cyclePackets && octets < cycleBytes; n++ {
 		size, err := r.carry(r.order)
 		switch {
@@ -65,6 +71,7 @@ func (r *rx) drain() (progress, error) {
 			r.caughtUp()
 			return ranDry(n), nil
 		case errors.Is(err, errTaken):
+			turnstile.Yield()
 			return leftMore, nil
 		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrClosed):
 			return wasDry, fmt.Errorf("dataplane: the port is closed: %w", err)
@@ -79,13 +86,14 @@ func (r *rx) drain() (progress, error) {
 	return leftMore, nil
 }
 
-// errTaken reports that another worker is receiving.
+// errTaken reports that another worker is reading or receiving, or that the turn of what this one
+// received before has not come.
 var errTaken = errors.New("dataplane: another worker receives")
 
 // carry carries what one receive from the port of o brings to the TUN, and returns the number of
-// its octets.
+// its octets. The batch before is finished first.
 func (r *rx) carry(o *rxOrder) (octets int, err error) {
-	if !r.batch.enter(o) {
+	if r.batch.stage != finished && !r.proceed() || !r.batch.enter(o) {
 		return 0, errTaken
 	}
 	octets, err = r.receive()
@@ -210,9 +218,20 @@ func (r *rx) admit(x *rxPacket) bool {
 	return false
 }
 
-// writeTUN writes what the coalescer made of packets of c.
+// writeTUN writes what the coalescer made of packets of c, or notes it if the turn has not come.
 func (r *rx) writeTUN(c *pair, p *gso.Packet, packets [][]byte) {
-	r.batch.awaitWrite()
+	if !r.batch.mayWrite() {
+		r.noted.add(c, p, packets)
+		return
+	}
+	if len(r.noted.writes) > 0 {
+		r.writeNoted()
+	}
+	r.write(c, p, packets)
+}
+
+// write writes what the coalescer made of packets of c. The turn has come.
+func (r *rx) write(c *pair, p *gso.Packet, packets [][]byte) {
 	err := r.writeQueue(p, packets)
 	if p.GSO != gso.None && r.refuser != nil {
 		r.gather.Can = r.refuser.Offloads()
@@ -236,7 +255,8 @@ func (r *rx) writeQueue(p *gso.Packet, packets [][]byte) error {
 // discard drops the packets in hand after a panic, and lets other workers pass.
 func (r *rx) discard() {
 	r.gather.Discard() // which may be what panicked
-	r.batch.n, r.batch.used = 0, 0
+	r.noted.clear()
+	r.batch.n, r.batch.used, r.batch.stage, r.batch.since = 0, 0, finished, 0
 	r.batch.giveUp()
 	clear(r.batch.runs[:]) // keeps none of the SAs in hand alive
 	r.ahead.forget()

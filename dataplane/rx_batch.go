@@ -2,8 +2,10 @@ package dataplane
 
 import (
 	"errors"
+	"runtime"
 
 	"culvert/dataplane/netio"
+	"culvert/dataplane/turnstile"
 	"culvert/esp"
 	"culvert/internal/ipsec"
 	"culvert/selector"
@@ -17,6 +19,8 @@ const maxRxBatch = 128
 // SAs, opened where it lies. Its place is that among what came to the same port.
 type rxBatch struct {
 	rxPlace
+	stage   batchStage
+	since   int64 // when its turn was first missed; 0: it was not
 	n       int
 	packets [maxRxBatch]esp.Packet
 	used    int // of runs; those behind are zero, so that none keeps an SA alive that was removed
@@ -25,6 +29,15 @@ type rxBatch struct {
 	// they share it, so it is compared once for all of them.
 	sameOuter bool
 }
+
+// batchStage is what was done with a batch that is not finished because a turn has not come.
+type batchStage uint8
+
+const (
+	finished  batchStage = iota
+	decrypted            // it is to be accepted
+	gathered             // its writes are noted
+)
 
 // rxRun is consecutive packets of a batch for one SA with the same outer header: little more than
 // the decryption is then done for each of them.
@@ -78,31 +91,86 @@ func (r *rx) arrived(pkt []byte, in *netio.Received) {
 }
 
 // openBatch opens the batch and delivers its packets (RFC 4301, Section 5.2; RFC 4303, Section
-// 3.4). last means that the receive brought no more. Everything but the decryption waits until the
-// batches before have got as far, whichever worker opens them.
+// 3.4), at least as far as its turns have come: everything but the decryption comes after the
+// batches before, whichever worker opens them. last means that the receive brought no more.
 func (r *rx) openBatch(last bool) {
+	b := &r.batch
+	for i := range b.runs[:b.used] {
+		run := &b.runs[i]
+		for k := range run.packets {
+			run.pair.in.Decrypt(&r.scratch, &run.packets[k])
+		}
+	}
+	if last {
+		b.stage = decrypted
+		r.proceed()
+		return
+	}
+	b.awaitAccept()
+	r.acceptRuns()
+	r.passRuns()
+}
+
+// proceed does what the turns of the batch allow, and reports whether the batch is finished.
+func (r *rx) proceed() bool {
+	b := &r.batch
+	if b.stage == decrypted {
+		if !b.mayAccept() {
+			return r.missed()
+		}
+		r.acceptRuns()
+		b.passAccept()
+		r.passRuns()
+		r.gather.Flush()
+		b.stage = gathered
+	}
+	if b.stage == gathered {
+		if !b.mayWriteSoon() {
+			return r.missed()
+		}
+		if len(r.noted.writes) > 0 {
+			r.writeNoted()
+		}
+		b.passWrite()
+		b.stage, b.since = finished, 0
+	}
+	return true
+}
+
+// missed records that the turn of the batch has not come. It returns false.
+func (r *rx) missed() bool {
+	b := &r.batch
+	if b.since == 0 {
+		b.since = r.nowNano
+	} else if r.nowNano-b.since >= int64(turnstile.LongWait) {
+		b.order.waitedLong()
+	}
+	return false
+}
+
+// finish waits for the turns of the batch: a worker that ends must not leave others without theirs.
+func (r *rx) finish() {
+	for !r.proceed() {
+		turnstile.Yield()
+		runtime.Gosched()
+	}
+}
+
+// acceptRuns accepts the runs of the batch.
+func (r *rx) acceptRuns() {
+	for i := range r.batch.runs[:r.batch.used] {
+		r.accept(&r.batch.runs[i])
+	}
+}
+
+// passRuns delivers the runs of the batch, and empties it.
+func (r *rx) passRuns() {
 	b := &r.batch
 	runs := b.runs[:b.used]
 	b.n, b.used = 0, 0 // before anything that could panic
 	for i := range runs {
-		for k := range runs[i].packets {
-			runs[i].pair.in.Decrypt(&r.scratch, &runs[i].packets[k])
-		}
-	}
-	b.awaitAccept()
-	for i := range runs {
-		r.accept(&runs[i])
-	}
-	if last {
-		b.passAccept()
-	}
-	for i := range runs {
 		r.pass(&runs[i])
 		runs[i] = rxRun{}
-	}
-	if last {
-		r.gather.Flush()
-		b.passWrite()
 	}
 }
 

@@ -17,6 +17,11 @@ import (
 //	worker 0:  receive 7 | decrypt           | accept 7 | gather | write 7 | receive 9 ...
 //	worker 1:      receive 8 | decrypt             | accept 8 | gather | write 8 | receive 10 ...
 //
+// A worker whose turn has not come looks for it for 2 us, and then leaves its batch as it is until
+// a later cycle: meanwhile it sends what its own queue has. What is to be written is noted while
+// the turn to write has not come. So nobody waits for a worker that does not run, except with a
+// batch that is full before the receive ends.
+//
 // Accepted in order, the packets of an SA meet its replay window as if one worker had opened them
 // all: the smallest window (RFC 4303, Section 3.4.3) loses none that a larger one would not, and
 // which number is the highest so far stays true. What is done before, the choice of the high half
@@ -94,6 +99,27 @@ func (p *rxPlace) awaitAccept() {
 		}
 		p.accept = ours
 	}
+}
+
+// mayAccept reports whether all batches before are accepted, or very soon.
+func (p *rxPlace) mayAccept() bool {
+	if p.accept == awaited && p.order.accepted.Spin(p.ticket) {
+		p.accept = ours
+	}
+	return p.accept != awaited
+}
+
+// mayWrite reports whether all batches before are written.
+func (p *rxPlace) mayWrite() bool {
+	if p.write == awaited && p.order.written.Reached(p.ticket) {
+		p.write = ours
+	}
+	return p.write != awaited
+}
+
+// mayWriteSoon reports whether all batches before are written, or very soon.
+func (p *rxPlace) mayWriteSoon() bool {
+	return p.mayWrite() || p.order.written.Spin(p.ticket) && p.mayWrite()
 }
 
 // passAccept lets the next batch be accepted. The turn of this one has come.

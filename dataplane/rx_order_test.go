@@ -180,7 +180,10 @@ func TestBatchesInTurn(t *testing.T) {
 		done := make(chan struct{}, 3)
 		for _, i := range order {
 			go func() {
-				r.workers[i].rx.openBatch(true)
+				x := &r.workers[i].rx
+				for x.openBatch(true); !x.proceed(); {
+					runtime.Gosched()
+				}
 				done <- struct{}{}
 			}()
 			for range 100 { // it gets as far as it can, mostly: what must hold does so anyway

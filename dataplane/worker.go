@@ -129,6 +129,7 @@ func (w *worker) ready(i int) {
 func (w *worker) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer w.rx.finish()
 	for !w.stopping.Load() {
 		busy, err := w.cycle()
 		if err == nil {
@@ -151,7 +152,7 @@ func (w *worker) cycle() (busy bool, err error) {
 	if len(w.tx.out.order.late.tickets) > 0 {
 		w.tx.out.sendLate()
 	}
-	if w.mail.full.Load() && w.tx.reads.idle() {
+	if w.mail.full.Load() && w.tx.reads.idle() && w.rx.batch.stage == finished {
 		w.openMail()
 	}
 	out := wasDry

@@ -47,11 +47,12 @@ const LongWait = 300 * time.Microsecond
 // WaitBriefly waits for the ticket's turn about as long as a running holder needs, and reports
 // whether it has come. Everything that the previous holders did is then visible.
 func (t *Turnstile) WaitBriefly(ticket uint64) bool {
-	return t.spin(ticket) || t.offer(ticket)
+	return t.Spin(ticket) || t.offer(ticket)
 }
 
-// spin polls for the ticket's turn, and reports whether it has come.
-func (t *Turnstile) spin(ticket uint64) bool {
+// Spin polls for the ticket's turn for about 2 us, and reports whether it has come. Everything that
+// the previous holders did is then visible.
+func (t *Turnstile) Spin(ticket uint64) bool {
 	for range looks {
 		if t.Reached(ticket) {
 			return true
@@ -74,7 +75,7 @@ func (t *Turnstile) offer(ticket uint64) bool {
 
 // Wait returns when the ticket's turn has come. long reports whether that took LongWait.
 func (t *Turnstile) Wait(ticket uint64) (long bool) {
-	if t.spin(ticket) {
+	if t.Spin(ticket) {
 		return false
 	}
 	begun := time.Now()

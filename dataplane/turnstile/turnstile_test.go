@@ -45,7 +45,7 @@ func TestBriefWait(t *testing.T) {
 	if ts.Pass(7); ts.WaitBriefly(8) || !ts.WaitBriefly(7) {
 		t.Error("turn 7 is reached, and 8 is not")
 	}
-	if ts.spin(8) || !ts.spin(7) || !ts.offer(7) {
+	if ts.Spin(8) || !ts.Spin(7) || !ts.offer(7) {
 		t.Error("spin and offer see another turn")
 	}
 }
