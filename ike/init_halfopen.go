@@ -28,8 +28,7 @@ type halfOpen struct {
 	choice, seed    uint8  // likewise
 	encap           EncapMode
 	able            abilities // that the response announces
-	peerFragments   bool      // the peer supports fragments
-	fragment        uint16
+	fragment        uint16    // size of fragments, if both sides support them, or 0
 }
 
 // A lateHalfOpen is what a half-open IKE SA needs once there is a message that its keys may

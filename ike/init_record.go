@@ -79,21 +79,16 @@ func (h *halfOpen) spis() spiPair {
 	return spiPair{I: wire.SPI(binary.BigEndian.Uint64(h.data)), R: h.spi}
 }
 
-// setTerms keeps what the response announces.
+// setTerms keeps what the response announces. Support of fragments is announced to a caller that
+// has announced it (RFC 7383, Section 2.3).
 func (h *halfOpen) setTerms(terms initTerms, request []wire.Payload) {
-	h.encap, h.fragment = terms.encap, uint16(min(terms.fragment, math.MaxUint16))
-	_, h.peerFragments = wire.FindNotify(request, wire.FragmentationSupported)
+	h.encap = terms.encap
+	if _, ok := wire.FindNotify(request, wire.FragmentationSupported); ok {
+		h.fragment = uint16(min(terms.fragment, math.MaxUint16))
+	}
 	if abilitiesIn(request) != 0 && !h.path.Stream() {
 		h.able = terms.abilities()
 	}
-}
-
-// fragments returns the size of fragments, if both sides support them, or 0.
-func (h *halfOpen) fragments() int {
-	if !h.peerFragments {
-		return 0
-	}
-	return int(h.fragment)
 }
 
 // response returns the response to IKE_SA_INIT.
@@ -127,7 +122,7 @@ func (t *halfOpens) keys(h *halfOpen, request []wire.Payload) (saKeys, error) {
 		k.Resume(h.skeyseed())
 		return nil
 	})
-	keys.fragment = h.fragments()
+	keys.fragment = int(h.fragment)
 	return keys, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"testing"
+	"time"
 
 	"culvert/ike/suite"
 	"culvert/ike/wire"
@@ -83,8 +84,34 @@ func TestTermsOfRecord(t *testing.T) {
 		want    int
 	}{{1280, supports, 1280}, {1280, nil, 0}, {0, supports, 0}, {1 << 20, supports, 65535}} {
 		var h halfOpen
-		if h.setTerms(initTerms{EncapNever, c.size}, c.request); h.fragments() != c.want || h.encap != EncapNever {
-			t.Errorf("%d: fragments of %d, want %d", c.size, h.fragments(), c.want)
+		if h.setTerms(initTerms{EncapNever, c.size}, c.request); int(h.fragment) != c.want || h.encap != EncapNever {
+			t.Errorf("%d: fragments of %d, want %d", c.size, h.fragment, c.want)
+		}
+	}
+}
+
+// TestFragmentsAreAnnouncedInReturn: the response announces support of fragments if the request
+// does and we are willing, and neither side sends fragments otherwise.
+func TestFragmentsAreAnnouncedInReturn(t *testing.T) {
+	for _, c := range []struct{ left, right int }{{0, 0}, {1280, 0}, {0, 1280}, {1280, 1280}} {
+		p := newPair(t, 1, func(p *testPair) {
+			p.left.peers[0].Fragment, p.right.peers[0].Fragment = c.left, c.right
+		})
+		said, link := map[bool]bool{}, p.link
+		p.link = func(pk *testPacket) []time.Duration {
+			if pk.msg != nil && pk.msg.hdr.Exchange == wire.IKESAInit {
+				_, said[pk.msg.hdr.Response] = wire.FindNotify(pk.msg.payloads, wire.FragmentationSupported)
+			}
+			return link(pk)
+		}
+		p.up()
+		if both := c.left > 0 && c.right > 0; said[false] != (c.left > 0) || said[true] != both {
+			t.Errorf("sizes %+v: the request announces it: %t, the response: %t", c, said[false], said[true])
+		}
+		for _, s := range []*testSide{p.left, p.right} {
+			if size := s.main().keys.fragment; (size > 0) != (c.left > 0 && c.right > 0) {
+				t.Errorf("sizes %+v: %s has fragments of %d", c, s.name, size)
+			}
 		}
 	}
 }

@@ -125,7 +125,7 @@ func (t *halfOpens) open(half *halfOpen, d Datagram, m *wire.Message) {
 // message is whole, or what is malformed in it, or outer, those before SKF{}, if one is critical.
 func (t *halfOpens) collect(half *halfOpen, d Datagram, outer []wire.Payload, f *wire.EncryptedFragment) (ps []wire.Payload, digest [32]byte, whole bool, err error) {
 	r, digest := half.late.win.Fragments(wire.Header{}), digestOf(d.Data)
-	if half.fragments() == 0 || !r.Wants(f) {
+	if half.fragment == 0 || !r.Wants(f) {
 		t.e.count("ike_fragment_refused")
 		return nil, digest, false, nil
 	}
