@@ -128,6 +128,11 @@ func (x *childExchange) send(s *ikeSA) {
 
 func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
 	if n, ok := wire.FindError(ps); ok {
+		if x.left {
+			x.release(s)
+			x.finish(s)
+			return
+		}
 		if n.Kind == wire.InvalidKEPayload && x.correct(n.Data, x.offers) == nil {
 			x.begin(s)
 			return

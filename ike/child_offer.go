@@ -19,6 +19,7 @@ type childOffer struct {
 	like          *child.Pair  // of a new pair: one on another IKE SA that has what this one should
 	moves         *settlement  // that asks for a new pair, even if another IKE SA has one; or nil
 	chain         *child.Chain // of a new pair beside the main chain's, otherwise nil
+	left          bool         // its IKE SA was closed by people: the policy does not wait for it
 	spi           uint32
 	offers        []wire.Proposal
 	local, remote []selector.Selector
@@ -141,9 +142,20 @@ func (o *childOffer) settled() {
 		o.chain.RequestEnded()
 		return
 	}
-	if o.target().IsMain() {
+	if o.target().IsMain() && !o.left {
 		o.policy.Settled()
 	}
+}
+
+// leave has the policy not wait for the offer any more, whose IKE SA people closed: when they want
+// it up again it comes up on another one, long before the response or the end of the repetitions.
+func (o *childOffer) leave() {
+	if o.beside() {
+		return
+	}
+	o.settled()
+	o.left = true
+	o.policy.Owner().Touch()
 }
 
 // conclude reads the response. It returns the installed pair, or nil after telling the policy why
@@ -188,6 +200,8 @@ func (o *childOffer) refused(s *ikeSA, kind wire.NotifyType) {
 func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
 	o.release(s)
 	switch {
+	case o.left:
+		return
 	case o.further():
 		o.chain.Failed(why)
 		return

@@ -161,6 +161,52 @@ func TestDownOfOneChild(t *testing.T) {
 	p.wantTunnel()
 }
 
+// What is taken down while a rekeying is not answered comes up again at once: by a new IKE SA,
+// whether the peer was restarted and says nothing of the old one, or was only away. The late answer
+// to the old request changes nothing.
+func TestUpDuringAnUnansweredRekeying(t *testing.T) {
+	for _, child := range []string{"lan", ""} {
+		for _, restarted := range []bool{true, false} {
+			for side := range 2 {
+				p := newPair(t, 1, nil)
+				p.up()
+				s := p.sides()[side]
+				peer := s.peers[0].Name
+				link := p.link
+				p.link = func(*testPacket) []time.Duration { return nil }
+				s.rekey(child)
+				p.drive(time.Second)
+				s.handle(Disconnect{Peer: peer, By: "root", Ref: s.ref()})
+				p.drive(time.Second)
+				ref := s.ref()
+				s.handle(Connect{Peer: peer, Ref: ref})
+				p.link = link
+				if restarted {
+					s.other().kill()
+					s.other().start()
+					p.link = func(pk *testPacket) []time.Duration {
+						if pk.msg != nil && !pk.msg.protected && pk.msg.hdr.Exchange != wire.IKESAInit {
+							return nil
+						}
+						return link(pk)
+					}
+				}
+				p.drive(2 * time.Second)
+				p.wantDone(s, ref, "")
+				if psa := s.plane.sender(s.policy("lan"), 1); psa == nil || s.other().plane.inbound[psa.sa.SPIOut] == nil {
+					p.fatalf("%s sends on %+v", s.name, psa)
+				}
+				p.drive(3 * time.Minute)
+				if n := len(s.e.peers.order[0].party.sas); n != 1 {
+					p.fatalf("%d IKE SAs at rest", n)
+				}
+				p.wantTunnel()
+				p.wantSound()
+			}
+		}
+	}
+}
+
 // What is under way when a child is taken down does not bring it up: our own request, and one of
 // the peer.
 func TestDownDuringANegotiation(t *testing.T) {

@@ -32,6 +32,9 @@ func (s *ikeSA) closeAs(cause child.Cause, why string) {
 		for _, x := range waiting {
 			x.abandon(s, why)
 		}
+		if x, ok := s.work.Current().(*childExchange); ok && cause == child.EndLocal {
+			x.leave()
+		}
 		s.enqueue(&informational{kind: askClose, payloads: []wire.Payload{&wire.Delete{Protocol: wire.ProtoIKE}}, cause: cause, why: why})
 	}
 }
