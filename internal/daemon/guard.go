@@ -26,6 +26,7 @@ type guardPart struct {
 	mode   config.Guard
 	reason string // why a configured guard is missing
 	open   func(whole protect.Change) (kernelGuard, error)
+	probed guard.Config // what open uses
 
 	mu sync.Mutex
 	g  kernelGuard // nil until the first flows
@@ -37,13 +38,14 @@ func guardConfig(c *config.Daemon, log *slog.Logger) guard.Config {
 }
 
 // newGuardPart probes whether the system supports a guard.
-func newGuardPart(c *config.Daemon, probe func(guard.Config) error, log *slog.Logger) (*guardPart, error) {
-	gc := guardConfig(c, log)
-	p := &guardPart{mode: c.Guard, open: func(whole protect.Change) (kernelGuard, error) { return guard.Open(gc, whole) }}
+func newGuardPart(c *config.Daemon, probe func(guard.Config) (guard.Config, error), log *slog.Logger) (*guardPart, error) {
+	p := &guardPart{mode: c.Guard}
 	if c.Guard == config.GuardOff {
 		return p, nil
 	}
-	err := probe(gc)
+	var err error
+	p.probed, err = probe(guardConfig(c, log))
+	p.open = func(whole protect.Change) (kernelGuard, error) { return guard.Open(p.probed, whole) }
 	switch {
 	case err == nil:
 	case c.Guard == config.GuardRequire:
@@ -112,6 +114,7 @@ func (p *guardPart) close() bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.probed.Close()
 	if p.g == nil {
 		return false
 	}

@@ -123,11 +123,11 @@ func TestGuardWhereThereIsNone(t *testing.T) {
 	} {
 		var log bytes.Buffer
 		c := &config.Daemon{TUN: "cv9", Guard: tt.mode, Mark: protect.DefaultMark, IKEPort: 500, NATPort: 4500}
-		p, err := newGuardPart(c, func(gc guard.Config) error {
+		p, err := newGuardPart(c, func(gc guard.Config) (guard.Config, error) {
 			if gc.Device != "cv9" || gc.Mark != protect.DefaultMark || len(gc.Ports) != 2 {
 				t.Errorf("the guard is told %+v", gc)
 			}
-			return tt.probe
+			return gc, tt.probe
 		}, slog.New(slog.NewTextHandler(&log, nil)))
 		if (err != nil) != tt.refused {
 			t.Errorf("%s, %v: got error %v", tt.mode, tt.probe, err)

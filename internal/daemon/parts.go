@@ -51,6 +51,7 @@ func openParts(cfg *config.Config, log *slog.Logger) (*parts, error) {
 	p := &parts{log: log, host: make(chan struct{}, 1)}
 	if err := p.open(cfg); err != nil {
 		p.close(true)
+		p.guard.close()
 		return nil, err
 	}
 	return p, nil
@@ -70,16 +71,18 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	workers := workerCount(c.Workers, processors, p.log)
 	// Each worker keeps a processor of Go's scheduler busy; everything else needs some as well.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcs))
-	if p.net, err = netio.Open(netio.Config{
-		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: c.Mark.Value, IKETOS: c.DSCP << 2, RawESP: needsRawESP(cfg), Log: p.log,
-		NoOffloads: c.NoOffloads, FastPath: !c.NoFastPath, OwnTables: guard.Tables(c.TUN), Owner: c.TUN,
-	}); err != nil {
-		return err
+	// The kernel takes as long to try the guard's rules as for sockets and device.
+	probed := make(chan error, 1)
+	go func() {
+		var err error
+		p.guard, err = newGuardPart(c, guard.Probe, p.log)
+		probed <- err
+	}()
+	err = p.openSockets(cfg, workers)
+	if noGuard := <-probed; err == nil {
+		err = noGuard
 	}
-	if p.guard, err = newGuardPart(c, guard.Probe, p.log); err != nil {
-		return err
-	}
-	if p.device, err = tun.Open(tun.Config{Name: c.TUN, Queues: workers, MTU: c.MTU, Disable: disabled(c), Log: p.log}); err != nil {
+	if err != nil {
 		return err
 	}
 	if p.routes, err = tun.NewRouter(tun.RouteConfig{
@@ -89,6 +92,19 @@ func (p *parts) open(cfg *config.Config) (err error) {
 		return err
 	}
 	return p.join(c)
+}
+
+// openSockets opens the outer sockets and the TUN device.
+func (p *parts) openSockets(cfg *config.Config, workers int) (err error) {
+	c := &cfg.Daemon
+	if p.net, err = netio.Open(netio.Config{
+		Listen: c.Listen, IKEPort: c.IKEPort, NATPort: c.NATPort, Workers: workers, Mark: c.Mark.Value, IKETOS: c.DSCP << 2, RawESP: needsRawESP(cfg), Log: p.log,
+		NoOffloads: c.NoOffloads, FastPath: !c.NoFastPath, OwnTables: guard.Tables(c.TUN), Owner: c.TUN,
+	}); err != nil {
+		return err
+	}
+	p.device, err = tun.Open(tun.Config{Name: c.TUN, Queues: workers, MTU: c.MTU, Disable: disabled(c), Log: p.log})
+	return err
 }
 
 // disabled returns the offloads that the TUN device does without.

@@ -51,7 +51,6 @@ func Run(ctx context.Context, opts Options) error {
 	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, guard: p.guard, device: p.device, net: p.net,
 		cfg: cfg, flows: protect.NewSet(), outside: newOutside(log), found: map[string]lookup{}, policies: newPolicies(), manual: map[ipsec.PolicyName]manualSA{}}
 	warnForwarding(cfg, log)
-	warnLeft(&cfg.Daemon, log)
 	err = d.run(ctx, cfg, p)
 	release := err == nil && opts.Release != nil && opts.Release()
 	p.close(!release)
@@ -102,6 +101,8 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	hostCtx, stopHost := context.WithCancel(context.Background())
 	hostDone := make(chan struct{})
 	go func() { defer close(hostDone); d.followHost(hostCtx, p.host) }()
+	leftDone := make(chan struct{}) // not before the start: closing a socket of nftables waits for the guard's clean-up
+	go func() { defer close(leftDone); warnLeft(&cfg.Daemon, d.log) }()
 	if err == nil {
 		go func() { ended <- api.Serve(p.control) }()
 		if p.metrics != nil {
@@ -118,6 +119,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	d.log.Info("stopping", "event", "daemon-stop")
 	stopHost()
 	<-hostDone
+	<-leftDone
 	d.resolver.close()
 	p.driver.Shutdown(context.Background()) // it has a time limit of its own
 	<-driverDone

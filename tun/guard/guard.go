@@ -49,8 +49,9 @@ type Config struct {
 
 	chunk int // initial number of intervals in a set; 0: defaultChunk
 
-	sockets  bool // the kernel can match the mark of the socket that receives a packet
-	byPolicy bool // drops are also counted by policy
+	trial    *trial // of Probe; nil: the fields below are not set
+	sockets  bool   // the kernel can match the mark of the socket that receives a packet
+	byPolicy bool   // drops are also counted by policy
 }
 
 // Stats holds the guard's counters since its table was first installed, over restarts of the

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,18 +30,52 @@ type Guard struct {
 	layout  uint64 // of the table at the last check; 0: not known
 }
 
-// Probe returns an error with a remedy if the kernel cannot run a guard. It installs all rules and
-// deletes them in the same transaction.
-func Probe(cfg Config) error {
+// A trial is what Probe leaves for Open.
+type trial struct {
+	// socket stays open until Open takes it: the kernel ends a transaction's clean-up before it
+	// closes a socket of nftables, and lets no other transaction begin meanwhile.
+	socket atomic.Pointer[socket]
+}
+
+// Probe returns cfg for Open, with the optional features that the kernel has, or an error with a
+// remedy if the kernel cannot run a guard. It installs all rules and deletes them in the same
+// transaction.
+func Probe(cfg Config) (Config, error) {
 	s, err := openSocket()
 	if err != nil {
-		return fmt.Errorf("guard: %w", err)
+		return cfg, fmt.Errorf("guard: %w", err)
 	}
-	defer s.close()
-	if err := s.try(&cfg); err != nil {
-		return fmt.Errorf("guard: %w", err)
+	if err := s.detectFeatures(&cfg); err != nil {
+		s.close()
+		return cfg, fmt.Errorf("guard: %w", err)
 	}
-	return nil
+	cfg.trial = new(trial)
+	cfg.trial.socket.Store(s)
+	return cfg, nil
+}
+
+// Close closes what Probe left open, if Open has not taken it.
+func (cfg Config) Close() {
+	if cfg.trial == nil {
+		return
+	}
+	if s := cfg.trial.socket.Swap(nil); s != nil {
+		s.close()
+	}
+}
+
+// prepare returns a socket for a guard, and cfg with the features of the kernel.
+func prepare(cfg Config) (*socket, Config, error) {
+	if cfg.trial != nil {
+		if s := cfg.trial.socket.Swap(nil); s != nil {
+			return s, cfg, nil
+		}
+	}
+	s, err := openSocket()
+	if err == nil && cfg.trial == nil {
+		_ = s.detectFeatures(&cfg) // the guard's own transaction has the error
+	}
+	return s, cfg, err
 }
 
 // try installs all rules and deletes them in one transaction.
@@ -56,27 +91,28 @@ func (s *socket) try(cfg *Config) error {
 }
 
 // detectFeatures sets in cfg which optional features the kernel has. It may lack CONFIG_NFT_SOCKET
-// and maps to counters.
-func (s *socket) detectFeatures(cfg *Config) {
+// and maps to counters. The error is that of a guard with neither.
+func (s *socket) detectFeatures(cfg *Config) (err error) {
 	for _, can := range []struct{ sockets, byPolicy bool }{{true, true}, {false, true}, {true, false}, {false, false}} {
 		cfg.sockets, cfg.byPolicy = can.sockets, can.byPolicy
-		if s.try(cfg) == nil {
-			return
+		if err = s.try(cfg); err == nil {
+			break
 		}
 	}
+	return err
 }
 
 // Open installs the table in place of any that an earlier daemon left, without a gap between the
-// two, and continues its counters. It works in the network namespace of the calling thread.
+// two, and continues its counters. It works in the network namespace of the calling thread. A cfg
+// from Probe saves a transaction.
 func Open(cfg Config, whole protect.Change) (*Guard, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s, err := openSocket()
+	s, cfg, err := prepare(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
-	s.detectFeatures(&cfg)
 	g := &Guard{cfg: cfg, socket: s}
 	g.image = newImage(&g.cfg)
 	g.image.apply(newBatch(""), whole)

@@ -116,7 +116,7 @@ func TestRestartLeavesNoGap(t *testing.T) {
 // Probing leaves nothing behind, and an installed guard unchanged.
 func TestProbe(t *testing.T) {
 	h := newHost(t)
-	probe := func() error { return Probe(testConfig()) }
+	probe := func() error { cfg, err := Probe(testConfig()); cfg.Close(); return err }
 	if err := h.Do(probe); err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +133,78 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// What Probe found out is not asked again, nor its socket closed in between, for which the kernel
+// would finish the clean-up of the transaction first: the guard stands after two transactions. A
+// second guard by the same configuration needs a socket of its own.
+func TestOpenAfterProbe(t *testing.T) {
+	h := newHost(t)
+	var notices *socket
+	cfg := testConfig()
+	if err := h.Do(func() (err error) {
+		if notices, err = openSocket(); err == nil {
+			err = notices.subscribe(0)
+		}
+		if err == nil {
+			cfg, err = Probe(cfg)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer notices.close()
+	kept := cfg.trial.socket.Load()
+	g := openIn(t, h, cfg, both())
+	if g.socket != kept || g.cfg.sockets != cfg.sockets || g.cfg.byPolicy != cfg.byPolicy || cfg.trial.socket.Load() != nil {
+		t.Errorf("the guard has another socket, or %+v instead of %+v", g.cfg, cfg)
+	}
+	transactions := 0
+	for {
+		messages, err := notices.receive()
+		if err != nil {
+			break
+		}
+		for _, m := range messages {
+			if m.Header.Type == subsystem|unix.NFT_MSG_NEWGEN {
+				transactions++
+			}
+		}
+	}
+	if transactions != 2 {
+		t.Errorf("%d transactions, want 2", transactions)
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openIn(t, h, cfg, both())
+	if again.socket == nil || again.socket == kept || again.cfg.sockets != cfg.sockets {
+		t.Errorf("a second guard has the socket of the first, or %+v", again.cfg)
+	}
+	cfg.Close()
+	Config{}.Close()
+	if err := again.Apply(protect.Change{}); err != nil {
+		t.Errorf("closing what Probe left has closed a guard: %v", err)
+	}
+}
+
+// What Probe left is closed without a guard as well.
+func TestProbeForNothing(t *testing.T) {
+	h := newHost(t)
+	var cfg Config
+	if err := h.Do(func() (err error) { cfg, err = Probe(testConfig()); return err }); err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", cfg.trial.socket.Load().fd)
+	before, err := os.Readlink(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Close()
+	cfg.Close()
+	if after, err := os.Readlink(path); err == nil && after == before || cfg.trial.socket.Load() != nil {
+		t.Errorf("%s is open", after)
+	}
+}
+
 func TestWithoutRights(t *testing.T) {
 	h := newHost(t)
 	err := h.Do(func() error { // on its own thread, which ends with it
@@ -140,7 +212,7 @@ func TestWithoutRights(t *testing.T) {
 		if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
 			return err
 		}
-		if err := Probe(testConfig()); !errors.Is(err, os.ErrPermission) {
+		if _, err := Probe(testConfig()); !errors.Is(err, os.ErrPermission) {
 			t.Errorf("probing: %v", err)
 		}
 		_, err := Open(testConfig(), both())

@@ -16,8 +16,14 @@ var errNoGuard = errors.New("guard: available on Linux only (nftables)")
 // A Guard is not available on this system.
 type Guard struct{}
 
+// A trial is what Probe leaves for Open.
+type trial struct{}
+
 // Probe fails.
-func Probe(Config) error { return errNoGuard }
+func Probe(cfg Config) (Config, error) { return cfg, errNoGuard }
+
+// Close does nothing.
+func (Config) Close() {}
 
 // Open fails.
 func Open(Config, protect.Change) (*Guard, error) { return nil, errNoGuard }
