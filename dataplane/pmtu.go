@@ -43,11 +43,9 @@ type path struct {
 	unused  int64     // since when no SA uses it
 	seen    esp.Usage // what its SAs had sent at the last check, without probes
 
-	link    int32 // MTU of the first hop
-	place   int32 // index in the heap of due paths; -1: not in it
-	second  int32 // the second in which a request was last answered
-	answers int32 // answers in that second
-	logged  int32 // the second in which a change was last logged
+	link   int32 // MTU of the first hop
+	place  int32 // index in the heap of due paths; -1: not in it
+	logged int32 // the second in which a change was last logged
 }
 
 // linkMTU returns the MTU of the first hop of a path, within the limits of IP. It may be slow.

@@ -141,7 +141,8 @@ func (p *Plane) takeDummy(d receivedDummy) {
 		p.changed(pt, was, "probes")
 		return
 	}
-	if c := p.answersOn(d.pair); c != nil && pt.mayAnswer(now) {
+	s := p.slots[d.pair.sa.Policy]
+	if c := p.answersOn(d.pair); c != nil && s != nil && s.mayAnswer(now) {
 		p.sendDummy(c, dummy{kind: dummyAnswer, probe: d.probe}, 0)
 	}
 }
@@ -158,15 +159,16 @@ func (p *Plane) answersOn(c *pair) *pair {
 	return c.path.carrier()
 }
 
-// answersPerSecond bounds the requests of a path that are answered in a second.
+// answersPerSecond bounds the requests on a policy's pairs that are answered in a second. A peer
+// may ask on those of each of many policies at once.
 const answersPerSecond = 64
 
-func (pt *path) mayAnswer(now time.Time) bool {
-	if second := int32(now.Unix()); second != pt.second {
-		pt.second, pt.answers = second, 0
+func (s *slot) mayAnswer(now time.Time) bool {
+	if second := int32(now.Unix()); second != s.second {
+		s.second, s.answers = second, 0
 	}
-	pt.answers++
-	return pt.answers <= answersPerSecond
+	s.answers++
+	return s.answers <= answersPerSecond
 }
 
 // sendDummy posts d to a worker, to be sealed and sent on c as an outer packet of size octets, or

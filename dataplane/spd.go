@@ -31,6 +31,8 @@ type slot struct {
 	within     ipsec.PolicyID // ipsec.Policy.Within
 	silence    silence
 	lookedAt   int64 // when its silence was last looked for, as Plane.looked
+	second     int32 // the second in which a request on its pairs was last answered
+	answers    int32 // answers in that second
 }
 
 // target is what the SPD gives for a packet: the slot of its policy, or nil if it is bypassed, and

@@ -211,6 +211,23 @@ func TestProbeIsAnsweredOnItsPolicy(t *testing.T) {
 	}
 }
 
+// The requests on the pairs of one policy that are answered in a second have a limit, which those
+// on the pairs of another policy of the same path do not use up.
+func TestProbesOfManyPolicies(t *testing.T) {
+	a, b, _ := probing(t, 1500, nil)
+	installFor(t, a, b, lan)
+	installFor(t, a, b, spare)
+	now := time.Unix(2000, 0)
+	b.mu.Lock()
+	for range 2 * answersPerSecond {
+		b.slots[lan].mayAnswer(now)
+	}
+	if b.slots[lan].mayAnswer(now) || !b.slots[spare].mayAnswer(now) || !b.slots[lan].mayAnswer(now.Add(time.Second)) {
+		t.Error("the limit is not one of a policy in a second")
+	}
+	b.mu.Unlock()
+}
+
 // BenchmarkOutboundOfAGroup is BenchmarkOutboundSmall with three policies that stand by.
 func BenchmarkOutboundOfAGroup(b *testing.B) {
 	w, s := loop(b, 1)
