@@ -104,7 +104,7 @@ func TestEveryImplementation(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes as long as the package's other tests together")
 	}
-	for _, name := range []string{"generic", "aesni"} {
+	for _, name := range []string{"generic", "aesni", "vaes"} {
 		cmd := exec.Command(os.Args[0], "-test.short", "-test.run=^Test(Seal|Open|Forged|Run|Every|Nothing|GCM|ChaCha|Scapy)")
 		cmd.Env = append(os.Environ(), aesgcm.Environment+"="+name, inner+"=1")
 		if msg, err := cmd.CombinedOutput(); err != nil {

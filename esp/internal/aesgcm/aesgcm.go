@@ -1,8 +1,9 @@
 // Package aesgcm implements AES-GCM (NIST SP 800-38D) with nonces of 12 octets and tags of 16, as
 // ESP uses it (RFC 4106). On amd64 it uses the instructions for AES and carry-less multiplication:
-// VAES and VPCLMULQDQ, which process two blocks at once, or else AES-NI and PCLMULQDQ, which
-// process one. The latter beat crypto/cipher with the same instructions, above all for short texts.
-// Processors without them, other architectures, and programs in FIPS 140 mode get crypto/cipher.
+// VAES and VPCLMULQDQ, which process two blocks at once, and four in long texts where AVX-512 is
+// there as well, or else AES-NI and PCLMULQDQ, which process one. The latter beat crypto/cipher
+// with the same instructions, above all for short texts. Processors without them, other
+// architectures, and programs in FIPS 140 mode get crypto/cipher.
 package aesgcm
 
 import (
@@ -19,8 +20,9 @@ const (
 )
 
 // Environment is the environment variable that, at the program's start, selects a slower
-// implementation than the fastest that the processor supports: "aesni" or "generic", which is
-// crypto/cipher. Where the processor does not support what it selects, crypto/cipher is used.
+// implementation than the fastest that the processor supports: "vaes", "aesni" or "generic", which
+// is crypto/cipher. Where the processor does not support what it selects, the next slower one that
+// it supports is used. "avx512" is the fastest, as is anything else.
 const Environment = "CULVERT_AESGCM"
 
 // engine is an implementation of AES-GCM. Higher ones are faster, and a processor that supports one
@@ -31,6 +33,7 @@ const (
 	generic engine = iota // crypto/cipher
 	aesni                 // assembly on XMM registers
 	vaes                  // assembly on YMM registers
+	avx512                // the same, with long texts on ZMM registers
 )
 
 // chosen is what New uses.
@@ -43,6 +46,8 @@ func choose(best engine, wanted string, fips bool) engine {
 		return generic
 	case wanted == "aesni":
 		return min(best, aesni)
+	case wanted == "vaes":
+		return min(best, vaes)
 	}
 	return best
 }

@@ -17,7 +17,7 @@ var keyLens = []int{16, 24, 32}
 
 // engines returns the names of the implementations that this machine supports.
 func engines() map[string]engine {
-	all := map[string]engine{"generic": generic, "aesni": aesni, "vaes": vaes}
+	all := map[string]engine{"generic": generic, "aesni": aesni, "vaes": vaes, "avx512": avx512}
 	maps.DeleteFunc(all, func(_ string, e engine) bool { return e > best() })
 	return all
 }

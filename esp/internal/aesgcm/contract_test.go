@@ -139,6 +139,7 @@ func TestChoice(t *testing.T) {
 		want engine
 	}{
 		{Environment + "=", best()}, {Environment + "=generic", generic}, {Environment + "=aesni", min(best(), aesni)},
+		{Environment + "=vaes", min(best(), vaes)}, {Environment + "=avx512", best()},
 		{"GODEBUG=fips140=on", generic}, {"GODEBUG=fips140=off", best()},
 	} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestChoice$")
@@ -162,6 +163,9 @@ func TestChoose(t *testing.T) {
 		{aesni, "", false, aesni}, {aesni, "aesni", false, aesni}, {aesni, "generic", false, generic},
 		{generic, "", false, generic}, {generic, "aesni", false, generic},
 		{vaes, "", true, generic}, {vaes, "aesni", true, generic},
+		{avx512, "", false, avx512}, {avx512, "avx512", false, avx512}, {avx512, "vaes", false, vaes}, {avx512, "aesni", false, aesni},
+		{avx512, "generic", false, generic}, {avx512, "", true, generic}, {avx512, "avx512", true, generic},
+		{vaes, "avx512", false, vaes}, {vaes, "vaes", false, vaes}, {aesni, "vaes", false, aesni}, {generic, "avx512", false, generic},
 	} {
 		if got := choose(c.best, c.wanted, c.fips); got != c.want {
 			t.Errorf("choose(%d, %q, %v) = %d, want %d", c.best, c.wanted, c.fips, got, c.want)

@@ -5,11 +5,11 @@ package aesgcm
 func cpuid(leaf, subleaf uint32) (eax, ebx, ecx, edx uint32)
 
 // xgetbv returns the low half of XCR0: the registers that the operating system saves. The processor
-// must have OSXSAVE.
+// must have OSXSAVE. macOS adds those of AVX-512 at their first use, so they are not used there.
 func xgetbv() (eax uint32)
 
 // The features that the kernels need: Intel's Software Developer's Manual, Volume 2, CPUID. All of
-// them are needed for VAES, those without AVX2 and leaf 7 ECX for AES-NI.
+// them are needed for VAES, those without AVX2 and leaf 7 ECX for AES-NI, and more for AVX-512.
 const (
 	osXSAVE  = 1 << 27
 	leaf1ECX = 1<<1 | 1<<9 | 1<<19 | 1<<25 | osXSAVE | 1<<28 // PCLMULQDQ, SSSE3, SSE4.1, AES-NI, OSXSAVE, AVX
@@ -17,6 +17,10 @@ const (
 	leaf7EBX = 1<<5 | bmi2  // AVX2, BMI2
 	leaf7ECX = 1<<9 | 1<<10 // VAES, VPCLMULQDQ
 	xcr0     = 1<<1 | 1<<2  // XMM and the high halves of YMM, which AVX needs on XMM as well
+
+	// For ZMM registers, in addition.
+	leaf7EBXZMM = 1<<16 | 1<<30      // AVX512F, AVX512BW
+	xcr0ZMM     = 1<<5 | 1<<6 | 1<<7 // opmask, the high halves of ZMM 0 to 15, ZMM 16 to 31
 )
 
 // features holds the answers of the processor and the operating system.
@@ -46,8 +50,10 @@ func (f features) best() engine {
 		return generic
 	case f.leaf7EBX&leaf7EBX != leaf7EBX || f.leaf7ECX&leaf7ECX != leaf7ECX:
 		return aesni
+	case f.leaf7EBX&leaf7EBXZMM != leaf7EBXZMM || f.xcr0&xcr0ZMM != xcr0ZMM:
+		return vaes
 	}
-	return vaes
+	return avx512
 }
 
 // best returns the fastest implementation that this machine can run.

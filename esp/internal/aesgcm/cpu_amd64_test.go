@@ -7,12 +7,15 @@ import (
 	"testing"
 )
 
-// TestEveryFeatureIsNeeded: VAES is selected if every feature is present, AES-NI if only AVX2, VAES
-// or VPCLMULQDQ is missing, and crypto/cipher if another one is.
+// TestEveryFeatureIsNeeded: AVX-512 is selected if every feature is present, VAES if only one of
+// AVX-512's is missing, AES-NI if AVX2, VAES or VPCLMULQDQ is, and crypto/cipher if another one is.
 func TestEveryFeatureIsNeeded(t *testing.T) {
 	all := features{leaves: 7, leaf1ECX: leaf1ECX, xcr0: xcr0, leaf7EBX: leaf7EBX, leaf7ECX: leaf7ECX}
+	wide := all
+	wide.leaf7EBX |= leaf7EBXZMM
+	wide.xcr0 |= xcr0ZMM
 	older := features{leaves: 7, leaf1ECX: leaf1ECX, xcr0: xcr0, leaf7EBX: bmi2}
-	for best, f := range map[engine]features{vaes: all, aesni: older} {
+	for best, f := range map[engine]features{avx512: wide, vaes: all, aesni: older} {
 		if got := f.best(); got != best {
 			t.Errorf("%d though everything is there, want %d", got, best)
 		}
@@ -25,16 +28,24 @@ func TestEveryFeatureIsNeeded(t *testing.T) {
 		without func(bit int) engine // what is left without this bit
 	}{
 		"leaf 1 ECX": {func(f *features) *uint32 { return &f.leaf1ECX }, func(int) engine { return generic }},
-		"XCR0":       {func(f *features) *uint32 { return &f.xcr0 }, func(int) engine { return generic }},
+		"XCR0": {func(f *features) *uint32 { return &f.xcr0 }, func(bit int) engine {
+			if xcr0ZMM&(1<<bit) != 0 {
+				return vaes
+			}
+			return generic
+		}},
 		"leaf 7 EBX": {func(f *features) *uint32 { return &f.leaf7EBX }, func(bit int) engine {
-			if 1<<bit == bmi2 {
+			switch {
+			case 1<<bit == bmi2:
 				return generic
+			case leaf7EBXZMM&(1<<bit) != 0:
+				return vaes
 			}
 			return aesni
 		}},
 		"leaf 7 ECX": {func(f *features) *uint32 { return &f.leaf7ECX }, func(int) engine { return aesni }},
 	}
-	for best, full := range map[engine]features{vaes: all, aesni: older} {
+	for best, full := range map[engine]features{avx512: wide, vaes: all, aesni: older} {
 		for name, w := range words {
 			for bit := range 32 {
 				f, want := full, best

@@ -4,7 +4,7 @@ import "testing"
 
 // Fetch takes every cipher, and what is none.
 func TestFetch(t *testing.T) {
-	for _, e := range []engine{generic, aesni, vaes} {
+	for _, e := range []engine{generic, aesni, vaes, avx512} {
 		if e > best() {
 			continue
 		}

@@ -68,7 +68,7 @@ func TestGuardPages(t *testing.T) {
 
 // TestGuardPagesOfPackets: the same for whole packets, with the text elsewhere and in place.
 func TestGuardPagesOfPackets(t *testing.T) {
-	const most = 700
+	const most = 1100
 	text, packet := newGuarded(t, most), newGuarded(t, most+64)
 	all := sample(1, most)
 	eachKey(t, func(t *testing.T, ours, _ cipher.AEAD) {

@@ -1,5 +1,6 @@
-// AES-GCM (NIST SP 800-38D) on vector registers. ymm_amd64.h or xmm_amd64.h is included before this
-// file and says how wide they are: LANES blocks in each. A chunk is the blocks of 8 registers.
+// AES-GCM (NIST SP 800-38D) on vector registers. zmm_amd64.h, ymm_amd64.h or xmm_amd64.h is
+// included before this file and says how wide they are: LANES blocks in each. A chunk is the blocks of 8
+// registers.
 //
 // Constant time: branches depend only on lengths, the number of rounds and whether buffers overlap,
 // all of which are public. Addresses depend only on these and on pointers. Keys, texts, hashes and
@@ -45,14 +46,22 @@ DATA swap<>+0(SB)/8, $0x08090a0b0c0d0e0f
 DATA swap<>+8(SB)/8, $0x0001020304050607
 DATA swap<>+16(SB)/8, $0x08090a0b0c0d0e0f
 DATA swap<>+24(SB)/8, $0x0001020304050607
-GLOBL swap<>(SB), NOPTR|RODATA, $32
+DATA swap<>+32(SB)/8, $0x08090a0b0c0d0e0f
+DATA swap<>+40(SB)/8, $0x0001020304050607
+DATA swap<>+48(SB)/8, $0x08090a0b0c0d0e0f
+DATA swap<>+56(SB)/8, $0x0001020304050607
+GLOBL swap<>(SB), NOPTR|RODATA, $64
 
 // POLY: x + x^2 + x^7, the coefficient of x in the highest bit.
 DATA poly<>+0(SB)/8, $0xc200000000000000
 DATA poly<>+8(SB)/8, $0xc200000000000000
 DATA poly<>+16(SB)/8, $0xc200000000000000
 DATA poly<>+24(SB)/8, $0xc200000000000000
-GLOBL poly<>(SB), NOPTR|RODATA, $32
+DATA poly<>+32(SB)/8, $0xc200000000000000
+DATA poly<>+40(SB)/8, $0xc200000000000000
+DATA poly<>+48(SB)/8, $0xc200000000000000
+DATA poly<>+56(SB)/8, $0xc200000000000000
+GLOBL poly<>(SB), NOPTR|RODATA, $64
 
 // For the division by x: see setup.
 DATA carry<>+0(SB)/8, $1
@@ -60,7 +69,7 @@ DATA carry<>+8(SB)/8, $0xc200000000000001
 GLOBL carry<>(SB), NOPTR|RODATA, $16
 
 // Block i is the counter i. Added (exclusive or) to a counter that is a multiple of CHUNK_BLOCKS,
-// it counts on by i, if i is less than CHUNK_BLOCKS.
+// it counts on by i, if i is less than CHUNK_BLOCKS. Behind 15 are 0 and 1 again.
 DATA count<>+24(SB)/8, $0x0100000000000000
 DATA count<>+40(SB)/8, $0x0200000000000000
 DATA count<>+56(SB)/8, $0x0300000000000000
@@ -76,7 +85,8 @@ DATA count<>+200(SB)/8, $0x0c00000000000000
 DATA count<>+216(SB)/8, $0x0d00000000000000
 DATA count<>+232(SB)/8, $0x0e00000000000000
 DATA count<>+248(SB)/8, $0x0f00000000000000
-GLOBL count<>(SB), NOPTR|RODATA, $256
+DATA count<>+280(SB)/8, $0x0100000000000000
+GLOBL count<>(SB), NOPTR|RODATA, $288
 
 // At offset 16-n: a mask that keeps n octets and clears the others.
 DATA keep<>+0(SB)/8, $-1
@@ -94,7 +104,7 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 // sum of the power's halves.
 #define MULTIPLY(power, halves) \
 	VPSHUFD $0x4e, BLK, TMP; \
-	VPXOR BLK, TMP, TMP; \
+	VXOR BLK, TMP, TMP; \
 	VPCLMULQDQ $0x00, halves, TMP, MI; \
 	VPCLMULQDQ $0x00, power, BLK, LO; \
 	VPCLMULQDQ $0x11, power, BLK, HI
@@ -102,47 +112,47 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 // MULTIPLY_ADD: LO, MI, HI += BLK * power.
 #define MULTIPLY_ADD(power, halves) \
 	VPSHUFD $0x4e, BLK, TMP; \
-	VPXOR BLK, TMP, TMP; \
+	VXOR BLK, TMP, TMP; \
 	VPCLMULQDQ $0x00, halves, TMP, TMP; \
-	VPXOR TMP, MI, MI; \
+	VXOR TMP, MI, MI; \
 	VPCLMULQDQ $0x00, power, BLK, TMP; \
-	VPXOR TMP, LO, LO; \
+	VXOR TMP, LO, LO; \
 	VPCLMULQDQ $0x11, power, BLK, TMP; \
-	VPXOR TMP, HI, HI
+	VXOR TMP, HI, HI
 
 // REDUCE: to = HI*2^128 + MI*2^64 + LO, reduced, with all lanes added. q is first the low half of
 // LO, then that of MI.
 #define REDUCE(to) \
-	VPXOR LO, MI, MI; \
-	VPXOR HI, MI, MI; \
+	VXOR LO, MI, MI; \
+	VXOR HI, MI, MI; \
 	VPCLMULQDQ $0x00, poly<>(SB), LO, TMP; \
 	VPSHUFD $0x4e, LO, LO; \
-	VPXOR LO, MI, MI; \
-	VPXOR TMP, MI, MI; \
+	VXOR LO, MI, MI; \
+	VXOR TMP, MI, MI; \
 	VPCLMULQDQ $0x00, poly<>(SB), MI, TMP; \
 	VPSHUFD $0x4e, MI, MI; \
-	VPXOR MI, HI, HI; \
+	VXOR MI, HI, HI; \
 	ADD_LANES(to)
 
 // HASH: multiplies the blocks of register i of the chunk at text by their powers, from
 // H^(CHUNK_BLOCKS-LANES*i) down. multiply is MULTIPLY_ADD, or MULTIPLY for the first.
 #define HASH(i, text, multiply) \
-	VMOVDQU (WIDTH*i)(text), BLK; \
+	VMOVE (WIDTH*i)(text), BLK; \
 	VPSHUFB swap<>(SB), BLK, BLK; \
 	multiply(POWER(CHUNK_BLOCKS-LANES*i)(K), (POWER(CHUNK_BLOCKS-LANES*i)+FOLDED)(K))
 
 // HASH_START: the same for register 0, to which the hash so far is added. It comes last, since that
 // hash takes longest to be known.
 #define HASH_START(text) \
-	VMOVDQU (text), BLK; \
+	VMOVE (text), BLK; \
 	VPSHUFB swap<>(SB), BLK, BLK; \
-	VPXOR ACC, BLK, BLK; \
+	VXOR ACC, BLK, BLK; \
 	MULTIPLY_ADD(POWER(CHUNK_BLOCKS)(K), (POWER(CHUNK_BLOCKS)+FOLDED)(K))
 
 // BASE: TMP = the counter block of CTR in each lane, with the first round key added.
 #define BASE \
 	VPSHUFB swap<>(SB), CTR, TMP; \
-	VPXOR RK, TMP, TMP
+	VXOR RK, TMP, TMP
 
 // NEXT_BASE: the same for the next multiple of CHUNK_BLOCKS.
 #define NEXT_BASE \
@@ -150,7 +160,7 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 	BASE
 
 // COUNTER: s = the counter blocks that follow the base's by n.
-#define COUNTER(n, s) VPXOR count<>+(16*(n))(SB), TMP, s
+#define COUNTER(n, s) VXOR count<>+(16*(n))(SB), TMP, s
 
 // COUNTERS_0_1, 2_3, 4_7: the counter blocks of these registers, in this order, after BASE.
 #define COUNTERS_0_1 \
@@ -211,9 +221,9 @@ GLOBL keep<>(SB), NOPTR|RODATA, $32
 // CRYPT: the last round for register i of a chunk, combined with the text. The round adds its
 // operand at the end, so the text is added to the key before.
 #define CRYPT(i, s) \
-	VPXOR (WIDTH*i)(IN), RK, TMP; \
+	VXOR (WIDTH*i)(IN), RK, TMP; \
 	VAESENCLAST TMP, s, s; \
-	VMOVDQU s, (WIDTH*i)(OUT)
+	VMOVE s, (WIDTH*i)(OUT)
 
 // CRYPT_CHUNK: the last round for a chunk, and advance to the next.
 #define CRYPT_CHUNK \

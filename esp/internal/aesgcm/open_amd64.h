@@ -11,6 +11,7 @@
 chunks:
 	VMOVDQA ACC, BLK
 	TIMES_H
+	OPEN_LONG
 	LEAQ -1(LEFT), CHUNKS
 	SHRQ $CHUNK_SHIFT, CHUNKS
 	PCALIGN $32
@@ -19,6 +20,8 @@ chunk: // decrypts and hashes a chunk: all of it is read before any of it is wri
 	CHUNK(IN, lastOfChunk)
 	DECQ CHUNKS
 	JNE chunk
+
+hashed:
 	TAIL_POWER
 	MOVQ POW, T0
 

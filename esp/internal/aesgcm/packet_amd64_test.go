@@ -121,7 +121,7 @@ func TestPacketOffsets(t *testing.T) {
 func TestPacketForgeries(t *testing.T) {
 	r := rand.New(rand.NewPCG(17, 18))
 	eachPacketKey(t, func(t *testing.T, v *vector, std cipher.AEAD) {
-		for _, n := range []int{0, 2, 4, 8, 12, 16, 20, 68, 100, 256, 300} {
+		for _, n := range []int{0, 2, 4, 8, 12, 16, 20, 68, 100, 256, 300, 800} {
 			x := newESPPacket(r, bytes.Repeat([]byte{0xff}, n))
 			good := x.sealed(std)
 			x.refused(t, v, good, x.salt^1<<r.IntN(32), x.seq, x.esn)

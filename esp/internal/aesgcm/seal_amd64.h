@@ -11,6 +11,7 @@
 chunks:
 	VMOVDQA ACC, BLK
 	TIMES_H
+	SEAL_LONG
 	LEAQ -1(LEFT), CHUNKS
 	SHRQ $CHUNK_SHIFT, CHUNKS // the tail is not empty
 	MOVQ OUT, HASHED

@@ -17,18 +17,18 @@ const maxCall = 1 << 16
 // errOpen is Open's error for an unauthentic text.
 var errOpen = errors.New("aesgcm: message authentication failed")
 
-// schedule holds everything derived from a key, the same for both widths. The assembly loads up to
-// 32 octets at a time and may read up to 16 octets behind folded: rounds and the padding behind it
-// make room for that.
+// schedule holds everything derived from a key, the same for all widths. The assembly loads up to
+// 64 octets at a time and may read up to 16 octets behind folded: rounds and zmm make room for
+// that.
 type schedule struct {
 	keys   [16][blockLen]byte // round keys (FIPS 197, Section 5.2): up to 15
 	powers [18][blockLen]byte // H^18 down to H^1, divided by x, octets reversed
 	folded [18][blockLen]byte // the sum of the halves of each power, twice
 	rounds uint64             // 10, 12 or 14
-	_      uint64
+	zmm    uint64             // not zero: long texts on ZMM registers, by YMM functions
 }
 
-// The assembly: setup_amd64.s, vaes_amd64.s and aesni_amd64.s.
+// The assembly: setup_amd64.s, zmm_amd64.s, vaes_amd64.s and aesni_amd64.s.
 
 // setup computes powers and folded from keys and rounds.
 func setup(k *schedule)
@@ -41,6 +41,15 @@ func subWord(w uint32) uint32
 func sealYMM(k *schedule, out, nonce, plaintext, aad []byte) (ok bool)
 
 func sealXMM(k *schedule, out, nonce, plaintext, aad []byte) (ok bool)
+
+// sealChunks and openChunks are the loops over long texts that sealYMM, openYMM and others call
+// with arguments in registers, where the key has zmm. Go code must not call them.
+//
+//lint:ignore U1000 called by assembly
+func sealChunks()
+
+//lint:ignore U1000 called by assembly
+func openChunks()
 
 // verdict is the result of openYMM and openXMM.
 type verdict uint64
@@ -61,14 +70,17 @@ func openXMM(k *schedule, out, nonce, ciphertext, aad []byte) (v verdict)
 // when nothing refers to the vector any more. Code that uses k must keep v alive until it is done.
 type vector struct {
 	k   *schedule
-	ymm bool // VAES on YMM registers, AES-NI on XMM registers otherwise
+	ymm bool // VAES on YMM registers (and ZMM, if k says so), AES-NI on XMM registers otherwise
 }
 
 func newVector(key []byte, e engine) (cipher.AEAD, error) {
 	if n := len(key); n != 16 && n != 24 && n != 32 {
 		return nil, aes.KeySizeError(n)
 	}
-	v := &vector{k: new(schedule), ymm: e == vaes}
+	v := &vector{k: new(schedule), ymm: e >= vaes}
+	if e >= avx512 {
+		v.k.zmm = 1
+	}
 	v.k.expand(key)
 	setup(v.k)
 	runtime.AddCleanup(v, (*schedule).wipe, v.k)

@@ -6,6 +6,9 @@
 #define CHUNK_LEN 128
 #define CHUNK_SHIFT 7
 
+#define VXOR VPXOR    // of whole registers, where ZMM have another instruction
+#define VMOVE VMOVDQU // likewise
+
 #define S0X X0
 #define S1X X1
 #define S0 X0 // CTR of a chunk: counters, AES states, key stream
@@ -58,6 +61,10 @@ GLOBL step<>(SB), NOPTR|RODATA, $16
 	MULTIPLY(POWER(1)(K), (POWER(1)+FOLDED)(K)); \
 	VMOVDQA ACC, BLK; \
 	MULTIPLY_ADD((T0), FOLDED(T0))
+
+// No text is long enough for wider registers.
+#define SEAL_LONG
+#define OPEN_LONG
 
 // No block is left alone.
 #define SEAL_SINGLE

@@ -6,6 +6,9 @@
 #define CHUNK_LEN 256
 #define CHUNK_SHIFT 8
 
+#define VXOR VPXOR    // of whole registers, where ZMM have another instruction
+#define VMOVE VMOVDQU // likewise
+
 #define S0X X0
 #define S1X X1
 #define S0 Y0 // CTR of a chunk: counters, AES states, key stream
@@ -86,3 +89,28 @@ GLOBL step<>(SB), NOPTR|RODATA, $32
 	VMOVDQU X1, (OUT); \
 	ADVANCE(16); \
 	VEXTRACTI128 $1, S0, S0X
+
+// SEAL_LONG and OPEN_LONG: the loops of zmm_amd64.s, for a text longer than their chunk, if the key
+// allows them. Sealing, they leave the last 256 octets of ciphertext to be hashed, as after the
+// first chunk of this width.
+#define SEAL_LONG \
+	CMPQ schedule_zmm(K), $0; \
+	JEQ short; \
+	CMPQ LEFT, $(2*CHUNK_LEN); \
+	JLE short; \
+	CALL ·sealChunks(SB); \
+	LEAQ -1(LEFT), CHUNKS; \
+	SHRQ $CHUNK_SHIFT, CHUNKS; \
+	JEQ hashLast; \
+	JMP chunk; \
+short:
+
+#define OPEN_LONG \
+	CMPQ schedule_zmm(K), $0; \
+	JEQ short; \
+	CMPQ LEFT, $(2*CHUNK_LEN); \
+	JLE short; \
+	CALL ·openChunks(SB); \
+	CMPQ LEFT, $CHUNK_LEN; \
+	JLE hashed; \
+short:
