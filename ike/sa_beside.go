@@ -158,7 +158,7 @@ func (p *party) closeIdle() {
 		carries := func(o *ikeSA) bool {
 			return o != s && o.usable() && o.sameIdentity(s) && len(o.children.Pairs()) > 0
 		}
-		if s.usable() && s.succ.fate == fateBeside && s.succ.outlook == outlookGood && len(s.children.Pairs()) == 0 &&
+		if s.usable() && s.succ.fate == fateBeside && s.succ.outlook != outlookSilent && len(s.children.Pairs()) == 0 &&
 			!s.work.Busy() && slices.ContainsFunc(p.sas, carries) {
 			s.closeAs(child.EndReplaced, "it carries nothing, and another IKE SA with the peer stands")
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/wire"
 )
 
@@ -263,4 +264,29 @@ func TestIKESAsBesideAreFew(t *testing.T) {
 		p.fatalf("%d IKE SAs carry something; packets of %d children can be sent", n, p.left.plane.senders())
 	}
 	p.wantSound()
+}
+
+// One IKE SA stays since the peer refused its Child SAs on the one that wins. When the winner has
+// lost its own later, it goes, whoever made it and also if the peer seems to refuse it exchanges.
+func TestWinnerLosesItsChildren(t *testing.T) {
+	for _, look := range []outlook{outlookGood, outlookDying} {
+		p := newPair(t, 1, nil)
+		p.up()
+		p.right.another()
+		for len(p.left.usable()) < 2 || len(p.right.usable()) < 2 {
+			p.drive(time.Millisecond)
+		}
+		for _, s := range p.sides() {
+			first, second := s.usable()[0], s.usable()[1]
+			s.act(func() {
+				if s == p.left {
+					(&settlement{loser: first, winner: second}).stayBeside()
+				}
+				second.succ.outlook = look
+				second.children.Pairs()[0].Lost(child.EndPeer, "for the test")
+			})
+		}
+		p.drive(time.Minute)
+		p.wantOneIKESA()
+	}
 }

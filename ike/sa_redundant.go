@@ -233,7 +233,7 @@ func (d *settlement) later(pol *child.Policy) {
 // stayBeside keeps the loser, whose Child SAs the peer refuses on the winner: a peer may accept
 // them in IKE_AUTH only. A winner that carries nothing goes instead.
 func (d *settlement) stayBeside() {
-	d.loser.succ.fate = fateBeside
+	d.loser.succ.fate, d.winner.succ.fate = fateBeside, fateBeside
 	if len(d.winner.children.Pairs()) == 0 {
 		d.winner.closeAs(child.EndReplaced, "redundant: the peer connected at the same time, and refuses the Child SAs of the other IKE SA on this one")
 	}
