@@ -169,6 +169,7 @@ func (t *halfOpens) promote(half *halfOpen) *ikeSA {
 	}
 	s.spi, s.half = half.spis(), half
 	s.life.born = t.clock.Add(half.since)
+	s.life.line.begun = s.life.born
 	s.net.Path = half.path
 	request := parsedRequest(s.setup.request)
 	s.net.able = half.able & abilitiesIn(request)

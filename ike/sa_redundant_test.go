@@ -448,3 +448,23 @@ func TestIgnoredIKESACarriesNoWorker(t *testing.T) {
 	p.drive(2 * time.Minute)
 	p.wantSound()
 }
+
+// An IKE SA of the peer's was begun when its first message came, whatever time passed until
+// IKE_AUTH: by that the sides agree about which of two was begun when the other one stood.
+func TestBegunByTheFirstMessage(t *testing.T) {
+	p := newPair(t, 1, nil)
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.msg != nil && pk.msg.hdr.Exchange == wire.IKEAuth {
+			return []time.Duration{time.Second}
+		}
+		return link(pk)
+	}
+	p.up()
+	for _, s := range p.sides() {
+		l := s.main().life
+		if took := l.since.Sub(l.line.begun); !l.line.begun.Equal(l.born) || took < time.Second {
+			p.fatalf("%s: established %v after it was begun", s.name, took)
+		}
+	}
+}
