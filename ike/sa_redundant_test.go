@@ -456,14 +456,14 @@ func TestBegunByTheFirstMessage(t *testing.T) {
 	link := p.link
 	p.link = func(pk *testPacket) []time.Duration {
 		if pk.msg != nil && pk.msg.hdr.Exchange == wire.IKEAuth {
-			return []time.Duration{time.Second}
+			return []time.Duration{100 * time.Millisecond}
 		}
 		return link(pk)
 	}
 	p.up()
 	for _, s := range p.sides() {
 		l := s.main().life
-		if took := l.since.Sub(l.line.begun); !l.line.begun.Equal(l.born) || took < time.Second {
+		if took := l.since.Sub(l.line.begun); !l.line.begun.Equal(l.born) || took < 100*time.Millisecond {
 			p.fatalf("%s: established %v after it was begun", s.name, took)
 		}
 	}
