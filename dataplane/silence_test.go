@@ -2,8 +2,6 @@ package dataplane
 
 import (
 	"net/netip"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -32,41 +30,12 @@ func TestSilence(t *testing.T) {
 		var s silence
 		last := 0
 		for i, c := range script {
-			if silent, _ := s.look(c == 'i' || c == 'b', c == 'o' || c == 'b'); silent {
+			if s.look(c == 'i' || c == 'b', c == 'o' || c == 'b') {
 				last = i + 1
 			}
 		}
 		if last != want {
 			t.Errorf("%s: reported last at look %d, want %d", script, last, want)
-		}
-	}
-}
-
-// TestUnheard plays looks as TestSilence: that nothing comes is reported whether it is usual or
-// not, and again after as many looks with packets.
-func TestUnheard(t *testing.T) {
-	o := strings.Repeat("o", unheardLooks)
-	for script, want := range map[string][]int{
-		o:                            {16},
-		o[1:]:                        nil,
-		o + o + o[1:]:                {16, 32},
-		"bbb" + o:                    {19},
-		o[1:] + "i" + o[1:]:          nil,
-		o[1:] + "b" + o:              {32},
-		strings.Repeat("o--", 16):    {46},
-		strings.Repeat("ib", 99):     nil,
-		strings.Repeat("-", 99):      nil,
-		strings.Repeat("oooooob", 9): nil,
-	} {
-		var s silence
-		var got []int
-		for i, c := range script {
-			if _, unheard := s.look(c == 'i' || c == 'b', c == 'o' || c == 'b'); unheard {
-				got = append(got, i+1)
-			}
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: reported at looks %v, want %v", script, got, want)
 		}
 	}
 }
@@ -135,13 +104,6 @@ func TestSilenceOfAPolicy(t *testing.T) {
 	if e := a.Drain(); len(e) != 1 || e[0].ID != 3 {
 		t.Fatalf("events %+v, want that pair 3 is not answered", e)
 	}
-	for range 1 {
-		look(nil, ids(2))
-	}
-	if e := a.Drain(); len(e) != 1 || e[0] != (ipsec.Event{Kind: ipsec.EventUnheard, ID: 2}) {
-		t.Fatalf("events %+v, want that nothing comes", e)
-	}
-	a.wantCounter(t, "sa_unheard", 1)
 	// A packet is noted late by a coarse clock.
 	for range 3 {
 		look(ids(1), ids(2))
@@ -154,36 +116,6 @@ func TestSilenceOfAPolicy(t *testing.T) {
 	if e := a.Drain(); len(e) != 0 {
 		t.Fatalf("events %+v, although a packet came", e)
 	}
-}
-
-// Nothing has ever come: that is said of SAs that have sent enough, and none of which has received.
-func TestNeverHeard(t *testing.T) {
-	a := newGateway(t, 1, nil)
-	for id := ipsec.ChildID(1); id <= 2; id++ {
-		sa := childSA(t, a, a, id)
-		sa.KeyIn, sa.KeyOut = key(byte(10*id)), key(byte(10*id+1))
-		sa.State.Sent.Packets = uint64(id-1) * unheardLooks // of the newer one
-		if err := a.InstallInbound(sa); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := a.slots[a.pairs[1].sa.Policy]
-	want := func(never bool) {
-		t.Helper()
-		if got := newestToSend(s.pairs).neverHeard(s.pairs); got != never {
-			t.Errorf("got %v, want %v", got, never)
-		}
-	}
-	a.ActivateOutbound(1)
-	want(false) // it has sent nothing
-	a.ActivateOutbound(2)
-	want(true)
-	a.pairs[1].lastIn.Store(1)
-	want(false) // something came on the older one
-	a.DeactivateOutbound(1)
-	want(true)
-	a.pairs[2].lastIn.Store(1)
-	want(false)
 }
 
 // The control goroutine looks.

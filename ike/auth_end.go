@@ -63,9 +63,6 @@ func (s *ikeSA) unanswered(r *window.Request) {
 			s.beginAgain()
 			return
 		}
-		if s.net.forced && s.state == saAuthenticating {
-			s.party.unforce()
-		}
 		why, explain := join(fmt.Sprintf("no answer to %v from %s", r.Exchange, s.net.Remote()), s.party.obstacleText()), []string(nil)
 		if s.setup.refusal.Reason != "" {
 			why, explain = s.setup.refusal.Reason, s.setup.refusal.Explain

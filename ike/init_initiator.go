@@ -40,7 +40,7 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.setup = &setup{nonces: noncePair{Ni: ni}}
+	s.setup = &setup{nonces: noncePair{Ni: ni}, terms: s.party.terms()}
 	s.setup.init.offers = proposal.Numbered(s.party.cfg.Proposals, nil)
 	s.setup.init.group = proposal.Group(s.party.cfg.Proposals[0])
 	s.setup.init.grace.Fire = s.graceOver
@@ -48,8 +48,6 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	if s.party.cfg.RemotePort == s.party.cfg.RemoteNATPort {
 		s.net.float(s.party.profile) // IKE may begin at the NAT port (RFC 7296, Section 2.23)
 	}
-	s.setup.terms = s.party.termsOn(&s.net)
-	s.net.forced = s.setup.terms.encap != s.party.cfg.Encap
 	if !s.party.cfg.Local.IsValid() {
 		s.net.system = s.net.Local().Addr()
 	}

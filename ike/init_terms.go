@@ -60,11 +60,7 @@ const maxKnown = 16
 func (t *peerTable) termsFor(known []*profile) initTerms {
 	var list []initTerms
 	for _, p := range known[:min(len(known), maxKnown)] {
-		terms := p.terms()
-		if p.party.memory.forced {
-			terms.encap = EncapAlways
-		}
-		list = append(list, terms)
+		list = append(list, p.terms())
 	}
 	if len(t.anywhere) == 0 && len(known) == 0 {
 		return t.terms[1].union()
@@ -78,15 +74,12 @@ const receivesFragments = -1
 
 // narrow limits what was announced to what the entry of the caller, which is known now, allows.
 func (s *ikeSA) narrow(p *profile) {
-	s.net.able &= p.terms().abilities()
 	switch p.cfg.Encap {
 	case EncapNever:
 		s.net.encap = encapImpossible
 	case EncapAlways:
 		s.net.encap.use()
 	}
-	s.net.forced = p.party.memory.forced && s.half.encap == EncapAlways
-	s.net.tie()
 	if s.keys.fragment > 0 {
 		s.keys.fragment = cmp.Or(p.cfg.Fragment, receivesFragments)
 	}

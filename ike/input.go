@@ -86,12 +86,6 @@ type (
 		ID     ipsec.ChildID
 		Remote netip.Addr
 	}
-	// Unheard reports that packets were sent on the pair's path for some time, and none came. Never
-	// says that none has come since the pair was installed.
-	Unheard struct {
-		ID    ipsec.ChildID
-		Never bool
-	}
 	// UnknownSPI reports ESP with an SPI that is not in use (RFC 7296, Section 1.5). Whoever sent
 	// it may send on a Child SA that we have lost. Size is the packet's, from the SPI on.
 	UnknownSPI struct {
@@ -147,7 +141,6 @@ func (PeerMoved) isInput()        {}
 func (AddressesChanged) isInput() {}
 func (Unreachable) isInput()      {}
 func (Hint) isInput()             {}
-func (Unheard) isInput()          {}
 func (UnknownSPI) isInput()       {}
 func (ProbePath) isInput()        {}
 func (Computed) isInput()         {}

@@ -162,7 +162,6 @@ type party struct {
 	obstacle  *obstacle   // nil: none was reported
 	settling  timer.Timer // of settleDuplicates
 	beside    besides
-	memory    encapMemory
 	dirty     bool
 	unprobed  bool // it was reported that its path is not probed
 
@@ -193,7 +192,6 @@ func (p *profile) newParty(name string) *party {
 	q := &party{profile: p, name: name}
 	q.try.Timer.Fire = func() { p.e.touch(q) }
 	q.replacing.timer.Fire, q.settling.Fire, q.beside.timer.Fire = q.try.Timer.Fire, q.try.Timer.Fire, q.try.Timer.Fire
-	q.memory.p, q.memory.again.Fire, q.memory.trial.Fire = q, q.memory.askPort, q.memory.probe
 	for _, c := range p.cfg.Children {
 		q.policies = append(q.policies, q.newPolicy(c))
 	}

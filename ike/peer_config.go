@@ -132,7 +132,6 @@ func (p *party) removeFrom(why string) {
 	p.e.timers.Stop(&p.replacing.timer)
 	p.e.timers.Stop(&p.settling)
 	p.e.timers.Stop(&p.beside.timer)
-	p.memory.stop()
 	p.endPolicies()
 	p.closeAll(why)
 }

@@ -190,7 +190,6 @@ func (s *ikeSA) retransmit() {
 		return
 	}
 	s.e.count("ike_retransmitted")
-	s.net.tryOtherPort()
 	s.sendRequest()
 	s.live.suspect()
 	if r.Repeated == patience && s.party != nil {

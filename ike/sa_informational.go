@@ -18,7 +18,6 @@ const (
 	askClose                 // delete the IKE SA, or report that it cannot be established
 	askMove                  // tell our address after it changed
 	askToken                 // give our crash token
-	askPort                  // ask at the other port of the IKE SA (sa_encap.go)
 )
 
 // informational is an INFORMATIONAL exchange that we initiate (RFC 7296, Section 1.4).
@@ -50,18 +49,10 @@ func (x *informational) start(s *ikeSA) {
 	switch x.kind {
 	case askMove:
 		x.local = s.net.Local()
-		x.payloads = natNotifies(s.spi, s.net.Path, s.net.encapMode())
+		x.payloads = natNotifies(s.spi, s.net.Path, s.party.cfg.Encap)
 		fallthrough
 	case askAlive, askClose, askToken:
 		s.ask(wire.Informational, x.payloads)
-		return
-	}
-	if x.kind == askPort {
-		if !s.net.questionPort(x.why) {
-			s.done(x)
-			return
-		}
-		s.ask(wire.Informational, nil)
 		return
 	}
 	x.pairs = slices.DeleteFunc(x.pairs, func(p *child.Pair) bool { return saOf(p) != s || p.State() != child.Deleting })

@@ -15,7 +15,6 @@ type network struct {
 	nat     NATState
 	encap   encapsulation
 	able    abilities // of both sides
-	forced  bool      // the peer is to see a NAT, since protocol 50 did not arrive
 	follows bool      // the peer announced that it follows us to another address
 	unsaid  bool      // the peer does not know our present address yet
 	moves   moveLimit

@@ -25,8 +25,6 @@ type pathCheck struct {
 	asked bool      // one was
 	until time.Time // when it is given up
 	asks  moveLimit
-	port  bool   // the address is the peer's, at the other port of the IKE SA (sa_encap.go)
-	why   string // of port: why it is asked; "": a request was not answered
 }
 
 const (
@@ -50,34 +48,23 @@ func (n *network) checkPath(to ipsec.Path) {
 	if n.check.live(now) || !n.sa.state.authenticated() || n.sa.state != saEstablished && r == nil {
 		return
 	}
-	if !n.ask(to, false) {
+	if n.check == nil {
+		n.check = &pathCheck{}
+	}
+	c := n.check
+	if !c.asks.allow(now) {
+		n.sa.e.count("ike_moves_limited")
 		return
 	}
+	n.sa.e.count("ike_path_checked")
+	c.to, c.asked, c.until = to, false, now.Add(checkTime)
 	switch {
 	case r != nil:
-		n.check.id, n.check.asked = r.ID, true
+		c.id, c.asked = r.ID, true
 		n.sa.e.transmit(to, r.Datagrams)
 	case !n.sa.work.Busy():
 		n.sa.enqueue(&informational{kind: askAlive})
 	}
-}
-
-// ask opens a question, and reports whether it may be asked.
-func (n *network) ask(to ipsec.Path, port bool) bool {
-	if n.check == nil {
-		n.check = &pathCheck{}
-	}
-	c, now := n.check, n.sa.e.handling.now
-	if !c.asks.allow(now) {
-		n.sa.e.count("ike_moves_limited")
-		return false
-	}
-	n.sa.e.count("ike_path_checked")
-	c.to, c.asked, c.until, c.port, c.why = to, false, now.Add(checkTime), port, ""
-	if port {
-		c.until = now.Add(otherPortTime)
-	}
-	return true
 }
 
 // requestPaths returns where the outstanding request is sent: to the peer, and to the address that
@@ -88,8 +75,7 @@ func (n *network) requestPaths() []ipsec.Path {
 		return []ipsec.Path{n.Path}
 	}
 	c.id, c.asked = r.ID, true
-	x, ok := n.sa.work.Current().(*informational)
-	if ok && (x.kind == askAlive && !c.port && r.Repeated < checkTries || x.kind == askPort && r.Repeated < otherPortInCheck) {
+	if x, ok := n.sa.work.Current().(*informational); ok && x.kind == askAlive && r.Repeated < checkTries {
 		return []ipsec.Path{c.to}
 	}
 	return []ipsec.Path{n.Path, c.to}
@@ -102,12 +88,8 @@ func (n *network) checkAnswered(id uint32, from ipsec.Path) {
 	if !c.live(n.sa.e.handling.now) || !c.asked || id != c.id {
 		return
 	}
-	asked, to := *c, c.to
+	to := c.to
 	c.to = ipsec.Path{}
-	if asked.port {
-		n.otherPortAnswered(&asked, from)
-		return
-	}
 	if to.SameRemote(from) && n.mayMovePeer() {
 		n.movePeer(n.WithRemoteOf(to))
 	}

@@ -43,10 +43,8 @@ func (s *ikeSA) planInService() window.RetransmitPlan {
 	}
 	probe, ok := s.work.Current().(*informational)
 	_, path := s.work.Current().(prober)
-	check := path && s.live.silent() || ok && (probe.kind == askAlive || probe.kind == askPort)
+	check := path && s.live.silent() || ok && probe.kind == askAlive
 	switch plan := s.configuredPlan().AtMost(livenessTries); {
-	case s.net.forced && s.state == saAuthenticating:
-		return plan
 	case s.live.inDoubt(), s.live.Doubted() && s.closesByItself():
 		return plan.Within(min(s.checkTime(), s.live.doubt))
 	case s.deleteDenied():

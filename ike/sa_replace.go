@@ -52,17 +52,12 @@ func (c *succession) wontLive(why string) {
 	if c.sa.state != saEstablished || c.outlook != outlookGood {
 		return
 	}
-	c.dies(why)
+	c.outlook, c.why = outlookDying, why
 	text := why + "; a new IKE SA takes its place"
 	if len(c.sa.party.cfg.Remote) == 0 {
 		text = why + "; the peer must connect again, as no remote address is configured to connect to"
 	}
 	c.sa.notice(Warn, "rekey-refused", text)
-}
-
-// dies has a new IKE SA take the place of this one.
-func (c *succession) dies(why string) {
-	c.outlook, c.why = outlookDying, why
 	c.sa.e.touch(c.sa.party)
 }
 

@@ -97,7 +97,7 @@ func (p *party) protects(a netip.Addr) bool {
 // isFollowed reports whether the peer is expected to send to the source of our authenticated
 // requests: it announced so, or it sees us behind a NAT.
 func (n *network) isFollowed() bool {
-	return n.follows || n.encap.possible() && (n.nat.Local || n.encapMode() == EncapAlways)
+	return n.follows || n.encap.possible() && (n.nat.Local || n.sa.party.cfg.Encap == EncapAlways)
 }
 
 // moving reports whether a new address of ours waits for the confirmation of a peer to which we can
@@ -165,14 +165,10 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	}
 	if supported {
 		s.net.nat = nat
-		s.net.tie()
 	}
 	s.live.schedule() // keepalives may be needed by now
 	if !supported {
 		return
-	}
-	if s.net.doubtESP(); carriageOf(s.net.Path) == overIP && !s.party.memory.refutesUDP(&s.net) {
-		s.net.askOtherPort("")
 	}
 	if !s.net.encap.possible() || !nat.Local && !nat.Remote {
 		return
@@ -214,11 +210,9 @@ func (n *network) whereItIs(ps []wire.Payload) []wire.Payload {
 	if (nat.Local || nat.Remote) && from.Via().CarriesESP {
 		n.encap.use()
 	}
-	n.Path = from
-	n.tie()
 	n.movePeer(from)
 	n.sa.live.schedule()
-	return natNotifies(n.sa.spi, n.Path, n.encapMode())
+	return natNotifies(n.sa.spi, n.Path, n.sa.party.cfg.Encap)
 }
 
 // Limits of the moves of one IKE SA's peer: maxMoves at once, then one per moveInterval. Each costs

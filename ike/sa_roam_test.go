@@ -82,8 +82,7 @@ func TestRoaming(t *testing.T) {
 		edit func(p *testPair)
 		v6   bool
 	}{
-		{name: "between culverts"},
-		{name: "protocol 50", edit: older},
+		{name: "protocol 50"},
 		{name: "encapsulation forced by both", edit: func(p *testPair) { p.left.peers[0].Encap, p.right.peers[0].Encap = EncapAlways, EncapAlways }},
 		{name: "encapsulation forced by the initiator", edit: func(p *testPair) { p.left.peers[0].Encap = EncapAlways }},
 		{name: "encapsulation forced by the responder", edit: func(p *testPair) { p.right.peers[0].Encap = EncapAlways }},
@@ -257,7 +256,7 @@ func TestRoamingDuringCrossingRekeyings(t *testing.T) {
 
 // A second move before the answer to the first.
 func TestRoamingTwiceAtOnce(t *testing.T) {
-	p := roamer(t, older)
+	p := roamer(t, nil)
 	p.up2()
 	was := p.left.e.peers.order[0].party.main()
 	p.gap(100 * time.Millisecond)
@@ -445,7 +444,7 @@ func TestRoamingWhileConnecting(t *testing.T) {
 // said of its address would make the peer see a NAT.
 func TestConnectingWithoutAddress(t *testing.T) {
 	for _, told := range []bool{false, true} {
-		p := roamer(t, older)
+		p := roamer(t, nil)
 		addrs := p.left.addrs
 		p.left.addrs = nil
 		ref := p.left.connect("")
@@ -468,7 +467,7 @@ func TestConnectingWithoutAddress(t *testing.T) {
 // sides take us to be behind a NAT.
 func TestHashOfNoAddress(t *testing.T) {
 	for _, stays := range []bool{false, true} {
-		p := newPair(t, 1, older)
+		p := newPair(t, 1, nil)
 		p.left.peers[0].Local = netip.Addr{}
 		p.left.start()
 		begun := p.now

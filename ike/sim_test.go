@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"culvert/internal/ipsec"
 )
 
 var (
@@ -34,14 +32,11 @@ func TestSimulation(t *testing.T) {
 		count = min(count, 100)
 	}
 	var hours float64
-	failed, hints, hinted, changed := 0, map[string]int{}, 0, 0
+	failed, hints, hinted := 0, map[string]int{}, 0
 	for seed := first; seed < first+uint64(count)**simStep; seed += *simStep {
 		s := newSimulation(t, seed)
 		err := s.survive()
 		hours += s.p.now.Sub(epoch).Hours() * float64(s.parties())
-		for _, side := range s.p.sides() {
-			changed += side.count("encap-changed")
-		}
 		if s.hints.addTo(hints) {
 			hinted++
 		}
@@ -53,9 +48,9 @@ func TestSimulation(t *testing.T) {
 			t.Fatalf("stopped after %d seeds: too many fail", (seed-first) / *simStep + 1)
 		}
 	}
-	t.Logf("%d seeds, %.0f simulated tunnel-hours; after hints in %d seeds tunnels worked again: %v; ESP took the other way %d times", count, hours, hinted, hints, changed)
-	if count >= 100 && (hinted == 0 || changed == 0) {
-		t.Error("no seed had a hint, or ESP that took the other way")
+	t.Logf("%d seeds, %.0f simulated tunnel-hours; after hints in %d seeds tunnels worked again: %v", count, hours, hinted, hints)
+	if count >= 100 && hinted == 0 {
+		t.Error("no seed had a hint")
 	}
 }
 
@@ -88,8 +83,7 @@ type simulation struct {
 type simLink struct {
 	delay, jitter      time.Duration
 	drop, dup, corrupt float64
-	partition          time.Time        // all is lost until then
-	eats               *ipsec.Transport // what it carries is lost; nil: nothing
+	partition          time.Time // all is lost until then
 }
 
 func newSimulation(t testing.TB, seed uint64) *simulation {
@@ -224,7 +218,6 @@ func (s *simulation) burst() {
 func (s *simulation) heal() error {
 	p := s.p
 	s.link.drop, s.link.corrupt, s.link.dup, s.link.partition = 0, 0, 0, time.Time{}
-	s.eat(nil)
 	for _, side := range []*testSide{p.left, p.right} {
 		if side.e == nil {
 			side.start()
