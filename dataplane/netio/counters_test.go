@@ -25,7 +25,7 @@ func TestLostIsCountedByReason(t *testing.T) {
 				t.Errorf("%v: %s = %d, want %d", err, key, n, want)
 			}
 		}
-		if _, ok := m[name]; !ok && name != "" || len(m) != 12 {
+		if _, ok := m[name]; !ok && name != "" || len(m) != 13 {
 			t.Errorf("%v: counters %v", err, m)
 		}
 	}
