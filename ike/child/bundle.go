@@ -128,7 +128,7 @@ func (b *Bundle) TakeOver(loser *Bundle, silent bool) {
 	for _, q := range slices.Clone(loser.list) {
 		successor := b.InPlaceOf(q)
 		if successor != nil && q.outbound == outActive && (silent || q.chain.resource == 0) {
-			q.giveWay(successor)
+			q.giveWay(successor.known())
 		}
 	}
 }

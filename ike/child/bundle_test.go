@@ -188,3 +188,21 @@ func TestBundleOfSeveral(t *testing.T) {
 		t.Errorf("got %v and %v", b.Of(s.pol), b.Of(other))
 	}
 }
+
+// What the peer just rekeys on the carrier that stays, it may not have yet: sending moves to the
+// pair that it rekeys.
+func TestTakeOverDuringARekeying(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	loser, winner := s.sa, &stillSA{established: true}
+	s.ours()
+	s.sa = winner
+	p := s.ours()
+	s.sa = loser
+	s.ours()
+	s.sa = winner
+	next := s.install(s.pol.Main(), false, nil)
+	p.Replaced(next)
+	s.plane = nil
+	winner.bundle.TakeOver(&loser.bundle, false)
+	s.wantPlane("taken over", "send 2, stop 3")
+}

@@ -53,12 +53,21 @@ func (p *Pair) successor(l *Chain) *Pair {
 	if next != nil && next.state.Usable() && next.chain == l {
 		return next
 	}
-	for _, q := range l.pairs {
-		if q.next == best && q.state.Usable() && q.carrier == best.carrier {
+	return best.known()
+}
+
+// known returns the pair to send on in place of p where the peer, which asked for it, may not have
+// it yet: the one that it rekeys by it.
+func (p *Pair) known() *Pair {
+	if p.creator || !p.seen.In.IsZero() {
+		return p
+	}
+	for _, q := range p.chain.pairs {
+		if q.next == p && q.state.Usable() && q.carrier == p.carrier {
 			return q
 		}
 	}
-	return best
+	return p
 }
 
 // answerEnd answers the Rekey commands of a pair that ends. The end of a pair for a single resource
