@@ -135,8 +135,12 @@ func (p *port) recvFrom(s *socket, r *ring, in *Received) (bool, error) {
 	for told := false; ; {
 		switch e := p.burst.receive(s); e {
 		case 0:
+			if !s.ready.Load() {
+				s.emptied()
+			}
 			return p.leads(r, in) || p.fromBurst(in), nil
 		case unix.EAGAIN:
+			s.emptied()
 			s.drainErrors(&p.errs) // poll may have reported it for these alone
 			return false, nil
 		case unix.EBADF, unix.ENOTSOCK:

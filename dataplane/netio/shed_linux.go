@@ -13,7 +13,8 @@ import (
 // more than the worker can open keeps that full, and the kernel drops the newest packets, whosever
 // they are. Therefore the SAs with the most traffic through a buffer that stays half full are shed
 // from: a filter, which runs before a packet takes room, drops a part of their packets at random.
-// The part grows until the buffer empties, and shrinks when it is less than a quarter full:
+// The part grows until the buffer empties, shrinks when it is less than a quarter full, and is
+// nothing when it is empty:
 //
 //	arrives:   | A A A B A A A C A A A ...
 //	filter:    |   A   B     A C   A           A brings most: of its packets more and more go
@@ -168,6 +169,15 @@ func (d *shedding) less() bool {
 	}
 	d.shed = left
 	return changed
+}
+
+// emptied records that the buffer is empty, and ends the shedding. When a flood is over, too little
+// may come of its SA to be received and looked at.
+func (s *socket) emptied() {
+	if d := &s.shedding; len(d.shed) > 0 {
+		d.shed, d.alarm = d.shed[:0], false
+		s.filterShed()
+	}
 }
 
 // unread returns the octets in the receive buffer.

@@ -48,15 +48,16 @@ func TestFloodHurtsItself(t *testing.T) {
 		if n := p.netB.Counters(); n["net_shed"] == 0 || n["net_kernel_drops"] == 0 {
 			t.Errorf("the counters are %v", n)
 		}
-		if came[good] < rounds/2*9/10 {
+		if came[good] < rounds/2*7/10 {
 			t.Errorf("of %d packets beside the flood %d came", rounds/2, came[good])
 		}
 		if came[flood] < (taken-2)*rounds/2 {
 			t.Errorf("of %d packets of the flood %d came, although there was room for %d", flooding*rounds/2, came[flood], (taken-1)*rounds/2)
 		}
-		for range 8000 {
-			tx.Send(outs[flooding:])
-			receive(1000)
+		clear(came)
+		tx.Send(outs[:1])
+		if receive(1000); came[flood] != 1 {
+			t.Errorf("the flood is over, and of one packet %d came", came[flood])
 		}
 		for _, s := range p.netB.ports[0].heard {
 			if len(s.shed) > 0 {
