@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/dataplane/netio"
 	"culvert/internal/netlab"
 )
 
@@ -43,7 +44,7 @@ func (n *network) flows(t *testing.T) (stop func()) {
 }
 
 // ownSAs waits until each of the two workers has sent on a Child SA of its own, and returns these
-// by worker.
+// by worker. Their SPIs name one worker for all that the peer sends.
 func (g *gateway) ownSAs(peer string) (list [2]workerStatus) {
 	g.t.Helper()
 	g.wait(20*time.Second, "each worker to send on its own Child SA", peer, func(p peerStatus) bool {
@@ -55,11 +56,15 @@ func (g *gateway) ownSAs(peer string) (list [2]workerStatus) {
 		}
 		return list[0].SPIIn != "" && list[1].SPIIn != ""
 	})
-	for i, w := range list {
+	worker := func(w workerStatus) int {
 		spi, err := strconv.ParseUint(w.SPIIn, 16, 32)
-		if err != nil || int(spi)%2 != i {
-			g.t.Errorf("%s: SPI %s does not name worker %d of 2", g.host.Name, w.SPIIn, i)
+		if err != nil {
+			g.t.Errorf("%s: SPI %q", g.host.Name, w.SPIIn)
 		}
+		return netio.WorkerOf(uint32(spi), 2)
+	}
+	if worker(list[0]) != worker(list[1]) {
+		g.t.Errorf("%s: SPIs %s and %s name two workers", g.host.Name, list[0].SPIIn, list[1].SPIIn)
 	}
 	return list
 }
