@@ -7,19 +7,23 @@ import (
 	"time"
 )
 
-// twoHosts returns two linked hosts, and the wire between them if one is asked for.
+// twoHosts returns two linked hosts that have reached each other, and the wire between them if one
+// is asked for. A new device may lose the first ARP request, and the kernel waits a second before
+// the next.
 func twoHosts(t *testing.T, wire bool) (a, b *Host, w *Wire) {
 	t.Helper()
 	l := Need(t)
 	a, b = must(l.Host("a"))(t), must(l.Host("b"))(t)
 	ia, ib := Iface{a, "wan", []string{left.String() + "/24"}}, Iface{b, "wan", []string{right.String() + "/24"}}
 	if wire {
-		return a, b, must(l.Wire(ia, ib, 1500, 1))(t)
-	}
-	if err := l.Link(ia, ib, 1500); err != nil {
+		w = must(l.Wire(ia, ib, 1500, 1))(t)
+	} else if err := l.Link(ia, ib, 1500); err != nil {
 		t.Fatal(err)
 	}
-	return a, b, nil
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	must(a.PingUntil(ctx, left, right, 200*time.Millisecond))(t)
+	return a, b, w
 }
 
 func TestLinkCarriesPingAndTransfer(t *testing.T) {
