@@ -158,6 +158,9 @@ func (s *ikeSA) opened(d Datagram, h wire.Header, digest [32]byte, ps []wire.Pay
 		if !h.Response || !s.net.bothBehindNATs() {
 			s.net.follow(d)
 		}
+		if !h.Response {
+			s.askHeard()
+		}
 	}
 	if h.Response {
 		s.takeResponse(h, ps, err)

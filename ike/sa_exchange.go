@@ -200,6 +200,20 @@ func (s *ikeSA) retransmit() {
 	}
 }
 
+// askHeard sends the outstanding request once more when a request of the peer's shows that the path
+// works: it may have been lost before, and the pauses of the plan become long. The plan goes on as
+// it was, and one copy is sent for each of its repetitions, so that a peer which never answers is
+// given up as before.
+func (s *ikeSA) askHeard() {
+	r := s.win.Outstanding()
+	if _, path := s.work.Current().(prober); path || r == nil || r.Repeated == s.live.copies {
+		return
+	}
+	s.live.copies = r.Repeated
+	s.e.count("ike_retransmitted")
+	s.emitRequest(Send{})
+}
+
 // answered takes the outstanding request out of the window, since its response has come.
 func (s *ikeSA) answered() {
 	s.win.Answered()

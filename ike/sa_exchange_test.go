@@ -90,3 +90,45 @@ func TestRequestAfterDelete(t *testing.T) {
 	}
 	a.wantIdle("the request has no answer")
 }
+
+// TestRequestIsHeardAgain: a request is lost with its first repetitions. It is sent once more as
+// soon as a request of the peer's shows that the path works, long before its next repetition, and
+// once only until then.
+func TestRequestIsHeardAgain(t *testing.T) {
+	p := newPair(t, 3, func(p *testPair) {
+		for _, s := range p.sides() {
+			s.peers[0].DPD = 0
+			s.peers[0].Retransmit = window.RetransmitPlan{First: 4 * time.Second, Factor: 2, Tries: 5}
+		}
+	})
+	p.up()
+	link, lost := p.link, 0
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.msg != nil && pk.from == p.left && !pk.msg.hdr.Response {
+			lost++
+			return nil
+		}
+		return link(pk)
+	}
+	hear := func() {
+		p.right.act(func() { p.right.main().enqueue(&informational{}) })
+		p.drive(time.Second)
+	}
+	ref := p.left.rekey("lan")
+	hear()
+	if lost != 1 {
+		t.Fatalf("a request that had not been repeated was sent %d times", lost)
+	}
+	p.drive(14 * time.Second) // sent after 0, 4 and 12 s, and next after 28 s
+	for range 3 {
+		hear()
+	}
+	if lost != 4 {
+		t.Fatalf("the request was sent %d times", lost)
+	}
+	p.drive(12 * time.Second)
+	p.link = link
+	hear()
+	p.wantDone(p.left, ref, "")
+	p.wantSound()
+}

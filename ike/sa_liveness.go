@@ -24,10 +24,14 @@ type livenessCheck struct {
 	// repeated is when a request had to be sent again, and nothing authentic has come since; zero:
 	// none had.
 	repeated time.Time
+	// copies is how often the outstanding request had been repeated when askHeard last sent it.
+	copies int
 }
 
 // noteAsked notes a new request.
-func (l *livenessCheck) noteAsked() { l.asked, l.repeated = l.sa.e.handling.now, time.Time{} }
+func (l *livenessCheck) noteAsked() {
+	l.asked, l.repeated, l.copies = l.sa.e.handling.now, time.Time{}, 0
+}
 
 func (l *livenessCheck) noteSent() { l.Sent(l.sa.e.handling.now) }
 
