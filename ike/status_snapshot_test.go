@@ -58,4 +58,7 @@ func TestStatusOfPart(t *testing.T) {
 	if list, next := c.left.StatusOfPart("nobody", Mark{}, 10); len(list) != 0 || next != (Mark{}) {
 		t.Errorf("nobody: %v, then %v", list, next)
 	}
+	if one, hundred := testing.AllocsPerRun(5, func() { c.left.StatusOfPart("peer-000042", Mark{}, 1000) }), testing.AllocsPerRun(5, func() { c.left.StatusPart(Mark{}, 1000) }); one > hundred/50 {
+		t.Errorf("%.0f allocations for one peer, %.0f for all 100", one, hundred)
+	}
 }

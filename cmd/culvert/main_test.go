@@ -24,13 +24,13 @@ func (f *fakeDaemon) Status(context.Context) (*control.Status, error) {
 func (f *fakeDaemon) StatusOf(ctx context.Context, name string) (*control.Status, error) {
 	st, err := f.Status(ctx)
 	if st.Peers = slices.DeleteFunc(slices.Clone(st.Peers), func(p control.Peer) bool { return p.Name != name }); len(st.Peers) == 0 {
-		return nil, control.NoPeer(name, []string{"right"})
+		return nil, control.NoPeer(name, []string{"right"}, 1)
 	}
 	return st, err
 }
 func (f *fakeDaemon) Act(_ context.Context, a control.Action, t control.Target) (string, error) {
 	if t.Peer != "right" {
-		return "", control.NoPeer(t.Peer, []string{"right"})
+		return "", control.NoPeer(t.Peer, []string{"right"}, 1)
 	}
 	if a == control.Rekey {
 		return "", &control.Error{Code: http.StatusConflict, Text: "the peer refused: NO_PROPOSAL_CHOSEN \x1b[2J"}
@@ -45,7 +45,7 @@ func (f *fakeDaemon) Reload(context.Context) (*control.Changes, error) {
 }
 func (f *fakeDaemon) Explain(_ context.Context, peer string) ([]string, error) {
 	if peer != "right" {
-		return nil, control.NoPeer(peer, []string{"right"})
+		return nil, control.NoPeer(peer, []string{"right"}, 1)
 	}
 	return []string{"ours: a", "theirs: b"}, nil
 }

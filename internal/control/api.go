@@ -225,25 +225,38 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Text }
 
-// NoPeer is the error for a peer that is not configured; known are those that are.
-func NoPeer(name string, known []string) *Error {
-	return &Error{Code: http.StatusNotFound, Text: fmt.Sprintf("there is no peer %q: %s", name, configured(known))}
+// MaxNamed is how many names that exist an error about one that does not exist gives.
+const MaxNamed = 8
+
+// NoPeer is the error for a peer that is not configured, among n that are; known are the first of
+// them, of which it gives up to MaxNamed.
+func NoPeer(name string, known []string, n int) *Error {
+	return &Error{Code: http.StatusNotFound, Text: fmt.Sprintf("there is no peer %q: %s", name, configured(known, n))}
+}
+
+// NoParty is the error for a party that is not connected, of a configured peer with n that are.
+func NoParty(peer, party string, n int) *Error {
+	text := fmt.Sprintf("peer %q has no party %q that is connected", peer, party)
+	if n > 0 {
+		text += fmt.Sprintf(": \"culvert status %s\" shows the %d that are", peer, n)
+	}
+	return &Error{Code: http.StatusNotFound, Text: text}
 }
 
 // NoChild is the error for a child that is not configured.
 func NoChild(peer, child string, known []string) *Error {
-	return &Error{Code: http.StatusNotFound, Text: fmt.Sprintf("peer %q has no child %q: %s", peer, child, configured(known))}
+	return &Error{Code: http.StatusNotFound, Text: fmt.Sprintf("peer %q has no child %q: %s", peer, child, configured(known, len(known)))}
 }
 
-// configured lists the names that exist, up to the number that fits into a line.
-func configured(names []string) string {
-	const most = 8
+// configured lists the first of n names that exist, up to the number that fits into a line.
+func configured(names []string, n int) string {
+	names = names[:min(len(names), MaxNamed)]
 	switch {
-	case len(names) == 0:
+	case n == 0:
 		return "none is configured"
-	case len(names) > most:
-		return fmt.Sprintf("configured are %s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-	case len(names) == 1:
+	case n > len(names):
+		return fmt.Sprintf("configured are %s and %d more", strings.Join(names, ", "), n-len(names))
+	case n == 1:
 		return "the only one is " + names[0]
 	}
 	return "configured are " + strings.Join(names, ", ")
@@ -253,7 +266,8 @@ func configured(names []string) string {
 // when ctx ends, and return an *Error where the HTTP status is not 500.
 type Backend interface {
 	Status(ctx context.Context) (*Status, error)
-	// StatusOf has one peer with its parties, or one party; without such a one it returns NoPeer.
+	// StatusOf has one peer with its parties, or one party; without such a one it returns NoPeer or
+	// NoParty.
 	StatusOf(ctx context.Context, name string) (*Status, error)
 	// Act waits for the outcome.
 	Act(ctx context.Context, a Action, t Target) (string, error)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"net/http"
 	"os"
 	"reflect"
 	"strings"
@@ -96,14 +97,19 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 }
 
-func TestConfigured(t *testing.T) {
-	for want, known := range map[string][]string{
-		`peer "a" has no child "x": none is configured`:                               nil,
-		`peer "a" has no child "x": the only one is b`:                                {"b"},
-		`peer "a" has no child "x": configured are 1, 2, 3, 4, 5, 6, 7, 8 and 2 more`: {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"},
+func TestNamesOfWhatIsNotThere(t *testing.T) {
+	ten := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}
+	for want, got := range map[string]*Error{
+		`peer "a" has no child "x": none is configured`:                                        NoChild("a", "x", nil),
+		`peer "a" has no child "x": the only one is b`:                                         NoChild("a", "x", []string{"b"}),
+		`peer "a" has no child "x": configured are 1, 2, 3, 4, 5, 6, 7, 8 and 2 more`:          NoChild("a", "x", ten),
+		`there is no peer "x": configured are 1, 2, 3, 4, 5, 6, 7, 8 and 99992 more`:           NoPeer("x", ten[:MaxNamed], 100000),
+		`there is no peer "x": configured are 1, 2, 3, 4, 5, 6, 7, 8`:                          NoPeer("x", ten[:MaxNamed], MaxNamed),
+		`peer "a" has no party "x" that is connected`:                                          NoParty("a", "x", 0),
+		`peer "a" has no party "x" that is connected: "culvert status a" shows the 3 that are`: NoParty("a", "x", 3),
 	} {
-		if got := NoChild("a", "x", known).Text; got != want {
-			t.Errorf("got  %s\nwant %s", got, want)
+		if got.Text != want || got.Code != http.StatusNotFound {
+			t.Errorf("got  %d %s\nwant %s", got.Code, got.Text, want)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func TestClientAndServer(t *testing.T) {
 	f := &fake{status: Status{Version: 1, Peers: []Peer{{Name: "left"}, {Name: "right"}}}}
 	f.act = func(_ context.Context, a Action, t Target) (string, error) {
 		if t.Peer != "right" {
-			return "", NoPeer(t.Peer, nil)
+			return "", NoPeer(t.Peer, nil, 0)
 		}
 		return fmt.Sprintf("%s %s/%s", a, t.Peer, t.Child), nil
 	}

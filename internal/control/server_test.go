@@ -33,7 +33,7 @@ func (f *fake) StatusOf(_ context.Context, name string) (*Status, error) {
 	if i := slices.IndexFunc(f.status.Peers, func(p Peer) bool { return p.Name == name }); i >= 0 {
 		return &Status{Peers: f.status.Peers[i : i+1]}, nil
 	}
-	return nil, NoPeer(name, []string{"left", "right"})
+	return nil, NoPeer(name, []string{"left", "right"}, 2)
 }
 func (f *fake) Act(ctx context.Context, a Action, t Target) (string, error) {
 	return f.act(ctx, a, t)
@@ -43,7 +43,7 @@ func (f *fake) Reload(context.Context) (*Changes, error) {
 }
 func (f *fake) Explain(_ context.Context, peer string) ([]string, error) {
 	if peer != "right" {
-		return nil, NoPeer(peer, nil)
+		return nil, NoPeer(peer, nil, 0)
 	}
 	return []string{"ours: a", "theirs: b"}, nil
 }

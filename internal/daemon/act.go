@@ -26,7 +26,7 @@ func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (s
 	c := d.config()
 	p := addressed(c, t.Peer)
 	if p == nil {
-		return "", control.NoPeer(t.Peer, peerNames(c))
+		return "", noPeer(c, t.Peer)
 	}
 	if err := actable(p, a, t.Child); err != nil {
 		return "", err
@@ -83,6 +83,16 @@ func addressed(c *config.Config, address string) *config.Peer {
 		return p
 	}
 	return nil
+}
+
+// noPeer is the error for a name that no configured peer has. It names a few that exist: its cost
+// does not grow with their number.
+func noPeer(c *config.Config, name string) error {
+	var known []string
+	for i := range c.Peers[:min(len(c.Peers), control.MaxNamed)] {
+		known = append(known, c.Peers[i].Name)
+	}
+	return control.NoPeer(name, known, len(c.Peers))
 }
 
 // actable returns an error if the action does not apply to the peer or child.

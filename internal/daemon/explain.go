@@ -7,7 +7,6 @@ import (
 	"culvert/ike"
 	"culvert/ike/driver"
 	"culvert/internal/config"
-	"culvert/internal/control"
 )
 
 // Explain returns lines on a peer: its state, its last failure at length, its last events, and the
@@ -16,7 +15,7 @@ func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
 	c := d.config()
 	p := addressed(c, name)
 	if p == nil {
-		return nil, control.NoPeer(name, peerNames(c))
+		return nil, noPeer(c, name)
 	}
 	s, ok, err := d.ike.StatusOf(ctx, name)
 	switch {

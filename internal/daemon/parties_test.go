@@ -49,7 +49,7 @@ func TestStatusOfParties(t *testing.T) {
 	f.status = []ike.PeerStatus{{Name: "a"}, partyStatus("alice@example.com", 71), partyStatus("bob@example.com", 72)}
 	f.stats[71] = dataplane.ChildStats{BytesIn: 5, MTU: 1400, Drops: map[string]uint64{"icv": 2}}
 	f.stats[72] = dataplane.ChildStats{BytesIn: 7, MTU: 1300, Drops: map[string]uint64{"icv": 1}}
-	for i := range f.status[1:] {
+	for i := range f.status[1:] { // as the engine has it
 		f.status[1+i].Parties = ike.PartyCount{Connected: 2, Max: 100, Refused: 7}
 	}
 	st, err := d.Status(context.Background())
@@ -82,9 +82,14 @@ func TestStatusOfParties(t *testing.T) {
 			t.Errorf("status of %s: %v, want %s", name, got, want)
 		}
 	}
-	const none = `there is no peer "office#carol": configured are a, office#alice@example.com, office#bob@example.com`
-	if _, err := d.StatusOf(context.Background(), "office#carol"); err == nil || err.Error() != none {
-		t.Errorf("%v, want %s", err, none)
+	for name, want := range map[string]string{
+		"office#carol": `peer "office" has no party "carol" that is connected: "culvert status office" shows the 2 that are`,
+		"a#alice":      `there is no peer "a#alice": configured are a, office`,
+		"nobody":       `there is no peer "nobody": configured are a, office`,
+	} {
+		if _, err := d.StatusOf(context.Background(), name); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 	w := httptest.NewRecorder()
 	metricsServer(d.sample, d.log).Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

@@ -78,14 +78,6 @@ func manualNamed(p *config.Peer, name string) *config.Manual {
 	return nil
 }
 
-func peerNames(c *config.Config) []string {
-	var names []string
-	for i := range c.Peers {
-		names = append(names, c.Peers[i].Name)
-	}
-	return names
-}
-
 // checkEncap refuses peers that the open sockets cannot reach.
 func (d *Daemon) checkEncap(c *config.Config) error {
 	for i := range c.Peers {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"culvert/ike"
@@ -39,36 +40,33 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 }
 
 // StatusOf is Status with one peer and its parties, or one party, by the name that commands use for
-// it. Its cost does not grow with the number of peers.
+// it. Its cost does not grow with the number of peers, also if nobody has the name.
 func (d *Daemon) StatusOf(ctx context.Context, name string) (*control.Status, error) {
+	c := d.config()
+	p := addressed(c, name)
+	if p == nil {
+		return nil, noPeer(c, name)
+	}
 	peers, counters, err := d.ike.StatusOfAll(ctx, name)
 	if err != nil {
 		return nil, stopping(err)
 	}
-	of := name
-	if len(peers) > 0 {
-		of = peers[0].Name
-	}
-	p := d.config().Peer(of)
-	if p == nil {
-		return nil, d.noPeer(ctx, name)
+	if len(peers) == 0 && p.Name != name {
+		return nil, d.noParty(ctx, p, name)
 	}
 	st := d.status([]config.Peer{*p}, peers, counters)
 	st.Strangers = slices.DeleteFunc(st.Strangers, func(s control.Stranger) bool { return s.Claims != "" && s.Claims != p.Name })
 	return st, nil
 }
 
-// noPeer returns the error for a name that is nobody's, with the names that exist.
-func (d *Daemon) noPeer(ctx context.Context, name string) error {
-	st, err := d.Status(ctx)
+// noParty returns the error for the name of a party that is not connected.
+func (d *Daemon) noParty(ctx context.Context, p *config.Peer, name string) error {
+	of, _, err := d.ike.StatusOf(ctx, p.Name)
 	if err != nil {
-		return err
+		return stopping(err)
 	}
-	var known []string
-	for i := range st.Peers {
-		known = append(known, st.Peers[i].Address())
-	}
-	return control.NoPeer(name, known)
+	_, party, _ := strings.Cut(name, "#")
+	return control.NoParty(p.Name, party, of.Parties.Connected)
 }
 
 // status returns the status of configured peers, of which the engine says what peers are.
