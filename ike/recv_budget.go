@@ -21,13 +21,13 @@ func (s *ikeSA) chargeFragments(r *window.Reassembly) bool {
 }
 
 // request takes an authentic request as far as the accounts of the party and of its entry allow.
-// What they do not allow is refused with TEMPORARY_FAILURE, after which the peer tries again later
-// (RFC 7296, Section 2.25). If they do not even allow an answer, the request is not accepted, as if
-// it had been lost: the peer repeats it.
+// A CREATE_CHILD_SA that they do not allow is refused with TEMPORARY_FAILURE, after which the peer
+// tries again later (RFC 7296, Section 2.25). Another request, or one that they do not even allow
+// an answer to, is not accepted, as if it had been lost: the peer repeats it.
 func (s *ikeSA) request(d Datagram, h wire.Header, digest [sha256.Size]byte, ps []wire.Payload, err error) {
 	cost := s.costOf(h.Exchange, ps)
 	within := s.charge(cost)
-	if !within && (cost == budget.Cheap || !s.charge(budget.Cheap)) {
+	if !within && (h.Exchange != wire.CreateChildSA || !s.charge(budget.Cheap)) {
 		s.e.count("ike_over_budget_later")
 		return
 	}
@@ -49,7 +49,7 @@ func (s *ikeSA) charge(c budget.Cost) bool {
 // costOf returns what a request costs.
 func (s *ikeSA) costOf(ex wire.ExchangeType, ps []wire.Payload) budget.Cost {
 	if ex != wire.CreateChildSA {
-		return budget.Cheap
+		return budget.Cost{Control: weight(ps)}
 	}
 	ke, ok := wire.Find[*wire.KE](ps)
 	switch {
@@ -59,6 +59,18 @@ func (s *ikeSA) costOf(ex wire.ExchangeType, ps []wire.Payload) budget.Cost {
 		return budget.Dear
 	}
 	return budget.Exchange
+}
+
+// weight returns how often the time of a short request one with these payloads takes.
+func weight(ps []wire.Payload) int {
+	const asLong, payload = 256, 16 // SPIs that take as long as a short request, and as a payload
+	spis := 0
+	for _, p := range ps {
+		if d, ok := p.(*wire.Delete); ok {
+			spis += len(d.SPIs)
+		}
+	}
+	return budget.Cheap.Control * (1 + (payload*len(ps)+spis)/asLong)
 }
 
 // checkPublic refuses a public value of the peer that no correct implementation sends, before

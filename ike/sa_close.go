@@ -1,7 +1,7 @@
 package ike
 
 import (
-	"encoding/binary"
+	"maps"
 
 	"culvert/ike/child"
 	"culvert/ike/wire"
@@ -73,19 +73,22 @@ func (s *ikeSA) deletedByPeer() {
 }
 
 // childrenDeleted ends the Child SAs that the peer names by its inbound SPIs, and returns our
-// inbound SPIs of the same pairs.
+// inbound SPIs of the same pairs. A message has room for many thousands of SPIs.
 func (s *ikeSA) childrenDeleted(spis [][]byte) [][]byte {
-	var ours [][]byte
 	s.succ.adoptIfUndecided()
+	named := map[uint32]*child.Pair{}
+	if s.state == saRekeyed && s.succ.successor != nil {
+		named = s.succ.successor.children.ByName()
+	}
+	maps.Copy(named, s.children.ByName())
+	var ours [][]byte
 	for _, spi := range spis {
-		p := s.children.Named(spi)
-		if p == nil && s.state == saRekeyed && s.succ.successor != nil {
-			p = s.succ.successor.children.Named(spi)
-		}
-		if answerTo(askDeleteChild, s.doing(), doingWith(p)) == answerWithoutDelete {
+		p := named[child.SPIOf(spi)]
+		if p == nil || answerTo(askDeleteChild, s.doing(), doingWith(p)) == answerWithoutDelete {
 			continue
 		}
-		ours = append(ours, binary.BigEndian.AppendUint32(nil, p.SA.SPIIn))
+		delete(named, p.SA.SPIOut)
+		ours = append(ours, spiOctets(p.SA.SPIIn))
 		p.Lost(child.EndPeer, "the peer deleted it")
 	}
 	return ours

@@ -114,6 +114,7 @@ func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) 
 		s.peerLacks(n.Data)
 	}
 	answer := s.net.whereItIs(ps)
+	var named [][]byte // inbound SPIs of the peer's
 	for _, p := range ps {
 		d, ok := p.(*wire.Delete)
 		switch {
@@ -121,9 +122,12 @@ func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) 
 			s.deletedByPeer()
 			return nil, errPending
 		case ok && d.Protocol == wire.ProtoESP:
-			if spis := s.childrenDeleted(d.SPIs); len(spis) > 0 {
-				answer = append(answer, &wire.Delete{Protocol: wire.ProtoESP, SPISize: 4, SPIs: spis})
-			}
+			named = append(named, d.SPIs...)
+		}
+	}
+	if len(named) > 0 {
+		if ours := s.childrenDeleted(named); len(ours) > 0 {
+			answer = append(answer, &wire.Delete{Protocol: wire.ProtoESP, SPISize: 4, SPIs: ours})
 		}
 	}
 	return answer, nil

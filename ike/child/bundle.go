@@ -21,15 +21,30 @@ func (b *Bundle) remove(p *Pair) {
 // Named returns the pair with the given outbound SPI, or nil. Peers name a Child SA by the SPI "the
 // exchange initiator would expect in inbound ESP or AH packets" (RFC 7296, Section 1.3.3).
 func (b *Bundle) Named(spi []byte) *Pair {
-	if len(spi) != 4 {
-		return nil
-	}
 	for _, p := range b.list {
-		if p.SA.SPIOut == binary.BigEndian.Uint32(spi) {
+		if p.SA.SPIOut == SPIOf(spi) {
 			return p
 		}
 	}
 	return nil
+}
+
+// ByName returns the pairs by their outbound SPIs, for a message that names many.
+func (b *Bundle) ByName() map[uint32]*Pair {
+	named := make(map[uint32]*Pair, len(b.list))
+	for _, p := range b.list {
+		named[p.SA.SPIOut] = p
+	}
+	return named
+}
+
+// SPIOf returns the ESP SPI of a payload, or 0, which is none (RFC 4303, Section 2.1), for one that
+// has not four octets.
+func SPIOf(spi []byte) uint32 {
+	if len(spi) != 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(spi)
 }
 
 // Of returns the live pair of a policy, preferably of the main chain, or nil.

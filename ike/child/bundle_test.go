@@ -40,13 +40,16 @@ func TestNamed(t *testing.T) {
 	for spi, want := range map[string]*Pair{
 		"\x05\x06\x07\x08": p, "\x01\x02\x03\x04": nil, "\x05\x06\x07": nil, "": nil, "\x05\x06\x07\x08\x09": nil, "\x05\x06\x07\x09": nil,
 	} {
-		if got := s.sa.bundle.Named([]byte(spi)); got != want {
+		if got := s.sa.bundle.Named([]byte(spi)); got != want || s.sa.bundle.ByName()[SPIOf([]byte(spi))] != want {
 			t.Errorf("%x: %v", spi, got)
 		}
 	}
 	p.Lost(EndPeer, "")
 	if got := s.sa.bundle.Named([]byte{5, 6, 7, 8}); got != nil {
 		t.Errorf("what has ended: %v", got)
+	}
+	if named := s.sa.bundle.ByName(); named[0x05060708] != nil {
+		t.Errorf("what has ended: %v", named)
 	}
 }
 
