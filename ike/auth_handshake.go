@@ -79,8 +79,9 @@ func (a *authAttempt) notAuthentic(claims *profile, err error, explain []string)
 // eventAuthFailed is the event of a wrong proof of identity.
 const eventAuthFailed = "auth-failed"
 
-// maxCandidates bounds the configured peers that one initiator is verified against.
-const maxCandidates = 8
+// MaxCandidates bounds the configured peers that one initiator is verified against, and so those
+// that are told apart by their secrets alone.
+const MaxCandidates = 8
 
 // An authAttempt is an initiator's request of IKE_AUTH during its verification.
 type authAttempt struct {

@@ -4,15 +4,16 @@ import (
 	"slices"
 
 	"culvert/ike/child"
+	"culvert/ike/identity"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
 )
 
 // candidates returns the configured peers that the initiator may be, the likeliest first. In the
 // order of weight: the initiator asks for the peer's local identity; the remote identity is exact,
-// not a pattern; the peer is configured at this address, or else at none. Ties keep the order of
-// the configuration. A candidate must allow the proposal that was chosen in IKE_SA_INIT, before the
-// identity was known.
+// or else a pattern other than that of all identities; the peer is configured at this address, or
+// else at none. Ties keep the order of the configuration. A candidate must allow the proposal that
+// was chosen in IKE_SA_INIT, before the identity was known.
 func (a *authAttempt) candidates() []*profile {
 	var list []*profile
 	for _, p := range a.sa.e.peers.called(a.id, a.sa.net.Local().Addr()) {
@@ -21,16 +22,19 @@ func (a *authAttempt) candidates() []*profile {
 		}
 	}
 	slices.SortStableFunc(list, func(p, q *profile) int { return a.likelihood(q) - a.likelihood(p) })
-	return list[:min(len(list), maxCandidates)]
+	return list[:min(len(list), MaxCandidates)]
 }
 
 // likelihood returns the rank of a peer among the candidates; the highest is the likeliest.
 func (a *authAttempt) likelihood(p *profile) int {
 	rank := 0
 	if idr, ok := wire.FindID(a.ps, true); ok && idr.IDType == p.cfg.LocalID.Type && string(idr.Data) == p.cfg.LocalID.Data {
-		rank += 8
+		rank += 16
 	}
-	if !p.cfg.RemoteID.IsPattern() {
+	switch {
+	case !p.cfg.RemoteID.IsPattern():
+		rank += 8
+	case p.cfg.RemoteID != identity.Any:
 		rank += 4
 	}
 	switch {

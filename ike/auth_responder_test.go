@@ -33,10 +33,10 @@ func TestResponderChoosesPeer(t *testing.T) {
 func TestCandidatesAreBounded(t *testing.T) {
 	p := newPair(t, 1, func(p *testPair) {
 		var list []Peer
-		for i := range maxCandidates + 1 {
+		for i := range MaxCandidates + 1 {
 			peer := p.right.peers[0]
 			peer.Name, peer.Credential = "candidate"+string(rune('a'+i)), PSK("another key")
-			if i == maxCandidates {
+			if i == MaxCandidates {
 				peer.Credential = PSK(testPSK())
 			}
 			list = append(list, peer)

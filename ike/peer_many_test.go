@@ -17,6 +17,16 @@ import (
 // userName is the identity of the n-th of many users.
 func userName(n int) string { return fmt.Sprintf("user%04d@example.com", n) }
 
+// idOf returns the identity of a text.
+func idOf(t testing.TB, text string) identity.ID {
+	t.Helper()
+	id, err := identity.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 // userNet is the network of the n-th user.
 func userNet(n int) []selector.Selector {
 	return []selector.Selector{selector.FromAddr(netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)}))}
@@ -64,6 +74,40 @@ func (p *testPair) partyPolicy(n int) (ipsec.Policy, bool) {
 	id := p.right.plane.policyNamed(ipsec.PolicyName{Peer: "office", Party: userName(n), Child: "lan"})
 	e, ok := p.right.plane.spd[id]
 	return e, ok
+}
+
+// TestAnyIdentity: an entry for all identities makes a party of each, of whatever type. One whose
+// pattern says more is tried before it.
+func TestAnyIdentity(t *testing.T) {
+	ids := []string{"user0000@example.com", "user@other.example", "left.example.com", "192.0.2.77", "2001:db8::77", "keyid:00ff", "CN=left, O=Example"}
+	p := newPair(t, 1, func(p *testPair) {
+		p.left.peers = nil
+		for n, text := range ids {
+			peer := user(p, n)
+			peer.LocalID = idOf(t, text)
+			p.left.peers = append(p.left.peers, peer)
+		}
+		office := &p.right.peers[0]
+		office.Name, office.Remote, office.Parties, office.DPD = "any", nil, true, 0
+		office.RemoteID = identity.Any
+		office.Children[0].Remote = testNetworks("10.1.0.0/16")
+		some := *office
+		some.Name, some.RemoteID = "office", idOf(t, "*@example.com")
+		p.right.peers = append(p.right.peers, some)
+	})
+	for n, text := range ids {
+		if err := p.call(n); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		name := ipsec.PolicyName{Peer: "any", Party: partyName(idOf(t, text)), Child: "lan"}
+		if n == 0 {
+			name.Peer = "office"
+		}
+		if id := p.right.plane.policyNamed(name); id == 0 || len(p.right.plane.ofPolicy(id)) != 1 {
+			t.Errorf("%s has no Child SA as %v", text, name)
+		}
+	}
+	p.wantSound()
 }
 
 // One profile has a thousand parties. Each has its own IKE SA, Child SA and policy, and what

@@ -37,7 +37,7 @@ func TestCheck(t *testing.T) {
 	}
 	status, stdout, stderr = culvert("check", "--config", path)
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
-	if status != 1 || stdout != "" || len(lines) != 3 || lines[1] != path+`:3: peer "right": unknown key "remotee": did you mean "remote"?` {
+	if status != 1 || stdout != "" || len(lines) != 2 || lines[0] != path+`:3: peer "right": unknown key "remotee": did you mean "remote"?` {
 		t.Errorf("got %d, %q, %q", status, stdout, stderr)
 	}
 }

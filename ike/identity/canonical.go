@@ -8,17 +8,20 @@ import (
 
 // IsPattern reports whether the identity is a pattern, which may match more than one identity.
 func (id ID) IsPattern() bool {
-	return (id.Type == wire.IDFQDN || id.Type == wire.IDRFC822) && strings.Contains(id.Data, "*")
+	return id == Any || (id.Type == wire.IDFQDN || id.Type == wire.IDRFC822) && strings.Contains(id.Data, "*")
 }
 
 // Matches reports whether id, taken literally, equals pattern or is matched by it. Names and mail
 // domains are compared without regard to the case of ASCII letters, distinguished names by RFC
 // 5280, Section 7.1, and everything else octet by octet. "*.example.com" matches every name below
-// example.com, at any depth, but not example.com itself. An id that contains a '*', which a hostile
-// peer may send, matches nothing.
+// example.com, at any depth, but not example.com itself. Any matches all. A name or mail address
+// that contains a '*', which a hostile peer may send, matches nothing.
 func (id ID) Matches(pattern ID) bool {
-	if id.Type != pattern.Type || id.Data == "" || pattern.Data == "" || id.IsPattern() {
+	if id.Data == "" || id.IsPattern() || pattern != Any && id.Type != pattern.Type || pattern.Data == "" {
 		return false
+	}
+	if pattern == Any {
+		return true
 	}
 	switch id.Type {
 	case wire.IDFQDN:

@@ -33,6 +33,15 @@ func TestIdentityMatches(t *testing.T) {
 		{"CN=left, O=Example", "O=Example, CN=left", false},
 		{"CN=left", "CN=left, O=Example", false},
 		{"CN=left", "O=left", false},
+		{"left.example.com", "*", true},
+		{"user@example.com", "*", true},
+		{"192.0.2.1", "*", true},
+		{"2001:db8::1", "*", true},
+		{"keyid:00ff", "*", true},
+		{"CN=left, O=Example", "*", true},
+		{"*", "*", false},
+		{"*.example.com", "*", false},
+		{"left.example.com", "CN=left", false},
 	} {
 		if got := mustIdentity(t, c.id).Matches(mustIdentity(t, c.pattern)); got != c.want {
 			t.Errorf("%q matches %q: got %v, want %v", c.id, c.pattern, got, c.want)
@@ -45,7 +54,7 @@ func TestIdentityFoldsOnlyASCII(t *testing.T) {
 	if kelvin.Matches(mustIdentity(t, "k.example.com")) {
 		t.Error("the Kelvin sign passed for a k")
 	}
-	if (ID{}).Matches(ID{}) {
+	if (ID{}).Matches(ID{}) || (ID{}).Matches(Any) {
 		t.Error("nothing matched nothing")
 	}
 }

@@ -103,6 +103,9 @@ func parseRDN(s string) (pkix.RelativeDistinguishedNameSET, error) {
 	if !found || value == "" {
 		return nil, fmt.Errorf("%s is not an attribute and a value; use for example CN=left, O=Example", Quote(strings.TrimSpace(s)))
 	}
+	if value == "*" {
+		return nil, noPattern("a distinguished name")
+	}
 	attr, ok := attributeNamed(name)
 	if !ok {
 		return nil, fmt.Errorf("unknown attribute %s: use CN, O, OU, C, L, ST, DC, UID or E", Quote(name))

@@ -17,6 +17,9 @@ type ID struct {
 	Data string // the octets of the ID payload; in a pattern of type FQDN or RFC822 with '*'
 }
 
+// Any is the pattern that all identities match, whatever their type. No ID payload has type 0.
+var Any = ID{Data: "*"}
+
 // Bounds of identities, in octets, and of their printed form.
 const (
 	maxFQDN        = 255  // RFC 1035, Section 2.3.4
@@ -34,11 +37,15 @@ const (
 // Parse reads the text form of an identity. The form gives the type: an IPv4 or IPv6 address, a
 // name ("left.example.com"), a mail address ("user@example.com"), a distinguished name ("CN=left,
 // O=Example"), or a key ID: "keyid:" and hexadecimal octets, or "keyid-text:" and text.
-// "*.example.com" and "*@example.com" are patterns. Errors name the remedy.
+// "*.example.com" and "*@example.com" are patterns, and so is "*", which is Any. Errors name the
+// remedy.
 func Parse(s string) (ID, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return ID{}, fmt.Errorf("identity is empty; use an address, a name such as %q, or a mail address", "left.example.com")
+	}
+	if s == Any.Data {
+		return Any, nil
 	}
 	if rest, ok := strings.CutPrefix(s, keyIDPrefix); ok {
 		return parseKeyID(rest)
@@ -71,10 +78,17 @@ func keyID(octets string) (ID, error) {
 	switch n := len(octets); {
 	case n == 0:
 		return ID{}, fmt.Errorf("identity %s is empty; use for example %sbranch-1", keyIDTextPrefix, keyIDTextPrefix)
+	case octets == "*":
+		return ID{}, noPattern("a key ID")
 	case n > maxIdentity:
 		return ID{}, fmt.Errorf("identity keyid of %d octets is too long; the limit is %d octets", n, maxIdentity)
 	}
 	return ID{wire.IDKeyID, octets}, nil
+}
+
+// noPattern is the error for a '*' that stands for anything in an identity of which it is a part.
+func noPattern(what string) error {
+	return fmt.Errorf("%s is compared as a whole, and a * in it stands for itself; give it in full, or * alone for any identity", what)
 }
 
 func parseAddress(addr netip.Addr) (ID, error) {
@@ -166,8 +180,11 @@ func (id ID) String() string {
 	case wire.IDKeyID:
 		return Printable(keyIDPrefix + hex.EncodeToString([]byte(id.Data)))
 	}
-	if id == (ID{}) {
+	switch id {
+	case ID{}:
 		return "none"
+	case Any:
+		return Any.Data
 	}
 	return Printable(fmt.Sprintf("type %d:%x", id.Type, id.Data))
 }

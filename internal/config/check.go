@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -24,15 +25,21 @@ func (s section) place(name string) string {
 	return fmt.Sprintf("%s:%d", s.file.name, s.line(name))
 }
 
-// A caller holds the properties by which IKE tells one peer from another.
+// A caller holds the properties by which IKE tells one peer from another before it is verified.
 type caller struct {
 	remote, local     string
 	localID, remoteID identity.ID
 }
 
+// A proof is a caller and one of the secrets by which it is verified, as a digest.
+type proof struct {
+	caller
+	secret [sha256.Size]byte
+}
+
 // checkPeers refuses two peers with one name, and two that IKE cannot tell apart.
 func (l *loader) checkPeers() {
-	byName, byCaller := map[string]rawPeer{}, map[caller]rawPeer{}
+	byName, byProof, alike := map[string]rawPeer{}, map[proof]rawPeer{}, map[caller]int{}
 	for i, raw := range l.peers {
 		p := &l.config.Peers[i]
 		if first, ok := byName[p.Name]; ok && p.Name != "" {
@@ -46,12 +53,24 @@ func (l *loader) checkPeers() {
 		if len(p.Children) == 0 || p.RemoteID == (identity.ID{}) {
 			continue
 		}
-		c := caller{remoteDefault(p), localDefault(p), p.LocalID, p.RemoteID}
-		if first, ok := byCaller[c]; ok {
-			raw.fail("remote_id", "remote, local_id and remote_id are those of the peer at %s as well, so IKE cannot tell the two apart; make them one peer with several children", first.place(""))
-			continue
+		l.checkCaller(p, raw, byProof, alike)
+	}
+}
+
+// checkCaller refuses a peer that one of those before is like in all that tells peers apart, or too
+// many are like but for their secrets: each of those would be tried.
+func (l *loader) checkCaller(p *Peer, raw rawPeer, byProof map[proof]rawPeer, alike map[caller]int) {
+	c := caller{remoteOf(p), localDefault(p), p.LocalID, p.RemoteID}
+	if alike[c]++; alike[c] == ike.MaxCandidates+1 {
+		raw.fail("remote_id", "remote, local_id and remote_id are those of %d other peers as well, and a caller is tried as %d peers at most; give each a remote_id of its own", ike.MaxCandidates, ike.MaxCandidates)
+	}
+	for _, secret := range slices.Concat([][]byte{p.PSK}, p.OtherPSKs) {
+		key := proof{c, sha256.Sum256(secret)}
+		if first, ok := byProof[key]; ok {
+			raw.fail("remote_id", "remote, local_id, remote_id and psk are those of the peer at %s as well, so IKE cannot tell the two apart; make them one peer with several children, or give them different secrets", first.place(""))
+			return
 		}
-		byCaller[c] = raw
+		byProof[key] = raw
 	}
 }
 

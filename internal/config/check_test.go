@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"culvert/ike"
 )
 
 // twoChildren are two peers with a child each.
@@ -123,7 +125,7 @@ func TestManyPeersAreCheckedFast(t *testing.T) {
 func TestDuplicates(t *testing.T) {
 	for name, tt := range map[string]struct{ doc, want string }{
 		"name":     {good + peerFile("right", "3"), `a.toml:11: peer "right": name = "right" is already used by the peer at `},
-		"identity": {good + strings.Replace(peerFile("right", "2"), `"right"`, `"b"`, 1), `a.toml:14: peer "b": remote, local_id and remote_id are those of the peer at `},
+		"identity": {good + strings.Replace(peerFile("right", "2"), `"right"`, `"b"`, 1), `a.toml:14: peer "b": remote, local_id, remote_id and psk are those of the peer at `},
 		"manual SPI": {`[[peer]]
 name = "a"
 remote = "192.0.2.2"
@@ -142,6 +144,32 @@ manual = { spi_in = "4097", key_in = "0x0000000000000000000000000000000000000000
 			t.Errorf("%s: got %q, want %q", name, got, tt.want)
 		}
 	}
+}
+
+// TestPeersToldApartBySecret: two peers may have the same identities and different secrets, and no
+// more than are tried.
+func TestPeersToldApartBySecret(t *testing.T) {
+	peers := func(secrets ...string) string {
+		var b strings.Builder
+		for i, s := range secrets {
+			doc := strings.ReplaceAll(peerFile(fmt.Sprint("p", i), "9"), fmt.Sprintf("p%d.example.com", i), "right.example.com")
+			b.WriteString(strings.NewReplacer("10.2.", fmt.Sprintf("10.%d.", 100+i), "10.9.", fmt.Sprintf("10.%d.", 100+i), `"correct horse battery staple"`, s).Replace(doc))
+		}
+		return b.String()
+	}
+	secret := func(n int) string { return fmt.Sprintf("%q", fmt.Sprintf("a secret of its own %02d", n)) }
+	var many []string
+	for n := range ike.MaxCandidates + 1 {
+		many = append(many, secret(n))
+	}
+	testBad(t, map[string]bad{
+		"different":         {peers(secret(1), secret(2)), nil},
+		"the same":          {peers(secret(1), secret(2), secret(1)), []string{`peer "p2": remote, local_id, remote_id and psk are those of the peer at `}},
+		"one of several":    {peers("["+secret(1)+", "+secret(2)+"]", "["+secret(3)+", "+secret(2)+"]"), []string{`peer "p1": remote, local_id, remote_id and psk are`}},
+		"as many as tried":  {peers(many[1:]...), nil},
+		"more than tried":   {peers(many...), []string{`peer "p8": remote, local_id and remote_id are those of 8 other peers as well, and a caller is tried as 8 peers at most; give each a remote_id of its own`}},
+		"any, and a secret": {strings.NewReplacer("remote = \"192.0.2.9\"\n", "", "right.example.com", "*").Replace(peers(secret(1), secret(2))), nil},
+	})
 }
 
 func TestBadCheck(t *testing.T) {

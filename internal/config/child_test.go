@@ -1,12 +1,13 @@
 package config
 
 import (
-	"culvert/esp"
-	"culvert/ike/wire"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"culvert/esp"
+	"culvert/ike/wire"
 )
 
 func TestBadChild(t *testing.T) {

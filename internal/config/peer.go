@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -219,8 +220,8 @@ func (s section) proposals(name string, parse func(string) (wire.Proposal, error
 	return out
 }
 
-// identities reads the identities and refuses a peer without what IKE needs: two identities and a
-// PSK. A peer with manual children alone needs none of them.
+// identities reads the identities and refuses a peer without what IKE needs: an identity of this
+// side and a PSK. A peer with manual children alone needs neither.
 func (s section) identities(p *Peer) {
 	p.LocalID = s.identity("local_id", localDefault(p))
 	p.RemoteID = s.identity("remote_id", remoteDefault(p))
@@ -232,9 +233,6 @@ func (s section) identities(p *Peer) {
 	}
 	if p.LocalID == (identity.ID{}) && !s.has("local_id") {
 		s.fail("", "local_id is missing; give the identity of this side, for example local_id = \"left.example.com\"")
-	}
-	if p.RemoteID == (identity.ID{}) && !s.has("remote_id") {
-		s.fail("", "remote_id is missing; give the identity of the peer, for example remote_id = \"right.example.com\"")
 	}
 	if !s.has("psk") && !s.has("psk_file") {
 		s.fail("", "psk is missing; set psk = \"...\", or set psk_file to the name of a file that contains it")
@@ -249,8 +247,17 @@ func localDefault(p *Peer) string {
 	return ""
 }
 
-// remoteDefault returns the default of remote_id: the peer's address or name.
+// remoteDefault returns the default of remote_id: the peer's address or name, or else that of all
+// identities, if IKE is used at all.
 func remoteDefault(p *Peer) string {
+	if len(p.Children) == 0 {
+		return remoteOf(p)
+	}
+	return cmp.Or(remoteOf(p), identity.Any.String())
+}
+
+// remoteOf returns the peer's address or name, or "" if it may call from anywhere.
+func remoteOf(p *Peer) string {
 	if len(p.Remote) > 0 {
 		return p.Remote[0].String()
 	}

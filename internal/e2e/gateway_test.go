@@ -121,12 +121,12 @@ type guardStatus struct {
 }
 
 type peerStatus struct {
-	Name, State, Remote, Local, Reason, NAT, Proposal string
-	Unreachable                                       string
-	SPIi                                              string               `json:"ike_spi_i"`
-	SPIr                                              string               `json:"ike_spi_r"`
-	TakenDown                                         *struct{ By string } `json:"taken_down"`
-	Children                                          []childStatus
+	Name, Party, State, Remote, Local, Reason, NAT, Proposal string
+	Unreachable                                              string
+	SPIi                                                     string               `json:"ike_spi_i"`
+	SPIr                                                     string               `json:"ike_spi_r"`
+	TakenDown                                                *struct{ By string } `json:"taken_down"`
+	Children                                                 []childStatus
 }
 
 type childStatus struct {
