@@ -51,6 +51,9 @@ func (l *livenessCheck) hint(within time.Duration) {
 		}
 		return
 	}
+	if parent := s.succ.parent; parent != nil && parent.succ.theirs == s {
+		parent.live.hint(within) // it has the Child SAs, and a peer that was restarted has neither
+	}
 	doubted := l.Doubted()
 	if !l.Hinted(s.e.handling.now) {
 		return

@@ -1,6 +1,10 @@
 package ike
 
-import "culvert/ike/liveness"
+import (
+	"time"
+
+	"culvert/ike/liveness"
+)
 
 // lostWhileAuthenticating treats an unprotected INVALID_IKE_SPI in response to our IKE_AUTH as a
 // hint that the responder was restarted since IKE_SA_INIT. If no other response comes within
@@ -32,7 +36,7 @@ func (s *ikeSA) beginAgain() {
 	p, why := s.party, s.setup.refusal.Reason
 	s.abandonWork(why)
 	s.remove()
-	p.try.prompt = true
+	p.try.prompt, p.replacing.at = true, time.Time{} // it may take the place of another IKE SA
 	p.notice(Warn, "connect-failed", "", why+"; another attempt begins at once")
 	p.e.touch(p)
 }

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -356,6 +357,58 @@ func TestSilentBesideALostIKESA(t *testing.T) {
 		p.left.handle(hint)
 		p.wantReplaced(within)
 	}
+}
+
+// TestHintAboutAnUndecidedSuccessor: both sides rekey the IKE SA, and one has only the other's
+// successor when that is restarted. A hint about the successor, which has no Child SAs yet, is one
+// about the IKE SA that has them.
+func TestHintAboutAnUndecidedSuccessor(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
+	p.up()
+	link, main := p.link, p.left.main()
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.msg != nil && pk.from == p.left && !pk.msg.hdr.Response {
+			return nil
+		}
+		return link(pk)
+	}
+	p.left.rekey("")
+	p.right.rekey("")
+	for main.succ.theirs == nil {
+		p.drive(time.Millisecond)
+	}
+	p.right.kill()
+	p.right.start()
+	p.link = link
+	p.left.act(func() { main.succ.theirs.live.hint(lostCheck) })
+	p.wantReplaced(lostCheck + 500*time.Millisecond)
+}
+
+// TestBeginsAgainInPlace: an attempt that its responder has lost was to take the place of another
+// IKE SA. The next one does not wait for the pause between replacements.
+func TestBeginsAgainInPlace(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	old := p.left.main()
+	var attempt *ikeSA
+	p.left.act(func() {
+		old.succ.outlook = outlookDying
+		old.e.touch(old.party)
+	})
+	for attempt == nil {
+		p.drive(time.Millisecond)
+		if i := slices.IndexFunc(old.party.sas, func(s *ikeSA) bool { return s.state == saConnecting }); i >= 0 {
+			attempt = old.party.sas[i]
+		}
+	}
+	p.left.act(attempt.beginAgain)
+	p.drive(time.Second)
+	if s := p.left.main(); s == nil || s == old || s == attempt {
+		p.fatalf("another attempt has not taken the place of the IKE SA after a second")
+	}
+	p.drive(time.Minute)
+	p.wantTunnel()
+	p.wantNoLoss()
 }
 
 // TestHintAboutAClosedIKESA: the answer to the Delete of an IKE SA that was replaced says that the
