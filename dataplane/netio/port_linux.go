@@ -1,6 +1,8 @@
 package netio
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -23,6 +25,8 @@ type port struct {
 
 	burst *burst
 	rest  run // the undelivered rest of a coalesced message
+
+	failure error // of a receive, not yet returned
 
 	bell      *bell                // of the ring; nil: there will be none
 	ring      atomic.Pointer[ring] // nil: not yet
@@ -77,7 +81,7 @@ func (p *port) recv(host *port, in *Received) error {
 		p.takeRing(in)
 		return nil
 	}
-	if p.leads(r, in) {
+	if p.leads(host, r, in) {
 		return nil
 	}
 	if len(p.rest.data) > 0 {
@@ -94,25 +98,32 @@ func (p *port) recv(host *port, in *Received) error {
 	return p.recvNew(host, r, in)
 }
 
-// recvNew receives a burst from the ring or a socket of host, in turn.
+// recvNew receives a burst from the ring or a socket of host, in turn. A failure of a socket is
+// returned when all others and the ring are dry: who heard of it and slept would miss what they
+// have, and no bell would ring.
 func (p *port) recvNew(host *port, r *ring, in *Received) error {
 	host.settle(r)
-	if host.ringFirst = !host.ringFirst; host.ringFirst && p.recvRing(r, burstDatagrams, in) {
+	if host.ringFirst = !host.ringFirst; host.ringFirst && p.recvRing(host, r, burstDatagrams, in) {
 		return nil
 	}
 	for again := true; again; again = host.settle(r) {
 		for s := host.next(); s != nil; s = host.next() {
-			got, err := p.recvFrom(s, r, in)
-			if got || err != nil {
+			got, err := p.recvFrom(s, host, r, in)
+			switch {
+			case got || errors.Is(err, net.ErrClosed):
 				return err
+			case err != nil:
+				p.failure = err
 			}
 		}
 		r.settled()
-		if p.recvRing(r, burstDatagrams, in) {
+		if p.recvRing(host, r, burstDatagrams, in) {
 			return nil
 		}
 	}
-	return ErrWouldBlock
+	err := cmp.Or(p.failure, ErrWouldBlock)
+	p.failure = nil
+	return err
 }
 
 // next returns the next socket that may have packets, in turn: the others wait for one burst at
@@ -131,14 +142,14 @@ func (p *port) next() *socket {
 
 // recvFrom receives a burst from s and delivers its first packet into in. It returns false without
 // an error if there was none. If the packets in the ring beside s are older, they come first.
-func (p *port) recvFrom(s *socket, r *ring, in *Received) (bool, error) {
+func (p *port) recvFrom(s *socket, host *port, r *ring, in *Received) (bool, error) {
 	for told := false; ; {
 		switch e := p.burst.receive(s); e {
 		case 0:
 			if !s.ready.Load() {
 				s.emptied()
 			}
-			return p.leads(r, in) || p.fromBurst(in), nil
+			return p.leads(host, r, in) || p.fromBurst(in), nil
 		case unix.EAGAIN:
 			s.emptied()
 			s.drainErrors(&p.errs) // poll may have reported it for these alone

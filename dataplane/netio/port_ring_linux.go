@@ -1,10 +1,13 @@
 package netio
 
-// recvRing takes a burst of at most the given number of packets from a ring, and delivers the first
-// one. It reports false if the ring is dry, and then the next packet rings the bell, or if it is
-// not its turn.
-func (p *port) recvRing(r *ring, most int, in *Received) bool {
-	if r == nil || r.doze() || r.turn.Load() == ringDue {
+// recvRing takes a burst of at most the given number of packets from the ring of host, and delivers
+// the first one. It reports false if the ring is dry, or if it is not its turn.
+//
+// Only host itself has the next packet ring the bell, when it finds the ring dry: it looks again
+// before it sleeps. A helper need not come back. A packet that came just as it looked would have
+// silenced the bell, and those behind it would wait in the ring until something else wakes host.
+func (p *port) recvRing(host *port, r *ring, most int, in *Received) bool {
+	if r == nil || p == host && r.doze() || !r.waits() || r.turn.Load() == ringDue {
 		return false
 	}
 	p.ringBurst.take(r, most)
@@ -14,14 +17,14 @@ func (p *port) recvRing(r *ring, most int, in *Received) bool {
 
 // leads is recvRing for a ring whose packets are older than those of the sockets, also than those
 // of a burst that has not begun yet: they become the begin of that one.
-func (p *port) leads(r *ring, in *Received) bool {
+func (p *port) leads(host *port, r *ring, in *Received) bool {
 	if r == nil || r.turn.Load() != ringLeads || !r.waits() {
 		return false
 	}
 	if !p.burst.more() {
 		p.ringBurst.finish()
 	}
-	return p.recvRing(r, ringSlots, in)
+	return p.recvRing(host, r, ringSlots, in)
 }
 
 // takeRing delivers the next packet of a burst from a ring.

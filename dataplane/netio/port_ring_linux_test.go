@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestRingOrderAndLoss: packets of an SA come in order, whoever receives them; those that find the
@@ -94,6 +96,79 @@ func TestBellWakes(t *testing.T) {
 		}
 	}
 	mustBeDry(t, rx, nil)
+}
+
+// TestHelperLeavesTheBell: only the worker itself has the next packet ring, when it has found its
+// ring dry. A helper that did so, or that ended it, would leave packets to a worker that sleeps on.
+func TestHelperLeavesTheBell(t *testing.T) {
+	const spi = 1000
+	p := newRingPair(t, 2)
+	p.live(t, spi)
+	host, helper := p.netB.Ports()[0], p.netB.Ports()[1].(Helper)
+	awake := word(p.netB.ports[0].ring.Load().mem, ringAwake)
+	want := func(after string, want uint64) {
+		t.Helper()
+		if got := awake.Load(); got != want {
+			t.Errorf("%s: awake is %d, want %d", after, got, want)
+		}
+	}
+	byHelper := func() error {
+		var in Received
+		return helper.RecvFor(host, nil, &in)
+	}
+	mustBeDry(t, host, nil)
+	want("the worker found it dry", 0)
+	if err := byHelper(); !errors.Is(err, ErrWouldBlock) {
+		t.Fatal(err)
+	}
+	want("a helper found it dry", 0)
+	p.numbered(t, spi, 0, 1)
+	want("a packet rang", 1)
+	if err := byHelper(); err != nil {
+		t.Fatal(err)
+	}
+	if err := byHelper(); !errors.Is(err, ErrWouldBlock) {
+		t.Fatal(err)
+	}
+	want("a helper took it and found it dry", 1)
+	p.numbered(t, spi, 1, 2)
+	recv(t, host, nil)
+	mustBeDry(t, host, nil)
+	want("the worker found it dry again", 0)
+}
+
+// TestFailureAfterTheRing: what is in the ring comes although a socket fails, and the failure is
+// told, once, when there is nothing more.
+func TestFailureAfterTheRing(t *testing.T) {
+	const spi = 1000
+	p := newRingPair(t, 1)
+	p.live(t, spi)
+	rx := p.netB.ports[0]
+	mustBeDry(t, rx, nil)
+	unconnected, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(unconnected)
+	s := rx.heard[0]
+	defer func(fd int) { s.fd = fd }(s.fd)
+	s.fd = unconnected
+	p.numbered(t, spi, 0, 1)
+	s.ready.Store(true)
+	rx.ringFirst = true // before: now it is the sockets' turn
+	var in Received
+	if err := rx.Recv(nil, &in); err != nil || in.Kind != ESP {
+		t.Fatalf("%v, kind %d", err, in.Kind)
+	}
+	if err := rx.Recv(nil, &in); !errors.Is(err, unix.ENOTCONN) {
+		t.Errorf("then %v", err)
+	}
+	if awake := word(rx.ring.Load().mem, ringAwake).Load(); awake != 0 {
+		t.Error("the next packet does not ring")
+	}
+	if err := rx.Recv(nil, &in); !errors.Is(err, ErrWouldBlock) {
+		t.Errorf("at last %v", err)
+	}
 }
 
 // numbered sends packets of an SA with the sequence numbers from first on, before last.
