@@ -50,12 +50,7 @@ func TestCulvertRestarts(t *testing.T) {
 			left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right")+keys, leftChildren(boot)...))
 			left.waitUp("right")
 			n.wantPing(t, 10*time.Second)
-			n.wantBackAfter(t, tt.death, func() {
-				right.signal(tt.how)
-				<-right.proc.Done()
-				time.Sleep(tt.pause) // the time that the peer is away
-				right.run()
-			})
+			n.wantBackAfter(t, tt.death, func() { right.dieFor(tt.death) })
 			left.stop()
 			right.stop()
 		})

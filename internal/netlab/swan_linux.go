@@ -31,6 +31,7 @@ type SwanConfig struct {
 	DPD                   string
 	Extra                 string // charon settings, lines of "name = value"
 	Connection            string // connection settings, likewise
+	Child                 string // settings of every child, likewise
 	Debug                 int
 }
 
@@ -169,6 +170,7 @@ func (c SwanConfig) connections() string {
 			line("rand_time", "0s")
 		}
 		line("life_time", c.ChildLife)
+		b.WriteString(c.Child)
 		b.WriteString("      }\n")
 	}
 	fmt.Fprintf(&b, "    }\n  }\n}\nsecrets {\n  ike-culvert { id-1 = %s\n    id-2 = %s\n    secret = %q\n  }\n}\n", c.LocalID, c.RemoteID, c.PSK)
