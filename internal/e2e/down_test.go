@@ -13,9 +13,19 @@ import (
 // TestDownIsDown takes a peer down that starts at boot and whose strongSwan calls again and again:
 // traffic, the calls and a reload do not bring it up, nothing leaves in the clear, and up does.
 func TestDownIsDown(t *testing.T) {
+	for _, o := range []outer{outer4, outer6} {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			downIsDown(t, o)
+		})
+	}
+}
+
+func downIsDown(t *testing.T, o outer) {
+	t.Helper()
 	n := build(t, topology{})
-	s := n.swan(t, func(c *netlab.SwanConfig) { c.RemoteAddr = "192.0.2.1" })
-	left := leftOf(t, n, "", "  start = \"boot\"\n")
+	s := n.swan(t, func(c *netlab.SwanConfig) { c.RemoteAddr = o.left })
+	left := leftAt(t, n, o.right, "", "  start = \"boot\"\n")
 	left.waitUp("right")
 	wantPing(t, n.left, leftLAN4, rightLAN4)
 	left.do("down", "right")

@@ -29,22 +29,24 @@ const (
 type flood struct {
 	n        *network
 	from, to net.HardwareAddr
+	outer    outer
 	public   byte
 	answers  net.PacketConn // where strangers get the answers; nil: the addresses are spoofed
 }
 
 // newFlood prepares a flood. The strangers' addresses are left's if they are to get the answers.
-func (n *network) newFlood(t *testing.T, answers bool) *flood {
+func (n *network) newFlood(t *testing.T, o outer, answers bool) *flood {
 	t.Helper()
 	from, err := n.left.Netlink().LinkByName("wan")
 	ok(t, err)
 	to, err := n.right.Netlink().LinkByName("wan")
 	ok(t, err)
-	f := &flood{n: n, from: from.Attrs().HardwareAddr, to: to.Attrs().HardwareAddr}
+	f := &flood{n: n, from: from.Attrs().HardwareAddr, to: to.Attrs().HardwareAddr, outer: o}
 	if answers {
 		ip(t, n.left, "route", "add", "local", "198.18.0.0/15", "dev", "lo")
+		ip(t, n.left, "-6", "route", "add", "local", "2001:db8:18::/48", "dev", "lo")
 		ok(t, n.left.Do(func() (err error) {
-			f.answers, err = net.ListenPacket("udp4", fmt.Sprintf(":%d", floodPort))
+			f.answers, err = net.ListenPacket("udp", fmt.Sprintf(":%d", floodPort))
 			return err
 		}))
 		t.Cleanup(func() { f.answers.Close() })
@@ -135,8 +137,11 @@ func (f *flood) request(i int, cookie *wire.Notify) []byte {
 	if cookie != nil {
 		m.Payloads = append([]wire.Payload{cookie}, m.Payloads...)
 	}
-	source := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
-	return netlab.UDPPacket(netip.AddrPortFrom(source, floodPort), netip.MustParseAddrPort("192.0.2.2:500"), m.AppendTo(nil))
+	source, to := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), addr(f.outer.right)
+	if to.Is6() { // each in a /64 of its own
+		source = netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 0x18, byte(i >> 8), byte(i), 15: 1})
+	}
+	return netlab.UDPPacket(netip.AddrPortFrom(source, floodPort), netip.AddrPortFrom(to, 500), m.AppendTo(nil))
 }
 
 // TestFloodOfStrangers floods a gateway with IKE_SA_INIT requests beside a tunnel under TCP: each
@@ -147,12 +152,16 @@ func TestFloodOfStrangers(t *testing.T) {
 	if os.Getenv("CULVERT_MEASURE") == "1" {
 		rounds, span = 15, 2*time.Second
 	}
-	for _, answers := range []bool{false, true} {
-		t.Run(fmt.Sprintf("cookies are returned: %v", answers), func(t *testing.T) {
+	for _, tt := range []struct {
+		outer   outer
+		answers bool
+	}{{outer4, false}, {outer4, true}, {outer6, true}} {
+		answers := tt.answers
+		t.Run(fmt.Sprintf("%s, cookies are returned: %v", tt.outer.name, answers), func(t *testing.T) {
 			n := build(t, topology{})
-			left, right := pair(t, n, "192.0.2.2", "")
+			left, right := pair(t, n, tt.outer.right, "")
 			n.wantPing(t, 10*time.Second)
-			f := n.newFlood(t, answers)
+			f := n.newFlood(t, tt.outer, answers)
 			idle := usedIn(t, right, 3*span)
 			stop := f.begin(t)
 			used := usedIn(t, right, 3*span) - idle
@@ -183,7 +192,7 @@ func TestNewPeerBesideStrangers(t *testing.T) {
 	left, right := newGateway(t, n.left), newGateway(t, n.right)
 	right.start(peerText("left", identities("right", "left"), rightChildren("")...))
 	left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right"), leftChildren("")...))
-	f := n.newFlood(t, true)
+	f := n.newFlood(t, outer4, true)
 	f.public = 2
 	stop := f.begin(t)
 	right.waitCounter("ike_half_open_limit", 100)

@@ -69,6 +69,14 @@ var (
 	behind4, behind6    = addr("10.1.0.9"), addr("fd01::9")
 )
 
+// An outer is the pair of addresses between which a test has its IKE and ESP.
+type outer struct{ name, left, right string }
+
+var (
+	outer4 = outer{"IPv4", "192.0.2.1", "192.0.2.2"}
+	outer6 = outer{"IPv6", "2001:db8::1", "2001:db8::2"}
+)
+
 // network is one of the topologies above.
 type network struct {
 	lab              *netlab.Lab

@@ -146,16 +146,20 @@ func (n *network) wantFollowed(t *testing.T, right *gateway) {
 type swanPath struct {
 	name        string
 	left, right bool // it is behind a NAT
+	outer       outer
 }
 
-var swanPaths = []swanPath{{"direct", false, false}, {"culvert behind a NAT", true, false}, {"strongSwan behind a NAT", false, true}, {"both behind NATs", true, true}}
+var swanPaths = []swanPath{
+	{"direct", false, false, outer4}, {"culvert behind a NAT", true, false, outer4}, {"strongSwan behind a NAT", false, true, outer4},
+	{"both behind NATs", true, true, outer4}, {"direct over IPv6", false, false, outer6},
+}
 
 // build makes the network, in which the given side connects. It returns the address at which each
 // side is reached.
 func (p swanPath) build(t *testing.T, connects string) (n *network, left, right string) {
 	t.Helper()
 	if !p.left && !p.right {
-		return build(t, topology{}), "192.0.2.1", "192.0.2.2"
+		return build(t, topology{}), p.outer.left, p.outer.right
 	}
 	n = build(t, topology{nat: true})
 	left, right = "192.0.2.1", "192.0.2.2"

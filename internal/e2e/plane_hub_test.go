@@ -25,6 +25,9 @@ type star struct {
 // Outer addresses of the gateways in a star.
 const hubWAN, aWAN, bWAN = "192.0.2.1", "198.51.100.2", "203.0.113.3"
 
+// The outer addresses of the spokes.
+var wans4, wans6 = [2]string{aWAN, bWAN}, [2]string{"2001:db8:2::2", "2001:db8:3::3"}
+
 func buildStar(t *testing.T, flows []flow) *star {
 	t.Helper()
 	lab := netlab.Need(t)
@@ -35,7 +38,7 @@ func buildStar(t *testing.T, flows []flow) *star {
 	for _, g := range []struct {
 		host            **netlab.Host
 		name, wan, wan6 string
-	}{{&s.hub, "hub", hubWAN, "2001:db8:1::1"}, {&s.a, "a", aWAN, "2001:db8:2::2"}, {&s.b, "b", bWAN, "2001:db8:3::3"}} {
+	}{{&s.hub, "hub", hubWAN, "2001:db8:1::1"}, {&s.a, "a", aWAN, wans6[0]}, {&s.b, "b", bWAN, wans6[1]}} {
 		*g.host, err = lab.Host(g.name)
 		ok(t, err)
 		router, router6 := g.wan[:strings.LastIndex(g.wan, ".")]+".254", g.wan6[:strings.LastIndex(g.wan6, ":")]+":ff"

@@ -33,21 +33,23 @@ func TestCulvertRestarts(t *testing.T) {
 	for _, tt := range []struct {
 		death
 		dpd, tokens string
+		outer       outer
 	}{
-		{killed, "30s", "auto"},
-		{killed, "2s", "auto"},
-		{killed, "30s", "off"},
-		{stopped, "30s", "auto"},
-		{stoppedForSecond, "30s", "auto"},
+		{killed, "30s", "auto", outer4},
+		{killed, "2s", "auto", outer4},
+		{killed, "30s", "off", outer4},
+		{killed, "30s", "auto", outer6},
+		{stopped, "30s", "auto", outer4},
+		{stoppedForSecond, "30s", "auto", outer4},
 	} {
-		t.Run(fmt.Sprintf("%s, dpd %s, crash tokens %s", tt.name, tt.dpd, tt.tokens), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, dpd %s, crash tokens %s, %s", tt.death.name, tt.dpd, tt.tokens, tt.outer.name), func(t *testing.T) {
 			n := build(t, topology{})
 			left, right := newGateway(t, n.left), newGateway(t, n.right)
 			left.daemon = "crash_tokens = \"" + tt.tokens + "\"\n"
 			right.daemon = left.daemon
 			keys := "dpd = \"" + tt.dpd + "\"\n"
 			right.start(peerText("left", identities("right", "left")+keys, rightChildren("")...))
-			left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right")+keys, leftChildren(boot)...))
+			left.start(peerText("right", "remote = \""+tt.outer.right+"\"\n"+identities("left", "right")+keys, leftChildren(boot)...))
 			left.waitUp("right")
 			n.wantPing(t, 10*time.Second)
 			n.wantBackAfter(t, tt.death, func() { right.dieFor(tt.death) })

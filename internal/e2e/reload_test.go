@@ -14,12 +14,21 @@ import (
 // TestReloadUnderTraffic changes settings of a tunnel under traffic, one by a reload after the
 // other, on both sides. No packet is lost, and the IKE SA and the Child SAs stay.
 func TestReloadUnderTraffic(t *testing.T) {
-	t.Parallel()
+	for _, o := range []outer{outer4, outer6} {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			reloadUnderTraffic(t, o)
+		})
+	}
+}
+
+func reloadUnderTraffic(t *testing.T, o outer) {
+	t.Helper()
 	const rate, newPSK = 200, "the secret that comes after the other one"
 	n := build(t, topology{})
 	left, right := newGateway(t, n.left), newGateway(t, n.right)
 	side := func(g *gateway, secrets, keys, childKeys string, more bool) {
-		other, remote, children, local := "right", "remote = \"192.0.2.2\"\n", leftChildren(boot+childKeys), "left"
+		other, remote, children, local := "right", "remote = \""+o.right+"\"\n", leftChildren(boot+childKeys), "left"
 		if g == right {
 			other, remote, children, local = "left", "", rightChildren(childKeys), "right"
 		}

@@ -14,14 +14,14 @@ import (
 
 // redundant starts a hub with two gateways, a and b, that both have the network 10.2.0.0/24, with a
 // service at one address in it. The hub prefers a. The function begin starts a gateway.
-func redundant(t *testing.T, begin func(name string, h *netlab.Host)) (s *star, hub *gateway) {
+func redundant(t *testing.T, wans [2]string, begin func(name string, h *netlab.Host)) (s *star, hub *gateway) {
 	t.Helper()
 	s = buildStar(t, []flow{flowOf("10.1.0.0/16", "10.2.0.0/16"), flowOf("10.2.0.0/16", "10.1.0.0/16"), flowOf("fd00::/8", "fd00::/8")})
 	ok(t, s.hub.LAN("lan", "10.1.0.1/24", "fd01::1/64"), s.a.LAN("lan", "10.2.0.1/24", "fd02::1/64"), s.b.LAN("lan", "10.2.0.1/24", "fd02::1/64"))
 	begin("a", s.a)
 	begin("b", s.b)
 	var peers []string
-	for i, wan := range []string{aWAN, bWAN} {
+	for i, wan := range wans {
 		name := string(rune('a' + i))
 		keys := fmt.Sprintf("remote = %q\npriority = %d\nretry = { max = \"2s\" }\n", wan, i+1)
 		peers = append(peers, peerText(name, keys+identities("hub", name), networksText("lan", hubNetworks, spokeNetworks, boot)))
@@ -90,18 +90,20 @@ func (s *star) pings(t *testing.T, length time.Duration) (end func() int) {
 // again, or its ESP is dropped for a while: the other one takes over within a check, and nothing is
 // lost on the way back.
 func TestStandbyTakesOver(t *testing.T) {
+	kill := func(_ *star, a *gateway) error {
+		a.signal(syscall.SIGKILL)
+		<-a.proc.Done()
+		return nil
+	}
+	start := func(_ *star, a *gateway) error { a.run(); return nil }
 	for name, c := range map[string]struct {
+		wans       [2]string
 		fail, mend func(s *star, a *gateway) error
 	}{
-		"killed": {
-			func(_ *star, a *gateway) error {
-				a.signal(syscall.SIGKILL)
-				<-a.proc.Done()
-				return nil
-			},
-			func(_ *star, a *gateway) error { a.run(); return nil },
-		},
+		"killed":           {wans4, kill, start},
+		"killed over IPv6": {wans6, kill, start},
 		"only ESP": {
+			wans4,
 			func(s *star, _ *gateway) error {
 				return s.net.Block("ip saddr { " + hubWAN + ", " + aWAN + " } ip daddr { " + hubWAN + ", " + aWAN + " } meta l4proto esp")
 			},
@@ -109,8 +111,9 @@ func TestStandbyTakesOver(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var a *gateway
-			s, hub := redundant(t, func(name string, h *netlab.Host) {
+			s, hub := redundant(t, c.wans, func(name string, h *netlab.Host) {
 				if g := startSpoke(t, name, h); name == "a" {
 					a = g
 				}

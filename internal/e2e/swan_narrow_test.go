@@ -16,11 +16,15 @@ import (
 // TestStrongSwanNarrows: strongSwan has a part of the remote networks that culvert has. Culvert
 // says so, whoever connects, and the sender of a packet outside hears of it at once.
 func TestStrongSwanNarrows(t *testing.T) {
-	for _, connects := range []string{"culvert", "strongSwan"} {
-		t.Run(connects+" connects", func(t *testing.T) {
+	for _, tt := range []struct {
+		connects string
+		outer    outer
+	}{{"culvert", outer4}, {"strongSwan", outer4}, {"culvert", outer6}} {
+		connects := tt.connects
+		t.Run(connects+" connects over "+tt.outer.name, func(t *testing.T) {
 			n := build(t, topology{})
 			s := n.swan(t, func(c *netlab.SwanConfig) {
-				c.RemoteAddr = "192.0.2.1"
+				c.RemoteAddr = tt.outer.left
 				c.Children["v6"] = [2]string{"fd02::/64", "fd01::/64"}
 			})
 			start := "  start = \"never\"\n"
@@ -28,7 +32,7 @@ func TestStrongSwanNarrows(t *testing.T) {
 				start = boot + "\n"
 			}
 			left := newGateway(t, n.left)
-			left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right"),
+			left.start(peerText("right", "remote = \""+tt.outer.right+"\"\n"+identities("left", "right"),
 				childText("v4", "10.1.0.0/24", "10.2.0.0/16", start), childText("v6", "fd01::/64", "fd02::/48", start)))
 			if connects == "strongSwan" {
 				ctl(t, s, "--initiate", "--child", "v4", "--timeout", "15")

@@ -40,7 +40,7 @@ func TestStandbyOfStrongSwan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			a := &swanGateway{name: "a"}
-			s, hub := redundant(t, func(name string, h *netlab.Host) {
+			s, hub := redundant(t, wans4, func(name string, h *netlab.Host) {
 				g := &swanGateway{name: name, host: h}
 				switch {
 				case name == "a":
