@@ -28,19 +28,21 @@ var fakeGroups = []wire.TransformID{wire.GroupX25519, wire.GroupECP256, wire.Gro
 type fakeKE struct {
 	group  wire.TransformID
 	public []byte
+	fails  bool
 }
 
 // fakeKEs are the groups of tests.
 type fakeKEs struct {
 	random io.Reader
 	dear   bool // all of them are dear
+	fails  bool // no shared value can be computed, of whatever Check accepts
 }
 
 func (f fakeKEs) New(group wire.TransformID) (suite.KeyExchange, error) {
 	if !isFakeGroup(group) {
 		return nil, fmt.Errorf("no fake of group %d", group)
 	}
-	k := &fakeKE{group, make([]byte, 34)}
+	k := &fakeKE{group, make([]byte, 34), f.fails}
 	binary.BigEndian.PutUint16(k.public, uint16(group))
 	if _, err := io.ReadFull(f.random, k.public[2:]); err != nil {
 		return nil, err
@@ -71,6 +73,9 @@ func (k *fakeKE) Public() []byte { return k.public }
 func (k *fakeKE) Shared(peer []byte) ([]byte, error) {
 	if err := (fakeKEs{}).Check(k.group, peer); err != nil {
 		return nil, err
+	}
+	if k.fails {
+		return nil, errors.New("fake computation failed")
 	}
 	return fakeShared(k.public, peer), nil
 }

@@ -187,6 +187,31 @@ func TestStrangersShareIsFull(t *testing.T) {
 	}
 }
 
+// TestAddressOfALateIKESA: an address that no peer is configured with, and from which an IKE SA was
+// established, gets in while the strangers' share is full. Another one does not.
+func TestAddressOfALateIKESA(t *testing.T) {
+	p := newPair(t, 3, func(p *testPair) {
+		p.right.peers[0].Remote = nil
+		p.right.config.Limits = EngineLimits{MaxHalfOpen: 64, CookieThreshold: 4}
+	})
+	a := newAttack(p)
+	p.up()
+	p.left.disconnect("")
+	p.drive(2 * time.Second)
+	for i := range 64 {
+		r := a.newRogue(p.right)
+		r.from = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(i), 1}), 500)
+		r.sendInitWithCookie()
+	}
+	late := a.newRogue(p.right)
+	late.from = attacker
+	late.sendInitWithCookie()
+	if refused := p.right.e.Counters()["ike_half_open_limit"]; late.keys != nil || refused != 8+1 {
+		a.fatalf("a stranger is let in: %t; %d are refused", late.keys != nil, refused)
+	}
+	p.up()
+}
+
 // sendInitWithCookie sends the request, and again with the cookie that is demanded, if one is.
 func (r *rogue) sendInitWithCookie() {
 	ps, before := r.payloads(), len(r.a.replies)

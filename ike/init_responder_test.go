@@ -91,6 +91,43 @@ func TestBadPublicValueIsCheap(t *testing.T) {
 	}
 }
 
+// TestFailedComputationStaysCharged has the shared values of a caller fail, though it passed every
+// check before: each is told and counted once, copies of a request cost no other computation, and
+// the caller has no place for more until the time of these is up. Others have.
+func TestFailedComputationStaysCharged(t *testing.T) {
+	const share = 4
+	a := newAttack(newPair(t, 1, func(p *testPair) {
+		p.right.config.Limits = EngineLimits{MaxHalfOpen: 64 * share, CookieThreshold: 64 * share}
+	}))
+	e := a.right.e
+	sound := e.cfg.KE
+	e.cfg.KE = fakeKEs{random: seededRand(1, "fails"), fails: true}
+	for range share + 3 {
+		r := a.newRogue(a.right)
+		for range 2 {
+			r.sendInit(r.payloads())
+			a.drive(100 * time.Millisecond)
+		}
+	}
+	if n := len(a.replies); n != share {
+		a.fatalf("%d replies, want %d", n, share)
+	}
+	a.wantReplies(share, wire.InvalidSyntax)
+	counts := e.Counters()
+	if e.jobs.last != share || len(e.jobs.waiting) != 0 || counts["ike_bad_key_exchange"] != share || len(a.right.refused) != share || counts["ike_half_open_limit"] != 2*3 {
+		t.Errorf("%d computations, %d refusals told: %v", e.jobs.last, len(a.right.refused), counts)
+	}
+	if n := e.sas.halfOpen.Count(); n != share || e.sas.halfOpen.Octets() < share*octetsOfHalfOpen || e.sas.halfOpen.Busy(share+1) {
+		t.Errorf("%d are charged, with %d octets", n, e.sas.halfOpen.Octets())
+	}
+	e.cfg.KE = sound
+	a.up()
+	a.drive(halfOpenLife)
+	if n := e.sas.halfOpen.Count() + len(e.sas.halfOpen.bySPI) + e.sas.halfOpen.Octets(); n != 0 {
+		t.Errorf("%d are left", n)
+	}
+}
+
 // TestDearGroupsOfStrangers has strangers of many networks return cookies, with a group that takes
 // long: a few of them are computed at a time, the others are dropped before they leave any state,
 // and a peer at its configured address gets in, with that group as well.
