@@ -133,9 +133,11 @@ func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
 			x.finish(s)
 			return
 		}
-		if n.Kind == wire.InvalidKEPayload && x.correct(n.Data, x.offers) == nil {
-			x.begin(s)
-			return
+		if n.Kind == wire.InvalidKEPayload {
+			if x.wrongGroup = x.correct(n.Data, x.offers); x.wrongGroup == nil {
+				x.begin(s)
+				return
+			}
 		}
 		x.refused(s, n.Kind)
 		return

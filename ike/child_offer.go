@@ -23,6 +23,7 @@ type childOffer struct {
 	spi           uint32
 	offers        []wire.Proposal
 	local, remote []selector.Selector
+	wrongGroup    error // why an INVALID_KE_PAYLOAD was not followed
 }
 
 // prepare allocates our SPI and decides the offer. An offer that replaces a pair has the selectors

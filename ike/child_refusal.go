@@ -26,19 +26,22 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 
 // refusedMain is refused for a pair of the policy's main chain.
 func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
-	overtaken, tries := false, 0
+	overtaken, tries, pressing := false, 0, false
 	if x.old != nil {
 		overtaken = x.old.State() != child.Live || negotiated(x.old).crossing != nil
-		tries = x.old.Refused()
+		tries, pressing = x.old.Refused(), x.old.Presses()
 	} else {
 		tries = x.policy.Refused()
 	}
-	switch reactTo(kind, overtaken, tries) {
+	switch reactTo(kind, overtaken, tries, pressing) {
 	case reactForget:
 		x.release(s)
 		x.acceptPeers()
 	case reactWait:
 		x.release(s)
+		if x.old != nil && tries == 1 {
+			x.old.Report(eventPostponed, refusalText(kind)+"; it is tried again")
+		}
 		x.wait(s, kind)
 	case reactRecreate:
 		x.release(s)
@@ -46,10 +49,12 @@ func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 			x.old.Lost(child.EndFailed, "the peer has no such Child SA")
 			x.policy.Want()
 		}
-	case reactCloseIKE:
-		x.fail(s, refusalText(kind)+" for minutes", nil)
+	case reactReplaceIKE:
+		why := refusalText(kind) + " each time"
+		x.fail(s, why, nil)
+		x.postpone(s)
 		x.finish(s)
-		s.close("the peer keeps refusing: the two sides disagree about which SAs exist")
+		s.succ.outOfSync("negotiating the Child SA failed: " + why)
 		return
 	default:
 		if x.old == nil && x.putOff(s, kind) {

@@ -155,25 +155,25 @@ func answerToDeleteIKE(ike ikeActivity) answer {
 type reaction uint8
 
 const (
-	reactFail     reaction = iota // report the failure, and try again later
-	reactWait                     // try the same again after a pause
-	reactRecreate                 // drop the Child SA on our side only, and ask for a new one
-	reactForget                   // nothing: the peer's own rekeying replaces the SA
-	reactCloseIKE                 // the two sides disagree about which SAs exist: close the IKE SA
+	reactFail       reaction = iota // report the failure, and try again later
+	reactWait                       // try the same again after a pause
+	reactRecreate                   // drop the Child SA on our side only, and ask for a new one
+	reactForget                     // nothing: the peer's own rekeying replaces the SA
+	reactReplaceIKE                 // the two sides disagree about which SAs exist: another IKE SA is made
 )
 
 // reactTo returns what a refusal of our rekey request means. overtaken: the peer has rekeyed or
 // deleted the same SA meanwhile. tries is the number of TEMPORARY_FAILURE responses in a row,
-// including this one.
-func reactTo(refusal wire.NotifyType, overtaken bool, tries int) reaction {
+// including this one. pressing: the SA would end soon after another pause.
+func reactTo(refusal wire.NotifyType, overtaken bool, tries int, pressing bool) reaction {
 	switch {
 	case refusal == wire.TemporaryFailure && overtaken, refusal == wire.ChildSANotFound && overtaken:
 		// The error is a consequence of the simultaneous rekeying, and is ignored (Section 2.8.1).
 		return reactForget
-	case refusal == wire.TemporaryFailure && tries > temporaryTries:
+	case refusal == wire.TemporaryFailure && (tries > temporaryTries || tries > 1 && pressing):
 		// "it SHOULD conclude that the state information is out of sync and close the IKE SA"
 		// (Section 2.25).
-		return reactCloseIKE
+		return reactReplaceIKE
 	case refusal == wire.TemporaryFailure:
 		return reactWait
 	case refusal == wire.ChildSANotFound:

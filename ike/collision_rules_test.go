@@ -96,19 +96,22 @@ func TestReactTo(t *testing.T) {
 		refusal   wire.NotifyType
 		overtaken bool
 		tries     int
+		pressing  bool
 		want      reaction
 	}{
-		{"busy", wire.TemporaryFailure, false, 1, reactWait},
-		{"busy for long", wire.TemporaryFailure, false, temporaryTries, reactWait},
-		{"busy for minutes", wire.TemporaryFailure, false, temporaryTries + 1, reactCloseIKE},
-		{"busy with the same", wire.TemporaryFailure, true, 1, reactForget},
-		{"gone", wire.ChildSANotFound, false, 1, reactRecreate},
-		{"gone, as the peer rekeyed it first", wire.ChildSANotFound, true, 1, reactForget},
-		{"no proposal", wire.NoProposalChosen, false, 1, reactFail},
-		{"no more SAs", wire.NoAdditionalSAs, false, 1, reactFail},
-		{"unknown error", 8191, true, 1, reactFail},
+		{"busy", wire.TemporaryFailure, false, 1, false, reactWait},
+		{"busy for long", wire.TemporaryFailure, false, temporaryTries, false, reactWait},
+		{"busy for minutes", wire.TemporaryFailure, false, temporaryTries + 1, false, reactReplaceIKE},
+		{"busy at the end", wire.TemporaryFailure, false, 1, true, reactWait},
+		{"busy at the end, again", wire.TemporaryFailure, false, 2, true, reactReplaceIKE},
+		{"busy with the same", wire.TemporaryFailure, true, 1, false, reactForget},
+		{"gone", wire.ChildSANotFound, false, 1, false, reactRecreate},
+		{"gone, as the peer rekeyed it first", wire.ChildSANotFound, true, 1, false, reactForget},
+		{"no proposal", wire.NoProposalChosen, false, 1, false, reactFail},
+		{"no more SAs", wire.NoAdditionalSAs, false, 1, true, reactFail},
+		{"unknown error", 8191, true, 1, false, reactFail},
 	} {
-		if got := reactTo(c.refusal, c.overtaken, c.tries); got != c.want {
+		if got := reactTo(c.refusal, c.overtaken, c.tries, c.pressing); got != c.want {
 			t.Errorf("%s: got %d, want %d", c.what, got, c.want)
 		}
 	}

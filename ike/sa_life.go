@@ -40,6 +40,12 @@ func (l *life) schedule() {
 	s.e.after(&l.hard, lasts+lasts/10)
 }
 
+// presses reports whether the hard end of the lifetime comes soon after another pause of a rekeying
+// that is refused for now.
+func (l *life) presses() bool {
+	return l.hard.Presses(l.rekeyAt, l.sa.e.handling.now.Add(timer.MostTemporaryWait))
+}
+
 // over is called at the hard end of a lifetime, and when a dead IKE SA is to be forgotten.
 func (l *life) over() {
 	s := l.sa

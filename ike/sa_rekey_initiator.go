@@ -91,11 +91,16 @@ func (x *rekeyExchange) begin(s *ikeSA) {
 
 func (x *rekeyExchange) response(s *ikeSA, ps []wire.Payload) {
 	if n, ok := wire.FindError(ps); ok {
-		if n.Kind == wire.InvalidKEPayload && x.correct(n.Data, x.offers) == nil {
-			x.begin(s)
-			return
+		text := refusalText(n.Kind)
+		if n.Kind == wire.InvalidKEPayload {
+			err := x.correct(n.Data, x.offers)
+			if err == nil {
+				x.begin(s)
+				return
+			}
+			text = err.Error()
 		}
-		x.refused(s, n.Kind)
+		x.refused(s, n.Kind, text)
 		return
 	}
 	sa, _ := wire.Find[*wire.SA](ps)
@@ -135,25 +140,31 @@ func (x *rekeyExchange) check(sa *wire.SA, ke *wire.KE) error {
 }
 
 // refused reacts to an error response.
-func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType) {
+func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType, text string) {
 	s.life.tries++
-	switch {
+	switch reaction := reactTo(kind, false, s.life.tries, s.life.presses()); {
 	case s.succ.theirs != nil:
 		// The peer did not notice the simultaneous rekeying, so our own is dropped (RFC 7296,
 		// Section 2.8.2).
 		s.succ.acceptPeers()
 		x.leave(s, nil)
-	case reactTo(kind, false, s.life.tries) == reactWait:
+	case reaction == reactWait:
+		if s.life.tries == 1 {
+			s.notice(Info, eventPostponed, text+"; it is tried again")
+		}
 		s.e.after(&s.life.rekey, timer.TemporaryWait(s.e.cfg.Rand))
 		x.leave(s, nil)
-	case reactTo(kind, false, s.life.tries) == reactCloseIKE:
-		x.leave(s, errors.New("the peer keeps refusing"))
-		s.close("the peer keeps refusing: the two sides disagree about which SAs exist")
+	case reaction == reactReplaceIKE:
+		x.failed(s, text)
+		s.succ.outOfSync("rekeying the IKE SA failed: " + text + " each time")
 	default:
-		x.failed(s, refusalText(kind))
-		s.succ.wontLive("rekeying the IKE SA failed: the peer answered " + kind.String())
+		x.failed(s, text)
+		s.succ.wontLive("rekeying the IKE SA failed: " + text)
 	}
 }
+
+// eventPostponed is the event of the first of several temporary refusals of a rekeying.
+const eventPostponed = "rekey-postponed"
 
 // failed schedules the next attempt. The hard lifetime of the IKE SA does not change.
 func (x *rekeyExchange) failed(s *ikeSA, why string) {

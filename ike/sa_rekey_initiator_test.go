@@ -1,8 +1,11 @@
 package ike
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"culvert/ike/wire"
 )
 
 // TestNeedlessIKERekeying: a rekeying that is no longer needed when its turn comes makes way for
@@ -45,4 +48,115 @@ func TestIKERekeyingThatCannotBeMade(t *testing.T) {
 		p.fatalf("not rekeyed after %v", rekeyPause)
 	}
 	p.wantTunnel()
+}
+
+// TestRefusedIKERekeyings has the peer refuse each rekeying of the IKE SA, and of nothing else, for
+// each reason that lasts. Over five lifetimes the first refusal of each IKE SA is told at once, a
+// new one takes its place by the end of its lifetime, long before the hard one, and no packet is
+// lost. Child SAs are rekeyed meanwhile.
+func TestRefusedIKERekeyings(t *testing.T) {
+	const lives, life = 5, 10 * time.Minute
+	always := func(kind wire.NotifyType) func(*testMessage) *wire.Notify {
+		return func(*testMessage) *wire.Notify { return &wire.Notify{Kind: kind} }
+	}
+	for name, c := range map[string]struct {
+		answer func(request *testMessage) *wire.Notify
+		told   string        // the event at the first refusal
+		within time.Duration // of that
+		by     time.Duration // when a new IKE SA has taken its place; the hard end is at 1.1 lives
+		say    string
+	}{
+		"NO_PROPOSAL_CHOSEN":    {always(wire.NoProposalChosen), "rekey-refused", 50 * time.Millisecond, life, "rekeying the IKE SA failed: the peer answered NO_PROPOSAL_CHOSEN"},
+		"NO_ADDITIONAL_SAS":     {always(wire.NoAdditionalSAs), "rekey-refused", 50 * time.Millisecond, life, "rekeying the IKE SA failed: the peer answered NO_ADDITIONAL_SAS"},
+		"groups in alternation": {otherGroup, "rekey-refused", time.Second, life, "rekeying the IKE SA failed: the peer asks for another key exchange once too often"},
+		"TEMPORARY_FAILURE":     {always(wire.TemporaryFailure), "rekey-postponed", 50 * time.Millisecond, life + life*7/100, "rekeying the IKE SA failed: the peer answered TEMPORARY_FAILURE each time"},
+		"silence":               {always(0), "rekey-refused", 10 * time.Second, life, "the peer does not answer CREATE_CHILD_SA"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, func(p *testPair) {
+				for _, s := range p.sides() {
+					s.peers[0].Proposals = []wire.Proposal{testIKEProposal, withGroup(testIKEProposal, wire.GroupECP256)}
+					s.peers[0].Children[0].Lifetime = life / 4
+				}
+				p.left.peers[0].Lifetime = life
+				p.right.peers[0].Children[0].Lifetime = time.Hour
+			})
+			p.up2()
+			var old *ikeSA
+			var refused time.Time // the first rekeying of old
+			children := 0
+			refuseWhere(p, func(request *testMessage) (*wire.Notify, bool) {
+				if sa := firstOf[*wire.SA](request.payloads); sa == nil || sa.Proposals[0].Protocol != wire.ProtoIKE {
+					children++
+					return nil, false
+				}
+				if refused.IsZero() && request.hdr.InitiatorSPI == old.spi.I {
+					refused = p.now
+				}
+				return c.answer(request), true
+			})
+			p.lost = nil
+			for n := range lives {
+				old, refused = p.left.main(), time.Time{}
+				end := old.life.established.Add(c.by)
+				p.flowUntil(end, func() bool { return p.left.said(c.told) > n })
+				if told := p.now.Sub(refused); refused.IsZero() || told > c.within+everyFlow {
+					p.fatalf("life %d: told %v after the first refusal: %s", n, told, p.left.saidAll())
+				}
+				p.flowUntil(end, func() bool { return p.left.main() != old })
+				if p.left.main() == old || !strings.Contains(p.wantNotice(p.left, "rekey-refused").Text, c.say) {
+					p.fatalf("life %d: the IKE SA is not replaced within %v: %s", n, c.by, p.left.saidAll())
+				}
+			}
+			p.flowUntil(p.now.Add(5*time.Second), func() bool { return false })
+			p.drive(time.Second)
+			p.wantNoLoss()
+			p.wantSound()
+			if n := p.left.requests(wire.IKESAInit); n != 1+lives || p.left.said("child-down") > 0 || p.right.said("child-down") > 0 {
+				t.Errorf("%d IKE SAs, %d times without a Child SA", n, p.left.said("child-down"))
+			}
+			if children < 2*lives {
+				t.Errorf("%d Child SAs were asked for meanwhile", children)
+			}
+		})
+	}
+}
+
+// everyFlow is the time between two packets of flowUntil.
+const everyFlow = 100 * time.Millisecond
+
+// flowUntil sends both ways until a time, or until the condition is met.
+func (p *testPair) flowUntil(end time.Time, met func() bool) {
+	for p.now.Before(end) && !met() {
+		p.left.traffic("lan")
+		p.right.traffic("lan")
+		p.drive(everyFlow)
+	}
+}
+
+// TestNewChildRefusedForNow has the peer answer TEMPORARY_FAILURE to each request for one of two
+// Child SAs: the other one stays up on IKE SAs that replace one another, and these are few.
+func TestNewChildRefusedForNow(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		twoChildren(p)
+		p.left.peers[0].Children[1].Start = StartBoot
+	})
+	refuseWhere(p, func(request *testMessage) (*wire.Notify, bool) {
+		ts, ok := wire.FindTS(request.payloads, true)
+		return &wire.Notify{Kind: wire.TemporaryFailure}, ok && len(selectorsOf(ts)) > 0 && selectorsOf(ts)[0] == p.left.peers[0].Children[1].Remote[0]
+	})
+	p.left.connect("lan")
+	p.drive(2 * time.Second)
+	p.lost = nil
+	p.flowUntil(p.now.Add(20*time.Minute), func() bool { return false })
+	p.drive(time.Second)
+	p.wantNoLoss()
+	if n := p.left.requests(wire.IKESAInit); n < 4 || n > 9 {
+		t.Errorf("%d IKE SAs in 20 minutes", n)
+	}
+	for _, s := range p.sides() {
+		if s.said("child-down") > 0 {
+			t.Errorf("%s had no Child SA: %s", s.name, s.saidAll())
+		}
+	}
 }

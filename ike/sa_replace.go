@@ -2,6 +2,7 @@ package ike
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -59,6 +60,17 @@ func (c *succession) wontLive(why string) {
 	}
 	c.sa.notice(Warn, "rekey-refused", text)
 	c.sa.e.touch(c.sa.party)
+}
+
+// outOfSync ends an IKE SA on which the peer refuses for now, and for minutes: the two sides
+// disagree about which SAs exist. If it carries packets and we can connect, a new one takes its
+// place first.
+func (c *succession) outOfSync(why string) {
+	if len(c.sa.party.cfg.Remote) == 0 || len(c.sa.children.Pairs()) == 0 {
+		c.sa.close("the peer keeps refusing: the two sides disagree about which SAs exist")
+		return
+	}
+	c.wontLive(why)
 }
 
 // replaceDying starts an attempt to connect in place of an IKE SA that cannot be kept.
@@ -200,12 +212,14 @@ func (s *ikeSA) oneServed() (pol *child.Policy) {
 // IKE_AUTH, the key exchange is the difference.
 func (o *childOffer) rekeyRefused(kind wire.NotifyType) string {
 	text := "the peer answered " + kind.String()
-	switch kind {
-	case wire.NoProposalChosen, wire.InvalidKEPayload:
+	switch {
+	case errors.Is(o.wrongGroup, errGroupIgnored):
+		text = o.wrongGroup.Error()
+	case kind == wire.NoProposalChosen, kind == wire.InvalidKEPayload:
 		text += ", and accepted the same ciphers in IKE_AUTH, where there is no key exchange: its setting for PFS differs (key exchanges offered: " + cmp.Or(proposal.Groups(o.offers), "none") + "); see pfs and proposals"
-	case wire.NoAdditionalSAs:
+	case kind == wire.NoAdditionalSAs:
 		text += ": it has no room for another Child SA, or makes none but the first"
-	case wire.TSUnacceptable:
+	case kind == wire.TSUnacceptable:
 		text += ", for the traffic selectors of the Child SA that is there"
 	}
 	return text

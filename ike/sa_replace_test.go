@@ -12,13 +12,23 @@ import (
 // refuseRekeys has right answer each CREATE_CHILD_SA request of left with the notify, as a peer
 // does that makes no Child SA but the first (RFC 7296, Section 4). With 0 it does not answer.
 func refuseRekeys(p *testPair, kind wire.NotifyType, data []byte) {
+	refuseWhere(p, func(*testMessage) (*wire.Notify, bool) { return &wire.Notify{Kind: kind, Data: data}, true })
+}
+
+// refuseWhere has right answer a CREATE_CHILD_SA request of left with a notify, if refuse says so
+// for it. One of kind 0 stands for no answer.
+func refuseWhere(p *testPair, refuse func(request *testMessage) (*wire.Notify, bool)) {
 	a, link := newAttack(p), p.link
 	p.link = func(pk *testPacket) []time.Duration {
 		if pk.from != p.left || pk.msg == nil || pk.msg.hdr.Exchange != wire.CreateChildSA || pk.msg.hdr.Response {
 			return link(pk)
 		}
+		n, refused := refuse(pk.msg)
+		if !refused {
+			return link(pk)
+		}
 		h := pk.msg.hdr
-		if kind == 0 {
+		if n.Kind == 0 {
 			return nil
 		}
 		h.Initiator, h.Response = !h.Initiator, true
@@ -32,11 +42,21 @@ func refuseRekeys(p *testPair, kind wire.NotifyType, data []byte) {
 			s.win.Restore(st)
 			keys := a.tap.sas[[2]wire.SPI{h.InitiatorSPI, h.ResponderSPI}]
 			keys.answeredID[!h.Initiator] = h.MessageID + 1
-			ps := []wire.Payload{&wire.Notify{Kind: kind, Data: data}}
+			ps := []wire.Payload{n}
 			a.inject(p.left, p.right.home(), a.seal(keys, h, wire.FirstType(ps), wire.AppendPayloads(nil, ps)))
 		})
 		return nil
 	}
+}
+
+// otherGroup is an INVALID_KE_PAYLOAD that names another group than that of the request, of two in
+// alternation.
+func otherGroup(request *testMessage) *wire.Notify {
+	group := wire.GroupECP256
+	if ke := firstOf[*wire.KE](request.payloads); ke != nil && ke.Group == group {
+		group = wire.GroupX25519
+	}
+	return &wire.Notify{Kind: wire.InvalidKEPayload, Data: []byte{0, byte(group)}}
 }
 
 // shortLives gives the Child SAs of a pair a lifetime of 20 s, with traffic both ways.
@@ -74,36 +94,49 @@ func (p *testPair) wantSteadyTraffic(d time.Duration) {
 }
 
 // TestRefusedRekeys has the peer refuse each rekeying of a Child SA, for each reason that lasts. A
-// new IKE SA takes the place of the old one each time: over 20 lifetimes no
-// packet is lost, and the first refusal is told.
+// new IKE SA takes the place of the old one each time: over 20 lifetimes no packet is lost, and the
+// first refusal is told.
 func TestRefusedRekeys(t *testing.T) {
-	for _, c := range []struct {
-		kind wire.NotifyType
-		data []byte
-		say  string
+	ecp256 := []byte{0, byte(wire.GroupECP256)}
+	for name, c := range map[string]struct {
+		answer *wire.Notify // nil: otherGroup
+		say    string
+		slow   bool // it takes a while until it counts as refused
 	}{
-		{wire.NoAdditionalSAs, nil, "makes none but the first"},
-		{wire.NoProposalChosen, nil, "its setting for PFS differs (key exchanges offered: none)"},
-		{wire.TSUnacceptable, nil, "for the traffic selectors of the Child SA that is there"},
-		{wire.InvalidKEPayload, []byte{0, byte(wire.GroupECP256)}, "its setting for PFS differs"},
-		{0, nil, "does not answer CREATE_CHILD_SA"},
+		"NO_ADDITIONAL_SAS":     {&wire.Notify{Kind: wire.NoAdditionalSAs}, "makes none but the first", false},
+		"NO_PROPOSAL_CHOSEN":    {&wire.Notify{Kind: wire.NoProposalChosen}, "its setting for PFS differs (key exchanges offered: none)", false},
+		"TS_UNACCEPTABLE":       {&wire.Notify{Kind: wire.TSUnacceptable}, "for the traffic selectors of the Child SA that is there", false},
+		"INVALID_KE_PAYLOAD":    {&wire.Notify{Kind: wire.InvalidKEPayload, Data: ecp256}, "its setting for PFS differs", false},
+		"groups in alternation": {nil, "the peer asks for another key exchange once too often", false},
+		"TEMPORARY_FAILURE":     {&wire.Notify{Kind: wire.TemporaryFailure}, "the peer answered TEMPORARY_FAILURE each time", true},
+		"silence":               {&wire.Notify{}, "does not answer CREATE_CHILD_SA", true},
 	} {
-		t.Run(c.kind.String(), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			life, lives := 20*time.Second, 20
-			if c.kind == 0 { // it takes a while until silence is noticed
+			if c.slow {
 				life, lives = 10*time.Minute, 3
 			}
 			p := newPair(t, 1, func(p *testPair) {
 				shortLives(p)
 				p.left.peers[0].Children[0].Lifetime = life
+				for _, s := range p.sides() {
+					if c.answer == nil {
+						s.peers[0].Children[0].Proposals = []wire.Proposal{addGroup(testESPProposal, wire.GroupECP256)}
+					}
+				}
 			})
 			p.up2()
-			refuseRekeys(p, c.kind, c.data)
+			refuseWhere(p, func(request *testMessage) (*wire.Notify, bool) {
+				if c.answer == nil {
+					return otherGroup(request), true
+				}
+				return c.answer, true
+			})
 			p.wantSteadyTraffic(time.Duration(lives) * life)
 			if n := p.left.requests(wire.IKESAInit); n > lives+5 {
 				t.Errorf("%d IKE SAs were made in %d lifetimes", n, lives)
 			}
-			if main := p.left.e.peers.order[0].party.main(); main.succ.replaces != nil && c.kind != 0 {
+			if main := p.left.e.peers.order[0].party.main(); main.succ.replaces != nil && name != "silence" {
 				t.Error("the IKE SA keeps the one that it replaced in memory")
 			}
 			if !strings.Contains(p.left.saidAll(), c.say) {

@@ -105,6 +105,12 @@ func (p *Pair) Refused() int {
 	return p.dates.refusals
 }
 
+// Presses reports whether the hard end of the pair's lifetime comes soon after another pause of a
+// rekeying that is refused for now.
+func (p *Pair) Presses() bool {
+	return p.dates.hard.Presses(p.dates.rekeyAt, p.table().host.Now().Add(timer.MostTemporaryWait))
+}
+
 // RekeyIn plans the next try to rekey the pair after d.
 func (p *Pair) RekeyIn(d time.Duration) { p.table().after(&p.dates.soft, d) }
 

@@ -212,6 +212,7 @@ func (pol *Policy) pause(d time.Duration) {
 // Failed records that our negotiation for it failed. What traffic asked for waits for new traffic.
 func (pol *Policy) Failed(why string, explain []string) {
 	pol.busy, pol.restart = false, false
+	pol.refusals = 0
 	pol.Trouble = Trouble{why, explain}
 	pol.retry.Fails++
 	pol.pause(pol.owner.Backoff().Pause(pol.retry.Fails, pol.table.host.Rand()))

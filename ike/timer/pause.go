@@ -32,11 +32,14 @@ func (b Backoff) Pause(failures int, rand io.Reader) time.Duration {
 // more times over a period of several minutes" (RFC 7296, Section 2.25).
 const TemporaryPause = 2 * time.Second
 
+// MostTemporaryWait bounds TemporaryWait.
+const MostTemporaryWait = 3 * TemporaryPause
+
 // TemporaryWait returns TemporaryPause plus up to twice that. The spread is wide because refusals
 // often come in pairs: each side is busy with what the other refuses, and with equal pauses both
 // would collide again and again.
 func TemporaryWait(rand io.Reader) time.Duration {
-	return TemporaryPause + Fraction(2*TemporaryPause, rand)
+	return TemporaryPause + Fraction(MostTemporaryWait-TemporaryPause, rand)
 }
 
 // Longer returns d plus up to a tenth of it.

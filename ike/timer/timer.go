@@ -20,6 +20,12 @@ type Timer struct {
 // Running reports whether the timer is started and has not fired.
 func (t *Timer) Running() bool { return t.pos > 0 }
 
+// Presses reports whether, of the time from begun until the timer fires, more than three quarters
+// are over at a moment. Of a timer that is stopped they never are.
+func (t *Timer) Presses(begun, at time.Time) bool {
+	return t.Running() && at.Sub(begun) > t.at.Sub(begun)*3/4
+}
+
 // A Heap holds the running timers of an engine. The zero value is empty.
 type Heap struct {
 	queue queue

@@ -128,3 +128,19 @@ func TestTimerThatSetsItself(t *testing.T) {
 		}
 	}
 }
+
+// TestPresses: three quarters of the time until a timer fires are over, or not yet.
+func TestPresses(t *testing.T) {
+	var h Heap
+	var tm Timer
+	begun := time.Unix(1000, 0)
+	if tm.Presses(begun, begun.Add(time.Hour)) {
+		t.Error("a timer that is stopped presses")
+	}
+	h.Set(&tm, begun.Add(40*time.Second))
+	for after, want := range map[time.Duration]bool{-time.Second: false, 0: false, 30 * time.Second: false, 31 * time.Second: true, time.Minute: true} {
+		if got := tm.Presses(begun, begun.Add(after)); got != want {
+			t.Errorf("after %v of 40 s: %t, want %t", after, got, want)
+		}
+	}
+}
