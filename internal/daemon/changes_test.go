@@ -118,17 +118,56 @@ var (
 	peerEdits = settings{
 		"name": `"b"`, "remote": `"192.0.2.3"`, "remote_ike_port": "501", "remote_nat_port": "4501", "local": `"192.0.2.1"`, "local_id": `"another"`, "remote_id": `"another"`,
 		"psk": `"another secret of some length"`, "ike_proposals": `["aes256gcm16-prfsha384-ecp384"]`, "ike_lifetime": `"3h"`, "auth_lifetime": `"24h"`, "encap": `"always"`, "dpd": `"7s"`,
-		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit": "{ tries = 3 }", "retry": `{ max = "30s" }`, "per_cpu": `"never"`, "mtu": "1300", "priority": "1", "psk_file": `"secret"`,
+		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit.first": `"2s"`, "retransmit.factor": "1.5", "retransmit.tries": "3", "retry.first": `"5s"`, "retry.max": `"30s"`, "max_parties": "9", "per_cpu": `"never"`, "mtu": "1300", "priority": "1", "psk_file": `"secret"`,
 	}
 	childEdits = settings{
 		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`,
-		"lifetime": `{ time = "30m" }`, "replay_window": "128", "esn": `"never"`,
-		"manual": `{ spi_out = "0x1001", key_out = "0x0100000000000000000000000000000000000000", spi_in = "0x2001", key_in = "0x0000000000000000000000000000000000000000", cipher = "aes128gcm16" }`,
+		"lifetime.time": `"30m"`, "lifetime.bytes": `"1GiB"`, "lifetime.packets": "1000", "replay_window": "128", "esn": `"never"`,
+		"manual.spi_out": `"0x1002"`, "manual.key_out": `"0x0200000000000000000000000000000000000000"`, "manual.spi_in": `"0x2002"`, "manual.key_in": `"0x0300000000000000000000000000000000000000"`, "manual.cipher": `"chacha20poly1305"`,
 	}
-	// otherKeys are those without an edit: no other value is supported, they hold tables and files,
-	// whose contents are compared, or they are for another kind of peer.
-	otherKeys = []string{"peer.ike", "peer.cert", "peer.key", "peer.ca", "peer.child", "peer.max_parties", "daemon.include"}
+	// manualKeys are the settings of manual before one of them is changed.
+	manualKeys = settings{
+		"spi_out": `"0x1001"`, "key_out": `"0x0100000000000000000000000000000000000000"`, "spi_in": `"0x2001"`, "key_in": `"0x0000000000000000000000000000000000000000"`, "cipher": `"aes128gcm16"`,
+	}
+	// otherKeys are those without an edit: no other value is supported, or they hold tables and
+	// files, whose contents are compared.
+	otherKeys = []string{"peer.ike", "peer.cert", "peer.key", "peer.ca", "peer.child", "daemon.include"}
 )
+
+// inline returns settings as the value of a key.
+func (t settings) inline() string {
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(t)) {
+		list = append(list, k+" = "+t[k])
+	}
+	return "{ " + strings.Join(list, ", ") + " }"
+}
+
+// edit returns the configuration in which a key of a table is changed, such as
+// "child.lifetime.bytes", before and after the change. edits are those of the table.
+func edit(name string, edits settings) (before, after string) {
+	table, key, _ := strings.Cut(name, ".")
+	value := edits[key]
+	outer, inner, isInner := strings.Cut(key, ".")
+	switch {
+	case outer == "manual":
+		now := maps.Clone(manualKeys)
+		now[inner] = value
+		if inner == "cipher" { // whose keys are longer
+			now["key_in"] = `"0x` + strings.Repeat("ab", 36) + `"`
+			now["key_out"] = `"0x` + strings.Repeat("cd", 36) + `"`
+		}
+		return edited(table, outer, manualKeys.inline()), edited(table, outer, now.inline())
+	case isInner:
+		return edited("", "", ""), edited(table, outer, settings{inner: value}.inline())
+	case name == "peer.max_parties": // only a pattern has them
+		pattern := func(doc string) string {
+			return strings.NewReplacer("remote = \"192.0.2.2\"\n", "", `remote_id = "a"`, `remote_id = "*.example.com"`).Replace(doc)
+		}
+		return pattern(edited("", "", "")), pattern(edited(table, key, value))
+	}
+	return edited("", "", ""), edited(table, key, value)
+}
 
 // edited returns a configuration, with one key of a table changed.
 func edited(table, key, value string) string {
@@ -174,22 +213,23 @@ func TestEveryKeyDoesWhatTheReferenceSays(t *testing.T) {
 		return c
 	}
 	promised, keys := reachesIn(string(reference)), keysIn(string(reference))
-	if len(keys) < 45 || len(promised) < 30 {
+	if len(keys) < 65 || len(promised) < 30 {
 		t.Fatalf("the reference has the keys %q, and says of a reload %v", keys, promised)
 	}
-	before := load(edited("", "", ""))
 	for _, name := range keys {
 		table, key, _ := strings.Cut(name, ".")
-		value := map[string]settings{"daemon": daemonEdits, "peer": peerEdits, "child": childEdits}[table][key]
-		switch want := promised[name]; {
+		outer, _, _ := strings.Cut(key, ".")
+		edits := map[string]settings{"daemon": daemonEdits, "peer": peerEdits, "child": childEdits}[table]
+		switch want := promised[table+"."+outer]; {
 		case slices.Contains(otherKeys, name):
 			continue
-		case value == "":
+		case edits[key] == "":
 			t.Errorf("%s has no edit here", name)
 		case want == "":
 			t.Errorf("the reference does not say what a reload does with %s", name)
 		default:
-			lines := changes(before, load(edited(table, key, value)))
+			before, after := edit(name, edits)
+			lines := changes(load(before), load(after))
 			if got := reachSaid(lines); got != want {
 				t.Errorf("%s: the reference promises %q, a reload says %q", name, want, lines)
 			}
@@ -222,20 +262,29 @@ var (
 	aSection = regexp.MustCompile(`(?m)^## .\[+(?:peer\.)?(daemon|peer|child)\]+.\n`)
 )
 
-// keysIn returns the keys of the tables in the reference, each with its table.
+// keysIn returns the keys of the tables in the reference, each with its table, such as
+// "child.lifetime.bytes". Those that hold a table which has a section are not among them.
 func keysIn(reference string) (keys []string) {
-	at := aSection.FindAllStringSubmatchIndex(reference, -1)
-	for i, m := range at {
-		section := reference[m[1]:]
-		if i+1 < len(at) {
-			section = reference[m[1]:at[i+1][0]]
-		}
+	list := func(table, section string) {
 		_, section, _ = strings.Cut(section, "| key | default | meaning |")
-		section, _, _ = strings.Cut(section, "\n### ")
+		section, _, _ = strings.Cut(section, "\n#")
 		for line := range strings.Lines(section) {
 			if k := aKey.FindStringSubmatch(line); strings.HasPrefix(line, "| `") && k != nil {
-				keys = append(keys, reference[m[2]:m[3]]+"."+k[1])
+				keys = append(keys, table+"."+k[1])
 			}
+		}
+	}
+	for _, m := range aSection.FindAllStringSubmatchIndex(reference, -1) {
+		list(reference[m[2]:m[3]], reference[m[1]:])
+	}
+	for _, section := range strings.Split(reference, "\n### `")[1:] {
+		name, section, _ := strings.Cut(section, "`")
+		section, _, _ = strings.Cut(section, "\n#")
+		i := slices.IndexFunc(keys, func(k string) bool { return strings.HasSuffix(k, "."+name) })
+		if i >= 0 && strings.Contains(section, "| key | default | meaning |") {
+			outer := keys[i]
+			keys = slices.Delete(keys, i, i+1)
+			list(outer, section)
 		}
 	}
 	return keys
