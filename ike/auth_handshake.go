@@ -72,7 +72,7 @@ func (a *authAttempt) notAuthentic(claims *profile, err error, explain []string)
 	s := a.sa
 	s.e.count("ike_authentication_failed")
 	why := func() string { return s.net.Remote().String() + ": " + err.Error() }
-	s.e.callRefused(call{from: s.net.Path, claims: claims, event: eventAuthFailed, explain: func() []string { return explain }}, why)
+	s.e.callRefused(call{from: s.net.Path, reached: true, claims: claims, event: eventAuthFailed, explain: func() []string { return explain }}, why)
 	return fatal(wire.AuthenticationFailed, err.Error())
 }
 

@@ -194,7 +194,7 @@ func (p *party) connected() {
 	p.e.timers.Stop(&p.try.Timer)
 	p.reconnected()
 	p.Trouble = child.Trouble{}
-	p.calls.Trouble = child.Trouble{} // of the profile
+	p.calls.Trouble, p.calls.reached = child.Trouble{}, false // of the profile
 	p.obstacle = nil
 	p.e.touch(p)
 }

@@ -14,12 +14,15 @@ import (
 // Whom the failure of a call is laid to, before the caller is authenticated. The only thing that is
 // known of it is where it comes from. From an address that the configuration gives to a peer which
 // is down, the call is taken for that peer's: it is shown beside the peer's own reason, never in
-// place of it, and becomes an event of the peer at most once in callPause. Every other call is a
-// stranger's, whatever it claims to be: a Refused effect, of which no peer's state depends.
+// place of it, and becomes an event of the peer at most once in callPause. If it is not known to
+// come from there, since it had no answer of ours yet, it is shown as unverified, in place of no
+// call that is, and becomes no event of the peer. Such a call and every other one is a stranger's,
+// whatever it claims to be: a Refused effect, of which no peer's state depends.
 
 // A call is one that was refused before its caller was authenticated.
 type call struct {
 	from    ipsec.Path
+	reached bool     // what we sent there has reached it, so that its address is genuine
 	claims  *profile // whose identity it named; nil: none that is configured
 	event   string
 	explain func() []string // called only if it is recorded
@@ -31,6 +34,7 @@ const callPause = time.Minute
 // calls is what a profile keeps of the refused calls from its addresses.
 type calls struct {
 	child.Trouble           // of the last one
+	reached       bool      // likewise
 	told          time.Time // when one became an event
 	more          int       // others since then
 }
@@ -48,9 +52,9 @@ func (e *Engine) callRefused(c call, why func() string) {
 		trouble.Explain = c.explain()
 	}
 	for _, p := range owners {
-		p.callRefused(trouble)
+		p.callRefused(trouble, c.reached)
 	}
-	if len(owners) > 0 {
+	if len(owners) > 0 && c.reached {
 		return
 	}
 	r := Refused{From: c.from.Remote(), Event: c.event, Text: identity.Printable(trouble.Reason), Explain: trouble.Explain}
@@ -60,9 +64,17 @@ func (e *Engine) callRefused(c call, why func() string) {
 	e.emit(r)
 }
 
-// callRefused records a refused call from an address of the profile.
-func (p *profile) callRefused(t child.Trouble) {
+// callRefused records a refused call from an address of the profile, which may be forged unless we
+// have reached it there.
+func (p *profile) callRefused(t child.Trouble, reached bool) {
 	last, now := &p.calls, p.e.handling.now
+	if !reached {
+		if !last.reached {
+			t.Reason = "unverified: " + t.Reason
+			last.Trouble = t
+		}
+		return
+	}
 	if last.Reason == t.Reason || !last.told.IsZero() && now.Sub(last.told) < callPause {
 		last.more++
 	} else {
@@ -73,7 +85,7 @@ func (p *profile) callRefused(t child.Trouble) {
 		p.party.notice(Warn, eventCallRefused, "", text)
 		last.told, last.more = now, 0
 	}
-	last.Trouble = t
+	last.Trouble, last.reached = t, true
 }
 
 // eventCallRefused is the event of a refused call from an address of a peer.

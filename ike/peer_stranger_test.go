@@ -15,11 +15,14 @@ import (
 )
 
 // failAuth has a rogue at an address fail IKE_AUTH on the right under left's name.
-func (a *attack) failAuth(from netip.AddrPort) {
+func (a *attack) failAuth(from netip.AddrPort) { a.failAuthAs(from, "left.example.com") }
+
+// failAuthAs is failAuth under any name.
+func (a *attack) failAuthAs(from netip.AddrPort, name string) {
 	r := a.newRogue(a.right)
 	r.from = from
 	r.sendInit(r.payloads())
-	r.send(wire.IKEAuth, 1, r.authPayloads(identity.ID{Type: wire.IDFQDN, Data: "left.example.com"}.Payload(false)))
+	r.send(wire.IKEAuth, 1, r.authPayloads(identity.ID{Type: wire.IDFQDN, Data: name}.Payload(false)))
 	a.drive(50 * time.Millisecond)
 }
 
@@ -69,11 +72,16 @@ func TestRefusalsAreLimited(t *testing.T) {
 
 // TestCallsFromConfiguredAddress: a peer that fails at its own address is explained by it, beside
 // what is known of the peer itself, with one event in a minute. When it is up, the address proves
-// nothing any more.
+// nothing any more. A first message proves no address.
 func TestCallsFromConfiguredAddress(t *testing.T) {
 	a := newAttack(newPair(t, 1, nil))
 	posing := netip.AddrPortFrom(a.left.addrs[0], roguePort)
 	a.right.e.peers.order[0].party.Reason = "its own reason"
+	forge := func() { a.inject(a.right, a.left.home(), a.newRogue(a.right).message(nil)) }
+	forge()
+	if st := a.right.e.Status()[0]; !strings.HasPrefix(st.Reason, "its own reason; unverified: malformed IKE_SA_INIT request of 192.0.2.1:500: ") || len(a.right.refused) != 1 || len(a.right.notices) > 0 {
+		t.Errorf("of a first message: the reason is %q; %d strangers, notices %v", st.Reason, len(a.right.refused), a.right.notices)
+	}
 	for range 5 {
 		a.failAuth(posing)
 	}
@@ -83,8 +91,9 @@ func TestCallsFromConfiguredAddress(t *testing.T) {
 			t.Errorf("the reason is %q, want %q in it", st.Reason, want)
 		}
 	}
-	if len(st.Explain) == 0 || len(a.right.refused) != 0 {
-		t.Errorf("got details %q and %d strangers", st.Explain, len(a.right.refused))
+	forge()
+	if now := a.right.e.Status()[0]; len(st.Explain) == 0 || now.Reason != st.Reason || strings.Contains(st.Reason, "unverified") || len(a.right.refused) != 2 {
+		t.Errorf("got details %q and %d strangers; the reason was %q and is %q", st.Explain, len(a.right.refused), st.Reason, now.Reason)
 	}
 	events := func() (n int) {
 		for _, e := range a.right.notices {
@@ -97,14 +106,17 @@ func TestCallsFromConfiguredAddress(t *testing.T) {
 	if n := events(); n != 1 {
 		t.Errorf("%d events of five calls, want 1", n)
 	}
-	a.inject(a.right, a.left.home(), a.newRogue(a.right).message(nil))
 	a.drive(callPause)
-	a.inject(a.right, a.left.home(), a.newRogue(a.right).message(nil))
+	forge()
 	a.failAuth(posing)
+	if n := events(); n != 1 {
+		t.Errorf("%d events: the same reason again makes none", n)
+	}
+	a.failAuthAs(posing, "another.example.com")
 	if n := events(); n != 2 {
 		t.Errorf("%d events after a minute, want 2", n)
 	}
-	if text, want := a.wantNotice(a.right, eventCallRefused).Text, fmt.Sprintf("(and %d more refused calls", 6); !strings.Contains(text, want) {
+	if text, want := a.wantNotice(a.right, eventCallRefused).Text, fmt.Sprintf("(and %d more refused calls", 5); !strings.Contains(text, want) {
 		t.Errorf("the event is %q, want %q in it", text, want)
 	}
 	a.up()
@@ -112,7 +124,7 @@ func TestCallsFromConfiguredAddress(t *testing.T) {
 		t.Errorf("the reason of a peer that is up is %q", st.Reason)
 	}
 	a.failAuth(posing)
-	if n := len(a.right.refused); n != 1 || events() != 2 {
+	if n := len(a.right.refused); n != 4 || events() != 2 {
 		t.Errorf("%d strangers, %d events: a call beside a peer that is up is a stranger's", n, events())
 	}
 	a.left.disconnect("")

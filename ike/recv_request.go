@@ -67,7 +67,7 @@ func (s *ikeSA) refuseMalformed(ex wire.ExchangeType, ps []wire.Payload, err err
 	case named && !child:
 		why = "it wants an IKE SA without a Child SA (RFC 6023), which is not supported; give it traffic selectors"
 	}
-	c := call{from: s.net.Path, claims: s.claimed(idi, ps), event: eventCallRefused}
+	c := call{from: s.net.Path, reached: true, claims: s.claimed(idi, ps), event: eventCallRefused}
 	s.e.callRefused(c, func() string { return s.net.Remote().String() + ": " + why })
 	return fatal(kind, why)
 }

@@ -30,8 +30,9 @@ func TestInvalidSPIHint(t *testing.T) {
 	}
 }
 
-// A peer that speaks IKEv1 is named: one that calls in its reason, and a stranger among the others;
-// one that answers us by it in the reason of the attempt, but not if anybody else does.
+// A peer that speaks IKEv1 is named: one that calls in its reason, as unverified, and among the
+// strangers; one that answers us by it in the reason of the attempt and in its history, but not if
+// anybody else does.
 func TestPeerOfIKEv1(t *testing.T) {
 	const want = "speaks IKEv1, and we speak IKEv2 only"
 	older := func(h wire.Header) []byte {
@@ -43,8 +44,8 @@ func TestPeerOfIKEv1(t *testing.T) {
 	e := a.left.e
 	call := older(wire.Header{InitiatorSPI: 7, Initiator: true})
 	a.inject(a.left, a.right.home(), call)
-	if why := e.peers.order[0].calls.Reason; !strings.Contains(why, want) {
-		t.Errorf("the reason is %q", why)
+	if why := e.Status()[0].Reason; !strings.Contains(why, "unverified: 192.0.2.2:500 "+want) || len(a.left.refused) != 1 || len(a.left.notices) > 0 {
+		t.Errorf("the reason is %q; %d strangers, notices %v", why, len(a.left.refused), a.left.notices)
 	}
 	if n := e.Counters()["ike_version"]; n != 1 || len(a.replies) > 0 {
 		t.Errorf("%d counted, %d replies", n, len(a.replies))
@@ -67,6 +68,9 @@ func TestPeerOfIKEv1(t *testing.T) {
 	a.inject(a.left, a.right.home(), answer)
 	a.drive(time.Minute)
 	a.wantDone(a.left, ref, want)
+	if text := a.wantNotice(a.left, "connect-failed").Text; !strings.Contains(text, want) {
+		t.Errorf("the event is %q", text)
+	}
 }
 
 // Of the protected messages with unknown SPIs only a request is answered, and none of IKE_SA_INIT.
