@@ -13,7 +13,7 @@ type Inbound struct {
 	window window
 
 	used usageCounter
-	_    [cacheLine - 8]byte // two words of used, which are seldom written, are the rest
+	_    [cacheLine - 24]byte // two words of used, which are seldom written, are the rest
 }
 
 // NewInbound returns the receiving direction of sa, and keeps no reference to sa. ReplayWindow is 0

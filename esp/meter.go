@@ -65,17 +65,23 @@ func (m *octetMeter) add(n, hard uint64) (total uint64, ok bool) {
 // has the low bits of both. near has whole counts of the recent past: of all numbers with those low
 // bits, the nearest to it are meant, as a sequence number is completed by the window.
 //
-// A goroutine that is held up between the steps of add, while others count 34 GB or 134 million
-// packets of the same SA, takes the sums for less or more than they are; at 100 Gbit/s these are
-// two seconds. The counts stay right even then.
+// calm has, as a word, the counts up to which there is nothing to do: no limit is reached, and near
+// is near. Up to there a packet costs no more than the addition and one comparison.
+//
+// A goroutine that is held up between the steps of add and settle, while others count 34 GB or 134
+// million packets of the same SA, takes the sums for less or more than they are; at 100 Gbit/s
+// these are two seconds. The counts stay right even then.
 type usageCounter struct {
-	word                    atomic.Uint64
+	word, calm              atomic.Uint64
 	nearPackets, nearOctets atomic.Uint64
 }
 
 const (
 	octetBits  = 36
 	packetBits = 64 - octetBits
+	// signBits are those of which one is set in the difference of two words if a count of the first
+	// is less than that of the second.
+	signBits = 1<<63 | 1<<(octetBits-1)
 
 	// near follows when it lags by a sixteenth of the range of the low bits. Up to half of that the
 	// nearest is right.
@@ -83,15 +89,42 @@ const (
 	packetsLag = 1 << (packetBits - 4)
 )
 
-// add adds to the counts, at most octetsLag octets and packetsLag packets, and returns the sums.
-func (c *usageCounter) add(packets, octets uint64) Usage {
-	near := c.near() // first: loads behind a locked instruction would wait for it
-	sum := near.nearest(c.word.Add(octets + packets<<octetBits))
-	if sum.Octets-near.Octets >= octetsLag || sum.Packets-near.Packets >= packetsLag {
-		raise(&c.nearOctets, sum.Octets)
-		raise(&c.nearPackets, sum.Packets)
+// add adds to the counts, at most octetsLag octets and packetsLag packets. Unless all is calm,
+// settle must follow.
+func (c *usageCounter) add(packets, octets uint64) (word uint64, calm bool) {
+	until := c.calm.Load() // first: a load behind a locked instruction would wait for it
+	word = c.word.Add(octets + packets<<octetBits)
+	return word, (until-word)&signBits == 0
+}
+
+// settle returns the sums of which add returned the word, and moves near, and calm up to the next
+// limit or as far as near will do.
+//
+// No goroutine misses that it has brought a count to a limit. It has read calm before it added, and
+// calm is moved past a limit only when the sum has reached it.
+func (c *usageCounter) settle(word uint64, l *thresholds) Usage {
+	until, near := c.calm.Load(), c.near()
+	now := near.nearest(c.word.Load())
+	raise(&c.nearOctets, now.Octets)
+	raise(&c.nearPackets, now.Packets)
+	calm := Usage{
+		Packets: calmUntil(now.Packets, l.softPackets, l.hardPackets, packetsLag),
+		Octets:  calmUntil(now.Octets, l.softOctets, l.hardOctets, octetsLag),
 	}
-	return sum
+	c.calm.CompareAndSwap(until, calm.word()) // if not, another goroutine has, after this one has looked
+	return near.nearest(word)
+}
+
+// calmUntil returns up to which number a count that is at sum reaches no limit, lag ahead at most.
+func calmUntil(sum, soft, hard, lag uint64) uint64 {
+	limit := hard
+	if sum < soft {
+		limit = soft - 1
+	}
+	if limit < sum {
+		return sum - 1 // all from now on exceed it
+	}
+	return sum + min(limit-sum, lag)
 }
 
 // load returns the counts.
@@ -101,12 +134,16 @@ func (c *usageCounter) load() Usage { return c.near().nearest(c.word.Load()) }
 func (c *usageCounter) store(u Usage) {
 	c.nearPackets.Store(u.Packets)
 	c.nearOctets.Store(u.Octets)
-	c.word.Store(u.Octets + u.Packets<<octetBits)
+	c.word.Store(u.word())
+	c.calm.Store(u.word())
 }
 
 func (c *usageCounter) near() Usage {
 	return Usage{Packets: c.nearPackets.Load(), Octets: c.nearOctets.Load()}
 }
+
+// word returns the low bits of both counts.
+func (u Usage) word() uint64 { return u.Octets + u.Packets<<octetBits }
 
 // nearest returns the counts with the low bits of word that are the nearest to u. Differences are
 // shifted up, so that the highest of the low bits is their sign.

@@ -2,6 +2,7 @@ package esp
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -47,7 +48,7 @@ func TestUsageCounter(t *testing.T) {
 			packets, octets = packets>>r.IntN(30), octets>>r.IntN(40)
 			want.Packets += packets
 			want.Octets += octets
-			if got := c.add(packets, octets); got != want || c.load() != want {
+			if got := c.sum(packets, octets); got != want || c.load() != want {
 				t.Fatalf("from %+v: %+v, then %+v, want %+v", start, got, c.load(), want)
 			}
 		}
@@ -72,6 +73,56 @@ func TestUsageIsTheNearest(t *testing.T) {
 	}
 }
 
+// TestSettleLate: a goroutine that settles after another has added learns of the sum of its own.
+func TestSettleLate(t *testing.T) {
+	var c usageCounter
+	first, _ := c.add(1, 100)
+	second, _ := c.add(1, 10)
+	for word, want := range map[uint64]Usage{first: {1, 100}, second: {2, 110}} {
+		if got := c.settle(word, &thresholds{10, 10, 10, 10}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}
+
+// TestLimitsAreNotCalm: whatever brings a count to a limit, or over the hard one, is told, and
+// little else is.
+func TestLimitsAreNotCalm(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		start := Usage{Packets: r.Uint64() >> (1 + r.IntN(63)), Octets: r.Uint64() >> (1 + r.IntN(63))}
+		var c usageCounter
+		c.store(start)
+		within := func(n, steps, size uint64) uint64 { return n + r.Uint64N(steps*size) }
+		const steps, size = 1000, 1 << 30
+		l := &thresholds{softOctets: within(start.Octets, steps, size), softPackets: within(start.Packets, steps, 1)}
+		l.hardOctets, l.hardPackets = within(l.softOctets, steps, size), within(l.softPackets, steps, 1)
+		sum, told := start, 0
+		for range steps {
+			n := r.Uint64N(size + 1)
+			sum.Packets, sum.Octets = sum.Packets+1, sum.Octets+n
+			word, calm := c.add(1, n)
+			over := sum.Packets > l.hardPackets || sum.Octets > l.hardOctets
+			reaches := reached(sum.Packets, 1, l.softPackets) || reached(sum.Octets, n, l.softOctets)
+			if calm && (over || reaches) {
+				t.Fatalf("seed %d: calm at %+v, from %+v, limits %+v", seed, sum, start, *l)
+			}
+			if calm {
+				continue
+			}
+			if !over && !reaches {
+				told++
+			}
+			if got := c.settle(word, l); got != sum {
+				t.Fatalf("seed %d: %+v, want %+v", seed, got, sum)
+			}
+		}
+		if most := 2 + int(steps*size/octetsLag); told > most {
+			t.Errorf("seed %d: %d of %d packets were told of without a limit, want at most %d", seed, told, steps, most)
+		}
+	}
+}
+
 // TestUsageConcurrently: each sum is seen by one goroutine, in rising order, and none is lost, also
 // where near changes.
 func TestUsageConcurrently(t *testing.T) {
@@ -84,7 +135,7 @@ func TestUsageConcurrently(t *testing.T) {
 	for w := range seen {
 		wg.Go(func() {
 			for range each {
-				seen[w] = append(seen[w], c.add(1, size))
+				seen[w] = append(seen[w], c.sum(1, size))
 			}
 		})
 	}
@@ -100,4 +151,13 @@ func TestUsageConcurrently(t *testing.T) {
 			all[n], last = true, n
 		}
 	}
+}
+
+// sum is add, and the sums.
+func (c *usageCounter) sum(packets, octets uint64) Usage {
+	word, calm := c.add(packets, octets)
+	if calm {
+		return c.near().nearest(word)
+	}
+	return c.settle(word, &thresholds{math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64})
 }

@@ -47,10 +47,41 @@ type Arrival struct {
 // Open opens a run, whose packets carry the SPI of this SA, in place: Decrypt for each, then
 // Accept.
 func (in *Inbound) Open(s *Scratch, run []Packet) Arrival {
+	if len(run) == 1 {
+		return in.openOne(s, &run[0])
+	}
 	for i := range run {
 		in.Decrypt(s, &run[i])
 	}
-	return in.Accept(run)
+	return in.acceptRun(run)
+}
+
+// openOne is Open for a packet that came alone. Mostly its number is in the highest block of the
+// window and fresh: then all that check and acceptance need is found at once, before the packet is
+// decrypted. A window whose highest block is that of number 0, which is never sent, has no topWord.
+func (in *Inbound) openOne(s *Scratch, p *Packet) Arrival {
+	word, top := in.window.topWord.Load(), in.window.top.Load()
+	if len(p.Data) < minSealed || word == nil || in.whole == nil {
+		in.Decrypt(s, p)
+		return in.acceptOne(p)
+	}
+	low, old := binary.BigEndian.Uint32(p.Data[4:]), word.Load()
+	seq := top<<blockShift | uint64(low&blockMask)
+	if low != uint32(seq) || uint32(old>>32) != uint32(top) || old>>(seq&blockMask)&1 != 0 {
+		in.Decrypt(s, p)
+		return in.acceptOne(p)
+	}
+	if !in.whole.OpenPacket(p.Data, in.salt, seq, in.esn) {
+		p.refuse(ErrICV)
+		return Arrival{}
+	}
+	p.Seq, p.authentic = seq, true
+	p.cutTrailer(p.Data[Headroom : len(p.Data)-ICVLen])
+	bit := uint64(1) << (seq & blockMask)
+	if !word.CompareAndSwap(old, old|bit) { // another goroutine was faster
+		return in.acceptOne(p)
+	}
+	return in.countOne(p, uint32(old) < uint32(bit) && seq>>blockShift == in.window.top.Load())
 }
 
 // Decrypt is the part of Open that any goroutine may do, for several packets at once and in any
@@ -89,9 +120,30 @@ func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
 }
 
 // cutTrailer removes padding, pad length and next header. RFC 4303, Section 2.4: "the receiver
-// SHOULD inspect the Padding field." It reads single octets: the cipher has just stored them, in
-// pieces that a wider load would have to wait for.
+// SHOULD inspect the Padding field." As the trailer ends "right aligned within a 4-byte word", the
+// load of that word does not span two of the cipher's stores, for which it would have to wait.
 func (p *Packet) cutTrailer(text []byte) {
+	if len(text) < padAlign {
+		p.cutPadding(text)
+		return
+	}
+	last := binary.LittleEndian.Uint32(text[len(text)-padAlign:])
+	n := int(last >> 16 & 0xff)
+	if n >= len(shortPadding) || last&shortPadding[n].mask != shortPadding[n].octets {
+		p.cutPadding(text)
+		return
+	}
+	p.Data, p.Next = text[:len(text)-trailerLen-n], uint8(last>>24)
+	if p.Next == NextDummy {
+		p.Err = ErrDummy
+	}
+}
+
+// shortPadding has padding of 0, 1 and 2 octets, as it is in the last word of the text.
+var shortPadding = [...]struct{ mask, octets uint32 }{{}, {0xff00, 0x0100}, {0xffff, 0x0201}}
+
+// cutPadding is cutTrailer for a text of any length, with padding of any length.
+func (p *Packet) cutPadding(text []byte) {
 	end := len(text) - trailerLen
 	start := end - int(text[end])
 	if start < 0 {
@@ -115,10 +167,14 @@ func (p *Packet) cutTrailer(text []byte) {
 // goroutine may call it at any time. If runs are accepted in the order of their arrival, no packet
 // is behind the window because of who decrypted it.
 func (in *Inbound) Accept(run []Packet) (a Arrival) {
-	if len(run) != 1 {
-		return in.acceptRun(run)
+	if len(run) == 1 {
+		return in.acceptOne(&run[0])
 	}
-	p := &run[0] // it came alone: without the loops and sums of a run
+	return in.acceptRun(run)
+}
+
+// acceptOne is Accept for a packet that came alone: without the loops and sums of a run.
+func (in *Inbound) acceptOne(p *Packet) (a Arrival) {
 	if !p.authentic {
 		return a
 	}
@@ -127,12 +183,23 @@ func (in *Inbound) Accept(run []Packet) (a Arrival) {
 		p.refuse(ErrReplay)
 		return a
 	}
-	a.Authentic, a.Newest = true, highest
-	if p.Err != nil {
-		return a
+	return in.countOne(p, highest)
+}
+
+// countOne counts an accepted packet that came alone.
+func (in *Inbound) countOne(p *Packet, highest bool) Arrival {
+	if p.Err == nil {
+		if word, calm := in.used.add(1, uint64(len(p.Data))); !calm {
+			return in.limitOne(p, word, highest)
+		}
 	}
-	n := uint64(len(p.Data))
-	u := in.used.add(1, n)
+	return Arrival{Authentic: true, Newest: highest}
+}
+
+// limitOne is countOne for a packet that may have brought a count, now word, to a limit.
+func (in *Inbound) limitOne(p *Packet, word uint64, highest bool) Arrival {
+	n, u := uint64(len(p.Data)), in.used.settle(word, &in.limits)
+	a := Arrival{Authentic: true, Newest: highest}
 	a.Soft = reached(u.Packets, 1, in.limits.softPackets) || reached(u.Octets, n, in.limits.softOctets)
 	if u.Packets > in.limits.hardPackets || u.Octets > in.limits.hardOctets {
 		a.Hard = true
@@ -209,7 +276,11 @@ func refuseTaken(run []Packet, fresh uint32, good *Usage) {
 // count counts the accepted packets of run, and refuses those beyond a hard limit. RFC 4301,
 // Section 4.4.2.1: at "a hard lifetime [...] the current SA ends".
 func (in *Inbound) count(run []Packet, good Usage, a *Arrival) {
-	u := in.used.add(good.Packets, good.Octets)
+	word, calm := in.used.add(good.Packets, good.Octets)
+	if calm {
+		return
+	}
+	u := in.used.settle(word, &in.limits)
 	p, o := u.Packets, u.Octets
 	a.Soft = reached(p, good.Packets, in.limits.softPackets) || reached(o, good.Octets, in.limits.softOctets)
 	a.Hard = p > in.limits.hardPackets || o > in.limits.hardOctets

@@ -31,6 +31,8 @@ type window struct {
 	// top is the highest block with an accepted number. Its neighbours in memory may be written as
 	// often.
 	top atomic.Uint64
+	// topWord is the word of that block; or of an earlier one, or nil, until top moves again.
+	topWord atomic.Pointer[atomic.Uint64]
 }
 
 const (
@@ -105,6 +107,9 @@ func (w *window) accept(block uint64, bits uint32) (fresh uint32, highest bool) 
 	top := w.top.Load()
 	for block > top {
 		if w.top.CompareAndSwap(top, block) {
+			if len(w.ring) != 0 {
+				w.topWord.Store(w.word(block))
+			}
 			return fresh, true
 		}
 		top = w.top.Load()
