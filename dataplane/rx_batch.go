@@ -2,10 +2,8 @@ package dataplane
 
 import (
 	"errors"
-	"runtime"
 
 	"culvert/dataplane/netio"
-	"culvert/dataplane/turnstile"
 	"culvert/esp"
 	"culvert/internal/ipsec"
 	"culvert/selector"
@@ -95,6 +93,15 @@ func (r *rx) arrived(pkt []byte, in *netio.Received) {
 // batches before, whichever worker opens them. last means that the receive brought no more.
 func (r *rx) openBatch(last bool) {
 	b := &r.batch
+	if last && b.alone() {
+		for i := range b.runs[:b.used] {
+			run := &b.runs[i]
+			r.arrival(run, run.pair.in.Open(&r.scratch, run.packets))
+		}
+		r.accepted()
+		r.proceed()
+		return
+	}
 	for i := range b.runs[:b.used] {
 		run := &b.runs[i]
 		for k := range run.packets {
@@ -119,10 +126,7 @@ func (r *rx) proceed() bool {
 			return r.missed()
 		}
 		r.acceptRuns()
-		b.passAccept()
-		r.passRuns()
-		r.gather.Flush()
-		b.stage = gathered
+		r.accepted()
 	}
 	if b.stage == gathered {
 		if !b.mayWriteSoon() {
@@ -137,29 +141,19 @@ func (r *rx) proceed() bool {
 	return true
 }
 
-// missed records that the turn of the batch has not come. It returns false.
-func (r *rx) missed() bool {
-	b := &r.batch
-	if b.since == 0 {
-		b.since = r.nowNano
-	} else if r.nowNano-b.since >= int64(turnstile.LongWait) {
-		b.order.waitedLong()
-	}
-	return false
-}
-
-// finish waits for the turns of the batch: a worker that ends must not leave others without theirs.
-func (r *rx) finish() {
-	for !r.proceed() {
-		turnstile.Yield()
-		runtime.Gosched()
-	}
+// accepted delivers the batch, whose runs are accepted.
+func (r *rx) accepted() {
+	r.batch.passAccept()
+	r.passRuns()
+	r.gather.Flush()
+	r.batch.stage = gathered
 }
 
 // acceptRuns accepts the runs of the batch.
 func (r *rx) acceptRuns() {
 	for i := range r.batch.runs[:r.batch.used] {
-		r.accept(&r.batch.runs[i])
+		run := &r.batch.runs[i]
+		r.arrival(run, run.pair.in.Accept(run.packets))
 	}
 }
 
@@ -174,10 +168,9 @@ func (r *rx) passRuns() {
 	}
 }
 
-// accept moves the replay window over a run and tells the SA's events.
-func (r *rx) accept(run *rxRun) {
+// arrival notes what a run meant to its SA, and tells the SA's events.
+func (r *rx) arrival(run *rxRun, a esp.Arrival) {
 	c := run.pair
-	a := c.in.Accept(run.packets)
 	if a.Authentic {
 		r.plane.authentic(c, &run.path, a.Newest, r.now)
 		c.lastIn.set(r.nowNano)

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"runtime"
 	"sync/atomic"
 
 	"culvert/dataplane/netio"
@@ -91,6 +92,15 @@ func (p *rxPlace) leave() {
 	p.receiving = false
 }
 
+// alone reports whether all batches before are accepted, and other workers do not steal from the
+// port. Nobody is then kept waiting while the batch is decrypted and accepted packet by packet.
+func (p *rxPlace) alone() bool {
+	if p.accept == awaited && p.order.accepted.Reached(p.ticket) && !p.order.behind.Load() {
+		p.accept = ours
+	}
+	return p.accept != awaited
+}
+
 // awaitAccept returns when all batches before are accepted.
 func (p *rxPlace) awaitAccept() {
 	if p.accept == awaited {
@@ -154,6 +164,25 @@ func (p *rxPlace) giveUp() {
 	p.awaitAccept()
 	p.passAccept()
 	p.passWrite()
+}
+
+// missed records that the turn of the batch has not come. It returns false.
+func (r *rx) missed() bool {
+	b := &r.batch
+	if b.since == 0 {
+		b.since = r.nowNano
+	} else if r.nowNano-b.since >= int64(turnstile.LongWait) {
+		b.order.waitedLong()
+	}
+	return false
+}
+
+// finish waits for the turns of the batch: a worker that ends must not leave others without theirs.
+func (r *rx) finish() {
+	for !r.proceed() {
+		turnstile.Yield()
+		runtime.Gosched()
+	}
 }
 
 // caughtUp records that the port is dry.

@@ -281,3 +281,29 @@ func (r *rxOrderRig) mixture(j *jitter, n int) (traffic []netio.Received, refuse
 	}
 	return traffic, refused, messages
 }
+
+// TestAlone: a batch is opened in one go if those before it are accepted, and nobody steals.
+func TestAlone(t *testing.T) {
+	for _, c := range []struct {
+		name                   string
+		shared, behind, before bool
+		want                   bool
+	}{
+		{"not shared", false, false, false, true},
+		{"shared", true, false, false, true},
+		{"others may steal", true, true, false, false},
+		{"one before it", true, false, true, false},
+	} {
+		o := &rxOrder{shared: c.shared}
+		o.behind.Store(c.behind)
+		if c.before {
+			o.tickets = 1
+		}
+		var p rxPlace
+		p.enter(o)
+		p.number()
+		if got := p.alone(); got != c.want || (p.accept == ours) != (c.want && c.shared) {
+			t.Errorf("%s: %v, %d", c.name, got, p.accept)
+		}
+	}
+}
