@@ -72,13 +72,12 @@ func (t *peerTable) termsFor(known []*profile) initTerms {
 // may send what was announced (RFC 7383, Section 2.3).
 const receivesFragments = -1
 
-// narrow limits what was announced to what the entry of the caller, which is known now, allows.
+// narrow limits what was announced to what the entry of the caller, which is known now, allows. An
+// entry that demands UDP encapsulation has had the peer see a NAT, unless a reload has made it
+// meanwhile: the peer would not encapsulate.
 func (s *ikeSA) narrow(p *profile) {
-	switch p.cfg.Encap {
-	case EncapNever:
+	if p.cfg.Encap == EncapNever {
 		s.net.encap = encapImpossible
-	case EncapAlways:
-		s.net.encap.use()
 	}
 	if s.keys.fragment > 0 {
 		s.keys.fragment = cmp.Or(p.cfg.Fragment, receivesFragments)

@@ -124,6 +124,25 @@ func TestTermsOfOneAttempt(t *testing.T) {
 	}
 }
 
+// TestEncapChangedDuringACall changes the setting of UDP encapsulation of the side that is called,
+// between its response to IKE_SA_INIT and IKE_AUTH: both sides do what that response announced.
+func TestEncapChangedDuringACall(t *testing.T) {
+	for _, encap := range []EncapMode{EncapAuto, EncapAlways} {
+		p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Encap = encap })
+		p.left.connect("lan")
+		p.drive(15 * time.Millisecond)
+		if n := p.right.e.sas.halfOpen.Count(); n != 1 {
+			p.fatalf("%d half-open IKE SAs", n)
+		}
+		p.right.reload(editedPeer(p.right.peers[0], func(q *Peer) { q.Encap = EncapAuto + EncapAlways - encap }), false)
+		p.drive(time.Second)
+		p.wantTunnel()
+		if got := p.right.main().net.encap == encapUsed; got != (encap == EncapAlways) {
+			t.Errorf("announced %v: encapsulated %v", encap, got)
+		}
+	}
+}
+
 // TestBeginsAtNATPort connects to a peer whose port of IKE is the NAT port: every message has the
 // marker, and nothing changes its port.
 func TestBeginsAtNATPort(t *testing.T) {
