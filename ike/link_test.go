@@ -153,6 +153,9 @@ func (p *testPair) send(pk *testPacket) {
 		p.streams.carry(pk)
 		return
 	}
+	if p.unsent != nil && p.unsent(pk) {
+		return
+	}
 	if box := pk.from.nat; box != nil {
 		if pk.via == ipsec.Raw {
 			return // it does not pass
@@ -173,12 +176,24 @@ func (p *testPair) arrive(pk *testPacket) {
 			if !ok {
 				return
 			}
-			s.receive(pk, inside)
+			p.reach(s, pk, inside)
 			return
 		}
 		if s.nat == nil && s.hasAddr(dst.Addr()) {
-			s.receive(pk, dst)
+			p.reach(s, pk, dst)
 			return
 		}
 	}
+	if p.undelivered != nil {
+		p.undelivered(pk, false)
+	}
+}
+
+// reach brings a packet to a side, whose daemon may be dead.
+func (p *testPair) reach(s *testSide, pk *testPacket, dst netip.AddrPort) {
+	if s.e == nil && p.undelivered != nil {
+		p.undelivered(pk, true)
+		return
+	}
+	s.receive(pk, dst)
 }

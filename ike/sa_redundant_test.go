@@ -177,7 +177,7 @@ func TestTemporaryRefusalOfAMove(t *testing.T) {
 	s, loser := p.settling()
 	s.ask(loser, "two")
 	refused := 0
-	r := &simRefusal{side: s.other(), kind: wire.TemporaryFailure, all: true, sealer: &attack{testPair: p}, answered: map[[2]wire.SPI]refusedRequest{}}
+	r := &simRefusal{side: s.other(), how: simRefusalKind{kind: wire.TemporaryFailure, all: true}, sealer: &attack{testPair: p}, answered: map[[2]wire.SPI]refusedRequest{}}
 	r.side.refuses = func(pk *testPacket, from ipsec.Path) bool {
 		if pk.msg.hdr.InitiatorSPI == loser.spi.I || refused == 2*maxMigrations || !r.refuse(pk, from) {
 			return false
@@ -200,7 +200,7 @@ func TestRefusedMove(t *testing.T) {
 	p.right.connect("lan")
 	s, loser := p.settling()
 	s.ask(loser, "two")
-	r := &simRefusal{side: s.other(), kind: wire.NoProposalChosen, all: true, sealer: &attack{testPair: p}, answered: map[[2]wire.SPI]refusedRequest{}}
+	r := &simRefusal{side: s.other(), how: simRefusalKind{kind: wire.NoProposalChosen, all: true}, sealer: &attack{testPair: p}, answered: map[[2]wire.SPI]refusedRequest{}}
 	r.side.refuses = func(pk *testPacket, from ipsec.Path) bool {
 		return pk.msg.hdr.InitiatorSPI != loser.spi.I && r.refuse(pk, from)
 	}

@@ -160,6 +160,9 @@ func (gr *simGroup) trouble() {
 	p, weather := gr.p, gr.chance(0.3)
 	for end := p.now.Add(gr.between(5*time.Minute, 20*time.Minute)); p.now.Before(end) && len(p.broken) == 0; {
 		p.drive(gr.between(100*time.Millisecond, 20*time.Second))
+		if gr.obstacles != nil && gr.more.Float64() < 0.1 {
+			gr.obstacles.forge()
+		}
 		tu := gr.tunnels[gr.rand.IntN(len(gr.tunnels))]
 		e := &tu.ends[gr.rand.IntN(2)]
 		switch {

@@ -64,9 +64,24 @@ func (s *simulation) sign(at *testSide, in Input) {
 			pol := at.e.policies.byID[e.policy()]
 			return pol != nil && slices.ContainsFunc(at.e.sas.byAddr[in.Path.Remote().Addr()], func(sa *ikeSA) bool { return sa.party == ownerOf(pol) })
 		})
+	case Unreachable:
+		s.signOfObstacle(at, in)
 	case Datagram:
 		s.signIn(at, in)
 	}
+}
+
+// signOfObstacle looks for a sign in a report that packets do not arrive. There are too few for the
+// limit of ICMP errors.
+func (s *simulation) signOfObstacle(at *testSide, in Unreachable) {
+	list := at.e.sendersOf(in.Unreachable)
+	if p := at.e.pairs.Carried(in.ID); p != nil {
+		list = []*ikeSA{saOf(p)}
+	}
+	s.signAbout("an obstacle", at, func(e *simEnd) bool {
+		pol := at.e.policies.byID[e.policy()]
+		return pol != nil && slices.ContainsFunc(list, func(sa *ikeSA) bool { return sa.usable() && sa.party == ownerOf(pol) })
+	})
 }
 
 // signIn looks for a sign in an unprotected message.

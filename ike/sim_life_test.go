@@ -246,6 +246,9 @@ func (s *simulation) trouble() {
 		if s.chance(0.05) {
 			s.hint(s.anyEnd())
 		}
+		if s.obstacles != nil && s.more.Float64() < 0.1 {
+			s.obstacles.forge()
+		}
 		if !s.calm && s.chance(0.06) {
 			s.mishap()
 		}
@@ -356,7 +359,7 @@ func (s *simulation) obey(e *simEnd, kind int) {
 		s.reload(e)
 	case kind == 6:
 		s.expire(e, false)
-	case kind == 7 && !s.calm && s.chance(0.3):
+	case kind == 7 && !s.calm && s.chance(0.3) && !s.deaf: // a Delete may have to wait for what is not answered
 		s.holdOrRelease(e)
 	case kind == 7 && !s.calm:
 		s.roughCommand(e)

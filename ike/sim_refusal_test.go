@@ -1,7 +1,9 @@
 package ike
 
 import (
+	"encoding/binary"
 	"slices"
+	"time"
 
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -11,8 +13,7 @@ import (
 // those with other settings do.
 type simRefusal struct {
 	side     *testSide
-	kind     wire.NotifyType
-	all      bool // all of CREATE_CHILD_SA is refused; otherwise the rekeyings of Child SAs
+	how      simRefusalKind
 	sealer   *attack
 	answered map[[2]wire.SPI]refusedRequest
 }
@@ -23,17 +24,57 @@ type refusedRequest struct {
 	data []byte
 }
 
-// simRefusals are the ways to refuse. A peer that makes no Child SA but the first refuses the
+// A simRefusalKind is a way to refuse. A peer that makes no Child SA but the first refuses the
 // rekeying of the IKE SA as well (RFC 7296, Section 4).
-var simRefusals = []struct {
-	kind wire.NotifyType
-	all  bool
-}{{wire.NoAdditionalSAs, true}, {wire.NoProposalChosen, false}, {wire.TSUnacceptable, false}}
+type simRefusalKind struct {
+	kind   wire.NotifyType
+	all    bool // all of CREATE_CHILD_SA is refused; otherwise the rekeyings of Child SAs
+	silent bool // it is not answered at all, though other exchanges are
+}
+
+// simRefusals are the ways to refuse: by a plain word, by asking for another group each time, or by
+// not answering.
+var (
+	simRefusals = []simRefusalKind{{kind: wire.NoAdditionalSAs, all: true}, {kind: wire.NoProposalChosen}, {kind: wire.TSUnacceptable}}
+	simCircles  = []simRefusalKind{{kind: wire.InvalidKEPayload}, {kind: wire.InvalidKEPayload, all: true}}
+	simSilences = []simRefusalKind{{silent: true}, {silent: true, all: true}}
+)
+
+// deafLife returns how much longer SAs live where a side is silent: what is not answered takes two
+// minutes until the IKE SA is given up at both ends.
+func (s *simulation) deafLife() time.Duration {
+	if s.deaf {
+		return 4 * time.Minute
+	}
+	return 0
+}
+
+func (k simRefusalKind) String() string {
+	text := k.kind.String()
+	if k.silent {
+		text = "silence"
+	}
+	if k.kind == wire.InvalidKEPayload {
+		text += " in circles"
+	}
+	if k.all && k.kind != wire.NoAdditionalSAs {
+		text += " to all"
+	}
+	return text
+}
 
 // configureRefusal makes one side refuse. The other one must be able to connect.
 func (s *simulation) configureRefusal(p *testPair) {
 	how := simRefusals[s.rand.IntN(len(simRefusals))]
-	s.what += ", " + how.kind.String()
+	if s.more.Float64() < 0.6 {
+		list := simCircles
+		if !s.calm { // of three IKE SAs the sides may keep different ones, since a Delete cannot follow
+			list = slices.Concat(list, simSilences)
+		}
+		how = list[s.more.IntN(len(list))]
+	}
+	s.what += ", " + how.String()
+	s.deaf = how.silent
 	side := p.right
 	if len(p.right.peers[0].Remote) > 0 && s.chance(0.5) {
 		side = p.left
@@ -44,9 +85,16 @@ func (s *simulation) configureRefusal(p *testPair) {
 		if how.all {
 			peer.Children = peer.Children[:1]
 		}
+		if s.deaf { // no Delete can follow what is not answered
+			peer.DPD = max(peer.DPD, 10*time.Second)
+		}
+		peer.Lifetime += s.deafLife()
+		for i := range peer.Children {
+			peer.Children[i].Lifetime += s.deafLife()
+		}
 	}
 	s.alone = s.alone || how.all
-	r := &simRefusal{side: side, kind: how.kind, all: how.all, sealer: &attack{testPair: p}, answered: map[[2]wire.SPI]refusedRequest{}}
+	r := &simRefusal{side: side, how: how, sealer: &attack{testPair: p}, answered: map[[2]wire.SPI]refusedRequest{}}
 	side.refuses = r.refuse
 }
 
@@ -56,6 +104,9 @@ func (r *simRefusal) refuse(pk *testPacket, from ipsec.Path) bool {
 	h, m := pk.msg.hdr, pk.msg
 	if h.Exchange != wire.CreateChildSA || h.Response || !m.opened || !r.concerns(m.payloads) || !slices.Equal(pk.data, m.pk.data) {
 		return false
+	}
+	if r.how.silent {
+		return true
 	}
 	id := [2]wire.SPI{h.InitiatorSPI, h.ResponderSPI}
 	s := r.side.e.lookup(h)
@@ -69,10 +120,10 @@ func (r *simRefusal) refuse(pk *testPacket, from ipsec.Path) bool {
 		st := s.win.State()
 		st.Expected++
 		s.win.Restore(st)
-		r.answered[id] = refusedRequest{h.MessageID, r.seal(h)}
+		r.answered[id] = refusedRequest{h.MessageID, r.seal(h, m.payloads)}
 	}
 	h.Initiator, h.Response = !h.Initiator, true
-	answer := &testMessage{from: r.side, at: r.side.p.now, hdr: h, protected: true, opened: true, payloads: []wire.Payload{&wire.Notify{Kind: r.kind}}}
+	answer := &testMessage{from: r.side, at: r.side.p.now, hdr: h, protected: true, opened: true, payloads: r.words(m.payloads)}
 	answer.pk = r.side.on(from, testPacket{msg: answer, data: r.answered[id].data})
 	r.side.p.noteLazy(func() string { return r.side.name + " refuses > " + answer.String() })
 	r.side.p.send(answer.pk)
@@ -82,15 +133,29 @@ func (r *simRefusal) refuse(pk *testPacket, from ipsec.Path) bool {
 // concerns reports whether a request is to be refused.
 func (r *simRefusal) concerns(ps []wire.Payload) bool {
 	n, rekeys := wire.FindNotify(ps, wire.RekeySA)
-	return len(ps) > 0 && (r.all || rekeys && n.Protocol == wire.ProtoESP)
+	return len(ps) > 0 && (r.how.all || rekeys && n.Protocol == wire.ProtoESP)
+}
+
+// words returns the refusal of a request with some payloads. INVALID_KE_PAYLOAD names a group that
+// the request has no value for.
+func (r *simRefusal) words(request []wire.Payload) []wire.Payload {
+	n := &wire.Notify{Kind: r.how.kind}
+	if n.Kind == wire.InvalidKEPayload {
+		group := wire.GroupX25519
+		if ke, _ := wire.Find[*wire.KE](request); ke != nil && ke.Group == group {
+			group = wire.GroupECP256
+		}
+		n.Data = binary.BigEndian.AppendUint16(nil, uint16(group))
+	}
+	return []wire.Payload{n}
 }
 
 // seal makes the refusal of a request.
-func (r *simRefusal) seal(h wire.Header) []byte {
+func (r *simRefusal) seal(h wire.Header, request []wire.Payload) []byte {
 	keys := r.side.p.tap.sas[[2]wire.SPI{h.InitiatorSPI, h.ResponderSPI}]
 	who := h.Initiator
 	keys.answeredID[who] = max(keys.answeredID[who], h.MessageID+1)
 	h.Initiator, h.Response = !h.Initiator, true
-	ps := []wire.Payload{&wire.Notify{Kind: r.kind}}
+	ps := r.words(request)
 	return r.sealer.seal(keys, h, wire.FirstType(ps), wire.AppendPayloads(nil, ps))
 }

@@ -51,7 +51,7 @@ var simEdits = []simEdit{
 		}
 	}},
 	{field: "Lifetime", edit: func(s *simulation, _ *simEnd, p *Peer, _ *Child) {
-		p.Lifetime = s.between(4*time.Minute, 15*time.Minute)
+		p.Lifetime = s.between(4*time.Minute, 15*time.Minute) + s.deafLife()
 	}},
 	{field: "AuthLifetime", edit: func(s *simulation, _ *simEnd, p *Peer, _ *Child) {
 		if p.AuthLifetime > 0 {
@@ -97,7 +97,7 @@ var simEdits = []simEdit{
 	}},
 	{field: "child Narrow", edit: func(_ *simulation, _ *simEnd, _ *Peer, c *Child) { c.Narrow = NarrowTraffic + NarrowPeer - c.Narrow }},
 	{field: "child Lifetime", edit: func(s *simulation, _ *simEnd, _ *Peer, c *Child) {
-		c.Lifetime = s.between(2*time.Minute, 8*time.Minute)
+		c.Lifetime = s.between(2*time.Minute, 8*time.Minute) + s.deafLife()
 	}},
 	{field: "child Limits", edit: func(s *simulation, _ *simEnd, _ *Peer, c *Child) {
 		c.Limits.SoftPackets = uint64(1+s.rand.IntN(9)) << 30

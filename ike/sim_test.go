@@ -16,6 +16,7 @@ var (
 	simStep  = flag.Uint64("ike.step", 1, "the difference between two seeds")
 	simFirst = flag.Uint64("ike.first", 1, "the first seed")
 	simLines = flag.Int("ike.lines", 120, "how many lines of the transcript a failing seed prints")
+	simWhat  = flag.String("ike.what", "", "only lives whose description has this word")
 	simTimes = flag.Int("ike.phases", 0, "how many times of trouble each life has; 0: one or two")
 )
 
@@ -32,11 +33,16 @@ func TestSimulation(t *testing.T) {
 		count = min(count, 100)
 	}
 	var hours float64
-	failed, hints, hinted := 0, map[string]int{}, 0
+	lives, failed, hints, hinted, obstacles := 0, 0, map[string]int{}, 0, map[string]int{}
 	for seed := first; seed < first+uint64(count)**simStep; seed += *simStep {
 		s := newSimulation(t, seed)
+		if !strings.Contains(s.what, *simWhat) {
+			continue
+		}
+		lives++
 		err := s.survive()
 		hours += s.p.now.Sub(epoch).Hours() * float64(s.parties())
+		s.obstacles.addTo(obstacles)
 		if s.hints.addTo(hints) {
 			hinted++
 		}
@@ -48,9 +54,12 @@ func TestSimulation(t *testing.T) {
 			t.Fatalf("stopped after %d seeds: too many fail", (seed-first) / *simStep + 1)
 		}
 	}
-	t.Logf("%d seeds, %.0f simulated tunnel-hours; after hints in %d seeds tunnels worked again: %v", count, hours, hinted, hints)
-	if count >= 100 && hinted == 0 {
+	t.Logf("%d seeds, %.0f simulated tunnel-hours; after hints in %d seeds tunnels worked again: %v; obstacles: %v", lives, hours, hinted, hints, obstacles)
+	if lives >= 100 && hinted == 0 {
 		t.Error("no seed had a hint")
+	}
+	if lives >= 100 && (obstacles["unsent"] == 0 || obstacles["port unreachable"] == 0 || obstacles["forged"] == 0) {
+		t.Errorf("obstacles were reported too rarely: %v", obstacles)
 	}
 }
 
@@ -58,6 +67,7 @@ func TestSimulation(t *testing.T) {
 type simulation struct {
 	p    *testPair
 	rand *rand.Rand
+	more *rand.Rand // for what was added later, so that the others' draws of a seed stay
 	what string
 	// calm: the link may delay, reorder and duplicate, but loses nothing, and nobody crashes: no
 	// packet may be lost.
@@ -72,11 +82,13 @@ type simulation struct {
 	roams     bool       // addresses are the system's to choose, and change
 	sixes     bool       // over IPv6
 	leaving   bool       // the sides shut down
+	deaf      bool       // one side does not answer rekeyings
 	alone     bool       // only the Child SA of IKE_AUTH can come up
 	group     *simGroup  // left has several peers for the same networks
 	holds     []*simDown // what operators hold down
 	differing int        // settings of both sides that only one has yet
 	hints     simHints
+	obstacles *simObstacles // nil: nobody reports any
 }
 
 // simLink is what the link does at random.
@@ -87,10 +99,11 @@ type simLink struct {
 }
 
 func newSimulation(t testing.TB, seed uint64) *simulation {
-	s := &simulation{rand: rand.New(seededRand(seed, "simulation")), hints: newSimHints()}
+	s := &simulation{rand: rand.New(seededRand(seed, "simulation")), more: rand.New(seededRand(seed, "more")), hints: newSimHints()}
 	s.calm = seed%3 == 0
 	if seed%simGroupEvery == 0 {
 		newGroupSimulation(t, s, seed)
+		s.addObstacles()
 		return s
 	}
 	s.p = newPair(t, seed, s.configure)
@@ -98,6 +111,7 @@ func newSimulation(t testing.TB, seed uint64) *simulation {
 	s.calmSince = s.p.now
 	s.p.before, s.p.after = s.sign, s.watch
 	s.p.events.add(s.p.now, s.pulse)
+	s.addObstacles()
 	return s
 }
 
