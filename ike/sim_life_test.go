@@ -49,12 +49,14 @@ func (s *simulation) configure(p *testPair) {
 		s.configureParties(p)
 	case kind == 4:
 		s.configureRefusal(p)
+	case s.mayHaveEntries(p) && s.more.Float64() < 0.3:
+		s.configureEntries(p)
 	}
 	if p.seed%2 == 0 {
 		s.what += ", crash tokens"
 		withTokens(p)
 	}
-	if !s.calm && p.right.nat == nil && kind != 3 && s.chance(0.4) {
+	if !s.calm && p.right.nat == nil && kind != 3 && s.chance(0.4) && !s.entries {
 		s.what += ", roaming"
 		s.roams = true
 		left.Local, right.Local = netip.Addr{}, netip.Addr{}

@@ -198,7 +198,7 @@ func (s *simulation) reloadRough(e *simEnd) { s.reloadAny(e, true) }
 func (s *simulation) reloadAny(e *simEnd, rough bool) {
 	list := allSimEdits()
 	x := list[s.rand.IntN(len(list))]
-	if x.rough != rough {
+	if x.rough != rough || s.entries && slices.Contains(simEntriesLeave, x.field) {
 		s.apply(e, nil)
 		return
 	}

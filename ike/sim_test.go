@@ -83,6 +83,7 @@ type simulation struct {
 	sixes     bool       // over IPv6
 	leaving   bool       // the sides shut down
 	deaf      bool       // one side does not answer rekeyings
+	entries   bool       // each side has two for the other
 	alone     bool       // only the Child SA of IKE_AUTH can come up
 	group     *simGroup  // left has several peers for the same networks
 	holds     []*simDown // what operators hold down

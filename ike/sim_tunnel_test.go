@@ -35,9 +35,13 @@ type simEnd struct {
 func (s *simulation) addTunnel(peer int, name string) *simTunnel {
 	left, right := s.p.left, s.p.right
 	tu := &simTunnel{member: right.peers[0].Parties}
-	at, of := left.peers[peer].Name, right.peers[0].Name
+	i := 0
+	if s.entries {
+		i = peer
+	}
+	at, of := left.peers[peer].Name, right.peers[i].Name
 	tu.ends[0] = simEnd{side: left, peer: peer, target: at, name: ipsec.PolicyName{Peer: at, Child: name}}
-	tu.ends[1] = simEnd{side: right, target: of, name: ipsec.PolicyName{Peer: of, Child: name}}
+	tu.ends[1] = simEnd{side: right, peer: i, target: of, name: ipsec.PolicyName{Peer: of, Child: name}}
 	if tu.member {
 		user := left.peers[peer].LocalID.Data
 		tu.ends[1].target, tu.ends[1].name.Party = of+"#"+user, user
