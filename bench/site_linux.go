@@ -104,8 +104,7 @@ func (j *joined) start(ctx context.Context, s Subject, l Layout) (err error) {
 	return j.bringUp(ctx)
 }
 
-// atOnce is the number of tunnels that are brought up at the same time: a responder allows a single
-// address few IKE SAs that are not authenticated yet.
+// atOnce is the number of tunnels that are tried at the same time.
 const atOnce = 8
 
 // bringUp has every tunnel carry a packet before one is measured.

@@ -137,9 +137,6 @@ func (c Culvert) config(g gateway, s Site) string {
 		if g.me == "right" {
 			local, remote = far, leftNet
 		}
-		if i > 0 { // one after another (bringUp), not all at once
-			start = "traffic"
-		}
 		fmt.Fprintf(&b, "[[peer]]\nname = %q\nlocal_id = %q\nremote_id = %q\npsk = \"a benchmark's secret\"\nencap = %q\n", g.peerName(i, s.Peers), numbered(g.me, i, s.Peers), g.peerName(i, s.Peers), encap)
 		if g.remote != "" {
 			fmt.Fprintf(&b, "remote = %q\n", g.remote)

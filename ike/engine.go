@@ -10,6 +10,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/identity"
+	"culvert/ike/pacing"
 	"culvert/ike/suite"
 	"culvert/ike/timer"
 	"culvert/ike/window"
@@ -68,6 +69,7 @@ type Engine struct {
 	jobs        jobs
 	sas         saTable
 	peers       peerTable
+	pace        *pacing.Pacer
 	plan        peerPlan
 	policies    policyTable
 	holds       holdTable
@@ -104,6 +106,7 @@ func New(cfg Config, now time.Time) *Engine {
 		jobs:     jobs{waiting: map[uint64]func(any){}, ofSA: map[*ikeSA]uint64{}},
 		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, byAddr: addrTable{}},
 		peers:    newPeerTable(),
+		pace:     pacing.New(),
 		policies: newPolicyTable(),
 		holds:    holdTable{},
 		standby:  newStandbyTable(),

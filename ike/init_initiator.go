@@ -44,6 +44,7 @@ func (s *ikeSA) startInit(remote netip.AddrPort) error {
 	s.setup.init.offers = proposal.Numbered(s.party.cfg.Proposals, nil)
 	s.setup.init.group = proposal.Group(s.party.cfg.Proposals[0])
 	s.setup.init.grace.Fire = s.graceOver
+	s.setup.attempt = s.beginAttempt(remote.Addr())
 	s.net.Path = s.net.firstPath(remote)
 	if s.party.cfg.RemotePort == s.party.cfg.RemoteNATPort {
 		s.net.float(s.party.profile) // IKE may begin at the NAT port (RFC 7296, Section 2.23)
@@ -148,6 +149,7 @@ func (x *initExchange) cookieWanted(s *ikeSA, cookie []byte) {
 		s.e.count("ike_cookie_ignored")
 		return
 	}
+	su.attempt.CookieWanted()
 	su.init.cookies++
 	su.init.cookie = cookie
 	x.send(s)

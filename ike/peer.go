@@ -9,6 +9,7 @@ import (
 	"culvert/ike/budget"
 	"culvert/ike/child"
 	"culvert/ike/identity"
+	"culvert/ike/pacing"
 	"culvert/ike/timer"
 	"culvert/ike/window"
 	"culvert/ike/wire"
@@ -159,6 +160,7 @@ type party struct {
 	lines     budget.Lines   // of the log
 	waiters   waiters
 	replacing replacement
+	turn      pacing.Turn // to connect
 	obstacle  *obstacle   // nil: none was reported
 	settling  timer.Timer // of settleDuplicates
 	beside    besides
@@ -192,6 +194,7 @@ func (p *profile) newParty(name string) *party {
 	q := &party{profile: p, name: name}
 	q.try.Timer.Fire = func() { p.e.touch(q) }
 	q.replacing.timer.Fire, q.settling.Fire, q.beside.timer.Fire = q.try.Timer.Fire, q.try.Timer.Fire, q.try.Timer.Fire
+	q.turn.Called = q.try.Timer.Fire
 	for _, c := range p.cfg.Children {
 		q.policies = append(q.policies, q.newPolicy(c))
 	}

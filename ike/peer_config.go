@@ -132,6 +132,7 @@ func (p *party) removeFrom(why string) {
 	p.e.timers.Stop(&p.replacing.timer)
 	p.e.timers.Stop(&p.settling)
 	p.e.timers.Stop(&p.beside.timer)
+	p.e.pace.Leave(&p.turn)
 	p.endPolicies()
 	p.closeAll(why)
 }

@@ -46,11 +46,18 @@ func (s *ikeSA) misdirected() bool {
 
 // reconcile starts what is wanted, missing and due.
 func (p *party) reconcile() {
+	if !p.bringUp() {
+		p.e.pace.Leave(&p.turn)
+	}
+}
+
+// bringUp is reconcile. It reports whether the party waits for its turn to connect.
+func (p *party) bringUp() (waits bool) {
 	if p.isOne() && len(p.profile.party.waiters.list) > 0 {
 		p.e.touch(p.profile.party) // they may wait for this one
 	}
 	if p.comeAndGo() || p.removed || p.e.stopping {
-		return
+		return false
 	}
 	p.enforceHolds()
 	p.settleDuplicates()
@@ -65,22 +72,26 @@ func (p *party) reconcile() {
 		}
 	}
 	if len(due) == 0 {
-		return
+		return false
 	}
 	if s := p.main(); s != nil {
 		if s.succ.barren() {
-			return
+			return false
 		}
 		for _, pol := range due {
 			pol.Begin()
 			s.enqueue(newChildExchange(pol, nil))
 		}
-		return
+		return false
 	}
 	if p.trying() || p.e.handling.now.Before(p.try.At) {
-		return
+		return false
+	}
+	if !p.mayConnect(due) {
+		return true
 	}
 	p.connect(due, nil)
+	return false
 }
 
 // connect starts an attempt at the next address, in place of an IKE SA unless that is nil.
@@ -90,7 +101,7 @@ func (p *party) connect(due []*child.Policy, instead *ikeSA) *ikeSA {
 		return nil
 	}
 	p.startAt(instead)
-	remote := p.cfg.Remote[p.try.addr%len(p.cfg.Remote)]
+	remote := p.nextRemote()
 	s, err := p.e.newSA(true, saConnecting)
 	if err == nil {
 		s.party, s.succ.replaces = p, instead

@@ -236,6 +236,9 @@ func (s *ikeSA) moveTo(to saState) {
 	if to == saEstablished || to == saGone {
 		s.leaveHalfOpen()
 	}
+	if to != saAuthenticating {
+		s.endAttempt(to == saEstablished)
+	}
 	s.state = to
 	s.e.sas.byAddr.enlist(s)
 	s.e.touch(s.party)
@@ -246,6 +249,7 @@ type setup struct {
 	nonces            noncePair
 	request, response []byte // of IKE_SA_INIT, as sent; AUTH covers them (RFC 7296, Section 2.15)
 	init              initTry
+	attempt           *attempt      // of an initiator
 	terms             initTerms     // of an initiator, the same in each form of the request
 	refusal           child.Trouble // by an unprotected message, which anybody may have sent
 	lost              bool          // the responder says that it does not know the IKE SA

@@ -142,6 +142,7 @@ func (s *ikeSA) askRaw(ex wire.ExchangeType, datagrams [][]byte) {
 	s.win.Send(ex, datagrams)
 	s.live.noteAsked()
 	s.sendRequest()
+	s.awaitInTime()
 }
 
 // sendRequest sends the outstanding request and sets the retransmission timer.

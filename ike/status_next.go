@@ -27,6 +27,8 @@ func (p *party) whatNext(s *ikeSA) string {
 		return "waiting for the peer to connect: no remote address is configured"
 	case p.try.At.After(now):
 		return "next try in " + seconds(p.try.At.Sub(now))
+	case p.turn.Waiting():
+		return "waiting for its turn among many peers to connect to"
 	}
 	return ""
 }
