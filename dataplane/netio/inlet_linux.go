@@ -70,20 +70,27 @@ func (n *Net) openInlet(cfg *Config) {
 		work: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	n.inlet = i
-	for _, p := range n.ports {
-		b, err := newBell()
-		if err != nil {
-			i.in = err
-			i.closeBells()
-			break
-		}
-		i.bells = append(i.bells, b)
-		p.bell = b
+	if i.in = canExchange(); i.in == nil {
+		i.in = i.openBells()
 	}
 	if i.in == nil {
 		i.space, i.in = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
 	go i.run()
+}
+
+// openBells gives each worker a bell, or none.
+func (i *inlet) openBells() error {
+	for _, p := range i.net.ports {
+		b, err := newBell()
+		if err != nil {
+			i.closeBells()
+			return err
+		}
+		i.bells = append(i.bells, b)
+		p.bell = b
+	}
+	return nil
 }
 
 func (i *inlet) closeBells() {

@@ -19,6 +19,7 @@ func newRingPair(t testing.TB, workers int) *pair {
 func newRingPairBy(t testing.TB, workers int, noTCX bool) *pair {
 	t.Helper()
 	p := newPair(t, workers)
+	needPrograms(t)
 	p.netB.Close()
 	p.netB = openIn(t, p.b, ringConfig(workers, noTCX))
 	return p

@@ -1,12 +1,14 @@
 package netio
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"culvert/dataplane/netio/clsact"
@@ -88,6 +90,34 @@ func (m *inletMaps) load(taken int32) error {
 	info, err := p.Info()
 	if err == nil {
 		m.id, _ = info.ID()
+	}
+	return err
+}
+
+// canExchange returns an error where programs cannot be loaded, or not compare and exchange, which
+// they can since Linux 5.12: that is ErrNotSupported. It is asked before there are maps: before
+// Linux 5.11 the limit of locked memory holds for these, and the error then is that of a process
+// without the capabilities.
+func canExchange() error {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, Instructions: asm.Instructions{
+		asm.Mov.Imm(asm.R0, 0),
+		asm.StoreMem(asm.R10, -8, asm.R0, asm.DWord),
+		atomicOp(asm.CmpXchg, asm.R10, asm.R0, -8),
+		asm.Mov.Imm(asm.R0, 0),
+		asm.Return(),
+	}})
+	if err == nil {
+		return p.Close()
+	}
+	return unsupported(err)
+}
+
+// unsupported returns ErrNotSupported for the verifier's refusal of a program that is right, and
+// other errors as they are. The verifier's own words tell an operator nothing.
+func unsupported(err error) error {
+	var refusal *ebpf.VerifierError
+	if errors.As(err, &refusal) && errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("compare-and-exchange in programs: %w", ebpf.ErrNotSupported)
 	}
 	return err
 }

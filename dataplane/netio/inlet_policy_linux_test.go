@@ -86,6 +86,7 @@ func (p *pair) inOrderAfter(t *testing.T, first, last uint32, round int) {
 // still taken. Tables of ours do not matter, and a policy of the kernel's IPsec does.
 func TestPolicyOfOneDirection(t *testing.T) {
 	p := newPair(t, 1)
+	needPrograms(t)
 	p.netB.Close()
 	p.netB = openIn(t, p.b, Config{IKEPort: 500, NATPort: 4500, Workers: 1, Mark: testMark, RawESP: true, FastPath: true, OwnTables: []string{"ours"}})
 	p.nft(t, "table inet ours { chain a { type filter hook input priority 0; policy drop; \n}\n}")

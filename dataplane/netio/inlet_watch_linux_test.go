@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"culvert/dataplane/netio/clsact"
+	"culvert/internal/netlab"
 )
 
 // The process that TestKilledLeavesNothing kills: it tells the IDs of its program and of a map.
@@ -39,6 +40,8 @@ func TestKilledLeavesNothing(t *testing.T) {
 	if os.Getenv(killedChild) != "" {
 		beKilled(t)
 	}
+	netlab.Need(t)
+	needPrograms(t)
 	byEachHook(t, func(t *testing.T, noTCX bool) {
 		p := newPair(t, 1)
 		p.netB.Close()
@@ -93,6 +96,7 @@ func TestKilledLeavesNothing(t *testing.T) {
 // it at the same device.
 func TestBothDirectionsPassBy(t *testing.T) {
 	p := newPair(t, 1)
+	needPrograms(t)
 	p.netA.Close()
 	p.netA = openIn(t, p.a, Config{IKEPort: 500, NATPort: 4500, Workers: 1, Mark: testMark, RawESP: true, FastPath: true})
 	mustNotGoDirect(t, p.netA, espOut(false, 100))

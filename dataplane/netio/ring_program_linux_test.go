@@ -50,6 +50,7 @@ func TestProgramTakesOnlyOurs(t *testing.T) {
 		t.Skip("no BPF ring buffers here: ", err)
 	}
 	defer b.close()
+	needPrograms(t)
 	m, err := newInletMaps([]*bell{b}, "", false)
 	if err != nil {
 		t.Fatal(err)

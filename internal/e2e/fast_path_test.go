@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/dataplane/netio/clsact"
 	"culvert/internal/netlab"
 )
 
@@ -45,6 +46,7 @@ func TestFastPath(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := build(t, topology{})
 			left, right := fastPair(t, n, remote)
+			right.needPrograms()
 			n.wantTraffic(t, 1<<20)
 			for _, g := range []*gateway{left, right} {
 				g.waitFastPath("on: lan,wan", "on: wan")
@@ -76,11 +78,79 @@ func TestFastPath(t *testing.T) {
 	}
 }
 
+// noPrograms begins what status says of a kernel that has no programs at devices.
+const noPrograms = "socket: this kernel has no programs at devices"
+
+// needPrograms skips the test where the kernel has no programs at devices. The gateway's peer is
+// up.
+func (g *gateway) needPrograms() {
+	g.t.Helper()
+	if state := g.settledFastPath(); strings.HasPrefix(state.FastPath, noPrograms) {
+		g.t.Skip("received by the ", state.FastPath)
+	}
+}
+
+// settledFastPath waits until the gateway has tried to receive past the IP stack.
+func (g *gateway) settledFastPath() (s status) {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), 2*time.Second)
+	defer cancel()
+	ok(g.t, netlab.Until(ctx, "the fast path", func() bool { s = g.status(); return s.FastPath != "idle" }))
+	return s
+}
+
+// TestFastPathOfAnOldKernel: where the kernel has no programs at devices, both directions go by the
+// raw socket over both families, status says so and the log once; everything arrives, also over
+// rekeyings, and a daemon that is killed leaves nothing.
+func TestFastPathOfAnOldKernel(t *testing.T) {
+	for name, remote := range map[string]string{"IPv4": "192.0.2.2", "IPv6": "2001:db8::2"} {
+		t.Run(name, func(t *testing.T) {
+			n := build(t, topology{})
+			left, right := fastPair(t, n, remote)
+			if s := right.settledFastPath(); !strings.HasPrefix(s.FastPath, noPrograms) {
+				t.Skip("this kernel has programs at devices: ", s.FastPath)
+			}
+			n.wantTraffic(t, 1<<18)
+			n.quiet(t)(func() {
+				left.do("rekey", "right/v4")
+				right.do("rekey", "left")
+			})
+			for _, g := range []*gateway{left, right} {
+				g.waitFastPath(noPrograms, noPrograms)
+				if c := g.status().Counters; c["net_ring"] != 0 || c["net_direct"] != 0 {
+					t.Errorf("%s: %d packets came past the IP stack, and %d went", g.host.Name, c["net_ring"], c["net_direct"])
+				}
+				if told := strings.Count(g.proc.Output(), "by the raw socket: this kernel has no programs at devices"); told == 0 {
+					t.Errorf("%s does not log why: %s", g.host.Name, g.proc.Output())
+				}
+			}
+			right.proc.Kill()
+			<-right.proc.Done()
+			right.wantPlaces(0)
+			right.run()
+			n.wantTraffic(t, 1<<18) // its packets tell left of the restart (RFC 6290)
+		})
+	}
+}
+
+// wantPlaces wants the number of the host's devices that have a place for filters of tc.
+func (g *gateway) wantPlaces(want int) {
+	g.t.Helper()
+	ok(g.t, g.host.Do(func() error {
+		places, err := clsact.Places()
+		if len(places) != want {
+			g.t.Errorf("%d devices have a place for filters of tc, want %d", len(places), want)
+		}
+		return err
+	}))
+}
+
 // TestFirewallOverFastPath: a rule that comes later has the effect that it has without the fast
 // path, within two seconds, and one that only counts loses nothing.
 func TestFirewallOverFastPath(t *testing.T) {
 	n := build(t, topology{})
 	_, right := fastPair(t, n, "192.0.2.2")
+	right.needPrograms()
 	n.wantTrafficOf(t, 1<<20, leftLAN4, rightLAN4)
 	right.waitFastPath("on: lan,wan", "on: wan")
 	pace, wantNoneLost := n.streams(t)
