@@ -9,9 +9,11 @@ BENCHOUT ?= bench/out
 COUNT ?= 6
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 MUTATE ?= ./esp ./selector ./ike/... ./dataplane ./dataplane/pmtu ./tun/protect
+KERNELS ?=
+KERNELSFLAGS ?=
 export CGO_ENABLED := 0
 
-.PHONY: help build demo test peers check race fuzz bench bench-go cover mutate clean
+.PHONY: help build demo test peers kernels check race fuzz bench bench-go cover mutate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -30,6 +32,10 @@ test: peers build ## every test, real peers included (root)
 	CULVERT_AESGCM=vaes $(GO) test -count=1 ./esp/...
 	CULVERT_AESGCM=aesni $(GO) test -count=1 ./esp/...
 	CULVERT_AESGCM=generic $(GO) test -count=1 ./esp/...
+
+kernels: ## chosen tests in Debian's kernels 5.10, 6.1 and 6.12, in an emulator (Debian, root; KERNELS=6.1 KERNELSFLAGS='-packages netio')
+	.ci/peers kernels
+	$(GO) run ./internal/guest/cmd/culvert-kernels $(KERNELSFLAGS) $(KERNELS)
 
 check: ## gofmt, vet for every platform, staticcheck, govulncheck, the import rules, the rooms of a packet
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
