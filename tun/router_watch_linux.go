@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"culvert/tun/cbpf"
 )
 
 const (
@@ -60,7 +62,7 @@ func (w *watcher) filter(fd int, own uint32) error {
 		accept = 1 << 20
 		drop   = 0
 	)
-	prog, err := bpf.Assemble([]bpf.Instruction{
+	return cbpf.Attach(fd, unix.SO_ATTACH_FILTER, []bpf.Instruction{
 		bpf.LoadAbsolute{Off: 12, Size: 4}, // nlmsg_pid
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: native(own), SkipTrue: 6},
 		bpf.LoadAbsolute{Off: 4, Size: 2}, // nlmsg_type
@@ -71,14 +73,6 @@ func (w *watcher) filter(fd int, own uint32) error {
 		bpf.RetConstant{Val: accept},
 		bpf.RetConstant{Val: drop},
 	})
-	if err != nil {
-		return err
-	}
-	code := make([]unix.SockFilter, len(prog))
-	for i, p := range prog {
-		code[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
-	}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]})
 }
 
 // read waits for messages up to a deadline.

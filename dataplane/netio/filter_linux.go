@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"culvert/tun/cbpf"
 )
 
 // On the NAT port, ESP goes to the worker that WorkerOf names. Everything else goes to the control
@@ -36,16 +38,8 @@ func takeNothing(fd int) error {
 }
 
 func attach(fd, option int, prog []bpf.Instruction) error {
-	raw, err := bpf.Assemble(prog)
-	if err != nil {
-		return fmt.Errorf("netio: assembling a socket filter: %w", err)
-	}
-	ins := make([]unix.SockFilter, len(raw))
-	for i, r := range raw {
-		ins[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
-	}
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, option, &unix.SockFprog{Len: uint16(len(ins)), Filter: &ins[0]}); err != nil {
-		return fmt.Errorf("netio: attaching a socket filter (Linux 4.5 or later has it): %w", err)
+	if err := cbpf.Attach(fd, option, prog); err != nil {
+		return fmt.Errorf("netio: %w (Linux 4.5 or later has it)", err)
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ var forbidden = map[string][]string{
 	"selector":            {"culvert/ike", "culvert/ike/", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/tun/", "culvert/internal/"},
 	"internal/ipheader":   {"culvert/"},
 	"internal/ipsec":      {"culvert/ike", "culvert/ike/", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/tun/", "culvert/internal/"},
+	"tun/cbpf":            {"culvert/"},
 	"tun/gso":             {"culvert/ike", "culvert/ike/", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/internal/", "culvert/tun"},
 	"tun":                 {"culvert/ike", "culvert/ike/", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/selector", "culvert/internal/"},
 	"tun/guard":           {"culvert/ike", "culvert/ike/", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/selector", "culvert/internal/", "culvert/tun"},

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"culvert/tun/cbpf"
 )
 
 const (
@@ -61,20 +63,13 @@ func (g *Guard) startWatch() error {
 func (s *socket) subscribe(except uint32) error {
 	// The sender's port is at offset 12 of the first message. A datagram holds one change's
 	// notices.
-	prog, err := bpf.Assemble([]bpf.Instruction{
+	err := cbpf.Attach(s.fd, unix.SO_ATTACH_FILTER, []bpf.Instruction{
 		bpf.LoadAbsolute{Off: 12, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(native(except)), SkipTrue: 1},
 		bpf.RetConstant{Val: 1 << 18},
 		bpf.RetConstant{Val: 0},
 	})
 	if err != nil {
-		return err
-	}
-	filter := make([]unix.SockFilter, len(prog))
-	for i, p := range prog {
-		filter[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
-	}
-	if err := unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}); err != nil {
 		return err
 	}
 	return unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, nftablesGroup)

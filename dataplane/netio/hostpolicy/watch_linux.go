@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"culvert/tun/cbpf"
 )
 
 const (
@@ -82,20 +84,12 @@ func openNotices(protocol, group int, only uint16) (*os.File, error) {
 // of its own, behind those with the parts, of which there may be very many.
 func filter(fd int, only uint16) error {
 	kind := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, only))
-	prog, err := bpf.Assemble([]bpf.Instruction{
+	return cbpf.Attach(fd, unix.SO_ATTACH_FILTER, []bpf.Instruction{
 		bpf.LoadAbsolute{Off: 4, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(kind), SkipFalse: 1},
 		bpf.RetConstant{Val: 1 << 18},
 		bpf.RetConstant{Val: 0},
 	})
-	if err != nil {
-		return err
-	}
-	raw := make([]unix.SockFilter, len(prog))
-	for i, p := range prog {
-		raw[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
-	}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(raw)), Filter: &raw[0]})
 }
 
 // listen tells of each notice until the socket is closed, or is of no use any more.
