@@ -17,8 +17,9 @@ import (
 //	0nnnnnnn, n+1 octets      these octets
 //	1nnnnnnn, d in 2 octets   n+minCopy octets from d octets back, which may overlap
 //
-// What lies before the first octet is our own request with the default proposals. The SPI at the
-// beginning is not packed. Packing takes time in proportion to the length of the request, and makes
+// What lies before the first octet is our own request with the default proposals, and the hashes of
+// NAT detection that a caller without a NAT would send. The SPI at the beginning is not packed.
+// Packing takes time in proportion to the length of the request, and makes
 // it longer by one octet in 128 at most.
 
 const (
@@ -61,12 +62,16 @@ func (t *packTable) swap(b []byte, at int) (before int) {
 	return before
 }
 
-// packRequest returns a request of at most maxInit octets in packed form.
-func packRequest(request []byte) []byte {
+// packRequest returns a request of at most maxInit octets in packed form. It needs least where the
+// hashes are in the request.
+func packRequest(request, hashes []byte) []byte {
 	p := packOurs()
-	seen, all := p.seen, slices.Concat(p.data, request[spiLen:])
+	seen, all := p.seen, slices.Concat(p.data, hashes, request[spiLen:])
 	packed := append(make([]byte, 0, len(request)/2), request[:spiLen]...)
-	run := len(p.data) // the first octet that is not packed yet
+	run := len(p.data) + len(hashes) // the first octet that is not packed yet
+	for at := len(p.data); at+minCopy <= run; at++ {
+		seen.swap(all, at)
+	}
 	for at := run; at+minCopy <= len(all); {
 		n, from := 0, seen.swap(all, at)
 		for from >= 0 && at+n < len(all) && all[from+n] == all[at+n] {
@@ -96,10 +101,11 @@ func appendRuns(packed, data []byte) []byte {
 	return packed
 }
 
-// unpackRequest returns the request that packRequest packed.
-func unpackRequest(packed []byte) []byte {
-	before := packOurs().data
-	all := append(make([]byte, 0, 2*len(before)+len(packed)), before...)
+// unpackRequest returns the request that packRequest packed with the same hashes.
+func unpackRequest(packed, hashes []byte) []byte {
+	ours := packOurs().data
+	before := len(ours) + len(hashes)
+	all := append(append(make([]byte, 0, 2*before+len(packed)), ours...), hashes...)
 	spi, packed := packed[:spiLen], packed[spiLen:]
 	for len(packed) > 0 {
 		n := int(packed[0] &^ (1 << 7))
@@ -115,5 +121,5 @@ func unpackRequest(packed []byte) []byte {
 		}
 		packed = packed[3:]
 	}
-	return slices.Concat(spi, all[len(before):])
+	return slices.Concat(spi, all[before:])
 }

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 
@@ -12,14 +13,34 @@ import (
 // wantPacked packs a request and unpacks it again, and returns its length when it is packed.
 func wantPacked(t *testing.T, what string, request []byte) int {
 	t.Helper()
-	packed := packRequest(request)
-	if got := unpackRequest(packed); !bytes.Equal(got, request) {
+	hashes := knownHashes()
+	packed := packRequest(request, hashes)
+	if got := unpackRequest(packed, hashes); !bytes.Equal(got, request) {
 		t.Fatalf("%s: %d octets, packed %x, became %x", what, len(request), packed, got)
 	}
 	if most := len(request) + len(request)/maxRun + 1; len(packed) > most {
 		t.Errorf("%s: %d octets became %d, want at most %d", what, len(request), len(packed), most)
 	}
 	return len(packed)
+}
+
+// knownHashes are what NAT detection expects, without a NAT.
+func knownHashes() []byte {
+	b := make([]byte, 40)
+	_, _ = seededRand(3, "hashes").Read(b)
+	return b
+}
+
+// withHashes returns a request with the hashes that NAT detection expects in place of its own, or
+// with the second one only.
+func withHashes(request []byte, from int) []byte {
+	for i, hash := range [][]byte{knownHashes()[:20], knownHashes()[20:]} {
+		if i >= from {
+			at := bytes.Index(request, binary.BigEndian.AppendUint16(nil, uint16(wire.NATDetectionSourceIP)+uint16(i)))
+			copy(request[at+2:], hash)
+		}
+	}
+	return request
 }
 
 // initOctets returns a request with random keys and hashes, and the given proposals and group.
@@ -50,6 +71,8 @@ func TestPackRequest(t *testing.T) {
 		most    int
 	}{
 		{"ours", initOctets(ours, wire.GroupX25519), 144},
+		{"ours behind a NAT", withHashes(initOctets(ours, wire.GroupX25519), 1), 127},
+		{"ours without a NAT", withHashes(initOctets(ours, wire.GroupX25519), 0), 110},
 		{"ours with the group that was asked for", initOctets(ours, wire.GroupMODP4096), 640},
 		{"ours with a cookie", initOctets(ours, wire.GroupX25519, &wire.Notify{Kind: wire.Cookie, Data: noise[:32]}), 192},
 		{"another offer", initOctets([]wire.Proposal{others}, wire.GroupMODP2048), 416},
@@ -94,15 +117,16 @@ func TestPackPieces(t *testing.T) {
 // BenchmarkPackRequest packs and unpacks our own request.
 func BenchmarkPackRequest(b *testing.B) {
 	request := initOctets(suite.DefaultIKEProposals(), wire.GroupX25519)
-	packed := packRequest(request)
+	hashes := knownHashes()
+	packed := packRequest(request, hashes)
 	b.Run("pack", func(b *testing.B) {
 		for b.Loop() {
-			packRequest(request)
+			packRequest(request, hashes)
 		}
 	})
 	b.Run("unpack", func(b *testing.B) {
 		for b.Loop() {
-			unpackRequest(packed)
+			unpackRequest(packed, hashes)
 		}
 	})
 }

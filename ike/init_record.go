@@ -26,7 +26,7 @@ import (
 
 // setRequest begins the data. extra are the payloads of a credential.
 func (h *halfOpen) setRequest(request, nonce []byte, chosen wire.Proposal, extra []wire.Payload) {
-	packed, choice := packRequest(request), appendChoice(nil, chosen)
+	packed, choice := packRequest(request, h.hashes(request)), appendChoice(nil, chosen)
 	h.request, h.choice = uint16(len(packed)), uint8(len(choice))
 	h.data = slices.Concat(packed, nonce, choice)
 	if len(extra) > 0 {
@@ -45,7 +45,16 @@ func (h *halfOpen) setKey(public, skeyseed []byte) {
 // part returns n octets of the data.
 func (h *halfOpen) part(from, n int) []byte { return h.data[from : from+n : from+n] }
 
-func (h *halfOpen) requestData() []byte { return unpackRequest(h.part(0, int(h.request))) }
+func (h *halfOpen) requestData() []byte {
+	return unpackRequest(h.part(0, int(h.request)), h.hashes(h.data))
+}
+
+// hashes returns what NAT detection has in a request that came as it was sent. The initiator's SPI
+// is at the beginning of the data.
+func (h *halfOpen) hashes(data []byte) []byte {
+	spi := wire.SPI(binary.BigEndian.Uint64(data))
+	return slices.Concat(natHash(spi, 0, h.path.Remote()), natHash(spi, 0, h.path.Local()))
+}
 
 func (h *halfOpen) nonce() []byte { return h.part(int(h.request), nonceLen) }
 

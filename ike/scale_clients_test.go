@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/ike/identity"
+	"culvert/ike/suite"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
@@ -157,6 +158,25 @@ func TestClientsCostTheSame(t *testing.T) {
 		if many.turn > 4*few.turn {
 			t.Errorf("%s: a turn takes %v among few, %v among many", what, few.turn, many.turn)
 		}
+	}
+}
+
+// BenchmarkEstablishClients has clients of one entry connect, one after another, with Curve25519.
+// The figures are the time for all, by the clock and of the processors: of both sides' engines and
+// key exchanges, on one thread.
+func BenchmarkEstablishClients(b *testing.B) {
+	const n = 10000
+	for b.Loop() {
+		b.StopTimer()
+		c := newClients(b, n)
+		c.timed, c.left.cfg.KE, c.right.cfg.KE = nil, suite.SystemGroups{}, suite.SystemGroups{}
+		b.StartTimer()
+		runtime.LockOSThread() // for threadTime
+		begun, used := time.Now(), threadTime()
+		c.connectAll(n)
+		b.ReportMetric(time.Since(begun).Seconds(), "s")
+		b.ReportMetric((threadTime() - used).Seconds(), "cpu-s")
+		runtime.UnlockOSThread()
 	}
 }
 

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"io"
 	"net/netip"
 	"reflect"
 	"runtime"
@@ -8,13 +9,14 @@ import (
 	"time"
 
 	"culvert/ike/budget"
+	"culvert/ike/proposal"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
 
 // Bounds of the heap that half-open IKE SAs take, in bytes: one that was begun with an elliptic
-// curve, by a request of 208 octets or by our own with the default proposals, and all of them when
+// curve, by a request of 233 octets or by our own with the default proposals, and all of them when
 // each holds as many fragments as it may.
 const (
 	mostPerHalfOpen    = 512
@@ -25,39 +27,58 @@ const (
 // address, and 64 of each network.
 type crush struct {
 	*crowd
-	ke     []byte
-	offers []wire.Proposal // of a request
-	size   int             // likewise
+	group  wire.TransformID
+	offers []wire.Proposal      // of a request
+	size   int                  // likewise
+	from   func(int) netip.Addr // their addresses
+	cookie bool                 // requests have one
 }
 
+// quickKEs are key exchanges that compute nothing: values are random, and of the right length.
+type quickKEs struct{ random io.Reader }
+
+type quickKE struct{ public, shared []byte }
+
+func (q quickKEs) octets(n int) []byte { b := make([]byte, n); _, _ = q.random.Read(b); return b }
+
+func (q quickKEs) New(group wire.TransformID) (suite.KeyExchange, error) {
+	return &quickKE{q.octets(suite.PublicSize(group)), q.octets(32)}, nil
+}
+
+func (quickKEs) Check(wire.TransformID, []byte) error { return nil }
+func (quickKEs) Dear(wire.TransformID) bool           { return false }
+
+func (k *quickKE) Public() []byte                { return k.public }
+func (k *quickKE) Shared([]byte) ([]byte, error) { return k.shared, nil }
+
 func newCrush(tb testing.TB, limits EngineLimits) *crush {
-	c := &crush{crowd: newCrowd(tb)}
+	c := &crush{crowd: newCrowd(tb), group: wire.GroupX25519, from: func(i int) netip.Addr {
+		return netip.AddrFrom4([4]byte{10, byte(i >> 14), byte(i >> 6), byte(i >> 4)})
+	}}
 	c.right.cfg.KE = suite.SystemGroups{}
 	c.right.cfg.Limits = limits.withDefaults()
 	c.handle(c.right, SetPeers{Peers: crowdPeers(false, 1)})
 	c.offers = []wire.Proposal{testIKEProposal}
 	c.offers[0].Number = 1
-	ke, err := suite.SystemGroups{}.New(wire.GroupX25519)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	c.ke = ke.Public()
 	return c
 }
 
 // path is that of a stranger.
 func (c *crush) path(i int) ipsec.Path {
-	return ipsec.UDPPath(netip.AddrPortFrom(crowdRight, 500), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 14), byte(i >> 6), byte(i >> 4)}), 500))
+	return ipsec.UDPPath(netip.AddrPortFrom(crowdRight, 500), netip.AddrPortFrom(c.from(i), 500))
 }
 
-// begin has the i-th stranger send a request.
+// begin has the i-th stranger send a request, from behind a NAT.
 func (c *crush) begin(i int) {
 	random := seededRand(uint64(i), "stranger")
 	octets := func(n int) []byte { b := make([]byte, n); _, _ = random.Read(b); return b }
 	m := wire.Message{Header: wire.Header{InitiatorSPI: wire.SPI(i + 1), MajorVersion: 2, Exchange: wire.IKESAInit, Initiator: true}, Payloads: []wire.Payload{
-		&wire.SA{Proposals: c.offers}, &wire.KE{Group: wire.GroupX25519, Data: octets(len(c.ke))}, &wire.Nonce{Data: octets(32)},
-		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: octets(20)}, &wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: octets(20)},
+		&wire.SA{Proposals: c.offers}, &wire.KE{Group: c.group, Data: octets(suite.PublicSize(c.group))}, &wire.Nonce{Data: octets(32)},
+		&wire.Notify{Kind: wire.NATDetectionSourceIP, Data: octets(20)}, &wire.Notify{Kind: wire.NATDetectionDestinationIP, Data: natHash(wire.SPI(i+1), 0, c.path(i).Local())},
 		&wire.Notify{Kind: wire.FragmentationSupported}, &wire.VendorID{Data: ableUDP.octets()}}}
+	if c.cookie {
+		m.Payloads = append([]wire.Payload{&wire.Notify{Kind: wire.Cookie, Data: octets(cookieLen)}}, m.Payloads...)
+	}
 	data := m.AppendTo(nil)
 	c.size = len(data)
 	c.one(c.right, Datagram{Path: c.path(i), Data: data})
@@ -104,11 +125,46 @@ func TestHalfOpenCostsHalfAKilobyte(t *testing.T) {
 	peers[0].Proposals, c.offers = suite.DefaultIKEProposals(), suite.DefaultIKEProposals()
 	c.handle(c.right, SetPeers{Peers: peers})
 	c, got = c.each()
-	if ours := ownRequest(t, len(c.ke)); c.size != ours || ours <= short {
+	if ours := ownRequest(t, suite.PublicSize(c.group)); c.size != ours || ours <= short {
 		t.Errorf("a request of %d octets, want %d as ours", c.size, ours)
 	}
 	if got > mostPerHalfOpen {
 		t.Errorf("it takes %d bytes for a request of %d octets, want at most %d", got, c.size, mostPerHalfOpen)
+	}
+}
+
+// TestHalfOpenOfAnyNetwork has each stranger begin one from a network of its own, with a cookie and
+// the default proposals, or those with the group. AUTH covers both public values, so that what they
+// are longer than those of Curve25519 comes on top, up to a size of the allocator.
+func TestHalfOpenOfAnyNetwork(t *testing.T) {
+	v4 := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}) }
+	v6 := func(i int) netip.Addr {
+		return netip.AddrFrom16([16]byte{0: 0x20, 1, 0xd, 0xb8, byte(i >> 8), byte(i), 7, 7, 15: 1})
+	}
+	for _, s := range []struct {
+		group wire.TransformID
+		from  func(i int) netip.Addr
+	}{
+		{wire.GroupX25519, v4}, {wire.GroupX25519, v6}, {wire.GroupECP256, v6}, {wire.GroupECP384, v4}, {wire.GroupECP521, v6},
+		{wire.GroupMODP2048, v4}, {wire.GroupMODP3072, v6}, {wire.GroupMODP4096, v4},
+	} {
+		c := newCrush(t, EngineLimits{CookieThreshold: 1 << 20, MaxHalfOpen: 8192})
+		c.right.cfg.KE = quickKEs{seededRand(1, "quick")}
+		peers := crowdPeers(false, 1)
+		peers[0].Proposals, c.offers = nil, suite.DefaultIKEProposals()
+		for _, p := range c.offers {
+			peers[0].Proposals = append(peers[0].Proposals, withGroup(p, s.group))
+		}
+		if !proposal.OffersGroup(c.offers, s.group) {
+			c.offers = peers[0].Proposals
+		}
+		c.group, c.from, c.cookie = s.group, s.from, true
+		c.handle(c.right, SetPeers{Peers: peers})
+		c, got := c.each()
+		values := 2 * (suite.PublicSize(s.group) - suite.PublicSize(wire.GroupX25519))
+		if most := mostPerHalfOpen + values*9/8 + 32; values == 0 && got > mostPerHalfOpen || got > most {
+			t.Errorf("%s, from %v: it takes %d bytes for a request of %d octets, want at most %d", wire.GroupName(s.group), s.from(0), got, c.size, most)
+		}
 	}
 }
 

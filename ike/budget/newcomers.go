@@ -10,15 +10,34 @@ import (
 // exchange failed. Each is charged to the address that began it and to the network around that
 // address, so that strangers can fill neither the memory nor the places of others.
 type Newcomers struct {
-	all             tally
-	hosts, networks map[uint64]tally // by hostKey and networkKey
-	computing       int              // computations under way
-	dear            dearComputations // of these
-	recent          recentAddrs      // of established IKE SAs
+	all       tally
+	networks  map[uint64]netTally // by networkKey
+	hosts     map[uint64]tally    // by hostKey: of networks with several
+	computing int                 // computations under way
+	dear      dearComputations    // of these
+	recent    recentAddrs         // of established IKE SAs
 }
 
 // tally is what half-open IKE SAs are charged: their number, and the octets of all of them.
 type tally struct{ count, octets int32 }
+
+// A netTally is the tally of a network. In the usual case that it is of one host, so that this one
+// needs none of its own, it has the host. It is as small as a tally.
+type netTally struct {
+	sum         uint32 // twice the octets, and 1 if there were several hosts since it was empty
+	count, host uint16
+}
+
+// maxCount bounds the number of all half-open IKE SAs, whatever limit is given.
+const maxCount = 1<<16 - 1
+
+func (n netTally) several() bool { return n.sum&1 == 1 }
+func (n netTally) tally() tally  { return tally{int32(n.count), int32(n.sum >> 1)} }
+
+func (n *netTally) add(by tally) {
+	n.count += uint16(by.count)
+	n.sum += uint32(by.octets) << 1
+}
 
 // A dearComputations counts the computations with dear groups, all of them and by hostKey and
 // networkKey. There are few.
@@ -60,6 +79,9 @@ func networkKey(a netip.Addr) uint64 {
 	return hostKey(a) &^ 0xffff
 }
 
+// hostPart returns what hostKey has beside networkKey.
+func hostPart(a netip.Addr) uint16 { return uint16(hostKey(a) ^ networkKey(a)) }
+
 // SameHost and SameNetwork report whether two addresses count as one host, or one network.
 func SameHost(a, b netip.Addr) bool    { return hostKey(a) == hostKey(b) }
 func SameNetwork(a, b netip.Addr) bool { return networkKey(a) == networkKey(b) }
@@ -78,7 +100,8 @@ const MaxMessage = 16 << 10
 // limit is that for the number of all; configured reports that a peer of the configuration has the
 // address.
 func (c *Newcomers) Admits(from netip.Addr, octets int, configured bool, limit int) bool {
-	host, network := c.hosts[hostKey(from)].count, c.networks[networkKey(from)].count
+	host, network := c.host(from).count, c.networks[networkKey(from)].count
+	limit = min(limit, maxCount)
 	if configured || c.recent.has(from) {
 		return int(c.all.count) < limit && int(host) < max(limit/knownShare, 1) && c.affords(from, octets, configured)
 	}
@@ -89,11 +112,11 @@ func (c *Newcomers) Admits(from netip.Addr, octets int, configured bool, limit i
 
 // affords reports whether the limits allow more octets of an address.
 func (c *Newcomers) affords(from netip.Addr, octets int, configured bool) bool {
-	all, host := int(c.all.octets)+octets, int(c.hosts[hostKey(from)].octets)+octets
+	all, host := int(c.all.octets)+octets, int(c.host(from).octets)+octets
 	if configured || c.recent.has(from) {
 		return all <= maxOctets && host <= maxOctets/knownShare
 	}
-	network := int(c.networks[networkKey(from)].octets) + octets
+	network := int(c.networks[networkKey(from)].tally().octets) + octets
 	return all <= maxStrangersOctets && host <= maxStrangersOctets/hostShare && network <= maxStrangersOctets/networkShare
 }
 
@@ -125,22 +148,45 @@ func (c *Newcomers) Hold(from netip.Addr, p *Place, octets int, configured bool)
 	return true
 }
 
+// host returns what the host of an address is charged.
+func (c *Newcomers) host(a netip.Addr) tally {
+	n := c.networks[networkKey(a)]
+	switch {
+	case n.several():
+		return c.hosts[hostKey(a)]
+	case n.host == hostPart(a):
+		return n.tally()
+	}
+	return tally{}
+}
+
 // change adds to what an address and its network are charged.
 func (c *Newcomers) change(from netip.Addr, by tally) {
 	if c.hosts == nil {
-		c.hosts, c.networks = map[uint64]tally{}, map[uint64]tally{}
+		c.hosts, c.networks = map[uint64]tally{}, map[uint64]netTally{}
 	}
 	c.all.add(by)
-	for _, of := range []struct {
-		table map[uint64]tally
-		key   uint64
-	}{{c.hosts, hostKey(from)}, {c.networks, networkKey(from)}} {
-		t := of.table[of.key]
-		if t.add(by); t.count == 0 {
-			delete(of.table, of.key)
+	key := networkKey(from)
+	n := c.networks[key]
+	switch {
+	case n.count == 0:
+		n = netTally{host: hostPart(from)}
+	case !n.several() && n.host != hostPart(from):
+		c.hosts[key|uint64(n.host)] = n.tally()
+		n.sum |= 1
+	}
+	if n.several() {
+		h := c.hosts[hostKey(from)]
+		if h.add(by); h.count == 0 {
+			delete(c.hosts, hostKey(from))
 		} else {
-			of.table[of.key] = t
+			c.hosts[hostKey(from)] = h
 		}
+	}
+	if n.add(by); n.count == 0 {
+		delete(c.networks, key)
+	} else {
+		c.networks[key] = n
 	}
 }
 

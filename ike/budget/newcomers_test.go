@@ -2,6 +2,7 @@ package budget
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -288,5 +289,80 @@ func TestSmallLimits(t *testing.T) {
 	}
 	if !SameNetwork(a, same) || SameHost(a, same) || SameNetwork(a, other) {
 		t.Error("networks are confused")
+	}
+}
+
+// TestTalliesOfHosts compares what hosts and networks are charged with plain sums, while their
+// half-open IKE SAs come, change and go. A host alone in its network needs no tally of its own.
+func TestTalliesOfHosts(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var addrs []netip.Addr
+	for _, format := range []string{"192.0.2.%d", "192.0.3.%d", "2001:db8::%d:0:0:0:1", "2001:db8:1:%d::1"} {
+		for i := range 4 {
+			addrs = append(addrs, netip.MustParseAddr(fmt.Sprintf(format, i*i)))
+		}
+	}
+	type charge struct {
+		from  netip.Addr
+		place Place
+	}
+	var c Newcomers
+	var held []charge
+	for step := range 5000 {
+		grow := step/500%2 == 0
+		switch i := r.IntN(len(held) + 1); {
+		case i == len(held) || grow && r.IntN(3) > 0:
+			from := addrs[r.IntN(len(addrs))]
+			held = append(held, charge{from, c.Add(from, 1+r.IntN(5000))})
+		case r.IntN(4) == 0:
+			if octets := 1 + r.IntN(5000); c.Hold(held[i].from, &held[i].place, octets, true) != (int(held[i].place) == octets) {
+				t.Fatalf("step %d: Hold does not do what it reports", step)
+			}
+		default:
+			c.Remove(held[i].from, &held[i].place)
+			held[i] = held[len(held)-1]
+			held = held[:len(held)-1]
+		}
+		hosts, networks := map[uint64]tally{}, map[uint64]tally{}
+		for _, h := range held {
+			by := tally{1, int32(h.place)}
+			host, network := hosts[hostKey(h.from)], networks[networkKey(h.from)]
+			host.add(by)
+			network.add(by)
+			hosts[hostKey(h.from)], networks[networkKey(h.from)] = host, network
+		}
+		for _, a := range addrs {
+			if got, want := c.host(a), hosts[hostKey(a)]; got != want {
+				t.Fatalf("step %d: %v is charged %v, want %v", step, a, got, want)
+			}
+			if got, want := c.networks[networkKey(a)].tally(), networks[networkKey(a)]; got != want {
+				t.Fatalf("step %d: the network of %v is charged %v, want %v", step, a, got, want)
+			}
+		}
+	}
+	for i := range held {
+		c.Remove(held[i].from, &held[i].place)
+	}
+	if len(c.hosts)+len(c.networks) > 0 {
+		t.Errorf("%v and %v stay", c.hosts, c.networks)
+	}
+	for i := range 100 {
+		a := netip.AddrFrom4([4]byte{10, 0, byte(i), 7})
+		c.Add(a, 1)
+		c.Add(a, 1)
+	}
+	if len(c.hosts) > 0 || len(c.networks) != 100 {
+		t.Errorf("%d tallies of hosts, %d of networks", len(c.hosts), len(c.networks))
+	}
+}
+
+// TestMaxCount: no more are admitted than a tally counts, whatever limit is given.
+func TestMaxCount(t *testing.T) {
+	var c Newcomers
+	for i := range maxCount {
+		c.Add(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1)
+	}
+	if known := netip.MustParseAddr("192.0.2.1"); c.Admits(known, 1, true, 1<<20) {
+		t.Errorf("another one is admitted beside %d", c.Count())
 	}
 }
