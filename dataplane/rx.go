@@ -96,8 +96,9 @@ func (r *rx) carry(o *rxOrder) (octets int, err error) {
 	if r.batch.stage != finished && !r.proceed() || !r.batch.enter(o) {
 		return 0, errTaken
 	}
-	octets, err = r.receive()
+	octets, n, err := r.receive()
 	r.batch.leave()
+	r.receivedAll(n)
 	if err == nil {
 		r.openBatch(true)
 	}
@@ -108,9 +109,11 @@ func (r *rx) carry(o *rxOrder) (octets int, err error) {
 // of netio.
 const maxReceives = 32
 
-// receive takes one receive's worth from the port whose order was entered.
-func (r *rx) receive() (octets int, err error) {
-	n, some := 0, false
+// receive takes one receive's worth from the port whose order was entered. It returns the number of
+// messages that are not sorted yet: to look at the packets, which no cache has, takes longer than
+// all that must be done while no other worker receives.
+func (r *rx) receive() (octets, n int, err error) {
+	some := false
 	for more := true; more; some = true {
 		in := &r.recvs[n]
 		if owner := r.batch.order.owner; owner == r {
@@ -132,8 +135,7 @@ func (r *rx) receive() (octets int, err error) {
 			n = 0
 		}
 	}
-	r.receivedAll(n)
-	return octets, err
+	return octets, n, err
 }
 
 // receivedAll sorts the messages of a burst, or a part of it. The SAs of several are looked up

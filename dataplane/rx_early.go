@@ -51,6 +51,7 @@ func (r *rx) early(spi uint32, pkt []byte, in *netio.Received) *pair {
 		r.unknownSPI(spi, len(pkt), &in.Path)
 		return nil
 	}
+	r.batch.awaitAccept() // those of the batches before are kept before
 	q := &p.earlies
 	q.mu.Lock()
 	defer q.mu.Unlock()

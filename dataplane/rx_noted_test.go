@@ -26,10 +26,12 @@ func (r *rxOrderRig) begins(t *testing.T, worker int) (x *rx) {
 	if !x.batch.enter(r.workers[busy].rx.order) {
 		t.Fatal("the receive order is taken")
 	}
-	if _, err := x.receive(); err != nil {
+	_, n, err := x.receive()
+	if err != nil {
 		t.Fatal(err)
 	}
 	x.batch.leave()
+	x.receivedAll(n)
 	return x
 }
 

@@ -172,10 +172,12 @@ func TestBatchesInTurn(t *testing.T) {
 			if other := r.workers[(i+1)%3]; other.rx.batch.enter(l) {
 				t.Fatal("two workers receive at once")
 			}
-			if n, err := w.rx.receive(); n == 0 || err != nil {
-				t.Fatalf("received %d octets, %v", n, err)
+			octets, n, err := w.rx.receive()
+			if octets == 0 || err != nil {
+				t.Fatalf("received %d octets, %v", octets, err)
 			}
 			w.rx.batch.leave()
+			w.rx.receivedAll(n)
 		}
 		done := make(chan struct{}, 3)
 		for _, i := range order {
@@ -305,5 +307,21 @@ func TestAlone(t *testing.T) {
 		if got := p.alone(); got != c.want || (p.accept == ours) != (c.want && c.shared) {
 			t.Errorf("%s: %v, %d", c.name, got, p.accept)
 		}
+	}
+}
+
+// TestSortedBesideOthers: others may receive while a worker looks at what it has received.
+func TestSortedBesideOthers(t *testing.T) {
+	var g *gateway
+	var taken []bool
+	g = newGateway(t, 2, func(c *Config) {
+		c.OnIKE = func(*netio.Received) { taken = append(taken, g.workers[0].rx.order.taken.Load()) }
+	})
+	g.ports[0].in.put(nil, netio.Received{Kind: netio.IKE, Data: []byte{1}})
+	if _, err := g.workers[1].rx.carry(g.workers[0].rx.order); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(taken, []bool{false}) {
+		t.Errorf("received by one worker alone: %v, want once, and no longer", taken)
 	}
 }
