@@ -7,8 +7,9 @@ import (
 
 const (
 	// backlogCycles is the number of cycles in a row in which a worker must have left something in
-	// its port, or in its queue, before others may steal from it: about a millisecond of work.
-	backlogCycles = 2
+	// its port, or in its queue, before others may steal from it: a tenth of a millisecond of work,
+	// which is twice what waking a worker takes.
+	backlogCycles = 1
 	// stealWorth is the number of batches that a woken worker should steal before nothing is left:
 	// the wake-up costs as much as one or two. Where stealing is not worth it, as with traffic in
 	// spurts, or where all cores are busy and the workers wait for each other, they are woken half
