@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"culvert/esp"
 	"culvert/internal/ipsec"
@@ -23,10 +26,45 @@ func BenchmarkOneSA(b *testing.B) {
 	}
 	both("seal", func(b *testing.B, workers int) { benchmarkSeal(b, workers, superSource(), false) })
 	both("seal-small", func(b *testing.B, workers int) { benchmarkSeal(b, workers, smallSource(), false) })
-	both("open", benchmarkOpen)
+	both("open", func(b *testing.B, workers int) { benchmarkOpen(b, workers) })
 	// One flow, all of which is in the queue of one worker.
 	both("flow", func(b *testing.B, workers int) { benchmarkFlow(b, workers, superSource()) })
 	both("flow-small", func(b *testing.B, workers int) { benchmarkFlow(b, workers, smallSource()) })
+}
+
+// BenchmarkManyWorkers is one SA on 1 to 8 workers, also on fewer cores: then most workers that
+// hold a turn do not run. Metrics for each super-packet: CPU time of the process, batches that
+// another worker carried, and those put off because their turn had not come.
+func BenchmarkManyWorkers(b *testing.B) {
+	for _, mode := range []string{"queues", "flow", "open"} {
+		for _, workers := range []int{1, 2, 4, 8} {
+			b.Run(fmt.Sprintf("%s/workers=%d", mode, workers), func(b *testing.B) {
+				var p *Plane
+				start := processTime(b)
+				switch mode {
+				case "queues":
+					p = benchmarkSources(b, workers, workers, superSource(), false)
+				case "flow":
+					p = benchmarkSources(b, workers, 1, superSource(), false)
+				case "open":
+					p = benchmarkOpen(b, workers)
+				}
+				each := func(n uint64) float64 { return float64(n) / float64(b.N) }
+				b.ReportMetric(each(uint64(processTime(b)-start)), "cpu-ns/op")
+				b.ReportMetric(each(p.Counters()["batches_stolen"]), "stolen/op")
+				b.ReportMetric(each(p.Counters()["batches_put_off"]), "put-off/op")
+			})
+		}
+	}
+}
+
+// processTime is the CPU time of the process.
+func processTime(b *testing.B) time.Duration {
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // BenchmarkOwnSAs is two workers that send on one SA, and on one of their own each (RFC 9611):
@@ -86,7 +124,7 @@ func benchmarkSources(b *testing.B, workers, sources int, pkt gso.Packet, own bo
 	return p
 }
 
-func benchmarkOpen(b *testing.B, workers int) {
+func benchmarkOpen(b *testing.B, workers int) *Plane {
 	s, super := newSupply(), superPacket(dst4, src4, 1, make([]byte, 60000), 1388)
 	sa := ipsec.ChildSA{ID: 1, Policy: lan, SPIIn: 1000, KeyIn: key(1), Cipher: gcm, ESN: true, ReplayWindow: 4096,
 		Path: ipsec.NATPath(outerA, outerB), LocalTS: lanA(), RemoteTS: lanB()}
@@ -124,6 +162,7 @@ func benchmarkOpen(b *testing.B, workers int) {
 		run(min(left, ringRuns))
 	}
 	b.ReportMetric(float64(p.Counters()["batches_stolen"])/float64(b.N), "stolen/op")
+	return p
 }
 
 // benchmarkPlane makes a plane with the policy lan, and lets its workers run at once.

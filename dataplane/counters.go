@@ -57,6 +57,7 @@ const (
 	countUnanswered   // paths on which packets were sent, and none came any more
 	countEarly        // ESP that came before its SA and was kept
 	countStolen       // batches that another worker took over
+	countPutOff       // batches sealed whose turn to be sent had not come
 	countCopied       // copies of packets, sent on an SA that is tried
 	numReasons
 )
@@ -108,6 +109,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countECNAlarm:     {"ecn_alarms", "ecn_alarms"},
 	countUnanswered:   {"sa_unanswered", ""},
 	countStolen:       {"batches_stolen", ""},
+	countPutOff:       {"batches_put_off", ""},
 	countCopied:       {"out_copied", ""},
 	countEarly:        {"esp_early", ""},
 	countPanic:        {"panics", ""},

@@ -83,9 +83,10 @@ func (q *txQueue) giveUpTicket() {
 	q.useTicket()
 }
 
-// await reports whether the turn of the ticket has come, for which it waits briefly; if not, the
-// ticket was put off. A worker never waits while it holds turns of its own: two workers could wait
-// for each other.
+// await reports whether the turn of the ticket has come, or comes while it looks; if not, the
+// ticket was put off. It does not yield the core for that: where all cores are busy, another
+// program would have it for a time slice, and this for each batch. A worker never waits while it
+// holds turns of its own: two workers could wait for each other.
 func (q *txQueue) await(k *ticket) bool {
 	o, t := &q.order, &k.pair.sendOrder
 	if len(o.late.tickets) > 0 {
@@ -102,7 +103,7 @@ func (q *txQueue) await(k *ticket) bool {
 		return true
 	}
 	q.flush()
-	if t.Reached(k.first) || t.WaitBriefly(k.first) {
+	if t.Spin(k.first) {
 		return true
 	}
 	return q.putOff(k.pair, k.first, k.next)

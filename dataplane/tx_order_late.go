@@ -18,6 +18,9 @@ const (
 	// lateGrace is how long no ticket must have gone before a worker without room drops packets for
 	// such an SA. Until then it waits: a thread that lost its core for a time slice comes back.
 	lateGrace = 20 * time.Millisecond
+	// lateYields is how often it must have yielded its core meanwhile: where all cores are busy,
+	// that thread may need longer to get one.
+	lateYields = 256
 )
 
 // A lateQueue holds a worker's sealed packets whose turn has not come because another worker is
@@ -30,9 +33,11 @@ type lateQueue struct {
 	any     atomic.Bool // there are tickets: whoever passes an awaited turnstile checks this
 	tickets []lateTicket
 	outs    []netio.Outgoing // of all tickets, in their order
-	buf     []byte           // holds their data, in the same order
-	used    int
-	moved   time.Time // when a ticket last went, or the first one came
+	buf     []byte           // a ring: holds their data, in the same order, each where it was put
+	from    []int            // where, for each of outs
+	end     int              // behind the last of them
+	moved   time.Time        // when a ticket last went, or the first one came
+	yields  int              // of the core since then, for want of room
 }
 
 // A lateTicket is a range of reserved sequence numbers whose turn has not come, and the number of
@@ -59,7 +64,22 @@ func (q *lateQueue) mayGo(i int) bool {
 
 // full reports whether another super-packet may not fit.
 func (q *lateQueue) full() bool {
-	return len(q.tickets) == maxLate || len(q.outs) > maxLateTx-maxOuts || q.used > lateBytes-2*runSpace
+	return len(q.tickets) == maxLate || len(q.outs) > maxLateTx-maxOuts || q.place(2*runSpace) < 0
+}
+
+// place returns where in the ring the next n octets go, or -1 if they do not fit.
+func (q *lateQueue) place(n int) int {
+	switch {
+	case len(q.outs) == 0:
+		return 0
+	case q.end > q.from[0] && n <= lateBytes-q.end:
+		return q.end
+	case q.end > q.from[0] && n < q.from[0]:
+		return 0
+	case q.end < q.from[0] && n < q.from[0]-q.end:
+		return q.end
+	}
+	return -1
 }
 
 // put adds a ticket, or extends the last one if it follows that.
@@ -69,10 +89,11 @@ func (q *lateQueue) put(c *pair, first, next uint64) {
 		return
 	}
 	if len(q.tickets) == 0 {
-		q.moved = time.Now()
+		q.moved, q.yields = time.Now(), 0
 		if q.buf == nil {
 			q.buf = make([]byte, lateBytes)
 			q.tickets, q.outs = make([]lateTicket, 0, maxLate), make([]netio.Outgoing, 0, maxLateTx)
+			q.from = make([]int, 0, maxLateTx)
 		}
 	}
 	q.tickets = append(q.tickets, lateTicket{pair: c, first: first, next: next})
@@ -81,12 +102,13 @@ func (q *lateQueue) put(c *pair, first, next uint64) {
 
 // add copies a packet for the last ticket. It reports false if there is no room.
 func (q *lateQueue) add(out netio.Outgoing) bool {
-	if len(q.outs) == maxLateTx || len(out.Data) > lateBytes-q.used {
+	at := q.place(len(out.Data))
+	if len(q.outs) == maxLateTx || at < 0 {
 		return false
 	}
-	out.Data = q.buf[q.used : q.used+copy(q.buf[q.used:], out.Data)]
-	q.used += len(out.Data)
-	q.outs = append(q.outs, out)
+	q.end = at + copy(q.buf[at:], out.Data)
+	out.Data = q.buf[at:q.end]
+	q.outs, q.from = append(q.outs, out), append(q.from, at)
 	q.tickets[len(q.tickets)-1].outs++
 	return true
 }
@@ -94,14 +116,8 @@ func (q *lateQueue) add(out netio.Outgoing) bool {
 // remove removes ticket i, which has n sends from outs[at] on.
 func (q *lateQueue) remove(i, at, n int) {
 	q.tickets = slices.Delete(q.tickets, i, i+1)
-	q.outs = slices.Delete(q.outs, at, at+n)
-	q.used = 0
-	for k := range q.outs {
-		o := &q.outs[k]
-		o.Data = q.buf[q.used : q.used+copy(q.buf[q.used:], o.Data)]
-		q.used += len(o.Data)
-	}
-	q.moved = time.Now()
+	q.outs, q.from = slices.Delete(q.outs, at, at+n), slices.Delete(q.from, at, at+n)
+	q.moved, q.yields = time.Now(), 0
 	q.any.Store(len(q.tickets) > 0)
 }
 
@@ -111,22 +127,29 @@ func (q *lateQueue) discard() {
 		q.tickets[i].outs = 0
 	}
 	clear(q.outs)
-	q.outs, q.used = q.outs[:0], 0
+	q.outs, q.from = q.outs[:0], q.from[:0]
+}
+
+// patient reports whether a ticket may still go soon.
+func (q *lateQueue) patient() bool {
+	return q.yields < lateYields || time.Since(q.moved) < lateGrace
 }
 
 // putOff moves the current ticket, and the packets enqueued for it, to the late queue until its
 // turn comes. It reports whether the turn came while the worker waited for room.
 func (q *txQueue) putOff(c *pair, first, next uint64) (came bool) {
 	l := &q.order.late
-	for l.full() && !q.stopping.Load() && (len(l.tickets) == maxLate || time.Since(l.moved) < lateGrace) {
+	for l.full() && !q.stopping.Load() && (len(l.tickets) == maxLate || l.patient()) {
 		q.sendLate()
 		if c.sendOrder.Reached(first) && !l.delays(c) {
 			return true
 		}
 		turnstile.Yield()
 		runtime.Gosched()
+		l.yields++
 	}
 	l.put(c, first, next)
+	q.tally.add(countPutOff, 1)
 	return false
 }
 

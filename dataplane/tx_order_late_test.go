@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -156,7 +157,10 @@ func TestHeldSendIsBounded(t *testing.T) {
 	a.queues[1].in.put(nil, append(repeated(supers, super), toOther(1)...)...)
 	b.queues[1].want(t)
 	eventually(t, "the worker sleeps", a.workers[1].idle.Load)
-	kept := a.workers[1].tx.out.order.late.used
+	kept := 0
+	for _, o := range a.workers[1].tx.out.order.late.outs {
+		kept += len(o.Data)
+	}
 	lost := a.Counters()["out_send_errors"]
 	if kept > lateBytes || lost == 0 || lost%30 != 0 || lost >= 30*supers {
 		t.Errorf("%d octets are kept and %d packets dropped", kept, lost)
@@ -252,5 +256,68 @@ func TestLateTicketsOfTwoSAs(t *testing.T) {
 	release2()
 	for n := range byte(3) {
 		want(own(n + 1).Data)
+	}
+}
+
+// TestLateMemory: what is kept stays as it was put, whatever goes before it and in which order, and
+// the memory is used again and again.
+func TestLateMemory(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		var q lateQueue
+		first, total := uint64(0), 0
+		for range 3000 {
+			if n := len(q.tickets); n > 0 && (r.IntN(3) == 0 || q.full()) {
+				i, at := r.IntN(min(n, 3)), 0
+				for _, l := range q.tickets[:i] {
+					at += l.outs
+				}
+				q.remove(i, at, q.tickets[i].outs)
+				continue
+			}
+			c := &pair{}
+			q.put(c, first, first+1)
+			for range r.IntN(4) {
+				data := bytes.Repeat([]byte{byte(first)}, 1+r.IntN(runSpace/2))
+				if q.add(netio.Outgoing{Data: data, TOS: byte(first)}) {
+					total += len(data)
+				}
+			}
+			first++
+			if len(q.from) != len(q.outs) {
+				t.Fatalf("seed %d: %d places of %d sends", seed, len(q.from), len(q.outs))
+			}
+			for i, o := range q.outs {
+				if bytes.Count(o.Data, []byte{o.TOS}) != len(o.Data) {
+					t.Fatalf("seed %d: %d of %d was written over", seed, i, len(q.outs))
+				}
+			}
+		}
+		if total < 20*lateBytes {
+			t.Errorf("seed %d: %d octets: the test tests little", seed, total)
+		}
+	}
+}
+
+// TestPatience: without room a worker waits for a time and a number of yields, from when a ticket
+// has gone.
+func TestPatience(t *testing.T) {
+	long := time.Now().Add(-2 * lateGrace)
+	for _, c := range []struct {
+		moved  time.Time
+		yields int
+		want   bool
+	}{{long, lateYields - 1, true}, {long, lateYields, false}, {time.Now().Add(time.Hour), lateYields, true}} {
+		if q := (lateQueue{moved: c.moved, yields: c.yields}); q.patient() != c.want {
+			t.Errorf("%v, %d yields: want %v", c.moved, c.yields, c.want)
+		}
+	}
+	q := lateQueue{yields: 1}
+	if q.put(&pair{}, 1, 2); q.yields != 0 {
+		t.Error("the first ticket does not begin the wait")
+	}
+	q.yields = 1
+	if q.remove(0, 0, 0); q.yields != 0 {
+		t.Error("a ticket that goes does not begin the wait")
 	}
 }

@@ -447,3 +447,26 @@ func TestLateOwnerWakes(t *testing.T) {
 	}
 	r.wantUpTo(t, 2)
 }
+
+// TestTurnsAreNotWaitedFor: while a worker that does not run holds a number of the SA, another one
+// reads and seals what its queue has, in one cycle, and sends it in order when its turn has come.
+func TestTurnsAreNotWaitedFor(t *testing.T) {
+	r := newStealRig(t)
+	c := r.pairByID(1)
+	if _, _, err := c.out.Reserve(1, 1); err != nil {
+		t.Fatal(err)
+	}
+	list, next := flow(0, 15)
+	r.queues[sender].in.put(nil, list...)
+	r.drains(t, sender)
+	late := &r.workers[sender].tx.out.order.late
+	if left := r.queues[sender].in.len(); left != 0 || len(r.came) != 0 || len(late.outs) == 0 || len(late.tickets) != 1 {
+		t.Errorf("%d are not read, %d were sent, %d kept for %d tickets", left, len(r.came), len(late.outs), len(late.tickets))
+	}
+	if r.Counters()["batches_put_off"] == 0 {
+		t.Error("what was put off is not counted")
+	}
+	c.sendOrder.Pass(2)
+	r.drains(t, sender)
+	r.wantUpTo(t, next)
+}

@@ -31,10 +31,9 @@ type Turnstile struct {
 const pad = 64
 
 // A waiter first spins for a number of looks (about 2 us): workers that alternate on an SA are
-// rarely further apart. Then it yields its core a number of times, with a look after each; a yield
-// costs half a microsecond if no thread wants the core, and lets a preempted holder go on. After
-// that WaitBriefly gives up, and Wait uses the scheduler: the holder may have its thread without
-// the right to run Go.
+// rarely further apart. Wait then yields its core a number of times, with a look after each; a
+// yield costs half a microsecond if no thread wants the core, and lets a preempted holder go on.
+// After that it uses the scheduler: the holder may have its thread without the right to run Go.
 const (
 	looks  = 1 << 11
 	yields = 1 << 6
@@ -43,12 +42,6 @@ const (
 // LongWait is a wait that only a thread without a core can cause: sealing, opening or writing a
 // super-packet takes a tenth of it.
 const LongWait = 300 * time.Microsecond
-
-// WaitBriefly waits for the ticket's turn about as long as a running holder needs, and reports
-// whether it has come. Everything that the previous holders did is then visible.
-func (t *Turnstile) WaitBriefly(ticket uint64) bool {
-	return t.Spin(ticket) || t.offer(ticket)
-}
 
 // Spin polls for the ticket's turn for about 2 us, and reports whether it has come. Everything that
 // the previous holders did is then visible.

@@ -9,7 +9,8 @@ import (
 )
 
 // TestHolderOnTheSameCore: a holder whose thread shares the waiter's core can go on only when the
-// waiter yields it. So the turn comes within WaitBriefly, and not while that only looks.
+// waiter yields it. So the turn comes while the core is offered, and not while the waiter only
+// looks.
 func TestHolderOnTheSameCore(t *testing.T) {
 	var all, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
@@ -44,7 +45,7 @@ func TestHolderOnTheSameCore(t *testing.T) {
 	go onTheCore(func() {
 		came := 0
 		for ticket := uint64(1); ticket <= turns; ticket++ {
-			if asked.Store(ticket); ts.WaitBriefly(ticket) {
+			if asked.Store(ticket); ts.offer(ticket) {
 				came++
 			} else {
 				ts.Wait(ticket)
