@@ -21,6 +21,20 @@ type childExchange struct {
 	groupChoice
 	nonce []byte
 	ke    suite.KeyExchange
+	// deleted holds SPIs that the peer deleted while the request was outstanding, and that are not
+	// known here: one may be the peer's of the response, which was lost until then.
+	deleted []uint32
+}
+
+// maxDeleted bounds the SPIs that are kept: the peer deletes what it made once, and one Child SA is
+// made at a time.
+const maxDeleted = 8
+
+// noteDeleted keeps the SPI of a Child SA that the peer deleted and that is not known here.
+func (x *childExchange) noteDeleted(spi uint32) {
+	if len(x.deleted) < maxDeleted {
+		x.deleted = append(x.deleted, spi)
+	}
 }
 
 // newChildExchange returns a request for a Child SA of the policy, which replaces old unless that
@@ -165,10 +179,19 @@ func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
 	})
 }
 
-// accept installs the pair. At a rekeying it also decides about the old pair, and about one that
-// the peer made meanwhile.
+// accept takes the response. A pair that the peer has deleted since it sent that ends at once, as
+// if the Delete had come now.
 func (x *childExchange) accept(s *ikeSA, ps []wire.Payload, n noncePair, shared []byte) {
 	p := x.conclude(s, ps, n, shared)
+	x.install(s, ps, p)
+	if p != nil && p.Carrier() != nil && slices.Contains(x.deleted, p.SA.SPIOut) {
+		p.Lost(child.EndPeer, "the peer deleted it")
+	}
+}
+
+// install has the pair of a response used. At a rekeying it also decides about the old pair, and
+// about one that the peer made meanwhile. p is nil if there is none.
+func (x *childExchange) install(s *ikeSA, ps []wire.Payload, p *child.Pair) {
 	if p == nil {
 		x.postpone(s)
 		x.finish(s)

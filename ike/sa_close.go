@@ -83,7 +83,11 @@ func (s *ikeSA) childrenDeleted(spis [][]byte) [][]byte {
 	maps.Copy(named, s.children.ByName())
 	var ours [][]byte
 	for _, spi := range spis {
-		p := named[child.SPIOf(spi)]
+		name := child.SPIOf(spi)
+		p := named[name]
+		if x, ok := s.work.Current().(*childExchange); ok && p == nil {
+			x.noteDeleted(name)
+		}
 		if p == nil || answerTo(askDeleteChild, s.doing(), doingWith(p)) == answerWithoutDelete {
 			continue
 		}
