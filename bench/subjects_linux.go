@@ -31,7 +31,7 @@ func (Plain) Start(_ context.Context, s Site) ([]*netlab.Process, error) {
 // Culvert is a culvert binary with the settings to measure.
 type Culvert struct {
 	Binary string
-	UDP    bool   // encap = "always"; otherwise protocol 50
+	UDP    bool   // encap = "always"; otherwise "never": protocol 50
 	Cipher string // an ESP proposal
 	Floor  bool   // built with -tags floor: it encrypts nothing
 	Label  string // follows the name in brackets, to distinguish several binaries
@@ -119,7 +119,7 @@ func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 
 // config returns the configuration of a gateway: a peer for each tunnel.
 func (c Culvert) config(g gateway, s Site) string {
-	encap, start := "auto", "boot"
+	encap, start := "never", "boot"
 	if c.UDP {
 		encap = "always"
 	}

@@ -55,6 +55,7 @@ const (
 	countPanic        // the SA that a bug concerns is unknown
 	countErrorCarried // ICMP errors sent with the flow of the packet that they quote
 	countUnanswered   // paths on which packets were sent, and none came any more
+	countUnheard      // times at which packets had been sent on a path for long, and none came
 	countEarly        // ESP that came before its SA and was kept
 	countStolen       // batches that another worker took over
 	countPutOff       // batches sealed whose turn to be sent had not come
@@ -108,6 +109,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countErrorCarried: {"icmp_carried", ""},
 	countECNAlarm:     {"ecn_alarms", "ecn_alarms"},
 	countUnanswered:   {"sa_unanswered", ""},
+	countUnheard:      {"sa_unheard", ""},
 	countStolen:       {"batches_stolen", ""},
 	countPutOff:       {"batches_put_off", ""},
 	countCopied:       {"out_copied", ""},

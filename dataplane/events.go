@@ -9,7 +9,8 @@ import (
 // An events is the queue of events from the packet path to the control plane. It needs no bound of
 // its own: each event is posted once for each SA or policy (marks on the pair, the slot's
 // unanswered Acquire), a second PeerMoved of an SA replaces the first, a second EventUnsent of an
-// SA is dropped, and so is a worker's second request for an SA of its own for a policy.
+// SA is dropped, and so is a worker's second request for an SA of its own for a policy. That
+// packets on a path are not answered, or none come, takes seconds of each.
 type events struct {
 	wake chan struct{} // one slot
 

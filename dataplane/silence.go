@@ -13,6 +13,7 @@ import (
 type silence struct {
 	answered   uint8 // looks since the last report at which packets had come, up to usualLooks
 	unanswered uint8 // looks since the last packet came at which packets had been sent
+	unheard    uint8 // the same, since the last report of it as well
 }
 
 const (
@@ -22,29 +23,37 @@ const (
 	// silentLooks is the number of looks with packets to the peer, and none from it, that is a
 	// silence. It leaves the first packet after a pause a second for its answer.
 	silentLooks = 3
+	// unheardLooks is the number of looks with packets to the peer, and none from it, after which
+	// that is reported, also where it is usual, and again after as many more: at least eight
+	// seconds of sending.
+	unheardLooks = 16
 	// silenceLag is how much later than its time a packet may be noted, by the coarse clock of its
 	// worker.
 	silenceLag = 10 * time.Millisecond
 )
 
-// look notes whether packets were received and sent since the last look, and reports whether a
-// silence is to be reported: once, until packets are usual again.
-func (s *silence) look(in, out bool) bool {
+// look notes whether packets were received and sent since the last look. It reports whether a
+// silence is to be reported: once, until packets are usual again; and whether it is to be reported
+// that packets are sent and none come, usual or not.
+func (s *silence) look(in, out bool) (silent, unheard bool) {
 	switch {
 	case in:
-		s.answered, s.unanswered = min(s.answered+1, usualLooks), 0
+		s.answered, s.unanswered, s.unheard = min(s.answered+1, usualLooks), 0, 0
 	case out:
-		s.unanswered = min(s.unanswered+1, silentLooks)
+		s.unanswered, s.unheard = min(s.unanswered+1, silentLooks), s.unheard+1
 	}
-	if s.unanswered < silentLooks || s.answered < usualLooks {
-		return false
+	if unheard = s.unheard == unheardLooks; unheard {
+		s.unheard = 0
 	}
-	*s = silence{}
-	return true
+	if silent = s.unanswered == silentLooks && s.answered == usualLooks; silent {
+		s.answered, s.unanswered = 0, 0
+	}
+	return silent, unheard
 }
 
 // lookForSilence looks at the policies with an SA on a path in use, which is one with a time at
-// which its use is to be checked. It reports one pair of each policy that fell silent.
+// which its use is to be checked. It reports one pair of each policy that fell silent, or for which
+// nothing comes.
 func (p *Plane) lookForSilence(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,8 +78,17 @@ func (p *Plane) lookAt(s *slot, since int64) {
 	for _, c := range s.pairs {
 		in, out = in || c.lastIn.Load() > since, out || c.lastOut.Load() > since
 	}
-	if c := newestToSend(s.pairs); s.silence.look(in, out) && c != nil {
+	silent, unheard := s.silence.look(in, out)
+	c := newestToSend(s.pairs)
+	if c == nil {
+		return
+	}
+	if silent {
 		p.tally.add(countUnanswered, 1)
 		p.events.post(ipsec.Event{Kind: ipsec.EventUnanswered, ID: c.sa.ID})
+	}
+	if unheard {
+		p.tally.add(countUnheard, 1)
+		p.events.post(ipsec.Event{Kind: ipsec.EventUnheard, ID: c.sa.ID})
 	}
 }

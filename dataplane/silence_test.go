@@ -2,6 +2,8 @@ package dataplane
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,12 +32,41 @@ func TestSilence(t *testing.T) {
 		var s silence
 		last := 0
 		for i, c := range script {
-			if s.look(c == 'i' || c == 'b', c == 'o' || c == 'b') {
+			if silent, _ := s.look(c == 'i' || c == 'b', c == 'o' || c == 'b'); silent {
 				last = i + 1
 			}
 		}
 		if last != want {
 			t.Errorf("%s: reported last at look %d, want %d", script, last, want)
+		}
+	}
+}
+
+// TestUnheard plays looks as TestSilence: that nothing comes is reported whether it is usual or
+// not, and again after as many looks with packets.
+func TestUnheard(t *testing.T) {
+	o := strings.Repeat("o", unheardLooks)
+	for script, want := range map[string][]int{
+		o:                            {16},
+		o[1:]:                        nil,
+		o + o + o[1:]:                {16, 32},
+		"bbb" + o:                    {19},
+		o[1:] + "i" + o[1:]:          nil,
+		o[1:] + "b" + o:              {32},
+		strings.Repeat("o--", 16):    {46},
+		strings.Repeat("ib", 99):     nil,
+		strings.Repeat("-", 99):      nil,
+		strings.Repeat("oooooob", 9): nil,
+	} {
+		var s silence
+		var got []int
+		for i, c := range script {
+			if _, unheard := s.look(c == 'i' || c == 'b', c == 'o' || c == 'b'); unheard {
+				got = append(got, i+1)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: reported at looks %v, want %v", script, got, want)
 		}
 	}
 }
@@ -104,6 +135,13 @@ func TestSilenceOfAPolicy(t *testing.T) {
 	if e := a.Drain(); len(e) != 1 || e[0].ID != 3 {
 		t.Fatalf("events %+v, want that pair 3 is not answered", e)
 	}
+	for range 1 {
+		look(nil, ids(2))
+	}
+	if e := a.Drain(); len(e) != 1 || e[0] != (ipsec.Event{Kind: ipsec.EventUnheard, ID: 2}) {
+		t.Fatalf("events %+v, want that nothing comes", e)
+	}
+	a.wantCounter(t, "sa_unheard", 1)
 	// A packet is noted late by a coarse clock.
 	for range 3 {
 		look(ids(1), ids(2))

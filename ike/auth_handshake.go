@@ -198,7 +198,7 @@ func (a *authAttempt) accept(p *profile, answer []wire.Payload) {
 		child = []wire.Payload{refusal.notify}
 	}
 	answer = slices.Concat(answer, s.token.notify(), child, s.auth.notify())
-	s.answer(append(answer, &wire.VendorID{Data: followsVendorID}))
+	s.answer(append(append(answer, &wire.VendorID{Data: followsVendorID}), s.net.confirmation()...))
 	_, initial := wire.FindNotify(a.ps, wire.InitialContact)
 	if made != nil {
 		if !initial { // otherwise most of the duplicates are about to end

@@ -161,6 +161,7 @@ func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 // accept establishes the IKE SA, with the Child SA if the response has one.
 func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.net.follows = saysItFollows(ps)
+	s.net.confirm(abilitiesIn(ps))
 	s.established(s.party, id)
 	s.standBeside()
 	s.auth.listen(ps)
@@ -173,6 +174,11 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 		if e, ok := wire.FindError(ps); ok {
 			s.auth.refusal = e.Kind
 		}
+	}
+	if s.net.unsaid {
+		s.net.announce()
+	} else if carriageOf(s.net.Path) == overIP {
+		s.net.tryESP()
 	}
 	s.done(x)
 }

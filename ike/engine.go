@@ -81,6 +81,7 @@ type Engine struct {
 	stopping    bool
 	stopped     timer.Timer
 	sweep       sweep
+	able        abilities // what is announced at most
 }
 
 // handling holds what belongs to the current Handle call.
@@ -111,6 +112,7 @@ func New(cfg Config, now time.Time) *Engine {
 		holds:    holdTable{},
 		standby:  newStandbyTable(),
 		counts:   map[string]uint64{},
+		able:     ableUDP,
 	}
 	e.pairs = child.NewTable(pairHost{e})
 	e.sas.halfOpen = newHalfOpens(e, now)
@@ -173,6 +175,8 @@ func (e *Engine) apply(in Input) {
 		e.addressesChanged()
 	case Hint:
 		e.hint(in)
+	case Unheard:
+		e.unheard(in)
 	case UnknownSPI:
 		e.unknownESP(in)
 	case ProbePath:

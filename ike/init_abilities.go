@@ -14,12 +14,16 @@ import (
 //	what is to come     ignored
 //
 // What both announce is in force. Nothing in IKE_SA_INIT is protected until AUTH covers it, as it
-// does each side's whole message.
+// does each side's whole message. In the response of IKE_AUTH the responder announces again what it
+// allows the initiator, whom it knows by then, and the rest is off.
 type abilities uint8
 
 const (
 	// ableUDP: UDP encapsulation of ESP is welcome where there is no NAT.
 	ableUDP abilities = 1 << iota
+	// atNATPort tells something else: in the response of IKE_AUTH it says that the request came at
+	// the NAT port, and that ESP is sent accordingly. A request may be sent at both ports.
+	atNATPort abilities = 1 << 7
 )
 
 const abilitiesVendorID = "culvert: abilities 1"
@@ -61,5 +65,5 @@ func (s *ikeSA) ownAbilities() abilities {
 	if s.net.Stream() {
 		return 0
 	}
-	return s.setup.terms.abilities()
+	return s.e.able & s.setup.terms.abilities()
 }

@@ -28,7 +28,7 @@ func TestConnectDialogue(t *testing.T) {
 	p.deliver(init)
 	p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, initPayloads))
 	p.deliver(p.wantSend("left proves itself", p.left, wire.IKEAuth, false, "IDi, IDr, N(INITIAL_CONTACT), AUTH, SA, TSi, TSr, V"))
-	p.deliver(p.wantSend("right proves itself", p.right, wire.IKEAuth, true, "IDr, AUTH, SA, TSi, TSr, V"))
+	p.deliver(p.wantSend("right proves itself", p.right, wire.IKEAuth, true, "IDr, AUTH, SA, TSi, TSr, V, V"))
 	p.wantIdle("that is all")
 	p.wantDone(p.left, ref, "")
 	p.left.traffic("lan")

@@ -108,9 +108,10 @@ func (n *network) detect(encap EncapMode, from ipsec.Path, ps []wire.Payload) {
 	if nat.Local || nat.Remote || encap == EncapAlways {
 		n.encap.use()
 	}
-	if n.encap == encapUsed && n.sa.initiator {
+	if n.sa.initiator && (n.encap == encapUsed || n.tied() && n.sa.party.memory.choice(n) == overUDP) {
 		n.float(n.sa.party.profile)
 	}
+	n.tie()
 }
 
 // natSPIr returns the responder's SPI in the header of the message with the hashes. It is zero in

@@ -76,9 +76,11 @@ const receivesFragments = -1
 // entry that demands UDP encapsulation has had the peer see a NAT, unless a reload has made it
 // meanwhile: the peer would not encapsulate.
 func (s *ikeSA) narrow(p *profile) {
+	s.net.able &= p.terms().abilities()
 	if p.cfg.Encap == EncapNever {
 		s.net.encap = encapImpossible
 	}
+	s.net.tie()
 	if s.keys.fragment > 0 {
 		s.keys.fragment = cmp.Or(p.cfg.Fragment, receivesFragments)
 	}

@@ -161,8 +161,8 @@ func TestBeginsAtNATPort(t *testing.T) {
 		p.right.traffic("lan")
 		p.drive(time.Second)
 		p.wantNoLoss()
-		if got := p.left.e.Status()[0].Children[0].Encap; got {
-			t.Errorf("encap %d: ESP is encapsulated without a NAT", encap)
+		if got, want := p.left.e.Status()[0].Children[0].Encap, encap == EncapAuto; got != want {
+			t.Errorf("encap %d: ESP is encapsulated %v, want %v", encap, got, want)
 		}
 	}
 }

@@ -86,6 +86,8 @@ type (
 		ID     ipsec.ChildID
 		Remote netip.Addr
 	}
+	// Unheard reports that packets were sent for the pair's policy for some time, and none came.
+	Unheard struct{ ID ipsec.ChildID }
 	// UnknownSPI reports ESP with an SPI that is not in use (RFC 7296, Section 1.5). Whoever sent
 	// it may send on a Child SA that we have lost. Size is the packet's, from the SPI on.
 	UnknownSPI struct {
@@ -141,6 +143,7 @@ func (PeerMoved) isInput()        {}
 func (AddressesChanged) isInput() {}
 func (Unreachable) isInput()      {}
 func (Hint) isInput()             {}
+func (Unheard) isInput()          {}
 func (UnknownSPI) isInput()       {}
 func (ProbePath) isInput()        {}
 func (Computed) isInput()         {}

@@ -101,6 +101,20 @@ func steadyLink(delay time.Duration) linkFate {
 	return func(*testPacket) []time.Duration { return []time.Duration{delay} }
 }
 
+// eat loses what the given transport carries.
+func (p *testPair) eat(via *ipsec.Transport) {
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.via == via {
+			return nil
+		}
+		return link(pk)
+	}
+}
+
+// older has both sides announce no abilities, so that without a NAT there is no UDP encapsulation.
+func older(p *testPair) { p.left.older, p.right.older = true, true }
+
 // natBox is a NAT with endpoint-independent mapping and filtering in front of one side. It supports
 // UDP only.
 type natBox struct {

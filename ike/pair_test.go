@@ -78,6 +78,7 @@ type testSide struct {
 	handled   int
 	keepalive int  // keepalives sent
 	noProbes  bool // the peers of the side answer no ProbePair
+	older     bool // announces no abilities
 	probed    []ipsec.PathProbe
 
 	sentRequests map[wire.ExchangeType]int // without those sent again
@@ -130,6 +131,9 @@ func (s *testSide) start() {
 	config.LocalAddr, config.HasAddr = s.addrFor, s.hasAddr
 	s.stopped = false
 	s.e = New(config, s.p.now)
+	if s.older {
+		s.e.able = 0
+	}
 	if !s.late {
 		s.handle(SetPeers{Peers: slices.Clone(s.peers)})
 	}

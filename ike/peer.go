@@ -164,6 +164,7 @@ type party struct {
 	obstacle  *obstacle   // nil: none was reported
 	settling  timer.Timer // of settleDuplicates
 	beside    besides
+	memory    encapMemory
 	dirty     bool
 	unprobed  bool // it was reported that its path is not probed
 
@@ -195,6 +196,7 @@ func (p *profile) newParty(name string) *party {
 	q.try.Timer.Fire = func() { p.e.touch(q) }
 	q.replacing.timer.Fire, q.settling.Fire, q.beside.timer.Fire = q.try.Timer.Fire, q.try.Timer.Fire, q.try.Timer.Fire
 	q.turn.Called = q.try.Timer.Fire
+	q.memory.bind(q)
 	for _, c := range p.cfg.Children {
 		q.policies = append(q.policies, q.newPolicy(c))
 	}

@@ -133,6 +133,7 @@ func (p *party) removeFrom(why string) {
 	p.e.timers.Stop(&p.settling)
 	p.e.timers.Stop(&p.beside.timer)
 	p.e.pace.Leave(&p.turn)
+	p.memory.stop()
 	p.endPolicies()
 	p.closeAll(why)
 }

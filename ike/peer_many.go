@@ -90,6 +90,7 @@ func (p *party) comeAndGo() (gone bool) {
 		return p.forgotten
 	}
 	p.forgotten = true
+	p.memory.stop()
 	p.waiters.check()
 	p.waiters.abandon(errors.New("the party is no longer connected"))
 	p.endPolicies()

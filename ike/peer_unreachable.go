@@ -120,6 +120,9 @@ func (s *ikeSA) unreachable(u ipsec.Unreachable) {
 		return
 	}
 	s.live.hint(hintedCheck)
+	if u.ESP != 0 && u.Why >= ipsec.ObstacleProtocol {
+		s.net.doubtESP()
+	}
 }
 
 // homeless reports whether the address that we send from is not this host's any more.

@@ -117,7 +117,7 @@ func (s *testSide) count(event string) (n int) {
 // An error is compared with what is sent: of a Child SA the SPI and its path, of IKE the SPI, else
 // the addresses and ports.
 func TestForgedICMPErrors(t *testing.T) {
-	p := newPair(t, 1, nil)
+	p := newPair(t, 1, older)
 	p.up()
 	s := p.left.main()
 	child := s.children.Pairs()[0].SA

@@ -49,6 +49,7 @@ type planeSA struct {
 	sends           bool
 	lastIn, lastOut time.Time
 	seqOut, seqIn   uint64
+	unheard         time.Time // when the first packet was sent since one came
 }
 
 // espPacket is a packet that was sent on an SA. The other side can open it if it has the SPI and
@@ -230,6 +231,9 @@ func (pl *testPlane) send(policy ipsec.PolicyID, worker int) {
 // sendOn sends one packet on an SA.
 func (pl *testPlane) sendOn(psa *planeSA) {
 	psa.lastOut = pl.s.p.now
+	if psa.unheard.IsZero() {
+		psa.unheard = pl.s.p.now
+	}
 	pl.s.p.sentData++
 	pl.s.p.send(pl.s.on(psa.sa.Path, testPacket{esp: pl.s.packet(psa)}))
 }
@@ -257,6 +261,11 @@ func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 	}
 	first := psa.lastIn.IsZero()
 	psa.lastIn = pl.s.p.now
+	for _, o := range pl.list { // that came the same way
+		if o.sa.Path == psa.sa.Path {
+			o.unheard = time.Time{}
+		}
+	}
 	if e.seq > psa.seqIn {
 		psa.seqIn = e.seq
 		if psa.sa.Path.Encapsulated() && !psa.sa.Path.SameRemote(from) {

@@ -16,7 +16,8 @@ import (
 // after five round trips, long before any check of silence.
 func TestPacketToRestartedPeer(t *testing.T) {
 	for name, edit := range map[string]func(p *testPair){
-		"raw":       func(*testPair) {},
+		"raw":       older,
+		"auto":      func(*testPair) {},
 		"UDP":       func(p *testPair) { p.left.peers[0].Encap, p.right.peers[0].Encap = EncapAlways, EncapAlways },
 		"NAT":       func(p *testPair) { p.left.nat = newNAT(netip.MustParseAddr("198.51.100.1")) },
 		"its ports": withOtherPorts,
@@ -73,7 +74,7 @@ func TestInvalidSPIMessage(t *testing.T) {
 
 // What gets no INVALID_SPI.
 func TestNoInvalidSPI(t *testing.T) {
-	p := newPair(t, 1, nil)
+	p := newPair(t, 1, older)
 	p.up()
 	p.script(true)
 	own, peer := p.right.addrs[0], p.left.addrs[0]

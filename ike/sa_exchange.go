@@ -191,6 +191,7 @@ func (s *ikeSA) retransmit() {
 		return
 	}
 	s.e.count("ike_retransmitted")
+	s.net.tryOtherPort()
 	s.sendRequest()
 	s.live.suspect()
 	if r.Repeated == patience && s.party != nil {

@@ -191,6 +191,9 @@ func (e *Engine) hint(in Hint) {
 	if p != nil {
 		saOf(p).live.hint(hintedCheck)
 		e.packetsUnanswered(p.Policy())
+		if !saOf(p).party.prioritized() { // otherwise there is a proof of its own
+			saOf(p).net.doubtESP()
+		}
 	}
 	if in.Remote.IsValid() {
 		e.hintAt(in.Remote)

@@ -18,6 +18,7 @@ const (
 	askClose                 // delete the IKE SA, or report that it cannot be established
 	askMove                  // tell our address after it changed
 	askToken                 // give our crash token
+	askPort                  // ask at the other port of the IKE SA (sa_encap.go)
 )
 
 // informational is an INFORMATIONAL exchange that we initiate (RFC 7296, Section 1.4).
@@ -29,10 +30,11 @@ type informational struct {
 	payloads  []wire.Payload
 	cause     child.Cause
 	why       string
-	then      func() // called after the response to askAlive
-	otherwise func() // called if there will be none
-	denied    int    // of askClose: how often the peer said that it does not know the IKE SA
-	deniedAt  int    // and how often it had been sent by the last time
+	port      portReason // of askPort
+	then      func()     // called after the response to askAlive
+	otherwise func()     // called if there will be none
+	denied    int        // of askClose: how often the peer said that it does not know the IKE SA
+	deniedAt  int        // and how often it had been sent by the last time
 }
 
 func (x *informational) activity() ikeActivity {
@@ -53,6 +55,14 @@ func (x *informational) start(s *ikeSA) {
 		fallthrough
 	case askAlive, askClose, askToken:
 		s.ask(wire.Informational, x.payloads)
+		return
+	}
+	if x.kind == askPort {
+		if !s.net.questionPort(x.port) {
+			s.done(x)
+			return
+		}
+		s.ask(wire.Informational, nil)
 		return
 	}
 	x.pairs = slices.DeleteFunc(x.pairs, func(p *child.Pair) bool { return saOf(p) != s || p.State() != child.Deleting })

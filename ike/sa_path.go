@@ -46,6 +46,9 @@ func (n *network) inherit(old *network) {
 	sa := n.sa
 	*n = *old
 	n.sa = sa
+	if c := old.check; c != nil { // a question belongs to a request of that IKE SA
+		n.check = &pathCheck{asks: c.asks}
+	}
 }
 
 // firstPath returns the path of the first message to remote: from our IKE port, or for another

@@ -154,11 +154,17 @@ func TestBehindNATFollowsNobody(t *testing.T) {
 // The three values of encap, with and without a NAT.
 func TestEncapModes(t *testing.T) {
 	for _, c := range []struct {
-		mode  EncapMode
-		nat   bool
-		encap bool
-	}{{EncapAuto, false, false}, {EncapAuto, true, true}, {EncapAlways, false, true}, {EncapAlways, true, true}, {EncapNever, false, false}} {
+		mode              EncapMode
+		nat, older, encap bool
+		why               string
+	}{
+		{EncapAuto, false, true, false, "there is no NAT"}, {EncapAuto, true, true, true, "there is a NAT"},
+		{EncapAuto, false, false, true, "both sides are culvert"}, {EncapAuto, true, false, true, "there is a NAT"},
+		{EncapAlways, false, false, true, `encap = "always"`}, {EncapAlways, true, false, true, `encap = "always"`},
+		{EncapNever, false, false, false, `encap = "never"`},
+	} {
 		p := newPair(t, 1, func(p *testPair) {
+			p.right.older = c.older
 			if c.nat {
 				behindNAT(p)
 			}
@@ -168,6 +174,8 @@ func TestEncapModes(t *testing.T) {
 		for _, s := range []*testSide{p.left, p.right} {
 			if st := s.e.Status()[0]; st.Children[0].Encap != c.encap {
 				t.Errorf("encap %d, NAT %v: %s has %v, want %v", c.mode, c.nat, s.name, st.Children[0].Encap, c.encap)
+			} else if why := st.Children[0].EncapWhy; why != c.why {
+				t.Errorf("encap %d, NAT %v: %s says %q, want %q", c.mode, c.nat, s.name, why, c.why)
 			}
 		}
 		p.right.traffic("lan")

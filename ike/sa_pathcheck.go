@@ -25,6 +25,7 @@ type pathCheck struct {
 	asked bool      // one was
 	until time.Time // when it is given up
 	asks  moveLimit
+	port  portReason // the address is the peer's present one, at its other port (sa_encap.go)
 }
 
 const (
@@ -35,47 +36,66 @@ const (
 	checkTries = 2
 )
 
-// live reports whether a question is open.
-func (c *pathCheck) live(now time.Time) bool {
-	return c != nil && c.to.IsValid() && now.Before(c.until)
+// checking reports whether a question is open. One at the other port ends when the path changes.
+func (n *network) checking() bool {
+	c := n.check
+	return c != nil && c.to.IsValid() && n.sa.e.handling.now.Before(c.until) && (c.port == portNone || c.to == n.otherPort())
 }
 
 // checkPath asks the peer at a new address whether it is there, by the outstanding request or by a
 // new one. One address is asked at a time. An IKE SA that is being deleted has the deletion to ask
 // by, and nothing else.
 func (n *network) checkPath(to ipsec.Path) {
-	now, r := n.sa.e.handling.now, n.sa.win.Outstanding()
-	if n.check.live(now) || !n.sa.state.authenticated() || n.sa.state != saEstablished && r == nil {
+	r := n.sa.win.Outstanding()
+	if n.checking() || !n.sa.state.authenticated() || n.sa.state != saEstablished && r == nil {
 		return
 	}
-	if n.check == nil {
-		n.check = &pathCheck{}
-	}
-	c := n.check
-	if !c.asks.allow(now) {
-		n.sa.e.count("ike_moves_limited")
+	if !n.ask(to, portNone) {
 		return
 	}
-	n.sa.e.count("ike_path_checked")
-	c.to, c.asked, c.until = to, false, now.Add(checkTime)
 	switch {
 	case r != nil:
-		c.id, c.asked = r.ID, true
+		n.check.id, n.check.asked = r.ID, true
 		n.sa.e.transmit(to, r.Datagrams)
 	case !n.sa.work.Busy():
 		n.sa.enqueue(&informational{kind: askAlive})
 	}
 }
 
+// ask opens a question, and reports whether it may be asked.
+func (n *network) ask(to ipsec.Path, port portReason) bool {
+	if n.check == nil {
+		n.check = &pathCheck{}
+	}
+	c, now := n.check, n.sa.e.handling.now
+	if !c.asks.allow(now) {
+		n.sa.e.count("ike_moves_limited")
+		return false
+	}
+	n.sa.e.count("ike_path_checked")
+	c.to, c.asked, c.until, c.port = to, false, now.Add(checkTime), port
+	if port != portNone {
+		c.until = now.Add(otherPortTime)
+	}
+	return true
+}
+
 // requestPaths returns where the outstanding request is sent: to the peer, and to the address that
 // is asked. A new question goes there alone at first.
 func (n *network) requestPaths() []ipsec.Path {
 	c, r := n.check, n.sa.win.Outstanding()
-	if !c.live(n.sa.e.handling.now) {
+	if !n.checking() {
 		return []ipsec.Path{n.Path}
 	}
 	c.id, c.asked = r.ID, true
-	if x, ok := n.sa.work.Current().(*informational); ok && x.kind == askAlive && r.Repeated < checkTries {
+	x, ok := n.sa.work.Current().(*informational)
+	switch {
+	case ok && x.kind == askAlive && c.port == portNone && r.Repeated < checkTries:
+		return []ipsec.Path{c.to}
+	case ok && x.kind == askPort && r.Repeated < otherPortInCheck:
+		if c.port == portSilent {
+			return []ipsec.Path{n.Path}
+		}
 		return []ipsec.Path{c.to}
 	}
 	return []ipsec.Path{n.Path, c.to}
@@ -85,11 +105,15 @@ func (n *network) requestPaths() []ipsec.Path {
 // where that was sent to, the peer is followed there.
 func (n *network) checkAnswered(id uint32, from ipsec.Path) {
 	c := n.check
-	if !c.live(n.sa.e.handling.now) || !c.asked || id != c.id {
+	if !n.checking() || !c.asked || id != c.id {
 		return
 	}
-	to := c.to
+	asked, to := *c, c.to
 	c.to = ipsec.Path{}
+	if asked.port != portNone {
+		n.otherPortAnswered(&asked, from)
+		return
+	}
 	if to.SameRemote(from) && n.mayMovePeer() {
 		n.movePeer(n.WithRemoteOf(to))
 	}

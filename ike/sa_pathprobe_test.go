@@ -103,10 +103,11 @@ func TestPathProbe(t *testing.T) {
 		edit func(*testPair)
 		sent int
 	}{
-		"port 500":                {nil, 1500},
+		"port 500":                {older, 1500},
+		"port 4500, no NAT":       {nil, 1500},
 		"a NAT, port 4500":        {behindNAT, 1500},
 		"IPv6":                    {func(p *testPair) { (&simulation{p: p}).overIPv6(p) }, 1500},
-		"a cipher of blocks":      {func(p *testPair) { blocks(p) }, 1500},
+		"a cipher of blocks":      {func(p *testPair) { blocks(p); older(p) }, 1500},
 		"blocks and a NAT":        {func(p *testPair) { blocks(p); behindNAT(p) }, 1488},
 		"a peer without RFC 7383": {func(p *testPair) { p.right.peers[0].Fragment = 0 }, 1500},
 	} {

@@ -43,7 +43,7 @@ func (s *ikeSA) planInService() window.RetransmitPlan {
 	}
 	probe, ok := s.work.Current().(*informational)
 	_, path := s.work.Current().(prober)
-	check := path && s.live.silent() || ok && probe.kind == askAlive
+	check := path && s.live.silent() || ok && (probe.kind == askAlive || probe.kind == askPort)
 	switch plan := s.configuredPlan().AtMost(livenessTries); {
 	case s.live.inDoubt(), s.live.Doubted() && s.closesByItself():
 		return plan.Within(min(s.checkTime(), s.live.doubt))

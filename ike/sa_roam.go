@@ -165,10 +165,14 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	}
 	if supported {
 		s.net.nat = nat
+		s.net.tie()
 	}
 	s.live.schedule() // keepalives may be needed by now
 	if !supported {
 		return
+	}
+	if s.net.tryESP(); carriageOf(s.net.Path) != faster && !s.party.memory.fails(&s.net, faster) {
+		s.net.askOtherPort(portAgain)
 	}
 	if !s.net.encap.possible() || !nat.Local && !nat.Remote {
 		return
@@ -210,6 +214,8 @@ func (n *network) whereItIs(ps []wire.Payload) []wire.Payload {
 	if (nat.Local || nat.Remote) && from.Via().CarriesESP {
 		n.encap.use()
 	}
+	n.Path = from
+	n.tie()
 	n.movePeer(from)
 	n.sa.live.schedule()
 	return natNotifies(n.sa.spi, n.Path, n.sa.party.cfg.Encap)

@@ -82,7 +82,8 @@ func TestRoaming(t *testing.T) {
 		edit func(p *testPair)
 		v6   bool
 	}{
-		{name: "protocol 50"},
+		{name: "between culverts"},
+		{name: "protocol 50", edit: older},
 		{name: "encapsulation forced by both", edit: func(p *testPair) { p.left.peers[0].Encap, p.right.peers[0].Encap = EncapAlways, EncapAlways }},
 		{name: "encapsulation forced by the initiator", edit: func(p *testPair) { p.left.peers[0].Encap = EncapAlways }},
 		{name: "encapsulation forced by the responder", edit: func(p *testPair) { p.right.peers[0].Encap = EncapAlways }},
@@ -256,7 +257,7 @@ func TestRoamingDuringCrossingRekeyings(t *testing.T) {
 
 // A second move before the answer to the first.
 func TestRoamingTwiceAtOnce(t *testing.T) {
-	p := roamer(t, nil)
+	p := roamer(t, older)
 	p.up2()
 	was := p.left.e.peers.order[0].party.main()
 	p.gap(100 * time.Millisecond)
@@ -444,7 +445,7 @@ func TestRoamingWhileConnecting(t *testing.T) {
 // said of its address would make the peer see a NAT.
 func TestConnectingWithoutAddress(t *testing.T) {
 	for _, told := range []bool{false, true} {
-		p := roamer(t, nil)
+		p := roamer(t, older)
 		addrs := p.left.addrs
 		p.left.addrs = nil
 		ref := p.left.connect("")
@@ -467,7 +468,7 @@ func TestConnectingWithoutAddress(t *testing.T) {
 // sides take us to be behind a NAT.
 func TestHashOfNoAddress(t *testing.T) {
 	for _, stays := range []bool{false, true} {
-		p := newPair(t, 1, nil)
+		p := newPair(t, 1, older)
 		p.left.peers[0].Local = netip.Addr{}
 		p.left.start()
 		begun := p.now

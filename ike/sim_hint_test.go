@@ -152,7 +152,7 @@ func (s *simulation) signAbout(what string, at *testSide, about func(*simEnd) bo
 // which takes longer. A Child SA at its hard end is being deleted, and the policy waits for that.
 func (s *simulation) lost(tu *simTunnel, e *simEnd) bool {
 	moving := func(sa *ikeSA) bool { return sa.net.moving() }
-	if !s.works() || !tu.wanted() || !s.reaches(e) || slices.ContainsFunc(slices.Collect(maps.Values(e.side.e.sas.bySPI)), moving) {
+	if !s.works() || s.link.eats.via != nil || !tu.wanted() || !s.reaches(e) || slices.ContainsFunc(slices.Collect(maps.Values(e.side.e.sas.bySPI)), moving) {
 		return false
 	}
 	psa := e.side.plane.sender(e.policy(), 1)

@@ -41,6 +41,10 @@ func (s *simulation) configure(p *testPair) {
 	if s.chance(0.2) && p.left.nat == nil {
 		s.overIPv6(p)
 	}
+	if s.chance(0.2) {
+		s.what += ", one side older"
+		p.sides()[s.rand.IntN(2)].older = true
+	}
 	kind := s.rand.IntN(10)
 	switch {
 	case kind < 3:
@@ -208,7 +212,7 @@ func half(s selector.Selector) selector.Selector {
 // fate is what the link does with one packet.
 func (s *simulation) fate(pk *testPacket) []time.Duration {
 	l := &s.link
-	if s.p.now.Before(l.partition) || s.chance(l.drop) {
+	if s.p.now.Before(l.partition) || s.chance(l.drop) || l.eats.fits(pk) {
 		return nil
 	}
 	if pk.msg != nil && pk.msg.protected && s.chance(l.corrupt) {
@@ -266,6 +270,7 @@ func (s *simulation) drawWeather() {
 		l.drop = []float64{0.05, 0.2, 0.4}[s.rand.IntN(3)]
 		l.corrupt = []float64{0, 0, 0.05}[s.rand.IntN(3)]
 	}
+	s.eatSome()
 	s.upset()
 	s.p.note("--- the link loses %v, doubles %v, corrupts %v", l.drop, l.dup, l.corrupt)
 }

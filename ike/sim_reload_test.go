@@ -114,6 +114,7 @@ var simEdits = []simEdit{
 	{field: "Encap", rough: true, both: true, edit: func(s *simulation, _ *simEnd, p *Peer, _ *Child) {
 		if s.p.left.nat == nil {
 			p.Encap = EncapAuto + EncapAlways - p.Encap
+			s.eat(simEats{})
 		}
 	}},
 	{field: "PerResource", rough: true, edit: func(s *simulation, _ *simEnd, p *Peer, _ *Child) {

@@ -131,7 +131,7 @@ func (s *simulation) upset() { s.calmSince = s.p.now }
 // works reports whether the link is faultless and both sides are there.
 func (s *simulation) works() bool {
 	l := &s.link
-	return !s.leaving && l.drop == 0 && l.corrupt == 0 && !s.p.now.Before(l.partition) && s.p.left.e != nil && s.p.right.e != nil &&
+	return !s.leaving && !s.starves() && l.drop == 0 && l.corrupt == 0 && !s.p.now.Before(l.partition) && s.p.left.e != nil && s.p.right.e != nil &&
 		len(s.p.left.addrs) > 0 && len(s.p.right.addrs) > 0
 }
 
@@ -146,6 +146,7 @@ func (s *simulation) pulse() {
 		for i := range tu.ends {
 			e := &tu.ends[i]
 			e.send(s.worker())
+			s.reportUnheard(e)
 			if !tu.wanted() || p.now.Sub(e.passed) < 2*simPulse {
 				continue
 			}

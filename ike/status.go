@@ -47,6 +47,7 @@ type ChildStatus struct {
 	State             ChildState
 	ID                ipsec.ChildID
 	Encap             bool
+	EncapWhy          string // the reason for Encap, in words
 	SPIIn, SPIOut     uint32
 	Proposal          string
 	LocalTS, RemoteTS []selector.Selector // granted
@@ -216,6 +217,9 @@ func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 		st.State = ChildRekeying
 	}
 	st.ID, st.Encap = p.SA.ID, p.SA.Path.Encapsulated()
+	if s := saOf(p); s != nil {
+		st.EncapWhy = s.net.whyEncap()
+	}
 	st.SPIIn, st.SPIOut = p.SA.SPIIn, p.SA.SPIOut
 	st.Proposal = suite.ESPProposalName(negotiated(p).proposal)
 	st.LocalTS, st.RemoteTS = slices.Clone(p.SA.LocalTS), slices.Clone(p.SA.RemoteTS)

@@ -189,6 +189,9 @@ func childDetails(c *control.Child) string {
 	}
 	if c.SPIIn != "" || c.SPIOut != "" {
 		add("%s in %s out %s", c.Encap, orNone(c.SPIIn), orNone(c.SPIOut))
+		if c.EncapWhy != "" {
+			add("%s because %s", c.Encap, c.EncapWhy)
+		}
 		add("%s", c.Proposal)
 		add("mtu %d", c.MTU)
 	}

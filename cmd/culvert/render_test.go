@@ -26,7 +26,7 @@ func statusExample() *control.Status {
 		Peers: []control.Peer{
 			{Name: "right", State: "established", Remote: "192.0.2.2:500", Local: "192.0.2.1:500", RemoteID: "right.example.com",
 				Proposal: "aes256gcm16-prfsha384-x25519", NAT: "remote", Established: secs(3700), RekeyIn: secs(28000), Children: []control.Child{
-					{Name: "lan", State: "installed", Encap: "udp", SPIIn: "c0ffee01", SPIOut: "deadbeef", Proposal: "aes128gcm16-esn",
+					{Name: "lan", State: "installed", Encap: "udp", EncapWhy: "both sides are culvert", SPIIn: "c0ffee01", SPIOut: "deadbeef", Proposal: "aes128gcm16-esn",
 						LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.2.0.0/16", "10.3.0.7/32 tcp/443"}, MTU: 1446, BytesIn: 1234567, PacketsIn: 1000,
 						BytesOut: 12, PacketsOut: 1, LastIn: secs(0.2), LastOut: secs(75), RekeyIn: secs(3200), Rekeys: 2, Drops: map[string]uint64{"replay": 7, "icv": 0}, GuardDrops: &control.ChildGuardDrops{Out: 3},
 						WorkerSAs: []control.WorkerSA{

@@ -199,6 +199,8 @@ func (d *Driver) drain() {
 			d.handle(ike.ProbePath{ID: e.ID, Size: e.Size}, classEstablished)
 		case ipsec.EventUnanswered:
 			d.handle(ike.Hint{ID: e.ID}, classEstablished)
+		case ipsec.EventUnheard:
+			d.handle(ike.Unheard{ID: e.ID}, classEstablished)
 		case ipsec.EventUnknownSPI:
 			d.handle(ike.UnknownSPI{Path: e.Path, SPI: e.SPI, Size: e.Size}, classEstablished)
 		case ipsec.EventUnsent:

@@ -114,6 +114,7 @@ type Child struct {
 	Name        string            `json:"name"`
 	State       string            `json:"state"` // down, waiting, negotiating, installed, rekeying
 	Encap       string            `json:"encap"` // esp, udp
+	EncapWhy    string            `json:"encap_why"`
 	SPIIn       string            `json:"spi_in"`
 	SPIOut      string            `json:"spi_out"`
 	Proposal    string            `json:"proposal"`

@@ -48,7 +48,7 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 	if r := s.Role; r != nil {
 		out.Role = &control.Role{Active: r.Active, For: max(0, seconds(now.Sub(r.Since))), Why: r.Why}
 	}
-	if s.Encap {
+	if out.EncapWhy = s.EncapWhy; s.Encap {
 		out.Encap = "udp"
 	}
 	if len(s.LocalTS) > 0 {

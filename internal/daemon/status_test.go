@@ -26,7 +26,7 @@ func established(t *testing.T, f *fakeParts) {
 	f.status = []ike.PeerStatus{{Name: "a", State: ike.PeerEstablished, Local: netip.MustParseAddrPort("192.0.2.1:500"), Remote: netip.MustParseAddrPort("192.0.2.2:500"),
 		RemoteID: "a.example.com", SPIi: 0x123456789abcdef, SPIr: 0xfedcba9876543210, Proposal: "aes256gcm16-prfsha384-x25519", NAT: ike.NATState{Remote: true},
 		Established: epoch, RekeyAt: epoch.Add(time.Hour), Explain: []string{"ours: x", "theirs: y"}, Children: []ike.ChildStatus{{
-			Name: "lan", State: ike.ChildInstalled, ID: 7, Encap: true, SPIIn: 0xc0ffee01, SPIOut: 0xbeef, Proposal: "aes128gcm16-esn",
+			Name: "lan", State: ike.ChildInstalled, ID: 7, Encap: true, EncapWhy: "there is a NAT", SPIIn: 0xc0ffee01, SPIOut: 0xbeef, Proposal: "aes128gcm16-esn",
 			AskedLocal: []selector.Selector{sel(t, "10.1.0.0/16")}, AskedRemote: []selector.Selector{sel(t, "10.2.0.0/16")}, Narrow: true,
 			Role:    &ike.Role{Since: epoch.Add(3 * time.Second), Why: "another one is preferred"},
 			LocalTS: []selector.Selector{sel(t, "10.1.0.0/24")}, RemoteTS: []selector.Selector{sel(t, "10.2.0.0/24")}, RekeyAt: epoch.Add(20 * time.Second), Rekeys: 2}}}}
@@ -49,7 +49,7 @@ func TestStatusOfAnEstablishedPeer(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 	c := p.Children[0]
-	if c.State != "installed" || c.Encap != "udp" || c.SPIIn != "c0ffee01" || c.SPIOut != "0000beef" || c.LocalTS[0] != "10.1.0.0/24" || c.RemoteTS[0] != "10.2.0.0/24" ||
+	if c.State != "installed" || c.Encap != "udp" || c.EncapWhy != "there is a NAT" || c.SPIIn != "c0ffee01" || c.SPIOut != "0000beef" || c.LocalTS[0] != "10.1.0.0/24" || c.RemoteTS[0] != "10.2.0.0/24" ||
 		c.MTU != 1400 || c.BytesIn != 1 || c.BytesOut != 2 || c.PacketsIn != 3 || c.PacketsOut != 4 || *c.LastIn != 1 || c.LastOut != nil || *c.RekeyIn != 10 || c.Rekeys != 2 || c.Drops["icv"] != 5 {
 		t.Errorf("got %+v", c)
 	}

@@ -18,8 +18,9 @@ func TestCrashTokens(t *testing.T) {
 		name, remote, keys string
 		top                topology
 	}{
-		{name: "protocol 50 over IPv4", remote: "192.0.2.2"},
-		{name: "protocol 50 over IPv6", remote: "2001:db8::2"},
+		{name: "protocol 50 over IPv4", remote: "192.0.2.2", keys: protocol50},
+		{name: "protocol 50 over IPv6", remote: "2001:db8::2", keys: protocol50},
+		{name: "UDP over IPv4", remote: "192.0.2.2"},
 		{name: "through a NAT", remote: "192.0.2.2", top: topology{nat: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -117,8 +117,8 @@ func TestFastPathWithoutCapability(t *testing.T) {
 	n := build(t, topology{})
 	left, right := newGateway(t, n.left), newGateway(t, n.right)
 	left.within = []string{"setpriv", "--bounding-set", drop, "--inh-caps", drop}
-	right.start(peerText("left", identities("right", "left"), rightChildren("")...))
-	left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right"), leftChildren(boot)...))
+	right.start(peerText("left", identities("right", "left")+protocol50, rightChildren("")...))
+	left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right")+protocol50, leftChildren(boot)...))
 	left.waitUp("right")
 	n.wantTrafficOf(t, 1<<18, leftLAN4, rightLAN4)
 	left.waitFastPath("socket: programs at devices need CAP_BPF", "socket: programs at devices need CAP_BPF")

@@ -17,8 +17,8 @@ func fastPair(t *testing.T, n *network, remote string) (left, right *gateway) {
 	t.Helper()
 	left, right = newGateway(t, n.left), newGateway(t, n.right)
 	left.daemon, right.daemon = "fast_path = \"auto\"", "fast_path = \"auto\""
-	right.start(peerText("left", identities("right", "left"), rightChildren("")...))
-	left.start(peerText("right", "remote = \""+remote+"\"\n"+identities("left", "right"), leftChildren(boot)...))
+	right.start(peerText("left", identities("right", "left")+protocol50, rightChildren("")...))
+	left.start(peerText("right", "remote = \""+remote+"\"\n"+identities("left", "right")+protocol50, leftChildren(boot)...))
 	left.waitUp("right")
 	right.waitUp("left")
 	return left, right

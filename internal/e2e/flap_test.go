@@ -26,7 +26,7 @@ func address(t *testing.T, s string) *netlink.Addr {
 // that it cannot send than for others.
 func TestOutages(t *testing.T) {
 	const rate = 1000 // datagrams per second each way
-	for _, tt := range []struct{ name, keys string }{{"protocol 50", ""}, {"UDP", "encap = \"always\"\n"}} {
+	for _, tt := range []struct{ name, keys string }{{"protocol 50", protocol50}, {"UDP", "encap = \"always\"\n"}} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := build(t, topology{})
 			left, right := pair(t, n, "192.0.2.2", tt.keys)

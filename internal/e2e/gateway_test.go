@@ -131,6 +131,7 @@ type peerStatus struct {
 
 type childStatus struct {
 	Name, State, Encap, Proposal, Reason string
+	EncapWhy                             string `json:"encap_why"`
 	SPIIn                                string `json:"spi_in"`
 	SPIOut                               string `json:"spi_out"`
 	MTU, Rekeys                          int
@@ -277,6 +278,9 @@ func (g *gateway) wantNothingLeft() {
 func peerText(name string, keys string, children ...string) string {
 	return fmt.Sprintf("[[peer]]\nname = %q\n%s\n%s", name, keys, strings.Join(children, "\n"))
 }
+
+// protocol50 has a peer of ours send ESP as IP protocol 50. By default two culverts use UDP.
+const protocol50 = "encap = \"never\"\n"
 
 // identities returns the keys that both sides share, as one side has them.
 func identities(local, remote string) string {

@@ -24,7 +24,7 @@ func (n *network) wantPing(t *testing.T, limit time.Duration) {
 // TestLinkDownAndUp takes the outer link, and then the TUN device, down and up under traffic:
 // neither ends the daemon, the tunnel stays up, and traffic goes on.
 func TestLinkDownAndUp(t *testing.T) {
-	for _, keys := range []string{"", "encap = \"always\"\n"} {
+	for _, keys := range []string{protocol50, "encap = \"always\"\n"} {
 		t.Run("keys "+keys, func(t *testing.T) {
 			n := build(t, topology{})
 			left, right := pair(t, n, "192.0.2.2", keys)

@@ -12,7 +12,7 @@ import (
 // TestSmallPathMTU puts a link with a smaller MTU on the path: TCP goes on (clamped MSS, ICMP
 // errors), and large packets are answered by ICMP rather than vanish.
 func TestSmallPathMTU(t *testing.T) {
-	for _, keys := range []string{"", "encap = \"always\"\n"} {
+	for _, keys := range []string{protocol50, "encap = \"always\"\n"} {
 		t.Run("keys "+keys, func(t *testing.T) {
 			n := build(t, topology{mtu: 1300})
 			left, _ := pair(t, n, "192.0.2.2", keys)
@@ -27,7 +27,7 @@ func TestSmallPathMTU(t *testing.T) {
 // TestSmallestIPv6Path: in IPv6 with its minimum MTU, inner IPv6 still has 1280 octets, in outer
 // fragments.
 func TestSmallestIPv6Path(t *testing.T) {
-	for _, keys := range []string{"", "encap = \"always\"\n"} {
+	for _, keys := range []string{protocol50, "encap = \"always\"\n"} {
 		t.Run("keys "+keys, func(t *testing.T) {
 			n := build(t, topology{mtu: 1280})
 			left, _ := pair(t, n, "2001:db8::2", keys)

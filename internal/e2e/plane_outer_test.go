@@ -50,7 +50,7 @@ func TestOuterAddressesInSelectors(t *testing.T) {
 		{"gateway with its own address", []string{"10.1.0.0/24", "192.0.2.1/32"}, []string{"10.2.0.0/24", "192.0.2.2/32"}, "192.0.2.1", "10.2.0.1",
 			[]flow{outerFlow("192.0.2.1/32", "192.0.2.2/32"), flowOf("10.1.0.0/24", "0.0.0.0/0"), flowOf("10.2.0.0/24", "0.0.0.0/0")}},
 	} {
-		for encap, keys := range map[string]string{"protocol 50": "", "UDP": "encap = \"always\"\n"} {
+		for encap, keys := range map[string]string{"protocol 50": protocol50, "UDP": "encap = \"always\"\n"} {
 			t.Run(tt.name+", "+encap, func(t *testing.T) {
 				n := build(t, topology{flows: tt.flows})
 				remote := "192.0.2.2"

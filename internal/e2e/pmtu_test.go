@@ -120,7 +120,7 @@ func innerOf(path int, v6, encap bool) int {
 // path MTU by itself, for the gateways' own and for forwarded TCP, and status shows it.
 func TestBlackHole(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
-		for _, keys := range []string{"", "encap = \"always\"\n"} {
+		for _, keys := range []string{protocol50, "encap = \"always\"\n"} {
 			t.Run(fmt.Sprintf("v6=%t %s", v6, keys), func(t *testing.T) {
 				n := buildNarrow(t, 1400, true)
 				left, right := n.twoSites(t, v6, keys, "")
@@ -132,7 +132,7 @@ func TestBlackHole(t *testing.T) {
 					ok(t, err)
 				}
 				n.wantForwarded(t, 10*time.Second-time.Since(begun))
-				want := innerOf(1400, v6, keys != "")
+				want := innerOf(1400, v6, keys != protocol50)
 				for g, peer := range map[*gateway]string{left: "right", right: "left"} {
 					for _, c := range g.peer(peer).Children {
 						if c.MTU != want {
@@ -153,14 +153,14 @@ func TestPathNarrowsUnderTraffic(t *testing.T) {
 	n := buildNarrow(t, 1500, true)
 	left, _ := n.twoSites(t, false, "", "")
 	n.wantForwarded(t, 10*time.Second)
-	left.wait(10*time.Second, "the whole MTU", "right", func(p peerStatus) bool { return p.Children[0].MTU == innerOf(1500, false, false) })
+	left.wait(10*time.Second, "the whole MTU", "right", func(p peerStatus) bool { return p.Children[0].MTU == innerOf(1500, false, true) })
 	for h, name := range map[*netlab.Host]string{n.near: "out", n.far: "in"} {
 		link, err := h.Netlink().LinkByName(name)
 		ok(t, err, h.Netlink().LinkSetMTU(link, 1360))
 	}
 	n.wantForwarded(t, 15*time.Second)
 	left.wait(10*time.Second, "the smaller MTU", "right", func(p peerStatus) bool {
-		return p.Children[0].MTU == innerOf(1360, false, false) && p.Children[1].MTU == innerOf(1360, false, false)
+		return p.Children[0].MTU == innerOf(1360, false, true) && p.Children[1].MTU == innerOf(1360, false, true)
 	})
 }
 
@@ -183,12 +183,12 @@ func TestMTUIsACeiling(t *testing.T) {
 // TestForgedTooBig: an ICMP error that quotes no live SPI is counted and changes nothing, whatever
 // its source; one of a router that quotes a live SPI is believed.
 func TestForgedTooBig(t *testing.T) {
-	for _, keys := range []string{"", "encap = \"always\"\n"} {
+	for _, keys := range []string{protocol50, "encap = \"always\"\n"} {
 		t.Run(keys, func(t *testing.T) {
 			for _, v6 := range []bool{false, true} {
 				n := buildNarrow(t, 1500, false)
 				left, _ := n.twoSites(t, v6, keys, "")
-				full := innerOf(1500, v6, keys != "")
+				full := innerOf(1500, v6, keys != protocol50)
 				left.wait(10*time.Second, "the whole MTU", "right", func(p peerStatus) bool { return p.Children[0].MTU == full })
 				forge := func(spi uint32, mtu int) { n.forge(t, v6, spi, mtu) }
 				forge(0x12345678, 576)
@@ -204,8 +204,8 @@ func TestForgedTooBig(t *testing.T) {
 				left.waitCounter("pmtu_icmp_ignored", 6)
 				forge(live, 1300)
 				left.waitCounter("pmtu_icmp", 1)
-				if m := left.child("right", "v4").MTU; m != innerOf(1300, v6, keys != "") {
-					t.Errorf("v6=%t: MTU %d after a live SPI was quoted, want %d", v6, m, innerOf(1300, v6, keys != ""))
+				if m := left.child("right", "v4").MTU; m != innerOf(1300, v6, keys != protocol50) {
+					t.Errorf("v6=%t: MTU %d after a live SPI was quoted, want %d", v6, m, innerOf(1300, v6, keys != protocol50))
 				}
 			}
 		})

@@ -46,7 +46,7 @@ func TestRekeyUnderTraffic(t *testing.T) {
 		name, keys string
 		top        topology
 	}{
-		{name: "protocol 50"},
+		{name: "protocol 50", keys: protocol50},
 		{name: "UDP", keys: "encap = \"always\"\n"},
 		{name: "NAT", top: topology{nat: true}},
 	} {

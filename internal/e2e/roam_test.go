@@ -105,7 +105,7 @@ func TestRoaming(t *testing.T) {
 	v4 := family{"IPv4", "192.0.2.2", "192.0.2.1/24", "192.0.2.101/24", "192.0.2.2", "192.0.2.101"}
 	v6 := family{"IPv6", "2001:db8::2", "2001:db8::1/64", "2001:db8::101/64", "2001:db8::2", "2001:db8::101"}
 	for _, f := range []family{v4, v6} {
-		for _, keys := range []string{"", "dpd = \"0s\"\n", "encap = \"always\"\n", "encap = \"always\"\ndpd = \"0s\"\n"} {
+		for _, keys := range []string{protocol50, "", "dpd = \"0s\"\n", "encap = \"always\"\n", "encap = \"always\"\ndpd = \"0s\"\n"} {
 			t.Run(fmt.Sprintf("initiator, %s, %q", f.name, keys), func(t *testing.T) {
 				n := build(t, topology{})
 				left, right := pair(t, n, f.remote, keys)

@@ -72,7 +72,7 @@ func TestSaturatedLink(t *testing.T) {
 		queue = 64 << 10
 		flood = 3000 // datagrams of 1200 octets per second: three times the rate
 	)
-	for _, tt := range []struct{ name, keys string }{{"protocol 50", ""}, {"UDP", "encap = \"always\"\n"}} {
+	for _, tt := range []struct{ name, keys string }{{"protocol 50", protocol50}, {"UDP", "encap = \"always\"\n"}} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := build(t, topology{})
 			left, right := pair(t, n, "192.0.2.2", tt.keys+"dpd = \"1s\"\n")

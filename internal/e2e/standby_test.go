@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"syscall"
 	"testing"
@@ -105,7 +106,8 @@ func TestStandbyTakesOver(t *testing.T) {
 		"only ESP": {
 			wans4,
 			func(s *star, _ *gateway) error {
-				return s.net.Block("ip saddr { " + hubWAN + ", " + aWAN + " } ip daddr { " + hubWAN + ", " + aWAN + " } meta l4proto esp")
+				between := "ip saddr { " + hubWAN + ", " + aWAN + " } ip daddr { " + hubWAN + ", " + aWAN + " } "
+				return errors.Join(s.net.Block(between+proto50), s.net.Block(between+espInUDP))
 			},
 			func(s *star, _ *gateway) error { return s.net.Unblock() },
 		},

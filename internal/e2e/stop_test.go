@@ -89,9 +89,9 @@ func TestStopUnderLoad(t *testing.T) {
 		name, keys string
 		rate       int
 	}{
-		{name: "protocol 50"},
+		{name: "protocol 50", keys: protocol50},
 		{name: "UDP", keys: "encap = \"always\"\n"},
-		{name: "protocol 50 over a slow link", rate: 20e6},
+		{name: "protocol 50 over a slow link", keys: protocol50, rate: 20e6},
 		{name: "UDP over a slow link", keys: "encap = \"always\"\n", rate: 20e6},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -25,8 +25,10 @@ func TestTunnel(t *testing.T) {
 		name, remote, keys, encap, nat string
 		top                            topology
 	}{
-		{name: "protocol 50 over IPv4", remote: "192.0.2.2", encap: "esp", nat: "none"},
-		{name: "protocol 50 over IPv6", remote: "2001:db8::2", encap: "esp", nat: "none"},
+		{name: "the default over IPv4", remote: "192.0.2.2", encap: "udp", nat: "none"},
+		{name: "the default over IPv6", remote: "2001:db8::2", encap: "udp", nat: "none"},
+		{name: "protocol 50 over IPv4", remote: "192.0.2.2", keys: protocol50, encap: "esp", nat: "none"},
+		{name: "protocol 50 over IPv6", remote: "2001:db8::2", keys: protocol50, encap: "esp", nat: "none"},
 		{name: "forced UDP over IPv4", remote: "192.0.2.2", keys: "encap = \"always\"\n", encap: "udp"},
 		{name: "forced UDP over IPv6", remote: "2001:db8::2", keys: "encap = \"always\"\n", encap: "udp"},
 		{name: "NAT over IPv4", remote: "192.0.2.2", encap: "udp", nat: "local", top: topology{nat: true}},

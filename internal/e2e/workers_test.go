@@ -81,7 +81,7 @@ func (c childStatus) shared() uint64 {
 func TestWorkersHaveTheirOwnSAs(t *testing.T) {
 	for _, tt := range []struct {
 		name, keys string
-	}{{name: "protocol 50"}, {name: "UDP", keys: "encap = \"always\"\n"}} {
+	}{{name: "protocol 50", keys: protocol50}, {name: "UDP", keys: "encap = \"always\"\n"}} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := build(t, topology{})
 			left, right := newGateway(t, n.left), newGateway(t, n.right)

@@ -15,6 +15,7 @@ const (
 	EventPeerMoved                     // ID, Path: an authentic packet with a new highest number came on another path
 	EventUnsent                        // ID, Why: this host refuses to send the pair's packets; reported at most once a second
 	EventUnanswered                    // ID: packets are sent for the pair's policy, and none come any more, although they were usual
+	EventUnheard                       // ID: packets were sent for the pair's policy for long, and none came
 	EventUnknownSPI                    // Path, SPI, Size: ESP came with an SPI that is not in use; reported at a limited rate
 	EventProbePath                     // ID, Size: asks for a PathProbe of the pair's path with an outer packet of Size octets
 )

@@ -128,6 +128,15 @@ func (p Path) ToNATPort(local, remote uint16) Path {
 	return p
 }
 
+// ToIKEPort returns p, a path between the NAT ports, as it continues between the IKE ports. Any
+// other path continues as it is.
+func (p Path) ToIKEPort(local, remote uint16) Path {
+	if p.via == NAT {
+		p.via, p.localPort, p.remotePort = UDP, local, remote
+	}
+	return p
+}
+
 // ESP returns the path of the Child SAs' packets beside p, a path of IKE. Over UDP, encap asks for
 // UDP encapsulation, from natPort unless p is from there. Other transports carry both.
 func (p Path) ESP(encap bool, natPort uint16) Path {

@@ -78,6 +78,22 @@ func TestToNATPort(t *testing.T) {
 	}
 }
 
+// IKE continues at the other port, and back.
+func TestToIKEPort(t *testing.T) {
+	at := func(a netip.AddrPort, port uint16) netip.AddrPort { return netip.AddrPortFrom(a.Addr(), port) }
+	for _, p := range []Path{NATPath(ours, theirs), NATPath(ours6, theirs6)} {
+		want := UDPPath(at(p.Local(), 1500), at(p.Remote(), 1501))
+		if got := p.ToIKEPort(1500, 1501); got != want || got.ToNATPort(p.Local().Port(), p.Remote().Port()) != p {
+			t.Errorf("IKE continues on %v", got)
+		}
+	}
+	for _, p := range []Path{UDPPath(ours, theirs), RawPath(ours.Addr(), theirs.Addr()), NewPath(wire, ours, theirs, 7)} {
+		if got := p.ToIKEPort(500, 501); got != p {
+			t.Errorf("%v continues on %v", p, got)
+		}
+	}
+}
+
 func TestPathOfESP(t *testing.T) {
 	raw, stream := RawPath(ours.Addr(), theirs.Addr()), NewPath(wire, ours, theirs, 7)
 	for _, tt := range []struct {
