@@ -41,6 +41,9 @@ func threadCPU(tb testing.TB) time.Duration {
 // TestAllocSPIIsQuick: no SPI takes a millisecond of CPU time, on the way to 100,000 SAs and three
 // times as many SPIs. Of three ways the best counts, since other work of the machine evicts caches.
 func TestAllocSPIIsQuick(t *testing.T) {
+	if testing.Short() {
+		t.Skip("CPU time is measured without the race detector")
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	best := time.Hour

@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 	"time"
@@ -33,6 +34,13 @@ func slowDevice(t *testing.T, p *pair) {
 	netC := openIn(t, other, Config{IKEPort: 500, NATPort: 4500, Workers: 1, RawESP: true})
 	from := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.1"), true: netip.MustParseAddr("2001:db8:5::1")}
 	to := map[bool]netip.Addr{false: netip.MustParseAddr("198.51.100.2"), true: netip.MustParseAddr("2001:db8:5::2")}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for v6, src := range from { // a new device may lose the first question for a neighbour
+		if _, err := p.a.PingUntil(ctx, src, to[v6], 200*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
 	each(t, func(t *testing.T, v6, encap bool, port uint16) {
 		if err := p.a.Shape("nn0", rate, queue, false); err != nil {
 			t.Fatal(err)
