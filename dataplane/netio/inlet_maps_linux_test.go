@@ -74,7 +74,7 @@ func TestUnsupported(t *testing.T) {
 	}{
 		{"an older kernel", fmt.Errorf("load program: %w", &ebpf.VerifierError{Cause: unix.EINVAL}), lacks},
 		{"no capabilities", fmt.Errorf("load program: %w", unix.EPERM), need},
-		{"no capabilities, of the verifier", fmt.Errorf("load program: %w", &ebpf.VerifierError{Cause: unix.EACCES}), need},
+		{"a refused program", fmt.Errorf("load program: %w", &ebpf.VerifierError{Cause: unix.EACCES}), "the kernel's verifier refuses it: load program: "},
 		{"no BPF", unix.ENOSYS, lacks},
 		{"no memory", unix.ENOMEM, "cannot allocate memory"},
 	} {

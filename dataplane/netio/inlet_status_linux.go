@@ -60,7 +60,10 @@ func (i *inlet) inWords() string {
 
 // why returns a reason in words.
 func why(err error) string {
+	var refusal *ebpf.VerifierError
 	switch {
+	case errors.As(err, &refusal): // by EACCES as well
+		return fmt.Sprint("the kernel's verifier refuses it: ", err)
 	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.ENOSYS):
 		return "this kernel has no programs at devices (Linux 5.12 has them, with clsact and cls_bpf)"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):

@@ -22,7 +22,11 @@ func beKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	deadline := time.Now().Add(10 * time.Second)
 	for n.Live(1000); n.portOf(1000).ring.Load() == nil || n.FastPath().In[:2] != "on"; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the fast path is %q", n.FastPath())
+		}
 	}
 	info, err := n.inlet.maps.known.Info()
 	if err != nil {

@@ -211,8 +211,10 @@ func isOurs(m ringMaps) asm.Instructions {
 		asm.JLT.Imm(asm.R8, leastESP, "pass"),
 		asm.JGT.Imm(asm.R8, ringPacket, "pass"),
 		asm.LoadMem(asm.R1, asm.R6, skbLen, asm.Word),
-		asm.Mov.Reg(asm.R2, asm.R8),
-		asm.Add.Reg(asm.R2, asm.R9),
+		// Not R8 + R9: from a comparison of a sum with a constant the verifier of Linux 6.12
+		// computes the bounds of R8 again, and loses them.
+		asm.Mov.Reg(asm.R2, asm.R9),
+		asm.Add.Reg(asm.R2, asm.R8),
 		asm.JLT.Reg(asm.R1, asm.R2, "pass"),
 		asm.LoadMapValue(asm.R1, m.known, 0),
 		asm.Mov.Reg(asm.R2, asm.R7),

@@ -48,8 +48,8 @@ func TestFloodHurtsItself(t *testing.T) {
 		if n := p.netB.Counters(); n["net_shed"] == 0 || n["net_kernel_drops"] == 0 {
 			t.Errorf("the counters are %v", n)
 		}
-		// 76 to 81 of 100 come, and half of them where the kernel is late to hand packets over, as on
-		// a busy machine; 22 to 28 where the receive buffer is left to itself.
+		// 76 to 81 of 100 come, and half of them where the kernel is late to hand packets over, as
+		// on a busy machine; 22 to 28 where the receive buffer is left to itself.
 		if came[good] < rounds/2*4/10 {
 			t.Errorf("of %d packets beside the flood %d came", rounds/2, came[good])
 		}
