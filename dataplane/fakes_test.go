@@ -53,6 +53,13 @@ func (b *inbox[T]) put(err error, items ...T) {
 	b.err = err
 }
 
+// empty reports whether all has been taken.
+func (b *inbox[T]) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.list) == 0
+}
+
 var errEmpty = errors.New("empty")
 
 func (b *inbox[T]) take() (item T, err error) {

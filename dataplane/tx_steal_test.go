@@ -367,6 +367,7 @@ func TestNothingIsStolenUnaskedOut(t *testing.T) {
 	const rounds = 3 * cyclePackets
 	for i := range rounds {
 		r.queues[sender].in.put(nil, numbered(i, 1)...)
+		eventually(t, "it is read", r.queues[sender].in.empty)
 		r.asleep(t)
 	}
 	if err := r.stop(); err != nil {
