@@ -261,7 +261,8 @@ func (s *site) wantAll(ctx context.Context, t *testing.T) {
 		q.mu.Unlock()
 	}
 	for name, n := range s.parts.plane.Counters() {
-		if n > 0 && name != "ike_datagrams" {
+		// Batches that one worker took from another, or that wait for their turn, are no loss.
+		if n > 0 && name != "ike_datagrams" && !strings.HasPrefix(name, "batches_") {
 			t.Errorf("%s: %s = %d", s.name, name, n)
 		}
 	}
