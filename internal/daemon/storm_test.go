@@ -261,7 +261,7 @@ func (s *site) wantAll(ctx context.Context, t *testing.T) {
 		q.mu.Unlock()
 	}
 	for name, n := range s.parts.plane.Counters() {
-		// Batches that one worker took from another, or that wait for their turn, are no loss.
+		// Nothing is lost with batches that one worker took from another, or that wait their turn.
 		if n > 0 && name != "ike_datagrams" && !strings.HasPrefix(name, "batches_") {
 			t.Errorf("%s: %s = %d", s.name, name, n)
 		}
