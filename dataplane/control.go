@@ -17,8 +17,6 @@ func (p *Plane) control(ctx context.Context) {
 	defer tick.Stop()
 	looks := time.NewTicker(silenceEvery)
 	defer looks.Stop()
-	shows := time.NewTicker(showEvery)
-	defer shows.Stop()
 	due := time.NewTimer(0)
 	defer due.Stop()
 	for {
@@ -33,9 +31,6 @@ func (p *Plane) control(ctx context.Context) {
 			p.takeDummy(d)
 		case <-looks.C:
 			p.lookForSilence(p.cfg.Now())
-			continue
-		case <-shows.C:
-			p.showPaths(p.cfg.Now())
 			continue
 		case <-due.C:
 		case <-tick.C:
@@ -64,7 +59,6 @@ func (p *Plane) nudge() {
 func (p *Plane) noticed() {
 	p.refresh(p.pathsOf(p.doubts.take()))
 	p.stir(p.stirred.take())
-	p.barred(p.refused.take())
 }
 
 // A notices is a set of pairs that workers have noted for the control goroutine, each once.

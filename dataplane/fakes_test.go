@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culvert/dataplane/netio"
-	"culvert/internal/ipsec"
 	"culvert/tun"
 	"culvert/tun/gso"
 )
@@ -217,8 +216,6 @@ type fakePort struct {
 	peer  *fakePort
 	burst bool // Recv gave one of a burst, and not the last
 
-	source uint16 // a source port besides that of a path; 0: none
-
 	onRecv func() // after each receive that returned something
 
 	mu     sync.Mutex
@@ -295,11 +292,6 @@ func (p *fakePort) deliver(o netio.Outgoing) {
 	if p.peer != nil {
 		p.peer.in.put(nil, netio.Received{Data: o.Data, SegSize: o.SegSize, Path: back(o.Path), TOS: o.TOS})
 	}
-}
-
-// Source implements netio.Sourcer.
-func (p *fakePort) Source(path ipsec.Path) (ipsec.Path, bool) {
-	return path.WithLocalPort(p.source), p.source != 0 && path.Via() == ipsec.NAT
 }
 
 func (p *fakePort) FDs() []int { return []int{p.in.read} }

@@ -3,7 +3,6 @@ package netio
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
 
 	"culvert/internal/ipheader"
 	"culvert/internal/ipsec"
@@ -57,16 +56,12 @@ func readQuote(b []byte, v6 bool) (q quotation, ok bool) {
 }
 
 // path returns the path of the quoted packet and what of it follows the IP and UDP headers. ok is
-// false if it is of another protocol, or not from one of the given ports.
-func (q *quotation) path(via *ipsec.Transport, ports ...uint16) (p ipsec.Path, rest []byte, ok bool) {
+// false if it is of another protocol, or not from the given port.
+func (q *quotation) path(via *ipsec.Transport, port uint16) (p ipsec.Path, rest []byte, ok bool) {
 	switch {
 	case q.proto == protoESP && via == ipsec.Raw:
 		return ipsec.RawPath(q.local, q.remote), q.upper, true
-	case q.proto != protoUDP || via == ipsec.Raw || len(q.upper) < udpHeader:
-		return p, nil, false
-	}
-	port := binary.BigEndian.Uint16(q.upper)
-	if !slices.Contains(ports, port) {
+	case q.proto != protoUDP || via == ipsec.Raw || len(q.upper) < udpHeader || binary.BigEndian.Uint16(q.upper) != port:
 		return p, nil, false
 	}
 	to := at(q.remote, binary.BigEndian.Uint16(q.upper[2:]))
@@ -75,7 +70,7 @@ func (q *quotation) path(via *ipsec.Transport, ports ...uint16) (p ipsec.Path, r
 
 // parseTooBig parses an ICMP message; ok is false if it is not a "too big" error about a packet of
 // ours.
-func parseTooBig(b []byte, v6 bool, natPorts ...uint16) (e TooBig, ok bool) {
+func parseTooBig(b []byte, v6 bool, natPort uint16) (e TooBig, ok bool) {
 	q, ok := readQuote(b, v6)
 	switch {
 	case !ok:
@@ -92,7 +87,7 @@ func parseTooBig(b []byte, v6 bool, natPorts ...uint16) (e TooBig, ok bool) {
 		via = ipsec.Raw
 	}
 	var esp []byte
-	e.Path, esp, ok = q.path(via, natPorts...)
+	e.Path, esp, ok = q.path(via, natPort)
 	if ok && len(esp) >= spiLen {
 		e.SPI = binary.BigEndian.Uint32(esp)
 	}

@@ -58,12 +58,11 @@ func Open(cfg Config) (*Net, error) {
 	for _, p := range n.ports {
 		p.frag = n.frag
 	}
-	n.openSources(&cfg)
 	n.openRaws(&cfg)
 	n.openInlet(&cfg)
 	n.openDirect(&cfg)
 	n.ikeSide.start()
-	n.icmpSide.start(ports{n.ikePort, n.natPort}, n.sourcePorts(), cfg.Log)
+	n.icmpSide.start(ports{n.ikePort, n.natPort}, cfg.Log)
 	return n, nil
 }
 
@@ -155,7 +154,7 @@ func (n *Net) Close() error {
 		n.links.close()
 		n.hops.close()
 		for _, p := range n.ports {
-			p.closeAll()
+			closeAll(p.socks)
 		}
 		closeAll(n.frag)
 	})
