@@ -173,9 +173,6 @@ func (a *Place) End(established bool) {
 // overtaken reports whether the attempt of a number has overtaken another one that began long
 // before: that one was dropped, as it seems, and its time is not over.
 func (h *host) overtaken(by uint64) bool {
-	for len(h.order) > 0 && h.order[0].host == nil {
-		h.order = h.order[1:]
-	}
 	return len(h.order) > 0 && h.order[0].number+disorder < by
 }
 
@@ -192,6 +189,9 @@ func (a *Place) release() {
 		return
 	}
 	a.host = nil
+	for len(h.order) > 0 && h.order[0].host == nil {
+		h.order = h.order[1:]
+	}
 	h.under--
 	a.pacer.under--
 	a.pacer.freed(h)

@@ -345,3 +345,21 @@ func (c *crew) check(seed uint64) {
 		c.t.Fatalf("seed %d: %d are under way, and %d are counted", seed, sum, c.under)
 	}
 }
+
+// TestSilentHost: attempts to a host that never answers are forgotten when they give their places
+// back, although others wait for it without an end.
+func TestSilentHost(t *testing.T) {
+	c := newCrew(t)
+	c.many("a", 1000, 1, Unattended)
+	h := c.hosts[at(1)]
+	for range 900 {
+		h.order[0].Unanswered()
+		for _, name := range c.called {
+			c.places[name] = c.Begin(c.turns[name], at(1))
+		}
+		c.called = nil
+		if len(h.order) != least {
+			t.Fatalf("%d attempts are known, want the %d under way", len(h.order), least)
+		}
+	}
+}
