@@ -19,8 +19,8 @@ import (
 //
 // What lies before the first octet is our own request with the default proposals, and the hashes of
 // NAT detection that a caller without a NAT would send. The SPI at the beginning is not packed.
-// Packing takes time in proportion to the length of the request, and makes
-// it longer by one octet in 128 at most.
+// Packing takes time in proportion to the length of the request, and makes it longer by one octet
+// in 128 at most.
 
 const (
 	spiLen  = 8
