@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"io"
 	"net/netip"
 	"slices"
 	"testing"
@@ -202,5 +203,36 @@ func TestTurnOfAPeerThatIsNoLongerWanted(t *testing.T) {
 	m.driveUntil(n-2, 2*time.Second)
 	if !m.left.e.pace.Idle() {
 		t.Errorf("left over: %+v", m.left.e.pace)
+	}
+}
+
+// brokenAt is a source of randomness of which one read fails.
+type brokenAt struct {
+	io.Reader
+	reads int // until then
+}
+
+func (b *brokenAt) Read(buf []byte) (int, error) {
+	if b.reads--; b.reads == 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return b.Reader.Read(buf)
+}
+
+// TestNoRandomness: an attempt for which there is no randomness leaves nothing behind that would
+// keep another one from being made.
+func TestNoRandomness(t *testing.T) {
+	for reads := 1; reads <= 2; reads++ { // for the SPI, and for the nonce
+		p := newPair(t, 1, nil)
+		p.left.e.cfg.Rand = &brokenAt{p.left.e.cfg.Rand, reads}
+		p.left.connect("lan")
+		if n := len(p.left.e.sas.bySPI); n != 0 {
+			t.Errorf("read %d: %d IKE SAs are left", reads, n)
+		}
+		p.wantReason(p.left, "no randomness")
+		p.drive(time.Minute)
+		p.left.connect("lan")
+		p.drive(5 * time.Second)
+		p.wantTunnel()
 	}
 }

@@ -109,6 +109,9 @@ func (p *party) connect(due []*child.Policy, instead *ikeSA) *ikeSA {
 		err = s.startInit(netip.AddrPortFrom(remote, p.cfg.RemotePort))
 	}
 	if err != nil {
+		if s != nil {
+			s.remove()
+		}
 		p.tryFailed("no randomness: "+err.Error(), nil, time.Time{})
 		return nil
 	}
