@@ -166,14 +166,18 @@ func (p *party) ended(s *ikeSA, cause child.Cause, why string) {
 
 // tryFailed records the failure of an attempt of ours. If the address did not answer, asked is when
 // it was asked last, and else zero. Then the next address is tried at once. After the last one the
-// peer is left unasked for the pause, or timer.ReconnectMax if that is longer: the last repetitions
-// have pauses of their own.
+// first of the round, which is the next again, is left unasked for the pause, or timer.ReconnectMax
+// if that is longer: the last repetitions have pauses of their own, and the other addresses took
+// their time.
 func (p *party) tryFailed(why string, explain []string, asked time.Time) {
 	if p.removed || p.e.stopping {
 		return
 	}
 	p.Trouble = child.Trouble{Reason: why, Explain: explain}
 	p.e.touch(p)
+	if p.try.missed == 0 {
+		p.try.asked = asked
+	}
 	if n := len(p.cfg.Remote); n > 0 {
 		p.try.addr = (p.try.addr + 1) % n
 		if p.try.missed++; !asked.IsZero() && p.try.missed < n {
@@ -185,7 +189,7 @@ func (p *party) tryFailed(why string, explain []string, asked time.Time) {
 	p.try.Fails++
 	now, pause := p.e.handling.now, p.cfg.Reconnect.Pause(p.try.Fails, p.e.cfg.Rand)
 	p.try.At = now.Add(pause)
-	if latest := asked.Add(max(pause, timer.ReconnectMax)); !asked.IsZero() && p.try.At.After(latest) {
+	if latest := p.try.asked.Add(max(pause, timer.ReconnectMax)); !p.try.asked.IsZero() && p.try.At.After(latest) {
 		p.try.At = later(now, latest)
 	}
 	p.e.timers.Set(&p.try.Timer, p.try.At)

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -62,6 +63,47 @@ func TestNoAnswerIsNotWaitedForTwice(t *testing.T) {
 	}
 	if longest < 60_000 || longest > 67_000 {
 		p.fatalf("no request for %d ms, want a minute and up to a tenth", longest)
+	}
+}
+
+// TestFirstAddressIsNotLeftForLong has a peer with several addresses, of which none answers, or the
+// first answers IKE_SA_INIT alone. What is left of the time of a try there, and the tries at the
+// other addresses, count in the pause: no address is left unasked for more than a minute and up to
+// a tenth, or for as long as the others take. Nor is it tried again much earlier.
+func TestFirstAddressIsNotLeftForLong(t *testing.T) {
+	for _, c := range []struct {
+		addresses int
+		answers   bool // to IKE_SA_INIT, at the first address
+		most      time.Duration
+	}{{2, false, 67 * time.Second}, {4, false, 67 * time.Second}, {2, true, 67 * time.Second}, {8, false, 95 * time.Second}} {
+		p := newPair(t, 1, func(p *testPair) {
+			peer := &p.left.peers[0]
+			peer.Children[0].Start = StartBoot
+			for i := 1; i < c.addresses; i++ {
+				peer.Remote = append(peer.Remote, netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + i)}))
+			}
+		})
+		var last time.Time
+		var most, least time.Duration
+		p.link = func(pk *testPacket) []time.Duration {
+			init := pk.msg.hdr.Exchange == wire.IKESAInit
+			if pk.dst.Addr() == p.right.addrs[0] {
+				if gap := p.now.Sub(last); p.now.Sub(epoch) > 10*time.Minute { // the pauses are the longest
+					if most = max(most, gap); init && gap > 40*time.Second && (least == 0 || gap < least) {
+						least = gap // before another try
+					}
+				}
+				last = p.now
+			}
+			if init && c.answers {
+				return steadyLink(10 * time.Millisecond)(pk)
+			}
+			return nil
+		}
+		p.drive(40 * time.Minute)
+		if most < 59*time.Second || most > c.most || least < 59*time.Second {
+			p.fatalf("%+v: no request for %v to %v", c, least, most)
+		}
 	}
 }
 
