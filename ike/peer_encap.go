@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"culvert/ike/child"
 	"culvert/ike/timer"
 	"culvert/internal/ipsec"
 )
@@ -207,64 +208,70 @@ func (m *encapMemory) cancel() {
 
 // probe sends the next probe. If none was answered, the peer is asked by IKE.
 func (m *encapMemory) probe() {
-	s := m.p.main()
+	asked := m.asked()
 	switch t := &m.trial; {
-	case s == nil || s.net.Path != t.on || !s.net.tied():
+	case len(asked) == 0:
 		m.cancel()
-	case m.p.lastESP().After(t.since):
-		m.passes()
+	case m.answered(asked):
 	case t.left > 0:
-		if t.left--; !m.p.probeESP() {
-			m.cancel()
-			return
+		t.left--
+		for _, q := range asked { // the peer may not have the newest yet
+			m.p.e.emit(ProbePair{ID: q.SA.ID})
+			m.p.e.askTraffic(q.Policy())
 		}
 		m.p.e.after(&t.next, espProbeEvery)
 	default:
-		s.enqueue(&informational{then: m.alive, otherwise: m.cancel})
+		saOf(asked[0]).enqueue(&informational{then: m.alive, otherwise: m.cancel})
 	}
 }
 
-// passes notes that ESP passes as it goes.
-func (m *encapMemory) passes() {
-	m.esp[carriageOf(m.trial.on)], m.blocked = setback{}, false
-	m.cancel()
-}
-
-// probeESP has the peer show that ESP passes, by each policy, and reports whether there is an SA to
-// ask by.
-func (p *party) probeESP() (sent bool) {
-	for _, pol := range p.policies {
-		if q := pol.Sender(); q != nil { // the peer may not have the newest yet
-			p.e.emit(ProbePair{ID: q.SA.ID})
-			p.e.askTraffic(pol)
-			sent = true
+// asked returns the Child SAs that a trial is about, by which the peer is asked: those that send,
+// of IKE SAs on its path. There may be another IKE SA, which the peer has begun, at the other port.
+// None: what was in doubt is gone, or goes otherwise.
+func (m *encapMemory) asked() (asked []*child.Pair) {
+	for _, pol := range m.p.policies {
+		if q := pol.Sender(); q != nil {
+			if s := saOf(q); s.usable() && s.net.Path == m.trial.on && s.net.tied() {
+				asked = append(asked, q)
+			}
 		}
 	}
-	return sent
+	return asked
 }
 
-// lastESP returns when something last came on an SA of the party, as far as is known.
-func (p *party) lastESP() (last time.Time) {
-	for _, pol := range p.policies {
-		for _, q := range pol.Pairs() {
-			last = later(last, q.Seen().In)
+// answered reports whether something came for the policies of the Child SAs that were asked, which
+// ends the trial. ESP passes as it goes if it came so: the peer may send beside another IKE SA.
+func (m *encapMemory) answered(asked []*child.Pair) bool {
+	came := false
+	for _, a := range asked {
+		for _, q := range a.Policy().Pairs() {
+			if !q.Seen().In.After(m.trial.since) {
+				continue
+			}
+			came = true
+			if s, c := saOf(q), carriageOf(m.trial.on); s != nil && carriageOf(s.net.Path) == c {
+				m.esp[c], m.blocked = setback{}, false
+			}
 		}
 	}
-	return last
+	if came {
+		m.cancel()
+	}
+	return came
 }
 
 // alive goes on with a trial when the peer has answered IKE after the probes.
 func (m *encapMemory) alive() {
-	switch s, t := m.p.main(), &m.trial; {
-	case s == nil || s.net.Path != t.on || !s.net.tied():
+	asked := m.asked()
+	switch {
+	case len(asked) == 0:
 		m.cancel()
-	case m.p.lastESP().After(t.since):
-		m.passes()
-	case !t.final:
+	case m.answered(asked):
+	case !m.trial.final:
 		m.begin(true)
 	default:
 		m.cancel()
-		m.silent(s)
+		m.silent(saOf(asked[0]))
 	}
 }
 

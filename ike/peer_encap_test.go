@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
 
@@ -54,6 +55,38 @@ func TestProtocol50Blocked(t *testing.T) {
 				p.wantEncap(true)
 			})
 		}
+	}
+}
+
+// Both sides connect at the same time, left at the IKE port, as the NAT port did not answer it
+// before, and right at the NAT port. Both send beside left's IKE SA, while right's, the newer one,
+// is there still: its deletion is lost. What right sends does not arrive, and left finds that out
+// where it sends.
+func TestProtocol50BlockedBesideAnotherIKESA(t *testing.T) {
+	for family, edit := range encapFamilies {
+		t.Run(family, func(t *testing.T) {
+			p := newPair(t, 1, edit)
+			q := p.left.e.peers.order[0].party
+			q.memory.local, q.memory.remote, q.memory.port.silent = p.left.addrs[0], p.right.addrs[0], true
+			link := p.link
+			p.link = func(pk *testPacket) []time.Duration {
+				deletion := pk.msg != nil && pk.msg.hdr.Exchange == wire.Informational && pk.msg.hdr.Initiator
+				if pk.from == p.right && (pk.via == ipsec.Raw || deletion) {
+					return nil
+				}
+				return link(pk)
+			}
+			p.left.connect("")
+			p.right.connect("")
+			p.drive(time.Second)
+			if s := q.main(); s == nil || s == q.sas[0] || s.net.Via() != ipsec.NAT || q.policies[0].Sender() == nil || saOf(q.policies[0].Sender()) != q.sas[0] {
+				p.fatalf("left has %d IKE SAs, the newest at %v", len(q.sas), s.net.Path)
+			}
+			p.flow(simUnheard + 5*time.Second)
+			if s := q.sas[0]; s.net.Via() != ipsec.NAT {
+				p.fatalf("left is on %v", s.net.Path)
+			}
+		})
 	}
 }
 
