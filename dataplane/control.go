@@ -17,6 +17,8 @@ func (p *Plane) control(ctx context.Context) {
 	defer tick.Stop()
 	looks := time.NewTicker(silenceEvery)
 	defer looks.Stop()
+	shows := time.NewTicker(showEvery)
+	defer shows.Stop()
 	due := time.NewTimer(0)
 	defer due.Stop()
 	for {
@@ -31,6 +33,9 @@ func (p *Plane) control(ctx context.Context) {
 			p.takeDummy(d)
 		case <-looks.C:
 			p.lookForSilence(p.cfg.Now())
+			continue
+		case <-shows.C:
+			p.showPaths(p.cfg.Now())
 			continue
 		case <-due.C:
 		case <-tick.C:
@@ -59,6 +64,7 @@ func (p *Plane) nudge() {
 func (p *Plane) noticed() {
 	p.refresh(p.pathsOf(p.doubts.take()))
 	p.stir(p.stirred.take())
+	p.barred(p.refused.take())
 }
 
 // A notices is a set of pairs that workers have noted for the control goroutine, each once.

@@ -59,6 +59,7 @@ const (
 	countEarly        // ESP that came before its SA and was kept
 	countStolen       // batches that another worker took over
 	countPutOff       // batches sealed whose turn to be sent had not come
+	countPortLost     // UDP source ports that stopped to work
 	countCopied       // copies of packets, sent on an SA that is tried
 	numReasons
 )
@@ -113,6 +114,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	countStolen:       {"batches_stolen", ""},
 	countPutOff:       {"batches_put_off", ""},
 	countCopied:       {"out_copied", ""},
+	countPortLost:     {"source_ports_lost", ""},
 	countEarly:        {"esp_early", ""},
 	countPanic:        {"panics", ""},
 }

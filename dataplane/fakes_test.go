@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"culvert/dataplane/netio"
+	"culvert/internal/ipsec"
 	"culvert/tun"
 	"culvert/tun/gso"
 )
@@ -216,6 +217,8 @@ type fakePort struct {
 	peer  *fakePort
 	burst bool // Recv gave one of a burst, and not the last
 
+	source uint16 // a source port besides that of a path; 0: none
+
 	onRecv func() // after each receive that returned something
 
 	mu     sync.Mutex
@@ -292,6 +295,11 @@ func (p *fakePort) deliver(o netio.Outgoing) {
 	if p.peer != nil {
 		p.peer.in.put(nil, netio.Received{Data: o.Data, SegSize: o.SegSize, Path: back(o.Path), TOS: o.TOS})
 	}
+}
+
+// Source implements netio.Sourcer.
+func (p *fakePort) Source(path ipsec.Path) (ipsec.Path, bool) {
+	return path.WithLocalPort(p.source), p.source != 0 && path.Via() == ipsec.NAT
 }
 
 func (p *fakePort) FDs() []int { return []int{p.in.read} }

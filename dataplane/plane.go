@@ -95,6 +95,7 @@ type Plane struct {
 	acquires                  acquireQueue
 	doubts                    notices // pairs with a send too large for the device
 	stirred                   notices // pairs with traffic after a pause
+	refused                   notices // pairs whose packets a firewall of this host refused
 	unknown                   unknownSPIs
 	earlies                   earlyQueue
 	dummies                   chan receivedDummy
@@ -115,6 +116,9 @@ type Plane struct {
 	paths     paths
 	looked    int64                       // when silences were last looked for; UnixNano
 	copyings  map[ipsec.PolicyID]*copying // by the policy on whose SAs copies are sent
+	sources   []*source                   // of all paths
+	sourceAt  int                         // the one that was looked at last
+	sourceID  uint64                      // the last of a request
 }
 
 // errRun is the error of a second call of Run.

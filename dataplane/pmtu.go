@@ -38,6 +38,8 @@ type path struct {
 	pairs  []*pair
 	search pmtu.Path
 
+	sources *source // of the worker that came last; nil: none
+
 	due     int64     // when search or use is to be checked
 	checkAt int64     // when its use is to be checked; 0: nothing sent since, and a worker reports the next send
 	unused  int64     // since when no SA uses it
@@ -104,6 +106,7 @@ func (p *Plane) join(c *pair, link int) {
 	if pt.search.MTU() == was {
 		p.setInnerMTU(c, was)
 	}
+	p.joinSource(c)
 }
 
 // limit applies the limits of a path again. Plane.mu is held.
@@ -115,6 +118,7 @@ func (p *Plane) limit(pt *path) {
 
 // part removes c from its path. Plane.mu is held.
 func (p *Plane) part(c *pair) {
+	p.partSource(c)
 	pt := c.path
 	c.path = nil
 	pt.pairs = slices.DeleteFunc(pt.pairs, func(q *pair) bool { return q == c })

@@ -5,6 +5,7 @@ import (
 
 	"culvert/dataplane/pmtu"
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // Probes are dummy packets (RFC 4303, Section 2.6), which every receiver discards. A receiver that
@@ -60,11 +61,13 @@ type receivedDummy struct {
 // maxDummies bounds the dummy packets that wait for the control goroutine, and for a worker.
 const maxDummies = 256
 
-// A postedDummy is a dummy packet for a worker to send, of n octets before it is sealed.
+// A postedDummy is a dummy packet for a worker to send, of n octets before it is sealed, on a path
+// of its own or, if that is nil, on that of the pair.
 type postedDummy struct {
 	pair *pair
 	dummy
-	n int
+	n  int
+	on *ipsec.Path
 }
 
 // takeDummy hands a dummy packet to the control goroutine if it is a probe, and drops it without
@@ -89,5 +92,7 @@ func (t *tx) sendDummy(p *postedDummy) {
 	inner := t.fragBuf[:p.n]
 	p.put(inner)
 	x := txPacket{sa: p.pair, wrap: wrap{next: esp.NextDummy, dummy: true}}
+	t.out.on = p.on
 	t.sealOne(&x, inner)
+	t.out.on = nil
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"culvert/esp"
+	"culvert/internal/ipsec"
 )
 
 // A budget is a token bucket of probes, so that a start with very many peers does not flood the
@@ -134,6 +135,10 @@ func (p *Plane) takeDummy(d receivedDummy) {
 		return
 	}
 	now := p.cfg.Now()
+	if d.kind == dummyAnswer && d.probe.ID >= sourceIDs {
+		p.sourceAnswered(d.pair, d.probe.ID, now)
+		return
+	}
 	if d.kind == dummyAnswer {
 		p.tally.add(countPMTUAnswer, 1)
 		was := pt.search.MTU()
@@ -174,15 +179,20 @@ func (s *slot) mayAnswer(now time.Time) bool {
 // sendDummy posts d to a worker, to be sealed and sent on c as an outer packet of size octets, or
 // of the least possible. It does not count as use of the path. Plane.mu is held.
 func (p *Plane) sendDummy(c *pair, d dummy, size int) {
+	if p.postDummy(c, d, size, nil) && d.kind == dummyRequest {
+		p.tally.add(countPMTUProbe, 1)
+	}
+}
+
+// postDummy is sendDummy on a path of its own; nil: that of c. It reports whether there was room.
+func (p *Plane) postDummy(c *pair, d dummy, size int, on *ipsec.Path) bool {
 	outer := &c.path.outer
 	n := max(dummyLen, esp.InnerMTU(size, outer.Is6(), outer.Encapsulated()))
 	w := p.workers[max(c.sa.Resource-1, 0)]
-	if !p.cfg.Probe || !w.mail.putDummy(postedDummy{c, d, n}) {
-		return
+	if !p.cfg.Probe || !w.mail.putDummy(postedDummy{c, d, n, on}) {
+		return false
 	}
 	c.path.seen.Packets++
 	c.path.seen.Octets += uint64(n)
-	if d.kind == dummyRequest {
-		p.tally.add(countPMTUProbe, 1)
-	}
+	return true
 }

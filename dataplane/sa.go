@@ -48,6 +48,7 @@ type knownSA struct {
 	PerResource       bool
 	noise             bool // its selectors match some noise
 	tellsPorts        bool // its selectors match only some ports
+	OtherPorts        bool
 	Resource          int
 	Policy            ipsec.PolicyID
 	Path              ipsec.Path // as installed
@@ -200,7 +201,7 @@ func (p *Plane) authentic(c *pair, from *ipsec.Path, newest bool, now time.Time)
 	if !c.toldIn.Load() && !c.toldIn.Swap(true) {
 		p.events.post(ipsec.Event{Kind: ipsec.EventFirstInbound, ID: c.sa.ID, Policy: c.sa.Policy})
 	}
-	if !newest || !from.Encapsulated() {
+	if !newest || !from.Encapsulated() || c.sa.OtherPorts {
 		return
 	}
 	to := c.outer.Load()
@@ -218,6 +219,11 @@ func (p *Plane) authentic(c *pair, from *ipsec.Path, newest bool, now time.Time)
 func (p *Plane) unsent(c *pair, why ipsec.Obstacle, now int64) {
 	second, last := uint32(now/int64(time.Second)), c.toldUnsent.Load()
 	if second == last || !c.toldUnsent.CompareAndSwap(last, second) {
+		return
+	}
+	if why == ipsec.ObstacleFirewall && c.sa.OtherPorts { // it may be the source port that is refused
+		p.refused.add(c)
+		p.nudge()
 		return
 	}
 	p.events.post(ipsec.Event{Kind: ipsec.EventUnsent, ID: c.sa.ID, Policy: c.sa.Policy, Why: why})

@@ -115,7 +115,7 @@ func newPair(sa ipsec.ChildSA) (*pair, error) {
 		c.out = out
 	}
 	c.sa = knownSA{
-		ID: sa.ID, SPIIn: sa.SPIIn, PerResource: sa.PerResource, Resource: sa.Resource, Policy: sa.Policy,
+		ID: sa.ID, SPIIn: sa.SPIIn, PerResource: sa.PerResource, OtherPorts: sa.OtherPorts, Resource: sa.Resource, Policy: sa.Policy,
 		Path: sa.Path, LocalTS: sa.LocalTS, RemoteTS: sa.RemoteTS,
 		noise:      selector.MatchNoise(sa.LocalTS) || selector.MatchNoise(sa.RemoteTS),
 		tellsPorts: tellsPorts(sa.LocalTS) || tellsPorts(sa.RemoteTS),
@@ -135,6 +135,9 @@ func (p *Plane) ActivateOutbound(id ipsec.ChildID) {
 	c := p.pairs[id]
 	if c == nil || c.out == nil {
 		return
+	}
+	if from := c.sourceOf(); from != nil {
+		from.follow(p, c)
 	}
 	s := p.slotOf(c.sa.Policy)
 	s.activate(c, len(p.workers))

@@ -15,6 +15,9 @@ type ChildStats struct {
 	LastIn, LastOut       time.Time // zero: never
 	Drops                 map[string]uint64
 	MTU                   int // the largest inner packet sent unfragmented; 0: no SA
+	// SourcePort is, of a single pair, the port of its worker's own from which it is sent; 0: it is
+	// sent from the port of its path.
+	SourcePort uint16
 }
 
 // ChildStats returns the counts of an installed pair. Any goroutine may call it.
@@ -24,7 +27,9 @@ func (p *Plane) ChildStats(id ipsec.ChildID) (ChildStats, bool) {
 		return ChildStats{}, false
 	}
 	n := c.counts()
-	return n.stats(int(c.mtu.Load())), true
+	st := n.stats(int(c.mtu.Load()))
+	st.SourcePort = p.sourcePort(c)
+	return st, true
 }
 
 // PolicyStats returns the counts of a policy since it was set: of all its pairs, removed ones

@@ -59,6 +59,7 @@ func (p *Plane) lookForSilence(now time.Time) {
 	defer p.mu.Unlock()
 	since := p.looked - int64(silenceLag)
 	p.looked = now.UnixNano()
+	p.lookAtSources(now, since)
 	for _, pt := range p.paths.due {
 		if pt.checkAt == 0 {
 			continue

@@ -38,6 +38,7 @@ type tx struct {
 	out      txQueue
 	answers  icmpAnswers
 	copyings []*copying // mostly none
+	moves    []sourceMove
 }
 
 // open prepares t, whose order of reads is set later. shared: see the field.

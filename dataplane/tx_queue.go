@@ -34,7 +34,8 @@ type txQueue struct {
 	outs   [maxOuts]netio.Outgoing
 	from   [maxOuts]*pair // [n:] is nil: no SA that was removed is kept alive
 	order  txOrder
-	sealed *txSlot // what is sealed goes there instead, for the owner of the read order to send
+	on     *ipsec.Path // what is sealed is sent there; nil: on the path of its SA
+	sealed *txSlot     // what is sealed goes there instead, for the owner of the read order to send
 }
 
 func (q *txQueue) open(th *thread, port netio.Port, shared bool) {
@@ -65,7 +66,11 @@ func (q *txQueue) enqueue(c *pair, how wrap, sealed []byte, segSize int) {
 		return
 	}
 	q.awaitTurn()
-	out := netio.Outgoing{Data: sealed, SegSize: segSize, Path: *c.outer.Load(), TOS: how.tos, Fragment: how.fragment}
+	to := c.outer.Load()
+	if q.on != nil {
+		to = q.on
+	}
+	out := netio.Outgoing{Data: sealed, SegSize: segSize, Path: *to, TOS: how.tos, Fragment: how.fragment}
 	if q.order.ticket.turn == late {
 		q.enqueueLate(c, out)
 		return

@@ -149,6 +149,9 @@ func (w *worker) cycle() (busy bool, err error) {
 	w.now = w.plane.cfg.Now()
 	w.nowNano = w.now.UnixNano()
 	w.more = false
+	if len(w.tx.moves) > 0 {
+		w.tx.watchMoves(w.nowNano)
+	}
 	if len(w.tx.out.order.late.tickets) > 0 {
 		w.tx.out.sendLate()
 	}
@@ -165,6 +168,9 @@ func (w *worker) cycle() (busy bool, err error) {
 	w.tx.out.flush()
 	if err != nil {
 		return false, err
+	}
+	if len(w.tx.moves) > 0 {
+		w.tx.watchMoves(w.plane.cfg.Now().UnixNano())
 	}
 	in, err := w.rx.drain()
 	if out == wasDry && in == wasDry && err == nil {

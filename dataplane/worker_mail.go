@@ -13,6 +13,7 @@ import (
 // another socket, or came before its SA.
 func (w *worker) openMail() {
 	list, strays, dummies := w.mail.take()
+	w.tx.addMoves(w.mail.takeMoves())
 	if copyings := w.mail.takeCopyings(); len(copyings) > 0 {
 		w.tx.copyLike(copyings)
 	}
@@ -46,6 +47,7 @@ type mailbox struct {
 	strays   []netio.Received
 	dummies  []postedDummy
 	copyings []*copying
+	moves    []sourceMove
 }
 
 // maxStrays bounds the number of ESP packets in a mailbox.
@@ -95,6 +97,24 @@ func (m *mailbox) putDummy(d postedDummy) bool {
 	m.mu.Unlock()
 	m.filled()
 	return room
+}
+
+// putMove adds a move of a pair that the worker sends.
+func (m *mailbox) putMove(s sourceMove) {
+	m.mu.Lock()
+	if len(m.moves) < maxMoves {
+		m.moves = append(m.moves, s)
+	}
+	m.mu.Unlock()
+	m.filled()
+}
+
+func (m *mailbox) takeMoves() []sourceMove {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := m.moves
+	m.moves = nil
+	return list
 }
 
 func (m *mailbox) filled() {

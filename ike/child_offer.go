@@ -19,6 +19,7 @@ type childOffer struct {
 	like          *child.Pair  // of a new pair: one on another IKE SA that has what this one should
 	moves         *settlement  // that asks for a new pair, even if another IKE SA has one; or nil
 	chain         *child.Chain // of a new pair beside the main chain's, otherwise nil
+	resource      bool         // the request was for a single resource, as the peer read it
 	left          bool         // its IKE SA was closed by people: the policy does not wait for it
 	spi           uint32
 	offers        []wire.Proposal
@@ -107,7 +108,9 @@ func (o *childOffer) chainFor(a child.Agreement) *child.Chain {
 func (o *childOffer) info(s *ikeSA) []wire.Payload {
 	ps := nonFirst(o.local, o.remote)
 	if s.party.announces() && !o.part() && (o.old == nil || o.old.Grouped()) {
-		ps = append(ps, resourceInfo(o.target()))
+		n := resourceInfo(o.target())
+		o.resource = namesResource(n)
+		ps = append(ps, n)
 	}
 	return ps
 }
@@ -285,6 +288,7 @@ func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []by
 	}
 	esp.SPIIn, esp.SPIOut = o.spi, binary.BigEndian.Uint32(chosen.SPI)
 	esp.LocalTS, esp.RemoteTS = local, remote
+	esp.OtherPorts = o.resource && s.net.able&ablePorts != 0
 	origin := &negotiation{proposal: chosen, nonces: n}
 	return child.Agreement{SA: esp, Origin: origin, Creator: true, Replaces: o.old, Further: o.beside()}, nil
 }

@@ -48,6 +48,9 @@ func resourceInfo(l *child.Chain) *wire.Notify {
 	return n
 }
 
+// namesResource reports whether the notify is about a Child SA for a single resource.
+func namesResource(n *wire.Notify) bool { return len(n.Data) > 0 }
+
 // infoWanted reports whether the peer's message has SA_RESOURCE_INFO and the configuration allows
 // it.
 func (p *profile) infoWanted(ps []wire.Payload) bool {

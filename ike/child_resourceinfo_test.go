@@ -89,6 +89,32 @@ func (p *testPair) addWorker(s *testSide, worker int) {
 	p.deliver(response)
 }
 
+// Either side may send from other ports than that of the path on a pair for a single resource, if
+// both announced it, and on its successors; the pair for all tells where the peer is.
+func TestOtherPorts(t *testing.T) {
+	for name, tt := range map[string]struct {
+		right EncapMode
+		want  bool
+	}{"both can": {EncapAuto, true}, "one cannot": {EncapNever, false}} {
+		p := upWithWorkers(t, 2, 2, func(p *testPair) { p.right.peers[0].Encap = tt.right })
+		p.addWorker(p.left, 2)
+		p.addWorker(p.right, 2)
+		for _, rekeyed := range []string{"", "lan"} {
+			for _, s := range p.sides() {
+				for _, psa := range s.plane.ofPolicy(s.policy("lan")) {
+					if want := tt.want && psa.sa.Resource > 0; psa.sa.OtherPorts != want {
+						t.Errorf("%s: %s's pair for worker %d has OtherPorts %t, want %t", name, s.name, psa.sa.Resource, psa.sa.OtherPorts, want)
+					}
+				}
+			}
+			p.script(false)
+			p.left.rekey(rekeyed)
+			p.drive(time.Minute)
+			p.wantPairs("lan", 3)
+		}
+	}
+}
+
 // The exchange that makes the first Child SA, IKE_AUTH or CREATE_CHILD_SA, carries the notify
 // (Section 3).
 func TestIKEAuthSpeaksOfResources(t *testing.T) {

@@ -17,6 +17,7 @@ type childAnswer struct {
 	create bool        // requested in CREATE_CHILD_SA
 	later  bool        // the peer asks for non-initial fragments
 	info   bool        // the response carries SA_RESOURCE_INFO, as the request does (RFC 9611)
+	single bool        // the request is for a single resource of the peer's
 	childPick
 }
 
@@ -40,6 +41,9 @@ func (x *childHandshake) abandon(s *ikeSA) {
 // 7296, Section 2.25).
 func (x *childHandshake) read(s *ikeSA, ps []wire.Payload) error {
 	x.create, x.later, x.info = true, asksForFragments(ps), s.party.infoWanted(ps)
+	if n, ok := wire.FindNotify(ps, wire.SAResourceInfo); ok {
+		x.single = namesResource(n)
+	}
 	ask := askCreateChild
 	n, rekeys := wire.FindNotify(ps, wire.RekeySA)
 	if rekeys {
@@ -228,6 +232,7 @@ func (a *childAnswer) install(s *ikeSA, shared []byte) (*child.Pair, error) {
 	}
 	esp.SPIIn, esp.SPIOut = spi, binary.BigEndian.Uint32(a.chosen.SPI)
 	esp.LocalTS, esp.RemoteTS = a.local, a.remote
+	esp.OtherPorts = a.single && s.net.able&ablePorts != 0
 	origin := &negotiation{proposal: a.chosen, nonces: a.nonces}
 	origin.proposal.SPI = spiOctets(spi)
 	if a.create {

@@ -112,7 +112,7 @@ func New(cfg Config, now time.Time) *Engine {
 		holds:    holdTable{},
 		standby:  newStandbyTable(),
 		counts:   map[string]uint64{},
-		able:     ableUDP,
+		able:     ableUDP | ablePorts,
 	}
 	e.pairs = child.NewTable(pairHost{e})
 	e.sas.halfOpen = newHalfOpens(e, now)

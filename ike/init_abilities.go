@@ -21,6 +21,9 @@ type abilities uint8
 const (
 	// ableUDP: UDP encapsulation of ESP is welcome where there is no NAT.
 	ableUDP abilities = 1 << iota
+	// ablePorts: ESP of a Child SA for a single resource may come in UDP from any port, and tells
+	// nothing of where the sender's IKE is.
+	ablePorts
 	// atNATPort tells something else: in the response of IKE_AUTH it says that the request came at
 	// the NAT port, and that ESP is sent accordingly. A request may be sent at both ports.
 	atNATPort abilities = 1 << 7
@@ -54,8 +57,11 @@ func abilitiesIn(ps []wire.Payload) abilities {
 
 // abilities returns those that the terms allow.
 func (t initTerms) abilities() abilities {
-	if t.encap == EncapAuto {
-		return ableUDP
+	switch t.encap {
+	case EncapAuto:
+		return ableUDP | ablePorts
+	case EncapAlways:
+		return ablePorts
 	}
 	return 0
 }

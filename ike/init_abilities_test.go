@@ -8,7 +8,7 @@ import (
 
 // The octets of the Vendor ID payload do not change: other versions read them.
 func TestAbilitiesOctets(t *testing.T) {
-	if got := string(ableUDP.octets()); got != "culvert: abilities 1\x01" || len(abilitiesVendorID) != 20 {
+	if got := string(ableUDP.octets()); got != "culvert: abilities 1\x01" || len(abilitiesVendorID) != 20 || ablePorts != 2 {
 		t.Errorf("the Vendor ID is %q", got)
 	}
 	if ps := abilities(0).payload(); ps != nil {
@@ -46,11 +46,11 @@ func TestAbilitiesOfBoth(t *testing.T) {
 		left, right EncapMode
 		want        abilities
 	}{
-		{"both", EncapAuto, EncapAuto, ableUDP},
+		{"both", EncapAuto, EncapAuto, ableUDP | ablePorts},
 		{"the initiator forbids it", EncapNever, EncapAuto, 0},
 		{"the responder forbids it", EncapAuto, EncapNever, 0},
-		{"the initiator forces it", EncapAlways, EncapAuto, 0},
-		{"the responder forces it", EncapAuto, EncapAlways, 0},
+		{"the initiator forces it", EncapAlways, EncapAuto, ablePorts},
+		{"the responder forces it", EncapAuto, EncapAlways, ablePorts},
 	} {
 		p := newPair(t, 1, func(p *testPair) { p.left.peers[0].Encap, p.right.peers[0].Encap = tt.left, tt.right })
 		p.up()

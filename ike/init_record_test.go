@@ -59,13 +59,13 @@ func TestAbilitiesOfRecord(t *testing.T) {
 		request []wire.Payload
 		want    abilities
 	}{
-		{"ours", EncapAuto, udp, ableUDP.payload(), ableUDP},
-		{"of another culvert, with abilities that we do not know", EncapAuto, udp, abilities(0x80).payload(), ableUDP},
+		{"ours", EncapAuto, udp, ableUDP.payload(), ableUDP | ablePorts},
+		{"of another culvert, with abilities that we do not know", EncapAuto, udp, abilities(0x80).payload(), ableUDP | ablePorts},
 		{"none", EncapAuto, udp, nil, 0},
 		{"another vendor's", EncapAuto, udp, []wire.Payload{&wire.VendorID{Data: []byte("somebody else's vendor ID")}}, 0},
 		{"cut", EncapAuto, udp, []wire.Payload{&wire.VendorID{Data: []byte(abilitiesVendorID)}}, 0},
 		{"encapsulation forbidden here", EncapNever, udp, ableUDP.payload(), 0},
-		{"always encapsulated", EncapAlways, udp, ableUDP.payload(), 0},
+		{"always encapsulated", EncapAlways, udp, ableUDP.payload(), ablePorts},
 		{"on a stream", EncapAuto, stream, ableUDP.payload(), 0},
 	} {
 		h := halfOpen{path: c.path}

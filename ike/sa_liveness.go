@@ -85,7 +85,8 @@ func (l *livenessCheck) keepsNATOpen() bool {
 // seen yields when packets were seen on each Child SA, as far as the dataplane has reported.
 func (l *livenessCheck) seen(yield func(liveness.Traffic) bool) {
 	for _, p := range l.sa.children.Pairs() {
-		if !yield(liveness.Traffic(p.Seen())) {
+		last := p.Seen()
+		if !yield(liveness.Traffic{In: last.In, Out: last.Out, OtherPorts: p.SA.OtherPorts}) {
 			return
 		}
 	}

@@ -423,6 +423,8 @@ func (s *testSide) unlike(mine, theirs *planeSA) string {
 		return fmt.Sprintf("selectors differ: %v and %v", mine.sa.LocalTS, theirs.sa.RemoteTS)
 	case mine.sa.Path.Via() != theirs.sa.Path.Via():
 		return "one side encapsulates"
+	case mine.sa.OtherPorts != theirs.sa.OtherPorts:
+		return "one side may send from other ports"
 	}
 	return ""
 }

@@ -226,7 +226,8 @@ func partDetails(sa *control.PartSA) string {
 	return strings.Join(parts, ", ")
 }
 
-// workerDetails returns the SPIs and the traffic of a Child SA that serves a single worker.
+// workerDetails returns the SPIs, the traffic and the port of a Child SA that serves a single
+// worker.
 func workerDetails(sa *control.WorkerSA) string {
 	if sa.SPIIn == "" {
 		return ""
@@ -234,6 +235,9 @@ func workerDetails(sa *control.WorkerSA) string {
 	parts := []string{
 		fmt.Sprintf("in %s out %s", sa.SPIIn, sa.SPIOut),
 		fmt.Sprintf("received %s, sent %s", traffic(sa.BytesIn, sa.PacketsIn, sa.LastIn), traffic(sa.BytesOut, sa.PacketsOut, sa.LastOut)),
+	}
+	if sa.SourcePort != 0 {
+		parts = append(parts, fmt.Sprintf("from port %d", sa.SourcePort))
 	}
 	if sa.RekeyIn != nil {
 		parts = append(parts, "rekey in "+span(sa.RekeyIn))

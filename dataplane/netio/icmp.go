@@ -64,7 +64,7 @@ func (k *icmpSide) Unreachable() <-chan ipsec.Unreachable { return k.unreachable
 
 // start opens the sockets that the system allows, and begins to read. Without them only probes find
 // path MTUs.
-func (k *icmpSide) start(own ports, log *slog.Logger) {
+func (k *icmpSide) start(own ports, sources []uint16, log *slog.Logger) {
 	for _, f := range []struct {
 		network string
 		v6      bool
@@ -79,7 +79,7 @@ func (k *icmpSide) start(own ports, log *slog.Logger) {
 		} else {
 			k.conns4 = append(k.conns4, c)
 		}
-		k.wg.Go(func() { k.readErrors(c, f.v6, own) })
+		k.wg.Go(func() { k.readErrors(c, f.v6, own, sources) })
 	}
 }
 
@@ -96,8 +96,8 @@ func openICMP(network string, v6 bool) (*net.IPConn, error) {
 }
 
 // readErrors passes the errors of c on until it is closed.
-func (k *icmpSide) readErrors(c *net.IPConn, v6 bool, own ports) {
-	buf := make([]byte, icmpMost)
+func (k *icmpSide) readErrors(c *net.IPConn, v6 bool, own ports, sources []uint16) {
+	buf, natPorts := make([]byte, icmpMost), append([]uint16{own.nat}, sources...)
 	for left, since := icmpBurst, time.Now(); ; left-- {
 		n, from, err := c.ReadFromIP(buf)
 		if err != nil || left == 0 {
@@ -112,13 +112,14 @@ func (k *icmpSide) readErrors(c *net.IPConn, v6 bool, own ports) {
 		if err != nil {
 			continue
 		}
-		k.sort(buf[:n], from, v6, own)
+		k.sort(buf[:n], from, v6, own, natPorts)
 	}
 }
 
-// sort passes an error on, unless too many wait already.
-func (k *icmpSide) sort(b []byte, from *net.IPAddr, v6 bool, own ports) {
-	if e, ok := parseTooBig(b, v6, own.nat); ok {
+// sort passes an error on, unless too many wait already. That a packet did not reach the peer is
+// heeded only if it was from the NAT port: others may be kept out where that one is let in.
+func (k *icmpSide) sort(b []byte, from *net.IPAddr, v6 bool, own ports, natPorts []uint16) {
+	if e, ok := parseTooBig(b, v6, natPorts...); ok {
 		k.tooBigs.Add(1)
 		select {
 		case k.tooBig <- e:

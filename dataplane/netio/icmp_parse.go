@@ -3,6 +3,7 @@ package netio
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"culvert/internal/ipheader"
 	"culvert/internal/ipsec"
@@ -56,12 +57,16 @@ func readQuote(b []byte, v6 bool) (q quotation, ok bool) {
 }
 
 // path returns the path of the quoted packet and what of it follows the IP and UDP headers. ok is
-// false if it is of another protocol, or not from the given port.
-func (q *quotation) path(via *ipsec.Transport, port uint16) (p ipsec.Path, rest []byte, ok bool) {
+// false if it is of another protocol, or not from one of the given ports.
+func (q *quotation) path(via *ipsec.Transport, ports ...uint16) (p ipsec.Path, rest []byte, ok bool) {
 	switch {
 	case q.proto == protoESP && via == ipsec.Raw:
 		return ipsec.RawPath(q.local, q.remote), q.upper, true
-	case q.proto != protoUDP || via == ipsec.Raw || len(q.upper) < udpHeader || binary.BigEndian.Uint16(q.upper) != port:
+	case q.proto != protoUDP || via == ipsec.Raw || len(q.upper) < udpHeader:
+		return p, nil, false
+	}
+	port := binary.BigEndian.Uint16(q.upper)
+	if !slices.Contains(ports, port) {
 		return p, nil, false
 	}
 	to := at(q.remote, binary.BigEndian.Uint16(q.upper[2:]))
@@ -70,7 +75,7 @@ func (q *quotation) path(via *ipsec.Transport, port uint16) (p ipsec.Path, rest 
 
 // parseTooBig parses an ICMP message; ok is false if it is not a "too big" error about a packet of
 // ours.
-func parseTooBig(b []byte, v6 bool, natPort uint16) (e TooBig, ok bool) {
+func parseTooBig(b []byte, v6 bool, natPorts ...uint16) (e TooBig, ok bool) {
 	q, ok := readQuote(b, v6)
 	switch {
 	case !ok:
@@ -87,7 +92,7 @@ func parseTooBig(b []byte, v6 bool, natPort uint16) (e TooBig, ok bool) {
 		via = ipsec.Raw
 	}
 	var esp []byte
-	e.Path, esp, ok = q.path(via, natPort)
+	e.Path, esp, ok = q.path(via, natPorts...)
 	if ok && len(esp) >= spiLen {
 		e.SPI = binary.BigEndian.Uint32(esp)
 	}

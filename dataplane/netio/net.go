@@ -58,11 +58,12 @@ func Open(cfg Config) (*Net, error) {
 	for _, p := range n.ports {
 		p.frag = n.frag
 	}
+	n.openSources(&cfg)
 	n.openRaws(&cfg)
 	n.openInlet(&cfg)
 	n.openDirect(&cfg)
 	n.ikeSide.start()
-	n.icmpSide.start(ports{n.ikePort, n.natPort}, cfg.Log)
+	n.icmpSide.start(ports{n.ikePort, n.natPort}, n.sourcePorts(), cfg.Log)
 	return n, nil
 }
 
@@ -154,7 +155,7 @@ func (n *Net) Close() error {
 		n.links.close()
 		n.hops.close()
 		for _, p := range n.ports {
-			closeAll(p.socks)
+			p.closeAll()
 		}
 		closeAll(n.frag)
 	})

@@ -56,6 +56,13 @@ type Helper interface {
 	RecvFor(host Port, buf []byte, in *Received) error
 }
 
+// A Sourcer is a Port with UDP source ports besides the NAT port.
+type Sourcer interface {
+	// Source returns a path as it is sent on from a source port that no other worker has; false:
+	// there is none. Nothing is received at it. Any goroutine may call it.
+	Source(ipsec.Path) (ipsec.Path, bool)
+}
+
 // Outgoing is one ESP datagram, or several of equal size (the last may be shorter) laid end to end
 // and cut every SegSize octets (UDP_SEGMENT where the kernel has it). Send does not keep Data.
 type Outgoing struct {

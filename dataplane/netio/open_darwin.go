@@ -189,3 +189,10 @@ func (n *Net) openDirect(*Config) {}
 
 // filterICMP does nothing: parseTooBig sorts all errors.
 func filterICMP(syscall.RawConn, bool) error { return nil }
+
+// Workers have no source ports of their own: there is one worker.
+func (n *Net) openSources(*Config)   {}
+func (n *Net) sourcePorts() []uint16 { return nil }
+
+// closeAll closes the sockets of the port.
+func (p *port) closeAll() { closeAll(p.socks) }

@@ -18,10 +18,11 @@ import (
 // scheduler of each costs more than it gains (docs/decisions.md, section 4). A loop over them must
 // sleep in an ordinary system call.
 type port struct {
-	socks []*socket // to send
-	heard []*socket // those of them that receive
-	frag  []*socket // shared with the other ports, and only used to send
-	at    int       // of heard, the one that was read last, by any port
+	socks   []*socket // to send
+	heard   []*socket // those of them that receive
+	sources []*socket // to send, from other ports than the NAT port
+	frag    []*socket // shared with the other ports, and only used to send
+	at      int       // of heard, the one that was read last, by any port
 
 	burst *burst
 	rest  run // the undelivered rest of a coalesced message
@@ -272,12 +273,14 @@ func (p *port) socketFor(out *Outgoing) (*socket, error) {
 	if out.Fragment {
 		socks = p.frag
 	}
+	if len(p.sources) > 0 {
+		if s := p.sourceOf(out); s != nil {
+			return s, nil
+		}
+	}
 	var found *socket
 	for _, s := range socks {
-		if s.v6 != v6 || s.raw != raw {
-			continue
-		}
-		if bound := s.bound.Addr(); bound == local || found == nil || found.bound.Addr() != local && bound.IsUnspecified() {
+		if s.v6 == v6 && s.raw == raw && s.serves(local, found) {
 			found = s
 		}
 	}
@@ -290,9 +293,17 @@ func (p *port) socketFor(out *Outgoing) (*socket, error) {
 	return nil, errNoSocket
 }
 
+// serves reports whether s is the socket for packets from local, rather than another one.
+func (s *socket) serves(local netip.Addr, other *socket) bool {
+	bound := s.bound.Addr()
+	return bound == local || other == nil || other.bound.Addr() != local && bound.IsUnspecified()
+}
+
 func closeAll(socks []*socket) {
 	for _, s := range socks {
-		closeAll(s.side.socks)
+		if !s.borrows {
+			closeAll(s.side.socks)
+		}
 		s.bypass.close()
 		unix.Close(s.fd)
 		s.fd = -1

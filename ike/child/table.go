@@ -56,7 +56,8 @@ func (t *Table) stop(tm *timer.Timer) { t.host.Timers().Stop(tm) }
 
 // An Agreement is the outcome of a negotiation for a pair.
 type Agreement struct {
-	// SA has the SPIs, cipher, keys, selectors and path. Install sets the rest.
+	// SA has the SPIs, cipher, keys, selectors and path, and of a new pair OtherPorts. Install sets
+	// the rest.
 	SA       ipsec.ChildSA
 	Origin   Origin
 	Creator  bool  // we asked for it
@@ -73,7 +74,7 @@ func (t *Table) Install(c Carrier, l *Chain, a Agreement) *Pair {
 	p := &Pair{SA: a.SA, Origin: a.Origin, policy: pol, carrier: c, creator: a.Creator, grouped: a.Grouped}
 	switch {
 	case a.Replaces != nil:
-		p.grouped = a.Replaces.grouped
+		p.grouped, p.SA.OtherPorts = a.Replaces.grouped, a.Replaces.SA.OtherPorts
 	case !a.Further && l.IsMain():
 		pol.group = group{able: a.Grouped}
 	}

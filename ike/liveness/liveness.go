@@ -41,7 +41,12 @@ type Rules struct {
 }
 
 // Traffic is when packets were last seen on a Child SA, in each direction; zero: never.
-type Traffic struct{ In, Out time.Time }
+type Traffic struct {
+	In, Out time.Time
+	// OtherPorts reports that Out may have left by another port than IKE, whose mapping it then did
+	// not keep.
+	OtherPorts bool
+}
 
 // A Due is something that the owner of a Monitor has to do.
 type Due uint8
@@ -229,11 +234,12 @@ func (m *Monitor[ID]) deserted(now time.Time, seen iter.Seq[Traffic]) bool {
 	return ended
 }
 
-// lastSent returns when something was last sent to the peer, as far as is known.
+// lastSent returns when something was last sent to the peer from the port of IKE, as far as is
+// known.
 func (m *Monitor[ID]) lastSent(seen iter.Seq[Traffic]) time.Time {
 	last := m.sent
 	for t := range seen {
-		if t.Out.After(last) {
+		if !t.OtherPorts && t.Out.After(last) {
 			last = t.Out
 		}
 	}

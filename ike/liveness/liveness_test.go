@@ -348,6 +348,24 @@ func TestInherit(t *testing.T) {
 	}
 }
 
+// What may have left by another port is traffic, and keeps no mapping.
+func TestOtherPorts(t *testing.T) {
+	var m Monitor[string]
+	at := func(s int) time.Time { return epoch.Add(time.Duration(s) * time.Second) }
+	m.Received(at(0))
+	m.Sent(at(0))
+	for _, other := range []bool{false, true} {
+		seen := maps.Values(map[string]Traffic{"": {Out: at(15), OtherPorts: other}})
+		want := map[bool]int{false: 35, true: 20}[other]
+		if got := m.Next(at(15), Rules{KeepMapping: true}, seen); got != at(want) {
+			t.Errorf("OtherPorts %t: the next keepalive is at %v, want %ds", other, got.Sub(epoch), want)
+		}
+		if !m.Silent(at(30), Rules{DPD: 30 * time.Second}, seen) {
+			t.Errorf("OtherPorts %t: it is not traffic", other)
+		}
+	}
+}
+
 // TestAgainstSearch compares Next, Silent and what is due with answers found by looking through
 // every second and every event.
 func TestAgainstSearch(t *testing.T) {

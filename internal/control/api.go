@@ -164,6 +164,7 @@ type WorkerSA struct {
 	State      string   `json:"state"`  // negotiating, installed, rekeying
 	SPIIn      string   `json:"spi_in"`
 	SPIOut     string   `json:"spi_out"`
+	SourcePort uint16   `json:"source_port"` // the worker's own, from which it is sent; 0: none
 	BytesIn    uint64   `json:"bytes_in"`
 	BytesOut   uint64   `json:"bytes_out"`
 	PacketsIn  uint64   `json:"packets_in"`

@@ -25,7 +25,7 @@ func example() Status {
 				Name: "lan", State: "installed", Encap: "esp", EncapWhy: "there is no NAT", SPIIn: "c0ffee01", SPIOut: "deadbeef", Proposal: "aes128gcm16-esn",
 				LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.2.0.0/16"}, AskedLocal: []string{"10.1.0.0/16"}, AskedRemote: []string{"10.2.0.0/16"}, MTU: 1446, RekeyIn: seconds(3200),
 				Drops: map[string]uint64{"replay": 0, "icv": 0}, GuardDrops: &ChildGuardDrops{Out: 3},
-				PartSAs: []PartSA{}, WorkerSAs: []WorkerSA{{Worker: 1, State: "installed", SPIIn: "c0ffee03", SPIOut: "deadbee0", PacketsOut: 1000, BytesOut: 1400000,
+				PartSAs: []PartSA{}, WorkerSAs: []WorkerSA{{Worker: 1, State: "installed", SPIIn: "c0ffee03", SPIOut: "deadbee0", SourcePort: 40123, PacketsOut: 1000, BytesOut: 1400000,
 					LastOut: seconds(0.1), RekeyIn: seconds(3300)}}}}}}}
 }
 

@@ -160,6 +160,7 @@ type workerStatus struct {
 	State      string
 	SPIIn      string `json:"spi_in"`
 	SPIOut     string `json:"spi_out"`
+	SourcePort int    `json:"source_port"`
 	PacketsIn  uint64 `json:"packets_in"`
 	PacketsOut uint64 `json:"packets_out"`
 }

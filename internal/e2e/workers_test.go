@@ -107,7 +107,8 @@ func TestWorkersHaveTheirOwnSAs(t *testing.T) {
 			left.wait(10*time.Second, "more packets", "right", func(p peerStatus) bool { return p.Children[0].PacketsOut > before[0].PacketsOut+1000 })
 			stop()
 			for i, after := range []childStatus{left.child("right", "v4"), right.child("left", "v4")} {
-				if sent := after.shared() - before[i].shared(); sent != 0 || after.PacketsOut < before[i].PacketsOut+100 {
+				if sent := after.shared() - before[i].shared(); sent > 50 || // dummy packets, which show where we are
+					after.PacketsOut < before[i].PacketsOut+100 {
 					t.Errorf("side %d sent %d of %d packets on the Child SA that is for all", i, sent, after.PacketsOut-before[i].PacketsOut)
 				}
 			}

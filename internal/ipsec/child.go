@@ -44,6 +44,9 @@ type ChildSA struct {
 	// PerResource reports that the peer makes pairs for single workers: a worker that is busy on a
 	// pair of another asks for its own (EventAcquire).
 	PerResource bool
+	// OtherPorts reports that both sides may send the pair's packets in UDP from other ports than
+	// that of the path: where they come from tells nothing of where the peer is.
+	OtherPorts bool
 }
 
 // ClearKeys overwrites the key material, and with it all copies of the ChildSA, which share its

@@ -109,6 +109,12 @@ func (p Path) WithLocal(a netip.Addr) Path {
 	return p
 }
 
+// WithLocalPort returns p from another of our ports.
+func (p Path) WithLocalPort(port uint16) Path {
+	p.localPort = port
+	return p
+}
+
 // WithRemoteOf returns p with the remote address and port of q. If either is a connection, it is q:
 // what comes on a connection is answered there.
 func (p Path) WithRemoteOf(q Path) Path {
