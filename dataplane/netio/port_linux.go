@@ -301,9 +301,7 @@ func (s *socket) serves(local netip.Addr, other *socket) bool {
 
 func closeAll(socks []*socket) {
 	for _, s := range socks {
-		if !s.borrows {
-			closeAll(s.side.socks)
-		}
+		closeAll(s.side.socks)
 		s.bypass.close()
 		unix.Close(s.fd)
 		s.fd = -1

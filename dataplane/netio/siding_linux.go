@@ -65,7 +65,7 @@ func (s *socket) tryOpenSidings(cfg *Config) (err error) {
 	for range maxSidings {
 		// In UDP it never receives, because it was bound after the sockets that datagrams are
 		// steered to.
-		d, err := (&socket{v6: s.v6, raw: s.raw, deaf: s.raw, bound: s.bound}).open(cfg)
+		d, err := (&socket{v6: s.v6, raw: s.raw, deaf: s.raw || s.deaf, bound: s.bound}).open(cfg)
 		if err != nil {
 			return err
 		}

@@ -15,16 +15,15 @@ import (
 
 // socket is a worker's non-blocking socket.
 type socket struct {
-	fd      int
-	v6      bool
-	raw     bool           // IP protocol 50 rather than UDP
-	frag    bool           // only sends, with fragmentation of large packets
-	deaf    bool           // only sends, though others of its kind receive
-	bound   netip.AddrPort // the address may be unspecified
-	drops   uint32         // the kernel's last count of drops
-	ready   atomic.Bool    // there may be packets to read: set by the worker, cleared by any port that finds none
-	side    sidings        // the paths of remotes that fill the send buffer
-	borrows bool           // the sidings are another socket's
+	fd    int
+	v6    bool
+	raw   bool           // IP protocol 50 rather than UDP
+	frag  bool           // only sends, with fragmentation of large packets
+	deaf  bool           // only sends, though others of its kind receive
+	bound netip.AddrPort // the address may be unspecified
+	drops uint32         // the kernel's last count of drops
+	ready atomic.Bool    // there may be packets to read: set by the worker, cleared by any port that finds none
+	side  sidings        // the paths of remotes that fill the send buffer
 	shedding
 	bypass *bypass // the packet socket beside a raw one; nil: none
 	none   [1]byte // unused space for the data of ICMP errors

@@ -45,10 +45,13 @@ func (s *socket) options(cfg *Config) error {
 			return err
 		}
 	}
-	if s.deaf { // the system chooses a port that nobody has
-		return nil
+	switch {
+	case !s.deaf:
+		return reuseOptions(s.fd, !cfg.NoOffloads)
+	case s.bound.Port() != 0: // a siding
+		return sharePort(s.fd, true)
 	}
-	return reuseOptions(s.fd, !cfg.NoOffloads)
+	return nil // the system chooses a port that nobody has
 }
 
 // commonOptions are those of every socket: local address and TOS of received packets, mark,
@@ -138,11 +141,24 @@ func urgentOptions(fd int, v6 bool, tos uint8) error {
 // datagrams: before it steers, the kernel asks one that it picks by the flow whether to coalesce.
 // Without gro none does.
 func reuseOptions(fd int, gro bool) error {
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-		return fmt.Errorf("sharing the port: %w", err)
+	if err := sharePort(fd, true); err != nil {
+		return err
 	}
 	if gro {
 		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) // before Linux 5.0 there is none, and datagrams come one by one
+	}
+	return nil
+}
+
+// sharePort lets other sockets of this user be bound to the same port, if they ask for it as well,
+// or no more of them.
+func sharePort(fd int, share bool) error {
+	on := 0
+	if share {
+		on = 1
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, on); err != nil {
+		return fmt.Errorf("sharing the port: %w", err)
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package netio
 
 import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
 	"culvert/internal/ipsec"
 )
 
@@ -20,26 +24,35 @@ func (n *Net) openSources(cfg *Config) {
 	}
 	for _, c := range n.nat {
 		for _, p := range n.ports {
-			s, err := (&socket{v6: c.bound.Addr().Is6(), deaf: true, bound: at(c.bound.Addr(), 0)}).open(cfg)
+			s, err := openSource(c.bound.Addr(), cfg)
 			if err != nil {
 				n.log.Info("workers send from one UDP port", "listen", c.bound.Addr().String(), "error", err)
 				return
 			}
-			p.addSource(s)
+			p.sources = append(p.sources, s)
 		}
 	}
 }
 
-// addSource gives the port a socket that only sends. A remote that fills its buffer is moved to a
-// siding of the NAT port.
-func (p *port) addSource(s *socket) {
-	for _, beside := range p.socks {
-		if !beside.raw && beside.bound.Addr() == s.bound.Addr() {
-			s.side.socks, s.side.size = beside.side.socks, beside.side.size
+// openSource opens a socket that only sends, at a port that nobody else has, and its sidings at the
+// same one: another port would let what is sent by a siding overtake what waits in the socket.
+func openSource(a netip.Addr, cfg *Config) (*socket, error) {
+	s, err := (&socket{v6: a.Is6(), deaf: true, bound: at(a, 0)}).open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := sharePort(s.fd, true); err != nil {
+		unix.Close(s.fd)
+		return nil, err
+	}
+	s.openSidings(cfg)
+	for _, d := range append(s.side.socks, s) {
+		if err := sharePort(d.fd, false); err != nil {
+			closeAll([]*socket{s})
+			return nil, err
 		}
 	}
-	s.borrows = true
-	p.sources = append(p.sources, s)
+	return s, nil
 }
 
 // Source implements Sourcer.

@@ -115,3 +115,72 @@ func TestSourceIsQuoted(t *testing.T) {
 		}
 	}
 }
+
+// A remote that fills a source port's buffer is moved to a socket at the same port, which receives
+// nothing either, and whose port nobody else gets; all are closed in the end.
+func TestSourcesHaveSidings(t *testing.T) {
+	p := newPair(t, 2)
+	buf := make([]byte, 65535)
+	for _, s := range p.netA.ports[1].sources {
+		if len(s.side.socks) != maxSidings {
+			t.Fatalf("%d sidings", len(s.side.socks))
+		}
+		path, _ := p.netA.Ports()[1].(Sourcer).Source(ipsec.NATPath(at(addrA[s.v6], 4500), at(addrB[s.v6], 4500)))
+		s.side.move(path.Remote().Addr())
+		out := Outgoing{Data: espPacket(1, 100), Path: path}
+		if s.way(&out) == s {
+			t.Fatal("it is not moved")
+		}
+		if err := sendOne(p.netA.Ports()[1], &out); err != nil {
+			t.Fatal(err)
+		}
+		if in := recv(t, p.netB.Ports()[p.receiver(1, s.v6, true)], buf); in.Path.Remote().Port() != s.bound.Port() {
+			t.Errorf("v6=%t: it came from %v, want port %d", s.v6, in.Path.Remote(), s.bound.Port())
+		}
+		back := Outgoing{Data: espPacket(1, 100), Path: ipsec.NATPath(at(addrB[s.v6], 4500), at(addrA[s.v6], s.bound.Port()))}
+		if err := sendOne(p.netB.Ports()[0], &back); err != nil {
+			t.Fatal(err)
+		}
+		back.Path = ipsec.NATPath(at(addrB[s.v6], 4500), at(addrA[s.v6], 4500)) // comes later
+		if err := sendOne(p.netB.Ports()[0], &back); err != nil {
+			t.Fatal(err)
+		}
+		recv(t, p.netA.Ports()[p.receiver(1, s.v6, true)], buf)
+		for _, d := range append(s.side.socks, s) {
+			if n, err := unix.Read(d.fd, buf); err != unix.EAGAIN {
+				t.Errorf("v6=%t: %d octets at a source port: %v", s.v6, n, err)
+			}
+		}
+		if err := p.a.Do(func() error { return bindShared(s.bound) }); err != unix.EADDRINUSE {
+			t.Errorf("v6=%t: others may have the source port: %v", s.v6, err)
+		}
+	}
+	sources := p.netA.ports[1].sources
+	if err := p.netA.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, s := range sources {
+		for _, d := range append(s.side.socks, s) {
+			if d.fd >= 0 {
+				t.Errorf("descriptor %d is left open", d.fd)
+			}
+		}
+	}
+}
+
+// bindShared binds a socket to a port that it would share.
+func bindShared(a netip.AddrPort) error {
+	domain := unix.AF_INET
+	if a.Addr().Is6() {
+		domain = unix.AF_INET6
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := sharePort(fd, true); err != nil {
+		return err
+	}
+	return unix.Bind(fd, sockaddr(a))
+}
