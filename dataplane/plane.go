@@ -117,7 +117,8 @@ type Plane struct {
 	looked    int64                       // when silences were last looked for; UnixNano
 	copyings  map[ipsec.PolicyID]*copying // by the policy on whose SAs copies are sent
 	sources   []*source                   // of all paths
-	sourceAt  int                         // the one that was looked at last
+	sourceAt  int                         // the next one that is looked at
+	showAt    int                         // the next one whose path is shown
 	sourceID  uint64                      // the last of a request
 }
 

@@ -38,7 +38,8 @@ type path struct {
 	pairs  []*pair
 	search pmtu.Path
 
-	sources *source // of the worker that came last; nil: none
+	sources  *source // of the worker that came last; nil: none
+	toldPort bool    // it was reported that source ports are blocked
 
 	due     int64     // when search or use is to be checked
 	checkAt int64     // when its use is to be checked; 0: nothing sent since, and a worker reports the next send
@@ -224,12 +225,16 @@ func (p *Plane) schedule(pt *path) {
 func (pt *path) carrier() *pair { return newestToSend(pt.pairs) }
 
 // newestToSend returns the newest of some pairs, which are by age, that may be sent on, or nil.
-// Plane.mu is held.
-func newestToSend(list []*pair) *pair {
+// Those that are sent from the port of the path come first. Plane.mu is held.
+func newestToSend(list []*pair) (found *pair) {
 	for _, c := range slices.Backward(list) {
-		if c.active && !c.spent.Load() {
+		switch {
+		case !c.active || c.spent.Load():
+		case !c.sa.OtherPorts:
 			return c
+		case found == nil:
+			found = c
 		}
 	}
-	return nil
+	return found
 }

@@ -177,9 +177,14 @@ func (s *slot) mayAnswer(now time.Time) bool {
 }
 
 // sendDummy posts d to a worker, to be sealed and sent on c as an outer packet of size octets, or
-// of the least possible. It does not count as use of the path. Plane.mu is held.
+// of the least possible. It does not count as use of the path. It leaves by the port of the path,
+// also where c is sent from another one: what is learnt is learnt of the path. Plane.mu is held.
 func (p *Plane) sendDummy(c *pair, d dummy, size int) {
-	if p.postDummy(c, d, size, nil) && d.kind == dummyRequest {
+	var on *ipsec.Path
+	if c.sa.OtherPorts {
+		on = &c.path.outer
+	}
+	if p.postDummy(c, d, size, on) && d.kind == dummyRequest {
 		p.tally.add(countPMTUProbe, 1)
 	}
 }

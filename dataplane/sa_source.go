@@ -1,11 +1,11 @@
 package dataplane
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"culvert/dataplane/netio"
-	"culvert/dataplane/pmtu"
 	"culvert/internal/ipsec"
 )
 
@@ -25,7 +25,9 @@ import (
 //
 // A change of the port waits for a pause: two flows may be received by two cores, and packets would
 // overtake each other. Without answers the SAs return to the port of the path at once, and so they
-// do, at a pause, when they were idle, since a NAT or firewall may forget the port.
+// do, at a pause, when they were idle, since a NAT or firewall may forget the port. A request from
+// the port of the path, beside the last one without an answer, tells a port that is blocked from a
+// path that is interrupted.
 
 // A source is the source port of one worker on one path. Plane.mu guards it.
 type source struct {
@@ -37,11 +39,16 @@ type source struct {
 	pairs  []*pair    // that may be sent from there
 
 	proven bool
+	since  int64               // when it was found so; UnixNano
 	heard  int64               // when that was last shown; UnixNano
 	shown  int64               // of the first of a path: when the path was last shown
 	askAt  int64               // nothing is asked before; UnixNano
 	asked  [sourceTries]uint64 // IDs of requests without an answer
 	tries  int                 // of asked
+	beside uint64              // ID of the request beside the last of them, from the port of the path
+	passed bool                // that one was answered, or this host refuses the source port
+	pause  time.Duration       // after the last failure
+	why    string              // it failed; "": it did not, or was proven since
 }
 
 const (
@@ -53,8 +60,8 @@ const (
 	// is longer with very many workers, as a peer answers answersPerSecond requests.
 	sourceEvery = time.Second
 	sourceIdle  = 15 * time.Second
-	// sourceAgain is the pause before a port that did not work is tried again, and sourceSoon
-	// before one that did and stopped: the whole path may have been interrupted.
+	// sourceAgain is the pause before a port that did not work is tried again, and sourceSoon,
+	// which doubles each time, before one that did and stopped, or while nothing passes at all.
 	sourceAgain = 10 * time.Minute
 	sourceSoon  = 30 * time.Second
 	// sourceIDs marks IDs of these requests: those of the search for the MTU are smaller.
@@ -127,6 +134,27 @@ func (p *Plane) partSource(c *pair) {
 	}
 }
 
+// sentFrom returns the source port of its own from which a pair is sent, or 0 and why it is not: ""
+// if it never is.
+func (p *Plane) sentFrom(c *pair) (port uint16, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := c.sourceOf()
+	if s == nil {
+		return 0, ""
+	}
+	port = s.from.Local().Port()
+	switch {
+	case c.outer.Load() == &s.from:
+		return port, ""
+	case s.why != "":
+		return 0, s.why
+	case s.proven:
+		return 0, fmt.Sprintf("UDP port %d is used from the next pause on", port)
+	}
+	return 0, fmt.Sprintf("UDP port %d is tried", port)
+}
+
 // follow has c, which is about to be sent on, begin where the SA that it replaces is sent from, so
 // that their packets stay in order. Plane.mu is held.
 func (s *source) follow(p *Plane, c *pair) {
@@ -137,150 +165,4 @@ func (s *source) follow(p *Plane, c *pair) {
 	if s.proven {
 		p.moveAtPause(c, &s.from)
 	}
-}
-
-// lookAtSources asks for proofs, and draws the conclusions from missing ones, for the next of the
-// sources, as far as the budget of probes goes. since is when what was sent begins to count.
-// Plane.mu is held.
-func (p *Plane) lookAtSources(now time.Time, since int64) {
-	for range min(len(p.sources), maxSourceLooks) {
-		if p.sourceAt >= len(p.sources) {
-			p.sourceAt = 0
-		}
-		if !p.lookAtSource(p.sources[p.sourceAt], now, since) {
-			return
-		}
-		p.sourceAt++
-	}
-}
-
-// lookAtSource looks at one. It reports false if the budget does not allow it: it is the next one
-// then.
-func (p *Plane) lookAtSource(s *source, now time.Time, since int64) bool {
-	used := slices.ContainsFunc(s.pairs, func(c *pair) bool { return c.lastOut.Load() > since })
-	switch at := now.UnixNano(); {
-	case at < s.askAt:
-	case s.tries == sourceTries:
-		p.leaveSource(s, now, "no answer comes to what is sent from it")
-	case s.tries > 0, used:
-		if p.paths.budget.fill(now) > 0 {
-			return false
-		}
-		p.askSource(s, now)
-	case s.proven && at-s.heard >= int64(sourceIdle):
-		s.proven = false
-		for _, c := range s.pairs {
-			if c.outer.Load() == &s.from {
-				p.moveAtPause(c, &s.path.outer)
-			}
-		}
-	}
-	return true
-}
-
-// askSource sends the next request, for which there is a budget. Plane.mu is held.
-func (p *Plane) askSource(s *source, now time.Time) {
-	c := newestToSend(s.pairs)
-	if c == nil {
-		return
-	}
-	p.paths.budget.left--
-	p.sourceID++
-	probe := pmtu.Probe{Size: s.path.search.MTU(), ID: sourceIDs | p.sourceID}
-	if p.postDummy(c, dummy{kind: dummyRequest, probe: probe}, probe.Size, &s.from) {
-		s.asked[s.tries], s.askAt = probe.ID, now.Add(sourceWait).UnixNano()
-		s.tries++
-	}
-}
-
-// showEvery is how often a path that is in use is shown to the peer.
-const showEvery = 100 * time.Millisecond
-
-// showPaths sends a dummy packet, which nobody answers, from the port of each path whose workers
-// send on SAs of their own. It is on an SA for all workers, by which the peer learns where we are:
-// a NAT may have forgotten us, and by the others the peer would not learn it.
-func (p *Plane) showPaths(now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	since := now.Add(-2 * showEvery).UnixNano()
-	for _, s := range p.sources[:min(len(p.sources), maxSourceLooks)] {
-		for _, c := range s.pairs {
-			if c.lastOut.Load() > since {
-				p.showPath(s.path, c, now.UnixNano())
-				break
-			}
-		}
-	}
-}
-
-// showPath does it for one path, unless it was done just now. Plane.mu is held.
-func (p *Plane) showPath(pt *path, c *pair, now int64) {
-	slot := p.slots[c.sa.Policy]
-	if slot == nil || now-pt.sources.shown < int64(showEvery)/2 {
-		return
-	}
-	for _, q := range slices.Backward(slot.pairs) {
-		if !q.sa.OtherPorts && q.path == pt && q.active && !q.spent.Load() {
-			pt.sources.shown = now
-			p.sendDummy(q, dummy{kind: dummyAnswer, probe: pmtu.Probe{ID: sourceIDs}}, 0)
-			return
-		}
-	}
-}
-
-// sourceAnswered handles an answer that came on a pair. Plane.mu is held.
-func (p *Plane) sourceAnswered(c *pair, id uint64, now time.Time) {
-	s := c.path.sources
-	for s != nil && !slices.Contains(s.asked[:s.tries], id) {
-		s = s.next
-	}
-	if s == nil {
-		return
-	}
-	s.tries, s.heard, s.askAt = 0, now.UnixNano(), now.Add(sourceEvery*time.Duration(1+len(p.workers)/32)).UnixNano()
-	s.proven = true
-	for _, q := range s.pairs {
-		if q.outer.Load() != &s.from {
-			p.moveAtPause(q, &s.from)
-		}
-	}
-}
-
-// leaveSource has the pairs sent from the port of the path at once, and not tried elsewhere for a
-// while. Plane.mu is held.
-func (p *Plane) leaveSource(s *source, now time.Time, why string) {
-	pause := sourceAgain
-	if s.proven {
-		pause = sourceSoon
-		p.tally.add(countPortLost, 1)
-		p.cfg.Log.Info("a UDP source port is not used any more", "remote", s.path.outer.Remote().String(), "port", s.from.Local().Port(), "worker", s.worker, "reason", why)
-	}
-	s.proven, s.tries, s.askAt = false, 0, now.Add(pause).UnixNano()
-	for _, c := range s.pairs {
-		to := s.path.outer // another pointer: a move that was posted has no effect any more
-		c.outer.Store(&to)
-	}
-}
-
-// barred handles pairs whose packets a firewall of this host refused.
-func (p *Plane) barred(list []*pair) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range list {
-		if s := c.sourceOf(); s != nil && c.outer.Load() == &s.from {
-			p.leaveSource(s, p.cfg.Now(), "a firewall of this host refuses what is sent from it")
-		} else {
-			p.events.post(ipsec.Event{Kind: ipsec.EventUnsent, ID: c.sa.ID, Policy: c.sa.Policy, Why: ipsec.ObstacleFirewall})
-		}
-	}
-}
-
-// sourcePort returns the source port of its own from which a pair is sent, or 0.
-func (p *Plane) sourcePort(c *pair) uint16 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if s := c.sourceOf(); s != nil && c.outer.Load() == &s.from {
-		return s.from.Local().Port()
-	}
-	return 0
 }

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"culvert/dataplane/netio"
 	"culvert/internal/ipsec"
 )
@@ -92,6 +90,21 @@ func (s *sourced) send(after time.Duration) uint16 {
 	return port
 }
 
+// lose has what leaves by a port lost, with an error; nil: not any more.
+func (s *sourced) lose(port uint16, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost[port] = err
+}
+
+// wantWhy checks why the worker's own pair is not sent from a source port; "": it is.
+func (s *sourced) wantWhy(want string) {
+	s.t.Helper()
+	if st, _ := s.a.ChildStats(2); st.SourceWhy != want || (st.SourcePort != 0) != (want == "") {
+		s.t.Errorf("it has port %d: %q, want %q", st.SourcePort, st.SourceWhy, want)
+	}
+}
+
 // settle waits until the worker has noted what it sent.
 func (s *sourced) settle() {
 	s.t.Helper()
@@ -147,6 +160,7 @@ func (s *sourced) prove() {
 // there, and when it has paused.
 func TestSourcePort(t *testing.T) {
 	s := newSourced(t, nil)
+	s.wantWhy("UDP port 40001 is tried")
 	s.wantPort("at first", time.Second, 4500)
 	if n := s.look(silenceEvery); n != 1 {
 		t.Errorf("%d requests", n)
@@ -154,11 +168,10 @@ func TestSourcePort(t *testing.T) {
 	s.wantProven(true)
 	s.wantPort("proven, without a pause", 0, 4500)
 	s.wantPort("after a pause that is too short", sourcePause-1, 4500)
-	if port := s.a.portOf(2); port != 0 {
-		t.Errorf("it has port %d", port)
-	}
+	s.wantWhy("UDP port 40001 is used from the next pause on")
 	s.wantPort("after a pause", sourcePause, 40001)
 	s.wantPort("from now on", 0, 40001)
+	s.wantWhy("")
 	if port := s.a.portOf(2); port != 40001 {
 		t.Errorf("it has port %d", port)
 	}
@@ -172,168 +185,6 @@ func TestSourcePort(t *testing.T) {
 		}
 		s.wantProven(true)
 	}
-}
-
-// The request is as large as the path allows, and its answer leaves by the port of the path.
-func TestSourceRequest(t *testing.T) {
-	s := newSourced(t, nil)
-	answers := make(chan uint16, 100)
-	var sizes []int
-	for _, p := range s.b.ports {
-		p.sending(func(o *netio.Outgoing) error { answers <- o.Path.Local().Port(); return nil })
-	}
-	s.a.ports[1].wiretap(func(o *netio.Outgoing) {
-		if o.Path.Local().Port() == 40001 {
-			sizes = append(sizes, len(o.Data))
-		}
-	})
-	s.send(0)
-	eventually(t, "the MTU is found", func() bool { return s.a.Counters()["pmtu_answers"] == s.a.Counters()["pmtu_probes"] })
-	s.look(silenceEvery)
-	s.wantProven(true)
-	s.a.ports[1].wiretap(nil)
-	if len(sizes) != 1 || sizes[0]+28 > 1500 || sizes[0]+28 <= 1500-4 {
-		t.Errorf("requests of %v octets", sizes)
-	}
-	if port := <-answers; port != 4500 {
-		t.Errorf("an answer left by %d", port)
-	}
-}
-
-// A port from which nothing arrives is not used, and not tried again for a while.
-func TestSourceUnproven(t *testing.T) {
-	s := newSourced(t, nil)
-	s.lost[40001] = errLost
-	s.send(0)
-	for i, want := range []int{1, 2, 3, 3, 3} {
-		if n := s.look(silenceEvery); n != want {
-			t.Errorf("look %d: %d requests, want %d", i, n, want)
-		}
-		s.wantPort("unproven", sourcePause, 4500)
-	}
-	s.a.wantCounter(t, "source_ports_lost", 0)
-	delete(s.lost, 40001)
-	s.a.clock.Add(int64(sourceAgain - 5*time.Second))
-	s.send(0)
-	if n := s.look(silenceEvery); n != 3 {
-		t.Errorf("%d requests in the pause", n)
-	}
-	s.send(5 * time.Second)
-	s.look(silenceEvery)
-	s.wantProven(true)
-}
-
-// A port that stops to work is left at once when that is known.
-func TestSourceLost(t *testing.T) {
-	s := newSourced(t, nil)
-	s.prove()
-	s.mu.Lock()
-	s.lost[40001] = errLost
-	s.mu.Unlock()
-	for i := range sourceTries + 1 {
-		s.wantPort("not known yet", sourcePause, 40001)
-		s.look([]time.Duration{sourceEvery, silenceEvery}[min(i, 1)])
-	}
-	s.wantProven(false)
-	s.wantPort("known", 0, 4500)
-	s.a.wantCounter(t, "source_ports_lost", 1)
-	s.mu.Lock()
-	delete(s.lost, 40001)
-	asked := 0
-	for _, port := range s.asked {
-		if port == 40001 {
-			asked++
-		}
-	}
-	s.mu.Unlock()
-	if n := s.look(sourceSoon - time.Second); n != asked {
-		t.Errorf("%d requests, want %d: it is tried again too soon", n, asked)
-	}
-	s.look(time.Second)
-	s.wantProven(true)
-}
-
-// While workers send on SAs of their own, the peer is shown where we are on the pair for all, which
-// it follows; once in showEvery.
-func TestSourceShowsThePath(t *testing.T) {
-	s := newSourced(t, nil)
-	s.prove()
-	eventually(t, "the MTU is found", func() bool { return s.a.Counters()["pmtu_answers"] == s.a.Counters()["pmtu_probes"] })
-	shown := make(chan uint16, 100)
-	s.a.ports[0].sending(func(o *netio.Outgoing) error {
-		shown <- o.Path.Local().Port()
-		o.Path = ipsec.NATPath(outerMapped, outerB) // by the new mapping of a NAT
-		return nil
-	})
-	s.a.clock.Add(int64(time.Second))
-	s.a.showPaths(s.a.cfg.Now())
-	s.send(0)
-	for range 3 {
-		s.a.showPaths(s.a.cfg.Now())
-	}
-	if port := <-shown; port != 4500 {
-		t.Errorf("it is shown from port %d", port)
-	}
-	if e := s.b.wantEvent(t, ipsec.EventPeerMoved); e.ID != 1 || e.Path.Remote() != outerMapped {
-		t.Errorf("event %+v", e)
-	}
-	s.a.clock.Add(int64(showEvery))
-	s.a.showPaths(s.a.cfg.Now())
-	<-shown
-	s.a.clock.Add(int64(3 * showEvery)) // nothing was sent lately
-	s.a.showPaths(s.a.cfg.Now())
-	eventually(t, "the worker opens its mail", func() bool { return !s.a.workers[0].mail.full.Load() && s.a.workers[0].idle.Load() })
-	if n := len(shown); n > 0 {
-		t.Errorf("it is shown %d times too often", n)
-	}
-}
-
-// What a firewall of this host refuses from a port has the port left at once; what it refuses
-// anyhow is told as of any pair.
-func TestSourceRefusedHere(t *testing.T) {
-	s := newSourced(t, nil)
-	s.prove()
-	s.mu.Lock()
-	s.lost[40001] = unix.EPERM
-	s.mu.Unlock()
-	s.wantPort("refused", sourcePause, 40001)
-	eventually(t, "the port is left", func() bool { return s.a.portOf(2) == 0 })
-	s.wantPort("left", 0, 4500)
-	s.a.wantNoEvent(t)
-	s.mu.Lock()
-	s.lost[4500] = unix.EPERM
-	s.mu.Unlock()
-	s.send(time.Second)
-	if e := s.a.wantEvent(t, ipsec.EventUnsent); e.ID != 2 || e.Why != ipsec.ObstacleFirewall {
-		t.Errorf("event %+v", e)
-	}
-}
-
-// An idle pair returns to the port of the path, since the other may be forgotten on the way.
-func TestSourceIdle(t *testing.T) {
-	s := newSourced(t, nil)
-	s.prove()
-	s.a.clock.Add(int64(sourceIdle - time.Second))
-	s.a.lookForSilence(s.a.cfg.Now())
-	s.wantPort("idle for a while", 0, 40001)
-	s.wantProven(true)
-	for range 2 { // of which the first still sees that packet
-		s.a.clock.Add(int64(sourceIdle))
-		s.a.lookForSilence(s.a.cfg.Now())
-		eventually(t, "a request is answered", func() bool {
-			s.a.mu.Lock()
-			defer s.a.mu.Unlock()
-			return s.a.sources[0].tries == 0
-		})
-	}
-	s.wantProven(false)
-	eventually(t, "the move is watched", func() bool { return !s.a.workers[1].mail.full.Load() })
-	s.wantPort("idle for long", sourcePause, 4500)
-	s.a.wantCounter(t, "source_ports_lost", 0)
-	s.look(silenceEvery)
-	s.wantProven(true)
-	s.send(0)
-	s.wantPort("used again", sourcePause, 40001)
 }
 
 // A pair that replaces another one is sent from where that was, at once; on another path it begins

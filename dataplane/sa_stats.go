@@ -16,8 +16,9 @@ type ChildStats struct {
 	Drops                 map[string]uint64
 	MTU                   int // the largest inner packet sent unfragmented; 0: no SA
 	// SourcePort is, of a single pair, the port of its worker's own from which it is sent; 0: it is
-	// sent from the port of its path.
+	// sent from the port of its path, for the reason SourceWhy, or "" if there never is another.
 	SourcePort uint16
+	SourceWhy  string
 }
 
 // ChildStats returns the counts of an installed pair. Any goroutine may call it.
@@ -28,7 +29,7 @@ func (p *Plane) ChildStats(id ipsec.ChildID) (ChildStats, bool) {
 	}
 	n := c.counts()
 	st := n.stats(int(c.mtu.Load()))
-	st.SourcePort = p.sourcePort(c)
+	st.SourcePort, st.SourceWhy = p.sentFrom(c)
 	return st, true
 }
 

@@ -177,6 +177,8 @@ func (e *Engine) apply(in Input) {
 		e.hint(in)
 	case Unheard:
 		e.unheard(in)
+	case PortBlocked:
+		e.portBlocked(in)
 	case UnknownSPI:
 		e.unknownESP(in)
 	case ProbePath:

@@ -88,6 +88,13 @@ type (
 	}
 	// Unheard reports that packets were sent for the pair's policy for some time, and none came.
 	Unheard struct{ ID ipsec.ChildID }
+	// PortBlocked reports that what is sent on the pair from our port of Path, which is not that of
+	// its own path, does not arrive, or that this host refuses it. It is sent from the other.
+	PortBlocked struct {
+		ID   ipsec.ChildID
+		Path ipsec.Path
+		Why  ipsec.Obstacle
+	}
 	// UnknownSPI reports ESP with an SPI that is not in use (RFC 7296, Section 1.5). Whoever sent
 	// it may send on a Child SA that we have lost. Size is the packet's, from the SPI on.
 	UnknownSPI struct {
@@ -144,6 +151,7 @@ func (AddressesChanged) isInput() {}
 func (Unreachable) isInput()      {}
 func (Hint) isInput()             {}
 func (Unheard) isInput()          {}
+func (PortBlocked) isInput()      {}
 func (UnknownSPI) isInput()       {}
 func (ProbePath) isInput()        {}
 func (Computed) isInput()         {}

@@ -223,3 +223,17 @@ func (o *obstacle) remedy(p *party) string {
 	}
 	return ""
 }
+
+// portBlocked tells people what would let a worker's own SA be sent from a port of its own.
+func (e *Engine) portBlocked(in PortBlocked) {
+	p := e.pairs.Carried(in.ID)
+	if p == nil {
+		return
+	}
+	what := "does not arrive"
+	if in.Why != ipsec.NoObstacle {
+		what = "does not leave: " + in.Why.String()
+	}
+	saOf(p).notice(Info, "port-blocked", fmt.Sprintf("ESP from UDP port %d %s, and is sent from port %d; let UDP from any port to %s pass, and what several workers send is spread over cores on its way",
+		in.Path.Local().Port(), what, saOf(p).net.Local().Port(), in.Path.Remote()))
+}

@@ -303,3 +303,30 @@ func TestNextAddressIsTriedSooner(t *testing.T) {
 		p.fatalf("the last address was not given its time")
 	}
 }
+
+// That a worker's port is blocked is told, with what helps, and changes nothing.
+func TestBlockedPortIsTold(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.left.connect("lan")
+	p.drive(time.Second)
+	id, from := p.left.plane.list[0].sa.ID, ipsec.NATPath(netip.MustParseAddrPort("192.0.2.1:40123"), netip.MustParseAddrPort("192.0.2.2:4500"))
+	before := p.left.snapshot()
+	for why, want := range map[ipsec.Obstacle]string{
+		ipsec.NoObstacle:       "ESP from UDP port 40123 does not arrive, and is",
+		ipsec.ObstacleFirewall: "ESP from UDP port 40123 does not leave: a firewall of this host refuses what is sent (EPERM), and is",
+	} {
+		p.left.handle(PortBlocked{ID: id, Path: from, Why: why})
+		want += " sent from port 4500; let UDP from any port to 192.0.2.2:4500 pass, and what several workers send is spread over cores on its way"
+		if n := p.left.notices[len(p.left.notices)-1]; n.Event != "port-blocked" || n.Text != want || n.Peer != "right" || n.Level != Info {
+			p.fatalf("%+v", n)
+		}
+	}
+	told := len(p.left.notices)
+	p.left.handle(PortBlocked{ID: 999, Path: from})
+	if len(p.left.notices) != told {
+		p.fatalf("a pair that is gone: %v", p.left.notices[told:])
+	}
+	if after := p.left.snapshot(); after != before {
+		p.fatalf("it changed %s into %s", before, after)
+	}
+}

@@ -236,8 +236,11 @@ func workerDetails(sa *control.WorkerSA) string {
 		fmt.Sprintf("in %s out %s", sa.SPIIn, sa.SPIOut),
 		fmt.Sprintf("received %s, sent %s", traffic(sa.BytesIn, sa.PacketsIn, sa.LastIn), traffic(sa.BytesOut, sa.PacketsOut, sa.LastOut)),
 	}
-	if sa.SourcePort != 0 {
+	switch {
+	case sa.SourcePort != 0:
 		parts = append(parts, fmt.Sprintf("from port %d", sa.SourcePort))
+	case sa.SourceWhy != "":
+		parts = append(parts, sa.SourceWhy)
 	}
 	if sa.RekeyIn != nil {
 		parts = append(parts, "rekey in "+span(sa.RekeyIn))

@@ -31,6 +31,7 @@ func statusExample() *control.Status {
 						BytesOut: 12, PacketsOut: 1, LastIn: secs(0.2), LastOut: secs(75), RekeyIn: secs(3200), Rekeys: 2, Drops: map[string]uint64{"replay": 7, "icv": 0}, GuardDrops: &control.ChildGuardDrops{Out: 3},
 						WorkerSAs: []control.WorkerSA{
 							{Worker: 1, State: "installed", SPIIn: "c0ffee03", SPIOut: "deadbee0", BytesIn: 1200000, PacketsIn: 900, LastIn: secs(0.2), RekeyIn: secs(3100), SourcePort: 40123},
+							{Worker: 2, State: "installed", SPIIn: "c0ffee04", SPIOut: "deadbee4", SourceWhy: "UDP port 40124 is blocked: what is sent from it does not arrive"},
 							{Worker: 0, State: "negotiating"},
 						}},
 					{Name: "part", State: "installed", Role: &control.Role{For: 75, Why: "another one is preferred"}, Encap: "udp", SPIIn: "c0ffee05", SPIOut: "deadbee5", Proposal: "aes128gcm16-esn", LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.5.0.0/24"}, Narrowed: true,

@@ -201,6 +201,8 @@ func (d *Driver) drain() {
 			d.handle(ike.Hint{ID: e.ID}, classEstablished)
 		case ipsec.EventUnheard:
 			d.handle(ike.Unheard{ID: e.ID}, classEstablished)
+		case ipsec.EventPortBlocked:
+			d.handle(ike.PortBlocked{ID: e.ID, Path: e.Path, Why: e.Why}, classEstablished)
 		case ipsec.EventUnknownSPI:
 			d.handle(ike.UnknownSPI{Path: e.Path, SPI: e.SPI, Size: e.Size}, classEstablished)
 		case ipsec.EventUnsent:

@@ -165,6 +165,7 @@ type WorkerSA struct {
 	SPIIn      string   `json:"spi_in"`
 	SPIOut     string   `json:"spi_out"`
 	SourcePort uint16   `json:"source_port"` // the worker's own, from which it is sent; 0: none
+	SourceWhy  string   `json:"source_why"`  // why it has none; "": there is none to be had
 	BytesIn    uint64   `json:"bytes_in"`
 	BytesOut   uint64   `json:"bytes_out"`
 	PacketsIn  uint64   `json:"packets_in"`

@@ -34,14 +34,14 @@ func TestStatusOfWorkers(t *testing.T) {
 		{Resource: 2, State: ike.ChildRekeying, ID: 9, SPIIn: 0xc0ffee03, SPIOut: 0xdeadbee0, RekeyAt: d.now().Add(time.Minute)},
 		{Resource: 1, State: ike.ChildNegotiating},
 	}
-	f.pairs = map[ipsec.ChildID]dataplane.ChildStats{9: {PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, SourcePort: 40123, LastOut: d.now().Add(-time.Second)}}
+	f.pairs = map[ipsec.ChildID]dataplane.ChildStats{9: {PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, SourcePort: 40123, SourceWhy: "why", LastOut: d.now().Add(-time.Second)}}
 	st, err := d.Status(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := st.Peers[0].Children[0].WorkerSAs
 	want := []control.WorkerSA{
-		{Worker: 1, State: "rekeying", SPIIn: "c0ffee03", SPIOut: "deadbee0", PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, SourcePort: 40123, LastOut: ptr(1), RekeyIn: ptr(60)},
+		{Worker: 1, State: "rekeying", SPIIn: "c0ffee03", SPIOut: "deadbee0", PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, SourcePort: 40123, SourceWhy: "why", LastOut: ptr(1), RekeyIn: ptr(60)},
 		{Worker: 0, State: "negotiating"},
 	}
 	if !reflect.DeepEqual(got, want) {

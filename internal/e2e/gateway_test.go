@@ -161,6 +161,7 @@ type workerStatus struct {
 	SPIIn      string `json:"spi_in"`
 	SPIOut     string `json:"spi_out"`
 	SourcePort int    `json:"source_port"`
+	SourceWhy  string `json:"source_why"`
 	PacketsIn  uint64 `json:"packets_in"`
 	PacketsOut uint64 `json:"packets_out"`
 }

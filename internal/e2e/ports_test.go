@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -83,6 +84,18 @@ func (g *gateway) waitOwnPorts(peer string) {
 		}
 		return len(ports) == 2
 	})
+}
+
+// saysBlocked waits until status says of each Child SA for a single worker that its port is
+// blocked, and checks that the log does.
+func (g *gateway) saysBlocked(peer string, limit time.Duration) {
+	g.t.Helper()
+	g.wait(limit, "each worker's port to be called blocked", peer, func(p peerStatus) bool {
+		return !slices.ContainsFunc(p.Children[0].WorkerSAs, func(w workerStatus) bool { return !strings.Contains(w.SourceWhy, "is blocked: ") })
+	})
+	if !strings.Contains(g.proc.Output(), "event=port-blocked") {
+		g.t.Errorf("%s: the log does not say that a port is blocked", g.host.Name)
+	}
 }
 
 // inOrder are paced streams from left to right and back. stop ends them, and fails the test after a
@@ -200,6 +213,7 @@ func TestFirewallsThatKnow4500Alone(t *testing.T) {
 				if ports := wire.busy(); !slices.Equal(ports, []uint16{4500}) || len(left.ownPorts("right")) > 0 {
 					t.Errorf("packets come from %v, and left uses %v", ports, left.ownPorts("right"))
 				}
+				left.saysBlocked("right", 5*time.Second)
 				return
 			}
 			list := []*netlab.Stream{}
@@ -230,11 +244,40 @@ func TestFirewallsThatKnow4500Alone(t *testing.T) {
 			if most := map[bool]time.Duration{false: time.Second, true: 6 * time.Second}[tt.longer]; took > most {
 				t.Errorf("it took %v", took)
 			}
+			left.saysBlocked("right", time.Second)
 			if p := left.peer("right"); p.SPIi != spi || p.Unreachable != "" {
 				t.Errorf("the IKE SA is another one, or the peer unreachable: %+v", p)
 			}
 		})
 	}
+}
+
+// A NAT that has one port for all, so that it has none for a second socket, leaves the tunnel as it
+// is as well.
+func TestNATWithOnePort(t *testing.T) {
+	n := build(t, topology{nat: true})
+	ok(t, n.nat.NFT(
+		"flush chain inet nat post",
+		`add rule inet nat post oifname "out" udp dport 4500 masquerade to :10000`,
+		`add rule inet nat post oifname "out" meta l4proto { tcp, udp } masquerade fully-random`))
+	left, right := newGateway(t, n.left), newGateway(t, n.right)
+	left.daemon, right.daemon = twoWorkers, twoWorkers
+	right.start(peerText("left", identities("right", "left"), rightChildren("")...))
+	left.start(peerText("right", "remote = \"192.0.2.2\"\n"+identities("left", "right"), leftChildren(boot)...))
+	left.waitUp("right")
+	right.waitUp("left")
+	stop := n.inOrder(t)
+	left.ownSAs("right")
+	right.ownSAs("left")
+	left.saysBlocked("right", 10*time.Second)
+	right.saysBlocked("left", 10*time.Second)
+	wire := n.sourcePorts(t)
+	wire.wait(t, "packets from the one port", 1)
+	stop()
+	if ports := wire.busy(); !slices.Equal(ports, []uint16{10000}) || len(left.ownPorts("right"))+len(right.ownPorts("left")) > 0 {
+		t.Errorf("packets come from %v, left uses %v, and right %v", ports, left.ownPorts("right"), right.ownPorts("left"))
+	}
+	wantNeverDown(t, left, right)
 }
 
 // A NAT forgets all mappings, while what left sends comes from ports of which right learns nothing:

@@ -16,6 +16,7 @@ const (
 	EventUnsent                        // ID, Why: this host refuses to send the pair's packets; reported at most once a second
 	EventUnanswered                    // ID: packets are sent for the pair's policy, and none come any more, although they were usual
 	EventUnheard                       // ID: packets were sent for the pair's policy for long, and none came
+	EventPortBlocked                   // ID, Path, Why: what is sent from our port of Path, a worker's own, does not arrive
 	EventUnknownSPI                    // Path, SPI, Size: ESP came with an SPI that is not in use; reported at a limited rate
 	EventProbePath                     // ID, Size: asks for a PathProbe of the pair's path with an outer packet of Size octets
 )
