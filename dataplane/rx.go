@@ -234,7 +234,7 @@ func (r *rx) writeTUN(c *pair, p *gso.Packet, packets [][]byte) {
 
 // write writes what the coalescer made of packets of c. The turn has come.
 func (r *rx) write(c *pair, p *gso.Packet, packets [][]byte) {
-	err := r.writeQueue(p, packets)
+	err := r.writeQueue(r.batch.order.queueFor(c, r.plane.workers, packets[0]), p, packets)
 	if p.GSO != gso.None && r.refuser != nil {
 		r.gather.Can = r.refuser.Offloads()
 	}
@@ -246,10 +246,10 @@ func (r *rx) write(c *pair, p *gso.Packet, packets [][]byte) {
 	}
 }
 
-// writeQueue writes to the queue of the worker that owns the port.
-func (r *rx) writeQueue(p *gso.Packet, packets [][]byte) error {
-	if owner := r.batch.order.owner; owner != r {
-		return r.queue.(tun.Helper).WriteFor(owner.queue, p, packets)
+// writeQueue writes to a queue, which may be another worker's.
+func (r *rx) writeQueue(to tun.Queue, p *gso.Packet, packets [][]byte) error {
+	if to != r.queue {
+		return r.queue.(tun.Helper).WriteFor(to, p, packets)
 	}
 	return r.queue.Write(p, packets)
 }

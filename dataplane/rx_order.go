@@ -28,8 +28,8 @@ import (
 // which number is the highest so far stays true. What is done before, the choice of the high half
 // of an extended sequence number, sees a window that lags by the batches under way; that is the
 // choice of RFC 4303, Appendix A2.2 as long as these are less than 2^32 packets. Written in order,
-// and to the owner's queue, no flow is reordered, nor does the kernel, which sends a flow's answers
-// to the queue that its packets came from, spread them.
+// and each to one queue (queueFor), no flow is reordered, nor are its answers, which the kernel
+// sends to the queue that its packets came from.
 //
 // There is no queue between workers, and nothing is copied from one to another. As long as one
 // worker does everything it never waits: its turn has always come.
@@ -164,6 +164,15 @@ func (p *rxPlace) giveUp() {
 	p.awaitAccept()
 	p.passAccept()
 	p.passWrite()
+}
+
+// queueFor returns the queue to write a packet of c to, which begins with an IP header: the
+// owner's, or, where the peer makes SAs for single workers, the one that its flow has (flowHash).
+func (o *rxOrder) queueFor(c *pair, workers []*worker, pkt []byte) tun.Queue {
+	if !o.shared || !c.sa.PerResource {
+		return o.owner.queue
+	}
+	return workers[uint64(flowHash(pkt))*uint64(len(workers))>>32].rx.queue
 }
 
 // missed records that the turn of the batch has not come. It returns false.

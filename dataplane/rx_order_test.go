@@ -106,52 +106,61 @@ func (r *rxOrderRig) flood(t *testing.T, load netio.Received) (stop func()) {
 
 // TestOrderAcrossSAs: a flow that moves on to other SAs of its lane stays in order, while the
 // kernel joins datagrams of several SAs of one sender and chooses a port by the SPI of the first,
-// and while any port has a backlog.
+// and while any port has a backlog. Where flows are spread over the queues, each stays at one.
 func TestOrderAcrossSAs(t *testing.T) {
-	const workers, sas, packets, joined = 3, 8, 1500, 5
 	for seed := range uint64(4) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		g := newGateway(t, workers, nil)
-		var peers []*peer
-		for id := range ipsec.ChildID(sas) {
-			sa := childSA(t, g, g, id+1)
-			spi, err := g.AllocSPI(uint32(seed))
-			if err != nil {
-				t.Fatal(err)
-			}
-			sa.SPIIn = spi
-			if err := g.InstallInbound(sa); err != nil {
-				t.Fatal(err)
-			}
-			peers = append(peers, newPeer(t, sa))
+		orderAcrossSAs(t, seed, false)
+		orderAcrossSAs(t, seed, true)
+	}
+}
+
+func orderAcrossSAs(t *testing.T, seed uint64, spread bool) {
+	const workers, sas, packets, joined = 3, 8, 1500, 5
+	r := rand.New(rand.NewPCG(seed, 1))
+	g := newGateway(t, workers, nil)
+	var peers []*peer
+	for id := range ipsec.ChildID(sas) {
+		sa := childSA(t, g, g, id+1)
+		spi, err := g.AllocSPI(uint32(seed))
+		if err != nil {
+			t.Fatal(err)
 		}
-		var burst [][]byte
-		for n := range packets { // of as many flows as SAs, each for a while on each
-			sa := (n + n/300) % sas
-			src := netip.AddrPortFrom(src4.Addr(), uint16(n%sas))
-			pkt := udpPacket(dst4, src, true, binary.BigEndian.AppendUint32(make([]byte, 60), uint32(n)))
-			if burst = append(burst, peers[sa].seal(esp.NextIPv4, pkt)); len(burst) == joined {
-				g.ports[netio.WorkerOf(binary.BigEndian.Uint32(burst[0]), workers)].in.put(nil, run(burst))
-				burst = nil
-			}
+		sa.SPIIn, sa.PerResource = spi, spread
+		if err := g.InstallInbound(sa); err != nil {
+			t.Fatal(err)
 		}
-		var last [sas]uint32
-		for n := 0; n < packets; {
-			w := g.workers[r.IntN(workers)]
-			if _, err := w.rx.carry(w.rx.order); err != nil {
-				continue
-			}
-			for range joined {
-				pkt := g.queues[w.index].want(t)
-				number := binary.BigEndian.Uint32(pkt[len(pkt)-4:])
-				if was := &last[number%sas]; number < *was {
-					t.Fatalf("seed %d: packet %d of flow %d came after %d", seed, number, number%sas, *was)
-				} else {
-					*was = number
-				}
-				n++
-			}
+		peers = append(peers, newPeer(t, sa))
+	}
+	var burst [][]byte
+	for n := range packets { // of as many flows as SAs, each for a while on each
+		sa := (n + n/300) % sas
+		src := netip.AddrPortFrom(src4.Addr(), uint16(n%sas))
+		pkt := udpPacket(dst4, src, true, binary.BigEndian.AppendUint32(make([]byte, 60), uint32(n)))
+		if burst = append(burst, peers[sa].seal(esp.NextIPv4, pkt)); len(burst) == joined {
+			g.ports[netio.WorkerOf(binary.BigEndian.Uint32(burst[0]), workers)].in.put(nil, run(burst))
+			burst = nil
 		}
+	}
+	var last, at [sas]uint32
+	queues := map[int]bool{}
+	for n := 0; n < packets; {
+		w := g.workers[r.IntN(workers)]
+		if _, err := w.rx.carry(w.rx.order); err != nil {
+			continue
+		}
+		for range joined {
+			queue, pkt := g.wantAnywhere(t)
+			number := binary.BigEndian.Uint32(pkt[len(pkt)-4:])
+			was, flow := last[number%sas], number%sas
+			if number < was || was > 0 && at[flow] != uint32(queue) {
+				t.Fatalf("seed %d: packet %d of flow %d came to queue %d, and %d before it to queue %d", seed, number, flow, queue, was, at[flow])
+			}
+			last[flow], at[flow], queues[queue] = number, uint32(queue), true
+			n++
+		}
+	}
+	if want := map[bool]int{false: 1, true: workers}[spread]; len(queues) != want {
+		t.Errorf("seed %d: packets came to %d queues, want %d", seed, len(queues), want)
 	}
 }
 

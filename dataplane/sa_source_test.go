@@ -268,7 +268,7 @@ func TestOtherPortsDoNotMoveThePeer(t *testing.T) {
 			return nil
 		})
 		s.a.queues[1].inject(udpPacket(src4, dst4, true, nil))
-		s.b.queues[1].want(t)
+		s.b.wantAnywhere(t)
 		if !may {
 			s.b.wantEvent(t, ipsec.EventPeerMoved)
 		}
