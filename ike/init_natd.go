@@ -114,6 +114,20 @@ func (n *network) detect(encap EncapMode, from ipsec.Path, ps []wire.Payload) {
 	n.tie()
 }
 
+// found takes what NAT detection on an IKE SA that lives has shown. What is to go in UDP does so
+// when the IKE SA has gone on to the NAT port.
+func (n *network) found(nat NATState) {
+	n.nat = nat
+	switch {
+	case !n.encap.possible():
+	case nat == NATState{} && n.sa.party.cfg.Encap != EncapAlways:
+		n.encap = encapPossible
+	case n.Via().CarriesESP:
+		n.encap = encapUsed
+	}
+	n.tie()
+}
+
 // natSPIr returns the responder's SPI in the header of the message with the hashes. It is zero in
 // the first request.
 func (n *network) natSPIr() wire.SPI {

@@ -2,11 +2,11 @@ package ike
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"culvert/ike/child"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 )
 
 // askKind is the purpose of our INFORMATIONAL request.
@@ -24,7 +24,7 @@ const (
 // informational is an INFORMATIONAL exchange that we initiate (RFC 7296, Section 1.4).
 type informational struct {
 	kind      askKind
-	local     netip.AddrPort // of askMove: our address when it was sent
+	path      ipsec.Path // of askMove: ours when it was made
 	pairs     []*child.Pair
 	spis      []uint32 // inbound SPIs of Child SAs that were not installed here
 	payloads  []wire.Payload
@@ -50,7 +50,7 @@ func (x *informational) activity() ikeActivity {
 func (x *informational) start(s *ikeSA) {
 	switch x.kind {
 	case askMove:
-		x.local = s.net.Local()
+		x.path = s.net.Path
 		x.payloads = natNotifies(s.spi, s.net.Path, s.party.cfg.Encap)
 		fallthrough
 	case askAlive, askClose, askToken:

@@ -24,7 +24,10 @@ import (
 //
 // An outstanding request is first repeated from the new address and answered, so the peer knows
 // after at most two round trips. If we find ourselves behind a NAT, we float to the NAT port and
-// announce that.
+// announce that. If an address, ours or the peer's, changes before the answer has come, we announce
+// again, since the hashes are of the old one. Both sides take what an exchange shows, that there is
+// a NAT or that there is none, as NAT traversal is enabled or disabled by RFC 4555, Section 3.5: so
+// they send ESP alike.
 //
 // RFC 7296 asks a host to follow such a request only if it sees the other one behind a NAT. Other
 // culvert peers announce by a Vendor ID payload in IKE_AUTH that they always follow. If neither
@@ -152,7 +155,7 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	}
 	nat, supported := detectNAT(ps, s.spi.I, s.spi.R, s.net.Path)
 	switch {
-	case x.local != s.net.Local():
+	case x.path != s.net.Path:
 		s.net.announce()
 		return
 	case !supported && s.net.follows && s.party.canConnect():
@@ -163,26 +166,23 @@ func (x *informational) announced(s *ikeSA, ps []wire.Payload) {
 	if !s.net.follows {
 		s.live.Told(s.e.handling.now)
 	}
-	if supported {
-		s.net.nat = nat
-		s.net.tie()
-	}
-	s.live.schedule() // keepalives may be needed by now
 	if !supported {
+		s.live.schedule() // keepalives may be needed by now
 		return
+	}
+	was, esp := s.net.Path, s.net.espPath()
+	if nat != (NATState{}) && s.net.encap.possible() {
+		s.net.float(s.party.profile)
+	}
+	s.net.found(nat)
+	if s.net.espPath() != esp {
+		s.net.movePairs()
+	}
+	if s.live.schedule(); s.net.Path != was {
+		s.net.announce()
 	}
 	if s.net.tryESP(); carriageOf(s.net.Path) != faster && !s.party.memory.fails(&s.net, faster) {
 		s.net.askOtherPort(portAgain)
-	}
-	if !s.net.encap.possible() || !nat.Local && !nat.Remote {
-		return
-	}
-	was := s.net.Path
-	s.net.float(s.party.profile)
-	s.net.encap.use()
-	s.net.movePairs()
-	if s.net.Path != was {
-		s.net.announce()
 	}
 }
 
@@ -210,12 +210,8 @@ func (n *network) whereItIs(ps []wire.Payload) []wire.Payload {
 		}
 		n.sa.notice(Info, "peer-moved", fmt.Sprintf("the peer was at %s and is at %s", n.Remote(), from.Remote()))
 	}
-	n.nat = nat
-	if (nat.Local || nat.Remote) && from.Via().CarriesESP {
-		n.encap.use()
-	}
 	n.Path = from
-	n.tie()
+	n.found(nat)
 	n.movePeer(from)
 	n.sa.live.schedule()
 	return natNotifies(n.sa.spi, n.Path, n.sa.party.cfg.Encap)

@@ -132,10 +132,16 @@ func TestRoaming(t *testing.T) {
 }
 
 // A move from the open into a NAT: the first request finds the NAT, the second one comes from the
-// NAT port, and from then on all is encapsulated.
+// NAT port, and from then on all is encapsulated, until a move out of the NAT.
 func TestRoamingIntoNAT(t *testing.T) {
-	p := roamer(t, nil)
+	for name, edit := range map[string]func(p *testPair){"between culverts": nil, "protocol 50": older} {
+		t.Run(name, func(t *testing.T) { roamThroughNAT(roamer(t, edit)) })
+	}
+}
+
+func roamThroughNAT(p *testPair) {
 	p.up2()
+	encap := p.left.e.Status()[0].Children[0].Encap
 	p.gap(100 * time.Millisecond)
 	p.left.nat = newNAT(netip.MustParseAddr("198.51.100.1"))
 	link := p.link
@@ -167,6 +173,7 @@ func TestRoamingIntoNAT(t *testing.T) {
 	}
 	before = p.left.keepalive
 	p.drive(10 * time.Minute)
+	p.wantUDP(encap)
 	if p.left.keepalive != before || p.left.e.Status()[0].NAT != (NATState{}) || p.right.e.Status()[0].NAT != (NATState{}) {
 		p.fatalf("out of the NAT: %d keepalives, left sees %+v", p.left.keepalive-before, p.left.e.Status()[0].NAT)
 	}
@@ -272,6 +279,41 @@ func TestRoamingTwiceAtOnce(t *testing.T) {
 		p.fatalf("right sends to %v, sees %+v, encap %v", st.Remote, st.NAT, st.Children[0].Encap)
 	}
 	p.wantSameIKESA(was)
+}
+
+// Left announces its move, and right moves before its answer has passed: that comes from another
+// address than the one that its hashes are of. Left asks again, rather than take it for a NAT.
+func TestAnswerAfterAMove(t *testing.T) {
+	for name, edit := range map[string]func(p *testPair){"between culverts": nil, "protocol 50": older} {
+		t.Run(name, func(t *testing.T) {
+			p := roamer(t, edit)
+			p.up2()
+			was, encap := p.left.main(), p.left.e.Status()[0].Children[0].Encap
+			link := p.link
+			p.link = func(pk *testPacket) []time.Duration {
+				if pk.from == p.right && pk.msg != nil && pk.msg.hdr.Response {
+					return nil
+				}
+				return link(pk)
+			}
+			p.left.roamTo("192.0.2.101")
+			p.drive(testRTT)
+			p.right.roamTo("192.0.2.102")
+			p.drive(testRTT)
+			if at := p.left.main().net.Remote().Addr(); at != p.right.addrs[0] {
+				p.fatalf("left sends to %v", at)
+			}
+			p.link = link
+			p.drive(5 * time.Second)
+			for _, s := range p.sides() {
+				if st := s.e.Status()[0]; st.NAT != (NATState{}) || st.Children[0].Encap != encap || s.count("peer-moved") != 1 {
+					p.fatalf("%s sees %+v, sends in UDP: %v, and has heard of %d moves", s.name, st.NAT, st.Children[0].Encap, s.count("peer-moved"))
+				}
+			}
+			p.wantSameIKESA(was)
+			p.wantTunnel()
+		})
+	}
 }
 
 // The link is down for a while, and comes back with the same address: nothing is done, and nothing
