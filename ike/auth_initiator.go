@@ -236,4 +236,6 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 	s.auth.begin()
 	s.live.begin()
 	p.connected()
+	e.unanswered.forget(p)
+	e.answeredAt(s.net.Remote().Addr())
 }

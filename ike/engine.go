@@ -70,6 +70,7 @@ type Engine struct {
 	sas         saTable
 	peers       peerTable
 	pace        *pacing.Pacer
+	unanswered  unansweredTable
 	plan        peerPlan
 	policies    policyTable
 	holds       holdTable
@@ -102,17 +103,18 @@ func New(cfg Config, now time.Time) *Engine {
 		cfg.NATPort = defaultNATPort
 	}
 	e := &Engine{
-		cfg:      cfg,
-		handling: handling{now: now, fx: &Effects{}},
-		jobs:     jobs{waiting: map[uint64]func(any){}, ofSA: map[*ikeSA]uint64{}},
-		sas:      saTable{bySPI: map[wire.SPI]*ikeSA{}, byAddr: addrTable{}},
-		peers:    newPeerTable(),
-		pace:     pacing.New(),
-		policies: newPolicyTable(),
-		holds:    holdTable{},
-		standby:  newStandbyTable(),
-		counts:   map[string]uint64{},
-		able:     ableUDP | ablePorts,
+		cfg:        cfg,
+		handling:   handling{now: now, fx: &Effects{}},
+		jobs:       jobs{waiting: map[uint64]func(any){}, ofSA: map[*ikeSA]uint64{}},
+		sas:        saTable{bySPI: map[wire.SPI]*ikeSA{}, byAddr: addrTable{}},
+		peers:      newPeerTable(),
+		pace:       pacing.New(),
+		unanswered: unansweredTable{},
+		policies:   newPolicyTable(),
+		holds:      holdTable{},
+		standby:    newStandbyTable(),
+		counts:     map[string]uint64{},
+		able:       ableUDP | ablePorts,
 	}
 	e.pairs = child.NewTable(pairHost{e})
 	e.sas.halfOpen = newHalfOpens(e, now)

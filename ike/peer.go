@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"container/list"
 	"iter"
 	"net/netip"
 	"slices"
@@ -161,12 +162,14 @@ type party struct {
 	waiters   waiters
 	replacing replacement
 	turn      pacing.Turn // to connect
-	obstacle  *obstacle   // nil: none was reported
-	settling  timer.Timer // of settleDuplicates
-	beside    besides
-	memory    encapMemory
-	dirty     bool
-	unprobed  bool // it was reported that its path is not probed
+	// unanswered holds the party's places in the unansweredTable, by address.
+	unanswered map[netip.Addr]*list.Element
+	obstacle   *obstacle   // nil: none was reported
+	settling   timer.Timer // of settleDuplicates
+	beside     besides
+	memory     encapMemory
+	dirty      bool
+	unprobed   bool // it was reported that its path is not probed
 
 	// Of a party that is one of many:
 	name      string // its identity, as people see it; empty for the one that exists from the start

@@ -120,6 +120,7 @@ func (p *profile) setAddresses(cfg Peer) {
 	p.given.Remote = cfg.Remote
 	p.cfg.Remote = cfg.Remote
 	p.party.try.addr, p.party.try.missed = 0, 0
+	p.e.unanswered.forget(p.party)
 	if slices.ContainsFunc(cfg.Remote, func(a netip.Addr) bool { return !slices.Contains(old, a) }) {
 		p.party.hasten()
 	}
@@ -133,6 +134,7 @@ func (p *party) removeFrom(why string) {
 	p.e.timers.Stop(&p.settling)
 	p.e.timers.Stop(&p.beside.timer)
 	p.e.pace.Leave(&p.turn)
+	p.e.unanswered.forget(p)
 	p.memory.stop()
 	p.endPolicies()
 	p.closeAll(why)

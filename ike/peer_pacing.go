@@ -56,6 +56,18 @@ func (s *ikeSA) awaitInTime() {
 	}
 }
 
+// attemptAgain asks once more what was not answered in time, if there is a place for the attempt:
+// once for each repetition, as askHeard.
+func (s *ikeSA) attemptAgain(remote netip.Addr) {
+	if a := s.setup.attempt; !a.Held() && s.mayAskHeard() {
+		if again := s.e.pace.BeginAgain(remote); again != nil {
+			a.Place = again
+			s.askHeard()
+			s.awaitInTime()
+		}
+	}
+}
+
 // endAttempt gives the share of the attempt back.
 func (s *ikeSA) endAttempt(established bool) {
 	if s.setup != nil && s.setup.attempt != nil {

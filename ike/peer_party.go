@@ -16,12 +16,20 @@ const hastenPause = 10 * time.Second
 
 // hasten starts a waiting try at once.
 func (p *party) hasten() {
-	now := p.e.handling.now
-	if !p.try.At.After(now) || !p.try.hastened.IsZero() && now.Sub(p.try.hastened) < hastenPause {
-		return
+	if now := p.e.handling.now; p.try.At.After(now) && p.mayHasten() {
+		p.try.At = now
+		p.e.touch(p)
 	}
-	p.try.hastened, p.try.At = now, now
-	p.e.touch(p)
+}
+
+// mayHasten reports whether a pause may be cut now, and counts it.
+func (p *party) mayHasten() bool {
+	now := p.e.handling.now
+	if !p.try.hastened.IsZero() && now.Sub(p.try.hastened) < hastenPause {
+		return false
+	}
+	p.try.hastened = now
+	return true
 }
 
 // redirect ends an attempt to connect to an address that the peer no longer has. The next one
@@ -179,6 +187,9 @@ func (p *party) tryFailed(why string, explain []string, asked time.Time) {
 		p.try.asked = asked
 	}
 	if n := len(p.cfg.Remote); n > 0 {
+		if asked.IsZero() {
+			p.e.unanswered.remove(p, p.nextRemote())
+		}
 		p.try.addr = (p.try.addr + 1) % n
 		if p.try.missed++; !asked.IsZero() && p.try.missed < n {
 			p.notice(Warn, "connect-failed", "", why+"; the next address is tried")

@@ -190,6 +190,9 @@ func (s *ikeSA) retransmit() {
 		s.end(child.EndFailed, movedAway)
 		return
 	}
+	if s.connecting() && s.party != nil && s.setup.refusal.Reason == "" {
+		s.e.unanswered.add(s.party, s.net.Remote().Addr())
+	}
 	s.e.count("ike_retransmitted")
 	s.net.tryOtherPort()
 	s.sendRequest()
@@ -207,13 +210,11 @@ func (s *ikeSA) retransmit() {
 // it was, and one copy is sent for each of its repetitions, so that a peer which never answers is
 // given up as before.
 func (s *ikeSA) askHeard() {
-	r := s.win.Outstanding()
-	if _, path := s.work.Current().(prober); path || r == nil || r.Repeated == s.live.copies {
-		return
+	if s.mayAskHeard() {
+		s.live.copies = s.win.Outstanding().Repeated
+		s.e.count("ike_retransmitted")
+		s.emitRequest(Send{})
 	}
-	s.live.copies = r.Repeated
-	s.e.count("ike_retransmitted")
-	s.emitRequest(Send{})
 }
 
 // answered takes the outstanding request out of the window, since its response has come.
@@ -249,6 +250,13 @@ func (s *ikeSA) inWindow(d Datagram, h wire.Header) bool {
 
 // repeatResponse answers a copy of the peer's last request.
 func (s *ikeSA) repeatResponse(to ipsec.Path) { s.e.transmit(to, s.win.Repeat(to, s.net.Path)) }
+
+// mayAskHeard reports whether askHeard would send.
+func (s *ikeSA) mayAskHeard() bool {
+	r := s.win.Outstanding()
+	_, path := s.work.Current().(prober)
+	return !path && r != nil && r.Repeated != s.live.copies
+}
 
 // answer sends the response to the peer's last request, and keeps it for copies of the request.
 func (s *ikeSA) answer(ps []wire.Payload) {

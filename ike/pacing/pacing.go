@@ -138,6 +138,18 @@ func (p *Pacer) Begin(t *Turn, addr netip.Addr) *Place {
 	return p.place(h)
 }
 
+// BeginAgain returns a place for an attempt that gave one back, was not answered since, and is to
+// ask once more, or nil if the window has none.
+func (p *Pacer) BeginAgain(addr netip.Addr) *Place {
+	if h := p.hosts[addr]; p.under >= inAll || h != nil && h.under >= h.window {
+		return nil
+	}
+	h := p.hostAt(addr)
+	h.under++
+	p.under++
+	return p.place(h)
+}
+
 func (p *Pacer) place(h *host) *Place {
 	h.begun++
 	a := &Place{pacer: p, host: h, number: h.begun}

@@ -109,6 +109,38 @@ func TestUrgencyChanges(t *testing.T) {
 	}
 }
 
+// TestBeginAgain: an attempt that gave its place back has another one where there is room, which is
+// one as any other.
+func TestBeginAgain(t *testing.T) {
+	c := newCrew(t)
+	c.many("a", 5, 1, Unattended)
+	c.places["a0"].Unanswered()
+	if c.want("one is late", "a4"); c.BeginAgain(at(1)) != nil {
+		t.Error("it has a place where there is no room")
+	}
+	c.places["a1"].Unanswered()
+	again := c.BeginAgain(at(1))
+	if again == nil || !again.Held() || c.BeginAgain(at(1)) != nil {
+		t.Fatal("one has room")
+	}
+	c.ask("a5", 1, Unattended)
+	c.want("there is no room")
+	again.End(true)
+	c.want("it has ended", "a5")
+
+	c = newCrew(t)
+	for i := range inAll {
+		c.ask(fmt.Sprint("b", i), i, Unattended)
+	}
+	if hosts := len(c.hosts); c.BeginAgain(at(inAll)) != nil || len(c.hosts) != hosts {
+		t.Error("it has a place beyond those of all hosts")
+	}
+	c.places["b0"].Unanswered()
+	if again := c.BeginAgain(at(inAll)); again == nil || c.BeginAgain(at(inAll)) != nil {
+		t.Error("all hosts have one place")
+	}
+}
+
 // TestLeave: who has no need any more leaves the row, or gives the place to the next.
 func TestLeave(t *testing.T) {
 	c := newCrew(t)
