@@ -29,7 +29,7 @@ type authExchange struct {
 func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
 	if own := s.succ.own; own != nil && s.party.main() != nil {
-		if own.Wanted() && !own.Up() && !own.Busy() {
+		if own.Wanted() && !staysUp(own) && !own.Busy() {
 			x.child = &childOffer{policy: own}
 		}
 		return x

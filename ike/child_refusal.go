@@ -72,13 +72,17 @@ func (x *childExchange) putOff(s *ikeSA, kind wire.NotifyType) bool {
 	switch {
 	case s.succ.cannotCarry(kind):
 		x.onePairOnly(kind)
-	case x.moves == nil && s.party.getsOwn(x.policy, s, kind):
+	case (x.moves == nil || x.moves.replaced) && s.party.getsOwn(x.policy, s, kind):
 		text += "; it gets an IKE SA of its own, as the peer may make it in IKE_AUTH only"
 	default:
 		return false
 	}
 	x.release(s)
-	x.policy.PutOff(text, x.explain(kind))
+	if x.moves != nil && x.policy.Up() { // by what the other IKE SA has until then
+		x.policy.NotMoved(text)
+	} else {
+		x.policy.PutOff(text, x.explain(kind))
+	}
 	return true
 }
 

@@ -21,7 +21,8 @@ import (
 //	                                           IKE_SA_INIT, IKE_AUTH  <-->
 //
 // The settlement of redundant IKE SAs leaves those that are marked with fateBeside, as long as each
-// carries what the other lacks. One that carries nothing any more is deleted.
+// carries what the other lacks. One that carries nothing any more is deleted. One with several
+// children stays beside the one that takes its place until each has one of its own (awaitsOwn).
 
 const (
 	// maxBeside is how many IKE SAs with one party may carry something before no other one is made
@@ -89,6 +90,13 @@ func (p *party) carrying() (n int) {
 // waitsForOwn reports whether the policy waits for an IKE SA of its own.
 func (p *party) waitsForOwn(pol *child.Policy) bool { return slices.Contains(p.beside.waiting, pol) }
 
+// staysUp reports whether the policy has a Child SA on an IKE SA that is not to go.
+func staysUp(pol *child.Policy) bool {
+	return slices.ContainsFunc(pol.Pairs(), func(q *child.Pair) bool {
+		return q.State().Usable() && !q.Carrier().Ending() && saOf(q).succ.fate != fateSettled
+	})
+}
+
 // connectBeside begins an IKE SA for a policy that waits for one. Without a standing IKE SA the
 // next one is for all, and what was refused before counts no more.
 func (p *party) connectBeside() {
@@ -99,7 +107,7 @@ func (p *party) connectBeside() {
 		return
 	}
 	b.waiting = slices.DeleteFunc(b.waiting, func(pol *child.Policy) bool {
-		return !pol.Wanted() || pol.Up() || !slices.Contains(p.policies, pol)
+		return !pol.Wanted() || staysUp(pol) || !slices.Contains(p.policies, pol)
 	})
 	if len(b.waiting) == 0 || p.trying() {
 		return

@@ -93,6 +93,44 @@ func TestEachChildOfARefuser(t *testing.T) {
 	}
 }
 
+// TestReplacedByOneThatRefuses has a peer that makes a Child SA in IKE_AUTH only, from a moment on
+// or because it made the others itself, and an IKE SA with several children that must be replaced.
+// Those that the new one cannot have get IKE SAs of their own before the old one goes.
+func TestReplacedByOneThatRefuses(t *testing.T) {
+	for _, kind := range []wire.NotifyType{wire.NoAdditionalSAs, wire.NoProposalChosen} {
+		for _, theirs := range []bool{false, true} {
+			for n := 2; n <= 3; n++ {
+				p := newPair(t, 1, func(p *testPair) {
+					severalChildren(n)(p)
+					for i := range n {
+						p.left.peers[0].Children[i].Lifetime = time.Hour
+						if i > 0 && theirs {
+							p.left.peers[0].Children[i].Start = StartTraffic
+							p.right.peers[0].Children[i].Start = StartBoot
+						}
+					}
+				})
+				p.waitFor(time.Minute, func() bool { return p.left.plane.senders() == n })
+				p.drive(time.Second)
+				p.wantTunnel()
+				if carrying, _ := p.left.carrying(); carrying != 1 {
+					p.fatalf("%d IKE SAs carry the children", carrying)
+				}
+				refuseAll(p, kind)
+				asked := p.left.requests(wire.CreateChildSA)
+				p.left.act(func() { p.left.main().succ.wontLive("a test says so") })
+				p.wantSteady(time.Minute)
+				if carrying, all := p.left.carrying(); carrying != n || all != n {
+					p.fatalf("%d IKE SAs, of which %d carry something", all, carrying)
+				}
+				if again := p.left.requests(wire.CreateChildSA) - asked; again != n-1 {
+					p.fatalf("%d refusals, want one for each child that is refused", again)
+				}
+			}
+		}
+	}
+}
+
 // TestUpOfASecondChild: the command for a child that gets an IKE SA of its own is answered when it
 // is up there, or when that is refused as well. One that is taken down takes its IKE SA with it.
 func TestUpOfASecondChild(t *testing.T) {

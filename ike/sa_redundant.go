@@ -2,6 +2,7 @@ package ike
 
 import (
 	"slices"
+	"time"
 
 	"culvert/ike/child"
 	"culvert/ike/timer"
@@ -182,7 +183,7 @@ func (d *settlement) migrate() {
 // mayAskFor reports whether the winner may be asked for the first Child SA of a pair's policy.
 func (d *settlement) mayAskFor(q *child.Pair) bool {
 	pol := q.Policy()
-	return q == d.loser.children.Of(pol) && d.winner.children.Of(pol) == nil && d.asked[pol] < maxMigrations
+	return q == d.loser.children.Of(pol) && d.winner.children.Of(pol) == nil && d.asked[pol] < maxMigrations && !d.loser.party.waitsForOwn(pol)
 }
 
 // mayAskLike reports whether the winner may be asked for a Child SA that has what a pair has.
@@ -213,6 +214,8 @@ func (d *settlement) migrated() {
 		loser.e.after(&d.again, timer.TemporaryWait(loser.e.cfg.Rand))
 	case lacks && d.mayAsk():
 		d.migrate()
+	case lacks && d.awaitsOwn():
+		loser.e.after(&d.again, ownCheck)
 	case loser.work.Busy() && loser.succ.outlook != outlookSilent && d.waits > 0:
 		d.waits--
 		d.migrate()
@@ -221,6 +224,17 @@ func (d *settlement) migrated() {
 	default:
 		loser.closeAs(child.EndReplaced, d.why)
 	}
+}
+
+// ownCheck is how often it is looked whether IKE SAs are made that the loser's children wait for.
+const ownCheck = time.Second
+
+// awaitsOwn reports whether a child of the loser gets an IKE SA of its own, as the peer refuses it
+// on the winner. The loser stays until that is made, or its making has failed.
+func (d *settlement) awaitsOwn() bool {
+	return slices.ContainsFunc(d.loser.children.Pairs(), func(q *child.Pair) bool {
+		return q.State() == child.Live && d.loser.party.waitsForOwn(q.Policy())
+	})
 }
 
 // later records that the peer refuses a policy's Child SA on the winner for the moment. It is asked
