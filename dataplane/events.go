@@ -10,8 +10,8 @@ import (
 // its own: each event is posted once for each SA or policy (marks on the pair, the slot's
 // unanswered Acquire), a second PeerMoved of an SA replaces the first, a second EventUnsent of an
 // SA is dropped, and so is a worker's second request for an SA of its own for a policy. That
-// packets on a path are not answered, or none come, or leave by a port that is blocked, takes
-// seconds of each.
+// packets of a policy are not answered, or none come, or leave by a port that is blocked, takes
+// seconds of each, and that the peer probes is posted once a second.
 type events struct {
 	wake chan struct{} // one slot
 

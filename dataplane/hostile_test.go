@@ -114,7 +114,7 @@ func TestHostileDatagrams(t *testing.T) {
 	g.come(outerA, good)
 	eventually(t, "the replay is counted", func() bool { st, _ := g.ChildStats(1); return st.Drops["replay"] >= 1 })
 	g.queues[0].wantIdle(t)
-	if in, _, _ := g.LastTraffic(1); in.IsZero() {
+	if last, _ := g.LastTraffic(1); last.In.IsZero() {
 		t.Error("no traffic")
 	}
 }

@@ -17,8 +17,8 @@ import (
 //	| "culvertP"    |kind| 0  | size    | ID              | zeros      |
 //	+---------------+----+----+---------+-----------------+--------//--+
 //
-// Size is that of the whole outer packet of the request. An answer repeats size and ID and ends
-// there.
+// Size is that of the whole outer packet of the request, or 0 for one that only asks whether
+// packets arrive (ProbePair). An answer repeats size and ID and ends there.
 const (
 	dummyMagic = "culvertP"
 	dummyLen   = 20

@@ -130,7 +130,7 @@ func (p *Plane) restart(c *pair) {
 func (p *Plane) takeDummy(d receivedDummy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pt := d.pair.path
+	pt, s := d.pair.path, p.slots[d.pair.sa.Policy]
 	if pt == nil {
 		return
 	}
@@ -141,14 +141,23 @@ func (p *Plane) takeDummy(d receivedDummy) {
 	}
 	if d.kind == dummyAnswer {
 		p.tally.add(countPMTUAnswer, 1)
+		if s != nil {
+			s.answered, s.silence.probed = now.UnixNano(), true
+		}
 		was := pt.search.MTU()
 		pt.search.Answer(now, d.probe)
 		p.changed(pt, was, "probes")
 		return
 	}
-	s := p.slots[d.pair.sa.Policy]
-	if c := p.answersOn(d.pair); c != nil && s != nil && s.mayAnswer(now) {
+	if s == nil {
+		return
+	}
+	if c := p.answersOn(d.pair); c != nil && s.mayAnswer(now) {
 		p.sendDummy(c, dummy{kind: dummyAnswer, probe: d.probe}, 0)
+	}
+	if second := int32(now.Unix()); d.probe.Size == 0 && s.told != second { // it asks for no MTU
+		s.told = second
+		p.events.post(ipsec.Event{Kind: ipsec.EventProbed, ID: d.pair.sa.ID})
 	}
 }
 

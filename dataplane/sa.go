@@ -26,8 +26,9 @@ type pair struct {
 
 	sendOrder turnstile.Turnstile // has cache lines of its own
 
-	active bool  // may be used for sending. Plane.mu guards it and path
-	path   *path // the state of the outer path
+	active   bool   // may be used for sending. Plane.mu guards it, path and inAtLook
+	path     *path  // the state of the outer path
+	inAtLook uint64 // packets received up to the last look for a silence
 
 	lastIn     stamp // from here on: written per packet, apart from the cache lines read per packet
 	lastOut    stamp

@@ -133,7 +133,7 @@ func TestAFailedSendIsATry(t *testing.T) {
 	install(t, a, b, childSA(t, a, b, 1))
 	a.ports[0].sending(func(*netio.Outgoing) error { return errors.New("cannot assign requested address") })
 	a.queues[0].inject(udpPacket(src4, dst4, true, nil))
-	eventually(t, "the try is noted", func() bool { _, out, _ := a.LastTraffic(1); return !out.IsZero() })
+	eventually(t, "the try is noted", func() bool { last, _ := a.LastTraffic(1); return !last.Out.IsZero() })
 	a.wantCounter(t, "out_send_errors", 1)
 }
 

@@ -83,14 +83,20 @@ func (p *Plane) policyCounts(policy ipsec.PolicyID) (sum counts, mtu int, ok boo
 	return sum, mtu, true
 }
 
-// LastTraffic returns when the pair's SAs last carried an authentic packet, to about a millisecond;
-// the zero time is never. Any goroutine may call it.
-func (p *Plane) LastTraffic(id ipsec.ChildID) (in, out time.Time, ok bool) {
-	c := p.pairByID(id)
+// LastTraffic returns when the pair's SAs last carried an authentic packet, to about a millisecond,
+// and what the peer has answered. Any goroutine may call it.
+func (p *Plane) LastTraffic(id ipsec.ChildID) (ipsec.Traffic, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.pairs[id]
 	if c == nil {
-		return time.Time{}, time.Time{}, false
+		return ipsec.Traffic{}, false
 	}
-	return c.lastIn.time(), c.lastOut.time(), true
+	t := ipsec.Traffic{In: c.lastIn.time(), Out: c.lastOut.time()}
+	if s := p.slots[c.sa.Policy]; s != nil {
+		t.Answered = stampTime(s.answered)
+	}
+	return t, true
 }
 
 func (p *Plane) pairByID(id ipsec.ChildID) *pair {

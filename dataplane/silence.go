@@ -9,8 +9,10 @@ import (
 // A silence is what is known of the answers to a policy's packets. Most traffic is answered by the
 // other side's hosts, so packets that suddenly are not are a sign that the peer is gone, or its SA,
 // long before a liveness check is due. What comes on the SAs of another policy is not an answer:
-// the peer may have lost one of several.
+// the peer may have lost one of several. Neither are dummy packets, but for answers to probes: the
+// peer's own probes come also while it receives nothing from here, and for that reason.
 type silence struct {
+	probed     bool  // a probe was answered since the last look
 	answered   uint8 // looks since the last report at which packets had come, up to usualLooks
 	unanswered uint8 // looks since the last packet came at which packets had been sent
 	unheard    uint8 // the same, since the last report of it as well
@@ -75,9 +77,11 @@ func (p *Plane) lookForSilence(now time.Time) {
 
 // lookAt looks at the SAs of a policy, on whichever path. Plane.mu is held.
 func (p *Plane) lookAt(s *slot, since int64) {
-	var in, out bool
+	in, out := s.silence.probed, false
+	s.silence.probed = false
 	for _, c := range s.pairs {
-		in, out = in || c.lastIn.Load() > since, out || c.lastOut.Load() > since
+		received := c.received()
+		in, out = in || received, out || c.lastOut.Load() > since
 	}
 	silent, unheard := s.silence.look(in, out)
 	c := newestToSend(s.pairs)
@@ -92,4 +96,15 @@ func (p *Plane) lookAt(s *slot, since int64) {
 		p.tally.add(countUnheard, 1)
 		p.events.post(ipsec.Event{Kind: ipsec.EventUnheard, ID: c.sa.ID})
 	}
+}
+
+// received reports whether packets other than dummies came on the pair since the last look.
+// Plane.mu is held.
+func (c *pair) received() bool {
+	if c.in == nil {
+		return false
+	}
+	before := c.inAtLook
+	c.inAtLook = c.in.Used().Packets
+	return c.inAtLook != before
 }

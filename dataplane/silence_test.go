@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"culvert/dataplane/pmtu"
+	"culvert/esp"
 	"culvert/internal/ipsec"
 )
 
@@ -71,6 +73,15 @@ func TestUnheard(t *testing.T) {
 	}
 }
 
+// receive has a pair of the gateway, which is not started, receive a packet.
+func (g *gateway) receive(c *pair, from *peer, next uint8) {
+	var scratch esp.Scratch
+	run := []esp.Packet{{Data: from.seal(next, udpPacket(dst4, src4, true, nil))}}
+	if a := c.in.Open(&scratch, run); a.Authentic {
+		c.lastIn.Store(g.clock.Load())
+	}
+}
+
 // A policy whose pairs send and no longer receive is reported, by a pair that sends. What comes on
 // any of its pairs counts, also on another path, and what comes on pairs of another policy does
 // not, although these are on the same path.
@@ -78,6 +89,7 @@ func TestSilenceOfAPolicy(t *testing.T) {
 	a := newGateway(t, 1, nil)
 	now := time.Unix(1000, 0)
 	a.clock.Store(now.UnixNano())
+	peers := map[ipsec.ChildID]*peer{}
 	for id := ipsec.ChildID(1); id <= 3; id++ {
 		sa := childSA(t, a, a, id)
 		sa.KeyIn, sa.KeyOut = key(byte(10*id)), key(byte(10*id+1))
@@ -87,6 +99,7 @@ func TestSilenceOfAPolicy(t *testing.T) {
 		case 3:
 			sa.Policy = spare
 		}
+		peers[id] = newPeer(t, sa)
 		if err := a.InstallInbound(sa); err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +111,7 @@ func TestSilenceOfAPolicy(t *testing.T) {
 	look := func(in, out []ipsec.ChildID) {
 		now = now.Add(silenceEvery)
 		for _, id := range in {
-			a.pairs[id].lastIn.Store(now.UnixNano() - int64(silenceEvery)/2)
+			a.receive(a.pairs[id], peers[id], esp.NextIPv4)
 		}
 		for _, id := range out {
 			a.pairs[id].lastOut.Store(now.UnixNano() - int64(silenceEvery)/2)
@@ -149,11 +162,84 @@ func TestSilenceOfAPolicy(t *testing.T) {
 	for range 2 {
 		look(nil, ids(2))
 	}
-	a.pairs[1].lastIn.Store(now.UnixNano() - int64(silenceLag)/2)
-	look(nil, ids(2))
-	if e := a.Drain(); len(e) != 0 {
-		t.Fatalf("events %+v, although a packet came", e)
+	a.pairs[2].lastOut.Store(now.UnixNano() - int64(silenceLag)/2)
+	look(nil, nil)
+	if e := a.Drain(); len(e) != 1 || e[0].Kind != ipsec.EventUnanswered {
+		t.Fatalf("events %+v, although packets were sent", e)
 	}
+}
+
+// A peer that receives nothing may go on to send dummy packets, and probes above all: these are no
+// answers. An answer to a probe is one.
+func TestSilenceBehindDummies(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind   uint8 // of the dummy packets; 0: not a culvert's
+		silent bool
+	}{"dummies": {0, true}, "probes": {dummyRequest, true}, "answers to probes": {dummyAnswer, false}} {
+		t.Run(name, func(t *testing.T) {
+			a := newGateway(t, 1, nil)
+			sa := childSA(t, a, a, 1)
+			if err := a.InstallInbound(sa); err != nil {
+				t.Fatal(err)
+			}
+			a.ActivateOutbound(1)
+			from, sent := newPeer(t, sa), a.pairs[1]
+			a.stir([]*pair{sent})
+			for i := range usualLooks + silentLooks {
+				a.clock.Add(int64(silenceEvery))
+				sent.lastOut.Store(a.clock.Load())
+				if i < usualLooks {
+					a.receive(sent, from, esp.NextIPv4)
+				} else {
+					a.receive(sent, from, esp.NextDummy)
+				}
+				if i >= usualLooks && c.kind != 0 {
+					a.takeDummy(receivedDummy{sent, dummy{kind: c.kind}})
+				}
+				a.lookForSilence(time.Unix(0, a.clock.Load()))
+			}
+			a.wantCounter(t, "sa_unanswered", map[bool]uint64{true: 1}[c.silent])
+		})
+	}
+}
+
+// That the peer probes is reported once a second for each policy, but not where it asks for an MTU.
+// Only an answer to a probe of ours shows that something has arrived.
+func TestPeerProbes(t *testing.T) {
+	a := newGateway(t, 1, nil)
+	a.clock.Store(time.Unix(1000, 0).UnixNano())
+	for id := ipsec.ChildID(1); id <= 2; id++ {
+		sa := childSA(t, a, a, id)
+		sa.Policy = []ipsec.PolicyID{lan, spare}[id-1]
+		if err := a.InstallInbound(sa); err != nil {
+			t.Fatal(err)
+		}
+	}
+	probed := func(id ipsec.ChildID, d dummy, want ...ipsec.Event) {
+		t.Helper()
+		a.takeDummy(receivedDummy{a.pairs[id], d})
+		if e := a.Drain(); !slices.Equal(e, want) {
+			t.Errorf("events %+v, want %+v", e, want)
+		}
+	}
+	answered := func(want ...time.Time) {
+		t.Helper()
+		for i, at := range want {
+			if last, ok := a.LastTraffic(ipsec.ChildID(i + 1)); !ok || last != (ipsec.Traffic{Answered: at}) {
+				t.Errorf("traffic %+v of %d, want an answer at %v", last, i+1, at)
+			}
+		}
+	}
+	request := dummy{kind: dummyRequest}
+	probed(1, dummy{kind: dummyRequest, probe: pmtu.Probe{Size: 1500, ID: 1}})
+	answered(time.Time{}, time.Time{})
+	probed(1, dummy{kind: dummyAnswer})
+	answered(time.Unix(1000, 0), time.Time{})
+	probed(1, request, ipsec.Event{Kind: ipsec.EventProbed, ID: 1})
+	probed(1, request)
+	probed(2, request, ipsec.Event{Kind: ipsec.EventProbed, ID: 2})
+	a.clock.Add(int64(time.Second))
+	probed(1, request, ipsec.Event{Kind: ipsec.EventProbed, ID: 1})
 }
 
 // The control goroutine looks.
@@ -184,7 +270,7 @@ func (g *gateway) looks() uint8 {
 func BenchmarkLookForSilence(b *testing.B) {
 	a := newGateway(b, 1, nil)
 	for i := range 10000 {
-		c := &pair{active: true}
+		c := &pair{active: true, in: new(esp.Inbound)}
 		c.sa.Policy = ipsec.PolicyID(i + 1)
 		c.lastOut.Store(int64(i))
 		a.slotOf(c.sa.Policy).join(c)

@@ -175,7 +175,7 @@ func TestProbePair(t *testing.T) {
 	a.ProbePair(99)
 	a.ProbePair(ipsec.ChildID(lan))
 	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
-		if in, _, _ := a.LastTraffic(ipsec.ChildID(lan)); !in.IsZero() {
+		if last, _ := a.LastTraffic(ipsec.ChildID(lan)); !last.Answered.IsZero() && !last.In.IsZero() {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -184,6 +184,9 @@ func TestProbePair(t *testing.T) {
 	}
 	if st, _ := a.ChildStats(ipsec.ChildID(lan)); !st.LastOut.IsZero() {
 		t.Errorf("stats %+v", st)
+	}
+	if e := b.wantEvent(t, ipsec.EventProbed); e.ID != ipsec.ChildID(lan) {
+		t.Errorf("event %+v", e)
 	}
 }
 
@@ -197,7 +200,7 @@ func TestProbeIsAnsweredOnItsPolicy(t *testing.T) {
 	old, young := ipsec.ChildID(lan), ipsec.ChildID(spare)
 	before := a.clock.Add(int64(time.Second))
 	a.ProbePair(old)
-	eventually(t, "an answer", func() bool { in, _, _ := a.LastTraffic(old); return in.UnixNano() >= before })
+	eventually(t, "an answer", func() bool { last, _ := a.LastTraffic(old); return last.Answered.UnixNano() >= before })
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range []*pair{b.pairs[old], b.pairs[young]} {

@@ -70,8 +70,8 @@ type (
 		ID      ipsec.PolicyID
 		Standby bool
 	}
-	// ProbePair asks to send a packet on the pair which the peer answers, if it knows how. The next
-	// Traffic tells whether something has come.
+	// ProbePair asks to send a packet on the pair which the peer answers, if it knows how. A later
+	// Traffic tells when it did.
 	ProbePair struct{ ID ipsec.ChildID }
 	// PathProbed is the result of a ProbePath.
 	PathProbed struct{ ipsec.PathProbe }

@@ -181,6 +181,8 @@ func (e *Engine) apply(in Input) {
 		e.unheard(in)
 	case PortBlocked:
 		e.portBlocked(in)
+	case Probed:
+		e.probed(in)
 	case UnknownSPI:
 		e.unknownESP(in)
 	case ProbePath:

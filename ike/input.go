@@ -2,7 +2,6 @@ package ike
 
 import (
 	"net/netip"
-	"time"
 
 	"culvert/internal/ipsec"
 	"culvert/selector"
@@ -58,8 +57,8 @@ type (
 	// and the responder's switch to a rekeyed SA (RFC 7296, Sections 2.4 and 2.8). The driver sends
 	// it after NeedTraffic and on the first inbound packet of a new SA.
 	Traffic struct {
-		ID              ipsec.ChildID
-		LastIn, LastOut time.Time // zero: never
+		ID ipsec.ChildID
+		ipsec.Traffic
 	}
 	// PeerMoved reports that an authenticated ESP packet of the SA came on a new path (RFC 7296,
 	// Section 2.23).
@@ -95,6 +94,9 @@ type (
 		Path ipsec.Path
 		Why  ipsec.Obstacle
 	}
+	// Probed reports that the peer asked by a ProbePair of its own whether packets arrive, which
+	// the dataplane has answered. It may miss those of the pair's policy.
+	Probed struct{ ID ipsec.ChildID }
 	// UnknownSPI reports ESP with an SPI that is not in use (RFC 7296, Section 1.5). Whoever sent
 	// it may send on a Child SA that we have lost. Size is the packet's, from the SPI on.
 	UnknownSPI struct {
@@ -152,6 +154,7 @@ func (Unreachable) isInput()      {}
 func (Hint) isInput()             {}
 func (Unheard) isInput()          {}
 func (PortBlocked) isInput()      {}
+func (Probed) isInput()           {}
 func (UnknownSPI) isInput()       {}
 func (ProbePath) isInput()        {}
 func (Computed) isInput()         {}

@@ -30,6 +30,7 @@ type testPair struct {
 	opened      func(s *testSide, name ipsec.PolicyName) // called when a side has opened an ESP packet
 	unsent      func(pk *testPacket) bool                // reports whether the sender's host refuses to send a packet
 	undelivered func(pk *testPacket, host bool)          // called for a packet to an address of nobody, or of a host without an engine
+	unasked     bool                                     // the packet being sent answers none
 	copied      bool                                     // that is a copy, or an answer to one
 
 	scripted bool // IKE messages wait in side.out for the test to deliver them

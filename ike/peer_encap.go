@@ -170,10 +170,23 @@ func (m *encapMemory) askPort() {
 }
 
 // doubtESP finds out whether ESP passes on an IKE SA with a culvert, as far as anything else could
-// be done.
+// be done. Where it could not, a probe lets the peer find out that what it sends does not pass.
 func (n *network) doubtESP() {
-	if m := &n.sa.party.memory; m.mayTry(n) {
+	p := n.sa.party
+	switch m := &p.memory; {
+	case m.mayTry(n):
 		m.begin(false)
+	case !m.trial.on.IsValid() && n.sa.usable() && p.answersProbes():
+		p.probeAll()
+	}
+}
+
+// probeAll sends a probe for each policy.
+func (p *party) probeAll() {
+	for _, pol := range p.policies {
+		if q := pol.Sender(); q != nil { // the peer may not have the newest yet
+			p.e.emit(ProbePair{ID: q.SA.ID})
+		}
 	}
 }
 
@@ -291,8 +304,13 @@ func (m *encapMemory) silent(s *ikeSA) {
 // unheard handles the word of the dataplane that packets were sent on a pair for some time, and
 // none came.
 func (e *Engine) unheard(in Unheard) {
-	if p := e.pairs.Carried(in.ID); p != nil {
-		saOf(p).net.doubtESP()
+	p := e.pairs.Carried(in.ID)
+	if p == nil {
+		return
+	}
+	saOf(p).net.doubtESP()
+	if g := e.standby.of[p.Policy().ID]; g != nil {
+		g.member(p.Policy()).prove(2*proofTime, 1) // there is no hurry
 	}
 }
 

@@ -2,7 +2,6 @@ package ike
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -23,14 +22,13 @@ type testGroup struct {
 	gap            time.Duration // the longest between two answers to lan's
 	oneWay         bool          // the peers answer nothing
 	silent         string        // the child of whose packets they answer none
-	looks          map[ipsec.PolicyID]*[2]int
-	looked         time.Time
-	seenIn, seenOt map[ipsec.ChildID]uint64
+	unasked        bool          // the hosts of the peers send all the time, and answer as well
+	looks          map[*testSide]*planeLooks
 }
 
 // newGroup returns a gateway with n peers for the same networks, which it connects to.
 func newGroup(t testing.TB, n int, edit func(g *testGroup)) *testGroup {
-	g := &testGroup{looks: map[ipsec.PolicyID]*[2]int{}, seenIn: map[ipsec.ChildID]uint64{}, seenOt: map[ipsec.ChildID]uint64{}}
+	g := &testGroup{looks: map[*testSide]*planeLooks{}}
 	newPair(t, 1, func(p *testPair) {
 		g.testPair = p
 		g.gateways = []*testSide{p.right}
@@ -99,7 +97,7 @@ func (g *testGroup) activeFor(child string) *testSide {
 
 const everyPacket = 50 * time.Millisecond
 
-// flow sends packets for a time, and reports what the dataplane would of silences.
+// flow sends packets for a time, and reports what the dataplanes would of silences.
 func (g *testGroup) flow(d time.Duration) {
 	g.last = g.now
 	for end := g.now.Add(d); g.now.Before(end); {
@@ -109,46 +107,17 @@ func (g *testGroup) flow(d time.Duration) {
 			g.left.plane.send(g.left.plane.matched(g.left.policy("lab")), 1)
 			g.labs[0]++
 		}
+		if g.unasked {
+			for _, s := range g.gateways {
+				s.plane.sendUnasked()
+			}
+		}
 		g.drive(everyPacket)
-		if g.now.Sub(g.looked) >= 500*time.Millisecond {
-			g.looked = g.now
-			g.look()
+		for _, s := range append(g.gateways, g.left) {
+			g.look(s)
 		}
 	}
 	g.gap = max(g.gap, g.now.Sub(g.last))
-}
-
-// look is lookForSilence of the dataplane, which reports the newest pair of a policy that may be
-// sent on.
-func (g *testGroup) look() {
-	use := map[ipsec.PolicyID]*planeSA{}
-	ins, outs := map[ipsec.PolicyID]bool{}, map[ipsec.PolicyID]bool{}
-	for id, psa := range g.left.plane.sas {
-		of := psa.sa.Policy
-		if psa.sends && (use[of] == nil || use[of].sa.ID < id) {
-			use[of] = psa
-		}
-		ins[of] = ins[of] || psa.seqIn != g.seenIn[id]
-		outs[of] = outs[of] || psa.seqOut != g.seenOt[id]
-		g.seenIn[id], g.seenOt[id] = psa.seqIn, psa.seqOut
-	}
-	for _, of := range slices.Sorted(maps.Keys(use)) {
-		l := g.looks[of]
-		if l == nil {
-			l = new([2]int)
-			g.looks[of] = l
-		}
-		switch {
-		case ins[of]:
-			l[0], l[1] = min(l[0]+1, 3), 0
-		case outs[of]:
-			l[1]++
-		}
-		if l[0] == 3 && l[1] >= 3 {
-			*l = [2]int{}
-			g.left.handle(Hint{ID: use[of].sa.ID})
-		}
-	}
 }
 
 // quiet forgets what was counted so far.

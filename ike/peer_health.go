@@ -16,7 +16,8 @@ import (
 //
 // Nothing is sent through a policy that is ill, so it must be found out that it works again:
 //
-//	ProbePair, every probeEvery   -->  something comes on its SAs: it is well
+//	ProbePair, every probeEvery   -->  an answer, or of a peer that answers no probes
+//	                                   anything, comes on its SAs: it is well
 //	a new IKE SA                  -->  it is well
 //	neither, for firstTrial       -->  with a peer that answers no probes: a trial, and without an
 //	                                   answer the next one, later
@@ -37,7 +38,8 @@ type dataHealth struct {
 	silent time.Time // when it was found that they are not; zero: they are
 	// trial is when packets were sent again without a sign that they arrive; zero: they were not.
 	trial  time.Time
-	trials int // in a row
+	trials int       // in a row
+	told   time.Time // when the dataplane last told what was received
 	proof  dataProof
 	copies copyTrial
 	alike  time.Time // when packets were answered neither here nor where they are sent
@@ -62,6 +64,14 @@ func (e *Engine) packetsUnanswered(pol *child.Policy) {
 		m.prove(hintProof, usualAnswers)
 	default:
 		m.fellSilent()
+	}
+}
+
+// toldTraffic notes that the dataplane has told what was received for a policy.
+func (e *Engine) toldTraffic(pol *child.Policy) {
+	if g := e.standby.of[pol.ID]; g != nil {
+		g.member(pol).data.told = e.handling.now
+		e.touch(ownerOf(pol))
 	}
 }
 
@@ -150,15 +160,15 @@ func (m *standbyMember) judgeData() {
 		m.judgeCopies()
 	}
 	if d.silent.IsZero() {
-		if d.proof.due(now) && !m.lastSeen().In.After(d.proof.since) {
+		if m.disproven() {
 			m.fellSilent()
 		}
 		return
 	}
-	switch seen := m.lastSeen(); {
-	case seen.In.After(d.silent):
+	switch {
+	case m.lastAnswer().After(d.silent):
 		m.dataWorks()
-	case !d.trial.IsZero() && seen.Out.Sub(d.trial) >= trialTime/2 && now.Sub(d.trial) >= trialTime:
+	case !d.trial.IsZero() && m.lastSeen().Out.Sub(d.trial) >= trialTime/2 && now.Sub(d.trial) >= trialTime:
 		m.fellSilent()
 	}
 }

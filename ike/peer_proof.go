@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"culvert/ike/child"
+	"culvert/internal/ipsec"
 )
 
 // A culvert answers a ProbePair, so of such a peer it can be found out whether ESP passes both ways
@@ -14,6 +15,8 @@ import (
 //	when it has become active, for long enough that the dataplane takes answers for usual
 //	when packets are not answered, likewise: it may be a host behind it that is gone, and then
 //	the peer may go as well
+//	while packets are sent and none come for long, as is usual for some
+//	when the peer probes: it may hear nothing, while what it sends looks like answers
 //
 // Without an answer in time its packets are not answered (fellSilent).
 const (
@@ -42,6 +45,22 @@ func (m *standbyMember) prove(within time.Duration, answers int) {
 	m.goOnProving()
 }
 
+// probed handles the word of the dataplane that the peer probes: it may hear nothing of the policy.
+// If it also asks because we do, both have their answers by now, and it goes no further.
+func (e *Engine) probed(in Probed) {
+	p := e.pairs.Carried(in.ID)
+	if p == nil {
+		return
+	}
+	g := e.standby.of[p.Policy().ID]
+	if g == nil {
+		return
+	}
+	if m := g.member(p.Policy()); e.handling.now.Sub(m.lastAnswer()) > provenFor {
+		m.prove(proofTime, 1)
+	}
+}
+
 // goOnProving sends the next probe. A policy without a Child SA has nothing to show.
 func (m *standbyMember) goOnProving() {
 	d, e := &m.data, m.group.e
@@ -55,22 +74,30 @@ func (m *standbyMember) goOnProving() {
 
 // watchProof takes stock of a proof.
 func (m *standbyMember) watchProof() {
-	if d := &m.data; m.lastSeen().In.After(d.proof.since) {
+	if d := &m.data; m.lastAnswer().After(d.proof.since) {
 		d.proof.since, d.proof.within = m.group.e.handling.now, max(d.proof.within, proofTime)
 		d.proof.answers--
 	}
 	m.goOnProving()
 }
 
-// due reports whether an answer should have come.
-func (d *dataProof) due(now time.Time) bool { return !d.since.IsZero() && now.Sub(d.since) >= d.within }
+// disproven reports whether an answer to a proof under way should have come, as of when the
+// dataplane last told what has. While the peer sends, it is not gone, and gets twice the time.
+func (m *standbyMember) disproven() bool {
+	d := &m.data
+	p, seen := d.proof, m.lastSeen()
+	if seen.In.After(p.since) {
+		p.within *= 2
+	}
+	return !p.since.IsZero() && d.told.Sub(p.since) >= p.within && !m.lastAnswer().After(p.since)
+}
 
 // proven reports whether the member may take the place of one that works. If it is not known, it is
 // found out: what comes is followed by another check. Of a peer that answers no probes, answers to
 // packets show it, if those of the one that works have them.
 func (m *standbyMember) proven(now time.Time, active *standbyMember) bool {
 	switch {
-	case now.Sub(m.lastSeen().In) <= provenFor, now.Sub(later(m.data.alike, m.data.idle)) <= provenFor:
+	case now.Sub(m.lastAnswer()) <= provenFor, now.Sub(later(m.data.alike, m.data.idle)) <= provenFor:
 		return true
 	case m.party().answersProbes():
 		m.prove(proofTime, usualAnswers)
@@ -81,11 +108,23 @@ func (m *standbyMember) proven(now time.Time, active *standbyMember) bool {
 
 // lastSeen returns when something was last received and sent on any SA of the policy, as far as is
 // known.
-func (m *standbyMember) lastSeen() (last child.Seen) {
+func (m *standbyMember) lastSeen() (last ipsec.Traffic) {
 	for _, q := range m.pol.Pairs() {
 		last.In, last.Out = later(last.In, q.Seen().In), later(last.Out, q.Seen().Out)
+		last.Answered = later(last.Answered, q.Seen().Answered)
 	}
 	return last
+}
+
+// lastAnswer returns when something last came that shows that packets of the policy arrive: from a
+// culvert an answer to a probe, since all else may be sent by a peer that receives nothing; from
+// any other peer whatever came.
+func (m *standbyMember) lastAnswer() time.Time {
+	seen := m.lastSeen()
+	if m.party().answersProbes() {
+		return seen.Answered
+	}
+	return seen.In
 }
 
 // probe lets the peer show that packets arrive, asks what has come on the policy's SAs, and reports

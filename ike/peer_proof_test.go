@@ -47,9 +47,16 @@ func TestStandbyWithoutESPIsPassedOver(t *testing.T) {
 	g.wantActive(g.gateways[2])
 }
 
-// A preferred peer whose ESP is dropped again while it waits to be active gets no packets.
+// A preferred peer whose ESP is dropped again while it waits to be active gets no packets, also
+// where it sends some.
 func TestPreferredFailsWhileItWaits(t *testing.T) {
-	g := newGroup(t, 2, nil)
+	for _, unasked := range []bool{false, true} {
+		preferredFailsWhileItWaits(t, unasked)
+	}
+}
+
+func preferredFailsWhileItWaits(t *testing.T, unasked bool) {
+	g := newGroup(t, 2, func(g *testGroup) { g.unasked = unasked })
 	g.wantFlow(5 * time.Second)
 	g.drop(g.gateways[0], onlyESP)
 	g.flow(5 * time.Second)
@@ -166,5 +173,157 @@ func TestAnswerOnAnotherSA(t *testing.T) {
 	}
 	if g.wantActive(g.gateways[0]); g.left.e.Counters()["ike_switched"] != 0 {
 		g.fatalf("switched")
+	}
+}
+
+// What a peer sends unasked hides nothing: where ESP passes in one direction alone, or in neither,
+// the peer is left, not taken back before it passes again, and then without a loss. The peer calls
+// or is called, and its probes are the only thing that it can do, or are not.
+func TestUnaskedPacketsHideNothing(t *testing.T) {
+	cuts := map[string]func(g *testGroup, s *testSide){
+		"to it": (*testGroup).dropTo, "from it": (*testGroup).dropFrom,
+		"both ways": func(g *testGroup, s *testSide) { g.drop(s, onlyESP) },
+		"IKE and ESP to it": func(g *testGroup, s *testSide) {
+			g.drop(s, func(pk *testPacket) bool { return pk.from != s })
+		},
+	}
+	edits := map[string]func(g *testGroup){
+		"it is called": func(g *testGroup) {},
+		"it calls": func(g *testGroup) {
+			g.left.peers[0].Remote, g.left.peers[0].Children[0].Start = nil, StartTraffic
+			g.gateways[0].peers[0].Children[0].Start = StartBoot
+		},
+		"ESP has no other way": func(g *testGroup) {
+			for i, s := range g.gateways {
+				g.left.peers[i].Encap, s.peers[0].Encap = EncapNever, EncapNever
+			}
+		},
+	}
+	for cutName, cut := range cuts {
+		for editName, edit := range edits {
+			t.Run(cutName+", "+editName, func(t *testing.T) {
+				g := newGroup(t, 2, func(g *testGroup) { g.unasked = true; edit(g) })
+				g.flow(20 * time.Second)
+				g.wantFlow(10 * time.Second)
+				g.wantActive(g.gateways[0])
+				before := g.left.e.Counters()["ike_switched"]
+				cut(g, g.gateways[0])
+				g.quiet()
+				g.flow(10 * time.Second)
+				g.wantActive(g.gateways[1])
+				g.wantGap(4500 * time.Millisecond)
+				g.quiet()
+				for range 300 {
+					g.flow(time.Second)
+					if m := g.left.e.standby.of[g.left.policy("lan")].members[0]; m.ill == "" {
+						g.fatalf("it is taken for well")
+					}
+				}
+				g.drive(time.Second)
+				g.wantActive(g.gateways[1])
+				if n := g.left.e.Counters()["ike_switched"] - before; n != 1 || g.sent != g.answered {
+					g.fatalf("switched %d times, %d of %d packets were answered", n, g.answered, g.sent)
+				}
+				g.repair()
+				g.flow(3 * time.Minute)
+				g.wantActive(g.gateways[0])
+				if g.sent != g.answered {
+					g.fatalf("%d of %d packets were answered on the way back", g.answered, g.sent)
+				}
+			})
+		}
+	}
+}
+
+// The probes of a peer that hears nothing do not look like answers.
+func TestProbesOfThePeerAreNoAnswers(t *testing.T) {
+	g := newGroup(t, 2, nil)
+	right := g.gateways[0]
+	g.wantFlow(10 * time.Second)
+	g.dropTo(right)
+	g.quiet()
+	for range 10 {
+		right.plane.probe(right.plane.list[0].sa.ID)
+		g.flow(500 * time.Millisecond)
+	}
+	g.wantActive(g.gateways[1])
+	g.wantGap(3 * time.Second)
+}
+
+// A peer to which packets are only sent is asked whether they arrive: it is left when they do not,
+// and stays active otherwise, also while other packets come the opposite way. That they are sent
+// and nothing comes is enough, also where nothing ever came.
+func TestOneWayTrafficIsAskedFor(t *testing.T) {
+	for _, unasked := range []bool{false, true} {
+		g := newGroup(t, 2, func(g *testGroup) { g.oneWay, g.unasked = true, unasked })
+		g.flow(10 * time.Minute)
+		g.wantActive(g.gateways[0])
+		if n := g.left.e.Counters()["ike_switched"]; n != 0 {
+			g.fatalf("switched %d times", n)
+		}
+		g.dropTo(g.gateways[0])
+		start := g.now
+		for g.active() == g.gateways[0] && g.now.Sub(start) < time.Minute {
+			g.flow(everyPacket)
+		}
+		if took, most := g.now.Sub(start), planeUnheardLooks*planeLookEvery+4*time.Second; took > most {
+			g.fatalf("switched after %v", took)
+		}
+		g.wantActive(g.gateways[1])
+	}
+	g := newGroup(t, 2, nil)
+	g.dropTo(g.gateways[0])
+	g.left.handle(Unheard{ID: g.left.plane.list[0].sa.ID})
+	g.drive(2*proofTime + time.Second)
+	g.wantActive(g.gateways[1])
+}
+
+// A proof leaves time for an answer over a long way, and more while the peer sends something.
+func TestProofOverALongWay(t *testing.T) {
+	for _, c := range []struct {
+		way     time.Duration
+		unasked bool
+	}{{400 * time.Millisecond, false}, {700 * time.Millisecond, true}} {
+		g := newGroup(t, 2, func(g *testGroup) { g.unasked = c.unasked })
+		g.flow(10 * time.Second)
+		g.link = steadyLink(c.way)
+		member := g.left.e.standby.of[g.left.policy("lan")].members[0]
+		for range 100 {
+			g.left.handle(Probed{ID: member.pol.Sender().SA.ID})
+			if g.flow(time.Second); member.ill != "" {
+				g.fatalf("it is taken for ill: %s", member.ill)
+			}
+		}
+	}
+}
+
+// What a standby sends unasked does not show that packets would arrive there.
+func TestUnaskedPacketsProveNothing(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) { g.unasked = true })
+	g.wantFlow(5 * time.Second)
+	list := g.left.e.standby.of[g.left.policy("lan")].members
+	if list[1].proven(g.now, list[0]) {
+		g.fatalf("it is proven that packets arrive at the standby")
+	}
+}
+
+// Two sides that both ask when the other one does come to an end, also over a long way.
+func TestProbesHaveNoEcho(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) {
+		for _, s := range g.gateways {
+			s.peers[0].Priority = 1
+		}
+	})
+	probes, link := 0, steadyLink(400*time.Millisecond)
+	g.link = func(pk *testPacket) []time.Duration {
+		probes += btoi(pk.esp != nil && pk.esp.probe)
+		return link(pk)
+	}
+	g.drive(time.Minute)
+	probes = 0
+	g.left.plane.probe(g.left.plane.list[0].sa.ID)
+	g.drive(10 * time.Minute)
+	if probes < 3 || probes > 16 {
+		g.fatalf("%d probes", probes)
 	}
 }

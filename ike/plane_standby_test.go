@@ -83,7 +83,7 @@ func (pl *testPlane) probe(id ipsec.ChildID) {
 func (pl *testPlane) answerProbe(psa *planeSA) {
 	if out := pl.sender(psa.sa.Policy, 1); out != nil {
 		e := pl.s.packet(out)
-		e.dummy = true
+		e.dummy, e.answer = true, true
 		pl.s.p.send(pl.s.on(out.sa.Path, testPacket{esp: e}))
 	}
 }
@@ -91,5 +91,5 @@ func (pl *testPlane) answerProbe(psa *planeSA) {
 // packet makes the next packet on an SA.
 func (s *testSide) packet(psa *planeSA) *espPacket {
 	psa.seqOut++
-	return &espPacket{from: s, policy: psa.sa.Policy, spi: psa.sa.SPIOut, key: psa.sa.KeyOut, seq: psa.seqOut, at: s.p.now, first: s.plane.pairs[psa.sa.Name] == 1, copy: s.p.copied}
+	return &espPacket{from: s, policy: psa.sa.Policy, spi: psa.sa.SPIOut, key: psa.sa.KeyOut, seq: psa.seqOut, at: s.p.now, first: s.plane.pairs[psa.sa.Name] == 1, copy: s.p.copied, own: s.p.unasked}
 }

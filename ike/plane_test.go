@@ -49,7 +49,9 @@ type planeSA struct {
 	sends           bool
 	lastIn, lastOut time.Time
 	seqOut, seqIn   uint64
-	unheard         time.Time // when the first packet was sent since one came
+	sent, heard     uint64    // packets with content; with answers to probes that came
+	answered        time.Time // when a probe was last answered
+	unheard         time.Time // when the first packet was sent since one of these came
 }
 
 // espPacket is a packet that was sent on an SA. The other side can open it if it has the SPI and
@@ -65,6 +67,8 @@ type espPacket struct {
 	copy   bool // of a packet that was sent on another SA, or an answer to one
 	dummy  bool // it has no content
 	probe  bool // it is a dummy that the receiver answers
+	answer bool // it is a dummy that answers one
+	own    bool // it is what the sender's hosts send unasked
 }
 
 func newPlane(s *testSide, seed uint64) *testPlane {
@@ -231,6 +235,7 @@ func (pl *testPlane) send(policy ipsec.PolicyID, worker int) {
 // sendOn sends one packet on an SA.
 func (pl *testPlane) sendOn(psa *planeSA) {
 	psa.lastOut = pl.s.p.now
+	psa.sent++
 	if psa.unheard.IsZero() {
 		psa.unheard = pl.s.p.now
 	}
@@ -254,17 +259,23 @@ func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 		}
 		return
 	}
-	if pl.s.p.opened != nil && !e.dummy {
+	if pl.s.p.opened != nil && !e.dummy && !e.own {
 		pl.s.p.copied = e.copy
 		pl.s.p.opened(pl.s, psa.sa.Name)
 		pl.s.p.copied = false
 	}
 	first := psa.lastIn.IsZero()
 	psa.lastIn = pl.s.p.now
-	for _, o := range pl.list { // that came the same way
-		if o.sa.Path == psa.sa.Path {
-			o.unheard = time.Time{}
+	if !e.dummy || e.answer {
+		psa.heard++
+		for _, o := range pl.list { // that came the same way
+			if o.sa.Path == psa.sa.Path {
+				o.unheard = time.Time{}
+			}
 		}
+	}
+	if e.answer {
+		psa.answered = pl.s.p.now
 	}
 	if e.seq > psa.seqIn {
 		psa.seqIn = e.seq
@@ -277,11 +288,12 @@ func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 	}
 	if e.probe {
 		pl.answerProbe(psa)
+		pl.s.later(Probed{ID: psa.sa.ID})
 	}
 }
 
 func (psa *planeSA) traffic() Traffic {
-	return Traffic{ID: psa.sa.ID, LastIn: psa.lastIn, LastOut: psa.lastOut}
+	return Traffic{ID: psa.sa.ID, Traffic: ipsec.Traffic{In: psa.lastIn, Out: psa.lastOut, Answered: psa.answered}}
 }
 
 // ofPolicy is the policy's SAs, the oldest first.

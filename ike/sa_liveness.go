@@ -116,10 +116,8 @@ func (e *Engine) traffic(in Traffic) {
 		return
 	}
 	s := saOf(p)
-	p.Saw(child.Seen{In: in.LastIn, Out: in.LastOut})
-	if s.party.prioritized() {
-		e.touch(s.party)
-	}
+	p.Saw(in.Traffic)
+	e.toldTraffic(p.Policy())
 	if s.live.Answered(in.ID) && s.state == saEstablished {
 		s.live.decide()
 	}

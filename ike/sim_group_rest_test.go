@@ -63,8 +63,18 @@ func (gr *simGroup) sendAll() {
 // pulse sends, looks for silences, and checks the liveness of the networks.
 func (gr *simGroup) pulse() {
 	gr.sendAll()
-	if gr.g.look(); gr.leaving {
+	for _, s := range gr.p.sides() {
+		gr.g.look(s)
+	}
+	if gr.leaving {
 		return
+	}
+	if gr.talk {
+		for _, gate := range gr.gates {
+			if gate.side.e != nil {
+				gate.side.plane.sendUnasked()
+			}
+		}
 	}
 	for i, gate := range gr.gates {
 		for _, n := range gr.nets {
@@ -176,13 +186,6 @@ func (gr *simGroup) burst() {
 			}
 		}
 	}
-}
-
-// forgetLooks begins to look for silences of another life of left.
-func (gr *simGroup) forgetLooks() {
-	gr.g.looks = map[ipsec.PolicyID]*[2]int{}
-	gr.g.seenIn, gr.g.seenOt = map[ipsec.ChildID]uint64{}, map[ipsec.ChildID]uint64{}
-	gr.g.looked = gr.p.now
 }
 
 // heal ends all trouble but that of one gate at most, and waits until the best of the others is

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -18,9 +19,10 @@ const simGroupEvery = 11
 // addition. Left sends what its SPD says, and the peer that receives a packet answers it.
 type simGroup struct {
 	*simulation
-	g     *testGroup // finds the silences, as the dataplane does
+	g     *testGroup // finds the silences, as the dataplanes do
 	gates []*simGate
 	nets  []*simNets
+	talk  bool // the hosts of the peers send unasked as well
 
 	second time.Time // in which
 	bursts int       // how many there were in it
@@ -91,8 +93,11 @@ func (gr *simGroup) configure(p *testPair) {
 		gr.what += ", crash tokens"
 		withTokens(p)
 	}
-	gr.g = &testGroup{testPair: p, gateways: sides}
-	gr.forgetLooks()
+	gr.g = &testGroup{testPair: p, gateways: sides, looks: map[*testSide]*planeLooks{}}
+	if rand.New(seededRand(p.seed, "unasked")).Float64() < 0.4 {
+		gr.what += ", unasked"
+		gr.talk = true
+	}
 }
 
 // addGate adds a peer with a priority.
@@ -382,7 +387,6 @@ func (gr *simGroup) startLeft() {
 		for _, gate := range gr.gates {
 			gate.forget(left)
 		}
-		gr.forgetLooks()
 		left.start()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"culvert/ike/timer"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -165,7 +166,7 @@ func TestExpiringWaitsForThePeer(t *testing.T) {
 	p.Expiring()
 	s.pass(timer.TemporaryPause)
 	s.wantRekeyed("the peer has shown nothing")
-	p.Saw(Seen{In: s.now})
+	p.Saw(ipsec.Traffic{In: s.now})
 	s.pass(timer.TemporaryPause - 1)
 	s.wantRekeyed("a packet came, and the pause is not over")
 	s.pass(1)
@@ -237,7 +238,7 @@ func TestWorkersPairIsRekeyedIfUsed(t *testing.T) {
 		s.wantPlane(name, "ask 2")
 		s.wantRekeyed(name + ", before the answer")
 		if tt.answer {
-			var seen Seen
+			var seen ipsec.Traffic
 			if tt.in {
 				seen.In = s.now
 			}
@@ -268,7 +269,7 @@ func TestRenewalInQuestion(t *testing.T) {
 	p.softDue()
 	s.pol.Rekey(1)
 	s.wantRekeyed("the command", main, p)
-	p.Saw(Seen{})
+	p.Saw(ipsec.Traffic{})
 	s.wantDeleted("the answer came late")
 	if !p.Rekeying() {
 		t.Error("the rekeying is forgotten")
@@ -278,7 +279,7 @@ func TestRenewalInQuestion(t *testing.T) {
 	main, p = s.ours(), s.own(1, true)
 	p.softDue()
 	main.Lost(EndPeer, "")
-	p.Saw(Seen{})
+	p.Saw(ipsec.Traffic{})
 	s.wantRekeyed("it is for all workers now", p)
 
 	s = newStand(t, onDemand(0))
@@ -286,7 +287,7 @@ func TestRenewalInQuestion(t *testing.T) {
 	p = s.own(1, true)
 	p.softDue()
 	p.Replaced(s.own(1, false))
-	p.Saw(Seen{})
+	p.Saw(ipsec.Traffic{})
 	s.wantRekeyed("it is replaced meanwhile")
 	s.wantDeleted("it is replaced meanwhile")
 
@@ -310,7 +311,7 @@ func TestDeleteWaitsForThePeer(t *testing.T) {
 	if p.State() != Live {
 		t.Errorf("it is %v", p.State())
 	}
-	p.Saw(Seen{In: s.now})
+	p.Saw(ipsec.Traffic{In: s.now})
 	s.pass(deletePause - 1)
 	s.wantDeleted("a packet came")
 	s.pass(1)

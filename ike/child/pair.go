@@ -26,8 +26,8 @@ type Pair struct {
 	chain    *Chain
 	next     *Pair // its replacement
 	dates    pairDates
-	seen     Seen
-	refs     []uint64 // Rekey commands to answer
+	seen     ipsec.Traffic // as the dataplane last reported it
+	refs     []uint64      // Rekey commands to answer
 	state    State
 	outbound outState
 	renewal  renewal
@@ -43,9 +43,6 @@ type pairDates struct {
 	use           timer.Timer // when to start sending on a pair that the peer asked for
 	refusals      int         // TEMPORARY_FAILURE responses to its rekeying, in a row
 }
-
-// Seen holds the times of the last packets, as the dataplane last reported them.
-type Seen struct{ In, Out time.Time }
 
 // Carrier returns the carrier of the pair, or nil once it is deleted.
 func (p *Pair) Carrier() Carrier { return p.carrier }
@@ -78,13 +75,13 @@ func (p *Pair) Rekeying() bool { return p.renewal == renewalBegun }
 func (p *Pair) RekeyAt() time.Time { return p.dates.rekeyAt }
 
 // Seen returns when packets were last seen on the pair.
-func (p *Pair) Seen() Seen { return p.seen }
+func (p *Pair) Seen() ipsec.Traffic { return p.seen }
 
 // Saw records when packets were last seen on the pair. The first one received shows that the peer
 // can receive on it: "The responder can be assured that the initiator is prepared to receive
 // messages on an SA if [...] it has received a cryptographically valid message on the other half of
 // the SA pair" (RFC 7296, Section 2.8).
-func (p *Pair) Saw(t Seen) {
+func (p *Pair) Saw(t ipsec.Traffic) {
 	first := p.seen.In.IsZero() && !t.In.IsZero()
 	p.seen = t
 	if first && p.state == Live && p.chain.Best() == p {

@@ -3,6 +3,8 @@ package child
 import (
 	"testing"
 	"time"
+
+	"culvert/internal/ipsec"
 )
 
 // A pair that we asked for is sent on at once; one that the peer asked for when the peer has it, at
@@ -23,12 +25,12 @@ func TestWhenAPairIsUsed(t *testing.T) {
 	s = newStand(t, onDemand(0))
 	p = s.install(s.pol.Main(), false, nil)
 	p.UseSoon()
-	p.Saw(Seen{Out: s.now})
+	p.Saw(ipsec.Traffic{Out: s.now})
 	s.wantPlane("what we sent proves nothing", "install 1")
-	p.Saw(Seen{In: s.now, Out: s.now})
+	p.Saw(ipsec.Traffic{In: s.now, Out: s.now})
 	s.wantPlane("a packet came", "send 1")
 	s.pass(useDelay)
-	p.Saw(Seen{In: s.now, Out: s.now})
+	p.Saw(ipsec.Traffic{In: s.now, Out: s.now})
 	s.wantPlane("it is sent on already", "")
 	if got := p.Seen(); got.In != s.now || got.Out != s.now {
 		t.Errorf("seen %+v", got)
@@ -46,9 +48,9 @@ func TestSendingMovesWithThePeer(t *testing.T) {
 	s.plane = nil
 	s.pass(10 * useDelay)
 	s.wantPlane("after the delay", "")
-	old.Saw(Seen{In: s.now})
+	old.Saw(ipsec.Traffic{In: s.now})
 	s.wantPlane("a packet on the old one", "")
-	p.Saw(Seen{In: s.now})
+	p.Saw(ipsec.Traffic{In: s.now})
 	s.wantPlane("a packet on the new one", "send 2")
 	if old.outbound != outSuperseded || p.outbound != outActive {
 		t.Errorf("the old one's outbound SA is %d, the new one's %d", old.outbound, p.outbound)
@@ -106,7 +108,7 @@ func TestHeldPairIsNotActivated(t *testing.T) {
 	p := s.install(s.pol.Main(), false, nil)
 	s.pol.Hold()
 	s.plane = nil
-	p.Saw(Seen{In: s.now})
+	p.Saw(ipsec.Traffic{In: s.now})
 	p.UseNow()
 	s.pass(time.Minute)
 	s.wantPlane("held", "")

@@ -209,6 +209,6 @@ func TestUnusedPart(t *testing.T) {
 	s.wantDeleted("unused", "2: it was not used")
 	q := s.part("10.2.2.0/24")
 	q.softDue()
-	q.Saw(Seen{In: s.now})
+	q.Saw(ipsec.Traffic{In: s.now})
 	s.wantRekeyed("used", q)
 }

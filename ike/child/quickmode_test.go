@@ -180,11 +180,11 @@ func (s *side) sendPacket() {
 	newest := slices.Max(s.sends)
 	spi := s.installed[newest].SPIOut
 	p := s.table.Pair(newest)
-	p.Saw(Seen{In: p.Seen().In, Out: s.w.now})
+	p.Saw(ipsec.Traffic{In: p.Seen().In, Out: s.w.now})
 	o := s.other
 	s.w.deliver(func() {
 		if q := o.table.Pair(o.inbound[spi]); q != nil {
-			q.Saw(Seen{In: o.w.now, Out: q.Seen().Out})
+			q.Saw(ipsec.Traffic{In: o.w.now, Out: q.Seen().Out})
 		} else {
 			o.lost++
 		}

@@ -66,7 +66,7 @@ type Plane interface {
 	SetPath(id ipsec.ChildID, p ipsec.Path)
 	// LastTraffic returns the times of the last packets of the pair, zero for none; ok is false if
 	// there is no such pair.
-	LastTraffic(id ipsec.ChildID) (in, out time.Time, ok bool)
+	LastTraffic(id ipsec.ChildID) (t ipsec.Traffic, ok bool)
 	// AcquireFailed drops the packets that the policy has queued.
 	AcquireFailed(policy ipsec.PolicyID)
 	// PathProbed answers an EventProbePath.

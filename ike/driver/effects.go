@@ -179,8 +179,8 @@ func (d *Driver) changePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) {
 
 // needTraffic answers NeedTraffic. A missing pair had no traffic.
 func (d *Driver) needTraffic(id ipsec.ChildID) {
-	in, out, _ := d.cfg.Plane.LastTraffic(id)
-	d.loop.pending = append(d.loop.pending, ike.Traffic{ID: id, LastIn: in, LastOut: out})
+	t, _ := d.cfg.Plane.LastTraffic(id)
+	d.loop.pending = append(d.loop.pending, ike.Traffic{ID: id, Traffic: t})
 }
 
 // drain feeds the events of the dataplane to the engine.
@@ -203,6 +203,8 @@ func (d *Driver) drain() {
 			d.handle(ike.Unheard{ID: e.ID}, classEstablished)
 		case ipsec.EventPortBlocked:
 			d.handle(ike.PortBlocked{ID: e.ID, Path: e.Path, Why: e.Why}, classEstablished)
+		case ipsec.EventProbed:
+			d.handle(ike.Probed{ID: e.ID}, classEstablished)
 		case ipsec.EventUnknownSPI:
 			d.handle(ike.UnknownSPI{Path: e.Path, SPI: e.SPI, Size: e.Size}, classEstablished)
 		case ipsec.EventUnsent:
@@ -214,12 +216,12 @@ func (d *Driver) drain() {
 // firstInbound reports the first packet on a new SA, which lets the responder of a rekey switch to
 // it (RFC 7296, Section 2.8). The event proves the packet even if its time is no longer known.
 func (d *Driver) firstInbound(id ipsec.ChildID) {
-	in, out, ok := d.cfg.Plane.LastTraffic(id)
+	t, ok := d.cfg.Plane.LastTraffic(id)
 	if !ok {
 		return
 	}
-	if in.IsZero() {
-		in = d.cfg.Now()
+	if t.In.IsZero() {
+		t.In = d.cfg.Now()
 	}
-	d.handle(ike.Traffic{ID: id, LastIn: in, LastOut: out}, classEstablished)
+	d.handle(ike.Traffic{ID: id, Traffic: t}, classEstablished)
 }

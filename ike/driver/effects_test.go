@@ -58,15 +58,16 @@ func TestPlaneEvents(t *testing.T) {
 			ipsec.Event{Kind: ipsec.EventProbePath, ID: 9, Size: 1500},
 			ipsec.Event{Kind: ipsec.EventUnanswered, ID: 10},
 			ipsec.Event{Kind: ipsec.EventUnheard, ID: 10},
+			ipsec.Event{Kind: ipsec.EventProbed, ID: 10},
 			ipsec.Event{Kind: ipsec.EventPortBlocked, ID: 10, Path: overNAT, Why: ipsec.ObstacleFirewall},
 			ipsec.Event{Kind: ipsec.EventUnknownSPI, Path: overNAT, SPI: 11, Size: 90},
 		)
-		r.want("events", "expire {ID:4 Hard:true}", "traffic 5 in=true", "traffic 6 in=true", "peermoved {ID:7 Path:192.0.2.1:500 to 192.0.2.2:500 by udp-encap}", "unreachable 8 a firewall of this host refuses what is sent (EPERM) by invalid IP: no path", "probepath {ID:9 Size:1500}", "hint {ID:10 Remote:invalid IP}", "unheard {ID:10}", "portblocked {ID:10 Path:192.0.2.1:500 to 192.0.2.2:500 by udp-encap Why:a firewall of this host refuses what is sent (EPERM)}", "unknownspi {Path:192.0.2.1:500 to 192.0.2.2:500 by udp-encap SPI:11 Size:90}")
+		r.want("events", "expire {ID:4 Hard:true}", "traffic 5 in=true answered=false", "traffic 6 in=true answered=false", "peermoved {ID:7 Path:192.0.2.1:500 to 192.0.2.2:500 by udp-encap}", "unreachable 8 a firewall of this host refuses what is sent (EPERM) by invalid IP: no path", "probepath {ID:9 Size:1500}", "hint {ID:10 Remote:invalid IP}", "unheard {ID:10}", "probed {ID:10}", "portblocked {ID:10 Path:192.0.2.1:500 to 192.0.2.2:500 by udp-encap Why:a firewall of this host refuses what is sent (EPERM)}", "unknownspi {Path:192.0.2.1:500 to 192.0.2.2:500 by udp-encap SPI:11 Size:90}")
 
 		answer[ike.Wake](r, ike.NeedTraffic{ID: 3}, ike.NeedTraffic{ID: 4}, ike.NeedTraffic{ID: 88}, ike.Send{Path: overUDP})
 		r.wakeAt(time.Second)
 		time.Sleep(time.Second)
-		r.want("polled, after the effects", "wake", "send 192.0.2.2:500 nat=false ", "traffic 3 in=true", "traffic 4 in=false", "traffic 88 in=false")
+		r.want("polled, after the effects", "wake", "send 192.0.2.2:500 nat=false ", "traffic 3 in=true answered=true", "traffic 4 in=false answered=false", "traffic 88 in=false answered=false")
 	})
 }
 

@@ -61,7 +61,7 @@ func (e *fakeEngine) Handle(now time.Time, in ike.Input, fx *ike.Effects) {
 	case ike.Computed:
 		e.journal.add("computed %d: %v", in.ID, in.Value)
 	case ike.Traffic:
-		e.journal.add("traffic %d in=%v", in.ID, !in.LastIn.IsZero())
+		e.journal.add("traffic %d in=%v answered=%v", in.ID, !in.In.IsZero(), !in.Answered.IsZero())
 	case ike.Unreachable:
 		e.journal.add("unreachable %d %v by %v: %v", in.ID, in.Why, in.By, in.Path)
 	case ike.PlanPeers:
@@ -175,14 +175,17 @@ func (p *fakePlane) ChangePolicies(set []ipsec.Policy, gone []ipsec.PolicyID) er
 func (p *fakePlane) PathProbed(r ipsec.PathProbe) {
 	p.journal.add("path %d: %d of %d: %d", r.ID, r.Sent, r.Size, r.Verdict)
 }
-func (p *fakePlane) LastTraffic(id ipsec.ChildID) (in, out time.Time, ok bool) {
+func (p *fakePlane) LastTraffic(id ipsec.ChildID) (t ipsec.Traffic, ok bool) {
 	if id == 0 || id > 9 {
-		return in, out, false
+		return t, false
 	}
 	if id%2 == 1 {
-		in = time.Now()
+		t.In = time.Now()
 	}
-	return in, out, true
+	if id == 3 {
+		t.Answered = t.In
+	}
+	return t, true
 }
 func (p *fakePlane) Wake() <-chan struct{} { return p.wake }
 func (p *fakePlane) Drain() []ipsec.Event {

@@ -3,6 +3,8 @@
 package ipsec
 
 import (
+	"time"
+
 	"culvert/esp"
 	"culvert/selector"
 )
@@ -73,4 +75,12 @@ func (sa *ChildSA) Outbound() *esp.SA {
 // direction returns what both directions have in common.
 func (sa *ChildSA) direction() *esp.SA {
 	return &esp.SA{Cipher: sa.Cipher, ESN: sa.ESN, IVStart: sa.IVStart, ReplayWindow: sa.ReplayWindow, State: sa.State, Limits: sa.Limits}
+}
+
+// A Traffic is when packets were last seen on a Child SA pair; zero: never.
+type Traffic struct {
+	In, Out time.Time
+	// Answered is when an answer to a probe last came, on any pair of the policy. Only that shows
+	// that packets arrive at the peer: what else comes may have been sent unasked.
+	Answered time.Time
 }

@@ -17,6 +17,7 @@ const (
 	EventUnanswered                    // ID: packets are sent for the pair's policy, and none come any more, although they were usual
 	EventUnheard                       // ID: packets were sent for the pair's policy for long, and none came
 	EventPortBlocked                   // ID, Path, Why: what is sent from our port of Path, a worker's own, does not arrive
+	EventProbed                        // ID: the peer asks by a probe whether packets arrive; reported at most once a second
 	EventUnknownSPI                    // Path, SPI, Size: ESP came with an SPI that is not in use; reported at a limited rate
 	EventProbePath                     // ID, Size: asks for a PathProbe of the pair's path with an outer packet of Size octets
 )
