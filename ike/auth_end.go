@@ -60,7 +60,7 @@ func (s *ikeSA) unanswered(r *window.Request) {
 	switch s.state {
 	case saConnecting, saAuthenticating:
 		if s.setup.lost {
-			s.beginAgain()
+			s.beginAgain(s.setup.refusal.Reason)
 			return
 		}
 		why, explain := join(fmt.Sprintf("no answer to %v from %s", r.Exchange, s.net.Remote()), s.party.obstacleText()), []string(nil)

@@ -163,8 +163,7 @@ func (s *ikeSA) crossedCookie(why string) bool {
 	if s.setup.init.cookies == 0 || !s.party.mayBeginAgain() {
 		return false
 	}
-	s.setup.refusal.Reason = why + "; or its response was to a request without a cookie"
-	s.beginAgain()
+	s.beginAgain(why + "; or its response was to a request without a cookie")
 	return true
 }
 

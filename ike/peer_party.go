@@ -129,12 +129,12 @@ func (p *party) connect(due []*child.Policy, instead *ikeSA) *ikeSA {
 	return s
 }
 
-// startAt has a round of attempts begin where an IKE SA that stands reached the peer last, unless
-// it is nil: to wait first for an address that may not answer would take the time that the Child
-// SAs have left.
-func (p *party) startAt(standing *ikeSA) {
-	if standing != nil && p.try.missed == 0 {
-		if i := slices.Index(p.cfg.Remote, standing.net.Remote().Addr()); i >= 0 {
+// startAt has a round of attempts begin where an IKE SA reached the peer last, unless it is nil: to
+// wait first for an address that may not answer would take the time that the Child SAs have left,
+// or leave packets without an SA.
+func (p *party) startAt(s *ikeSA) {
+	if s != nil && p.try.missed == 0 {
+		if i := slices.Index(p.cfg.Remote, s.net.Remote().Addr()); i >= 0 {
 			p.try.addr = i
 		}
 	}
@@ -161,7 +161,8 @@ func (p *party) ended(s *ikeSA, cause child.Cause, why string) {
 			o.succ.replaces = o.succ.inPlaceOf()
 		}
 	}
-	if cause == child.EndDead || cause == child.EndMoved {
+	gone := cause == child.EndDead || cause == child.EndMoved
+	if gone {
 		p.e.emit(Resolve{Peer: p.cfg.Name}) // it may be elsewhere by now
 	}
 	failedTry := cause == child.EndFailed && s.life.established.IsZero()
@@ -170,6 +171,9 @@ func (p *party) ended(s *ikeSA, cause child.Cause, why string) {
 	}
 	p.Trouble = child.Trouble{Reason: why}
 	p.try.prompt = cause == child.EndPeer || cause == child.EndDead
+	if !gone && !s.life.established.IsZero() {
+		p.startAt(s)
+	}
 }
 
 // tryFailed records the failure of an attempt of ours. If the address did not answer, asked is when

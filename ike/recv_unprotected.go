@@ -132,7 +132,7 @@ func (s *ikeSA) unprotected(d Datagram, m *wire.Message) {
 		}
 		return
 	}
-	s.live.hint(lostCheck)
+	s.saysLost()
 	if n.Kind == wire.InvalidIKESPI {
 		s.denied()
 	}

@@ -162,7 +162,8 @@ func (t *crashToken) lostByPeer() {
 	for _, o := range p.sas {
 		o.live.hint(hintedCheck)
 	}
-	p.hurry() // it is there
+	p.tryWhere(s)
+	p.hurry()
 }
 
 // lostTokens returns notifies with our token for the IKE SA that a request names, if the request is

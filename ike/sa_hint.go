@@ -242,7 +242,7 @@ func (e *Engine) hintAboutSPI(d Datagram, spi []byte, ps []wire.Payload) {
 	for _, s := range list {
 		if s.children.Named(spi) != nil {
 			if !s.token.proves(d, ps) {
-				s.live.hint(lostCheck)
+				s.saysLost()
 			}
 			return
 		}

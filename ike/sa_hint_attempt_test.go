@@ -2,6 +2,7 @@ package ike
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -401,7 +402,7 @@ func TestBeginsAgainInPlace(t *testing.T) {
 			attempt = old.party.sas[i]
 		}
 	}
-	p.left.act(attempt.beginAgain)
+	p.left.act(func() { attempt.beginAgain("the responder has lost it") })
 	p.drive(time.Second)
 	if s := p.left.main(); s == nil || s == old || s == attempt {
 		p.fatalf("another attempt has not taken the place of the IKE SA after a second")
@@ -459,4 +460,76 @@ func TestHintAboutARekeyedIKESA(t *testing.T) {
 	p.right.kill()
 	p.right.start()
 	p.wantReplaced(3*time.Second + hintedCheck)
+}
+
+// attemptsAt returns the addresses that a side tries to connect to.
+func (p *testPair) attemptsAt(s *testSide) (list []netip.Addr) {
+	for _, sa := range s.e.peers.order[0].party.sas {
+		if sa.connecting() {
+			list = append(list, sa.net.Remote().Addr())
+		}
+	}
+	return list
+}
+
+// TestHintFromAnotherAddress: a peer with two addresses was away for so long that the other one is
+// tried, where nobody is. The word of the peer that it has lost the IKE SA, or the proof of it, has
+// the peer tried where it was. Further words of the next ten seconds do not, as anybody can forge
+// them.
+func TestHintFromAnotherAddress(t *testing.T) {
+	for _, tokens := range []bool{false, true} {
+		p := newPair(t, 1, func(p *testPair) {
+			if tokens {
+				withTokens(p)
+			}
+			p.left.peers[0].Remote, p.right.peers[0].Remote = append(p.left.peers[0].Remote, nobody), nil
+		})
+		p.up()
+		lost := p.left.main()
+		hint := p.right.lostSPI(lost.children.Pairs()[0].SA.SPIOut)
+		p.right.kill()
+		lost.succ.outlook = outlookSilent
+		p.left.act(func() { lost.e.touch(lost.party) })
+		p.waitFor(time.Minute, func() bool { return slices.Equal(p.attemptsAt(p.left), []netip.Addr{nobody}) })
+		if tokens {
+			p.right.start()
+			p.left.act(lost.token.lostByPeer)
+			p.wantReplaced(500 * time.Millisecond)
+			continue
+		}
+		lost.party.try.again = p.now
+		p.left.handle(hint)
+		if got := p.attemptsAt(p.left); !slices.Equal(got, []netip.Addr{nobody}) {
+			p.fatalf("within %v of another word, %v is tried", liveness.HintInterval, got)
+		}
+		lost.party.try.again = time.Time{}
+		p.right.start()
+		p.left.handle(hint)
+		p.wantReplaced(500 * time.Millisecond)
+	}
+}
+
+// TestRoundBeginsWhereThePeerWas: the addresses of a peer are looked up again, and another one is
+// the first. The IKE SA ends, by a Delete or since the peer has lost it: it is tried where it was.
+func TestRoundBeginsWhereThePeerWas(t *testing.T) {
+	for name, end := range map[string]func(p *testPair){
+		"deleted": func(p *testPair) { p.right.handle(Disconnect{Peer: "left", Once: true, Ref: p.right.ref()}) },
+		"lost": func(p *testPair) {
+			p.right.kill()
+			p.right.start()
+			p.left.probe(p.left.main())
+		},
+	} {
+		p := newPair(t, 1, func(p *testPair) {
+			withTokens(p)
+			p.left.peers[0].Children[0].Start, p.right.peers[0].Remote = StartBoot, nil
+		})
+		p.up()
+		p.left.resolved(append([]netip.Addr{nobody}, p.left.peers[0].Remote...)...)
+		was := p.left.main()
+		end(p)
+		if p.drive(500 * time.Millisecond); p.left.main() == nil || p.left.main() == was {
+			p.fatalf("%s: not connected again after 0.5 s", name)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package ike
 import (
 	"encoding/binary"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -165,18 +166,20 @@ func (s *testSide) live(psa *planeSA) bool {
 	return p != nil && p.State() == child.Live
 }
 
-// reaches reports whether an end wants its tunnel also after the peer's death, and knows only the
-// other's address.
+// reaches reports whether an end wants its tunnel also after the peer's death, and knows the
+// address where the other is.
 func (s *simulation) reaches(e *simEnd) bool {
 	peer, c := e.settings()
-	if !e.wants() || c.Start == StartNever || peer.DPDAction == DPDClear || len(peer.Remote) != 1 || len(s.holdsOn(e)) > 0 {
-		return false
+	return e.wants() && c.Start != StartNever && peer.DPDAction != DPDClear && len(s.holdsOn(e)) == 0 &&
+		slices.ContainsFunc(peer.Remote, s.tunnelOf(e).other(e).side.isAt)
+}
+
+// isAt reports whether a side is reached at an address.
+func (s *testSide) isAt(a netip.Addr) bool {
+	if s.nat != nil {
+		return a == s.nat.public
 	}
-	at := e.side.other().addrFor(peer.Remote[0])
-	if nat := e.side.other().nat; nat != nil {
-		at = nat.public
-	}
-	return peer.Remote[0] == at
+	return a == s.addrFor(a)
 }
 
 // await has the tunnel of a sign work again in time, and has both sides send until then.

@@ -147,6 +147,7 @@ func (s *simulation) configureIKE(left, right *Peer) {
 		right.Remote = nil
 	}
 	if s.chance(0.1) {
+		s.what += ", dead address"
 		left.Remote = append([]netip.Addr{nobody}, left.Remote...)
 	}
 }
