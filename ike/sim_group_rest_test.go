@@ -178,13 +178,18 @@ func (gr *simGroup) burst() {
 	}
 	for _, gate := range gr.gates {
 		for _, n := range gr.nets {
-			if name := (ipsec.PolicyName{Peer: "left", Child: n.name}); gate.side.e != nil && !gate.cuts(n.name) && gate.side.sendsOn(name) {
-				psa := gate.side.plane.sender(gate.side.plane.policyNamed(name), 1)
-				e := gate.side.packet(psa)
-				e.dummy = true
-				gr.p.send(gate.side.on(psa.sa.Path, testPacket{esp: e}))
-			}
+			gr.sendDummy(gate, n)
 		}
+	}
+}
+
+// sendDummy has a peer send a packet without content, if it can.
+func (gr *simGroup) sendDummy(gate *simGate, n *simNets) {
+	if name := (ipsec.PolicyName{Peer: "left", Child: n.name}); gate.side.e != nil && !gate.cuts(n.name) && gate.side.sendsOn(name) {
+		psa := gate.side.plane.sender(gate.side.plane.policyNamed(name), 1)
+		e := gate.side.packet(psa)
+		e.dummy = true
+		gr.p.send(gate.side.on(psa.sa.Path, testPacket{esp: e}))
 	}
 }
 

@@ -57,7 +57,7 @@ func newGroupSimulation(t testing.TB, s *simulation, seed uint64) {
 	gr := &simGroup{simulation: s}
 	s.group = gr
 	s.p = newPair(t, seed, gr.configure)
-	s.p.opened, s.p.after = gr.opened, gr.watch
+	s.p.opened, s.p.before, s.p.after = gr.opened, s.sign, gr.watch
 	s.p.events.add(s.p.now, gr.pulse)
 }
 

@@ -14,6 +14,8 @@ import (
 
 // This file is the oracle of hints: where a side that wants a tunnel still sends on SAs that its
 // peer lost by a restart, and gets a sign of that, packets pass both ways again within simHinted.
+// The peer may have several addresses, some of them dead. See sim_group_hint_test.go for several
+// peers.
 
 const (
 	simHinted = 5 * time.Second
@@ -38,11 +40,11 @@ type simHint struct {
 type simHints struct {
 	last  map[*simEnd]time.Time // about the IKE SA of an end, also where they meant nothing
 	count map[string]int        // by kind, of those after which the tunnel worked again in time
-	calls map[*testSide]*ikeSA
+	calls map[*party]*ikeSA     // the last that was accepted
 }
 
 func newSimHints() simHints {
-	return simHints{last: map[*simEnd]time.Time{}, count: map[string]int{}, calls: map[*testSide]*ikeSA{}}
+	return simHints{last: map[*simEnd]time.Time{}, count: map[string]int{}, calls: map[*party]*ikeSA{}}
 }
 
 // addTo adds the numbers of signs to others, and reports whether there were any.
@@ -114,14 +116,11 @@ func (s *ikeSA) awaitsID(id uint32) bool {
 
 // signOfCall looks, after each Handle, for a call of the peer's that was accepted.
 func (s *simulation) signOfCall(at *testSide) {
-	if s.group != nil {
-		return
-	}
 	for _, sa := range at.e.sas.bySPI {
-		if sa.initiator || !sa.usable() || !sa.life.established.Equal(s.p.now) || s.hints.calls[at] == sa {
+		if sa.initiator || !sa.usable() || !sa.life.established.Equal(s.p.now) || s.hints.calls[sa.party] == sa {
 			continue
 		}
-		s.hints.calls[at] = sa
+		s.hints.calls[sa.party] = sa
 		s.signAbout("a call", at, func(e *simEnd) bool { return e.name.Peer == sa.party.cfg.Name })
 	}
 }
@@ -131,18 +130,22 @@ func (s *simulation) signOfCall(at *testSide) {
 func (s *simulation) signAbout(what string, at *testSide, about func(*simEnd) bool) {
 	var targets []string
 	for _, tu := range s.tunnels {
-		if e := tu.at(at); about(e) {
+		if e := tu.at(at); e.side == at && about(e) {
 			targets = append(targets, e.target)
 		}
 	}
 	for _, tu := range s.tunnels {
 		e := tu.at(at)
-		if !slices.Contains(targets, e.target) {
+		if e.side != at || !slices.Contains(targets, e.target) {
 			continue
 		}
 		last, ok := s.hints.last[e]
 		s.hints.last[e] = s.p.now
-		if (!ok || s.p.now.Sub(last) > liveness.HintInterval) && s.lost(tu, e) {
+		switch again := ok && s.p.now.Sub(last) <= liveness.HintInterval; {
+		case again:
+		case s.group != nil:
+			s.group.hinted(what, tu, e)
+		case s.lost(tu, e):
 			s.await(&simHint{what: what, tu: tu, e: e, at: s.p.now, calm: s.calmSince, cut: s.link.partition, lives: [2]int{s.p.left.life, s.p.right.life}})
 		}
 	}
