@@ -46,7 +46,8 @@ func (m *standbyMember) prove(within time.Duration, answers int) {
 }
 
 // probed handles the word of the dataplane that the peer probes: it may hear nothing of the policy.
-// If it also asks because we do, both have their answers by now, and it goes no further.
+// If it also asks because we do, both have their answers by now, and it goes no further. An older
+// one may be from before: a peer that hears nothing any more asks after a second or two.
 func (e *Engine) probed(in Probed) {
 	p := e.pairs.Carried(in.ID)
 	if p == nil {
@@ -56,7 +57,7 @@ func (e *Engine) probed(in Probed) {
 	if g == nil {
 		return
 	}
-	if m := g.member(p.Policy()); e.handling.now.Sub(m.lastAnswer()) > provenFor {
+	if m := g.member(p.Policy()); e.handling.now.Sub(m.lastAnswer()) > proofTime {
 		m.prove(proofTime, 1)
 	}
 }
