@@ -243,7 +243,7 @@ func (m *encapMemory) probe() {
 // None: what was in doubt is gone, or goes otherwise.
 func (m *encapMemory) asked() (asked []*child.Pair) {
 	for _, pol := range m.p.policies {
-		if q := pol.Sender(); q != nil {
+		for _, q := range pol.Senders() {
 			if s := saOf(q); s.usable() && s.net.Path == m.trial.on && s.net.tied() {
 				asked = append(asked, q)
 			}
@@ -298,6 +298,20 @@ func (m *encapMemory) silent(s *ikeSA) {
 	} else if !m.blocked {
 		m.blocked = true
 		s.notice(Warn, "esp-blocked", "ESP does not arrive, neither in UDP nor as IP protocol 50, while the peer answers IKE; allow either on the way")
+	}
+}
+
+// align has IKE SAs beside which ESP is known not to pass go where it may. Either side may have
+// begun one, and packets are sent beside any of them: one side alone knows what does not pass.
+func (m *encapMemory) align() {
+	for _, s := range m.p.sas {
+		n := &s.net
+		if !s.usable() || !n.tied() || m.local != n.Local().Addr() || m.remote != n.Remote().Addr() {
+			continue
+		}
+		if is := carriageOf(n.Path); m.esp[is].stands() && !m.fails(n, 1-is) {
+			n.askOtherPort(portESP)
+		}
 	}
 }
 

@@ -58,6 +58,71 @@ func TestProtocol50Blocked(t *testing.T) {
 	}
 }
 
+// Who went to the IKE port, since the NAT port did not answer, learns that it does when the peer
+// goes there, and begins there the next time.
+func TestPeerGoesToTheNATPort(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.upRaw()
+	p.flow(2 * time.Second)
+	s, link, changed := p.left.main(), p.link, p.left.count("encap-changed")
+	m := &s.party.memory
+	if !m.port.silent || m.choice(&s.net) != overIP {
+		p.fatalf("left has not noted that the NAT port is silent")
+	}
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.via == ipsec.Raw && pk.from == p.left {
+			return nil
+		}
+		return link(pk)
+	}
+	p.flow(simUnheard + 5*time.Second)
+	p.wantEncap(true)
+	if p.left.count("encap-changed") > changed {
+		p.fatalf("left has changed the port by itself")
+	}
+	if m.port.silent || m.port.again.Running() || m.choice(&s.net) != overUDP {
+		p.fatalf("left would begin at the IKE port again")
+	}
+}
+
+// Left knows that ESP in UDP does not arrive, and right begins an IKE SA at the NAT port: it goes
+// to the IKE port at once.
+func TestNewIKESAGoesWhereESPPasses(t *testing.T) {
+	p := newPair(t, 1, nil)
+	q := p.left.e.peers.order[0].party
+	q.memory.local, q.memory.remote = p.left.addrs[0], p.right.addrs[0]
+	q.memory.esp[overUDP].note(p.now)
+	p.right.connect("")
+	p.drive(time.Second)
+	p.wantEncap(false)
+}
+
+// Each side has begun an IKE SA, and what right sends in UDP does not arrive. Left finds that out
+// by the one that it sends beside, and both go to the IKE port: right may send beside the other.
+func TestIKESAsGoTogether(t *testing.T) {
+	p := newPair(t, 1, nil)
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		deletion := pk.msg != nil && pk.msg.hdr.Exchange == wire.Informational && pk.msg.hdr.Initiator && !pk.msg.hdr.Response
+		if pk.from == p.right && (deletion || pk.via == ipsec.NAT && pk.esp != nil) {
+			return nil
+		}
+		return link(pk)
+	}
+	p.left.connect("")
+	p.right.connect("")
+	p.drive(time.Second)
+	if sas := p.left.main().party.sas; len(sas) != 2 || sas[0].net.Via() != ipsec.NAT || sas[1].net.Via() != ipsec.NAT {
+		p.fatalf("left has %d IKE SAs", len(sas))
+	}
+	p.flow(simUnheard + 5*time.Second)
+	for _, s := range p.left.main().party.sas {
+		if s.usable() && s.net.Via() == ipsec.NAT {
+			p.fatalf("an IKE SA is left on %v", s.net.Path)
+		}
+	}
+}
+
 // Both sides connect at the same time, left at the IKE port, as the NAT port did not answer it
 // before, and right at the NAT port. Both send beside left's IKE SA, while right's, the newer one,
 // is there still: its deletion is lost. What right sends does not arrive, and left finds that out

@@ -268,8 +268,8 @@ func (pl *testPlane) receive(e *espPacket, from ipsec.Path) {
 	psa.lastIn = pl.s.p.now
 	if !e.dummy || e.answer {
 		psa.heard++
-		for _, o := range pl.list { // that came the same way
-			if o.sa.Path == psa.sa.Path {
+		for _, o := range pl.list { // of the policy, as the dataplane counts
+			if o.sa.Policy == psa.sa.Policy {
 				o.unheard = time.Time{}
 			}
 		}

@@ -217,6 +217,7 @@ func (n *network) changePort(to ipsec.Path, why string) {
 	if n.sa.usable() {
 		n.announce()
 	}
+	n.sa.party.memory.align()
 }
 
 // goOnAt moves the IKE SA and its Child SAs to the path at the other port.

@@ -211,7 +211,9 @@ func (n *network) whereItIs(ps []wire.Payload) []wire.Payload {
 		n.sa.notice(Info, "peer-moved", fmt.Sprintf("the peer was at %s and is at %s", n.Remote(), from.Remote()))
 	}
 	n.Path = from
-	n.found(nat)
+	if n.found(nat); n.tied() && carriageOf(from) == overUDP {
+		n.sa.party.memory.portAnswers(n) // it was the peer who found that out
+	}
 	n.movePeer(from)
 	n.sa.live.schedule()
 	return natNotifies(n.sa.spi, n.Path, n.sa.party.cfg.Encap)

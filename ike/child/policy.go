@@ -130,13 +130,20 @@ func (pol *Policy) Sends() bool { return pol.Sender() != nil }
 // Sender returns a pair that packets of the policy are sent on, and will remain so, or nil.
 func (pol *Policy) Sender() *Pair {
 	list := pol.Pairs()
-	i := slices.IndexFunc(list, func(p *Pair) bool {
-		return p.outbound != outInactive && p.state.Usable() && !p.carrier.Ending()
-	})
-	if i < 0 {
-		return nil
+	if i := slices.IndexFunc(list, (*Pair).sends); i >= 0 {
+		return list[i]
 	}
-	return list[i]
+	return nil
+}
+
+// Senders returns all such pairs.
+func (pol *Policy) Senders() []*Pair {
+	return slices.DeleteFunc(pol.Pairs(), func(p *Pair) bool { return !p.sends() })
+}
+
+// sends reports whether packets are sent on the pair, and will be.
+func (p *Pair) sends() bool {
+	return p.outbound != outInactive && p.state.Usable() && !p.carrier.Ending()
 }
 
 // Due reports whether a negotiation for it should start now.
