@@ -7,10 +7,20 @@ package netio
 // before it sleeps. A helper need not come back. A packet that came just as it looked would have
 // silenced the bell, and those behind it would wait in the ring until something else wakes host.
 func (p *port) recvRing(host *port, r *ring, most int, in *Received) bool {
-	if r == nil || p == host && r.doze() || !r.waits() || r.turn.Load() == ringDue {
+	if r == nil {
+		return false
+	}
+	if p == host && r.doze() || !r.waits() {
+		r.emptied()
+		return false
+	}
+	if r.turn.Load() == ringDue {
 		return false
 	}
 	p.ringBurst.take(r, most)
+	if r.noteTaken(p.ringBurst.at, p.ringBurst.end) {
+		p.count.shed.Add(1)
+	}
 	p.takeRing(in)
 	return true
 }

@@ -16,8 +16,8 @@ import (
 //	p + 1       holds the packet p
 //	p + slots   was freed, whatever became of its neighbours: packets may be freed in any order
 //
-// Each slot is an element of a map, and so is the part in front of them, which holds head, the bell
-// and the count of packets that found no free slot.
+// Each slot is an element of a map, and so is the part in front of them, which holds head, the
+// bell, the count of packets that found no free slot, and what is shed.
 const (
 	ringSlots  = 2048
 	slotSize   = 2048
@@ -40,6 +40,7 @@ type ring struct {
 	tail     atomic.Uint64 // the next packet to take; only its receiver changes it
 	turn     atomic.Uint32 // ringFlows and so on
 	settling bool          // the sockets are read until they are dry, before the ring; its receiver's
+	shedding               // likewise
 }
 
 // The turn of a ring and of the raw sockets beside it. What is older always comes first:
@@ -60,7 +61,7 @@ const (
 
 // newRing returns the ring in mem, whose slots are all free.
 func newRing(mem []byte) *ring {
-	r := &ring{mem: mem}
+	r := &ring{mem: mem, shedding: shedding{size: ringSlots}}
 	for i := range uint64(ringSlots) {
 		r.slot(i).number().Store(i)
 	}

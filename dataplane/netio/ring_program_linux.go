@@ -29,6 +29,7 @@ const (
 	stackSrc    = -56
 	stackDst    = -72
 	stackHeader = -120 // the IP header and the SPI
+	stackSPI    = -128
 )
 
 const (
@@ -70,6 +71,7 @@ func ringProgram(m ringMaps, workers int, taken int32) asm.Instructions {
 	p = append(p, readIPv6()...)
 	p = append(p, isOurs(m)...)
 	p = append(p, findRing(m, workers)...)
+	p = append(p, shed()...)
 	for try := range claimTries {
 		p = append(p, claim(try)...)
 	}
@@ -245,6 +247,7 @@ func find(index int32, none string) asm.Instructions {
 // findRing finds the ring of the worker that the SPI names, and its first part.
 func findRing(m ringMaps, workers int) asm.Instructions {
 	p := asm.Instructions{
+		asm.StoreMem(asm.R10, stackSPI, asm.R7, asm.DWord),
 		asm.RSh.Imm(asm.R7, steerShift),
 		asm.Mod.Imm(asm.R7, int32(workers)),
 		asm.StoreMem(asm.R10, stackWorker, asm.R7, asm.Word),
