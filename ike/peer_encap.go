@@ -20,7 +20,8 @@ import (
 //	ESP         -->       probes again, and nothing comes
 //	HDR, SK {}  <-->      the path is there still
 //
-// What did not pass is not tried again before a pause, which doubles.
+// What did not pass is not tried again before a pause, which doubles until ESP has gone so for a
+// steady time.
 
 const (
 	// udpAgain is when the NAT port is first asked again after it did not answer. A few losses may
@@ -34,16 +35,25 @@ const (
 	// setbackLeast and setbackMost are the pauses before a carriage that did not pass is tried
 	// again, while the other one does not pass either.
 	setbackLeast, setbackMost = 20 * time.Second, time.Hour
+	// steadyFor is for how long ESP goes by a carriage, and is not found not to pass, until that
+	// counts as passing.
+	steadyFor = time.Minute
 )
 
 // A setback is that ESP did not pass by one carriage; zero: it did, or it was not found out.
 type setback struct {
+	last  time.Time // when that was found
 	at    time.Time // when the pause began
 	pause time.Duration
 }
 
-// note notes that ESP does not pass. The pause grows once for each time that it has ended.
-func (b *setback) note(now time.Time) {
+// note notes that ESP does not pass, which goes so since a time. The pause grows once for each time
+// that it has ended, and is the shortest again after a steady time.
+func (b *setback) note(now, since time.Time) {
+	if now.Sub(later(b.last, since)) >= steadyFor {
+		b.pause = 0
+	}
+	b.last = now
 	if b.tryable(now) {
 		b.at, b.pause = now, min(max(setbackLeast, 2*b.pause), setbackMost)
 	}
@@ -147,7 +157,8 @@ func (m *encapMemory) otherPortFailed(n *network, c *pathCheck) {
 		m.portFailed(n)
 	}
 	if m.between(n); c.port == portESP {
-		m.esp[carriageOf(c.to)].note(m.p.e.handling.now)
+		now := m.p.e.handling.now
+		m.esp[carriageOf(c.to)].note(now, now)
 	}
 }
 
@@ -292,7 +303,7 @@ func (m *encapMemory) alive() {
 func (m *encapMemory) silent(s *ikeSA) {
 	n := &s.net
 	now, is := m.p.e.handling.now, carriageOf(n.Path)
-	m.esp[is].note(now)
+	m.esp[is].note(now, later(s.life.established, n.turned))
 	if other := &m.esp[1-is]; other.tryable(now) {
 		n.askOtherPort(portESP)
 	} else if !m.blocked {

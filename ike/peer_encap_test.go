@@ -91,7 +91,7 @@ func TestNewIKESAGoesWhereESPPasses(t *testing.T) {
 	p := newPair(t, 1, nil)
 	q := p.left.e.peers.order[0].party
 	q.memory.local, q.memory.remote = p.left.addrs[0], p.right.addrs[0]
-	q.memory.esp[overUDP].note(p.now)
+	q.memory.esp[overUDP].note(p.now, p.now)
 	p.right.connect("")
 	p.drive(time.Second)
 	p.wantEncap(false)
@@ -348,8 +348,8 @@ func TestSetback(t *testing.T) {
 	}
 	at, want := epoch, setbackLeast
 	for range 12 {
-		b.note(at)
-		b.note(at.Add(want - 1)) // it is not over
+		b.note(at, at)
+		b.note(at.Add(want-1), at.Add(want-1)) // it is not over
 		if b.pause != want || b.at != at || !b.stands() || b.tryable(at.Add(want-1)) || !b.tryable(at.Add(want)) {
 			t.Fatalf("after %v: %+v, want a pause of %v", at.Sub(epoch), b, want)
 		}
@@ -357,6 +357,63 @@ func TestSetback(t *testing.T) {
 	}
 	if b.pause != setbackMost {
 		t.Errorf("the longest pause is %v", b.pause)
+	}
+}
+
+// ESP in UDP did not pass some times. After a steady time it fails again, and protocol 50 is used
+// for no longer than after the first time; otherwise the pause goes on.
+func TestSetbackAfterASteadyTime(t *testing.T) {
+	for _, steady := range []time.Duration{0, steadyFor} {
+		p := newPair(t, 1, nil)
+		p.up2()
+		open := p.link
+		eat := func(via *ipsec.Transport) {
+			p.link = func(pk *testPacket) []time.Duration {
+				if pk.via == via && pk.esp != nil {
+					return nil
+				}
+				return open(pk)
+			}
+		}
+		for _, s := range p.sides() {
+			m := &s.main().party.memory
+			m.between(&s.main().net)
+			m.esp[overUDP] = setback{last: p.now, at: p.now, pause: 10 * time.Minute}
+		}
+		p.flow(steady)
+		eat(ipsec.NAT)
+		p.flow(simUnheard + 5*time.Second)
+		p.wantEncap(false)
+		p.flow(setbackLeast)
+		eat(ipsec.Raw)
+		p.flow(simUnheard + 5*time.Second)
+		for _, s := range p.sides() {
+			if udp := s.main().net.Via() == ipsec.NAT; udp != (steady > 0) {
+				p.fatalf("it passed for %v, and %s goes on with UDP: %v", steady, s.name, udp)
+			}
+		}
+	}
+}
+
+// A steady time with protocol 50 in between does not count for UDP.
+func TestSetbackAfterTheOtherPassed(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up2()
+	open := p.link
+	var raw bool
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.esp != nil && (raw || pk.via == ipsec.NAT) {
+			return nil
+		}
+		return open(pk)
+	}
+	p.flow(simUnheard + 5*time.Second)
+	p.wantEncap(false)
+	p.flow(steadyFor)
+	raw = true
+	p.flow(simUnheard + 10*time.Second)
+	if l, r := &p.left.main().party.memory.esp[overUDP], &p.right.main().party.memory.esp[overUDP]; max(l.pause, r.pause) != 2*setbackLeast {
+		p.fatalf("the pauses are %v and %v", l.pause, r.pause)
 	}
 }
 
@@ -376,10 +433,10 @@ func TestChoice(t *testing.T) {
 	} {
 		m.esp = [carriages]setback{}
 		if tt.udp {
-			m.esp[overUDP].note(p.now)
+			m.esp[overUDP].note(p.now, p.now)
 		}
 		if tt.ip {
-			m.esp[overIP].note(p.now)
+			m.esp[overIP].note(p.now, p.now)
 		}
 		m.port.silent = tt.silent
 		if got := m.choice(n); got != tt.want {

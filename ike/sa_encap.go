@@ -93,8 +93,12 @@ func (n *network) tie() {
 	if !n.tied() {
 		return
 	}
+	was := n.encap
 	if n.encap = encapPossible; n.Via() == ipsec.NAT {
 		n.encap = encapUsed
+	}
+	if n.encap != was {
+		n.turned = n.sa.e.handling.now
 	}
 }
 

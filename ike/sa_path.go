@@ -2,6 +2,7 @@ package ike
 
 import (
 	"net/netip"
+	"time"
 
 	"culvert/internal/ipsec"
 )
@@ -14,6 +15,7 @@ type network struct {
 	system  netip.Addr // our address at the time, if the system chose it
 	nat     NATState
 	encap   encapsulation
+	turned  time.Time // when the port of the IKE SA last changed that
 	able    abilities // of both sides
 	follows bool      // the peer announced that it follows us to another address
 	unsaid  bool      // the peer does not know our present address yet
