@@ -39,6 +39,9 @@ func (g *standbyGroup) check() {
 	if next, why := g.best(now); next != g.active {
 		g.activate(next, why)
 	}
+	if g.active.ill != "" {
+		g.hurryProbes()
+	}
 	g.call()
 	g.wake(now)
 }

@@ -16,8 +16,9 @@ import (
 //
 // Nothing is sent through a policy that is ill, so it must be found out that it works again:
 //
-//	ProbePair, every probeEvery   -->  an answer, or of a peer that answers no probes
-//	                                   anything, comes on its SAs: it is well
+//	ProbePair, every probeEvery,  -->  an answer, or of a peer that answers no probes
+//	or hurriedProbe if none is         anything, comes on its SAs: it is well
+//	well, as packets wait
 //	a new IKE SA                  -->  it is well
 //	neither, for firstTrial       -->  with a peer that answers no probes: a trial, and without an
 //	                                   answer the next one, later
@@ -27,6 +28,7 @@ import (
 // policy well.
 const (
 	probeEvery            = 5 * time.Second
+	hurriedProbe          = 500 * time.Millisecond
 	trialTime             = 2 * time.Second // while none works
 	trialLook             = 500 * time.Millisecond
 	firstTrial, lastTrial = 30 * time.Second, 90 * time.Second
@@ -145,6 +147,15 @@ func (m *standbyMember) watchData() {
 		e.after(&d.timer, trialLook) // few packets may flow
 	}
 	e.touch(m.party())
+}
+
+// hurryProbes has members that answer probes show soon that they work again: none is well.
+func (g *standbyGroup) hurryProbes() {
+	for _, m := range g.members {
+		if !m.data.silent.IsZero() && m.pol.Sends() && m.party().answersProbes() {
+			g.e.timers.Hasten(&m.data.timer, g.e.handling.now.Add(hurriedProbe))
+		}
+	}
 }
 
 // answersProbes reports whether the peer is a culvert, which answers a ProbePair.

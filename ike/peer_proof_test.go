@@ -70,6 +70,23 @@ func preferredFailsWhileItWaits(t *testing.T, unasked bool) {
 	g.wantActive(g.gateways[1])
 }
 
+// While no peer's ESP passes, packets wait for the first whose does again.
+func TestFirstThatWorksAgain(t *testing.T) {
+	g := newGroup(t, 2, nil)
+	g.wantFlow(10 * time.Second)
+	g.drop(g.gateways[0], onlyESP)
+	g.flow(5 * time.Second)
+	g.wantActive(g.gateways[1])
+	g.drop(g.gateways[1], onlyESP)
+	g.flow(20 * time.Second)
+	g.repair()
+	g.drop(g.gateways[1], onlyESP)
+	g.flow(2 * hurriedProbe)
+	g.wantActive(g.gateways[0])
+	g.wantFlow(time.Minute)
+	g.wantActive(g.gateways[0])
+}
+
 // A host behind the active peer that answers nothing any more leaves the peer active.
 func TestHostIsGone(t *testing.T) {
 	g := newGroup(t, 2, nil)

@@ -43,6 +43,13 @@ func (h *Heap) Set(t *Timer, at time.Time) {
 	heap.Push(&h.queue, t)
 }
 
+// Hasten has a running timer fire at the given moment, unless it does so earlier.
+func (h *Heap) Hasten(t *Timer, at time.Time) {
+	if t.Running() && t.at.After(at) {
+		h.Set(t, at)
+	}
+}
+
 // Stop stops the timer, if it runs.
 func (h *Heap) Stop(t *Timer) {
 	if t.pos > 0 {

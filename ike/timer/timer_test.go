@@ -144,3 +144,24 @@ func TestPresses(t *testing.T) {
 		}
 	}
 }
+
+// TestHasten: a running timer fires earlier, never later, and one that is stopped stays so.
+func TestHasten(t *testing.T) {
+	var h Heap
+	fired := 0
+	now := time.Unix(1000, 0)
+	tm := Timer{Fire: func() { fired++ }}
+	h.Hasten(&tm, now)
+	if tm.Running() {
+		t.Error("a stopped timer was started")
+	}
+	h.Set(&tm, now.Add(5*time.Second))
+	h.Hasten(&tm, now.Add(7*time.Second))
+	if at := h.Next(); at != now.Add(5*time.Second) {
+		t.Errorf("it fires at %v", at)
+	}
+	h.Hasten(&tm, now.Add(time.Second))
+	if h.FireDue(now.Add(time.Second)); fired != 1 {
+		t.Errorf("it fired %d times", fired)
+	}
+}
