@@ -285,6 +285,9 @@ func established(tb testing.TB, n int) *Engine {
 // Of the 5 us of CPU time that a scrape of the metrics may take for each child, one is the
 // engine's. A part of 256 peers holds it for no more than 256 us so.
 func TestGaugesAreCheap(t *testing.T) {
+	if testing.Short() {
+		t.Skip("CPU time is measured without the race detector")
+	}
 	const n = 2000
 	e := established(t, n)
 	best := time.Hour
