@@ -212,6 +212,6 @@ func (a *authAttempt) accept(p *profile, answer []wire.Payload) {
 		s.party.settleDuplicates()
 	}
 	s.hintAbout()
-	s.party.memory.align()
+	s.party.memory.align(&s.net)
 	s.party.notTooMany(s)
 }

@@ -312,16 +312,22 @@ func (m *encapMemory) silent(s *ikeSA) {
 	}
 }
 
-// align has IKE SAs beside which ESP is known not to pass go where it may. Either side may have
-// begun one, and packets are sent beside any of them: one side alone knows what does not pass.
-func (m *encapMemory) align() {
+// align has a new IKE SA beside which ESP is known not to pass go where it may.
+func (m *encapMemory) align(n *network) {
+	is := carriageOf(n.Path)
+	if n.tied() && m.fails(n, is) && m.esp[is].stands() && !m.fails(n, 1-is) {
+		n.askOtherPort(portESP)
+	}
+}
+
+// follow has the party's other IKE SAs go where one has gone, for the same reason. Either side may
+// have begun one, and packets are sent beside any of them: that none come beside one may be due to
+// another.
+func (m *encapMemory) follow(n *network, r portReason) {
 	for _, s := range m.p.sas {
-		n := &s.net
-		if !s.usable() || !n.tied() || m.local != n.Local().Addr() || m.remote != n.Remote().Addr() {
-			continue
-		}
-		if is := carriageOf(n.Path); m.esp[is].stands() && !m.fails(n, 1-is) {
-			n.askOtherPort(portESP)
+		o := &s.net
+		if s.usable() && o.tied() && o.Local().Addr() == n.Local().Addr() && o.Remote().Addr() == n.Remote().Addr() && carriageOf(o.Path) != carriageOf(n.Path) {
+			o.askOtherPort(r)
 		}
 	}
 }

@@ -203,12 +203,12 @@ func (n *network) otherPortAnswered(c *pathCheck, from ipsec.Path) {
 	default:
 		m.askLater()
 	}
-	n.changePort(c.to, c.port.text(n, c.to))
+	n.changePort(c.to, c.port)
 }
 
 // changePort goes on at the other port, where the peer answers, and tells it.
-func (n *network) changePort(to ipsec.Path, why string) {
-	was := n.espPath().Encapsulated()
+func (n *network) changePort(to ipsec.Path, r portReason) {
+	was, why := n.espPath().Encapsulated(), r.text(n, to)
 	n.goOnAt(to)
 	n.sa.e.count("ike_port_changed")
 	if is := n.espPath().Encapsulated(); was != is {
@@ -221,7 +221,7 @@ func (n *network) changePort(to ipsec.Path, why string) {
 	if n.sa.usable() {
 		n.announce()
 	}
-	n.sa.party.memory.align()
+	n.sa.party.memory.follow(n, r)
 }
 
 // goOnAt moves the IKE SA and its Child SAs to the path at the other port.
