@@ -242,10 +242,10 @@ func (pol *Policy) PutOff(why string, explain []string) {
 }
 
 // GiveUp answers once whatever waits for the policy. A policy that should always be up is tried
-// again.
+// again, and one that is up by now, since the peer has made a pair, is wanted still.
 func (pol *Policy) GiveUp(err error) {
 	pol.flow = nil
-	pol.want = pol.base == IntentUp || pol.restart
+	pol.want = pol.base == IntentUp || pol.restart || pol.Up()
 	pol.asked = pol.asked && pol.want
 	pol.table.host.AcquireFailed(pol.ID)
 	pol.owner.GaveUp(pol, err)

@@ -280,6 +280,26 @@ func TestRefusedCall(t *testing.T) {
 	}
 }
 
+// The refusal of our request may come after the peer has made a pair itself: the policy is wanted.
+func TestGivenUpWhileItIsUp(t *testing.T) {
+	s := newStand(t, onDemand(0))
+	s.pol.Want()
+	s.pol.GiveUp(errTest)
+	if s.pol.Wanted() {
+		t.Error("it is wanted without a pair")
+	}
+	p := s.install(s.pol.Main(), false, nil)
+	s.pol.GiveUp(errTest)
+	if !s.pol.Wanted() {
+		t.Error("it is not wanted though it is up")
+	}
+	p.Lost(EndPeer, "for the test")
+	s.pol.GiveUp(errTest)
+	if s.pol.Wanted() {
+		t.Error("it is wanted after the end of its pair")
+	}
+}
+
 // The pair that is sent on is the old one until the peer is known to have its replacement.
 func TestSender(t *testing.T) {
 	s := newStand(t, onDemand(0))
