@@ -41,26 +41,33 @@ func sumHeader(b []byte) {
 	binary.BigEndian.PutUint16(header[10:], ^uint16(sum))
 }
 
-// TestProgramTakesOnlyOurs: the program takes whole packets of live SPIs to our addresses, and
-// nothing else, whatever their headers say.
-func TestProgramTakesOnlyOurs(t *testing.T) {
+// newTestMaps loads the program for one worker and the addresses of b.
+func newTestMaps(t *testing.T) *inletMaps {
+	t.Helper()
 	netlab.Need(t)
 	b, err := newBell()
 	if err != nil {
 		t.Skip("no BPF ring buffers here: ", err)
 	}
-	defer b.close()
+	t.Cleanup(b.close)
 	needPrograms(t)
 	m, err := newInletMaps([]*bell{b}, "", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.close()
+	t.Cleanup(m.close)
 	for _, a := range addrB {
 		if err := m.ours.Put(a.As16(), uint32(1)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return m
+}
+
+// TestProgramTakesOnlyOurs: the program takes whole packets of live SPIs to our addresses, and
+// nothing else, whatever their headers say.
+func TestProgramTakesOnlyOurs(t *testing.T) {
+	m := newTestMaps(t)
 	run := func(frame []byte) uint32 {
 		t.Helper()
 		verdict, _, err := m.program.Test(frame)

@@ -3,30 +3,12 @@ package netio
 import (
 	"encoding/binary"
 	"testing"
-
-	"culvert/internal/netlab"
 )
 
 // TestProgramSheds: the program drops the part of the packets of an SA that is shed, of up to
 // maxShed SAs, and nothing of the others.
 func TestProgramSheds(t *testing.T) {
-	netlab.Need(t)
-	b, err := newBell()
-	if err != nil {
-		t.Skip("no BPF ring buffers here: ", err)
-	}
-	defer b.close()
-	needPrograms(t)
-	m, err := newInletMaps([]*bell{b}, "", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.close()
-	for _, a := range addrB {
-		if err := m.ours.Put(a.As16(), uint32(1)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	m := newTestMaps(t)
 	r, err := m.addRing(0)
 	if err != nil {
 		t.Fatal(err)
