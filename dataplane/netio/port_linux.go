@@ -298,12 +298,3 @@ func (s *socket) serves(local netip.Addr, other *socket) bool {
 	bound := s.bound.Addr()
 	return bound == local || other == nil || other.bound.Addr() != local && bound.IsUnspecified()
 }
-
-func closeAll(socks []*socket) {
-	for _, s := range socks {
-		closeAll(s.side.socks)
-		s.bypass.close()
-		unix.Close(s.fd)
-		s.fd = -1
-	}
-}

@@ -189,3 +189,13 @@ func zoneID(a netip.Addr) uint32 {
 func logAbsent(log *slog.Logger, what string, a netip.Addr, err error) {
 	log.Info("this host lacks an address family, which is left out", "socket", what, "listen", a.String(), "error", err)
 }
+
+// closeAll closes sockets and their sidings.
+func closeAll(socks []*socket) {
+	for _, s := range socks {
+		closeAll(s.side.socks)
+		s.bypass.close()
+		unix.Close(s.fd)
+		s.fd = -1
+	}
+}
