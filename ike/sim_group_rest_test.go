@@ -335,7 +335,7 @@ func (gr *simGroup) mustBeUp(e *simEnd) bool {
 }
 
 // flows checks that each packet is answered, and that none is lost but those of a broken gate, and
-// probes to it, which ask whether it works again.
+// dummies to it: probes, which ask whether it works again, and answers to its own.
 func (gr *simGroup) flows(broken *simGate) error {
 	before, sent := len(gr.p.lost), 0
 	opened, answers := gr.p.opened, 0
@@ -350,7 +350,7 @@ func (gr *simGroup) flows(broken *simGate) error {
 	}
 	gr.p.drive(simGroupPulse * 9)
 	gr.p.opened = opened
-	lost := slices.DeleteFunc(slices.Clone(gr.p.lost[before:]), func(l lostPacket) bool { return broken != nil && (l.from == broken.side || l.probe) })
+	lost := slices.DeleteFunc(slices.Clone(gr.p.lost[before:]), func(l lostPacket) bool { return broken != nil && (l.from == broken.side || l.dummy) })
 	if len(lost) > 0 || answers < sent {
 		return fmt.Errorf("at rest, %d packets are lost, and %d of at least %d answered", len(lost), answers, sent)
 	}
