@@ -65,8 +65,7 @@ func (x *authExchange) activity() ikeActivity { return ikeChildren }
 
 func (x *authExchange) start(s *ikeSA) {
 	if x.child == nil && s.succ.own != nil && s.party.main() != nil {
-		s.abandonWork("its policy is up, or is no longer wanted")
-		s.remove()
+		s.close("its policy is up, or is no longer wanted")
 		return
 	}
 	if x.child == nil {

@@ -9,11 +9,15 @@ import (
 
 // close asks the peer to delete the IKE SA. Before IKE_AUTH was sent the IKE SA ends at once: the
 // peer has nothing to delete, or there is no key to protect a Delete. After that the peer may have
-// the IKE SA, and the Delete follows the response.
+// the IKE SA, and the Delete follows the response. With an attempt of ours its round ends: what is
+// begun later does not go on with it.
 func (s *ikeSA) close(why string) { s.closeAs(child.EndLocal, why) }
 
 func (s *ikeSA) closeAs(cause child.Cause, why string) {
 	auth, authenticating := s.work.Current().(*authExchange)
+	if s.connecting() {
+		s.party.try.missed = 0
+	}
 	switch {
 	case s.state == saAuthenticating && authenticating && (s.win.Outstanding() != nil || auth.verifying):
 		auth.withdraw(s, why)

@@ -337,18 +337,23 @@ func TestAnswersToUnknownSPIs(t *testing.T) {
 }
 
 // TestProofEndsABackOff: the peer was away for long enough that an attempt to make another IKE SA
-// failed, and the next one waits. The proof of the peer's restart shows that it is there.
+// failed, and the next one waits, which may be at another address. The proof of the peer's restart
+// shows that it is there.
 func TestProofEndsABackOff(t *testing.T) {
-	p := newPair(t, 1, func(p *testPair) {
-		withTokens(p)
-		p.left.peers[0].Children[0].Start, p.right.peers[0].Remote = StartBoot, nil
-	})
-	p.up()
-	lost := p.left.main()
-	p.right.kill()
-	lost.party.try.At = p.now.Add(time.Minute)
-	p.right.start()
-	p.left.probe(lost)
-	p.drive(time.Second)
-	p.wantTunnel()
+	for missed := range 2 {
+		p := newPair(t, 1, func(p *testPair) {
+			withTokens(p)
+			p.left.peers[0].Children[0].Start, p.right.peers[0].Remote = StartBoot, nil
+			p.left.peers[0].Remote = append(p.left.peers[0].Remote, nobody)
+		})
+		p.up()
+		lost := p.left.main()
+		p.right.kill()
+		try := &lost.party.try
+		try.addr, try.missed, try.At = missed, missed, p.now.Add(time.Minute)
+		p.right.start()
+		p.left.probe(lost)
+		p.drive(time.Second)
+		p.wantTunnel()
+	}
 }

@@ -53,8 +53,8 @@ func (s *ikeSA) saysLost() {
 // tryWhere has the peer be tried where an IKE SA reached it, since it is there again. An attempt at
 // another of its addresses, which may not answer, makes way.
 func (p *party) tryWhere(at *ikeSA) {
+	p.try.missed = 0
 	if s := p.elsewhere(at); s != nil {
-		p.try.missed = 0
 		s.beginAgain("the peer is at " + at.net.Remote().Addr().String() + " again")
 	}
 	p.startAt(at)

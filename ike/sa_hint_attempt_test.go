@@ -509,6 +509,45 @@ func TestHintFromAnotherAddress(t *testing.T) {
 	}
 }
 
+// TestDroppedAttemptEndsItsRound: a peer with two addresses is away for so long that the other one
+// is tried, where nobody is. It answers again, from the same address or another of ours, so that
+// this attempt is dropped. When it restarts later, what is tried first is where it was.
+func TestDroppedAttemptEndsItsRound(t *testing.T) {
+	for n := range 4 {
+		tokens, moves := n&1 > 0, n&2 > 0
+		p := newPair(t, 1, func(p *testPair) {
+			if tokens {
+				withTokens(p)
+			}
+			p.left.peers[0].Local = netip.Addr{}
+			p.left.peers[0].Remote, p.right.peers[0].Remote = append(p.left.peers[0].Remote, nobody), nil
+		})
+		p.up()
+		steady := p.link
+		p.link = func(*testPacket) []time.Duration { return nil }
+		p.left.handle(Hint{Remote: p.right.home().Addr()})
+		p.waitFor(time.Minute, func() bool { return slices.Equal(p.attemptsAt(p.left), []netip.Addr{nobody}) })
+		p.link = steady
+		if moves {
+			p.left.addrs[0] = netip.MustParseAddr("192.0.2.111")
+			p.left.handle(AddressesChanged{})
+		}
+		p.waitFor(10*time.Second, func() bool { return len(p.attemptsAt(p.left)) == 0 })
+		p.drive(time.Minute)
+		hint := p.right.lostSPI(p.left.main().children.Pairs()[0].SA.SPIOut)
+		p.right.kill()
+		p.right.start()
+		p.link = func(pk *testPacket) []time.Duration {
+			if pk.dst.Addr() == nobody {
+				p.violated("the other address is tried first")
+			}
+			return steady(pk)
+		}
+		p.left.handle(hint)
+		p.wantReplaced(lostCheck + 500*time.Millisecond)
+	}
+}
+
 // TestRoundBeginsWhereThePeerWas: the addresses of a peer are looked up again, and another one is
 // the first. The IKE SA ends, by a Delete or since the peer has lost it: it is tried where it was.
 func TestRoundBeginsWhereThePeerWas(t *testing.T) {

@@ -45,8 +45,7 @@ func (p *party) dropEarlyTries() {
 	}
 	for _, s := range slices.Clone(p.sas) {
 		if s.state == saConnecting && s.succ.inPlaceOf() == nil && s.succ.own == nil {
-			s.abandonWork("the peer connected first")
-			s.remove()
+			s.close("the peer connected first")
 		}
 	}
 }

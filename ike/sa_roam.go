@@ -116,6 +116,7 @@ func (n *network) leaveFor(now netip.Addr) {
 		n.sa.notice(Info, "address-changed", fmt.Sprintf("our address towards the peer was %s and is %s", was, now))
 	}
 	if n.sa.connecting() { // begun from another address: starts again
+		n.sa.party.try.missed = 0
 		n.sa.abandonWork("our address changed")
 		n.sa.remove()
 		return
