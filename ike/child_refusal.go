@@ -29,7 +29,7 @@ func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 	overtaken, tries, pressing := false, 0, false
 	if x.old != nil {
 		overtaken = x.old.State() != child.Live || negotiated(x.old).crossing != nil
-		tries, pressing = x.old.Refused(), x.old.Presses()
+		tries, pressing = x.old.Refused(), x.old.Presses() && s.party.canConnect()
 	} else {
 		tries = x.policy.Refused()
 	}

@@ -164,7 +164,8 @@ const (
 
 // reactTo returns what a refusal of our rekey request means. overtaken: the peer has rekeyed or
 // deleted the same SA meanwhile. tries is the number of TEMPORARY_FAILURE responses in a row,
-// including this one. pressing: the SA would end soon after another pause.
+// including this one. pressing: the SA would end soon after another pause, and we can make another
+// IKE SA before. A side that cannot has nothing better to do until then than to try again.
 func reactTo(refusal wire.NotifyType, overtaken bool, tries int, pressing bool) reaction {
 	switch {
 	case refusal == wire.TemporaryFailure && overtaken, refusal == wire.ChildSANotFound && overtaken:
@@ -183,5 +184,5 @@ func reactTo(refusal wire.NotifyType, overtaken bool, tries int, pressing bool) 
 }
 
 // temporaryTries is how many TEMPORARY_FAILURE responses in a row are accepted: about three minutes
-// of timer.TemporaryWait.
-const temporaryTries = 40
+// of timer.TemporaryWait, and twice that of timer.IKETemporaryWait.
+const temporaryTries = 72

@@ -41,9 +41,9 @@ func (l *life) schedule() {
 }
 
 // presses reports whether the hard end of the lifetime comes soon after another pause of a rekeying
-// that is refused for now.
+// that is refused for now, and another IKE SA can be made before.
 func (l *life) presses() bool {
-	return l.hard.Presses(l.rekeyAt, l.sa.e.handling.now.Add(timer.MostTemporaryWait))
+	return l.sa.party.canConnect() && l.hard.Presses(l.rekeyAt, l.sa.e.handling.now.Add(timer.MostTemporaryWait))
 }
 
 // over is called at the hard end of a lifetime, and when a dead IKE SA is to be forgotten.

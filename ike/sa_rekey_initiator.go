@@ -152,7 +152,7 @@ func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType, text string) {
 		if s.life.tries == 1 {
 			s.notice(Info, eventPostponed, text+"; it is tried again")
 		}
-		s.e.after(&s.life.rekey, timer.TemporaryWait(s.e.cfg.Rand))
+		s.e.after(&s.life.rekey, timer.IKETemporaryWait(s.e.cfg.Rand))
 		x.leave(s, nil)
 	case reaction == reactReplaceIKE:
 		x.failed(s, text)

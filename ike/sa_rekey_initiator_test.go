@@ -160,3 +160,64 @@ func TestNewChildRefusedForNow(t *testing.T) {
 		}
 	}
 }
+
+// TestIKEAndChildRekeyingsCross: a rekeying of the IKE SA and one of a Child SA cross, and each
+// side refuses the other's (RFC 7296, Section 2.25). Both try again, and do not cross a second
+// time.
+func TestIKEAndChildRekeyingsCross(t *testing.T) {
+	for seed := uint64(1); seed <= 40; seed++ {
+		p := newPair(t, seed, func(p *testPair) { p.link = steadyLink(100 * time.Millisecond) })
+		p.up2()
+		refused, link := map[*testSide]int{}, p.link
+		p.link = func(pk *testPacket) []time.Duration {
+			if n := firstOf[*wire.Notify](pk.msg.payloads); n != nil && n.Kind == wire.TemporaryFailure {
+				refused[pk.from]++
+			}
+			return link(pk)
+		}
+		ref := p.left.rekey("")
+		refOfChild := p.right.rekey("lan")
+		p.drive(8 * time.Second)
+		p.wantDone(p.left, ref, "")
+		p.wantDone(p.right, refOfChild, "")
+		if refused[p.left] != 1 || refused[p.right] != 1 {
+			p.fatalf("seed %d: left refuses %d times, right %d times, want once each", seed, refused[p.left], refused[p.right])
+		}
+		p.drive(5 * time.Second)
+		p.wantTunnel()
+	}
+}
+
+// TestRefusedForNowWithoutRemote: the peer answers the first three rekeyings by TEMPORARY_FAILURE,
+// and the lifetime ends soon. A side that cannot make another IKE SA keeps the one that it has, and
+// tries again: no packet is lost.
+func TestRefusedForNowWithoutRemote(t *testing.T) {
+	for what, edit := range map[string]func(*Peer){
+		"the IKE SA": func(peer *Peer) { peer.Lifetime = 3 * time.Minute },
+		"a Child SA": func(peer *Peer) { peer.Children[0].Lifetime = 2 * time.Minute },
+	} {
+		t.Run(what, func(t *testing.T) {
+			p := newPair(t, 1, func(p *testPair) {
+				p.left.peers[0].Remote = nil
+				edit(&p.left.peers[0])
+			})
+			ref := p.right.connect("")
+			p.drive(2 * time.Second)
+			p.wantDone(p.right, ref, "")
+			asked := 0
+			refuseWhere(p, func(*testMessage) (*wire.Notify, bool) {
+				asked++
+				return &wire.Notify{Kind: wire.TemporaryFailure}, asked <= 3
+			})
+			p.lost = nil
+			p.flowUntil(p.now.Add(5*time.Minute), func() bool { return asked > 3 })
+			p.flowUntil(p.now.Add(10*time.Second), func() bool { return false })
+			p.drive(time.Second)
+			p.wantNoLoss()
+			p.wantTunnel()
+			if n := p.right.requests(wire.IKESAInit); asked != 4 || n != 1 || p.left.said("child-down") > 0 {
+				t.Errorf("left asks %d times, %d IKE SAs are made: %s", asked, n, p.left.saidAll())
+			}
+		})
+	}
+}

@@ -32,14 +32,22 @@ func (b Backoff) Pause(failures int, rand io.Reader) time.Duration {
 // more times over a period of several minutes" (RFC 7296, Section 2.25).
 const TemporaryPause = 2 * time.Second
 
-// MostTemporaryWait bounds TemporaryWait.
+// MostTemporaryWait bounds TemporaryWait and IKETemporaryWait.
 const MostTemporaryWait = 3 * TemporaryPause
 
-// TemporaryWait returns TemporaryPause plus up to twice that. The spread is wide because refusals
-// often come in pairs: each side is busy with what the other refuses, and with equal pauses both
-// would collide again and again.
+// TemporaryWait returns the wait before a refused request for a Child SA is tried again:
+// TemporaryPause plus up to half of it. Refusals come in pairs where one side rekeys the IKE SA and
+// the other one a Child SA, since each is busy with what the other one refuses. The Child SA comes
+// first then: it is over before IKETemporaryWait ends, so that both do not collide again.
 func TemporaryWait(rand io.Reader) time.Duration {
-	return TemporaryPause + Fraction(MostTemporaryWait-TemporaryPause, rand)
+	return TemporaryPause + Fraction(TemporaryPause/2, rand)
+}
+
+// IKETemporaryWait returns the wait before a refused rekeying of an IKE SA is tried again:
+// MostTemporaryWait less up to half of TemporaryPause, which is at least TemporaryPause longer than
+// any TemporaryWait.
+func IKETemporaryWait(rand io.Reader) time.Duration {
+	return MostTemporaryWait - TemporaryPause/2 + Fraction(TemporaryPause/2, rand)
 }
 
 // Longer returns d plus up to a tenth of it.

@@ -45,7 +45,8 @@ func TestPausesAreSpread(t *testing.T) {
 		{"Longer(1h)", func(r io.Reader) time.Duration { return Longer(time.Hour, r) }, time.Hour, 66 * time.Minute},
 		{"Fraction(1h)", func(r io.Reader) time.Duration { return Fraction(time.Hour, r) }, 0, time.Hour},
 		{"PromptPause", PromptPause, 0, 100 * time.Millisecond},
-		{"TemporaryWait", TemporaryWait, 2 * time.Second, 6 * time.Second},
+		{"TemporaryWait", TemporaryWait, 2 * time.Second, 3 * time.Second},
+		{"IKETemporaryWait", IKETemporaryWait, 5 * time.Second, 6 * time.Second},
 	} {
 		lowest, highest := c.most, c.least
 		for range 1000 {
