@@ -175,6 +175,6 @@ func (e *Engine) unheard(in Unheard) {
 	}
 	saOf(p).net.doubtESP()
 	if g := e.standby.of[p.Policy().ID]; g != nil {
-		g.member(p.Policy()).prove(2*proofTime, 1) // there is no hurry
+		g.member(p.Policy()).prove(proofMost, 1) // there is no hurry
 	}
 }

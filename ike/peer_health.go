@@ -105,7 +105,7 @@ func (m *standbyMember) verify(old *standbyMember) {
 	case !d.trial.IsZero():
 		d.begin(e)
 	case m.party().answersProbes():
-		m.prove(proofTime, usualAnswers)
+		m.prove(proofTime, activeAnswers)
 	case old != nil && d.silent.IsZero() && now.Sub(d.alike) > provenFor && old.answered() && !m.answered():
 		d.silent = now
 		d.begin(e)
@@ -185,7 +185,7 @@ func (m *standbyMember) judgeData() {
 }
 
 // reconnected forgets the silences of the party's policies, as the IKE SA is a new one. A proof
-// goes on with its Child SAs.
+// goes on with its Child SAs, and does not begin again: whatever the peer does, it is left in time.
 func (p *party) reconnected() {
 	for _, pol := range p.policies {
 		g := p.e.standby.of[pol.ID]
@@ -194,7 +194,7 @@ func (p *party) reconnected() {
 		}
 		m := g.member(pol)
 		if d := &m.data; !d.proof.since.IsZero() {
-			d.proof.since, d.proof.within = p.e.handling.now, 2*proofTime
+			d.proof.within = proofMost
 			continue
 		}
 		m.dataWorks()

@@ -12,7 +12,8 @@ import (
 //
 //	when it comes up, since its IKE may pass and its ESP may not
 //	before it takes the place of one that works, unless something came lately
-//	when it has become active, for long enough that the dataplane takes answers for usual
+//	when it has become active, for long enough that the dataplanes of both sides take packets
+//	from the other one for usual
 //	when packets are not answered, likewise: it may be a host behind it that is gone, and then
 //	the peer may go as well
 //	while packets are sent and none come for long, as is usual for some
@@ -20,10 +21,14 @@ import (
 //
 // Without an answer in time its packets are not answered (fellSilent).
 const (
-	proofEvery   = 250 * time.Millisecond
-	proofTime    = time.Second            // for an answer
-	hintProof    = 500 * time.Millisecond // the same, when packets were not answered already
-	usualAnswers = 3                      // until the dataplane reports that there are none any more
+	proofEvery = 250 * time.Millisecond
+	proofTime  = time.Second            // for an answer
+	hintProof  = 500 * time.Millisecond // the same, when packets were not answered already
+	proofMost  = 2 * time.Second        // the same, at most: while the peer sends, or its SAs are new
+	// usualAnswers is how many answers, one in 0.5 s, are asked for until the dataplane reports
+	// that there are none any more; activeAnswers until that of the peer does, as what the peer
+	// sends unasked may hide it here.
+	usualAnswers, activeAnswers = 3, 6
 	// provenFor is for how long a packet that came is a proof.
 	provenFor = 3 * time.Second
 )
@@ -35,10 +40,15 @@ type dataProof struct {
 	answers int // that are missing
 }
 
-// prove has the peer show that ESP passes for the policy, if it can.
+// prove has the peer show that ESP passes for the policy, if it can. A proof under way goes on for
+// as long as one that begins now.
 func (m *standbyMember) prove(within time.Duration, answers int) {
 	d := &m.data
-	if !m.party().answersProbes() || !d.silent.IsZero() || !d.proof.since.IsZero() {
+	if !d.proof.since.IsZero() {
+		d.proof.answers = max(d.proof.answers, answers)
+		return
+	}
+	if !m.party().answersProbes() || !d.silent.IsZero() {
 		return
 	}
 	d.proof = dataProof{m.group.e.handling.now, within, answers}
@@ -88,7 +98,7 @@ func (m *standbyMember) disproven() bool {
 	d := &m.data
 	p, seen := d.proof, m.lastSeen()
 	if seen.In.After(p.since) {
-		p.within *= 2
+		p.within = min(2*p.within, proofMost)
 	}
 	return !p.since.IsZero() && d.told.Sub(p.since) >= p.within && !m.lastAnswer().After(p.since)
 }

@@ -252,6 +252,67 @@ func TestUnaskedPacketsHideNothing(t *testing.T) {
 	}
 }
 
+// flowUntil sends packets until something is so.
+func (g *testGroup) flowUntil(met func() bool) {
+	g.t.Helper()
+	for start := g.now; !met(); g.flow(everyPacket) {
+		if g.now.Sub(start) > 10*time.Second {
+			g.fatalf("it does not come to that")
+		}
+	}
+}
+
+// wantLeft checks that the active peer, to which packets have not passed since a time, is left for
+// another one soon enough.
+func (g *testGroup) wantLeft(next *testSide, cut time.Time) {
+	g.t.Helper()
+	g.flowUntil(func() bool { return g.active() == next })
+	if took := g.now.Sub(cut); took > 4500*time.Millisecond {
+		g.fatalf("it was left after %v", took)
+	}
+}
+
+// A peer that has come up and is active now, and to which packets do not pass any more, is left in
+// time whenever that begins, while it sends: it does not take packets for usual at once.
+func TestUnaskedPacketsOfANewActivePeer(t *testing.T) {
+	for after := time.Duration(0); after < 4*time.Second; after += 150 * time.Millisecond {
+		g := newGroup(t, 2, func(g *testGroup) {
+			g.unasked = true
+			g.left.peers[0].Remote, g.left.peers[0].Children[0].Start = nil, StartTraffic
+		})
+		right := g.gateways[0]
+		g.flow(5*time.Second + after%planeLookEvery)
+		right.connect("")
+		g.flowUntil(func() bool { return g.active() == right })
+		g.flow(after)
+		g.dropTo(right)
+		g.wantLeft(g.gateways[1], g.now)
+	}
+}
+
+// A new IKE SA of a peer at which packets do not arrive gives it no more time to show that they do.
+func TestNewIKESADuringAProof(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) {
+		g.unasked = true
+		g.left.peers[0].Remote, g.left.peers[0].Children[0].Start = nil, StartTraffic
+		g.gateways[0].peers[0].Children[0].Start = StartBoot
+	})
+	right := g.gateways[0]
+	g.flow(20 * time.Second)
+	g.wantActive(right)
+	old, cut := g.left.main(), g.now
+	g.dropTo(right)
+	member := g.left.e.standby.of[g.left.policy("lan")].members[0]
+	g.flowUntil(func() bool { return !member.data.proof.since.IsZero() })
+	right.kill()
+	right.start()
+	g.flow(200 * time.Millisecond)
+	if g.left.main() == old {
+		g.fatalf("there is no new IKE SA")
+	}
+	g.wantLeft(g.gateways[1], cut)
+}
+
 // The probes of a peer that hears nothing do not look like answers.
 func TestProbesOfThePeerAreNoAnswers(t *testing.T) {
 	g := newGroup(t, 2, nil)
