@@ -9,7 +9,7 @@ import (
 
 // Bounds of plans where they do not only depend on the configuration.
 const (
-	manyAddressTries = 3 // IKE_SA_INIT to a peer with several addresses
+	manyAddressTries = 3 // IKE_SA_INIT to a peer with several addresses, and at first IKE_AUTH
 	livenessTries    = 4 // a liveness check, or any request to a peer that may have lost the IKE SA
 	// leastCheck is the least duration of a liveness check, however short the DPD interval is.
 	leastCheck = 2 * time.Second
@@ -37,6 +37,9 @@ func (s *ikeSA) planInService() window.RetransmitPlan {
 	}
 	if s.setup != nil && s.setup.lost {
 		return s.configuredPlan().AtMost(livenessTries).Within(hintedCheck)
+	}
+	if s.hastensAuth() {
+		return s.configuredPlan().AtMost(manyAddressTries)
 	}
 	if s.net.moving() {
 		return moveRetry
@@ -71,6 +74,13 @@ func (s *ikeSA) planConnecting() window.RetransmitPlan {
 		plan = plan.Within(hintedCheck)
 	}
 	return plan
+}
+
+// hastensAuth reports whether IKE_AUTH is given up as soon as IKE_SA_INIT would be: its port may be
+// blocked, and another address is left in the round. After a round that failed there is the time of
+// the configuration again, as a peer may take long to authenticate us.
+func (s *ikeSA) hastensAuth() bool {
+	return s.state == saAuthenticating && s.party.try.Fails == 0 && s.party.try.missed+1 < len(s.party.cfg.Remote)
 }
 
 // configuredPlan returns the plan that is configured for the peer.

@@ -107,6 +107,40 @@ func TestFirstAddressIsNotLeftForLong(t *testing.T) {
 	}
 }
 
+// TestAuthIsBlockedAtOneAddress: IKE_SA_INIT is answered at the first address of a peer, IKE_AUTH
+// is not, or late. The other address is tried after seconds. If nobody is there, the first one has
+// more time in the next round.
+func TestAuthIsBlockedAtOneAddress(t *testing.T) {
+	for _, slow := range []bool{false, true} {
+		p := newPair(t, 1, func(p *testPair) {
+			older(p)
+			other := netip.MustParseAddr("192.0.2.3")
+			if !slow {
+				p.right.addrs = append(p.right.addrs, other)
+			}
+			p.left.peers[0].Remote = append(p.left.peers[0].Remote, other)
+			p.left.peers[0].Children[0].Start, p.right.peers[0].Remote, p.right.peers[0].Local = StartBoot, nil, netip.Addr{}
+		})
+		link, within := p.link, 15*time.Second
+		if slow {
+			within = time.Minute
+		}
+		p.link = func(pk *testPacket) []time.Duration {
+			switch {
+			case pk.msg == nil || pk.msg.hdr.Exchange != wire.IKEAuth:
+			case slow && pk.from == p.right:
+				return []time.Duration{20 * time.Second}
+			case !slow && pk.dst.Addr() == p.left.peers[0].Remote[0]:
+				return nil
+			}
+			return link(pk)
+		}
+		p.waitFor(within, func() bool { return p.left.main() != nil })
+		p.drive(time.Minute)
+		p.wantTunnel()
+	}
+}
+
 // Fields that are not set are those of the engine.
 func TestPlanOfPeerAndEngine(t *testing.T) {
 	p := newPair(t, 1, nil)
