@@ -106,7 +106,7 @@ func (m *standbyMember) watchCopies() {
 
 // judgeCopies draws the conclusions from what was seen in a trial by copies.
 func (m *standbyMember) judgeCopies() {
-	d, now, seen := &m.data, m.group.e.handling.now, m.lastSeen()
+	d, now, seen := &m.data, m.group.e.handling.now, lastSeen(m.pol)
 	of := m.another()
 	switch t := &d.copies; {
 	case seen.In.After(t.since):
@@ -114,7 +114,7 @@ func (m *standbyMember) judgeCopies() {
 	case t.sent.IsZero() && seen.Out.After(t.since):
 		t.sent = now
 	case t.sent.IsZero() || now.Sub(t.sent) < copyAnswer:
-	case d.silent.IsZero() && (of == nil || !of.lastSeen().In.After(t.since)):
+	case d.silent.IsZero() && (of == nil || !lastSeen(of.pol).In.After(t.since)):
 		d.alike = now
 		m.endCopies()
 	default:

@@ -13,9 +13,9 @@ import (
 // or the reverse. That nothing comes may also be the nature of the traffic, or an outage of both. A
 // culvert answers a ProbePair, so it is asked first:
 //
-//	ESP         -->       probes for a while, and nothing comes
+//	ESP         -->       probes for a while, and none is answered
 //	HDR, SK {}  <-->      the path is there
-//	ESP         -->       probes again, and nothing comes
+//	ESP         -->       probes again, and none is answered
 //	HDR, SK {}  <-->      the path is there still
 
 const (
@@ -28,7 +28,7 @@ const (
 // An espTrial finds out whether ESP passes.
 type espTrial struct {
 	on    ipsec.Path // of the IKE SA; not valid: there is no trial
-	since time.Time  // of the first probe: what comes later is an answer
+	since time.Time  // of the first probe
 	left  int        // probes to be sent still
 	final bool       // the peer has answered IKE before them
 	next  timer.Timer
@@ -117,17 +117,18 @@ func (m *encapMemory) asked() (asked []*child.Pair) {
 	return asked
 }
 
-// answered reports whether something came for the policies of the Child SAs that were asked, which
-// ends the trial. ESP passes as it goes if it came so: the peer may send beside another IKE SA.
+// answered reports whether a probe was answered for the policies of the Child SAs that were asked,
+// which ends the trial. What else comes shows nothing, as the peer also sends while it receives
+// nothing. ESP passes as it goes if something came so: the peer may send beside another IKE SA.
 func (m *encapMemory) answered(asked []*child.Pair) bool {
-	came := false
+	came, c := false, carriageOf(m.trial.on)
 	for _, a := range asked {
+		if !lastAnswer(a.Policy()).After(m.trial.since) {
+			continue
+		}
+		came = true
 		for _, q := range a.Policy().Pairs() {
-			if !q.Seen().In.After(m.trial.since) {
-				continue
-			}
-			came = true
-			if s, c := saOf(q), carriageOf(m.trial.on); s != nil && carriageOf(s.net.Path) == c {
+			if s := saOf(q); s != nil && carriageOf(s.net.Path) == c && q.Seen().In.After(m.trial.since) {
 				m.esp[c], m.blocked = setback{}, false
 			}
 		}

@@ -84,6 +84,34 @@ func TestNewIKESAGoesWhereESPPasses(t *testing.T) {
 	p.wantEncap(false)
 }
 
+// What left sends in UDP does not arrive, while right's hosts send now and then, or right probes.
+// That is not an answer: left finds out at once, and knows it later.
+func TestUnaskedPacketsEndNoTrial(t *testing.T) {
+	for name, send := range map[string]func(p *testPair){
+		"packets": func(p *testPair) { p.right.plane.sendUnasked() },
+		"probes":  func(p *testPair) { p.right.act(func() { p.right.main().party.probeAll() }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, nil)
+			p.up2()
+			link := p.link
+			p.link = func(pk *testPacket) []time.Duration {
+				if pk.from == p.left && pk.via == ipsec.NAT && pk.esp != nil {
+					return nil
+				}
+				return link(pk)
+			}
+			p.left.handle(Hint{ID: p.left.plane.list[0].sa.ID})
+			for range 8 {
+				send(p)
+				p.drive(500 * time.Millisecond)
+			}
+			p.wantEncap(false)
+			p.left.wantWhy("ESP in UDP did not arrive")
+		})
+	}
+}
+
 // Each side has begun an IKE SA, and what right sends in UDP does not arrive. Left finds that out
 // by the one that it sends beside, and both go to the IKE port: right may send beside the other.
 func TestIKESAsGoTogether(t *testing.T) {

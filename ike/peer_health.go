@@ -177,9 +177,9 @@ func (m *standbyMember) judgeData() {
 		return
 	}
 	switch {
-	case m.lastAnswer().After(d.silent):
+	case lastAnswer(m.pol).After(d.silent):
 		m.dataWorks()
-	case !d.trial.IsZero() && m.lastSeen().Out.Sub(d.trial) >= trialTime/2 && now.Sub(d.trial) >= trialTime:
+	case !d.trial.IsZero() && lastSeen(m.pol).Out.Sub(d.trial) >= trialTime/2 && now.Sub(d.trial) >= trialTime:
 		m.fellSilent()
 	}
 }

@@ -67,8 +67,8 @@ func (e *Engine) probed(in Probed) {
 	if g == nil {
 		return
 	}
-	if m := g.member(p.Policy()); e.handling.now.Sub(m.lastAnswer()) > proofTime {
-		m.prove(proofTime, 1)
+	if e.handling.now.Sub(lastAnswer(p.Policy())) > proofTime {
+		g.member(p.Policy()).prove(proofTime, 1)
 	}
 }
 
@@ -85,7 +85,7 @@ func (m *standbyMember) goOnProving() {
 
 // watchProof takes stock of a proof.
 func (m *standbyMember) watchProof() {
-	if d := &m.data; m.lastAnswer().After(d.proof.since) {
+	if d := &m.data; lastAnswer(m.pol).After(d.proof.since) {
 		d.proof.since, d.proof.within = m.group.e.handling.now, max(d.proof.within, proofTime)
 		d.proof.answers--
 	}
@@ -96,11 +96,11 @@ func (m *standbyMember) watchProof() {
 // dataplane last told what has. While the peer sends, it is not gone, and gets twice the time.
 func (m *standbyMember) disproven() bool {
 	d := &m.data
-	p, seen := d.proof, m.lastSeen()
+	p, seen := d.proof, lastSeen(m.pol)
 	if seen.In.After(p.since) {
 		p.within = min(2*p.within, proofMost)
 	}
-	return !p.since.IsZero() && d.told.Sub(p.since) >= p.within && !m.lastAnswer().After(p.since)
+	return !p.since.IsZero() && d.told.Sub(p.since) >= p.within && !lastAnswer(m.pol).After(p.since)
 }
 
 // proven reports whether the member may take the place of one that works. If it is not known, it is
@@ -108,7 +108,7 @@ func (m *standbyMember) disproven() bool {
 // packets show it, if those of the one that works have them.
 func (m *standbyMember) proven(now time.Time, active *standbyMember) bool {
 	switch {
-	case now.Sub(m.lastAnswer()) <= provenFor, now.Sub(later(m.data.alike, m.data.idle)) <= provenFor:
+	case now.Sub(lastAnswer(m.pol)) <= provenFor, now.Sub(later(m.data.alike, m.data.idle)) <= provenFor:
 		return true
 	case m.party().answersProbes():
 		m.prove(proofTime, usualAnswers)
@@ -117,22 +117,22 @@ func (m *standbyMember) proven(now time.Time, active *standbyMember) bool {
 	return !active.answered() || !m.tryByCopies()
 }
 
-// lastSeen returns when something was last received and sent on any SA of the policy, as far as is
+// lastSeen returns when something was last received and sent on any SA of a policy, as far as is
 // known.
-func (m *standbyMember) lastSeen() (last ipsec.Traffic) {
-	for _, q := range m.pol.Pairs() {
+func lastSeen(pol *child.Policy) (last ipsec.Traffic) {
+	for _, q := range pol.Pairs() {
 		last.In, last.Out = later(last.In, q.Seen().In), later(last.Out, q.Seen().Out)
 		last.Answered = later(last.Answered, q.Seen().Answered)
 	}
 	return last
 }
 
-// lastAnswer returns when something last came that shows that packets of the policy arrive: from a
+// lastAnswer returns when something last came that shows that packets of a policy arrive: from a
 // culvert an answer to a probe, since all else may be sent by a peer that receives nothing; from
 // any other peer whatever came.
-func (m *standbyMember) lastAnswer() time.Time {
-	seen := m.lastSeen()
-	if m.party().answersProbes() {
+func lastAnswer(pol *child.Policy) time.Time {
+	seen := lastSeen(pol)
+	if ownerOf(pol).answersProbes() {
 		return seen.Answered
 	}
 	return seen.In
