@@ -57,6 +57,11 @@ const (
 	otherPortInCheck = 1 // of a question by which port the peer answers
 )
 
+// portQuestions is how many questions in a row have to be answered at the present port before the
+// other one is taken not to answer. The datagram that was sent there alone may have been lost, and
+// when both are asked the present one may be heard first.
+const portQuestions = 3
+
 // otherPortTime is how long an answer from the other port is awaited after each repetition.
 const otherPortTime = time.Minute
 
@@ -186,7 +191,9 @@ func (n *network) otherPortAnswered(c *pathCheck, from ipsec.Path) {
 	m, isNAT := &n.sa.party.memory, carriageOf(c.to) == overUDP
 	switch {
 	case !c.to.SameRemote(from):
-		m.otherPortFailed(n, c)
+		if !n.askOnceMore(c.port) {
+			m.otherPortFailed(n, c)
+		}
 		return
 	case n.sa.usable() && !asksPort(n.sa.work.Current()):
 		n.askOtherPort(portSilent)
@@ -204,6 +211,17 @@ func (n *network) otherPortAnswered(c *pathCheck, from ipsec.Path) {
 		m.askLater()
 	}
 	n.changePort(c.to, c.port)
+}
+
+// askOnceMore asks at the other port again where a question was answered at the present one, and
+// reports whether it does. Whether that answers was the question of portSilent.
+func (n *network) askOnceMore(why portReason) bool {
+	x, ok := n.sa.work.Current().(*informational)
+	if !ok || x.kind != askPort || why == portSilent || x.asked+1 >= portQuestions {
+		return false
+	}
+	n.sa.work.AddUrgent(&informational{kind: askPort, port: why, asked: x.asked + 1})
+	return true
 }
 
 // changePort goes on at the other port, where the peer answers, and tells it.

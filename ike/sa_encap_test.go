@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -278,6 +279,58 @@ func TestNATPortAfterRoaming(t *testing.T) {
 	p.drive(5 * time.Second)
 	p.wantEncap(true)
 	p.wantSameIKESA(was)
+}
+
+// askingPort is a pair with protocol 50. Left asks at the NAT port, where the first datagrams that
+// one side sends are lost.
+func askingPort(t *testing.T, why portReason, from string, lost int) *testPair {
+	p := newPair(t, 1, nil)
+	p.upRaw()
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.via == ipsec.NAT && pk.from.name == from && lost > 0 {
+			lost--
+			return nil
+		}
+		return link(pk)
+	}
+	p.left.act(func() { p.left.main().net.askOtherPort(why) })
+	p.drive(5 * time.Second)
+	return p
+}
+
+// A question at the other port that is lost, or its answer, is asked again, also where it was
+// answered at the present port meanwhile.
+func TestLostQuestionAtTheOtherPort(t *testing.T) {
+	for _, from := range []string{"left", "right"} {
+		for _, why := range []portReason{portAgain, portESP} {
+			for _, lost := range []int{1, 3} { // 3: of two questions
+				t.Run(fmt.Sprintf("%d of %s, reason %d", lost, from, why), func(t *testing.T) {
+					p := askingPort(t, why, from, lost)
+					p.wantEncap(true)
+					if m := &p.left.main().party.memory; m.fails(&p.left.main().net, overUDP) {
+						p.fatalf("left has noted that the NAT port does not answer: %+v", m)
+					}
+				})
+			}
+		}
+	}
+}
+
+// Where the other port answers none of three questions, that is noted, and no more are asked.
+func TestSilentOtherPort(t *testing.T) {
+	for _, why := range []portReason{portAgain, portESP} {
+		p := askingPort(t, why, "left", 100)
+		m := &p.left.main().party.memory
+		if !m.port.silent || m.esp[overUDP].stands() != (why == portESP) {
+			p.fatalf("left has noted %+v", m)
+		}
+		p.drive(time.Minute)
+		if n := p.left.e.Counters()["ike_path_checked"]; n != 1+portQuestions { // one in IKE_AUTH
+			p.fatalf("%d questions", n)
+		}
+		p.wantEncap(false)
+	}
 }
 
 // A question at the other port ends when the peer moves: what answers it from where the peer was

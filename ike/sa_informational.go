@@ -31,6 +31,7 @@ type informational struct {
 	cause     child.Cause
 	why       string
 	port      portReason // of askPort
+	asked     int        // of askPort: how many questions before it were answered at the present one
 	then      func()     // called after the response to askAlive
 	otherwise func()     // called if there will be none
 	denied    int        // of askClose: how often the peer said that it does not know the IKE SA
