@@ -251,10 +251,14 @@ func (m *standbyMember) comingUp() bool {
 	return p.try.Fails == 0
 }
 
-// suspect notes that a request had to be repeated, and asks whether packets still come.
+// suspect notes that a request had to be repeated, and asks whether packets still come. A question
+// that went to another address alone tells nothing of the peer's.
 func (l *livenessCheck) suspect() {
 	s := l.sa
 	if _, path := s.work.Current().(prober); path || s.party == nil || !s.party.prioritized() {
+		return
+	}
+	if before := s.win.Outstanding().Repeated - 1; !slices.Contains(s.net.pathsOf(before), s.net.Path) {
 		return
 	}
 	if l.repeated.IsZero() {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"culvert/internal/ipsec"
 )
 
 // One-way traffic is never answered, so only IKE can show a failure: within a DPD interval and one
@@ -25,6 +27,24 @@ func TestStandbyOfOneWayTraffic(t *testing.T) {
 		g.fatalf("switched after %v", took)
 	}
 	g.wantActive(g.gateways[1])
+}
+
+// Nothing is sent, and the NAT port is asked again, which is blocked. That there is no answer from
+// there is not a failure of the peer.
+func TestSilentPortIsNotASilentPeer(t *testing.T) {
+	g := newGroup(t, 2, func(g *testGroup) { g.eat(ipsec.NAT) })
+	g.left.connect("")
+	g.drive(udpAgain - 10*time.Second)
+	asked := g.left.e.Counters()["ike_path_checked"]
+	switched := g.left.count("switched")
+	g.drive(20 * time.Second)
+	if n := g.left.e.Counters()["ike_path_checked"]; n == asked {
+		g.fatalf("nobody was asked at the NAT port")
+	}
+	if n := g.left.count("switched"); n > switched {
+		g.fatalf("packets went elsewhere %d times", n-switched)
+	}
+	g.wantActive(g.gateways[0])
 }
 
 // A peer whose IKE is slow, and whose packets come and go, stays active; only when its IKE is

@@ -81,18 +81,27 @@ func (n *network) ask(to ipsec.Path, port portReason) bool {
 }
 
 // requestPaths returns where the outstanding request is sent: to the peer, and to the address that
-// is asked. A new question goes there alone at first.
+// is asked.
 func (n *network) requestPaths() []ipsec.Path {
-	c, r := n.check, n.sa.win.Outstanding()
+	r := n.sa.win.Outstanding()
+	if n.checking() {
+		n.check.id, n.check.asked = r.ID, true
+	}
+	return n.pathsOf(r.Repeated)
+}
+
+// pathsOf returns where a repetition of the outstanding request is sent. A new question goes to the
+// address that is asked alone at first.
+func (n *network) pathsOf(repeated int) []ipsec.Path {
+	c := n.check
 	if !n.checking() {
 		return []ipsec.Path{n.Path}
 	}
-	c.id, c.asked = r.ID, true
 	x, ok := n.sa.work.Current().(*informational)
 	switch {
-	case ok && x.kind == askAlive && c.port == portNone && r.Repeated < checkTries:
+	case ok && x.kind == askAlive && c.port == portNone && repeated < checkTries:
 		return []ipsec.Path{c.to}
-	case ok && x.kind == askPort && r.Repeated < otherPortInCheck:
+	case ok && x.kind == askPort && repeated < otherPortInCheck:
 		if c.port == portSilent {
 			return []ipsec.Path{n.Path}
 		}
