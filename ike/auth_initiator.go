@@ -221,7 +221,7 @@ func (s *ikeSA) established(p *party, id identity.ID) {
 	s.setup, s.handshake = nil, nil
 	e.sas.halfOpen.Authenticated(s.net.Remote().Addr())
 	s.afterAuth = s.win.ExpectedID()
-	s.life.established, s.life.since, s.life.line = e.handling.now, e.handling.now, s.lineOf()
+	s.life.established, s.life.since, s.life.line.since = e.handling.now, e.handling.now, e.handling.now
 	e.timers.Stop(&s.life.hard)
 	s.party = p
 	if !slices.Contains(p.sas, s) {

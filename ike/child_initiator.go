@@ -51,6 +51,9 @@ func (x *childExchange) start(s *ikeSA) {
 		return
 	}
 	err := x.prepare(s, false)
+	if err != nil && x.moves != nil && x.like == nil {
+		x.moves.later(x.policy)
+	}
 	if err == nil && len(s.children.Pairs()) >= x.maxChildren(s) {
 		err = errors.New("the IKE SA has reached its limit of Child SAs")
 	}

@@ -58,7 +58,7 @@ type settlement struct {
 	why           string                // the loser goes
 	asked         map[*child.Policy]int // how many rounds of migrate asked for one's first Child SA
 	waits         int                   // rounds that are left to wait for an exchange on the loser
-	busy          bool                  // the peer answered TEMPORARY_FAILURE in this round
+	busy          bool                  // something could not be made for the moment in this round
 	again         timer.Timer           // of the round after that
 }
 
@@ -80,18 +80,11 @@ func (s *ikeSA) insteadOf(o *ikeSA) bool {
 // beganLately reports whether the IKE SA was begun when the other one stood, less than rekeyedLife
 // ago: whoever began it knew the other one, and deletes it. The peer may see it otherwise, if the
 // last message of the other one came late, so the rule decides if both are there after that time.
-// One that was made in place of a third counts as that: it was begun for the sake of that alone.
+// One that was made in place of a third counts as that when the third is being deleted, which tells
+// the peer: it was begun for the sake of that alone. Before that it must not give way to another
+// one, or the third would have one more made.
 func (s *ikeSA) beganLately(o *ikeSA) bool {
 	return s.life.line.begun.After(o.life.since) && s.e.handling.now.Sub(s.life.line.since) < rekeyedLife
-}
-
-// lineOf returns the line that an IKE SA of ours belongs to when it is established: that of the one
-// in whose place it was made, or its own.
-func (s *ikeSA) lineOf() line {
-	if old := s.succ.inPlaceOf(); old != nil {
-		return old.life.line
-	}
-	return line{s.life.line.begun, s.e.handling.now}
 }
 
 // leaveLine is called when the peer deletes an IKE SA. If it has made another one just before, that
@@ -221,6 +214,9 @@ func (d *settlement) migrated() {
 	case lacks && !d.replaced:
 		d.stayBeside()
 	default:
+		if d.replaced {
+			d.winner.life.line = loser.life.line
+		}
 		loser.closeAs(child.EndReplaced, d.why)
 	}
 }
@@ -236,8 +232,8 @@ func (d *settlement) awaitsOwn() bool {
 	})
 }
 
-// later records that the peer refuses a policy's Child SA on the winner for the moment. It is asked
-// for again after a pause.
+// later records that a policy's Child SA cannot be made on the winner for the moment: the peer says
+// so, or there is no SPI for it. It is asked for again after a pause.
 func (d *settlement) later(pol *child.Policy) {
 	d.busy = true
 	d.asked[pol]--

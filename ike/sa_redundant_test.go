@@ -192,6 +192,34 @@ func TestTemporaryRefusalOfAMove(t *testing.T) {
 	p.wantOneIKESA()
 }
 
+// TestMoveWithoutSPI has no SPI for what is to move to the IKE SA that stays, for some rounds. The
+// peer has refused nothing: the other one goes when all has moved, and not before, whether it is
+// redundant or replaced.
+func TestMoveWithoutSPI(t *testing.T) {
+	for _, replaced := range []bool{false, true} {
+		p := newPair(t, 1, twoChildren)
+		s := p.left
+		if replaced {
+			p.wantDone(p.left, p.left.connectFor2s(), "")
+			p.left.act(func() { p.left.main().succ.wontLive("a test says so") })
+			p.drive(30 * time.Millisecond) // IKE_AUTH is under way
+		} else {
+			p.left.connect("lan")
+			p.right.connect("lan")
+			var loser *ikeSA
+			s, loser = p.settling()
+			s.ask(loser, "two")
+		}
+		spis := &refusingSPIs{SPIAllocator: s.plane, left: 2 * maxMigrations}
+		s.e.cfg.SPIs = spis
+		p.drive(2 * time.Minute)
+		if spis.left > 0 || p.left.said("child-down")+p.right.said("child-down") > 0 {
+			p.fatalf("%d SPIs were not asked for; left says %s", spis.left, p.left.saidAll())
+		}
+		p.wantOneIKESA()
+	}
+}
+
 // TestRefusedMove has the peer refuse for good what is to move to the IKE SA that stays. The other
 // one stays as well, and its child is wanted as before, so that it comes back after a loss.
 func TestRefusedMove(t *testing.T) {
@@ -373,6 +401,37 @@ func TestRekeyedBesideTheOneInItsPlace(t *testing.T) {
 			}
 		}
 		p.wantSteadyTraffic(3 * time.Minute)
+	}
+}
+
+// TestDyingBesideAGoodOne has an IKE SA of left's that cannot be kept, since right does not answer
+// CREATE_CHILD_SA on it, beside a good one that right has just made. One more takes its place,
+// whichever of the two good ones stays in the end, and not one every five seconds that makes way
+// for the other at once.
+func TestDyingBesideAGoodOne(t *testing.T) {
+	for seed := uint64(1); seed <= 8; seed++ {
+		p := newPair(t, seed, nil)
+		p.up()
+		old, link := p.left.main(), p.link
+		p.link = func(pk *testPacket) []time.Duration {
+			if pk.from == p.left && pk.msg != nil && pk.msg.hdr.Exchange == wire.CreateChildSA && pk.msg.hdr.InitiatorSPI == old.spi.I {
+				return nil
+			}
+			return link(pk)
+		}
+		p.left.rekey("lan")
+		p.drive(time.Second)
+		p.right.another()
+		p.drive(5 * time.Second)
+		begun := p.left.requests(wire.IKESAInit)
+		if len(p.left.usable()) != 2 || p.left.said("rekey-refused") > 0 {
+			p.fatalf("left has %d IKE SAs: %s", len(p.left.usable()), p.left.saidAll())
+		}
+		p.wantSteadyTraffic(2*rekeyedLife + time.Minute)
+		p.wantOneIKESA()
+		if n := p.left.requests(wire.IKESAInit) - begun; n != 1 || p.left.said("rekey-refused") != 1 {
+			p.fatalf("seed %d: left began %d IKE SAs: %s", seed, n, p.left.saidAll())
+		}
 	}
 }
 
