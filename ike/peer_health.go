@@ -186,6 +186,7 @@ func (m *standbyMember) judgeData() {
 
 // reconnected forgets the silences of the party's policies, as the IKE SA is a new one. A proof
 // goes on with its Child SAs, and does not begin again: whatever the peer does, it is left in time.
+// One that is active has to show again that packets arrive, as it may take none for usual.
 func (p *party) reconnected() {
 	for _, pol := range p.policies {
 		g := p.e.standby.of[pol.ID]
@@ -198,6 +199,9 @@ func (p *party) reconnected() {
 			continue
 		}
 		m.dataWorks()
+		if m == g.active {
+			m.prove(proofMost, activeAnswers)
+		}
 	}
 }
 

@@ -292,6 +292,18 @@ func TestUnaskedPacketsOfANewActivePeer(t *testing.T) {
 
 // A new IKE SA of a peer at which packets do not arrive gives it no more time to show that they do.
 func TestNewIKESADuringAProof(t *testing.T) {
+	newIKESAWhilePacketsAreLost(t, func(m *standbyMember) bool { return !m.data.proof.since.IsZero() })
+}
+
+// A peer that is restarted while packets to it are dropped takes none for usual then, and has to
+// show that they arrive.
+func TestNewIKESAIsProven(t *testing.T) {
+	newIKESAWhilePacketsAreLost(t, func(*standbyMember) bool { return true })
+}
+
+// newIKESAWhilePacketsAreLost has the active peer restart, once something is so, while packets to
+// it are dropped.
+func newIKESAWhilePacketsAreLost(t *testing.T, then func(m *standbyMember) bool) {
 	g := newGroup(t, 2, func(g *testGroup) {
 		g.unasked = true
 		g.left.peers[0].Remote, g.left.peers[0].Children[0].Start = nil, StartTraffic
@@ -303,7 +315,7 @@ func TestNewIKESADuringAProof(t *testing.T) {
 	old, cut := g.left.main(), g.now
 	g.dropTo(right)
 	member := g.left.e.standby.of[g.left.policy("lan")].members[0]
-	g.flowUntil(func() bool { return !member.data.proof.since.IsZero() })
+	g.flowUntil(func() bool { return then(member) })
 	right.kill()
 	right.start()
 	g.flow(200 * time.Millisecond)
