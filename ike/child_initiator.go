@@ -119,7 +119,7 @@ func (x *childExchange) begin(s *ikeSA) {
 		return
 	}
 	s.e.newKey(x.group, func(k keyPair) {
-		if !s.holds(x) {
+		if !s.unsent(x) {
 			return
 		}
 		if k.err != nil {

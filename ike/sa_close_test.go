@@ -66,6 +66,29 @@ func TestWithdrawnWhileAuthenticating(t *testing.T) {
 	}
 }
 
+// TestDownWhileAKeyIsMade takes a peer down while the key of a rekeying is made, of the IKE SA or a
+// Child SA. The rekeying is not sent: the Delete would wait for its response.
+func TestDownWhileAKeyIsMade(t *testing.T) {
+	for _, child := range []string{"", "lan"} {
+		p := newPair(t, 1, withPFS)
+		p.up()
+		asked := p.left.requests(wire.CreateChildSA)
+		rekey, down := p.left.rekey(child), p.left.disconnect("")
+		p.drive(time.Second)
+		if n := p.left.requests(wire.CreateChildSA) - asked; n != 0 {
+			t.Errorf("%q: %d requests are sent", child, n)
+		}
+		p.wantDone(p.left, down, "")
+		p.wantDone(p.left, rekey, "is being deleted")
+		p.drive(2 * time.Minute)
+		for _, s := range []*testSide{p.left, p.right} {
+			if left := s.leftovers(); left != "" {
+				p.fatalf("%q: %s", child, left)
+			}
+		}
+	}
+}
+
 // deniedDelete has left delete an IKE SA that its peer lost by a restart, while forged
 // INVALID_IKE_SPIs come in numbers, and returns it.
 func deniedDelete(t *testing.T, answers bool) (p *testPair, s *ikeSA) {

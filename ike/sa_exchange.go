@@ -80,6 +80,16 @@ func (s *ikeSA) holds(x exchange) bool {
 	return s.work.Current() == x && !s.state.ended()
 }
 
+// unsent reports whether x, of which nothing was sent while its key was made, is still to be sent.
+// If the IKE SA is being deleted it ends, as the Delete would wait for its response.
+func (s *ikeSA) unsent(x exchange) bool {
+	if s.holds(x) && s.state == saClosing {
+		x.abandon(s, "the IKE SA is being deleted")
+		s.done(x)
+	}
+	return s.holds(x)
+}
+
 // abandonWork ends all exchanges without their responses.
 func (s *ikeSA) abandonWork(why string) {
 	all := s.work.Take()

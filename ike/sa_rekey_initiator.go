@@ -77,7 +77,7 @@ func (x *rekeyExchange) begin(s *ikeSA) {
 		return
 	}
 	s.e.newKey(x.group, func(k keyPair) {
-		if !s.holds(x) {
+		if !s.unsent(x) {
 			return
 		}
 		if k.err != nil {
