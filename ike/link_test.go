@@ -2,6 +2,7 @@ package ike
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"culvert/internal/ipsec"
@@ -106,6 +107,17 @@ func (p *testPair) eat(via *ipsec.Transport) {
 	link := p.link
 	p.link = func(pk *testPacket) []time.Duration {
 		if pk.via == via {
+			return nil
+		}
+		return link(pk)
+	}
+}
+
+// eatESPInUDP loses the ESP in UDP of some sides, while IKE passes at the same port.
+func (p *testPair) eatESPInUDP(of ...*testSide) {
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if slices.Contains(of, pk.from) && pk.via == ipsec.NAT && pk.esp != nil {
 			return nil
 		}
 		return link(pk)

@@ -94,13 +94,7 @@ func TestUnaskedPacketsEndNoTrial(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, 1, nil)
 			p.up2()
-			link := p.link
-			p.link = func(pk *testPacket) []time.Duration {
-				if pk.from == p.left && pk.via == ipsec.NAT && pk.esp != nil {
-					return nil
-				}
-				return link(pk)
-			}
+			p.eatESPInUDP(p.left)
 			p.left.handle(Hint{ID: p.left.plane.list[0].sa.ID})
 			for range 8 {
 				send(p)
@@ -190,13 +184,8 @@ func TestICMPErrorAboutESP(t *testing.T) {
 func TestESPInUDPBlocked(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.up2()
-	was, link := p.left.main(), p.link
-	p.link = func(pk *testPacket) []time.Duration {
-		if pk.via == ipsec.NAT && pk.esp != nil {
-			return nil
-		}
-		return link(pk)
-	}
+	was := p.left.main()
+	p.eatESPInUDP(p.left, p.right)
 	p.flow(simUnheard + 5*time.Second)
 	p.wantEncap(false)
 	p.wantSameIKESA(was)
