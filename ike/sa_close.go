@@ -30,6 +30,7 @@ func (s *ikeSA) closeAs(cause child.Cause, why string) {
 		waiting := s.work.TakeWaiting()
 		s.life.closed = cause
 		s.moveTo(saClosing)
+		s.reopenSettlements()
 		if s.succ.theirs != nil {
 			s.succ.theirs.closeAs(cause, why)
 		}

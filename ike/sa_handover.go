@@ -22,6 +22,7 @@ type succession struct {
 	outlook  outlook
 	why      string // it cannot be kept
 	fate     fate
+	settling *settlement // in which this one is to go; nil: none
 }
 
 // outlook tells whether an IKE SA can be kept.

@@ -120,10 +120,11 @@ func (l *livenessCheck) hintOthers() {
 }
 
 // hurryAnother hastens the attempt to make another IKE SA in place of one that a hint is about, if
-// there is one.
+// there is one. The others are checked now, since no verdict on this one comes first.
 func (l *livenessCheck) hurryAnother() {
 	if l.sa.succ.outlook != outlookGood {
 		l.sa.party.hurry()
+		l.hintOthers()
 	}
 }
 

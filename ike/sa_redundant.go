@@ -132,8 +132,26 @@ func (p *party) settle(a, b *ikeSA) {
 	if d.loser.succ.fate == fateSettled || !d.replaced && (d.winner.outdone() || !d.isOurs()) {
 		return
 	}
-	d.loser.succ.fate = fateSettled
+	d.loser.succ.fate, d.loser.succ.settling = fateSettled, d
 	d.migrate()
+}
+
+// reopen has it decided once more between the IKE SAs there are, unless that was done already.
+func (d *settlement) reopen() {
+	if c := &d.loser.succ; c.settling == d {
+		c.fate, c.settling = fateOpen, nil
+		d.loser.e.touch(d.loser.party)
+	}
+}
+
+// reopenSettlements is called when the IKE SA is about to end: what was to move to it need not wait
+// for its last exchange.
+func (s *ikeSA) reopenSettlements() {
+	for _, o := range s.party.sas {
+		if d := o.succ.settling; d != nil && d.winner.succ.latest() == s {
+			d.reopen()
+		}
+	}
 }
 
 // isOurs reports whether we delete the loser, which the winner was not made to replace: its creator
@@ -169,7 +187,7 @@ func (d *settlement) migrate() {
 		}
 		d.winner.enqueue(x)
 	}
-	d.winner.enqueue(&informational{then: d.migrated, otherwise: func() { d.loser.succ.fate = fateOpen }})
+	d.winner.enqueue(&informational{then: d.migrated, otherwise: d.reopen})
 }
 
 // mayAskFor reports whether the winner may be asked for the first Child SA of a pair's policy.
@@ -192,10 +210,12 @@ func (d *settlement) mayAsk() bool {
 // winner.
 func (d *settlement) migrated() {
 	loser := d.loser
+	if loser.succ.settling != d {
+		return
+	}
 	d.winner = d.winner.succ.latest()
 	if !d.winner.usable() || !loser.usable() || !d.replaced && d.winner.outdone() { // rekeyed, ended or about to: start over
-		loser.succ.fate = fateOpen
-		loser.e.touch(loser.party)
+		d.reopen()
 		return
 	}
 	d.winner.children.TakeOver(&loser.children.Bundle, loser.live.Doubted() || loser.live.ignored())
@@ -243,6 +263,7 @@ func (d *settlement) later(pol *child.Policy) {
 // them in IKE_AUTH only. A winner that carries nothing goes instead.
 func (d *settlement) stayBeside() {
 	d.loser.succ.fate, d.winner.succ.fate = fateBeside, fateBeside
+	d.loser.succ.settling = nil
 	if len(d.winner.children.Pairs()) == 0 {
 		d.winner.closeAs(child.EndReplaced, "redundant: the peer connected at the same time, and refuses the Child SAs of the other IKE SA on this one")
 	}

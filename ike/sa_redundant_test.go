@@ -508,6 +508,46 @@ func TestIgnoredIKESACarriesNoWorker(t *testing.T) {
 	p.wantSound()
 }
 
+// TestWinnerIsReplacedDuringASettlement: an IKE SA is to make way for a second one, which waits for
+// an answer when the peer is restarted, and which cannot be kept either. A hint about the second is
+// one about the first as well, whose workers have pairs of their own: when a third is there, they
+// do not wait for the end of the second.
+func TestWinnerIsReplacedDuringASettlement(t *testing.T) {
+	p := upWithOwn(t, func(p *testPair) { p.right.peers[0].Remote = nil })
+	p.script(false)
+	drop := func(lost func(pk *testPacket) bool) {
+		p.link = func(pk *testPacket) []time.Duration {
+			if pk.msg != nil && lost(pk) {
+				return nil
+			}
+			return []time.Duration{testRTT / 2}
+		}
+	}
+	first := p.left.main()
+	drop(func(pk *testPacket) bool { return pk.msg.hdr.Exchange == wire.Informational })
+	p.left.act(func() { first.succ.wontLive("a test says so") })
+	p.drive(replacePause + time.Second)
+	second := p.left.usable()[1]
+	p.right.kill()
+	p.right.start()
+	drop(func(pk *testPacket) bool { return !pk.msg.protected && pk.msg.hdr.Exchange != wire.IKESAInit })
+	p.left.act(func() {
+		second.succ.wontLive("a test says so")
+		second.live.hint(lostCheck)
+	})
+	p.drive(time.Second)
+	if first.state.ended() || second.state != saClosing {
+		p.fatalf("the first is %v, the second %v", first.state, second.state)
+	}
+	for worker := 1; worker <= 2; worker++ {
+		if psa := p.left.plane.sender(p.left.policy("lan"), worker); psa == nil || p.right.plane.inbound[psa.sa.SPIOut] == nil {
+			p.fatalf("worker %d sends on %+v", worker, psa)
+		}
+	}
+	p.drive(2 * time.Minute)
+	p.wantSound()
+}
+
 // An IKE SA of the peer's was begun when its first message came, whatever time passed until
 // IKE_AUTH: by that the sides agree about which of two was begun when the other one stood.
 func TestBegunByTheFirstMessage(t *testing.T) {
