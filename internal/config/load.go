@@ -3,12 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"culvert/internal/readfile"
 
 	"github.com/BurntSushi/toml"
 )
@@ -23,7 +24,7 @@ func Load(path string) (*Config, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		l.fail(path, 0, "%s", reason(err))
+		l.fail(path, 0, "%s", readfile.Reason(err))
 	case info.IsDir():
 		l.folder(path)
 	default:
@@ -105,46 +106,12 @@ func (l *loader) read(path string, top bool) {
 		l.seen[real] = true
 	}
 	l.config.Files = append(l.config.Files, path)
-	doc, mode, err := readFile(path, maxFile)
+	doc, mode, err := readfile.Whole(path, maxFile)
 	if err != nil {
-		l.fail(path, 0, "%s", reason(err))
+		l.fail(path, 0, "%s", readfile.Reason(err))
 		return
 	}
 	l.parse(&file{loader: l, name: path, path: path, mode: mode}, doc, top)
-}
-
-// readFile returns the contents and mode of one and the same open file, which must not be a folder
-// nor larger than limit octets.
-func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	if info.IsDir() {
-		return nil, 0, errors.New("is a folder; a file is needed here")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("is larger than the limit of %d octets", limit)
-	}
-	return data, info.Mode(), err
-}
-
-// reason returns the text of a file error without the path, which the caller prints.
-func reason(err error) string {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		err = pe.Err
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return "no such file"
-	}
-	return err.Error()
 }
 
 // parse reads one document into the configuration.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"culvert/internal/readfile"
 )
 
 // maxSecret bounds a psk_file.
@@ -90,13 +92,13 @@ func (s section) pskFile() (name, value string, ok bool) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(s.file.path), path)
 	}
-	data, mode, err := readFile(path, maxSecret)
+	data, mode, err := readfile.Whole(path, maxSecret)
 	if err != nil {
-		s.fail(name, "psk_file %s: %s", path, reason(err))
+		s.fail(name, "psk_file %s: %s", path, readfile.Reason(err))
 		return name, "", false
 	}
-	if mode.Perm()&0o077 != 0 {
-		s.fail(name, "psk_file %s must be readable by its owner only, but has mode %04o; run chmod 600 %s", path, mode.Perm(), path)
+	if err := readfile.Private(path, mode); err != nil {
+		s.fail(name, "psk_file %s %v", path, err)
 	}
 	return name, string(bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))), true
 }
@@ -105,11 +107,10 @@ func (s section) pskFile() (name, value string, ok bool) {
 // once.
 func (s section) checkPrivate(name string) {
 	f := s.file
-	if f.mode.Perm()&0o077 == 0 || f.exposed {
-		return
+	if err := readfile.Private(f.path, f.mode); err != nil && !f.exposed {
+		f.exposed = true
+		s.fail(name, "this file contains secrets and %v", err)
 	}
-	f.exposed = true
-	s.fail(name, "this file contains secrets and must be readable by its owner only, but has mode %04o; run chmod 600 %s", f.mode.Perm(), f.path)
 }
 
 // parseSecret returns the octets of a secret: hexadecimal after 0x, base64 after 0s, text after 0t,
