@@ -1,0 +1,99 @@
+package certificate
+
+import (
+	"crypto/sha1"
+	"crypto/x509"
+	"slices"
+
+	"culvert/ike/wire"
+)
+
+// A KeyHash names a certification authority in CERTREQ: the SHA-1 hash of its Subject Public Key
+// Info (RFC 7296, Section 3.7). It is a hint, on which nothing depends for its safety.
+type KeyHash [sha1.Size]byte
+
+// maxRequested bounds the authorities of a CERTREQ. A message of IKE_SA_INIT must not need IP
+// fragments, and strangers cause such messages.
+const maxRequested = 16
+
+func keyHash(c *x509.Certificate) KeyHash { return sha1.Sum(c.RawSubjectPublicKeyInfo) }
+
+// Request returns the CERTREQ for certificates of the authorities; of very many the first ones.
+func Request(cas []*x509.Certificate) *wire.CertReq {
+	r := &wire.CertReq{Encoding: wire.CertX509Signature}
+	for _, ca := range cas[:min(len(cas), maxRequested)] {
+		h := keyHash(ca)
+		r.Data = append(r.Data, h[:]...)
+	}
+	return r
+}
+
+// RequestRawKey returns the CERTREQ for a raw public key, in which "the Certification Authority
+// field MUST be empty" (RFC 7670, Section 3).
+func RequestRawKey() *wire.CertReq { return &wire.CertReq{Encoding: wire.CertRawPublicKey} }
+
+// Merge joins CERTREQ payloads of the same encodings, and bounds them. Others it returns as they
+// are.
+func Merge(ps []wire.Payload) (out []wire.Payload) {
+	requests := map[wire.CertEncoding]*wire.CertReq{}
+	for _, p := range ps {
+		r, ok := p.(*wire.CertReq)
+		if !ok {
+			out = append(out, p)
+			continue
+		}
+		all := requests[r.Encoding]
+		if all == nil {
+			all = &wire.CertReq{Encoding: r.Encoding}
+			requests[r.Encoding] = all
+			out = append(out, all)
+		}
+		for h := range slices.Chunk(r.Data, sha1.Size) {
+			if len(h) == sha1.Size && len(all.Data) < maxRequested*sha1.Size && !hasHash(all.Data, KeyHash(h)) {
+				all.Data = append(all.Data, h...)
+			}
+		}
+	}
+	return out
+}
+
+func hasHash(data []byte, want KeyHash) bool {
+	for h := range slices.Chunk(data, sha1.Size) {
+		if len(h) == sha1.Size && KeyHash(h) == want {
+			return true
+		}
+	}
+	return false
+}
+
+// Wanted is what the CERTREQ payloads of a peer ask for.
+type Wanted struct {
+	RawKey bool
+	hashes [][]byte // the lists of authorities
+}
+
+// ParseWanted reads the CERTREQ payloads of a peer, in however many messages they came.
+func ParseWanted(ps []wire.Payload) (w Wanted) {
+	for _, p := range ps {
+		if r, ok := p.(*wire.CertReq); ok {
+			switch r.Encoding {
+			case wire.CertRawPublicKey:
+				w.RawKey = true
+			case wire.CertX509Signature:
+				w.hashes = append(w.hashes, r.Data)
+			}
+		}
+	}
+	return w
+}
+
+// Names reports whether one of the certificates is of an authority that the peer asks for.
+func (w Wanted) Names(certs []*x509.Certificate) bool {
+	for _, c := range certs {
+		h := keyHash(c)
+		if slices.ContainsFunc(w.hashes, func(list []byte) bool { return hasHash(list, h) }) {
+			return true
+		}
+	}
+	return false
+}

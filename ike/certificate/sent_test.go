@@ -1,0 +1,108 @@
+package certificate
+
+import (
+	"crypto/x509"
+	"strings"
+	"testing"
+
+	"culvert/ike/wire"
+	"culvert/internal/certtest"
+)
+
+func certPayloads(certs ...*x509.Certificate) (ps []wire.Payload) {
+	for _, c := range certs {
+		ps = append(ps, &wire.Cert{Encoding: wire.CertX509Signature, Data: c.Raw})
+	}
+	return ps
+}
+
+func TestParseSent(t *testing.T) {
+	root := certtest.CA(t, "root", "p256", nil)
+	middle := certtest.CA(t, "middle", "p256", root)
+	leaf := middle.Issue(t, "leaf", "p256", "leaf.example.com")
+	raw := certtest.SPKI(t, leaf.Key.Public())
+	ps := append(certPayloads(leaf.Cert, middle.Cert, leaf.Cert, middle.Cert),
+		&wire.Notify{Kind: wire.Cookie},
+		&wire.Cert{Encoding: wire.CertCRL, Data: []byte("a list")},
+		&wire.Cert{Encoding: wire.CertPKCS7, Data: []byte("unknown")},
+		&wire.Cert{Encoding: 200},
+		&wire.Cert{Encoding: wire.CertOCSPContent, Data: []byte("a response")},
+		&wire.Cert{Encoding: wire.CertRawPublicKey, Data: raw})
+	s, err := ParseSent(ps)
+	if err != nil || !s.Leaf.Equal(leaf.Cert) || len(s.Intermediates) != 1 || !s.Intermediates[0].Equal(middle.Cert) ||
+		!equal(s.RawKey, leaf.Key.Public()) || len(s.Stapled) != 1 || string(s.Stapled[0]) != "a response" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	s, err = ParseSent(nil)
+	if err != nil || s.Leaf != nil || s.RawKey != nil || !strings.Contains(s.missing().Error(), "it sends no certificate") {
+		t.Errorf("nothing: %+v, %v", s, err)
+	}
+	s, err = ParseSent([]wire.Payload{&wire.Cert{Encoding: wire.CertHashURLX509, Data: []byte("....................http://192.0.2.1/")}})
+	if err != nil || !strings.Contains(s.missing().Error(), "as hash and URL, which is not fetched") {
+		t.Errorf("hash and URL: %+v, %v", s, err)
+	}
+}
+
+func TestSentIsBounded(t *testing.T) {
+	leaf := certtest.CA(t, "root", "ed25519", nil).Issue(t, "leaf", "ed25519")
+	big := certtest.Template("big")
+	for range 1500 {
+		big.DNSNames = append(big.DNSNames, "a name of some length.example.com")
+	}
+	huge := certtest.Sign(t, big, leaf.Key, nil)
+	short := *leaf.Cert
+	short.Raw = short.Raw[:len(short.Raw)-1]
+	raw := &wire.Cert{Encoding: wire.CertRawPublicKey, Data: certtest.SPKI(t, leaf.Key.Public())}
+	weak, err := x509.MarshalPKIXPublicKey(rsaOf(1024, 65537))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		ps   []wire.Payload
+		want string
+	}{
+		"six":            {certPayloads(leaf.Cert, leaf.Cert, leaf.Cert, leaf.Cert, leaf.Cert, leaf.Cert), ""},
+		"seven":          {certPayloads(leaf.Cert, leaf.Cert, leaf.Cert, leaf.Cert, leaf.Cert, leaf.Cert, leaf.Cert), "more than 6 certificates"},
+		"octets":         {certPayloads(huge.Cert), "more than 32768 octets"},
+		"a part":         {certPayloads(leaf.Cert, &short), "its certificate 2 is malformed"},
+		"two keys":       {[]wire.Payload{raw, raw}, "one of several"},
+		"a short key":    {[]wire.Payload{&wire.Cert{Encoding: wire.CertRawPublicKey, Data: weak}}, "unsupported kind"},
+		"a key in parts": {[]wire.Payload{&wire.Cert{Encoding: wire.CertRawPublicKey, Data: raw.Data[1:]}}, "malformed"},
+	} {
+		_, err := ParseSent(tt.ps)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+	var many []wire.Payload
+	for range 10 {
+		many = append(many, &wire.Cert{Encoding: wire.CertOCSPContent, Data: []byte("a response")})
+	}
+	if s, err := ParseSent(many); err != nil || len(s.Stapled) != maxStapled {
+		t.Errorf("%d responses are kept, %v", len(s.Stapled), err)
+	}
+}
+
+// The keys of all certificates are checked before any is used, also of one that no chain needs.
+func TestSentKeysAreChecked(t *testing.T) {
+	leaf := certtest.CA(t, "root", "ed25519", nil).Issue(t, "leaf", "ed25519")
+	weak := certtest.Sign(t, certtest.Template("weak\x1b[2J"), leaf.Key, &certtest.Pair{Cert: leaf.Cert, Key: leaf.Key})
+	swap := func(bits int) *x509.Certificate {
+		c := certtest.Template("weak\x1b[2J")
+		der, err := x509.CreateCertificate(nil, c, leaf.Cert, rsaOf(bits, 65537), leaf.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	for _, bits := range []int{1024, 16384} {
+		_, err := ParseSent(certPayloads(leaf.Cert, weak.Cert, swap(bits)))
+		if err == nil || !strings.Contains(err.Error(), "its certificate 3 (O=Example, CN=weak\\x1b[2J) has an RSA key of") {
+			t.Errorf("%d bits: %v", bits, err)
+		}
+	}
+}
