@@ -29,6 +29,9 @@ type Config struct {
 	Retry     window.RetransmitPlan // zero fields take their defaults
 	// CrashTokens let peers know at once that this engine has lost its IKE SAs (RFC 6290).
 	CrashTokens CrashTokens
+	// TellKeys has the engine tell the keys of its IKE SAs (IKEKeys). It is for people who decrypt
+	// captures.
+	TellKeys bool
 
 	IKEPort, NATPort uint16 // our UDP ports; default 500 and 4500
 	// LocalAddr returns the address that the system would send from to remote, or the zero Addr.

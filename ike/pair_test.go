@@ -70,6 +70,7 @@ type testSide struct {
 	out       []*testMessage // scripted: messages that wait
 	notices   []Notice
 	refused   []Refused
+	told      []IKEKeys
 	done      map[uint64]error
 	answered  map[uint64]bool
 	failed    map[ipsec.PolicyID]int // AcquireFailed
@@ -254,6 +255,8 @@ func (s *testSide) do(f Effect) {
 	case Refused:
 		s.refused = append(s.refused, f)
 		s.p.note("%s: refused %s %v as %q: %s", s.name, f.Event, f.From, f.Claims, f.Text)
+	case IKEKeys:
+		s.told = append(s.told, f)
 	case Done:
 		s.done[f.Ref], s.answered[f.Ref] = f.Err, true
 		s.p.note("%s: done %d: %v", s.name, f.Ref, f.Err)

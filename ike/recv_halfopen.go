@@ -175,6 +175,7 @@ func (t *halfOpens) promote(half *halfOpen) *ikeSA {
 	s.net.able = half.able & abilitiesIn(request)
 	s.net.detect(half.encap, half.path, request)
 	s.keys, late.keys = late.keys, saKeys{}
+	e.tellKeys(s.spi, &s.keys)
 	clear(half.skeyseed())
 	s.setup.nonces, s.setup.response = s.keys.nonces, half.response()
 	s.handshake = t.begin()

@@ -22,21 +22,25 @@ type saKeys struct {
 // initKeys derives the keys of IKE_SA_INIT (RFC 7296, Section 2.14). Like all functions here that
 // derive keys, it clears the shared secret.
 func (s *ikeSA) initKeys(chosen wire.Proposal, shared []byte) (saKeys, error) {
-	return s.e.newKeys(s.spi, s.initiator, chosen, s.setup.nonces, shared, func(k *suite.KeySchedule) error {
+	k, err := s.e.newKeys(s.spi, s.initiator, chosen, s.setup.nonces, shared, func(k *suite.KeySchedule) error {
 		k.Init(shared)
 		return nil
 	})
+	s.e.tellKeys(s.spi, &k)
+	return k, err
 }
 
 // rekeyKeys derives the keys of the IKE SA s, which replaces old (RFC 7296, Section 2.18).
 func (s *ikeSA) rekeyKeys(old *ikeSA, chosen wire.Proposal, shared []byte, n noncePair) (saKeys, error) {
-	return s.e.newKeys(s.spi, s.initiator, chosen, n, shared, func(k *suite.KeySchedule) error {
+	k, err := s.e.newKeys(s.spi, s.initiator, chosen, n, shared, func(k *suite.KeySchedule) error {
 		if old.keys.keys == nil {
 			return errNoSA
 		}
 		k.Rekey(old.keys.suite.Prf(), old.keys.keys.D, shared)
 		return nil
 	})
+	s.e.tellKeys(s.spi, &k)
+	return k, err
 }
 
 // newKeys derives keys by a schedule that seed initialises.

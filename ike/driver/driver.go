@@ -108,6 +108,8 @@ type Config struct {
 	// Resolve, if not nil, is asked to look the peer's DNS name up again and to call ChangePeers
 	// with the addresses. It must not block.
 	Resolve func(peer string)
+	// IKEKeys, if not nil, is shown the keys that the engine tells. They are cleared afterwards.
+	IKEKeys func(*ike.IKEKeys)
 	// Unreachable, if not nil, has ICMP errors, which anybody can forge.
 	Unreachable <-chan ipsec.Unreachable
 	Workers     int // goroutines for slow computations of established SAs; 0: GOMAXPROCS

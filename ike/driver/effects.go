@@ -105,6 +105,8 @@ func (d *Driver) apply(f ike.Effect, c class) {
 		if d.cfg.Resolve != nil {
 			d.cfg.Resolve(f.Peer)
 		}
+	case ike.IKEKeys:
+		d.showKeys(f)
 	case ike.Notice:
 		d.notice(f)
 	case ike.Refused:
@@ -165,6 +167,14 @@ func (d *Driver) install(sa ipsec.ChildSA) {
 	d.counts.installErrors.Add(1)
 	d.notice(ike.Notice{Level: ike.Error, Peer: sa.Name.Peer, Party: sa.Name.Party, Child: sa.Name.Child, Event: "install-failed", Text: "the dataplane refused the SA: " + err.Error(), SPIIn: sa.SPIIn})
 	d.loop.pending = append(d.loop.pending, ike.Expire{ID: sa.ID, Hard: true})
+}
+
+// showKeys shows the keys of an IKE SA to whoever is to know them, and clears this copy of them.
+func (d *Driver) showKeys(keys ike.IKEKeys) {
+	defer keys.Clear()
+	if d.cfg.IKEKeys != nil {
+		d.cfg.IKEKeys(&keys)
+	}
 }
 
 // changePolicies changes the SPD for a party that connects by a configured peer or has ended. Its

@@ -95,6 +95,36 @@ func TestKeysAreCleared(t *testing.T) {
 	}
 }
 
+// The keys of an IKE SA are shown to whoever is to know them, and cleared in any case.
+func TestShownKeysAreCleared(t *testing.T) {
+	for name, set := range map[string]func(r *rig, seen *string){
+		"nobody asks": func(*rig, *string) {},
+		"shown": func(r *rig, seen *string) {
+			r.cfg.IKEKeys = func(k *ike.IKEKeys) { *seen = string(k.Ei) + string(k.Ar) }
+		},
+		"panics": func(r *rig, seen *string) {
+			r.cfg.IKEKeys = func(k *ike.IKEKeys) { *seen = string(k.Ei) + string(k.Ar); panic("full") }
+		},
+	} {
+		drive(t, func(t *testing.T, r *rig) {
+			var seen string
+			set(r, &seen)
+			keys := ike.IKEKeys{Ei: []byte("ei"), Er: []byte("er"), Ai: []byte("ai"), Ar: []byte("ar")}
+			answer[ike.Computed](r, keys, ike.Send{Path: overUDP})
+			r.call(context.Background(), func() { r.handle(ike.Computed{ID: 1}, classEstablished) })
+			r.want("the effects after it", "computed 1: <nil>", "send 192.0.2.2:500 nat=false ")
+			if want := map[bool]string{true: "eiar"}[name != "nobody asks"]; seen != want {
+				t.Errorf("%s: shown %q, want %q", name, seen, want)
+			}
+			for _, k := range [][]byte{keys.Ei, keys.Er, keys.Ai, keys.Ar} {
+				if !bytes.Equal(k, make([]byte, 2)) {
+					t.Errorf("%s: %q is left", name, k)
+				}
+			}
+		})
+	}
+}
+
 // An SA that the dataplane refuses is closed, because the peer uses it, and its SPI is free again.
 func TestInstallRefused(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
