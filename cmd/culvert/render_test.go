@@ -118,3 +118,15 @@ func TestUnits(t *testing.T) {
 		}
 	}
 }
+
+// The status says that keys are written down, whatever else it shows.
+func TestKeyLogIsShown(t *testing.T) {
+	st := &control.Status{KeyLog: "/root/keys"}
+	if got := render(st, false, false, 0); !strings.Contains(got, "keys are written to /root/keys: ") {
+		t.Errorf("got %q", got)
+	}
+	st.KeyLog = ""
+	if got := render(st, false, false, 0); strings.Contains(got, "key") {
+		t.Errorf("got %q", got)
+	}
+}

@@ -57,7 +57,8 @@ type Daemon struct {
 	JSONLog bool
 	Metrics string // host:port; empty: off
 
-	NoCrashTokens bool // tokens for quick crash detection (RFC 6290) are neither given nor taken
+	KeyLog        string // path of the folder where keys are written down; empty: off
+	NoCrashTokens bool   // tokens for quick crash detection (RFC 6290) are neither given nor taken
 	Guard         Guard
 	Mark          protect.Mark   // of the tunnels' own packets
 	RouteTable    int            // the first routing table; 0: chosen

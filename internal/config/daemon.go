@@ -63,6 +63,7 @@ func (l *loader) readDaemon(root section, top bool) {
 	d.TUN = s.deviceName()
 	d.Control = s.control(d.Control)
 	d.State = s.state(d.State)
+	d.KeyLog = s.keyLog()
 	d.NoCrashTokens = s.word("crash_tokens", "auto", "off") == 1
 	d.Listen = s.listen(d.Listen)
 	d.IKEPort = uint16(s.number("ike_port", 500, 1, 65535))
@@ -126,6 +127,19 @@ func (s section) state(def string) string {
 	path := s.text("state", def)
 	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
 		s.fail("state", "state = %q is not the absolute path of a directory; use for example %q", path, DefaultState)
+	}
+	return path
+}
+
+func (s section) keyLog() string {
+	path := s.text("key_log", "")
+	switch {
+	case path == "" && !s.has("key_log"):
+		return ""
+	case !filepath.IsAbs(path) || strings.ContainsRune(path, 0):
+		s.fail("key_log", "key_log = %q is not the absolute path of a folder; use for example \"/var/lib/culvert/keys\", or omit it", path)
+	default:
+		s.file.warn(s.line("key_log"), "key_log: the keys of all IKE SAs and Child SAs are written to %s, and whoever reads them can decrypt the traffic; remove key_log, and then the folder, when the search for the fault has ended", path)
 	}
 	return path
 }

@@ -40,6 +40,7 @@ var (
 		{name: "control", kind: text, def: DefaultControl},
 		{name: "state", kind: text, def: DefaultState},
 		{name: "crash_tokens", kind: text, def: "auto"},
+		{name: "key_log", kind: text},
 		{name: "listen", kind: list, def: `["0.0.0.0", "::"]`},
 		{name: "ike_port", kind: number, def: "500"},
 		{name: "nat_port", kind: number, def: "4500"},

@@ -21,6 +21,7 @@ type Status struct {
 	Guard     Guard             `json:"guard"`
 	FastPath  string            `json:"fast_path"`      // how ESP comes as IP protocol 50: off, idle, on: DEVICES, socket: REASON
 	FastSent  string            `json:"fast_path_sent"` // how it is sent: likewise, or on: DEVICES; socket: to ADDRESS: REASON
+	KeyLog    string            `json:"key_log"`        // the folder where keys are written down; "" if they are not
 	Peers     []Peer            `json:"peers"`
 	Strangers []Stranger        `json:"strangers"`
 	Counters  map[string]uint64 `json:"counters"`

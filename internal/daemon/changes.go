@@ -157,6 +157,7 @@ func restartKeys(a, b *config.Daemon) []string {
 	note("control", a.Control == b.Control)
 	note("state", a.State == b.State)
 	note("crash_tokens", a.NoCrashTokens == b.NoCrashTokens)
+	note("key_log", a.KeyLog == b.KeyLog)
 	note("listen", slices.Equal(a.Listen, b.Listen))
 	note("ike_port", a.IKEPort == b.IKEPort)
 	note("nat_port", a.NATPort == b.NATPort)

@@ -111,7 +111,7 @@ type settings map[string]string
 
 var (
 	daemonEdits = settings{
-		"tun": `"culvert7"`, "control": `"/run/c7.sock"`, "state": `"/var/lib/c7"`, "crash_tokens": `"off"`, "listen": `["192.0.2.1"]`, "ike_port": "501", "nat_port": "4501",
+		"tun": `"culvert7"`, "control": `"/run/c7.sock"`, "state": `"/var/lib/c7"`, "crash_tokens": `"off"`, "key_log": `"/keys"`, "listen": `["192.0.2.1"]`, "ike_port": "501", "nat_port": "4501",
 		"ike_dscp": "0", "workers": "3", "spin_us": "5", "mtu": "1300", "mtu_min": "600", "offloads": `"none"`, "fast_path": `"off"`, "guard": `"off"`, "bypass": `["10.4.7.0/24"]`, "mark": `"0x10/0x30"`,
 		"route_table": "300", "rule_priority": "7", "log": `"debug"`, "log_format": `"json"`, "metrics": `"127.0.0.1:9000"`,
 	}

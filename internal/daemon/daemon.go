@@ -87,6 +87,7 @@ type Daemon struct {
 	net      network
 	resolver *resolver
 	outside  *outside
+	keys     *keyLog // nil: keys are not written down
 
 	applying sync.Mutex    // serialises changes of the configuration and of addresses
 	lastID   ipsec.ChildID // of manual SAs; guarded by applying

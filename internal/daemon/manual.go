@@ -86,6 +86,7 @@ func (d *Daemon) installManual(m manualSA) manualSA {
 		return m
 	}
 	m.id = sa.ID
+	d.keys.writeESP(&sa)
 	d.plane.ActivateOutbound(m.id)
 	log.Info("manual SA installed", "event", "child-up")
 	return m

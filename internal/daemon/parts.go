@@ -31,6 +31,7 @@ type parts struct {
 	plane   *dataplane.Plane
 	driver  *driver.Driver
 	state   *stateDir                     // nil: there is none
+	keys    *keyLog                       // nil: keys are not written down
 	roams   atomic.Pointer[driver.Driver] // the driver to inform about changed addresses; nil: none yet
 }
 
@@ -66,6 +67,11 @@ func (p *parts) open(cfg *config.Config) (err error) {
 	if c.Metrics != "" {
 		if p.metrics, err = net.Listen("tcp", c.Metrics); err != nil {
 			return fmt.Errorf("metrics: %w: stop the program that has the port, or set another address and port in [daemon] metrics", err)
+		}
+	}
+	if c.KeyLog != "" {
+		if p.keys, err = openKeyLog(c.KeyLog, p.log); err != nil {
+			return fmt.Errorf("key_log: %w", err)
 		}
 	}
 	workers := workerCount(c.Workers, processors, p.log)
@@ -154,6 +160,7 @@ func (p *parts) close(held bool) {
 		p.net.Close()
 	}
 	p.state.close()
+	p.keys.close()
 	if p.metrics != nil {
 		p.metrics.Close()
 	}

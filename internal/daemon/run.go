@@ -48,7 +48,7 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, guard: p.guard, device: p.device, net: p.net,
+	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, guard: p.guard, device: p.device, net: p.net, keys: p.keys,
 		cfg: cfg, flows: protect.NewSet(), outside: newOutside(log), found: map[string]lookup{}, policies: newPolicies(), manual: map[ipsec.PolicyName]manualSA{}}
 	warnForwarding(cfg, log)
 	err = d.run(ctx, cfg, p)
@@ -82,7 +82,7 @@ func warnForwarding(cfg *config.Config, log *slog.Logger) {
 func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	d.resolver = newResolver(systemLookup(netio.Dialer(cfg.Daemon.Mark.Value).DialContext), d.resolved)
 	p.driver = driver.New(driver.Config{
-		Engine: p.newEngine(&cfg.Daemon), Plane: p.plane, Transport: transport{p.net, p.plane}, Unreachable: p.net.Unreachable(),
+		Engine: p.newEngine(&cfg.Daemon), Plane: p.keys.watch(p.plane), IKEKeys: p.keys.ike(), Transport: transport{p.net, p.plane}, Unreachable: p.net.Unreachable(),
 		Log: d.log, Resolve: d.resolveAgain,
 	})
 	d.ike = p.driver
@@ -139,7 +139,7 @@ func (p *parts) newEngine(c *config.Daemon) *ike.Engine {
 		Resources:   len(p.net.Ports()),
 		LocalAddr:   func(remote netip.Addr) netip.Addr { a, _ := p.net.LocalAddr(remote); return a },
 		HasAddr:     p.net.HasAddr,
-		CrashTokens: p.crashTokens(c),
+		CrashTokens: p.crashTokens(c), TellKeys: p.keys != nil,
 	}, time.Now())
 }
 

@@ -74,7 +74,7 @@ func (d *Daemon) status(configured []config.Peer, peers []ike.PeerStatus, counte
 	now := d.now()
 	stands, held := d.guard.status()
 	fast := d.net.FastPath()
-	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Guard: stands, FastPath: fast.In, FastSent: fast.Out, Peers: []control.Peer{}, Strangers: strangers(now, d.ike.Strangers()), Counters: counters}
+	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Guard: stands, FastPath: fast.In, FastSent: fast.Out, KeyLog: d.keys.folder(), Peers: []control.Peer{}, Strangers: strangers(now, d.ike.Strangers()), Counters: counters}
 	d.addCounters(st.Counters)
 	byName := map[string][]*ike.PeerStatus{} // several, of a peer with many parties
 	for i := range peers {

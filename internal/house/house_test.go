@@ -16,7 +16,7 @@ import (
 const root = "../.."
 
 // pure are the packages that do no I/O and read no clock.
-var pure = []string{"ike", "ike/budget", "ike/certificate", "ike/child", "ike/identity", "ike/liveness", "ike/pacing", "ike/proposal", "ike/queue", "ike/timer", "ike/window", "ike/wire", "ike/suite", "esp", "selector", "tun/gso", "tun/protect", "dataplane/pmtu", "internal/ipheader", "internal/ipsec"}
+var pure = []string{"ike", "ike/budget", "ike/certificate", "ike/child", "ike/identity", "ike/liveness", "ike/pacing", "ike/proposal", "ike/queue", "ike/timer", "ike/window", "ike/wire", "ike/suite", "esp", "selector", "tun/gso", "tun/protect", "dataplane/pmtu", "internal/ipheader", "internal/ipsec", "internal/keylog"}
 
 // forbidden are imports that a package must not have; a trailing slash forbids everything below.
 var forbidden = map[string][]string{
