@@ -30,7 +30,11 @@ func (j *joined) build(l Layout) (err error) {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(j.near.LAN("lan", leftLAN.String()+"/24"), j.far.LAN("lan", rightLAN.String()+"/24"))
+	length := "/24"
+	if j.Peers > 1 { // otherwise the route to the attached network precedes that of Own
+		length = "/32"
+	}
+	err = errors.Join(j.near.LAN("lan", leftLAN.String()+"/24"), j.far.LAN("lan", rightLAN.String()+length))
 	if j.Peers > 1 {
 		err = errors.Join(err, j.far.Own(rightNet))
 	}

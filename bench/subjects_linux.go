@@ -112,12 +112,22 @@ func (c Culvert) Start(ctx context.Context, s Site) ([]*netlab.Process, error) {
 			if err := netlab.Until(ctx, "the responder", func() bool { _, err := c.Status(ctx, g.peerName(0, s.Peers)); return err == nil }); err != nil {
 				return procs, err
 			}
+			if s.Peers > 1 {
+				if err := g.host.RouteTo(leftNet, deviceName); err != nil {
+					return procs, err
+				}
+			}
 		}
 	}
 	return procs, nil
 }
 
-// config returns the configuration of a gateway: a peer for each tunnel.
+// deviceName is the name of culvert's device.
+const deviceName = "culvert0"
+
+// config returns the configuration of a gateway: a peer for each tunnel. Of several tunnels, right
+// has another local network in each, and one route of the operator's in place of a routing rule for
+// each of them: the kernel tries the rules in turn for each packet.
 func (c Culvert) config(g gateway, s Site) string {
 	encap, start := "never", "boot"
 	if c.UDP {
@@ -142,6 +152,9 @@ func (c Culvert) config(g gateway, s Site) string {
 			fmt.Fprintf(&b, "remote = %q\n", g.remote)
 		}
 		fmt.Fprintf(&b, "[[peer.child]]\nlocal = [%q]\nremote = [%q]\nproposals = [%q]\nstart = %q\n", local, remote, c.Cipher, start)
+		if g.me == "right" && s.Peers > 1 {
+			b.WriteString("routes = \"none\"\n")
+		}
 		if i == 0 {
 			b.WriteString(moreNetworks(local, c.Networks))
 		}

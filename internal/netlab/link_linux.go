@@ -88,6 +88,19 @@ func (h *Host) Route(dst, via string, mtu int) error {
 	return nil
 }
 
+// RouteTo adds a route to dst by a device.
+func (h *Host) RouteTo(dst, dev string) error {
+	_, to, err := net.ParseCIDR(dst)
+	if err != nil {
+		return err
+	}
+	link, err := h.nl.LinkByName(dev)
+	if err != nil {
+		return fmt.Errorf("%s: %w", dev, err)
+	}
+	return h.nl.RouteReplace(&netlink.Route{Dst: to, LinkIndex: link.Attrs().Index})
+}
+
 // HasLink reports whether the host has a link of the name.
 func (h *Host) HasLink(name string) bool {
 	_, err := h.nl.LinkByName(name)
