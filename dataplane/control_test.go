@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"culvert/esp"
 	"culvert/internal/ipsec"
 )
 
@@ -26,7 +25,7 @@ func TestFirstHopsAreAskedAgain(t *testing.T) {
 		if asked != questions {
 			t.Errorf("asked %d times, want %d", asked, questions)
 		}
-		mtu := esp.InnerMTU(path, false, true)
+		mtu := gcmFormat.InnerMTU(path, false, true)
 		for id := ipsec.ChildID(1); id <= 10; id++ {
 			if st, _ := a.ChildStats(id); st.MTU != mtu {
 				t.Errorf("SA %d: MTU %d, want %d", id, st.MTU, mtu)

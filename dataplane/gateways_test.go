@@ -112,9 +112,11 @@ func twoGateways(t testing.TB, workers int, change func(*Config)) (a, b *gateway
 }
 
 var (
-	lan  = ipsec.PolicyID(1)
-	gcm  = esp.Cipher{ID: esp.AESGCM16, KeyBits: 128}
-	nets = func(s ...string) (list []selector.Selector) {
+	lan = ipsec.PolicyID(1)
+	gcm = esp.Cipher{ID: esp.AESGCM16, KeyBits: 128}
+	// gcmFormat is what the packets of gcm look like.
+	gcmFormat = gcm.Format()
+	nets      = func(s ...string) (list []selector.Selector) {
 		for _, p := range s {
 			list = append(list, selector.FromPrefix(netip.MustParsePrefix(p)))
 		}

@@ -33,7 +33,7 @@ func (p *peer) seal(next uint8, payload []byte) []byte {
 	if err != nil {
 		panic(err)
 	}
-	return p.out.Seal(&p.scratch, make([]byte, esp.SealedLen(len(payload))), seq, bytes.Clone(payload), next)
+	return p.out.Seal(&p.scratch, make([]byte, gcmFormat.SealedLen(len(payload))), seq, bytes.Clone(payload), next)
 }
 
 // oneGateway runs alone, with an SA pair whose peer the test plays: its LAN is 10.1/16, the peer's
@@ -89,7 +89,7 @@ func TestHostileInnerPackets(t *testing.T) {
 func TestHostileDatagrams(t *testing.T) {
 	g, p := oneGateway(t)
 	good := p.seal(esp.NextIPv4, udpPacket(dst4, src4, true, []byte("good")))
-	const shortest = esp.Headroom + 2 + esp.ICVLen
+	const shortest = esp.HeaderLen + 8 + 2 + 16
 	for n := range shortest {
 		g.come(outerA, good[:n])
 	}

@@ -158,7 +158,7 @@ func newRingPort(t *tap, p gso.Packet, peer *esp.Outbound) *ringPort {
 	}
 	for pkt := cut.Next(); pkt != nil; pkt = cut.Next() {
 		r.plain = append(r.plain, append([]byte(nil), pkt...))
-		r.size += esp.SealedLen(len(pkt))
+		r.size += gcmFormat.SealedLen(len(pkt))
 	}
 	if peer != nil {
 		t.taps = append(t.taps, t)
@@ -191,7 +191,7 @@ func (r *ringPort) RecvFor(host netio.Port, _ []byte, in *netio.Received) error 
 	}
 	run := h.ring[h.next : h.next+h.size]
 	h.next += h.size
-	*in = netio.Received{Data: run, SegSize: esp.SealedLen(len(h.plain[0])), Path: ipsec.NATPath(outerA, outerB)}
+	*in = netio.Received{Data: run, SegSize: gcmFormat.SealedLen(len(h.plain[0])), Path: ipsec.NATPath(outerA, outerB)}
 	return nil
 }
 

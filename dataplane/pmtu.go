@@ -78,10 +78,10 @@ func (p *Plane) limits(pt *path) pmtu.Limits {
 		if ceiling == 0 {
 			return l
 		}
-		most = max(most, ceiling)
+		most = max(most, c.format().OuterLen(ceiling, v6, pt.outer.Encapsulated()))
 	}
 	if most > 0 {
-		l.Ceil = min(l.Ceil, max(esp.OuterLen(most, v6, pt.outer.Encapsulated()), l.Floor))
+		l.Ceil = min(l.Ceil, max(most, l.Floor))
 	}
 	return l
 }

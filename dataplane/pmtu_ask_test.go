@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"culvert/esp"
 	"culvert/internal/ipsec"
 )
 
@@ -62,7 +61,7 @@ func TestBlackHoleIsFoundByIKE(t *testing.T) {
 		}
 		size = got[0].Size
 	}
-	a.wantMTU(t, 1, esp.InnerMTU(1400, false, true))
+	a.wantMTU(t, 1, gcmFormat.InnerMTU(1400, false, true))
 	if n := uint64(len(sizes)); n > 8 || sizes[1] != 1280 {
 		t.Errorf("asked %v", sizes)
 	} else {
@@ -81,7 +80,7 @@ func TestAnswersOfIKEThatAreNone(t *testing.T) {
 	a.PathProbed(ipsec.PathProbe{ID: 1, Size: e.Size, Verdict: ipsec.PathUnknown})
 	pass(4)
 	a.wantNoEvent(t)
-	a.wantMTU(t, 1, esp.InnerMTU(1500, false, true))
+	a.wantMTU(t, 1, gcmFormat.InnerMTU(1500, false, true))
 }
 
 // A plane that may not ask does not, and neither does one whose peer answers probes.
@@ -90,5 +89,5 @@ func TestIKEIsNotAsked(t *testing.T) {
 	install(t, a, b, childSA(t, a, b, 1))
 	a.pass(t, path, 30)
 	a.wantCounter(t, "pmtu_ike_probes", 0)
-	a.wantMTU(t, 1, esp.InnerMTU(1400, false, true))
+	a.wantMTU(t, 1, gcmFormat.InnerMTU(1400, false, true))
 }

@@ -24,7 +24,7 @@ func TestDummies(t *testing.T) {
 	seq := uint64(100)
 	send := func(inner []byte) {
 		seq++
-		sealed := out.Seal(&scratch, make([]byte, esp.SealedLen(len(inner))), seq, inner, esp.NextDummy)
+		sealed := out.Seal(&scratch, make([]byte, gcmFormat.SealedLen(len(inner))), seq, inner, esp.NextDummy)
 		b.ports[0].in.put(nil, netio.Received{Data: sealed, Path: ipsec.NATPath(outerB, outerA)})
 	}
 	request := make([]byte, dummyLen)
@@ -52,7 +52,7 @@ func TestDummies(t *testing.T) {
 	for range answersPerSecond - 2 { // two were answered in this second before
 		select {
 		case n := <-answers:
-			if n > esp.SealedLen(len(request)) {
+			if n > gcmFormat.SealedLen(len(request)) {
 				t.Errorf("an answer of %d octets is larger than the request", n)
 			}
 		case <-time.After(patience):
@@ -60,7 +60,7 @@ func TestDummies(t *testing.T) {
 		}
 	}
 	b.queues[0].inject(udpPacket(dst4, src4, true, []byte("marks the end")))
-	if n := <-answers; n == esp.SealedLen(dummyLen) {
+	if n := <-answers; n == gcmFormat.SealedLen(dummyLen) {
 		t.Error("more requests were answered than may be")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"culvert/dataplane/netio"
-	"culvert/esp"
 	"culvert/internal/ipsec"
 )
 
@@ -43,30 +42,30 @@ func TestTooBigMustQuoteALiveSA(t *testing.T) {
 		ignored++
 		a.wantCounter(t, "pmtu_icmp_ignored", ignored)
 		for id := ipsec.ChildID(1); id <= 2; id++ {
-			a.wantMTU(t, id, esp.InnerMTU(1500, false, true))
+			a.wantMTU(t, id, gcmFormat.InnerMTU(1500, false, true))
 		}
-		a.wantMTU(t, 3, esp.InnerMTU(1500, true, false))
+		a.wantMTU(t, 3, gcmFormat.InnerMTU(1500, true, false))
 		if t.Failed() {
 			t.Fatal(name)
 		}
 	}
 	errs <- good
 	a.wantCounter(t, "pmtu_icmp", 1)
-	a.wantMTU(t, 1, esp.InnerMTU(1400, false, true))
-	a.wantMTU(t, 2, esp.InnerMTU(1500, false, true))
+	a.wantMTU(t, 1, gcmFormat.InnerMTU(1400, false, true))
+	a.wantMTU(t, 2, gcmFormat.InnerMTU(1500, false, true))
 	errs <- change(good, func(e *netio.TooBig) { e.Path, e.MTU = other.Path, 700 })
 	a.wantCounter(t, "pmtu_icmp", 2)
-	a.wantMTU(t, 2, esp.InnerMTU(700, false, true))
+	a.wantMTU(t, 2, gcmFormat.InnerMTU(700, false, true))
 	errs <- good6
 	a.wantCounter(t, "pmtu_icmp", 3)
-	a.wantMTU(t, 3, esp.InnerMTU(1400, true, false))
+	a.wantMTU(t, 3, gcmFormat.InnerMTU(1400, true, false))
 	a.RemoveSA(1)
 	errs <- change(good, func(e *netio.TooBig) { e.MTU = 1300 })
 	a.wantCounter(t, "pmtu_icmp_ignored", ignored+1) // its SA is no more
 	if err := a.InstallInbound(childSA(t, a, a, 4)); err != nil {
 		t.Fatal(err)
 	}
-	a.wantMTU(t, 4, esp.InnerMTU(1400, false, true)) // but what was learnt of the path is remembered
+	a.wantMTU(t, 4, gcmFormat.InnerMTU(1400, false, true)) // but what was learnt of the path is remembered
 	for _, id := range []ipsec.ChildID{2, 3, 4} {
 		a.RemoveSA(id)
 	}

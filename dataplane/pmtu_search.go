@@ -3,7 +3,6 @@ package dataplane
 import (
 	"time"
 
-	"culvert/esp"
 	"culvert/internal/ipsec"
 )
 
@@ -201,7 +200,7 @@ func (p *Plane) sendDummy(c *pair, d dummy, size int) {
 // postDummy is sendDummy on a path of its own; nil: that of c. It reports whether there was room.
 func (p *Plane) postDummy(c *pair, d dummy, size int, on *ipsec.Path) bool {
 	outer := &c.path.outer
-	n := max(dummyLen, esp.InnerMTU(size, outer.Is6(), outer.Encapsulated()))
+	n := max(dummyLen, c.format().InnerMTU(size, outer.Is6(), outer.Encapsulated()))
 	w := p.workers[max(c.sa.Resource-1, 0)]
 	if !p.cfg.Probe || !w.mail.putDummy(postedDummy{c, d, n, on}) {
 		return false

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"culvert/esp"
 	"culvert/internal/ipsec"
 )
 
@@ -23,10 +22,10 @@ func TestBlackHoleIsFoundByProbes(t *testing.T) {
 			install(t, a, b, sa)
 			eventually(t, "the first probes", func() bool { return a.Counters()["pmtu_probes"] == 2 })
 			a.settle(t, path)
-			want := esp.InnerMTU(1400, outer.Is6(), outer.Encapsulated())
+			want := gcmFormat.InnerMTU(1400, outer.Is6(), outer.Encapsulated())
 			a.pass(t, path, 15)
 			a.wantMTU(t, 1, want)
-			b.wantMTU(t, 1, esp.InnerMTU(1500, outer.Is6(), outer.Encapsulated())) // the way back is wide
+			b.wantMTU(t, 1, gcmFormat.InnerMTU(1500, outer.Is6(), outer.Encapsulated())) // the way back is wide
 			if n := a.Counters()["pmtu_black_holes"]; n != 1 {
 				t.Errorf("%d black holes", n)
 			}
@@ -88,7 +87,7 @@ func TestProbesFollowTraffic(t *testing.T) {
 		a.pass(t, path, 1)
 	}
 	a.pass(t, path, 10)
-	a.wantMTU(t, 1, esp.InnerMTU(1300, false, true))
+	a.wantMTU(t, 1, gcmFormat.InnerMTU(1300, false, true))
 }
 
 // A peer that knows no probes discards them, and nothing changes.
@@ -105,7 +104,7 @@ func TestPeerThatAnswersNoProbes(t *testing.T) {
 	}
 	a.wantCounter(t, "pmtu_probes", 6)
 	a.wantCounter(t, "pmtu_answers", 0)
-	a.wantMTU(t, 1, esp.InnerMTU(1500, false, true))
+	a.wantMTU(t, 1, gcmFormat.InnerMTU(1500, false, true))
 	_ = path
 }
 
@@ -148,7 +147,7 @@ func TestStreamIsNotProbed(t *testing.T) {
 			sa := childSA(t, a, b, 1)
 			sa.Path = ipsec.NewPath(via, outerA, outerB, 0)
 			install(t, a, b, sa)
-			a.wantMTU(t, 1, map[int]int{0: esp.InnerMTU(1500, false, true), 1300: 1300}[ceiling])
+			a.wantMTU(t, 1, map[int]int{0: gcmFormat.InnerMTU(1500, false, true), 1300: 1300}[ceiling])
 			a.pass(t, path, 60)
 			inner := udpPacket(src4, dst4, true, random(1000))
 			a.queues[0].inject(inner)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"culvert/dataplane/netio"
-	"culvert/esp"
 	"culvert/internal/ipsec"
 	"culvert/tun"
 )
@@ -28,7 +27,7 @@ var errLost = errors.New("lost on the way")
 
 func (n *narrowPath) between(a *gateway) {
 	a.ports[0].sending(func(o *netio.Outgoing) error {
-		if outer := esp.OuterLen(0, o.Path.Is6(), o.Path.Encapsulated()) - esp.SealedLen(0); outer+len(o.Data) > int(n.mtu.Load()) {
+		if outer := gcmFormat.OuterLen(0, o.Path.Is6(), o.Path.Encapsulated()) - gcmFormat.SealedLen(0); outer+len(o.Data) > int(n.mtu.Load()) {
 			if o.TOS == 0 {
 				n.lost.Add(1)
 			} else {
@@ -108,7 +107,7 @@ func TestPathChangesDoNotFillTheLog(t *testing.T) {
 			a.pathTooBig(netio.TooBig{Path: ipsec.NATPath(outerA, outerB), SPI: sa.SPIOut, MTU: 1499 - 100*second - i})
 		}
 	}
-	a.wantMTU(t, 1, esp.InnerMTU(1200, false, true))
+	a.wantMTU(t, 1, gcmFormat.InnerMTU(1200, false, true))
 	if n := strings.Count(log.String(), "path MTU has changed"); n != 3 {
 		t.Errorf("%d lines in three seconds:\n%s", n, log.String())
 	}
@@ -131,9 +130,9 @@ func TestPathThatNarrows(t *testing.T) {
 	})
 	big := udpPacket(src4, dst4, true, make([]byte, 1400))
 	a.queues[0].inject(big)
-	eventually(t, "the SA's MTU follows", func() bool { st, _ := a.ChildStats(1); return st.MTU == esp.InnerMTU(1300, false, true) })
+	eventually(t, "the SA's MTU follows", func() bool { st, _ := a.ChildStats(1); return st.MTU == gcmFormat.InnerMTU(1300, false, true) })
 	a.queues[0].inject(big)
-	if _, _, mtu := checkICMP(t, a.queues[0].want(t), big); mtu != esp.InnerMTU(1300, false, true) {
+	if _, _, mtu := checkICMP(t, a.queues[0].want(t), big); mtu != gcmFormat.InnerMTU(1300, false, true) {
 		t.Errorf("MTU %d", mtu)
 	}
 	a.wantCounter(t, "out_too_big", 2)

@@ -63,7 +63,7 @@ func TestNothingIsGatheredInVain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			run = append(run, out.Seal(&s, make([]byte, esp.SealedLen(len(pkt))), number, pkt, esp.NextIPv4)...)
+			run = append(run, out.Seal(&s, make([]byte, gcmFormat.SealedLen(len(pkt))), number, pkt, esp.NextIPv4)...)
 		}
 		g.ports[0].in.put(nil, netio.Received{Data: run, SegSize: len(run) / segments, Path: ipsec.NATPath(outerA, outerB)})
 		for range segments {

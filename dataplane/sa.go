@@ -133,7 +133,15 @@ func choose(list []outboundSA, f *selector.Flow, order uint64) *pair {
 // innerMTU returns the largest inner packet for an MTU of the pair's path.
 func (c *pair) innerMTU(mtu int) int {
 	p := c.outer.Load()
-	return esp.InnerMTU(mtu, p.Is6(), p.Encapsulated())
+	return c.format().InnerMTU(mtu, p.Is6(), p.Encapsulated())
+}
+
+// format returns the lengths of the pair's packets, which are the same in both directions.
+func (c *pair) format() esp.Format {
+	if c.out != nil {
+		return c.out.Format
+	}
+	return c.in.Format
 }
 
 // mtuFor returns the largest inner packet of an IP version that is sealed unfragmented, whatever

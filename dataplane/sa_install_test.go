@@ -34,7 +34,7 @@ func (g *gateway) trace(id ipsec.ChildID) *traces {
 // has such memory, crypto/cipher's is the standard library's affair.
 func keysOf(c *pair) (keys []reflect.Value) {
 	for _, sa := range []any{c.in, c.out} {
-		aead := reflect.ValueOf(sa).Elem().FieldByName("keyed").FieldByName("aead").Elem().Elem()
+		aead := reflect.ValueOf(sa).Elem().FieldByName("keyed").FieldByName("whole").Elem().Elem()
 		if k := aead.FieldByName("k"); k.IsValid() {
 			keys = append(keys, k.Elem())
 		}

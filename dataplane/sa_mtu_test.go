@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"culvert/esp"
 	"culvert/internal/ipsec"
 )
 
@@ -27,7 +26,7 @@ func TestCeilings(t *testing.T) {
 	a.mu.Lock()
 	outer := a.pairs[1].path.search.MTU()
 	a.mu.Unlock()
-	if outer < esp.OuterLen(1290, false, true) || esp.InnerMTU(outer, false, true) > 1290+3 {
+	if outer < gcmFormat.OuterLen(1290, false, true) || gcmFormat.InnerMTU(outer, false, true) > 1290+3 {
 		t.Errorf("a path MTU of %d is searched for an inner one of 1290", outer)
 	}
 	a.setCeiling(t, 1400)
@@ -77,7 +76,7 @@ func TestCeilingOfParties(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	free := esp.InnerMTU(1500, false, true)
+	free := gcmFormat.InnerMTU(1500, false, true)
 	a.wantMTU(t, 1, 1290)
 	a.wantMTU(t, 2, free)
 	set(office(1280))
@@ -112,15 +111,15 @@ func TestTUNGetsTheLargestMTU(t *testing.T) {
 	if err := a.InstallInbound(sa); err != nil {
 		t.Fatal(err)
 	}
-	want(esp.InnerMTU(1400, false, true))
+	want(gcmFormat.InnerMTU(1400, false, true))
 	wide := childSA(t, a, a, 2)
 	wide.Path = ipsec.NATPath(outerA, outerA)
 	if err := a.InstallInbound(wide); err != nil {
 		t.Fatal(err)
 	}
-	want(esp.InnerMTU(1500, false, true))
+	want(gcmFormat.InnerMTU(1500, false, true))
 	a.RemoveSA(2)
-	want(esp.InnerMTU(1400, false, true))
+	want(gcmFormat.InnerMTU(1400, false, true))
 	a.SetPath(1, ipsec.NATPath(outerA, netip.MustParseAddrPort("[2001:db8::9]:4500")))
-	want(esp.InnerMTU(defaultLinkMTU, true, true)) // nothing is known of that path
+	want(gcmFormat.InnerMTU(defaultLinkMTU, true, true)) // nothing is known of that path
 }

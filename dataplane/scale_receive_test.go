@@ -42,7 +42,7 @@ func (c *crowdPeers) send(b testing.TB, p *crowdPort, peers []uint32) {
 	var s esp.Scratch
 	inner := udpPacket(dst4, src4, true, make([]byte, 36))
 	inner[16], inner[17], inner[18], inner[19] = 192, 0, 2, 1
-	size := esp.SealedLen(len(inner))
+	size := gcmFormat.SealedLen(len(inner))
 	p.next, p.packets, p.memory = 0, p.packets[:0], append(p.memory[:0], make([]byte, size*len(peers)+tunTailroom)...)
 	for i, n := range peers {
 		out := c.out[n]

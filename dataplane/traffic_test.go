@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"culvert/dataplane/netio"
-	"culvert/esp"
 	"culvert/internal/ipsec"
 	"culvert/tun/gso"
 )
@@ -64,7 +63,7 @@ func TestDatagramOnTheWire(t *testing.T) {
 	if o.Path != ipsec.NATPath(outerA, outerB) || o.SegSize != 0 || o.TOS != 0xb9 {
 		t.Errorf("sent %+v", o)
 	}
-	if len(o.Data) != esp.SealedLen(len(inner)) || binary.BigEndian.Uint32(o.Data) != sa.SPIOut || binary.BigEndian.Uint32(o.Data[4:]) != 1 {
+	if len(o.Data) != gcmFormat.SealedLen(len(inner)) || binary.BigEndian.Uint32(o.Data) != sa.SPIOut || binary.BigEndian.Uint32(o.Data[4:]) != 1 {
 		t.Errorf("datagram %x", o.Data)
 	}
 }
@@ -184,7 +183,7 @@ func TestMSSIsClampedBothWays(t *testing.T) {
 	a.mu.Lock()
 	a.setInnerMTU(a.pairs[1], 1400)
 	a.mu.Unlock()
-	want := esp.InnerMTU(1400, false, true) - 40
+	want := gcmFormat.InnerMTU(1400, false, true) - 40
 	syn := tcpPacket(src4, dst4, 1, 2, []byte{2, 4, 0x05, 0xb4}, nil)
 	a.queues[0].inject(syn)
 	got := b.queues[0].want(t)

@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"culvert/dataplane/netio"
-	"culvert/esp"
 	"culvert/internal/ipheader"
 	"culvert/tun/gso"
 )
@@ -104,7 +103,7 @@ func (t *tx) sealBatch() {
 	if b.last {
 		t.leaveReading()
 	}
-	space := t.out.space(octets + len(list)*esp.MaxOverhead)
+	space := t.out.space(octets + len(list)*c.out.Overhead())
 	for i := range list {
 		p := &list[i]
 		sealed := c.out.Seal(&t.scratch, space, seq+uint64(i), p.inner, p.next)
@@ -146,7 +145,7 @@ func (t *tx) reserve(c *pair, n, octets int) (first uint64, ok bool) {
 // at its end: then nothing was sent.
 func (t *tx) sealOne(x *txPacket, inner []byte) bool {
 	c := x.sa
-	space := t.out.space(esp.SealedLen(len(inner)))
+	space := t.out.space(c.out.SealedLen(len(inner)))
 	seq, ok := t.reserve(c, 1, len(inner))
 	if !ok {
 		return false
@@ -210,12 +209,12 @@ func (t *tx) sealSuper(x *txPacket) bool {
 		return false
 	}
 	t.leaveReading() // the batch before is sealed
-	largest := esp.SealedLen(int(pkt.HdrLen) + int(pkt.SegSize))
+	largest := c.out.SealedLen(int(pkt.HdrLen) + int(pkt.SegSize))
 	space := t.out.space(min(n*largest, runSpace))
 	used, count, size := 0, 0, 0 // of the space
 	end := int(pkt.HdrLen)       // of the segment in hand, in the super-packet
 	for inner := t.segments.Next(); inner != nil; inner = t.segments.Next() {
-		if count == netio.MaxSegments || count > 0 && used+esp.SealedLen(len(inner)) > netio.MaxRun {
+		if count == netio.MaxSegments || count > 0 && used+c.out.SealedLen(len(inner)) > netio.MaxRun {
 			t.enqueueRun(x, space[:used], count, size)
 			n -= count
 			space, used, count = t.out.space(min(n*largest, runSpace)), 0, 0 // mostly little is left, and goes in the same call

@@ -26,7 +26,7 @@ func ExampleOutbound_Seal() {
 	if err != nil {
 		panic(err)
 	}
-	sealed := out.Seal(&scratch, make([]byte, esp.SealedLen(len(packet))), seq, packet, esp.NextIPv4)
+	sealed := out.Seal(&scratch, make([]byte, out.SealedLen(len(packet))), seq, packet, esp.NextIPv4)
 	again := append([]byte(nil), sealed...)
 
 	run := []esp.Packet{{Data: sealed}, {Data: again}}

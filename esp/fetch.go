@@ -18,7 +18,7 @@ func Fetch(list []*Inbound) (used uint64) {
 	}
 	for _, in := range list {
 		if in != nil {
-			aesgcm.Fetch(in.aead)
+			aesgcm.Fetch(in.whole)
 		}
 	}
 	return used

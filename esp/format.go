@@ -3,39 +3,44 @@
 // fields between the inner and the outer header (RFC 4301, RFC 6040). It does no I/O and, once an
 // SA is made, allocates nothing.
 //
-// A sealed packet, without the outer IP and UDP headers:
+// A sealed packet, without the outer IP and UDP headers, in which a Format has the lengths of IV
+// and ICV:
 //
-//	 0                8               16                        n               n+16
+//	 0                8
 //	+-------+--------+----------------+------------------------+----------------+
-//	|  SPI  | Seq lo |  IV (64 bits)  | payload, padding,      |  ICV           |
+//	|  SPI  | Seq lo |  IV            | payload, padding,      |  ICV           |
 //	|       |        |                | pad length, next header|                |
 //	+-------+--------+----------------+------------------------+----------------+
-//	 \___ authenticated __/            \_______ encrypted _____/
+//	 \_ authenticated _/               \_______ encrypted _____/
 package esp
 
 import "encoding/binary"
 
-// Sizes of the parts of a packet, the same for every cipher of the package.
-const (
-	HeaderLen = 8  // SPI and the low half of the sequence number (RFC 4303, Section 2)
-	IVLen     = 8  // RFC 4106, Section 3.1; RFC 7634, Section 2
-	ICVLen    = 16 // RFC 4106, Section 6; RFC 7634, Section 2
+// HeaderLen is the length of SPI and low half of the sequence number (RFC 4303, Section 2).
+const HeaderLen = 8
 
-	// Headroom is the number of octets that Seal writes before the payload.
-	Headroom = HeaderLen + IVLen
-	// MaxTrailer is the most octets that are encrypted behind the payload: three of padding, the
-	// pad length and the next header.
-	MaxTrailer = 5
+// Bounds for the packets of every cipher.
+const (
+	// MaxOverhead is the most octets by which a sealed packet is longer than its payload: with
+	// AES-CBC and HMAC-SHA2-512-256.
+	MaxOverhead = HeaderLen + maxIV + trailerLen + maxAlign - 1 + maxICV
 	// Tailroom is the number of octets behind a payload that Seal uses if they are there, to write
 	// the trailer in one store.
 	Tailroom = 8
-	// MaxOverhead is the most octets by which a sealed packet is longer than its payload.
-	MaxOverhead = Headroom + MaxTrailer + ICVLen
+
+	maxIV, maxAlign, maxICV = 16, 16, 32
 
 	trailerLen = 2 // pad length and next header
-	padAlign   = 4 // RFC 4303, Section 2.4: "right aligned within a 4-byte word"
-	nonceLen   = saltLen + IVLen
-	minSealed  = Headroom + trailerLen + ICVLen
+	wordLen    = 4 // RFC 4303, Section 2.4: "right aligned within a 4-byte word"
+	minSealed  = HeaderLen + trailerLen + 12
+)
+
+// Lengths of the packets of AES-GCM-16 and ChaCha20-Poly1305, which are usual in the code below.
+const (
+	usualIV       = 8  // RFC 4106, Section 3.1; RFC 7634, Section 2
+	usualICV      = 16 // RFC 4106, Section 6; RFC 7634, Section 2
+	usualHeadroom = HeaderLen + usualIV
+	usualLeast    = usualHeadroom + trailerLen + usualICV
 )
 
 // Next header values (RFC 4303, Section 2.6).
@@ -45,43 +50,67 @@ const (
 	NextDummy uint8 = 59 // "MUST be discarded without indication"
 )
 
-// The outer headers, for InnerMTU.
+// The outer headers.
 const (
 	outerIPv4 = 20
 	outerIPv6 = 40
 	outerUDP  = 8 // RFC 3948, Section 2.1
 )
 
-// SealedLen returns the length of a sealed packet for a payload of n octets, without outer headers.
-func SealedLen(n int) int { return Headroom + padded(n) + ICVLen }
+// A Format holds the lengths of the parts of a cipher's packets in octets.
+type Format struct {
+	IV    uint8
+	ICV   uint8
+	Align uint8 // what is encrypted is a multiple of it, a power of two
+}
 
-// padded returns the encrypted length for a payload of n octets: with its trailer, a multiple of
-// four.
-func padded(n int) int { return (n + trailerLen + padAlign - 1) &^ (padAlign - 1) }
+var usual = Format{IV: usualIV, ICV: usualICV, Align: wordLen}
+
+// Headroom returns the number of octets that Seal writes before the payload.
+func (f Format) Headroom() int { return HeaderLen + int(f.IV) }
+
+// Overhead returns the most octets by which a sealed packet is longer than its payload.
+func (f Format) Overhead() int {
+	return f.Headroom() + trailerLen + int(f.Align) - 1 + int(f.ICV)
+}
+
+// SealedLen returns the length of a sealed packet for a payload of n octets, without outer headers.
+func (f Format) SealedLen(n int) int { return f.Headroom() + f.padded(n) + int(f.ICV) }
+
+// padded returns the encrypted length for a payload of n octets, with its trailer.
+func (f Format) padded(n int) int {
+	align := int(f.Align)
+	return (n + trailerLen + align - 1) &^ (align - 1)
+}
+
+// usualPadded is padded for the usual Format.
+func usualPadded(n int) int { return (n + trailerLen + wordLen - 1) &^ (wordLen - 1) }
+
+// least returns the length of the shortest packet that has all parts.
+func (f Format) least() int { return f.Headroom() + trailerLen + int(f.ICV) }
 
 // InnerMTU returns the size of the largest inner packet that fits a path MTU when sealed, for an
 // outer IPv6 or IPv4 header, with or without UDP encapsulation. It returns 0 if nothing fits.
-func InnerMTU(pathMTU int, outerV6, encap bool) int {
-	room := pathMTU - Headroom - ICVLen - outerIPv4
-	if outerV6 {
-		room -= outerIPv6 - outerIPv4
-	}
-	if encap {
-		room -= outerUDP
-	}
-	return max(room&^(padAlign-1)-trailerLen, 0)
+func (f Format) InnerMTU(pathMTU int, outerV6, encap bool) int {
+	room := pathMTU - outerLen(outerV6, encap) - f.Headroom() - int(f.ICV)
+	return max(room&^(int(f.Align)-1)-trailerLen, 0)
 }
 
 // OuterLen returns the length of the outer packet for an inner packet of n octets.
-func OuterLen(n int, outerV6, encap bool) int {
-	outer := outerIPv4
-	if outerV6 {
-		outer = outerIPv6
+func (f Format) OuterLen(n int, outerV6, encap bool) int {
+	return outerLen(outerV6, encap) + f.SealedLen(n)
+}
+
+// outerLen returns the length of the outer headers.
+func outerLen(v6, encap bool) int {
+	n := outerIPv4
+	if v6 {
+		n = outerIPv6
 	}
 	if encap {
-		outer += outerUDP
+		n += outerUDP
 	}
-	return outer + SealedLen(n)
+	return n
 }
 
 // SPI returns the SPI of a packet that begins with its ESP header; ok is false if it is too short
@@ -91,28 +120,4 @@ func SPI(pkt []byte) (spi uint32, ok bool) {
 		return 0, false
 	}
 	return binary.BigEndian.Uint32(pkt), true
-}
-
-// A Scratch is one goroutine's working space for Seal and Open. It saves an allocation per packet,
-// since its octets are passed through an interface. The zero value is ready; it serves any SA, one
-// call at a time.
-type Scratch struct {
-	nonce [nonceLen]byte
-	aad   [HeaderLen + 4]byte
-}
-
-// prepare returns the nonce and the additional data of a packet, which cover all of its header and
-// its IV.
-func (s *Scratch) prepare(k *keyed, pkt []byte, seq uint64) (nonce, aad []byte) {
-	binary.LittleEndian.PutUint32(s.nonce[:], k.salt)
-	binary.NativeEndian.PutUint64(s.nonce[saltLen:], binary.NativeEndian.Uint64(pkt[HeaderLen:]))
-	binary.NativeEndian.PutUint32(s.aad[:], binary.NativeEndian.Uint32(pkt))
-	if k.esn {
-		// RFC 4106, Section 5: SPI, then all 64 bits of the sequence number; the high half is not
-		// sent.
-		binary.BigEndian.PutUint64(s.aad[4:], seq)
-		return s.nonce[:], s.aad[:12]
-	}
-	binary.BigEndian.PutUint32(s.aad[4:], uint32(seq))
-	return s.nonce[:], s.aad[:8]
 }

@@ -10,7 +10,7 @@ import (
 
 // The last octet before a hard limit can be sent, and none after it.
 func TestHardOctetsAreExact(t *testing.T) {
-	out, err := NewOutbound(&SA{SPI: 256, Key: make([]byte, 20), Cipher: Cipher{AESGCM16, 128}, Limits: Limits{HardBytes: 100}})
+	out, err := NewOutbound(&SA{SPI: 256, Key: make([]byte, 20), Cipher: Cipher{ID: AESGCM16, KeyBits: 128}, Limits: Limits{HardBytes: 100}})
 	if err != nil {
 		t.Fatalf("the lowest SPI: %v", err)
 	}
@@ -22,9 +22,10 @@ func TestHardOctetsAreExact(t *testing.T) {
 	}
 }
 
-// The shortest packet with an SPI has no payload and no padding.
+// The shortest packet with an SPI has no payload and no padding, no IV, and the shortest ICV: that
+// of NULL and HMAC-SHA1-96.
 func TestSPINeedsAWholePacket(t *testing.T) {
-	pkt := make([]byte, HeaderLen+IVLen+2+ICVLen)
+	pkt := make([]byte, HeaderLen+2+12)
 	pkt[3] = 1
 	if spi, ok := SPI(pkt); !ok || spi != 1 {
 		t.Errorf("SPI %d, %v, want 1", spi, ok)

@@ -61,7 +61,7 @@ func (in *Inbound) Open(s *Scratch, run []Packet) Arrival {
 // decrypted. A window whose highest block is that of number 0, which is never sent, has no topWord.
 func (in *Inbound) openOne(s *Scratch, p *Packet) Arrival {
 	word, top := in.window.topWord.Load(), in.window.top.Load()
-	if len(p.Data) < minSealed || word == nil || in.whole == nil {
+	if len(p.Data) < usualLeast || word == nil || in.whole == nil {
 		in.Decrypt(s, p)
 		return in.acceptOne(p)
 	}
@@ -76,7 +76,7 @@ func (in *Inbound) openOne(s *Scratch, p *Packet) Arrival {
 		return Arrival{}
 	}
 	p.Seq, p.authentic = seq, true
-	p.cutTrailer(p.Data[Headroom : len(p.Data)-ICVLen])
+	p.cutTrailer(p.Data[usualHeadroom : len(p.Data)-usualICV])
 	bit := uint64(1) << (seq & blockMask)
 	if !word.CompareAndSwap(old, old|bit) { // another goroutine was faster
 		return in.acceptOne(p)
@@ -90,8 +90,11 @@ func (in *Inbound) openOne(s *Scratch, p *Packet) Arrival {
 // With extended sequence numbers a packet from behind the window is ErrICV: its number is taken for
 // the one 2^32 higher (RFC 4303, Appendix A2.2).
 func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
-	pkt := p.Data
-	if len(pkt) < minSealed {
+	pkt, least := p.Data, usualLeast
+	if in.whole == nil {
+		least = in.least()
+	}
+	if len(pkt) < least {
 		p.refuse(ErrShort)
 		return
 	}
@@ -105,61 +108,28 @@ func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
 		p.refuse(ErrReplay)
 		return
 	}
-	var ok bool
-	if in.whole != nil {
-		ok = in.whole.OpenPacket(pkt, in.salt, seq, in.esn)
-	} else {
-		ok = in.openByAEAD(s, pkt, seq)
+	if in.whole == nil {
+		in.decryptOther(s, p, seq)
+		return
 	}
-	if !ok {
+	if !in.whole.OpenPacket(pkt, in.salt, seq, in.esn) {
 		p.refuse(ErrICV)
 		return
 	}
 	p.Seq, p.authentic = seq, true
-	p.cutTrailer(pkt[Headroom : len(pkt)-ICVLen])
+	p.cutTrailer(pkt[usualHeadroom : len(pkt)-usualICV])
 }
 
-// cutTrailer removes padding, pad length and next header. RFC 4303, Section 2.4: "the receiver
-// SHOULD inspect the Padding field." As the trailer ends "right aligned within a 4-byte word", the
-// load of that word does not span two of the cipher's stores, for which it would have to wait.
-func (p *Packet) cutTrailer(text []byte) {
-	if len(text) < padAlign {
-		p.cutPadding(text)
+// decryptOther is the end of Decrypt for ciphers without methods for packets.
+func (in *Inbound) decryptOther(s *Scratch, p *Packet, seq uint64) {
+	text := in.Format.text(p.Data)
+	if !in.other.open(&in.keyed, s, p.Data, seq) {
+		clear(text)
+		p.refuse(ErrICV)
 		return
 	}
-	last := binary.LittleEndian.Uint32(text[len(text)-padAlign:])
-	n := int(last >> 16 & 0xff)
-	if n >= len(shortPadding) || last&shortPadding[n].mask != shortPadding[n].octets {
-		p.cutPadding(text)
-		return
-	}
-	p.Data, p.Next = text[:len(text)-trailerLen-n], uint8(last>>24)
-	if p.Next == NextDummy {
-		p.Err = ErrDummy
-	}
-}
-
-// shortPadding has padding of 0, 1 and 2 octets, as it is in the last word of the text.
-var shortPadding = [...]struct{ mask, octets uint32 }{{}, {0xff00, 0x0100}, {0xffff, 0x0201}}
-
-// cutPadding is cutTrailer for a text of any length, with padding of any length.
-func (p *Packet) cutPadding(text []byte) {
-	end := len(text) - trailerLen
-	start := end - int(text[end])
-	if start < 0 {
-		p.refuse(ErrPadding)
-		return
-	}
-	for i := start; i < end; i++ {
-		if text[i] != byte(i-start+1) {
-			p.refuse(ErrPadding)
-			return
-		}
-	}
-	p.Data, p.Next = text[:start], text[end+1]
-	if p.Next == NextDummy {
-		p.Err = ErrDummy
-	}
+	p.Seq, p.authentic = seq, true
+	p.cutTrailer(text)
 }
 
 // Accept moves the window over a run whose packets were all given to Decrypt, and counts it. It

@@ -49,12 +49,16 @@ func arrivals(r *rand.Rand, out *Outbound, first uint64) (buf []byte, list []arr
 // TestForgedAmongOthers: forged packets between others change nothing for these. Every packet is
 // opened where it lies, and no octet outside of its text changes. A forgery leaves no plaintext.
 func TestForgedAmongOthers(t *testing.T) {
-	for c := range ciphers {
+	for _, c := range allCiphers() {
 		for _, esn := range []bool{false, true} {
 			sa := pair(c, esn, 4096)
 			out, in := mustOut(t, sa), mustIn(t, sa)
 			r := rand.New(rand.NewPCG(uint64(c.KeyBits), uint64(c.ID)))
-			for first := uint64(1); first < 1000; first += 100 {
+			rounds := uint64(2)
+			if c.ID == AESGCM16 {
+				rounds = 10
+			}
+			for first := uint64(1); first < 100*rounds; first += 100 {
 				buf, list := arrivals(r, out, first)
 				before := bytes.Clone(buf)
 				run := make([]Packet, len(list))
@@ -63,14 +67,14 @@ func TestForgedAmongOthers(t *testing.T) {
 				}
 				in.Open(new(Scratch), run)
 				for i, a := range list {
-					a.check(t, fmt.Sprintf("%s, esn %v, %d of %d", c, esn, i, len(list)), &run[i], buf, before)
+					a.check(t, c.Format(), fmt.Sprintf("%s, esn %v, %d of %d", c, esn, i, len(list)), &run[i], buf, before)
 				}
 			}
 		}
 	}
 }
 
-func (a *arrived) check(t *testing.T, what string, p *Packet, buf, before []byte) {
+func (a *arrived) check(t *testing.T, f Format, what string, p *Packet, buf, before []byte) {
 	t.Helper()
 	if a.forged {
 		if p.Data != nil || !errors.Is(p.Err, ErrICV) && !errors.Is(p.Err, ErrShort) {
@@ -78,16 +82,16 @@ func (a *arrived) check(t *testing.T, what string, p *Packet, buf, before []byte
 		}
 	} else if p.Err != nil || !bytes.Equal(p.Data, a.inner) || p.Next != NextIPv6 {
 		t.Fatalf("%s: %d octets: %v, %d opened", what, len(a.inner), p.Err, len(p.Data))
-	} else if len(a.inner) > 0 && &p.Data[0] != &buf[a.at+Headroom] {
+	} else if len(a.inner) > 0 && &p.Data[0] != &buf[a.at+f.Headroom()] {
 		t.Fatalf("%s: opened elsewhere", what)
 	}
 	want := bytes.Clone(before[a.at:][:a.n])
-	if n := a.n - Headroom - ICVLen; n >= trailerLen {
-		got := buf[a.at+Headroom:][:n]
+	if n := a.n - f.Headroom() - int(f.ICV); n >= trailerLen {
+		got := buf[a.at+f.Headroom():][:n]
 		if a.forged && !bytes.Equal(got, make([]byte, n)) {
 			t.Fatalf("%s: a forgery leaves %x", what, got)
 		}
-		copy(want[Headroom:], got)
+		copy(want[f.Headroom():], got)
 	}
 	if !bytes.Equal(buf[a.at:][:a.n], want) {
 		t.Fatalf("%s: octets outside of the text changed", what)
@@ -105,7 +109,7 @@ func TestEveryImplementation(t *testing.T) {
 		t.Skip("takes as long as the package's other tests together")
 	}
 	for _, name := range []string{"generic", "aesni", "vaes"} {
-		cmd := exec.Command(os.Args[0], "-test.short", "-test.run=^Test(Seal|Open|Forged|Run|Every|Nothing|GCM|ChaCha|Scapy)")
+		cmd := exec.Command(os.Args[0], "-test.short", "-test.run=^Test(Seal|Open|Forged|Run|Every|Nothing|GCM|ChaCha|Scapy|Separate)")
 		cmd.Env = append(os.Environ(), aesgcm.Environment+"="+name, inner+"=1")
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("with %s: %v\n%s", name, err, msg)

@@ -9,11 +9,11 @@ type meanwhile struct {
 }
 
 func (m meanwhile) Seal(dst, nonce, text, aad []byte) []byte {
-	return m.aead.Seal(dst, nonce, text, aad)
+	return aeadOf(&m.keyed).Seal(dst, nonce, text, aad)
 }
 
 func (m meanwhile) Open(dst, nonce, text, aad []byte) ([]byte, error) {
-	return m.aead.Open(dst, nonce, text, aad)
+	return aeadOf(&m.keyed).Open(dst, nonce, text, aad)
 }
 
 func (m meanwhile) SealPacket(packet, text []byte, salt uint32, seq uint64, esn bool) {
@@ -22,7 +22,7 @@ func (m meanwhile) SealPacket(packet, text []byte, salt uint32, seq uint64, esn 
 
 func (m meanwhile) OpenPacket(packet []byte, salt uint32, seq uint64, esn bool) bool {
 	m.happens()
-	return m.openByAEAD(new(Scratch), packet, seq)
+	return transformOf(&m.keyed).open(&m.keyed, new(Scratch), packet, seq)
 }
 
 // TestOpenOneMeanwhile: a packet that came alone, in the highest block, while other goroutines

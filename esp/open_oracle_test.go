@@ -104,6 +104,6 @@ func anyRun(r *rand.Rand, out *Outbound, o *oracle, start uint64) (what []sent, 
 // forged is a packet of that number with a wrong ICV.
 func forged(r *rand.Rand, out *Outbound, seq uint64) []byte {
 	pkt := sealNumber(out, seq, r.IntN(40))
-	pkt[Headroom+r.IntN(len(pkt)-Headroom)] ^= 1 << r.IntN(8)
+	pkt[usualHeadroom+r.IntN(len(pkt)-usualHeadroom)] ^= 1 << r.IntN(8)
 	return pkt
 }

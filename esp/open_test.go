@@ -2,18 +2,28 @@ package esp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 )
 
 // sealText seals whatever text is, trailer included, so that a peer's mistakes can be made.
 func sealText(k *keyed, seq uint64, text []byte) []byte {
-	var s Scratch
-	pkt := make([]byte, Headroom, Headroom+len(text)+ICVLen)
-	pkt[0], pkt[1], pkt[2], pkt[3] = byte(k.spi>>24), byte(k.spi>>16), byte(k.spi>>8), byte(k.spi)
-	pkt[4], pkt[5], pkt[6], pkt[7] = byte(seq>>24), byte(seq>>16), byte(seq>>8), byte(seq)
-	nonce, aad := s.prepare(k, pkt, seq)
-	return k.aead.Seal(pkt, nonce, text, aad)
+	pkt := make([]byte, k.Headroom()+len(text)+int(k.ICV))
+	binary.BigEndian.PutUint32(pkt, k.spi)
+	binary.BigEndian.PutUint32(pkt[4:], uint32(seq))
+	c := transformOf(k)
+	c.putIV(pkt[HeaderLen:k.Headroom()], seq)
+	copy(k.Format.text(pkt), text)
+	c.seal(k, new(Scratch), pkt, k.Format.text(pkt), seq)
+	return pkt
+}
+
+func transformOf(k *keyed) transform {
+	if k.whole != nil {
+		return aeadTransform{k.whole}
+	}
+	return k.other
 }
 
 // openOne opens a packet that came alone.
@@ -23,54 +33,8 @@ func openOne(in *Inbound, pkt []byte) (Packet, Arrival) {
 	return run[0], a
 }
 
-func TestOpenTrailers(t *testing.T) {
-	in := mustIn(t, pair(aes128, false, 0))
-	long := make([]byte, 257)
-	for i := range 255 {
-		long[i] = byte(i + 1)
-	}
-	long[255], long[256] = 255, NextIPv4
-	for _, c := range []struct {
-		name string
-		text []byte
-		want error
-		rest int // octets of payload
-	}{
-		{"empty", []byte{0, NextIPv4}, nil, 0},
-		{"empty, padded", []byte{1, 2, 2, NextIPv4}, nil, 0},
-		{"payload, an octet of padding", []byte{0x45, 1, 1, NextIPv4}, nil, 1},
-		{"payload, no padding", []byte{0x45, 0x46, 0, NextIPv4}, nil, 2},
-		{"payload, three octets of padding", []byte{0x45, 0, 0, 1, 2, 3, 3, NextIPv4}, nil, 3},
-		{"payload, not aligned", []byte{0x45, 0, NextIPv4}, nil, 1},
-		{"all of 255 octets of padding", long, nil, 0},
-		{"pad length beyond the payload", []byte{1, 2, 3, NextIPv4}, ErrPadding, 0},
-		{"pad length 255", []byte{0x45, 0, 0xff, NextIPv4}, ErrPadding, 0},
-		{"padding of zeros", []byte{0x45, 0, 0, 0, 3, NextIPv4}, ErrPadding, 0},
-		{"an octet of padding, not one", []byte{0x45, 2, 1, NextIPv4}, ErrPadding, 0},
-		{"padding that starts late", []byte{2, 2, 2, NextIPv4}, ErrPadding, 0},
-		{"padding that jumps", []byte{1, 3, 2, NextIPv4}, ErrPadding, 0},
-		{"padding that falls", []byte{0x45, 2, 1, 2, NextIPv4}, ErrPadding, 0},
-		{"padding from zero", []byte{0x45, 0, 1, 2, NextIPv4}, ErrPadding, 0},
-		{"dummy", []byte{0x45, 1, 1, NextDummy}, ErrDummy, 1},
-		{"dummy with bad padding", []byte{0x45, 9, 1, NextDummy}, ErrPadding, 0},
-		{"one octet", []byte{0}, ErrShort, 0},
-		{"nothing", nil, ErrShort, 0},
-	} {
-		p, a := openOne(in, sealText(&in.keyed, 1, c.text))
-		if !errors.Is(p.Err, c.want) || len(p.Data) != c.rest {
-			t.Errorf("%s: %d octets, %v; want %d, %v", c.name, len(p.Data), p.Err, c.rest, c.want)
-		}
-		if a.Authentic != (c.want != ErrShort) {
-			t.Errorf("%s: authentic: %v", c.name, a.Authentic)
-		}
-		if p.Err != nil && !errors.Is(p.Err, ErrDummy) && p.Data != nil {
-			t.Errorf("%s: a payload beside an error", c.name)
-		}
-	}
-}
-
 func TestOpenRefusesEveryBitFlip(t *testing.T) {
-	for c := range ciphers {
+	for _, c := range allCiphers() {
 		for _, esn := range []bool{false, true} {
 			sa := pair(c, esn, 64)
 			o, in := mustOut(t, sa), mustIn(t, sa)
@@ -175,18 +139,36 @@ func TestOpenExtendedSequence(t *testing.T) {
 	open(2*turn-2, ErrReplay)
 }
 
+// wholeBlocks returns how much of a text of n octets is behind its last whole block, for a cipher
+// that encrypts nothing else.
+func wholeBlocks(in *Inbound, n int) int {
+	if in.Align == wordLen {
+		return 0
+	}
+	return n % int(in.Align)
+}
+
 // FuzzOpen opens arbitrary octets. Only sealed packets open, nothing panics, and failures leave no
 // trace.
 func FuzzOpen(f *testing.F) {
-	sa := pair(aes128, true, 64)
-	o := mustOut(f, sa)
-	good := o.Seal(new(Scratch), make([]byte, 200), 1, text(40), NextIPv4)
-	f.Add(good, []byte{0x45, 1, 1, 4})
-	f.Add([]byte{0xff}, []byte{})
-	f.Add(good[:minSealed], []byte{1, 2, 3, 4, 4, 41})
-	f.Fuzz(func(t *testing.T, pkt, text []byte) {
-		in := mustIn(t, sa)
-		isGood := bytes.Equal(pkt, good)
+	ciphers := allCiphers()
+	sas, goods := make([]*SA, len(ciphers)), make([][]byte, len(ciphers))
+	for i, c := range ciphers {
+		sas[i] = pair(c, i%2 == 0, 64)
+		o := mustOut(f, sas[i])
+		if s, ok := o.other.(separate); ok && c.ID == AESCBC { // the processes of a fuzzer must agree
+			o.other = separate{cbc{s.textCipher.(cbc).block, s.textCipher.(cbc).block}, s.mac}
+		}
+		goods[i] = o.Seal(new(Scratch), make([]byte, 200), 1, text(40), NextIPv4)
+		f.Add(uint8(i), goods[i], []byte{0x45, 1, 1, 4})
+		f.Add(uint8(i), goods[i][:c.Format().least()], []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 14, 41})
+	}
+	f.Add(uint8(0), []byte{0xff}, []byte{})
+	f.Fuzz(func(t *testing.T, which uint8, pkt, text []byte) {
+		which %= uint8(len(ciphers))
+		in := mustIn(t, sas[which])
+		isGood := bytes.Equal(pkt, goods[which])
+		text = text[:len(text)-wholeBlocks(in, len(text))]
 		switch p, a := openOne(in, bytes.Clone(pkt)); {
 		case p.Err == nil && !isGood:
 			t.Fatalf("opened %+v", p)

@@ -19,7 +19,8 @@ var ErrExhausted = errors.New("esp: sequence numbers or hard lifetime used up")
 // Section 3.1: "For a given key, the IV MUST NOT repeat. The most natural way to implement this is
 // with a counter"; RFC 8750 does the same without sending it. No nonce repeats under a key: Reserve
 // hands out no number twice, is never set back, and ends before it would wrap. Every negotiated SA
-// has fresh keys, so none repeats after a rekey or a restart.
+// has fresh keys, so none repeats after a rekey or a restart. With AES-CBC the IV is made from the
+// same number, but nobody can foretell it: see cbc.
 type Outbound struct {
 	keyed
 	ivStart uint64
@@ -85,10 +86,11 @@ func (o *Outbound) Reserve(n, octets int) (first uint64, soft bool, err error) {
 // dst[:SealedLen(len(payload))]. next is the protocol of payload. Seal panics if the capacity of
 // dst is smaller than that. payload may be
 //
-//   - in place: at dst[Headroom:];
+//   - in place: at dst[Headroom():];
 //   - elsewhere, not overlapping dst. With at least Tailroom octets of capacity behind it, it is
-//     encrypted straight across: these octets hold the trailer meanwhile, and are then restored.
-//     With less, it is first copied into dst.
+//     encrypted straight across by AES-GCM-16 and ChaCha20-Poly1305: these octets hold the trailer
+//     meanwhile, and are then restored. With less, and by other ciphers, it is first copied into
+//     dst.
 //
 // The segments of a super-packet are thus sealed one after the other, each into its place in the
 // send buffer, out of one read buffer.
@@ -98,13 +100,16 @@ func (o *Outbound) Seal(s *Scratch, dst []byte, seq uint64, payload []byte, next
 
 // seal is Seal with a separate IV, for the published vectors.
 func (o *Outbound) seal(s *Scratch, dst []byte, seq, iv uint64, payload []byte, next uint8) []byte {
+	if !o.across {
+		return o.sealOther(s, dst, seq, iv, payload, next)
+	}
 	n := len(payload)
-	size := padded(n)
-	dst = dst[:Headroom+size+ICVLen]
+	size := usualPadded(n)
+	dst = dst[:usualHeadroom+size+usualICV]
 	binary.BigEndian.PutUint32(dst, o.spi)
 	binary.BigEndian.PutUint32(dst[4:], uint32(seq))
 	binary.BigEndian.PutUint64(dst[HeaderLen:], iv)
-	inPlace := n == 0 || &dst[Headroom] == &payload[0]
+	inPlace := n == 0 || &dst[usualHeadroom] == &payload[0]
 	if !inPlace && cap(payload)-n >= Tailroom {
 		behind := payload[n : n+Tailroom]
 		saved := binary.LittleEndian.Uint64(behind)
@@ -113,25 +118,28 @@ func (o *Outbound) seal(s *Scratch, dst []byte, seq, iv uint64, payload []byte, 
 		binary.LittleEndian.PutUint64(behind, saved)
 		return dst
 	}
-	text := dst[Headroom : Headroom+size]
+	text := dst[usualHeadroom : usualHeadroom+size]
 	if !inPlace {
 		copy(text, payload)
 	}
-	putTrailer(dst[Headroom+n:], size-n, next) // and into the room of the ICV, which is written later
+	putTrailer(dst[usualHeadroom+n:], size-n, next) // and into the room of the ICV, which is written later
 	o.keyed.seal(s, dst, text, seq)
 	return dst
 }
 
-// paddings are the ends of packets before the next header: padding and pad length, first octet
-// lowest. RFC 4303, Section 2.4: "The first padding byte appended to the plaintext is numbered 1,
-// with subsequent padding bytes making up a monotonically increasing sequence".
-var paddings = [padAlign]uint64{0x00, 0x01_01, 0x02_02_01, 0x03_03_02_01}
-
-// putTrailer writes a trailer of n octets, padding, pad length and next header, to the start of the
-// Tailroom octets at b, and zeros to the rest.
-func putTrailer(b []byte, n int, next uint8) {
-	pad := uint(n-trailerLen) % padAlign
-	binary.LittleEndian.PutUint64(b, paddings[pad]|uint64(next)<<(8*pad+8))
+// sealOther is seal for ciphers that encrypt in place only.
+func (o *Outbound) sealOther(s *Scratch, dst []byte, seq, iv uint64, payload []byte, next uint8) []byte {
+	dst = dst[:o.SealedLen(len(payload))]
+	binary.BigEndian.PutUint32(dst, o.spi)
+	binary.BigEndian.PutUint32(dst[4:], uint32(seq))
+	text := o.Format.text(dst)
+	if n := len(payload); n > 0 && &text[0] != &payload[0] {
+		copy(text, payload)
+	}
+	putPadding(text[len(payload):], next)
+	o.other.putIV(dst[HeaderLen:o.Headroom()], iv)
+	o.other.seal(&o.keyed, s, dst, text, seq)
+	return dst
 }
 
 // Clear forgets the key. No goroutine may use the SA any more: one that did would panic. The keys

@@ -17,7 +17,7 @@ func pair(c Cipher, esn bool, window int) *SA {
 	return &SA{SPI: 0xc0ffee01, Key: key, Cipher: c, ESN: esn, ReplayWindow: window}
 }
 
-var aes128 = Cipher{AESGCM16, 128}
+var aes128 = Cipher{ID: AESGCM16, KeyBits: 128}
 
 func mustOut(t testing.TB, sa *SA) *Outbound {
 	t.Helper()
@@ -47,7 +47,7 @@ func text(n int) []byte {
 }
 
 func TestSealOpenEveryLength(t *testing.T) {
-	for c := range ciphers {
+	for _, c := range allCiphers() {
 		for _, esn := range []bool{false, true} {
 			sa := pair(c, esn, 64)
 			o, in := mustOut(t, sa), mustIn(t, sa)
@@ -58,8 +58,9 @@ func TestSealOpenEveryLength(t *testing.T) {
 					t.Fatal(err)
 				}
 				pkt := o.Seal(&s, make([]byte, n+MaxOverhead), seq, text(n), NextIPv4)
-				if len(pkt) != SealedLen(n) || (len(pkt)-Headroom-ICVLen)%4 != 0 || len(pkt) > n+MaxOverhead {
-					t.Fatalf("%s: %d octets sealed to %d, SealedLen %d", c, n, len(pkt), SealedLen(n))
+				f := c.Format()
+				if len(pkt) != f.SealedLen(n) || (len(pkt)-f.Headroom()-int(f.ICV))%int(f.Align) != 0 || len(pkt) > n+f.Overhead() || f.Overhead() > MaxOverhead {
+					t.Fatalf("%s: %d octets sealed to %d, SealedLen %d", c, n, len(pkt), f.SealedLen(n))
 				}
 				p, a := openOne(in, pkt)
 				if p.Err != nil || !bytes.Equal(p.Data, text(n)) || p.Next != NextIPv4 || p.Seq != seq || a != (Arrival{Authentic: true, Newest: true}) {
@@ -73,24 +74,31 @@ func TestSealOpenEveryLength(t *testing.T) {
 // The three ways to pass a payload give the same packet, and the octets borrowed behind a payload
 // are restored.
 func TestSealPlaces(t *testing.T) {
-	o := mustOut(t, pair(aes128, false, 64))
+	for _, c := range allCiphers() {
+		sealPlaces(t, c)
+	}
+}
+
+func sealPlaces(t *testing.T, c Cipher) {
+	t.Helper()
+	o := mustOut(t, pair(c, false, 64))
 	var s Scratch
 	for n := range 70 {
 		for _, spare := range []int{0, 1, 5, 7, 8, 9, 30} {
 			buf := make([]byte, n+spare)
 			copy(buf, text(n+spare))
-			dst := make([]byte, SealedLen(n)+3)
+			dst := make([]byte, o.SealedLen(n)+3)
 			out := bytes.Clone(o.Seal(&s, dst, 9, buf[:n:n+spare], NextIPv6))
 			if !bytes.Equal(buf, text(n+spare)) {
-				t.Fatalf("%d octets with %d to spare: the payload's buffer changed", n, spare)
+				t.Fatalf("%s: %d octets with %d to spare: the payload's buffer changed", c, n, spare)
 			}
-			if !bytes.Equal(dst[SealedLen(n):], []byte{0, 0, 0}) {
-				t.Fatalf("%d octets: written beyond the packet", n)
+			if !bytes.Equal(dst[o.SealedLen(n):], []byte{0, 0, 0}) {
+				t.Fatalf("%s: %d octets: written beyond the packet", c, n)
 			}
 			inPlace := make([]byte, n+MaxOverhead)
-			copy(inPlace[Headroom:], text(n))
-			if got := o.Seal(&s, inPlace, 9, inPlace[Headroom:Headroom+n], NextIPv6); !bytes.Equal(got, out) {
-				t.Fatalf("%d octets: in place\n%x, else\n%x", n, got, out)
+			copy(inPlace[o.Headroom():], text(n))
+			if got := o.Seal(&s, inPlace, 9, inPlace[o.Headroom():o.Headroom()+n], NextIPv6); !bytes.Equal(got, out) {
+				t.Fatalf("%s: %d octets: in place\n%x, else\n%x", c, n, got, out)
 			}
 		}
 	}
@@ -99,12 +107,19 @@ func TestSealPlaces(t *testing.T) {
 // The segments of a super-packet in one read buffer: each header overwrites the sealed end of the
 // segment before.
 func TestSealSegments(t *testing.T) {
-	sa := pair(aes128, true, 64)
+	for _, c := range allCiphers() {
+		sealSegments(t, c)
+	}
+}
+
+func sealSegments(t *testing.T, c Cipher) {
+	t.Helper()
+	sa := pair(c, true, 64)
 	o, in := mustOut(t, sa), mustIn(t, sa)
 	const header, size, segments = 40, 100, 5
 	read := text(header + size*segments)
 	original := bytes.Clone(read)
-	send := make([]byte, 0, segments*SealedLen(header+size))
+	send := make([]byte, 0, segments*o.SealedLen(header+size))
 	var s Scratch
 	first, _, err := o.Reserve(segments, segments*(header+size))
 	if err != nil {
@@ -117,11 +132,11 @@ func TestSealSegments(t *testing.T) {
 		send = send[:len(send)+len(o.Seal(&s, place, first+uint64(i), read[at:at+header+size], NextIPv4))]
 	}
 	for i := range segments {
-		n := SealedLen(header + size)
+		n := o.SealedLen(header + size)
 		p, _ := openOne(in, send[i*n:(i+1)*n])
 		want := append(bytes.Clone(original[:header]), original[header+i*size:header+(i+1)*size]...)
 		if p.Err != nil || !bytes.Equal(p.Data, want) {
-			t.Errorf("segment %d: %v, got\n%x, want\n%x", i, p.Err, p.Data, want)
+			t.Errorf("%s: segment %d: %v, got\n%x, want\n%x", c, i, p.Err, p.Data, want)
 		}
 	}
 }
@@ -139,8 +154,8 @@ func TestIVStart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			pkt := out.Seal(new(Scratch), make([]byte, SealedLen(100)), seq, text(100), NextIPv4)
-			iv := string(pkt[HeaderLen:Headroom])
+			pkt := out.Seal(new(Scratch), make([]byte, out.SealedLen(100)), seq, text(100), NextIPv4)
+			iv := string(pkt[HeaderLen:out.Headroom()])
 			if ivs[iv] && start != 1<<64-1 { // the last start wraps into the first run on purpose
 				t.Errorf("IV %x came twice", iv)
 			}
@@ -158,7 +173,8 @@ func TestSealPanicsWithoutRoom(t *testing.T) {
 			t.Error("sealed into a buffer that is too small")
 		}
 	}()
-	mustOut(t, pair(aes128, false, 64)).Seal(new(Scratch), make([]byte, SealedLen(10)-1), 1, text(10), NextIPv4)
+	o := mustOut(t, pair(aes128, false, 64))
+	o.Seal(new(Scratch), make([]byte, o.SealedLen(10)-1), 1, text(10), NextIPv4)
 }
 
 func TestNewErrors(t *testing.T) {
@@ -176,7 +192,7 @@ func TestNewErrors(t *testing.T) {
 		{"unknown cipher", func(sa *SA) { sa.Cipher.ID = 3 }, ErrCipher},
 		{"key length 0", func(sa *SA) { sa.Cipher.KeyBits = 0 }, ErrCipher},
 		{"key length 65535", func(sa *SA) { sa.Cipher.KeyBits = 65535 }, ErrCipher},
-		{"ChaCha20 with 128 bits", func(sa *SA) { sa.Cipher = Cipher{ChaCha20Poly1305, 128} }, ErrCipher},
+		{"ChaCha20 with 128 bits", func(sa *SA) { sa.Cipher = Cipher{ID: ChaCha20Poly1305, KeyBits: 128} }, ErrCipher},
 	} {
 		sa := pair(aes128, false, 64)
 		c.change(sa)

@@ -1,9 +1,11 @@
 package esp
 
-// Cipher names an ESP AEAD (RFC 4106, RFC 7634) by its IANA transform ID and key length.
+// Cipher names the algorithms of an ESP SA by their IANA transform IDs: one that encrypts and
+// authenticates, or one of each kind. None encrypts without authentication (RFC 8221, Section 4).
 type Cipher struct {
-	ID      uint16 // IANA "Encryption Algorithm Transform IDs": 20 AES-GCM-16, 28 ChaCha20-Poly1305
-	KeyBits uint16 // AES: 128, 192 or 256; ChaCha20-Poly1305: 256
+	ID      uint16 // IANA "Encryption Algorithm Transform IDs"
+	KeyBits uint16 // AES: 128, 192 or 256; ChaCha20-Poly1305: 256; NULL: 0
+	Auth    uint16 // IANA "Integrity Algorithm Transform IDs"; 0: ID authenticates as well
 }
 
 // Limits are lifetimes in traffic; zero is unlimited (RFC 4301, Section 4.4.2.1).
@@ -16,7 +18,7 @@ type Limits struct {
 // NewInbound and NewOutbound read it and keep no reference to it.
 type SA struct {
 	SPI    uint32
-	Key    []byte // the cipher's key, then the salt
+	Key    []byte // the cipher's key, its salt and the key of the integrity algorithm: see Cipher.KeyLen
 	Cipher Cipher
 	ESN    bool
 	// IVStart is added to the sequence number (modulo 2^64) to make the IV. It is zero for

@@ -54,7 +54,7 @@ func (p *movedPair) accept(seq uint64) error {
 
 func stateSA(window int) SA {
 	return SA{
-		SPI: 0x1001, Cipher: Cipher{AESGCM16, 128}, Key: make([]byte, 20),
+		SPI: 0x1001, Cipher: Cipher{ID: AESGCM16, KeyBits: 128}, Key: make([]byte, 20),
 		ReplayWindow: window, Limits: Limits{HardBytes: 10_000, HardPackets: 100},
 	}
 }

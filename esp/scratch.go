@@ -1,0 +1,45 @@
+package esp
+
+import (
+	"encoding/binary"
+
+	"culvert/esp/aesmode"
+)
+
+// A Scratch is one goroutine's working space for Seal and Open. It saves allocations for each
+// packet, since its octets are passed through interfaces. The zero value is ready; it serves any
+// SA, one call at a time.
+type Scratch struct {
+	nonce [maxSaltLen + usualIV]byte
+	aad   [HeaderLen + 4]byte
+
+	hashes [hashCount]hasher // made when first used
+	sum    [maxSumLen]byte
+	high   [4]byte
+	modes  aesmode.Work
+	long   []byte // grows with the longest packet
+}
+
+const maxSaltLen = 4
+
+// prepare returns the nonce and the additional data of a packet with an IV of eight octets. They
+// are all of its header and its IV.
+func (s *Scratch) prepare(k *keyed, pkt []byte, seq uint64) (nonce, aad []byte) {
+	return s.prepareFor(k, pkt, seq, maxSaltLen)
+}
+
+// prepareFor is prepare for a salt of another length.
+func (s *Scratch) prepareFor(k *keyed, pkt []byte, seq uint64, saltLen int) (nonce, aad []byte) {
+	binary.LittleEndian.PutUint32(s.nonce[:], k.salt)
+	binary.NativeEndian.PutUint64(s.nonce[saltLen:], binary.NativeEndian.Uint64(pkt[HeaderLen:]))
+	binary.NativeEndian.PutUint32(s.aad[:], binary.NativeEndian.Uint32(pkt))
+	nonce = s.nonce[:saltLen+usualIV]
+	if k.esn {
+		// RFC 4106, Section 5: SPI, then all 64 bits of the sequence number; the high half is not
+		// sent.
+		binary.BigEndian.PutUint64(s.aad[4:], seq)
+		return nonce, s.aad[:12]
+	}
+	binary.BigEndian.PutUint32(s.aad[4:], uint32(seq))
+	return nonce, s.aad[:8]
+}
