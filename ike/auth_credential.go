@@ -2,69 +2,130 @@ package ike
 
 import (
 	"fmt"
+	"time"
 
+	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 )
 
 // A Credential proves to the peer who this side is, and verifies who the peer is, in IKE_AUTH (RFC
-// 7296, Section 2.15). A pre-shared key is the first one (PSK).
+// 7296, Section 2.15): a pre-shared key (PSK), certificates and signatures (Certificates), or one
+// for each side (sides).
 //
-// One value serves all IKE SAs of a peer and does not change. Init, Auth, Accepts and Slow are
+// One value serves all IKE SAs of a peer and does not change. Init, Ask, Accepts and Slow are
 // called in Handle and must be quick. Prove and Verify are as well, unless Slow reports true: then
 // they run elsewhere, as by Compute, and several at a time.
 type Credential interface {
 	// Init returns the payloads that a side with the credential adds to its message of IKE_SA_INIT.
-	Init() []wire.Payload
-	// Auth returns the payloads that a side with the credential adds to its message of IKE_AUTH,
-	// beside AUTH.
-	Auth() []wire.Payload
-	// Prove returns the AUTH payload of this side over its signed octets.
-	Prove(o *suite.SignedOctets) (*wire.Auth, error)
+	// The responder's may be those of several credentials, merged: it does not know its caller yet.
+	Init(initiator bool) []wire.Payload
+	// Ask returns the payloads that an initiator adds to its request of IKE_AUTH so that the
+	// responder proves itself as it should.
+	Ask() []wire.Payload
+	// Prove returns the AUTH payload of this side, behind the payloads that go with it.
+	Prove(a *Authentication) ([]wire.Payload, error)
 	// Accepts returns nil if Verify may succeed, by what IKE_AUTH carries alone. The error
 	// continues a sentence that begins with the name of the peer.
 	Accepts(auth *wire.Auth, ps []wire.Payload) error
-	// Verify returns nil if the peer's AUTH payload is right for its signed octets, and otherwise
-	// why it is not.
-	Verify(o *suite.SignedOctets, auth *wire.Auth, ps []wire.Payload) error
+	// Verify returns nil if the peer has proved that it has the identity, and otherwise why not.
+	Verify(a *Authentication) error
 	// Slow reports whether Prove and Verify take longer than an engine may wait.
 	Slow() bool
 }
 
-// credential returns the peer's credential. It is an error if the configuration has none.
-func (p *profile) credential() (Credential, error) {
-	switch {
-	case p.cfg.Credential != nil:
-		return p.cfg.Credential, nil
-	case len(p.cfg.PSK) > 0:
-		if len(p.cfg.OtherPSKs) > 0 {
-			return rotatedPSK{PSK(p.cfg.PSK), p.cfg.OtherPSKs}, nil
-		}
-		return PSK(p.cfg.PSK), nil
-	}
-	return nil, fmt.Errorf("peer %q has no pre-shared key", p.cfg.Name)
+// An Authentication is what there is to prove, or to verify, about one side. It is not changed.
+type Authentication struct {
+	ID     identity.ID         // of the side that proves itself
+	Signed *suite.SignedOctets // by that side
+	Now    time.Time
+	// Own and Peer are our message of IKE_SA_INIT and the peer's, as sent.
+	Own, Peer []byte
+	// Auth are the payloads of the peer's message of IKE_AUTH. An initiator that proves itself has
+	// none yet.
+	Auth []wire.Payload
 }
 
+// auth returns the AUTH payload of the peer.
+func (a *Authentication) auth() *wire.Auth {
+	auth, _ := wire.Find[*wire.Auth](a.Auth)
+	return auth
+}
+
+// credential returns the peer's credential. It is an error if the configuration has none for one of
+// the sides.
+func (p *profile) credential() (Credential, error) {
+	if p.cfg.Credential != nil {
+		return p.cfg.Credential, nil
+	}
+	var psk Credential
+	switch {
+	case len(p.cfg.PSK) == 0:
+	case len(p.cfg.OtherPSKs) > 0:
+		psk = rotatedPSK{PSK(p.cfg.PSK), p.cfg.OtherPSKs}
+	default:
+		psk = PSK(p.cfg.PSK)
+	}
+	c := p.cfg.Certificates
+	proves, verifies := c != nil && len(c.Own) > 0, c != nil && c.verifies()
+	switch {
+	case proves && verifies:
+		return c, nil
+	case psk == nil:
+		return nil, fmt.Errorf("peer %q has no pre-shared key, nor a certificate in place of it", p.cfg.Name)
+	case proves:
+		return sides{own: c, peers: psk}, nil
+	case verifies:
+		return sides{own: psk, peers: c}, nil
+	}
+	return psk, nil
+}
+
+// sides is the Credential of two methods: the sides need not have the same (RFC 7296, Section
+// 2.15).
+type sides struct{ own, peers Credential }
+
+// Init implements Credential.
+func (s sides) Init(initiator bool) []wire.Payload {
+	return append(s.own.Init(initiator), s.peers.Init(initiator)...)
+}
+
+// Ask implements Credential.
+func (s sides) Ask() []wire.Payload { return append(s.own.Ask(), s.peers.Ask()...) }
+
+// Prove implements Credential.
+func (s sides) Prove(a *Authentication) ([]wire.Payload, error) { return s.own.Prove(a) }
+
+// Accepts implements Credential.
+func (s sides) Accepts(auth *wire.Auth, ps []wire.Payload) error { return s.peers.Accepts(auth, ps) }
+
+// Verify implements Credential.
+func (s sides) Verify(a *Authentication) error { return s.peers.Verify(a) }
+
+// Slow implements Credential.
+func (s sides) Slow() bool { return s.own.Slow() || s.peers.Slow() }
+
 // announceCredential returns the payloads of the peer's credential in IKE_SA_INIT.
-func (p *profile) announceCredential() []wire.Payload {
+func (p *profile) announceCredential(initiator bool) []wire.Payload {
 	if c, err := p.credential(); err == nil {
-		return c.Init()
+		return c.Init(initiator)
 	}
 	return nil
 }
 
 // proof is the result of a Prove.
 type proof struct {
-	auth *wire.Auth
-	err  error
+	payloads []wire.Payload
+	err      error
 }
 
-// prove has c make this side's AUTH payload. then is called with it, at once or by a later Handle.
-func (s *ikeSA) prove(c Credential, id *wire.ID, then func(proof)) {
-	o := s.signed(s.initiator, id)
-	s.carryOut(c.Slow(), func() any {
-		auth, err := c.Prove(o)
-		return proof{auth, err}
+// prove has c make this side's AUTH payload, for the peer's payloads of IKE_AUTH. then is called
+// with it, at once or by a later Handle. The payloads must not be changed until then.
+func (s *ikeSA) prove(c Credential, own identity.ID, ps []wire.Payload, then func(proof)) {
+	a := s.authentication(s.initiator, own, own.Payload(!s.initiator), ps)
+	s.carryOut(c.Slow(), false, func() any {
+		made, err := c.Prove(a)
+		return proof{made, err}
 	}, func(v any) {
 		p, ok := v.(proof)
 		if !ok {
@@ -74,11 +135,12 @@ func (s *ikeSA) prove(c Credential, id *wire.ID, then func(proof)) {
 	})
 }
 
-// verify has c check the AUTH payload of the other side. then is called with the result, at once or
-// by a later Handle. The payloads must not be changed until then.
-func (s *ikeSA) verify(c Credential, id *wire.ID, auth *wire.Auth, ps []wire.Payload, then func(error)) {
-	o := s.signed(!s.initiator, id)
-	s.carryOut(c.Slow(), func() any { return verdict{c.Verify(o, auth, ps)} }, func(v any) {
+// verify has c check the AUTH payload of the other side, whose identity is that of an ID payload.
+// then is called with the result, at once or by a later Handle. The payloads must not be changed
+// until then.
+func (s *ikeSA) verify(c Credential, peer identity.ID, id *wire.ID, ps []wire.Payload, then func(error)) {
+	a := s.authentication(!s.initiator, peer, id, ps)
+	s.carryOut(c.Slow(), isDear(ps), func() any { return verdict{c.Verify(a)} }, func(v any) {
 		got, ok := v.(verdict)
 		if !ok {
 			got.err = errComputation
@@ -87,17 +149,34 @@ func (s *ikeSA) verify(c Credential, id *wire.ID, auth *wire.Auth, ps []wire.Pay
 	})
 }
 
+// authentication returns what one side has to prove, or to verify of the other: initiator is the
+// role of the side that proves itself.
+func (s *ikeSA) authentication(initiator bool, id identity.ID, payload *wire.ID, ps []wire.Payload) *Authentication {
+	a := &Authentication{ID: id, Signed: s.signed(initiator, payload), Now: s.e.handling.now, Own: s.setup.response, Peer: s.setup.request, Auth: ps}
+	if s.initiator {
+		a.Own, a.Peer = a.Peer, a.Own
+	}
+	return a
+}
+
 // verdict is the result of a Verify.
 type verdict struct{ err error }
 
 // carryOut runs run at once or, if it is slow, by Compute; then is called with its value, unless
-// the IKE SA has ended or no longer waits.
-func (s *ikeSA) carryOut(slow bool, run func() any, then func(any)) {
+// the IKE SA has ended or no longer waits. What is computed for a newcomer is charged to its
+// address.
+func (s *ikeSA) carryOut(slow, dear bool, run func() any, then func(any)) {
 	if !slow {
 		then(run())
 		return
 	}
-	s.e.computeFor(s, run, then)
+	c, end := Compute{Run: run, Dear: dear}, func() {}
+	if s.half != nil {
+		from, newcomers := s.half.path.Remote().Addr(), &s.e.sas.halfOpen.Newcomers
+		newcomers.Computing(from, 1, dear)
+		end = func() { newcomers.Computing(from, -1, dear) }
+	}
+	s.e.beginFor(s, c, end, then)
 }
 
 // signed returns what one side's AUTH covers: its own first message, the other side's nonce and its

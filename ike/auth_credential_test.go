@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"culvert/ike/suite"
 	"culvert/ike/wire"
 )
 
@@ -31,14 +30,17 @@ func signatures() (left, right *signature) {
 	return &signature{own: l, peers: r.Public().(ed25519.PublicKey)}, &signature{own: r, peers: l.Public().(ed25519.PublicKey)}
 }
 
-func (*signature) Init() []wire.Payload { return []wire.Payload{&wire.Notify{Kind: testSigns}} }
-
-func (c *signature) Auth() []wire.Payload {
-	return []wire.Payload{&wire.Notify{Kind: testKeyIs, Data: c.own.Public().(ed25519.PublicKey)}}
+func (*signature) Init(bool) []wire.Payload {
+	return []wire.Payload{&wire.Notify{Kind: testSigns}}
 }
 
-func (c *signature) Prove(o *suite.SignedOctets) (*wire.Auth, error) {
-	return &wire.Auth{Method: testMethod, Data: ed25519.Sign(c.own, o.Bytes())}, c.err
+func (*signature) Ask() []wire.Payload { return nil }
+
+func (c *signature) Prove(a *Authentication) ([]wire.Payload, error) {
+	return []wire.Payload{
+		&wire.Notify{Kind: testKeyIs, Data: c.own.Public().(ed25519.PublicKey)},
+		&wire.Auth{Method: testMethod, Data: ed25519.Sign(c.own, a.Signed.Bytes())},
+	}, c.err
 }
 
 func (c *signature) Accepts(auth *wire.Auth, ps []wire.Payload) error {
@@ -49,8 +51,8 @@ func (c *signature) Accepts(auth *wire.Auth, ps []wire.Payload) error {
 	return nil
 }
 
-func (c *signature) Verify(o *suite.SignedOctets, auth *wire.Auth, _ []wire.Payload) error {
-	if !ed25519.Verify(c.peers, o.Bytes(), auth.Data) {
+func (c *signature) Verify(a *Authentication) error {
+	if !ed25519.Verify(c.peers, a.Signed.Bytes(), a.auth().Data) {
 		return errors.New("the signature is wrong")
 	}
 	return nil
@@ -138,9 +140,10 @@ func TestCredentialIsWrong(t *testing.T) {
 // forger signs other octets than it should.
 type forger struct{ *signature }
 
-func (f *forger) Prove(o *suite.SignedOctets) (*wire.Auth, error) {
-	other := *o
-	other.PeerNonce = []byte("another nonce")
+func (f *forger) Prove(a *Authentication) ([]wire.Payload, error) {
+	other, octets := *a, *a.Signed
+	octets.PeerNonce = []byte("another nonce")
+	other.Signed = &octets
 	return f.signature.Prove(&other)
 }
 
@@ -231,7 +234,7 @@ type counted struct {
 	proves *int
 }
 
-func (c *counted) Prove(o *suite.SignedOctets) (*wire.Auth, error) {
+func (c *counted) Prove(a *Authentication) ([]wire.Payload, error) {
 	*c.proves++
-	return c.signature.Prove(o)
+	return c.signature.Prove(a)
 }

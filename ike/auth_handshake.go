@@ -118,7 +118,7 @@ func (a *authAttempt) next() {
 		a.failed(err)
 		return
 	}
-	s.verify(c, a.idi, a.auth, a.ps, func(err error) {
+	s.verify(c, a.id, a.idi, a.ps, func(err error) {
 		switch {
 		case s.state != saHalfOpen || p.removed:
 			a.endHalfOpen()
@@ -147,8 +147,7 @@ func (a *authAttempt) endHalfOpen() {
 // prove makes this side's AUTH for the initiator, which is p.
 func (a *authAttempt) prove(p *profile, c Credential) {
 	s := a.sa
-	idr := p.cfg.LocalID.Payload(true)
-	s.prove(c, idr, func(made proof) {
+	s.prove(c, p.cfg.LocalID, a.ps, func(made proof) {
 		switch {
 		case s.state != saHalfOpen || p.removed:
 			a.endHalfOpen()
@@ -161,7 +160,7 @@ func (a *authAttempt) prove(p *profile, c Credential) {
 			a.held = p.heldFrom(a.id)
 			a.failed(errors.New(a.held.text()))
 		default:
-			a.accept(p, slices.Concat([]wire.Payload{idr}, c.Auth(), []wire.Payload{made.auth}))
+			a.accept(p, append([]wire.Payload{p.cfg.LocalID.Payload(true)}, made.payloads...))
 		}
 	})
 }

@@ -10,12 +10,13 @@ import (
 	"culvert/ike/wire"
 )
 
-// IKE_AUTH with pre-shared keys (RFC 7296, Sections 1.2, 2.15 and 2.21.2):
+// IKE_AUTH (RFC 7296, Sections 1.2, 2.15 and 2.21.2), with certificates where a side has them:
 //
 //	HDR, SK {IDi, [N(INITIAL_CONTACT),] [IDr,]
-//	         AUTH, SAi2, TSi, TSr}              -->
-//	                                            <--  HDR, SK {IDr, AUTH, SAr2, TSi, TSr}
-//	                                            <--  HDR, SK {IDr, AUTH, N(why no Child SA)}
+//	         [CERTREQ,] [CERT,] AUTH,
+//	         SAi2, TSi, TSr}                    -->
+//	                                            <--  HDR, SK {IDr, [CERT,] AUTH, SAr2, TSi, TSr}
+//	                                            <--  HDR, SK {IDr, [CERT,] AUTH, N(no Child SA)}
 //	                                            <--  HDR, SK {N(AUTHENTICATION_FAILED)}
 
 // authExchange is the initiator's side of IKE_AUTH.
@@ -82,29 +83,28 @@ func (x *authExchange) start(s *ikeSA) {
 	}
 	x.child.policy.Begin()
 	x.credential = c
-	idi := s.party.cfg.LocalID.Payload(false)
-	s.prove(c, idi, func(made proof) {
+	s.prove(c, s.party.cfg.LocalID, nil, func(made proof) {
 		switch {
 		case !s.holds(x):
 		case made.err != nil:
 			s.setupFailed("cannot prove our identity: "+made.err.Error(), nil, false)
 		default:
-			x.send(s, idi, made.auth)
+			x.send(s, made.payloads)
 		}
 	})
 }
 
-// send sends the request with our AUTH.
-func (x *authExchange) send(s *ikeSA, idi *wire.ID, auth *wire.Auth) {
-	ps := []wire.Payload{idi}
+// send sends the request with our AUTH, and what goes with it.
+func (x *authExchange) send(s *ikeSA, made []wire.Payload) {
+	ps := []wire.Payload{s.party.cfg.LocalID.Payload(false)}
 	if !s.hasSibling() {
 		ps = append(ps, &wire.Notify{Kind: wire.InitialContact})
 	}
 	if id := s.party.cfg.RemoteID; id.Data != "" && !id.IsPattern() {
 		ps = append(ps, id.Payload(true))
 	}
-	ps = append(ps, x.credential.Auth()...)
-	ps = append(ps, auth)
+	ps = append(ps, x.credential.Ask()...)
+	ps = append(ps, made...)
 	ps = append(ps, s.token.notify()...)
 	ps = append(ps, x.child.payloads(s)...)
 	s.ask(wire.IKEAuth, append(ps, &wire.VendorID{Data: followsVendorID}))
@@ -143,7 +143,7 @@ func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 		return
 	}
 	x.verifying = true
-	s.verify(x.credential, idr, auth, ps, func(err error) {
+	s.verify(x.credential, id, idr, ps, func(err error) {
 		x.verifying = false
 		switch {
 		case !s.holds(x):
@@ -186,7 +186,7 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 func (x *authExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	why, failed := fmt.Sprintf("the peer answered %v", kind), kind == wire.AuthenticationFailed
 	if failed {
-		why += ": the pre-shared key or the identities differ"
+		why += ": the pre-shared keys differ, or it does not accept our certificate or identity"
 	}
 	if !failed || !s.crossedCookie(why) {
 		s.setupFailed(why, s.party.explainIdentities(), false)

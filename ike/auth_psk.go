@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"culvert/ike/suite"
 	"culvert/ike/wire"
 )
 
@@ -12,14 +11,14 @@ import (
 type PSK []byte
 
 // Init implements Credential.
-func (PSK) Init() []wire.Payload { return nil }
+func (PSK) Init(bool) []wire.Payload { return nil }
 
-// Auth implements Credential.
-func (PSK) Auth() []wire.Payload { return nil }
+// Ask implements Credential.
+func (PSK) Ask() []wire.Payload { return nil }
 
 // Prove implements Credential.
-func (k PSK) Prove(o *suite.SignedOctets) (*wire.Auth, error) {
-	return &wire.Auth{Method: wire.AuthSharedKey, Data: o.PSKAuth(k)}, nil
+func (k PSK) Prove(a *Authentication) ([]wire.Payload, error) {
+	return []wire.Payload{&wire.Auth{Method: wire.AuthSharedKey, Data: a.Signed.PSKAuth(k)}}, nil
 }
 
 // Accepts implements Credential.
@@ -31,8 +30,8 @@ func (PSK) Accepts(auth *wire.Auth, _ []wire.Payload) error {
 }
 
 // Verify implements Credential.
-func (k PSK) Verify(o *suite.SignedOctets, auth *wire.Auth, _ []wire.Payload) error {
-	if !o.VerifyPSKAuth(auth.Data, k) {
+func (k PSK) Verify(a *Authentication) error {
+	if !a.Signed.VerifyPSKAuth(a.auth().Data, k) {
 		return errors.New("the pre-shared keys differ")
 	}
 	return nil
@@ -49,10 +48,10 @@ type rotatedPSK struct {
 }
 
 // Verify implements Credential.
-func (r rotatedPSK) Verify(o *suite.SignedOctets, auth *wire.Auth, ps []wire.Payload) error {
-	err := r.PSK.Verify(o, auth, ps)
+func (r rotatedPSK) Verify(a *Authentication) error {
+	err := r.PSK.Verify(a)
 	for _, k := range r.others {
-		if PSK(k).Verify(o, auth, ps) == nil {
+		if PSK(k).Verify(a) == nil {
 			err = nil
 		}
 	}

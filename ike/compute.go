@@ -23,7 +23,7 @@ type initTry struct {
 type jobs struct {
 	last    uint64
 	waiting map[uint64]func(any)
-	ofSA    map[*ikeSA]uint64 // see computeFor
+	ofSA    map[*ikeSA]saJob // see computeFor
 }
 
 // compute runs run elsewhere. A later Handle calls then with its value, if ever; then must check
@@ -41,19 +41,33 @@ func (e *Engine) begin(c Compute, then func(any)) {
 // computeFor is compute for an IKE SA, which waits for one such computation at a time, until its
 // result comes or cancel is called.
 func (e *Engine) computeFor(s *ikeSA, run func() any, then func(any)) {
-	e.compute(run, func(v any) {
+	e.beginFor(s, Compute{Run: run}, func() {}, then)
+}
+
+// beginFor is computeFor for a computation without its ID. end is called when the IKE SA no longer
+// waits, before then.
+func (e *Engine) beginFor(s *ikeSA, c Compute, end func(), then func(any)) {
+	e.begin(c, func(v any) {
 		delete(e.jobs.ofSA, s)
+		end()
 		then(v)
 	})
-	e.jobs.ofSA[s] = e.jobs.last
+	e.jobs.ofSA[s] = saJob{e.jobs.last, end}
+}
+
+// saJob is the computation that an IKE SA waits for.
+type saJob struct {
+	id  uint64
+	end func()
 }
 
 // cancel drops the computation that an IKE SA waits for by computeFor, if there is one. Its result
 // is ignored.
 func (j *jobs) cancel(s *ikeSA) {
-	if id, ok := j.ofSA[s]; ok {
+	if job, ok := j.ofSA[s]; ok {
 		delete(j.ofSA, s)
-		delete(j.waiting, id)
+		delete(j.waiting, job.id)
+		job.end()
 	}
 }
 

@@ -108,7 +108,7 @@ func New(cfg Config, now time.Time) *Engine {
 	e := &Engine{
 		cfg:        cfg,
 		handling:   handling{now: now, fx: &Effects{}},
-		jobs:       jobs{waiting: map[uint64]func(any){}, ofSA: map[*ikeSA]uint64{}},
+		jobs:       jobs{waiting: map[uint64]func(any){}, ofSA: map[*ikeSA]saJob{}},
 		sas:        saTable{bySPI: map[wire.SPI]*ikeSA{}, byAddr: addrTable{}},
 		peers:      newPeerTable(),
 		pace:       pacing.New(),

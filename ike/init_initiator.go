@@ -84,7 +84,7 @@ func (x *initExchange) send(s *ikeSA) {
 	ps = append(ps, &wire.SA{Proposals: su.init.offers}, &wire.KE{Group: su.init.group, Data: su.init.ke.Public()}, &wire.Nonce{Data: su.nonces.Ni})
 	ps = append(ps, initNotifies(s.spi, s.net.Path, su.terms)...)
 	ps = append(ps, s.ownAbilities().payload()...)
-	ps = append(ps, s.party.announceCredential()...)
+	ps = append(ps, s.party.announceCredential(true)...)
 	m := wire.Message{Header: wire.Header{InitiatorSPI: s.spi.I, Exchange: wire.IKESAInit, Initiator: true}, Payloads: ps}
 	su.request = m.AppendTo(nil)
 	s.askRaw(wire.IKESAInit, [][]byte{su.request})

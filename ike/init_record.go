@@ -18,20 +18,18 @@ import (
 //	choice       the proposal that we chose
 //	public       our public value
 //	SKEYSEED     of which the keys are derived when they are needed
-//	credential   the payloads that a credential adds to the response, with the type of the first
+//	credential   the payloads that credentials add to the response, with the type of the first
 //
 // The response is not among them. It is made of them again, octet by octet, whenever it is needed.
 // Our private value is gone when the response is sent, and no later message of the peer causes
 // another key exchange.
 
-// setRequest begins the data. extra are the payloads of a credential.
+// setRequest begins the data. extra are the payloads of credentials.
 func (h *halfOpen) setRequest(request, nonce []byte, chosen wire.Proposal, extra []wire.Payload) {
 	packed, choice := packRequest(request, h.hashes(request)), appendChoice(nil, chosen)
 	h.request, h.choice = uint16(len(packed)), uint8(len(choice))
 	h.data = slices.Concat(packed, nonce, choice)
-	if len(extra) > 0 {
-		h.data = wire.AppendPayloads(append(h.data, byte(wire.FirstType(extra))), extra)
-	}
+	h.data = append(h.data, encodeAnnouncement(extra)...)
 }
 
 // setKey adds the results of the key exchange to the data.
@@ -70,17 +68,9 @@ func (h *halfOpen) skeyseed() []byte {
 	return h.part(int(h.request)+nonceLen+int(h.choice)+int(h.public), int(h.seed))
 }
 
-// credential returns the payloads that a credential added to the response.
+// credential returns the payloads that credentials added to the response.
 func (h *halfOpen) credential() []wire.Payload {
-	raw := h.data[int(h.request)+nonceLen+int(h.choice)+int(h.public)+int(h.seed):]
-	if len(raw) == 0 {
-		return nil
-	}
-	ps, err := wire.ParsePayloads(wire.PayloadType(raw[0]), raw[1:])
-	if err != nil {
-		panic("ike: internal error: the payloads of a credential: " + err.Error())
-	}
-	return ps
+	return decodeAnnouncement(string(h.data[int(h.request)+nonceLen+int(h.choice)+int(h.public)+int(h.seed):]))
 }
 
 // spis returns both SPIs.

@@ -159,7 +159,7 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, spi wire.SPI) {
 		return
 	}
 	h := &halfOpen{path: d.Path, spi: spi}
-	h.setRequest(d.Data, nr, chosen, e.peers.likeliest(known).announceCredential())
+	h.setRequest(d.Data, nr, chosen, e.peers.announcementFor(known))
 	h.setTerms(e.peers.termsFor(known), m.Payloads)
 	h.able &= e.able
 	e.sas.halfOpen.insert(h)

@@ -35,8 +35,10 @@ type Peer struct {
 	// Parties makes a party of its own of each identity that RemoteID, a pattern, matches. There
 	// must be no Remote: such parties call us.
 	Parties    bool
-	MaxParties int        // of them at a time; 0: DefaultMaxParties
-	Credential Credential // in place of PSK
+	MaxParties int // of them at a time; 0: DefaultMaxParties
+	// Certificates are in place of PSK for the side, or sides, that they are for.
+	Certificates *Certificates
+	Credential   Credential // in place of PSK and Certificates
 
 	Proposals []wire.Proposal // IKE, in order of preference
 	Lifetime  time.Duration   // of an IKE SA until its rekeying; jittered downwards by up to a tenth
@@ -115,10 +117,13 @@ type profile struct {
 	calls   calls          // refused ones from its addresses
 	account budget.Account // of all IKE SAs of its parties
 	removed bool           // no longer configured: its SAs are being closed
+	// announced is what its credential adds to the response of IKE_SA_INIT (encodeAnnouncement).
+	announced string
 }
 
 func (e *Engine) newProfile(cfg Peer) *profile {
 	p := &profile{e: e, given: cfg, cfg: withDefaults(cfg), local: cfg.LocalID.Canonical()}
+	p.announced = encodeAnnouncement(p.announceCredential(false))
 	p.party = p.newParty("")
 	return p
 }

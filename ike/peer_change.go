@@ -42,8 +42,14 @@ var peerSettings = []struct {
 	{"remote_id", ReachPeer, func(p *Peer) any { return []any{p.RemoteID, p.Parties} }},
 	{"max_parties", ReachNone, func(p *Peer) any { return p.MaxParties }},
 	{"psk", ReachConnect, func(p *Peer) any { return []any{p.PSK, p.OtherPSKs, p.Credential} }},
+	{"cert", ReachConnect, func(p *Peer) any { return p.Certificates.chains() }},
+	{"key", ReachConnect, func(p *Peer) any { return p.Certificates.publicKeys() }},
+	{"ca", ReachConnect, func(p *Peer) any { return p.Certificates.authorities() }},
+	{"remote_key", ReachConnect, func(p *Peer) any { return p.Certificates.pinned() }},
+	{"rsa_padding", ReachConnect, func(p *Peer) any { return p.Certificates.preferences().PKCS1 }},
+	{"rsa_sha1", ReachConnect, func(p *Peer) any { return p.Certificates.preferences().SHA1 }},
 	// Without a secret nobody is the peer any more.
-	{"psk", ReachPeer, func(p *Peer) any { return len(p.PSK) == 0 && p.Credential == nil }},
+	{"psk", ReachPeer, func(p *Peer) any { return len(p.PSK) == 0 && p.Credential == nil && p.Certificates == nil }},
 	{"ike_proposals", ReachRekey, func(p *Peer) any { return p.Proposals }},
 	{"ike_lifetime", ReachRekey, func(p *Peer) any { return p.Lifetime }},
 	{"auth_lifetime", ReachConnect, func(p *Peer) any { return p.AuthLifetime }},
@@ -131,6 +137,7 @@ func (p *profile) adopt(cfg Peer) {
 	p.setAddresses(cfg)
 	monitored := p.cfg.DPD != cfg.DPD
 	p.given, p.cfg = cfg, withDefaults(cfg)
+	p.announced = encodeAnnouncement(p.announceCredential(false))
 	p.e.holds.prune(&cfg)
 	for q := range p.all() {
 		q.adoptChildren()

@@ -1,6 +1,8 @@
 package ike
 
 import (
+	"crypto"
+	"crypto/ed25519"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -31,6 +33,9 @@ var edits = []struct {
 	{"OtherPSKs", ReachConnect, func(p *Peer) { p.OtherPSKs = [][]byte{[]byte("another secret of some length")} }},
 	{"Parties", ReachPeer, func(p *Peer) { p.Parties = true }},
 	{"MaxParties", ReachNone, func(p *Peer) { p.MaxParties = 7 }},
+	{"Certificates", ReachConnect, func(p *Peer) {
+		p.Certificates = &Certificates{RemoteKeys: []crypto.PublicKey{ed25519.PublicKey(make([]byte, 32))}}
+	}},
 	{"Credential", ReachConnect, func(p *Peer) { p.Credential = PSK("another secret of some length") }},
 	{"Proposals", ReachRekey, func(p *Peer) { p.Proposals = append(slices.Clone(p.Proposals), testIKEProposal) }},
 	{"Lifetime", ReachRekey, func(p *Peer) { p.Lifetime = time.Hour }},

@@ -29,11 +29,13 @@ type peerTable struct {
 	anywhere  []*profile                 // those without a remote address
 	terms     [2]termsTable              // of IKE_SA_INIT: of the peers without a remote address, and of the others
 	offers    [2]initOffers              // IKE proposals: of the peers without a remote address, and of the others
+	announces [2]announcements           // of credentials, likewise
+	announced [2][]wire.Payload          // these, merged
 	proposals []wire.Proposal            // the distinct IKE proposals of all peers; first those of peers without a remote address
 }
 
 func newPeerTable() peerTable {
-	return peerTable{byName: map[string]*profile{}, byAddr: map[netip.Addr][]*profile{}, byID: map[identity.ID][]*profile{}, terms: [2]termsTable{{}, {}}}
+	return peerTable{byName: map[string]*profile{}, byAddr: map[netip.Addr][]*profile{}, byID: map[identity.ID][]*profile{}, terms: [2]termsTable{{}, {}}, announces: [2]announcements{{}, {}}}
 }
 
 // add appends a peer.
@@ -155,6 +157,9 @@ func (t *peerTable) count(p *profile, n int) {
 		kind = 0
 	}
 	t.terms[kind].count(p, n)
+	if t.announces[kind].count(p, n) {
+		t.announced[kind] = t.announces[kind].merged()
+	}
 	if !t.offers[kind].count(p.cfg.Proposals, n) {
 		return
 	}

@@ -25,6 +25,10 @@ func (s *ikeSA) chargeFragments(r *window.Reassembly) bool {
 // tries again later (RFC 7296, Section 2.25). Another request, or one that they do not even allow
 // an answer to, is not accepted, as if it had been lost: the peer repeats it.
 func (s *ikeSA) request(d Datagram, h wire.Header, digest [sha256.Size]byte, ps []wire.Payload, err error) {
+	if !s.admitProof(ps) {
+		s.e.count("ike_half_open_limit")
+		return
+	}
 	cost := s.costOf(h.Exchange, ps)
 	within := s.charge(cost)
 	if !within && (h.Exchange != wire.CreateChildSA || !s.charge(budget.Cheap)) {
@@ -44,6 +48,31 @@ func (s *ikeSA) request(d Datagram, h wire.Header, digest [sha256.Size]byte, ps 
 // authentication there is nothing to charge: what strangers cost is limited by address.
 func (s *ikeSA) charge(c budget.Cost) bool {
 	return s.party == nil || budget.Charge(s.e.handling.now, &s.party.account, &s.party.profile.account, c)
+}
+
+// dearProof is how many octets of certificates take milliseconds to verify: with long RSA keys.
+// Chains of usual keys have less.
+const dearProof = 8 << 10
+
+// isDear reports whether the payloads have certificates that take long to verify.
+func isDear(ps []wire.Payload) bool {
+	octets := 0
+	for _, p := range ps {
+		if c, ok := p.(*wire.Cert); ok {
+			octets += len(c.Data)
+		}
+	}
+	return octets > dearProof
+}
+
+// admitProof reports whether a request before authentication may be verified now: if that takes
+// long, as far as the computations of the like that are under way allow it.
+func (s *ikeSA) admitProof(ps []wire.Payload) bool {
+	if s.half == nil || !isDear(ps) {
+		return true
+	}
+	from := s.half.path.Remote().Addr()
+	return s.e.sas.halfOpen.AdmitsDear(from, s.e.peers.configured(from))
 }
 
 // costOf returns what a request costs.

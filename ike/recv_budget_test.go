@@ -8,6 +8,7 @@ import (
 
 	"culvert/ike/budget"
 	"culvert/ike/wire"
+	"culvert/internal/certtest"
 	"culvert/internal/ipsec"
 )
 
@@ -229,5 +230,61 @@ func TestBadPublicValueOfAPeer(t *testing.T) {
 		if n := a.right.e.Counters()["ike_bad_key_exchange"]; n != 1 || a.right.e.jobs.last != jobs {
 			t.Errorf("IKE SA %v: %d bad values counted, %d computations", ike, n, a.right.e.jobs.last-jobs)
 		}
+	}
+}
+
+// TestDearProofs: certificates that take long to verify are computed for a few strangers of a
+// network at a time. The others count as lost, and are verified when they are sent again.
+func TestDearProofs(t *testing.T) {
+	c := newCertified(t, "p256")
+	big := certtest.Template("big", "left.example.com")
+	for range 300 {
+		big.DNSNames = append(big.DNSNames, "a name of some length.example.com")
+	}
+	dear := &wire.Cert{Encoding: wire.CertX509Signature, Data: certtest.Sign(t, big, c.left.Key, c.root).Cert.Raw}
+	a := newAttack(certifiedPair(t, c, nil))
+	busy := true
+	a.compute = func() time.Duration {
+		if busy {
+			return 10 * time.Second
+		}
+		return 0
+	}
+	e := a.right.e
+	call := func(from string, certs ...*wire.Cert) (again func()) {
+		r := a.newRogue(a.right)
+		r.from = netip.AddrPortFrom(netip.MustParseAddr(from), 500)
+		busy = false
+		r.sendInitWithCookie()
+		busy = true
+		ps := r.authPayloads(&wire.ID{IDType: wire.IDFQDN, Data: []byte("left.example.com")})
+		ps[1] = &wire.Auth{Method: wire.AuthDigitalSignature, Data: []byte{0}}
+		for _, c := range certs {
+			ps = append(ps, c)
+		}
+		again = func() { r.send(wire.IKEAuth, 1, ps) }
+		again()
+		return again
+	}
+	var last func()
+	for i := range 10 {
+		last = call(fmt.Sprintf("203.0.113.%d", i), dear)
+	}
+	const want = 2
+	if n := len(e.jobs.waiting); n != want || e.Counters()["ike_half_open_limit"] != 10-want {
+		t.Errorf("%d computations of one network, want %d: %v", n, want, e.Counters())
+	}
+	call("198.51.100.1", dear)
+	call("203.0.113.77", &wire.Cert{Encoding: wire.CertX509Signature, Data: c.left.Cert.Raw})
+	if n := len(e.jobs.waiting); n != want+2 {
+		t.Errorf("%d computations with those of others, want %d", n, want+2)
+	}
+	a.drive(15 * time.Second)
+	if last(); len(e.jobs.waiting) != 1 {
+		t.Errorf("%d computations after the last one was sent again, want 1", len(e.jobs.waiting))
+	}
+	a.drive(2 * time.Minute)
+	if n := len(e.jobs.waiting) + e.sas.halfOpen.Count(); n != 0 || e.sas.halfOpen.Busy(1) {
+		t.Errorf("%d computations and half-open IKE SAs stay charged", n)
 	}
 }

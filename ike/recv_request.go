@@ -62,7 +62,7 @@ func (s *ikeSA) refuseMalformed(ex wire.ExchangeType, ps []wire.Payload, err err
 	kind, why := wire.InvalidSyntax, "malformed IKE_AUTH request: "+err.Error()
 	switch {
 	case named && !auth:
-		kind, why = wire.AuthenticationFailed, "it wants EAP authentication, which is not supported; set it up for a pre-shared key"
+		kind, why = wire.AuthenticationFailed, "it wants EAP authentication, which is not supported; set it up for a pre-shared key or a certificate"
 		s.e.count("ike_authentication_failed")
 	case named && !child:
 		why = "it wants an IKE SA without a Child SA (RFC 6023), which is not supported; give it traffic selectors"

@@ -49,7 +49,7 @@ func whyMalformed(ex wire.ExchangeType, ps []wire.Payload, err error) string {
 	_, eap := wire.Find[*wire.EAP](ps)
 	switch {
 	case ex == wire.IKEAuth && eap:
-		return "the peer asks for EAP authentication, which is not supported; set it up for a pre-shared key"
+		return "the peer asks for EAP authentication, which is not supported; set it up for a pre-shared key or a certificate"
 	case err == nil:
 		return "malformed response from the peer"
 	}

@@ -65,6 +65,9 @@ func (s *simulation) configure(p *testPair) {
 		s.roams = true
 		left.Local, right.Local = netip.Addr{}, netip.Addr{}
 	}
+	if kind != 3 && !s.entries && s.more.Float64() < 0.25 {
+		s.configureCertificates(p)
+	}
 }
 
 // configureResources sets several workers. One side may have a single one, and one may not know RFC

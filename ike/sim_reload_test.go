@@ -42,6 +42,11 @@ var simEdits = []simEdit{
 			p.OtherPSKs = append(p.OtherPSKs, []byte("a secret that nobody has"))
 		}
 	}},
+	{field: "Certificates", edit: func(s *simulation, e *simEnd, p *Peer, _ *Child) {
+		if p.Certificates != nil {
+			p.Certificates = s.otherCertificate(p.Certificates)
+		}
+	}},
 	{field: "Proposals", edit: func(_ *simulation, _ *simEnd, p *Peer, _ *Child) {
 		extra := withGroup(testIKEProposal, wire.GroupMODP2048)
 		if n := len(p.Proposals); n > 1 && reflect.DeepEqual(p.Proposals[n-1], extra) {

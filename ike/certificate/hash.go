@@ -47,7 +47,8 @@ func (h Hash) String() string {
 	return map[Hash]string{SHA1: "SHA1", SHA256: "SHA2-256", SHA384: "SHA2-384", SHA512: "SHA2-512", Identity: "Identity"}[h]
 }
 
-// Hashes is a set of hash algorithms. The zero value means that RFC 7427 is not supported.
+// Hashes is a set of hash algorithms. The zero value means that RFC 7427 is not supported;
+// otherwise the reserved hash 0 is among them.
 type Hashes uint8
 
 // Has reports whether a hash algorithm is in the set.
@@ -63,13 +64,14 @@ func Announcement() *wire.Notify {
 }
 
 // Announced returns the supported hash algorithms that a message of IKE_SA_INIT announces: those
-// that the sender accepts with Digital Signature. It is empty without SIGNATURE_HASH_ALGORITHMS, or
+// that the sender accepts with Digital Signature. It is zero without SIGNATURE_HASH_ALGORITHMS, or
 // with one that is malformed.
 func Announced(ps []wire.Payload) (s Hashes) {
 	n, ok := wire.FindNotify(ps, wire.SignatureHashAlgorithms)
 	if !ok || len(n.Data)%2 != 0 {
 		return 0
 	}
+	s = 1
 	for i := 0; i < len(n.Data); i += 2 {
 		for _, h := range supported {
 			if h == Hash(binary.BigEndian.Uint16(n.Data[i:])) {

@@ -18,8 +18,8 @@ const maxRequested = 16
 
 func keyHash(c *x509.Certificate) KeyHash { return sha1.Sum(c.RawSubjectPublicKeyInfo) }
 
-// Request returns the CERTREQ for certificates of the authorities; of very many the first ones.
-func Request(cas []*x509.Certificate) *wire.CertReq {
+// request returns the CERTREQ for certificates of authorities, of very many the first ones.
+func request(cas []*x509.Certificate) *wire.CertReq {
 	r := &wire.CertReq{Encoding: wire.CertX509Signature}
 	for _, ca := range cas[:min(len(cas), maxRequested)] {
 		h := keyHash(ca)
@@ -87,8 +87,8 @@ func ParseWanted(ps []wire.Payload) (w Wanted) {
 	return w
 }
 
-// Names reports whether one of the certificates is of an authority that the peer asks for.
-func (w Wanted) Names(certs []*x509.Certificate) bool {
+// names reports whether one of the certificates has a key that the peer asks for.
+func (w Wanted) names(certs []*x509.Certificate) bool {
 	for _, c := range certs {
 		h := keyHash(c)
 		if slices.ContainsFunc(w.hashes, func(list []byte) bool { return hasHash(list, h) }) {

@@ -13,7 +13,7 @@ import (
 func TestRequest(t *testing.T) {
 	a, b := certtest.CA(t, "a", "ed25519", nil).Cert, certtest.CA(t, "b", "ed25519", nil).Cert
 	x, y := sha1.Sum(a.RawSubjectPublicKeyInfo), sha1.Sum(b.RawSubjectPublicKeyInfo)
-	r := Request([]*x509.Certificate{a, b})
+	r := request([]*x509.Certificate{a, b})
 	if r.Encoding != wire.CertX509Signature || !bytes.Equal(r.Data, append(x[:], y[:]...)) {
 		t.Errorf("%v %x", r.Encoding, r.Data)
 	}
@@ -21,7 +21,7 @@ func TestRequest(t *testing.T) {
 	for i := range many {
 		many[i] = a
 	}
-	if n := len(Request(many).Data); n != maxRequested*sha1.Size {
+	if n := len(request(many).Data); n != maxRequested*sha1.Size {
 		t.Errorf("%d octets", n)
 	}
 	if r := RequestRawKey(); r.Encoding != wire.CertRawPublicKey || len(r.Data) != 0 {
@@ -31,16 +31,16 @@ func TestRequest(t *testing.T) {
 
 func TestWanted(t *testing.T) {
 	a, b, c := certtest.CA(t, "a", "ed25519", nil).Cert, certtest.CA(t, "b", "ed25519", nil).Cert, certtest.CA(t, "c", "ed25519", nil).Cert
-	w := ParseWanted([]wire.Payload{Request([]*x509.Certificate{a}), &wire.Notify{}, Request([]*x509.Certificate{b})})
-	if w.RawKey || !w.Names([]*x509.Certificate{c, b}) || !w.Names([]*x509.Certificate{a}) || w.Names([]*x509.Certificate{c}) || w.Names(nil) {
+	w := ParseWanted([]wire.Payload{request([]*x509.Certificate{a}), &wire.Notify{}, request([]*x509.Certificate{b})})
+	if w.RawKey || !w.names([]*x509.Certificate{c, b}) || !w.names([]*x509.Certificate{a}) || w.names([]*x509.Certificate{c}) || w.names(nil) {
 		t.Errorf("%+v", w)
 	}
-	other := Request([]*x509.Certificate{c})
+	other := request([]*x509.Certificate{c})
 	other.Encoding = wire.CertHashURLX509
-	cut := Request([]*x509.Certificate{c})
+	cut := request([]*x509.Certificate{c})
 	cut.Data = cut.Data[:19]
 	w = ParseWanted([]wire.Payload{other, cut, RequestRawKey(), &wire.CertReq{}})
-	if !w.RawKey || w.Names([]*x509.Certificate{c}) {
+	if !w.RawKey || w.names([]*x509.Certificate{c}) {
 		t.Errorf("%+v", w)
 	}
 }
@@ -52,10 +52,10 @@ func TestMerge(t *testing.T) {
 		certs = append(certs, certtest.CA(t, "a", "ed25519", nil).Cert)
 	}
 	got := Merge([]wire.Payload{
-		Request(certs[:2]), &wire.Notify{Kind: wire.Cookie}, Request(certs[1:]), RequestRawKey(), RequestRawKey(),
+		request(certs[:2]), &wire.Notify{Kind: wire.Cookie}, request(certs[1:]), RequestRawKey(), RequestRawKey(),
 		&wire.CertReq{Encoding: wire.CertX509Signature, Data: []byte("no hash")},
 	})
-	if len(got) != 3 || !bytes.Equal(got[0].(*wire.CertReq).Data, Request(certs).Data) || got[1].Type() != wire.PayloadNotify || got[2].(*wire.CertReq).Encoding != wire.CertRawPublicKey {
+	if len(got) != 3 || !bytes.Equal(got[0].(*wire.CertReq).Data, request(certs).Data) || got[1].Type() != wire.PayloadNotify || got[2].(*wire.CertReq).Encoding != wire.CertRawPublicKey {
 		t.Errorf("%v", got)
 	}
 	var many []wire.Payload

@@ -90,10 +90,29 @@ func (s *Sent) add(der []byte) error {
 	return nil
 }
 
-// missing returns why there is no certificate.
-func (s *Sent) missing() error {
+// Missing returns why there is no certificate.
+func (s *Sent) Missing() error {
 	if s.urls {
 		return errors.New("it sends its certificate as hash and URL, which is not fetched; have it send the certificate itself")
 	}
 	return errors.New("it sends no certificate; have it send one, or set remote_key to its public key")
+}
+
+// KindOf returns the kind of the key that a peer signs by, as KeyName does, if its payloads tell
+// it.
+func KindOf(ps []wire.Payload) string {
+	for _, p := range ps {
+		if c, ok := p.(*wire.Cert); ok && c.Encoding == wire.CertX509Signature {
+			if leaf, err := x509.ParseCertificate(c.Data); err == nil {
+				return KeyName(leaf.PublicKey)
+			}
+			break
+		}
+	}
+	return ""
+}
+
+// IsRoot reports whether a certificate is of an authority that certifies itself.
+func IsRoot(c *x509.Certificate) bool {
+	return c.IsCA && bytes.Equal(c.RawSubject, c.RawIssuer)
 }

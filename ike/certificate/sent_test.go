@@ -1,6 +1,7 @@
 package certificate
 
 import (
+	"bytes"
 	"crypto/x509"
 	"strings"
 	"testing"
@@ -34,11 +35,11 @@ func TestParseSent(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	s, err = ParseSent(nil)
-	if err != nil || s.Leaf != nil || s.RawKey != nil || !strings.Contains(s.missing().Error(), "it sends no certificate") {
+	if err != nil || s.Leaf != nil || s.RawKey != nil || !strings.Contains(s.Missing().Error(), "it sends no certificate") {
 		t.Errorf("nothing: %+v, %v", s, err)
 	}
 	s, err = ParseSent([]wire.Payload{&wire.Cert{Encoding: wire.CertHashURLX509, Data: []byte("....................http://192.0.2.1/")}})
-	if err != nil || !strings.Contains(s.missing().Error(), "as hash and URL, which is not fetched") {
+	if err != nil || !strings.Contains(s.Missing().Error(), "as hash and URL, which is not fetched") {
 		t.Errorf("hash and URL: %+v, %v", s, err)
 	}
 }
@@ -105,4 +106,40 @@ func TestSentKeysAreChecked(t *testing.T) {
 			t.Errorf("%d bits: %v", bits, err)
 		}
 	}
+	// id-ecPublicKey becomes an OID of nothing.
+	odd := patched(t, root256(t), "\x2a\x86\x48\xce\x3d\x02\x01", "\x2a\x86\x48\xce\x3d\x02\x09")
+	if _, err := ParseSent(certPayloads(leaf.Cert, odd)); err == nil || !strings.Contains(err.Error(), "its certificate 2 (O=Example, CN=root) has a key of an unsupported kind") {
+		t.Errorf("an unknown algorithm: %v", err)
+	}
+}
+
+func root256(t *testing.T) *x509.Certificate {
+	t.Helper()
+	return certtest.CA(t, "root", "p256", nil).Cert
+}
+
+func TestKindOf(t *testing.T) {
+	root := certtest.CA(t, "root", "ed25519", nil)
+	leaf := root.Issue(t, "leaf", "p384")
+	ps := append([]wire.Payload{&wire.Cert{Encoding: wire.CertCRL}}, certPayloads(leaf.Cert, root.Cert)...)
+	if got := KindOf(ps); got != "ECDSA P-384" {
+		t.Errorf("%q", got)
+	}
+	bad := &wire.Cert{Encoding: wire.CertX509Signature, Data: []byte("no certificate")}
+	if got := KindOf(append([]wire.Payload{bad}, ps...)) + KindOf(nil); got != "" {
+		t.Errorf("%q", got)
+	}
+	if !IsRoot(root.Cert) || IsRoot(leaf.Cert) || IsRoot(certtest.CA(t, "below", "p256", root).Cert) || IsRoot(certtest.Sign(t, certtest.Template("self"), leaf.Key, nil).Cert) {
+		t.Error("a root is not told from others")
+	}
+}
+
+// patched returns a certificate with other octets of the same number in it. It is not signed.
+func patched(t *testing.T, c *x509.Certificate, old, by string) *x509.Certificate {
+	t.Helper()
+	der := bytes.Replace(c.Raw, []byte(old), []byte(by), 1)
+	if bytes.Equal(der, c.Raw) || len(old) != len(by) {
+		t.Fatalf("%q is not in the certificate", old)
+	}
+	return &x509.Certificate{Raw: der}
 }

@@ -50,6 +50,16 @@ func Sign(key crypto.Signer, octets []byte, peer Hashes, p Preferences) (*wire.A
 	return &wire.Auth{Method: wire.AuthDigitalSignature, Data: append(append([]byte{byte(len(id))}, id...), sig...)}, nil
 }
 
+// CanSign reports whether a key has an algorithm that a peer supports, which has announced these
+// hash algorithms.
+func CanSign(key crypto.PublicKey, peer Hashes) bool {
+	if _, ed := key.(ed25519.PublicKey); ed || peer != 0 {
+		_, err := choose(key, peer, Preferences{})
+		return err == nil
+	}
+	return true
+}
+
 // choose returns the algorithm for a key, with the hash that suits its strength if the peer has it,
 // or else the first one that it has.
 func choose(key crypto.PublicKey, peer Hashes, p Preferences) (algorithm, error) {

@@ -129,3 +129,18 @@ func TestFixedLength(t *testing.T) {
 		t.Errorf("%x, want %x", back, sig)
 	}
 }
+
+func TestCanSign(t *testing.T) {
+	ed, ec := certtest.Key(t, "ed25519").Public(), certtest.Key(t, "p256").Public()
+	for _, tt := range []struct {
+		key  crypto.PublicKey
+		peer Hashes
+		want bool
+	}{
+		{ed, all, true}, {ed, 0, false}, {ed, 1 | 1<<SHA256, false}, {ec, all, true}, {ec, 0, true}, {ec, 1 | 1<<Identity, false}, {ec, 1, false},
+	} {
+		if CanSign(tt.key, tt.peer) != tt.want {
+			t.Errorf("%s for %b: %v", KeyName(tt.key), tt.peer, !tt.want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/ike/identity"
+	"culvert/ike/wire"
 )
 
 // Trust is the set of certification authorities that a peer's certificate may come from. It does
@@ -33,9 +34,9 @@ func NewTrust(cas []*x509.Certificate) *Trust {
 // constraints are those of RFC 5280, Section 6, and RFC 4945, Section 5.1.3.
 func (t *Trust) Verify(s *Sent, now time.Time) ([]*x509.Certificate, error) {
 	if s.Leaf == nil {
-		return nil, s.missing()
+		return nil, s.Missing()
 	}
-	if err := valid(s.Leaf, now); err != nil {
+	if err := Valid(s.Leaf, now); err != nil {
 		return nil, err
 	}
 	if err := mayAuthenticate(s.Leaf); err != nil {
@@ -118,6 +119,33 @@ func (t *Trust) noWay(s *Sent, list []*x509.Certificate) error {
 
 func (t *Trust) has(c *x509.Certificate) bool { return contains(t.cas, c) }
 
+// Request returns the CERTREQ for certificates of the authorities; of very many the first ones.
+func (t *Trust) Request() *wire.CertReq { return request(t.cas) }
+
+// Names reports whether one of the certificates, or an authority above them, is what a peer asks
+// for. No trust means no authorities.
+func (t *Trust) Names(w Wanted, chain []*x509.Certificate) bool {
+	if w.names(chain) {
+		return true
+	}
+	return t != nil && slices.ContainsFunc(t.cas, func(ca *x509.Certificate) bool {
+		issued := func(c *x509.Certificate) bool {
+			otherKey := len(c.AuthorityKeyId) > 0 && len(ca.SubjectKeyId) > 0 && !bytes.Equal(c.AuthorityKeyId, ca.SubjectKeyId)
+			return bytes.Equal(c.RawIssuer, ca.RawSubject) && !otherKey
+		}
+		return slices.ContainsFunc(chain, issued) && w.names([]*x509.Certificate{ca})
+	})
+}
+
+// Authorities returns the certificates of the authorities, which must not be changed; nil without
+// any trust.
+func (t *Trust) Authorities() []*x509.Certificate {
+	if t == nil {
+		return nil
+	}
+	return t.cas
+}
+
 func contains(list []*x509.Certificate, c *x509.Certificate) bool {
 	for _, o := range list {
 		if o.Equal(c) {
@@ -137,8 +165,8 @@ func (t *Trust) issued(c *x509.Certificate) bool {
 	return false
 }
 
-// valid returns why a certificate is not valid at the time, or nil.
-func valid(c *x509.Certificate, now time.Time) error {
+// Valid returns why a certificate is not valid at the time, or nil.
+func Valid(c *x509.Certificate, now time.Time) error {
 	switch {
 	case now.Before(c.NotBefore):
 		return fmt.Errorf("the certificate %s is not valid before %s, and the clock of this host shows %s", Name(c), stamp(c.NotBefore), stamp(now))
@@ -168,7 +196,7 @@ func (t *Trust) explain(leaf *x509.Certificate, intermediates []*x509.Certificat
 	var unknown x509.UnknownAuthorityError
 	text := bounded(identity.Printable(err.Error()))
 	for _, c := range append(intermediates, t.cas...) {
-		if invalid := valid(c, now); invalid != nil && (contains(intermediates, c) || len(t.cas) == 1) {
+		if invalid := Valid(c, now); invalid != nil && (contains(intermediates, c) || len(t.cas) == 1) {
 			return fmt.Errorf("in the chain of its certificate %s, %w", Name(leaf), invalid)
 		}
 	}

@@ -3,11 +3,14 @@ package certificate
 import (
 	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"culvert/ike/wire"
 	"culvert/internal/certtest"
 )
 
@@ -103,6 +106,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"an authority below":    {[]*x509.Certificate{certtest.CA(t, "below", "p256", short).Cert, short.Cert}, "is not for signatures"},
 		"no signer":             {[]*x509.Certificate{noSign.Issue(t, "x", "p256").Cert, noSign.Cert}, "CN=x"},
 		"outside of the names":  {[]*x509.Certificate{named.Issue(t, "x", "p256", "left.example.org").Cert, named.Cert}, "does not hold in the chain"},
+		"an empty name":         {[]*x509.Certificate{certtest.Sign(t, emptyName(), leaf.Key, named).Cert, named.Cert}, "does not hold in the chain"},
 		"an excluded name":      {[]*x509.Certificate{barred.Issue(t, "x", "p256", "LEFT.eXample.com").Cert, barred.Cert}, "does not hold in the chain"},
 		"outside of the range":  {[]*x509.Certificate{ranged.Issue(t, "x", "p256", "198.51.100.1").Cert, ranged.Cert}, "does not hold in the chain"},
 		"outside of the domain": {[]*x509.Certificate{mailed.Issue(t, "x", "p256", "user@example.org").Cert, mailed.Cert}, "does not hold in the chain"},
@@ -181,4 +185,38 @@ func TestVerifyInCircles(t *testing.T) {
 	if _, err := NewTrust([]*x509.Certificate{root.Cert}).Verify(s, now); err == nil || !strings.Contains(err.Error(), "not of an authority in ca") {
 		t.Error(err)
 	}
+}
+
+// An authority is asked for by its own key, by that of an intermediate one, or by that of a root
+// that is not sent.
+func TestTrustNames(t *testing.T) {
+	root, same := certtest.CA(t, "root", "ed25519", nil), certtest.CA(t, "root", "ed25519", nil)
+	middle := certtest.CA(t, "middle", "ed25519", root)
+	leaf := middle.Issue(t, "leaf", "ed25519")
+	chain := leaf.Chain()
+	var none *Trust
+	trust := NewTrust([]*x509.Certificate{same.Cert, root.Cert})
+	for name, tt := range map[string]struct {
+		trust *Trust
+		asked *certtest.Pair
+		want  bool
+	}{
+		"the root": {trust, root, true}, "the intermediate": {trust, middle, true}, "one of the same name": {trust, same, false},
+		"the intermediate, without trust": {none, middle, true}, "the root, without trust": {none, root, false},
+	} {
+		w := ParseWanted([]wire.Payload{NewTrust([]*x509.Certificate{tt.asked.Cert}).Request()})
+		if tt.trust.Names(w, chain) != tt.want {
+			t.Errorf("%s: %v", name, !tt.want)
+		}
+	}
+	if none.Authorities() != nil || len(trust.Authorities()) != 2 {
+		t.Error("the authorities are others")
+	}
+}
+
+// emptyName returns the template of a certificate for the DNS name of no octets.
+func emptyName() *x509.Certificate {
+	c := certtest.Template("x")
+	c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: []byte{0x30, 2, 0x82, 0}}}
+	return c
 }

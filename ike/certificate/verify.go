@@ -41,6 +41,29 @@ func CheckAuth(key crypto.PublicKey, octets []byte, auth *wire.Auth, announced b
 	return checkOld(key, octets, auth, p)
 }
 
+// CheckPinned returns why an AUTH payload is not a signature by one of the keys that a peer may
+// have, or nil. A key that the peer sends is a hint for people, no more (RFC 7670, Section 2).
+func CheckPinned(keys []crypto.PublicKey, sent *Sent, octets []byte, auth *wire.Auth, announced bool, p Preferences) error {
+	var err error
+	for _, key := range keys {
+		if err = CheckAuth(key, octets, auth, announced, p); err == nil {
+			return nil
+		}
+	}
+	theirs := sent.RawKey
+	if theirs == nil && sent.Leaf != nil {
+		theirs = sent.Leaf.PublicKey
+	}
+	known := theirs == nil || slices.ContainsFunc(keys, func(key crypto.PublicKey) bool { return equal(key, theirs) })
+	switch {
+	case !known:
+		return fmt.Errorf("its key (%s) is not the one in remote_key", KeyName(theirs))
+	case len(keys) > 1:
+		return errors.New("it does not sign by any of the keys in remote_key")
+	}
+	return fmt.Errorf("by the key in remote_key: %w", err)
+}
+
 // checkDigital checks the data of Digital Signature.
 func checkDigital(key crypto.PublicKey, octets, data []byte) error {
 	if len(data) == 0 || len(data) < 1+int(data[0]) {

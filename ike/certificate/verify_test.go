@@ -193,3 +193,30 @@ func TestSaltOfPSS(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckPinned(t *testing.T) {
+	a, b, c := certtest.Key(t, "p256"), certtest.Key(t, "ed25519"), certtest.Key(t, "p384")
+	leaf := certtest.Sign(t, certtest.Template("leaf"), c, nil).Cert
+	auth, err := Sign(b, octets, all, Preferences{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		keys []crypto.PublicKey
+		sent Sent
+		want string
+	}{
+		"the one":              {[]crypto.PublicKey{b.Public()}, Sent{}, ""},
+		"one of two":           {[]crypto.PublicKey{a.Public(), b.Public()}, Sent{RawKey: b.Public()}, ""},
+		"it sends another":     {[]crypto.PublicKey{b.Public()}, Sent{RawKey: a.Public()}, ""}, // what it sends proves nothing
+		"another":              {[]crypto.PublicKey{a.Public()}, Sent{}, "by the key in remote_key: it signs by Ed25519, but its key is ECDSA P-256"},
+		"two others":           {[]crypto.PublicKey{a.Public(), c.Public()}, Sent{}, "any of the keys in remote_key"},
+		"another, and says so": {[]crypto.PublicKey{a.Public()}, Sent{RawKey: b.Public()}, "its key (Ed25519) is not the one in remote_key"},
+		"a certificate":        {[]crypto.PublicKey{a.Public()}, Sent{Leaf: leaf}, "its key (ECDSA P-384) is not the one in remote_key"},
+	} {
+		err := CheckPinned(tt.keys, &tt.sent, octets, auth, true, Preferences{})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package ike
+
+import (
+	"crypto"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"culvert/ike/certificate"
+	"culvert/ike/wire"
+)
+
+// Certificates is the Credential of signatures (RFC 7296, Section 2.15; RFC 7427): of keys with
+// certificates, or of raw ones that the other side knows. It may be for one of the sides alone.
+// It is not changed once it is in use.
+type Certificates struct {
+	// Own are the keys by one of which we prove ourselves: the one that suits the peer and the time
+	// best, the first of several. None: we prove ourselves otherwise.
+	Own []OwnKey
+	// Trust are the authorities of the peer's certificate, and RemoteKeys the keys that it may have
+	// without one. Neither: the peer proves itself otherwise.
+	Trust      *certificate.Trust
+	RemoteKeys []crypto.PublicKey
+	certificate.Preferences
+	// Revoked, if it is not nil, returns why a chain that is trusted is not good any more: leaf
+	// first, root last, with the OCSP responses that the peer sent. It may block, but not in a call
+	// of Handle.
+	Revoked func(chain []*x509.Certificate, stapled [][]byte, now time.Time) error
+}
+
+// An OwnKey is a private key with its certificate, and those that lead to an authority.
+type OwnKey struct {
+	Signer crypto.Signer
+	Chain  []*x509.Certificate // leaf first; empty: a raw key
+}
+
+// verifies reports whether it is for the peer's side.
+func (c *Certificates) verifies() bool { return c.Trust != nil || len(c.RemoteKeys) > 0 }
+
+// Init implements Credential. Digital Signature is used where both sides announce it, whichever
+// side signs (RFC 7427, Section 3). CERTREQ "can appear in the IKE_INIT_SA response and/or the
+// IKE_AUTH request" (RFC 7296, Section 3.7).
+func (c *Certificates) Init(initiator bool) []wire.Payload {
+	ps := []wire.Payload{certificate.Announcement()}
+	if !initiator {
+		ps = append(ps, c.Ask()...)
+	}
+	return ps
+}
+
+// Ask implements Credential.
+func (c *Certificates) Ask() (ps []wire.Payload) {
+	if c.Trust != nil {
+		ps = append(ps, c.Trust.Request())
+	}
+	if len(c.RemoteKeys) > 0 {
+		ps = append(ps, certificate.RequestRawKey())
+	}
+	return ps
+}
+
+// Slow implements Credential.
+func (*Certificates) Slow() bool { return true }
+
+// Prove implements Credential. The certificates are sent whether the peer asks for them or not: one
+// that knows them may still need to be told which.
+func (c *Certificates) Prove(a *Authentication) ([]wire.Payload, error) {
+	peer, init, err := a.announced()
+	if err != nil {
+		return nil, err
+	}
+	wanted := certificate.ParseWanted(append(init, a.Auth...))
+	key := c.choose(a, peer, wanted)
+	auth, err := certificate.Sign(key.Signer, a.Signed.Bytes(), peer, c.Preferences)
+	if err != nil {
+		return nil, err
+	}
+	ps, err := key.payloads(wanted)
+	return append(ps, auth), err
+}
+
+// payloads returns the CERT payloads of a key: that of the leaf is the first (RFC 7296, Section
+// 3.6). A root is not sent: the peer has it if it trusts it.
+func (k *OwnKey) payloads(wanted certificate.Wanted) (ps []wire.Payload, err error) {
+	if len(k.Chain) == 0 && wanted.RawKey {
+		der, err := x509.MarshalPKIXPublicKey(k.Signer.Public())
+		return []wire.Payload{&wire.Cert{Encoding: wire.CertRawPublicKey, Data: der}}, err
+	}
+	for i, c := range k.Chain {
+		if i == 0 || !certificate.IsRoot(c) {
+			ps = append(ps, &wire.Cert{Encoding: wire.CertX509Signature, Data: c.Raw})
+		}
+	}
+	return ps, nil
+}
+
+// choose returns the key to sign by: the first of those that meet most of, in the order of weight:
+// the peer supports its algorithm; its certificate is valid now; it confirms the identity; it is of
+// an authority that the peer asks for; it is of the kind that the peer uses itself (RFC 7427,
+// Section 5).
+func (c *Certificates) choose(a *Authentication, peer certificate.Hashes, wanted certificate.Wanted) *OwnKey {
+	best, most := &c.Own[0], -1
+	if len(c.Own) == 1 {
+		return best
+	}
+	theirs := certificate.KindOf(a.Auth)
+	for i := range c.Own {
+		k, rank := &c.Own[i], 0
+		for _, met := range []bool{
+			certificate.CanSign(k.Signer.Public(), peer),
+			len(k.Chain) > 0 && certificate.Valid(k.Chain[0], a.Now) == nil,
+			len(k.Chain) > 0 && certificate.Match(k.Chain[0], a.ID) == nil,
+			c.Trust.Names(wanted, k.Chain) || len(k.Chain) == 0 && wanted.RawKey,
+			theirs != "" && certificate.KeyName(k.Signer.Public()) == theirs,
+		} {
+			if rank *= 2; met {
+				rank++
+			}
+		}
+		if rank > most {
+			best, most = k, rank
+		}
+	}
+	return best
+}
+
+// Accepts implements Credential.
+func (c *Certificates) Accepts(auth *wire.Auth, _ []wire.Payload) error {
+	if !certificate.IsSignature(auth.Method) {
+		return fmt.Errorf("authenticates with %v, not with a certificate", auth.Method)
+	}
+	return nil
+}
+
+// Verify implements Credential. What costs least comes first, and nothing of a chain is looked up
+// elsewhere before it is trusted.
+func (c *Certificates) Verify(a *Authentication) error {
+	hashes, _, err := a.announced()
+	if err != nil {
+		return err
+	}
+	announced := hashes != 0
+	sent, err := certificate.ParseSent(a.Auth)
+	if err != nil {
+		return err
+	}
+	octets, auth := a.Signed.Bytes(), a.auth()
+	if len(c.RemoteKeys) > 0 {
+		err := certificate.CheckPinned(c.RemoteKeys, sent, octets, auth, announced, c.Preferences)
+		if err == nil || c.Trust == nil {
+			return err
+		}
+	}
+	if sent.Leaf == nil {
+		return sent.Missing()
+	}
+	if err := certificate.Match(sent.Leaf, a.ID); err != nil {
+		return err
+	}
+	if err := certificate.CheckAuth(sent.Leaf.PublicKey, octets, auth, announced, c.Preferences); err != nil {
+		return fmt.Errorf("with the certificate %s, %w", certificate.Name(sent.Leaf), err)
+	}
+	chain, err := c.Trust.Verify(sent, a.Now)
+	if err != nil || c.Revoked == nil {
+		return err
+	}
+	return c.Revoked(chain, sent.Stapled, a.Now)
+}
+
+// announced returns the hash algorithms of the peer, zero unless both sides announced theirs, and
+// the payloads of the peer's message of IKE_SA_INIT.
+func (a *Authentication) announced() (certificate.Hashes, []wire.Payload, error) {
+	own, err := wire.Parse(a.Own)
+	if err != nil {
+		return 0, nil, err
+	}
+	peer, err := wire.Parse(a.Peer)
+	if err != nil {
+		return 0, nil, err
+	}
+	if certificate.Announced(own.Payloads) == 0 {
+		return 0, peer.Payloads, nil
+	}
+	return certificate.Announced(peer.Payloads), peer.Payloads, nil
+}

@@ -1,0 +1,100 @@
+package ike
+
+import (
+	"maps"
+	"slices"
+
+	"culvert/ike/certificate"
+	"culvert/ike/wire"
+)
+
+// What a credential adds to the response of IKE_SA_INIT goes out before the caller is known: that
+// of all peers that may call, merged. It is the same for most of them, because peers share
+// authorities, and so it is counted as initTerms are.
+
+// announcements counts the peers by the payloads of their credentials in the response of
+// IKE_SA_INIT, as encoded.
+type announcements map[string]int
+
+// count adds a peer (n = 1) or removes it (n = -1), and reports whether the set of payloads has
+// changed.
+func (t announcements) count(p *profile, n int) bool {
+	if p.announced == "" {
+		return false
+	}
+	before := len(t)
+	if t[p.announced] += n; t[p.announced] == 0 {
+		delete(t, p.announced)
+	}
+	return len(t) != before
+}
+
+// encodeAnnouncement returns payloads as a string, by which equal ones are known.
+func encodeAnnouncement(ps []wire.Payload) string {
+	if len(ps) == 0 {
+		return ""
+	}
+	return string(wire.AppendPayloads([]byte{byte(wire.FirstType(ps))}, ps))
+}
+
+// decodeAnnouncement returns the payloads of encodeAnnouncement.
+func decodeAnnouncement(s string) []wire.Payload {
+	if s == "" {
+		return nil
+	}
+	ps, err := wire.ParsePayloads(wire.PayloadType(s[0]), []byte(s[1:]))
+	if err != nil {
+		panic("ike: internal error: the payloads of a credential: " + err.Error())
+	}
+	return ps
+}
+
+// maxAnnounced bounds the different sets of payloads that are merged: some thousand peers might
+// each have an authority of its own.
+const maxAnnounced = 64
+
+// merged returns the payloads of all, in an order that does not depend on that of their counting.
+func (t announcements) merged() (ps []wire.Payload) {
+	for i, s := range slices.Sorted(maps.Keys(t)) {
+		if i == maxAnnounced {
+			break
+		}
+		ps = append(ps, decodeAnnouncement(s)...)
+	}
+	return mergeAnnouncements(ps)
+}
+
+// mergeAnnouncements merges the payloads of several credentials: each notify once, and one CERTREQ
+// of each encoding.
+func mergeAnnouncements(ps []wire.Payload) (out []wire.Payload) {
+	seen := map[wire.NotifyType]bool{}
+	for _, p := range certificate.Merge(ps) {
+		if n, ok := p.(*wire.Notify); ok {
+			if seen[n.Kind] {
+				continue
+			}
+			seen[n.Kind] = true
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// announcementFor returns the payloads for a caller at an address that known peers have: their own
+// first, since a list of authorities is bounded. Whom else it may be is as in termsFor.
+func (t *peerTable) announcementFor(known []*profile) []wire.Payload {
+	if len(known) == 0 {
+		if len(t.anywhere) == 0 {
+			return t.announced[1]
+		}
+		return t.announced[0]
+	}
+	var ps []wire.Payload
+	for _, p := range known[:min(len(known), maxKnown)] {
+		ps = append(ps, decodeAnnouncement(p.announced)...)
+	}
+	if len(ps) == 0 {
+		return t.announced[0]
+	}
+	return mergeAnnouncements(append(ps, t.announced[0]...))
+}
