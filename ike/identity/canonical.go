@@ -8,14 +8,21 @@ import (
 
 // IsPattern reports whether the identity is a pattern, which may match more than one identity.
 func (id ID) IsPattern() bool {
-	return id == Any || (id.Type == wire.IDFQDN || id.Type == wire.IDRFC822) && strings.Contains(id.Data, "*")
+	switch id.Type {
+	case wire.IDFQDN, wire.IDRFC822:
+		return strings.Contains(id.Data, "*")
+	case wire.IDDERDN:
+		return isPatternDN(id.Data)
+	}
+	return id == Any
 }
 
 // Matches reports whether id, taken literally, equals pattern or is matched by it. Names and mail
 // domains are compared without regard to the case of ASCII letters, distinguished names by RFC
 // 5280, Section 7.1, and everything else octet by octet. "*.example.com" matches every name below
-// example.com, at any depth, but not example.com itself. Any matches all. A name or mail address
-// that contains a '*', which a hostile peer may send, matches nothing.
+// example.com, at any depth, but not example.com itself. CN=*, O=Example matches every name of
+// these attributes. Any matches all. A name or mail address that contains a '*', or a distinguished
+// name with one as a value, which a hostile peer may send, matches nothing.
 func (id ID) Matches(pattern ID) bool {
 	if id.Data == "" || id.IsPattern() || pattern != Any && id.Type != pattern.Type || pattern.Data == "" {
 		return false
@@ -29,6 +36,9 @@ func (id ID) Matches(pattern ID) bool {
 	case wire.IDRFC822:
 		return matchMail(id.Data, pattern.Data)
 	case wire.IDDERDN:
+		if pattern.IsPattern() {
+			return matchDN(id.Data, pattern.Data)
+		}
 		return id.Data == pattern.Data || equalDN(id.Data, pattern.Data)
 	default:
 		return id.Data == pattern.Data

@@ -4,6 +4,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -103,9 +104,6 @@ func parseRDN(s string) (pkix.RelativeDistinguishedNameSET, error) {
 	if !found || value == "" {
 		return nil, fmt.Errorf("%s is not an attribute and a value; use for example CN=left, O=Example", Quote(strings.TrimSpace(s)))
 	}
-	if value == "*" {
-		return nil, noPattern("a distinguished name")
-	}
 	attr, ok := attributeNamed(name)
 	if !ok {
 		return nil, fmt.Errorf("unknown attribute %s: use CN, O, OU, C, L, ST, DC, UID or E", Quote(name))
@@ -161,17 +159,58 @@ func canonicalDN(der string) (name string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	for _, rdn := range rdns {
-		for i, a := range rdn {
+	return canonicalRDNs(rdns)
+}
+
+func canonicalRDNs(rdns pkix.RDNSequence) (name string, ok bool) {
+	folded := make(pkix.RDNSequence, len(rdns))
+	for i, rdn := range rdns {
+		for _, a := range rdn {
 			value, text := a.Value.(string)
 			if !text {
 				return "", false
 			}
-			rdn[i].Value = asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(foldDN(value))}
+			a.Value = asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(foldDN(value))}
+			folded[i] = append(folded[i], a)
 		}
 	}
-	canonical, err := asn1.Marshal(rdns)
+	canonical, err := asn1.Marshal(folded)
 	return string(canonical), err == nil
+}
+
+// anyValue stands for any value of an attribute in a pattern.
+const anyValue = "*"
+
+// isPatternDN reports whether a Name has an attribute of any value.
+func isPatternDN(der string) bool {
+	if !strings.Contains(der, anyValue) {
+		return false
+	}
+	rdns, _ := decodeDN(der)
+	return slices.ContainsFunc(rdns, func(rdn pkix.RelativeDistinguishedNameSET) bool {
+		return slices.ContainsFunc(rdn, func(a pkix.AttributeTypeAndValue) bool { return a.Value == anyValue })
+	})
+}
+
+// matchDN reports whether a Name has the attributes of a pattern, all of them and in their order:
+// each with the same value, or with any if the pattern's is a '*'.
+func matchDN(der, pattern string) bool {
+	name, ok := decodeDN(der)
+	want, ok2 := decodeDN(pattern)
+	if !ok || !ok2 || len(name) != len(want) {
+		return false
+	}
+	for i := range want {
+		if len(want[i]) == 1 && len(name[i]) == 1 && want[i][0].Value == anyValue && want[i][0].Type.Equal(name[i][0].Type) {
+			continue
+		}
+		a, ok := canonicalRDNs(name[i : i+1])
+		b, ok2 := canonicalRDNs(want[i : i+1])
+		if !ok || !ok2 || a != b {
+			return false
+		}
+	}
+	return true
 }
 
 func foldDN(s string) string { return lowerASCII(strings.Join(strings.Fields(s), " ")) }

@@ -80,3 +80,43 @@ func TestNamesThatAreNone(t *testing.T) {
 		t.Errorf("an unknown attribute is printed as %q", got)
 	}
 }
+
+// A '*' in place of a value stands for any, in a Name of the same attributes in the same order.
+func TestPatternsOfDNs(t *testing.T) {
+	for _, tt := range []struct {
+		id, pattern string
+		want        bool
+	}{
+		{"CN=left, O=Example", "CN=*, O=Example", true},
+		{"CN=left, O=example", "cn=*, o=EXAMPLE", true},
+		{"CN=left, O=Example", "CN=*, O=*", true},
+		{"CN=left, O=Example", "CN=left, O=*", true},
+		{"CN=left, O=Other", "CN=*, O=Example", false},
+		{"O=Example, CN=left", "CN=*, O=Example", false},
+		{"CN=left", "CN=*, O=Example", false},
+		{"CN=left, OU=vpn, O=Example", "CN=*, O=Example", false},
+		{"OU=left, O=Example", "CN=*, O=Example", false},
+		{"CN=left, O=Example", "CN=l*, O=Example", false}, // it stands for itself
+		{"CN=l*, O=Example", "CN=l*, O=Example", true},
+	} {
+		pattern := mustIdentity(t, tt.pattern)
+		if got := mustIdentity(t, tt.id).Matches(pattern); got != tt.want {
+			t.Errorf("%s matches %s: %v", tt.id, tt.pattern, got)
+		}
+		if pattern.IsPattern() != strings.Contains(tt.pattern, "=*") || pattern.String() != mustIdentity(t, pattern.String()).String() {
+			t.Errorf("%s is taken for %s", tt.pattern, pattern)
+		}
+	}
+	// The peer has a '*' in its Name: it is nobody.
+	hostile := mustIdentity(t, "CN=*, O=Example")
+	for _, pattern := range []string{"CN=*, O=Example", "CN=left, O=Example", "*"} {
+		if hostile.Matches(mustIdentity(t, pattern)) {
+			t.Errorf("%s matches %s", hostile, pattern)
+		}
+	}
+	// Several attributes in a set are compared as they are: a pattern has none.
+	set := ID{wire.IDDERDN, string(unhex(t, "301e 311c 3009 0603 550403 0c02 6c65 300f 0603 55040a 0c08 4578616d706c6532"))}
+	if set.Matches(mustIdentity(t, "CN=*")) || !set.Matches(set) {
+		t.Error("a set of attributes is taken for one of them")
+	}
+}

@@ -4,6 +4,7 @@ package identity
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -14,7 +15,7 @@ import (
 // ID is an IKE identity (RFC 7296, Section 3.5), or a pattern of identities.
 type ID struct {
 	Type wire.IDType
-	Data string // the octets of the ID payload; in a pattern of type FQDN or RFC822 with '*'
+	Data string // the octets of the ID payload; in a pattern of type FQDN, RFC822 or DN with '*'
 }
 
 // Any is the pattern that all identities match, whatever their type. No ID payload has type 0.
@@ -37,8 +38,8 @@ const (
 // Parse reads the text form of an identity. The form gives the type: an IPv4 or IPv6 address, a
 // name ("left.example.com"), a mail address ("user@example.com"), a distinguished name ("CN=left,
 // O=Example"), or a key ID: "keyid:" and hexadecimal octets, or "keyid-text:" and text.
-// "*.example.com" and "*@example.com" are patterns, and so is "*", which is Any. Errors name the
-// remedy.
+// "*.example.com", "*@example.com" and "CN=*, O=Example" are patterns, and so is "*", which is Any.
+// Errors name the remedy.
 func Parse(s string) (ID, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -79,16 +80,11 @@ func keyID(octets string) (ID, error) {
 	case n == 0:
 		return ID{}, fmt.Errorf("identity %s is empty; use for example %sbranch-1", keyIDTextPrefix, keyIDTextPrefix)
 	case octets == "*":
-		return ID{}, noPattern("a key ID")
+		return ID{}, errors.New("a key ID is compared as a whole, and a * in it stands for itself; give it in full, or * alone for any identity")
 	case n > maxIdentity:
 		return ID{}, fmt.Errorf("identity keyid of %d octets is too long; the limit is %d octets", n, maxIdentity)
 	}
 	return ID{wire.IDKeyID, octets}, nil
-}
-
-// noPattern is the error for a '*' that stands for anything in an identity of which it is a part.
-func noPattern(what string) error {
-	return fmt.Errorf("%s is compared as a whole, and a * in it stands for itself; give it in full, or * alone for any identity", what)
 }
 
 func parseAddress(addr netip.Addr) (ID, error) {
