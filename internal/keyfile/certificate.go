@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"culvert/ike/certificate"
 	"culvert/internal/readfile"
 )
 
@@ -67,9 +68,9 @@ func authority(c *x509.Certificate) error {
 	case c.IsCA || c.Version < 3:
 		return nil
 	case bytes.Equal(c.RawIssuer, c.RawSubject):
-		return fmt.Errorf("the certificate of %s is not one of a CA; to trust this one key, give it as remote_key", Name(c))
+		return fmt.Errorf("the certificate of %s is not one of a CA; to trust this one key, give it as remote_key", certificate.Name(c))
 	}
-	return fmt.Errorf("the certificate of %s is not one of a CA; name the certificate of its issuer, %q", Name(c), c.Issuer)
+	return fmt.Errorf("the certificate of %s is not one of a CA; name the certificate of its issuer, %s", certificate.Name(c), certificate.Issuer(c))
 }
 
 // parseCertificate returns the certificate of an item. Another signed structure of the same shape
@@ -91,18 +92,9 @@ func parseCertificate(der []byte) ([]*x509.Certificate, error) {
 // usable returns an error if the key of one of the certificates is not supported.
 func usable(certs []*x509.Certificate) error {
 	for _, c := range certs {
-		if err := CheckPublic(c.PublicKey); err != nil {
-			return fmt.Errorf("the certificate of %s: %w", Name(c), err)
+		if err := certificate.CheckKey(c.PublicKey); err != nil {
+			return fmt.Errorf("the certificate of %s %w", certificate.Name(c), err)
 		}
 	}
 	return nil
-}
-
-// Name returns how a certificate is called in texts for people: by its subject, or else its serial
-// number and issuer.
-func Name(c *x509.Certificate) string {
-	if subject := c.Subject.String(); subject != "" {
-		return fmt.Sprintf("%q", subject)
-	}
-	return fmt.Sprintf("%q, serial number %x", c.Issuer.String(), c.SerialNumber)
 }

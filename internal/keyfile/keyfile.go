@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"culvert/ike/certificate"
 	"culvert/internal/readfile"
 )
 
@@ -48,8 +49,8 @@ func LoadPair(cert, key, password string) (*Pair, error) {
 			return &Pair{Key: signer, Chain: append([]*x509.Certificate{c}, others...)}, nil
 		}
 	}
-	return nil, fmt.Errorf("%s holds the certificate of %s with an %s, but %s holds an %s; name the key that the certificate was made for",
-		cert, Name(chain[0]), describe(chain[0].PublicKey), key, describe(signer.Public()))
+	return nil, fmt.Errorf("%s holds the certificate of %s with the key %s, but %s holds the key %s; name the key that the certificate was made for",
+		cert, certificate.Name(chain[0]), describe(chain[0].PublicKey), key, describe(signer.Public()))
 }
 
 // LoadPrivateKey reads the one private key of a file, which only its owner may be able to read. The
@@ -84,7 +85,7 @@ func LoadCertificates(path, password string) ([]*x509.Certificate, error) {
 	for _, it := range f.items {
 		var got []*x509.Certificate
 		switch it.form {
-		case certificate:
+		case x509Certificate:
 			got, err = parseCertificate(it.der)
 		case pkcs12File:
 			_, got, err = parsePKCS12(it.der, password)
@@ -95,7 +96,7 @@ func LoadCertificates(path, password string) ([]*x509.Certificate, error) {
 		certs = append(certs, got...)
 	}
 	if len(certs) == 0 {
-		return nil, f.lacks(certificate)
+		return nil, f.lacks(x509Certificate)
 	}
 	return certs, f.because(usable(certs))
 }

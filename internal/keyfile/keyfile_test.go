@@ -38,7 +38,7 @@ func TestPairsThatAreRefused(t *testing.T) {
 	if err == nil {
 		t.Fatal("another key was accepted")
 	}
-	for _, want := range []string{cert + ` holds the certificate of "CN=leaf" with an ECDSA key on P-384 (SHA-256 `, ", but " + key + " holds an RSA key of 2048 bits (SHA-256 "} {
+	for _, want := range []string{cert + ` holds the certificate of CN=leaf with the key ECDSA P-384 (SHA-256 `, ", but " + key + " holds the key RSA-2048 (SHA-256 "} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}

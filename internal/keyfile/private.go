@@ -34,7 +34,7 @@ func asSigner(key any) (crypto.Signer, error) {
 	if !ok {
 		return nil, errors.New("the private key is not one for signatures; use RSA, ECDSA on P-256, P-384 or P-521, or Ed25519")
 	}
-	return signer, CheckPublic(signer.Public())
+	return signer, checkKey("private", signer.Public())
 }
 
 // parsePKCS12 returns the private key and the certificates of a PKCS#12 file (RFC 7292).

@@ -90,8 +90,8 @@ func TestPrivateKeysThatAreRefused(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"small RSA": {pkcs8(t, small), "the RSA key has 1024 bits; use a key of 2048 to 8192 bits"},
-		"P-224":     {pkcs8(t, p224), "the ECDSA key is on P-224; use a key on P-256, P-384 or P-521"},
+		"small RSA": {pkcs8(t, small), "the private key has an RSA key of 1024 bits, which is too short; use at least 2048"},
+		"P-224":     {pkcs8(t, p224), "the private key has an ECDSA key on the curve P-224; use P-256, P-384 or P-521"},
 		"X25519":    {pkcs8(t, x25519), "the private key is not one for signatures; use RSA, ECDSA on P-256, P-384 or P-521, or Ed25519"},
 		"damaged":   {block("PRIVATE KEY", good[:len(good)-1]), "the private key is damaged, or of a kind that is not supported; use RSA, ECDSA on P-256, P-384 or P-521, or Ed25519"},
 		"two keys":  {append(block("PRIVATE KEY", good), block("PRIVATE KEY", good)...), "holds 2 times what should be there once, a private key; keep the one to use"},

@@ -18,7 +18,7 @@ const (
 	privateKey
 	encryptedKey
 	publicKey
-	certificate
+	x509Certificate
 	pkcs12File
 	crl
 	request
@@ -37,20 +37,20 @@ var forms = [...]struct {
 	toward form
 	remedy string
 }{
-	unknown:       {name: "nothing that is known"},
-	privateKey:    {name: "a private key"},
-	publicKey:     {name: "a public key"},
-	certificate:   {name: "a certificate"},
-	pkcs12File:    {name: "PKCS#12"},
-	crl:           {name: "a certificate revocation list"},
-	parameters:    {name: "parameters of a key"},
-	encryptedKey:  {"an encrypted private key", privateKey, "decrypt it, since nobody can give a daemon its passphrase: (umask 077; openssl pkey -in FILE -out NEW)"},
-	sshPrivateKey: {"a private key in OpenSSH's own form", privateKey, "use one in PKCS#8, as openssl genpkey makes them"},
-	tpmKey:        {"a key that only a TPM can use", privateKey, "use a key in a file: TPM and PKCS#11 are not supported"},
-	request:       {"a certificate request", certificate, "have it signed by a CA"},
-	trusted:       {"a certificate in OpenSSL's own form", certificate, "convert it: openssl x509 -in FILE -out NEW"},
-	pkcs7:         {"PKCS#7", certificate, "extract the certificates: openssl pkcs7 -in FILE -print_certs -out NEW"},
-	sshPublicKey:  {name: "a public key in OpenSSH's own form"},
+	unknown:         {name: "nothing that is known"},
+	privateKey:      {name: "a private key"},
+	publicKey:       {name: "a public key"},
+	x509Certificate: {name: "a certificate"},
+	pkcs12File:      {name: "PKCS#12"},
+	crl:             {name: "a certificate revocation list"},
+	parameters:      {name: "parameters of a key"},
+	encryptedKey:    {"an encrypted private key", privateKey, "decrypt it, since nobody can give a daemon its passphrase: (umask 077; openssl pkey -in FILE -out NEW)"},
+	sshPrivateKey:   {"a private key in OpenSSH's own form", privateKey, "use one in PKCS#8, as openssl genpkey makes them"},
+	tpmKey:          {"a key that only a TPM can use", privateKey, "use a key in a file: TPM and PKCS#11 are not supported"},
+	request:         {"a certificate request", x509Certificate, "have it signed by a CA"},
+	trusted:         {"a certificate in OpenSSL's own form", x509Certificate, "convert it: openssl x509 -in FILE -out NEW"},
+	pkcs7:           {"PKCS#7", x509Certificate, "extract the certificates: openssl pkcs7 -in FILE -print_certs -out NEW"},
+	sshPublicKey:    {name: "a public key in OpenSSH's own form"},
 }
 
 // secret reports whether the form is confidential.
@@ -64,8 +64,8 @@ func (f form) secret() bool {
 
 // labels are the forms by the label of a PEM block (RFC 7468, Section 4; others by use).
 var labels = map[string]form{
-	"CERTIFICATE":             certificate,
-	"X509 CERTIFICATE":        certificate,
+	"CERTIFICATE":             x509Certificate,
+	"X509 CERTIFICATE":        x509Certificate,
 	"TRUSTED CERTIFICATE":     trusted,
 	"PRIVATE KEY":             privateKey,
 	"RSA PRIVATE KEY":         privateKey,
@@ -133,15 +133,15 @@ var shapes = []struct {
 	tags []asn1.Tag
 	form form
 }{
-	{[]asn1.Tag{asn1.SEQUENCE, asn1.SEQUENCE, asn1.BIT_STRING}, certificate}, // a CRL and a request as well
-	{[]asn1.Tag{asn1.SEQUENCE, asn1.BIT_STRING}, publicKey},                  // RFC 5280, Section 4.1
-	{[]asn1.Tag{asn1.SEQUENCE, asn1.OCTET_STRING}, encryptedKey},             // RFC 5958, Section 3
-	{[]asn1.Tag{asn1.INTEGER, asn1.SEQUENCE, asn1.OCTET_STRING}, privateKey}, // RFC 5958, Section 2
-	{[]asn1.Tag{asn1.INTEGER, asn1.INTEGER, asn1.INTEGER}, privateKey},       // RFC 8017, Appendix A.1.2
-	{[]asn1.Tag{asn1.INTEGER, asn1.INTEGER}, publicKey},                      // RFC 8017, Appendix A.1.1
-	{[]asn1.Tag{asn1.INTEGER, asn1.OCTET_STRING}, privateKey},                // RFC 5915, Section 3
-	{[]asn1.Tag{asn1.INTEGER, asn1.SEQUENCE}, pkcs12File},                    // RFC 7292, Section 4
-	{[]asn1.Tag{asn1.OBJECT_IDENTIFIER}, pkcs7},                              // RFC 5652, Section 3
+	{[]asn1.Tag{asn1.SEQUENCE, asn1.SEQUENCE, asn1.BIT_STRING}, x509Certificate}, // a CRL and a request as well
+	{[]asn1.Tag{asn1.SEQUENCE, asn1.BIT_STRING}, publicKey},                      // RFC 5280, Section 4.1
+	{[]asn1.Tag{asn1.SEQUENCE, asn1.OCTET_STRING}, encryptedKey},                 // RFC 5958, Section 3
+	{[]asn1.Tag{asn1.INTEGER, asn1.SEQUENCE, asn1.OCTET_STRING}, privateKey},     // RFC 5958, Section 2
+	{[]asn1.Tag{asn1.INTEGER, asn1.INTEGER, asn1.INTEGER}, privateKey},           // RFC 8017, Appendix A.1.2
+	{[]asn1.Tag{asn1.INTEGER, asn1.INTEGER}, publicKey},                          // RFC 8017, Appendix A.1.1
+	{[]asn1.Tag{asn1.INTEGER, asn1.OCTET_STRING}, privateKey},                    // RFC 5915, Section 3
+	{[]asn1.Tag{asn1.INTEGER, asn1.SEQUENCE}, pkcs12File},                        // RFC 7292, Section 4
+	{[]asn1.Tag{asn1.OBJECT_IDENTIFIER}, pkcs7},                                  // RFC 5652, Section 3
 }
 
 // shape returns the form of a file that is not PEM.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"culvert/ike/certificate"
+
 	"software.sslmate.com/src/go-pkcs12"
 )
 
@@ -19,7 +21,7 @@ func TestShape(t *testing.T) {
 		data []byte
 		want form
 	}{
-		{leaf.Raw, certificate},
+		{leaf.Raw, x509Certificate},
 		{p12, pkcs12File},
 		{spki(t, p256.Public()), publicKey},
 		{pkcs8(t, p256), privateKey},
@@ -52,7 +54,7 @@ func TestForms(t *testing.T) {
 			t.Errorf("%s is not secret", label)
 		}
 	}
-	if certificate.secret() || publicKey.secret() || !pkcs12File.secret() {
+	if x509Certificate.secret() || publicKey.secret() || !pkcs12File.secret() {
 		t.Error("what is secret has changed")
 	}
 }
@@ -83,18 +85,18 @@ func FuzzSplit(f *testing.F) {
 		for _, it := range items {
 			switch it.form {
 			case privateKey:
-				if key, err := parsePrivate(it.der); err == nil && CheckPublic(key.Public()) != nil {
+				if key, err := parsePrivate(it.der); err == nil && certificate.CheckKey(key.Public()) != nil {
 					t.Error("a private key that cannot be used")
 				}
 			case publicKey:
-				if pub, err := parsePublic(it.der); err == nil && CheckPublic(pub) != nil {
+				if pub, err := parsePublic(it.der); err == nil && certificate.CheckKey(pub) != nil {
 					t.Error("a public key that cannot be used")
 				}
 			case sshPublicKey:
-				if pub, err := parseSSH(it.der); err == nil && CheckPublic(pub) != nil {
+				if pub, err := parseSSH(it.der); err == nil && certificate.CheckKey(pub) != nil {
 					t.Error("a public key that cannot be used")
 				}
-			case certificate:
+			case x509Certificate:
 				if certs, err := parseCertificate(it.der); err == nil && usable(certs) == nil {
 					if _, err := x509.MarshalPKIXPublicKey(certs[0].PublicKey); err != nil {
 						t.Error(err)

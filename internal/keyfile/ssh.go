@@ -48,7 +48,7 @@ func parseSSH(line []byte) (crypto.PublicKey, error) {
 	if pub == nil {
 		return nil, errSSH
 	}
-	return pub, CheckPublic(pub)
+	return pub, checkKey("public", pub)
 }
 
 // sshKey returns the public key of its kind, or nil if the parts are not those of one.
