@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -31,7 +32,7 @@ type caller struct {
 	localID, remoteID identity.ID
 }
 
-// A proof is a caller and one of the secrets by which it is verified, as a digest.
+// A proof is a caller and one of the secrets, CAs or keys by which it is verified, as a digest.
 type proof struct {
 	caller
 	secret [sha256.Size]byte
@@ -64,14 +65,34 @@ func (l *loader) checkCaller(p *Peer, raw rawPeer, byProof map[proof]rawPeer, al
 	if alike[c]++; alike[c] == ike.MaxCandidates+1 {
 		raw.fail("remote_id", "remote, local_id and remote_id are those of %d other peers as well, and a caller is tried as %d peers at most; give each a remote_id of its own", ike.MaxCandidates, ike.MaxCandidates)
 	}
-	for _, secret := range slices.Concat([][]byte{p.PSK}, p.OtherPSKs) {
-		key := proof{c, sha256.Sum256(secret)}
-		if first, ok := byProof[key]; ok {
-			raw.fail("remote_id", "remote, local_id, remote_id and psk are those of the peer at %s as well, so IKE cannot tell the two apart; make them one peer with several children, or give them different secrets", first.place(""))
+	by, proofs := proofsOf(p)
+	for _, secret := range proofs {
+		if first, ok := byProof[proof{c, sha256.Sum256(secret)}]; ok {
+			raw.fail("remote_id", "remote, local_id, remote_id and %s are those of the peer at %s as well, so IKE cannot tell the two apart; make them one peer with several children, or give them different %s", by, first.place(""), map[bool]string{true: "secrets", false: "ones"}[by == "psk"])
 			return
 		}
-		byProof[key] = raw
 	}
+	for _, secret := range proofs {
+		byProof[proof{c, sha256.Sum256(secret)}] = raw
+	}
+}
+
+// proofsOf returns what a caller may prove itself by to be the peer, and the keys that have it.
+func proofsOf(p *Peer) (by string, out [][]byte) {
+	c := p.Certificates
+	if c == nil || c.Trust == nil && len(c.RemoteKeys) == 0 {
+		return "psk", slices.Concat([][]byte{p.PSK}, p.OtherPSKs)
+	}
+	for _, ca := range c.Trust.Authorities() {
+		out = append(out, append([]byte("ca"), ca.RawSubjectPublicKeyInfo...))
+	}
+	for _, key := range c.RemoteKeys {
+		der, err := x509.MarshalPKIXPublicKey(key)
+		if err == nil {
+			out = append(out, append([]byte("key"), der...))
+		}
+	}
+	return "ca or remote_key", out
 }
 
 // checkSPIs refuses two manual children that receive on one SPI.

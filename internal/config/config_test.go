@@ -156,9 +156,18 @@ func TestExampleIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := mustLoad(t, string(doc))
-	if len(c.Peers) != 3 || c.Children() != 3 {
-		t.Errorf("got %d peers and %d children, want 3 and 3", len(c.Peers), c.Children())
+	dir := withKeys(t)
+	for example, file := range map[string]string{"branch.crt": "left.crt", "branch.key": "left.key", "office.pub": "right.pub"} {
+		if err := os.Rename(filepath.Join(dir, file), filepath.Join(dir, example)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := loadIn(t, dir, string(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Peers) != 4 || c.Children() != 4 {
+		t.Errorf("got %d peers and %d children, want 4 and 4", len(c.Peers), c.Children())
 	}
 	// What is commented out must be right as well.
 	var all []string
@@ -169,7 +178,10 @@ func TestExampleIsValid(t *testing.T) {
 		}
 		all = append(all, line)
 	}
-	c, err = Load(filepath.Join(write(t, map[string]string{"a.toml": strings.Join(all, "\n"), "peers.d/none": ""}), "a.toml"))
+	if err := os.Mkdir(filepath.Join(dir, "peers.d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c, err = loadIn(t, dir, strings.Join(all, "\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

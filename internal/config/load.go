@@ -20,7 +20,7 @@ const maxFile = 64 << 20
 // Load reads the file at path, or all *.toml files if path is a folder, and the files that they
 // include. The error is of type Errors and lists everything that is wrong.
 func Load(path string) (*Config, error) {
-	l := &loader{config: &Config{Daemon: defaultDaemon()}, seen: map[string]bool{}}
+	l := &loader{config: &Config{Daemon: defaultDaemon()}, seen: map[string]bool{}, credentials: newCredentials()}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -51,6 +51,8 @@ type loader struct {
 	top    section         // that table
 	bypass []network       // its bypass
 	peers  []rawPeer       // in step with config.Peers
+
+	credentials credentials
 }
 
 // A rawPeer holds the tables of a peer and its children, for the checks across all peers.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"culvert/ike"
+	"culvert/ike/certificate"
 	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
@@ -48,6 +49,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	p.MTU = s.mtu("0 for no ceiling")
 	p.Proposals = s.ikeProposals()
 	p.PSK, p.OtherPSKs = s.secrets()
+	p.Certificates = s.certificates()
 	raw := rawPeer{section: s}
 	for i, child := range s.subtables("child") {
 		raw.children = append(raw.children, l.readChild(&p, s, i, child))
@@ -221,9 +223,9 @@ func (s section) proposals(name string, parse func(string) (wire.Proposal, error
 }
 
 // identities reads the identities and refuses a peer without what IKE needs: an identity of this
-// side and a PSK. A peer with manual children alone needs neither.
+// side and proofs of both. A peer with manual children alone needs neither.
 func (s section) identities(p *Peer) {
-	p.LocalID = s.identity("local_id", localDefault(p))
+	p.LocalID = s.localID(p)
 	p.RemoteID = s.identity("remote_id", remoteDefault(p))
 	if s.has("local_id") && p.LocalID.IsPattern() {
 		s.fail("local_id", "local_id = %q is a pattern; give the identity of this side", s.text("local_id", ""))
@@ -234,9 +236,20 @@ func (s section) identities(p *Peer) {
 	if p.LocalID == (identity.ID{}) && !s.has("local_id") {
 		s.fail("", "local_id is missing; give the identity of this side, for example local_id = \"left.example.com\"")
 	}
-	if !s.has("psk") && !s.has("psk_file") {
-		s.fail("", "psk is missing; set psk = \"...\", or set psk_file to the name of a file that contains it")
+	s.checkProofs()
+	s.checkOwnIdentity(p)
+}
+
+// localID reads local_id. Its default is what our certificate says, then our address.
+func (s section) localID(p *Peer) identity.ID {
+	if p.Certificates != nil && len(p.Certificates.Own) > 0 && !s.has("local_id") {
+		if chain := p.Certificates.Own[0].Chain; len(chain) > 0 {
+			if id, ok := certificate.DefaultID(chain[0]); ok {
+				return id
+			}
+		}
 	}
+	return s.identity("local_id", localDefault(p))
 }
 
 // localDefault returns the default of local_id: this side's address, or "" if it is not configured.

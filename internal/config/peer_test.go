@@ -20,7 +20,6 @@ func TestBadPeer(t *testing.T) {
 		"families":            {editPeer(`name =`, "local = \"::1\"\nname ="), []string{`local = ::1 and remote = 192.0.2.2 belong to different IP versions`}},
 		"ikev1":               {editPeer(`name =`, "ike = 1\nname ="), []string{`a.toml:2: peer "right": ike = 1 is not supported by this version of culvert`}},
 		"ikev3":               {editPeer(`name =`, "ike = 3\nname ="), []string{`ike = 3 is not a version of IKE; use 2`}},
-		"certificate":         {editPeer(`name =`, "cert = \"a\"\nkey = \"b\"\nca = [\"c\"]\nname ="), []string{`a.toml:2: peer "right": cert is not supported by this version`, `:3: peer "right": key is not`, `:4: peer "right": ca is not`}},
 		"no local_id":         {editPeer("local_id = \"left.example.com\"\n", ""), []string{`a.toml:1: peer "right": local_id is missing; give the identity of this side`}},
 		"no remote_id":        {editPeer("remote = \"192.0.2.2\"\n", "") + "", nil},
 		"no remote nor id":    {edit(editPeer("remote = \"192.0.2.2\"\n", ""), "remote_id = \"right.example.com\"\n", "max_parties = 10\n"), nil},

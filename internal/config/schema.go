@@ -25,8 +25,6 @@ type key struct {
 	name string
 	kind kind
 	def  string // the default as the reference shows it; empty: none
-	// later marks a key of a feature that this version lacks: it is refused, not ignored.
-	later bool
 }
 
 // The tables of a file. docs/configuration.md is tested against them.
@@ -72,9 +70,14 @@ var (
 		{name: "remote_id", kind: text},
 		{name: "psk", kind: textOrList},
 		{name: "psk_file", kind: text},
-		{name: "cert", kind: text, later: true},
-		{name: "key", kind: text, later: true},
-		{name: "ca", kind: list, later: true},
+		{name: "cert", kind: textOrList},
+		{name: "key", kind: textOrList},
+		{name: "key_password", kind: text},
+		{name: "key_password_file", kind: text},
+		{name: "ca", kind: textOrList},
+		{name: "remote_key", kind: textOrList},
+		{name: "rsa_padding", kind: text, def: "pss"},
+		{name: "rsa_sha1", kind: text, def: "refuse"},
 		{name: "ike_proposals", kind: list},
 		{name: "ike_lifetime", kind: text, def: "8h"},
 		{name: "auth_lifetime", kind: text, def: "0s"},

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"culvert/internal/readfile"
@@ -60,7 +59,8 @@ func (s section) psk() []byte {
 		s.checkPrivate(name)
 	case inFile:
 		var ok bool
-		if name, value, ok = s.pskFile(); !ok {
+		name = "psk_file"
+		if value, ok = s.secretFile(name); !ok {
 			return nil
 		}
 	default:
@@ -82,25 +82,23 @@ func (s section) secret(name, at, value string) []byte {
 	return secret
 }
 
-func (s section) pskFile() (name, value string, ok bool) {
-	name = "psk_file"
-	path := s.text(name, "")
+// secretFile returns the contents of the file that a key names, which only its owner may read,
+// without the end of its last line.
+func (s section) secretFile(name string) (value string, ok bool) {
+	path := s.filePath(s.text(name, ""))
 	if path == "" {
-		s.fail(name, "psk_file is empty; give the name of a file")
-		return name, "", false
-	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(filepath.Dir(s.file.path), path)
+		s.fail(name, "%s is empty; give the name of a file", name)
+		return "", false
 	}
 	data, mode, err := readfile.Whole(path, maxSecret)
 	if err != nil {
-		s.fail(name, "psk_file %s: %s", path, readfile.Reason(err))
-		return name, "", false
+		s.fail(name, "%s %s: %s", name, path, readfile.Reason(err))
+		return "", false
 	}
 	if err := readfile.Private(path, mode); err != nil {
-		s.fail(name, "psk_file %s %v", path, err)
+		s.fail(name, "%s %s %v", name, path, err)
 	}
-	return name, string(bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))), true
+	return string(bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))), true
 }
 
 // checkPrivate refuses a secret in a file that others than its owner may read. It reports each file

@@ -25,8 +25,6 @@ func open(f *file, path, where string, values map[string]any, keys []key) sectio
 		switch {
 		case !ok:
 			s.fail(name, "%s", unknownKey(name, keys))
-		case k.later:
-			s.fail(name, "%s is not supported by this version of culvert", name)
 		case !hasKind(value, k.kind):
 			s.fail(name, "%s must be %s", name, k.kind)
 		default:

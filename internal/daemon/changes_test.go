@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"crypto/x509"
 	"maps"
 	"net/netip"
 	"os"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"culvert/ike"
+	"culvert/ike/certificate"
+	"culvert/internal/certtest"
 	"culvert/internal/config"
 )
 
@@ -19,6 +23,10 @@ func other(t *testing.T, typ reflect.Type) reflect.Value {
 	t.Helper()
 	if typ == reflect.TypeFor[netip.Addr]() {
 		return reflect.ValueOf(netip.MustParseAddr("192.0.2.9"))
+	}
+	if typ == reflect.TypeFor[*ike.Certificates]() {
+		ca := certtest.CA(t, "ca", "p256", nil)
+		return reflect.ValueOf(&ike.Certificates{Trust: certificate.NewTrust([]*x509.Certificate{ca.Cert})})
 	}
 	v := reflect.New(typ).Elem()
 	switch typ.Kind() {
@@ -119,6 +127,7 @@ var (
 		"name": `"b"`, "remote": `"192.0.2.3"`, "remote_ike_port": "501", "remote_nat_port": "4501", "local": `"192.0.2.1"`, "local_id": `"another"`, "remote_id": `"another"`,
 		"psk": `"another secret of some length"`, "ike_proposals": `["aes256gcm16-prfsha384-ecp384"]`, "ike_lifetime": `"3h"`, "auth_lifetime": `"24h"`, "encap": `"always"`, "dpd": `"7s"`,
 		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit.first": `"2s"`, "retransmit.factor": "1.5", "retransmit.tries": "3", "retry.first": `"5s"`, "retry.max": `"30s"`, "max_parties": "9", "per_cpu": `"never"`, "mtu": "1300", "priority": "1", "psk_file": `"secret"`,
+		"cert": `"left.pem"`, "key": `"bare.key"`, "ca": `"ca.crt"`, "remote_key": `"right.pub"`, "rsa_padding": `"pkcs1"`, "rsa_sha1": `"allow"`,
 	}
 	childEdits = settings{
 		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`,
@@ -131,8 +140,11 @@ var (
 	}
 	// otherKeys are those without an edit: no other value is supported, or they hold tables and
 	// files, whose contents are compared.
-	otherKeys = []string{"peer.ike", "peer.cert", "peer.key", "peer.ca", "peer.child", "daemon.include"}
+	otherKeys = []string{"peer.ike", "peer.key_password", "peer.key_password_file", "peer.child", "daemon.include"}
 )
+
+// ofCertificates are keys that only a peer with certificates has.
+var ofCertificates = []string{"peer.rsa_padding", "peer.rsa_sha1"}
 
 // inline returns settings as the value of a key.
 func (t settings) inline() string {
@@ -165,6 +177,11 @@ func edit(name string, edits settings) (before, after string) {
 			return strings.NewReplacer("remote = \"192.0.2.2\"\n", "", `remote_id = "a"`, `remote_id = "*.example.com"`).Replace(doc)
 		}
 		return pattern(edited("", "", "")), pattern(edited(table, key, value))
+	case slices.Contains(ofCertificates, name):
+		certified := func(doc string) string {
+			return strings.Replace(doc, `psk = "0123456789abcdef"`, "cert = \"left.pem\"\nca = \"ca.crt\"", 1)
+		}
+		return certified(edited("", "", "")), certified(edited(table, key, value))
 	}
 	return edited("", "", ""), edited(table, key, value)
 }
@@ -197,6 +214,7 @@ func TestEveryKeyDoesWhatTheReferenceSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	writeKeys(t, dir)
 	load := func(doc string) *config.Config {
 		t.Helper()
 		path := filepath.Join(dir, "a.toml")
@@ -237,6 +255,21 @@ func TestEveryKeyDoesWhatTheReferenceSays(t *testing.T) {
 	}
 }
 
+// writeKeys writes the files that peerEdits name.
+func writeKeys(t *testing.T, dir string) {
+	t.Helper()
+	ca := certtest.CA(t, "ca", "p256", nil)
+	left := ca.Issue(t, "left", "p256", "me")
+	for name, data := range map[string][]byte{
+		"ca.crt": certtest.PEM(ca.Cert), "left.pem": append(certtest.PEM(left.Cert), certtest.KeyPEM(t, left.Key)...),
+		"bare.key": certtest.KeyPEM(t, ca.Key), "right.pub": certtest.PublicPEM(t, left.Key.Public()),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // reachSaid returns the reach that the lines of a reload tell, as reachesIn names it.
 func reachSaid(lines []string) string {
 	said := strings.Join(lines, "\n")
@@ -258,7 +291,7 @@ func reachSaid(lines []string) string {
 }
 
 var (
-	aKey     = regexp.MustCompile("`([a-z_]+)`")
+	aKey     = regexp.MustCompile("`([a-z_0-9]+)`")
 	aSection = regexp.MustCompile(`(?m)^## .\[+(?:peer\.)?(daemon|peer|child)\]+.\n`)
 )
 

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 
+	"culvert/ike"
 	"culvert/internal/config"
 	"culvert/internal/ipsec"
 	"culvert/tun/protect"
@@ -28,7 +29,7 @@ func compare(before, next *config.Config) difference {
 		!slices.Equal(before.Daemon.Bypass, next.Daemon.Bypass)
 	for i := range next.Peers {
 		p := &next.Peers[i]
-		if d.whole || !reflect.DeepEqual(before.Peer(p.Name), p) {
+		if d.whole || !unchanged(before.Peer(p.Name), p) {
 			d.set = append(d.set, p)
 		}
 	}
@@ -47,6 +48,17 @@ func compare(before, next *config.Config) difference {
 		}
 	}
 	return d
+}
+
+// unchanged reports whether two configurations of a peer are the same. Keys and certificates have
+// parts that differ each time that they are read, and are compared by what they say.
+func unchanged(old, p *config.Peer) bool {
+	if old == nil || len(ike.Changes(&old.Peer, &p.Peer)) > 0 {
+		return false
+	}
+	a, b := *old, *p
+	a.Certificates, b.Certificates = nil, nil
+	return reflect.DeepEqual(&a, &b)
 }
 
 // lose notes the children of a peer that are not in stay.
