@@ -63,14 +63,31 @@ func (s *simulation) sign(at *testSide, in Input) {
 			s.signAbout("silence", at, func(e *simEnd) bool { return e.policy() == psa.sa.Policy })
 		}
 	case UnknownSPI: // about the IKE SAs with its sender's address only, also if they carry nothing
-		s.signAbout("unknown ESP", at, func(e *simEnd) bool {
-			pol := at.e.policies.byID[e.policy()]
-			return pol != nil && slices.ContainsFunc(at.e.sas.byAddr[in.Path.Remote().Addr()], func(sa *ikeSA) bool { return sa.party == ownerOf(pol) })
-		})
+		s.signAbout("unknown ESP", at, func(e *simEnd) bool { return e.listedAt(in.Path.Remote().Addr()) })
 	case Unreachable:
 		s.signOfObstacle(at, in)
 	case Datagram:
 		s.signIn(at, in)
+	}
+}
+
+// listedAt reports whether the end's peer has an IKE SA at an address.
+func (e *simEnd) listedAt(a netip.Addr) bool {
+	pol := e.side.e.policies.byID[e.policy()]
+	return pol != nil && slices.ContainsFunc(e.side.e.sas.byAddr[a], func(sa *ikeSA) bool { return sa.party == ownerOf(pol) })
+}
+
+// spendOnCall notes, after each Handle, that the IKE SAs with the address of an IKE_SA_INIT were
+// checked because of it. What the caller has lost by then is seen by other signs.
+func (s *simulation) spendOnCall(at *testSide) {
+	t := at.e.sas.halfOpen
+	if t.last == nil || !t.clock.Add(t.last.since).Equal(s.p.now) {
+		return
+	}
+	for _, tu := range s.tunnels {
+		if e := tu.at(at); e.side == at && e.listedAt(t.last.path.Remote().Addr()) {
+			s.hints.last[e] = s.p.now
+		}
 	}
 }
 

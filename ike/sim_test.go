@@ -179,6 +179,7 @@ func (s *simulation) watch(of *testSide) {
 	}
 	s.wantHeld(of)
 	s.signOfCall(of)
+	s.spendOnCall(of)
 	if what := of.wantAddrTable(); what != "" {
 		p.violated("%s", what)
 	}
