@@ -86,6 +86,23 @@ func (c Cipher) lookup() (e encryption, i integrity, ok bool) {
 	return e, i, ok
 }
 
+// CipherNamed returns the cipher with a name: see String.
+func CipherNamed(name string) (Cipher, bool) {
+	for id, e := range encryptions {
+		for _, bits := range e.keyBits {
+			if c := (Cipher{ID: id, KeyBits: bits}); e.whole != nil && c.String() == name {
+				return c, true
+			}
+			for auth := range integrities {
+				if c := (Cipher{id, bits, auth}); e.whole == nil && c.String() == name {
+					return c, true
+				}
+			}
+		}
+	}
+	return Cipher{}, false
+}
+
 // Format returns the lengths of the parts of packets; the zero Format for an unknown cipher.
 func (c Cipher) Format() Format {
 	e, _, ok := c.lookup()
@@ -120,7 +137,11 @@ func (c Cipher) Encrypts() bool { return c.ID != NULL && c.ID != NULLAuthAESGMAC
 func (c Cipher) String() string {
 	e, i, ok := c.lookup()
 	if !ok {
-		return fmt.Sprintf("encryption %d with %d bits and integrity %d", c.ID, c.KeyBits, c.Auth)
+		name := fmt.Sprintf("encryption %d with %d bits", c.ID, c.KeyBits)
+		if c.Auth != 0 {
+			name += fmt.Sprintf(" and integrity %d", c.Auth)
+		}
+		return name
 	}
 	name := strings.ReplaceAll(e.name, "%", fmt.Sprint(c.KeyBits))
 	if i.name != "" {

@@ -42,10 +42,10 @@ func TestCipher(t *testing.T) {
 		{Cipher{AESCBC, 128, HMACSHA1}, "aes128-sha1", 16, 20, Format{16, 12, 16}},
 		{Cipher{AESCTR, 128, HMACSHA384}, "aes128ctr-sha384", 20, 48, Format{8, 24, 4}},
 		{Cipher{NULL, 0, HMACSHA512}, "null-sha512", 0, 64, Format{0, 32, 4}},
-		{Cipher{AESCBC, 128, 0}, "encryption 12 with 128 bits and integrity 0", 0, 0, Format{}},
+		{Cipher{AESCBC, 128, 0}, "encryption 12 with 128 bits", 0, 0, Format{}},
 		{Cipher{AESCBC, 100, HMACSHA256}, "encryption 12 with 100 bits and integrity 12", 0, 0, Format{}},
 		{Cipher{AESGCM16, 128, HMACSHA256}, "encryption 20 with 128 bits and integrity 12", 0, 0, Format{}},
-		{Cipher{NULL, 0, 0}, "encryption 11 with 0 bits and integrity 0", 0, 0, Format{}},
+		{Cipher{NULL, 0, 0}, "encryption 11 with 0 bits", 0, 0, Format{}},
 		{Cipher{NULL, 128, HMACSHA256}, "encryption 11 with 128 bits and integrity 12", 0, 0, Format{}},
 	} {
 		encr, auth := c.c.KeyLens()
@@ -55,6 +55,19 @@ func TestCipher(t *testing.T) {
 	}
 	if n := len(allCiphers()); n != 3*7+1+3*4*2+4 {
 		t.Errorf("%d ciphers", n)
+	}
+}
+
+func TestCipherNamed(t *testing.T) {
+	for _, c := range allCiphers() {
+		if got, ok := CipherNamed(c.String()); !ok || got != c {
+			t.Errorf("%s: %v, %v", c, got, ok)
+		}
+	}
+	for _, name := range []string{"", "aes", "aes128", "sha256", "aes128gcm16-sha256", "null", "encryption 12 with 128 bits"} {
+		if got, ok := CipherNamed(name); ok {
+			t.Errorf("%q: %v", name, got)
+		}
 	}
 }
 

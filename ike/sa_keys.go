@@ -3,7 +3,6 @@ package ike
 import (
 	"errors"
 
-	"culvert/esp"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -82,7 +81,7 @@ func (s *ikeSA) childSA(chosen wire.Proposal, shared []byte, n noncePair, creato
 	}
 	fromI, fromR := su.ChildKeys(s.keys.suite.Prf(), s.keys.keys.D, shared, n.Ni, n.Nr)
 	sa := ipsec.ChildSA{
-		Cipher: esp.Cipher{ID: uint16(su.Cipher), KeyBits: su.KeyBits}, ESN: su.ESN,
+		Cipher: su.Cipher, ESN: su.ESN,
 		KeyIn: fromR, KeyOut: fromI, Path: s.net.espPath(),
 	}
 	if !creator {

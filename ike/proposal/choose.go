@@ -26,7 +26,7 @@ var transformRules = map[wire.ProtocolID]struct{ must, may []wire.TransformType 
 // 5282, Section 8; RFC 4543).
 func isAEAD(encr wire.TransformID) bool {
 	switch encr {
-	case 14, 15, 16, wire.EncrAESGCM8, wire.EncrAESGCM12, wire.EncrAESGCM16, wire.EncrNULLAuthAESGMAC, wire.EncrChaCha20Poly1305:
+	case wire.EncrAESCCM8, wire.EncrAESCCM12, wire.EncrAESCCM16, wire.EncrAESGCM8, wire.EncrAESGCM12, wire.EncrAESGCM16, wire.EncrNULLAuthAESGMAC, wire.EncrChaCha20Poly1305:
 		return true
 	}
 	return false

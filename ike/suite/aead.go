@@ -1,18 +1,21 @@
 package suite
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
-// ivLen is the length of the explicit IV of the AEADs (RFC 5282, Section 4; RFC 7634, Section 2).
+// ivLen is the length of the explicit IV of the AEADs and of AES-CTR (RFC 5282, Section 4; RFC
+// 7634, Section 2; RFC 5930, Section 2).
 const ivLen = 8
 
-// aeadBox is AES-GCM-16 or ChaCha20-Poly1305.
+// aeadBox is AES-GCM, AES-CCM or ChaCha20-Poly1305.
 type aeadBox struct {
 	aead cipher.AEAD
-	salt [saltLen]byte
+	salt []byte
 	next uint64 // the next IV: a counter cannot repeat, random IVs could (RFC 5282, Section 3.1)
 }
 
@@ -22,9 +25,7 @@ func newAEADBox(e encryption, key []byte) (*aeadBox, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &aeadBox{aead: aead}
-	copy(b.salt[:], key[n:])
-	return b, nil
+	return &aeadBox{aead: aead, salt: bytes.Clone(key[n:])}, nil
 }
 
 // sealedLen counts one octet for the pad length and no padding: AEADs need no alignment (RFC 5282,
@@ -34,7 +35,7 @@ func (b *aeadBox) sealedLen(n int) int { return ivLen + n + 1 + b.aead.Overhead(
 func (b *aeadBox) maxPlain(room int) int { return room - b.sealedLen(0) }
 
 // nonce returns the salt followed by the IV (RFC 5282, Section 4).
-func (b *aeadBox) nonce(iv []byte) []byte { return append(b.salt[:len(b.salt):len(b.salt)], iv...) }
+func (b *aeadBox) nonce(iv []byte) []byte { return slices.Concat(b.salt, iv) }
 
 func (b *aeadBox) seal(dst, plain []byte) ([]byte, error) {
 	if b.next == math.MaxUint64 {

@@ -1,28 +1,26 @@
 package suite
 
 import (
+	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
 	"fmt"
-	"hash"
 	"io"
 )
 
 // cbcBox is AES-CBC with an HMAC over the encrypted message (RFC 7296, Section 3.14; RFC 3602; RFC
 // 4868).
 type cbcBox struct {
-	block  cipher.Block
-	mac    hash.Hash // a keyed HMAC, reset before use
-	icvLen int
-	rand   io.Reader
+	block cipher.Block
+	mac
+	rand io.Reader
 }
 
-func newCBCBox(e encryption, i integrity, ske, ska []byte, rand io.Reader) (*cbcBox, error) {
-	block, err := e.block(ske)
+func newCBCBox(i integrity, ske, ska []byte, rand io.Reader) (*cbcBox, error) {
+	block, err := aes.NewCipher(ske)
 	if err != nil {
 		return nil, err
 	}
-	return &cbcBox{block, hmac.New(i.hash, ska), i.icvLen, rand}, nil
+	return &cbcBox{block, newMAC(i, ska), rand}, nil
 }
 
 func (b *cbcBox) sealedLen(n int) int {
@@ -54,19 +52,10 @@ func (b *cbcBox) seal(dst, plain []byte) ([]byte, error) {
 	return append(dst, b.icv(dst)...), nil
 }
 
-// icv returns the checksum of the message from the IKE header up to and including the pad length.
-func (b *cbcBox) icv(parts ...[]byte) []byte {
-	b.mac.Reset()
-	for _, p := range parts {
-		b.mac.Write(p)
-	}
-	return b.mac.Sum(nil)[:b.icvLen]
-}
-
 // open compares the ICV in constant time, and decrypts only if it is right.
 func (b *cbcBox) open(head, body []byte) ([]byte, bool, error) {
 	size, icvAt := b.block.BlockSize(), len(body)-b.icvLen
-	if icvAt < size || !hmac.Equal(b.icv(head, body[:icvAt]), body[icvAt:]) {
+	if icvAt < size || !b.authentic(head, body) {
 		return nil, false, ErrAuth
 	}
 	encrypted := body[size:icvAt]

@@ -12,26 +12,43 @@ import (
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"culvert/esp/aesmode"
 	"culvert/ike/wire"
 )
 
 // encryption is an encryption algorithm. One that is not in the table is not supported and never
 // negotiated.
 type encryption struct {
-	keyBits []uint16                           // valid Key Length attributes; nil: none, a key has 256 bits
-	salt    int                                // octets behind the key (RFC 5282, Section 7.1; RFC 7634, Section 2)
-	aead    func([]byte) (cipher.AEAD, error)  // nil: an integrity algorithm is needed
-	block   func([]byte) (cipher.Block, error) // for CBC
+	keyBits []uint16 // valid Key Length attributes; nil: none, a key has fixedBits
+	// salt is the number of octets behind the key (RFC 5282, Section 7.1; RFC 7634, Section 2; RFC
+	// 5930, Section 3).
+	salt      int
+	fixedBits uint16
+	aead      func([]byte) (cipher.AEAD, error) // nil: an integrity algorithm is needed
+	counter   bool                              // AES-CTR, where aead is nil; else AES-CBC
+	// espOnly is set for algorithms that do not encrypt. An IKE SA must have one that does (RFC
+	// 8247, Section 2.1; RFC 4543, Section 5.1).
+	espOnly bool
 }
 
 var aesKeyBits = []uint16{128, 192, 256}
 
-const saltLen = 4
+// saltLen and ccmSaltLen are lengths of salts: of all but AES-CCM, and of that (RFC 5282, Section
+// 7.1).
+const saltLen, ccmSaltLen = 4, 3
 
 var encryptions = map[wire.TransformID]encryption{
+	wire.EncrAESGCM8:          {keyBits: aesKeyBits, salt: saltLen, aead: newGCM8},
+	wire.EncrAESGCM12:         {keyBits: aesKeyBits, salt: saltLen, aead: newGCM12},
 	wire.EncrAESGCM16:         {keyBits: aesKeyBits, salt: saltLen, aead: newGCM},
-	wire.EncrChaCha20Poly1305: {salt: saltLen, aead: chacha20poly1305.New},
-	wire.EncrAESCBC:           {keyBits: aesKeyBits, block: aes.NewCipher},
+	wire.EncrAESCCM8:          {keyBits: aesKeyBits, salt: ccmSaltLen, aead: newCCM8},
+	wire.EncrAESCCM12:         {keyBits: aesKeyBits, salt: ccmSaltLen, aead: newCCM12},
+	wire.EncrAESCCM16:         {keyBits: aesKeyBits, salt: ccmSaltLen, aead: newCCM16},
+	wire.EncrChaCha20Poly1305: {fixedBits: 8 * chacha20poly1305.KeySize, salt: saltLen, aead: chacha20poly1305.New},
+	wire.EncrAESCBC:           {keyBits: aesKeyBits},
+	wire.EncrAESCTR:           {keyBits: aesKeyBits, salt: saltLen, counter: true},
+	wire.EncrNULL:             {espOnly: true},
+	wire.EncrNULLAuthAESGMAC:  {keyBits: aesKeyBits, salt: saltLen, aead: newGCM, espOnly: true},
 }
 
 func newGCM(key []byte) (cipher.AEAD, error) {
@@ -40,6 +57,19 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 		return nil, err
 	}
 	return cipher.NewGCM(block)
+}
+
+func newGCM8(key []byte) (cipher.AEAD, error)  { return asAEAD(aesmode.NewShortGCM(key, 8)) }
+func newGCM12(key []byte) (cipher.AEAD, error) { return asAEAD(aesmode.NewShortGCM(key, 12)) }
+func newCCM8(key []byte) (cipher.AEAD, error)  { return asAEAD(aesmode.NewCCM(key, 8)) }
+func newCCM12(key []byte) (cipher.AEAD, error) { return asAEAD(aesmode.NewCCM(key, 12)) }
+func newCCM16(key []byte) (cipher.AEAD, error) { return asAEAD(aesmode.NewCCM(key, 16)) }
+
+func asAEAD(m aesmode.Mode, err error) (cipher.AEAD, error) {
+	if err != nil {
+		return nil, err
+	}
+	return aesmode.AEAD(m), nil
 }
 
 // encryptionOf looks up a transform and checks its key length. "The Key Length attribute MUST NOT
@@ -58,10 +88,19 @@ func encryptionOf(t wire.Transform) (encryption, error) {
 	return e, nil
 }
 
+// encryptionOfIKE is encryptionOf for an IKE SA.
+func encryptionOfIKE(t wire.Transform) (encryption, error) {
+	e, err := encryptionOf(t)
+	if err == nil && e.espOnly {
+		err = fmt.Errorf("%v does not encrypt, which an IKE SA must", t)
+	}
+	return e, err
+}
+
 // bits returns the length of the key in bits, without the salt.
 func (e encryption) bits(t wire.Transform) uint16 {
 	if e.keyBits == nil {
-		return 8 * chacha20poly1305.KeySize
+		return e.fixedBits
 	}
 	return t.KeyLength
 }

@@ -18,17 +18,21 @@ func DefaultIKEProposals() []wire.Proposal {
 		"aes256-aes128-aes192-sha384-sha256-sha512"+prfWords+groupWords)
 }
 
-// DefaultESPProposals returns the proposals of a child without proposals: every AEAD, with and
-// without ESN; first with a key exchange of the Child SA's own, and then without. A peer that wants
-// perfect forward secrecy takes the first, in CREATE_CHILD_SA, where there is one; a peer that is
-// not set up for it takes the second. In IKE_AUTH both are the same.
+// DefaultESPProposals returns the proposals of a child without proposals: the AEADs, then AES-CBC
+// with HMAC-SHA2 for peers that have no AEAD, with and without ESN; each first with a key exchange
+// of the Child SA's own, and then without. A peer that wants perfect forward secrecy takes the
+// former, in CREATE_CHILD_SA, where there is one; a peer that is not set up for it takes the
+// latter. In IKE_AUTH both are the same. AES-CBC costs 88 octets there.
 //
 // Both kinds of sequence numbers are in one proposal, ESN first. Two culverts agree on ESN. A peer
 // that is not configured for ESN, which is strongSwan's default, picks the other kind from the same
 // proposal. A peer that accepts ESN and then cannot use it needs "noesn" alone.
 func DefaultESPProposals() []wire.Proposal {
-	const ciphers = "aes128gcm16-aes256gcm16-aes192gcm16-chacha20poly1305-esn-noesn"
-	return parsed(ParseESPProposal, ciphers+groupWords, ciphers)
+	const (
+		aeads = "aes128gcm16-aes256gcm16-aes192gcm16-chacha20poly1305-esn-noesn"
+		cbc   = "aes128-aes256-aes192-sha256-sha512-sha384-esn-noesn"
+	)
+	return parsed(ParseESPProposal, aeads+groupWords, aeads, cbc+groupWords, cbc)
 }
 
 // parsed parses and numbers built-in proposals. It panics if one is wrong.

@@ -2,7 +2,6 @@ package suite
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"culvert/ike/proposal"
@@ -25,22 +24,31 @@ func TestDefaults(t *testing.T) {
 	if got, want := first(esp[0]), "aes128gcm16-x25519-esn"; got != want {
 		t.Errorf("two culverts would choose %s for ESP, want %s", got, want)
 	}
-	if got := proposal.Distinct(proposal.WithoutKE(esp)); len(got) != 1 || first(got[0]) != "aes128gcm16-esn" {
-		t.Errorf("in IKE_AUTH %v is offered, want one proposal", got)
+	if got := proposal.Distinct(proposal.WithoutKE(esp)); len(got) != 2 || first(got[0]) != "aes128gcm16-esn" || first(got[1]) != "aes128-sha256-esn" {
+		t.Errorf("in IKE_AUTH %v is offered, want two proposals", got)
 	}
 	for _, text := range []string{"aes128-sha256-x25519", "aes256-sha512-modp2048", "aes128gcm16-prfsha256-ecp256", "chacha20poly1305-prfsha512-ecp521"} {
 		if !slices.ContainsFunc(ike, func(p wire.Proposal) bool { return contains(p, mustIKE(t, text)) }) {
 			t.Errorf("the defaults do not hold %s", text)
 		}
 	}
-	for _, text := range []string{"aes128gcm16-noesn", "aes192gcm16-esn", "aes256gcm16-noesn", "chacha20poly1305-noesn", "aes128gcm16-modp2048-noesn", "aes256gcm16-ecp384-esn"} {
+	for _, text := range []string{"aes128gcm16-noesn", "aes192gcm16-esn", "aes256gcm16-noesn", "chacha20poly1305-noesn", "aes128gcm16-modp2048-noesn", "aes256gcm16-ecp384-esn", "aes128-sha256-noesn", "aes256-sha512-modp2048-noesn", "aes256-sha384-esn"} {
 		if !slices.ContainsFunc(esp, func(p wire.Proposal) bool { return contains(p, mustESP(t, text)) }) {
 			t.Errorf("the defaults do not hold %s", text)
 		}
 	}
 	for _, p := range slices.Concat(ike, esp) {
-		if strings.Contains(p.String(), "sha1") {
-			t.Errorf("SHA-1 is offered by default: %v", p)
+		for _, tr := range p.Transforms {
+			if why := Weak(tr); why != "" {
+				t.Errorf("%v is offered by default: it %s", tr, why)
+			}
+		}
+	}
+	// Culverts choose an AEAD, whatever the one that answers puts first.
+	for _, theirs := range [][]wire.Proposal{esp, {esp[2], esp[3], esp[0], esp[1]}} {
+		offer := proposal.Numbered(theirs, []byte{0, 0, 1, 0})
+		if got, ok := proposal.Choose(esp, offer); !ok || proposalName(got) != "aes128gcm16-x25519-esn" {
+			t.Errorf("two culverts choose %v", got)
 		}
 	}
 	ike[0].Transforms[0].ID, esp[0].Number = 0, 9

@@ -3,17 +3,15 @@ package suite
 import (
 	"fmt"
 
+	"culvert/esp"
 	"culvert/ike/wire"
 )
 
 // ESPSuite holds the algorithms of a Child SA pair.
 type ESPSuite struct {
-	Cipher  wire.TransformID // an AEAD
-	KeyBits uint16           // of the key, without salt
-	ESN     bool
-	KE      wire.TransformID // GroupNone: no key exchange of its own
-
-	keyLen int
+	Cipher esp.Cipher
+	ESN    bool
+	KE     wire.TransformID // GroupNone: no key exchange of its own
 }
 
 // NewESPSuite returns the algorithms of a chosen ESP proposal, which has at most one transform of
@@ -30,29 +28,30 @@ func NewESPSuite(p wire.Proposal) (*ESPSuite, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.aead == nil {
-		return nil, fmt.Errorf("encryption algorithm %v is not supported for ESP", encr)
-	}
 	if _, err := e.integrityFor(integ); err != nil {
 		return nil, err
 	}
+	cipher := esp.Cipher{ID: uint16(encr.ID), KeyBits: e.bits(encr), Auth: uint16(integ.ID)}
 	switch {
+	case cipher.KeyLen() == 0:
+		return nil, fmt.Errorf("%v is not supported for ESP", cipher)
 	case esn.ID > wire.ESNYes || !bare(esn):
 		return nil, fmt.Errorf("ESN transform %v is not supported", esn)
 	case ke.ID != wire.GroupNone && !GroupKnown(ke.ID) || !bare(ke):
 		return nil, fmt.Errorf("key exchange method %v is not supported", ke)
 	}
-	return &ESPSuite{Cipher: encr.ID, KeyBits: e.bits(encr), ESN: esn.ID == wire.ESNYes, KE: ke.ID, keyLen: e.keyLen(encr)}, nil
+	return &ESPSuite{Cipher: cipher, ESN: esn.ID == wire.ESNYes, KE: ke.ID}, nil
 }
 
 // ChildKeys derives the keys of the pair from the IKE SA's PRF and SK_d: KEYMAT = prf+(SK_d, [g^ir
 // (new)] | Ni | Nr), first the key for what the exchange's initiator sends (RFC 7296, Section
 // 2.17). The initiator is that of the exchange that makes the Child SA. shared is empty if that had
-// no key exchange. Each key is followed by its salt (RFC 4106, Section 8.1; RFC 7634, Section 2).
-// The caller must clear both keys.
+// no key exchange. Each key is followed by its salt (RFC 4106, Section 8.1; RFC 7634, Section 2),
+// and by the key of the integrity algorithm if there is one. The caller must clear both keys.
 func (s *ESPSuite) ChildKeys(prf *PRF, skd, shared, ni, nr []byte) (initiatorKey, responderKey []byte) {
 	seed := concat(shared, ni, nr)
 	defer clear(seed)
-	keymat := prf.Plus(skd, seed, 2*s.keyLen)
-	return keymat[:s.keyLen:s.keyLen], keymat[s.keyLen:]
+	n := s.Cipher.KeyLen()
+	keymat := prf.Plus(skd, seed, 2*n)
+	return keymat[:n:n], keymat[n:]
 }

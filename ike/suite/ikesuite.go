@@ -31,7 +31,7 @@ func NewIKESuite(p wire.Proposal) (*IKESuite, error) {
 		return nil, err
 	}
 	var err error
-	if s.encr, err = encryptionOf(s.Encr); err != nil {
+	if s.encr, err = encryptionOfIKE(s.Encr); err != nil {
 		return nil, err
 	}
 	if s.integ, err = s.encr.integrityFor(s.Integ); err != nil {

@@ -159,7 +159,7 @@ func TestNewIKESuiteRefuses(t *testing.T) {
 		{gcm, "key length 129", bits(wire.TransformENCR, 129)}, {cbc, "key length 0", bits(wire.TransformENCR, 0)}, {chacha, "a key length", bits(wire.TransformENCR, 256)},
 		{gcm, "a key length of the PRF", bits(wire.TransformPRF, 256)}, {gcm, "a key length of the group", bits(wire.TransformKE, 256)},
 		{cbc, "a key length of INTEG", bits(wire.TransformINTEG, 256)},
-		{gcm, "KE NONE", id(wire.TransformKE, wire.GroupNone)}, {gcm, "MODP-1024", id(wire.TransformKE, wire.GroupMODP1024)}, {gcm, "group 1025", id(wire.TransformKE, 1025)},
+		{gcm, "KE NONE", id(wire.TransformKE, wire.GroupNone)}, {gcm, "MODP-768", id(wire.TransformKE, 1)}, {gcm, "group 1025", id(wire.TransformKE, 1025)},
 		{gcm, "NULL", id(wire.TransformENCR, wire.EncrNULL)}, {gcm, "GMAC", id(wire.TransformENCR, wire.EncrNULLAuthAESGMAC)}, {gcm, "PRF MD5", id(wire.TransformPRF, 1)},
 		{gcm, "PRF 0", id(wire.TransformPRF, 0)}, {gcm, "ENCR 0", id(wire.TransformENCR, 0)}, {cbc, "INTEG 99", id(wire.TransformINTEG, 99)},
 		{gcm, "ESN", with(words["esn"])}, {gcm, "an additional key exchange", with(wire.Transform{Type: wire.TransformADDKE1, ID: wire.GroupMLKEM768})},

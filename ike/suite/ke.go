@@ -18,8 +18,7 @@ type keMethod struct {
 }
 
 // keMethodOf looks up a key exchange method: Curve25519 (RFC 8031), the random ECP groups (RFC
-// 5903) or the MODP groups (RFC 3526). MODP-1024 and MODP-1536 are missing because they are too
-// weak.
+// 5903) or the MODP groups (RFC 3526).
 func keMethodOf(group wire.TransformID) (keMethod, bool) {
 	switch group {
 	case wire.GroupX25519:

@@ -13,7 +13,7 @@ import (
 
 var allGroups = []wire.TransformID{
 	wire.GroupX25519, wire.GroupECP256, wire.GroupECP384, wire.GroupECP521,
-	wire.GroupMODP2048, wire.GroupMODP3072, wire.GroupMODP4096, wire.GroupMODP6144, wire.GroupMODP8192,
+	wire.GroupMODP1024, wire.GroupMODP1536, wire.GroupMODP2048, wire.GroupMODP3072, wire.GroupMODP4096, wire.GroupMODP6144, wire.GroupMODP8192,
 }
 
 // TestECPVectors runs the exchanges of RFC 5903, Section 8, from the private values to the shared
@@ -107,7 +107,7 @@ func make2(t *testing.T, group wire.TransformID) (a, b KeyExchange) {
 	return a, b
 }
 
-// TestUnknownGroups tries NONE, the weak groups, and every unassigned or private number.
+// TestUnknownGroups tries NONE, and every unassigned or private number.
 func TestUnknownGroups(t *testing.T) {
 	for id := range 0x10000 {
 		group := wire.TransformID(id)
@@ -159,7 +159,7 @@ func hostileValues(t *testing.T, group wire.TransformID, good []byte) map[string
 		values["one, of small order"] = append([]byte{1}, make([]byte, 31)...)
 		values["a point of order 8"] = unhex(t, "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800")
 		values["p"] = unhex(t, "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f")
-	case wire.GroupMODP2048, wire.GroupMODP3072, wire.GroupMODP4096, wire.GroupMODP6144, wire.GroupMODP8192:
+	case wire.GroupMODP1024, wire.GroupMODP1536, wire.GroupMODP2048, wire.GroupMODP3072, wire.GroupMODP4096, wire.GroupMODP6144, wire.GroupMODP8192:
 		prime := unhex(t, modpGroups[group].prime)
 		values["one"], values["p"], values["p-1"] = make([]byte, n), prime, slices.Clone(prime)
 		values["one"][n-1] = 1

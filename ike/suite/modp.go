@@ -9,15 +9,18 @@ import (
 	"culvert/ike/wire"
 )
 
-// modpGroup is a MODP group of RFC 3526. The generator is always 2.
+// modpGroup is a MODP group of RFC 3526 or RFC 2409. The generator is always 2.
 type modpGroup struct {
 	bits     int
 	exponent int    // length of the private exponent in bits: the larger one of RFC 3526, Section 8
 	prime    string // hexadecimal
 }
 
-// modpGroups are the supported groups; modp_primes.go has their primes.
+// modpGroups are the supported groups; modp_primes.go has their primes. Those of less than 2048
+// bits are for peers that have nothing better, whose configuration names them: see Weak.
 var modpGroups = map[wire.TransformID]*modpGroup{
+	wire.GroupMODP1024: {1024, 240, prime1024},
+	wire.GroupMODP1536: {1536, 240, prime1536},
 	wire.GroupMODP2048: {2048, 320, prime2048},
 	wire.GroupMODP3072: {3072, 420, prime3072},
 	wire.GroupMODP4096: {4096, 480, prime4096},

@@ -11,64 +11,6 @@ import (
 	"culvert/ike/wire"
 )
 
-// words are the keywords of a proposal in a configuration file, with strongSwan's names.
-// wire.Transform.String prints one keyword for each transform.
-var words = map[string]wire.Transform{
-	"aes128gcm16":      encrWord(wire.EncrAESGCM16, 128),
-	"aes192gcm16":      encrWord(wire.EncrAESGCM16, 192),
-	"aes256gcm16":      encrWord(wire.EncrAESGCM16, 256),
-	"aes128gcm128":     encrWord(wire.EncrAESGCM16, 128),
-	"aes192gcm128":     encrWord(wire.EncrAESGCM16, 192),
-	"aes256gcm128":     encrWord(wire.EncrAESGCM16, 256),
-	"chacha20poly1305": encrWord(wire.EncrChaCha20Poly1305, 0),
-	"aes128":           encrWord(wire.EncrAESCBC, 128),
-	"aes192":           encrWord(wire.EncrAESCBC, 192),
-	"aes256":           encrWord(wire.EncrAESCBC, 256),
-	"aes128cbc":        encrWord(wire.EncrAESCBC, 128),
-	"aes192cbc":        encrWord(wire.EncrAESCBC, 192),
-	"aes256cbc":        encrWord(wire.EncrAESCBC, 256),
-
-	"sha1":     {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA196},
-	"sha256":   {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2256},
-	"sha384":   {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2384},
-	"sha512":   {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2512},
-	"sha2_256": {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2256},
-	"sha2_384": {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2384},
-	"sha2_512": {Type: wire.TransformINTEG, ID: wire.IntegHMACSHA2512},
-
-	"prfsha1":   {Type: wire.TransformPRF, ID: wire.PRFHMACSHA1},
-	"prfsha256": {Type: wire.TransformPRF, ID: wire.PRFHMACSHA2256},
-	"prfsha384": {Type: wire.TransformPRF, ID: wire.PRFHMACSHA2384},
-	"prfsha512": {Type: wire.TransformPRF, ID: wire.PRFHMACSHA2512},
-
-	"x25519":     {Type: wire.TransformKE, ID: wire.GroupX25519},
-	"curve25519": {Type: wire.TransformKE, ID: wire.GroupX25519},
-	"ecp256":     {Type: wire.TransformKE, ID: wire.GroupECP256},
-	"ecp384":     {Type: wire.TransformKE, ID: wire.GroupECP384},
-	"ecp521":     {Type: wire.TransformKE, ID: wire.GroupECP521},
-	"modp2048":   {Type: wire.TransformKE, ID: wire.GroupMODP2048},
-	"modp3072":   {Type: wire.TransformKE, ID: wire.GroupMODP3072},
-	"modp4096":   {Type: wire.TransformKE, ID: wire.GroupMODP4096},
-	"modp6144":   {Type: wire.TransformKE, ID: wire.GroupMODP6144},
-	"modp8192":   {Type: wire.TransformKE, ID: wire.GroupMODP8192},
-
-	"esn":   {Type: wire.TransformESN, ID: wire.ESNYes},
-	"noesn": {Type: wire.TransformESN, ID: wire.ESNNo},
-}
-
-func encrWord(id wire.TransformID, bits uint16) wire.Transform {
-	return wire.Transform{Type: wire.TransformENCR, ID: id, KeyLength: bits}
-}
-
-// prfOfInteg is the PRF that follows from an integrity algorithm in a proposal without a PRF, as in
-// strongSwan.
-var prfOfInteg = map[wire.TransformID]wire.TransformID{
-	wire.IntegHMACSHA196:  wire.PRFHMACSHA1,
-	wire.IntegHMACSHA2256: wire.PRFHMACSHA2256,
-	wire.IntegHMACSHA2384: wire.PRFHMACSHA2384,
-	wire.IntegHMACSHA2512: wire.PRFHMACSHA2512,
-}
-
 // ParseIKEProposal parses a proposal such as "aes256gcm16-prfsha384-x25519" or
 // "aes256-sha256-modp2048-ecp256". Keywords of one kind are alternatives, in order of preference.
 // Without a PRF, the integrity algorithms also select the PRFs; with an AEAD they select nothing
@@ -81,8 +23,9 @@ func ParseIKEProposal(text string) (wire.Proposal, error) {
 	return p, nil
 }
 
-// ParseESPProposal parses a proposal such as "aes128gcm16-x25519-esn": ciphers, optionally groups
-// for a key exchange of the Child SA's own, and optionally "esn", "noesn" or both. Without either
+// ParseESPProposal parses a proposal such as "aes128gcm16-x25519-esn" or "aes256-sha256-modp2048":
+// ciphers, with integrity algorithms unless the ciphers have their own, optionally groups for a key
+// exchange of the Child SA's own, and optionally "esn", "noesn" or both. Without either
 // of these it is "noesn", as in strongSwan. The error names the keyword and the remedy. The
 // proposal's number is 1.
 func ParseESPProposal(text string) (wire.Proposal, error) {
@@ -117,26 +60,22 @@ func parseProposal(text string, protocol wire.ProtocolID, complete func(*wire.Pr
 	return p, nil
 }
 
-// fits reports whether a transform may be in a proposal for the protocol. An ESP proposal may only
-// have what the dataplane supports.
+// fits reports whether a transform may be in a proposal for the protocol.
 func fits(t wire.Transform, protocol wire.ProtocolID) bool {
 	switch t.Type {
-	case wire.TransformPRF, wire.TransformINTEG:
+	case wire.TransformPRF:
 		return protocol == wire.ProtoIKE
 	case wire.TransformESN:
 		return protocol == wire.ProtoESP
 	case wire.TransformENCR:
-		return protocol == wire.ProtoIKE || encryptions[t.ID].aead != nil
+		return protocol == wire.ProtoESP || !encryptions[t.ID].espOnly
 	}
 	return true
 }
 
 func misplaced(word string, t wire.Transform, protocol wire.ProtocolID) error {
-	switch {
-	case t.Type == wire.TransformINTEG:
-		return fmt.Errorf("%q: the ESP ciphers have their own integrity check; omit it", word)
-	case t.Type == wire.TransformENCR:
-		return fmt.Errorf("%q (AES-CBC) is not supported for ESP; use \"aes%dgcm16\"", word, t.KeyLength)
+	if t.Type == wire.TransformENCR {
+		return fmt.Errorf("%q does not encrypt, which an IKE SA must; use for example %s", word, example(protocol))
 	}
 	return fmt.Errorf("%q does not apply to %v; omit it", word, protocol)
 }
@@ -145,7 +84,10 @@ func misplaced(word string, t wire.Transform, protocol wire.ProtocolID) error {
 func unknownWord(word string, protocol wire.ProtocolID) error {
 	best, distance := "", len(word)/2+1
 	for _, w := range slices.Sorted(maps.Keys(words)) {
-		if d := editDistance(strings.ToLower(word), w); fits(words[w], protocol) && d < distance {
+		if words[w].String() != w || !fits(words[w], protocol) {
+			continue
+		}
+		if d := editDistance(strings.ToLower(word), w); d < distance {
 			best, distance = w, d
 		}
 	}
@@ -157,7 +99,7 @@ func unknownWord(word string, protocol wire.ProtocolID) error {
 
 func example(protocol wire.ProtocolID) string {
 	if protocol == wire.ProtoESP {
-		return `"aes128gcm16" or "aes256gcm16-x25519"`
+		return `"aes128gcm16" or "aes256-sha256-x25519"`
 	}
 	return `"aes256gcm16-prfsha384-x25519"`
 }
@@ -186,6 +128,8 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
+var errNoIntegrity = errors.New(`the cipher needs an integrity algorithm; add "sha256"`)
+
 // completeIKE adds the implied PRFs. The error names what is missing.
 func completeIKE(p *wire.Proposal) error {
 	aead, err := onlyAEAD(p)
@@ -205,7 +149,7 @@ func completeIKE(p *wire.Proposal) error {
 	}
 	switch {
 	case !aead && len(integ) == 0:
-		return errors.New(`the cipher needs an integrity algorithm; add "sha256"`)
+		return errNoIntegrity
 	case len(ofType(p, wire.TransformPRF)) == 0:
 		return errors.New(`no PRF; add "prfsha256"`)
 	case len(ofType(p, wire.TransformKE)) == 0:
@@ -215,8 +159,14 @@ func completeIKE(p *wire.Proposal) error {
 }
 
 func completeESP(p *wire.Proposal) error {
-	if _, err := onlyAEAD(p); err != nil {
+	aead, err := onlyAEAD(p)
+	switch integ := ofType(p, wire.TransformINTEG); {
+	case err != nil:
 		return err
+	case aead && len(integ) > 0:
+		return fmt.Errorf("%q: the cipher has its own integrity check; omit it", integ[0])
+	case !aead && len(integ) == 0:
+		return errNoIntegrity
 	}
 	if len(ofType(p, wire.TransformESN)) == 0 {
 		p.Transforms = append(p.Transforms, words["noesn"])

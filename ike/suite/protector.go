@@ -39,9 +39,9 @@ type box interface {
 
 // NewProtector returns a Protector. ske is the direction's SK_e with its salt, ska its SK_a, which
 // is empty for an AEAD; integ is zero or NONE for an AEAD. rand supplies the IVs of AES-CBC; those
-// of AEADs are a counter. The keys are not kept, so the caller may clear them.
+// of the others are a counter. The keys are not kept, so the caller may clear them.
 func NewProtector(encr, integ wire.Transform, ske, ska []byte, rand io.Reader) (*Protector, error) {
-	e, err := encryptionOf(encr)
+	e, err := encryptionOfIKE(encr)
 	if err != nil {
 		return nil, err
 	}
@@ -53,10 +53,13 @@ func NewProtector(encr, integ wire.Transform, ske, ska []byte, rand io.Reader) (
 		return nil, fmt.Errorf("keys of %d and %d octets; %v needs %d and %d", len(ske), len(ska), encr, want, i.keyLen)
 	}
 	var b box
-	if e.aead != nil {
+	switch {
+	case e.aead != nil:
 		b, err = newAEADBox(e, ske)
-	} else {
-		b, err = newCBCBox(e, i, ske, ska, rand)
+	case e.counter:
+		b, err = newCTRBox(e, i, ske, ska)
+	default:
+		b, err = newCBCBox(i, ske, ska, rand)
 	}
 	if err != nil {
 		return nil, err

@@ -104,8 +104,8 @@ func TestFragmentsTooSmall(t *testing.T) {
 				}
 			}
 		}
-		if _, err := out.SealFragments(testHeader, []wire.Payload{vendorID(500)}, 60); err == nil {
-			t.Errorf("%v: fragments for datagrams of 60 octets", p)
+		if _, err := out.SealFragments(testHeader, []wire.Payload{vendorID(500)}, 50); err == nil {
+			t.Errorf("%v: fragments for datagrams of 50 octets", p)
 		}
 	}
 	out := protections()[0].protector(t, nil)

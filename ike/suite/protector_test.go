@@ -2,6 +2,7 @@ package suite
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -26,9 +27,12 @@ func (p protection) String() string {
 func protections() []protection {
 	all := []protection{{encr: words["chacha20poly1305"]}}
 	for _, bits := range aesKeyBits {
-		all = append(all, protection{encr: encrWord(wire.EncrAESGCM16, bits)})
+		for _, id := range []wire.TransformID{wire.EncrAESGCM8, wire.EncrAESGCM12, wire.EncrAESGCM16, wire.EncrAESCCM8, wire.EncrAESCCM12, wire.EncrAESCCM16} {
+			all = append(all, protection{encr: encrWord(id, bits)})
+		}
 		for _, id := range slices.Sorted(maps.Keys(integrities)) {
-			all = append(all, protection{encrWord(wire.EncrAESCBC, bits), wire.Transform{Type: wire.TransformINTEG, ID: id}})
+			integ := wire.Transform{Type: wire.TransformINTEG, ID: id}
+			all = append(all, protection{encrWord(wire.EncrAESCBC, bits), integ}, protection{encrWord(wire.EncrAESCTR, bits), integ})
 		}
 	}
 	return all
@@ -237,6 +241,10 @@ func sealRaw(t *testing.T, p protection, first wire.PayloadType, padded []byte) 
 			b.block.Encrypt(next, next)
 			out, chain = append(out, next...), next
 		}
+		return append(out, b.icv(out)...)
+	case *ctrBox:
+		out := append(append(head, make([]byte, ivLen)...), padded...)
+		cipher.NewCTR(b.block, append(append(bytes.Clone(b.salt), make([]byte, ivLen)...), 0, 0, 0, 1)).XORKeyStream(out[len(head)+ivLen:], padded)
 		return append(out, b.icv(out)...)
 	}
 	t.Fatal("unknown box")

@@ -63,6 +63,9 @@ const (
 	EncrNULL             TransformID = 11
 	EncrAESCBC           TransformID = 12
 	EncrAESCTR           TransformID = 13
+	EncrAESCCM8          TransformID = 14
+	EncrAESCCM12         TransformID = 15
+	EncrAESCCM16         TransformID = 16
 	EncrAESGCM8          TransformID = 18
 	EncrAESGCM12         TransformID = 19
 	EncrAESGCM16         TransformID = 20

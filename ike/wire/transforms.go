@@ -16,7 +16,7 @@ var transformNames = map[TransformType]map[TransformID]transformName{
 		1: {"ENCR_DES_IV64", ""}, 2: {"ENCR_DES", "des"}, 3: {"ENCR_3DES", "3des"}, 4: {"ENCR_RC5", ""}, 5: {"ENCR_IDEA", ""},
 		6: {"ENCR_CAST", "cast%"}, 7: {"ENCR_BLOWFISH", "blowfish%"}, 8: {"ENCR_3IDEA", ""}, 9: {"ENCR_DES_IV32", ""},
 		EncrNULL: {"ENCR_NULL", "null"}, EncrAESCBC: {"ENCR_AES_CBC", "aes%"}, EncrAESCTR: {"ENCR_AES_CTR", "aes%ctr"},
-		14: {"ENCR_AES_CCM_8", "aes%ccm8"}, 15: {"ENCR_AES_CCM_12", "aes%ccm12"}, 16: {"ENCR_AES_CCM_16", "aes%ccm16"},
+		EncrAESCCM8: {"ENCR_AES_CCM_8", "aes%ccm8"}, EncrAESCCM12: {"ENCR_AES_CCM_12", "aes%ccm12"}, EncrAESCCM16: {"ENCR_AES_CCM_16", "aes%ccm16"},
 		EncrAESGCM8: {"ENCR_AES_GCM_8", "aes%gcm8"}, EncrAESGCM12: {"ENCR_AES_GCM_12", "aes%gcm12"}, EncrAESGCM16: {"ENCR_AES_GCM_16", "aes%gcm16"},
 		EncrNULLAuthAESGMAC: {"ENCR_NULL_AUTH_AES_GMAC", "aes%gmac"}, 23: {"ENCR_CAMELLIA_CBC", "camellia%"}, 24: {"ENCR_CAMELLIA_CTR", "camellia%ctr"},
 		25: {"ENCR_CAMELLIA_CCM_8", "camellia%ccm8"}, 26: {"ENCR_CAMELLIA_CCM_12", "camellia%ccm12"}, 27: {"ENCR_CAMELLIA_CCM_16", "camellia%ccm16"},

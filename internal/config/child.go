@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -165,71 +164,4 @@ func (s section) espProposals(esn esnMode, window int, pfs pfsMode) []wire.Propo
 // "auto".
 func saysESN(written []element, i int) bool {
 	return i < len(written) && strings.Contains(strings.ToLower(written[i].text), "esn")
-}
-
-// manualCiphers are the ciphers for manual keys.
-var manualCiphers = map[string]esp.Cipher{
-	"aes128gcm16":      {ID: uint16(wire.EncrAESGCM16), KeyBits: 128},
-	"aes192gcm16":      {ID: uint16(wire.EncrAESGCM16), KeyBits: 192},
-	"aes256gcm16":      {ID: uint16(wire.EncrAESGCM16), KeyBits: 256},
-	"chacha20poly1305": {ID: uint16(wire.EncrChaCha20Poly1305), KeyBits: 256},
-}
-
-const saltLen = 4 // RFC 4106, Section 8.1; RFC 7634, Section 2
-
-// readManual reads a child without IKE.
-func (s section) readManual(p *Peer, peer section, c ike.Child, esn esnMode) {
-	s.checkPrivate("manual")
-	if !peer.has("remote") {
-		s.fail("manual", "manual keys need an address to send to; set remote in the peer")
-	}
-	for _, name := range []string{"proposals", "start", "narrow", "lifetime"} {
-		if s.has(name) {
-			s.fail(name, "%s has no effect on a child with manual keys; remove it", name)
-		}
-	}
-	t := s.subtable("manual", manualKeys)
-	m := Manual{Name: c.Name, Local: c.Local, Remote: c.Remote, CipherName: t.text("cipher", ""), ESN: esn == esnAlways}
-	// RFC 4303, Section 3.4.3: manual keys have replay protection only if it is configured, since a
-	// peer that restarts begins again with sequence number 1.
-	if s.has("replay_window") || m.ESN {
-		m.ReplayWindow = c.ReplayWindow
-	}
-	cipher, ok := manualCiphers[m.CipherName]
-	if !ok {
-		t.fail("cipher", "cipher = %q is not a cipher for manual keys; use aes128gcm16, aes192gcm16, aes256gcm16 or chacha20poly1305", m.CipherName)
-	}
-	m.Cipher = cipher
-	m.SPIOut, m.KeyOut = t.direction("spi_out", "key_out", cipher)
-	m.SPIIn, m.KeyIn = t.direction("spi_in", "key_in", cipher)
-	if !t.has("spi_out") && !t.has("spi_in") && ok {
-		t.fail("", "spi_out and spi_in are both missing; configure at least one direction")
-	}
-	s.file.warn(s.line("manual"), "%smanual keys are never renewed, so anyone who learns them can read all traffic of the past; use them for tests and old peers only", s.where)
-	p.Manual = append(p.Manual, m)
-}
-
-// direction returns the SPI and key of one direction: both, or zero values if neither is
-// configured.
-func (s section) direction(spiName, keyName string, cipher esp.Cipher) (uint32, []byte) {
-	if !s.has(spiName) && !s.has(keyName) {
-		return 0, nil
-	}
-	if !s.has(spiName) || !s.has(keyName) {
-		s.fail("", "%s and %s must be given together; set both, or omit both", spiName, keyName)
-		return 0, nil
-	}
-	spi, err := strconv.ParseUint(s.text(spiName, ""), 0, 32)
-	if err != nil || spi < 256 {
-		// RFC 4303, Section 2.1: 1 to 255 are reserved, 0 is for local use.
-		s.fail(spiName, "%s = %q is not a usable SPI; use a number from 0x100 to 0xffffffff", spiName, s.text(spiName, ""))
-	}
-	if cipher.KeyBits == 0 {
-		return uint32(spi), nil
-	}
-	key, err := parseHexKey(s.text(keyName, ""), int(cipher.KeyBits)/8+saltLen)
-	if err != nil {
-		s.fail(keyName, "%s: %v", keyName, err)
-	}
-	return uint32(spi), key
 }

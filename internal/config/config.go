@@ -120,7 +120,7 @@ type Manual struct {
 	Name          string
 	Local, Remote []selector.Selector
 	SPIIn, SPIOut uint32 // zero: this direction is absent
-	KeyIn, KeyOut []byte // cipher key, then salt
+	KeyIn, KeyOut []byte // cipher key, salt, then the key of the integrity algorithm
 	Cipher        esp.Cipher
 	CipherName    string
 	ESN           bool

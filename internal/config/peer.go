@@ -12,8 +12,6 @@ import (
 	"culvert/ike"
 	"culvert/ike/certificate"
 	"culvert/ike/identity"
-	"culvert/ike/suite"
-	"culvert/ike/wire"
 )
 
 // Bounds and defaults of numbers in [[peer]].
@@ -193,33 +191,6 @@ func isHostname(text string) bool {
 	last := labels[len(labels)-1]
 	return len(text) <= 254 && strings.Trim(last, "0123456789") != "" &&
 		!slices.ContainsFunc(labels, func(label string) bool { return !hostLabel.MatchString(label) })
-}
-
-func (s section) ikeProposals() []wire.Proposal {
-	if !s.has("ike_proposals") {
-		return suite.DefaultIKEProposals()
-	}
-	return s.proposals("ike_proposals", suite.ParseIKEProposal)
-}
-
-func (s section) proposals(name string, parse func(string) (wire.Proposal, error)) []wire.Proposal {
-	var out []wire.Proposal
-	for _, e := range s.list(name) {
-		p, err := parse(e.text)
-		if err != nil {
-			s.fail(e.at, "%s: %v", name, err)
-			continue
-		}
-		p.Number = uint8(len(out) + 1)
-		out = append(out, p)
-	}
-	switch n := len(s.list(name)); {
-	case n == 0:
-		s.fail(name, "%s is empty; list proposals, or omit it for the default", name)
-	case n > 255:
-		s.fail(name, "%s has %d proposals; use at most 255", name, n) // RFC 7296, Section 3.3.1: the number is one octet
-	}
-	return out
 }
 
 // identities reads the identities and refuses a peer without what IKE needs: an identity of this

@@ -12,15 +12,15 @@ import (
 // of the file.
 func TestPFS(t *testing.T) {
 	groups := "-x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp2048"
-	all := "aes128gcm16-aes256gcm16-aes192gcm16-chacha20poly1305"
+	all, cbc := "aes128gcm16-aes256gcm16-aes192gcm16-chacha20poly1305", "aes128-aes256-aes192-sha256-sha512-sha384"
 	for _, c := range []struct {
 		pfs, proposals string
 		want           []string
 	}{
-		{"", "", []string{all + groups, all}},
-		{"auto", "", []string{all + groups, all}},
-		{"require", "", []string{all + groups}},
-		{"off", "", []string{all}},
+		{"", "", []string{all + groups, all, cbc + groups, cbc}},
+		{"auto", "", []string{all + groups, all, cbc + groups, cbc}},
+		{"require", "", []string{all + groups, cbc + groups}},
+		{"off", "", []string{all, cbc}},
 		{"auto", `["aes256gcm16-ecp256", "aes128gcm16"]`, []string{"aes256gcm16-ecp256", "aes128gcm16"}},
 		{"require", `["aes256gcm16-ecp256", "aes128gcm16"]`, []string{"aes256gcm16-ecp256", "aes128gcm16" + groups}},
 		{"off", `["aes256gcm16-ecp256", "aes256gcm16", "aes128gcm16"]`, []string{"aes256gcm16", "aes128gcm16"}},

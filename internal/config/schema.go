@@ -125,8 +125,10 @@ var (
 	manualKeys = []key{
 		{name: "spi_out", kind: text},
 		{name: "key_out", kind: text},
+		{name: "auth_key_out", kind: text},
 		{name: "spi_in", kind: text},
 		{name: "key_in", kind: text},
+		{name: "auth_key_in", kind: text},
 		{name: "cipher", kind: text},
 	}
 )

@@ -134,15 +134,16 @@ func parseSecret(value string) ([]byte, error) {
 	return secret, nil
 }
 
-// parseHexKey returns a manual key, which must have the given number of octets.
-func parseHexKey(value string, octets int) ([]byte, error) {
+// parseHexKey returns a manual key, which must have the given number of octets; of says what they
+// are.
+func parseHexKey(value string, octets int, of string) ([]byte, error) {
 	digits, ok := strings.CutPrefix(value, "0x")
 	key, err := hex.DecodeString(digits)
 	if !ok || err != nil {
 		return nil, errors.New("the key is not hexadecimal; use 0x and hexadecimal digits")
 	}
 	if len(key) != octets {
-		return nil, fmt.Errorf("the key has %d octets; use %d, the cipher's key followed by a salt of 4", len(key), octets)
+		return nil, fmt.Errorf("the key has %d octets; use %d, %s", len(key), octets, of)
 	}
 	return key, nil
 }

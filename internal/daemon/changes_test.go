@@ -132,11 +132,13 @@ var (
 	childEdits = settings{
 		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`,
 		"lifetime.time": `"30m"`, "lifetime.bytes": `"1GiB"`, "lifetime.packets": "1000", "replay_window": "128", "esn": `"never"`,
-		"manual.spi_out": `"0x1002"`, "manual.key_out": `"0x0200000000000000000000000000000000000000"`, "manual.spi_in": `"0x2002"`, "manual.key_in": `"0x0300000000000000000000000000000000000000"`, "manual.cipher": `"chacha20poly1305"`,
+		"manual.spi_out": `"0x1002"`, "manual.key_out": `"0x02000000000000000000000000000000"`, "manual.auth_key_out": `"0x0400000000000000000000000000000000000000"`,
+		"manual.spi_in": `"0x2002"`, "manual.key_in": `"0x03000000000000000000000000000000"`, "manual.auth_key_in": `"0x0500000000000000000000000000000000000000"`, "manual.cipher": `"chacha20poly1305"`,
 	}
 	// manualKeys are the settings of manual before one of them is changed.
 	manualKeys = settings{
-		"spi_out": `"0x1001"`, "key_out": `"0x0100000000000000000000000000000000000000"`, "spi_in": `"0x2001"`, "key_in": `"0x0000000000000000000000000000000000000000"`, "cipher": `"aes128gcm16"`,
+		"spi_out": `"0x1001"`, "key_out": `"0x01000000000000000000000000000000"`, "auth_key_out": `"0x0600000000000000000000000000000000000000"`,
+		"spi_in": `"0x2001"`, "key_in": `"0x00000000000000000000000000000000"`, "auth_key_in": `"0x0700000000000000000000000000000000000000"`, "cipher": `"aes128-sha1"`,
 	}
 	// otherKeys are those without an edit: no other value is supported, or they hold tables and
 	// files, whose contents are compared.
@@ -165,7 +167,9 @@ func edit(name string, edits settings) (before, after string) {
 	case outer == "manual":
 		now := maps.Clone(manualKeys)
 		now[inner] = value
-		if inner == "cipher" { // whose keys are longer
+		if inner == "cipher" { // which has other keys
+			delete(now, "auth_key_in")
+			delete(now, "auth_key_out")
 			now["key_in"] = `"0x` + strings.Repeat("ab", 36) + `"`
 			now["key_out"] = `"0x` + strings.Repeat("cd", 36) + `"`
 		}

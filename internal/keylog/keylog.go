@@ -27,20 +27,17 @@ esp.enable_authentication_check: TRUE
 // MaxLine is the most octets of what AppendIKE, and AppendESP, add.
 const MaxLine = 1024
 
-// algorithm is a transform with its key length in bits.
-type algorithm struct {
-	id   wire.TransformID
-	bits uint16
-}
-
-// ikeEncryption has Wireshark's words for the encryption of IKE messages.
-var ikeEncryption = map[algorithm]string{
-	{wire.EncrAESCBC, 128}:   "AES-CBC-128 [RFC3602]",
-	{wire.EncrAESCBC, 192}:   "AES-CBC-192 [RFC3602]",
-	{wire.EncrAESCBC, 256}:   "AES-CBC-256 [RFC3602]",
-	{wire.EncrAESGCM16, 128}: "AES-GCM-128 with 16 octet ICV [RFC5282]",
-	{wire.EncrAESGCM16, 192}: "AES-GCM-192 with 16 octet ICV [RFC5282]",
-	{wire.EncrAESGCM16, 256}: "AES-GCM-256 with 16 octet ICV [RFC5282]",
+// ikeEncryption has Wireshark's words for the encryption of IKE messages; %d stands for the length
+// of the key.
+var ikeEncryption = map[wire.TransformID]string{
+	wire.EncrAESCBC:   "AES-CBC-%d [RFC3602]",
+	wire.EncrAESCTR:   "AES-CTR-%d [RFC5930]",
+	wire.EncrAESCCM8:  "AES-CCM-%d with 8 octet ICV [RFC5282]",
+	wire.EncrAESCCM12: "AES-CCM-%d with 12 octet ICV [RFC5282]",
+	wire.EncrAESCCM16: "AES-CCM-%d with 16 octet ICV [RFC5282]",
+	wire.EncrAESGCM8:  "AES-GCM-%d with 8 octet ICV [RFC5282]",
+	wire.EncrAESGCM12: "AES-GCM-%d with 12 octet ICV [RFC5282]",
+	wire.EncrAESGCM16: "AES-GCM-%d with 16 octet ICV [RFC5282]",
 }
 
 // ikeIntegrity has Wireshark's words for the integrity algorithm of IKE messages.
@@ -52,16 +49,30 @@ var ikeIntegrity = map[wire.TransformID]string{
 	wire.IntegHMACSHA2512: "HMAC_SHA2_512_256 [RFC4868]",
 }
 
-// espEncryption has Wireshark's words for the ciphers of ESP.
+// espEncryption has Wireshark's words for the encryption algorithms of ESP.
 var espEncryption = map[uint16]string{
+	esp.NULL:             "NULL",
+	esp.AESCBC:           "AES-CBC [RFC3602]",
+	esp.AESCTR:           "AES-CTR [RFC3686]",
+	esp.AESGCM8:          "AES-GCM with 8 octet ICV [RFC4106]",
+	esp.AESGCM12:         "AES-GCM with 12 octet ICV [RFC4106]",
 	esp.AESGCM16:         "AES-GCM with 16 octet ICV [RFC4106]",
 	esp.ChaCha20Poly1305: "ChaCha20 with Poly1305 [RFC7634]", // Wireshark 4.0 does not know it
+}
+
+// espIntegrity has Wireshark's words for the integrity algorithms of ESP.
+var espIntegrity = map[uint16]string{
+	0:              "NULL", // the cipher has its own
+	esp.HMACSHA1:   "HMAC-SHA-1-96 [RFC2404]",
+	esp.HMACSHA256: "HMAC-SHA-256-128 [RFC4868]",
+	esp.HMACSHA384: "HMAC-SHA-384-192 [RFC4868]",
+	esp.HMACSHA512: "HMAC-SHA-512-256 [RFC4868]",
 }
 
 // AppendIKE appends the keys of an IKE SA as a line of IKETable. For algorithms that Wireshark has
 // no words for it appends a comment, without keys: an unknown word ends the reading of the table.
 func AppendIKE(b []byte, k *ike.IKEKeys) []byte {
-	encryption, ok := ikeEncryption[algorithm{k.Encr.ID, k.Encr.KeyLength}]
+	encryption, ok := ikeEncryption[k.Encr.ID]
 	integrity, known := ikeIntegrity[k.Integ.ID]
 	if !ok || !known {
 		return fmt.Appendf(b, "# %016x,%016x: Wireshark does not decrypt IKE with %v\n", uint64(k.SPIi), uint64(k.SPIr), k.Encr)
@@ -69,7 +80,7 @@ func AppendIKE(b []byte, k *ike.IKEKeys) []byte {
 	b = fmt.Appendf(b, "%016x,%016x,", uint64(k.SPIi), uint64(k.SPIr))
 	b = append(hex.AppendEncode(b, k.Ei), ',')
 	b = append(hex.AppendEncode(b, k.Er), ',')
-	b = fmt.Appendf(b, "%q,", encryption)
+	b = fmt.Appendf(b, "%q,", fmt.Sprintf(encryption, k.Encr.KeyLength))
 	b = append(hex.AppendEncode(b, k.Ai), ',')
 	b = append(hex.AppendEncode(b, k.Ar), ',')
 	return fmt.Appendf(b, "%q\n", integrity)
@@ -90,18 +101,30 @@ func AppendESP(b []byte, sa *ipsec.ChildSA) []byte {
 
 func appendESP(b []byte, sa *ipsec.ChildSA, spi uint32, key []byte) []byte {
 	name, ok := espEncryption[sa.Cipher.ID]
-	if !ok {
+	integrity, known := espIntegrity[sa.Cipher.Auth]
+	if !ok || !known {
 		return fmt.Appendf(b, "# 0x%08x: Wireshark does not decrypt ESP with %v\n", spi, sa.Cipher)
 	}
 	family := "IPv4"
 	if sa.Path.Is6() {
 		family = "IPv6"
 	}
-	b = fmt.Appendf(b, `"%s","*","*","0x%08x","%s","0x`, family, spi, name)
-	b = hex.AppendEncode(b, key)
-	b = append(b, `","NULL",""`...)
+	_, auth := sa.Cipher.KeyLens()
+	encr := max(len(key)-auth, 0)
+	b = fmt.Appendf(b, `"%s","*","*","0x%08x","%s","`, family, spi, name)
+	b = append(appendKey(b, key[:encr]), `","`...)
+	b = append(append(b, integrity...), `","`...)
+	b = append(appendKey(b, key[encr:]), '"')
 	if sa.ESN {
 		b = append(b, `,"64-bit","0"`...) // Wireshark 4.0 leaves that out, and takes the ICV for wrong
 	}
 	return append(b, '\n')
+}
+
+// appendKey appends a key in hexadecimal, and nothing for none.
+func appendKey(b, key []byte) []byte {
+	if len(key) == 0 {
+		return b
+	}
+	return hex.AppendEncode(append(b, "0x"...), key)
 }

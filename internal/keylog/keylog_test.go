@@ -54,6 +54,10 @@ func TestESP(t *testing.T) {
 `: {SPIIn: 0x1001, KeyIn: []byte{1, 2}, Cipher: chacha, ESN: true, Path: six},
 		`"IPv4","*","*","0x00001002","AES-GCM with 16 octet ICV [RFC4106]","0x0304","NULL",""
 `: {SPIOut: 0x1002, KeyOut: []byte{3, 4}, Cipher: gcm, Path: four},
+		`"IPv4","*","*","0x00001003","AES-CBC [RFC3602]","0x` + strings.Repeat("01", 16) + `","HMAC-SHA-256-128 [RFC4868]","0x` + strings.Repeat("02", 32) + `"
+`: {SPIIn: 0x1003, KeyIn: append(bytes.Repeat([]byte{1}, 16), bytes.Repeat([]byte{2}, 32)...), Cipher: esp.Cipher{ID: esp.AESCBC, KeyBits: 128, Auth: esp.HMACSHA256}, Path: four},
+		`"IPv4","*","*","0x00001004","NULL","","HMAC-SHA-1-96 [RFC2404]","0x` + strings.Repeat("03", 20) + `"
+`: {SPIIn: 0x1004, KeyIn: bytes.Repeat([]byte{3}, 20), Cipher: esp.Cipher{ID: esp.NULL, Auth: esp.HMACSHA1}, Path: four},
 		`# 0x00001002: Wireshark does not decrypt ESP with encryption 99 with 7 bits
 `: {SPIOut: 0x1002, KeyOut: []byte{3, 4}, Cipher: esp.Cipher{ID: 99, KeyBits: 7}, Path: four},
 	} {
@@ -70,11 +74,14 @@ func TestCiphersHaveWords(t *testing.T) {
 			if _, ok := espEncryption[uint16(tr.ID)]; tr.Type == wire.TransformENCR && !ok {
 				t.Errorf("no words for %v", tr)
 			}
+			if _, ok := espIntegrity[uint16(tr.ID)]; tr.Type == wire.TransformINTEG && !ok {
+				t.Errorf("no words for %v", tr)
+			}
 		}
 	}
 	for _, p := range suite.DefaultIKEProposals() {
 		for _, tr := range p.Transforms {
-			_, ok := ikeEncryption[algorithm{tr.ID, tr.KeyLength}]
+			_, ok := ikeEncryption[tr.ID]
 			if tr.Type == wire.TransformENCR && !ok && tr.ID != wire.EncrChaCha20Poly1305 {
 				t.Errorf("no words for %v", tr)
 			}
