@@ -11,6 +11,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	_ "embed"
 	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
@@ -39,7 +40,7 @@ type Pair struct {
 var serial atomic.Int64
 
 // Key returns a new key: "rsa2048" or with another number of bits, "p256", "p384", "p521" or
-// "ed25519". RSA keys take long to make, so of each size there are two, in turn.
+// "ed25519". RSA keys of 2048 and 3072 bits, which take long to make, are five known ones in turn.
 func Key(t testing.TB, kind string) crypto.Signer {
 	t.Helper()
 	var key crypto.Signer
@@ -65,26 +66,29 @@ func Key(t testing.TB, kind string) crypto.Signer {
 	return key
 }
 
-var (
-	rsaLock sync.Mutex
-	rsaKeys = map[int][]*rsa.PrivateKey{}
-	rsaNext = map[int]int{}
-)
+//go:embed rsa.pem
+var rsaPEM []byte
 
-// rsaKey returns one of two keys of a size, in turn: they take long to make.
-func rsaKey(bits int) (*rsa.PrivateKey, error) {
-	rsaLock.Lock()
-	defer rsaLock.Unlock()
-	if len(rsaKeys[bits]) < 2 {
-		k, err := rsa.GenerateKey(rand.Reader, bits)
-		if err != nil {
-			return nil, err
+// rsaKeys are the keys of rsa.pem by their size, five of each.
+var rsaKeys = sync.OnceValue(func() map[int][]crypto.Signer {
+	keys := map[int][]crypto.Signer{}
+	for block, rest := pem.Decode(rsaPEM); block != nil; block, rest = pem.Decode(rest) {
+		if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+			k := key.(*rsa.PrivateKey)
+			keys[k.N.BitLen()] = append(keys[k.N.BitLen()], k)
 		}
-		rsaKeys[bits] = append(rsaKeys[bits], k)
-		return k, nil
 	}
-	rsaNext[bits]++
-	return rsaKeys[bits][rsaNext[bits]%2], nil
+	return keys
+})
+
+var rsaNext atomic.Int64
+
+// rsaKey returns one of the keys of a size in turn, or a new one if there are none.
+func rsaKey(bits int) (crypto.Signer, error) {
+	if list := rsaKeys()[bits]; len(list) > 0 {
+		return list[int(rsaNext.Add(1))%len(list)], nil
+	}
+	return rsa.GenerateKey(rand.Reader, bits)
 }
 
 // Template returns the template of a certificate. The name is its subject's common name, and the

@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,20 +20,27 @@ type Swan struct {
 	proc *Process
 }
 
-// SwanConfig is one connection ("culvert") with one PSK. Empty fields have strongSwan's defaults.
+// SwanConfig is one connection ("culvert") with one PSK, or with certificates. Empty fields have
+// strongSwan's defaults.
 type SwanConfig struct {
 	LocalAddr, RemoteAddr string // default %any
 	LocalID, RemoteID     string
 	PSK                   string
-	IKE, ESP              string               // proposals
-	Children              map[string][2]string // name -> local_ts, remote_ts
-	IKERekey, ChildRekey  string               // like "4h", "1h"; exact (no jitter) when set
-	ChildLife             string               // the hard limit; default 110 % of ChildRekey
-	DPD                   string
-	Extra                 string // charon settings, lines of "name = value"
-	Connection            string // connection settings, likewise
-	Child                 string // settings of every child, likewise
-	Debug                 int
+	// LocalAuth and RemoteAuth are the settings of how the sides authenticate, lines of "name =
+	// value". Default: auth = psk.
+	LocalAuth, RemoteAuth string
+	// Files are loaded from swanctl's folders, by their names in there, such as "x509/right.crt" or
+	// "private/right.key".
+	Files                map[string][]byte
+	IKE, ESP             string               // proposals
+	Children             map[string][2]string // name -> local_ts, remote_ts
+	IKERekey, ChildRekey string               // like "4h", "1h"; exact (no jitter) when set
+	ChildLife            string               // the hard limit; default 110 % of ChildRekey
+	DPD                  string
+	Extra                string // charon settings, lines of "name = value"
+	Connection           string // connection settings, likewise
+	Child                string // settings of every child, likewise
+	Debug                int
 }
 
 // SwanAvailable reports whether strongSwan's programs are installed.
@@ -106,6 +114,11 @@ func (s *Swan) Kill() { s.proc.Kill() }
 func (s *Swan) Stop() bool { return s.proc.Stop(10 * time.Second) }
 
 func (s *Swan) write(cfg SwanConfig) error {
+	for name, data := range cfg.Files {
+		if err := os.WriteFile(filepath.Join(s.dir, "swanctl", name), data, 0o600); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(s.dir, "strongswan.conf"), []byte(s.daemonConf(cfg)), 0o600),
 		os.WriteFile(filepath.Join(s.dir, "swanctl", "swanctl.conf"), []byte(cfg.connections()), 0o600))
@@ -161,7 +174,8 @@ func (c SwanConfig) connections() string {
 		line("rand_time", "0s")
 	}
 	b.WriteString(c.Connection)
-	fmt.Fprintf(&b, "    local { auth = psk\n      id = %s\n    }\n    remote { auth = psk\n      id = %s\n    }\n    children {\n", c.LocalID, c.RemoteID)
+	fmt.Fprintf(&b, "    local {\n      %s\n      id = %s\n    }\n    remote {\n      %s\n      id = %s\n    }\n    children {\n",
+		cmp.Or(c.LocalAuth, "auth = psk"), c.LocalID, cmp.Or(c.RemoteAuth, "auth = psk"), c.RemoteID)
 	for name, ts := range c.Children {
 		fmt.Fprintf(&b, "      %s { local_ts = %s\n        remote_ts = %s\n        start_action = none\n", name, ts[0], ts[1])
 		line("esp_proposals", c.ESP)
