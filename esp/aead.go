@@ -31,29 +31,29 @@ type aeadTransform struct{ aead }
 
 func newGCM16(key []byte) (transform, error) {
 	a, err := newAESGCM(key)
-	return aeadTransform{a}, err
+	return &aeadTransform{a}, err
 }
 
 func newChaCha20Poly1305(key []byte) (transform, error) {
 	a, err := chacha20poly1305.New(key)
-	return aeadTransform{a}, err
+	return &aeadTransform{a}, err
 }
 
-func (a aeadTransform) putIV(iv []byte, number uint64) { binary.BigEndian.PutUint64(iv, number) }
+func (a *aeadTransform) putIV(iv []byte, number uint64) { binary.BigEndian.PutUint64(iv, number) }
 
-func (a aeadTransform) seal(k *keyed, s *Scratch, pkt, text []byte, seq uint64) {
+func (a *aeadTransform) seal(k *keyed, s *Scratch, pkt, text []byte, seq uint64) {
 	nonce, aad := s.prepare(k, pkt, seq)
 	a.Seal(pkt[:usualHeadroom], nonce, text, aad)
 }
 
-func (a aeadTransform) open(k *keyed, s *Scratch, pkt []byte, seq uint64) bool {
+func (a *aeadTransform) open(k *keyed, s *Scratch, pkt []byte, seq uint64) bool {
 	nonce, aad := s.prepare(k, pkt, seq)
 	text := pkt[usualHeadroom:]
 	_, err := a.Open(text[:0], nonce, text, aad)
 	return err == nil
 }
 
-func (a aeadTransform) Clear() { wipe(a.aead) }
+func (a *aeadTransform) Clear() { wipe(a.aead) }
 
 // wipe wipes the key of a cipher that supports it.
 func wipe(cipher any) {

@@ -88,7 +88,7 @@ func aeadOf(k *keyed) aead {
 	if k.whole != nil {
 		return k.whole
 	}
-	return k.other.(aeadTransform).aead
+	return k.other.(*aeadTransform).aead
 }
 
 // benchSeal measures seal.

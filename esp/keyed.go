@@ -66,7 +66,7 @@ func (c Cipher) keyed(key []byte) (k keyed, err error) {
 	} else {
 		k.other, err = newSeparate(e, i, key[:n], key[encr:])
 	}
-	if a, ok := k.other.(aeadTransform); ok {
+	if a, ok := k.other.(*aeadTransform); ok {
 		k.across = true
 		if whole, ok := a.aead.(packetAEAD); ok {
 			k.whole, k.other = whole, nil

@@ -90,11 +90,12 @@ func (in *Inbound) openOne(s *Scratch, p *Packet) Arrival {
 // With extended sequence numbers a packet from behind the window is ErrICV: its number is taken for
 // the one 2^32 higher (RFC 4303, Appendix A2.2).
 func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
-	pkt, least := p.Data, usualLeast
 	if in.whole == nil {
-		least = in.least()
+		in.decryptOther(s, p)
+		return
 	}
-	if len(pkt) < least {
+	pkt := p.Data
+	if len(pkt) < usualLeast {
 		p.refuse(ErrShort)
 		return
 	}
@@ -108,10 +109,6 @@ func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
 		p.refuse(ErrReplay)
 		return
 	}
-	if in.whole == nil {
-		in.decryptOther(s, p, seq)
-		return
-	}
 	if !in.whole.OpenPacket(pkt, in.salt, seq, in.esn) {
 		p.refuse(ErrICV)
 		return
@@ -120,8 +117,21 @@ func (in *Inbound) Decrypt(s *Scratch, p *Packet) {
 	p.cutTrailer(pkt[usualHeadroom : len(pkt)-usualICV])
 }
 
-// decryptOther is the end of Decrypt for ciphers without methods for packets.
-func (in *Inbound) decryptOther(s *Scratch, p *Packet, seq uint64) {
+// decryptOther is Decrypt for ciphers without methods for packets. It makes the same checks in the
+// same order.
+func (in *Inbound) decryptOther(s *Scratch, p *Packet) {
+	if len(p.Data) < in.least() {
+		p.refuse(ErrShort)
+		return
+	}
+	seq := uint64(binary.BigEndian.Uint32(p.Data[4:]))
+	if in.esn {
+		seq = in.window.sequence(uint32(seq))
+	}
+	if !in.window.check(seq) {
+		p.refuse(ErrReplay)
+		return
+	}
 	text := in.Format.text(p.Data)
 	if !in.other.open(&in.keyed, s, p.Data, seq) {
 		clear(text)

@@ -21,7 +21,7 @@ func sealText(k *keyed, seq uint64, text []byte) []byte {
 
 func transformOf(k *keyed) transform {
 	if k.whole != nil {
-		return aeadTransform{k.whole}
+		return &aeadTransform{k.whole}
 	}
 	return k.other
 }
