@@ -97,8 +97,11 @@ func (o *childOffer) target() *child.Chain {
 // chainFor returns the chain for what was agreed on. A new pair may lack what the main chain's
 // carries, if both sides ask at the same time.
 func (o *childOffer) chainFor(a child.Agreement) *child.Chain {
-	if o.old == nil && !o.beside() {
+	switch {
+	case o.old == nil && !o.beside():
 		return o.policy.ChainOf(a.SA.LocalTS, a.SA.RemoteTS)
+	case o.part():
+		return o.chain.For(a.SA.LocalTS, a.SA.RemoteTS)
 	}
 	return o.target()
 }
@@ -190,8 +193,12 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 // refused records that the peer refuses the offer. If it replaces a pair, the IKE SA cannot be
 // kept.
 func (o *childOffer) refused(s *ikeSA, kind wire.NotifyType) {
-	if o.old == nil {
-		o.onePairOnly(kind)
+	switch {
+	case o.takesLess(kind): // in IKE_AUTH
+		o.release(s)
+		o.policy.AskAgain(refusalText(kind))
+		return
+	case o.old == nil:
 		o.fail(s, refusalText(kind), o.explain(kind))
 		return
 	}
@@ -226,27 +233,6 @@ func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
 	}
 	o.settled()
 	o.policy.Trouble = child.Trouble{Reason: "rekeying failed: " + why, Explain: explain}
-}
-
-func refusalText(kind wire.NotifyType) string {
-	text := fmt.Sprintf("the peer answered %v", kind)
-	switch kind {
-	case wire.TSUnacceptable:
-		text += ": its traffic selectors do not overlap with ours"
-	case wire.NoProposalChosen:
-		text += ": it accepts none of our ESP proposals"
-	}
-	return text
-}
-
-func (o *childOffer) explain(kind wire.NotifyType) []string {
-	switch kind {
-	case wire.TSUnacceptable:
-		return []string{"ours: local " + child.ListSelectors(o.local) + ", remote " + child.ListSelectors(o.remote), "theirs: unknown; see the peer's log"}
-	case wire.NoProposalChosen:
-		return []string{"ours: " + proposal.List(o.offers), "theirs: unknown; see the peer's log"}
-	}
-	return nil
 }
 
 var (

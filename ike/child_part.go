@@ -24,27 +24,43 @@ func (o *childOffer) part() bool { return o.beside() && o.chain.Resource() == 0 
 
 // partToOffer returns TSi and TSr of a request for a part.
 func partToOffer(l *child.Chain) (local, remote []selector.Selector) {
-	pol, flow := l.Policy(), l.Flow()
-	if pol.SinglePair {
-		entry := entryOf(pol)
-		return pairOf(flow, entry.Local, entry.Remote)
+	if local, remote, ok := l.Single(); ok {
+		return local, remote
 	}
 	missingLocal, missingRemote := l.Missing()
-	source, destination := selector.Specific(flow)
+	source, destination := selector.Specific(l.Flow())
 	return fit(append([]selector.Selector{source}, missingLocal...), append([]selector.Selector{destination}, missingRemote...))
 }
 
-// pairOf returns selectors of the flow's two addresses only, within those of the policy.
-func pairOf(flow *selector.Flow, local, remote []selector.Selector) (ours, theirs []selector.Selector) {
-	return selector.Narrow([]selector.Selector{selector.FromAddr(flow.Src)}, local), selector.Narrow([]selector.Selector{selector.FromAddr(flow.Dst)}, remote)
+// takesLess reports whether the peer refused the offer as it makes Child SAs for a single pair of
+// networks or addresses only, and can be asked for one at once: "The requestor is expected to
+// respond by requesting an SA for only the specific traffic it is trying to forward" (RFC 7296,
+// Section 2.9).
+func (o *childOffer) takesLess(kind wire.NotifyType) bool {
+	if kind != wire.SinglePairRequired || o.left || o.old != nil || o.like != nil || o.further() {
+		return false
+	}
+	flow := o.policy.Flow()
+	if o.part() {
+		flow = o.chain.Flow()
+	}
+	return o.policy.RequireLess(flow)
 }
 
-// onePairOnly notes a peer that wants a Child SA for each pair of addresses. The next request is
-// for those of the packet alone, as RFC 7296, Section 2.9 expects.
-func (o *childOffer) onePairOnly(kind wire.NotifyType) {
-	if kind == wire.SinglePairRequired {
-		o.policy.SinglePair = true
+// askForLess sends a refused request again, for a single pair, and reports whether it does.
+func (x *childExchange) askForLess(s *ikeSA, kind wire.NotifyType) bool {
+	if s.state.ending() || !x.takesLess(kind) {
+		return false
 	}
+	x.release(s)
+	x.groupChoice, x.wrongGroup = groupChoice{}, nil
+	if err := x.prepare(s, false); err != nil {
+		x.failed(s, err.Error(), nil)
+		return true
+	}
+	x.group = firstGroup(x.policy, x.offers)
+	x.begin(s)
+	return true
 }
 
 // acceptPart ends our exchange for a part, which is installed.
@@ -61,7 +77,6 @@ func (x *childExchange) acceptPart(s *ikeSA, p *child.Pair) {
 // refusedPart reacts to an error response. The other Child SAs of the policy stay as they are.
 func (x *childExchange) refusedPart(s *ikeSA, kind wire.NotifyType) {
 	x.release(s)
-	x.onePairOnly(kind)
 	if kind == wire.TemporaryFailure {
 		x.chain.PausePart(timer.TemporaryWait(s.e.cfg.Rand))
 		return

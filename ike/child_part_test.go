@@ -355,35 +355,3 @@ func TestRefusedPartOverAReauthentication(t *testing.T) {
 	}
 	p.wantCarried("10.2.0.9")
 }
-
-// TestSinglePair: a peer that answers SINGLE_PAIR_REQUIRED is asked next for the addresses of the
-// packet alone.
-func TestSinglePair(t *testing.T) {
-	a := newAttack(parted(t, nil, "10.2.0.0/24", "10.2.1.0/24"))
-	a.left.sendTo("lan", "10.2.0.9")
-	a.drive(2 * time.Second)
-	a.script(true)
-	a.left.sendTo("lan", "10.2.1.9")
-	m := a.wantSend("left asks", a.left, wire.CreateChildSA, false, "...")
-	if ts, _ := wire.FindTS(m.payloads, true); len(ts.Selectors) != 2 {
-		a.fatalf("left asks for %v", ts.Selectors)
-	}
-	h := m.hdr
-	h.Initiator, h.Response = false, true
-	ps := []wire.Payload{&wire.Notify{Kind: wire.SinglePairRequired}}
-	keys := a.tap.sas[[2]wire.SPI{h.InitiatorSPI, h.ResponderSPI}]
-	a.inject(a.left, a.right.home(), a.seal(keys, h, wire.FirstType(ps), wire.AppendPayloads(nil, ps)))
-	a.drive(10 * time.Second)
-	if a.left.failed[a.left.policy("lan")] != 1 {
-		a.fatalf("the packet is not answered")
-	}
-	a.left.sendTo("lan", "10.2.1.9")
-	m = a.wantSend("left asks again", a.left, wire.CreateChildSA, false, "...")
-	for _, responder := range []bool{false, true} {
-		want := map[bool]string{false: "10.1.0.0", true: "10.2.1.9"}[responder]
-		ts, _ := wire.FindTS(m.payloads, responder)
-		if s := ts.Selectors; len(s) != 1 || s[0].Start.String() != want || s[0].End != s[0].Start || s[0].Protocol != 0 {
-			a.fatalf("left asks for %v, want %s alone", s, want)
-		}
-	}
-}

@@ -17,6 +17,7 @@ type childPick struct {
 	chosen        wire.Proposal
 	local, remote []selector.Selector
 	further       bool // beside another one, for a single resource
+	more          bool // others of the request would be granted as well, but in a Child SA of their own
 }
 
 // pick chooses the policy, the proposal and the selectors for a request.
@@ -96,15 +97,28 @@ func (p *party) pickPolicy(theirs []wire.Proposal, local, remote []selector.Sele
 			unlucky = c.policy
 			continue
 		}
-		l, r := selector.Narrow(local, c.policy.Settings.Local), selector.Narrow(remote, c.policy.Settings.Remote)
+		l, r, more := c.policy.Grant(local, remote)
 		if len(l) > 0 && len(r) > 0 {
-			return childPick{policy: c.policy, chosen: chosen, local: l, remote: r}, nil
+			more = more || c.rank < rankAll && p.grantsBeside(list, c.policy, theirs, create)
+			return childPick{policy: c.policy, chosen: chosen, local: l, remote: r, more: more}, nil
 		}
 	}
 	if held != nil && unlucky == nil {
 		return childPick{policy: held}, errHeld
 	}
 	return childPick{}, p.noChild(unlucky, theirs, local, remote)
+}
+
+// grantsBeside reports whether a request that a policy grants in part would be granted in part by
+// another one as well.
+func (p *party) grantsBeside(list []candidate, chosen *child.Policy, theirs []wire.Proposal, create bool) bool {
+	return slices.ContainsFunc(list[:min(len(list), maxChoices)], func(c candidate) bool {
+		if c.policy == chosen || c.policy.Held() {
+			return false
+		}
+		_, ok := choose(c.policy, theirs, create)
+		return ok
+	})
 }
 
 // rankPolicies returns the policies that overlap with a request, the one that fits best first. ok
@@ -149,13 +163,16 @@ func pickRekey(old *child.Pair, theirs []wire.Proposal, local, remote []selector
 	return childPick{policy: old.Policy(), chosen: chosen, local: old.SA.LocalTS, remote: old.SA.RemoteTS}, nil
 }
 
+// rankAll is the least rank of a policy that covers all selectors of a request.
+const rankAll = 4
+
 // rankSelectors returns how well a policy fits a request: best if it covers all of its selectors,
 // next if it covers the first ones, which are those of the packet that triggered the request (RFC
 // 7296, Section 2.9). Among equals, a policy that is down ranks higher.
 func rankSelectors(pol *child.Policy, local, remote selector.Proposal, w *selector.Work) int {
 	rank := 0
 	if local.Within(pol.Settings.Local, w) && remote.Within(pol.Settings.Remote, w) {
-		rank += 4
+		rank += rankAll
 	}
 	if local.First().Within(pol.Settings.Local, w) && remote.First().Within(pol.Settings.Remote, w) {
 		rank += 2

@@ -2,8 +2,10 @@ package ike
 
 import (
 	"errors"
+	"fmt"
 
 	"culvert/ike/child"
+	"culvert/ike/proposal"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
 )
@@ -11,6 +13,8 @@ import (
 // refused reacts to an error response.
 func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	switch {
+	case x.askForLess(s, kind):
+		return
 	case x.further():
 		x.refusedFurther(s, kind)
 	case x.part():
@@ -71,7 +75,6 @@ func (x *childExchange) putOff(s *ikeSA, kind wire.NotifyType) bool {
 	text := refusalText(kind)
 	switch {
 	case s.succ.cannotCarry(kind):
-		x.onePairOnly(kind)
 	case (x.moves == nil || x.moves.replaced) && s.party.getsOwn(x.policy, s, kind):
 		text += "; it gets an IKE SA of its own, as the peer may make it in IKE_AUTH only"
 	default:
@@ -136,4 +139,29 @@ func (x *childExchange) failed(s *ikeSA, why string, explain []string) {
 	x.fail(s, why, explain)
 	x.postpone(s)
 	x.finish(s)
+}
+
+// refusalText describes an error response.
+func refusalText(kind wire.NotifyType) string {
+	text := fmt.Sprintf("the peer answered %v", kind)
+	switch kind {
+	case wire.TSUnacceptable:
+		text += ": its traffic selectors do not overlap with ours"
+	case wire.SinglePairRequired:
+		text += ": it makes a Child SA for a single pair of addresses only, those of a packet"
+	case wire.NoProposalChosen:
+		text += ": it accepts none of our ESP proposals"
+	}
+	return text
+}
+
+// explain returns lines with what both sides want, as far as it is known.
+func (o *childOffer) explain(kind wire.NotifyType) []string {
+	switch kind {
+	case wire.TSUnacceptable:
+		return []string{"ours: local " + child.ListSelectors(o.local) + ", remote " + child.ListSelectors(o.remote), "theirs: unknown; see the peer's log"}
+	case wire.NoProposalChosen:
+		return []string{"ours: " + proposal.List(o.offers), "theirs: unknown; see the peer's log"}
+	}
+	return nil
 }

@@ -205,6 +205,9 @@ func (a *childAnswer) inAuth(s *ikeSA, ps []wire.Payload) (*child.Pair, []wire.P
 // and resources.
 func (a *childAnswer) agreed(p *child.Pair) []wire.Payload {
 	ps := []wire.Payload{wireTS(false, a.remote), wireTS(true, a.local)}
+	if a.more {
+		ps = append(ps, &wire.Notify{Kind: wire.AdditionalTSPossible})
+	}
 	if a.later {
 		ps = append(ps, nonFirst(a.local, a.remote)...)
 	}

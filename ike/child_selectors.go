@@ -8,12 +8,12 @@ import (
 
 // selectorsToOffer returns TSi and TSr of a new Child SA: first those of the packet that triggered
 // it, then all of the policy's entry in the SPD (RFC 7296, Section 2.9), up to the number that a
-// payload holds.
+// payload holds. If the policy's Child SAs are for single pairs it is the one of that packet alone.
 func selectorsToOffer(pol *child.Policy) (local, remote []selector.Selector) {
-	entry := entryOf(pol)
-	if pol.SinglePair && pol.Flow() != nil {
-		return pairOf(pol.Flow(), entry.Local, entry.Remote)
+	if local, remote, ok := pol.Single(pol.Flow()); ok {
+		return local, remote
 	}
+	entry := entryOf(pol)
 	if pol.Settings.Narrow == child.NarrowTraffic && pol.Flow() != nil && selector.MatchOutbound(pol.Flow(), entry.Local, entry.Remote) {
 		l, r := selector.Specific(pol.Flow())
 		local, remote = append(local, l), append(remote, r)

@@ -15,6 +15,7 @@ import (
 	"culvert/ike/window"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
+	"culvert/selector"
 )
 
 // Peer is one configured [[peer]].
@@ -64,6 +65,21 @@ type Peer struct {
 
 // Child is one configured [[peer.child]].
 type Child = child.Settings
+
+// ChildrenMode is [[peer.child]] children.
+type ChildrenMode = child.ChildrenMode
+
+// Values of ChildrenMode.
+const (
+	ChildrenOne     = child.ChildrenOne
+	ChildrenPerPair = child.ChildrenPerPair
+)
+
+// MaxNetworkPairs is the most pairs of networks of a child with ChildrenPerPair.
+const MaxNetworkPairs = child.MaxNetworkPairs
+
+// NetworkPairs returns the number of pairs of a local and a remote network that a packet can match.
+func NetworkPairs(local, remote []selector.Selector) int { return child.NetworkPairs(local, remote) }
 
 // StartMode is [[peer.child]] start.
 type StartMode = child.StartMode

@@ -56,6 +56,7 @@ var edits = []struct {
 		p.Children[0].Proposals = append(slices.Clone(p.Children[0].Proposals), testESPProposal)
 	}},
 	{"child Start", ReachNone, func(p *Peer) { p.Children[0].Start = StartNever }},
+	{"child Children", ReachChild, func(p *Peer) { p.Children[0].Children = ChildrenPerPair }},
 	{"child Narrow", ReachNone, func(p *Peer) { p.Children[0].Narrow = NarrowPeer }},
 	{"child Lifetime", ReachRekey, func(p *Peer) { p.Children[0].Lifetime = 7 * time.Minute }},
 	{"child Limits", ReachRekey, func(p *Peer) { p.Children[0].Limits.SoftPackets, p.Children[0].Limits.HardPackets = 9000, 9900 }},

@@ -75,6 +75,9 @@ func (p *party) bringUp() (waits bool) {
 	p.connectBeside()
 	var due []*child.Policy
 	for _, pol := range p.policies {
+		if s := p.main(); s != nil && !s.succ.barren() {
+			pol.AskRest()
+		}
 		if pol.Due() && p.startable(pol) && !p.waitsForOwn(pol) {
 			due = append(due, pol)
 		}

@@ -264,7 +264,7 @@ func (gr *simGroup) unrest(broken *simGate) string {
 		if broken != nil && mine.target == broken.side.name || len(mine.sas())+len(tu.ends[1].sas()) == 0 && !gr.mustBeUp(mine) {
 			continue
 		}
-		if why := mine.unrest(&tu.ends[1], 0); why != "" {
+		if why := mine.unrest(&tu.ends[1], 0, 1); why != "" {
 			return why
 		}
 	}

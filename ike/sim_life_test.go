@@ -2,6 +2,7 @@ package ike
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -56,6 +57,9 @@ func (s *simulation) configure(p *testPair) {
 	case s.mayHaveEntries(p) && s.more.Float64() < 0.3:
 		s.configureEntries(p)
 	}
+	if kind != 3 && !s.entries {
+		s.configurePairs(p)
+	}
 	if p.seed%2 == 0 {
 		s.what += ", crash tokens"
 		withTokens(p)
@@ -67,6 +71,26 @@ func (s *simulation) configure(p *testPair) {
 	}
 	if kind != 3 && !s.entries && s.more.Float64() < 0.25 {
 		s.configureCertificates(p)
+	}
+}
+
+// configurePairs gives some children another network on each side, and a Child SA for each pair of
+// them, on one side or on both.
+func (s *simulation) configurePairs(p *testPair) {
+	draw := rand.New(seededRand(p.seed, "pairs"))
+	for n := range p.left.peers[0].Children {
+		if s.alone || draw.Float64() >= 0.15 {
+			continue
+		}
+		s.what += ", pairs"
+		which := 1 + draw.IntN(3)
+		for i, side := range []*testSide{p.left, p.right} {
+			c, more := &side.peers[0].Children[n], testChild(side, "", n+100)
+			c.Local, c.Remote = slices.Concat(c.Local, more.Local), slices.Concat(c.Remote, more.Remote)
+			if which&(1<<i) != 0 {
+				c.Children = ChildrenPerPair
+			}
+		}
 	}
 }
 

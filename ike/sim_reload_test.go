@@ -140,6 +140,11 @@ var simEdits = []simEdit{
 			c.Remote = append(slices.Clone(c.Remote), elsewhere...)
 		}
 	}},
+	{field: "child Children", rough: true, edit: func(_ *simulation, _ *simEnd, p *Peer, c *Child) {
+		if !p.Parties {
+			c.Children = ChildrenPerPair - c.Children
+		}
+	}},
 }
 
 // unedited are the fields that reloads of simulations leave, and why.

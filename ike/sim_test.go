@@ -349,9 +349,12 @@ func (s *simulation) unrest() string {
 				return fmt.Sprintf("%s has not answered command %d", side.name, ref)
 			}
 		}
-		most := len(s.tunnels) * (1 + max(2*s.resources, leastResourceSAs))
+		most := len(s.tunnels) * max(2*s.resources, leastResourceSAs)
 		if s.resources == 0 {
-			most = len(s.tunnels)
+			most = 0
+		}
+		for _, tu := range s.tunnels {
+			most += tu.pairs()
 		}
 		if n := len(side.plane.sas) - len(side.extraSAs()); n > most {
 			return fmt.Sprintf("%s has %d Child SAs for %d children", side.name, n, len(s.tunnels))
@@ -376,7 +379,7 @@ func (s *simulation) unrest() string {
 	}
 	for _, tu := range s.tunnels {
 		for i := range tu.ends {
-			if why := tu.ends[i].unrest(&tu.ends[1-i], s.resources); why != "" {
+			if why := tu.ends[i].unrest(&tu.ends[1-i], s.resources, tu.pairs()); why != "" {
 				return why
 			}
 		}
@@ -384,11 +387,25 @@ func (s *simulation) unrest() string {
 	return ""
 }
 
+// pairs returns how many Child SAs the tunnel's networks may have.
+func (tu *simTunnel) pairs() int {
+	_, l := tu.ends[0].settings()
+	_, r := tu.ends[1].settings()
+	if l.Children == ChildrenOne && r.Children == ChildrenOne {
+		return 1
+	}
+	return max(NetworkPairs(l.Local, l.Remote), NetworkPairs(r.Local, r.Remote))
+}
+
 // unrest says what is wrong with a tunnel's SAs at one end.
-func (e *simEnd) unrest(other *simEnd, resources int) string {
+func (e *simEnd) unrest(other *simEnd, resources, pairs int) string {
 	child := e.name.Child
 	mine, theirs := e.sas(), other.sas()
-	if len(mine) != len(theirs) || len(mine) == 0 || resources == 0 && len(mine) > 1 {
+	carried := map[string]bool{}
+	for _, psa := range mine {
+		carried[fmt.Sprint(psa.sa.LocalTS, psa.sa.RemoteTS)] = true
+	}
+	if len(mine) != len(theirs) || len(mine) == 0 || len(carried) > pairs || resources == 0 && len(mine) > len(carried) {
 		return fmt.Sprintf("child %s: %s has %d SAs, %s has %d", child, e.side.name, len(mine), other.side.name, len(theirs))
 	}
 	for _, psa := range mine {

@@ -16,6 +16,7 @@ type Chain struct {
 	policy   *Policy
 	resource int // the worker of the dataplane, counted from 1; 0: any
 	flow     *selector.Flow
+	pair     *grant  // of networks for which the first pair is asked without a packet
 	pairs    []*Pair // oldest first
 	state    chainState
 }

@@ -90,6 +90,7 @@ func (pol *Policy) Adopt(s Settings) {
 func (pol *Policy) Close() {
 	pol.want, pol.restart, pol.closed = false, false, true
 	pol.table.stop(&pol.retry.Timer)
+	pol.table.stop(&pol.rest.timer)
 	pol.forget()
 }
 

@@ -36,6 +36,9 @@ func (p *Pair) Lost(cause Cause, why string) {
 	if len(l.pairs) == 0 {
 		l.ended(why)
 	}
+	if cause == EndPeer {
+		pol.deferRest()
+	}
 	if cause == EndDead || cause == EndMoved || cause == EndRestarted {
 		p.gone()
 		return

@@ -36,6 +36,7 @@ type stand struct {
 	awaited  bool
 	whenDead Intent
 	lastSPI  uint32
+	agreed   *grant // nil: the networks are those of the settings
 }
 
 func newStand(t *testing.T, settings Settings) *stand {
@@ -160,6 +161,9 @@ func (s *stand) Backoff() timer.Backoff    { return timer.Backoff{} }
 func (s *stand) Report(r Report)           { s.reports = append(s.reports, r) }
 
 func (s *stand) Networks(pol *Policy) (local, remote []selector.Selector) {
+	if s.agreed != nil {
+		return s.agreed.local, s.agreed.remote
+	}
 	return pol.Settings.Local, pol.Settings.Remote
 }
 

@@ -26,12 +26,23 @@ func (g *grant) equal(o *grant) bool {
 // Narrow reports whether the policy is up and its pairs carry less than its networks.
 func (pol *Policy) Narrow() bool { return pol.narrow }
 
-// compare notes whether the policy's pairs carry all of its networks.
+// compare notes whether the policy's pairs carry all of its networks, or of those pairs of networks
+// of which they carry something.
 func (pol *Policy) compare() {
-	var whole grant
-	whole.local, whole.remote = pol.owner.Networks(pol)
+	pol.rest.complete = false
+	if pol.granularity() == perNetworks {
+		pol.narrow = pol.narrowPair() != nil
+		return
+	}
 	grants := pol.grants()
-	pol.narrow = len(grants) > 0 && !covered(&whole, grants)
+	pol.narrow = len(grants) > 0 && !covered(pol.whole(), grants)
+}
+
+// whole returns all networks of the policy.
+func (pol *Policy) whole() *grant {
+	var g grant
+	g.local, g.remote = pol.owner.Networks(pol)
+	return &g
 }
 
 // grants returns what the usable pairs carry.
@@ -51,10 +62,14 @@ const maxGranted = 1 << 16
 // covered reports whether one of the grants is the whole, or several have one side of it and
 // together the other. It misses that where the grants have very many selectors.
 func covered(whole *grant, grants []*grant) bool {
+	return coveredWithin(whole, grants, selector.NewWork(maxGranted))
+}
+
+// coveredWithin is covered, with bounded work.
+func coveredWithin(whole *grant, grants []*grant, w *selector.Work) bool {
 	if slices.ContainsFunc(grants, whole.equal) {
 		return true
 	}
-	w := selector.NewWork(maxGranted)
 	l, r := selector.Prepare(whole.local), selector.Prepare(whole.remote)
 	var local, remote []selector.Selector
 	for _, g := range grants {
@@ -103,12 +118,14 @@ func (p *Pair) tellNarrow() {
 		return
 	}
 	pol.told = g
-	var whole grant
-	whole.local, whole.remote = pol.owner.Networks(pol)
+	whole := pol.narrowPair()
+	if whole == nil {
+		whole = pol.whole()
+	}
 	rest := "the rest is asked for when a packet needs it"
 	if pol.Settings.Narrow == NarrowPeer {
 		rest = "packets outside are refused"
 	}
 	const text = "the peer granted %s, which is less than %s: %s; to carry all, configure the same networks on both sides"
-	pol.owner.Report(Report{Policy: pol, Pair: p, Warn: true, Event: "child-narrowed", Text: fmt.Sprintf(text, g, &whole, rest)})
+	pol.owner.Report(Report{Policy: pol, Pair: p, Warn: true, Event: "child-narrowed", Text: fmt.Sprintf(text, g, whole, rest)})
 }

@@ -62,7 +62,7 @@ func (p *Pair) softDue() {
 // dispensable reports whether the pair need not be rekeyed if it was never used: it is for a single
 // resource, or for a part of the policy that a packet of ours asked for.
 func (p *Pair) dispensable() bool {
-	return p.chain.resource > 0 || p.chain.IsPart() && p.creator
+	return p.chain.resource > 0 || p.chain.IsPart() && p.creator && !p.policy.wantsAll()
 }
 
 // judge decides about a dispensable pair after the dataplane's answer.

@@ -44,7 +44,7 @@ func (pol *Policy) acquirePart(f selector.Flow) {
 	if slices.ContainsFunc(parts, func(l *Chain) bool { return l.state != chainSettled }) {
 		return // the answer to that request is one to this packet
 	}
-	if c == nil || len(parts) >= maxParts || !pol.mayHaveParts() || pol.table.host.Now().Before(pol.partRefusals.notBefore) {
+	if c == nil || len(parts) >= pol.mostParts() || !pol.mayHavePart(&f) || pol.table.host.Now().Before(pol.partRefusals.notBefore) {
 		pol.table.host.AcquireFailed(pol.ID)
 		return
 	}
@@ -53,21 +53,41 @@ func (pol *Policy) acquirePart(f selector.Flow) {
 	c.Request(l)
 }
 
-func (pol *Policy) mayHaveParts() bool {
-	return pol.Settings.Narrow == NarrowTraffic && pol.want && !pol.owner.Closed()
+// mostParts returns how many parts of the policy we may ask for.
+func (pol *Policy) mostParts() int {
+	if pol.granularity() == perNetworks {
+		return max(maxParts, MaxNetworkPairs)
+	}
+	return maxParts
+}
+
+// mayHavePart reports whether a part may be asked for that carries the flow: with NarrowPeer none
+// of what the peer did not grant when it was asked.
+func (pol *Policy) mayHavePart(f *selector.Flow) bool {
+	return (pol.Settings.Narrow == NarrowTraffic || !pol.wasAsked(f)) && pol.want && !pol.owner.Closed()
 }
 
 // needlessPart reports whether a request for a part is no longer needed.
 func (l *Chain) needlessPart() bool {
 	pol := l.policy
-	return !pol.mayHaveParts() || !pol.Up() || pol.carries(l.flow)
+	if l.pair != nil {
+		return !pol.wantsAll() || !pol.Up() || pol.touched(l.pair)
+	}
+	return !pol.mayHavePart(l.flow) || !pol.Up() || pol.carries(l.flow)
 }
 
-// Missing returns what to ask for in the request for a part: the policy's networks without those
-// that its pairs already carry towards the packet's destination, or from its source.
+// Missing returns what to ask for in the request for a part: the networks of the policy, or the
+// packet's pair of them, without those that its pairs already carry towards the packet's
+// destination, or from its source.
 func (l *Chain) Missing() (local, remote []selector.Selector) {
 	pol := l.policy
-	local, remote = pol.owner.Networks(pol)
+	whole := pol.whole()
+	if pol.granularity() == perNetworks {
+		if g := pol.pairFor(l.flow); g != nil {
+			whole = g
+		}
+	}
+	local, remote = whole.local, whole.remote
 	var ours, theirs []selector.Selector
 	for _, g := range pol.grants() {
 		if len(ours)+len(g.local) > maxCut || len(theirs)+len(g.remote) > maxCut {
@@ -89,14 +109,20 @@ const maxCut = 128
 // Useful reports whether a grant of the peer's carries the packet that it was asked for, or at
 // least something that no pair carries.
 func (l *Chain) Useful(local, remote []selector.Selector) bool {
-	if selector.MatchOutbound(l.flow, local, remote) {
+	if l.flow != nil && selector.MatchOutbound(l.flow, local, remote) {
 		return true
 	}
 	return !covered(&grant{selector.Normalize(local), selector.Normalize(remote)}, l.policy.grants())
 }
 
-// Carries reports whether a pair of the policy carries the packet that the part was asked for.
-func (l *Chain) Carries() bool { return l.policy.carries(l.flow) }
+// Carries reports whether a pair of the policy carries the packet that the part was asked for, or
+// something of the networks.
+func (l *Chain) Carries() bool {
+	if l.pair != nil {
+		return l.policy.touched(l.pair)
+	}
+	return l.policy.carries(l.flow)
+}
 
 // home returns the chain for the first pair of a part: the main one, if that has nothing to send
 // on.
@@ -113,15 +139,20 @@ func (l *Chain) home() *Chain {
 // PartRefused records that a request for a part was refused, or came to nothing usable.
 func (l *Chain) PartRefused(why string) {
 	pol := l.policy
-	if pol.partRefusals.fails++; pol.SinglePair { // others may be granted
+	if pol.partRefusals.fails++; pol.granularity() > perPolicy { // others may be granted
 		pol.partRefusals.fails = 1
 	}
 	l.PausePart(pol.owner.Backoff().Pause(pol.partRefusals.fails, pol.table.host.Rand()))
 	pol.report("part-failed", "no "+l.name()+": "+why)
 }
 
-// PausePart has the policy request no part for d.
+// PausePart has the policy request no part for d, or not the networks of this one until those of
+// the others were asked for.
 func (l *Chain) PausePart(d time.Duration) {
+	if l.pair != nil {
+		l.policy.rest.refused = append(l.policy.rest.refused, l.pair)
+		return
+	}
 	l.policy.partRefusals.notBefore = l.policy.table.host.Now().Add(d)
 }
 
@@ -136,15 +167,32 @@ func (pol *Policy) ChainOf(local, remote []selector.Selector) *Chain {
 		return &pol.main
 	}
 	asked := &grant{selector.Normalize(local), selector.Normalize(remote)}
-	for _, l := range append([]*Chain{&pol.main}, parts...) {
-		if p := l.Best(); p != nil && asked.equal(grantOf(p)) {
-			return l
-		}
+	if l := pol.chainLike(asked); l != nil {
+		return l
 	}
 	if p == nil || covered(grantOf(p), []*grant{asked}) {
 		return &pol.main
 	}
 	return &Chain{policy: pol}
+}
+
+// chainLike returns the chain whose pair carries the same, or nil.
+func (pol *Policy) chainLike(g *grant) *Chain {
+	for _, l := range append([]*Chain{&pol.main}, pol.Parts()...) {
+		if p := l.Best(); p != nil && g.equal(grantOf(p)) {
+			return l
+		}
+	}
+	return nil
+}
+
+// For returns the chain for the pair of our request for a part: one whose pair carries the same, as
+// the peer asked for it at the same time, or else this one.
+func (l *Chain) For(local, remote []selector.Selector) *Chain {
+	if same := l.policy.chainLike(&grant{selector.Normalize(local), selector.Normalize(remote)}); same != nil {
+		return same
+	}
+	return l.Now()
 }
 
 // carriesAll reports whether the pair carries all that another does.

@@ -112,7 +112,9 @@ func TestMissingIsBounded(t *testing.T) {
 func TestPauseOfParts(t *testing.T) {
 	pause := func(single bool, refusals int) time.Duration {
 		pol := having(t, "10.2.0.0/24")
-		pol.SinglePair = single
+		if single {
+			pol.required = perAddresses
+		}
 		l := &Chain{policy: pol, flow: &selector.Flow{}}
 		for range refusals {
 			l.PartRefused("no")

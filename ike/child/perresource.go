@@ -92,6 +92,9 @@ func (l *Chain) RequestEnded() {
 		l.state = chainSettled
 	}
 	l.tidy()
+	if l.pair != nil {
+		l.policy.owner.Touch() // for the next one
+	}
 	if l.flow != nil && !l.Carries() {
 		l.policy.table.host.AcquireFailed(l.policy.ID)
 	}

@@ -17,31 +17,30 @@ type Policy struct {
 	// LastGroup is the key exchange on which the last CREATE_CHILD_SA for the policy agreed; nil
 	// before the first one.
 	LastGroup *wire.TransformID
-	// SinglePair reports that the peer wants a Child SA for each pair of addresses.
-	SinglePair bool
-
-	ID       ipsec.PolicyID
-	Name     ipsec.PolicyName
-	Settings Settings
-	table    *Table
-	owner    Owner
-	base     Intent
-	want     bool           // it should be up now
-	asked    bool           // by a command, which still holds
-	restart  bool           // it ended without anybody's command, and is tried until the peer answers
-	flow     *selector.Flow // of the packet that triggered it
-	closed   bool           // no longer configured: its pairs end
-	held     bool           // an operator holds it down
-	busy     bool           // our negotiation for it is queued or under way
-	main     Chain
-	more     []*Chain // for single resources
-	group    group
+	ID        ipsec.PolicyID
+	Name      ipsec.PolicyName
+	Settings  Settings
+	table     *Table
+	owner     Owner
+	base      Intent
+	want      bool           // it should be up now
+	asked     bool           // by a command, which still holds
+	restart   bool           // it ended without anybody's command, and is tried until the peer answers
+	flow      *selector.Flow // of the packet that triggered it
+	closed    bool           // no longer configured: its pairs end
+	held      bool           // an operator holds it down
+	busy      bool           // our negotiation for it is queued or under way
+	main      Chain
+	more      []*Chain // for single resources and for parts
+	group     group
 	// lingering are the deleted pairs whose inbound half still accepts packets.
 	lingering []*Pair
 	narrow    bool   // its pairs carry less than its networks
 	told      *grant // what the last notice about that was of
 	partRefusals
-	retry Retry
+	required granularity // by the peer, which refused more in one Child SA
+	rest     rest
+	retry    Retry
 	Trouble
 	rekeys   int
 	refusals int // TEMPORARY_FAILURE responses, in a row
@@ -77,7 +76,7 @@ func NewPolicy(t *Table, owner Owner, id ipsec.PolicyID, name ipsec.PolicyName, 
 	pol := &Policy{ID: id, Name: name, Settings: settings, table: t, owner: owner, base: intentOf(settings.Start)}
 	pol.main.policy = pol
 	pol.want = pol.base == IntentUp
-	pol.retry.Timer.Fire = owner.Touch
+	pol.retry.Timer.Fire, pol.rest.timer.Fire = owner.Touch, pol.askRestAgain
 	return pol
 }
 
@@ -239,6 +238,12 @@ func (pol *Policy) PutOff(why string, explain []string) {
 	pol.busy, pol.want = false, true
 	pol.Trouble = Trouble{why, explain}
 	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Text: why})
+}
+
+// AskAgain records that the peer refused our negotiation for it and is asked at once for less.
+func (pol *Policy) AskAgain(why string) {
+	pol.busy, pol.want, pol.Reason = false, true, why
+	pol.owner.Touch()
 }
 
 // GiveUp answers once whatever waits for the policy. A policy that should always be up is tried

@@ -15,6 +15,7 @@ type Settings struct {
 	Proposals     []wire.Proposal // ESP; a proposal with a TransformKE asks for PFS at CREATE_CHILD_SA
 	Start         StartMode
 	Narrow        NarrowMode
+	Children      ChildrenMode
 	Lifetime      time.Duration // soft; the hard one comes a tenth later
 	Limits        esp.Limits
 	ReplayWindow  int
@@ -32,6 +33,20 @@ const (
 	// NarrowPeer: a request has only the networks. What the peer does not grant is not asked for.
 	NarrowPeer
 )
+
+// ChildrenMode is [[peer.child]] children: how many Child SAs carry the child's networks.
+type ChildrenMode uint8
+
+// Values of ChildrenMode.
+const (
+	// ChildrenOne: one for all of them, as far as the peer grants it.
+	ChildrenOne ChildrenMode = iota
+	// ChildrenPerPair: one for each pair of a local and a remote network.
+	ChildrenPerPair
+)
+
+// MaxNetworkPairs is the most pairs of networks that a child with ChildrenPerPair may have.
+const MaxNetworkPairs = 64
 
 // StartMode is [[peer.child]] start.
 type StartMode uint8

@@ -51,6 +51,7 @@ func (l *loader) readChild(p *Peer, peer section, index int, values map[string]a
 	p.Routing = append(p.Routing, s.routing(c.Remote))
 	c.Start = []ike.StartMode{ike.StartTraffic, ike.StartBoot, ike.StartNever}[s.word("start", "traffic", "boot", "never")]
 	c.Narrow = []ike.NarrowMode{ike.NarrowTraffic, ike.NarrowPeer}[s.word("narrow", "traffic", "peer")]
+	s.children(&c)
 	if c.Start == ike.StartBoot && !peer.has("remote") {
 		s.fail("start", "start = \"boot\" needs a remote address to initiate to; set remote in the peer, or omit start")
 	}
@@ -116,6 +117,14 @@ func (s section) checkFamilies(c *ike.Child) {
 			side, other = other, side
 		}
 		s.fail(side, "%s has %s networks and %s has none, so no packet can match them; add some to %s, or remove them from %s", side, map[bool]string{false: "IPv4", true: "IPv6"}[v6], other, other, side)
+	}
+}
+
+// children reads how many Child SAs carry the networks.
+func (s section) children(c *ike.Child) {
+	c.Children = []ike.ChildrenMode{ike.ChildrenOne, ike.ChildrenPerPair}[s.word("children", "one", "per-pair")]
+	if n := ike.NetworkPairs(c.Local, c.Remote); c.Children == ike.ChildrenPerPair && n > ike.MaxNetworkPairs {
+		s.fail("children", "children = \"per-pair\" makes %d Child SAs of these networks; use at most %d pairs, or divide them among several children", n, ike.MaxNetworkPairs)
 	}
 }
 

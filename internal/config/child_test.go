@@ -3,8 +3,10 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
+	"culvert/ike"
 	"culvert/ike/wire"
 )
 
@@ -24,7 +26,30 @@ func TestBadChild(t *testing.T) {
 		"esn without window": {withChild("esn = \"always\"\nreplay_window = 0"), []string{`a.toml:10: peer "right": child "child1": esn = "always" needs a replay window; set replay_window to 1 or more`}},
 		"esp proposal":       {withChild(`proposals = ["bad"]`), []string{`a.toml:10: peer "right": child "child1": proposals: `}},
 		"two names":          {good + "[[peer.child]]\nname = \"child1\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.7.0.0/16\"]\n", []string{`a.toml:11: peer "right": child "child1": name = "child1" is already used by another child of this peer; choose another name`}},
+		"children":           {withChild(`children = "many"`), []string{`children = "many" is not valid; use one of one, per-pair`}},
+		"too many pairs":     {manyNetworks(13, 5) + "children = \"per-pair\"\n", []string{`child "child1": children = "per-pair" makes 65 Child SAs of these networks; use at most 64 pairs, or divide them among several children`}},
+		"manual and pairs":   {manualGood + "children = \"one\"\n", []string{`children has no effect on a child with manual keys; remove it`}},
 	})
+}
+
+// manyNetworks is good with numbers of networks on each side.
+func manyNetworks(local, remote int) string {
+	list := func(side, n int) string {
+		var nets []string
+		for i := range n {
+			nets = append(nets, fmt.Sprintf("\"10.%d.%d.0/24\"", side, i))
+		}
+		return strings.Join(nets, ", ")
+	}
+	return edit(editPeer(`"10.1.0.0/16"`, list(1, local)), `"10.2.0.0/16"`, list(2, remote))
+}
+
+// TestPerPairIsRead: 64 pairs of networks are allowed.
+func TestPerPairIsRead(t *testing.T) {
+	c, err := loadText(t, manyNetworks(8, 8)+"children = \"per-pair\"\n")
+	if err != nil || c.Peers[0].Children[0].Children != ike.ChildrenPerPair {
+		t.Errorf("%+v, %v", c, err)
+	}
 }
 
 func TestESNChoosesTransforms(t *testing.T) {

@@ -16,7 +16,7 @@ func (s section) readManual(p *Peer, peer section, c ike.Child, esn esnMode) {
 	if !peer.has("remote") {
 		s.fail("manual", "manual keys need an address to send to; set remote in the peer")
 	}
-	for _, name := range []string{"proposals", "start", "narrow", "lifetime"} {
+	for _, name := range []string{"proposals", "start", "narrow", "children", "lifetime"} {
 		if s.has(name) {
 			s.fail(name, "%s has no effect on a child with manual keys; remove it", name)
 		}

@@ -103,6 +103,7 @@ var (
 		{name: "proposals", kind: list},
 		{name: "start", kind: text, def: "traffic"},
 		{name: "narrow", kind: text, def: "traffic"},
+		{name: "children", kind: text, def: "one"},
 		{name: "lifetime", kind: table},
 		{name: "replay_window", kind: number, def: "4096"},
 		{name: "esn", kind: text, def: "auto"},

@@ -130,7 +130,7 @@ var (
 		"cert": `"left.pem"`, "key": `"bare.key"`, "ca": `"ca.crt"`, "remote_key": `"right.pub"`, "rsa_padding": `"pkcs1"`, "rsa_sha1": `"allow"`,
 	}
 	childEdits = settings{
-		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`,
+		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`, "children": `"per-pair"`,
 		"lifetime.time": `"30m"`, "lifetime.bytes": `"1GiB"`, "lifetime.packets": "1000", "replay_window": "128", "esn": `"never"`,
 		"manual.spi_out": `"0x1002"`, "manual.key_out": `"0x02000000000000000000000000000000"`, "manual.auth_key_out": `"0x0400000000000000000000000000000000000000"`,
 		"manual.spi_in": `"0x2002"`, "manual.key_in": `"0x03000000000000000000000000000000"`, "manual.auth_key_in": `"0x0500000000000000000000000000000000000000"`, "manual.cipher": `"chacha20poly1305"`,
