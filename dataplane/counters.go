@@ -23,6 +23,7 @@ const (
 	dropTUNError
 	dropTooBig // larger than the SA's inner MTU, and must not be fragmented
 	dropSend
+	dropUnrecorded  // the next sequence numbers of a manual SA are not on record, so that a restart could repeat them
 	dropNotGranted  // RFC 4301, Section 5.1.1, b1: the policy's, but outside of what the peer granted to its SAs
 	countECNAlarm   // RFC 6040, Section 4.2: a combination that no correct tunnel produces
 	numChildReasons // the reasons above are also counted per SA
@@ -94,6 +95,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropErrorNoSA:   {"out_icmp_no_sa", ""},
 	dropTooBig:      {"out_too_big", "too_big"},
 	dropSend:        {"out_send_errors", "send_errors"},
+	dropUnrecorded:  {"out_unrecorded", "unrecorded"},
 	dropNotGranted:  {"out_not_granted", "not_granted"},
 
 	countPMTUIgnored:   {"pmtu_icmp_ignored", ""},

@@ -34,6 +34,7 @@ type pair struct {
 	lastOut    stamp
 	drops      drops
 	stale      atomic.Bool   // a send was larger than the device's MTU, which is being asked for again
+	before     *esp.State    // with which the pair began; nil: new
 	toldIn     atomic.Bool   // EventFirstInbound
 	toldSoft   atomic.Bool   // EventExpire, soft
 	toldHard   atomic.Bool   // EventExpire, hard

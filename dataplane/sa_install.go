@@ -121,6 +121,10 @@ func newPair(sa ipsec.ChildSA) (*pair, error) {
 		tellsPorts: tellsPorts(sa.LocalTS) || tellsPorts(sa.RemoteTS),
 	}
 	c.sendOrder.Pass(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
+	if s := c.state(); s != (esp.State{}) {
+		c.before = &s
+		c.sendOrder.Pass(s.Sent.Packets + 1)
+	}
 	c.outer.Store(&c.sa.Path)
 	return c, nil
 }
@@ -166,6 +170,24 @@ func (p *Plane) RemoveSA(id ipsec.ChildID) { p.TakeOut(id) }
 // takenOutSkip exceeds the number of packets that all workers can still send on a pair just taken
 // out, each in one turn of its loop.
 const takenOutSkip = 1 << 20
+
+// State returns the state of a pair that goes on. Its sequence numbers and its window may have moved
+// on when State returns. False: there is no such pair. Any goroutine may call it, also after Run.
+func (p *Plane) State(id ipsec.ChildID) (s esp.State, ok bool) {
+	c := p.pairByID(id)
+	if c == nil {
+		return esp.State{}, false
+	}
+	return c.state(), true
+}
+
+// Allow lets the sequence numbers of a pair up to last be used (ChildSA.Allowed). Any goroutine may
+// call it.
+func (p *Plane) Allow(id ipsec.ChildID, last uint64) {
+	if c := p.pairByID(id); c != nil && c.out != nil {
+		c.out.Allow(last)
+	}
+}
 
 // TakeOut is RemoveSA, and returns the state with which another pair of the same keys can continue.
 // It skips some sequence numbers, since a worker may still be sending. False: there is no such

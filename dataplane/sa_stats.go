@@ -120,6 +120,10 @@ func (c *pair) counts() counts {
 	if c.out != nil {
 		n.out = c.out.Used()
 	}
+	if b := c.before; b != nil { // what another pair has counted, and numbers that were left out
+		n.in = esp.Usage{Packets: n.in.Packets - b.Received.Packets, Octets: n.in.Octets - b.Received.Octets}
+		n.out = esp.Usage{Packets: n.out.Packets - b.Sent.Packets, Octets: n.out.Octets - b.Sent.Octets}
+	}
 	for r := range c.drops {
 		n.drops[r] = c.drops[r].Load()
 	}

@@ -1,7 +1,10 @@
 package dataplane
 
 import (
+	"errors"
+
 	"culvert/dataplane/netio"
+	"culvert/esp"
 	"culvert/internal/ipheader"
 	"culvert/tun/gso"
 )
@@ -126,19 +129,30 @@ func (t *tx) breakBatch(list []batchedPacket) {
 	t.batch.broken = false
 }
 
-// reserve takes n sequence numbers for octets of inner packets. It reports false if the SA is at
-// its end; the control plane has then been told.
-func (t *tx) reserve(c *pair, n, octets int) (first uint64, ok bool) {
+// reserve takes n sequence numbers for octets of inner packets. If there are none, it reports
+// false, and with over that the packets are dropped: numbers will be allowed again. Otherwise the SA
+// is at its end, and the control plane has been told.
+func (t *tx) reserve(c *pair, n, octets int) (first uint64, ok, over bool) {
 	first, soft, err := c.out.Reserve(n, octets)
 	if err != nil {
-		t.plane.expireHard(c)
-		return 0, false
+		return 0, false, t.refused(c, n, err)
 	}
 	if soft {
 		t.plane.expireSoft(c)
 	}
 	t.out.takeTicket(c, first, n)
-	return first, true
+	return first, true, false
+}
+
+// refused handles n packets for which there are no sequence numbers, and reports whether they are
+// dropped. They are not kept: they would have to wait for a disk.
+func (t *tx) refused(c *pair, n int, why error) bool {
+	if errors.Is(why, esp.ErrNotAllowed) {
+		t.dropAll(c, dropUnrecorded, n)
+		return true
+	}
+	t.plane.expireHard(c)
+	return false
 }
 
 // sealOne seals and enqueues one packet, which is x or a part of it. It reports false if the SA is
@@ -146,9 +160,9 @@ func (t *tx) reserve(c *pair, n, octets int) (first uint64, ok bool) {
 func (t *tx) sealOne(x *txPacket, inner []byte) bool {
 	c := x.sa
 	space := t.out.space(c.out.SealedLen(len(inner)))
-	seq, ok := t.reserve(c, 1, len(inner))
+	seq, ok, over := t.reserve(c, 1, len(inner))
 	if !ok {
-		return false
+		return over
 	}
 	t.out.enqueue(c, x.wrap, c.out.Seal(&t.scratch, space, seq, inner, x.next), 0)
 	t.out.useTicket()
@@ -204,9 +218,9 @@ func (t *tx) sealSuper(x *txPacket) bool {
 		return true
 	}
 	n := t.segments.Len()
-	seq, ok := t.reserve(c, n, len(pkt.Data)+(n-1)*int(pkt.HdrLen))
+	seq, ok, over := t.reserve(c, n, len(pkt.Data)+(n-1)*int(pkt.HdrLen))
 	if !ok {
-		return false
+		return over
 	}
 	t.leaveReading() // the batch before is sealed
 	largest := c.out.SealedLen(int(pkt.HdrLen) + int(pkt.SegSize))

@@ -11,6 +11,9 @@ import (
 // used up. It can send nothing more.
 var ErrExhausted = errors.New("esp: sequence numbers or hard lifetime used up")
 
+// ErrNotAllowed means that the next sequence numbers may not be used yet. They may be later.
+var ErrNotAllowed = errors.New("esp: the next sequence numbers are not allowed yet")
+
 // An Outbound is the sending direction of an SA. Its methods are safe for concurrent use with a
 // Scratch for each goroutine, except Clear.
 //
@@ -25,9 +28,10 @@ type Outbound struct {
 	keyed
 	ivStart uint64
 	limits  thresholds
+	allowed atomic.Uint64 // the last one that may be reserved; at most limits.hardPackets
 
 	_   [cacheLine]byte
-	seq atomic.Uint64 // the last one reserved; at most limits.hardPackets
+	seq atomic.Uint64 // the last one reserved; at most allowed
 	octetMeter
 	_ [cacheLine]byte
 }
@@ -50,7 +54,22 @@ func NewOutbound(sa *SA) (*Outbound, error) {
 	}
 	o := &Outbound{keyed: k, ivStart: sa.IVStart, limits: newThresholds(sa.Limits, lastSequence(sa.ESN))}
 	o.put(sa.State)
+	if o.allowed.Store(o.limits.hardPackets); sa.Allowed != 0 {
+		o.allowed.Store(max(min(sa.Allowed, o.limits.hardPackets), o.seq.Load()))
+	}
 	return o, nil
+}
+
+// Allow lets the sequence numbers up to last be used, of an SA that had to wait (SA.Allowed).
+// None that was allowed before is taken back.
+func (o *Outbound) Allow(last uint64) { raise(&o.allowed, min(last, o.limits.hardPackets)) }
+
+// refusal returns why count numbers after last cannot be reserved.
+func (o *Outbound) refusal(count, last uint64) error {
+	if count > o.limits.hardPackets-last {
+		return ErrExhausted
+	}
+	return ErrNotAllowed
 }
 
 // SPI returns the SPI of the packets.
@@ -61,8 +80,9 @@ func (o *Outbound) Used() Usage { return Usage{Packets: o.seq.Load(), Octets: o.
 
 // Reserve takes the next n sequence numbers, first to first+n-1, for packets of octets in all. soft
 // is true for the reservation that reaches a soft limit, and for no other (once for packets, once
-// for octets). If they do not all fit before the end, it reserves nothing and returns ErrExhausted.
-// The count never moves past the end, so no race of callers can wrap it.
+// for octets). If they do not all fit before the end, it reserves nothing and returns ErrExhausted,
+// or ErrNotAllowed if they fit but may not be used yet. The count never moves past the end, so no
+// race of callers can wrap it.
 func (o *Outbound) Reserve(n, octets int) (first uint64, soft bool, err error) {
 	count, size := uint64(n), uint64(octets)
 	total, ok := o.octetMeter.add(size, o.limits.hardOctets)
@@ -71,9 +91,9 @@ func (o *Outbound) Reserve(n, octets int) (first uint64, soft bool, err error) {
 	}
 	for {
 		last := o.seq.Load()
-		if count > o.limits.hardPackets-last {
+		if count > o.allowed.Load()-last {
 			o.octets.Add(-size)
-			return 0, false, ErrExhausted
+			return 0, false, o.refusal(count, last)
 		}
 		if o.seq.CompareAndSwap(last, last+count) {
 			soft = reached(last+count, count, o.limits.softPackets) || reached(total, size, o.limits.softOctets)

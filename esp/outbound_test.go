@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -328,4 +330,75 @@ func TestDefaultSoftLimits(t *testing.T) {
 			t.Errorf("newThresholds(%+v) = %+v, want %+v", c.limits, got, c.want)
 		}
 	}
+}
+
+// Numbers that are not allowed yet are reserved by nobody, whole runs of them neither, and are
+// after Allow. What was counted for the refused does not stay.
+func TestAllow(t *testing.T) {
+	sa := pair(aes128, false, 64)
+	sa.State.Sent.Packets, sa.Allowed, sa.Limits.HardPackets = 100, 110, 200
+	o := mustOut(t, sa)
+	want := func(n int, first uint64, err error) {
+		t.Helper()
+		if got, _, e := o.Reserve(n, 10*n); got != first || !errors.Is(e, err) {
+			t.Errorf("Reserve(%d) = %d, %v; want %d, %v", n, got, e, first, err)
+		}
+	}
+	want(8, 101, nil)
+	want(3, 0, ErrNotAllowed)
+	want(2, 109, nil)
+	want(1, 0, ErrNotAllowed)
+	o.Allow(90) // takes nothing back
+	o.Allow(112)
+	o.Allow(111)
+	want(3, 0, ErrNotAllowed)
+	want(2, 111, nil)
+	want(89, 0, ErrExhausted) // it does not fit before the end, whatever is allowed
+	o.Allow(math.MaxUint64)
+	want(88, 113, nil)
+	want(1, 0, ErrExhausted)
+	if got := o.Used(); got != (Usage{200, 1000}) {
+		t.Errorf("used %+v", got)
+	}
+	sa.State.Sent.Packets, sa.Allowed = 150, 120 // behind what was sent
+	o = mustOut(t, sa)
+	want(1, 0, ErrNotAllowed)
+	sa.Allowed = 1000 // beyond the end
+	o = mustOut(t, sa)
+	want(51, 0, ErrExhausted)
+	want(50, 151, nil)
+}
+
+// While many reserve and one allows, no number is used before it is allowed, and each once.
+func TestAllowInParallel(t *testing.T) {
+	const last, workers = 20_000, 4
+	sa := pair(aes128, false, 64)
+	sa.Allowed = 1
+	o := mustOut(t, sa)
+	var used [last + 1]atomic.Bool
+	var allowed atomic.Uint64
+	allowed.Store(1)
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for {
+				first, _, err := o.Reserve(1, 1)
+				switch {
+				case errors.Is(err, ErrNotAllowed):
+					if o.Used().Packets == last {
+						return
+					}
+					runtime.Gosched()
+				case first > allowed.Load() || used[first].Swap(true):
+					t.Errorf("number %d is used twice, or too early", first)
+					return
+				}
+			}
+		})
+	}
+	for n := uint64(2); n <= last; n += 7 {
+		allowed.Store(min(n+7, last))
+		o.Allow(min(n+7, last))
+	}
+	all.Wait()
 }

@@ -22,10 +22,15 @@ type SA struct {
 	Cipher Cipher
 	ESN    bool
 	// IVStart is added to the sequence number (modulo 2^64) to make the IV. It is zero for
-	// negotiated keys. With manual keys the sequence numbers restart while the key stays, so it
-	// must be drawn at random: otherwise IVs repeat under one key (RFC 4106, Section 3.1).
+	// negotiated keys. For a manual key it is drawn at random when the key is first used, and kept
+	// with the sequence numbers: should these be lost, the IVs still do not repeat under the key
+	// (RFC 4106, Section 3.1).
 	IVStart      uint64
 	ReplayWindow int // packets; zero: no replay protection
 	State        State
-	Limits       Limits
+	// Allowed is the last sequence number that may be used until Outbound.Allow; zero: all may. Of
+	// an SA whose key outlasts the process, a number may be used only once it is on record that it
+	// may have been.
+	Allowed uint64
+	Limits  Limits
 }

@@ -28,11 +28,11 @@ type ChildSA struct {
 	Cipher        esp.Cipher
 	ESN           bool
 	// IVStart is added to the sequence number (modulo 2^64) to make the IV. It is zero for
-	// negotiated keys. With manual keys the sequence numbers restart while the key stays, so the
-	// installer must draw it at random: otherwise IVs repeat under one key (RFC 4106, Section 3.1).
+	// negotiated keys; see esp.SA for manual ones.
 	IVStart      uint64
 	ReplayWindow int // packets; zero: no replay protection
 	State        esp.State
+	Allowed      uint64 // the last sequence number that may be used until it is allowed; zero: all may
 
 	Path Path // of the pair's packets
 	// LocalTS and RemoteTS are the negotiated selectors: source and destination of outbound inner
@@ -74,7 +74,7 @@ func (sa *ChildSA) Outbound() *esp.SA {
 
 // direction returns what both directions have in common.
 func (sa *ChildSA) direction() *esp.SA {
-	return &esp.SA{Cipher: sa.Cipher, ESN: sa.ESN, IVStart: sa.IVStart, ReplayWindow: sa.ReplayWindow, State: sa.State, Limits: sa.Limits}
+	return &esp.SA{Cipher: sa.Cipher, ESN: sa.ESN, IVStart: sa.IVStart, ReplayWindow: sa.ReplayWindow, State: sa.State, Allowed: sa.Allowed, Limits: sa.Limits}
 }
 
 // A Traffic is when packets were last seen on a Child SA pair; zero: never.
