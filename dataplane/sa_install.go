@@ -171,8 +171,9 @@ func (p *Plane) RemoveSA(id ipsec.ChildID) { p.TakeOut(id) }
 // out, each in one turn of its loop.
 const takenOutSkip = 1 << 20
 
-// State returns the state of a pair that goes on. Its sequence numbers and its window may have moved
-// on when State returns. False: there is no such pair. Any goroutine may call it, also after Run.
+// State returns the state of a pair that goes on. Its sequence numbers and its window may have
+// moved on when State returns. False: there is no such pair. Any goroutine may call it, also after
+// Run.
 func (p *Plane) State(id ipsec.ChildID) (s esp.State, ok bool) {
 	c := p.pairByID(id)
 	if c == nil {

@@ -130,8 +130,8 @@ func (t *tx) breakBatch(list []batchedPacket) {
 }
 
 // reserve takes n sequence numbers for octets of inner packets. If there are none, it reports
-// false, and with over that the packets are dropped: numbers will be allowed again. Otherwise the SA
-// is at its end, and the control plane has been told.
+// false, and with over that the packets are dropped: numbers will be allowed again. Otherwise the
+// SA is at its end, and the control plane has been told.
 func (t *tx) reserve(c *pair, n, octets int) (first uint64, ok, over bool) {
 	first, soft, err := c.out.Reserve(n, octets)
 	if err != nil {

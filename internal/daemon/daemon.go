@@ -42,6 +42,7 @@ type (
 		InstallInbound(sa ipsec.ChildSA) error
 		ActivateOutbound(id ipsec.ChildID)
 		TakeOut(id ipsec.ChildID) (esp.State, bool)
+		sequencePlane
 		PolicyStats(policy ipsec.PolicyID) (dataplane.ChildStats, bool)
 		PolicyCounts(policy ipsec.PolicyID) (dataplane.PolicyCounts, bool)
 		ChildStats(id ipsec.ChildID) (dataplane.ChildStats, bool)
@@ -88,6 +89,7 @@ type Daemon struct {
 	resolver *resolver
 	outside  *outside
 	keys     *keyLog // nil: keys are not written down
+	recorder *manualRecorder
 
 	applying sync.Mutex    // serialises changes of the configuration and of addresses
 	lastID   ipsec.ChildID // of manual SAs; guarded by applying

@@ -45,6 +45,8 @@ type fakeParts struct {
 	do        func(in ike.Input) error
 	rawESP    bool
 	refuse    error // InstallInbound's
+	sent      map[ipsec.ChildID]esp.State
+	allowed   map[ipsec.ChildID]uint64
 }
 
 func (f *fakeParts) note(call string) func() {
@@ -106,6 +108,19 @@ func (f *fakeParts) TakeOut(id ipsec.ChildID) (esp.State, bool) {
 	_, ok := f.sas[id]
 	delete(f.sas, id)
 	return esp.State{Sent: esp.Usage{Packets: uint64(id)}}, ok
+}
+
+func (f *fakeParts) State(id ipsec.ChildID) (esp.State, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, ok := f.sent[id]
+	return s, ok
+}
+
+func (f *fakeParts) Allow(id ipsec.ChildID, last uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.allowed[id] = last
 }
 
 func (f *fakeParts) PolicyStats(policy ipsec.PolicyID) (dataplane.ChildStats, bool) {
@@ -337,11 +352,14 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // testDaemon returns a daemon of fake parts that has applied a configuration; ask looks names up.
 func testDaemon(t testing.TB, doc string, ask func(ctx context.Context, name string) ([]netip.Addr, error)) (*Daemon, *fakeParts, *bytes.Buffer) {
 	t.Helper()
-	f := &fakeParts{sas: map[ipsec.ChildID]ipsec.ChildSA{}, stats: map[ipsec.PolicyID]dataplane.ChildStats{}, rawESP: true}
+	f := &fakeParts{sas: map[ipsec.ChildID]ipsec.ChildSA{}, stats: map[ipsec.PolicyID]dataplane.ChildStats{}, rawESP: true, sent: map[ipsec.ChildID]esp.State{}, allowed: map[ipsec.ChildID]uint64{}}
 	out := &bytes.Buffer{}
 	d := &Daemon{log: slog.New(slog.NewTextHandler(out, nil)), level: new(slog.LevelVar), started: epoch, now: func() time.Time { return epoch.Add(10 * time.Second) },
 		plane: plane{f}, ike: f, routes: routes{f}, device: counted{}, net: sockets{f}, flows: protect.NewSet(), found: map[string]lookup{}, policies: newPolicies(), manual: map[ipsec.PolicyName]manualSA{}}
 	d.opts.Config = filepath.Join(t.TempDir(), "a.toml")
+	state := &stateOpener{dir: filepath.Join(t.TempDir(), "state")}
+	t.Cleanup(state.close)
+	d.recorder = newManualRecorder(state, f, d.log)
 	if ask == nil {
 		ask = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no look-ups here") }
 	}

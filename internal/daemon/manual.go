@@ -1,11 +1,11 @@
 package daemon
 
 import (
-	"crypto/rand"
 	"crypto/subtle"
-	"encoding/binary"
+	"maps"
 	"net/netip"
 	"reflect"
+	"slices"
 
 	"culvert/esp"
 	"culvert/ike"
@@ -45,11 +45,7 @@ func (d *Daemon) setManual(c *config.Config) {
 			d.log.Info("manual SA removed", "event", "child-down", "peer", name.Peer, "child", name.Child)
 		}
 	}
-	for name, m := range next {
-		if m.id == 0 && m.reason == "" {
-			next[name] = d.installManual(m)
-		}
-	}
+	d.installManual(next)
 	d.mu.Lock()
 	d.manual = next
 	d.mu.Unlock()
@@ -60,6 +56,7 @@ func (d *Daemon) setManual(c *config.Config) {
 // knows of no change, would take others for replays.
 func (d *Daemon) takeOutManual(was manualSA, next map[ipsec.PolicyName]manualSA) {
 	state, ok := d.plane.TakeOut(was.id)
+	d.recorder.end(was.id, state)
 	if m := next[was.sa.Name]; ok && sameKeys(&m.sa, &was.sa) {
 		m.state = state
 		next[was.sa.Name] = m
@@ -72,24 +69,52 @@ func sameKeys(a, b *ipsec.ChildSA) bool {
 		subtle.ConstantTimeCompare(a.KeyIn, b.KeyIn) == 1 && subtle.ConstantTimeCompare(a.KeyOut, b.KeyOut) == 1
 }
 
-func (d *Daemon) installManual(m manualSA) manualSA {
-	log := d.log.With("peer", m.sa.Name.Peer, "child", m.sa.Name.Child)
-	d.lastID = max(d.lastID+1, firstManualID)
-	sa := m.sa
-	sa.ID, sa.State = d.lastID, m.state
-	var start [8]byte
-	_, _ = rand.Read(start[:]) // never fails (crypto/rand)
-	sa.IVStart = binary.BigEndian.Uint64(start[:])
-	if err := d.plane.InstallInbound(sa); err != nil {
-		m.reason = err.Error()
-		log.Error("manual SA not installed", "event", "child-failed", "error", err)
-		return m
+// installManual installs those of the SAs that are not, once their sequence numbers are on record.
+func (d *Daemon) installManual(list map[ipsec.PolicyName]manualSA) {
+	next := map[ipsec.PolicyName]*ipsec.ChildSA{}
+	for name, m := range list {
+		if m.id == 0 && m.reason == "" {
+			d.lastID = max(d.lastID+1, firstManualID)
+			sa := m.sa
+			sa.ID, sa.State = d.lastID, m.state
+			next[name] = &sa
+		}
 	}
-	m.id = sa.ID
-	d.keys.writeESP(&sa)
-	d.plane.ActivateOutbound(m.id)
-	log.Info("manual SA installed", "event", "child-up")
-	return m
+	if len(next) == 0 {
+		return
+	}
+	err := d.recorder.begin(slices.Collect(maps.Values(next)))
+	for name, sa := range next {
+		m, log := list[name], d.log.With("peer", name.Peer, "child", name.Child)
+		if err == nil || !needsRecord(sa) {
+			m.id, m.reason = d.installOne(sa)
+		} else {
+			m.reason = err.Error()
+		}
+		if list[name] = m; m.id == 0 {
+			log.Error("manual SA not installed", "event", "child-failed", "error", m.reason)
+			continue
+		}
+		log.Info("manual SA installed", "event", "child-up")
+	}
+}
+
+// installOne installs a manual SA, and returns its ID, or why it is not installed.
+func (d *Daemon) installOne(sa *ipsec.ChildSA) (id ipsec.ChildID, reason string) {
+	if err := d.plane.InstallInbound(*sa); err != nil {
+		d.recorder.cancel(sa.ID)
+		return 0, err.Error()
+	}
+	d.keys.writeESP(sa)
+	d.plane.ActivateOutbound(sa.ID)
+	return sa.ID, ""
+}
+
+// usedUp reports whether an installed manual SA has sent its last packet, or may have: a
+// super-packet that does not fit into the sequence numbers that are left ends an SA.
+func (d *Daemon) usedUp(m *manualSA) bool {
+	s, ok := d.plane.State(m.id)
+	return ok && m.sa.SPIOut != 0 && lastSequence(&m.sa)-min(s.Sent.Packets, lastSequence(&m.sa)) < 1024
 }
 
 // manualFor returns the SA of a manual child, or the reason why there is none yet.

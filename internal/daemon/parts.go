@@ -30,7 +30,7 @@ type parts struct {
 	host    chan struct{} // one slot: this host's links or addresses changed
 	plane   *dataplane.Plane
 	driver  *driver.Driver
-	state   *stateDir                     // nil: there is none
+	state   *stateOpener
 	keys    *keyLog                       // nil: keys are not written down
 	roams   atomic.Pointer[driver.Driver] // the driver to inform about changed addresses; nil: none yet
 }
@@ -49,7 +49,7 @@ func (p *parts) hostChanged() {
 
 // openParts opens all parts, or none.
 func openParts(cfg *config.Config, log *slog.Logger) (*parts, error) {
-	p := &parts{log: log, host: make(chan struct{}, 1)}
+	p := &parts{log: log, host: make(chan struct{}, 1), state: &stateOpener{dir: cfg.Daemon.State}}
 	if err := p.open(cfg); err != nil {
 		p.close(true)
 		p.guard.close()

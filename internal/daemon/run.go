@@ -48,7 +48,7 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, guard: p.guard, device: p.device, net: p.net, keys: p.keys,
+	d := &Daemon{log: log, level: level, opts: opts, started: time.Now(), now: time.Now, plane: p.plane, routes: p.routes, guard: p.guard, device: p.device, net: p.net, keys: p.keys, recorder: newManualRecorder(p.state, p.plane, log),
 		cfg: cfg, flows: protect.NewSet(), outside: newOutside(log), found: map[string]lookup{}, policies: newPolicies(), manual: map[ipsec.PolicyName]manualSA{}}
 	warnForwarding(cfg, log)
 	err = d.run(ctx, cfg, p)
@@ -94,6 +94,8 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	planeDone, driverDone := make(chan struct{}), make(chan struct{})
 	go func() { defer close(planeDone); ended <- p.plane.Run(planeCtx) }()
 	go func() { defer close(driverDone); ended <- p.driver.Run(context.Background()) }()
+	recorderDone := make(chan struct{})
+	go func() { defer close(recorderDone); d.recorder.run(planeCtx) }()
 	api := control.NewServer(d, d.log)
 	scrape := metricsServer(d.sample, d.log)
 
@@ -129,6 +131,8 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	scrape.Close()
 	stopPlane()
 	<-planeDone
+	<-recorderDone
+	d.recorder.finish()
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"culvert/ike"
@@ -16,10 +17,41 @@ import (
 )
 
 // A stateDir holds what outlasts the daemon: the secret of its crash tokens (RFC 6290, Section
-// 5.1). While it is open, no other daemon uses it.
+// 5.1), and the sequence numbers of manual SAs. While it is open, no other daemon uses it.
 type stateDir struct {
+	dir    string
 	secret []byte
 	file   *os.File // keeps the lock
+}
+
+// A stateOpener opens a state directory when it is first needed, and again after an error. It is
+// safe for concurrent use.
+type stateOpener struct {
+	dir string
+
+	mu     sync.Mutex
+	opened *stateDir
+}
+
+func (o *stateOpener) open() (s *stateDir, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.opened == nil {
+		if s, err = openState(o.dir); err != nil {
+			return nil, err
+		}
+		o.opened = s
+	}
+	return o.opened, nil
+}
+
+func (o *stateOpener) close() {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.opened.close()
 }
 
 const (
@@ -47,7 +79,48 @@ func openState(dir string) (*stateDir, error) {
 		f.Close()
 		return nil, err
 	}
+	s.dir = dir
 	return s, nil
+}
+
+// path returns the path of a file of the directory.
+func (s *stateDir) path(name string) string { return filepath.Join(s.dir, name) }
+
+// replace writes a file of the directory, with mode 0600, in place of the one that there is.
+// Whatever happens to the system meanwhile, the file is the one of before or the new one, and after
+// replace the new one.
+func (s *stateDir) replace(name string, data []byte) error {
+	temp, err := writeTemp(s.path(name), data)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp, s.path(name)); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return syncDir(s.dir)
+}
+
+// writeTemp writes data to a new file beside path, with mode 0600, and returns its name when the
+// data are on disk.
+func writeTemp(path string, data []byte) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
+// syncDir has the names of a directory on disk.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (s *stateDir) close() {
@@ -85,28 +158,20 @@ func openSecret(path string) (*os.File, error) {
 
 // makeSecret makes the file of the secret. It appears whole or not at all, whatever happens to the
 // system meanwhile. If another daemon makes it at the same time, the first one stays.
-func makeSecret(path string) (err error) {
+func makeSecret(path string) error {
 	secret := make([]byte, crashSecretLen)
 	if _, err := rand.Read(secret); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+crashSecretFile+"-*") // mode 0600
+	temp, err := writeTemp(path, secret)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(secret)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	defer os.Remove(temp)
+	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDir(filepath.Dir(path))
 }
 
 // readSecret takes the lock and reads the secret.
@@ -138,11 +203,10 @@ func (p *parts) crashTokens(c *config.Daemon) ike.CrashTokens {
 	if c.NoCrashTokens {
 		return ike.CrashTokens{Off: true}
 	}
-	s, err := openState(c.State)
+	s, err := p.state.open()
 	if err != nil {
 		p.log.Warn("peers will not know at once when this daemon was killed and restarted: "+err.Error(), "event", "no-crash-tokens", slog.String("state", c.State))
 		return ike.CrashTokens{}
 	}
-	p.state = s
 	return ike.CrashTokens{Secret: s.secret}
 }

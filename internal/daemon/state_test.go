@@ -94,7 +94,7 @@ func TestCrashSecretIsRefused(t *testing.T) {
 // Without a usable directory the daemon says so once, and takes the tokens of others only.
 func TestCrashTokensWithoutState(t *testing.T) {
 	var out bytes.Buffer
-	p := &parts{log: slog.New(slog.NewTextHandler(&out, nil))}
+	p := &parts{log: slog.New(slog.NewTextHandler(&out, nil)), state: &stateOpener{dir: "/proc/nowhere"}}
 	if c := p.crashTokens(&config.Daemon{State: "/proc/nowhere"}); c.Secret != nil || c.Off {
 		t.Errorf("there are %+v", c)
 	}
@@ -104,7 +104,8 @@ func TestCrashTokensWithoutState(t *testing.T) {
 	if c := p.crashTokens(&config.Daemon{State: t.TempDir(), NoCrashTokens: true}); c.Secret != nil || !c.Off {
 		t.Errorf("turned off, there are %+v", c)
 	}
-	c := p.crashTokens(&config.Daemon{State: t.TempDir()})
+	p.state = &stateOpener{dir: t.TempDir()}
+	c := p.crashTokens(&config.Daemon{State: p.state.dir})
 	defer p.state.close()
 	if len(c.Secret) != crashSecretLen || c.Off || strings.Contains(out.String(), string(c.Secret)) {
 		t.Errorf("there are %d octets, log %q", len(c.Secret), out.String())

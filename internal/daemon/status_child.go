@@ -112,6 +112,9 @@ func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual, he
 		if m.ESN {
 			out.Proposal += "-esn"
 		}
+		if d.usedUp(&sa) {
+			out.Reason = "its sequence numbers are used up, and it sends nothing: give it new keys on both sides"
+		}
 	}
 	return out
 }

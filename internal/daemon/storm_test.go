@@ -98,7 +98,7 @@ func newSite(t *testing.T, name string) *site {
 	t.Helper()
 	s := &site{name: name, peer: map[string]string{"left": "right", "right": "left"}[name], log: &syncBuffer{}}
 	log := slog.New(slog.NewTextHandler(s.log, nil))
-	p := &parts{log: log}
+	p := &parts{log: log, state: &stateOpener{dir: filepath.Join(t.TempDir(), "state")}}
 	s.parts = p
 	var err error
 	if p.net, err = netio.Open(netio.Config{Listen: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Workers: stormWorkers, Log: log}); err != nil {
@@ -122,7 +122,7 @@ func newSite(t *testing.T, name string) *site {
 	if p.plane, err = dataplane.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	s.Daemon = &Daemon{log: log, level: new(slog.LevelVar), started: time.Now(), now: time.Now, plane: p.plane, routes: routes{&fakeParts{}}, device: counted{}, net: p.net,
+	s.Daemon = &Daemon{log: log, level: new(slog.LevelVar), started: time.Now(), now: time.Now, plane: p.plane, routes: routes{&fakeParts{}}, device: counted{}, net: p.net, recorder: newManualRecorder(p.state, p.plane, log),
 		flows: protect.NewSet(), found: map[string]lookup{}, policies: newPolicies(), manual: map[ipsec.PolicyName]manualSA{}}
 	t.Cleanup(func() {
 		if t.Failed() {
