@@ -174,11 +174,11 @@ func TestCertificateIsWrong(t *testing.T) {
 		"another authority": {edit: func(_ *testPair, left, _ *Certificates) { left.Own = proves(other.left) },
 			words: []string{"authentication of left.example.com failed: the certificate O=Example, CN=middle names O=Example, CN=root as its issuer, whose key did not sign it"}},
 		"another authority of the responder": {edit: func(_ *testPair, _, right *Certificates) { right.Own = proves(other.right) }, left: true,
-			words: []string{"authentication of the peer failed", "whose key did not sign it"}},
+			words: []string{"authentication of the peer failed", "certificate 1: O=Example, CN=right, issued by O=Example, CN=lower", "whose key did not sign it"}},
 		"no intermediate": {edit: func(_ *testPair, left, _ *Certificates) { left.Own[0].Chain = left.Own[0].Chain[:1] },
 			words: []string{"the issuer of O=Example, CN=left, O=Example, CN=lower, is neither in ca nor among the 0 intermediate certificates that it sent"}},
 		"one intermediate": {edit: func(_ *testPair, left, _ *Certificates) { left.Own[0].Chain = left.Own[0].Chain[:2] },
-			words: []string{"the issuer of O=Example, CN=lower, O=Example, CN=middle, is neither in ca nor among the 1 intermediate"}},
+			words: []string{"certificate 1: O=Example, CN=left, issued by O=Example, CN=lower, valid from 2020-01-01T00:00:00Z to", "certificate 2: O=Example, CN=lower, issued by O=Example, CN=middle", "the issuer of O=Example, CN=lower, O=Example, CN=middle, is neither in ca nor among the 1 intermediate"}},
 		"expired": {edit: func(_ *testPair, left, _ *Certificates) {
 			left.Own = issue(certtest.Validity(certtest.Start, epoch.Add(-time.Hour)))
 		}, words: []string{"the certificate O=Example, CN=left expired at 2025-12-31T23:00:00Z, and the clock of this host shows 2026-01-01T00:00:00Z"}},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"culvert/ike/certificate"
 	"culvert/ike/child"
 	"culvert/ike/window"
 	"culvert/ike/wire"
@@ -15,11 +16,12 @@ func (p *profile) explainIdentities() []string {
 }
 
 // reject ends an attempt because the responder is not who it should be, and tells it so in an
-// INFORMATIONAL exchange (RFC 7296, Section 2.21.2).
-func (x *authExchange) reject(s *ikeSA, why string) {
+// INFORMATIONAL exchange (RFC 7296, Section 2.21.2). What it says of itself in its payloads is kept
+// with the reason.
+func (x *authExchange) reject(s *ikeSA, why string, ps []wire.Payload) {
 	s.e.count("ike_authentication_failed")
 	s.notice(Warn, eventAuthFailed, why)
-	s.tellFailed(x, why, s.party.explainIdentities(), &wire.Notify{Kind: wire.AuthenticationFailed})
+	s.tellFailed(x, why, append(s.party.explainIdentities(), certificate.Describe(ps)...), &wire.Notify{Kind: wire.AuthenticationFailed})
 }
 
 // tellFailed ends an attempt after the response to IKE_AUTH. The responder has the IKE SA by then,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"culvert/ike/certificate"
 	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/wire"
@@ -67,12 +68,13 @@ func (a *authAttempt) nobody() error {
 }
 
 // notAuthentic records that an initiator is refused, for a wrong proof or an unknown identity, and
-// returns the error that ends the IKE SA. claims is the peer that it named, or nil.
+// returns the error that ends the IKE SA. claims is the peer that it named, or nil. What the
+// initiator says of itself is added to explain.
 func (a *authAttempt) notAuthentic(claims *profile, err error, explain []string) error {
 	s := a.sa
 	s.e.count("ike_authentication_failed")
 	why := func() string { return s.net.Remote().String() + ": " + err.Error() }
-	s.e.callRefused(call{from: s.net.Path, reached: true, claims: claims, event: eventAuthFailed, explain: func() []string { return explain }}, why)
+	s.e.callRefused(call{from: s.net.Path, reached: true, claims: claims, event: eventAuthFailed, explain: func() []string { return append(explain, certificate.Describe(a.ps)...) }}, why)
 	return fatal(wire.AuthenticationFailed, err.Error())
 }
 

@@ -139,7 +139,7 @@ func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 		}
 	}
 	if why != "" {
-		x.reject(s, why)
+		x.reject(s, why, ps)
 		return
 	}
 	x.verifying = true
@@ -150,7 +150,7 @@ func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 		case s.state == saClosing:
 			s.done(x) // the Delete comes next
 		case err != nil:
-			x.reject(s, "authentication of the peer failed: "+err.Error())
+			x.reject(s, "authentication of the peer failed: "+err.Error(), ps)
 		default:
 			x.accept(s, id, ps)
 		}

@@ -3,6 +3,7 @@ package certificate
 import (
 	"crypto/x509"
 	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"culvert/ike/identity"
@@ -44,6 +45,26 @@ func bounded(s string) string {
 		return strings.ToValidUTF8(s[:maxName], "") + "..."
 	}
 	return s
+}
+
+// Describe returns a line on each certificate that a peer sends, the leaf first: its subject, its
+// issuer, its validity and its key.
+func Describe(ps []wire.Payload) (lines []string) {
+	for _, p := range ps {
+		sent, ok := p.(*wire.Cert)
+		if !ok || sent.Encoding != wire.CertX509Signature || len(lines) == maxCertificates {
+			continue
+		}
+		n := len(lines) + 1
+		c, err := x509.ParseCertificate(sent.Data)
+		if err != nil {
+			lines = append(lines, fmt.Sprintf("certificate %d: malformed", n))
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("certificate %d: %s, issued by %s, valid from %s to %s, %s",
+			n, Name(c), Issuer(c), stamp(c.NotBefore), stamp(c.NotAfter), KeyName(c.PublicKey)))
+	}
+	return lines
 }
 
 // namesText returns the identities of a certificate for people.

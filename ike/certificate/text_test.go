@@ -1,9 +1,11 @@
 package certificate
 
 import (
+	"crypto/x509"
 	"strings"
 	"testing"
 
+	"culvert/ike/wire"
 	"culvert/internal/certtest"
 )
 
@@ -43,5 +45,25 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 	if text := namesText(long.Cert); len(text) > 5*maxName || !strings.HasSuffix(text, "and more") {
 		t.Errorf("%q", text)
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	root := certtest.CA(t, "root", "p256", nil)
+	leaf := root.Issue(t, "\x1bleaf", "ed25519", "left.example.com")
+	ps := append(certPayloads(leaf.Cert), &wire.Cert{Encoding: wire.CertCRL}, &wire.Cert{Encoding: wire.CertX509Signature, Data: []byte("no")}, &wire.Notify{})
+	got := strings.Join(Describe(append(ps, certPayloads(root.Cert)...)), "\n")
+	want := `certificate 1: O=Example, CN=\x1bleaf, issued by O=Example, CN=root, valid from 2020-01-01T00:00:00Z to 2040-01-01T00:00:00Z, Ed25519
+certificate 2: malformed
+certificate 3: O=Example, CN=root, issued by O=Example, CN=root, valid from 2020-01-01T00:00:00Z to 2040-01-01T00:00:00Z, ECDSA P-256`
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	var many []*x509.Certificate
+	for range 100 {
+		many = append(many, root.Cert)
+	}
+	if n := len(Describe(certPayloads(many...))); n != maxCertificates {
+		t.Errorf("%d lines", n)
 	}
 }
