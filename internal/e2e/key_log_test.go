@@ -85,9 +85,9 @@ func (c *capture) decrypt(t *testing.T, keys, filter string, fields ...string) [
 func TestKeyLog(t *testing.T) {
 	_, err := exec.LookPath("tshark")
 	netlab.Require(t, err)
-	for _, tt := range []struct{ name, remote, keys string }{
-		{"UDP", "192.0.2.2", "encap = \"always\"\nike_proposals = [\"aes256gcm16-prfsha384-x25519\"]\n"},
-		{"protocol 50", "2001:db8::2", protocol50 + "ike_proposals = [\"aes128-sha256-ecp256\"]\n"},
+	for _, tt := range []struct{ name, remote, keys, cipher string }{
+		{"UDP", "192.0.2.2", "encap = \"always\"\nike_proposals = [\"aes256gcm16-prfsha384-x25519\"]\n", "aes256gcm16"},
+		{"protocol 50", "2001:db8::2", protocol50 + "ike_proposals = [\"aes128-sha256-ecp256\"]\n", "aes128-sha256"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -99,7 +99,7 @@ func TestKeyLog(t *testing.T) {
 			left.daemon = right.daemon + "key_log = \"" + keys + "\"\n"
 			right.start(peerText("left", identities("right", "left")+tt.keys, rightChildren("")...))
 			// Debian's Wireshark 4.0 has no extended sequence numbers.
-			left.start(peerText("right", "remote = \""+tt.remote+"\"\n"+identities("left", "right")+tt.keys, leftChildren(boot+"\n  esn = \"never\"")...))
+			left.start(peerText("right", "remote = \""+tt.remote+"\"\n"+identities("left", "right")+tt.keys, leftChildren(boot+"\n  esn = \"never\"\n  proposals = [\""+tt.cipher+"\"]")...))
 			left.waitUp("right")
 			n.wantPing(t, 5*time.Second)
 			for _, rekey := range []struct {
