@@ -17,9 +17,12 @@ import (
 	"culvert/internal/readfile"
 )
 
-// maxFile bounds the size of a file in octets. All certificates of a system's store are a quarter
-// of a million.
-const maxFile = 4 << 20
+// Bounds of the size of a file in octets. All certificates of a system's store are a quarter of a
+// million.
+const (
+	maxFile = 4 << 20
+	maxCRL  = 32 << 20
+)
 
 // A Pair is a private key and the certificates that go with it.
 type Pair struct {
@@ -56,7 +59,7 @@ func LoadPair(cert, key, password string) (*Pair, error) {
 // LoadPrivateKey reads the one private key of a file, which only its owner may be able to read. The
 // password is for PKCS#12 files.
 func LoadPrivateKey(path, password string) (crypto.Signer, error) {
-	f, err := open(path)
+	f, err := open(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +80,7 @@ func LoadPrivateKey(path, password string) (crypto.Signer, error) {
 // LoadCertificates reads the certificates of a file, of which there is at least one. The password
 // is for PKCS#12 files.
 func LoadCertificates(path, password string) ([]*x509.Certificate, error) {
-	f, err := open(path)
+	f, err := open(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +106,7 @@ func LoadCertificates(path, password string) ([]*x509.Certificate, error) {
 
 // LoadPublicKey reads the one public key of a file.
 func LoadPublicKey(path string) (crypto.PublicKey, error) {
-	f, err := open(path)
+	f, err := open(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -125,13 +128,14 @@ type file struct {
 	items []item
 }
 
-// open reads a file. One that holds something secret must be readable by its owner only.
-func open(path string) (file, error) {
+// open reads a file of at most limit octets. One that holds something secret must be readable by
+// its owner only.
+func open(path string, limit int64) (file, error) {
 	f := file{path: path}
 	if strings.HasPrefix(path, "pkcs11:") || strings.Contains(path, "/pkcs11:") {
 		return f, f.because(errors.New("names a PKCS#11 token, which is not supported; use a key in a file"))
 	}
-	data, mode, err := readfile.Whole(path, maxFile)
+	data, mode, err := readfile.Whole(path, limit)
 	if err != nil {
 		return f, f.because(errors.New(readfile.Reason(err)))
 	}
