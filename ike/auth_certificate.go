@@ -23,8 +23,8 @@ type Certificates struct {
 	RemoteKeys []crypto.PublicKey
 	certificate.Preferences
 	// Revoked, if it is not nil, returns why a chain that is trusted is not good any more: leaf
-	// first, root last, with the OCSP responses that the peer sent. It may block, but not in a call
-	// of Handle.
+	// first, root last, with the OCSP responses that the peer sent. It may wait for the network,
+	// for seconds, and is called where that holds up nothing else (Compute.Online).
 	Revoked func(chain []*x509.Certificate, stapled [][]byte, now time.Time) error
 }
 
@@ -132,39 +132,40 @@ func (c *Certificates) Accepts(auth *wire.Auth, _ []wire.Payload) error {
 	return nil
 }
 
-// Verify implements Credential. What costs least comes first, and nothing of a chain is looked up
-// elsewhere before it is trusted.
-func (c *Certificates) Verify(a *Authentication) error {
+// Verify implements Credential. What costs least comes first. What may be revoked is looked up
+// last, of a chain that is trusted and a peer that has its key: certificates are not secret, so
+// whoever copies one must not have us fetch what it names.
+func (c *Certificates) Verify(a *Authentication) (online func() error, err error) {
 	hashes, _, err := a.announced()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	announced := hashes != 0
 	sent, err := certificate.ParseSent(a.Auth)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	octets, auth := a.Signed.Bytes(), a.auth()
 	if len(c.RemoteKeys) > 0 {
 		err := certificate.CheckPinned(c.RemoteKeys, sent, octets, auth, announced, c.Preferences)
 		if err == nil || c.Trust == nil {
-			return err
+			return nil, err
 		}
 	}
 	if sent.Leaf == nil {
-		return sent.Missing()
+		return nil, sent.Missing()
 	}
 	if err := certificate.Match(sent.Leaf, a.ID); err != nil {
-		return err
+		return nil, err
 	}
 	if err := certificate.CheckAuth(sent.Leaf.PublicKey, octets, auth, announced, c.Preferences); err != nil {
-		return fmt.Errorf("with the certificate %s, %w", certificate.Name(sent.Leaf), err)
+		return nil, fmt.Errorf("with the certificate %s, %w", certificate.Name(sent.Leaf), err)
 	}
 	chain, err := c.Trust.Verify(sent, a.Now)
 	if err != nil || c.Revoked == nil {
-		return err
+		return nil, err
 	}
-	return c.Revoked(chain, sent.Stapled, a.Now)
+	return func() error { return c.Revoked(chain, sent.Stapled, a.Now) }, nil
 }
 
 // announced returns the hash algorithms of the peer, zero unless both sides announced theirs, and

@@ -250,14 +250,18 @@ func (brokenKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 }
 
 // The revocation hook is called with a chain that is trusted, and the responses that came with it,
-// and never for another.
+// and never for another, nor for a peer that has not proved that it has the key.
 func TestRevokedIsAskedAfterTrust(t *testing.T) {
 	c, other := newCertified(t, "p256"), newCertified(t, "p256")
-	for _, trusted := range []bool{true, false} {
+	for _, left := range []string{"trusted", "of another CA", "a copy"} {
 		var asked [][]string
-		p := certifiedPair(t, c, func(_ *testPair, left, right *Certificates) {
-			if !trusted {
-				left.Own = proves(other.left)
+		trusted := left == "trusted"
+		p := certifiedPair(t, c, func(_ *testPair, own, right *Certificates) {
+			switch left {
+			case "of another CA":
+				own.Own = proves(other.left)
+			case "a copy":
+				own.Own[0].Signer = other.left.Key
 			}
 			right.Revoked = func(chain []*x509.Certificate, stapled [][]byte, now time.Time) error {
 				var names []string
@@ -278,7 +282,10 @@ func TestRevokedIsAskedAfterTrust(t *testing.T) {
 			want = nil
 		}
 		if !slices.EqualFunc(asked, want, slices.Equal) {
-			t.Errorf("trusted %v: asked for %v", trusted, asked)
+			t.Errorf("%s: asked for %v", left, asked)
+		}
+		if (p.right.online == 1) != trusted || p.left.online != 0 {
+			t.Errorf("%s: %d and %d computations wait for the network", left, p.right.online, p.left.online)
 		}
 	}
 }

@@ -28,8 +28,10 @@ type Credential interface {
 	// Accepts returns nil if Verify may succeed, by what IKE_AUTH carries alone. The error
 	// continues a sentence that begins with the name of the peer.
 	Accepts(auth *wire.Auth, ps []wire.Payload) error
-	// Verify returns nil if the peer has proved that it has the identity, and otherwise why not.
-	Verify(a *Authentication) error
+	// Verify returns an error unless the peer has proved that it has the identity. What is left to
+	// find out from the network is in online, unless that is nil: it runs elsewhere, takes seconds,
+	// and decides.
+	Verify(a *Authentication) (online func() error, err error)
 	// Slow reports whether Prove and Verify take longer than an engine may wait.
 	Slow() bool
 }
@@ -100,7 +102,7 @@ func (s sides) Prove(a *Authentication) ([]wire.Payload, error) { return s.own.P
 func (s sides) Accepts(auth *wire.Auth, ps []wire.Payload) error { return s.peers.Accepts(auth, ps) }
 
 // Verify implements Credential.
-func (s sides) Verify(a *Authentication) error { return s.peers.Verify(a) }
+func (s sides) Verify(a *Authentication) (func() error, error) { return s.peers.Verify(a) }
 
 // Slow implements Credential.
 func (s sides) Slow() bool { return s.own.Slow() || s.peers.Slow() }
@@ -140,13 +142,24 @@ func (s *ikeSA) prove(c Credential, own identity.ID, ps []wire.Payload, then fun
 // until then.
 func (s *ikeSA) verify(c Credential, peer identity.ID, id *wire.ID, ps []wire.Payload, then func(error)) {
 	a := s.authentication(!s.initiator, peer, id, ps)
-	s.carryOut(c.Slow(), isDear(ps), func() any { return verdict{c.Verify(a)} }, func(v any) {
-		got, ok := v.(verdict)
-		if !ok {
-			got.err = errComputation
+	s.carryOut(c.Slow(), isDear(ps), func() any {
+		online, err := c.Verify(a)
+		return verdict{online, err}
+	}, func(v any) {
+		if got := verdictOf(v); got.err != nil || got.online == nil {
+			then(got.err)
+		} else {
+			s.lookUp(got.online, then)
 		}
-		then(got.err)
 	})
+}
+
+// lookUp has what Verify left to find out run where it may wait for the network. then is called
+// with the result by a later Handle. The peer has proved its identity, so this is not what a
+// stranger costs.
+func (s *ikeSA) lookUp(online func() error, then func(error)) {
+	run := func() any { return verdict{nil, online()} }
+	s.e.beginFor(s, Compute{Run: run, Online: true}, func() {}, func(v any) { then(verdictOf(v).err) })
 }
 
 // authentication returns what one side has to prove, or to verify of the other: initiator is the
@@ -159,8 +172,20 @@ func (s *ikeSA) authentication(initiator bool, id identity.ID, payload *wire.ID,
 	return a
 }
 
-// verdict is the result of a Verify.
-type verdict struct{ err error }
+// verdict is the result of a Verify, or of what it left to find out.
+type verdict struct {
+	online func() error
+	err    error
+}
+
+// verdictOf returns the verdict in the value of a computation.
+func verdictOf(v any) verdict {
+	got, ok := v.(verdict)
+	if !ok {
+		got.err = errComputation
+	}
+	return got
+}
 
 // carryOut runs run at once or, if it is slow, by Compute; then is called with its value, unless
 // the IKE SA has ended or no longer waits. What is computed for a newcomer is charged to its

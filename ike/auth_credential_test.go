@@ -14,9 +14,10 @@ import (
 // signature is a slow Credential. It stands for keys on smart cards and remote servers. It
 // announces itself in IKE_SA_INIT, and sends its public key in IKE_AUTH.
 type signature struct {
-	own   ed25519.PrivateKey
-	peers ed25519.PublicKey
-	err   error // of Prove
+	own    ed25519.PrivateKey
+	peers  ed25519.PublicKey
+	err    error        // of Prove
+	online func() error // of Verify
 }
 
 const (
@@ -51,11 +52,11 @@ func (c *signature) Accepts(auth *wire.Auth, ps []wire.Payload) error {
 	return nil
 }
 
-func (c *signature) Verify(a *Authentication) error {
+func (c *signature) Verify(a *Authentication) (func() error, error) {
 	if !ed25519.Verify(c.peers, a.Signed.Bytes(), a.auth().Data) {
-		return errors.New("the signature is wrong")
+		return nil, errors.New("the signature is wrong")
 	}
-	return nil
+	return c.online, nil
 }
 
 func (*signature) Slow() bool { return true }
@@ -102,6 +103,37 @@ func TestCredentialIsAnnounced(t *testing.T) {
 	m = p.wantSend("right answers", p.right, wire.IKESAInit, true, "...")
 	if _, ok := wire.FindNotify(m.payloads, testSigns); !ok {
 		p.fatalf("the answer to IKE_SA_INIT does not announce the credential: %v", m)
+	}
+}
+
+// What a credential has to find out from the network decides, and runs apart from other
+// computations. The peer waits for as long as it takes.
+func TestCredentialLooksUp(t *testing.T) {
+	for _, why := range []error{nil, errors.New("the key was revoked")} {
+		for role := range 2 {
+			p := signedPair(t, func(p *testPair, left, right *signature) {
+				[]*signature{left, right}[role].online = func() error { return why }
+				p.lookUp = 9 * time.Second
+			})
+			p.left.connect("")
+			p.drive(8 * time.Second)
+			s := p.sides()[role]
+			if st := s.e.Status()[0].State; st == PeerEstablished {
+				p.fatalf("%s does not wait for what it looks up", s.name)
+			}
+			p.drive(4 * time.Second)
+			if s.online != 1 || p.sides()[1-role].online != 0 {
+				p.fatalf("%s looked up %d times, and the other side %d", s.name, s.online, p.sides()[1-role].online)
+			}
+			if why == nil {
+				p.wantTunnel()
+				continue
+			}
+			p.wantNoChild("lan")
+			if said := s.saidAll(); !strings.Contains(said, why.Error()) {
+				p.fatalf("%s says %q", s.name, said)
+			}
+		}
 	}
 }
 
@@ -187,6 +219,7 @@ func TestEndDuringSlowCredential(t *testing.T) {
 		"left stops":          func(p *testPair) { p.left.handle(Shutdown{}) },
 		"right stops":         func(p *testPair) { p.right.handle(Shutdown{}) },
 		"right's is too slow": func(p *testPair) { p.compute = func() time.Duration { return 2 * halfOpenLife } },
+		"right looks up":      func(p *testPair) { p.lookUp = 2 * halfOpenLife },
 	} {
 		for after := 100 * time.Millisecond; after < 2*time.Second; after += 50 * time.Millisecond {
 			p := signedPair(t, nil)

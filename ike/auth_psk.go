@@ -30,11 +30,11 @@ func (PSK) Accepts(auth *wire.Auth, _ []wire.Payload) error {
 }
 
 // Verify implements Credential.
-func (k PSK) Verify(a *Authentication) error {
+func (k PSK) Verify(a *Authentication) (func() error, error) {
 	if !a.Signed.VerifyPSKAuth(a.auth().Data, k) {
-		return errors.New("the pre-shared keys differ")
+		return nil, errors.New("the pre-shared keys differ")
 	}
-	return nil
+	return nil, nil
 }
 
 // Slow implements Credential.
@@ -48,12 +48,12 @@ type rotatedPSK struct {
 }
 
 // Verify implements Credential.
-func (r rotatedPSK) Verify(a *Authentication) error {
-	err := r.PSK.Verify(a)
+func (r rotatedPSK) Verify(a *Authentication) (func() error, error) {
+	_, err := r.PSK.Verify(a)
 	for _, k := range r.others {
-		if PSK(k).Verify(a) == nil {
+		if _, wrong := PSK(k).Verify(a); wrong == nil {
 			err = nil
 		}
 	}
-	return err
+	return nil, err
 }

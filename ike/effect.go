@@ -25,11 +25,12 @@ type (
 	}
 	// Compute asks to call Run on any goroutine, and to return its value as Computed{ID, value}.
 	// Run does not use the engine. Dear reports that it takes milliseconds, so that others may go
-	// before it.
+	// before it. Online reports that it waits for the network, for seconds, and takes no processor.
 	Compute struct {
-		ID   uint64
-		Run  func() any
-		Dear bool
+		ID     uint64
+		Run    func() any
+		Dear   bool
+		Online bool
 	}
 	// InstallInbound adds the pair and accepts packets on its inbound SA. Nothing is sent on it
 	// yet. The keys in it have no other copy; the receiver must clear them (ChildSA.ClearKeys).

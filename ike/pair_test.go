@@ -24,6 +24,7 @@ type testPair struct {
 	link        linkFate
 	streams     *streams             // nil: there are only datagrams
 	compute     func() time.Duration // how long a Compute takes
+	lookUp      time.Duration        // how long one takes that waits for the network
 	tap         *wireTap
 	before      func(s *testSide, in Input)              // called before each Handle
 	after       func(s *testSide)                        // called after each Handle, for the invariants of a simulation
@@ -79,6 +80,7 @@ type testSide struct {
 	nextRef   uint64
 	handled   int
 	keepalive int  // keepalives sent
+	online    int  // computations that wait for the network
 	noProbes  bool // the peers of the side answer no ProbePair
 	older     bool // announces no abilities
 	probed    []ipsec.PathProbe
@@ -206,8 +208,11 @@ func (s *testSide) do(f Effect) {
 	case Send:
 		s.send(f)
 	case Compute:
-		life := s.life
-		s.p.events.add(s.p.now.Add(s.p.compute()), func() {
+		life, takes := s.life, s.p.compute()
+		if f.Online {
+			takes, s.online = s.p.lookUp, s.online+1
+		}
+		s.p.events.add(s.p.now.Add(takes), func() {
 			if value := f.Run(); s.life == life {
 				s.handle(Computed{ID: f.ID, Value: value})
 			}

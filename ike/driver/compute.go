@@ -152,6 +152,15 @@ func runJob(j job) (r result) {
 	return r
 }
 
+// compute has a job run where those of its kind do.
+func (d *Driver) compute(j job, online bool) {
+	if online {
+		d.loop.online.add(j)
+		return
+	}
+	d.loop.pool.add(j)
+}
+
 // computed feeds a result to the engine.
 func (d *Driver) computed(r result) {
 	if r.panicked != "" {

@@ -156,6 +156,7 @@ type loop struct {
 	armed       time.Time // the timer's time; zero: not set
 	wakeFrom    time.Time // no Wake before this, whatever the engine's deadline
 	pool        pool
+	online      online
 	waiters     map[uint64]chan error
 	lastRef     uint64
 	stopping    bool
@@ -186,7 +187,7 @@ func New(cfg Config) *Driver {
 		done:     make(chan struct{}),
 		host:     make(chan struct{}, 1),
 		history:  newHistory(),
-		loop:     loop{pool: newPool(), waiters: map[uint64]chan error{}, panicLog: throttle{every: time.Second}, sendLog: throttle{every: 10 * time.Second}, strangerLog: throttle{every: strangerPause, burst: strangerLines}, sources: throttle{every: sourcesEvery}},
+		loop:     loop{pool: newPool(), online: newOnline(), waiters: map[uint64]chan error{}, panicLog: throttle{every: time.Second}, sendLog: throttle{every: 10 * time.Second}, strangerLog: throttle{every: strangerPause, burst: strangerLines}, sources: throttle{every: sourcesEvery}},
 	}
 	for c := range d.queues {
 		d.queues[c].datagrams = make(chan datagram, queueLen)
@@ -207,6 +208,7 @@ func (d *Driver) Run(ctx context.Context) error {
 	d.loop.pool.start(d.cfg.Workers, d.done, workers.Go)
 	defer workers.Wait()
 	defer close(d.done)
+	defer d.loop.online.stop()
 
 	d.loop.timer = time.NewTimer(time.Hour)
 	defer d.loop.timer.Stop()
@@ -237,6 +239,9 @@ func (d *Driver) step(ctx context.Context) {
 	case dg := <-init:
 		d.datagram(dg)
 	case r := <-l.pool.results:
+		d.computed(r)
+	case r := <-l.online.results:
+		l.online.ended()
 		d.computed(r)
 	case jobs <- job:
 		l.pool.established.taken()
