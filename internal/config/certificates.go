@@ -9,6 +9,7 @@ import (
 	"culvert/ike"
 	"culvert/ike/certificate"
 	"culvert/internal/keyfile"
+	"culvert/internal/revocation"
 )
 
 // Bounds of the lists of files of a peer.
@@ -22,10 +23,11 @@ const (
 type credentials struct {
 	own    map[[3]string]ike.OwnKey
 	trusts map[string]*certificate.Trust
+	crls   map[string][]*revocation.CRL
 }
 
 func newCredentials() credentials {
-	return credentials{own: make(map[[3]string]ike.OwnKey), trusts: make(map[string]*certificate.Trust)}
+	return credentials{own: make(map[[3]string]ike.OwnKey), trusts: make(map[string]*certificate.Trust), crls: make(map[string][]*revocation.CRL)}
 }
 
 // certificates reads the keys and certificates of both sides. The result is nil without any.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
 
@@ -17,6 +18,7 @@ import (
 //	ca.crt ca.key  other.crt other.key  left.crt left.key
 //	left.pem       the certificate and its key
 //	left.p12       likewise, with the password that stands in the file password
+//	ca.crl         a revocation list
 //	right.pub bare.key  a public key, and a private one without a certificate
 func withKeys(t *testing.T) string {
 	t.Helper()
@@ -34,6 +36,7 @@ func withKeys(t *testing.T) string {
 	for name, data := range map[string][]byte{
 		"left.p12": p12, "left.pem": append(certtest.PEM(left.Cert), certtest.KeyPEM(t, left.Key)...), "password": []byte("secret of left\n"),
 		"right.pub": certtest.PublicPEM(t, certtest.Key(t, "ed25519").Public()), "bare.key": certtest.KeyPEM(t, certtest.Key(t, "ed25519")),
+		"ca.crl": crlOf(t, time.Now().Add(time.Hour)),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)

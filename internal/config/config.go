@@ -11,6 +11,7 @@ import (
 
 	"culvert/esp"
 	"culvert/ike"
+	"culvert/internal/revocation"
 	"culvert/selector"
 	"culvert/tun/protect"
 )
@@ -89,7 +90,19 @@ type Peer struct {
 	Order      []string  // the names of all children, IKE's and manual, in the order of the file
 	Routing    []Routing // of each child, in the order of Order
 	MTU        int       // a ceiling of what is sent to the peer, before encryption; 0: none
+
+	Revocation Revocation
+	CRLs       []*revocation.CRL // that are configured
 }
+
+// A Revocation selects what is done about certificates of the peer that may be revoked.
+type Revocation uint8
+
+const (
+	RevocationRelaxed Revocation = iota // those that are revoked are refused
+	RevocationStrict                    // so are those of which nothing is found out
+	RevocationOff                       // nothing is looked for
+)
 
 // RoutingOf returns the routing of the child with a name, or the default routing.
 func (p *Peer) RoutingOf(child string) Routing {

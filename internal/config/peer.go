@@ -48,6 +48,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	p.Proposals = s.ikeProposals()
 	p.PSK, p.OtherPSKs = s.secrets()
 	p.Certificates = s.certificates()
+	p.Revocation, p.CRLs = s.revocation()
 	raw := rawPeer{section: s}
 	for i, child := range s.subtables("child") {
 		raw.children = append(raw.children, l.readChild(&p, s, i, child))

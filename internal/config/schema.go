@@ -76,6 +76,8 @@ var (
 		{name: "key_password_file", kind: text},
 		{name: "ca", kind: textOrList},
 		{name: "remote_key", kind: textOrList},
+		{name: "crl", kind: textOrList},
+		{name: "revocation", kind: text, def: "relaxed"},
 		{name: "rsa_padding", kind: text, def: "pss"},
 		{name: "rsa_sha1", kind: text, def: "refuse"},
 		{name: "ike_proposals", kind: list},

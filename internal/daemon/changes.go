@@ -109,6 +109,8 @@ func peerChanges(old, p *config.Peer) []ike.Change {
 		note("", "remote", ike.ReachConnect, old.RemoteName, p.RemoteName)
 	}
 	note("", "mtu", ike.ReachNone, old.MTU, p.MTU)
+	note("", "revocation", ike.ReachConnect, old.Revocation, p.Revocation)
+	note("", "crl", ike.ReachConnect, crlsOf(old), crlsOf(p))
 	if len(old.Children) > 0 && len(p.Children) == 0 { // only manual children are left
 		for i := range list {
 			list[i].Reach = ike.ReachPeer

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"crypto/rand"
 	"crypto/x509"
 	"maps"
+	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	"culvert/ike/certificate"
 	"culvert/internal/certtest"
 	"culvert/internal/config"
+	"culvert/internal/revocation"
 )
 
 // other returns a value of a type that is not its zero value.
@@ -27,6 +30,13 @@ func other(t *testing.T, typ reflect.Type) reflect.Value {
 	if typ == reflect.TypeFor[*ike.Certificates]() {
 		ca := certtest.CA(t, "ca", "p256", nil)
 		return reflect.ValueOf(&ike.Certificates{Trust: certificate.NewTrust([]*x509.Certificate{ca.Cert})})
+	}
+	if typ == reflect.TypeFor[[]*revocation.CRL]() {
+		crl, err := revocation.ParseCRL(crlOf(t, certtest.CA(t, "ca", "p256", nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reflect.ValueOf([]*revocation.CRL{crl})
 	}
 	v := reflect.New(typ).Elem()
 	switch typ.Kind() {
@@ -81,7 +91,7 @@ func TestEveryPeerSettingIsReported(t *testing.T) {
 		reflect.ValueOf(p).Elem().FieldByIndex(f.Index).Set(other(t, f.Type))
 		got := peerChange(old, p)
 		closed := strings.Contains(got, "its SAs are closed and set up again")
-		stay := slices.Contains([]string{"Remote", "RemoteName", "MTU", "RemotePort", "RemoteNATPort", "Proposals", "Lifetime", "DPD", "DPDAction", "Fragment", "OtherPSKs", "AuthLifetime", "MaxParties", "Priority", "Retransmit", "Reconnect"}, f.Name)
+		stay := slices.Contains([]string{"Remote", "RemoteName", "MTU", "RemotePort", "RemoteNATPort", "Proposals", "Lifetime", "DPD", "DPDAction", "Fragment", "OtherPSKs", "AuthLifetime", "MaxParties", "Priority", "Retransmit", "Reconnect", "Revocation", "CRLs"}, f.Name)
 		if got == "" || closed == stay {
 			t.Errorf("%s: got %q", f.Name, got)
 		}
@@ -128,6 +138,7 @@ var (
 		"psk": `"another secret of some length"`, "ike_proposals": `["aes256gcm16-prfsha384-ecp384"]`, "ike_lifetime": `"3h"`, "auth_lifetime": `"24h"`, "encap": `"always"`, "dpd": `"7s"`,
 		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit.first": `"2s"`, "retransmit.factor": "1.5", "retransmit.tries": "3", "retry.first": `"5s"`, "retry.max": `"30s"`, "max_parties": "9", "per_cpu": `"never"`, "mtu": "1300", "priority": "1", "psk_file": `"secret"`,
 		"cert": `"left.pem"`, "key": `"bare.key"`, "ca": `"ca.crt"`, "remote_key": `"right.pub"`, "rsa_padding": `"pkcs1"`, "rsa_sha1": `"allow"`,
+		"crl": `"ca.crl"`, "revocation": `"strict"`,
 	}
 	childEdits = settings{
 		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`, "children": `"per-pair"`,
@@ -146,7 +157,7 @@ var (
 )
 
 // ofCertificates are keys that only a peer with certificates has.
-var ofCertificates = []string{"peer.rsa_padding", "peer.rsa_sha1"}
+var ofCertificates = []string{"peer.rsa_padding", "peer.rsa_sha1", "peer.crl", "peer.revocation"}
 
 // inline returns settings as the value of a key.
 func (t settings) inline() string {
@@ -259,6 +270,20 @@ func TestEveryKeyDoesWhatTheReferenceSays(t *testing.T) {
 	}
 }
 
+// crlOf returns a CRL that lists some certificates of a CA.
+func crlOf(t *testing.T, ca *certtest.Pair, revoked ...*certtest.Pair) []byte {
+	t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: epoch.AddDate(0, 0, -1), NextUpdate: epoch.AddDate(20, 0, 0)}
+	for _, r := range revoked {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: r.Cert.SerialNumber, RevocationTime: epoch})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, ca.Cert, ca.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
 // writeKeys writes the files that peerEdits name.
 func writeKeys(t *testing.T, dir string) {
 	t.Helper()
@@ -266,7 +291,7 @@ func writeKeys(t *testing.T, dir string) {
 	left := ca.Issue(t, "left", "p256", "me")
 	for name, data := range map[string][]byte{
 		"ca.crt": certtest.PEM(ca.Cert), "left.pem": append(certtest.PEM(left.Cert), certtest.KeyPEM(t, left.Key)...),
-		"bare.key": certtest.KeyPEM(t, ca.Key), "right.pub": certtest.PublicPEM(t, left.Key.Public()),
+		"ca.crl": crlOf(t, ca), "bare.key": certtest.KeyPEM(t, ca.Key), "right.pub": certtest.PublicPEM(t, left.Key.Public()),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)

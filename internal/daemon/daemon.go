@@ -19,6 +19,7 @@ import (
 	"culvert/internal/config"
 	"culvert/internal/control"
 	"culvert/internal/ipsec"
+	"culvert/internal/revocation/fetch"
 	"culvert/tun/protect"
 )
 
@@ -87,6 +88,7 @@ type Daemon struct {
 	device   device
 	net      network
 	resolver *resolver
+	fetcher  *fetch.Fetcher // of what tells whether certificates were revoked
 	outside  *outside
 	keys     *keyLog // nil: keys are not written down
 	recorder *manualRecorder

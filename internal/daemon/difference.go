@@ -53,11 +53,11 @@ func compare(before, next *config.Config) difference {
 // unchanged reports whether two configurations of a peer are the same. Keys and certificates have
 // parts that differ each time that they are read, and are compared by what they say.
 func unchanged(old, p *config.Peer) bool {
-	if old == nil || len(ike.Changes(&old.Peer, &p.Peer)) > 0 {
+	if old == nil || len(ike.Changes(&old.Peer, &p.Peer)) > 0 || !slices.Equal(crlsOf(old), crlsOf(p)) {
 		return false
 	}
 	a, b := *old, *p
-	a.Certificates, b.Certificates = nil, nil
+	a.Certificates, b.Certificates, a.CRLs, b.CRLs = nil, nil, nil, nil
 	return reflect.DeepEqual(&a, &b)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 	"culvert/ike/driver"
 	"culvert/internal/config"
 	"culvert/internal/ipsec"
+	"culvert/internal/revocation/fetch"
 	"culvert/tun/protect"
 )
 
@@ -355,7 +357,7 @@ func testDaemon(t testing.TB, doc string, ask func(ctx context.Context, name str
 	f := &fakeParts{sas: map[ipsec.ChildID]ipsec.ChildSA{}, stats: map[ipsec.PolicyID]dataplane.ChildStats{}, rawESP: true, sent: map[ipsec.ChildID]esp.State{}, allowed: map[ipsec.ChildID]uint64{}}
 	out := &bytes.Buffer{}
 	d := &Daemon{log: slog.New(slog.NewTextHandler(out, nil)), level: new(slog.LevelVar), started: epoch, now: func() time.Time { return epoch.Add(10 * time.Second) },
-		plane: plane{f}, ike: f, routes: routes{f}, device: counted{}, net: sockets{f}, flows: protect.NewSet(), found: map[string]lookup{}, policies: newPolicies(), manual: map[ipsec.PolicyName]manualSA{}}
+		plane: plane{f}, ike: f, routes: routes{f}, device: counted{}, net: sockets{f}, flows: protect.NewSet(), fetcher: fetch.New(noServers{}), found: map[string]lookup{}, policies: newPolicies(), manual: map[ipsec.PolicyName]manualSA{}}
 	d.opts.Config = filepath.Join(t.TempDir(), "a.toml")
 	state := &stateOpener{dir: filepath.Join(t.TempDir(), "state")}
 	t.Cleanup(state.close)
@@ -374,6 +376,13 @@ func testDaemon(t testing.TB, doc string, ask func(ctx context.Context, name str
 		t.Fatal(err)
 	}
 	return d, f, out
+}
+
+// noServers is a transport that reaches no server.
+type noServers struct{}
+
+func (noServers) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("no servers here")
 }
 
 func writeConfig(t testing.TB, d *Daemon, doc string) {

@@ -18,6 +18,7 @@ func (d *Daemon) enginePeer(c *config.Config, p *config.Peer) (e ike.Peer, ok bo
 		return ike.Peer{}, false
 	}
 	e = p.Peer
+	e.Certificates = d.watched(c, p)
 	d.mu.Lock()
 	e.Remote = remotes(c, p, d.found)
 	d.mu.Unlock()

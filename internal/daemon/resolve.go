@@ -147,10 +147,13 @@ func (r *resolver) once(ctx context.Context, name string) ([]netip.Addr, error) 
 // maxAddrs bounds the addresses of a name.
 const maxAddrs = 16
 
-// systemLookup returns a lookup by the system's configured resolver, over sockets from dial.
-// Addresses are in the order of RFC 6724.
-func systemLookup(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(context.Context, string) ([]netip.Addr, error) {
-	res := &net.Resolver{PreferGo: true, Dial: dial}
+// systemResolver returns the system's configured resolver, over sockets from dial.
+func systemResolver(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: dial}
+}
+
+// systemLookup returns a lookup by a resolver. Addresses are in the order of RFC 6724.
+func systemLookup(res *net.Resolver) func(context.Context, string) ([]netip.Addr, error) {
 	return func(ctx context.Context, name string) ([]netip.Addr, error) {
 		addrs, err := res.LookupNetIP(ctx, "ip", name)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 	"culvert/internal/control"
 	"culvert/internal/host"
 	"culvert/internal/ipsec"
+	"culvert/internal/revocation/fetch"
 	"culvert/selector"
 	"culvert/tun"
 	"culvert/tun/protect"
@@ -80,7 +81,9 @@ func warnForwarding(cfg *config.Config, log *slog.Logger) {
 
 // run works until the end.
 func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
-	d.resolver = newResolver(systemLookup(netio.Dialer(cfg.Daemon.Mark.Value).DialContext), d.resolved)
+	names := systemResolver(netio.Dialer(cfg.Daemon.Mark.Value).DialContext)
+	d.resolver = newResolver(systemLookup(names), d.resolved)
+	d.fetcher = fetch.New(fetch.Network(names))
 	p.driver = driver.New(driver.Config{
 		Engine: p.newEngine(&cfg.Daemon), Plane: p.keys.watch(p.plane), IKEKeys: p.keys.ike(), Transport: transport{p.net, p.plane}, Unreachable: p.net.Unreachable(),
 		Log: d.log, Resolve: d.resolveAgain,

@@ -94,7 +94,7 @@ func (d *Daemon) status(configured []config.Peer, peers []ike.PeerStatus, counte
 
 // addCounters adds the counters of everything but the engine.
 func (d *Daemon) addCounters(sum map[string]uint64) {
-	for _, more := range []map[string]uint64{d.plane.Counters(), d.device.Counters(), d.net.Counters(), d.routes.Counters()} {
+	for _, more := range []map[string]uint64{d.plane.Counters(), d.device.Counters(), d.net.Counters(), d.routes.Counters(), d.fetcher.Counters()} {
 		for name, n := range more {
 			sum[name] += n
 		}

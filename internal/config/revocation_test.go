@@ -1,0 +1,73 @@
+package config
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"culvert/internal/certtest"
+)
+
+func TestRevocation(t *testing.T) {
+	dir := withKeys(t)
+	for name, der := range map[string][]byte{"a.crl": crlOf(t, time.Now().Add(time.Hour)), "b.crl": crlOf(t, time.Now().Add(time.Hour))} {
+		if err := os.WriteFile(filepath.Join(dir, name), der, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const certs = "cert = \"left.pem\"\nca = \"ca.crt\"\n"
+	for lines, want := range map[string]struct {
+		mode Revocation
+		crls int
+		err  string
+	}{
+		"":                                        {RevocationRelaxed, 0, ""},
+		"revocation = \"relaxed\"\n":              {RevocationRelaxed, 0, ""},
+		"revocation = \"strict\"\n":               {RevocationStrict, 0, ""},
+		"revocation = \"off\"\n":                  {RevocationOff, 0, ""},
+		"crl = \"a.crl\"\n":                       {RevocationRelaxed, 1, ""},
+		"crl = [\"a.crl\", \"b.crl\"]\n":          {RevocationRelaxed, 2, ""},
+		"crl = \"ca.crt\"\n":                      {0, 0, `a.toml:8: peer "right": crl: ` + dir + `/ca.crt: holds a certificate, not a certificate revocation list`},
+		"crl = []\n":                              {0, 0, `crl is empty; list at least one file`},
+		"revocation = \"on\"\n":                   {0, 0, `revocation = "on"`},
+		"revocation = \"off\"\ncrl = \"a.crl\"\n": {0, 0, `crl has no effect with revocation = "off"; remove one of them`},
+	} {
+		cfg, err := loadIn(t, dir, keyed(certs+lines))
+		if want.err != "" {
+			if got := texts(err); len(got) != 1 || !strings.Contains(got[0], want.err) {
+				t.Errorf("%q: got %q, want %s", lines, got, want.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := cfg.Peers[0]; p.Revocation != want.mode || len(p.CRLs) != want.crls {
+			t.Errorf("%q: %v, %d CRLs", lines, p.Revocation, len(p.CRLs))
+		}
+	}
+	for _, line := range []string{"revocation = \"strict\"\n", "crl = \"a.crl\"\n"} {
+		_, err := loadIn(t, dir, keyed("cert = \"left.pem\"\nremote_key = \"right.pub\"\n"+line))
+		if got := texts(err); len(got) != 1 || !strings.Contains(got[0], "has no effect without ca: only certificates can be revoked; remove it") {
+			t.Errorf("%q: got %q", line, got)
+		}
+	}
+}
+
+// crlOf returns a CRL of a new CA until some time.
+func crlOf(t *testing.T, until time.Time) []byte {
+	t.Helper()
+	ca := certtest.CA(t, "ca", "p256", nil)
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: until.AddDate(0, 0, -2), NextUpdate: until,
+	}, ca.Cert, ca.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
