@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding"
 	"hash"
+	"runtime"
 )
 
 // integrity is an integrity algorithm: an HMAC (RFC 2104) with a key as long as the hash and a sum
@@ -55,7 +56,8 @@ func (s *Scratch) hash(kind int) hasher {
 }
 
 // A keyedHMAC is an HMAC with its key: the states of the hash after the first block of the inner
-// and of the outer sum, from which each packet starts. They are as secret as the key.
+// and of the outer sum, from which each packet starts. They are as secret as the key, and are wiped
+// when nothing refers to the HMAC any more. Code that uses them must keep it alive until then.
 type keyedHMAC struct {
 	hash         int
 	inner, outer []byte
@@ -81,6 +83,10 @@ func newHMAC(kind int, key []byte) *keyedHMAC {
 	}
 	m := &keyedHMAC{hash: kind, inner: state(0x36), outer: state(0x5c)} // RFC 2104, Section 2
 	h.Reset()
+	runtime.AddCleanup(m, func(states [2][]byte) {
+		clear(states[0])
+		clear(states[1])
+	}, [2][]byte{m.inner, m.outer})
 	return m
 }
 
@@ -97,7 +103,10 @@ func (m *keyedHMAC) sum(k *keyed, s *Scratch, pkt []byte, seq uint64) []byte {
 	inner := h.Sum(s.sum[:0])
 	restore(h, m.outer)
 	h.Write(inner)
-	return h.Sum(s.sum[:0])
+	sum := h.Sum(s.sum[:0])
+	h.Reset() // a goroutine keeps no key beyond its SA
+	runtime.KeepAlive(m)
+	return sum
 }
 
 func restore(h hasher, state []byte) {

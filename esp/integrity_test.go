@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	_ "embed"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -39,6 +40,32 @@ func TestHMACVectors(t *testing.T) {
 	}
 	if count != 15 {
 		t.Errorf("%d vectors, want 15", count)
+	}
+}
+
+// TestHMACIsWiped: what is made of a key is gone from the memory of the SA when nothing refers to
+// it, and from that of a goroutine after each packet.
+func TestHMACIsWiped(t *testing.T) {
+	var s Scratch
+	for _, i := range integrities {
+		m := newHMAC(i.hash, text(i.keyLen))
+		m.sum(&keyed{}, &s, text(9), 1)
+		fresh, _ := newHash[i.hash]().(hasher).AppendBinary(nil)
+		if now, _ := s.hash(i.hash).AppendBinary(nil); !bytes.Equal(now, fresh) {
+			t.Errorf("%s: a goroutine keeps a state of the hash", i.name)
+		}
+		inner, outer := m.inner, m.outer
+		if allZero(inner) || allZero(outer) || bytes.Equal(inner, outer) {
+			t.Errorf("%s: states %x and %x", i.name, inner, outer)
+		}
+		m = nil
+		for n := 0; n < 1000 && !(allZero(inner) && allZero(outer)); n++ {
+			runtime.GC()
+			runtime.Gosched() // cleanups run in a goroutine of the runtime's
+		}
+		if !allZero(inner) || !allZero(outer) {
+			t.Errorf("%s: the states are still there", i.name)
+		}
 	}
 }
 

@@ -26,6 +26,23 @@ func TestShortGCMAgainstStandard(t *testing.T) {
 	}
 }
 
+// What a forgery decrypts to does not stay in the working space.
+func TestShortGCMForgetsForgeries(t *testing.T) {
+	m, _ := NewShortGCM(octets(16), 8)
+	var w Work
+	text, tag := octets(100), make([]byte, 8)
+	m.Seal(&w, octets(12), text, nil, tag)
+	tag[0] ^= 1
+	if m.Open(&w, octets(12), text, nil, tag) {
+		t.Fatal("a forgery was opened")
+	}
+	for i, c := range w.text[:100] {
+		if c != 0 {
+			t.Fatalf("octet %d is %#x", i, c)
+		}
+	}
+}
+
 func TestShortGCMTagLengths(t *testing.T) {
 	for n := range 20 {
 		if _, err := NewShortGCM(octets(16), n); (err == nil) != (n == 8 || n == 12) {
