@@ -251,9 +251,10 @@ func TestRefusedAuthIsTold(t *testing.T) {
 		reason string
 	}{
 		{"EAP", without(wire.PayloadAuth), wire.AuthenticationFailed, "it wants EAP authentication, which is not supported"},
-		{"childless", without(wire.PayloadSA, wire.PayloadTSi, wire.PayloadTSr), wire.InvalidSyntax, "an IKE SA without a Child SA (RFC 6023)"},
+		{"no SA", without(wire.PayloadSA), wire.InvalidSyntax, "SA, TSi and TSr must be present together"},
+		{"traffic selectors of one side alone", without(wire.PayloadSA, wire.PayloadTSi), wire.InvalidSyntax, "SA, TSi and TSr must be present together"},
 		{"two IDi", func(ps []wire.Payload) []wire.Payload { return append(ps, ps[0]) }, wire.InvalidSyntax, "duplicate IDi payload"},
-		{"no TSr", without(wire.PayloadTSr), wire.InvalidSyntax, "missing TSr payload"},
+		{"no TSr", without(wire.PayloadTSr), wire.InvalidSyntax, "SA, TSi and TSr must be present together"},
 		{"no IDi", without(wire.PayloadIDi), wire.InvalidSyntax, "missing IDi payload"},
 		{"unknown method", func(ps []wire.Payload) []wire.Payload {
 			ps[1] = &wire.Auth{Method: 99, Data: make([]byte, 32)}

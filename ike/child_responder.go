@@ -188,8 +188,11 @@ func rekeyedByPeer(old, p *child.Pair) {
 }
 
 // inAuth handles the Child SA of an IKE_AUTH request. It returns the pair and the payloads of the
-// response.
+// response, which are nil if the request has no Child SA.
 func (a *childAnswer) inAuth(s *ikeSA, ps []wire.Payload) (*child.Pair, []wire.Payload, error) {
+	if !asksForChild(ps) {
+		return nil, nil, nil
+	}
 	a.nonces, a.later, a.info = s.keys.nonces, asksForFragments(ps), s.party.infoWanted(ps)
 	if err := a.pick(s, ps); err != nil {
 		return nil, nil, err

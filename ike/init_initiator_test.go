@@ -16,6 +16,9 @@ import (
 
 const initPayloads = "SA, KE(x25519), Nonce, N(NAT_DETECTION_SOURCE_IP), N(NAT_DETECTION_DESTINATION_IP), N(IKEV2_FRAGMENTATION_SUPPORTED), V"
 
+// initResponse is initPayloads of a responder.
+const initResponse = initPayloads + ", N(CHILDLESS_IKEV2_SUPPORTED)"
+
 // The exchanges of RFC 7296, Section 1.2, and no other messages.
 func TestConnectDialogue(t *testing.T) {
 	p := newPair(t, 1, nil)
@@ -26,7 +29,7 @@ func TestConnectDialogue(t *testing.T) {
 		p.fatalf("the first message is %+v to %v", init.hdr, init.pk.dst)
 	}
 	p.deliver(init)
-	p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, initPayloads))
+	p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, initResponse))
 	p.deliver(p.wantSend("left proves itself", p.left, wire.IKEAuth, false, "IDi, IDr, N(INITIAL_CONTACT), AUTH, SA, TSi, TSr, V"))
 	p.deliver(p.wantSend("right proves itself", p.right, wire.IKEAuth, true, "IDr, AUTH, SA, TSi, TSr, V, V"))
 	p.wantIdle("that is all")
@@ -300,7 +303,7 @@ func TestSecondInitResponse(t *testing.T) {
 	p.drive(time.Second)
 	p.deliver(p.wantSend("left asks", p.left, wire.IKESAInit, false, initPayloads))
 	p.drive(200 * time.Millisecond)
-	resp := p.wantSend("right answers", p.right, wire.IKESAInit, true, initPayloads)
+	resp := p.wantSend("right answers", p.right, wire.IKESAInit, true, initResponse)
 	p.script(false)
 	p.arrive(resp.pk)
 	p.arrive(resp.pk)

@@ -97,7 +97,7 @@ func (h *halfOpen) response() []byte {
 		&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: h.publicValue()}, &wire.Nonce{Data: h.nonce()},
 	}
 	ps = append(ps, initNotifies(h.spis(), h.path, initTerms{h.encap, int(h.fragment)})...)
-	ps = append(ps, h.able.payload()...)
+	ps = append(append(ps, childlessSupported()), h.able.payload()...)
 	m := wire.Message{
 		Header:   wire.Header{InitiatorSPI: h.spis().I, ResponderSPI: h.spi, Exchange: wire.IKESAInit, Response: true},
 		Payloads: append(ps, h.credential()...),

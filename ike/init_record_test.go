@@ -41,7 +41,7 @@ func TestInitRecord(t *testing.T) {
 			if got := h.credential(); !reflect.DeepEqual(got, extra) {
 				t.Errorf("%s: the payloads of the credential are %v, want %v", text, got, extra)
 			}
-			if got, err := wire.Parse(h.response()); err != nil || len(got.Payloads) != 5+len(extra) {
+			if got, err := wire.Parse(h.response()); err != nil || len(got.Payloads) != 6+len(extra) {
 				t.Errorf("%s: the response is %v, %v", text, got, err)
 			}
 		}

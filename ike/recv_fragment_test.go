@@ -35,7 +35,7 @@ func TestFragments(t *testing.T) {
 	ref := p.left.connect("")
 	init := p.wantSend("left asks, in one piece", p.left, wire.IKESAInit, false, initPayloads)
 	p.deliver(init)
-	p.deliver(p.wantSend("right answers, in one piece", p.right, wire.IKESAInit, true, initPayloads))
+	p.deliver(p.wantSend("right answers, in one piece", p.right, wire.IKESAInit, true, initResponse))
 	for round := range 2 {
 		pieces := p.nextFragments(p.left)
 		for i := len(pieces) - 1; i >= 0; i-- {

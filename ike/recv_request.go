@@ -50,22 +50,17 @@ func (s *ikeSA) handle(ex wire.ExchangeType, ps []wire.Payload) ([]wire.Payload,
 
 // refuseMalformed returns the refusal of a request that breaks the rule of its exchange. Before
 // authentication the reason is recorded as that of a refused call. An initiator that
-// wants EAP leaves out AUTH (RFC 7296, Section 2.16); one that wants no Child SA leaves out the
-// payloads for it, and is answered INVALID_SYNTAX (RFC 6023, Section 3).
+// wants EAP leaves out AUTH (RFC 7296, Section 2.16).
 func (s *ikeSA) refuseMalformed(ex wire.ExchangeType, ps []wire.Payload, err error) error {
 	if ex != wire.IKEAuth || s.state != saHalfOpen {
 		return fatal(wire.InvalidSyntax, "malformed request: "+err.Error())
 	}
 	idi, named := wire.FindID(ps, false)
 	_, auth := wire.Find[*wire.Auth](ps)
-	_, child := wire.Find[*wire.SA](ps)
 	kind, why := wire.InvalidSyntax, "malformed IKE_AUTH request: "+err.Error()
-	switch {
-	case named && !auth:
+	if named && !auth {
 		kind, why = wire.AuthenticationFailed, "it wants EAP authentication, which is not supported; set it up for a pre-shared key or a certificate"
 		s.e.count("ike_authentication_failed")
-	case named && !child:
-		why = "it wants an IKE SA without a Child SA (RFC 6023), which is not supported; give it traffic selectors"
 	}
 	c := call{from: s.net.Path, reached: true, claims: s.claimed(idi, ps), event: eventCallRefused}
 	s.e.callRefused(c, func() string { return s.net.Remote().String() + ": " + why })

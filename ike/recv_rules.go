@@ -24,9 +24,11 @@ var (
 		must: []wire.PayloadType{wire.PayloadSA, wire.PayloadKE, wire.PayloadNonce},
 		may:  []wire.PayloadType{wire.PayloadCertReq},
 	}
+	// IKE_AUTH may ask for the IKE SA alone, since we announce that (RFC 6023, Section 3).
 	ruleAuthRequest = payloadRule{
-		must: []wire.PayloadType{wire.PayloadIDi, wire.PayloadAuth, wire.PayloadSA, wire.PayloadTSi, wire.PayloadTSr},
-		may:  []wire.PayloadType{wire.PayloadIDr, wire.PayloadCert, wire.PayloadCertReq, wire.PayloadCP},
+		must:     []wire.PayloadType{wire.PayloadIDi, wire.PayloadAuth},
+		may:      []wire.PayloadType{wire.PayloadIDr, wire.PayloadCert, wire.PayloadCertReq, wire.PayloadCP},
+		together: []wire.PayloadType{wire.PayloadSA, wire.PayloadTSi, wire.PayloadTSr},
 	}
 	// IKE_AUTH may establish the IKE SA without the Child SA (RFC 7296, Section 1.2).
 	ruleAuthResponse = payloadRule{

@@ -95,7 +95,7 @@ func TestUDPBetweenCulverts(t *testing.T) {
 			p.script(true)
 			ref := p.left.connect("")
 			p.deliver(p.wantSend("left asks", p.left, wire.IKESAInit, false, initPayloads))
-			p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, initPayloads))
+			p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, initResponse))
 			auth := p.wantSend("left goes on at the NAT port", p.left, wire.IKEAuth, false, "...")
 			if auth.pk.via != ipsec.NAT || auth.pk.src.Port() != 4500 || auth.pk.dst.Port() != 4500 {
 				p.fatalf("IKE_AUTH goes from %v to %v by %s", auth.pk.src, auth.pk.dst, auth.pk.via.Name)

@@ -23,7 +23,7 @@ func TestNATFloat(t *testing.T) {
 	ref := p.left.connect("")
 	init := p.wantSend("left asks at port 500", p.left, wire.IKESAInit, false, initPayloads)
 	p.send(init.pk)
-	resp := p.wantSend("right answers to the NAT", p.right, wire.IKESAInit, true, initPayloads)
+	resp := p.wantSend("right answers to the NAT", p.right, wire.IKESAInit, true, initResponse)
 	if resp.pk.dst.Addr() != p.left.nat.public {
 		p.fatalf("right answers to %v", resp.pk.dst)
 	}
