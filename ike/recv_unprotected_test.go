@@ -124,3 +124,52 @@ func TestAnswersToUnknownSPIsAreLimited(t *testing.T) {
 		t.Errorf("%d answers were withheld, want %d", n, requests-answers)
 	}
 }
+
+// Whoever sees IKE_AUTH can answer it without protection. No such answer ends the attempt, whatever
+// it says and wherever it comes from, and the peer's own is taken after it (RFC 7296, Section
+// 2.21.2). INVALID_IKE_SPI is in TestForgedLossOfAnAttempt.
+func TestForgedAuthAnswers(t *testing.T) {
+	notify := func(kind wire.NotifyType, data ...byte) []wire.Payload {
+		return []wire.Payload{&wire.Notify{Kind: kind, Data: data}}
+	}
+	for name, ps := range map[string][]wire.Payload{
+		"nothing":                   nil,
+		"authentication failed":     notify(wire.AuthenticationFailed),
+		"no proposal chosen":        notify(wire.NoProposalChosen),
+		"invalid syntax":            notify(wire.InvalidSyntax),
+		"a higher version":          notify(wire.InvalidMajorVersion, 3),
+		"a critical payload":        notify(wire.UnsupportedCriticalPayload, 190),
+		"an error of no number yet": notify(8191),
+		"a Delete":                  {&wire.Delete{Protocol: wire.ProtoIKE}},
+		"a short SK":                {&wire.Encrypted{Body: make([]byte, 8)}},
+		"SK of zeros":               {&wire.Encrypted{Body: make([]byte, 200)}},
+		"an unknown critical one":   {&wire.Unknown{PayloadType: 190, Critical: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, nil)
+			p.script(true)
+			a := newAttack(p)
+			ref := p.left.connect("lan")
+			p.deliver(p.wantSend("left asks", p.left, wire.IKESAInit, false, "..."))
+			p.deliver(p.wantSend("right answers", p.right, wire.IKESAInit, true, "..."))
+			auth := p.wantSend("left authenticates", p.left, wire.IKEAuth, false, "...")
+			forged := wire.Message{
+				Header:   wire.Header{InitiatorSPI: auth.hdr.InitiatorSPI, ResponderSPI: auth.hdr.ResponderSPI, Exchange: wire.IKEAuth, Response: true, MessageID: 1},
+				Payloads: ps,
+			}
+			for range 20 {
+				a.inject(p.left, p.right.home(), forged.AppendTo(nil))
+				a.inject(p.left, attacker, forged.AppendTo(nil))
+			}
+			p.drive(5 * time.Second) // the peer takes long to authenticate us
+			p.script(false)
+			p.send(auth.pk)
+			p.drive(time.Second)
+			p.wantDone(p.left, ref, "")
+			p.wantTunnel()
+			if n := p.left.requests(wire.IKESAInit); n != 1 {
+				p.fatalf("%d attempts, want 1", n)
+			}
+		})
+	}
+}
