@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"culvert/internal/config"
 	"culvert/internal/host"
@@ -22,12 +23,23 @@ func check(c *call) error {
 	if err != nil {
 		return err
 	}
+	var errs config.Errors
 	warnings := cfg.Warnings
+	for _, t := range cfg.Troubles(time.Now()) {
+		if t.Fatal {
+			errs = append(errs, t.Error)
+		} else {
+			warnings = append(warnings, t.Error)
+		}
+	}
 	if !*elsewhere {
 		warnings = append(warnings, cfg.Advise(host.Read("/"))...)
 	}
 	for _, w := range warnings {
 		fmt.Fprintf(c.stderr, "warning: %s\n", clean(w.Error()))
+	}
+	if len(errs) > 0 {
+		return errs
 	}
 	fmt.Fprintf(c.stdout, "ok: %s, %s\n", count(len(cfg.Peers), "peer", "peers"), count(cfg.Children(), "child", "children"))
 	return nil

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"culvert/internal/certtest"
 )
 
 func TestCheck(t *testing.T) {
@@ -39,5 +42,29 @@ func TestCheck(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	if status != 1 || stdout != "" || len(lines) != 2 || lines[0] != path+`:3: peer "right": unknown key "remotee": did you mean "remote"?` {
 		t.Errorf("got %d, %q, %q", status, stdout, stderr)
+	}
+}
+
+// A certificate of ours that has expired is an error of check, and one that will soon a warning.
+func TestCheckOfCertificates(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "left.toml")
+	doc := "[[peer]]\nname = \"right\"\nremote = \"192.0.2.2\"\ncert = \"left.crt\"\nkey = \"left.key\"\nca = \"left.crt\"\n[[peer.child]]\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.2.0.0/16\"]\n"
+	if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for left, want := range map[time.Duration]struct {
+		status int
+		text   string
+	}{
+		-time.Hour:      {1, path + ":4: the certificate of "},
+		10 * time.Hour:  {0, "warning: " + path + ":4: the certificate of "},
+		900 * time.Hour: {0, ""},
+	} {
+		certtest.CA(t, "left", "p256", nil, certtest.Validity(certtest.Start, time.Now().Add(left))).Write(t, dir, "left")
+		status, _, stderr := culvert("check", "--elsewhere", "--config", path)
+		if status != want.status || !strings.Contains(stderr, want.text) || (want.text == "") != (stderr == "") {
+			t.Errorf("%v: got %d, %q; want %d, %s", left, status, stderr, want.status, want.text)
+		}
 	}
 }

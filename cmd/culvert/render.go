@@ -56,6 +56,9 @@ func render(st *control.Status, counters, colour bool, width int) string {
 	for _, line := range partyLines(st.Peers) {
 		fmt.Fprintf(&b, "%s\n", clean(line))
 	}
+	for _, line := range certificateLines(st.Certificates) {
+		fmt.Fprintf(&b, "%s\n", fold(clean(line), 2, width))
+	}
 	if st.KeyLog != "" {
 		fmt.Fprintf(&b, "\nkeys are written to %s: whoever reads them can decrypt the traffic (key_log)\n", clean(st.KeyLog))
 	}

@@ -9,11 +9,11 @@ import (
 	"culvert/selector"
 )
 
-// A place is the file of a peer, with the lines of its remote key and of its children's keys.
+// A place is the file of a peer, with the lines of some of its keys and of its children's keys.
 type place struct {
-	file     string
-	remote   int // the line
-	children []childPlace
+	file                  string
+	remote, cert, ca, crl int // the lines
+	children              []childPlace
 }
 
 type childPlace struct{ local, remote int }
@@ -21,12 +21,20 @@ type childPlace struct{ local, remote int }
 func (l *loader) notePlaces() {
 	l.config.places = make([]place, len(l.peers))
 	for i, raw := range l.peers {
-		p := place{file: raw.file.name, remote: raw.line("remote")}
+		p := place{file: raw.file.name, remote: raw.line("remote"), cert: raw.line("cert"), ca: raw.line("ca"), crl: raw.line("crl")}
 		for _, c := range raw.children {
 			p.children = append(p.children, childPlace{c.line("local"), c.line("remote")})
 		}
 		l.config.places[i] = p
 	}
+}
+
+// placeOf returns where a peer stands; a configuration that was not loaded has no places.
+func (c *Config) placeOf(peer int) place {
+	if peer < len(c.places) {
+		return c.places[peer]
+	}
+	return place{}
 }
 
 // An adviser compares a configuration with a host.

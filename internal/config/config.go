@@ -23,6 +23,8 @@ type Config struct {
 	Warnings []error  // what is allowed but unwise, each an *Error
 	Files    []string // every file that was read
 
+	Certificates []Certificate // of all peers
+
 	place  map[string]int // of a peer in Peers, by its name
 	places []place        // in the files, in step with Peers
 }

@@ -35,6 +35,7 @@ func Load(path string) (*Config, error) {
 		return nil, l.errs.sorted(l.config.Files)
 	}
 	l.notePlaces()
+	l.config.Certificates = CertificatesOf(l.config.Peers)
 	l.config.place = make(map[string]int, len(l.config.Peers))
 	for i := range l.config.Peers {
 		l.config.place[l.config.Peers[i].Name] = i

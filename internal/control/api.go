@@ -16,15 +16,28 @@ const SchemaVersion = 1
 
 // Status is the answer to GET /v1/status. Durations are in seconds; null where there is none.
 type Status struct {
-	Version   int               `json:"version"`
-	Uptime    float64           `json:"uptime_s"`
-	Guard     Guard             `json:"guard"`
-	FastPath  string            `json:"fast_path"`      // how ESP comes as IP protocol 50: off, idle, on: DEVICES, socket: REASON
-	FastSent  string            `json:"fast_path_sent"` // how it is sent: likewise, or on: DEVICES; socket: to ADDRESS: REASON
-	KeyLog    string            `json:"key_log"`        // the folder where keys are written down; "" if they are not
-	Peers     []Peer            `json:"peers"`
-	Strangers []Stranger        `json:"strangers"`
-	Counters  map[string]uint64 `json:"counters"`
+	Version      int               `json:"version"`
+	Uptime       float64           `json:"uptime_s"`
+	Guard        Guard             `json:"guard"`
+	FastPath     string            `json:"fast_path"`      // how ESP comes as IP protocol 50: off, idle, on: DEVICES, socket: REASON
+	FastSent     string            `json:"fast_path_sent"` // how it is sent: likewise, or on: DEVICES; socket: to ADDRESS: REASON
+	KeyLog       string            `json:"key_log"`        // the folder where keys are written down; "" if they are not
+	Peers        []Peer            `json:"peers"`
+	Certificates []Certificate     `json:"certificates"` // that are configured
+	Strangers    []Stranger        `json:"strangers"`
+	Counters     map[string]uint64 `json:"counters"`
+}
+
+// Certificate is a configured certificate.
+type Certificate struct {
+	Subject   string    `json:"subject"`
+	Issuer    string    `json:"issuer"`
+	SHA256    string    `json:"sha256"` // the first 16 digits
+	Use       string    `json:"use"`    // own, ca
+	Peers     int       `json:"peers"`  // how many have it
+	NotAfter  time.Time `json:"not_after"`
+	ExpiresIn float64   `json:"expires_in_s"` // negative: it has expired
+	Trouble   string    `json:"trouble"`      // what is wrong with its validity, or will be soon; "": nothing
 }
 
 // Stranger is a caller whose calls were refused before it was authenticated. All of it can be made

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -18,7 +19,8 @@ func seconds(s float64) *float64 { return &s }
 // example is the status of docs/control.md.
 func example() Status {
 	return Status{Version: SchemaVersion, Uptime: 12.3, Guard: Guard{State: "on", Drops: GuardDrops{Out: 3}}, FastPath: "on: eth0", FastSent: "idle", Counters: map[string]uint64{"ike_malformed": 0, "esp_unknown_spi": 0},
-		Strangers: []Stranger{{Remote: "203.0.113.9:500", Claims: "right", Event: "auth-failed", Reason: "203.0.113.9:500: authentication of right.example.com failed: the pre-shared keys differ", Times: 12, Last: 3.5}},
+		Certificates: []Certificate{{Subject: "CN=left.example.com", Issuer: "CN=Example CA", SHA256: "0123456789abcdef", Use: "own", Peers: 1, NotAfter: time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC), ExpiresIn: 20000000}},
+		Strangers:    []Stranger{{Remote: "203.0.113.9:500", Claims: "right", Event: "auth-failed", Reason: "203.0.113.9:500: authentication of right.example.com failed: the pre-shared keys differ", Times: 12, Last: 3.5}},
 		Peers: []Peer{{Name: "right", State: "established", Remote: "192.0.2.2:500", Local: "192.0.2.1:500", RemoteID: "right.example.com",
 			SPIi: "0123456789abcdef", SPIr: "fedcba9876543210", Proposal: "aes256gcm16-prfsha384-x25519", NAT: "none",
 			Established: seconds(10.1), RekeyIn: seconds(28000), Children: []Child{{

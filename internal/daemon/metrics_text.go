@@ -27,6 +27,7 @@ var metrics = []struct {
 	name, kind, help string
 	each             func(*sample, *scrape)
 }{
+	{"certificate_expiry_timestamp_seconds", "gauge", "The end of the validity of a configured certificate, ours (own) or of a CA (ca), as Unix time.", ofExpiry},
 	{"child_active", "gauge", "1 if packets are sent through the child, 0 if it stands by; only of one of several children with the same networks.", ofGroups},
 	{"child_drops_total", "counter", "Packets that were dropped, by reason; a reason that there was not yet is left out.", ofDrops},
 	{"child_guard_drops_total", "counter", "What of culvert_guard_drops_total was of the child, out and in; one that is zero, or not counted by child, is left out.", ofHeld},

@@ -106,6 +106,8 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	hostCtx, stopHost := context.WithCancel(context.Background())
 	hostDone := make(chan struct{})
 	go func() { defer close(hostDone); d.followHost(hostCtx, p.host) }()
+	expiryDone := make(chan struct{})
+	go func() { defer close(expiryDone); d.watchExpiry(hostCtx) }()
 	leftDone := make(chan struct{}) // not before the start: closing a socket of nftables waits for the guard's clean-up
 	go func() { defer close(leftDone); warnLeft(&cfg.Daemon, d.log) }()
 	if err == nil {
@@ -124,6 +126,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	d.log.Info("stopping", "event", "daemon-stop")
 	stopHost()
 	<-hostDone
+	<-expiryDone
 	<-leftDone
 	d.resolver.close()
 	p.driver.Shutdown(context.Background()) // it has a time limit of its own

@@ -36,7 +36,10 @@ func (d *Daemon) Status(ctx context.Context) (*control.Status, error) {
 	if err != nil {
 		return nil, stopping(err)
 	}
-	return d.status(d.config().Peers, peers, counters), nil
+	c := d.config()
+	st := d.status(c.Peers, peers, counters)
+	st.Certificates = certificates(c.Certificates, d.now())
+	return st, nil
 }
 
 // StatusOf is Status with one peer and its parties, or one party, by the name that commands use for
@@ -55,6 +58,7 @@ func (d *Daemon) StatusOf(ctx context.Context, name string) (*control.Status, er
 		return nil, d.noParty(ctx, p, name)
 	}
 	st := d.status([]config.Peer{*p}, peers, counters)
+	st.Certificates = certificates(config.CertificatesOf([]config.Peer{*p}), d.now())
 	st.Strangers = slices.DeleteFunc(st.Strangers, func(s control.Stranger) bool { return s.Claims != "" && s.Claims != p.Name })
 	return st, nil
 }
