@@ -251,6 +251,9 @@ func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []by
 	if !ok || !ok2 || !ok3 || len(sa.Proposals) != 1 {
 		return child.Agreement{}, errNoChild
 	}
+	if asksForTransport(ps) {
+		return child.Agreement{}, errTransport
+	}
 	chosen := sa.Proposals[0]
 	if err := proposal.CheckAnswer(o.offers, chosen); err != nil {
 		return child.Agreement{}, err

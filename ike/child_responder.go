@@ -16,8 +16,10 @@ type childAnswer struct {
 	old    *child.Pair // the pair to replace; nil: a new one
 	create bool        // requested in CREATE_CHILD_SA
 	later  bool        // the peer asks for non-initial fragments
-	info   bool        // the response carries SA_RESOURCE_INFO, as the request does (RFC 9611)
-	single bool        // the request is for a single resource of the peer's
+	// transport is set if the peer asks for transport mode, which it does not get.
+	transport bool
+	info      bool // the response carries SA_RESOURCE_INFO, as the request does (RFC 9611)
+	single    bool // the request is for a single resource of the peer's
 	childPick
 }
 
@@ -41,6 +43,7 @@ func (x *childHandshake) abandon(s *ikeSA) {
 // 7296, Section 2.25).
 func (x *childHandshake) read(s *ikeSA, ps []wire.Payload) error {
 	x.create, x.later, x.info = true, asksForFragments(ps), s.party.infoWanted(ps)
+	x.transport = asksForTransport(ps)
 	if n, ok := wire.FindNotify(ps, wire.SAResourceInfo); ok {
 		x.single = namesResource(n)
 	}
@@ -194,6 +197,7 @@ func (a *childAnswer) inAuth(s *ikeSA, ps []wire.Payload) (*child.Pair, []wire.P
 		return nil, nil, nil
 	}
 	a.nonces, a.later, a.info = s.keys.nonces, asksForFragments(ps), s.party.infoWanted(ps)
+	a.transport = asksForTransport(ps)
 	if err := a.pick(s, ps); err != nil {
 		return nil, nil, err
 	}
@@ -245,7 +249,9 @@ func (a *childAnswer) install(s *ikeSA, shared []byte) (*child.Pair, error) {
 		origin.via, origin.next = s, s.win.ExpectedID()
 		learn(a.policy, a.chosen)
 	}
-	return s.e.pairs.Install(&s.children, l, child.Agreement{SA: esp, Origin: origin, Replaces: a.old, Further: !l.IsMain(), Grouped: a.info && !l.IsPart()}), nil
+	p := s.e.pairs.Install(&s.children, l, child.Agreement{SA: esp, Origin: origin, Replaces: a.old, Further: !l.IsMain(), Grouped: a.info && !l.IsPart()})
+	a.tellMode(p)
+	return p, nil
 }
 
 // chain returns the chain for the pair.
