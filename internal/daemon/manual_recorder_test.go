@@ -64,6 +64,8 @@ func (k *keeping) begin(edit func(*ipsec.ChildSA)) *ipsec.ChildSA {
 	if err := k.manualRecorder.begin([]*ipsec.ChildSA{sa}); err != nil {
 		k.t.Fatal(err)
 	}
+	k.path.mu.Lock()
+	defer k.path.mu.Unlock()
 	k.path.sent[sa.ID], k.path.allowed[sa.ID] = sa.State, sa.Allowed
 	return sa
 }
@@ -71,6 +73,8 @@ func (k *keeping) begin(edit func(*ipsec.ChildSA)) *ipsec.ChildSA {
 // use has an SA send up to a number, which must be allowed, and accept one.
 func (k *keeping) use(sa *ipsec.ChildSA, sent, highest uint64) {
 	k.t.Helper()
+	k.path.mu.Lock()
+	defer k.path.mu.Unlock()
 	if sent > k.path.allowed[sa.ID] {
 		k.t.Fatalf("%d is not allowed, only %d", sent, k.path.allowed[sa.ID])
 	}
@@ -259,9 +263,7 @@ func TestRecorderRuns(t *testing.T) {
 		time.Sleep(time.Minute)
 		sa := k.begin(nil)
 		synctest.Wait()
-		k.path.mu.Lock()
 		k.use(sa, sa.Allowed, 0)
-		k.path.mu.Unlock()
 		time.Sleep(2 * keepEvery)
 		synctest.Wait()
 		k.path.mu.Lock()
