@@ -56,6 +56,9 @@ func (c *Certificates) Ask() (ps []wire.Payload) {
 	if len(c.RemoteKeys) > 0 {
 		ps = append(ps, certificate.RequestRawKey())
 	}
+	if c.Trust != nil && c.Revoked != nil {
+		ps = append(ps, certificate.RequestOCSP())
+	}
 	return ps
 }
 

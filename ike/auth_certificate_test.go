@@ -290,6 +290,43 @@ func TestRevokedIsAskedAfterTrust(t *testing.T) {
 	}
 }
 
+// A side that looks up what was revoked asks for OCSP responses, in both roles, and has those that
+// the peer sends along.
+func TestOCSPIsRequested(t *testing.T) {
+	c := newCertified(t, "p256")
+	for _, asks := range []bool{true, false} {
+		for role := range 2 {
+			given := 0
+			p := certifiedPair(t, c, func(_ *testPair, left, right *Certificates) {
+				if asks {
+					[]*Certificates{left, right}[role].Revoked = func(_ []*x509.Certificate, stapled [][]byte, _ time.Time) error {
+						given = len(stapled)
+						return nil
+					}
+				}
+			})
+			requests := 0
+			for _, ps := range [][]wire.Payload{certificatesOf(p.sides()[role]).Ask(), certificatesOf(p.sides()[role]).Init(false)} {
+				for _, q := range ps {
+					if r, ok := q.(*wire.CertReq); ok && r.Encoding == wire.CertOCSPContent && len(r.Data) == 0 {
+						requests++
+					}
+				}
+			}
+			if (requests == 2) != asks {
+				t.Errorf("asks %v: %d requests", asks, requests)
+			}
+			p.wantUp(p.left)
+			if given != 0 {
+				t.Errorf("%d responses that nobody sent", given)
+			}
+		}
+	}
+}
+
+// certificatesOf returns the certificates of a side's peer.
+func certificatesOf(s *testSide) *Certificates { return s.peers[0].Certificates }
+
 // The sides may have different methods: a certificate and a pre-shared key, either way.
 func TestCertificateAndKey(t *testing.T) {
 	c := newCertified(t, "ed25519")

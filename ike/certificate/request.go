@@ -32,6 +32,10 @@ func request(cas []*x509.Certificate) *wire.CertReq {
 // field MUST be empty" (RFC 7670, Section 3).
 func RequestRawKey() *wire.CertReq { return &wire.CertReq{Encoding: wire.CertRawPublicKey} }
 
+// RequestOCSP returns the CERTREQ for an OCSP response beside the certificate. No responder is
+// named: those that the CA has authorized are believed (RFC 4806, Section 3.1, case c).
+func RequestOCSP() *wire.CertReq { return &wire.CertReq{Encoding: wire.CertOCSPContent} }
+
 // Merge joins CERTREQ payloads of the same encodings, and bounds them. Others it returns as they
 // are.
 func Merge(ps []wire.Payload) (out []wire.Payload) {
