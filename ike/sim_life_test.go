@@ -83,6 +83,7 @@ func (s *simulation) configurePairs(p *testPair) {
 			continue
 		}
 		s.what += ", pairs"
+		s.parts += 5 // a side may have one of its networks in two halves
 		which := 1 + draw.IntN(3)
 		for i, side := range []*testSide{p.left, p.right} {
 			c, more := &side.peers[0].Children[n], testChild(side, "", n+100)

@@ -80,6 +80,7 @@ type simulation struct {
 	calmSince time.Time
 	// resources is how many workers the dataplanes have; 0: nothing is said of them (RFC 9611).
 	resources int
+	parts     int // more Child SAs at rest than one each, where each pair of networks has its own
 	link      simLink
 	bursting  bool
 	roams     bool       // addresses are the system's to choose, and change
@@ -166,7 +167,7 @@ func (s *simulation) phases() int {
 // moments that matter.
 func (s *simulation) watch(of *testSide) {
 	p := s.p
-	if n := len(of.plane.sas); n > 6*len(s.tunnels)+20+s.mostResourceSAs() {
+	if n := len(of.plane.sas); n > 6*(len(s.tunnels)+s.parts)+20+s.mostResourceSAs() {
 		p.violated("%s has %d Child SAs installed", of.name, n)
 	}
 	if n := len(of.plane.allocated); n > 2*len(s.tunnels)*(1+s.resources)+10 {
