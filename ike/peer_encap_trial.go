@@ -35,13 +35,14 @@ type espTrial struct {
 }
 
 // doubtESP finds out whether ESP passes on an IKE SA with a culvert, as far as anything else could
-// be done. Where it could not, a probe lets the peer find out that what it sends does not pass.
+// be done. Where it could not, or while a trial waits for an answer to IKE, a probe lets the peer
+// find out that what it sends does not pass.
 func (n *network) doubtESP() {
 	p := n.sa.party
 	switch m := &p.memory; {
 	case m.mayTry(n):
 		m.begin(false)
-	case !m.trial.on.IsValid() && n.sa.usable() && p.answersProbes():
+	case n.sa.usable() && p.answersProbes():
 		p.probeAll()
 	}
 }

@@ -45,6 +45,35 @@ func TestProtocol50Blocked(t *testing.T) {
 	}
 }
 
+// While a trial waits for the answer to an earlier request of IKE, the peer still gets a probe at
+// each sign of silence: one with several peers for the same networks learns by it that what it
+// sends does not arrive, and goes to another one.
+func TestProbesWhileATrialWaits(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.upRaw()
+	probes, link := 0, p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.from == p.left && pk.esp != nil && pk.esp.probe {
+			probes++
+		}
+		if pk.msg != nil || pk.from == p.right {
+			return nil
+		}
+		return link(pk)
+	}
+	id := p.left.plane.list[0].sa.ID
+	p.left.rekey("lan")
+	p.left.handle(Unheard{ID: id})
+	p.drive(4 * time.Second)
+	if m := &p.left.main().party.memory; !m.trial.on.IsValid() || m.trial.left > 0 || probes != espProbes {
+		p.fatalf("the trial does not wait, after %d probes", probes)
+	}
+	p.left.handle(Unheard{ID: id})
+	if probes != espProbes+1 {
+		p.fatalf("%d probes", probes)
+	}
+}
+
 // Who went to the IKE port, since the NAT port did not answer, learns that it does when the peer
 // goes there, and begins there the next time.
 func TestPeerGoesToTheNATPort(t *testing.T) {
