@@ -1,10 +1,13 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,10 +32,32 @@ func expiring(t *testing.T, days ...int) *config.Config {
 	return c
 }
 
+// lockedBuffer is a buffer that one goroutine writes and another one reads.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+// take returns what was written since the last take.
+func (b *lockedBuffer) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.buf.Reset()
+	return b.buf.String()
+}
+
 // The log warns of a certificate once a day, from 30 days before its end on, also after a reload.
 func TestExpiryIsWarnedOfDaily(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, _, out := testDaemon(t, "", nil)
+		d, _, _ := testDaemon(t, "", nil)
+		out := &lockedBuffer{}
+		d.log = slog.New(slog.NewTextHandler(out, nil))
 		begin := time.Now()
 		d.now = func() time.Time { return epoch.Add(time.Since(begin)) }
 		d.cfg = expiring(t, 32, 400)
@@ -41,8 +66,7 @@ func TestExpiryIsWarnedOfDaily(t *testing.T) {
 		go func() { defer close(done); d.watchExpiry(ctx) }()
 		warned := func() int {
 			synctest.Wait()
-			defer out.Reset()
-			return strings.Count(out.String(), "event=certificate-expiry")
+			return strings.Count(out.take(), "event=certificate-expiry")
 		}
 		for day, want := range []int{0, 0, 0, 1, 1, 1} { // before day 2 it is not due; it is at its first look after
 			if got := warned(); got != want {
