@@ -94,22 +94,18 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	ended := make(chan error, 4) // a part that ends early; one slot for each
 	planeCtx, stopPlane := context.WithCancel(context.Background())
 	defer stopPlane()
-	planeDone, driverDone := make(chan struct{}), make(chan struct{})
-	go func() { defer close(planeDone); ended <- p.plane.Run(planeCtx) }()
-	go func() { defer close(driverDone); ended <- p.driver.Run(context.Background()) }()
-	recorderDone := make(chan struct{})
-	go func() { defer close(recorderDone); d.recorder.run(planeCtx) }()
+	planeDone := background(func() { ended <- p.plane.Run(planeCtx) })
+	driverDone := background(func() { ended <- p.driver.Run(context.Background()) })
+	recorderDone := background(func() { d.recorder.run(planeCtx) })
 	api := control.NewServer(d, d.log)
 	scrape := metricsServer(d.sample, d.log)
 
 	err := d.begin(ctx, cfg)
 	hostCtx, stopHost := context.WithCancel(context.Background())
-	hostDone := make(chan struct{})
-	go func() { defer close(hostDone); d.followHost(hostCtx, p.host) }()
-	expiryDone := make(chan struct{})
-	go func() { defer close(expiryDone); d.watchExpiry(hostCtx) }()
-	leftDone := make(chan struct{}) // not before the start: closing a socket of nftables waits for the guard's clean-up
-	go func() { defer close(leftDone); warnLeft(&cfg.Daemon, d.log) }()
+	hostDone := background(func() { d.followHost(hostCtx, p.host) })
+	expiryDone := background(func() { d.watchExpiry(hostCtx) })
+	// Not before the start: closing a socket of nftables waits for the guard's clean-up.
+	leftDone := background(func() { warnLeft(&cfg.Daemon, d.log) })
 	if err == nil {
 		go func() { ended <- api.Serve(p.control) }()
 		if p.metrics != nil {
@@ -140,6 +136,16 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	<-recorderDone
 	d.recorder.finish()
 	return err
+}
+
+// background runs f in a goroutine, and returns a channel that is closed when it has returned.
+func background(f func()) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	return done
 }
 
 // newEngine returns the engine on the parts that are open.
