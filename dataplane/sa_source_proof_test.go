@@ -185,7 +185,7 @@ func TestSourceIdle(t *testing.T) {
 		})
 	}
 	s.wantProven(false)
-	eventually(t, "the move is watched", func() bool { return !s.a.workers[1].mail.full.Load() })
+	s.settle() // the move is watched
 	s.wantPort("idle for long", sourcePause, 4500)
 	s.a.wantCounter(t, "source_ports_lost", 0)
 	s.look(silenceEvery)
