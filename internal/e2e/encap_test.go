@@ -75,6 +75,7 @@ func TestNATPortBlocked(t *testing.T) {
 // in its place, UDP is used after seconds of traffic, with a line in the log. A NAT port that is
 // dropped under a tunnel leads back to protocol 50. The IKE SA stays.
 func TestProtocol50Blocked(t *testing.T) {
+	t.Parallel()
 	n := build(t, topology{})
 	n.block(t, natPort)
 	left, right := newGateway(t, n.left), newGateway(t, n.right)

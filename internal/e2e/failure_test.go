@@ -127,6 +127,7 @@ func TestPeerKilledAndBack(t *testing.T) {
 
 // TestDeadPeerIsNoticed kills one side for good.
 func TestDeadPeerIsNoticed(t *testing.T) {
+	t.Parallel()
 	n := build(t, topology{})
 	left, right := newGateway(t, n.left), newGateway(t, n.right)
 	right.start(peerText("left", identities("right", "left"), rightChildren("")...))

@@ -23,7 +23,7 @@ func panicking(t *testing.T) string {
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{place: added}})
 	ok(t, err, os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600))
 	program := filepath.Join(dir, "culvert")
-	cmd := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", program, "culvert/cmd/culvert")
+	cmd := exec.Command("go", "build", "-trimpath", "-overlay", filepath.Join(dir, "overlay.json"), "-o", program, "culvert/cmd/culvert")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building culvert: %v\n%s", err, out)

@@ -104,6 +104,7 @@ func TestNothingLeaksWhateverTheEnd(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			n := build(t, topology{})
 			left, right := pair(t, n, "192.0.2.2", "")
 			more, _ := whisper(t, n.left, inside...)

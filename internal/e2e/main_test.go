@@ -16,11 +16,14 @@ package e2e
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,7 +33,14 @@ import (
 // binary is the culvert under test: $CULVERT_BIN, or built here.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+// side is how many tests run side by side: more than there are processors, since those that may
+// (t.Parallel) mostly wait for timers.
+const side = 4
+
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", strconv.Itoa(max(side, runtime.NumCPU()))) // -parallel wins
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	binary = os.Getenv("CULVERT_BIN")
@@ -44,7 +54,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "culvert")
-	build := exec.Command("go", "build", "-o", binary, "culvert/cmd/culvert")
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, "culvert/cmd/culvert")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building culvert: %v\n%s", err, out)

@@ -72,6 +72,7 @@ func TestBlackHoleToStrongSwan(t *testing.T) {
 func TestPathWithoutFragments(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("v6=%t", v6), func(t *testing.T) {
+			t.Parallel()
 			n := buildNarrow(t, 1400, true)
 			ok(t, n.near.Block("ip frag-off & 0x3fff != 0"), n.near.Block("exthdr frag exists"))
 			left, s := n.swanSite(t, v6, "", "dpd = \"2s\"\n")

@@ -122,6 +122,7 @@ func TestBlackHole(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		for _, keys := range []string{protocol50, "encap = \"always\"\n"} {
 			t.Run(fmt.Sprintf("v6=%t %s", v6, keys), func(t *testing.T) {
+				t.Parallel()
 				n := buildNarrow(t, 1400, true)
 				left, right := n.twoSites(t, v6, keys, "")
 				begun := time.Now()

@@ -65,6 +65,7 @@ func TestStrongSwanRestarts(t *testing.T) {
 	for _, d := range []death{killed, stopped, stoppedForSecond} {
 		for _, connects := range []string{"culvert", "strongSwan"} {
 			t.Run(connects+" connects, strongSwan is "+d.name, func(t *testing.T) {
+				t.Parallel()
 				n := build(t, topology{flows: []flow{}}) // strongSwan leaves no guard behind
 				start := func() *netlab.Swan {
 					return n.swan(t, func(c *netlab.SwanConfig) { c.RemoteAddr = "192.0.2.1" })
