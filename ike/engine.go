@@ -142,6 +142,7 @@ func (l EngineLimits) withDefaults() EngineLimits {
 			*f.value = f.def
 		}
 	}
+	l.MaxHalfOpen = min(l.MaxHalfOpen, mostHalfOpen)
 	return l
 }
 

@@ -53,20 +53,27 @@ func decodeAnnouncement(s string) []wire.Payload {
 // each have an authority of its own.
 const maxAnnounced = 64
 
-// merged returns the payloads of all, in an order that does not depend on that of their counting.
-func (t announcements) merged() (ps []wire.Payload) {
-	for i, s := range slices.Sorted(maps.Keys(t)) {
-		if i == maxAnnounced {
-			break
-		}
-		ps = append(ps, decodeAnnouncement(s)...)
-	}
-	return mergeAnnouncements(ps)
+// merged returns the payloads of all, as encoded, in an order that does not depend on that of their
+// counting.
+func (t announcements) merged() string {
+	list := slices.Sorted(maps.Keys(t))
+	return mergeAnnouncements(list[:min(len(list), maxAnnounced)]...)
 }
 
-// mergeAnnouncements merges the payloads of several credentials: each notify once, and one CERTREQ
-// of each encoding.
-func mergeAnnouncements(ps []wire.Payload) (out []wire.Payload) {
+// mergeAnnouncements merges the payloads of several credentials, as encoded: each notify once, and
+// one CERTREQ of each encoding.
+func mergeAnnouncements(list ...string) string {
+	list = slices.DeleteFunc(list, func(s string) bool { return s == "" })
+	if len(list) == 0 {
+		return ""
+	}
+	if slices.Max(list) == slices.Min(list) {
+		return list[0] // merged already, or of one credential
+	}
+	var ps, out []wire.Payload
+	for _, s := range list {
+		ps = append(ps, decodeAnnouncement(s)...)
+	}
 	seen := map[wire.NotifyType]bool{}
 	for _, p := range certificate.Merge(ps) {
 		if n, ok := p.(*wire.Notify); ok {
@@ -77,24 +84,22 @@ func mergeAnnouncements(ps []wire.Payload) (out []wire.Payload) {
 		}
 		out = append(out, p)
 	}
-	return out
+	return encodeAnnouncement(out)
 }
 
-// announcementFor returns the payloads for a caller at an address that known peers have: their own
-// first, since a list of authorities is bounded. Whom else it may be is as in termsFor.
-func (t *peerTable) announcementFor(known []*profile) []wire.Payload {
+// announcementFor returns the payloads, as encoded, for a caller at an address that known peers
+// have: their own first, since a list of authorities is bounded. Whom else it may be is as in
+// termsFor.
+func (t *peerTable) announcementFor(known []*profile) string {
 	if len(known) == 0 {
 		if len(t.anywhere) == 0 {
 			return t.announced[1]
 		}
 		return t.announced[0]
 	}
-	var ps []wire.Payload
+	var list []string
 	for _, p := range known[:min(len(known), maxKnown)] {
-		ps = append(ps, decodeAnnouncement(p.announced)...)
+		list = append(list, p.announced)
 	}
-	if len(ps) == 0 {
-		return t.announced[0]
-	}
-	return mergeAnnouncements(append(ps, t.announced[0]...))
+	return mergeAnnouncements(append(list, t.announced[0])...)
 }

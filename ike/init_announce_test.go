@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"culvert/ike/certificate"
 	"culvert/ike/wire"
@@ -95,16 +96,16 @@ func TestAnnouncementsAreBounded(t *testing.T) {
 		list = append(list, p.right.e.newProfile(cfg))
 		table.add(list[i])
 	}
-	if n := len(encodeAnnouncement(table.announcementFor(nil))); n > 400 {
+	if n := len(table.announcementFor(nil)); n > 400 {
 		t.Errorf("%d octets are announced", n)
 	}
 	for _, q := range list[1:] {
 		table.remove(q)
 	}
-	if got := encodeAnnouncement(table.announcementFor(nil)); got != list[0].announced {
+	if got := table.announcementFor(nil); got != list[0].announced {
 		t.Errorf("%x, want %x", got, list[0].announced)
 	}
-	if table.remove(list[0]); table.announcementFor(nil) != nil {
+	if table.remove(list[0]); table.announcementFor(nil) != "" {
 		t.Error("something is announced without peers")
 	}
 }
@@ -117,4 +118,70 @@ func TestEncodeAnnouncement(t *testing.T) {
 	if encodeAnnouncement(nil) != "" || decodeAnnouncement("") != nil {
 		t.Error("nothing is something")
 	}
+}
+
+// authorities returns a trust in n authorities.
+func authorities(n int) *certificate.Trust {
+	var list []*x509.Certificate
+	for i := range n {
+		list = append(list, &x509.Certificate{RawSubjectPublicKeyInfo: []byte{byte(i)}})
+	}
+	return certificate.NewTrust(list)
+}
+
+// TestAmplification has strangers send short requests to a responder with as many authorities as a
+// CERTREQ names: a response is at most three times as long as its request, and one that would be
+// longer is sent only to an address that a cookie proves. A request as long as ours does not wait
+// for that.
+func TestAmplification(t *testing.T) {
+	for _, s := range []struct {
+		cas, padding int
+		cookie       bool // is asked for
+	}{{0, 0, false}, {1, 0, false}, {16, 0, true}, {100, 0, true}, {16, 100, false}, {16, 300, false}} {
+		a := newAttack(newPair(t, 1, func(p *testPair) {
+			peer := defaultPeer(p.right, p.left)
+			if s.cas > 0 {
+				peer.Remote, peer.Certificates = nil, &Certificates{Trust: authorities(s.cas)}
+			}
+			p.right.peers = []Peer{peer}
+		}))
+		r := a.newRogue(a.right)
+		r.nonce = r.nonce[:16]
+		ps := append(r.payloads(), &wire.Notify{Kind: wire.FragmentationSupported})
+		if s.padding > 0 {
+			ps = append(ps, &wire.VendorID{Data: make([]byte, s.padding)})
+		}
+		asked := a.answered(r, ps, 1)
+		if cookie, ok := wire.FindNotify(asked, wire.Cookie); ok != s.cookie {
+			t.Errorf("%+v: a cookie is asked for: %v", s, ok)
+		} else if ok {
+			asked = a.answered(r, append([]wire.Payload{cookie}, ps...), 10)
+		}
+		req, _ := wire.Find[*wire.CertReq](asked)
+		if got := req != nil && len(req.Data) == 20*min(s.cas, 16); got != (s.cas > 0) {
+			t.Errorf("%+v: the response has %v", s, req)
+		}
+	}
+}
+
+// answered returns the payloads of the response to a request of a stranger's, which is at most the
+// greater of most and three times as long as the request.
+func (a *attack) answered(r *rogue, ps []wire.Payload, most int) []wire.Payload {
+	a.t.Helper()
+	data, before := r.message(ps), len(a.replies)
+	a.inject(a.right, attacker, data)
+	a.drive(time.Second)
+	if len(a.replies) != before+1 {
+		a.fatalf("%d responses", len(a.replies)-before)
+	}
+	response := a.replies[before]
+	a.t.Logf("a request of %d octets is answered by %d", len(data), len(response.data))
+	if len(response.data) > max(most, 3)*len(data) {
+		a.t.Errorf("a request of %d octets is answered by %d", len(data), len(response.data))
+	}
+	ke, _ := wire.Find[*wire.KE](response.msg.payloads)
+	if added := len(a.right.e.peers.announcementFor(nil)); ke != nil && len(response.data) > octetsOfResponse+len(ke.Data)+added {
+		a.t.Errorf("a response of %d octets, of which %d are of credentials, is longer than expected", len(response.data), added)
+	}
+	return response.msg.payloads
 }

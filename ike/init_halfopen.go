@@ -20,7 +20,7 @@ type halfOpen struct {
 	spi        wire.SPI      // ours
 	since      time.Duration // when it began, or was refused, on the clock of halfOpens
 	prev, next *halfOpen
-	data       []byte        // see initRecord
+	data       []byte        // see setRequest
 	late       *lateHalfOpen // nil until there is a message that its keys may protect
 	place      budget.Place
 
@@ -29,6 +29,7 @@ type halfOpen struct {
 	encap           EncapMode
 	able            abilities // that the response announces
 	fragment        uint16    // size of fragments, if both sides support them, or 0
+	announced       uint16    // what the response has of credentials: its place in sharedTexts
 }
 
 // A lateHalfOpen is what a half-open IKE SA needs once there is a message that its keys may
@@ -81,6 +82,7 @@ type halfOpens struct {
 	due         timer.Timer
 	clock       time.Time // since is counted from here
 	secrets     secrets   // of spisFor
+	announced   sharedTexts
 	begin       func() handshake
 	budget.Newcomers
 }
@@ -140,7 +142,7 @@ func (t *halfOpens) copied(d Datagram, spis ...wire.SPI) bool {
 // again repeats the response to a copy of a request, if there is one and the peer has not gone on.
 func (t *halfOpens) again(h *halfOpen, d Datagram) {
 	if h.seed > 0 && !h.refused() && (h.late == nil || h.late.sa == nil) {
-		t.e.transmit(d.Path, [][]byte{h.response()})
+		t.e.transmit(d.Path, [][]byte{t.response(h)})
 	}
 }
 
@@ -200,6 +202,7 @@ func (t *halfOpens) remove(h *halfOpen) {
 	delete(t.bySPI, h.spi)
 	t.dequeue(h)
 	t.Remove(h.path.Remote().Addr(), &h.place)
+	t.announced.release(h.announced)
 	clear(h.skeyseed())
 	if h.late != nil {
 		h.late.keys.forget()

@@ -18,25 +18,23 @@ import (
 //	choice       the proposal that we chose
 //	public       our public value
 //	SKEYSEED     of which the keys are derived when they are needed
-//	credential   the payloads that credentials add to the response, with the type of the first
 //
+// What credentials add to the response is the same for many, so that they share it (sharedTexts).
 // The response is not among them. It is made of them again, octet by octet, whenever it is needed.
 // Our private value is gone when the response is sent, and no later message of the peer causes
 // another key exchange.
 
-// setRequest begins the data. extra are the payloads of credentials.
-func (h *halfOpen) setRequest(request, nonce []byte, chosen wire.Proposal, extra []wire.Payload) {
+// setRequest begins the data.
+func (h *halfOpen) setRequest(request, nonce []byte, chosen wire.Proposal) {
 	packed, choice := packRequest(request, h.hashes(request)), appendChoice(nil, chosen)
 	h.request, h.choice = uint16(len(packed)), uint8(len(choice))
 	h.data = slices.Concat(packed, nonce, choice)
-	h.data = append(h.data, encodeAnnouncement(extra)...)
 }
 
 // setKey adds the results of the key exchange to the data.
 func (h *halfOpen) setKey(public, skeyseed []byte) {
-	at := int(h.request) + nonceLen + int(h.choice)
 	h.public, h.seed = uint16(len(public)), uint8(len(skeyseed))
-	h.data = slices.Concat(h.data[:at], public, skeyseed, h.data[at:])
+	h.data = slices.Concat(h.data, public, skeyseed)
 	clear(skeyseed)
 }
 
@@ -68,11 +66,6 @@ func (h *halfOpen) skeyseed() []byte {
 	return h.part(int(h.request)+nonceLen+int(h.choice)+int(h.public), int(h.seed))
 }
 
-// credential returns the payloads that credentials added to the response.
-func (h *halfOpen) credential() []wire.Payload {
-	return decodeAnnouncement(string(h.data[int(h.request)+nonceLen+int(h.choice)+int(h.public)+int(h.seed):]))
-}
-
 // spis returns both SPIs.
 func (h *halfOpen) spis() spiPair {
 	return spiPair{I: wire.SPI(binary.BigEndian.Uint64(h.data)), R: h.spi}
@@ -90,8 +83,8 @@ func (h *halfOpen) setTerms(terms initTerms, request []wire.Payload) {
 	}
 }
 
-// response returns the response to IKE_SA_INIT.
-func (h *halfOpen) response() []byte {
+// response returns the response to IKE_SA_INIT, while the half-open IKE SA is in the table.
+func (t *halfOpens) response(h *halfOpen) []byte {
 	chosen := h.chosen()
 	ps := []wire.Payload{
 		&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: h.publicValue()}, &wire.Nonce{Data: h.nonce()},
@@ -100,7 +93,7 @@ func (h *halfOpen) response() []byte {
 	ps = append(append(ps, childlessSupported()), h.able.payload()...)
 	m := wire.Message{
 		Header:   wire.Header{InitiatorSPI: h.spis().I, ResponderSPI: h.spi, Exchange: wire.IKESAInit, Response: true},
-		Payloads: append(ps, h.credential()...),
+		Payloads: append(ps, decodeAnnouncement(t.announced.text(h.announced))...),
 	}
 	return m.AppendTo(nil)
 }

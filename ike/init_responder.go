@@ -87,7 +87,7 @@ func (e *Engine) admit(d Datagram, h wire.Header, m *wire.Message) bool {
 		e.count("ike_half_open_limit")
 		return false
 	}
-	if !e.wantsCookie(m) {
+	if !e.wantsCookie(d, m) {
 		return true
 	}
 	nonce, _ := wire.Find[*wire.Nonce](m.Payloads)
@@ -115,10 +115,30 @@ func (e *Engine) admitDear(m *wire.Message, from netip.Addr) bool {
 }
 
 // wantsCookie reports whether the request must come with a cookie: many IKE SAs are half-open,
-// newcomers already wait for their computations, or this one's computation is dear.
-func (e *Engine) wantsCookie(m *wire.Message) bool {
+// newcomers already wait for their computations, this one's computation is dear, or the response
+// would be much longer than the request.
+func (e *Engine) wantsCookie(d Datagram, m *wire.Message) bool {
 	ke, _ := wire.Find[*wire.KE](m.Payloads)
-	return e.sas.halfOpen.Busy(e.cfg.Limits.CookieThreshold) || e.cfg.KE.Dear(ke.Group)
+	return e.sas.halfOpen.Busy(e.cfg.Limits.CookieThreshold) || e.cfg.KE.Dear(ke.Group) || e.amplifies(d, ke)
+}
+
+// maxAmplification bounds the octets that somebody who sends from the address of another has us
+// send there, for each octet of the request. A response without what credentials add to it is at
+// most twice as long as its request.
+const maxAmplification = 3
+
+// octetsOfResponse is at least the length of a response but its Key Exchange Data and what
+// credentials add to it.
+const octetsOfResponse = 280
+
+// amplifies reports whether the response would be longer than maxAmplification allows to a source
+// that may be spoofed, which that of a stream is not.
+func (e *Engine) amplifies(d Datagram, ke *wire.KE) bool {
+	if d.Path.Stream() {
+		return false
+	}
+	added := len(e.peers.announcementFor(e.peers.at(d.Path)))
+	return added > 0 && octetsOfResponse+len(ke.Data)+added > maxAmplification*len(d.Data)
 }
 
 // refuseInit answers an IKE_SA_INIT request with one notify. The responder's SPI is zero, since
@@ -158,8 +178,8 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, spi wire.SPI) {
 		e.count("ike_no_randomness")
 		return
 	}
-	h := &halfOpen{path: d.Path, spi: spi}
-	h.setRequest(d.Data, nr, chosen, e.peers.announcementFor(known))
+	h := &halfOpen{path: d.Path, spi: spi, announced: e.sas.halfOpen.announced.keep(e.peers.announcementFor(known))}
+	h.setRequest(d.Data, nr, chosen)
 	h.setTerms(e.peers.termsFor(known), m.Payloads)
 	h.able &= e.able
 	e.sas.halfOpen.insert(h)
@@ -206,7 +226,7 @@ func (t *halfOpens) compute(h *halfOpen, m *wire.Message) {
 		}
 		h.setKey(k.public, su.SKEYSEED(nonce.Data, h.nonce(), k.shared))
 		t.hold(h)
-		t.e.transmit(h.path, [][]byte{h.response()})
+		t.e.transmit(h.path, [][]byte{t.response(h)})
 	})
 }
 

@@ -30,7 +30,7 @@ type peerTable struct {
 	terms     [2]termsTable              // of IKE_SA_INIT: of the peers without a remote address, and of the others
 	offers    [2]initOffers              // IKE proposals: of the peers without a remote address, and of the others
 	announces [2]announcements           // of credentials, likewise
-	announced [2][]wire.Payload          // these, merged
+	announced [2]string                  // these, merged, as encoded
 	proposals []wire.Proposal            // the distinct IKE proposals of all peers; first those of peers without a remote address
 }
 

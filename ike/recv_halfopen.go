@@ -177,7 +177,7 @@ func (t *halfOpens) promote(half *halfOpen) *ikeSA {
 	s.keys, late.keys = late.keys, saKeys{}
 	e.tellKeys(s.spi, &s.keys)
 	clear(half.skeyseed())
-	s.setup.nonces, s.setup.response = s.keys.nonces, half.response()
+	s.setup.nonces, s.setup.response = s.keys.nonces, t.response(half)
 	s.handshake = t.begin()
 	s.win.Begin()
 	s.live.noteSent()

@@ -168,6 +168,38 @@ func TestHalfOpenOfAnyNetwork(t *testing.T) {
 	}
 }
 
+// TestHalfOpenSharesCredentials bounds the heap for each where the response asks for certificates
+// of as many authorities as it can name, and has nobody keep what that is once the last is gone.
+func TestHalfOpenSharesCredentials(t *testing.T) {
+	c := newCrush(t, EngineLimits{CookieThreshold: 1 << 20, MaxHalfOpen: 8192})
+	peers := crowdPeers(false, 1)
+	peers[0].Certificates = &Certificates{Trust: authorities(16)}
+	c.handle(c.right, SetPeers{Peers: peers})
+	if n := len(c.right.peers.announcementFor(nil)); n < 16*20 {
+		t.Fatalf("%d octets are announced", n)
+	}
+	c, got := c.each()
+	if got > mostPerHalfOpen {
+		t.Errorf("a half-open IKE SA takes %d bytes, want at most %d", got, mostPerHalfOpen)
+	}
+	table := c.right.sas.halfOpen
+	if n, users := len(table.announced.places), table.announced.list[0].records; n != 1 || users != len(table.bySPI) {
+		t.Errorf("%d announcements, the first of %d half-open IKE SAs", n, users)
+	}
+	old := table.announced.text(table.first.announced)
+	peers[0].Certificates = &Certificates{Trust: authorities(3)}
+	c.handle(c.right, SetPeers{Peers: peers})
+	if table.announced.text(table.first.announced) != old {
+		t.Error("a reload changes the response that was sent")
+	}
+	for range 4096/maxExpired + 1 {
+		c.later(halfOpenLife)
+	}
+	if n := len(table.announced.places); n != 0 || len(table.bySPI) != 0 {
+		t.Errorf("%d announcements are left", n)
+	}
+}
+
 // each has strangers begin 4096 half-open IKE SAs, and returns the bytes of the heap for each.
 func (c *crush) each() (*crush, int) {
 	const n = 4096
