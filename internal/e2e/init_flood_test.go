@@ -122,6 +122,16 @@ func (f *flood) begin(t *testing.T) (stop func() (sent int)) {
 
 // request returns the i-th IP packet of a flood, with a cookie if there is one.
 func (f *flood) request(i int, cookie *wire.Notify) []byte {
+	source, to := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), addr(f.outer.right)
+	if to.Is6() { // each in a /64 of its own
+		source = netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 0x18, byte(i >> 8), byte(i), 15: 1})
+	}
+	return netlab.UDPPacket(netip.AddrPortFrom(source, floodPort), netip.AddrPortFrom(to, 500), initRequest(i, f.public, cookie))
+}
+
+// initRequest returns the i-th IKE_SA_INIT request of strangers, with a public value that is zero
+// but for its last octet, and with a cookie if there is one.
+func initRequest(i int, public byte, cookie *wire.Notify) []byte {
 	transforms := []wire.Transform{
 		{Type: wire.TransformENCR, ID: wire.EncrAESGCM16, KeyLength: 128}, {Type: wire.TransformPRF, ID: wire.PRFHMACSHA2256},
 		{Type: wire.TransformKE, ID: wire.GroupMODP4096},
@@ -132,17 +142,13 @@ func (f *flood) request(i int, cookie *wire.Notify) []byte {
 		Header: wire.Header{InitiatorSPI: wire.SPI(i + 1), MajorVersion: 2, Exchange: wire.IKESAInit, Initiator: true},
 		Payloads: []wire.Payload{
 			&wire.SA{Proposals: []wire.Proposal{{Number: 1, Protocol: wire.ProtoIKE, Transforms: transforms}}},
-			&wire.KE{Group: wire.GroupMODP4096, Data: append(make([]byte, 511), f.public)}, &wire.Nonce{Data: nonce},
+			&wire.KE{Group: wire.GroupMODP4096, Data: append(make([]byte, 511), public)}, &wire.Nonce{Data: nonce},
 		},
 	}
 	if cookie != nil {
 		m.Payloads = append([]wire.Payload{cookie}, m.Payloads...)
 	}
-	source, to := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), addr(f.outer.right)
-	if to.Is6() { // each in a /64 of its own
-		source = netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 0x18, byte(i >> 8), byte(i), 15: 1})
-	}
-	return netlab.UDPPacket(netip.AddrPortFrom(source, floodPort), netip.AddrPortFrom(to, 500), m.AppendTo(nil))
+	return m.AppendTo(nil)
 }
 
 // costOfComputation returns how long a responder computes here for a request of a flood that it

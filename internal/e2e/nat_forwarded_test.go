@@ -9,28 +9,31 @@ import (
 	"culvert/internal/netlab"
 )
 
-// forwarded is the public address of right behind its NAT.
-const forwarded = "198.51.100.1"
+// forwarded and forwarded6 are the public addresses of right behind its NAT.
+const forwarded, forwarded6 = "198.51.100.1", "2001:db8:f::1"
 
 // forwardRight puts right behind a NAT with a fixed mapping, as the machine of a cloud is: its
 // address becomes another one, in both directions.
 func (n *network) forwardRight(t *testing.T) {
 	t.Helper()
 	ok(t, n.nat.NFT(
-		"add table ip cloud",
-		"add chain ip cloud pre { type nat hook prerouting priority -100; }",
-		"add rule ip cloud pre ip daddr "+forwarded+" udp dport { 500, 4500 } dnat to 192.0.2.2",
-		"add chain ip cloud post { type nat hook postrouting priority 90; }",
-		"add rule ip cloud post oifname in ip saddr 192.0.2.2 snat to "+forwarded))
+		"add table inet cloud",
+		"add chain inet cloud pre { type nat hook prerouting priority -100; }",
+		"add rule inet cloud pre ip daddr "+forwarded+" udp dport { 500, 4500 } dnat ip to 192.0.2.2",
+		"add rule inet cloud pre ip6 daddr "+forwarded6+" udp dport { 500, 4500 } dnat ip6 to 2001:db8::2",
+		"add chain inet cloud post { type nat hook postrouting priority 90; }",
+		"add rule inet cloud post oifname in ip saddr 192.0.2.2 snat ip to "+forwarded,
+		"add rule inet cloud post oifname in ip6 saddr 2001:db8::2 meta l4proto udp snat ip6 to "+forwarded6))
 }
 
 // forwardLeft has left's NAT forward the ports of IKE to it.
 func (n *network) forwardLeft(t *testing.T) {
 	t.Helper()
 	ok(t, n.nat.NFT(
-		"add table ip ports",
-		"add chain ip ports pre { type nat hook prerouting priority -100; }",
-		"add rule ip ports pre iifname out ip daddr 192.0.2.1 udp dport { 500, 4500 } dnat to 10.98.0.2"))
+		"add table inet ports",
+		"add chain inet ports pre { type nat hook prerouting priority -100; }",
+		"add rule inet ports pre iifname out ip daddr 192.0.2.1 udp dport { 500, 4500 } dnat ip to 10.98.0.2",
+		"add rule inet ports pre iifname out ip6 daddr 2001:db8::1 udp dport { 500, 4500 } dnat ip6 to fd98::2"))
 }
 
 // TestNATForgetsWithBothBehindNATs has both ends behind NATs, so that right follows left to its new
@@ -162,16 +165,22 @@ func (p swanPath) build(t *testing.T, connects string) (n *network, left, right 
 		return build(t, topology{}), p.outer.left, p.outer.right
 	}
 	n = build(t, topology{nat: true})
-	left, right = "192.0.2.1", "192.0.2.2"
+	left, right = p.outer.left, p.outer.right
 	switch {
 	case !p.left:
 		left = "10.98.0.2"
+		if p.outer == outer6 {
+			left = "fd98::2"
+		}
 		ok(t, n.nat.NFT("delete table inet nat"))
 	case connects == "strongSwan":
 		n.forwardLeft(t)
 	}
 	if p.right {
 		right = forwarded
+		if p.outer == outer6 {
+			right = forwarded6
+		}
 		n.forwardRight(t)
 	}
 	return n, left, right
