@@ -11,9 +11,10 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 MUTATE ?= ./esp ./selector ./ike/... ./dataplane ./dataplane/pmtu ./tun/protect
 KERNELS ?=
 KERNELSFLAGS ?=
+INTEROPFLAGS ?=
 export CGO_ENABLED := 0
 
-.PHONY: help build demo test peers kernels check race fuzz bench bench-go cover mutate clean
+.PHONY: help build demo test peers kernels interop check race fuzz bench bench-go cover mutate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -36,6 +37,10 @@ test: peers build ## every test, real peers included (root)
 kernels: ## chosen tests in Debian's kernels 5.10, 6.1 and 6.12, in an emulator (Debian, root; KERNELS=6.1 KERNELSFLAGS='-packages netio')
 	.ci/peers kernels
 	$(GO) run ./internal/guest/cmd/culvert-kernels $(KERNELSFLAGS) $(KERNELS)
+
+interop: ## culvert beside other implementations, each cell of docs/interop.md, which it writes; goes on where it was ended (Debian, root; INTEROPFLAGS='-run cookies')
+	.ci/peers
+	$(GO) run ./internal/interop/cmd/culvert-interop $(INTEROPFLAGS)
 
 check: ## gofmt, vet for every platform, staticcheck, govulncheck, the import rules, the rooms of a packet
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

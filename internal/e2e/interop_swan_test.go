@@ -1,0 +1,98 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"culvert/internal/interop"
+	"culvert/internal/netlab"
+)
+
+// swanRival is strongSwan.
+type swanRival struct {
+	t *testing.T
+	*netlab.Swan
+}
+
+func (s swanRival) version() string {
+	for line := range strings.Lines(ctl(s.t, s.Swan, "--version", "--daemon")) {
+		return strings.TrimSpace(line)
+	}
+	return ""
+}
+
+func (s swanRival) initiate(child string) {
+	s.t.Helper()
+	ctl(s.t, s.Swan, "--initiate", "--child", child, "--timeout", "25")
+}
+
+func (s swanRival) terminate() {
+	s.t.Helper()
+	ctl(s.t, s.Swan, "--terminate", "--ike", "culvert")
+}
+
+func (s swanRival) connected() bool {
+	return strings.Contains(ctl(s.t, s.Swan, "--list-sas"), "culvert:")
+}
+
+// startSwan starts strongSwan at right.
+func (s *setting) startSwan(t *testing.T) rival {
+	t.Helper()
+	swan := s.n.swan(t, func(c *netlab.SwanConfig) { s.configure(t, c) })
+	if s.cell.Feature == interop.Cookies && s.cell.Initiator == interop.Culvert {
+		s.halfOpen(t)
+	}
+	return swanRival{t, swan}
+}
+
+// configure makes the configuration of strongSwan for the cell.
+func (s *setting) configure(t *testing.T, c *netlab.SwanConfig) {
+	if s.pki != nil {
+		s.pki.swan(t)(c)
+	}
+	if c.RemoteAddr = s.left; s.cell.Initiator == interop.Culvert {
+		c.RemoteAddr = "" // a NAT may give culvert any address
+	}
+	c.Children = map[string][2]string{}
+	for _, p := range s.children {
+		local, remote := p.remote, p.local
+		if p.port != 0 {
+			local, remote = fmt.Sprintf("%s[17/%d]", local, p.port), remote+"[17]"
+		}
+		c.Children[p.name] = [2]string{local, remote}
+	}
+	c.ChildLife, c.Connection = childHard.String(), "over_time = 10s\n"
+	c.Child = "rekey_time = 0s\n" // the hard limit is in force nevertheless
+	if s.cell.Rekeys == interop.Them && !s.reauthenticates() {
+		c.IKERekey, c.ChildRekey, c.Child = ikeSoft.String(), childSoft.String(), ""
+	}
+	if c.IKE, c.ESP = strings.Join(s.ike, ","), strings.Join(s.esp, ","); s.ike == nil {
+		s.configureFeature(c)
+	}
+}
+
+func (s *setting) configureFeature(c *netlab.SwanConfig) {
+	switch s.cell.Feature {
+	case interop.Fragments:
+		c.Extra = "fragment_size = 576\n"
+	case interop.Cookies:
+		c.Extra = "cookie_threshold = 1\n"
+		if s.cell.Initiator == interop.Them {
+			c.IKE = dearProposal
+		}
+	case interop.PFSByUs:
+		c.ESP = "aes128gcm16-x25519,aes128gcm16"
+	case interop.PFSByThem:
+		c.ESP = "aes128gcm16-ecp256"
+	case interop.PFSByBoth:
+		c.ESP = "aes128gcm16-x25519"
+	case interop.ReauthWe: // it authenticates again its over_time before the limit that culvert tells
+		c.Extra, c.Connection, c.ChildLife, c.Child = "make_before_break = yes\n", "over_time = 4s\n", "", ""
+	case interop.ReauthThe:
+		c.Extra, c.ChildLife, c.Child = "make_before_break = yes\n", "", ""
+		c.Connection = "reauth_time = 8s\nover_time = 8s\nrand_time = 0s\n"
+	}
+}
