@@ -59,6 +59,9 @@ func (c *Certificates) Ask() (ps []wire.Payload) {
 	if c.Trust != nil && c.Revoked != nil {
 		ps = append(ps, certificate.RequestOCSP())
 	}
+	if c.verifies() {
+		ps = append(ps, certificate.AnnounceMethods(c.Trust != nil, c.RemoteKeys))
+	}
 	return ps
 }
 
@@ -73,8 +76,9 @@ func (c *Certificates) Prove(a *Authentication) ([]wire.Payload, error) {
 		return nil, err
 	}
 	wanted := certificate.ParseWanted(append(init, a.Auth...))
-	key := c.choose(a, peer, wanted)
-	auth, err := certificate.Sign(key.Signer, a.Signed.Bytes(), peer, c.Preferences)
+	methods := a.methods(init)
+	key := c.choose(a, peer, wanted, methods)
+	auth, err := certificate.Sign(key.Signer, a.Signed.Bytes(), peer, methods.For(c.Trust, key.Chain), c.Preferences)
 	if err != nil {
 		return nil, err
 	}
@@ -98,10 +102,11 @@ func (k *OwnKey) payloads(wanted certificate.Wanted) (ps []wire.Payload, err err
 }
 
 // choose returns the key to sign by: the first of those that meet most of, in the order of weight:
-// the peer supports its algorithm; its certificate is valid now; it confirms the identity; it is of
+// the peer supports its algorithm, and has announced it if it did so for any; its certificate is
+// valid now; it confirms the identity; it is of
 // an authority that the peer asks for; it is of the kind that the peer uses itself (RFC 7427,
 // Section 5).
-func (c *Certificates) choose(a *Authentication, peer certificate.Hashes, wanted certificate.Wanted) *OwnKey {
+func (c *Certificates) choose(a *Authentication, peer certificate.Hashes, wanted certificate.Wanted, methods certificate.Methods) *OwnKey {
 	best, most := &c.Own[0], -1
 	if len(c.Own) == 1 {
 		return best
@@ -111,6 +116,7 @@ func (c *Certificates) choose(a *Authentication, peer certificate.Hashes, wanted
 		k, rank := &c.Own[i], 0
 		for _, met := range []bool{
 			certificate.CanSign(k.Signer.Public(), peer),
+			methods.For(c.Trust, k.Chain).Accept(k.Signer.Public(), peer),
 			len(k.Chain) > 0 && certificate.Valid(k.Chain[0], a.Now) == nil,
 			len(k.Chain) > 0 && certificate.Match(k.Chain[0], a.ID) == nil,
 			c.Trust.Names(wanted, k.Chain) || len(k.Chain) == 0 && wanted.RawKey,
@@ -169,6 +175,15 @@ func (c *Certificates) Verify(a *Authentication) (online func() error, err error
 		return nil, err
 	}
 	return func() error { return c.Revoked(chain, sent.Stapled, a.Now) }, nil
+}
+
+// methods returns the authentication methods that the peer has announced to a side that proves
+// itself: a responder in its message of IKE_SA_INIT, an initiator in that of IKE_AUTH.
+func (a *Authentication) methods(init []wire.Payload) certificate.Methods {
+	if len(a.Auth) > 0 {
+		init = a.Auth
+	}
+	return certificate.ParseMethods(init)
 }
 
 // announced returns the hash algorithms of the peer, zero unless both sides announced theirs, and

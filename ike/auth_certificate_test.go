@@ -493,12 +493,15 @@ func TestChooseCertificate(t *testing.T) {
 	expired := certtest.Sign(t, old, b.left.Key, b.lower)
 	stranger := b.lower.Issue(t, "left", "p384", "other.example.com")
 	all := certificate.Announced([]wire.Payload{certificate.Announcement()})
+	rsaAlone := certificate.ParseMethods([]wire.Payload{certificate.AnnounceMethods(false, []crypto.PublicKey{b.left.Key.Public()})})
 	for name, tt := range map[string]struct {
 		own    []*certtest.Pair
 		peer   certificate.Hashes
 		wanted *certtest.Pair // the authority
 		theirs *certtest.Pair
 		want   int
+
+		methods certificate.Methods
 	}{
 		"the first":              {own: []*certtest.Pair{a.left, b.left}, peer: all, want: 0},
 		"of its authority":       {own: []*certtest.Pair{a.left, b.left}, peer: all, wanted: b.root, want: 1},
@@ -509,6 +512,8 @@ func TestChooseCertificate(t *testing.T) {
 		"of an algorithm of its": {own: []*certtest.Pair{ed, a.left}, wanted: b.root, want: 1},
 		"authority before kind":  {own: []*certtest.Pair{a.left, ed}, peer: all, wanted: a.root, theirs: ed, want: 0},
 		"expired, but alone":     {own: []*certtest.Pair{expired}, peer: all, want: 0},
+		"as it announced":        {own: []*certtest.Pair{a.left, b.left}, peer: all, want: 1, methods: rsaAlone},
+		"announced, first":       {own: []*certtest.Pair{expired, a.left}, peer: all, want: 0, methods: rsaAlone},
 	} {
 		c := &Certificates{Trust: trusts(a.root, b.root)}
 		for _, o := range tt.own {
@@ -522,7 +527,7 @@ func TestChooseCertificate(t *testing.T) {
 		if tt.theirs != nil {
 			auth.Auth = []wire.Payload{&wire.Cert{Encoding: wire.CertX509Signature, Data: tt.theirs.Cert.Raw}}
 		}
-		if got := c.choose(auth, tt.peer, wanted); got != &c.Own[tt.want] {
+		if got := c.choose(auth, tt.peer, wanted, tt.methods); got != &c.Own[tt.want] {
 			t.Errorf("%s: another one", name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"culvert/ike/certificate"
 	"culvert/ike/identity"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
@@ -87,9 +88,9 @@ func (p *profile) credential() (Credential, error) {
 // 2.15).
 type sides struct{ own, peers Credential }
 
-// Init implements Credential.
+// Init implements Credential. What our method would accept of the peer does not count.
 func (s sides) Init(initiator bool) []wire.Payload {
-	return append(s.own.Init(initiator), s.peers.Init(initiator)...)
+	return append(certificate.WithoutMethods(s.own.Init(initiator)), s.peers.Init(initiator)...)
 }
 
 // Ask implements Credential.

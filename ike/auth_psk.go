@@ -4,14 +4,20 @@ import (
 	"errors"
 	"fmt"
 
+	"culvert/ike/certificate"
 	"culvert/ike/wire"
 )
 
 // PSK is the Credential of a pre-shared key (RFC 7296, Section 2.15).
 type PSK []byte
 
-// Init implements Credential.
-func (PSK) Init(bool) []wire.Payload { return nil }
+// Init implements Credential. A responder's caller may be another peer, with a choice (RFC 9593).
+func (PSK) Init(initiator bool) []wire.Payload {
+	if initiator {
+		return nil
+	}
+	return []wire.Payload{certificate.AnnouncePSK()}
+}
 
 // Ask implements Credential.
 func (PSK) Ask() []wire.Payload { return nil }

@@ -60,8 +60,8 @@ func (t announcements) merged() string {
 	return mergeAnnouncements(list[:min(len(list), maxAnnounced)]...)
 }
 
-// mergeAnnouncements merges the payloads of several credentials, as encoded: each notify once, and
-// one CERTREQ of each encoding.
+// mergeAnnouncements merges the payloads of several credentials, as encoded: each notify once, one
+// CERTREQ of each encoding, and the methods of all in one SUPPORTED_AUTH_METHODS.
 func mergeAnnouncements(list ...string) string {
 	list = slices.DeleteFunc(list, func(s string) bool { return s == "" })
 	if len(list) == 0 {
@@ -85,6 +85,24 @@ func mergeAnnouncements(list ...string) string {
 		out = append(out, p)
 	}
 	return encodeAnnouncement(out)
+}
+
+// maxResponse is the greatest length of a response of IKE_SA_INIT that has SUPPORTED_AUTH_METHODS:
+// one that IPv6 carries whole over a path of its least MTU, as responders have to take into account
+// (RFC 9593, Section 3.1).
+const maxResponse = 1280 - 40 - 8
+
+// announcedTo returns those of announcementFor that a caller gets. The methods are among them if
+// there is a choice, the caller knows signatures (RFC 7427), and they do not make the response too
+// long.
+func announcedTo(d Datagram, request []wire.Payload, all string) string {
+	ps := decodeAnnouncement(all)
+	if certificate.LeavesChoice(ps) && certificate.Announced(request) != 0 && !amplifies(d, request, all) {
+		if ke, _ := wire.Find[*wire.KE](request); octetsOfResponse+len(ke.Data)+len(all) <= maxResponse {
+			return all
+		}
+	}
+	return encodeAnnouncement(certificate.WithoutMethods(ps))
 }
 
 // announcementFor returns the payloads, as encoded, for a caller at an address that known peers

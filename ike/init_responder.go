@@ -119,7 +119,7 @@ func (e *Engine) admitDear(m *wire.Message, from netip.Addr) bool {
 // would be much longer than the request.
 func (e *Engine) wantsCookie(d Datagram, m *wire.Message) bool {
 	ke, _ := wire.Find[*wire.KE](m.Payloads)
-	return e.sas.halfOpen.Busy(e.cfg.Limits.CookieThreshold) || e.cfg.KE.Dear(ke.Group) || e.amplifies(d, ke)
+	return e.sas.halfOpen.Busy(e.cfg.Limits.CookieThreshold) || e.cfg.KE.Dear(ke.Group) || amplifies(d, m.Payloads, announcedTo(d, m.Payloads, e.peers.announcementFor(e.peers.at(d.Path))))
 }
 
 // maxAmplification bounds the octets that somebody who sends from the address of another has us
@@ -131,14 +131,11 @@ const maxAmplification = 3
 // credentials add to it.
 const octetsOfResponse = 280
 
-// amplifies reports whether the response would be longer than maxAmplification allows to a source
-// that may be spoofed, which that of a stream is not.
-func (e *Engine) amplifies(d Datagram, ke *wire.KE) bool {
-	if d.Path.Stream() {
-		return false
-	}
-	added := len(e.peers.announcementFor(e.peers.at(d.Path)))
-	return added > 0 && octetsOfResponse+len(ke.Data)+added > maxAmplification*len(d.Data)
+// amplifies reports whether the response with these payloads of credentials would be longer than
+// maxAmplification allows to a source that may be spoofed, which that of a stream is not.
+func amplifies(d Datagram, request []wire.Payload, added string) bool {
+	ke, _ := wire.Find[*wire.KE](request)
+	return !d.Path.Stream() && added != "" && octetsOfResponse+len(ke.Data)+len(added) > maxAmplification*len(d.Data)
 }
 
 // refuseInit answers an IKE_SA_INIT request with one notify. The responder's SPI is zero, since
@@ -178,7 +175,7 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, spi wire.SPI) {
 		e.count("ike_no_randomness")
 		return
 	}
-	h := &halfOpen{path: d.Path, spi: spi, announced: e.sas.halfOpen.announced.keep(e.peers.announcementFor(known))}
+	h := &halfOpen{path: d.Path, spi: spi, announced: e.sas.halfOpen.announced.keep(announcedTo(d, m.Payloads, e.peers.announcementFor(known)))}
 	h.setRequest(d.Data, nr, chosen)
 	h.setTerms(e.peers.termsFor(known), m.Payloads)
 	h.able &= e.able

@@ -36,11 +36,16 @@ func RequestRawKey() *wire.CertReq { return &wire.CertReq{Encoding: wire.CertRaw
 // named: those that the CA has authorized are believed (RFC 4806, Section 3.1, case c).
 func RequestOCSP() *wire.CertReq { return &wire.CertReq{Encoding: wire.CertOCSPContent} }
 
-// Merge joins CERTREQ payloads of the same encodings, and bounds them. Others it returns as they
-// are.
+// Merge joins what several credentials ask for: CERTREQ payloads of the same encodings, which it
+// bounds, and SUPPORTED_AUTH_METHODS. Others it returns as they are.
 func Merge(ps []wire.Payload) (out []wire.Payload) {
 	requests := map[wire.CertEncoding]*wire.CertReq{}
+	var methods []*wire.Notify
 	for _, p := range ps {
+		if n, ok := p.(*wire.Notify); ok && n.Kind == wire.SupportedAuthMethods {
+			methods = append(methods, n)
+			continue
+		}
 		r, ok := p.(*wire.CertReq)
 		if !ok {
 			out = append(out, p)
@@ -57,6 +62,9 @@ func Merge(ps []wire.Payload) (out []wire.Payload) {
 				all.Data = append(all.Data, h...)
 			}
 		}
+	}
+	if n := mergeMethods(methods); n != nil {
+		out = append(out, n)
 	}
 	return out
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -30,15 +31,16 @@ type Preferences struct {
 
 // Sign returns the AUTH payload by a key over the octets to sign. peer are the hash algorithms that
 // the peer has announced, after we announced ours: it "MUST pick one algorithm sent by the other
-// peer" (RFC 7427, Section 4). If there are none, it is one of the old methods.
-func Sign(key crypto.Signer, octets []byte, peer Hashes, p Preferences) (*wire.Auth, error) {
+// peer" (RFC 7427, Section 4). If there are none, it is one of the old methods. Of several
+// algorithms the first is used that is among the methods that the peer has announced.
+func Sign(key crypto.Signer, octets []byte, peer Hashes, m Methods, p Preferences) (*wire.Auth, error) {
 	if err := CheckKey(key.Public()); err != nil {
 		return nil, fmt.Errorf("our side %w", err)
 	}
 	if peer == 0 {
 		return signOld(key, octets, p)
 	}
-	a, err := choose(key.Public(), peer, p)
+	a, err := choose(key.Public(), peer, m, p)
 	if err != nil {
 		return nil, err
 	}
@@ -54,38 +56,50 @@ func Sign(key crypto.Signer, octets []byte, peer Hashes, p Preferences) (*wire.A
 // hash algorithms.
 func CanSign(key crypto.PublicKey, peer Hashes) bool {
 	if _, ed := key.(ed25519.PublicKey); ed || peer != 0 {
-		_, err := choose(key, peer, Preferences{})
+		_, err := algorithms(key, peer, Preferences{})
 		return err == nil
 	}
 	return true
 }
 
-// choose returns the algorithm for a key, with the hash that suits its strength if the peer has it,
-// or else the first one that it has.
-func choose(key crypto.PublicKey, peer Hashes, p Preferences) (algorithm, error) {
-	a := algorithm{kind: dsaOnEC}
-	var best Hash
+// choose returns the algorithm for a key: the first one that is among the methods, or else the
+// first one.
+func choose(key crypto.PublicKey, peer Hashes, m Methods, p Preferences) (algorithm, error) {
+	list, err := algorithms(key, peer, p)
+	if err != nil {
+		return algorithm{}, err
+	}
+	return list[max(slices.IndexFunc(list, m.digital), 0)], nil
+}
+
+// algorithms returns those of a key whose hashes the peer has, the best first: the hash that suits
+// the strength of the key, then the others. The error is nil if there are any.
+func algorithms(key crypto.PublicKey, peer Hashes, p Preferences) (list []algorithm, err error) {
+	kinds, best := []kind{dsaOnEC}, SHA256
 	switch key := key.(type) {
 	case ed25519.PublicKey:
 		if !peer.Has(Identity) {
-			return a, errors.New("the peer does not support Ed25519 (it announces no Identity in SIGNATURE_HASH_ALGORITHMS); use an ECDSA or RSA key for it")
+			return nil, errors.New("the peer does not support Ed25519 (it announces no Identity in SIGNATURE_HASH_ALGORITHMS); use an ECDSA or RSA key for it")
 		}
-		return algorithm{eddsa, Identity}, nil
+		return []algorithm{{eddsa, Identity}}, nil
 	case *ecdsa.PublicKey:
 		best = curves[key.Curve].hash
 	case *rsa.PublicKey:
-		a.kind, best = pss, SHA256
-		if p.PKCS1 {
-			a.kind = pkcs1
+		if kinds = []kind{pss, pkcs1}; p.PKCS1 {
+			kinds = []kind{pkcs1, pss}
 		}
 	}
-	for _, h := range []Hash{best, SHA256, SHA512, SHA384} {
-		if peer.Has(h) {
-			a.hash = h
-			return a, nil
+	for _, k := range kinds {
+		for _, h := range []Hash{best, SHA256, SHA512, SHA384} {
+			if peer.Has(h) {
+				list = append(list, algorithm{k, h})
+			}
 		}
 	}
-	return a, errors.New("the peer announces no hash algorithm in SIGNATURE_HASH_ALGORITHMS that our key can use; have it support SHA2-256")
+	if len(list) == 0 {
+		return nil, errors.New("the peer announces no hash algorithm in SIGNATURE_HASH_ALGORITHMS that our key can use; have it support SHA2-256")
+	}
+	return list, nil
 }
 
 func (a algorithm) sign(key crypto.Signer, octets []byte) ([]byte, error) {
@@ -98,6 +112,17 @@ func (a algorithm) sign(key crypto.Signer, octets []byte) ([]byte, error) {
 		return nil, fmt.Errorf("our key does not sign: %w", err)
 	}
 	return sig, nil
+}
+
+// oldMethod returns the method of a key from before RFC 7427, 0 if there is none.
+func oldMethod(key crypto.PublicKey) wire.AuthMethod {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return wire.AuthRSASignature
+	case *ecdsa.PublicKey:
+		return wire.AuthMethod(curves[key.Curve].method)
+	}
+	return 0
 }
 
 // signOld returns the AUTH payload by a method from before RFC 7427.

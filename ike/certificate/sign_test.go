@@ -49,7 +49,7 @@ func TestSign(t *testing.T) {
 		"Ed25519, old":              {key: "ed25519", err: "does not support RFC 7427"},
 	} {
 		key := certtest.Key(t, tt.key)
-		auth, err := Sign(key, octets, tt.peer, tt.p)
+		auth, err := Sign(key, octets, tt.peer, Methods{}, tt.p)
 		if tt.err != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("%s: %v, want %q", name, err, tt.err)
@@ -102,7 +102,7 @@ func TestSignFails(t *testing.T) {
 		"r is negative, old":  {"p256", 0, unhex(t, "3006 0201 ff 0201 01"), nil, "malformed"},
 	} {
 		key := card{certtest.Key(t, tt.kind), func([]byte) ([]byte, error) { return tt.sig, tt.err }}
-		if _, err := Sign(key, octets, tt.peer, Preferences{}); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Sign(key, octets, tt.peer, Methods{}, Preferences{}); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 	}
@@ -110,7 +110,7 @@ func TestSignFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Sign(weak, octets, all, Preferences{}); err == nil || !strings.Contains(err.Error(), "our side has an ECDSA key on the curve P-224") {
+	if _, err := Sign(weak, octets, all, Methods{}, Preferences{}); err == nil || !strings.Contains(err.Error(), "our side has an ECDSA key on the curve P-224") {
 		t.Errorf("P-224: %v", err)
 	}
 }

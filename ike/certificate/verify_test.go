@@ -92,7 +92,7 @@ func TestCheckAuthRefuses(t *testing.T) {
 	rsaKey, ec, ed := certtest.Key(t, "rsa2048"), certtest.Key(t, "p256"), certtest.Key(t, "ed25519")
 	good := signedBy(t, rsaKey, algorithm{pkcs1, SHA256})
 	id := algorithm{pkcs1, SHA256}.identifier()
-	old, err := Sign(rsaKey, octets, 0, Preferences{SHA1: true})
+	old, err := Sign(rsaKey, octets, 0, Methods{}, Preferences{SHA1: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestSaltOfPSS(t *testing.T) {
 func TestCheckPinned(t *testing.T) {
 	a, b, c := certtest.Key(t, "p256"), certtest.Key(t, "ed25519"), certtest.Key(t, "p384")
 	leaf := certtest.Sign(t, certtest.Template("leaf"), c, nil).Cert
-	auth, err := Sign(b, octets, all, Preferences{})
+	auth, err := Sign(b, octets, all, Methods{}, Preferences{})
 	if err != nil {
 		t.Fatal(err)
 	}
