@@ -24,7 +24,7 @@ type Trust struct {
 func NewTrust(cas []*x509.Certificate) *Trust {
 	t := &Trust{cas: cas, pool: x509.NewCertPool()}
 	for _, ca := range cas {
-		t.pool.AddCert(ca)
+		t.pool.AddCert(understood(ca))
 	}
 	return t
 }
@@ -48,9 +48,9 @@ func (t *Trust) Verify(s *Sent, now time.Time) ([]*x509.Certificate, error) {
 	}
 	pool := x509.NewCertPool()
 	for _, c := range intermediates {
-		pool.AddCert(c)
+		pool.AddCert(understood(c))
 	}
-	chains, err := s.Leaf.Verify(x509.VerifyOptions{
+	chains, err := understood(s.Leaf).Verify(x509.VerifyOptions{
 		Roots: t.pool, Intermediates: pool, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
@@ -59,14 +59,12 @@ func (t *Trust) Verify(s *Sent, now time.Time) ([]*x509.Certificate, error) {
 	return judged(chains)
 }
 
-// judged returns the first chain without constraints that package x509 does not judge.
+// judged returns the first chain of which the constraints hold that package x509 does not judge.
 func judged(chains [][]*x509.Certificate) (chain []*x509.Certificate, err error) {
 	for _, chain = range chains {
-		i := slices.IndexFunc(chain, constrainsDirectoryNames)
-		if i < 0 {
+		if err = checkConstraints(chain); err == nil {
 			return chain, nil
 		}
-		err = fmt.Errorf("the certificate %s has name constraints on distinguished names, which are not supported", Name(chain[i]))
 	}
 	return nil, err
 }
@@ -179,8 +177,7 @@ func Valid(c *x509.Certificate, now time.Time) error {
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // mayAuthenticate returns an error unless the key usage, if there is one, has digitalSignature or
-// nonRepudiation (RFC 4945, Section 5.1.3.2). Extended key usage is not asked for: certificates for
-// IKE should not have it, and those that have it are for TLS as a rule.
+// nonRepudiation (RFC 4945, Section 5.1.3.2). Extended key usage is another matter: see Purpose.
 func mayAuthenticate(c *x509.Certificate) error {
 	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0 {
 		return fmt.Errorf("the certificate %s is not for signatures: its key usage has neither digitalSignature nor nonRepudiation", Name(c))

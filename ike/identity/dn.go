@@ -213,6 +213,45 @@ func matchDN(der, pattern string) bool {
 	return true
 }
 
+// Within reports whether a distinguished name is that of base or below it: it begins with the RDNs
+// of base, compared by RFC 5280, Section 7.1. It is not sure if they may be equal by rules for
+// letters beyond ASCII that are not applied here, or if one of both is malformed.
+func (id ID) Within(base ID) (within, sure bool) {
+	name, ok := decodeDN(id.Data)
+	want, ok2 := decodeDN(base.Data)
+	if !ok || !ok2 || id.Type != wire.IDDERDN || base.Type != wire.IDDERDN {
+		return false, false
+	}
+	if len(name) < len(want) {
+		return false, true
+	}
+	within, sure = true, true
+	for i := range want {
+		a, ok := canonicalRDNs(name[i : i+1])
+		b, ok2 := canonicalRDNs(want[i : i+1])
+		if ok && ok2 && a == b {
+			continue
+		}
+		if ok && ok2 && isPlainDN(name[i:i+1]) && isPlainDN(want[i:i+1]) {
+			return false, true
+		}
+		within, sure = false, false
+	}
+	return within, sure
+}
+
+// isPlainDN reports whether all values are printable ASCII, of which foldDN applies all rules.
+func isPlainDN(rdns pkix.RDNSequence) bool {
+	for _, rdn := range rdns {
+		for _, a := range rdn {
+			if value, _ := a.Value.(string); strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func foldDN(s string) string { return lowerASCII(strings.Join(strings.Fields(s), " ")) }
 
 // textOfDN returns a DER Name as text that parseDN reads.

@@ -120,3 +120,42 @@ func TestPatternsOfDNs(t *testing.T) {
 		t.Error("a set of attributes is taken for one of them")
 	}
 }
+
+// A name is within a base that it begins with. What rules beyond ASCII might make equal is not
+// sure, unless an RDN before or behind it differs for certain.
+func TestWithin(t *testing.T) {
+	for name, tt := range map[string]struct {
+		id, base     string
+		within, sure bool
+	}{
+		"the same":                   {"O=Example, CN=x", "O=Example, CN=x", true, true},
+		"below":                      {"O=Example, CN=x", "o=EXAMPLE", true, true},
+		"above":                      {"O=Example", "O=Example, CN=x", false, true},
+		"beside":                     {"O=Other, CN=x", "O=Example", false, true},
+		"another attribute":          {"OU=Example", "O=Example", false, true},
+		"equal beyond ASCII":         {"O=\u00c4, CN=x", "O=\u00c4", true, true},
+		"maybe equal":                {"O=\u00c4", "O=\u00e4", false, false},
+		"maybe equal to ASCII":       {"O=\uff21", "O=A", false, false},
+		"maybe, and then not":        {"O=\u00c4, CN=x", "O=\u00e4, CN=y", false, true},
+		"maybe, and then equal":      {"O=\u00c4, CN=x", "O=\u00e4, CN=X", false, false},
+		"beyond ASCII further below": {"O=Other, CN=\u00c4", "O=Example", false, true},
+	} {
+		if within, sure := mustIdentity(t, tt.id).Within(mustIdentity(t, tt.base)); within != tt.within || sure != tt.sure {
+			t.Errorf("%s: %v, sure %v", name, within, sure)
+		}
+	}
+	good, empty := mustIdentity(t, "O=Example"), ID{wire.IDDERDN, "\x30\x00"}
+	if within, sure := good.Within(empty); !within || !sure {
+		t.Error("a name is not below that of no RDNs")
+	}
+	number := ID{wire.IDDERDN, string(unhex(t, "300c 310a 3008 0603 55040a 0201 05"))}
+	control := ID{wire.IDDERDN, string(unhex(t, "300d 310b 3009 0603 55040a 0c02 4101"))}
+	for name, other := range map[string]ID{"malformed": {wire.IDDERDN, "\x30"}, "octets behind": {wire.IDDERDN, good.Data + "x"}, "of a number": number, "of a control character": control, "of another type": mustIdentity(t, "example.com")} {
+		if within, sure := good.Within(other); within || sure {
+			t.Errorf("%s as base: %v, sure %v", name, within, sure)
+		}
+		if within, sure := other.Within(good); within || sure {
+			t.Errorf("%s: %v, sure %v", name, within, sure)
+		}
+	}
+}

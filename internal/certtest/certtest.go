@@ -205,13 +205,17 @@ func (p *Pair) Write(t testing.TB, dir, name string) {
 	}
 }
 
-// DirectoryNameConstraint returns name constraints that permit subjects below a distinguished name,
-// which package x509 does not make.
-func DirectoryNameConstraint(t testing.TB, name pkix.Name, critical bool) pkix.Extension {
+// DirectoryNameConstraint returns name constraints, which package x509 does not make: they permit
+// subjects below a distinguished name, or exclude them.
+func DirectoryNameConstraint(t testing.TB, name pkix.Name, excluded, critical bool) pkix.Extension {
 	t.Helper()
 	base, err := asn1.Marshal(name.ToRDNSequence())
 	if err != nil {
 		t.Fatal(err)
+	}
+	which := 0
+	if excluded {
+		which = 1
 	}
 	wrap := func(class, tag int, inner []byte) []byte {
 		der, err := asn1.Marshal(asn1.RawValue{Class: class, Tag: tag, IsCompound: true, Bytes: inner})
@@ -221,6 +225,6 @@ func DirectoryNameConstraint(t testing.TB, name pkix.Name, critical bool) pkix.E
 		return der
 	}
 	tree := wrap(asn1.ClassUniversal, asn1.TagSequence, wrap(asn1.ClassContextSpecific, 4, base))
-	value := wrap(asn1.ClassUniversal, asn1.TagSequence, wrap(asn1.ClassContextSpecific, 0, tree))
+	value := wrap(asn1.ClassUniversal, asn1.TagSequence, wrap(asn1.ClassContextSpecific, which, tree))
 	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 30}, Critical: critical, Value: value}
 }
