@@ -21,6 +21,8 @@ type Certificates struct {
 	// without one. Neither: the peer proves itself otherwise.
 	Trust      *certificate.Trust
 	RemoteKeys []crypto.PublicKey
+	// Purpose is what a certificate of the peer, of those authorities, must be for.
+	Purpose certificate.Purpose
 	certificate.Preferences
 	// Revoked, if it is not nil, returns why a chain that is trusted is not good any more: leaf
 	// first, root last, with the OCSP responses that the peer sent. It may wait for the network,
@@ -165,6 +167,9 @@ func (c *Certificates) Verify(a *Authentication) (online func() error, err error
 		return nil, sent.Missing()
 	}
 	if err := certificate.Match(sent.Leaf, a.ID); err != nil {
+		return nil, err
+	}
+	if err := c.Purpose.Check(sent.Leaf); err != nil {
 		return nil, err
 	}
 	if err := certificate.CheckAuth(sent.Leaf.PublicKey, octets, auth, announced, c.Preferences); err != nil {

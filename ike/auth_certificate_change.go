@@ -58,6 +58,13 @@ func (c *Certificates) pinned() (list []string) {
 	return list
 }
 
+func (c *Certificates) purpose() certificate.Purpose {
+	if c == nil {
+		return certificate.AnyPurpose
+	}
+	return c.Purpose
+}
+
 func (c *Certificates) preferences() certificate.Preferences {
 	if c == nil {
 		return certificate.Preferences{}

@@ -29,6 +29,7 @@ func TestChangesOfCertificates(t *testing.T) {
 		"an authority":     {edit: func(c *Certificates) { c.Trust = trusts(a.root, b.root) }, want: []string{"ca"}, reach: ReachConnect},
 		"no authority":     {edit: func(c *Certificates) { c.Trust = nil }, want: []string{"ca"}, reach: ReachConnect},
 		"the peer's key":   {edit: func(c *Certificates) { c.RemoteKeys = nil }, want: []string{"remote_key"}, reach: ReachConnect},
+		"a purpose":        {edit: func(c *Certificates) { c.Purpose = certificate.IKE }, want: []string{"remote_eku"}, reach: ReachConnect},
 		"padding":          {edit: func(c *Certificates) { c.PKCS1 = true }, want: []string{"rsa_padding"}, reach: ReachConnect},
 		"SHA-1":            {edit: func(c *Certificates) { c.SHA1 = true }, want: []string{"rsa_sha1"}, reach: ReachConnect},
 		"its own raw key":  {edit: func(c *Certificates) { c.Own[0].Chain = nil }, want: []string{"cert"}, reach: ReachConnect},

@@ -195,6 +195,11 @@ func TestCertificateIsWrong(t *testing.T) {
 			words: []string{"with the certificate O=Example, CN=left, its signature is wrong"}},
 		"no certificate": {edit: func(_ *testPair, left, _ *Certificates) { left.Own[0].Chain = nil },
 			words: []string{"it sends no certificate; have it send one, or set remote_key"}},
+		"another purpose": {edit: func(_ *testPair, left, right *Certificates) {
+			left.Own, right.Purpose = issue(func(tmpl *x509.Certificate) { tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), certificate.Server
+		}, words: []string{`authentication of left.example.com failed: the certificate O=Example, CN=left has the extended key usage clientAuth; remote_eku = "server" wants serverAuth`}},
+		"the responder's purpose": {edit: func(_ *testPair, left, _ *Certificates) { left.Purpose = certificate.Client }, left: true,
+			words: []string{`the certificate O=Example, CN=right has the extended key usage none; remote_eku = "client" wants clientAuth`}},
 		"revoked": {edit: func(_ *testPair, _, right *Certificates) {
 			right.Revoked = func([]*x509.Certificate, [][]byte, time.Time) error {
 				return errors.New("the certificate O=Example, CN=left was revoked yesterday")

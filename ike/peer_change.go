@@ -46,6 +46,7 @@ var peerSettings = []struct {
 	{"key", ReachConnect, func(p *Peer) any { return p.Certificates.publicKeys() }},
 	{"ca", ReachConnect, func(p *Peer) any { return p.Certificates.authorities() }},
 	{"remote_key", ReachConnect, func(p *Peer) any { return p.Certificates.pinned() }},
+	{"remote_eku", ReachConnect, func(p *Peer) any { return p.Certificates.purpose() }},
 	{"rsa_padding", ReachConnect, func(p *Peer) any { return p.Certificates.preferences().PKCS1 }},
 	{"rsa_sha1", ReachConnect, func(p *Peer) any { return p.Certificates.preferences().SHA1 }},
 	// Without a secret nobody is the peer any more.

@@ -33,6 +33,7 @@ func newCredentials() credentials {
 // certificates reads the keys and certificates of both sides. The result is nil without any.
 func (s section) certificates() *ike.Certificates {
 	c := &ike.Certificates{Own: s.ownKeys(), Trust: s.trust(), RemoteKeys: s.remoteKeys()}
+	c.Purpose = s.purpose()
 	c.PKCS1 = s.word("rsa_padding", "pss", "pkcs1") == 1
 	c.SHA1 = s.word("rsa_sha1", "refuse", "allow") == 1
 	if len(c.Own) > 0 || c.Trust != nil || len(c.RemoteKeys) > 0 {
@@ -44,6 +45,15 @@ func (s section) certificates() *ike.Certificates {
 		}
 	}
 	return nil
+}
+
+// purpose reads remote_eku.
+func (s section) purpose() certificate.Purpose {
+	p := []certificate.Purpose{certificate.AnyPurpose, certificate.IKE, certificate.Server, certificate.Client}[s.word("remote_eku", "any", "ike", "server", "client")]
+	if s.has("remote_eku") && !s.has("ca") {
+		s.fail("remote_eku", "remote_eku has no effect without ca: only certificates have an extended key usage; remove it")
+	}
+	return p
 }
 
 // ownKeys reads cert and key: a key for each certificate, or the certificates' files hold the keys,

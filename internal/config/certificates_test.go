@@ -116,6 +116,20 @@ func TestSignaturePreferences(t *testing.T) {
 	}
 }
 
+func TestRemoteEKU(t *testing.T) {
+	dir := withKeys(t)
+	for word, want := range map[string]certificate.Purpose{"": certificate.AnyPurpose, "any": certificate.AnyPurpose, "ike": certificate.IKE, "server": certificate.Server, "client": certificate.Client} {
+		line := ""
+		if word != "" {
+			line = "remote_eku = \"" + word + "\"\n"
+		}
+		cfg, err := loadIn(t, dir, keyed("cert = \"left.pem\"\nca = \"ca.crt\"\n"+line))
+		if err != nil || cfg.Peers[0].Certificates.Purpose != want || word != "" && want.String() != word {
+			t.Errorf("%q: %v, want %v", word, err, want)
+		}
+	}
+}
+
 func TestBadCertificates(t *testing.T) {
 	dir := withKeys(t)
 	for name, c := range map[string]struct {
@@ -136,6 +150,9 @@ func TestBadCertificates(t *testing.T) {
 		"certificate":         {"cert = \"left.pem\"\nremote_key = \"ca.crt\"\n", `remote_key: ` + dir + `/ca.crt: holds a certificate, not a public key`},
 		"too many pinned":     {"cert = \"left.pem\"\nremote_key = [" + strings.Repeat("\"right.pub\", ", maxRemoteKeys+1) + "]\n", `remote_key names 17 files; use at most 16`},
 		"too many own":        {"cert = [" + strings.Repeat("\"left.pem\", ", maxOwnKeys+1) + "]\nca = \"ca.crt\"\n", `the peer has 9 keys of ours; use at most 8`},
+		"no such EKU":         {"cert = \"left.pem\"\nca = \"ca.crt\"\nremote_eku = \"tls\"\n", `remote_eku = "tls"`},
+		"EKU of a key":        {"cert = \"left.pem\"\nremote_key = \"right.pub\"\nremote_eku = \"ike\"\n", `a.toml:8: peer "right": remote_eku has no effect without ca: only certificates have an extended key usage; remove it`},
+		"EKU of a secret":     {"psk = \"correct horse battery staple\"\nremote_eku = \"ike\"\n", `remote_eku has no effect without ca`},
 		"peer proves nothing": {"cert = \"left.pem\"\n", `nothing says how the peer proves itself; set ca to the CA of its certificate, remote_key to its public key, or psk`},
 		"we prove nothing":    {"ca = \"ca.crt\"\n", `nothing says how this side proves itself; set cert and key, or psk`},
 		"psk as well":         {"cert = \"left.pem\"\nca = \"ca.crt\"\npsk = \"correct horse battery staple\"\n", `a.toml:8: peer "right": psk has no effect, as both sides prove themselves by certificates or keys; remove it`},

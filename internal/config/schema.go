@@ -76,6 +76,7 @@ var (
 		{name: "key_password_file", kind: text},
 		{name: "ca", kind: textOrList},
 		{name: "remote_key", kind: textOrList},
+		{name: "remote_eku", kind: text, def: "any"},
 		{name: "crl", kind: textOrList},
 		{name: "revocation", kind: text, def: "relaxed"},
 		{name: "rsa_padding", kind: text, def: "pss"},
