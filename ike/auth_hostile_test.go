@@ -289,6 +289,7 @@ func TestMalformedAuthResponse(t *testing.T) {
 	}{
 		"AUTH twice":        {[]wire.Payload{id, auth, auth}, "duplicate AUTH payload"},
 		"no IDr":            {[]wire.Payload{auth}, "missing IDr payload"},
+		"an error, no IDr":  {[]wire.Payload{&wire.Notify{Kind: wire.NoProposalChosen}, auth}, "missing IDr payload"},
 		"half a Child SA":   {[]wire.Payload{id, auth, &wire.SA{Proposals: []wire.Proposal{testESPProposal}}}, "SA, TSi and TSr"},
 		"a nonce":           {[]wire.Payload{id, auth, &wire.Nonce{Data: make([]byte, 32)}}, "unexpected Nonce payload"},
 		"unknown method":    {[]wire.Payload{id, &wire.Auth{Method: 99, Data: make([]byte, 32)}}, "authentication method(99)"},

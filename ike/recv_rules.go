@@ -134,8 +134,12 @@ func (r payloadRule) allow(p wire.Payload, n int) error {
 }
 
 // refuses reports whether a response carries an error notify, or in IKE_SA_INIT a cookie, instead
-// of the payloads asked for.
+// of the payloads asked for. One of IKE_AUTH with AUTH establishes the IKE SA: an error in it is
+// about the Child SA (RFC 7296, Section 1.2), and IDr must be there.
 func refuses(ex wire.ExchangeType, ps []wire.Payload) bool {
+	if _, authentic := wire.Find[*wire.Auth](ps); authentic && ex == wire.IKEAuth {
+		return false
+	}
 	return slices.ContainsFunc(ps, func(p wire.Payload) bool {
 		n, ok := p.(*wire.Notify)
 		return ok && (n.Kind.IsError() || ex == wire.IKESAInit && n.Kind == wire.Cookie)

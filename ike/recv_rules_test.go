@@ -100,6 +100,7 @@ func TestCheckPayloadsOfRefusals(t *testing.T) {
 		{"a cookie elsewhere", wire.IKEAuth, true, []wire.Payload{cookie}, false},
 		{"not authenticated", wire.IKEAuth, true, []wire.Payload{errorNotify}, true},
 		{"child refused", wire.IKEAuth, true, []wire.Payload{idR, &wire.Auth{}, errorNotify}, true},
+		{"child refused, by nobody", wire.IKEAuth, true, []wire.Payload{&wire.Auth{}, errorNotify}, false},
 		{"a status is no refusal", wire.CreateChildSA, true, []wire.Payload{anyNotify}, false},
 		{"a request cannot refuse", wire.CreateChildSA, false, []wire.Payload{errorNotify}, false},
 		{"refused with what has no place", wire.CreateChildSA, true, []wire.Payload{errorNotify, idI}, false},

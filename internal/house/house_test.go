@@ -16,11 +16,12 @@ import (
 const root = "../.."
 
 // pure are the packages that do no I/O and read no clock.
-var pure = []string{"ike", "ike/budget", "ike/certificate", "ike/child", "ike/identity", "ike/liveness", "ike/pacing", "ike/proposal", "ike/queue", "ike/timer", "ike/window", "ike/wire", "ike/suite", "esp", "esp/aesmode", "selector", "tun/gso", "tun/protect", "dataplane/pmtu", "internal/ipheader", "internal/ipsec", "internal/keylog"}
+var pure = []string{"ike", "ike/adversary", "ike/budget", "ike/certificate", "ike/child", "ike/identity", "ike/liveness", "ike/pacing", "ike/proposal", "ike/queue", "ike/timer", "ike/window", "ike/wire", "ike/suite", "esp", "esp/aesmode", "selector", "tun/gso", "tun/protect", "dataplane/pmtu", "internal/ipheader", "internal/ipsec", "internal/keylog"}
 
 // forbidden are imports that a package must not have; a trailing slash forbids everything below.
 var forbidden = map[string][]string{
 	"ike":                 {"culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/", "culvert/ike/driver"},
+	"ike/adversary":       {"culvert/ike", "culvert/ike/budget", "culvert/ike/certificate", "culvert/ike/child", "culvert/ike/driver", "culvert/ike/identity", "culvert/ike/window", "culvert/selector", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/"},
 	"ike/budget":          {"culvert/"},
 	"ike/certificate":     {"culvert/ike", "culvert/ike/driver", "culvert/ike/suite", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/tun/", "culvert/internal/"},
 	"ike/child":           {"culvert/ike", "culvert/ike/driver", "culvert/ike/suite", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/tun/", "culvert/internal/"},
@@ -63,6 +64,9 @@ var only = map[string]string{
 	"github.com/BurntSushi/toml": "internal/config",
 	"culvert/bench":              "cmd/culvert",
 }
+
+// forTests are the packages that only tests import.
+var forTests = []string{"culvert/ike/adversary", "culvert/ike/proposal/proposaltest", "culvert/internal/certtest", "culvert/internal/packettest"}
 
 type sourceFile struct {
 	dir, path string
@@ -123,6 +127,9 @@ func TestImportsRunOneWay(t *testing.T) {
 				if imp == no || strings.HasSuffix(no, "/") && strings.HasPrefix(imp, no) {
 					t.Errorf("%s imports %s: %s must not", f.path, imp, f.dir)
 				}
+			}
+			if slices.Contains(forTests, imp) {
+				t.Errorf("%s imports %s: only tests may", f.path, imp)
 			}
 			for lib, who := range only {
 				if (imp == lib || strings.HasPrefix(imp, lib+"/")) && f.dir != who && !strings.HasPrefix(f.dir, strings.TrimPrefix(lib, "culvert/")) {
