@@ -82,7 +82,7 @@ func (d *direction) seal(h wire.Header, part Part, plain []byte) []byte {
 	}
 	length := wire.PayloadHeaderLen + len(fields) + iv + len(plain) + icv
 	b := appendHeader(nil, h, next, wire.HeaderLen+length)
-	b = wire.AppendPayloadHeader(b, part.First, false, length)
+	b = binary.BigEndian.AppendUint16(append(b, byte(part.First), 0), uint16(length)) // may be too long
 	b = append(b, fields...)
 	d.counter++
 	if d.block != nil {

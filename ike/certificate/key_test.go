@@ -57,6 +57,36 @@ func TestCheckKey(t *testing.T) {
 	}
 }
 
+// Keys of small order verify a signature without a private key for one message in eight at least.
+// All of them are refused, with either sign, and no other key.
+func TestSmallOrder(t *testing.T) {
+	universal := append([]byte{1}, make([]byte, 63)...) // R is the neutral point, S is 0
+	for _, y := range smallOrders {
+		for _, sign := range []byte{0, 0x80} {
+			key := append(ed25519.PublicKey(nil), y...)
+			key[31] |= sign
+			forged := 0
+			for n := range 256 {
+				if ed25519.Verify(key, []byte{byte(n)}, universal) {
+					forged++
+				}
+			}
+			// Where x is 0, for the orders 1 and 2, there is no point with the other sign.
+			if forged == 0 && sign == 0 {
+				t.Errorf("%x has no small order", key)
+			}
+			if err := CheckKey(key); err == nil || !strings.Contains(err.Error(), "everybody can make signatures") {
+				t.Errorf("%x: %v", key, err)
+			}
+		}
+		near := append(ed25519.PublicKey(nil), y...)
+		near[0] ^= 0x10
+		if err := CheckKey(near); err != nil {
+			t.Errorf("%x: %v", near, err)
+		}
+	}
+}
+
 func TestKeyName(t *testing.T) {
 	for want, key := range map[string]crypto.PublicKey{
 		"RSA-3072": rsaOf(3072, 65537), "ECDSA P-384": certtest.Key(t, "p384").Public(), "Ed25519": certtest.Key(t, "ed25519").Public(), "*ecdh.PublicKey": &ecdh.PublicKey{},
