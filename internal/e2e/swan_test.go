@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +29,14 @@ func startSwan(t *testing.T, h *netlab.Host, change func(*netlab.SwanConfig)) *n
 	if change != nil {
 		change(&cfg)
 	}
-	s, err := h.Swan(t.TempDir(), cfg)
+	dir := t.TempDir()
+	if cfg.Root != "" {
+		var err error
+		dir, err = os.MkdirTemp(filepath.Join(cfg.Root, "tmp"), "swan-")
+		ok(t, err)
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	}
+	s, err := h.Swan(dir, cfg)
 	ok(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {

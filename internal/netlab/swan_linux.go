@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// Swan is a strongSwan in a host, with its userspace ESP (kernel-libipsec, always in UDP): Debian's
-// packages charon-systemd and strongswan-swanctl.
+// Swan is a strongSwan in a host, by default with its userspace ESP (kernel-libipsec, always in
+// UDP): Debian's packages charon-systemd and strongswan-swanctl.
 type Swan struct {
 	host *Host
-	dir  string
+	root string // see SwanConfig
+	dir  string // within root
 	proc *Process
 }
 
@@ -41,6 +42,12 @@ type SwanConfig struct {
 	Connection           string // connection settings, likewise
 	Child                string // settings of every child, likewise
 	Debug                int
+	// Root is the folder of another system whose charon runs; empty: this host's. The directory of
+	// the files must be within it.
+	Root string
+	// KernelESP has the kernel carry the packets, RawESP its userspace, as protocol 50 where there
+	// is no NAT (strongSwan 6).
+	KernelESP, RawESP bool
 }
 
 // SwanAvailable reports whether strongSwan's programs are installed.
@@ -55,7 +62,7 @@ func SwanAvailable() error {
 
 // Swan starts strongSwan in the host, with all its files in the given directory.
 func (h *Host) Swan(dir string, cfg SwanConfig) (*Swan, error) {
-	s := &Swan{host: h, dir: dir}
+	s := &Swan{host: h, root: cfg.Root, dir: strings.TrimPrefix(dir, cfg.Root)}
 	for _, d := range []string{"x509", "x509ca", "x509ocsp", "x509aa", "x509ac", "x509crl", "pubkey", "private", "rsa", "ecdsa", "pkcs8", "pkcs12", "conf.d"} {
 		if err := os.MkdirAll(filepath.Join(dir, "swanctl", d), 0o700); err != nil {
 			return nil, err
@@ -66,7 +73,8 @@ func (h *Host) Swan(dir string, cfg SwanConfig) (*Swan, error) {
 	}
 	var err error
 	// charon-systemd rather than charon, which has one pid file for the whole machine.
-	s.proc, err = h.Start(s.env(), nil, "charon-systemd")
+	command := InRoot(cfg.Root, "charon-systemd")
+	s.proc, err = h.Start(s.env(), nil, command[0], command[1:]...)
 	if err != nil {
 		return nil, err
 	}
@@ -82,11 +90,11 @@ func (h *Host) Swan(dir string, cfg SwanConfig) (*Swan, error) {
 }
 
 func (s *Swan) listening() bool {
-	_, err := os.Stat(filepath.Join(s.dir, "vici.sock"))
+	_, err := os.Stat(filepath.Join(s.root, s.dir, "vici.sock"))
 	return err == nil
 }
 
-// uri returns the address of the control socket.
+// uri returns the address of the control socket, within the root.
 func (s *Swan) uri() string { return "unix://" + filepath.Join(s.dir, "vici.sock") }
 
 func (s *Swan) env() []string {
@@ -95,7 +103,11 @@ func (s *Swan) env() []string {
 
 // Ctl runs swanctl: Ctl(ctx, "--list-sas"), Ctl(ctx, "--initiate", "--child", "net").
 func (s *Swan) Ctl(ctx context.Context, args ...string) (string, error) {
-	return s.host.Run(ctx, s.env(), "swanctl", append(args, "--uri", s.uri())...)
+	args = append([]string{"swanctl"}, append(args, "--uri", s.uri())...)
+	if s.root != "" {
+		args = append([]string{"chroot", s.root}, args...)
+	}
+	return s.host.Run(ctx, s.env(), args[0], args[1:]...)
 }
 
 // Process returns the daemon's process.
@@ -103,7 +115,7 @@ func (s *Swan) Process() *Process { return s.proc }
 
 // Log returns strongSwan's log.
 func (s *Swan) Log() string {
-	b, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+	b, _ := os.ReadFile(filepath.Join(s.root, s.dir, "log"))
 	return string(b)
 }
 
@@ -114,22 +126,30 @@ func (s *Swan) Kill() { s.proc.Kill() }
 func (s *Swan) Stop() bool { return s.proc.Stop(10 * time.Second) }
 
 func (s *Swan) write(cfg SwanConfig) error {
+	dir := filepath.Join(s.root, s.dir)
 	for name, data := range cfg.Files {
-		if err := os.WriteFile(filepath.Join(s.dir, "swanctl", name), data, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "swanctl", name), data, 0o600); err != nil {
 			return err
 		}
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(s.dir, "strongswan.conf"), []byte(s.daemonConf(cfg)), 0o600),
-		os.WriteFile(filepath.Join(s.dir, "swanctl", "swanctl.conf"), []byte(cfg.connections()), 0o600))
+		os.WriteFile(filepath.Join(dir, "strongswan.conf"), []byte(s.daemonConf(cfg)), 0o600),
+		os.WriteFile(filepath.Join(dir, "swanctl", "swanctl.conf"), []byte(cfg.connections()), 0o600))
 }
 
 // daemonConf returns strongswan.conf. kernel-libipsec comes before kernel-netlink; the marks let
 // the encapsulated packets bypass the tunnel's own routes, which matters if a selector includes the
 // peer's address. Paths are quoted, because strongSwan gives a # or a brace another meaning.
 func (s *Swan) daemonConf(cfg SwanConfig) string {
+	kernel, raw := "kernel-libipsec kernel-netlink", ""
+	if cfg.KernelESP {
+		kernel = "kernel-netlink"
+	}
+	if cfg.RawESP {
+		raw = "      raw_esp = yes\n"
+	}
 	return fmt.Sprintf(`charon {
-  load = random nonce aes sha1 sha2 hmac kdf drbg gmp curve25519 chapoly gcm ccm ctr openssl pem pkcs1 pkcs8 x509 revocation constraints pubkey kernel-libipsec kernel-netlink socket-default updown vici counters
+  load = random nonce aes sha1 sha2 hmac kdf drbg gmp curve25519 chapoly gcm ccm ctr openssl pem pkcs1 pkcs8 x509 revocation constraints pubkey %[5]s socket-default updown vici counters
   plugins {
     vici { socket = %[1]q
     }
@@ -138,7 +158,7 @@ func (s *Swan) daemonConf(cfg SwanConfig) string {
     socket-default { fwmark = 0x42
     }
     kernel-libipsec { allow_peer_ts = yes
-    }
+%[6]s    }
   }
   filelog { log { path = %[4]q
       default = %[2]d
@@ -154,7 +174,7 @@ func (s *Swan) daemonConf(cfg SwanConfig) string {
 }
 swanctl { load = random nonce openssl pem pkcs1 pkcs8 x509 pubkey sha1 sha2 aes hmac
 }
-`, s.uri(), max(cfg.Debug, 1), cfg.Extra, filepath.Join(s.dir, "log"))
+`, s.uri(), max(cfg.Debug, 1), cfg.Extra, filepath.Join(s.dir, "log"), kernel, raw)
 }
 
 func (c SwanConfig) connections() string {
@@ -164,7 +184,10 @@ func (c SwanConfig) connections() string {
 			fmt.Fprintf(&b, "    %s = %s\n", name, value)
 		}
 	}
-	b.WriteString("connections {\n  culvert {\n    version = 2\n    mobike = no\n    fragmentation = yes\n    encap = yes\n")
+	b.WriteString("connections {\n  culvert {\n    version = 2\n    mobike = no\n    fragmentation = yes\n")
+	if !c.KernelESP && !c.RawESP {
+		line("encap", "yes")
+	}
 	line("local_addrs", c.LocalAddr)
 	line("remote_addrs", c.RemoteAddr)
 	line("proposals", c.IKE)
