@@ -95,16 +95,7 @@ type apt struct {
 // download returns the downloaded package that a meta-package depends on. apt checks its signature
 // and goes on where an earlier download ended.
 func (a apt) download(ctx context.Context, want Debian) (string, error) {
-	for _, sub := range []string{"lists/partial", "archives/partial"} {
-		if err := os.MkdirAll(filepath.Join(a.dir, sub), 0o755); err != nil {
-			return "", err
-		}
-	}
-	sources := fmt.Sprintf("deb [signed-by=%[1]s arch=amd64] %[2]s/debian %[3]s main\ndeb [signed-by=%[1]s arch=amd64] %[2]s/debian-security %[3]s-security main\n", keyring, mirror, want.Suite)
-	if err := errors.Join(os.WriteFile(filepath.Join(a.dir, "sources.list"), []byte(sources), 0o644), os.WriteFile(filepath.Join(a.dir, "status"), nil, 0o644)); err != nil {
-		return "", err
-	}
-	if err := run(ctx, a.log, a.dir, "apt-get", a.options("update")...); err != nil {
+	if err := a.update(ctx, want.Suite); err != nil {
 		return "", err
 	}
 	var answer bytes.Buffer
@@ -123,6 +114,20 @@ func (a apt) download(ctx context.Context, want Debian) (string, error) {
 		return "", errors.Join(err, fmt.Errorf("%s was not downloaded", name))
 	}
 	return debs[len(debs)-1], nil
+}
+
+// update makes the state and the sources of a suite, and reads their lists.
+func (a apt) update(ctx context.Context, suite string) error {
+	for _, sub := range []string{"lists/partial", "archives/partial"} {
+		if err := os.MkdirAll(filepath.Join(a.dir, sub), 0o755); err != nil {
+			return err
+		}
+	}
+	sources := fmt.Sprintf("deb [signed-by=%[1]s arch=amd64] %[2]s/debian %[3]s main\ndeb [signed-by=%[1]s arch=amd64] %[2]s/debian-security %[3]s-security main\n", keyring, mirror, suite)
+	if err := errors.Join(os.WriteFile(filepath.Join(a.dir, "sources.list"), []byte(sources), 0o644), os.WriteFile(filepath.Join(a.dir, "status"), nil, 0o644)); err != nil {
+		return err
+	}
+	return run(ctx, a.log, a.dir, "apt-get", a.options("update")...)
 }
 
 func (a apt) options(command ...string) []string {

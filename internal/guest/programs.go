@@ -3,7 +3,9 @@ package guest
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
+	pathpkg "path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -109,4 +111,43 @@ func wanted(name string) bool {
 		}
 	}
 	return filepath.ToSlash(filepath.Dir(name)) == "drivers/net"
+}
+
+// Tree adds a folder of this host at a path of the guest: its files, folders and links whose names
+// below it are wanted. What else it holds, such as sockets, is left out.
+func (f *Files) Tree(at, source string, wanted func(name string) bool) error {
+	return filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(source, path)
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		if name != "." && !wanted(name) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		return f.add(pathpkg.Join(at, name), path, d)
+	})
+}
+
+// add adds a file, a folder or a link of this host.
+func (f *Files) add(at, source string, d fs.DirEntry) error {
+	switch {
+	case d.IsDir():
+		f.Folder(at)
+	case d.Type()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(source)
+		if err != nil {
+			return err
+		}
+		f.Link(at, target)
+	case d.Type().IsRegular():
+		return f.Host(at, source)
+	}
+	return nil
 }

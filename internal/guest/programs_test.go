@@ -1,7 +1,11 @@
 package guest
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -32,5 +36,37 @@ func TestWanted(t *testing.T) {
 		if got := wanted(name); got != want {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
+	}
+}
+
+// A tree has the wanted files, folders and links below a folder, and nothing else.
+func TestTree(t *testing.T) {
+	source := t.TempDir()
+	for _, name := range []string{"usr/bin/a", "usr/share/b", "etc/c"} {
+		path := filepath.Join(source, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("usr/bin", filepath.Join(source, "bin")); err != nil {
+		t.Fatal(err)
+	}
+	f := NewFiles()
+	if err := f.Tree("/at", source, func(name string) bool { return name != "usr/share" && name != "etc/c" }); err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	if err := f.write(&archive); err != nil {
+		t.Fatal(err)
+	}
+	want := "at 40755 \nat/bin 120777 usr/bin\nat/etc 40755 \nat/usr 40755 \nat/usr/bin 40755 \nat/usr/bin/a 100755 usr/bin/a"
+	if got := strings.Join(members(t, archive.Bytes()), "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if err := f.Tree("/at", filepath.Join(source, "missing"), func(string) bool { return true }); err == nil {
+		t.Error("a folder that is missing was added")
 	}
 }
