@@ -40,6 +40,7 @@ kernels: ## chosen tests in Debian's kernels 5.10, 6.1 and 6.12, in an emulator 
 
 interop: ## culvert beside other implementations, each cell of docs/interop.md, which it writes; goes on where it was ended (Debian, root; INTEROPFLAGS='-run cookies')
 	.ci/peers
+	.ci/peers kernels
 	$(GO) run ./internal/interop/cmd/culvert-interop $(INTEROPFLAGS)
 
 check: ## gofmt, vet for every platform, staticcheck, govulncheck, the import rules, the rooms of a packet

@@ -5,6 +5,8 @@ package e2e
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,13 +17,20 @@ import (
 
 // Lifetimes of the cells. Those of the peer are exact, and those of culvert end up to a tenth
 // earlier; its hard ones end a tenth later.
-const (
-	childSoft = 4 * time.Second
-	childHard = 7 * time.Second
-	ikeSoft   = 6 * time.Second
+var (
+	childSoft = slowness * 4 * time.Second
+	childHard = slowness * 7 * time.Second
+	ikeSoft   = slowness * 6 * time.Second
 	// authLimit is how long an authentication is good for where it is limited.
-	authLimit = 12 * time.Second
+	authLimit = slowness * 12 * time.Second
 )
+
+// slowness is by how much everything takes longer, as $CULVERT_INTEROP_SLOWNESS has it for the
+// guests of make interop.
+var slowness = func() time.Duration {
+	n, _ := strconv.Atoi(os.Getenv("CULVERT_INTEROP_SLOWNESS"))
+	return time.Duration(max(n, 1))
+}()
 
 // A setting is a cell that is being run.
 type setting struct {
@@ -76,8 +85,8 @@ func newSetting(t *testing.T, c interop.Cell) *setting {
 			protected{"more", "10.1.0.0/24", "10.2.1.0/24", 0, leftLAN4, lan2})
 		ok(t, s.n.right.LAN("lan2", "10.2.1.1/24"))
 	case interop.Ports:
-		s.children = []protected{{"v4", "10.1.0.0-10.1.0.77", "10.2.0.0-10.2.0.99", 0, leftLAN4, rightLAN4},
-			{"port", "10.1.0.0/24", "10.2.1.0/24", 6000, leftLAN4, lan2}}
+		s.children = []protected{{"v4", "10.1.0.0-10.1.0.77", "10.2.0.0-10.2.0.99", 0, leftLAN4, rightLAN4}}
+		s.children = append(s.children, protected{"port", "10.1.0.0/24", "10.2.1.0/24", 6000, leftLAN4, lan2})
 		ok(t, s.n.right.LAN("lan2", "10.2.1.1/24"))
 	}
 	if kind := map[string]string{interop.RSA: "rsa3072", interop.ECDSA: "p256", interop.Ed25519: "ed25519"}[c.Auth]; kind != "" {
@@ -95,6 +104,8 @@ func (s *setting) build(t *testing.T) {
 	}
 	p := swanPath{left: s.cell.NAT == interop.NATLeft || s.cell.NAT == interop.NATBoth,
 		right: s.cell.NAT == interop.NATRight || s.cell.NAT == interop.NATBoth, outer: o}
+	peer, _ := interop.Find(s.cell.Peer)
+	p.top.watchLeft = peer.Where == interop.Guest
 	connects := "culvert"
 	if s.cell.Initiator == interop.Them {
 		connects = "strongSwan"
@@ -210,12 +221,12 @@ func (s *setting) live(t *testing.T, left *gateway, r *interop.Record) {
 	for _, c := range first.Children {
 		children[c.SPIIn] = true
 	}
-	limit, most := childHard+500*time.Millisecond, uint64(0)
+	limit, most := childHard+slowness*500*time.Millisecond, uint64(0)
 	if s.reauthenticates() {
 		limit, most = authLimit, 5
 	}
-	left.wait(limit+30*time.Second, "other SAs in place of the first", "right", func(p peerStatus) bool {
-		time.Sleep(300 * time.Millisecond) // a look costs a process
+	left.wait(limit+slowness*30*time.Second, "other SAs in place of the first", "right", func(p peerStatus) bool {
+		time.Sleep(slowness * 300 * time.Millisecond) // a look costs a process
 		replaced := p.SPIi != first.SPIi && p.State == "established"
 		for i, c := range p.Children {
 			replaced = replaced && c.State == "installed" && c.SPIIn != first.Children[i].SPIIn
@@ -286,7 +297,7 @@ func (s *setting) down(t *testing.T, left *gateway, peer rival) {
 	} else {
 		peer.terminate()
 	}
-	left.wait(10*time.Second, "the end of the tunnel", "right", func(p peerStatus) bool {
+	left.wait(slowness*10*time.Second, "the end of the tunnel", "right", func(p peerStatus) bool {
 		return p.State != "established" && !peer.connected()
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"culvert/internal/interop"
 	"culvert/internal/netlab"
@@ -38,10 +39,13 @@ func (s swanRival) connected() bool {
 	return strings.Contains(ctl(s.t, s.Swan, "--list-sas"), "culvert:")
 }
 
-// startSwan starts strongSwan at right.
-func (s *setting) startSwan(t *testing.T) rival {
+// startSwan starts strongSwan at right, in one of its forms.
+func (s *setting) startSwan(t *testing.T, form func(*netlab.SwanConfig)) rival {
 	t.Helper()
-	swan := s.n.swan(t, func(c *netlab.SwanConfig) { s.configure(t, c) })
+	swan := s.n.swan(t, func(c *netlab.SwanConfig) {
+		form(c)
+		s.configure(t, c)
+	})
 	if s.cell.Feature == interop.Cookies && s.cell.Initiator == interop.Culvert {
 		s.halfOpen(t)
 	}
@@ -64,14 +68,16 @@ func (s *setting) configure(t *testing.T, c *netlab.SwanConfig) {
 		}
 		c.Children[p.name] = [2]string{local, remote}
 	}
-	c.ChildLife, c.Connection = childHard.String(), "over_time = 10s\n"
+	if s.ike != nil {
+		c.IKE, c.ESP = strings.Join(s.ike, ","), strings.Join(s.esp, ",")
+		return
+	}
+	c.ChildLife, c.Connection = seconds(childHard), "over_time = 60s\n"
 	c.Child = "rekey_time = 0s\n" // the hard limit is in force nevertheless
 	if s.cell.Rekeys == interop.Them && !s.reauthenticates() {
-		c.IKERekey, c.ChildRekey, c.Child = ikeSoft.String(), childSoft.String(), ""
+		c.IKERekey, c.ChildRekey, c.Child = seconds(ikeSoft), seconds(childSoft), ""
 	}
-	if c.IKE, c.ESP = strings.Join(s.ike, ","), strings.Join(s.esp, ","); s.ike == nil {
-		s.configureFeature(c)
-	}
+	s.configureFeature(c)
 }
 
 func (s *setting) configureFeature(c *netlab.SwanConfig) {
@@ -90,9 +96,12 @@ func (s *setting) configureFeature(c *netlab.SwanConfig) {
 	case interop.PFSByBoth:
 		c.ESP = "aes128gcm16-x25519"
 	case interop.ReauthWe: // it authenticates again its over_time before the limit that culvert tells
-		c.Extra, c.Connection, c.ChildLife, c.Child = "make_before_break = yes\n", "over_time = 4s\n", "", ""
+		c.Extra, c.Connection, c.ChildLife, c.Child = "make_before_break = yes\n", fmt.Sprintf("over_time = %s\n", seconds(authLimit/3)), "", ""
 	case interop.ReauthThe:
 		c.Extra, c.ChildLife, c.Child = "make_before_break = yes\n", "", ""
-		c.Connection = "reauth_time = 8s\nover_time = 8s\nrand_time = 0s\n"
+		c.Connection = fmt.Sprintf("reauth_time = %[1]s\nover_time = %[1]s\nrand_time = 0s\n", seconds(authLimit*2/3))
 	}
 }
+
+// seconds returns a time as strongSwan reads it.
+func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }

@@ -102,6 +102,9 @@ type topology struct {
 	mtu  int  // default 1500
 	// client puts a host behind left, on its LAN.
 	client bool
+	// watchLeft has leaks counted at left's device, for a right whose kernel shows what it decrypts
+	// at the device that it came by.
+	watchLeft bool
 	// flows are those that must not be seen outside; by default all with an inner address.
 	flows []flow
 }
@@ -137,7 +140,11 @@ func build(t *testing.T, top topology) *network {
 			n.right.Route("default", "192.0.2.1", 0), n.right.Route("default", "2001:db8::1", 0))
 	}
 	n.buildLANs(t, top.client)
-	n.leaks.watch(t, n.right, "wan")
+	if top.watchLeft {
+		n.leaks.watch(t, n.left, "wan")
+	} else {
+		n.leaks.watch(t, n.right, "wan")
+	}
 	if top.nat {
 		n.leaks.watch(t, n.nat, "in")
 	}

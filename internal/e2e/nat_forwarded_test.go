@@ -150,11 +150,12 @@ type swanPath struct {
 	name        string
 	left, right bool // it is behind a NAT
 	outer       outer
+	top         topology // without the NATs
 }
 
 var swanPaths = []swanPath{
-	{"direct", false, false, outer4}, {"culvert behind a NAT", true, false, outer4}, {"strongSwan behind a NAT", false, true, outer4},
-	{"both behind NATs", true, true, outer4}, {"direct over IPv6", false, false, outer6},
+	{name: "direct", outer: outer4}, {name: "culvert behind a NAT", left: true, outer: outer4}, {name: "strongSwan behind a NAT", right: true, outer: outer4},
+	{name: "both behind NATs", left: true, right: true, outer: outer4}, {name: "direct over IPv6", outer: outer6},
 }
 
 // build makes the network, in which the given side connects. It returns the address at which each
@@ -162,9 +163,10 @@ var swanPaths = []swanPath{
 func (p swanPath) build(t *testing.T, connects string) (n *network, left, right string) {
 	t.Helper()
 	if !p.left && !p.right {
-		return build(t, topology{}), p.outer.left, p.outer.right
+		return build(t, p.top), p.outer.left, p.outer.right
 	}
-	n = build(t, topology{nat: true})
+	p.top.nat = true
+	n = build(t, p.top)
 	left, right = p.outer.left, p.outer.right
 	switch {
 	case !p.left:

@@ -111,3 +111,42 @@ func leastUsed(c Cell, product []Cell, used map[string]int) Cell {
 	})
 	return slices.MinFunc(like, func(a, b Cell) int { return used[a.Feature] - used[b.Feature] })
 }
+
+// once returns cells of a product in which every value occurs that any has. As cover does, it takes
+// the cell with the most values that are missing, and of several the one whose values have been
+// taken least.
+func once(product []Cell) (cells []Cell) {
+	missing, taken := map[string]bool{}, map[string]int{}
+	for _, c := range product {
+		for _, v := range c.values() {
+			missing[v] = true
+		}
+	}
+	gain := func(c Cell) (gain int) {
+		for _, v := range c.values() {
+			if gain -= taken[v]; missing[v] {
+				gain += 1 << 20
+			}
+		}
+		return gain
+	}
+	for len(missing) > 0 {
+		best := slices.MaxFunc(product, func(a, b Cell) int { return gain(a) - gain(b) })
+		for _, v := range best.values() {
+			delete(missing, v)
+			taken[v]++
+		}
+		cells = append(cells, best)
+	}
+	return cells
+}
+
+// values returns the cell's values on the axes, which differ from axis to axis.
+func (c Cell) values() []string {
+	out := make([]string, len(axes))
+	for i, a := range axes {
+		out[i] = *a.of(&c)
+	}
+	out[0], out[1] = out[0]+" initiates", out[1]+" rekeys"
+	return out
+}

@@ -48,3 +48,22 @@ func TestCoverKeepsTheChosen(t *testing.T) {
 		t.Errorf("%d cells became %d", len(whole), len(again))
 	}
 }
+
+// Every value occurs, and with few cells.
+func TestOnce(t *testing.T) {
+	product := (Peer{Name: "x"}).product()
+	has := map[string]bool{}
+	cells := once(product)
+	for _, c := range cells {
+		for _, v := range c.values() {
+			has[v] = true
+		}
+	}
+	all := 0
+	for _, a := range axes {
+		all += len(a.values)
+	}
+	if len(has) != all || len(cells) != len(axes[len(axes)-1].values) {
+		t.Errorf("%d of %d values in %d cells", len(has), all, len(cells))
+	}
+}

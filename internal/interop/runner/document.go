@@ -15,9 +15,9 @@ Written by ` + "`make interop`" + ` from what came of its cells; a short form is
 with real packets:
 
 1. it comes up, begun by the side that the cell names; what NAT detection says is checked;
-2. 50 UDP datagrams a second go each way on each child, and are counted, until the hard lifetimes of
-   the first SAs are over (Child SA 7 s, IKE SA between 6 and 7 s, an authentication 12 s), while one
-   side, which the cell names, rekeys the Child SAs after 4 s and the IKE SA after 6 s;
+2. 50 UDP datagrams a second go each way on each child, and are counted, until the hard lifetimes
+   of the first SAs are over (Child SA 7 s, IKE SA between 6 and 7 s, an authentication 12 s), while
+   one side, which the cell names, rekeys the Child SAs after 4 s and the IKE SA after 6 s;
 3. others must have taken the place of all these SAs, at no time may there be none, and no datagram
    may be lost (where one side authenticates again: at most 5 of 600 in a stream);
 4. pings and TCP go both ways before and afterwards;
@@ -42,11 +42,10 @@ func document(r interop.Records) string {
 	var b strings.Builder
 	b.WriteString(head)
 	for _, p := range interop.Peers {
-		fmt.Fprintf(&b, "\n## %s\n\n%s.", p.Name, p.Form)
+		fmt.Fprintf(&b, "\n## %s\n\n%s.\n", p.Name, p.Form)
 		if version := version(r, p); version != "" {
-			fmt.Fprintf(&b, " It says of itself: `%s`.", version)
+			fmt.Fprintf(&b, "\n    %s\n", version)
 		}
-		b.WriteString("\n")
 		limits(&b, p)
 		b.WriteString("\n| cell | result | |\n| --- | --- | --- |\n")
 		for _, c := range p.Cells() {

@@ -39,7 +39,7 @@ func TestDocument(t *testing.T) {
 	first := interop.Peers[0].Cells()[0]
 	text := document(interop.Records{first.Name(): {Cell: first.Name(), Version: "v1", Passed: true, Sent: 9, Note: "a|b"}})
 	for _, want := range []string{
-		"It says of itself: `v1`.", "\n| " + first.Short() + " | passed | 9 packets, 0 lost; a/b |\n",
+		".\n\n    v1\n\nNot run:\n", "\n| " + first.Short() + " | passed | 9 packets, 0 lost; a/b |\n",
 		"\n| " + interop.Peers[0].Cells()[1].Short() + " | not run |  |\n", "\n- " + interop.Peers[0].Limits[0].What + ": ",
 	} {
 		if !strings.Contains(text, want) {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"culvert/internal/guest"
 	"culvert/internal/interop"
 )
 
@@ -24,6 +25,8 @@ type programs struct {
 	cache         string
 	culvert, test string // their files
 	hash          string // of both
+	root          string // of the peers' system, if any needs one
+	kernel        guest.Kernel
 }
 
 // build compiles culvert and the end-to-end tests.
@@ -64,36 +67,49 @@ func hashOf(paths ...string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:8]), nil
 }
 
-// start runs a job on this host. The output of one that failed is kept beside the records.
+// testFlags are the flags of the end-to-end tests.
+var testFlags = []string{"-test.run", "^TestInterop$", "-test.v", "-test.timeout", "0"}
+
+// start runs a job. The output of one that failed is kept beside the records.
 func (p *programs) start(ctx context.Context, j job, emit func(interop.Record)) error {
 	path := filepath.Join(p.cache, "logs", logName(j.cells[0]))
 	log, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, p.test, "-test.run", "^TestInterop$", "-test.v", "-test.timeout", "0")
-	cmd.Dir = p.cache
-	cmd.Env = append(os.Environ(), environment(j, p.culvert)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 5 * time.Second
 	from, to := io.Pipe()
-	cmd.Stdout, cmd.Stderr = to, to
 	parsed := make(chan error, 1)
 	go func() { parsed <- follow(from, log, emit) }()
-	err = errors.Join(cmd.Run(), to.Close(), <-parsed, log.Close())
+	if j.peer.Where == interop.Guest {
+		err = p.boot(ctx, j, to)
+	} else {
+		err = p.here(ctx, j, to)
+	}
+	err = errors.Join(err, to.Close(), <-parsed, log.Close())
 	if err == nil {
 		return os.Remove(path)
 	}
 	return fmt.Errorf("%w; see %s", err, path)
 }
 
+// here runs a job on this host.
+func (p *programs) here(ctx context.Context, j job, out io.Writer) error {
+	cmd := exec.CommandContext(ctx, p.test, testFlags...)
+	cmd.Dir = p.cache
+	cmd.Env = append(os.Environ(), environment(j, p.culvert, p.root)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	cmd.Stdout, cmd.Stderr = out, out
+	return cmd.Run()
+}
+
 // environment returns the variables of a test that runs a job.
-func environment(j job, culvert string) []string {
+func environment(j job, culvert, root string) []string {
 	var names []string
 	for _, c := range j.cells {
 		names = append(names, c.Name())
 	}
-	return []string{"CULVERT_E2E=1", "CULVERT_BIN=" + culvert, "CULVERT_INTEROP_CELLS=" + strings.Join(names, "\n")}
+	return []string{"CULVERT_E2E=1", "CULVERT_BIN=" + culvert, "CULVERT_INTEROP_ROOT=" + root, "CULVERT_INTEROP_CELLS=" + strings.Join(names, "\n")}
 }
 
 // follow copies a test's output to log, and hands over the records in it.

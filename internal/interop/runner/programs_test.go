@@ -48,7 +48,7 @@ func TestHashOf(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	cells := []interop.Cell{{Peer: "x", Algorithm: "ESP a"}, {Peer: "x", Algorithm: "ESP b"}}
-	if got := environment(job{cells: cells}, "/c"); !slices.Contains(got, "CULVERT_INTEROP_CELLS=x: ESP a\nx: ESP b") || !slices.Contains(got, "CULVERT_BIN=/c") {
+	if got := environment(job{cells: cells}, "/c", "/r"); !slices.Contains(got, "CULVERT_INTEROP_CELLS=x: ESP a\nx: ESP b") || !slices.Contains(got, "CULVERT_BIN=/c") || !slices.Contains(got, "CULVERT_INTEROP_ROOT=/r") {
 		t.Errorf("got %q", got)
 	}
 	if got := logName(interop.Cell{Peer: "x 1.2", Algorithm: "ESP a/b"}); got != "x-1.2-ESP-a-b.log" {

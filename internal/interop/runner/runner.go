@@ -23,7 +23,7 @@ type Settings struct {
 	Again    bool           // also those that have passed
 	Jobs     int            // how many cells run at a time
 	Limit    time.Duration  // of a job
-	Document string         // the file that is written where all cells are run; none if empty
+	Document string         // the file that is written once all cells have run; none if empty
 }
 
 // A job is cells of one peer that run together.
@@ -40,8 +40,10 @@ type run struct {
 	settings Settings
 	build    string // of the programs, that records are for
 	start    start
-	out      io.Writer
-	begun    time.Time
+	// prepare gets what jobs need, before the first one.
+	prepare func(ctx context.Context, jobs []job, log io.Writer) error
+	out     io.Writer
+	begun   time.Time
 
 	mu      sync.Mutex
 	state   io.Writer
@@ -61,7 +63,7 @@ func Run(ctx context.Context, s Settings, out io.Writer) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	r := &run{settings: s, build: p.hash, start: p.start, out: out, begun: time.Now()}
+	r := &run{settings: s, build: p.hash, start: p.start, prepare: p.peers, out: out, begun: time.Now()}
 	return r.all(ctx)
 }
 
@@ -80,15 +82,30 @@ func (r *run) all(ctx context.Context) (bool, error) {
 	jobs := r.jobs()
 	fmt.Fprintf(r.out, "%d cells are to be run; %d have passed before with these programs\n", r.wanted, len(r.done))
 	clear(r.done)
+	if err := r.prepare(ctx, jobs, r.out); err != nil {
+		return false, err
+	}
 	r.work(ctx, jobs)
 	if ctx.Err() != nil {
 		return false, fmt.Errorf("%w: the next run goes on here", ctx.Err())
 	}
 	fmt.Fprintf(r.out, "%s\n", r.records.Table())
-	if r.settings.Document != "" && r.settings.Only == nil {
+	if r.settings.Document != "" && complete(r.records) {
 		err = os.WriteFile(r.settings.Document, []byte(document(r.records)), 0o644)
 	}
 	return r.failed == 0, err
+}
+
+// complete reports whether every cell has a record.
+func complete(records interop.Records) bool {
+	for _, p := range interop.Peers {
+		for _, c := range p.Cells() {
+			if _, has := records[c.Name()]; !has {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // load reads what is kept of former runs.

@@ -36,7 +36,7 @@ func run() (bool, error) {
 	flag.IntVar(&s.Jobs, "jobs", 4, "how `many` cells run at a time")
 	flag.DurationVar(&s.Limit, "limit", 2*time.Hour, "the `time` that a cell, or all of a guest, may take")
 	flag.BoolVar(&s.Again, "again", false, "run also the cells that have passed with the same programs")
-	only := flag.String("run", "", "run cells with names of this `pattern` alone, and write no document")
+	only := flag.String("run", "", "run cells with names of this `pattern` alone")
 	flag.Parse()
 	if *only != "" {
 		p, err := regexp.Compile(*only)
