@@ -11,8 +11,8 @@ import (
 )
 
 // A Credential proves to the peer who this side is, and verifies who the peer is, in IKE_AUTH (RFC
-// 7296, Section 2.15): a pre-shared key (PSK), certificates and signatures (Certificates), or one
-// for each side (sides).
+// 7296, Section 2.15): a pre-shared key (PSK), certificates and signatures (Certificates), one for
+// each side (sides), or a choice of several (either).
 //
 // One value serves all IKE SAs of a peer and does not change. Init, Ask, Accepts and Slow are
 // called in Handle and must be quick. Prove and Verify are as well, unless Slow reports true: then
@@ -61,27 +61,16 @@ func (p *profile) credential() (Credential, error) {
 	if p.cfg.Credential != nil {
 		return p.cfg.Credential, nil
 	}
-	var psk Credential
+	own, peers := p.cfg.credentials()
+	_, proves := own.(*Certificates)
+	_, verifies := peers.(*Certificates)
 	switch {
-	case len(p.cfg.PSK) == 0:
-	case len(p.cfg.OtherPSKs) > 0:
-		psk = rotatedPSK{PSK(p.cfg.PSK), p.cfg.OtherPSKs}
-	default:
-		psk = PSK(p.cfg.PSK)
-	}
-	c := p.cfg.Certificates
-	proves, verifies := c != nil && len(c.Own) > 0, c != nil && c.verifies()
-	switch {
-	case proves && verifies:
-		return c, nil
-	case psk == nil:
+	case own == nil || peers == nil:
 		return nil, fmt.Errorf("peer %q has no pre-shared key, nor a certificate in place of it", p.cfg.Name)
-	case proves:
-		return sides{own: c, peers: psk}, nil
-	case verifies:
-		return sides{own: psk, peers: c}, nil
+	case proves && verifies, isPSK(own) && isPSK(peers):
+		return peers, nil
 	}
-	return psk, nil
+	return sides{own, peers}, nil
 }
 
 // sides is the Credential of two methods: the sides need not have the same (RFC 7296, Section
@@ -90,11 +79,12 @@ type sides struct{ own, peers Credential }
 
 // Init implements Credential. What our method would accept of the peer does not count.
 func (s sides) Init(initiator bool) []wire.Payload {
-	return append(certificate.WithoutMethods(s.own.Init(initiator)), s.peers.Init(initiator)...)
+	own := certificate.WithoutMethods(s.own.Init(initiator))
+	return decodeAnnouncement(mergeAnnouncements(encodeAnnouncement(own), encodeAnnouncement(s.peers.Init(initiator))))
 }
 
 // Ask implements Credential.
-func (s sides) Ask() []wire.Payload { return append(s.own.Ask(), s.peers.Ask()...) }
+func (s sides) Ask() []wire.Payload { return s.peers.Ask() }
 
 // Prove implements Credential.
 func (s sides) Prove(a *Authentication) ([]wire.Payload, error) { return s.own.Prove(a) }

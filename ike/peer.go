@@ -37,9 +37,13 @@ type Peer struct {
 	// must be no Remote: such parties call us.
 	Parties    bool
 	MaxParties int // of them at a time; 0: DefaultMaxParties
-	// Certificates are in place of PSK for the side, or sides, that they are for.
+	// Certificates are in place of PSK for the side, or sides, that they are for; see Auth.
 	Certificates *Certificates
-	Credential   Credential // in place of PSK and Certificates
+	// Auth are the kinds of proof by which we prove ourselves, and RemoteAuth those by which the
+	// peer may, in the order of preference. Empty: by a certificate or key if there is one for the
+	// side in Certificates, and otherwise by PSK.
+	Auth, RemoteAuth []AuthKind
+	Credential       Credential // in place of all these
 
 	Proposals []wire.Proposal // IKE, in order of preference
 	Lifetime  time.Duration   // of an IKE SA until its rekeying; jittered downwards by up to a tenth

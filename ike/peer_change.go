@@ -42,6 +42,8 @@ var peerSettings = []struct {
 	{"remote_id", ReachPeer, func(p *Peer) any { return []any{p.RemoteID, p.Parties} }},
 	{"max_parties", ReachNone, func(p *Peer) any { return p.MaxParties }},
 	{"psk", ReachConnect, func(p *Peer) any { return []any{p.PSK, p.OtherPSKs, p.Credential} }},
+	{"auth", ReachConnect, func(p *Peer) any { return p.Auth }},
+	{"remote_auth", ReachConnect, func(p *Peer) any { return p.RemoteAuth }},
 	{"cert", ReachConnect, func(p *Peer) any { return p.Certificates.chains() }},
 	{"key", ReachConnect, func(p *Peer) any { return p.Certificates.publicKeys() }},
 	{"ca", ReachConnect, func(p *Peer) any { return p.Certificates.authorities() }},

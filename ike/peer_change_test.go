@@ -36,6 +36,8 @@ var edits = []struct {
 	{"Certificates", ReachConnect, func(p *Peer) {
 		p.Certificates = &Certificates{RemoteKeys: []crypto.PublicKey{ed25519.PublicKey(make([]byte, 32))}}
 	}},
+	{"Auth", ReachConnect, func(p *Peer) { p.Auth = []AuthKind{AuthPSK} }},
+	{"RemoteAuth", ReachConnect, func(p *Peer) { p.RemoteAuth = []AuthKind{AuthPSK, AuthCertificate} }},
 	{"Credential", ReachConnect, func(p *Peer) { p.Credential = PSK("another secret of some length") }},
 	{"Proposals", ReachRekey, func(p *Peer) { p.Proposals = append(slices.Clone(p.Proposals), testIKEProposal) }},
 	{"Lifetime", ReachRekey, func(p *Peer) { p.Lifetime = time.Hour }},

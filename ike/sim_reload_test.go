@@ -152,6 +152,8 @@ var unedited = map[string]string{
 	"Name":       "it makes another peer",
 	"Transport":  "a simulation has datagrams only",
 	"Parties":    "it is another use of the entry",
+	"Auth":       "both sides must go on to agree; see TestFromSecretToCertificates",
+	"RemoteAuth": "likewise",
 	"Credential": "it stands for the secret, which is edited",
 	"child Name": "it makes another child, as Children does",
 }

@@ -99,6 +99,12 @@ func ParseWanted(ps []wire.Payload) (w Wanted) {
 	return w
 }
 
+// IsRequested reports whether a peer asks for a certificate or a raw key.
+func IsRequested(ps []wire.Payload) bool {
+	w := ParseWanted(ps)
+	return w.RawKey || len(w.hashes) > 0
+}
+
 // names reports whether one of the certificates has a key that the peer asks for.
 func (w Wanted) names(certs []*x509.Certificate) bool {
 	for _, c := range certs {

@@ -29,6 +29,20 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+func TestIsRequested(t *testing.T) {
+	for name, tt := range map[string]struct {
+		ps   []wire.Payload
+		want bool
+	}{
+		"nothing": {nil, false}, "OCSP": {[]wire.Payload{RequestOCSP(), Announcement()}, false},
+		"a raw key": {[]wire.Payload{RequestRawKey()}, true}, "any authority": {[]wire.Payload{request(nil)}, true},
+	} {
+		if IsRequested(tt.ps) != tt.want {
+			t.Errorf("%s: %v", name, !tt.want)
+		}
+	}
+}
+
 func TestWanted(t *testing.T) {
 	a, b, c := certtest.CA(t, "a", "ed25519", nil).Cert, certtest.CA(t, "b", "ed25519", nil).Cert, certtest.CA(t, "c", "ed25519", nil).Cert
 	w := ParseWanted([]wire.Payload{request([]*x509.Certificate{a}), &wire.Notify{}, request([]*x509.Certificate{b})})

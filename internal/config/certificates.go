@@ -159,21 +159,28 @@ func (s section) remoteKeys() (out []crypto.PublicKey) {
 	return out
 }
 
-// entries returns the values of a key that is a text or a list of texts. Empty ones are errors.
-func (s section) entries(name string) (out []element) {
+// entries returns the names of files that a key has, which is a text or a list of texts. Empty ones
+// are errors.
+func (s section) entries(name string) []element {
+	return s.entriesOf(name, "give the name of a file", "list at least one file, or omit it")
+}
+
+// entriesOf returns the values of a key that is a text or a list of texts. Empty ones are errors
+// with one remedy, and an empty list with another.
+func (s section) entriesOf(name, remedy, remedyOfList string) (out []element) {
 	list := s.list(name)
 	if text, ok := s.values[name].(string); ok {
 		list = []element{{text, name}}
 	}
 	for _, e := range list {
 		if e.text == "" {
-			s.fail(e.at, "%s is empty; give the name of a file", name)
+			s.fail(e.at, "%s is empty; %s", name, remedy)
 			continue
 		}
 		out = append(out, e)
 	}
 	if s.has(name) && len(list) == 0 {
-		s.fail(name, "%s is empty; list at least one file, or omit it", name)
+		s.fail(name, "%s is empty; %s", name, remedyOfList)
 	}
 	return out
 }
@@ -205,24 +212,6 @@ func (s section) keyPassword() string {
 		return text
 	}
 	return ""
-}
-
-// checkProofs refuses a peer of which a side has nothing to prove itself by, or has too much. psk
-// is for the sides without certificates.
-func (s section) checkProofs() {
-	psk := s.has("psk") || s.has("psk_file")
-	own, peers := s.has("cert") || s.has("key"), s.has("ca") || s.has("remote_key")
-	switch {
-	case psk && own && peers:
-		s.fail("psk", "psk has no effect, as both sides prove themselves by certificates or keys; remove it")
-	case psk || own && peers:
-	case own:
-		s.fail("", "nothing says how the peer proves itself; set ca to the CA of its certificate, remote_key to its public key, or psk")
-	case peers:
-		s.fail("", "nothing says how this side proves itself; set cert and key, or psk")
-	default:
-		s.fail("", "psk is missing; set psk = \"...\", or set psk_file to the name of a file that contains it, or use certificates: cert, key and ca")
-	}
 }
 
 // checkOwnIdentity warns of a certificate that is not for local_id: the peer will not accept it.

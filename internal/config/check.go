@@ -83,6 +83,10 @@ func proofsOf(p *Peer) (by string, out [][]byte) {
 	if c == nil || c.Trust == nil && len(c.RemoteKeys) == 0 {
 		return "psk", slices.Concat([][]byte{p.PSK}, p.OtherPSKs)
 	}
+	by = "ca or remote_key"
+	if slices.Contains(p.RemoteAuth, ike.AuthPSK) {
+		by, out = "psk, ca or remote_key", slices.Concat([][]byte{p.PSK}, p.OtherPSKs)
+	}
 	for _, ca := range c.Trust.Authorities() {
 		out = append(out, append([]byte("ca"), ca.RawSubjectPublicKeyInfo...))
 	}
@@ -92,7 +96,7 @@ func proofsOf(p *Peer) (by string, out [][]byte) {
 			out = append(out, append([]byte("key"), der...))
 		}
 	}
-	return "ca or remote_key", out
+	return by, out
 }
 
 // checkSPIs refuses two manual children that receive on one SPI.

@@ -48,6 +48,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	p.Proposals = s.ikeProposals()
 	p.PSK, p.OtherPSKs = s.secrets()
 	p.Certificates = s.certificates()
+	p.Auth, p.RemoteAuth = s.authKinds("auth"), s.authKinds("remote_auth")
 	p.Revocation, p.CRLs = s.revocation()
 	raw := rawPeer{section: s}
 	for i, child := range s.subtables("child") {
@@ -208,7 +209,7 @@ func (s section) identities(p *Peer) {
 	if p.LocalID == (identity.ID{}) && !s.has("local_id") {
 		s.fail("", "local_id is missing; give the identity of this side, for example local_id = \"left.example.com\"")
 	}
-	s.checkProofs()
+	s.checkProofs(p)
 	s.checkOwnIdentity(p)
 }
 

@@ -70,6 +70,8 @@ var (
 		{name: "remote_id", kind: text},
 		{name: "psk", kind: textOrList},
 		{name: "psk_file", kind: text},
+		{name: "auth", kind: textOrList},
+		{name: "remote_auth", kind: textOrList},
 		{name: "cert", kind: textOrList},
 		{name: "key", kind: textOrList},
 		{name: "key_password", kind: text},
