@@ -28,7 +28,13 @@ type Certificates struct {
 	// first, root last, with the OCSP responses that the peer sent. It may wait for the network,
 	// for seconds, and is called where that holds up nothing else (Compute.Online).
 	Revoked func(chain []*x509.Certificate, stapled [][]byte, now time.Time) error
+	// Staple, if it is not nil, returns the OCSP response for the first certificate of a chain of
+	// ours that is at hand, or nil: for peers that ask for it (RFC 4806). It does not wait.
+	Staple func(chain []*x509.Certificate, now time.Time) []byte
 }
+
+// maxStapled bounds the OCSP response that is sent: IKE_AUTH must not become too long for a peer.
+const maxStapled = 8 << 10
 
 // An OwnKey is a private key with its certificate, and those that lead to an authority.
 type OwnKey struct {
@@ -85,7 +91,20 @@ func (c *Certificates) Prove(a *Authentication) ([]wire.Payload, error) {
 		return nil, err
 	}
 	ps, err := key.payloads(wanted)
-	return append(ps, auth), err
+	return append(append(ps, c.stapled(key, wanted, a.Now)...), auth), err
+}
+
+// stapled returns the CERT payload with the OCSP response for the certificate of a key, if the peer
+// wants one and there is one.
+func (c *Certificates) stapled(k *OwnKey, wanted certificate.Wanted, now time.Time) []wire.Payload {
+	if !wanted.OCSP || c.Staple == nil || len(k.Chain) == 0 {
+		return nil
+	}
+	der := c.Staple(k.Chain, now)
+	if len(der) == 0 || len(der) > maxStapled {
+		return nil
+	}
+	return []wire.Payload{&wire.Cert{Encoding: wire.CertOCSPContent, Data: der}}
 }
 
 // payloads returns the CERT payloads of a key: that of the leaf is the first (RFC 7296, Section

@@ -329,6 +329,52 @@ func TestOCSPIsRequested(t *testing.T) {
 	}
 }
 
+// A side that has an OCSP response for its certificate sends it to a peer that asks for one, behind
+// the certificates, in both roles.
+func TestOCSPIsStapled(t *testing.T) {
+	c := newCertified(t, "p256")
+	for name, tt := range map[string]struct {
+		asks bool
+		has  int // octets
+		want int // responses
+	}{
+		"asked": {true, 100, 1}, "not asked": {false, 100, 0}, "nothing at hand": {true, 0, 0}, "the longest": {true, maxStapled, 1}, "too long": {true, maxStapled + 1, 0},
+	} {
+		for role := range 2 {
+			var given [][]byte
+			p := certifiedPair(t, c, func(_ *testPair, left, right *Certificates) {
+				sides := []*Certificates{left, right}
+				if tt.asks {
+					sides[role].Revoked = func(_ []*x509.Certificate, stapled [][]byte, _ time.Time) error {
+						given = stapled
+						return nil
+					}
+				}
+				sides[1-role].Staple = func(chain []*x509.Certificate, now time.Time) []byte {
+					if len(chain) != 3 || now.Before(epoch) {
+						t.Errorf("asked for a chain of %d at %v", len(chain), now)
+					}
+					return make([]byte, tt.has)
+				}
+			})
+			sent := 0
+			p.sees(func(m *testMessage) {
+				for i, q := range m.payloads {
+					if cert, ok := q.(*wire.Cert); ok && cert.Encoding == wire.CertOCSPContent {
+						if _, ok := m.payloads[i+1].(*wire.Auth); !ok || m.from != p.sides()[1-role] {
+							t.Errorf("%s: sent in %v", name, m)
+						}
+						sent++
+					}
+				}
+			})
+			if p.wantUp(p.left); len(given) != tt.want || sent != tt.want || tt.want == 1 && len(given[0]) != tt.has {
+				t.Errorf("%s, role %d: %d responses came, %d were sent", name, role, len(given), sent)
+			}
+		}
+	}
+}
+
 // certificatesOf returns the certificates of a side's peer.
 func certificatesOf(s *testSide) *Certificates { return s.peers[0].Certificates }
 

@@ -81,6 +81,7 @@ func hasHash(data []byte, want KeyHash) bool {
 // Wanted is what the CERTREQ payloads of a peer ask for.
 type Wanted struct {
 	RawKey bool
+	OCSP   bool     // responses of OCSP beside the certificate (RFC 4806)
 	hashes [][]byte // the lists of authorities
 }
 
@@ -91,6 +92,8 @@ func ParseWanted(ps []wire.Payload) (w Wanted) {
 			switch r.Encoding {
 			case wire.CertRawPublicKey:
 				w.RawKey = true
+			case wire.CertOCSPContent:
+				w.OCSP = true
 			case wire.CertX509Signature:
 				w.hashes = append(w.hashes, r.Data)
 			}

@@ -54,7 +54,10 @@ func TestWanted(t *testing.T) {
 	cut := request([]*x509.Certificate{c})
 	cut.Data = cut.Data[:19]
 	w = ParseWanted([]wire.Payload{other, cut, RequestRawKey(), &wire.CertReq{}})
-	if !w.RawKey || w.names([]*x509.Certificate{c}) {
+	if !w.RawKey || w.OCSP || w.names([]*x509.Certificate{c}) {
+		t.Errorf("%+v", w)
+	}
+	if w = ParseWanted([]wire.Payload{RequestOCSP()}); !w.OCSP || w.RawKey {
 		t.Errorf("%+v", w)
 	}
 }

@@ -26,6 +26,15 @@ func (s section) revocation() (mode Revocation, crls []*revocation.CRL) {
 	return mode, crls
 }
 
+// staple reads staple, and reports whether OCSP responses are sent.
+func (s section) staple() bool {
+	on := s.word("staple", "auto", "off") == 0
+	if s.has("staple") && !s.has("cert") {
+		s.fail("staple", "staple has no effect without cert: OCSP responses are for certificates; remove it")
+	}
+	return on
+}
+
 // loadCRLs reads the CRLs of a file.
 func (c *credentials) loadCRLs(path string) ([]*revocation.CRL, error) {
 	if list, ok := c.crls[path]; ok {

@@ -71,3 +71,22 @@ func crlOf(t *testing.T, until time.Time) []byte {
 	}
 	return der
 }
+
+func TestStaple(t *testing.T) {
+	dir := withKeys(t)
+	const certs = "cert = \"left.pem\"\nca = \"ca.crt\"\n"
+	for line, want := range map[string]bool{"": true, "staple = \"auto\"\n": true, "staple = \"off\"\n": false} {
+		if cfg, err := loadIn(t, dir, keyed(certs+line)); err != nil || cfg.Peers[0].Staple != want {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+	for lines, want := range map[string]string{
+		certs + "staple = \"on\"\n": `staple = "on"`,
+		"psk = \"correct horse battery staple\"\nca = \"ca.crt\"\nstaple = \"off\"\n": `staple has no effect without cert: OCSP responses are for certificates; remove it`,
+	} {
+		_, err := loadIn(t, dir, keyed(lines))
+		if got := texts(err); len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("%q: %q", lines, got)
+		}
+	}
+}

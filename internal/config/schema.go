@@ -81,6 +81,7 @@ var (
 		{name: "remote_eku", kind: text, def: "any"},
 		{name: "crl", kind: textOrList},
 		{name: "revocation", kind: text, def: "relaxed"},
+		{name: "staple", kind: text, def: "auto"},
 		{name: "rsa_padding", kind: text, def: "pss"},
 		{name: "rsa_sha1", kind: text, def: "refuse"},
 		{name: "ike_proposals", kind: list},

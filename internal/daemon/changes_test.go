@@ -138,7 +138,7 @@ var (
 		"psk": `"another secret of some length"`, "ike_proposals": `["aes256gcm16-prfsha384-ecp384"]`, "ike_lifetime": `"3h"`, "auth_lifetime": `"24h"`, "encap": `"always"`, "dpd": `"7s"`,
 		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit.first": `"2s"`, "retransmit.factor": "1.5", "retransmit.tries": "3", "retry.first": `"5s"`, "retry.max": `"30s"`, "max_parties": "9", "per_cpu": `"never"`, "mtu": "1300", "priority": "1", "psk_file": `"secret"`,
 		"auth": `"psk"`, "remote_auth": `"psk"`, "cert": `"left.pem"`, "key": `"bare.key"`, "ca": `"ca.crt"`, "remote_key": `"right.pub"`, "remote_eku": `"server"`, "rsa_padding": `"pkcs1"`, "rsa_sha1": `"allow"`,
-		"crl": `"ca.crl"`, "revocation": `"strict"`,
+		"crl": `"ca.crl"`, "staple": `"off"`, "revocation": `"strict"`,
 	}
 	childEdits = settings{
 		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`, "children": `"per-pair"`,
@@ -157,7 +157,7 @@ var (
 )
 
 // ofCertificates are keys that only a peer with certificates has.
-var ofCertificates = []string{"peer.remote_eku", "peer.rsa_padding", "peer.rsa_sha1", "peer.crl", "peer.revocation"}
+var ofCertificates = []string{"peer.remote_eku", "peer.rsa_padding", "peer.rsa_sha1", "peer.crl", "peer.revocation", "peer.staple"}
 
 // inline returns settings as the value of a key.
 func (t settings) inline() string {

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"context"
 	"net/netip"
 	"slices"
+	"time"
 
 	"culvert/ike"
 	"culvert/internal/config"
@@ -10,16 +12,63 @@ import (
 	"culvert/selector"
 )
 
-// watched returns the certificates of a peer for the engine, which has the peer's looked up whether
-// they were revoked, if they come from a CA.
+// watched returns the certificates of a peer for the engine. It has those of the peer that come from
+// a CA looked up whether they were revoked, and OCSP responses for ours at hand.
 func (d *Daemon) watched(c *config.Config, p *config.Peer) *ike.Certificates {
-	if p.Certificates == nil || p.Certificates.Trust == nil || p.Revocation == config.RevocationOff {
+	looks := p.Certificates != nil && p.Certificates.Trust != nil && p.Revocation != config.RevocationOff
+	if !looks && !staples(p) {
 		return p.Certificates
 	}
-	checker := fetch.Checker{Fetcher: d.fetcher, CRLs: p.CRLs, Strict: p.Revocation == config.RevocationStrict, Avoid: behind(c, p)}
 	out := *p.Certificates
-	out.Revoked = checker.Check
+	if looks {
+		checker := fetch.Checker{Fetcher: d.fetcher, CRLs: p.CRLs, Strict: p.Revocation == config.RevocationStrict, Avoid: behind(c, p)}
+		out.Revoked = checker.Check
+	}
+	if staples(p) {
+		out.Staple = d.stapler(c, p).Response
+	}
 	return &out
+}
+
+// staples reports whether OCSP responses are sent to a peer: for certificates that name a responder.
+func staples(p *config.Peer) bool {
+	return p.Staple && p.Certificates != nil && slices.ContainsFunc(p.Certificates.Own, func(k ike.OwnKey) bool {
+		return len(k.Chain) > 0 && len(k.Chain[0].OCSPServer) > 0
+	})
+}
+
+func (d *Daemon) stapler(c *config.Config, p *config.Peer) *fetch.Stapler {
+	return &fetch.Stapler{Fetcher: d.fetcher, Issuers: p.Certificates.Trust.Authorities(), Avoid: behind(c, p)}
+}
+
+// stapleLook is how often OCSP responses for our certificates are looked at, and fetched if they
+// are half out of date.
+const stapleLook = time.Minute
+
+// watchStaples keeps OCSP responses for our certificates at hand until ctx ends.
+func (d *Daemon) watchStaples(ctx context.Context) {
+	tick := time.NewTicker(stapleLook)
+	defer tick.Stop()
+	for {
+		d.lookAtStaples()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lookAtStaples has the OCSP responses fetched that are missing or half out of date.
+func (d *Daemon) lookAtStaples() {
+	c := d.config()
+	for i := range c.Peers {
+		if p := &c.Peers[i]; staples(p) {
+			for _, own := range p.Certificates.Own {
+				d.stapler(c, p).Response(own.Chain, d.now())
+			}
+		}
+	}
 }
 
 // behind returns a function that reports whether an address is reached through the tunnel of the

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,4 +99,46 @@ func TestBehind(t *testing.T) {
 	if behind(c, &config.Peer{})(netip.MustParseAddr("10.2.0.1")) {
 		t.Error("a peer without children")
 	}
+}
+
+// The engine is given OCSP responses for our certificates that name a responder, unless staple says
+// no.
+func TestStaplesReachTheEngine(t *testing.T) {
+	ca := certtest.CA(t, "ca", "p256", nil)
+	for name, tt := range map[string]struct {
+		server, keys string
+		want         bool
+	}{
+		"by default": {"http://192.0.2.9/ocsp", "", true}, "off": {"http://192.0.2.9/ocsp", "staple = \"off\"\n", false}, "no responder": {"", "", false},
+	} {
+		leaf := certtest.Template("left", "left.example.com")
+		if tt.server != "" {
+			leaf.OCSPServer = []string{tt.server}
+		}
+		d, f, _ := testDaemon(t, "", nil)
+		certtest.Sign(t, leaf, certtest.Key(t, "p256"), ca).Write(t, filepath.Dir(d.opts.Config), "left")
+		if err := os.WriteFile(filepath.Join(filepath.Dir(d.opts.Config), "ca.crt"), certtest.PEM(ca.Cert), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		keys := "ca = \"ca.crt\"\ncert = \"left.crt\"\nkey = \"left.key\"\nrevocation = \"off\"\n" + tt.keys
+		doc := strings.Replace(peerText("right", "192.0.2.2", "2"), "[[peer.child]]", keys+"[[peer.child]]", 1)
+		writeConfig(t, d, withoutPSK(doc))
+		if _, err := d.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := f.peers[0].Certificates
+		if (c.Staple != nil) != tt.want || c.Revoked != nil {
+			t.Errorf("%s: stapled %v, looked up %v", name, c.Staple != nil, c.Revoked != nil)
+		}
+		d.lookAtStaples()
+		if got := d.fetcher.Counters()["revocation_fetches"]; tt.want && c.Staple(c.Own[0].Chain, epoch) != nil || !tt.want && got != 0 {
+			t.Errorf("%s: %d fetches", name, got)
+		}
+	}
+}
+
+// withoutPSK returns a document without its lines of a secret.
+func withoutPSK(doc string) string {
+	lines := strings.Split(doc, "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), "psk") }), "\n")
 }

@@ -104,6 +104,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	hostCtx, stopHost := context.WithCancel(context.Background())
 	hostDone := background(func() { d.followHost(hostCtx, p.host) })
 	expiryDone := background(func() { d.watchExpiry(hostCtx) })
+	staplesDone := background(func() { d.watchStaples(hostCtx) })
 	// Not before the start: closing a socket of nftables waits for the guard's clean-up.
 	leftDone := background(func() { warnLeft(&cfg.Daemon, d.log) })
 	if err == nil {
@@ -123,6 +124,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	stopHost()
 	<-hostDone
 	<-expiryDone
+	<-staplesDone
 	<-leftDone
 	d.resolver.close()
 	p.driver.Shutdown(context.Background()) // it has a time limit of its own

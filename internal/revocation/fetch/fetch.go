@@ -64,22 +64,28 @@ type query struct {
 
 // ocsp asks the responder at url.
 func (f *Fetcher) ocsp(ctx context.Context, q query, url string) (revocation.Answer, error) {
-	request, err := revocation.OCSPRequest(q.cert, q.issuer)
+	key, load, err := f.loadOCSP(q, url)
 	if err != nil {
 		return revocation.Answer{}, err
 	}
-	got, err := f.get(ctx, "ocsp "+url+" "+string(request), q, func(ctx context.Context) (item, error) {
+	got, err := f.get(ctx, key, q, load)
+	if err != nil {
+		return revocation.Answer{}, err
+	}
+	return revocation.OCSP(got.([]byte), q.cert, q.issuer, q.now)
+}
+
+// loadOCSP returns the key of a response in the store, and what fetches it.
+func (f *Fetcher) loadOCSP(q query, url string) (key string, load func(context.Context) (item, error), err error) {
+	request, err := revocation.OCSPRequest(q.cert, q.issuer)
+	return "ocsp " + url + " " + string(request), func(ctx context.Context) (item, error) {
 		der, err := f.send(ctx, call{url: url, body: request, limit: maxOCSP})
 		if err != nil {
 			return item{}, err
 		}
 		a, err := revocation.OCSP(der, q.cert, q.issuer, q.now)
 		return item{value: der, size: len(der), until: a.Until}, err
-	})
-	if err != nil {
-		return revocation.Answer{}, err
-	}
-	return revocation.OCSP(got.([]byte), q.cert, q.issuer, q.now)
+	}, err
 }
 
 // crl looks into the CRL at url.
@@ -105,16 +111,7 @@ func (f *Fetcher) crl(ctx context.Context, q query, url string) (revocation.Answ
 
 // get returns the value of key, from the store or by load.
 func (f *Fetcher) get(ctx context.Context, key string, q query, load func(context.Context) (item, error)) (any, error) {
-	v, stored, err := f.store.get(ctx, key, q.now, func() (item, error) {
-		f.counts.fetches.Add(1)
-		ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), avoidKey{}, q.avoid), fetchTime)
-		defer cancel()
-		it, err := load(ctx)
-		if err != nil {
-			f.counts.failures.Add(1)
-		}
-		return it, err
-	})
+	v, stored, err := f.store.get(ctx, key, q.now, f.counted(q, load))
 	if stored {
 		f.counts.stored.Add(1)
 	}

@@ -97,6 +97,20 @@ func (s *store) get(ctx context.Context, key string, now time.Time, load func() 
 	return value, false, err
 }
 
+// peek returns the value of key if it is at hand and valid, and otherwise nil. It does not wait: a
+// value that is not there, or half out of date, is fetched by load meanwhile.
+func (s *store) peek(key string, now time.Time, load func() (item, error)) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entry(key)
+	half := e.fetched.Add(e.item.until.Sub(e.fetched) / 2)
+	if (!e.current(now) || now.After(half)) && e.flight == nil && !e.pausing(now) && s.flights < maxFlights {
+		s.begin(e, now, load)
+	}
+	value, _ := e.old(now)
+	return value
+}
+
 // entry returns the entry of a key, which is now the last used.
 func (s *store) entry(key string) *entry {
 	if at, ok := s.entries[key]; ok {
