@@ -43,7 +43,8 @@ type pool struct {
 type backlog struct {
 	waiting []job
 	jobs    chan job
-	passed  int // quick ones of newcomers that were taken before a dear one, since one was
+	quick   chan job // likewise, to the worker for quick ones (prompt.go)
+	passed  int      // quick ones of newcomers that were taken before a dear one, since one was
 }
 
 // dearTurn is how many quick computations of newcomers go before a dear one that waits. Those of a
@@ -51,7 +52,7 @@ type backlog struct {
 const dearTurn = 32
 
 func newPool() pool {
-	return pool{established: backlog{jobs: make(chan job)}, newcomers: backlog{jobs: make(chan job)}, results: make(chan result)}
+	return pool{established: backlog{jobs: make(chan job)}, newcomers: backlog{jobs: make(chan job), quick: make(chan job)}, results: make(chan result)}
 }
 
 // add adds a job. Of newcomers' jobs, a quick one goes before the dear ones that wait (but see
@@ -94,24 +95,32 @@ func (b *backlog) index() int {
 // taken removes the job of the last next, after a worker took it, and with the last one the backing
 // array, which a flood may have enlarged.
 func (b *backlog) taken() {
-	at := b.index()
+	b.noteTaken(b.remove(b.index()))
+}
+
+func (b *backlog) noteTaken(j job) {
+	if b.passed++; j.class == classEstablished || j.dear || b.firstDear() < 0 {
+		b.passed = 0
+	}
+}
+
+// remove removes the job at a place, which keeps the order of the others.
+func (b *backlog) remove(at int) job {
 	j := b.waiting[at]
 	copy(b.waiting[1:at+1], b.waiting[:at])
 	b.waiting[0] = job{}
 	b.waiting = b.waiting[1:]
-	if b.passed++; j.class == classEstablished || j.dear || b.firstDear() < 0 {
-		b.passed = 0
-	}
 	if len(b.waiting) == 0 {
 		b.waiting = nil
 	}
+	return j
 }
 
 func (p *pool) newcomersFull() bool { return len(p.newcomers.waiting) >= maxNewcomerJobs }
 
 // start starts the workers: several for the jobs of established SAs, and one for those of
 // newcomers, on a thread of low priority, so that strangers take no time from the packets of
-// tunnels. They end when done is closed.
+// tunnels, but for what the one for their quick jobs may have. They end when done is closed.
 func (p *pool) start(workers int, done <-chan struct{}, start func(func())) {
 	for range workers {
 		start(func() { p.work(p.established.jobs, done) })
@@ -121,6 +130,7 @@ func (p *pool) start(workers int, done <-chan struct{}, start func(func())) {
 		lowerPriority()
 		p.work(p.newcomers.jobs, done)
 	})
+	start(func() { p.workPromptly(done) })
 }
 
 // work runs jobs until done is closed.
@@ -128,15 +138,22 @@ func (p *pool) work(jobs <-chan job, done <-chan struct{}) {
 	for {
 		select {
 		case j := <-jobs:
-			r := runJob(j)
-			select {
-			case p.results <- r:
-			case <-done:
+			if !p.deliver(runJob(j), done) {
 				return
 			}
 		case <-done:
 			return
 		}
+	}
+}
+
+// deliver hands over a result, and reports false if done is closed before.
+func (p *pool) deliver(r result, done <-chan struct{}) bool {
+	select {
+	case p.results <- r:
+		return true
+	case <-done:
+		return false
 	}
 }
 

@@ -231,6 +231,7 @@ func (d *Driver) step(ctx context.Context) {
 	}
 	jobs, job := l.pool.established.next()
 	strangers, stranger := l.pool.newcomers.next()
+	quicks, quick := l.pool.newcomers.nextQuick()
 	select {
 	case dg := <-established:
 		d.datagram(dg)
@@ -247,6 +248,8 @@ func (d *Driver) step(ctx context.Context) {
 		l.pool.established.taken()
 	case strangers <- stranger:
 		l.pool.newcomers.taken()
+	case quicks <- quick:
+		l.pool.newcomers.takenQuick()
 	case command := <-d.commands:
 		command()
 	case <-d.cfg.Plane.Wake():

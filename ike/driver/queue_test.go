@@ -42,7 +42,7 @@ func TestFlood(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if want := 512 + 64 + 1; delivered != want { // queued, in the backlog, and with their worker
+		if want := 512 + 64 + 2; delivered != want { // queued, in the backlog, and with their workers
 			t.Errorf("%d strangers' messages were taken, want %d", delivered, want)
 		}
 		if got := r.counter("ike_dropped_queue_init"); got != uint64(5000-delivered) {
