@@ -29,6 +29,11 @@ var (
 	P99             = Metric{Key: "p99_us", Title: "p99, µs", Unit: "µs", Verb: "%.0f", Scale: 1, Less: true}
 	PeakMemory      = Metric{Key: "peak_rss_mib", Title: "peak memory, MiB", Unit: "MiB", Verb: "%.1f", Scale: 1, Less: true}
 	AllTunnels      = Metric{Key: "all_tunnels_ms", Title: "start to a packet through each tunnel, ms", Unit: "ms", Verb: "%.0f", Scale: 1, Less: true}
+	HandshakeRate   = Metric{Key: "handshakes_per_s", Title: "handshakes/s", Unit: "handshakes/s", Verb: "%.0f", Scale: 1}
+	HandshakeCPU    = Metric{Key: "cpu_s_per_1000_handshakes", Title: "CPU s/1000", Unit: "s/1000 handshakes", Verb: "%.3f", Scale: 1, Less: true}
+	HandshakeP50    = Metric{Key: "handshake_p50_ms", Title: "p50, ms", Unit: "ms", Verb: "%.1f", Scale: 1, Less: true}
+	UpTime          = Metric{Key: "all_up_s", Title: "all up, s", Unit: "s", Verb: "%.2f", Scale: 1, Less: true}
+	MemoryPerSA     = Metric{Key: "rss_kib_per_sa", Title: "KiB of memory for each", Unit: "KiB", Verb: "%.1f", Scale: 1, Less: true}
 	FirstPacket     = Metric{Key: "first_packet_ms", Title: "start to first packet, ms", Unit: "ms", Verb: "%.0f", Scale: 1, Less: true}
 )
 
@@ -44,12 +49,15 @@ const (
 	idle      = "latency, idle"
 	loaded    = "latency, under load"
 	footprint = "start and memory"
+	ikeHeld   = "IKE SAs that stay"
 )
 
 // The subjects that serve as baselines of ratios.
 const (
 	Rival = "wireguard-go"
 	Floor = "null forwarder"
+	// IKERival is that of handshakes.
+	IKERival = "strongSwan"
 )
 
 // A column is a metric in a table, with the baselines whose ratios follow it.
@@ -70,4 +78,6 @@ var groups = []group{
 	{"UDP at the highest rate with less than 0.1 % loss", []string{udp64, udp512, udp1400, imix}, []column{{PacketRate, []string{Rival}}, {Loss, nil}, {VPNCPUPacket, []string{Rival, Floor}}, {Reordered, nil}}},
 	{"Round trip of an echo", []string{idle, loaded}, []column{{P50, []string{Rival}}, {P99, []string{Rival}}, {Loss, nil}}},
 	{"Both gateways' processes", []string{footprint}, []column{{FirstPacket, []string{Rival}}, {AllTunnels, nil}, {PeakMemory, []string{Rival}}}},
+	{"IKE handshakes, of the daemon alone", ikeTests(), []column{{HandshakeRate, []string{IKERival}}, {HandshakeCPU, []string{IKERival}}, {HandshakeP50, nil}}},
+	{"IKE SAs with a Child SA each", []string{ikeHeld}, []column{{UpTime, []string{IKERival}}, {HandshakeCPU, []string{IKERival}}, {MemoryPerSA, []string{IKERival}}}},
 }

@@ -112,15 +112,20 @@ func (p *Process) CPU() (time.Duration, error) {
 }
 
 // PeakMemory returns the largest resident memory of a running process so far (VmHWM), in octets.
-func (p *Process) PeakMemory() (int64, error) {
+func (p *Process) PeakMemory() (int64, error) { return p.memory("VmHWM:") }
+
+// Memory returns its resident memory now (VmRSS), likewise.
+func (p *Process) Memory() (int64, error) { return p.memory("VmRSS:") }
+
+func (p *Process) memory(name string) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
 		return 0, err
 	}
-	_, rest, found := strings.Cut(string(b), "VmHWM:")
+	_, rest, found := strings.Cut(string(b), name)
 	var kib int64
 	if _, err := fmt.Sscan(rest, &kib); !found || err != nil {
-		return 0, fmt.Errorf("process %d has no VmHWM (%v)", p.PID(), err)
+		return 0, fmt.Errorf("process %d has no %s (%v)", p.PID(), strings.TrimSuffix(name, ":"), err)
 	}
 	return kib << 10, nil
 }

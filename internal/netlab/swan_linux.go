@@ -41,6 +41,7 @@ type SwanConfig struct {
 	Extra                string // charon settings, lines of "name = value"
 	Connection           string // connection settings, likewise
 	Child                string // settings of every child, likewise
+	More                 string // further sections of swanctl.conf
 	Debug                int
 	// Root is the folder of another system whose charon runs; empty: this host's. The directory of
 	// the files must be within it.
@@ -211,5 +212,5 @@ func (c SwanConfig) connections() string {
 		b.WriteString("      }\n")
 	}
 	fmt.Fprintf(&b, "    }\n  }\n}\nsecrets {\n  ike-culvert { id-1 = %s\n    id-2 = %s\n    secret = %q\n  }\n}\n", c.LocalID, c.RemoteID, c.PSK)
-	return b.String()
+	return b.String() + c.More
 }
