@@ -22,9 +22,10 @@ const (
 type Sent struct {
 	Leaf          *x509.Certificate // the first one, whose key verifies AUTH; nil: none was sent
 	Intermediates []*x509.Certificate
-	RawKey        crypto.PublicKey // RFC 7670; nil: none was sent
-	Stapled       [][]byte         // OCSP responses (RFC 4806), unread
-	urls          bool             // there were certificates as hash and URL, which are not fetched
+	RawKey        crypto.PublicKey  // RFC 7670; nil: none was sent
+	Stapled       [][]byte          // OCSP responses (RFC 4806), unread
+	urls          bool              // there were certificates as hash and URL, which are not fetched
+	other         wire.CertEncoding // of a certificate or key that is not read; 0: there was none
 }
 
 // ParseSent reads the CERT payloads of a message. Encodings that are not supported are skipped: the
@@ -63,6 +64,8 @@ func ParseSent(ps []wire.Payload) (*Sent, error) {
 			}
 		case wire.CertHashURLX509, wire.CertHashURLBundle:
 			s.urls = true
+		case wire.CertPKCS7, wire.CertPGP, wire.CertDNSSigned, wire.CertSPKI:
+			s.other = c.Encoding
 		}
 	}
 	return s, nil
@@ -94,6 +97,9 @@ func (s *Sent) add(der []byte) error {
 func (s *Sent) Missing() error {
 	if s.urls {
 		return errors.New("it sends its certificate as hash and URL, which is not fetched; have it send the certificate itself")
+	}
+	if s.other != 0 {
+		return fmt.Errorf("it sends its certificate or key as %q, which is not supported; have it send an X.509 certificate, or a raw public key of RFC 7670", s.other)
 	}
 	return errors.New("it sends no certificate; have it send one, or set remote_key to its public key")
 }

@@ -38,9 +38,29 @@ func TestParseSent(t *testing.T) {
 	if err != nil || s.Leaf != nil || s.RawKey != nil || !strings.Contains(s.Missing().Error(), "it sends no certificate") {
 		t.Errorf("nothing: %+v, %v", s, err)
 	}
-	s, err = ParseSent([]wire.Payload{&wire.Cert{Encoding: wire.CertHashURLX509, Data: []byte("....................http://192.0.2.1/")}})
-	if err != nil || !strings.Contains(s.Missing().Error(), "as hash and URL, which is not fetched") {
-		t.Errorf("hash and URL: %+v, %v", s, err)
+}
+
+// What is not read is named, and nothing of it is fetched or parsed. A certificate beside it counts.
+func TestEncodingsThatAreNotRead(t *testing.T) {
+	leaf := certtest.CA(t, "root", "ed25519", nil).Issue(t, "leaf", "ed25519")
+	for encoding, want := range map[wire.CertEncoding]string{
+		wire.CertHashURLX509:   "it sends its certificate as hash and URL, which is not fetched; have it send the certificate itself",
+		wire.CertHashURLBundle: "it sends its certificate as hash and URL, which is not fetched; have it send the certificate itself",
+		wire.CertPKCS7:         `it sends its certificate or key as "PKCS #7 wrapped X.509 certificate", which is not supported; have it send an X.509 certificate, or a raw public key of RFC 7670`,
+		wire.CertPGP:           `as "PGP Certificate", which is not supported`,
+		wire.CertDNSSigned:     `as "DNS Signed Key", which is not supported`,
+		wire.CertSPKI:          `which is not supported`,
+		wire.CertOCSPContent:   "it sends no certificate; have it send one, or set remote_key to its public key",
+		99:                     "it sends no certificate",
+	} {
+		other := &wire.Cert{Encoding: encoding, Data: []byte("....................http://192.0.2.1/")}
+		s, err := ParseSent([]wire.Payload{other})
+		if err != nil || s.Leaf != nil || s.RawKey != nil || !strings.Contains(s.Missing().Error(), want) {
+			t.Errorf("%v: %+v, %v, %v", encoding, s, err, s.Missing())
+		}
+		if s, err = ParseSent([]wire.Payload{other, &wire.Cert{Encoding: wire.CertX509Signature, Data: leaf.Cert.Raw}}); err != nil || s.Leaf == nil {
+			t.Errorf("%v beside a certificate: %+v, %v", encoding, s, err)
+		}
 	}
 }
 
