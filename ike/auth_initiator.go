@@ -22,33 +22,37 @@ import (
 // authExchange is the initiator's side of IKE_AUTH.
 type authExchange struct {
 	child      *childOffer
+	bare       bool // it asks for no Child SA (RFC 6023)
 	credential Credential
 	verifying  bool // the response has come and is being verified
 }
 
-// newAuthExchange returns an exchange that negotiates a policy that needs the IKE SA.
+// newAuthExchange returns an exchange that negotiates a policy that needs the IKE SA, or leaves
+// that for later.
 func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
-	if own := s.succ.own; own != nil && s.party.main() != nil {
-		if own.Wanted() && !staysUp(own) && !own.Busy() {
-			x.child = &childOffer{policy: own}
-		}
-		return x
-	}
-	if pol := s.party.firstPolicy(cmp.Or(s.succ.inPlaceOf(), s.succ.expiredBefore())); pol != nil {
+	switch pol := s.policyFor(cmp.Or(s.succ.inPlaceOf(), s.succ.expiredBefore())); {
+	case pol == nil:
+	case s.beginsBare():
+		x.bare = true
+	default:
 		x.child = &childOffer{policy: pol}
 	}
 	return x
 }
 
 // firstPolicy returns the policy whose Child SA IKE_AUTH negotiates, or nil: one that the IKE SA
-// serves in whose place a new one is made, unless that is nil, or one that is due. The request for
-// the connection may have been withdrawn since, but the exchange needs a Child SA: then it is one
-// that may come up without a command.
+// serves in whose place a new one is made, unless that is nil, or one that is due. What is made in
+// place of one that carries nothing serves what that was to take over. The request for the
+// connection may have been withdrawn since, but the exchange needs a Child SA: then it is one that
+// may come up without a command.
 func (p *party) firstPolicy(old *ikeSA) *child.Policy {
 	if old != nil {
 		if pol := old.oneServed(); pol != nil && (pol.Wanted() || old.life.closed != child.EndExpired) {
 			return pol
+		}
+		if before := old.succ.inPlaceOf(); before != nil && old.succ.fruitless() {
+			return p.firstPolicy(before)
 		}
 	}
 	mayBeUp := func(pol *child.Policy) bool {
@@ -65,23 +69,26 @@ func (p *party) firstPolicy(old *ikeSA) *child.Policy {
 func (x *authExchange) activity() ikeActivity { return ikeChildren }
 
 func (x *authExchange) start(s *ikeSA) {
-	if x.child == nil && s.succ.own != nil && s.party.main() != nil {
+	idle := x.child == nil && !x.bare
+	if idle && s.succ.own != nil && s.party.main() != nil {
 		s.close("its policy is up, or is no longer wanted")
 		return
 	}
-	if x.child == nil {
+	if idle {
 		s.setupFailed("no policy needs the peer any longer", nil, false)
 		return
 	}
 	c, err := s.party.credential()
-	if err == nil {
+	if err == nil && x.child != nil {
 		err = x.child.prepare(s, true)
 	}
 	if err != nil {
 		s.setupFailed(err.Error(), nil, false)
 		return
 	}
-	x.child.policy.Begin()
+	if x.child != nil {
+		x.child.policy.Begin()
+	}
 	x.credential = c
 	s.prove(c, s.party.cfg.LocalID, nil, func(made proof) {
 		switch {
@@ -106,7 +113,9 @@ func (x *authExchange) send(s *ikeSA, made []wire.Payload) {
 	ps = append(ps, x.credential.Ask()...)
 	ps = append(ps, made...)
 	ps = append(ps, s.token.notify()...)
-	ps = append(ps, x.child.payloads(s)...)
+	if x.child != nil {
+		ps = append(ps, x.child.payloads(s)...)
+	}
 	s.ask(wire.IKEAuth, append(ps, &wire.VendorID{Data: followsVendorID}))
 }
 
@@ -165,15 +174,7 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.standBeside()
 	s.auth.listen(ps)
 	s.token.take(ps)
-	if p := x.child.conclude(s, ps, s.keys.nonces, nil); p != nil {
-		s.useNow(p)
-		p.CameUp()
-	} else {
-		s.auth.childless = true
-		if e, ok := wire.FindError(ps); ok {
-			s.auth.refusal = e.Kind
-		}
-	}
+	x.concludeChild(s, ps)
 	if s.net.unsaid {
 		s.net.announce()
 	} else if carriageOf(s.net.Path) == overIP {

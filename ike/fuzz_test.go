@@ -24,7 +24,7 @@ func FuzzPair(f *testing.F) {
 	// Both start at once, and one IKE SA is rekeyed before it is decided which of them stays.
 	f.Add(uint64(11), []byte("00\xdc10A18"))
 	f.Fuzz(func(t *testing.T, seed uint64, ops []byte) {
-		s := &simulation{rand: rand.New(seededRand(seed, "simulation"))}
+		s := &simulation{rand: rand.New(seededRand(seed, "simulation")), childless: rand.New(seededRand(seed, "childless"))}
 		s.p = newPair(t, seed%1000, twoChildren)
 		s.listTunnels()
 		p := s.p

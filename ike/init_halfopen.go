@@ -26,7 +26,7 @@ type halfOpen struct {
 
 	request, public uint16 // lengths of parts of data
 	choice, seed    uint8  // likewise
-	encap           EncapMode
+	said            initSaid
 	able            abilities // that the response announces
 	fragment        uint16    // size of fragments, if both sides support them, or 0
 	announced       uint16    // what the response has of credentials: its place in sharedTexts

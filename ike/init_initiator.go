@@ -224,6 +224,9 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 	if err := su.init.check(m.ResponderSPI, sa, ke); err != nil {
 		return err
 	}
+	if err := s.maySetUp(m.Payloads); err != nil {
+		return err
+	}
 	if err := s.e.cfg.KE.Check(ke.Group, ke.Data); err != nil {
 		s.e.count("ike_bad_key_exchange")
 		return err

@@ -71,10 +71,26 @@ func (h *halfOpen) spis() spiPair {
 	return spiPair{I: wire.SPI(binary.BigEndian.Uint64(h.data)), R: h.spi}
 }
 
+// initSaid is what of its terms a half-open IKE SA keeps in an octet.
+type initSaid uint8
+
+const saidChildless initSaid = 1 << 7
+
+func newInitSaid(terms initTerms) initSaid {
+	if terms.childless {
+		return initSaid(terms.encap) | saidChildless
+	}
+	return initSaid(terms.encap)
+}
+
+func (s initSaid) encap() EncapMode { return EncapMode(s &^ saidChildless) }
+
+func (s initSaid) childless() bool { return s&saidChildless != 0 }
+
 // setTerms keeps what the response announces. Support of fragments is announced to a caller that
 // has announced it (RFC 7383, Section 2.3).
 func (h *halfOpen) setTerms(terms initTerms, request []wire.Payload) {
-	h.encap = terms.encap
+	h.said = newInitSaid(terms)
 	if _, ok := wire.FindNotify(request, wire.FragmentationSupported); ok {
 		h.fragment = uint16(min(terms.fragment, math.MaxUint16))
 	}
@@ -89,8 +105,11 @@ func (t *halfOpens) response(h *halfOpen) []byte {
 	ps := []wire.Payload{
 		&wire.SA{Proposals: []wire.Proposal{chosen}}, &wire.KE{Group: proposal.Group(chosen), Data: h.publicValue()}, &wire.Nonce{Data: h.nonce()},
 	}
-	ps = append(ps, initNotifies(h.spis(), h.path, initTerms{h.encap, int(h.fragment)})...)
-	ps = append(append(ps, childlessSupported()), h.able.payload()...)
+	ps = append(ps, initNotifies(h.spis(), h.path, initTerms{encap: h.said.encap(), fragment: int(h.fragment)})...)
+	if h.said.childless() {
+		ps = append(ps, childlessSupported())
+	}
+	ps = append(ps, h.able.payload()...)
 	m := wire.Message{
 		Header:   wire.Header{InitiatorSPI: h.spis().I, ResponderSPI: h.spi, Exchange: wire.IKESAInit, Response: true},
 		Payloads: append(ps, decodeAnnouncement(t.announced.text(h.announced))...),

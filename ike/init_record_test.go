@@ -40,9 +40,12 @@ func TestInitRecord(t *testing.T) {
 			if got := h.spis(); got != (spiPair{77, 88}) {
 				t.Errorf("%s: SPIs %v", text, got)
 			}
-			got, err := wire.Parse(table.response(h))
-			if err != nil || len(got.Payloads) != 6+len(extra) || len(extra) > 0 && !reflect.DeepEqual(got.Payloads[6:], extra) {
-				t.Errorf("%s: the response is %v, %v, want %v at its end", text, got, err, extra)
+			for n, childless := range []bool{false, true} {
+				h.said = newInitSaid(initTerms{encap: EncapAlways, childless: childless})
+				got, err := wire.Parse(table.response(h))
+				if err != nil || len(got.Payloads) != 5+n+len(extra) || len(extra) > 0 && !reflect.DeepEqual(got.Payloads[5+n:], extra) {
+					t.Errorf("%s: the response is %v, %v, want %v at its end", text, got, err, extra)
+				}
 			}
 		}
 	}
@@ -84,7 +87,7 @@ func TestTermsOfRecord(t *testing.T) {
 		want    int
 	}{{1280, supports, 1280}, {1280, nil, 0}, {0, supports, 0}, {1 << 20, supports, 65535}} {
 		var h halfOpen
-		if h.setTerms(initTerms{EncapNever, c.size}, c.request); int(h.fragment) != c.want || h.encap != EncapNever {
+		if h.setTerms(initTerms{encap: EncapNever, fragment: c.size}, c.request); int(h.fragment) != c.want || h.said.encap() != EncapNever {
 			t.Errorf("%d: fragments of %d, want %d", c.size, h.fragment, c.want)
 		}
 	}

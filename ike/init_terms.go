@@ -8,10 +8,14 @@ import "cmp"
 type initTerms struct {
 	encap    EncapMode // EncapNever: no NAT detection; EncapAlways: the other side is to see a NAT
 	fragment int       // size of IKE fragments in octets; 0: they are not announced
+	// childless: a responder announces that it makes IKE SAs without a Child SA.
+	childless bool
 }
 
 // terms returns those of one peer.
-func (p *profile) terms() initTerms { return initTerms{encap: p.cfg.Encap, fragment: p.cfg.Fragment} }
+func (p *profile) terms() initTerms {
+	return initTerms{encap: p.cfg.Encap, fragment: p.cfg.Fragment, childless: p.cfg.Childless != ChildlessNever}
+}
 
 // or returns terms under which the peers of both can connect. UDP encapsulation works wherever NAT
 // detection does, so a peer that demands it prevails. Of two sizes of fragments the smaller one
@@ -26,6 +30,7 @@ func (t initTerms) or(u initTerms) initTerms {
 	if t.fragment == 0 || u.fragment > 0 && u.fragment < t.fragment {
 		t.fragment = u.fragment
 	}
+	t.childless = t.childless || u.childless
 	return t
 }
 

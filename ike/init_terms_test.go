@@ -22,13 +22,19 @@ func TestTermsUnion(t *testing.T) {
 		{[]initTerms{auto, always, never}, always},
 		{[]initTerms{large, small}, small},
 		{[]initTerms{small, never, large}, small},
-		{[]initTerms{auto, large}, initTerms{EncapAuto, 1280}},
+		{[]initTerms{auto, large}, initTerms{encap: EncapAuto, fragment: 1280}},
+		{[]initTerms{{encap: EncapNever, childless: true}, auto}, initTerms{encap: EncapAuto, childless: true}},
+		{[]initTerms{auto, {encap: EncapNever, childless: true}}, initTerms{encap: EncapAuto, childless: true}},
 	} {
 		for range 2 {
 			table := termsTable{}
 			half := len(c.list) / 2
 			for _, terms := range c.list[:half] {
-				table.count(&profile{cfg: Peer{Encap: terms.encap, Fragment: terms.fragment}}, 1)
+				mode := ChildlessNever
+				if terms.childless {
+					mode = ChildlessAllow
+				}
+				table.count(&profile{cfg: Peer{Encap: terms.encap, Fragment: terms.fragment, Childless: mode}}, 1)
 			}
 			if got := table.union(c.list[half:]...); got != c.want {
 				t.Errorf("union of %v = %v, want %v", c.list, got, c.want)

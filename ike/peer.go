@@ -64,6 +64,7 @@ type Peer struct {
 	// PerResource lets both sides make Child SAs for single workers beside the shared one, if the
 	// peer supports it (RFC 9611).
 	PerResource bool
+	Childless   ChildlessMode
 	Children    []Child
 }
 
@@ -215,7 +216,9 @@ type try struct {
 	calledBack time.Time // when packets on lost Child SAs last made us connect
 	again      time.Time // when an attempt was last allowed to end so that another begins at once
 	met        bool      // an IKE SA was established once
-	prompt     bool      // the peer was lost just now, and no try has failed since
+	// childInAuth is until when IKE_AUTH asks for a Child SA in spite of ChildlessPrefer.
+	childInAuth time.Time
+	prompt      bool // the peer was lost just now, and no try has failed since
 }
 
 // newParty returns a party with the policies of the profile's children, which are not in the SPD

@@ -63,6 +63,7 @@ var peerSettings = []struct {
 	{"retry", ReachNone, func(p *Peer) any { return p.Reconnect }},
 	{"priority", ReachNone, func(p *Peer) any { return p.Priority }},
 	{"fragment", ReachConnect, func(p *Peer) any { return p.Fragment }},
+	{"childless", ReachConnect, func(p *Peer) any { return p.Childless }},
 	{"per_cpu", ReachPeer, func(p *Peer) any { return p.PerResource }},
 }
 

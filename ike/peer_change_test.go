@@ -49,6 +49,7 @@ var edits = []struct {
 	{"Reconnect", ReachNone, func(p *Peer) { p.Reconnect.First = time.Second }},
 	{"Fragment", ReachConnect, func(p *Peer) { p.Fragment = 600 }},
 	{"Priority", ReachNone, func(p *Peer) { p.Priority = 7 }},
+	{"Childless", ReachConnect, func(p *Peer) { p.Childless = ChildlessForce }},
 	{"PerResource", ReachPeer, func(p *Peer) { p.PerResource = true }},
 	{"Children", ReachNone, func(p *Peer) { p.Children = append(p.Children, Child{Name: "dmz", Proposals: p.Children[0].Proposals}) }},
 	{"child Name", ReachChild, func(p *Peer) { p.Children[0].Name = "x" }},

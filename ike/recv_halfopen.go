@@ -173,7 +173,7 @@ func (t *halfOpens) promote(half *halfOpen) *ikeSA {
 	s.net.Path = half.path
 	request := parsedRequest(s.setup.request)
 	s.net.able = half.able & abilitiesIn(request)
-	s.net.detect(half.encap, half.path, request)
+	s.net.detect(half.said.encap(), half.path, request)
 	s.keys, late.keys = late.keys, saKeys{}
 	e.tellKeys(s.spi, &s.keys)
 	clear(half.skeyseed())

@@ -253,6 +253,7 @@ type setup struct {
 	terms             initTerms     // of an initiator, the same in each form of the request
 	refusal           child.Trouble // by an unprotected message, which anybody may have sent
 	lost              bool          // the responder says that it does not know the IKE SA
+	childless         bool          // the responder announces IKE SAs without a Child SA
 	obstructed        bool          // the request does not arrive, as far as this host or an ICMP error tells
 }
 

@@ -29,6 +29,7 @@ type authLife struct {
 	// which the peer refused it; 0: by none.
 	childless bool
 	refusal   wire.NotifyType
+	bare      bool // we asked for no Child SA in IKE_AUTH
 }
 
 // minToldLife bounds the limit that a peer tells from below.
@@ -46,6 +47,7 @@ func (a *authLife) begin() {
 // inherit continues the life for a successor by rekeying.
 func (a *authLife) inherit(old *authLife) {
 	a.asked, a.ours, a.told, a.childless, a.refusal = old.asked, old.ours, old.told, old.childless, old.refusal
+	a.bare = old.bare
 	a.sa.e.timers.Stop(&old.due)
 	a.schedule()
 }

@@ -67,7 +67,7 @@ func (s *ikeSA) madeInAuth(kind wire.NotifyType) bool {
 // whether the policy is to wait for an IKE SA of its own.
 func (p *party) getsOwn(pol *child.Policy, on *ikeSA, kind wire.NotifyType) bool {
 	t, now := p.beside.tried[pol], p.e.handling.now
-	if !on.madeInAuth(kind) || !pol.Wanted() || !p.canConnect() || p.cfg.Parties || len(on.children.Pairs()) == 0 ||
+	if !on.madeInAuth(kind) || p.cfg.Childless == ChildlessForce || !pol.Wanted() || !p.canConnect() || p.cfg.Parties || len(on.children.Pairs()) == 0 ||
 		p.carrying()+len(p.beside.waiting) >= maxBeside || now.Sub(t.last) < t.pause() {
 		return false
 	}

@@ -224,6 +224,8 @@ func (d *settlement) migrated() {
 	case d.busy:
 		d.busy = false
 		loser.e.after(&d.again, timer.TemporaryWait(loser.e.cfg.Rand))
+	case lacks && d.winner.auth.bare && d.winner.succ.fruitless():
+		loser.e.after(&d.again, ownCheck)
 	case lacks && d.mayAsk():
 		d.migrate()
 	case lacks && d.awaitsOwn():
@@ -241,7 +243,8 @@ func (d *settlement) migrated() {
 	}
 }
 
-// ownCheck is how often it is looked whether IKE SAs are made that the loser's children wait for.
+// ownCheck is how often it is looked whether IKE SAs are made that the loser's children wait for:
+// one for each of them, or one in place of a winner that carries nothing.
 const ownCheck = time.Second
 
 // awaitsOwn reports whether a child of the loser gets an IKE SA of its own, as the peer refuses it
@@ -280,8 +283,10 @@ func (c *succession) latest() *ikeSA {
 }
 
 // delayOwnChildren lets a peer that has just connected make its Child SAs before we ask for ours.
+// Where both sides have connected, without Child SAs, both wait, and not for the same time.
 func (p *party) delayOwnChildren() {
+	pause := timer.Longer(timer.ReconnectFirst, p.e.cfg.Rand)
 	for _, pol := range p.policies {
-		pol.Defer(timer.ReconnectFirst)
+		pol.Defer(pause)
 	}
 }

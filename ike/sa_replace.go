@@ -96,6 +96,9 @@ func (p *party) replaceDying() {
 // what it refused there, such as a child that was taken down.
 func (c *succession) cannotCarry(kind wire.NotifyType) bool {
 	a := &c.sa.auth
+	if a.bare {
+		return c.bareCannotCarry(kind)
+	}
 	if len(c.sa.children.Pairs()) > 0 || a.childless && (a.refusal == 0 || a.refusal == kind) {
 		return false
 	}
@@ -105,9 +108,11 @@ func (c *succession) cannotCarry(kind wire.NotifyType) bool {
 
 // barren reports whether the IKE SA carries nothing, and an attempt of ours is to take its place:
 // what is wanted comes up there.
-func (c *succession) barren() bool {
-	return c.outlook == outlookDying && c.fate != fateSettled && len(c.sa.children.Pairs()) == 0 &&
-		len(c.sa.party.cfg.Remote) > 0
+func (c *succession) barren() bool { return c.fruitless() && c.fate != fateSettled }
+
+// fruitless reports whether the IKE SA carries nothing, and cannot be kept.
+func (c *succession) fruitless() bool {
+	return c.outlook == outlookDying && len(c.sa.children.Pairs()) == 0 && c.sa.party.canConnect()
 }
 
 func later(a, b time.Time) time.Time {

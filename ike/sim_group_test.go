@@ -108,6 +108,9 @@ func (gr *simGroup) addGate(side *testSide, priority int) {
 		ours.Local, ours.Remote, theirs.Local, theirs.Remote = left.addrs[1], side.addrs[1:], side.addrs[1], left.addrs[1:]
 	}
 	gr.configureIKE(&ours, &theirs)
+	if gr.childless.Float64() < 0.2 {
+		ours.Childless, theirs.Childless = gr.drawChildless(), gr.drawChildless()
+	}
 	ours.Priority, ours.DPDAction = priority, []DPDAction{DPDRestart, DPDTrap}[gr.rand.IntN(2)]
 	theirs.DPDAction = ours.DPDAction
 	ours.Children, theirs.Children = nil, nil

@@ -60,6 +60,7 @@ func (s *simulation) configure(p *testPair) {
 	if kind != 3 && !s.entries {
 		s.configurePairs(p)
 	}
+	s.configureChildless(p)
 	if p.seed%2 == 0 {
 		s.what += ", crash tokens"
 		withTokens(p)
@@ -72,6 +73,29 @@ func (s *simulation) configure(p *testPair) {
 	if kind != 3 && !s.entries && s.more.Float64() < 0.25 {
 		s.configureCertificates(p)
 	}
+}
+
+// configureChildless has some sides begin IKE SAs without a Child SA, and some make none.
+func (s *simulation) configureChildless(p *testPair) {
+	if s.childless.Float64() >= 0.25 {
+		return
+	}
+	s.what += ", childless"
+	for _, side := range p.sides() {
+		for i := range side.peers {
+			side.peers[i].Childless = s.drawChildless()
+		}
+	}
+}
+
+// drawChildless returns a mode by which the tunnel can come up: where a side makes Child SAs in
+// IKE_AUTH only, none that insists on others. A side never announces what the other one insists on.
+func (s *simulation) drawChildless() ChildlessMode {
+	list := []ChildlessMode{ChildlessAllow, ChildlessPrefer, ChildlessForce}
+	if s.alone {
+		list[2] = ChildlessNever
+	}
+	return list[s.childless.IntN(len(list))]
 }
 
 // configurePairs gives some children another network on each side, and a Child SA for each pair of

@@ -77,6 +77,7 @@ var simEdits = []simEdit{
 			p.Fragment = []int{0, 300, 600, 1280}[s.rand.IntN(4)]
 		}
 	}},
+	{field: "Childless", edit: func(s *simulation, _ *simEnd, p *Peer, _ *Child) { p.Childless = s.drawChildless() }},
 	{field: "Priority", edit: func(s *simulation, _ *simEnd, p *Peer, _ *Child) { p.Priority = s.rand.IntN(3) }},
 	{field: "Children", edit: func(s *simulation, e *simEnd, p *Peer, _ *Child) {
 		if n := len(p.Children); p.Children[n-1].Name == "extra" {

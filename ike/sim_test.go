@@ -88,6 +88,7 @@ type simulation struct {
 	leaving   bool       // the sides shut down
 	deaf      bool       // one side does not answer rekeyings
 	entries   bool       // each side has two for the other
+	childless *rand.Rand // of who begins IKE SAs without a Child SA
 	alone     bool       // only the Child SA of IKE_AUTH can come up
 	group     *simGroup  // left has several peers for the same networks
 	holds     []*simDown // what operators hold down
@@ -106,6 +107,7 @@ type simLink struct {
 
 func newSimulation(t testing.TB, seed uint64) *simulation {
 	s := &simulation{rand: rand.New(seededRand(seed, "simulation")), more: rand.New(seededRand(seed, "more")), hints: newSimHints()}
+	s.childless = rand.New(seededRand(seed, "childless"))
 	s.calm = seed%3 == 0
 	if seed%simGroupEvery == 0 {
 		newGroupSimulation(t, s, seed)

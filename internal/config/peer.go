@@ -43,6 +43,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	if p.Fragment = int(s.number("fragment", defaultFragment, 0, maxFragment)); p.Fragment != 0 && p.Fragment < minFragment {
 		s.fail("fragment", "fragment = %d is too small; use at least %d, or 0 for no fragmentation", p.Fragment, minFragment)
 	}
+	p.Childless = s.childless(&p)
 	p.PerResource = s.word("per_cpu", "auto", "never") == 0
 	p.MTU = s.mtu("0 for no ceiling")
 	p.Proposals = s.ikeProposals()
@@ -67,6 +68,15 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	s.priority(&p)
 	l.config.Peers = append(l.config.Peers, p)
 	l.peers = append(l.peers, raw)
+}
+
+// childless reads childless, of which two values are about what this side begins.
+func (s section) childless(p *Peer) ike.ChildlessMode {
+	mode := []ike.ChildlessMode{ike.ChildlessAllow, ike.ChildlessPrefer, ike.ChildlessForce, ike.ChildlessNever}[s.word("childless", "allow", "prefer", "force", "never")]
+	if (mode == ike.ChildlessPrefer || mode == ike.ChildlessForce) && !s.has("remote") {
+		s.fail("childless", "childless = %q has no effect on a peer that always initiates; omit it, or set remote", s.text("childless", ""))
+	}
+	return mode
 }
 
 // maxChildren is the engine's limit of Child SAs of one IKE SA.

@@ -94,6 +94,7 @@ var (
 		{name: "retry", kind: table},
 		{name: "fragment", kind: number, def: "1280"},
 		{name: "per_cpu", kind: text, def: "auto"},
+		{name: "childless", kind: text, def: "allow"},
 		{name: "pfs", kind: text, def: "auto"},
 		{name: "mtu", kind: number, def: "0"},
 		{name: "priority", kind: number, def: "0"},

@@ -136,7 +136,7 @@ var (
 	peerEdits = settings{
 		"name": `"b"`, "remote": `"192.0.2.3"`, "remote_ike_port": "501", "remote_nat_port": "4501", "local": `"192.0.2.1"`, "local_id": `"another"`, "remote_id": `"another"`,
 		"psk": `"another secret of some length"`, "ike_proposals": `["aes256gcm16-prfsha384-ecp384"]`, "ike_lifetime": `"3h"`, "auth_lifetime": `"24h"`, "encap": `"always"`, "dpd": `"7s"`,
-		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit.first": `"2s"`, "retransmit.factor": "1.5", "retransmit.tries": "3", "retry.first": `"5s"`, "retry.max": `"30s"`, "max_parties": "9", "per_cpu": `"never"`, "mtu": "1300", "priority": "1", "psk_file": `"secret"`,
+		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit.first": `"2s"`, "retransmit.factor": "1.5", "retransmit.tries": "3", "retry.first": `"5s"`, "retry.max": `"30s"`, "max_parties": "9", "per_cpu": `"never"`, "childless": `"prefer"`, "mtu": "1300", "priority": "1", "psk_file": `"secret"`,
 		"auth": `"psk"`, "remote_auth": `"psk"`, "cert": `"left.pem"`, "key": `"bare.key"`, "ca": `"ca.crt"`, "remote_key": `"right.pub"`, "remote_eku": `"server"`, "rsa_padding": `"pkcs1"`, "rsa_sha1": `"allow"`,
 		"crl": `"ca.crl"`, "staple": `"off"`, "revocation": `"strict"`,
 	}
@@ -372,7 +372,7 @@ func reachesIn(reference string) map[string]string {
 			}
 			for _, part := range strings.Split(cells[1], ";") {
 				table := "peer"
-				if strings.Contains(part, "child") {
+				if strings.Contains(part, " child") {
 					table = "child"
 				}
 				for _, k := range aKey.FindAllStringSubmatch(part, -1) {
