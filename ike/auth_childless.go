@@ -61,6 +61,8 @@ func (s *ikeSA) beginsBare() bool {
 	switch {
 	case !s.setup.childless || s.succ.own != nil:
 		return false
+	case s.auth.alone:
+		return true
 	case s.party.cfg.Childless == ChildlessPrefer:
 		until := s.party.try.childInAuth
 		return until.IsZero() || s.succ.inPlaceOf() == nil && !s.e.handling.now.Before(until)
@@ -86,9 +88,10 @@ func (a *authLife) notByItself(why string) bool {
 	return true
 }
 
-// bareCannotCarry is succession.cannotCarry for an IKE SA that we began without a Child SA.
+// bareCannotCarry is succession.cannotCarry for an IKE SA that we began without a Child SA. On one
+// that has none, NO_ADDITIONAL_SAS is about no limit.
 func (c *succession) bareCannotCarry(kind wire.NotifyType) bool {
-	return c.sa.madeInAuth(kind) && c.sa.auth.notByItself(fmt.Sprintf("the peer answered %v to CREATE_CHILD_SA", kind)) && c.barren()
+	return (kind == wire.NoAdditionalSAs || c.sa.madeInAuth(kind)) && c.sa.auth.notByItself(fmt.Sprintf("the peer answered %v to CREATE_CHILD_SA", kind)) && c.barren()
 }
 
 // concludeChild reads what a response to IKE_AUTH says of the Child SA that we asked for, if any.
@@ -110,6 +113,9 @@ func (x *authExchange) concludeChild(s *ikeSA, ps []wire.Payload) {
 
 // policyFor returns the policy that needs an IKE SA that is being set up, or nil.
 func (s *ikeSA) policyFor(old *ikeSA) *child.Policy {
+	if s.auth.alone {
+		return s.party.duePolicy()
+	}
 	if own := s.succ.own; own != nil && s.party.main() != nil {
 		if own.Wanted() && !staysUp(own) && !own.Busy() {
 			return own

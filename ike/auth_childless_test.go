@@ -224,11 +224,7 @@ func TestChildlessWithOneThatMakesNoMore(t *testing.T) {
 		p := newPair(t, 1, func(p *testPair) {
 			barely(ChildlessPrefer, false)(p)
 			p.left.peers[0].Children[0].Start = StartBoot
-			if kind == 0 {
-				refuseRekeys(p, 0, nil)
-			} else {
-				refuseAll(p, kind)
-			}
+			refuseRekeys(p, kind, nil)
 		})
 		with, without := childrenInAuth(p, p.left)
 		p.waitFor(time.Minute, func() bool { return p.left.plane.senders() == 1 })

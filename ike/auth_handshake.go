@@ -189,6 +189,7 @@ func (a *authAttempt) accept(p *profile, answer []wire.Payload) {
 		return
 	}
 	s.narrow(p)
+	s.auth.methods = AuthMethods{methodIn(answer), methodIn(a.ps)}
 	s.net.follows = saysItFollows(a.ps)
 	s.established(p.partyOf(a.id), a.id)
 	s.token.take(a.ps)

@@ -31,10 +31,11 @@ type authExchange struct {
 // that for later.
 func newAuthExchange(s *ikeSA) *authExchange {
 	x := &authExchange{}
-	switch pol := s.policyFor(cmp.Or(s.succ.inPlaceOf(), s.succ.expiredBefore())); {
-	case pol == nil:
-	case s.beginsBare():
+	pol := s.policyFor(cmp.Or(s.succ.inPlaceOf(), s.succ.expiredBefore()))
+	switch {
+	case (pol != nil || s.auth.alone) && s.beginsBare():
 		x.bare = true
+	case pol == nil:
 	default:
 		x.child = &childOffer{policy: pol}
 	}
@@ -70,6 +71,10 @@ func (x *authExchange) activity() ikeActivity { return ikeChildren }
 
 func (x *authExchange) start(s *ikeSA) {
 	idle := x.child == nil && !x.bare
+	if idle && s.auth.alone {
+		s.refuseAlone()
+		return
+	}
 	if idle && s.succ.own != nil && s.party.main() != nil {
 		s.close("its policy is up, or is no longer wanted")
 		return
@@ -112,6 +117,7 @@ func (x *authExchange) send(s *ikeSA, made []wire.Payload) {
 	}
 	ps = append(ps, x.credential.Ask()...)
 	ps = append(ps, made...)
+	s.auth.methods.Ours = methodIn(made)
 	ps = append(ps, s.token.notify()...)
 	if x.child != nil {
 		ps = append(ps, x.child.payloads(s)...)
@@ -172,6 +178,7 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 	s.net.confirm(abilitiesIn(ps))
 	s.established(s.party, id)
 	s.standBeside()
+	s.auth.methods.Theirs = methodIn(ps)
 	s.auth.listen(ps)
 	s.token.take(ps)
 	x.concludeChild(s, ps)

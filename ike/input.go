@@ -22,9 +22,12 @@ type (
 	Wake struct{}
 	// Connect brings up a peer, or one child of it. An empty Child means all children. It ends what
 	// Disconnects of the same, or of parts of it, hold down. A peer that only calls us may call
-	// again then, and Connect does not wait for it. Ref names the command in the Done effect.
+	// again then, and Connect does not wait for it. With Alone, for a whole peer, no child is
+	// brought up: only the IKE SA is, once, and the command fails where the peer makes none without
+	// a Child SA (RFC 6023). Ref names the command in the Done effect.
 	Connect struct {
 		Peer, Child string
+		Alone       bool
 		Ref         uint64
 	}
 	// Disconnect closes a peer or one child of it, and holds it down until Connect, whatever else

@@ -17,6 +17,7 @@ type waiters struct{ list []*waiter }
 type waiter struct {
 	ref      uint64
 	policies []*child.Policy
+	alone    bool // it waits for the IKE SA alone
 	e        *Engine
 	met      func() bool
 }
@@ -95,6 +96,9 @@ func (e *Engine) connect(in Connect) {
 	switch {
 	case err == nil && e.stopping:
 		err = errStopping
+	case err == nil && in.Alone:
+		p.connectAlone(in.Ref)
+		return
 	case err == nil && len(pols) == 0:
 		err = fmt.Errorf("peer %s has no children to bring up", identity.Quote(in.Peer))
 	case err == nil:
@@ -132,6 +136,9 @@ func (e *Engine) disconnect(in Disconnect) {
 		pol.Stop()
 		e.dismiss(pol)
 		p.waiters.failed(pol, down)
+	}
+	if in.Child == "" {
+		p.waiters.failedAlone(down)
 	}
 	const why = "taken down by command"
 	closing := p.closeAll

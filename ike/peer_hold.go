@@ -136,6 +136,7 @@ func (p *party) holdDown(h *hold) (ended func() bool) {
 		}
 	}
 	if h.name.Child == "" {
+		p.waiters.failedAlone(down)
 		parts = append(parts, p.closeAll(h.why()))
 	}
 	return func() bool { return !slices.ContainsFunc(parts, func(f func() bool) bool { return !f() }) }

@@ -23,7 +23,7 @@ type attempt struct {
 
 // urgency returns who waits for the policies that are due.
 func (p *party) urgency(due []*child.Policy) pacing.Urgency {
-	if slices.ContainsFunc(due, func(pol *child.Policy) bool { return pol.Flow() != nil || p.waiters.waitFor(pol) }) {
+	if p.waiters.waitAlone() || slices.ContainsFunc(due, func(pol *child.Policy) bool { return pol.Flow() != nil || p.waiters.waitFor(pol) }) {
 		return pacing.Awaited
 	}
 	return pacing.Unattended

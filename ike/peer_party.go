@@ -83,7 +83,7 @@ func (p *party) bringUp() (waits bool) {
 		}
 	}
 	if len(due) == 0 {
-		return false
+		return p.bringUpAlone()
 	}
 	if s := p.main(); s != nil {
 		if s.succ.barren() {
@@ -215,6 +215,7 @@ func (p *party) tryFailed(why string, explain []string, asked time.Time) {
 	// What answers there is not the peer, or not as configured: the name may now have another
 	// address.
 	p.e.emit(Resolve{Peer: p.cfg.Name})
+	p.waiters.failedAlone(errors.New(why))
 	for _, pol := range p.policies {
 		pol.Settled()
 		if pol.Wanted() && !pol.Up() {

@@ -30,6 +30,8 @@ type authLife struct {
 	childless bool
 	refusal   wire.NotifyType
 	bare      bool // we asked for no Child SA in IKE_AUTH
+	alone     bool // the first IKE SA was begun for no child
+	methods   AuthMethods
 }
 
 // minToldLife bounds the limit that a peer tells from below.
@@ -47,7 +49,7 @@ func (a *authLife) begin() {
 // inherit continues the life for a successor by rekeying.
 func (a *authLife) inherit(old *authLife) {
 	a.asked, a.ours, a.told, a.childless, a.refusal = old.asked, old.ours, old.told, old.childless, old.refusal
-	a.bare = old.bare
+	a.bare, a.alone, a.methods = old.bare, old.alone, old.methods
 	a.sa.e.timers.Stop(&old.due)
 	a.schedule()
 }

@@ -126,7 +126,7 @@ func later(a, b time.Time) time.Time {
 // or nil.
 func (p *party) dying() *ikeSA {
 	i := slices.IndexFunc(p.sas, func(s *ikeSA) bool {
-		return s.usable() && s.succ.outlook != outlookGood && s.succ.fate != fateSettled && p.firstPolicy(s) != nil
+		return s.usable() && s.succ.outlook != outlookGood && s.succ.fate != fateSettled && !s.needless() && p.firstPolicy(s) != nil
 	})
 	if i < 0 {
 		return nil

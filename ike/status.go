@@ -22,6 +22,8 @@ type PeerStatus struct {
 	Local, Remote netip.AddrPort
 	RemoteID      string
 	SPIi, SPIr    wire.SPI
+	LocalID       string      // as configured
+	Auth          AuthMethods // of the IKE SA
 	Proposal      string
 	NAT           NATState
 	Established   time.Time // of the first IKE SA; rekeyings do not count
@@ -121,7 +123,7 @@ func (p *party) shown() *ikeSA {
 }
 
 func (p *party) status() PeerStatus {
-	st := PeerStatus{Name: p.cfg.Name, Party: p.name, RemoteID: p.cfg.RemoteID.String(), Reason: p.Reason, Explain: slices.Clone(p.Explain), Unreachable: p.obstacleText()}
+	st := PeerStatus{Name: p.cfg.Name, Party: p.name, RemoteID: p.cfg.RemoteID.String(), LocalID: p.cfg.LocalID.String(), Reason: p.Reason, Explain: slices.Clone(p.Explain), Unreachable: p.obstacleText()}
 	if p.cfg.Parties {
 		st.Parties = PartyCount{p.present(), p.cfg.MaxParties, p.members.refused}
 	}
@@ -162,7 +164,7 @@ func (p *party) status() PeerStatus {
 func (s *ikeSA) describe(st *PeerStatus) {
 	st.Local, st.Remote = s.net.Local(), s.net.Remote()
 	st.SPIi, st.SPIr = s.spi.I, s.spi.R
-	st.NAT = s.net.nat
+	st.NAT, st.Auth = s.net.nat, s.auth.methods
 	st.Established, st.RekeyAt = s.life.since, s.life.rekeyAt
 	if s.keys.suite != nil {
 		st.Proposal = suite.IKEProposalName(s.keys.proposal)

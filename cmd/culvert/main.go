@@ -34,7 +34,7 @@ func commands() []command {
 		{"run", "--config FILE", "run the daemon in the foreground", run},
 		{"check", "--config FILE", "validate a configuration and print every error", check},
 		{"status", "[PEER] [--json] [--watch]", "show every peer and child, its state and the reason", status},
-		{"up", "PEER[/CHILD] [--verify]", "bring up a peer or child, and check that it can be rekeyed", act(control.Up)},
+		{"up", "PEER[/CHILD] [--verify | --ike-only]", "bring up a peer or child, and check that it can be rekeyed", act(control.Up)},
 		{"down", "[--once] PEER[/CHILD]", "take down a peer or child until up, whatever asks for it", act(control.Down)},
 		{"rekey", "PEER[/CHILD]", "rekey a peer's IKE SA or a child's SA", act(control.Rekey)},
 		{"reload", "", "read the configuration again and apply what changed", reload},
@@ -151,6 +151,11 @@ func printError(w io.Writer, name string, err error) {
 		fmt.Fprintf(w, "culvert %s: interrupted\n", name)
 	default:
 		fmt.Fprintf(w, "culvert %s: %s\n", name, clean(err.Error()))
+		if refused != nil {
+			for _, line := range refused.Details {
+				fmt.Fprintf(w, "  %s\n", clean(line))
+			}
+		}
 	}
 }
 

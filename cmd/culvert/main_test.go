@@ -33,7 +33,10 @@ func (f *fakeDaemon) Act(_ context.Context, a control.Action, t control.Target) 
 		return "", control.NoPeer(t.Peer, []string{"right"}, 1)
 	}
 	if a == control.Rekey {
-		return "", &control.Error{Code: http.StatusConflict, Text: "the peer refused: NO_PROPOSAL_CHOSEN \x1b[2J"}
+		return "", &control.Error{Code: http.StatusConflict, Text: "the peer refused: NO_PROPOSAL_CHOSEN \x1b[2J", Details: []string{"ours: a \x1b[2J", "theirs: b"}}
+	}
+	if t.Alone {
+		return "IKE_SA_INIT: a \x1b[2J\n" + t.Peer + "/ is up", nil
 	}
 	if t.Verify {
 		return t.Peer + "/" + t.Child + " is " + string(a) + ", and verified", nil
@@ -100,11 +103,15 @@ func TestCommands(t *testing.T) {
 		{"status a b --control SOCKET", 2, "", `unexpected "b"`},
 		{"up right --control SOCKET", 0, "right/ is up\n", ""},
 		{"up right --verify --control SOCKET", 0, "right/ is up, and verified\n", ""},
+		{"up right --ike-only --control SOCKET", 0, "IKE_SA_INIT: a \\x1b[2J\nright/ is up\n", ""},
+		{"up right/lan --ike-only --control SOCKET", 2, "", "--ike-only goes with a peer, without a child and without --verify"},
+		{"up right --ike-only --verify --control SOCKET", 2, "", "--ike-only goes with a peer, without a child and without --verify"},
+		{"down right --ike-only --control SOCKET", 2, "", "there is no flag --ike-only"},
 		{"help up", 0, "--verify", ""},
 		{"down right --verify --control SOCKET", 2, "", "there is no flag --verify"},
 		{"--control SOCKET up right", 2, "", "there is no command"},
 		{"down right/lan --control SOCKET", 0, "right/lan is down\n", ""},
-		{"rekey right/lan --control SOCKET", 1, "", "culvert rekey: the peer refused: NO_PROPOSAL_CHOSEN \\x1b[2J\n"},
+		{"rekey right/lan --control SOCKET", 1, "", "culvert rekey: the peer refused: NO_PROPOSAL_CHOSEN \\x1b[2J\n  ours: a \\x1b[2J\n  theirs: b\n"},
 		{"up nobody --control SOCKET", 1, "", `there is no peer "nobody"`},
 		{"up --control SOCKET", 2, "", "argument missing; use PEER[/CHILD]"},
 		{"up right --control", 2, "", "--control needs a value"},

@@ -175,6 +175,9 @@ func peerDetails(p *control.Peer) string {
 	if p.Established != nil {
 		add("up %s", span(p.Established))
 	}
+	if bare(p) {
+		add("IKE SA without a Child SA")
+	}
 	if p.RekeyIn != nil {
 		add("rekey in %s", span(p.RekeyIn))
 	}
@@ -182,6 +185,12 @@ func peerDetails(p *control.Peer) string {
 		add("%s", p.Unreachable)
 	}
 	return join(parts, p.Reason)
+}
+
+// bare reports whether a peer is up and none of its children is.
+func bare(p *control.Peer) bool {
+	up := func(c control.Child) bool { return c.State == "installed" || c.State == "rekeying" }
+	return (p.State == "established" || p.State == "rekeying") && !slices.ContainsFunc(p.Children, up)
 }
 
 func childDetails(c *control.Child) string {

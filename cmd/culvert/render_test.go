@@ -130,3 +130,21 @@ func TestKeyLogIsShown(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestBare: an IKE SA without a Child SA is said to be one, in any state in which it is up.
+func TestBare(t *testing.T) {
+	const want = "IKE SA without a Child SA"
+	for _, c := range []struct {
+		peer, child string
+		want        bool
+	}{
+		{"established", "waiting", true}, {"rekeying", "down", true}, {"established", "negotiating", true},
+		{"established", "installed", false}, {"established", "rekeying", false},
+		{"down", "down", false}, {"connecting", "negotiating", false}, {"closing", "down", false}, {"manual", "", false},
+	} {
+		p := &control.Peer{State: c.peer, NAT: "none", Children: []control.Child{{State: "down"}, {State: c.child}}}
+		if got := peerDetails(p); strings.Contains(got, want) != c.want {
+			t.Errorf("%s, %s: %q", c.peer, c.child, got)
+		}
+	}
+}

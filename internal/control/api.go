@@ -84,7 +84,8 @@ type Peer struct {
 	SPIi        string   `json:"ike_spi_i"`
 	SPIr        string   `json:"ike_spi_r"`
 	Proposal    string   `json:"proposal"`
-	NAT         string   `json:"nat"` // none, local, remote, both
+	NAT         string   `json:"nat"`  // none, local, remote, both
+	Auth        string   `json:"auth"` // how both sides proved who they are; "" until they have
 	Established *float64 `json:"established_s"`
 	RekeyIn     *float64 `json:"rekey_in_s"`
 	Reason      string   `json:"reason"`
@@ -201,12 +202,14 @@ const (
 
 // Target is the body of POST /v1/up, down and rekey. Peer is a peer, or peer#party. An empty Child
 // is the whole peer. With Verify, up rekeys once what is up. With Once,
-// down only closes it.
+// down only closes it. With Alone, up brings up the IKE SA of a whole peer and none of its
+// children.
 type Target struct {
 	Peer   string `json:"peer"`
 	Child  string `json:"child,omitempty"`
 	Verify bool   `json:"verify,omitempty"`
 	Once   bool   `json:"once,omitempty"`
+	Alone  bool   `json:"ike_only,omitempty"`
 	By     string `json:"-"` // the user who asked, as the kernel knows it; set by the server
 }
 
@@ -238,6 +241,8 @@ type Error struct {
 	Code   int      `json:"-"` // the HTTP status
 	Text   string   `json:"error"`
 	Errors []string `json:"errors,omitempty"` // the single errors of a refused configuration
+	// Details has what the two sides of a failed negotiation want, as far as it is known.
+	Details []string `json:"details,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Text }

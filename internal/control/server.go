@@ -128,10 +128,16 @@ func (s *Server) act(r request, a Action) (any, error) {
 		err = fmt.Errorf("once belongs to %s", Down)
 	}
 	if err != nil {
-		return nil, &Error{Code: http.StatusBadRequest, Text: `the body must be {"peer": "NAME"} or {"peer": "NAME", "child": "NAME"}, for up also with "verify": ` + err.Error()}
+		return nil, &Error{Code: http.StatusBadRequest, Text: `the body must be {"peer": "NAME"} or {"peer": "NAME", "child": "NAME"}, for up also with "verify" or "ike_only": ` + err.Error()}
 	}
 	if t.Verify && a != Up {
 		return nil, &Error{Code: http.StatusBadRequest, Text: fmt.Sprintf("verify goes with up, not with %s", a)}
+	}
+	switch {
+	case t.Alone && a != Up:
+		return nil, &Error{Code: http.StatusBadRequest, Text: fmt.Sprintf("ike_only goes with up, not with %s", a)}
+	case t.Alone && (t.Child != "" || t.Verify):
+		return nil, &Error{Code: http.StatusBadRequest, Text: "ike_only goes with a peer, without a child and without verify"}
 	}
 	t.By = caller(r.Context())
 	ctx, cancel := context.WithTimeout(r.Context(), actTimeout)

@@ -40,7 +40,7 @@ func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (s
 		if why := d.unresolved(p); why != "" && a == control.Up && ctx.Err() == nil {
 			err = errors.New(why)
 		}
-		return "", failed(err)
+		return "", d.detailed(ctx, a, t, failed(err))
 	}
 	if t.Verify {
 		return d.verify(ctx, p, t)
@@ -52,6 +52,8 @@ func (d *Daemon) Act(ctx context.Context, a control.Action, t control.Target) (s
 func (d *Daemon) outcome(ctx context.Context, a control.Action, t control.Target) string {
 	what := named(t)
 	switch {
+	case t.Alone:
+		return d.agreed(ctx, t.Peer)
 	case a == control.Rekey:
 		return what + " is rekeyed"
 	case a == control.Down && t.Once:
@@ -109,7 +111,7 @@ func actable(p *config.Peer, a control.Action, child string) error {
 func command(a control.Action, t control.Target) ike.Input {
 	switch a {
 	case control.Up:
-		return ike.Connect{Peer: t.Peer, Child: t.Child}
+		return ike.Connect{Peer: t.Peer, Child: t.Child, Alone: t.Alone}
 	case control.Down:
 		return ike.Disconnect{Peer: t.Peer, Child: t.Child, Once: t.Once, By: t.By}
 	}

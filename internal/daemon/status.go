@@ -160,6 +160,7 @@ func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *
 	if s.RemoteID != "" {
 		out.RemoteID = s.RemoteID
 	}
+	out.Auth = authText(s.Auth)
 	if !s.Established.IsZero() {
 		out.Established = ptr(seconds(now.Sub(s.Established)))
 	}
