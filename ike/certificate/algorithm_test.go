@@ -111,3 +111,20 @@ func TestParametersAreStrict(t *testing.T) {
 		}
 	}
 }
+
+// The identifiers of RSASSA-PSS by the octets of their hashes (RFC 8017, Appendix B.1), salts as long
+// as these.
+func TestIdentifiersOfPSS(t *testing.T) {
+	for h, tt := range map[Hash]struct{ hash, salt string }{
+		SHA256: {"608648016503040201", "20"}, SHA384: {"608648016503040202", "30"}, SHA512: {"608648016503040203", "40"},
+	} {
+		id := "300d 0609" + tt.hash + "0500"
+		want := unhex(t, "3041 0609 2a864886f70d01010a 3034 a00f"+id+"a11c 301a 0609 2a864886f70d010108"+id+"a203 0201"+tt.salt)
+		if got := (algorithm{pss, h}).identifier(); !bytes.Equal(got, want) {
+			t.Errorf("%v: %x, want %x", h, got, want)
+		}
+		if a, err := parseIdentifier(want); err != nil || a != (algorithm{pss, h}) {
+			t.Errorf("%v: %v, %v", h, a, err)
+		}
+	}
+}

@@ -111,3 +111,21 @@ func FuzzSent(f *testing.F) {
 		}
 	})
 }
+
+// FuzzMethods: no announcement of methods panics, and what is read of it is bounded and known.
+func FuzzMethods(f *testing.F) {
+	f.Add(AnnounceMethods(true, nil).Data, []byte{})
+	f.Add([]byte{3, 1, 7, 2, 2, 2, 13, 0}, make([]byte, 45))
+	f.Fuzz(func(t *testing.T, data, cas []byte) {
+		m := ParseMethods([]wire.Payload{&wire.CertReq{Encoding: wire.CertX509Signature, Data: cas}, &wire.Notify{Kind: wire.SupportedAuthMethods, Data: data}})
+		if len(m.list) > maxMethods || len(m.list) > len(data)/2 {
+			t.Fatalf("%d methods in %d octets", len(m.list), len(data))
+		}
+		for _, o := range m.list {
+			digital := o.method == wire.AuthDigitalSignature
+			if digital != (o.algorithm != algorithm{}) || digital && !m.digital(o.algorithm) || !digital && o.method != wire.AuthSharedKey && !IsSignature(o.method) {
+				t.Fatalf("%+v", o)
+			}
+		}
+	})
+}

@@ -2,6 +2,7 @@ package certificate
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"strings"
 	"testing"
@@ -44,6 +45,11 @@ func TestPurpose(t *testing.T) {
 				t.Errorf("%s for %v: %v", name, p, err)
 			}
 		}
+	}
+	octets := certtest.Template("leaf")
+	octets.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: unhex(t, "300a 0608 2b06010505070311")}} // RFC 4945
+	if err := IKE.Check(certtest.Sign(t, octets, ca.Key, ca).Cert); err != nil {
+		t.Errorf("id-kp-ipsecIKE by its octets: %v", err)
 	}
 	if err := IKE.Check(issue([]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth})); err == nil || !strings.HasSuffix(err.Error(), `remote_eku = "ike" wants ipsecIKE or anyExtendedKeyUsage, or no extended key usage at all`) {
 		t.Error(err)
