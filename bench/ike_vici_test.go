@@ -10,7 +10,7 @@ import (
 // TestVICI sends a command and reads its answer.
 func TestVICI(t *testing.T) {
 	near, far := net.Pipe()
-	answer := "\x00\x00\x00\x1d\x01\x03\x07success\x00\x02no\x03\x06errmsg\x00\x03bad"
+	answer := "\x00\x00\x00\x1b\x01\x03\x07success\x00\x02no\x03\x06errmsg\x00\x03bad"
 	want := "\x00\x00\x00\x16\x00\x08initiate\x03\x05child\x00\x03net"
 	got := make([]byte, len(want))
 	go func() {
@@ -24,9 +24,10 @@ func TestVICI(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("sent %q, want %q", got, want)
 	}
-	for i := 1; i < len(answer)-5; i++ {
+	const one = 13 // octets of a key and a value here
+	for i := 1; i < 2*one; i++ {
 		b := []byte(answer)[5 : 5+i]
-		if values, err := readVICI(b); err == nil && i != 14 {
+		if values, err := readVICI(b); err == nil && i != one {
 			t.Errorf("%q is read as %v", b, values)
 		}
 	}
