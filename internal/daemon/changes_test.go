@@ -91,7 +91,7 @@ func TestEveryPeerSettingIsReported(t *testing.T) {
 		reflect.ValueOf(p).Elem().FieldByIndex(f.Index).Set(other(t, f.Type))
 		got := peerChange(old, p)
 		closed := strings.Contains(got, "its SAs are closed and set up again")
-		stay := slices.Contains([]string{"Remote", "RemoteName", "MTU", "RemotePort", "RemoteNATPort", "Proposals", "Lifetime", "DPD", "DPDAction", "Fragment", "OtherPSKs", "AuthLifetime", "MaxParties", "Priority", "Retransmit", "Reconnect", "Revocation", "CRLs", "Childless"}, f.Name)
+		stay := slices.Contains([]string{"Remote", "RemoteName", "MTU", "RemotePort", "RemoteNATPort", "Proposals", "Lifetime", "DPD", "DPDAction", "Fragment", "OtherPSKs", "AuthLifetime", "MaxParties", "Priority", "Retransmit", "Reconnect", "Revocation", "CRLs", "Staple", "Auth", "RemoteAuth", "Childless"}, f.Name)
 		if got == "" || closed == stay {
 			t.Errorf("%s: got %q", f.Name, got)
 		}
