@@ -149,6 +149,30 @@ func rekeyIKE(d *duel, s *adversary.SA) [][]byte    { return d.peer.RekeyIKE(s) 
 func deleteChild(d *duel, s *adversary.SA) [][]byte { return d.peer.DeleteChild(s, s.Children[0]) }
 func deleteIKE(d *duel, s *adversary.SA) [][]byte   { return d.peer.DeleteIKE(s) }
 
+// TestMalformedAnswerToDelete has the peer answer the Delete of the IKE SA by what is malformed,
+// while the Delete of a Child SA, which came up after the command, waits behind it: both SAs end at
+// once, and the IKE SA is not left without anything that would end it.
+func TestMalformedAnswerToDelete(t *testing.T) {
+	d := newDuel(t, nil)
+	d.establish(true)
+	d.hold = true
+	d.right.connect("two")
+	d.drive(20 * time.Millisecond)
+	ref := d.right.ref()
+	d.right.handle(Disconnect{Peer: "left", Ref: ref})
+	d.choose(adversary.DeleteIKEResponse, adversary.Move{Pieces: func(ps []adversary.Piece) []adversary.Piece {
+		return append(ps, adversary.Piece{Type: 200, Flags: adversary.Critical})
+	}})
+	d.release(0)
+	d.drive(time.Second)
+	if d.moved != 1 || !d.right.answered[ref] {
+		d.fatalf("the Delete of the IKE SA is not answered, or the command waits")
+	}
+	if why := d.right.leftovers() + d.unsound(); why != "" {
+		d.fatalf("%s", why)
+	}
+}
+
 // TestAdversaryCollides has every two exchanges cross, with the adversary's request and its
 // response to ours coming in each order, late, twice, or not at all.
 func TestAdversaryCollides(t *testing.T) {

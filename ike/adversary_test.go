@@ -23,6 +23,7 @@ type duel struct {
 	moved  int      // messages that a move changed
 	sent   int      // IKE messages of the right side
 	most   [3]int   // half-open IKE SAs, IKE SAs and Child SAs of the right side at a time
+	limits [4]int   // of most and sent
 	hold   bool     // what the adversary sends is kept
 	held   [][]byte // in the order in which it was sent
 	honest bool     // has the credential
@@ -30,7 +31,7 @@ type duel struct {
 
 // newDuel returns a duel in which nothing has happened. edit may change the pair and the adversary.
 func newDuel(t testing.TB, edit func(p *testPair, c *adversary.Config)) *duel {
-	d := &duel{honest: true}
+	d := &duel{honest: true, limits: [4]int{8, 8, 16, 200}}
 	config := adversary.Config{
 		Rand: seededRand(1, "adversary"), Groups: fakeKEs{random: seededRand(1, "adversary ke")},
 		ID: wire.ID{IDType: wire.IDFQDN, Data: []byte("left.example.com")}, PSK: testPSK(),
@@ -97,9 +98,6 @@ func (d *duel) release(order ...int) {
 		}
 	}
 }
-
-// Most that one peer may have a side hold at a time, whatever it does in one of these duels.
-var duelLimits = [3]int{8, 8, 16}
 
 // watch follows what the right side holds.
 func (d *duel) watch(s *testSide) {
@@ -248,12 +246,12 @@ func (d *duel) unsound() string {
 		return "panic: " + d.wantNotice(d.right, "panic").Text
 	case len(d.broken) > 0:
 		return strings.Join(d.broken, "\n")
-	case d.sent > 200:
+	case d.sent > d.limits[3]:
 		return fmt.Sprintf("the right side sends %d messages", d.sent)
 	}
 	for i, n := range d.most {
-		if n > duelLimits[i] {
-			return fmt.Sprintf("the right side holds %v half-open IKE SAs, IKE SAs and Child SAs, of %v at most", d.most, duelLimits)
+		if n > d.limits[i] {
+			return fmt.Sprintf("the right side holds %v half-open IKE SAs, IKE SAs and Child SAs, of %v at most", d.most, d.limits)
 		}
 	}
 	return ""

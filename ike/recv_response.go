@@ -72,6 +72,12 @@ func (s *ikeSA) malformedResponse(x exchange, why string) {
 		s.fail(why)
 		return
 	}
+	// What waits behind our Delete of the IKE SA, such as that of a Child SA, is not begun: nothing
+	// would end the IKE SA after it.
+	if own, ok := x.(*informational); ok && own.kind == askClose {
+		s.end(child.EndLocal, why)
+		return
+	}
 	if s.startNext(); !s.work.Busy() {
 		s.end(child.EndLocal, why)
 	}

@@ -46,6 +46,7 @@ type wireTap struct {
 	sent   map[tapKey][]byte
 	nonces map[string]bool
 	ivs    map[string]bool
+	nr     map[[2]wire.SPI]string // of responses of IKE_SA_INIT
 }
 
 // tapKey names one message on the wire.
@@ -65,7 +66,7 @@ type tapRequest struct {
 func newWireTap() *wireTap {
 	return &wireTap{
 		inits: map[wire.SPI][]*tapRequest{}, sas: map[[2]wire.SPI]*tapSA{}, sent: map[tapKey][]byte{},
-		nonces: map[string]bool{}, ivs: map[string]bool{},
+		nonces: map[string]bool{}, ivs: map[string]bool{}, nr: map[[2]wire.SPI]string{},
 	}
 }
 
@@ -111,9 +112,10 @@ func (w *wireTap) seePlain(p *testPair, m *testMessage) (repeat bool) {
 		return false
 	}
 	id := [2]wire.SPI{m.hdr.InitiatorSPI, m.hdr.ResponderSPI}
-	if w.sas[id] != nil {
+	if w.sas[id] != nil || w.nr[id] == string(r.ni) {
 		return true
 	}
+	w.nr[id] = string(r.ni)
 	w.freshNonce(p, m.from, r.ni)
 	for _, req := range w.inits[id[0]] {
 		if req.group == r.group {
