@@ -1,7 +1,7 @@
-// Package esp implements one direction of one ESP SA (RFC 4303) in tunnel mode: sealing with
-// sequence numbers that never repeat, opening with a replay window, and the rules for copying
-// fields between the inner and the outer header (RFC 4301, RFC 6040). It does no I/O and, once an
-// SA is made, allocates nothing.
+// Package esp implements one direction of one ESP SA (RFC 4303): sealing with sequence numbers that
+// never repeat, opening with a replay window; for tunnel mode the rules for copying fields between
+// the inner and the outer header (RFC 4301, RFC 6040), and for transport mode the headers in front
+// of ESP. It does no I/O and, once an SA is made, allocates nothing.
 //
 // A sealed packet, without the outer IP and UDP headers, in which a Format has the lengths of IV
 // and ICV:

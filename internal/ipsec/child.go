@@ -49,6 +49,8 @@ type ChildSA struct {
 	// OtherPorts reports that both sides may send the pair's packets in UDP from other ports than
 	// that of the path: where they come from tells nothing of where the peer is.
 	OtherPorts bool
+	// Hosts are the two ends of a pair in transport mode. They are unset in tunnel mode.
+	Hosts Hosts
 }
 
 // ClearKeys overwrites the key material, and with it all copies of the ChildSA, which share its
