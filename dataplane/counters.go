@@ -25,6 +25,7 @@ const (
 	dropSend
 	dropUnrecorded  // the next sequence numbers of a manual SA are not on record, so that a restart could repeat them
 	dropNotGranted  // RFC 4301, Section 5.1.1, b1: the policy's, but outside of what the peer granted to its SAs
+	dropHeader      // RFC 4303, Section 3.1.1: options or extension headers that transport mode does not carry
 	countECNAlarm   // RFC 6040, Section 4.2: a combination that no correct tunnel produces
 	numChildReasons // the reasons above are also counted per SA
 )
@@ -97,6 +98,7 @@ var reasonNames = [numReasons]struct{ plane, child string }{
 	dropSend:        {"out_send_errors", "send_errors"},
 	dropUnrecorded:  {"out_unrecorded", "unrecorded"},
 	dropNotGranted:  {"out_not_granted", "not_granted"},
+	dropHeader:      {"out_header", "header"},
 
 	countPMTUIgnored:   {"pmtu_icmp_ignored", ""},
 	countPMTUICMP:      {"pmtu_icmp", ""},

@@ -143,7 +143,7 @@ func (r *rx) followFirst(x *rxPacket) {
 
 // tickFragments counts the fragments that waited for their first one for too long.
 func (p *Plane) tickFragments(now time.Time) {
-	if n := len(p.fragmentsOut.tick(now.UnixNano())); n > 0 {
+	if n := len(p.fragmentsOut.tick(now.UnixNano())) + p.partials.tick(now.UnixNano()); n > 0 {
 		p.tally.add(dropFragmentOut, n)
 	}
 	for _, h := range p.fragmentsIn.tick(now.UnixNano()) {

@@ -104,6 +104,7 @@ type Plane struct {
 	kick                      chan struct{} // one slot: the control goroutine has something to look at
 	tunMTU                    int           // last set or tried; the control goroutine's
 	fragmentsOut, fragmentsIn fragmentTable
+	partials                  partials
 	portPolicies              atomic.Int32 // number of policies that tell ports apart
 	started                   atomic.Bool
 

@@ -78,7 +78,7 @@ func (p *Plane) limits(pt *path) pmtu.Limits {
 		if ceiling == 0 {
 			return l
 		}
-		most = max(most, c.format().OuterLen(ceiling, v6, pt.outer.Encapsulated()))
+		most = max(most, c.outerLen(ceiling))
 	}
 	if most > 0 {
 		l.Ceil = min(l.Ceil, max(most, l.Floor))

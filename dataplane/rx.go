@@ -32,6 +32,7 @@ type rx struct {
 	packet  rxPacket             // of the batch, the one in hand
 	gather  gso.Coalescer[*pair] // of what the receive in hand brought
 	noted   notedWrites
+	rebuilt rebuilt     // what the receive in hand brought in transport mode
 	refuser tun.Refuser // nil: the queue never reports its offloads
 }
 
@@ -42,6 +43,7 @@ type rxPacket struct {
 	sa  *pair
 	esp *esp.Packet // what was in the ESP packet
 	tos uint8       // outer
+	far bool        // in transport mode: it came from another address than the SA's
 	hdr selector.Packet
 }
 
@@ -96,6 +98,7 @@ func (r *rx) carry(o *rxOrder) (octets int, err error) {
 	if r.batch.stage != finished && !r.proceed() || !r.batch.enter(o) {
 		return 0, errTaken
 	}
+	r.rebuilt.used = 0
 	octets, n, err := r.receive()
 	r.batch.leave()
 	r.receivedAll(n)
@@ -169,6 +172,9 @@ func (r *rx) deliver(x *rxPacket) {
 	c, hdr := x.sa, &x.hdr
 	if c.held.Load() {
 		r.drop(c, dropHeldIn)
+		return
+	}
+	if c.sa.hosts != nil && !r.rebuild(x) {
 		return
 	}
 	if selector.ParsePacket(x.esp.Data, hdr) != nil || nextHeader(hdr.Version) != x.esp.Next {

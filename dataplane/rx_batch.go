@@ -187,6 +187,9 @@ func (r *rx) arrival(run *rxRun, a esp.Arrival) {
 func (r *rx) pass(run *rxRun) {
 	x := &r.packet
 	x.sa, x.tos = run.pair, run.tos
+	if h := run.pair.sa.hosts; h != nil {
+		x.far = h.far(&run.path)
+	}
 	for i := range run.packets {
 		if p := &run.packets[i]; p.Err == nil {
 			x.esp = p

@@ -55,6 +55,7 @@ type knownSA struct {
 	Policy            ipsec.PolicyID
 	Path              ipsec.Path // as installed
 	LocalTS, RemoteTS []selector.Selector
+	hosts             *hosts // of transport mode; nil: tunnel mode
 }
 
 // A stamp is the time at which an SA last carried a packet: UnixNano of a worker's coarse clock; 0
@@ -134,7 +135,19 @@ func choose(list []outboundSA, f *selector.Flow, order uint64) *pair {
 // innerMTU returns the largest inner packet for an MTU of the pair's path.
 func (c *pair) innerMTU(mtu int) int {
 	p := c.outer.Load()
+	if c.sa.hosts != nil {
+		return c.format().TransportMTU(mtu, p.Is6(), p.Encapsulated())
+	}
 	return c.format().InnerMTU(mtu, p.Is6(), p.Encapsulated())
+}
+
+// outerLen returns the length of the outer packet for an inner packet of n octets.
+func (c *pair) outerLen(n int) int {
+	p := c.outer.Load()
+	if c.sa.hosts != nil {
+		return c.format().TransportLen(n, p.Is6(), p.Encapsulated())
+	}
+	return c.format().OuterLen(n, p.Is6(), p.Encapsulated())
 }
 
 // format returns the lengths of the pair's packets, which are the same in both directions.

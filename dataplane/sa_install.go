@@ -119,6 +119,7 @@ func newPair(sa ipsec.ChildSA) (*pair, error) {
 		Path: sa.Path, LocalTS: sa.LocalTS, RemoteTS: sa.RemoteTS,
 		noise:      selector.MatchNoise(sa.LocalTS) || selector.MatchNoise(sa.RemoteTS),
 		tellsPorts: tellsPorts(sa.LocalTS) || tellsPorts(sa.RemoteTS),
+		hosts:      hostsOf(&sa.Hosts),
 	}
 	c.sendOrder.Pass(1) // RFC 4303, Section 3.3.3: the first packet has sequence number 1
 	if s := c.state(); s != (esp.State{}) {

@@ -65,6 +65,7 @@ type txPacket struct {
 type wrap struct {
 	tos      uint8 // outer
 	next     uint8 // ESP next header
+	skip     uint8 // octets of the packet in front of what is sealed: its IP header in transport mode
 	fragment bool  // the outer IP may fragment it
 	dummy    bool  // it does not count as traffic
 }
@@ -201,6 +202,9 @@ func (t *tx) dispatch(x *txPacket, s target, flow *selector.Flow) {
 // SA is at its end: then nothing was sent.
 func (t *tx) carry(x *txPacket) bool {
 	hdr, pkt := &x.hdr, x.pkt
+	if x.sa.sa.hosts != nil {
+		return t.carryTransport(x)
+	}
 	mtu, fragment := x.sa.mtuFor(hdr.Version)
 	x.wrap = wrap{tos: esp.OuterTOS(hdr.TOS), next: nextHeader(hdr.Version), fragment: fragment}
 	if pkt.GSO != gso.None {

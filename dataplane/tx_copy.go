@@ -105,7 +105,7 @@ func (t *tx) copyOut(x *txPacket, s *slot, flow *selector.Flow) {
 // sendCopy seals and enqueues a copy of a packet, or of the first segment of a super-packet, unless
 // it is too large for the SA.
 func (t *tx) sendCopy(x *txPacket, to *pair) {
-	if len(x.pkt.Data) > cap(t.fragBuf) {
+	if len(x.pkt.Data) > cap(t.fragBuf) || to.sa.hosts != nil { // two gateways that stand by have two addresses
 		return
 	}
 	t.sealBatch()

@@ -68,7 +68,7 @@ func (t *tx) addToBatch(x *txPacket) bool {
 	b.packets[b.n] = batchedPacket{inner, x.wrap}
 	b.pair = c
 	b.n++
-	b.octets += len(inner)
+	b.octets += len(inner) - int(x.skip)
 	b.used = b.begin + (tunHeadroom+len(inner)+tunTailroom+txBatchAlign-1)&^(txBatchAlign-1)
 	if b.full() {
 		t.sealLast()
@@ -109,7 +109,7 @@ func (t *tx) sealBatch() {
 	space := t.out.space(octets + len(list)*c.out.Overhead())
 	for i := range list {
 		p := &list[i]
-		sealed := c.out.Seal(&t.scratch, space, seq+uint64(i), p.inner, p.next)
+		sealed := c.out.Seal(&t.scratch, space, seq+uint64(i), p.inner[p.skip:], p.next)
 		p.inner, space = sealed, space[len(sealed):]
 	}
 	for i := range list {
@@ -159,6 +159,7 @@ func (t *tx) refused(c *pair, n int, why error) bool {
 // at its end: then nothing was sent.
 func (t *tx) sealOne(x *txPacket, inner []byte) bool {
 	c := x.sa
+	inner = inner[x.skip:]
 	space := t.out.space(c.out.SealedLen(len(inner)))
 	seq, ok, over := t.reserve(c, 1, len(inner))
 	if !ok {
@@ -217,24 +218,24 @@ func (t *tx) sealSuper(x *txPacket) bool {
 		t.tally.add(dropBadPacket, 1)
 		return true
 	}
-	n := t.segments.Len()
-	seq, ok, over := t.reserve(c, n, len(pkt.Data)+(n-1)*int(pkt.HdrLen))
+	n, skip := t.segments.Len(), int(x.skip)
+	seq, ok, over := t.reserve(c, n, len(pkt.Data)+(n-1)*int(pkt.HdrLen)-n*skip)
 	if !ok {
 		return over
 	}
 	t.leaveReading() // the batch before is sealed
-	largest := c.out.SealedLen(int(pkt.HdrLen) + int(pkt.SegSize))
+	largest := c.out.SealedLen(int(pkt.HdrLen) + int(pkt.SegSize) - skip)
 	space := t.out.space(min(n*largest, runSpace))
 	used, count, size := 0, 0, 0 // of the space
 	end := int(pkt.HdrLen)       // of the segment in hand, in the super-packet
 	for inner := t.segments.Next(); inner != nil; inner = t.segments.Next() {
-		if count == netio.MaxSegments || count > 0 && used+c.out.SealedLen(len(inner)) > netio.MaxRun {
+		if count == netio.MaxSegments || count > 0 && used+c.out.SealedLen(len(inner)-skip) > netio.MaxRun {
 			t.enqueueRun(x, space[:used], count, size)
 			n -= count
 			space, used, count = t.out.space(min(n*largest, runSpace)), 0, 0 // mostly little is left, and goes in the same call
 		}
 		end += len(inner) - int(pkt.HdrLen)
-		sealed := c.out.Seal(&t.scratch, space[used:], seq, withTailroom(inner, pkt.Data, end), x.next)
+		sealed := c.out.Seal(&t.scratch, space[used:], seq, withTailroom(inner, pkt.Data, end)[skip:], x.next)
 		if count == 0 {
 			size = len(sealed)
 		}
@@ -277,9 +278,12 @@ func (t *tx) sealSuperFragments(x *txPacket, mtu int) bool {
 	}
 	for inner := t.segments.Next(); inner != nil; inner = t.segments.Next() {
 		ok := true
-		if len(inner) <= mtu {
+		switch {
+		case x.skip > 0:
+			ok = t.sealWhole(x, inner, mtu)
+		case len(inner) <= mtu:
 			ok = t.sealOne(x, inner)
-		} else {
+		default:
 			ok = t.sealFragments(x, inner, mtu)
 		}
 		if !ok {
