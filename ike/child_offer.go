@@ -57,7 +57,7 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 		o.local, o.remote = selectorsToOffer(o.policy)
 	}
 	o.offers = proposal.Numbered(proposals, spiOctets(spi))
-	return nil
+	return o.checkHosts(s)
 }
 
 // preferred returns a policy's proposals in the order of a rekeying: first those with the key
@@ -106,10 +106,13 @@ func (o *childOffer) chainFor(a child.Agreement) *child.Chain {
 	return o.target()
 }
 
-// info returns the notifies about non-initial fragments and resources, if any. A rekeying needs
-// none about resources (RFC 9611, Section 3).
+// info returns the notifies about non-initial fragments, the mode and resources, if any. A rekeying
+// needs none about resources (RFC 9611, Section 3).
 func (o *childOffer) info(s *ikeSA) []wire.Payload {
 	ps := nonFirst(o.local, o.remote)
+	if o.transport() {
+		ps = append(ps, &wire.Notify{Kind: wire.UseTransportMode})
+	}
 	if s.party.announces() && !o.part() && (o.old == nil || o.old.Grouped()) {
 		n := resourceInfo(o.target())
 		o.resource = namesResource(n)
@@ -251,8 +254,8 @@ func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []by
 	if !ok || !ok2 || !ok3 || len(sa.Proposals) != 1 {
 		return child.Agreement{}, errNoChild
 	}
-	if asksForTransport(ps) {
-		return child.Agreement{}, errTransport
+	if err := o.checkMode(ps); err != nil {
+		return child.Agreement{}, err
 	}
 	chosen := sa.Proposals[0]
 	if err := proposal.CheckAnswer(o.offers, chosen); err != nil {
@@ -262,7 +265,8 @@ func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []by
 	if len(local) == 0 || len(remote) == 0 {
 		return child.Agreement{}, errNoChild
 	}
-	if !selector.Subset(local, o.local) || !selector.Subset(remote, o.remote) {
+	hosts, local, remote := o.hosts(s, local, remote)
+	if o.transport() != hosts.Transport() || !selector.Subset(local, o.local) || !selector.Subset(remote, o.remote) {
 		return child.Agreement{}, errWidened
 	}
 	if o.part() && !o.chain.Useful(local, remote) {
@@ -276,7 +280,7 @@ func (o *childOffer) agree(s *ikeSA, ps []wire.Payload, n noncePair, shared []by
 		return child.Agreement{}, err
 	}
 	esp.SPIIn, esp.SPIOut = o.spi, binary.BigEndian.Uint32(chosen.SPI)
-	esp.LocalTS, esp.RemoteTS = local, remote
+	esp.LocalTS, esp.RemoteTS, esp.Hosts = local, remote, hosts
 	esp.OtherPorts = o.resource && s.net.able&ablePorts != 0
 	origin := &negotiation{proposal: chosen, nonces: n}
 	return child.Agreement{SA: esp, Origin: origin, Creator: true, Replaces: o.old, Further: o.beside()}, nil

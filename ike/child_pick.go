@@ -8,6 +8,7 @@ import (
 	"culvert/ike/child"
 	"culvert/ike/proposal"
 	"culvert/ike/wire"
+	"culvert/internal/ipsec"
 	"culvert/selector"
 )
 
@@ -18,28 +19,45 @@ type childPick struct {
 	local, remote []selector.Selector
 	further       bool // beside another one, for a single resource
 	more          bool // others of the request would be granted as well, but in a Child SA of their own
+	hosts         ipsec.Hosts
 }
 
-// pick chooses the policy, the proposal and the selectors for a request.
-func (a *childAnswer) pick(s *ikeSA, ps []wire.Payload) (err error) {
+// A childRequest is what the peer asks for, in one mode.
+type childRequest struct {
+	proposals     []wire.Proposal
+	local, remote []selector.Selector
+	mode          child.Mode
+	create        bool // in CREATE_CHILD_SA
+}
+
+// pick chooses the policy, the mode, the proposal and the selectors for a request.
+func (a *childAnswer) pick(s *ikeSA, ps []wire.Payload) error {
 	sa, _ := wire.Find[*wire.SA](ps)
 	tsi, _ := wire.FindTS(ps, false)
 	tsr, _ := wire.FindTS(ps, true)
-	theirs, remote, local := sa.Proposals, selectorsOf(tsi), selectorsOf(tsr)
-	if f := a.besides(s, local, remote); f != nil {
-		a.childPick, err = pickFurther(s, f, theirs)
+	q := childRequest{proposals: sa.Proposals, local: selectorsOf(tsr), remote: selectorsOf(tsi), create: a.create}
+	if ok, err := a.pickTransport(s, q); ok {
+		return err
+	}
+	return a.pickMode(s, q)
+}
+
+// pickMode is pick for one mode.
+func (a *childAnswer) pickMode(s *ikeSA, q childRequest) (err error) {
+	if f := a.besides(s, &q); f != nil {
+		a.childPick, err = pickFurther(s, f, q.proposals)
 		return err
 	}
 	if len(s.children.Pairs()) >= s.maxChildren(a.old) {
 		return refuse(wire.NoAdditionalSAs, "the IKE SA has reached its limit of Child SAs")
 	}
 	if a.old != nil {
-		if a.childPick, err = pickRekey(a.old, theirs, local, remote); err != nil {
+		if a.childPick, err = pickRekey(a.old, &q); err != nil {
 			a.old.Hasten(refusedPause)
 		}
 		return err
 	}
-	a.childPick, err = s.party.pickPolicy(theirs, local, remote, a.create)
+	a.childPick, err = s.party.pickPolicy(&q)
 	if err == errHeld {
 		return s.refuseHeld(a.policy)
 	}
@@ -72,8 +90,8 @@ var errHeld = errors.New("held down")
 
 // pickPolicy chooses the policy that fits the request best, of those with an acceptable proposal.
 // With errHeld it returns the policy that is held down.
-func (p *party) pickPolicy(theirs []wire.Proposal, local, remote []selector.Selector, create bool) (childPick, error) {
-	list, ok := p.rankPolicies(local, remote)
+func (p *party) pickPolicy(q *childRequest) (childPick, error) {
+	list, ok := p.rankPolicies(q)
 	if !ok {
 		p.e.count("ike_ts_unacceptable")
 		return childPick{}, refuse(wire.TSUnacceptable, "the peer proposes too many traffic selectors for our number of policies")
@@ -92,42 +110,42 @@ func (p *party) pickPolicy(theirs []wire.Proposal, local, remote []selector.Sele
 		if tried++; tried > maxChoices {
 			break
 		}
-		chosen, ok := choose(c.policy, theirs, create)
+		chosen, ok := choose(c.policy, q.proposals, q.create)
 		if !ok {
 			unlucky = c.policy
 			continue
 		}
-		l, r, more := c.policy.Grant(local, remote)
+		l, r, more := c.policy.Grant(q.local, q.remote)
 		if len(l) > 0 && len(r) > 0 {
-			more = more || c.rank < rankAll && p.grantsBeside(list, c.policy, theirs, create)
+			more = more || c.rank < rankAll && p.grantsBeside(list, c.policy, q)
 			return childPick{policy: c.policy, chosen: chosen, local: l, remote: r, more: more}, nil
 		}
 	}
 	if held != nil && unlucky == nil {
 		return childPick{policy: held}, errHeld
 	}
-	return childPick{}, p.noChild(unlucky, theirs, local, remote)
+	return childPick{}, p.noChild(unlucky, q)
 }
 
 // grantsBeside reports whether a request that a policy grants in part would be granted in part by
 // another one as well.
-func (p *party) grantsBeside(list []candidate, chosen *child.Policy, theirs []wire.Proposal, create bool) bool {
+func (p *party) grantsBeside(list []candidate, chosen *child.Policy, q *childRequest) bool {
 	return slices.ContainsFunc(list[:min(len(list), maxChoices)], func(c candidate) bool {
 		if c.policy == chosen || c.policy.Held() {
 			return false
 		}
-		_, ok := choose(c.policy, theirs, create)
+		_, ok := choose(c.policy, q.proposals, q.create)
 		return ok
 	})
 }
 
-// rankPolicies returns the policies that overlap with a request, the one that fits best first. ok
+// rankPolicies returns the policies of its mode that overlap with a request, the best first. ok
 // is false if they are too many to compare with that many selectors.
-func (p *party) rankPolicies(local, remote []selector.Selector) (list []candidate, ok bool) {
+func (p *party) rankPolicies(q *childRequest) (list []candidate, ok bool) {
 	w := selector.NewWork(maxSelectorWork)
-	l, r := selector.Prepare(local), selector.Prepare(remote)
+	l, r := selector.Prepare(q.local), selector.Prepare(q.remote)
 	for _, pol := range p.policies {
-		if l.Overlaps(pol.Settings.Local, w) && r.Overlaps(pol.Settings.Remote, w) {
+		if pol.Settings.Mode == q.mode && l.Overlaps(pol.Settings.Local, w) && r.Overlaps(pol.Settings.Remote, w) {
 			list = append(list, candidate{pol, rankSelectors(pol, l, r, w)})
 		}
 	}
@@ -151,12 +169,15 @@ func choose(pol *child.Policy, theirs []wire.Proposal, create bool) (wire.Propos
 
 // pickRekey agrees to the replacement of a pair, with the same selectors. Narrower ones are
 // forbidden, and wider ones were never agreed on (RFC 7296, Section 2.9.2).
-func pickRekey(old *child.Pair, theirs []wire.Proposal, local, remote []selector.Selector) (childPick, error) {
+func pickRekey(old *child.Pair, q *childRequest) (childPick, error) {
+	if modeOf(old) != q.mode {
+		return childPick{}, refuse(wire.NoProposalChosen, "the replaced Child SA is in transport mode")
+	}
 	w := selector.NewWork(maxSelectorWork)
-	if !selector.Prepare(old.SA.LocalTS).Within(local, w) || !selector.Prepare(old.SA.RemoteTS).Within(remote, w) {
+	if !selector.Prepare(old.SA.LocalTS).Within(q.local, w) || !selector.Prepare(old.SA.RemoteTS).Within(q.remote, w) {
 		return childPick{}, refuse(wire.TSUnacceptable, "the traffic selectors differ from those of the replaced Child SA")
 	}
-	chosen, ok := choose(old.Policy(), theirs, true)
+	chosen, ok := choose(old.Policy(), q.proposals, true)
 	if !ok {
 		return childPick{}, refuse(wire.NoProposalChosen, "no ESP proposal is acceptable")
 	}
@@ -187,17 +208,21 @@ func rankSelectors(pol *child.Policy, local, remote selector.Proposal, w *select
 const maxTold = 16
 
 // noChild refuses, and records the reason with the policies concerned.
-func (p *party) noChild(unlucky *child.Policy, theirs []wire.Proposal, local, remote []selector.Selector) error {
+func (p *party) noChild(unlucky *child.Policy, q *childRequest) error {
 	if unlucky != nil {
 		p.e.count("ike_no_proposal_chosen")
 		const why = "none of the peer's ESP proposals is acceptable"
-		unlucky.RefusedCall(why, proposal.Explain(unlucky.Settings.Proposals, theirs))
+		unlucky.RefusedCall(why, proposal.Explain(unlucky.Settings.Proposals, q.proposals))
 		return refuse(wire.NoProposalChosen, why)
 	}
 	p.e.count("ike_ts_unacceptable")
 	const why = "the peer's traffic selectors do not overlap with ours"
-	asked := selectorLine("theirs", remote, local)
+	asked := selectorLine("theirs", q.remote, q.local)
 	for _, pol := range p.policies[:min(len(p.policies), maxTold)] {
+		why := why
+		if pol.Settings.Mode != q.mode {
+			why = "the peer asks for tunnel mode, and this child is in transport mode between two addresses; configure the same mode and addresses on both sides"
+		}
 		pol.RefusedCall(why, []string{selectorLine("ours", pol.Settings.Local, pol.Settings.Remote), asked})
 	}
 	return refuse(wire.TSUnacceptable, why)

@@ -60,7 +60,7 @@ func TestSelectorsOfManyChildren(t *testing.T) {
 	for _, children := range []int{2, 100, 256} {
 		_, s, list := manySelectors(t, children)
 		theirs := offered(s)
-		pick, err := s.party.pickPolicy(theirs, list, list, true)
+		pick, err := s.party.pickPolicy(&childRequest{proposals: theirs, local: list, remote: list, create: true})
 		if err != nil || len(pick.local) != len(list) || len(pick.remote) != len(list) {
 			t.Errorf("%d children: %d and %d selectors, %v", children, len(pick.local), len(pick.remote), err)
 		}
@@ -88,10 +88,10 @@ func TestTooManySelectors(t *testing.T) {
 		s.party.policies = append(s.party.policies, s.party.policies[1])
 	}
 	var refusal *notifyError
-	if _, err := s.party.pickPolicy(offered(s), list, list, true); !errors.As(err, &refusal) || refusal.notify.Kind != wire.TSUnacceptable || !strings.Contains(refusal.text, "too many") {
+	if _, err := s.party.pickPolicy(&childRequest{proposals: offered(s), local: list, remote: list, create: true}); !errors.As(err, &refusal) || refusal.notify.Kind != wire.TSUnacceptable || !strings.Contains(refusal.text, "too many") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := s.party.pickPolicy(offered(s), list[:3], list[:3], true); !errors.As(err, &refusal) || strings.Contains(refusal.text, "too many") {
+	if _, err := s.party.pickPolicy(&childRequest{proposals: offered(s), local: list[:3], remote: list[:3], create: true}); !errors.As(err, &refusal) || strings.Contains(refusal.text, "too many") {
 		t.Errorf("three selectors: %v, want that none overlaps", err)
 	}
 }
@@ -108,7 +108,7 @@ func TestProposalsOfManyChildren(t *testing.T) {
 			}
 			pol.Settings.Proposals = []wire.Proposal{p}
 		}
-		if _, err := s.party.pickPolicy(offered(s), list[:1], list[:1], true); (err == nil) != want {
+		if _, err := s.party.pickPolicy(&childRequest{proposals: offered(s), local: list[:1], remote: list[:1], create: true}); (err == nil) != want {
 			t.Errorf("behind %d different lists of proposals: %v", different, err)
 		}
 	}

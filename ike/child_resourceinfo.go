@@ -81,20 +81,20 @@ const maxFurther = 4
 // one on this IKE SA whose selectors are those that the request and the policy lead to. The
 // request's first selectors may be those of a packet, and so lie within the others (RFC 9611,
 // Section 4). It returns nil if the request is for something new.
-func (a *childAnswer) besides(s *ikeSA, local, remote []selector.Selector) *child.Pair {
+func (a *childAnswer) besides(s *ikeSA, q *childRequest) *child.Pair {
 	if !a.info || a.old != nil {
 		return nil
 	}
 	w, tried := selector.NewWork(maxSelectorWork), 0
 	for _, pol := range s.party.policies {
 		f := pol.Main().Beside(&s.children)
-		if f == nil || !f.Grouped() || !selector.Prepare(f.SA.LocalTS).Within(local, w) || !selector.Prepare(f.SA.RemoteTS).Within(remote, w) {
+		if f == nil || !f.Grouped() || modeOf(f) != q.mode || !selector.Prepare(f.SA.LocalTS).Within(q.local, w) || !selector.Prepare(f.SA.RemoteTS).Within(q.remote, w) {
 			continue
 		}
 		if tried++; tried > maxFurther {
 			return nil
 		}
-		if sameSelectors(selector.Narrow(local, pol.Settings.Local), f.SA.LocalTS) && sameSelectors(selector.Narrow(remote, pol.Settings.Remote), f.SA.RemoteTS) {
+		if sameSelectors(selector.Narrow(q.local, pol.Settings.Local), f.SA.LocalTS) && sameSelectors(selector.Narrow(q.remote, pol.Settings.Remote), f.SA.RemoteTS) {
 			return f
 		}
 	}

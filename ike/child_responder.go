@@ -16,7 +16,7 @@ type childAnswer struct {
 	old    *child.Pair // the pair to replace; nil: a new one
 	create bool        // requested in CREATE_CHILD_SA
 	later  bool        // the peer asks for non-initial fragments
-	// transport is set if the peer asks for transport mode, which it does not get.
+	// transport is set if the peer asks for transport mode.
 	transport bool
 	info      bool // the response carries SA_RESOURCE_INFO, as the request does (RFC 9611)
 	single    bool // the request is for a single resource of the peer's
@@ -212,6 +212,9 @@ func (a *childAnswer) inAuth(s *ikeSA, ps []wire.Payload) (*child.Pair, []wire.P
 // and resources.
 func (a *childAnswer) agreed(p *child.Pair) []wire.Payload {
 	ps := []wire.Payload{wireTS(false, a.remote), wireTS(true, a.local)}
+	if a.hosts.Transport() {
+		ps = append(ps, &wire.Notify{Kind: wire.UseTransportMode})
+	}
 	if a.more {
 		ps = append(ps, &wire.Notify{Kind: wire.AdditionalTSPossible})
 	}
@@ -241,7 +244,7 @@ func (a *childAnswer) install(s *ikeSA, shared []byte) (*child.Pair, error) {
 		return nil, refuse(wire.NoProposalChosen, err.Error())
 	}
 	esp.SPIIn, esp.SPIOut = spi, binary.BigEndian.Uint32(a.chosen.SPI)
-	esp.LocalTS, esp.RemoteTS = a.local, a.remote
+	esp.LocalTS, esp.RemoteTS, esp.Hosts = a.local, a.remote, a.hosts
 	esp.OtherPorts = a.single && s.net.able&ablePorts != 0
 	origin := &negotiation{proposal: a.chosen, nonces: a.nonces}
 	origin.proposal.SPI = spiOctets(spi)

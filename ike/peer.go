@@ -98,6 +98,15 @@ const (
 	NarrowPeer    = child.NarrowPeer
 )
 
+// ChildMode is [[peer.child]] mode.
+type ChildMode = child.Mode
+
+// Values of ChildMode.
+const (
+	ModeTunnel    = child.Tunnel
+	ModeTransport = child.Transport
+)
+
 // Values of StartMode.
 const (
 	StartTraffic = child.StartTraffic

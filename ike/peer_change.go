@@ -78,6 +78,7 @@ var childSettings = []struct {
 	{"proposals", ReachRekey, func(c *Child) any { return c.Proposals }},
 	{"start", ReachNone, func(c *Child) any { return c.Start }},
 	{"children", ReachChild, func(c *Child) any { return c.Children }},
+	{"mode", ReachChild, func(c *Child) any { return c.Mode }},
 	{"narrow", ReachNone, func(c *Child) any { return c.Narrow }},
 	{"lifetime", ReachRekey, func(c *Child) any { return []any{c.Lifetime, c.Limits} }},
 	{"replay_window", ReachRekey, func(c *Child) any { return c.ReplayWindow }},
@@ -133,7 +134,7 @@ func (p *profile) survives(cfg *Peer) bool { return Furthest(Changes(&p.given, c
 // sameChild reports whether the policy of a child stays under another configuration.
 func sameChild(pol *child.Policy, cfg *Peer) bool {
 	c := childOf(cfg, pol.Settings.Name)
-	return c != nil && reflect.DeepEqual(c.Local, pol.Settings.Local) && reflect.DeepEqual(c.Remote, pol.Settings.Remote) && c.Children == pol.Settings.Children
+	return c != nil && reflect.DeepEqual(c.Local, pol.Settings.Local) && reflect.DeepEqual(c.Remote, pol.Settings.Remote) && c.Children == pol.Settings.Children && c.Mode == pol.Settings.Mode
 }
 
 // adopt applies a configuration that the IKE SAs survive. The caller has taken the profile out of

@@ -60,6 +60,7 @@ var edits = []struct {
 	}},
 	{"child Start", ReachNone, func(p *Peer) { p.Children[0].Start = StartNever }},
 	{"child Children", ReachChild, func(p *Peer) { p.Children[0].Children = ChildrenPerPair }},
+	{"child Mode", ReachChild, func(p *Peer) { p.Children[0].Mode = ModeTransport }},
 	{"child Narrow", ReachNone, func(p *Peer) { p.Children[0].Narrow = NarrowPeer }},
 	{"child Lifetime", ReachRekey, func(p *Peer) { p.Children[0].Lifetime = 7 * time.Minute }},
 	{"child Limits", ReachRekey, func(p *Peer) { p.Children[0].Limits.SoftPackets, p.Children[0].Limits.HardPackets = 9000, 9900 }},

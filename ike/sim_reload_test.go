@@ -156,6 +156,7 @@ var unedited = map[string]string{
 	"Auth":       "both sides must go on to agree; see TestFromSecretToCertificates",
 	"RemoteAuth": "likewise",
 	"Credential": "it stands for the secret, which is edited",
+	"child Mode": "transport mode is between hosts, and the networks of simulations are wider",
 	"child Name": "it makes another child, as Children does",
 }
 

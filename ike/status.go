@@ -49,6 +49,7 @@ type ChildStatus struct {
 	State             ChildState
 	ID                ipsec.ChildID
 	Encap             bool
+	Transport         bool   // transport mode: as agreed, or without a Child SA as configured
 	EncapWhy          string // the reason for Encap, in words
 	SPIIn, SPIOut     uint32
 	Proposal          string
@@ -196,6 +197,7 @@ func (s *ikeSA) peerState() PeerState {
 func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 	st := ChildStatus{Name: pol.Settings.Name, Policy: pol.ID, Rekeys: pol.Rekeys(), Reason: pol.Reason}
 	st.AskedLocal, st.AskedRemote = pol.Owner().Networks(pol)
+	st.Transport = pol.Settings.Mode == child.Transport
 	h := pol.Owner().(*party).e.holds.on(pol.Name)
 	st.Held = h.shown()
 	st.Role = roleOf(pol)
@@ -218,7 +220,7 @@ func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 	if p.Rekeying() {
 		st.State = ChildRekeying
 	}
-	st.ID, st.Encap = p.SA.ID, p.SA.Path.Encapsulated()
+	st.ID, st.Encap, st.Transport = p.SA.ID, p.SA.Path.Encapsulated(), p.SA.Hosts.Transport()
 	if s := saOf(p); s != nil {
 		st.EncapWhy = s.net.whyEncap()
 	}

@@ -16,6 +16,7 @@ type Settings struct {
 	Start         StartMode
 	Narrow        NarrowMode
 	Children      ChildrenMode
+	Mode          Mode
 	Lifetime      time.Duration // soft; the hard one comes a tenth later
 	Limits        esp.Limits
 	ReplayWindow  int
@@ -47,6 +48,18 @@ const (
 
 // MaxNetworkPairs is the most pairs of networks that a child with ChildrenPerPair may have.
 const MaxNetworkPairs = 64
+
+// Mode is [[peer.child]] mode: what the Child SAs protect (RFC 4301, Section 4.1).
+type Mode uint8
+
+// Values of Mode.
+const (
+	// Tunnel: packets between networks, each inside another packet between the gateways.
+	Tunnel Mode = iota
+	// Transport: what the packets between the two hosts carry. Local and Remote have one address
+	// each.
+	Transport
+)
 
 // StartMode is [[peer.child]] start.
 type StartMode uint8
