@@ -203,6 +203,9 @@ func childDetails(c *control.Child) string {
 		add("%s for %s (%s)", map[bool]string{true: "active", false: "stands by"}[r.Active], span(&r.For), r.Why)
 	}
 	if c.SPIIn != "" || c.SPIOut != "" {
+		if c.Mode == "transport" {
+			add("transport mode")
+		}
 		add("%s in %s out %s", c.Encap, orNone(c.SPIIn), orNone(c.SPIOut))
 		if c.EncapWhy != "" {
 			add("%s because %s", c.Encap, c.EncapWhy)

@@ -46,7 +46,11 @@ func (l *loader) readChild(p *Peer, peer section, index int, values map[string]a
 		s.fail("name", "name = %q is already used by another child of this peer; choose another name", c.Name)
 	}
 	p.Order = append(p.Order, c.Name)
-	c.Local, c.Remote = s.selectors("local"), s.selectors("remote")
+	if c.Mode = []ike.ChildMode{ike.ModeTunnel, ike.ModeTransport}[s.word("mode", "tunnel", "transport")]; c.Mode == ike.ModeTransport {
+		s.hosts(p, &c)
+	} else {
+		c.Local, c.Remote = s.selectors("local"), s.selectors("remote")
+	}
 	s.checkFamilies(&c)
 	p.Routing = append(p.Routing, s.routing(c.Remote))
 	c.Start = []ike.StartMode{ike.StartTraffic, ike.StartBoot, ike.StartNever}[s.word("start", "traffic", "boot", "never")]

@@ -137,6 +137,7 @@ type Manual struct {
 	Local, Remote []selector.Selector
 	SPIIn, SPIOut uint32 // zero: this direction is absent
 	KeyIn, KeyOut []byte // cipher key, salt, then the key of the integrity algorithm
+	Transport     bool   // transport mode; Local and Remote have one address each
 	Cipher        esp.Cipher
 	CipherName    string
 	ESN           bool

@@ -22,7 +22,7 @@ func (s section) readManual(p *Peer, peer section, c ike.Child, esn esnMode) {
 		}
 	}
 	t := s.subtable("manual", manualKeys)
-	m := Manual{Name: c.Name, Local: c.Local, Remote: c.Remote, CipherName: t.text("cipher", ""), ESN: esn == esnAlways}
+	m := Manual{Name: c.Name, Local: c.Local, Remote: c.Remote, Transport: c.Mode == ike.ModeTransport, CipherName: t.text("cipher", ""), ESN: esn == esnAlways}
 	// RFC 4303, Section 3.4.3: manual keys have replay protection only if it is configured, since a
 	// peer that restarts begins again with sequence number 1.
 	if s.has("replay_window") || m.ESN {

@@ -65,6 +65,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	s.identities(&p)
 	p.Parties = p.RemoteID.IsPattern() && !s.has("remote")
 	s.maxParties(&p)
+	raw.checkHosts(&p)
 	s.priority(&p)
 	l.config.Peers = append(l.config.Peers, p)
 	l.peers = append(l.peers, raw)

@@ -103,6 +103,7 @@ var (
 	}
 	childKeys = []key{
 		{name: "name", kind: text},
+		{name: "mode", kind: text, def: "tunnel"},
 		{name: "local", kind: list},
 		{name: "remote", kind: list},
 		{name: "bypass", kind: list},

@@ -128,6 +128,7 @@ func (p *Peer) Address() string {
 type Child struct {
 	Name        string            `json:"name"`
 	State       string            `json:"state"` // down, waiting, negotiating, installed, rekeying
+	Mode        string            `json:"mode"`  // tunnel, transport
 	Encap       string            `json:"encap"` // esp, udp
 	EncapWhy    string            `json:"encap_why"`
 	SPIIn       string            `json:"spi_in"`

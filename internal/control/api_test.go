@@ -24,7 +24,7 @@ func example() Status {
 		Peers: []Peer{{Name: "right", State: "established", Remote: "192.0.2.2:500", Local: "192.0.2.1:500", RemoteID: "right.example.com",
 			SPIi: "0123456789abcdef", SPIr: "fedcba9876543210", Proposal: "aes256gcm16-prfsha384-x25519", Auth: "pre-shared key", NAT: "none",
 			Established: seconds(10.1), RekeyIn: seconds(28000), Children: []Child{{
-				Name: "lan", State: "installed", Encap: "esp", EncapWhy: "there is no NAT", SPIIn: "c0ffee01", SPIOut: "deadbeef", Proposal: "aes128gcm16-esn",
+				Name: "lan", State: "installed", Mode: "tunnel", Encap: "esp", EncapWhy: "there is no NAT", SPIIn: "c0ffee01", SPIOut: "deadbeef", Proposal: "aes128gcm16-esn",
 				LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.2.0.0/16"}, AskedLocal: []string{"10.1.0.0/16"}, AskedRemote: []string{"10.2.0.0/16"}, MTU: 1446, RekeyIn: seconds(3200),
 				Drops: map[string]uint64{"replay": 0, "icv": 0}, GuardDrops: &ChildGuardDrops{Out: 3},
 				PartSAs: []PartSA{}, WorkerSAs: []WorkerSA{{Worker: 1, State: "installed", SPIIn: "c0ffee03", SPIOut: "deadbee0", SourcePort: 40123, PacketsOut: 1000, BytesOut: 1400000,

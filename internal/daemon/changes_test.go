@@ -141,7 +141,7 @@ var (
 		"crl": `"ca.crl"`, "staple": `"off"`, "revocation": `"strict"`,
 	}
 	childEdits = settings{
-		"name": `"other"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`, "children": `"per-pair"`,
+		"name": `"other"`, "mode": `"transport"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`, "children": `"per-pair"`,
 		"lifetime.time": `"30m"`, "lifetime.bytes": `"1GiB"`, "lifetime.packets": "1000", "replay_window": "128", "esn": `"never"`,
 		"manual.spi_out": `"0x1002"`, "manual.key_out": `"0x02000000000000000000000000000000"`, "manual.auth_key_out": `"0x0400000000000000000000000000000000000000"`,
 		"manual.spi_in": `"0x2002"`, "manual.key_in": `"0x03000000000000000000000000000000"`, "manual.auth_key_in": `"0x0500000000000000000000000000000000000000"`, "manual.cipher": `"chacha20poly1305"`,
@@ -192,6 +192,11 @@ func edit(name string, edits settings) (before, after string) {
 			return strings.NewReplacer("remote = \"192.0.2.2\"\n", "", `remote_id = "a"`, `remote_id = "*.example.com"`).Replace(doc)
 		}
 		return pattern(edited("", "", "")), pattern(edited(table, key, value))
+	case name == "child.mode": // only hosts have another
+		hosts := func(doc string) string {
+			return strings.NewReplacer(`"10.1.0.0/16"`, `"192.0.2.1"`, `"10.2.0.0/16"`, `"192.0.2.2"`).Replace(doc)
+		}
+		return hosts(edited("", "", "")), hosts(edited(table, key, value))
 	case slices.Contains(ofCertificates, name):
 		certified := func(doc string) string {
 			return strings.Replace(doc, `psk = "0123456789abcdef"`, "cert = \"left.pem\"\nca = \"ca.crt\"", 1)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"crypto/subtle"
+	"fmt"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 	"culvert/ike"
 	"culvert/internal/config"
 	"culvert/internal/ipsec"
+	"culvert/selector"
 )
 
 // firstManualID is above every Child SA ID of IKE: no policy has SAs of both.
@@ -138,10 +140,25 @@ func (d *Daemon) manualFor(c *config.Config, p *config.Peer, m *config.Manual) m
 	if p.Encap == ike.EncapAlways || p.Encap == ike.EncapAuto && !d.net.RawESP() {
 		path = ipsec.NATPath(netip.AddrPortFrom(local, c.Daemon.NATPort), netip.AddrPortFrom(addrs[0], p.RemoteNATPort))
 	}
-	return manualSA{sa: ipsec.ChildSA{
+	hosts, reason := hostsOf(m, &path)
+	return manualSA{reason: reason, sa: ipsec.ChildSA{
 		Policy: d.policies.of(p.Name, m.Name), Name: ipsec.PolicyName{Peer: p.Name, Child: m.Name},
 		SPIIn: m.SPIIn, SPIOut: m.SPIOut, KeyIn: m.KeyIn, KeyOut: m.KeyOut,
 		Cipher: m.Cipher, ESN: m.ESN, ReplayWindow: m.ReplayWindow, Path: path,
-		LocalTS: m.Local, RemoteTS: m.Remote,
+		LocalTS: m.Local, RemoteTS: m.Remote, Hosts: hosts,
 	}}
+}
+
+// hostsOf returns the two ends of a manual child in transport mode, between which no NAT is known,
+// or the reason why it cannot be used on a path.
+func hostsOf(m *config.Manual, path *ipsec.Path) (h ipsec.Hosts, reason string) {
+	if !m.Transport {
+		return h, ""
+	}
+	local, _ := selector.Host(m.Local)
+	remote, _ := selector.Host(m.Remote)
+	if ours, theirs := path.Local().Addr(), path.Remote().Addr(); local != ours || remote != theirs {
+		return h, fmt.Sprintf("transport mode protects %v with %v, and the path is from %v to %v: correct local and remote of the child, or of the peer", local, remote, ours, theirs)
+	}
+	return ipsec.Hosts{Local: local, Remote: remote, SeenLocal: local, SeenRemote: remote}, ""
 }

@@ -37,13 +37,14 @@ func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
 // child returns the status of a negotiated child; s is nil if the engine does not have it yet.
 func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.ChildStatus) control.Child {
 	out := downChild(c.Name, c.Local, c.Remote)
+	out.Mode = modeName(c.Mode == ike.ModeTransport)
 	if s == nil {
 		d.addStats(now, 0, &out)
 		return out
 	}
 	d.addStats(now, s.Policy, &out)
 	out.State, out.Proposal, out.Rekeys, out.Reason = childStates[s.State], s.Proposal, s.Rekeys, s.Reason
-	out.SPIIn, out.SPIOut = espSPI(s.SPIIn), espSPI(s.SPIOut)
+	out.SPIIn, out.SPIOut, out.Mode = espSPI(s.SPIIn), espSPI(s.SPIOut), modeName(s.Transport)
 	out.RekeyIn, out.TakenDown = until(now, s.RekeyAt), hold(now, s.Held)
 	if r := s.Role; r != nil {
 		out.Role = &control.Role{Active: r.Active, For: max(0, seconds(now.Sub(r.Since))), Why: r.Why}
@@ -67,10 +68,17 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 	return out
 }
 
+func modeName(transport bool) string {
+	if transport {
+		return "transport"
+	}
+	return "tunnel"
+}
+
 // downChild returns the status of a child without an SA.
 func downChild(name string, local, remote []selector.Selector) control.Child {
 	l, r := selectors(local), selectors(remote)
-	return control.Child{Name: name, State: "down", Encap: "esp", LocalTS: l, RemoteTS: r, AskedLocal: l, AskedRemote: r, WorkerSAs: []control.WorkerSA{}, PartSAs: []control.PartSA{}}
+	return control.Child{Name: name, State: "down", Mode: "tunnel", Encap: "esp", LocalTS: l, RemoteTS: r, AskedLocal: l, AskedRemote: r, WorkerSAs: []control.WorkerSA{}, PartSAs: []control.PartSA{}}
 }
 
 // workerSA returns the status of a Child SA of a single worker.
@@ -95,6 +103,7 @@ func (d *Daemon) partSA(now time.Time, s ike.PartStatus) control.PartSA {
 // manualChild returns the status of a manual child.
 func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual, held map[protect.ID]guard.Drops) control.Child {
 	out := downChild(m.Name, m.Local, m.Remote)
+	out.Mode = modeName(m.Transport)
 	d.mu.Lock()
 	sa := d.manual[ipsec.PolicyName{Peer: p.Name, Child: m.Name}]
 	d.mu.Unlock()

@@ -130,21 +130,21 @@ type peerStatus struct {
 }
 
 type childStatus struct {
-	Name, State, Encap, Proposal, Reason string
-	EncapWhy                             string `json:"encap_why"`
-	SPIIn                                string `json:"spi_in"`
-	SPIOut                               string `json:"spi_out"`
-	MTU, Rekeys                          int
-	Narrowed                             bool
-	Role                                 *struct{ Active bool }
-	RemoteTS                             []string `json:"remote_ts"`
-	AskedRemote                          []string `json:"asked_remote_ts"`
-	PacketsIn                            uint64   `json:"packets_in"`
-	PacketsOut                           uint64   `json:"packets_out"`
-	Drops                                map[string]uint64
-	GuardDrops                           struct{ Out, In uint64 } `json:"guard_drops"`
-	WorkerSAs                            []workerStatus           `json:"worker_sas"`
-	PartSAs                              []partStatus             `json:"part_sas"`
+	Name, State, Mode, Encap, Proposal, Reason string
+	EncapWhy                                   string `json:"encap_why"`
+	SPIIn                                      string `json:"spi_in"`
+	SPIOut                                     string `json:"spi_out"`
+	MTU, Rekeys                                int
+	Narrowed                                   bool
+	Role                                       *struct{ Active bool }
+	RemoteTS                                   []string `json:"remote_ts"`
+	AskedRemote                                []string `json:"asked_remote_ts"`
+	PacketsIn                                  uint64   `json:"packets_in"`
+	PacketsOut                                 uint64   `json:"packets_out"`
+	Drops                                      map[string]uint64
+	GuardDrops                                 struct{ Out, In uint64 } `json:"guard_drops"`
+	WorkerSAs                                  []workerStatus           `json:"worker_sas"`
+	PartSAs                                    []partStatus             `json:"part_sas"`
 }
 
 // partStatus is a Child SA for a part of a child's networks.
