@@ -30,6 +30,10 @@ func (s *setting) start(t *testing.T) rival {
 		return s.startSwan(t, func(*netlab.SwanConfig) {})
 	case interop.StrongSwan6:
 		return s.startSwan(t, func(c *netlab.SwanConfig) { c.Root, c.RawESP = peersRoot(t), true })
+	case interop.Kernel:
+		return s.startSwan(t, func(c *netlab.SwanConfig) { c.Root, c.KernelESP = peersRoot(t), true })
+	case interop.Libreswan:
+		return s.startPluto(t)
 	}
 	t.Fatalf("nothing is known of how %s is started", s.cell.Peer)
 	return nil

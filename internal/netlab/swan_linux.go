@@ -105,9 +105,7 @@ func (s *Swan) env() []string {
 // Ctl runs swanctl: Ctl(ctx, "--list-sas"), Ctl(ctx, "--initiate", "--child", "net").
 func (s *Swan) Ctl(ctx context.Context, args ...string) (string, error) {
 	args = append([]string{"swanctl"}, append(args, "--uri", s.uri())...)
-	if s.root != "" {
-		args = append([]string{"chroot", s.root}, args...)
-	}
+	args = InRoot(s.root, args[0], args[1:]...)
 	return s.host.Run(ctx, s.env(), args[0], args[1:]...)
 }
 

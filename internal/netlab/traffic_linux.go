@@ -145,7 +145,7 @@ const maxCatchUp = 100
 
 func (s *Stream) sendAll(ctx context.Context, rate, size int) {
 	defer close(s.ended)
-	t := time.NewTicker(time.Millisecond)
+	t := time.NewTicker(max(time.Millisecond, time.Second/time.Duration(4*rate)))
 	defer t.Stop()
 	start, b := time.Now(), make([]byte, size)
 	for n := uint64(0); ; {

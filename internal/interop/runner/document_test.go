@@ -8,8 +8,8 @@ import (
 	"culvert/internal/interop"
 )
 
-// docs/interop.md names every cell, in the present text, and all have passed. Whoever changes the
-// cells runs `make interop`.
+// docs/interop.md names every cell, in the present text, and all have passed; those in guests may
+// not have run. Whoever changes the cells runs `make interop`.
 func TestDocumentIsPresent(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/interop.md")
 	if err != nil {
@@ -23,7 +23,9 @@ func TestDocumentIsPresent(t *testing.T) {
 			documentHas(t, part, "- "+l.What+": "+l.Why+"\n")
 		}
 		for _, c := range p.Cells() {
-			documentHas(t, part, "\n| "+c.Short()+" | passed | ")
+			if p.Where != interop.Guest || !strings.Contains(part, "\n| "+c.Short()+" | not run |  |\n") {
+				documentHas(t, part, "\n| "+c.Short()+" | passed | ")
+			}
 		}
 	}
 }

@@ -97,7 +97,7 @@ const modules = "esp4 esp6 xfrm_user af_key xfrm4_tunnel xfrm6_tunnel"
 // script returns the command of a guest that runs a job. Everything takes its time there.
 func script(j job) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "modprobe -a %s\n", modules)
+	fmt.Fprintf(&b, "modprobe -a %s || exit 1\n", modules)
 	for _, v := range environment(j, guestBin, guestRoot) {
 		name, value, _ := strings.Cut(v, "=")
 		fmt.Fprintf(&b, "export %s='%s'\n", name, value)
@@ -107,4 +107,4 @@ func script(j job) string {
 }
 
 // slowness is by how much lifetimes are longer in a guest.
-const slowness = 3
+const slowness = 2

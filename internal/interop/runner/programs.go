@@ -38,8 +38,8 @@ func build(ctx context.Context, cache string, out io.Writer) (*programs, error) 
 	}
 	p := &programs{cache: dir, culvert: filepath.Join(dir, "culvert"), test: filepath.Join(dir, "e2e.test")}
 	for _, args := range [][]string{
-		{"build", "-trimpath", "-buildvcs=false", "-o", p.culvert, "./cmd/culvert"},
-		{"test", "-c", "-trimpath", "-buildvcs=false", "-o", p.test, "./internal/e2e"},
+		{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", p.culvert, "./cmd/culvert"},
+		{"test", "-c", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", p.test, "./internal/e2e"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -96,11 +96,11 @@ func (r *run) all(ctx context.Context) (bool, error) {
 	return r.failed == 0, err
 }
 
-// complete reports whether every cell has a record.
+// complete reports whether every cell has a record, but for those in guests, which take long.
 func complete(records interop.Records) bool {
 	for _, p := range interop.Peers {
 		for _, c := range p.Cells() {
-			if _, has := records[c.Name()]; !has {
+			if _, has := records[c.Name()]; !has && p.Where != interop.Guest {
 				return false
 			}
 		}
