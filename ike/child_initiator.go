@@ -144,6 +144,7 @@ func (x *childExchange) send(s *ikeSA) {
 }
 
 func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
+	x.policy.Answered()
 	if n, ok := wire.FindError(ps); ok {
 		if x.left {
 			x.release(s)

@@ -83,3 +83,44 @@ func TestRekeyCommandIsAnswered(t *testing.T) {
 	p.drive(5 * time.Minute)
 	p.wantDone(p.left, ref, "the peer does not answer")
 }
+
+// TestRestIsNotAnswered: a peer grants a part of a child in IKE_AUTH, and answers no request for
+// the rest. Such a request costs the IKE SA, which is replaced; the next one waits longer each
+// time, while packets of the rest are refused at once and the part that was granted works. It is
+// said in an event. Another child beside the first is treated alike.
+func TestRestIsNotAnswered(t *testing.T) {
+	for name, second := range map[string]bool{"a part": false, "another child": true} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, func(p *testPair) {
+				l, r := &p.left.peers[0], &p.right.peers[0]
+				r.Remote = nil
+				if second {
+					l.Children = append(l.Children, testChild(p.left, "second", 1))
+					r.Children = append(r.Children, testChild(p.right, "second", 1))
+					return
+				}
+				l.Children[0].Remote = testNetworks("10.2.0.0/16")
+				r.Children[0].Local = testNetworks("10.2.0.0/24")
+			})
+			p.wantDone(p.left, driven(p, p.left.connect("lan")), "")
+			refuseRekeys(p, 0, nil)
+			p.lost = nil
+			for end := p.now.Add(3 * time.Hour); p.now.Before(end); p.drive(time.Second) {
+				p.left.sendTo("lan", "10.2.0.9")
+				if second {
+					p.left.traffic("second")
+				} else {
+					p.left.sendTo("lan", "10.2.1.9")
+				}
+			}
+			asked, said := p.left.requests(wire.CreateChildSA), p.left.said("child-unanswered")
+			if n := p.left.requests(wire.IKESAInit); n > 12 || asked < 5 || asked > 12 || said < 5 || said > asked {
+				t.Errorf("in 3 hours %d IKE SAs, %d requests for the rest, and %d times said", n, asked, said)
+			}
+			if down := p.left.said("child-down"); down > 0 {
+				t.Errorf("what was granted went down %d times", down)
+			}
+			p.wantSound()
+		})
+	}
+}

@@ -16,6 +16,7 @@ import (
 func (pol *Policy) Start() {
 	pol.base, pol.want, pol.asked = intentOf(pol.Settings.Start), true, true
 	pol.retry.At = time.Time{}
+	pol.Answered()
 	if pol.Up() {
 		pol.raise()
 	}
@@ -91,6 +92,7 @@ func (pol *Policy) Close() {
 	pol.want, pol.restart, pol.closed = false, false, true
 	pol.table.stop(&pol.retry.Timer)
 	pol.table.stop(&pol.rest.timer)
+	pol.table.stop(&pol.unanswered.timer)
 	pol.forget()
 }
 
@@ -140,7 +142,7 @@ func (pol *Policy) Rekey(ref uint64) {
 func (pol *Policy) Acquire(f selector.Flow, resource int) {
 	now := pol.table.host.Now()
 	switch {
-	case resource > 0 && !pol.held:
+	case resource > 0 && !pol.held && !pol.Shunned():
 		pol.acquireResource(resource)
 	case resource > 0:
 	case pol.held || pol.owner.Closed() || pol.base == IntentDown && !pol.want:
@@ -155,7 +157,7 @@ func (pol *Policy) Acquire(f selector.Flow, resource int) {
 		}
 	case pol.want || pol.busy:
 		pol.remember(f)
-	case now.Before(pol.retry.At) || pol.owner.Pausing():
+	case now.Before(pol.retry.At) || pol.owner.Pausing() || pol.Shunned():
 		pol.table.host.AcquireFailed(pol.ID)
 	default:
 		pol.want = true
