@@ -22,6 +22,8 @@ type pluto struct {
 	host *netlab.Host
 	root string
 	dir  string // within root
+
+	children []protected
 }
 
 const plutoPrograms = "/usr/libexec/ipsec/"
@@ -29,7 +31,7 @@ const plutoPrograms = "/usr/libexec/ipsec/"
 // startPluto starts libreswan at right.
 func (s *setting) startPluto(t *testing.T) rival {
 	t.Helper()
-	p := &pluto{t: t, host: s.n.right, root: peersRoot(t)}
+	p := &pluto{t: t, host: s.n.right, root: peersRoot(t), children: s.children}
 	dir, err := os.MkdirTemp(filepath.Join(p.root, "tmp"), "pluto-")
 	ok(t, err, os.MkdirAll(filepath.Join(dir, "nss"), 0o700))
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -168,7 +170,12 @@ func (p *pluto) version() string {
 
 func (p *pluto) initiate(child string) { p.whack("--name", child, "--initiate") }
 
-func (p *pluto) terminate() { p.whack("--name", "v4", "--terminate") }
+// terminate ends all children: one that is to remain up would be connected again.
+func (p *pluto) terminate() {
+	for _, c := range p.children {
+		p.whack("--name", c.name, "--terminate")
+	}
+}
 
 func (p *pluto) connected() bool {
 	return strings.Contains(p.whack("--trafficstatus"), "type=ESP")
