@@ -41,8 +41,8 @@ func ikeClientNet(i int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(64 + i>>16), byte(i >> 8), byte(i)}), 32)
 }
 
-// ikeFarNet returns what a client reaches where the subject is the client: a network of the server's
-// for each, since strongSwan makes a route of it.
+// ikeFarNet returns what a client reaches where the subject is the client: a network of the
+// server's for each, since strongSwan makes a route of it.
 func ikeFarNet(i int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 2, byte(i >> 8), byte(i)}), 32)
 }

@@ -23,8 +23,8 @@ func (SwanIKE) Version(ctx context.Context) (string, error) {
 }
 
 // quietSwan are settings without which one address has only few half-open IKE SAs, others are asked
-// for cookies, and each handshake writes several lines to a file: a culvert does none of these here.
-// Everything else, as threads, is as by default.
+// for cookies, and each handshake writes several lines to a file: a culvert does none of these
+// here. Everything else, as threads, is as by default.
 const quietSwan = `  block_threshold = 0
   cookie_threshold = 0
   filelog { log { default = 0

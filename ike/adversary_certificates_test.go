@@ -190,7 +190,7 @@ func newHellDuel(h *hell, seed uint64, proof hellish) *duel {
 	})
 }
 
-// TestCertificatesFromHell has the adversary prove itself by everything that is no proof, in both
+// TestCertificatesFromHell has the adversary prove itself by everything but a proof, in both
 // roles: it does not get in, and left does afterwards.
 func TestCertificatesFromHell(t *testing.T) {
 	h := &hell{certified: newCertified(t, "p256"), t: t, key: certtest.Key(t, "p256").(*ecdsa.PrivateKey)}

@@ -112,8 +112,8 @@ func TestParametersAreStrict(t *testing.T) {
 	}
 }
 
-// The identifiers of RSASSA-PSS by the octets of their hashes (RFC 8017, Appendix B.1), salts as long
-// as these.
+// The identifiers of RSASSA-PSS by the octets of their hashes (RFC 8017, Appendix B.1), salts as
+// long as these.
 func TestIdentifiersOfPSS(t *testing.T) {
 	for h, tt := range map[Hash]struct{ hash, salt string }{
 		SHA256: {"608648016503040201", "20"}, SHA384: {"608648016503040202", "30"}, SHA512: {"608648016503040203", "40"},

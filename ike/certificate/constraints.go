@@ -104,7 +104,7 @@ func understood(c *x509.Certificate) *x509.Certificate {
 
 // checkConstraints returns why the constraints of a chain on distinguished names do not hold, or
 // nil. Those of each certificate are for all below it, but for authorities that certify themselves
-// anew (RFC 5280, Section 6.1.3).
+// again (RFC 5280, Section 6.1.3).
 func checkConstraints(chain []*x509.Certificate) error {
 	for i := len(chain) - 1; i > 0; i-- {
 		s, err := subtreesOf(chain[i])

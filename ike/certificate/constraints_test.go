@@ -93,7 +93,7 @@ func TestDirectoryNameConstraints(t *testing.T) {
 	}
 }
 
-// Constraints are for the authorities below as well, but for one that certifies itself anew.
+// Constraints are for the authorities below as well, but for one that certifies itself again.
 func TestConstraintsOnAuthorities(t *testing.T) {
 	constraint := certtest.DirectoryNameConstraint(t, pkix.Name{Organization: []string{"Below"}}, false, true)
 	root := certtest.CA(t, "root", "p256", nil, withExtension(constraint))

@@ -40,7 +40,8 @@ func TestParseSent(t *testing.T) {
 	}
 }
 
-// What is not read is named, and nothing of it is fetched or parsed. A certificate beside it counts.
+// What is not read is named, and nothing of it is fetched or parsed. A certificate beside it
+// counts.
 func TestEncodingsThatAreNotRead(t *testing.T) {
 	leaf := certtest.CA(t, "root", "ed25519", nil).Issue(t, "leaf", "ed25519")
 	for encoding, want := range map[wire.CertEncoding]string{

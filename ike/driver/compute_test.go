@@ -36,8 +36,8 @@ func (r *rig) compute(gate <-chan struct{}) {
 	}
 }
 
-// The driver handles other datagrams during slow computations. Strangers share two workers, and jobs
-// of established tunnels do not wait for them.
+// The driver handles other datagrams during slow computations. Strangers share two workers, and
+// jobs of established tunnels do not wait for them.
 func TestComputePriority(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {
 		gate := make(chan struct{})

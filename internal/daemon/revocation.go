@@ -12,8 +12,8 @@ import (
 	"culvert/selector"
 )
 
-// watched returns the certificates of a peer for the engine. It has those of the peer that come from
-// a CA looked up whether they were revoked, and OCSP responses for ours at hand.
+// watched returns the certificates of a peer for the engine. It has those of the peer that come
+// from a CA looked up whether they were revoked, and OCSP responses for ours at hand.
 func (d *Daemon) watched(c *config.Config, p *config.Peer) *ike.Certificates {
 	looks := p.Certificates != nil && p.Certificates.Trust != nil && p.Revocation != config.RevocationOff
 	if !looks && !staples(p) {
@@ -30,7 +30,8 @@ func (d *Daemon) watched(c *config.Config, p *config.Peer) *ike.Certificates {
 	return &out
 }
 
-// staples reports whether OCSP responses are sent to a peer: for certificates that name a responder.
+// staples reports whether OCSP responses are sent to a peer: for certificates that name a
+// responder.
 func staples(p *config.Peer) bool {
 	return p.Staple && p.Certificates != nil && slices.ContainsFunc(p.Certificates.Own, func(k ike.OwnKey) bool {
 		return len(k.Chain) > 0 && len(k.Chain[0].OCSPServer) > 0

@@ -21,8 +21,8 @@ import (
 	"culvert/internal/netlab"
 )
 
-// Chains with an authority of RSA-4096 pass in IKE fragments between culvert and strongSwan over a path of the least
-// MTU of IPv6, whoever initiates, over IPv4 and IPv6.
+// Chains with an authority of RSA-4096 pass in IKE fragments between culvert and strongSwan over a
+// path of the least MTU of IPv6, whoever initiates, over IPv4 and IPv6.
 func TestChainsOverASmallPath(t *testing.T) {
 	t.Parallel() // a key of RSA-4096 takes seconds
 	pki := &swanPKI{root: certtest.CA(t, "root", "rsa3072", nil)}
@@ -81,8 +81,8 @@ func logs(s *netlab.Swan, one, other string) bool {
 	return false
 }
 
-// Certificates and CAs are replaced by reloads of both gateways under 100 packets a second, one step
-// after the other. Each new authentication is by the new ones, and nothing is lost.
+// Certificates and CAs are replaced by reloads of both gateways under 100 packets a second, one
+// step after the other. Each new authentication is by the new ones, and nothing is lost.
 func TestCertificatesAreRotated(t *testing.T) {
 	t.Parallel()
 	n := build(t, topology{})
@@ -185,9 +185,9 @@ func (r *responder) serve(t *testing.T, h *netlab.Host, address string) {
 	t.Cleanup(func() { _ = s.Close() })
 }
 
-// With revocation = "strict", culvert accepts strongSwan's certificate by the OCSP responder that it
-// names, and another culvert, which knows no responder, by the response that comes along. Once it is
-// revoked, it is refused.
+// With revocation = "strict", culvert accepts strongSwan's certificate by the OCSP responder that
+// it names, and another culvert, which knows no responder, by the response that comes along. Once
+// it is revoked, it is refused.
 func TestOCSPOfPeers(t *testing.T) {
 	t.Parallel()
 	root := certtest.CA(t, "root", "p256", nil)
