@@ -71,14 +71,14 @@ func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 }
 
 // childUnanswered is called while the peer does not answer a request of CREATE_CHILD_SA for long.
-// The IKE SA cannot be kept. What was asked for beside other pairs is left for a while: on the next
-// IKE SA the peer is likely to be as silent.
+// The IKE SA cannot be kept. If no answer comes until its end, what was asked for beside other
+// pairs is left for a while: on the next IKE SA, which the peer has made meanwhile, it is likely to
+// be as silent. After an outage it answers one of the repetitions.
 func (s *ikeSA) childUnanswered() {
 	const why = "the peer does not answer CREATE_CHILD_SA"
 	x, ok := s.work.Current().(*childExchange)
-	if ok && x.old == nil && x.like == nil && !x.unheard && len(s.children.Pairs()) > 0 {
+	if ok && x.old == nil && x.like == nil && len(s.children.Pairs()) > 0 {
 		x.unheard = true
-		x.policy.Unanswered()
 	}
 	if !s.auth.notByItself(why) {
 		s.succ.wontLive(why)

@@ -124,3 +124,26 @@ func TestRestIsNotAnswered(t *testing.T) {
 		})
 	}
 }
+
+// TestOutageIsNoSilence: a request for a child beside another one falls into an outage of half a
+// minute. The peer answers it afterwards, and the child is up without the pause for what it does
+// not answer.
+func TestOutageIsNoSilence(t *testing.T) {
+	p := newPair(t, 1, func(p *testPair) {
+		severalChildren(2)(p)
+		p.left.peers[0].Children[1].Start = StartTraffic
+	})
+	p.drive(2 * time.Second)
+	link := p.link
+	p.link = func(*testPacket) []time.Duration { return nil }
+	p.left.traffic("lanb")
+	p.drive(30 * time.Second)
+	p.link = link
+	p.waitFor(time.Minute, func() bool {
+		p.left.traffic("lanb")
+		return p.left.plane.senders() == 2
+	})
+	if n := p.left.said("child-unanswered"); n != 0 {
+		t.Errorf("it was said %d times that the peer does not answer", n)
+	}
+}

@@ -51,6 +51,9 @@ func (pol *Policy) Answered() {
 	pol.table.stop(&pol.unanswered.timer)
 }
 
+// UnansweredUntil returns the end of that pause, or zero.
+func (pol *Policy) UnansweredUntil() time.Time { return pol.unanswered.until }
+
 // Shunned reports whether no request for the policy is to be made now, as the peer did not answer
 // the last one. Without a carrier that has pairs there is nothing to lose by one.
 func (pol *Policy) Shunned() bool {
