@@ -45,7 +45,7 @@ func newIKESockets(h *netlab.Host, local netip.Addr) (*ikeSockets, error) {
 			s.Close()
 			return nil, fmt.Errorf("the buffers of the load's sockets: %w", err)
 		}
-		go s.read(via, port)
+		go s.read(via, port, s.conns[via])
 	}
 	return s, nil
 }
@@ -65,10 +65,10 @@ func (s *ikeSockets) Close() {
 // nonESP is the marker of IKE at the NAT port (RFC 3948, Section 2.2).
 var nonESP = make([]byte, 4)
 
-func (s *ikeSockets) read(via *ipsec.Transport, port uint16) {
+func (s *ikeSockets) read(via *ipsec.Transport, port uint16, conn *net.UDPConn) {
 	buf := make([]byte, 64<<10)
 	for {
-		n, from, err := s.conns[via].ReadFromUDPAddrPort(buf)
+		n, from, err := conn.ReadFromUDPAddrPort(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
