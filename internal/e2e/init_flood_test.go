@@ -195,7 +195,7 @@ func TestFloodOfStrangers(t *testing.T) {
 			used := usedIn(t, right, 3*span) - idle
 			sent := stop()
 			t.Logf("%d requests in %v cost %v of CPU time", sent, 3*span, used)
-			most := time.Duration(sent) * computation / 30
+			most := time.Duration(sent) * computation / 12
 			if answers {
 				most *= 2 // two requests, of which one is looked at
 			}
