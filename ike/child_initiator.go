@@ -144,7 +144,6 @@ func (x *childExchange) send(s *ikeSA) {
 }
 
 func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
-	x.policy.Answered()
 	if n, ok := wire.FindError(ps); ok {
 		if x.left {
 			x.release(s)
@@ -235,9 +234,6 @@ func (x *childExchange) finish(s *ikeSA) {
 func (x *childExchange) abandon(s *ikeSA, why string) {
 	x.childOffer.abandon(s, why)
 	if x.old == nil {
-		if main := s.party.main(); x.unheard && main != nil && main != s && !x.policy.Held() {
-			x.policy.Unanswered()
-		}
 		return
 	}
 	x.old.RekeyEnded()

@@ -70,21 +70,6 @@ func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 	x.finish(s)
 }
 
-// childUnanswered is called while the peer does not answer a request of CREATE_CHILD_SA for long.
-// The IKE SA cannot be kept. If no answer comes until its end, what was asked for beside other
-// pairs is left for a while: on the next IKE SA, which the peer has made meanwhile, it is likely to
-// be as silent. After an outage it answers one of the repetitions.
-func (s *ikeSA) childUnanswered() {
-	const why = "the peer does not answer CREATE_CHILD_SA"
-	x, ok := s.work.Current().(*childExchange)
-	if ok && x.old == nil && x.like == nil && len(s.children.Pairs()) > 0 {
-		x.unheard = true
-	}
-	if !s.auth.notByItself(why) {
-		s.succ.wontLive(why)
-	}
-}
-
 // putOff has the policy wait for another IKE SA, and reports whether it does.
 func (x *childExchange) putOff(s *ikeSA, kind wire.NotifyType) bool {
 	text := refusalText(kind)

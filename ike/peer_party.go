@@ -78,7 +78,7 @@ func (p *party) bringUp() (waits bool) {
 		if s := p.main(); s != nil && !s.succ.barren() {
 			pol.AskRest()
 		}
-		if pol.Due() && p.startable(pol) && !p.waitsForOwn(pol) && !pol.Shunned() {
+		if pol.Due() && p.startable(pol) && !p.waitsForOwn(pol) {
 			due = append(due, pol)
 		}
 	}

@@ -52,8 +52,6 @@ func whatNext(pol *child.Policy) string {
 		return "waiting for a new IKE SA: " + s.succ.why
 	case pol.Wanted() && p.waitsForOwn(pol):
 		return "waiting for an IKE SA of its own"
-	case pol.Shunned():
-		return "the peer does not answer requests for it; next try in " + seconds(pol.UnansweredUntil().Sub(now))
 	case pol.Wanted() && at.After(now):
 		return "next try in " + seconds(at.Sub(now))
 	case !pol.Wanted() && pol.Base() == child.IntentTraffic && at.After(now):

@@ -16,7 +16,6 @@ import (
 func (pol *Policy) Start() {
 	pol.base, pol.want, pol.asked = intentOf(pol.Settings.Start), true, true
 	pol.retry.At = time.Time{}
-	pol.Answered()
 	if pol.Up() {
 		pol.raise()
 	}
@@ -92,7 +91,6 @@ func (pol *Policy) Close() {
 	pol.want, pol.restart, pol.closed = false, false, true
 	pol.table.stop(&pol.retry.Timer)
 	pol.table.stop(&pol.rest.timer)
-	pol.table.stop(&pol.unanswered.timer)
 	pol.forget()
 }
 
@@ -142,7 +140,7 @@ func (pol *Policy) Rekey(ref uint64) {
 func (pol *Policy) Acquire(f selector.Flow, resource int) {
 	now := pol.table.host.Now()
 	switch {
-	case resource > 0 && !pol.held && !pol.Shunned():
+	case resource > 0 && !pol.held:
 		pol.acquireResource(resource)
 	case resource > 0:
 	case pol.held || pol.owner.Closed() || pol.base == IntentDown && !pol.want:
@@ -157,7 +155,7 @@ func (pol *Policy) Acquire(f selector.Flow, resource int) {
 		}
 	case pol.want || pol.busy:
 		pol.remember(f)
-	case now.Before(pol.retry.At) || pol.owner.Pausing() || pol.Shunned():
+	case now.Before(pol.retry.At) || pol.owner.Pausing():
 		pol.table.host.AcquireFailed(pol.ID)
 	default:
 		pol.want = true

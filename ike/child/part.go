@@ -44,7 +44,7 @@ func (pol *Policy) acquirePart(f selector.Flow) {
 	if slices.ContainsFunc(parts, func(l *Chain) bool { return l.state != chainSettled }) {
 		return // the answer to that request is one to this packet
 	}
-	if c == nil || pol.Shunned() || len(parts) >= pol.mostParts() || !pol.mayHavePart(&f) || pol.table.host.Now().Before(pol.partRefusals.notBefore) {
+	if c == nil || len(parts) >= pol.mostParts() || !pol.mayHavePart(&f) || pol.table.host.Now().Before(pol.partRefusals.notBefore) {
 		pol.table.host.AcquireFailed(pol.ID)
 		return
 	}

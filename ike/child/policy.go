@@ -38,10 +38,9 @@ type Policy struct {
 	narrow    bool   // its pairs carry less than its networks
 	told      *grant // what the last notice about that was of
 	partRefusals
-	required   granularity // by the peer, which refused more in one Child SA
-	rest       rest
-	unanswered unanswered
-	retry      Retry
+	required granularity // by the peer, which refused more in one Child SA
+	rest     rest
+	retry    Retry
 	Trouble
 	rekeys   int
 	refusals int // TEMPORARY_FAILURE responses, in a row
@@ -78,7 +77,6 @@ func NewPolicy(t *Table, owner Owner, id ipsec.PolicyID, name ipsec.PolicyName, 
 	pol.main.policy = pol
 	pol.want = pol.base == IntentUp
 	pol.retry.Timer.Fire, pol.rest.timer.Fire = owner.Touch, pol.askRestAgain
-	pol.unanswered.timer.Fire = owner.Touch
 	return pol
 }
 
@@ -171,7 +169,6 @@ func (pol *Policy) installed() {
 // lost records that its last pair is gone.
 func (pol *Policy) lost(cause Cause, why string) {
 	pol.Reason = why
-	pol.Answered() // what comes next is another life of the peer's
 	pol.report("child-down", "Child SA ended: "+why)
 	least := pol.owner.WhenDead()
 	if cause == EndDead {

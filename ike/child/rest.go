@@ -25,7 +25,7 @@ func (pol *Policy) wantsAll() bool {
 
 // AskRest requests a Child SA for the next pair of networks that has none.
 func (pol *Policy) AskRest() {
-	if pol.rest.complete || pol.Shunned() || !pol.wantsAll() || !pol.Up() || pol.rest.timer.Running() {
+	if pol.rest.complete || !pol.wantsAll() || !pol.Up() || pol.rest.timer.Running() {
 		return
 	}
 	if slices.ContainsFunc(pol.Parts(), func(l *Chain) bool { return l.state != chainSettled }) {
