@@ -127,7 +127,7 @@ func (p *pool) start(workers int, done <-chan struct{}, start func(func())) {
 	}
 	start(func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		lowerPriority()
+		lowerPriority(lowNice)
 		p.work(p.newcomers.jobs, done)
 	})
 	start(func() { p.workPromptly(done) })

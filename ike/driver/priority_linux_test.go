@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestNewcomersAreNiced runs one job of each backlog: only that of a newcomer runs on a thread of
-// low priority.
+// TestNewcomersAreNiced runs one job of each backlog: those of newcomers run on threads of low
+// priority, none beside the packet path at equal weight.
 func TestNewcomersAreNiced(t *testing.T) {
 	p, done := newPool(), make(chan struct{})
 	var workers sync.WaitGroup
@@ -28,6 +28,10 @@ func TestNewcomersAreNiced(t *testing.T) {
 	p.newcomers.jobs <- job{run: nice}
 	if got := (<-p.results).value; got != lowNice {
 		t.Errorf("a newcomer's job runs with nice %v, want %v", got, lowNice)
+	}
+	p.newcomers.quick <- job{run: nice}
+	if got := (<-p.results).value; got != promptNice {
+		t.Errorf("a newcomer's quick job runs with nice %v, want %v", got, promptNice)
 	}
 	close(done)
 	workers.Wait()

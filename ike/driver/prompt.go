@@ -7,7 +7,7 @@ import (
 
 // Newcomers' computations on the thread of low priority alone would hardly run while tunnels keep
 // the processors busy, and those of many clients that return at once would take minutes. So their
-// quick ones have a second worker, of ordinary priority, whose time is bounded: whoever causes them
+// quick ones have a second worker, of slightly low priority, whose time is bounded: who causes them
 // may be a stranger.
 
 // promptShare is the inverse of the part of one processor that it may take for long, and
@@ -15,6 +15,14 @@ import (
 const (
 	promptShare = 4
 	promptBurst = 20 * time.Millisecond
+)
+
+// The nice values of the two threads for newcomers: the first runs when others do not need the
+// processor, and still gets about a fortieth of one that is busy; the second has a third of the
+// weight of the packet path.
+const (
+	lowNice    = 15
+	promptNice = 5
 )
 
 // An allowance is the processor time of a worker that may have a part of it.
@@ -47,8 +55,8 @@ func (b *backlog) takenQuick() { b.noteTaken(b.remove(0)) }
 
 // workPromptly runs quick jobs of newcomers until done is closed, as far as its allowance goes.
 func (p *pool) workPromptly(done <-chan struct{}) {
-	runtime.LockOSThread() // threadTime is that of the thread
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // for good: threadTime and the priority are the thread's
+	lowerPriority(promptNice)
 	var a allowance
 	for {
 		select {
