@@ -17,7 +17,6 @@ const (
 	partialFor       = 2 * 1e9     // ns; the kernel of this host sends all fragments at once
 	partialOverhead  = 1024        // octets that a packet counts in addition
 	ipv6FragmentLen  = 8           // RFC 8200, Section 4.5
-	extFragment      = 44          // its protocol number
 	wholeHeadroom    = tunHeadroom // in front of a whole packet
 )
 
@@ -46,7 +45,7 @@ type partial struct {
 func (p *partials) add(pkt []byte, hdr *selector.Packet, now int64) (whole []byte, lost int) {
 	id, begin, end := hdr.FragmentOf(pkt)
 	at := hdr.TotalLen - (end - begin) // of the data in pkt
-	if hdr.Version == 6 && (pkt[6] != extFragment || at != ipheader.IPv6Len+ipv6FragmentLen) {
+	if hdr.Version == 6 && (pkt[6] != ipheader.ExtFragment || at != ipheader.IPv6Len+ipv6FragmentLen) {
 		return nil, 1 // other extension headers, which are not carried
 	}
 	p.mu.Lock()

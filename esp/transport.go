@@ -18,14 +18,6 @@ import (
 //	| IP header | ESP | IV | TCP, data      | padding, next header 6 | ICV |
 //	+-----------+-----+----+----------------+------------------------+-----+
 
-// Protocol numbers in the next header field of IPv6 (RFC 8200, Section 4).
-const (
-	extHopByHop    = 0
-	extRouting     = 43
-	extFragment    = 44
-	extDestination = 60
-)
-
 // TransportMTU returns the size of the largest packet, with its IP header of the path's version,
 // that fits a path MTU when sealed in transport mode. It returns 0 if nothing fits.
 func (f Format) TransportMTU(pathMTU int, v6, encap bool) int {
@@ -60,10 +52,10 @@ func TransportPayload(pkt []byte) (begin int, protocol uint8, ok bool) {
 		return ipheader.IPv4Len, pkt[9], int(pkt[0]&15)*4 == ipheader.IPv4Len
 	}
 	next, at := pkt[6], ipheader.IPv6Len
-	for next == extDestination {
+	for next == ipheader.ExtDestination {
 		next, at = pkt[at], at+8*(1+int(pkt[at+1]))
 	}
-	return ipheader.IPv6Len, pkt[6], next != extHopByHop && next != extRouting && next != extFragment
+	return ipheader.IPv6Len, pkt[6], next != ipheader.ExtHopByHop && next != ipheader.ExtRouting && next != ipheader.ExtFragment
 }
 
 // A HostPair rebuilds the packets that are received in transport mode. It holds the two addresses
@@ -116,7 +108,7 @@ func (p *HostPair) Len(n int) (length int, ok bool) {
 // flag that they must not be fragmented.
 func (p *HostPair) Rebuild(dst, payload []byte, protocol, tos uint8) bool {
 	v6 := p.size == outerIPv6
-	if v6 && (protocol == extHopByHop || protocol == extRouting || protocol == extFragment) {
+	if v6 && (protocol == ipheader.ExtHopByHop || protocol == ipheader.ExtRouting || protocol == ipheader.ExtFragment) {
 		return false
 	}
 	h := dst[:copy(dst, p.header[:p.size])]

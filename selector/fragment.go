@@ -1,9 +1,10 @@
 package selector
 
 import (
-	"culvert/internal/ipheader"
 	"encoding/binary"
 	"net/netip"
+
+	"culvert/internal/ipheader"
 )
 
 // A DatagramID identifies the datagram of a fragment: by RFC 791, Section 3.2 the addresses, the
@@ -26,7 +27,7 @@ func (p *Packet) FragmentOf(pkt []byte) (d DatagramID, begin, end int) {
 	}
 	at, length := p.HeaderLen, 8
 	for next := pkt[6]; ; next, at = pkt[at], at+length {
-		if length = 8; next != extFragment {
+		if length = 8; next != ipheader.ExtFragment {
 			length = 8 * (1 + int(pkt[at+1]))
 			continue
 		}

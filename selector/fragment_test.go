@@ -1,8 +1,9 @@
 package selector
 
 import (
-	"culvert/internal/ipheader"
 	"testing"
+
+	"culvert/internal/ipheader"
 )
 
 func TestFragmentOf(t *testing.T) {

@@ -1,10 +1,11 @@
 package selector
 
 import (
-	"culvert/internal/ipheader"
 	"encoding/binary"
 	"errors"
 	"net/netip"
+
+	"culvert/internal/ipheader"
 )
 
 // The errors of ParsePacket and ParseFlow.
@@ -135,16 +136,19 @@ func parseIPv6(pkt []byte, p *Packet, quoted bool) error {
 
 // skipExtensions moves Protocol and Upper past the extension headers. Behind the header of a later
 // fragment there is only data, whatever its next header field says.
+//
+// RFC 4301, Section 4.4.1.1: "The default list does NOT include 51 (AH) or 50 (ESP). From a
+// selector lookup point of view, IPsec treats AH and ESP as Next Layer Protocols."
 func (p *Packet) skipExtensions(pkt []byte) error {
 	for range maxExtensions {
 		length := 8
 		switch p.Protocol {
-		case extHopByHop, extRouting, extDestination:
+		case ipheader.ExtHopByHop, ipheader.ExtRouting, ipheader.ExtDestination:
 			if len(pkt) < p.Upper+8 {
 				return ErrTruncated
 			}
 			length = 8 * (1 + int(pkt[p.Upper+1]))
-		case extFragment:
+		case ipheader.ExtFragment:
 		default:
 			return nil
 		}
@@ -152,7 +156,7 @@ func (p *Packet) skipExtensions(pkt []byte) error {
 			return ErrTruncated
 		}
 		header := pkt[p.Upper : p.Upper+length]
-		fragment := p.Protocol == extFragment
+		fragment := p.Protocol == ipheader.ExtFragment
 		p.Protocol = header[0]
 		p.Upper += length
 		if !fragment {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"culvert/internal/ipheader"
 )
 
 func unhex(t testing.TB, text string) []byte {
@@ -236,9 +238,9 @@ func FuzzParseFlow(f *testing.F) {
 func TestExtensionBound(t *testing.T) {
 	for n, want := range map[int]error{7: nil, 8: ErrHeader} {
 		pkt := make([]byte, 40+8*n+8)
-		pkt[0], pkt[5], pkt[6] = 0x60, byte(8*n+8), extDestination
+		pkt[0], pkt[5], pkt[6] = 0x60, byte(8*n+8), ipheader.ExtDestination
 		for i := range n {
-			pkt[40+8*i] = extDestination
+			pkt[40+8*i] = ipheader.ExtDestination
 		}
 		pkt[40+8*(n-1)] = ProtoUDP
 		if _, err := ParseFlow(pkt); err != want {

@@ -18,16 +18,6 @@ const (
 	ProtoUDPLite  = 136
 )
 
-// The IPv6 extension headers between the IPv6 header and the upper layer. RFC 4301, Section
-// 4.4.1.1: "The default list does NOT include 51 (AH) or 50 (ESP). From a selector lookup point of
-// view, IPsec treats AH and ESP as Next Layer Protocols."
-const (
-	extHopByHop    = 0
-	extRouting     = 43
-	extFragment    = 44
-	extDestination = 60
-)
-
 // protocolNames are the names that ParseSelector knows. String writes the first name of a number.
 var protocolNames = []struct {
 	number uint8

@@ -1,12 +1,13 @@
 package netio
 
 import (
-	"culvert/internal/ipheader"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"net/netip"
+
+	"culvert/internal/ipheader"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,8 +33,6 @@ const (
 	moreFragments6 = 1       // RFC 8200, Section 4.5
 	// fragmentUnit is the unit of offsets: all fragments but the last are multiples of it.
 	fragmentUnit = 8
-
-	nextFragment = 44
 )
 
 var errSmallFragments = errors.New("netio: the fragment size is too small")
@@ -111,7 +110,7 @@ func (d *datagram) header6(length, offset int, more, several bool) []byte {
 	copy(h[8:], d.src.Addr().AsSlice())
 	copy(h[24:], d.dst.Addr().AsSlice())
 	if several {
-		h[6] = nextFragment
+		h[6] = ipheader.ExtFragment
 		length += headerFragment
 		h = append(h, protoUDP, 0)
 		flags := uint16(offset) // in octets: its lowest three bits are free for flags

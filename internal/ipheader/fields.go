@@ -29,6 +29,15 @@ const (
 	IPv6M          = 0x0001
 )
 
+// Numbers of the IPv6 extension headers between the IPv6 header and the upper layer (RFC 8200,
+// Section 4).
+const (
+	ExtHopByHop    = 0
+	ExtRouting     = 43
+	ExtFragment    = 44
+	ExtDestination = 60
+)
+
 // Fields of the TCP header (RFC 9293, Section 3.1), and the bits of the octet at TCPFlags.
 const (
 	TCPSeq        = 4
