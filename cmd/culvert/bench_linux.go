@@ -23,13 +23,7 @@ func runBench(c *call) error {
 	s := bench.Settings{Rounds: 3, Time: 2 * time.Second}
 	s.Register(c.flags)
 	cipher := c.flags.String("cipher", "aes128gcm16", "the ESP `proposal` of culvert and strongSwan")
-	if _, err := c.parse(0, 0); err != nil {
-		return err
-	}
-	if err := s.Check(); err != nil {
-		return &usageError{err.Error()}
-	}
-	self, err := os.Executable()
+	self, err := c.parseBench(&s)
 	if err != nil {
 		return err
 	}
@@ -45,6 +39,18 @@ func runBench(c *call) error {
 	}, c.stdout, c.stderr)
 }
 
+// parseBench parses the arguments into settings, and returns the file of this program, which is
+// measured.
+func (c *call) parseBench(s interface{ Check() error }) (self string, err error) {
+	if _, err := c.parse(0, 0); err != nil {
+		return "", err
+	}
+	if err := s.Check(); err != nil {
+		return "", &usageError{err.Error()}
+	}
+	return os.Executable()
+}
+
 // untilEnded returns a context that a signal ends, that of a broken pipe as well: culvert bench |
 // head cleans up.
 func untilEnded(c *call) (context.Context, func()) {
@@ -57,13 +63,7 @@ func untilEnded(c *call) (context.Context, func()) {
 func runIKEBench(c *call) error {
 	s := bench.IKESettings{Rounds: 3, Time: 2 * time.Second, Clients: 200}
 	s.Register(c.flags)
-	if _, err := c.parse(0, 0); err != nil {
-		return err
-	}
-	if err := s.Check(); err != nil {
-		return &usageError{err.Error()}
-	}
-	self, err := os.Executable()
+	self, err := c.parseBench(&s)
 	if err != nil {
 		return err
 	}
