@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,21 +42,23 @@ func TestRunGoesOn(t *testing.T) {
 	if good || err != nil || first.failed != 2 || !strings.Contains(out.String(), "it ended without a result: the end") {
 		t.Fatalf("passed %v, %v, %d failed:\n%s", good, err, first.failed, out)
 	}
-	ran := 0
-	again := func(c interop.Cell) (bool, bool) { ran++; return true, true }
+	var ran atomic.Int64 // jobs run side by side
+	again := func(c interop.Cell) (bool, bool) { ran.Add(1); return true, true }
 	second, _ := newRun(t, dir, again)
-	if good, err := second.all(t.Context()); !good || err != nil || ran != 2 {
-		t.Errorf("passed %v, %v; %d cells ran, want 2", good, err, ran)
+	if good, err := second.all(t.Context()); !good || err != nil || ran.Load() != 2 {
+		t.Errorf("passed %v, %v; %d cells ran, want 2", good, err, ran.Load())
 	}
 	third, _ := newRun(t, dir, again)
-	ran, third.build = 0, "b2"
-	if good, err := third.all(t.Context()); !good || err != nil || ran != first.wanted {
-		t.Errorf("with other programs %d of %d cells ran: %v, %v", ran, first.wanted, good, err)
+	ran.Store(0)
+	third.build = "b2"
+	if good, err := third.all(t.Context()); !good || err != nil || int(ran.Load()) != first.wanted {
+		t.Errorf("with other programs %d of %d cells ran: %v, %v", ran.Load(), first.wanted, good, err)
 	}
 	fourth, _ := newRun(t, dir, again)
-	ran, fourth.build, fourth.settings.Again = 0, "b2", true
-	if good, err := fourth.all(t.Context()); !good || err != nil || ran != first.wanted {
-		t.Errorf("again: %d of %d cells ran: %v, %v", ran, first.wanted, good, err)
+	ran.Store(0)
+	fourth.build, fourth.settings.Again = "b2", true
+	if good, err := fourth.all(t.Context()); !good || err != nil || int(ran.Load()) != first.wanted {
+		t.Errorf("again: %d of %d cells ran: %v, %v", ran.Load(), first.wanted, good, err)
 	}
 }
 
