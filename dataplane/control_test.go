@@ -20,6 +20,9 @@ func TestFirstHopsAreAskedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if asked != 1 {
+		t.Errorf("asked %d times for the one path of ten SAs", asked)
+	}
 	want := func(path, questions int) {
 		t.Helper()
 		if asked != questions {
@@ -57,6 +60,19 @@ func TestFirstHopsAreAskedAgain(t *testing.T) {
 	a.doubt(a.pairs[3])
 	a.noticed()
 	want(1500, 1) // upwards, too
+	a.SetPath(3, ipsec.NATPath(outerA, outerA))
+	a.SetPath(3, a.pairs[4].sa.Path)
+	want(1500, 1) // for the path that no SA had taken, and not for the one in use
+	for id := range a.pairs {
+		a.RemoveSA(id)
+	}
+	link = 1370
+	for id := ipsec.ChildID(1); id <= 10; id++ {
+		if err := a.InstallInbound(childSA(t, a, a, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(1370, 1) // nobody had asked since the last one went
 }
 
 // TestNudgeIsOnce: the control goroutine is woken once for any number of nudges, and none blocks.

@@ -63,6 +63,18 @@ func (p *Plane) linkMTU(outer *ipsec.Path) int {
 	return min(mtu, maxDatagram)
 }
 
+// firstHop is linkMTU of a path that a pair is about to take. That of a path in use is known: it is
+// asked for in each minute, and when a packet did not fit.
+func (p *Plane) firstHop(outer ipsec.Path) int {
+	p.mu.Lock()
+	link := p.paths.linkInUse(outer)
+	p.mu.Unlock()
+	if link > 0 {
+		return link
+	}
+	return p.linkMTU(&outer)
+}
+
 // limits returns the bounds that the first hop and the configuration set for a path.
 func (p *Plane) limits(pt *path) pmtu.Limits {
 	v6 := pt.outer.Is6()

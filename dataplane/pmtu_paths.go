@@ -30,18 +30,33 @@ func newPaths() paths {
 
 // of finds or makes the state of an outer path. A new one has no limits.
 func (ps *paths) of(outer ipsec.Path) *path {
-	remote := outer.Remote()
-	for pt := ps.all[remote]; pt != nil; pt = pt.next {
-		if pt.outer == outer {
-			return pt
-		}
+	if pt := ps.find(outer); pt != nil {
+		return pt
 	}
+	remote := outer.Remote()
 	pt := &path{outer: outer, next: ps.all[remote], place: -1}
 	ps.all[remote] = pt
 	ps.made++
 	ps.count++
 	ps.idle++
 	return pt
+}
+
+// find returns the state of an outer path, or nil.
+func (ps *paths) find(outer ipsec.Path) *path {
+	pt := ps.all[outer.Remote()]
+	for pt != nil && pt.outer != outer {
+		pt = pt.next
+	}
+	return pt
+}
+
+// linkInUse returns the MTU of the first hop of a path that an SA uses, or 0.
+func (ps *paths) linkInUse(outer ipsec.Path) int {
+	if pt := ps.find(outer); pt != nil && len(pt.pairs) > 0 {
+		return int(pt.link)
+	}
+	return 0
 }
 
 // forget drops a path that no SA uses.

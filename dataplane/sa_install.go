@@ -28,7 +28,7 @@ func (p *Plane) InstallInbound(sa ipsec.ChildSA) error {
 
 // publish registers a new pair. On an error it clears the pair's keys, which no worker has seen.
 func (p *Plane) publish(c *pair) (err error) {
-	link := p.linkMTU(c.outer.Load())
+	link := p.firstHop(*c.outer.Load())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer func() {
@@ -235,7 +235,7 @@ func (p *Plane) remove(c *pair) {
 
 // SetPath changes the path of the pair's packets at once. Any goroutine may call it.
 func (p *Plane) SetPath(id ipsec.ChildID, to ipsec.Path) {
-	link := p.linkMTU(&to)
+	link := p.firstHop(to)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.pairs[id]

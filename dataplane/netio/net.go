@@ -33,7 +33,7 @@ func Open(cfg Config) (*Net, error) {
 	}
 	f := &firewall{mark: cfg.Mark, log: cfg.Log}
 	n := &Net{ikeSide: newIKESide(f), icmpSide: newICMPSide(), ikePort: cfg.IKEPort, natPort: cfg.NATPort, mark: cfg.Mark, log: cfg.Log}
-	if err := n.links.open(); err != nil {
+	if err := n.links.open(cfg.Mark); err != nil {
 		return nil, err
 	}
 	for range cfg.Workers {

@@ -178,8 +178,8 @@ func logAbsent(log *slog.Logger, what string, a netip.Addr, err error) {
 // links is the open state of LinkMTU: none here.
 type links struct{}
 
-func (l *links) open() error { return nil }
-func (l *links) close()      {}
+func (l *links) open(uint32) error { return nil }
+func (l *links) close()            {}
 
 // A hopCache is a way past the IP stack for protocol 50: none here.
 type hopCache struct{}

@@ -53,15 +53,11 @@ func hops(r *netlink.Route) []int {
 // deviceMTU returns the MTU of a device: for IPv6 the one that a router advertised on its link, if
 // that is smaller (RFC 4861, Section 4.6.4).
 func (n *Net) deviceMTU(index int, v6 bool) int {
-	link, err := n.links.LinkByIndex(index)
-	if err != nil {
-		return 0
-	}
-	mtu := link.Attrs().MTU
-	if !v6 {
+	name, mtu, err := n.links.device(index)
+	if err != nil || !v6 {
 		return mtu
 	}
-	told, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + link.Attrs().Name + "/mtu")
+	told, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + name + "/mtu")
 	if err != nil {
 		return mtu
 	}
@@ -83,47 +79,11 @@ func lesser(a, b int) int {
 // LocalAddr returns the system's choice of a source address for packets to remote, or, if no socket
 // receives there, one of the listen addresses.
 func (n *Net) LocalAddr(remote netip.Addr) (netip.Addr, error) {
-	var local netip.Addr
-	err := n.probe(remote, func(fd int) error {
-		sa, err := unix.Getsockname(fd)
-		if err != nil {
-			return err
-		}
-		switch sa := sa.(type) {
-		case *unix.SockaddrInet4:
-			local = netip.AddrFrom4(sa.Addr)
-		case *unix.SockaddrInet6:
-			local = netip.AddrFrom16(sa.Addr).WithZone(remote.Zone())
-		}
-		return nil
-	})
+	local, err := n.links.source(at(remote.Unmap(), n.natPort))
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("netio: no route to %s: %w", remote, err)
 	}
 	return n.answered(local), nil
-}
-
-// probe calls f with a socket connected to remote and marked like the others. It sends no packet.
-func (n *Net) probe(remote netip.Addr, f func(fd int) error) error {
-	remote = remote.Unmap()
-	domain := unix.AF_INET
-	if remote.Is6() {
-		domain = unix.AF_INET6
-	}
-	fd, err := unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if n.mark != 0 {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(n.mark)); err != nil {
-			return err
-		}
-	}
-	if err := unix.Connect(fd, sockaddr(netip.AddrPortFrom(remote, n.natPort))); err != nil {
-		return err
-	}
-	return f(fd)
 }
 
 // Dialer returns a dialer whose connections carry mark and thus stay outside every tunnel: for
@@ -143,15 +103,3 @@ func Dialer(mark uint32) *net.Dialer {
 		return err
 	}}
 }
-
-// links is the netlink socket of LinkMTU, in the network namespace of the other sockets.
-type links struct{ *netlink.Handle }
-
-func (l *links) open() (err error) {
-	if l.Handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
-		return fmt.Errorf("netio: a netlink socket: %w", err)
-	}
-	return nil
-}
-
-func (l *links) close() { l.Handle.Close() }
