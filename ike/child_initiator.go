@@ -234,6 +234,9 @@ func (x *childExchange) finish(s *ikeSA) {
 func (x *childExchange) abandon(s *ikeSA, why string) {
 	x.childOffer.abandon(s, why)
 	if x.old == nil {
+		if main := s.party.main(); x.part() && x.unheard && main != nil && main != s && !x.policy.Held() {
+			x.chain.PartUnanswered()
+		}
 		return
 	}
 	x.old.RekeyEnded()

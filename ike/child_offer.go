@@ -20,6 +20,7 @@ type childOffer struct {
 	moves         *settlement  // that asks for a new pair, even if another IKE SA has one; or nil
 	chain         *child.Chain // of a new pair beside the main chain's, otherwise nil
 	resource      bool         // the request was for a single resource, as the peer read it
+	unheard       bool         // the peer has not answered for so long that another IKE SA is made
 	left          bool         // its IKE SA was closed by people: the policy does not wait for it
 	spi           uint32
 	offers        []wire.Proposal

@@ -70,6 +70,18 @@ func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 	x.finish(s)
 }
 
+// childUnanswered is called when the peer has not answered a request of CREATE_CHILD_SA for long.
+// The IKE SA cannot be kept.
+func (s *ikeSA) childUnanswered() {
+	if x, ok := s.work.Current().(*childExchange); ok {
+		x.unheard = true
+	}
+	const why = "the peer does not answer CREATE_CHILD_SA"
+	if !s.auth.notByItself(why) {
+		s.succ.wontLive(why)
+	}
+}
+
 // putOff has the policy wait for another IKE SA, and reports whether it does.
 func (x *childExchange) putOff(s *ikeSA, kind wire.NotifyType) bool {
 	text := refusalText(kind)

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -82,4 +83,52 @@ func TestRekeyCommandIsAnswered(t *testing.T) {
 	p.right.kill()
 	p.drive(5 * time.Minute)
 	p.wantDone(p.left, ref, "the peer does not answer")
+}
+
+// TestRestIsNotAnswered: a peer grants a part of a child in IKE_AUTH, and answers no request for
+// the rest. Such a request costs the IKE SA, which is replaced; the next one waits longer each
+// time, and the part that was granted works. An event says so. When the peer answers, the rest
+// comes up.
+func TestRestIsNotAnswered(t *testing.T) {
+	for name, boot := range map[string]bool{"by packets": false, "at boot": true} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, func(p *testPair) {
+				l, r := &p.left.peers[0].Children[0], &p.right.peers[0].Children[0]
+				p.right.peers[0].Remote = nil
+				l.Local, l.Remote = testNetworks("10.1.0.0/24"), testNetworks("10.2.0.0/24", "10.2.8.0/24")
+				r.Local, r.Remote = l.Remote, l.Local
+				l.Children, l.Start = ChildrenPerPair, StartTraffic
+				if boot {
+					l.Start = StartBoot
+				}
+			})
+			silent, link := true, p.link
+			p.link = func(pk *testPacket) []time.Duration {
+				if silent && pk.msg != nil && pk.from == p.left && pk.msg.hdr.Exchange == wire.CreateChildSA && !pk.msg.hdr.Response {
+					return nil
+				}
+				return link(pk)
+			}
+			p.left.sendTo("lan", "10.2.0.9")
+			p.drive(time.Second)
+			p.wantSingly("at first", 1)
+			live := func(d time.Duration) {
+				for end := p.now.Add(d); p.now.Before(end); p.drive(time.Second) {
+					p.left.sendTo("lan", "10.2.0.9")
+					p.left.sendTo("lan", "10.2.8.9")
+				}
+			}
+			live(3 * time.Hour)
+			said := strings.Count(p.left.saidAll(), "no Child SA for a further part of the networks: the peer does not answer")
+			if n := p.left.requests(wire.IKESAInit); n > 20 || said < 10 || said > n {
+				t.Errorf("in 3 hours %d IKE SAs, and %d times said", n, said)
+			}
+			if down := p.left.said("child-down"); down > 0 {
+				t.Errorf("what was granted went down %d times", down)
+			}
+			silent = false
+			live(75 * time.Minute)
+			p.wantSingly("when it answers", 2)
+		})
+	}
 }

@@ -211,10 +211,7 @@ func (s *ikeSA) retransmit() {
 		s.e.emit(Resolve{Peer: s.party.cfg.Name}) // it may be elsewhere by now
 	}
 	if r.Exchange == wire.CreateChildSA && s.live.ignored() && s.work.Current().activity() != ikeQuiet {
-		const why = "the peer does not answer CREATE_CHILD_SA"
-		if !s.auth.notByItself(why) {
-			s.succ.wontLive(why)
-		}
+		s.childUnanswered()
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 func (pol *Policy) Start() {
 	pol.base, pol.want, pol.asked = intentOf(pol.Settings.Start), true, true
 	pol.retry.At = time.Time{}
+	pol.askPartsAgain()
 	if pol.Up() {
 		pol.raise()
 	}

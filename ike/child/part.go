@@ -1,6 +1,7 @@
 package child
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,10 +17,14 @@ import (
 // flow could otherwise be made to have as many as there are flows.
 const maxParts = 32
 
-// partRefusals is the back-off after refused requests for parts.
+// mostUnanswered bounds the pause after requests for parts that the peer does not answer.
+const mostUnanswered = time.Hour
+
+// partRefusals is the back-off after requests for parts that were refused, or not answered.
 type partRefusals struct {
-	fails     int
-	notBefore time.Time
+	fails      int
+	unanswered int // in a row
+	notBefore  time.Time
 }
 
 // IsPart reports whether the chain's pairs carry a part of the policy, beside those of the main
@@ -149,11 +154,39 @@ func (l *Chain) PartRefused(why string) {
 // PausePart has the policy request no part for d, or not the networks of this one until those of
 // the others were asked for.
 func (l *Chain) PausePart(d time.Duration) {
+	l.policy.partRefusals.unanswered = 0
 	if l.pair != nil {
 		l.policy.rest.refused = append(l.policy.rest.refused, l.pair)
 		return
 	}
 	l.policy.partRefusals.notBefore = l.policy.table.host.Now().Add(d)
+}
+
+// PartUnanswered records that a request for a part was not answered until the end of its carrier,
+// while the peer made another carrier. On that it is likely to be as silent, and each such request
+// costs a carrier, since the next one waits behind it: no part of the policy is asked for until
+// after a pause. It grows to mostUnanswered, until the peer answers, a command asks for the policy,
+// or the policy is lost: what comes then may be another life of the peer's.
+func (l *Chain) PartUnanswered() {
+	pol, b := l.policy, l.policy.owner.Backoff()
+	pol.partRefusals.unanswered++
+	b.Max = max(b.Max, mostUnanswered)
+	pause := b.Pause(pol.partRefusals.unanswered, pol.table.host.Rand())
+	pol.partRefusals.notBefore = pol.table.host.Now().Add(pause)
+	if pol.wantsAll() {
+		pol.table.after(&pol.rest.timer, pause)
+	}
+	const text = "no %s: the peer does not answer the request; it is asked again after %s"
+	pol.report("part-failed", fmt.Sprintf(text, l.name(), pause.Round(time.Second)))
+}
+
+// askPartsAgain ends the pause after requests for parts that were not answered.
+func (pol *Policy) askPartsAgain() {
+	if pol.partRefusals.unanswered > 0 {
+		pol.partRefusals = partRefusals{}
+		pol.table.stop(&pol.rest.timer)
+		pol.askRestAgain()
+	}
 }
 
 // PartMade records that a request for a part has been granted.

@@ -214,3 +214,58 @@ func TestUnusedPart(t *testing.T) {
 	q.Saw(ipsec.Traffic{In: s.now})
 	s.wantRekeyed("used", q)
 }
+
+// TestPartUnanswered: what the peer does not answer is asked for after pauses that grow, whatever
+// part it is, until it answers.
+func TestPartUnanswered(t *testing.T) {
+	s := bootStand(t)
+	asked := 0
+	unanswered := func() time.Duration {
+		s.pol.AskRest()
+		if asked++; len(s.sa.requested) != asked {
+			t.Fatalf("%d requests so far, want %d", len(s.sa.requested), asked)
+		}
+		l := s.sa.requested[asked-1]
+		l.Asking()
+		l.RequestEnded()
+		l.PartUnanswered()
+		s.wantEvents("not answered", "part-failed")
+		s.pol.AskRest()
+		pause := s.pol.partRefusals.notBefore.Sub(s.now)
+		s.pass(pause - 1)
+		s.pol.AskRest()
+		s.pol.Acquire(selector.Flow{Src: netip.MustParseAddr("10.1.0.1"), Dst: netip.MustParseAddr("10.2.8.1")}, 0)
+		if len(s.sa.requested) != asked {
+			t.Fatal("asked for within the pause")
+		}
+		s.pass(1)
+		return pause
+	}
+	first := unanswered()
+	if second := unanswered(); second < 2*first {
+		t.Errorf("pauses of %v and %v", first, second)
+	}
+	s.pol.AskRest()
+	asked++
+	s.refuseNext()
+	s.reports = nil
+	if again := unanswered(); again != first {
+		t.Errorf("after an answer a pause of %v, want %v", again, first)
+	}
+	for range 20 {
+		first = unanswered()
+	}
+	if first < time.Hour || first > 75*time.Minute {
+		t.Errorf("the longest pause is %v", first)
+	}
+	for name, again := range map[string]func(){
+		"a command": s.pol.Start,
+		"the loss":  func() { s.pol.lost(EndFailed, "gone") },
+	} {
+		(&Chain{policy: s.pol}).PartUnanswered()
+		again()
+		if s.pol.partRefusals != (partRefusals{}) || s.pol.rest.timer.Running() {
+			t.Errorf("%s does not end the pause", name)
+		}
+	}
+}

@@ -169,6 +169,7 @@ func (pol *Policy) installed() {
 // lost records that its last pair is gone.
 func (pol *Policy) lost(cause Cause, why string) {
 	pol.Reason = why
+	pol.askPartsAgain()
 	pol.report("child-down", "Child SA ended: "+why)
 	least := pol.owner.WhenDead()
 	if cause == EndDead {
