@@ -17,12 +17,14 @@ type keMethod struct {
 	check      func(public []byte) error
 }
 
-// keMethodOf looks up a key exchange method: Curve25519 (RFC 8031), the random ECP groups (RFC
-// 5903) or the MODP groups (RFC 3526).
+// keMethodOf looks up a key exchange method: Curve25519 and Curve448 (RFC 8031), the random ECP
+// groups (RFC 5903) or the MODP groups (RFC 3526).
 func keMethodOf(group wire.TransformID) (keMethod, bool) {
 	switch group {
 	case wire.GroupX25519:
 		return ecdhMethod(ecdh.X25519(), 32, false), true
+	case wire.GroupX448:
+		return x448Method, true
 	case wire.GroupECP256:
 		return ecdhMethod(ecdh.P256(), 2*32, true), true
 	case wire.GroupECP384:
@@ -126,8 +128,8 @@ func ecdhMethod(curve ecdh.Curve, publicSize int, point bool) keMethod {
 	}}
 }
 
-// errSmallOrder is the error for Curve25519's zero. Shared finds the other points of small order by
-// their result (RFC 8031, Section 2).
+// errSmallOrder is the error for zero on Curve25519 and Curve448, and for the other points of small
+// order, which Shared finds by their result.
 var errSmallOrder = errors.New("the peer's key exchange data is a point of small order")
 
 func allZero(b []byte) bool {

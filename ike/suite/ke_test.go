@@ -12,7 +12,7 @@ import (
 )
 
 var allGroups = []wire.TransformID{
-	wire.GroupX25519, wire.GroupECP256, wire.GroupECP384, wire.GroupECP521,
+	wire.GroupX25519, wire.GroupX448, wire.GroupECP256, wire.GroupECP384, wire.GroupECP521,
 	wire.GroupMODP1024, wire.GroupMODP1536, wire.GroupMODP2048, wire.GroupMODP3072, wire.GroupMODP4096, wire.GroupMODP6144, wire.GroupMODP8192,
 }
 
@@ -126,8 +126,8 @@ func TestUnknownGroups(t *testing.T) {
 }
 
 // TestHostilePublicValues sends values that have crashed or weakened other implementations: zero,
-// one, p-1, p, all ones, values of the wrong length, points off the curve and, for Curve25519,
-// points of small order. Anybody on the path can send such values, so the peer's true value must
+// one, p-1, p, all ones, values of the wrong length, points off the curve and, for Curve25519 and
+// Curve448, points of small order. Anybody on the path can send such values, so the peer's true value must
 // still be accepted after all of them. No value costs a computation where Check can tell.
 func TestHostilePublicValues(t *testing.T) {
 	for _, group := range allGroups {
@@ -137,7 +137,7 @@ func TestHostilePublicValues(t *testing.T) {
 				t.Errorf("%s accepts %s", wire.GroupName(group), name)
 			}
 			// Points of small order, beside zero, are found by the result only.
-			late := group == wire.GroupX25519 && len(value) == 32 && name != "zero"
+			late := (group == wire.GroupX25519 || group == wire.GroupX448) && len(value) == len(good.Public()) && name != "zero"
 			if err := (SystemGroups{}).Check(group, value); (err == nil) != late {
 				t.Errorf("%s: the check before the computation of %s gives %v", wire.GroupName(group), name, err)
 			}
@@ -159,6 +159,12 @@ func hostileValues(t *testing.T, group wire.TransformID, good []byte) map[string
 		values["one, of small order"] = append([]byte{1}, make([]byte, 31)...)
 		values["a point of order 8"] = unhex(t, "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800")
 		values["p"] = unhex(t, "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f")
+	case wire.GroupX448:
+		values["one, of small order"] = append([]byte{1}, make([]byte, n-1)...)
+		values["p"] = slices.Concat(bytes.Repeat([]byte{0xff}, 28), []byte{0xfe}, bytes.Repeat([]byte{0xff}, 27))
+		values["p-1"] = slices.Clone(values["p"])
+		values["p-1"][0]--
+		values["p+1"] = slices.Concat(make([]byte, 28), bytes.Repeat([]byte{0xff}, 28))
 	case wire.GroupMODP1024, wire.GroupMODP1536, wire.GroupMODP2048, wire.GroupMODP3072, wire.GroupMODP4096, wire.GroupMODP6144, wire.GroupMODP8192:
 		prime := unhex(t, modpGroups[group].prime)
 		values["one"], values["p"], values["p-1"] = make([]byte, n), prime, slices.Clone(prime)

@@ -19,6 +19,7 @@ func TestParseIKEProposal(t *testing.T) {
 		"aes128cbc-sha2_512-curve25519":                               "aes128-sha512-prfsha512-x25519",
 		"x25519-prfsha256-aes256gcm16":                                "aes256gcm16-prfsha256-x25519",
 		"AES256GCM16-PRFSHA384-X25519":                                "aes256gcm16-prfsha384-x25519",
+		"aes256gcm16-prfsha512-curve448":                              "aes256gcm16-prfsha512-x448",
 		"aes192-sha1-prfsha256-ecp521":                                "aes192-sha1-prfsha256-ecp521",
 		"chacha20poly1305-prfsha1-ecp256":                             "chacha20poly1305-prfsha1-ecp256",
 		"aes256-aes128-sha384-sha256-x25519-ecp256-modp3072-modp4096": "aes256-aes128-sha384-sha256-prfsha384-prfsha256-x25519-ecp256-modp3072-modp4096",

@@ -27,6 +27,8 @@ var words = withAES(map[string]wire.Transform{
 
 	"x25519":     {Type: wire.TransformKE, ID: wire.GroupX25519},
 	"curve25519": {Type: wire.TransformKE, ID: wire.GroupX25519},
+	"x448":       {Type: wire.TransformKE, ID: wire.GroupX448},
+	"curve448":   {Type: wire.TransformKE, ID: wire.GroupX448},
 	"ecp256":     {Type: wire.TransformKE, ID: wire.GroupECP256},
 	"ecp384":     {Type: wire.TransformKE, ID: wire.GroupECP384},
 	"ecp521":     {Type: wire.TransformKE, ID: wire.GroupECP521},

@@ -18,7 +18,7 @@ var (
 		"aes128ccm8-prfsha256-x25519", "aes192ccm12-prfsha256-x25519", "aes256ccm16-prfsha256-x25519", "chacha20poly1305-prfsha256-ecp521",
 		"aes128-sha256-prfsha256-x25519", "aes192-sha384-prfsha256-x25519", "aes256-sha512-prfsha256-modp2048", "aes256-sha1-prfsha256-modp1024",
 		"aes128ctr-sha256-prfsha256-modp1536", "aes192ctr-sha384-prfsha256-modp3072", "aes256ctr-sha512-prfsha256-modp4096",
-		"aes128gcm16-prfsha256-modp6144", "aes128gcm16-prfsha256-modp8192",
+		"aes128gcm16-prfsha256-modp6144", "aes128gcm16-prfsha256-modp8192", "aes256gcm16-prfsha256-x448",
 	}
 )
 
