@@ -127,8 +127,9 @@ func TestUnknownGroups(t *testing.T) {
 
 // TestHostilePublicValues sends values that have crashed or weakened other implementations: zero,
 // one, p-1, p, all ones, values of the wrong length, points off the curve and, for Curve25519 and
-// Curve448, points of small order. Anybody on the path can send such values, so the peer's true value must
-// still be accepted after all of them. No value costs a computation where Check can tell.
+// Curve448, points of small order. Anybody on the path can send such values, so the peer's true
+// value must still be accepted after all of them. No value costs a computation where Check can
+// tell.
 func TestHostilePublicValues(t *testing.T) {
 	for _, group := range allGroups {
 		good, k := make2(t, group)
