@@ -14,10 +14,12 @@ func (t *tx) refuse(x *txPacket, s *slot, flow *selector.Flow) {
 	c := s.outside(flow)
 	if c == nil {
 		t.tally.add(dropNoSA, 1)
+		t.sight(dropNoSA, s.policy, flow)
 		return
 	}
 	// RFC 4301, Section 5.1.1, b1: the error is that of a policy that forbids the packet.
 	t.drop(c, dropNotGranted)
+	t.sight(dropNotGranted, s.policy, flow)
 	t.answer(x, ipheader.Prohibited())
 }
 

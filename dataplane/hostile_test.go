@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 
 	"culvert/dataplane/netio"
@@ -84,6 +85,11 @@ func TestHostileInnerPackets(t *testing.T) {
 	spoofed := udpPacket(src4, dst4, true, nil) // from our own network
 	g.come(outerA, p.seal(esp.NextIPv4, spoofed))
 	g.wantCounter(t, "esp_selector_mismatch", 1)
+	eventually(t, "its flow is known", func() bool {
+		return slices.ContainsFunc(g.Sightings(), func(s Sighting) bool {
+			return s.Reason == "esp_selector_mismatch" && s.Policy == lan && s.Flow == parse(t, spoofed).Flow
+		})
+	})
 }
 
 func TestHostileDatagrams(t *testing.T) {

@@ -27,6 +27,7 @@ func (t *tx) uncovered(x *txPacket) {
 	}
 	// RFC 4301, Section 5.1.1: the sender is told that this is administratively prohibited.
 	t.tally.add(dropNoPolicy, 1)
+	t.sight(dropNoPolicy, 0, &x.hdr.Flow)
 	t.answer(x, ipheader.Prohibited())
 }
 

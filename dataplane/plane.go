@@ -105,6 +105,7 @@ type Plane struct {
 	tunMTU                    int           // last set or tried; the control goroutine's
 	fragmentsOut, fragmentsIn fragmentTable
 	partials                  partials
+	sightings                 sightings
 	portPolicies              atomic.Int32 // number of policies that tell ports apart
 	started                   atomic.Bool
 

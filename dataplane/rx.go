@@ -217,6 +217,7 @@ func (r *rx) admit(x *rxPacket) bool {
 		return r.admitLater(x)
 	case !x.hdr.ICMPError():
 		r.drop(x.sa, dropSelector)
+		r.sight(dropSelector, x.sa.sa.Policy, &x.hdr.Flow)
 	case !admitsError(x):
 		r.drop(x.sa, dropErrorIn)
 	default:

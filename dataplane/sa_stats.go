@@ -19,6 +19,10 @@ type ChildStats struct {
 	// sent from the port of its path, for the reason SourceWhy, or "" if there never is another.
 	SourcePort uint16
 	SourceWhy  string
+	// Of a policy: what was sent since a packet came, the largest outer packet that its path takes
+	// as far as is known, and the MTU of the path's first hop. 0: there is no SA.
+	Unheard          Unheard
+	PathMTU, LinkMTU int
 }
 
 // ChildStats returns the counts of an installed pair. Any goroutine may call it.
@@ -41,7 +45,23 @@ func (p *Plane) PolicyStats(policy ipsec.PolicyID) (ChildStats, bool) {
 	if !ok {
 		return ChildStats{}, false
 	}
-	return n.stats(mtu), true
+	st := n.stats(mtu)
+	p.addState(policy, &st)
+	return st, true
+}
+
+// addState adds what is known of a policy beside its counts.
+func (p *Plane) addState(policy ipsec.PolicyID, st *ChildStats) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.slots[policy]
+	if s == nil {
+		return
+	}
+	st.Unheard = s.silence.unheardOf(st.PacketsOut)
+	if c := s.sas.Load().first(); c != nil && c.path != nil {
+		st.PathMTU, st.LinkMTU = c.path.search.MTU(), int(c.path.link)
+	}
 }
 
 // A PolicyCounts is a ChildStats that takes no memory of its own.

@@ -16,6 +16,17 @@ type silence struct {
 	answered   uint8 // looks since the last report at which packets had come, up to usualLooks
 	unanswered uint8 // looks since the last packet came at which packets had been sent
 	unheard    uint8 // the same, since the last report of it as well
+
+	since int64  // when packets were first sent after the last one came; UnixNano, 0: none were
+	sent  uint64 // packets that had been sent by then
+	total uint64 // packets that had been sent at the last look
+}
+
+// An Unheard tells of packets that were sent for a policy since the last one came, on any of its
+// SAs. Dummy packets do not count, but for answers to probes.
+type Unheard struct {
+	Since   time.Time // when the first of them was sent, to half a second; zero: there are none
+	Packets uint64
 }
 
 const (
@@ -84,6 +95,7 @@ func (p *Plane) lookAt(s *slot, since int64) {
 		in, out = in || received, out || c.lastOut.Load() > since
 	}
 	silent, unheard := s.silence.look(in, out)
+	s.silence.noteSent(in, out, p.looked, s.sent())
 	c := newestToSend(s.pairs)
 	if c == nil {
 		return
@@ -96,6 +108,35 @@ func (p *Plane) lookAt(s *slot, since int64) {
 		p.tally.add(countUnheard, 1)
 		p.events.post(ipsec.Event{Kind: ipsec.EventUnheard, ID: c.sa.ID})
 	}
+}
+
+// noteSent notes when packets were first sent since the last one came. total is how many were sent
+// so far.
+func (s *silence) noteSent(in, out bool, now int64, total uint64) {
+	switch {
+	case in:
+		s.since = 0
+	case out && s.since == 0:
+		s.since, s.sent = now-int64(silenceEvery), s.total
+	}
+	s.total = total
+}
+
+// unheardOf returns what was sent since a packet came, if total is how many were sent so far.
+func (s *silence) unheardOf(total uint64) Unheard {
+	if s.since == 0 {
+		return Unheard{}
+	}
+	return Unheard{Since: time.Unix(0, s.since), Packets: total - s.sent}
+}
+
+// sent returns how many packets were sent for the policy since it was set. Plane.mu is held.
+func (s *slot) sent() uint64 {
+	n := s.past.out.Packets
+	for _, c := range s.pairs {
+		n += c.counts().out.Packets
+	}
+	return n
 }
 
 // received reports whether packets other than dummies came on the pair since the last look.

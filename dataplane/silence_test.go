@@ -73,6 +73,37 @@ func TestUnheard(t *testing.T) {
 	}
 }
 
+// TestUnheardSince plays looks: since when, and how many packets were sent since one came.
+func TestUnheardSince(t *testing.T) {
+	const first = int64(1000 * time.Second)
+	var s silence
+	now, total := first, uint64(0)
+	look := func(in, out bool, sent uint64) Unheard {
+		now, total = now+int64(silenceEvery), total+sent
+		s.noteSent(in, out, now, total)
+		return s.unheardOf(total + 1) // one more since the look
+	}
+	if u := look(true, true, 7); u != (Unheard{}) {
+		t.Errorf("%+v while packets come", u)
+	}
+	if u := look(false, false, 0); u != (Unheard{}) {
+		t.Errorf("%+v while nothing is sent", u)
+	}
+	since := time.Unix(0, now)
+	if u := look(false, true, 5); u != (Unheard{since, 6}) {
+		t.Errorf("%+v after 5 packets and one more", u)
+	}
+	if u := look(false, true, 2); u != (Unheard{since, 8}) {
+		t.Errorf("%+v after 7 packets and one more", u)
+	}
+	if u := look(false, false, 0); u != (Unheard{since, 8}) {
+		t.Errorf("%+v after a pause", u)
+	}
+	if u := look(true, true, 1); u != (Unheard{}) {
+		t.Errorf("%+v after an answer", u)
+	}
+}
+
 // receive has a pair of the gateway, which is not started, receive a packet.
 func (g *gateway) receive(c *pair, from *peer, next uint8) {
 	var scratch esp.Scratch
@@ -155,6 +186,9 @@ func TestSilenceOfAPolicy(t *testing.T) {
 		t.Fatalf("events %+v, want that nothing comes", e)
 	}
 	a.wantCounter(t, "sa_unheard", 1)
+	if st, _ := a.PolicyStats(lan); st.Unheard.Packets != 0 || st.Unheard.Since.After(now) || now.Sub(st.Unheard.Since) < 7*time.Second {
+		t.Errorf("unheard: %+v at %v", st.Unheard, now)
+	}
 	// A packet is noted late by a coarse clock.
 	for range 3 {
 		look(ids(1), ids(2))

@@ -178,10 +178,12 @@ func (t *tx) dispatch(x *txPacket, s target, flow *selector.Flow) {
 				continue
 			case full:
 				t.tally.add(dropNoSA, 1)
+				t.sight(dropNoSA, s.policy, flow)
 			case tooSoon:
 				t.refuse(x, s.slot, flow)
 			case heldDown:
 				t.tally.add(dropHeld, 1)
+				t.sight(dropHeld, s.policy, flow)
 			}
 			return
 		}
@@ -226,6 +228,7 @@ func (t *tx) carry(x *txPacket) bool {
 // tooBig answers a packet that must not be fragmented (RFC 4301, Section 8.2.1, cases 1 and 3).
 func (t *tx) tooBig(x *txPacket, mtu int) {
 	t.drop(x.sa, dropTooBig)
+	t.sight(dropTooBig, x.sa.sa.Policy, &x.hdr.Flow)
 	t.answer(x, ipheader.TooBig(mtu))
 }
 

@@ -52,6 +52,7 @@ type thread struct {
 	nowNano  int64
 	mail     mailbox
 	tally    tally
+	sighted  [numReasons]int64 // when a packet was last recorded (sight); UnixNano
 }
 
 // progress is what one direction did in a cycle.
