@@ -68,6 +68,8 @@ func (s *ikeSA) unanswered(r *window.Request) {
 		why, explain := join(fmt.Sprintf("no answer to %v from %s", r.Exchange, s.net.Remote()), s.party.obstacleText()), []string(nil)
 		if s.setup.refusal.Reason != "" {
 			why, explain = s.setup.refusal.Reason, s.setup.refusal.Explain
+		} else {
+			s.party.try.unanswered = s.party.try.unanswered.with(s.asked(r))
 		}
 		s.setupFailed(why, explain, s.setup.refusal.Reason == "")
 	case saClosing:

@@ -221,6 +221,7 @@ type try struct {
 	addr       int       // index into Remote of the next address to try
 	missed     int       // addresses that did not answer in this round
 	asked      time.Time // when the first of them was asked last
+	unanswered Asked     // of the attempts since the peer was last heard
 	hastened   time.Time // when a pause was last cut short
 	calledBack time.Time // when packets on lost Child SAs last made us connect
 	again      time.Time // when an attempt was last allowed to end so that another begins at once

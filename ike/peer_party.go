@@ -193,6 +193,9 @@ func (p *party) tryFailed(why string, explain []string, asked time.Time) {
 	if p.try.missed == 0 {
 		p.try.asked = asked
 	}
+	if asked.IsZero() {
+		p.try.unanswered = Asked{}
+	}
 	if n := len(p.cfg.Remote); n > 0 {
 		if asked.IsZero() {
 			p.e.unanswered.remove(p, p.nextRemote())
@@ -228,6 +231,7 @@ func (p *party) tryFailed(why string, explain []string, asked time.Time) {
 // connected records that an IKE SA with the peer is established.
 func (p *party) connected() {
 	p.try.Fails, p.try.missed, p.try.At, p.try.prompt, p.try.met = 0, 0, time.Time{}, false, true
+	p.try.unanswered = Asked{}
 	p.e.timers.Stop(&p.try.Timer)
 	p.reconnected()
 	p.Trouble = child.Trouble{}

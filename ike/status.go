@@ -32,6 +32,7 @@ type PeerStatus struct {
 	Unreachable   string    // what keeps packets from it, as this host and ICMP errors tell; "": nothing was reported lately
 	Explain       []string  // details of the last failure: both sides' proposals, selectors or identities
 	Held          *Hold     // an operator holds it down; nil: none does
+	Facts         Facts       // for a diagnosis
 	Children      []ChildStatus
 	Parties       PartyCount // of the configured peer
 }
@@ -134,6 +135,7 @@ func (p *party) status() PeerStatus {
 	} else if len(p.cfg.Remote) > 0 {
 		st.Remote = netip.AddrPortFrom(p.cfg.Remote[p.try.addr%len(p.cfg.Remote)], p.cfg.RemotePort)
 	}
+	st.Facts = p.facts(s)
 	h := p.hold()
 	st.Held = h.shown()
 	switch {

@@ -160,6 +160,9 @@ func (c *Newcomers) host(a netip.Addr) tally {
 	return tally{}
 }
 
+// Charged reports whether the host of an address is charged for half-open IKE SAs.
+func (c *Newcomers) Charged(a netip.Addr) bool { return c.host(a).count > 0 }
+
 // change adds to what an address and its network are charged.
 func (c *Newcomers) change(from netip.Addr, by tally) {
 	if c.hosts == nil {

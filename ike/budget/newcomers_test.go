@@ -43,6 +43,9 @@ func TestHalfOpenShares(t *testing.T) {
 			if got := table.fill(c.n, limit, c.from); got != c.want {
 				t.Fatalf("strangers hold %d, want %d", got, c.want)
 			}
+			if !table.Charged(c.from(0)) || table.Charged(netip.MustParseAddr("198.51.100.9")) {
+				t.Error("it is not known who is charged")
+			}
 			stranger, known := c.from(0), netip.MustParseAddr("198.51.100.7")
 			if table.Admits(stranger, 1, false, limit) || !table.Admits(known, 1, true, limit) {
 				t.Error("a configured address must still be admitted, and the strangers must not")

@@ -76,6 +76,9 @@ func (m *Monitor[ID]) Sent(now time.Time) { m.sent = now }
 // LastSent returns when something was last sent to the peer; zero: never.
 func (m *Monitor[ID]) LastSent() time.Time { return m.sent }
 
+// LastReceived returns when something authentic last came; zero: never.
+func (m *Monitor[ID]) LastReceived() time.Time { return m.received }
+
 // Received notes a fresh authentic IKE message. It ends a doubt.
 func (m *Monitor[ID]) Received(now time.Time) { m.received, m.doubted = now, false }
 
