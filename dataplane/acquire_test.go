@@ -60,6 +60,7 @@ func TestAcquireFailed(t *testing.T) {
 	a.queues[0].inject(pkt) // too soon
 	a.wantCounter(t, "out_no_sa", 2)
 	a.wantNoEvent(t)
+	eventually(t, "the worker to sleep", a.workers[0].idle.Load) // in its cycle it has the old time
 	a.clock.Add(int64(acquireBackoff))
 	a.queues[0].inject(pkt)
 	a.wantEvent(t, ipsec.EventAcquire)

@@ -207,5 +207,8 @@ func (p *Plane) postDummy(c *pair, d dummy, size int, on *ipsec.Path) bool {
 	}
 	c.path.seen.Packets++
 	c.path.seen.Octets += uint64(n)
+	if s := p.slots[c.sa.Policy]; s != nil {
+		s.dummies++
+	}
 	return true
 }

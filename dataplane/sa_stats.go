@@ -58,7 +58,7 @@ func (p *Plane) addState(policy ipsec.PolicyID, st *ChildStats) {
 	if s == nil {
 		return
 	}
-	st.Unheard = s.silence.unheardOf(st.PacketsOut)
+	st.Unheard = s.silence.unheardOf(s.sent())
 	if c := s.sas.Load().first(); c != nil && c.path != nil {
 		st.PathMTU, st.LinkMTU = c.path.search.MTU(), int(c.path.link)
 	}

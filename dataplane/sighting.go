@@ -13,6 +13,7 @@ import (
 // people: a count does not tell which flow it hit.
 type Sighting struct {
 	Reason string         // as in Counters
+	Drop   string         // as in ChildStats; "": not counted by policy
 	Policy ipsec.PolicyID // 0: no policy covers the packet
 	Flow   selector.Flow  // as the packet has it: of one from a peer, the peer's side is the source
 	At     time.Time
@@ -64,5 +65,5 @@ func (th *thread) sight(r reason, policy ipsec.PolicyID, flow *selector.Flow) {
 		return
 	}
 	th.sighted[r] = th.nowNano
-	th.plane.sightings.add(r, Sighting{Reason: reasonNames[r].plane, Policy: policy, Flow: *flow, At: th.now})
+	th.plane.sightings.add(r, Sighting{Reason: reasonNames[r].plane, Drop: reasonNames[r].child, Policy: policy, Flow: *flow, At: th.now})
 }

@@ -23,7 +23,7 @@ func (g *gateway) wantSighting(t *testing.T, reason string, policy ipsec.PolicyI
 		}
 		g.queues[0].inject(pkt)
 		return slices.ContainsFunc(g.Sightings(), func(s Sighting) bool {
-			return s.Reason == reason && s.Policy == policy && s.Flow == want && !s.At.Before(begun)
+			return s.Reason == reason && (s.Drop == "" || "out_"+s.Drop == reason) && s.Policy == policy && s.Flow == want && !s.At.Before(begun)
 		})
 	})
 }

@@ -23,7 +23,7 @@ type silence struct {
 }
 
 // An Unheard tells of packets that were sent for a policy since the last one came, on any of its
-// SAs. Dummy packets do not count, but for answers to probes.
+// SAs. Dummy packets do not count, but answers to probes do as packets that came.
 type Unheard struct {
 	Since   time.Time // when the first of them was sent, to half a second; zero: there are none
 	Packets uint64
@@ -70,7 +70,7 @@ func (s *silence) look(in, out bool) (silent, unheard bool) {
 func (p *Plane) lookForSilence(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	since := p.looked - int64(silenceLag)
+	since := max(p.looked-int64(silenceLag), 0) // a pair that never sent has 0
 	p.looked = now.UnixNano()
 	p.lookAtSources(now, since)
 	for _, pt := range p.paths.due {
@@ -130,13 +130,14 @@ func (s *silence) unheardOf(total uint64) Unheard {
 	return Unheard{Since: time.Unix(0, s.since), Packets: total - s.sent}
 }
 
-// sent returns how many packets were sent for the policy since it was set. Plane.mu is held.
+// sent returns how many packets other than dummies were sent for the policy since it was set.
+// Plane.mu is held.
 func (s *slot) sent() uint64 {
 	n := s.past.out.Packets
 	for _, c := range s.pairs {
 		n += c.counts().out.Packets
 	}
-	return n
+	return n - min(n, s.dummies)
 }
 
 // received reports whether packets other than dummies came on the pair since the last look.

@@ -30,6 +30,7 @@ type slot struct {
 	ceiling    int            // ipsec.Policy.MTU
 	within     ipsec.PolicyID // ipsec.Policy.Within
 	silence    silence
+	dummies    uint64 // dummy packets that were sent on its pairs
 	lookedAt   int64 // when its silence was last looked for, as Plane.looked
 	answered   int64 // when an answer to a probe last came on its pairs; UnixNano
 	second     int32 // the second in which a request on its pairs was last answered

@@ -62,6 +62,8 @@ type ChildStatus struct {
 	RekeyAt                 time.Time
 	Rekeys                  int
 	Reason                  string
+	Failed                  string           // why the last negotiation for it failed; "": it did not
+	Wanted                  bool             // it is to be up
 	Role                    *Role            // among children with the same networks; nil: there are no others
 	Held                    *Hold            // an operator holds it, or its peer, down; nil: none does
 	Resources               []ResourceStatus // Child SAs for single workers
@@ -197,7 +199,7 @@ func (s *ikeSA) peerState() PeerState {
 }
 
 func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
-	st := ChildStatus{Name: pol.Settings.Name, Policy: pol.ID, Rekeys: pol.Rekeys(), Reason: pol.Reason}
+	st := ChildStatus{Name: pol.Settings.Name, Policy: pol.ID, Rekeys: pol.Rekeys(), Reason: pol.Reason, Failed: pol.Reason, Wanted: pol.Wanted()}
 	st.AskedLocal, st.AskedRemote = pol.Owner().Networks(pol)
 	st.Transport = pol.Settings.Mode == child.Transport
 	h := pol.Owner().(*party).e.holds.on(pol.Name)

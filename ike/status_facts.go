@@ -23,6 +23,9 @@ type Facts struct {
 	// Calls reports that we connect to the peer: an address of it is configured, or found.
 	Calls bool
 	Begun Begun // of a peer that is not connected
+	// Failed is why the last attempt failed, the last IKE SA ended, or a call from the peer's
+	// addresses was refused.
+	Failed string
 	// ESPBlocked reports that ESP was found to arrive neither in UDP nor as IP protocol 50, while
 	// the peer answers IKE.
 	ESPBlocked bool
@@ -54,13 +57,14 @@ const maxAskedAgain = 2
 // facts returns the facts about the party. s is the IKE SA that its status shows, or nil.
 func (p *party) facts(s *ikeSA) Facts {
 	f := Facts{Calls: p.canConnect(), ESPBlocked: p.memory.blocked, Asked: p.try.unanswered}
+	f.Failed = join(p.Reason, p.calls.Reason)
 	f.Wanted = slices.ContainsFunc(p.policies, (*child.Policy).Wanted)
 	switch {
 	case s == nil:
 	case s.connecting() && s.setup.refusal.Reason == "":
 		f.Asked = f.Asked.with(s.asked(s.win.Outstanding()))
 	case s.connecting():
-		f.Asked = Asked{}
+		f.Asked, f.Failed = Asked{}, s.setup.refusal.Reason
 	default:
 		f.Heard = s.live.LastReceived()
 		if f.Asked = s.asked(s.win.Outstanding()); f.Asked.Times < 2 {

@@ -27,6 +27,22 @@ var colours = map[string]string{
 // A row is one line of the status.
 type row struct{ name, state, details string }
 
+// verdictTexts returns what is wrong with a peer and its children, each with its remedy.
+func verdictTexts(p *control.Peer) (texts []string) {
+	for i := range p.Verdicts {
+		v := &p.Verdicts[i]
+		text := v.Text
+		if v.Child != "" {
+			text = v.Child + ": " + text
+		}
+		if v.Remedy != "" {
+			text += "; " + v.Remedy
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
 // render returns the status for people: an aligned line for each peer and child, then, with
 // counters, the guard and the counters that are not zero. Lines wider than width are folded; 0
 // folds none.
@@ -34,7 +50,11 @@ func render(st *control.Status, counters, colour bool, width int) string {
 	var rows []row
 	for i := range st.Peers {
 		p := &st.Peers[i]
-		rows = append(rows, row{clean(p.Address()), clean(p.State), clean(peerDetails(p))})
+		name, state := clean(p.Address()), clean(p.State)
+		for _, text := range append(verdictTexts(p), peerDetails(p)) {
+			rows = append(rows, row{name, state, clean(text)})
+			name, state = "", "" // the rest is below
+		}
 		for j := range p.Children {
 			c := &p.Children[j]
 			rows = append(rows, row{"  " + clean(c.Name), clean(c.State), clean(childDetails(c))})

@@ -38,6 +38,10 @@ func statusExample() *control.Status {
 						AskedLocal: []string{"10.1.0.0/16"}, AskedRemote: []string{"10.5.0.0/16", "10.6.0.0/16"}, MTU: 1446, Drops: map[string]uint64{"not_granted": 3}},
 					{Name: "mgmt", State: "waiting", LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.9.0.0/24"}, Reason: "waits for traffic"},
 				}},
+			{Name: "silent", State: "connecting", Local: "192.0.2.1:500", Remote: "192.0.2.3:500", RemoteID: "silent.example.com", NAT: "none", Reason: "connecting", Verdicts: []control.Verdict{
+				{Code: "no-answer", Level: "bad", Text: "no answer from 192.0.2.3: IKE_SA_INIT was sent 3 times in 6 s to UDP port 500", Remedy: "is the peer on, is 192.0.2.3 its address, and does UDP port 500 pass in both directions?"},
+				{Code: "child-down", Level: "note", Child: "lan", Text: "the peer said \x1b[2J"},
+			}},
 			{Name: "headquarters", State: "down", Remote: "hq.example.com", RemoteID: "hq.example.com", NAT: "none", Reason: "hq.example.com cannot be resolved: no such host; it is asked for again",
 				Children: []control.Child{{Name: "child1", State: "down", LocalTS: []string{"::/0"}, RemoteTS: []string{"2001:db8::/32"}}}},
 			{Name: "evil", State: "connecting", RemoteID: "*.example.com", Parties: &control.Parties{Connected: 1, Max: 2, Refused: 3}, NAT: "none", Reason: "they said \x1b[2J\nright  established"},

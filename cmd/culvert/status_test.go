@@ -3,11 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"culvert/internal/control"
 	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
+
+	"culvert/internal/control"
 )
 
 func TestStatusTellsOfGuards(t *testing.T) {

@@ -75,24 +75,35 @@ type ChildGuardDrops struct {
 
 // Peer is one configured peer, or one connected party of a peer with many.
 type Peer struct {
-	Name        string   `json:"name"`
-	Party       string   `json:"party,omitempty"` // its identity, if the peer has many parties
-	State       string   `json:"state"`           // down, connecting, established, rekeying, closing; manual
-	Remote      string   `json:"remote"`          // address and port; before they are known, what is configured
-	Local       string   `json:"local"`
-	RemoteID    string   `json:"remote_id"`
-	SPIi        string   `json:"ike_spi_i"`
-	SPIr        string   `json:"ike_spi_r"`
-	Proposal    string   `json:"proposal"`
-	NAT         string   `json:"nat"`  // none, local, remote, both
-	Auth        string   `json:"auth"` // how both sides proved who they are; "" until they have
-	Established *float64 `json:"established_s"`
-	RekeyIn     *float64 `json:"rekey_in_s"`
-	Reason      string   `json:"reason"`
-	Unreachable string   `json:"unreachable"`       // what this host and ICMP errors say; "": nothing lately
-	TakenDown   *Hold    `json:"taken_down"`        // nil: nobody took it down
-	Parties     *Parties `json:"parties,omitempty"` // nil: of a single party
-	Children    []Child  `json:"children"`
+	Name        string    `json:"name"`
+	Party       string    `json:"party,omitempty"` // its identity, if the peer has many parties
+	State       string    `json:"state"`           // down, connecting, established, rekeying, closing; manual
+	Remote      string    `json:"remote"`          // address and port; before they are known, what is configured
+	Local       string    `json:"local"`
+	RemoteID    string    `json:"remote_id"`
+	SPIi        string    `json:"ike_spi_i"`
+	SPIr        string    `json:"ike_spi_r"`
+	Proposal    string    `json:"proposal"`
+	NAT         string    `json:"nat"`  // none, local, remote, both
+	Auth        string    `json:"auth"` // how both sides proved who they are; "" until they have
+	Established *float64  `json:"established_s"`
+	RekeyIn     *float64  `json:"rekey_in_s"`
+	Reason      string    `json:"reason"`
+	Unreachable string    `json:"unreachable"`       // what this host and ICMP errors say; "": nothing lately
+	TakenDown   *Hold     `json:"taken_down"`        // nil: nobody took it down
+	Verdicts    []Verdict `json:"verdicts"`          // what is wrong, the worst first
+	Parties     *Parties  `json:"parties,omitempty"` // nil: of a single party
+	Children    []Child   `json:"children"`
+}
+
+// Verdict is something that is wrong with a peer or one of its children, or should be known.
+// docs/verdicts.md lists them.
+type Verdict struct {
+	Code   string `json:"code"`
+	Level  string `json:"level"` // note, warn, bad
+	Child  string `json:"child"` // "": of the peer as a whole
+	Text   string `json:"text"`
+	Remedy string `json:"remedy"` // what to do; "" if there is nothing
 }
 
 // Parties counts the parties of a peer with many.

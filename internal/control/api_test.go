@@ -23,6 +23,7 @@ func example() Status {
 		Strangers:    []Stranger{{Remote: "203.0.113.9:500", Claims: "right", Event: "auth-failed", Reason: "203.0.113.9:500: authentication of right.example.com failed: the pre-shared keys differ", Times: 12, Last: 3.5}},
 		Peers: []Peer{{Name: "right", State: "established", Remote: "192.0.2.2:500", Local: "192.0.2.1:500", RemoteID: "right.example.com",
 			SPIi: "0123456789abcdef", SPIr: "fedcba9876543210", Proposal: "aes256gcm16-prfsha384-x25519", Auth: "pre-shared key", NAT: "none",
+			Verdicts:    []Verdict{{Code: "small-path", Level: "note", Child: "lan", Text: "the path takes packets of 1480 octets, and this host's link 1500: packets inside have up to 1426"}},
 			Established: seconds(10.1), RekeyIn: seconds(28000), Children: []Child{{
 				Name: "lan", State: "installed", Mode: "tunnel", Encap: "esp", EncapWhy: "there is no NAT", SPIIn: "c0ffee01", SPIOut: "deadbeef", Proposal: "aes128gcm16-esn",
 				LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.2.0.0/16"}, AskedLocal: []string{"10.1.0.0/16"}, AskedRemote: []string{"10.2.0.0/16"}, MTU: 1446, RekeyIn: seconds(3200),

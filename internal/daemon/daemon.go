@@ -47,6 +47,7 @@ type (
 		PolicyStats(policy ipsec.PolicyID) (dataplane.ChildStats, bool)
 		PolicyCounts(policy ipsec.PolicyID) (dataplane.PolicyCounts, bool)
 		ChildStats(id ipsec.ChildID) (dataplane.ChildStats, bool)
+		Sightings() []dataplane.Sighting
 		Counters() map[string]uint64
 	}
 	keyExchange interface {
@@ -92,6 +93,7 @@ type Daemon struct {
 	outside  *outside
 	keys     *keyLog // nil: keys are not written down
 	recorder *manualRecorder
+	health   health
 
 	applying sync.Mutex    // serialises changes of the configuration and of addresses
 	lastID   ipsec.ChildID // of manual SAs; guarded by applying

@@ -7,6 +7,7 @@ import (
 	"culvert/ike"
 	"culvert/ike/driver"
 	"culvert/internal/config"
+	"culvert/internal/control"
 )
 
 // Explain returns lines on a peer: its state, its last failure at length, its last events, and the
@@ -28,10 +29,11 @@ func (d *Daemon) Explain(ctx context.Context, name string) ([]string, error) {
 }
 
 func (d *Daemon) explain(p *config.Peer, s *ike.PeerStatus) []string {
-	st := d.peer(d.now(), p, s, nil)
-	lines := []string{because(st.Address(), st.State, st.Reason)}
+	st := d.peer(d.moment(nil), p, s)
+	lines := verdictLines(&st)
+	lines = append(lines, because(st.Address(), st.State, st.Reason))
 	for _, c := range st.Children {
-		lines = append(lines, because(st.Address()+"/"+c.Name, c.State, c.Reason))
+		lines = append(lines, because(addressOf(&st, c.Name), c.State, c.Reason))
 	}
 	if s != nil && len(s.Explain) > 0 {
 		lines = append(lines, "", "the last failure:")
@@ -46,6 +48,26 @@ func (d *Daemon) explain(p *config.Peer, s *ike.PeerStatus) []string {
 		}
 	}
 	return append(lines, explainStrangers(p, d.ike.Strangers())...)
+}
+
+// verdictLines tells the verdicts on a peer, each with its remedy.
+func verdictLines(p *control.Peer) (lines []string) {
+	for i := range p.Verdicts {
+		v := &p.Verdicts[i]
+		lines = append(lines, addressOf(p, v.Child)+": "+v.Text)
+		if v.Remedy != "" {
+			lines = append(lines, "  "+v.Remedy)
+		}
+	}
+	return lines
+}
+
+// addressOf returns the name of a child, or without one of the peer.
+func addressOf(p *control.Peer, child string) string {
+	if child == "" {
+		return p.Address()
+	}
+	return p.Address() + "/" + child
 }
 
 func because(what, state, reason string) string {

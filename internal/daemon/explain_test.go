@@ -23,7 +23,8 @@ func TestExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"a is established", "a/lan is installed", "", "the last failure:", "  ours: x", "  theirs: y", "", "the last events:",
+	want := []string{"a/lan: the peer granted 10.1.0.0/24 <-> 10.2.0.0/24 of 10.1.0.0/16 <-> 10.2.0.0/16; packets outside are refused",
+		"  give both sides the same networks", "a is established", "a/lan is installed", "", "the last failure:", "  ours: x", "  theirs: y", "", "the last events:",
 		"  " + epoch.Local().Format("2006-01-02 15:04:05") + " lan child-up: it is up", "", "refused calls that may have been of this peer; anybody can have made them:",
 		"  " + epoch.Local().Format("2006-01-02 15:04:05") + " auth-failed, 3 in all: wrong key", "    theirs: a",
 		"  " + epoch.Local().Format("2006-01-02 15:04:05") + " call-refused, 1 in all: no proposal"}

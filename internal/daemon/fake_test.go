@@ -44,6 +44,7 @@ type fakeParts struct {
 	pairs     map[ipsec.ChildID]dataplane.ChildStats
 	events    []driver.Event
 	strangers []driver.Stranger
+	seen      []dataplane.Sighting
 	do        func(in ike.Input) error
 	rawESP    bool
 	refuse    error // InstallInbound's
@@ -123,6 +124,12 @@ func (f *fakeParts) Allow(id ipsec.ChildID, last uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.allowed[id] = last
+}
+
+func (f *fakeParts) Sightings() []dataplane.Sighting {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.seen
 }
 
 func (f *fakeParts) PolicyStats(policy ipsec.PolicyID) (dataplane.ChildStats, bool) {

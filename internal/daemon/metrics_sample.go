@@ -25,6 +25,7 @@ type sample struct {
 	peers    []peerSample  // in step with cfg.Peers
 	children []childSample // in the order of cfg.Peers, and of each one's Order
 	held     []heldSample
+	verdicts []heldVerdict // of the last look
 
 	last int // the peer that was added last
 }
@@ -69,6 +70,7 @@ func (d *Daemon) sample(ctx context.Context) (*sample, error) {
 		return nil, stopping(err)
 	}
 	s.uptime, s.guard = seconds(d.now().Sub(d.started)), stands
+	s.verdicts = d.health.verdicts()
 	d.addManual(s, held)
 	d.addCounters(s.counters)
 	return s, nil

@@ -48,6 +48,7 @@ var metrics = []struct {
 	{"peer_taken_down", "gauge", "1 if an operator took the whole peer down.", ofPeers(func(p *peerSample) uint64 { return truth(p.held) })},
 	{"peer_up", "gauge", "1 if the peer's IKE SA is established.", ofPeers(func(p *peerSample) uint64 { return truth(p.up()) })},
 	{"uptime_seconds", "gauge", "Time since the daemon started.", ofUptime},
+	{"verdict", "gauge", "1 for what is wrong with a peer or a child, or should be known; there is none where nothing is. docs/verdicts.md.", ofVerdicts},
 }
 
 // A scrape is the page being written. After an error of its writer it writes no more.
@@ -232,6 +233,12 @@ func ofStates(s *sample, w *scrape) {
 func ofUptime(s *sample, w *scrape) {
 	w.page = strconv.AppendFloat(w.begin(), s.uptime, 'g', -1, 64)
 	w.end()
+}
+
+func ofVerdicts(s *sample, w *scrape) {
+	for _, v := range s.verdicts {
+		w.value(1, `child="`, v.child, `",code="`, v.code, `",level="`, v.level, `",peer="`, v.peer, `"`)
+	}
 }
 
 func (p *peerSample) stateName() string {

@@ -13,6 +13,7 @@ import (
 
 	"culvert/dataplane"
 	"culvert/ike"
+	"culvert/internal/control"
 	"culvert/tun/guard"
 	"culvert/tun/protect"
 )
@@ -39,6 +40,7 @@ func everything(t *testing.T) *Daemon {
 	f.stats[71] = dataplane.ChildStats{PacketsIn: 1 << 60, MTU: 1400, Drops: map[string]uint64{"icv": 2, "replay": 1}}
 	f.stats[72] = dataplane.ChildStats{PacketsIn: 7, MTU: 1300, Drops: map[string]uint64{"icv": 1}}
 	g.drops = map[protect.ID]guard.Drops{protect.ID(f.named("a", "lan")): {Out: 7, In: 9}}
+	d.health.look([]control.Peer{{Name: "a", Verdicts: []control.Verdict{{Code: "no-answer", Level: "bad"}, {Code: "narrowed", Level: "note", Child: "lan"}}}})
 	d.cfg.Certificates = expiring(t, 20, 400).Certificates
 	return d
 }

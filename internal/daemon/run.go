@@ -105,6 +105,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	hostDone := background(func() { d.followHost(hostCtx, p.host) })
 	expiryDone := background(func() { d.watchExpiry(hostCtx) })
 	staplesDone := background(func() { d.watchStaples(hostCtx) })
+	healthDone := background(func() { d.watchHealth(hostCtx) })
 	// Not before the start: closing a socket of nftables waits for the guard's clean-up.
 	leftDone := background(func() { warnLeft(&cfg.Daemon, d.log) })
 	if err == nil {
@@ -125,6 +126,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, p *parts) error {
 	<-hostDone
 	<-expiryDone
 	<-staplesDone
+	<-healthDone
 	<-leftDone
 	d.resolver.close()
 	p.driver.Shutdown(context.Background()) // it has a time limit of its own

@@ -12,9 +12,8 @@ import (
 	"culvert/ike/wire"
 	"culvert/internal/config"
 	"culvert/internal/control"
+	"culvert/internal/verdict"
 	"culvert/selector"
-	"culvert/tun/guard"
-	"culvert/tun/protect"
 )
 
 // The states' names in status. An unknown value would be a bug, and shows as "".
@@ -75,10 +74,10 @@ func (d *Daemon) noParty(ctx context.Context, p *config.Peer, name string) error
 
 // status returns the status of configured peers, of which the engine says what peers are.
 func (d *Daemon) status(configured []config.Peer, peers []ike.PeerStatus, counters map[string]uint64) *control.Status {
-	now := d.now()
 	stands, held := d.guard.status()
+	m := d.moment(held)
 	fast := d.net.FastPath()
-	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(now.Sub(d.started)), Guard: stands, FastPath: fast.In, FastSent: fast.Out, KeyLog: d.keys.folder(), Peers: []control.Peer{}, Strangers: strangers(now, d.ike.Strangers()), Counters: counters}
+	st := &control.Status{Version: control.SchemaVersion, Uptime: seconds(m.now.Sub(d.started)), Guard: stands, FastPath: fast.In, FastSent: fast.Out, KeyLog: d.keys.folder(), Peers: []control.Peer{}, Strangers: strangers(m.now, d.ike.Strangers()), Counters: counters}
 	d.addCounters(st.Counters)
 	byName := map[string][]*ike.PeerStatus{} // several, of a peer with many parties
 	for i := range peers {
@@ -90,7 +89,7 @@ func (d *Daemon) status(configured []config.Peer, peers []ike.PeerStatus, counte
 			list = []*ike.PeerStatus{nil}
 		}
 		for _, s := range list {
-			st.Peers = append(st.Peers, d.peer(now, &configured[i], s, held))
+			st.Peers = append(st.Peers, d.peer(m, &configured[i], s))
 		}
 	}
 	return st
@@ -106,8 +105,8 @@ func (d *Daemon) addCounters(sum map[string]uint64) {
 }
 
 // peer returns the status of a configured peer. s is its IKE status; nil for a peer without IKE, or
-// one that the engine does not have yet. held has the guard's drops by policy.
-func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus, held map[protect.ID]guard.Drops) control.Peer {
+// one that the engine does not have yet.
+func (d *Daemon) peer(m *moment, p *config.Peer, s *ike.PeerStatus) control.Peer {
 	out := control.Peer{Name: p.Name, State: "down", Remote: configuredRemote(p), RemoteID: p.RemoteID.String(), NAT: "none", Children: []control.Child{}}
 	if p.Local.IsValid() {
 		out.Local = p.Local.String()
@@ -116,11 +115,13 @@ func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus, held map
 		out.State, out.RemoteID = "manual", ""
 	}
 	if s != nil {
-		d.ikePeer(now, p, s, &out)
+		d.ikePeer(m.now, p, s, &out)
 	}
+	facts := d.peerFacts(m, p, s)
 	for _, name := range p.Order {
-		if m := manualNamed(p, name); m != nil {
-			out.Children = append(out.Children, d.manualChild(now, p, m, held))
+		if by := manualNamed(p, name); by != nil {
+			c, f := d.manualChild(m, p, by)
+			out.Children, facts.Children = append(out.Children, c), append(facts.Children, f)
 			continue
 		}
 		child := childNamed(p, name)
@@ -128,15 +129,16 @@ func (d *Daemon) peer(now time.Time, p *config.Peer, s *ike.PeerStatus, held map
 			continue
 		}
 		of := childStatus(s, name)
-		c := d.child(now, p, child, of)
+		c, f := d.child(m, child, of)
 		if of != nil {
-			c.GuardDrops = guardDrops(of.Policy, held)
+			c.GuardDrops = guardDrops(of.Policy, m.held)
 		}
 		if s != nil && s.State == ike.PeerDown && c.TakenDown == nil && d.unresolved(p) != "" {
 			c.Reason = "the peer's name is not resolved"
 		}
-		out.Children = append(out.Children, c)
+		out.Children, facts.Children = append(out.Children, c), append(facts.Children, f)
 	}
+	out.Verdicts = verdictsShown(verdict.Judge(&facts))
 	return out
 }
 

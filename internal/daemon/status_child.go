@@ -3,10 +3,12 @@ package daemon
 import (
 	"time"
 
+	"culvert/dataplane"
 	"culvert/ike"
 	"culvert/internal/config"
 	"culvert/internal/control"
 	"culvert/internal/ipsec"
+	"culvert/internal/verdict"
 	"culvert/selector"
 	"culvert/tun/guard"
 	"culvert/tun/protect"
@@ -34,15 +36,16 @@ func childStatus(s *ike.PeerStatus, name string) *ike.ChildStatus {
 	return nil
 }
 
-// child returns the status of a negotiated child; s is nil if the engine does not have it yet.
-func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.ChildStatus) control.Child {
-	out := downChild(c.Name, c.Local, c.Remote)
+// child returns the status of a negotiated child, and its facts; s is nil if the engine does not
+// have it yet.
+func (d *Daemon) child(m *moment, c *ike.Child, s *ike.ChildStatus) (control.Child, verdict.Child) {
+	out, now := downChild(c.Name, c.Local, c.Remote), m.now
 	out.Mode = modeName(c.Mode == ike.ModeTransport)
 	if s == nil {
-		d.addStats(now, 0, &out)
-		return out
+		st := d.addStats(now, 0, &out)
+		return out, d.childFacts(m, nil, &st)
 	}
-	d.addStats(now, s.Policy, &out)
+	st := d.addStats(now, s.Policy, &out)
 	out.State, out.Proposal, out.Rekeys, out.Reason = childStates[s.State], s.Proposal, s.Rekeys, s.Reason
 	out.SPIIn, out.SPIOut, out.Mode = espSPI(s.SPIIn), espSPI(s.SPIOut), modeName(s.Transport)
 	out.RekeyIn, out.TakenDown = until(now, s.RekeyAt), hold(now, s.Held)
@@ -65,7 +68,7 @@ func (d *Daemon) child(now time.Time, p *config.Peer, c *ike.Child, s *ike.Child
 	for _, part := range s.Parts {
 		out.PartSAs = append(out.PartSAs, d.partSA(now, part))
 	}
-	return out
+	return out, d.childFacts(m, s, &st)
 }
 
 func modeName(transport bool) string {
@@ -100,15 +103,15 @@ func (d *Daemon) partSA(now time.Time, s ike.PartStatus) control.PartSA {
 	}
 }
 
-// manualChild returns the status of a manual child.
-func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual, held map[protect.ID]guard.Drops) control.Child {
+// manualChild returns the status of a manual child, and its facts.
+func (d *Daemon) manualChild(at *moment, p *config.Peer, m *config.Manual) (control.Child, verdict.Child) {
 	out := downChild(m.Name, m.Local, m.Remote)
 	out.Mode = modeName(m.Transport)
 	d.mu.Lock()
 	sa := d.manual[ipsec.PolicyName{Peer: p.Name, Child: m.Name}]
 	d.mu.Unlock()
-	d.addStats(now, sa.sa.Policy, &out)
-	out.GuardDrops = guardDrops(sa.sa.Policy, held)
+	st := d.addStats(at.now, sa.sa.Policy, &out)
+	out.GuardDrops = guardDrops(sa.sa.Policy, at.held)
 	out.Reason = sa.reason
 	if why := d.unresolved(p); why != "" && sa.id == 0 {
 		out.Reason = why
@@ -125,11 +128,11 @@ func (d *Daemon) manualChild(now time.Time, p *config.Peer, m *config.Manual, he
 			out.Reason = "its sequence numbers are used up, and it sends nothing: give it new keys on both sides"
 		}
 	}
-	return out
+	return out, d.manualFacts(at, m, &sa, &st)
 }
 
-// addStats fills in a child's traffic in the packet path, over all its SAs.
-func (d *Daemon) addStats(now time.Time, policy ipsec.PolicyID, out *control.Child) {
+// addStats fills in a child's traffic in the packet path, over all its SAs, and returns it.
+func (d *Daemon) addStats(now time.Time, policy ipsec.PolicyID, out *control.Child) dataplane.ChildStats {
 	st, ok := d.plane.PolicyStats(policy)
 	if !ok {
 		st.Drops = map[string]uint64{}
@@ -137,4 +140,5 @@ func (d *Daemon) addStats(now time.Time, policy ipsec.PolicyID, out *control.Chi
 	out.MTU, out.Drops = st.MTU, st.Drops
 	out.BytesIn, out.BytesOut, out.PacketsIn, out.PacketsOut = st.BytesIn, st.BytesOut, st.PacketsIn, st.PacketsOut
 	out.LastIn, out.LastOut = since(now, st.LastIn), since(now, st.LastOut)
+	return st
 }
