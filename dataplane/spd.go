@@ -31,11 +31,11 @@ type slot struct {
 	within     ipsec.PolicyID // ipsec.Policy.Within
 	silence    silence
 	dummies    uint64 // dummy packets that were sent on its pairs
-	lookedAt   int64 // when its silence was last looked for, as Plane.looked
-	answered   int64 // when an answer to a probe last came on its pairs; UnixNano
-	second     int32 // the second in which a request on its pairs was last answered
-	answers    int32 // answers in that second
-	told       int32 // the second in which EventProbed was last posted
+	lookedAt   int64  // when its silence was last looked for, as Plane.looked
+	answered   int64  // when an answer to a probe last came on its pairs; UnixNano
+	second     int32  // the second in which a request on its pairs was last answered
+	answers    int32  // answers in that second
+	told       int32  // the second in which EventProbed was last posted
 }
 
 // target is what the SPD gives for a packet: the slot of its policy, or nil if it is bypassed, and

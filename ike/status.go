@@ -32,7 +32,7 @@ type PeerStatus struct {
 	Unreachable   string    // what keeps packets from it, as this host and ICMP errors tell; "": nothing was reported lately
 	Explain       []string  // details of the last failure: both sides' proposals, selectors or identities
 	Held          *Hold     // an operator holds it down; nil: none does
-	Facts         Facts       // for a diagnosis
+	Facts         Facts     // for a diagnosis
 	Children      []ChildStatus
 	Parties       PartyCount // of the configured peer
 }
