@@ -37,7 +37,7 @@ func commands() []command {
 		{"up", "PEER[/CHILD] [--verify | --ike-only]", "bring up a peer or child, and check that it can be rekeyed", act(control.Up)},
 		{"down", "[--once] PEER[/CHILD]", "take down a peer or child until up, whatever asks for it", act(control.Down)},
 		{"rekey", "PEER[/CHILD]", "rekey a peer's IKE SA or a child's SA", act(control.Rekey)},
-		{"reload", "", "read the configuration again and apply what changed", reload},
+		{"reload", "[--dry-run] [--force]", "read the configuration again and apply what changed", reload},
 		{"explain", "PEER", "explain in full why a peer's last negotiation failed", explain},
 		{"guard", "--config FILE", "block traffic that the tunnels will protect, without a daemon", raiseGuard},
 		{"release", "[--config FILE | --tun NAME]", "stop blocking the traffic of an ended daemon, and list it", release},

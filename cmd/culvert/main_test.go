@@ -43,8 +43,11 @@ func (f *fakeDaemon) Act(_ context.Context, a control.Action, t control.Target) 
 	}
 	return t.Peer + "/" + t.Child + " is " + string(a), nil
 }
-func (f *fakeDaemon) Reload(context.Context) (*control.Changes, error) {
-	return &control.Changes{Changes: []string{`peer "b" is added`}, Warnings: []string{"psk is short"}}, nil
+func (f *fakeDaemon) Reload(_ context.Context, how control.ReloadHow) (*control.Changes, error) {
+	if how.Force {
+		return nil, &control.Error{Code: http.StatusConflict, Text: "forced", Details: []string{"c is removed"}}
+	}
+	return &control.Changes{Changes: []string{`peer "b" is added`}, Summary: "1 added, 2 kept as they are", Warnings: []string{"psk is short"}}, nil
 }
 func (f *fakeDaemon) Explain(_ context.Context, peer string) ([]string, error) {
 	if peer != "right" {
@@ -119,7 +122,9 @@ func TestCommands(t *testing.T) {
 		{"up right/ --control SOCKET", 2, "", "\"right/\" is not a target; use PEER or PEER/CHILD"},
 		{"up --control SOCKET -- right", 0, "right/ is up\n", ""},
 		{"up --control SOCKET -- -x", 1, "", `there is no peer "-x"`},
-		{"reload --control SOCKET", 0, "peer \"b\" is added\n", "warning: psk is short\n"},
+		{"reload --control SOCKET", 0, "peer \"b\" is added\npeers: 1 added, 2 kept as they are\n", "warning: psk is short\n"},
+		{"reload --dry-run --control SOCKET", 0, "peers: 1 added, 2 kept as they are; nothing was changed\n", "warning: psk is short\n"},
+		{"reload --force --control SOCKET", 1, "", "culvert reload: forced\n  c is removed\n"},
 		{"reload x", 2, "", `unexpected "x"`},
 		{"explain right --control SOCKET", 0, "ours: a\ntheirs: b\n", ""},
 		{"explain left --control SOCKET", 1, "", `there is no peer "left"`},

@@ -230,10 +230,18 @@ type Outcome struct {
 	Text string `json:"text"`
 }
 
-// Changes is the answer to POST /v1/reload: the changes, a line for each peer, and the warnings
-// about the new files.
+// ReloadHow is the body of POST /v1/reload; an empty body is its zero value. With DryRun nothing is
+// changed. Without Force a configuration that removes more than half of the peers is refused.
+type ReloadHow struct {
+	DryRun bool `json:"dry_run,omitempty"`
+	Force  bool `json:"force,omitempty"`
+}
+
+// Changes is the answer to POST /v1/reload: the changes, a line for each peer, the number of peers
+// by what becomes of them, and the warnings about the new files.
 type Changes struct {
 	Changes  []string `json:"changes"`
+	Summary  string   `json:"summary"`
 	Warnings []string `json:"warnings"`
 }
 
@@ -305,7 +313,7 @@ type Backend interface {
 	StatusOf(ctx context.Context, name string) (*Status, error)
 	// Act waits for the outcome.
 	Act(ctx context.Context, a Action, t Target) (string, error)
-	Reload(ctx context.Context) (*Changes, error)
+	Reload(ctx context.Context, how ReloadHow) (*Changes, error)
 	Explain(ctx context.Context, peer string) ([]string, error)
 	Version() string
 }

@@ -58,8 +58,8 @@ func (c *Client) Act(ctx context.Context, a Action, t Target) (string, error) {
 }
 
 // Reload makes the daemon read its files again.
-func (c *Client) Reload(ctx context.Context) (*Changes, error) {
-	return get[Changes](ctx, c, http.MethodPost, "/v1/reload", nil)
+func (c *Client) Reload(ctx context.Context, how ReloadHow) (*Changes, error) {
+	return get[Changes](ctx, c, http.MethodPost, "/v1/reload", how)
 }
 
 // Explain returns the last failure of a peer in full.

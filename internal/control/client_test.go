@@ -57,7 +57,10 @@ func TestClientAndServer(t *testing.T) {
 		t.Errorf("explain: got %q, %v", lines, err)
 	}
 	var e *Error
-	if _, err := c.Reload(ctx); !errors.As(err, &e) || len(e.Errors) != 2 || e.Code != http.StatusUnprocessableEntity {
+	if out, err := c.Reload(ctx, ReloadHow{DryRun: true, Force: true}); err != nil || out.Summary != "{DryRun:true Force:true}" {
+		t.Errorf("got %+v, %v", out, err)
+	}
+	if _, err := c.Reload(ctx, ReloadHow{}); !errors.As(err, &e) || len(e.Errors) != 2 || e.Code != http.StatusUnprocessableEntity {
 		t.Errorf("reload: got %v, want two errors", err)
 	}
 }

@@ -79,7 +79,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET /v1/status", s.status)
 	handle("GET /v1/explain", s.explain)
 	handle("GET /v1/version", func(request) (any, error) { return Version{s.backend.Version()}, nil })
-	handle("POST /v1/reload", func(r request) (any, error) { return s.backend.Reload(r.Context()) })
+	handle("POST /v1/reload", s.reload)
 	for _, a := range []Action{Up, Down, Rekey} {
 		handle("POST /v1/"+string(a), func(r request) (any, error) { return s.act(r, a) })
 	}
@@ -122,6 +122,16 @@ func (s *Server) explain(r request) (any, error) {
 	return Explanation{name, append([]string{}, lines...)}, nil
 }
 
+func (s *Server) reload(r request) (any, error) {
+	how := ReloadHow{}
+	if len(bytes.TrimSpace(r.body)) > 0 {
+		if err := decode(r.body, &how); err != nil {
+			return nil, &Error{Code: http.StatusBadRequest, Text: `the body must be empty, or have "dry_run" or "force": ` + err.Error()}
+		}
+	}
+	return s.backend.Reload(r.Context(), how)
+}
+
 func (s *Server) act(r request, a Action) (any, error) {
 	t, err := parseTarget(r.body)
 	if err == nil && t.Once && a != Down {
@@ -154,18 +164,26 @@ func (s *Server) act(r request, a Action) (any, error) {
 
 func parseTarget(body []byte) (Target, error) {
 	var t Target
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&t); err != nil {
+	if err := decode(body, &t); err != nil {
 		return t, err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return t, errors.New("more than one value")
 	}
 	if t.Peer == "" {
 		return t, errors.New("peer is missing")
 	}
 	return t, nil
+}
+
+// decode reads one JSON object of known fields.
+func decode(body []byte, to any) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(to); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("more than one value")
+	}
+	return nil
 }
 
 // answer writes a value or an error, with a deadline for slow readers.

@@ -38,7 +38,10 @@ func (f *fake) StatusOf(_ context.Context, name string) (*Status, error) {
 func (f *fake) Act(ctx context.Context, a Action, t Target) (string, error) {
 	return f.act(ctx, a, t)
 }
-func (f *fake) Reload(context.Context) (*Changes, error) {
+func (f *fake) Reload(_ context.Context, how ReloadHow) (*Changes, error) {
+	if how.DryRun || how.Force {
+		return &Changes{Summary: fmt.Sprintf("%+v", how)}, nil
+	}
 	return nil, &Error{Code: http.StatusUnprocessableEntity, Text: "2 errors", Errors: []string{"one", "two"}}
 }
 func (f *fake) Explain(_ context.Context, peer string) ([]string, error) {

@@ -38,7 +38,7 @@ func TestRoutesInPart(t *testing.T) {
 	d, f, log := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	d.routes = routesInPart{routes{f}}
 	writeConfig(t, d, peerText("a", "192.0.2.2", "2")+peerText("b", "192.0.2.3", "3"))
-	if _, err := d.Reload(context.Background()); err != nil || len(f.peers) != 2 {
+	if _, err := d.Reload(context.Background(), forced); err != nil || len(f.peers) != 2 {
 		t.Errorf("got %v, peers %v", err, f.peers)
 	}
 	if n := strings.Count(log.String(), "refused 1 of the routes"); n != 1 || !strings.Contains(log.String(), "the remedy") {

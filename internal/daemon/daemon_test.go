@@ -43,7 +43,7 @@ func TestConfigInForce(t *testing.T) {
 		want string
 	}{{peerText("b", "192.0.2.3", "3"), "b"}, {"nonsense", "b"}, {peerText("a", "192.0.2.2", "2"), "a"}} {
 		writeConfig(t, d, step.doc)
-		_, _ = d.Reload(t.Context())
+		_, _ = d.Reload(t.Context(), forced)
 		if got := d.config().Peers; len(got) != 1 || got[0].Name != step.want {
 			t.Errorf("the peers are %+v, want %s", got, step.want)
 		}

@@ -16,7 +16,7 @@ func TestCompare(t *testing.T) {
 	reload := func(doc string) {
 		t.Helper()
 		writeConfig(t, d, doc)
-		if _, err := d.Reload(context.Background()); err != nil {
+		if _, err := d.Reload(context.Background(), forced); err != nil {
 			t.Fatal(err)
 		}
 	}

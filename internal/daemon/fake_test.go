@@ -23,10 +23,14 @@ import (
 	"culvert/ike"
 	"culvert/ike/driver"
 	"culvert/internal/config"
+	"culvert/internal/control"
 	"culvert/internal/ipsec"
 	"culvert/internal/revocation/fetch"
 	"culvert/tun/protect"
 )
+
+// forced has a reload remove as many peers as a test likes.
+var forced = control.ReloadHow{Force: true}
 
 // fakeParts stands for the packet path, IKE, the routes and the sockets, and records the calls in
 // order.

@@ -62,7 +62,7 @@ func TestBypass(t *testing.T) {
 		t.Helper()
 		writeConfig(t, d, doc)
 		var err error
-		if said, err = d.Reload(context.Background()); err != nil {
+		if said, err = d.Reload(context.Background(), forced); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -94,7 +94,7 @@ func TestRoutesFollowAReload(t *testing.T) {
 		want int
 	}{{`routes = "none"`, 0}, {"", 1}, {`routes = ["10.2.1.0/24", "10.2.2.0/24"]`, 2}, {`routes = "none"`, 0}} {
 		writeConfig(t, d, withChild(`"10.2.0.0/16"`, tt.more))
-		if _, err := d.Reload(context.Background()); err != nil {
+		if _, err := d.Reload(context.Background(), forced); err != nil {
 			t.Fatal(err)
 		}
 		if got := f.remotes(); len(got) != tt.want {

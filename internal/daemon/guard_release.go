@@ -42,7 +42,7 @@ func (p *parts) leave(device string, release bool) error {
 // its policies, as they will be when a daemon runs: then the engine gives them other IDs.
 func flowsOf(c *config.Config) (*protect.Set, policies) {
 	flows, diff, policies := protect.NewSet(), compare(nil, c), newPolicies()
-	flows.Exempt(c.Daemon.Bypass, newOutside(slog.New(slog.DiscardHandler)).prefixes(c))
+	flows.Exempt(c.Daemon.Bypass, outsideOf(c))
 	var all policyChange
 	for i := range c.Peers {
 		all.set = append(all.set, policiesOf(&c.Peers[i])...)
@@ -53,6 +53,11 @@ func flowsOf(c *config.Config) (*protect.Set, policies) {
 	}
 	diff.applyToFlows(flows, &all)
 	return flows, policies
+}
+
+// outsideOf returns the addresses outside of the full tunnels of a configuration, as they are now.
+func outsideOf(c *config.Config) []netip.Prefix {
+	return newOutside(slog.New(slog.DiscardHandler)).prefixes(c)
 }
 
 // RaiseGuard puts up the guard of a configuration before its daemon runs, and returns a line about

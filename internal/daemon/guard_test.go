@@ -75,7 +75,7 @@ func TestGuardComesBeforeRoutes(t *testing.T) {
 	}
 	g.err = errors.New("no")
 	writeConfig(t, d, peerText("b", "192.0.2.3", "3"))
-	if _, err := d.Reload(context.Background()); err == nil {
+	if _, err := d.Reload(context.Background(), forced); err == nil {
 		t.Error("no error")
 	}
 	wantCalls(t, f, "policies +1 -1", "guard") // no route of what is not guarded
@@ -83,7 +83,7 @@ func TestGuardComesBeforeRoutes(t *testing.T) {
 
 func reload(t *testing.T, d *Daemon) *control.Changes {
 	t.Helper()
-	c, err := d.Reload(context.Background())
+	c, err := d.Reload(context.Background(), forced)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ func TestManualSAThatCannotBeInstalled(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	f.refuse = errors.New("SPI 0x2001 is taken")
 	writeConfig(t, d, peerText("a", "192.0.2.2", "2")+manualText("192.0.2.9", "01"))
-	if _, err := d.Reload(context.Background()); err != nil {
+	if _, err := d.Reload(context.Background(), forced); err != nil {
 		t.Fatal(err)
 	}
 	st, err := d.Status(context.Background())
@@ -25,7 +25,7 @@ func TestManualSAThatCannotBeInstalled(t *testing.T) {
 		t.Errorf("got %+v, want the reason", c)
 	}
 	f.refuse = nil
-	if _, err := d.Reload(context.Background()); err != nil || len(f.sas) != 1 {
+	if _, err := d.Reload(context.Background(), forced); err != nil || len(f.sas) != 1 {
 		t.Errorf("it is not tried again: %v", err)
 	}
 }
@@ -45,7 +45,7 @@ func TestManualSAGoesOn(t *testing.T) {
 		for _, before = range f.sas {
 		}
 		writeConfig(t, d, tt.text)
-		if _, err := d.Reload(context.Background()); err != nil {
+		if _, err := d.Reload(context.Background(), forced); err != nil {
 			t.Fatal(err)
 		}
 		if len(f.sas) != 1 {

@@ -22,7 +22,7 @@ func TestFullTunnelLeavesTheLinksOutside(t *testing.T) {
 	}
 	writeConfig(t, d, withChild(`"0.0.0.0/0"`, ""))
 	for range 2 { // the second one is not news
-		if _, err := d.Reload(context.Background()); err != nil {
+		if _, err := d.Reload(context.Background(), forced); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,7 +64,7 @@ func TestStubResolversServersAreOutside(t *testing.T) {
 		s.on(d)
 		writeConfig(t, d, tt.doc)
 		for range 2 {
-			if _, err := d.Reload(context.Background()); err != nil {
+			if _, err := d.Reload(context.Background(), forced); err != nil {
 				t.Fatal(err)
 			}
 		}

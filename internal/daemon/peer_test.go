@@ -14,7 +14,7 @@ func TestWithoutProtocol50AutoMeansUDP(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
 	f.rawESP = false
 	writeConfig(t, d, peerText("a", "192.0.2.3", "2")+manualText("192.0.2.9", "01"))
-	if _, err := d.Reload(context.Background()); err != nil {
+	if _, err := d.Reload(context.Background(), forced); err != nil {
 		t.Fatal(err)
 	}
 	if f.peers[0].Encap != ike.EncapAlways {
@@ -26,7 +26,7 @@ func TestWithoutProtocol50AutoMeansUDP(t *testing.T) {
 		}
 	}
 	writeConfig(t, d, strings.Replace(peerText("a", "192.0.2.2", "2"), "psk =", "encap = \"never\"\npsk =", 1))
-	if _, err := d.Reload(context.Background()); err == nil || !strings.Contains(err.Error(), `encap = "never"`) {
+	if _, err := d.Reload(context.Background(), forced); err == nil || !strings.Contains(err.Error(), `encap = "never"`) {
 		t.Errorf("got %v, want a refusal of encap = never", err)
 	}
 }

@@ -66,7 +66,7 @@ func TestPoliciesAfterAnError(t *testing.T) {
 	reload(t, d)
 	g.err = errors.New("no")
 	writeConfig(t, d, peerText("b", "192.0.2.3", "3"))
-	if _, err := d.Reload(t.Context()); err == nil {
+	if _, err := d.Reload(t.Context(), forced); err == nil {
 		t.Fatal("no error")
 	}
 	g.err = nil

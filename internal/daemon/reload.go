@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -15,17 +14,29 @@ import (
 const applyTimeout = 30 * time.Second
 
 // Reload reads the files again. Errors in them change nothing; otherwise it applies the
-// differences, peer by peer, and returns and logs them.
-func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
+// differences, peer by peer, and returns and logs them. A dry run returns them and applies nothing.
+func (d *Daemon) Reload(ctx context.Context, how control.ReloadHow) (*control.Changes, error) {
 	d.applying.Lock()
 	defer d.applying.Unlock()
 	next, err := config.Load(d.opts.Config)
 	if err != nil {
 		return nil, d.refused(err)
 	}
-	out := &control.Changes{Changes: d.announce(next), Warnings: []string{}}
+	before := d.before()
+	out := &control.Changes{Changes: d.announce(before, next), Warnings: []string{}}
 	for _, w := range next.Warnings {
 		out.Warnings = append(out.Warnings, w.Error())
+	}
+	fates := fatesOf(before, next)
+	out.Summary = fates.String()
+	if how.DryRun {
+		out.Changes = append(out.Changes, plannedFlows(before, next)...)
+	}
+	if !how.Force && fates.suspicious() {
+		return out, d.suspicious(out, fates, how.DryRun)
+	}
+	if how.DryRun {
+		return out, nil
 	}
 	for _, line := range out.Changes {
 		d.log.Info("reload: "+line, "event", "reload")
@@ -39,7 +50,7 @@ func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
 		return nil, stopping(err)
 	}
 	for _, o := range d.opened {
-		line := fmt.Sprintf("opened: traffic between %s and %s is no longer protected", some(o.Local), some(o.Remote))
+		line := openedLine(o)
 		out.Changes = append(out.Changes, line)
 		d.log.Warn("reload: "+line, "event", "opened")
 	}
@@ -47,13 +58,17 @@ func (d *Daemon) Reload(ctx context.Context) (*control.Changes, error) {
 	return out, nil
 }
 
+// before returns what was last applied in full.
+func (d *Daemon) before() *config.Config {
+	if d.applied != nil {
+		return d.applied
+	}
+	return d.config()
+}
+
 // announce returns the changes from what was last applied in full. After a reload that failed in
 // part, its changes are repeated.
-func (d *Daemon) announce(next *config.Config) []string {
-	before := d.applied
-	if before == nil {
-		before = d.config()
-	}
+func (d *Daemon) announce(before, next *config.Config) []string {
 	list := changes(before, next)
 	if d.inForce == nil {
 		list = append(list, "the last change was not applied in full: all of the configuration is applied again")

@@ -19,7 +19,7 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	changes := func(doc string) []string {
 		t.Helper()
 		writeConfig(t, d, doc)
-		out, err := d.Reload(context.Background())
+		out, err := d.Reload(context.Background(), forced)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestReloadOfRoutingKeepsTheSAs(t *testing.T) {
 	f.took()
 	writeConfig(t, d, "[daemon]\nguard = \"off\"\nmark = \"0x10/0x30\"\nroute_table = 300\nrule_priority = 7\noffloads = \"none\"\nmtu_min = 700\nstate = \"/other\"\ncrash_tokens = \"off\"\n"+
 		strings.Replace(peerText("a", "192.0.2.2", "2"), "psk =", "mtu = 1300\npsk =", 1)+"bypass = [\"10.2.9.0/24\"]\n")
-	out, err := d.Reload(context.Background())
+	out, err := d.Reload(context.Background(), forced)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestAClientThatGoesAwayLeavesNoHalfReload(t *testing.T) {
 	writeConfig(t, d, peerText("b", "192.0.2.3", "3"))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := d.Reload(ctx); err != nil || f.peers[0].Name != "b" {
+	if _, err := d.Reload(ctx, forced); err != nil || f.peers[0].Name != "b" {
 		t.Errorf("got %v and peers %v", err, f.peers)
 	}
 }
@@ -93,7 +93,7 @@ func TestBadReloadChangesNothing(t *testing.T) {
 	f.took()
 	before := d.config()
 	writeConfig(t, d, strings.Replace(peerText("a", "192.0.2.2", "2"), "remote =", "remotee =", 1)+"esn = 3\n")
-	_, err := d.Reload(context.Background())
+	_, err := d.Reload(context.Background(), forced)
 	var e *control.Error
 	if !errors.As(err, &e) || e.Code != 422 || len(e.Errors) != 2 || !strings.Contains(e.Errors[0], `did you mean "remote"`) {
 		t.Errorf("got %#v", err)
@@ -118,12 +118,12 @@ func TestReloadAfterOneThatFailed(t *testing.T) {
 	f.took()
 	d.routes = noRoutes{routes{f}}
 	writeConfig(t, d, peerText("a", "192.0.2.2", "2")+peerText("b", "192.0.2.3", "3"))
-	if _, err := d.Reload(context.Background()); err == nil {
+	if _, err := d.Reload(context.Background(), forced); err == nil {
 		t.Fatal("no error")
 	}
 	wantCalls(t, f, "policies +1 -0")
 	d.routes = routes{f}
-	out, err := d.Reload(context.Background())
+	out, err := d.Reload(context.Background(), forced)
 	if err != nil || len(f.peers) != 2 || len(f.policies) != 2 {
 		t.Fatalf("got %v, peers %v, policies %v", err, f.peers, f.policies)
 	}
@@ -131,18 +131,18 @@ func TestReloadAfterOneThatFailed(t *testing.T) {
 	if !slices.Equal(out.Changes, want) {
 		t.Errorf("got %q, want %q", out.Changes, want)
 	}
-	if out, err := d.Reload(context.Background()); err != nil || len(out.Changes) != 0 {
+	if out, err := d.Reload(context.Background(), forced); err != nil || len(out.Changes) != 0 {
 		t.Errorf("a third time: got %v, %v", out, err)
 	}
 	f.took()
 	d.ike = &stalledEngine{d.ike}
 	writeConfig(t, d, peerText("a", "192.0.2.2", "2"))
-	if _, err := d.Reload(context.Background()); err == nil {
+	if _, err := d.Reload(context.Background(), forced); err == nil {
 		t.Fatal("the engine stalls, and no error")
 	}
 	d.ike = d.ike.(*stalledEngine).keyExchange
 	want = []string{`peer "b" is removed: its SAs are deleted`, want[1]}
-	if out, err := d.Reload(context.Background()); err != nil || !slices.Equal(out.Changes[:2], want) || len(f.peers) != 1 {
+	if out, err := d.Reload(context.Background(), forced); err != nil || !slices.Equal(out.Changes[:2], want) || len(f.peers) != 1 {
 		t.Errorf("after a stall: got %v, %v, peers %v", out, err, f.peers)
 	}
 	wantCalls(t, f, "policies +0 -1", "routes", "policies +1 -1", "routes", "peers")

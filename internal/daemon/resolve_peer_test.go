@@ -21,7 +21,7 @@ func TestNamesOfRemovedPeersAreForgotten(t *testing.T) {
 		d, _, _ := testDaemon(t, peerText("a", "hq.example.com", "2"), n.ask)
 		synctest.Wait()
 		writeConfig(t, d, peerText("a", "192.0.2.2", "2"))
-		if _, err := d.Reload(context.Background()); err != nil {
+		if _, err := d.Reload(context.Background(), forced); err != nil {
 			t.Fatal(err)
 		}
 		asked := n.asked.Load()

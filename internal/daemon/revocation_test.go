@@ -23,7 +23,7 @@ func certified(t *testing.T, ca *certtest.Pair, keys string, revoked ...*certtes
 		}
 	}
 	writeConfig(t, d, strings.Replace(peerText("right", "192.0.2.2", "2"), "[[peer.child]]", "ca = \"ca.crt\"\n"+keys+"[[peer.child]]", 1))
-	if _, err := d.Reload(t.Context()); err != nil {
+	if _, err := d.Reload(t.Context(), forced); err != nil {
 		t.Fatal(err)
 	}
 	return d, f
@@ -70,13 +70,13 @@ func TestCRLIsReloaded(t *testing.T) {
 	if err := f.peers[0].Certificates.Revoked(chain, nil, epoch); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := d.Reload(t.Context()); err != nil || len(got.Changes) != 0 {
+	if got, err := d.Reload(t.Context(), forced); err != nil || len(got.Changes) != 0 {
 		t.Errorf("the same files: %q, %v", got.Changes, err)
 	}
 	if err := os.WriteFile(filepath.Join(filepath.Dir(d.opts.Config), "ca.crl"), crlOf(t, ca, leaf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := d.Reload(t.Context())
+	got, err := d.Reload(t.Context(), forced)
 	if err != nil || len(got.Changes) != 1 || got.Changes[0] != `peer "right" changes (crl): its SAs stay; crl: from the next connection` {
 		t.Errorf("another CRL: %q, %v", got.Changes, err)
 	}
@@ -123,7 +123,7 @@ func TestStaplesReachTheEngine(t *testing.T) {
 		keys := "ca = \"ca.crt\"\ncert = \"left.crt\"\nkey = \"left.key\"\nrevocation = \"off\"\n" + tt.keys
 		doc := strings.Replace(peerText("right", "192.0.2.2", "2"), "[[peer.child]]", keys+"[[peer.child]]", 1)
 		writeConfig(t, d, withoutPSK(doc))
-		if _, err := d.Reload(t.Context()); err != nil {
+		if _, err := d.Reload(t.Context(), forced); err != nil {
 			t.Fatal(err)
 		}
 		c := f.peers[0].Certificates

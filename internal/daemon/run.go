@@ -199,7 +199,7 @@ func (d *Daemon) wait(ctx context.Context, ended <-chan error) error {
 				continue
 			}
 			// The log has its outcome.
-			_, _ = d.Reload(ctx)
+			_, _ = d.Reload(ctx, control.ReloadHow{})
 		}
 	}
 }

@@ -159,8 +159,15 @@ func TestReload(t *testing.T) {
 	if out, err := left.try(ctx, "reload"); err == nil {
 		t.Errorf("reload of a broken file succeeds: %s", out)
 	}
+	left.write() // as if a file were missing
+	if out, err := left.try(ctx, "reload"); err == nil || !strings.Contains(out, "removes 2 of 2 peers") {
+		t.Errorf("reload of a file without peers: %v, %s", err, out)
+	}
 	n.wantTraffic(t, 1<<16)
 	left.write(base)
+	if out := left.do("reload", "--dry-run"); !strings.Contains(out, "peers: 1 removed, 1 kept as they are; nothing was changed") || len(left.status().Peers) != 2 {
+		t.Errorf("a dry run: %s", out)
+	}
 	ok(t, left.proc.Signal(syscall.SIGHUP))
 	ok(t, netlab.Until(ctx, "SIGHUP to take the third peer away", func() bool { return len(left.status().Peers) == 1 }))
 	n.wantTraffic(t, 1<<16)
