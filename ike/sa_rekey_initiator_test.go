@@ -221,3 +221,31 @@ func TestRefusedForNowWithoutRemote(t *testing.T) {
 		})
 	}
 }
+
+// TestRequestBeforeTheKeys has right use the successor that left asked for while left still computes
+// its keys. INVALID_IKE_SPI would say that left does not have it: left is silent, and answers the
+// repetition.
+func TestRequestBeforeTheKeys(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	link := p.link
+	p.link = func(pk *testPacket) []time.Duration {
+		if pk.from == p.right && pk.msg.hdr.Exchange == wire.CreateChildSA && pk.msg.hdr.Response {
+			p.compute = func() time.Duration { return 500 * time.Millisecond }
+		}
+		return link(pk)
+	}
+	ref := p.left.rekey("")
+	for len(p.right.e.sas.bySPI) < 2 {
+		p.drive(time.Millisecond)
+	}
+	child := p.right.rekey("lan")
+	p.drive(200 * time.Millisecond)
+	if c := p.left.e.Counters(); c["ike_unexpected_exchange"] != 1 || c["ike_unknown_spi"] != 0 {
+		p.fatalf("left counts %v", c)
+	}
+	p.drive(10 * time.Second)
+	p.wantDone(p.left, ref, "")
+	p.wantDone(p.right, child, "")
+	p.wantTunnel()
+}
