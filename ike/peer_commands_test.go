@@ -61,3 +61,38 @@ func TestConnectAsksAtOnce(t *testing.T) {
 	p.drive(10 * time.Second)
 	p.wantTunnel()
 }
+
+// TestDownWhileAChildIsAnswered takes a peer down while the answer to a request of ours for a child
+// is on its way: a new one, or one that rekeys. The answer wants nothing up: no other IKE SA is
+// made, and nothing is left.
+func TestDownWhileAChildIsAnswered(t *testing.T) {
+	for _, begin := range []func(s *testSide){
+		func(s *testSide) { s.connect("second") }, func(s *testSide) { s.rekey("lan") },
+	} {
+		p := newPair(t, 1, func(p *testPair) {
+			for _, s := range p.sides() {
+				s.peers[0].Children = append(s.peers[0].Children, testChild(s, "second", 1))
+			}
+			p.right.peers[0].Remote = nil
+		})
+		p.wantDone(p.left, driven(p, p.left.connect("lan")), "")
+		p.script(true)
+		begin(p.left)
+		request := p.wantSend("left asks", p.left, wire.CreateChildSA, false, "...")
+		down := p.left.disconnect("")
+		p.deliver(request)
+		p.deliver(p.wantSend("right answers", p.right, wire.CreateChildSA, true, "..."))
+		p.script(false)
+		p.deliver(p.wantSend("left deletes it", p.left, wire.Informational, false, "D(IKE)"))
+		p.drive(2 * time.Minute)
+		p.wantDone(p.left, down, "")
+		if n := p.left.requests(wire.IKESAInit); n != 1 {
+			p.fatalf("%d IKE SAs were begun", n)
+		}
+		for _, s := range p.sides() {
+			if left := s.leftovers(); left != "" {
+				p.fatalf("%s", left)
+			}
+		}
+	}
+}

@@ -90,7 +90,9 @@ func (t *Table) Install(c Carrier, l *Chain, a Agreement) *Pair {
 	t.host.InstallInbound(p.SA)
 	p.SA.KeyIn, p.SA.KeyOut = nil, nil // who carries the effect out clears them
 	p.schedule()
-	pol.installed()
+	if !c.Ending() { // otherwise the pair ends at once, and nothing becomes wanted by it
+		pol.installed()
+	}
 	pol.compare()
 	pol.owner.Touch()
 	if pol.closed { // while it was negotiated

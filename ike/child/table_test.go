@@ -55,3 +55,17 @@ func TestInstall(t *testing.T) {
 		t.Errorf("the next one has the ID %d", q.SA.ID)
 	}
 }
+
+// TestInstallOnAnEndingCarrier: the answer to a request of before wants nothing up, nor is what waits
+// for another carrier answered by it.
+func TestInstallOnAnEndingCarrier(t *testing.T) {
+	for _, ending := range []bool{false, true} {
+		s := newStand(t, Settings{Name: "lan", Local: networks("10.1.0.0/24"), Remote: networks("10.2.0.0/24")})
+		s.sa.ending = ending
+		s.pol.flow = &selector.Flow{}
+		s.ours()
+		if s.pol.Wanted() == ending || (s.pol.flow == nil) == ending {
+			t.Errorf("ending %v: wanted %v, a packet waits: %v", ending, s.pol.Wanted(), s.pol.flow != nil)
+		}
+	}
+}
