@@ -103,28 +103,26 @@ func (s *ikeSA) childrenDeleted(spis [][]byte) [][]byte {
 	return ours
 }
 
-// enoughDenials is how many transmissions of a Delete the peer must answer by INVALID_IKE_SPI until
-// the plan of the Delete becomes as short as after a hint about an IKE SA in use.
+// enoughDenials is how many transmissions of a request the peer must answer by INVALID_IKE_SPI,
+// while the IKE SA is being deleted, until its plan becomes as short as after a hint about an IKE SA
+// in use.
 const enoughDenials = 3
 
 // denied handles an INVALID_IKE_SPI while the IKE SA is being deleted: the peer has ended it
 // already, or never had it, as a rekey whose response crossed the Delete of the old one makes. That
 // is unprotected, so the IKE SA does not end by it. But the way is open, so that a few repetitions
-// more tell the peer as surely as many, and the command that closed it need not wait for those.
+// more tell the peer as surely as many, and the command that closed it need not wait for those. The
+// request may be one before the Delete.
 func (s *ikeSA) denied() {
-	x, ok := s.work.Current().(*informational)
-	out := s.win.Outstanding()
-	if !ok || x.kind != askClose || out == nil || x.deniedAt > out.Repeated {
+	out, l := s.win.Outstanding(), &s.live
+	if s.state != saClosing || out == nil || l.deniedAt > out.Repeated {
 		return
 	}
-	x.deniedAt = out.Repeated + 1
-	if x.denied++; x.denied == enoughDenials && !s.net.moving() {
+	l.deniedAt = out.Repeated + 1
+	if l.denied++; l.denied == enoughDenials && !s.net.moving() {
 		s.awaitAnswer()
 	}
 }
 
 // deleteDenied reports whether the peer has said often enough that it does not know the IKE SA.
-func (s *ikeSA) deleteDenied() bool {
-	x, ok := s.work.Current().(*informational)
-	return ok && x.kind == askClose && x.denied >= enoughDenials
-}
+func (s *ikeSA) deleteDenied() bool { return s.state == saClosing && s.live.denied >= enoughDenials }

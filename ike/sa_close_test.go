@@ -137,3 +137,38 @@ func TestForgedDenials(t *testing.T) {
 		p.fatalf("%d repetitions, want %d at least", n, livenessTries)
 	}
 }
+
+// TestRequestBeforeTheDelete has left take its IKE SA down while a request waits for the answer of a
+// peer that lost it by a restart. The Delete waits as well, and the denials of the request count:
+// after a few of them it ends. Without any answer it ends after the repetitions of a check.
+func TestRequestBeforeTheDelete(t *testing.T) {
+	for answers, most := range map[bool]time.Duration{true: 6 * time.Second, false: 25 * time.Second} {
+		p := newPair(t, 1, func(p *testPair) { p.right.peers[0].Remote = nil })
+		p.up()
+		s := p.left.main()
+		p.right.kill()
+		p.left.rekey("lan")
+		if answers {
+			p.right.start()
+		}
+		ref := p.left.ref()
+		p.left.handle(Disconnect{Peer: "right", By: "root", Ref: ref})
+		if x, ok := s.work.Current().(*childExchange); !ok || s.win.Outstanding() == nil {
+			t.Fatalf("%T is under way", x)
+		}
+		if took := p.waitFor(time.Minute, func() bool { return s.state.ended() }); took > most {
+			t.Errorf("answers %v: it ends after %v", answers, took)
+		}
+		p.wantDone(p.left, ref, "")
+	}
+}
+
+// TestNewRequestIsDeniedAlone: the denials of one request do not count for the next.
+func TestNewRequestIsDeniedAlone(t *testing.T) {
+	p, s := deniedDelete(t, true)
+	p.waitFor(time.Minute, func() bool { return s.live.denied == enoughDenials-1 })
+	s.live.noteAsked()
+	if s.denied(); s.live.denied != 1 || s.deleteDenied() {
+		p.fatalf("%d denials of a new request", s.live.denied)
+	}
+}

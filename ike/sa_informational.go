@@ -34,8 +34,6 @@ type informational struct {
 	asked     int        // of askPort: how many questions before it were answered at the present one
 	then      func()     // called after the response to askAlive
 	otherwise func()     // called if there will be none
-	denied    int        // of askClose: how often the peer said that it does not know the IKE SA
-	deniedAt  int        // and how often it had been sent by the last time
 }
 
 func (x *informational) activity() ikeActivity {

@@ -52,8 +52,8 @@ func (s *ikeSA) planInService() window.RetransmitPlan {
 		return plan.Within(min(s.checkTime(), s.live.doubt))
 	case s.deleteDenied():
 		return plan.Within(hintedCheck)
-	case s.live.Doubted() && s.state.ending():
-		return plan // nothing waits for it, and the peer should hear of the end
+	case s.state == saClosing, s.live.Doubted() && s.state.ending():
+		return plan // nothing goes through it any more, and the peer should hear of the end
 	case s.live.Doubted(), check:
 		return plan.Within(s.checkTime())
 	}
