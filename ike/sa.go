@@ -210,7 +210,7 @@ var saMoves = [...][]saState{
 	saHalfOpen:       {saEstablished, saGone},
 	saEstablished:    {saRekeyed, saClosing, saDead, saGone},
 	saRekeyed:        {saClosing, saDead, saGone},
-	saClosing:        {saDead, saGone},
+	saClosing:        {saEstablished, saDead, saGone},
 	saDead:           {saGone},
 	saGone:           nil,
 }

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"slices"
 	"time"
 
 	"culvert/ike/child"
@@ -53,8 +54,26 @@ func (l *life) over() {
 	case saDead:
 		s.remove()
 	case saEstablished:
-		s.closeAs(child.EndExpired, "its lifetime has expired")
+		if !s.succ.acceptPeers() {
+			s.closeAs(child.EndExpired, "its lifetime has expired")
+		}
 	}
+}
+
+// resume undoes the end of the lifetime where a rekeying that was under way succeeds after it. The
+// Delete has waited for that, and nothing of it was sent: the peer has handed over to the successor,
+// or is about to.
+func (l *life) resume() {
+	s := l.sa
+	if s.state != saClosing || l.closed != child.EndExpired {
+		return
+	}
+	isDelete := func(x exchange) bool { q, ok := x.(*informational); return ok && q.kind == askClose }
+	if !s.work.Awaits(isDelete) {
+		return
+	}
+	s.work.Add(slices.DeleteFunc(s.work.TakeWaiting(), isDelete)...)
+	s.moveTo(saEstablished)
 }
 
 // due is called when the IKE SA is due for a rekeying, or, after one, for its end.

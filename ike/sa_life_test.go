@@ -70,3 +70,74 @@ func TestHardLifetimes(t *testing.T) {
 		p.wantTunnel()
 	}
 }
+
+// TestHardEndDuringARekeying has the lifetime of an IKE SA end while its successor is being made, by
+// either side, with a group that takes seconds: at left, in its last steps, or at right, of whose
+// response left learns afterwards. The successor stays, with the Child SAs, and nothing is lost.
+func TestHardEndDuringARekeying(t *testing.T) {
+	for name, c := range map[string]struct {
+		rekeys, both bool // left rekeys; both do, and left's request is lost
+		end          time.Duration
+		tries        bool // until the response is there left tries to make another IKE SA
+	}{
+		"left rekeys, right computes":    {true, false, 4 * time.Second, true},
+		"left rekeys, left computes":     {true, false, 7 * time.Second, false},
+		"right rekeys, left computes":    {false, false, 4 * time.Second, false},
+		"both rekey, and left's is lost": {true, true, 7 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 1, nil)
+			p.up()
+			p.compute = func() time.Duration { return 3 * time.Second }
+			if s := p.left.main(); c.rekeys {
+				p.left.rekey("")
+				p.left.e.timers.Set(&s.life.hard, p.now.Add(c.end))
+			} else {
+				p.right.rekey("")
+				p.left.e.timers.Set(&s.life.hard, p.now.Add(c.end))
+			}
+			link := p.link
+			if c.both {
+				p.right.rekey("")
+				p.link = func(pk *testPacket) []time.Duration {
+					if pk.from == p.left && pk.msg != nil && pk.msg.hdr.Exchange == wire.CreateChildSA && !pk.msg.hdr.Response {
+						return nil
+					}
+					return link(pk)
+				}
+			}
+			old := p.left.main()
+			p.flowUntil(p.now.Add(12*time.Second), func() bool { return false })
+			p.link = link
+			p.flowUntil(p.now.Add(2*time.Minute), func() bool { return false })
+			p.drive(time.Second)
+			p.wantNoLoss()
+			p.wantTunnel()
+			n := p.left.requests(wire.IKESAInit) + p.right.requests(wire.IKESAInit)
+			if n > 2 || n > 1 && !c.tries || p.left.main() == old || !old.state.ended() {
+				t.Errorf("%d IKE SAs were begun; the old one is %v", n, old.state)
+			}
+			for _, s := range p.sides() {
+				if len(s.e.sas.bySPI) != 1 || s.said("child-down") > 0 {
+					t.Errorf("%s has %d IKE SAs: %s", s.name, len(s.e.sas.bySPI), s.saidAll())
+				}
+			}
+		})
+	}
+}
+
+// TestHardEndOfAnUnusedKey: at the end of the lifetime a rekeying of which nothing was sent yet is
+// dropped.
+func TestHardEndOfAnUnusedKey(t *testing.T) {
+	p := newPair(t, 1, nil)
+	p.up()
+	p.compute = func() time.Duration { return 3 * time.Second }
+	old := p.left.main()
+	ref := p.left.rekey("")
+	p.left.e.timers.Set(&old.life.hard, p.now.Add(time.Second))
+	p.drive(5 * time.Second)
+	p.wantDone(p.left, ref, "is being deleted")
+	if !old.state.ended() {
+		t.Errorf("the old IKE SA is %v", old.state)
+	}
+}

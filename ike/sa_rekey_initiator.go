@@ -203,6 +203,7 @@ func (x *rekeyExchange) accept(s *ikeSA, chosen wire.Proposal, n noncePair, shar
 	}
 	x.next, s.succ.ours = nil, nil
 	next.succ.succeed(s, keys)
+	s.life.resume()
 	if s.state != saEstablished { // closed meanwhile; but the peer has handed over to the successor
 		s.done(x)
 		next.closeAs(child.EndLocal, "its predecessor was closed")

@@ -89,7 +89,7 @@ func (x *rekeyHandshake) computed(s *ikeSA, k keyPair) {
 		s.conclude(nil, fatal(wire.InvalidSyntax, "the key exchange value is invalid: "+k.err.Error()))
 		return
 	}
-	if s.state != saEstablished {
+	if s.life.resume(); s.state != saEstablished {
 		s.conclude(nil, refuse(wire.TemporaryFailure, "the IKE SA is being closed"))
 		return
 	}
