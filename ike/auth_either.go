@@ -24,16 +24,23 @@ func (p *Peer) credentials() (own, peers Credential) {
 	return p.oneOf(p.Auth, c != nil && len(c.Own) > 0), p.oneOf(p.RemoteAuth, c != nil && c.verifies())
 }
 
-// oneOf returns the credential of a side, of the given kinds. Without any, it is that of
-// certificates if there are some for the side.
-func (p *Peer) oneOf(kinds []AuthKind, certified bool) Credential {
-	if len(kinds) == 0 {
-		if kinds = []AuthKind{AuthPSK}; certified {
-			kinds = []AuthKind{AuthCertificate}
-		}
+// KindsOfSide returns the kinds of proof of a side, in the order of preference: those of Peer.Auth or
+// Peer.RemoteAuth, which are configured, or else the default. certified tells whether the peer has
+// certificates or keys for the side.
+func KindsOfSide(configured []AuthKind, certified bool) []AuthKind {
+	switch {
+	case len(configured) > 0:
+		return configured
+	case certified:
+		return []AuthKind{AuthCertificate}
 	}
+	return []AuthKind{AuthPSK}
+}
+
+// oneOf returns the credential of a side, of the configured kinds (KindsOfSide).
+func (p *Peer) oneOf(configured []AuthKind, certified bool) Credential {
 	var list either
-	for _, k := range kinds {
+	for _, k := range KindsOfSide(configured, certified) {
 		switch {
 		case k == AuthCertificate && certified:
 			list = append(list, p.Certificates)

@@ -43,6 +43,20 @@ func TestKindsOfSides(t *testing.T) {
 	}
 }
 
+// What is configured holds; without, it is a certificate where there is one.
+func TestKindsOfSide(t *testing.T) {
+	psk, cert := []AuthKind{AuthPSK}, []AuthKind{AuthCertificate}
+	for _, c := range []struct {
+		configured []AuthKind
+		certified  bool
+		want       []AuthKind
+	}{{nil, false, psk}, {nil, true, cert}, {psk, true, psk}, {cert, false, cert}, {append(cert, psk...), false, append(cert, psk...)}} {
+		if got := KindsOfSide(c.configured, c.certified); !slices.Equal(got, c.want) {
+			t.Errorf("%v, certified %v: %v, want %v", c.configured, c.certified, got, c.want)
+		}
+	}
+}
+
 // authKinds returns the method of AUTH in each direction.
 func authKinds(p *testPair) map[bool]wire.AuthMethod {
 	got := map[bool]wire.AuthMethod{}

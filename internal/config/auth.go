@@ -36,10 +36,7 @@ type sideProof struct {
 
 // uses reports whether a side may prove itself by a kind.
 func (p *sideProof) uses(k ike.AuthKind) bool {
-	if len(p.kinds) == 0 {
-		return (k == ike.AuthCertificate) == p.given
-	}
-	return slices.Contains(p.kinds, k)
+	return slices.Contains(ike.KindsOfSide(p.kinds, p.given), k)
 }
 
 // checkProofs refuses a peer of which a side has nothing to prove itself by, or has too much. psk
