@@ -24,9 +24,9 @@ type livenessCheck struct {
 	// repeated is when a request had to be sent again, and nothing authentic has come since; zero:
 	// none had.
 	repeated time.Time
-	// denied is how often the peer said that it does not know the IKE SA, since it is being deleted,
-	// in answer to the outstanding request, and deniedAt how often that had been sent by the last
-	// time.
+	// denied is how often the peer said that it does not know the IKE SA, since it is being
+	// deleted, in answer to the outstanding request, and deniedAt how often that had been sent by
+	// the last time.
 	denied, deniedAt int
 	// copies is how often the outstanding request had been repeated when askHeard last sent it.
 	copies int

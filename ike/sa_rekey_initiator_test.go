@@ -222,9 +222,9 @@ func TestRefusedForNowWithoutRemote(t *testing.T) {
 	}
 }
 
-// TestRequestBeforeTheKeys has right use the successor that left asked for while left still computes
-// its keys. INVALID_IKE_SPI would say that left does not have it: left is silent, and answers the
-// repetition.
+// TestRequestBeforeTheKeys has right use the successor that left asked for while left still
+// computes its keys. INVALID_IKE_SPI would say that left does not have it: left is silent, and
+// answers the repetition.
 func TestRequestBeforeTheKeys(t *testing.T) {
 	p := newPair(t, 1, nil)
 	p.up()
