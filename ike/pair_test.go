@@ -39,6 +39,7 @@ type testPair struct {
 	broken   []string // invariants that did not hold
 
 	sentData int
+	hosts    int // pairs that were installed in transport mode
 	lost     []lostPacket
 	keys     map[string]string // every key that was ever installed
 }

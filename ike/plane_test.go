@@ -118,6 +118,9 @@ func (pl *testPlane) install(sa ipsec.ChildSA) {
 	pl.s.p.freshKey(sa.SPIIn, sa.KeyIn)
 	delete(pl.allocated, sa.SPIIn)
 	pl.known[sa.SPIIn] = true
+	if sa.Hosts.Transport() {
+		pl.s.p.hosts++
+	}
 	psa := &planeSA{sa: sa}
 	pl.sas[sa.ID], pl.inbound[sa.SPIIn] = psa, psa
 	pl.list = append(pl.list, psa)

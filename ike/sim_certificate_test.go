@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"math/big"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -46,14 +47,44 @@ func (c *simCertificates) make(t testing.TB) {
 // configureCertificates has both sides authenticate by certificates.
 func (s *simulation) configureCertificates(p *testPair) {
 	s.what += ", certificates"
+	if s.either = rand.New(seededRand(p.seed, "either")).IntN(2) == 0; s.either {
+		s.what += " or secrets"
+	}
 	simCerts.make(p.t)
 	for i, side := range []*testSide{p.left, p.right} {
 		for n := range side.peers {
 			side.peers[n].Certificates = &Certificates{
 				Own: slices.Clone(simCerts.sides[i][:1]), Trust: certificate.NewTrust(simCerts.cas),
 			}
+			if s.either {
+				side.peers[n].RemoteAuth = []AuthKind{AuthCertificate, AuthPSK}
+			}
 		}
 	}
+}
+
+// simAuths are the settings of auth and remote_auth. Nothing is a certificate, where there is one.
+var simAuths = [][]AuthKind{nil, {AuthPSK}, {AuthCertificate}, {AuthPSK, AuthCertificate}, {AuthCertificate, AuthPSK}}
+
+// editAuth draws the kinds by which a side proves itself, of those that the other one accepts.
+func (s *simulation) editAuth(e *simEnd, kinds *[]AuthKind) {
+	if draw := simAuths[s.rand.IntN(len(simAuths))]; s.either && coveredKinds(e.side.other().peers[0].RemoteAuth, draw) {
+		*kinds = draw
+	}
+}
+
+// editRemoteAuth draws the kinds that a side accepts, with all of those that the other one has.
+func (s *simulation) editRemoteAuth(e *simEnd, kinds *[]AuthKind) {
+	if draw := simAuths[s.rand.IntN(len(simAuths))]; s.either && coveredKinds(draw, e.side.other().peers[0].Auth) {
+		*kinds = draw
+	}
+}
+
+// coveredKinds reports whether a side with certificates that accepts some kinds accepts all that the
+// other one may use.
+func coveredKinds(accepts, uses []AuthKind) bool {
+	accepts = KindsOfSide(accepts, true)
+	return !slices.ContainsFunc(KindsOfSide(uses, true), func(k AuthKind) bool { return !slices.Contains(accepts, k) })
 }
 
 // otherCertificate returns the settings with the certificate of the other authority.

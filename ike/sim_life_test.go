@@ -73,6 +73,7 @@ func (s *simulation) configure(p *testPair) {
 	if kind != 3 && !s.entries && s.more.Float64() < 0.25 {
 		s.configureCertificates(p)
 	}
+	s.configureTransport(p)
 }
 
 // configureChildless has some sides begin IKE SAs without a Child SA, and some make none.

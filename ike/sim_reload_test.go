@@ -47,6 +47,8 @@ var simEdits = []simEdit{
 			p.Certificates = s.otherCertificate(p.Certificates)
 		}
 	}},
+	{field: "Auth", edit: func(s *simulation, e *simEnd, p *Peer, _ *Child) { s.editAuth(e, &p.Auth) }},
+	{field: "RemoteAuth", edit: func(s *simulation, e *simEnd, p *Peer, _ *Child) { s.editRemoteAuth(e, &p.RemoteAuth) }},
 	{field: "Proposals", edit: func(_ *simulation, _ *simEnd, p *Peer, _ *Child) {
 		extra := withGroup(testIKEProposal, wire.GroupMODP2048)
 		if n := len(p.Proposals); n > 1 && reflect.DeepEqual(p.Proposals[n-1], extra) {
@@ -137,13 +139,18 @@ var simEdits = []simEdit{
 		}
 	}},
 	{field: "child Remote", rough: true, edit: func(_ *simulation, _ *simEnd, p *Peer, c *Child) {
-		if !p.Parties && len(c.Remote) == 1 {
+		if !p.Parties && len(c.Remote) == 1 && !betweenHosts(c) {
 			c.Remote = append(slices.Clone(c.Remote), elsewhere...)
 		}
 	}},
 	{field: "child Children", rough: true, edit: func(_ *simulation, _ *simEnd, p *Peer, c *Child) {
-		if !p.Parties {
+		if !p.Parties && !betweenHosts(c) {
 			c.Children = ChildrenPerPair - c.Children
+		}
+	}},
+	{field: "child Mode", rough: true, both: true, edit: func(_ *simulation, _ *simEnd, _ *Peer, c *Child) {
+		if betweenHosts(c) {
+			c.Mode = ModeTransport + ModeTunnel - c.Mode
 		}
 	}},
 }
@@ -153,10 +160,7 @@ var unedited = map[string]string{
 	"Name":       "it makes another peer",
 	"Transport":  "a simulation has datagrams only",
 	"Parties":    "it is another use of the entry",
-	"Auth":       "both sides must go on to agree; see TestFromSecretToCertificates",
-	"RemoteAuth": "likewise",
 	"Credential": "it stands for the secret, which is edited",
-	"child Mode": "transport mode is between hosts, and the networks of simulations are wider",
 	"child Name": "it makes another child, as Children does",
 }
 
