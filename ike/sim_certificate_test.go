@@ -80,8 +80,8 @@ func (s *simulation) editRemoteAuth(e *simEnd, kinds *[]AuthKind) {
 	}
 }
 
-// coveredKinds reports whether a side with certificates that accepts some kinds accepts all that the
-// other one may use.
+// coveredKinds reports whether a side with certificates that accepts some kinds accepts all that
+// the other one may use.
 func coveredKinds(accepts, uses []AuthKind) bool {
 	accepts = KindsOfSide(accepts, true)
 	return !slices.ContainsFunc(KindsOfSide(uses, true), func(k AuthKind) bool { return !slices.Contains(accepts, k) })
