@@ -71,9 +71,10 @@ func TestHardLifetimes(t *testing.T) {
 	}
 }
 
-// TestHardEndDuringARekeying has the lifetime of an IKE SA end while its successor is being made, by
-// either side, with a group that takes seconds: at left, in its last steps, or at right, of whose
-// response left learns afterwards. The successor stays, with the Child SAs, and nothing is lost.
+// TestHardEndDuringARekeying has the lifetime of an IKE SA end while its successor is being made,
+// by either side, with a group that takes seconds: at left, in its last steps, or at right, of
+// whose response left learns afterwards. The successor stays, with the Child SAs, and nothing is
+// lost.
 func TestHardEndDuringARekeying(t *testing.T) {
 	for name, c := range map[string]struct {
 		rekeys, both bool // left rekeys; both do, and left's request is lost
