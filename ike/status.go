@@ -28,6 +28,8 @@ type PeerStatus struct {
 	NAT           NATState
 	Established   time.Time // of the first IKE SA; rekeyings do not count
 	RekeyAt       time.Time // zero: none planned
+	ExpiresAt     time.Time // the hard end of the IKE SA; zero: there is none
+	Initiator     bool      // of the IKE SA: we began it
 	Reason        string    // why it is not up, and what happens next
 	Unreachable   string    // what keeps packets from it, as this host and ICMP errors tell; "": nothing was reported lately
 	Explain       []string  // details of the last failure: both sides' proposals, selectors or identities
@@ -60,6 +62,7 @@ type ChildStatus struct {
 	AskedLocal, AskedRemote []selector.Selector
 	Narrow                  bool
 	RekeyAt                 time.Time
+	ExpiresAt               time.Time // the hard end of its SA; zero: there is none
 	Rekeys                  int
 	Reason                  string
 	Failed                  string           // why the last negotiation for it failed; "": it did not
@@ -170,7 +173,10 @@ func (s *ikeSA) describe(st *PeerStatus) {
 	st.Local, st.Remote = s.net.Local(), s.net.Remote()
 	st.SPIi, st.SPIr = s.spi.I, s.spi.R
 	st.NAT, st.Auth = s.net.nat, s.auth.methods
-	st.Established, st.RekeyAt = s.life.since, s.life.rekeyAt
+	st.Established, st.RekeyAt, st.Initiator = s.life.since, s.life.rekeyAt, s.initiator
+	if s.state.authenticated() {
+		st.ExpiresAt = s.life.hard.At()
+	}
 	if s.keys.suite != nil {
 		st.Proposal = suite.IKEProposalName(s.keys.proposal)
 	}
@@ -232,7 +238,7 @@ func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 	st.Proposal = suite.ESPProposalName(negotiated(p).proposal)
 	st.LocalTS, st.RemoteTS = slices.Clone(p.SA.LocalTS), slices.Clone(p.SA.RemoteTS)
 	st.Narrow = pol.Narrow()
-	st.RekeyAt = p.RekeyAt()
+	st.RekeyAt, st.ExpiresAt = p.RekeyAt(), p.ExpiresAt()
 	for _, l := range pol.Further() {
 		if !l.IsPart() {
 			st.Resources = append(st.Resources, resourceStatus(l))

@@ -20,6 +20,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitDown   = 3 // of status: something is down that is wanted
 )
 
 // A command is one subcommand.
@@ -33,7 +34,7 @@ func commands() []command {
 	return []command{
 		{"run", "--config FILE", "run the daemon in the foreground", run},
 		{"check", "--config FILE", "validate a configuration and print every error", check},
-		{"status", "[PEER] [--json] [--watch]", "show every peer and child, its state and the reason", status},
+		{"status", "[PEER] [-v] [--watch] [--down]", "show the peers, those that need somebody first, and why", status},
 		{"up", "PEER[/CHILD] [--verify | --ike-only]", "bring up a peer or child, and check that it can be rekeyed", act(control.Up)},
 		{"down", "[--once] PEER[/CHILD]", "take down a peer or child until up, whatever asks for it", act(control.Down)},
 		{"rekey", "PEER[/CHILD]", "rekey a peer's IKE SA or a child's SA", act(control.Rekey)},
@@ -63,8 +64,8 @@ func (e *usageError) Error() string { return e.text }
 
 func main() { os.Exit(Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-// Main runs one subcommand and returns the exit status: 0 done, 1 failed, 2 used wrongly. It ends
-// early, as failed, when ctx ends.
+// Main runs one subcommand and returns the exit status: 0 done, 1 failed, 2 used wrongly, 3 see
+// exitDown. It ends early, as failed, when ctx ends.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		help(stderr)
@@ -100,6 +101,8 @@ func exit(cmd command, c *call, err error) int {
 		fmt.Fprintf(c.stdout, "%s\n%s\n", usage, cmd.help)
 		printFlags(c.stdout, c.flags)
 		return exitDone
+	case errors.Is(err, errDown):
+		return exitDown
 	case errors.As(err, &wrong):
 		fmt.Fprintf(c.stderr, "culvert %s: %s\n%s", cmd.name, wrong.text, usage)
 		return exitUsage
@@ -205,5 +208,5 @@ func help(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-44s %s\n", strings.TrimRight("culvert "+c.name+" "+c.args, " "), c.help)
 	}
-	fmt.Fprint(w, "\nculvert help COMMAND shows its flags. Commands that speak to the daemon take\n--control SOCKET. Exit status: 0 done, 1 failed, 2 used wrongly.\n")
+	fmt.Fprint(w, "\nculvert help COMMAND shows its flags. Commands that speak to the daemon take\n--control SOCKET. Exit status: 0 done, 1 failed, 2 used wrongly,\n3 (status) something is down that should be up.\n")
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,23 +57,38 @@ func (f *fakeDaemon) Explain(_ context.Context, peer string) ([]string, error) {
 	return []string{"ours: a", "theirs: b"}, nil
 }
 
-// serve runs a fake daemon and returns its socket.
-func serve(t *testing.T) string {
+// serve runs a fake daemon with peers, or by default one, and returns its socket.
+func serve(t *testing.T, peers ...control.Peer) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "c.sock")
+	path, _ := serveUntil(t, peers...)
+	return path
+}
+
+// serveUntil is serve with a function that ends the daemon.
+func serveUntil(t *testing.T, peers ...control.Peer) (path string, end func()) {
+	t.Helper()
+	if peers == nil {
+		peers = []control.Peer{{Name: "right", State: "down", NAT: "none", Reason: "no answer"}}
+	}
+	path = filepath.Join(t.TempDir(), "c.sock")
 	l, err := control.Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := control.NewServer(&fakeDaemon{peers: []control.Peer{{Name: "right", State: "down", NAT: "none", Reason: "no answer"}}}, slog.New(slog.DiscardHandler))
+	s := control.NewServer(&fakeDaemon{peers: peers}, slog.New(slog.DiscardHandler))
 	go s.Serve(l)
-	t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		s.Close(ctx)
 	})
-	return path
+	t.Cleanup(end)
+	return path, end
 }
+
+func client(t *testing.T) *control.Client { return clientAt(serve(t)) }
+
+func clientAt(path string) *control.Client { return control.NewClient(path) }
 
 // culvert runs one command.
 func culvert(args ...string) (status int, stdout, stderr string) {
@@ -98,8 +114,13 @@ func TestCommands(t *testing.T) {
 		{"version", 0, "culvert ", ""},
 		{"--version", 0, "culvert ", ""},
 		{"version 1.2", 2, "", `unexpected "1.2"`},
-		{"status -h", 0, "usage: culvert status [PEER] [--json] [--watch]", ""},
-		{"status --control SOCKET", 0, "right  down  no answer\n\ncounters: esp_unknown_spi 3\n", ""},
+		{"status -h", 0, "usage: culvert status [PEER] [-v] [--watch] [--down]", ""},
+		{"status --control SOCKET", 0, "1 peer: 0 up, 1 down; 0 children: 0 up\nPEER   STATE  CHILDREN  RECEIVED  SENT  SINCE\nright  down   0 of 0         0 B   0 B\n  no answer\n", ""},
+		{"status -v --control SOCKET", 0, "right  down  no answer\n\ncounters: esp_unknown_spi 3\n", ""},
+		{"status --peer r* --limit 1 --down --control SOCKET", 0, "right  down ", ""},
+		{"status --peer x* --control SOCKET", 0, "1 peer: 0 up, 1 down; 0 children: 0 up\n", ""},
+		{"status --peer [ --control SOCKET", 2, "", `--peer "[" is not a pattern; use for example 'office-*'`},
+		{"status --jsonl --control SOCKET", 0, "{\"name\":\"right\"", ""},
 		{"status right --control SOCKET", 0, "right  down  no answer\n", ""},
 		{"status --control=SOCKET left", 1, "", `culvert status: there is no peer "left": the only one is right`},
 		{"status --frob", 2, "", "there is no flag --frob"},

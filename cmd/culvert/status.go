@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/term"
 
@@ -17,79 +17,95 @@ import (
 	"culvert/internal/daemon"
 )
 
-// redraw is the interval of --watch.
-const redraw = time.Second
-
-// status prints every peer and child, once or until it is interrupted.
+// status prints the peers, once or until it is interrupted. It fails without a word, with a status
+// of its own, if something is down that is wanted.
 func status(c *call) error {
 	client := c.control()
-	asJSON := c.flags.Bool("json", false, "print JSON: docs/control.md describes it")
-	watch := c.flags.Bool("watch", false, "redraw every second until interrupted")
+	v := view{out: c.stdout, terminal: isTerminal(c.stdout)}
+	c.flags.BoolVar(&v.json, "json", false, "print JSON: docs/control.md describes it")
+	c.flags.BoolVar(&v.lines, "jsonl", false, "print the JSON of each peer in a line of its own")
+	watch := c.flags.Bool("watch", false, "show it every second until interrupted")
+	c.flags.BoolVar(&v.all, "v", false, "show every child, address and counter")
+	c.flags.BoolVar(&v.show.down, "down", false, "only peers that are down, or have something wrong")
+	c.flags.StringVar(&v.show.names, "peer", "", "only peers whose name matches `PATTERN`, such as 'office-*'")
+	c.flags.IntVar(&v.show.limit, "limit", 0, "at most `N` peers, those that need somebody first")
 	args, err := c.parse(0, 1)
 	if err != nil {
 		return err
 	}
-	v := view{client: client(), out: c.stdout, json: *asJSON, terminal: isTerminal(c.stdout)}
+	if _, err := path.Match(v.show.names, ""); err != nil {
+		return &usageError{fmt.Sprintf("--peer %q is not a pattern; use for example 'office-*'", v.show.names)}
+	}
+	v.client = client()
 	v.colour = v.terminal && os.Getenv("NO_COLOR") == ""
 	if len(args) == 1 {
-		v.peer = args[0]
+		v.peer, v.all = args[0], true
 	}
 	ctx, stop := interruptible(c.ctx)
 	defer stop()
-	if !*watch {
-		return v.print(ctx, false)
+	if *watch {
+		return v.watch(ctx)
 	}
-	return v.watch(ctx)
+	text, lacks, err := v.text(ctx, false)
+	if err != nil {
+		return err
+	}
+	if _, err = io.WriteString(c.stdout, text); err == nil && lacks {
+		return errDown
+	}
+	return err
 }
+
+// errDown reports that something is down that is wanted.
+var errDown = errors.New("something is down")
 
 // A view determines how the status is shown.
 type view struct {
-	client   *control.Client
-	peer     string
-	out      io.Writer
-	json     bool
-	terminal bool
-	colour   bool
+	client      *control.Client
+	peer        string
+	show        choice
+	out         io.Writer
+	json, lines bool
+	all         bool // with every detail
+	terminal    bool
+	colour      bool
 }
 
-// watch prints the status at every interval until it is interrupted, which is not an error.
-func (v *view) watch(ctx context.Context) error {
-	tick := time.NewTicker(redraw)
-	defer tick.Stop()
-	for {
-		if err := v.print(ctx, true); err != nil {
-			if errors.Is(err, context.Canceled) {
-				return nil
-			}
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-const clearScreen = "\x1b[H\x1b[2J\x1b[3J"
-
-func (v *view) print(ctx context.Context, again bool) error {
+// text returns the status as it is to be shown, and whether something is down that is wanted. Of
+// several each is to follow the other.
+func (v *view) text(ctx context.Context, several bool) (text string, lacks bool, err error) {
 	st, err := v.client.Status(ctx, v.peer)
 	if err != nil {
-		return withGuards(err, daemon.Standing())
+		return "", false, withGuards(err, daemon.Standing())
 	}
-	if v.json {
-		return v.printJSON(st, again)
+	for i := range st.Peers {
+		lacks = lacks || lacking(&st.Peers[i])
 	}
-	text := render(st, v.peer == "", v.colour, v.width())
+	if v.json || v.lines || v.all {
+		chosen, _ := v.show.of(st.Peers)
+		if v.show != (choice{}) {
+			st.Peers = values(chosen)
+		}
+	}
 	switch {
-	case again && v.terminal:
-		text = clearScreen + text
-	case again:
-		text += "\n"
+	case v.lines:
+		text, err = jsonLines(st.Peers)
+	case v.json:
+		text, err = jsonText(st, several)
+	case v.all:
+		text = render(st, v.peer == "", v.colour, v.width())
+	default:
+		text = overview(st, v.show, v.colour, v.width())
 	}
-	_, err = io.WriteString(v.out, text)
-	return err
+	return text, lacks, err
+}
+
+func values(peers []*control.Peer) []control.Peer {
+	out := make([]control.Peer, len(peers))
+	for i, p := range peers {
+		out[i] = *p
+	}
+	return out
 }
 
 // withGuards adds the guards that are installed to the error of a daemon that does not answer.
@@ -101,17 +117,25 @@ func withGuards(err error, standing []string) error {
 	return fmt.Errorf("%w; %s", err, strings.Join(standing, "; "))
 }
 
-// printJSON prints indented JSON once, or one line each time.
-func (v *view) printJSON(st *control.Status, line bool) error {
+// jsonText returns indented JSON, or a single line.
+func jsonText(st *control.Status, line bool) (string, error) {
 	data, err := json.MarshalIndent(st, "", "  ")
 	if line {
 		data, err = json.Marshal(st)
 	}
-	if err != nil {
-		return err
+	return string(data) + "\n", err
+}
+
+// jsonLines returns the JSON of each peer in a line.
+func jsonLines(peers []control.Peer) (string, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	for i := range peers {
+		if err := enc.Encode(&peers[i]); err != nil {
+			return "", err
+		}
 	}
-	_, err = fmt.Fprintf(v.out, "%s\n", data)
-	return err
+	return b.String(), nil
 }
 
 // width returns the columns of the terminal, which may change, or else the value of COLUMNS; 0 if

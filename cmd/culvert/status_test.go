@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,26 +36,22 @@ func TestStatusJSON(t *testing.T) {
 	}
 }
 
-// signalled ends a context as soon as something is written.
-type signalled struct {
-	text   bytes.Buffer
-	cancel context.CancelFunc
-}
-
-func (s *signalled) Write(b []byte) (int, error) {
-	defer s.cancel()
-	return s.text.Write(b)
-}
-
-func TestWatchEndsWhenInterrupted(t *testing.T) {
-	for _, args := range [][]string{{"status", "--watch"}, {"status", "--watch", "--json"}} {
-		ctx, cancel := context.WithCancel(context.Background())
-		out, stderr := &signalled{cancel: cancel}, &bytes.Buffer{}
-		if status := Main(ctx, append(args, "--control", serve(t)), out, stderr); status != 0 || stderr.Len() > 0 {
-			t.Errorf("%v: got %d, %q, want 0", args, status, stderr)
-		}
-		if !strings.Contains(out.text.String(), "right") || strings.Contains(out.text.String(), "\x1b") {
-			t.Errorf("%v: got %q", args, out.text.String())
+// TestStatusOfWhatIsDown: a status of its own tells scripts that something is down that is wanted.
+func TestStatusOfWhatIsDown(t *testing.T) {
+	for _, c := range []struct {
+		peer control.Peer
+		want int
+	}{
+		{control.Peer{Name: "right", State: "down", Wanted: true}, exitDown},
+		{control.Peer{Name: "right", State: "down"}, exitDone},
+		{control.Peer{Name: "right", State: "established", Children: []control.Child{{State: "negotiating", Wanted: true}}}, exitDown},
+		{control.Peer{Name: "right", State: "down", Wanted: true, TakenDown: &control.Hold{}}, exitDone},
+	} {
+		socket := serve(t, c.peer)
+		for _, args := range [][]string{{"status"}, {"status", "-v"}, {"status", "right"}, {"status", "--json"}, {"status", "--jsonl"}} {
+			if status, stdout, stderr := culvert(append(args, "--control", socket)...); status != c.want || stderr != "" || !strings.Contains(stdout, "right") {
+				t.Errorf("%v of %+v: %d, %q, want %d", args, c.peer, status, stderr, c.want)
+			}
 		}
 	}
 }

@@ -74,6 +74,9 @@ func (p *Pair) Rekeying() bool { return p.renewal == renewalBegun }
 // RekeyAt returns when the pair will be rekeyed; zero: not planned.
 func (p *Pair) RekeyAt() time.Time { return p.dates.rekeyAt }
 
+// ExpiresAt returns the hard end of the pair's lifetime; zero: there is none.
+func (p *Pair) ExpiresAt() time.Time { return p.dates.hard.At() }
+
 // Seen returns when packets were last seen on the pair.
 func (p *Pair) Seen() ipsec.Traffic { return p.seen }
 

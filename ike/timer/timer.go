@@ -20,6 +20,14 @@ type Timer struct {
 // Running reports whether the timer is started and has not fired.
 func (t *Timer) Running() bool { return t.pos > 0 }
 
+// At returns when the timer fires; zero: it is stopped.
+func (t *Timer) At() time.Time {
+	if !t.Running() {
+		return time.Time{}
+	}
+	return t.at
+}
+
 // Presses reports whether, of the time from begun until the timer fires, more than three quarters
 // are over at a moment. Of a timer that is stopped they never are.
 func (t *Timer) Presses(begun, at time.Time) bool {

@@ -81,6 +81,9 @@ type Peer struct {
 	Remote      string    `json:"remote"`          // address and port; before they are known, what is configured
 	Local       string    `json:"local"`
 	RemoteID    string    `json:"remote_id"`
+	LocalID     string    `json:"local_id"` // as configured
+	Role        string    `json:"role"`     // of the IKE SA: initiator, responder; "" without one
+	Wanted      bool      `json:"wanted"`   // a child is to be up, or traffic asked for one
 	SPIi        string    `json:"ike_spi_i"`
 	SPIr        string    `json:"ike_spi_r"`
 	Proposal    string    `json:"proposal"`
@@ -88,6 +91,7 @@ type Peer struct {
 	Auth        string    `json:"auth"` // how both sides proved who they are; "" until they have
 	Established *float64  `json:"established_s"`
 	RekeyIn     *float64  `json:"rekey_in_s"`
+	ExpiresIn   *float64  `json:"expires_in_s"` // the hard end of the IKE SA
 	Reason      string    `json:"reason"`
 	Unreachable string    `json:"unreachable"`       // what this host and ICMP errors say; "": nothing lately
 	TakenDown   *Hold     `json:"taken_down"`        // nil: nobody took it down
@@ -158,6 +162,8 @@ type Child struct {
 	LastIn      *float64          `json:"last_in_s"`
 	LastOut     *float64          `json:"last_out_s"`
 	RekeyIn     *float64          `json:"rekey_in_s"`
+	ExpiresIn   *float64          `json:"expires_in_s"` // the hard end of its SA
+	Wanted      bool              `json:"wanted"`       // it is to be up
 	Rekeys      int               `json:"rekeys"`
 	Drops       map[string]uint64 `json:"drops"`
 	GuardDrops  *ChildGuardDrops  `json:"guard_drops"` // nil: not counted by child

@@ -162,6 +162,10 @@ func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *
 	if s.RemoteID != "" {
 		out.RemoteID = s.RemoteID
 	}
+	out.LocalID, out.Wanted, out.ExpiresIn = s.LocalID, s.Facts.Wanted, until(now, s.ExpiresAt)
+	if s.SPIi != 0 {
+		out.Role = map[bool]string{true: "initiator", false: "responder"}[s.Initiator]
+	}
 	out.Auth = authText(s.Auth)
 	if !s.Established.IsZero() {
 		out.Established = ptr(seconds(now.Sub(s.Established)))

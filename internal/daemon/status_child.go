@@ -48,7 +48,8 @@ func (d *Daemon) child(m *moment, c *ike.Child, s *ike.ChildStatus) (control.Chi
 	st := d.addStats(now, s.Policy, &out)
 	out.State, out.Proposal, out.Rekeys, out.Reason = childStates[s.State], s.Proposal, s.Rekeys, s.Reason
 	out.SPIIn, out.SPIOut, out.Mode = espSPI(s.SPIIn), espSPI(s.SPIOut), modeName(s.Transport)
-	out.RekeyIn, out.TakenDown = until(now, s.RekeyAt), hold(now, s.Held)
+	out.RekeyIn, out.ExpiresIn, out.TakenDown = until(now, s.RekeyAt), until(now, s.ExpiresAt), hold(now, s.Held)
+	out.Wanted = s.Wanted
 	if r := s.Role; r != nil {
 		out.Role = &control.Role{Active: r.Active, For: max(0, seconds(now.Sub(r.Since))), Why: r.Why}
 	}

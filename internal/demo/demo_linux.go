@@ -162,7 +162,7 @@ func (d *demo) explain(context.Context) string {
 	defer cancel()
 	var b strings.Builder
 	for _, h := range []*netlab.Host{d.left, d.right} {
-		out, _ := d.culvert(ctx, h, "status")
+		out, _ := d.culvert(ctx, h, "status", "-v")
 		fmt.Fprintf(&b, "status at %s:\n%s\n", h.Name, out)
 	}
 	return b.String()
@@ -231,8 +231,8 @@ func (d *demo) rekey(ctx context.Context) error {
 }
 
 func (d *demo) status(ctx context.Context) error {
-	out, err := d.culvert(ctx, d.left, "status")
-	d.say("culvert status, at left:\n%s\n", out)
+	out, err := d.culvert(ctx, d.left, "status", "-v")
+	d.say("culvert status -v, at left:\n%s\n", out)
 	return err
 }
 

@@ -6,9 +6,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -91,8 +93,16 @@ func (g *gateway) run() {
 
 // try runs a culvert command and returns its output.
 func (g *gateway) try(ctx context.Context, args ...string) (string, error) {
-	return g.host.Run(ctx, nil, binary, append(args, "--control", filepath.Join(g.dir, "control.sock"))...)
+	out, err := g.host.Run(ctx, nil, binary, append(args, "--control", filepath.Join(g.dir, "control.sock"))...)
+	var exit *exec.ExitError
+	if args[0] == "status" && errors.As(err, &exit) && exit.ExitCode() == somethingDown {
+		err = nil
+	}
+	return out, err
 }
+
+// somethingDown is the exit status of `culvert status` while something is down that is wanted.
+const somethingDown = 3
 
 // do runs a culvert command that must succeed.
 func (g *gateway) do(args ...string) string {

@@ -93,7 +93,7 @@ func (tt *transportCase) run(t *testing.T) {
 		}
 	}
 	for _, g := range []*gateway{left, right} {
-		if text := g.do("status"); !strings.Contains(text, "transport mode") {
+		if text := g.do("status", "-v"); !strings.Contains(text, "transport mode") {
 			t.Errorf("status does not show the mode:\n%s", text)
 		}
 	}

@@ -113,7 +113,7 @@ func TestWorkersHaveTheirOwnSAs(t *testing.T) {
 				}
 			}
 			rekeyWorkers(t, n, left, right)
-			text := left.do("status")
+			text := left.do("status", "-v")
 			for worker := range 2 {
 				if want := fmt.Sprintf("    worker %d  installed", worker); !strings.Contains(text, want) {
 					t.Errorf("no %q in:\n%s", want, text)
