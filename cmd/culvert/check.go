@@ -11,15 +11,13 @@ import (
 // check validates a configuration. Unless it is for another host, check also compares it with this
 // one and prints warnings.
 func check(c *call) error {
-	path := c.config()
+	flag := c.config()
 	elsewhere := c.flags.Bool("elsewhere", false, "the configuration is for another host: do not compare it with this one")
-	if _, err := c.parse(0, 0); err != nil {
+	path, err := c.configFile(flag)
+	if err != nil {
 		return err
 	}
-	if *path == "" {
-		return &usageError{"--config is missing; use --config FILE"}
-	}
-	cfg, err := config.Load(*path)
+	cfg, err := config.Load(path)
 	if err != nil {
 		return err
 	}

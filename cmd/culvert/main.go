@@ -32,16 +32,17 @@ type command struct {
 // commands returns the subcommands in the order of the help.
 func commands() []command {
 	return []command{
-		{"run", "--config FILE", "run the daemon in the foreground", run},
-		{"check", "--config FILE", "validate a configuration and print every error", check},
+		{"run", "[FILE]", "run the daemon in the foreground", run},
+		{"check", "[FILE]", "validate a configuration and print every error", check},
 		{"status", "[PEER] [-v] [--watch] [--down]", "show the peers, those that need somebody first, and why", status},
 		{"up", "PEER[/CHILD] [--verify | --ike-only]", "bring up a peer or child, and check that it can be rekeyed", act(control.Up)},
 		{"down", "[--once] PEER[/CHILD]", "take down a peer or child until up, whatever asks for it", act(control.Down)},
 		{"rekey", "PEER[/CHILD]", "rekey a peer's IKE SA or a child's SA", act(control.Rekey)},
 		{"reload", "[--dry-run] [--force]", "read the configuration again and apply what changed", reload},
 		{"explain", "PEER", "explain in full why a peer's last negotiation failed", explain},
-		{"guard", "--config FILE", "block traffic that the tunnels will protect, without a daemon", raiseGuard},
+		{"guard", "[FILE]", "block traffic that the tunnels will protect, without a daemon", raiseGuard},
 		{"release", "[--config FILE | --tun NAME]", "stop blocking the traffic of an ended daemon, and list it", release},
+		{"genpsk", "", "print a new pre-shared key", genPSK},
 		{"demo", "", "demonstrate two gateways in namespaces of this machine", runDemo},
 		{"bench", benchUsage, "measure culvert and other VPNs in namespaces of this machine", runBench},
 		{"version", "", "print the version", printVersion},
@@ -80,14 +81,25 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	i := slices.IndexFunc(commands(), func(c command) bool { return c.name == args[0] || "--"+c.name == args[0] && c.name == "version" })
 	if i < 0 {
-		fmt.Fprintf(stderr, "culvert: there is no command %q\n\n", args[0])
-		help(stderr)
+		fmt.Fprintf(stderr, "culvert: there is no command %q%s\n", args[0], meantCommand(args[0]))
 		return exitUsage
 	}
 	cmd := commands()[i]
 	c := &call{ctx: ctx, stdout: stdout, stderr: stderr, usage: cmd.args, flags: flag.NewFlagSet(cmd.name, flag.ContinueOnError), args: args[1:]}
 	c.flags.SetOutput(io.Discard)
 	return exit(cmd, c, cmd.run(c))
+}
+
+// meantCommand returns the rest of the error about a command that there is not.
+func meantCommand(name string) string {
+	var known []string
+	for _, c := range commands() {
+		known = append(known, c.name)
+	}
+	if near := config.Nearest(name, known); near != "" {
+		return fmt.Sprintf(": did you mean %q?", near)
+	}
+	return "; `culvert help` lists them"
 }
 
 // exit prints an error and chooses the status.
@@ -201,6 +213,29 @@ func (c *call) control() func() *control.Client {
 // config adds the flag --config and returns where parse stores its value.
 func (c *call) config() *string {
 	return c.flags.String("config", "", "the configuration: a `FILE`, or a folder of *.toml files")
+}
+
+// defaultConfig is the configuration without --config: a folder.
+const defaultConfig = "/etc/culvert"
+
+// configFile parses the command line of a command that needs a configuration, and returns where it
+// is: by --config, by an argument, or else by default.
+func (c *call) configFile(path *string) (string, error) {
+	args, err := c.parse(0, 1)
+	switch {
+	case err != nil:
+		return "", err
+	case len(args) == 1 && *path != "":
+		return "", &usageError{"FILE and --config exclude each other; use one of them"}
+	case len(args) == 1:
+		return args[0], nil
+	case *path != "":
+		return *path, nil
+	}
+	if _, err := os.Stat(defaultConfig); err != nil {
+		return "", &usageError{"there is no configuration: give FILE, or put one into " + defaultConfig}
+	}
+	return defaultConfig, nil
 }
 
 func help(w io.Writer) {

@@ -82,14 +82,11 @@ func some(list []netip.Prefix) string {
 
 // raiseGuard installs the guard of a configuration without a daemon.
 func raiseGuard(c *call) error {
-	path := c.config()
-	if _, err := c.parse(0, 0); err != nil {
+	path, err := c.configFile(c.config())
+	if err != nil {
 		return err
 	}
-	if *path == "" {
-		return &usageError{"--config is missing; use --config FILE"}
-	}
-	text, err := daemon.RaiseGuard(*path)
+	text, err := daemon.RaiseGuard(path)
 	if err != nil {
 		return err
 	}

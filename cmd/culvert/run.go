@@ -18,12 +18,9 @@ const secondWish = 500 * time.Millisecond
 // run runs the daemon. SIGHUP reloads; the first SIGTERM or SIGINT ends it in order, a second one
 // immediately.
 func run(c *call) error {
-	path := c.config()
-	if _, err := c.parse(0, 0); err != nil {
+	path, err := c.configFile(c.config())
+	if err != nil {
 		return err
-	}
-	if *path == "" {
-		return &usageError{"--config is missing; use --config FILE"}
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
@@ -49,7 +46,7 @@ func run(c *call) error {
 		fmt.Fprintln(c.stderr, "culvert run: second signal, ending immediately")
 		os.Exit(exitFailed)
 	}()
-	return daemon.Run(ctx, daemon.Options{Config: *path, Version: versionText(), Stderr: c.stderr, Reload: hup, Release: release.Load})
+	return daemon.Run(ctx, daemon.Options{Config: path, Version: versionText(), Stderr: c.stderr, Reload: hup, Release: release.Load})
 }
 
 // byHand reports whether the signal is an interrupt from the terminal at which the daemon was

@@ -40,6 +40,9 @@ func status(c *call) error {
 	v.colour = v.terminal && os.Getenv("NO_COLOR") == ""
 	if len(args) == 1 {
 		v.peer, v.all = args[0], true
+		if peer, child, ok := strings.Cut(args[0], "/"); ok && !strings.Contains(peer, "#") {
+			return &usageError{fmt.Sprintf("status shows a peer with all its children, not %q alone; use culvert status %s", child, peer)}
+		}
 	}
 	ctx, stop := interruptible(c.ctx)
 	defer stop()

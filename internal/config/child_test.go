@@ -22,7 +22,7 @@ func TestBadChild(t *testing.T) {
 		"start without peer": {editPeer("remote = \"192.0.2.2\"\n", "") + "start = \"boot\"\n", []string{`a.toml:9: peer "right": child "child1": start = "boot" needs a remote address to initiate to; set remote in the peer`}},
 		"child lifetime":     {withChild(`lifetime = { time = "soon" }`), []string{`a.toml:10: peer "right": child "child1": lifetime: time = "soon" is not a duration; use for example "8h"`}},
 		"replay window":      {withChild(`replay_window = 100000`), []string{`replay_window = 100000 is out of range; use 0 to 65536`}},
-		"esn":                {withChild(`esn = "yes"`), []string{`esn = "yes" is not valid; use one of auto, always, never`}},
+		"esn":                {withChild(`esn = "yes"`), []string{`esn = "yes" is not valid: here it is "always"; the words are auto, always, never`}},
 		"esn without window": {withChild("esn = \"always\"\nreplay_window = 0"), []string{`a.toml:10: peer "right": child "child1": esn = "always" needs a replay window; set replay_window to 1 or more`}},
 		"esp proposal":       {withChild(`proposals = ["bad"]`), []string{`a.toml:10: peer "right": child "child1": proposals: `}},
 		"two names":          {good + "[[peer.child]]\nname = \"child1\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.7.0.0/16\"]\n", []string{`a.toml:11: peer "right": child "child1": name = "child1" is already used by another child of this peer; choose another name`}},

@@ -173,9 +173,11 @@ func (s section) metrics() string {
 	if at == "" {
 		return ""
 	}
-	_, port, err := net.SplitHostPort(at)
+	host, port, err := net.SplitHostPort(at)
 	if n, errPort := strconv.ParseUint(port, 10, 16); err != nil || errPort != nil || n == 0 {
 		s.fail("metrics", "metrics = %q is not an address and port; use for example \"127.0.0.1:9155\"", at)
+	} else if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		s.file.warn(s.line("metrics"), "metrics = %q: whoever reaches any address of this host can read the names and the traffic of all peers; use for example %q", at, "127.0.0.1:"+port)
 	}
 	return at
 }

@@ -45,6 +45,10 @@ func (es Errors) sorted(files []string) Errors {
 	return es
 }
 
+// Nearest returns the element of known that word most likely misspells, or "" if none is close. It
+// is for words of the command line.
+func Nearest(word string, known []string) string { return nearest(word, known) }
+
 // nearest returns the element of known that word most likely misspells, or "" if none is close.
 func nearest(word string, known []string) string {
 	if len(word) > maxName {

@@ -121,7 +121,7 @@ func (l *loader) read(path string, top bool) {
 func (l *loader) parse(f *file, doc []byte, top bool) {
 	var root map[string]any
 	if _, err := toml.Decode(string(doc), &root); err != nil {
-		l.syntax(f, err)
+		l.syntax(f, err, string(doc))
 		return
 	}
 	f.lines = indexLines(string(doc))
@@ -134,14 +134,20 @@ func (l *loader) parse(f *file, doc []byte, top bool) {
 	}
 }
 
-// syntax reports an error of the TOML library.
-func (l *loader) syntax(f *file, err error) {
+// syntax reports an error of the TOML library about a document.
+func (l *loader) syntax(f *file, err error, doc string) {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
 		f.fail(0, "%s", err)
 		return
 	}
-	f.fail(pe.Position.Line, "%s", strings.TrimSpace(pe.Message))
+	text := strings.TrimSpace(pe.Message)
+	if lines := strings.Split(doc, "\n"); pe.Position.Line >= 1 && pe.Position.Line <= len(lines) {
+		if remedy := unquoted(strings.TrimSuffix(lines[pe.Position.Line-1], "\r")); remedy != "" {
+			text = remedy
+		}
+	}
+	f.fail(pe.Position.Line, "%s", text)
 }
 
 // include reads the files of an include glob, in the order of their names.

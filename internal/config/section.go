@@ -25,6 +25,9 @@ func open(f *file, path, where string, values map[string]any, keys []key) sectio
 		switch {
 		case !ok:
 			s.fail(name, "%s", unknownKey(name, keys))
+		case k.kind == tables && hasKind(value, table):
+			at := join(path, name)
+			s.fail(name, "write [[%s]] in place of [%s]: there may be several", tableName(at), tableName(at))
 		case !hasKind(value, k.kind):
 			s.fail(name, "%s must be %s", name, k.kind)
 		default:
@@ -35,10 +38,23 @@ func open(f *file, path, where string, values map[string]any, keys []key) sectio
 }
 
 func unknownKey(name string, keys []key) string {
+	if meant := foreignKey(name, keys); meant != "" {
+		return fmt.Sprintf("unknown key %q: here it is %q", name, meant)
+	}
 	if near := nearest(name, names(keys)); near != "" {
 		return fmt.Sprintf("unknown key %q: did you mean %q?", name, near)
 	}
 	return fmt.Sprintf("unknown key %q; the keys of this table are %s", name, strings.Join(names(keys), ", "))
+}
+
+// tableName returns the name of a table at a path of the lineIndex, as its header has it.
+func tableName(path string) string {
+	var words []string
+	for part := range strings.SplitSeq(path, ".") {
+		name, _, _ := strings.Cut(part, "[")
+		words = append(words, name)
+	}
+	return strings.Join(words, ".")
 }
 
 func hasKind(value any, k kind) bool {
@@ -154,7 +170,12 @@ func (s section) word(name string, words ...string) int {
 		return 0
 	}
 	i := slices.Index(words, v)
-	if i < 0 {
+	switch meant := foreignValue(v, words); {
+	case i >= 0:
+	case meant != "":
+		s.fail(name, "%s = %q is not valid: here it is %q; the words are %s", name, v, meant, strings.Join(words, ", "))
+		return 0
+	default:
 		s.fail(name, "%s = %q is not valid; use one of %s", name, v, strings.Join(words, ", "))
 		return 0
 	}

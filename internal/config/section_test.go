@@ -10,7 +10,7 @@ func TestBadSection(t *testing.T) {
 		"unknown child key":  {withChild(`replay_windw = 3`), []string{`a.toml:10: peer "right": child "child1": unknown key "replay_windw": did you mean "replay_window"?`}},
 		"unknown inline key": {withChild(`lifetime = { tme = "1h" }`), []string{`a.toml:10: peer "right": child "child1": lifetime: unknown key "tme": did you mean "time"?`}},
 		"case of a key":      {editPeer("remote =", "Remote ="), []string{`unknown key "Remote": did you mean "remote"?`}},
-		"peer as table":      {edit(good, "[[peer]]", "[peer]"), []string{"a.toml:1: peer must be an array of tables"}},
+		"peer as table":      {edit(good, "[[peer]]", "[peer]"), []string{"a.toml:1: write [[peer]] in place of [peer]: there may be several"}},
 		"daemon as text":     {"daemon = \"x\"\n" + good, []string{"a.toml:1: daemon must be a table"}},
 		"wrong type":         {editPeer(`remote = "192.0.2.2"`, `remote = 3`), []string{`a.toml:3: peer "right": remote must be text in quotes`}},
 		"list as text":       {editPeer(`local = ["10.1.0.0/16"]`, `local = "10.1.0.0/16"`), []string{`a.toml:8: peer "right": child "child1": local must be a list of text`}},
