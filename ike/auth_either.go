@@ -24,9 +24,9 @@ func (p *Peer) credentials() (own, peers Credential) {
 	return p.oneOf(p.Auth, c != nil && len(c.Own) > 0), p.oneOf(p.RemoteAuth, c != nil && c.verifies())
 }
 
-// KindsOfSide returns the kinds of proof of a side, in the order of preference: those of Peer.Auth or
-// Peer.RemoteAuth, which are configured, or else the default. certified tells whether the peer has
-// certificates or keys for the side.
+// KindsOfSide returns the kinds of proof of a side, in the order of preference: those of Peer.Auth
+// or Peer.RemoteAuth, which are configured, or else the default. certified tells whether the peer
+// has certificates or keys for the side.
 func KindsOfSide(configured []AuthKind, certified bool) []AuthKind {
 	switch {
 	case len(configured) > 0:

@@ -48,8 +48,9 @@ func (e *Engine) datagram(d Datagram) {
 }
 
 // lookup returns the IKE SA with our SPI of the header, or nil. The other SPI must be that of the
-// IKE SA too, once we know it, which for a successor is when its keys are computed: "an endpoint [...] must look at the Initiator flag in the header to
-// determine whether it assigned the first or the second eight octets" (RFC 7296, Section 2.6).
+// IKE SA too, once we know it, which for a successor is when its keys are computed: "an endpoint
+// [...] must look at the Initiator flag in the header to determine whether it assigned the first or
+// the second eight octets" (RFC 7296, Section 2.6).
 func (e *Engine) lookup(h wire.Header) *ikeSA {
 	ours, theirs := h.InitiatorSPI, h.ResponderSPI
 	if h.Initiator {

@@ -104,8 +104,8 @@ func (s *ikeSA) childrenDeleted(spis [][]byte) [][]byte {
 }
 
 // enoughDenials is how many transmissions of a request the peer must answer by INVALID_IKE_SPI,
-// while the IKE SA is being deleted, until its plan becomes as short as after a hint about an IKE SA
-// in use.
+// while the IKE SA is being deleted, until its plan becomes as short as after a hint about an IKE
+// SA in use.
 const enoughDenials = 3
 
 // denied handles an INVALID_IKE_SPI while the IKE SA is being deleted: the peer has ended it

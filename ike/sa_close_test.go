@@ -138,8 +138,8 @@ func TestForgedDenials(t *testing.T) {
 	}
 }
 
-// TestRequestBeforeTheDelete has left take its IKE SA down while a request waits for the answer of a
-// peer that lost it by a restart. The Delete waits as well, and the denials of the request count:
+// TestRequestBeforeTheDelete has left take its IKE SA down while a request waits for the answer of
+// a peer that lost it by a restart. The Delete waits as well, and the denials of the request count:
 // after a few of them it ends. Without any answer it ends after the repetitions of a check.
 func TestRequestBeforeTheDelete(t *testing.T) {
 	for answers, most := range map[bool]time.Duration{true: 6 * time.Second, false: 25 * time.Second} {

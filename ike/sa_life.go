@@ -61,8 +61,8 @@ func (l *life) over() {
 }
 
 // resume undoes the end of the lifetime where a rekeying that was under way succeeds after it. The
-// Delete has waited for that, and nothing of it was sent: the peer has handed over to the successor,
-// or is about to.
+// Delete has waited for that, and nothing of it was sent: the peer has handed over to the
+// successor, or is about to.
 func (l *life) resume() {
 	s := l.sa
 	if s.state != saClosing || l.closed != child.EndExpired {

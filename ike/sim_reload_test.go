@@ -148,8 +148,8 @@ var simEdits = []simEdit{
 			c.Children = ChildrenPerPair - c.Children
 		}
 	}},
-	{field: "child Mode", rough: true, both: true, edit: func(_ *simulation, _ *simEnd, _ *Peer, c *Child) {
-		if betweenHosts(c) {
+	{field: "child Mode", rough: true, both: true, edit: func(s *simulation, _ *simEnd, _ *Peer, c *Child) {
+		if betweenHosts(c) && s.p.left.nat == nil { // behind a NAT the two views make no tunnel
 			c.Mode = ModeTransport + ModeTunnel - c.Mode
 		}
 	}},

@@ -56,8 +56,8 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestInstallOnAnEndingCarrier: the answer to a request of before wants nothing up, nor is what waits
-// for another carrier answered by it.
+// TestInstallOnAnEndingCarrier: the answer to a request of before wants nothing up, nor is what
+// waits for another carrier answered by it.
 func TestInstallOnAnEndingCarrier(t *testing.T) {
 	for _, ending := range []bool{false, true} {
 		s := newStand(t, Settings{Name: "lan", Local: networks("10.1.0.0/24"), Remote: networks("10.2.0.0/24")})
