@@ -36,7 +36,7 @@ func withKeys(t *testing.T) string {
 	for name, data := range map[string][]byte{
 		"left.p12": p12, "left.pem": append(certtest.PEM(left.Cert), certtest.KeyPEM(t, left.Key)...), "password": []byte("secret of left\n"),
 		"right.pub": certtest.PublicPEM(t, certtest.Key(t, "ed25519").Public()), "bare.key": certtest.KeyPEM(t, certtest.Key(t, "ed25519")),
-		"ca.crl": crlOf(t, time.Now().Add(time.Hour)),
+		"ca.crl": crlOf(t, time.Now().Add(time.Hour)), "left.ocsp": ocspOf(t, ca, left),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)

@@ -96,6 +96,7 @@ type Peer struct {
 	Revocation Revocation
 	CRLs       []*revocation.CRL // that are configured
 	Staple     bool              // peers that ask for OCSP responses get those for our certificates
+	OCSP       [][]byte          // such responses that are configured, in DER
 }
 
 // A Revocation selects what is done about certificates of the peer that may be revoked.

@@ -51,7 +51,7 @@ func (l *loader) readPeer(f *file, path string, index int, values map[string]any
 	p.Certificates = s.certificates()
 	p.Auth, p.RemoteAuth = s.authKinds("auth"), s.authKinds("remote_auth")
 	p.Revocation, p.CRLs = s.revocation()
-	p.Staple = s.staple()
+	p.Staple, p.OCSP = s.staple()
 	raw := rawPeer{section: s}
 	for i, child := range s.subtables("child") {
 		raw.children = append(raw.children, l.readChild(&p, s, i, child))

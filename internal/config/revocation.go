@@ -26,13 +26,25 @@ func (s section) revocation() (mode Revocation, crls []*revocation.CRL) {
 	return mode, crls
 }
 
-// staple reads staple, and reports whether OCSP responses are sent.
-func (s section) staple() bool {
-	on := s.word("staple", "auto", "off") == 0
-	if s.has("staple") && !s.has("cert") {
-		s.fail("staple", "staple has no effect without cert: OCSP responses are for certificates; remove it")
+// staple reads staple and ocsp: whether OCSP responses are sent, and those from files.
+func (s section) staple() (on bool, responses [][]byte) {
+	on = s.word("staple", "auto", "off") == 0
+	for _, key := range []string{"staple", "ocsp"} {
+		if s.has(key) && !s.has("cert") {
+			s.fail(key, "%s has no effect without cert: OCSP responses are for certificates; remove it", key)
+		}
 	}
-	return on
+	if !on && s.has("ocsp") {
+		s.fail("ocsp", "ocsp has no effect with staple = \"off\"; remove one of them")
+	}
+	for _, e := range s.entries("ocsp") {
+		got, err := keyfile.LoadOCSP(s.filePath(e.text))
+		if err != nil {
+			s.fail(e.at, "ocsp: %v", err)
+		}
+		responses = append(responses, got...)
+	}
+	return on, responses
 }
 
 // loadCRLs reads the CRLs of a file.

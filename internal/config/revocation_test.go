@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ocsp"
+
 	"culvert/internal/certtest"
 )
 
@@ -72,6 +74,18 @@ func crlOf(t *testing.T, until time.Time) []byte {
 	return der
 }
 
+// ocspOf returns an OCSP response by which a certificate is good for an hour.
+func ocspOf(t *testing.T, ca, leaf *certtest.Pair) []byte {
+	t.Helper()
+	der, err := ocsp.CreateResponse(ca.Cert, ca.Cert, ocsp.Response{
+		SerialNumber: leaf.Cert.SerialNumber, ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(time.Hour),
+	}, ca.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
 func TestStaple(t *testing.T) {
 	dir := withKeys(t)
 	const certs = "cert = \"left.pem\"\nca = \"ca.crt\"\n"
@@ -80,9 +94,16 @@ func TestStaple(t *testing.T) {
 			t.Errorf("%q: %v", line, err)
 		}
 	}
+	if cfg, err := loadIn(t, dir, keyed(certs+"ocsp = [\"left.ocsp\", \"left.ocsp\"]\n")); err != nil || len(cfg.Peers[0].OCSP) != 2 {
+		t.Errorf("OCSP responses in files: %v", err)
+	}
 	for lines, want := range map[string]string{
-		certs + "staple = \"on\"\n": `staple = "on"`,
-		"psk = \"correct horse battery staple\"\nca = \"ca.crt\"\nstaple = \"off\"\n": `staple has no effect without cert: OCSP responses are for certificates; remove it`,
+		certs + "staple = \"on\"\n":                                                       `staple = "on"`,
+		certs + "staple = \"off\"\nocsp = \"left.ocsp\"\n":                                `ocsp has no effect with staple = "off"; remove one of them`,
+		certs + "ocsp = \"none.ocsp\"\n":                                                  `none.ocsp: no such file`,
+		certs + "ocsp = \"ca.crt\"\n":                                                     `holds a certificate, not an OCSP response`,
+		"psk = \"correct horse battery staple\"\nca = \"ca.crt\"\nocsp = \"left.ocsp\"\n": `ocsp has no effect without cert`,
+		"psk = \"correct horse battery staple\"\nca = \"ca.crt\"\nstaple = \"off\"\n":     `staple has no effect without cert: OCSP responses are for certificates; remove it`,
 	} {
 		_, err := loadIn(t, dir, keyed(lines))
 		if got := texts(err); len(got) != 1 || !strings.Contains(got[0], want) {

@@ -82,6 +82,7 @@ var (
 		{name: "crl", kind: textOrList},
 		{name: "revocation", kind: text, def: "relaxed"},
 		{name: "staple", kind: text, def: "auto"},
+		{name: "ocsp", kind: textOrList},
 		{name: "rsa_padding", kind: text, def: "pss"},
 		{name: "rsa_sha1", kind: text, def: "refuse"},
 		{name: "ike_proposals", kind: list},

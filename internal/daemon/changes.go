@@ -111,6 +111,7 @@ func peerChanges(old, p *config.Peer) []ike.Change {
 	note("", "mtu", ike.ReachNone, old.MTU, p.MTU)
 	note("", "revocation", ike.ReachConnect, old.Revocation, p.Revocation)
 	note("", "staple", ike.ReachConnect, old.Staple, p.Staple)
+	note("", "ocsp", ike.ReachConnect, old.OCSP, p.OCSP)
 	note("", "crl", ike.ReachConnect, crlsOf(old), crlsOf(p))
 	if len(old.Children) > 0 && len(p.Children) == 0 { // only manual children are left
 		for i := range list {

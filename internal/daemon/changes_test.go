@@ -91,7 +91,7 @@ func TestEveryPeerSettingIsReported(t *testing.T) {
 		reflect.ValueOf(p).Elem().FieldByIndex(f.Index).Set(other(t, f.Type))
 		got := peerChange(old, p)
 		closed := strings.Contains(got, "its SAs are closed and set up again")
-		stay := slices.Contains([]string{"Remote", "RemoteName", "MTU", "RemotePort", "RemoteNATPort", "Proposals", "Lifetime", "DPD", "DPDAction", "Fragment", "OtherPSKs", "AuthLifetime", "MaxParties", "Priority", "Retransmit", "Reconnect", "Revocation", "CRLs", "Staple", "Auth", "RemoteAuth", "Childless"}, f.Name)
+		stay := slices.Contains([]string{"Remote", "RemoteName", "MTU", "RemotePort", "RemoteNATPort", "Proposals", "Lifetime", "DPD", "DPDAction", "Fragment", "OtherPSKs", "AuthLifetime", "MaxParties", "Priority", "Retransmit", "Reconnect", "Revocation", "CRLs", "Staple", "OCSP", "Auth", "RemoteAuth", "Childless"}, f.Name)
 		if got == "" || closed == stay {
 			t.Errorf("%s: got %q", f.Name, got)
 		}
@@ -138,7 +138,7 @@ var (
 		"psk": `"another secret of some length"`, "ike_proposals": `["aes256gcm16-prfsha384-ecp384"]`, "ike_lifetime": `"3h"`, "auth_lifetime": `"24h"`, "encap": `"always"`, "dpd": `"7s"`,
 		"dpd_action": `"clear"`, "fragment": "600", "pfs": `"off"`, "retransmit.first": `"2s"`, "retransmit.factor": "1.5", "retransmit.tries": "3", "retry.first": `"5s"`, "retry.max": `"30s"`, "max_parties": "9", "per_cpu": `"never"`, "childless": `"prefer"`, "mtu": "1300", "priority": "1", "psk_file": `"secret"`,
 		"auth": `"psk"`, "remote_auth": `"psk"`, "cert": `"left.pem"`, "key": `"bare.key"`, "ca": `"ca.crt"`, "remote_key": `"right.pub"`, "remote_eku": `"server"`, "rsa_padding": `"pkcs1"`, "rsa_sha1": `"allow"`,
-		"crl": `"ca.crl"`, "staple": `"off"`, "revocation": `"strict"`,
+		"crl": `"ca.crl"`, "staple": `"off"`, "ocsp": `"left.ocsp"`, "revocation": `"strict"`,
 	}
 	childEdits = settings{
 		"name": `"other"`, "mode": `"transport"`, "local": `["10.8.0.0/16"]`, "remote": `["10.9.0.0/16"]`, "bypass": `["10.2.9.0/24"]`, "routes": `"none"`, "proposals": `["aes256gcm16"]`, "start": `"boot"`, "narrow": `"peer"`, "children": `"per-pair"`,
@@ -157,7 +157,7 @@ var (
 )
 
 // ofCertificates are keys that only a peer with certificates has.
-var ofCertificates = []string{"peer.remote_eku", "peer.rsa_padding", "peer.rsa_sha1", "peer.crl", "peer.revocation", "peer.staple"}
+var ofCertificates = []string{"peer.remote_eku", "peer.rsa_padding", "peer.rsa_sha1", "peer.crl", "peer.revocation", "peer.staple", "peer.ocsp"}
 
 // inline returns settings as the value of a key.
 func (t settings) inline() string {
@@ -296,7 +296,7 @@ func writeKeys(t *testing.T, dir string) {
 	left := ca.Issue(t, "left", "p256", "me")
 	for name, data := range map[string][]byte{
 		"ca.crt": certtest.PEM(ca.Cert), "left.pem": append(certtest.PEM(left.Cert), certtest.KeyPEM(t, left.Key)...),
-		"ca.crl": crlOf(t, ca), "bare.key": certtest.KeyPEM(t, ca.Key), "right.pub": certtest.PublicPEM(t, left.Key.Public()),
+		"ca.crl": crlOf(t, ca), "left.ocsp": ocspOf(t, ca, left), "bare.key": certtest.KeyPEM(t, ca.Key), "right.pub": certtest.PublicPEM(t, left.Key.Public()),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)

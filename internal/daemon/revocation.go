@@ -30,16 +30,20 @@ func (d *Daemon) watched(c *config.Config, p *config.Peer) *ike.Certificates {
 	return &out
 }
 
-// staples reports whether OCSP responses are sent to a peer: for certificates that name a
-// responder.
+// staples reports whether OCSP responses are sent to a peer: those that are configured, and those
+// for certificates that name a responder.
 func staples(p *config.Peer) bool {
-	return p.Staple && p.Certificates != nil && slices.ContainsFunc(p.Certificates.Own, func(k ike.OwnKey) bool {
+	return p.Staple && p.Certificates != nil && (len(p.OCSP) > 0 || namesResponder(p))
+}
+
+func namesResponder(p *config.Peer) bool {
+	return slices.ContainsFunc(p.Certificates.Own, func(k ike.OwnKey) bool {
 		return len(k.Chain) > 0 && len(k.Chain[0].OCSPServer) > 0
 	})
 }
 
 func (d *Daemon) stapler(c *config.Config, p *config.Peer) *fetch.Stapler {
-	return &fetch.Stapler{Fetcher: d.fetcher, Issuers: p.Certificates.Trust.Authorities(), Avoid: behind(c, p)}
+	return &fetch.Stapler{Fetcher: d.fetcher, Given: p.OCSP, Issuers: p.Certificates.Trust.Authorities(), Avoid: behind(c, p)}
 }
 
 // stapleLook is how often OCSP responses for our certificates are looked at, and fetched if they

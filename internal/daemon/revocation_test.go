@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"crypto/x509"
 	"net/netip"
 	"os"
@@ -8,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/crypto/ocsp"
 
 	"culvert/internal/certtest"
 	"culvert/internal/config"
@@ -134,6 +138,43 @@ func TestStaplesReachTheEngine(t *testing.T) {
 		if got := d.fetcher.Counters()["revocation_fetches"]; tt.want && c.Staple(c.Own[0].Chain, epoch) != nil || !tt.want && got != 0 {
 			t.Errorf("%s: %d fetches", name, got)
 		}
+	}
+}
+
+// ocspOf returns an OCSP response by which a certificate is good for an hour from epoch on.
+func ocspOf(t *testing.T, ca, leaf *certtest.Pair) []byte {
+	t.Helper()
+	der, err := ocsp.CreateResponse(ca.Cert, ca.Cert, ocsp.Response{
+		SerialNumber: leaf.Cert.SerialNumber, ThisUpdate: epoch, NextUpdate: epoch.Add(time.Hour),
+	}, ca.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// TestResponseOfAFile: an OCSP response in a file is sent, though the certificate names no
+// responder.
+func TestResponseOfAFile(t *testing.T) {
+	ca := certtest.CA(t, "ca", "p256", nil)
+	d, f, _ := testDaemon(t, "", nil)
+	dir := filepath.Dir(d.opts.Config)
+	left := ca.Issue(t, "left", "p256", "left.example.com")
+	left.Write(t, dir, "left")
+	want := ocspOf(t, ca, left)
+	for name, data := range map[string][]byte{"ca.crt": certtest.PEM(ca.Cert), "left.ocsp": want} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := "ca = \"ca.crt\"\ncert = \"left.crt\"\nkey = \"left.key\"\nrevocation = \"off\"\nocsp = \"left.ocsp\"\n"
+	writeConfig(t, d, withoutPSK(strings.Replace(peerText("right", "192.0.2.2", "2"), "[[peer.child]]", keys+"[[peer.child]]", 1)))
+	if _, err := d.Reload(t.Context(), forced); err != nil {
+		t.Fatal(err)
+	}
+	c := f.peers[0].Certificates
+	if got := c.Staple(c.Own[0].Chain, epoch.Add(time.Minute)); !bytes.Equal(got, want) {
+		t.Errorf("%d octets are sent", len(got))
 	}
 }
 

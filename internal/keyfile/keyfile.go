@@ -22,6 +22,7 @@ import (
 const (
 	maxFile = 4 << 20
 	maxCRL  = 32 << 20
+	maxOCSP = 64 << 10
 )
 
 // A Pair is a private key and the certificates that go with it.

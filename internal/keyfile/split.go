@@ -28,6 +28,7 @@ const (
 	sshPublicKey
 	tpmKey
 	parameters
+	ocspResponse
 )
 
 // forms name each form. The remedy tells what to do with a file that holds it where an item of the
@@ -44,6 +45,7 @@ var forms = [...]struct {
 	pkcs12File:      {name: "PKCS#12"},
 	crl:             {name: "a certificate revocation list"},
 	parameters:      {name: "parameters of a key"},
+	ocspResponse:    {name: "an OCSP response"},
 	encryptedKey:    {"an encrypted private key", privateKey, "decrypt it, since nobody can give a daemon its passphrase: (umask 077; openssl pkey -in FILE -out NEW)"},
 	sshPrivateKey:   {"a private key in OpenSSH's own form", privateKey, "use one in PKCS#8, as openssl genpkey makes them"},
 	tpmKey:          {"a key that only a TPM can use", privateKey, "use a key in a file: TPM and PKCS#11 are not supported"},
@@ -82,6 +84,7 @@ var labels = map[string]form{
 	"CMS":                     pkcs7,
 	"EC PARAMETERS":           parameters,
 	"DH PARAMETERS":           parameters,
+	"OCSP RESPONSE":           ocspResponse,
 }
 
 // An item is one thing that a file holds, in DER.
@@ -142,6 +145,7 @@ var shapes = []struct {
 	{[]asn1.Tag{asn1.INTEGER, asn1.OCTET_STRING}, privateKey},                    // RFC 5915, Section 3
 	{[]asn1.Tag{asn1.INTEGER, asn1.SEQUENCE}, pkcs12File},                        // RFC 7292, Section 4
 	{[]asn1.Tag{asn1.OBJECT_IDENTIFIER}, pkcs7},                                  // RFC 5652, Section 3
+	{[]asn1.Tag{asn1.ENUM}, ocspResponse},                                        // RFC 6960, Section 4.2.1
 }
 
 // shape returns the form of a file that is not PEM.

@@ -26,6 +26,13 @@ func OCSPRequest(cert, issuer *x509.Certificate) ([]byte, error) {
 	return ocsp.CreateRequest(cert, issuer, &ocsp.RequestOptions{Hash: crypto.SHA1})
 }
 
+// CheckOCSP returns an error unless der is an OCSP response with an answer, whatever it says. The
+// error continues a sentence that begins with a name for the response.
+func CheckOCSP(der []byte) error {
+	_, err := splitOCSP(der)
+	return err
+}
+
 // OCSP returns what a response in DER says of a certificate of this issuer. The error continues a
 // sentence that begins with a name for the response, and means that it says nothing.
 func OCSP(der []byte, cert, issuer *x509.Certificate, now time.Time) (Answer, error) {

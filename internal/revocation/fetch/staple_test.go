@@ -125,3 +125,34 @@ func TestStaplerHasNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestStaplerIsGiven: of the responses that are given the one is sent that is valid for longest,
+// whether the certificate names a responder or not, and nothing is fetched. One that is out of
+// date, revokes or is about another certificate is not sent: then the responder is asked.
+func TestStaplerIsGiven(t *testing.T) {
+	response := func(p *pki, status int, hours time.Duration) []byte {
+		der, err := ocsp.CreateResponse(p.ca.cert, p.ca.cert, ocsp.Response{
+			Status: status, SerialNumber: p.leaf.cert.SerialNumber, ThisUpdate: now, NextUpdate: now.Add(hours * time.Hour),
+		}, p.ca.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	for _, responder := range []bool{false, true} {
+		p, s := staplePKI(t)
+		if !responder {
+			p = newPKI(t, nil)
+		}
+		long, short := response(p, ocsp.Good, 9), response(p, ocsp.Good, 3)
+		s.Given = [][]byte{short, long, short, response(p, ocsp.Revoked, 20), response(newPKI(t, nil), ocsp.Good, 20), nil}
+		if got := s.Response(p.chain(), now.Add(time.Hour)); !bytes.Equal(got, long) || p.server.calls != 0 {
+			t.Errorf("responder %v: %d octets after %d requests", responder, len(got), p.server.calls)
+		}
+		got := s.Response(p.chain(), now.Add(9*time.Hour))
+		s.settled(t)
+		if want := map[bool]int{true: 1}[responder]; got != nil || p.server.calls != want {
+			t.Errorf("responder %v: out of date, %d octets are sent after %d requests", responder, len(got), p.server.calls)
+		}
+	}
+}
