@@ -157,7 +157,7 @@ func (c *Certificates) choose(a *Authentication, peer certificate.Hashes, wanted
 // Accepts implements Credential.
 func (c *Certificates) Accepts(auth *wire.Auth, _ []wire.Payload) error {
 	if !certificate.IsSignature(auth.Method) {
-		return fmt.Errorf("authenticates with %v, not with a certificate", auth.Method)
+		return fmt.Errorf("authenticates with %s, not with a certificate", methodText(auth.Method))
 	}
 	return nil
 }
@@ -192,7 +192,7 @@ func (c *Certificates) Verify(a *Authentication) (online func() error, err error
 		return nil, err
 	}
 	if err := certificate.CheckAuth(sent.Leaf.PublicKey, octets, auth, announced, c.Preferences); err != nil {
-		return nil, fmt.Errorf("with the certificate %s, %w", certificate.Name(sent.Leaf), err)
+		return nil, certificate.FaultOf(sent.Leaf, "with the certificate %s, %w", certificate.Name(sent.Leaf), err)
 	}
 	chain, err := c.Trust.Verify(sent, a.Now)
 	if err != nil || c.Revoked == nil {

@@ -174,7 +174,7 @@ func TestCertificateIsWrong(t *testing.T) {
 		"another authority": {edit: func(_ *testPair, left, _ *Certificates) { left.Own = proves(other.left) },
 			words: []string{"authentication of left.example.com failed: the certificate O=Example, CN=middle names O=Example, CN=root as its issuer, whose key did not sign it"}},
 		"another authority of the responder": {edit: func(_ *testPair, _, right *Certificates) { right.Own = proves(other.right) }, left: true,
-			words: []string{"authentication of the peer failed", "certificate 1: O=Example, CN=right, issued by O=Example, CN=lower", "whose key did not sign it"}},
+			words: []string{"authentication of right.example.com failed", "certificate 1: O=Example, CN=right, issued by O=Example, CN=lower", "whose key did not sign it"}},
 		"no intermediate": {edit: func(_ *testPair, left, _ *Certificates) { left.Own[0].Chain = left.Own[0].Chain[:1] },
 			words: []string{"the issuer of O=Example, CN=left, O=Example, CN=lower, is neither in ca nor among the 0 intermediate certificates that it sent"}},
 		"one intermediate": {edit: func(_ *testPair, left, _ *Certificates) { left.Own[0].Chain = left.Own[0].Chain[:2] },
@@ -206,7 +206,7 @@ func TestCertificateIsWrong(t *testing.T) {
 			}
 		}, words: []string{"the certificate O=Example, CN=left was revoked yesterday"}},
 		"a pre-shared key": {edit: func(_ *testPair, left, _ *Certificates) { left.Own = nil },
-			words: []string{"left.example.com authenticates with Shared Key Message Integrity Code, not with a certificate"}},
+			words: []string{"left.example.com authenticates with a pre-shared key, not with a certificate"}},
 		"a pre-shared key wanted": {edit: func(_ *testPair, _, right *Certificates) { right.Trust = nil },
 			words: []string{"left.example.com authenticates with Digital Signature, not with a pre-shared key"}},
 		"a broken key": {edit: func(_ *testPair, left, _ *Certificates) { left.Own[0].Signer = brokenKey{left.Own[0].Signer} }, left: true,
@@ -399,7 +399,7 @@ func TestCertificateAndKey(t *testing.T) {
 	p.left.connect("")
 	p.drive(3 * time.Second)
 	p.wantNoChild("lan")
-	if said := p.left.saidAll(); !strings.Contains(said, "authentication of the peer failed: the pre-shared keys differ") {
+	if said := p.left.saidAll(); !strings.Contains(said, "authentication of right.example.com failed: the pre-shared keys differ") {
 		t.Errorf("left says %q", said)
 	}
 }

@@ -135,7 +135,7 @@ func (e either) of(auth *wire.Auth, ps []wire.Payload) Credential {
 // Accepts implements Credential.
 func (e either) Accepts(auth *wire.Auth, ps []wire.Payload) error {
 	if e.of(auth, ps) == nil {
-		return fmt.Errorf("authenticates with %v, neither with a certificate nor with a pre-shared key", auth.Method)
+		return fmt.Errorf("authenticates with %s, neither with a certificate nor with a pre-shared key", methodText(auth.Method))
 	}
 	return nil
 }

@@ -4,33 +4,28 @@ import (
 	"fmt"
 	"time"
 
-	"culvert/ike/certificate"
 	"culvert/ike/child"
+	"culvert/ike/reason"
 	"culvert/ike/window"
 	"culvert/ike/wire"
 )
 
-// explainIdentities returns both configured identities, for operators.
-func (p *profile) explainIdentities() []string {
-	return []string{"ours: " + p.cfg.LocalID.String(), "expected of the peer: " + p.cfg.RemoteID.String()}
-}
-
 // reject ends an attempt because the responder is not who it should be, and tells it so in an
-// INFORMATIONAL exchange (RFC 7296, Section 2.21.2). What it says of itself in its payloads is kept
-// with the reason.
-func (x *authExchange) reject(s *ikeSA, why string, ps []wire.Payload) {
+// INFORMATIONAL exchange (RFC 7296, Section 2.21.2).
+func (x *authExchange) reject(s *ikeSA, f reason.Facts) {
 	s.e.count("ike_authentication_failed")
-	s.notice(Warn, eventAuthFailed, why)
-	s.tellFailed(x, why, append(s.party.explainIdentities(), certificate.Describe(ps)...), &wire.Notify{Kind: wire.AuthenticationFailed})
+	t := f.Trouble()
+	s.fails(eventAuthFailed, t)
+	s.tellFailed(x, t, &wire.Notify{Kind: wire.AuthenticationFailed})
 }
 
 // tellFailed ends an attempt after the response to IKE_AUTH. The responder has the IKE SA by then,
 // and perhaps a Child SA, and is told to delete them. Another attempt does not wait for that.
-func (s *ikeSA) tellFailed(x exchange, why string, explain []string, tell wire.Payload) {
-	x.abandon(s, why)
-	s.party.tryFailed(why, explain, time.Time{})
+func (s *ikeSA) tellFailed(x exchange, t reason.Trouble, tell wire.Payload) {
+	x.abandon(s, t.Reason)
+	s.party.tryFailed(t, time.Time{})
 	s.moveTo(saClosing)
-	s.run(&informational{kind: askClose, payloads: []wire.Payload{tell}, cause: child.EndFailed, why: why})
+	s.run(&informational{kind: askClose, payloads: []wire.Payload{tell}, cause: child.EndFailed, why: t.Reason})
 }
 
 // withdraw gives up the policy of the exchange, but waits for the response.
@@ -39,13 +34,17 @@ func (x *authExchange) withdraw(s *ikeSA, why string) {
 	x.child = nil
 }
 
-// setupFailed ends an attempt of ours. unanswered means that the peer never responded.
-func (s *ikeSA) setupFailed(why string, explain []string, unanswered bool) {
+// setupFailed ends an attempt of ours.
+func (s *ikeSA) setupFailed(f reason.Facts) { s.setupFailedBy(f, false) }
+
+// setupFailedBy is setupFailed; unanswered means that the peer never responded.
+func (s *ikeSA) setupFailedBy(f reason.Facts, unanswered bool) {
 	p := s.party
 	if p != nil && len(p.cfg.Remote) > 1 {
-		why = s.net.Remote().Addr().String() + ": " + why
+		f.From = s.net.Remote().Addr().String()
 	}
-	s.abandonWork(why)
+	t := f.Trouble()
+	s.abandonWork(t.Reason)
 	s.remove()
 	if p == nil {
 		return
@@ -54,7 +53,7 @@ func (s *ikeSA) setupFailed(why string, explain []string, unanswered bool) {
 	if unanswered {
 		asked = s.live.LastSent()
 	}
-	p.tryFailed(why, explain, asked)
+	p.tryFailed(t, asked)
 }
 
 // unanswered ends an IKE SA whose request has had its last retransmission.
@@ -62,16 +61,15 @@ func (s *ikeSA) unanswered(r *window.Request) {
 	switch s.state {
 	case saConnecting, saAuthenticating:
 		if s.setup.lost {
-			s.beginAgain(s.setup.refusal.Reason)
+			s.beginAgain(s.setup.refusal.Trouble().Reason)
 			return
 		}
-		why, explain := join(fmt.Sprintf("no answer to %v from %s", r.Exchange, s.net.Remote()), s.party.obstacleText()), []string(nil)
-		if s.setup.refusal.Reason != "" {
-			why, explain = s.setup.refusal.Reason, s.setup.refusal.Explain
-		} else {
-			s.party.try.unanswered = s.party.try.unanswered.with(s.asked(r))
+		if s.setup.refusal.Cause != "" {
+			s.setupFailed(s.setup.refusal)
+			return
 		}
-		s.setupFailed(why, explain, s.setup.refusal.Reason == "")
+		s.party.try.unanswered = s.party.try.unanswered.with(s.asked(r))
+		s.setupFailedBy(reason.Facts{Cause: reason.NoAnswer, Why: join(fmt.Sprintf("no answer to %v from %s", r.Exchange, s.net.Remote()), s.party.obstacleText())}, true)
 	case saClosing:
 		s.end(child.EndLocal, "deleted; the peer did not answer")
 	case saRekeyed:

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
-	"culvert/ike/certificate"
-	"culvert/ike/child"
 	"culvert/ike/identity"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 )
 
@@ -27,7 +27,7 @@ func (x *authHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, er
 	a.auth, _ = wire.Find[*wire.Auth](ps)
 	var err error
 	if a.id, err = identity.FromPayload(a.idi); err != nil {
-		return nil, a.notAuthentic(nil, err, nil)
+		return nil, a.notAuthentic(nil, wrongIdentity(err.Error()))
 	}
 	if a.list = a.candidates(); len(a.list) == 0 {
 		return nil, a.nobody()
@@ -60,21 +60,40 @@ func (a *authAttempt) nobody() error {
 		known = []*profile{s.e.peers.likeliest(nil)}
 	}
 	if len(known) != 1 {
-		return a.notAuthentic(nil, fmt.Errorf("no configured peer accepts the identity %s", a.id), nil)
+		return a.notAuthentic(nil, wrongIdentity(fmt.Sprintf("no configured peer accepts the identity %s", a.id)+expected(known)))
 	}
-	p := known[0]
-	theirs, expected := identity.Apart(a.id, p.cfg.RemoteID)
-	return a.notAuthentic(nil, fmt.Errorf("it identified itself as %s, but remote_id is %s", theirs, expected), append(p.explainIdentities(), "theirs: "+theirs))
+	theirs, ours := identity.Apart(a.id, known[0].cfg.RemoteID)
+	return a.refuse(nil, known[0], wrongIdentity(fmt.Sprintf("it identified itself as %s, but remote_id is %s", theirs, ours)))
+}
+
+// expected names some of the peers at the address of a caller.
+func expected(known []*profile) string {
+	const most = 3
+	var list []string
+	for _, p := range known[:min(len(known), most)] {
+		list = append(list, identity.PrintableTo(p.cfg.RemoteID.String(), 60))
+	}
+	switch {
+	case len(list) == 0:
+		return ""
+	case len(known) > most:
+		list = append(list, "others")
+	}
+	return "; expected from its address: " + strings.Join(list, ", ")
 }
 
 // notAuthentic records that an initiator is refused, for a wrong proof or an unknown identity, and
-// returns the error that ends the IKE SA. claims is the peer that it named, or nil. What the
-// initiator says of itself is added to explain.
-func (a *authAttempt) notAuthentic(claims *profile, err error, explain []string) error {
+// returns the error that ends the IKE SA. claims is the peer that it named, or nil.
+func (a *authAttempt) notAuthentic(claims *profile, err error) error {
+	return a.refuse(claims, claims, err)
+}
+
+// refuse is notAuthentic of a caller whom is expected instead, or nil.
+func (a *authAttempt) refuse(claims, whom *profile, err error) error {
 	s := a.sa
 	s.e.count("ike_authentication_failed")
-	why := func() string { return s.net.Remote().String() + ": " + err.Error() }
-	s.e.callRefused(call{from: s.net.Path, reached: true, claims: claims, event: eventAuthFailed, explain: func() []string { return append(explain, certificate.Describe(a.ps)...) }}, why)
+	c := call{from: s.net.Path, reached: true, claims: claims, event: eventAuthFailed}
+	s.e.callRefused(c, func() reason.Facts { return a.callerFacts(whom, err) })
 	return fatal(wire.AuthenticationFailed, err.Error())
 }
 
@@ -106,14 +125,14 @@ func (a *authAttempt) next() {
 			return
 		}
 		p := a.list[0] // its reason is the one to report
-		s.conclude(nil, a.notAuthentic(p, a.why[0], append(p.explainIdentities(), "theirs: "+a.id.String())))
+		s.conclude(nil, a.notAuthentic(p, a.why[0]))
 		return
 	}
 	p := a.list[len(a.why)]
 	c, err := p.credential()
 	if err == nil {
 		if err = c.Accepts(a.auth, a.ps); err != nil {
-			err = fmt.Errorf("%s %w", a.id, err)
+			err = wrongMethod(a.id.String() + " " + err.Error())
 		}
 	}
 	if err != nil {
@@ -125,7 +144,7 @@ func (a *authAttempt) next() {
 		case s.state != saHalfOpen || p.removed:
 			a.endHalfOpen()
 		case err != nil:
-			a.failed(fmt.Errorf("authentication of %s failed: %w", a.id, err))
+			a.failed(err)
 		default:
 			a.prove(p, c)
 		}
@@ -142,7 +161,7 @@ func (a *authAttempt) failed(err error) {
 // verification. An IKE SA that has already ended stays as it is.
 func (a *authAttempt) endHalfOpen() {
 	if a.sa.state == saHalfOpen {
-		a.sa.conclude(nil, a.notAuthentic(nil, errors.New("the peer was removed from the configuration"), nil))
+		a.sa.conclude(nil, a.notAuthentic(nil, wrongIdentity("the peer was removed from the configuration")))
 	}
 }
 
@@ -170,12 +189,13 @@ func (a *authAttempt) prove(p *profile, c Credential) {
 // cannotProve records that this side could not authenticate itself to the party, which is
 // authenticated.
 func (p *party) cannotProve(err error) {
-	why := "cannot prove our identity: " + err.Error()
-	if p.Reason != why {
-		p.notice(Warn, eventAuthFailed, "", why)
+	t := ownFault("cannot prove our identity: " + err.Error()).Trouble()
+	t.At = p.e.handling.now
+	if p.Reason != t.Reason {
+		p.fails(eventAuthFailed, t)
 	}
 	if p.main() == nil {
-		p.Trouble = child.Trouble{Reason: why}
+		p.Trouble = t
 	}
 }
 

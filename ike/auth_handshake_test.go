@@ -66,7 +66,7 @@ func (x *toyExchange) response(s *ikeSA, ps []wire.Payload) {
 	x.rounds++
 	switch {
 	case !ok:
-		s.setupFailed("the toy was refused", nil, false)
+		s.setupFailed(ownFault("the toy was refused"))
 	case string(n.Data) == "fine":
 		s.run(newAuthExchange(s))
 	default:

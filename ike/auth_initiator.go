@@ -24,7 +24,8 @@ type authExchange struct {
 	child      *childOffer
 	bare       bool // it asks for no Child SA (RFC 6023)
 	credential Credential
-	verifying  bool // the response has come and is being verified
+	proof      string // by what we prove who we are, in words
+	verifying  bool   // the response has come and is being verified
 }
 
 // newAuthExchange returns an exchange that negotiates a policy that needs the IKE SA, or leaves
@@ -80,7 +81,7 @@ func (x *authExchange) start(s *ikeSA) {
 		return
 	}
 	if idle {
-		s.setupFailed("no policy needs the peer any longer", nil, false)
+		s.setupFailed(ownFault("no policy needs the peer any longer"))
 		return
 	}
 	c, err := s.party.credential()
@@ -88,7 +89,7 @@ func (x *authExchange) start(s *ikeSA) {
 		err = x.child.prepare(s, true)
 	}
 	if err != nil {
-		s.setupFailed(err.Error(), nil, false)
+		s.setupFailed(ownFault(err.Error()))
 		return
 	}
 	if x.child != nil {
@@ -99,7 +100,7 @@ func (x *authExchange) start(s *ikeSA) {
 		switch {
 		case !s.holds(x):
 		case made.err != nil:
-			s.setupFailed("cannot prove our identity: "+made.err.Error(), nil, false)
+			s.setupFailed(ownFault("cannot prove our identity: " + made.err.Error()))
 		default:
 			x.send(s, made.payloads)
 		}
@@ -117,7 +118,7 @@ func (x *authExchange) send(s *ikeSA, made []wire.Payload) {
 	}
 	ps = append(ps, x.credential.Ask()...)
 	ps = append(ps, made...)
-	s.auth.methods.Ours = methodIn(made)
+	s.auth.methods.Ours, x.proof = methodIn(made), proofIn(made)
 	ps = append(ps, s.token.notify()...)
 	if x.child != nil {
 		ps = append(ps, x.child.payloads(s)...)
@@ -148,13 +149,12 @@ func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 	idr, _ := wire.FindID(ps, true)
 	auth, _ := wire.Find[*wire.Auth](ps)
 	id, why := s.responderIs(idr)
-	if why == "" {
-		if err := x.credential.Accepts(auth, ps); err != nil {
-			why = "the peer " + err.Error()
-		}
-	}
 	if why != "" {
-		x.reject(s, why, ps)
+		x.reject(s, x.proofFacts(s, id, ps, wrongIdentity(why)))
+		return
+	}
+	if err := x.credential.Accepts(auth, ps); err != nil {
+		x.reject(s, x.proofFacts(s, id, ps, wrongMethod("the peer "+err.Error())))
 		return
 	}
 	x.verifying = true
@@ -165,7 +165,7 @@ func (x *authExchange) verify(s *ikeSA, ps []wire.Payload) {
 		case s.state == saClosing:
 			s.done(x) // the Delete comes next
 		case err != nil:
-			x.reject(s, "authentication of the peer failed: "+err.Error(), ps)
+			x.reject(s, x.proofFacts(s, id, ps, err))
 		default:
 			x.accept(s, id, ps)
 		}
@@ -192,12 +192,9 @@ func (x *authExchange) accept(s *ikeSA, id identity.ID, ps []wire.Payload) {
 
 // refused ends the attempt. Who answered IKE_SA_INIT refuses it: no other response will come.
 func (x *authExchange) refused(s *ikeSA, kind wire.NotifyType) {
-	why, failed := fmt.Sprintf("the peer answered %v", kind), kind == wire.AuthenticationFailed
-	if failed {
-		why += ": the pre-shared keys differ, or it does not accept our certificate or identity"
-	}
-	if !failed || !s.crossedCookie(why) {
-		s.setupFailed(why, s.party.explainIdentities(), false)
+	f := x.refusedFacts(s, kind)
+	if kind != wire.AuthenticationFailed || !s.crossedCookie(f.Trouble().Reason) {
+		s.setupFailed(f)
 	}
 }
 

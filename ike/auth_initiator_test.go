@@ -31,7 +31,7 @@ var failings = []failing{
 	{name: "right is called so by another type", edit: func(l, r *Peer) { r.LocalID.Type = wire.IDRFC822 }, leftErr: "the peer identified itself as ID_RFC822_ADDR right.example.com, but remote_id is ID_FQDN right.example.com", rightSay: "rejected"},
 	{name: "no IKE proposal", edit: func(l, r *Peer) { r.Proposals = []wire.Proposal{otherCipher(testIKEProposal)} }, leftErr: "NO_PROPOSAL_CHOSEN", rightSay: "aes256gcm16", explain: []string{"ours: aes256gcm16-prfsha256-x25519"}},
 	{name: "no ESP proposal", edit: func(l, r *Peer) { r.Children[0].Proposals = []wire.Proposal{otherCipher(testESPProposal)} }, leftErr: "accepts none of our ESP proposals", rightSay: "chacha20poly1305", ikeStays: true},
-	{name: "selectors do not meet", edit: func(l, r *Peer) { r.Children[0].Local = testNetworks("10.9.0.0/16") }, leftErr: "selectors do not overlap", rightSay: "10.9.0.0/16", ikeStays: true},
+	{name: "selectors do not meet", edit: func(l, r *Peer) { r.Children[0].Local = testNetworks("10.9.0.0/16") }, leftErr: "it grants none of our networks", rightSay: "10.9.0.0/16", ikeStays: true},
 	{name: "no secret on the left", edit: func(l, r *Peer) { l.PSK = nil }, leftErr: "no pre-shared key"},
 }
 

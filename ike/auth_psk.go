@@ -38,10 +38,13 @@ func (PSK) Accepts(auth *wire.Auth, _ []wire.Payload) error {
 // Verify implements Credential.
 func (k PSK) Verify(a *Authentication) (func() error, error) {
 	if !a.Signed.VerifyPSKAuth(a.auth().Data, k) {
-		return nil, errors.New("the pre-shared keys differ")
+		return nil, errSecret
 	}
 	return nil, nil
 }
+
+// errSecret means that the peer has another secret.
+var errSecret = errors.New("the pre-shared keys differ")
 
 // Slow implements Credential.
 func (PSK) Slow() bool { return false }

@@ -6,6 +6,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/proposal"
+	"culvert/ike/reason"
 	"culvert/ike/suite"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
@@ -58,7 +59,7 @@ func (x *childExchange) start(s *ikeSA) {
 		err = errors.New("the IKE SA has reached its limit of Child SAs")
 	}
 	if err != nil {
-		x.fail(s, err.Error(), nil)
+		x.fail(s, startFacts(err))
 		x.postpone(s)
 		x.finish(s)
 		return
@@ -111,7 +112,7 @@ func (x *childExchange) needless(s *ikeSA) bool {
 func (x *childExchange) begin(s *ikeSA) {
 	var err error
 	if x.nonce, err = s.e.nonce(); err != nil {
-		x.failed(s, "no randomness: "+err.Error(), nil)
+		x.failed(s, ownFault("no randomness: "+err.Error()))
 		return
 	}
 	if x.group == wire.GroupNone {
@@ -123,7 +124,7 @@ func (x *childExchange) begin(s *ikeSA) {
 			return
 		}
 		if k.err != nil {
-			x.failed(s, "the key exchange failed to start: "+k.err.Error(), nil)
+			x.failed(s, ownFault("the key exchange failed to start: "+k.err.Error()))
 			return
 		}
 		x.ke = k.ke
@@ -151,10 +152,12 @@ func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
 			return
 		}
 		if n.Kind == wire.InvalidKEPayload {
-			if x.wrongGroup = x.correct(n.Data, x.offers); x.wrongGroup == nil {
+			if x.correct(n.Data, x.offers) == nil {
 				x.begin(s)
 				return
 			}
+			f := x.groupFacts(reason.ESPProposal, wire.CreateChildSA, n.Data, x.offers)
+			x.wrongGroup = &f
 		}
 		x.refused(s, n.Kind)
 		return
@@ -168,14 +171,14 @@ func (x *childExchange) response(s *ikeSA, ps []wire.Payload) {
 	}
 	ke, ok := wire.Find[*wire.KE](ps)
 	if !ok || x.ke == nil || ke.Group != x.group || proposal.Group(sa.Proposals[0]) != x.group {
-		x.unacceptable(s, "its key exchange differs from ours")
+		x.unacceptable(s, errors.New("its key exchange differs from ours"))
 		return
 	}
 	s.e.sharedKey(x.ke, ke.Data, func(k keyPair) {
 		switch {
 		case !s.holds(x):
 		case k.err != nil:
-			x.unacceptable(s, k.err.Error())
+			x.unacceptable(s, k.err)
 		default:
 			x.accept(s, ps, n, k.shared)
 		}

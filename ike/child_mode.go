@@ -79,7 +79,7 @@ func (o *childOffer) checkHosts(s *ikeSA) error {
 	local, ok := selector.Host(o.local)
 	remote, ok2 := selector.Host(o.remote)
 	if !ok || !ok2 {
-		return errors.New("transport mode needs one address on each side; correct local and remote of the child")
+		return &hostsError{"transport mode needs one address on each side; correct local and remote of the child"}
 	}
 	return s.net.joins(local, remote)
 }
@@ -91,8 +91,13 @@ func (n *network) joins(local, remote netip.Addr) error {
 	if remote == theirs && (local == ours || !ours.IsValid()) {
 		return nil
 	}
-	return fmt.Errorf("transport mode protects %v with %v, and the IKE SA is between %v and %v; correct local and remote of the child, or local and remote of the peer", local, remote, ours, theirs)
+	return &hostsError{fmt.Sprintf("transport mode protects %v with %v, and the IKE SA is between %v and %v; correct local and remote of the child, or local and remote of the peer", local, remote, ours, theirs)}
 }
+
+// A hostsError is why transport mode cannot be asked for.
+type hostsError struct{ text string }
+
+func (h *hostsError) Error() string { return h.text }
 
 // checkMode compares the mode of a response with the offer's.
 func (o *childOffer) checkMode(ps []wire.Payload) error {

@@ -8,6 +8,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/proposal"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
@@ -25,7 +26,8 @@ type childOffer struct {
 	spi           uint32
 	offers        []wire.Proposal
 	local, remote []selector.Selector
-	wrongGroup    error // why an INVALID_KE_PAYLOAD was not followed
+	wrongGroup    *reason.Facts // of an INVALID_KE_PAYLOAD that was not followed
+	inAuth        bool          // it is in IKE_AUTH
 }
 
 // prepare allocates our SPI and decides the offer. An offer that replaces a pair has the selectors
@@ -36,7 +38,7 @@ func (o *childOffer) prepare(s *ikeSA, inAuth bool) error {
 	if err != nil {
 		return fmt.Errorf("no SPI for a Child SA: %w", err)
 	}
-	o.spi = spi
+	o.spi, o.inAuth = spi, inAuth
 	proposals := o.policy.Settings.Proposals
 	if inAuth {
 		proposals = proposal.Distinct(proposal.WithoutKE(proposals))
@@ -181,7 +183,7 @@ func (o *childOffer) conclude(s *ikeSA, ps []wire.Payload, n noncePair, shared [
 	if err != nil {
 		s.e.count("ike_child_unacceptable")
 		spi := o.spi
-		o.fail(s, "the peer's answer is not acceptable: "+err.Error(), nil)
+		o.fail(s, o.answerFacts(err))
 		// The peer has installed its pair by now, so it is sent a Delete.
 		s.enqueue(&informational{kind: askDelete, spis: []uint32{spi}})
 		return nil
@@ -200,43 +202,45 @@ func (o *childOffer) refused(s *ikeSA, kind wire.NotifyType) {
 	switch {
 	case o.takesLess(kind): // in IKE_AUTH
 		o.release(s)
-		o.policy.AskAgain(refusalText(kind))
+		o.policy.AskAgain(o.facts(s, kind).Trouble())
 		return
 	case o.old == nil:
-		o.fail(s, refusalText(kind), o.explain(kind))
+		o.fail(s, o.facts(s, kind))
 		return
 	}
-	why := o.rekeyRefused(kind)
-	o.fail(s, why, o.explain(kind))
-	s.succ.wontLive("rekeying the Child SA failed: " + why)
+	f := o.facts(s, kind)
+	o.fail(s, f)
+	s.succ.wontLive("rekeying the Child SA failed: " + f.Bare())
 }
 
 // fail records the failure with the policy. If the old pair is still there it can be rekeyed later.
-func (o *childOffer) fail(s *ikeSA, why string, explain []string) {
+func (o *childOffer) fail(s *ikeSA, f reason.Facts) {
 	o.release(s)
+	t := f.Trouble()
 	switch {
 	case o.left:
 		return
 	case o.further():
-		o.chain.Failed(why)
+		o.chain.Failed(t)
 		return
 	case o.part():
-		o.chain.PartRefused(why)
+		o.chain.PartRefused(t)
 		return
 	case o.like != nil: // what it carries is asked for when a packet needs it
-		o.like.Chain().PartRefused(why)
+		o.like.Chain().PartRefused(t)
 		return
 	}
 	switch {
 	case o.old == nil && o.moves != nil && o.policy.Up(): // by what the other IKE SA has
-		o.policy.NotMoved(why)
+		o.policy.NotMoved(t)
 		return
 	case o.old == nil:
-		o.policy.Failed(why, explain)
+		o.policy.Failed(t)
 		return
 	}
 	o.settled()
-	o.policy.Trouble = child.Trouble{Reason: "rekeying failed: " + why, Explain: explain}
+	t.At = s.e.handling.now
+	o.policy.Trouble = t
 }
 
 var (

@@ -60,6 +60,9 @@ func (p *party) Backoff() timer.Backoff { return p.cfg.Reconnect }
 // Report emits a notice.
 func (p *party) Report(r child.Report) {
 	n := Notice{Level: Info, Peer: p.cfg.Name, Party: p.name, Child: r.Policy.Settings.Name, Event: r.Event, Text: identity.Printable(r.Text)}
+	if r.Text == "" {
+		n.tells(r.Trouble)
+	}
 	if r.Warn {
 		n.Level = Warn
 	}

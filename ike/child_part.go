@@ -2,6 +2,7 @@ package ike
 
 import (
 	"culvert/ike/child"
+	"culvert/ike/reason"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
 	"culvert/selector"
@@ -55,7 +56,7 @@ func (x *childExchange) askForLess(s *ikeSA, kind wire.NotifyType) bool {
 	x.release(s)
 	x.groupChoice, x.wrongGroup = groupChoice{}, nil
 	if err := x.prepare(s, false); err != nil {
-		x.failed(s, err.Error(), nil)
+		x.failed(s, ownFault(err.Error()))
 		return true
 	}
 	x.group = firstGroup(x.policy, x.offers)
@@ -68,7 +69,7 @@ func (x *childExchange) acceptPart(s *ikeSA, p *child.Pair) {
 	if x.chain.Carries() {
 		x.chain.PartMade()
 	} else {
-		x.chain.PartRefused("the peer granted something else: remote " + child.ListSelectors(p.SA.RemoteTS))
+		x.chain.PartRefused(reason.Facts{Cause: reason.Networks, Why: "the peer granted something else: remote " + reason.List(p.SA.RemoteTS)}.Trouble())
 	}
 	s.useNow(p)
 	p.CameUp()
@@ -81,5 +82,5 @@ func (x *childExchange) refusedPart(s *ikeSA, kind wire.NotifyType) {
 		x.chain.PausePart(timer.TemporaryWait(s.e.cfg.Rand))
 		return
 	}
-	x.chain.PartRefused(refusalText(kind))
+	x.chain.PartRefused(x.facts(s, kind).Trouble())
 }

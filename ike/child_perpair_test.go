@@ -338,7 +338,7 @@ func TestSinglePairWithoutPacket(t *testing.T) {
 	singlePairOnly(p, true)
 	ref := p.left.connect("lan")
 	p.drive(time.Second)
-	p.wantDone(p.left, ref, "SINGLE_PAIR_REQUIRED: it makes a Child SA for a single pair of addresses only, those of a packet")
+	p.wantDone(p.left, ref, "SINGLE_PAIR_REQUIRED to CREATE_CHILD_SA: it makes a Child SA for a single pair of addresses only, those of a packet")
 	p.drive(time.Minute)
 	p.left.sendTo("lan", "10.2.8.9")
 	p.drive(time.Second)

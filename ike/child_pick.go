@@ -2,11 +2,13 @@ package ike
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"culvert/ike/child"
 	"culvert/ike/proposal"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 	"culvert/selector"
@@ -49,7 +51,9 @@ func (a *childAnswer) pickMode(s *ikeSA, q childRequest) (err error) {
 		return err
 	}
 	if len(s.children.Pairs()) >= s.maxChildren(a.old) {
-		return refuse(wire.NoAdditionalSAs, "the IKE SA has reached its limit of Child SAs")
+		return refuseFor(wire.NoAdditionalSAs, reason.Facts{
+			Cause: reason.Refused, Why: fmt.Sprintf("the peer asks for another Child SA, and the IKE SA has %d, which is the limit", len(s.children.Pairs())),
+		})
 	}
 	if a.old != nil {
 		if a.childPick, err = pickRekey(a.old, &q); err != nil {
@@ -94,7 +98,9 @@ func (p *party) pickPolicy(q *childRequest) (childPick, error) {
 	list, ok := p.rankPolicies(q)
 	if !ok {
 		p.e.count("ike_ts_unacceptable")
-		return childPick{}, refuse(wire.TSUnacceptable, "the peer proposes too many traffic selectors for our number of policies")
+		return childPick{}, refuseFor(wire.TSUnacceptable, reason.Facts{
+			Cause: reason.Networks, Why: "the peer proposes too many traffic selectors for our number of policies",
+		})
 	}
 	var unlucky *child.Policy // its selectors match, its proposals do not
 	var held *child.Policy    // its selectors match, but an operator holds it down
@@ -171,15 +177,22 @@ func choose(pol *child.Policy, theirs []wire.Proposal, create bool) (wire.Propos
 // forbidden, and wider ones were never agreed on (RFC 7296, Section 2.9.2).
 func pickRekey(old *child.Pair, q *childRequest) (childPick, error) {
 	if modeOf(old) != q.mode {
-		return childPick{}, refuse(wire.NoProposalChosen, "the replaced Child SA is in transport mode")
+		return childPick{}, refuseFor(wire.NoProposalChosen, reason.Facts{
+			Cause: reason.Mode, Rekey: true, Why: "the replaced Child SA is in transport mode, and the peer asks for tunnel mode",
+		})
 	}
 	w := selector.NewWork(maxSelectorWork)
 	if !selector.Prepare(old.SA.LocalTS).Within(q.local, w) || !selector.Prepare(old.SA.RemoteTS).Within(q.remote, w) {
-		return childPick{}, refuse(wire.TSUnacceptable, "the traffic selectors differ from those of the replaced Child SA")
+		return childPick{}, refuseFor(wire.TSUnacceptable, reason.Facts{
+			Cause: reason.Networks, Rekey: true, Why: "the peer asks for other networks than those of the Child SA that is there",
+			Ours: reason.Offer{Local: old.SA.LocalTS, Remote: old.SA.RemoteTS}, Theirs: reason.Offer{Local: q.local, Remote: q.remote},
+		})
 	}
 	chosen, ok := choose(old.Policy(), q.proposals, true)
 	if !ok {
-		return childPick{}, refuse(wire.NoProposalChosen, "no ESP proposal is acceptable")
+		return childPick{}, refuseFor(wire.NoProposalChosen, reason.Facts{
+			Cause: reason.ESPProposal, Rekey: true, Ours: reason.Offer{Proposals: old.Policy().Settings.Proposals}, Theirs: reason.Offer{Proposals: q.proposals},
+		})
 	}
 	return childPick{policy: old.Policy(), chosen: chosen, local: old.SA.LocalTS, remote: old.SA.RemoteTS}, nil
 }
@@ -211,19 +224,24 @@ const maxTold = 16
 func (p *party) noChild(unlucky *child.Policy, q *childRequest) error {
 	if unlucky != nil {
 		p.e.count("ike_no_proposal_chosen")
-		const why = "none of the peer's ESP proposals is acceptable"
-		unlucky.RefusedCall(why, proposal.Explain(unlucky.Settings.Proposals, q.proposals))
-		return refuse(wire.NoProposalChosen, why)
+		ours := unlucky.Settings.Proposals
+		if !q.create {
+			ours = proposal.Distinct(proposal.WithoutKE(ours))
+		}
+		t := reason.Facts{Cause: reason.ESPProposal, Ours: reason.Offer{Proposals: ours}, Theirs: reason.Offer{Proposals: q.proposals}}.Trouble()
+		unlucky.RefusedCall(t)
+		return refuse(wire.NoProposalChosen, t.Reason)
 	}
 	p.e.count("ike_ts_unacceptable")
-	const why = "the peer's traffic selectors do not overlap with ours"
-	asked := selectorLine("theirs", q.remote, q.local)
 	for _, pol := range p.policies[:min(len(p.policies), maxTold)] {
-		why := why
-		if pol.Settings.Mode != q.mode {
-			why = "the peer asks for tunnel mode, and this child is in transport mode between two addresses; configure the same mode and addresses on both sides"
+		f := reason.Facts{
+			Cause: reason.Networks, Ours: reason.Offer{Local: pol.Settings.Local, Remote: pol.Settings.Remote},
+			Theirs: reason.Offer{Local: q.local, Remote: q.remote},
 		}
-		pol.RefusedCall(why, []string{selectorLine("ours", pol.Settings.Local, pol.Settings.Remote), asked})
+		if pol.Settings.Mode != q.mode {
+			f.Cause, f.Why = reason.Mode, "the peer asks for tunnel mode, and this child is in transport mode between two addresses; configure the same mode and addresses on both sides"
+		}
+		pol.RefusedCall(f.Trouble())
 	}
-	return refuse(wire.TSUnacceptable, why)
+	return refuse(wire.TSUnacceptable, "the peer's networks do not meet ours")
 }

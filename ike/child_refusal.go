@@ -2,10 +2,9 @@ package ike
 
 import (
 	"errors"
-	"fmt"
 
 	"culvert/ike/child"
-	"culvert/ike/proposal"
+	"culvert/ike/reason"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
 )
@@ -20,7 +19,7 @@ func (x *childExchange) refused(s *ikeSA, kind wire.NotifyType) {
 	case x.part():
 		x.refusedPart(s, kind)
 	case x.like != nil:
-		x.fail(s, refusalText(kind), nil)
+		x.fail(s, x.facts(s, kind))
 	default:
 		x.refusedMain(s, kind)
 		return
@@ -44,7 +43,8 @@ func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 	case reactWait:
 		x.release(s)
 		if x.old != nil && tries == 1 {
-			x.old.Report(eventPostponed, refusalText(kind)+"; it is tried again")
+			f := x.facts(s, kind)
+			x.old.Report(eventPostponed, f.Bare()+"; it is tried again")
 		}
 		x.wait(s, kind)
 	case reactRecreate:
@@ -54,8 +54,9 @@ func (x *childExchange) refusedMain(s *ikeSA, kind wire.NotifyType) {
 			x.policy.Want()
 		}
 	case reactReplaceIKE:
-		why := refusalText(kind) + " each time"
-		x.fail(s, why, nil)
+		f := x.facts(s, kind)
+		why := f.Bare() + ", each time"
+		x.fail(s, f)
 		x.postpone(s)
 		x.finish(s)
 		s.succ.outOfSync("negotiating the Child SA failed: " + why)
@@ -84,19 +85,19 @@ func (s *ikeSA) childUnanswered() {
 
 // putOff has the policy wait for another IKE SA, and reports whether it does.
 func (x *childExchange) putOff(s *ikeSA, kind wire.NotifyType) bool {
-	text := refusalText(kind)
+	t := x.facts(s, kind).Trouble()
 	switch {
 	case s.succ.cannotCarry(kind):
 	case (x.moves == nil || x.moves.replaced) && s.party.getsOwn(x.policy, s, kind):
-		text += "; it gets an IKE SA of its own, as the peer may make it in IKE_AUTH only"
+		t.Reason += "; it gets an IKE SA of its own, as the peer may make it in IKE_AUTH only"
 	default:
 		return false
 	}
 	x.release(s)
 	if x.moves != nil && x.policy.Up() { // by what the other IKE SA has until then
-		x.policy.NotMoved(text)
+		x.policy.NotMoved(t)
 	} else {
-		x.policy.PutOff(text, x.explain(kind))
+		x.policy.PutOff(t)
 	}
 	return true
 }
@@ -112,7 +113,7 @@ func (x *childExchange) wait(s *ikeSA, kind wire.NotifyType) {
 		x.moves.later(x.policy)
 		return
 	}
-	x.policy.TryIn(pause, refusalText(kind))
+	x.policy.TryIn(pause, x.facts(s, kind).Trouble())
 }
 
 // rekeyPause is the least pause between a failed rekeying and the next try.
@@ -127,7 +128,7 @@ func (x *childExchange) postpone(s *ikeSA) {
 		x.acceptPeers()
 		return
 	}
-	x.old.Answer(errors.New(x.policy.Reason))
+	x.old.Answer(reason.Err(x.policy.Trouble, ""))
 	if x.old.State() == child.Live && x.old.Carrier() != nil {
 		x.old.RekeyIn(timer.Longer(rekeyPause, s.e.cfg.Rand))
 	}
@@ -135,45 +136,62 @@ func (x *childExchange) postpone(s *ikeSA) {
 
 // unacceptable ends the exchange because its response cannot be used. The peer has installed its
 // pair by now, so it is sent a Delete.
-func (x *childExchange) unacceptable(s *ikeSA, why string) {
+func (x *childExchange) unacceptable(s *ikeSA, err error) {
 	s.e.count("ike_child_unacceptable")
 	spi := x.spi
-	x.fail(s, "the peer's answer is not acceptable: "+why, nil)
+	f := x.answerFacts(err)
+	x.fail(s, f)
 	if x.old != nil {
-		s.succ.wontLive("rekeying the Child SA failed: the peer's answer is not acceptable: " + why)
+		s.succ.wontLive("rekeying the Child SA failed: " + f.Bare())
 	}
 	x.postpone(s)
 	s.enqueue(&informational{kind: askDelete, spis: []uint32{spi}})
 	x.finish(s)
 }
 
-func (x *childExchange) failed(s *ikeSA, why string, explain []string) {
-	x.fail(s, why, explain)
+func (x *childExchange) failed(s *ikeSA, f reason.Facts) {
+	x.fail(s, f)
 	x.postpone(s)
 	x.finish(s)
 }
 
-// refusalText describes an error response.
-func refusalText(kind wire.NotifyType) string {
-	text := fmt.Sprintf("the peer answered %v", kind)
+// facts are the facts of an error that the peer answered.
+func (o *childOffer) facts(s *ikeSA, kind wire.NotifyType) reason.Facts {
+	if kind == wire.InvalidKEPayload && o.wrongGroup != nil {
+		o.wrongGroup.Rekey = o.old != nil
+		return *o.wrongGroup
+	}
+	f := reason.Facts{Cause: reason.Answered, In: wire.CreateChildSA, Answer: kind, Rekey: o.old != nil}
+	f.Ours = reason.Offer{Proposals: o.offers, Local: o.local, Remote: o.remote, Raw: s.party.cfg.Encap == EncapNever}
+	if o.inAuth {
+		f.In = wire.IKEAuth
+	}
 	switch kind {
 	case wire.TSUnacceptable:
-		text += ": its traffic selectors do not overlap with ours"
-	case wire.SinglePairRequired:
-		text += ": it makes a Child SA for a single pair of addresses only, those of a packet"
-	case wire.NoProposalChosen:
-		text += ": it accepts none of our ESP proposals"
+		f.Cause = reason.Networks
+	case wire.NoProposalChosen, wire.InvalidKEPayload:
+		if f.Cause = reason.ESPProposal; o.old != nil { // whose ciphers it accepted
+			f.Cause = reason.PFS
+		}
 	}
-	return text
+	return f
 }
 
-// explain returns lines with what both sides want, as far as it is known.
-func (o *childOffer) explain(kind wire.NotifyType) []string {
-	switch kind {
-	case wire.TSUnacceptable:
-		return []string{"ours: local " + child.ListSelectors(o.local) + ", remote " + child.ListSelectors(o.remote), "theirs: unknown; see the peer's log"}
-	case wire.NoProposalChosen:
-		return []string{"ours: " + proposal.List(o.offers), "theirs: unknown; see the peer's log"}
+// startFacts are the facts of a request that is not made.
+func startFacts(err error) reason.Facts {
+	f := ownFault(err.Error())
+	var hosts *hostsError
+	if errors.As(err, &hosts) {
+		f.Cause = reason.Mode
 	}
-	return nil
+	return f
+}
+
+// answerFacts are the facts of a response that is not acceptable.
+func (o *childOffer) answerFacts(err error) reason.Facts {
+	f := reason.Facts{Cause: reason.Unusable, Rekey: o.old != nil, Why: "the peer's answer is not acceptable: " + err.Error()}
+	if errors.Is(err, errTransport) || errors.Is(err, errTunnel) {
+		f.Cause = reason.Mode
+	}
+	return f
 }

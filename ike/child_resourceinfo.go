@@ -7,6 +7,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/proposal"
+	"culvert/ike/reason"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
 	"culvert/selector"
@@ -118,7 +119,10 @@ func pickFurther(s *ikeSA, f *child.Pair, theirs []wire.Proposal) (childPick, er
 	chosen, ok := proposal.Choose(like(f), theirs)
 	if !ok {
 		s.e.count("ike_no_proposal_chosen")
-		return childPick{}, refuse(wire.NoProposalChosen, "the ESP proposal differs from that of the existing Child SA")
+		return childPick{}, refuseFor(wire.NoProposalChosen, reason.Facts{
+			Cause: reason.ESPProposal, Ours: reason.Offer{Proposals: like(f)}, Theirs: reason.Offer{Proposals: theirs},
+			Why: "the ESP proposal differs from that of the existing Child SA",
+		})
 	}
 	return childPick{policy: pol, chosen: chosen, local: f.SA.LocalTS, remote: f.SA.RemoteTS, further: true}, nil
 }
@@ -145,5 +149,5 @@ func (x *childExchange) refusedFurther(s *ikeSA, kind wire.NotifyType) {
 		x.chain.Pause(timer.TemporaryWait(s.e.cfg.Rand))
 		return
 	}
-	x.chain.Failed(refusalText(kind))
+	x.chain.Failed(x.facts(s, kind).Trouble())
 }

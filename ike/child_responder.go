@@ -95,7 +95,7 @@ func (x *childHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, e
 	ke, ok := wire.Find[*wire.KE](ps)
 	if !ok || ke.Group != group {
 		x.cancel()
-		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange method is required"}
+		return nil, &notifyError{notify: &wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, text: "another key exchange method is required"}
 	}
 	if err := s.checkPublic(ke); err != nil {
 		x.cancel()
@@ -107,7 +107,7 @@ func (x *childHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, e
 }
 
 func notFound(n *wire.Notify) error {
-	return &notifyError{&wire.Notify{Protocol: n.Protocol, SPI: n.SPI, Kind: wire.ChildSANotFound}, "the Child SA does not exist"}
+	return &notifyError{notify: &wire.Notify{Protocol: n.Protocol, SPI: n.SPI, Kind: wire.ChildSANotFound}, text: "the Child SA does not exist"}
 }
 
 // cancel records that the peer's rekeying of the pair failed.

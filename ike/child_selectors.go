@@ -46,12 +46,3 @@ func selectorsOf(ts *wire.TS) []selector.Selector {
 	}
 	return list
 }
-
-// explainSelectors returns lines with the selectors of both sides.
-func explainSelectors(ourLocal, ourRemote, theirLocal, theirRemote []selector.Selector) []string {
-	return []string{selectorLine("ours", ourLocal, ourRemote), selectorLine("theirs", theirLocal, theirRemote)}
-}
-
-func selectorLine(whose string, local, remote []selector.Selector) string {
-	return whose + ": local " + child.ListSelectors(local) + ", remote " + child.ListSelectors(remote)
-}

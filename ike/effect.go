@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
@@ -81,16 +82,19 @@ type (
 	Resolve struct{ Peer string }
 	// Notice is an event for people, logs and tests.
 	Notice struct {
-		Level  Level
-		Peer   string
-		Party  string // the canonical identity, of a peer with many parties
-		Child  string
-		Event  string // a fixed word, such as "ike-up", "ike-down", "child-up", "child-down", "auth-failed"
-		Text   string // a sentence, escaped, without secrets
-		IKESPI wire.SPI
-		SPIIn  uint32
+		Level Level
+		Peer  string
+		Party string // the canonical identity, of a peer with many parties
+		Child string
+		Event string // a fixed word, such as "ike-up", "ike-down", "child-up", "child-down", "auth-failed"
+		Text  string // a sentence, escaped, without secrets
+		// Failure is the failed negotiation that it is about, whose first line Text has, or nil.
+		Failure *reason.Trouble
+		IKESPI  wire.SPI
+		SPIIn   uint32
 	}
-	// Done answers the command with the same Ref. Err is nil if it succeeded.
+	// Done answers the command with the same Ref. Err is nil if it succeeded, and a *reason.Error
+	// if a negotiation failed.
 	Done struct {
 		Ref uint64
 		Err error

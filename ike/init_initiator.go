@@ -6,8 +6,8 @@ import (
 	"net/netip"
 	"time"
 
-	"culvert/ike/child"
 	"culvert/ike/proposal"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
 )
@@ -64,7 +64,7 @@ func (x *initExchange) start(s *ikeSA) {
 			return
 		}
 		if k.err != nil {
-			s.setupFailed("cannot start the key exchange: "+k.err.Error(), nil, false)
+			s.setupFailed(ownFault("cannot start the key exchange: " + k.err.Error()))
 			return
 		}
 		s.setup.init.ke = k.ke
@@ -132,14 +132,18 @@ func (s *ikeSA) initResponse(d Datagram, m *wire.Message) {
 	}
 	if err := x.accept(s, d, m); err != nil {
 		s.e.count("ike_init_unacceptable")
-		s.suspect("unacceptable response to IKE_SA_INIT: "+err.Error(), nil)
+		f := reason.Facts{Cause: reason.Unusable, Why: "unacceptable response to IKE_SA_INIT: " + err.Error()}
+		if errors.Is(err, errChildful) {
+			f.Cause = reason.Childless
+		}
+		s.suspect(f)
 	}
 }
 
 // malformedInit notes that a response to IKE_SA_INIT cannot be read. A better one may come.
 func (s *ikeSA) malformedInit(err error) {
 	s.e.count("ike_malformed")
-	s.suspect("malformed response to IKE_SA_INIT: "+err.Error(), nil)
+	s.suspect(reason.Facts{Cause: reason.Unusable, Why: "malformed response to IKE_SA_INIT: " + err.Error()})
 }
 
 // cookieWanted sends the request again with the cookie that the responder asks for.
@@ -147,6 +151,9 @@ func (x *initExchange) cookieWanted(s *ikeSA, cookie []byte) {
 	su := s.setup
 	if len(cookie) == 0 || len(cookie) > 64 || su.init.cookies == maxCookies {
 		s.e.count("ike_cookie_ignored")
+		if su.init.cookies == maxCookies {
+			s.suspect(reason.Facts{Cause: reason.Cookie, Ours: reason.Offer{Times: maxCookies + 1}})
+		}
 		return
 	}
 	su.attempt.CookieWanted()
@@ -173,8 +180,8 @@ func (x *initExchange) groupWanted(s *ikeSA, data []byte) {
 	su := s.setup
 	if err := su.init.correct(data, su.init.offers); err != nil {
 		s.e.count("ike_group_ignored")
-		if err != errGroupIgnored {
-			s.suspect(err.Error(), nil)
+		if len(data) == 2 {
+			s.suspect(su.init.groupFacts(reason.IKEProposal, wire.IKESAInit, data, su.init.offers))
 		}
 		return
 	}
@@ -185,22 +192,20 @@ func (x *initExchange) groupWanted(s *ikeSA, data []byte) {
 
 // refused notes an unprotected error.
 func (s *ikeSA) refused(kind wire.NotifyType) {
-	var explain []string
-	why := fmt.Sprintf("the peer answered %v to IKE_SA_INIT", kind)
+	f := reason.Facts{Cause: reason.Answered, In: wire.IKESAInit, Answer: kind}
 	switch kind {
 	case wire.NoProposalChosen:
-		why += ": it accepts none of our IKE proposals, or has no peer for our address"
-		explain = []string{"ours: " + proposal.List(s.party.cfg.Proposals), "theirs: not reported; see the peer's log"}
+		f.Cause, f.Ours.Proposals = reason.IKEProposal, s.party.cfg.Proposals
 	case wire.InvalidMajorVersion:
-		why += ": it does not speak IKEv2"
+		f.Cause = reason.Version
 	}
-	s.suspect(why, explain)
+	s.suspect(f)
 }
 
 // suspect notes why the attempt may fail, and limits the time that is left for it to refusalGrace.
-func (s *ikeSA) suspect(why string, explain []string) {
-	first := s.setup.refusal.Reason == ""
-	s.setup.refusal = child.Trouble{Reason: why, Explain: explain}
+func (s *ikeSA) suspect(f reason.Facts) {
+	first := s.setup.refusal.Cause == ""
+	s.setup.refusal = f
 	s.e.touch(s.party)
 	if first {
 		s.e.after(&s.setup.init.grace, refusalGrace)
@@ -210,7 +215,7 @@ func (s *ikeSA) suspect(why string, explain []string) {
 // graceOver ends the attempt with the reason that suspect noted.
 func (s *ikeSA) graceOver() {
 	if s.state == saConnecting && !s.setup.init.computing {
-		s.setupFailed(s.setup.refusal.Reason, s.setup.refusal.Explain, false)
+		s.setupFailed(s.setup.refusal)
 	}
 }
 
@@ -244,7 +249,7 @@ func (x *initExchange) accept(s *ikeSA, d Datagram, m *wire.Message) error {
 		su.init.computing = false
 		if k.err != nil {
 			s.e.count("ike_bad_key_exchange")
-			s.suspect("invalid key exchange value from the peer: "+k.err.Error(), nil)
+			s.suspect(reason.Facts{Cause: reason.Unusable, Why: "invalid key exchange value from the peer: " + k.err.Error()})
 			return
 		}
 		su.nonces.Nr, su.response = nonce.Data, response
@@ -279,7 +284,7 @@ func (o *initTry) check(spi wire.SPI, sa *wire.SA, ke *wire.KE) error {
 func (x *initExchange) finish(s *ikeSA, from ipsec.Path, chosen wire.Proposal, ps []wire.Payload, shared []byte) {
 	keys, err := s.initKeys(chosen, shared)
 	if err != nil {
-		s.setupFailed("cannot derive the keys: "+err.Error(), nil, false)
+		s.setupFailed(ownFault("cannot derive the keys: " + err.Error()))
 		return
 	}
 	s.keys = keys

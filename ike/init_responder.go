@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"culvert/ike/proposal"
+	"culvert/ike/reason"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 )
@@ -64,8 +65,8 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 // records why.
 func (e *Engine) malformedInit(d Datagram, h wire.Header, n *wire.Notify, why func() string) {
 	e.count("ike_malformed")
-	e.callRefused(call{from: d.Path, event: eventCallRefused}, func() string {
-		return "malformed IKE_SA_INIT request of " + d.Path.Remote().String() + ": " + why()
+	e.callRefused(call{from: d.Path, event: eventCallRefused}, func() reason.Facts {
+		return reason.Facts{Cause: reason.Unusable, Why: "malformed IKE_SA_INIT request: " + why()}
 	})
 	if !e.unprotected.AllowError(e.handling.now) {
 		e.count("ike_errors_limited")
@@ -187,16 +188,16 @@ func (e *Engine) halfOpen(d Datagram, m *wire.Message, spi wire.SPI) {
 // with the caller's address.
 func (e *Engine) noProposal(d Datagram, h wire.Header, known []*profile, theirs []wire.Proposal) {
 	e.count("ike_no_proposal_chosen")
-	why := func() string {
-		return "none of the IKE proposals of " + d.Path.Remote().String() + " is acceptable"
-	}
-	e.callRefused(call{from: d.Path, event: eventCallRefused, explain: func() []string {
+	e.callRefused(call{from: d.Path, event: eventCallRefused}, func() reason.Facts {
 		var ours []wire.Proposal
-		for _, p := range known {
+		for _, p := range known[:min(len(known), maxKnown)] {
 			ours = append(ours, p.cfg.Proposals...)
 		}
-		return proposal.Explain(proposal.Distinct(append(ours, e.peers.proposals...)), theirs)
-	}}, why)
+		if len(ours) == 0 {
+			ours = e.peers.proposals
+		}
+		return reason.Facts{Cause: reason.IKEProposal, Ours: reason.Offer{Proposals: proposal.Distinct(ours)}, Theirs: reason.Offer{Proposals: theirs}}
+	})
 	e.refuseInit(d, h, wire.NoProposalChosen, nil)
 }
 
@@ -230,8 +231,8 @@ func (t *halfOpens) compute(h *halfOpen, m *wire.Message) {
 // badKeyExchange refuses a request for its Key Exchange Data.
 func (e *Engine) badKeyExchange(d Datagram, h wire.Header, err error) {
 	e.count("ike_bad_key_exchange")
-	e.callRefused(call{from: d.Path, event: eventCallRefused}, func() string {
-		return "IKE_SA_INIT request of " + d.Path.Remote().String() + ": " + err.Error()
+	e.callRefused(call{from: d.Path, event: eventCallRefused}, func() reason.Facts {
+		return reason.Facts{Cause: reason.Unusable, Why: "IKE_SA_INIT request: " + err.Error()}
 	})
 	if !e.unprotected.AllowError(e.handling.now) {
 		e.count("ike_errors_limited")

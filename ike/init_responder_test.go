@@ -58,7 +58,7 @@ func TestMalformedInitIsTold(t *testing.T) {
 			a := newAttack(newPair(t, 1, nil))
 			r := a.newRogue(a.left)
 			a.inject(a.left, a.right.home(), r.message(c.edit(r.payloads())))
-			want := "unverified: malformed IKE_SA_INIT request of " + a.right.home().String() + ": "
+			want := "unverified: " + a.right.home().String() + ": malformed IKE_SA_INIT request: "
 			if why := a.left.e.peers.order[0].calls.Reason; !strings.HasPrefix(why, want) || !strings.Contains(why, c.reason) {
 				t.Errorf("the reason is %q, want one with %q", why, c.reason)
 			}

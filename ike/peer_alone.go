@@ -7,6 +7,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/identity"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 )
 
@@ -93,7 +94,10 @@ func (s *ikeSA) refuseAlone() {
 	p := s.party
 	s.abandonWork(errAlone.Error())
 	s.remove()
-	p.Trouble = child.Trouble{Reason: errAlone.Error()}
-	p.waiters.failedAlone(errAlone)
+	t := reason.Facts{Cause: reason.Childless, Why: errAlone.Error()}.Trouble()
+	t.At = p.e.handling.now
+	p.Trouble = t
+	p.fails("connect-failed", t)
+	p.waiters.failedAlone(reason.Err(t, ""))
 	p.e.touch(p)
 }

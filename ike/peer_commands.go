@@ -8,6 +8,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/identity"
+	"culvert/ike/reason"
 )
 
 // waiters holds the commands that wait for their outcome.
@@ -33,7 +34,7 @@ func (w *waiters) check() {
 		}
 		for _, pol := range n.policies {
 			if !pol.Up() && !pol.Wanted() && !pol.Busy() {
-				n.e.emit(Done{Ref: n.ref, Err: fmt.Errorf("child %s: %s", identity.Quote(pol.Settings.Name), pol.Reason)})
+				n.e.emit(Done{Ref: n.ref, Err: reason.Err(pol.Trouble, "child "+identity.Quote(pol.Settings.Name)+": ")})
 				return true
 			}
 		}

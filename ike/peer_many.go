@@ -9,6 +9,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/identity"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 	"culvert/selector"
 )
@@ -142,8 +143,9 @@ func (s *ikeSA) admit(pol *child.Policy, local, remote []selector.Selector) erro
 	if other := p.members.claims.conflict(p, ranges); other != nil {
 		p.e.count("ike_ts_unacceptable")
 		why := fmt.Sprintf("%s asks for networks of which %s has a part", p.name, other.name)
-		pol.RefusedCall(why, explainSelectors(nil, other.remotes(), remote, local))
-		s.notice(Warn, "child-refused", why)
+		pol.RefusedCall(reason.Facts{
+			Cause: reason.Networks, Why: why, Ours: reason.Offer{Remote: other.remotes()}, Theirs: reason.Offer{Local: local, Remote: remote},
+		}.Trouble())
 		return refuse(wire.TSUnacceptable, why)
 	}
 	p.members.claims.set(p, ranges)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"culvert/ike/child"
+	"culvert/ike/reason"
 	"culvert/ike/timer"
 )
 
@@ -123,7 +124,7 @@ func (p *party) connect(due []*child.Policy, instead *ikeSA) *ikeSA {
 		if s != nil {
 			s.remove()
 		}
-		p.tryFailed("no randomness: "+err.Error(), nil, time.Time{})
+		p.tryFailed(ownFault("no randomness: "+err.Error()).Trouble(), time.Time{})
 		return nil
 	}
 	for _, pol := range due {
@@ -149,7 +150,7 @@ func (p *party) cannotConnect() {
 	const why = "the peer is not connected, and no remote address is configured to connect to"
 	for _, pol := range p.policies {
 		if pol.Wanted() && (pol.Base() != child.IntentUp || pol.Flow() != nil || p.waiters.waitFor(pol)) {
-			pol.Reason = why
+			pol.Trouble = child.Trouble{Reason: why}
 			pol.GiveUp(errors.New(why))
 		}
 	}
@@ -184,11 +185,12 @@ func (p *party) ended(s *ikeSA, cause child.Cause, why string) {
 // first of the round, which is the next again, is left unasked for the pause, or timer.ReconnectMax
 // if that is longer: the last repetitions have pauses of their own, and the other addresses took
 // their time.
-func (p *party) tryFailed(why string, explain []string, asked time.Time) {
+func (p *party) tryFailed(t reason.Trouble, asked time.Time) {
 	if p.removed || p.e.stopping {
 		return
 	}
-	p.Trouble = child.Trouble{Reason: why, Explain: explain}
+	t.At = p.e.handling.now
+	p.Trouble = t
 	p.e.touch(p)
 	if p.try.missed == 0 {
 		p.try.asked = asked
@@ -202,7 +204,9 @@ func (p *party) tryFailed(why string, explain []string, asked time.Time) {
 		}
 		p.try.addr = (p.try.addr + 1) % n
 		if p.try.missed++; !asked.IsZero() && p.try.missed < n {
-			p.notice(Warn, "connect-failed", "", why+"; the next address is tried")
+			next := t
+			next.Reason += "; the next address is tried"
+			p.fails("connect-failed", next)
 			return
 		}
 	}
@@ -214,16 +218,16 @@ func (p *party) tryFailed(why string, explain []string, asked time.Time) {
 		p.try.At = later(now, latest)
 	}
 	p.e.timers.Set(&p.try.Timer, p.try.At)
-	p.notice(Warn, "connect-failed", "", why)
+	p.fails("connect-failed", t)
 	// What answers there is not the peer, or not as configured: the name may now have another
 	// address.
 	p.e.emit(Resolve{Peer: p.cfg.Name})
-	p.waiters.failedAlone(errors.New(why))
+	p.waiters.failedAlone(reason.Err(t, ""))
 	for _, pol := range p.policies {
 		pol.Settled()
 		if pol.Wanted() && !pol.Up() {
 			pol.Trouble = child.Trouble{}
-			pol.GiveUp(errors.New(why))
+			pol.GiveUp(reason.Err(t, ""))
 		}
 	}
 }

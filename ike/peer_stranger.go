@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"culvert/ike/child"
-	"culvert/ike/identity"
+	"culvert/ike/reason"
 	"culvert/internal/ipsec"
 )
 
@@ -25,7 +25,6 @@ type call struct {
 	reached bool     // what we sent there has reached it, so that its address is genuine
 	claims  *profile // whose identity it named; nil: none that is configured
 	event   string
-	explain func() []string // called only if it is recorded
 }
 
 // callPause is the least time between two events of a peer about refused calls from its address.
@@ -41,23 +40,23 @@ type calls struct {
 
 // callRefused records a refused call, within the limits of such records. why is called only if it
 // is recorded: a flood of calls pays for no words.
-func (e *Engine) callRefused(c call, why func() string) {
+func (e *Engine) callRefused(c call, why func() reason.Facts) {
 	owners := e.peers.callers(c.from, c.claims)
 	if !e.unprotected.AllowRefusal(e.handling.now, len(owners) > 0) {
 		e.count("ike_refusals_limited")
 		return
 	}
-	trouble := child.Trouble{Reason: why()}
-	if c.explain != nil {
-		trouble.Explain = c.explain()
-	}
+	f := why()
+	f.From = c.from.Remote().String()
+	trouble := f.Trouble()
+	trouble.At = e.handling.now
 	for _, p := range owners {
 		p.callRefused(trouble, c.reached)
 	}
 	if len(owners) > 0 && c.reached {
 		return
 	}
-	r := Refused{From: c.from.Remote(), Event: c.event, Text: identity.Printable(trouble.Reason), Explain: trouble.Explain}
+	r := Refused{From: c.from.Remote(), Event: c.event, Text: trouble.Reason, Cause: trouble.Cause, Explain: trouble.Explain}
 	if c.claims != nil {
 		r.Claims = c.claims.cfg.Name
 	}
@@ -78,11 +77,11 @@ func (p *profile) callRefused(t child.Trouble, reached bool) {
 	if last.Reason == t.Reason || !last.told.IsZero() && now.Sub(last.told) < callPause {
 		last.more++
 	} else {
-		text := t.Reason
+		told := t
 		if last.more > 0 {
-			text += fmt.Sprintf(" (and %d more refused calls since the last such line)", last.more)
+			told.Reason += fmt.Sprintf(" (and %d more refused calls since the last such line)", last.more)
 		}
-		p.party.notice(Warn, eventCallRefused, "", text)
+		p.party.fails(eventCallRefused, told)
 		last.told, last.more = now, 0
 	}
 	last.Trouble, last.reached = t, true
@@ -104,10 +103,11 @@ func (t *peerTable) callers(from ipsec.Path, claims *profile) []*profile {
 // A Refused is a call of a stranger: it was refused, and its caller was not authenticated.
 type Refused struct {
 	From    netip.AddrPort
-	Claims  string   // the configured peer whose identity it named, if any
-	Event   string   // "call-refused" or "auth-failed"
-	Text    string   // a sentence, escaped, without secrets
-	Explain []string // details: both sides' proposals or identities
+	Claims  string // the configured peer whose identity it named, if any
+	Event   string // "call-refused" or "auth-failed"
+	Text    string // a sentence, escaped, without secrets
+	Cause   reason.Cause
+	Explain []string // details: both sides' proposals or identities, escaped
 }
 
 func (Refused) isEffect() {}

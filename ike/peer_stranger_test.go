@@ -79,7 +79,7 @@ func TestCallsFromConfiguredAddress(t *testing.T) {
 	a.right.e.peers.order[0].party.Reason = "its own reason"
 	forge := func() { a.inject(a.right, a.left.home(), a.newRogue(a.right).message(nil)) }
 	forge()
-	if st := a.right.e.Status()[0]; !strings.HasPrefix(st.Reason, "its own reason; unverified: malformed IKE_SA_INIT request of 192.0.2.1:500: ") || len(a.right.refused) != 1 || len(a.right.notices) > 0 {
+	if st := a.right.e.Status()[0]; !strings.HasPrefix(st.Reason, "its own reason; unverified: 192.0.2.1:500: malformed IKE_SA_INIT request: ") || len(a.right.refused) != 1 || len(a.right.notices) > 0 {
 		t.Errorf("of a first message: the reason is %q; %d strangers, notices %v", st.Reason, len(a.right.refused), a.right.notices)
 	}
 	for range 5 {

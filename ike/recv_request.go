@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"culvert/ike/child"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 )
 
@@ -14,7 +15,7 @@ func (s *ikeSA) takeRequest(d Datagram, h wire.Header, ps []wire.Payload, err er
 		err = fatal(wire.InvalidSyntax, "malformed request: "+err.Error())
 	} else if typ, critical := wire.UnsupportedCritical(ps); critical {
 		s.e.count("ike_critical_payload")
-		err = &notifyError{&wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(typ)}}, "unsupported critical payload"}
+		err = &notifyError{notify: &wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(typ)}}, text: "unsupported critical payload"}
 	}
 	if err == nil {
 		ps, err = s.handle(h.Exchange, ps)
@@ -57,13 +58,13 @@ func (s *ikeSA) refuseMalformed(ex wire.ExchangeType, ps []wire.Payload, err err
 	}
 	idi, named := wire.FindID(ps, false)
 	_, auth := wire.Find[*wire.Auth](ps)
-	kind, why := wire.InvalidSyntax, "malformed IKE_AUTH request: "+err.Error()
+	kind, why, cause := wire.InvalidSyntax, "malformed IKE_AUTH request: "+err.Error(), reason.Unusable
 	if named && !auth {
-		kind, why = wire.AuthenticationFailed, "it wants EAP authentication, which is not supported; set it up for a pre-shared key or a certificate"
+		kind, why, cause = wire.AuthenticationFailed, "it wants EAP authentication, which is not supported; set it up for a pre-shared key or a certificate", reason.Method
 		s.e.count("ike_authentication_failed")
 	}
 	c := call{from: s.net.Path, reached: true, claims: s.claimed(idi, ps), event: eventCallRefused}
-	s.e.callRefused(c, func() string { return s.net.Remote().String() + ": " + why })
+	s.e.callRefused(c, func() reason.Facts { return reason.Facts{Cause: cause, Why: why} })
 	return fatal(kind, why)
 }
 
@@ -79,6 +80,9 @@ func (s *ikeSA) conclude(ps []wire.Payload, err error) {
 	case errors.As(err, &notify):
 		s.e.count("ike_request_refused")
 		s.answer([]wire.Payload{notify.notify})
+		if notify.facts != nil {
+			s.fails("request-refused", notify.facts.Trouble())
+		}
 		if s.state == saHalfOpen {
 			s.end(child.EndFailed, notify.text)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"culvert/ike/child"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 )
 
@@ -61,7 +62,7 @@ func whyMalformed(ex wire.ExchangeType, ps []wire.Payload, err error) string {
 // once.
 func (s *ikeSA) malformedResponse(x exchange, why string) {
 	if x != nil && s.state == saAuthenticating {
-		s.tellFailed(x, why, nil, &wire.Delete{Protocol: wire.ProtoIKE})
+		s.tellFailed(x, reason.Facts{Cause: reason.Unusable, Why: why}.Trouble(), &wire.Delete{Protocol: wire.ProtoIKE})
 		return
 	}
 	if x != nil && !s.state.beforeAuth() {

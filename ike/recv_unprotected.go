@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"culvert/ike/budget"
-	"culvert/ike/child"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 )
 
@@ -88,15 +88,15 @@ func (e *Engine) olderVersion(d Datagram, h wire.Header) {
 	s := e.sas.bySPI[h.InitiatorSPI]
 	switch {
 	case s != nil && s.state == saConnecting && s.net.Remote().Addr() == d.Path.Remote().Addr():
-		s.suspect(ofVersion(d, h), nil)
+		s.suspect(ofVersion(d, h))
 	case s == nil && h.ResponderSPI == 0:
-		e.callRefused(call{from: d.Path, event: eventCallRefused}, func() string { return ofVersion(d, h) })
+		e.callRefused(call{from: d.Path, event: eventCallRefused}, func() reason.Facts { return ofVersion(d, h) })
 	}
 }
 
 // ofVersion says which version of IKE the sender of a message speaks.
-func ofVersion(d Datagram, h wire.Header) string {
-	return fmt.Sprintf("%v speaks IKEv%d, and we speak IKEv2 only: its connection must be set to IKEv2", d.Path.Remote(), h.MajorVersion)
+func ofVersion(d Datagram, h wire.Header) reason.Facts {
+	return reason.Facts{Cause: reason.Version, Why: fmt.Sprintf("the peer speaks IKEv%d", h.MajorVersion)}
 }
 
 // sendError answers a request with an unprotected error. It goes to the address and port that the
@@ -125,7 +125,7 @@ func (s *ikeSA) unprotected(d Datagram, m *wire.Message) {
 		return
 	}
 	if s.state == saAuthenticating {
-		s.setup.refusal = child.Trouble{Reason: "unprotected response to IKE_AUTH: " + n.Kind.String()}
+		s.setup.refusal = reason.Facts{Cause: reason.Answered, In: wire.IKEAuth, Answer: n.Kind, Why: "in a message without protection, which anybody can have sent"}
 		s.e.touch(s.party)
 		if n.Kind == wire.InvalidIKESPI {
 			s.lostWhileAuthenticating()

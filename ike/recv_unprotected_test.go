@@ -44,7 +44,7 @@ func TestPeerOfIKEv1(t *testing.T) {
 	e := a.left.e
 	call := older(wire.Header{InitiatorSPI: 7, Initiator: true})
 	a.inject(a.left, a.right.home(), call)
-	if why := e.Status()[0].Reason; !strings.Contains(why, "unverified: 192.0.2.2:500 "+want) || len(a.left.refused) != 1 || len(a.left.notices) > 0 {
+	if why := e.Status()[0].Reason; !strings.Contains(why, "unverified: 192.0.2.2:500: the peer "+want) || len(a.left.refused) != 1 || len(a.left.notices) > 0 {
 		t.Errorf("the reason is %q; %d strangers, notices %v", why, len(a.left.refused), a.left.notices)
 	}
 	if n := e.Counters()["ike_version"]; n != 1 || len(a.replies) > 0 {
@@ -62,8 +62,8 @@ func TestPeerOfIKEv1(t *testing.T) {
 	s := e.peers.order[0].party.sas[0]
 	answer := older(wire.Header{InitiatorSPI: s.spi.I, ResponderSPI: 9})
 	a.inject(a.left, netip.MustParseAddrPort("198.51.100.7:500"), answer)
-	if s.setup.refusal.Reason != "" {
-		t.Errorf("a stranger's answer is believed: %q", s.setup.refusal.Reason)
+	if s.setup.refusal.Cause != "" {
+		t.Errorf("a stranger's answer is believed: %v", s.setup.refusal)
 	}
 	a.inject(a.left, a.right.home(), answer)
 	a.drive(time.Minute)

@@ -9,6 +9,7 @@ import (
 	"culvert/ike/child"
 	"culvert/ike/identity"
 	"culvert/ike/queue"
+	"culvert/ike/reason"
 	"culvert/ike/timer"
 	"culvert/ike/window"
 	"culvert/ike/wire"
@@ -249,12 +250,12 @@ type setup struct {
 	nonces            noncePair
 	request, response []byte // of IKE_SA_INIT, as sent; AUTH covers them (RFC 7296, Section 2.15)
 	init              initTry
-	attempt           *attempt      // of an initiator
-	terms             initTerms     // of an initiator, the same in each form of the request
-	refusal           child.Trouble // by an unprotected message, which anybody may have sent
-	lost              bool          // the responder says that it does not know the IKE SA
-	childless         bool          // the responder announces IKE SAs without a Child SA
-	obstructed        bool          // the request does not arrive, as far as this host or an ICMP error tells
+	attempt           *attempt     // of an initiator
+	terms             initTerms    // of an initiator, the same in each form of the request
+	refusal           reason.Facts // by an unprotected message, which anybody may have sent
+	lost              bool         // the responder says that it does not know the IKE SA
+	childless         bool         // the responder announces IKE SAs without a Child SA
+	obstructed        bool         // the request does not arrive, as far as this host or an ICMP error tells
 }
 
 // saOf returns the IKE SA that carries the pair, or nil once the pair is deleted.

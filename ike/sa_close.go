@@ -4,6 +4,7 @@ import (
 	"maps"
 
 	"culvert/ike/child"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 )
 
@@ -48,7 +49,7 @@ func (s *ikeSA) closeAs(cause child.Cause, why string) {
 func (s *ikeSA) fail(why string) {
 	if s.state.beforeAuth() {
 		if s.initiator {
-			s.setupFailed(why, nil, false)
+			s.setupFailed(reason.Facts{Cause: reason.Unusable, Why: why})
 		} else {
 			s.end(child.EndFailed, why)
 		}

@@ -200,7 +200,7 @@ func (s *ikeSA) retransmit() {
 		s.end(child.EndFailed, movedAway)
 		return
 	}
-	if s.connecting() && s.party != nil && s.setup.refusal.Reason == "" {
+	if s.connecting() && s.party != nil && s.setup.refusal.Cause == "" {
 		s.e.unanswered.add(s.party, s.net.Remote().Addr())
 	}
 	s.e.count("ike_retransmitted")

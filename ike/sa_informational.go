@@ -1,7 +1,6 @@
 package ike
 
 import (
-	"fmt"
 	"slices"
 
 	"culvert/ike/child"
@@ -115,7 +114,7 @@ func (x *informational) abandon(s *ikeSA, _ string) {
 func (s *ikeSA) informationalRequest(ps []wire.Payload) ([]wire.Payload, error) {
 	if kind, ok := s.rejection(ps); ok {
 		s.answer(nil)
-		s.end(child.EndFailed, fmt.Sprintf("the peer rejected our authentication with %v", kind))
+		s.rejected(kind)
 		return nil, errPending
 	}
 	s.auth.listen(ps)

@@ -6,6 +6,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/proposal"
+	"culvert/ike/reason"
 	"culvert/ike/suite"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
@@ -40,7 +41,7 @@ func (x *rekeyExchange) start(s *ikeSA) {
 	}
 	next, err := s.e.newSA(true, saEmbryo)
 	if err != nil {
-		x.failed(s, "no randomness: "+err.Error())
+		x.failed(s, ownFault("no randomness: "+err.Error()))
 		return
 	}
 	x.next = next
@@ -73,7 +74,7 @@ func (s *ikeSA) rekeyProposals() []wire.Proposal {
 func (x *rekeyExchange) begin(s *ikeSA) {
 	var err error
 	if x.nonce, err = s.e.nonce(); err != nil {
-		x.failed(s, "no randomness: "+err.Error())
+		x.failed(s, ownFault("no randomness: "+err.Error()))
 		return
 	}
 	s.e.newKey(x.group, func(k keyPair) {
@@ -81,7 +82,7 @@ func (x *rekeyExchange) begin(s *ikeSA) {
 			return
 		}
 		if k.err != nil {
-			x.failed(s, "the key exchange failed to start: "+k.err.Error())
+			x.failed(s, ownFault("the key exchange failed to start: "+k.err.Error()))
 			return
 		}
 		x.ke = k.ke
@@ -91,16 +92,11 @@ func (x *rekeyExchange) begin(s *ikeSA) {
 
 func (x *rekeyExchange) response(s *ikeSA, ps []wire.Payload) {
 	if n, ok := wire.FindError(ps); ok {
-		text := refusalText(n.Kind)
-		if n.Kind == wire.InvalidKEPayload {
-			err := x.correct(n.Data, x.offers)
-			if err == nil {
-				x.begin(s)
-				return
-			}
-			text = err.Error()
+		if n.Kind == wire.InvalidKEPayload && x.correct(n.Data, x.offers) == nil {
+			x.begin(s)
+			return
 		}
-		x.refused(s, n.Kind, text)
+		x.refused(s, n)
 		return
 	}
 	sa, _ := wire.Find[*wire.SA](ps)
@@ -140,9 +136,10 @@ func (x *rekeyExchange) check(sa *wire.SA, ke *wire.KE) error {
 }
 
 // refused reacts to an error response.
-func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType, text string) {
+func (x *rekeyExchange) refused(s *ikeSA, n *wire.Notify) {
 	s.life.tries++
-	switch reaction := reactTo(kind, false, s.life.tries, s.life.presses()); {
+	f := x.facts(n)
+	switch reaction, text := reactTo(n.Kind, false, s.life.tries, s.life.presses()), f.Trouble().Reason; {
 	case s.succ.theirs != nil:
 		// The peer did not notice the simultaneous rekeying, so our own is dropped (RFC 7296,
 		// Section 2.8.2).
@@ -155,10 +152,10 @@ func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType, text string) {
 		s.e.after(&s.life.rekey, timer.IKETemporaryWait(s.e.cfg.Rand))
 		x.leave(s, nil)
 	case reaction == reactReplaceIKE:
-		x.failed(s, text)
-		s.succ.outOfSync("rekeying the IKE SA failed: " + text + " each time")
+		x.failed(s, f)
+		s.succ.outOfSync("rekeying the IKE SA failed: " + text + ", each time")
 	default:
-		x.failed(s, text)
+		x.failed(s, f)
 		s.succ.wontLive("rekeying the IKE SA failed: " + text)
 	}
 }
@@ -167,10 +164,23 @@ func (x *rekeyExchange) refused(s *ikeSA, kind wire.NotifyType, text string) {
 const eventPostponed = "rekey-postponed"
 
 // failed schedules the next attempt. The hard lifetime of the IKE SA does not change.
-func (x *rekeyExchange) failed(s *ikeSA, why string) {
-	s.notice(Warn, "ike-rekey-failed", why)
+func (x *rekeyExchange) failed(s *ikeSA, f reason.Facts) {
+	t := f.Trouble()
+	s.fails("ike-rekey-failed", t)
 	s.e.after(&s.life.rekey, timer.Longer(rekeyPause, s.e.cfg.Rand))
-	x.leave(s, errors.New(why))
+	x.leave(s, reason.Err(t, ""))
+}
+
+// facts are the facts of an error response.
+func (x *rekeyExchange) facts(n *wire.Notify) reason.Facts {
+	f := reason.Facts{Cause: reason.Answered, In: wire.CreateChildSA, Answer: n.Kind, Ours: reason.Offer{Proposals: x.offers}}
+	switch n.Kind {
+	case wire.NoProposalChosen:
+		f.Cause = reason.IKEProposal
+	case wire.InvalidKEPayload:
+		f = x.groupFacts(reason.IKEProposal, wire.CreateChildSA, n.Data, x.offers)
+	}
+	return f
 }
 
 // leave ends the exchange without a successor. Waiting commands are answered only if err is not

@@ -69,7 +69,7 @@ func TestRefusedIKERekeyings(t *testing.T) {
 		"NO_PROPOSAL_CHOSEN":    {always(wire.NoProposalChosen), "rekey-refused", 50 * time.Millisecond, life, "rekeying the IKE SA failed: the peer answered NO_PROPOSAL_CHOSEN"},
 		"NO_ADDITIONAL_SAS":     {always(wire.NoAdditionalSAs), "rekey-refused", 50 * time.Millisecond, life, "rekeying the IKE SA failed: the peer answered NO_ADDITIONAL_SAS"},
 		"groups in alternation": {otherGroup, "rekey-refused", time.Second, life, "rekeying the IKE SA failed: the peer asks for another key exchange once too often"},
-		"TEMPORARY_FAILURE":     {always(wire.TemporaryFailure), "rekey-postponed", 50 * time.Millisecond, life + life*7/100, "rekeying the IKE SA failed: the peer answered TEMPORARY_FAILURE each time"},
+		"TEMPORARY_FAILURE":     {always(wire.TemporaryFailure), "rekey-postponed", 50 * time.Millisecond, life + life*7/100, "rekeying the IKE SA failed: the peer answered TEMPORARY_FAILURE to CREATE_CHILD_SA: it is busy with these SAs, and may accept it later, each time"},
 		"silence":               {always(0), "rekey-refused", 10 * time.Second, life, "the peer does not answer CREATE_CHILD_SA"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"culvert/ike/proposal"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 )
 
@@ -55,11 +56,13 @@ func (x *rekeyHandshake) request(s *ikeSA, ps []wire.Payload) ([]wire.Payload, e
 	chosen, ok := proposal.Choose(s.rekeyProposals(), proposal.WithSPISize(sa.Proposals, 8))
 	if !ok {
 		s.e.count("ike_no_proposal_chosen")
-		return nil, refuse(wire.NoProposalChosen, "no IKE proposal is acceptable")
+		return nil, refuseFor(wire.NoProposalChosen, reason.Facts{
+			Cause: reason.IKEProposal, Rekey: true, Ours: reason.Offer{Proposals: s.rekeyProposals()}, Theirs: reason.Offer{Proposals: sa.Proposals},
+		})
 	}
 	group := proposal.Group(chosen)
 	if ke.Group != group {
-		return nil, &notifyError{&wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, "another key exchange method is required"}
+		return nil, &notifyError{notify: &wire.Notify{Kind: wire.InvalidKEPayload, Data: binary.BigEndian.AppendUint16(nil, uint16(group))}, text: "another key exchange method is required"}
 	}
 	if err := s.checkPublic(ke); err != nil {
 		return nil, err

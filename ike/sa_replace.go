@@ -1,14 +1,11 @@
 package ike
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"culvert/ike/child"
-	"culvert/ike/proposal"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
 )
@@ -211,21 +208,4 @@ func (s *ikeSA) oneServed() (pol *child.Policy) {
 		s.work.Awaits(waits)
 	}
 	return pol
-}
-
-// rekeyRefused describes a refusal of a rekeying. If the peer accepted the same algorithms in
-// IKE_AUTH, the key exchange is the difference.
-func (o *childOffer) rekeyRefused(kind wire.NotifyType) string {
-	text := "the peer answered " + kind.String()
-	switch {
-	case errors.Is(o.wrongGroup, errGroupIgnored):
-		text = o.wrongGroup.Error()
-	case kind == wire.NoProposalChosen, kind == wire.InvalidKEPayload:
-		text += ", and accepted the same ciphers in IKE_AUTH, where there is no key exchange: its setting for PFS differs (key exchanges offered: " + cmp.Or(proposal.Groups(o.offers), "none") + "); see pfs and proposals"
-	case kind == wire.NoAdditionalSAs:
-		text += ": it has no room for another Child SA, or makes none but the first"
-	case kind == wire.TSUnacceptable:
-		text += ", for the traffic selectors of the Child SA that is there"
-	}
-	return text
 }

@@ -105,10 +105,10 @@ func TestRefusedRekeys(t *testing.T) {
 	}{
 		"NO_ADDITIONAL_SAS":     {&wire.Notify{Kind: wire.NoAdditionalSAs}, "makes none but the first", false},
 		"NO_PROPOSAL_CHOSEN":    {&wire.Notify{Kind: wire.NoProposalChosen}, "its setting for PFS differs (key exchanges offered: none)", false},
-		"TS_UNACCEPTABLE":       {&wire.Notify{Kind: wire.TSUnacceptable}, "for the traffic selectors of the Child SA that is there", false},
+		"TS_UNACCEPTABLE":       {&wire.Notify{Kind: wire.TSUnacceptable}, "it does not grant the networks of the Child SA that is there any more", false},
 		"INVALID_KE_PAYLOAD":    {&wire.Notify{Kind: wire.InvalidKEPayload, Data: ecp256}, "its setting for PFS differs", false},
 		"groups in alternation": {nil, "the peer asks for another key exchange once too often", false},
-		"TEMPORARY_FAILURE":     {&wire.Notify{Kind: wire.TemporaryFailure}, "the peer answered TEMPORARY_FAILURE each time", true},
+		"TEMPORARY_FAILURE":     {&wire.Notify{Kind: wire.TemporaryFailure}, "the peer answered TEMPORARY_FAILURE to CREATE_CHILD_SA: it is busy with these SAs, and may accept it later, each time", true},
 		"silence":               {&wire.Notify{}, "does not answer CREATE_CHILD_SA", true},
 	} {
 		t.Run(name, func(t *testing.T) {

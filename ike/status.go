@@ -8,6 +8,7 @@ import (
 
 	"culvert/ike/child"
 	"culvert/ike/identity"
+	"culvert/ike/reason"
 	"culvert/ike/suite"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -31,12 +32,19 @@ type PeerStatus struct {
 	ExpiresAt     time.Time // the hard end of the IKE SA; zero: there is none
 	Initiator     bool      // of the IKE SA: we began it
 	Reason        string    // why it is not up, and what happens next
-	Unreachable   string    // what keeps packets from it, as this host and ICMP errors tell; "": nothing was reported lately
-	Explain       []string  // details of the last failure: both sides' proposals, selectors or identities
-	Held          *Hold     // an operator holds it down; nil: none does
-	Facts         Facts     // for a diagnosis
-	Children      []ChildStatus
-	Parties       PartyCount // of the configured peer
+	// Unreachable is what keeps packets from it, as this host and ICMP errors tell; "": nothing was
+	// reported lately.
+	Unreachable string
+	// Explain has details of the last failures: both sides' proposals, networks or identities.
+	Explain []string
+	// Failure is the last attempt that failed, and RefusedCall the last call that was refused
+	// before the caller was authenticated, which may be of somebody else. Their Cause is "" if
+	// there was none since the peer was connected last.
+	Failure, RefusedCall reason.Trouble
+	Held                 *Hold // an operator holds it down; nil: none does
+	Facts                Facts // for a diagnosis
+	Children             []ChildStatus
+	Parties              PartyCount // of the configured peer
 }
 
 // PartyCount counts the parties of a peer with many; Max is 0 for any other peer.
@@ -67,6 +75,7 @@ type ChildStatus struct {
 	Reason                  string
 	Failed                  string           // why the last negotiation for it failed; "": it did not
 	Wanted                  bool             // it is to be up
+	Failure                 reason.Trouble   // of the last negotiation; its Cause is "" if none failed since it came up
 	Role                    *Role            // among children with the same networks; nil: there are no others
 	Held                    *Hold            // an operator holds it, or its peer, down; nil: none does
 	Resources               []ResourceStatus // Child SAs for single workers
@@ -131,6 +140,7 @@ func (p *party) shown() *ikeSA {
 
 func (p *party) status() PeerStatus {
 	st := PeerStatus{Name: p.cfg.Name, Party: p.name, RemoteID: p.cfg.RemoteID.String(), LocalID: p.cfg.LocalID.String(), Reason: p.Reason, Explain: slices.Clone(p.Explain), Unreachable: p.obstacleText()}
+	st.Failure, st.RefusedCall = failureOf(p.Trouble), failureOf(p.calls.Trouble)
 	if p.cfg.Parties {
 		st.Parties = PartyCount{p.present(), p.cfg.MaxParties, p.members.refused}
 	}
@@ -168,6 +178,15 @@ func (p *party) status() PeerStatus {
 	return st
 }
 
+// failureOf returns a trouble with details of its own, or zero if it is of no failed negotiation.
+func failureOf(t reason.Trouble) reason.Trouble {
+	if t.Cause == "" {
+		return reason.Trouble{}
+	}
+	t.Explain = slices.Clone(t.Explain)
+	return t
+}
+
 // describe sets the fields that come from an IKE SA.
 func (s *ikeSA) describe(st *PeerStatus) {
 	st.Local, st.Remote = s.net.Local(), s.net.Remote()
@@ -184,8 +203,9 @@ func (s *ikeSA) describe(st *PeerStatus) {
 		st.RemoteID = s.remoteID.String()
 	}
 	st.State = s.peerState()
-	if st.State == PeerConnecting && s.setup.refusal.Reason != "" {
-		st.Reason, st.Explain = s.setup.refusal.Reason, slices.Clone(s.setup.refusal.Explain)
+	if st.State == PeerConnecting && s.setup.refusal.Cause != "" {
+		t := s.setup.refusal.Trouble()
+		st.Reason, st.Explain = t.Reason, slices.Clone(t.Explain)
 	}
 }
 
@@ -205,7 +225,7 @@ func (s *ikeSA) peerState() PeerState {
 }
 
 func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
-	st := ChildStatus{Name: pol.Settings.Name, Policy: pol.ID, Rekeys: pol.Rekeys(), Reason: pol.Reason, Failed: pol.Reason, Wanted: pol.Wanted()}
+	st := ChildStatus{Name: pol.Settings.Name, Policy: pol.ID, Rekeys: pol.Rekeys(), Reason: pol.Reason, Failed: pol.Reason, Failure: failureOf(pol.Trouble), Wanted: pol.Wanted()}
 	st.AskedLocal, st.AskedRemote = pol.Owner().Networks(pol)
 	st.Transport = pol.Settings.Mode == child.Transport
 	h := pol.Owner().(*party).e.holds.on(pol.Name)
@@ -237,7 +257,10 @@ func childStatus(pol *child.Policy, peer PeerState) ChildStatus {
 	st.SPIIn, st.SPIOut = p.SA.SPIIn, p.SA.SPIOut
 	st.Proposal = suite.ESPProposalName(negotiated(p).proposal)
 	st.LocalTS, st.RemoteTS = slices.Clone(p.SA.LocalTS), slices.Clone(p.SA.RemoteTS)
-	st.Narrow = pol.Narrow()
+	if st.Narrow = pol.Narrow(); st.Narrow && st.Failure.Cause == "" {
+		st.Failure = pol.Shortfall()
+		st.Reason = st.Failure.Reason
+	}
 	st.RekeyAt, st.ExpiresAt = p.RekeyAt(), p.ExpiresAt()
 	for _, l := range pol.Further() {
 		if !l.IsPart() {

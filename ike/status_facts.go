@@ -61,10 +61,10 @@ func (p *party) facts(s *ikeSA) Facts {
 	f.Wanted = slices.ContainsFunc(p.policies, (*child.Policy).Wanted)
 	switch {
 	case s == nil:
-	case s.connecting() && s.setup.refusal.Reason == "":
+	case s.connecting() && s.setup.refusal.Cause == "":
 		f.Asked = f.Asked.with(s.asked(s.win.Outstanding()))
 	case s.connecting():
-		f.Asked, f.Failed = Asked{}, s.setup.refusal.Reason
+		f.Asked, f.Failed = Asked{}, s.setup.refusal.Trouble().Reason
 	default:
 		f.Heard = s.live.LastReceived()
 		if f.Asked = s.asked(s.win.Outstanding()); f.Asked.Times < 2 {

@@ -3,6 +3,8 @@ package ike
 import (
 	"testing"
 	"time"
+
+	"culvert/ike/reason"
 )
 
 // TestWhatNext: people are told what happens next to a child that is not up.
@@ -39,7 +41,7 @@ func TestWhatNext(t *testing.T) {
 			pol.Begin()
 		}
 		if !tt.retry.IsZero() {
-			pol.TryIn(tt.retry.Sub(p.now), "for the test")
+			pol.TryIn(tt.retry.Sub(p.now), reason.Trouble{Reason: "for the test"})
 		}
 		party.try.At, party.cfg.Remote = tt.try, nil
 		if tt.remote {

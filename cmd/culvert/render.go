@@ -55,9 +55,12 @@ func render(st *control.Status, counters, colour bool, width int) string {
 			rows = append(rows, row{name, state, clean(text)})
 			name, state = "", "" // the rest is below
 		}
+		rows = append(rows, failureRows(p.Failure, p.Reason)...)
+		rows = append(rows, failureRows(p.RefusedCall, p.Reason)...)
 		for j := range p.Children {
 			c := &p.Children[j]
 			rows = append(rows, row{"  " + clean(c.Name), clean(c.State), clean(childDetails(c))})
+			rows = append(rows, failureRows(c.Failure, c.Reason)...)
 			for k := range c.PartSAs {
 				sa := &c.PartSAs[k]
 				rows = append(rows, row{"    part", clean(sa.State), clean(partDetails(sa))})
@@ -207,6 +210,18 @@ func peerDetails(p *control.Peer) string {
 	return join(parts, p.Reason)
 }
 
+// failureRows returns a row for each line of the details of a failure that the reason above tells
+// of: what both sides offered, and the like.
+func failureRows(f *control.Failure, reason string) (rows []row) {
+	if f == nil || f.Cause == "narrowed" || !strings.Contains(reason, f.Text) {
+		return nil
+	}
+	for _, line := range f.Details {
+		rows = append(rows, row{details: clean(line)})
+	}
+	return rows
+}
+
 // bare reports whether a peer is up and none of its children is.
 func bare(p *control.Peer) bool {
 	up := func(c control.Child) bool { return c.State == "installed" || c.State == "rekeying" }
@@ -216,7 +231,7 @@ func bare(p *control.Peer) bool {
 func childDetails(c *control.Child) string {
 	parts := []string{strings.Join(c.LocalTS, " ") + " <-> " + strings.Join(c.RemoteTS, " ")}
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
-	if c.Narrowed {
+	if c.Narrowed && c.Failure == nil {
 		add("narrowed by the peer from %s <-> %s", strings.Join(c.AskedLocal, " "), strings.Join(c.AskedRemote, " "))
 	}
 	if r := c.Role; r != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -150,5 +151,30 @@ func TestBare(t *testing.T) {
 		if got := peerDetails(p); strings.Contains(got, want) != c.want {
 			t.Errorf("%s, %s: %q", c.peer, c.child, got)
 		}
+	}
+}
+
+// TestFailureRows: what both sides offered stands below the reason that tells of it, and nothing
+// below another one.
+func TestFailureRows(t *testing.T) {
+	f := &control.Failure{Cause: "pfs", Text: "only PFS differs", Details: []string{"ours: a", "theirs: \x1b[2J"}}
+	for name, tt := range map[string]struct {
+		f      *control.Failure
+		reason string
+		want   []row
+	}{
+		"its own reason": {f, "only PFS differs; next try in 2 s", []row{{details: "ours: a"}, {details: `theirs: \x1b[2J`}}},
+		"another reason": {f, "taken down", nil},
+		"none":           {nil, "only PFS differs", nil},
+		"granted less":   {&control.Failure{Cause: "narrowed", Text: "x", Details: []string{"ours: a"}}, "x", nil},
+	} {
+		if got := failureRows(tt.f, tt.reason); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+	st := &control.Status{Peers: []control.Peer{{Name: "right", State: "down", Reason: "only PFS differs", Failure: f,
+		Children: []control.Child{{Name: "lan", State: "down", Reason: "not PFS", Failure: f}}}}}
+	if got := render(st, false, false, 0); strings.Count(got, "\n             ours: a\n") != 1 || strings.Count(got, "theirs: ") != 1 {
+		t.Errorf("got\n%s", got)
 	}
 }

@@ -3,7 +3,6 @@ package certificate
 import (
 	"crypto/x509"
 	"encoding/asn1"
-	"fmt"
 	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -48,7 +47,7 @@ type subtrees struct {
 func subtreesOf(c *x509.Certificate) (s subtrees, err error) {
 	for _, e := range c.Extensions {
 		if e.Id.Equal(oidNameConstraints) && !s.parse(e.Value) {
-			return s, fmt.Errorf("the certificate %s has name constraints that are not supported, or are malformed", Name(c))
+			return s, FaultOf(c, "the certificate %s has name constraints that are not supported, or are malformed", Name(c))
 		}
 	}
 	return s, nil
@@ -116,7 +115,7 @@ func checkConstraints(chain []*x509.Certificate) error {
 				continue
 			}
 			if err := s.check(below); err != nil {
-				return fmt.Errorf("%w of %s", err, Name(chain[i]))
+				return FaultOf(below, "%w of %s", err, Name(chain[i]))
 			}
 		}
 	}
@@ -130,7 +129,7 @@ func (s *subtrees) none() bool { return len(s.permitted) == 0 && len(s.excluded)
 func (s *subtrees) check(c *x509.Certificate) error {
 	names, ok := directoryNames(c)
 	if !ok {
-		return fmt.Errorf("the alternative names of the certificate %s cannot be held against the name constraints", Name(c))
+		return FaultOf(c, "the alternative names of the certificate %s cannot be held against the name constraints", Name(c))
 	}
 	for _, id := range names {
 		permitted := len(s.permitted) == 0
@@ -139,11 +138,11 @@ func (s *subtrees) check(c *x509.Certificate) error {
 			permitted = permitted || within
 		}
 		if !permitted {
-			return fmt.Errorf("%s, a name of the certificate %s, is outside of the name constraints", dn([]byte(id.Data)), Name(c))
+			return FaultOf(c, "%s, a name of the certificate %s, is outside of the name constraints", dn([]byte(id.Data)), Name(c))
 		}
 		for _, base := range s.excluded {
 			if within, sure := id.Within(base); within || !sure {
-				return fmt.Errorf("%s, a name of the certificate %s, is excluded, or not to be told from what is, by the name constraints", dn([]byte(id.Data)), Name(c))
+				return FaultOf(c, "%s, a name of the certificate %s, is excluded, or not to be told from what is, by the name constraints", dn([]byte(id.Data)), Name(c))
 			}
 		}
 	}

@@ -57,9 +57,9 @@ func Match(c *x509.Certificate, id identity.ID) error {
 			return nil
 		}
 	default:
-		return fmt.Errorf("an identity of type %v stands in no certificate; have the peer use one that does: %s", id.Type, namesText(c))
+		return FaultOf(c, "an identity of type %v stands in no certificate; have the peer use one that does: %s", id.Type, namesText(c))
 	}
-	return fmt.Errorf("its certificate %s is not for its identity %s; it is for: %s", Name(c), id, namesText(c))
+	return FaultOf(c, "its certificate %s is not for its identity %s; it is for: %s", Name(c), id, namesText(c))
 }
 
 // DefaultID returns the identity that a side with the certificate has unless it is told another:

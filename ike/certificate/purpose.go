@@ -52,7 +52,7 @@ func (p Purpose) Check(c *x509.Certificate) error {
 	if met {
 		return nil
 	}
-	return fmt.Errorf("the certificate %s has the extended key usage %s; remote_eku = %q wants %s", Name(c), usages(c), p.String(), wanted)
+	return FaultOf(c, "the certificate %s has the extended key usage %s; remote_eku = %q wants %s", Name(c), usages(c), p.String(), wanted)
 }
 
 // usages returns the extended key usage of a certificate for people.

@@ -47,7 +47,7 @@ func ParseSent(ps []wire.Payload) (*Sent, error) {
 				return nil, fmt.Errorf("it sends more than %d certificates, or more than %d octets of them", maxCertificates, maxOctets)
 			}
 			if err := s.add(c.Data); err != nil {
-				return nil, fmt.Errorf("its certificate %d %w", count, err)
+				return nil, FaultOf(&x509.Certificate{Raw: c.Data}, "its certificate %d %w", count, err)
 			}
 		case wire.CertRawPublicKey:
 			key, err := x509.ParsePKIXPublicKey(c.Data)

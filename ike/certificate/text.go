@@ -61,8 +61,7 @@ func Describe(ps []wire.Payload) (lines []string) {
 			lines = append(lines, fmt.Sprintf("certificate %d: malformed", n))
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("certificate %d: %s, issued by %s, valid from %s to %s, %s",
-			n, Name(c), Issuer(c), stamp(c.NotBefore), stamp(c.NotAfter), KeyName(c.PublicKey)))
+		lines = append(lines, fmt.Sprintf("certificate %d: %s", n, line(c)))
 	}
 	return lines
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -90,7 +89,7 @@ func (t *Trust) path(s *Sent) (list []*x509.Certificate, err error) {
 		for _, up := range s.Intermediates {
 			if bytes.Equal(up.RawSubject, c.RawIssuer) && !contains(list, up) {
 				if alike[string(up.RawSubject)]++; alike[string(up.RawSubject)] > maxAlike {
-					return nil, fmt.Errorf("it sends more than %d certificates of %s", maxAlike, Name(up))
+					return nil, FaultOf(up, "it sends more than %d certificates of %s", maxAlike, Name(up))
 				}
 				list = append(list, up)
 			}
@@ -109,9 +108,9 @@ func (t *Trust) noWay(s *Sent, list []*x509.Certificate) error {
 		last = list[len(list)-1]
 	}
 	if bytes.Equal(last.RawIssuer, last.RawSubject) {
-		return fmt.Errorf("its certificate %s is not of an authority in ca: it ends at %s, which is not in ca", Name(s.Leaf), Name(last))
+		return notLed(t.cas, last, "its certificate %s is not of an authority in ca: it ends at %s, which is not in ca", Name(s.Leaf), Name(last))
 	}
-	return fmt.Errorf("its certificate %s is not of an authority in ca: the issuer of %s, %s, is neither in ca nor among the %d intermediate certificates that it sent",
+	return notLed(t.cas, last, "its certificate %s is not of an authority in ca: the issuer of %s, %s, is neither in ca nor among the %d intermediate certificates that it sent",
 		Name(s.Leaf), Name(last), Issuer(last), len(s.Intermediates))
 }
 
@@ -167,9 +166,9 @@ func (t *Trust) issued(c *x509.Certificate) bool {
 func Valid(c *x509.Certificate, now time.Time) error {
 	switch {
 	case now.Before(c.NotBefore):
-		return fmt.Errorf("the certificate %s is not valid before %s, and the clock of this host shows %s", Name(c), stamp(c.NotBefore), stamp(now))
+		return FaultOf(c, "the certificate %s is not valid before %s, and the clock of this host shows %s", Name(c), stamp(c.NotBefore), stamp(now))
 	case now.After(c.NotAfter):
-		return fmt.Errorf("the certificate %s expired at %s, and the clock of this host shows %s", Name(c), stamp(c.NotAfter), stamp(now))
+		return FaultOf(c, "the certificate %s expired at %s, and the clock of this host shows %s", Name(c), stamp(c.NotAfter), stamp(now))
 	}
 	return nil
 }
@@ -180,7 +179,7 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // nonRepudiation (RFC 4945, Section 5.1.3.2). Extended key usage is another matter: see Purpose.
 func mayAuthenticate(c *x509.Certificate) error {
 	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0 {
-		return fmt.Errorf("the certificate %s is not for signatures: its key usage has neither digitalSignature nor nonRepudiation", Name(c))
+		return FaultOf(c, "the certificate %s is not for signatures: its key usage has neither digitalSignature nor nonRepudiation", Name(c))
 	}
 	return nil
 }
@@ -194,16 +193,38 @@ func (t *Trust) explain(leaf *x509.Certificate, intermediates []*x509.Certificat
 	text := bounded(identity.Printable(err.Error()))
 	for _, c := range append(intermediates, t.cas...) {
 		if invalid := Valid(c, now); invalid != nil && (contains(intermediates, c) || len(t.cas) == 1) {
-			return fmt.Errorf("in the chain of its certificate %s, %w", Name(leaf), invalid)
+			return FaultOf(c, "in the chain of its certificate %s, %w", Name(leaf), invalid)
 		}
 	}
 	switch {
 	case errors.As(err, &invalid) && invalid.Cert != nil:
-		return fmt.Errorf("the certificate %s does not hold in the chain of %s: %s", Name(invalid.Cert), Name(leaf), text)
+		return FaultOf(invalid.Cert, "the certificate %s does not hold in the chain of %s: %s", Name(invalid.Cert), Name(leaf), whyInvalid(&invalid))
 	case errors.As(err, &critical):
-		return fmt.Errorf("a certificate in the chain of %s has a critical extension that is not supported", Name(leaf))
+		return FaultOf(leaf, "a certificate in the chain of %s has a critical extension that is not supported", Name(leaf))
 	case errors.As(err, &unknown) && unknown.Cert != nil:
-		return fmt.Errorf("the certificate %s names %s as its issuer, whose key did not sign it: %s", Name(unknown.Cert), Issuer(unknown.Cert), text)
+		return notLed(t.cas, unknown.Cert, "the certificate %s names %s as its issuer, whose key did not sign it", Name(unknown.Cert), Issuer(unknown.Cert))
 	}
-	return fmt.Errorf("the chain of the certificate %s does not verify: %s", Name(leaf), text)
+	return FaultOf(leaf, "the chain of the certificate %s does not verify: %s", Name(leaf), text)
+}
+
+// whyInvalid returns what package x509 found wrong with a certificate, in words.
+func whyInvalid(e *x509.CertificateInvalidError) string {
+	switch e.Reason {
+	case x509.NotAuthorizedToSign:
+		return "it is not that of an authority, or may not sign certificates (basicConstraints, keyUsage)"
+	case x509.TooManyIntermediates:
+		return "the path is too long: its authority allows fewer authorities below it (pathLenConstraint)"
+	case x509.CANotAuthorizedForThisName, x509.NameConstraintsWithoutSANs, x509.UnconstrainedName:
+		return "its names are outside of the name constraints of an authority above it" + detailOf(e)
+	case x509.TooManyConstraints:
+		return "it has too many names or name constraints"
+	}
+	return bounded(identity.Printable(e.Error()))
+}
+
+func detailOf(e *x509.CertificateInvalidError) string {
+	if e.Detail == "" {
+		return ""
+	}
+	return ": " + bounded(identity.Printable(e.Detail))
 }

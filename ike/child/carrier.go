@@ -77,7 +77,8 @@ type Report struct {
 	Pair   *Pair // nil: the policy as a whole
 	Warn   bool
 	Event  string // a fixed word, such as "child-up"
-	Text   string
+	Text   string // "": the Trouble has it
+	Trouble
 }
 
 // A Host is the engine around the pairs.

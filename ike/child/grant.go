@@ -1,9 +1,9 @@
 package child
 
 import (
-	"fmt"
 	"slices"
 
+	"culvert/ike/reason"
 	"culvert/selector"
 )
 
@@ -15,9 +15,7 @@ type grant struct{ local, remote []selector.Selector }
 
 func grantOf(p *Pair) *grant { return &grant{p.SA.LocalTS, p.SA.RemoteTS} }
 
-func (g *grant) String() string {
-	return ListSelectors(g.local) + " with " + ListSelectors(g.remote)
-}
+func (g *grant) String() string { return reason.List(g.local) + " with " + reason.List(g.remote) }
 
 func (g *grant) equal(o *grant) bool {
 	return slices.Equal(g.local, o.local) && slices.Equal(g.remote, o.remote)
@@ -118,6 +116,27 @@ func (p *Pair) tellNarrow() {
 		return
 	}
 	pol.told = g
+	pol.owner.Report(Report{Policy: pol, Pair: p, Event: "child-narrowed", Trouble: pol.shortfall(g)})
+}
+
+// Shortfall says what of the policy's networks its pairs carry. It is zero if they carry all.
+func (pol *Policy) Shortfall() Trouble {
+	grants := pol.grants()
+	if !pol.narrow || len(grants) == 0 {
+		return Trouble{}
+	}
+	all := grants[0]
+	for _, g := range grants[1:min(len(grants), maxNamedGrants)] {
+		all = &grant{selector.Normalize(slices.Concat(all.local, g.local)), selector.Normalize(slices.Concat(all.remote, g.remote))}
+	}
+	return pol.shortfall(all)
+}
+
+// maxNamedGrants bounds the pairs whose networks Shortfall names.
+const maxNamedGrants = 8
+
+// shortfall says that the policy's pairs carry a part of its networks.
+func (pol *Policy) shortfall(g *grant) Trouble {
 	whole := pol.narrowPair()
 	if whole == nil {
 		whole = pol.whole()
@@ -126,6 +145,8 @@ func (p *Pair) tellNarrow() {
 	if pol.Settings.Narrow == NarrowPeer {
 		rest = "packets outside are refused"
 	}
-	const text = "the peer granted %s, which is less than %s: %s; to carry all, configure the same networks on both sides"
-	pol.owner.Report(Report{Policy: pol, Pair: p, Warn: true, Event: "child-narrowed", Text: fmt.Sprintf(text, g, whole, rest)})
+	return reason.Facts{
+		Cause: reason.Narrowed, Ours: reason.Offer{Local: whole.local, Remote: whole.remote}, Theirs: reason.Offer{Local: g.local, Remote: g.remote},
+		Why: rest + "; to carry all, configure the same networks on both sides",
+	}.Trouble()
 }

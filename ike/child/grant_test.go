@@ -4,8 +4,18 @@ import (
 	"net/netip"
 	"testing"
 
+	"culvert/ike/reason"
 	"culvert/selector"
 )
+
+// networks returns selectors of networks.
+func networks(prefixes ...string) []selector.Selector {
+	var list []selector.Selector
+	for _, p := range prefixes {
+		list = append(list, selector.FromPrefix(netip.MustParsePrefix(p)))
+	}
+	return list
+}
 
 // TestCovered: pairs carry a policy if one does, or if several share one side and have the other
 // together.
@@ -85,7 +95,7 @@ func TestNarrow(t *testing.T) {
 func TestTellNarrow(t *testing.T) {
 	s := narrowed(t)
 	const half, other = "10.2.0.0/16", "10.3.0.0/16"
-	const text = "the peer granted 10.1.0.0/16 with 10.2.0.0/16, which is less than 10.1.0.0/16 with 10.2.0.0/16 10.3.0.0/16: the rest is asked for when a packet needs it; to carry all, configure the same networks on both sides"
+	const text = "the peer granted 10.1.0.0/16 with 10.2.0.0/16 of 10.1.0.0/16 with 10.2.0.0/16 10.3.0.0/16, without remote 10.3.0.0/16; the rest is asked for when a packet needs it; to carry all, configure the same networks on both sides"
 	for _, step := range []struct {
 		what   string
 		beside bool
@@ -106,7 +116,7 @@ func TestTellNarrow(t *testing.T) {
 		}
 		p := s.with(step.remote...)
 		p.CameUp()
-		if r := s.reports[len(s.reports)-1]; step.what == "the first" && (r.Text != text || !r.Warn || r.Pair != p) {
+		if r := s.reports[len(s.reports)-1]; step.what == "the first" && (r.Reason != text || r.Warn || r.Pair != p || r.Cause != reason.Narrowed || s.pol.Shortfall().Reason != text) {
 			t.Errorf("reported %+v", r)
 		}
 		s.wantEvents(step.what, step.want...)

@@ -155,7 +155,7 @@ func TestNarrowPair(t *testing.T) {
 	if !s.pol.Narrow() {
 		t.Error("not narrow, with half of a network")
 	}
-	if text := s.reports[len(s.reports)-1].Text; text != "the peer granted 10.1.8.0/24 with 10.2.8.0/25, which is less than 10.1.8.0/24 with 10.2.8.0/24: the rest is asked for when a packet needs it; to carry all, configure the same networks on both sides" {
+	if text := s.reports[len(s.reports)-1].Reason; text != "the peer granted 10.1.8.0/24 with 10.2.8.0/25 of 10.1.8.0/24 with 10.2.8.0/24; the rest is asked for when a packet needs it; to carry all, configure the same networks on both sides" {
 		t.Errorf("said: %s", text)
 	}
 	l := &Chain{policy: s.pol, flow: flowOf("10.1.8.1", "10.2.8.200")}

@@ -142,13 +142,19 @@ func (l *Chain) home() *Chain {
 }
 
 // PartRefused records that a request for a part was refused, or came to nothing usable.
-func (l *Chain) PartRefused(why string) {
+func (l *Chain) PartRefused(t Trouble) {
 	pol := l.policy
 	if pol.partRefusals.fails++; pol.granularity() > perPolicy { // others may be granted
 		pol.partRefusals.fails = 1
 	}
 	l.PausePart(pol.owner.Backoff().Pause(pol.partRefusals.fails, pol.table.host.Rand()))
-	pol.report("part-failed", "no "+l.name()+": "+why)
+	l.refused("part-failed", t)
+}
+
+// refused gives notice that a request for a chain other than the main one came to nothing.
+func (l *Chain) refused(event string, t Trouble) {
+	t.Reason = "no " + l.name() + ": " + t.Reason
+	l.policy.owner.Report(Report{Policy: l.policy, Event: event, Trouble: t})
 }
 
 // PausePart has the policy request no part for d, or not the networks of this one until those of

@@ -117,7 +117,7 @@ func TestPauseOfParts(t *testing.T) {
 		}
 		l := &Chain{policy: pol, flow: &selector.Flow{}}
 		for range refusals {
-			l.PartRefused("no")
+			l.PartRefused(Trouble{Reason: "no"})
 		}
 		return pol.partRefusals.notBefore.Sub(pol.table.host.Now())
 	}
@@ -157,8 +157,8 @@ func TestAcquirePart(t *testing.T) {
 		"asked for":         {func(*stand) {}, "", 1},
 		"one under way":     {func(s *stand) { s.pol.Acquire(flow, 0) }, "", 1},
 		"no carrier":        {func(s *stand) { s.sa = nil }, "drop", 0},
-		"refused lately":    {func(s *stand) { (&Chain{policy: s.pol}).PartRefused("no") }, "drop", 0},
-		"granted since":     {func(s *stand) { l := &Chain{policy: s.pol}; l.PartRefused("no"); l.PartMade() }, "", 1},
+		"refused lately":    {func(s *stand) { (&Chain{policy: s.pol}).PartRefused(Trouble{Reason: "no"}) }, "drop", 0},
+		"granted since":     {func(s *stand) { l := &Chain{policy: s.pol}; l.PartRefused(Trouble{Reason: "no"}); l.PartMade() }, "", 1},
 		"refused long ago":  {func(s *stand) { (&Chain{policy: s.pol}).PausePart(time.Minute); s.pass(time.Minute) }, "", 1},
 		"one less than all": {func(s *stand) { s.parts(maxParts - 1) }, "", 1},
 		"all":               {func(s *stand) { s.parts(maxParts) }, "drop", 0},

@@ -78,9 +78,9 @@ func (pol *Policy) FreeChain() *Chain {
 func (l *Chain) Asking() { l.state = chainAsking }
 
 // Failed records that a Child SA for a worker was refused.
-func (l *Chain) Failed(why string) {
+func (l *Chain) Failed(t Trouble) {
 	l.Pause(timer.Longer(resourcePause, l.policy.table.host.Rand()))
-	l.policy.report("resource-failed", "no "+l.name()+": "+why)
+	l.refused("resource-failed", t)
 }
 
 // Pause has the policy request no Child SA for a single resource for d.

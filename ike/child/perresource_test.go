@@ -151,9 +151,9 @@ func TestRefusedResource(t *testing.T) {
 	s.pol.Acquire(selector.Flow{}, 2)
 	l := s.sa.requested[0]
 	l.Asking()
-	l.Failed("for the test")
+	l.Failed(Trouble{Reason: "for the test"})
 	l.RequestEnded()
-	if r := s.reports; len(r) != 1 || r[0].Event != "resource-failed" || r[0].Text != "no Child SA of worker 1: for the test" || r[0].Policy != s.pol || r[0].Pair != nil {
+	if r := s.reports; len(r) != 1 || r[0].Event != "resource-failed" || r[0].Reason != "no Child SA of worker 1: for the test" || r[0].Policy != s.pol || r[0].Pair != nil {
 		t.Errorf("reported %+v", r)
 	}
 	s.pass(10*time.Minute - 1)

@@ -1,10 +1,11 @@
 package child
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
+	"culvert/ike/identity"
+	"culvert/ike/reason"
 	"culvert/ike/timer"
 	"culvert/ike/wire"
 	"culvert/internal/ipsec"
@@ -66,10 +67,7 @@ type Retry struct {
 }
 
 // Trouble is why something is down.
-type Trouble struct {
-	Reason  string
-	Explain []string
-}
+type Trouble = reason.Trouble
 
 // NewPolicy returns a policy without pairs.
 func NewPolicy(t *Table, owner Owner, id ipsec.PolicyID, name ipsec.PolicyName, settings Settings) *Policy {
@@ -168,7 +166,7 @@ func (pol *Policy) installed() {
 
 // lost records that its last pair is gone.
 func (pol *Policy) lost(cause Cause, why string) {
-	pol.Reason = why
+	pol.Trouble = Trouble{Reason: why}
 	pol.askPartsAgain()
 	pol.report("child-down", "Child SA ended: "+why)
 	least := pol.owner.WhenDead()
@@ -217,33 +215,40 @@ func (pol *Policy) pause(d time.Duration) {
 }
 
 // Failed records that our negotiation for it failed. What traffic asked for waits for new traffic.
-func (pol *Policy) Failed(why string, explain []string) {
+func (pol *Policy) Failed(t Trouble) {
 	pol.busy, pol.restart = false, false
 	pol.refusals = 0
-	pol.Trouble = Trouble{why, explain}
+	pol.note(t)
 	pol.retry.Fails++
 	pol.pause(pol.owner.Backoff().Pause(pol.retry.Fails, pol.table.host.Rand()))
-	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Text: why})
-	pol.GiveUp(fmt.Errorf("child %q: %s", pol.Settings.Name, why))
+	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Trouble: t})
+	pol.GiveUp(reason.Err(t, "child "+identity.Quote(pol.Settings.Name)+": "))
+}
+
+// note keeps why the policy is down.
+func (pol *Policy) note(t Trouble) {
+	t.At = pol.table.host.Now()
+	pol.Trouble = t
 }
 
 // NotMoved records that a negotiation for it failed by which it was to move to another carrier. It
 // stays up by what it has.
-func (pol *Policy) NotMoved(why string) {
-	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Text: why})
+func (pol *Policy) NotMoved(t Trouble) {
+	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Trouble: t})
 }
 
 // PutOff records that our negotiation for it failed on a carrier that another one is to take the
 // place of. Whatever waits for it waits for that one.
-func (pol *Policy) PutOff(why string, explain []string) {
+func (pol *Policy) PutOff(t Trouble) {
 	pol.busy, pol.want = false, true
-	pol.Trouble = Trouble{why, explain}
-	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Text: why})
+	pol.note(t)
+	pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-failed", Trouble: t})
 }
 
 // AskAgain records that the peer refused our negotiation for it and is asked at once for less.
-func (pol *Policy) AskAgain(why string) {
-	pol.busy, pol.want, pol.Reason = false, true, why
+func (pol *Policy) AskAgain(t Trouble) {
+	pol.busy, pol.want = false, true
+	pol.note(t)
 	pol.owner.Touch()
 }
 
@@ -265,8 +270,8 @@ func (pol *Policy) Refused() int {
 }
 
 // TryIn plans the next try after d, because of a temporary refusal.
-func (pol *Policy) TryIn(d time.Duration, why string) {
-	pol.Reason = why
+func (pol *Policy) TryIn(d time.Duration, t Trouble) {
+	pol.note(t)
 	pol.pause(d)
 }
 
@@ -278,14 +283,14 @@ func (pol *Policy) Defer(d time.Duration) {
 }
 
 // RefusedCall records that a request of the peer for a pair of the policy was refused.
-func (pol *Policy) RefusedCall(why string, explain []string) {
+func (pol *Policy) RefusedCall(t Trouble) {
 	if pol.Up() {
 		return
 	}
-	if pol.Reason != why {
-		pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-refused", Text: why})
+	if pol.Reason != t.Reason {
+		pol.owner.Report(Report{Policy: pol, Warn: true, Event: "child-refused", Trouble: t})
 	}
-	pol.Trouble = Trouble{why, explain}
+	pol.note(t)
 }
 
 // report gives notice of an event of the policy.

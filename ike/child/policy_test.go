@@ -90,7 +90,7 @@ func TestDue(t *testing.T) {
 func TestInstalledClearsTrouble(t *testing.T) {
 	s := newStand(t, onDemand(0))
 	s.pol.Acquire(selector.Flow{}, 0)
-	s.pol.Failed("first", []string{"why"})
+	s.pol.Failed(Trouble{Reason: "first", Explain: []string{"why"}})
 	s.pol.Refused()
 	if s.pol.Reason != "first" || len(s.pol.Explain) != 1 || s.pol.retry.Fails != 1 {
 		t.Fatalf("%+v", s.pol.Trouble)
@@ -113,7 +113,7 @@ func TestFailed(t *testing.T) {
 		s.pol.Want()
 		for _, pause := range []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second} {
 			s.pol.Begin()
-			s.pol.Failed("for the test", nil)
+			s.pol.Failed(Trouble{Reason: "for the test"})
 			s.wantEvents("a failure", "child-failed")
 			s.wantPlane("a failure", "drop")
 			if got := s.pol.NextTry().Sub(s.now); got != pause || s.pol.Busy() {
@@ -143,7 +143,7 @@ func TestRestartGoesOn(t *testing.T) {
 	if !s.pol.Wanted() {
 		t.Error("one attempt that reached nobody ends it")
 	}
-	s.pol.Failed("refused", nil)
+	s.pol.Failed(Trouble{Reason: "refused"})
 	if s.pol.Wanted() {
 		t.Error("a refusal does not end it")
 	}
@@ -232,7 +232,7 @@ func TestPauseAfterLoss(t *testing.T) {
 func TestTryInAndDefer(t *testing.T) {
 	next := func(s *stand) time.Duration { return s.pol.NextTry().Sub(s.now) }
 	s := newStand(t, boot)
-	s.pol.TryIn(3*time.Second, "for the test")
+	s.pol.TryIn(3*time.Second, Trouble{Reason: "for the test"})
 	if next(s) != 3*time.Second || s.pol.Reason != "for the test" || s.pol.Due() {
 		t.Errorf("the next try after %v", next(s))
 	}
@@ -261,19 +261,19 @@ func TestTryInAndDefer(t *testing.T) {
 // A refusal of the peer's request is told once for each reason, while the policy is down.
 func TestRefusedCall(t *testing.T) {
 	s := newStand(t, onDemand(0))
-	s.pol.RefusedCall("first", nil)
-	s.pol.RefusedCall("first", []string{"more"})
+	s.pol.RefusedCall(Trouble{Reason: "first"})
+	s.pol.RefusedCall(Trouble{Reason: "first", Explain: []string{"more"}})
 	s.wantEvents("twice the same", "child-refused")
 	if len(s.pol.Explain) != 1 {
 		t.Errorf("explained by %q", s.pol.Explain)
 	}
-	s.pol.RefusedCall("second", nil)
+	s.pol.RefusedCall(Trouble{Reason: "second"})
 	if !s.reports[0].Warn {
 		t.Error("it is no warning")
 	}
 	s.wantEvents("another reason", "child-refused")
 	s.ours()
-	s.pol.RefusedCall("third", nil)
+	s.pol.RefusedCall(Trouble{Reason: "third"})
 	s.wantEvents("while it is up")
 	if s.pol.Reason != "" {
 		t.Errorf("the reason is %q", s.pol.Reason)

@@ -30,7 +30,7 @@ func (s *stand) grantNext() *Pair {
 func (s *stand) refuseNext() {
 	l := s.sa.requested[len(s.sa.requested)-1]
 	l.Asking()
-	l.PartRefused("no")
+	l.PartRefused(Trouble{Reason: "no"})
 	l.RequestEnded()
 }
 

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"culvert/ike"
+	"culvert/ike/reason"
 )
 
 // Bounds of the history: events per peer, and fewer per peer if there are very many peers.
@@ -102,11 +104,13 @@ func (d *Driver) History(peer string) []Event {
 	return slices.Clone(d.history.peers[peer])
 }
 
-// notice logs a notice with the fixed keys event, peer, party, child, ike_spi and child_spi, and
-// adds it to the history unless its level is debug.
+// notice logs a notice with the fixed keys event, peer, party, child, ike_spi and child_spi, of a
+// failed negotiation also cause and details, and adds it to the history unless its level is debug.
 func (d *Driver) notice(n ike.Notice) {
 	if n.Level > ike.Debug {
-		d.history.add(Event{At: d.cfg.Now(), Notice: n})
+		short := n
+		short.Failure = nil // the details of the last one are in the status
+		d.history.add(Event{At: d.cfg.Now(), Notice: short})
 	}
 	level := slogLevel(n.Level)
 	if !d.cfg.Log.Enabled(context.Background(), level) {
@@ -128,7 +132,19 @@ func (d *Driver) notice(n ike.Notice) {
 	if n.SPIIn != 0 {
 		attrs = append(attrs, slog.String("child_spi", fmt.Sprintf("%08x", n.SPIIn)))
 	}
-	d.cfg.Log.LogAttrs(context.Background(), level, n.Text, attrs...)
+	d.cfg.Log.LogAttrs(context.Background(), level, n.Text, append(attrs, failure(n.Failure)...)...)
+}
+
+// failure returns what the log has of a failed negotiation beside its first line.
+func failure(t *reason.Trouble) (attrs []slog.Attr) {
+	if t == nil || t.Cause == "" {
+		return nil
+	}
+	attrs = append(attrs, slog.String("cause", string(t.Cause)))
+	if len(t.Explain) > 0 {
+		attrs = append(attrs, slog.String("details", strings.Join(t.Explain, " | ")))
+	}
+	return attrs
 }
 
 func slogLevel(l ike.Level) slog.Level {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/ike"
+	"culvert/ike/reason"
 )
 
 func TestNotices(t *testing.T) {
@@ -17,13 +18,14 @@ func TestNotices(t *testing.T) {
 			ike.Notice{Level: ike.Info, Peer: "right", Child: "lan", Event: "child-up", Text: "up", IKESPI: 0xabc, SPIIn: 0xc0ffee01},
 			ike.Notice{Level: ike.Debug, Peer: "right", Event: "retransmit", Text: "again"},
 			ike.Notice{Level: ike.Warn, Event: "half-open", Text: "many strangers"},
-			ike.Notice{Level: ike.Error, Peer: "right", Event: "auth-failed", Text: "wrong key"},
+			ike.Notice{Level: ike.Error, Peer: "right", Event: "auth-failed", Text: "wrong key",
+				Failure: &reason.Trouble{Cause: reason.Secret, Reason: "wrong key", Explain: []string{"ours: a", "theirs: b"}}},
 		)
 		r.call(context.Background(), func() { r.handle(ike.Wake{}, classEstablished) })
 		for _, want := range []string{
 			`level=INFO msg=up event=child-up peer=right child=lan ike_spi=0000000000000abc child_spi=c0ffee01`,
 			`level=WARN msg="many strangers" event=half-open` + "\n",
-			`level=ERROR msg="wrong key" event=auth-failed peer=right` + "\n",
+			`level=ERROR msg="wrong key" event=auth-failed peer=right cause=psk details="ours: a | theirs: b"` + "\n",
 		} {
 			if !strings.Contains(r.logged.String(), want) {
 				t.Errorf("got\n%swant %s", r.logged, want)
@@ -34,7 +36,9 @@ func TestNotices(t *testing.T) {
 		}
 		var events []string
 		for _, e := range r.History("right") {
-			events = append(events, e.Event)
+			if events = append(events, e.Event); e.Failure != nil {
+				t.Errorf("the history keeps the details: %+v", e)
+			}
 			if !e.At.Equal(time.Now()) {
 				t.Errorf("%s at %v", e.Event, e.At)
 			}

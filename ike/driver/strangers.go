@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"strings"
@@ -9,14 +10,15 @@ import (
 
 	"culvert/ike"
 	"culvert/ike/budget"
+	"culvert/ike/reason"
 )
 
 // Bounds of the ring of strangers.
 const (
-	maxStrangers        = 64 // callers
-	maxStrangersNetwork = 8  // of one network, once the ring is full
-	maxStrangerLines    = 32 // of the details of a caller's last refusal
-	maxStrangerLine     = 512
+	maxStrangers        = 64              // callers
+	maxStrangersNetwork = 8               // of one network, once the ring is full
+	maxStrangerLines    = reason.MaxLines // of the details of a caller's last refusal
+	maxStrangerLine     = reason.MaxLine + 16
 )
 
 // A Stranger is a caller that was refused before it was authenticated.
@@ -86,8 +88,8 @@ const (
 	strangerPause = 10 * time.Second
 )
 
-// refused records a stranger, and logs it with the fixed keys event, remote and claims unless there
-// were many.
+// refused records a stranger, and logs it with the fixed keys event, remote, claims, cause and
+// details unless there were many.
 func (d *Driver) refused(f ike.Refused) {
 	now := d.cfg.Now()
 	d.strangers.add(now, f)
@@ -95,12 +97,12 @@ func (d *Driver) refused(f ike.Refused) {
 	if !ok {
 		return
 	}
-	attrs := []any{slog.String("event", f.Event), slog.String("remote", f.From.String())}
+	attrs := []slog.Attr{slog.String("event", f.Event), slog.String("remote", f.From.String())}
 	if f.Claims != "" {
 		attrs = append(attrs, slog.String("claims", f.Claims))
 	}
 	if more > 0 {
 		attrs = append(attrs, slog.Int("not_logged", more))
 	}
-	d.cfg.Log.Warn(f.Text, attrs...)
+	d.cfg.Log.LogAttrs(context.Background(), slog.LevelWarn, f.Text, append(attrs, failure(&reason.Trouble{Cause: f.Cause, Explain: f.Explain})...)...)
 }

@@ -13,10 +13,14 @@ func IsText(s string) bool {
 
 // Printable returns s made safe for logs, terminals and JSON: characters that are not printable are
 // escaped, and the length is bounded.
-func Printable(s string) string {
+func Printable(s string) string { return PrintableTo(s, maxPrintedText) }
+
+// PrintableTo is Printable with a bound of n octets, beyond which one character and three dots
+// may stand.
+func PrintableTo(s string, n int) string {
 	var b strings.Builder
 	for i, r := range s {
-		if b.Len() > maxPrintedText {
+		if b.Len() > n {
 			return b.String() + "..."
 		}
 		switch {

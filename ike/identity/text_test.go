@@ -29,6 +29,9 @@ func TestPrintable(t *testing.T) {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
+	if got := PrintableTo("\x1b\x1babc", 5); got != `\x1b\x1b...` {
+		t.Errorf("cut to %q", got)
+	}
 	if Quote("a\n") != `"a\n"` {
 		t.Errorf("quoted as %s", Quote("a\n"))
 	}

@@ -6,9 +6,10 @@ import (
 	"testing"
 
 	"culvert/ike/proposal/proposaltest"
+	"culvert/ike/wire"
 )
 
-func TestExplain(t *testing.T) {
+func TestCompare(t *testing.T) {
 	for _, c := range []struct{ ours, theirs, want string }{
 		{"ike gcm256 prf384 x25519", "ike gcm256 prf384 ecp256", "we have x25519, they have ecp256"},
 		{"ike gcm256 prf384 x25519; ike cbc256 sha256 prf256 x25519", "ike gcm256 prf256 ecp256", "we have prfsha384, they have prfsha256"},
@@ -17,14 +18,31 @@ func TestExplain(t *testing.T) {
 		{"esp gcm128 noesn", "ah sha256 noesn", "we want ESP, they want AH"},
 		{"esp gcm128 noesn", "", "nothing that we could read"},
 	} {
-		lines := Explain(proposaltest.Parse(t, c.ours), proposaltest.Parse(t, c.theirs))
-		if len(lines) != 3 || !strings.HasPrefix(lines[0], "ours: aes") || !strings.HasPrefix(lines[1], "theirs: ") || !strings.Contains(lines[2], c.want) {
-			t.Errorf("%q and %q: got %q, want %q", c.ours, c.theirs, lines, c.want)
+		d, ok := Compare(proposaltest.Parse(t, c.ours), proposaltest.Parse(t, c.theirs))
+		if !ok || !strings.Contains(d.Text, c.want) {
+			t.Errorf("%q and %q: got %q, want %q", c.ours, c.theirs, d.Text, c.want)
 		}
 	}
 	many := slices.Repeat(proposaltest.Parse(t, "esp cc20 noesn"), 5000)
-	if lines := Explain(proposaltest.Parse(t, "esp gcm128 noesn"), many); len(strings.Join(lines, "")) > 1000 {
-		t.Errorf("5000 proposals explained in %d characters", len(strings.Join(lines, "")))
+	if d, _ := Compare(proposaltest.Parse(t, "esp gcm128 noesn"), many); len(d.Text) > 100 || d.Our != "aes128gcm16" || d.Their != "chacha20poly1305" || !d.Alone {
+		t.Errorf("5000 proposals: %+v", d)
+	}
+	long := proposaltest.Parse(t, "esp cc20 noesn")
+	long[0].Transforms = slices.Concat(slices.Repeat(long[0].Transforms[:1], 200), long[0].Transforms[1:])
+	if d, _ := Compare(proposaltest.Parse(t, "esp gcm128 noesn"), long); strings.Count(d.Their, " or ") != maxNames || !strings.HasSuffix(d.Their, " or others") {
+		t.Errorf("200 ciphers: %q", d.Their)
+	}
+}
+
+// TestAlone: a difference is the only one if the proposals agree in all other types.
+func TestAlone(t *testing.T) {
+	for theirs, want := range map[string]bool{
+		"esp gcm128 esn": true, "esp gcm128 noesn": false, "esp gcm128 ecp256 esn": true, "esp gcm128 ecp256 noesn": false,
+	} {
+		d, ok := Compare(proposaltest.Parse(t, "esp gcm128 x25519 esn"), proposaltest.Parse(t, theirs))
+		if !ok || d.Type != wire.TransformKE || d.Alone != want || d.Our != "x25519" {
+			t.Errorf("%q: %+v", theirs, d)
+		}
 	}
 }
 
@@ -43,9 +61,9 @@ func TestList(t *testing.T) {
 	}
 }
 
-// TestExplainNearest: of several proposals the nearest pair is explained, and nothing is said where
+// TestCompareNearest: of several proposals the nearest pair is explained, and nothing is said where
 // no pair differs.
-func TestExplainNearest(t *testing.T) {
+func TestCompareNearest(t *testing.T) {
 	ours := proposaltest.Parse(t, "ike cbc256 sha256 prf256 x25519; ike gcm128 prf256 x25519")
 	for _, c := range []struct{ theirs, want string }{
 		{"ike cc20 prf256 x25519; ike gcm128 prf256 ecp256", "we have x25519, they have ecp256"},
@@ -55,11 +73,11 @@ func TestExplainNearest(t *testing.T) {
 		{"ike gcm128 sha256 prf256 x25519; ike cbc256 sha512 prf256 x25519", "we have sha256, they have sha512"},
 		{"ike cc20 sha256 prf256 x25519; ike gcm128 sha256 prf256 x25519", "they offer an integrity algorithm to a cipher that has its own"},
 	} {
-		if lines := Explain(ours, proposaltest.Parse(t, c.theirs)); len(lines) != 3 || !strings.HasSuffix(lines[2], ": "+c.want) {
-			t.Errorf("%q: got %q, want %q", c.theirs, lines, c.want)
+		if d, ok := Compare(ours, proposaltest.Parse(t, c.theirs)); !ok || !strings.HasSuffix(": "+d.Text, ": "+c.want) {
+			t.Errorf("%q: got %q, want %q", c.theirs, d.Text, c.want)
 		}
 	}
-	if lines := Explain(ours[1:], ours[1:]); len(lines) != 2 {
-		t.Errorf("the same: got %q", lines)
+	if d, ok := Compare(ours[1:], ours[1:]); ok {
+		t.Errorf("the same: got %q", d.Text)
 	}
 }

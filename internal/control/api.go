@@ -43,12 +43,14 @@ type Certificate struct {
 // Stranger is a caller whose calls were refused before it was authenticated. All of it can be made
 // up by anybody.
 type Stranger struct {
-	Remote string  `json:"remote"` // address and port
-	Claims string  `json:"claims"` // the configured peer whose identity it named; "" if none
-	Event  string  `json:"event"`  // call-refused, auth-failed
-	Reason string  `json:"reason"` // of the last refusal
-	Times  int     `json:"times"`
-	Last   float64 `json:"last_s"` // how long ago
+	Remote  string   `json:"remote"`  // address and port
+	Claims  string   `json:"claims"`  // the configured peer whose identity it named; "" if none
+	Event   string   `json:"event"`   // call-refused, auth-failed
+	Reason  string   `json:"reason"`  // of the last refusal
+	Cause   string   `json:"cause"`   // likewise, as of a Failure
+	Details []string `json:"details"` // likewise
+	Times   int      `json:"times"`
+	Last    float64  `json:"last_s"` // how long ago
 }
 
 // Guard is the filter in the kernel that holds protected traffic back where it would leave, or
@@ -94,6 +96,8 @@ type Peer struct {
 	ExpiresIn   *float64  `json:"expires_in_s"` // the hard end of the IKE SA
 	Reason      string    `json:"reason"`
 	Unreachable string    `json:"unreachable"`       // what this host and ICMP errors say; "": nothing lately
+	Failure     *Failure  `json:"failure"`           // of the last attempt; nil: none since it was up
+	RefusedCall *Failure  `json:"refused_call"`      // from its address, perhaps of others; nil: none
 	TakenDown   *Hold     `json:"taken_down"`        // nil: nobody took it down
 	Verdicts    []Verdict `json:"verdicts"`          // what is wrong, the worst first
 	Parties     *Parties  `json:"parties,omitempty"` // nil: of a single party
@@ -108,6 +112,14 @@ type Verdict struct {
 	Child  string `json:"child"` // "": of the peer as a whole
 	Text   string `json:"text"`
 	Remedy string `json:"remedy"` // what to do; "" if there is nothing
+}
+
+// A Failure is why a negotiation failed. The log and the error of "up" have the same words.
+type Failure struct {
+	Cause   string   `json:"cause"`   // one word, for programs
+	Text    string   `json:"text"`    // what failed, with the first difference
+	Details []string `json:"details"` // what both sides offered, and the like
+	Last    float64  `json:"last_s"`  // how long ago it was
 }
 
 // Parties counts the parties of a peer with many.
@@ -168,6 +180,7 @@ type Child struct {
 	Drops       map[string]uint64 `json:"drops"`
 	GuardDrops  *ChildGuardDrops  `json:"guard_drops"` // nil: not counted by child
 	Reason      string            `json:"reason"`
+	Failure     *Failure          `json:"failure"`    // of the last negotiation; nil: none since it came up
 	Role        *Role             `json:"role"`       // nil: no other child has its networks
 	TakenDown   *Hold             `json:"taken_down"` // of the child or of the whole peer; nil: nobody took it down
 	WorkerSAs   []WorkerSA        `json:"worker_sas"`
@@ -269,6 +282,7 @@ type Error struct {
 	Errors []string `json:"errors,omitempty"` // the single errors of a refused configuration
 	// Details has what the two sides of a failed negotiation want, as far as it is known.
 	Details []string `json:"details,omitempty"`
+	Cause   string   `json:"cause,omitempty"` // of a failed negotiation, as of a Failure
 }
 
 func (e *Error) Error() string { return e.Text }

@@ -20,7 +20,8 @@ func seconds(s float64) *float64 { return &s }
 func example() Status {
 	return Status{Version: SchemaVersion, Uptime: 12.3, Guard: Guard{State: "on", Drops: GuardDrops{Out: 3}}, FastPath: "on: eth0", FastSent: "idle", Counters: map[string]uint64{"ike_malformed": 0, "esp_unknown_spi": 0},
 		Certificates: []Certificate{{Subject: "CN=left.example.com", Issuer: "CN=Example CA", SHA256: "0123456789abcdef", Use: "own", Peers: 1, NotAfter: time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC), ExpiresIn: 20000000}},
-		Strangers:    []Stranger{{Remote: "203.0.113.9:500", Claims: "right", Event: "auth-failed", Reason: "203.0.113.9:500: authentication of right.example.com failed: the pre-shared keys differ", Times: 12, Last: 3.5}},
+		Strangers: []Stranger{{Remote: "203.0.113.9:500", Claims: "right", Event: "auth-failed", Reason: "203.0.113.9:500: authentication of right.example.com failed: the pre-shared keys differ; it called left.example.com", Cause: "psk",
+			Details: []string{"ours: left.example.com", "theirs: right.example.com, by pre-shared key, to left.example.com"}, Times: 12, Last: 3.5}},
 		Peers: []Peer{{Name: "right", State: "established", Remote: "192.0.2.2:500", Local: "192.0.2.1:500", RemoteID: "right.example.com", LocalID: "left.example.com", Role: "initiator", Wanted: true, ExpiresIn: seconds(31000),
 			SPIi: "0123456789abcdef", SPIr: "fedcba9876543210", Proposal: "aes256gcm16-prfsha384-x25519", Auth: "pre-shared key", NAT: "none",
 			Verdicts:    []Verdict{{Code: "small-path", Level: "note", Child: "lan", Text: "the path takes packets of 1480 octets, and this host's link 1500: packets inside have up to 1426"}},
@@ -29,7 +30,11 @@ func example() Status {
 				LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.2.0.0/16"}, AskedLocal: []string{"10.1.0.0/16"}, AskedRemote: []string{"10.2.0.0/16"}, MTU: 1446, RekeyIn: seconds(3200), ExpiresIn: seconds(3900), Wanted: true,
 				Drops: map[string]uint64{"replay": 0, "icv": 0}, GuardDrops: &ChildGuardDrops{Out: 3},
 				PartSAs: []PartSA{}, WorkerSAs: []WorkerSA{{Worker: 1, State: "installed", SPIIn: "c0ffee03", SPIOut: "deadbee0", SourcePort: 40123, PacketsOut: 1000, BytesOut: 1400000,
-					LastOut: seconds(0.1), RekeyIn: seconds(3300)}}}}}}}
+					LastOut: seconds(0.1), RekeyIn: seconds(3300)}}}, {
+				Name: "far", State: "down", Mode: "tunnel", LocalTS: []string{"10.1.0.0/16"}, RemoteTS: []string{"10.9.0.0/16"}, AskedLocal: []string{"10.1.0.0/16"}, AskedRemote: []string{"10.9.0.0/16"},
+				Drops: map[string]uint64{}, Reason: "networks do not meet: the peer's 10.8.0.0/16 has no partner in our remote 10.9.0.0/16; waiting for traffic", PartSAs: []PartSA{}, WorkerSAs: []WorkerSA{},
+				Failure: &Failure{Cause: "networks", Text: "networks do not meet: the peer's 10.8.0.0/16 has no partner in our remote 10.9.0.0/16",
+					Details: []string{"ours: local 10.1.0.0/16, remote 10.9.0.0/16", "theirs: local 10.1.0.0/16, remote 10.8.0.0/16"}, Last: 2.5}}}}}}
 }
 
 // TestSchema holds the names, the order and the types of the JSON: scripts rely on them.

@@ -9,6 +9,7 @@ import (
 
 	"culvert/ike"
 	"culvert/ike/driver"
+	"culvert/ike/reason"
 	"culvert/internal/config"
 	"culvert/internal/control"
 )
@@ -125,6 +126,10 @@ func failed(err error) error {
 	}
 	if errors.Is(err, driver.ErrStopped) {
 		return stopping(err)
+	}
+	var why *reason.Error
+	if errors.As(err, &why) {
+		return &control.Error{Code: http.StatusConflict, Text: err.Error(), Cause: string(why.Cause), Details: why.Explain}
 	}
 	return &control.Error{Code: http.StatusConflict, Text: err.Error()}
 }

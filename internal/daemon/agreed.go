@@ -59,14 +59,15 @@ func authText(m ike.AuthMethods) string {
 	return fmt.Sprintf("ours by %s, theirs by %s", methodText(m.Ours), methodText(m.Theirs))
 }
 
-// detailed adds what is known of the two sides' offers to the error of an up that failed.
+// detailed adds the last refused call from the peer's address to the error of an up that failed
+// without a negotiation of ours.
 func (d *Daemon) detailed(ctx context.Context, a control.Action, t control.Target, err error) error {
 	var refused *control.Error
-	if a != control.Up || !errors.As(err, &refused) || refused.Code != http.StatusConflict {
+	if a != control.Up || !errors.As(err, &refused) || refused.Code != http.StatusConflict || refused.Cause != "" {
 		return err
 	}
-	if st, ok, err := d.ike.StatusOf(ctx, t.Peer); err == nil && ok {
-		refused.Details = st.Explain
+	if st, ok, err := d.ike.StatusOf(ctx, t.Peer); err == nil && ok && st.RefusedCall.Cause != "" {
+		refused.Details = append([]string{"its last call: " + st.RefusedCall.Reason}, st.RefusedCall.Explain...)
 	}
 	return refused
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
 	"culvert/ike"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 	"culvert/internal/control"
 )
@@ -53,20 +55,27 @@ func TestUpAlone(t *testing.T) {
 	}
 }
 
-// TestUpTellsBothOffers: the error of an up that failed has what both sides offered; that of
-// another action has not.
+// TestUpTellsBothOffers: the error of a command that failed has the words of the negotiation that
+// failed. An up of a peer that only calls has those of its last call that was refused.
 func TestUpTellsBothOffers(t *testing.T) {
 	d, f, _ := testDaemon(t, peerText("a", "192.0.2.2", "2"), nil)
-	f.do = func(ike.Input) error { return errors.New("the peer answered NO_PROPOSAL_CHOSEN") }
-	f.status = []ike.PeerStatus{{Name: "a", Explain: []string{"ours: x", "theirs: y"}}}
+	why := reason.Err(reason.Trouble{Cause: reason.PFS, Reason: "it differs", Explain: []string{"ours: x", "theirs: y"}}, `child "lan": `)
+	f.status = []ike.PeerStatus{{Name: "a", RefusedCall: reason.Trouble{Cause: reason.Secret, Reason: "the keys differ", Explain: []string{"ours: z"}}}}
 	for _, c := range []struct {
 		action control.Action
-		want   string
-	}{{control.Up, "ours: x, theirs: y"}, {control.Rekey, ""}} {
+		err    error
+		want   control.Error
+	}{
+		{control.Up, why, control.Error{Code: 409, Text: `child "lan": it differs`, Cause: "pfs", Details: []string{"ours: x", "theirs: y"}}},
+		{control.Rekey, why, control.Error{Code: 409, Text: `child "lan": it differs`, Cause: "pfs", Details: []string{"ours: x", "theirs: y"}}},
+		{control.Up, errors.New("it only calls"), control.Error{Code: 409, Text: "it only calls", Details: []string{"its last call: the keys differ", "ours: z"}}},
+		{control.Rekey, errors.New("not connected"), control.Error{Code: 409, Text: "not connected"}},
+	} {
+		f.do = func(ike.Input) error { return c.err }
 		_, err := d.Act(context.Background(), c.action, control.Target{Peer: "a"})
 		var e *control.Error
-		if !errors.As(err, &e) || strings.Join(e.Details, ", ") != c.want {
-			t.Errorf("%s: got %+v", c.action, err)
+		if !errors.As(err, &e) || !reflect.DeepEqual(*e, c.want) {
+			t.Errorf("%s: got %+v, want %+v", c.action, e, c.want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"culvert/ike"
+	"culvert/ike/reason"
 	"culvert/ike/wire"
 	"culvert/internal/config"
 	"culvert/internal/control"
@@ -174,6 +175,7 @@ func (d *Daemon) ikePeer(now time.Time, p *config.Peer, s *ike.PeerStatus, out *
 	if n := s.Parties; n.Max > 0 {
 		out.Parties = &control.Parties{Connected: n.Connected, Max: n.Max, Refused: n.Refused}
 	}
+	out.Failure, out.RefusedCall = failure(now, s.Failure), failure(now, s.RefusedCall)
 	out.TakenDown = hold(now, s.Held)
 	if s.State == ike.PeerDown && s.Held == nil {
 		if why := d.unresolved(p); why != "" {
@@ -213,6 +215,18 @@ func hold(now time.Time, h *ike.Hold) *control.Hold {
 		return nil
 	}
 	return &control.Hold{By: h.By, At: h.At.UTC().Truncate(time.Second), For: max(0, seconds(now.Sub(h.At)))}
+}
+
+// failure returns a failed negotiation; nil if none failed.
+func failure(now time.Time, t reason.Trouble) *control.Failure {
+	if t.Cause == "" {
+		return nil
+	}
+	f := &control.Failure{Cause: string(t.Cause), Text: t.Reason, Details: append([]string{}, t.Explain...)}
+	if !t.At.IsZero() {
+		f.Last = *since(now, t.At)
+	}
+	return f
 }
 
 // since returns the seconds since t; nil for the zero time.

@@ -50,6 +50,7 @@ func (d *Daemon) child(m *moment, c *ike.Child, s *ike.ChildStatus) (control.Chi
 	out.SPIIn, out.SPIOut, out.Mode = espSPI(s.SPIIn), espSPI(s.SPIOut), modeName(s.Transport)
 	out.RekeyIn, out.ExpiresIn, out.TakenDown = until(now, s.RekeyAt), until(now, s.ExpiresAt), hold(now, s.Held)
 	out.Wanted = s.Wanted
+	out.Failure = failure(now, s.Failure)
 	if r := s.Role; r != nil {
 		out.Role = &control.Role{Active: r.Active, For: max(0, seconds(now.Sub(r.Since))), Why: r.Why}
 	}

@@ -13,7 +13,7 @@ import (
 func strangers(now time.Time, list []driver.Stranger) []control.Stranger {
 	out := []control.Stranger{}
 	for _, s := range list {
-		out = append(out, control.Stranger{Remote: s.From.String(), Claims: s.Claims, Event: s.Event, Reason: s.Text, Times: s.Times, Last: *since(now, s.At)})
+		out = append(out, control.Stranger{Remote: s.From.String(), Claims: s.Claims, Event: s.Event, Reason: s.Text, Cause: string(s.Cause), Details: append([]string{}, s.Explain...), Times: s.Times, Last: *since(now, s.At)})
 	}
 	return out
 }

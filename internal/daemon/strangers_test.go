@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -18,10 +19,10 @@ func TestStatusOfStrangers(t *testing.T) {
 		t.Fatalf("got %+v, %v: want an empty list, not null", st, err)
 	}
 	from := netip.MustParseAddrPort("203.0.113.9:500")
-	f.strangers = []driver.Stranger{{At: epoch.Add(7 * time.Second), Times: 2, Refused: ike.Refused{From: from, Claims: "a", Event: "auth-failed", Text: "wrong key"}}}
+	f.strangers = []driver.Stranger{{At: epoch.Add(7 * time.Second), Times: 2, Refused: ike.Refused{From: from, Claims: "a", Event: "auth-failed", Text: "wrong key", Cause: "psk", Explain: []string{"ours: a"}}}}
 	st, err := d.Status(context.Background())
-	want := control.Stranger{Remote: "203.0.113.9:500", Claims: "a", Event: "auth-failed", Reason: "wrong key", Times: 2, Last: 3}
-	if err != nil || len(st.Strangers) != 1 || st.Strangers[0] != want {
+	want := control.Stranger{Remote: "203.0.113.9:500", Claims: "a", Event: "auth-failed", Reason: "wrong key", Cause: "psk", Details: []string{"ours: a"}, Times: 2, Last: 3}
+	if err != nil || len(st.Strangers) != 1 || !reflect.DeepEqual(st.Strangers[0], want) {
 		t.Errorf("got %+v, %v, want %+v", st.Strangers, err, want)
 	}
 	f.strangers = append(f.strangers, driver.Stranger{At: epoch, Refused: ike.Refused{From: from, Claims: "b"}}, driver.Stranger{At: epoch, Refused: ike.Refused{From: from}})

@@ -16,7 +16,7 @@ import (
 const root = "../.."
 
 // pure are the packages that do no I/O and read no clock.
-var pure = []string{"ike", "ike/adversary", "ike/budget", "ike/certificate", "ike/child", "ike/identity", "ike/liveness", "ike/pacing", "ike/proposal", "ike/queue", "ike/timer", "ike/window", "ike/wire", "ike/suite", "esp", "esp/aesmode", "selector", "tun/gso", "tun/protect", "dataplane/pmtu", "internal/ipheader", "internal/ipsec", "internal/keylog"}
+var pure = []string{"ike", "ike/adversary", "ike/budget", "ike/certificate", "ike/child", "ike/identity", "ike/liveness", "ike/pacing", "ike/proposal", "ike/queue", "ike/reason", "ike/timer", "ike/window", "ike/wire", "ike/suite", "esp", "esp/aesmode", "selector", "tun/gso", "tun/protect", "dataplane/pmtu", "internal/ipheader", "internal/ipsec", "internal/keylog"}
 
 // forbidden are imports that a package must not have; a trailing slash forbids everything below.
 var forbidden = map[string][]string{
@@ -30,6 +30,7 @@ var forbidden = map[string][]string{
 	"ike/pacing":          {"culvert/"},
 	"ike/proposal":        {"culvert/ike", "culvert/ike/driver", "culvert/ike/suite", "culvert/selector", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/"},
 	"ike/queue":           {"culvert/"},
+	"ike/reason":          {"culvert/ike", "culvert/ike/certificate", "culvert/ike/child", "culvert/ike/driver", "culvert/ike/suite", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/"},
 	"ike/timer":           {"culvert/"},
 	"ike/window":          {"culvert/ike", "culvert/ike/driver", "culvert/ike/suite", "culvert/selector", "culvert/esp", "culvert/dataplane", "culvert/dataplane/", "culvert/tun", "culvert/internal/"},
 	"ike/wire":            {"culvert/"},

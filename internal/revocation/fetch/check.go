@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -42,11 +41,11 @@ func (c *Checker) Check(chain []*x509.Certificate, stapled [][]byte, now time.Ti
 		answer, err := c.find(ctx, q, stapled)
 		switch {
 		case err == nil && answer.Status == revocation.Revoked:
-			return fmt.Errorf("the certificate of %s %v", certificate.Name(q.cert), answer)
+			return certificate.FaultOf(q.cert, "the certificate of %s %v", certificate.Name(q.cert), answer)
 		case err == nil || !c.Strict:
 			continue
 		}
-		return fmt.Errorf(`nothing tells whether the certificate of %s is revoked, and revocation = "strict": %w`, certificate.Name(q.cert), err)
+		return certificate.FaultOf(q.cert, `nothing tells whether the certificate of %s is revoked, and revocation = "strict": %w`, certificate.Name(q.cert), err)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package child
+package reason
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 // maxListed bounds the number of selectors that are listed.
 const maxListed = 10
 
-// ListSelectors returns selectors as a text, of which a long list is cut.
-func ListSelectors(list []selector.Selector) string {
+// List returns selectors as a text, of which a long list is cut.
+func List(list []selector.Selector) string {
 	if len(list) == 0 {
 		return "none"
 	}

@@ -1,4 +1,4 @@
-package child
+package reason
 
 import (
 	"net/netip"
@@ -16,7 +16,7 @@ func networks(prefixes ...string) []selector.Selector {
 	return list
 }
 
-func TestListSelectors(t *testing.T) {
+func TestList(t *testing.T) {
 	many := networks("10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24", "10.0.4.0/24", "10.0.5.0/24",
 		"10.0.6.0/24", "10.0.7.0/24", "10.0.8.0/24", "10.0.9.0/24", "10.0.10.0/24", "10.0.11.0/24")
 	for _, tt := range []struct {
@@ -29,7 +29,7 @@ func TestListSelectors(t *testing.T) {
 		{10, "10.0.0.0/24 10.0.1.0/24 10.0.2.0/24 10.0.3.0/24 10.0.4.0/24 10.0.5.0/24 10.0.6.0/24 10.0.7.0/24 10.0.8.0/24 10.0.9.0/24"},
 		{12, "10.0.0.0/24 10.0.1.0/24 10.0.2.0/24 10.0.3.0/24 10.0.4.0/24 10.0.5.0/24 10.0.6.0/24 10.0.7.0/24 10.0.8.0/24 10.0.9.0/24 and 2 more"},
 	} {
-		if got := ListSelectors(many[:tt.n]); got != tt.want {
+		if got := List(many[:tt.n]); got != tt.want {
 			t.Errorf("%d selectors: %q, want %q", tt.n, got, tt.want)
 		}
 	}
