@@ -32,7 +32,7 @@ func TestNegotiationFailures(t *testing.T) {
 			leftChild: "  proposals = [\"aes256gcm16\"]\n", rightChild: "  proposals = [\"chacha20poly1305\"]\n",
 			leftSays: "NO_PROPOSAL_CHOSEN", rightSays: "proposal", explain: []string{"aes256gcm16"}, ikeStaysEstablish: true},
 		{name: "selectors that do not meet", leftKeys: identities("left", "right"), rightKeys: identities("right", "left"),
-			rightChild: "far", leftSays: "TS_UNACCEPTABLE", rightSays: "selector", explain: []string{"10.2.0.0/16"}, ikeStaysEstablish: true},
+			rightChild: "far", leftSays: "TS_UNACCEPTABLE", rightSays: "networks do not meet", explain: []string{"10.2.0.0/16"}, ikeStaysEstablish: true},
 		{name: "unknown identity", leftKeys: strings.Replace(identities("left", "right"), "left.example.com", "stranger.example.com", 1), rightKeys: identities("right", "left"),
 			leftSays: "AUTHENTICATION_FAILED", rightSays: ""},
 	} {
