@@ -12,10 +12,12 @@ import (
 )
 
 // Trust is the set of certification authorities that a peer's certificate may come from. It does
-// not change, and may be used by several goroutines at a time.
+// not change, but remembers the chains that it has verified, and may be used by several goroutines
+// at a time.
 type Trust struct {
-	cas  []*x509.Certificate
-	pool *x509.CertPool
+	cas      []*x509.Certificate
+	pool     *x509.CertPool
+	verified verified
 }
 
 // NewTrust returns the trust in some authorities; those of the system are not among them. A
@@ -30,7 +32,8 @@ func NewTrust(cas []*x509.Certificate) *Trust {
 
 // Verify returns the chain from what a peer sent to one of the authorities, leaf first, or why
 // there is none. The signatures, validity at the time, the length of the path, key usage and name
-// constraints are those of RFC 5280, Section 6, and RFC 4945, Section 5.1.3.
+// constraints are those of RFC 5280, Section 6, and RFC 4945, Section 5.1.3. It should be called
+// for a peer that has proved that it has the leaf's key: what verifies is remembered.
 func (t *Trust) Verify(s *Sent, now time.Time) ([]*x509.Certificate, error) {
 	if s.Leaf == nil {
 		return nil, s.Missing()
@@ -40,6 +43,10 @@ func (t *Trust) Verify(s *Sent, now time.Time) ([]*x509.Certificate, error) {
 	}
 	if err := mayAuthenticate(s.Leaf); err != nil {
 		return nil, err
+	}
+	d := digestOf(s)
+	if chain := t.verified.find(d, s, t.cas, now); chain != nil {
+		return chain, nil
 	}
 	intermediates, err := t.path(s)
 	if err != nil {
@@ -55,7 +62,11 @@ func (t *Trust) Verify(s *Sent, now time.Time) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, t.explain(s.Leaf, intermediates, now, err)
 	}
-	return judged(chains)
+	chain, err := judged(chains)
+	if err == nil {
+		t.verified.add(d, s, t.cas, chain)
+	}
+	return chain, err
 }
 
 // judged returns the first chain of which the constraints hold that package x509 does not judge.
