@@ -88,6 +88,23 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// Only the responder's own AUTH, for an initiator whose AUTH holds, is told to be for a peer that
+// has proved who it is.
+func TestProofsAreForWhoHasProved(t *testing.T) {
+	c := newCertified(t, "p256")
+	p := certifiedPair(t, c, nil)
+	p.wantUp(p.left)
+	if p.left.proved != 0 || p.right.proved != 1 {
+		t.Errorf("%d computations of the initiator and %d of the responder, want 0 and 1", p.left.proved, p.right.proved)
+	}
+	p = certifiedPair(t, c, func(_ *testPair, left, _ *Certificates) { left.Own[0].Signer = c.right.Key })
+	p.left.connect("")
+	p.drive(2 * time.Second)
+	if n := p.right.e.Counters()["ike_authentication_failed"]; n == 0 || p.right.proved != 0 {
+		t.Errorf("%d failures, and %d computations for whoever has a wrong key", n, p.right.proved)
+	}
+}
+
 // The messages have what the RFCs want: the hash algorithms in both of IKE_SA_INIT, the authorities
 // in its response and in the request of IKE_AUTH, and the certificates in order.
 func TestCertificatesInMessages(t *testing.T) {

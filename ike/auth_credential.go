@@ -113,13 +113,15 @@ type proof struct {
 }
 
 // prove has c make this side's AUTH payload, for the peer's payloads of IKE_AUTH. then is called
-// with it, at once or by a later Handle. The payloads must not be changed until then.
+// with it, at once or by a later Handle. The payloads must not be changed until then. A responder
+// calls it once the initiator has proved its own identity.
 func (s *ikeSA) prove(c Credential, own identity.ID, ps []wire.Payload, then func(proof)) {
 	a := s.authentication(s.initiator, own, own.Payload(!s.initiator), ps)
-	s.carryOut(c.Slow(), false, func() any {
+	run := func() any {
 		made, err := c.Prove(a)
 		return proof{made, err}
-	}, func(v any) {
+	}
+	s.carryOut(c.Slow(), Compute{Run: run, Proved: !s.initiator}, func(v any) {
 		p, ok := v.(proof)
 		if !ok {
 			p.err = errComputation
@@ -133,10 +135,11 @@ func (s *ikeSA) prove(c Credential, own identity.ID, ps []wire.Payload, then fun
 // until then.
 func (s *ikeSA) verify(c Credential, peer identity.ID, id *wire.ID, ps []wire.Payload, then func(error)) {
 	a := s.authentication(!s.initiator, peer, id, ps)
-	s.carryOut(c.Slow(), isDear(ps), func() any {
+	run := func() any {
 		online, err := c.Verify(a)
 		return verdict{online, err}
-	}, func(v any) {
+	}
+	s.carryOut(c.Slow(), Compute{Run: run, Dear: isDear(ps)}, func(v any) {
 		if got := verdictOf(v); got.err != nil || got.online == nil {
 			then(got.err)
 		} else {
@@ -178,19 +181,19 @@ func verdictOf(v any) verdict {
 	return got
 }
 
-// carryOut runs run at once or, if it is slow, by Compute; then is called with its value, unless
-// the IKE SA has ended or no longer waits. What is computed for a newcomer is charged to its
-// address.
-func (s *ikeSA) carryOut(slow, dear bool, run func() any, then func(any)) {
+// carryOut runs a computation, which has no ID yet, at once or, if it is slow, elsewhere; then is
+// called with its value, unless the IKE SA has ended or no longer waits. What is computed for a
+// newcomer is charged to its address.
+func (s *ikeSA) carryOut(slow bool, c Compute, then func(any)) {
 	if !slow {
-		then(run())
+		then(c.Run())
 		return
 	}
-	c, end := Compute{Run: run, Dear: dear}, func() {}
+	end := func() {}
 	if s.half != nil {
 		from, newcomers := s.half.path.Remote().Addr(), &s.e.sas.halfOpen.Newcomers
-		newcomers.Computing(from, 1, dear)
-		end = func() { newcomers.Computing(from, -1, dear) }
+		newcomers.Computing(from, 1, c.Dear)
+		end = func() { newcomers.Computing(from, -1, c.Dear) }
 	}
 	s.e.beginFor(s, c, end, then)
 }

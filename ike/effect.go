@@ -27,11 +27,14 @@ type (
 	// Compute asks to call Run on any goroutine, and to return its value as Computed{ID, value}.
 	// Run does not use the engine. Dear reports that it takes milliseconds, so that others may go
 	// before it. Online reports that it waits for the network, for seconds, and takes no processor.
+	// Proved reports that it is for a peer that has proved its identity on an IKE SA that is not
+	// established yet: it is not what strangers cost.
 	Compute struct {
 		ID     uint64
 		Run    func() any
 		Dear   bool
 		Online bool
+		Proved bool
 	}
 	// InstallInbound adds the pair and accepts packets on its inbound SA. Nothing is sent on it
 	// yet. The keys in it have no other copy; the receiver must clear them (ChildSA.ClearKeys).

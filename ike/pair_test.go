@@ -82,6 +82,7 @@ type testSide struct {
 	handled   int
 	keepalive int  // keepalives sent
 	online    int  // computations that wait for the network
+	proved    int  // computations for newcomers that have proved who they are
 	noProbes  bool // the peers of the side answer no ProbePair
 	older     bool // announces no abilities
 	probed    []ipsec.PathProbe
@@ -212,6 +213,9 @@ func (s *testSide) do(f Effect) {
 		life, takes := s.life, s.p.compute()
 		if f.Online {
 			takes, s.online = s.p.lookUp, s.online+1
+		}
+		if f.Proved {
+			s.proved++
 		}
 		s.p.events.add(s.p.now.Add(takes), func() {
 			if value := f.Run(); s.life == life {

@@ -16,10 +16,12 @@ const maxNewcomerJobs = 64
 
 // A job is a computation; class is that of the input that asked for it.
 type job struct {
-	id    uint64
-	run   func() any
-	dear  bool // it takes milliseconds
-	class class
+	id   uint64
+	run  func() any
+	dear bool // it takes milliseconds
+	// proved: it is for a peer that has proved its identity on an IKE SA that is half-open
+	proved bool
+	class  class
 }
 
 // A result is the outcome of a job. After a panic of run, panicked holds its text and stack, and
@@ -32,10 +34,11 @@ type result struct {
 }
 
 // A pool holds the waiting computations, those of established SAs and of our own connections apart
-// from those of newcomers, and the channel of their results.
+// from those of newcomers, and these apart from those for newcomers that have proved who they are,
+// and the channel of their results.
 type pool struct {
-	established, newcomers backlog
-	results                chan result
+	established, proved, newcomers backlog
+	results                        chan result
 }
 
 // A backlog holds computations that wait, which belong to the control goroutine, and the channel to
@@ -52,15 +55,19 @@ type backlog struct {
 const dearTurn = 32
 
 func newPool() pool {
-	return pool{established: backlog{jobs: make(chan job)}, newcomers: backlog{jobs: make(chan job), quick: make(chan job)}, results: make(chan result)}
+	return pool{established: backlog{jobs: make(chan job)}, proved: backlog{jobs: make(chan job)}, newcomers: backlog{jobs: make(chan job), quick: make(chan job)}, results: make(chan result)}
 }
 
 // add adds a job. Of newcomers' jobs, a quick one goes before the dear ones that wait (but see
 // dearTurn): a few of these take seconds where the processors are busy, and anybody who returns a
 // cookie can cause them.
 func (p *pool) add(j job) {
-	if j.class == classEstablished {
+	switch {
+	case j.class == classEstablished:
 		p.established.waiting = append(p.established.waiting, j)
+		return
+	case j.proved:
+		p.proved.waiting = append(p.proved.waiting, j)
 		return
 	}
 	b := &p.newcomers
@@ -116,21 +123,31 @@ func (b *backlog) remove(at int) job {
 	return j
 }
 
-func (p *pool) newcomersFull() bool { return len(p.newcomers.waiting) >= maxNewcomerJobs }
+func (p *pool) newcomersFull() bool {
+	return len(p.newcomers.waiting)+len(p.proved.waiting) >= maxNewcomerJobs
+}
 
 // start starts the workers: several for the jobs of established SAs, and one for those of
 // newcomers, on a thread of low priority, so that strangers take no time from the packets of
-// tunnels, but for what the one for their quick jobs may have. They end when done is closed.
+// tunnels, but for what the one for their quick jobs may have. Half as many as the first, of
+// slightly low priority, make our AUTH for newcomers that have proved who they are, which takes
+// milliseconds with RSA. They end when done is closed.
 func (p *pool) start(workers int, done <-chan struct{}, start func(func())) {
 	for range workers {
 		start(func() { p.work(p.established.jobs, done) })
 	}
-	start(func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		lowerPriority(lowNice)
-		p.work(p.newcomers.jobs, done)
-	})
+	for range (workers + 1) / 2 {
+		start(func() { p.workNiced(promptNice, p.proved.jobs, done) })
+	}
+	start(func() { p.workNiced(lowNice, p.newcomers.jobs, done) })
 	start(func() { p.workPromptly(done) })
+}
+
+// workNiced is work on a thread of its own, with a nice value.
+func (p *pool) workNiced(nice int, jobs <-chan job, done <-chan struct{}) {
+	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+	lowerPriority(nice)
+	p.work(jobs, done)
 }
 
 // work runs jobs until done is closed.

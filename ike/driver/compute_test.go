@@ -88,6 +88,44 @@ func TestNewcomersDoNotStarve(t *testing.T) {
 	})
 }
 
+// Our AUTH for a newcomer that has proved who it is waits for no stranger, and the AUTHs together
+// keep further newcomers waiting.
+func TestProvedWaitForNoStrangers(t *testing.T) {
+	drive(t, func(t *testing.T, r *rig) {
+		gate := make(chan struct{})
+		r.compute(gate)
+		for _, text := range []string{"a", "b", "c"} {
+			r.Deliver(overUDP, message(initExchange, false, text))
+		}
+		synctest.Wait()
+		r.journal.take()
+		script := r.engine.script
+		r.engine.script = func(now time.Time, in ike.Input, fx *ike.Effects) {
+			script(now, in, fx)
+			for i := range fx.List {
+				if c, ok := fx.List[i].(ike.Compute); ok {
+					c.Proved = true
+					fx.List[i] = c
+				}
+			}
+		}
+		for range 1 + maxNewcomerJobs - 1 { // one runs, and c waits
+			r.Deliver(overUDP, message(authExchange, false, "proof"))
+		}
+		synctest.Wait()
+		if got := strings.Join(r.journal.take(), "; "); strings.Count(got, "run proof") != 1 || strings.Contains(got, "run c") {
+			t.Errorf("got %s, want one proof", got)
+		}
+		r.Deliver(overUDP, message(authExchange, false, "late"))
+		r.Deliver(overUDP, message(infoExchange, false, "rekey"))
+		synctest.Wait()
+		if got := strings.Join(r.journal.take(), "; "); !strings.Contains(got, "run rekey") || len(r.queues[classAuth].datagrams) != 1 {
+			t.Errorf("got %s, and %d datagrams of newcomers wait, want one", got, len(r.queues[classAuth].datagrams))
+		}
+		close(gate)
+	})
+}
+
 // The inputs that follow from a stranger's computation have its class.
 func TestComputeInheritsClass(t *testing.T) {
 	drive(t, func(t *testing.T, r *rig) {

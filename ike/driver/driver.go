@@ -230,6 +230,7 @@ func (d *Driver) step(ctx context.Context) {
 		stop, ended = nil, nil
 	}
 	jobs, job := l.pool.established.next()
+	proofs, proof := l.pool.proved.next()
 	strangers, stranger := l.pool.newcomers.next()
 	quicks, quick := l.pool.newcomers.nextQuick()
 	select {
@@ -246,6 +247,8 @@ func (d *Driver) step(ctx context.Context) {
 		d.computed(r)
 	case jobs <- job:
 		l.pool.established.taken()
+	case proofs <- proof:
+		l.pool.proved.taken()
 	case strangers <- stranger:
 		l.pool.newcomers.taken()
 	case quicks <- quick:

@@ -72,7 +72,7 @@ func (d *Driver) apply(f ike.Effect, c class) {
 	case ike.Send:
 		d.send(f)
 	case ike.Compute:
-		d.compute(job{id: f.ID, run: f.Run, dear: f.Dear, class: c}, f.Online)
+		d.compute(job{id: f.ID, run: f.Run, dear: f.Dear, proved: f.Proved, class: c}, f.Online)
 	case ike.InstallInbound:
 		d.install(f.SA)
 	case ike.ActivateOutbound:

@@ -25,6 +25,10 @@ func TestNewcomersAreNiced(t *testing.T) {
 	if got := (<-p.results).value; got != own {
 		t.Errorf("a job of an established SA runs with nice %v, want %v", got, own)
 	}
+	p.proved.jobs <- job{run: nice}
+	if got := (<-p.results).value; got != promptNice {
+		t.Errorf("a job of a newcomer that has proved itself runs with nice %v, want %v", got, promptNice)
+	}
 	p.newcomers.jobs <- job{run: nice}
 	if got := (<-p.results).value; got != lowNice {
 		t.Errorf("a newcomer's job runs with nice %v, want %v", got, lowNice)

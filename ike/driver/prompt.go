@@ -17,8 +17,8 @@ const (
 	promptBurst = 20 * time.Millisecond
 )
 
-// The nice values of the two threads for newcomers: the first runs when others do not need the
-// processor, and still gets about a fortieth of one that is busy; the second has a third of the
+// The nice values of the threads for newcomers: the first runs when others do not need the
+// processor, and still gets about a fortieth of one that is busy; the others have a third of the
 // weight of the packet path.
 const (
 	lowNice    = 15
