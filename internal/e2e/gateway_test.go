@@ -33,6 +33,8 @@ type gateway struct {
 	proc *netlab.Process
 	// daemon has more keys of [daemon].
 	daemon string
+	// log is the level of its log; by default debug, which has a line for each message.
+	log string
 	// within is the start of a command line that runs the rest, such as unshare's.
 	within []string
 	// program is the daemon's executable; by default the culvert under test.
@@ -60,7 +62,7 @@ func (g *gateway) config() string { return filepath.Join(g.dir, "culvert.toml") 
 // write writes the configuration: the daemon's part and the given peers.
 func (g *gateway) write(peers ...string) {
 	g.t.Helper()
-	text := fmt.Sprintf("[daemon]\ncontrol = %q\nstate = %q\nlog = \"debug\"\n%s\n%s", filepath.Join(g.dir, "control.sock"), filepath.Join(g.dir, "state"), g.daemon, strings.Join(peers, "\n"))
+	text := fmt.Sprintf("[daemon]\ncontrol = %q\nstate = %q\nlog = %q\n%s\n%s", filepath.Join(g.dir, "control.sock"), filepath.Join(g.dir, "state"), cmp.Or(g.log, "debug"), g.daemon, strings.Join(peers, "\n"))
 	ok(g.t, os.WriteFile(g.config(), []byte(text), 0o600))
 }
 

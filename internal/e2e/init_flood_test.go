@@ -32,6 +32,7 @@ type flood struct {
 	from, to net.HardwareAddr
 	outer    outer
 	public   byte
+	port     uint16         // of right that it goes to
 	answers  net.PacketConn // where strangers get the answers; nil: the addresses are spoofed
 	rate     int            // requests in a second
 	make     func(i int) []byte
@@ -44,9 +45,12 @@ func (n *network) newFlood(t *testing.T, o outer, answers bool) *flood {
 	ok(t, err)
 	to, err := n.right.Netlink().LinkByName("wan")
 	ok(t, err)
-	f := &flood{n: n, from: from.Attrs().HardwareAddr, to: to.Attrs().HardwareAddr, outer: o, rate: floodRate}
+	f := &flood{n: n, from: from.Attrs().HardwareAddr, to: to.Attrs().HardwareAddr, outer: o, port: 500, rate: floodRate}
 	f.make = func(i int) []byte { return f.request(i, nil) }
-	if answers {
+	if !answers { // otherwise the hosts would send each answer back and forth until its hop limit
+		ip(t, n.left, "route", "add", "blackhole", "198.18.0.0/15")
+		ip(t, n.left, "-6", "route", "add", "blackhole", "2001:db8:18::/48")
+	} else {
 		ip(t, n.left, "route", "add", "local", "198.18.0.0/15", "dev", "lo")
 		ip(t, n.left, "-6", "route", "add", "local", "2001:db8:18::/48", "dev", "lo")
 		ok(t, n.left.Do(func() (err error) {
@@ -129,7 +133,7 @@ func (f *flood) request(i int, cookie *wire.Notify) []byte {
 	if to.Is6() { // each in a /64 of its own
 		source = netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 0x18, byte(i >> 8), byte(i), 15: 1})
 	}
-	return netlab.UDPPacket(netip.AddrPortFrom(source, floodPort), netip.AddrPortFrom(to, 500), initRequest(i, f.public, cookie))
+	return netlab.UDPPacket(netip.AddrPortFrom(source, floodPort), netip.AddrPortFrom(to, f.port), initRequest(i, f.public, cookie))
 }
 
 // initRequest returns the i-th IKE_SA_INIT request of strangers, with a public value that is zero
@@ -202,7 +206,7 @@ func TestFloodOfStrangers(t *testing.T) {
 			if used > most {
 				t.Errorf("the flood costs %v in %v, want at most %v", used, 3*span, most)
 			}
-			ratio, more := f.throughput(t, rounds, span)
+			ratio, more := f.throughput(t, nil, rounds, span)
 			if ratio < 0.5 {
 				t.Errorf("the flood leaves %.2f of the throughput", ratio)
 			}
@@ -250,9 +254,10 @@ func (f *flood) wantCounted(t *testing.T, right *gateway, sent int) {
 	}
 }
 
-// throughput returns the median of TCP's throughput with the flood in proportion to that without,
-// each measured for the given time in turn, and how many requests were sent.
-func (f *flood) throughput(t *testing.T, rounds int, span time.Duration) (median float64, sent int) {
+// throughput returns the median of TCP's throughput with the flood in proportion to that with
+// another one (nil: without any), each measured for the given time in turn, and how many requests
+// were sent of f.
+func (f *flood) throughput(t *testing.T, other *flood, rounds int, span time.Duration) (median float64, sent int) {
 	t.Helper()
 	n := f.n
 	load, err := netlab.StartLoad(t.Context(), netlab.Flow{From: n.left, To: n.right, Src: leftLAN4, Dst: rightLAN4, Streams: 2})
@@ -263,17 +268,22 @@ func (f *flood) throughput(t *testing.T, rounds int, span time.Duration) (median
 		var octets [2]int64 // without the flood, and with it
 		for _, with := range []int{i % 2, 1 - i%2} {
 			stop := func() int { return 0 }
-			if with == 1 {
+			switch {
+			case with == 1:
 				stop = f.begin(t)
+			case other != nil:
+				stop = other.begin(t)
 			}
 			octets[with] = octetsIn(load, span)
-			sent += stop()
+			if n := stop(); with == 1 {
+				sent += n
+			}
 		}
 		ratios = append(ratios, float64(octets[1])/float64(octets[0]))
 	}
 	slices.Sort(ratios)
 	median = ratios[rounds/2]
-	t.Logf("throughput with the flood, to that without: %.2f (%.2f to %.2f)", median, ratios[rounds/4], ratios[rounds*3/4])
+	t.Logf("throughput with the flood, to that without, in %d rounds: %.3f (%.3f to %.3f)", rounds, median, ratios[rounds/4], ratios[rounds*3/4])
 	return median, sent
 }
 
