@@ -89,12 +89,12 @@ func TestMethodsAreLeftOut(t *testing.T) {
 		"one too short": {32, short - 1, []wire.Payload{hashes}, without},
 	} {
 		d := Datagram{Path: path, Data: make([]byte, tt.octets)}
-		if got := announcedTo(d, append(tt.request, &wire.KE{Data: make([]byte, tt.ke)}), all); got != tt.want {
+		if got := announcedTo(d, append(tt.request, &wire.KE{Data: make([]byte, tt.ke)}), announcementOf(all)); got != tt.want {
 			t.Errorf("%s: %x", name, got)
 		}
 	}
 	secret := encodeAnnouncement([]wire.Payload{certificate.AnnouncePSK()})
-	if got := announcedTo(Datagram{Path: path, Data: make([]byte, 1000)}, []wire.Payload{&wire.KE{}, hashes}, secret); got != "" {
+	if got := announcedTo(Datagram{Path: path, Data: make([]byte, 1000)}, []wire.Payload{&wire.KE{}, hashes}, announcementOf(secret)); got != "" {
 		t.Errorf("a secret alone: %x", got)
 	}
 }

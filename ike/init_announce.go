@@ -12,6 +12,19 @@ import (
 // of all peers that may call, merged. It is the same for most of them, because peers share
 // authorities, and so it is counted as initTerms are.
 
+// An announcement is what credentials add to a response of IKE_SA_INIT, as encoded, in the two forms
+// in which callers get it.
+type announcement struct {
+	all, brief string // with the methods of authentication, and without
+	choice     bool   // the methods leave one
+}
+
+// announcementOf returns the forms of an encoded announcement.
+func announcementOf(all string) announcement {
+	ps := decodeAnnouncement(all)
+	return announcement{all, encodeAnnouncement(certificate.WithoutMethods(ps)), certificate.LeavesChoice(ps)}
+}
+
 // announcements counts the peers by the payloads of their credentials in the response of
 // IKE_SA_INIT, as encoded.
 type announcements map[string]int
@@ -19,12 +32,13 @@ type announcements map[string]int
 // count adds a peer (n = 1) or removes it (n = -1), and reports whether the set of payloads has
 // changed.
 func (t announcements) count(p *profile, n int) bool {
-	if p.announced == "" {
+	all := p.announced.all
+	if all == "" {
 		return false
 	}
 	before := len(t)
-	if t[p.announced] += n; t[p.announced] == 0 {
-		delete(t, p.announced)
+	if t[all] += n; t[all] == 0 {
+		delete(t, all)
 	}
 	return len(t) != before
 }
@@ -95,29 +109,37 @@ const maxResponse = 1280 - 40 - 8
 // announcedTo returns those of announcementFor that a caller gets. The methods are among them if
 // there is a choice, the caller knows signatures (RFC 7427), and they do not make the response too
 // long.
-func announcedTo(d Datagram, request []wire.Payload, all string) string {
-	ps := decodeAnnouncement(all)
-	if certificate.LeavesChoice(ps) && certificate.Announced(request) != 0 && !amplifies(d, request, all) {
-		if ke, _ := wire.Find[*wire.KE](request); octetsOfResponse+len(ke.Data)+len(all) <= maxResponse {
-			return all
+func announcedTo(d Datagram, request []wire.Payload, a announcement) string {
+	if a.choice && certificate.Announced(request) != 0 && !amplifies(d, request, a.all) {
+		if ke, _ := wire.Find[*wire.KE](request); octetsOfResponse+len(ke.Data)+len(a.all) <= maxResponse {
+			return a.all
 		}
 	}
-	return encodeAnnouncement(certificate.WithoutMethods(ps))
+	return a.brief
 }
 
-// announcementFor returns the payloads, as encoded, for a caller at an address that known peers
+// announcementFor returns the payloads for a caller at an address that known peers
 // have: their own first, since a list of authorities is bounded. Whom else it may be is as in
 // termsFor.
-func (t *peerTable) announcementFor(known []*profile) string {
+func (t *peerTable) announcementFor(known []*profile) announcement {
 	if len(known) == 0 {
 		if len(t.anywhere) == 0 {
 			return t.announced[1]
 		}
 		return t.announced[0]
 	}
+	known = known[:min(len(known), maxKnown)]
 	var list []string
-	for _, p := range known[:min(len(known), maxKnown)] {
-		list = append(list, p.announced)
+	for _, p := range known {
+		list = append(list, p.announced.all)
 	}
-	return mergeAnnouncements(append(list, t.announced[0])...)
+	all := mergeAnnouncements(append(list, t.announced[0].all)...)
+	// Most often it is that of one of them, in both forms.
+	if all == t.announced[0].all {
+		return t.announced[0]
+	}
+	if i := slices.Index(list, all); i >= 0 {
+		return known[i].announced
+	}
+	return announcementOf(all)
 }

@@ -96,16 +96,16 @@ func TestAnnouncementsAreBounded(t *testing.T) {
 		list = append(list, p.right.e.newProfile(cfg))
 		table.add(list[i])
 	}
-	if n := len(encodeAnnouncement(certificate.WithoutMethods(decodeAnnouncement(table.announcementFor(nil))))); n > 400 {
+	if n := len(table.announcementFor(nil).brief); n > 400 {
 		t.Errorf("%d octets are announced", n)
 	}
 	for _, q := range list[1:] {
 		table.remove(q)
 	}
 	if got := table.announcementFor(nil); got != list[0].announced {
-		t.Errorf("%x, want %x", got, list[0].announced)
+		t.Errorf("%+v, want %+v", got, list[0].announced)
 	}
-	if table.remove(list[0]); table.announcementFor(nil) != "" {
+	if table.remove(list[0]); table.announcementFor(nil) != (announcement{}) {
 		t.Error("something is announced without peers")
 	}
 }
@@ -180,8 +180,42 @@ func (a *attack) answered(r *rogue, ps []wire.Payload, most int) []wire.Payload 
 		a.t.Errorf("a request of %d octets is answered by %d", len(data), len(response.data))
 	}
 	ke, _ := wire.Find[*wire.KE](response.msg.payloads)
-	if added := len(a.right.e.peers.announcementFor(nil)); ke != nil && len(response.data) > octetsOfResponse+len(ke.Data)+added {
+	if added := len(a.right.e.peers.announcementFor(nil).all); ke != nil && len(response.data) > octetsOfResponse+len(ke.Data)+added {
 		a.t.Errorf("a response of %d octets, of which %d are of credentials, is longer than expected", len(response.data), added)
 	}
 	return response.msg.payloads
+}
+
+// TestAnnouncementIsReady: what a caller gets that no entry has is decoded anew, and what the
+// entries of its address or of any address have is at hand in both forms.
+func TestAnnouncementIsReady(t *testing.T) {
+	p := newPair(t, 1, nil)
+	table := newPeerTable()
+	entry := func(name string, here bool, ca byte) *profile {
+		cfg := defaultPeer(p.right, p.left)
+		cfg.Name = name
+		if !here {
+			cfg.Remote = nil
+		}
+		cfg.Certificates = &Certificates{Trust: certificate.NewTrust([]*x509.Certificate{{RawSubjectPublicKeyInfo: []byte{ca}}})}
+		q := p.right.e.newProfile(cfg)
+		table.add(q)
+		return q
+	}
+	here, anywhere := entry("here", true, 1), entry("anywhere", false, 1)
+	allocs := func(known ...*profile) float64 {
+		return testing.AllocsPerRun(100, func() { table.announcementFor(known) })
+	}
+	if got := table.announcementFor([]*profile{here}); got != here.announced || got.brief == got.all || !got.choice {
+		t.Errorf("for the entry's address: %+v, want %+v", got, here.announced)
+	}
+	if n := allocs(here); n > 3 {
+		t.Errorf("%v allocations for what is at hand", n)
+	}
+	table.remove(anywhere)
+	other := entry("other", false, 2)
+	got := table.announcementFor([]*profile{here})
+	if want := announcementOf(mergeAnnouncements(here.announced.all, other.announced.all)); got != want || got == here.announced || got == other.announced {
+		t.Errorf("for two authorities: %+v, want %+v", got, want)
+	}
 }

@@ -147,13 +147,13 @@ type profile struct {
 	calls   calls          // refused ones from its addresses
 	account budget.Account // of all IKE SAs of its parties
 	removed bool           // no longer configured: its SAs are being closed
-	// announced is what its credential adds to the response of IKE_SA_INIT (encodeAnnouncement).
-	announced string
+	// announced is what its credential adds to the response of IKE_SA_INIT.
+	announced announcement
 }
 
 func (e *Engine) newProfile(cfg Peer) *profile {
 	p := &profile{e: e, given: cfg, cfg: withDefaults(cfg), local: cfg.LocalID.Canonical()}
-	p.announced = encodeAnnouncement(p.announceCredential(false))
+	p.announced = announcementOf(encodeAnnouncement(p.announceCredential(false)))
 	p.party = p.newParty("")
 	return p
 }

@@ -143,7 +143,7 @@ func (p *profile) adopt(cfg Peer) {
 	p.setAddresses(cfg)
 	monitored := p.cfg.DPD != cfg.DPD
 	p.given, p.cfg = cfg, withDefaults(cfg)
-	p.announced = encodeAnnouncement(p.announceCredential(false))
+	p.announced = announcementOf(encodeAnnouncement(p.announceCredential(false)))
 	p.e.holds.prune(&cfg)
 	for q := range p.all() {
 		q.adoptChildren()

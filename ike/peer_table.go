@@ -30,7 +30,7 @@ type peerTable struct {
 	terms     [2]termsTable              // of IKE_SA_INIT: of the peers without a remote address, and of the others
 	offers    [2]initOffers              // IKE proposals: of the peers without a remote address, and of the others
 	announces [2]announcements           // of credentials, likewise
-	announced [2]string                  // these, merged, as encoded
+	announced [2]announcement            // these, merged
 	proposals []wire.Proposal            // the distinct IKE proposals of all peers; first those of peers without a remote address
 }
 
@@ -158,7 +158,7 @@ func (t *peerTable) count(p *profile, n int) {
 	}
 	t.terms[kind].count(p, n)
 	if t.announces[kind].count(p, n) {
-		t.announced[kind] = t.announces[kind].merged()
+		t.announced[kind] = announcementOf(t.announces[kind].merged())
 	}
 	if !t.offers[kind].count(p.cfg.Proposals, n) {
 		return

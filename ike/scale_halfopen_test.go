@@ -175,7 +175,7 @@ func TestHalfOpenSharesCredentials(t *testing.T) {
 	peers := crowdPeers(false, 1)
 	peers[0].Certificates = &Certificates{Trust: authorities(16)}
 	c.handle(c.right, SetPeers{Peers: peers})
-	if n := len(c.right.peers.announcementFor(nil)); n < 16*20 {
+	if n := len(c.right.peers.announcementFor(nil).all); n < 16*20 {
 		t.Fatalf("%d octets are announced", n)
 	}
 	c, got := c.each()
