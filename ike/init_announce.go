@@ -12,8 +12,8 @@ import (
 // of all peers that may call, merged. It is the same for most of them, because peers share
 // authorities, and so it is counted as initTerms are.
 
-// An announcement is what credentials add to a response of IKE_SA_INIT, as encoded, in the two forms
-// in which callers get it.
+// An announcement is what credentials add to a response of IKE_SA_INIT, as encoded, in the two
+// forms in which callers get it.
 type announcement struct {
 	all, brief string // with the methods of authentication, and without
 	choice     bool   // the methods leave one

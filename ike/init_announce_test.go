@@ -186,7 +186,7 @@ func (a *attack) answered(r *rogue, ps []wire.Payload, most int) []wire.Payload 
 	return response.msg.payloads
 }
 
-// TestAnnouncementIsReady: what a caller gets that no entry has is decoded anew, and what the
+// TestAnnouncementIsReady: what a caller gets that no entry has is decoded for it, and what the
 // entries of its address or of any address have is at hand in both forms.
 func TestAnnouncementIsReady(t *testing.T) {
 	p := newPair(t, 1, nil)
