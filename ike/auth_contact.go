@@ -58,32 +58,35 @@ func (s *ikeSA) initialContact() {
 // same local identity, and that may have the remote identity or pattern.
 func (t *peerTable) sharing(p *profile, remote identity.ID) func(yield func(*party) bool) {
 	key, pattern := remote.Canonical(), remote.IsPattern() || remote.Data == ""
-	list := slices.Concat(t.byID[key], t.scanned)
+	lists := [][]*profile{t.byID[key], t.scanned} // as they are: each may have all entries
 	if pattern {
-		list = t.order
+		lists = [][]*profile{t.order}
 	}
 	return func(yield func(*party) bool) {
-		for _, q := range list {
-			if q.removed || q.local != p.local {
-				continue
-			}
-			if !q.cfg.Parties {
-				if !yield(q.party) {
-					return
-				}
-				continue
-			}
-			if !pattern {
-				if one := q.members.byID[key]; one != nil && !yield(one) {
-					return
-				}
-				continue
-			}
-			for _, one := range q.members.list {
-				if !yield(one) {
+		for _, list := range lists {
+			for _, q := range list {
+				if !q.removed && q.local == p.local && !q.having(key, pattern, yield) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// having yields the parties of the profile that may have an identity, or match a pattern. It
+// reports false if yield did.
+func (q *profile) having(key identity.ID, pattern bool, yield func(*party) bool) bool {
+	if !q.cfg.Parties {
+		return yield(q.party)
+	}
+	if !pattern {
+		one := q.members.byID[key]
+		return one == nil || yield(one)
+	}
+	for _, one := range q.members.list {
+		if !yield(one) {
+			return false
+		}
+	}
+	return true
 }

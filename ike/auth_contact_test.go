@@ -2,6 +2,7 @@ package ike
 
 import (
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -198,6 +199,28 @@ func TestSharingCostsLittle(t *testing.T) {
 	})
 	if parties != len(peers) || allocs > 20 {
 		t.Errorf("%v allocations for %d parties", allocs, parties)
+	}
+}
+
+// TestSharingCopiesNothing: the list of the entries with one remote identity, which may be all, is
+// not copied for each handshake.
+func TestSharingCopiesNothing(t *testing.T) {
+	octets := func(n int) uint64 {
+		peers := crowdPeers(false, n)
+		for i := range peers {
+			peers[i].RemoteID = peers[0].RemoteID
+		}
+		c := newCrowd(t)
+		c.handle(c.right, SetPeers{Peers: peers})
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range c.right.peers.sharing(c.right.peers.order[0], peers[0].RemoteID) {
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	if one, many := octets(1), octets(1000); many > one+1000 {
+		t.Errorf("%d octets for 1000 entries, %d for one", many, one)
 	}
 }
 
