@@ -66,11 +66,11 @@ func (d *Daemon) watchStaples(ctx context.Context) {
 
 // lookAtStaples has the OCSP responses fetched that are missing or half out of date.
 func (d *Daemon) lookAtStaples() {
-	c := d.config()
+	c, known := d.config(), fetch.Issuers{}
 	for i := range c.Peers {
 		if p := &c.Peers[i]; staples(p) {
 			for _, own := range p.Certificates.Own {
-				d.stapler(c, p).Response(own.Chain, d.now())
+				d.stapler(c, p).Refresh(own.Chain, d.now(), known)
 			}
 		}
 	}

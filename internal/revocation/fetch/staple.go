@@ -53,6 +53,34 @@ func (s *Stapler) Response(chain []*x509.Certificate, now time.Time) []byte {
 	return nil
 }
 
+// An Issuers has the issuers of certificates that were found already, by the DER of these.
+type Issuers map[string]*x509.Certificate
+
+// Refresh has the responses for the first certificate of a chain fetched that are missing or half
+// out of date, without waiting, unless one that is given is in time. It verifies none that is at
+// hand: Response does, when one is sent. So it costs little to call it for the same certificate of
+// many peers, with the same known.
+func (s *Stapler) Refresh(chain []*x509.Certificate, now time.Time, known Issuers) {
+	if len(chain) == 0 {
+		return
+	}
+	der := string(chain[0].Raw)
+	issuer := known[der]
+	if issuer == nil {
+		if issuer = s.issuerOf(chain); issuer == nil {
+			return
+		}
+		known[der] = issuer
+	}
+	q := query{cert: chain[0], issuer: issuer, now: now, avoid: s.Avoid}
+	if slices.ContainsFunc(s.Given, func(der []byte) bool { _, ok := q.good(der); return ok }) {
+		return
+	}
+	for _, url := range q.cert.OCSPServer[:min(maxServers, len(q.cert.OCSPServer))] {
+		s.Fetcher.peekOCSP(q, url)
+	}
+}
+
 // good reports whether a response says now that the certificate is good, and until when.
 func (q *query) good(der []byte) (until time.Time, ok bool) {
 	a, err := revocation.OCSP(der, q.cert, q.issuer, q.now)

@@ -35,6 +35,32 @@ func (s *Stapler) settled(t *testing.T) {
 	}
 }
 
+// TestRefresh: what is missing or half out of date is fetched, and the issuer of a certificate is
+// looked for once for all peers that have it.
+func TestRefresh(t *testing.T) {
+	p, s := staplePKI(t)
+	known := Issuers{}
+	step := func(what string, of *Stapler, chain []*x509.Certificate, at time.Time, calls int) {
+		t.Helper()
+		of.Refresh(chain, at, known)
+		s.settled(t)
+		p.server.mu.Lock()
+		defer p.server.mu.Unlock()
+		if p.server.calls != calls || len(known) != min(calls, 1) {
+			t.Errorf("%s: %d requests, want %d; %d issuers are known", what, p.server.calls, calls, len(known))
+		}
+	}
+	alone := p.chain()[:1]
+	step("no certificate", s, nil, now, 0)
+	step("no issuer", &Stapler{Fetcher: s.Fetcher}, alone, now, 0)
+	step("nothing at hand", s, p.chain(), now, 1)
+	step("at hand", s, p.chain(), now, 1)
+	step("old, and another peer found the issuer", &Stapler{Fetcher: s.Fetcher}, alone, now.Add(refresh), 2)
+	given := &Stapler{Fetcher: s.Fetcher, Given: [][]byte{p.server.paths["/ocsp"]}}
+	step("one is given", given, alone, now.Add(2*refresh), 2)
+	step("what is given is no response", &Stapler{Fetcher: s.Fetcher, Given: [][]byte{{0}}}, alone, now.Add(2*refresh), 3)
+}
+
 // A response is fetched while nobody waits for it, is at hand from then on, and is fetched again
 // when it is half out of date. One that is out of date is not sent.
 func TestStapler(t *testing.T) {
