@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A program of another system finds its own files, this host's devices and a /proc, of which
-// nothing is left.
+// A program of another system finds its own files, this host's devices, those on mounts of their
+// own as well, and a /proc, of which nothing is left.
 func TestInRoot(t *testing.T) {
 	if got := InRoot("", "p", "a", "b"); strings.Join(got, " ") != "p a b" {
 		t.Errorf("on this host: %v", got)
@@ -34,9 +34,9 @@ func TestInRoot(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	command := InRoot(root, "/bin/busybox", "ls", "/", "/dev/null", "/proc/self/status")
+	command := InRoot(root, "/bin/busybox", "ls", "/", "/dev/null", "/dev/pts/ptmx", "/proc/self/status")
 	out, err := h.Run(ctx, nil, command[0], command[1:]...)
-	if got := strings.Join(strings.Fields(out), " "); err != nil || got != "/dev/null /proc/self/status /: bin dev proc" {
+	if got := strings.Join(strings.Fields(out), " "); err != nil || got != "/dev/null /dev/pts/ptmx /proc/self/status /: bin dev proc" {
 		t.Errorf("%q, %v", got, err)
 	}
 	for _, dir := range []string{"proc", "dev"} {

@@ -114,6 +114,11 @@ type Stream struct {
 
 // StartStream sends rate datagrams of size octets each second until Stop.
 func StartStream(from *Host, src netip.Addr, to *Host, dst netip.Addr, rate, size int) (*Stream, error) {
+	return StartStreamAt(from, src, dst, to, dst, rate, size)
+}
+
+// StartStreamAt is StartStream to a receiver whose own address, at, is not the one that is sent to.
+func StartStreamAt(from *Host, src, dst netip.Addr, to *Host, at netip.Addr, rate, size int) (*Stream, error) {
 	s := &Stream{ended: make(chan struct{}), closed: make(chan struct{}), seen: map[uint64]bool{}}
 	listen := func(h *Host, a netip.Addr) (c net.PacketConn, err error) {
 		err = h.Do(func() error {
@@ -123,7 +128,7 @@ func StartStream(from *Host, src netip.Addr, to *Host, dst netip.Addr, rate, siz
 		return c, err
 	}
 	var err error
-	if s.rx, err = listen(to, dst); err != nil {
+	if s.rx, err = listen(to, at); err != nil {
 		return nil, err
 	}
 	if s.tx, err = listen(from, src); err != nil {
@@ -131,7 +136,7 @@ func StartStream(from *Host, src netip.Addr, to *Host, dst netip.Addr, rate, siz
 		return nil, err
 	}
 	_ = s.rx.(*net.UDPConn).SetReadBuffer(4 << 20)
-	s.dst = s.rx.LocalAddr()
+	s.dst = net.UDPAddrFromAddrPort(netip.AddrPortFrom(dst, uint16(s.rx.LocalAddr().(*net.UDPAddr).Port)))
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	go s.receiveAll()

@@ -3,6 +3,7 @@ package netlab
 import (
 	"context"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -83,5 +84,21 @@ func TestStreamCounts(t *testing.T) {
 	sent(s.Sent.Load() + 50) // the other end of the pair still sends, into nothing
 	if lost := s.Stop(50 * time.Millisecond); lost < 40 || lost != s.Sent.Load()-s.Received.Load() {
 		t.Errorf("%d lost of %d, %d received", lost, s.Sent.Load(), s.Received.Load())
+	}
+}
+
+// The receiver may have another address than the one that is sent to.
+func TestStreamAt(t *testing.T) {
+	a, b, _ := twoHosts(t, false)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for at, want := range map[netip.Addr]bool{netip.IPv4Unspecified(): true, netip.MustParseAddr("127.0.0.1"): false} {
+		s := must(StartStreamAt(a, left, right, b, at, 500, 100))(t)
+		if err := Until(ctx, "datagrams", func() bool { return s.Sent.Load() >= 20 }); err != nil {
+			t.Fatal(err)
+		}
+		if lost := s.Stop(time.Second); (lost == 0) != want {
+			t.Errorf("at %v %d are lost of %d", at, lost, s.Sent.Load())
+		}
 	}
 }
