@@ -36,7 +36,7 @@ type Machine struct {
 	Kernel Kernel
 	Files  *Files
 	Memory int // MiB; 3072 if 0
-	CPUs   int // 2 if 0; without the processor's help there is one
+	CPUs   int // 2 if 0; without the processor's help, and in user mode, there is one
 	// Scratch is the folder for the files of a run, which are removed at its end; the system's if
 	// empty. They take as much room as the files of the guest.
 	Scratch string
@@ -64,15 +64,21 @@ func (m Machine) Run(ctx context.Context, command string, out io.Writer) (status
 		return 0, fmt.Errorf("the guest's files: %w", err)
 	}
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "nice", append([]string{"-n", "5", Program}, m.arguments(dir, hardware())...)...)
+	cmd, err := m.command(ctx, dir)
+	if err != nil {
+		return 0, err
+	}
 	cmd.Stdout, cmd.Stderr = out, &stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Run(); err != nil {
+	err = cmd.Run()
+	for _, f := range cmd.ExtraFiles {
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return 0, fmt.Errorf("%s: %w\n%s%s", Program, err, stderr.Bytes(), end(filepath.Join(dir, "console")))
+		return 0, fmt.Errorf("%s: %w\n%s%s", m.Kernel.Release, err, stderr.Bytes(), end(filepath.Join(dir, "console")))
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "status"))
 	if err != nil {
@@ -83,6 +89,17 @@ func (m Machine) Run(ctx context.Context, command string, out io.Writer) (status
 		return 0, fmt.Errorf("%w\n%s%s", ErrNoStatus, stderr.Bytes(), end(filepath.Join(dir, "console")))
 	}
 	return status, nil
+}
+
+// command returns the command that is the guest. Its standard output is that of the guest's
+// command, and its further files are closed by whoever runs it.
+func (m Machine) command(ctx context.Context, dir string) (*exec.Cmd, error) {
+	if m.Kernel.UserMode {
+		return m.userMode(ctx, dir)
+	}
+	cmd := exec.CommandContext(ctx, "nice", append([]string{"-n", "5", Program}, m.arguments(dir, hardware())...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	return cmd, nil
 }
 
 // image writes the guest's first file system.
@@ -104,10 +121,7 @@ func (m Machine) image(path, command string) error {
 // what it would wait: tests with deadlines see a slow machine, but one that nothing else runs on.
 // There is one processor, since qemu 7.2 with such a clock hangs while a second one is started.
 func (m Machine) arguments(dir string, hardware bool) []string {
-	memory, cpus := m.Memory, m.CPUs
-	if memory == 0 {
-		memory = 3072
-	}
+	cpus := m.CPUs
 	if cpus == 0 {
 		cpus = 2
 	}
@@ -118,12 +132,20 @@ func (m Machine) arguments(dir string, hardware bool) []string {
 		out = []string{"-accel", "tcg", "-cpu", "max", "-smp", "1", "-icount", "shift=1,sleep=off", "-rtc", "clock=vm"}
 	}
 	return slices.Concat(out, []string{
-		"-m", strconv.Itoa(memory), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-m", strconv.Itoa(m.memory()), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-kernel", m.Kernel.Image, "-initrd", filepath.Join(dir, "initrd"), "-append", line,
 		"-serial", "file:" + filepath.Join(dir, "console"),
 		"-serial", "stdio",
 		"-serial", "file:" + filepath.Join(dir, "status"),
 	})
+}
+
+// memory returns the guest's memory in MiB.
+func (m Machine) memory() int {
+	if m.Memory == 0 {
+		return 3072
+	}
+	return m.Memory
 }
 
 // hardware reports whether the processor helps the emulator. A /dev/kvm alone does not mean that: a

@@ -21,8 +21,10 @@ type Debian struct {
 // Kernel is a kernel on this host.
 type Kernel struct {
 	Release string // what `uname -r` prints there
-	Image   string // the file to boot
-	Modules string // the folder of its modules
+	Image   string // the file to boot, or the program
+	Modules string // the folder of its modules; empty: it has none
+	// UserMode is whether Image is a program of this host, which no emulator runs.
+	UserMode bool
 }
 
 // keyring has the keys of Debian's releases, older ones included.

@@ -85,8 +85,11 @@ func (f *Files) base() error {
 // drivers/net there are its own files, and these folders.
 var moduleFolders = []string{"net", "crypto", "lib", "arch", "drivers/net/bonding", "drivers/net/ppp", "drivers/net/slip", "drivers/net/vxlan", "drivers/net/ipvlan", "drivers/net/wireguard"}
 
-// modules adds a kernel's modules for networks.
+// modules adds a kernel's modules for networks, if it has any.
 func (f *Files) modules(k Kernel) error {
+	if k.Modules == "" {
+		return nil
+	}
 	return filepath.WalkDir(k.Modules, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
