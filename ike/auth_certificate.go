@@ -56,16 +56,18 @@ func (c *Certificates) Init(initiator bool) []wire.Payload {
 	return ps
 }
 
-// Ask implements Credential.
+// Ask implements Credential. The CERTREQ for certificates is the last one: there OpenIKED 7.4 takes
+// its own certificate if none that it has is of an authority of ours, and it then takes none if it
+// does not know the encoding that is asked for last.
 func (c *Certificates) Ask() (ps []wire.Payload) {
-	if c.Trust != nil {
-		ps = append(ps, c.Trust.Request())
+	if c.Trust != nil && c.Revoked != nil {
+		ps = append(ps, certificate.RequestOCSP())
 	}
 	if len(c.RemoteKeys) > 0 {
 		ps = append(ps, certificate.RequestRawKey())
 	}
-	if c.Trust != nil && c.Revoked != nil {
-		ps = append(ps, certificate.RequestOCSP())
+	if c.Trust != nil {
+		ps = append(ps, c.Trust.Request())
 	}
 	if c.verifies() {
 		ps = append(ps, certificate.AnnounceMethods(c.Trust != nil, c.RemoteKeys))

@@ -312,6 +312,30 @@ func TestRevokedIsAskedAfterTrust(t *testing.T) {
 	}
 }
 
+// The CERTREQ for certificates is behind those for OCSP responses and raw keys.
+func TestCertificatesAreAskedForLast(t *testing.T) {
+	c := newCertified(t, "p256")
+	p := certifiedPair(t, c, func(_ *testPair, left, _ *Certificates) {
+		left.Revoked = func([]*x509.Certificate, [][]byte, time.Time) error { return nil }
+	})
+	credential := certificatesOf(p.sides()[0])
+	for _, raw := range []bool{false, true} {
+		credential.RemoteKeys = nil
+		if raw {
+			credential.RemoteKeys = []crypto.PublicKey{c.right.Key.Public()}
+		}
+		var got []wire.CertEncoding
+		for _, q := range credential.Ask() {
+			if r, ok := q.(*wire.CertReq); ok {
+				got = append(got, r.Encoding)
+			}
+		}
+		if n := len(got); n < 2 || got[n-1] != wire.CertX509Signature || slices.Contains(got[:n-1], wire.CertX509Signature) {
+			t.Errorf("raw keys %v: asked for %v", raw, got)
+		}
+	}
+}
+
 // A side that looks up what was revoked asks for OCSP responses, in both roles, and has those that
 // the peer sends along.
 func TestOCSPIsRequested(t *testing.T) {
