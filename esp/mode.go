@@ -57,12 +57,18 @@ func (g gmac) open(k *keyed, s *Scratch, pkt []byte, seq uint64) bool {
 	return equal(g.sum(k, s, pkt, seq), k.icv(pkt))
 }
 
-// sum returns the tag of a packet. It covers SPI, sequence number and text, and not the IV (RFC
-// 4543, Section 3.3).
+// sum returns the tag of a packet. It covers SPI, sequence number, IV and text. RFC 4543, Section 7
+// has the IV outside, but the test cases of its author (draft-mcgrew-gcm-test-01) and Linux have it
+// inside.
 func (g gmac) sum(k *keyed, s *Scratch, pkt []byte, seq uint64) []byte {
 	nonce, aad := s.prepare(k, pkt, seq)
-	s.long = append(append(s.long[:0], aad...), k.Format.text(pkt)...)
-	return g.gcm.Seal(s.sum[:0], nonce, nil, s.long)
+	s.long = append(append(s.long[:0], aad...), pkt[HeaderLen:len(pkt)-int(k.ICV)]...)
+	return g.tag(s, nonce, s.long)
+}
+
+// tag returns the tag of data.
+func (g gmac) tag(s *Scratch, nonce, data []byte) []byte {
+	return g.gcm.Seal(s.sum[:0], nonce, nil, data)
 }
 
 func (g gmac) Clear() { wipe(g.gcm) }

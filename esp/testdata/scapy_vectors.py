@@ -51,12 +51,12 @@ def authenticated(i, inner, crypt, key, iv, tail, authkey):
 
 
 def gmac(i, inner, key, iv):
-    """RFC 4543: the packet of NULL without authentication, and over it the tag of no plaintext at all."""
+    """RFC 4543: the packet of NULL without authentication, and over it and the IV the tag of no plaintext at all."""
     seq, esn = SEQS[i]
     plain = packet(i, inner, "NULL", None, b"")
     head, text = plain[:8], plain[8:]
     high = struct.pack("!L", seq >> 32) if esn else b""
-    return head + iv + text + AESGCM(key[:-4]).encrypt(key[-4:] + iv, b"", head[:4] + high + head[4:] + text)
+    return head + iv + text + AESGCM(key[:-4]).encrypt(key[-4:] + iv, b"", head[:4] + high + head[4:] + iv + text)
 
 
 def add(name, i, inner, key, esp):
